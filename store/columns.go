@@ -20,18 +20,25 @@ const insertCall = `INSERT INTO calls (` + columnList + `)
 	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 	ON CONFLICT (id) DO NOTHING`
 
-// values returns the columns of a finished record.
-func (r *Record) values() []any {
-	var room [1024]byte
-	attempts := string(appendList(room[:0], r.Attempts, appendAttempt))
-	media := string(appendMedia(room[:0], &r.Media))
-	recordings := string(appendList(room[:0], r.Recordings, appendRecording))
-	return []any{
+// columns has room for those of one record after the other.
+type columns struct {
+	values []any
+	text   []byte
+}
+
+// of returns the columns of a finished record, until it is called next.
+func (c *columns) of(r *Record) []any {
+	c.text = appendList(c.text[:0], r.Attempts, appendAttempt)
+	attempts := string(c.text)
+	c.text = appendMedia(c.text[:0], &r.Media)
+	media := string(c.text)
+	c.text = appendList(c.text[:0], r.Recordings, appendRecording)
+	c.values = append(c.values[:0],
 		r.ID, r.Node, r.Trunk, r.Route, r.Target, r.Direction, r.From, r.To, r.SIPCallID, r.TargetSIPCallID,
 		r.SynthflowCallID, r.StartedAt.String(), r.RingingAt, r.PreparedAt, r.DialedAt,
 		r.AnsweredAt, r.EndedAt, r.SetupMS, r.DurationMS, r.Disposition, r.SIPStatus, r.Q850, r.Cause,
-		r.EndedBy, r.Codec, attempts, media, recordings, r.Lead, r.ExternalID, r.TraceID,
-	}
+		r.EndedBy, r.Codec, attempts, media, string(c.text), r.Lead, r.ExternalID, r.TraceID)
+	return c.values
 }
 
 // insertOther adds an id that the columns don't have.

@@ -22,14 +22,15 @@
 //
 // # Decisions
 //
-// The writer commits everything that is pending at once, every 20 ms at the most. While one transaction commits, the
-// next one collects, so the size of a transaction follows the load. An update that can't be written (disk full) stays
-// pending and is tried again. What Close can't write goes to a file beside the database, which the next Open takes up. A
+// The writer commits everything that is pending at once. It waits 20 ms after a transaction for each of its records, 200 ms
+// at the most: a busy process writes a hundred calls at once, which share the pages they change (BenchmarkBusy), and a
+// single record is committed at once. What can't be written (disk full) stays pending and is tried again. What Close can't write goes to a file beside the database, which the next Open takes up. A
 // file that was removed under the process is put back; another one in its place is left alone.
 // Tests: TestManyWriters, TestDiskFull, TestFileRemoved, TestOnlyFileRemoved, TestFileReplaced, TestFileDamaged.
 //
-// A record is live until it is committed, so the admin API finds a call at any moment. Put returns after the commit.
-// Test: TestKilled.
+// A record is live until it is committed, so the admin API finds a call at any moment. Put returns after the commit. Until
+// then the record is in the journal, so a kill costs nothing of a call that has ended.
+// Tests: TestKilled, TestJournalOfFinishedCalls.
 //
 // The journal has an entry at the start, at dialling and at the answer: appended to a file, with a checksum, in one write and
 // some microseconds. It is in the file when Journal returns, or, while another call writes, right after that. So a SIGKILL

@@ -11,7 +11,6 @@ import (
 // finish is the end of a call, as it is written.
 type finish struct {
 	id     string
-	values []any // of record
 	record Record
 	done   []chan error // who waits for the commit
 }
@@ -23,7 +22,7 @@ func newFinish(r Record) *finish {
 			r.StartedAt = TimeOf(time.Now())
 		}
 	}
-	return &finish{id: r.ID, values: r.values(), record: r}
+	return &finish{id: r.ID, record: r}
 }
 
 // recorded says whether the call has recordings that are complete. Those of a killed process are settled later.
@@ -32,13 +31,17 @@ func (f *finish) recorded() bool {
 }
 
 // keeper writes finished calls: the record, the ids that its columns don't have, and an item for each consumer.
-type keeper struct{ call, other, item, reported *sql.Stmt }
+type keeper struct {
+	call, other, item, reported *sql.Stmt
+	columns                     *columns
+}
 
 // prepareKeeper prepares the statements on a connection or in a transaction.
 func prepareKeeper(ctx context.Context, on interface {
 	PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
 },
 ) (k keeper, err error) {
+	k.columns = &columns{}
 	for _, p := range []struct {
 		to   **sql.Stmt
 		text string
@@ -63,7 +66,7 @@ func closeAll(statements ...*sql.Stmt) {
 
 // keep writes a finished call, within a transaction. The first record of an id stays; fresh says that this is it.
 func (k keeper) keep(ctx context.Context, f *finish, consumers []string) (fresh bool, err error) {
-	res, err := k.call.ExecContext(ctx, f.values...)
+	res, err := k.call.ExecContext(ctx, k.columns.of(&f.record)...)
 	if err != nil {
 		return false, err
 	}

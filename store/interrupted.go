@@ -22,7 +22,8 @@ const (
 	getAlive = `SELECT value FROM meta WHERE name = 'alive_at'`
 )
 
-// closeInterrupted finishes the calls that a killed process left in the journal, and notes their ids.
+// closeInterrupted finishes the calls that a killed process left in the journal, and notes their ids. It keeps those that were
+// finished as they are.
 func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 	var alive Time // zero in a new database
 	if err := s.db.QueryRowContext(ctx, getAlive).Scan(&alive); err != nil && !errors.Is(err, sql.ErrNoRows) {
@@ -42,11 +43,17 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 			if alive.After(l.written.Time) {
 				l.written = alive
 			}
-			fresh, err := keeper.keep(ctx, newFinish(interrupted(l.record, l.written, now)), s.consumers)
-			if err != nil {
-				return fmt.Errorf("call %s: %w", l.record.ID, err)
+			if !l.ended {
+				l.record = interrupted(l.record, l.written, now)
 			}
-			if fresh { // else the process was killed just after the record was written
+			fresh, err := keeper.keep(ctx, newFinish(l.record), s.consumers)
+			switch {
+			case err != nil:
+				return fmt.Errorf("call %s: %w", l.record.ID, err)
+			case !fresh: // the process was killed just after the record was written
+			case l.ended:
+				s.recovered++
+			default:
 				s.interrupted = append(s.interrupted, l.record.ID)
 			}
 		}
@@ -63,6 +70,7 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 type left struct {
 	record  Record
 	written Time
+	ended   bool // the record is whole
 }
 
 // leftOver reads the journal: its files, and the table that versions before them wrote.
@@ -71,18 +79,18 @@ func leftOver(ctx context.Context, path string, db *sql.DB) (all []left, err err
 	if err != nil {
 		return nil, err
 	}
-	add := func(id, written, record string) {
-		var l left
+	add := func(kind entryKind, id, written, record string) {
+		l := left{ended: kind == callEnded}
 		if json.Unmarshal([]byte(record), &l.record) != nil {
-			l.record = Record{} // the call took place: its id and time are worth a record
+			l = left{} // the call took place: its id and time are worth a record
 		}
 		_ = l.written.parse(written) // zero: not known
 		l.record.ID = id
 		all = append(all, l)
 	}
-	for id, state := range states {
-		at := min(len(timeLayout), len(state))
-		add(id, string(state[:at]), string(state[at:]))
+	for id, e := range states {
+		at := min(len(timeLayout), len(e.state))
+		add(e.kind, id, string(e.state[:at]), string(e.state[at:]))
 	}
 	rows, err := db.QueryContext(ctx, `SELECT id, written_at, record FROM live`)
 	if err != nil {
@@ -94,7 +102,7 @@ func leftOver(ctx context.Context, path string, db *sql.DB) (all []left, err err
 		if err := rows.Scan(&id, &written, &record); err != nil {
 			return nil, err
 		}
-		add(id, written, record)
+		add(callState, id, written, record)
 	}
 	slices.SortFunc(all, func(a, b left) int {
 		return cmp.Or(a.record.StartedAt.Compare(b.record.StartedAt.Time), strings.Compare(a.record.ID, b.record.ID))

@@ -75,8 +75,8 @@ func newSegment(name string, number uint64) (*journalSegment, error) {
 	return &journalSegment{name: name, number: number, f: f, written: int64(headSize), end: int64(headSize)}, nil
 }
 
-// note keeps the state of a live call, in place of an earlier one.
-func (j *journal) note(r *Record, now time.Time) {
+// note keeps the state of a call, callState or callEnded, in place of an earlier one.
+func (j *journal) note(kind entryKind, r *Record, now time.Time) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.file == nil || len(j.waiting) > journalWaiting {
@@ -84,7 +84,7 @@ func (j *journal) note(r *Record, now time.Time) {
 		return
 	}
 	from := len(j.waiting)
-	b := beginEntry(j.waiting, callState, r.ID)
+	b := beginEntry(j.waiting, kind, r.ID)
 	b = appendRecord(TimeOf(now).appendText(b), r)
 	if len(b)-from > maxState {
 		j.dropped++

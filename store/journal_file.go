@@ -32,6 +32,8 @@ const (
 	callState entryKind = 1
 	// callOver has nothing: the record is in the database.
 	callOver entryKind = 2
+	// callEnded is a callState with the record of a finished call, which waits for the database.
+	callEnded entryKind = 3
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -95,8 +97,8 @@ func wholeEntry(b []byte) (e entry, size int, ok bool) {
 // journalNames are the two files beside the database.
 func journalNames(path string) [2]string { return [2]string{path + ".live-a", path + ".live-b"} }
 
-// lastStates reads the files of an earlier process: the last state of each call that was not over.
-func lastStates(path string) (map[string][]byte, error) {
+// lastStates reads the files of an earlier process: the last entry of each call that was not over.
+func lastStates(path string) (map[string]entry, error) {
 	var files [2][]byte
 	for i, name := range journalNames(path) {
 		text, err := os.ReadFile(name)
@@ -108,15 +110,15 @@ func lastStates(path string) (map[string][]byte, error) {
 	if fileNumber(files[0]) > fileNumber(files[1]) {
 		files[0], files[1] = files[1], files[0]
 	}
-	states := map[string][]byte{}
+	states := map[string]entry{}
 	for _, text := range files {
 		if fileNumber(text) == 0 {
 			continue
 		}
 		for e, rest, ok := nextEntry(text[headSize:]); ok; e, rest, ok = nextEntry(rest) {
 			switch e.kind {
-			case callState:
-				states[string(e.id)] = e.state
+			case callState, callEnded:
+				states[string(e.id)] = e
 			case callOver:
 				delete(states, string(e.id))
 			}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -13,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // journalAt is a journal in a directory of its own.
@@ -38,14 +41,14 @@ func wantLive(t *testing.T, j *journal, ids ...string) {
 func TestJournal(t *testing.T) {
 	j := journalAt(t)
 	one, two := sample("one"), sample("two")
-	j.note(&one, start)
+	j.note(callState, &one, start)
 	wantLive(t, j, "one")
-	j.note(&two, start)
+	j.note(callState, &two, start)
 	one.Cause = "newest"
-	j.note(&one, start.Add(time.Second))
+	j.note(callState, &one, start.Add(time.Second))
 	wantLive(t, j, "one", "two")
 	states, err := lastStates(j.path)
-	if text := string(states["one"]); err != nil || !strings.HasPrefix(text, "2026-11-20T08:00:01.123Z{") || !strings.Contains(text, `"cause":"newest"`) {
+	if text := string(states["one"].state); err != nil || !strings.HasPrefix(text, "2026-11-20T08:00:01.123Z{") || !strings.Contains(text, `"cause":"newest"`) {
 		t.Errorf("%v: %s", err, text)
 	}
 	j.over([]*finish{{id: "one"}, {id: "never seen"}})
@@ -75,13 +78,13 @@ func TestJournalTurns(t *testing.T) {
 	for i := range stays {
 		stays[i] = fmt.Sprintf("stays%02d", i)
 		r := sample(stays[i])
-		j.note(&r, start)
+		j.note(callState, &r, start)
 	}
 	slices.Sort(stays)
 	turns, before := 0, j.file
 	for i := range 30_000 {
 		r := sample(fmt.Sprint("goes", i))
-		j.note(&r, start)
+		j.note(callState, &r, start)
 		j.over([]*finish{{id: r.ID}})
 		if err := j.tend(); err != nil {
 			t.Fatal(err)
@@ -111,19 +114,19 @@ func TestJournalKilledWhileTurning(t *testing.T) {
 	j := journalAt(t)
 	for _, id := range []string{"a", "b", "c"} {
 		r := sample(id)
-		j.note(&r, start)
+		j.note(callState, &r, start)
 	}
 	j.mu.Lock()
 	j.turn()
 	j.mu.Unlock()
 	b := sample("b")
 	b.Cause = "newer"
-	j.note(&b, start)
+	j.note(callState, &b, start)
 	j.over([]*finish{{id: "c"}})
 	wantLive(t, j, "a", "b")
 	states, _ := lastStates(j.path)
-	if !bytes.Contains(states["b"], []byte("newer")) {
-		t.Errorf("%s", states["b"])
+	if !bytes.Contains(states["b"].state, []byte("newer")) {
+		t.Errorf("%s", states["b"].state)
 	}
 	if err := j.tend(); err != nil || j.old != nil {
 		t.Fatal(err, j.old)
@@ -142,11 +145,11 @@ func TestJournalRemoved(t *testing.T) {
 	}
 	j := openJournal(filepath.Join(dir, "f.db"))
 	one, two := sample("one"), sample("two")
-	j.note(&one, start)
+	j.note(callState, &one, start)
 	if err := os.Remove(j.file.name); err != nil {
 		t.Fatal(err)
 	}
-	j.note(&two, start)
+	j.note(callState, &two, start)
 	if err := j.tend(); err != nil {
 		t.Fatal(err)
 	}
@@ -180,14 +183,14 @@ func TestJournalFullDisk(t *testing.T) {
 	}
 	defer bad.Close()
 	first := sample("first")
-	j.note(&first, start)
+	j.note(callState, &first, start)
 	j.file.f = bad
 	long := sample("long")
 	long.Cause = strings.Repeat("x", maxState/2)
 	kept := []string{"first"}
 	for i := 0; j.dropped == 0; i++ {
 		long.ID = fmt.Sprintf("long%03d", i)
-		if j.note(&long, start); j.dropped == 0 {
+		if j.note(callState, &long, start); j.dropped == 0 {
 			kept = append(kept, long.ID)
 		}
 	}
@@ -208,7 +211,7 @@ func TestJournalFullDisk(t *testing.T) {
 	wantLive(t, j, kept...)
 	huge := sample("huge")
 	huge.Cause = strings.Repeat("x", maxState)
-	j.note(&huge, start)
+	j.note(callState, &huge, start)
 	wantLive(t, j, kept...)
 	if err := j.close(); err != nil {
 		t.Fatal(err)
@@ -230,7 +233,7 @@ func TestJournalTogether(t *testing.T) {
 			for i := range 50 {
 				r := sample(fmt.Sprintf("%d-%d", w, i))
 				for _, r.Cause = range []string{"first", "second", "last"} {
-					j.note(&r, start)
+					j.note(callState, &r, start)
 				}
 				if i%5 != 0 {
 					j.over([]*finish{{id: r.ID}})
@@ -256,8 +259,8 @@ func TestJournalTogether(t *testing.T) {
 	wantLive(t, j, want...)
 	states, _ := lastStates(j.path)
 	for id, state := range states {
-		if !bytes.Contains(state, []byte(`"cause":"last"`)) {
-			t.Errorf("%s: %s", id, state)
+		if !bytes.Contains(state.state, []byte(`"cause":"last"`)) {
+			t.Errorf("%s: %s", id, state.state)
 		}
 	}
 	if err := j.close(); err != nil {
@@ -326,6 +329,47 @@ func TestJournalKilledAfterCommit(t *testing.T) {
 	}
 }
 
+// A finished call whose record waits for the database is recorded as it ended, and not as interrupted.
+func TestJournalOfFinishedCalls(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	s := openTest(t, path)
+	mend := breakDisk(t, path)
+	want := sample("one")
+	s.Journal(want)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Put(gone, want); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	name := path + ".live-a"
+	killed, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mend()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, again := range []int{1, 0} { // the second time it is in the database
+		if err := os.WriteFile(name, killed, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if again == 1 {
+			for _, more := range []string{"", "-wal", "-shm"} {
+				_ = os.Remove(path + more)
+			}
+		}
+		next := openTest(t, path)
+		got, _, err := next.Get(t.Context(), "one")
+		if diff := cmp.Diff(want, got); err != nil || diff != "" || next.Interrupted() != 0 || next.Recovered() != again {
+			t.Errorf("%v, %d interrupted, %d recovered\n%s", err, next.Interrupted(), next.Recovered(), diff)
+		}
+		if err := next.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // FuzzJournal: whatever a broken disk puts between entries, or in place of one, the others are read.
 func FuzzJournal(f *testing.F) {
 	f.Add([]byte{}, uint16(0))
@@ -364,7 +408,7 @@ func BenchmarkJournal(b *testing.B) {
 	b.ReportAllocs()
 	i := 0
 	for b.Loop() {
-		j.note(&recs[i%len(recs)], start)
+		j.note(callState, &recs[i%len(recs)], start)
 		if i++; i%64 == 0 {
 			if err := j.tend(); err != nil {
 				b.Fatal(err)

@@ -40,7 +40,7 @@ func (b *batch) empty() bool {
 type queue struct {
 	limit  int           // constant
 	wake   chan struct{} // holds one token while something is pending
-	urgent chan struct{} // holds one token while a caller waits for a transaction
+	urgent chan struct{} // holds one token while the next transaction must not wait
 	// closing is closed when the store closes.
 	closing chan struct{}
 
@@ -82,6 +82,9 @@ func (q *queue) put(f *finish) (full <-chan struct{}, err error) {
 	}
 	q.pending.finished[f.id] = f
 	q.pending.order = append(q.pending.order, f)
+	if len(q.pending.order) == commitAt {
+		q.hurry()
+	}
 	q.signal()
 	return nil, nil
 }
@@ -93,12 +96,17 @@ func (q *queue) ask(j job) error {
 		return errClosed
 	}
 	q.pending.jobs = append(q.pending.jobs, j)
+	q.hurry()
+	q.signal()
+	return nil
+}
+
+// hurry has the writer begin the next transaction without waiting.
+func (q *queue) hurry() {
 	select {
 	case q.urgent <- struct{}{}:
 	default:
 	}
-	q.signal()
-	return nil
 }
 
 // take gives the writer everything that is pending.

@@ -133,7 +133,7 @@ func (s *Store) Dropped() int64 {
 // writing, which then writes it, too. It waits for nobody else.
 func (s *Store) Journal(r Record) {
 	if r.ID != "" {
-		s.journal.note(&r, time.Now())
+		s.journal.note(callState, &r, time.Now())
 	}
 }
 
@@ -145,6 +145,7 @@ func (s *Store) Put(ctx context.Context, r Record) error {
 		return errors.New("put: record without an id")
 	}
 	f := newFinish(r)
+	s.journal.note(callEnded, &f.record, time.Now())
 	done := make(chan error, 1)
 	f.done = []chan error{done}
 	for {

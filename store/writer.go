@@ -12,9 +12,13 @@ const (
 	lastBackOff  = 5 * time.Second
 	// closeTries is how often Close tries to write the rest.
 	closeTries = 7
-	// commitEvery is the time between transactions that no caller waits for. On a busy machine they then write many
-	// calls at once.
+	// commitEvery is the time between two transactions, for each record of the first, up to commitMost. So a busy process
+	// writes many calls at once, which share the pages they change: at 500 calls a second, a record costs two thirds of
+	// what it costs in transactions 20 ms apart.
 	commitEvery = 20 * time.Millisecond
+	commitMost  = 200 * time.Millisecond
+	// commitAt is how many records are not waited for any longer.
+	commitAt = 1000
 )
 
 type writer struct {
@@ -101,13 +105,13 @@ func (w *writer) run() {
 			w.s.queue.signal()
 		}
 		_ = w.s.journal.tend() // Err has it
-		w.pace(begun)
+		w.pace(begun, len(b.order))
 	}
 }
 
-// pace waits until the next transaction is due.
-func (w *writer) pace(begun time.Time) {
-	timer := time.NewTimer(time.Until(begun.Add(commitEvery)))
+// pace waits until the next transaction is due, after one with a number of records.
+func (w *writer) pace(begun time.Time, records int) {
+	timer := time.NewTimer(time.Until(begun.Add(min(time.Duration(max(records, 1))*commitEvery, commitMost))))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

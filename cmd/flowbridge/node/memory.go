@@ -146,21 +146,27 @@ func readHeap() heap {
 type quiet struct {
 	looked, given uint64 // heap.allocated, at the last look and at the last release
 	looks         int    // in a row at which little had been allocated
+	released      bool   // during these
 }
+
+// later are the looks in a row, after 25, 45 and 85 s, at which memory is given back again: what is remembered of a call that
+// is over (64*T1, RFC 3261 section 17), and idle connections, go one after the other, and nothing else would collect them
+// for minutes.
+func later(looks int) bool { return looks == 5 || looks == 9 || looks == 17 }
 
 // look says whether to release now.
 func (q *quiet) look(h heap) bool {
 	if h.allocated-q.looked > quietBytes {
-		q.looks = 0
+		q.looks, q.released = 0, false
 	} else {
 		q.looks++
 	}
 	q.looked = h.allocated
 	spare := h.objects + h.idle - min(h.live, h.objects)
-	if q.looks < 2 || spare < worthwhile || h.allocated-q.given < worthwhile {
+	if again := q.released && later(q.looks); !again && (q.looks < 2 || spare < worthwhile || h.allocated-q.given < worthwhile) {
 		return false
 	}
-	q.given = h.allocated
+	q.given, q.released = h.allocated, true
 	return true
 }
 

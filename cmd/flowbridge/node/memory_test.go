@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -88,13 +89,15 @@ func TestQuiet(t *testing.T) {
 		allocated, objects, idle uint64 // MB
 		want                     bool
 	}
+	still, once := look{100, 40, 0, false}, look{100, 40, 0, true}
 	for name, looks := range map[string][]look{
 		"idle from the start": {{2, 8, 0, false}, {2, 8, 0, false}, {2, 8, 0, false}},
 		"busy":                {{100, 90, 0, false}, {200, 90, 0, false}, {300, 90, 0, false}},
 		"after work":          {{100, 90, 0, false}, {101, 91, 0, false}, {102, 92, 0, true}, {102, 8, 0, false}, {103, 8, 0, false}},
 		"free pages":          {{100, 8, 80, false}, {101, 8, 80, false}, {102, 8, 80, true}},
 		"one pause":           {{100, 90, 0, false}, {101, 91, 0, false}, {200, 90, 0, false}, {201, 91, 0, false}, {202, 92, 0, true}},
-		"slow and for long":   {{100, 90, 0, false}, {104, 94, 0, false}, {108, 98, 0, true}, {112, 40, 0, false}, {116, 40, 0, false}, {120, 40, 0, false}, {124, 40, 0, true}},
+		"slow and for long":   {{100, 90, 0, false}, {104, 94, 0, false}, {108, 98, 0, true}, {112, 40, 0, false}, {116, 40, 0, false}, {120, 40, 0, true}, {124, 40, 0, false}},
+		"again, later":        slices.Concat([]look{{100, 90, 0, false}, {100, 90, 0, false}, {100, 90, 0, true}, still, still, once, still, still, still, once}, slices.Repeat([]look{still}, 7), []look{once, still, still}),
 		"nothing to give":     {{100, 9, 0, false}, {101, 9, 0, false}, {102, 9, 0, false}},
 	} {
 		t.Run(name, func(t *testing.T) {
