@@ -113,9 +113,28 @@ func (b *bench) launchKamailio(s *system, at netip.Addr) error {
 	if err != nil {
 		return fmt.Errorf("kamailio does not start: %w; %s", err, logTail(log))
 	}
-	s.pids, err = withChildren(proxy.Process.Pid)
+	if err := s.await(proxy.Process.Pid); err != nil {
+		return err
+	}
 	s.pids = append(s.pids, media.Process.Pid)
-	return err
+	return nil
+}
+
+// await waits until Kamailio has started all its processes: until no more of them come for a second.
+func (s *system) await(pid int) error {
+	const still = 20
+	same := 0
+	return until(func() error {
+		all, err := withChildren(pid)
+		if same++; len(all) != len(s.pids) {
+			same = 0
+		}
+		s.pids = all
+		if err == nil && (same < still || len(all) <= kamailioChildren) {
+			err = fmt.Errorf("kamailio has only %d processes", len(all))
+		}
+		return err
+	})
 }
 
 // modulesOf is where Kamailio's modules are.

@@ -89,8 +89,8 @@ func (l *load) close() {
 }
 
 // outside is the nice value of what is not part of the measured system: in
-// life it has its own processors. Without the right to it, it stays as it is.
-const outside = -10
+// life it has its own processors. The threads of Flowbridge that relay have −10. Without the right to it, it stays as it is.
+const outside = -15
 
 func (l *load) now() time.Duration { return time.Duration(clock(unix.CLOCK_MONOTONIC) - l.begun) }
 
