@@ -17,6 +17,8 @@ import (
 type costs struct {
 	System   string  `json:"system"`
 	Rate     int     `json:"rate"`
+	Calls    int     `json:"calls"`
+	Good     int     `json:"good"`             // less than all: the others make the counts smaller
 	Objects  float64 `json:"objects_per_call"` // allocated on the heap; 0: not known
 	Bytes    float64 `json:"bytes_per_call"`
 	Syscalls float64 `json:"syscalls_per_call"` // 0: not known
@@ -41,7 +43,8 @@ func (b *bench) costs(s *system, rate int) (c costs, err error) {
 	if err != nil {
 		return c, err
 	}
-	each := func(n int64) float64 { return float64(n) / float64(f.Calls) }
+	c.Calls, c.Good = f.Calls, f.Good
+	each := func(n int64) float64 { return float64(n) / float64(max(f.Good, 1)) }
 	c.Switches = each(s.switches() - switches)
 	syscalls, err := stop()
 	if err != nil {
@@ -92,8 +95,8 @@ func (s *system) countSyscalls() (stop func() (int64, error), err error) {
 
 var errPerf = errors.New("perf has counted nothing, which needs root")
 
-const costsHeading = "system      rate  objects/call  KB/call  system calls/call  context switches/call"
+const costsHeading = "system      rate   calls    good  objects/call  KB/call  system calls/call  context switches/call"
 
 func (c costs) row() string {
-	return fmt.Sprintf("%-11s %4d %13.0f %8.1f %18.1f %22.1f", c.System, c.Rate, c.Objects, c.Bytes/1024, c.Syscalls, c.Switches)
+	return fmt.Sprintf("%-11s %4d %7d %7d %13.0f %8.1f %18.1f %22.1f", c.System, c.Rate, c.Calls, c.Good, c.Objects, c.Bytes/1024, c.Syscalls, c.Switches)
 }

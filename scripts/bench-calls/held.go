@@ -48,7 +48,7 @@ func (b *bench) held(name string, calls int) (h held, err error) {
 			each := func(n int64) float64 { return float64(n) / float64(max(c.up, 1)) }
 			rss2, pss2, err := s.memory()
 			h.Calls, failure = c.up, err
-			h.RSS, h.PSS, h.Descriptors = each(rss2-rss), each(pss2-pss), each(int64(s.descriptors()-files))
+			h.RSS, h.PSS, h.Descriptors = each(rss2-rss)/1024, each(pss2-pss)/1024, each(int64(s.descriptors()-files))
 			return true
 		},
 	})

@@ -20,7 +20,7 @@ type figures struct {
 	Failed  int     `json:"failed"`
 	Lost    int     `json:"lost"`
 	Resent  int     `json:"resent"`
-	CPU     float64 `json:"cpu_ms_per_call"`
+	CPU     float64 `json:"cpu_ms_per_call"` // that was good
 	P50     float64 `json:"p50_ms"`
 	P95     float64 `json:"p95_ms"`
 	P99     float64 `json:"p99_ms"`
@@ -161,13 +161,15 @@ func (b *bench) turns(r *results) error {
 	}
 	b.summary(r)
 	fmt.Fprintf(b.out, "\n%s\n", costsHeading)
-	for _, s := range all {
-		c, err := b.costs(s, slices.Max(b.rates))
-		if err != nil {
-			return err
+	for _, rate := range b.rates {
+		for _, s := range all {
+			c, err := b.costs(s, rate)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(b.out, c.row())
+			r.Costs = append(r.Costs, c)
 		}
-		fmt.Fprintln(b.out, c.row())
-		r.Costs = append(r.Costs, c)
 	}
 	return nil
 }
@@ -190,7 +192,7 @@ func (b *bench) round(s *system, rate int, lasts time.Duration) (f figures, err 
 	}
 	f.take(l)
 	f.count(l.carrier.calls)
-	f.CPU = float64(after-before) / float64(time.Millisecond) / float64(max(f.Calls, 1))
+	f.CPU = float64(after-before) / float64(time.Millisecond) / float64(max(f.Good, 1)) // who refuses saves nothing
 	return f, nil
 }
 
