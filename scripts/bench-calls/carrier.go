@@ -64,7 +64,7 @@ type carrier struct {
 	hangUp bool // end all that are up
 
 	repeats int             // of INVITE and BYE
-	causes  map[int]int     // finals that are neither 200 nor 503; 0: a BYE of the other side
+	causes  map[int]int     // finals of failed calls; 200: audio not relayed; 0: a BYE of the other side
 	ended   [lost + 1]int   // calls by what became of them
 	setUps  []time.Duration // of those that were answered since somebody looked
 	m       message
@@ -146,7 +146,8 @@ func (c *carrier) end(i int, o outcome) {
 	}
 	p.state, p.outcome = over, o
 	c.ended[o]++
-	p.request = nil // p.ack stays: a late 200 is still acknowledged
+	p.request = nil
+	c.l.after(patience, func() { c.calls[i].ack = nil }) // until then, a late 200 is a repeat
 	c.open--
 }
 

@@ -91,13 +91,16 @@ func (l *load) close() {
 // life it has its own processors. The threads of Flowbridge that relay have −10. Without the right to it, it stays as it is.
 const outside = -15
 
+// farewell is how long the agent waits for the last BYE, once the carrier has no call.
+const farewell = 2 * time.Second
+
 func (l *load) now() time.Duration { return time.Duration(batch.Clock(unix.CLOCK_MONOTONIC) - l.begun) }
 
 func (l *load) loop(p plan) {
 	l.begun, l.wall = batch.Clock(unix.CLOCK_MONOTONIC), batch.Clock(unix.CLOCK_REALTIME)
 	c, a := l.carrier, l.agent
 	var due schedule
-	seen := time.Duration(0)
+	var seen, last time.Duration // that somebody watched; that there were calls
 	for next := l.begun; ; next = max(next+tick.Nanoseconds(), batch.Clock(unix.CLOCK_MONOTONIC)) {
 		batch.SleepUntil(next)
 		for _, p := range c.ports {
@@ -122,7 +125,9 @@ func (l *load) loop(p plan) {
 			seen = now + 100*time.Millisecond
 			c.hangUp = p.watch(now, c) || c.hangUp
 		}
-		if c.open == 0 && due.over(p.steps, now) {
+		if c.open > 0 || !due.over(p.steps, now) {
+			last = now
+		} else if len(a.calls) == 0 || now > last+farewell {
 			return
 		}
 	}

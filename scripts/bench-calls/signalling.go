@@ -115,7 +115,9 @@ func (b *bench) signalling() error {
 	if err := b.turns(&r); err != nil {
 		return err
 	}
-	fmt.Fprintf(b.out, "\n%s\n", heldHeading)
+	if len(b.hold) > 0 {
+		fmt.Fprintf(b.out, "\n%s\n", heldHeading)
+	}
 	for _, name := range b.systems {
 		for _, calls := range b.hold {
 			h, err := b.held(name, calls)
