@@ -11,25 +11,27 @@ import (
 
 // figures are those of a system in a round, or medians. Times are ms.
 type figures struct {
-	System  string  `json:"system"`
-	Rate    int     `json:"rate"`
-	Round   int     `json:"round"` // 0: medians of all
-	Calls   int     `json:"calls"`
-	Good    int     `json:"good"`
-	Refused int     `json:"refused"` // 503
-	Failed  int     `json:"failed"`
-	Lost    int     `json:"lost"`
-	Resent  int     `json:"resent"`
-	CPU     float64 `json:"cpu_ms_per_call"` // that was good
-	P50     float64 `json:"p50_ms"`
-	P95     float64 `json:"p95_ms"`
-	P99     float64 `json:"p99_ms"`
-	LateMS  float64 `json:"load_late_p99_ms"`     // that requests waited for the agent to look
-	LoadCPU float64 `json:"load_cpu_ms_per_call"` // of the load itself
+	System  string      `json:"system"`
+	Rate    int         `json:"rate"`
+	Round   int         `json:"round"` // 0: medians of all
+	Calls   int         `json:"calls"`
+	Good    int         `json:"good"`
+	Refused int         `json:"refused"` // 503
+	Failed  int         `json:"failed"`
+	Lost    int         `json:"lost"`
+	Causes  map[int]int `json:"causes,omitempty"` // of failed: finals; 200: audio not relayed; 0: a BYE of the other side
+	Resent  int         `json:"resent"`
+	CPU     float64     `json:"cpu_ms_per_call"` // that was good
+	P50     float64     `json:"p50_ms"`
+	P95     float64     `json:"p95_ms"`
+	P99     float64     `json:"p99_ms"`
+	LateMS  float64     `json:"load_late_p99_ms"`     // that requests waited for the agent to look
+	LoadCPU float64     `json:"load_cpu_ms_per_call"` // of the load itself
 }
 
 // take fills in what a load has shown besides its calls.
 func (f *figures) take(l *load) {
+	f.Causes = l.carrier.causes
 	f.Resent = l.carrier.repeats + l.agent.repeats + l.repeats200
 	f.LoadCPU = float64(l.cpu) / float64(time.Millisecond) / float64(max(len(l.carrier.calls), 1))
 	slices.Sort(l.late)
@@ -201,8 +203,12 @@ func (b *bench) round(s *system, rate int, lasts time.Duration) (f figures, err 
 const heading = "system      rate round   calls refused  failed    lost  resent  CPU ms/call  p50 ms  p95 ms  p99 ms  load: late ms  CPU ms"
 
 func (f figures) row() string {
-	return fmt.Sprintf("%-11s %4d %5d %7d %7d %7d %7d %7d %12.3f %7.1f %7.1f %7.1f %14.1f %7.3f",
+	row := fmt.Sprintf("%-11s %4d %5d %7d %7d %7d %7d %7d %12.3f %7.1f %7.1f %7.1f %14.1f %7.3f",
 		f.System, f.Rate, f.Round, f.Calls, f.Refused, f.Failed, f.Lost, f.Resent, f.CPU, f.P50, f.P95, f.P99, f.LateMS, f.LoadCPU)
+	if len(f.Causes) > 0 {
+		row += fmt.Sprint("  failed by ", f.Causes)
+	}
+	return row
 }
 
 // ratio is the median of the rounds' ratios of two systems' figures, and the least and the most.
