@@ -8,7 +8,7 @@ import (
 )
 
 // agent is the far end of all calls: it rings and answers at once (180, 200), repeats the 200 until the
-// ACK (RFC 3261 13.3.1.4), and answers a BYE.
+// ACK (RFC 3261 13.3.1.4), and answers a BYE. It takes no INVITE without an X-EI, or whose audio is not relayed.
 type agent struct {
 	l       *load
 	port    *port
@@ -19,7 +19,6 @@ type agent struct {
 	m       message
 
 	taken   int // calls
-	unfit   int // INVITEs without X-EI, or with audio that is not relayed
 	repeats int // of requests
 }
 
@@ -67,7 +66,8 @@ func (a *agent) heard(b []byte, from netip.AddrPort) {
 
 func (a *agent) invite(b []byte, from netip.AddrPort) {
 	if !bytes.Contains(b, xei) || !anchored(b, a.media) {
-		a.unfit++
+		a.port.send(a.m.answer("488 Not Acceptable Here", "unfit", noBody), from)
+		return
 	}
 	id := string(a.m.callID)
 	if c := a.calls[id]; c != nil {

@@ -22,21 +22,22 @@ type outcome uint8
 
 const (
 	pending outcome = iota // still under way
-	good                   // answered, held and ended as it should
+	good                   // answered, held and ended as it should, audio relayed
 	refused                // 503
-	failed                 // another final answer, or ended by the other side
+	failed                 // another final answer, ended by the other side, or audio not relayed
 	lost                   // no final answer to the INVITE or the BYE
 )
 
 // call is a call of the carrier. Times are since the load began.
 type call struct {
-	start   time.Duration // first INVITE
-	setUp   time.Duration // from there to the 200; 0: none
-	state   state
-	outcome outcome
-	wait    time.Duration // before the next repeat
-	request []byte        // what is repeated: INVITE or BYE
-	ack     []byte        // of the 200
+	start    time.Duration // first INVITE
+	setUp    time.Duration // from there to the 200; 0: none
+	state    state
+	outcome  outcome
+	anchored bool          // the audio is relayed
+	wait     time.Duration // before the next repeat
+	request  []byte        // what is repeated: INVITE or BYE
+	ack      []byte        // of the 200
 }
 
 type state uint8
@@ -63,8 +64,7 @@ type carrier struct {
 	hangUp bool // end all that are up
 
 	repeats int             // of INVITE and BYE
-	causes  map[int]int     // finals that are neither 200 nor 503; 0: a BYE of the other side
-	unfit   int             // 200s whose audio is not relayed
+	causes  map[int]int     // finals of failed calls; 200: audio not relayed; 0: a BYE of the other side
 	ended   [lost + 1]int   // calls by what became of them
 	setUps  []time.Duration // of those that were answered since somebody looked
 	m       message
@@ -146,7 +146,8 @@ func (c *carrier) end(i int, o outcome) {
 	}
 	p.state, p.outcome = over, o
 	c.ended[o]++
-	p.request = nil // p.ack stays: a late 200 is still acknowledged
+	p.request = nil
+	c.l.after(patience, func() { c.calls[i].ack = nil }) // until then, a late 200 is a repeat
 	c.open--
 }
 
@@ -168,7 +169,7 @@ func (c *carrier) heard(at *port, b []byte, from netip.AddrPort, came time.Durat
 	case ours && string(m.method) == "INVITE":
 		c.invited(i, b, came)
 	case ours && string(m.method) == "BYE" && m.status >= 200 && c.calls[i].state == ending:
-		if m.status == 200 {
+		if m.status == 200 && c.calls[i].anchored {
 			c.end(i, good)
 		} else {
 			c.causes[m.status]++
@@ -208,10 +209,8 @@ func (c *carrier) invited(i int, b []byte, came time.Duration) {
 		c.l.repeats200++
 		c.send(i, p.ack)
 	default:
-		if !anchored(b, c.plan.media) {
-			c.unfit++
-		}
 		c.answered(i, came)
+		p.anchored = anchored(b, c.plan.media)
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"flowbridge/scripts/internal/process"
 )
 
 const flowbridgeConfig = `
@@ -59,7 +61,7 @@ func (b *bench) startFlowbridge(name, binary string, last byte) (*system, error)
 		err = until(func() error { _, err := get(s.admin + "/readyz"); return err })
 	}
 	if err != nil {
-		err = fmt.Errorf("%s does not start: %w; %s", name, err, logTail(log))
+		err = fmt.Errorf("%s does not start: %w; %s", name, err, process.Tail(log))
 		s.stop()
 		return nil, err
 	}

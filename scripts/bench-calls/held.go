@@ -9,7 +9,8 @@ import (
 // process takes without any.
 type held struct {
 	System      string  `json:"system"`
-	Calls       int     `json:"calls"`
+	Offered     int     `json:"offered"`
+	Calls       int     `json:"calls"` // that were up
 	RSS         float64 `json:"rss_kb_per_call"`
 	PSS         float64 `json:"pss_kb_per_call"`
 	Descriptors float64 `json:"descriptors_per_call"`
@@ -48,15 +49,18 @@ func (b *bench) held(name string, calls int) (h held, err error) {
 			each := func(n int64) float64 { return float64(n) / float64(max(c.up, 1)) }
 			rss2, pss2, err := s.memory()
 			h.Calls, failure = c.up, err
-			h.RSS, h.PSS, h.Descriptors = each(rss2-rss), each(pss2-pss), each(int64(s.descriptors()-files))
+			h.RSS, h.PSS, h.Descriptors = each(rss2-rss)/1024, each(pss2-pss)/1024, each(int64(s.descriptors()-files))
 			return true
 		},
 	})
 	if err == nil {
 		err = failure
 	}
-	if err == nil && h.Calls < len(l.carrier.calls) {
-		err = fmt.Errorf("%s holds only %d of %d calls", name, h.Calls, len(l.carrier.calls))
+	if err == nil {
+		h.Offered = len(l.carrier.calls)
+	}
+	if err == nil && h.Calls == 0 {
+		err = fmt.Errorf("%s holds none of %d calls", name, h.Offered)
 	}
 	return h, err
 }
@@ -64,5 +68,9 @@ func (b *bench) held(name string, calls int) (h held, err error) {
 const heldHeading = "system      held calls  RSS KB/call  PSS KB/call  descriptors/call"
 
 func (h held) row() string {
-	return fmt.Sprintf("%-11s %10d %12.1f %12.1f %17.2f", h.System, h.Calls, h.RSS, h.PSS, h.Descriptors)
+	row := fmt.Sprintf("%-11s %10d %12.1f %12.1f %17.2f", h.System, h.Calls, h.RSS, h.PSS, h.Descriptors)
+	if h.Calls < h.Offered {
+		row += fmt.Sprintf("  of %d that were offered", h.Offered)
+	}
+	return row
 }

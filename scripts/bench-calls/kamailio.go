@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"flowbridge/scripts/internal/process"
 )
 
 // kamailioConfig does for a call what Flowbridge does: it prepares it by HTTP, sends the INVITE to
@@ -103,7 +105,7 @@ func (b *bench) launchKamailio(s *system, at netip.Addr) error {
 		err = until(func() error { return ping(netip.AddrPortFrom(at, 2223)) })
 	}
 	if err != nil {
-		return fmt.Errorf("rtpengine does not start: %w; %s", err, logTail(log))
+		return fmt.Errorf("rtpengine does not start: %w; %s", err, process.Tail(log))
 	}
 	log = filepath.Join(b.dir, "kamailio.log")
 	proxy, err := s.launch(log, nil, "kamailio", "-DD", "-E", "-m", "512", "-M", "16", "-f", file, "-Y", b.dir, "-u", "root")
@@ -111,11 +113,30 @@ func (b *bench) launchKamailio(s *system, at netip.Addr) error {
 		err = until(func() error { return options(s.sut) })
 	}
 	if err != nil {
-		return fmt.Errorf("kamailio does not start: %w; %s", err, logTail(log))
+		return fmt.Errorf("kamailio does not start: %w; %s", err, process.Tail(log))
 	}
-	s.pids, err = withChildren(proxy.Process.Pid)
-	s.pids = append(s.pids, media.Process.Pid)
-	return err
+	if err := s.await(proxy.Process.Pid); err != nil {
+		return err
+	}
+	s.pids = append(s.pids, proxy.Process.Pid, media.Process.Pid)
+	return nil
+}
+
+// await waits until Kamailio has started all its processes: until no more of them come for a second.
+func (s *system) await(pid int) error {
+	const still = 20
+	same := 0
+	return until(func() error {
+		all, err := process.Children(pid)
+		if same++; len(all) != len(s.pids) {
+			same = 0
+		}
+		s.pids = all
+		if err == nil && (same < still || len(all) <= kamailioChildren) {
+			err = fmt.Errorf("kamailio has only %d processes", len(all))
+		}
+		return err
+	})
 }
 
 // modulesOf is where Kamailio's modules are.

@@ -2,12 +2,13 @@ package main
 
 import (
 	"container/heap"
-	"fmt"
 	"net/netip"
 	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"flowbridge/scripts/internal/batch"
 )
 
 // tick is how often the load looks for datagrams, timers and calls to begin.
@@ -69,16 +70,14 @@ func (b *bench) run(s *system, p plan) (*load, error) {
 	l.agent, l.carrier = newAgent(l, far, p.media), newCarrier(l, l.ports[1:], p)
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	batch.Punctual()
 	before, err := unix.Getpriority(unix.PRIO_PROCESS, unix.Gettid()) // of the system call: 20 less the nice value
 	if err == nil && unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), outside) == nil {
 		defer func() { _ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), 20-before) }()
 	}
-	used := clock(unix.CLOCK_THREAD_CPUTIME_ID)
+	used := batch.Clock(unix.CLOCK_THREAD_CPUTIME_ID)
 	l.loop(p)
-	l.cpu = time.Duration(clock(unix.CLOCK_THREAD_CPUTIME_ID) - used)
-	if n := l.agent.unfit + l.carrier.unfit; n > 0 {
-		return nil, fmt.Errorf("%d calls of %v had no X-EI, or audio that is not relayed", n, p.sut)
-	}
+	l.cpu = time.Duration(batch.Clock(unix.CLOCK_THREAD_CPUTIME_ID) - used)
 	return l, nil
 }
 
@@ -89,18 +88,21 @@ func (l *load) close() {
 }
 
 // outside is the nice value of what is not part of the measured system: in
-// life it has its own processors. Without the right to it, it stays as it is.
-const outside = -10
+// life it has its own processors. The threads of Flowbridge that relay have −10. Without the right to it, it stays as it is.
+const outside = -15
 
-func (l *load) now() time.Duration { return time.Duration(clock(unix.CLOCK_MONOTONIC) - l.begun) }
+// farewell is how long the agent waits for the last BYE, once the carrier has no call.
+const farewell = 2 * time.Second
+
+func (l *load) now() time.Duration { return time.Duration(batch.Clock(unix.CLOCK_MONOTONIC) - l.begun) }
 
 func (l *load) loop(p plan) {
-	l.begun, l.wall = clock(unix.CLOCK_MONOTONIC), clock(unix.CLOCK_REALTIME)
+	l.begun, l.wall = batch.Clock(unix.CLOCK_MONOTONIC), batch.Clock(unix.CLOCK_REALTIME)
 	c, a := l.carrier, l.agent
 	var due schedule
-	seen := time.Duration(0)
-	for next := l.begun; ; next = max(next+tick.Nanoseconds(), clock(unix.CLOCK_MONOTONIC)) {
-		sleepUntil(next)
+	var seen, last time.Duration // that somebody watched; that there were calls
+	for next := l.begun; ; next = max(next+tick.Nanoseconds(), batch.Clock(unix.CLOCK_MONOTONIC)) {
+		batch.SleepUntil(next)
 		for _, p := range c.ports {
 			p.read(func(b []byte, from netip.AddrPort, came int64) { c.heard(p, b, from, time.Duration(came-l.wall)) })
 		}
@@ -123,7 +125,9 @@ func (l *load) loop(p plan) {
 			seen = now + 100*time.Millisecond
 			c.hangUp = p.watch(now, c) || c.hangUp
 		}
-		if c.open == 0 && due.over(p.steps, now) {
+		if c.open > 0 || !due.over(p.steps, now) {
+			last = now
+		} else if len(a.calls) == 0 || now > last+farewell {
 			return
 		}
 	}

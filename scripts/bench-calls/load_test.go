@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"strings"
 	"testing"
 	"time"
 )
@@ -94,12 +93,13 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-func TestLoadSaysThatAudioIsNotRelayed(t *testing.T) {
+func TestCallFailsWhoseAudioIsNotRelayed(t *testing.T) {
 	b := &bench{at: endpoints{agent: loopback}}
 	s := answerer(t)
 	s.media = []string{"127.0.0.9"}
-	if _, err := b.run(s, plan{steps: []step{{rate: 100, lasts: 10 * time.Millisecond}}}); err == nil || !strings.Contains(err.Error(), "not relayed") {
-		t.Errorf("error %v", err)
+	l, err := b.run(s, plan{steps: []step{{rate: 100, lasts: 10 * time.Millisecond}}})
+	if err != nil || len(l.carrier.calls) != 1 || l.carrier.calls[0].outcome != failed || l.carrier.causes[200] != 1 {
+		t.Errorf("%+v, %v", l.carrier.calls, err)
 	}
 }
 

@@ -15,6 +15,9 @@ import (
 
 var errUsage = errors.New("usage: bench-calls signalling|overload|soak -flowbridge BINARY [flags] [RATE...]")
 
+// ownMemory is what this process may take before it collects garbage, in bytes: that of some 80,000 calls.
+const ownMemory = 1 << 30
+
 func main() {
 	if err := start(os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "bench-calls:", err)
@@ -48,7 +51,8 @@ func start(args []string, out io.Writer) error {
 	}
 	b.out = out
 	moreFiles()
-	debug.SetGCPercent(800) // a collection would be noticed by the load's thread
+	debug.SetGCPercent(-1) // while a collection begins and ends, the load's thread waits for others
+	debug.SetMemoryLimit(ownMemory)
 	if b.dir, err = os.MkdirTemp("", "bench-calls"); err != nil {
 		return err
 	}

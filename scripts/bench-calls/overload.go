@@ -163,7 +163,7 @@ func recovery(calls []call, from, lasts time.Duration) (time.Duration, bool) {
 func (f *flood) show(b *bench) {
 	o := f.Offered
 	fmt.Fprintf(b.out, `%s: %d calls/s, twice the capacity, for %.0f s
-offered %d: good %d, refused %d, failed %d, lost %d, resent %d
+offered %d: good %d, refused %d, failed %d %v, lost %d, resent %d
 goodput        %.1f %% of the capacity
 set-up         p50 %.0f ms, p95 %.0f ms, p99 %.0f ms of the good ones
 recovery       %.1f s until calls at half the capacity are good with p95 under %.0f ms (-1: not in %v)
@@ -171,7 +171,7 @@ recovery       %.1f s until calls at half the capacity are good with p95 under %
 RSS            %.0f MB started, %.0f before, %.0f at most, %.0f after, %.0f a minute after: %.2f of before
 load           p99 %.1f ms late
 
-`, f.System, o.Rate, f.Seconds, o.Calls, o.Good, o.Refused, o.Failed, o.Lost, o.Resent, 100*f.Goodput, o.P50, o.P95, o.P99,
+`, f.System, o.Rate, f.Seconds, o.Calls, o.Good, o.Refused, o.Failed, o.Causes, o.Lost, o.Resent, 100*f.Goodput, o.P50, o.P95, o.P99,
 		f.Recovery, recovered95, recoverLasts, f.After.Calls, f.After.Refused, f.After.Failed, f.After.Lost, f.After.P95,
 		f.StartedMB, f.BeforeMB, f.PeakMB, f.AfterMB, f.MinuteMB, f.MinuteMB/f.BeforeMB, o.LateMS)
 }

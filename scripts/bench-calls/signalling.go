@@ -11,25 +11,27 @@ import (
 
 // figures are those of a system in a round, or medians. Times are ms.
 type figures struct {
-	System  string  `json:"system"`
-	Rate    int     `json:"rate"`
-	Round   int     `json:"round"` // 0: medians of all
-	Calls   int     `json:"calls"`
-	Good    int     `json:"good"`
-	Refused int     `json:"refused"` // 503
-	Failed  int     `json:"failed"`
-	Lost    int     `json:"lost"`
-	Resent  int     `json:"resent"`
-	CPU     float64 `json:"cpu_ms_per_call"`
-	P50     float64 `json:"p50_ms"`
-	P95     float64 `json:"p95_ms"`
-	P99     float64 `json:"p99_ms"`
-	LateMS  float64 `json:"load_late_p99_ms"`     // that requests waited for the agent to look
-	LoadCPU float64 `json:"load_cpu_ms_per_call"` // of the load itself
+	System  string      `json:"system"`
+	Rate    int         `json:"rate"`
+	Round   int         `json:"round"` // 0: medians of all
+	Calls   int         `json:"calls"`
+	Good    int         `json:"good"`
+	Refused int         `json:"refused"` // 503
+	Failed  int         `json:"failed"`
+	Lost    int         `json:"lost"`
+	Causes  map[int]int `json:"causes,omitempty"` // of failed: finals; 200: audio not relayed; 0: a BYE of the other side
+	Resent  int         `json:"resent"`
+	CPU     float64     `json:"cpu_ms_per_call"` // that was good
+	P50     float64     `json:"p50_ms"`
+	P95     float64     `json:"p95_ms"`
+	P99     float64     `json:"p99_ms"`
+	LateMS  float64     `json:"load_late_p99_ms"`     // that requests waited for the agent to look
+	LoadCPU float64     `json:"load_cpu_ms_per_call"` // of the load itself
 }
 
 // take fills in what a load has shown besides its calls.
 func (f *figures) take(l *load) {
+	f.Causes = l.carrier.causes
 	f.Resent = l.carrier.repeats + l.agent.repeats + l.repeats200
 	f.LoadCPU = float64(l.cpu) / float64(time.Millisecond) / float64(max(len(l.carrier.calls), 1))
 	slices.Sort(l.late)
@@ -115,7 +117,9 @@ func (b *bench) signalling() error {
 	if err := b.turns(&r); err != nil {
 		return err
 	}
-	fmt.Fprintf(b.out, "\n%s\n", heldHeading)
+	if len(b.hold) > 0 {
+		fmt.Fprintf(b.out, "\n%s\n", heldHeading)
+	}
 	for _, name := range b.systems {
 		for _, calls := range b.hold {
 			h, err := b.held(name, calls)
@@ -161,13 +165,15 @@ func (b *bench) turns(r *results) error {
 	}
 	b.summary(r)
 	fmt.Fprintf(b.out, "\n%s\n", costsHeading)
-	for _, s := range all {
-		c, err := b.costs(s, slices.Max(b.rates))
-		if err != nil {
-			return err
+	for _, rate := range b.rates {
+		for _, s := range all {
+			c, err := b.costs(s, rate)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(b.out, c.row())
+			r.Costs = append(r.Costs, c)
 		}
-		fmt.Fprintln(b.out, c.row())
-		r.Costs = append(r.Costs, c)
 	}
 	return nil
 }
@@ -190,15 +196,19 @@ func (b *bench) round(s *system, rate int, lasts time.Duration) (f figures, err 
 	}
 	f.take(l)
 	f.count(l.carrier.calls)
-	f.CPU = float64(after-before) / float64(time.Millisecond) / float64(max(f.Calls, 1))
+	f.CPU = float64(after-before) / float64(time.Millisecond) / float64(max(f.Good, 1)) // who refuses saves nothing
 	return f, nil
 }
 
 const heading = "system      rate round   calls refused  failed    lost  resent  CPU ms/call  p50 ms  p95 ms  p99 ms  load: late ms  CPU ms"
 
 func (f figures) row() string {
-	return fmt.Sprintf("%-11s %4d %5d %7d %7d %7d %7d %7d %12.3f %7.1f %7.1f %7.1f %14.1f %7.3f",
+	row := fmt.Sprintf("%-11s %4d %5d %7d %7d %7d %7d %7d %12.3f %7.1f %7.1f %7.1f %14.1f %7.3f",
 		f.System, f.Rate, f.Round, f.Calls, f.Refused, f.Failed, f.Lost, f.Resent, f.CPU, f.P50, f.P95, f.P99, f.LateMS, f.LoadCPU)
+	if len(f.Causes) > 0 {
+		row += fmt.Sprint("  failed by ", f.Causes)
+	}
+	return row
 }
 
 // ratio is the median of the rounds' ratios of two systems' figures, and the least and the most.

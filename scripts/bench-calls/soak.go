@@ -89,7 +89,7 @@ func (b *bench) soak() error {
 	k.compare(b.holds, b.lasts)
 	f := figures{}
 	f.count(l.carrier.calls)
-	fmt.Fprintf(b.out, "%d calls: good %d, refused %d, failed %d, lost %d, resent %d\n", f.Calls, f.Good, f.Refused, f.Failed, f.Lost,
+	fmt.Fprintf(b.out, "%d calls: good %d, refused %d, failed %d %v, lost %d, resent %d\n", f.Calls, f.Good, f.Refused, f.Failed, l.carrier.causes, f.Lost,
 		l.carrier.repeats+l.agent.repeats+l.repeats200)
 	fmt.Fprintf(b.out, "from the first to the last third of the time with all calls up: RSS %+.1f %%, p99 %+.1f %%\n", 100*k.RSSGrowth, 100*k.P99Growth)
 	fmt.Fprintf(b.out, "RSS %.0f MB started, %.0f a minute after the last call\n", k.Started, k.After)

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"flowbridge/scripts/internal/process"
 )
 
 // endpoints are addresses of a measurement, all of one network of loopback.
@@ -93,12 +95,6 @@ func until(ready func() error) error {
 	}
 }
 
-// logTail is the end of what a process said, for an error.
-func logTail(file string) string {
-	b, _ := os.ReadFile(file)
-	return fmt.Sprintf("%s: %s", filepath.Base(file), b[max(0, len(b)-500):])
-}
-
 // startPlatform starts the HTTP API that prepares calls.
 func (b *bench) startPlatform() (*system, error) {
 	s := &system{name: "platform"}
@@ -110,7 +106,7 @@ func (b *bench) startPlatform() (*system, error) {
 	}
 	if err != nil {
 		s.stop()
-		return nil, fmt.Errorf("the platform does not start: %w; %s", err, logTail(log))
+		return nil, fmt.Errorf("the platform does not start: %w; %s", err, process.Tail(log))
 	}
 	return s, nil
 }

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+
+	"flowbridge/scripts/internal/process"
 )
 
 const flowbridgeConfig = `
@@ -42,7 +44,7 @@ func (s *system) startFlowbridge(binary, dir string) error {
 		return err
 	}
 	if err := until(readyz); err != nil {
-		return fmt.Errorf("flowbridge does not start: %w; %s", err, logTail(log))
+		return fmt.Errorf("flowbridge does not start: %w; %s", err, process.Tail(log))
 	}
 	ends, err := newEnds(netip.AddrPortFrom(systemAddr, 5060))
 	if err != nil {

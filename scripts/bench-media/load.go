@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"flowbridge/scripts/internal/batch"
 )
 
 const (
@@ -40,12 +42,12 @@ var (
 type side struct {
 	fd       int
 	addr     netip.AddrPort
-	packets  [][]byte         // by call
-	messages [ticks][]mmsghdr // by tick
-	due      [ticks][]int     // calls, by tick
-	count    int64            // received, of the measurement
-	delays   [maxDelay]uint32 // packets by microseconds, those over it in the last
-	unsent   int64            // that the system did not take
+	packets  [][]byte               // by call
+	messages [ticks][]batch.Message // by tick
+	due      [ticks][]int           // calls, by tick
+	count    int64                  // received, of the measurement
+	delays   [maxDelay]uint32       // packets by microseconds, those over it in the last
+	unsent   int64                  // that the system did not take
 	in       *incoming
 }
 
@@ -63,7 +65,7 @@ type load struct {
 func newLoad(calls int) (*load, error) {
 	l := &load{calls: calls, first: ^uint32(0), last: ^uint32(0)}
 	for i, a := range []netip.Addr{carrierAddr, agentAddr} {
-		fd, addr, err := openSocket(a)
+		fd, addr, err := batch.Open(netip.AddrPortFrom(a, 0))
 		if err != nil {
 			l.close()
 			return nil, fmt.Errorf("%v: %w", a, err)
@@ -93,7 +95,7 @@ func (l *load) connect(call int, toA, toB netip.AddrPort) {
 		s.packets[call] = p
 		at := (call + i*ticks/2) % ticks // the two sides of a call in turns
 		s.due[at] = append(s.due[at], call)
-		s.messages[at] = append(s.messages[at], outgoing(p, sockaddr(to)))
+		s.messages[at] = append(s.messages[at], outgoing(p, to))
 	}
 }
 
@@ -102,13 +104,13 @@ func (l *load) connect(call int, toA, toB netip.AddrPort) {
 func (l *load) run(warm, measured time.Duration, ask func() (usage, error)) (start, end usage, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) // else it wakes up 50 µs late
+	batch.Punctual()
 	runtime.GC()
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 
 	first, last := uint32(warm/interval), uint32((warm+measured)/interval)
 	l.first, l.last = first, last
-	begin := clock(unix.CLOCK_MONOTONIC)
+	begin := batch.Clock(unix.CLOCK_MONOTONIC)
 	for number := range last {
 		if number == first {
 			if start, err = ask(); err != nil {
@@ -117,9 +119,9 @@ func (l *load) run(warm, measured time.Duration, ask func() (usage, error)) (sta
 		}
 		for at := range ticks {
 			due := begin + int64(number)*int64(interval) + int64(at)*int64(tick)
-			late := clock(unix.CLOCK_MONOTONIC) - due
+			late := batch.Clock(unix.CLOCK_MONOTONIC) - due
 			if late < 0 {
-				sleepUntil(due)
+				batch.SleepUntil(due)
 			}
 			if late > int64(interval) { // calls never send faster than that
 				begin += late
@@ -136,8 +138,8 @@ func (l *load) run(warm, measured time.Duration, ask func() (usage, error)) (sta
 	if end, err = ask(); err != nil {
 		return start, end, err
 	}
-	for until := clock(unix.CLOCK_MONOTONIC) + int64(settled); l.received() < l.sent() && clock(unix.CLOCK_MONOTONIC) < until; {
-		sleepUntil(clock(unix.CLOCK_MONOTONIC) + int64(tick))
+	for until := batch.Clock(unix.CLOCK_MONOTONIC) + int64(settled); l.received() < l.sent() && batch.Clock(unix.CLOCK_MONOTONIC) < until; {
+		batch.SleepUntil(batch.Clock(unix.CLOCK_MONOTONIC) + int64(tick))
 		l.read()
 	}
 	return start, end, nil
@@ -148,7 +150,7 @@ func (s *side) send(at int, number uint32) {
 	if len(s.due[at]) == 0 {
 		return
 	}
-	now := clock(unix.CLOCK_REALTIME)
+	now := batch.Clock(unix.CLOCK_REALTIME)
 	for _, call := range s.due[at] {
 		p := s.packets[call]
 		binary.BigEndian.PutUint16(p[2:], uint16(number))
@@ -156,7 +158,8 @@ func (s *side) send(at int, number uint32) {
 		binary.BigEndian.PutUint32(p[atNumber:], number)
 		binary.BigEndian.PutUint64(p[atTime:], uint64(now))
 	}
-	s.unsent += int64(len(s.due[at]) - send(s.fd, s.messages[at]))
+	sent, _ := batch.Send(s.fd, s.messages[at])
+	s.unsent += int64(len(s.due[at]) - sent)
 }
 
 // read takes what has come to both sides.

@@ -8,7 +8,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 )
 
 // carried loads what connects the two ends of a few calls, and checks that each
@@ -95,18 +94,6 @@ func TestMedianAndMarginal(t *testing.T) {
 	deduct(all)
 	if m := median(all, "a", 10); m.MarginalUS != 6.5 || m.RelayUS != 6 || m.AddedP50 != 20 || m.Lost != 1 || m.Sent != 200 {
 		t.Errorf("got %+v", m)
-	}
-}
-
-func TestParseStat(t *testing.T) {
-	got, err := parseStat([]byte("42 (a ) b) S 2 0 0 0 -1 69238880 0 0 0 0 150 250 0 0 20 0 1 0 26"))
-	if err != nil || got.parent != kthreadd || got.cpu != 4*time.Second {
-		t.Errorf("got %+v, %v", got, err)
-	}
-	for _, bad := range []string{"", "42 (x) S 1", "42 (x) S a 0 0 0 0 0 0 0 0 0 1 2"} {
-		if _, err := parseStat([]byte(bad)); err == nil {
-			t.Errorf("%q was read", bad)
-		}
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"flowbridge/scripts/internal/process"
 )
 
 // startRTPEngine starts rtpengine without its kernel module, as it is configured
@@ -42,7 +44,7 @@ func (s *system) startRTPEngine(dir string) error {
 		_, err := c.ask(map[string]string{"command": "ping"})
 		return err
 	}); err != nil {
-		return fmt.Errorf("rtpengine does not start: %w; %s", err, logTail(log))
+		return fmt.Errorf("rtpengine does not start: %w; %s", err, process.Tail(log))
 	}
 	s.open = c.call
 	return nil

@@ -3,11 +3,9 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"syscall"
 	"time"
@@ -105,9 +103,3 @@ func until(ready func(context.Context) error) error {
 }
 
 var errNoAnswer = errors.New("no answer")
-
-// logTail is the end of what a process said, for an error.
-func logTail(file string) string {
-	b, _ := os.ReadFile(file)
-	return fmt.Sprintf("%s: %s", filepath.Base(file), b[max(0, len(b)-500):])
-}

@@ -1,0 +1,146 @@
+// Package batch sends and reads datagrams many at a time, without telling the
+// runtime: for loads that look at their sockets by the clock, so that their own
+// cost stays small and the same whatever they load.
+package batch
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Message is struct mmsghdr of sendmmsg(2) and recvmmsg(2), on 64-bit machines.
+type Message struct {
+	Header unix.Msghdr
+	Length uint32 // of what was read or sent, in bytes
+	_      uint32
+}
+
+// Control is room for the time stamp of a datagram.
+type Control [64]byte
+
+const bufferSize = 32 << 20 // of a socket, in bytes
+
+// Open returns a UDP socket that waits for nobody, with as large a receive buffer as can be had, whose datagrams get the
+// time when they came. Port 0 is any.
+func Open(want netip.AddrPort) (fd int, at netip.AddrPort, err error) {
+	fd, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, at, os.NewSyscallError("socket", err)
+	}
+	if at, err = prepare(fd, want); err != nil {
+		_ = unix.Close(fd)
+	}
+	return fd, at, err
+}
+
+func prepare(fd int, want netip.AddrPort) (at netip.AddrPort, err error) {
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, bufferSize) != nil {
+		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, bufferSize)
+	}
+	if err == nil {
+		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1)
+	}
+	if err != nil {
+		return at, os.NewSyscallError("setsockopt", err)
+	}
+	if err = unix.Bind(fd, &unix.SockaddrInet4{Addr: want.Addr().As4(), Port: int(want.Port())}); err != nil {
+		return at, os.NewSyscallError("bind to "+want.String(), err)
+	}
+	own, err := unix.Getsockname(fd)
+	if err != nil {
+		return at, os.NewSyscallError("getsockname", err)
+	}
+	sa, ok := own.(*unix.SockaddrInet4)
+	if !ok {
+		return at, errors.New("not an IPv4 socket")
+	}
+	return netip.AddrPortFrom(want.Addr(), uint16(sa.Port)), nil // a port is 16 bits
+}
+
+// Sockaddr is an IPv4 socket address as the kernel reads it.
+func Sockaddr(a netip.AddrPort) unix.RawSockaddrInet4 {
+	sa := unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: a.Addr().As4()}
+	port := (*[2]byte)(unsafe.Pointer(&sa.Port))
+	port[0], port[1] = byte(a.Port()>>8), byte(a.Port())
+	return sa
+}
+
+// AddrPort is an IPv4 socket address that the kernel wrote.
+func AddrPort(sa *unix.RawSockaddrInet4) netip.AddrPort {
+	port := (*[2]byte)(unsafe.Pointer(&sa.Port))
+	return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(port[0])<<8|uint16(port[1]))
+}
+
+// Prepare has a message send or take what vector is, to or from peer. Control is for the time when it comes. peer and
+// control may be nil.
+func (m *Message) Prepare(vector *unix.Iovec, peer *unix.RawSockaddrInet4, control *Control) {
+	m.Header = unix.Msghdr{Iov: vector}
+	m.Header.SetIovlen(1)
+	if peer != nil {
+		m.Header.Name, m.Header.Namelen = (*byte)(unsafe.Pointer(peer)), unix.SizeofSockaddrInet4
+	}
+	if control != nil {
+		m.Header.Control = &control[0]
+		m.Header.SetControllen(len(control))
+	}
+}
+
+// Send sends the messages and returns how many the system took, and why not more.
+func Send(fd int, all []Message) (sent int, errno unix.Errno) {
+	for sent < len(all) {
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&all[sent])), uintptr(len(all)-sent), 0, 0, 0)
+		switch {
+		case errno == unix.EINTR:
+		case errno != 0:
+			return sent, errno
+		default:
+			sent += int(n)
+		}
+	}
+	return sent, 0
+}
+
+// Receive reads what waits, and returns how many of the messages it filled.
+func Receive(fd int, room []Message) int {
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&room[0])), uintptr(len(room)), unix.MSG_DONTWAIT, 0, 0)
+	if errno != 0 {
+		return 0 // nothing waits
+	}
+	return int(n)
+}
+
+// Came is when a message came, in nanoseconds of the wall clock; 0: the kernel did not say.
+func (m *Message) Came(control *Control) int64 {
+	header := (*unix.Cmsghdr)(unsafe.Pointer(control))
+	if m.Header.Controllen >= unix.SizeofCmsghdr && header.Level == unix.SOL_SOCKET && header.Type == unix.SCM_TIMESTAMPNS {
+		return (*unix.Timespec)(unsafe.Pointer(&control[unix.SizeofCmsghdr])).Nano()
+	}
+	return 0
+}
+
+// SleepUntil waits for a moment of the monotonic clock, in nanoseconds. The
+// runtime is not told: its monitor would be kept busy by that.
+func SleepUntil(ns int64) {
+	at := unix.NsecToTimespec(ns)
+	const absolute = 1 // TIMER_ABSTIME
+	for {
+		_, _, errno := unix.RawSyscall6(unix.SYS_CLOCK_NANOSLEEP, unix.CLOCK_MONOTONIC, absolute, uintptr(unsafe.Pointer(&at)), 0, 0, 0)
+		if errno != unix.EINTR {
+			return
+		}
+	}
+}
+
+// Punctual has this thread woken up when it should: else it is 50 µs late.
+func Punctual() { _ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) }
+
+// Clock is the time of a clock, such as unix.CLOCK_MONOTONIC, in nanoseconds.
+func Clock(id int32) int64 {
+	var t unix.Timespec
+	_ = unix.ClockGettime(id, &t) // all that are asked for exist
+	return t.Nano()
+}

@@ -1,0 +1,119 @@
+// Package process has what the loads know about the processes that they load:
+// their time, their memory, and whether they have started.
+package process
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// hertz is the unit of times in /proc: USER_HZ, which is 100 on all machines of
+// ours.
+const hertz = 100
+
+// Stat is a process's parent, and the CPU time that it has had: user and system.
+type Stat struct {
+	Parent int
+	CPU    time.Duration
+}
+
+// StatOf reads a process's line, see proc_pid_stat(5).
+func StatOf(pid int) (Stat, error) {
+	b, err := os.ReadFile(file(pid, "stat"))
+	if err != nil {
+		return Stat{}, err
+	}
+	return parseStat(b)
+}
+
+func file(pid int, name string) string { return filepath.Join("/proc", strconv.Itoa(pid), name) }
+
+func parseStat(b []byte) (s Stat, err error) {
+	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:])) // the name may have anything in it
+	if len(fields) < 13 {
+		return s, fmt.Errorf("a stat of %d fields", len(fields))
+	}
+	parent, err1 := strconv.Atoi(fields[1])
+	user, err2 := strconv.ParseInt(fields[11], 10, 64)
+	system, err3 := strconv.ParseInt(fields[12], 10, 64)
+	if err1 != nil || err2 != nil || err3 != nil {
+		return s, fmt.Errorf("a stat without numbers: %q", b)
+	}
+	return Stat{parent, time.Duration(user+system) * time.Second / hertz}, nil
+}
+
+// Children are the processes that a process has started and that still run.
+func Children(parent int) (pids []int, err error) {
+	all, err := filepath.Glob("/proc/[0-9]*")
+	for _, name := range all {
+		pid, _ := strconv.Atoi(filepath.Base(name))
+		if s, err := StatOf(pid); err == nil && s.Parent == parent { // else it has ended meanwhile
+			pids = append(pids, pid)
+		}
+	}
+	return pids, err
+}
+
+// Memory is the resident memory of a process in bytes: all of it, and with its
+// share only of what others have, too (PSS).
+func Memory(pid int) (rss, pss int64, err error) {
+	b, err := os.ReadFile(file(pid, "smaps_rollup"))
+	if err != nil {
+		return 0, 0, err
+	}
+	if rss, err = figure(string(b), "Rss"); err == nil {
+		pss, err = figure(string(b), "Pss")
+	}
+	return rss * 1024, pss * 1024, err
+}
+
+// Resident is the resident memory of a process in bytes, or 0. It is had sooner than Memory.
+func Resident(pid int) int64 {
+	b, _ := os.ReadFile(file(pid, "statm"))
+	fields := strings.Fields(string(b))
+	if len(fields) < 2 {
+		return 0
+	}
+	pages, _ := strconv.ParseInt(fields[1], 10, 64)
+	return pages * int64(os.Getpagesize())
+}
+
+// Switches are the context switches of a process's threads, by themselves and forced.
+func Switches(pid int) (n int64) {
+	threads, _ := filepath.Glob(file(pid, "task/*/status"))
+	for _, name := range threads {
+		b, _ := os.ReadFile(name) // a thread may have ended meanwhile
+		for _, name := range []string{"voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"} {
+			v, _ := figure(string(b), name)
+			n += v
+		}
+	}
+	return n
+}
+
+// Descriptors are the files that a process has open.
+func Descriptors(pid int) int {
+	all, _ := os.ReadDir(file(pid, "fd"))
+	return len(all)
+}
+
+// figure is the number after a name, in lines such as "Rss:   10 kB".
+func figure(text, name string) (int64, error) {
+	for line := range strings.Lines(text) {
+		if f := strings.Fields(line); len(f) >= 2 && f[0] == name+":" {
+			return strconv.ParseInt(f[1], 10, 64)
+		}
+	}
+	return 0, fmt.Errorf("there is no %s", name)
+}
+
+// Tail is the end of what a process wrote to a file, for an error.
+func Tail(file string) string {
+	b, _ := os.ReadFile(file)
+	return fmt.Sprintf("%s: %s", filepath.Base(file), b[max(0, len(b)-500):])
+}
