@@ -37,6 +37,12 @@ const (
 	turnOver
 )
 
+// A packet takes some microseconds.
+const (
+	turnSpins = 100
+	turnPause = 50 * time.Microsecond
+)
+
 // enter begins a turn of the worker. False: the session is closed.
 func (r *relay) enter() bool { return r.turn.CompareAndSwap(turnFree, turnWorker) }
 
@@ -44,8 +50,12 @@ func (r *relay) leave() { r.turn.Store(turnFree) }
 
 // end takes the last turn. It waits for the worker's present one, if that is of this session.
 func (r *relay) end() {
-	for !r.turn.CompareAndSwap(turnFree, turnOver) {
-		runtime.Gosched()
+	for i := 0; !r.turn.CompareAndSwap(turnFree, turnOver); i++ {
+		if i < turnSpins {
+			runtime.Gosched()
+		} else {
+			time.Sleep(turnPause) // the kernel has the worker's thread wait
+		}
 	}
 }
 
