@@ -18,16 +18,22 @@ func ResponseTo(req *sip.Request, code int, reason string, body []byte) *sip.Res
 			res.AppendHeader(h)
 		}
 	}
+	topmost := true
 	for _, h := range req.Headers() {
 		if via, ok := h.(*sip.ViaHeader); ok {
-			res.AppendHeader(sourced(via, res.Via() == nil, req))
+			res.AppendHeader(sourced(via, topmost, req))
+			topmost = false
 		}
 	}
 	res.AppendHeader(req.From())
 	res.AppendHeader(req.To())
 	res.AppendHeader(req.CallID())
 	res.AppendHeader(req.CSeq())
-	res.SetBody(body)
+	length := sip.ContentLengthHeader(len(body))
+	res.AppendHeader(&length) // SetBody would search for one
+	if body != nil {
+		res.SetBody(body)
+	}
 	res.SetTransport(req.Transport())
 	res.SetDestination(req.Source())
 	return res
