@@ -194,7 +194,7 @@ func (l *Leg) replyTo(in Reply) {
 	}
 	req := l.asked[i]
 	l.asked = slices.Delete(l.asked, i, i+1)
-	res := message.ResponseTo(req, in.Code, in.Reason, nil)
+	res := sip.NewResponseFromRequest(req, in.Code, in.Reason, nil)
 	if in.Code < 300 && message.RefreshesTarget(req.Method) {
 		res.AppendHeader(sip.NewHeader("Contact", l.Local.contact()))
 	}
@@ -222,7 +222,7 @@ func (l *Leg) closeAsked() {
 
 // respond answers a request within the dialog.
 func (l *Leg) respond(req *sip.Request, code int, reason string, headers ...sip.Header) {
-	res := message.ResponseTo(req, code, reason, nil)
+	res := sip.NewResponseFromRequest(req, code, reason, nil)
 	for _, h := range headers {
 		res.AppendHeader(h)
 	}

@@ -36,6 +36,7 @@ func TestInNumbersOfTheOtherSide(t *testing.T) {
 		{"events of another clock are others", session("0 102", te48k), session("0 101", te101), "0 102", "rtpmap 102 telephone-event/48000"},
 		{"the other law", session("8 101", te101), session("0 101", te101), "0 101", "rtpmap 0 PCMU/8000"},
 		{"not where both have the same", session("8 0"), session("0"), "8 0", ""},
+		{"the parameters of a static number that is taken", session("18", "a=fmtp:18 annexb=no"), session("18", "a=rtpmap:18 opus/48000/2"), "96", "fmtp 96 annexb=no"},
 		{"a static number that is taken", session("0"), session("0", "a=rtpmap:0 opus/48000/2"), "96", "rtpmap 96 PCMU/8000"},
 	} {
 		got := tt.far.InNumbersOf(tt.near)
@@ -45,6 +46,21 @@ func TestInNumbersOfTheOtherSide(t *testing.T) {
 		out := string(got.ForTarget(ourSideB, StreamTransport{}, got.Formats(), AsIs))
 		if tt.says != "" && !strings.Contains(out, "a="+strings.Replace(tt.says, " ", ":", 1)+"\r\n") {
 			t.Errorf("%s: no %q in\n%s", tt.name, tt.says, out)
+		}
+	}
+}
+
+// Added telephone-events are described once, whatever the text says of their number.
+func TestAddedEvents(t *testing.T) {
+	with := siptest.SessionAt("192.0.2.1", 4000, "0 101")
+	d, err := Parse([]byte(strings.Replace(with, "RTP/AVP 0 101", "RTP/AVP 0", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, events := range map[string]*Description{"of ours": d.WithEvents(nil), "of the other side": d.WithEvents(benchRead(t, []byte(with)))} {
+		out := string(events.ForTarget(ourSideB, StreamTransport{}, events.Formats(), AsIs))
+		if numbersIn(events) != "0 101" || strings.Count(out, "a=rtpmap:101 telephone-event/8000\r\n") != 1 || strings.Count(out, "a=fmtp:101 ") != 1 {
+			t.Errorf("%s: %s\n%s", name, numbersIn(events), out)
 		}
 	}
 }
