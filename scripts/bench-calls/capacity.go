@@ -11,9 +11,10 @@ import (
 const limit95 = 200.0 // ms
 
 const (
-	lowest  = 100   // calls a second at which a search begins
-	highest = 20000 // no search goes further
-	close2  = 1.05  // a search ends when what is clean and what is not are no further apart
+	first   = 100   // calls a second at which a search begins
+	lowest  = 10    // no search goes further
+	highest = 20000 // and none here
+	apart   = 1.05  // a search ends when what is clean and what is not differ by no more
 )
 
 var errNoCapacity = errors.New("not even the lowest rate is clean")
@@ -22,9 +23,14 @@ var errNoCapacity = errors.New("not even the lowest rate is clean")
 // limit. A rate counts when two of at most three tries are clean, because other things have the processors, too.
 func (b *bench) capacity(s *system) (int, error) {
 	fmt.Fprintf(b.out, "capacity: %d s at each rate; clean is nothing refused, failed or lost, p95 under %.0f ms\n%s\n", b.seconds, limit95, heading)
+	return search(func(rate int) (bool, error) { return b.twice(s, rate) })
+}
+
+// search finds the highest rate that is clean.
+func search(try func(rate int) (clean bool, err error)) (int, error) {
 	clean, dirty := 0, 0
-	for rate := lowest; rate < highest; {
-		ok, err := b.twice(s, rate)
+	for rate := first; rate < highest; {
+		ok, err := try(rate)
 		if err != nil {
 			return 0, err
 		}
@@ -36,9 +42,11 @@ func (b *bench) capacity(s *system) (int, error) {
 		switch {
 		case dirty == 0:
 			rate *= 2
-		case clean == 0:
+		case clean == 0 && rate/2 < lowest:
 			return 0, fmt.Errorf("%w: %d calls a second", errNoCapacity, rate)
-		case float64(dirty) <= float64(clean)*close2:
+		case clean == 0:
+			rate /= 2
+		case dirty-clean <= 1 || float64(dirty) <= float64(clean)*apart:
 			return clean, nil
 		default:
 			rate = (clean + dirty) / 2

@@ -153,6 +153,26 @@ func TestRecovery(t *testing.T) {
 	}
 }
 
+func TestSearch(t *testing.T) {
+	for _, limit := range []int{15, 90, 100, 777, 1500, 100_000} {
+		tries := 0
+		got, err := search(func(rate int) (bool, error) {
+			tries++
+			return rate <= limit, nil
+		})
+		limit = min(limit, highest)
+		if err != nil || got > limit || float64(got)*2 < float64(limit) || limit < highest && float64(got)*apart*1.1 < float64(limit) {
+			t.Errorf("found %d, %v; want %d", got, err, limit)
+		}
+		if tries > 15 {
+			t.Errorf("%d tries for %d", tries, limit)
+		}
+	}
+	if got, err := search(func(int) (bool, error) { return false, nil }); err == nil {
+		t.Errorf("found %d where nothing is clean", got)
+	}
+}
+
 func TestAnchored(t *testing.T) {
 	b := []byte("INVITE sip:x SIP/2.0\r\n\r\nv=0\r\nc=IN IP4 127.0.0.12\r\nt=0 0\r\n")
 	if !anchored(b, []string{"127.0.0.1", "127.0.0.12"}) || anchored(b, []string{"127.0.0.1"}) {

@@ -66,7 +66,7 @@ func (b *bench) capacityOf(name string) (int, error) {
 		return 0, err
 	}
 	defer s.stop()
-	if _, err := b.round(s, lowest, 4*time.Second); err != nil {
+	if _, err := b.round(s, first, 4*time.Second); err != nil {
 		return 0, err
 	}
 	n, err := b.capacity(s)

@@ -141,7 +141,7 @@ func (b *bench) turns(r *results) error {
 	}
 	defer stop()
 	for _, s := range all {
-		if _, err := b.round(s, 100, 4*time.Second); err != nil {
+		if _, err := b.round(s, first, 4*time.Second); err != nil {
 			return err
 		}
 	}

@@ -106,7 +106,7 @@ func (b *bench) share(name string, rate int) (float64, error) {
 	files, up := 0, 1
 	before := s.descriptors()
 	if _, err := b.run(s, plan{
-		hold: time.Minute, steps: []step{{lowest, 3 * time.Second}},
+		hold: time.Minute, steps: []step{{first, 3 * time.Second}},
 		watch: func(at time.Duration, c *carrier) bool {
 			if at > 5*time.Second && c.up > 0 && files == 0 {
 				files, up = s.descriptors()-before, c.up
