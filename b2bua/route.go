@@ -10,7 +10,7 @@ import (
 // firstMatch is the index of the first route that a call matches, -1: none.
 func firstMatch(p *peers.Snapshot, vars *config.Vars) int {
 	return slices.IndexFunc(p.Routes, func(r config.Route) bool {
-		return mismatch(&r, vars) == "" && len(destinations(p, &r, vars)) > 0
+		return mismatch(&r, vars) == "" && reaches(p, &r, vars)
 	})
 }
 
@@ -32,6 +32,14 @@ func mismatch(r *config.Route, vars *config.Vars) string {
 	}
 }
 
+// reaches reports whether a route that a call matches has destinations for it.
+func reaches(p *peers.Snapshot, r *config.Route, vars *config.Vars) bool {
+	v := *vars
+	v.Direction = r.Direction
+	return slices.ContainsFunc(r.Targets, func(name string) bool { return dialable(p.Targets[name], &v, r.To, r.From) }) ||
+		slices.ContainsFunc(r.Trunks, func(name string) bool { return dialable(p.Callees[name], &v, r.To, r.From) })
+}
+
 // destinations are the targets and trunks of a route that can be called for a call
 // that matches it. A caller who names "+1507&SIP/x" gets to an agent, but not into the
 // Request-URI of one that is called by the number.
@@ -49,9 +57,12 @@ func dialableOf(all []*peers.Target, vars *config.Vars, naming ...*config.Number
 // dialable reports whether what the URI of a target takes from a call's parties is a
 // number each, or a user part that one of the expressions names in full.
 func dialable(t *peers.Target, vars *config.Vars, naming ...*config.Numbers) bool {
-	return !slices.ContainsFunc(t.Dial.URI.Dialled(vars), func(text string) bool {
-		return !config.IsDialString(text) && !named(naming, text)
-	})
+	for text := range t.Dial.URI.Dialled(vars) {
+		if !config.IsDialString(text) && !named(naming, text) {
+			return false
+		}
+	}
+	return true
 }
 
 // named reports whether one of the expressions matches a number, or names a user part in

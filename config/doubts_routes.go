@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"regexp/syntax"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -51,7 +52,7 @@ func (d *doubts) dialsNumber(r *Route) bool {
 	v := SampleVars(true)
 	for i := range d.cfg.Targets {
 		for _, name := range r.Targets {
-			if t := &d.cfg.Targets[i]; t.Name == name && len(t.URI.Dialled(&v)) > 0 {
+			if t := &d.cfg.Targets[i]; t.Name == name && len(slices.Collect(t.URI.Dialled(&v))) > 0 {
 				return true
 			}
 		}

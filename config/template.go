@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"text/template"
@@ -136,22 +137,29 @@ func (t *Template) Constant() (text string, ok bool) {
 }
 
 // Dialled gives what a URI has of a call's parties before its @: what the peer takes for the number to dial.
-func (t *Template) Dialled(v *Vars) (all []string) {
-	for _, field := range t.dials {
-		switch name, part, _ := strings.Cut(field, "."); name {
-		case "To":
-			all = append(all, v.To.dialled(part)...)
-		case "From":
-			all = append(all, v.From.dialled(part)...)
-		case "Lead":
-			all = append(all, v.Lead().dialled(part)...)
-		case "Agent":
-			all = append(all, v.Agent().dialled(part)...)
-		case "Diversion":
-			all = append(all, v.Diversion)
+func (t *Template) Dialled(v *Vars) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, field := range t.dials {
+			var texts [2]string
+			switch name, part, _ := strings.Cut(field, "."); name {
+			case "To":
+				texts = v.To.dialled(part)
+			case "From":
+				texts = v.From.dialled(part)
+			case "Lead":
+				texts = v.lead().dialled(part)
+			case "Agent":
+				texts = v.agent().dialled(part)
+			case "Diversion":
+				texts[0] = v.Diversion
+			}
+			for _, text := range texts {
+				if text != "" && !yield(text) {
+					return
+				}
+			}
 		}
 	}
-	return slices.DeleteFunc(all, func(text string) bool { return text == "" })
 }
 
 // String gives the template's source.

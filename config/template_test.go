@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -155,7 +156,7 @@ func TestDialled(t *testing.T) {
 		`sip:{{if .Diversion}}a@h{{else}}b{{end}}{{.To.Number}}@h`:                       "+15550100002",
 		`sip:{{.Header "X-Agent"}}@{{.To.Host}}`:                                         "",
 	} {
-		if got := strings.Join(mustTemplate(t, text).Dialled(&v), " "); got != want {
+		if got := strings.Join(slices.Collect(mustTemplate(t, text).Dialled(&v)), " "); got != want {
 			t.Errorf("%s: %q; want %q", text, got, want)
 		}
 	}

@@ -86,16 +86,16 @@ type Party struct {
 }
 
 // dialled gives what one of the party's fields, or "" for any of them, has of a number.
-func (p Party) dialled(field string) []string {
+func (p *Party) dialled(field string) (texts [2]string) {
 	switch field {
 	case "Number":
-		return []string{p.Number}
+		texts[0] = p.Number
 	case "User", "URI":
-		return []string{p.User}
+		texts[0] = p.User
 	case "":
-		return []string{p.Number, p.User}
+		texts = [...]string{p.Number, p.User}
 	}
-	return nil
+	return texts
 }
 
 // PrepareVars is the answer of the prepare step.

@@ -113,7 +113,9 @@ func Span(callID string, kind Kind, attempt int) (id SpanID) {
 	if kind == KindTransfer { // whoever sends the id does not ask why the attempt was made
 		kind = KindAttempt
 	}
-	sum := sha256.Sum256([]byte("flowbridge span " + callID + " " + string(kind) + " " + strconv.Itoa(attempt)))
+	var room [96]byte
+	b := append(append(append(append(append(room[:0], "flowbridge span "...), callID...), ' '), kind...), ' ')
+	sum := sha256.Sum256(strconv.AppendInt(b, int64(attempt), 10))
 	copy(id[:], sum[:])
 	id[0] |= 1 // a span's id is never zero
 	return id
@@ -121,11 +123,21 @@ func Span(callID string, kind Kind, attempt int) (id SpanID) {
 
 // OfCall is the trace of a call that brings none: the bytes of its id, a UUID. ok is false for another form of id.
 func OfCall(callID string) (t TraceID, ok bool) {
-	digits := strings.ReplaceAll(callID, "-", "")
-	if len(digits) != 2*len(t) {
+	var room [2 * len(t)]byte
+	digits := room[:0]
+	for i := range len(callID) {
+		switch {
+		case callID[i] == '-':
+		case len(digits) == len(room):
+			return TraceID{}, false
+		default:
+			digits = append(digits, callID[i])
+		}
+	}
+	if len(digits) != len(room) {
 		return TraceID{}, false
 	}
-	_, err := hex.Decode(t[:], []byte(digits))
+	_, err := hex.Decode(t[:], digits)
 	return t, err == nil && t != TraceID{}
 }
 
