@@ -94,20 +94,28 @@ func (s *Server) Acknowledged() {
 // Respond sends an answer. ErrCancelled: a CANCEL was faster, and the request has its
 // answer. ErrAnswered: it has one already.
 func (s *Server) Respond(res *sip.Response) error {
-	return s.respond(res, false)
-}
-
-func (s *Server) respond(res *sip.Response, cancels bool) error {
 	b := message.TakeBuffer()
 	defer b.Release()
 	b.Append(res)
+	return s.respond(inputOf(res), b.Bytes, false)
+}
+
+// Trying answers an INVITE with 100. The errors are those of Respond.
+func (s *Server) Trying(req *sip.Request) error {
+	b := message.TakeBuffer()
+	defer b.Release()
+	b.AppendTrying(req)
+	return s.respond(provisional, b.Bytes, false)
+}
+
+func (s *Server) respond(in input, text []byte, cancels bool) error {
 	t := s.table
 	t.mu.Lock()
 	if s.cancelled && !cancels {
 		t.mu.Unlock()
 		return ErrCancelled
 	}
-	do, way := s.step(t.now(), inputOf(res)), s.way
+	do, way := s.step(t.now(), in), s.way
 	if do&pass == 0 {
 		t.mu.Unlock()
 		return ErrAnswered
@@ -118,13 +126,13 @@ func (s *Server) respond(res *sip.Response, cancels bool) error {
 		s.text, s.req, s.onCancel = nil, nil, nil
 	case s.state == completed:
 		s.req, s.onCancel = nil, nil
-		t.keep(&s.transaction, b.Bytes)
+		t.keep(&s.transaction, text)
 	case s.state != terminated:
-		t.keep(&s.transaction, b.Bytes)
+		t.keep(&s.transaction, text)
 	}
 	t.settle(s)
 	t.mu.Unlock()
-	return s.send(way, b.Bytes)
+	return s.send(way, text)
 }
 
 func (s *Server) send(way Way, text []byte) error {
@@ -167,7 +175,10 @@ func (s *Server) Cancel(cancel *sip.Request) {
 	if told != nil {
 		told(cancel)
 	}
-	_ = s.respond(sip.NewResponseFromRequest(req, 487, message.StatusText(487), nil), true)
+	b := message.TakeBuffer()
+	defer b.Release()
+	b.Append(sip.NewResponseFromRequest(req, 487, message.StatusText(487), nil))
+	_ = s.respond(refusal, b.Bytes, true)
 }
 
 // Terminate forgets a request: a copy of it counts as another request.

@@ -17,7 +17,23 @@ import (
 type arrival struct {
 	transport string // in the spelling of Via
 	source    netip.AddrPort
+	name      string             // of source, as text
 	over      transaction.Sender // that it came over
+}
+
+// names are the last addresses that messages came from, as text.
+type names [64]struct {
+	addr netip.AddrPort
+	text string
+}
+
+func (n *names) of(addr netip.AddrPort) string {
+	bytes := addr.Addr().As16()
+	known := &n[(int(bytes[15])+int(addr.Port()))%len(n)]
+	if known.addr != addr {
+		known.addr, known.text = addr, addr.String()
+	}
+	return known.text
 }
 
 // receive takes an admitted message. It parses it, and gives it to its transaction or to
@@ -29,7 +45,7 @@ func (s *Stack) receive(text []byte, from arrival) {
 		return // Scan has found no fault that matters, so it is not worth an answer
 	}
 	msg.SetTransport(from.transport)
-	msg.SetSource(from.source.String())
+	msg.SetSource(from.name)
 	switch msg := msg.(type) {
 	case *sip.Request:
 		s.stamp(msg, from.source)
@@ -183,7 +199,7 @@ func (s *Stack) isStranger(req *sip.Request) bool {
 // Trying answers an INVITE with 100, unless it was cancelled meanwhile: then it has its
 // answer.
 func Trying(req *sip.Request, tx *transaction.Server) {
-	_ = tx.Respond(sip.NewResponseFromRequest(req, 100, "Trying", nil))
+	_ = tx.Trying(req)
 }
 
 // SenderOf is the sender of a message: its address and certificate names.
