@@ -18,17 +18,18 @@ type Key struct {
 	host   string // sent-by, in lower case
 	port   uint16
 	source netip.Addr
+	stream bool              // it came over a connection
 	method sip.RequestMethod // that of an ACK is INVITE
 }
 
-// KeyOf gives the key of a request that came from source. Without Via, From, Call-ID or
-// CSeq it has none.
-func KeyOf(req *sip.Request, source netip.Addr) (key Key, ok bool) {
+// KeyOf gives the key of a request that came from source, over a connection or a datagram.
+// Without Via, From, Call-ID or CSeq it has none.
+func KeyOf(req *sip.Request, source netip.Addr, stream bool) (key Key, ok bool) {
 	via, from, id, cseq := req.Via(), req.From(), req.CallID(), req.CSeq()
 	if via == nil || from == nil || id == nil || cseq == nil {
 		return key, false
 	}
-	key = Key{branch: message.BranchOf(req), host: strings.ToLower(via.Host), port: uint16(via.Port), source: source, method: req.Method}
+	key = Key{branch: message.BranchOf(req), host: strings.ToLower(via.Host), port: uint16(via.Port), source: source, stream: stream, method: req.Method}
 	if key.port == 0 {
 		key.port = message.DefaultPort(strings.ToLower(via.Transport))
 	}
@@ -55,8 +56,10 @@ func (k Key) twin() Key {
 	return k
 }
 
-// clientKey identifies a client transaction (section 17.1.3).
+// clientKey identifies a client transaction (section 17.1.3). Its responses come as the
+// request went (section 18.2.2).
 type clientKey struct {
 	branch string
+	stream bool
 	method sip.RequestMethod
 }

@@ -51,13 +51,13 @@ func (s *Stack) receive(text []byte, from arrival) {
 		s.stamp(msg, from.source)
 		s.onRequest(msg, from)
 	case *sip.Response:
-		s.onResponse(msg)
+		s.onResponse(msg, from)
 	}
 }
 
 // onRequest gives a request to its transaction, or to the server if it is new.
 func (s *Stack) onRequest(req *sip.Request, from arrival) {
-	key, ok := transaction.KeyOf(req, from.source.Addr())
+	key, ok := transaction.KeyOf(req, from.source.Addr(), from.isStream())
 	if !ok {
 		return
 	}
@@ -90,10 +90,15 @@ func (s *Stack) onRequest(req *sip.Request, from arrival) {
 	}
 }
 
+func (a arrival) isStream() bool {
+	_, ok := a.over.(*Stream)
+	return ok
+}
+
 // back is the way of the answers to a request (RFC 3261 section 18.2.2, RFC 3581
 // section 4).
 func (a arrival) back(req *sip.Request) transaction.Way {
-	way := transaction.Way{Over: a.over, To: a.source, Reliable: a.transport != message.ViaTransport(config.TransportUDP)}
+	way := transaction.Way{Over: a.over, To: a.source, Reliable: a.isStream()}
 	if via := req.Via(); !via.Params.Has("rport") {
 		way.To = netip.AddrPortFrom(a.source.Addr(), sentByOf(nil, via.Port, config.TransportUDP).port)
 	}
@@ -103,11 +108,11 @@ func (a arrival) back(req *sip.Request) transaction.Way {
 // onResponse gives a response to its transaction, or to the server if none waits for it. A
 // 2xx with an unreadable Contact or Record-Route is dropped. In other answers these
 // headers don't matter.
-func (s *Stack) onResponse(res *sip.Response) {
+func (s *Stack) onResponse(res *sip.Response, from arrival) {
 	switch {
 	case res.IsSuccess() && message.SpoiledIn(res.Headers()) != "":
 		s.rejected.Malformed.Add(1)
-	case !s.transactions.Answer(res):
+	case !s.transactions.Answer(res, from.isStream()):
 		s.server.StrayResponse(res)
 	}
 }
