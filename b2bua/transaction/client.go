@@ -144,7 +144,11 @@ func (c *Client) Resend(way Way) error {
 
 func (c *Client) common() *transaction { return &c.transaction }
 
-func (c *Client) forget() { delete(c.table.clients, c.key) }
+func (c *Client) forget() {
+	if c.table.clients[c.key] == c {
+		delete(c.table.clients, c.key)
+	}
+}
 
 // newACK is the ACK of a refusal (section 17.1.1.3).
 func newACK(invite *sip.Request, refusal *sip.Response) *sip.Request {

@@ -46,14 +46,17 @@ func hasCookie(branch string) bool {
 	return strings.HasPrefix(branch, sip.RFC3261BranchMagicCookie) && len(branch) > len(sip.RFC3261BranchMagicCookie)
 }
 
-// twin is the key of an INVITE's CANCEL, or of a CANCEL's INVITE (section 9.2).
-func (k Key) twin() Key {
+// twins are the keys of an INVITE's CANCEL, or of a CANCEL's INVITE (section 9.2). It may
+// come another way.
+func (k Key) twins() [2]Key {
 	if k.method == sip.INVITE {
 		k.method = sip.CANCEL
 	} else {
 		k.method = sip.INVITE
 	}
-	return k
+	other := k
+	other.stream = !k.stream
+	return [2]Key{k, other}
 }
 
 // clientKey identifies a client transaction (section 17.1.3). Its responses come as the

@@ -33,11 +33,11 @@ func (t *Table) Receive(req *sip.Request, key Key, way Way) (tx, twin *Server) {
 	switch key.method { //nolint:exhaustive // methods beyond these three are alike
 	case sip.INVITE:
 		s.kind, s.req = inviteServer, req
-		if twin = t.servers[key.twin()]; twin != nil && twin.state > proceeding {
+		if twin = t.twin(key); twin != nil && twin.state > proceeding {
 			twin = nil
 		}
 	case sip.CANCEL:
-		s.req, twin = req, t.servers[key.twin()]
+		s.req, twin = req, t.twin(key)
 	case sip.BYE:
 		s.keep = T4 // see doc.go
 	}
@@ -45,6 +45,15 @@ func (t *Table) Receive(req *sip.Request, key Key, way Way) (tx, twin *Server) {
 	t.servers[key] = s
 	t.settle(s)
 	return s, twin
+}
+
+func (t *Table) twin(key Key) *Server {
+	for _, k := range key.twins() {
+		if s := t.servers[k]; s != nil {
+			return s
+		}
+	}
+	return nil
 }
 
 // repeat sends the last answer again. It releases the lock.
@@ -161,6 +170,9 @@ func (s *Server) OnCancel(f func(cancel *sip.Request)) bool {
 	return !s.cancelled
 }
 
+// IsReliable says whether answers go over a connection: sending one may block.
+func (s *Server) IsReliable() bool { return s.reliable }
+
 // Cancel has a CANCEL end an INVITE without a final answer, with 487 (RFC 3261 section
 // 9.2).
 func (s *Server) Cancel(cancel *sip.Request) {
@@ -193,4 +205,8 @@ func (s *Server) Terminate() {
 
 func (s *Server) common() *transaction { return &s.transaction }
 
-func (s *Server) forget() { delete(s.table.servers, s.key) }
+func (s *Server) forget() {
+	if s.table.servers[s.key] == s { // and not a later one
+		delete(s.table.servers, s.key)
+	}
+}
