@@ -222,7 +222,7 @@ func (b *Buffer) params(first, separator byte, params sip.HeaderParams) {
 	}
 }
 
-// URIText is a URI as text.
+// URIText is a URI as text, with one allocation.
 func URIText(uri *sip.Uri) string {
 	b := TakeBuffer()
 	defer b.Release()
