@@ -330,7 +330,7 @@ func (s *Server) refusal(req *sip.Request, o leg.PeerOptions) (code int, reason 
 // uriRefusal checks the Request-URI and whether the request may go further. A
 // sips URI needs TLS (RFC 3261 section 26.2.2).
 func uriRefusal(req *sip.Request, secure bool) (code int, reason string) {
-	scheme, uri := req.Recipient.Scheme, req.Recipient.String()
+	scheme, uri := req.Recipient.Scheme, message.URIText(&req.Recipient)
 	switch {
 	case scheme != "sip" && scheme != "tel" && (scheme != "sips" || !secure):
 		return 416, "Unsupported URI Scheme"

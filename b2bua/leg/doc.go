@@ -18,9 +18,9 @@
 // Reliable answers and session timers belong to one leg and are never passed through,
 // because the peers of a call need not have the same abilities.
 //
-// Requests are put back into order before their leg sees them: the library handles each in
-// its own goroutine, and a leg would refuse a late one. A BYE that is a peer's first
-// request waits 40 ms for a request that it may have overtaken. Held by TestSequence.
+// Requests are put back into order before their leg sees them: they overtake each other on
+// the network, and a leg would refuse a late one. A BYE that is a peer's first request
+// waits 40 ms for a request that it may have overtaken. Held by TestSequence.
 //
 // The library computes the hash of a digest, but challenges are read here: the library
 // accepts one challenge per header, parameter names in lower case only, no spaces in qop

@@ -12,8 +12,8 @@ import (
 	"flowbridge/media"
 )
 
-// The timers of RFC 3261 section 17.1.1.1 that a leg keeps. The SIP library keeps those
-// of transactions.
+// The timers of RFC 3261 section 17.1.1.1 that a leg keeps. Package transaction has
+// those of transactions.
 const (
 	// T1 is the first interval of retransmissions.
 	T1      = 500 * time.Millisecond

@@ -8,9 +8,8 @@ import (
 )
 
 // Sequence puts the requests of a dialog back into the order of their CSeqs, which grow
-// by one (RFC 3261 section 12.2.1.1). Requests overtake each other on the network, and
-// because the library handles each in its own goroutine. A leg would refuse a late one.
-// The call's goroutine owns it.
+// by one (RFC 3261 section 12.2.1.1). Requests overtake each other on the network. A leg
+// would refuse a late one. The call's goroutine owns it.
 type Sequence struct {
 	Next  uint32 // the next CSeq; 0: there was no request yet
 	held  []RequestIn

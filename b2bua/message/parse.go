@@ -3,6 +3,7 @@ package message
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -64,8 +65,7 @@ func nextHeader(text []byte) (line, rest []byte, ok bool) {
 	if line, rest, ok = nextLine(text); !ok || len(line) == 0 || len(rest) == 0 || !isBlank(rest[0]) {
 		return line, rest, ok
 	}
-	unfolded := bytes.TrimRight(line, " \t")
-	unfolded = unfolded[:len(unfolded):len(unfolded)] // so that append copies it
+	unfolded := slices.Clip(bytes.TrimRight(line, " \t")) // so that append copies it
 	for len(rest) > 0 && isBlank(rest[0]) {
 		if line, rest, ok = nextLine(rest); !ok {
 			return nil, nil, false

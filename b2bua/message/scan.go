@@ -125,7 +125,7 @@ func Scan(message []byte) (s Scanned, ok bool) {
 			s.fault("", "Header Line Has No Colon")
 			continue
 		}
-		s.take(Trim(name), bytes.TrimSpace(value)) // as the library does
+		s.take(Trim(name), bytes.TrimSpace(value)) // as Parse does
 	}
 	s.takeBody(rest)
 	s.complete()

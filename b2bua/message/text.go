@@ -6,7 +6,7 @@ import (
 	"flowbridge/config"
 )
 
-// text is a part of a message: bytes in Scan, a string in the readers of the library's
+// text is a part of a message: bytes in Scan, a string in the readers of the
 // parser. Functions over text read both alike.
 type text interface{ ~string | ~[]byte }
 

@@ -57,6 +57,48 @@ func (b *Buffer) Append(msg sip.Message) {
 	}
 }
 
+// AppendTrying appends the 100 to an INVITE (RFC 3261 section 8.2.6.1, RFC 3581 section 4).
+func (b *Buffer) AppendTrying(req *sip.Request) {
+	b.add("SIP/2.0 100 Trying\r\n")
+	for _, h := range req.Headers() {
+		if route, ok := h.(*sip.RecordRouteHeader); ok {
+			b.header(route)
+			b.add("\r\n")
+		}
+	}
+	for _, h := range req.Headers() {
+		if via, ok := h.(*sip.ViaHeader); ok {
+			b.viaBack(via, via == req.Via(), req.Source())
+			b.add("\r\n")
+		}
+	}
+	for _, h := range [...]sip.Header{req.From(), req.To(), req.CallID(), req.CSeq()} {
+		b.header(h)
+		b.add("\r\n")
+	}
+	for _, h := range req.Headers() {
+		if strings.EqualFold(h.Name(), "timestamp") {
+			b.header(h)
+			b.add("\r\n")
+		}
+	}
+	b.add("Content-Length: 0\r\n\r\n")
+}
+
+// viaBack appends a Via of an answer; the topmost one says where the request came from,
+// if it asks for that.
+func (b *Buffer) viaBack(h *sip.ViaHeader, top bool, source string) {
+	if rport, asks := h.Params.Get("rport"); top && asks && rport == "" {
+		from := ParseSource(source)
+		filled := *h
+		filled.Params = append(make(sip.HeaderParams, 0, len(h.Params)+1), h.Params...)
+		filled.Params.Add("rport", strconv.Itoa(int(from.Port())))
+		filled.Params.Add("received", from.Addr().String())
+		h = &filled
+	}
+	b.via(h)
+}
+
 func (b *Buffer) add(parts ...string) {
 	for _, s := range parts {
 		b.Bytes = append(b.Bytes, s...)
@@ -185,7 +227,7 @@ func (b *Buffer) params(first, separator byte, params sip.HeaderParams) {
 	}
 }
 
-// URIText is a URI as text.
+// URIText is a URI as text, with one allocation.
 func URIText(uri *sip.Uri) string {
 	b := TakeBuffer()
 	defer b.Release()

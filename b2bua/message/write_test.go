@@ -47,3 +47,27 @@ func FuzzAppend(f *testing.F) {
 		}
 	})
 }
+
+// TestAppendTrying: a 100 is what would be made of the library's types.
+func TestAppendTrying(t *testing.T) {
+	for _, via := range []string{
+		"SIP/2.0/UDP h:5070;rport;branch=z9hG4bK1", "SIP/2.0/UDP h;branch=z9hG4bK1;received=192.0.2.9;rport, SIP/2.0/UDP i;rport",
+		"SIP/2.0/TCP h;branch=z9hG4bK1\nVia: SIP/2.0/UDP i;rport", "SIP/2.0/UDP h;rport=5;branch=z9hG4bK1",
+	} {
+		for _, source := range []string{"192.0.2.10:5060", "[2001:db8::1]:5061"} {
+			msg, err := Parse(siptest.CRLF("INVITE sip:a@b SIP/2.0\nRecord-Route: <sip:p;lr>\nVia: " + via +
+				"\nTimestamp: 54\nFrom: \"A\" <sip:a@b>;tag=f\nTo: <sip:c@d>;tag=t\nCall-ID: 1\nCSeq: 7 INVITE\nRecord-Route: <sip:q>\n\n"))
+			req, ok := msg.(*sip.Request)
+			if err != nil || !ok {
+				t.Fatal(err)
+			}
+			req.SetSource(source)
+			b := TakeBuffer()
+			b.AppendTrying(req)
+			if want := sip.NewResponseFromRequest(req, 100, "Trying", nil).String(); string(b.Bytes) != want {
+				t.Errorf("got\n%s\nwant\n%s", b.Bytes, want)
+			}
+			b.Release()
+		}
+	}
+}

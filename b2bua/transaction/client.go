@@ -32,7 +32,7 @@ func (t *Table) Send(c *Client, req *sip.Request, way Way, user User) error {
 	b := message.TakeBuffer()
 	defer b.Release()
 	b.Append(req)
-	c.key = clientKey{message.BranchOf(req), req.Method}
+	c.key = clientKey{message.BranchOf(req), way.Reliable, req.Method}
 	c.req, c.user, c.way, c.table = req, user, way, t
 	c.machine = machine{kind: otherClient, reliable: way.Reliable}
 	if req.Method == sip.INVITE {
@@ -67,14 +67,15 @@ func (t *Table) enter(c *Client, text []byte) error {
 }
 
 // Answer gives a response to the transaction that waits for it, and says whether one
-// does. It acknowledges a refusal (RFC 3261 section 17.1.1.3).
-func (t *Table) Answer(res *sip.Response) bool {
+// does. It acknowledges a refusal (RFC 3261 section 17.1.1.3). stream: the response came
+// over a connection.
+func (t *Table) Answer(res *sip.Response, stream bool) bool {
 	cseq := res.CSeq()
 	if cseq == nil {
 		return false
 	}
 	t.mu.Lock()
-	c := t.clients[clientKey{message.BranchOf(res), cseq.MethodName}]
+	c := t.clients[clientKey{message.BranchOf(res), stream, cseq.MethodName}]
 	if c == nil {
 		t.mu.Unlock()
 		return false
@@ -130,7 +131,9 @@ func (c *Client) Resend(way Way) error {
 	c.table.mu.Lock()
 	live := c.state != terminated
 	if live {
-		c.way = way
+		c.forget()
+		c.way, c.key.stream = way, way.Reliable
+		c.table.clients[c.key] = c
 	}
 	c.table.mu.Unlock()
 	if !live {
@@ -141,7 +144,11 @@ func (c *Client) Resend(way Way) error {
 
 func (c *Client) common() *transaction { return &c.transaction }
 
-func (c *Client) forget() { delete(c.table.clients, c.key) }
+func (c *Client) forget() {
+	if c.table.clients[c.key] == c {
+		delete(c.table.clients, c.key)
+	}
+}
 
 // newACK is the ACK of a refusal (section 17.1.1.3).
 func newACK(invite *sip.Request, refusal *sip.Response) *sip.Request {

@@ -15,16 +15,16 @@ func TestInviteClient(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		n.wants("0s INVITE", "500ms INVITE", "1.5s INVITE")
 		for _, code := range []int{100, 180, 180} {
-			if !n.table.Answer(response(req, code)) {
+			if !n.table.Answer(response(req, code), false) {
 				t.Errorf("nobody waits for %d", code)
 			}
 		}
 		time.Sleep(time.Hour) // no Timer B in Proceeding
-		n.table.Answer(response(req, 486))
+		n.table.Answer(response(req, 486), false)
 		n.wants("1h0m2s ACK")
 		w.wants(t, "100, 180, 180, 486")
 		n.left(0, 0)
-		if n.table.Answer(response(req, 486)) || n.table.Answer(response(req, 200)) {
+		if n.table.Answer(response(req, 486), false) || n.table.Answer(response(req, 200), false) {
 			t.Error("somebody waits for a second final answer")
 		}
 		n.wants()
@@ -107,7 +107,7 @@ func TestResend(t *testing.T) {
 		if err := c.Resend(Way{Over: other, Reliable: true}); err != nil {
 			t.Error(err)
 		}
-		n.table.Answer(response(req, 603))
+		n.table.Answer(response(req, 603), true)
 		n.wants()
 		other.wants("0s INVITE", "0s ACK")
 		w.wants(t, "603")
@@ -118,6 +118,22 @@ func TestResend(t *testing.T) {
 	})
 }
 
+// An answer that comes by a datagram is none to a request over a connection: its ACK would
+// be written by whoever reads the socket.
+func TestAnswerTheOtherWay(t *testing.T) {
+	for _, stream := range []bool{true, false} {
+		inNetwork(t, func(n *network) {
+			req := request("INVITE", "1")
+			_, w := n.sends(req, stream)
+			if n.table.Answer(response(req, 486), !stream) || !n.table.Answer(response(req, 486), stream) {
+				t.Errorf("over a connection %v: the wrong answer is taken", stream)
+			}
+			n.wants("0s INVITE", "0s ACK")
+			w.wants(t, "486")
+		})
+	}
+}
+
 // Nobody is told of a request that its user has ended.
 func TestTerminatedClient(t *testing.T) {
 	inNetwork(t, func(n *network) {
@@ -126,7 +142,7 @@ func TestTerminatedClient(t *testing.T) {
 		if !c.Terminate() || c.Terminate() || !c.IsOver() {
 			t.Error("a transaction ends once")
 		}
-		if n.table.Answer(response(req, 200)) {
+		if n.table.Answer(response(req, 200), false) {
 			t.Error("it gets an answer")
 		}
 		time.Sleep(time.Minute)

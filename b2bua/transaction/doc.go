@@ -31,6 +31,9 @@
 // lookup and the entry are one step under the lock, so that of a CANCEL and an INVITE that
 // come at the same moment by two sockets one finds the other.
 //
+// Keys tell datagrams from connections: writing to a connection may block, and who reads a
+// socket must not be made to do that by a copy or an answer that comes the other way.
+//
 // An answer that a CANCEL has overtaken is not sent (ErrCancelled): the 487 is the only
 // final answer.
 package transaction

@@ -18,17 +18,18 @@ type Key struct {
 	host   string // sent-by, in lower case
 	port   uint16
 	source netip.Addr
+	stream bool              // it came over a connection
 	method sip.RequestMethod // that of an ACK is INVITE
 }
 
-// KeyOf gives the key of a request that came from source. Without Via, From, Call-ID or
-// CSeq it has none.
-func KeyOf(req *sip.Request, source netip.Addr) (key Key, ok bool) {
+// KeyOf gives the key of a request that came from source, over a connection or a datagram.
+// Without Via, From, Call-ID or CSeq it has none.
+func KeyOf(req *sip.Request, source netip.Addr, stream bool) (key Key, ok bool) {
 	via, from, id, cseq := req.Via(), req.From(), req.CallID(), req.CSeq()
 	if via == nil || from == nil || id == nil || cseq == nil {
 		return key, false
 	}
-	key = Key{branch: message.BranchOf(req), host: strings.ToLower(via.Host), port: uint16(via.Port), source: source, method: req.Method}
+	key = Key{branch: message.BranchOf(req), host: strings.ToLower(via.Host), port: uint16(via.Port), source: source, stream: stream, method: req.Method}
 	if key.port == 0 {
 		key.port = message.DefaultPort(strings.ToLower(via.Transport))
 	}
@@ -45,18 +46,23 @@ func hasCookie(branch string) bool {
 	return strings.HasPrefix(branch, sip.RFC3261BranchMagicCookie) && len(branch) > len(sip.RFC3261BranchMagicCookie)
 }
 
-// twin is the key of an INVITE's CANCEL, or of a CANCEL's INVITE (section 9.2).
-func (k Key) twin() Key {
+// twins are the keys of an INVITE's CANCEL, or of a CANCEL's INVITE (section 9.2). It may
+// come another way.
+func (k Key) twins() [2]Key {
 	if k.method == sip.INVITE {
 		k.method = sip.CANCEL
 	} else {
 		k.method = sip.INVITE
 	}
-	return k
+	other := k
+	other.stream = !k.stream
+	return [2]Key{k, other}
 }
 
-// clientKey identifies a client transaction (section 17.1.3).
+// clientKey identifies a client transaction (section 17.1.3). Its responses come as the
+// request went (section 18.2.2).
 type clientKey struct {
 	branch string
+	stream bool
 	method sip.RequestMethod
 }

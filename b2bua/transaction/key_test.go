@@ -23,7 +23,7 @@ func keyIn(text string, source netip.Addr) (Key, bool) {
 	if !ok {
 		return Key{}, false
 	}
-	return KeyOf(req, source)
+	return KeyOf(req, source, false)
 }
 
 // RFC 3261 section 17.2.3: branch, sent-by and method say which requests are the same; here
@@ -69,6 +69,16 @@ func TestKeyOf(t *testing.T) {
 			t.Errorf("%s: %+v and %+v", name, first, second)
 		}
 	}
+	datagram, _ := keyIn(keyed, peer.Addr())
+	stream := datagram
+	stream.stream = true
+	if msg, err := message.Parse([]byte(keyed)); err != nil {
+		t.Error(err)
+	} else if req, ok := msg.(*sip.Request); ok {
+		if got, ok := KeyOf(req, peer.Addr(), true); !ok || got != stream {
+			t.Errorf("over a connection: %+v", got)
+		}
+	}
 	for _, missing := range []string{"Via", "From", "Call-ID", "CSeq"} {
 		if key, ok := keyIn(strings.Replace(keyed, missing+": ", "X: ", 1), peer.Addr()); ok {
 			t.Errorf("without %s: %+v", missing, key)
@@ -90,7 +100,7 @@ func FuzzKey(f *testing.F) {
 		if err != nil || !ok {
 			return
 		}
-		key, ok := KeyOf(req, peer.Addr())
+		key, ok := KeyOf(req, peer.Addr(), false)
 		if !ok {
 			return
 		}
@@ -98,8 +108,10 @@ func FuzzKey(f *testing.F) {
 			t.Errorf("%+v, then %+v", key, again)
 		}
 		if key.method == sip.INVITE || key.method == sip.CANCEL {
-			if key.twin() == key || key.twin().twin() != key {
-				t.Errorf("%+v and its twin %+v", key, key.twin())
+			for i, twin := range key.twins() {
+				if twin == key || twin.twins()[i] != key {
+					t.Errorf("%+v and its twin %+v", key, twin)
+				}
 			}
 		}
 	})

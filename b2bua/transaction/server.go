@@ -33,11 +33,11 @@ func (t *Table) Receive(req *sip.Request, key Key, way Way) (tx, twin *Server) {
 	switch key.method { //nolint:exhaustive // methods beyond these three are alike
 	case sip.INVITE:
 		s.kind, s.req = inviteServer, req
-		if twin = t.servers[key.twin()]; twin != nil && twin.state > proceeding {
+		if twin = t.twin(key); twin != nil && twin.state > proceeding {
 			twin = nil
 		}
 	case sip.CANCEL:
-		s.req, twin = req, t.servers[key.twin()]
+		s.req, twin = req, t.twin(key)
 	case sip.BYE:
 		s.keep = T4 // see doc.go
 	}
@@ -45,6 +45,15 @@ func (t *Table) Receive(req *sip.Request, key Key, way Way) (tx, twin *Server) {
 	t.servers[key] = s
 	t.settle(s)
 	return s, twin
+}
+
+func (t *Table) twin(key Key) *Server {
+	for _, k := range key.twins() {
+		if s := t.servers[k]; s != nil {
+			return s
+		}
+	}
+	return nil
 }
 
 // repeat sends the last answer again. It releases the lock.
@@ -94,20 +103,28 @@ func (s *Server) Acknowledged() {
 // Respond sends an answer. ErrCancelled: a CANCEL was faster, and the request has its
 // answer. ErrAnswered: it has one already.
 func (s *Server) Respond(res *sip.Response) error {
-	return s.respond(res, false)
-}
-
-func (s *Server) respond(res *sip.Response, cancels bool) error {
 	b := message.TakeBuffer()
 	defer b.Release()
 	b.Append(res)
+	return s.respond(inputOf(res), b.Bytes, false)
+}
+
+// Trying answers an INVITE with 100. The errors are those of Respond.
+func (s *Server) Trying(req *sip.Request) error {
+	b := message.TakeBuffer()
+	defer b.Release()
+	b.AppendTrying(req)
+	return s.respond(provisional, b.Bytes, false)
+}
+
+func (s *Server) respond(in input, text []byte, cancels bool) error {
 	t := s.table
 	t.mu.Lock()
 	if s.cancelled && !cancels {
 		t.mu.Unlock()
 		return ErrCancelled
 	}
-	do, way := s.step(t.now(), inputOf(res)), s.way
+	do, way := s.step(t.now(), in), s.way
 	if do&pass == 0 {
 		t.mu.Unlock()
 		return ErrAnswered
@@ -118,13 +135,13 @@ func (s *Server) respond(res *sip.Response, cancels bool) error {
 		s.text, s.req, s.onCancel = nil, nil, nil
 	case s.state == completed:
 		s.req, s.onCancel = nil, nil
-		t.keep(&s.transaction, b.Bytes)
+		t.keep(&s.transaction, text)
 	case s.state != terminated:
-		t.keep(&s.transaction, b.Bytes)
+		t.keep(&s.transaction, text)
 	}
 	t.settle(s)
 	t.mu.Unlock()
-	return s.send(way, b.Bytes)
+	return s.send(way, text)
 }
 
 func (s *Server) send(way Way, text []byte) error {
@@ -153,6 +170,9 @@ func (s *Server) OnCancel(f func(cancel *sip.Request)) bool {
 	return !s.cancelled
 }
 
+// IsReliable says whether answers go over a connection: sending one may block.
+func (s *Server) IsReliable() bool { return s.reliable }
+
 // Cancel has a CANCEL end an INVITE without a final answer, with 487 (RFC 3261 section
 // 9.2).
 func (s *Server) Cancel(cancel *sip.Request) {
@@ -167,7 +187,10 @@ func (s *Server) Cancel(cancel *sip.Request) {
 	if told != nil {
 		told(cancel)
 	}
-	_ = s.respond(sip.NewResponseFromRequest(req, 487, message.StatusText(487), nil), true)
+	b := message.TakeBuffer()
+	defer b.Release()
+	b.Append(sip.NewResponseFromRequest(req, 487, message.StatusText(487), nil))
+	_ = s.respond(refusal, b.Bytes, true)
 }
 
 // Terminate forgets a request: a copy of it counts as another request.
@@ -182,4 +205,8 @@ func (s *Server) Terminate() {
 
 func (s *Server) common() *transaction { return &s.transaction }
 
-func (s *Server) forget() { delete(s.table.servers, s.key) }
+func (s *Server) forget() {
+	if s.table.servers[s.key] == s { // and not a later one
+		delete(s.table.servers, s.key)
+	}
+}

@@ -208,6 +208,35 @@ func TestCancelAndAnswerAtOnce(t *testing.T) {
 	}
 }
 
+// What is done to a transaction that has ended does not concern a later one of its key.
+func TestLaterOfTheSameKey(t *testing.T) {
+	inNetwork(t, func(n *network) {
+		req := request("OPTIONS", "1")
+		first, _ := n.receives(req, false)
+		first.Terminate()
+		second, _ := n.receives(req, false)
+		first.Terminate()
+		n.table.fail(first, errors.New("too late"))
+		if err := first.Respond(response(req, 200)); !errors.Is(err, ErrAnswered) {
+			t.Errorf("%v", err)
+		}
+		n.left(0, 1)
+		n.responds(second, req, 200)
+		n.wants("0s 200 OK")
+	})
+}
+
+// A CANCEL may come another way than its INVITE, by the same sender.
+func TestCancelTheOtherWay(t *testing.T) {
+	inNetwork(t, func(n *network) {
+		tx, _ := n.receives(request("INVITE", "1"), false)
+		key, _ := KeyOf(request("CANCEL", "1"), peer.Addr(), true)
+		if _, invite := n.table.Receive(request("CANCEL", "1"), key, n.way(true)); invite != tx {
+			t.Error("the CANCEL does not find its INVITE")
+		}
+	})
+}
+
 // A CANCEL that came first waits, and its INVITE finds it while it has no answer.
 func TestCancelFirst(t *testing.T) {
 	inNetwork(t, func(n *network) {

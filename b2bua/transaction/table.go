@@ -134,9 +134,10 @@ func (t *Table) remove(m member) {
 	c.text = nil
 }
 
-// The bounds of spare buffers: how many are kept, and how large.
+// The bounds of spare buffers: how many are kept, and of what size.
 const (
 	maxSpare     = 512
+	minSpareSize = 1024
 	maxSpareSize = 4096
 )
 
@@ -150,12 +151,14 @@ func (t *Table) keep(c *transaction, b []byte) {
 	}
 	if n := len(t.spare); c.text == nil && n > 0 {
 		c.text, t.spare = t.spare[n-1], t.spare[:n-1]
+	} else if c.text == nil {
+		c.text = make([]byte, 0, max(len(b), minSpareSize))
 	}
 	c.text = append(c.text[:0], b...)
 }
 
 func (t *Table) reuse(b []byte) {
-	if cap(b) >= maxSpareSize/8 && cap(b) <= maxSpareSize && len(t.spare) < maxSpare {
+	if cap(b) >= minSpareSize && cap(b) <= maxSpareSize && len(t.spare) < maxSpare {
 		t.spare = append(t.spare, b)
 	}
 }

@@ -94,6 +94,7 @@ func request(method, branch string) *sip.Request {
 	if !ok {
 		panic("no request")
 	}
+	req.SetSource(peer.String())
 	return req
 }
 
@@ -104,7 +105,7 @@ func response(req *sip.Request, code int) *sip.Response {
 // receives gives the table a request.
 func (n *network) receives(req *sip.Request, reliable bool) (tx, twin *Server) {
 	n.t.Helper()
-	key, ok := KeyOf(req, peer.Addr())
+	key, ok := KeyOf(req, peer.Addr(), false)
 	if !ok {
 		n.t.Fatal("no key")
 	}
@@ -114,7 +115,7 @@ func (n *network) receives(req *sip.Request, reliable bool) (tx, twin *Server) {
 // acks gives the table an ACK.
 func (n *network) acks(branch string) bool {
 	n.t.Helper()
-	key, ok := KeyOf(request("ACK", branch), peer.Addr())
+	key, ok := KeyOf(request("ACK", branch), peer.Addr(), false)
 	if !ok {
 		n.t.Fatal("no key")
 	}

@@ -17,7 +17,23 @@ import (
 type arrival struct {
 	transport string // in the spelling of Via
 	source    netip.AddrPort
+	name      string             // of source, as text
 	over      transaction.Sender // that it came over
+}
+
+// names are the last addresses that messages came from, as text.
+type names [64]struct {
+	addr netip.AddrPort
+	text string
+}
+
+func (n *names) of(addr netip.AddrPort) string {
+	bytes := addr.Addr().As16()
+	known := &n[(int(bytes[15])+int(addr.Port()))%len(n)]
+	if known.addr != addr {
+		known.addr, known.text = addr, addr.String()
+	}
+	return known.text
 }
 
 // receive takes an admitted message. It parses it, and gives it to its transaction or to
@@ -29,19 +45,19 @@ func (s *Stack) receive(text []byte, from arrival) {
 		return // Scan has found no fault that matters, so it is not worth an answer
 	}
 	msg.SetTransport(from.transport)
-	msg.SetSource(from.source.String())
+	msg.SetSource(from.name)
 	switch msg := msg.(type) {
 	case *sip.Request:
 		s.stamp(msg, from.source)
 		s.onRequest(msg, from)
 	case *sip.Response:
-		s.onResponse(msg)
+		s.onResponse(msg, from)
 	}
 }
 
 // onRequest gives a request to its transaction, or to the server if it is new.
 func (s *Stack) onRequest(req *sip.Request, from arrival) {
-	key, ok := transaction.KeyOf(req, from.source.Addr())
+	key, ok := transaction.KeyOf(req, from.source.Addr(), from.isStream())
 	if !ok {
 		return
 	}
@@ -74,10 +90,15 @@ func (s *Stack) onRequest(req *sip.Request, from arrival) {
 	}
 }
 
+func (a arrival) isStream() bool {
+	_, ok := a.over.(*Stream)
+	return ok
+}
+
 // back is the way of the answers to a request (RFC 3261 section 18.2.2, RFC 3581
 // section 4).
 func (a arrival) back(req *sip.Request) transaction.Way {
-	way := transaction.Way{Over: a.over, To: a.source, Reliable: a.transport != message.ViaTransport(config.TransportUDP)}
+	way := transaction.Way{Over: a.over, To: a.source, Reliable: a.isStream()}
 	if via := req.Via(); !via.Params.Has("rport") {
 		way.To = netip.AddrPortFrom(a.source.Addr(), sentByOf(nil, via.Port, config.TransportUDP).port)
 	}
@@ -87,11 +108,11 @@ func (a arrival) back(req *sip.Request) transaction.Way {
 // onResponse gives a response to its transaction, or to the server if none waits for it. A
 // 2xx with an unreadable Contact or Record-Route is dropped. In other answers these
 // headers don't matter.
-func (s *Stack) onResponse(res *sip.Response) {
+func (s *Stack) onResponse(res *sip.Response, from arrival) {
 	switch {
 	case res.IsSuccess() && message.SpoiledIn(res.Headers()) != "":
 		s.rejected.Malformed.Add(1)
-	case !s.transactions.Answer(res):
+	case !s.transactions.Answer(res, from.isStream()):
 		s.server.StrayResponse(res)
 	}
 }
@@ -183,7 +204,7 @@ func (s *Stack) isStranger(req *sip.Request) bool {
 // Trying answers an INVITE with 100, unless it was cancelled meanwhile: then it has its
 // answer.
 func Trying(req *sip.Request, tx *transaction.Server) {
-	_ = tx.Respond(sip.NewResponseFromRequest(req, 100, "Trying", nil))
+	_ = tx.Trying(req)
 }
 
 // SenderOf is the sender of a message: its address and certificate names.

@@ -20,7 +20,7 @@ func (s *Stack) onCancel(req *sip.Request, tx, invite *transaction.Server) {
 	switch {
 	case invite != nil:
 		s.Reply(req, tx, 200, message.StatusText(200))
-		invite.Cancel(req)
+		s.cancel(req, invite)
 	case s.parked.Add(1) > maxParked:
 		s.parked.Add(-1)
 		s.Reply(req, tx, 481, message.StatusText(481))
@@ -40,8 +40,28 @@ func (s *Stack) onCancel(req *sip.Request, tx, invite *transaction.Server) {
 
 // cancelParked lets a CANCEL that has waited cancel its INVITE.
 func (s *Stack) cancelParked(parked, invite *transaction.Server) {
-	req := parked.Request()
-	if req != nil && s.answer(req, parked, 200, message.StatusText(200)) == nil {
-		invite.Cancel(req)
+	s.answering(parked, func() {
+		req := parked.Request()
+		if req != nil && s.answer(req, parked, 200, message.StatusText(200)) == nil {
+			s.cancel(req, invite)
+		}
+	})
+}
+
+// cancel has a CANCEL end an INVITE.
+func (s *Stack) cancel(req *sip.Request, invite *transaction.Server) {
+	s.answering(invite, func() { invite.Cancel(req) })
+}
+
+// answering calls f, which answers a request that may have come another way than the
+// message at hand: who reads that does not wait for a connection of another.
+func (s *Stack) answering(tx *transaction.Server, f func()) {
+	if !tx.IsReliable() {
+		f()
+		return
 	}
+	s.group.Go(func() {
+		defer s.recovered("cancel")
+		f()
+	})
 }

@@ -36,8 +36,8 @@
 // connection or a peer that does not read is done by a goroutine of its Wire. A reader of
 // a connection may wait for that connection's peer.
 //
-// Of the SIP library we use messages and parser. Package transaction has our own
-// transactions. What they leave to their user is in one place each:
+// Of the SIP library we use the types of messages. What transactions (package transaction)
+// leave to their user is in one place each:
 //
 //   - stamp sets our To tag before the transaction exists, because a CANCEL is answered
 //     for its INVITE. TestCancelHasTheTagOfItsInvite.
@@ -67,7 +67,7 @@
 // A known peer's new requests have a rate for each address, judged before the parser. In
 // a dialog they have none: those end calls. TestFlood, TestFloodSparesPendingCalls.
 //
-// A message that the kernel does not take counts as lost (guard.send). SIP repeats
-// what matters, whereas an error would end the transaction. A request that can't be sent for good
-// fails. TestUnsentMessages.
+// A message that the kernel does not take counts as lost (guard.Send). SIP repeats what
+// matters, whereas an error would end the transaction. A request that can't be sent for
+// good fails. TestUnsentMessages.
 package transport

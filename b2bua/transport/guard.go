@@ -38,8 +38,9 @@ type guard struct {
 	waited func(waited time.Duration, read time.Time)
 
 	// owned by the reader
-	out []byte      // the refusal being written
-	in  [65536]byte // has room for a datagram that is too large
+	out   []byte      // the refusal being written
+	in    [65536]byte // has room for a datagram that is too large
+	names names
 }
 
 // newGuard makes a socket that the stack receives on.
@@ -49,7 +50,7 @@ func newGuard(s *Stack, socket Socket, tap Tap) *guard {
 		waited: func(waited time.Duration, read time.Time) { s.load.probe(s.group.Go, waited, read) },
 	}
 	g.taken = func(text []byte, from netip.AddrPort) {
-		s.receive(text, arrival{transport: message.ViaTransport(g.transport), source: from, over: g})
+		s.receive(text, arrival{transport: message.ViaTransport(g.transport), source: from, name: g.names.of(from), over: g})
 	}
 	return g
 }

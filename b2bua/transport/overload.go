@@ -54,9 +54,9 @@ func (l *load) overloaded(now time.Time) bool {
 	return l.over && now.Sub(l.last) <= loadMemory
 }
 
-// probe measures how long a message, which has waited in its socket, will wait for
-// its goroutine. It starts a goroutine of its own just before the library starts that
-// one, from the same goroutine.
+// probe measures how long a message, which has waited in its socket, will wait for the
+// goroutine of its call. It starts a goroutine of its own just before that one is started
+// or woken, from the same goroutine.
 func (l *load) probe(run func(func()), waited time.Duration, read time.Time) {
 	if !l.busy.CompareAndSwap(false, true) {
 		return

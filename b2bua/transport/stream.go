@@ -63,7 +63,7 @@ const (
 // start of the next message can't be found.
 func (c *Stream) serve() {
 	defer c.drop()
-	from := arrival{transport: message.ViaTransport(c.transport), source: c.remote, over: c}
+	from := arrival{transport: message.ViaTransport(c.transport), source: c.remote, name: c.remote.String(), over: c}
 	for {
 		text, err := c.nextAdmitted()
 		if err != nil {
