@@ -79,13 +79,13 @@ type attempt struct {
 	number  int   // from 1
 	plan    *plan // that it belongs to
 	target  *peers.Target
-	offer   *sdp.Description // that its INVITE is made of
-	formats []string         // of the offer, for the target
-	crypto  *sdp.LegCrypto   // SRTP state of its leg
-	line    *legOnWire       // once it is dialled
+	offer   *sdp.Description   // that its INVITE is made of
+	formats []string           // of the offer, for the target
+	crypto  *sdp.LegCrypto     // SRTP state of its leg
+	line    *legOnWire         // once it is dialled
 	cancel  context.CancelFunc // of its preparation; nil: none is under way
-	placed  bool          // has a place at its target
-	parties peers.Parties // for whom it has the place
+	placed  bool               // has a place at its target
+	parties peers.Parties      // for whom it has the place
 	dest    netip.AddrPort
 	started time.Time
 

@@ -60,7 +60,10 @@ func (m *mailbox) next() (h happening, ok bool) {
 	if len(m.pending) == 0 {
 		return h, false
 	}
-	h, m.pending = m.pending[0], m.pending[1:]
+	h, m.pending[0] = m.pending[0], happening{} // the array keeps no message
+	if m.pending = m.pending[1:]; len(m.pending) == 0 {
+		m.pending = nil
+	}
 	return h, true
 }
 

@@ -87,7 +87,7 @@ func (d *Dialog) setRoutes(recordRoute []sip.Header, reverse bool) {
 
 // settle copies what the dialog has of messages.
 func (d *Dialog) settle() {
-	message.Compact(&d.CallID, &d.LocalTag, &d.remoteTag, &d.localParty, &d.RemoteParty, &d.RemoteTarget)
+	message.Compact(&d.remoteTag, &d.localParty, &d.RemoteParty, &d.RemoteTarget)
 	for i := range d.routeSet {
 		d.routeSet[i] = strings.Clone(d.routeSet[i])
 	}

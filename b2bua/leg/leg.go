@@ -57,7 +57,7 @@ type Leg struct {
 	invite    *sip.Request // that begins the dialog: received (UAS) or sent (UAC); nil: settle has let it go
 	inviteHop Hop          // UAC: the INVITE's hop, for its CANCEL
 	shorten   func(more int) (*sip.Request, bool)
-	InviteSeq uint32 // CSeq of the INVITE
+	InviteSeq uint32  // CSeq of the INVITE
 	invited   invited // UAC: what is left of the INVITE
 
 	session negotiation
@@ -163,6 +163,13 @@ func (l *Leg) Step(now time.Time, in Input) ([]Fact, []Effect) {
 	}
 	l.goOn(now)
 	return l.facts, l.effects
+}
+
+// Handled says that what the last Step returned has been handled. The leg lets go of the
+// messages in it.
+func (l *Leg) Handled() {
+	clear(l.facts)
+	clear(l.effects)
 }
 
 // Done reports whether nothing is owed to the peer any more. Later messages are the

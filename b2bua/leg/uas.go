@@ -2,6 +2,7 @@ package leg
 
 import (
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -22,7 +23,7 @@ func NewUAS(o Options, invite *sip.Request, source netip.AddrPort) *Leg {
 		InviteSeq: invite.CSeq().SeqNo,
 		updates:   message.Allows(invite, string(sip.UPDATE)),
 		dialog: Dialog{
-			CallID:      invite.CallID().Value(),
+			CallID:      strings.Clone(invite.CallID().Value()),
 			LocalTag:    message.TagOf(to.Params),
 			remoteTag:   message.TagOf(from.Params),
 			localParty:  message.NameAddr(to.DisplayName, &to.Address, to.Params),
