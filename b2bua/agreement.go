@@ -32,9 +32,9 @@ type agreement struct {
 
 // terms are the formats and codecs of the sides.
 type terms struct {
-	sentTo        [2][]sdp.Format // to a side, in its numbers: the formats that it sends
-	offeredCodecs [2][]sdp.Codec  // to a side: codecs that the other side has, or that can be made from its codecs
-	codec         [2]sdp.Codec    // of these, the codec that a side speaks
+	sentTo [2][]sdp.Format // to a side, in its numbers: the formats that it sends
+	told   [2][]sdp.Format // to a side: codecs that the other side has, or that can be made from its codecs
+	codec  [2]sdp.Codec    // of these, the codec that a side speaks
 }
 
 // exchange is a change that one side wants and that we have offered the other. A call
@@ -88,7 +88,7 @@ func (a *agreement) playable(targets []*peers.Target) (sdp.Codec, bool) {
 // offerFor is the offer to a target: the usable formats of the caller's offer, or of
 // the target's own codecs if there is no offer. Once the carrier has an answer, only
 // that answer's codec is offered. keyed is the side whose telephone-events end here.
-func (a *agreement) offerFor(t *peers.Dial, keyed media.Side) (offer *sdp.Description, formats []string, err error) {
+func (a *agreement) offerFor(t *peers.Dial, keyed media.Side) (offer *sdp.Description, formats []sdp.Format, err error) {
 	if a.late && a.answer == nil {
 		if a.offer, err = sdp.Synthetic(t.Codecs); err != nil {
 			return nil, nil, err
@@ -130,13 +130,8 @@ func (a *agreement) sessionToward(side media.Side, at netip.AddrPort, over sdp.S
 	if far == nil {
 		return nil, sdp.ErrNoAudio
 	}
-	far = far.WithTransport(over)
 	a.sentTo[side] = a.toldTo(side, far.Formats())
-	formats := sdp.NumbersOf(a.sentTo[side])
-	if like := a.streamOrder[side]; like != nil {
-		return far.Answering(like, at, formats, sdp.SendRecv)
-	}
-	return far.ForTarget(at, formats, sdp.SendRecv)
+	return far.Answering(a.streamOrder[side], at, over, a.sentTo[side], sdp.SendRecv), nil
 }
 
 // takeStreams notes that our descriptions to a side have the streams of d from now on,

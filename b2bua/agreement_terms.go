@@ -12,9 +12,8 @@ import (
 
 // tell notes the codecs that a side is told, and the one that it speaks.
 func (a *agreement) tell(side media.Side, formats []sdp.Format) {
-	a.offeredCodecs[side], a.codec[side] = nil, sdp.Codec{}
+	a.told[side], a.codec[side] = formats, sdp.Codec{}
 	for _, f := range formats {
-		a.offeredCodecs[side] = append(a.offeredCodecs[side], f.Codec)
 		if f.Speech() && a.codec[side].Name == "" {
 			a.codec[side] = f.Codec
 			if side == media.SideA {
@@ -30,14 +29,18 @@ func (a *agreement) onlyAgreedCodec(side media.Side, d *sdp.Description) *sdp.De
 	if !sdp.Includes(d.Formats(), a.codec[side]) {
 		return d
 	}
-	return d.Only(a.codec[side], a.offeredCodecs[side])
+	return d.Only(a.codec[side], a.told[side])
 }
 
 // toldTo are the formats whose codec a side was told, in the order of telling.
 func (a *agreement) toldTo(side media.Side, formats []sdp.Format) []sdp.Format {
+	codecs := a.told[side]
+	if slices.EqualFunc(codecs, formats, func(x, y sdp.Format) bool { return x.Codec == y.Codec }) {
+		return formats
+	}
 	var told []sdp.Format
-	for _, k := range a.offeredCodecs[side] {
-		if f, ok := sdp.Find(formats, k); ok {
+	for _, t := range codecs {
+		if f, ok := sdp.Find(formats, t.Codec); ok {
 			told = append(told, f)
 		}
 	}
@@ -47,7 +50,7 @@ func (a *agreement) toldTo(side media.Side, formats []sdp.Format) []sdp.Format {
 // sends are the formats that a side may send: those that it was told, and those of
 // its own description, because some peers send by their own numbers.
 func (a *agreement) sends(side media.Side) []sdp.Format {
-	formats := slices.Clone(a.sentTo[side])
+	formats := slices.Clip(a.sentTo[side])
 	if d := a.description[side]; d != nil {
 		for _, f := range d.Formats() {
 			if !slices.ContainsFunc(formats, func(o sdp.Format) bool { return o.Number == f.Number }) {
@@ -88,13 +91,18 @@ func (a *agreement) covers(side media.Side, d *sdp.Description, keyed media.Side
 	if !sdp.Includes(formats, a.codec[side]) {
 		return nil, false
 	}
-	told := a.offeredCodecs[side]
-	if freely {
-		noEvents := func(f sdp.Format) bool { return f.Events() }
-		told = slices.DeleteFunc(slices.Clone(told), sdp.Codec.Events)
-		return formats, len(slices.DeleteFunc(slices.Clone(formats), noEvents)) == len(told)
+	told := a.told[side]
+	return formats, len(formats)-eventsIn(formats, freely) == len(told)-eventsIn(told, freely)
+}
+
+// eventsIn counts the telephone-events among formats, if they are left out of a count.
+func eventsIn(formats []sdp.Format, leftOut bool) (n int) {
+	for _, f := range formats {
+		if leftOut && f.Events() {
+			n++
+		}
 	}
-	return formats, len(formats) == len(told)
+	return n
 }
 
 // payloadChanges tells the relay how to change a side's payload types into the ones
@@ -107,10 +115,15 @@ func (a *agreement) payloadChanges(from media.Side) (changes []media.PayloadChan
 		return nil, false
 	}
 	has := own.Formats()
-	sends := slices.DeleteFunc(a.sends(from), func(f sdp.Format) bool {
-		return !sdp.Includes(has, f.Codec) || (!f.Comfort() && !slices.Contains(a.offeredCodecs[from], f.Codec))
-	})
-	changes = sdp.ChangesOf(sends, a.toldTo(from.Other(), to.Formats()))
+	wants := a.toldTo(from.Other(), to.Formats())
+	for _, f := range a.sends(from) {
+		if !sdp.Includes(has, f.Codec) || (!f.Comfort() && !sdp.Includes(a.told[from], f.Codec)) {
+			continue
+		}
+		if change, needed := sdp.ChangeOf(f, wants); needed {
+			changes = append(changes, change)
+		}
+	}
 	changed = !slices.Equal(changes, a.changes[from])
 	a.changes[from] = changes
 	return changes, changed
@@ -120,14 +133,14 @@ func (a *agreement) payloadChanges(from media.Side) (changes []media.PayloadChan
 func (a *agreement) payloadsOf(side media.Side) (p recording.Payloads) {
 	var names []string
 	for _, f := range a.sends(side) {
-		switch number := sdp.PayloadType(f); {
-		case !f.Speech() || !slices.Contains(a.offeredCodecs[side], f.Codec):
+		switch {
+		case !f.Speech() || !sdp.Includes(a.told[side], f.Codec):
 		case f.Codec == sdp.PCMU:
-			p.ULaw.Add(number)
+			p.ULaw.Add(f.Number)
 		case f.Codec == sdp.PCMA:
-			p.ALaw.Add(number)
+			p.ALaw.Add(f.Number)
 		default:
-			p.Other.Add(number)
+			p.Other.Add(f.Number)
 			if name, _, _ := strings.Cut(f.Mapping, "/"); !slices.Contains(names, name) {
 				names = append(names, name)
 			}
@@ -155,7 +168,7 @@ func (a *agreement) playing(side media.Side, v *voice) (media.Play, bool) {
 	}
 	f, ok := sdp.Find(d.Formats(), a.codec[side])
 	return media.Play{
-		Sound: v.sound, Law: law, PayloadType: sdp.PayloadType(f), Frame: d.Ptime(), Loop: v.loop, Yield: v.yield, Mix: v.mix,
+		Sound: v.sound, Law: law, PayloadType: f.Number, Frame: d.Ptime(), Loop: v.loop, Yield: v.yield, Mix: v.mix,
 	}, ok
 }
 

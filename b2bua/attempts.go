@@ -80,7 +80,7 @@ type attempt struct {
 	plan    *plan // that it belongs to
 	target  *peers.Target
 	offer   *sdp.Description   // that its INVITE is made of
-	formats []string           // of the offer, for the target
+	formats []sdp.Format       // of the offer, for the target
 	crypto  *sdp.LegCrypto     // SRTP state of its leg
 	line    *legOnWire         // once it is dialled
 	cancel  context.CancelFunc // of its preparation; nil: none is under way
@@ -106,12 +106,9 @@ func (a *attempt) stop() {
 	}
 }
 
-// offered are the formats that the target is offered.
-func (a *attempt) offered() []sdp.Format { return a.offer.Pick(a.formats) }
-
 // readAnswer reads the target's answer, of at most limit bytes.
 func (a *attempt) readAnswer(body []byte, limit int) (*sdp.Description, error) {
-	return a.line.readAnswer(body, a.offered(), limit)
+	return a.line.readAnswer(body, a.formats, limit)
 }
 
 // callID is the Call-ID of an attempt's INVITE, empty where none went out.

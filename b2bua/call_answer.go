@@ -66,11 +66,9 @@ func (c *Call) takeAnswer(body []byte) error {
 		return sdp.ErrNoCodec
 	}
 	if c.agreement.answer == nil {
-		if err = c.tellCaller(seen); err != nil {
-			return err
-		}
+		c.tellCaller(seen)
 	}
-	c.agreement.sentTo[media.SideB] = a.offered()
+	c.agreement.sentTo[media.SideB] = a.formats
 	c.agreement.tell(media.SideB, answer.Formats())
 	c.setPeer(media.SideB, answer)
 	return nil
@@ -87,27 +85,25 @@ func (l *legOnWire) readAnswer(body []byte, offered []sdp.Format, limit int) (*s
 		return nil, err
 	}
 	l.crypto.Answered(answer)
-	return answer, answer.KeepOffered(offered)
+	return answer.KeepOffered(offered)
 }
 
 // tellCaller makes the caller's description from the target's answer: an answer, or,
 // if the caller made no offer, an offer of the codec that the target chose.
-func (c *Call) tellCaller(answer *sdp.Description) (err error) {
+func (c *Call) tellCaller(answer *sdp.Description) {
 	if c.agreement.late {
 		formats := answer.Decided()
-		c.agreement.answer, err = answer.WithTransport(c.a.crypto.Offering()).ForTarget(c.media.at(media.SideA), formats, sdp.AsIs)
-		c.agreement.sentTo[media.SideA] = answer.Pick(formats)
-		c.agreement.tell(media.SideA, c.agreement.sentTo[media.SideA])
-		return err
+		c.agreement.answer = answer.ForTarget(c.media.at(media.SideA), c.a.crypto.Offering(), formats, sdp.AsIs)
+		c.agreement.sentTo[media.SideA] = formats
+		c.agreement.tell(media.SideA, formats)
+		return
 	}
 	formats := answer.Common(c.agreement.offer) // it may have events that only the target was offered
 	c.agreement.takeStreams(media.SideA, c.agreement.offer)
 	c.agreement.sentTo[media.SideA] = formats
 	c.agreement.tell(media.SideA, formats)
-	if c.agreement.answer, err = answer.WithTransport(c.answering(c.a, c.agreement.offer)).Answering(c.agreement.offer, c.media.at(media.SideA), sdp.NumbersOf(formats), sdp.AsIs); err == nil {
-		c.setPeer(media.SideA, c.agreement.offer)
-	}
-	return err
+	c.agreement.answer = answer.Answering(c.agreement.offer, c.media.at(media.SideA), c.answering(c.a, c.agreement.offer), formats, sdp.AsIs)
+	c.setPeer(media.SideA, c.agreement.offer)
 }
 
 // causeOfAnswer is the cause of an attempt with an unusable answer.

@@ -110,10 +110,7 @@ func (c *Call) dial(f Ready) (cause.Cause, error) {
 // address at, and the configured headers. It sends nothing.
 func (c *Call) outboundLeg(f Ready, local leg.Local, at netip.AddrPort) (*leg.Leg, leg.Invite, cause.Cause, error) {
 	a := c.attempts.current
-	offer, err := a.offer.WithTransport(a.crypto.Offering()).ForTarget(at, a.formats, c.agreement.directionFor(a))
-	if err != nil {
-		return nil, leg.Invite{}, cause.InternalError, err
-	}
+	offer := a.offer.ForTarget(at, a.crypto.Offering(), a.formats, c.agreement.directionFor(a))
 	vars := a.varsOf(c.vars)
 	if f.AskedAPI && f.Prepared.CallID != "" {
 		vars.Prepare = &config.PrepareVars{CallID: f.Prepared.CallID, Body: f.Prepared.Body}
@@ -133,11 +130,12 @@ func (c *Call) outboundLeg(f Ready, local leg.Local, at netip.AddrPort) (*leg.Le
 	if !a.plan.isTransfer() {
 		out.Parts = message.PartsFor(c.invite, a.target.Dial.PassParts)
 	}
-	if err = c.fit(&out, l, f); err != nil {
+	req, err := c.fit(&out, l, f)
+	if err != nil {
 		return nil, leg.Invite{}, cause.InviteTooLarge, err
 	}
 	invite := leg.Invite{
-		Request: out.Request(), Dest: f.Dest, Transport: local.Transport,
+		Request: req, Offer: out.Offer, Dest: f.Dest, Transport: local.Transport,
 		FirstResponse: a.target.Dial.FirstResponseTimeout, RingTimeout: a.target.Dial.RingTimeout,
 		Auth: a.target.Dial.Auth,
 	}

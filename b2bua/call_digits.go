@@ -74,11 +74,10 @@ func (c *Call) takesDigit(from *legOnWire, req *sip.Request) bool {
 // clock of speech.
 func eventsAmong(formats []sdp.Format, speech uint32) (number uint8, clock uint32, ok bool) {
 	for _, f := range formats {
-		n, valid := message.Decimal(f.Number, 127)
-		if !valid || !f.Events() || (ok && f.Clock != speech) {
+		if !f.Events() || (ok && f.Clock != speech) {
 			continue
 		}
-		number, clock, ok = uint8(n), f.Clock, true
+		number, clock, ok = f.Number, f.Clock, true
 	}
 	return number, clock, ok
 }

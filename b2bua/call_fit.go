@@ -8,21 +8,25 @@ import (
 	"flowbridge/config"
 )
 
-// fit makes an INVITE small enough and notes the headers that were left out, or
+// fit makes an INVITE that is small enough and notes the headers that were left out, or
 // returns errWantsTCP.
-func (c *Call) fit(out *outbound.Draft, l *leg.Leg, f Ready) error {
+func (c *Call) fit(out *outbound.Draft, l *leg.Leg, f Ready) (*sip.Request, error) {
 	a := c.attempts.current
-	size := func() int { return l.InviteSize(out.Request()) + outbound.CredentialsSize(a.target.Dial) }
-	whole := size()
+	req := out.Request()
+	size := func() int {
+		req = out.Request()
+		return l.InviteSize(req) + outbound.CredentialsSize(a.target.Dial)
+	}
+	whole := l.InviteSize(req) + outbound.CredentialsSize(a.target.Dial)
 	var err error
 	switch over := f.Flow == nil && outbound.OverBudget(a.target.Dial, out.Measure(whole)); {
 	case over && a.target.Dial.Overflow == config.OverflowTCP && !f.TriedTCP:
-		return errWantsTCP
+		return nil, errWantsTCP
 	case over:
 		err = out.Trim(a.target.Dial.Budget, size)
 	}
 	c.noteDropped(a, out, whole) // also what can't be passed on
-	return err
+	return req, err
 }
 
 // shorten makes an INVITE that is sent again over UDP small enough for so many bytes more,

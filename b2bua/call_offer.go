@@ -116,11 +116,7 @@ func (c *Call) keyed() media.Side {
 // absorb answers an offer without asking the other side.
 func (c *Call) absorb(from *legOnWire, d *sdp.Description, formats []sdp.Format) {
 	side := c.side(from)
-	answer, err := c.agreement.forSide(side, d, c.keyed()).WithTransport(c.answering(from, d)).Answering(d, c.media.at(side), sdp.NumbersOf(formats), d.Mirrored())
-	if err != nil {
-		c.step(from, notAcceptable())
-		return
-	}
+	answer := c.agreement.forSide(side, d, c.keyed()).Answering(d, c.media.at(side), c.answering(from, d), formats, d.Mirrored())
 	before := c.agreement.description[side]
 	c.agreement.takeStreams(side, d)
 	c.agreement.keepBefore(side, false)
@@ -163,19 +159,12 @@ func (c *Call) consult(from *legOnWire, d *sdp.Description, fallback []sdp.Forma
 		return
 	}
 	like := c.agreement.streamOrder[c.side(to)]
-	if like == nil {
-		like = &sdp.Description{Streams: d.Streams[d.Audio : d.Audio+1]}
-	}
-	offer, err := wanted.WithTransport(to.crypto.Offering()).Answering(like, c.media.at(c.side(to)), formats, d.PassedOn())
-	if err != nil {
-		c.step(from, notAcceptable())
-		return
-	}
+	offer := wanted.Answering(like, c.media.at(c.side(to)), to.crypto.Offering(), formats, d.PassedOn())
 	patience := consultUpdate
 	if by == sip.INVITE {
 		patience = consultInvite
 	}
-	c.agreement.exchange = &exchange{from: from, to: to, ref: c.agreement.nextOffer(), offer: d, formats: wanted.Pick(formats), fallback: fallback, until: time.Now().Add(patience)}
+	c.agreement.exchange = &exchange{from: from, to: to, ref: c.agreement.nextOffer(), offer: d, formats: formats, fallback: fallback, until: time.Now().Add(patience)}
 	c.step(to, leg.Offer{Ref: c.agreement.exchange.ref, SDP: offer})
 }
 
@@ -216,12 +205,12 @@ func (c *Call) answerOf(x *exchange, body []byte) {
 	side := c.side(x.from)
 	seen := withEventsOf(c.eventsFor(c.bridge.target), side, answer.InNumbersOf(x.offer), x.offer)
 	told := seen.Common(x.offer)
-	reply, err := seen.WithTransport(c.answering(x.from, x.offer)).Answering(x.offer, c.media.at(side), sdp.NumbersOf(told), sdp.AsIs)
-	if err != nil || seen.Speaks().Name == "" {
+	if seen.Speaks().Name == "" {
 		c.refuseExchange(x, 488)
 		c.restore(x.to)
 		return
 	}
+	reply := seen.Answering(x.offer, c.media.at(side), c.answering(x.from, x.offer), told, sdp.AsIs)
 	c.agreement.keepBefore(side, true)
 	c.agreement.sentTo[side], c.agreement.sentTo[side.Other()] = told, x.formats
 	c.agreement.tell(side, told)
@@ -312,7 +301,7 @@ func (c *Call) ownOfferAnswered(from *legOnWire, f leg.AnswerReady) error {
 	if err == nil && !sdp.Includes(answer.Formats(), c.agreement.codec[side]) {
 		err = sdp.ErrNoCodec
 	}
-	if like := c.agreement.streamOrder[side]; err == nil && f.Late && len(answer.Streams) > max(1, streamsOf(like)) {
+	if like := c.agreement.streamOrder[side]; err == nil && f.Late && answer.Streams() > max(1, like.Streams()) {
 		err = sdp.ErrMalformed
 	}
 	switch {
@@ -328,12 +317,4 @@ func (c *Call) ownOfferAnswered(from *legOnWire, f leg.AnswerReady) error {
 	}
 	c.setPeer(side, answer)
 	return nil
-}
-
-// streamsOf is how many streams a description has, 0 where there is none.
-func streamsOf(d *sdp.Description) int {
-	if d == nil {
-		return 0
-	}
-	return len(d.Streams)
 }

@@ -66,7 +66,7 @@ func headerOf(invite *sip.Request) headerText {
 
 // request reads the INVITE again.
 func (t headerText) request() *sip.Request {
-	msg, err := message.NewParser().ParseSIP([]byte(t))
+	msg, err := message.Parse([]byte(t))
 	if req, ok := msg.(*sip.Request); ok && err == nil {
 		return req
 	}

@@ -202,7 +202,7 @@ func (c *Call) transferRings(f leg.Progress) {
 		return
 	}
 	if c.transfer.early = answer; c.transfer.left {
-		c.agreement.sentTo[media.SideB] = c.attempts.current.offered()
+		c.agreement.sentTo[media.SideB] = c.attempts.current.formats
 		c.setPeer(media.SideB, answer)
 	}
 }
@@ -227,7 +227,7 @@ func (c *Call) transferAnswered(f leg.Answered) {
 	c.bridge, c.b = c.attempts.current, c.attempts.current.line
 	c.media.addr[media.SideB] = c.attempts.current.mediaName
 	c.agreement.onHold[media.SideB], c.agreement.streamOrder[media.SideB], c.agreement.rollback = false, nil, [2]*rollback{}
-	c.agreement.sentTo[media.SideB] = c.attempts.current.offered()
+	c.agreement.sentTo[media.SideB] = c.attempts.current.formats
 	c.agreement.tell(media.SideB, answer.Formats())
 	c.setPeer(media.SideB, answer)
 	c.listenForDigits()
@@ -278,7 +278,7 @@ func (c *Call) agentLeft(f leg.Gone) {
 	c.dropExchange()
 	c.dropRelays(agent)
 	if early := c.transfer.early; early != nil {
-		c.agreement.sentTo[media.SideB] = c.attempts.current.offered()
+		c.agreement.sentTo[media.SideB] = c.attempts.current.formats
 		c.setPeer(media.SideB, early)
 	} else {
 		c.media.session.SetPeer(media.SideB, media.Peer{}) // its port may be another call's by now

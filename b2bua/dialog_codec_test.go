@@ -1,6 +1,7 @@
 package b2bua
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -15,7 +16,11 @@ import (
 // formatsOf are the formats of the audio stream in a message.
 func formatsOf(t testing.TB, m received) string {
 	t.Helper()
-	return strings.Join(sdp.NumbersOf(described(t, m).Formats()), " ")
+	var numbers []string
+	for _, f := range described(t, m).Formats() {
+		numbers = append(numbers, strconv.Itoa(int(f.Number)))
+	}
+	return strings.Join(numbers, " ")
 }
 
 // What either side is offered and answered, and what the relay makes of what it

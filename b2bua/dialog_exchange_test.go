@@ -41,7 +41,7 @@ func TestCodecChange(t *testing.T) {
 		seq := e.offers(method, e.pcma())
 		far := c.other(e)
 		in := far.takes(siptest.SessionAt(far.address, 44000, "8 101"))
-		if d := described(t0(c), in); d.Speaks().Name != "PCMA" || d.Connection() != "198.51.100.1" || d.Streams[0] == "" {
+		if d := described(t0(c), in); d.Speaks().Name != "PCMA" || d.Connection() != "198.51.100.1" || d.Streams() != 1 {
 			t0(c).Errorf("the other side was asked for\n%s", in.raw)
 		}
 		if in.value("Contact") == "" || in.value("Allow") == "" || in.value("Supported") == "" {

@@ -41,7 +41,7 @@ func (x *explainer) message() ([]byte, error) {
 
 // invite is the INVITE as the parser of real ones reads it.
 func (x *explainer) invite(text []byte) (*sip.Request, error) {
-	msg, err := message.NewParser().ParseSIP(text)
+	msg, err := message.Parse(text)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrQuestion, err)
 	}

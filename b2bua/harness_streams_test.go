@@ -115,7 +115,7 @@ func (w *world) streamPeer(conn net.Conn) *peer {
 // readMessage parses what the server sent.
 func readMessage(raw []byte) (sip.Message, error) {
 	if bytes.HasPrefix(raw, []byte("SIP/2.0 400 ")) { // echoes what is malformed
-		return message.NewParser().ParseSIP(raw)
+		return message.Parse(raw)
 	}
 	return sip.ParseMessage(raw)
 }

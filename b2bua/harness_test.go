@@ -147,14 +147,8 @@ func (w *world) finish() {
 		calls, lines := w.server.registry.counts()
 		w.t.Errorf("%d calls and %d legs are left", calls, lines)
 	}
-	if n := len(w.server.registry.invites) + len(w.server.registry.early); n != 0 {
-		w.t.Errorf("%d pending INVITEs or CANCELs are left", n)
-	}
-	for _, kind := range []string{"clientTransactions", "serverTransactions"} {
-		items := inside(w.server.stack, "tx", kind, "items")
-		if n := items.Len(); n != 0 {
-			w.t.Errorf("%d %s are left: %v", n, kind, items.MapKeys())
-		}
+	if clients, servers := w.server.stack.Transactions(); clients+servers != 0 {
+		w.t.Errorf("%d client and %d server transactions are left", clients, servers)
 	}
 	if !w.server.ladders.Idle() {
 		w.t.Error("ladders are left")

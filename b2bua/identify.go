@@ -8,11 +8,12 @@ import (
 
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/transaction"
 )
 
 // identify finds the trunk of a request. If there is none, or it needs credentials
 // first, identify answers the request.
-func (s *Server) identify(req *sip.Request, tx *sip.ServerTx) (p *peers.Snapshot, t *peers.Trunk) {
+func (s *Server) identify(req *sip.Request, tx *transaction.Server) (p *peers.Snapshot, t *peers.Trunk) {
 	from := s.stack.SenderOf(req)
 	p = s.admission.Peers.Load()
 	fit := p.Candidates(req, from)
@@ -52,7 +53,7 @@ func contenders(fit []*peers.Trunk, from peers.Sender) (asked []*peers.Trunk, fa
 }
 
 // unproven answers a request without the credentials that it needs.
-func (s *Server) unproven(req *sip.Request, tx *sip.ServerTx, how peers.Proof, from peers.Sender) {
+func (s *Server) unproven(req *sip.Request, tx *transaction.Server, how peers.Proof, from peers.Sender) {
 	switch how {
 	case peers.ProofNone, peers.ProofStale, peers.ProofRight:
 		s.stack.Rejections().Challenged.Add(1)
@@ -68,7 +69,7 @@ func (s *Server) unproven(req *sip.Request, tx *sip.ServerTx, how peers.Proof, f
 
 // nobody: the request meets no trunk's conditions. It gets an answer if its sender's
 // address belongs to a trunk.
-func (s *Server) nobody(req *sip.Request, tx *sip.ServerTx, who peers.Standing, from peers.Sender) {
+func (s *Server) nobody(req *sip.Request, tx *transaction.Server, who peers.Standing, from peers.Sender) {
 	if !who.Known {
 		tx.Terminate()
 		return
@@ -78,6 +79,6 @@ func (s *Server) nobody(req *sip.Request, tx *sip.ServerTx, who peers.Standing, 
 }
 
 // replyOnce answers a request without keeping its transaction.
-func (s *Server) replyOnce(req *sip.Request, tx *sip.ServerTx, code int, headers ...sip.Header) {
+func (s *Server) replyOnce(req *sip.Request, tx *transaction.Server, code int, headers ...sip.Header) {
 	s.stack.ReplyOnce(req, tx, code, message.StatusText(code), headers...)
 }

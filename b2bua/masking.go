@@ -68,13 +68,13 @@ func (c *Call) applyMask() {
 	side := c.platform().Other()
 	m := media.Mask{On: c.masking.on, Always: !c.agreement.sendsEvents(side)}
 	for _, f := range c.agreement.sends(side) {
-		switch number := sdp.PayloadType(f); {
+		switch {
 		case f.Events():
-			m.Events.Add(number)
+			m.Events.Add(f.Number)
 		case f.Codec == sdp.PCMU:
-			m.ULaw.Add(number)
+			m.ULaw.Add(f.Number)
 		case f.Codec == sdp.PCMA:
-			m.ALaw.Add(number)
+			m.ALaw.Add(f.Number)
 		}
 	}
 	c.media.session.SetMask(side, m)

@@ -138,12 +138,10 @@ func (c *Call) nameByIDs() {
 
 // nameOutbound notes the ids in the INVITE to a platform.
 func (c *Call) nameOutbound(invite *sip.Request) {
-	if h := invite.GetHeader("X-EI"); h != nil {
-		for _, id := range outbound.IDsIn(h.Value()) {
-			c.name(id.Value)
-			if id.External {
-				c.record.externalID = id.Value
-			}
+	for _, id := range outbound.IDsIn(message.FirstHeader(invite, "X-EI")) {
+		c.name(id.Value)
+		if id.External {
+			c.record.externalID = id.Value
 		}
 	}
 	c.name(c.record.targetSIPCallID)

@@ -59,8 +59,10 @@ func requestTarget(ctx context.Context, number int, t *peers.Target, vars config
 		out.Cause, out.Err = cause, err
 		return out
 	}
-	if !t.Dial.URI.UsesPrepare() { // if this fails, there is no need to ask the platform
-		if _, err := outbound.RenderURI(t.Dial, vars); err != nil {
+	rendered := !t.Dial.URI.UsesPrepare()
+	if rendered { // if this fails, there is no need to ask the platform
+		var err error
+		if out.URI, err = outbound.RenderURI(t.Dial, vars); err != nil {
 			return fail(cause.TemplateFailed, err)
 		}
 	}
@@ -84,31 +86,28 @@ func requestTarget(ctx context.Context, number int, t *peers.Target, vars config
 			out.Err = err
 		}
 	}
-	uri, err := outbound.RenderURI(t.Dial, vars)
-	if err != nil {
-		return fail(cause.TemplateFailed, err)
+	if !rendered {
+		var err error
+		if out.URI, err = outbound.RenderURI(t.Dial, vars); err != nil {
+			return fail(cause.TemplateFailed, err)
+		}
 	}
-	out.URI = uri
 	return out
 }
 
 func prepareRequest(p *config.Prepare, vars config.Vars) (peers.PrepareRequest, error) {
-	req := peers.PrepareRequest{CallID: vars.CallID}
-	for _, one := range []struct {
+	req := peers.PrepareRequest{CallID: vars.CallID, Variables: make([]peers.Variable, 0, len(p.CustomVariables))}
+	var values [4]string
+	for i, one := range [...]struct {
 		key  string
 		from *config.Template
-		to   *string
-	}{
-		{"workspace_id", p.WorkspaceID, &req.WorkspaceID},
-		{"model_id", p.ModelID, &req.ModelID},
-		{"from_number", p.FromNumber, &req.FromNumber},
-		{"to_number", p.ToNumber, &req.ToNumber},
-	} {
+	}{{"workspace_id", p.WorkspaceID}, {"model_id", p.ModelID}, {"from_number", p.FromNumber}, {"to_number", p.ToNumber}} {
 		var err error
-		if *one.to, err = one.from.Render(vars); err != nil {
+		if values[i], err = one.from.Render(vars); err != nil {
 			return req, fmt.Errorf("prepare.%s: %w", one.key, err)
 		}
 	}
+	req.WorkspaceID, req.ModelID, req.FromNumber, req.ToNumber = values[0], values[1], values[2], values[3]
 	for _, v := range p.CustomVariables {
 		value, err := v.Value.Render(vars)
 		if err != nil {

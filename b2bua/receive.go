@@ -12,24 +12,22 @@ import (
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/transaction"
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 	"flowbridge/media"
 )
 
-// Request takes every well-formed request that is not a retransmission.
-func (s front) Request(req *sip.Request, tx *sip.ServerTx) {
+// Request takes every well-formed request that is not a retransmission, nor a CANCEL.
+func (s front) Request(req *sip.Request, tx *transaction.Server) {
 	switch {
-	case req.Method == sip.CANCEL:
-		s.onCancel(req, tx)
 	case req.Method == sip.INVITE && s.isNew(req):
 		s.onInvite(req, tx)
 	case message.TagOf(req.To().Params) != "":
 		s.onInDialog(req, tx)
 	case req.Method == sip.OPTIONS:
 		s.onOptions(req, tx)
-	case req.Method == sip.ACK:
-		tx.Terminate()
+	case req.Method == sip.ACK: // of no dialog
 	case leg.Allowed(leg.Methods, req.Method): // BYE without a dialog
 		s.stack.Reply(req, tx, 481, message.StatusText(481))
 	default:
@@ -45,7 +43,7 @@ func (s *Server) isNew(req *sip.Request) bool {
 }
 
 // onInDialog hands a request to its leg.
-func (s *Server) onInDialog(req *sip.Request, tx *sip.ServerTx) {
+func (s *Server) onInDialog(req *sip.Request, tx *transaction.Server) {
 	tag := message.TagOf(req.To().Params)
 	l := s.registry.leg(tag)
 	if l == nil && req.Method == sip.BYE && s.registry.byeAnswered(tag, message.BranchOf(req)) {
@@ -62,7 +60,6 @@ func (s *Server) onInDialog(req *sip.Request, tx *sip.ServerTx) {
 	l.wire.Follow(s.stack.StreamOf(req))
 	in := leg.RequestIn{Req: req, Source: message.ParseSource(req.Source())}
 	if req.Method == sip.ACK {
-		tx.Terminate() // an ACK is no transaction
 		l.post(in)
 		return
 	}
@@ -70,8 +67,6 @@ func (s *Server) onInDialog(req *sip.Request, tx *sip.ServerTx) {
 	if req.Method == sip.INVITE {
 		transport.Trying(req, tx)
 		l.cancellable(req, tx)
-		s.registry.addReinvite(l, req, tx)
-		s.cancelEarly(req, tx)
 	}
 	if l.post(in) {
 		return
@@ -85,7 +80,7 @@ func (s *Server) onInDialog(req *sip.Request, tx *sip.ServerTx) {
 }
 
 // onOptions answers trunks: by their address or certificate, others by credentials.
-func (s *Server) onOptions(req *sip.Request, tx *sip.ServerTx) {
+func (s *Server) onOptions(req *sip.Request, tx *transaction.Server) {
 	from := s.stack.SenderOf(req)
 	if !s.admission.Peers.Load().Standing(from).Known {
 		if _, t := s.identify(req, tx); t == nil {
@@ -106,7 +101,7 @@ func (s *Server) onOptions(req *sip.Request, tx *sip.ServerTx) {
 
 // onInvite admits a new call, or refuses it: once, without state, because the INVITE may
 // be forged.
-func (s *Server) onInvite(req *sip.Request, tx *sip.ServerTx) {
+func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 	source := message.ParseSource(req.Source())
 	if s.registry.leg(message.TagOf(req.To().Params)) != nil {
 		tx.Terminate() // a retransmission after the end of its transaction
@@ -160,7 +155,7 @@ func (s *Server) noteFull(why peers.Capacity, source netip.AddrPort) {
 }
 
 // begin makes the call of an admitted INVITE and starts it.
-func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, p *peers.Snapshot, t *peers.Trunk, source netip.AddrPort, local leg.Local) {
+func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapshot, t *peers.Trunk, source netip.AddrPort, local leg.Local) {
 	started := false
 	defer func() {
 		if !started {
@@ -177,7 +172,7 @@ func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, p *peers.Snapshot, t 
 	c.a.sequence.Next = req.CSeq().SeqNo + 1
 	c.a.wire.TLS = s.callerTLS(t)
 	c.a.wire.Serve(req, tx)
-	if !s.registry.addCall(c, c.a, req, tx) {
+	if !s.registry.addCall(c, c.a) {
 		c.ladder.Discard()
 		c.a.wire.Close()
 		s.stack.Reply(req, tx, 482, message.StatusText(482)) // merged with one that came at the same moment
@@ -187,7 +182,6 @@ func (s *Server) begin(req *sip.Request, tx *sip.ServerTx, p *peers.Snapshot, t 
 	c.a.cancellable(req, tx)
 	c.log.Info().Str("from", c.vars.From.Number).Str("to", c.vars.To.Number).Str("sip_call_id", c.vars.SIPCallID).
 		Stringer("source", source).Msg("call started")
-	s.cancelEarly(req, tx)
 	started = true
 	s.calls.Add(1)
 	go c.run()

@@ -31,10 +31,6 @@ type legOnWire struct {
 	sequence leg.Sequence
 	crypto   *sdp.LegCrypto // its SRTP state; nil: nothing is offered yet
 
-	// transaction keys of the INVITE that made it and of the last one since; guarded by
-	// the registry's lock
-	invite, reinvite string
-
 	// confirmed: the peer is where its signalling comes from, it has answered what was sent there. The INVITE of a
 	// caller may be forged.
 	confirmed bool
@@ -46,35 +42,29 @@ func (l *legOnWire) post(in leg.Input) bool { return l.call.mailbox.post(item{li
 // registry knows the live calls and their legs. Its lock is held for a map
 // access at a time.
 type registry struct {
-	mu      sync.RWMutex
-	legs    map[string]*legOnWire    // by our tag
-	merged  map[string]*legOnWire    // by mergeKey
-	calls   map[string]*Call         // by our id
-	early   map[string]*earlyCancel  // by transaction key
-	invites map[string]*sip.ServerTx // by transaction key
-	gone    memory                   // tags of legs that are over
-	names   names                    // further ids of calls
+	mu     sync.RWMutex
+	legs   map[string]*legOnWire // by our tag
+	merged map[string]*legOnWire // by mergeKey
+	calls  map[string]*Call      // by our id
+	gone   memory                // tags of legs that are over
+	names  names                 // further ids of calls
 }
 
 func newRegistry() *registry {
 	return &registry{
-		legs: map[string]*legOnWire{}, merged: map[string]*legOnWire{}, calls: map[string]*Call{},
-		early: map[string]*earlyCancel{}, invites: map[string]*sip.ServerTx{},
-		names: newNames(),
+		legs: map[string]*legOnWire{}, merged: map[string]*legOnWire{}, calls: map[string]*Call{}, names: newNames(),
 	}
 }
 
-// addCall enters a call and its first leg, which has come by this INVITE. It fails if
-// that, or a copy of it, has made a call already.
-func (r *registry) addCall(c *Call, l *legOnWire, req *sip.Request, tx *sip.ServerTx) bool {
+// addCall enters a call and its first leg. It fails if their INVITE, or a copy of it, has
+// made a call already.
+func (r *registry) addCall(c *Call, l *legOnWire) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.legs[l.tag] != nil || r.merged[l.merged] != nil {
 		return false
 	}
 	r.legs[l.tag], r.merged[l.merged], r.calls[c.id] = l, l, c
-	l.invite = transactionKey(req)
-	r.invites[l.invite] = tx
 	return true
 }
 
@@ -96,8 +86,6 @@ func (r *registry) removeLeg(l *legOnWire) {
 	defer r.mu.Unlock()
 	delete(r.legs, l.tag)
 	delete(r.merged, l.merged)
-	delete(r.invites, l.invite)
-	delete(r.invites, l.reinvite)
 	r.gone.add(l.tag, memento{branch: l.branch, bye: l.leg.AnsweredBye, at: time.Now()})
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/transaction"
 )
 
 // senders says whose requests a leg takes. The tags of a dialog are secret between its
@@ -58,7 +59,7 @@ func credentialsIn(req *sip.Request) string {
 // admits says whether a leg takes a request. If not, it answers it, and nothing else
 // happens. An ACK can't be asked for credentials, but it repeats those of its INVITE (RFC
 // 3261 section 22.1).
-func (s *Server) admits(l *legOnWire, req *sip.Request, tx *sip.ServerTx) bool {
+func (s *Server) admits(l *legOnWire, req *sip.Request, tx *transaction.Server) bool {
 	if l.wire.Carries(s.stack.StreamOf(req)) {
 		return true
 	}

@@ -9,7 +9,6 @@ import (
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
-	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/media"
 )
@@ -106,14 +105,11 @@ func (c *Call) soundRinging() bool {
 	if !ok {
 		return false
 	}
-	answer := c.agreement.offer.Only(k, sdp.CodecsOf(c.agreement.offer.Formats()))
+	answer := c.agreement.offer.Only(k, c.agreement.offer.Formats())
 	formats := answer.Formats()
 	c.agreement.takeStreams(media.SideA, c.agreement.offer)
-	sdp, err := answer.WithTransport(c.answering(c.a, c.agreement.offer)).Answering(c.agreement.offer, c.media.at(media.SideA), sdp.NumbersOf(formats), c.agreement.offer.Mirrored())
-	if err != nil {
-		return false
-	}
-	c.agreement.answer, c.agreement.sentTo[media.SideA] = sdp, formats
+	c.agreement.answer = answer.Answering(c.agreement.offer, c.media.at(media.SideA), c.answering(c.a, c.agreement.offer), formats, c.agreement.offer.Mirrored())
+	c.agreement.sentTo[media.SideA] = formats
 	c.agreement.tell(media.SideA, formats)
 	c.told.earlyMedia, c.sounds.ringing = true, true
 	c.sendRinging(leg.Progress{Code: 183, Reason: message.StatusText(183)}, c.agreement.answer)

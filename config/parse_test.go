@@ -88,7 +88,7 @@ func TestDefaults(t *testing.T) {
 		SIP: SIP{
 			Listen:         []Listener{{"udp", netip.MustParseAddrPort("0.0.0.0:5060")}},
 			AuthAlgorithms: []string{"SHA-256", "MD5"},
-			DrainTimeout:   time.Minute, MaxDelay: 500 * time.Millisecond,
+			DrainTimeout:   time.Minute, MaxDelay: 75 * time.Millisecond,
 			Limits: Limits{
 				Message: 16384, Headers: 128, Header: 4096, Body: 12288, SDP: 8192,
 				Connections: 1000, ConnectionsPerSource: 100, Setups: 2000,

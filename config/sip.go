@@ -23,9 +23,10 @@ type SIP struct {
 	TLS ListenTLS `key:"tls"`
 	// How long calls may go on after SIGTERM.
 	DrainTimeout time.Duration `key:"drain_timeout" default:"60s"`
-	// New calls get 503 when messages wait for the process for longer than this, unless their trunk has fewer calls in set-up
-	// than the others.
-	MaxDelay time.Duration `key:"max_delay" default:"500ms"`
+	// New calls get 503 when every message, for as long as this, has waited longer than this for the process, unless their
+	// trunk has fewer calls in set-up than the others. Below 50ms single calls are refused on a machine that is not full;
+	// near 500ms everything is sent twice.
+	MaxDelay time.Duration `key:"max_delay" default:"75ms"`
 	// The digest algorithms that trunks are offered, in this order. [MD5] is for a PBX that reads one challenge only.
 	AuthAlgorithms []string `key:"auth_algorithms" is:"algorithm" default:"SHA-256, MD5" filled:""`
 	// What a peer may send. Messages over a limit are refused with the status that the limit names.

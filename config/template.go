@@ -27,6 +27,7 @@ var (
 type Template struct {
 	text     string
 	parsed   *template.Template
+	plain    []plainPart // the whole of it; nil: text/template evaluates it
 	prepare  bool
 	dials    []string // see walker.dials
 	constant bool     // it gives its text for every call
@@ -53,7 +54,7 @@ func ParseTemplate(text string) (*Template, error) {
 	if w.err != nil {
 		return nil, w.err
 	}
-	t.prepare, t.dials = w.prepare, w.dials
+	t.prepare, t.dials, t.plain = w.prepare, w.dials, plainParts(parsed.Root)
 	t.constant = !slices.ContainsFunc(parsed.Root.Nodes, func(n parse.Node) bool { return n.Type() != parse.NodeText })
 	return t, nil
 }
@@ -75,6 +76,24 @@ func (t *Template) Render(v Vars) (string, error) {
 	if t == nil || t.parsed.Tree == nil {
 		return "", nil
 	}
+	s, ok := "", false
+	if t.plain != nil {
+		s, ok = renderPlain(t.plain, &v)
+	}
+	if !ok {
+		var err error
+		if s, err = t.execute(v); err != nil {
+			return "", err
+		}
+	}
+	if strings.ContainsFunc(s, func(r rune) bool { return r != '\t' && IsControl(r) }) {
+		return "", errControlByte
+	}
+	return s, nil
+}
+
+// execute evaluates the template by text/template.
+func (t *Template) execute(v Vars) (string, error) {
 	var out limited
 	if err := t.parsed.Execute(&out, v); err != nil {
 		if errors.Is(err, errTooLong) {
@@ -82,11 +101,7 @@ func (t *Template) Render(v Vars) (string, error) {
 		}
 		return "", errors.New(plainTemplateError(err))
 	}
-	s := out.String()
-	if strings.ContainsFunc(s, func(r rune) bool { return r != '\t' && IsControl(r) }) {
-		return "", errControlByte
-	}
-	return s, nil
+	return out.String(), nil
 }
 
 // IsControl reports whether a character is not allowed in headers, because some readers take it for the end of a line, or

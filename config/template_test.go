@@ -115,16 +115,20 @@ func TestRenderTogether(t *testing.T) {
 }
 
 func BenchmarkRender(b *testing.B) {
-	tmpl, err := ParseTemplate("S.{{.Prepare.CallID}};")
-	if err != nil {
-		b.Fatal(err)
-	}
 	vars := SampleVars(true)
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := tmpl.Render(vars); err != nil {
+	for name, text := range map[string]string{"plain": "S.{{.Prepare.CallID}};", "piped": `{{xei "S" .Prepare.CallID}}`} {
+		tmpl, err := ParseTemplate(text)
+		if err != nil {
 			b.Fatal(err)
 		}
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := tmpl.Render(vars); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 

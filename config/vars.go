@@ -44,19 +44,23 @@ const (
 )
 
 // Lead is the customer's side of the call: the caller, or the called party of a call that is outbound.
-func (v Vars) Lead() Party {
+func (v Vars) Lead() Party { return *v.lead() }
+
+func (v *Vars) lead() *Party {
 	if v.Direction == DirectionOutbound {
-		return v.To
+		return &v.To
 	}
-	return v.From
+	return &v.From
 }
 
 // Agent is the other side, whose number is the agent's.
-func (v Vars) Agent() Party {
+func (v Vars) Agent() Party { return *v.agent() }
+
+func (v *Vars) agent() *Party {
 	if v.Direction == DirectionOutbound {
-		return v.From
+		return &v.From
 	}
-	return v.To
+	return &v.To
 }
 
 // Header gives the first value of a header of the carrier's INVITE, or "".

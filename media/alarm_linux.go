@@ -39,15 +39,19 @@ func (w *worker) ring() {
 	w.alarm = never
 	rest := w.armed[:0]
 	for _, ep := range w.armed {
-		if !ep.relay.closed && ep.due() <= w.now {
+		if !ep.relay.enter() {
+			continue
+		}
+		if ep.due() <= w.now {
 			w.attend(ep)
 		}
-		if due := ep.due(); !ep.relay.closed && due != never {
+		if due := ep.due(); due != never {
 			w.alarm = min(w.alarm, due)
 			rest = append(rest, ep)
 		} else {
 			ep.armed = false
 		}
+		ep.relay.leave()
 	}
 	clear(w.armed[len(rest):])
 	w.armed = rest

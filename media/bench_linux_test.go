@@ -15,7 +15,7 @@ type bench struct {
 	w        *worker
 	relays   []*relay
 	into     []sockaddr // side A of each
-	from, to int        // sockets of the clients
+	from, to int32      // sockets of the clients
 	packet   []byte
 	sink     [bufferSize]byte
 	source   sockaddr
@@ -29,7 +29,7 @@ func newBench(tb testing.TB, sessions int) *bench {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(w.release)
-	bind := func() (int, netip.AddrPort) {
+	bind := func() (int32, netip.AddrPort) {
 		fd, err := openSocket(netip.AddrPortFrom(relayV4, 0), 0)
 		if err != nil {
 			tb.Fatal(err)
@@ -38,24 +38,28 @@ func newBench(tb testing.TB, sessions int) *bench {
 		if err != nil {
 			tb.Fatal(err)
 		}
-		return fd, netip.AddrPortFrom(relayV4, uint16(sa.(*unix.SockaddrInet4).Port))
+		return int32(fd), netip.AddrPortFrom(relayV4, uint16(sa.(*unix.SockaddrInet4).Port))
 	}
 	b := &bench{tb: tb, w: w, into: make([]sockaddr, sessions), packet: rtpPacket(tb, 0, 1, string(make([]byte, 160)))}
 	var a, z netip.AddrPort
 	b.from, a = bind()
 	b.to, z = bind()
-	tb.Cleanup(func() { closeSocket(b.from); closeSocket(b.to) })
+	tb.Cleanup(func() { closeSocket(int(b.from)); closeSocket(int(b.to)) })
 	for i := range sessions {
-		var fds [2][2]int
+		var fds [2]sockets
 		var local [2]netip.AddrPort
 		for side := range fds {
 			fds[side][RTCP], _ = bind()
 			fds[side][RTP], local[side] = bind()
+			for _, fd := range fds[side] {
+				tb.Cleanup(func() { closeSocket(int(fd)) })
+				if err := w.watch(int(fd), unix.EPOLLIN); err != nil {
+					tb.Fatal(err)
+				}
+			}
 		}
 		r := newRelay(uint64(i), local, fds, nil)
-		if err := w.open(r); err != nil {
-			tb.Fatal(err)
-		}
+		w.open(r)
 		for side, addr := range []netip.AddrPort{a, z} {
 			if err := r.setPeer(Side(side), Peer{RTP: addr, Believed: prefixes("192.0.2.0/24")}, w.now); err != nil {
 				tb.Fatal(err)
@@ -68,7 +72,7 @@ func newBench(tb testing.TB, sessions int) *bench {
 }
 
 // offer sends one packet to each session.
-func (b *bench) offer(from int) {
+func (b *bench) offer(from int32) {
 	for i := range b.into {
 		if errno := send(from, b.packet, &b.into[i]); errno != 0 {
 			b.tb.Fatal(errno)
@@ -86,16 +90,16 @@ func (b *bench) carry() {
 func (b *bench) handled() (n uint64) {
 	for _, r := range b.relays {
 		c := &r.ledger.flow[SideA][RTP]
-		n += c.RxPackets.Load() + c.WrongSource.Load()
+		n += c.RxPackets.Load() + c.dropped().WrongSource.Load()
 	}
 	return n
 }
 
 // arrives waits until there is something to read: what is sent on loopback is there
 // at once as a rule, and a moment later where the machine is busy.
-func (b *bench) arrives(fd int) {
+func (b *bench) arrives(fd int32) {
 	b.tb.Helper()
-	b.wait[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
+	b.wait[0] = unix.PollFd{Fd: fd, Events: unix.POLLIN}
 	for {
 		n, err := unix.Poll(b.wait[:], int(patience/time.Millisecond))
 		if n == 1 {
@@ -151,7 +155,7 @@ func TestRelayAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { b.offer(b.to); b.carry() }); n != 0 {
 		t.Errorf("%v allocations for 8 packets of a stranger; want 0", n)
 	}
-	if b.relays[0].ledger.flow[SideA][RTP].WrongSource.Load() == 0 {
+	if b.relays[0].ledger.flow[SideA][RTP].dropped().WrongSource.Load() == 0 {
 		t.Error("the stranger's packets were not counted")
 	}
 }

@@ -32,7 +32,7 @@ func (ep *endpoint) withholds(n int) bool {
 		return false
 	}
 	if !ep.speaks() { // it is relayed
-		ep.count.Unconfirmed.Add(1)
+		ep.count.dropped().Unconfirmed.Add(1)
 	}
 	if !p.withheld {
 		p.withheld = true

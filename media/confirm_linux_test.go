@@ -157,7 +157,7 @@ func TestUnconfirmedSideHearsOneSecondOfSound(t *testing.T) {
 	if n := len(l.runs(3 * time.Second)); n != 50 {
 		t.Errorf("%d packets; want 50", n)
 	}
-	if n := l.ep.count.Unconfirmed.Load(); n != 0 {
+	if n := l.ep.count.dropped().Unconfirmed.Load(); n != 0 {
 		t.Errorf("%d packets count as dropped", n)
 	}
 	if err := l.r.confirm(SideB); err != nil {
@@ -187,7 +187,7 @@ func TestBoundAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { b.offer(b.from); b.carry() }); n != 0 {
 		t.Errorf("%v allocations for 8 packets; want 0", n)
 	}
-	if n := b.relays[0].ledger.flow[SideA][RTP].Unconfirmed.Load(); n == 0 {
+	if n := b.relays[0].ledger.flow[SideA][RTP].dropped().Unconfirmed.Load(); n == 0 {
 		t.Error("nothing was withheld")
 	}
 }

@@ -86,11 +86,11 @@ func (w *worker) unprotect(ep *endpoint, pkt []byte) []byte {
 	case faultNone:
 		return plain
 	case faultMalformed:
-		ep.count.Malformed.Add(1)
+		ep.count.dropped().Malformed.Add(1)
 	case faultUnauthentic:
-		ep.count.Unauthentic.Add(1)
+		ep.count.dropped().Unauthentic.Add(1)
 	case faultReplayed:
-		ep.count.Replayed.Add(1)
+		ep.count.dropped().Replayed.Add(1)
 	}
 	return nil
 }
@@ -103,7 +103,7 @@ func (w *worker) protect(ep *endpoint, pkt []byte) ([]byte, bool) {
 	}
 	sealed, ok := s.seal(w.sealed[:0], pkt, ep.kind)
 	if !ok {
-		ep.count.Unprotected.Add(1)
+		ep.count.dropped().Unprotected.Add(1)
 	}
 	return sealed, ok
 }

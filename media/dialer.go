@@ -147,7 +147,7 @@ func (d *dialer) drop(now time.Duration) {
 }
 
 func (w *worker) addDigit(r *relay, to Side, t tone) error {
-	ep := &r.endpoint[to.Other()][RTP]
+	ep := r.heard(to.Other())
 	if ep.dest.size == 0 {
 		return errNoDestination
 	}
@@ -177,7 +177,7 @@ func (w *worker) dial(ep *endpoint) {
 	}
 	over := d.write(&ep.outlet, &w.digit, w.now)
 	if w.emit(ep, w.digit[:]) { // if not, the next packet says the same
-		ep.count.Digits.Add(1)
+		ep.count.ofRTP().Digits.Add(1)
 	}
 	if over {
 		w.quiet(ep)

@@ -41,8 +41,8 @@ func TestDigitInsideTheStream(t *testing.T) {
 		}
 	}
 	c := &l.r.ledger.flow[SideA][RTP]
-	if c.Replaced.Load() != 5 || c.Digits.Load() != 6 || c.TxPackets.Load() != 24-5+6 || c.RxPackets.Load() != 24 {
-		t.Errorf("%d replaced, %d of digits, %d sent", c.Replaced.Load(), c.Digits.Load(), c.TxPackets.Load())
+	if c.dropped().Replaced.Load() != 5 || c.ofRTP().Digits.Load() != 6 || c.TxPackets.Load() != 24-5+6 || c.RxPackets.Load() != 24 {
+		t.Errorf("%d replaced, %d of digits, %d sent", c.dropped().Replaced.Load(), c.ofRTP().Digits.Load(), c.TxPackets.Load())
 	}
 
 	// And again, upon the shift that is there.
@@ -122,7 +122,7 @@ func TestSourceChangesBesideADigit(t *testing.T) {
 		l.pass(30 * ms)
 		l.talkOn(0xa, 500, 30)
 		checkOrder(t, l.take())
-		if got := l.ep.count.Replaced.Load(); got == 0 || got > 14 {
+		if got := l.ep.count.dropped().Replaced.Load(); got == 0 || got > 14 {
 			t.Errorf("%d replaced", got)
 		}
 	})
@@ -172,7 +172,7 @@ func TestLatePacketsBesideADigit(t *testing.T) {
 		}
 		seen[s.seq] = s
 	}
-	if n := l.ep.count.Replaced.Load(); n != 3 {
+	if n := l.ep.count.dropped().Replaced.Load(); n != 3 {
 		t.Errorf("%d replaced; want 3", n)
 	}
 	if last := got[len(got)-1]; last.audio != 11 || last.seq != 7+8+4 {

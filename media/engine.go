@@ -69,11 +69,18 @@ type Engine struct {
 	opening sync.WaitGroup // NewSession calls under way; added to under mu
 	closed  chan struct{}  // closed once Close is done
 	locals  []netip.Addr   // addresses that lead to our ports
+	isOwn   func(netip.AddrPort) bool
+	stop    chan struct{}  // closed to end tendSockets
+	tending sync.WaitGroup // tendSockets
+
+	tidy    sync.Mutex    // guards trimmed: one tend at a time
+	trimmed time.Duration // when the resting pairs were last looked at
 
 	mu       sync.Mutex // guards what follows: the registry
 	sessions map[uint64]*Session
 	ending   map[uint64]*Session // being closed
 	ended    Totals              // of closed sessions
+	silent   []silentRTCP
 	lastID   uint64
 	closing  bool
 }
@@ -96,10 +103,13 @@ func Open(cfg Config) (*Engine, error) {
 		epoch:    time.Now(),
 		ports:    newPorts(cfg.PortLow, cfg.PortHigh),
 		closed:   make(chan struct{}),
+		stop:     make(chan struct{}),
 		sessions: make(map[uint64]*Session),
 		ending:   make(map[uint64]*Session),
 		locals:   localAddrs(cfg.Listen, cfg.Advertised),
 	}
+	e.isOwn = e.own
+	e.ports.mayRest = maxResting()
 	for range cfg.Workers {
 		w, err := newWorker(e.epoch, silenceLimits{start: cfg.StartTimeout, mid: cfg.Timeout})
 		if err != nil {
@@ -110,6 +120,7 @@ func Open(cfg Config) (*Engine, error) {
 		}
 		e.workers = append(e.workers, w)
 	}
+	e.tending.Go(e.tendSockets)
 	return e, nil
 }
 
@@ -160,12 +171,21 @@ func (e *Engine) Close() error {
 	for _, s := range open {
 		s.Close()
 	}
+	close(e.stop)
+	e.tending.Wait()
 	for _, w := range e.workers {
 		w.stop()
+	}
+	e.ports.mayRest = 0
+	for at, pairs := range e.ports.surplus(e.now(), false) {
+		e.discard(at, pairs)
 	}
 	close(e.closed)
 	return nil
 }
+
+// now is the time since the engine was opened.
+func (e *Engine) now() time.Duration { return time.Since(e.epoch) }
 
 // Ports returns how many pairs of an RTP and an RTCP port are leased, and how many there are. A session takes two.
 func (e *Engine) Ports() (used, total int) { return e.ports.usage() }
@@ -209,7 +229,7 @@ func localAddrs(listen, advertised []netip.Addr) []netip.Addr {
 	return all
 }
 
-// NewSession leases and binds two pairs of ports.
+// NewSession leases two pairs of ports with their sockets. Nothing that came to them before is relayed.
 func (e *Engine) NewSession(sc SessionConfig) (*Session, error) {
 	for side, a := range sc.Addr {
 		if !a.IsValid() {
@@ -224,67 +244,25 @@ func (e *Engine) NewSession(sc SessionConfig) (*Session, error) {
 	}
 	defer e.opening.Done()
 
-	s := &Session{engine: e, id: id, closed: make(chan struct{}), worker: e.workers[id%uint64(len(e.workers))]}
-	var fds [2][2]int
+	s := &Session{engine: e, worker: e.workers[id%uint64(len(e.workers))]}
 	var local [2]netip.AddrPort
+	var fds [2]sockets
 	for side, a := range sc.Addr {
-		s.port[side], fds[side], err = e.bindPair(a)
+		s.pair[side], err = e.bindPair(place{a, s.worker})
 		if err != nil {
-			e.unbind(s.port[:side], fds[:side])
+			s.rest(sc.Addr, s.pair[:side])
 			return nil, fmt.Errorf("media: %w", err)
 		}
-		local[side] = netip.AddrPortFrom(a, s.port[side])
+		local[side], fds[side] = netip.AddrPortFrom(a, s.pair[side].port), s.pair[side].fd
 	}
-	s.relay = newRelay(id, local, fds, sc.OnEvent)
-	s.relay.own = e.own
-	s.ledger = s.relay.ledger
-	if err := s.worker.do(command{op: opOpen, relay: s.relay}); err != nil {
-		e.unbind(s.port[:], fds[:])
-		return nil, fmt.Errorf("media: %w", err)
-	}
+	drain(fds)
+	s.relay.own = e.isOwn
+	s.relay.init(id, local, fds, sc.OnEvent)
+	_ = s.worker.post(command{op: opOpen, relay: &s.relay}, false) // workers stop when no session is being opened
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.sessions[id] = s
 	return s, nil
-}
-
-// bindPair leases a pair of ports that can be bound on a. A pair that another process uses goes to the end of the
-// queue.
-func (e *Engine) bindPair(a netip.Addr) (uint16, [2]int, error) {
-	for range bindAttempts {
-		port, ok := e.ports.lease()
-		if !ok {
-			return 0, [2]int{}, errNoPorts
-		}
-		fds, err := openPair(netip.AddrPortFrom(a, port), e.config.DSCP)
-		if err == nil {
-			return port, fds, nil
-		}
-		e.ports.release(port)
-		if !errors.Is(err, errAddrInUse) {
-			return 0, [2]int{}, err
-		}
-	}
-	return 0, [2]int{}, errNoPorts
-}
-
-func openPair(rtp netip.AddrPort, dscp uint8) (fds [2]int, err error) {
-	if fds[RTP], err = openSocket(rtp, dscp); err != nil {
-		return fds, err
-	}
-	if fds[RTCP], err = openSocket(portAbove(rtp), dscp); err != nil {
-		closeSocket(fds[RTP])
-	}
-	return fds, err
-}
-
-// unbind undoes bindPair for sockets that no worker has yet.
-func (e *Engine) unbind(ports []uint16, fds [][2]int) {
-	for i, port := range ports {
-		closeSocket(fds[i][RTP])
-		closeSocket(fds[i][RTCP])
-		e.ports.release(port)
-	}
 }
 
 // begin announces a NewSession call. Close waits for it.

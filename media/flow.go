@@ -45,12 +45,17 @@ type flowID struct {
 // flow is one direction of one kind of packet. A packet that arrives at In from exactly Source, with the SSRC, leaves
 // from Out to Dest, changed by Rewrite. A flow is a plain comparable value, so that every path carries the same one.
 type flow struct {
-	ID          flowID
-	In          netip.AddrPort // our address on the side that sends
+	ID  flowID
+	In  netip.AddrPort // our address on the side that sends
+	Out netip.AddrPort // our address on the side that receives
+	course
+}
+
+// course is what of a flow changes during a call. Only that is kept of it.
+type course struct {
 	Source      netip.AddrPort // the locked source; invalid while none is
-	SSRC        uint32         // of the locked stream; of RTP only
-	Out         netip.AddrPort // our address on the side that receives
 	Dest        netip.AddrPort // invalid: packets are dropped
+	SSRC        uint32         // of the locked stream; of RTP only
 	Held        bool           // Dest wants no packets: they are counted and dropped
 	Unconfirmed bool           // Dest is: endpoint.withholds says which packets do not go
 	Rewrite     rewrite        // of RTP flows only; RTCP is made to fit it

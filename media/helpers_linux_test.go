@@ -164,6 +164,13 @@ func openFiles(tb testing.TB) int {
 	return len(names)
 }
 
+// newRelay is a relay that no engine has made.
+func newRelay(id uint64, local [2]netip.AddrPort, fds [2]sockets, onEvent func(Event)) *relay {
+	r := &relay{own: func(netip.AddrPort) bool { return false }}
+	r.init(id, local, fds, onEvent)
+	return r
+}
+
 func rtcpOf(a netip.AddrPort) netip.AddrPort { return portAbove(a) }
 
 // bridge is a session between two clients whose peers are what they say.

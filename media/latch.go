@@ -78,6 +78,9 @@ const (
 // port. Packets from other addresses change nothing.
 type latch struct {
 	mode     LatchMode
+	relocked bool
+	next     uint8 // of trials, to be used
+	ssrc     uint32
 	named    netip.AddrPort // what the SDP says; may be invalid
 	believed []netip.Prefix // further sources, any port; never modified
 	listed   []netip.Prefix // those that are believed at any time; never modified
@@ -85,27 +88,29 @@ type latch struct {
 
 	source   netip.AddrPort // invalid while open
 	lockedAt time.Duration
-	relocked bool
-	ssrc     uint32
 	heard    time.Duration // the last packet that was taken
 
 	recent netip.AddrPort // the last source that was taken, with LatchOff
 
-	former      netip.AddrPort // what was locked last when the name changed
-	formerName  netip.AddrPort // the name then
-	formerUntil time.Duration  // its late packets lock nothing until then
-	streamAt    time.Duration  // when ssrc was locked
-	before      replaced
+	former   *former       // nil: the name has not changed
+	streamAt time.Duration // when ssrc was locked
+	before   *replaced     // nil: there is none
 
-	trials [4]trial
-	next   int // of trials, to be used
+	trials *[4]trial // nil: there is none
+}
+
+// former is what was locked last when the name changed.
+type former struct {
+	source netip.AddrPort
+	name   netip.AddrPort // then
+	until  time.Duration  // its late packets lock nothing until then
 }
 
 // replaced is a stream that another one replaced. If it goes on, it takes its place back from another stream of the
 // same source, which then can't return. Of several, it is the one that was heard for longest, so that short streams
 // do not make the latch forget it.
 type replaced struct {
-	source netip.AddrPort // invalid: there is none
+	source netip.AddrPort
 	ssrc   uint32
 	lived  time.Duration
 	trial  trial // its own: other packets can't displace it
@@ -127,7 +132,7 @@ func (l *latch) admits(src netip.AddrPort, now time.Duration) bool {
 		return false
 	case src == l.source, src == l.named:
 		return true
-	case l.mode == LatchStrict, src == l.former && now < l.formerUntil:
+	case l.mode == LatchStrict, l.former != nil && src == l.former.source && now < l.former.until:
 		return false
 	case l.lists(src.Addr()):
 		return true
@@ -202,13 +207,16 @@ func (l *latch) trial(src netip.AddrPort, ssrc uint32) *trial {
 	if l.wasReplaced(src, ssrc) {
 		return &l.before.trial
 	}
+	if l.trials == nil {
+		l.trials = &[4]trial{}
+	}
 	for i := range l.trials {
 		if t := &l.trials[i]; t.source == src && t.ssrc == ssrc {
 			return t
 		}
 	}
 	t := &l.trials[l.next]
-	l.next = (l.next + 1) % len(l.trials)
+	l.next = (l.next + 1) % uint8(len(l.trials))
 	*t = trial{source: src, ssrc: ssrc}
 	return t
 }
@@ -219,7 +227,7 @@ func (l *latch) take(src netip.AddrPort, h rtpHeader, now time.Duration) {
 	if src != l.source {
 		l.relocked, l.lockedAt = l.source.IsValid(), now
 	}
-	l.source, l.ssrc, l.trials = src, h.ssrc, [4]trial{}
+	l.source, l.ssrc, l.trials = src, h.ssrc, nil
 	l.heard = now
 }
 
@@ -229,15 +237,15 @@ func (l *latch) replace(src netip.AddrPort, ssrc uint32) (age time.Duration) {
 	switch lived := l.heard - l.streamAt; {
 	case !l.source.IsValid():
 	case l.wasReplaced(src, ssrc):
-		age, l.before = l.before.lived, replaced{}
-	case !l.before.source.IsValid() || lived > l.before.lived:
-		l.before = replaced{source: l.source, ssrc: l.ssrc, lived: lived}
+		age, l.before = l.before.lived, nil
+	case l.before == nil || lived > l.before.lived:
+		l.before = &replaced{source: l.source, ssrc: l.ssrc, lived: lived}
 	}
 	return age
 }
 
 func (l *latch) wasReplaced(src netip.AddrPort, ssrc uint32) bool {
-	return l.before.source == src && l.before.ssrc == ssrc
+	return l.before != nil && l.before.source == src && l.before.ssrc == ssrc
 }
 
 // believes reports whether an address may be learned.
@@ -275,11 +283,15 @@ func (l *latch) learn(now time.Duration) { l.learnTil = now + learnWindow }
 // the locked source becomes the former one.
 func (l *latch) open(named netip.AddrPort, now time.Duration) {
 	if l.source.IsValid() {
-		l.former, l.formerName = l.source, l.named
+		f := &former{source: l.source, name: l.named}
+		if l.former != nil {
+			f.until = l.former.until
+		}
+		l.former = f
 	}
-	if l.former.IsValid() && named.IsValid() && named != l.former && named != l.formerName {
-		l.formerUntil = now + lateWindow
+	if f := l.former; f != nil && named.IsValid() && named != f.source && named != f.name {
+		f.until = now + lateWindow
 	}
 	l.source, l.recent = netip.AddrPort{}, netip.AddrPort{}
-	l.relocked, l.before, l.trials = false, replaced{}, [4]trial{}
+	l.relocked, l.before, l.trials = false, nil, nil
 }

@@ -33,7 +33,7 @@ type sent struct {
 func newLine(t *testing.T) *line {
 	t.Helper()
 	b := newBench(t, 1)
-	l := &line{bench: b, r: b.relays[0], ep: &b.relays[0].endpoint[SideA][RTP]}
+	l := &line{bench: b, r: b.relays[0], ep: b.relays[0].heard(SideA)}
 	b.w.now = time.Hour
 	return l
 }
@@ -54,7 +54,7 @@ func (l *line) pass(d time.Duration) {
 func (l *line) serve() {
 	l.tb.Helper()
 	l.arrives(l.ep.fd)
-	l.w.serve(l.ep)
+	l.w.serve(l.ep, l.ep.fd)
 }
 
 // next reads a packet that was sent to side B. It gives none when it has given all.

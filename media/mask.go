@@ -45,7 +45,7 @@ type Mask struct {
 
 // SetMask starts or stops masking the keys of a side. A session starts without a mask. If the mask is lifted during a
 // key, that key stays masked to its end. If it is put on during a key, what was relayed before has been heard.
-func (s *Session) SetMask(side Side, m Mask) { s.tell(command{op: opMask, side: side, mask: m}) }
+func (s *Session) SetMask(side Side, m Mask) { s.tell(command{op: opMask, side: side, mask: &m}) }
 
 // masker masks the keys of a side. It is a value without clock or I/O, owned by the worker.
 type masker struct {
@@ -110,7 +110,7 @@ func (m *masker) mute(h rtpHeader, pkt []byte) (show, relay bool) {
 func idOf(h rtpHeader) eventID { return eventID{ssrc: h.ssrc, timestamp: h.timestamp} }
 
 func (r *relay) setMask(side Side, c Mask) {
-	ep := &r.endpoint[side][RTP]
+	ep := r.heard(side)
 	if ep.masker == nil {
 		if !c.On {
 			return

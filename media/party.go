@@ -20,7 +20,6 @@ type party struct {
 // reports is where a side's RTCP comes from: the source that the SDP names, or a source at the address of the side's
 // RTP whose report is about that RTP. RTCP is too rare to be proved by packets in a row. It moves nothing but RTCP.
 type reports struct {
-	named  netip.AddrPort
 	source netip.AddrPort // invalid while none is locked
 }
 
@@ -31,7 +30,7 @@ func (p *party) set(peer Peer, now time.Duration) (moved bool) {
 	if moved || peer.RTCP != p.named.RTCP {
 		p.rtcp.source = netip.AddrPort{}
 	}
-	p.named, p.rtcp.named = peer, peer.RTCP
+	p.named = peer
 	p.rtp.describe(peer, now)
 	return moved
 }
@@ -41,7 +40,7 @@ func (p *party) judgeReport(src netip.AddrPort) verdict {
 	switch {
 	case src == r.source:
 		return keep
-	case src == r.named:
+	case src == p.named.RTCP:
 		return lock
 	case rtp.mode == LatchStrict, r.source.IsValid():
 		return stray

@@ -126,7 +126,7 @@ func (p *player) fill(payload []byte) (over bool) {
 }
 
 func (w *worker) play(r *relay, to Side, p Play) {
-	ep := &r.endpoint[to.Other()][RTP]
+	ep := r.heard(to.Other())
 	if ep.player == nil {
 		ep.player = &player{}
 	}
@@ -139,7 +139,7 @@ func (w *worker) play(r *relay, to Side, p Play) {
 }
 
 func (w *worker) stopPlay(r *relay, to Side) {
-	if ep := &r.endpoint[to.Other()][RTP]; ep.player != nil && ep.player.playing {
+	if ep := &r.endpoint[to.Other()][RTP]; ep.rtpState != nil && ep.player != nil && ep.player.playing {
 		ep.player.stop()
 		w.quiet(ep)
 	}
@@ -175,7 +175,7 @@ func (w *worker) sound(ep *endpoint) {
 	}
 	frame, over := p.write(&ep.outlet, &w.frame, w.now)
 	if ep.dest.size > 0 && w.emit(ep, frame) {
-		ep.count.Played.Add(1)
+		ep.count.ofRTP().Played.Add(1)
 	}
 	if over {
 		w.played(ep)

@@ -73,7 +73,7 @@ func (l *line) says(ssrc uint32, seq uint16) []heard {
 
 func (l *line) play(p Play) {
 	l.tb.Helper()
-	if err := l.w.perform(command{op: opPlay, relay: l.r, side: SideB, play: p}); err != nil {
+	if err := l.w.perform(command{op: opPlay, relay: l.r, side: SideB, play: &p}); err != nil {
 		l.tb.Fatal(err)
 	}
 }
@@ -141,8 +141,8 @@ func TestPlay(t *testing.T) {
 			if tt.play.Loop == (played == 1) || played > 1 {
 				t.Errorf("%d times at its end", played)
 			}
-			if c := l.ep.count; c.Played.Load() != uint64(len(got)) || c.TxPackets.Load() != uint64(len(got)) {
-				t.Errorf("%d played, %d sent", c.Played.Load(), c.TxPackets.Load())
+			if c := l.ep.count; c.ofRTP().Played.Load() != uint64(len(got)) || c.TxPackets.Load() != uint64(len(got)) {
+				t.Errorf("%d played, %d sent", c.ofRTP().Played.Load(), c.TxPackets.Load())
 			}
 			if tt.play.Loop {
 				l.stopPlay()
@@ -166,8 +166,8 @@ func TestPlayYields(t *testing.T) {
 		got = append(got, l.says(0xa, 40000+i)...)
 		got = append(got, l.runs(20*ms)...)
 	}
-	if ring != 5 || len(got) != 5+5 || l.ep.count.Replaced.Load() != 0 {
-		t.Errorf("%d packets of ringing, %d in all, %d replaced; want 5, 10 and none", ring, len(got), l.ep.count.Replaced.Load())
+	if ring != 5 || len(got) != 5+5 || l.ep.count.dropped().Replaced.Load() != 0 {
+		t.Errorf("%d packets of ringing, %d in all, %d replaced; want 5, 10 and none", ring, len(got), l.ep.count.dropped().Replaced.Load())
 	}
 	got = append(got, l.runs(yieldFor-20*ms)...)
 	if len(got) > 10+1 {
@@ -206,8 +206,8 @@ func TestPlayInsideTheStream(t *testing.T) {
 	got = append(got, l.runs(10*ms)...)
 	speak(60)
 	one(t, got)
-	if len(got) != 5+30+31 || l.ep.count.Replaced.Load() != 29 {
-		t.Errorf("%d packets, %d replaced; want 66 and 29", len(got), l.ep.count.Replaced.Load())
+	if len(got) != 5+30+31 || l.ep.count.dropped().Replaced.Load() != 29 {
+		t.Errorf("%d packets, %d replaced; want 66 and 29", len(got), l.ep.count.dropped().Replaced.Load())
 	}
 	if got[0].ssrc != 0xa || got[len(got)-1].timestamp > uint32(seq)*160 { // a frame later, as the sound's last one began with it
 		t.Errorf("the stream has changed: %+v", got[len(got)-1].rtpHeader)
@@ -299,7 +299,7 @@ func TestPlayMixed(t *testing.T) {
 			got = append(got, l.says(0xa, 2+i)...)
 		}
 		one(t, got)
-		if len(got) != 21 || played != 1 || l.ep.count.Replaced.Load() != 0 || l.ep.count.Played.Load() != 0 || l.w.alarm != never {
+		if len(got) != 21 || played != 1 || l.ep.count.dropped().Replaced.Load() != 0 || l.ep.count.ofRTP().Played.Load() != 0 || l.w.alarm != never {
 			t.Fatalf("%d packets, %d times at its end, alarm %v", len(got), played, l.w.alarm)
 		}
 		plain, mixed := got[0].payload, bytes.Clone(got[0].payload)

@@ -10,14 +10,21 @@ import (
 // Free pairs wait in a queue. The pair that has rested longest is leased first, so that a new call rarely meets late
 // packets of an old one. If the queue is short, a pair may go out again at once. The queue starts shuffled, so that a
 // restarted process does not begin with its predecessor's ports.
+//
+// A pair that was used keeps its sockets and rests in a queue of its place, so that most calls open and close none.
 type ports struct {
-	first uint16 // constant: the lowest RTP port
+	// Constant.
+	first   uint16 // the lowest RTP port
+	mayRest int    // how many pairs with sockets
 
-	mu     sync.Mutex // guards what follows
-	queue  []uint16   // ring of free RTP ports, as long as there are pairs
-	head   int
-	free   int
-	leased []bool // by pair
+	mu      sync.Mutex // guards what follows
+	queue   []uint16   // ring of free RTP ports without sockets, as long as there are pairs
+	head    int
+	free    int
+	used    int
+	leased  []bool // by pair
+	rests   map[place]*rest
+	resting int // pairs in all rests
 }
 
 func newPorts(low, high uint16) *ports {
@@ -28,7 +35,7 @@ func newPorts(low, high uint16) *ports {
 
 func orderedPorts(low, high uint16) *ports {
 	first := int(low) + int(low)%2
-	p := &ports{first: uint16(first)} // at most 65536, which has no pairs
+	p := &ports{first: uint16(first), rests: map[place]*rest{}} // at most 65536, which has no pairs
 	for port := first; port+1 <= int(high); port += 2 {
 		p.queue = append(p.queue, uint16(port)) // at most high
 	}
@@ -37,7 +44,7 @@ func orderedPorts(low, high uint16) *ports {
 	return p
 }
 
-// lease takes the pair that has rested longest and returns its RTP port.
+// lease takes the pair without sockets that has rested longest and returns its RTP port.
 func (p *ports) lease() (uint16, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -47,6 +54,7 @@ func (p *ports) lease() (uint16, bool) {
 	port := p.queue[p.head]
 	p.head = (p.head + 1) % len(p.queue)
 	p.free--
+	p.used++
 	p.leased[p.pair(port)] = true
 	return port, true
 }
@@ -60,6 +68,7 @@ func (p *ports) release(port uint16) bool {
 		return false
 	}
 	p.leased[i] = false
+	p.used--
 	p.queue[(p.head+p.free)%len(p.queue)] = port
 	p.free++
 	return true
@@ -79,7 +88,7 @@ func (p *ports) isLeased(port uint16) bool {
 func (p *ports) usage() (used, total int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.queue) - p.free, len(p.queue)
+	return p.used, len(p.queue)
 }
 
 func (p *ports) pair(port uint16) int { return (int(port) - int(p.first)) / 2 }

@@ -28,8 +28,8 @@ func TestRefusedSource(t *testing.T) {
 
 // Another source is noted once a second, and nothing is allocated in between.
 func TestRefusedSourcesTakeTurns(t *testing.T) {
-	r := newRelay(1, [2]netip.AddrPort{}, [2][2]int{}, nil)
-	w, ep := &worker{}, &r.endpoint[SideB][RTP]
+	r := newRelay(1, [2]netip.AddrPort{}, [2]sockets{}, nil)
+	w, ep := &worker{}, r.heard(SideB)
 	one, two := netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddrPort("[2001:db8::2]:2")
 	for _, step := range []struct {
 		now  time.Duration

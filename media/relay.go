@@ -2,6 +2,8 @@ package media
 
 import (
 	"net/netip"
+	"runtime"
+	"sync/atomic"
 	"time"
 )
 
@@ -12,65 +14,100 @@ type relay struct {
 	local   [2]netip.AddrPort // RTP
 	onEvent func(Event)
 	own     func(netip.AddrPort) bool // one of our own ports
-	ledger  *ledger
+	ledger  ledger
+	turn    atomic.Uint32 // whose turn it is
 
 	// Owned by the worker.
 	path     flowPath
-	flow     [2][2]flow     // as attached to path, by side they come from and kind
 	endpoint [2][2]endpoint // by side and kind
 	party    [2]party
 	secure   [2]secure
 	payloads [2][maxPayloadChanges]PayloadChange // of packets from a side
-	closed   bool
-	tap      Tap // may be nil
+	tap      Tap                                 // may be nil
 
 	hearing   hearing
 	roundTrip [2]roundTrip // to each side
 }
 
+// The values of relay.turn. The worker takes its turn for a packet or a command. Who closes the session takes the last
+// one, and so needs no answer of the worker: afterwards nothing is counted, sent or reported.
+const (
+	turnFree uint32 = iota
+	turnWorker
+	turnOver
+)
+
+// enter begins a turn of the worker. False: the session is closed.
+func (r *relay) enter() bool { return r.turn.CompareAndSwap(turnFree, turnWorker) }
+
+func (r *relay) leave() { r.turn.Store(turnFree) }
+
+// end takes the last turn. It waits for the worker's present one, if that is of this session.
+func (r *relay) end() {
+	for !r.turn.CompareAndSwap(turnFree, turnOver) {
+		runtime.Gosched()
+	}
+}
+
 // endpoint is a socket of a session: what arrives there and where it goes on.
 type endpoint struct {
 	// Constant.
-	fd    int
+	relay *relay
+	count *counters
 	side  Side
 	kind  Kind
-	relay *relay
 
 	// Owned by the worker.
-	out      *endpoint // the socket it is sent from
-	flow     flow
-	dest     sockaddr // of flow.Dest; empty: none, or held
-	rewrites bool     // flow.Rewrite is not the identity
-	count    *counters
-	latch    *latch    // RTP only
-	stream   stream    // RTP only
-	masker   *masker   // RTP only; nil before the first mask
-	listener *listener // RTP only; nil before the first TelephoneEvents
-	outlet   outlet    // RTP only
-	dialer   *dialer   // RTP only; nil before the first digit to its destination
-	player   *player   // RTP only; nil before the first sound to its destination
-	armed    bool      // among worker.armed
-	refused  refused   // RTP only
+	attached  bool      // to relay.path
+	rewrites  bool      // flow.Rewrite is not the identity
+	armed     bool      // among worker.armed
+	fd        int32     // -1: none, or not any more
+	out       *endpoint // the socket it is sent from
+	flow      course    // as attached
+	dest      sockaddr  // of flow.Dest; empty: none, or held
+	*rtpState           // nil with RTCP, and before the first packet
 }
 
-func newRelay(id uint64, local [2]netip.AddrPort, fds [2][2]int, onEvent func(Event)) *relay {
-	r := &relay{id: id, local: local, onEvent: onEvent, own: func(netip.AddrPort) bool { return false }, ledger: &ledger{}}
+// rtpState is what an endpoint of RTP has when there are packets. What few calls need is behind pointers.
+type rtpState struct {
+	stream   stream
+	outlet   outlet
+	masker   *masker   // nil before the first mask
+	listener *listener // nil before the first TelephoneEvents
+	dialer   *dialer   // nil before the first digit to its destination
+	player   *player   // nil before the first sound to its destination
+	refused  *refused  // nil before the first refused packet
+}
+
+// init makes a relay of a zero one.
+func (r *relay) init(id uint64, local [2]netip.AddrPort, sockets [2]sockets, onEvent func(Event)) {
+	r.id, r.local, r.onEvent = id, local, onEvent
 	for _, side := range []Side{SideA, SideB} {
 		for _, kind := range []Kind{RTP, RTCP} {
 			r.endpoint[side][kind] = endpoint{
-				fd: fds[side][kind], side: side, kind: kind, relay: r,
+				fd: sockets[side][kind], side: side, kind: kind, relay: r,
 				out:   &r.endpoint[side.Other()][kind],
-				latch: &r.party[side].rtp,
 				count: &r.ledger.flow[side][kind],
 			}
 		}
 	}
-	return r
 }
+
+// heard returns the endpoint that a side's RTP comes to, with its state.
+func (r *relay) heard(side Side) *endpoint {
+	ep := &r.endpoint[side][RTP]
+	if ep.rtpState == nil {
+		ep.rtpState = &rtpState{stream: stream{rate: int64(r.party[side].named.ClockRate)}}
+	}
+	return ep
+}
+
+// latch says which source a side's RTP is accepted from.
+func (ep *endpoint) latch() *latch { return &ep.relay.party[ep.side].rtp }
 
 // speaks reports whether our own packets replace those of ep.
 func (ep *endpoint) speaks() bool {
-	return (ep.dialer != nil && ep.dialer.dialing) || (ep.player != nil && ep.player.speaks())
+	return ep.rtpState != nil && ((ep.dialer != nil && ep.dialer.dialing) || (ep.player != nil && ep.player.speaks()))
 }
 
 func (r *relay) address(side Side, kind Kind) netip.AddrPort {
@@ -81,16 +118,17 @@ func (r *relay) address(side Side, kind Kind) netip.AddrPort {
 // resolve returns the current flow from a side.
 func (r *relay) resolve(from Side, kind Kind) flow {
 	f := flow{
-		ID:     flowID{Session: r.id, From: from, Kind: kind},
-		In:     r.address(from, kind),
-		Source: r.party[from].source(kind),
-		Out:    r.address(from.Other(), r.party[from.Other()].port(kind)),
-		Dest:   r.party[from.Other()].dest(kind),
+		ID:  flowID{Session: r.id, From: from, Kind: kind},
+		In:  r.address(from, kind),
+		Out: r.address(from.Other(), r.party[from.Other()].port(kind)),
 	}
+	f.Source, f.Dest = r.party[from].source(kind), r.party[from.Other()].dest(kind)
 	f.Unconfirmed = r.party[from.Other()].isUnconfirmed(f.Dest)
 	if kind == RTP {
 		f.SSRC = r.party[from].rtp.ssrc
-		f.Rewrite = r.endpoint[from][RTP].outlet.shift
+		if ep := &r.endpoint[from][RTP]; ep.rtpState != nil {
+			f.Rewrite = ep.outlet.shift
+		}
 		f.Rewrite.Payload = r.payloads[from]
 		f.Held = r.party[from.Other()].named.Held
 	}
@@ -105,12 +143,12 @@ func (r *relay) endpoints() [4]*endpoint {
 // route gives the path the flows that latches, peers and rewrites have changed.
 func (r *relay) route() error {
 	for _, ep := range r.endpoints() {
-		f, now := r.resolve(ep.side, ep.kind), &r.flow[ep.side][ep.kind]
-		if f != *now {
+		f, out := r.resolve(ep.side, ep.kind), r.outlet(ep.side.Other(), ep.kind)
+		if !ep.attached || f.course != ep.flow || out != ep.out {
 			if err := r.path.Attach(f, ep.count); err != nil {
 				return err
 			}
-			*now = f
+			ep.attached, ep.flow, ep.out = true, f.course, out
 		}
 		r.ledger.located(ep.side, r.party[ep.side].rtp.source)
 	}
@@ -119,15 +157,16 @@ func (r *relay) route() error {
 
 func (r *relay) setPeer(side Side, p Peer, now time.Duration) error {
 	held, excused := r.held(), r.excused()
-	s := &r.endpoint[side][RTP].stream
 	moved := r.party[side].set(p, now)
-	if moved {
-		s.renew()
+	if ep := &r.endpoint[side][RTP]; ep.rtpState != nil {
+		if moved {
+			ep.stream.renew()
+		}
+		ep.stream.rate = int64(p.ClockRate)
 	}
-	if moved || p.Held {
-		r.silence(&r.endpoint[side.Other()][RTP], moved, now)
+	if ep := &r.endpoint[side.Other()][RTP]; ep.rtpState != nil && (moved || p.Held) {
+		r.silence(ep, moved, now)
 	}
-	s.rate = int64(p.ClockRate)
 	if p.Codec != "" {
 		r.ledger.codec[side].Store(impairmentOf(p.Codec))
 	}
@@ -150,7 +189,7 @@ func (r *relay) silence(ep *endpoint, moved bool, now time.Duration) {
 }
 
 func (r *relay) setEvents(side Side, c TelephoneEvents) {
-	ep := &r.endpoint[side][RTP]
+	ep := r.heard(side)
 	if ep.listener == nil {
 		ep.listener = &listener{report: func(digit byte, d time.Duration) {
 			r.post(EventDigit{Side: side, Digit: digit, Duration: d})

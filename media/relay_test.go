@@ -26,7 +26,7 @@ func (n *notes) take() []flow {
 func TestPathGetsResolvedFlows(t *testing.T) {
 	var n notes
 	local := [2]netip.AddrPort{addr("192.0.2.1:10000"), addr("192.0.2.1:10002")}
-	r := newRelay(7, local, [2][2]int{}, nil)
+	r := newRelay(7, local, [2]sockets{}, nil)
 	r.path = &n
 	if err := r.route(); err != nil {
 		t.Fatal(err)
@@ -44,11 +44,11 @@ func TestPathGetsResolvedFlows(t *testing.T) {
 	set(SideB, "198.51.100.2:6000")
 	toB := flow{
 		ID: flowID{Session: 7, From: SideA, Kind: RTP},
-		In: local[SideA], Out: local[SideB], Dest: addr("198.51.100.2:6000"),
+		In: local[SideA], Out: local[SideB], course: course{Dest: addr("198.51.100.2:6000")},
 	}
 	toBRTCP := flow{
 		ID: flowID{Session: 7, From: SideA, Kind: RTCP},
-		In: addr("192.0.2.1:10001"), Out: addr("192.0.2.1:10003"), Dest: addr("198.51.100.2:6001"),
+		In: addr("192.0.2.1:10001"), Out: addr("192.0.2.1:10003"), course: course{Dest: addr("198.51.100.2:6001")},
 	}
 	if got := n.take(); !slices.Equal(got, []flow{toB, toBRTCP}) {
 		t.Errorf("got %+v; want the two flows towards b", got)
@@ -61,11 +61,11 @@ func TestPathGetsResolvedFlows(t *testing.T) {
 	set(SideA, "203.0.113.1:4000")
 	n.take()
 	nat := addr("203.0.113.1:61000")
-	r.learn(&r.endpoint[SideA][RTP], nat, rtpHeader{ssrc: 9}, 0)
+	r.learn(r.heard(SideA), nat, rtpHeader{ssrc: 9}, 0)
 	toB.Source, toB.SSRC = nat, 9
 	toA := flow{
 		ID: flowID{Session: 7, From: SideB, Kind: RTP},
-		In: local[SideB], Out: local[SideA], Dest: nat,
+		In: local[SideB], Out: local[SideA], course: course{Dest: nat},
 	}
 	if got := n.take(); !slices.Equal(got, []flow{toB, toA}) {
 		t.Errorf("got %+v; want the source and the destination learned", got)

@@ -95,13 +95,16 @@ func (p controlPacket) sent() uint32 {
 	return binary.BigEndian.Uint32(p.body[6:])
 }
 
+// relayedReport is a sender report that was relayed.
+type relayedReport struct {
+	ntp uint32 // 0: none
+	at  time.Duration
+}
+
 // roundTrip measures the distance to a side. It remembers when it relayed each sender report to the side. It is a
 // value owned by the worker.
 type roundTrip struct {
-	relayed [reportsKept]struct {
-		ntp uint32 // 0: none
-		at  time.Duration
-	}
+	relayed  *[reportsKept]relayedReport // nil before the first
 	next     int
 	smoothed time.Duration // 0: not measured
 }
@@ -110,14 +113,17 @@ func (t *roundTrip) note(ntp uint32, now time.Duration) {
 	if ntp == 0 {
 		return
 	}
-	t.relayed[t.next].ntp, t.relayed[t.next].at = ntp, now
+	if t.relayed == nil {
+		t.relayed = &[reportsKept]relayedReport{}
+	}
+	t.relayed[t.next] = relayedReport{ntp: ntp, at: now}
 	t.next = (t.next + 1) % reportsKept
 }
 
 // measure takes LSR and DLSR of a report block that came at now. RTT is the time since the report was relayed, less
 // DLSR (RFC 3550 §6.4.1). Impossible values are ignored.
 func (t *roundTrip) measure(lsr, dlsr uint32, now time.Duration) {
-	if lsr == 0 {
+	if lsr == 0 || t.relayed == nil {
 		return
 	}
 	for i := range t.relayed {
@@ -150,7 +156,7 @@ func (r *relay) readReports(from Side, compound []byte, now time.Duration) {
 }
 
 func (r *relay) readReport(from Side, block []byte, now time.Duration) {
-	c := &r.ledger.flow[from][RTCP]
+	c := r.ledger.flow[from][RTCP].ofRTCP()
 	r.roundTrip[from].measure(binary.BigEndian.Uint32(block[16:]), binary.BigEndian.Uint32(block[20:]), now)
 	c.RTT.Store(int64(r.roundTrip[from].smoothed))
 	heard := r.alias(from.Other())
@@ -169,6 +175,9 @@ func (r *relay) readReport(from Side, block []byte, now time.Duration) {
 // packet is relayed.
 func (r *relay) alias(from Side) alias {
 	ep := &r.endpoint[from][RTP]
+	if ep.rtpState == nil {
+		return alias{}
+	}
 	s, o := &ep.stream, &ep.outlet
 	a := alias{
 		known: s.started && o.sourced && s.ssrc == o.source,

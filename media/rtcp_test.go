@@ -210,7 +210,7 @@ func TestUnshiftExtended(t *testing.T) {
 }
 
 func TestRTCPAllocatesNothing(t *testing.T) {
-	r := newRelay(1, [2]netip.AddrPort{}, [2][2]int{}, nil)
+	r := newRelay(1, [2]netip.AddrPort{}, [2]sockets{}, nil)
 	pkt := rtcpPacket(t, 0x11)
 	if n := testing.AllocsPerRun(100, func() {
 		r.readReports(SideA, pkt, time.Second)
@@ -238,7 +238,7 @@ func FuzzReadRTCP(f *testing.F) {
 		if !validRTCP(pkt) {
 			return
 		}
-		r := newRelay(1, [2]netip.AddrPort{}, [2][2]int{}, nil)
+		r := newRelay(1, [2]netip.AddrPort{}, [2]sockets{}, nil)
 		before := bytes.Clone(pkt)
 		r.readReports(SideA, pkt, time.Second)
 		if !bytes.Equal(pkt, before) {

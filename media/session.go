@@ -3,6 +3,7 @@ package media
 import (
 	"fmt"
 	"net/netip"
+	"sync"
 )
 
 // SessionConfig says how to make a session.
@@ -66,12 +67,14 @@ type Session struct {
 	// Constant.
 	engine *Engine
 	worker *worker
-	id     uint64
-	port   [2]uint16
-	relay  *relay
-	ledger *ledger
 
-	closed chan struct{} // closed once the ports are back in the pool
+	relay relay // owned by the worker until the session is closed
+	once  sync.Once
+
+	mu     sync.Mutex // guards what follows, and the order of commands about it
+	pair   [2]pair
+	muxed  [2]bool // Peer.Mux, by side
+	closed bool    // pair is not the session's any more
 }
 
 // Local returns the RTP address that the side is bound to. The address is unspecified if the engine listens on that.
@@ -89,7 +92,9 @@ func (s *Session) SetPeer(side Side, p Peer) {
 	if s.engine.forbids(p, p.RTCP) {
 		p.RTCP = netip.AddrPort{}
 	}
-	s.tell(command{op: opPeer, side: side, peer: p.normal()})
+	p = p.normal()
+	s.tell(command{op: opPeer, side: side, peer: &p})
+	s.reopenRTCP(side, p.Mux)
 }
 
 // Confirm says that a side is there (Peer.Unconfirmed). That stays so, whatever SetPeer says later.
@@ -116,7 +121,7 @@ func (s *Session) SetTelephoneEvents(side Side, c TelephoneEvents) {
 func (s *Session) SendDigit(to Side, d Digit) error {
 	t, err := d.tone()
 	if err == nil {
-		err = s.worker.do(command{op: opDigit, relay: s.relay, side: to, tone: t})
+		err = s.worker.do(command{op: opDigit, relay: &s.relay, side: to, tone: t})
 	}
 	if err != nil {
 		return fmt.Errorf("media: %w", err)
@@ -127,36 +132,51 @@ func (s *Session) SendDigit(to Side, d Digit) error {
 // Play plays a sound to a side and replaces the one that is playing. The sound goes on unheard while the side is held
 // or its address is unknown. It ends when the side's RTP address changes. EventPlayed comes at its end. Sounds are
 // G.711: a side with another codec can't have them.
-func (s *Session) Play(to Side, p Play) { s.tell(command{op: opPlay, side: to, play: p}) }
+func (s *Session) Play(to Side, p Play) {
+	_ = s.worker.post(command{op: opPlay, relay: &s.relay, side: to, play: &p}, true)
+}
 
 // StopPlay ends the sound towards a side; the relayed stream goes on.
 func (s *Session) StopPlay(to Side) { s.tell(command{op: opStopPlay, side: to}) }
 
 // Start starts the timers of EventSilent and EventOneWay: the answer was sent, or early media began. Packets are
 // relayed before it too, when both sides have a destination. A second call has no effect.
-func (s *Session) Start() { s.tell(command{op: opStart}) }
+func (s *Session) Start() {
+	s.tell(command{op: opStart})
+	s.awaitRTCP()
+}
 
 // Stats returns the current figures. It is cheap. After Close it returns the final figures.
-func (s *Session) Stats() Stats { return s.ledger.stats(s.engine.epoch) }
+func (s *Session) Stats() Stats { return s.relay.ledger.stats(s.engine.epoch) }
 
-// Close ends the session and returns its final figures. When it returns, the sockets are closed, the ports are free
-// and no event comes any more. A second call returns the same figures.
+// Close ends the session and returns its final figures. When it returns, its ports are free, its sockets read nothing
+// more for it, and no event comes any more. It does not wait for the worker's turn, at most for one packet. A second
+// call returns the same figures.
 func (s *Session) Close() Stats {
-	if s.engine.forget(s.id) {
-		_ = s.worker.do(command{op: opClose, relay: s.relay})
-		for _, port := range s.port {
-			s.engine.ports.release(port)
-		}
-		s.engine.settle(s)
-		close(s.closed)
-	}
-	<-s.closed
+	s.once.Do(func() {
+		e := s.engine
+		e.forget(s)
+		s.relay.end()
+		e.settle(s)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.closed = true
+		s.rest([2]netip.Addr{s.relay.local[SideA].Addr(), s.relay.local[SideB].Addr()}, s.pair[:])
+	})
 	return s.Stats()
 }
 
+// rest lets pairs of the session rest. The command comes first, so that it is before those of their next session.
+func (s *Session) rest(addr [2]netip.Addr, pairs []pair) {
+	_ = s.worker.post(command{op: opClose, relay: &s.relay, pairs: pairs}, false)
+	for side, p := range pairs {
+		s.engine.ports.keep(place{addr[side], s.worker}, p, s.engine.now())
+	}
+}
+
 // tell sends the worker a command. The worker runs it after the commands before it, and before it reads a later
-// packet. A closed session is no error: there is nothing left to change.
+// packet. It is not woken for that. A closed session is no error: there is nothing left to change.
 func (s *Session) tell(c command) {
-	c.relay = s.relay
-	_ = s.worker.post(c)
+	c.relay = &s.relay
+	_ = s.worker.post(c, false)
 }

@@ -52,6 +52,32 @@ func openSocket(a netip.AddrPort, dscp uint8) (int, error) {
 
 func closeSocket(fd int) { _ = unix.Close(fd) }
 
+// drainMost is more packets than a receive buffer holds.
+const drainMost = 1024
+
+// drain drops what waits in the sockets of a session. If nothing does, it is one system call.
+func drain(fds [2]sockets) {
+	var poll [4]unix.PollFd
+	for i := range poll {
+		poll[i] = unix.PollFd{Fd: fds[i/2][i%2], Events: unix.POLLIN}
+	}
+	var now unix.Timespec
+	n, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&poll[0])), uintptr(len(poll)),
+		uintptr(unsafe.Pointer(&now)), 0, 0, 0)
+	if errno != 0 || n == 0 {
+		return
+	}
+	for _, p := range poll {
+		var buf [1]byte
+		var from sockaddr
+		for i := 0; p.Revents != 0 && i < drainMost; i++ {
+			if _, errno := receive(p.Fd, buf[:], &from); errno != 0 {
+				break
+			}
+		}
+	}
+}
+
 // sockaddr is a socket address in the kernel's form, IPv4 or IPv6.
 type sockaddr struct {
 	raw  [unix.SizeofSockaddrInet6]byte
@@ -87,7 +113,7 @@ func (s *sockaddr) addrPort() netip.AddrPort {
 
 // receive reads one packet into buf and its source into from. It returns the packet's length even if buf was too
 // short. The wrapper of x/sys would allocate the source.
-func receive(fd int, buf []byte, from *sockaddr) (int, unix.Errno) {
+func receive(fd int32, buf []byte, from *sockaddr) (int, unix.Errno) {
 	from.size = uint32(len(from.raw))
 	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd),
 		uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), unix.MSG_DONTWAIT|unix.MSG_TRUNC,
@@ -96,7 +122,7 @@ func receive(fd int, buf []byte, from *sockaddr) (int, unix.Errno) {
 }
 
 // send sends pkt, which must not be empty.
-func send(fd int, pkt []byte, to *sockaddr) unix.Errno {
+func send(fd int32, pkt []byte, to *sockaddr) unix.Errno {
 	_, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd),
 		uintptr(unsafe.Pointer(&pkt[0])), uintptr(len(pkt)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL,
 		uintptr(unsafe.Pointer(&to.raw)), uintptr(to.size))

@@ -99,14 +99,18 @@ func (s Stats) Of(side Side) SideStats {
 }
 
 // counters are what a path counts for one flow. The goroutine that owns the session writes them, every goroutine may
-// read them. Times are nanoseconds since the engine was opened, 0 for never.
+// read them. What a quiet flow does not count is made when there is something to count.
 type counters struct {
 	RxPackets, RxBytes atomic.Uint64
 	TxPackets, TxBytes atomic.Uint64
 
-	drops[atomic.Uint64]
+	drops atomic.Pointer[drops[atomic.Uint64]]
+	rtp   atomic.Pointer[countersRTP]
+	rtcp  atomic.Pointer[countersRTCP]
+}
 
-	// Of RTP flows only.
+// countersRTP are of RTP flows only. Times are nanoseconds since the engine was opened, 0 for never.
+type countersRTP struct {
 	Digits, Played                            atomic.Uint64 // of TxPackets
 	Lost, Bursts, LongestBurst                atomic.Uint64
 	Duplicates, Reordered, Wraps, SSRCChanges atomic.Uint64
@@ -114,8 +118,10 @@ type counters struct {
 	SSRC                                      atomic.Uint32
 	PayloadType                               atomic.Uint32
 	First, Last                               atomic.Int64
+}
 
-	// Of RTCP flows only, from the reports that come with them.
+// countersRTCP are of RTCP flows only, from the reports that come with them.
+type countersRTCP struct {
 	RTT          atomic.Int64 // nanoseconds
 	Reports      atomic.Uint64
 	RemoteLoss   atomic.Uint64 // bits of a float64, 0 to 1
@@ -123,8 +129,30 @@ type counters struct {
 	RemoteJitter atomic.Uint64 // bits of a float64, milliseconds
 }
 
+func (c *counters) dropped() *drops[atomic.Uint64] { return made(&c.drops) }
+func (c *counters) ofRTP() *countersRTP            { return made(&c.rtp) }
+func (c *counters) ofRTCP() *countersRTCP          { return made(&c.rtcp) }
+
+// made returns what p points to, for the one goroutine that writes it.
+func made[T any](p *atomic.Pointer[T]) *T {
+	t := p.Load()
+	if t == nil {
+		t = new(T)
+		p.Store(t)
+	}
+	return t
+}
+
+// read returns what p points to, or a zero value.
+func read[T any](p *atomic.Pointer[T]) *T {
+	if t := p.Load(); t != nil {
+		return t
+	}
+	return new(T)
+}
+
 // keep copies the figures of a stream after a packet with this header.
-func (c *counters) keep(s *stream, h rtpHeader) {
+func (c *countersRTP) keep(s *stream, h rtpHeader) {
 	change(&c.Jitter, math.Float64bits(s.jitterMS()))
 	change(&c.JitterMean, math.Float64bits(s.jitterMean))
 	change(&c.JitterMax, math.Float64bits(s.jitterMax))
@@ -163,7 +191,7 @@ type ledger struct {
 }
 
 func (l *ledger) located(s Side, source netip.AddrPort) {
-	if old := l.source[s].Load(); old == nil || *old != source {
+	if old := l.source[s].Load(); (old == nil && source.IsValid()) || (old != nil && *old != source) {
 		fresh := source
 		l.source[s].Store(&fresh)
 	}
@@ -172,26 +200,27 @@ func (l *ledger) located(s Side, source netip.AddrPort) {
 func (l *ledger) side(s Side, epoch time.Time) SideStats {
 	in, inRTCP := &l.flow[s][RTP], &l.flow[s][RTCP]
 	out, outRTCP := &l.flow[s.Other()][RTP], &l.flow[s.Other()][RTCP]
+	heard, sent, reported := read(&in.rtp), read(&out.rtp), read(&inRTCP.rtcp)
 	st := SideStats{
 		RxPackets: in.RxPackets.Load(), RxBytes: in.RxBytes.Load(),
 		TxPackets: out.TxPackets.Load(), TxBytes: out.TxBytes.Load(),
 		RxRTCP: inRTCP.RxPackets.Load(), TxRTCP: outRTCP.TxPackets.Load(),
-		TxDigits: out.Digits.Load(), TxPlayed: out.Played.Load(),
-		Lost: in.Lost.Load(), Bursts: in.Bursts.Load(), LongestBurst: in.LongestBurst.Load(),
-		Duplicates: in.Duplicates.Load(), Reordered: in.Reordered.Load(),
-		Wraps: in.Wraps.Load(), SSRCChanges: in.SSRCChanges.Load(),
-		JitterMS:     math.Float64frombits(in.Jitter.Load()),
-		JitterMaxMS:  math.Float64frombits(in.JitterMax.Load()),
-		JitterMeanMS: math.Float64frombits(in.JitterMean.Load()),
-		RTT:          time.Duration(inRTCP.RTT.Load()),
+		TxDigits: sent.Digits.Load(), TxPlayed: sent.Played.Load(),
+		Lost: heard.Lost.Load(), Bursts: heard.Bursts.Load(), LongestBurst: heard.LongestBurst.Load(),
+		Duplicates: heard.Duplicates.Load(), Reordered: heard.Reordered.Load(),
+		Wraps: heard.Wraps.Load(), SSRCChanges: heard.SSRCChanges.Load(),
+		JitterMS:     math.Float64frombits(heard.Jitter.Load()),
+		JitterMaxMS:  math.Float64frombits(heard.JitterMax.Load()),
+		JitterMeanMS: math.Float64frombits(heard.JitterMean.Load()),
+		RTT:          time.Duration(reported.RTT.Load()),
 		Remote: RemoteReport{
-			Reports:      inRTCP.Reports.Load(),
-			FractionLost: math.Float64frombits(inRTCP.RemoteLoss.Load()),
-			Lost:         inRTCP.RemoteLost.Load(),
-			JitterMS:     math.Float64frombits(inRTCP.RemoteJitter.Load()),
+			Reports:      reported.Reports.Load(),
+			FractionLost: math.Float64frombits(reported.RemoteLoss.Load()),
+			Lost:         reported.RemoteLost.Load(),
+			JitterMS:     math.Float64frombits(reported.RemoteJitter.Load()),
 		},
-		SSRC:        in.SSRC.Load(),
-		PayloadType: uint8(in.PayloadType.Load()), // stored from 7 bits
+		SSRC:        heard.SSRC.Load(),
+		PayloadType: uint8(heard.PayloadType.Load()), // stored from 7 bits
 	}
 	st.Dropped, st.DroppedTotal = l.dropped(s)
 	st.MOS = st.score(l.codec[s].Load())
@@ -201,18 +230,24 @@ func (l *ledger) side(s Side, epoch time.Time) SideStats {
 	if src := l.refused[s].Load(); src != nil {
 		st.Refused = *src
 	}
-	if first := in.First.Load(); first != 0 {
+	if first := heard.First.Load(); first != 0 {
 		st.FirstRTP = epoch.Add(time.Duration(first))
-		st.LastRTP = epoch.Add(time.Duration(in.Last.Load()))
+		st.LastRTP = epoch.Add(time.Duration(heard.Last.Load()))
 	}
 	return st
 }
 
 func (l *ledger) dropped(s Side) (d Drops, total uint64) {
-	rtp, rtcp := l.flow[s][RTP].all(), l.flow[s][RTCP].all()
-	for i, sum := range d.all() {
-		*sum = rtp[i].Load() + rtcp[i].Load()
-		total += *sum
+	sums := d.all()
+	for k := range l.flow[s] {
+		dropped := l.flow[s][k].drops.Load()
+		if dropped == nil {
+			continue
+		}
+		for i, n := range dropped.all() {
+			*sums[i] += n.Load()
+			total += n.Load()
+		}
 	}
 	return d, total
 }

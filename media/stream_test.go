@@ -142,7 +142,7 @@ func TestStreamJitterStartsAnewWithTheSource(t *testing.T) {
 func TestDropsTotal(t *testing.T) {
 	var l ledger
 	for _, kind := range []Kind{RTP, RTCP} {
-		for i, n := range l.flow[SideA][kind].all() {
+		for i, n := range l.flow[SideA][kind].dropped().all() {
 			n.Store(1 << i)
 		}
 	}

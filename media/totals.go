@@ -43,30 +43,26 @@ func (e *Engine) Totals() Totals {
 	t.Sessions = len(open)
 	e.mu.Unlock()
 	for _, s := range open {
-		t.add(s.ledger)
+		t.add(&s.relay.ledger)
 	}
 	return t
 }
 
-// forget removes a session from the registry and reports whether it was there. Its figures still count: settle follows.
-func (e *Engine) forget(id uint64) bool {
+// forget removes a session from the registry. Its figures still count: settle follows.
+func (e *Engine) forget(s *Session) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s, ok := e.sessions[id]
-	if ok {
-		delete(e.sessions, id)
-		e.ending[id] = s
-	}
-	return ok
+	delete(e.sessions, s.relay.id)
+	e.ending[s.relay.id] = s
 }
 
 // settle adds the final figures of a session to those of the ended ones.
 func (e *Engine) settle(s *Session) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	delete(e.ending, s.id)
-	e.ended.add(s.ledger)
+	delete(e.ending, s.relay.id)
+	e.ended.add(&s.relay.ledger)
 	for _, side := range []Side{SideA, SideB} {
-		e.ended.Sides[side].Lost += s.ledger.flow[side][RTP].Lost.Load()
+		e.ended.Sides[side].Lost += read(&s.relay.ledger.flow[side][RTP].rtp).Lost.Load()
 	}
 }

@@ -20,10 +20,10 @@ func TestTotalsNeverGoDown(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.ledger.flow[SideA][RTP].RxPackets.Store(10)
-		s.ledger.flow[SideA][RTP].Lost.Store(2)
-		s.ledger.flow[SideA][RTCP].Held.Store(1)
-		s.ledger.flow[SideB][RTP].TxPackets.Store(7)
+		s.relay.ledger.flow[SideA][RTP].RxPackets.Store(10)
+		s.relay.ledger.flow[SideA][RTP].ofRTP().Lost.Store(2)
+		s.relay.ledger.flow[SideA][RTCP].dropped().Held.Store(1)
+		s.relay.ledger.flow[SideB][RTP].TxPackets.Store(7)
 		open = append(open, s)
 	}
 	if got := e.Totals(); got.Sessions != sessions || got.Sides[SideA].RxPackets != 10*sessions || got.Sides[SideA].TxPackets != 7*sessions || got.Sides[SideA].Lost != 0 || got.Sides[SideA].Dropped.Held != sessions {

@@ -15,9 +15,8 @@ func (w *worker) Attach(f flow, c *counters) error {
 		return fmt.Errorf("session %d has no sockets here", f.ID.Session)
 	}
 	ep := &r.endpoint[f.ID.From][f.ID.Kind]
-	ep.flow, ep.count = f, c
+	ep.count = c
 	ep.rewrites = f.Rewrite != rewrite{}
-	ep.out = r.outlet(f)
 	ep.dest = sockaddr{}
 	if !f.Held && f.Dest.Addr().Is4() == f.Out.Addr().Is4() {
 		ep.dest.set(f.Dest)
@@ -29,29 +28,36 @@ func (w *worker) Attach(f flow, c *counters) error {
 func (w *worker) Detach(id flowID) {
 	if r := w.relays[id.Session]; r != nil {
 		ep := &r.endpoint[id.From][id.Kind]
-		ep.flow, ep.dest = flow{}, sockaddr{}
+		ep.dest = sockaddr{}
 	}
 }
 
-func (w *worker) serve(ep *endpoint) {
-	n, errno := receive(ep.fd, w.buf[:], &w.from)
-	if errno == 0 {
-		w.relay(ep, n)
+// serve reads a packet from a socket and relays it. If the socket rests, or its session is closed, the packet is late
+// and goes nowhere.
+func (w *worker) serve(ep *endpoint, fd int32) {
+	n, errno := receive(fd, w.buf[:], &w.from)
+	if errno != 0 {
+		return // nothing waited, or it was an error pending on the socket, which reading has cleared
 	}
-	// Else nothing waited, or it was an error pending on the socket, which
-	// reading has cleared.
+	if r := ep.relay; r != nil && r.enter() {
+		w.relay(ep, n)
+		r.leave()
+	}
 }
 
 // relay handles the packet of n bytes in buf that came to ep.
 func (w *worker) relay(ep *endpoint, n int) {
 	if n > maxPacket {
-		ep.count.Oversize.Add(1)
+		ep.count.dropped().Oversize.Add(1)
 		return
 	}
 	src, pkt := w.from.addrPort(), w.buf[:n]
 	if ep.kind == RTCP {
 		w.relayReport(ep, src, pkt)
 		return
+	}
+	if ep.rtpState == nil {
+		ep.relay.heard(ep.side)
 	}
 	if src != ep.flow.Source && !w.admits(ep, src) {
 		w.refuse(ep, src)
@@ -66,7 +72,7 @@ func (w *worker) relay(ep *endpoint, n int) {
 	}
 	header, valid := parseRTP(pkt)
 	if !valid {
-		ep.count.Malformed.Add(1)
+		ep.count.dropped().Malformed.Add(1)
 		return
 	}
 	if !w.guard(ep, src, header) {
@@ -75,7 +81,7 @@ func (w *worker) relay(ep *endpoint, n int) {
 	ep.relay.confirmedBy(ep.side, src)
 	w.account(ep, header, len(pkt))
 	if !w.reveal(ep, src, header, pkt) {
-		ep.count.Masked.Add(1)
+		ep.count.dropped().Masked.Add(1)
 		return
 	}
 	if ep.listener != nil && !w.listen(ep, header, pkt) {
@@ -90,14 +96,14 @@ func (w *worker) relay(ep *endpoint, n int) {
 func (w *worker) relayReport(ep *endpoint, src netip.AddrPort, pkt []byte) {
 	v := ep.relay.party[ep.side].judgeReport(src)
 	if v == stray || (v == lock && ep.relay.own(src)) {
-		ep.count.WrongSource.Add(1)
+		ep.count.dropped().WrongSource.Add(1)
 		return
 	}
 	if pkt = w.openReport(ep, pkt); pkt == nil {
 		return
 	}
-	if v == lock && src != ep.relay.party[ep.side].rtcp.named && !ep.relay.vouches(ep.side, pkt) {
-		ep.count.WrongSource.Add(1)
+	if v == lock && src != ep.relay.party[ep.side].named.RTCP && !ep.relay.vouches(ep.side, pkt) {
+		ep.count.dropped().WrongSource.Add(1)
 		return
 	}
 	if v == lock {
@@ -110,7 +116,7 @@ func (w *worker) relayReport(ep *endpoint, src netip.AddrPort, pkt []byte) {
 // openReport removes the protection of RTCP. It returns nil for a packet that is not accepted, and counts it.
 func (w *worker) openReport(ep *endpoint, pkt []byte) []byte {
 	if pkt = w.unprotect(ep, pkt); pkt != nil && !validRTCP(pkt) {
-		ep.count.Malformed.Add(1)
+		ep.count.dropped().Malformed.Add(1)
 		return nil
 	}
 	return pkt
@@ -138,25 +144,26 @@ func (w *worker) control(ep *endpoint, pkt []byte) {
 // admits reports whether to look at a packet that is not from the locked source. With LatchOff this is the only check
 // of its source.
 func (w *worker) admits(ep *endpoint, src netip.AddrPort) bool {
-	l := ep.latch
+	l := ep.latch()
 	return src == l.recent || (l.admits(src, w.now) && (l.mode != LatchOff || !ep.relay.own(src)))
 }
 
 // guard reports whether to accept a packet of an admitted source, and counts the reason if not.
 func (w *worker) guard(ep *endpoint, src netip.AddrPort, h rtpHeader) bool {
-	v := ep.latch.judge(src, h, w.now)
+	l := ep.latch()
+	v := l.judge(src, h, w.now)
 	if v == unproven && ep.relay.secure[ep.side].in != nil {
 		v = lock // authentication is a better proof than packets in a row
 	}
-	if v == lock && src != ep.latch.source && ep.relay.own(src) {
+	if v == lock && src != l.source && ep.relay.own(src) {
 		v = stray // what comes from a port of our own would go round for ever
 	}
 	switch v {
 	case keep:
-		if h.ssrc != ep.outlet.source && ep.latch.mode == LatchOff {
+		if h.ssrc != ep.outlet.source && l.mode == LatchOff {
 			ep.outlet.leave(&ep.stream)
 		}
-		ep.latch.heard = w.now
+		l.heard = w.now
 		return true
 	case lock:
 		ep.relay.learn(ep, src, h, w.now)
@@ -164,9 +171,9 @@ func (w *worker) guard(ep *endpoint, src netip.AddrPort, h rtpHeader) bool {
 	case stray:
 		w.refuse(ep, src)
 	case unproven:
-		ep.count.Unproven.Add(1)
+		ep.count.dropped().Unproven.Add(1)
 	case foreign:
-		ep.count.WrongSSRC.Add(1)
+		ep.count.dropped().WrongSSRC.Add(1)
 	}
 	return false
 }
@@ -175,14 +182,14 @@ func (w *worker) account(ep *endpoint, h rtpHeader, n int) {
 	c := ep.count
 	c.RxPackets.Add(1)
 	c.RxBytes.Add(uint64(n)) // at most maxPacket
-	now := int64(w.now)
+	now, heard := int64(w.now), c.ofRTP()
 	ep.relay.hears(ep.side, w.now)
-	if c.First.Load() == 0 {
-		c.First.Store(now)
+	if heard.First.Load() == 0 {
+		heard.First.Store(now)
 	}
-	c.Last.Store(now)
+	heard.Last.Store(now)
 	ep.stream.observe(h, w.now)
-	c.keep(&ep.stream, h)
+	heard.keep(&ep.stream, h)
 }
 
 // listen reads a telephone-event, and reports whether to relay the packet.
@@ -194,7 +201,7 @@ func (w *worker) listen(ep *endpoint, h rtpHeader, pkt []byte) bool {
 	relay := l.hear(h, pkt, w.now)
 	w.arm(ep)
 	if !relay {
-		ep.count.Diverted.Add(1)
+		ep.count.dropped().Diverted.Add(1)
 	}
 	return relay
 }
@@ -205,7 +212,7 @@ func (w *worker) blend(ep *endpoint, h rtpHeader) bool {
 		w.yield(ep)
 	}
 	if ep.speaks() {
-		ep.count.Replaced.Add(1)
+		ep.count.dropped().Replaced.Add(1)
 		return false
 	}
 	relay, shifted := ep.outlet.pass(h, ep.stream.rate, w.now)
@@ -213,26 +220,26 @@ func (w *worker) blend(ep *endpoint, h rtpHeader) bool {
 		_ = ep.relay.route()
 	}
 	if !relay {
-		ep.count.Replaced.Add(1)
+		ep.count.dropped().Replaced.Add(1)
 	}
 	return relay
 }
 
 func (w *worker) forward(ep *endpoint, pkt []byte) {
 	c := ep.count
-	if ep.dest.size == 0 {
+	if ep.dest.size == 0 || ep.out.fd < 0 {
 		if ep.flow.Held {
-			c.Held.Add(1)
+			c.dropped().Held.Add(1)
 		} else {
-			c.NoDestination.Add(1)
+			c.dropped().NoDestination.Add(1)
 		}
 		return
 	}
 	if ep.rewrites && !ep.flow.Rewrite.apply(pkt) {
-		c.Discarded.Add(1)
+		c.dropped().Discarded.Add(1)
 		return
 	}
-	if ep.player != nil && ep.player.playing {
+	if ep.kind == RTP && ep.player != nil && ep.player.playing {
 		ep.player.mix(pkt)
 	}
 	w.emit(ep, pkt)
@@ -248,7 +255,7 @@ func (w *worker) emit(ep *endpoint, pkt []byte) bool {
 		return false
 	}
 	if errno := send(ep.out.fd, sent, &ep.dest); errno != 0 {
-		ep.count.SendError.Add(1)
+		ep.count.dropped().SendError.Add(1)
 		return false
 	}
 	ep.count.TxPackets.Add(1)
@@ -266,8 +273,11 @@ type refused struct {
 
 // refuse counts an RTP packet of a refused source, and notes the source for the statistics.
 func (w *worker) refuse(ep *endpoint, src netip.AddrPort) {
-	ep.count.WrongSource.Add(1)
-	r := &ep.refused
+	ep.count.dropped().WrongSource.Add(1)
+	if ep.refused == nil {
+		ep.refused = &refused{}
+	}
+	r := ep.refused
 	if src == r.source || (r.source.IsValid() && w.now-r.at < refusedEvery) {
 		return
 	}
@@ -279,9 +289,9 @@ func (w *worker) refuse(ep *endpoint, src netip.AddrPort) {
 // relayMuxed relays RTCP that came to the RTP port of a side, from the source of its RTP. It locks nothing: RTP does
 // that.
 func (w *worker) relayMuxed(rtp *endpoint, src netip.AddrPort, pkt []byte) {
-	ep, l := &rtp.relay.endpoint[rtp.side][RTCP], rtp.latch
+	ep, l := &rtp.relay.endpoint[rtp.side][RTCP], rtp.latch()
 	if src != l.source && src != l.named && l.mode != LatchOff {
-		ep.count.WrongSource.Add(1)
+		ep.count.dropped().WrongSource.Add(1)
 		return
 	}
 	if pkt = w.openReport(ep, pkt); pkt != nil {
@@ -289,14 +299,8 @@ func (w *worker) relayMuxed(rtp *endpoint, src netip.AddrPort, pkt []byte) {
 	}
 }
 
-// outlet returns the endpoint whose socket a flow leaves from.
-func (r *relay) outlet(f flow) *endpoint {
-	to := f.ID.From.Other()
-	if f.Out == r.address(to, RTP) {
-		return &r.endpoint[to][RTP]
-	}
-	return &r.endpoint[to][RTCP]
-}
+// outlet returns the endpoint whose socket packets of a kind leave from to a side.
+func (r *relay) outlet(to Side, k Kind) *endpoint { return &r.endpoint[to][r.party[to].port(k)] }
 
 // port returns the kind of port that packets for the party leave from and go to.
 func (p *party) port(k Kind) Kind {

@@ -32,7 +32,12 @@ func (w *worker) wait() {
 	// Of the batch before; what that took is too little to matter, or else
 	// there are events.
 	left := max(min(w.nextTick, w.alarm)-w.now, 0)
+	w.asleep.Store(true)
+	if w.pending.Load() { // of before it slept: nobody wakes it for these
+		left = 0
+	}
 	w.take((left + time.Millisecond - 1) / time.Millisecond)
+	w.asleep.Store(false)
 }
 
 // rest runs the next command. The worker finds the wake-up for it when it has a session.

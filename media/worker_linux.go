@@ -30,7 +30,8 @@ type worker struct {
 	wake     *os.File // of wakefd; closing it is safe against a late write
 	path     flowPath // carries its sessions; itself, unless Open has set another
 	commands chan command
-	woken    atomic.Bool   // the worker knows that commands wait
+	pending  atomic.Bool   // commands wait
+	asleep   atomic.Bool   // it waits for events, and has to be woken for a command
 	stopped  chan struct{} // closed when the goroutine has let go of everything
 
 	// Owned by the goroutine.
@@ -66,23 +67,28 @@ const (
 	opTap
 	opMask
 	opStart
-	opClose
+	opRTCP
+	opClose // and behind it what is not about an open session
+	opForget
+	opSync
 	opStop
 )
 
 // command is a request to a worker; op says which fields count.
 type command struct {
 	op       op
-	relay    *relay
 	side     Side
-	peer     Peer // normalised
+	relay    *relay
+	peer     *Peer // normalised
 	crypto   cryptoChange
 	events   TelephoneEvents
 	payloads [maxPayloadChanges]PayloadChange
 	tone     tone
-	play     Play
+	play     *Play
 	tap      Tap
-	mask     Mask
+	mask     *Mask
+	rtcp     *rtcpChange
+	pairs    []pair
 	done     chan error // capacity 1; nil: the sender does not wait
 }
 
@@ -102,7 +108,7 @@ func prepareWorker(epoch time.Time, silence silenceLimits) (*worker, error) {
 	w := &worker{
 		epoch: epoch, silence: silence, tick: min(tickEvery, min(silence.start, silence.mid)/4+time.Millisecond),
 		holds:    interrupts(),
-		commands: make(chan command, 64),
+		commands: make(chan command, 128),
 		stopped:  make(chan struct{}),
 		relays:   make(map[uint64]*relay),
 		alarm:    never,
@@ -117,7 +123,7 @@ func prepareWorker(epoch time.Time, silence silenceLimits) (*worker, error) {
 		return nil, os.NewSyscallError("eventfd", err)
 	}
 	w.wake = os.NewFile(uintptr(w.wakefd), "eventfd")
-	if err := w.watch(w.wakefd); err != nil {
+	if err := w.watch(w.wakefd, unix.EPOLLIN|unix.EPOLLET); err != nil { // each write wakes once, and nobody reads
 		w.release()
 		return nil, err
 	}
@@ -127,7 +133,7 @@ func prepareWorker(epoch time.Time, silence silenceLimits) (*worker, error) {
 // do waits until the worker has run c.
 func (w *worker) do(c command) error {
 	c.done = make(chan error, 1)
-	if err := w.post(c); err != nil {
+	if err := w.post(c, true); err != nil {
 		return err
 	}
 	select {
@@ -138,19 +144,38 @@ func (w *worker) do(c command) error {
 	}
 }
 
-// post has the worker run c after the commands before it, and before it reads a later packet.
-func (w *worker) post(c command) error {
+// post has the worker run c after the commands before it, and before it reads a later packet: at the latest when it
+// looks for silence the next time, or soon, for what must happen without a packet.
+func (w *worker) post(c command, soon bool) error {
 	select {
-	case w.commands <- c:
 	case <-w.stopped:
 		return errClosed
+	default:
 	}
-	if !w.woken.Swap(true) {
+	select {
+	case w.commands <- c:
+	default: // many wait
+		w.rouse()
+		select {
+		case w.commands <- c:
+		case <-w.stopped:
+			return errClosed
+		}
+	}
+	w.pending.Store(true)
+	if soon {
+		w.rouse()
+	}
+	return nil
+}
+
+// rouse ends the worker's wait for events, if it waits.
+func (w *worker) rouse() {
+	if w.asleep.CompareAndSwap(true, false) {
 		var one [8]byte
 		binary.NativeEndian.PutUint64(one[:], 1)
 		_, _ = w.wake.Write(one[:]) // fails only when the worker has stopped
 	}
-	return nil
 }
 
 func (w *worker) stop() {
@@ -178,17 +203,15 @@ func (w *worker) run() {
 func (w *worker) turn() {
 	w.wait()
 	w.now = time.Since(w.epoch)
-	for _, ev := range w.events[:w.taken] {
-		if int(ev.Fd) == w.wakefd { // commands first: they are older than the packets
-			w.runCommands()
-		}
+	if w.pending.Load() { // they are older than the packets
+		w.runCommands()
 	}
 	for _, ev := range w.events[:w.taken] {
-		if int(ev.Fd) == w.wakefd {
+		if int(ev.Fd) == w.wakefd || int(ev.Fd) >= len(w.byFD) {
 			continue
 		}
-		if ep := w.byFD[ev.Fd]; ep != nil { // nil: closed meanwhile
-			w.serve(ep)
+		if ep := w.byFD[ev.Fd]; ep != nil { // nil: not opened yet, or forgotten meanwhile
+			w.serve(ep, ev.Fd)
 		}
 	}
 	if w.now >= w.alarm {
@@ -202,17 +225,18 @@ func (w *worker) turn() {
 func (w *worker) lookForSilence() {
 	w.nextTick = w.now + w.tick
 	for _, r := range w.relays {
-		r.checkSilence(w.now, w.silence)
-		r.checkOneWay(w.now)
+		if r.enter() {
+			r.checkSilence(w.now, w.silence)
+			r.checkOneWay(w.now)
+			r.leave()
+		}
 	}
 }
 
 // runCommands runs the waiting commands. A new socket may get the number of a closed one; an event of the closed one
 // then finds nothing to read.
 func (w *worker) runCommands() {
-	var count [8]byte
-	_, _ = unix.Read(w.wakefd, count[:])
-	w.woken.Store(false)
+	w.pending.Store(false)
 	for {
 		select {
 		case c := <-w.commands:
@@ -230,21 +254,17 @@ func (w *worker) carryOut(c command) {
 }
 
 func (w *worker) perform(c command) error {
-	if c.op == opStop {
-		w.stopping = true
-		return nil
-	}
-	if c.relay.closed {
-		if c.op == opDigit {
+	if c.op < opClose { // it is about an open session
+		if !c.relay.enter() {
 			return errClosed
 		}
-		return nil
+		defer c.relay.leave()
 	}
 	switch c.op {
 	case opOpen:
-		return w.open(c.relay)
+		w.open(c.relay)
 	case opPeer:
-		return c.relay.setPeer(c.side, c.peer, w.now)
+		return c.relay.setPeer(c.side, *c.peer, w.now)
 	case opConfirm:
 		return c.relay.confirm(c.side)
 	case opCrypto:
@@ -257,83 +277,86 @@ func (w *worker) perform(c command) error {
 	case opDigit:
 		return w.addDigit(c.relay, c.side, c.tone)
 	case opPlay:
-		w.play(c.relay, c.side, c.play)
+		w.play(c.relay, c.side, *c.play)
 	case opStopPlay:
 		w.stopPlay(c.relay, c.side)
 	case opTap:
 		c.relay.tap = c.tap
 	case opMask:
-		c.relay.setMask(c.side, c.mask)
+		c.relay.setMask(c.side, *c.mask)
 	case opStart:
 		c.relay.start(w.now)
+	case opRTCP:
+		w.changeRTCP(c.relay, c.rtcp)
 	case opClose:
-		w.close(c.relay)
+		w.close(c.relay, c.pairs)
+	case opForget:
+		w.forget(c.pairs)
 	case opStop:
+		w.stopping = true
+	case opSync: // it was its turn
 	}
 	return nil
 }
 
-// open takes a session over with its sockets. On an error it gives them back, still open.
-func (w *worker) open(r *relay) error {
+// open takes a session over with its sockets, which epoll watches already.
+func (w *worker) open(r *relay) {
 	r.path = w.path
 	w.relays[r.id] = r
-	err := r.route()
 	for _, ep := range r.endpoints() {
-		if err == nil {
-			err = w.add(ep)
-		}
+		w.serves(ep.fd, ep)
 	}
-	if err != nil {
-		w.forget(r)
-		for _, ep := range r.endpoints() {
-			_ = unix.EpollCtl(w.epfd, unix.EPOLL_CTL_DEL, ep.fd, nil)
-		}
-	}
-	return err
+	_ = r.route()
 }
 
-func (w *worker) add(ep *endpoint) error {
-	for len(w.byFD) <= ep.fd {
+// serves says what is done with the packets of a socket.
+func (w *worker) serves(fd int32, ep *endpoint) {
+	if fd < 0 {
+		return
+	}
+	for len(w.byFD) <= int(fd) {
 		w.byFD = append(w.byFD, nil)
 	}
-	if err := w.watch(ep.fd); err != nil {
-		return err
-	}
-	w.byFD[ep.fd] = ep
-	return nil
+	w.byFD[fd] = ep
 }
 
-func (w *worker) watch(fd int) error {
-	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)} // descriptors are small
+// watch has epoll watch a socket. Any goroutine may call it.
+func (w *worker) watch(fd int, events uint32) error {
+	ev := unix.EpollEvent{Events: events, Fd: int32(fd)} // descriptors are small
 	if err := unix.EpollCtl(w.epfd, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
 		return fmt.Errorf("epoll: %w", err)
 	}
 	return nil
 }
 
-// forget drops a session. Its sockets stay open, and epoll watches them until they are closed.
-func (w *worker) forget(r *relay) {
+// atRest is the endpoint of sockets between two sessions.
+var atRest = new(endpoint)
+
+// close lets a session go. What still comes to its sockets is read and dropped.
+func (w *worker) close(r *relay, pairs []pair) {
 	for _, ep := range r.endpoints() {
-		r.path.Detach(r.flow[ep.side][ep.kind].ID)
-		if ep.fd < len(w.byFD) && w.byFD[ep.fd] == ep {
-			w.byFD[ep.fd] = nil
+		if ep.attached { // else it was closed before it was open
+			r.path.Detach(flowID{Session: r.id, From: ep.side, Kind: ep.kind})
 		}
 	}
 	delete(w.relays, r.id)
-	r.closed = true
+	for _, p := range pairs {
+		for _, fd := range p.fd {
+			w.serves(fd, atRest)
+		}
+	}
 }
 
-func (w *worker) close(r *relay) {
-	w.forget(r)
-	for _, ep := range r.endpoints() {
-		closeSocket(ep.fd)
+// forget lets sockets go, so that they can be closed.
+func (w *worker) forget(pairs []pair) {
+	for _, p := range pairs {
+		for _, fd := range p.fd {
+			w.serves(fd, nil)
+		}
 	}
 }
 
 func (w *worker) release() {
-	for _, r := range w.relays {
-		w.close(r)
-	}
 	_ = w.wake.Close()
 	closeSocket(w.epfd)
 }

@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"math"
 )
 
 // columnList names the columns of calls in the order of values and targets.
@@ -23,16 +21,17 @@ const insertCall = `INSERT INTO calls (` + columnList + `)
 	ON CONFLICT (id) DO NOTHING`
 
 // values returns the columns of a finished record.
-func (r *Record) values() ([]any, error) {
-	attempts, err1 := list(r.Attempts)
-	media, err2 := json.Marshal(r.Media.finite())
-	recordings, err3 := list(r.Recordings)
+func (r *Record) values() []any {
+	var room [1024]byte
+	attempts := string(appendList(room[:0], r.Attempts, appendAttempt))
+	media := string(appendMedia(room[:0], &r.Media))
+	recordings := string(appendList(room[:0], r.Recordings, appendRecording))
 	return []any{
 		r.ID, r.Node, r.Trunk, r.Route, r.Target, r.Direction, r.From, r.To, r.SIPCallID, r.TargetSIPCallID,
 		r.SynthflowCallID, r.StartedAt.String(), r.RingingAt, r.PreparedAt, r.DialedAt,
 		r.AnsweredAt, r.EndedAt, r.SetupMS, r.DurationMS, r.Disposition, r.SIPStatus, r.Q850, r.Cause,
-		r.EndedBy, r.Codec, attempts, string(media), recordings, r.Lead, r.ExternalID, r.TraceID,
-	}, errors.Join(err1, err2, err3)
+		r.EndedBy, r.Codec, attempts, media, recordings, r.Lead, r.ExternalID, r.TraceID,
+	}
 }
 
 // insertOther adds an id that the columns don't have.
@@ -46,15 +45,6 @@ func (r *Record) otherIDs() (all []string) {
 		}
 	}
 	return all
-}
-
-// list encodes a list; an empty one is [], not null.
-func list[T any](items []T) (string, error) {
-	if len(items) == 0 {
-		return "[]", nil
-	}
-	text, err := json.Marshal(items)
-	return string(text), err
 }
 
 type row interface{ Scan(dest ...any) error }
@@ -84,17 +74,4 @@ func scan(from row) (Record, error) {
 		}
 	}
 	return r, nil
-}
-
-// finite replaces numbers that JSON can't hold: a wrong statistic must not cost the record.
-func (m Media) finite() Media {
-	for _, f := range []*float64{
-		&m.A.JitterMS, &m.B.JitterMS, (*float64)(&m.A.RTT), (*float64)(&m.B.RTT),
-		(*float64)(&m.A.MOS), (*float64)(&m.B.MOS), (*float64)(&m.MOS),
-	} {
-		if math.IsNaN(*f) || math.IsInf(*f, 0) {
-			*f = 0
-		}
-	}
-	return m
 }

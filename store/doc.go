@@ -1,20 +1,23 @@
-// Package store keeps what outlives the process: the journal of live calls and the records of finished ones, in one
-// SQLite file; and ladders, in another. It imports no other package of this module.
+// Package store keeps what outlives the process: the records of finished calls, in a SQLite file; the journal of live ones,
+// in a pair of files beside it; and ladders, in another SQLite file. It imports no other package of this module.
 //
-//	Journal ─▶ ┌─────────┐              ┌────────┐  one transaction   ┌────────────┐
-//	           │ pending │ ─ all of it ▶│ writer │ ─────────────────▶ │ live calls │
-//	Put ─────▶ └─────────┘              └────────┘                    └─────┬──────┘
-//	  ▲                                     │ committed                     │ List, Get
-//	  └─────────────────────────────────────┘                               ▼ (connections of their own)
+//	Journal ─▶ entry ─▶ journal's file ─▶ the next Open
+//	                          ▲ over
+//	           ┌─────────┐    │         ┌────────┐  one transaction   ┌───────┐
+//	Put ─────▶ │ pending │ ─ all of it ▶│ writer │ ─────────────────▶ │ calls │
+//	  ▲        └─────────┘              └────────┘                    └───┬───┘
+//	  └─────────────────────────────────────┘ committed                   │ List, Get
+//	                                                                      ▼ (connections of their own)
 //
-// Words: a [Record] is the CDR of one call. A journalled call has its state so far in the table live. A finished call has
-// its record in the table calls, where it does not change any more. Open closes the calls that a killed process left in
-// the journal: they are interrupted.
+// Words: a [Record] is the CDR of one call. A journalled call has its state so far in the journal. A finished call has its
+// record in the table calls, where it does not change any more. Open closes the calls that a killed process left in the
+// journal: they are interrupted.
 //
 // # Ownership
 //
 // One goroutine, the writer, owns the writing connection. The queue's lock guards what is pending. It is held for a few
-// map operations and never during I/O. Only one process may write a file (a lock on path+".lock"); OpenRead reads beside
+// map operations and never during I/O. So is the journal's; whoever brings an entry writes it, and what others bring
+// meanwhile. Only one process may write a file (a lock on path+".lock"); OpenRead reads beside
 // it.
 //
 // # Decisions
@@ -28,10 +31,14 @@
 // A record is live until it is committed, so the admin API finds a call at any moment. Put returns after the commit.
 // Test: TestKilled.
 //
-// The journal has an entry at the start, at dialling and at the answer. The next start closes the calls that a SIGKILL
-// left open as interrupted. Nothing waits for the journal: a process that is killed within 20 ms, before the first entry
-// is committed, leaves no trace of the call.
-// Tests: TestInterrupted, TestKilled.
+// The journal has an entry at the start, at dialling and at the answer: appended to a file, with a checksum, in one write and
+// some microseconds. It is in the file when Journal returns, or, while another call writes, right after that. So a SIGKILL
+// takes no call, and a slow disk holds up one. A power failure may take the last seconds, as with the database: nothing is
+// synced. The end of a call is an entry, too, when its record is committed. At 16 MB the live calls move to the other file
+// and the first is removed, so there are two of them for moments only. A reader passes over what is damaged. An entry has
+// a kind: what else of a call is to outlive the process goes the same way. The table live was the journal of earlier
+// versions, which still find and write it: Open empties it.
+// Tests: TestJournal…, FuzzJournal, TestInterrupted, TestKilled, BenchmarkJournal.
 //
 // The outbox has an item for each consumer and each change of a finished call, written in the transaction of that change.
 // An item names the call, and the consumer reads the record: so it sees the newest state. Without consumers it costs nothing.

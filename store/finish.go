@@ -16,18 +16,14 @@ type finish struct {
 	done   []chan error // who waits for the commit
 }
 
-func newFinish(r Record) (*finish, error) {
+func newFinish(r Record) *finish {
 	if r.StartedAt.IsZero() { // lists are ordered by it
 		r.StartedAt = r.EndedAt
 		if r.EndedAt.IsZero() {
 			r.StartedAt = TimeOf(time.Now())
 		}
 	}
-	vals, err := r.values()
-	if err != nil {
-		return nil, fmt.Errorf("record %s: %w", r.ID, err)
-	}
-	return &finish{id: r.ID, values: vals, record: r}, nil
+	return &finish{id: r.ID, values: r.values(), record: r}
 }
 
 // recorded says whether the call has recordings that are complete. Those of a killed process are settled later.

@@ -1,12 +1,15 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -25,57 +28,77 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 	if err := s.db.QueryRowContext(ctx, getAlive).Scan(&alive); err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
-	left, err := leftOver(ctx, s.db, alive, now)
+	left, err := leftOver(ctx, s.path, s.db)
 	if err != nil {
 		return err
 	}
-	return inTx(ctx, s.db, func(tx *sql.Tx) error {
+	err = inTx(ctx, s.db, func(tx *sql.Tx) error {
 		keeper, err := prepareKeeper(ctx, tx)
 		if err != nil {
 			return err
 		}
 		defer keeper.close()
-		for _, r := range left {
-			f, err := newFinish(r)
-			if err == nil {
-				_, err = keeper.keep(ctx, f, s.consumers)
+		for _, l := range left {
+			if alive.After(l.written.Time) {
+				l.written = alive
 			}
+			fresh, err := keeper.keep(ctx, newFinish(interrupted(l.record, l.written, now)), s.consumers)
 			if err != nil {
-				return fmt.Errorf("call %s: %w", r.ID, err)
+				return fmt.Errorf("call %s: %w", l.record.ID, err)
 			}
-			s.interrupted = append(s.interrupted, r.ID)
+			if fresh { // else the process was killed just after the record was written
+				s.interrupted = append(s.interrupted, l.record.ID)
+			}
 		}
 		_, err = tx.ExecContext(ctx, `DELETE FROM live`)
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	return removeJournal(s.path)
 }
 
-// leftOver reads the journalled calls that have no record yet, and ends them as interrupted.
-func leftOver(ctx context.Context, db *sql.DB, alive Time, now time.Time) ([]Record, error) {
-	const query = `SELECT id, written_at, record FROM live
-		WHERE NOT EXISTS (SELECT 1 FROM calls WHERE calls.id = live.id)`
-	rows, err := db.QueryContext(ctx, query)
+// left is the last state of a call that a killed process left.
+type left struct {
+	record  Record
+	written Time
+}
+
+// leftOver reads the journal: its files, and the table that versions before them wrote.
+func leftOver(ctx context.Context, path string, db *sql.DB) (all []left, err error) {
+	states, err := lastStates(path)
+	if err != nil {
+		return nil, err
+	}
+	add := func(id, written, record string) {
+		var l left
+		if json.Unmarshal([]byte(record), &l.record) != nil {
+			l.record = Record{} // the call took place: its id and time are worth a record
+		}
+		_ = l.written.parse(written) // zero: not known
+		l.record.ID = id
+		all = append(all, l)
+	}
+	for id, state := range states {
+		at := min(len(timeLayout), len(state))
+		add(id, string(state[:at]), string(state[at:]))
+	}
+	rows, err := db.QueryContext(ctx, `SELECT id, written_at, record FROM live`)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = rows.Close() }() // rows.Err says what went wrong
-	var all []Record
 	for rows.Next() {
-		var id, text string
-		var written Time
-		if err := rows.Scan(&id, &written, &text); err != nil {
+		var id, written, record string
+		if err := rows.Scan(&id, &written, &record); err != nil {
 			return nil, err
 		}
-		var r Record
-		if json.Unmarshal([]byte(text), &r) != nil {
-			r = Record{} // the call took place: its id and time are worth a record
-		}
-		r.ID = id
-		if alive.After(written.Time) {
-			written = alive
-		}
-		all = append(all, interrupted(r, written, now))
+		add(id, written, record)
 	}
+	slices.SortFunc(all, func(a, b left) int {
+		return cmp.Or(a.record.StartedAt.Compare(b.record.StartedAt.Time), strings.Compare(a.record.ID, b.record.ID))
+	})
 	return all, rows.Err()
 }
 

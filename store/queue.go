@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"sync"
-	"time"
 )
 
 // defaultQueue limits how many updates wait for the disk.
@@ -17,13 +16,7 @@ var (
 	errFull = errors.New("queue of finished calls is full")
 )
 
-type update struct {
-	record Record
-	at     time.Time
-}
-
 type batch struct {
-	journal  map[string]update
 	finished map[string]*finish
 	order    []*finish // in the order of Put
 	jobs     []job
@@ -36,11 +29,11 @@ type job struct {
 }
 
 func newBatch() *batch {
-	return &batch{journal: map[string]update{}, finished: map[string]*finish{}}
+	return &batch{finished: map[string]*finish{}}
 }
 
 func (b *batch) empty() bool {
-	return len(b.journal) == 0 && len(b.order) == 0 && len(b.jobs) == 0
+	return len(b.order) == 0 && len(b.jobs) == 0
 }
 
 // queue collects what the writer takes next.
@@ -55,7 +48,6 @@ type queue struct {
 	pending *batch
 	taken   int // entries that the writer holds
 	closed  bool
-	dropped int64
 	room    chan struct{} // closed and replaced when entries were written
 }
 
@@ -72,56 +64,26 @@ func (q *queue) signal() {
 	}
 }
 
-func (q *queue) size() int { return len(q.pending.journal) + len(q.pending.order) + q.taken }
+func (q *queue) size() int { return len(q.pending.order) + q.taken }
 
-// journal notes a live call's state. Without room for another call it drops the state: the call's record comes with
-// its end, or from an earlier state as interrupted.
-func (q *queue) journal(r Record, now time.Time) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.closed {
-		return
-	}
-	if _, over := q.pending.finished[r.ID]; over {
-		return
-	}
-	if _, known := q.pending.journal[r.ID]; !known && q.size() >= q.limit {
-		q.dropped++
-		return
-	}
-	q.pending.journal[r.ID] = update{record: r, at: now}
-	q.signal()
-}
-
-// put notes a finished call. Without room it drops a live call's state; if there is none, it returns full, to wait
-// for.
+// put notes a finished call. Without room it returns full, to wait for.
 func (q *queue) put(f *finish) (full <-chan struct{}, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
 		return nil, errClosed
 	}
-	delete(q.pending.journal, f.id)
 	if before, twice := q.pending.finished[f.id]; twice {
 		before.done = append(before.done, f.done...)
 		return nil, nil
 	}
-	if q.size() >= q.limit && !q.dropOne() {
+	if q.size() >= q.limit {
 		return q.room, nil
 	}
 	q.pending.finished[f.id] = f
 	q.pending.order = append(q.pending.order, f)
 	q.signal()
 	return nil, nil
-}
-
-func (q *queue) dropOne() bool {
-	for id := range q.pending.journal {
-		delete(q.pending.journal, id)
-		q.dropped++
-		return true
-	}
-	return false
 }
 
 func (q *queue) ask(j job) error {
@@ -145,7 +107,7 @@ func (q *queue) take() *batch {
 	defer q.mu.Unlock()
 	b := q.pending
 	q.pending = newBatch()
-	q.taken = len(b.journal) + len(b.order)
+	q.taken = len(b.order)
 	return b
 }
 
@@ -158,7 +120,7 @@ func (q *queue) written() {
 	q.room = make(chan struct{})
 }
 
-// restore returns what could not be written. Newer states of the same calls win.
+// restore returns what could not be written.
 func (q *queue) restore(b *batch) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -168,14 +130,8 @@ func (q *queue) restore(b *batch) {
 			old.done = append(old.done, f.done...)
 			continue
 		}
-		delete(b.journal, f.id)
 		b.finished[f.id] = f
 		b.order = append(b.order, f)
-	}
-	for id, u := range p.journal {
-		if _, over := b.finished[id]; !over {
-			b.journal[id] = u
-		}
 	}
 	b.jobs = append(b.jobs, p.jobs...)
 	q.pending, q.taken = b, 0

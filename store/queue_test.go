@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// child journals calls and finishes some of them. A line "J id" or "P id" says what was committed.
+// child journals calls and finishes some of them. A line "J id" or "P id" says what was kept.
 func child(path string) {
 	s, err := Open(context.Background(), path)
 	if err != nil {
@@ -41,7 +41,7 @@ func child(path string) {
 				r := sample(fmt.Sprintf("w%d-%d", worker, i))
 				r.EndedAt = Time{}
 				s.Journal(r)
-				if i%3 == 0 {
+				if i%3 == 0 { // others may be writing it
 					if s.Flush(context.Background()) == nil {
 						_, _ = fmt.Fprintln(os.Stdout, "J", r.ID)
 					}
@@ -161,10 +161,8 @@ func breakDisk(t *testing.T, path string) (mend func()) {
 		}
 	}
 	exec(`CREATE TRIGGER broken_calls BEFORE INSERT ON calls BEGIN SELECT RAISE(ABORT, 'disk is full'); END`)
-	exec(`CREATE TRIGGER broken_live BEFORE INSERT ON live BEGIN SELECT RAISE(ABORT, 'disk is full'); END`)
 	return sync.OnceFunc(func() {
 		exec(`DROP TRIGGER broken_calls`)
-		exec(`DROP TRIGGER broken_live`)
 		if err := db.Close(); err != nil {
 			t.Error(err)
 		}
@@ -263,18 +261,11 @@ func TestQueueBound(t *testing.T) {
 	}()
 	mend := breakDisk(t, path)
 	defer mend()
-	for i := range 20 {
-		s.Journal(sample(fmt.Sprintf("j%d", i)))
-	}
-	if n := s.Dropped(); n != 10 {
-		t.Errorf("dropped %d journal updates; want 10", n)
-	}
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	for i := range 10 {
-		// While the writer holds all ten states, none can make way; it gives them back at once.
-		for errors.Is(s.Put(gone, sample(fmt.Sprintf("p%d", i))), errFull) {
-			runtime.Gosched()
+		if err := s.Put(gone, sample(fmt.Sprintf("p%d", i))); !errors.Is(err, context.Canceled) {
+			t.Error(err)
 		}
 	}
 	if err := s.Put(gone, sample("over")); !errors.Is(err, errFull) {

@@ -24,6 +24,7 @@ type Store struct {
 	file, wal   os.FileInfo // which file it is, and its log
 	db          *sql.DB
 	queue       *queue
+	journal     *journal
 	done        chan struct{} // closed when the writer has ended
 
 	consumers []string // of the outbox; owned by the writer
@@ -33,7 +34,6 @@ type Store struct {
 
 	// Atomic, written by the writer.
 	broken atomic.Pointer[error]
-	lost   atomic.Int64
 }
 
 // Open opens the file for writing, creates it if it is missing (mode 0600), updates its schema and closes the calls
@@ -75,6 +75,7 @@ func open(ctx context.Context, path string, limit int, consumers []string) (_ *S
 	if err = s.closeInterrupted(ctx, time.Now()); err != nil {
 		return nil, explain(path, fmt.Errorf("journal: %w", err))
 	}
+	s.journal = openJournal(path)
 	if s.Reader, err = openReader(path); err != nil {
 		return nil, explain(path, err)
 	}
@@ -89,6 +90,9 @@ func open(ctx context.Context, path string, limit int, consumers []string) (_ *S
 // release closes what is open, the lock last.
 func (s *Store) release() error {
 	var errs []error
+	if s.journal != nil {
+		errs = append(errs, s.journal.close())
+	}
 	if s.Reader != nil {
 		errs = append(errs, s.Reader.Close())
 	}
@@ -110,29 +114,27 @@ func (s *Store) Recovered() int { return s.recovered }
 // Key returns the signalling key: random, made once, kept in the database.
 func (s *Store) Key() [32]byte { return s.key }
 
-// Err returns the current error of writing, nil if the last transaction was committed.
+// Err returns the current error of writing, nil if the last transaction was committed and the last state of a live call written.
 func (s *Store) Err() error {
 	if p := s.broken.Load(); p != nil {
 		return *p
 	}
-	return nil
+	_, err := s.journal.state()
+	return err
 }
 
-// Dropped counts the journal updates that were dropped because the disk was too slow.
+// Dropped counts the journal's entries that were dropped because the disk was too slow.
 func (s *Store) Dropped() int64 {
-	s.queue.mu.Lock()
-	defer s.queue.mu.Unlock()
-	return s.queue.dropped + s.lost.Load()
+	dropped, _ := s.journal.state()
+	return dropped
 }
 
-// Journal notes the state of a live call. It never blocks. Of several states of one call only the newest is written,
-// and none after the call's Put.
+// Journal notes the state of a live call, until its Put. The state is in the file when it returns, unless another call is
+// writing, which then writes it, too. It waits for nobody else.
 func (s *Store) Journal(r Record) {
-	if r.ID == "" {
-		return
+	if r.ID != "" {
+		s.journal.note(&r, time.Now())
 	}
-	r.Attempts, r.Recordings = slices.Clone(r.Attempts), slices.Clone(r.Recordings)
-	s.queue.journal(r, time.Now())
 }
 
 // Put keeps a finished call and returns when it is committed. It may be repeated: the first record of an id stays. If
@@ -142,10 +144,7 @@ func (s *Store) Put(ctx context.Context, r Record) error {
 	if r.ID == "" {
 		return errors.New("put: record without an id")
 	}
-	f, err := newFinish(r)
-	if err != nil {
-		return fmt.Errorf("put: %w", err)
-	}
+	f := newFinish(r)
 	done := make(chan error, 1)
 	f.done = []chan error{done}
 	for {
@@ -167,8 +166,13 @@ func (s *Store) Put(ctx context.Context, r Record) error {
 	return s.wait(ctx, done, "put: record "+r.ID)
 }
 
-// Flush returns when everything that was noted before is committed.
-func (s *Store) Flush(ctx context.Context) error { return s.do(ctx, "flush", nil) }
+// Flush returns when everything that was noted before is committed, or in the journal's file.
+func (s *Store) Flush(ctx context.Context) error {
+	if err := s.do(ctx, "flush", nil); err != nil {
+		return err
+	}
+	return s.journal.wait()
+}
 
 // do waits until run has used the writing connection, and everything that was pending before is committed. what begins
 // its errors.
@@ -205,8 +209,10 @@ func (s *Store) wait(ctx context.Context, done <-chan error, what string) error 
 // Alive notes that the process runs. After a kill, its live calls count as having lasted until the last such moment.
 func (s *Store) Alive(ctx context.Context, now time.Time) error {
 	return s.do(ctx, "alive", func(wctx context.Context, c *sql.Conn) error {
-		_, err := c.ExecContext(wctx, setAlive, TimeOf(now))
-		return err
+		if _, err := c.ExecContext(wctx, setAlive, TimeOf(now)); err != nil {
+			return err
+		}
+		return s.journal.tend()
 	})
 }
 

@@ -28,8 +28,28 @@ func (t Time) String() string {
 	if t.IsZero() {
 		return ""
 	}
-	return t.UTC().Format(timeLayout)
+	return string(t.appendText(make([]byte, 0, len(timeLayout))))
 }
+
+// appendText appends the text of a time that is not zero, as timeLayout has it.
+func (t Time) appendText(b []byte) []byte {
+	u := t.UTC()
+	year, month, day := u.Date()
+	if year < 0 || year > 9999 {
+		return u.AppendFormat(b, timeLayout)
+	}
+	hour, minute, second := u.Clock()
+	b = append(appendTwo(appendTwo(b, year/100), year%100), '-')
+	b = append(appendTwo(b, int(month)), '-')
+	b = append(appendTwo(b, day), 'T')
+	b = append(appendTwo(b, hour), ':')
+	b = append(appendTwo(b, minute), ':')
+	b = append(appendTwo(b, second), '.')
+	ms := u.Nanosecond() / 1e6
+	return append(appendTwo(b, ms/10), byte('0'+ms%10), 'Z')
+}
+
+func appendTwo(b []byte, n int) []byte { return append(b, byte('0'+n/10), byte('0'+n%10)) }
 
 // MarshalJSON returns the quoted text, or null for zero.
 func (t Time) MarshalJSON() ([]byte, error) {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"encoding/json"
-	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -63,8 +62,16 @@ func TestMediaJSON(t *testing.T) {
 	if err != nil || string(b) != want {
 		t.Errorf("got %s, %v; want %s", b, err, want)
 	}
-	r := Record{Media: Media{MOS: Score(math.NaN()), A: MediaSide{JitterMS: math.Inf(1), RTT: Millis(math.NaN()), MOS: Score(math.Inf(-1))}}}
-	if _, err := r.values(); err != nil {
-		t.Errorf("statistics that went wrong: %v", err)
+}
+
+// The text is what the layout gives, in every year.
+func TestTimeText(t *testing.T) {
+	for _, from := range []time.Time{
+		start, time.Unix(0, 0), time.Date(1, 1, 1, 0, 0, 0, 1e6, time.UTC), time.Date(9999, 12, 31, 23, 59, 59, 999e6, time.UTC),
+		time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC), start.In(time.FixedZone("", 3600)),
+	} {
+		if got, want := (Time{from}).String(), from.UTC().Format(timeLayout); got != want {
+			t.Errorf("got %s; want %s", got, want)
+		}
 	}
 }

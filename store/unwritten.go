@@ -12,8 +12,8 @@ import (
 	"path/filepath"
 )
 
-// unwrittenName is the file for finished calls that Close could not write to the database: one record in each line, as in an
-// export. The next Open takes them up.
+// unwrittenName is the file for finished calls that Close could not write to the database: one record in each line, as
+// JSON. The next Open takes them up.
 func unwrittenName(path string) string { return path + ".unwritten.jsonl" }
 
 // saveUnwritten writes records beside the database, or, if that can't be, where temporary files go. It returns the file.
@@ -35,11 +35,11 @@ func appendRecords(name string, records []Record) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
+	var line []byte
 	out := bufio.NewWriter(f)
-	lines := json.NewEncoder(out)
-	for _, r := range records {
-		r.Media = r.Media.finite()
-		if err := lines.Encode(r); err != nil {
+	for i := range records {
+		line = append(appendRecord(line[:0], &records[i]), '\n')
+		if _, err := out.Write(line); err != nil {
 			return err
 		}
 	}
@@ -67,11 +67,7 @@ func (s *Store) takeUnwritten(ctx context.Context) (taken int, err error) {
 			line, readErr := lines.ReadBytes('\n')
 			var r Record
 			if json.Unmarshal(line, &r) == nil && r.ID != "" {
-				f, err := newFinish(r)
-				if err != nil {
-					return err
-				}
-				fresh, err := keeper.keep(ctx, f, s.consumers)
+				fresh, err := keeper.keep(ctx, newFinish(r), s.consumers)
 				if err != nil {
 					return err
 				}

@@ -3,17 +3,9 @@ package store
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"time"
 )
-
-// leftOver ignores an entry of a call that has its record, so a late one does no harm. A check here would cost each
-// entry a statement journal.
-const upsertLive = `INSERT INTO live (id, written_at, record) VALUES (?, ?, ?)
-	ON CONFLICT (id) DO UPDATE SET written_at = excluded.written_at, record = excluded.record`
-
-const deleteLive = `DELETE FROM live WHERE id = ?`
 
 const (
 	firstBackOff = 50 * time.Millisecond
@@ -21,7 +13,7 @@ const (
 	// closeTries is how often Close tries to write the rest.
 	closeTries = 7
 	// commitEvery is the time between transactions that no caller waits for. On a busy machine they then write many
-	// calls at once, and one entry for a call that has changed several times.
+	// calls at once.
 	commitEvery = 20 * time.Millisecond
 )
 
@@ -29,8 +21,7 @@ type writer struct {
 	s    *Store
 	conn *sql.Conn
 
-	upsert, remove *sql.Stmt
-	keeper         keeper
+	keeper keeper
 
 	backOff time.Duration
 	tries   int // failures in a row since Close was called
@@ -47,12 +38,7 @@ func (w *writer) open(ctx context.Context) (err error) {
 		w.conn = nil
 		return err
 	}
-	if w.upsert, err = w.conn.PrepareContext(ctx, upsertLive); err == nil {
-		if w.remove, err = w.conn.PrepareContext(ctx, deleteLive); err == nil {
-			w.keeper, err = prepareKeeper(ctx, w.conn)
-		}
-	}
-	if err != nil {
+	if w.keeper, err = prepareKeeper(ctx, w.conn); err != nil {
 		w.close()
 		return fmt.Errorf("prepare statement: %w", err)
 	}
@@ -65,10 +51,9 @@ func (w *writer) close() {
 	if w.conn == nil {
 		return
 	}
-	closeAll(w.upsert, w.remove)
 	w.keeper.close()
 	_ = w.conn.Close()
-	w.conn, w.upsert, w.remove, w.keeper = nil, nil, nil, keeper{}
+	w.conn, w.keeper = nil, keeper{}
 }
 
 // run writes until the queue is closed and empty, or the disk has refused the rest often enough.
@@ -96,6 +81,7 @@ func (w *writer) run() {
 		w.s.broken.Store(nil)
 		w.backOff, w.tries = firstBackOff, 0
 		w.s.queue.written()
+		w.s.journal.over(b.order)
 		if len(b.order) > 0 {
 			w.s.outboxFilled()
 		}
@@ -114,6 +100,7 @@ func (w *writer) run() {
 		if w.s.queue.isClosed() {
 			w.s.queue.signal()
 		}
+		_ = w.s.journal.tend() // Err has it
 		w.pace(begun)
 	}
 }
@@ -157,7 +144,7 @@ func (w *writer) write(b *batch) (err error) {
 			return err
 		}
 	}
-	if len(b.journal)+len(b.order) == 0 {
+	if len(b.order) == 0 {
 		return nil
 	}
 	if _, err := w.conn.ExecContext(ctx, `BEGIN IMMEDIATE`); err != nil {
@@ -168,23 +155,8 @@ func (w *writer) write(b *batch) (err error) {
 			_, _ = w.conn.ExecContext(ctx, `ROLLBACK`) // may fail: SQLite ends some transactions itself
 		}
 	}()
-	for id, u := range b.journal {
-		u.record.Media = u.record.Media.finite()
-		text, err := json.Marshal(u.record)
-		if err != nil {
-			w.s.lost.Add(1)
-			continue
-		}
-		if _, err := w.upsert.ExecContext(ctx, id, TimeOf(u.at).String(), string(text)); err != nil {
-			return fmt.Errorf("journal call %s: %w", id, err)
-		}
-	}
 	for _, f := range b.order {
-		_, err := w.keeper.keep(ctx, f, w.s.consumers)
-		if err == nil {
-			_, err = w.remove.ExecContext(ctx, f.id)
-		}
-		if err != nil {
+		if _, err := w.keeper.keep(ctx, f, w.s.consumers); err != nil {
 			return fmt.Errorf("keep call %s: %w", f.id, err)
 		}
 	}

@@ -14,13 +14,17 @@ const maxDetailLength = 200
 
 // answer has the fields that decide. All others are ignored, so new ones do no harm.
 type answer struct {
-	CallStatus   string          `json:"call_status"`
-	CallID       string          `json:"synthflow_call_id"`
+	CallStatus string          `json:"call_status"`
+	CallID     string          `json:"synthflow_call_id"`
+	Response   json.RawMessage `json:"response"`
+}
+
+// explanation has the fields in which the API says why a call has no id.
+type explanation struct {
 	ErrorMessage json.RawMessage `json:"error_message"`
 	Validation   json.RawMessage `json:"error_message_payload_validation"`
 	Detail       json.RawMessage `json:"detail"`
 	Message      json.RawMessage `json:"message"`
-	Response     json.RawMessage `json:"response"`
 }
 
 // decodeAnswer applies the rule of success to the body of a 2xx: registered, with an id. The body is flat, or wrapped in
@@ -31,19 +35,18 @@ func decodeAnswer(body []byte) (string, *Error) {
 		return "", &Error{Kind: KindMalformed, err: err}
 	}
 	if a.CallStatus == "" && isObject(a.Response) {
-		outer := a
-		a = answer{}
-		if err := json.Unmarshal(outer.Response, &a); err != nil {
+		body, a = a.Response, answer{}
+		if err := json.Unmarshal(body, &a); err != nil {
 			return "", &Error{Kind: KindMalformed, err: err}
 		}
 	}
 	switch {
 	case a.CallStatus == "":
-		return "", &Error{Kind: KindMalformed, Detail: joinDetail("no call_status", a.detail())}
+		return "", &Error{Kind: KindMalformed, Detail: joinDetail("no call_status", detailIn(body))}
 	case a.CallStatus != "registered":
-		return "", &Error{Kind: KindCallFailed, Detail: joinDetail("call_status "+a.CallStatus, a.detail())}
+		return "", &Error{Kind: KindCallFailed, Detail: joinDetail("call_status "+a.CallStatus, detailIn(body))}
 	case a.CallID == "":
-		return "", &Error{Kind: KindMissingID, Detail: a.detail()}
+		return "", &Error{Kind: KindMissingID, Detail: detailIn(body)}
 	}
 	if why := badID(a.CallID); why != "" {
 		return "", &Error{Kind: KindBadID, Detail: why}
@@ -53,24 +56,23 @@ func decodeAnswer(body []byte) (string, *Error) {
 
 // errorDetail finds the API's own words in the body of a refusal.
 func errorDetail(body []byte) string {
-	var a answer
-	if json.Unmarshal(body, &a) != nil {
-		return ""
-	}
-	if d := a.detail(); d != "" {
+	if d := detailIn(body); d != "" {
 		return d
 	}
-	if isObject(a.Response) {
-		var inner answer
-		if json.Unmarshal(a.Response, &inner) == nil {
-			return inner.detail()
-		}
+	var a answer
+	if json.Unmarshal(body, &a) == nil && isObject(a.Response) {
+		return detailIn(a.Response)
 	}
 	return ""
 }
 
-func (a answer) detail() string {
-	for _, raw := range []json.RawMessage{a.ErrorMessage, a.Validation, a.Detail, a.Message} {
+// detailIn finds the API's own words in an object.
+func detailIn(body []byte) string {
+	var e explanation
+	if json.Unmarshal(body, &e) != nil {
+		return ""
+	}
+	for _, raw := range []json.RawMessage{e.ErrorMessage, e.Validation, e.Detail, e.Message} {
 		if s := words(raw); s != "" {
 			return s
 		}

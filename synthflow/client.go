@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
-
-	"github.com/failsafe-go/failsafe-go"
-	"github.com/failsafe-go/failsafe-go/retrypolicy"
 
 	"flowbridge/internal/rest"
 )
@@ -24,10 +22,10 @@ const (
 // Client prepares calls. It may be used by many goroutines.
 type Client struct {
 	api     *rest.Client
+	at      *url.URL // of prepare_inbound
 	timeout time.Duration
 	maxBody int64
 	nearby  bool // reached by plain HTTP, which is for machines nearby
-	retry   retrypolicy.RetryPolicy[attempt]
 	given   *GivenIDs
 }
 
@@ -48,14 +46,12 @@ func New(o rest.Options, given *GivenIDs) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("synthflow: %w", err)
 	}
-	c := &Client{api: api, timeout: o.Timeout, maxBody: o.MaxBody, nearby: strings.HasPrefix(strings.ToLower(o.BaseURL), "http:"), given: given}
-	c.retry = retrypolicy.NewBuilder[attempt]().
-		HandleIf(func(a attempt, _ error) bool { return a.again }).
-		WithMaxRetries(1).
-		WithDelayFunc(func(e failsafe.ExecutionAttempt[attempt]) time.Duration { return e.LastResult().wait }).
-		ReturnLastFailure().
-		Build()
-	return c, nil
+	at, err := api.URL(preparePath)
+	if err != nil {
+		return nil, fmt.Errorf("synthflow: %w", err)
+	}
+	nearby := strings.HasPrefix(strings.ToLower(o.BaseURL), "http:")
+	return &Client{api: api, at: at, timeout: o.Timeout, maxBody: o.MaxBody, nearby: nearby, given: given}, nil
 }
 
 // apiURL is the base URL of an API without its trailing /v2.
@@ -96,20 +92,18 @@ func (c *Client) PrepareInbound(ctx context.Context, r InboundRequest) (Prepared
 		return PreparedCall{}, &Error{Kind: KindMalformed, Detail: "request", err: err}
 	}
 
-	// The last attempt is kept here, because a step that is cancelled loses its result inside the executor.
-	var last attempt
-	sent := 0
-	_, _ = failsafe.With[attempt](c.retry).WithContext(step).Get(func() (attempt, error) {
-		sent++
-		last = c.try(ctx, step, payload, r)
-		return last, nil
-	})
-	if sent == 0 {
-		last.err = stepError(ctx, step, step.Err())
+	last, sent := attempt{}, 0
+	if err := step.Err(); err != nil {
+		last.err = stepError(ctx, step, err)
+	} else {
+		last, sent = c.try(ctx, step, payload, r), 1
 	}
-	// The timeout or the caller may end the pause before the retry.
-	if last.again && sent == 1 {
-		last.err = stepError(ctx, step, last.err)
+	if last.again {
+		if rest.Pause(step, last.wait) == nil {
+			last, sent = c.try(ctx, step, payload, r), 2
+		} else { // the timeout or the caller has ended the pause
+			last.err = stepError(ctx, step, last.err)
+		}
 	}
 	shared := false
 	if last.err == nil {
@@ -129,10 +123,11 @@ func (c *Client) PrepareInbound(ctx context.Context, r InboundRequest) (Prepared
 }
 
 func (c *Client) try(ctx, step context.Context, payload []byte, in InboundRequest) attempt {
-	r := rest.Request{Method: http.MethodPost, Path: preparePath, Header: http.Header{}}
-	for name, value := range map[string]string{"Traceparent": in.Traceparent, "Idempotency-Key": in.IdempotencyKey} {
-		if value != "" {
-			r.Header.Set(name, value)
+	r := rest.Request{Method: http.MethodPost, URL: c.at, Header: make(http.Header, 8)}
+	own := [...]string{in.Traceparent, in.IdempotencyKey}
+	for i, name := range [...]string{"Traceparent", "Idempotency-Key"} {
+		if own[i] != "" {
+			r.Header[name] = own[i : i+1 : i+1]
 		}
 	}
 	res, err := c.api.Send(step, r, payload)

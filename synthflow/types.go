@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -88,47 +89,57 @@ func (e *Error) Unwrap() error { return e.err }
 
 // body encodes the request. The order of fields is fixed, so two attempts are byte for byte the same.
 func (r InboundRequest) body() ([]byte, error) {
-	var b bytes.Buffer
-	b.WriteByte('{')
-	fields := []Variable{
+	fields := [...]Variable{
 		{"from_number", r.FromNumber},
 		{"to_number", r.ToNumber},
 		{"model_id", r.ModelID},
 		{"workspace_id", r.WorkspaceID},
 	}
+	const perMember = len(`"":"",`)
+	size := len(`{"custom_variables":{}}`)
+	for _, list := range [...][]Variable{fields[:], r.CustomVariables} {
+		for _, v := range list {
+			size += perMember + len(v.Name) + len(v.Value)
+		}
+	}
+	b := append(make([]byte, 0, size), '{')
+	var err error
 	for _, f := range fields {
-		if err := writeMember(&b, f); err != nil {
+		if b, err = appendMember(b, f); err != nil {
 			return nil, err
 		}
-		b.WriteByte(',')
+		b = append(b, ',')
 	}
-	b.WriteString(`"custom_variables":{`)
+	b = append(b, `"custom_variables":{`...)
 	for i, v := range r.CustomVariables {
 		if i > 0 {
-			b.WriteByte(',')
+			b = append(b, ',')
 		}
-		if err := writeMember(&b, v); err != nil {
+		if b, err = appendMember(b, v); err != nil {
 			return nil, err
 		}
 	}
-	b.WriteString("}}")
-	return b.Bytes(), nil
+	return append(b, "}}"...), nil
 }
 
-func writeMember(b *bytes.Buffer, v Variable) error {
-	if err := writeString(b, v.Name); err != nil {
-		return err
+func appendMember(b []byte, v Variable) ([]byte, error) {
+	b, err := appendString(b, v.Name)
+	if err != nil {
+		return nil, err
 	}
-	b.WriteByte(':')
-	return writeString(b, v.Value)
+	return appendString(append(b, ':'), v.Value)
 }
 
-func writeString(b *bytes.Buffer, s string) error {
-	enc := json.NewEncoder(b)
+// appendString appends a string as JSON.
+func appendString(b []byte, s string) ([]byte, error) {
+	if !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
+		return append(append(append(b, '"'), s...), '"'), nil
+	}
+	out := bytes.NewBuffer(b)
+	enc := json.NewEncoder(out)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(s); err != nil {
-		return err
+		return nil, err
 	}
-	b.Truncate(b.Len() - 1) // the encoder's newline
-	return nil
+	return out.Bytes()[:out.Len()-1], nil // without the encoder's newline
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/http/httptrace"
 	"net/netip"
 	"slices"
 	"sync"
@@ -378,21 +379,15 @@ func (c *Call) Release() {
 
 type contextKey struct{}
 
-// heard says where the messages of an HTTP exchange belong.
-type heard struct {
-	call *Call
-	lane int
-}
-
 // Context makes the HTTP requests with it part of the ladder, as those to the API of a
 // target. It begins an attempt.
 func (c *Call) Context(ctx context.Context, target string) context.Context {
 	if !c.decides() {
 		return ctx
 	}
-	h := heard{c, c.laneOf(target+" API", KindAPI)}
+	h := &heard{call: c, lane: c.laneOf(target+" API", KindAPI)}
 	c.mu.Lock()
 	c.asked = 0
 	c.mu.Unlock()
-	return context.WithValue(ctx, contextKey{}, h)
+	return httptrace.WithClientTrace(context.WithValue(ctx, contextKey{}, h), &httptrace.ClientTrace{GotConn: h.connected})
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 )
 
 // bodyMax bounds what is kept of an HTTP body, in bytes.
@@ -30,18 +31,13 @@ func (t RoundTripper) CloseIdleConnections() {
 
 // RoundTrip sends a request.
 func (t RoundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
-	h, ok := r.Context().Value(contextKey{}).(heard)
+	h, ok := r.Context().Value(contextKey{}).(*heard)
 	if !ok {
 		return t.RoundTripper.RoundTrip(r)
 	}
-	x := &exchange{heard: h, ends: ends{transport: r.URL.Scheme}}
-	if _, own, found := strings.Cut(r.Header.Get("Authorization"), " "); found && len(own) >= credentialMin {
-		x.credential = []byte(own)
-	}
+	x := h.begin(r)
 	begin := time.Now()
-	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: x.connected})
-	x.request(r)
-	res, err := t.RoundTripper.RoundTrip(r.WithContext(ctx))
+	res, err := t.RoundTripper.RoundTrip(r)
 	x.keep(begin, false)
 	if err != nil {
 		x.text, x.head, x.cut = fmt.Appendf(x.text[:0], "no answer after %d ms: %v", time.Since(begin).Milliseconds(), err), 0, 0
@@ -53,25 +49,69 @@ func (t RoundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// exchange is a request and its answer.
-type exchange struct {
-	heard
-	credential []byte // of the request; nil: none
+// heard says where the messages of HTTP exchanges belong, which come one after the other.
+type heard struct {
+	call *Call
+	lane int
 
-	// the message that is being noted
-	room *[]byte // of text, from the pool
-	text []byte  // headers, then as much of the body as is kept
-	head int     // of text, those of the headers
-	cut  int     // bytes of the body that are left out
-
-	mu   sync.Mutex // guards what follows, which the transport may set late
-	ends ends
+	mu   sync.Mutex // guards what follows
+	ends ends       // of the connection that is used
 }
 
-func (x *exchange) connected(i httptrace.GotConnInfo) {
+func (h *heard) connected(i httptrace.GotConnInfo) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ends.local, h.ends.remote = addrPort(i.Conn.LocalAddr()), addrPort(i.Conn.RemoteAddr())
+}
+
+// exchange is a request and its answer. It is the body of the answer, too.
+type exchange struct {
+	*heard
+
+	// the message that is being noted
+	room *room
+	text []byte // in the room: headers, then as much of the body as is kept
+	head int    // of text, those of the headers
+	cut  int    // bytes of the body that are left out
+
+	body io.ReadCloser // of the answer
+	at   time.Time     // of the answer
+	over bool          // it has been read
+}
+
+// room is what exchanges are noted in.
+type room struct{ text, credential []byte }
+
+var rooms = sync.Pool{New: func() any { return &room{text: make([]byte, 0, 2048)} }} //nolint:gochecknoglobals // a pool
+
+// begin notes a request.
+func (h *heard) begin(r *http.Request) *exchange {
+	h.mu.Lock()
+	h.ends = ends{transport: r.URL.Scheme}
+	h.mu.Unlock()
+	x := &exchange{heard: h, room: rooms.Get().(*room)}
+	x.text, x.room.credential = x.room.text[:0], x.room.credential[:0]
+	if _, own, found := strings.Cut(r.Header.Get("Authorization"), " "); found && len(own) >= credentialMin {
+		x.room.credential = append(x.room.credential, own...)
+	}
+	x.request(r)
+	return x
+}
+
+// release gives the room back. Nothing is noted any more.
+func (x *exchange) release() {
+	x.room.text = x.text
+	rooms.Put(x.room)
+	x.room, x.text = nil, nil
+}
+
+// keep keeps the message.
+func (x *exchange) keep(at time.Time, received bool) {
 	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.ends.local, x.ends.remote = addrPort(i.Conn.LocalAddr()), addrPort(i.Conn.RemoteAddr())
+	between := x.ends
+	x.mu.Unlock()
+	x.hideSecrets()
+	x.call.http(at, received, x.lane, between, x.text, x.cut)
 }
 
 // addrPort is the address of a connection; invalid where it is none of TCP.
@@ -84,29 +124,8 @@ func addrPort(a net.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
 }
 
-// keep keeps the message.
-func (x *exchange) keep(at time.Time, received bool) {
-	x.mu.Lock()
-	between := x.ends
-	x.mu.Unlock()
-	x.hideSecrets()
-	x.call.http(at, received, x.lane, between, x.text, x.cut)
-}
-
-// rooms have room for a message.
-var rooms = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return &b }} //nolint:gochecknoglobals // a pool
-
-// release gives the room back. Nothing is noted any more.
-func (x *exchange) release() {
-	*x.room = x.text
-	rooms.Put(x.room)
-	x.room, x.text = nil, nil
-}
-
 // request notes a request.
 func (x *exchange) request(r *http.Request) {
-	x.room = rooms.Get().(*[]byte)
-	x.text = (*x.room)[:0]
 	for _, part := range [...]string{r.Method, " ", r.URL.RequestURI(), " HTTP/1.1\r\nHost: ", r.URL.Host, "\r\n"} {
 		x.text = append(x.text, part...)
 	}
@@ -132,42 +151,34 @@ func (x *exchange) answer(res *http.Response) {
 	x.text = append(append(append(x.text[:0], "HTTP/1.1 "...), strings.TrimSpace(res.Status)...), "\r\n"...)
 	x.text = appendHeaders(x.text, res.Header)
 	x.head, x.cut = len(x.text), 0
-	res.Body = &heardBody{ReadCloser: res.Body, of: x, at: time.Now()}
+	x.body, x.at = res.Body, time.Now()
+	res.Body = x
 }
 
-// heardBody is the body of an answer.
-type heardBody struct {
-	io.ReadCloser
-
-	of   *exchange
-	at   time.Time
-	over bool
-}
-
-// Read reads from the body.
-func (b *heardBody) Read(p []byte) (n int, err error) {
-	n, err = b.ReadCloser.Read(p)
-	if x := b.of; !b.over {
+// Read reads from the answer's body.
+func (x *exchange) Read(p []byte) (n int, err error) {
+	n, err = x.body.Read(p)
+	if !x.over {
 		keep := min(n, bodyMax-(len(x.text)-x.head))
 		x.text, x.cut = append(x.text, p[:keep]...), x.cut+n-keep
 	}
 	if err != nil {
-		b.end()
+		x.end()
 	}
 	return n, err
 }
 
 // Close ends the reading.
-func (b *heardBody) Close() error {
-	b.end()
-	return b.ReadCloser.Close()
+func (x *exchange) Close() error {
+	x.end()
+	return x.body.Close()
 }
 
-func (b *heardBody) end() {
-	if !b.over {
-		b.over = true
-		b.of.keep(b.at, true)
-		b.of.release()
+func (x *exchange) end() {
+	if !x.over {
+		x.over = true
+		x.keep(x.at, true)
+		x.release()
 	}
 }
 
@@ -201,13 +212,32 @@ const credentialMin = 8
 const hidden = "***"
 
 // secretWords are in the names of headers and of JSON's members that have secrets.
-var secretWords = [...]string{"authorization", "cookie", "token", "secret", "passw", "api-key", "api_key", "apikey", "signature", "credential", "jwt", "private_key", "privatekey", "access_key", "accesskey"} //nolint:gochecknoglobals // a table
+var secretWords = [...][]byte{ //nolint:gochecknoglobals // a table
+	[]byte("authorization"), []byte("cookie"), []byte("token"), []byte("secret"), []byte("passw"), []byte("api-key"), []byte("api_key"), []byte("apikey"),
+	[]byte("signature"), []byte("credential"), []byte("jwt"), []byte("private_key"), []byte("privatekey"), []byte("access_key"), []byte("accesskey"),
+}
 
 // isSecret says whether what has this name is a secret.
-func isSecret(name string) bool {
-	lower := strings.ToLower(name)
-	for _, word := range secretWords {
-		if strings.Contains(lower, word) {
+func isSecret[T string | []byte](name T) bool {
+	var room [64]byte
+	lower := room[:0]
+	for i := range len(name) {
+		c := name[i]
+		switch {
+		case c >= utf8.RuneSelf:
+			return hasAny([]byte(strings.ToLower(string(name))), secretWords[:])
+		case 'A' <= c && c <= 'Z':
+			c += 'a' - 'A'
+		}
+		lower = append(lower, c)
+	}
+	return hasAny(lower, secretWords[:])
+}
+
+// hasAny says whether one of the parts is in a text.
+func hasAny(text []byte, parts [][]byte) bool {
+	for _, part := range parts {
+		if bytes.Contains(text, part) {
 			return true
 		}
 	}
@@ -217,12 +247,12 @@ func isSecret(name string) bool {
 // hideSecrets hides the request's own credential, also where an answer repeats it, and the members of JSON that are called like
 // secrets. It works on JSON that is cut, too.
 func (x *exchange) hideSecrets() {
-	if x.credential != nil && bytes.Contains(x.text, x.credential) {
-		head := bytes.ReplaceAll(x.text[:x.head], x.credential, []byte(hidden))
-		body := bytes.ReplaceAll(x.text[x.head:], x.credential, []byte(hidden))
+	if own := x.room.credential; len(own) > 0 && bytes.Contains(x.text, own) {
+		head := bytes.ReplaceAll(x.text[:x.head], own, []byte(hidden))
+		body := bytes.ReplaceAll(x.text[x.head:], own, []byte(hidden))
 		x.text, x.head = append(head, body...), len(head)
 	}
-	if body := x.text[x.head:]; hasSecrets(body) {
+	if body := x.text[x.head:]; hasAny(body, secretParts[:]) {
 		hideMembers(body)
 	}
 }
@@ -235,16 +265,6 @@ var secretParts = [...][]byte{ //nolint:gochecknoglobals // a table
 	[]byte("jwt"), []byte("JWT"), []byte("ate_k"), []byte("ateK"), []byte("ss_k"), []byte("ssK"),
 }
 
-// hasSecrets says whether a body has one of the words at all.
-func hasSecrets(body []byte) bool {
-	for _, part := range secretParts {
-		if bytes.Contains(body, part) {
-			return true
-		}
-	}
-	return false
-}
-
 // hideMembers hides the texts of members of JSON that are called like secrets.
 func hideMembers(body []byte) {
 	for rest := body; ; {
@@ -254,7 +274,7 @@ func hideMembers(body []byte) {
 		}
 		rest = after
 		value := bytes.TrimLeft(after, " \t\r\n")
-		if len(value) == 0 || value[0] != ':' || !isSecret(string(name)) {
+		if len(value) == 0 || value[0] != ':' || !isSecret(name) {
 			continue
 		}
 		value = bytes.TrimLeft(value[1:], " \t\r\n")

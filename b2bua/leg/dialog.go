@@ -2,7 +2,6 @@ package leg
 
 import (
 	"cmp"
-	"net"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -45,14 +44,23 @@ type Local struct {
 
 // contact returns the Contact value of a leg at this address.
 func (l Local) contact() string {
+	var room [64]byte
+	b := room[:0]
 	if l.secure {
-		return "<sips:" + net.JoinHostPort(l.Host, strconv.Itoa(int(l.Port))) + ">"
+		b = append(b, "<sips:"...)
+	} else {
+		b = append(b, "<sip:"...)
 	}
-	uri := "sip:" + net.JoinHostPort(l.Host, strconv.Itoa(int(l.Port)))
-	if message.IsStream(l.Transport) {
-		uri += ";transport=" + l.Transport
+	if strings.IndexByte(l.Host, ':') >= 0 {
+		b = append(append(append(b, '['), l.Host...), ']')
+	} else {
+		b = append(b, l.Host...)
 	}
-	return "<" + uri + ">"
+	b = strconv.AppendUint(append(b, ':'), uint64(l.Port), 10)
+	if !l.secure && message.IsStream(l.Transport) {
+		b = append(append(b, ";transport="...), l.Transport...)
+	}
+	return string(append(b, '>'))
 }
 
 // addr returns this server's address on the leg; not valid: it is not known.

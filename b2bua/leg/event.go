@@ -69,6 +69,7 @@ type (
 	// Invite sends the INVITE of a UAC leg.
 	Invite struct {
 		Request       *sip.Request   // the leg adds Via, From, To, Call-ID, CSeq and Contact
+		Offer         []byte         // the session description in it
 		Dest          netip.AddrPort // where it is sent
 		Transport     string         // config.Transport…
 		FirstResponse time.Duration  // the limit for any response, 100 included; 0: none

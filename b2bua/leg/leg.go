@@ -56,6 +56,7 @@ type Leg struct {
 
 	invite    *sip.Request // that begins the dialog: received (UAS) or sent (UAC); nil: settle has let it go
 	inviteHop Hop          // UAC: the INVITE's hop, for its CANCEL
+	added     []sip.Header // UAC: the leg's own of an INVITE that is not sent yet
 	shorten   func(more int) (*sip.Request, bool)
 	InviteSeq uint32  // CSeq of the INVITE
 	invited   invited // UAC: what is left of the INVITE
@@ -336,7 +337,7 @@ type invited struct {
 // settle lets go of what only the set-up of the dialog needed. What stays is copied, so
 // that the messages of the set-up can go.
 func (l *Leg) settle() {
-	l.invite, l.shorten, l.lastProvisional = nil, nil, nil
+	l.invite, l.added, l.shorten, l.lastProvisional = nil, nil, nil, nil
 	l.dialog.settle()
 }
 

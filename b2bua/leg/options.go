@@ -52,9 +52,10 @@ func can(req *sip.Request, tag string) bool {
 }
 
 // Supported returns the header that names the supported extensions.
-func Supported(o PeerOptions) sip.Header {
-	return sip.NewHeader("Supported", strings.Join(o.extensions(), ", "))
-}
+func Supported(o PeerOptions) sip.Header { return sip.NewHeader("Supported", SupportedValue(o)) }
+
+// SupportedValue is the value of that header.
+func SupportedValue(o PeerOptions) string { return strings.Join(o.extensions(), ", ") }
 
 // missing lists the extensions that a request requires and that are not supported (RFC
 // 3261 section 8.2.2.3).

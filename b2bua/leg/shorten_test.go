@@ -7,6 +7,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/message"
+	"flowbridge/config"
 )
 
 // An INVITE that is sent again says how much larger it gets, to the byte: by credentials,
@@ -65,5 +66,20 @@ func TestNoRoomInInvite(t *testing.T) {
 		in.Shorten = func(int) (*sip.Request, bool) { return nil, false }
 		lt.do(in)
 		lt.want(lt.do(lt.answerTo(answer.code, "x", "", answer.header)), answer.want)
+	}
+}
+
+// An INVITE is measured as the library writes it, whatever our address is.
+func TestInviteSize(t *testing.T) {
+	for _, local := range []Local{
+		{Host: "198.51.100.1", Port: 5060}, {Host: "sip.example.com", Port: 65535, Transport: config.TransportTLS}, {Host: "2001:db8::1", Port: 7}, {Host: "h"},
+	} {
+		l := NewUAC(Options{Minter: LegMint, Local: local, Agent: "Flowbridge", Peer: PeerOptions{Allow: Methods}}, "c", "<sip:a@h>", "<sip:b@h>")
+		in := inviteOut(sip.NewHeader("X-One", "1"))
+		size := l.InviteSize(in.Request)
+		_, effects := l.Step(time.Unix(0, 0), in)
+		if text := effects[0].(SendRequest).Req.String(); len(text) != size {
+			t.Errorf("%+v: %d bytes; measured %d:\n%s", local, len(text), size, text)
+		}
 	}
 }

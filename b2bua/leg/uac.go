@@ -1,6 +1,7 @@
 package leg
 
 import (
+	"strings"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -49,11 +50,12 @@ func (l *Leg) sendInvite(now time.Time, in Invite) {
 	}
 	req := in.Request
 	l.dialog.localSeq = 1
-	l.dialog.RemoteTarget = req.Recipient.String()
+	l.dialog.RemoteTarget = message.URIText(&req.Recipient)
 	l.dialog.Source, l.dialog.transport = in.Dest, in.Transport
 	l.InviteSeq = 1
-	l.session.state, l.session.local = offerOurs, message.SDPBody(req)
+	l.session.state, l.session.local = offerOurs, in.Offer
 	req.PrependHeader(l.inviteHeaders()...)
+	l.added = nil
 	l.invite, l.inviteHop = req, Hop{Transport: in.Transport, Addr: in.Dest}
 	l.digest.auth, l.firstResponse, l.shorten = in.Auth, in.FirstResponse, in.Shorten
 	l.called(now)
@@ -114,29 +116,60 @@ func (l *Leg) again(old *sip.Request, seq uint32) *sip.Request {
 	return req
 }
 
-// inviteHeaders returns the headers that the leg adds to its INVITE.
+// inviteHeaders returns the headers that the leg adds to its INVITE. They are those that
+// it was measured with.
 func (l *Leg) inviteHeaders() []sip.Header {
-	callID := sip.CallIDHeader(l.dialog.CallID)
-	return []sip.Header{
-		l.via(),
-		sip.NewHeader("From", message.WithTag(l.dialog.localParty, l.dialog.LocalTag)),
-		sip.NewHeader("To", l.dialog.RemoteParty),
-		&callID,
-		&sip.CSeqHeader{SeqNo: 1, MethodName: sip.INVITE},
-		sip.NewHeader("Contact", l.Local.contact()),
+	if l.added == nil {
+		callID := sip.CallIDHeader(l.dialog.CallID)
+		l.added = []sip.Header{
+			l.via(),
+			sip.NewHeader("From", message.WithTag(l.dialog.localParty, l.dialog.LocalTag)),
+			sip.NewHeader("To", l.dialog.RemoteParty),
+			&callID,
+			&sip.CSeqHeader{SeqNo: 1, MethodName: sip.INVITE},
+			sip.NewHeader("Contact", l.Local.contact()),
+		}
 	}
+	return l.added
 }
 
 // InviteSize returns the size of the INVITE on the wire in bytes, with the headers that
 // the leg adds. All branches have the same length.
 func (l *Leg) InviteSize(req *sip.Request) int {
-	var n byteCount
-	req.StringWrite(&n)
-	for _, h := range l.inviteHeaders() {
-		h.StringWrite(&n)
-		n += byteCount(len("\r\n"))
+	const lineEnd = byteCount(len("\r\n"))
+	n := byteCount(len(req.Method)+len("  ")+len(req.SipVersion)+len(message.URIText(&req.Recipient))+len(req.Body())) + 2*lineEnd
+	for _, headers := range [...][]sip.Header{l.inviteHeaders(), req.Headers()} {
+		for _, h := range headers {
+			if via, ok := h.(*sip.ViaHeader); ok {
+				n += viaSize(via)
+			} else {
+				h.StringWrite(&n)
+			}
+			n += lineEnd
+		}
 	}
 	return int(n)
+}
+
+// viaSize is the size of a Via of ours, which the library would write for it.
+func viaSize(v *sip.ViaHeader) byteCount {
+	n := len("Via: // ") + len(v.ProtocolName) + len(v.ProtocolVersion) + len(v.Transport) + len(v.Host)
+	if strings.IndexByte(v.Host, ':') >= 0 && v.Host[0] != '[' {
+		n += len("[]")
+	}
+	if v.Port > 0 {
+		n += len(":")
+	}
+	for port := v.Port; port > 0; port /= 10 {
+		n++
+	}
+	for _, p := range v.Params {
+		n += len(";") + len(p.K)
+		if p.V != "" {
+			n += len("=") + len(p.V)
+		}
+	}
+	return byteCount(n)
 }
 
 // byteCount counts written bytes.

@@ -32,7 +32,7 @@ func inviteOut(headers ...sip.Header) Invite {
 	}
 	req.AppendHeader(contentSDP())
 	req.SetBody([]byte("v=0\r\n"))
-	return Invite{Request: req, Dest: siptest.Agent, FirstResponse: 4 * time.Second, RingTimeout: time.Minute}
+	return Invite{Request: req, Offer: req.Body(), Dest: siptest.Agent, FirstResponse: 4 * time.Second, RingTimeout: time.Minute}
 }
 
 // answerTo is a response to the leg's INVITE as it comes from the wire.

@@ -38,21 +38,24 @@ func WithTag(party, tag string) string {
 // NameAddr returns a From or To as a name-addr without its tag, the form in which
 // a dialog keeps it.
 func NameAddr(displayName string, uri *sip.Uri, params sip.HeaderParams) string {
-	var b strings.Builder
+	b := TakeBuffer()
+	defer b.Release()
 	if displayName != "" {
-		b.WriteString(Quote(Unquote(displayName)) + " ")
+		b.add(Quote(Unquote(displayName)), " ")
 	}
-	b.WriteString("<" + uri.String() + ">")
+	b.add("<")
+	b.uri(uri)
+	b.add(">")
 	for _, p := range params {
 		if IsTag(p.K) {
 			continue
 		}
-		b.WriteString(";" + p.K)
+		b.add(";", p.K)
 		if p.V != "" {
-			b.WriteString("=" + p.V)
+			b.add("=", p.V)
 		}
 	}
-	return b.String()
+	return string(b.Bytes)
 }
 
 // TagOf returns the tag parameter, "" if there is none.
@@ -83,6 +86,9 @@ func IsTag(name string) bool { return strings.EqualFold(strings.TrimSpace(name),
 // Unquote undoes the escapes in a quoted-string's content. A backslash at the end
 // stands for itself.
 func Unquote(s string) string {
+	if strings.IndexByte(s, '\\') < 0 {
+		return s
+	}
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
 		if s[i] == '\\' && i+1 < len(s) {
@@ -97,6 +103,7 @@ func Unquote(s string) string {
 // are left out, because they could end the header.
 func Quote(s string) string {
 	var b strings.Builder
+	b.Grow(len(s) + len(`""`))
 	b.WriteByte('"')
 	for _, r := range s {
 		if config.IsControl(r) {

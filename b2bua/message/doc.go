@@ -2,13 +2,13 @@
 // numbers and bodies, and this server's tags, branches and nonces. It knows no dialog
 // and no call.
 //
-// Scan checks the raw bytes of a message before anything is parsed. NewParser makes the
-// library's parser with this package's readers.
+// Scan checks the raw bytes of a message before anything is parsed. Parse reads it into the
+// library's types, and Buffer writes these.
 //
 // # Decisions
 //
 // The form of a message is checked in its raw bytes, in one pass without allocation, and
-// the library's parser splits headers by the same functions. So every message that passes
+// Parse splits headers by the same functions. So every message that passes
 // the check can be parsed, and both read it alike. The library's own readers would drop a
 // message without an answer for one bad header. A Contact or Record-Route that can't be
 // read stays in the message as spoiled, and only code that needs it refuses. Held by

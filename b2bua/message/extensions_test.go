@@ -200,7 +200,7 @@ func requestWith(t *testing.T, headers string) *sip.Request {
 	if headers != "" {
 		headers += "\n"
 	}
-	msg, err := NewParser().ParseSIP(siptest.CRLF(strings.ReplaceAll("INVITE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\nFrom: <sip:a@b>;tag=x\nTo: <sip:c@d>\n"+
+	msg, err := Parse(siptest.CRLF(strings.ReplaceAll("INVITE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\nFrom: <sip:a@b>;tag=x\nTo: <sip:c@d>\n"+
 		"Call-ID: one\nCSeq: 1 INVITE\n"+headers+"Content-Length: 0\n\n", "\r\n", "\n")))
 	if err != nil {
 		t.Fatal(err)

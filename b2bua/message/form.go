@@ -1,7 +1,7 @@
 package message
 
 // The forms of the headers that decide which call a message belongs to and how it is
-// handled. Scan checks them in the raw bytes, and NewParser's readers split them by
+// handled. Scan checks them in the raw bytes, and the readers of Parse split them by
 // the same functions, so every message that passes the check can be parsed. Faults are
 // described in fixed words, which never repeat the peer's.
 

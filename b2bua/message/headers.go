@@ -48,10 +48,24 @@ func FullName(name string) string {
 // Values returns the values of all headers of this name in order, with lists split at
 // their commas (RFC 3261 section 7.3.1).
 func Values(msg sip.Message, name string) (all []string) {
-	for _, h := range msg.GetHeaders(name) {
-		all = append(all, SplitValues(h.Value())...)
+	for _, h := range headersOf(msg) {
+		if strings.EqualFold(h.Name(), name) {
+			all = append(all, SplitValues(h.Value())...)
+		}
 	}
 	return all
+}
+
+// headersOf returns a message's headers. The library's own search makes a copy of each
+// name in lower case.
+func headersOf(msg sip.Message) []sip.Header {
+	switch m := msg.(type) {
+	case *sip.Request:
+		return m.Headers()
+	case *sip.Response:
+		return m.Headers()
+	}
+	return nil
 }
 
 // SplitValues splits a list at its commas.
@@ -99,20 +113,26 @@ func tokens(msg sip.Message, name, compact string) (all []string) {
 // RawValues returns the values of all headers of a name or its compact form, with
 // lists as they are.
 func RawValues(msg sip.Message, name, compact string) (all []string) {
-	headers := msg.GetHeaders(name)
-	if !strings.EqualFold(name, compact) {
-		headers = append(headers, msg.GetHeaders(compact)...)
-	}
-	for _, h := range headers {
-		all = append(all, h.Value())
+	names := [...]string{name, compact}
+	for i, n := range names {
+		if i > 0 && strings.EqualFold(n, name) {
+			break
+		}
+		for _, h := range headersOf(msg) {
+			if strings.EqualFold(h.Name(), n) {
+				all = append(all, h.Value())
+			}
+		}
 	}
 	return all
 }
 
 // FirstHeader returns the value of the first header of a name, "" if there is none.
 func FirstHeader(msg sip.Message, name string) string {
-	if h := msg.GetHeaders(name); len(h) > 0 {
-		return h[0].Value()
+	for _, h := range headersOf(msg) {
+		if strings.EqualFold(h.Name(), name) {
+			return h.Value()
+		}
 	}
 	return ""
 }

@@ -90,7 +90,10 @@ func isMultipart(kind string) bool { return strings.HasPrefix(kind, "multipart/"
 // is malformed.
 func mediaType(contentType string) string {
 	kind, _, _ := CutByte(contentType, ';')
-	major, minor, _ := CutByte(Trim(kind), '/')
+	if kind = Trim(kind); kind == SDPType {
+		return SDPType
+	}
+	major, minor, _ := CutByte(kind, '/')
 	major, minor = Trim(major), Trim(minor)
 	if !IsToken(major) || !IsToken(minor) {
 		return ""

@@ -13,14 +13,13 @@ import (
 // it came. A user part that is not a number stays as it is, escapes included.
 func NormaliseNumber(user, country string) string {
 	number, params, _ := strings.Cut(user, ";")
-	digits := withoutSeparators(Unescape(number))
-	international := strings.HasPrefix(digits, "+")
-	digits = strings.TrimPrefix(digits, "+")
+	plain := withoutSeparators(Unescape(number))
+	digits, international := strings.CutPrefix(plain, "+")
 	if !AllDigits(digits) {
 		return user
 	}
 	if international {
-		return "+" + digits
+		return plain
 	}
 	if whole, ok := inContext(digits, phoneContext(params)); ok {
 		return whole

@@ -1,26 +1,187 @@
 package message
 
 import (
-	"reflect"
+	"bytes"
+	"errors"
 	"strconv"
 	"strings"
 
 	"github.com/emiago/sipgo/sip"
 )
 
-// NewParser returns the library's parser with readers that split headers as Scan does.
-// A header that can't be read stays in the message as spoiled, and only code that needs
-// the header refuses the message. The library's own readers would drop the message
-// without an answer. Headers without a reader here are left as they came.
-func NewParser() *sip.Parser {
-	via, contact, recordRoute := listOf(readVia), listOf(readContact), listOf(readRecordRoute)
-	from, to, callID, length, kind := one(readFrom), one(readTo), one(readCallID), one(readContentLength), one(readContentType)
-	return sip.NewParser(sip.WithHeadersParsers(map[string]sip.HeaderParser{
-		"via": via, "v": via, "contact": contact, "m": contact, "record-route": recordRoute,
-		"from": from, "f": from, "to": to, "t": to, "call-id": callID, "i": callID,
-		"cseq": one(readCSeq), "max-forwards": one(readMaxForwards),
-		"content-length": length, "l": length, "content-type": kind, "c": kind,
-	}))
+// errUnreadable is the error of Parse.
+var errUnreadable = errors.New("the message can't be read")
+
+// Parse reads a message into the library's types, and splits headers as Scan does. A
+// header that can't be read stays in the message as spoiled, and only code that needs the
+// header refuses the message. Headers without a reader here are left as they came. Parse
+// keeps nothing of text. It reads whatever Scan finds well-formed.
+func Parse(text []byte) (sip.Message, error) {
+	line, rest, ok := nextLine(text)
+	if !ok {
+		return nil, errUnreadable
+	}
+	msg, ok := parseStartLine(string(line))
+	if !ok {
+		return nil, errUnreadable
+	}
+	length := -1
+	for {
+		if line, rest, ok = nextHeader(rest); !ok {
+			return nil, errUnreadable
+		}
+		if len(line) == 0 {
+			break
+		}
+		if ok = parseHeader(msg, line, &length); !ok {
+			return nil, errUnreadable
+		}
+	}
+	if length < 0 {
+		length = len(rest)
+	}
+	if length > len(rest) {
+		return nil, errUnreadable
+	}
+	if length > 0 {
+		msg.SetBody(bytes.Clone(rest[:length]))
+	}
+	return msg, nil
+}
+
+// nextLine splits text at its first CRLF.
+func nextLine(text []byte) (line, rest []byte, ok bool) {
+	i := bytes.IndexByte(text, '\r')
+	if i < 0 || i+1 >= len(text) || text[i+1] != '\n' {
+		return nil, nil, false
+	}
+	return text[:i], text[i+2:], true
+}
+
+// nextHeader splits off a header line with the lines that continue it (RFC 3261 section
+// 7.3.1).
+func nextHeader(text []byte) (line, rest []byte, ok bool) {
+	if line, rest, ok = nextLine(text); !ok || len(line) == 0 || len(rest) == 0 || !isBlank(rest[0]) {
+		return line, rest, ok
+	}
+	unfolded := bytes.TrimRight(line, " \t")
+	unfolded = unfolded[:len(unfolded):len(unfolded)] // so that append copies it
+	for len(rest) > 0 && isBlank(rest[0]) {
+		if line, rest, ok = nextLine(rest); !ok {
+			return nil, nil, false
+		}
+		unfolded = append(append(unfolded, ' '), bytes.Trim(line, " \t")...)
+	}
+	return unfolded, rest, true
+}
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }
+
+// parseStartLine makes a message of its start line. The version's case does not matter.
+func parseStartLine(line string) (sip.Message, bool) {
+	const version = "SIP/2.0"
+	first, after, _ := strings.Cut(line, " ")
+	second, third, found := strings.Cut(after, " ")
+	switch {
+	case !found:
+		return nil, false
+	case strings.EqualFold(first, version):
+		code, err := strconv.ParseUint(second, 10, 16)
+		return sip.NewResponse(int(code), third), err == nil
+	}
+	req := sip.NewRequest(sip.RequestMethod(first), sip.Uri{})
+	err := sip.ParseUri(second, &req.Recipient)
+	return req, err == nil && !req.Recipient.Wildcard && strings.EqualFold(third, version)
+}
+
+// parseHeader adds a header line to a message. length is Content-Length's.
+func parseHeader(msg sip.Message, line []byte, length *int) bool {
+	name, text, found := bytes.Cut(line, []byte{':'})
+	if !found {
+		return false
+	}
+	name = bytes.TrimSpace(name)
+	value := string(bytes.TrimSpace(text))
+	read, isList := readerOf(name)
+	if read == nil {
+		msg.AppendHeader(sip.NewHeader(nameOf(name), value))
+		return true
+	}
+	for isList {
+		n := firstOf(value)
+		if n == len(value) {
+			break
+		}
+		msg.AppendHeader(read(value[:n]))
+		value = value[n+1:]
+	}
+	h := read(value)
+	if l, ok := h.(*sip.ContentLengthHeader); ok {
+		*length = int(*l)
+	}
+	msg.AppendHeader(h)
+	return true
+}
+
+// readerOf gives the reader of a header, in its full or compact form, and whether commas
+// separate its values; nil: it is left as it came.
+func readerOf(name []byte) (read func(string) sip.Header, isList bool) {
+	if len(name) == 1 {
+		switch name[0] | 0x20 {
+		case 'v':
+			return readVia, true
+		case 'm':
+			return readContact, true
+		case 'f':
+			return readFrom, false
+		case 't':
+			return readTo, false
+		case 'i':
+			return readCallID, false
+		case 'l':
+			return readContentLength, false
+		case 'c':
+			return readContentType, false
+		}
+		return nil, false
+	}
+	switch {
+	case EqualFold(name, "via"):
+		return readVia, true
+	case EqualFold(name, "contact"):
+		return readContact, true
+	case EqualFold(name, "record-route"):
+		return readRecordRoute, true
+	case EqualFold(name, "from"):
+		return readFrom, false
+	case EqualFold(name, "to"):
+		return readTo, false
+	case EqualFold(name, "call-id"):
+		return readCallID, false
+	case EqualFold(name, "cseq"):
+		return readCSeq, false
+	case EqualFold(name, "max-forwards"):
+		return readMaxForwards, false
+	case EqualFold(name, "content-length"):
+		return readContentLength, false
+	case EqualFold(name, "content-type"):
+		return readContentType, false
+	}
+	return nil, false
+}
+
+// nameOf is a header's name as text, which is not copied for those that most messages
+// have.
+func nameOf(name []byte) string {
+	for _, known := range [...]string{
+		"User-Agent", "Server", "Allow", "Supported", "Require", "Session-Expires", "Min-SE", "P-Asserted-Identity", "Privacy",
+		"Diversion", "Accept", "Allow-Events", "Route", "Reason", "Date", "Content-Disposition", "RSeq", "RAck",
+	} {
+		if string(name) == known {
+			return known
+		}
+	}
+	return string(name)
 }
 
 // spoiled is a header that can't be read.
@@ -44,37 +205,6 @@ func spoil(name, value, wrong string) sip.Header {
 	return &spoiled{sip.NewHeader(name, Trim(value)), wrong}
 }
 
-// one makes a reader for the library of a header with one value.
-func one(read func(value string) sip.Header) sip.HeaderParser {
-	return func(_ []byte, value string) (sip.Header, error) { return read(value), nil }
-}
-
-// listOf makes a reader for the library of a header whose values commas separate.
-func listOf(read func(value string) sip.Header) sip.HeaderParser {
-	return func(_ []byte, value string) (sip.Header, error) {
-		n := firstOf(value)
-		if n == len(value) {
-			return read(value), nil
-		}
-		return read(value[:n]), continueAfter(n)
-	}
-}
-
-// continueAfter is the error that makes the library go on behind the comma at n.
-func continueAfter(n int) error {
-	v := reflect.New(commaError).Elem()
-	v.SetInt(int64(n))
-	err, _ := reflect.TypeAssert[error](v)
-	return err
-}
-
-// commaError is the type of that error. The library does not export it, so it is
-// taken from a value.
-var commaError = func() reflect.Type {
-	_, err := sip.DefaultHeadersParser()["contact"](nil, "sip:a@b,sip:c@d")
-	return reflect.TypeOf(err)
-}()
-
 func readVia(value string) sip.Header {
 	v, ok := splitVia(value)
 	port, sound := portNumber(v.port)
@@ -83,7 +213,7 @@ func readVia(value string) sip.Header {
 	}
 	h := &sip.ViaHeader{
 		ProtocolName: v.name, ProtocolVersion: v.version, Transport: v.transport, Host: v.host, Port: port,
-		Params: sip.NewParams(),
+		Params: make(sip.HeaderParams, 0, strings.Count(v.params, ";")+2), // with room for received and rport
 	}
 	for list := v.params; list != ""; {
 		var key, val string
@@ -120,6 +250,9 @@ func readAddress(value string) (name string, uri sip.Uri, params sip.HeaderParam
 	}
 	if err := sip.ParseUri(a.uri, &uri); err != nil {
 		return "", uri, nil, "Has a Malformed URI"
+	}
+	if n := strings.Count(a.params, ";"); n > 0 {
+		params = make(sip.HeaderParams, 0, n)
 	}
 	for list := a.params; list != ""; {
 		var key, val string

@@ -1,7 +1,9 @@
 package message
 
 import (
+	"bytes"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/emiago/sipgo/sip"
@@ -30,7 +32,7 @@ func TestParserReadsLists(t *testing.T) {
 		{"Content-Type", "Content-Type:", []string{""}, ""},
 	} {
 		t.Run(tt.line, func(t *testing.T) {
-			msg, err := NewParser().ParseSIP(siptest.CRLF("INVITE sip:a@b SIP/2.0\n" + tt.line + "\n\n"))
+			msg, err := Parse(siptest.CRLF("INVITE sip:a@b SIP/2.0\n" + tt.line + "\n\n"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -46,4 +48,55 @@ func TestParserReadsLists(t *testing.T) {
 			}
 		})
 	}
+}
+
+// libraryParser is the library's parser, which splits messages into headers by its own
+// rules, with the readers of Parse.
+func libraryParser() *sip.Parser {
+	all := map[string]sip.HeaderParser{}
+	for _, name := range []string{
+		"via", "v", "contact", "m", "record-route", "from", "f", "to", "t", "call-id", "i", "cseq", "max-forwards",
+		"content-length", "l", "content-type", "c",
+	} {
+		read, _ := readerOf([]byte(name))
+		all[name] = func(_ []byte, value string) (sip.Header, error) { return read(value), nil }
+	}
+	return sip.NewParser(sip.WithHeadersParsers(all))
+}
+
+// FuzzParse: a message is split into its start line, headers and body as the library
+// splits it. Only lists are not compared, and what the library writes in other letters.
+func FuzzParse(f *testing.F) {
+	for _, s := range scanSeeds {
+		f.Add(siptest.CRLF(s))
+	}
+	for _, raw := range siptest.RFC4475(f) {
+		f.Add(raw)
+	}
+	f.Add(siptest.CRLF(written))
+	f.Add(siptest.CRLF("SIP/2.0 200 SIP\nVia : SIP/2.0/UDP\n  h\nX:\n\ty \n z\nl: 2\n\nabc"))
+	library := libraryParser()
+	f.Fuzz(func(t *testing.T, text []byte) {
+		msg, err := Parse(text)
+		if err != nil || bytes.IndexByte(text, ',') >= 0 {
+			return
+		}
+		want, err := library.ParseSIP(text)
+		if err != nil {
+			return // of a reason phrase that is "SIP", for example
+		}
+		got := msg.String()
+		if req, ok := want.(*sip.Request); ok {
+			ours, isRequest := msg.(*sip.Request)
+			if !isRequest || !strings.EqualFold(string(ours.Method), string(req.Method)) {
+				t.Fatalf("another start line of\n%q", text)
+			}
+			req.Method, req.SipVersion = ours.Method, ours.SipVersion
+		} else if res, ok := want.(*sip.Response); ok {
+			res.SipVersion = "SIP/2.0"
+		}
+		if got != want.String() {
+			t.Errorf("got\n%q\nwant\n%q\nof\n%q", got, want, text)
+		}
+	})
 }

@@ -19,14 +19,11 @@ const (
 // another number.
 func PartyOf(name string, uri *sip.Uri, country string) config.Party {
 	p := config.Party{Name: Printable(Unquote(name), maxName)}
-	text := uri.String()
+	text := URIText(uri)
 	if len(text) > MaxURI || strings.ContainsFunc(text, config.IsControl) {
 		return p
 	}
-	p.User, p.Host, p.URI = uri.User, uri.Host, text
-	if raw := uri.Raw(); raw != "" { // tel: and others
-		p.User = raw
-	}
+	p.User, p.Host, p.URI = userIn(uri), uri.Host, text
 	number := p.User
 	if context, ok := uri.UriParams.Get("phone-context"); ok && !strings.Contains(number, ";") {
 		number += ";phone-context=" + context // of the user part by RFC 3966, but seen behind the host
@@ -35,6 +32,19 @@ func PartyOf(name string, uri *sip.Uri, country string) config.Party {
 		p.Number = NormaliseNumber(p.User, country)
 	}
 	return p
+}
+
+func userIn(uri *sip.Uri) string {
+	if raw := uri.Raw(); raw != "" { // tel: and others
+		return raw
+	}
+	return uri.User
+}
+
+// HidesCaller reports whether the URI of a From is a placeholder for a caller who wants
+// privacy.
+func HidesCaller(uri *sip.Uri) bool {
+	return IsHidden(config.Party{User: userIn(uri), Host: uri.Host}) && IsHidden(PartyOf("", uri, ""))
 }
 
 // ParseParty reads one name-addr or addr-spec of a telephone or SIP user, and the

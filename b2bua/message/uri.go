@@ -39,6 +39,9 @@ const userChars = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345678
 
 // EscapeUser percent-encodes the characters that may not be in a user part.
 func EscapeUser(user string) string {
+	if onlyUserChars(user) {
+		return user
+	}
 	var b strings.Builder
 	for i := range len(user) {
 		if strings.IndexByte(userChars, user[i]) >= 0 || isEscape(user[i:]) {
@@ -48,6 +51,15 @@ func EscapeUser(user string) string {
 		fmt.Fprintf(&b, "%%%02X", user[i])
 	}
 	return b.String()
+}
+
+func onlyUserChars(s string) bool {
+	for i := range len(s) {
+		if strings.IndexByte(userChars, s[i]) < 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // isUser reports whether s can be the user part of a SIP URI as it is.

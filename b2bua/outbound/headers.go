@@ -3,7 +3,6 @@ package outbound
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -43,6 +42,8 @@ type Draft struct {
 	LocalParty  string             // From
 	RemoteParty string             // To
 	Dropped     []string           // names of the headers and types of the parts that were left out
+
+	values []string // of fields with one
 }
 
 // Field is a header with all its values.
@@ -74,7 +75,10 @@ func Build(t *peers.Dial, uri sip.Uri, vars config.Vars, in Inbound, local leg.L
 	if err != nil {
 		return Draft{}, err
 	}
-	out := Draft{uri: uri, hops: 69, configured: configured, RemoteParty: "<" + uri.String() + ">", Offer: offer}
+	out := Draft{
+		uri: uri, hops: 69, configured: configured, own: make([]Field, 0, maxOwn), values: make([]string, 0, maxOwn),
+		RemoteParty: "<" + message.URIText(&uri) + ">", Offer: offer,
+	}
 	if mf := in.Invite.MaxForwards(); mf != nil && *mf > 0 && *mf <= maxHops {
 		out.hops = *mf - 1
 	}
@@ -98,31 +102,37 @@ func Build(t *peers.Dial, uri sip.Uri, vars config.Vars, in Inbound, local leg.L
 		out.LocalParty = message.Quote(from.Name) + " " + out.LocalParty
 	}
 	if in.Privacy.number {
-		out.add(Field{Name: "Privacy", Values: []string{"id"}, Kept: true})
+		out.add("Privacy", "id", true)
 	}
 	if known && in.Trusted { // an identity that is not trusted is not asserted (RFC 3325 section 5)
-		out.add(Field{Name: "P-Asserted-Identity", Values: []string{caller}})
+		out.add("P-Asserted-Identity", caller, false)
 	}
-	out.add(Field{Name: "Allow", Values: []string{peer.Allow}})
-	out.add(Field{Name: "Supported", Values: []string{leg.Supported(peer).Value()}, Kept: true})
+	out.add("Allow", peer.Allow, false)
+	out.add("Supported", leg.SupportedValue(peer), true)
 	if peer.Rel100 == config.Rel100Required {
-		out.add(Field{Name: "Require", Values: []string{"100rel"}, Kept: true})
+		out.add("Require", "100rel", true)
 	}
 	if peer.SessionExpires > 0 {
-		out.add(Field{Name: "Session-Expires", Values: []string{message.SessionExpires{Interval: peer.SessionExpires}.String()}, Kept: true})
+		out.add("Session-Expires", message.SessionExpires{Interval: peer.SessionExpires}.String(), true)
 	}
-	out.add(Field{Name: "User-Agent", Values: []string{AgentName}})
+	out.add("User-Agent", AgentName, false)
 	return out, nil
 }
+
+// maxOwn is how many headers of our own Build adds at most.
+const maxOwn = 7
 
 // maxHops is the largest Max-Forwards (RFC 3261 section 20.22).
 const maxHops = 255
 
 // add adds an own header unless there is one of its name.
-func (o *Draft) add(f Field) {
-	if !has(o.configured, f.Name) && !has(o.passed, f.Name) {
-		o.own = append(o.own, f)
+func (o *Draft) add(name, value string, kept bool) {
+	if has(o.configured, name) || has(o.passed, name) {
+		return
 	}
+	n := len(o.values)
+	o.values = append(o.values, value)
+	o.own = append(o.own, Field{Name: name, Values: o.values[n : n+1 : n+1], Kept: kept})
 }
 
 func has(fields []Field, name string) bool {
@@ -134,7 +144,7 @@ func (o *Draft) Request() *sip.Request {
 	req := sip.NewRequest(sip.INVITE, o.uri)
 	hops := o.hops
 	req.AppendHeader(&hops)
-	for _, fields := range [][]Field{o.configured, o.passed, o.own} {
+	for _, fields := range [...][]Field{o.configured, o.passed, o.own} {
 		for _, f := range fields {
 			for _, v := range f.Values {
 				req.AppendHeader(sip.NewHeader(f.Name, v))
@@ -142,6 +152,8 @@ func (o *Draft) Request() *sip.Request {
 		}
 	}
 	kind, body := message.JoinBody(o.Offer, o.Parts)
+	length := sip.ContentLengthHeader(len(body))
+	req.AppendHeader(&length) // first, else SetBody looks for it among all headers
 	req.SetBody(body)
 	req.AppendHeader(sip.NewHeader("Content-Type", kind))
 	return req
@@ -149,6 +161,11 @@ func (o *Draft) Request() *sip.Request {
 
 // RenderHeaders returns the configured headers that have a value for this call.
 func RenderHeaders(t *peers.Dial, vars config.Vars) (fields []Field, err error) {
+	if len(t.Headers) == 0 {
+		return nil, nil
+	}
+	fields = make([]Field, 0, len(t.Headers))
+	values := make([]string, 0, len(t.Headers))
 	for _, h := range t.Headers {
 		value, err := h.Value.Render(vars)
 		if err != nil && vars.Prepare == nil && h.Value.UsesPrepare() {
@@ -161,7 +178,9 @@ func RenderHeaders(t *peers.Dial, vars config.Vars) (fields []Field, err error) 
 			return nil, fmt.Errorf("header %s: %w", h.Name, err)
 		}
 		if value != "" {
-			fields = append(fields, Field{Name: h.Name, Values: []string{value}, Kept: indispensable(h.Name)})
+			n := len(values)
+			values = append(values, value)
+			fields = append(fields, Field{Name: h.Name, Values: values[n : n+1 : n+1], Kept: indispensable(h.Name)})
 		}
 	}
 	return fields, nil
@@ -176,12 +195,7 @@ func indispensable(name string) bool {
 // HeaderOf returns the function by which templates read the first value of a header of
 // the carrier's INVITE.
 func HeaderOf(invite *sip.Request) func(string) string {
-	return func(name string) string {
-		if h := invite.GetHeader(name); h != nil {
-			return h.Value()
-		}
-		return ""
-	}
+	return func(name string) string { return message.FirstHeader(invite, name) }
 }
 
 // AgentName is this server's name in User-Agent and Server.
@@ -193,24 +207,28 @@ type PlatformID struct {
 	External bool // set by the caller, not by the platform
 }
 
-// xeiToken is a token of X-EI (Synthflow's page "X-EI SIP header").
-var xeiToken = regexp.MustCompile(`^([SEO])\.(.+)$`)
-
-// IDsIn reads X-EI: tokens, of which the first S and the first E count, or one bare
-// value.
+// IDsIn reads X-EI (Synthflow's page "X-EI SIP header"): tokens, of which the first S and
+// the first E count, or one bare value.
 func IDsIn(xei string) (ids []PlatformID) {
-	tokens := map[string]string{}
+	var of [2]string // of S and E
+	tokens := false
 	for part := range strings.SplitSeq(xei, ";") {
-		if m := xeiToken.FindStringSubmatch(strings.TrimSpace(part)); m != nil && tokens[m[1]] == "" {
-			tokens[m[1]] = m[2]
+		name, value, found := strings.Cut(strings.TrimSpace(part), ".")
+		if !found || value == "" || strings.Contains(value, "\n") || len(name) != 1 {
+			continue
+		}
+		i := strings.Index("SEO", name)
+		tokens = tokens || i >= 0
+		if i >= 0 && i < len(of) && of[i] == "" { // O is a number
+			of[i] = value
 		}
 	}
-	if bare := strings.TrimSpace(xei); len(tokens) == 0 && bare != "" && !strings.Contains(bare, ";") {
+	if bare := strings.TrimSpace(xei); !tokens && bare != "" && !strings.Contains(bare, ";") {
 		return []PlatformID{{bare, true}}
 	}
-	for _, name := range []string{"S", "E"} { // O is a number
-		if id := tokens[name]; id != "" {
-			ids = append(ids, PlatformID{id, name == "E"})
+	for i, id := range of {
+		if id != "" {
+			ids = append(ids, PlatformID{id, i == 1})
 		}
 	}
 	return ids
@@ -222,9 +240,12 @@ var errTokens = errors.New("a value holds a ';', which would begin another token
 // checkXEI refuses an X-EI with more tokens than its template, because a caller would
 // have written them. A template that passes the carrier's X-EI on may have any.
 func checkXEI(h config.Header, value string) error {
+	if !strings.EqualFold(h.Name, "X-EI") || strings.Count(value, ";") <= strings.Count(h.Value.String(), ";") {
+		return nil
+	}
 	template := strings.ToUpper(h.Value.String())
 	tokens := strings.Count(template, ";") + strings.Count(template, `XEI "`)
-	if strings.EqualFold(h.Name, "X-EI") && strings.Count(value, ";") > tokens && !strings.Contains(template, "X-EI") {
+	if strings.Count(value, ";") > tokens && !strings.Contains(template, "X-EI") {
 		return fmt.Errorf("%w: %q", errTokens, value)
 	}
 	return nil

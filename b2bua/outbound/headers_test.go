@@ -2,8 +2,10 @@ package outbound
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -100,8 +102,13 @@ func sent(cfg *config.Config, req *sip.Request, id string) (text string, out Dra
 	if err = fitted(&out, l, target); err != nil {
 		return "", out, err
 	}
-	_, effects := l.Step(time.Unix(0, 0), leg.Invite{Request: out.Request(), Dest: siptest.Agent})
+	request := out.Request()
+	size := l.InviteSize(request)
+	_, effects := l.Step(time.Unix(0, 0), leg.Invite{Request: request, Offer: out.Offer, Dest: siptest.Agent})
 	invite := effects[0].(leg.SendRequest).Req
+	if n := len(invite.String()); n != size {
+		return "", out, fmt.Errorf("measured %d bytes, and sent %d", size, n)
+	}
 	random := strings.NewReplacer(message.BranchOf(invite), "BRANCH", l.Dialog().LocalTag, "TAG")
 	return random.Replace(invite.String()), out, nil
 }
@@ -297,8 +304,23 @@ func FuzzIDsIn(f *testing.F) {
 	for _, seed := range []string{"S.a;E.b;O.+1;", "CA123", ";;", "E.FOO.x;", "S.", " E.a ; b", "E.;S.x"} {
 		f.Add(seed)
 	}
+	token := regexp.MustCompile(`^([SEO])\.(.+)$`)
 	f.Fuzz(func(t *testing.T, xei string) {
 		ids := IDsIn(xei)
+		first := map[string]string{}
+		for part := range strings.SplitSeq(xei, ";") {
+			if m := token.FindStringSubmatch(strings.TrimSpace(part)); m != nil && first[m[1]] == "" {
+				first[m[1]] = m[2]
+			}
+		}
+		for _, id := range ids {
+			if name := map[bool]string{false: "S", true: "E"}[id.External]; len(first) > 0 && first[name] != id.Value {
+				t.Errorf("%q: %s is %q; want %q", xei, name, id.Value, first[name])
+			}
+		}
+		if want := len(first); len(ids) > 0 && want > 0 && len(ids) != want && first["O"] == "" {
+			t.Errorf("%q: %d ids; want %d", xei, len(ids), want)
+		}
 		if len(ids) > 2 {
 			t.Errorf("%q: %d ids", xei, len(ids))
 		}

@@ -69,8 +69,8 @@ type Privacy struct {
 func PrivacyOf(invite *sip.Request, t *peers.Caller) Privacy {
 	var p Privacy
 	none := false
-	for _, h := range invite.GetHeaders("privacy") {
-		for v := range strings.FieldsFuncSeq(h.Value(), func(r rune) bool { return strings.ContainsRune(";, \t", r) }) {
+	for _, value := range message.RawValues(invite, "privacy", "privacy") {
+		for v := range strings.FieldsFuncSeq(value, func(r rune) bool { return strings.ContainsRune(";, \t", r) }) {
 			switch strings.ToLower(v) {
 			case "id", "user", "full":
 				p = Privacy{number: true, name: true, history: true}
@@ -87,7 +87,7 @@ func PrivacyOf(invite *sip.Request, t *peers.Caller) Privacy {
 	if t.Trusted {
 		p.askedBy(invite)
 	}
-	if from := invite.From(); message.IsHidden(message.PartyOf("", &from.Address, "")) {
+	if message.HidesCaller(&invite.From().Address) {
 		p = Privacy{number: true, name: true, history: true}
 	}
 	return p

@@ -119,7 +119,7 @@ func FuzzPassedOn(f *testing.F) {
 		}
 		text := "SIP/2.0 486 " + reason + "\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=x\r\nTo: <sip:c@d>;tag=y\r\n" +
 			"Call-ID: one\r\nCSeq: 1 INVITE\r\nReason: " + q850 + "\r\n" + header + "\r\nContent-Length: 0\r\n\r\n"
-		msg, err := message.NewParser().ParseSIP([]byte(text))
+		msg, err := message.Parse([]byte(text))
 		if err != nil {
 			return
 		}

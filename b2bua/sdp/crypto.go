@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"math/big"
 	"slices"
 	"strconv"
@@ -44,26 +43,27 @@ var errCrypto = errors.New("not a crypto attribute that can be used")
 // parseCrypto reads the value of an a=crypto attribute (RFC 4568 section 9.1). A
 // parameter that is not supported and must be agreed on is an error, and so is an
 // unknown session parameter without the mark that it may be ignored (section 6.3.7).
-func parseCrypto(value string) (cryptoLine, error) {
+// With an error, the line has its suite, if that is known.
+func parseCrypto(value string) (line cryptoLine, err error) {
 	fields := strings.Fields(value)
-	if len(fields) < 3 {
-		return cryptoLine{}, errCrypto
+	if len(fields) < 2 {
+		return line, errCrypto
 	}
-	tag, known := fields[0], false
-	line := cryptoLine{tag: tag}
+	known := false
+	line.tag = fields[0]
 	line.keys.Suite, known = media.ParseSuite(fields[1])
-	if !known || len(tag) > 9 || !message.AllDigits(tag) {
-		return cryptoLine{}, errCrypto
+	if !known || len(fields) < 3 || len(line.tag) > 9 || !message.AllDigits(line.tag) {
+		return line, errCrypto
 	}
 	for _, p := range fields[3:] {
 		if !ignorable(p) {
-			return cryptoLine{}, errCrypto
+			return line, errCrypto
 		}
 	}
 	// Several keys with MKIs are for peers that change keys without SIP.
 	method, info, ok := strings.Cut(fields[2], ":")
 	if !ok || !strings.EqualFold(method, "inline") || strings.Contains(info, ";") {
-		return cryptoLine{}, errCrypto
+		return line, errCrypto
 	}
 	return line, line.readInline(info)
 }
@@ -125,27 +125,15 @@ func parseMKI(s string) []byte {
 	return n.FillBytes(make([]byte, size))
 }
 
-// attribute returns the value of the a=crypto line.
-func (l cryptoLine) attribute() string {
-	s := l.tag + " " + l.keys.Suite.String() + " inline:" + base64.StdEncoding.EncodeToString(l.keys.Key)
+// appendTo appends the value of the a=crypto line.
+func (l cryptoLine) appendTo(b []byte) []byte {
+	b = append(append(append(b, l.tag...), ' '), l.keys.Suite.String()...)
+	b = base64.StdEncoding.AppendEncode(append(b, " inline:"...), l.keys.Key)
 	if l.keys.MKI != nil { // peers with an MKI often want the lifetime, too
-		s += fmt.Sprintf("|2^31|%s:%d", new(big.Int).SetBytes(l.keys.MKI), len(l.keys.MKI))
+		b = new(big.Int).SetBytes(l.keys.MKI).Append(append(b, "|2^31|"...), 10)
+		b = strconv.AppendInt(append(b, ':'), int64(len(l.keys.MKI)), 10)
 	}
-	return s
-}
-
-// cryptoLines returns the usable crypto lines of a stream, in their order.
-func cryptoLines(stream []string) (lines []cryptoLine) {
-	for _, text := range stream {
-		value, ok := strings.CutPrefix(text, "a=crypto:")
-		if !ok {
-			continue
-		}
-		if l, err := parseCrypto(value); err == nil {
-			lines = append(lines, l)
-		}
-	}
-	return lines
+	return b
 }
 
 // Accept says which audio streams may be taken.
@@ -158,24 +146,44 @@ type Accept struct {
 }
 
 // rank returns the rank of an audio stream, 0: it is not taken. chosen is the crypto
-// line that is taken, if any.
-func (p Accept) rank(proto string, stream []string) (rank int, chosen *cryptoLine) {
+// line that is taken, if any. spoilt: a stream over RTP/SAVP has a line of an acceptable
+// suite that can't be used for another reason.
+func (p Accept) rank(proto, stream string) (rank int, chosen *cryptoLine, spoilt bool) {
 	if p.Any {
-		return 1, nil
+		return 1, nil, false
 	}
-	plain, secure := proto == protoAVP, proto == protoSAVP || proto == protoSAVPF
-	if p.mode == config.SRTPOptional || (secure && p.mode == config.SRTPRequired) {
-		chosen = p.choose(cryptoLines(stream))
+	plain := proto == protoAVP
+	if p.mode == config.SRTPOptional || (!plain && p.mode == config.SRTPRequired) {
+		lines, unusable := p.cryptoLines(stream)
+		chosen, spoilt = p.choose(lines), unusable && !plain
 	}
 	switch {
-	case secure && chosen != nil:
-		return 3, chosen
+	case !plain && chosen != nil:
+		return 3, chosen, spoilt
 	case plain && chosen != nil && p.ours == nil: // some peers offer SRTP so and accept RTP, too
-		return 2, chosen
+		return 2, chosen, spoilt
 	case plain && p.mode != config.SRTPRequired:
-		return 1, nil
+		return 1, nil, spoilt
 	}
-	return 0, nil
+	return 0, nil, spoilt
+}
+
+// cryptoLines returns the usable crypto lines of a stream, in their order. spoilt: one of
+// an acceptable suite is not usable.
+func (p Accept) cryptoLines(stream string) (lines []cryptoLine, spoilt bool) {
+	for text := ""; stream != ""; {
+		text, stream = cutLine(stream)
+		value, ok := strings.CutPrefix(text, "a=crypto:")
+		if !ok {
+			continue
+		}
+		line, err := parseCrypto(value)
+		if err == nil {
+			lines = append(lines, line)
+		}
+		spoilt = spoilt || err != nil && slices.Contains(p.suites, line.keys.Suite)
+	}
+	return lines, spoilt
 }
 
 // choose returns the crypto line that is taken: one of the suite in force, else the
@@ -200,27 +208,14 @@ func (p Accept) choose(lines []cryptoLine) *cryptoLine {
 	return nil
 }
 
-// spoils reports whether a stream over RTP/SAVP has a line of an acceptable suite that
-// can't be used for another reason.
-func (p Accept) spoils(proto string, stream []string) bool {
-	return proto != protoAVP && slices.ContainsFunc(stream, func(text string) bool {
-		value, ok := strings.CutPrefix(text, "a=crypto:")
-		if !ok {
-			return false
+// knownProto returns the transport of an audio stream that can be relayed, else "".
+func knownProto(proto string) string {
+	for _, known := range [...]string{protoAVP, protoSAVP, protoSAVPF} {
+		if proto == known {
+			return known
 		}
-		fields := strings.Fields(value)
-		if len(fields) < 2 {
-			return false
-		}
-		suite, known := media.ParseSuite(fields[1])
-		_, err := parseCrypto(value)
-		return known && err != nil && slices.Contains(p.suites, suite)
-	})
-}
-
-// knownProto reports whether an audio stream over this transport can be relayed.
-func knownProto(proto string) bool {
-	return proto == protoAVP || proto == protoSAVP || proto == protoSAVPF
+	}
+	return ""
 }
 
 // securing is the SRTP of a description's stream: the keys of both directions.
@@ -246,18 +241,4 @@ func (d *Description) Crypto() media.Crypto {
 type StreamTransport struct {
 	proto string // empty: RTP/AVP
 	lines []cryptoLine
-}
-
-func (s StreamTransport) protos() []string {
-	if s.proto == "" {
-		return strings.Split(protoAVP, "/")
-	}
-	return strings.Split(s.proto, "/")
-}
-
-// WithTransport returns a description of which others are made with this transport.
-func (d *Description) WithTransport(s StreamTransport) *Description {
-	out := *d
-	out.transport = s
-	return &out
 }

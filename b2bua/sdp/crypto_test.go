@@ -14,6 +14,8 @@ import (
 	"flowbridge/media"
 )
 
+func written(l cryptoLine) string { return string(l.appendTo(nil)) }
+
 func TestParseCrypto(t *testing.T) {
 	k80 := siptest.SRTPKey(media.SuiteAESCM128SHA80, 7)
 	gcm := siptest.SRTPKey(media.SuiteAEADAES256GCM, 7)
@@ -66,8 +68,8 @@ func TestParseCrypto(t *testing.T) {
 		switch {
 		case c.want == "" && !errors.Is(err, errCrypto):
 			t.Errorf("%q: %v; want it refused", c.value, err)
-		case c.want != "" && (err != nil || line.attribute() != c.want):
-			t.Errorf("%q: %v, %q; want %q", c.value, err, line.attribute(), c.want)
+		case c.want != "" && (err != nil || written(line) != c.want):
+			t.Errorf("%q: %v, %q; want %q", c.value, err, written(line), c.want)
 		}
 	}
 }
@@ -142,7 +144,7 @@ func TestWhichStreamIsTaken(t *testing.T) {
 		if d.securing != nil {
 			tag = d.securing.tag
 		}
-		if port := d.media().MediaName.Port.Value; port != c.port || tag != c.tag {
+		if port := d.Port(); port != c.port || tag != c.tag {
 			t.Errorf("%s: port %d with crypto %q; want %d with %q", c.name, port, tag, c.port, c.tag)
 		}
 	}
@@ -156,7 +158,7 @@ func TestAnswerHasToBeSecured(t *testing.T) {
 	}
 	gcm := "1 AEAD_AES_256_GCM inline:" + siptest.SRTPKey(media.SuiteAEADAES256GCM, 1)
 	cm := "3 AES_CM_128_HMAC_SHA1_80 inline:" + siptest.SRTPKey(media.SuiteAESCM128SHA80, 1)
-	echo := l.last[2].attribute()
+	echo := written(l.last[2])
 	for name, c := range map[string]struct {
 		stream []string
 		suite  media.Suite
@@ -215,7 +217,7 @@ func TestOurKeyStays(t *testing.T) {
 	}{
 		"the same": {offer(cm, 1, ""), false}, "from elsewhere": {offer(cm, 1, ""), true}, "a new key": {offer(cm, 2, ""), false},
 	} {
-		l.Apply(&Description{sdp: c.offer.sdp, securing: &securing{tag: "4", peer: offer(cm, 1, "").securing.peer, own: &first}})
+		l.Apply(&Description{proto: protoSAVP, securing: &securing{tag: "4", peer: offer(cm, 1, "").securing.peer, own: &first}})
 		if k := answer(c.offer, c.elsewhere); !k.Same(&first) {
 			t.Errorf("%s: our key is another", name)
 		}
@@ -247,9 +249,9 @@ func FuzzCrypto(f *testing.F) {
 	f.Fuzz(func(t *testing.T, value string) {
 		line, err := parseCrypto(value)
 		if err == nil {
-			again, err := parseCrypto(line.attribute())
+			again, err := parseCrypto(written(line))
 			if err != nil || again.tag != line.tag || !again.keys.Same(&line.keys) {
-				t.Fatalf("%q is written as %q, which is read as %+v, %v", value, line.attribute(), again, err)
+				t.Fatalf("%q is written as %q, which is read as %+v, %v", value, written(line), again, err)
 			}
 			masked := string(message.MaskKeys([]byte("a=crypto:" + value)))
 			if k := base64.RawStdEncoding.EncodeToString(line.keys.Key); strings.Contains(masked, k) {

@@ -4,12 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
-
-	"github.com/pion/sdp/v3"
 
 	"flowbridge/b2bua/message"
 	"flowbridge/config"
@@ -27,13 +23,25 @@ var (
 
 // Description is a peer's session description with its audio stream. Of the other
 // streams it keeps the m= lines, to decline them.
+//
+// It never changes after it is read, so that both legs, the record and the media may
+// share it. Only its LegCrypto adds the key that it sends with, once.
 type Description struct {
-	sdp     *sdp.SessionDescription // session level and audio stream
-	Streams []string                // the values of all m= lines
-	Audio   int                     // index into Streams
+	session string   // its lines that pass on
+	stream  string   // the audio stream's lines that count, without m=
+	streams []string // the values of all m= lines; nil: there is but one
+	audio   int      // which of them
 
-	securing  *securing       // nil: plain RTP
-	transport StreamTransport // of the descriptions that are made of it
+	formats    []Format
+	grouped    bool // they have other numbers than in the text, or there are fewer
+	connection string
+	rtp, rtcp  netip.AddrPort
+	port       uint16
+	muxes      bool
+	way        Direction
+	ptime      time.Duration
+	proto      string
+	securing   *securing // nil: plain RTP
 }
 
 // Parse reads an offer or answer of plain RTP.
@@ -42,48 +50,70 @@ func Parse(body []byte) (*Description, error) {
 }
 
 // Read reads an offer or answer. Of several audio streams with a port it takes the
-// first of those that accept ranks highest. Only that stream is parsed, because the
-// SDP library refuses a description for any stream or line that it does not know.
+// first of those that accept ranks highest. Only that stream is read: a stream or line
+// that is not known fails nothing.
 func Read(body []byte, accept Accept) (*Description, error) {
-	sections, err := splitDescription(string(body))
+	text, err := condensed(body)
 	if err != nil {
 		return nil, err
 	}
-	d := &Description{sdp: &sdp.SessionDescription{}, Audio: -1}
+	d := &Description{audio: -1}
+	if n := strings.Count(text, "\r\nm="); n > 1 {
+		d.streams = make([]string, 0, n)
+	}
 	audio := audioStreams{accept: accept}
-	for i, section := range sections[1:] {
-		fields := strings.Fields(section[0][2:])
-		if len(fields) < 4 {
-			return nil, fmt.Errorf("%w: %q", ErrMalformed, section[0])
+	var section, port, formats string
+	d.session, text = cutSection(text)
+	for i := 0; text != ""; i++ {
+		section, text = cutSection(text)
+		line, lines := cutLine(section)
+		m, ok := readMedia(line[2:])
+		if !ok {
+			return nil, fmt.Errorf("%w: %q", ErrMalformed, line)
 		}
-		d.Streams = append(d.Streams, section[0][2:])
-		if fields[0] != "audio" || !knownProto(fields[2]) {
+		if d.streams != nil {
+			d.streams = append(d.streams, line[2:])
+		}
+		if m.kind != "audio" || m.proto == "" {
 			continue
 		}
-		if taken, line := audio.add(fields[1], fields[2], section); taken {
-			d.Audio, d.securing = i, nil
+		if taken, line := audio.add(m.port, m.proto, lines); taken {
+			d.audio, d.stream, d.proto, d.securing = i, lines, m.proto, nil
+			port, formats = m.port, m.formats
 			if line != nil {
 				d.securing = &securing{tag: line.tag, peer: &line.keys}
 			}
 		}
 	}
-	if d.Audio < 0 {
+	if d.audio < 0 {
 		return nil, audio.missing()
 	}
-	if err := d.sdp.UnmarshalString(plainDescription(sections[0], sections[1+d.Audio])); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
-	}
-	if d.Connection() == "" { // RFC 8866 section 5.7
-		return nil, ErrNoAddress
-	}
-	if port := d.Port(); port <= 0 || port > 65535 {
-		return nil, fmt.Errorf("%w: port %d", ErrMalformed, port)
-	}
-	if err := d.keepPayloadTypes(); err != nil {
+	if err := d.readAddress(port); err != nil {
 		return nil, err
 	}
-	d.keepPacketTimes()
+	d.readAttributes()
+	if err := d.readFormats(formats); err != nil {
+		return nil, err
+	}
 	return d, nil
+}
+
+// mediaLine is an m= line (RFC 8866 section 5.14).
+type mediaLine struct {
+	kind, port string
+	proto      string // empty: one that can't be relayed
+	formats    string
+}
+
+// readMedia reads the value of an m= line. False: it has too few fields.
+func readMedia(value string) (m mediaLine, ok bool) {
+	m.kind, value = cutField(value)
+	m.port, value = cutField(value)
+	m.proto, m.formats = cutField(value)
+	if m.proto = knownProto(m.proto); m.kind != "audio" {
+		m.proto = ""
+	}
+	return m, m.formats != ""
 }
 
 // audioStreams are the audio streams of a description, of which one is taken.
@@ -98,14 +128,14 @@ type audioStreams struct {
 
 // add considers a stream. It is taken if it ranks higher than those before it; line
 // is then its crypto line, if it has one that counts.
-func (a *audioStreams) add(port, proto string, section []string) (taken bool, line *cryptoLine) {
+func (a *audioStreams) add(port, proto string, lines string) (taken bool, line *cryptoLine) {
 	if strings.Trim(port, "0") == "" {
 		a.rejected = a.rejected || proto == protoAVP || a.accept.ours != nil
 		return false, nil
 	}
 	a.plain, a.secure = a.plain || proto == protoAVP, a.secure || proto != protoAVP
-	a.spoilt = a.spoilt || a.accept.spoils(proto, section)
-	rank, line := a.accept.rank(proto, section)
+	rank, line, spoilt := a.accept.rank(proto, lines)
+	a.spoilt = a.spoilt || spoilt
 	if rank <= a.best {
 		return false, nil
 	}
@@ -132,121 +162,135 @@ func (a *audioStreams) missing() error {
 	return ErrNoAudio
 }
 
-func (d *Description) media() *sdp.MediaDescription { return d.sdp.MediaDescriptions[0] }
-
-// Port returns the port of the audio stream.
-func (d *Description) Port() int { return d.media().MediaName.Port.Value }
-
-// proto returns the transport of the audio stream.
-func (d *Description) proto() string { return strings.Join(d.media().MediaName.Protos, "/") }
-
-// splitDescription splits SDP into sections of lines: the session's, then one for each
-// stream, which begins with its m= line (RFC 8866 section 5).
-func splitDescription(body string) ([][]string, error) {
-	sections := [][]string{nil}
-	for line := range strings.Lines(body) {
-		line = strings.TrimRight(line, "\r\n")
-		if line == "" {
-			continue
-		}
-		// The other side might read a lone CR or a NUL as a line end.
-		if len(line) < 2 || line[1] != '=' || strings.ContainsAny(line, "\r\x00") {
-			if key := message.AfterKeyMark([]byte(line)); key >= 0 { // an error shows no key
-				line = line[:key]
-			}
-			return nil, fmt.Errorf("%w: line %q", ErrMalformed, line)
-		}
-		if line[0] == 'm' {
-			sections = append(sections, nil)
-		}
-		last := len(sections) - 1
-		sections[last] = append(sections[last], line)
+// readAddress reads where the media of the stream goes.
+func (d *Description) readAddress(port string) error {
+	session, _, err := readConnection(d.session)
+	if err != nil {
+		return err
 	}
-	if len(sections[0]) == 0 || sections[0][0] != "v=0" {
-		return nil, fmt.Errorf("%w: it does not begin with v=0", ErrMalformed)
+	own, has, err := readConnection(d.stream)
+	if err != nil {
+		return err
 	}
-	return sections, nil
+	if d.connection = session; has {
+		d.connection = own
+	}
+	if d.connection == "" { // RFC 8866 section 5.7
+		return ErrNoAddress
+	}
+	number, count, ranged := strings.Cut(port, "/")
+	n, ok := message.Decimal(number, 65535)
+	if !ok || n == 0 || ranged && !message.AllDigits(count) {
+		return fmt.Errorf("%w: port %q", ErrMalformed, port)
+	}
+	d.port = uint16(n) // at most 65535
+	d.rtp = connAddr(d.connection, n)
+	return nil
 }
 
-// plainDescription returns a description with the used lines of a session and one
-// stream: connection, bandwidth and attributes.
-func plainDescription(session, stream []string) string {
-	var b strings.Builder
-	b.WriteString("v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=-\r\n")
-	writeLines(&b, session, 'c', 'b')
-	b.WriteString("t=0 0\r\n")
-	writeLines(&b, session, 'a')
-	b.WriteString(stream[0] + "\r\n")
-	writeLines(&b, stream, 'c', 'b', 'a')
-	return b.String()
+// readConnection reads the c= line of a section, if it has one.
+func readConnection(section string) (address string, has bool, err error) {
+	value, has := valueOf(section, 'c')
+	if !has {
+		return "", false, nil
+	}
+	network, rest := cutField(value)
+	kind, rest := cutField(rest)
+	address, rest = cutField(rest)
+	if network != "IN" || (kind != "IP4" && kind != "IP6") || rest != "" {
+		return "", true, fmt.Errorf("%w: %q", ErrMalformed, "c="+value)
+	}
+	return address, true, nil
 }
 
-// writeLines writes the lines of these types in the order of RFC 8866 section 5: the
-// first c=, bandwidth of the known kinds, attributes.
-func writeLines(b *strings.Builder, lines []string, types ...byte) {
-	for _, kind := range types {
-		for _, line := range lines {
-			if line[0] != kind || (kind == 'b' && !knownBandwidth(line)) {
-				continue
-			}
-			b.WriteString(line + "\r\n")
-			if kind == 'c' {
-				break
-			}
-		}
+// readAttributes reads direction, packet time and RTCP's address and port.
+func (d *Description) readAttributes() {
+	d.way = wayIn(d.stream)
+	if d.way == AsIs {
+		d.way = wayIn(d.session)
+	}
+	if d.way == AsIs {
+		d.way = SendRecv
+	}
+	if value, ok := attributeOf(d.stream, "ptime"); ok {
+		d.ptime = packetTime(value)
+	}
+	_, d.muxes = attributeOf(d.stream, "rtcp-mux")
+	if value, ok := attributeOf(d.stream, "rtcp"); ok {
+		d.rtcp = d.rtcpAddr(value)
+	} else if d.rtp.IsValid() && d.rtp.Port() != 65535 {
+		d.rtcp = netip.AddrPortFrom(d.rtp.Addr(), d.rtp.Port()+1)
 	}
 }
 
-func knownBandwidth(line string) bool {
-	kind, value, _ := strings.Cut(line[2:], ":")
-	return slices.Contains([]string{"CT", "AS", "TIAS", "RS", "RR"}, kind) && message.AllDigits(value)
-}
-
-// RTP returns the address where the peer wants its media. It is invalid if it is not
-// an IP address or means hold (0.0.0.0, RFC 3264 section 8.4): then nothing is sent
-// until the peer's own packets show an address.
-func (d *Description) RTP() netip.AddrPort {
-	return connAddr(d.Connection(), d.Port())
-}
-
-// RTCP returns the address where the peer wants its RTCP, invalid as for RTP.
-func (d *Description) RTCP() netip.AddrPort {
-	rtp := d.RTP()
-	value, ok := d.media().Attribute("rtcp") // RFC 3605
-	if !ok {
-		if !rtp.IsValid() || rtp.Port() == 65535 {
-			return netip.AddrPort{}
+// attributeOf returns the value of a section's first attribute of this name.
+func attributeOf(section, name string) (value string, ok bool) {
+	for line := ""; section != ""; {
+		line, section = cutLine(section)
+		if key, value := cutAttribute(line[2:]); line[0] == 'a' && key == name {
+			return value, true
 		}
-		return netip.AddrPortFrom(rtp.Addr(), rtp.Port()+1)
 	}
+	return "", false
+}
+
+// rtcpAddr reads the value of a=rtcp (RFC 3605).
+func (d *Description) rtcpAddr(value string) netip.AddrPort {
 	fields := strings.Fields(value)
 	if len(fields) == 0 {
 		return netip.AddrPort{}
 	}
-	port, err := strconv.Atoi(fields[0])
-	if err != nil {
+	port, ok := message.Decimal(fields[0], 65535)
+	if !ok {
 		return netip.AddrPort{}
 	}
 	if len(fields) >= 4 {
 		return connAddr(fields[3], port)
 	}
-	if !rtp.IsValid() || port <= 0 || port > 65535 {
+	if !d.rtp.IsValid() || port == 0 {
 		return netip.AddrPort{}
 	}
-	return netip.AddrPortFrom(rtp.Addr(), uint16(port))
+	return netip.AddrPortFrom(d.rtp.Addr(), uint16(port))
 }
 
-// Connection returns the address in the c= line of the stream, else of the session.
-func (d *Description) Connection() string {
-	c := d.media().ConnectionInformation
-	if c == nil {
-		c = d.sdp.ConnectionInformation
+// packetTime reads the value of a=ptime; 0: it is not usual.
+func packetTime(value string) time.Duration {
+	ms, ok := message.Decimal(strings.TrimSpace(value), 60)
+	if !ok || ms < 10 || ms%10 != 0 {
+		return 0
 	}
-	if c == nil || c.Address == nil {
-		return ""
-	}
-	return c.Address.Address
+	return time.Duration(ms) * time.Millisecond
 }
+
+// Streams returns the number of streams, 0 for no description.
+func (d *Description) Streams() int {
+	if d == nil {
+		return 0
+	}
+	return max(1, len(d.streams))
+}
+
+// Port returns the port of the audio stream.
+func (d *Description) Port() int { return int(d.port) }
+
+// RTP returns the address where the peer wants its media. It is invalid if it is not
+// an IP address or means hold (0.0.0.0, RFC 3264 section 8.4): then nothing is sent
+// until the peer's own packets show an address.
+func (d *Description) RTP() netip.AddrPort { return d.rtp }
+
+// RTCP returns the address where the peer wants its RTCP, invalid as for RTP.
+func (d *Description) RTCP() netip.AddrPort { return d.rtcp }
+
+// Connection returns the address in the c= line of the stream, else of the session.
+func (d *Description) Connection() string { return d.connection }
+
+// Ptime returns the packet time that the peer wants (RFC 8866 section 6.4); 0: it
+// names none, or one that is not usual.
+func (d *Description) Ptime() time.Duration { return d.ptime }
+
+// Muxes reports whether the peer offers RTP and RTCP on one port (RFC 5761) for its
+// audio. Such an offer is always accepted, and no other peer gets one.
+func (d *Description) Muxes() bool { return d != nil && d.muxes }
 
 // broadcast is the limited broadcast address (RFC 919), which gets no media.
 var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
@@ -257,81 +301,4 @@ func connAddr(host string, port int) netip.AddrPort {
 		return netip.AddrPort{}
 	}
 	return netip.AddrPortFrom(addr.Unmap().WithZone(""), uint16(port))
-}
-
-// keepPayloadTypes removes the formats that no RTP packet can have, and repeated
-// ones, because neither side could use them. ErrNoCodec means that none is left.
-func (d *Description) keepPayloadTypes() error {
-	muxes := d.Muxes()
-	var kept []string
-	for _, f := range d.media().MediaName.Formats {
-		if isPayloadType(f, muxes) && !slices.Contains(kept, f) {
-			kept = append(kept, f)
-		}
-	}
-	if kept == nil {
-		return ErrNoCodec
-	}
-	d.media().MediaName.Formats = kept
-	return nil
-}
-
-// isPayloadType reports whether a format is a usable payload type: 7 bits (RFC 3550
-// section 5.1), and not one that could be taken for RTCP, which are 72 to 76 (RFC 3551
-// section 6), or 64 to 95 if both use one port (RFC 5761 section 4).
-func isPayloadType(format string, muxes bool) bool {
-	n, err := strconv.ParseUint(format, 10, 7)
-	if err != nil || strconv.FormatUint(n, 10) != format {
-		return false
-	}
-	if muxes {
-		return n < 64 || n > 95
-	}
-	return n < 72 || n > 76
-}
-
-// maxPacketTime is the longest packet that a description may ask for, in
-// milliseconds. Every receiver accepts it (RFC 3551 section 4.2).
-const maxPacketTime = 200
-
-// keepPacketTimes removes a ptime or maxptime that no packet can have, so that the
-// other side need not make sense of it.
-func (d *Description) keepPacketTimes() {
-	d.sdp.Attributes = slices.DeleteFunc(d.sdp.Attributes, badPacketTime)
-	d.media().Attributes = slices.DeleteFunc(d.media().Attributes, badPacketTime)
-}
-
-// badPacketTime reports whether an attribute is a ptime or maxptime (RFC 8866 section
-// 6.4) other than 1 to 200 milliseconds. Fractions are allowed.
-func badPacketTime(a sdp.Attribute) bool {
-	if key := strings.ToLower(a.Key); key != "ptime" && key != "maxptime" {
-		return false
-	}
-	value := strings.TrimSpace(a.Value)
-	if strings.Trim(value, "0123456789.") != "" { // a sign, an exponent, a word
-		return true
-	}
-	ms, err := strconv.ParseFloat(value, 64)
-	return err != nil || ms < 1 || ms > maxPacketTime
-}
-
-// Ptime returns the packet time that the peer wants (RFC 8866 section 6.4); 0: it
-// names none, or one that is not usual.
-func (d *Description) Ptime() time.Duration {
-	value, _ := d.media().Attribute("ptime")
-	ms, ok := message.Decimal(strings.TrimSpace(value), 60)
-	if !ok || ms < 10 || ms%10 != 0 {
-		return 0
-	}
-	return time.Duration(ms) * time.Millisecond
-}
-
-// Muxes reports whether the peer offers RTP and RTCP on one port (RFC 5761) for its
-// audio. Such an offer is always accepted, and no other peer gets one.
-func (d *Description) Muxes() bool {
-	if d == nil || d.sdp == nil {
-		return false
-	}
-	_, ok := d.media().Attribute("rtcp-mux")
-	return ok
 }

@@ -3,7 +3,6 @@ package sdp
 import (
 	"errors"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -56,10 +55,7 @@ func TestCarriageReturnInSDP(t *testing.T) {
 	if err != nil {
 		return // refused: well
 	}
-	out, err := offer.ForTarget(ourSideB, []string{"0"}, AsIs)
-	if err != nil {
-		t.Fatal(err)
-	}
+	out := offer.ForTarget(ourSideB, StreamTransport{}, offer.Formats(), AsIs)
 	onlyOurs(t, out, ourSideB)
 }
 
@@ -128,10 +124,7 @@ func TestPacketTimes(t *testing.T) {
 				if err != nil {
 					t.Fatalf("%s: %v", line, err)
 				}
-				out, err := d.ForTarget(at, []string{"0"}, AsIs)
-				if err != nil {
-					t.Fatal(err)
-				}
+				out := d.ForTarget(at, StreamTransport{}, d.Formats(), AsIs)
 				if got := strings.Contains(string(out), line); got != kept {
 					t.Errorf("%q goes on: %v; want %v\n%s", line, got, kept, out)
 				}
@@ -154,25 +147,32 @@ func FuzzPayloadTypes(f *testing.F) {
 		if err != nil {
 			return
 		}
-		kept := d.media().MediaName.Formats
-		for i, format := range kept {
-			if n, err := strconv.Atoi(format); err != nil || n < 0 || n > 127 || slices.Contains(kept[:i], format) {
-				t.Fatalf("%q leaves %q", formats, kept)
+		var seen numbers
+		for _, f := range d.Formats() {
+			if f.Number > 127 || seen.has(f.Number) {
+				t.Fatalf("%q leaves %q", formats, numbersIn(d))
 			}
+			seen.add(f.Number)
 		}
-		out, err := d.ForTarget(at, kept, AsIs)
-		if err != nil {
-			t.Fatal(err)
-		}
+		out := d.ForTarget(at, StreamTransport{}, d.Formats(), AsIs)
 		again, err := Parse(out)
-		if err != nil || !slices.Equal(again.media().MediaName.Formats, kept) {
+		if err != nil || numbersIn(again) != numbersIn(d) {
 			t.Fatalf("%q is read as %+v, %v", out, again, err)
 		}
-		value, told := d.media().Attribute("ptime")
-		if got, still := again.media().Attribute("ptime"); got != value || still != told {
+		value, told := attributeOf(d.stream, "ptime")
+		if got, still := attributeOf(again.stream, "ptime"); got != value || still != told {
 			t.Fatalf("ptime %q becomes %q", value, got)
 		}
 	})
+}
+
+// numbersIn is the payload types of a description.
+func numbersIn(d *Description) string {
+	var b []string
+	for _, f := range d.Formats() {
+		b = append(b, strconv.Itoa(int(f.Number)))
+	}
+	return strings.Join(b, " ")
 }
 
 func TestUsablePayloadTypes(t *testing.T) {
@@ -203,7 +203,7 @@ func TestUsablePayloadTypes(t *testing.T) {
 			t.Errorf("%s: %v", tt.formats, err)
 			continue
 		}
-		if got := strings.Join(d.media().MediaName.Formats, " "); got != tt.want {
+		if got := numbersIn(d); got != tt.want {
 			t.Errorf("%s: got %s; want %s", tt.formats, got, tt.want)
 		}
 	}

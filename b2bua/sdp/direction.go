@@ -3,7 +3,7 @@ package sdp
 import (
 	"strings"
 
-	"github.com/pion/sdp/v3"
+	"flowbridge/b2bua/message"
 )
 
 // Direction is the way in which a stream flows, as seen by the side that describes it
@@ -19,27 +19,32 @@ const (
 	Inactive Direction = "inactive"
 )
 
-// isDirection reports whether an attribute is a direction.
-func isDirection(a sdp.Attribute) bool {
-	switch Direction(strings.ToLower(a.Key)) {
-	case SendRecv, SendOnly, RecvOnly, Inactive:
-		return true
-	case AsIs:
+// directionOf returns the direction that an attribute is, by its name; AsIs: it is none.
+func directionOf(key string) Direction {
+	for _, way := range [...]Direction{SendRecv, SendOnly, RecvOnly, Inactive} {
+		if message.EqualFold(key, string(way)) {
+			return way
+		}
 	}
-	return false
+	return AsIs
+}
+
+// wayIn returns the direction of a section; AsIs: it says none.
+func wayIn(section string) Direction {
+	for line := ""; section != ""; {
+		if line, section = cutLine(section); line[0] != 'a' {
+			continue
+		}
+		key, _ := cutAttribute(line[2:])
+		if way := directionOf(key); way != AsIs {
+			return way
+		}
+	}
+	return AsIs
 }
 
 // Direction returns the direction of the audio stream: its own, else the session's.
-func (d *Description) Direction() Direction {
-	for _, attributes := range [][]sdp.Attribute{d.media().Attributes, d.sdp.Attributes} {
-		for _, a := range attributes {
-			if isDirection(a) {
-				return Direction(strings.ToLower(a.Key))
-			}
-		}
-	}
-	return SendRecv
-}
+func (d *Description) Direction() Direction { return d.way }
 
 // Held reports whether the peer wants no media: by its direction, or in the old way
 // by an address of zeros (RFC 3264 section 8.4).
@@ -84,12 +89,4 @@ func (d *Description) PassedOn() Direction {
 		return SendOnly
 	}
 	return d.Direction()
-}
-
-// attributes returns the attributes that say this direction. Sendrecv needs none.
-func (w Direction) attributes() []sdp.Attribute {
-	if w == SendRecv || w == AsIs {
-		return nil
-	}
-	return []sdp.Attribute{{Key: string(w)}}
 }

@@ -2,15 +2,18 @@
 // stream that is relayed, its formats in each side's numbers, its direction, its SRTP
 // keys (RFC 4568) and the o= line.
 //
-// A Description never changes after it is read, except by KeepOffered: the other side gets
-// another one that is made of it. Other streams are kept as text, to be declined.
+// A Description never changes after it is read; the other side gets another one that is
+// made of it. Other streams are kept as text, to be declined.
 //
 // # Decisions
 //
-// A description is split into sections before the library parses it, and only the audio
-// stream is parsed. So a stream or line that the library does not know can't fail the
-// call. Attributes are passed on by an allow list, because any other could show the other
-// side's network. Held by TestUnknownStreamsAreDeclined and FuzzParseDescription.
+// A description is read once, into a struct and one text of the lines that count:
+// everything else is parts of that text. What the text says of attributes that are
+// passed on is not parsed, and it is written again by appending to one buffer. A stream
+// or line that is not known can't fail the call. Attributes are passed on by an allow
+// list, because any other could show the other side's network. Held by
+// TestUnknownStreamsAreDeclined, TestAllocations, FuzzParseDescription, and FuzzOracle,
+// which has another reader beside it.
 //
 // Each side is described in the other side's terms: in its numbers for the same codecs,
 // and with its kind of G.711 if they have none in common. Both sides may keep their

@@ -5,8 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/pion/sdp/v3"
-
+	"flowbridge/b2bua/message"
 	"flowbridge/config"
 )
 
@@ -19,10 +18,22 @@ type Codec struct {
 
 // Format is a codec and a side's number (payload type) for it.
 type Format struct {
-	Number  string
-	Mapping string // the value of a=rtpmap behind the number
 	Codec
+	Mapping string // the value of a=rtpmap behind the number
+	Number  uint8
+
+	source uint8 // its number in the description's text
+	lines  formatLines
 }
+
+// formatLines says where the attributes of a format come from.
+type formatLines uint8
+
+const (
+	linesOfText    formatLines = iota
+	mappingAndText             // the text has all but its a=rtpmap
+	linesOfOurs                // the text has nothing about it
+)
 
 // The two kinds of G.711, which can be converted into each other.
 var (
@@ -42,7 +53,7 @@ func (k Codec) counterpart() (Codec, bool) {
 }
 
 // Events reports whether it is telephone-event (RFC 4733).
-func (k Codec) Events() bool { return IsEvents(k.Name) }
+func (k Codec) Events() bool { return k.Name == events }
 
 // Comfort reports whether it is comfort noise (RFC 3389).
 func (k Codec) Comfort() bool { return k.Name == "CN" }
@@ -50,48 +61,161 @@ func (k Codec) Comfort() bool { return k.Name == "CN" }
 // Speech reports whether it carries speech.
 func (k Codec) Speech() bool { return k.Name != "" && !k.Events() && !k.Comfort() }
 
-// format returns the meaning of a payload type of the description. Its codec has no
-// name if the description does not say.
-func (d *Description) format(number string) Format {
-	name := d.codec(number)
-	f := Format{Number: number, Mapping: d.rtpmap(number), Codec: Codec{Name: strings.ToUpper(name), Clock: d.clock(number)}}
-	if f.Mapping == "" {
-		f.Mapping = name + "/" + strconv.FormatUint(uint64(f.Clock), 10)
+// readFormats reads the formats of the stream, and what they mean. It leaves out those
+// that no RTP packet can have, and repeated ones, because neither side could use them.
+// ErrNoCodec means that none is left.
+func (d *Description) readFormats(list string) error {
+	d.formats = make([]Format, 0, min(1+strings.Count(list, " ")+strings.Count(list, "\t"), 128))
+	var seen numbers
+	for field := ""; list != ""; {
+		field, list = cutField(list)
+		if n, ok := payloadType(field); ok && isUsable(n, d.muxes) && !seen.has(n) {
+			seen.add(n)
+			d.formats = append(d.formats, Format{Number: n, source: n})
+		}
 	}
-	if parts := strings.Split(d.rtpmap(number), "/"); len(parts) > 2 && parts[2] != "1" {
-		f.channels = parts[2]
+	if len(d.formats) == 0 {
+		return ErrNoCodec
 	}
-	return f
+	var mapped numbers
+	for line, rest := cutLine(d.stream); line != ""; line, rest = cutLine(rest) {
+		n, value, ok := aboutFormat(line)
+		if !ok || mapped.has(n) || !strings.HasPrefix(line, "a=rtpmap:") {
+			continue
+		}
+		mapped.add(n)
+		for i := range d.formats {
+			if f := &d.formats[i]; f.Number == n {
+				f.Mapping = strings.TrimSpace(value)
+			}
+		}
+	}
+	for i := range d.formats {
+		d.formats[i].readMapping()
+	}
+	return nil
 }
 
-// Pick returns formats of the description by their numbers.
-func (d *Description) Pick(numbers []string) []Format {
-	out := make([]Format, 0, len(numbers))
-	for _, n := range numbers {
-		out = append(out, d.format(n))
+// readMapping reads the codec of a format from its a=rtpmap, else from RFC 3551. Its
+// codec has no name if neither says it. The clock is 8000 for all of RFC 3551's numbers
+// that telephones use.
+func (f *Format) readMapping() {
+	name, rest, _ := strings.Cut(f.Mapping, "/")
+	rate, channels, _ := strings.Cut(rest, "/")
+	if name == "" {
+		name = staticName(f.Number)
 	}
-	return out
+	if f.Mapping == "" && name != "" {
+		f.Mapping, f.lines = name+"/8000", mappingAndText
+	}
+	f.Name, f.Clock = upperName(name), 8000
+	if hz, err := strconv.ParseUint(rate, 10, 32); err == nil && hz > 0 {
+		f.Clock = uint32(hz)
+	}
+	if channels, _, _ = strings.Cut(channels, "/"); channels != "1" {
+		f.channels = channels
+	}
 }
 
-// Formats returns the formats of the description, in its order.
-func (d *Description) Formats() []Format { return d.Pick(d.media().MediaName.Formats) }
+// staticName returns the encoding name of a static payload type (RFC 3551 section 6).
+func staticName(number uint8) string {
+	switch number {
+	case 0:
+		return "PCMU"
+	case 3:
+		return "GSM"
+	case 8:
+		return "PCMA"
+	case 9:
+		return "G722"
+	case 13:
+		return "CN"
+	case 18:
+		return "G729"
+	}
+	return ""
+}
 
-// NumbersOf returns the numbers of formats.
-func NumbersOf(formats []Format) []string {
-	out := make([]string, 0, len(formats))
+// payloadType reads a payload type: 7 bits (RFC 3550 section 5.1) without zeros in front.
+func payloadType[T string | []byte](s T) (n uint8, ok bool) {
+	number, ok := message.Decimal(s, 127)
+	return uint8(number), ok && (s[0] != '0' || len(s) == 1) // at most 127
+}
+
+// isUsable reports whether a payload type is none that could be taken for RTCP: 72 to 76
+// (RFC 3551 section 6), or 64 to 95 if both use one port (RFC 5761 section 4).
+func isUsable(n uint8, muxes bool) bool {
+	if muxes {
+		return n < 64 || n > 95
+	}
+	return n < 72 || n > 76
+}
+
+// aboutFormat splits an attribute that is about one payload type.
+func aboutFormat(line string) (number uint8, value string, ok bool) {
+	if !namesFormat(line) {
+		return 0, "", false
+	}
+	_, value = cutAttribute(line[2:])
+	first, value, _ := strings.Cut(value, " ")
+	number, ok = payloadType(first)
+	return number, value, ok
+}
+
+// namesFormat reports whether a line is an attribute of a payload type, and not of all.
+func namesFormat(line string) bool {
+	for _, name := range [...]string{"a=rtpmap:", "a=fmtp:", "a=rtcp-fb:"} {
+		if value, ok := strings.CutPrefix(line, name); ok {
+			return value != "*" && !strings.HasPrefix(value, "* ")
+		}
+	}
+	return false
+}
+
+// numbers is a set of payload types.
+type numbers [2]uint64
+
+func (s *numbers) add(n uint8)     { s[n>>6&1] |= 1 << (n & 63) }
+func (s numbers) has(n uint8) bool { return s[n>>6&1]&(1<<(n&63)) != 0 }
+
+// numbersOf returns the numbers of formats.
+func numbersOf(formats []Format) (set numbers) {
 	for _, f := range formats {
-		out = append(out, f.Number)
+		set.add(f.Number)
+	}
+	return set
+}
+
+// Formats returns the formats of the description, in its order. The slice is shared.
+func (d *Description) Formats() []Format { return slices.Clip(d.formats) }
+
+// kept returns those of the formats that keep says, in a slice of its own unless it says
+// all.
+func kept(formats []Format, keep func(f *Format) bool) []Format {
+	i := 0
+	for i < len(formats) && keep(&formats[i]) {
+		i++
+	}
+	if i == len(formats) {
+		return slices.Clip(formats)
+	}
+	out := append(make([]Format, 0, len(formats)-1), formats[:i]...)
+	for i++; i < len(formats); i++ {
+		if keep(&formats[i]) {
+			out = append(out, formats[i])
+		}
 	}
 	return out
 }
 
 // Find returns the first format of a codec.
 func Find(formats []Format, k Codec) (Format, bool) {
-	i := slices.IndexFunc(formats, func(f Format) bool { return f.Codec == k })
-	if i < 0 {
-		return Format{}, false
+	for i := range formats {
+		if formats[i].Codec == k {
+			return formats[i], true
+		}
 	}
-	return formats[i], true
+	return Format{}, false
 }
 
 // Includes reports whether one of the formats is of this codec.
@@ -100,153 +224,124 @@ func Includes(formats []Format, k Codec) bool {
 	return ok
 }
 
-// KeepOffered removes the formats from an answer that were not offered; ErrNoCodec: no
-// speech is left. An answer may have its own number for a codec, or leave out what an
+// KeepOffered returns an answer without the formats that were not offered; ErrNoCodec:
+// no speech is left. An answer may have its own number for a codec, or leave out what an
 // offered number means.
-func (d *Description) KeepOffered(offered []Format) error {
-	m := d.media()
-	m.MediaName.Formats = slices.DeleteFunc(m.MediaName.Formats, func(n string) bool {
-		f := d.format(n)
-		if f.Name != "" {
-			return !Includes(offered, f.Codec)
+func (d *Description) KeepOffered(offered []Format) (*Description, error) {
+	meant := func(f *Format) *Format { // by a number alone
+		for i := range offered {
+			if o := &offered[i]; f.Name == "" && o.Number == f.Number && o.Name != "" {
+				return o
+			}
 		}
-		i := slices.IndexFunc(offered, func(o Format) bool { return o.Number == n && o.Name != "" })
-		if i >= 0 {
-			m.Attributes = append(m.Attributes, sdp.Attribute{Key: "rtpmap", Value: n + " " + offered[i].Mapping})
-		}
-		return i < 0
-	})
-	if d.Speaks().Name == "" {
-		return ErrNoCodec
+		return nil
 	}
-	return nil
+	var changed bool
+	formats := kept(d.formats, func(f *Format) bool {
+		unsaid := meant(f) != nil
+		known := unsaid || f.Name != "" && Includes(offered, f.Codec)
+		changed = changed || unsaid || !known
+		return known
+	})
+	if changed {
+		formats = slices.Clone(formats)
+		for i := range formats {
+			if o := meant(&formats[i]); o != nil {
+				formats[i].Codec, formats[i].Mapping, formats[i].lines = o.Codec, o.Mapping, mappingAndText
+			}
+		}
+		d = d.with(formats)
+	}
+	if d.Speaks().Name == "" {
+		return nil, ErrNoCodec
+	}
+	return d, nil
 }
 
 // Common returns the description's formats that another one has too, under the same
 // numbers.
 func (d *Description) Common(other *Description) []Format {
-	theirs := other.Formats()
-	return slices.DeleteFunc(d.Formats(), func(f Format) bool {
-		return !slices.ContainsFunc(theirs, func(o Format) bool { return o.Number == f.Number && o.Codec == f.Codec })
+	return kept(d.formats, func(f *Format) bool {
+		return slices.ContainsFunc(other.formats, func(o Format) bool { return o.Number == f.Number && o.Codec == f.Codec })
 	})
 }
 
 // Offerable returns the description and the formats that a target is offered: those
 // that its codec list allows, in the list's order if order says so, or if it allows none,
 // one that can be made of them.
-func (d *Description) Offerable(codecs []string, order string) (*Description, []string, error) {
+func (d *Description) Offerable(codecs []string, order string) (*Description, []Format, error) {
 	formats, err := d.Usable(codecs)
 	if err != nil {
 		return d.translatable(codecs)
 	}
 	if order == config.CodecOrderTarget {
-		slices.SortStableFunc(formats, func(x, y string) int { return d.rank(x, codecs) - d.rank(y, codecs) })
+		formats = slices.Clone(formats)
+		slices.SortStableFunc(formats, func(x, y Format) int { return x.rank(codecs) - y.rank(codecs) })
 	}
 	return d, formats, nil
 }
 
 // rank returns the place of a codec in a list. Others come last.
-func (d *Description) rank(format string, codecs []string) int {
-	name := d.codec(format)
-	if i := slices.IndexFunc(codecs, func(c string) bool { return strings.EqualFold(c, name) }); i >= 0 {
-		return i
+func (k Codec) rank(codecs []string) int {
+	for i, c := range codecs {
+		if strings.EqualFold(c, k.Name) {
+			return i
+		}
 	}
 	return len(codecs)
 }
 
 // Only returns the description with one codec for speech, and the telephone-events
 // and comfort noise among those that were offered.
-func (d *Description) Only(speech Codec, offered []Codec) *Description {
-	var news []renumbering
-	for _, f := range d.Formats() {
-		if f.Codec == speech || (!f.Speech() && slices.Contains(offered, f.Codec)) {
-			news = append(news, renumbering{from: f.Number, to: f.Number})
-		}
-	}
-	return d.renumbered(news)
+func (d *Description) Only(speech Codec, offered []Format) *Description {
+	return d.regrouped(kept(d.formats, func(f *Format) bool {
+		return f.Codec == speech || (!f.Speech() && Includes(offered, f.Codec))
+	}))
+}
+
+// with returns the description with other formats.
+func (d *Description) with(formats []Format) *Description {
+	out := *d
+	out.formats = formats
+	return &out
 }
 
 // Speaks returns the codec of the first format that carries speech: in an answer, the
 // codec of the call.
 func (d *Description) Speaks() Codec {
-	for _, f := range d.Formats() {
-		if f.Speech() {
+	for i := range d.formats {
+		if f := &d.formats[i]; f.Speech() {
 			return f.Codec
 		}
 	}
 	return Codec{}
 }
 
-// CodecsOf returns the codecs of formats.
-func CodecsOf(formats []Format) []Codec {
-	out := make([]Codec, 0, len(formats))
-	for _, f := range formats {
-		out = append(out, f.Codec)
-	}
-	return out
-}
-
-// codec returns the encoding name of a payload type, from a=rtpmap or RFC 3551.
-func (d *Description) codec(format string) string {
-	if name, _, _ := strings.Cut(d.rtpmap(format), "/"); name != "" {
-		return name
-	}
-	switch format {
-	case "0":
-		return "PCMU"
-	case "3":
-		return "GSM"
-	case "8":
-		return "PCMA"
-	case "9":
-		return "G722"
-	case "13":
-		return "CN"
-	case "18":
-		return "G729"
-	default:
-		return ""
-	}
-}
-
-// rtpmap returns the a=rtpmap of a payload type: "opus/48000/2".
-func (d *Description) rtpmap(format string) string {
-	for _, a := range d.media().Attributes {
-		if pt, encoding, _ := strings.Cut(a.Value, " "); a.Key == "rtpmap" && pt == format {
-			return strings.TrimSpace(encoding)
+// upperName returns an encoding name in upper case. Those of the field are shared.
+func upperName(name string) string {
+	for _, known := range [...]string{"PCMU", "PCMA", events, "OPUS", "G722", "G729", "ILBC", "GSM", "AMR", "AMR-WB", "SPEEX", "CN"} {
+		if strings.EqualFold(name, known) {
+			return known
 		}
 	}
-	return ""
+	return strings.ToUpper(name)
 }
 
-// clock returns the RTP clock rate of a payload type in Hz. It is 8000 for all of RFC
-// 3551's numbers that telephones use.
-func (d *Description) clock(format string) uint32 {
-	_, rate, _ := strings.Cut(d.rtpmap(format), "/")
-	rate, _, _ = strings.Cut(rate, "/")
-	hz, err := strconv.ParseUint(rate, 10, 32)
-	if err != nil || hz == 0 {
-		return 8000
-	}
-	return uint32(hz)
-}
+// events is the encoding name of telephone-event (RFC 4733).
+const events = "TELEPHONE-EVENT"
 
 // IsEvents reports whether an encoding name is telephone-event (RFC 4733).
-func IsEvents(codec string) bool { return strings.EqualFold(codec, "telephone-event") }
+func IsEvents(codec string) bool { return strings.EqualFold(codec, events) }
 
 // Usable returns the offer's formats that the codec list allows, in the offer's order.
 // Telephone-events and comfort noise are always allowed.
-func (d *Description) Usable(codecs []string) ([]string, error) {
-	var formats []string
+func (d *Description) Usable(codecs []string) ([]Format, error) {
 	audio := false
-	for _, f := range d.media().MediaName.Formats {
-		name := d.codec(f)
-		allow := slices.ContainsFunc(codecs, func(c string) bool { return strings.EqualFold(c, name) })
+	formats := kept(d.formats, func(f *Format) bool {
+		allow := f.rank(codecs) < len(codecs)
 		audio = audio || allow
-		if allow || IsEvents(name) || strings.EqualFold(name, "CN") {
-			formats = append(formats, f)
-		}
-	}
+		return allow || f.Events() || f.Comfort()
+	})
 	if !audio {
 		return nil, ErrNoCodec
 	}
@@ -255,15 +350,14 @@ func (d *Description) Usable(codecs []string) ([]string, error) {
 
 // Decided returns the formats of an answer with its first codec alone: those that an
 // offer made of it may have.
-func (d *Description) Decided() []string {
+func (d *Description) Decided() []Format {
 	chosen := false
-	return slices.DeleteFunc(slices.Clone(d.media().MediaName.Formats), func(f string) bool {
-		name := d.codec(f)
-		if IsEvents(name) || strings.EqualFold(name, "CN") {
-			return false
+	return kept(d.formats, func(f *Format) bool {
+		if f.Events() || f.Comfort() {
+			return true
 		}
 		again := chosen
 		chosen = true
-		return again
+		return !again
 	})
 }

@@ -29,6 +29,9 @@ type LegCrypto struct {
 // the first offer, with SRTP.
 func NewLegCrypto(m config.PeerMedia, offers bool) *LegCrypto {
 	l := &LegCrypto{mode: m.SRTP, Offers: offers}
+	if !offers && (m.SRTP == config.SRTPOff || m.SRTP == "") {
+		return l
+	}
 	names := m.SRTPSuites
 	if len(names) == 0 {
 		names = config.SRTPSuites()
@@ -100,12 +103,12 @@ func (l *LegCrypto) Offering() StreamTransport {
 func (l *LegCrypto) Answering(offer *Description, elsewhere bool) StreamTransport {
 	s := offer.securing
 	if s == nil {
-		return StreamTransport{proto: offer.proto()}
+		return StreamTransport{proto: offer.proto}
 	}
 	if s.own == nil {
 		s.own = l.keysFor(s.peer, elsewhere)
 	}
-	return StreamTransport{proto: offer.proto(), lines: []cryptoLine{{tag: s.tag, keys: *s.own}}}
+	return StreamTransport{proto: offer.proto, lines: []cryptoLine{{tag: s.tag, keys: *s.own}}}
 }
 
 // keysFor returns the sending keys toward a peer with these keys.
@@ -132,7 +135,7 @@ func (l *LegCrypto) Answered(answer *Description) {
 
 // Apply puts the SRTP of a description into force.
 func (l *LegCrypto) Apply(d *Description) {
-	l.current, l.proto, l.Offers = d.securing, d.proto(), d.securing != nil
+	l.current, l.proto, l.Offers = d.securing, d.proto, d.securing != nil
 }
 
 // Suite returns the name of the suite in force, "" if there is none.

@@ -2,12 +2,7 @@ package sdp
 
 import (
 	"slices"
-	"strconv"
-	"strings"
 
-	"github.com/pion/sdp/v3"
-
-	"flowbridge/b2bua/message"
 	"flowbridge/media"
 )
 
@@ -27,179 +22,134 @@ func (d *Description) inTerms(near *Description, translated bool) *Description {
 	if near == nil {
 		return d
 	}
-	theirs := near.Formats()
-	used := make(map[string]bool)
-	for _, f := range theirs {
-		used[f.Number] = true
-	}
-	changed := false
-	var news []renumbering
-	own := d.Formats()
-	for _, f := range own {
-		n := renumbering{from: f.Number, to: f.Number}
-		if same, ok := Find(theirs, f.Codec); ok {
-			n.to = same.Number
-		} else if other, ok := f.counterpart(); ok && translated && !Includes(own, other) && Includes(theirs, other) {
-			same, _ := Find(theirs, other)
-			n.to, n.becomes = same.Number, other.Name+"/8000"
-		} else if used[f.Number] {
-			n.to = freeNumber(used)
+	var space [16]Format // nothing is allocated where nothing changes
+	news, changed := space[:0], false
+	used, told := numbersOf(near.formats), numbers{}
+	for _, f := range d.formats {
+		n, ok := f, true
+		if same, has := Find(near.formats, f.Codec); has {
+			n.Number = same.Number
+		} else if made, can := f.converted(d.formats, near.formats); can && translated {
+			n = made
+		} else if used.has(f.Number) {
+			n.Number, ok = used.free()
 		}
-		used[n.to] = true
-		changed = changed || n.to != n.from
-		if !slices.ContainsFunc(news, func(o renumbering) bool { return o.to == n.to }) {
-			news = append(news, n)
+		changed = changed || n != f || !ok
+		if !ok || told.has(n.Number) {
+			continue
 		}
+		used.add(n.Number)
+		told.add(n.Number)
+		news = append(news, n)
 	}
 	if !changed {
 		return d
 	}
-	return d.renumbered(news)
+	return d.regrouped(slices.Clone(news))
 }
 
-// freeNumber returns a dynamic payload type that is not used (RFC 3551 section 6), ""
+// regrouped returns the description with these formats alone. Their attributes come
+// last, under the numbers that the formats have now.
+func (d *Description) regrouped(formats []Format) *Description {
+	out := d.with(formats)
+	out.grouped = true
+	return out
+}
+
+// converted returns the format of the other kind of G.711 that the relay makes of f, if
+// its side lacks that kind and the other side has it.
+func (f Format) converted(own, theirs []Format) (Format, bool) {
+	other, ok := f.counterpart()
+	if !ok || Includes(own, other) {
+		return Format{}, false
+	}
+	same, ok := Find(theirs, other)
+	return f.as(other, same.Number), ok
+}
+
+// as returns a format of G.711 as another one that the text has nothing about.
+func (f Format) as(k Codec, number uint8) Format {
+	return Format{Codec: k, Mapping: k.Name + "/8000", Number: number, source: f.source, lines: linesOfOurs}
+}
+
+// free returns a dynamic payload type that is not in the set (RFC 3551 section 6), false
 // if there is none.
-func freeNumber(used map[string]bool) string {
-	for n := 96; n < 128; n++ {
-		if s := strconv.Itoa(n); !used[s] {
-			return s
+func (s *numbers) free() (n uint8, ok bool) {
+	for n = 96; n < 128; n++ {
+		if !s.has(n) {
+			return n, true
 		}
 	}
-	return ""
-}
-
-// renumbering is a new number of a format.
-type renumbering struct {
-	from, to string
-	becomes  string // its new a=rtpmap; empty: the same
-}
-
-// renumbered returns the description with these formats alone, under new numbers.
-func (d *Description) renumbered(news []renumbering) *Description {
-	out, old, session := *d, d.media(), *d.sdp
-	stream := *old
-	stream.MediaName.Formats = nil
-	stream.Attributes = slices.DeleteFunc(slices.Clone(old.Attributes), namesFormat)
-	for _, n := range news {
-		if n.to == "" {
-			continue
-		}
-		stream.MediaName.Formats = append(stream.MediaName.Formats, n.to)
-		if n.becomes == "" && n.to != n.from && d.rtpmap(n.from) == "" {
-			n.becomes = d.format(n.from).Mapping // a static number needs none
-		}
-		if n.becomes != "" {
-			stream.Attributes = append(stream.Attributes, sdp.Attribute{Key: "rtpmap", Value: n.to + " " + n.becomes})
-			continue
-		}
-		for _, a := range old.Attributes {
-			if number, rest, _ := strings.Cut(a.Value, " "); namesFormat(a) && number == n.from {
-				stream.Attributes = append(stream.Attributes, sdp.Attribute{Key: a.Key, Value: n.to + " " + rest})
-			}
-		}
-	}
-	session.MediaDescriptions = []*sdp.MediaDescription{&stream}
-	out.sdp = &session
-	return &out
-}
-
-// namesFormat reports whether an attribute is about one payload type.
-func namesFormat(a sdp.Attribute) bool {
-	switch a.Key {
-	case "rtpmap", "fmtp", "rtcp-fb":
-		return !strings.HasPrefix(a.Value, "* ")
-	}
-	return false
+	return 0, false
 }
 
 // translatable makes an offer with the kind of G.711 that a codec list allows from the
 // other kind in the description, and returns the formats to offer: that and
 // telephone-events.
-func (d *Description) translatable(codecs []string) (*Description, []string, error) {
-	var events []string
-	for _, f := range d.Formats() {
-		if f.Events() && f.Clock == PCMU.Clock {
-			events = append(events, f.Number)
-		}
-	}
-	for _, f := range d.Formats() {
+func (d *Description) translatable(codecs []string) (*Description, []Format, error) {
+	for _, f := range d.formats {
 		other, ok := f.counterpart()
-		if !ok || !slices.ContainsFunc(codecs, func(c string) bool { return strings.EqualFold(c, other.Name) }) {
+		if !ok || other.rank(codecs) == len(codecs) {
 			continue
 		}
-		number := strconv.Itoa(payloads[other.Name].number)
-		news := []renumbering{{from: f.Number, to: number, becomes: other.Name + "/8000"}}
-		for _, e := range events {
-			news = append(news, renumbering{from: e, to: e})
+		news := []Format{f.as(other, staticNumber(other))}
+		for _, e := range d.formats {
+			if e.Events() && e.Clock == PCMU.Clock {
+				news = append(news, e)
+			}
 		}
-		return d.renumbered(news), append([]string{number}, events...), nil
+		out := d.regrouped(news)
+		return out, out.Formats(), nil
 	}
 	return nil, nil, ErrNoCodec
 }
 
-// with returns a description with one more format.
-func (d *Description) with(format, mapping, parameters string) *Description {
-	out, stream, session := *d, *d.media(), *d.sdp
-	stream.MediaName.Formats = append(slices.Clip(stream.MediaName.Formats), format)
-	stream.Attributes = append(slices.Clip(stream.Attributes),
-		sdp.Attribute{Key: "rtpmap", Value: format + " " + mapping}, sdp.Attribute{Key: "fmtp", Value: format + " " + parameters})
-	session.MediaDescriptions = []*sdp.MediaDescription{&stream}
-	out.sdp = &session
-	return &out
+// staticNumber returns the payload type of a kind of G.711 (RFC 3551 section 6).
+func staticNumber(k Codec) uint8 {
+	if k == PCMA {
+		return 8
+	}
+	return 0
 }
 
 // WithEvents returns a description that has telephone-events: its own, else those of
 // another description, or if that is nil, with a number of our choice.
 func (d *Description) WithEvents(other *Description) *Description {
-	for _, f := range d.media().MediaName.Formats {
-		if IsEvents(d.codec(f)) {
-			return d
-		}
+	own := func(f Format) bool { return f.Events() }
+	if slices.ContainsFunc(d.formats, own) {
+		return d
 	}
-	number, mapping := strconv.Itoa(eventsPayload), "telephone-event/8000"
+	f := Format{Number: eventsPayload, Mapping: "telephone-event/8000"}
+	f.readMapping()
 	if other != nil {
-		i := slices.IndexFunc(other.media().MediaName.Formats, func(f string) bool { return IsEvents(other.codec(f)) })
+		i := slices.IndexFunc(other.formats, own)
 		if i < 0 {
 			return d
 		}
-		number = other.media().MediaName.Formats[i]
-		mapping = other.rtpmap(number)
+		f = other.formats[i]
 	}
-	if slices.Contains(d.media().MediaName.Formats, number) {
+	if numbersOf(d.formats).has(f.Number) {
 		return d
 	}
-	return d.with(number, mapping, "0-15")
+	f.lines = linesOfOurs
+	return d.with(append(d.Formats(), f))
 }
 
-// ChangesOf returns how the relay changes the formats that one side sends into those
-// that the other side wants.
-func ChangesOf(sends, wants []Format) []media.PayloadChange {
-	var changes []media.PayloadChange
-	for _, s := range sends {
-		n, ok := message.Decimal(s.Number, 127)
-		if !ok || s.Name == "" {
-			continue
-		}
-		change := media.PayloadChange{From: uint8(n), To: uint8(n), Op: media.PayloadDrop}
-		if same, ok := Find(wants, s.Codec); ok {
-			change.Op = media.PayloadKeep
-			change.To = PayloadType(same)
-		} else if other, ok := s.counterpart(); ok && Includes(wants, other) {
-			made, _ := Find(wants, other)
-			change.To, change.Op = PayloadType(made), media.PayloadToALaw
-			if other == PCMU {
-				change.Op = media.PayloadToULaw
-			}
-		}
-		if change.From != change.To || change.Op != media.PayloadKeep {
-			changes = append(changes, change)
+// ChangeOf returns how the relay changes a format that one side sends into one that the
+// other side wants, or drops it. False: there is nothing to do.
+func ChangeOf(sent Format, wants []Format) (change media.PayloadChange, needed bool) {
+	if sent.Name == "" {
+		return change, false
+	}
+	change = media.PayloadChange{From: sent.Number, To: sent.Number, Op: media.PayloadDrop}
+	if same, ok := Find(wants, sent.Codec); ok {
+		change.To, change.Op = same.Number, media.PayloadKeep
+	} else if other, ok := sent.counterpart(); ok && Includes(wants, other) {
+		made, _ := Find(wants, other)
+		change.To, change.Op = made.Number, media.PayloadToALaw
+		if other == PCMU {
+			change.Op = media.PayloadToULaw
 		}
 	}
-	return changes
-}
-
-// PayloadType returns a format's payload type as RTP has it.
-func PayloadType(f Format) uint8 {
-	n, _ := message.Decimal(f.Number, 127)
-	return uint8(n) // at most 127
+	return change, change.From != change.To || change.Op != media.PayloadKeep
 }

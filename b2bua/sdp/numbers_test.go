@@ -39,15 +39,12 @@ func TestInNumbersOfTheOtherSide(t *testing.T) {
 		{"a static number that is taken", session("0"), session("0", "a=rtpmap:0 opus/48000/2"), "96", "rtpmap 96 PCMU/8000"},
 	} {
 		got := tt.far.InNumbersOf(tt.near)
-		if formats := strings.Join(got.media().MediaName.Formats, " "); formats != tt.want {
+		if formats := numbersIn(got); formats != tt.want {
 			t.Errorf("%s: %s; want %s", tt.name, formats, tt.want)
 		}
-		found := tt.says == ""
-		for _, a := range got.media().Attributes {
-			found = found || a.Key+" "+a.Value == tt.says
-		}
-		if !found {
-			t.Errorf("%s: no %q in %+v", tt.name, tt.says, got.media().Attributes)
+		out := string(got.ForTarget(ourSideB, StreamTransport{}, got.Formats(), AsIs))
+		if tt.says != "" && !strings.Contains(out, "a="+strings.Replace(tt.says, " ", ":", 1)+"\r\n") {
+			t.Errorf("%s: no %q in\n%s", tt.name, tt.says, out)
 		}
 	}
 }

@@ -1,125 +1,184 @@
 package sdp
 
 import (
-	"fmt"
+	"bytes"
 	"math/rand/v2"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/pion/sdp/v3"
 )
 
-// dropped reports whether an attribute stays on its own side. Attributes of formats,
-// timing and direction are passed on. Any other may name the other side's address,
-// host or software, or a media transport that the relay does not speak.
-func dropped(a sdp.Attribute) bool {
-	switch strings.ToLower(a.Key) {
-	case "rtpmap", "fmtp", "rtcp-fb", "ptime", "maxptime", "maxprate", "extmap", "silencesupp", "ecan", "gpmd",
-		"sendrecv", "sendonly", "recvonly", "inactive", "lang", "sdplang", "charset", "content", "label":
-		return false
-	default:
-		return true
-	}
-}
+// unstamped is the beginning of a description that has no o= line of a leg yet.
+const unstamped = "v=0\r\no=- 0 0 "
 
 // ForTarget makes an offer of the described session: its audio stream alone, with
-// these formats, at the relay's address. The leg adds its o= line.
-func (d *Description) ForTarget(at netip.AddrPort, formats []string, way Direction) ([]byte, error) {
-	out := d.skeleton(at)
-	stream := d.anchored(at, formats)
-	if way != AsIs {
-		stream.Attributes = append(slices.DeleteFunc(stream.Attributes, isDirection), way.attributes()...)
-		out.Attributes = slices.DeleteFunc(out.Attributes, isDirection)
-	}
-	out.MediaDescriptions = []*sdp.MediaDescription{stream}
-	return marshal(out)
+// these formats, at the relay's address and over this transport. The leg adds its o=
+// line.
+func (d *Description) ForTarget(at netip.AddrPort, over StreamTransport, formats []Format, way Direction) []byte {
+	return d.Answering(nil, at, over, formats, way)
 }
 
 // Answering makes the answer to an offer from the other side's answer, real or
 // expected: its audio at the relay's address, with the offer's other streams declined
 // in their order (RFC 3264 section 6).
-func (d *Description) Answering(offer *Description, at netip.AddrPort, formats []string, way Direction) ([]byte, error) {
-	audio, err := d.ForTarget(at, formats, way)
-	if err != nil {
-		return nil, err
-	}
-	session, stream, _ := strings.Cut(string(audio), "\r\nm=")
-	if offer.Muxes() {
-		stream = muxed(stream)
-	}
-	var b strings.Builder
-	b.WriteString(session + "\r\n")
-	for i, line := range offer.Streams {
-		if i == offer.Audio {
-			b.WriteString("m=" + stream)
+func (d *Description) Answering(offer *Description, at netip.AddrPort, over StreamTransport, formats []Format, way Direction) []byte {
+	b := make([]byte, 0, d.room(offer, over))
+	b = d.appendSession(b, at.Addr(), way)
+	for i := range max(1, offer.Streams()) {
+		if offer != nil && i != offer.audio {
+			b = appendDeclined(b, offer.streams[i])
 			continue
 		}
-		fields := strings.Fields(line)
-		fields[1] = "0"
-		b.WriteString("m=" + strings.Join(fields, " ") + "\r\n")
-	}
-	return []byte(b.String()), nil
-}
-
-// skeleton returns the session level: the relay's address, a name of its own, and the
-// peer's bandwidth and harmless attributes.
-func (d *Description) skeleton(at netip.AddrPort) *sdp.SessionDescription {
-	network := AddressType(at.Addr())
-	out := &sdp.SessionDescription{
-		Origin: sdp.Origin{
-			Username: "-", NetworkType: "IN", AddressType: network, UnicastAddress: at.Addr().String(),
-		},
-		SessionName: "-",
-		ConnectionInformation: &sdp.ConnectionInformation{
-			NetworkType: "IN", AddressType: network, Address: &sdp.Address{Address: at.Addr().String()},
-		},
-		Bandwidth:        d.sdp.Bandwidth,
-		TimeDescriptions: []sdp.TimeDescription{{}},
-	}
-	for _, a := range d.sdp.Attributes {
-		if !dropped(a) {
-			out.Attributes = append(out.Attributes, a)
+		b = d.appendStream(b, at.Port(), over, formats)
+		b = d.appendAttributes(b, at.Port(), numbersOf(formats), way, offer.Muxes())
+		for _, l := range over.lines {
+			b = append(l.appendTo(append(b, "a=crypto:"...)), "\r\n"...)
+		}
+		if way != AsIs && way != SendRecv { // which needs no attribute
+			b = append(append(append(b, "a="...), way...), "\r\n"...)
+		}
+		if offer.Muxes() {
+			b = append(b, "a=rtcp-mux\r\n"...)
 		}
 	}
-	return out
+	return b
 }
 
-// anchored returns the audio stream at the relay's address with these formats.
-func (d *Description) anchored(at netip.AddrPort, formats []string) *sdp.MediaDescription {
-	m := d.media()
-	out := &sdp.MediaDescription{
-		MediaName: sdp.MediaName{
-			Media: m.MediaName.Media, Port: sdp.RangedPort{Value: int(at.Port())},
-			Protos: d.transport.protos(), Formats: formats,
-		},
-		Bandwidth: m.Bandwidth,
+// room returns how long a description may become, in bytes. One that becomes longer is
+// only copied while it is written.
+func (d *Description) room(offer *Description, over StreamTransport) int {
+	n := 208 + len(d.session) + len(d.stream) + 24*len(d.formats) + 128*len(over.lines)
+	if offer != nil {
+		for _, s := range offer.streams {
+			n += len(s) + 4
+		}
 	}
-	for _, a := range m.Attributes {
+	return n
+}
+
+// appendSession appends the session level: the relay's address, a name of its own, and
+// the peer's bandwidth and harmless attributes.
+func (d *Description) appendSession(b []byte, at netip.Addr, way Direction) []byte {
+	b = appendAddress(append(b, unstamped...), at)
+	b = appendAddress(append(b, "s=-\r\nc="...), at)
+	b = appendLines(b, d.session, 'b', way)
+	b = append(b, "t=0 0\r\n"...)
+	return appendLines(b, d.session, 'a', way)
+}
+
+// appendLines appends the lines of a type, and leaves out the direction if there is
+// another way.
+func appendLines(b []byte, section string, kind byte, way Direction) []byte {
+	for line := ""; section != ""; {
+		line, section = cutLine(section)
+		if line[0] == kind && (way == AsIs || !isDirection(line)) {
+			b = append(append(b, line...), "\r\n"...)
+		}
+	}
+	return b
+}
+
+// appendAddress appends an address with its kind, as o= and c= lines have it.
+func appendAddress(b []byte, a netip.Addr) []byte {
+	b = append(append(append(b, "IN "...), AddressType(a)...), ' ')
+	return append(a.AppendTo(b), "\r\n"...)
+}
+
+// appendStream appends the m= line of the audio stream at the relay's port, and its
+// bandwidth.
+func (d *Description) appendStream(b []byte, port uint16, over StreamTransport, formats []Format) []byte {
+	b = strconv.AppendUint(append(b, "m=audio "...), uint64(port), 10)
+	b = append(b, ' ')
+	if over.proto == "" {
+		over.proto = protoAVP
+	}
+	b = append(b, over.proto...)
+	for _, f := range formats {
+		b = strconv.AppendUint(append(b, ' '), uint64(f.Number), 10)
+	}
+	return appendLines(append(b, "\r\n"...), d.stream, 'b', AsIs)
+}
+
+// appendAttributes appends the attributes of the audio stream that pass on: those about
+// these formats, and those about none. If the offer multiplexes, RTCP has no port of its
+// own (RFC 5761 section 5.1.1), else the next one, as always (RFC 3605).
+func (d *Description) appendAttributes(b []byte, port uint16, told numbers, way Direction, muxes bool) []byte {
+	for line, rest := cutLine(d.stream); line != ""; line, rest = cutLine(rest) {
+		key, _ := cutAttribute(line[2:])
 		switch {
-		case a.Key == "rtcp":
-			a.Value = strconv.Itoa(int(at.Port()) + 1)
-			out.Attributes = append(out.Attributes, a)
-		case !dropped(a) && aboutFormats(a, formats):
-			out.Attributes = append(out.Attributes, a)
+		case line[0] != 'a', key == "crypto", key == "rtcp-mux", key == "rtcp" && muxes, way != AsIs && isDirection(line):
+		case key == "rtcp":
+			b = strconv.AppendUint(append(b, "a=rtcp:"...), uint64(port)+1, 10)
+			b = append(b, "\r\n"...)
+		case !namesFormat(line) || !d.grouped && d.tells(line, told):
+			b = append(append(b, line...), "\r\n"...)
 		}
 	}
-	for _, l := range d.transport.lines {
-		out.Attributes = append(out.Attributes, sdp.Attribute{Key: "crypto", Value: l.attribute()})
+	for i := range d.formats {
+		if f := &d.formats[i]; told.has(f.Number) {
+			b = d.appendFormat(b, f)
+		}
 	}
-	return out
+	return b
 }
 
-// aboutFormats reports whether an attribute is about no payload type, or one of these.
-func aboutFormats(a sdp.Attribute, formats []string) bool {
-	switch a.Key {
-	case "rtpmap", "fmtp", "rtcp-fb":
-		pt, _, _ := strings.Cut(a.Value, " ")
-		return pt == "*" || slices.Contains(formats, pt)
-	default:
-		return true
+// tells reports whether a line of the text is about one of these formats.
+func (d *Description) tells(line string, told numbers) bool {
+	n, _, ok := aboutFormat(line)
+	if !ok || !told.has(n) {
+		return false
 	}
+	for i := range d.formats {
+		if f := &d.formats[i]; f.Number == n {
+			return f.lines != linesOfOurs
+		}
+	}
+	return false
+}
+
+// appendFormat appends the attributes of a format that are not as in the text.
+func (d *Description) appendFormat(b []byte, f *Format) []byte {
+	if f.lines == linesOfOurs || f.lines == mappingAndText && staticName(f.Number) != f.Name {
+		b = append(append(appendAbout(b, "a=rtpmap:", f.Number), f.Mapping...), "\r\n"...)
+	}
+	if f.lines == linesOfOurs && f.Events() {
+		b = append(appendAbout(b, "a=fmtp:", f.Number), "0-15\r\n"...)
+	}
+	if f.lines == linesOfOurs || !d.grouped {
+		return b
+	}
+	for line, rest := cutLine(d.stream); line != ""; line, rest = cutLine(rest) {
+		if n, value, ok := aboutFormat(line); ok && n == f.source {
+			name, _, _ := strings.Cut(line, ":")
+			b = appendAbout(append(b, name...), ":", f.Number)
+			b = append(append(b, value...), "\r\n"...)
+		}
+	}
+	return b
+}
+
+// appendAbout appends the beginning of an attribute about a payload type.
+func appendAbout(b []byte, name string, number uint8) []byte {
+	b = strconv.AppendUint(append(b, name...), uint64(number), 10)
+	return append(b, ' ')
+}
+
+// isDirection reports whether a line is an attribute of direction.
+func isDirection(line string) bool {
+	key, _ := cutAttribute(line[2:])
+	return line[0] == 'a' && directionOf(key) != AsIs
+}
+
+// appendDeclined appends an m= line with the port 0.
+func appendDeclined(b []byte, value string) []byte {
+	kind, rest := cutField(value)
+	_, rest = cutField(rest)
+	b = append(append(append(b, "m="...), kind...), " 0"...)
+	for field := ""; rest != ""; {
+		field, rest = cutField(rest)
+		b = append(append(b, ' '), field...)
+	}
+	return append(b, "\r\n"...)
 }
 
 // AddressType returns the address type of o= and c= lines.
@@ -128,28 +187,6 @@ func AddressType(a netip.Addr) string {
 		return "IP4"
 	}
 	return "IP6"
-}
-
-func marshal(d *sdp.SessionDescription) ([]byte, error) {
-	b, err := d.Marshal()
-	if err != nil {
-		return nil, fmt.Errorf("write the session description: %w", err)
-	}
-	return b, nil
-}
-
-// muxed adds a=rtcp-mux to a stream, given from behind its m= (RFC 5761 section
-// 5.1.1). It removes a=rtcp, which names RTCP's port without mux (RFC 3605): that is
-// the next port, as always.
-func muxed(stream string) string {
-	var b strings.Builder
-	for line := range strings.Lines(stream) {
-		if !strings.HasPrefix(line, "a=rtcp:") {
-			b.WriteString(line)
-		}
-	}
-	b.WriteString("a=rtcp-mux\r\n")
-	return b.String()
 }
 
 // payloads are the codecs that can be offered without a caller's offer, with their
@@ -193,7 +230,8 @@ func Synthetic(codecs []string) (*Description, error) {
 type Origin struct {
 	id      uint64
 	version uint64
-	last    string // the last description without its o= line
+	last    []byte // the last description; nothing changes it
+	begin   int    // of what is behind the version
 }
 
 // NewOrigin returns an o= line for a new leg.
@@ -202,29 +240,44 @@ func NewOrigin() Origin {
 	return Origin{id: id, version: id}
 }
 
-// unstamped is the beginning of a description that has no o= line of a leg yet.
-const unstamped = "v=0\r\no=- 0 0 "
-
 // Again stamps a description that was sent before: another one may have been sent and
 // refused since.
 func (o *Origin) Again(sdp []byte) []byte {
-	rest, ok := strings.CutPrefix(string(sdp), "v=0\r\no=- "+strconv.FormatUint(o.id, 10)+" ")
+	rest, ok := bytes.CutPrefix(sdp, o.prefix(make([]byte, 0, 48)))
 	if !ok {
 		return sdp
 	}
-	_, rest, _ = strings.Cut(rest, " ")
-	return o.Stamp([]byte(unstamped + rest))
+	_, rest, _ = bytes.Cut(rest, []byte(" "))
+	return o.stamp(rest)
 }
 
-// Stamp gives a description its o= line. A description that has one keeps it.
+// Stamp gives a description its o= line. A description that has one keeps it. The same
+// description again is the same bytes again: nobody may change them.
 func (o *Origin) Stamp(sdp []byte) []byte {
-	rest, ok := strings.CutPrefix(string(sdp), unstamped)
+	rest, ok := bytes.CutPrefix(sdp, []byte(unstamped))
 	if !ok {
 		return sdp
 	}
-	if o.last != "" && o.last != rest {
+	return o.stamp(rest)
+}
+
+// stamp puts the o= line up to its version before the rest of a description.
+func (o *Origin) stamp(rest []byte) []byte {
+	switch {
+	case o.last == nil:
+	case bytes.Equal(o.last[o.begin:], rest):
+		return o.last
+	default:
 		o.version++
 	}
-	o.last = rest
-	return []byte("v=0\r\no=- " + strconv.FormatUint(o.id, 10) + " " + strconv.FormatUint(o.version, 10) + " " + rest)
+	b := o.prefix(make([]byte, 0, 52+len(rest)))
+	b = append(strconv.AppendUint(b, o.version, 10), ' ')
+	o.last, o.begin = append(b, rest...), len(b)
+	return o.last
+}
+
+// prefix appends the beginning of every description of the leg.
+func (o *Origin) prefix(b []byte) []byte {
+	b = strconv.AppendUint(append(b, "v=0\r\no=- "...), o.id, 10)
+	return append(b, ' ')
 }

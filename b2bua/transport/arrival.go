@@ -9,28 +9,96 @@ import (
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/transaction"
 	"flowbridge/config"
 )
 
-// stamp sees every message before its transaction does. A new INVITE gets our
-// To tag here: the transaction answers CANCEL and timeouts by itself, and all
-// its answers have to carry the same tag (RFC 3261 section 8.2.6.2).
-func (s *Stack) stamp(msg sip.Message) {
-	req, ok := msg.(*sip.Request)
+// arrival says how a message came.
+type arrival struct {
+	transport string // in the spelling of Via
+	source    netip.AddrPort
+	over      transaction.Sender // that it came over
+}
+
+// receive takes an admitted message. It parses it, and gives it to its transaction or to
+// the server.
+func (s *Stack) receive(text []byte, from arrival) {
+	defer s.recovered("message")
+	msg, err := message.Parse(text)
+	if err != nil {
+		return // Scan has found no fault that matters, so it is not worth an answer
+	}
+	msg.SetTransport(from.transport)
+	msg.SetSource(from.source.String())
+	switch msg := msg.(type) {
+	case *sip.Request:
+		s.stamp(msg, from.source)
+		s.onRequest(msg, from)
+	case *sip.Response:
+		s.onResponse(msg)
+	}
+}
+
+// onRequest gives a request to its transaction, or to the server if it is new.
+func (s *Stack) onRequest(req *sip.Request, from arrival) {
+	key, ok := transaction.KeyOf(req, from.source.Addr())
 	if !ok {
-		if res, ok := msg.(*sip.Response); ok {
-			s.dropSpoiled(res)
+		return
+	}
+	if req.Method == sip.ACK {
+		if !s.transactions.Acknowledge(key) && message.Malformed(req) == "" {
+			s.server.Request(req, nil)
 		}
 		return
 	}
-	// The library writes the method in capitals. Its case matters (RFC 3261 section
-	// 7.1), and the screen has compared the original with CSeq's. The version's case
-	// does not matter.
-	if cseq := req.CSeq(); cseq != nil && strings.EqualFold(string(cseq.MethodName), string(req.Method)) {
-		req.Method = cseq.MethodName
+	tx, twin := s.transactions.Receive(req, key, from.back(req))
+	if tx == nil {
+		return
 	}
-	req.SipVersion = "SIP/2.0"
-	source := message.ParseSource(req.Source())
+	defer func() {
+		if v := recover(); v != nil {
+			s.server.Panicked("request", v)
+			tx.Terminate()
+		}
+	}()
+	switch problem := message.Malformed(req); {
+	case problem != "":
+		s.ReplyOnce(req, tx, 400, problem)
+	case req.Method == sip.CANCEL:
+		s.onCancel(req, tx, twin)
+	default:
+		s.server.Request(req, tx)
+		if twin != nil { // it has overtaken its INVITE
+			s.cancelParked(twin, tx)
+		}
+	}
+}
+
+// back is the way of the answers to a request (RFC 3261 section 18.2.2, RFC 3581
+// section 4).
+func (a arrival) back(req *sip.Request) transaction.Way {
+	way := transaction.Way{Over: a.over, To: a.source, Reliable: a.transport != message.ViaTransport(config.TransportUDP)}
+	if via := req.Via(); !via.Params.Has("rport") {
+		way.To = netip.AddrPortFrom(a.source.Addr(), sentByOf(nil, via.Port, config.TransportUDP).port)
+	}
+	return way
+}
+
+// onResponse gives a response to its transaction, or to the server if none waits for it. A
+// 2xx with an unreadable Contact or Record-Route is dropped. In other answers these
+// headers don't matter.
+func (s *Stack) onResponse(res *sip.Response) {
+	switch {
+	case res.IsSuccess() && message.SpoiledIn(res.Headers()) != "":
+		s.rejected.Malformed.Add(1)
+	case !s.transactions.Answer(res):
+		s.server.StrayResponse(res)
+	}
+}
+
+// stamp notes on a request what its sender does not say. A new INVITE gets our To tag
+// here: all its answers have to carry the same tag (RFC 3261 section 8.2.6.2).
+func (s *Stack) stamp(req *sip.Request, source netip.AddrPort) {
 	if via := req.Via(); via != nil {
 		s.noteSource(req, via, source)
 	}
@@ -43,51 +111,6 @@ func (s *Stack) stamp(msg sip.Message) {
 	if (req.Method == sip.INVITE || req.Method == sip.CANCEL) && to != nil && from != nil && callID != nil && cseq != nil && message.TagOf(to.Params) == "" {
 		tag := s.mint.InviteTag(message.OriginOf(req))
 		to.Params.Add("tag", string(tag[:]))
-	}
-	disguise(req, source)
-}
-
-// disguise puts the sender's address behind the branch of a request while it is on its
-// way through the library. The library knows a transaction by its Via alone, which a
-// sender may copy or guess: then the request, the ACK or the CANCEL of one would count
-// as that of another. A CANCEL gets its method, too, because the library must not find
-// its INVITE: the registry does.
-func disguise(req *sip.Request, source netip.AddrPort) {
-	via := req.Via()
-	if via == nil {
-		return
-	}
-	branch, _ := via.Params.Get("branch")
-	branch += branchEnd + source.Addr().String()
-	if req.Method == sip.CANCEL {
-		branch += branchEnd + string(sip.CANCEL)
-	}
-	via.Params.Add("branch", branch)
-}
-
-// branchEnd is behind the branch of a disguised request. No branch has a space.
-const branchEnd = " "
-
-// undisguise undoes disguise.
-func undisguise(req *sip.Request) {
-	via := req.Via()
-	branch, _ := via.Params.Get("branch")
-	if branch, _, _ = strings.Cut(branch, branchEnd); branch == "" {
-		via.Params.Remove("branch")
-		return
-	}
-	via.Params.Add("branch", branch)
-}
-
-// dropSpoiled hides a 2xx with an unreadable Contact or Record-Route from its
-// transaction: without Via it belongs to none. In other answers these headers don't
-// matter.
-func (s *Stack) dropSpoiled(res *sip.Response) {
-	if !res.IsSuccess() || message.SpoiledIn(res.Headers()) == "" {
-		return
-	}
-	s.rejected.Malformed.Add(1)
-	for res.RemoveHeader("Via") {
 	}
 }
 
@@ -122,49 +145,30 @@ func (s *Stack) noteSource(req *sip.Request, via *sip.ViaHeader, source netip.Ad
 	}
 }
 
-// onRequest gives the server a request that is not a retransmission.
-func (s *Stack) onRequest(req *sip.Request, tx *sip.ServerTx) {
-	defer func() {
-		if v := recover(); v != nil {
-			s.server.Panicked("request", v)
-			tx.Terminate()
-		}
-	}()
-	undisguise(req)
-	if problem := message.Malformed(req); problem != "" {
-		s.ReplyOnce(req, tx, 400, problem)
-		return
+// Reply answers a request that belongs to no call. ACK has no answer. An answer that is
+// too late is not sent.
+func (s *Stack) Reply(req *sip.Request, tx *transaction.Server, code int, reason string, headers ...sip.Header) {
+	if req.Method != sip.ACK {
+		_ = s.answer(req, tx, code, reason, headers...)
 	}
-	s.server.Request(req, tx)
 }
 
-// onStrayResponse gives the server a response that no transaction waits for.
-func (s *Stack) onStrayResponse(res *sip.Response) {
-	defer s.recovered("response")
-	s.server.StrayResponse(res)
-}
-
-// Reply answers a request that belongs to no call. ACK has no answer.
-func (s *Stack) Reply(req *sip.Request, tx *sip.ServerTx, code int, reason string, headers ...sip.Header) {
-	if req.Method == sip.ACK {
-		tx.Terminate()
-		return
-	}
+func (s *Stack) answer(req *sip.Request, tx *transaction.Server, code int, reason string, headers ...sip.Header) error {
 	res := sip.NewResponseFromRequest(req, code, reason, nil)
 	for _, h := range headers {
 		res.AppendHeader(h)
 	}
 	res.AppendHeader(sip.NewHeader("Server", s.agent))
-	err := tx.Respond(res)
-	if err != nil || req.Method == sip.CANCEL {
-		tx.Terminate() // the library writes an answer to CANCEL past its own state machine
-	}
+	return tx.Respond(res)
 }
 
 // ReplyOnce answers a request without keeping its transaction (RFC 3261 section
 // 26.3.2.4), whose timers would repeat the answer to a source that may be forged.
 // Answers to unknown senders are bounded.
-func (s *Stack) ReplyOnce(req *sip.Request, tx *sip.ServerTx, code int, reason string, headers ...sip.Header) {
+func (s *Stack) ReplyOnce(req *sip.Request, tx *transaction.Server, code int, reason string, headers ...sip.Header) {
+	if req.Method == sip.ACK {
+		return
+	}
 	if !s.isStranger(req) || s.strangersBy(message.TransportOf(req)).Allow() {
 		s.Reply(req, tx, code, reason, headers...)
 	}
@@ -176,10 +180,10 @@ func (s *Stack) isStranger(req *sip.Request) bool {
 	return !s.server.Peers().Standing(s.SenderOf(req)).Known
 }
 
-// Trying answers an INVITE with 100, unless it was cancelled meanwhile: then its
-// transaction has answered it.
-func Trying(req *sip.Request, tx *sip.ServerTx) {
-	respondInvite(tx, sip.NewResponseFromRequest(req, 100, "Trying", nil))
+// Trying answers an INVITE with 100, unless it was cancelled meanwhile: then it has its
+// answer.
+func Trying(req *sip.Request, tx *transaction.Server) {
+	_ = tx.Respond(sip.NewResponseFromRequest(req, 100, "Trying", nil))
 }
 
 // SenderOf is the sender of a message: its address and certificate names.

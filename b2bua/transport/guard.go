@@ -5,12 +5,11 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"os"
 	"runtime"
-	"sync"
 	"time"
 
 	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/transaction"
 	"flowbridge/config"
 )
 
@@ -27,101 +26,46 @@ type timedSocket interface {
 	ReadTimed(b []byte) (n int, from netip.AddrPort, came time.Time, err error)
 }
 
-// guard is a UDP socket for the SIP library: it gives the messages that screen admits,
-// and taps each one.
+// guard is a UDP socket: it hands on the messages that screen admits, and taps each one.
 type guard struct {
 	Socket
 	*screen
 	local netip.AddrPort
 
-	reading chan struct{} // closed when the library reads: requests can be sent
+	// taken takes an admitted message, which it must not keep.
+	taken func(text []byte, from netip.AddrPort)
 	// waited takes how long a message was in the socket, and when it was read.
 	waited func(waited time.Duration, read time.Time)
 
 	// owned by the reader
-	heard bool        // reading is closed
-	out   []byte      // the refusal being written
-	in    [65536]byte // has room for a datagram that is too large
-	renewal
+	out []byte      // the refusal being written
+	in  [65536]byte // has room for a datagram that is too large
 }
 
 // newGuard makes a socket that the stack receives on.
 func newGuard(s *Stack, socket Socket, tap Tap) *guard {
-	return &guard{
+	g := &guard{
 		Socket: socket, screen: s.newScreen(config.TransportUDP, tap), local: message.ParseSource(socket.LocalAddr().String()),
-		reading: make(chan struct{}),
-		waited:  func(waited time.Duration, read time.Time) { s.load.probe(s.group.Go, waited, read) },
-		renewal: renewal{swap: &s.swap, crowded: s.crowded},
+		waited: func(waited time.Duration, read time.Time) { s.load.probe(s.group.Go, waited, read) },
 	}
-}
-
-// renewal restarts the library on a listener that has received from many addresses,
-// because the library keeps each of them while it listens. It does so in a quiet
-// moment, when no message is on its way through the library and no request can be
-// sent. The reader owns it.
-type renewal struct {
-	swap    *sync.RWMutex // held for reading while a request is sent
-	crowded func() bool
-	reads   int
-	due     bool
-	begun   bool
-}
-
-// How often the addresses are counted, and how long a quiet moment lasts.
-const (
-	renewalEvery = 64 // reads
-	renewalQuiet = 5 * time.Millisecond
-)
-
-// done is called when the library listens again.
-func (r *renewal) done() {
-	if r.begun {
-		r.begun = false
-		r.swap.Unlock()
+	g.taken = func(text []byte, from netip.AddrPort) {
+		s.receive(text, arrival{transport: message.ViaTransport(g.transport), source: from, over: g})
 	}
-}
-
-// begin takes the listener away from the library.
-func (r *renewal) begin() {
-	r.swap.Lock()
-	r.due, r.begun = false, true
-}
-
-// deadline is the deadline of the next read; zero: none.
-func (r *renewal) deadline() time.Time {
-	if r.reads++; r.reads%renewalEvery == 0 {
-		r.due = r.crowded()
-	}
-	if !r.due {
-		return time.Time{}
-	}
-	return time.Now().Add(renewalQuiet)
+	return g
 }
 
 // readPause is the pause after a read that failed.
 const readPause = 10 * time.Millisecond
 
-// ReadFrom gives the next datagram that may be parsed.
-func (g *guard) ReadFrom(b []byte) (int, net.Addr, error) {
-	// The library starts a goroutine for each message. It runs before the next message
-	// is read, so that a burst stays in order: CANCEL after its INVITE.
-	runtime.Gosched()
-	g.begunReading()
-	g.done()
+// serve reads until the socket is closed.
+func (g *guard) serve() {
 	for {
-		if wasDue, by := g.due, g.deadline(); wasDue || g.due {
-			_ = g.SetReadDeadline(by)
-		}
+		runtime.Gosched() // whoever was given the last message answers it before the next one is read
 		n, from, came, err := g.receive(g.in[:])
 		if errors.Is(err, net.ErrClosed) {
-			return n, nil, err
+			return
 		}
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			_ = g.SetReadDeadline(time.Time{})
-			g.begin()
-			return 0, nil, net.ErrClosed
-		}
-		if err != nil { // a passing error, after which the library would stop listening
+		if err != nil { // a passing error
 			if g.budget.Allow() {
 				g.log.Error().Err(err).Msg("sip not received")
 			}
@@ -139,15 +83,7 @@ func (g *guard) ReadFrom(b []byte) (int, net.Addr, error) {
 		if g.tap != nil {
 			g.tap.Message(v.received(g.in[:n], read, g.transport, g.local, from))
 		}
-		return copy(b, g.in[:n]), net.UDPAddrFromAddrPort(from), nil
-	}
-}
-
-// begunReading closes reading, once: the library reads, or has given up.
-func (g *guard) begunReading() {
-	if !g.heard {
-		g.heard = true
-		close(g.reading)
+		g.taken(g.in[:n], from)
 	}
 }
 
@@ -169,7 +105,7 @@ func waitOf(came, read time.Time) time.Duration {
 	return max(0, read.Sub(came))
 }
 
-// admit says whether the library gets a datagram, and answers a refused one.
+// admit says whether a datagram is parsed, and answers a refused one.
 func (g *guard) admit(datagram []byte, from netip.AddrPort) (v verdict) {
 	if len(datagram) <= 4 { // keep-alive (RFC 5626 section 4.4.1)
 		return v
@@ -185,33 +121,26 @@ func (g *guard) admit(datagram []byte, from netip.AddrPort) (v verdict) {
 			g.rejected(&g.count.TooShort, from, "too_short_for_answer")
 			return v
 		}
-		_, _ = g.send(g.out, to)
+		_ = g.Send(g.out, to)
 	}
 	return v
 }
 
-// WriteTo sends a message. A response or ACK that the kernel does not take counts as
-// lost on the way: it is sent again with its request or 200, whereas an error would
-// end its transaction. Any other message counts as lost if the kernel has no room at
-// the moment.
-func (g *guard) WriteTo(b []byte, addr net.Addr) (int, error) {
-	ua, ok := addr.(*net.UDPAddr)
-	if !ok {
-		return 0, net.InvalidAddrError("not a UDP address")
-	}
-	to := ua.AddrPort()
-	return g.send(b, netip.AddrPortFrom(to.Addr().Unmap(), to.Port()))
-}
+// wayTo is the way over the socket to an address.
+func (g *guard) wayTo(to netip.AddrPort) transaction.Way { return transaction.Way{Over: g, To: to} }
 
-func (g *guard) send(b []byte, to netip.AddrPort) (int, error) {
+// Send sends a message. A response or ACK that the kernel does not take counts as lost on
+// the way: it is sent again with its request or 200, whereas an error would end its
+// transaction. Any other message counts as lost if the kernel has no room at the moment.
+func (g *guard) Send(b []byte, to netip.AddrPort) error {
 	g.passed.sent.note(b)
 	if g.tap != nil {
 		g.tap.Message(TapMessage{At: time.Now(), Transport: g.transport, Local: g.local, Remote: to, Data: b})
 	}
-	n, err := g.WriteToUDPAddrPort(b, to)
+	_, err := g.WriteToUDPAddrPort(b, to)
 	if err != nil && (noRoom(err) || bytes.HasPrefix(b, []byte("SIP/")) || bytes.HasPrefix(b, []byte("ACK "))) {
 		g.log.Debug().Err(err).Stringer("to", to).Msg("sip not sent")
-		return len(b), nil
+		return nil
 	}
-	return n, err
+	return err
 }

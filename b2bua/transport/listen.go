@@ -11,6 +11,7 @@ import (
 
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/transaction"
 	"flowbridge/config"
 )
 
@@ -27,7 +28,7 @@ type Options struct {
 }
 
 // Handler is the server that a stack works for. Its methods are called from many
-// goroutines. Peers, Capacity, InDialog and InProgress must not block.
+// goroutines, among them the readers: none may block.
 type Handler interface {
 	// Peers are the trunks and targets in force.
 	Peers() *peers.Snapshot
@@ -38,9 +39,9 @@ type Handler interface {
 	InDialog(toTag []byte) bool
 	// InProgress says whether the INVITE that gets this To tag is known.
 	InProgress(toTag message.Minted) bool
-	// Request takes a well-formed request that is not a retransmission, on a
-	// goroutine of its own.
-	Request(req *sip.Request, tx *sip.ServerTx)
+	// Request takes a well-formed request that is not a retransmission, nor a CANCEL. An
+	// ACK has no transaction.
+	Request(req *sip.Request, tx *transaction.Server)
 	// StrayResponse takes a response that no transaction waits for.
 	StrayResponse(res *sip.Response)
 	// Panicked is told of a panic that was recovered.

@@ -17,16 +17,16 @@ func TestLoad(t *testing.T) {
 		want      bool
 	}
 	for name, series := range map[string][]measured{
-		"quiet":              {{0, 0, false}, {50 * ms, ms, false}, {900 * ms, 500 * ms, false}},
+		"quiet":              {{0, 0, false}, {50 * ms, ms, false}, {900 * ms, 100 * ms, false}},
 		"one burst":          {{0, 900 * ms, false}, {50 * ms, 900 * ms, false}, {99 * ms, 900 * ms, false}, {120 * ms, 0, false}},
-		"a standing queue":   {{0, 501 * ms, false}, {50 * ms, 600 * ms, false}, {100 * ms, 501 * ms, true}, {300 * ms, 2 * time.Second, true}},
-		"it drains":          {{0, 600 * ms, false}, {100 * ms, 600 * ms, true}, {150 * ms, 500 * ms, false}, {160 * ms, 600 * ms, false}},
-		"drained in between": {{0, 600 * ms, false}, {90 * ms, 400 * ms, false}, {100 * ms, 600 * ms, false}, {200 * ms, 600 * ms, true}},
+		"a standing queue":   {{0, 101 * ms, false}, {50 * ms, 600 * ms, false}, {99 * ms, 600 * ms, false}, {100 * ms, 101 * ms, true}, {300 * ms, 2 * time.Second, true}},
+		"it drains":          {{0, 600 * ms, false}, {100 * ms, 600 * ms, true}, {150 * ms, 100 * ms, false}, {160 * ms, 600 * ms, false}},
+		"drained in between": {{0, 600 * ms, false}, {90 * ms, 90 * ms, false}, {100 * ms, 600 * ms, false}, {200 * ms, 600 * ms, true}},
 		"rare bursts":        {{0, 600 * ms, false}, {2 * time.Second, 600 * ms, false}, {4 * time.Second, 600 * ms, false}},
 		"one measurement":    {{0, time.Hour, false}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, start := &load{limit: 500 * ms}, time.Now()
+			l, start := &load{limit: 100 * ms}, time.Now()
 			for _, m := range series {
 				now := start.Add(m.at)
 				l.note(now, m.delay)
@@ -38,6 +38,23 @@ func TestLoad(t *testing.T) {
 				t.Error("overloaded although nothing comes any more")
 			}
 		})
+	}
+}
+
+// The interval is as long as the limit, and no shorter than it takes to measure twice.
+func TestLoadInterval(t *testing.T) {
+	const ms = time.Millisecond
+	for limit, interval := range map[time.Duration]time.Duration{ms: 2 * probeEvery, 50 * ms: 50 * ms, time.Second: time.Second} {
+		l, start := &load{limit: limit}, time.Now()
+		for at := time.Duration(0); at <= interval; at += ms {
+			if l.overloaded(start.Add(at)) {
+				t.Fatalf("limit %v: overloaded after %v; want %v", limit, at, interval)
+			}
+			l.note(start.Add(at), limit+ms)
+		}
+		if !l.overloaded(start.Add(interval)) {
+			t.Errorf("limit %v: not overloaded after %v", limit, interval)
+		}
 	}
 }
 

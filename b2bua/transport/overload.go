@@ -9,11 +9,13 @@ import (
 // load measures how long messages wait for the process: in the socket until they are
 // read, and then until their goroutine runs. As with CoDel (RFC 8289), a queue that
 // drains now and then is no overload: new calls are refused only if every message of
-// an interval has waited for too long.
+// an interval has waited for too long. The interval is as long as the limit: a queue
+// that stands for twice the limit is refused from, and a shorter pause of the process
+// is not.
 type load struct {
-	limit  time.Duration
-	busy   atomic.Bool // a message is measured, or its turn is judged
-	probed time.Time   // when one was measured last; guarded by busy
+	limit  time.Duration // and the interval, if it holds two measurements
+	busy   atomic.Bool   // a message is measured, or its turn is judged
+	probed time.Time     // when one was measured last; guarded by busy
 
 	mu    sync.Mutex
 	since time.Time // every message since then has waited for too long; zero: not so
@@ -22,8 +24,7 @@ type load struct {
 }
 
 const (
-	loadInterval = 100 * time.Millisecond
-	probeEvery   = 5 * time.Millisecond
+	probeEvery = 5 * time.Millisecond
 	// loadMemory is how long a measurement counts: without messages there is no load.
 	loadMemory = time.Second
 )
@@ -41,7 +42,7 @@ func (l *load) note(now time.Time, delay time.Duration) {
 		l.since, l.over = time.Time{}, false
 	case l.since.IsZero():
 		l.since = now
-	case now.Sub(l.since) >= loadInterval:
+	case now.Sub(l.since) >= max(l.limit, 2*probeEvery):
 		l.over = true
 	}
 }

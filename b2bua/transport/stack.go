@@ -8,7 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"syscall"
+	"sync/atomic"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -16,16 +16,14 @@ import (
 	"golang.org/x/time/rate"
 
 	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/transaction"
 	"flowbridge/config"
 )
 
-// Stack is the SIP library as we use it: parser, transports and transactions, without
-// dialogs, on our own sockets and connections. Its methods may be called from any
-// goroutine.
+// Stack is SIP below dialogs: sockets and connections, parser and transactions. Its
+// methods may be called from any goroutine.
 type Stack struct {
 	// constant
-	tp        *sip.TransportLayer
-	tx        *sip.TransactionLayer
 	mint      *message.Minter
 	server    Handler
 	agent     string
@@ -38,6 +36,9 @@ type Stack struct {
 	listeners []streamListener
 	streams   *streams
 
+	transactions *transaction.Table
+	parked       atomic.Int32 // CANCELs that wait for their INVITE
+
 	rejected  Rejections
 	passed    Messages
 	rejecting rejectionLog  // of messages that were parsed
@@ -45,11 +46,8 @@ type Stack struct {
 
 	strangersConnected *rate.Limiter // and over connections, which a flood of UDP must not starve
 	load               load
-	group              sync.WaitGroup // goroutines of wires
+	group              sync.WaitGroup // of wires, and others that end by themselves
 	readers            sync.WaitGroup
-
-	swap       sync.RWMutex // see renewal
-	maxSources int          // addresses that the library may keep
 
 	mu     sync.Mutex                   // guards what follows
 	hosts  map[string]cachedHost        // host to address
@@ -64,24 +62,16 @@ type streamListener struct {
 	local     netip.AddrPort
 }
 
-// maxSources is how many addresses the library may keep before a listener is renewed.
-const maxSources = 10_000
-
 // newStack makes a stack without sockets. ctx ends what is under way.
 func newStack(ctx context.Context, o Options) *Stack {
 	s := &Stack{
 		mint: o.Minter, server: o.Handler, agent: o.Agent, log: o.Log, cfg: o.Config, network: o.Network,
-		rejecting: newRejectionLog(o.Log), strangers: rate.NewLimiter(strangerRate, strangerRate), strangersConnected: rate.NewLimiter(strangerRate, strangerRate), load: load{limit: o.Config.MaxDelay}, maxSources: maxSources,
+		rejecting: newRejectionLog(o.Log), strangers: rate.NewLimiter(strangerRate, strangerRate), strangersConnected: rate.NewLimiter(strangerRate, strangerRate), load: load{limit: o.Config.MaxDelay},
 		hosts: map[string]cachedHost{}, routes: map[netip.Addr]cachedRoute{}, noTCP: map[netip.AddrPort]time.Time{},
 	}
 	s.ctx, s.stop = context.WithCancel(ctx)
 	s.streams = newStreams(s, o)
-	quiet := slog.New(slog.DiscardHandler)
-	s.tp = newTransport(quiet)
-	s.tp.OnMessage(s.stamp) // before the transactions see it
-	s.tx = sip.NewTransactionLayer(s.tp, sip.WithTransactionLayerLogger(quiet),
-		sip.WithTransactionLayerUnhandledResponseHandler(s.onStrayResponse))
-	s.tx.OnRequest(s.onRequest)
+	s.transactions = transaction.NewTable()
 	return s
 }
 
@@ -108,36 +98,13 @@ func (s *Stack) recovered(where string) {
 	}
 }
 
-// Serve reads from all sockets until Close. Connections are accepted only when UDP is
-// being read, because a call that comes by a connection may go out by UDP.
+// Serve reads from all sockets, and accepts connections, until Close.
 func (s *Stack) Serve() {
-	defer s.serveStreams()
 	for _, g := range s.sockets {
 		s.readers.Go(func() {
-			err := s.tp.ServeUDP(g)
-			for ; g.begun && err == nil; err = s.tp.ServeUDP(g) {
-				s.log.Info().Stringer("listen", g.local).Msg("addresses that were heard from are forgotten")
-			}
-			g.begunReading()
-			g.done()
+			g.serve()
 			if s.ctx.Err() == nil {
-				s.log.Error().Err(err).Stringer("listen", g.local).Msg("listener ended")
-			}
-		})
-	}
-	for _, g := range s.sockets {
-		<-g.reading
-	}
-}
-
-// serveStreams accepts connections until Close, and has the library read them.
-func (s *Stack) serveStreams() {
-	for transport, f := range s.streams.feeds {
-		s.readers.Go(func() {
-			if transport == config.TransportTLS {
-				_ = s.tp.ServeTLS(f)
-			} else {
-				_ = s.tp.ServeTCP(f)
+				s.log.Error().Stringer("listen", g.local).Msg("listener ended")
 			}
 		})
 	}
@@ -146,30 +113,13 @@ func (s *Stack) serveStreams() {
 	}
 }
 
-func (s *Stack) crowded() bool { return s.tp.Pool("udp").Size() > s.maxSources }
-
-// newTransport makes the library's transports on our connections: they open none, and
-// look no name up.
-func newTransport(log *slog.Logger) *sip.TransportLayer {
-	refuse := func(net.Addr) net.Dialer {
-		return net.Dialer{Control: func(string, string, syscall.RawConn) error { return errNoDial }}
-	}
-	nobody := &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errNoDial }}
-	return sip.NewTransportLayer(nobody, message.NewParser(), nil, sip.WithTransportLayerLogger(log),
-		sip.WithTransportLayerTransports(sip.TransportsConfig{
-			TCP: &sip.TransportTCP{DialerCreate: refuse},
-			TLS: &sip.TransportTLS{TransportTCP: &sip.TransportTCP{DialerCreate: refuse}},
-		}))
-}
-
-// errNoDial keeps the library from opening a connection, or asking a name server, by
-// itself.
-var errNoDial = errors.New("connections are opened by streams.connect")
+// Transactions is how many transactions live: of our requests, and of the peers'.
+func (s *Stack) Transactions() (clients, servers int) { return s.transactions.Len() }
 
 // Close ends transactions, sockets and goroutines, and waits for them.
 func (s *Stack) Close() error {
 	s.stop()
-	s.tx.Close()
+	s.transactions.Close()
 	var errs []error
 	for _, g := range s.sockets {
 		errs = append(errs, g.Close())
@@ -178,22 +128,16 @@ func (s *Stack) Close() error {
 		errs = append(errs, l.Close())
 	}
 	s.streams.close()
-	errs = append(errs, s.tp.Close())
 	s.readers.Wait()
 	s.streams.group.Wait()
 	s.group.Wait()
 	return errors.Join(errs...)
 }
 
-// SetProcessDefaults sets the globals of the SIP library: no limit on the size of UDP
-// messages (the guard and the header budget have limits), and a silent logger. Call
-// it once, before any server is made.
-//
-// Timers D, J, L and M keep a transaction in case a message is repeated. They are
-// short, because a client transaction is not needed after its final answer
-// (Wire.finished). A later INVITE finds its leg, a later 200 needs no transaction
-// (Wire.respond), and the server knows a later BYE by its branch. The library sends no
-// 100 by itself: each INVITE gets one at once, or is refused.
+// SetProcessDefaults sets the globals of the SIP library, whose transactions the other
+// end of a call in tests and demonstrations uses: no limit on the size of UDP messages, no
+// 100 by itself, and a silent logger. Its Timers D, J, L and M, which keep a transaction
+// in case a message is repeated, are short. Call it once, before any server is made.
 func SetProcessDefaults() {
 	sip.UDPMTUSize = 65535
 	sip.Timer_1xx = sip.Timer_B

@@ -18,6 +18,7 @@ import (
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/transaction"
 	"flowbridge/config"
 	"flowbridge/internal/memnet"
 	"flowbridge/internal/siptest"
@@ -47,12 +48,12 @@ type host struct {
 	pending bool // every INVITE is known
 }
 
-func (h *host) Peers() *peers.Snapshot                     { return h.Admission.Peers.Load() }
-func (h *host) InDialog([]byte) bool                       { return true }
-func (h *host) InProgress(message.Minted) bool             { return h.pending }
-func (h *host) Request(req *sip.Request, tx *sip.ServerTx) { h.stack.Reply(req, tx, 200, "OK") }
-func (h *host) StrayResponse(*sip.Response)                {}
-func (h *host) Panicked(string, any)                       { h.panics.Add(1) }
+func (h *host) Peers() *peers.Snapshot                           { return h.Admission.Peers.Load() }
+func (h *host) InDialog([]byte) bool                             { return true }
+func (h *host) InProgress(message.Minted) bool                   { return h.pending }
+func (h *host) Request(req *sip.Request, tx *transaction.Server) { h.stack.Reply(req, tx, 200, "OK") }
+func (h *host) StrayResponse(*sip.Response)                      {}
+func (h *host) Panicked(string, any)                             { h.panics.Add(1) }
 
 // newHost is a host on a stack that opens makes.
 func newHost(t testing.TB, yaml string, n Network, opens func(context.Context, Options) (*Stack, error)) *host {
@@ -134,14 +135,6 @@ func (p *place) listener(at netip.AddrPort) *memnet.Listener {
 	}
 	p.t.Cleanup(func() { l.Close() })
 	return l
-}
-
-// sends sends a datagram to the stack.
-func (p *place) sends(from *memnet.Conn, text string) {
-	p.t.Helper()
-	if _, err := from.WriteToUDPAddrPort(siptest.CRLF(text), siptest.Ours); err != nil {
-		p.t.Fatal(err)
-	}
 }
 
 // gets gives the next datagram that a peer gets within a second.

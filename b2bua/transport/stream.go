@@ -6,17 +6,16 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/transaction"
 )
 
-// Stream is one TCP or TLS connection for the SIP library. Read gives the admitted
-// messages, whole and one at a time. Write sends a message another way if the
-// connection is gone.
+// Stream is one TCP or TLS connection. Send sends a message another way if the connection
+// is gone.
 type Stream struct {
 	net.Conn
 	hub       *streams
@@ -30,6 +29,7 @@ type Stream struct {
 	source    netip.Addr  // that it counts for
 	stranger  atomic.Bool // it came from an address that no trunk has, and has shown no more
 
+	waiting   map[*request]struct{} // for an answer; guarded by streams.mu
 	closed    chan struct{}
 	closeOnce sync.Once
 	sentBy    atomic.Pointer[sentBy] // of the peer's last request
@@ -37,7 +37,6 @@ type Stream struct {
 
 	// owned by the reader
 	framing message.Framer
-	rest    []byte // of a message that was larger than the reader's buffer
 	out     []byte // the refusal being written
 
 	writing chan struct{} // held by the writer: one message at a time, each with its deadline
@@ -60,21 +59,18 @@ const (
 	streamLinger = 500 * time.Millisecond
 )
 
-// Read gives the next admitted message. It fails when the connection ends, or when
-// the start of the next message can't be found.
-func (c *Stream) Read(b []byte) (int, error) {
-	if len(c.rest) == 0 {
-		runtime.Gosched() // see guard.ReadFrom
-		message, err := c.nextAdmitted()
+// serve takes the messages of the connection, one at a time, until it ends, or until the
+// start of the next message can't be found.
+func (c *Stream) serve() {
+	defer c.drop()
+	from := arrival{transport: message.ViaTransport(c.transport), source: c.remote, over: c}
+	for {
+		text, err := c.nextAdmitted()
 		if err != nil {
-			c.drop()
-			return 0, err
+			return
 		}
-		c.rest = message
+		c.hub.taken(text, from)
 	}
-	n := copy(b, c.rest)
-	c.rest = c.rest[n:]
-	return n, nil
 }
 
 func (c *Stream) nextAdmitted() ([]byte, error) {
@@ -212,20 +208,19 @@ func (c *Stream) sent(b []byte) {
 	}
 }
 
-// Write sends one message. If the connection is gone, the message goes another way
+// Send sends one message. If the connection is gone, the message goes another way
 // (RFC 3261 section 18.2.2 for responses, 18.1.1 for requests).
-func (c *Stream) Write(b []byte) (int, error) {
-	if !c.isClosed() {
-		err := c.write(b)
-		if err == nil {
-			c.sent(b)
-			return len(b), nil
-		}
+func (c *Stream) Send(b []byte, _ netip.AddrPort) error {
+	if !c.isClosed() && c.write(b) == nil {
+		c.sent(b)
+		return nil
 	}
-	if err := c.hub.detour(c, b); err != nil {
-		return 0, err
-	}
-	return len(b), nil
+	return c.hub.detour(c, b)
+}
+
+// way is the way over the connection.
+func (c *Stream) way() transaction.Way {
+	return transaction.Way{Over: c, To: c.remote, Reliable: true}
 }
 
 // write sends bytes in time, or ends the connection: after a part of a message the
@@ -237,7 +232,7 @@ func (c *Stream) write(b []byte) error {
 		return net.ErrClosed
 	}
 	_ = c.SetWriteDeadline(time.Now().Add(streamWrite))
-	_, err := c.Conn.Write(b)
+	_, err := c.Write(b)
 	if err != nil {
 		c.drop()
 	}
@@ -245,15 +240,6 @@ func (c *Stream) write(b []byte) error {
 }
 
 func (c *Stream) screen() *screen { return c.hub.screens[c.transport] }
-
-// done is closed with the connection. Without a connection it is nil, and so never
-// ready.
-func (c *Stream) done() <-chan struct{} {
-	if c == nil {
-		return nil
-	}
-	return c.closed
-}
 
 func (c *Stream) isClosed() bool {
 	select {
@@ -264,25 +250,17 @@ func (c *Stream) isClosed() bool {
 	}
 }
 
-// drop ends the connection and wakes those that wait for an answer on it.
+// drop ends the connection and tells the requests that wait for an answer on it.
 func (c *Stream) drop() {
 	c.closeOnce.Do(func() {
 		close(c.closed)
-		_ = c.hub.remove(c).Close()
+		conn, waiting := c.hub.remove(c)
+		_ = conn.Close()
+		for _, r := range waiting {
+			r.broken()
+		}
 	})
 }
-
-// Close ends the connection.
-func (c *Stream) Close() error {
-	c.drop()
-	return nil
-}
-
-// LocalAddr is our end, also of a TLS connection.
-func (c *Stream) LocalAddr() net.Addr { return net.TCPAddrFromAddrPort(c.local) }
-
-// RemoteAddr is the peer's end.
-func (c *Stream) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.remote) }
 
 func isTimeout(err error) bool {
 	ne, ok := errors.AsType[net.Error](err)

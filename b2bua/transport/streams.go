@@ -19,7 +19,6 @@ import (
 )
 
 // streams are the TCP and TLS connections of the server, opened by peers or by us.
-// The SIP library opens none: it gets every connection through a feed.
 type streams struct {
 	screens map[string]*screen // by transport; constant
 	limits  config.Limits
@@ -27,11 +26,10 @@ type streams struct {
 	network Network
 	waited  func(waited time.Duration, read time.Time) // as guard.waited
 	local   func(transport string, peer netip.Addr) (leg.Local, error)
-	group   sync.WaitGroup // handshakes
+	taken   func(text []byte, from arrival)
+	group   sync.WaitGroup // handshakes and readers
 	opening singleflight.Group
 	ctx     context.Context
-
-	feeds map[string]*feed // by transport; constant
 
 	mu        sync.Mutex
 	live      map[streamKey]*Stream
@@ -47,11 +45,9 @@ type streams struct {
 func newStreams(s *Stack, o Options) *streams {
 	st := &streams{
 		limits: s.cfg.Limits, certs: newCertificates(s.cfg.TLS, s.log), network: s.network, local: s.LocalFor, ctx: s.ctx,
-		feeds: map[string]*feed{config.TransportTCP: newFeed(), config.TransportTLS: newFeed()},
-		waited: func(waited time.Duration, read time.Time) {
-			s.load.probe(func(f func()) { go f() }, waited, read) // from readers that are the library's
-		},
-		live: map[streamKey]*Stream{}, remotes: map[streamKey]*Stream{}, every: map[*Stream]struct{}{},
+		waited: func(waited time.Duration, read time.Time) { s.load.probe(s.group.Go, waited, read) },
+		taken:  s.receive,
+		live:   map[streamKey]*Stream{}, remotes: map[streamKey]*Stream{}, every: map[*Stream]struct{}{},
 		perSource: map[netip.Addr]int{}, unproven: map[netip.Addr]int{},
 	}
 	overTLS := s.newScreen(config.TransportTLS, o.Tap)
@@ -131,11 +127,11 @@ func (c *Stream) key() streamKey {
 	return k
 }
 
-// admit enters a connection in the table and hands it to the library.
+// admit enters a connection in the table and has it read.
 func (s *streams) admit(c *Stream) error {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.closed || c.isClosed() {
-		s.mu.Unlock()
 		return net.ErrClosed
 	}
 	s.live[c.key()] = c
@@ -143,8 +139,8 @@ func (s *streams) admit(c *Stream) error {
 	if c.peer != nil {
 		s.remotes[c.remoteKey()] = c
 	}
-	s.mu.Unlock()
-	return s.feeds[c.transport].register(c)
+	s.group.Go(c.serve)
+	return nil
 }
 
 // retire keeps a connection from being used for another call, because its peer may
@@ -164,8 +160,9 @@ func (s *streams) forget(c *Stream) {
 	}
 }
 
-// remove counts a connection out, and gives what is to be closed.
-func (s *streams) remove(c *Stream) net.Conn {
+// remove counts a connection out. It gives what is to be closed, and the requests that
+// wait for an answer on it.
+func (s *streams) remove(c *Stream) (conn net.Conn, waiting []*request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.forget(c)
@@ -175,7 +172,30 @@ func (s *streams) remove(c *Stream) net.Conn {
 	} else {
 		s.dialled--
 	}
-	return c.Conn
+	waiting = slices.Collect(maps.Keys(c.waiting))
+	c.waiting = nil
+	return c.Conn, waiting
+}
+
+// await has a connection tell a request when it breaks; false: it is broken.
+func (s *streams) await(c *Stream, r *request) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.isClosed() {
+		return false
+	}
+	if c.waiting == nil {
+		c.waiting = map[*request]struct{}{}
+	}
+	c.waiting[r] = struct{}{}
+	return true
+}
+
+// leaves undoes await.
+func (s *streams) leaves(c *Stream, r *request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(c.waiting, r)
 }
 
 func (s *streams) find(key streamKey) *Stream {
@@ -218,9 +238,6 @@ func (s *streams) close() {
 	s.closed = true
 	all := slices.Collect(maps.Keys(s.every))
 	s.mu.Unlock()
-	for _, f := range s.feeds {
-		_ = f.Close()
-	}
 	var dropping sync.WaitGroup
 	for _, c := range all { // at the same time: TLS takes leave of peers, which may not read
 		dropping.Go(c.drop)

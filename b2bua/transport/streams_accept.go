@@ -136,7 +136,7 @@ func (c *Stream) Prove() {
 	c.hub.proven(c)
 }
 
-// greet shakes hands and gives the connection to the SIP library.
+// greet shakes hands and has the connection read.
 func (s *streams) greet(c *Stream) {
 	if c.transport == config.TransportTLS {
 		tc := tls.Server(c.Conn, s.certs.server())

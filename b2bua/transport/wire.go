@@ -9,6 +9,7 @@ import (
 
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/transaction"
 	"flowbridge/config"
 )
 
@@ -27,13 +28,13 @@ type Wire struct {
 	queue   []leg.Effect
 	sending bool
 	servers []serverTx
-	invite  *sip.ClientTx   // our INVITE, until it has a final answer
-	others  []*sip.ClientTx // our other requests within the dialog, until they have one; not BYE
-	invited sip.Uri         // Request-URI of the last INVITE
-	flow    *Stream         // the connection to the peer; nil: none yet, or UDP
-	latest  *Stream         // of the peer's last request; nil: none but flow
-	brief   bool            // the wire never counts as a user of its connection
-	closed  bool            // the wire no longer counts as one
+	invite  *request   // our INVITE, until it has a final answer
+	others  []*request // our other requests within the dialog, until they have one; not BYE
+	invited sip.Uri    // Request-URI of the last INVITE
+	flow    *Stream    // the connection to the peer; nil: none yet, or UDP
+	latest  *Stream    // of the peer's last request; nil: none but flow
+	brief   bool       // the wire never counts as a user of its connection
+	closed  bool       // the wire no longer counts as one
 }
 
 // serverTx is a request of the peer that may still be answered.
@@ -41,7 +42,7 @@ type serverTx struct {
 	method sip.RequestMethod
 	seq    uint32
 	branch string // two requests may have the same CSeq
-	tx     *sip.ServerTx
+	tx     *transaction.Server
 }
 
 // NewWire makes the wire of a leg, whose inputs it posts. flow is the connection
@@ -53,8 +54,8 @@ func (s *Stack) NewWire(local leg.Local, flow *Stream, post func(leg.Input) bool
 }
 
 // Serve keeps the transaction of a request until it is answered. An INVITE that is
-// repeated after Timer L has a new transaction, which replaces the first.
-func (w *Wire) Serve(req *sip.Request, tx *sip.ServerTx) {
+// repeated after its transaction has a new one, which replaces the first.
+func (w *Wire) Serve(req *sip.Request, tx *transaction.Server) {
 	s := serverTx{req.Method, req.CSeq().SeqNo, message.BranchOf(req), tx}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -68,7 +69,7 @@ func (w *Wire) Serve(req *sip.Request, tx *sip.ServerTx) {
 }
 
 // Forget undoes Serve, for a request that the leg does not get.
-func (w *Wire) Forget(tx *sip.ServerTx) {
+func (w *Wire) Forget(tx *transaction.Server) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.servers = slices.DeleteFunc(w.servers, func(s serverTx) bool { return s.tx == tx })
@@ -135,7 +136,7 @@ func (w *Wire) sendOne(e leg.Effect) {
 		w.respond(e)
 	case leg.Acknowledged:
 		if tx := w.release(e.Seq); tx != nil {
-			tx.Terminate()
+			tx.Acknowledged()
 		}
 	case leg.Forgotten:
 		w.release(e.Seq)
@@ -208,47 +209,17 @@ func (w *Wire) respond(e leg.SendResponse) {
 	if tx == nil {
 		return
 	}
-	select {
-	case <-tx.Done(): // Timer L has ended an INVITE's: its 200 is sent again all the same
-		if err := tx.Connection().WriteMsg(e.Res); err != nil {
-			w.stack.log.Debug().Err(err).Msg("response not sent again")
-		}
-		return
-	default:
-	}
-	lost := respondInvite(tx, e.Res)
-	if e.Method != sip.INVITE {
-		return
-	}
-	final := e.Res.StatusCode >= 200
-	switch {
-	case final && lost:
+	switch err := tx.Respond(e.Res); {
+	case errors.Is(err, transaction.ErrCancelled) && e.Method == sip.INVITE && e.Res.StatusCode >= 200:
 		w.post(leg.FinalLost{Seq: e.Seq})
-	case final && e.Res.StatusCode < 300:
-		// The ACK of a peer that uses the INVITE's branch for it ends up here.
-		select {
-		case ack := <-tx.Acks():
-			undisguise(ack)
-			w.post(leg.RequestIn{Req: ack, Source: message.ParseSource(ack.Source())})
-		default:
-		}
+	case err != nil:
+		w.stack.log.Debug().Err(err).Msg("response not sent")
 	}
-}
-
-// respondInvite gives a transaction a response, and says whether a CANCEL was faster.
-// Then the transaction has answered 487, but keeps its last response for
-// retransmissions, so it gets the 487 again.
-func respondInvite(tx *sip.ServerTx, res *sip.Response) (lost bool) {
-	if err := tx.Respond(res); !errors.Is(err, sip.ErrTransactionCanceled) {
-		return false
-	}
-	_ = tx.Respond(sip.NewResponseFromRequest(tx.Origin(), 487, message.StatusText(487), nil))
-	return true
 }
 
 // serverTx finds the transaction of a response. That of an INVITE stays until it is
 // refused, because its 200 may be sent again.
-func (w *Wire) serverTx(e leg.SendResponse) *sip.ServerTx {
+func (w *Wire) serverTx(e leg.SendResponse) *transaction.Server {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i, s := range w.servers {
@@ -265,7 +236,7 @@ func (w *Wire) serverTx(e leg.SendResponse) *sip.ServerTx {
 
 // release gives up the transaction of a peer's INVITE. After its ACK the server's
 // table recognises a late INVITE.
-func (w *Wire) release(seq uint32) *sip.ServerTx {
+func (w *Wire) release(seq uint32) *transaction.Server {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i, s := range w.servers {
@@ -283,11 +254,15 @@ func (w *Wire) Close() {
 	w.mu.Lock()
 	invite := w.invite
 	w.invite = nil
+	others := w.others
+	w.others = nil
 	w.swapFlow(nil)
 	w.closed = true
 	w.mu.Unlock()
 	if invite != nil {
-		invite.Terminate()
+		invite.end()
 	}
-	w.stopOthers()
+	for _, r := range others {
+		r.end()
+	}
 }

@@ -1,29 +1,31 @@
 package transport
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
 
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/transaction"
 )
 
-// aim sets a request's destination, and its socket or connection. It gives the
-// connection, nil over UDP.
-func (w *Wire) aim(req *sip.Request, to leg.Hop) (*Stream, error) {
+// aim gives the way of a request: over a socket, or a connection.
+func (w *Wire) aim(req *sip.Request, to leg.Hop) (way transaction.Way, err error) {
 	addr := to.Addr
 	if !addr.IsValid() {
 		found, err := w.stack.Resolve(w.stack.ctx, to.Host)
 		if err != nil {
-			return nil, err
+			return way, err
 		}
 		to = to.At(found)
 		addr = to.Addr
 	}
 	to.Transport = w.speakable(to.Transport, addr.Addr())
 	if err := w.nameOurselves(req, to.Transport, addr.Addr()); err != nil {
-		return nil, err
+		return way, err
 	}
 	if message.IsStream(to.Transport) {
 		return w.aimStream(req, to, addr)
@@ -32,15 +34,20 @@ func (w *Wire) aim(req *sip.Request, to leg.Hop) (*Stream, error) {
 	if message.IsStream(w.local.Transport) {
 		local, err := w.stack.LocalFor("", addr.Addr())
 		if err != nil {
-			return nil, err
+			return way, err
 		}
 		listen = local.Listen
 	}
-	req.SetTransport("UDP")
-	req.SetDestination(addr.String())
-	req.Laddr = sip.Addr{IP: listen.Addr().AsSlice(), Port: int(listen.Port()), Hostname: listen.Addr().String()}
-	return nil, nil
+	for _, g := range w.stack.sockets {
+		if g.local == listen {
+			return g.wayTo(addr), nil
+		}
+	}
+	return way, fmt.Errorf("%w: %v", errNoSocket, listen)
 }
+
+// errNoSocket means that a leg's address is not among those that are listened on.
+var errNoSocket = errors.New("no udp listener")
 
 // speakable is the transport of a hop, or the leg's own if the peer asks for UDP and
 // we have none.
@@ -69,22 +76,16 @@ func (w *Wire) nameOurselves(req *sip.Request, transport string, peer netip.Addr
 	return nil
 }
 
-func (w *Wire) aimStream(req *sip.Request, to leg.Hop, addr netip.AddrPort) (*Stream, error) {
+func (w *Wire) aimStream(req *sip.Request, to leg.Hop, addr netip.AddrPort) (way transaction.Way, err error) {
 	c, err := w.streamTo(to, addr)
 	if err != nil {
-		return nil, err
+		return way, err
 	}
 	w.setFlow(c)
-	req.SetTransport(message.ViaTransport(c.transport))
-	req.SetDestination(c.remote.String())
-	req.Laddr = sip.Addr{}
-	if c.peer != nil { // no other connection has its local address
-		req.Laddr = sip.Addr{IP: c.local.Addr().AsSlice(), Port: int(c.local.Port()), Hostname: c.local.Addr().String()}
-	}
 	if via := req.Via(); via.Port == 0 {
 		via.Port = int(c.local.Port())
 	}
-	return c, nil
+	return c.way(), nil
 }
 
 // streamTo gives the connection to an address: the leg's own if it leads to the same

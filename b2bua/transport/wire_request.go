@@ -10,55 +10,80 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/transaction"
 )
 
-func (w *Wire) request(e leg.SendRequest) {
-	method, seq := e.Req.Method, e.Req.CSeq().SeqNo
-	over, tx, err := w.start(e)
-	if err != nil {
-		w.post(leg.RequestFailed{Method: method, Seq: seq, Cause: CauseOf(err), Err: err})
-		return
-	}
-	switch method {
-	case sip.INVITE:
-		// RFC 6026: further 2xx reach us this way until the transaction ends.
-		tx.OnRetransmission(func(res *sip.Response) { w.post(responseIn(res)) })
-		w.mu.Lock()
-		w.invite, w.invited = tx, e.Req.Recipient
-		w.mu.Unlock()
-	case sip.CANCEL:
-	case sip.BYE: // nobody waits for the others' answers any more
-		w.stopOthers()
-	default:
-		w.mu.Lock()
-		w.others = append(w.others, tx)
-		w.mu.Unlock()
-	}
-	w.stack.group.Go(func() { w.read(tx, over, e, method, seq) })
+// request is a request of a wire until its final answer, the user of its transaction.
+type request struct {
+	tx     transaction.Client
+	wire   *Wire
+	sent   leg.SendRequest
+	method sip.RequestMethod
+	seq    uint32
+
+	over       *Stream // nil: UDP; guarded by the wire's lock
+	reconnects int     // owned by whoever sends it again
 }
 
-// start begins the transaction of a request. A connection that breaks before it is
-// used is replaced, once.
-func (w *Wire) start(e leg.SendRequest) (over *Stream, tx *sip.ClientTx, err error) {
+func (w *Wire) request(e leg.SendRequest) {
+	r := &request{wire: w, sent: e, method: e.Req.Method, seq: e.Req.CSeq().SeqNo}
+	w.keep(r)
+	if err := r.start(); err != nil {
+		r.failed(CauseOf(err), err)
+		return
+	}
+	if r.method == sip.BYE { // nobody waits for the others' answers any more
+		w.stopOthers()
+	}
+}
+
+// keep notes a request that the wire may have to end.
+func (w *Wire) keep(r *request) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch r.method {
+	case sip.INVITE:
+		w.invite, w.invited = r, r.sent.Req.Recipient
+	case sip.CANCEL, sip.BYE:
+	default:
+		w.others = append(w.others, r)
+	}
+}
+
+// start begins the transaction. A connection that breaks before it is used is replaced,
+// once.
+func (r *request) start() (err error) {
 	for range 2 {
-		if over, err = w.aim(e.Req, e.To); err != nil {
-			return nil, nil, err
+		var way transaction.Way
+		if way, err = r.wire.aim(r.sent.Req, r.sent.To); err != nil {
+			return err
 		}
-		tx, err = w.begin(e.Req, over)
-		if err == nil || over == nil {
+		if err = r.wire.stack.transactions.Send(&r.tx, r.sent.Req, way, r); err == nil {
+			r.awaitOver(way)
+			return nil
+		}
+		if !way.Reliable {
 			break
 		}
 	}
-	return over, tx, err
+	return err
 }
 
-// begin begins a transaction. Over UDP no renewal of the listener may be under way.
-func (w *Wire) begin(req *sip.Request, over *Stream) (*sip.ClientTx, error) {
-	if over == nil {
-		w.stack.swap.RLock()
-		defer w.stack.swap.RUnlock()
+// awaitOver has the connection of the request tell when it breaks.
+func (r *request) awaitOver(way transaction.Way) {
+	c, ok := way.Over.(*Stream)
+	if !ok {
+		return
 	}
-	return w.stack.tx.Request(w.stack.ctx, req)
+	r.wire.mu.Lock()
+	r.over = c
+	r.wire.mu.Unlock()
+	switch {
+	case !c.hub.await(c, r):
+		r.broken()
+	case r.tx.IsOver(): // its answer was faster
+		c.hub.leaves(c, r)
+	}
 }
 
 const (
@@ -69,74 +94,100 @@ const (
 	streamSettle = 100 * time.Millisecond
 )
 
-// read posts the answers to our request. It has to read until the final answer,
-// because the library blocks on each response. If the connection breaks meanwhile,
-// the request goes over another one: to the peer that is a retransmission.
-func (w *Wire) read(tx *sip.ClientTx, over *Stream, e leg.SendRequest, method sip.RequestMethod, seq uint32) {
-	defer w.stack.recovered("wire")
-	broken := over.done()
-	var settled <-chan time.Time
-	for reconnects := 0; ; {
-		select {
-		case res := <-tx.Responses():
-			w.post(responseIn(res))
-			if res.StatusCode < 200 {
-				continue
-			}
-			w.finished(tx)
-			return
-		case <-broken: // an answer that came right before may be on its way here
-			broken, settled = nil, time.After(streamSettle)
-		case <-settled:
-			settled = nil
-			if reconnects++; reconnects > maxReconnects {
-				continue // its timer, or the call's, ends it
-			}
-			if over = w.again(tx, e); over == nil {
-				w.finished(tx)
-				w.post(leg.RequestFailed{Method: method, Seq: seq, Cause: cause.TargetUnreachable, Err: errBroken})
-				return
-			}
-			broken = over.done()
-		case <-tx.Done():
-			why := cause.TargetUnreachable
-			if errors.Is(tx.Err(), sip.ErrTransactionTimeout) {
-				why = cause.TargetSilent
-			}
-			w.finished(tx)
-			w.post(leg.RequestFailed{Method: method, Seq: seq, Cause: why, Err: tx.Err()})
-			return
-		}
+// Answered posts an answer to the leg.
+func (r *request) Answered(res *sip.Response) {
+	if res.StatusCode >= 200 {
+		r.finished()
 	}
+	r.wire.post(responseIn(res))
+}
+
+// Failed tells the leg that there will be no answer.
+func (r *request) Failed(err error) {
+	if errors.Is(err, transaction.ErrTimeout) {
+		r.failed(cause.TargetSilent, err)
+	} else {
+		r.failed(cause.TargetUnreachable, err)
+	}
+}
+
+func (r *request) failed(why cause.Cause, err error) {
+	r.finished()
+	r.wire.post(leg.RequestFailed{Method: r.method, Seq: r.seq, Cause: why, Err: err})
+}
+
+// finished forgets a request. A repeated answer finds its leg through the server's table,
+// or is acknowledged without state.
+func (r *request) finished() {
+	w := r.wire
+	w.mu.Lock()
+	if w.invite == r { // it may be that of the next INVITE, which answers a challenge
+		w.invite = nil
+	}
+	w.others = slices.DeleteFunc(w.others, func(o *request) bool { return o == r })
+	w.mu.Unlock()
+	r.leave()
+}
+
+// leave takes the request from its connection.
+func (r *request) leave() {
+	r.wire.mu.Lock()
+	c := r.over
+	r.wire.mu.Unlock()
+	if c != nil {
+		c.hub.leaves(c, r)
+	}
+}
+
+// end ends a request without a word, and says whether it had no final answer yet.
+func (r *request) end() bool {
+	r.leave()
+	return r.tx.Terminate()
 }
 
 // errBroken means that a connection broke and could not be replaced.
 var errBroken = errors.New("the connection broke and could not be replaced")
 
-// again sends a request without an answer over another connection; nil: there is none.
-func (w *Wire) again(tx *sip.ClientTx, e leg.SendRequest) *Stream {
-	w.stack.log.Info().Str("method", string(e.Req.Method)).Msg("connection broke: the request goes over another")
-	over, err := w.aim(e.Req.Clone(), e.To)
-	if err != nil {
-		return nil
+// errEnded means that nobody waits for an answer any more.
+var errEnded = errors.New("the dialog is being ended")
+
+// broken is called when the connection of the request breaks. The request then goes over
+// another one: to the peer that is a retransmission.
+func (r *request) broken() {
+	stack := r.wire.stack
+	if stack.ctx.Err() != nil {
+		return
 	}
-	if _, err := over.Write([]byte(tx.Origin().String())); err != nil {
-		return nil
-	}
-	return over
+	stack.group.Go(func() {
+		defer stack.recovered("wire")
+		settled := time.NewTimer(streamSettle)
+		defer settled.Stop()
+		select {
+		case <-settled.C: // an answer that came right before is here by now
+		case <-stack.ctx.Done():
+			return
+		}
+		if r.reconnects++; r.reconnects > maxReconnects || r.tx.IsOver() {
+			return // its timer, or the call's, ends it
+		}
+		stack.log.Info().Str("method", string(r.method)).Msg("connection broke: the request goes over another")
+		if err := r.again(); err != nil && r.tx.Terminate() {
+			r.failed(cause.TargetUnreachable, errBroken)
+		}
+	})
 }
 
-// finished ends a client transaction. A repeated answer finds its leg through the
-// server's table, or is acknowledged without state. The library would hold a goroutine
-// for seconds for each repeated refusal.
-func (w *Wire) finished(tx *sip.ClientTx) {
-	w.mu.Lock()
-	if w.invite == tx { // it may be that of the next INVITE, which answers a challenge
-		w.invite = nil
+// again sends a request over another connection.
+func (r *request) again() error {
+	way, err := r.wire.aim(r.sent.Req.Clone(), r.sent.To)
+	if err != nil {
+		return err
 	}
-	w.others = slices.DeleteFunc(w.others, func(o *sip.ClientTx) bool { return o == tx })
-	w.mu.Unlock()
-	tx.Terminate()
+	if err := r.tx.Resend(way); err != nil {
+		return err
+	}
+	r.awaitOver(way)
+	return nil
 }
 
 // stopOthers ends the retransmission of requests without an answer.
@@ -145,8 +196,10 @@ func (w *Wire) stopOthers() {
 	others := w.others
 	w.others = nil
 	w.mu.Unlock()
-	for _, tx := range others {
-		tx.Terminate()
+	for _, r := range others {
+		if r.end() {
+			r.failed(cause.TargetUnreachable, errEnded)
+		}
 	}
 }
 
@@ -162,16 +215,11 @@ func responseIn(res *sip.Response) leg.ResponseIn {
 }
 
 func (w *Wire) acknowledge(e leg.SendACK) {
-	over, err := w.aim(e.Req, e.To)
+	way, err := w.aim(e.Req, e.To)
+	if err == nil {
+		err = way.Send(e.Req)
+	}
 	if err != nil {
-		w.stack.log.Warn().Err(err).Msg("ack not sent")
-		return
-	}
-	if over == nil {
-		w.stack.swap.RLock()
-		defer w.stack.swap.RUnlock()
-	}
-	if err := w.stack.tp.WriteMsg(e.Req); err != nil {
 		w.stack.log.Warn().Err(err).Msg("ack not sent")
 	}
 }

@@ -1,38 +1,37 @@
 package transport
 
 import (
+	"strings"
 	"testing"
 
-	"github.com/emiago/sipgo/sip"
-
 	"flowbridge/b2bua/leg"
-	"flowbridge/b2bua/message"
+	"flowbridge/internal/siptest"
 )
 
-// noConn is a connection of a transaction that sends nothing.
-type noConn struct{ sip.Connection }
-
-func (noConn) TryClose() (int, error) { return 0, nil }
-
-// The first INVITE's transaction may end after the second one's has begun,
-// which the wire still has to end some day.
+// The first INVITE may end after the second one has begun, which the wire still has to
+// end some day.
 func TestWireKeepsSecondInvite(t *testing.T) {
-	tx := func(key string) *sip.ClientTx {
-		return sip.NewClientTx(key, sip.NewRequest(sip.INVITE, message.ParseURI("sip:a@192.0.2.1")), noConn{}, sip.DefaultLogger())
-	}
-	first, second := tx("1"), tx("2")
-	w := new(Stack).NewWire(leg.Local{}, nil, func(leg.Input) bool { return true })
-	w.invite = second
-	w.finished(first)
-	if w.invite != second {
-		t.Fatal("the wire forgot the second INVITE")
-	}
-	w.Close()
-	select {
-	case <-second.Done():
-	default:
-		t.Error("the second INVITE's transaction goes on")
-	}
+	inPlace(t, stackConfig, func(p *place) {
+		local, err := p.stack.LocalFor("", siptest.Agent.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := p.stack.NewWire(local, nil, func(leg.Input) bool { return true })
+		var sent []*request
+		for n := range 2 {
+			text := strings.ReplaceAll(optionsFrom("198.51.100.1:5060", "UDP", n, 0), "OPTIONS", "INVITE")
+			w.Perform([]leg.Effect{leg.SendRequest{Req: siptest.Request(t, text), To: leg.Hop{Addr: siptest.Agent}}})
+			sent = append(sent, w.invite)
+		}
+		sent[0].finished()
+		if w.invite != sent[1] {
+			t.Fatal("the wire forgot the second INVITE")
+		}
+		w.Close()
+		if !sent[1].tx.IsOver() {
+			t.Error("the second INVITE's transaction goes on")
+		}
+	})
 }
 
 // What comes late for a leg that is over counts on no connection any more.

@@ -114,7 +114,7 @@ func setStage(ctx context.Context) (_ *stage, err error) {
 
 // demoConfig is the configuration, without addresses and files.
 const demoConfig = `
-sip: {listen: ["udp://127.0.0.1:0"]}
+sip: {listen: ["udp://127.0.0.1:0"], max_delay: 1m}
 media: {listen: [127.0.0.1]}
 trunks:
   - {name: carrier, sources: [127.0.0.0/8]}

@@ -67,7 +67,7 @@ func simulateSynthflow(t *testing.T, secrets []string, flags ...string) (s simul
 }
 
 const accountConfig = `
-sip: {listen: ["udp://127.0.0.1:0"]}
+sip: {listen: ["udp://127.0.0.1:0"], max_delay: 1m}
 media: {listen: [127.0.0.1]}
 trunks:
   - {name: carrier, sources: [127.0.0.0/8]}

@@ -18,7 +18,7 @@ import (
 const twilioTestToken = "0123456789abcdef0123456789abcdef"
 
 const twilioTestConfig = `
-sip: {listen: ["udp://127.0.0.1:0"]}
+sip: {listen: ["udp://127.0.0.1:0"], max_delay: 1m}
 media: {listen: [127.0.0.1]}
 trunks:
   - {name: twilio, sources: [127.0.0.0/8]}

@@ -8,9 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -43,13 +43,14 @@ func (o Options) GoString() string { return o.String() }
 
 // Client speaks to one API with one token.
 type Client struct {
-	http      *http.Client
+	transport http.RoundTripper // nothing of http.Client is wanted: no redirect is followed, there are no cookies
 	base      string
-	token     string
 	timeout   time.Duration
 	maxBody   int64
-	userAgent string
 	hide      redactor
+
+	// the values of the headers of every request, which nobody changes
+	authorization, accept, userAgent, contentType []string
 }
 
 // String names the API, without the token.
@@ -77,34 +78,36 @@ func New(o Options) (*Client, error) {
 		return nil, errors.New("the token holds a space, a line break or another character that no token has")
 	}
 	c := &Client{
-		base: strings.TrimRight(base.String(), "/"), token: o.Token,
-		timeout: cmp.Or(o.Timeout, defaultTimeout), maxBody: cmp.Or(o.MaxBody, DefaultMaxBody), userAgent: cmp.Or(o.UserAgent, "flowbridge"),
-		hide: newRedactor(append([]string{o.Token}, o.Secrets...)),
+		base: strings.TrimRight(base.String(), "/"), transport: o.Transport,
+		timeout: cmp.Or(o.Timeout, defaultTimeout), maxBody: cmp.Or(o.MaxBody, DefaultMaxBody),
+		hide:          newRedactor(append([]string{o.Token}, o.Secrets...)),
+		authorization: []string{"Bearer " + o.Token}, accept: []string{"application/json"},
+		userAgent: []string{cmp.Or(o.UserAgent, "flowbridge")}, contentType: []string{"application/json"},
 	}
-	if o.Transport == nil {
-		o.Transport = &http.Transport{
+	if c.transport == nil {
+		c.transport = &http.Transport{
 			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConns: 4, IdleConnTimeout: 30 * time.Second,
 			TLSHandshakeTimeout: 10 * time.Second, MaxResponseHeaderBytes: maxHeaders,
 		}
-	}
-	c.http = &http.Client{
-		Transport:     o.Transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return c, nil
 }
 
 // CloseIdle closes the connections that no request is using.
-func (c *Client) CloseIdle() { c.http.CloseIdleConnections() }
+func (c *Client) CloseIdle() { (&http.Client{Transport: c.transport}).CloseIdleConnections() }
 
 // Request is one request. Path begins with a slash, and its segments are escaped (Segment).
 type Request struct {
 	Method string
 	Path   string
 	Query  url.Values
-	Header http.Header // in addition to the client's own
+	URL    *url.URL    // of Client.URL, in place of Path and Query; nil: made of them
+	Header http.Header // the client's own are added to it
 	Body   Object      // nil: none
 }
+
+// URL gives the URL of a path, for requests that are made again and again.
+func (c *Client) URL(path string) (*url.URL, error) { return url.Parse(c.base + path) }
 
 // Segment escapes a value that becomes one segment of a path.
 func Segment(value string) string { return url.PathEscape(value) }
@@ -158,7 +161,7 @@ func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 		wait, asked := RetryAfter(res.Header.Get("Retry-After"))
 		if res.StatusCode == http.StatusTooManyRequests && again && asked && Fits(step, wait) {
 			_ = res.Body.Close()
-			if err := pause(step, wait); err != nil {
+			if err := Pause(step, wait); err != nil {
 				return Answer{}, c.broken(ctx, step, r, err)
 			}
 			continue
@@ -185,37 +188,52 @@ func (r Request) payload() ([]byte, error) {
 	return r.Body.Marshal()
 }
 
-// Send sends a request once, with payload as its body, and gives whatever comes back. The error is the transport's.
+// Send sends a request once, with payload as its body, and gives whatever comes back. The error is a *url.Error around the
+// transport's.
 func (c *Client) Send(ctx context.Context, r Request, payload []byte) (*http.Response, error) {
-	at := c.base + r.Path
-	if len(r.Query) > 0 {
-		at += "?" + r.Query.Encode()
+	at, h := r.URL, r.Header
+	if at == nil {
+		var err error
+		if at, err = c.URL(r.Path); err != nil {
+			return nil, err
+		}
+		at.RawQuery = r.Query.Encode()
 	}
-	var body io.Reader = http.NoBody
+	if h == nil {
+		h = make(http.Header, 4)
+	}
+	h["Authorization"], h["Accept"], h["User-Agent"] = c.authorization, c.accept, c.userAgent
+	plain := http.Request{Method: r.Method, URL: at, Host: at.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: h, Body: http.NoBody}
 	if payload != nil {
-		body = bytes.NewReader(payload)
+		h["Content-Type"] = c.contentType
+		body := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(payload)), nil }
+		plain.Body, _ = body()
+		plain.GetBody, plain.ContentLength = body, int64(len(payload)) // sent again where a kept connection turns out to be gone
 	}
-	req, err := http.NewRequestWithContext(ctx, r.Method, at, body)
+	res, err := c.transport.RoundTrip(plain.WithContext(ctx))
 	if err != nil {
-		return nil, err
+		return nil, &url.Error{Op: r.Method[:1] + strings.ToLower(r.Method[1:]), URL: at.String(), Err: err}
 	}
-	maps.Copy(req.Header, r.Header)
-	req.Header.Set("Authorization", "Bearer "+c.token)
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", c.userAgent)
-	if payload != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	res, err := c.http.Do(req)
-	if err == nil {
-		WithoutUpgrade(res)
-	}
-	return res, err
+	WithoutUpgrade(res)
+	return res, nil
 }
 
 // ReadBody reads the body of an answer. No more than Options.MaxBody is kept or decompressed.
 func (c *Client) ReadBody(res *http.Response) (body []byte, tooLarge bool, err error) {
-	body, err = io.ReadAll(io.LimitReader(res.Body, c.maxBody+1))
+	room := int64(511) // where the length is not known
+	if res.ContentLength > 0 {
+		room = min(res.ContentLength, c.maxBody, 64<<10)
+	}
+	body = make([]byte, 0, room+1) // with room to see the end
+	for err == nil && int64(len(body)) <= c.maxBody {
+		body = slices.Grow(body, 1)
+		var n int
+		n, err = res.Body.Read(body[len(body):min(int64(cap(body)), c.maxBody+1)])
+		body = body[:len(body)+n]
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
 	if int64(len(body)) > c.maxBody {
 		return body[:c.maxBody], true, err
 	}
@@ -250,7 +268,8 @@ func Fits(step context.Context, wait time.Duration) bool {
 	return step.Err() == nil && (!ok || wait < time.Until(deadline))
 }
 
-func pause(ctx context.Context, wait time.Duration) error {
+// Pause waits, until ctx ends at the latest.
+func Pause(ctx context.Context, wait time.Duration) error {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {

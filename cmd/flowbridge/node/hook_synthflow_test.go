@@ -37,7 +37,7 @@ func newReportStage(t *testing.T) *reportStage {
 	}))
 	t.Cleanup(api.Close)
 	cfg, err := config.Parse("x.yaml", []byte(`
-sip: {listen: ["udp://127.0.0.1:0"]}
+sip: {listen: ["udp://127.0.0.1:0"], max_delay: 1m}
 media: {listen: ["127.0.0.1"], ports: 46000-46099}
 targets:
   - {name: prepared, kind: synthflow, uri: "sip:a@127.0.0.1:9", prepare: {api: "`+api.URL+`", token_env: T}}

@@ -23,7 +23,7 @@ import (
 )
 
 const followConfig = `
-sip: {listen: ["udp://127.0.0.1:0"]}
+sip: {listen: ["udp://127.0.0.1:0"], max_delay: 1m}
 media: {listen: [127.0.0.1]}
 targets:
   - {name: first, kind: sip, uri: "sip:{{.To.Number}}@127.0.0.1:5071", headers: {X-EI: "{{.SIPCallID}}", X-Attempt: "{{.Attempt}}"}}

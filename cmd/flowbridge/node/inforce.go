@@ -120,6 +120,7 @@ func (p *preparer) Prepare(ctx context.Context, r peers.PrepareRequest) (peers.P
 		FromNumber: r.FromNumber, ToNumber: r.ToNumber, ModelID: r.ModelID, WorkspaceID: r.WorkspaceID,
 		IdempotencyKey: r.CallID, Traceparent: tracecontext.From(ctx),
 	}
+	in.CustomVariables = make([]synthflow.Variable, 0, len(r.Variables))
 	for _, v := range r.Variables {
 		in.CustomVariables = append(in.CustomVariables, synthflow.Variable{Name: v.Name, Value: v.Value})
 	}

@@ -37,7 +37,7 @@ func TestLaddersOfNoUse(t *testing.T) {
 			t.Fatal(err)
 		}
 		cfg, err := config.Parse("x.yaml", []byte(`
-sip: {listen: ["udp://127.0.0.1:0"]}
+sip: {listen: ["udp://127.0.0.1:0"], max_delay: 1m}
 media: {listen: [127.0.0.1]}
 trunks: [{name: carrier, sources: [127.0.0.1]}]
 targets: [{name: agent, kind: sip, uri: "sip:1@127.0.0.1"}]

@@ -62,12 +62,13 @@ type Node struct {
 type Options struct {
 	operator admin.Operator // nil: nobody
 	out      *Log           // nil: its level can't be changed
+	parts    []func() []telemetry.Gauge
 }
 
 // Start starts a node.
 func Start(ctx context.Context, cfg *config.Config, log zerolog.Logger, o Options) (*Node, error) {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	n := &Node{log: log, out: o.out, stop: stop}
+	n := &Node{log: log, out: o.out, parts: o.parts, stop: stop}
 	if err := n.start(ctx, cfg, o); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -16,19 +15,15 @@ import (
 	"flowbridge/admin"
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
+	"flowbridge/telemetry"
 )
-
-// gcPercent trades memory for CPU time of the garbage collector in bursts of signalling. GOGC in the environment
-// overrides it.
-const gcPercent = 400
 
 // Serve runs a configuration until a signal or the admin API ends it.
 func Serve(ctx context.Context, cfg *config.Config, file string, out *Log) error {
 	log := out.Logger()
 	o := &operator{file: file, log: log, out: out, supervisor: newSupervisor(log), asked: make(chan struct{})}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+	governed := governMemory(ctx, log)
+	defer governed.close()
 	signals, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	signal.Notify(hangups, syscall.SIGHUP)
@@ -36,7 +31,7 @@ func Serve(ctx context.Context, cfg *config.Config, file string, out *Log) error
 	defer signal.Stop(hangups)
 
 	logWarnings(cfg, log)
-	n, err := Start(ctx, cfg, log, Options{operator: o, out: out})
+	n, err := Start(ctx, cfg, log, Options{operator: o, out: out, parts: []func() []telemetry.Gauge{governed.gauges}})
 	if err != nil {
 		return err
 	}

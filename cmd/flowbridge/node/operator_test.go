@@ -64,7 +64,7 @@ func (s *told) all() []string {
 }
 
 const reloadConfig = `
-sip: {listen: ["udp://127.0.0.1:0"], drain_timeout: %s}
+sip: {listen: ["udp://127.0.0.1:0"], max_delay: 1m, drain_timeout: %s}
 media: {listen: [127.0.0.1]}
 trunks:
   - {name: carrier, sources: [127.0.0.2]}

@@ -75,7 +75,7 @@ func (t Through) Place(ctx context.Context, out io.Writer, cfg *config.Config) (
 
 // asideConfig are the settings that two processes can't share.
 const asideConfig = `
-sip: {listen: ["udp://%s:0"]}
+sip: {listen: ["udp://%s:0"], max_delay: 1m}
 admin: {listen: "127.0.0.1:0"}
 store: {path: %q}
 `

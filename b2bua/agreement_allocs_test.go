@@ -1,0 +1,48 @@
+//go:build !race
+
+package b2bua
+
+import (
+	"testing"
+
+	"flowbridge/b2bua/sdp"
+	"flowbridge/internal/siptest"
+	"flowbridge/media"
+)
+
+// A refresh of the session asks the agreement a lot and changes nothing: that costs no
+// memory.
+func TestAgreementDoesNotAllocate(t *testing.T) {
+	var a agreement
+	for side, address := range map[media.Side]string{media.SideA: "192.0.2.10", media.SideB: "192.0.2.20"} {
+		d, err := sdp.Parse([]byte(siptest.SessionAt(address, 20000, "0 101")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.description[side] = d
+	}
+	a.offer = a.description[media.SideA]
+	allocates := func(name string, do func()) {
+		t.Helper()
+		if n := testing.AllocsPerRun(100, do); n > 0 {
+			t.Errorf("%s: %v objects", name, n)
+		}
+	}
+	for _, side := range []media.Side{media.SideA, media.SideB} {
+		allocates("tell", func() { a.sentTo[side] = a.offer.Formats(); a.tell(side, a.sentTo[side]) })
+	}
+	for _, side := range []media.Side{media.SideA, media.SideB} {
+		d := a.description[side]
+		allocates("covers", func() {
+			if formats, exact := a.covers(side, d, noSide, true); len(formats) != 2 || !exact {
+				t.Fatalf("%v, exact %v", formats, exact)
+			}
+		})
+		allocates("payloadChanges", func() {
+			if changes, _ := a.payloadChanges(side); changes != nil {
+				t.Fatal(changes)
+			}
+		})
+		allocates("what the media asks", func() { a.events(side); a.sendsEvents(side); a.sends(side) })
+	}
+}

@@ -1,0 +1,46 @@
+package message
+
+import (
+	"testing"
+
+	"github.com/emiago/sipgo/sip"
+)
+
+// FuzzURIText: a URI is written as the library writes it.
+func FuzzURIText(f *testing.F) {
+	for _, s := range []string{
+		"sip:+15075785607@192.0.2.20:32681", "sips:a@b", "tel:+1;phone-context=x", "sip:h", "sip:a:b@h", "sip:a@[2001:db8::1]:5060", "sip:a@h;lr;x=y?z=1",
+		"sip://h", "urn:service:sos", "*", "", "SIP:a@H:0", "sip:a@h:99999",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		var u sip.Uri
+		if sip.ParseUri(s, &u) != nil {
+			return
+		}
+		if got, want := URIText(&u), u.String(); got != want {
+			t.Errorf("%q: %q; the library writes %q", s, got, want)
+		}
+	})
+}
+
+func TestURITextAllocates(t *testing.T) {
+	u := ParseURI("sip:+15075785607@192.0.2.20:32681")
+	if n := testing.AllocsPerRun(100, func() { _ = URIText(&u) }); n > 1 {
+		t.Errorf("%v allocations; want 1", n)
+	}
+}
+
+// FuzzHidesCaller: whoever is hidden as a party hides as a From, too.
+func FuzzHidesCaller(f *testing.F) {
+	for _, s := range []string{"sip:anonymous@anonymous.invalid", "sip:Restricted@h", "tel:private", "sip:%61nonymous@h", "sip:a@Anonymous.Invalid", "sip:a@h", "sip:anonymous;x@h"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		u := ParseURI(s)
+		if got, want := HidesCaller(&u), IsHidden(PartyOf("", &u, "")); got != want {
+			t.Errorf("%q: %v; want %v", s, got, want)
+		}
+	})
+}

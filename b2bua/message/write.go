@@ -1,0 +1,189 @@
+package message
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/emiago/sipgo/sip"
+)
+
+// Buffer is room for a message that is written. It is taken from a pool and given back.
+type Buffer struct{ Bytes []byte }
+
+// maxPooled bounds the buffers that are kept, in bytes.
+const maxPooled = 16 << 10
+
+var buffers = sync.Pool{New: func() any { return &Buffer{Bytes: make([]byte, 0, 2048)} }}
+
+// TakeBuffer gives an empty buffer.
+func TakeBuffer() *Buffer {
+	b, ok := buffers.Get().(*Buffer)
+	if !ok {
+		return nil // not possible: the pool makes nothing else
+	}
+	return b
+}
+
+// Release gives the buffer back.
+func (b *Buffer) Release() {
+	if cap(b.Bytes) <= maxPooled {
+		b.Bytes = b.Bytes[:0]
+		buffers.Put(b)
+	}
+}
+
+// WriteString appends s. It never fails.
+func (b *Buffer) WriteString(s string) (int, error) {
+	b.Bytes = append(b.Bytes, s...)
+	return len(s), nil
+}
+
+// Append appends a message as it is sent (RFC 3261 section 7), in the words of the
+// library. It allocates nothing for the headers that each message has.
+func (b *Buffer) Append(msg sip.Message) {
+	switch m := msg.(type) {
+	case *sip.Request:
+		b.add(string(m.Method), " ")
+		b.uri(&m.Recipient)
+		b.add(" ", m.SipVersion, "\r\n")
+		b.rest(m.Headers(), m.Body())
+	case *sip.Response:
+		b.add(m.SipVersion, " ")
+		b.number(m.StatusCode)
+		b.add(" ", m.Reason, "\r\n")
+		b.rest(m.Headers(), m.Body())
+	}
+}
+
+func (b *Buffer) add(parts ...string) {
+	for _, s := range parts {
+		b.Bytes = append(b.Bytes, s...)
+	}
+}
+
+func (b *Buffer) number(n int) { b.Bytes = strconv.AppendInt(b.Bytes, int64(n), 10) }
+
+// rest appends what follows a first line.
+func (b *Buffer) rest(headers []sip.Header, body []byte) {
+	for _, h := range headers {
+		b.header(h)
+		b.add("\r\n")
+	}
+	b.add("\r\n")
+	b.Bytes = append(b.Bytes, body...)
+}
+
+func (b *Buffer) header(h sip.Header) {
+	switch h := h.(type) {
+	case *sip.ViaHeader:
+		b.via(h)
+	case *sip.FromHeader:
+		b.address("From: ", h.DisplayName, &h.Address, h.Params)
+	case *sip.ToHeader:
+		b.address("To: ", h.DisplayName, &h.Address, h.Params)
+	case *sip.ContactHeader:
+		if h.Address.Wildcard {
+			b.add("Contact: *")
+			return
+		}
+		b.address("Contact: ", h.DisplayName, &h.Address, h.Params)
+	case *sip.RecordRouteHeader:
+		b.address("Record-Route: ", "", &h.Address, nil)
+	case *sip.RouteHeader:
+		b.address("Route: ", "", &h.Address, nil)
+	case *sip.CSeqHeader:
+		b.add("CSeq: ")
+		b.number(int(h.SeqNo))
+		b.add(" ", string(h.MethodName))
+	case *sip.MaxForwardsHeader:
+		b.add("Max-Forwards: ")
+		b.number(int(*h))
+	case *sip.ContentLengthHeader:
+		b.add("Content-Length: ")
+		b.number(int(*h))
+	default:
+		h.StringWrite(b)
+	}
+}
+
+func (b *Buffer) via(h *sip.ViaHeader) {
+	b.add("Via: ", h.ProtocolName, "/", h.ProtocolVersion, "/", h.Transport, " ")
+	b.host(h.Host, h.Port)
+	b.params(';', ';', h.Params)
+}
+
+func (b *Buffer) address(name, display string, uri *sip.Uri, params sip.HeaderParams) {
+	b.add(name)
+	if display != "" {
+		b.add("\"", display, "\" ")
+	}
+	b.add("<")
+	b.uri(uri)
+	b.add(">")
+	b.params(';', ';', params)
+}
+
+func (b *Buffer) uri(u *sip.Uri) {
+	if u.Raw() != "" || u.HierarhicalSlashes {
+		u.StringWrite(b)
+		return
+	}
+	scheme := u.Scheme
+	if scheme == "" {
+		scheme = "sip"
+	}
+	b.add(scheme, ":")
+	if u.User != "" {
+		b.add(u.User)
+		if u.Password != "" {
+			b.add(":", u.Password)
+		}
+		b.add("@")
+	}
+	b.host(u.Host, u.Port)
+	b.params(';', ';', u.UriParams)
+	b.params('?', '&', u.Headers)
+}
+
+// host appends a host, with brackets around an IPv6 address, and a port; 0: none.
+func (b *Buffer) host(host string, port int) {
+	ip, err := netip.Addr{}, error(nil)
+	if strings.IndexByte(host, ':') >= 0 {
+		ip, err = netip.ParseAddr(host)
+	}
+	if err == nil && ip.Is6() && !ip.Is4In6() && ip.Zone() == "" {
+		b.add("[", host, "]")
+	} else {
+		b.add(host)
+	}
+	if port > 0 {
+		b.add(":")
+		b.number(port)
+	}
+}
+
+// params appends parameters behind first, with separators between them.
+func (b *Buffer) params(first, separator byte, params sip.HeaderParams) {
+	for _, p := range params {
+		b.Bytes = append(b.Bytes, first)
+		b.add(p.K)
+		first = separator
+		switch {
+		case p.V == "":
+		case strings.ContainsAny(p.V, " \t"):
+			b.add("=\"", p.V, "\"")
+		default:
+			b.add("=", p.V)
+		}
+	}
+}
+
+// URIText is a URI as text.
+func URIText(uri *sip.Uri) string {
+	b := TakeBuffer()
+	defer b.Release()
+	b.uri(uri)
+	return string(b.Bytes)
+}

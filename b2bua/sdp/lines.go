@@ -1,0 +1,211 @@
+package sdp
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"flowbridge/b2bua/message"
+)
+
+// A description is read from a text of our own: the lines that count, each with CRLF.
+// Everything that is kept of a description is a part of this text.
+
+// condensed returns the lines of a description that count: v=0, then c=, b= and a= of
+// the session, the m= line of each stream, and c=, b= and a= of those of audio (RFC
+// 8866 section 5). Attributes count that pass on, and those that Read asks for.
+func condensed(body []byte) (string, error) {
+	text := make([]byte, 0, 1024) // on the stack: most descriptions fit
+	section := inSession
+	for len(body) > 0 {
+		line, rest, _ := bytes.Cut(body, []byte("\n"))
+		line, body = bytes.TrimRight(line, "\r"), rest
+		if len(line) == 0 {
+			continue
+		}
+		// The other side might read a lone CR or a NUL as a line end.
+		if len(line) < 2 || line[1] != '=' || bytes.IndexByte(line, '\r') >= 0 || bytes.IndexByte(line, 0) >= 0 {
+			return "", malformed("line %q", line)
+		}
+		counts := false
+		switch value := line[2:]; line[0] {
+		case 'm':
+			if !isMedia(value) {
+				return "", malformed("line %q", line)
+			}
+			counts, section = true, inOther
+			if bytes.HasPrefix(value, []byte("audio ")) || bytes.HasPrefix(value, []byte("audio\t")) {
+				section = inAudio
+			}
+		case 'c':
+			counts = section != inOther
+		case 'b':
+			counts = section != inOther && isBandwidth(value)
+			if counts && len(value)-bytes.IndexByte(value, ':') > 20 {
+				return "", malformed("line %q", line)
+			}
+		case 'a':
+			key, value := cutAttribute(value)
+			counts = attributeCounts(key, value, section)
+			if len(value) == 0 {
+				line = line[:2+len(key)]
+			}
+		}
+		if len(text) == 0 {
+			if string(line) != "v=0" {
+				return "", malformed("it does not begin with v=0, but with %q", line)
+			}
+			counts = true
+		}
+		if counts {
+			text = append(append(text, line...), "\r\n"...)
+		}
+	}
+	if len(text) == 0 {
+		return "", fmt.Errorf("%w: it is empty", ErrMalformed)
+	}
+	return string(text), nil
+}
+
+// The sections of a description.
+const (
+	inSession = iota
+	inAudio
+	inOther
+)
+
+// malformed is ErrMalformed with a line, of which it shows no key.
+func malformed(format string, line []byte) error {
+	if key := message.AfterKeyMark(line); key >= 0 {
+		line = line[:key]
+	}
+	return fmt.Errorf("%w: "+format, ErrMalformed, line)
+}
+
+// isMedia reports whether the value of an m= line is of visible characters with blanks
+// between them (RFC 8866 section 9).
+func isMedia(value []byte) bool {
+	for _, c := range value {
+		if (c < ' ' && c != '\t') || c > '~' {
+			return false
+		}
+	}
+	return len(value) > 0 && !isBlank(value[0])
+}
+
+// isBandwidth reports whether a bandwidth is of a known kind, and a number.
+func isBandwidth(value []byte) bool {
+	kind, number, _ := bytes.Cut(value, []byte(":"))
+	switch string(kind) {
+	case "CT", "AS", "TIAS", "RS", "RR":
+		return message.AllDigits(number)
+	}
+	return false
+}
+
+// attributeCounts reports whether an attribute is kept: to be passed on, or to be read.
+func attributeCounts(key, value []byte, section int) bool {
+	if section == inOther {
+		return false
+	}
+	if section == inAudio {
+		switch string(key) {
+		case "crypto", "rtcp", "rtcp-mux":
+			return true
+		case "rtpmap", "fmtp", "rtcp-fb":
+			number, rest, _ := bytes.Cut(value, []byte(" "))
+			_, ok := payloadType(number)
+			return (ok || string(number) == "*") && len(bytes.TrimSpace(rest)) > 0
+		}
+	}
+	return passesOn(key) && !badPacketTime(key, value)
+}
+
+// passesOn reports whether an attribute is shown to the other side. Attributes of formats,
+// timing and direction are. Any other may name the other side's address, host or
+// software, or a media transport that the relay does not speak.
+func passesOn(key []byte) bool {
+	var lower [11]byte // of the longest
+	if len(key) > len(lower) {
+		return false
+	}
+	for i, c := range key {
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		lower[i] = c
+	}
+	switch string(lower[:len(key)]) {
+	case "rtpmap", "fmtp", "rtcp-fb", "ptime", "maxptime", "maxprate", "extmap", "silencesupp", "ecan", "gpmd",
+		"sendrecv", "sendonly", "recvonly", "inactive", "lang", "sdplang", "charset", "content", "label":
+		return true
+	}
+	return false
+}
+
+// maxPacketTime is the longest packet that a description may ask for, in
+// milliseconds. Every receiver accepts it (RFC 3551 section 4.2).
+const maxPacketTime = 200
+
+// badPacketTime reports whether an attribute is a ptime or maxptime (RFC 8866 section
+// 6.4) other than 1 to 200 milliseconds. Fractions are allowed. The other side need not
+// make sense of it.
+func badPacketTime(key, value []byte) bool {
+	if !message.EqualFold(key, "ptime") && !message.EqualFold(key, "maxptime") {
+		return false
+	}
+	value = bytes.TrimSpace(value)
+	if len(value) > 32 || len(bytes.Trim(value, "0123456789.")) > 0 { // a sign, an exponent, a word
+		return true
+	}
+	ms, err := strconv.ParseFloat(string(value), 64)
+	return err != nil || ms < 1 || ms > maxPacketTime
+}
+
+// cutAttribute splits an attribute from behind its a=.
+func cutAttribute[T string | []byte](attribute T) (key, value T) {
+	for i := range len(attribute) {
+		if attribute[i] == ':' && i > 0 {
+			return attribute[:i], attribute[i+1:]
+		}
+	}
+	return attribute, attribute[len(attribute):]
+}
+
+// cutLine splits the first line from a condensed text, where CR is only in CRLF.
+func cutLine(text string) (line, rest string) {
+	if i := strings.IndexByte(text, '\r'); i >= 0 {
+		return text[:i], text[i+len("\r\n"):]
+	}
+	return text, ""
+}
+
+// cutSection splits the session's lines or those of a stream from a condensed text.
+func cutSection(text string) (section, rest string) {
+	if i := strings.Index(text, "\r\nm="); i >= 0 {
+		return text[:i+2], text[i+2:]
+	}
+	return text, ""
+}
+
+// valueOf returns the value of a section's first line of a type.
+func valueOf(section string, kind byte) (value string, ok bool) {
+	for line := ""; section != ""; {
+		if line, section = cutLine(section); line[0] == kind {
+			return line[2:], true
+		}
+	}
+	return "", false
+}
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }
+
+// cutField splits the first field from a line, and the blanks behind it.
+func cutField(line string) (field, rest string) {
+	end := strings.IndexAny(line, " \t")
+	if end < 0 {
+		return line, ""
+	}
+	return line[:end], strings.TrimLeft(line[end:], " \t")
+}

@@ -1,0 +1,202 @@
+package sdp
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/pion/sdp/v3"
+
+	"flowbridge/internal/siptest"
+)
+
+// The oracle is another reader and writer of what this package reads and writes, on a
+// library that parses everything into a tree.
+type oracle struct {
+	tree    sdp.SessionDescription
+	formats []string
+}
+
+// readOracle reads the first audio stream over RTP/AVP that has a port.
+func readOracle(body string) (o oracle, ok bool) {
+	sections := [][]string{nil}
+	for line := range strings.Lines(body) {
+		if line = strings.TrimRight(line, "\r\n"); line == "" {
+			continue
+		}
+		if len(line) < 2 || line[1] != '=' || strings.ContainsAny(line, "\r\x00") {
+			return o, false
+		}
+		if line[0] == 'm' {
+			sections = append(sections, nil)
+		}
+		last := len(sections) - 1
+		sections[last] = append(sections[last], line)
+	}
+	if len(sections[0]) == 0 || sections[0][0] != "v=0" {
+		return o, false
+	}
+	var stream []string
+	for _, s := range sections[1:] {
+		fields := strings.Fields(s[0][2:])
+		if len(fields) < 4 {
+			return o, false
+		}
+		if stream == nil && fields[0] == "audio" && fields[2] == "RTP/AVP" && strings.Trim(fields[1], "0") != "" {
+			stream = s
+		}
+	}
+	if stream == nil {
+		return o, false
+	}
+	text := "v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=-\r\n" + only(sections[0], "c") + only(sections[0], "b") + "t=0 0\r\n" +
+		only(sections[0], "a") + stream[0] + "\r\n" + only(stream, "c") + only(stream, "b") + only(stream, "a")
+	if o.tree.UnmarshalString(text) != nil || o.address() == "" || o.stream().MediaName.Port.Value == 0 {
+		return o, false
+	}
+	_, muxes := o.stream().Attribute("rtcp-mux")
+	for _, f := range o.stream().MediaName.Formats {
+		n, err := strconv.ParseUint(f, 10, 7)
+		reserved := n >= 72 && n <= 76 || muxes && n >= 64 && n <= 95
+		if err == nil && strconv.FormatUint(n, 10) == f && !reserved && !slices.Contains(o.formats, f) {
+			o.formats = append(o.formats, f)
+		}
+	}
+	return o, o.formats != nil
+}
+
+// only returns the lines of a type: the first c=, and bandwidth of the known kinds.
+func only(section []string, kind string) string {
+	var out strings.Builder
+	for _, line := range section {
+		if line[:1] != kind || kind == "b" && !regexp.MustCompile(`^b=(CT|AS|TIAS|RS|RR):[0-9]+$`).MatchString(line) {
+			continue
+		}
+		out.WriteString(line + "\r\n")
+		if kind == "c" {
+			break
+		}
+	}
+	return out.String()
+}
+
+func (o *oracle) stream() *sdp.MediaDescription { return o.tree.MediaDescriptions[0] }
+
+func (o *oracle) address() string {
+	c := o.stream().ConnectionInformation
+	if c == nil {
+		c = o.tree.ConnectionInformation
+	}
+	if c == nil || c.Address == nil {
+		return ""
+	}
+	return c.Address.Address
+}
+
+// write makes the offer to a target, with all formats.
+func (o *oracle) write(at netip.AddrPort) string {
+	address := sdp.Address{Address: at.Addr().String()}
+	out := sdp.SessionDescription{
+		Origin:      sdp.Origin{Username: "-", NetworkType: "IN", AddressType: "IP4", UnicastAddress: address.Address},
+		SessionName: "-", ConnectionInformation: &sdp.ConnectionInformation{NetworkType: "IN", AddressType: "IP4", Address: &address},
+		Bandwidth: o.tree.Bandwidth, TimeDescriptions: []sdp.TimeDescription{{}},
+		MediaDescriptions: []*sdp.MediaDescription{{
+			MediaName: sdp.MediaName{Media: "audio", Port: sdp.RangedPort{Value: int(at.Port())}, Protos: []string{"RTP", "AVP"}, Formats: o.formats},
+			Bandwidth: o.stream().Bandwidth,
+		}},
+	}
+	for _, a := range o.tree.Attributes {
+		if shown(a) {
+			out.Attributes = append(out.Attributes, a)
+		}
+	}
+	for _, a := range o.stream().Attributes {
+		pt, rest, _ := strings.Cut(a.Value, " ")
+		switch {
+		case a.Key == "rtcp":
+			a.Value = strconv.Itoa(int(at.Port()) + 1)
+		case !shown(a):
+			continue
+		case a.Key == "rtpmap" || a.Key == "fmtp" || a.Key == "rtcp-fb":
+			if pt != "*" && !slices.Contains(o.formats, pt) || strings.TrimSpace(rest) == "" {
+				continue
+			}
+		}
+		out.MediaDescriptions[0].Attributes = append(out.MediaDescriptions[0].Attributes, a)
+	}
+	text, _ := out.Marshal() // never fails
+	return string(text)
+}
+
+func shown(a sdp.Attribute) bool {
+	key := strings.ToLower(a.Key)
+	if key == "ptime" || key == "maxptime" {
+		value := strings.TrimSpace(a.Value)
+		ms, err := strconv.ParseFloat(value, 64)
+		return strings.Trim(value, "0123456789.") == "" && err == nil && ms >= 1 && ms <= 200
+	}
+	return slices.Contains(strings.Fields("rtpmap fmtp rtcp-fb maxprate extmap silencesupp ecan gpmd "+
+		"sendrecv sendonly recvonly inactive lang sdplang charset content label"), key)
+}
+
+// stricter are the descriptions that we refuse, or read with less in them, and the
+// library takes.
+var stricter = map[string]*regexp.Regexp{
+	"m= of other characters than those of tokens":  regexp.MustCompile(`(?m)^m=([ \t]|.*[^\t -~\r])`),
+	"a port with a sign, or a count that is none":  regexp.MustCompile(`(?m)^m=audio[ \t]+([+-]|[0-9]+/([^0-9]|[0-9]+[^0-9 \t]))`),
+	"more than an address in c=":                   regexp.MustCompile(`(?m)^c=IN[ \t]+IP[46][ \t]+[^ \t\r]+[ \t]+[^ \t\r]`),
+	"bandwidth of more than 19 digits":             regexp.MustCompile(`(?m)^b=[A-Z]+:[0-9]{20}`),
+	"bandwidth with zeros in front, which we keep": regexp.MustCompile(`(?m)^b=[A-Z]+:0[0-9]`),
+	"attributes of other letters than ASCII's":     regexp.MustCompile(`(?m)^a=.*[^\x00-\x7f]`),
+	"a packet time of many digits":                 regexp.MustCompile(`(?mi)^a=(max)?ptime:[0-9. \t]{30}`),
+}
+
+// FuzzOracle: what we read the oracle reads, too, and the same, and what we write of it
+// is the same text. What it reads and we don't is of a kind that is named.
+func FuzzOracle(f *testing.F) {
+	files, _ := filepath.Glob("testdata/sdp/*.txtar")
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		a := siptest.ParseArchive(string(text))
+		f.Add(string(siptest.CRLF(a.Files["offer"])))
+		f.Add(string(siptest.CRLF(a.Files["answer"])))
+	}
+	const head = "v=0\nc=IN IP4 192.0.2.1\nm=audio "
+	for _, rest := range []string{
+		"+4000 RTP/AVP 0\n", "4000/x RTP/AVP 0\n", "4000/2 RTP/AVP 0 101\na=label:\na=PTIME:20\n", "4000 RTP/AVP\t0\v8\n", "4000 RTP/AVP 0\nc=IN IP4 192.0.2.1 a=x\n",
+		"4000 RTP/AVP 0\nb=AS:007\nb=X9:1\nb=TIAS:99999999999999999999\n", "4000 RTP/AVP 0 96\na=fmtp\na=rtcp-fb:* nack\na=rtpmap:96\na=fmtp:096 x\n",
+	} {
+		f.Add(head + rest)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		d, err := Parse([]byte(body))
+		o, ok := readOracle(body)
+		for _, reason := range stricter {
+			if reason.MatchString(body) {
+				if !ok && err == nil {
+					t.Fatalf("taken: %q", body)
+				}
+				return
+			}
+		}
+		if ok != (err == nil) {
+			t.Fatalf("we say %v, the oracle %v, of %q", err, ok, body)
+		}
+		if !ok {
+			return
+		}
+		got, want := string(d.ForTarget(ourSideB, StreamTransport{}, d.Formats(), AsIs)), o.write(ourSideB)
+		if d.Connection() != o.address() || d.Port() != o.stream().MediaName.Port.Value || got != want {
+			t.Fatalf("%q: -want +got:\n%s", body, cmp.Diff(want, got))
+		}
+	})
+}

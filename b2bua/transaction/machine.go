@@ -1,0 +1,244 @@
+package transaction
+
+import "time"
+
+// The timers of RFC 3261 (section 17, table 4).
+const (
+	T1 = 500 * time.Millisecond // estimate of the round trip
+	T2 = 4 * time.Second        // longest interval of retransmissions, but for a client's INVITE
+	T4 = 5 * time.Second        // how long a message stays in the network
+	// Patience is 64*T1: the Timers B, F, H, J and L.
+	Patience = 64 * T1
+)
+
+// unanswered is how long a server transaction other than INVITE's waits for its answer, which nobody
+// expects after 64*T1 any more.
+const unanswered = 2 * Patience
+
+// instant is a time since its Table was made; 0: never.
+type instant time.Duration
+
+// lingerGrain is the grain of the deadlines at which a transaction is only forgotten.
+// Those of many transactions then come together, for one wake-up.
+const lingerGrain = instant(250 * time.Millisecond)
+
+// kind is one of the four machines of RFC 3261 section 17.
+type kind uint8
+
+const (
+	inviteClient kind = iota // section 17.1.1
+	otherClient              // section 17.1.2
+	inviteServer             // section 17.2.1, RFC 6026 section 7.1
+	otherServer              // section 17.2.2
+)
+
+// state is a state of a machine. A client has none after its final response: see doc.go.
+type state uint8
+
+const (
+	trying     state = iota // of a client's INVITE: Calling
+	proceeding              // where an INVITE server begins
+	completed               // servers
+	confirmed               // INVITE server
+	accepted                // INVITE server
+	terminated
+)
+
+// input is what happens to a machine. Responses are the peer's to a client, and ours to
+// a server.
+type input uint8
+
+const (
+	provisional  input = iota // response 1xx
+	success                   // response 2xx
+	refusal                   // response 3xx to 6xx
+	repeated                  // server: its request has come again
+	acknowledged              // INVITE server: its ACK has come
+	due                       // a deadline has come
+	unsent                    // a message can't be sent for good
+)
+
+// action is what is to be done for an input; none: the input is ignored.
+type action uint8
+
+const (
+	pass        action = 1 << iota // client: give the response to the user; server: send it; ACK: to the user
+	resend                         // send the last message again
+	acknowledge                    // client: send an ACK for the refusal
+	expired                        // client: there was no answer in time
+	over                           // nothing is left to do
+)
+
+// machine is one transaction as data: it sends nothing and waits for nothing.
+type machine struct {
+	kind     kind
+	state    state
+	reliable bool          // the transport is
+	interval time.Duration // of Timers A, E and G
+	keep     time.Duration // Timer J
+	again    instant       // when Timer A, E or G fires
+	end      instant       // when B, F, H, I, J or L fires
+}
+
+// begin starts a machine.
+func (m *machine) begin(now instant) {
+	m.state = trying
+	if m.kind == inviteServer {
+		m.state = proceeding // the 100 is the server's first answer
+		return
+	}
+	if m.kind == otherServer {
+		m.end = now + instant(unanswered)
+		return
+	}
+	m.end = now + instant(Patience)
+	m.repeatFrom(now)
+}
+
+// deadline is the next one; 0: none.
+func (m *machine) deadline() instant {
+	if m.again != 0 && (m.end == 0 || m.again < m.end) {
+		return m.again
+	}
+	return m.end
+}
+
+// step gives a machine an input.
+func (m *machine) step(now instant, in input) action {
+	if m.state == terminated {
+		return 0
+	}
+	switch m.kind {
+	case inviteClient, otherClient:
+		return m.stepClient(now, in)
+	case inviteServer:
+		return m.stepInviteServer(now, in)
+	default:
+		return m.stepServer(now, in)
+	}
+}
+
+// stepClient is a client's step. Timer B does not run in Proceeding (section 17.1.1.2).
+func (m *machine) stepClient(now instant, in input) action {
+	switch in {
+	case provisional:
+		m.state = proceeding
+		if m.kind == inviteClient {
+			m.again, m.end = 0, 0
+		}
+		m.interval = T2 // Timer E (section 17.1.2.2)
+		return pass
+	case success:
+		return m.terminate(pass)
+	case refusal:
+		if m.kind == inviteClient {
+			return m.terminate(acknowledge | pass)
+		}
+		return m.terminate(pass)
+	case due:
+		switch {
+		case reached(m.end, now):
+			return m.terminate(expired)
+		case reached(m.again, now):
+			m.repeat(now)
+			return resend
+		}
+	case unsent:
+		return m.terminate(0)
+	case repeated, acknowledged: // of servers
+	}
+	return 0
+}
+
+func (m *machine) stepInviteServer(now instant, in input) action {
+	switch {
+	case m.state == proceeding && in == provisional:
+		return pass
+	case m.state == proceeding && in == success:
+		m.state = accepted
+		m.linger(now, Patience) // Timer L
+		return pass
+	case m.state == proceeding && in == refusal:
+		m.state, m.end = completed, now+instant(Patience) // Timer H
+		m.repeatFrom(now)
+		return pass
+	case in == repeated && (m.state == proceeding || m.state == completed):
+		return resend
+	case m.state == completed && in == acknowledged:
+		if m.reliable {
+			return m.terminate(0)
+		}
+		m.state, m.again = confirmed, 0
+		m.linger(now, T4) // Timer I
+	case m.state == accepted && in == success:
+		return pass
+	case m.state == accepted && in == acknowledged: // no more copies but those on their way, as in Confirmed
+		m.linger(now, T4)
+		return pass
+	case in == due && reached(m.end, now):
+		return m.terminate(0)
+	case in == due && reached(m.again, now):
+		m.repeat(now)
+		return resend
+	case in == unsent && m.state != accepted: // RFC 6026 section 8.8
+		return m.terminate(0)
+	}
+	return 0
+}
+
+// stepServer is the step of a server for another request.
+func (m *machine) stepServer(now instant, in input) action {
+	switch {
+	case m.state <= proceeding && in == provisional:
+		m.state = proceeding
+		return pass
+	case m.state <= proceeding && (in == success || in == refusal):
+		if m.reliable {
+			return m.terminate(pass)
+		}
+		m.state = completed
+		m.linger(now, m.keep)
+		return pass
+	case in == repeated && m.state != trying:
+		return resend
+	case in == due && reached(m.end, now), in == unsent:
+		return m.terminate(0)
+	}
+	return 0
+}
+
+func (m *machine) terminate(last action) action {
+	m.state, m.again, m.end = terminated, 0, 0
+	return last | over
+}
+
+// linger sets the deadline at which the transaction is forgotten.
+func (m *machine) linger(now instant, d time.Duration) {
+	at := now + instant(d) + lingerGrain - 1
+	m.again, m.end = 0, at-at%lingerGrain
+}
+
+// repeatFrom starts retransmissions, where the transport is not reliable.
+func (m *machine) repeatFrom(now instant) {
+	if !m.reliable {
+		m.interval = T1
+		m.again = now + instant(T1)
+	}
+}
+
+// repeat sets the next retransmission.
+func (m *machine) repeat(now instant) {
+	switch {
+	case m.kind == inviteClient:
+		m.interval *= 2
+	case m.state == proceeding && m.kind == otherClient:
+		m.interval = T2
+	default:
+		m.interval = min(2*m.interval, T2)
+	}
+	if m.again += instant(m.interval); m.again < now { // from the deadline: lateness would add up
+		m.again = now + instant(m.interval)
+	}
+}
+
+func reached(deadline, now instant) bool { return deadline != 0 && now >= deadline }

@@ -1,0 +1,185 @@
+package transaction
+
+import (
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/message"
+)
+
+// Server is a request of a peer, until no copy of it is to be expected any more.
+type Server struct {
+	transaction
+	key       Key
+	req       *sip.Request // INVITE or CANCEL, until its final answer: a CANCEL has both answered
+	cancelled bool
+	onCancel  func(cancel *sip.Request)
+}
+
+// Receive gives the transaction of a request other than ACK that has not come before; nil: it has,
+// and it gets the last answer again. twin is the CANCEL without an answer of an INVITE, or
+// the INVITE of a CANCEL.
+func (t *Table) Receive(req *sip.Request, key Key, way Way) (tx, twin *Server) {
+	t.mu.Lock()
+	if t.closed {
+		t.mu.Unlock()
+		return nil, nil
+	}
+	if known := t.servers[key]; known != nil {
+		t.repeat(known)
+		return nil, nil
+	}
+	defer t.mu.Unlock()
+	s := &Server{transaction: transaction{machine: machine{kind: otherServer, reliable: way.Reliable, keep: Patience}, table: t, way: way}, key: key}
+	switch key.method { //nolint:exhaustive // methods beyond these three are alike
+	case sip.INVITE:
+		s.kind, s.req = inviteServer, req
+		if twin = t.servers[key.twin()]; twin != nil && twin.state > proceeding {
+			twin = nil
+		}
+	case sip.CANCEL:
+		s.req, twin = req, t.servers[key.twin()]
+	case sip.BYE:
+		s.keep = T4 // see doc.go
+	}
+	s.begin(t.now())
+	t.servers[key] = s
+	t.settle(s)
+	return s, twin
+}
+
+// repeat sends the last answer again. It releases the lock.
+func (t *Table) repeat(s *Server) {
+	b := message.TakeBuffer()
+	defer b.Release()
+	if s.step(t.now(), repeated)&resend != 0 {
+		b.Bytes = append(b.Bytes, s.text...)
+	}
+	way := s.way
+	t.mu.Unlock()
+	if len(b.Bytes) > 0 {
+		_ = s.send(way, b.Bytes)
+	}
+}
+
+// Acknowledge gives an ACK to the INVITE that it belongs to, and says whether the ACK
+// is done with. The ACK of a 2xx is for the dialog, whatever its branch.
+func (t *Table) Acknowledge(key Key) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.servers[key]
+	if s == nil {
+		return false
+	}
+	passed := s.step(t.now(), acknowledged)&pass != 0
+	t.settle(s)
+	return !passed
+}
+
+// Acknowledged says that the 2xx to an INVITE has got its ACK, which only the dialog
+// recognises. An INVITE that has come again since, minutes later, gets no answer.
+func (s *Server) Acknowledged() {
+	s.table.mu.Lock()
+	defer s.table.mu.Unlock()
+	switch s.state {
+	case accepted:
+		s.step(s.table.now(), acknowledged)
+		s.table.settle(s)
+	case trying, proceeding:
+		s.table.remove(s)
+		s.req, s.onCancel = nil, nil
+	case completed, confirmed, terminated:
+	}
+}
+
+// Respond sends an answer. ErrCancelled: a CANCEL was faster, and the request has its
+// answer. ErrAnswered: it has one already.
+func (s *Server) Respond(res *sip.Response) error {
+	return s.respond(res, false)
+}
+
+func (s *Server) respond(res *sip.Response, cancels bool) error {
+	b := message.TakeBuffer()
+	defer b.Release()
+	b.Append(res)
+	t := s.table
+	t.mu.Lock()
+	if s.cancelled && !cancels {
+		t.mu.Unlock()
+		return ErrCancelled
+	}
+	do, way := s.step(t.now(), inputOf(res)), s.way
+	if do&pass == 0 {
+		t.mu.Unlock()
+		return ErrAnswered
+	}
+	switch {
+	case s.state == accepted: // the user sends a 2xx again
+		t.reuse(s.text)
+		s.text, s.req, s.onCancel = nil, nil, nil
+	case s.state == completed:
+		s.req, s.onCancel = nil, nil
+		t.keep(&s.transaction, b.Bytes)
+	case s.state != terminated:
+		t.keep(&s.transaction, b.Bytes)
+	}
+	t.settle(s)
+	t.mu.Unlock()
+	return s.send(way, b.Bytes)
+}
+
+func (s *Server) send(way Way, text []byte) error {
+	err := way.Over.Send(text, way.To)
+	if err != nil {
+		s.table.fail(s, err)
+	}
+	return err
+}
+
+// Request is the CANCEL or INVITE without a final answer; nil: it has one.
+func (s *Server) Request() *sip.Request {
+	s.table.mu.Lock()
+	defer s.table.mu.Unlock()
+	return s.req
+}
+
+// OnCancel has f called when the INVITE is cancelled; false: it was already. f is called
+// from another goroutine, and must not block.
+func (s *Server) OnCancel(f func(cancel *sip.Request)) bool {
+	s.table.mu.Lock()
+	defer s.table.mu.Unlock()
+	if s.state != terminated && !s.cancelled {
+		s.onCancel = f
+	}
+	return !s.cancelled
+}
+
+// Cancel has a CANCEL end an INVITE without a final answer, with 487 (RFC 3261 section
+// 9.2).
+func (s *Server) Cancel(cancel *sip.Request) {
+	s.table.mu.Lock()
+	req, told := s.req, s.onCancel
+	can := s.state == proceeding && !s.cancelled && req != nil
+	s.cancelled = s.cancelled || can
+	s.table.mu.Unlock()
+	if !can {
+		return
+	}
+	if told != nil {
+		told(cancel)
+	}
+	_ = s.respond(sip.NewResponseFromRequest(req, 487, message.StatusText(487), nil), true)
+}
+
+// Terminate forgets a request: a copy of it counts as another request.
+func (s *Server) Terminate() {
+	s.table.mu.Lock()
+	defer s.table.mu.Unlock()
+	if s.state != terminated {
+		s.table.remove(s)
+	}
+	s.req, s.onCancel = nil, nil
+}
+
+func (s *Server) common() *transaction { return &s.transaction }
+
+func (s *Server) forget() { delete(s.table.servers, s.key) }

@@ -1,0 +1,254 @@
+package transaction
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/message"
+)
+
+// A refused INVITE gets its answer again until the ACK, and when it comes again itself.
+func TestRefusedInvite(t *testing.T) {
+	inNetwork(t, func(n *network) {
+		req := request("INVITE", "1")
+		tx, _ := n.receives(req, false)
+		n.responds(tx, req, 100)
+		if again, _ := n.receives(req, false); again != nil {
+			t.Error("a copy counts as new")
+		}
+		n.responds(tx, req, 486)
+		if err := tx.Respond(response(req, 200)); !errors.Is(err, ErrAnswered) {
+			t.Errorf("a second final answer: %v", err)
+		}
+		time.Sleep(600 * time.Millisecond)
+		n.receives(req, false)
+		n.wants("0s 100 Request Failure", "0s 100 Request Failure", "0s 486 Busy Here", "500ms 486 Busy Here", "600ms 486 Busy Here")
+		for range 2 {
+			if !n.acks("1") {
+				t.Error("the ACK is not done with")
+			}
+		}
+		n.receives(req, false) // absorbed
+		time.Sleep(4900 * time.Millisecond)
+		n.left(0, 1)
+		time.Sleep(400 * time.Millisecond) // Timer I, with its grain
+		synctest.Wait()
+		n.wants()
+		n.left(0, 0)
+	})
+}
+
+// Timer H: an INVITE whose refusal nobody acknowledges is given up.
+func TestRefusalWithoutACK(t *testing.T) {
+	inNetwork(t, func(n *network) {
+		req := request("INVITE", "1")
+		tx, _ := n.receives(req, false)
+		n.responds(tx, req, 486)
+		time.Sleep(Patience)
+		synctest.Wait()
+		if len(n.sent) != 11 {
+			t.Errorf("sent %v", n.sent)
+		}
+		n.left(0, 0)
+		if again, _ := n.receives(req, false); again == nil {
+			t.Error("it still counts as a copy")
+		}
+	})
+}
+
+// RFC 6026 section 7.1: an INVITE with a 2xx is absorbed, its user sends the 2xx again, and
+// the ACK is for the user.
+func TestAcceptedInvite(t *testing.T) {
+	inNetwork(t, func(n *network) {
+		req := request("INVITE", "1")
+		tx, _ := n.receives(req, false)
+		n.responds(tx, req, 200)
+		n.receives(req, false)
+		time.Sleep(time.Second)
+		n.responds(tx, req, 200)
+		n.wants("0s 200 OK", "1s 200 OK")
+		time.Sleep(Patience - time.Second - time.Millisecond)
+		n.left(0, 1)
+		if n.acks("1") {
+			t.Error("the ACK of a 2xx is kept from its user")
+		}
+		time.Sleep(T4 + time.Second)
+		n.left(0, 0)
+	})
+}
+
+// When the dialog has the ACK, copies of the INVITE are absorbed as long as they may be
+// on their way. One that comes minutes later and gets no answer is forgotten.
+func TestAcknowledgedInvite(t *testing.T) {
+	inNetwork(t, func(n *network) {
+		req := request("INVITE", "1")
+		tx, _ := n.receives(req, false)
+		n.responds(tx, req, 200)
+		tx.Acknowledged()
+		time.Sleep(T4 - time.Millisecond)
+		n.left(0, 1)
+		time.Sleep(time.Second)
+		n.left(0, 0)
+		late, _ := n.receives(req, false)
+		late.Acknowledged()
+		n.left(0, 0)
+		n.wants("0s 200 OK")
+	})
+}
+
+// A lost answer is sent again for 64*T1 (Timer J); over TCP there is nothing to wait for.
+func TestOtherServer(t *testing.T) {
+	for _, tt := range []struct {
+		method   string
+		reliable bool
+		last     time.Duration
+	}{{"OPTIONS", false, Patience}, {"BYE", false, T4}, {"OPTIONS", true, 0}} {
+		inNetwork(t, func(n *network) {
+			req := request(tt.method, "1")
+			tx, _ := n.receives(req, tt.reliable)
+			n.receives(req, tt.reliable) // nothing to send yet
+			n.responds(tx, req, 200)
+			if tt.last > 0 {
+				time.Sleep(tt.last - time.Millisecond)
+				n.receives(req, tt.reliable)
+				if err := tx.Respond(response(req, 500)); !errors.Is(err, ErrAnswered) {
+					t.Errorf("a second answer: %v", err)
+				}
+				if len(n.sent) != 2 {
+					t.Errorf("%s: sent %v", tt.method, n.sent)
+				}
+				time.Sleep(time.Second)
+			}
+			n.left(0, 0)
+		})
+	}
+}
+
+// A request that its user never answers is not kept for ever.
+func TestForgottenRequest(t *testing.T) {
+	inNetwork(t, func(n *network) {
+		n.receives(request("INFO", "1"), false)
+		time.Sleep(2*Patience - time.Millisecond)
+		n.left(0, 1)
+		time.Sleep(2 * time.Millisecond)
+		n.left(0, 0)
+	})
+}
+
+// A CANCEL ends its INVITE once: whoever answers later is told that it lost.
+func TestCancel(t *testing.T) {
+	inNetwork(t, func(n *network) {
+		req, cancel := request("INVITE", "1"), request("CANCEL", "1")
+		tx, _ := n.receives(req, false)
+		n.responds(tx, req, 180)
+		told := 0
+		if !tx.OnCancel(func(c *sip.Request) { told++ }) {
+			t.Error("it counts as cancelled")
+		}
+		ctx, invite := n.receives(cancel, false)
+		if invite != tx {
+			t.Fatal("the CANCEL does not find its INVITE")
+		}
+		n.responds(ctx, cancel, 200)
+		invite.Cancel(cancel)
+		invite.Cancel(cancel)
+		for _, code := range []int{183, 200, 486} {
+			if err := tx.Respond(response(req, code)); !errors.Is(err, ErrCancelled) {
+				t.Errorf("%d after the CANCEL: %v", code, err)
+			}
+		}
+		if tx.OnCancel(func(*sip.Request) {}) || told != 1 {
+			t.Errorf("told %d times", told)
+		}
+		n.acks("1")
+		n.wants("0s 180 Ringing", "0s 200 OK", "0s 487 Request Terminated")
+		time.Sleep(time.Minute)
+		n.left(0, 0)
+	})
+}
+
+// A CANCEL that is slower than the final answer has no effect (RFC 3261 section 9.2).
+func TestCancelAfterAnswer(t *testing.T) {
+	for _, code := range []int{200, 486} {
+		inNetwork(t, func(n *network) {
+			req, cancel := request("INVITE", "1"), request("CANCEL", "1")
+			tx, _ := n.receives(req, false)
+			tx.OnCancel(func(*sip.Request) { t.Error("the user is told") })
+			n.responds(tx, req, code)
+			_, invite := n.receives(cancel, false)
+			if invite != tx {
+				t.Fatal("the CANCEL does not find its INVITE")
+			}
+			invite.Cancel(cancel)
+			n.wants(fmt.Sprintf("0s %d %s", code, message.StatusText(code)))
+		})
+	}
+}
+
+// Of a CANCEL and a final answer at the same moment one wins.
+func TestCancelAndAnswerAtOnce(t *testing.T) {
+	for range 50 {
+		inNetwork(t, func(n *network) {
+			req, cancel := request("INVITE", "1"), request("CANCEL", "1")
+			tx, _ := n.receives(req, true)
+			lost := make(chan bool, 1)
+			go tx.Cancel(cancel)
+			go func() { lost <- errors.Is(tx.Respond(response(req, 200)), ErrCancelled) }()
+			want := "0s 200 OK"
+			if <-lost {
+				want = "0s 487 Request Terminated"
+			}
+			n.wants(want)
+		})
+	}
+}
+
+// A CANCEL that came first waits, and its INVITE finds it while it has no answer.
+func TestCancelFirst(t *testing.T) {
+	inNetwork(t, func(n *network) {
+		cancel := request("CANCEL", "1")
+		ctx, invite := n.receives(cancel, false)
+		if invite != nil || ctx.Request() != cancel {
+			t.Fatal("a CANCEL without INVITE finds one")
+		}
+		tx, early := n.receives(request("INVITE", "1"), false)
+		if early != ctx {
+			t.Fatal("the INVITE does not find its CANCEL")
+		}
+		tx.Terminate()
+		n.responds(ctx, cancel, 481)
+		if ctx.Request() != nil {
+			t.Error("an answered CANCEL waits")
+		}
+		if _, early = n.receives(request("INVITE", "1"), false); early != nil {
+			t.Error("an answered CANCEL is found")
+		}
+	})
+}
+
+// An answered request keeps no more than its answer: no request, and no spare room.
+func TestLingeringIsSmall(t *testing.T) {
+	inNetwork(t, func(n *network) {
+		for _, tt := range []struct {
+			method string
+			code   int
+			text   bool
+		}{{"OPTIONS", 200, true}, {"INVITE", 200, false}, {"INVITE", 486, true}, {"CANCEL", 200, true}} {
+			req := request(tt.method, fmt.Sprint(tt.method, tt.code))
+			tx, _ := n.receives(req, false)
+			tx.OnCancel(func(*sip.Request) {})
+			if tt.method == "INVITE" {
+				n.responds(tx, req, 100)
+			}
+			n.responds(tx, req, tt.code)
+			if tx.req != nil || tx.onCancel != nil || (len(tx.text) > 0) != tt.text || cap(tx.text) > len(tx.text)+len(tx.text)/4 {
+				t.Errorf("%s %d keeps %v, %d bytes of %d", tt.method, tt.code, tx.req != nil, len(tx.text), cap(tx.text))
+			}
+		}
+	})
+}

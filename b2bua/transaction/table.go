@@ -1,0 +1,222 @@
+package transaction
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/message"
+)
+
+// Sender sends messages: a socket, or a connection.
+type Sender interface {
+	// Send sends a message; a connection ignores the address. It must not keep text. An
+	// error means that it can't be sent for good.
+	Send(text []byte, to netip.AddrPort) error
+}
+
+// Way leads the messages of a transaction to its peer.
+type Way struct {
+	Over     Sender
+	To       netip.AddrPort
+	Reliable bool // nothing is lost on it
+}
+
+// Send sends a message.
+func (w Way) Send(msg sip.Message) error {
+	b := message.TakeBuffer()
+	defer b.Release()
+	b.Append(msg)
+	return w.Over.Send(b.Bytes, w.To)
+}
+
+// Table holds the live transactions. Its lock is held while memory is looked at, never
+// while a message is sent or a user is called. Its methods may be called from any
+// goroutine.
+type Table struct {
+	begun time.Time // constant; a moment before: no instant is 0
+
+	mu      sync.Mutex // guards what follows, and the transactions
+	clients map[clientKey]*Client
+	servers map[Key]*Server
+	queue   queue
+	timer   *time.Timer // runs expire
+	armed   instant     // when it fires; 0: it does not
+	firing  bool        // expire runs
+	closed  bool
+	spare   [][]byte // of transactions that are over
+
+	expiring sync.WaitGroup
+}
+
+// Why a message is not sent, or a request gets no answer.
+var (
+	ErrClosed    = errors.New("the table of transactions is closed")
+	ErrExists    = errors.New("a request with this branch is under way")
+	ErrTimeout   = errors.New("no answer in time")
+	ErrCancelled = errors.New("the request was cancelled")
+	ErrAnswered  = errors.New("the request has its final answer")
+)
+
+// NewTable makes an empty table.
+func NewTable() *Table {
+	t := &Table{begun: time.Now().Add(-1), clients: map[clientKey]*Client{}, servers: map[Key]*Server{}}
+	t.timer = time.AfterFunc(time.Hour, t.expire)
+	t.timer.Stop()
+	return t
+}
+
+// Len is how many transactions live.
+func (t *Table) Len() (clients, servers int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.clients), len(t.servers)
+}
+
+// Close forgets all transactions, and waits for what is being sent by a deadline. Nothing
+// begins any more.
+func (t *Table) Close() {
+	t.mu.Lock()
+	t.closed = true
+	t.timer.Stop()
+	for _, c := range t.clients {
+		t.remove(c)
+	}
+	for _, s := range t.servers {
+		t.remove(s)
+	}
+	t.mu.Unlock()
+	t.expiring.Wait()
+}
+
+func (t *Table) now() instant { return instant(time.Since(t.begun)) }
+
+// transaction is what clients and servers have in common.
+type transaction struct {
+	machine
+	table *Table
+	way   Way
+	text  []byte  // what is sent again; nil: nothing
+	at    instant // in the queue; 0: it is not there
+	place int     // in the queue
+}
+
+// member is a transaction in the table.
+type member interface {
+	common() *transaction
+	forget() // takes it out of the table's maps
+}
+
+// settle puts a transaction where its machine wants it after a step. The lock is held.
+func (t *Table) settle(m member) {
+	c := m.common()
+	if c.state == terminated {
+		t.remove(m)
+		return
+	}
+	if at := c.deadline(); at != c.at {
+		t.queue.move(m, at)
+		t.arm()
+	}
+}
+
+// remove forgets a transaction. The lock is held.
+func (t *Table) remove(m member) {
+	c := m.common()
+	c.terminate(0)
+	t.queue.move(m, 0)
+	m.forget()
+	t.reuse(c.text)
+	c.text = nil
+}
+
+// The bounds of spare buffers: how many are kept, and how large.
+const (
+	maxSpare     = 512
+	maxSpareSize = 4096
+)
+
+// keep makes a transaction's text a copy of b. The lock is held. A text that is kept
+// while the transaction only lingers is no larger than it must be.
+func (t *Table) keep(c *transaction, b []byte) {
+	if c.state >= completed {
+		t.reuse(c.text)
+		c.text = slices.Clone(b)
+		return
+	}
+	if n := len(t.spare); c.text == nil && n > 0 {
+		c.text, t.spare = t.spare[n-1], t.spare[:n-1]
+	}
+	c.text = append(c.text[:0], b...)
+}
+
+func (t *Table) reuse(b []byte) {
+	if cap(b) >= maxSpareSize/8 && cap(b) <= maxSpareSize && len(t.spare) < maxSpare {
+		t.spare = append(t.spare, b)
+	}
+}
+
+// arm has expire run at the earliest deadline. The lock is held. A deadline that is gone
+// leaves the timer as it is.
+func (t *Table) arm() {
+	if next := t.queue.first(); next != 0 && !t.firing && !t.closed && (t.armed == 0 || next < t.armed) {
+		t.armed = next
+		t.timer.Reset(time.Duration(next - t.now()))
+	}
+}
+
+// expire handles the deadlines that have come, one transaction at a time.
+func (t *Table) expire() {
+	t.mu.Lock()
+	if t.closed || t.firing {
+		t.mu.Unlock()
+		return
+	}
+	t.expiring.Add(1)
+	defer t.expiring.Done()
+	t.firing, t.armed = true, 0
+	again := message.TakeBuffer()
+	defer again.Release()
+	for {
+		now := t.now()
+		if next := t.queue.first(); t.closed || next == 0 || next > now {
+			break
+		}
+		m := t.queue.members[0]
+		c := m.common()
+		do := c.step(now, due)
+		if again.Bytes = again.Bytes[:0]; do&resend != 0 {
+			again.Bytes = append(again.Bytes, c.text...)
+		}
+		way := c.way
+		t.settle(m)
+		t.mu.Unlock()
+		if do&resend != 0 && len(again.Bytes) > 0 {
+			if err := way.Over.Send(again.Bytes, way.To); err != nil {
+				t.fail(m, err)
+			}
+		}
+		if client, ok := m.(*Client); ok && do&expired != 0 {
+			client.user.Failed(ErrTimeout)
+		}
+		t.mu.Lock()
+	}
+	t.firing = false
+	t.arm()
+	t.mu.Unlock()
+}
+
+// fail ends a transaction whose message can't be sent.
+func (t *Table) fail(m member, err error) {
+	t.mu.Lock()
+	do := m.common().step(t.now(), unsent)
+	t.settle(m)
+	t.mu.Unlock()
+	if client, ok := m.(*Client); ok && do&over != 0 {
+		client.user.Failed(err)
+	}
+}

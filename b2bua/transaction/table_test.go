@@ -1,0 +1,189 @@
+package transaction
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/message"
+)
+
+var peer = netip.MustParseAddrPort("192.0.2.10:5060")
+
+// network notes what is sent, and when.
+type network struct {
+	t     *testing.T
+	table *Table
+	begun time.Time
+
+	mu   sync.Mutex
+	sent []string
+	fail error
+}
+
+// inNetwork runs a test in a bubble, which has to end empty.
+func inNetwork(t *testing.T, test func(n *network)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		n := &network{t: t, table: NewTable(), begun: time.Now()}
+		defer n.table.Close()
+		test(n)
+	})
+}
+
+func (n *network) Send(text []byte, _ netip.AddrPort) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	line, _, _ := strings.Cut(string(text), "\r\n")
+	line = strings.TrimSuffix(strings.TrimPrefix(line, "SIP/2.0 "), " sip:a@h SIP/2.0")
+	n.sent = append(n.sent, fmt.Sprintf("%v %s", time.Since(n.begun).Truncate(100*time.Millisecond), line))
+	return n.fail
+}
+
+// fails has nothing be sent from now on.
+func (n *network) fails(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.fail = err
+}
+
+// wants compares what was sent since the last look.
+func (n *network) wants(want ...string) {
+	n.t.Helper()
+	synctest.Wait()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if got := strings.Join(n.sent, ", "); got != strings.Join(want, ", ") {
+		n.t.Errorf("sent: %s\nwant: %s", got, strings.Join(want, ", "))
+	}
+	n.sent = nil
+}
+
+// left holds the table to its size.
+func (n *network) left(clients, servers int) {
+	n.t.Helper()
+	synctest.Wait()
+	if c, s := n.table.Len(); c != clients || s != servers {
+		n.t.Errorf("%d clients and %d servers are left; want %d and %d", c, s, clients, servers)
+	}
+	n.table.mu.Lock()
+	defer n.table.mu.Unlock()
+	if q := len(n.table.queue.members); q > clients+servers {
+		n.t.Errorf("%d deadlines of %d transactions", q, clients+servers)
+	}
+}
+
+func (n *network) way(reliable bool) Way { return Way{Over: n, To: peer, Reliable: reliable} }
+
+// request is the request with this method and branch.
+func request(method, branch string) *sip.Request {
+	text := fmt.Sprintf("%s sip:a@h SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.10:5060;branch=z9hG4bK%s\r\nMax-Forwards: 70\r\n"+
+		"From: <sip:b@h>;tag=b\r\nTo: <sip:a@h>;tag=a\r\nCall-ID: c\r\nCSeq: 1 %s\r\nContent-Length: 0\r\n\r\n", method, branch, method)
+	msg, err := message.Parse([]byte(text))
+	if err != nil {
+		panic(err)
+	}
+	req, ok := msg.(*sip.Request)
+	if !ok {
+		panic("no request")
+	}
+	return req
+}
+
+func response(req *sip.Request, code int) *sip.Response {
+	return sip.NewResponseFromRequest(req, code, message.StatusText(code), nil)
+}
+
+// receives gives the table a request.
+func (n *network) receives(req *sip.Request, reliable bool) (tx, twin *Server) {
+	n.t.Helper()
+	key, ok := KeyOf(req, peer.Addr())
+	if !ok {
+		n.t.Fatal("no key")
+	}
+	return n.table.Receive(req, key, n.way(reliable))
+}
+
+// acks gives the table an ACK.
+func (n *network) acks(branch string) bool {
+	n.t.Helper()
+	key, ok := KeyOf(request("ACK", branch), peer.Addr())
+	if !ok {
+		n.t.Fatal("no key")
+	}
+	return n.table.Acknowledge(key)
+}
+
+func (n *network) responds(tx *Server, req *sip.Request, code int) {
+	n.t.Helper()
+	if err := tx.Respond(response(req, code)); err != nil {
+		n.t.Errorf("%d: %v", code, err)
+	}
+}
+
+// waiting is a user who notes what becomes of its request.
+type waiting struct {
+	mu  sync.Mutex
+	got []string
+}
+
+func (w *waiting) Answered(res *sip.Response) { w.note(fmt.Sprint(res.StatusCode)) }
+func (w *waiting) Failed(err error)           { w.note(err.Error()) }
+
+func (w *waiting) note(what string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.got = append(w.got, what)
+}
+
+func (w *waiting) wants(t *testing.T, want string) {
+	t.Helper()
+	synctest.Wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if got := strings.Join(w.got, ", "); got != want {
+		t.Errorf("the user got %q; want %q", got, want)
+	}
+}
+
+// sends begins a client transaction.
+func (n *network) sends(req *sip.Request, reliable bool) (*Client, *waiting) {
+	n.t.Helper()
+	c, w := &Client{}, &waiting{}
+	if err := n.table.Send(c, req, n.way(reliable), w); err != nil {
+		n.t.Fatal(err)
+	}
+	return c, w
+}
+
+// A table that is closed forgets everything and takes nothing.
+func TestClose(t *testing.T) {
+	inNetwork(t, func(n *network) {
+		c, w := n.sends(request("INVITE", "1"), false)
+		tx, _ := n.receives(request("OPTIONS", "2"), false)
+		n.table.Close()
+		n.left(0, 0)
+		if err := n.table.Send(&Client{}, request("INVITE", "3"), n.way(false), w); !errors.Is(err, ErrClosed) {
+			t.Errorf("%v", err)
+		}
+		if late, _ := n.receives(request("OPTIONS", "4"), false); late != nil {
+			t.Error("a request is taken")
+		}
+		if err := tx.Respond(response(request("OPTIONS", "2"), 200)); !errors.Is(err, ErrAnswered) {
+			t.Errorf("%v", err)
+		}
+		time.Sleep(time.Minute)
+		w.wants(t, "")
+		n.wants("0s INVITE")
+		if !c.IsOver() {
+			t.Error("the client lives")
+		}
+	})
+}

@@ -1,0 +1,47 @@
+package transport
+
+import (
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/transaction"
+)
+
+// A CANCEL counts only if it comes from the address of its INVITE, which is in their keys.
+
+// maxParked bounds how many CANCELs wait for their INVITE at a time.
+const maxParked = 1000
+
+// onCancel handles a CANCEL (RFC 3261 section 9.2). Its INVITE may be on its way through
+// another socket, or have been overtaken, so one without an INVITE waits for T1.
+func (s *Stack) onCancel(req *sip.Request, tx, invite *transaction.Server) {
+	switch {
+	case invite != nil:
+		s.Reply(req, tx, 200, message.StatusText(200))
+		invite.Cancel(req)
+	case s.parked.Add(1) > maxParked:
+		s.parked.Add(-1)
+		s.Reply(req, tx, 481, message.StatusText(481))
+	default:
+		s.group.Go(func() {
+			defer s.parked.Add(-1)
+			timer := time.NewTimer(transaction.T1)
+			defer timer.Stop()
+			select {
+			case <-timer.C:
+				s.Reply(req, tx, 481, message.StatusText(481)) // unless it has its answer
+			case <-s.ctx.Done():
+			}
+		})
+	}
+}
+
+// cancelParked lets a CANCEL that has waited cancel its INVITE.
+func (s *Stack) cancelParked(parked, invite *transaction.Server) {
+	req := parked.Request()
+	if req != nil && s.answer(req, parked, 200, message.StatusText(200)) == nil {
+		invite.Cancel(req)
+	}
+}

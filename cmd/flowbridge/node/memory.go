@@ -1,0 +1,194 @@
+package node
+
+import (
+	"context"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/telemetry"
+)
+
+const (
+	mib = 1 << 20
+	// minHeadroom is what may be allocated between two cycles of the collector at least. A busy process allocates some
+	// 30 MB a second.
+	minHeadroom = 96 * mib
+	// smallestHeap is what the collector takes for its percentage where less is live.
+	smallestHeap = 4 * mib
+	// minRest is what may be allocated between two cycles if the limit leaves no room. Otherwise, the collector would run
+	// without end.
+	minRest = 16 * mib
+	// quietEvery is how often a process is asked whether it is quiet: whether it has allocated less than quietBytes since then.
+	quietEvery = 5 * time.Second
+	quietBytes = 4 * mib
+	// worthwhile is what a release must be able to give back.
+	worthwhile = 16 * mib
+)
+
+// memory is the process's policy of memory. The collector may let garbage stand as large as half of what lives, or
+// minHeadroom. This follows what lives after each cycle. Under a limit of the cgroup it gets less. A process that has
+// become quiet gives back what it does not need. GOGC and GOMEMLIMIT in the environment override it.
+type memory struct {
+	setsPercent, setsLimit bool   // the environment does not
+	allowed                uint64 // bytes that the cgroup allows; 0: no limit
+
+	percent atomic.Int64 // as set last
+	closed  atomic.Bool
+	live    atomic.Uint64 // bytes that the last cycle found
+	room    atomic.Uint64 // headroom that it left
+	given   atomic.Uint64 // how often a quiet process gave memory back
+	done    chan struct{}
+	stop    context.CancelFunc
+}
+
+// governMemory puts the policy into force, until close is called.
+func governMemory(ctx context.Context, log zerolog.Logger) *memory {
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	m := &memory{
+		setsPercent: os.Getenv("GOGC") == "", setsLimit: os.Getenv("GOMEMLIMIT") == "",
+		allowed: cgroupLimit(os.DirFS("/")), done: make(chan struct{}), stop: stop,
+	}
+	m.adjust()
+	m.afterCycle()
+	go m.releaseWhenQuiet(ctx)
+	log.Info().Uint64("cgroup_bytes", m.allowed).Int64("limit_bytes", debug.SetMemoryLimit(-1)).Bool("gogc_from_environment", !m.setsPercent).
+		Bool("gomemlimit_from_environment", !m.setsLimit).Msg("memory policy")
+	return m
+}
+
+func (m *memory) close() {
+	m.closed.Store(true)
+	m.stop()
+	<-m.done
+}
+
+// cycle is an object that lives until the next cycle of the collector. The pointer keeps it from sharing a block with
+// others.
+type cycle struct{ _ *byte }
+
+// afterCycle has the policy adjusted after each cycle.
+func (m *memory) afterCycle() {
+	runtime.AddCleanup(new(cycle), func(m *memory) {
+		if !m.closed.Load() {
+			m.adjust()
+			m.afterCycle()
+		}
+	}, m)
+}
+
+// adjust follows what the last cycle has found.
+func (m *memory) adjust() {
+	h := readHeap()
+	room := headroom(h.live)
+	m.live.Store(h.live)
+	m.room.Store(room)
+	if m.setsPercent {
+		percent := int64(gcPercent(room, h.live+h.roots))
+		if m.percent.Swap(percent) != percent { // setting it stops the world for a moment
+			debug.SetGCPercent(int(percent))
+		}
+	}
+	if m.setsLimit && m.allowed > 0 {
+		debug.SetMemoryLimit(int64(memoryLimit(m.allowed, h)))
+	}
+}
+
+// headroom is how much garbage may stand beside what lives, in bytes.
+func headroom(live uint64) uint64 { return max(live/2, minHeadroom) }
+
+// gcPercent is the GOGC for a headroom: a share of what the collector has to look at.
+func gcPercent(room, scanned uint64) int {
+	return int((room*100 + scanned - 1) / max(scanned, smallestHeap))
+}
+
+// memoryLimit is the limit for the Go runtime where the cgroup allows a number of bytes. A fifth is left to the kernel's
+// buffers and to SQLite, which the runtime does not count. What lives always gets a bit more: a process that needs more
+// than it is allowed is to be killed, and not to hang.
+func memoryLimit(allowed uint64, h heap) uint64 {
+	return max(allowed/5*4, h.live+h.other+max(h.live/8, minRest))
+}
+
+// heap are the figures of the Go runtime, in bytes.
+type heap struct {
+	live      uint64 // found by the last cycle
+	roots     uint64 // stacks and globals that it has scanned
+	other     uint64 // what the runtime has from the system for other things than objects
+	idle      uint64 // pages that are free, and not given back
+	allocated uint64 // objects, since the process began
+	objects   uint64 // with those that are garbage
+}
+
+func readHeap() heap {
+	samples := []metrics.Sample{
+		{Name: "/gc/heap/live:bytes"},
+		{Name: "/gc/scan/stack:bytes"},
+		{Name: "/gc/scan/globals:bytes"},
+		{Name: "/memory/classes/total:bytes"},
+		{Name: "/memory/classes/heap/released:bytes"},
+		{Name: "/memory/classes/heap/free:bytes"},
+		{Name: "/memory/classes/heap/objects:bytes"},
+		{Name: "/gc/heap/allocs:bytes"},
+	}
+	metrics.Read(samples)
+	of := func(i int) uint64 { return samples[i].Value.Uint64() }
+	return heap{
+		live: of(0), roots: of(1) + of(2), other: of(3) - of(4) - of(5) - of(6), idle: of(5), objects: of(6), allocated: of(7),
+	}
+}
+
+// quiet finds the moments at which a process has memory to give back.
+type quiet struct {
+	looked, given uint64 // heap.allocated, at the last look and at the last release
+	looks         int    // in a row at which little had been allocated
+}
+
+// look says whether to release now.
+func (q *quiet) look(h heap) bool {
+	if h.allocated-q.looked > quietBytes {
+		q.looks = 0
+	} else {
+		q.looks++
+	}
+	q.looked = h.allocated
+	spare := h.objects + h.idle - min(h.live, h.objects)
+	if q.looks < 2 || spare < worthwhile || h.allocated-q.given < worthwhile {
+		return false
+	}
+	q.given = h.allocated
+	return true
+}
+
+// releaseWhenQuiet gives back what a flood, or the set-up of calls that are held now, has left behind.
+func (m *memory) releaseWhenQuiet(ctx context.Context) {
+	defer close(m.done)
+	tick := time.NewTicker(quietEvery)
+	defer tick.Stop()
+	var q quiet
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		if m.setsPercent && q.look(readHeap()) {
+			debug.FreeOSMemory()
+			m.given.Add(1)
+		}
+	}
+}
+
+// gauges are the figures of the policy.
+func (m *memory) gauges() []telemetry.Gauge {
+	return []telemetry.Gauge{
+		{Name: "memory_allowed_bytes", Help: "What the cgroup allows the process. 0: no limit.", Value: float64(m.allowed)},
+		{Name: "memory_headroom_bytes", Help: "How much garbage may stand before it is collected.", Value: float64(m.room.Load())},
+		{Name: "memory_live_bytes", Help: "What the last cycle of the collector found to live.", Value: float64(m.live.Load())},
+		{Name: "memory_released_total", Help: "How often a quiet process gave memory back to the system.", Value: float64(m.given.Load())},
+	}
+}

@@ -1,0 +1,170 @@
+package node
+
+import (
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/rs/zerolog"
+)
+
+// The headroom is half of what lives, or a constant.
+func TestHeadroom(t *testing.T) {
+	for _, tt := range []struct {
+		live, roots, room uint64
+		percent           int
+	}{
+		{mib, 0, 96 * mib, 2400}, // of the smallest heap
+		{8 * mib, 0, 96 * mib, 1200},
+		{8 * mib, 4 * mib, 96 * mib, 800},
+		{192 * mib, 0, 96 * mib, 50},
+		{1000 * mib, 0, 500 * mib, 50},
+		{1000 * mib, 1000 * mib, 500 * mib, 25},
+	} {
+		room := headroom(tt.live)
+		if percent := gcPercent(room, tt.live+tt.roots); room != tt.room || percent != tt.percent {
+			t.Errorf("%d MB live: headroom %d MB, %d %%; want %d MB, %d %%", tt.live/mib, room/mib, percent, tt.room/mib, tt.percent)
+		}
+	}
+}
+
+// The limit leaves a fifth to others, and the collector room to rest.
+func TestMemoryLimit(t *testing.T) {
+	for _, tt := range []struct {
+		allowed uint64
+		heap    heap
+		want    uint64
+	}{
+		{1000 * mib, heap{live: 100 * mib, other: 50 * mib}, 800 * mib},
+		{1000 * mib, heap{live: 700 * mib, other: 50 * mib}, 837*mib + mib/2},
+		{1000 * mib, heap{live: 2000 * mib, other: 100 * mib}, 2350 * mib},
+		{20 * mib, heap{live: 8 * mib, other: 10 * mib}, 34 * mib},
+	} {
+		if got := memoryLimit(tt.allowed, tt.heap); got != tt.want {
+			t.Errorf("%d MB allowed, %d live: limit %d KB; want %d", tt.allowed/mib, tt.heap.live/mib, got/1024, tt.want/1024)
+		}
+	}
+}
+
+func TestCgroupLimit(t *testing.T) {
+	for name, tt := range map[string]struct {
+		files map[string]string
+		want  uint64
+	}{
+		"nothing there":       {nil, 0},
+		"version 2":           {map[string]string{"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/b/memory.max": "1000\n"}, 1000},
+		"version 2, none":     {map[string]string{"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/b/memory.max": "max\n"}, 0},
+		"version 2, throttle": {map[string]string{"proc/self/cgroup": "0::/a\n", "sys/fs/cgroup/a/memory.max": "1000\n", "sys/fs/cgroup/a/memory.high": "900\n"}, 900},
+		"version 2, above": {map[string]string{
+			"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/memory.max": "500\n", "sys/fs/cgroup/a/b/memory.max": "1000\n",
+		}, 500},
+		"version 2, container": {map[string]string{"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "1000\n"}, 1000},
+		"version 1": {map[string]string{
+			"proc/self/cgroup": "5:cpu,memory:/a\n1:name=systemd:/a\n", "sys/fs/cgroup/memory/a/memory.limit_in_bytes": "1000\n",
+			"sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
+		}, 1000},
+		"version 1, path of the machine": {map[string]string{"proc/self/cgroup": "4:memory:/docker/0af\n0::/\n", "sys/fs/cgroup/memory/memory.limit_in_bytes": "1000\n"}, 1000},
+		"path that leads out":            {map[string]string{"proc/self/cgroup": "0::/../../x\n", "sys/fs/cgroup/memory.max": "1000\n"}, 1000},
+		"of no form":                     {map[string]string{"proc/self/cgroup": "memory\n\n:::\n"}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := fstest.MapFS{}
+			for file, text := range tt.files {
+				root[file] = &fstest.MapFile{Data: []byte(text)}
+			}
+			if got := cgroupLimit(root); got != tt.want {
+				t.Errorf("got %d; want %d", got, tt.want)
+			}
+		})
+	}
+}
+
+// Memory is given back once after work, when two looks in a row found the process quiet.
+func TestQuiet(t *testing.T) {
+	type look struct {
+		allocated, objects, idle uint64 // MB
+		want                     bool
+	}
+	for name, looks := range map[string][]look{
+		"idle from the start": {{2, 8, 0, false}, {2, 8, 0, false}, {2, 8, 0, false}},
+		"busy":                {{100, 90, 0, false}, {200, 90, 0, false}, {300, 90, 0, false}},
+		"after work":          {{100, 90, 0, false}, {101, 91, 0, false}, {102, 92, 0, true}, {102, 8, 0, false}, {103, 8, 0, false}},
+		"free pages":          {{100, 8, 80, false}, {101, 8, 80, false}, {102, 8, 80, true}},
+		"one pause":           {{100, 90, 0, false}, {101, 91, 0, false}, {200, 90, 0, false}, {201, 91, 0, false}, {202, 92, 0, true}},
+		"slow and for long":   {{100, 90, 0, false}, {104, 94, 0, false}, {108, 98, 0, true}, {112, 40, 0, false}, {116, 40, 0, false}, {120, 40, 0, false}, {124, 40, 0, true}},
+		"nothing to give":     {{100, 9, 0, false}, {101, 9, 0, false}, {102, 9, 0, false}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var q quiet
+			for i, l := range looks {
+				if got := q.look(heap{live: 8 * mib, allocated: l.allocated * mib, objects: l.objects * mib, idle: l.idle * mib}); got != l.want {
+					t.Errorf("look %d: %v; want %v", i, got, l.want)
+				}
+			}
+		})
+	}
+}
+
+func goGC() uint64 {
+	s := []metrics.Sample{{Name: "/gc/gogc:percent"}}
+	metrics.Read(s)
+	return s[0].Value.Uint64()
+}
+
+// The collector's percentage follows what lives, there and back.
+func TestMemoryFollowsTheHeap(t *testing.T) {
+	t.Setenv("GOGC", "")
+	t.Setenv("GOMEMLIMIT", "")
+	before, limit := debug.SetGCPercent(100), debug.SetMemoryLimit(-1)
+	m := governMemory(t.Context(), zerolog.Nop())
+	defer func() {
+		m.close()
+		debug.SetGCPercent(before)
+		debug.SetMemoryLimit(limit)
+	}()
+	small := goGC()
+	func() {
+		held := make([]byte, 300*mib)
+		for goGC() > 50 { // the cleanup after a cycle has a goroutine of its own
+			runtime.GC()
+		}
+		if room := m.room.Load(); room < 150*mib {
+			t.Errorf("headroom %d MB; want half of what lives", room/mib)
+		}
+		runtime.KeepAlive(held)
+	}()
+	for goGC() < small/2 {
+		runtime.GC()
+	}
+	if live := m.live.Load(); live > 300*mib {
+		t.Errorf("%d MB live", live/mib)
+	}
+	page := read(t, "../../../docs/metrics.md")
+	for _, g := range m.gauges() {
+		if !strings.Contains(page, "| `flowbridge_"+g.Name) {
+			t.Errorf("docs/metrics.md does not have flowbridge_%s", g.Name)
+		}
+	}
+}
+
+// What the environment says stays.
+func TestMemoryOfTheEnvironment(t *testing.T) {
+	t.Setenv("GOGC", "77")
+	t.Setenv("GOMEMLIMIT", "1GiB")
+	before, limit := debug.SetGCPercent(77), debug.SetMemoryLimit(1<<30)
+	defer func() {
+		debug.SetGCPercent(before)
+		debug.SetMemoryLimit(limit)
+	}()
+	m := governMemory(t.Context(), zerolog.Nop())
+	defer m.close()
+	m.allowed = 100 * mib
+	runtime.GC()
+	m.adjust()
+	if gc, limit := goGC(), debug.SetMemoryLimit(-1); gc != 77 || limit != 1<<30 {
+		t.Errorf("GOGC %d, limit %d", gc, limit)
+	}
+}

@@ -1,0 +1,252 @@
+package media
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// restingSockets is how many sockets of an engine rest.
+func restingSockets(e *Engine) (n int) {
+	e.ports.mu.Lock()
+	defer e.ports.mu.Unlock()
+	for _, r := range e.ports.rests {
+		for _, p := range r.pairs {
+			for _, fd := range p.fd {
+				if fd >= 0 {
+					n++
+				}
+			}
+		}
+	}
+	return n
+}
+
+// A pair is used again when it has rested for long enough, the longest rested first.
+func TestPairsRest(t *testing.T) {
+	p := orderedPorts(10000, 10099)
+	p.mayRest = 10
+	here, there := place{addr: relayV4}, place{addr: relayV6}
+	for i := range 3 {
+		port, _ := p.lease()
+		p.keep(here, pair{port: port, fd: sockets{int32(i), -1}}, time.Duration(i)*time.Second)
+	}
+	if used, _ := p.usage(); used != 0 {
+		t.Errorf("%d in use while all rest", used)
+	}
+	take := func(at place, now time.Duration, want uint16) {
+		t.Helper()
+		if got, ok := p.rested(at, now); ok != (want != 0) || got.port != want {
+			t.Errorf("at %v: got %d, %v; want %d", now, got.port, ok, want)
+		}
+	}
+	take(here, restFor-1, 0)
+	take(there, restFor, 0)
+	take(here, restFor, 10000)
+	take(here, restFor, 0)
+	if !p.isLeased(10000) || p.isLeased(10002) {
+		t.Error("the pair that was taken is leased, and no other")
+	}
+	if got, ok := p.tired(here, restFor); !ok || got.port != 10002 || got.fd != (sockets{1, -1}) {
+		t.Errorf("got %+v, %v; want 10002 with its socket, rested or not", got, ok)
+	}
+	for port, ok := p.lease(); ok; port, ok = p.lease() {
+		if port == 10004 {
+			t.Error("the port of a resting pair was leased as a new one")
+		}
+	}
+	take(here, time.Second+restFor, 0)
+	p.mayRest = 1 // one rests: no more may
+	take(here, time.Second+restFor, 10004)
+}
+
+// What rests follows what was needed: it grows with the calls and shrinks by quarters.
+func TestRestFollowsNeed(t *testing.T) {
+	p := orderedPorts(10000, 19999)
+	p.mayRest = 2000
+	at := place{addr: relayV4}
+	var now time.Duration
+	run := func(d time.Duration, calls int) (opened int) { // as many at once, a second long each
+		for end := now + d; now < end; now += time.Second {
+			var busy []pair
+			for range calls {
+				got, ok := p.rested(at, now)
+				if !ok {
+					opened++
+					port, _ := p.lease()
+					got = pair{port: port}
+				}
+				busy = append(busy, got)
+			}
+			for _, b := range busy {
+				p.keep(at, b, now+time.Second)
+			}
+		}
+		return opened
+	}
+	trim := func() (n int) {
+		for _, pairs := range p.surplus(now, true) {
+			for _, x := range pairs {
+				n++
+				if !p.release(x.port) {
+					t.Errorf("%d was not leased", x.port)
+				}
+			}
+		}
+		return n
+	}
+	if opened := run(trimEvery, 100); opened != 300 {
+		t.Errorf("%d opened at first; want those of three seconds", opened)
+	}
+	trim()
+	for range 6 {
+		if opened, closed := run(trimEvery, 100), trim(); opened != 0 || closed != 0 {
+			t.Errorf("%d opened and %d closed in a steady state; want none", opened, closed)
+		}
+	}
+	run(trimEvery, 10) // the pause begins within it
+	trim()
+	was := p.resting
+	for i := 0; p.resting > 30; i++ {
+		opened, closed := run(trimEvery, 10), trim()
+		if opened != 0 || closed == 0 || closed > was/trimPart+1 {
+			t.Fatalf("%d opened, %d closed of %d; want none, and a quarter at most", opened, closed, was)
+		}
+		if was = p.resting; i > 50 {
+			t.Fatalf("%d still rest", was)
+		}
+	}
+	for range 60 {
+		now += trimEvery
+		trim()
+	}
+	if p.resting != 0 || p.free != len(p.queue) {
+		t.Errorf("%d rest and %d of %d ports are free after ten quiet minutes", p.resting, p.free, len(p.queue))
+	}
+}
+
+// No more rest than may, whatever was needed.
+func TestRestIsBounded(t *testing.T) {
+	p := orderedPorts(10000, 10999)
+	p.mayRest = 20
+	for i := range 100 {
+		port, _ := p.lease()
+		p.keep(place{addr: []netip.Addr{relayV4, relayV6}[i%2]}, pair{port: port}, 0)
+	}
+	n := 0
+	for _, pairs := range p.surplus(time.Millisecond, false) {
+		n += len(pairs)
+	}
+	if n != 80 || p.resting != 20 {
+		t.Errorf("%d of 100 were taken out, %d rest; want 80 and 20", n, p.resting)
+	}
+	if most := maxResting(); most < 1 {
+		t.Errorf("%d may rest by the limit of descriptors", most)
+	}
+}
+
+// A late packet of a call does not reach the next one on the same ports: not one that comes in between, nor one that
+// nobody has read yet.
+func TestLatePacketOfTheCallBefore(t *testing.T) {
+	noLeaks(t)
+	e := openEngine(t, func(c *Config) { c.PortLow, c.PortHigh, c.Listen = 21000, 21003, []netip.Addr{relayV4} }) // one session
+	first := newBridge(t, e)
+	old := sourcePacket(t, 1, 1)
+	first.a.send(first.Local(SideA), old)
+	first.b.expect(first.Local(SideB), old)
+	ports := []uint16{first.Local(SideA).Port(), first.Local(SideB).Port()}
+	first.Close()
+	for i := range 200 {
+		var late *net4
+		if i%2 == 0 {
+			late = &net4{a: first.a, to: netip.AddrPortFrom(relayV4, ports[i/2%2])}
+			late.send(t)
+		}
+		var events int
+		s := newSession(t, e, SessionConfig{OnEvent: func(Event) { events++ }})
+		if got := []uint16{s.Local(SideA).Port(), s.Local(SideB).Port()}; !slices.Contains(got, ports[0]) || !slices.Contains(got, ports[1]) {
+			t.Fatalf("ports %v; want %v", got, ports)
+		}
+		s.SetPeer(SideA, Peer{RTP: first.a.addr}) // the same carrier
+		s.SetPeer(SideB, Peer{RTP: first.b.addr})
+		if err := s.worker.do(command{op: opSync}); err != nil {
+			t.Fatal(err)
+		}
+		if rand.IntN(2) == 0 {
+			s.Start()
+		}
+		if st := s.Close(); st.A.RxPackets+st.B.RxPackets+st.A.DroppedTotal+st.B.DroppedTotal != 0 || events != 0 {
+			t.Fatalf("session %d got a packet of the one before: %+v", i, st)
+		}
+	}
+	first.b.expectNothing()
+}
+
+// net4 is a packet that comes too late.
+type net4 struct {
+	a  *client
+	to netip.AddrPort
+}
+
+func (n *net4) send(t *testing.T) {
+	t.Helper()
+	pkt := rtpPacket(t, 0, 2, "0000")
+	binary.BigEndian.PutUint32(pkt[rtpHeaderLen:], 7)
+	n.a.send(n.to, pkt)
+}
+
+// In a steady state no socket is opened or closed: the same ones serve call after call.
+func TestCallsShareSockets(t *testing.T) {
+	e := openEngine(t, func(c *Config) { c.PortLow, c.PortHigh, c.Listen = 21000, 21007, []netip.Addr{relayV4} })
+	var inodes []uint64
+	for range 20 {
+		s, err := e.NewSession(SessionConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range s.pair {
+			for _, fd := range p.fd {
+				var st unix.Stat_t
+				if err := unix.Fstat(int(fd), &st); err != nil {
+					t.Fatal(err)
+				}
+				if !slices.Contains(inodes, st.Ino) {
+					inodes = append(inodes, st.Ino)
+				}
+			}
+		}
+		s.Close()
+	}
+	if len(inodes) > 8 {
+		t.Errorf("%d sockets for 20 calls; want 8, of all four pairs", len(inodes))
+	}
+	files := openFiles(t)
+	e.tend(e.now() + trimEvery)
+	e.tend(e.now() + 2*trimEvery) // none was needed since
+	if n := restingSockets(e); openFiles(t) != files-2 || n != 6 {
+		t.Errorf("%d closed, %d rest; want 2 and 6", files-openFiles(t), n)
+	}
+}
+
+// The ports of a resting pair are no way out where the addresses differ: it gives way.
+func TestRestElsewhereGivesWay(t *testing.T) {
+	noLeaks(t)
+	other := netip.MustParseAddr("127.77.0.2")
+	e := openEngine(t, func(c *Config) { c.PortLow, c.PortHigh, c.Listen = 21000, 21003, []netip.Addr{relayV4, other} })
+	for i := range 6 {
+		at := []netip.Addr{relayV4, other}[i%2]
+		s, err := e.NewSession(SessionConfig{Addr: [2]netip.Addr{at, at}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Local(SideA).Addr() != at {
+			t.Errorf("at %v; want %v", s.Local(SideA), at)
+		}
+		s.Close()
+	}
+}

@@ -1,0 +1,132 @@
+package media
+
+import (
+	"slices"
+	"time"
+)
+
+// rtcpChange gives a session an RTCP socket, or takes one away, by side.
+type rtcpChange struct {
+	opened sockets // by side; -1: no change
+	close  [2]bool // wanted
+	closed [2]bool // the worker has let the socket go
+}
+
+// changeRTCP carries out a change. It keeps a socket that somebody has used meanwhile.
+func (w *worker) changeRTCP(r *relay, c *rtcpChange) {
+	for _, side := range []Side{SideA, SideB} {
+		ep := &r.endpoint[side][RTCP]
+		if fd := c.opened[side]; fd >= 0 {
+			ep.fd = fd
+			w.serves(fd, ep)
+		}
+		if c.close[side] && (r.party[side].named.Mux || !r.ledger.reported()) {
+			w.serves(ep.fd, nil)
+			ep.fd, c.closed[side] = -1, true
+		}
+	}
+}
+
+// reported reports whether a side has sent RTCP.
+func (l *ledger) reported() bool {
+	return l.flow[SideA][RTCP].RxPackets.Load()+l.flow[SideB][RTCP].RxPackets.Load() > 0
+}
+
+// silentRTCP is a session whose RTCP sockets may have to be closed.
+type silentRTCP struct {
+	id    uint64
+	at    time.Duration // when to look
+	muxed bool          // at sides with RTCP on their RTP port only
+}
+
+// awaitRTCP has the session's RTCP sockets closed if nothing comes to them.
+func (s *Session) awaitRTCP() { s.engine.lookAtRTCP(s, reportsWithin, false) }
+
+func (e *Engine) lookAtRTCP(s *Session, after time.Duration, muxed bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.silent = append(e.silent, silentRTCP{id: s.relay.id, at: e.now() + after, muxed: muxed})
+}
+
+// reopenRTCP opens the RTCP socket of a side again that was closed, because the side has described itself anew. A side
+// with RTCP on its RTP port needs none.
+func (s *Session) reopenRTCP(side Side, muxed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was := s.muxed[side]
+	s.muxed[side] = muxed
+	p := &s.pair[side]
+	switch {
+	case s.closed:
+	case muxed && !was:
+		s.engine.lookAtRTCP(s, 0, true)
+	case !muxed && p.fd[RTCP] < 0:
+		fd, err := s.engine.open(place{s.relay.local[side].Addr(), s.worker}, p.port, RTCP)
+		if err != nil {
+			return // another process has the port: RTP goes on without RTCP
+		}
+		p.fd[RTCP] = fd
+		c := &rtcpChange{opened: sockets{-1, -1}}
+		c.opened[side] = fd
+		s.tell(command{op: opRTCP, rtcp: c})
+		s.awaitRTCP()
+	}
+}
+
+// closingMost is how many sessions are asked at once for their RTCP sockets.
+const closingMost = 64
+
+// closeSilent closes the RTCP sockets that nothing has come to for reportsWithin since the answer, and those of sides
+// with RTCP on their RTP port.
+func (e *Engine) closeSilent(now time.Duration) {
+	var due []closing
+	e.mu.Lock()
+	e.silent = slices.DeleteFunc(e.silent, func(x silentRTCP) bool {
+		if x.at > now {
+			return false
+		}
+		s := e.sessions[x.id]
+		if at := slices.IndexFunc(due, func(c closing) bool { return c.Session == s }); at >= 0 { // each once: they get locked
+			due[at].muxedOnly = due[at].muxedOnly && x.muxed
+		} else if s != nil {
+			due = append(due, closing{Session: s, muxedOnly: x.muxed})
+		}
+		return true
+	})
+	e.mu.Unlock()
+	for some := range slices.Chunk(due, closingMost) {
+		e.closeRTCP(some)
+	}
+}
+
+// closing is a session whose RTCP sockets are being closed.
+type closing struct {
+	*Session
+	muxedOnly bool
+	change    *rtcpChange
+}
+
+// closeRTCP has the workers let sockets go and closes them. Meanwhile the pairs can't change hands.
+func (e *Engine) closeRTCP(some []closing) {
+	for i := range some {
+		c := &some[i]
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.change = &rtcpChange{opened: sockets{-1, -1}}
+		for side, p := range c.pair {
+			c.change.close[side] = !c.closed && p.fd[RTCP] >= 0 && (c.muxed[side] || !c.muxedOnly)
+		}
+		c.tell(command{op: opRTCP, rtcp: c.change})
+	}
+	for _, w := range e.workers {
+		_ = w.do(command{op: opSync}) // a worker that has stopped has let nothing go
+	}
+	for _, c := range some {
+		for side, closed := range c.change.closed {
+			if closed {
+				closeSocket(int(c.pair[side].fd[RTCP]))
+				c.pair[side].fd[RTCP] = -1
+			}
+		}
+	}
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// limit95 is the delay of set-up that 19 of 20 calls must stay under: more is
+// no capacity.
+const limit95 = 200.0 // ms
+
+const (
+	lowest  = 100   // calls a second at which a search begins
+	highest = 20000 // no search goes further
+	close2  = 1.05  // a search ends when what is clean and what is not are no further apart
+)
+
+var errNoCapacity = errors.New("not even the lowest rate is clean")
+
+// capacity finds the highest rate at which no call is refused, failed or lost, and the delay stays under the
+// limit. A rate counts when two of at most three tries are clean, because other things have the processors, too.
+func (b *bench) capacity(s *system) (int, error) {
+	fmt.Fprintf(b.out, "capacity: %d s at each rate; clean is nothing refused, failed or lost, p95 under %.0f ms\n%s\n", b.seconds, limit95, heading)
+	clean, dirty := 0, 0
+	for rate := lowest; rate < highest; {
+		ok, err := b.twice(s, rate)
+		if err != nil {
+			return 0, err
+		}
+		if ok {
+			clean = rate
+		} else {
+			dirty = rate
+		}
+		switch {
+		case dirty == 0:
+			rate *= 2
+		case clean == 0:
+			return 0, fmt.Errorf("%w: %d calls a second", errNoCapacity, rate)
+		case float64(dirty) <= float64(clean)*close2:
+			return clean, nil
+		default:
+			rate = (clean + dirty) / 2
+		}
+	}
+	return clean, nil
+}
+
+func (b *bench) twice(s *system, rate int) (bool, error) {
+	for good, bad := 0, 0; ; {
+		f, err := b.round(s, rate, time.Duration(b.seconds)*time.Second)
+		if err != nil {
+			return false, err
+		}
+		fmt.Fprintln(b.out, f.row())
+		if f.clean() {
+			good++
+		} else {
+			bad++
+		}
+		if good == 2 || bad == 2 {
+			return good == 2, nil
+		}
+	}
+}
+
+func (f *figures) clean() bool { return f.Good == f.Calls && f.P95 < limit95 }

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// kamailioConfig does for a call what Flowbridge does: it prepares it by HTTP, sends the INVITE to
+// the agent with the id in X-EI, and has rtpengine relay the audio.
+//
+// http_client blocks its process while it waits. Eight of them are more than wait at once at any rate
+// that two processors can carry. Debian's packages do not have http_async_client, which would wait without blocking.
+// http_connect keeps its connection, http_client_query opens one for each request; the former has no argument for headers, so
+// that the token goes with the type of the body.
+const kamailioConfig = `
+children=%[6]d
+log_stderror=yes
+debug=-1
+auto_aliases=no
+listen=udp:%[1]v:5060
+mpath="%[5]s"
+loadmodule "pv.so"
+loadmodule "tm.so"
+loadmodule "sl.so"
+loadmodule "textops.so"
+loadmodule "rr.so"
+loadmodule "maxfwd.so"
+loadmodule "siputils.so"
+loadmodule "http_client.so"
+loadmodule "rtpengine.so"
+modparam("tm", "fr_timer", 5000)
+modparam("http_client", "keep_connections", 1)
+modparam("http_client", "connection_timeout", 3)
+modparam("http_client", "httpcon", "platform=>http://%[4]v")
+modparam("rtpengine", "rtpengine_sock", "udp:%[1]v:2223")
+request_route {
+  if (!mf_process_maxfwd_header("10")) { sl_send_reply("483", "Too Many Hops"); exit; }
+  if (has_totag()) {
+    if (!loose_route()) { if (is_method("ACK") && t_check_trans()) t_relay(); exit; }
+    if (is_method("BYE")) rtpengine_delete();
+    t_relay();
+    exit;
+  }
+  if (is_method("CANCEL")) { if (t_check_trans()) { rtpengine_delete(); t_relay(); } exit; }
+  if (!is_method("INVITE")) { sl_send_reply("405", "Method Not Allowed"); exit; }
+  if ($si != "%[2]v") { sl_send_reply("403", "Forbidden"); exit; }
+  if (!t_newtran()) exit; # a repeat
+  $var(body) = "{\"model_id\":\"bench\",\"workspace_id\":\"\",\"custom_variables\":{},\"from_number\":\"" + $fU + "\",\"to_number\":\"" + $rU + "\"}";
+  $var(code) = http_connect("platform", "/v2/prepare_inbound", "application/json\r\nAuthorization: Bearer %[7]s", "$var(body)", "$var(answer)");
+  $var(id) = $(var(answer){re.subst,/.*"synthflow_call_id": *"([^"]*)".*/\1/s});
+  if ($var(code) != 200 || $var(id) == "") { t_reply("503", "Service Unavailable"); exit; }
+  append_hf("X-EI: S.$var(id);\r\n");
+  if (!rtpengine_offer("replace-origin replace-session-connection ICE=remove")) { t_reply("503", "Service Unavailable"); exit; }
+  t_on_reply("answered");
+  t_on_failure("ended");
+  record_route();
+  $du = "sip:%[3]v";
+  if (!t_relay()) { rtpengine_delete(); t_reply("500", "Internal Error"); }
+}
+onreply_route[answered] {
+  if (has_body("application/sdp")) rtpengine_answer("replace-origin replace-session-connection ICE=remove");
+}
+failure_route[ended] { rtpengine_delete(); }
+`
+
+const kamailioChildren = 8
+
+// startKamailio starts Kamailio and rtpengine without its kernel module.
+func (b *bench) startKamailio(last byte) (*system, error) {
+	at := b.at.at(last)
+	s := &system{name: "kamailio", sut: netip.AddrPortFrom(at, 5060), carriers: []netip.AddrPort{b.at.carrier}, media: []string{at.String()}}
+	if err := b.launchKamailio(s, at); err != nil {
+		s.stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (b *bench) launchKamailio(s *system, at netip.Addr) error {
+	modules, err := modulesOf()
+	if err != nil {
+		return err
+	}
+	file, empty := filepath.Join(b.dir, "kamailio.cfg"), filepath.Join(b.dir, "rtpengine.conf")
+	text := fmt.Sprintf(kamailioConfig, at, b.at.carrier.Addr(), b.at.agent, b.at.api, modules, kamailioChildren, token)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		return err
+	}
+	if err := os.WriteFile(empty, []byte("[rtpengine]\n"), 0o600); err != nil { // not what this machine has in /etc
+		return err
+	}
+	// Ended calls are forgotten at once: by default rtpengine keeps them for half a minute, with their sockets.
+	log := filepath.Join(b.dir, "rtpengine.log")
+	media, err := s.launch(log, nil, "rtpengine", "--config-file="+empty, "--foreground", "--log-stderr", "--log-level=3", "--table=-1",
+		"--delete-delay=0", fmt.Sprintf("--interface=%v", at), fmt.Sprintf("--listen-ng=%v:2223", at), "--port-min=10000", "--port-max=59999")
+	if err == nil {
+		err = until(func() error { return ping(netip.AddrPortFrom(at, 2223)) })
+	}
+	if err != nil {
+		return fmt.Errorf("rtpengine does not start: %w; %s", err, logTail(log))
+	}
+	log = filepath.Join(b.dir, "kamailio.log")
+	proxy, err := s.launch(log, nil, "kamailio", "-DD", "-E", "-m", "512", "-M", "16", "-f", file, "-Y", b.dir, "-u", "root")
+	if err == nil {
+		err = until(func() error { return options(s.sut) })
+	}
+	if err != nil {
+		return fmt.Errorf("kamailio does not start: %w; %s", err, logTail(log))
+	}
+	s.pids, err = withChildren(proxy.Process.Pid)
+	s.pids = append(s.pids, media.Process.Pid)
+	return err
+}
+
+// modulesOf is where Kamailio's modules are.
+func modulesOf() (string, error) {
+	for _, pattern := range []string{"/usr/lib/*/kamailio/modules", "/usr/lib*/kamailio/modules"} {
+		if all, _ := filepath.Glob(pattern); len(all) > 0 {
+			if _, err := os.Stat(filepath.Join(all[0], "http_client.so")); err != nil {
+				return "", fmt.Errorf("%w: apt-get install kamailio-utils-modules", err)
+			}
+			return all[0], nil
+		}
+	}
+	_, err := exec.LookPath("kamailio")
+	if err == nil {
+		err = os.ErrNotExist
+	}
+	return "", fmt.Errorf("no modules of Kamailio: %w: apt-get install kamailio kamailio-utils-modules rtpengine-daemon", err)
+}
+
+// ping asks rtpengine by its NG protocol whether it is there.
+func ping(at netip.AddrPort) error { return ask(at, "1 d7:command4:pinge", "pong") }
+
+// options asks a SIP server whether it is there. Any answer will do.
+func options(at netip.AddrPort) error {
+	return ask(at, fmt.Sprintf("OPTIONS sip:%[1]v SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1;rport;branch=z9hG4bK%[2]s\r\nMax-Forwards: 1\r\n"+
+		"From: <sip:bench@%[1]v>;tag=1\r\nTo: <sip:%[1]v>\r\nCall-ID: %[2]s\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n", at, series()), "SIP/2.0 ")
+}
+
+// ask sends a datagram and waits for an answer.
+func ask(at netip.AddrPort, question, want string) error {
+	c, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(at))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	if err := c.SetDeadline(time.Now().Add(500 * time.Millisecond)); err != nil {
+		return err
+	}
+	if _, err := c.Write([]byte(question)); err != nil {
+		return err
+	}
+	var b [2048]byte
+	n, err := c.Read(b[:])
+	if err == nil && !strings.Contains(string(b[:n]), want) {
+		err = fmt.Errorf("%v answers %q", at, b[:n])
+	}
+	return err
+}

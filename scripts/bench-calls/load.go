@@ -1,0 +1,185 @@
+package main
+
+import (
+	"container/heap"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// tick is how often the load looks for datagrams, timers and calls to begin.
+const tick = 500 * time.Microsecond
+
+// load plays the carrier and the agent of all calls, in one thread.
+type load struct {
+	carrier *carrier
+	agent   *agent
+	ports   []*port // of the agent and the carrier
+	begun   int64   // monotonic clock, ns
+	wall    int64   // the wall clock then
+	timers  timers
+
+	cpu        time.Duration   // that the thread has used
+	repeats200 int             // 200s of an INVITE that were sent or seen again
+	late       []time.Duration // how long requests waited for the agent to look
+}
+
+// step is a part of a load: calls at a rate, for a time.
+type step struct {
+	rate  float64 // calls a second; 0: none
+	lasts time.Duration
+}
+
+// plan is what a load has to do. Its calls begin when they should, whatever has
+// become of those before.
+type plan struct {
+	sut   netip.AddrPort
+	media []string // the system's addresses for audio
+	hold  time.Duration
+	long  time.Duration // that some calls are held instead
+	share float64       // how many: 0 none, 1 all
+	steps []step
+	watch func(at time.Duration, c *carrier) (hangUp bool) // called every 100 ms in the load's thread; nil: nobody watches
+}
+
+// run carries out a plan with a system, and returns when no call is left.
+func (b *bench) run(s *system, p plan) (*load, error) {
+	l := &load{}
+	defer l.close()
+	open := func(at netip.AddrPort) (*port, error) {
+		p, err := openPort(at)
+		if err == nil {
+			l.ports = append(l.ports, p)
+		}
+		return p, err
+	}
+	far, err := open(b.at.agent)
+	if err != nil {
+		return nil, err
+	}
+	for _, at := range s.carriers {
+		if _, err := open(at); err != nil {
+			return nil, err
+		}
+	}
+	p.sut, p.media = s.sut, s.media
+	l.agent, l.carrier = newAgent(l, far, p.media), newCarrier(l, l.ports[1:], p)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	before, err := unix.Getpriority(unix.PRIO_PROCESS, unix.Gettid()) // of the system call: 20 less the nice value
+	if err == nil && unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), outside) == nil {
+		defer func() { _ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), 20-before) }()
+	}
+	used := clock(unix.CLOCK_THREAD_CPUTIME_ID)
+	l.loop(p)
+	l.cpu = time.Duration(clock(unix.CLOCK_THREAD_CPUTIME_ID) - used)
+	if n := l.agent.unfit + l.carrier.unfit; n > 0 {
+		return nil, fmt.Errorf("%d calls of %v had no X-EI, or audio that is not relayed", n, p.sut)
+	}
+	return l, nil
+}
+
+func (l *load) close() {
+	for _, p := range l.ports {
+		p.close()
+	}
+}
+
+// outside is the nice value of what is not part of the measured system: in
+// life it has its own processors. Without the right to it, it stays as it is.
+const outside = -10
+
+func (l *load) now() time.Duration { return time.Duration(clock(unix.CLOCK_MONOTONIC) - l.begun) }
+
+func (l *load) loop(p plan) {
+	l.begun, l.wall = clock(unix.CLOCK_MONOTONIC), clock(unix.CLOCK_REALTIME)
+	c, a := l.carrier, l.agent
+	var due schedule
+	seen := time.Duration(0)
+	for next := l.begun; ; next = max(next+tick.Nanoseconds(), clock(unix.CLOCK_MONOTONIC)) {
+		sleepUntil(next)
+		for _, p := range c.ports {
+			p.read(func(b []byte, from netip.AddrPort, came int64) { c.heard(p, b, from, time.Duration(came-l.wall)) })
+		}
+		a.port.read(func(b []byte, from netip.AddrPort, came int64) {
+			a.heard(b, from)
+			l.late = append(l.late, l.now()-time.Duration(came-l.wall))
+		})
+		now := l.now()
+		l.timers.fire(now)
+		for range due.upTo(p.steps, now) - len(c.calls) {
+			c.begin()
+		}
+		if c.hangUp {
+			c.byeAll()
+		}
+		for _, p := range l.ports {
+			p.flush()
+		}
+		if p.watch != nil && now >= seen {
+			seen = now + 100*time.Millisecond
+			c.hangUp = p.watch(now, c) || c.hangUp
+		}
+		if c.open == 0 && due.over(p.steps, now) {
+			return
+		}
+	}
+}
+
+// schedule counts the calls that are due.
+type schedule struct {
+	before  int           // calls of the steps that are over
+	began   time.Duration // of the current step
+	current int
+}
+
+// upTo is how many calls should have begun by now.
+func (s *schedule) upTo(steps []step, now time.Duration) int {
+	for s.current < len(steps) {
+		this := steps[s.current]
+		if now < s.began+this.lasts {
+			return s.before + int(this.rate*(now-s.began).Seconds())
+		}
+		s.before += int(this.rate * this.lasts.Seconds())
+		s.began += this.lasts
+		s.current++
+	}
+	return s.before
+}
+
+func (s *schedule) over(steps []step, now time.Duration) bool {
+	s.upTo(steps, now)
+	return s.current == len(steps)
+}
+
+// after has f called in the load's thread.
+func (l *load) after(d time.Duration, f func()) { heap.Push(&l.timers, timer{l.now() + d, f}) }
+
+type timer struct {
+	at time.Duration
+	f  func()
+}
+
+// timers are a heap by time.
+type timers []timer
+
+func (t timers) Len() int           { return len(t) }
+func (t timers) Less(i, j int) bool { return t[i].at < t[j].at }
+func (t timers) Swap(i, j int)      { t[i], t[j] = t[j], t[i] }
+func (t *timers) Push(x any)        { *t = append(*t, x.(timer)) }
+func (t *timers) Pop() any {
+	old := *t
+	last := old[len(old)-1]
+	old[len(old)-1] = timer{}
+	*t = old[:len(old)-1]
+	return last
+}
+
+func (t *timers) fire(now time.Duration) {
+	for len(*t) > 0 && (*t)[0].at <= now {
+		heap.Pop(t).(timer).f()
+	}
+}

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+)
+
+// answerer is a system that answers INVITEs by itself, without an agent: some at once, some only when they come
+// again, some with 503 or 486.
+func answerer(t *testing.T) *system {
+	t.Helper()
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	at := conn.LocalAddr().(*net.UDPAddr).AddrPort()
+	go func() {
+		seen := map[string]int{}
+		var b [4096]byte
+		var m message
+		for {
+			n, from, err := conn.ReadFromUDPAddrPort(b[:])
+			if err != nil {
+				return
+			}
+			if !m.parse(b[:n]) || string(m.method) == "ACK" {
+				continue
+			}
+			key := string(m.method) + string(m.callID)
+			seen[key]++
+			number := 0
+			_, _ = fmt.Sscanf(string(m.callID[bytes.IndexByte(m.callID, '-')+1:]), "%d", &number)
+			for _, out := range answersTo(m, number, seen[key], at) {
+				_, _ = conn.WriteToUDPAddrPort(out, from)
+			}
+		}
+	}()
+	return &system{sut: at, carriers: []netip.AddrPort{loopback}, media: []string{"127.0.0.1"}}
+}
+
+var loopback = netip.MustParseAddrPort("127.0.0.1:0")
+
+func answersTo(m message, number, times int, at netip.AddrPort) [][]byte {
+	body := withBody(fmt.Sprintf("Contact: <sip:x@%v>\r\n", at), description("127.0.0.1", 4000))
+	ok := m.answer("200 OK", "t", body)
+	switch {
+	case string(m.method) == "BYE" && number%10 == 4:
+		return [][]byte{m.answer("481 Call/Transaction Does Not Exist", "t", noBody)}
+	case string(m.method) == "BYE" && number%10 == 5 && times == 1:
+		return nil
+	case string(m.method) == "BYE":
+		return [][]byte{m.answer("200 OK", "t", noBody)}
+	case number%10 == 1:
+		return [][]byte{m.answer("503 Service Unavailable", "t", noBody)}
+	case number%10 == 2:
+		return [][]byte{m.answer("486 Busy Here", "t", noBody)}
+	case number%10 == 3 && times == 1:
+		return nil
+	case number%10 == 6: // as if the ACK had been lost
+		return [][]byte{ok, ok}
+	}
+	return [][]byte{m.answer("100 Trying", "", noBody), ok}
+}
+
+func TestLoad(t *testing.T) {
+	b := &bench{at: endpoints{agent: loopback}}
+	const calls = 200
+	l, err := b.run(answerer(t), plan{hold: 10 * time.Millisecond, steps: []step{{rate: 1000, lasts: calls * time.Millisecond}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var f figures
+	f.take(l)
+	f.count(l.carrier.calls)
+	if f.Calls != calls || f.Good != calls*7/10 || f.Refused != calls/10 || f.Failed != calls*2/10 || f.Lost != 0 {
+		t.Errorf("%+v", f)
+	}
+	if c := l.carrier.causes; c[486] != calls/10 || c[481] != calls/10 {
+		t.Errorf("causes %v", c)
+	}
+	if l.carrier.repeats < calls*2/10 || l.repeats200 < calls/10 {
+		t.Errorf("%d requests and %d answers came again", l.carrier.repeats, l.repeats200)
+	}
+	for i, c := range l.carrier.calls { // those that were repeated wait for T1
+		if c.outcome == good && i%10 == 3 && c.setUp < t1 {
+			t.Errorf("call %d was set up after %v", i, c.setUp)
+		}
+	}
+}
+
+func TestLoadSaysThatAudioIsNotRelayed(t *testing.T) {
+	b := &bench{at: endpoints{agent: loopback}}
+	s := answerer(t)
+	s.media = []string{"127.0.0.9"}
+	if _, err := b.run(s, plan{steps: []step{{rate: 100, lasts: 10 * time.Millisecond}}}); err == nil || !strings.Contains(err.Error(), "not relayed") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestSchedule(t *testing.T) {
+	var s schedule
+	steps := []step{{rate: 10, lasts: time.Second}, {lasts: time.Second}, {rate: 100, lasts: time.Second}}
+	for _, x := range []struct {
+		at   time.Duration
+		want int
+	}{{0, 0}, {500 * time.Millisecond, 5}, {1500 * time.Millisecond, 10}, {2010 * time.Millisecond, 11}, {4 * time.Second, 110}} {
+		if got := s.upTo(steps, x.at); got != x.want {
+			t.Errorf("after %v: %d calls; want %d", x.at, got, x.want)
+		}
+	}
+}
+
+func TestHoldsShare(t *testing.T) {
+	c := carrier{plan: plan{hold: 1, long: 2, share: 0.25}}
+	long := 0
+	for i := range 1000 {
+		if c.hold(i) == 2 {
+			long++
+		}
+	}
+	if long != 250 {
+		t.Errorf("%d of 1000 calls are held for long; want 250", long)
+	}
+}
+
+func TestRecovery(t *testing.T) {
+	var calls []call
+	for at := time.Duration(0); at < 10*time.Second; at += 10 * time.Millisecond {
+		c := call{start: at + time.Second, setUp: time.Millisecond, outcome: good}
+		if at < time.Second || at == 1500*time.Millisecond {
+			c.setUp = time.Second
+		}
+		if at == 1700*time.Millisecond {
+			c.outcome = refused
+		}
+		calls = append(calls, c)
+	}
+	got, ok := recovery(calls, time.Second, 10*time.Second)
+	if want := 1800 * time.Millisecond; !ok || got != want {
+		t.Errorf("recovered after %v, %v; want %v", got, ok, want)
+	}
+	for i := range calls {
+		calls[i].outcome = failed
+	}
+	if got, ok := recovery(calls, time.Second, 10*time.Second); ok {
+		t.Errorf("recovered after %v without a good call", got)
+	}
+}
+
+func TestAnchored(t *testing.T) {
+	b := []byte("INVITE sip:x SIP/2.0\r\n\r\nv=0\r\nc=IN IP4 127.0.0.12\r\nt=0 0\r\n")
+	if !anchored(b, []string{"127.0.0.1", "127.0.0.12"}) || anchored(b, []string{"127.0.0.1"}) {
+		t.Error("wrong address found")
+	}
+}
+
+func TestParse(t *testing.T) {
+	text := "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 1;branch=z\r\nvia: SIP/2.0/UDP 2\r\nRecord-Route: <sip:a;lr>\r\n" +
+		"From: <sip:f>;tag=1\r\nTo: <sip:t>;tag=2\r\nCall-ID: id-7@x\r\nCSeq: 1 INVITE\r\nContact: \"A\" <sip:c@1:5;x>;p\r\n\r\n"
+	var m message
+	if !m.parse([]byte(text)) || m.status != 200 || string(m.method) != "INVITE" || string(m.target) != "sip:c@1:5;x" ||
+		string(m.via) != "Via: SIP/2.0/UDP 1;branch=z\r\nvia: SIP/2.0/UDP 2\r\n" || len(m.routes) != 1 || string(m.to) != "To: <sip:t>;tag=2" {
+		t.Errorf("%+v", m)
+	}
+	if m.parse([]byte("INVITE sip:x SIP/2.0\r\nVia: a\r\n")) {
+		t.Error("half a message was read")
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("BYE sip:x SIP/2.0\r\nVia: a\r\nFrom: b\r\nTo: c\r\nCall-ID: d\r\nCSeq: 1 BYE\r\nContact: <\r\n\r\n"))
+	f.Fuzz(func(_ *testing.T, b []byte) {
+		var m message
+		if m.parse(b) {
+			m.answer("200 OK", "t", noBody)
+		}
+	})
+}

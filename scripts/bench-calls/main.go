@@ -1,0 +1,121 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+)
+
+var errUsage = errors.New("usage: bench-calls signalling|overload|soak -flowbridge BINARY [flags] [RATE...]")
+
+func main() {
+	if err := start(os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "bench-calls:", err)
+		os.Exit(1)
+	}
+}
+
+// bench is what a command has been told.
+type bench struct {
+	binary  string // Flowbridge
+	other   string // another build of it, beside which it is measured; may be empty
+	systems []string
+	rounds  int
+	seconds int
+	rates   []int
+	hold    []int         // calls that are held
+	sustain time.Duration // of 80 % of the capacity
+	holds   time.Duration // of a call in a soak
+	lasts   time.Duration // of a soak
+	json    string
+	out     io.Writer
+	dir     string // for what the systems write
+	at      endpoints
+	lanes   int // of Flowbridge, more than one if a soak needs the room
+}
+
+func start(args []string, out io.Writer) error {
+	b, do, err := parse(args)
+	if err != nil {
+		return err
+	}
+	b.out = out
+	moreFiles()
+	debug.SetGCPercent(800) // a collection would be noticed by the load's thread
+	if b.dir, err = os.MkdirTemp("", "bench-calls"); err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(b.dir) }()
+	platform, err := b.startPlatform()
+	if err != nil {
+		return err
+	}
+	defer platform.stop()
+	return do()
+}
+
+// parse reads a command with its flags and arguments.
+func parse(args []string) (b *bench, do func() error, err error) {
+	if len(args) == 0 {
+		return nil, nil, errUsage
+	}
+	b = &bench{lanes: 1}
+	systems := "flowbridge"
+	switch args[0] {
+	case "signalling":
+		do, systems = b.signalling, "flowbridge,kamailio"
+	case "overload":
+		do = b.overload
+	case "soak":
+		do = b.soak
+	default:
+		return nil, nil, errUsage
+	}
+	f := flag.NewFlagSet(args[0], flag.ContinueOnError)
+	f.StringVar(&b.binary, "flowbridge", "", "the binary to measure")
+	f.StringVar(&b.other, "other", "", "another build, to measure beside it")
+	f.IntVar(&b.rounds, "rounds", 5, "times that the systems take turns; medians are shown")
+	f.IntVar(&b.seconds, "seconds", 10, "length of a round")
+	f.DurationVar(&b.sustain, "sustain", 5*time.Minute, "how long overload offers 80 % of the capacity")
+	f.DurationVar(&b.holds, "hold", 2*time.Minute, "how long soak holds calls")
+	f.DurationVar(&b.lasts, "lasts", 30*time.Minute, "how long soak begins calls")
+	f.StringVar(&b.json, "json", "", "file for all figures")
+	hold := f.String("held", "2000,4000", "numbers of calls whose memory is measured while they are held; empty: none")
+	network := f.String("network", "127.0.5", "first three bytes of the addresses")
+	names := f.String("systems", "", "which systems, of flowbridge, other and kamailio; the first is compared with each other")
+	if err := f.Parse(args[1:]); err != nil {
+		return nil, nil, err
+	}
+	if b.rates, err = numbers(f.Args()); err == nil && *hold != "" {
+		b.hold, err = numbers(strings.Split(*hold, ","))
+	}
+	if err == nil {
+		b.at, err = newEndpoints(*network)
+	}
+	if b.other != "" {
+		systems = "flowbridge,other"
+	}
+	b.systems = strings.Split(cmp.Or(*names, systems), ",")
+	if err == nil && (b.binary == "" || b.rounds < 1 || b.seconds < 1) {
+		err = errUsage
+	}
+	return b, do, err
+}
+
+func numbers(texts []string) (all []int, err error) {
+	for _, text := range texts {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("%q is not a number above 0", text)
+		}
+		all = append(all, n)
+	}
+	return all, nil
+}

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// flood is what twice the capacity did to a system. Memory is resident, in MB.
+type flood struct {
+	System   string  `json:"system"`
+	Capacity int     `json:"capacity"`
+	Offered  figures `json:"offered"`
+	Seconds  float64 `json:"seconds"`
+	Goodput  float64 `json:"goodput"`    // good calls of the flood, of those that the capacity is
+	Recovery float64 `json:"recovery_s"` // -1: not within the time
+	After    figures `json:"after"`      // calls at half the capacity after the flood
+
+	StartedMB float64 `json:"rss_started_mb"` // new, without a call so far
+	BeforeMB  float64 `json:"rss_before_mb"`  // at rest after ten seconds at half the capacity
+	PeakMB    float64 `json:"rss_peak_mb"`
+	AfterMB   float64 `json:"rss_after_mb"`
+	MinuteMB  float64 `json:"rss_minute_after_mb"`
+
+	Sustained figures `json:"sustained"` // at 80 % of the capacity
+}
+
+// floods are what overload writes.
+type floods struct {
+	Machine machine `json:"machine"`
+	Floods  []flood `json:"floods"`
+}
+
+const (
+	floodLasts   = 20 * time.Second
+	recoverLasts = 20 * time.Second
+	window       = 200 * time.Millisecond // of calls that are looked at together for the recovery
+	calm         = 10                     // windows in a row that show that it has recovered
+	recovered95  = 100.0                  // ms
+)
+
+// overload finds each system's capacity, or takes that of the arguments, and offers twice as much.
+func (b *bench) overload() error {
+	all := floods{Machine: thisMachine()}
+	for _, name := range b.systems {
+		capacity, err := b.capacityOf(name)
+		if err != nil {
+			return err
+		}
+		f, err := b.flood(name, capacity)
+		if err != nil {
+			return err
+		}
+		all.Floods = append(all.Floods, f)
+	}
+	return b.write(all)
+}
+
+// capacityOf is the capacity of a system that is started for that alone.
+func (b *bench) capacityOf(name string) (int, error) {
+	if len(b.rates) > 0 {
+		return b.rates[0], nil
+	}
+	s, err := b.startSystem(name)
+	if err != nil {
+		return 0, err
+	}
+	defer s.stop()
+	if _, err := b.round(s, lowest, 4*time.Second); err != nil {
+		return 0, err
+	}
+	n, err := b.capacity(s)
+	if err == nil {
+		fmt.Fprintf(b.out, "%s: capacity %d calls/s\n\n", name, n)
+	}
+	return n, err
+}
+
+// flood has a system that is started anew carry twice its capacity, and then
+// less.
+func (b *bench) flood(name string, capacity int) (f flood, err error) {
+	f = flood{System: name, Capacity: capacity, Seconds: floodLasts.Seconds()}
+	s, err := b.startSystem(name)
+	if err != nil {
+		return f, err
+	}
+	defer s.stop()
+	f.StartedMB = s.resident()
+	if _, err = b.round(s, capacity/2, 10*time.Second); err != nil {
+		return f, err
+	}
+	time.Sleep(20 * time.Second)
+	f.BeforeMB = s.resident()
+	if err := b.offer(s, &f); err != nil {
+		return f, err
+	}
+	f.AfterMB = s.resident()
+	time.Sleep(time.Minute)
+	f.MinuteMB = s.resident()
+	f.show(b)
+	if b.sustain > 0 {
+		if f.Sustained, err = b.round(s, capacity*8/10, b.sustain); err != nil {
+			return f, err
+		}
+		fmt.Fprintf(b.out, "80 %% of it for %v\n%s\n%s\n\n", b.sustain, heading, f.Sustained.row())
+	}
+	return f, nil
+}
+
+// offer offers twice the capacity, and then half of it.
+func (b *bench) offer(s *system, f *flood) error {
+	twice := 2 * float64(f.Capacity)
+	l, err := b.run(s, plan{
+		hold: time.Second, steps: []step{{twice, floodLasts}, {float64(f.Capacity) / 2, recoverLasts}},
+		watch: func(time.Duration, *carrier) bool {
+			f.PeakMB = max(f.PeakMB, s.resident())
+			return false
+		},
+	})
+	if err != nil {
+		return err
+	}
+	calls := l.carrier.calls
+	during := slices.IndexFunc(calls, func(c call) bool { return c.start >= floodLasts })
+	if during < 0 {
+		during = len(calls)
+	}
+	f.Offered = figures{System: f.System, Rate: int(twice), Round: 1}
+	f.After = figures{System: f.System, Rate: f.Capacity / 2, Round: 1}
+	f.Offered.take(l)
+	f.Offered.count(calls[:during])
+	f.After.count(calls[during:])
+	f.Goodput = float64(f.Offered.Good) / (float64(f.Capacity) * floodLasts.Seconds())
+	f.Recovery = -1
+	if after, ok := recovery(calls[during:], floodLasts, recoverLasts); ok {
+		f.Recovery = after.Seconds()
+	}
+	return nil
+}
+
+// recovery is how long after the end of a flood calls are good and quick again: until the first of some windows in a
+// row. It is false if there is no such row.
+func recovery(calls []call, from, lasts time.Duration) (time.Duration, bool) {
+	row := 0
+	for at := from; at < from+lasts; at += window {
+		n := slices.IndexFunc(calls, func(c call) bool { return c.start >= at+window })
+		if n < 0 {
+			n = len(calls)
+		}
+		var f figures
+		f.count(calls[:n])
+		calls = calls[n:]
+		if row++; f.Good < f.Calls || f.P95 >= recovered95 {
+			row = 0
+		}
+		if row == calm {
+			return at - (calm-1)*window - from, true
+		}
+	}
+	return 0, false
+}
+
+func (f *flood) show(b *bench) {
+	o := f.Offered
+	fmt.Fprintf(b.out, `%s: %d calls/s, twice the capacity, for %.0f s
+offered %d: good %d, refused %d, failed %d, lost %d, resent %d
+goodput        %.1f %% of the capacity
+set-up         p50 %.0f ms, p95 %.0f ms, p99 %.0f ms of the good ones
+recovery       %.1f s until calls at half the capacity are good with p95 under %.0f ms (-1: not in %v)
+               of those %d: refused %d, failed %d, lost %d, p95 %.0f ms
+RSS            %.0f MB started, %.0f before, %.0f at most, %.0f after, %.0f a minute after: %.2f of before
+load           p99 %.1f ms late
+
+`, f.System, o.Rate, f.Seconds, o.Calls, o.Good, o.Refused, o.Failed, o.Lost, o.Resent, 100*f.Goodput, o.P50, o.P95, o.P99,
+		f.Recovery, recovered95, recoverLasts, f.After.Calls, f.After.Refused, f.After.Failed, f.After.Lost, f.After.P95,
+		f.StartedMB, f.BeforeMB, f.PeakMB, f.AfterMB, f.MinuteMB, f.MinuteMB/f.BeforeMB, o.LateMS)
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+)
+
+// minute is what happened within a minute of a soak. Delays are ms.
+type minute struct {
+	Minute  int     `json:"minute"`
+	Begun   int     `json:"begun"`
+	Good    int     `json:"good"`
+	Refused int     `json:"refused"`
+	Failed  int     `json:"failed"`
+	Lost    int     `json:"lost"`
+	Up      int     `json:"up"` // at its end
+	P50     float64 `json:"p50_ms"`
+	P95     float64 `json:"p95_ms"`
+	P99     float64 `json:"p99_ms"`
+	RSS     float64 `json:"rss_mb"` // at its end
+}
+
+// soaked is a soak.
+type soaked struct {
+	Machine machine  `json:"machine"`
+	System  string   `json:"system"`
+	Rate    int      `json:"rate"`
+	Hold    string   `json:"hold"`
+	Share   float64  `json:"share_held"` // of the calls; the others are held for a second
+	Minutes []minute `json:"minutes"`
+
+	// How the mean of the last third of the minutes with all calls up compares with that of the first.
+	RSSGrowth float64 `json:"rss_growth"`
+	P99Growth float64 `json:"p99_growth"`
+
+	After   float64 `json:"rss_minute_after_mb"` // the last call
+	Started float64 `json:"rss_started_mb"`
+}
+
+// laneCalls are the calls that a lane of Flowbridge is given: less than its ports are good for, which rest
+// after a call.
+const laneCalls = 20000
+
+// soak has calls that are held for long come for long, at 60 % of the capacity or at the rate of the arguments.
+func (b *bench) soak() error {
+	name := b.systems[0]
+	rate := 0
+	if len(b.rates) > 0 {
+		rate = b.rates[0]
+	} else {
+		capacity, err := b.capacityOf(name)
+		if err != nil {
+			return err
+		}
+		rate = capacity * 6 / 10
+	}
+	share, err := b.share(name, rate)
+	if err != nil {
+		return err
+	}
+	b.lanes = int(math.Ceil(float64(rate) * b.holds.Seconds() * share / laneCalls))
+	s, err := b.startSystem(name)
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	k := soaked{Machine: thisMachine(), System: name, Rate: rate, Hold: b.holds.String(), Share: share, Started: s.resident()}
+	fmt.Fprintf(b.out, "%s: %d calls/s for %v; %.1f %% of them are held for %v, the others for a second\n", name, rate, b.lasts, 100*share, b.holds)
+	fmt.Fprintln(b.out, "minute   begun    good refused  failed    lost      up  p50 ms  p95 ms  p99 ms  RSS MB")
+	l, err := b.run(s, plan{
+		hold: time.Second, long: b.holds, share: share, steps: []step{{float64(rate), b.lasts}},
+		watch: func(at time.Duration, c *carrier) bool {
+			if at >= time.Duration(len(k.Minutes)+1)*time.Minute {
+				k.note(c, s)
+				fmt.Fprintln(b.out, k.Minutes[len(k.Minutes)-1].row())
+			}
+			return false
+		},
+	})
+	if err != nil {
+		return err
+	}
+	k.note(l.carrier, s)
+	fmt.Fprintln(b.out, k.Minutes[len(k.Minutes)-1].row())
+	time.Sleep(time.Minute)
+	k.After = s.resident()
+	k.compare(b.holds, b.lasts)
+	f := figures{}
+	f.count(l.carrier.calls)
+	fmt.Fprintf(b.out, "%d calls: good %d, refused %d, failed %d, lost %d, resent %d\n", f.Calls, f.Good, f.Refused, f.Failed, f.Lost,
+		l.carrier.repeats+l.agent.repeats+l.repeats200)
+	fmt.Fprintf(b.out, "from the first to the last third of the time with all calls up: RSS %+.1f %%, p99 %+.1f %%\n", 100*k.RSSGrowth, 100*k.P99Growth)
+	fmt.Fprintf(b.out, "RSS %.0f MB started, %.0f a minute after the last call\n", k.Started, k.After)
+	return b.write(k)
+}
+
+// share is how many of the calls can be held for long, with as many files as a process here may open.
+func (b *bench) share(name string, rate int) (float64, error) {
+	s, err := b.startSystem(name)
+	if err != nil {
+		return 0, err
+	}
+	defer s.stop()
+	files, up := 0, 1
+	before := s.descriptors()
+	if _, err := b.run(s, plan{
+		hold: time.Minute, steps: []step{{lowest, 3 * time.Second}},
+		watch: func(at time.Duration, c *carrier) bool {
+			if at > 5*time.Second && c.up > 0 && files == 0 {
+				files, up = s.descriptors()-before, c.up
+			}
+			return files > 0
+		},
+	}); err != nil {
+		return 0, err
+	}
+	each := max(math.Round(float64(files)/float64(up)), 1)
+	room := roomShare * float64(openFiles()) / each
+	const short = 1 // s
+	share := (room - float64(rate)*short) / (float64(rate) * (b.holds.Seconds() - short))
+	return min(max(share, 0), 1), nil
+}
+
+// roomShare is how much of the files a soak takes: sockets rest after a call.
+const roomShare = 0.8
+
+// note adds a minute that is over.
+func (k *soaked) note(c *carrier, s *system) {
+	m := minute{
+		Minute: len(k.Minutes) + 1, Begun: len(c.calls), Good: c.ended[good], Refused: c.ended[refused],
+		Failed: c.ended[failed], Lost: c.ended[lost], Up: c.up, RSS: s.resident(),
+	}
+	for _, b := range k.Minutes {
+		m.Begun, m.Good, m.Refused, m.Failed, m.Lost = m.Begun-b.Begun, m.Good-b.Good, m.Refused-b.Refused, m.Failed-b.Failed, m.Lost-b.Lost
+	}
+	slices.Sort(c.setUps)
+	m.P50, m.P95, m.P99 = at(c.setUps, 0.5), at(c.setUps, 0.95), at(c.setUps, 0.99)
+	c.setUps = c.setUps[:0]
+	k.Minutes = append(k.Minutes, m)
+}
+
+// compare fills in the growth.
+func (k *soaked) compare(hold, lasts time.Duration) {
+	var full []minute // with all calls up
+	for _, m := range k.Minutes {
+		if end := time.Duration(m.Minute) * time.Minute; end > hold+time.Minute && end <= lasts {
+			full = append(full, m)
+		}
+	}
+	n := len(full) / 3
+	if n == 0 {
+		return
+	}
+	growth := func(of func(minute) float64) float64 {
+		first, last := 0.0, 0.0
+		for i := range n {
+			first, last = first+of(full[i]), last+of(full[len(full)-1-i])
+		}
+		return last/first - 1
+	}
+	k.RSSGrowth = growth(func(m minute) float64 { return m.RSS })
+	k.P99Growth = growth(func(m minute) float64 { return m.P99 })
+}
+
+func (m minute) row() string {
+	return fmt.Sprintf("%6d %7d %7d %7d %7d %7d %7d %7.1f %7.1f %7.1f %7.0f",
+		m.Minute, m.Begun, m.Good, m.Refused, m.Failed, m.Lost, m.Up, m.P50, m.P95, m.P99, m.RSS)
+}

@@ -1,0 +1,110 @@
+package store
+
+import (
+	"encoding/json"
+	"math"
+	"math/rand/v2"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// fill sets every field to something, or, with zeros, only some of them.
+func fill(v reflect.Value, random *rand.Rand, zeros bool) {
+	if zeros && random.IntN(2) == 0 {
+		return
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[Time]() {
+			v.Set(reflect.ValueOf(TimeOf(start.Add(time.Duration(random.IntN(1e9)) * time.Microsecond))))
+			return
+		}
+		for _, field := range v.Fields() {
+			fill(field, random, zeros)
+		}
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1+random.IntN(3), 3))
+		for i := range v.Len() {
+			fill(v.Index(i), random, zeros)
+		}
+	case reflect.String:
+		texts := []string{"synthflow", "\"a\\b\"", "<b>&amp;", "ä€😀", "\x00\x1f\x7f\t\r\n\b\f", "\xff\xc3", "\u2028\u2029", "\ufffd"}
+		v.SetString(texts[random.IntN(len(texts))])
+	case reflect.Int, reflect.Int64:
+		v.SetInt(random.Int64N(1e12) - 5e11)
+	case reflect.Float64:
+		v.SetFloat([]float64{1.5, 4.3, 1e-7, 1e21, -0.000001, 3e-10, 123456789.125, math.MaxFloat64, 1e-300}[random.IntN(9)])
+	case reflect.Pointer: // the report, which has a table of its own
+	default:
+		panic("fill does not know " + v.Type().String())
+	}
+}
+
+// What is appended is what encoding/json writes, for every field of every part; the journal's records read the same.
+func TestEncoding(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range 2000 {
+		var r Record
+		fill(reflect.ValueOf(&r).Elem(), random, i > 0)
+		r.Report, r.Traceparent = nil, "" // not of the journal
+		for name, part := range map[string]struct {
+			got  []byte
+			like any
+		}{
+			"attempts":   {appendList(nil, r.Attempts, appendAttempt), emptyNotNil(r.Attempts)},
+			"recordings": {appendList(nil, r.Recordings, appendRecording), emptyNotNil(r.Recordings)},
+			"media":      {appendMedia(nil, &r.Media), r.Media},
+		} {
+			want, err := json.Marshal(part.like)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), string(part.got)); diff != "" {
+				t.Fatalf("%s: want - got +\n%s", name, diff)
+			}
+		}
+		text, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want, got Record
+		if err := json.Unmarshal(text, &want); err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(appendRecord(nil, &r), &got); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("record: want - got +\n%s", diff)
+		}
+	}
+}
+
+func emptyNotNil[T any](items []T) []T {
+	if items == nil {
+		return []T{}
+	}
+	return items
+}
+
+// A number that JSON can't hold does not cost the record.
+func TestEncodingOfNoNumbers(t *testing.T) {
+	m := Media{A: MediaSide{JitterMS: math.NaN(), RTT: Millis(math.Inf(1))}, MOS: Score(math.Inf(-1))}
+	var got Media
+	if err := json.Unmarshal(appendMedia(nil, &m), &got); err != nil || got != (Media{}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func BenchmarkEncode(b *testing.B) {
+	r := sample("one")
+	var text []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		text = appendRecord(text[:0], &r)
+	}
+	b.ReportMetric(float64(len(text)), "bytes")
+}

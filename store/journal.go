@@ -1,0 +1,281 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+	"time"
+)
+
+const (
+	// journalFile is how long a file of the journal gets before its live calls move to the other one; it is longer where
+	// they take more than a quarter of it.
+	journalFile = 16 << 20
+	// journalWaiting bounds the entries that wait for the disk, in bytes.
+	journalWaiting = 16 << 20
+	// moveStep is how many entries are moved at a time, while callers wait.
+	moveStep = 32
+)
+
+// journal keeps the states of live calls in files, so that the next process finds the calls that were live when this one
+// was killed. An entry is written by the caller who brings it. While somebody writes, the others leave theirs to them,
+// so a slow disk holds up one call, and not all.
+type journal struct {
+	path string
+
+	mu      sync.Mutex // guards what follows; not held while a caller writes
+	live    map[string]place
+	size    int64 // of the last entries of live calls, in bytes
+	file    *journalSegment
+	old     *journalSegment // the file before, while live calls have their last entry there; nil: there is none
+	writing bool            // somebody writes to file
+	written *sync.Cond      // signalled when nobody does any more
+	waiting []byte          // entries that are not in the file; they begin at file.written, or after what is being written
+	spare   []byte          // for waiting
+	dropped int64
+	err     error // of the last write
+}
+
+// place is where the last entry of a call is.
+type place struct {
+	in   *journalSegment
+	at   int64
+	size int
+}
+
+type journalSegment struct {
+	name    string
+	number  uint64
+	f       *os.File
+	written int64 // bytes in the file
+	end     int64 // the same with what waits
+}
+
+// openJournal begins a new journal, in place of one that was read. Without a file it goes on, and tries again.
+func openJournal(path string) *journal {
+	j := &journal{path: path, live: map[string]place{}}
+	j.written = sync.NewCond(&j.mu)
+	j.file, j.err = newSegment(journalNames(path)[0], 1)
+	return j
+}
+
+func newSegment(name string, number uint64) (*journalSegment, error) {
+	_ = os.Remove(name) // a new file: who has the old one open goes on with it
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("journal: %w; check the directory of store.path and its rights", err)
+	}
+	head := binary.LittleEndian.AppendUint64([]byte(journalMagic), number)
+	if _, err := f.WriteAt(head, 0); err != nil {
+		return nil, errors.Join(fmt.Errorf("journal: %w", err), f.Close())
+	}
+	return &journalSegment{name: name, number: number, f: f, written: int64(headSize), end: int64(headSize)}, nil
+}
+
+// note keeps the state of a live call, in place of an earlier one.
+func (j *journal) note(r *Record, now time.Time) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.file == nil || len(j.waiting) > journalWaiting {
+		j.dropped++
+		return
+	}
+	from := len(j.waiting)
+	b := beginEntry(j.waiting, callState, r.ID)
+	b = appendRecord(TimeOf(now).appendText(b), r)
+	if len(b)-from > maxState {
+		j.dropped++
+		return
+	}
+	endEntry(b, from)
+	j.waiting = b
+	j.placed(r.ID, len(b)-from)
+	j.write()
+}
+
+// placed notes that the call's last entry is the one that was appended last.
+func (j *journal) placed(id string, size int) {
+	j.size += int64(size - j.live[id].size)
+	j.live[id] = place{in: j.file, at: j.file.end, size: size}
+	j.file.end += int64(size)
+}
+
+// over notes that the records of calls are in the database.
+func (j *journal) over(finished []*finish) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, f := range finished {
+		p, ok := j.live[f.id]
+		if !ok {
+			continue
+		}
+		delete(j.live, f.id)
+		j.size -= int64(p.size)
+		from := len(j.waiting)
+		j.waiting = beginEntry(j.waiting, callOver, f.id)
+		endEntry(j.waiting, from)
+		j.file.end += int64(len(j.waiting) - from)
+	}
+	j.write()
+}
+
+// write writes what waits, unless somebody does. It gives the lock away meanwhile. What can't be written goes on waiting.
+func (j *journal) write() {
+	if j.writing || j.file == nil {
+		return
+	}
+	j.writing = true
+	for len(j.waiting) > 0 {
+		b, to := j.waiting, j.file
+		j.waiting = j.spare[:0]
+		j.mu.Unlock()
+		_, err := to.f.WriteAt(b, to.written)
+		j.mu.Lock()
+		if j.err = err; err != nil {
+			j.err = fmt.Errorf("journal: %w", err)
+			j.waiting = append(b, j.waiting...)
+			break
+		}
+		to.written += int64(len(b))
+		j.spare = b
+		if cap(b) > journalWaiting/16 { // after a slow disk
+			j.spare = nil
+		}
+	}
+	j.writing = false
+	j.written.Broadcast()
+}
+
+// wait returns when what was noted before is in the file, or can't be written.
+func (j *journal) wait() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for j.writing {
+		j.written.Wait()
+	}
+	return j.err
+}
+
+// tend tries again what could not be written, and moves live calls to the other file where this one has become long, or was
+// removed. One goroutine alone calls it.
+func (j *journal) tend() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.file == nil {
+		if j.file, j.err = newSegment(journalNames(j.path)[0], 1); j.err != nil {
+			return j.err
+		}
+	}
+	j.write()
+	if j.old == nil && (j.file.written > max(journalFile, 4*j.size) || !inPlace(j.file)) {
+		j.turn()
+	}
+	if j.old != nil {
+		j.move()
+	}
+	return j.err
+}
+
+func inPlace(s *journalSegment) bool {
+	held, err := s.f.Stat()
+	if err != nil {
+		return false
+	}
+	st, err := os.Stat(s.name)
+	return err == nil && os.SameFile(st, held)
+}
+
+// turn begins the other file.
+func (j *journal) turn() {
+	names, now := journalNames(j.path), j.file
+	name := names[0]
+	if now.name == name {
+		name = names[1]
+	}
+	j.mu.Unlock()
+	next, err := newSegment(name, now.number+1)
+	j.mu.Lock()
+	switch {
+	case err != nil:
+		j.err = err
+	case j.writing || len(j.waiting) > 0: // to the file before: the next time
+		_ = next.f.Close() // it is empty
+	default:
+		j.old, j.file = now, next
+	}
+}
+
+// move copies the last entries of live calls out of the old file, and removes that.
+func (j *journal) move() {
+	ids := make([]string, 0, len(j.live))
+	for id, p := range j.live {
+		if p.in == j.old {
+			ids = append(ids, id)
+		}
+	}
+	for i, id := range ids {
+		if i%moveStep == moveStep-1 { // let callers in between
+			j.write()
+			j.mu.Unlock()
+			j.mu.Lock()
+		}
+		p, ok := j.live[id]
+		if !ok || p.in != j.old {
+			continue
+		}
+		from := len(j.waiting)
+		j.waiting = append(j.waiting, make([]byte, p.size)...)
+		if _, err := j.old.f.ReadAt(j.waiting[from:], p.at); err != nil {
+			j.waiting = j.waiting[:from]
+			j.err = fmt.Errorf("journal: %w", err)
+			return
+		}
+		j.placed(id, p.size)
+	}
+	if j.write(); j.writing || len(j.waiting) > 0 {
+		return // the next time
+	}
+	old, file := j.old, j.file
+	j.mu.Unlock()
+	err := file.f.Sync() // a power failure must not take the copies, and the old file, too
+	if err == nil {
+		if err = os.Remove(old.name); errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+	}
+	j.mu.Lock()
+	if err != nil {
+		j.err = fmt.Errorf("journal: %w", err)
+		return
+	}
+	_ = old.f.Close() // it was only read
+	j.old = nil
+}
+
+// close writes the rest and closes the files. They are removed if no call is live.
+func (j *journal) close() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.write()
+	var errs []error
+	for _, s := range []*journalSegment{j.old, j.file} {
+		if s != nil {
+			errs = append(errs, s.f.Close())
+		}
+	}
+	if len(j.live) == 0 {
+		errs = append(errs, removeJournal(j.path))
+	}
+	j.file, j.old = nil, nil
+	return errors.Join(errs...)
+}
+
+// state is how many entries were dropped, and why the last write failed.
+func (j *journal) state() (dropped int64, err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.dropped, j.err
+}

@@ -1,0 +1,145 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"os"
+)
+
+// The journal is a pair of files of which one grows. Each begins with a head: magic, and a number that grows from file to
+// file, as 8 bytes, little endian. Entries follow: mark, kind, length of the body (4 bytes, little endian), CRC-32C of kind,
+// length and body (4 bytes), body. The body is the length of the call's id (uvarint), the id, and the state.
+const (
+	journalMagic = "FBlive1\n"
+	headSize     = len(journalMagic) + 8
+	entryHead    = 2 + 1 + 4 + 4
+	// maxState bounds an entry. A record takes 2 KB, with many attempts and recordings 20.
+	maxState = 1 << 20
+)
+
+// journalMark begins an entry. It is not UTF-8, so no text has it.
+var journalMark = []byte{0xfb, 0xf1}
+
+// entryKind is what an entry says of its call.
+type entryKind byte
+
+const (
+	// callState has the time, as Time's text, and the record so far, as JSON.
+	callState entryKind = 1
+	// callOver has nothing: the record is in the database.
+	callOver entryKind = 2
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// beginEntry appends the head of an entry, for endEntry, and the id. The state is to follow.
+func beginEntry(b []byte, kind entryKind, id string) []byte {
+	b = append(append(b, journalMark...), byte(kind), 0, 0, 0, 0, 0, 0, 0, 0)
+	return append(binary.AppendUvarint(b, uint64(len(id))), id...)
+}
+
+// endEntry completes the entry that begins at from.
+func endEntry(b []byte, from int) {
+	e := b[from:]
+	binary.LittleEndian.PutUint32(e[3:], uint32(len(e)-entryHead))
+	binary.LittleEndian.PutUint32(e[7:], entrySum(e))
+}
+
+func entrySum(e []byte) uint32 {
+	return crc32.Update(crc32.Checksum(e[2:7], castagnoli), castagnoli, e[entryHead:])
+}
+
+// entry is one that was read. It refers to the file's bytes.
+type entry struct {
+	kind      entryKind
+	id, state []byte
+}
+
+// nextEntry finds the first whole entry. What is between entries, because a write was torn or a block lost, is passed over.
+func nextEntry(b []byte) (e entry, rest []byte, ok bool) {
+	for {
+		at := bytes.Index(b, journalMark)
+		if at < 0 || len(b)-at < entryHead {
+			return entry{}, nil, false
+		}
+		b = b[at:]
+		if e, size, ok := wholeEntry(b); ok {
+			return e, b[size:], true
+		}
+		b = b[len(journalMark):]
+	}
+}
+
+func wholeEntry(b []byte) (e entry, size int, ok bool) {
+	n := binary.LittleEndian.Uint32(b[3:])
+	if n > maxState || int(n) > len(b)-entryHead {
+		return entry{}, 0, false
+	}
+	b = b[:entryHead+int(n)]
+	if binary.LittleEndian.Uint32(b[7:]) != entrySum(b) {
+		return entry{}, 0, false
+	}
+	body := b[entryHead:]
+	idLen, used := binary.Uvarint(body)
+	if used <= 0 || idLen == 0 || idLen > uint64(len(body)-used) {
+		return entry{}, 0, false
+	}
+	at := used + int(idLen)
+	return entry{kind: entryKind(b[2]), id: body[used:at], state: body[at:]}, len(b), true
+}
+
+// journalNames are the two files beside the database.
+func journalNames(path string) [2]string { return [2]string{path + ".live-a", path + ".live-b"} }
+
+// lastStates reads the files of an earlier process: the last state of each call that was not over.
+func lastStates(path string) (map[string][]byte, error) {
+	var files [2][]byte
+	for i, name := range journalNames(path) {
+		text, err := os.ReadFile(name)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("journal %s: %w", name, err)
+		}
+		files[i] = text
+	}
+	if fileNumber(files[0]) > fileNumber(files[1]) {
+		files[0], files[1] = files[1], files[0]
+	}
+	states := map[string][]byte{}
+	for _, text := range files {
+		if fileNumber(text) == 0 {
+			continue
+		}
+		for e, rest, ok := nextEntry(text[headSize:]); ok; e, rest, ok = nextEntry(rest) {
+			switch e.kind {
+			case callState:
+				states[string(e.id)] = e.state
+			case callOver:
+				delete(states, string(e.id))
+			}
+		}
+	}
+	return states, nil
+}
+
+// fileNumber is the number in a file's head; 0: it has no head.
+func fileNumber(text []byte) uint64 {
+	if len(text) < headSize || string(text[:len(journalMagic)]) != journalMagic {
+		return 0
+	}
+	return binary.LittleEndian.Uint64(text[len(journalMagic):])
+}
+
+// removeJournal removes the files, whose calls are in the database.
+func removeJournal(path string) error {
+	var errs []error
+	for _, name := range journalNames(path) {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}

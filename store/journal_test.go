@@ -1,0 +1,378 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// journalAt is a journal in a directory of its own.
+func journalAt(t testing.TB) *journal {
+	t.Helper()
+	j := openJournal(filepath.Join(t.TempDir(), "f.db"))
+	if j.err != nil {
+		t.Fatal(j.err)
+	}
+	return j
+}
+
+// wantLive compares the calls in the files with those that are live.
+func wantLive(t *testing.T, j *journal, ids ...string) {
+	t.Helper()
+	states, err := lastStates(j.path)
+	if got := slices.Sorted(maps.Keys(states)); err != nil || !slices.Equal(got, ids) {
+		t.Fatalf("%v: the files have %d calls %v; want %d", err, len(got), got, len(ids))
+	}
+}
+
+// A state is in the file when Journal returns; the newest counts, and none of a call that is over.
+func TestJournal(t *testing.T) {
+	j := journalAt(t)
+	one, two := sample("one"), sample("two")
+	j.note(&one, start)
+	wantLive(t, j, "one")
+	j.note(&two, start)
+	one.Cause = "newest"
+	j.note(&one, start.Add(time.Second))
+	wantLive(t, j, "one", "two")
+	states, err := lastStates(j.path)
+	if text := string(states["one"]); err != nil || !strings.HasPrefix(text, "2026-11-20T08:00:01.123Z{") || !strings.Contains(text, `"cause":"newest"`) {
+		t.Errorf("%v: %s", err, text)
+	}
+	j.over([]*finish{{id: "one"}, {id: "never seen"}})
+	wantLive(t, j, "two")
+	if err := j.close(); err != nil {
+		t.Fatal(err)
+	}
+	wantLive(t, j, "two")
+	if st, err := os.Stat(j.path + ".live-a"); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("%+v, %v", st, err)
+	}
+	again := openJournal(j.path)
+	if err := again.close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range journalNames(j.path) {
+		if _, err := os.Stat(name); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: %v; want no file without live calls", name, err)
+		}
+	}
+}
+
+// The files stay short however many calls there are, and calls that stay live move along.
+func TestJournalTurns(t *testing.T) {
+	j := journalAt(t)
+	stays := make([]string, 100)
+	for i := range stays {
+		stays[i] = fmt.Sprintf("stays%02d", i)
+		r := sample(stays[i])
+		j.note(&r, start)
+	}
+	slices.Sort(stays)
+	turns, before := 0, j.file
+	for i := range 30_000 {
+		r := sample(fmt.Sprint("goes", i))
+		j.note(&r, start)
+		j.over([]*finish{{id: r.ID}})
+		if err := j.tend(); err != nil {
+			t.Fatal(err)
+		}
+		if j.file != before {
+			turns, before = turns+1, j.file
+		}
+		if j.old != nil {
+			t.Fatal("the old file is there, and nobody writes")
+		}
+	}
+	if turns < 2 || j.file.written > journalFile+4096 || len(j.live) != len(stays) {
+		t.Errorf("%d turns, %d bytes, %d live", turns, j.file.written, len(j.live))
+	}
+	wantLive(t, j, stays...)
+	st, err := os.Stat(j.file.name)
+	if err != nil || st.Size() != j.file.end {
+		t.Errorf("%v: the file has %d bytes; want %d", err, st.Size(), j.file.end)
+	}
+	if err := j.close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A process that is killed while calls move leaves two files: the one with the larger number is the newer.
+func TestJournalKilledWhileTurning(t *testing.T) {
+	j := journalAt(t)
+	for _, id := range []string{"a", "b", "c"} {
+		r := sample(id)
+		j.note(&r, start)
+	}
+	j.mu.Lock()
+	j.turn()
+	j.mu.Unlock()
+	b := sample("b")
+	b.Cause = "newer"
+	j.note(&b, start)
+	j.over([]*finish{{id: "c"}})
+	wantLive(t, j, "a", "b")
+	states, _ := lastStates(j.path)
+	if !bytes.Contains(states["b"], []byte("newer")) {
+		t.Errorf("%s", states["b"])
+	}
+	if err := j.tend(); err != nil || j.old != nil {
+		t.Fatal(err, j.old)
+	}
+	wantLive(t, j, "a", "b")
+	if err := j.close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A journal that was removed, with its directory or without, is put back with all live calls.
+func TestJournalRemoved(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	j := openJournal(filepath.Join(dir, "f.db"))
+	one, two := sample("one"), sample("two")
+	j.note(&one, start)
+	if err := os.Remove(j.file.name); err != nil {
+		t.Fatal(err)
+	}
+	j.note(&two, start)
+	if err := j.tend(); err != nil {
+		t.Fatal(err)
+	}
+	wantLive(t, j, "one", "two")
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.tend(); err == nil {
+		t.Error("no error without a directory")
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	_ = j.tend() // tells of the error before
+	if err := j.tend(); err != nil {
+		t.Error(err)
+	}
+	wantLive(t, j, "one", "two")
+	if err := j.close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What the disk does not take waits, up to a bound, and is written when it does.
+func TestJournalFullDisk(t *testing.T) {
+	j := journalAt(t)
+	good := j.file.f
+	bad, err := os.Open(j.file.name) // can't be written
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bad.Close()
+	first := sample("first")
+	j.note(&first, start)
+	j.file.f = bad
+	long := sample("long")
+	long.Cause = strings.Repeat("x", maxState/2)
+	kept := []string{"first"}
+	for i := 0; j.dropped == 0; i++ {
+		long.ID = fmt.Sprintf("long%03d", i)
+		if j.note(&long, start); j.dropped == 0 {
+			kept = append(kept, long.ID)
+		}
+	}
+	if len(j.waiting) > journalWaiting+maxState {
+		t.Errorf("%d bytes wait", len(j.waiting))
+	}
+	if j.tend() == nil {
+		t.Error("no error")
+	}
+	wantLive(t, j, "first")
+	j.file.f = good
+	if err := j.tend(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := j.state(); err != nil {
+		t.Error(err)
+	}
+	wantLive(t, j, kept...)
+	huge := sample("huge")
+	huge.Cause = strings.Repeat("x", maxState)
+	j.note(&huge, start)
+	wantLive(t, j, kept...)
+	if err := j.close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Many calls write at once while the files turn: each finds its last state again.
+func TestJournalTogether(t *testing.T) {
+	j := journalAt(t)
+	var all sync.WaitGroup
+	var want []string
+	for w := range 8 {
+		for i := range 50 {
+			if i%5 == 0 {
+				want = append(want, fmt.Sprintf("%d-%d", w, i))
+			}
+		}
+		all.Go(func() {
+			for i := range 50 {
+				r := sample(fmt.Sprintf("%d-%d", w, i))
+				for _, r.Cause = range []string{"first", "second", "last"} {
+					j.note(&r, start)
+				}
+				if i%5 != 0 {
+					j.over([]*finish{{id: r.ID}})
+				}
+			}
+		})
+	}
+	for range 50 {
+		j.mu.Lock()
+		if j.old == nil && !j.writing && len(j.waiting) == 0 {
+			j.turn()
+		}
+		j.mu.Unlock()
+		if err := j.tend(); err != nil {
+			t.Error(err)
+		}
+	}
+	all.Wait()
+	if err := j.tend(); err != nil {
+		t.Error(err)
+	}
+	slices.Sort(want)
+	wantLive(t, j, want...)
+	states, _ := lastStates(j.path)
+	for id, state := range states {
+		if !bytes.Contains(state, []byte(`"cause":"last"`)) {
+			t.Errorf("%s: %s", id, state)
+		}
+	}
+	if err := j.close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A start takes up the journal of the version before, which was a table.
+func TestJournalOfATable(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	s := openTest(t, path)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := openRaw(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, record := range map[string]string{"whole": `{"id":"whole","from":"1"}`, "broken": `{`} {
+		if _, err := db.ExecContext(t.Context(), `INSERT INTO live (id, written_at, record) VALUES (?, '2026-11-20T08:00:00.000Z', ?)`, id, record); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := openTest(t, path)
+	for id, from := range map[string]string{"whole": "1", "broken": ""} {
+		r, ok, err := again.Get(t.Context(), id)
+		if err != nil || !ok || r.From != from || r.Disposition != DispositionInterrupted || !r.EndedAt.Equal(time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)) {
+			t.Errorf("%s: %v, %v, %+v", id, ok, err, r)
+		}
+	}
+	if again.Interrupted() != 2 {
+		t.Errorf("%d interrupted", again.Interrupted())
+	}
+	if err := again.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if last := openTest(t, path); last.Interrupted() != 0 {
+		t.Errorf("%d interrupted again", last.Interrupted())
+	}
+}
+
+// A kill between the commit of a record and the journal's word of it makes no second record.
+func TestJournalKilledAfterCommit(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	s := openTest(t, path)
+	want := sample("one")
+	s.Journal(want)
+	names := journalNames(path)
+	before, err := os.ReadFile(names[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, s, want)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(names[0], before, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again := openTest(t, path)
+	if got, _, err := again.Get(t.Context(), "one"); err != nil || got.Disposition != DispositionAnswered || again.Interrupted() != 0 {
+		t.Errorf("%v, %d interrupted: %+v", err, again.Interrupted(), got)
+	}
+}
+
+// FuzzJournal: whatever a broken disk puts between entries, or in place of one, the others are read.
+func FuzzJournal(f *testing.F) {
+	f.Add([]byte{}, uint16(0))
+	f.Add([]byte("\xfb\xf1\x01\x05\x00\x00\x00abcdefghi"), uint16(3))
+	f.Add(bytes.Repeat([]byte("\xfb\xf1\x01\xff\xff\x00\x00"), 9), uint16(70))
+	f.Add(make([]byte, 4096), uint16(200))
+	f.Fuzz(func(t *testing.T, junk []byte, tear uint16) {
+		text := func(id string) []byte {
+			b := append(beginEntry(nil, callState, id), "state of "...)
+			b = append(b, id...)
+			endEntry(b, 0)
+			return b
+		}
+		torn := text("torn")
+		torn = torn[:int(tear)%len(torn)]
+		file := slices.Concat(text("one"), junk, text("two"), torn, text("three"), junk)
+		found := map[string]string{}
+		for e, rest, ok := nextEntry(file); ok; e, rest, ok = nextEntry(rest) {
+			found[string(e.id)] = string(e.state)
+		}
+		for _, id := range []string{"one", "two", "three"} {
+			if found[id] != "state of "+id {
+				t.Errorf("%s: %q", id, found[id])
+			}
+		}
+	})
+}
+
+// BenchmarkJournal is one state of a call, and its part of the turns.
+func BenchmarkJournal(b *testing.B) {
+	j := journalAt(b)
+	recs := make([]Record, 64)
+	for i := range recs {
+		recs[i] = sample(fmt.Sprint("call", rand.IntN(1000), "-", i))
+	}
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		j.note(&recs[i%len(recs)], start)
+		if i++; i%64 == 0 {
+			if err := j.tend(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.StopTimer()
+	if err := j.close(); err != nil {
+		b.Fatal(err)
+	}
+}
