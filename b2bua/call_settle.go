@@ -1,8 +1,6 @@
 package b2bua
 
 import (
-	"strings"
-
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/message"
@@ -17,7 +15,7 @@ func (c *Call) settle() {
 	if c.invite == nil {
 		return
 	}
-	c.caller = headerOf(c.invite)
+	c.caller = headerText(message.HeaderText(c.invite))
 	c.invite, c.vars.HeaderFunc = nil, c.caller.value
 	c.bridge.settle()
 	v, r := &c.vars, &c.record
@@ -46,23 +44,8 @@ func (c *Call) callerInvite() *sip.Request {
 	return c.caller.request()
 }
 
-// headerText is an INVITE without its body, as text.
+// headerText is an INVITE without its body, of message.HeaderText.
 type headerText string
-
-func headerOf(invite *sip.Request) headerText {
-	var b strings.Builder
-	b.Grow(1 << 10)
-	invite.StartLineWrite(&b)
-	b.WriteString("\r\n")
-	for _, h := range invite.Headers() {
-		if _, length := h.(*sip.ContentLengthHeader); !length {
-			h.StringWrite(&b)
-			b.WriteString("\r\n")
-		}
-	}
-	b.WriteString("\r\n")
-	return headerText(strings.Clone(b.String()))
-}
 
 // request reads the INVITE again.
 func (t headerText) request() *sip.Request {

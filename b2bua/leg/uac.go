@@ -333,7 +333,7 @@ func (l *Leg) confirm(in ResponseIn) {
 	l.dialog.establish(in)
 	l.updates = message.Allows(in.Res, string(sip.UPDATE))
 	if l.invite != nil { // a leg of NewLost has none
-		l.invited.uri = l.invite.Recipient.String()
+		l.invited.uri = message.URIText(&l.invite.Recipient)
 		for _, h := range l.invite.Headers() {
 			if isCredentials(h) {
 				l.invited.credentials = append(l.invited.credentials, h)

@@ -41,9 +41,9 @@ func NewUAS(o Options, invite *sip.Request, source netip.AddrPort) *Leg {
 		l.session.state = offerTheirs
 	}
 	if c := invite.Contact(); c != nil {
-		l.dialog.RemoteTarget = c.Address.String()
+		l.dialog.RemoteTarget = message.URIText(&c.Address)
 	}
-	l.dialog.setRoutes(invite.GetHeaders("record-route"), false)
+	l.dialog.setRoutes(message.RawValues(invite, "record-route", "record-route"), false)
 	l.Local.secure = l.dialog.wantsSIPS(invite.Recipient.Scheme)
 	return l
 }
