@@ -19,7 +19,7 @@ func NewUAS(o Options, invite *sip.Request, source netip.AddrPort) *Leg {
 	l := &Leg{
 		side: o.Side, UAS: true, mint: o.Minter, Local: o.Local, agent: o.Agent, Peer: o.Peer,
 		state:     legProceeding,
-		invite:    invite,
+		setup:     &setup{invite: invite},
 		InviteSeq: invite.CSeq().SeqNo,
 		updates:   message.Allows(invite, string(sip.UPDATE)),
 		dialog: Dialog{
