@@ -38,10 +38,10 @@ func (l callLog) line(level zerolog.Level) *zerolog.Event {
 			return nil
 		}
 	}
-	//nolint:zerologlint // who asked for the line sends it
 	key, name := c.trunk.LogField()
+	begun := log.WithLevel(level).Str("call", c.id).Str(key, name) //nolint:zerologlint // who asked for the line sends it
 	if id := c.trace.ID(); id != "" {
-		return log.WithLevel(level).Str("call", c.id).Str(key, name).Str("trace_id", id)
+		return begun.Str("trace_id", id)
 	}
-	return log.WithLevel(level).Str("call", c.id).Str(key, name)
+	return begun
 }

@@ -203,7 +203,7 @@ func (l *Leg) Done() bool { return l.state == legDone }
 
 // Deadline returns when the leg wants a DeadlineReached; zero: never.
 func (l *Leg) Deadline() time.Time {
-	s := l.setup.deadlines()
+	s := l.deadlines()
 	return Earliest(s.ringAt, l.giveUpAt, s.firstAnswerAt, s.ringUntil, l.ok.resendAt, l.ok.giveUpAt,
 		l.reliable.resendAt, l.reliable.giveUpAt, l.byeAt, l.session.retryAt, l.session.giveUpAt, l.timer.refreshAt, l.timer.expireAt)
 }
@@ -219,7 +219,7 @@ func (l *Leg) Dialog() Dialog { return l.dialog }
 
 func (l *Leg) onDeadline(now time.Time) {
 	due := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
-	s := l.setup.deadlines()
+	s := l.deadlines()
 	switch {
 	case due(l.giveUpAt):
 		l.done()
