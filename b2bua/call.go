@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -38,12 +39,13 @@ type Call struct {
 	server  *Server
 	peers   *peers.Snapshot // of the configuration that it began with
 	trunk   *peers.Trunk
-	invite  *sip.Request
+	invite  *sip.Request // nil once the call is settled
+	caller  headerText   // what is left of it then
 	source  netip.AddrPort
 	privacy outbound.Privacy // what the caller withholds
 	trace   tracecontext.Trace
-	log     zerolog.Logger
-	peerLog zerolog.Logger // for lines that a peer can provoke without end
+	log     callLog
+	peerLog callLog // for lines that a peer can provoke without end
 
 	ladder *ladder.Call // what is said in it; nil: nobody wants that
 
@@ -80,7 +82,8 @@ type Call struct {
 	claimed  bool          // it counts for the limits of its numbers
 	finished bool          // the record is handed over
 
-	hangups []chan<- ordered // operators' orders that wait for the end
+	hangups []chan<- ordered      // operators' orders that wait for the end
+	chat    *zerolog.BurstSampler // of peerLog; nil: it has written nothing
 }
 
 // times have their monotonic reading, because the clock may be set during a call.
@@ -91,9 +94,6 @@ type times struct {
 	durationUntil     time.Time // deadline
 }
 
-// maxChat bounds the log lines a minute that the peers of one call can provoke.
-const maxChat = 20
-
 func (s *Server) newCall(req *sip.Request, p *peers.Snapshot, t *peers.Trunk, source netip.AddrPort) *Call {
 	c := &Call{
 		id: NewID(), server: s, peers: p, trunk: t, invite: req, source: source,
@@ -101,13 +101,12 @@ func (s *Server) newCall(req *sip.Request, p *peers.Snapshot, t *peers.Trunk, so
 	}
 	c.mailbox.run, c.mailbox.turn = c.run, true
 	c.trace = outbound.TraceOf(c.id, req, t.Caller.Trusted, &s.cfg.Telemetry.OTLP)
-	c.log = traced(t.Logged(s.log.With().Str("call", c.id)), c.trace.ID()).Logger()
-	c.peerLog = c.log.Sample(&zerolog.BurstSampler{Burst: maxChat, Period: time.Minute})
+	c.log, c.peerLog = callLog{call: c}, callLog{call: c, bounded: true}
 	c.vars = config.Vars{
 		To:         message.PartyOf("", &req.Recipient, t.Caller.Country),
 		From:       outbound.CallerOf(req, t.Caller),
 		CallID:     c.id,
-		SIPCallID:  req.CallID().Value(),
+		SIPCallID:  strings.Clone(req.CallID().Value()),
 		Trunk:      t.TrunkName(),
 		Target:     t.TargetName(),
 		Diversion:  outbound.Diversion(req, t.Caller.Country),
@@ -119,14 +118,6 @@ func (s *Server) newCall(req *sip.Request, p *peers.Snapshot, t *peers.Trunk, so
 	c.ladder.Traced(c.trace.ID())
 	c.record = record{trunk: t.TrunkName(), target: t.TargetName(), startedAt: store.TimeOf(c.times.started)}
 	return c
-}
-
-// traced names a call's trace in its log lines, if it has one.
-func traced(log zerolog.Context, id string) zerolog.Context {
-	if id == "" {
-		return log
-	}
-	return log.Str("trace_id", id)
 }
 
 // end closes the call: media, record, its place in the trunk. It is the only
@@ -209,7 +200,7 @@ func (c *Call) recovered() {
 	if v == nil {
 		return
 	}
-	c.server.panicked(&c.log, "call", v)
+	c.server.panicked(c.log.Error(), "call", v)
 	if !c.finished {
 		c.safely(func() { c.end(cause.InternalError, store.EndedBySystem, 500, 0) })
 		c.safely(func() { c.hangupAll(cause.InternalError) })
@@ -227,7 +218,7 @@ func (c *Call) recovered() {
 func (c *Call) safely(do func()) {
 	defer func() {
 		if v := recover(); v != nil {
-			c.server.panicked(&c.log, "call", v)
+			c.server.panicked(c.log.Error(), "call", v)
 		}
 	}()
 	do()
@@ -331,7 +322,10 @@ func (c *Call) snapshot() LiveCall {
 		return live
 	}
 	live.Recording, live.Masked = c.recordings.state(), c.masking.on
-	live.Vars, live.headers = c.vars, c.invite.Headers()
+	live.Vars, live.caller = c.vars, c.caller
+	if c.invite != nil {
+		live.headers = c.invite.Headers()
+	}
 	for side, d := range c.agreement.description {
 		live.Held[side] = d != nil && d.Held()
 		if v := c.sounds.voices[side]; v != nil {

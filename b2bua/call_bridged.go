@@ -53,6 +53,7 @@ func (c *Call) factInBridge(from *legOnWire, f leg.Fact) {
 	case leg.Replied:
 		c.onReplied(f)
 	case leg.Confirmed:
+		c.settle()
 		c.log.Debug().Msg("call confirmed")
 	case leg.Progress, leg.Answered, leg.Refused:
 		// of an attempt before

@@ -115,7 +115,8 @@ func (c *Call) outboundLeg(f Ready, local leg.Local, at netip.AddrPort) (*leg.Le
 	if f.AskedAPI && f.Prepared.CallID != "" {
 		vars.Prepare = &config.PrepareVars{CallID: f.Prepared.CallID, Body: f.Prepared.Body}
 	}
-	in := outbound.Inbound{Invite: c.invite, Source: c.invite, Trusted: c.trunk.Caller.Trusted, Privacy: outbound.WithheldFrom(vars, c.privacy)}
+	invited := c.callerInvite()
+	in := outbound.Inbound{Invite: invited, Source: invited, Trusted: c.trunk.Caller.Trusted, Privacy: outbound.WithheldFrom(vars, c.privacy)}
 	in.Extra = append(outbound.TraceField(c.trace, a.number), a.plan.headers...)
 	if a.plan.source != nil {
 		in.Source = a.plan.source

@@ -139,6 +139,7 @@ func (c *Call) step(l *legOnWire, in leg.Input) {
 	for _, f := range facts {
 		c.mailbox.told(l, f)
 	}
+	l.leg.Handled()
 	if l.leg.Done() {
 		for _, in := range l.sequence.Flush() {
 			_, effects = l.leg.Step(time.Now(), in)
@@ -241,5 +242,5 @@ func (c *Call) leave() {
 	c.stopRecording()
 	c.ladder.Close()
 	c.agreement = agreement{}
-	c.invite, c.vars.HeaderFunc = nil, nil // not needed while the record waits to be written
+	c.invite, c.caller, c.vars.HeaderFunc = nil, "", nil // not needed while the record waits to be written
 }

@@ -26,7 +26,7 @@ func (c *Call) admitted() phase {
 		}
 		c.take(it)
 	}
-	for _, t := range c.mailbox.pending {
+	for _, t := range c.mailbox.pending.left() {
 		if f, cancelled := t.fact.(leg.Cancelled); cancelled {
 			c.journal()
 			return c.cancelledByCaller(f)

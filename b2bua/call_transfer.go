@@ -235,6 +235,7 @@ func (c *Call) transferAnswered(f leg.Answered) {
 	c.dropRelays(agent)
 	c.server.vacate(before)
 	c.limitDuration()
+	c.bridge.settle()
 	if held {
 		c.resume()
 	}

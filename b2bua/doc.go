@@ -6,9 +6,11 @@
 // before the parser, transactions. Then receive.go hands it to its leg, or admits
 // a new Call.
 //
-// A call is one goroutine, Call.run, which owns its legs, the current attempt
+// A call is one goroutine at a time, Call.run, which owns its legs, the current attempt
 // at a target, the media session and the record. Other goroutines post to its
-// inbox, and posting never blocks. A Leg is a machine without I/O:
+// inbox, and posting never blocks. Where nothing is left to handle, the phase returns
+// itself and the goroutine ends: a post, a deadline or the server's stop gives the call
+// another one, which goes on with that phase. A Leg is a machine without I/O:
 //
 //	Input ──▶ Leg.Step(now, input) ──▶ facts for the call
 //	                               └─▶ effects for the wire ──▶ transactions
@@ -29,6 +31,11 @@
 // longer. The files of the call and its legs have none.
 //
 // # Decisions
+//
+// A call that waits has no goroutine, in any phase: most of a call's life is waiting, and
+// a stack is as large as all its state. Once the caller has acknowledged its answer, the
+// call lets go of its set-up (call_settle.go), and what stays is copied out of messages.
+// TestCallThatWaitsHasNoGoroutine, TestOneTurnAtATime, TestHeldCallIsSmall.
 //
 // The target's side is described in the target's terms. A description goes to the
 // other side in that side's payload numbers, and in its kind of G.711 where the

@@ -22,6 +22,37 @@ const (
 	inboxHard     = 256 // above this, nothing is taken
 )
 
+// queue keeps its array when it is empty, but nothing in it.
+type queue[T any] struct {
+	all  []T
+	next int // of all
+}
+
+func (q *queue[T]) push(v T) {
+	if q.next > 0 && len(q.all) == cap(q.all) {
+		n := copy(q.all, q.all[q.next:])
+		clear(q.all[n:])
+		q.all, q.next = q.all[:n], 0
+	}
+	q.all = append(q.all, v)
+}
+
+func (q *queue[T]) pop() (v T, ok bool) {
+	if q.next == len(q.all) {
+		return v, false
+	}
+	v, q.all[q.next] = q.all[q.next], v
+	if q.next++; q.next == len(q.all) {
+		q.all, q.next = q.all[:0], 0
+	}
+	return v, true
+}
+
+func (q *queue[T]) len() int { return len(q.all) - q.next }
+
+// left gives what is in the queue.
+func (q *queue[T]) left() []T { return q.all[q.next:] }
+
 // item is one thing that was posted to a call: an input for one of its legs,
 // an event, a question about its state, or an operator's order.
 type item struct {
@@ -42,27 +73,21 @@ type happening struct {
 
 // mailbox holds what a call has still to handle.
 type mailbox struct {
-	inbox               // items from other goroutines
-	due     []item      // requests whose turn it is
-	pending []happening // not yet handled
+	inbox                    // items from other goroutines
+	due     []item           // requests whose turn it is
+	pending queue[happening] // not yet handled
 }
 
 // told adds a fact of a leg.
 func (m *mailbox) told(from *legOnWire, f leg.Fact) {
-	m.pending = append(m.pending, happening{from: from, fact: f})
+	m.pending.push(happening{from: from, fact: f})
 }
 
 // happened adds an event.
-func (m *mailbox) happened(e event) { m.pending = append(m.pending, happening{event: e}) }
+func (m *mailbox) happened(e event) { m.pending.push(happening{event: e}) }
 
 // next takes out the next fact or event.
-func (m *mailbox) next() (h happening, ok bool) {
-	if len(m.pending) == 0 {
-		return h, false
-	}
-	h, m.pending = m.pending[0], m.pending[1:]
-	return h, true
-}
+func (m *mailbox) next() (h happening, ok bool) { return m.pending.pop() }
 
 // queue gives requests to a leg their turn.
 func (m *mailbox) queue(l *legOnWire, requests []leg.RequestIn) {
@@ -94,7 +119,7 @@ type inbox struct {
 	run func() // a turn of the call
 
 	mu       sync.Mutex // guards what follows
-	items    []item
+	items    queue[item]
 	turn     bool // a goroutine has it
 	closed   bool
 	overflow bool
@@ -110,17 +135,17 @@ func (b *inbox) post(it item) bool {
 		b.mu.Unlock()
 		return false
 	}
-	n, taken, rests := len(b.items), true, !b.turn
+	n, taken, rests := b.items.len(), true, !b.turn
 	switch {
 	case it.ask != nil, it.order != nil: // few, and their senders wait for an answer
-		b.items = append(b.items, it)
+		b.items.push(it)
 	case n >= inboxProgress && isProgress(it):
 	case n >= inboxNormal && isRequest(it) && !isTerminal(it): // it can be refused
 		taken = false
 	case n >= inboxHard, n >= inboxNormal && !isTerminal(it):
 		b.overflow, taken = true, false
 	default:
-		b.items = append(b.items, it)
+		b.items.push(it)
 	}
 	b.turn = true
 	b.mu.Unlock()
@@ -136,7 +161,7 @@ func (b *inbox) post(it item) bool {
 func (b *inbox) rest(server context.Context, until time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.items) > 0 || b.overflow || server.Err() != nil {
+	if b.items.len() > 0 || b.overflow || server.Err() != nil {
 		return false
 	}
 	b.turn = false
@@ -195,15 +220,8 @@ func (b *inbox) take() (it item, ok, overflow bool) {
 	defer b.mu.Unlock()
 	overflow = b.overflow
 	b.overflow = false
-	if len(b.items) == 0 {
-		return item{}, false, overflow
-	}
-	it = b.items[0]
-	b.items[0] = item{}
-	if b.items = b.items[1:]; len(b.items) == 0 {
-		b.items = nil
-	}
-	return it, true, overflow
+	it, ok = b.items.pop()
+	return it, ok, overflow
 }
 
 // close refuses items from now on and gives back those that are left.
@@ -212,8 +230,8 @@ func (b *inbox) close() []item {
 	defer b.mu.Unlock()
 	b.closed = true
 	b.setAlarm(time.Time{})
-	left := b.items
-	b.items = nil
+	left := b.items.left()
+	b.items = queue[item]{}
 	return left
 }
 

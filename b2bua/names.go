@@ -150,6 +150,9 @@ func (c *Call) nameOutbound(invite *sip.Request) {
 // Headers gives the headers of the carrier's INVITE that patterns name, as for
 // a trunk's pass_headers, each with its first value.
 func (l LiveCall) Headers(patterns []string) (all []peers.Variable) {
+	if l.caller != "" {
+		l.headers = l.caller.request().Headers()
+	}
 	for _, name := range outbound.WantedHeaders(patterns, l.headers, nil) {
 		i := slices.IndexFunc(l.headers, func(h sip.Header) bool { return strings.EqualFold(message.FullName(h.Name()), name) })
 		if i >= 0 {

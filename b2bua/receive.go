@@ -166,7 +166,7 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 	leg := leg.NewUAS(s.legOptions(media.SideA, local, t.Options(p)), req, source)
 	flow := s.stack.StreamOf(req)
 	c.a = c.putOnWire(leg, local, flow)
-	c.a.branch, c.a.merged = message.BranchOf(req), mergeKey(req, t)
+	c.a.branch, c.a.merged = strings.Clone(message.BranchOf(req)), mergeKey(req, t)
 	c.a.senders = senders{peers: p, caller: t, from: source, shown: credentialsIn(req)}
 	c.a.confirmed = flow != nil || t.NeedsCredentials()
 	c.a.sequence.Next = req.CSeq().SeqNo + 1
@@ -300,7 +300,7 @@ func (s front) InDialog(toTag []byte) bool { return s.registry.knowsTag(toTag) }
 func (s front) InProgress(toTag message.Minted) bool { return s.registry.has(toTag) }
 
 // Panicked counts and logs a panic that was recovered.
-func (s front) Panicked(where string, value any) { s.panicked(&s.log, where, value) }
+func (s front) Panicked(where string, value any) { s.panicked(s.log.Error(), where, value) }
 
 // refusal checks a new INVITE in the order of RFC 3261 section 8.2; code 0:
 // nothing is wrong.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/emiago/sipgo/sip"
+	"github.com/rs/zerolog"
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
@@ -134,7 +135,8 @@ func TestRequestBehindAGapAfterBye(t *testing.T) {
 	if !machine.Done() {
 		t.Fatal("the leg of a cancelled INVITE goes on")
 	}
-	c := &Call{server: &Server{registry: newRegistry()}}
+	c := &Call{server: &Server{registry: newRegistry(), log: zerolog.Nop()}}
+	c.log, c.peerLog = callLog{call: c}, callLog{call: c, bounded: true}
 	l := &legOnWire{leg: machine, sequence: leg.Sequence{Next: 8}, wire: &transport.Wire{}}
 	late := siptest.InviteFrom(t, "<sip:a@b>;tag=x")
 	late.Method, late.CSeq().MethodName, late.CSeq().SeqNo = sip.NOTIFY, sip.NOTIFY, 30

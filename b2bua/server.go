@@ -165,15 +165,15 @@ func (s *Server) Open() peers.Open { return s.admission.Open() }
 func (s *Server) Panics() uint64 { return s.panics.Load() }
 
 // panicked counts and logs a panic that was recovered.
-func (s *Server) panicked(log *zerolog.Logger, where string, value any) {
+func (s *Server) panicked(line *zerolog.Event, where string, value any) {
 	s.panics.Add(1)
-	log.Error().Str("where", where).Str("panic", fmt.Sprint(value)).Bytes("stack", debug.Stack()).Msg("panic recovered")
+	line.Str("where", where).Str("panic", fmt.Sprint(value)).Bytes("stack", debug.Stack()).Msg("panic recovered")
 }
 
 // recovered ends a goroutine that panicked without ending the process.
 func (s *Server) recovered(where string) {
 	if v := recover(); v != nil {
-		s.panicked(&s.log, where, v)
+		s.panicked(s.log.Error(), where, v)
 	}
 }
 
@@ -293,6 +293,7 @@ type LiveCall struct {
 
 	Vars    config.Vars  // of its templates
 	headers []sip.Header // of the carrier's INVITE
+	caller  headerText   // instead of headers, in a call that is settled
 }
 
 // Live gives the calls that are live, in no order.

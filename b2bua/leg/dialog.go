@@ -83,19 +83,15 @@ func (l Local) URI(user string) string {
 
 // setRoutes takes the route set from the Record-Route values of the message that makes
 // the dialog: in order for a UAS, reversed for a UAC (RFC 3261 section 12.1).
-func (d *Dialog) setRoutes(recordRoute []sip.Header, reverse bool) {
-	d.routeSet = nil
-	for _, h := range recordRoute {
-		d.routeSet = append(d.routeSet, h.Value())
-	}
-	if reverse {
+func (d *Dialog) setRoutes(recordRoute []string, reverse bool) {
+	if d.routeSet = recordRoute; reverse {
 		slices.Reverse(d.routeSet)
 	}
 }
 
 // settle copies what the dialog has of messages.
 func (d *Dialog) settle() {
-	message.Compact(&d.CallID, &d.LocalTag, &d.remoteTag, &d.localParty, &d.RemoteParty, &d.RemoteTarget)
+	message.Compact(&d.remoteTag, &d.localParty, &d.RemoteParty, &d.RemoteTarget)
 	for i := range d.routeSet {
 		d.routeSet[i] = strings.Clone(d.routeSet[i])
 	}
@@ -109,9 +105,9 @@ func (d *Dialog) establish(in ResponseIn) {
 		d.Source = in.Source
 	}
 	if c := in.Res.Contact(); c != nil {
-		d.RemoteTarget = c.Address.String()
+		d.RemoteTarget = message.URIText(&c.Address)
 	}
-	d.setRoutes(in.Res.GetHeaders("record-route"), true)
+	d.setRoutes(message.RawValues(in.Res, "record-route", "record-route"), true)
 }
 
 // Proxy returns the URI of the first proxy on the way to the peer. It is empty if there
@@ -150,7 +146,8 @@ func (d *Dialog) request(method sip.RequestMethod, seq uint32) (*sip.Request, Ho
 	for _, r := range routes {
 		req.AppendHeader(sip.NewHeader("Route", r))
 	}
-	req.SetBody(nil)
+	none := sip.ContentLengthHeader(0)
+	req.AppendHeader(&none)
 	return req, next
 }
 

@@ -54,10 +54,7 @@ type Leg struct {
 	state  legState
 	dialog Dialog
 
-	invite    *sip.Request // that begins the dialog: received (UAS) or sent (UAC); nil: settle has let it go
-	inviteHop Hop          // UAC: the INVITE's hop, for its CANCEL
-	added     []sip.Header // UAC: the leg's own of an INVITE that is not sent yet
-	shorten   func(more int) (*sip.Request, bool)
+	*setup            // nil once the INVITE is over, see settle
 	InviteSeq uint32  // CSeq of the INVITE
 	invited   invited // UAC: what is left of the INVITE
 
@@ -76,32 +73,59 @@ type Leg struct {
 	sent []sentRequest // requests within the dialog, and to forks, without a final answer
 
 	// UAS
-	lastProvisional *Ring
-	reliable        reliable
+	reliable reliable
 
 	// UAC
-	acks      []sentACK // sent again with each 200 that comes again
-	cancelled bool      // CANCEL sent
-	leftEarly string    // To tag of a peer that hung up before its 200
-	why       cause.Cause
-	caller    cause.Reasons
-	early     map[string]*earlyDialog // by To tag
-	forks     map[string]bool         // To tags of 200s that came too late
+	acks  []sentACK               // sent again with each 200 that comes again
+	early map[string]*earlyDialog // by To tag
+	forks map[string]bool         // To tags of 200s that came too late
 
-	digest        digestAuth
-	challenged    int           // answered challenges to the INVITE
-	intervals     int           // answered 422s
-	firstResponse time.Duration // to each INVITE; 0: no limit
+	digest digestAuth
 
 	// deadlines; zero: none
-	ringAt        time.Time // UAS: another provisional
-	giveUpAt      time.Time // CANCEL or BYE without effect
-	byeAt         time.Time // hangupOwed is sent, although a NOTIFY has no answer
-	firstAnswerAt time.Time // UAC: no response at all
-	ringUntil     time.Time // UAC: no final answer
+	giveUpAt time.Time // CANCEL or BYE without effect
+	byeAt    time.Time // hangupOwed is sent, although a NOTIFY has no answer
 
 	facts   []Fact
 	effects []Effect
+}
+
+// setup is the state of the INVITE that begins the dialog, until its 200 is acknowledged.
+type setup struct {
+	invite *sip.Request // received (UAS) or sent (UAC)
+
+	// UAS
+	lastProvisional *Ring
+
+	// UAC
+	inviteHop  Hop          // the INVITE's, for its CANCEL
+	added      []sip.Header // the leg's own of an INVITE that is not sent yet
+	shorten    func(more int) (*sip.Request, bool)
+	cancelled  bool   // CANCEL sent
+	leftEarly  string // To tag of a peer that hung up before its 200
+	why        cause.Cause
+	caller     cause.Reasons
+	challenged int // answered challenges to the INVITE
+	intervals  int // answered 422s
+
+	firstResponse time.Duration // to each INVITE; 0: no limit
+
+	setupDeadlines
+}
+
+// setupDeadlines are those of the set-up; zero: none.
+type setupDeadlines struct {
+	ringAt        time.Time // UAS: another provisional
+	firstAnswerAt time.Time // UAC: no response at all
+	ringUntil     time.Time // UAC: no final answer
+}
+
+// deadlines are those of a set-up; nil: it is over.
+func (s *setup) deadlines() setupDeadlines {
+	if s == nil {
+		return setupDeadlines{}
+	}
+	return s.setupDeadlines
 }
 
 // PeerOptions are the configuration of a leg's peer.
@@ -166,13 +190,21 @@ func (l *Leg) Step(now time.Time, in Input) ([]Fact, []Effect) {
 	return l.facts, l.effects
 }
 
+// Handled says that what the last Step returned has been handled. The leg lets go of the
+// messages in it.
+func (l *Leg) Handled() {
+	clear(l.facts)
+	clear(l.effects)
+}
+
 // Done reports whether nothing is owed to the peer any more. Later messages are the
 // transactions' business.
 func (l *Leg) Done() bool { return l.state == legDone }
 
 // Deadline returns when the leg wants a DeadlineReached; zero: never.
 func (l *Leg) Deadline() time.Time {
-	return Earliest(l.ringAt, l.giveUpAt, l.firstAnswerAt, l.ringUntil, l.ok.resendAt, l.ok.giveUpAt,
+	s := l.deadlines()
+	return Earliest(s.ringAt, l.giveUpAt, s.firstAnswerAt, s.ringUntil, l.ok.resendAt, l.ok.giveUpAt,
 		l.reliable.resendAt, l.reliable.giveUpAt, l.byeAt, l.session.retryAt, l.session.giveUpAt, l.timer.refreshAt, l.timer.expireAt)
 }
 
@@ -187,6 +219,7 @@ func (l *Leg) Dialog() Dialog { return l.dialog }
 
 func (l *Leg) onDeadline(now time.Time) {
 	due := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
+	s := l.deadlines()
 	switch {
 	case due(l.giveUpAt):
 		l.done()
@@ -200,17 +233,17 @@ func (l *Leg) onDeadline(now time.Time) {
 		l.end(now, cause.SessionExpired)
 	case due(l.session.giveUpAt):
 		l.giveUpOffer(now)
-	case due(l.ringUntil):
+	case due(s.ringUntil):
 		l.fact(Refused{Cause: cause.RingTimeout})
 		l.abandon(now, cause.RingTimeout, cause.Reasons{})
-	case due(l.firstAnswerAt):
+	case due(s.firstAnswerAt):
 		l.fact(Refused{Cause: cause.TargetSilent})
 		l.abandon(now, cause.TargetSilent, cause.Reasons{})
 	case due(l.ok.resendAt):
 		l.resendAnswer(now)
 	case due(l.reliable.resendAt):
 		l.resendReliable(now)
-	case due(l.ringAt):
+	case due(s.ringAt):
 		l.ringAgain(now)
 	case due(l.timer.refreshAt):
 		l.refresh(now)
@@ -330,7 +363,7 @@ type invited struct {
 // settle lets go of what only the set-up of the dialog needed. What stays is copied, so
 // that the messages of the set-up can go.
 func (l *Leg) settle() {
-	l.invite, l.added, l.shorten, l.lastProvisional = nil, nil, nil, nil
+	l.setup = nil
 	l.dialog.settle()
 }
 
@@ -340,12 +373,18 @@ func (l *Leg) done() {
 	l.closeAsked()
 	l.clearDeadlines()
 	l.state = legDone
-	l.lastProvisional, l.sent = nil, nil // not the early dialogs: the 200 of a fork may be on its way
+	if l.setup != nil {
+		l.lastProvisional = nil
+	}
+	l.sent = nil // not the early dialogs: the 200 of a fork may be on its way
 }
 
 // clearDeadlines ends all timers, including retransmissions.
 func (l *Leg) clearDeadlines() {
-	l.ringAt, l.giveUpAt, l.firstAnswerAt, l.ringUntil, l.byeAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	if l.setup != nil {
+		l.setupDeadlines = setupDeadlines{}
+	}
+	l.giveUpAt, l.byeAt = time.Time{}, time.Time{}
 	l.ok, l.reliable = unacknowledged{}, reliable{}
 	l.session = negotiation{}
 	l.timer.stop()

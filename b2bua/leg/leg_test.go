@@ -49,7 +49,7 @@ func newLegTest(t testing.TB, leg *Leg) *legTest {
 // step gives the leg an input. It keeps the leg's INVITE, which the leg does not.
 func (lt *legTest) step(in Input) ([]Fact, []Effect) {
 	facts, effects := lt.Leg.Step(lt.now, in)
-	if lt.Leg.invite != nil {
+	if lt.Leg.setup != nil && lt.Leg.invite != nil {
 		lt.invite = lt.Leg.invite
 	}
 	return facts, effects

@@ -323,7 +323,10 @@ func (l *Leg) backOff(code int, res *sip.Response) time.Duration {
 // responseWith makes an answer that makes, keeps or changes a dialog, with Contact and
 // capabilities (RFC 3261 section 12.1.1).
 func (l *Leg) responseWith(req *sip.Request, code int, reason string, sdp []byte, headers []sip.Header) *sip.Response {
-	res := sip.NewResponseFromRequest(req, code, reason, sdp)
+	res := message.Reply(req, code, reason)
+	if sdp != nil {
+		res.SetBody(sdp)
+	}
 	if code < 300 {
 		res.AppendHeader(sip.NewHeader("Contact", l.Local.contact()))
 		res.AppendHeader(l.Allow())

@@ -194,7 +194,7 @@ func (l *Leg) replyTo(in Reply) {
 	}
 	req := l.asked[i]
 	l.asked = slices.Delete(l.asked, i, i+1)
-	res := sip.NewResponseFromRequest(req, in.Code, in.Reason, nil)
+	res := message.Reply(req, in.Code, in.Reason)
 	if in.Code < 300 && message.RefreshesTarget(req.Method) {
 		res.AppendHeader(sip.NewHeader("Contact", l.Local.contact()))
 	}
@@ -222,7 +222,7 @@ func (l *Leg) closeAsked() {
 
 // respond answers a request within the dialog.
 func (l *Leg) respond(req *sip.Request, code int, reason string, headers ...sip.Header) {
-	res := sip.NewResponseFromRequest(req, code, reason, nil)
+	res := message.Reply(req, code, reason)
 	for _, h := range headers {
 		res.AppendHeader(h)
 	}

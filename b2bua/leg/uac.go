@@ -16,6 +16,7 @@ func NewUAC(o Options, callID, localParty, remoteParty string) *Leg {
 	return &Leg{
 		side: o.Side, mint: o.Minter, Local: o.Local, agent: o.Agent, Peer: o.Peer,
 		state: legIdle,
+		setup: &setup{},
 		dialog: Dialog{
 			CallID:      callID,
 			LocalTag:    o.Minter.Tag(),
@@ -233,7 +234,9 @@ func (l *Leg) isPeer(res *sip.Response) bool {
 
 func (l *Leg) onProvisional(now time.Time, in ResponseIn) {
 	res := in.Res
-	l.firstAnswerAt = time.Time{}
+	if l.setup != nil {
+		l.firstAnswerAt = time.Time{}
+	}
 	switch l.state {
 	case legCalling, legProceeding:
 		l.state = legProceeding
@@ -267,9 +270,10 @@ func (l *Leg) onInvite2xx(now time.Time, in ResponseIn) {
 		l.timer.taken(now, res)
 		l.fact(Answered{SDP: sdp, Headers: res.Headers()})
 	case legAbandoned:
+		why := l.why
 		l.giveUpAt = time.Time{}
 		l.confirm(in)
-		l.sendBye(now, Hangup{Why: l.why})
+		l.sendBye(now, Hangup{Why: why})
 	case legConfirmed, legEnding, legDone:
 		switch {
 		case tag == l.dialog.remoteTag && l.ackAgain(l.InviteSeq):
@@ -295,7 +299,7 @@ func (l *Leg) confirm(in ResponseIn) {
 	l.dialog.establish(in)
 	l.updates = message.Allows(in.Res, string(sip.UPDATE))
 	if l.invite != nil { // a leg of NewLost has none
-		l.invited.uri = l.invite.Recipient.String()
+		l.invited.uri = message.URIText(&l.invite.Recipient)
 		for _, h := range l.invite.Headers() {
 			if isCredentials(h) {
 				l.invited.credentials = append(l.invited.credentials, h)

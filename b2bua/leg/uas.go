@@ -2,6 +2,7 @@ package leg
 
 import (
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -18,11 +19,11 @@ func NewUAS(o Options, invite *sip.Request, source netip.AddrPort) *Leg {
 	l := &Leg{
 		side: o.Side, UAS: true, mint: o.Minter, Local: o.Local, agent: o.Agent, Peer: o.Peer,
 		state:     legProceeding,
-		invite:    invite,
+		setup:     &setup{invite: invite},
 		InviteSeq: invite.CSeq().SeqNo,
 		updates:   message.Allows(invite, string(sip.UPDATE)),
 		dialog: Dialog{
-			CallID:      invite.CallID().Value(),
+			CallID:      strings.Clone(invite.CallID().Value()),
 			LocalTag:    message.TagOf(to.Params),
 			remoteTag:   message.TagOf(from.Params),
 			localParty:  message.NameAddr(to.DisplayName, &to.Address, to.Params),
@@ -40,9 +41,9 @@ func NewUAS(o Options, invite *sip.Request, source netip.AddrPort) *Leg {
 		l.session.state = offerTheirs
 	}
 	if c := invite.Contact(); c != nil {
-		l.dialog.RemoteTarget = c.Address.String()
+		l.dialog.RemoteTarget = message.URIText(&c.Address)
 	}
-	l.dialog.setRoutes(invite.GetHeaders("record-route"), false)
+	l.dialog.setRoutes(message.RawValues(invite, "record-route", "record-route"), false)
 	l.Local.secure = l.dialog.wantsSIPS(invite.Recipient.Scheme)
 	return l
 }

@@ -1,6 +1,10 @@
 package message
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/emiago/sipgo/sip"
+)
 
 // Compact copies strings into one of their own size. They may be parts of messages, which
 // they would keep in memory otherwise.
@@ -19,4 +23,21 @@ func Compact(all ...*string) {
 		n = len(*s)
 		*s, one = one[:n], one[n:]
 	}
+}
+
+// HeaderText returns a request without its body as text, which Parse reads.
+func HeaderText(req *sip.Request) string {
+	b := TakeBuffer()
+	defer b.Release()
+	b.add(string(req.Method), " ")
+	b.uri(&req.Recipient)
+	b.add(" ", req.SipVersion, "\r\n")
+	for _, h := range req.Headers() {
+		if _, length := h.(*sip.ContentLengthHeader); !length {
+			b.header(h)
+			b.add("\r\n")
+		}
+	}
+	b.add("\r\n")
+	return string(b.Bytes)
 }

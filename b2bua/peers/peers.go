@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/emiago/sipgo/sip"
-	"github.com/rs/zerolog"
 
 	"flowbridge/audio"
 	"flowbridge/b2bua/leg"
@@ -127,12 +126,13 @@ func (t *Trunk) Direction() string {
 	return store.DirectionInbound
 }
 
-// Logged adds the trunk or target that places a call to its log context.
-func (t *Trunk) Logged(c zerolog.Context) zerolog.Context {
+// LogField returns the field of a call's log lines that names the trunk or target that
+// places it.
+func (t *Trunk) LogField() (key, name string) {
 	if t.Platform != nil {
-		return c.Str("from_target", t.Caller.Name)
+		return "from_target", t.Caller.Name
 	}
-	return c.Str("trunk", t.Caller.Name)
+	return "trunk", t.Caller.Name
 }
 
 // KindAndName returns a description for people: "trunk carrier".

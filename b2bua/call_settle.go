@@ -1,0 +1,60 @@
+package b2bua
+
+import (
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
+)
+
+// settle makes a call small once the caller has acknowledged its answer: most of a call's
+// life is waiting after that. What stays is copied out of the messages of the set-up, so
+// that none of them is kept. The caller's headers stay as text, for templates of transfers
+// and for hooks.
+func (c *Call) settle() {
+	if c.invite == nil {
+		return
+	}
+	c.caller = headerText(message.HeaderText(c.invite))
+	c.invite, c.vars.HeaderFunc = nil, c.caller.value
+	c.bridge.settle()
+	v, r := &c.vars, &c.record
+	message.Compact(
+		&v.To.Number, &v.To.User, &v.To.Name, &v.To.Host, &v.To.URI,
+		&v.From.Number, &v.From.User, &v.From.Name, &v.From.Host, &v.From.URI,
+		&v.Diversion, &r.synthflowCallID, &r.externalID, &c.agreement.codecName,
+	)
+	if !c.bridge.plan.isTransfer() {
+		c.bridge.parties = partiesOf(v)
+	}
+}
+
+// settle lets go of what an attempt needed until its target answered.
+func (a *attempt) settle() {
+	a.offer, a.formats = nil, nil
+	a.plan = &plan{reason: a.plan.reason}
+}
+
+// callerInvite is the caller's INVITE: as it came, and once that is settled without its
+// body.
+func (c *Call) callerInvite() *sip.Request {
+	if c.invite != nil {
+		return c.invite
+	}
+	return c.caller.request()
+}
+
+// headerText is an INVITE without its body, of message.HeaderText.
+type headerText string
+
+// request reads the INVITE again.
+func (t headerText) request() *sip.Request {
+	msg, err := message.Parse([]byte(t))
+	if req, ok := msg.(*sip.Request); ok && err == nil {
+		return req
+	}
+	return sip.NewRequest(sip.INVITE, sip.Uri{}) // never: it has been read before
+}
+
+// value is the first value of a header, as config.Vars.HeaderFunc.
+func (t headerText) value(name string) string { return outbound.HeaderOf(t.request())(name) }
