@@ -251,6 +251,22 @@ func writeCertificate(t *testing.T) (cert, key string) {
 	return write("cert.pem", "CERTIFICATE", der), write("key.pem", "EC PRIVATE KEY", keyDER)
 }
 
+// TestBuildUsesProfile: the build finds where the processor's time goes (scripts/pgo), and the file is no burden.
+func TestBuildUsesProfile(t *testing.T) {
+	const profile = "cmd/flowbridge/default.pgo"
+	st, err := os.Stat(profile)
+	if err != nil || st.Size() > 2<<20 {
+		t.Fatalf("%v; want at most 2 MB. scripts/pgo records it", err)
+	}
+	steps, err := exec.Command("go", "build", "-n", "-a", "-o", os.DevNull, "./cmd/flowbridge").CombinedOutput()
+	if err != nil {
+		t.Fatalf("go build -n: %v\n%s", err, steps)
+	}
+	if !strings.Contains(string(steps), filepath.FromSlash(profile)) || !strings.Contains(string(steps), "-pgoprofile=") {
+		t.Errorf("the build does not use %s", profile)
+	}
+}
+
 func read(t *testing.T, file string) string {
 	t.Helper()
 	b, err := os.ReadFile(file)

@@ -1,0 +1,34 @@
+//go:build !race
+
+package store
+
+import (
+	"fmt"
+	"testing"
+)
+
+// TestJournalAllocations: a state and the end of a call cost no memory beside the call's place in a map.
+func TestJournalAllocations(t *testing.T) {
+	j := journalAt(t)
+	recs := make([]Record, 100)
+	for i := range recs {
+		recs[i] = sample(fmt.Sprint("call", i))
+	}
+	ends := make([]*finish, len(recs))
+	for i := range ends {
+		ends[i] = &finish{id: recs[i].ID}
+	}
+	got := testing.AllocsPerRun(20, func() {
+		for i := range recs {
+			j.note(callState, &recs[i], start)
+			j.note(callEnded, &recs[i], start)
+		}
+		j.over(ends)
+	})
+	if got > 5 { // of 100 calls: buffers that are swapped
+		t.Errorf("%v allocations for %d calls", got, len(recs))
+	}
+	if err := j.close(); err != nil {
+		t.Fatal(err)
+	}
+}
