@@ -26,6 +26,7 @@ func (s *Stack) onCancel(req *sip.Request, tx, invite *transaction.Server) {
 		s.Reply(req, tx, 481, message.StatusText(481))
 	default:
 		s.group.Go(func() {
+			defer s.recovered("cancel")
 			defer s.parked.Add(-1)
 			timer := time.NewTimer(transaction.T1)
 			defer timer.Stop()

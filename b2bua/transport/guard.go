@@ -60,32 +60,44 @@ const readPause = 10 * time.Millisecond
 
 // serve reads until the socket is closed.
 func (g *guard) serve() {
-	for {
-		runtime.Gosched() // whoever was given the last message answers it before the next one is read
-		n, from, came, err := g.receive(g.in[:])
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err != nil { // a passing error
-			if g.budget.Allow() {
-				g.log.Error().Err(err).Msg("sip not received")
-			}
-			time.Sleep(readPause)
-			continue
-		}
-		read := time.Now()
-		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-		v := g.admit(g.in[:n], from)
-		g.waited(waitOf(came, read), read)
-		if !v.admitted {
-			continue
-		}
-		g.passed.received.note(g.in[:n])
-		if g.tap != nil {
-			g.tap.Message(v.received(g.in[:n], read, g.transport, g.local, from))
-		}
-		g.taken(g.in[:n], from)
+	for g.next() {
 	}
+}
+
+// next handles one datagram; false: the socket is closed. A panic costs that datagram, and
+// not the process.
+func (g *guard) next() (more bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			g.server.Panicked("datagram", v)
+			more = true
+		}
+	}()
+	runtime.Gosched() // whoever was given the last message answers it before the next one is read
+	n, from, came, err := g.receive(g.in[:])
+	if errors.Is(err, net.ErrClosed) {
+		return false
+	}
+	if err != nil { // a passing error
+		if g.budget.Allow() {
+			g.log.Error().Err(err).Msg("sip not received")
+		}
+		time.Sleep(readPause)
+		return true
+	}
+	read := time.Now()
+	from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+	v := g.admit(g.in[:n], from)
+	g.waited(waitOf(came, read), read)
+	if !v.admitted {
+		return true
+	}
+	g.passed.received.note(g.in[:n])
+	if g.tap != nil {
+		g.tap.Message(v.received(g.in[:n], read, g.transport, g.local, from))
+	}
+	g.taken(g.in[:n], from)
+	return true
 }
 
 // receive reads one datagram, with the time when it came if that is known.

@@ -48,8 +48,18 @@ type host struct {
 	pending bool // every INVITE is known
 }
 
-func (h *host) Peers() *peers.Snapshot                           { return h.Admission.Peers.Load() }
-func (h *host) InDialog([]byte) bool                             { return true }
+func (h *host) Peers() *peers.Snapshot { return h.Admission.Peers.Load() }
+
+// InDialog has every dialog; it panics for one tag.
+func (h *host) InDialog(tag []byte) bool {
+	if string(tag) == panics {
+		panic("as the test wants")
+	}
+	return true
+}
+
+const panics = "panics"
+
 func (h *host) InProgress(message.Minted) bool                   { return h.pending }
 func (h *host) Request(req *sip.Request, tx *transaction.Server) { h.stack.Reply(req, tx, 200, "OK") }
 func (h *host) StrayResponse(*sip.Response)                      {}
@@ -220,4 +230,45 @@ func TestUnplugged(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+// A message that has the reader panic costs itself, or its connection: others are read.
+func TestReaderOutlivesPanic(t *testing.T) {
+	inPlace(t, stackConfig, func(p *place) {
+		over := func(transport string, n int) []byte {
+			text := optionsFrom("192.0.2.10:5060", transport, n, 0)
+			if n == 1 {
+				text = strings.Replace(text, "To: <sip:h>", "To: <sip:h>;tag="+panics, 1)
+			}
+			return siptest.CRLF(text)
+		}
+		carrier := p.socket(siptest.Carrier)
+		for n := range 2 {
+			if _, err := carrier.WriteToUDPAddrPort(over("UDP", n+1), siptest.Ours); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := p.gets(carrier); !strings.HasPrefix(got, "SIP/2.0 200") {
+			t.Errorf("got %s", got)
+		}
+		for n := range 2 {
+			conn, err := p.sw.DialStream(p.t.Context(), siptest.Carrier.Addr(), siptest.Ours)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err = conn.Write(over("TCP", n+1)); err != nil {
+				t.Fatal(err)
+			}
+			_ = conn.SetReadDeadline(time.Now().Add(time.Second))
+			b := make([]byte, 4096)
+			got, _ := conn.Read(b)
+			if answered := strings.HasPrefix(string(b[:got]), "SIP/2.0 200"); answered != (n == 1) {
+				t.Errorf("connection %d: got %q", n, b[:got])
+			}
+			conn.Close()
+		}
+		if n := p.panics.Swap(0); n != 2 {
+			t.Errorf("%d panics; want 2", n)
+		}
+	})
 }

@@ -60,9 +60,15 @@ const (
 )
 
 // serve takes the messages of the connection, one at a time, until it ends, or until the
-// start of the next message can't be found.
+// start of the next message can't be found. A panic costs the connection, and not the
+// process.
 func (c *Stream) serve() {
 	defer c.drop()
+	defer func() {
+		if v := recover(); v != nil {
+			c.screen().server.Panicked("connection", v)
+		}
+	}()
 	from := arrival{transport: message.ViaTransport(c.transport), source: c.remote, name: c.remote.String(), over: c}
 	for {
 		text, err := c.nextAdmitted()
