@@ -1,6 +1,7 @@
 package message
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/emiago/sipgo/sip"
@@ -70,4 +71,48 @@ func TestAppendTrying(t *testing.T) {
 			b.Release()
 		}
 	}
+}
+
+// FuzzHeaderText: a request whose form is right can be parsed, and so can the text of its
+// headers, which says the same.
+func FuzzHeaderText(f *testing.F) {
+	for _, s := range scanSeeds {
+		f.Add(siptest.CRLF(s))
+	}
+	for _, raw := range siptest.RFC4475(f) {
+		f.Add(raw)
+	}
+	f.Add(siptest.CRLF(written))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		s, ok := Scan(text)
+		if !ok || s.Wrong != "" || s.Response || !IsSupportedVersion(string(s.Version)) {
+			return
+		}
+		req := parsedRequest(t, text)
+		if req.Via() == nil || req.From() == nil || req.To() == nil || req.CSeq() == nil || req.CallID() == nil {
+			t.Fatalf("a header is missing in\n%q", text)
+		}
+		again := parsedRequest(t, []byte(HeaderText(req)))
+		if got, want := URIText(&again.Recipient), URIText(&req.Recipient); got != want {
+			t.Errorf("Request-URI %s; want %s", got, want)
+		}
+		want := slices.DeleteFunc(slices.Clone(req.Headers()), func(h sip.Header) bool {
+			_, length := h.(*sip.ContentLengthHeader)
+			return length
+		})
+		same := func(a, b sip.Header) bool { return a.Name() == b.Name() && a.Value() == b.Value() }
+		if got := again.Headers(); !slices.EqualFunc(got, want, same) {
+			t.Errorf("got\n%v\nwant\n%v\nof\n%q", got, want, text)
+		}
+	})
+}
+
+func parsedRequest(t *testing.T, text []byte) *sip.Request {
+	t.Helper()
+	msg, err := Parse(text)
+	req, ok := msg.(*sip.Request)
+	if err != nil || !ok {
+		t.Fatalf("%v: %q", err, text)
+	}
+	return req
 }
