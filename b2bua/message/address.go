@@ -50,10 +50,8 @@ func NameAddr(displayName string, uri *sip.Uri, params sip.HeaderParams) string 
 		if IsTag(p.K) {
 			continue
 		}
-		b.add(";", p.K)
-		if p.V != "" {
-			b.add("=", p.V)
-		}
+		b.add(";")
+		b.param(p)
 	}
 	return string(b.Bytes)
 }
@@ -62,7 +60,7 @@ func NameAddr(displayName string, uri *sip.Uri, params sip.HeaderParams) string 
 func TagOf(params sip.HeaderParams) string {
 	for _, p := range params {
 		if IsTag(p.K) {
-			return strings.TrimSpace(p.V)
+			return p.V
 		}
 	}
 	return ""
@@ -79,9 +77,8 @@ func ParamOf(params sip.HeaderParams, name string) string {
 	return ""
 }
 
-// IsTag reports whether a parameter is the tag. White space around it is allowed
-// (RFC 3261 section 25.1), and the parser leaves it there.
-func IsTag(name string) bool { return strings.EqualFold(strings.TrimSpace(name), "tag") }
+// IsTag reports whether a parameter is the tag, in any case.
+func IsTag(name string) bool { return EqualFold(name, "tag") }
 
 // Unquote undoes the escapes in a quoted-string's content. A backslash at the end
 // stands for itself.

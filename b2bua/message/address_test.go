@@ -64,3 +64,16 @@ func TestEscapeUser(t *testing.T) {
 		}
 	}
 }
+
+// A dialog keeps the parameters of From and To as they came, quotes included.
+func TestNameAddr(t *testing.T) {
+	for in, want := range map[string]string{
+		`"A \"B\"" <sip:a@b>;x="c d";tag=1;y=e`: `"A \"B\"" <sip:a@b>;x="c d";y=e`,
+		`sip:a@b;TAG=1;z`:                       `<sip:a@b>;z`,
+	} {
+		name, uri, params, wrong := readAddress(in)
+		if got := NameAddr(name, &uri, params); wrong != "" || got != want {
+			t.Errorf("%s: got %s (%s); want %s", in, got, wrong, want)
+		}
+	}
+}

@@ -257,6 +257,9 @@ func readAddress(value string) (name string, uri sip.Uri, params sip.HeaderParam
 	for list := a.params; list != ""; {
 		var key, val string
 		if key, val, list = CutParam(list); key != "" {
+			if IsTag(key) {
+				key = "tag" // in every case the same parameter, as for Scan
+			}
 			params.Add(key, bare(val))
 		}
 	}

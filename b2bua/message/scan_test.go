@@ -110,6 +110,7 @@ func TestScanAgreesWithParser(t *testing.T) {
 		"To: <sip:a@b>;tag=x", "To: <sip:a@b>", "t:<sip:a@b>;tag=x;y=z", `To: "q;tag=n" <sip:a@b;tag=u>;tag=x`, "To: sip:a@b;tag=x",
 		"TO: Ann <sip:a@b>;x;tag=x", "To: <sip:a@b>;TAG=x", "To: <sip:a@b>;tag=", "To: <sip:a@b>;tag", "To: <sip:a@b>;tag=x\nTo: <sip:a@b>;tag=y",
 		"To: <sip:a@b>;tag=x\nTo: <sip:a@b>", "To: \"a\\\"b;tag=z\" <sip:a@b>;tag=x", "To: <tel:+1;tag=u>;tag=x", "To: <sip:a@b?h=v>;tag=x",
+		"To: <sip:a@b>;tag=x;TAG=y", "To: <sip:a@b>;Tag=x;tag=y", "To: <sip:a@b>;\vtag=x;tag=y", "To: <sip:a@b>; tag = x ", "To: <sip:a@b>;tag=x\u00a0;y",
 	} {
 		text := siptest.CRLF("BYE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\nFrom: <sip:a@b>;tag=f\n" + headers + "\nCall-ID: x\nCSeq: 1 BYE\n\n")
 		compareScan(t, text)

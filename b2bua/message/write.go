@@ -215,15 +215,20 @@ func (b *Buffer) host(host string, port int) {
 func (b *Buffer) params(first, separator byte, params sip.HeaderParams) {
 	for _, p := range params {
 		b.Bytes = append(b.Bytes, first)
-		b.add(p.K)
+		b.param(p)
 		first = separator
-		switch {
-		case p.V == "":
-		case strings.ContainsAny(p.V, " \t"):
-			b.add("=\"", p.V, "\"")
-		default:
-			b.add("=", p.V)
-		}
+	}
+}
+
+// param appends a parameter, with the quotes that bare took off.
+func (b *Buffer) param(p sip.HeaderKV) {
+	b.add(p.K)
+	switch {
+	case p.V == "":
+	case strings.ContainsAny(p.V, " \t"):
+		b.add("=\"", p.V, "\"")
+	default:
+		b.add("=", p.V)
 	}
 }
 

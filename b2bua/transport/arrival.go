@@ -2,7 +2,6 @@ package transport
 
 import (
 	"net/netip"
-	"strings"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -124,23 +123,10 @@ func (s *Stack) stamp(req *sip.Request, source netip.AddrPort) {
 		s.noteSource(req, via, source)
 	}
 	to, from, callID, cseq := req.To(), req.From(), req.CallID(), req.CSeq()
-	if to != nil && from != nil {
-		tidyTag(to.Params)
-		tidyTag(from.Params)
-	}
 	// A CANCEL's is that of its INVITE (RFC 3261 section 9.2).
 	if (req.Method == sip.INVITE || req.Method == sip.CANCEL) && to != nil && from != nil && callID != nil && cseq != nil && message.TagOf(to.Params) == "" {
 		tag := s.mint.InviteTag(message.OriginOf(req))
 		to.Params.Add("tag", string(tag[:]))
-	}
-}
-
-// tidyTag gives a tag the spelling that the library knows.
-func tidyTag(params sip.HeaderParams) {
-	for i, p := range params {
-		if message.IsTag(p.K) {
-			params[i] = sip.HeaderKV{K: "tag", V: strings.TrimSpace(p.V)}
-		}
 	}
 }
 
