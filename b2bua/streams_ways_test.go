@@ -319,6 +319,40 @@ func TestCallGoesOnOverNewConnection(t *testing.T) {
 	})
 }
 
+// A caller behind NAT whose connection breaks while it rings sends its INVITE again by a
+// new one. An answer that it could not be sent meanwhile costs nothing but itself.
+func TestCallerReturnsWhileRinging(t *testing.T) {
+	inWorldWith(t, streamConfig, func(w *world) {
+		carrier := w.connect(carrierAddr.Addr())
+		d := carrier.newCall("+15095785607")
+		behindNAT := func(method string) string {
+			return strings.ReplaceAll(d.request(method), "192.0.2.10:5060", "10.1.1.1:30001")
+		}
+		text := behindNAT("INVITE")
+		carrier.send(text)
+		d.learn(carrier.expect("SIP/2.0 180"))
+		invite := w.agent2.expect("INVITE")
+		carrier.conn.(*memnet.Stream).Reset()
+		synctest.Wait()
+		w.agent2.reply(invite, 183, "Session Progress", "agent1", agentSDP())
+		time.Sleep(5 * time.Second) // nobody can be connected to
+		again := w.connect(carrierAddr.Addr())
+		defer again.conn.Close()
+		again.send(text)
+		again.expect("SIP/2.0 183")
+		w.agent2.answer(invite, "agent1")
+		w.agent2.expect("ACK")
+		again.expect("SIP/2.0 200")
+		d.seq, d.branch = 1, d.branch+"ack"
+		again.send(behindNAT("ACK"))
+		synctest.Wait()
+		w.agent2.agentRequest("BYE", invite, "agent1", 1)
+		w.agent2.expect("SIP/2.0 200")
+		again.reply(again.expect("BYE"), 200, "OK", "", "")
+		w.wantRecord(store.DispositionAnswered, cause.AgentHangup, store.EndedByAgent)
+	})
+}
+
 // tcpOnly has no UDP socket.
 var tcpOnly = strings.Replace(strings.Replace(streamConfig, `"udp://198.51.100.1:5060", `, "", 1),
 	"kind: sip, uri: \"sip:{{.To.Number}}@192.0.2.21", "kind: sip, transport: tcp, uri: \"sip:{{.To.Number}}@192.0.2.21", 1)

@@ -34,6 +34,11 @@
 // Keys tell datagrams from connections: writing to a connection may block, and who reads a
 // socket must not be made to do that by a copy or an answer that comes the other way.
 //
+// A provisional answer that can't be sent does not end its INVITE, though RFC 3261 section
+// 17.2.4 advises that: a caller behind NAT whose connection broke opens another one, and the
+// next answer, or the INVITE that comes again, finds it. TestCallerReturnsWhileRinging in
+// b2bua.
+//
 // An answer that a CANCEL has overtaken is not sent (ErrCancelled): the 487 is the only
 // final answer.
 package transaction

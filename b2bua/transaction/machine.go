@@ -180,7 +180,7 @@ func (m *machine) stepInviteServer(now instant, in input) action {
 	case in == due && reached(m.again, now):
 		m.repeat(now)
 		return resend
-	case in == unsent && m.state != accepted: // RFC 6026 section 8.8
+	case in == unsent && m.state != accepted && m.state != proceeding: // RFC 6026 section 8.8, and doc.go
 		return m.terminate(0)
 	}
 	return 0

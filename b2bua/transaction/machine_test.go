@@ -60,7 +60,7 @@ func TestMachines(t *testing.T) {
 		{inviteClient, proceeding, [8]string{"proceeding pass", "terminated pass+over", "terminated pass+ack+over", "-", "-", "", "", "terminated over"}},
 		{otherClient, trying, [8]string{"proceeding pass", "terminated pass+over", "terminated pass+over", "-", "-", "trying resend", "terminated expired+over", "terminated over"}},
 		{otherClient, proceeding, [8]string{"proceeding pass", "terminated pass+over", "terminated pass+over", "-", "-", "proceeding resend", "terminated expired+over", "terminated over"}},
-		{inviteServer, proceeding, [8]string{"proceeding pass", "accepted pass", "completed pass", "proceeding resend", "-", "", "", "terminated over"}},
+		{inviteServer, proceeding, [8]string{"proceeding pass", "accepted pass", "completed pass", "proceeding resend", "-", "", "", "-"}},
 		{inviteServer, completed, [8]string{"-", "-", "-", "completed resend", "confirmed ", "completed resend", "terminated over", "terminated over"}},
 		{inviteServer, confirmed, [8]string{"-", "-", "-", "-", "-", "", "terminated over", "terminated over"}},
 		{inviteServer, accepted, [8]string{"-", "accepted pass", "-", "-", "accepted pass", "", "terminated over", "-"}},
