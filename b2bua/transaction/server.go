@@ -12,6 +12,7 @@ type Server struct {
 	key       Key
 	req       *sip.Request // INVITE or CANCEL, until its final answer: a CANCEL has both answered
 	cancelled bool
+	cancel    *sip.Request // that nobody was told of yet
 	onCancel  func(cancel *sip.Request)
 }
 
@@ -159,15 +160,18 @@ func (s *Server) Request() *sip.Request {
 	return s.req
 }
 
-// OnCancel has f called when the INVITE is cancelled; false: it was already. f is called
-// from another goroutine, and must not block.
-func (s *Server) OnCancel(f func(cancel *sip.Request)) bool {
+// OnCancel has f called when the INVITE is cancelled: at once if it was already, otherwise
+// from another goroutine. f must not block.
+func (s *Server) OnCancel(f func(cancel *sip.Request)) {
 	s.table.mu.Lock()
-	defer s.table.mu.Unlock()
-	if s.state != terminated && !s.cancelled {
+	cancel := s.cancel
+	if s.cancel = nil; !s.cancelled && s.state != terminated {
 		s.onCancel = f
 	}
-	return !s.cancelled
+	s.table.mu.Unlock()
+	if cancel != nil {
+		f(cancel)
+	}
 }
 
 // IsReliable says whether answers go over a connection: sending one may block.
@@ -179,7 +183,12 @@ func (s *Server) Cancel(cancel *sip.Request) {
 	s.table.mu.Lock()
 	req, told := s.req, s.onCancel
 	can := s.state == proceeding && !s.cancelled && req != nil
-	s.cancelled = s.cancelled || can
+	if can {
+		s.cancelled = true
+	}
+	if can && told == nil {
+		s.cancel = cancel
+	}
 	s.table.mu.Unlock()
 	if !can {
 		return
@@ -200,7 +209,7 @@ func (s *Server) Terminate() {
 	if s.state != terminated {
 		s.table.remove(s)
 	}
-	s.req, s.onCancel = nil, nil
+	s.req, s.cancel, s.onCancel = nil, nil, nil
 }
 
 func (s *Server) common() *transaction { return &s.transaction }
