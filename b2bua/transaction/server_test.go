@@ -191,6 +191,25 @@ func TestTakenWhenCancelled(t *testing.T) {
 	})
 }
 
+// What waits until an INVITE is taken happens then, once, and after its user can be told.
+func TestTaken(t *testing.T) {
+	inNetwork(t, func(n *network) {
+		req, cancel := request("INVITE", "1"), request("CANCEL", "1")
+		tx, _ := n.receives(req, false)
+		tx.OnTaken(func() { tx.Cancel(cancel) })
+		n.wants()
+		told := 0
+		for range 2 {
+			tx.OnCancel(func(*sip.Request) { told++ })
+		}
+		n.wants("0s 487 Request Terminated")
+		n.acks("1")
+		if told != 1 {
+			t.Errorf("told %d times", told)
+		}
+	})
+}
+
 // A CANCEL that is slower than the final answer has no effect (RFC 3261 section 9.2).
 func TestCancelAfterAnswer(t *testing.T) {
 	for _, code := range []int{200, 486} {
