@@ -213,3 +213,18 @@ func TestCancelOvertakesAcceptedChange(t *testing.T) {
 		c.hangsUp()
 	})
 }
+
+// A CANCEL that has overtaken its INVITE changes nothing where the INVITE is refused
+// without state: each copy of it gets the same answer.
+func TestCancelBeforeRefusedInvite(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		d.extra = "Require: x\n"
+		w.carrier.cancel(d)
+		synctest.Wait()
+		w.carrier.invite(d)
+		w.carrier.expect("SIP/2.0 420")
+		w.carrier.expect("SIP/2.0 481") // to the CANCEL
+		w.settle()
+	})
+}

@@ -12,9 +12,7 @@ import (
 // cancellable gives the leg a CANCEL of the peer's INVITE.
 func (l *legOnWire) cancellable(req *sip.Request, tx *transaction.Server) {
 	seq := req.CSeq().SeqNo
-	if !tx.OnCancel(func(c *sip.Request) {
+	tx.OnCancel(func(c *sip.Request) {
 		l.post(leg.CancelIn{Seq: seq, Why: cause.ReasonsIn(message.RawValues(c, "reason", "reason"))})
-	}) {
-		l.post(leg.CancelIn{Seq: seq})
-	}
+	})
 }

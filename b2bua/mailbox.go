@@ -114,9 +114,10 @@ func (m *mailbox) nextDue() (it item, ok bool) {
 // so, which ends the call.
 //
 // A call has a goroutine only while it has its turn. Whoever takes the turn from a call
-// that rests runs the call: the goroutine of a post, or that of the alarm.
+// that rests begins one: a post, or the alarm.
 type inbox struct {
-	run func() // a turn of the call
+	run   func() // a turn of the call
+	turns *turns // run it
 
 	mu       sync.Mutex // guards what follows
 	items    queue[item]
@@ -150,7 +151,7 @@ func (b *inbox) post(it item) bool {
 	b.turn = true
 	b.mu.Unlock()
 	if rests {
-		go b.run()
+		b.turns.begin(b.run)
 	}
 	return taken
 }
@@ -198,7 +199,7 @@ func (b *inbox) ring() {
 // rouse gives a call that rests a turn.
 func (b *inbox) rouse() {
 	if b.takeTurn() {
-		go b.run()
+		b.turns.begin(b.run)
 	}
 }
 

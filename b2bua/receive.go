@@ -183,7 +183,7 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 	c.log.Debug().Str("from", c.vars.From.Number).Str("to", c.vars.To.Number).Str("sip_call_id", c.vars.SIPCallID).Msg("call started")
 	started = true
 	s.calls.Add(1)
-	go c.run()
+	s.turns.begin(c.mailbox.run)
 }
 
 // StrayResponse takes a response that no transaction waits for. A final answer to

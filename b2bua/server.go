@@ -83,6 +83,7 @@ type Server struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	calls  sync.WaitGroup // calls, legs of calls included, and goroutines for them
+	turns  turns
 }
 
 // strayRate is how many stray responses a second are answered. Normally there are
@@ -250,6 +251,7 @@ func (s *Server) stopCalls() {
 		c.mailbox.rouse()
 	}
 	s.calls.Wait()
+	s.turns.close()
 }
 
 // probed is how many calls Responsive asks.

@@ -72,7 +72,8 @@ func TestStopRousesCalls(t *testing.T) {
 // rested is an inbox whose call rests.
 func rested(t *testing.T, run func(b *inbox), until time.Time) *inbox {
 	t.Helper()
-	b := &inbox{turn: true}
+	b := &inbox{turn: true, turns: &turns{}}
+	t.Cleanup(b.turns.close)
 	b.run = func() { run(b) }
 	if !b.rest(t.Context(), until) {
 		t.Fatal("it does not rest")

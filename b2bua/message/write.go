@@ -232,6 +232,16 @@ func (b *Buffer) param(p sip.HeaderKV) {
 	}
 }
 
+// AddrText is a URI as the address in From or To, without a name.
+func AddrText(uri *sip.Uri) string {
+	b := TakeBuffer()
+	defer b.Release()
+	b.add("<")
+	b.uri(uri)
+	b.add(">")
+	return string(b.Bytes)
+}
+
 // URIText is a URI as text, with one allocation.
 func URIText(uri *sip.Uri) string {
 	b := TakeBuffer()

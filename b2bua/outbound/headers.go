@@ -77,7 +77,7 @@ func Build(t *peers.Dial, uri sip.Uri, vars config.Vars, in Inbound, local leg.L
 	}
 	out := Draft{
 		uri: uri, hops: 69, configured: configured, own: make([]Field, 0, maxOwn), values: make([]string, 0, maxOwn),
-		RemoteParty: "<" + message.URIText(&uri) + ">", Offer: offer,
+		RemoteParty: message.AddrText(&uri), Offer: offer,
 	}
 	if mf := in.Invite.MaxForwards(); mf != nil && *mf > 0 && *mf <= maxHops {
 		out.hops = *mf - 1

@@ -12,7 +12,9 @@ type Server struct {
 	key       Key
 	req       *sip.Request // INVITE or CANCEL, until its final answer: a CANCEL has both answered
 	cancelled bool
+	cancel    *sip.Request // that nobody was told of yet
 	onCancel  func(cancel *sip.Request)
+	taken     func()
 }
 
 // Receive gives the transaction of a request other than ACK that has not come before; nil: it has,
@@ -95,7 +97,7 @@ func (s *Server) Acknowledged() {
 		s.table.settle(s)
 	case trying, proceeding:
 		s.table.remove(s)
-		s.req, s.onCancel = nil, nil
+		s.req, s.onCancel, s.taken = nil, nil, nil
 	case completed, confirmed, terminated:
 	}
 }
@@ -132,9 +134,9 @@ func (s *Server) respond(in input, text []byte, cancels bool) error {
 	switch {
 	case s.state == accepted: // the user sends a 2xx again
 		t.reuse(s.text)
-		s.text, s.req, s.onCancel = nil, nil, nil
+		s.text, s.req, s.onCancel, s.taken = nil, nil, nil, nil
 	case s.state == completed:
-		s.req, s.onCancel = nil, nil
+		s.req, s.onCancel, s.taken = nil, nil, nil
 		t.keep(&s.transaction, text)
 	case s.state != terminated:
 		t.keep(&s.transaction, text)
@@ -159,15 +161,28 @@ func (s *Server) Request() *sip.Request {
 	return s.req
 }
 
-// OnCancel has f called when the INVITE is cancelled; false: it was already. f is called
-// from another goroutine, and must not block.
-func (s *Server) OnCancel(f func(cancel *sip.Request)) bool {
+// OnCancel says that an INVITE is taken, and has f called when it is cancelled: at once if
+// it was already, otherwise from another goroutine. f must not block.
+func (s *Server) OnCancel(f func(cancel *sip.Request)) {
 	s.table.mu.Lock()
-	defer s.table.mu.Unlock()
-	if s.state != terminated && !s.cancelled {
+	cancel, taken := s.cancel, s.taken
+	if s.cancel, s.taken = nil, nil; !s.cancelled && s.state != terminated {
 		s.onCancel = f
 	}
-	return !s.cancelled
+	s.table.mu.Unlock()
+	if cancel != nil {
+		f(cancel)
+	}
+	if taken != nil {
+		taken()
+	}
+}
+
+// OnTaken has f called when the INVITE is taken. Set it before anybody can take it.
+func (s *Server) OnTaken(f func()) {
+	s.table.mu.Lock()
+	defer s.table.mu.Unlock()
+	s.taken = f
 }
 
 // IsReliable says whether answers go over a connection: sending one may block.
@@ -179,7 +194,12 @@ func (s *Server) Cancel(cancel *sip.Request) {
 	s.table.mu.Lock()
 	req, told := s.req, s.onCancel
 	can := s.state == proceeding && !s.cancelled && req != nil
-	s.cancelled = s.cancelled || can
+	if can {
+		s.cancelled = true
+	}
+	if can && told == nil {
+		s.cancel = cancel
+	}
 	s.table.mu.Unlock()
 	if !can {
 		return
@@ -200,7 +220,7 @@ func (s *Server) Terminate() {
 	if s.state != terminated {
 		s.table.remove(s)
 	}
-	s.req, s.onCancel = nil, nil
+	s.req, s.cancel, s.onCancel, s.taken = nil, nil, nil, nil
 }
 
 func (s *Server) common() *transaction { return &s.transaction }

@@ -147,9 +147,7 @@ func TestCancel(t *testing.T) {
 		tx, _ := n.receives(req, false)
 		n.responds(tx, req, 180)
 		told := 0
-		if !tx.OnCancel(func(c *sip.Request) { told++ }) {
-			t.Error("it counts as cancelled")
-		}
+		tx.OnCancel(func(*sip.Request) { told++ })
 		ctx, invite := n.receives(cancel, false)
 		if invite != tx {
 			t.Fatal("the CANCEL does not find its INVITE")
@@ -162,13 +160,53 @@ func TestCancel(t *testing.T) {
 				t.Errorf("%d after the CANCEL: %v", code, err)
 			}
 		}
-		if tx.OnCancel(func(*sip.Request) {}) || told != 1 {
+		if tx.OnCancel(func(*sip.Request) { told++ }); told != 1 {
 			t.Errorf("told %d times", told)
 		}
 		n.acks("1")
 		n.wants("0s 180 Ringing", "0s 200 OK", "0s 487 Request Terminated")
 		time.Sleep(time.Minute)
 		n.left(0, 0)
+	})
+}
+
+// Who takes an INVITE that is cancelled already is told at once, and once.
+func TestTakenWhenCancelled(t *testing.T) {
+	inNetwork(t, func(n *network) {
+		req, cancel := request("INVITE", "1"), request("CANCEL", "1")
+		tx, _ := n.receives(req, false)
+		tx.Cancel(cancel)
+		if err := tx.Trying(req); !errors.Is(err, ErrCancelled) {
+			t.Errorf("100 after the CANCEL: %v", err)
+		}
+		var told []*sip.Request
+		for range 2 {
+			tx.OnCancel(func(c *sip.Request) { told = append(told, c) })
+		}
+		if len(told) != 1 || told[0] != cancel {
+			t.Errorf("told of %d", len(told))
+		}
+		n.acks("1")
+		n.wants("0s 487 Request Terminated")
+	})
+}
+
+// What waits until an INVITE is taken happens then, once, and after its user can be told.
+func TestTaken(t *testing.T) {
+	inNetwork(t, func(n *network) {
+		req, cancel := request("INVITE", "1"), request("CANCEL", "1")
+		tx, _ := n.receives(req, false)
+		tx.OnTaken(func() { tx.Cancel(cancel) })
+		n.wants()
+		told := 0
+		for range 2 {
+			tx.OnCancel(func(*sip.Request) { told++ })
+		}
+		n.wants("0s 487 Request Terminated")
+		n.acks("1")
+		if told != 1 {
+			t.Errorf("told %d times", told)
+		}
 	})
 }
 

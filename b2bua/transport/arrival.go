@@ -82,10 +82,10 @@ func (s *Stack) onRequest(req *sip.Request, from arrival) {
 	case req.Method == sip.CANCEL:
 		s.onCancel(req, tx, twin)
 	default:
-		s.server.Request(req, tx)
-		if twin != nil { // it has overtaken its INVITE
-			s.cancelParked(twin, tx)
+		if twin != nil { // it has overtaken its INVITE, which may be refused all the same
+			tx.OnTaken(func() { s.cancelParked(twin, tx) })
 		}
+		s.server.Request(req, tx)
 	}
 }
 
