@@ -91,3 +91,40 @@ func TestJournalKeepsWhatTheQueueDoesNot(t *testing.T) {
 		}
 	}
 }
+
+// A version that did not know the files ran after the kill: when it lived says nothing of the calls in them.
+func TestJournalOfBeforeAnOlderVersion(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	s := openTest(t, path)
+	r := Record{ID: "one", StartedAt: TimeOf(start), AnsweredAt: TimeOf(start)}
+	s.Journal(r)
+	lived := TimeOf(time.Now().Add(time.Minute))
+	if err := s.Alive(t.Context(), lived.Time); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil { // with a live call, as a kill
+		t.Fatal(err)
+	}
+	db, err := openRaw(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := TimeOf(lived.Add(96 * time.Hour))
+	for _, stmt := range []string{
+		`UPDATE meta SET value = '` + later.String() + `' WHERE name = 'alive_at'`,
+		`INSERT INTO live (id, written_at, record) VALUES ('two', '` + lived.String() + `', '{}')`,
+	} {
+		if _, err := db.ExecContext(t.Context(), stmt); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := openTest(t, path)
+	for id, want := range map[string]Time{"one": lived, "two": later} {
+		if got, ok, err := again.Get(t.Context(), id); err != nil || !ok || got.EndedAt != want {
+			t.Errorf("%s: %v, %v; ended at %v; want %v", id, ok, err, got.EndedAt, want)
+		}
+	}
+}
