@@ -265,6 +265,13 @@ func TestBuildUsesProfile(t *testing.T) {
 	if !strings.Contains(string(steps), filepath.FromSlash(profile)) || !strings.Contains(string(steps), "-pgoprofile=") {
 		t.Errorf("the build does not use %s", profile)
 	}
+	samples, err := exec.Command("go", "tool", "pprof", "-raw", "-symbolize=none", profile).Output()
+	if err != nil {
+		t.Fatalf("go tool pprof: %v", err)
+	}
+	if path := regexp.MustCompile(` /\S+\.go:`).Find(samples); path != nil {
+		t.Errorf("%s names files of the machine that recorded it:%s scripts/pgo leaves them out", profile, path)
+	}
 }
 
 func read(t *testing.T, file string) string {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
@@ -184,6 +185,14 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 	started = true
 	s.calls.Add(1)
 	s.turns.begin(c.mailbox.run)
+}
+
+// cancellable gives the leg a CANCEL of the peer's INVITE.
+func (l *legOnWire) cancellable(req *sip.Request, tx *transaction.Server) {
+	seq := req.CSeq().SeqNo
+	tx.OnCancel(func(c *sip.Request) {
+		l.post(leg.CancelIn{Seq: seq, Why: cause.ReasonsIn(message.RawValues(c, "reason", "reason"))})
+	})
 }
 
 // StrayResponse takes a response that no transaction waits for. A final answer to

@@ -166,10 +166,10 @@ func (e *Engine) Close() error {
 	}
 	e.opening.Wait()
 	e.mu.Lock()
-	open := slices.Collect(maps.Values(e.sessions))
+	open := slices.AppendSeq(slices.Collect(maps.Values(e.sessions)), maps.Values(e.ending))
 	e.mu.Unlock()
 	for _, s := range open {
-		s.Close()
+		s.Close() // or waits for who does
 	}
 	close(e.stop)
 	e.tending.Wait()

@@ -157,7 +157,7 @@ func (s *Session) Close() Stats {
 		e := s.engine
 		e.forget(s)
 		s.relay.end()
-		e.settle(s)
+		defer e.settle(s) // last: until then, Engine.Close waits
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.closed = true

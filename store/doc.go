@@ -24,21 +24,22 @@
 //
 // The writer commits everything that is pending at once. It waits 20 ms after a transaction for each of its records, 200 ms
 // at the most: a busy process writes a hundred calls at once, which share the pages they change (BenchmarkBusy), and a
-// single record is committed at once. What can't be written (disk full) stays pending and is tried again. What Close can't write goes to a file beside the database, which the next Open takes up. A
-// file that was removed under the process is put back; another one in its place is left alone.
+// single record is committed at once. What can't be written (disk full) stays pending and is tried again. What Close can't
+// write goes to a file beside the database, which the next Open takes up. A file that was removed under the process is put
+// back; another one in its place is left alone.
 // Tests: TestManyWriters, TestDiskFull, TestFileRemoved, TestOnlyFileRemoved, TestFileReplaced, TestFileDamaged.
 //
 // A record is live until it is committed, so the admin API finds a call at any moment. Put returns after the commit. Until
 // then the record is in the journal, so a kill costs nothing of a call that has ended.
 // Tests: TestKilled, TestJournalOfFinishedCalls.
 //
-// The journal has an entry at the start, at dialling and at the answer: appended to a file, with a checksum, in one write and
-// some microseconds. It is in the file when Journal returns, or, while another call writes, right after that. So a SIGKILL
-// takes no call, and a slow disk holds up one. A power failure may take the last seconds, as with the database: nothing is
-// synced. The end of a call is an entry, too, when its record is committed. At 16 MB the live calls move to the other file
-// and the first is removed, so there are two of them for moments only. A reader passes over what is damaged. An entry has
-// a kind: what else of a call is to outlive the process goes the same way. The table live was the journal of earlier
-// versions, which still find and write it: Open empties it.
+// The journal has an entry at the start, at dialling and at the answer: appended to a file, with a checksum, in one write
+// and some microseconds. It is in the file when Journal returns, or, while another call writes, right after that. So a slow
+// disk holds up one call, and a SIGKILL takes at most what came while that call was being written. A power failure may take
+// the last seconds, as with the database: nothing is synced. The end of a call is an entry, too, when its record is
+// committed. At 16 MB the live calls move to the other file and the first is removed, so there are two of them for moments
+// only. A reader passes over what is damaged. An entry has a kind: what else of a call is to outlive the process goes the
+// same way. The table live was the journal of earlier versions, which still find and write it: Open empties it.
 // Tests: TestJournal…, FuzzJournal, TestInterrupted, TestKilled, BenchmarkJournal.
 //
 // The outbox has an item for each consumer and each change of a finished call, written in the transaction of that change.

@@ -16,17 +16,20 @@ import (
 // q850Unspecified is the ISDN cause (ITU-T Q.850) of an end that no party asked for.
 const q850Unspecified = 31
 
-// setAlive and getAlive keep the last moment that the process is known to have lived.
+// setAlive and getAlive keep the last moment that the process is known to have lived, in two rows: versions before the
+// journal's files know the first alone. So that says nothing of the calls in the files where such a version ran in between.
 const (
-	setAlive = `INSERT INTO meta (name, value) VALUES ('alive_at', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`
-	getAlive = `SELECT value FROM meta WHERE name = 'alive_at'`
+	setAlive = `INSERT INTO meta (name, value) VALUES ('alive_at', ?1), ('journal_alive_at', ?1)
+		ON CONFLICT (name) DO UPDATE SET value = excluded.value`
+	getAlive = `SELECT coalesce(max(CASE name WHEN 'alive_at' THEN value END), ''), coalesce(max(CASE name WHEN 'journal_alive_at' THEN value END), '')
+		FROM meta WHERE name IN ('alive_at', 'journal_alive_at')`
 )
 
 // closeInterrupted finishes the calls that a killed process left in the journal, and notes their ids. It keeps those that were
 // finished as they are.
 func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
-	var alive Time // zero in a new database
-	if err := s.db.QueryRowContext(ctx, getAlive).Scan(&alive); err != nil && !errors.Is(err, sql.ErrNoRows) {
+	var ofTable, ofFiles Time // zero in a new database
+	if err := s.db.QueryRowContext(ctx, getAlive).Scan(&ofTable, &ofFiles); err != nil {
 		return err
 	}
 	left, err := leftOver(ctx, s.path, s.db)
@@ -40,6 +43,10 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 		}
 		defer keeper.close()
 		for _, l := range left {
+			alive := ofFiles
+			if l.table {
+				alive = ofTable
+			}
 			if alive.After(l.written.Time) {
 				l.written = alive
 			}
@@ -71,6 +78,7 @@ type left struct {
 	record  Record
 	written Time
 	ended   bool // the record is whole
+	table   bool // from the table of earlier versions
 }
 
 // leftOver reads the journal: its files, and the table that versions before them wrote.
@@ -103,6 +111,7 @@ func leftOver(ctx context.Context, path string, db *sql.DB) (all []left, err err
 			return nil, err
 		}
 		add(callState, id, written, record)
+		all[len(all)-1].table = true
 	}
 	slices.SortFunc(all, func(a, b left) int {
 		return cmp.Or(a.record.StartedAt.Compare(b.record.StartedAt.Time), strings.Compare(a.record.ID, b.record.ID))

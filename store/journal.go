@@ -36,7 +36,7 @@ type journal struct {
 	waiting []byte          // entries that are not in the file; they begin at file.written, or after what is being written
 	spare   []byte          // for waiting
 	dropped int64
-	err     error // of the last write
+	err     error // of the last write or tend
 }
 
 // place is where the last entry of a call is.
@@ -169,8 +169,9 @@ func (j *journal) tend() error {
 			return j.err
 		}
 	}
+	j.err = nil // of the last try; who writes meanwhile says how that went
 	j.write()
-	if j.old == nil && (j.file.written > max(journalFile, 4*j.size) || !inPlace(j.file)) {
+	if j.old == nil && (j.file.written > max(journalFile, 4*j.size) || j.removed()) {
 		j.turn()
 	}
 	if j.old != nil {
@@ -179,13 +180,17 @@ func (j *journal) tend() error {
 	return j.err
 }
 
-func inPlace(s *journalSegment) bool {
-	held, err := s.f.Stat()
+// removed says whether the file is not where its name says any more. It gives the lock away meanwhile.
+func (j *journal) removed() bool {
+	file := j.file
+	j.mu.Unlock()
+	defer j.mu.Lock()
+	held, err := file.f.Stat()
 	if err != nil {
-		return false
+		return true
 	}
-	st, err := os.Stat(s.name)
-	return err == nil && os.SameFile(st, held)
+	st, err := os.Stat(file.name)
+	return err != nil || !os.SameFile(st, held)
 }
 
 // turn begins the other file.

@@ -112,10 +112,7 @@ func lastStates(path string) (map[string]entry, error) {
 	}
 	states := map[string]entry{}
 	for _, text := range files {
-		if fileNumber(text) == 0 {
-			continue
-		}
-		for e, rest, ok := nextEntry(text[headSize:]); ok; e, rest, ok = nextEntry(rest) {
+		for e, rest, ok := nextEntry(text); ok; e, rest, ok = nextEntry(rest) {
 			switch e.kind {
 			case callState, callEnded:
 				states[string(e.id)] = e
@@ -127,7 +124,8 @@ func lastStates(path string) (map[string]entry, error) {
 	return states, nil
 }
 
-// fileNumber is the number in a file's head; 0: it has no head.
+// fileNumber is the number in a file's head; 0: it has none, or a lost one. Its entries have checksums of their own, so they
+// count all the same, as older ones.
 func fileNumber(text []byte) uint64 {
 	if len(text) < headSize || string(text[:len(journalMagic)]) != journalMagic {
 		return 0

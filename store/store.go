@@ -139,7 +139,7 @@ func (s *Store) Journal(r Record) {
 
 // Put keeps a finished call and returns when it is committed. It may be repeated: the first record of an id stays. If
 // ctx ends first, Put returns its error, and the record is written as soon as possible. A call that finds the queue
-// full to the end of ctx is not kept; its error says so.
+// full to the end of ctx is kept by the journal alone, for the next Open; its error says so.
 func (s *Store) Put(ctx context.Context, r Record) error {
 	if r.ID == "" {
 		return errors.New("put: record without an id")

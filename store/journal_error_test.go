@@ -1,0 +1,130 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// An error is over when its cause is, though no call comes: a process that is not ready gets none.
+func TestJournalErrorEndsWithoutCalls(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	j := openJournal(filepath.Join(dir, "f.db"))
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.tend(); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("without a directory: %v", err)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.tend(); err != nil {
+		t.Errorf("with a directory: %v", err)
+	}
+	if _, err := j.state(); err != nil {
+		t.Error(err)
+	}
+	if err := j.close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The entries behind a head that was lost are read as those of the older file.
+func TestJournalWithoutHead(t *testing.T) {
+	j := journalAt(t)
+	for _, id := range []string{"one", "two"} {
+		r := sample(id)
+		j.note(callState, &r, start)
+	}
+	if _, err := j.file.f.WriteAt(make([]byte, headSize), 0); err != nil {
+		t.Fatal(err)
+	}
+	wantLive(t, j, "one", "two")
+	j.mu.Lock()
+	j.turn()
+	j.mu.Unlock()
+	j.over([]*finish{{id: "one"}})
+	wantLive(t, j, "two")
+	if err := j.close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A record that finds no room in the queue is in the journal, and the next start has it.
+func TestJournalKeepsWhatTheQueueDoesNot(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	s, err := open(t.Context(), path, 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mend := breakDisk(t, path)
+	for _, id := range []string{"one", "two"} {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		err := s.Put(ctx, sample(id))
+		cancel()
+		if full := errors.Is(err, errFull); err == nil || full != (id == "two") {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+	killed, err := os.ReadFile(path + ".live-a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mend()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path+".live-a", killed, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again := openTest(t, path)
+	for _, id := range []string{"one", "two"} {
+		if r, ok, err := again.Get(t.Context(), id); err != nil || !ok || r.Disposition != DispositionAnswered {
+			t.Errorf("%s: %v, %v, %+v", id, ok, err, r)
+		}
+	}
+}
+
+// A version that did not know the files ran after the kill: when it lived says nothing of the calls in them.
+func TestJournalOfBeforeAnOlderVersion(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	s := openTest(t, path)
+	r := Record{ID: "one", StartedAt: TimeOf(start), AnsweredAt: TimeOf(start)}
+	s.Journal(r)
+	lived := TimeOf(time.Now().Add(time.Minute))
+	if err := s.Alive(t.Context(), lived.Time); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil { // with a live call, as a kill
+		t.Fatal(err)
+	}
+	db, err := openRaw(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := TimeOf(lived.Add(96 * time.Hour))
+	for _, stmt := range []string{
+		`UPDATE meta SET value = '` + later.String() + `' WHERE name = 'alive_at'`,
+		`INSERT INTO live (id, written_at, record) VALUES ('two', '` + lived.String() + `', '{}')`,
+	} {
+		if _, err := db.ExecContext(t.Context(), stmt); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := openTest(t, path)
+	for id, want := range map[string]Time{"one": lived, "two": later} {
+		if got, ok, err := again.Get(t.Context(), id); err != nil || !ok || got.EndedAt != want {
+			t.Errorf("%s: %v, %v; ended at %v; want %v", id, ok, err, got.EndedAt, want)
+		}
+	}
+}
