@@ -210,7 +210,7 @@ func (s *stage) finishLab(b *server, wanted ...want) []store.Record {
 			s.Errorf("record %d says %+v; want %+v", i, wantOf(r), wanted)
 		}
 	}
-	eventually(s.T, "no call and no port of one is left", func() bool { return len(b.calls()) == 0 && b.sockets().udp == b.idle.udp })
+	eventually(s.T, "no call and no port of one is left", func() bool { return len(b.calls()) == 0 && b.portsInUse() == 0 })
 	b.stop()
 	return all
 }

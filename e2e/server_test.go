@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"testing"
 
+	"flowbridge/live"
 	"flowbridge/store"
 )
 
@@ -162,6 +163,21 @@ func get[T any](s *server, path string) []T {
 	return page.Items
 }
 
+// portsInUse is how many pairs of RTP ports calls have.
+func (s *server) portsInUse() int {
+	s.t.Helper()
+	res, err := client.Get(s.admin + "/api/stats")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var stats live.Stats
+	if err := json.NewDecoder(res.Body).Decode(&stats); err != nil || res.StatusCode != http.StatusOK {
+		s.t.Fatalf("/api/stats: %s: %v", res.Status, err)
+	}
+	return stats.Ports.InUse
+}
+
 func (s *server) calls() []liveCall { s.t.Helper(); return get[liveCall](s, "/api/calls") }
 
 func (s *server) cdrs() []store.Record {
@@ -278,6 +294,7 @@ func (s *server) plausible(r store.Record) {
 func (s *server) nothingLeft() {
 	s.t.Helper()
 	eventually(s.t, "/api/calls is empty", func() bool { return len(s.calls()) == 0 })
+	eventually(s.t, "no RTP port is in use", func() bool { return s.portsInUse() == 0 })
 	var now sockets
 	if !within(patience, func() bool { now = s.sockets(); return now == s.idle }) {
 		s.t.Errorf("open sockets: %+v; before the calls %+v", now, s.idle)
@@ -313,18 +330,28 @@ func (s *server) finish(wanted ...want) []store.Record {
 	return all
 }
 
-// sockets counts the server's open sockets: those of SIP and media, those that
-// listen, and connections to the admin API and of SIP. Connections that are
-// kept open toward a platform's API, which is at no port of SIP, are not among
-// them: they are meant to stay.
+// The default of media.ports.
+const firstRTP, lastRTP = 10000, 32767
+
+// sockets counts the server's open sockets: UDP sockets, those that listen, and
+// connections to the admin API and of SIP. Connections that are kept open toward a
+// platform's API, which is at no port of SIP, and sockets of RTP are not among them:
+// they are meant to stay for a while. Of those portsInUse tells.
 type sockets struct{ udp, listening, accepted, sip int }
 
 func (s *server) sockets() sockets {
 	s.t.Helper()
 	mine := s.socketInodes()
-	// What is not TCP is UDP. A row that is missing from a table makes one too
+	// What is not in a table is UDP. A row that is missing from one makes one too
 	// many, and the caller look again: never one too few.
 	n := sockets{udp: len(mine)}
+	for _, table := range []string{"udp", "udp6"} {
+		for _, row := range kernelTable(s.t, table) {
+			if mine[row.inode] && row.port >= firstRTP && row.port <= lastRTP {
+				n.udp--
+			}
+		}
+	}
 	admin := s.admin[strings.LastIndexByte(s.admin, ':')+1:]
 	for _, table := range []string{"tcp", "tcp6"} {
 		for _, row := range kernelTable(s.t, table) {
