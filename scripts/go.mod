@@ -3,7 +3,12 @@ module flowbridge/scripts
 
 go 1.26.0
 
-require golang.org/x/sys v0.49.0
+require (
+	github.com/vishvananda/netlink v1.3.1
+	golang.org/x/sys v0.49.0
+)
+
+require github.com/vishvananda/netns v0.0.5 // indirect
 
 require (
 	github.com/compose-spec/compose-go/v2 v2.16.2

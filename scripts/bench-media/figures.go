@@ -2,9 +2,7 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
-	"os"
 	"slices"
 	"time"
 )
@@ -102,16 +100,4 @@ const heading = "system       calls   relay µs  marginal µs  generator µs  ad
 func (f figures) row() string {
 	return fmt.Sprintf("%-12s %5d %10.2f %12.2f %13.2f %13.0f %13.0f %8d %11d %8.1f",
 		f.System, f.Calls, f.RelayUS, f.MarginalUS, f.OursUS, f.AddedP50, f.AddedP99, f.Lost, f.Sent, f.KBPerCall)
-}
-
-// write writes all figures to a file.
-func write(file string, all []figures) error {
-	if file == "" {
-		return nil
-	}
-	b, err := json.MarshalIndent(all, "", " ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(file, append(b, '\n'), 0o644)
 }

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/netip"
 	"os"
@@ -13,7 +15,7 @@ import (
 
 const flowbridgeConfig = `
 sip: {listen: ["udp://%[1]v:5060"]}
-media: {listen: [%[1]v], ports: 10000-32767}
+media: {listen: [%[1]v], ports: 10000-60999, engine: %[6]s}
 trunks: [{name: carrier, sources: [%[2]v]}]
 targets: [{name: agent, kind: sip, uri: "sip:{{.To.Number}}@%[3]v:5060"}]
 routes: [{targets: [agent]}]
@@ -22,31 +24,39 @@ admin: {listen: "%[1]v:8080", token_file: %[5]q}
 log: {level: warn}
 `
 
-// startFlowbridge starts the binary. Calls are set up by SIP: this process is
-// carrier and agent.
-func (s *system) startFlowbridge(binary, dir string) error {
+// flowbridge is the binary with the configuration of an engine.
+type flowbridge struct {
+	binary, file, log string
+}
+
+// configure writes the configuration that startFlowbridge starts the binary with.
+func configure(binary, engine, dir string) (f flowbridge, err error) {
 	if binary == "" {
-		return fmt.Errorf("%w: -flowbridge is missing", errUsage)
+		return f, fmt.Errorf("%w: -flowbridge is missing", errUsage)
 	}
-	dir, err := os.MkdirTemp(dir, "flowbridge")
-	if err != nil {
+	if dir, err = os.MkdirTemp(dir, "flowbridge"); err != nil {
+		return f, err
+	}
+	f = flowbridge{binary: binary, file: filepath.Join(dir, "flowbridge.yaml"), log: filepath.Join(dir, "log")}
+	token := filepath.Join(dir, "token")
+	text := fmt.Sprintf(flowbridgeConfig, systemAddr, carrierAddr, agentAddr, filepath.Join(dir, "calls.db"), token, engine)
+	return f, errors.Join(os.WriteFile(f.file, []byte(text), 0o600), os.WriteFile(token, []byte("bench"), 0o600))
+}
+
+// startFlowbridge starts the binary and waits until it takes calls.
+func (s *system) startFlowbridge(f flowbridge) error {
+	if err := s.launch(s.command(f.binary, "serve", "--config", f.file), f.log); err != nil {
 		return err
 	}
-	file, log, token := filepath.Join(dir, "flowbridge.yaml"), filepath.Join(dir, "log"), filepath.Join(dir, "token")
-	text := fmt.Sprintf(flowbridgeConfig, systemAddr, carrierAddr, agentAddr, filepath.Join(dir, "calls.db"), token)
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		return err
+	if err := until(s.readyz); err != nil {
+		return fmt.Errorf("flowbridge does not start: %w; %s", err, process.Tail(f.log))
 	}
-	if err := os.WriteFile(token, []byte("bench"), 0o600); err != nil {
-		return err
-	}
-	if err := s.launch(s.command(binary, "serve", "--config", file), log); err != nil {
-		return err
-	}
-	if err := until(readyz); err != nil {
-		return fmt.Errorf("flowbridge does not start: %w; %s", err, process.Tail(log))
-	}
-	ends, err := newEnds(netip.AddrPortFrom(systemAddr, 5060))
+	return nil
+}
+
+// callBySIP has calls set up by SIP: this process is carrier and agent.
+func (s *system) callBySIP() error {
+	ends, err := newEnds(s.network, netip.AddrPortFrom(systemAddr, 5060))
 	if err != nil {
 		return err
 	}
@@ -55,12 +65,19 @@ func (s *system) startFlowbridge(binary, dir string) error {
 	return nil
 }
 
-func readyz(ctx context.Context) error {
+func (s *system) readyz(ctx context.Context) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%v:8080/readyz", systemAddr), nil)
 	if err != nil {
 		return err
 	}
-	res, err := http.DefaultClient.Do(req)
+	t := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, to string) (conn net.Conn, err error) {
+		err = s.network.carrier.do(func() error {
+			conn, err = (&net.Dialer{}).DialContext(ctx, network, to)
+			return err
+		})
+		return conn, err
+	}}
+	res, err := (&http.Client{Transport: t}).Do(req)
 	if err != nil {
 		return err
 	}

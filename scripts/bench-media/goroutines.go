@@ -79,10 +79,10 @@ func relayByGoroutines(at string, in io.Reader, out io.Writer) error {
 			}
 			open = append(open, sockets[i])
 		}
-		go forward(sockets[0], sockets[1], b)
-		go forward(sockets[1], sockets[0], a)
-		go forward(sockets[2], sockets[3], netip.AddrPortFrom(b.Addr(), b.Port()+1))
-		go forward(sockets[3], sockets[2], netip.AddrPortFrom(a.Addr(), a.Port()+1))
+		go copyPackets(sockets[0], sockets[1], b)
+		go copyPackets(sockets[1], sockets[0], a)
+		go copyPackets(sockets[2], sockets[3], netip.AddrPortFrom(b.Addr(), b.Port()+1))
+		go copyPackets(sockets[3], sockets[2], netip.AddrPortFrom(a.Addr(), a.Port()+1))
 		if _, err := fmt.Fprintln(out, sockets[0].LocalAddr(), sockets[1].LocalAddr()); err != nil {
 			return err
 		}
@@ -90,8 +90,8 @@ func relayByGoroutines(at string, in io.Reader, out io.Writer) error {
 	return nil
 }
 
-// forward sends on what comes, until its socket is closed.
-func forward(from, by *net.UDPConn, to netip.AddrPort) {
+// copyPackets sends on what comes, until its socket is closed.
+func copyPackets(from, by *net.UDPConn, to netip.AddrPort) {
 	b := make([]byte, 1500)
 	for {
 		n, _, err := from.ReadFromUDPAddrPort(b)

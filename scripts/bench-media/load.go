@@ -32,12 +32,6 @@ const (
 	atTime   = atNumber + 4 // wall clock, nanoseconds
 )
 
-// The addresses that calls come from and go to.
-var (
-	carrierAddr = netip.MustParseAddr("127.0.5.2")
-	agentAddr   = netip.MustParseAddr("127.0.5.3")
-)
-
 // side is one end of all calls.
 type side struct {
 	fd       int
@@ -48,6 +42,8 @@ type side struct {
 	count    int64                  // received, of the measurement
 	delays   [maxDelay]uint32       // packets by microseconds, those over it in the last
 	unsent   int64                  // that the system did not take
+	last     []int64                // when the last packet of a call came, wall clock in nanoseconds; 0: none has
+	gap      int64                  // the longest time between two packets of a call, in nanoseconds
 	in       *incoming
 }
 
@@ -57,20 +53,25 @@ const maxDelay = 200_000 // µs
 type load struct {
 	side  [2]*side
 	calls int
+	every int // a call sends in every so many intervals
 
 	first, last uint32 // numbers of the packets that are measured; last not among them
 	late        int64  // ns that the processors were not had for, beyond an interval each time
 }
 
-func newLoad(calls int) (*load, error) {
-	l := &load{calls: calls, first: ^uint32(0), last: ^uint32(0)}
-	for i, a := range []netip.Addr{carrierAddr, agentAddr} {
-		fd, addr, err := batch.Open(netip.AddrPortFrom(a, 0))
-		if err != nil {
+// newLoad opens the sockets of the two ends, carrier and agent.
+func newLoad(n *network, ends [2]netip.Addr, calls int) (*load, error) {
+	l := &load{calls: calls, every: 1, first: ^uint32(0), last: ^uint32(0)}
+	for i, ns := range []namespace{n.carrier, n.agent} {
+		s := &side{packets: make([][]byte, calls), last: make([]int64, calls), in: newIncoming()}
+		if err := ns.do(func() (err error) {
+			s.fd, s.addr, err = batch.Open(netip.AddrPortFrom(ends[i], 0))
+			return err
+		}); err != nil {
 			l.close()
-			return nil, fmt.Errorf("%v: %w", a, err)
+			return nil, fmt.Errorf("%v: %w", ends[i], err)
 		}
-		l.side[i] = &side{fd: fd, addr: addr, packets: make([][]byte, calls), in: newIncoming()}
+		l.side[i] = s
 	}
 	return l, nil
 }
@@ -130,7 +131,7 @@ func (l *load) run(warm, measured time.Duration, ask func() (usage, error)) (sta
 				l.late += max(late-int64(interval), 0)
 			}
 			for _, s := range l.side {
-				s.send(at, number)
+				s.send(at, number, l.every)
 			}
 			l.read()
 		}
@@ -138,28 +139,38 @@ func (l *load) run(warm, measured time.Duration, ask func() (usage, error)) (sta
 	if end, err = ask(); err != nil {
 		return start, end, err
 	}
+	over := batch.Clock(unix.CLOCK_REALTIME)
 	for until := batch.Clock(unix.CLOCK_MONOTONIC) + int64(settled); l.received() < l.sent() && batch.Clock(unix.CLOCK_MONOTONIC) < until; {
 		batch.SleepUntil(batch.Clock(unix.CLOCK_MONOTONIC) + int64(tick))
 		l.read()
 	}
+	for _, s := range l.side {
+		for call, last := range s.last {
+			if last < over {
+				s.came(call, over)
+			}
+		}
+	}
 	return start, end, nil
 }
 
-// send sends what is due at a tick.
-func (s *side) send(at int, number uint32) {
-	if len(s.due[at]) == 0 {
+// send sends what is due at a tick: of all calls, or of a part of them, in turns.
+func (s *side) send(at int, number uint32, every int) {
+	turn, n := int(number)%every, len(s.due[at])
+	first, last := turn*n/every, (turn+1)*n/every
+	if first == last {
 		return
 	}
 	now := batch.Clock(unix.CLOCK_REALTIME)
-	for _, call := range s.due[at] {
+	for _, call := range s.due[at][first:last] {
 		p := s.packets[call]
 		binary.BigEndian.PutUint16(p[2:], uint16(number))
 		binary.BigEndian.PutUint32(p[4:], number*160)
 		binary.BigEndian.PutUint32(p[atNumber:], number)
 		binary.BigEndian.PutUint64(p[atTime:], uint64(now))
 	}
-	sent, _ := batch.Send(s.fd, s.messages[at])
-	s.unsent += int64(len(s.due[at]) - sent)
+	sent, _ := batch.Send(s.fd, s.messages[at][first:last])
+	s.unsent += int64(last - first - sent)
 }
 
 // read takes what has come to both sides.
@@ -184,12 +195,23 @@ func (l *load) take(s *side, p []byte, came int64) {
 		return
 	}
 	s.count++
+	if call := binary.BigEndian.Uint32(p[atCall:]); int(call) < len(s.last) {
+		s.came(int(call), came)
+	}
 	µs := (came - int64(binary.BigEndian.Uint64(p[atTime:]))) / 1000
 	s.delays[min(max(µs, 0), maxDelay-1)]++
 }
 
+// came notes that a packet of a call came, or that the measurement is over.
+func (s *side) came(call int, at int64) {
+	if last := s.last[call]; last != 0 {
+		s.gap = max(s.gap, at-last)
+	}
+	s.last[call] = at
+}
+
 // sent is how many packets belong to the measurement.
-func (l *load) sent() int64 { return 2 * int64(l.calls) * int64(l.last-l.first) }
+func (l *load) sent() int64 { return 2 * int64(l.calls) * int64(l.last-l.first) / int64(l.every) }
 
 func (l *load) received() int64 { return l.side[0].count + l.side[1].count }
 

@@ -2,29 +2,28 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
 	"os"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // carried loads what connects the two ends of a few calls, and checks that each
 // packet came once.
-func carried(t *testing.T, open func(call int, a, b netip.AddrPort) (forA, forB netip.AddrPort, err error)) {
+func carried(t *testing.T, s *system, ends [2]netip.Addr) {
 	t.Helper()
-	l, err := newLoad(3)
+	l, err := newLoad(s.network, ends, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.close()
-	for i := range l.calls {
-		toA, toB, err := open(i, l.side[0].addr, l.side[1].addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		l.connect(i, toA, toB)
+	if err := s.connect(l); err != nil {
+		t.Fatal(err)
 	}
 	start, end, err := l.run(2*interval, 10*interval, func() (usage, error) { return usageOf(os.Getpid()) })
 	if err != nil {
@@ -40,31 +39,80 @@ func carried(t *testing.T, open func(call int, a, b netip.AddrPort) (forA, forB 
 	}
 }
 
-func TestLoadDirect(t *testing.T) {
-	carried(t, func(_ int, a, b netip.AddrPort) (netip.AddrPort, netip.AddrPort, error) { return b, a, nil })
+// inNetwork is a system in a network of its own, without a relay.
+func inNetwork(t *testing.T) *system {
+	t.Helper()
+	n, err := newNetwork()
+	if errors.Is(err, unix.EPERM) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &system{network: n, open: crossed}
+	s.closers = append(s.closers, n.close)
+	t.Cleanup(s.stop)
+	return s
+}
+
+func TestLoadDirect(t *testing.T) { carried(t, inNetwork(t), directAddrs) }
+
+func TestLoadForwarded(t *testing.T) {
+	s := inNetwork(t)
+	if err := s.network.forward(); err != nil {
+		t.Fatal(err)
+	}
+	carried(t, s, endsOf(forward))
 }
 
 func TestLoadThroughGoroutines(t *testing.T) {
+	s := inNetwork(t)
 	orders, give := io.Pipe()
 	take, replies := io.Pipe()
 	ended := make(chan error, 1)
-	go func() { ended <- run([]string{"relay", "127.0.5.1"}, orders, replies) }()
+	go func() {
+		ended <- s.network.relay.do(func() error { return run([]string{"relay", systemAddr.String()}, orders, replies) })
+	}()
 	from := bufio.NewScanner(take)
-	carried(t, func(_ int, a, b netip.AddrPort) (netip.AddrPort, netip.AddrPort, error) {
+	s.open = func(_ int, a, b netip.AddrPort) (netip.AddrPort, netip.AddrPort, error) {
 		fmt.Fprintln(give, a, b)
 		from.Scan()
 		return twoAddrs(from.Text())
-	})
+	}
+	carried(t, s, endsOf("goroutines"))
 	give.Close()
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
 }
 
+// A call that has a packet in every fifth interval has it, and its gap is that long.
+func TestLoadSparse(t *testing.T) {
+	s := inNetwork(t)
+	l, err := newLoad(s.network, directAddrs, 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	l.every = 5
+	if err := s.connect(l); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := l.run(0, 20*interval, func() (usage, error) { return usage{}, nil }); err != nil {
+		t.Fatal(err)
+	}
+	if l.sent() != 56 || l.received() != 56 {
+		t.Errorf("%d of %d packets came, want 56 of 56", l.received(), l.sent())
+	}
+	if l.side[0].gap < int64(4*interval) {
+		t.Errorf("the longest gap is %d ns", l.side[0].gap)
+	}
+}
+
 // What is not of the measurement does not count: other packets, those of the
 // warming up, foreign ones.
 func TestLoadCountsItsOwn(t *testing.T) {
-	l, err := newLoad(1)
+	l, err := newLoad(inNetwork(t).network, directAddrs, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -12,7 +13,7 @@ import (
 	"time"
 )
 
-var errUsage = errors.New("usage: bench-media run -flowbridge BINARY [-rounds N] [-seconds N] [-systems LIST] [-json FILE] CALLS..., or relay ADDRESS")
+var errUsage = errors.New("usage: bench-media run|held|survive -flowbridge BINARY [-rounds N] [-seconds N] [-systems LIST] [-json FILE] CALLS..., or relay ADDRESS")
 
 func main() {
 	if err := run(os.Args[1:], os.Stdin, os.Stdout); err != nil {
@@ -25,7 +26,7 @@ func run(args []string, in io.Reader, out io.Writer) error {
 	if len(args) == 2 && args[0] == "relay" {
 		return relayByGoroutines(args[1], in, out)
 	}
-	if len(args) == 0 || args[0] != "run" {
+	if len(args) == 0 {
 		return errUsage
 	}
 	b, err := parse(args[1:])
@@ -33,7 +34,19 @@ func run(args []string, in io.Reader, out io.Writer) error {
 		return err
 	}
 	b.out = out
-	return b.run()
+	if b.dir, err = os.MkdirTemp("", "bench-media"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(b.dir)
+	switch args[0] {
+	case "run":
+		return b.run()
+	case "held":
+		return b.held()
+	case "survive":
+		return b.survive()
+	}
+	return errUsage
 }
 
 // bench is a series of runs.
@@ -59,8 +72,8 @@ func parse(args []string) (*bench, error) {
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
-	b.systems = append([]string{direct}, strings.Split(*systems, ",")...)
-	for _, name := range b.systems[1:] {
+	b.systems = strings.Split(*systems, ",")
+	for _, name := range b.systems {
 		if !slices.Contains(systemNames, name) {
 			return nil, fmt.Errorf("there is no system %q: %s", name, strings.Join(systemNames, ", "))
 		}
@@ -80,16 +93,11 @@ func parse(args []string) (*bench, error) {
 
 // run measures everything and shows it, size by size.
 func (b *bench) run() error {
-	var err error
-	if b.dir, err = os.MkdirTemp("", "bench-media"); err != nil {
-		return err
-	}
-	defer os.RemoveAll(b.dir)
 	var all []figures
 	fmt.Fprintln(b.out, heading)
 	for _, calls := range b.calls {
 		for round := 1; round <= b.rounds; round++ {
-			for _, name := range b.systems {
+			for _, name := range append([]string{direct}, b.systems...) {
 				f, err := b.measure(name, calls)
 				if err != nil {
 					return fmt.Errorf("%s with %d calls: %w", name, calls, err)
@@ -99,11 +107,23 @@ func (b *bench) run() error {
 			}
 		}
 		deduct(all)
-		for _, name := range b.systems {
+		for _, name := range append([]string{direct}, b.systems...) {
 			fmt.Fprintln(b.out, median(all, name, calls).row())
 		}
 	}
 	return write(b.json, all)
+}
+
+// write writes figures to a file; none: nowhere.
+func write(file string, all any) error {
+	if file == "" {
+		return nil
+	}
+	b, err := json.MarshalIndent(all, "", " ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, append(b, '\n'), 0o644)
 }
 
 const (
@@ -119,7 +139,7 @@ func (b *bench) measure(name string, calls int) (f figures, err error) {
 		return f, err
 	}
 	defer s.stop()
-	l, err := newLoad(calls)
+	l, err := newLoad(s.network, endsOf(name), calls)
 	if err != nil {
 		return f, err
 	}
@@ -128,12 +148,8 @@ func (b *bench) measure(name string, calls int) (f figures, err error) {
 	if err != nil {
 		return f, err
 	}
-	for i := range calls {
-		toA, toB, err := s.open(i, l.side[0].addr, l.side[1].addr)
-		if err != nil {
-			return f, fmt.Errorf("call %d: %w", i, err)
-		}
-		l.connect(i, toA, toB)
+	if err := s.connect(l); err != nil {
+		return f, err
 	}
 	start, end, err := l.run(warmUp, time.Duration(b.seconds)*time.Second, func() (usage, error) { return usageOf(s.pid) })
 	if err != nil {
@@ -149,4 +165,16 @@ func (b *bench) measure(name string, calls int) (f figures, err error) {
 	f.take(l, start, end)
 	f.KBPerCall = float64(after-before) / float64(calls) / 1024
 	return f, nil
+}
+
+// connect sets up the calls of a load.
+func (s *system) connect(l *load) error {
+	for i := range l.calls {
+		toA, toB, err := s.open(i, l.side[0].addr, l.side[1].addr)
+		if err != nil {
+			return fmt.Errorf("call %d: %w", i, err)
+		}
+		l.connect(i, toA, toB)
+	}
+	return nil
 }

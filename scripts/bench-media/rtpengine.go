@@ -29,13 +29,16 @@ func (s *system) startRTPEngine(dir string) error {
 	args := append([]string{
 		"--config-file=" + config, "--foreground", "--log-stderr", "--log-level=4", "--table=-1",
 		fmt.Sprintf("--interface=%v", systemAddr), fmt.Sprintf("--listen-ng=%v:%d", systemAddr, control),
-		"--port-min=10000", "--port-max=32767",
+		"--port-min=10000", "--port-max=60999",
 	}, strings.Fields(os.Getenv("RTPENGINE_ARGS"))...)
 	if err := s.launch(s.command(binary, args...), log); err != nil {
 		return err
 	}
-	conn, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(systemAddr, control)))
-	if err != nil {
+	var conn *net.UDPConn
+	if err := s.network.carrier.do(func() (err error) {
+		conn, err = net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(systemAddr, control)))
+		return err
+	}); err != nil {
 		return err
 	}
 	s.closers = append(s.closers, func() { _ = conn.Close() })

@@ -19,14 +19,17 @@ type ends struct {
 
 const sipPatience = 5 * time.Second
 
-func newEnds(to netip.AddrPort) (*ends, error) {
+func newEnds(n *network, to netip.AddrPort) (*ends, error) {
 	e := &ends{to: to}
-	var err error
 	for _, c := range []struct {
 		conn **net.UDPConn
+		in   namespace
 		addr netip.Addr
-	}{{&e.carrier, carrierAddr}, {&e.agent, agentAddr}} {
-		if *c.conn, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(c.addr, 5060))); err != nil {
+	}{{&e.carrier, n.carrier, carrierAddr}, {&e.agent, n.agent, agentAddr}} {
+		if err := c.in.do(func() (err error) {
+			*c.conn, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(c.addr, 5060)))
+			return err
+		}); err != nil {
 			e.close()
 			return nil, err
 		}

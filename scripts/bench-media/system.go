@@ -11,16 +11,18 @@ import (
 	"time"
 )
 
-// direct is what the others are compared with: nothing between the two ends.
+// direct is what the others are compared with: a link between the two ends, and nothing else.
 const direct = "direct"
 
-var systemNames = []string{"flowbridge", "rtpengine", "goroutines"}
+// forward is what a relay costs at least: a machine between the two ends that forwards their packets by itself.
+const forward = "forward"
 
-var systemAddr = netip.MustParseAddr("127.0.5.1")
+var systemNames = []string{"kernel", "userspace", "rtpengine", "goroutines", forward}
 
 // system is a relay that runs.
 type system struct {
-	pid int // 0: no process
+	network *network
+	pid     int // 0: no process
 
 	// open sets a call up between two ends and says where each has to send.
 	open func(call int, a, b netip.AddrPort) (forA, forB netip.AddrPort, err error)
@@ -35,14 +37,24 @@ func (s *system) stop() {
 }
 
 // start starts a relay and waits until it takes calls.
-func (b *bench) start(name string) (*system, error) {
-	s := &system{}
-	var err error
+func (b *bench) start(name string) (s *system, err error) {
+	s = &system{}
+	if s.network, err = newNetwork(); err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, s.network.close)
 	switch name {
 	case direct:
-		s.open = func(_ int, a, b netip.AddrPort) (netip.AddrPort, netip.AddrPort, error) { return b, a, nil }
-	case "flowbridge":
-		err = s.startFlowbridge(b.flowbridge, b.dir)
+		s.open = crossed
+	case forward:
+		s.open, err = crossed, s.network.forward()
+	case "kernel", "userspace":
+		var f flowbridge
+		if f, err = configure(b.flowbridge, name, b.dir); err == nil {
+			if err = s.startFlowbridge(f); err == nil {
+				err = s.callBySIP()
+			}
+		}
 	case "rtpengine":
 		err = s.startRTPEngine(b.dir)
 	case "goroutines":
@@ -55,6 +67,17 @@ func (b *bench) start(name string) (*system, error) {
 	return s, nil
 }
 
+// crossed has each end send to the other one.
+func crossed(_ int, a, b netip.AddrPort) (forA, forB netip.AddrPort, err error) { return b, a, nil }
+
+// ends are where the carriers and the agents of a system's calls have their media.
+func endsOf(system string) [2]netip.Addr {
+	if system == direct {
+		return directAddrs
+	}
+	return [2]netip.Addr{carrierAddr, agentAddr}
+}
+
 // command is a process that launch can start.
 func (s *system) command(binary string, args ...string) *exec.Cmd {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -62,23 +85,40 @@ func (s *system) command(binary string, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, binary, args...)
 }
 
-// launch starts a process that stop ends. What it says goes to a file.
+// launch starts a process in the relay's namespace, which stop ends. What it says goes to a file. Its thread lives as long
+// as the process, because its end would be the process's, too (PR_SET_PDEATHSIG).
 func (s *system) launch(c *exec.Cmd, log string) error {
-	out, err := os.Create(log)
+	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	c.Stderr = out
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := c.Start(); err != nil {
+	started, ended := make(chan error), make(chan struct{})
+	go func() {
+		defer close(ended)
+		var running bool
+		err := s.network.relay.do(func() error {
+			if err := c.Start(); err != nil {
+				return err
+			}
+			running = true
+			started <- nil
+			_ = c.Wait()
+			return nil
+		})
+		if !running {
+			started <- err
+		}
 		_ = out.Close()
+	}()
+	if err := <-started; err != nil {
 		return err
 	}
 	s.pid = c.Process.Pid
 	s.closers = append(s.closers, func() {
 		_ = c.Process.Kill()
-		_ = c.Wait()
-		_ = out.Close()
+		<-ended
 	})
 	return nil
 }

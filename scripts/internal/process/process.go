@@ -102,6 +102,20 @@ func Descriptors(pid int) int {
 	return len(all)
 }
 
+// Maps is the memory of the BPF maps that a process has descriptors of, in bytes.
+func Maps(pid int) (n int64) {
+	all, _ := filepath.Glob(file(pid, "fdinfo/*"))
+	seen := make(map[int64]bool)
+	for _, name := range all {
+		b, _ := os.ReadFile(name) // it may be closed meanwhile
+		id, err := figure(string(b), "map_id")
+		if size, _ := figure(string(b), "memlock"); err == nil && !seen[id] {
+			n, seen[id] = n+size, true
+		}
+	}
+	return n
+}
+
 // figure is the number after a name, in lines such as "Rss:   10 kB".
 func figure(text, name string) (int64, error) {
 	for line := range strings.Lines(text) {

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"flowbridge/scripts/internal/process"
+)
+
+// holding is what a call takes that is held.
+type holding struct {
+	System      string  `json:"system"`
+	Calls       int     `json:"calls"` // that could be set up
+	Wanted      int     `json:"wanted"`
+	KB          float64 `json:"kb_per_call"` // of the process (PSS)
+	KernelKB    float64 `json:"map_kb"`      // of its maps in the kernel
+	Descriptors float64 `json:"files_per_call"`
+	Lost        int64   `json:"lost"`
+	Sent        int64   `json:"sent"`
+	Refused     string  `json:"refused,omitempty"` // why there are not more calls
+}
+
+// sparse is how rarely a held call has a packet each way: once a second.
+const sparse = int(time.Second / interval)
+
+// held sets calls up that have a packet a second, and shows what each takes after the time of a measurement.
+func (b *bench) held() error {
+	var all []holding
+	fmt.Fprintf(b.out, "%-10s %7s %9s %9s %11s %8s %10s\n", "engine", "calls", "KB/call", "map KB", "files/call", "lost", "sent")
+	for _, name := range b.engines() {
+		for _, calls := range b.calls {
+			h, err := b.hold(name, calls)
+			if err != nil {
+				return fmt.Errorf("%s with %d calls: %w", name, calls, err)
+			}
+			all = append(all, h)
+			fmt.Fprintf(b.out, "%-10s %7d %9.1f %9.1f %11.2f %8d %10d  %s\n", h.System, h.Calls, h.KB, h.KernelKB, h.Descriptors, h.Lost, h.Sent, h.Refused)
+		}
+	}
+	return write(b.json, all)
+}
+
+func (b *bench) hold(name string, calls int) (h holding, err error) {
+	h = holding{System: name, Wanted: calls}
+	s, err := b.start(name)
+	if err != nil {
+		return h, err
+	}
+	defer s.stop()
+	l, err := newLoad(s.network, endsOf(name), calls)
+	if err != nil {
+		return h, err
+	}
+	defer l.close()
+	l.every = sparse
+	before, err := takenBy(s.pid)
+	if err != nil {
+		return h, err
+	}
+	for h.Calls < calls {
+		toA, toB, err := s.open(h.Calls, l.side[0].addr, l.side[1].addr)
+		if err != nil {
+			h.Refused = err.Error()
+			break
+		}
+		l.connect(h.Calls, toA, toB)
+		h.Calls++
+	}
+	if h.Calls == 0 {
+		return h, errors.New(h.Refused)
+	}
+	l.calls = h.Calls
+	if _, _, err = l.run(warmUp, time.Duration(b.seconds)*time.Second, func() (usage, error) { return usage{}, nil }); err != nil {
+		return h, err
+	}
+	after, err := takenBy(s.pid)
+	n := float64(h.Calls)
+	h.KB, h.KernelKB = float64(after.memory-before.memory)/n/1024, float64(after.maps-before.maps)/n/1024
+	h.Descriptors = float64(after.files-before.files) / n
+	h.Sent, h.Lost = l.sent(), l.sent()-l.received()
+	return h, err
+}
+
+// taken is what a process has: memory and its maps in the kernel in bytes, and open files.
+type taken struct {
+	memory, maps int64
+	files        int
+}
+
+func takenBy(pid int) (t taken, err error) {
+	_, t.memory, err = process.Memory(pid)
+	t.maps, t.files = process.Maps(pid), process.Descriptors(pid)
+	return t, err
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"syscall"
+	"time"
+)
+
+// survival is what calls went through when their relay was killed and started again.
+type survival struct {
+	System string  `json:"system"`
+	Calls  int     `json:"calls"`
+	Sent   int64   `json:"sent"`
+	Lost   int64   `json:"lost"`
+	GapMS  float64 `json:"longest_gap_ms"` // without a packet, of any call in any direction
+	AwayMS float64 `json:"away_ms"`        // from the kill until the new process took calls
+}
+
+const awayFor = 2 * time.Second // nobody is there
+
+// survive kills Flowbridge without warning while it relays, starts it again, and counts what the calls lost.
+func (b *bench) survive() error {
+	var all []survival
+	fmt.Fprintf(b.out, "%-10s %6s %10s %8s %15s %9s\n", "engine", "calls", "sent", "lost", "longest gap ms", "away ms")
+	for _, name := range b.engines() {
+		for _, calls := range b.calls {
+			s, err := b.killed(name, calls)
+			if err != nil {
+				return fmt.Errorf("%s with %d calls: %w", name, calls, err)
+			}
+			all = append(all, s)
+			fmt.Fprintf(b.out, "%-10s %6d %10d %8d %15.0f %9.0f\n", s.System, s.Calls, s.Sent, s.Lost, s.GapMS, s.AwayMS)
+		}
+	}
+	return write(b.json, all)
+}
+
+// engines are the systems that are Flowbridge.
+func (b *bench) engines() []string {
+	return slices.DeleteFunc(slices.Clone(b.systems), func(name string) bool { return name != "kernel" && name != "userspace" })
+}
+
+// killed has an engine carry calls, and kills it a third of the time in.
+func (b *bench) killed(name string, calls int) (v survival, err error) {
+	v = survival{System: name, Calls: calls}
+	s := &system{}
+	if s.network, err = newNetwork(); err != nil {
+		return v, err
+	}
+	s.closers = append(s.closers, s.network.close)
+	defer s.stop()
+	f, err := configure(b.flowbridge, name, b.dir)
+	if err != nil {
+		return v, err
+	}
+	if err := errors.Join(s.startFlowbridge(f), s.callBySIP()); err != nil {
+		return v, err
+	}
+	l, err := newLoad(s.network, endsOf(name), calls)
+	if err != nil {
+		return v, err
+	}
+	defer l.close()
+	if err := s.connect(l); err != nil {
+		return v, err
+	}
+	measured := time.Duration(b.seconds) * time.Second
+	again := make(chan error, 1)
+	time.AfterFunc(warmUp+measured/3, func() { again <- s.replace(f, &v) })
+	if _, _, err := l.run(warmUp, measured, func() (usage, error) { return usage{}, nil }); err != nil {
+		return v, err
+	}
+	v.Sent, v.Lost = l.sent(), l.sent()-l.received()
+	v.GapMS = float64(max(l.side[0].gap, l.side[1].gap)) / 1e6
+	return v, <-again
+}
+
+// replace kills the process, and starts another one.
+func (s *system) replace(f flowbridge, v *survival) error {
+	begin := time.Now()
+	if err := syscall.Kill(s.pid, syscall.SIGKILL); err != nil {
+		return err
+	}
+	time.Sleep(awayFor)
+	err := s.startFlowbridge(f)
+	v.AwayMS = float64(time.Since(begin).Milliseconds())
+	return err
+}
