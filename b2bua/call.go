@@ -99,7 +99,7 @@ func (s *Server) newCall(req *sip.Request, p *peers.Snapshot, t *peers.Trunk, so
 		id: NewID(), server: s, peers: p, trunk: t, invite: req, source: source,
 		now: (*Call).admitted, times: times{started: time.Now()},
 	}
-	c.mailbox.run, c.mailbox.turns, c.mailbox.turn = c.run, &s.turns, true
+	c.mailbox.run, c.mailbox.turns, c.mailbox.turn = c.run, s.stack.Turns(), true
 	c.trace = outbound.TraceOf(c.id, req, t.Caller.Trusted, &s.cfg.Telemetry.OTLP)
 	c.log, c.peerLog = callLog{call: c}, callLog{call: c, bounded: true}
 	c.vars = config.Vars{

@@ -22,7 +22,8 @@ type fakeRelay struct {
 	mu       sync.Mutex
 	sessions []*fakeSession
 	fail     error
-	broken   bool // sessions panic when they start
+	broken   bool          // sessions panic when they start
+	hold     chan struct{} // the next session is opened when it is closed; nil: at once
 }
 
 type fakeSession struct {
@@ -52,6 +53,12 @@ func (r *fakeRelay) Open(c media.SessionConfig) (RelaySession, error) {
 	defer r.mu.Unlock()
 	if r.fail != nil {
 		return nil, r.fail
+	}
+	if hold := r.hold; hold != nil {
+		r.hold = nil
+		r.mu.Unlock()
+		<-hold
+		r.mu.Lock()
 	}
 	port := uint16(10000 + 4*len(r.sessions))
 	s := &fakeSession{onEvent: c.OnEvent, broken: r.broken}

@@ -116,8 +116,8 @@ func (m *mailbox) nextDue() (it item, ok bool) {
 // A call has a goroutine only while it has its turn. Whoever takes the turn from a call
 // that rests begins one: a post, or the alarm.
 type inbox struct {
-	run   func() // a turn of the call
-	turns *turns // run it
+	run   func()           // a turn of the call
+	turns *transport.Turns // run it
 
 	mu       sync.Mutex // guards what follows
 	items    queue[item]
@@ -151,7 +151,7 @@ func (b *inbox) post(it item) bool {
 	b.turn = true
 	b.mu.Unlock()
 	if rests {
-		b.turns.begin(b.run)
+		b.turns.Begin(b.run)
 	}
 	return taken
 }
@@ -199,7 +199,7 @@ func (b *inbox) ring() {
 // rouse gives a call that rests a turn.
 func (b *inbox) rouse() {
 	if b.takeTurn() {
-		b.turns.begin(b.run)
+		b.turns.Begin(b.run)
 	}
 }
 

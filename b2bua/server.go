@@ -83,7 +83,6 @@ type Server struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	calls  sync.WaitGroup // calls, legs of calls included, and goroutines for them
-	turns  turns
 }
 
 // strayRate is how many stray responses a second are answered. Normally there are
@@ -251,7 +250,6 @@ func (s *Server) stopCalls() {
 		c.mailbox.rouse()
 	}
 	s.calls.Wait()
-	s.turns.close()
 }
 
 // probed is how many calls Responsive asks.
