@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"runtime"
 	"time"
 
 	"flowbridge/b2bua/message"
@@ -35,8 +36,7 @@ type guard struct {
 
 	// taken takes an admitted message, which it must not keep.
 	taken func(text []byte, from netip.AddrPort)
-	// waited takes how long a message was in the socket, and when it was read.
-	waited func(waited time.Duration, read time.Time)
+	load  *load
 
 	// owned by the reader
 	out   []byte      // the refusal being written
@@ -49,7 +49,7 @@ type guard struct {
 func newGuard(s *Stack, socket Socket, tap Tap) *guard {
 	g := &guard{
 		Socket: socket, screen: s.newScreen(config.TransportUDP, tap), local: message.ParseSource(socket.LocalAddr().String()),
-		waited: func(waited time.Duration, read time.Time) { s.load.probe(s.group.Go, waited, read) },
+		load: &s.load,
 	}
 	g.turns = s.turns.newReader(g.serve)
 	g.ended = func() {
@@ -70,6 +70,7 @@ const readPause = 10 * time.Millisecond
 // serve reads until the socket is closed, or another goroutine does. It runs the turns that
 // messages begin.
 func (g *guard) serve() {
+	runtime.Gosched() // what waits for a processor comes before the next datagram
 	for g.next() {
 		if !g.turns.run(g.wait) {
 			return
@@ -102,7 +103,7 @@ func (g *guard) next() (more bool) {
 	from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 	v := g.admit(g.in[:n], from)
 	g.wait = waitOf(came, read)
-	g.waited(g.wait, read)
+	g.load.waited(read, g.wait)
 	if !v.admitted {
 		return true
 	}

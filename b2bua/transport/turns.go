@@ -40,7 +40,7 @@ const (
 	// maxIdle is how many goroutines wait at most.
 	maxIdle = 64
 	// behind is how long a message has waited in its socket where others wait, too.
-	behind = time.Millisecond
+	behind = 2 * time.Millisecond
 	// longTurn is how long a turn of a reader takes at least before another goroutine
 	// reads. It may take twice as long.
 	longTurn = 10 * time.Millisecond
