@@ -180,7 +180,7 @@ func (c *Call) finish() {
 	// so that it can be found at any moment.
 	c.server.unwritten.Add(1)
 	recorders := c.recordings.all
-	c.server.calls.Go(func() {
+	c.server.beside(func() {
 		defer c.server.unwritten.Add(-1)
 		r.Recordings = settledRecordings(c.server.ctx, recorders)
 		// A server that stops does not wait: the sink has the record.

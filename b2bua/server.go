@@ -177,6 +177,15 @@ func (s *Server) recovered(where string) {
 	}
 }
 
+// beside does what a call needs beside its turns, on a goroutine that is kept.
+func (s *Server) beside(do func()) {
+	s.calls.Add(1)
+	s.stack.Turns().Go(func() {
+		defer s.calls.Done()
+		do()
+	})
+}
+
 // Drain refuses new calls with 503 from now on.
 func (s *Server) Drain() { s.admission.Drain() }
 
