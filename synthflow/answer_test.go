@@ -3,6 +3,7 @@ package synthflow
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -113,6 +114,48 @@ func FuzzPrepareAnswer(f *testing.F) {
 			t.Fatalf("accepted id %q breaks X-EI: %+v, %v", id, x, err)
 		}
 	})
+}
+
+// FuzzPlainAnswer: what is read without encoding/json is what that reads.
+func FuzzPlainAnswer(f *testing.F) {
+	for _, body := range []string{
+		good(), "}", " { } ", `{"a":null,"b":"c"}`, `{"call_status":"registered","call_status":"failed","synthflow_call_id":null}`, `{"a":"b",}`, `{"a":"b"}}`,
+		`{"call_statuS":"x"}`, `{"response":"x"}`, `{"Response":{"call_status":"x"}}`, `{"call_status":7}`, `{"a":"\u0041"}`, `{"a":nullx}`, `{,"a":"b"}`, `{"a":"ü"}`,
+		`{"response":null,"call_status":""}`,
+	} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		got, plain := plainAnswer(body)
+		if !plain {
+			return
+		}
+		var want answer
+		if err := json.Unmarshal(body, &want); err != nil || got.CallStatus != want.CallStatus || got.CallID != want.CallID || isObject(want.Response) {
+			t.Fatalf("got %+v; want %+v, %v", got, want, err)
+		}
+	})
+}
+
+// The API's usual answer is among those that are read so.
+func TestPlainAnswer(t *testing.T) {
+	a, plain := plainAnswer([]byte(" " + good() + "\n"))
+	if !plain || a.CallStatus != "registered" || a.CallID != goodID {
+		t.Errorf("got %+v, %v", a, plain)
+	}
+}
+
+func BenchmarkDecodeAnswer(b *testing.B) {
+	for name, body := range map[string]string{"usual": good(), "wrapped": `{"response":` + good() + `}`} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := decodeAnswer([]byte(body)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }
 
 // FuzzHTTPAnswer: whatever the API, or who stands before it, answers as HTTP,
