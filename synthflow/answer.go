@@ -30,8 +30,8 @@ type explanation struct {
 // decodeAnswer applies the rule of success to the body of a 2xx: registered, with an id. The body is flat, or wrapped in
 // "response".
 func decodeAnswer(body []byte) (string, *Error) {
-	a, plain := plainAnswer(body)
-	if !plain {
+	a, usual := usualAnswer(body)
+	if !usual {
 		if err := json.Unmarshal(body, &a); err != nil {
 			return "", &Error{Kind: KindMalformed, err: err}
 		}
@@ -56,52 +56,62 @@ func decodeAnswer(body []byte) (string, *Error) {
 	return a.CallID, nil
 }
 
-// plainAnswer reads an answer of the usual form: one flat object of texts and nulls, in ASCII without escapes. ok is false for
-// everything else, which is encoding/json's to read or to refuse; that takes about four times as long.
-func plainAnswer(body []byte) (a answer, ok bool) {
-	const space = " \t\r\n"
-	rest, before := bytes.TrimLeft(body, space), byte('{')
-	for ; len(rest) > 0 && rest[0] == before; before = ',' {
-		name, after, isText := plainText(bytes.TrimLeft(rest[1:], space))
-		after, colon := bytes.CutPrefix(bytes.TrimLeft(after, space), []byte(":"))
-		if !isText || !colon {
-			return answer{}, false
-		}
-		after = bytes.TrimLeft(after, space)
-		value, end, isText := plainText(after)
-		if !isText {
-			if end, isText = bytes.CutPrefix(after, []byte("null")); !isText {
-				return answer{}, false
+// usualAnswer finds the two texts that matter in an answer whose members have them as they are, without escapes. ok is false
+// for every other answer, which is encoding/json's to read or to refuse; that takes twice as long.
+func usualAnswer(body []byte) (a answer, ok bool) {
+	ok = json.Valid(body)
+	depth, isValue := 0, false // of the first depth
+	var wanted *string         // whose value comes next
+	for i := 0; ok && i < len(body); i++ {
+		switch body[i] {
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		case ',', ':':
+			isValue = isValue && depth > 1 || body[i] == ':' && depth == 1
+		case '"':
+			text, plain := quoted(body[i+1:])
+			i += len(text) + 1
+			switch {
+			case depth > 1, isValue && wanted == nil:
+			case isValue:
+				*wanted, wanted, ok = string(text), nil, plain
+			default:
+				ok = plain && wanted == nil // a value that is wanted was a text
+				wanted, ok = a.member(text, ok)
 			}
 		}
-		switch name := string(name); {
-		case value == nil: // null changes nothing
-		case name == "call_status":
-			a.CallStatus = string(value)
-		case name == "synthflow_call_id":
-			a.CallID = string(value)
-		case strings.EqualFold(name, "call_status"), strings.EqualFold(name, "synthflow_call_id"), strings.EqualFold(name, "response"):
-			return answer{}, false
-		}
-		rest = bytes.TrimLeft(end, space)
 	}
-	return a, before == ',' && string(bytes.TrimRight(rest, space)) == "}"
+	return a, ok && wanted == nil && a.CallStatus != "" && a.CallID != ""
 }
 
-// plainText reads a text in quotes of printable ASCII without escapes, and gives what is behind it. The text is not nil.
-func plainText(b []byte) (text, after []byte, ok bool) {
-	if len(b) == 0 || b[0] != '"' {
-		return nil, nil, false
+// member is where the value of a member belongs; nil: nowhere. ok is false for a name that encoding/json takes for one of these.
+func (a *answer) member(name []byte, ok bool) (*string, bool) {
+	switch {
+	case string(name) == "call_status":
+		return &a.CallStatus, ok
+	case string(name) == "synthflow_call_id":
+		return &a.CallID, ok
 	}
-	for i := 1; i < len(b); i++ {
+	return nil, ok && !bytes.EqualFold(name, []byte("call_status")) && !bytes.EqualFold(name, []byte("synthflow_call_id"))
+}
+
+// quoted is what stands before the end of a text in quotes. plain: it is the text, in printable ASCII without escapes.
+func quoted(b []byte) (text []byte, plain bool) {
+	plain = true
+	for i := 0; i < len(b); i++ {
 		switch c := b[i]; {
 		case c == '"':
-			return b[1:i], b[i+1:], true
-		case c < ' ', c > '~', c == '\\':
-			return nil, nil, false
+			return b[:i], plain
+		case c == '\\':
+			i++
+			plain = false
+		case c < ' ', c > '~':
+			plain = false
 		}
 	}
-	return nil, nil, false
+	return b, false
 }
 
 // errorDetail finds the API's own words in the body of a refusal.
