@@ -11,9 +11,9 @@ import (
 const (
 	// cacheSlot is the room for one of SQLite's pages, with what SQLite notes beside it.
 	cacheSlot = 4096 + 384
-	// cacheSlots is how many pages are kept in memory, of all databases and connections: 2.8 MB. Beyond them, SQLite uses
+	// cacheSlots is how many pages are kept in memory, of all databases and connections: 4.5 MB. Beyond them, SQLite uses
 	// the oldest again.
-	cacheSlots = 640
+	cacheSlots = 1024
 	// scratch is of the size of what SQLite needs for a moment while it balances a tree.
 	scratch = 12 << 10
 )
