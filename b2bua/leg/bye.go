@@ -2,6 +2,7 @@ package leg
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -15,7 +16,7 @@ import (
 // 3261 section 15.1.2). Before the answer it ends the INVITE of a caller, too.
 func (l *Leg) onBye(req *sip.Request) {
 	l.respond(req, 200, message.StatusText(200))
-	l.AnsweredBye = message.BranchOf(req)
+	l.AnsweredBye = strings.Clone(message.BranchOf(req))
 	switch l.state {
 	case legCalling:
 		l.leftEarly = message.TagOf(req.From().Params)

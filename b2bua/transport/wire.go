@@ -75,6 +75,13 @@ func (w *Wire) Forget(tx *transaction.Server) {
 	w.servers = slices.DeleteFunc(w.servers, func(s serverTx) bool { return s.tx == tx })
 }
 
+// forget removes a transaction. Nothing of its request stays. w.mu is held.
+func (w *Wire) forget(i int) {
+	if w.servers = slices.Delete(w.servers, i, i+1); len(w.servers) == 0 {
+		w.servers = nil
+	}
+}
+
 // Perform sends effects: at once if they are datagrams to known addresses, otherwise
 // by a goroutine that exists while there are any.
 func (w *Wire) Perform(effects []leg.Effect) {
@@ -227,7 +234,7 @@ func (w *Wire) serverTx(e leg.SendResponse) *transaction.Server {
 			continue
 		}
 		if e.Method != sip.INVITE || e.Res.StatusCode >= 300 {
-			w.servers = append(w.servers[:i], w.servers[i+1:]...)
+			w.forget(i)
 		}
 		return s.tx
 	}
@@ -241,7 +248,7 @@ func (w *Wire) release(seq uint32) *transaction.Server {
 	defer w.mu.Unlock()
 	for i, s := range w.servers {
 		if s.method == sip.INVITE && s.seq == seq {
-			w.servers = append(w.servers[:i], w.servers[i+1:]...)
+			w.forget(i)
 			return s.tx
 		}
 	}
