@@ -166,7 +166,11 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 // finish hands the record over, gives the call's place back and says so.
 func (c *Call) finish() {
 	c.finished = true
-	r := c.cdr()
+	if c.ended == nil { // end has panicked
+		whole := c.cdr()
+		c.ended = &whole
+	}
+	r := c.ended
 	if c.claimed {
 		c.server.admission.Release(c.trunk, partiesOf(&c.vars))
 	}
@@ -182,9 +186,10 @@ func (c *Call) finish() {
 	recorders := c.recordings.all
 	c.server.calls.Go(func() {
 		defer c.server.unwritten.Add(-1)
-		r.Recordings = settledRecordings(c.server.ctx, recorders)
+		whole := *r // the call's stays as it is
+		whole.Recordings = settledRecordings(c.server.ctx, recorders)
 		// A server that stops does not wait: the sink has the record.
-		if err := c.server.sink.Put(c.server.ctx, r); err != nil && c.server.ctx.Err() == nil {
+		if err := c.server.sink.Put(c.server.ctx, whole); err != nil && c.server.ctx.Err() == nil {
 			c.log.Error().Err(err).Msg("record not written")
 		}
 		c.server.registry.removeCall(c)

@@ -134,7 +134,7 @@ type memento struct {
 
 func (m *memory) add(tag string, was memento) {
 	if was.at.Sub(m.since) > leg.GiveUp {
-		m.recent, m.older, m.since = map[string]memento{}, m.recent, was.at
+		m.recent, m.older, m.since = make(map[string]memento, len(m.recent)), m.recent, was.at
 	}
 	m.recent[tag] = was
 }

@@ -74,13 +74,11 @@ func (l *Leg) reporting() bool {
 
 func (l *Leg) sendBye(now time.Time, in Hangup) {
 	l.closeAsked()
-	req, to := l.dialog.request(sip.BYE, 0)
+	headers := in.Headers
 	if v := cause.ReasonValue(in.Why, in.Q850); v != "" {
-		req.AppendHeader(sip.NewHeader("Reason", v))
+		headers = append([]sip.Header{sip.NewHeader("Reason", v)}, headers...)
 	}
-	for _, h := range in.Headers {
-		req.AppendHeader(h)
-	}
+	req, to := l.request(&l.dialog, sip.BYE, headers...)
 	l.clearDeadlines()
 	l.state = legEnding
 	l.giveUpAt = now.Add(GiveUp) // as Timer F would

@@ -127,28 +127,24 @@ func (d *Dialog) wantsSIPS(scheme string) bool {
 	return d.transport == config.TransportTLS && (scheme == "sips" || message.ParseURI(next).Scheme == "sips")
 }
 
-// request makes a request within the dialog (RFC 3261 section 12.2.1.1), without Via
-// and Contact. With seq 0 it gets the next CSeq.
-func (d *Dialog) request(method sip.RequestMethod, seq uint32) (*sip.Request, Hop) {
+// request makes a request within the dialog (RFC 3261 section 12.2.1.1) with these headers
+// more. With seq 0 it gets the next CSeq.
+func (d *Dialog) request(method sip.RequestMethod, seq uint32, via *sip.ViaHeader, headers ...sip.Header) (*sip.Request, Hop) {
 	if seq == 0 {
 		d.localSeq++
 		seq = d.localSeq
 	}
 	recipient, routes, next := d.routing()
-	req := sip.NewRequest(method, recipient)
-	maxForwards := sip.MaxForwardsHeader(70)
-	req.AppendHeader(&maxForwards)
-	req.AppendHeader(sip.NewHeader("From", message.WithTag(d.localParty, d.LocalTag)))
-	req.AppendHeader(sip.NewHeader("To", message.WithTag(d.RemoteParty, d.remoteTag)))
-	callID := sip.CallIDHeader(d.CallID)
-	req.AppendHeader(&callID)
-	req.AppendHeader(&sip.CSeqHeader{SeqNo: seq, MethodName: method})
+	maxForwards, callID, none := sip.MaxForwardsHeader(70), sip.CallIDHeader(d.CallID), sip.ContentLengthHeader(0)
+	var room [24]sip.Header
+	all := append(room[:0], via, &maxForwards,
+		sip.NewHeader("From", message.WithTag(d.localParty, d.LocalTag)),
+		sip.NewHeader("To", message.WithTag(d.RemoteParty, d.remoteTag)),
+		&callID, &sip.CSeqHeader{SeqNo: seq, MethodName: method})
 	for _, r := range routes {
-		req.AppendHeader(sip.NewHeader("Route", r))
+		all = append(all, sip.NewHeader("Route", r))
 	}
-	none := sip.ContentLengthHeader(0)
-	req.AppendHeader(&none)
-	return req, next
+	return message.NewRequest(method, recipient, append(append(all, &none), headers...)...), next
 }
 
 // routing returns the Request-URI, Route values and next hop of a request within the
@@ -188,19 +184,23 @@ func (d *Dialog) retarget(c *sip.ContactHeader) {
 func (d *Dialog) nextHop(uri sip.Uri, unnamed string) Hop {
 	next := Hop{Transport: transportOf(uri, unnamed), Host: uri.Host}
 	next.Port = portOf(uri, next.Transport)
+	var back wayBack
 	if d.Source.IsValid() {
-		next.back = wayBack{nat: d.nat, own: d.own, source: d.Source.Addr(), transport: transportOf(uri, d.transport), addr: d.Source}
+		back = wayBack{nat: d.nat, own: d.own, source: d.Source.Addr(), transport: transportOf(uri, d.transport), addr: d.Source}
 		if message.IsStream(d.transport) { // for a new connection, the Contact names the port
-			next.back.addr = netip.AddrPortFrom(d.Source.Addr(), portOf(uri, next.back.transport))
+			back.addr = netip.AddrPortFrom(d.Source.Addr(), portOf(uri, back.transport))
 		}
 	}
 	addr, err := netip.ParseAddr(message.TrimBrackets(uri.Host))
 	switch {
 	case err == nil:
-		next = next.At(addr)
+		next = back.or(next, addr)
 		next.Host = ""
-	case next.back.nat == config.NATOn:
-		next = next.back.hop()
+	case back.nat == config.NATOn:
+		next = back.hop()
+	case back.source.IsValid():
+		kept := back
+		next.back = &kept
 	}
 	return next
 }

@@ -309,7 +309,7 @@ func TestTransportOfRoutes(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			d := Dialog{transport: tt.transport, Source: netip.MustParseAddrPort(source), RemoteTarget: contact, routeSet: tt.routes, nat: tt.nat}
 			_, _, to := d.routing()
-			if to.back = (wayBack{}); to != tt.to {
+			if to.back = nil; to != tt.to {
 				t.Errorf("goes to %+v; want %+v", to, tt.to)
 			}
 		})

@@ -72,7 +72,7 @@ func TestNameAddr(t *testing.T) {
 		`sip:a@b;TAG=1;z`:                       `<sip:a@b>;z`,
 	} {
 		p := parsing{usual: &usualHeaders{}}
-		h, ok := p.read(kindFrom, "From", in, 0).(*sip.FromHeader)
+		h, ok := p.read(kindFrom, "From", in).(*sip.FromHeader)
 		if !ok {
 			t.Errorf("%s can't be read", in)
 		} else if got := NameAddr(h.DisplayName, &h.Address, h.Params); got != want {

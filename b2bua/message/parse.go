@@ -26,11 +26,11 @@ func Parse(text []byte) (sip.Message, error) {
 	if !ok {
 		return nil, errUnreadable
 	}
-	p := parsing{length: -1, via: span{first: -1}, recordRoute: span{first: -1}}
+	p := parsing{length: -1}
 	if !p.startLine(line) {
 		return nil, errUnreadable
 	}
-	var room [24]sip.Header
+	var room [maxUsual]sip.Header
 	all := room[:0]
 	for {
 		if line, rest, ok = nextHeader(rest); !ok {
@@ -78,17 +78,15 @@ func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 // parsing is a message that is being read. The message and what nearly every one has are
 // one piece of memory: a call has six of them, of some fifteen headers and parameters each.
 type parsing struct {
-	req         *sip.Request  // nil: a response
-	res         *sip.Response // nil: a request
-	usual       *usualHeaders
-	taken       headerSet      // of usual
-	params      []sip.HeaderKV // room for parameters
-	length      int            // Content-Length; -1: none
-	via         span           // among all headers
-	recordRoute span           // among all headers
+	req    *sip.Request  // nil: a response
+	res    *sip.Response // nil: a request
+	usual  *usualHeaders
+	taken  headerSet      // of usual
+	params []sip.HeaderKV // room for parameters
+	length int            // Content-Length; -1: none
 }
 
-// usualHeaders are the headers that nearly every message has once.
+// usualHeaders are the headers that nearly every message has once. With a request they just fit into a piece of 1,024 bytes.
 type usualHeaders struct {
 	via         sip.ViaHeader
 	from        sip.FromHeader
@@ -97,21 +95,10 @@ type usualHeaders struct {
 	callID      sip.CallIDHeader
 	length      sip.ContentLengthHeader
 	maxForwards sip.MaxForwardsHeader
-	contentType sip.ContentTypeHeader
-}
-
-// span is where the first and the last of several headers are; -1: there is none.
-type span struct{ first, last int }
-
-func (s *span) note(at int) {
-	if s.last = at; s.first < 0 {
-		s.first = at
-	}
 }
 
 // startLine begins a message by its start line. The version's case does not matter.
 func (p *parsing) startLine(line string) bool {
-	const version = "SIP/2.0"
 	first, after, _ := strings.Cut(line, " ")
 	second, third, found := strings.Cut(after, " ")
 	switch {
@@ -149,9 +136,7 @@ func methodOf(name string) sip.RequestMethod {
 	return sip.RequestMethod(strings.Clone(name))
 }
 
-// message gives what was read, with its body. AppendHeader would move the headers again
-// and again. PrependHeader does not, but has the last Via and Record-Route for the topmost
-// ones, so they change places with these meanwhile.
+// message gives what was read, with its body.
 func (p *parsing) message(all []sip.Header, rest []byte) (sip.Message, error) {
 	if p.length < 0 {
 		p.length = len(rest)
@@ -159,30 +144,17 @@ func (p *parsing) message(all []sip.Header, rest []byte) (sip.Message, error) {
 	if p.length > len(rest) {
 		return nil, errUnreadable
 	}
-	p.swap(all)
+	var msg sip.Message = p.req
 	if p.req != nil {
-		p.req.PrependHeader(all...)
-		p.swap(p.req.Headers())
-		if p.length > 0 {
-			p.req.SetBody(bytes.Clone(rest[:p.length]))
-		}
-		return p.req, nil
+		setHeaders(&p.req.MessageData, all)
+	} else {
+		setHeaders(&p.res.MessageData, all)
+		msg = p.res
 	}
-	p.res.PrependHeader(all...)
-	p.swap(p.res.Headers())
 	if p.length > 0 {
-		p.res.SetBody(bytes.Clone(rest[:p.length]))
+		msg.SetBody(bytes.Clone(rest[:p.length]))
 	}
-	return p.res, nil
-}
-
-// swap has the topmost Via and Record-Route change places with the last ones.
-func (p *parsing) swap(all []sip.Header) {
-	for _, s := range [...]span{p.via, p.recordRoute} {
-		if s.first >= 0 {
-			all[s.first], all[s.last] = all[s.last], all[s.first]
-		}
-	}
+	return msg, nil
 }
 
 // header adds a header line to all.
@@ -198,18 +170,17 @@ func (p *parsing) header(all []sip.Header, line string) (more []sip.Header, ok b
 		if n == len(value) {
 			break
 		}
-		all = append(all, p.read(kind, name, value[:n], len(all)))
+		all = append(all, p.read(kind, name, value[:n]))
 		value = value[n+1:]
 	}
-	return append(all, p.read(kind, name, value, len(all))), true
+	return append(all, p.read(kind, name, value)), true
 }
 
-// read reads a header, which is at this place among all. One without a reader is left as
-// it came.
-func (p *parsing) read(kind headerKind, name, value string, at int) sip.Header {
+// read reads a header. One without a reader is left as it came.
+func (p *parsing) read(kind headerKind, name, value string) sip.Header {
 	switch kind {
 	case kindVia:
-		return p.readVia(value, at)
+		return p.readVia(value)
 	case kindFrom:
 		h := p.from()
 		return p.readAddress("From", value, h, &h.DisplayName, &h.Address, &h.Params)
@@ -223,7 +194,7 @@ func (p *parsing) read(kind headerKind, name, value string, at int) sip.Header {
 		h := &sip.ContactHeader{}
 		return p.readAddress("Contact", value, h, &h.DisplayName, &h.Address, &h.Params)
 	case kindRecordRoute:
-		return p.readRecordRoute(value, at)
+		return readRecordRoute(value)
 	case kindCallID:
 		return p.readCallID(value)
 	case kindCSeq:
@@ -233,7 +204,7 @@ func (p *parsing) read(kind headerKind, name, value string, at int) sip.Header {
 	case kindContentLength:
 		return p.readContentLength(value)
 	case kindContentType:
-		return p.readContentType(value)
+		return readContentType(value)
 	case kindOther, kindAuthorization:
 	}
 	return sip.NewHeader(name, value)

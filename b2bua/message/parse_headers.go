@@ -23,7 +23,7 @@ func (p *parsing) to() *sip.ToHeader {
 	return &sip.ToHeader{}
 }
 
-func (p *parsing) readVia(value string, at int) sip.Header {
+func (p *parsing) readVia(value string) sip.Header {
 	v, ok := splitVia(value)
 	port, sound := portNumber(v.port)
 	if !ok || !sound {
@@ -33,7 +33,6 @@ func (p *parsing) readVia(value string, at int) sip.Header {
 	if !p.isFirst(kindVia) {
 		h = &sip.ViaHeader{}
 	}
-	p.via.note(at)
 	h.ProtocolName, h.ProtocolVersion, h.Transport, h.Host, h.Port = v.name, v.version, v.transport, v.host, port
 	h.Params = p.room(strings.Count(v.params, ";") + 1)
 	for list := v.params; list != ""; {
@@ -106,7 +105,7 @@ func (p *parsing) readAddress(header, value string, h sip.Header, name *string, 
 	return h
 }
 
-func (p *parsing) readRecordRoute(value string, at int) sip.Header {
+func readRecordRoute(value string) sip.Header {
 	a, wrong := splitAddress(value)
 	if wrong != "" {
 		return spoil("Record-Route", value, wrong)
@@ -115,7 +114,6 @@ func (p *parsing) readRecordRoute(value string, at int) sip.Header {
 	if err := sip.ParseUri(a.uri, &h.Address); err != nil {
 		return spoil("Record-Route", value, "Has a Malformed URI")
 	}
-	p.recordRoute.note(at)
 	return h
 }
 
@@ -173,11 +171,7 @@ func spoiledIf(malformed bool, h sip.Header, value string) sip.Header {
 }
 
 // readContentType accepts any value: the reader of the body decides about it.
-func (p *parsing) readContentType(value string) sip.Header {
-	h := &p.usual.contentType
-	if !p.isFirst(kindContentType) {
-		h = new(sip.ContentTypeHeader)
-	}
-	*h = sip.ContentTypeHeader(value)
-	return h
+func readContentType(value string) sip.Header {
+	h := sip.ContentTypeHeader(value)
+	return &h
 }

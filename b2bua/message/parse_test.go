@@ -90,7 +90,7 @@ func libraryParser() *sip.Parser {
 	} {
 		all[name] = func(_ []byte, value string) (sip.Header, error) {
 			p := parsing{usual: &usualHeaders{}}
-			return p.read(headerKindOf(name), name, value, 0), nil
+			return p.read(headerKindOf(name), name, value), nil
 		}
 	}
 	return sip.NewParser(sip.WithHeadersParsers(all))

@@ -141,21 +141,20 @@ func has(fields []Field, name string) bool {
 
 // Request returns the INVITE for the leg.
 func (o *Draft) Request() *sip.Request {
-	req := sip.NewRequest(sip.INVITE, o.uri)
+	var room [32]sip.Header
 	hops := o.hops
-	req.AppendHeader(&hops)
+	all := append(room[:0], &hops)
 	for _, fields := range [...][]Field{o.configured, o.passed, o.own} {
 		for _, f := range fields {
 			for _, v := range f.Values {
-				req.AppendHeader(sip.NewHeader(f.Name, v))
+				all = append(all, sip.NewHeader(f.Name, v))
 			}
 		}
 	}
 	kind, body := message.JoinBody(o.Offer, o.Parts)
 	length := sip.ContentLengthHeader(len(body))
-	req.AppendHeader(&length) // first, else SetBody looks for it among all headers
+	req := message.NewRequest(sip.INVITE, o.uri, append(all, &length, sip.NewHeader("Content-Type", kind))...)
 	req.SetBody(body)
-	req.AppendHeader(sip.NewHeader("Content-Type", kind))
 	return req
 }
 

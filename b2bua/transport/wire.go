@@ -30,7 +30,7 @@ type Wire struct {
 	servers []serverTx
 	invite  *request   // our INVITE, until it has a final answer
 	others  []*request // our other requests within the dialog, until they have one; not BYE
-	invited sip.Uri    // Request-URI of the last INVITE
+	invited string     // Request-URI of the last INVITE
 	flow    *Stream    // the connection to the peer; nil: none yet, or UDP
 	latest  *Stream    // of the peer's last request; nil: none but flow
 	brief   bool       // the wire never counts as a user of its connection
