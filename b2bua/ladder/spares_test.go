@@ -20,6 +20,12 @@ func TestSpares(t *testing.T) {
 		s.take()
 	}
 	s.trim() // six were not
+	if len(s.free) != 5 {
+		t.Errorf("%d free pages; want 5", len(s.free))
+	}
+	for range 5 {
+		s.trim()
+	}
 	if len(s.free) != 0 {
 		t.Errorf("%d free pages; want 0", len(s.free))
 	}

@@ -33,17 +33,20 @@ type negotiation struct {
 	state   offerState
 	pending *sip.Request // the peer's offer that waits for Accept or Reject
 	local   []byte       // this side's description that the peer has agreed to
-	before  struct {     // the state before the last answer, which may lose to a CANCEL
-		local  []byte
-		origin sdp.Origin
-	}
-	wanted  []byte    // the call's offer without an answer
-	ref     int       // and its Ref
-	sending bool      // the leg's re-INVITE has no final answer
-	tries   int       // of wanted
-	retryAt time.Time // when it is sent again, after a glare
+	before  *describedAs // the state before the last answer, which may lose to a CANCEL; nil: there was none
+	wanted  []byte       // the call's offer without an answer
+	ref     int          // and its Ref
+	sending bool         // the leg's re-INVITE has no final answer
+	tries   int          // of wanted
+	retryAt time.Time    // when it is sent again, after a glare
 
 	giveUpAt time.Time // when the re-INVITE is cancelled, or its CANCEL given up
+}
+
+// describedAs is how this side was described.
+type describedAs struct {
+	local  []byte
+	origin sdp.Origin
 }
 
 // maxOfferTries bounds how often an offer is sent to a busy peer.
@@ -139,7 +142,7 @@ func (l *Leg) accept(now time.Time, sdp []byte) {
 		return // withdrawn meanwhile
 	}
 	late := l.session.state != offerTheirs
-	l.session.before.local, l.session.before.origin = l.session.local, l.dialog.origin
+	l.session.before = &describedAs{l.session.local, l.dialog.origin}
 	sdp = l.Describe(sdp)
 	l.session.pending = nil
 	l.session.state, l.session.local = offerAgreed, sdp

@@ -148,7 +148,7 @@ func (l *Leg) onCancelWithin(seq uint32) {
 		l.session.pending = nil
 	case l.ok.res != nil && l.ok.seq == seq:
 		l.ok = unacknowledged{}
-		l.session.local, l.dialog.origin = l.session.before.local, l.session.before.origin // the peer has never seen them
+		l.session.local, l.dialog.origin = l.session.before.local, l.session.before.origin // the peer has never seen the last ones
 	default:
 		return
 	}

@@ -45,7 +45,7 @@ func (p *parsing) readVia(value string) sip.Header {
 }
 
 // commonParams are the parameters of Via, From and To that a message usually has.
-const commonParams = 5
+const commonParams = 4
 
 // room gives room for n parameters.
 func (p *parsing) room(n int) sip.HeaderParams {
