@@ -1,7 +1,6 @@
 package b2bua
 
 import (
-	"hash/maphash"
 	"maps"
 	"slices"
 	"strconv"
@@ -53,7 +52,7 @@ type registry struct {
 
 func newRegistry() *registry {
 	return &registry{
-		legs: map[string]*legOnWire{}, merged: map[string]*legOnWire{}, calls: map[string]*Call{}, names: newNames(), gone: memory{seed: maphash.MakeSeed()},
+		legs: map[string]*legOnWire{}, merged: map[string]*legOnWire{}, calls: map[string]*Call{}, names: newNames(),
 	}
 }
 
@@ -87,7 +86,7 @@ func (r *registry) removeLeg(l *legOnWire) {
 	defer r.mu.Unlock()
 	delete(r.legs, l.tag)
 	delete(r.merged, l.merged)
-	r.gone.add(l.tag, memento{branch: r.gone.hash(l.branch), bye: r.gone.hash(l.leg.AnsweredBye), at: time.Now()})
+	r.gone.add(l.tag, memento{branch: l.branch, bye: l.leg.AnsweredBye, at: time.Now()})
 }
 
 // byeAnswered says whether the BYE of this branch ended the leg with this tag. Then
@@ -96,7 +95,7 @@ func (r *registry) byeAnswered(tag, branch string) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	was, ok := r.gone.find([]byte(tag))
-	return ok && branch != "" && was.bye == r.gone.hash(branch)
+	return ok && branch != "" && was.bye == branch
 }
 
 // knowsTag says whether there is a leg with this tag, or was one 64*T1 ago. It
@@ -117,7 +116,7 @@ func (r *registry) isGone(tag, branch string) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	was, ok := r.gone.find([]byte(tag))
-	return ok && was.branch == r.gone.hash(branch)
+	return ok && was.branch == branch
 }
 
 // memory knows ended legs for 64*T1, as transactions would (RFC 6026 section 7.1,
@@ -125,21 +124,17 @@ func (r *registry) isGone(tag, branch string) bool {
 type memory struct {
 	recent, older map[string]memento // by tag
 	since         time.Time          // when recent was begun
-	seed          maphash.Seed       // constant
 }
 
-// memento has keyed hashes: what a leg leaves is small.
 type memento struct {
-	branch uint64 // of the INVITE that made a UAS leg
-	bye    uint64 // branch of the peer's BYE
+	branch string // of the INVITE that made a UAS leg
+	bye    string // branch of the peer's BYE
 	at     time.Time
 }
 
-func (m *memory) hash(branch string) uint64 { return maphash.String(m.seed, branch) }
-
 func (m *memory) add(tag string, was memento) {
 	if was.at.Sub(m.since) > leg.GiveUp {
-		m.recent, m.older, m.since = make(map[string]memento, len(m.recent)), m.recent, was.at
+		m.recent, m.older, m.since = map[string]memento{}, m.recent, was.at
 	}
 	m.recent[tag] = was
 }
