@@ -286,7 +286,7 @@ func (c *Call) addLeg(leg *leg.Leg, local leg.Local, f Ready) *legOnWire {
 // journal notes the call's state, in case the process is killed.
 func (c *Call) journal() {
 	r := c.cdr()
-	r.Attempts = slices.Clone(r.Attempts)
+	r.Attempts = slices.Clip(r.Attempts) // which are only appended to
 	r.Recordings = recordingsOf(c.recordings.all)
 	c.server.sink.Journal(r)
 }

@@ -57,7 +57,7 @@ func (l *Leg) hangup(now time.Time, in Hangup) {
 		}
 		l.sendBye(now, in)
 	case legProceeding:
-		if l.reliable.answer != nil { // the 200 waits for a PRACK and is too late now
+		if l.AnswerWaits() { // the 200 waits for a PRACK and is too late now
 			l.refuse(Refuse{Code: 480, Reason: message.StatusText(480), Headers: in.Headers})
 		}
 	case legIdle, legCalling, legAbandoned, legEnding, legDone:

@@ -76,7 +76,7 @@ func Build(t *peers.Dial, uri sip.Uri, vars config.Vars, in Inbound, local leg.L
 		return Draft{}, err
 	}
 	out := Draft{
-		uri: uri, hops: 69, configured: configured, own: make([]Field, 0, maxOwn), values: make([]string, 0, maxOwn),
+		uri: uri, hops: 69, configured: configured, own: make([]Field, 0, usualOwn), values: make([]string, 0, usualOwn),
 		RemoteParty: message.AddrText(&uri), Offer: offer,
 	}
 	if mf := in.Invite.MaxForwards(); mf != nil && *mf > 0 && *mf <= maxHops {
@@ -119,8 +119,9 @@ func Build(t *peers.Dial, uri sip.Uri, vars config.Vars, in Inbound, local leg.L
 	return out, nil
 }
 
-// maxOwn is how many headers of our own Build adds at most.
-const maxOwn = 7
+// usualOwn is how many headers of our own Build adds, unless there is more to say than
+// identity, methods, extensions and agent.
+const usualOwn = 4
 
 // maxHops is the largest Max-Forwards (RFC 3261 section 20.22).
 const maxHops = 255

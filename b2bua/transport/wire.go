@@ -24,8 +24,9 @@ type Wire struct {
 	local leg.Local
 	post  func(leg.Input) bool
 
-	mu      sync.Mutex // guards what follows
-	queue   []leg.Effect
+	mu      sync.Mutex   // guards what follows
+	queue   []leg.Effect // keeps its array
+	next    int          // of queue
 	sending bool
 	servers []serverTx
 	invite  *request   // our INVITE, until it has a final answer
@@ -120,13 +121,14 @@ func (w *Wire) mayBlock(e leg.Effect) bool {
 func (w *Wire) send() {
 	for {
 		w.mu.Lock()
-		if len(w.queue) == 0 {
-			w.queue, w.sending = nil, false
+		if w.next == len(w.queue) {
+			w.queue, w.next, w.sending = w.queue[:0], 0, false
 			w.mu.Unlock()
 			return
 		}
-		e := w.queue[0]
-		w.queue = w.queue[1:]
+		e := w.queue[w.next]
+		w.queue[w.next] = nil
+		w.next++
 		w.mu.Unlock()
 		w.sendOne(e)
 	}
