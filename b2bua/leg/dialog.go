@@ -134,7 +134,8 @@ func (d *Dialog) request(method sip.RequestMethod, seq uint32, via *sip.ViaHeade
 		d.localSeq++
 		seq = d.localSeq
 	}
-	recipient, routes, next := d.routing()
+	req := message.NewRequest(method)
+	routes, next := d.routing(&req.Recipient)
 	maxForwards, callID, none := sip.MaxForwardsHeader(70), sip.CallIDHeader(d.CallID), sip.ContentLengthHeader(0)
 	var room [24]sip.Header
 	all := append(room[:0], via, &maxForwards,
@@ -144,22 +145,23 @@ func (d *Dialog) request(method sip.RequestMethod, seq uint32, via *sip.ViaHeade
 	for _, r := range routes {
 		all = append(all, sip.NewHeader("Route", r))
 	}
-	return message.NewRequest(method, recipient, append(append(all, &none), headers...)...), next
+	message.SetHeaders(req, append(append(all, &none), headers...)...)
+	return req, next
 }
 
-// routing returns the Request-URI, Route values and next hop of a request within the
-// dialog, for loose and strict routers (RFC 3261 section 12.2.1.1).
-func (d *Dialog) routing() (recipient sip.Uri, routes []string, next Hop) {
-	target := message.ParseURI(d.RemoteTarget)
+// routing fills in the Request-URI of a request within the dialog, and returns its Route
+// values and next hop, for loose and strict routers (RFC 3261 section 12.2.1.1).
+func (d *Dialog) routing(recipient *sip.Uri) (routes []string, next Hop) {
+	message.ReadURI(d.RemoteTarget, recipient)
 	if len(d.routeSet) == 0 {
-		return target, nil, d.nextHop(target, d.transport)
+		return nil, d.nextHop(recipient, d.transport)
 	}
 	first := message.ParseURI(message.AddrSpec(d.routeSet[0]))
 	if first.UriParams.Has("lr") {
-		return target, d.routeSet, d.nextHop(first, d.routeTransport())
+		return d.routeSet, d.nextHop(&first, d.routeTransport())
 	}
-	routes = append(append([]string(nil), d.routeSet[1:]...), "<"+d.RemoteTarget+">")
-	return first, routes, d.nextHop(first, d.routeTransport())
+	*recipient = first
+	return append(append([]string(nil), d.routeSet[1:]...), "<"+d.RemoteTarget+">"), d.nextHop(&first, d.routeTransport())
 }
 
 // routeTransport is the transport to a route that names none: UDP (RFC 3263 section 4.1),
@@ -181,7 +183,7 @@ func (d *Dialog) retarget(c *sip.ContactHeader) {
 // nextHop returns the hop of a request to uri. unnamed is the transport of a URI without
 // one. For a Contact and for the source of the peer's messages it is the dialog's own: a
 // peer that sends over TCP can be reached over TCP. With nat on, a name is not looked up.
-func (d *Dialog) nextHop(uri sip.Uri, unnamed string) Hop {
+func (d *Dialog) nextHop(uri *sip.Uri, unnamed string) Hop {
 	next := Hop{Transport: transportOf(uri, unnamed), Host: uri.Host}
 	next.Port = portOf(uri, next.Transport)
 	var back wayBack
@@ -206,14 +208,14 @@ func (d *Dialog) nextHop(uri sip.Uri, unnamed string) Hop {
 }
 
 // portOf returns the port of a URI.
-func portOf(uri sip.Uri, transport string) uint16 {
+func portOf(uri *sip.Uri, transport string) uint16 {
 	if uri.Port > 0 && uri.Port <= 65535 {
 		return uint16(uri.Port)
 	}
 	return message.DefaultPort(transport)
 }
 
-func transportOf(uri sip.Uri, unnamed string) string {
+func transportOf(uri *sip.Uri, unnamed string) string {
 	named, _ := uri.UriParams.Get("transport")
 	switch {
 	case uri.Scheme == "sips", strings.EqualFold(named, config.TransportTLS):

@@ -55,7 +55,8 @@ func TestNextHopNAT(t *testing.T) {
 		{config.NATOn, v6, "sip:a@[2001:db8::8]:5070", v6},
 	} {
 		d := Dialog{nat: tt.nat, Source: netip.MustParseAddrPort(tt.source), RemoteTarget: tt.contact}
-		recipient, routes, next := d.routing()
+		var recipient sip.Uri
+		routes, next := d.routing(&recipient)
 		if got := showHop(next); got != tt.want {
 			t.Errorf("nat %s, from %s, Contact %s: to %s; want %s", tt.nat, tt.source, tt.contact, got, tt.want)
 		}
@@ -79,7 +80,8 @@ func TestNextHopOfRouteBehindNAT(t *testing.T) {
 		nat: config.NATAuto, Source: netip.MustParseAddrPort("203.0.113.9:40000"),
 		RemoteTarget: "sip:a@198.51.100.7", routeSet: []string{"<sip:10.0.0.1;lr>", "<sip:p2.example;lr>"},
 	}
-	recipient, routes, next := d.routing()
+	var recipient sip.Uri
+	routes, next := d.routing(&recipient)
 	if recipient.String() != "sip:a@198.51.100.7" || len(routes) != 2 || showHop(next) != "203.0.113.9:40000" {
 		t.Errorf("to %s by %v at %s", recipient.String(), routes, showHop(next))
 	}

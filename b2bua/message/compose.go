@@ -6,14 +6,16 @@ import "github.com/emiago/sipgo/sip"
 // the stack.
 const maxUsual = 32
 
-// NewRequest makes a request of these headers without a body. Their list has their number:
-// AppendHeader, which the library means for this, moves them again and again.
-func NewRequest(method sip.RequestMethod, recipient sip.Uri, headers ...sip.Header) *sip.Request {
-	req := &sip.Request{Method: method, Recipient: recipient}
+// NewRequest makes a request without headers and body.
+func NewRequest(method sip.RequestMethod) *sip.Request {
+	req := &sip.Request{Method: method}
 	req.SipVersion = version
-	setHeaders(&req.MessageData, headers)
 	return req
 }
+
+// SetHeaders gives a request without headers these ones. Their list has their number:
+// AppendHeader, which the library means for this, moves them again and again.
+func SetHeaders(req *sip.Request, headers ...sip.Header) { setHeaders(&req.MessageData, headers) }
 
 const version = "SIP/2.0"
 

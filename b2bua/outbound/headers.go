@@ -154,7 +154,9 @@ func (o *Draft) Request() *sip.Request {
 	}
 	kind, body := message.JoinBody(o.Offer, o.Parts)
 	length := sip.ContentLengthHeader(len(body))
-	req := message.NewRequest(sip.INVITE, o.uri, append(all, &length, sip.NewHeader("Content-Type", kind))...)
+	req := message.NewRequest(sip.INVITE)
+	req.Recipient = o.uri
+	message.SetHeaders(req, append(all, &length, sip.NewHeader("Content-Type", kind))...)
 	req.SetBody(body)
 	return req
 }

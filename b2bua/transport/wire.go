@@ -27,15 +27,15 @@ type Wire struct {
 	mu      sync.Mutex   // guards what follows
 	queue   []leg.Effect // keeps its array
 	next    int          // of queue
-	sending bool
 	servers []serverTx
 	invite  *request   // our INVITE, until it has a final answer
 	others  []*request // our other requests within the dialog, until they have one; not BYE
 	invited string     // Request-URI of the last INVITE
 	flow    *Stream    // the connection to the peer; nil: none yet, or UDP
 	latest  *Stream    // of the peer's last request; nil: none but flow
-	brief   bool       // the wire never counts as a user of its connection
-	closed  bool       // the wire no longer counts as one
+	sending bool
+	brief   bool // the wire never counts as a user of its connection
+	closed  bool // the wire no longer counts as one
 }
 
 // serverTx is a request of the peer that may still be answered.
