@@ -166,7 +166,11 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 // finish hands the record over, gives the call's place back and says so.
 func (c *Call) finish() {
 	c.finished = true
-	r := c.cdr()
+	if c.ended == nil { // end has panicked
+		whole := c.cdr()
+		c.ended = &whole
+	}
+	r := c.ended
 	if c.claimed {
 		c.server.admission.Release(c.trunk, partiesOf(&c.vars))
 	}
@@ -180,19 +184,17 @@ func (c *Call) finish() {
 	// so that it can be found at any moment.
 	c.server.unwritten.Add(1)
 	recorders := c.recordings.all
-	if r.Recordings = recordingsOf(recorders); len(recorders) == 0 {
-		c.keep(r)
+	if len(recorders) == 0 {
+		c.keep(*r, []store.Recording{})
 	} else {
-		c.server.beside(func() {
-			r.Recordings = settledRecordings(c.server.ctx, recorders)
-			c.keep(r)
-		})
+		c.server.beside(func() { c.keep(*r, settledRecordings(c.server.ctx, recorders)) })
 	}
 	c.answerHangups()
 }
 
-// keep hands the record to the sink. A server that stops does not wait for it.
-func (c *Call) keep(r store.Record) {
+// keep hands the record with its recordings to the sink. A server that stops does not wait for it.
+func (c *Call) keep(r store.Record, recordings []store.Recording) {
+	r.Recordings = recordings // the call's record stays as it is
 	c.server.sink.Keep(c.server.ctx, r, func(err error) {
 		if err != nil && c.server.ctx.Err() == nil {
 			c.log.Error().Err(err).Msg("record not written")
@@ -291,7 +293,7 @@ func (c *Call) addLeg(leg *leg.Leg, local leg.Local, f Ready) *legOnWire {
 // journal notes the call's state, in case the process is killed.
 func (c *Call) journal() {
 	r := c.cdr()
-	r.Attempts = slices.Clone(r.Attempts)
+	r.Attempts = slices.Clip(r.Attempts) // which are only appended to
 	r.Recordings = recordingsOf(c.recordings.all)
 	c.server.sink.Journal(r)
 }

@@ -125,7 +125,7 @@ func (c *Call) outboundLeg(f Ready, local leg.Local, at netip.AddrPort) (*leg.Le
 	if err != nil {
 		return nil, leg.Invite{}, cause.TemplateFailed, err
 	}
-	l := leg.NewUAC(c.server.legOptions(media.SideB, local, a.target.Options()), newCallID(), out.LocalParty, out.RemoteParty)
+	l := leg.NewUAC(c.server.legOptions(media.SideB, local, a.target.Options()), message.NewCallID(), out.LocalParty, out.RemoteParty)
 	out.Offer = l.Describe(out.Offer)
 	if !a.plan.isTransfer() {
 		out.Parts = message.PartsFor(c.invite, a.target.Dial.PassParts)

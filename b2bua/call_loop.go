@@ -104,7 +104,7 @@ func (c *Call) take(it item) {
 func (c *Call) input(l *legOnWire, in leg.Input) {
 	if cancel, ok := in.(leg.CancelIn); ok && l.sequence.Holds(cancel.Seq) { // the leg sees a request before its CANCEL
 		c.mailbox.queue(l, l.sequence.Flush())
-		c.mailbox.due = append(c.mailbox.due, item{line: l, in: in})
+		c.mailbox.due.push(item{line: l, in: in})
 		return
 	}
 	req, ok := in.(leg.RequestIn)
@@ -229,7 +229,7 @@ func (c *Call) leave() {
 	for _, it := range c.mailbox.close() {
 		c.safely(func() { c.take(it) }) // questions and requests want an answer
 	}
-	for len(c.mailbox.due) > 0 {
+	for c.mailbox.due.len() > 0 {
 		c.safely(func() { c.nextDue() })
 	}
 	for _, l := range slices.Clone(c.legs) {

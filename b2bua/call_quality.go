@@ -98,7 +98,8 @@ func (c *Call) onWithheld() {
 // warnOfDeafness logs one-way audio that we cause: RTP came, but from an address
 // that is not believed.
 func (c *Call) warnOfDeafness() {
-	for side, m := range map[media.Side]store.MediaSide{media.SideA: c.ended.Media.A, media.SideB: c.ended.Media.B} {
+	for side, m := range [...]*store.MediaSide{media.SideA: &c.ended.Media.A, media.SideB: &c.ended.Media.B} {
+		side := media.Side(side)
 		if m.Dropped <= m.Rx {
 			continue
 		}

@@ -74,7 +74,7 @@ type happening struct {
 // mailbox holds what a call has still to handle.
 type mailbox struct {
 	inbox                    // items from other goroutines
-	due     []item           // requests whose turn it is
+	due     queue[item]      // requests whose turn it is
 	pending queue[happening] // not yet handled
 }
 
@@ -92,21 +92,12 @@ func (m *mailbox) next() (h happening, ok bool) { return m.pending.pop() }
 // queue gives requests to a leg their turn.
 func (m *mailbox) queue(l *legOnWire, requests []leg.RequestIn) {
 	for _, in := range requests {
-		m.due = append(m.due, item{line: l, in: in})
+		m.due.push(item{line: l, in: in})
 	}
 }
 
 // nextDue takes out the next input whose turn it is.
-func (m *mailbox) nextDue() (it item, ok bool) {
-	if len(m.due) == 0 {
-		return it, false
-	}
-	it = m.due[0]
-	if m.due = m.due[1:]; len(m.due) == 0 {
-		m.due = nil
-	}
-	return it, true
-}
+func (m *mailbox) nextDue() (it item, ok bool) { return m.due.pop() }
 
 // inbox takes items for a call from other goroutines. Posting never blocks:
 // provisional responses coalesce, a request that finds no room is refused, and there

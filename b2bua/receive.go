@@ -39,7 +39,7 @@ func (s front) Request(req *sip.Request, tx *transaction.Server) {
 
 // isNew says whether an INVITE has no To tag but the one that the transport gave it.
 func (s *Server) isNew(req *sip.Request) bool {
-	tag := s.mint.InviteTag(message.OriginOf(req))
+	tag := s.mint.TagOfInvite(req)
 	return message.TagOf(req.To().Params) == string(tag[:])
 }
 

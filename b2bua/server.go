@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -339,6 +338,3 @@ func NewID() string {
 	}
 	return id.String()
 }
-
-// newCallID is a Call-ID that reveals nothing about us (RFC 3261 section 8.1.1.4).
-func newCallID() string { return strings.ReplaceAll(uuid.NewString(), "-", "") }

@@ -148,11 +148,14 @@ func (m *Metrics) Ended(r store.Record) {
 	if r.Media.MOS > 0 {
 		m.mos.WithLabelValues().Observe(float64(r.Media.MOS))
 	}
-	for leg, side := range map[string]*store.MediaSide{"a": &r.Media.A, "b": &r.Media.B} {
-		if side.Rx > 0 {
-			m.jitter.WithLabelValues(leg).Observe(side.JitterMS / 1000)
-			m.lost.WithLabelValues(leg).Add(float64(max(0, side.Lost)))
-		}
+	m.side("a", &r.Media.A)
+	m.side("b", &r.Media.B)
+}
+
+func (m *Metrics) side(leg string, s *store.MediaSide) {
+	if s.Rx > 0 {
+		m.jitter.WithLabelValues(leg).Observe(s.JitterMS / 1000)
+		m.lost.WithLabelValues(leg).Add(float64(max(0, s.Lost)))
 	}
 }
 

@@ -35,7 +35,7 @@ const (
 	lanesMax   = 64 // of one call; further ones are taken for the last
 	usualLanes = 4  // the caller, we, the API and the target
 	usualEnds  = 3  // the caller's, the API's and the target's
-	usualPages = 4
+	usualPages = 2
 	usualLegs  = 2
 )
 

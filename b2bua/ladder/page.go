@@ -91,8 +91,49 @@ type pages struct {
 	limit   int64         // of held
 }
 
-// pool has pages of pageSize.
-var pool = sync.Pool{New: func() any { return new([pageSize]byte) }} //nolint:gochecknoglobals // a pool
+// spares are free pages. A sync.Pool would lose them at each collection, although the next
+// second's calls need them.
+type spares struct {
+	mu    sync.Mutex
+	free  []*[pageSize]byte
+	least int // free since trim was called last
+}
+
+// sparesMax bounds the free pages: 4 MB.
+const sparesMax = 1024
+
+func (s *spares) take() *[pageSize]byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := len(s.free) - 1
+	if last < 0 {
+		return new([pageSize]byte)
+	}
+	p := s.free[last]
+	s.free[last], s.free = nil, s.free[:last]
+	s.least = min(s.least, last)
+	return p
+}
+
+func (s *spares) give(p *[pageSize]byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.free) < sparesMax {
+		s.free = append(s.free, p)
+	}
+}
+
+// trim lets go of some of the pages that nobody has needed since it was called last, a
+// second ago: of half of them in eleven seconds.
+func (s *spares) trim() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	left := len(s.free) - (s.least+15)/16
+	clear(s.free[left:])
+	s.free, s.least = s.free[:left], left
+}
+
+var pool spares //nolint:gochecknoglobals // a pool
 
 // entryMax is what an entry needs besides its text, at most.
 const entryMax = 2 + 5*binary.MaxVarintLen64
@@ -136,7 +177,7 @@ func (p *pages) grow(need int) bool {
 	}
 	var room []byte
 	if size == pageSize {
-		room = pool.Get().(*[pageSize]byte)[:0]
+		room = pool.take()[:0]
 	} else {
 		room = make([]byte, 0, size)
 	}
@@ -157,7 +198,7 @@ func (p *pages) release(i int) {
 func (p *pages) free(room []byte) {
 	p.held.Add(-int64(cap(room)))
 	if cap(room) == pageSize {
-		pool.Put((*[pageSize]byte)(room[:pageSize]))
+		pool.give((*[pageSize]byte)(room[:pageSize]))
 	}
 }
 

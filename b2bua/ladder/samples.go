@@ -176,6 +176,7 @@ func (s *Collector) run(me sampler) {
 	defer close(me.done)
 	tick := time.NewTicker(sampleEvery / sampleSlots)
 	defer tick.Stop()
+	defer pool.trim()
 	var due []*Call
 	for slot := 0; ; slot = (slot + 1) % sampleSlots {
 		select {
@@ -183,6 +184,7 @@ func (s *Collector) run(me sampler) {
 		case <-me.stop:
 			return
 		}
+		pool.trim()
 		now := time.Now()
 		s.mu.Lock()
 		if len(s.calls) == 0 {

@@ -109,10 +109,5 @@ func (l *Leg) ackLate(seq uint32) {
 // newACK makes the ACK of an INVITE's 200 in one of its dialogs, with the INVITE's
 // credentials (RFC 3261 section 22.1).
 func (l *Leg) newACK(d *Dialog, seq uint32, branch string) (*sip.Request, Hop) {
-	ack, to := d.request(sip.ACK, seq)
-	ack.PrependHeader(l.viaOf(branch))
-	for _, h := range l.invited.credentials {
-		ack.AppendHeader(sip.HeaderClone(h))
-	}
-	return ack, to
+	return d.request(sip.ACK, seq, l.viaOf(branch), l.invited.credentials...)
 }

@@ -2,6 +2,7 @@ package leg
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -15,7 +16,7 @@ import (
 // 3261 section 15.1.2). Before the answer it ends the INVITE of a caller, too.
 func (l *Leg) onBye(req *sip.Request) {
 	l.respond(req, 200, message.StatusText(200))
-	l.AnsweredBye = message.BranchOf(req)
+	l.AnsweredBye = strings.Clone(message.BranchOf(req))
 	switch l.state {
 	case legCalling:
 		l.leftEarly = message.TagOf(req.From().Params)
@@ -56,7 +57,7 @@ func (l *Leg) hangup(now time.Time, in Hangup) {
 		}
 		l.sendBye(now, in)
 	case legProceeding:
-		if l.reliable.answer != nil { // the 200 waits for a PRACK and is too late now
+		if l.AnswerWaits() { // the 200 waits for a PRACK and is too late now
 			l.refuse(Refuse{Code: 480, Reason: message.StatusText(480), Headers: in.Headers})
 		}
 	case legIdle, legCalling, legAbandoned, legEnding, legDone:
@@ -73,13 +74,11 @@ func (l *Leg) reporting() bool {
 
 func (l *Leg) sendBye(now time.Time, in Hangup) {
 	l.closeAsked()
-	req, to := l.dialog.request(sip.BYE, 0)
+	headers := in.Headers
 	if v := cause.ReasonValue(in.Why, in.Q850); v != "" {
-		req.AppendHeader(sip.NewHeader("Reason", v))
+		headers = append([]sip.Header{sip.NewHeader("Reason", v)}, headers...)
 	}
-	for _, h := range in.Headers {
-		req.AppendHeader(h)
-	}
+	req, to := l.request(&l.dialog, sip.BYE, headers...)
 	l.clearDeadlines()
 	l.state = legEnding
 	l.giveUpAt = now.Add(GiveUp) // as Timer F would

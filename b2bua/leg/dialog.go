@@ -127,43 +127,41 @@ func (d *Dialog) wantsSIPS(scheme string) bool {
 	return d.transport == config.TransportTLS && (scheme == "sips" || message.ParseURI(next).Scheme == "sips")
 }
 
-// request makes a request within the dialog (RFC 3261 section 12.2.1.1), without Via
-// and Contact. With seq 0 it gets the next CSeq.
-func (d *Dialog) request(method sip.RequestMethod, seq uint32) (*sip.Request, Hop) {
+// request makes a request within the dialog (RFC 3261 section 12.2.1.1) with these headers
+// more. With seq 0 it gets the next CSeq.
+func (d *Dialog) request(method sip.RequestMethod, seq uint32, via *sip.ViaHeader, headers ...sip.Header) (*sip.Request, Hop) {
 	if seq == 0 {
 		d.localSeq++
 		seq = d.localSeq
 	}
-	recipient, routes, next := d.routing()
-	req := sip.NewRequest(method, recipient)
-	maxForwards := sip.MaxForwardsHeader(70)
-	req.AppendHeader(&maxForwards)
-	req.AppendHeader(sip.NewHeader("From", message.WithTag(d.localParty, d.LocalTag)))
-	req.AppendHeader(sip.NewHeader("To", message.WithTag(d.RemoteParty, d.remoteTag)))
-	callID := sip.CallIDHeader(d.CallID)
-	req.AppendHeader(&callID)
-	req.AppendHeader(&sip.CSeqHeader{SeqNo: seq, MethodName: method})
+	req := message.NewRequest(method)
+	routes, next := d.routing(&req.Recipient)
+	maxForwards, callID, none := sip.MaxForwardsHeader(70), sip.CallIDHeader(d.CallID), sip.ContentLengthHeader(0)
+	var room [24]sip.Header
+	all := append(room[:0], via, &maxForwards,
+		sip.NewHeader("From", message.WithTag(d.localParty, d.LocalTag)),
+		sip.NewHeader("To", message.WithTag(d.RemoteParty, d.remoteTag)),
+		&callID, &sip.CSeqHeader{SeqNo: seq, MethodName: method})
 	for _, r := range routes {
-		req.AppendHeader(sip.NewHeader("Route", r))
+		all = append(all, sip.NewHeader("Route", r))
 	}
-	none := sip.ContentLengthHeader(0)
-	req.AppendHeader(&none)
+	message.SetHeaders(req, append(append(all, &none), headers...)...)
 	return req, next
 }
 
-// routing returns the Request-URI, Route values and next hop of a request within the
-// dialog, for loose and strict routers (RFC 3261 section 12.2.1.1).
-func (d *Dialog) routing() (recipient sip.Uri, routes []string, next Hop) {
-	target := message.ParseURI(d.RemoteTarget)
+// routing fills in the Request-URI of a request within the dialog, and returns its Route
+// values and next hop, for loose and strict routers (RFC 3261 section 12.2.1.1).
+func (d *Dialog) routing(recipient *sip.Uri) (routes []string, next Hop) {
+	message.ReadURI(d.RemoteTarget, recipient)
 	if len(d.routeSet) == 0 {
-		return target, nil, d.nextHop(target, d.transport)
+		return nil, d.nextHop(recipient, d.transport)
 	}
 	first := message.ParseURI(message.AddrSpec(d.routeSet[0]))
 	if first.UriParams.Has("lr") {
-		return target, d.routeSet, d.nextHop(first, d.routeTransport())
+		return d.routeSet, d.nextHop(&first, d.routeTransport())
 	}
-	routes = append(append([]string(nil), d.routeSet[1:]...), "<"+d.RemoteTarget+">")
-	return first, routes, d.nextHop(first, d.routeTransport())
+	*recipient = first
+	return append(append([]string(nil), d.routeSet[1:]...), "<"+d.RemoteTarget+">"), d.nextHop(&first, d.routeTransport())
 }
 
 // routeTransport is the transport to a route that names none: UDP (RFC 3263 section 4.1),
@@ -185,35 +183,39 @@ func (d *Dialog) retarget(c *sip.ContactHeader) {
 // nextHop returns the hop of a request to uri. unnamed is the transport of a URI without
 // one. For a Contact and for the source of the peer's messages it is the dialog's own: a
 // peer that sends over TCP can be reached over TCP. With nat on, a name is not looked up.
-func (d *Dialog) nextHop(uri sip.Uri, unnamed string) Hop {
+func (d *Dialog) nextHop(uri *sip.Uri, unnamed string) Hop {
 	next := Hop{Transport: transportOf(uri, unnamed), Host: uri.Host}
 	next.Port = portOf(uri, next.Transport)
+	var back wayBack
 	if d.Source.IsValid() {
-		next.back = wayBack{nat: d.nat, own: d.own, source: d.Source.Addr(), transport: transportOf(uri, d.transport), addr: d.Source}
+		back = wayBack{nat: d.nat, own: d.own, source: d.Source.Addr(), transport: transportOf(uri, d.transport), addr: d.Source}
 		if message.IsStream(d.transport) { // for a new connection, the Contact names the port
-			next.back.addr = netip.AddrPortFrom(d.Source.Addr(), portOf(uri, next.back.transport))
+			back.addr = netip.AddrPortFrom(d.Source.Addr(), portOf(uri, back.transport))
 		}
 	}
 	addr, err := netip.ParseAddr(message.TrimBrackets(uri.Host))
 	switch {
 	case err == nil:
-		next = next.At(addr)
+		next = back.or(next, addr)
 		next.Host = ""
-	case next.back.nat == config.NATOn:
-		next = next.back.hop()
+	case back.nat == config.NATOn:
+		next = back.hop()
+	case back.source.IsValid():
+		kept := back
+		next.back = &kept
 	}
 	return next
 }
 
 // portOf returns the port of a URI.
-func portOf(uri sip.Uri, transport string) uint16 {
+func portOf(uri *sip.Uri, transport string) uint16 {
 	if uri.Port > 0 && uri.Port <= 65535 {
 		return uint16(uri.Port)
 	}
 	return message.DefaultPort(transport)
 }
 
-func transportOf(uri sip.Uri, unnamed string) string {
+func transportOf(uri *sip.Uri, unnamed string) string {
 	named, _ := uri.UriParams.Get("transport")
 	switch {
 	case uri.Scheme == "sips", strings.EqualFold(named, config.TransportTLS):

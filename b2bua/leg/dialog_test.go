@@ -55,7 +55,8 @@ func TestNextHopNAT(t *testing.T) {
 		{config.NATOn, v6, "sip:a@[2001:db8::8]:5070", v6},
 	} {
 		d := Dialog{nat: tt.nat, Source: netip.MustParseAddrPort(tt.source), RemoteTarget: tt.contact}
-		recipient, routes, next := d.routing()
+		var recipient sip.Uri
+		routes, next := d.routing(&recipient)
 		if got := showHop(next); got != tt.want {
 			t.Errorf("nat %s, from %s, Contact %s: to %s; want %s", tt.nat, tt.source, tt.contact, got, tt.want)
 		}
@@ -79,7 +80,8 @@ func TestNextHopOfRouteBehindNAT(t *testing.T) {
 		nat: config.NATAuto, Source: netip.MustParseAddrPort("203.0.113.9:40000"),
 		RemoteTarget: "sip:a@198.51.100.7", routeSet: []string{"<sip:10.0.0.1;lr>", "<sip:p2.example;lr>"},
 	}
-	recipient, routes, next := d.routing()
+	var recipient sip.Uri
+	routes, next := d.routing(&recipient)
 	if recipient.String() != "sip:a@198.51.100.7" || len(routes) != 2 || showHop(next) != "203.0.113.9:40000" {
 		t.Errorf("to %s by %v at %s", recipient.String(), routes, showHop(next))
 	}
@@ -102,7 +104,7 @@ func TestRoutingOfGarbage(t *testing.T) {
 		{RemoteTarget: "sip:a@198.51.100.7", routeSet: []string{"<sip:[;lr>", "<"}},
 	} {
 		d.CallID, d.localParty, d.RemoteParty, d.LocalTag, d.remoteTag = "c", "<sip:a@b>", "<sip:c@d>", "l", "r"
-		req, _ := d.request(sip.BYE, 0)
+		req, _ := d.request(sip.BYE, 0, &sip.ViaHeader{})
 		if req.CSeq().SeqNo != 1 {
 			t.Errorf("CSeq %d", req.CSeq().SeqNo)
 		}
@@ -115,13 +117,13 @@ func TestDialogRequestForm(t *testing.T) {
 		CallID: "c@h", LocalTag: "l", remoteTag: "r", localParty: `"A" <sip:a@b>`, RemoteParty: "<sip:c@d>;x=y",
 		localSeq: 41, RemoteTarget: "sip:c@192.0.2.1", routeSet: []string{"<sip:p.example;lr>"},
 	}
-	req, _ := d.request(sip.BYE, 0)
-	want := "BYE sip:c@192.0.2.1 SIP/2.0\r\nMax-Forwards: 70\r\nFrom: \"A\" <sip:a@b>;tag=l\r\nTo: <sip:c@d>;x=y;tag=r\r\n" +
-		"Call-ID: c@h\r\nCSeq: 42 BYE\r\nRoute: <sip:p.example;lr>\r\nContent-Length: 0\r\n\r\n"
+	req, _ := d.request(sip.BYE, 0, &sip.ViaHeader{ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: "UDP", Host: "h"}, sip.NewHeader("Reason", "x"))
+	want := "BYE sip:c@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP h\r\nMax-Forwards: 70\r\nFrom: \"A\" <sip:a@b>;tag=l\r\nTo: <sip:c@d>;x=y;tag=r\r\n" +
+		"Call-ID: c@h\r\nCSeq: 42 BYE\r\nRoute: <sip:p.example;lr>\r\nContent-Length: 0\r\nReason: x\r\n\r\n"
 	if got := req.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	if ack, _ := d.request(sip.ACK, 41); ack.CSeq().SeqNo != 41 || d.localSeq != 42 {
+	if ack, _ := d.request(sip.ACK, 41, &sip.ViaHeader{}); ack.CSeq().SeqNo != 41 || d.localSeq != 42 {
 		t.Errorf("ACK has CSeq %d; LocalSeq %d", ack.CSeq().SeqNo, d.localSeq)
 	}
 }

@@ -132,8 +132,8 @@ func (r *realm) answer(auth *config.Auth, req *sip.Request) string {
 
 // isCredentials reports whether a header is one that authorize adds.
 func isCredentials(h sip.Header) bool {
-	name := strings.ToLower(h.Name())
-	return (name == "authorization" || name == "proxy-authorization") && digest.IsDigest(h.Value())
+	name := h.Name()
+	return (message.EqualFold(name, "authorization") || message.EqualFold(name, "proxy-authorization")) && digest.IsDigest(h.Value())
 }
 
 // challengesOf returns the usable challenges of a response, in order. A forking proxy

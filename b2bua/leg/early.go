@@ -51,9 +51,8 @@ func (l *Leg) early100rel(in ResponseIn) bool {
 	e.rseq = number
 	e.pracks++
 	e.dialog.retarget(in.Res.Contact())
-	req, to := e.dialog.request(sip.PRACK, 0)
-	req.AppendHeader(sip.NewHeader("RAck", message.RAck{RSeq: number, CSeq: l.InviteSeq, Method: string(sip.INVITE)}.String()))
-	l.send(req, to)
+	rack := message.RAck{RSeq: number, CSeq: l.InviteSeq, Method: string(sip.INVITE)}.String()
+	l.send(l.request(&e.dialog, sip.PRACK, sip.NewHeader("RAck", rack)))
 	return true
 }
 

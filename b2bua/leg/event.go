@@ -279,7 +279,7 @@ type Hop struct {
 	Host      string
 	Port      uint16
 
-	back wayBack
+	back *wayBack // nil: Addr is valid, or the source is not known
 }
 
 // wayBack leads to the source of the peer's messages; zero: that is not known.
@@ -295,15 +295,27 @@ type wayBack struct {
 // to the source of the peer's messages instead if that is behind NAT, or if the address
 // leads into this machine and the peer is not in it.
 func (h Hop) At(addr netip.Addr) Hop {
-	if addr = addr.Unmap(); h.back.insteadOf(addr) {
-		return h.back.hop()
+	if h.back != nil {
+		return h.back.or(h, addr)
 	}
-	return Hop{Transport: h.Transport, Addr: netip.AddrPortFrom(addr, h.Port), Host: h.Host}
+	return h.at(addr)
 }
 
-func (b wayBack) hop() Hop { return Hop{Transport: b.transport, Addr: b.addr} }
+func (h Hop) at(addr netip.Addr) Hop {
+	return Hop{Transport: h.Transport, Addr: netip.AddrPortFrom(addr.Unmap(), h.Port), Host: h.Host}
+}
 
-func (b wayBack) insteadOf(addr netip.Addr) bool {
+// or is the hop at this address, or the way back instead.
+func (b *wayBack) or(h Hop, addr netip.Addr) Hop {
+	if b.insteadOf(addr.Unmap()) {
+		return b.hop()
+	}
+	return h.at(addr)
+}
+
+func (b *wayBack) hop() Hop { return Hop{Transport: b.transport, Addr: b.addr} }
+
+func (b *wayBack) insteadOf(addr netip.Addr) bool {
 	switch {
 	case !b.source.IsValid():
 		return false

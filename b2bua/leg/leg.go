@@ -73,7 +73,7 @@ type Leg struct {
 	sent []sentRequest // requests within the dialog, and to forks, without a final answer
 
 	// UAS
-	reliable reliable
+	reliable *reliable // nil: no provisional answer was sent reliably
 
 	// UAC
 	acks  []sentACK               // sent again with each 200 that comes again
@@ -204,15 +204,16 @@ func (l *Leg) Done() bool { return l.state == legDone }
 // Deadline returns when the leg wants a DeadlineReached; zero: never.
 func (l *Leg) Deadline() time.Time {
 	s := l.deadlines()
+	r := l.awaited()
 	return Earliest(s.ringAt, l.giveUpAt, s.firstAnswerAt, s.ringUntil, l.ok.resendAt, l.ok.giveUpAt,
-		l.reliable.resendAt, l.reliable.giveUpAt, l.byeAt, l.session.retryAt, l.session.giveUpAt, l.timer.refreshAt, l.timer.expireAt)
+		r.resendAt, r.giveUpAt, l.byeAt, l.session.retryAt, l.session.giveUpAt, l.timer.refreshAt, l.timer.expireAt)
 }
 
 // Described returns the description that the peer got and agreed to.
 func (l *Leg) Described() []byte { return l.session.local }
 
 // AnswerWaits reports whether the 200 waits for a PRACK.
-func (l *Leg) AnswerWaits() bool { return l.reliable.answer != nil }
+func (l *Leg) AnswerWaits() bool { return l.awaited().answer != nil }
 
 // Dialog returns a copy of the leg's dialog.
 func (l *Leg) Dialog() Dialog { return l.dialog }
@@ -227,7 +228,7 @@ func (l *Leg) onDeadline(now time.Time) {
 		l.sendBye(now, *l.hangupOwed)
 	case due(l.ok.giveUpAt): // RFC 3261 section 13.3.1.4
 		l.end(now, cause.NoACK)
-	case due(l.reliable.giveUpAt):
+	case due(l.awaited().giveUpAt):
 		l.unacknowledgedProvisional()
 	case due(l.timer.expireAt):
 		l.end(now, cause.SessionExpired)
@@ -241,7 +242,7 @@ func (l *Leg) onDeadline(now time.Time) {
 		l.abandon(now, cause.TargetSilent, cause.Reasons{})
 	case due(l.ok.resendAt):
 		l.resendAnswer(now)
-	case due(l.reliable.resendAt):
+	case due(l.awaited().resendAt):
 		l.resendReliable(now)
 	case due(s.ringAt):
 		l.ringAgain(now)
@@ -385,7 +386,7 @@ func (l *Leg) clearDeadlines() {
 		l.setupDeadlines = setupDeadlines{}
 	}
 	l.giveUpAt, l.byeAt = time.Time{}, time.Time{}
-	l.ok, l.reliable = unacknowledged{}, reliable{}
+	l.ok, l.reliable = unacknowledged{}, nil
 	l.session = negotiation{}
 	l.timer.stop()
 }

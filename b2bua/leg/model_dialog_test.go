@@ -35,7 +35,7 @@ func (lt *legTest) within(choose chooser, request func(method string, headers ..
 		in.Req.CSeq().SeqNo = l.ok.seq
 		return lt.maybeSDP(choose, in)
 	case 7:
-		return lt.maybeSDP(choose, request("PRACK", fmt.Sprintf("RAck: %d %d INVITE", max(l.reliable.last, 1)+uint32(choose(2)), l.InviteSeq)))
+		return lt.maybeSDP(choose, request("PRACK", fmt.Sprintf("RAck: %d %d INVITE", max(l.awaited().last, 1)+uint32(choose(2)), l.InviteSeq)))
 	case 8, 9:
 		headers := []string{"Supported: timer", "Contact: <sip:peer@192.0.2.10>", "Allow: " + []string{"UPDATE", "INVITE"}[choose(2)]}
 		if choose(3) == 0 {

@@ -33,17 +33,20 @@ type negotiation struct {
 	state   offerState
 	pending *sip.Request // the peer's offer that waits for Accept or Reject
 	local   []byte       // this side's description that the peer has agreed to
-	before  struct {     // the state before the last answer, which may lose to a CANCEL
-		local  []byte
-		origin sdp.Origin
-	}
-	wanted  []byte    // the call's offer without an answer
-	ref     int       // and its Ref
-	sending bool      // the leg's re-INVITE has no final answer
-	tries   int       // of wanted
-	retryAt time.Time // when it is sent again, after a glare
+	before  *describedAs // the state before the last answer, which may lose to a CANCEL; nil: there was none
+	wanted  []byte       // the call's offer without an answer
+	ref     int          // and its Ref
+	sending bool         // the leg's re-INVITE has no final answer
+	tries   int          // of wanted
+	retryAt time.Time    // when it is sent again, after a glare
 
 	giveUpAt time.Time // when the re-INVITE is cancelled, or its CANCEL given up
+}
+
+// describedAs is how this side was described.
+type describedAs struct {
+	local  []byte
+	origin sdp.Origin
 }
 
 // maxOfferTries bounds how often an offer is sent to a busy peer.
@@ -139,7 +142,7 @@ func (l *Leg) accept(now time.Time, sdp []byte) {
 		return // withdrawn meanwhile
 	}
 	late := l.session.state != offerTheirs
-	l.session.before.local, l.session.before.origin = l.session.local, l.dialog.origin
+	l.session.before = &describedAs{l.session.local, l.dialog.origin}
 	sdp = l.Describe(sdp)
 	l.session.pending = nil
 	l.session.state, l.session.local = offerAgreed, sdp
@@ -203,14 +206,8 @@ func (l *Leg) sendOffer(now time.Time) {
 
 // reinvite sends a re-INVITE with a description. It refreshes the session timer, too.
 func (l *Leg) reinvite(now time.Time, sdp []byte) *sentRequest {
-	req, to := l.dialog.request(sip.INVITE, 0)
-	req.AppendHeader(sip.NewHeader("Contact", l.Local.contact()))
-	req.AppendHeader(l.Allow())
-	req.AppendHeader(Supported(l.Peer))
-	for _, h := range l.timer.ask() {
-		req.AppendHeader(h)
-	}
-	req.AppendHeader(contentSDP())
+	headers := append([]sip.Header{sip.NewHeader("Contact", l.Local.contact()), l.Allow(), Supported(l.Peer)}, l.timer.ask()...)
+	req, to := l.request(&l.dialog, sip.INVITE, append(headers, contentSDP())...)
 	req.SetBody(l.Describe(l.dialog.origin.Again(sdp))) // another one may have been sent since
 	l.session.sending, l.session.state = true, offerOurs
 	l.session.giveUpAt = now.Add(GiveUp)
@@ -323,23 +320,16 @@ func (l *Leg) backOff(code int, res *sip.Response) time.Duration {
 // responseWith makes an answer that makes, keeps or changes a dialog, with Contact and
 // capabilities (RFC 3261 section 12.1.1).
 func (l *Leg) responseWith(req *sip.Request, code int, reason string, sdp []byte, headers []sip.Header) *sip.Response {
-	res := message.Reply(req, code, reason)
-	if sdp != nil {
-		res.SetBody(sdp)
-	}
+	var room [16]sip.Header
+	all := room[:0]
 	if code < 300 {
-		res.AppendHeader(sip.NewHeader("Contact", l.Local.contact()))
-		res.AppendHeader(l.Allow())
-		res.AppendHeader(Supported(l.Peer))
+		all = append(all, sip.NewHeader("Contact", l.Local.contact()), l.Allow(), Supported(l.Peer))
 	}
-	for _, h := range headers {
-		res.AppendHeader(h)
-	}
-	res.AppendHeader(sip.NewHeader("Server", l.agent))
+	all = append(append(all, headers...), sip.NewHeader("Server", l.agent))
 	if sdp != nil {
-		res.AppendHeader(contentSDP())
+		all = append(all, contentSDP())
 	}
-	return res
+	return message.Reply(req, code, reason, sdp, all...)
 }
 
 // contentSDP is the Content-Type of a session description, one for all messages.

@@ -55,7 +55,12 @@ func can(req *sip.Request, tag string) bool {
 func Supported(o PeerOptions) sip.Header { return sip.NewHeader("Supported", SupportedValue(o)) }
 
 // SupportedValue is the value of that header.
-func SupportedValue(o PeerOptions) string { return strings.Join(o.extensions(), ", ") }
+func SupportedValue(o PeerOptions) string {
+	if all := o.extensions(); len(all) == 1 {
+		return all[0]
+	}
+	return "timer, 100rel"
+}
 
 // missing lists the extensions that a request requires and that are not supported (RFC
 // 3261 section 8.2.2.3).

@@ -28,6 +28,22 @@ type reliable struct {
 	giveUpAt  time.Time
 }
 
+// awaited is what waits for a PRACK, to be read only.
+func (l *Leg) awaited() *reliable {
+	if l.reliable == nil {
+		return &reliable{}
+	}
+	return l.reliable
+}
+
+// await is what waits for a PRACK, or will.
+func (l *Leg) await() *reliable {
+	if l.reliable == nil {
+		l.reliable = &reliable{}
+	}
+	return l.reliable
+}
+
 // maxQueued bounds the provisional answers that wait for a PRACK.
 const maxQueued = 8
 
@@ -50,13 +66,13 @@ func (l *Leg) wantsReliable(in Ring) bool {
 // ringReliably sends a provisional answer, behind earlier ones, and again until its
 // PRACK comes.
 func (l *Leg) ringReliably(now time.Time, in Ring) {
-	if l.reliable.res != nil {
-		if len(l.reliable.queue) < maxQueued || in.SDP != nil {
-			l.reliable.queue = append(l.reliable.queue, in)
+	r := l.await()
+	if r.res != nil {
+		if len(r.queue) < maxQueued || in.SDP != nil {
+			r.queue = append(r.queue, in)
 		}
 		return
 	}
-	r := &l.reliable
 	if r.last++; r.last == 1 {
 		r.last += rand.Uint32N(1<<31 - 1) // section 3
 	}
@@ -84,7 +100,7 @@ func (l *Leg) ringReliably(now time.Time, in Ring) {
 
 // resendReliable sends the answer again, twice as late each time. T2 is not a bound here.
 func (l *Leg) resendReliable(now time.Time) {
-	r := &l.reliable
+	r := l.reliable
 	l.sendProvisional(r.res)
 	r.resend *= 2
 	r.resendAt = now.Add(r.resend)
@@ -101,7 +117,7 @@ func (l *Leg) unacknowledgedProvisional() {
 // onPRACK handles a PRACK, which may have an SDP answer or another offer (RFC 3262
 // section 5).
 func (l *Leg) onPRACK(now time.Time, req *sip.Request) {
-	r := &l.reliable
+	r := l.awaited()
 	of, err := message.ParseRAck(message.FirstHeader(req, "rack"))
 	if err != nil || r.res == nil || of != (message.RAck{RSeq: r.last, CSeq: l.InviteSeq, Method: string(sip.INVITE)}) {
 		l.respond(req, 481, message.StatusText(481))
@@ -133,7 +149,7 @@ func (l *Leg) onPRACK(now time.Time, req *sip.Request) {
 // afterPRACK sends the answers that waited for the PRACK and for the answer to its
 // offer.
 func (l *Leg) afterPRACK(now time.Time) {
-	r := &l.reliable
+	r := l.awaited()
 	if r.res != nil || l.session.pending != nil { // a PRACK or UPDATE with an offer is answered first
 		return
 	}

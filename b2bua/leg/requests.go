@@ -29,12 +29,15 @@ type sentRequest struct {
 	sent    SendRequest
 }
 
-// send sends a request with a Via of its own, and with credentials for the realms that
-// have asked for them.
+// request makes a request within one of the leg's dialogs, with these headers more.
+func (l *Leg) request(d *Dialog, method sip.RequestMethod, headers ...sip.Header) (*sip.Request, Hop) {
+	var room [16]sip.Header
+	return d.request(method, 0, l.via(), append(append(room[:0], headers...), sip.NewHeader("User-Agent", l.agent))...)
+}
+
+// send sends a request with credentials for the realms that have asked for them.
 func (l *Leg) send(req *sip.Request, to Hop) *sentRequest {
-	req.PrependHeader(l.via())
 	l.digest.authorize(req)
-	req.AppendHeader(sip.NewHeader("User-Agent", l.agent))
 	sent := SendRequest{Req: req, To: to}
 	l.effects = append(l.effects, sent)
 	l.sent = append(l.sent, sentRequest{method: req.Method, seq: req.CSeq().SeqNo, branch: message.BranchOf(req), sent: sent})
@@ -153,8 +156,7 @@ func (l *Leg) sendFor(in Send) {
 		l.fact(Replied{Ref: in.Ref, Code: 503, Reason: message.StatusText(503)})
 		return
 	}
-	req, to := l.dialog.request(in.Method, 0)
-	req.AppendHeader(sip.NewHeader("Contact", l.Local.contact()))
+	req, to := l.request(&l.dialog, in.Method, sip.NewHeader("Contact", l.Local.contact()))
 	in.addTo(req)
 	l.send(req, to).ref = in.Ref
 }
@@ -194,7 +196,7 @@ func (l *Leg) replyTo(in Reply) {
 	}
 	req := l.asked[i]
 	l.asked = slices.Delete(l.asked, i, i+1)
-	res := message.Reply(req, in.Code, in.Reason)
+	res := message.Reply(req, in.Code, in.Reason, nil)
 	if in.Code < 300 && message.RefreshesTarget(req.Method) {
 		res.AppendHeader(sip.NewHeader("Contact", l.Local.contact()))
 	}
@@ -222,12 +224,9 @@ func (l *Leg) closeAsked() {
 
 // respond answers a request within the dialog.
 func (l *Leg) respond(req *sip.Request, code int, reason string, headers ...sip.Header) {
-	res := message.Reply(req, code, reason)
-	for _, h := range headers {
-		res.AppendHeader(h)
-	}
-	res.AppendHeader(sip.NewHeader("Server", l.agent))
-	l.respondWith(req, res)
+	var room [16]sip.Header
+	all := append(append(room[:0], headers...), sip.NewHeader("Server", l.agent))
+	l.respondWith(req, message.Reply(req, code, reason, nil, all...))
 }
 
 func (l *Leg) respondWith(req *sip.Request, res *sip.Response) {

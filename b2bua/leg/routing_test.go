@@ -272,7 +272,7 @@ func TestHopAt(t *testing.T) {
 	} {
 		d := Dialog{Source: tt.peer, nat: tt.nat, transport: tt.transport, own: netip.MustParseAddr("198.51.100.1")}
 		for _, host := range []string{tt.addr, "name.example"} {
-			got := d.nextHop(sip.Uri{Scheme: "sip", Host: host, Port: 99}, tt.transport)
+			got := d.nextHop(&sip.Uri{Scheme: "sip", Host: host, Port: 99}, tt.transport)
 			if !got.Addr.IsValid() {
 				got = got.At(netip.MustParseAddr(tt.addr))
 			}
@@ -308,8 +308,8 @@ func TestTransportOfRoutes(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := Dialog{transport: tt.transport, Source: netip.MustParseAddrPort(source), RemoteTarget: contact, routeSet: tt.routes, nat: tt.nat}
-			_, _, to := d.routing()
-			if to.back = (wayBack{}); to != tt.to {
+			_, to := d.routing(&sip.Uri{})
+			if to.back = nil; to != tt.to {
 				t.Errorf("goes to %+v; want %+v", to, tt.to)
 			}
 		})

@@ -170,12 +170,8 @@ func (l *Leg) refresh(now time.Time) {
 		l.reinvite(now, l.session.local).refresh = true
 		return
 	}
-	req, to := l.dialog.request(sip.UPDATE, 0)
-	req.AppendHeader(sip.NewHeader("Contact", l.Local.contact()))
-	req.AppendHeader(Supported(l.Peer))
-	for _, h := range l.timer.ask() {
-		req.AppendHeader(h)
-	}
+	headers := append([]sip.Header{sip.NewHeader("Contact", l.Local.contact()), Supported(l.Peer)}, l.timer.ask()...)
+	req, to := l.request(&l.dialog, sip.UPDATE, headers...)
 	l.send(req, to).refresh = true
 }
 

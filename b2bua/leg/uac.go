@@ -336,9 +336,7 @@ func (l *Leg) dropFork(in ResponseIn, bye bool) {
 	if !bye {
 		return
 	}
-	req, to := fork.request(sip.BYE, 0)
-	req.AppendHeader(sip.NewHeader("Reason", cause.ReasonValue(cause.AnotherAnswered, 0)))
-	l.send(req, to).fork = true
+	l.send(l.request(&fork, sip.BYE, sip.NewHeader("Reason", cause.ReasonValue(cause.AnotherAnswered, 0)))).fork = true
 }
 
 // onInviteRefused ends the leg, unless the INVITE can be sent again: after a challenge,

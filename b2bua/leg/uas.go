@@ -50,7 +50,7 @@ func NewUAS(o Options, invite *sip.Request, source netip.AddrPort) *Leg {
 
 // ring sends a provisional answer that makes an early dialog, reliably if wantsReliable.
 func (l *Leg) ring(now time.Time, in Ring) {
-	if !l.UAS || l.state != legProceeding || l.reliable.answer != nil {
+	if !l.UAS || l.state != legProceeding || l.AnswerWaits() {
 		return
 	}
 	l.lastProvisional = &Ring{Code: in.Code, Reason: in.Reason, Headers: in.Headers}
@@ -82,11 +82,11 @@ func (l *Leg) sendProvisional(res *sip.Response) {
 // answer sends 200 and waits for its ACK. It has no SDP if a reliable provisional answer
 // had it (RFC 3261 section 13.2.1).
 func (l *Leg) answer(now time.Time, in Answer) {
-	if !l.UAS || l.state != legProceeding || l.reliable.answer != nil {
+	if !l.UAS || l.state != legProceeding || l.AnswerWaits() {
 		return
 	}
-	if l.reliable.res != nil && l.reliable.described || l.session.pending != nil { // RFC 3262 sections 3 and 5
-		l.reliable.answer = &in
+	if r := l.awaited(); r.res != nil && r.described || l.session.pending != nil { // RFC 3262 sections 3 and 5
+		l.await().answer = &in
 		return
 	}
 	var sdp []byte
@@ -105,8 +105,9 @@ func (l *Leg) answer(now time.Time, in Answer) {
 	l.sendProvisional(res)
 	l.state = legAccepted
 	l.lastProvisional, l.ringAt = nil, time.Time{}
-	// Its PRACK may still come, but it is not sent again (RFC 3262 section 3).
-	l.reliable.queue, l.reliable.resendAt, l.reliable.giveUpAt = nil, time.Time{}, time.Time{}
+	if r := l.reliable; r != nil { // its PRACK may still come, but it is not sent again (RFC 3262 section 3)
+		r.queue, r.resendAt, r.giveUpAt = nil, time.Time{}, time.Time{}
+	}
 	l.awaitACK(now, res, l.InviteSeq, late)
 }
 
@@ -148,7 +149,7 @@ func (l *Leg) onCancelWithin(seq uint32) {
 		l.session.pending = nil
 	case l.ok.res != nil && l.ok.seq == seq:
 		l.ok = unacknowledged{}
-		l.session.local, l.dialog.origin = l.session.before.local, l.session.before.origin // the peer has never seen them
+		l.session.local, l.dialog.origin = l.session.before.local, l.session.before.origin // the peer has never seen the last ones
 	default:
 		return
 	}

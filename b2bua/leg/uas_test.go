@@ -398,7 +398,7 @@ func checkRouting(t *testing.T, req *sip.Request, to Hop, recipient string, rout
 	if !slices.Equal(got, routes) {
 		t.Errorf("Route %v; want %v", got, routes)
 	}
-	if to.back = (wayBack{}); to != next {
+	if to.back = nil; to != next {
 		t.Errorf("goes to %+v; want %+v", to, next)
 	}
 }

@@ -13,10 +13,15 @@ import (
 // zero Uri, which leads nowhere.
 func ParseURI(s string) sip.Uri {
 	var u sip.Uri
-	if err := sip.ParseUri(s, &u); err != nil {
-		return sip.Uri{}
-	}
+	ReadURI(s, &u)
 	return u
+}
+
+// ReadURI is ParseURI into a Uri that is in memory already.
+func ReadURI(s string, u *sip.Uri) {
+	if err := sip.ParseUri(s, u); err != nil {
+		*u = sip.Uri{}
+	}
 }
 
 // AddrSpec returns the URI within a name-addr or addr-spec (RFC 3261 section

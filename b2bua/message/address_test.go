@@ -71,9 +71,12 @@ func TestNameAddr(t *testing.T) {
 		`"A \"B\"" <sip:a@b>;x="c d";tag=1;y=e`: `"A \"B\"" <sip:a@b>;x="c d";y=e`,
 		`sip:a@b;TAG=1;z`:                       `<sip:a@b>;z`,
 	} {
-		name, uri, params, wrong := readAddress(in)
-		if got := NameAddr(name, &uri, params); wrong != "" || got != want {
-			t.Errorf("%s: got %s (%s); want %s", in, got, wrong, want)
+		p := parsing{usual: &usualHeaders{}}
+		h, ok := p.read(kindFrom, "From", in).(*sip.FromHeader)
+		if !ok {
+			t.Errorf("%s can't be read", in)
+		} else if got := NameAddr(h.DisplayName, &h.Address, h.Params); got != want {
+			t.Errorf("%s: got %s; want %s", in, got, want)
 		}
 	}
 }

@@ -64,15 +64,6 @@ type Origin struct {
 	Source                        netip.Addr
 }
 
-// OriginOf returns the origin of a request that was parsed.
-func OriginOf(req *sip.Request) Origin {
-	return Origin{
-		CallID: []byte(req.CallID().Value()), FromTag: []byte(TagOf(req.From().Params)),
-		CSeq: strconv.AppendUint(nil, uint64(req.CSeq().SeqNo), 10), Branch: []byte(BranchOf(req)),
-		Source: ParseSource(req.Source()).Addr(),
-	}
-}
-
 // InviteTag returns the To tag of the INVITE with this origin, which is the tag of its
 // dialog. It is the same each time, so that a retransmission finds its call. It
 // allocates nothing.
@@ -84,13 +75,38 @@ func (m *Minter) RefusalTag(method []byte, o Origin) Minted { return m.tagOf(met
 
 func (m *Minter) tagOf(purpose []byte, o Origin) Minted {
 	k := m.take()
-	defer m.macs.Put(k)
 	for _, part := range [...][]byte{purpose, o.CallID, o.FromTag, o.CSeq, o.Branch} {
 		k.in = append(append(k.in, part...), 0)
 	}
-	source := o.Source.Unmap().As16()
+	return m.tagFor(k, o.Source)
+}
+
+// TagOfInvite is InviteTag for an INVITE that was parsed, or its CANCEL.
+func (m *Minter) TagOfInvite(req *sip.Request) Minted {
+	k := m.take()
+	k.in = append(k.in, 0) // for no purpose
+	k.in = append(append(k.in, req.CallID().Value()...), 0)
+	k.in = append(append(k.in, TagOf(req.From().Params)...), 0)
+	k.in = append(strconv.AppendUint(k.in, uint64(req.CSeq().SeqNo), 10), 0)
+	k.in = append(append(k.in, BranchOf(req)...), 0)
+	return m.tagFor(k, ParseSource(req.Source()).Addr())
+}
+
+// tagFor gives the tag for what is in k and for a sender. It gives k back.
+func (m *Minter) tagFor(k *keyedHash, from netip.Addr) Minted {
+	defer m.macs.Put(k)
+	source := from.Unmap().As16()
 	k.in = append(k.in, source[:]...)
 	return m.seal(tagDomain, [nonceLen]byte(k.digest()), nil)
+}
+
+// NewCallID returns a Call-ID that reveals nothing about this server (RFC 3261 section
+// 8.1.1.4).
+func NewCallID() string {
+	var id [16]byte
+	var text [2 * len(id)]byte
+	rand.Read(id[:]) // never fails: it ends the process instead
+	return string(hex.AppendEncode(text[:0], id[:]))
 }
 
 // Branch returns a fresh Via branch with RFC 3261's magic cookie, for a request of the

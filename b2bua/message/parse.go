@@ -3,7 +3,6 @@ package message
 import (
 	"bytes"
 	"errors"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -16,172 +15,206 @@ var errUnreadable = errors.New("the message can't be read")
 // Parse reads a message into the library's types, and splits headers as Scan does. A
 // header that can't be read stays in the message as spoiled, and only code that needs the
 // header refuses the message. Headers without a reader here are left as they came. Parse
-// keeps nothing of text. It reads whatever Scan finds well-formed.
+// keeps nothing of text, but each part of the message keeps all of its headers in memory:
+// see Compact. It reads whatever Scan finds well-formed.
 func Parse(text []byte) (sip.Message, error) {
-	line, rest, ok := nextLine(text)
+	end := bytes.Index(text, headersEnd)
+	if end < 0 {
+		return nil, errUnreadable
+	}
+	line, rest, ok := nextLine(string(text[:end+len(headersEnd)]))
 	if !ok {
 		return nil, errUnreadable
 	}
-	msg, ok := parseStartLine(string(line))
-	if !ok {
+	p := parsing{length: -1}
+	if !p.startLine(line) {
 		return nil, errUnreadable
 	}
-	length := -1
+	var room [maxUsual]sip.Header
+	all := room[:0]
 	for {
 		if line, rest, ok = nextHeader(rest); !ok {
 			return nil, errUnreadable
 		}
-		if len(line) == 0 {
+		if line == "" {
 			break
 		}
-		if ok = parseHeader(msg, line, &length); !ok {
+		if all, ok = p.header(all, line); !ok {
 			return nil, errUnreadable
 		}
 	}
-	if length < 0 {
-		length = len(rest)
-	}
-	if length > len(rest) {
-		return nil, errUnreadable
-	}
-	if length > 0 {
-		msg.SetBody(bytes.Clone(rest[:length]))
-	}
-	return msg, nil
+	return p.message(all, text[end+len(headersEnd):])
 }
 
+var headersEnd = []byte("\r\n\r\n")
+
 // nextLine splits text at its first CRLF.
-func nextLine(text []byte) (line, rest []byte, ok bool) {
-	i := bytes.IndexByte(text, '\r')
+func nextLine(text string) (line, rest string, ok bool) {
+	i := strings.IndexByte(text, '\r')
 	if i < 0 || i+1 >= len(text) || text[i+1] != '\n' {
-		return nil, nil, false
+		return "", "", false
 	}
 	return text[:i], text[i+2:], true
 }
 
 // nextHeader splits off a header line with the lines that continue it (RFC 3261 section
 // 7.3.1).
-func nextHeader(text []byte) (line, rest []byte, ok bool) {
+func nextHeader(text string) (line, rest string, ok bool) {
 	if line, rest, ok = nextLine(text); !ok || len(line) == 0 || len(rest) == 0 || !isBlank(rest[0]) {
 		return line, rest, ok
 	}
-	unfolded := slices.Clip(bytes.TrimRight(line, " \t")) // so that append copies it
+	unfolded := []byte(strings.TrimRight(line, " \t"))
 	for len(rest) > 0 && isBlank(rest[0]) {
 		if line, rest, ok = nextLine(rest); !ok {
-			return nil, nil, false
+			return "", "", false
 		}
-		unfolded = append(append(unfolded, ' '), bytes.Trim(line, " \t")...)
+		unfolded = append(append(unfolded, ' '), strings.Trim(line, " \t")...)
 	}
-	return unfolded, rest, true
+	return string(unfolded), rest, true
 }
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 
-// parseStartLine makes a message of its start line. The version's case does not matter.
-func parseStartLine(line string) (sip.Message, bool) {
-	const version = "SIP/2.0"
+// parsing is a message that is being read. The message and what nearly every one has are
+// one piece of memory: a call has six of them, of some fifteen headers and parameters each.
+type parsing struct {
+	req    *sip.Request  // nil: a response
+	res    *sip.Response // nil: a request
+	usual  *usualHeaders
+	taken  headerSet      // of usual
+	params []sip.HeaderKV // room for parameters
+	length int            // Content-Length; -1: none
+}
+
+// usualHeaders are the headers that nearly every message has once. With a request they just fit into a piece of 1,024 bytes.
+type usualHeaders struct {
+	via         sip.ViaHeader
+	from        sip.FromHeader
+	to          sip.ToHeader
+	cseq        sip.CSeqHeader
+	callID      sip.CallIDHeader
+	length      sip.ContentLengthHeader
+	maxForwards sip.MaxForwardsHeader
+}
+
+// startLine begins a message by its start line. The version's case does not matter.
+func (p *parsing) startLine(line string) bool {
 	first, after, _ := strings.Cut(line, " ")
 	second, third, found := strings.Cut(after, " ")
 	switch {
 	case !found:
-		return nil, false
+		return false
 	case strings.EqualFold(first, version):
 		code, err := strconv.ParseUint(second, 10, 16)
-		return sip.NewResponse(int(code), third), err == nil
+		whole := &struct {
+			sip.Response
+			usualHeaders
+		}{}
+		p.res, p.usual = &whole.Response, &whole.usualHeaders
+		p.res.StatusCode, p.res.Reason, p.res.SipVersion = int(code), third, version
+		return err == nil
 	}
-	req := sip.NewRequest(sip.RequestMethod(first), sip.Uri{})
-	err := sip.ParseUri(second, &req.Recipient)
-	return req, err == nil && !req.Recipient.Wildcard && strings.EqualFold(third, version)
+	whole := &struct {
+		sip.Request
+		usualHeaders
+	}{}
+	p.req, p.usual = &whole.Request, &whole.usualHeaders
+	p.req.Method, p.req.SipVersion = methodOf(first), version
+	err := sip.ParseUri(second, &p.req.Recipient)
+	return err == nil && !p.req.Recipient.Wildcard && strings.EqualFold(third, version)
 }
 
-// parseHeader adds a header line to a message. length is Content-Length's.
-func parseHeader(msg sip.Message, line []byte, length *int) bool {
-	name, text, found := bytes.Cut(line, []byte{':'})
+// methodOf is a method, without the message that it is in.
+func methodOf(name string) sip.RequestMethod {
+	for _, m := range [...]sip.RequestMethod{
+		sip.INVITE, sip.ACK, sip.BYE, sip.CANCEL, sip.OPTIONS, sip.PRACK, sip.UPDATE, sip.INFO, sip.REFER, sip.NOTIFY, sip.MESSAGE,
+	} {
+		if name == string(m) {
+			return m
+		}
+	}
+	return sip.RequestMethod(strings.Clone(name))
+}
+
+// message gives what was read, with its body.
+func (p *parsing) message(all []sip.Header, rest []byte) (sip.Message, error) {
+	if p.length < 0 {
+		p.length = len(rest)
+	}
+	if p.length > len(rest) {
+		return nil, errUnreadable
+	}
+	var msg sip.Message = p.req
+	if p.req != nil {
+		setHeaders(&p.req.MessageData, all)
+	} else {
+		setHeaders(&p.res.MessageData, all)
+		msg = p.res
+	}
+	if p.length > 0 {
+		msg.SetBody(bytes.Clone(rest[:p.length]))
+	}
+	return msg, nil
+}
+
+// header adds a header line to all.
+func (p *parsing) header(all []sip.Header, line string) (more []sip.Header, ok bool) {
+	name, value, found := strings.Cut(line, ":")
 	if !found {
-		return false
+		return nil, false
 	}
-	name = bytes.TrimSpace(name)
-	value := string(bytes.TrimSpace(text))
-	read, isList := readerOf(name)
-	if read == nil {
-		msg.AppendHeader(sip.NewHeader(nameOf(name), value))
-		return true
-	}
-	for isList {
+	name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+	kind := headerKindOf(name)
+	for kind == kindVia || kind == kindContact || kind == kindRecordRoute { // lists
 		n := firstOf(value)
 		if n == len(value) {
 			break
 		}
-		msg.AppendHeader(read(value[:n]))
+		all = append(all, p.read(kind, name, value[:n]))
 		value = value[n+1:]
 	}
-	h := read(value)
-	if l, ok := h.(*sip.ContentLengthHeader); ok {
-		*length = int(*l)
-	}
-	msg.AppendHeader(h)
-	return true
+	return append(all, p.read(kind, name, value)), true
 }
 
-// readerOf gives the reader of a header, in its full or compact form, and whether commas
-// separate its values; nil: it is left as it came.
-func readerOf(name []byte) (read func(string) sip.Header, isList bool) {
-	if len(name) == 1 {
-		switch name[0] | 0x20 {
-		case 'v':
-			return readVia, true
-		case 'm':
-			return readContact, true
-		case 'f':
-			return readFrom, false
-		case 't':
-			return readTo, false
-		case 'i':
-			return readCallID, false
-		case 'l':
-			return readContentLength, false
-		case 'c':
-			return readContentType, false
+// read reads a header. One without a reader is left as it came.
+func (p *parsing) read(kind headerKind, name, value string) sip.Header {
+	switch kind {
+	case kindVia:
+		return p.readVia(value)
+	case kindFrom:
+		h := p.from()
+		return p.readAddress("From", value, h, &h.DisplayName, &h.Address, &h.Params)
+	case kindTo:
+		h := p.to()
+		return p.readAddress("To", value, h, &h.DisplayName, &h.Address, &h.Params)
+	case kindContact:
+		if strings.TrimSpace(value) == "*" {
+			return &sip.ContactHeader{Address: sip.Uri{Host: "*", Wildcard: true}}
 		}
-		return nil, false
+		h := &sip.ContactHeader{}
+		return p.readAddress("Contact", value, h, &h.DisplayName, &h.Address, &h.Params)
+	case kindRecordRoute:
+		return readRecordRoute(value)
+	case kindCallID:
+		return p.readCallID(value)
+	case kindCSeq:
+		return p.readCSeq(value)
+	case kindMaxForwards:
+		return p.readMaxForwards(value)
+	case kindContentLength:
+		return p.readContentLength(value)
+	case kindContentType:
+		return readContentType(value)
+	case kindOther, kindAuthorization:
 	}
-	switch {
-	case EqualFold(name, "via"):
-		return readVia, true
-	case EqualFold(name, "contact"):
-		return readContact, true
-	case EqualFold(name, "record-route"):
-		return readRecordRoute, true
-	case EqualFold(name, "from"):
-		return readFrom, false
-	case EqualFold(name, "to"):
-		return readTo, false
-	case EqualFold(name, "call-id"):
-		return readCallID, false
-	case EqualFold(name, "cseq"):
-		return readCSeq, false
-	case EqualFold(name, "max-forwards"):
-		return readMaxForwards, false
-	case EqualFold(name, "content-length"):
-		return readContentLength, false
-	case EqualFold(name, "content-type"):
-		return readContentType, false
-	}
-	return nil, false
+	return sip.NewHeader(name, value)
 }
 
-// nameOf is a header's name as text, which is not copied for those that most messages
-// have.
-func nameOf(name []byte) string {
-	for _, known := range [...]string{
-		"User-Agent", "Server", "Allow", "Supported", "Require", "Session-Expires", "Min-SE", "P-Asserted-Identity", "Privacy",
-		"Diversion", "Accept", "Allow-Events", "Route", "Reason", "Date", "Content-Disposition", "RSeq", "RAck",
-	} {
-		if string(name) == known {
-			return known
-		}
-	}
-	return string(name)
+// isFirst says whether a header is the first of its kind, for which there is room.
+func (p *parsing) isFirst(kind headerKind) bool {
+	first := p.taken&setOf(kind) == 0
+	p.taken |= setOf(kind)
+	return first
 }
 
 // spoiled is a header that can't be read.
@@ -203,141 +236,6 @@ func SpoiledIn(headers []sip.Header) string {
 
 func spoil(name, value, wrong string) sip.Header {
 	return &spoiled{sip.NewHeader(name, Trim(value)), wrong}
-}
-
-func readVia(value string) sip.Header {
-	v, ok := splitVia(value)
-	port, sound := portNumber(v.port)
-	if !ok || !sound {
-		return sip.NewHeader("Via", Trim(value)) // not the topmost one, which Scan has checked
-	}
-	h := &sip.ViaHeader{
-		ProtocolName: v.name, ProtocolVersion: v.version, Transport: v.transport, Host: v.host, Port: port,
-		Params: make(sip.HeaderParams, 0, strings.Count(v.params, ";")+2), // with room for received and rport
-	}
-	for list := v.params; list != ""; {
-		var key, val string
-		if key, val, list = CutParam(list); key != "" {
-			h.Params.Add(viaParam(key), bare(val))
-		}
-	}
-	return h
-}
-
-// viaParam returns a Via parameter in the spelling that the library looks for.
-func viaParam(key string) string {
-	for _, known := range [...]string{"branch", "received", "rport", "maddr", "ttl"} {
-		if EqualFold(key, known) {
-			return known
-		}
-	}
-	return key
-}
-
-// bare removes the quotes of a value that the library quotes again.
-func bare(value string) string {
-	if len(value) >= 2 && value[0] == '"' && value[len(value)-1] == '"' && strings.ContainsAny(value, " \t") {
-		return value[1 : len(value)-1]
-	}
-	return value
-}
-
-// readAddress reads a From, To, Contact or Record-Route.
-func readAddress(value string) (name string, uri sip.Uri, params sip.HeaderParams, wrong string) {
-	a, wrong := splitAddress(value)
-	if wrong != "" {
-		return "", uri, nil, wrong
-	}
-	if err := sip.ParseUri(a.uri, &uri); err != nil {
-		return "", uri, nil, "Has a Malformed URI"
-	}
-	if n := strings.Count(a.params, ";"); n > 0 {
-		params = make(sip.HeaderParams, 0, n)
-	}
-	for list := a.params; list != ""; {
-		var key, val string
-		if key, val, list = CutParam(list); key != "" {
-			if IsTag(key) {
-				key = "tag" // in every case the same parameter, as for Scan
-			}
-			params.Add(key, bare(val))
-		}
-	}
-	return a.name, uri, params, ""
-}
-
-// addressOr makes a reader of headers with an address; a header that can't be read is
-// spoiled.
-func addressOr(header string, build func(name string, uri sip.Uri, params sip.HeaderParams) sip.Header) func(string) sip.Header {
-	return func(value string) sip.Header {
-		name, uri, params, wrong := readAddress(value)
-		if wrong != "" {
-			return spoil(header, value, wrong)
-		}
-		return build(name, uri, params)
-	}
-}
-
-var (
-	readFrom = addressOr("From", func(name string, uri sip.Uri, params sip.HeaderParams) sip.Header {
-		return &sip.FromHeader{DisplayName: name, Address: uri, Params: params}
-	})
-	readTo = addressOr("To", func(name string, uri sip.Uri, params sip.HeaderParams) sip.Header {
-		return &sip.ToHeader{DisplayName: name, Address: uri, Params: params}
-	})
-	readOneContact = addressOr("Contact", func(name string, uri sip.Uri, params sip.HeaderParams) sip.Header {
-		return &sip.ContactHeader{DisplayName: name, Address: uri, Params: params}
-	})
-	readRecordRoute = addressOr("Record-Route", func(_ string, uri sip.Uri, _ sip.HeaderParams) sip.Header {
-		return &sip.RecordRouteHeader{Address: uri}
-	})
-)
-
-func readContact(value string) sip.Header {
-	if strings.TrimSpace(value) == "*" {
-		return &sip.ContactHeader{Address: sip.Uri{Host: "*", Wildcard: true}}
-	}
-	return readOneContact(value)
-}
-
-func readCallID(value string) sip.Header {
-	id := sip.CallIDHeader(value)
-	return &id
-}
-
-func readCSeq(value string) sip.Header {
-	number, method, wrong := splitCSeq(value)
-	if wrong != "" {
-		return spoil("CSeq", value, wrong)
-	}
-	n, _ := Decimal(number, maxCSeq)
-	return &sip.CSeqHeader{SeqNo: uint32(n), MethodName: sip.RequestMethod(method)}
-}
-
-func readMaxForwards(value string) sip.Header {
-	n, err := strconv.ParseUint(value, 10, 32)
-	h := sip.MaxForwardsHeader(n)
-	return spoiledIf(err != nil, &h, value)
-}
-
-func readContentLength(value string) sip.Header {
-	n, err := strconv.ParseUint(value, 10, 32)
-	h := sip.ContentLengthHeader(n)
-	return spoiledIf(err != nil, &h, value)
-}
-
-// spoiledIf returns the header, spoiled if it is malformed.
-func spoiledIf(malformed bool, h sip.Header, value string) sip.Header {
-	if malformed {
-		return spoil(h.Name(), value, "Is Malformed")
-	}
-	return h
-}
-
-// readContentType accepts any value: the reader of the body decides about it.
-func readContentType(value string) sip.Header {
-	h := sip.ContentTypeHeader(value)
-	return &h
 }
 
 // RefreshesTarget reports whether requests of a method make a dialog or change its target

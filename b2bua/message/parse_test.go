@@ -50,6 +50,36 @@ func TestParserReadsLists(t *testing.T) {
 	}
 }
 
+// The topmost Via and Record-Route are those that the library finds, and all stay in order.
+func TestParserFindsTopmost(t *testing.T) {
+	for _, vias := range []string{
+		"Via: SIP/2.0/UDP top;branch=z9hG4bK1", "Via: SIP/2.0/UDP top\nVia: SIP/2.0/UDP low", "Via: SIP/2.0/UDP top, SIP/2.0/UDP mid\nv: SIP/2.0/UDP low",
+		"Via: unreadable\nVia: SIP/2.0/UDP top\nVia: SIP/2.0/UDP low",
+	} {
+		text := "INVITE sip:a@b SIP/2.0\nRecord-Route: <sip:first;lr>\n" + vias + "\nRecord-Route: <sip:second;lr>, <sip:third;lr>\nX: y\n\n"
+		msg, err := Parse(siptest.CRLF(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req, ok := msg.(*sip.Request)
+		if !ok || req.Via().Host != "top" || req.RecordRoute().Address.Host != "first" {
+			t.Errorf("Via %v, Record-Route %v of\n%s", req.Via(), req.RecordRoute(), text)
+		}
+		var hosts []string
+		for _, h := range req.Headers() {
+			switch h := h.(type) {
+			case *sip.ViaHeader:
+				hosts = append(hosts, h.Host)
+			case *sip.RecordRouteHeader:
+				hosts = append(hosts, h.Address.Host)
+			}
+		}
+		if !slices.IsSortedFunc(hosts, func(a, b string) int { return strings.Index(text, a) - strings.Index(text, b) }) {
+			t.Errorf("hosts %q of\n%s", hosts, text)
+		}
+	}
+}
+
 // libraryParser is the library's parser, which splits messages into headers by its own
 // rules, with the readers of Parse.
 func libraryParser() *sip.Parser {
@@ -58,8 +88,10 @@ func libraryParser() *sip.Parser {
 		"via", "v", "contact", "m", "record-route", "from", "f", "to", "t", "call-id", "i", "cseq", "max-forwards",
 		"content-length", "l", "content-type", "c",
 	} {
-		read, _ := readerOf([]byte(name))
-		all[name] = func(_ []byte, value string) (sip.Header, error) { return read(value), nil }
+		all[name] = func(_ []byte, value string) (sip.Header, error) {
+			p := parsing{usual: &usualHeaders{}}
+			return p.read(headerKindOf(name), name, value), nil
+		}
 	}
 	return sip.NewParser(sip.WithHeadersParsers(all))
 }

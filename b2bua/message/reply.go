@@ -7,39 +7,44 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// Reply makes a response without body to a request whose To has a tag (RFC 3261 section
-// 8.2.6). It has the request's own headers, which nobody changes any more, except for the
-// topmost Via where that gets the request's source (RFC 3581 section 4).
-func Reply(req *sip.Request, code int, reason string) *sip.Response {
-	res := sip.NewResponse(code, reason)
-	res.SipVersion = req.SipVersion
-	all := req.Headers()
-	for _, h := range all {
+// Reply makes a response to a request whose To has a tag (RFC 3261 section 8.2.6), with
+// these headers more. It has the request's own headers, which nobody changes any more,
+// except for the topmost Via where that gets the request's source (RFC 3581 section 4).
+func Reply(req *sip.Request, code int, reason string, body []byte, headers ...sip.Header) *sip.Response {
+	var room [maxUsual]sip.Header
+	all := room[:0]
+	for _, h := range req.Headers() {
 		if strings.EqualFold(h.Name(), "record-route") {
-			res.AppendHeader(h)
+			all = append(all, h)
 		}
 	}
 	first := true
-	for _, h := range all {
+	for _, h := range req.Headers() {
 		if via, ok := h.(*sip.ViaHeader); ok {
-			res.AppendHeader(viaBack(via, first, req.Source()))
+			all = append(all, viaBack(via, first, req.Source()))
 			first = false
 		}
 	}
 	if h := req.From(); h != nil {
-		res.AppendHeader(h)
+		all = append(all, h)
 	}
 	if h := req.To(); h != nil {
-		res.AppendHeader(h)
+		all = append(all, h)
 	}
 	if h := req.CallID(); h != nil {
-		res.AppendHeader(h)
+		all = append(all, h)
 	}
 	if h := req.CSeq(); h != nil {
-		res.AppendHeader(h)
+		all = append(all, h)
 	}
-	none := sip.ContentLengthHeader(0)
-	res.AppendHeader(&none)
+	length := sip.ContentLengthHeader(len(body))
+	all = append(append(all, &length), headers...)
+	res := &sip.Response{StatusCode: code, Reason: reason}
+	res.SipVersion = req.SipVersion
+	setHeaders(&res.MessageData, all)
+	if body != nil {
+		res.SetBody(body)
+	}
 	res.SetTransport(req.Transport())
 	res.SetDestination(req.Source())
 	return res
@@ -51,8 +56,9 @@ func viaBack(via *sip.ViaHeader, first bool, source string) *sip.ViaHeader {
 		return via
 	}
 	host, port, _ := net.SplitHostPort(source)
-	via = via.Clone()
-	via.Params.Add("rport", port)
-	via.Params.Add("received", host)
-	return via
+	filled := *via
+	filled.Params = append(make(sip.HeaderParams, 0, len(via.Params)+1), via.Params...)
+	filled.Params.Add("rport", port)
+	filled.Params.Add("received", host)
+	return &filled
 }

@@ -20,7 +20,7 @@ func TestReplyIsTheLibrarys(t *testing.T) {
 			req := msg.(*sip.Request)
 			req.SetSource("192.0.2.9:5099")
 			before := req.String()
-			got := Reply(req, 486, "Busy Here")
+			got := Reply(req, 486, "Busy Here", nil)
 			want := sip.NewResponseFromRequest(req, 486, "Busy Here", nil)
 			if got.String() != want.String() || got.Destination() != want.Destination() || got.Transport() != want.Transport() {
 				t.Errorf("response\n%s\nto %s by %s; want\n%s\nto %s by %s", got, got.Destination(), got.Transport(), want, want.Destination(), want.Transport())

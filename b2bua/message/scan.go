@@ -47,11 +47,14 @@ const (
 	kindMaxForwards
 	kindContentLength
 	kindAuthorization
+	kindContact // from here on, headers that only Parse reads
+	kindRecordRoute
+	kindContentType
 )
 
 // headerKindOf returns the kind of a header by its full or compact name, in any case
 // (RFC 3261 section 7.3.3).
-func headerKindOf(name []byte) headerKind {
+func headerKindOf[T text](name T) headerKind {
 	switch len(name) {
 	case 1:
 		switch name[0] | 0x20 {
@@ -65,6 +68,10 @@ func headerKindOf(name []byte) headerKind {
 			return kindCallID
 		case 'l':
 			return kindContentLength
+		case 'm':
+			return kindContact
+		case 'c':
+			return kindContentType
 		}
 	case 2:
 		return kindIf(kindTo, name, "to")
@@ -73,9 +80,9 @@ func headerKindOf(name []byte) headerKind {
 	case 4:
 		return max(kindIf(kindFrom, name, "from"), kindIf(kindCSeq, name, "cseq"))
 	case 7:
-		return kindIf(kindCallID, name, "call-id")
+		return max(kindIf(kindCallID, name, "call-id"), kindIf(kindContact, name, "contact"))
 	case 12:
-		return kindIf(kindMaxForwards, name, "max-forwards")
+		return max(kindIf(kindMaxForwards, name, "max-forwards"), kindIf(kindRecordRoute, name, "record-route"), kindIf(kindContentType, name, "content-type"))
 	case 13:
 		return kindIf(kindAuthorization, name, "authorization")
 	case 14:
@@ -84,7 +91,7 @@ func headerKindOf(name []byte) headerKind {
 	return kindOther
 }
 
-func kindIf(kind headerKind, name []byte, lower string) headerKind {
+func kindIf[T text](kind headerKind, name T, lower string) headerKind {
 	if EqualFold(name, lower) {
 		return kind
 	}
@@ -92,7 +99,7 @@ func kindIf(kind headerKind, name []byte, lower string) headerKind {
 }
 
 // headerSet is a set of kinds.
-type headerSet uint8
+type headerSet uint16
 
 func setOf(kind headerKind) headerSet { return 1 << kind }
 
@@ -223,7 +230,7 @@ func (s *Scanned) take(name, value []byte) {
 		s.takeLength(value)
 	case kindAuthorization:
 		s.takeCredentials(value)
-	case kindOther:
+	case kindOther, kindContact, kindRecordRoute, kindContentType:
 	}
 }
 

@@ -112,14 +112,25 @@ func DefaultPort(transport string) uint16 {
 
 // ViaTransport returns a transport in the spelling of Via.
 func ViaTransport(transport string) string {
-	return strings.ToUpper(TransportName(transport))
+	switch transport {
+	case config.TransportTCP:
+		return "TCP"
+	case config.TransportTLS:
+		return "TLS"
+	default:
+		return "UDP"
+	}
 }
 
 // TransportOf is what a message came by: config.TransportTCP or TransportTLS;
 // empty: UDP.
 func TransportOf(msg sip.Message) string {
-	if t := strings.ToLower(msg.Transport()); IsStream(t) {
-		return t
+	switch t := msg.Transport(); {
+	case EqualFold(t, config.TransportTCP):
+		return config.TransportTCP
+	case EqualFold(t, config.TransportTLS):
+		return config.TransportTLS
+	default:
+		return ""
 	}
-	return ""
 }

@@ -76,7 +76,7 @@ func Build(t *peers.Dial, uri sip.Uri, vars config.Vars, in Inbound, local leg.L
 		return Draft{}, err
 	}
 	out := Draft{
-		uri: uri, hops: 69, configured: configured, own: make([]Field, 0, maxOwn), values: make([]string, 0, maxOwn),
+		uri: uri, hops: 69, configured: configured, own: make([]Field, 0, usualOwn), values: make([]string, 0, usualOwn),
 		RemoteParty: message.AddrText(&uri), Offer: offer,
 	}
 	if mf := in.Invite.MaxForwards(); mf != nil && *mf > 0 && *mf <= maxHops {
@@ -119,8 +119,9 @@ func Build(t *peers.Dial, uri sip.Uri, vars config.Vars, in Inbound, local leg.L
 	return out, nil
 }
 
-// maxOwn is how many headers of our own Build adds at most.
-const maxOwn = 7
+// usualOwn is how many headers of our own Build adds, unless there is more to say than
+// identity, methods, extensions and agent.
+const usualOwn = 4
 
 // maxHops is the largest Max-Forwards (RFC 3261 section 20.22).
 const maxHops = 255
@@ -141,21 +142,22 @@ func has(fields []Field, name string) bool {
 
 // Request returns the INVITE for the leg.
 func (o *Draft) Request() *sip.Request {
-	req := sip.NewRequest(sip.INVITE, o.uri)
+	var room [32]sip.Header
 	hops := o.hops
-	req.AppendHeader(&hops)
+	all := append(room[:0], &hops)
 	for _, fields := range [...][]Field{o.configured, o.passed, o.own} {
 		for _, f := range fields {
 			for _, v := range f.Values {
-				req.AppendHeader(sip.NewHeader(f.Name, v))
+				all = append(all, sip.NewHeader(f.Name, v))
 			}
 		}
 	}
 	kind, body := message.JoinBody(o.Offer, o.Parts)
 	length := sip.ContentLengthHeader(len(body))
-	req.AppendHeader(&length) // first, else SetBody looks for it among all headers
+	req := message.NewRequest(sip.INVITE)
+	req.Recipient = o.uri
+	message.SetHeaders(req, append(all, &length, sip.NewHeader("Content-Type", kind))...)
 	req.SetBody(body)
-	req.AppendHeader(sip.NewHeader("Content-Type", kind))
 	return req
 }
 

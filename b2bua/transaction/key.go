@@ -1,8 +1,8 @@
 package transaction
 
 import (
+	"hash/maphash"
 	"net/netip"
-	"strconv"
 	"strings"
 
 	"github.com/emiago/sipgo/sip"
@@ -14,13 +14,14 @@ import (
 // can be copied or guessed, and then the request, ACK or CANCEL of one sender would count
 // as that of another.
 type Key struct {
-	branch string // with more, where it lacks the cookie
-	host   string // sent-by, in lower case
-	port   uint16
+	via    [2]uint64 // a keyed hash: a part of the request would keep all of it in memory
 	source netip.Addr
 	stream bool              // it came over a connection
 	method sip.RequestMethod // that of an ACK is INVITE
 }
+
+// The keys of Key.via.
+var seeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()} //nolint:gochecknoglobals // constant
 
 // KeyOf gives the key of a request that came from source, over a connection or a datagram.
 // Without Via, From, Call-ID or CSeq it has none.
@@ -29,15 +30,30 @@ func KeyOf(req *sip.Request, source netip.Addr, stream bool) (key Key, ok bool) 
 	if via == nil || from == nil || id == nil || cseq == nil {
 		return key, false
 	}
-	key = Key{branch: message.BranchOf(req), host: strings.ToLower(via.Host), port: uint16(via.Port), source: source, stream: stream, method: req.Method}
-	if key.port == 0 {
-		key.port = message.DefaultPort(strings.ToLower(via.Transport))
-	}
+	key = Key{source: source, stream: stream, method: req.Method}
 	if key.method == sip.ACK {
 		key.method = sip.INVITE
 	}
-	if !hasCookie(key.branch) { // RFC 2543: no two requests need have different branches
-		key.branch = strings.Join([]string{key.branch, message.TagOf(from.Params), id.Value(), strconv.Itoa(int(cseq.SeqNo))}, " ")
+	port := uint16(via.Port)
+	if port == 0 {
+		port = message.DefaultPort(strings.ToLower(via.Transport))
+	}
+	branch, host := message.BranchOf(req), strings.ToLower(via.Host)
+	for i, seed := range seeds {
+		var h maphash.Hash
+		h.SetSeed(seed)
+		_, _ = h.WriteString(branch)
+		if !hasCookie(branch) { // RFC 2543: no two requests need have different branches
+			_, _ = h.WriteString(" ")
+			_, _ = h.WriteString(message.TagOf(from.Params))
+			_, _ = h.WriteString(" ")
+			_, _ = h.WriteString(id.Value())
+			maphash.WriteComparable(&h, cseq.SeqNo)
+		}
+		_, _ = h.WriteString(" ")
+		_, _ = h.WriteString(host)
+		maphash.WriteComparable(&h, port)
+		key.via[i] = h.Sum64()
 	}
 	return key, true
 }

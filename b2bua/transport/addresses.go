@@ -168,7 +168,10 @@ func (s *Stack) LocalOver(c *Stream) (leg.Local, error) {
 // is none, if it has the other address family, or if the peer is on our side of the
 // NAT.
 func (s *Stack) IsAdvertised(host string, peer netip.Addr) bool {
-	if addr, err := netip.ParseAddr(host); host == "" || (err == nil && addr.Is4() != peer.Is4()) {
+	if host == "" { // nearly always: an error of ParseAddr is not free
+		return false
+	}
+	if addr, err := netip.ParseAddr(host); err == nil && addr.Is4() != peer.Is4() {
 		return false
 	}
 	return !slices.ContainsFunc(s.cfg.LocalNetworks, func(p netip.Prefix) bool { return p.Contains(peer) })

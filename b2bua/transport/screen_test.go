@@ -111,7 +111,7 @@ func TestScreenAndServerAgreeOnTag(t *testing.T) {
 		req.SetSource(siptest.Carrier.String())
 		msg, ok := message.Scan(siptest.CRLF(text))
 		screened := minter.InviteTag(originOf(msg, peers.Sender{Addr: siptest.Carrier}))
-		if parsed := minter.InviteTag(message.OriginOf(req)); !ok || screened != parsed {
+		if parsed := minter.TagOfInvite(req); !ok || screened != parsed {
 			t.Errorf("CSeq %q: the screen's tag %s; the server's %s", cseq, screened, parsed)
 		}
 	}

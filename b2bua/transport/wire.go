@@ -24,17 +24,18 @@ type Wire struct {
 	local leg.Local
 	post  func(leg.Input) bool
 
-	mu      sync.Mutex // guards what follows
-	queue   []leg.Effect
-	sending bool
+	mu      sync.Mutex   // guards what follows
+	queue   []leg.Effect // keeps its array
+	next    int          // of queue
 	servers []serverTx
 	invite  *request   // our INVITE, until it has a final answer
 	others  []*request // our other requests within the dialog, until they have one; not BYE
-	invited sip.Uri    // Request-URI of the last INVITE
+	invited string     // Request-URI of the last INVITE
 	flow    *Stream    // the connection to the peer; nil: none yet, or UDP
 	latest  *Stream    // of the peer's last request; nil: none but flow
-	brief   bool       // the wire never counts as a user of its connection
-	closed  bool       // the wire no longer counts as one
+	sending bool
+	brief   bool // the wire never counts as a user of its connection
+	closed  bool // the wire no longer counts as one
 }
 
 // serverTx is a request of the peer that may still be answered.
@@ -75,6 +76,13 @@ func (w *Wire) Forget(tx *transaction.Server) {
 	w.servers = slices.DeleteFunc(w.servers, func(s serverTx) bool { return s.tx == tx })
 }
 
+// forget removes a transaction. Nothing of its request stays. w.mu is held.
+func (w *Wire) forget(i int) {
+	if w.servers = slices.Delete(w.servers, i, i+1); len(w.servers) == 0 {
+		w.servers = nil
+	}
+}
+
 // Perform sends effects: at once if they are datagrams to known addresses, otherwise
 // by a goroutine that exists while there are any.
 func (w *Wire) Perform(effects []leg.Effect) {
@@ -113,13 +121,14 @@ func (w *Wire) mayBlock(e leg.Effect) bool {
 func (w *Wire) send() {
 	for {
 		w.mu.Lock()
-		if len(w.queue) == 0 {
-			w.queue, w.sending = nil, false
+		if w.next == len(w.queue) {
+			w.queue, w.next, w.sending = w.queue[:0], 0, false
 			w.mu.Unlock()
 			return
 		}
-		e := w.queue[0]
-		w.queue = w.queue[1:]
+		e := w.queue[w.next]
+		w.queue[w.next] = nil
+		w.next++
 		w.mu.Unlock()
 		w.sendOne(e)
 	}
@@ -227,7 +236,7 @@ func (w *Wire) serverTx(e leg.SendResponse) *transaction.Server {
 			continue
 		}
 		if e.Method != sip.INVITE || e.Res.StatusCode >= 300 {
-			w.servers = append(w.servers[:i], w.servers[i+1:]...)
+			w.forget(i)
 		}
 		return s.tx
 	}
@@ -241,7 +250,7 @@ func (w *Wire) release(seq uint32) *transaction.Server {
 	defer w.mu.Unlock()
 	for i, s := range w.servers {
 		if s.method == sip.INVITE && s.seq == seq {
-			w.servers = append(w.servers[:i], w.servers[i+1:]...)
+			w.forget(i)
 			return s.tx
 		}
 	}

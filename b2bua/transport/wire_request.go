@@ -43,7 +43,7 @@ func (w *Wire) keep(r *request) {
 	defer w.mu.Unlock()
 	switch r.method {
 	case sip.INVITE:
-		w.invite, w.invited = r, r.sent.Req.Recipient
+		w.invite, w.invited = r, message.URIText(&r.sent.Req.Recipient)
 	case sip.CANCEL, sip.BYE:
 	default:
 		w.others = append(w.others, r)
@@ -207,7 +207,7 @@ func (w *Wire) stopOthers() {
 func (w *Wire) LastInvited() sip.Uri {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.invited
+	return message.ParseURI(w.invited)
 }
 
 func responseIn(res *sip.Response) leg.ResponseIn {

@@ -1,0 +1,59 @@
+package message
+
+import "github.com/emiago/sipgo/sip"
+
+// maxUsual is how many headers a message usually has at most. Lists up to it are made on
+// the stack.
+const maxUsual = 32
+
+// NewRequest makes a request without headers and body.
+func NewRequest(method sip.RequestMethod) *sip.Request {
+	req := &sip.Request{Method: method}
+	req.SipVersion = version
+	return req
+}
+
+// SetHeaders gives a request without headers these ones. Their list has their number:
+// AppendHeader, which the library means for this, moves them again and again.
+func SetHeaders(req *sip.Request, headers ...sip.Header) { setHeaders(&req.MessageData, headers) }
+
+const version = "SIP/2.0"
+
+// setHeaders gives a message without headers these ones. The library has the last Via and
+// Record-Route of those that it is given for the topmost ones, so they change places with
+// these meanwhile.
+func setHeaders(msg *sip.MessageData, all []sip.Header) {
+	var via, route span
+	for i, h := range all {
+		switch h.(type) {
+		case *sip.ViaHeader:
+			via.note(i)
+		case *sip.RecordRouteHeader:
+			route.note(i)
+		}
+	}
+	via.swap(all)
+	route.swap(all)
+	msg.PrependHeader(all...)
+	via.swap(all)
+	route.swap(all)
+	copy(msg.Headers(), all)
+}
+
+// span is where the first and the last of several headers are.
+type span struct {
+	first, last int
+	found       bool
+}
+
+func (s *span) note(at int) {
+	if s.last = at; !s.found {
+		s.first, s.found = at, true
+	}
+}
+
+func (s *span) swap(all []sip.Header) {
+	if s.found {
+		all[s.first], all[s.last] = all[s.last], all[s.first]
+	}
+}
