@@ -75,6 +75,8 @@ func TestStopRousesCalls(t *testing.T) {
 func TestTurnThatWaits(t *testing.T) {
 	inWorld(t, func(w *world) {
 		hold := make(chan struct{})
+		release := sync.OnceFunc(func() { close(hold) })
+		defer release()
 		w.relay.hold = hold
 		stuck := w.carrier.newCall("+15075785607")
 		w.carrier.invite(stuck)
@@ -87,7 +89,7 @@ func TestTurnThatWaits(t *testing.T) {
 		}
 		w.carrier.cancel(stuck)
 		w.carrier.expect("SIP/2.0 200")
-		close(hold)
+		release()
 		w.carrier.expect("SIP/2.0 487")
 		w.carrier.ackRefused(stuck)
 		w.wantRecord("cancelled", cause.CallerCancelled, store.EndedByCaller)

@@ -79,9 +79,9 @@ func atDesk(t *testing.T, test func(t *testing.T, d *desk)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t, &Turns{})
+		defer d.turns.Close()
+		defer d.close()
 		test(t, d)
-		d.close()
-		d.turns.Close()
 	})
 }
 
@@ -107,10 +107,12 @@ func TestReaderRunsTurns(t *testing.T) {
 // again. Each turn runs once, and the goroutines of long ones are used again.
 func TestLongTurn(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
-		release := make(chan struct{})
+		held := make(chan struct{})
+		release := sync.OnceFunc(func() { close(held) })
+		defer release()
 		var began, ended, after atomic.Int32
 		for range 3 {
-			d.post(func() { began.Add(1); <-release; ended.Add(1) })
+			d.post(func() { began.Add(1); <-held; ended.Add(1) })
 		}
 		d.post(func() { after.Add(1) })
 		for i := range int32(3) {
@@ -123,7 +125,7 @@ func TestLongTurn(t *testing.T) {
 		if synctest.Wait(); after.Load() != 1 {
 			t.Fatal("three long turns stop the reading")
 		}
-		close(release)
+		release()
 		synctest.Wait()
 		if ended.Load() != 3 {
 			t.Errorf("%d of the long turns have ended", ended.Load())
