@@ -90,8 +90,7 @@ type attempt struct {
 	started time.Time
 
 	mediaName netip.Addr // our address in the target's SDP
-
-	dropped []string // headers that were left out of its INVITE
+	dropped   []string   // headers that were left out of its INVITE
 
 	transport     string // of its INVITE; empty: not dialled
 	prepareMS     int64
@@ -187,10 +186,10 @@ func (c *Call) prepare(a *attempt) {
 	if t.Preparer != nil {
 		ctx = c.ladder.Context(ctx, t.Dial.Name)
 	}
-	c.server.calls.Go(func() {
-		defer c.server.recovered("prepare")
+	c.server.beside(func() {
 		ready := Ready{Attempt: number, Cause: cause.InternalError}
-		defer func() { c.mailbox.post(item{event: ready}) }()
+		defer func() { c.mailbox.postLast(item{event: ready}) }()
+		defer c.server.recovered("prepare")
 		ready = prepare(ctx, number, t, vars, stack)
 	})
 }

@@ -99,7 +99,7 @@ func (s *Server) newCall(req *sip.Request, p *peers.Snapshot, t *peers.Trunk, so
 		id: NewID(), server: s, peers: p, trunk: t, invite: req, source: source,
 		now: (*Call).admitted, times: times{started: time.Now()},
 	}
-	c.mailbox.run, c.mailbox.turns, c.mailbox.turn = c.run, &s.turns, true
+	c.mailbox.run, c.mailbox.turns, c.mailbox.turn = c.run, s.stack.Turns(), true
 	c.trace = outbound.TraceOf(c.id, req, t.Caller.Trusted, &s.cfg.Telemetry.OTLP)
 	c.log, c.peerLog = callLog{call: c}, callLog{call: c, bounded: true}
 	c.vars = config.Vars{
@@ -184,17 +184,27 @@ func (c *Call) finish() {
 	// so that it can be found at any moment.
 	c.server.unwritten.Add(1)
 	recorders := c.recordings.all
-	c.server.calls.Go(func() {
-		defer c.server.unwritten.Add(-1)
-		whole := *r // the call's stays as it is
-		whole.Recordings = settledRecordings(c.server.ctx, recorders)
-		// A server that stops does not wait: the sink has the record.
-		if err := c.server.sink.Put(c.server.ctx, whole); err != nil && c.server.ctx.Err() == nil {
+	if r.Recordings = recordingsOf(recorders); len(recorders) == 0 {
+		c.keep(*r)
+	} else {
+		c.server.beside(func() {
+			whole := *r // the call's stays as it is
+			whole.Recordings = settledRecordings(c.server.ctx, recorders)
+			c.keep(whole)
+		})
+	}
+	c.answerHangups()
+}
+
+// keep hands the record to the sink. A server that stops does not wait for it.
+func (c *Call) keep(r store.Record) {
+	c.server.sink.Keep(c.server.ctx, r, func(err error) {
+		if err != nil && c.server.ctx.Err() == nil {
 			c.log.Error().Err(err).Msg("record not written")
 		}
 		c.server.registry.removeCall(c)
+		c.server.unwritten.Add(-1)
 	})
-	c.answerHangups()
 }
 
 // recovered ends the call, not the process, when a turn of it panics. The carrier

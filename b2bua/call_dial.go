@@ -162,12 +162,11 @@ var errWantsTCP = errors.New("INVITE is over the UDP budget and goes over TCP")
 func (c *Call) connect(f Ready) {
 	ctx, cancel := context.WithCancel(c.server.ctx)
 	c.attempts.current.cancel = cancel
-	stack := c.server.stack
-	c.server.calls.Go(func() {
-		defer c.server.recovered("connect")
+	c.server.beside(func() {
 		f.TriedTCP, f.Err = true, nil
-		defer func() { c.mailbox.post(item{event: f}) }()
-		f.Flow, f.Err = stack.ConnectTCP(ctx, f.URI, f.Dest)
+		defer func() { c.mailbox.postLast(item{event: f}) }()
+		defer c.server.recovered("connect")
+		f.Flow, f.Err = c.server.stack.ConnectTCP(ctx, f.URI, f.Dest)
 	})
 }
 

@@ -22,7 +22,8 @@ type fakeRelay struct {
 	mu       sync.Mutex
 	sessions []*fakeSession
 	fail     error
-	broken   bool // sessions panic when they start
+	broken   bool          // sessions panic when they start
+	hold     chan struct{} // the next session is opened when it is closed; nil: at once
 }
 
 type fakeSession struct {
@@ -52,6 +53,12 @@ func (r *fakeRelay) Open(c media.SessionConfig) (RelaySession, error) {
 	defer r.mu.Unlock()
 	if r.fail != nil {
 		return nil, r.fail
+	}
+	if hold := r.hold; hold != nil {
+		r.hold = nil
+		r.mu.Unlock()
+		<-hold
+		r.mu.Lock()
 	}
 	port := uint16(10000 + 4*len(r.sessions))
 	s := &fakeSession{onEvent: c.OnEvent, broken: r.broken}
@@ -137,6 +144,14 @@ func (s *fakeSink) Journal(r store.Record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.journal = append(s.journal, r)
+}
+
+func (s *fakeSink) Keep(ctx context.Context, r store.Record, done func(error)) {
+	if s.hold == nil {
+		done(s.Put(ctx, r))
+		return
+	}
+	go func() { done(s.Put(ctx, r)) }()
 }
 
 func (s *fakeSink) Put(_ context.Context, r store.Record) error {

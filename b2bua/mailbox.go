@@ -107,8 +107,8 @@ func (m *mailbox) nextDue() (it item, ok bool) { return m.due.pop() }
 // A call has a goroutine only while it has its turn. Whoever takes the turn from a call
 // that rests begins one: a post, or the alarm.
 type inbox struct {
-	run   func() // a turn of the call
-	turns *turns // run it
+	run   func()           // a turn of the call
+	turns *transport.Turns // run it
 
 	mu       sync.Mutex // guards what follows
 	items    queue[item]
@@ -122,13 +122,28 @@ type inbox struct {
 // post leaves an item and says whether the call will handle it. A provisional
 // response that is dropped counts as handled.
 func (b *inbox) post(it item) bool {
-	b.mu.Lock()
-	if b.closed {
-		b.mu.Unlock()
-		return false
+	taken, begins := b.put(it)
+	if begins {
+		b.turns.Begin(b.run)
 	}
-	n, taken, rests := b.items.len(), true, !b.turn
+	return taken
+}
+
+// postLast is post by a goroutine that has nothing else to do. It runs the turn that this begins.
+func (b *inbox) postLast(it item) {
+	if _, begins := b.put(it); begins {
+		b.run()
+	}
+}
+
+// put is post without the turn that it begins, which is the caller's.
+func (b *inbox) put(it item) (taken, begins bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n, taken, begins := b.items.len(), true, !b.turn
 	switch {
+	case b.closed:
+		return false, false
 	case it.ask != nil, it.order != nil: // few, and their senders wait for an answer
 		b.items.push(it)
 	case n >= inboxProgress && isProgress(it):
@@ -140,11 +155,7 @@ func (b *inbox) post(it item) bool {
 		b.items.push(it)
 	}
 	b.turn = true
-	b.mu.Unlock()
-	if rests {
-		b.turns.begin(b.run)
-	}
-	return taken
+	return taken, begins
 }
 
 // rest ends the turn of a call until something is posted, or this deadline has come;
@@ -190,7 +201,7 @@ func (b *inbox) ring() {
 // rouse gives a call that rests a turn.
 func (b *inbox) rouse() {
 	if b.takeTurn() {
-		b.turns.begin(b.run)
+		b.turns.Begin(b.run)
 	}
 }
 

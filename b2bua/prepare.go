@@ -53,69 +53,64 @@ func prepare(ctx context.Context, number int, t *peers.Target, vars config.Vars,
 
 // requestTarget gets the part that needs no SIP: the platform's id and the
 // Request-URI.
-func requestTarget(ctx context.Context, number int, t *peers.Target, vars config.Vars) Ready {
-	out := Ready{Attempt: number}
-	fail := func(cause cause.Cause, err error) Ready {
-		out.Cause, out.Err = cause, err
-		return out
-	}
+func requestTarget(ctx context.Context, number int, t *peers.Target, vars config.Vars) (out Ready) {
+	out.Attempt = number
 	rendered := !t.Dial.URI.UsesPrepare()
 	if rendered { // if this fails, there is no need to ask the platform
-		var err error
-		if out.URI, err = outbound.RenderURI(t.Dial, vars); err != nil {
-			return fail(cause.TemplateFailed, err)
+		if out.URI, out.Err = outbound.RenderURI(t.Dial, vars); out.Err != nil {
+			out.Cause = cause.TemplateFailed
+			return out
 		}
 	}
 	if t.Preparer != nil && t.Dial.Prepare != nil {
 		req, err := prepareRequest(t.Dial.Prepare, vars)
 		if err != nil {
-			return fail(cause.TemplateFailed, err)
+			out.Cause, out.Err = cause.TemplateFailed, err
+			return out
 		}
 		begin := time.Now()
 		out.AskedAPI = true
 		out.Prepared, err = t.Preparer.Prepare(ctx, req)
 		out.Elapsed = time.Since(begin)
-		switch {
-		case err == nil:
+		if err == nil {
 			vars.Prepare = &config.PrepareVars{CallID: out.Prepared.CallID, Body: out.Prepared.Body}
-		case ctx.Err() != nil || t.Dial.Prepare.OnFailure != config.OnFailureDial:
-			out.Prepared.Status = prepareStatus(err)
-			return fail(prepareCause(err), err)
-		default: // dialled without an id
-			out.Prepared = peers.Prepared{Status: prepareStatus(err)}
-			out.Err = err
+		} else {
+			out.Prepared, out.Err = peers.Prepared{}, err
+			if pe, ok := errors.AsType[*PrepareError](err); ok {
+				out.Prepared.Status = pe.Status
+			}
+			if ctx.Err() != nil || t.Dial.Prepare.OnFailure != config.OnFailureDial { // else it is dialled without an id
+				out.Cause = prepareCause(err)
+				return out
+			}
 		}
 	}
 	if !rendered {
 		var err error
 		if out.URI, err = outbound.RenderURI(t.Dial, vars); err != nil {
-			return fail(cause.TemplateFailed, err)
+			out.Cause, out.Err = cause.TemplateFailed, err
 		}
 	}
 	return out
 }
 
-func prepareRequest(p *config.Prepare, vars config.Vars) (peers.PrepareRequest, error) {
-	req := peers.PrepareRequest{CallID: vars.CallID, Variables: make([]peers.Variable, 0, len(p.CustomVariables))}
-	var values [4]string
-	for i, one := range [...]struct {
-		key  string
-		from *config.Template
-	}{{"workspace_id", p.WorkspaceID}, {"model_id", p.ModelID}, {"from_number", p.FromNumber}, {"to_number", p.ToNumber}} {
-		var err error
-		if values[i], err = one.from.Render(vars); err != nil {
-			return req, fmt.Errorf("prepare.%s: %w", one.key, err)
+func prepareRequest(p *config.Prepare, vars config.Vars) (req peers.PrepareRequest, err error) {
+	render := func(of, key string, from *config.Template) string {
+		value, failed := from.Render(vars)
+		if failed != nil && err == nil {
+			err = fmt.Errorf("prepare.%s%s: %w", of, key, failed)
 		}
+		return value
 	}
-	req.WorkspaceID, req.ModelID, req.FromNumber, req.ToNumber = values[0], values[1], values[2], values[3]
+	req = peers.PrepareRequest{
+		CallID: vars.CallID, WorkspaceID: render("", "workspace_id", p.WorkspaceID), ModelID: render("", "model_id", p.ModelID),
+		FromNumber: render("", "from_number", p.FromNumber), ToNumber: render("", "to_number", p.ToNumber),
+		Variables: make([]peers.Variable, 0, len(p.CustomVariables)),
+	}
 	for _, v := range p.CustomVariables {
-		value, err := v.Value.Render(vars)
-		if err != nil {
-			return req, fmt.Errorf("prepare.custom_variables.%s: %w", v.Name, err)
-		}
-		req.Variables = append(req.Variables, peers.Variable{Name: v.Name, Value: value})
+		req.Variables = append(req.Variables, peers.Variable{Name: v.Name, Value: render("custom_variables.", v.Name, v.Value)})
 	}
-	return req, nil
+	return req, err
 }
 
 func prepareCause(err error) cause.Cause {
@@ -126,11 +121,4 @@ func prepareCause(err error) cause.Cause {
 		return cause.PrepareTimeout
 	}
 	return cause.PrepareFailed
-}
-
-func prepareStatus(err error) int {
-	if pe, ok := errors.AsType[*PrepareError](err); ok {
-		return pe.Status
-	}
-	return 0
 }

@@ -34,6 +34,8 @@ type Sink interface {
 	Journal(r store.Record)
 	// Put keeps the record of a finished call and returns when it is safe.
 	Put(ctx context.Context, r store.Record) error
+	// Keep is Put that does not block: what it returned is told to done, once at most.
+	Keep(ctx context.Context, r store.Record, done func(error))
 }
 
 // Options are the parts of a server. Every field is needed unless its comment says
@@ -82,7 +84,6 @@ type Server struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	calls  sync.WaitGroup // calls, legs of calls included, and goroutines for them
-	turns  turns
 }
 
 // strayRate is how many stray responses a second are answered. Normally there are
@@ -177,6 +178,15 @@ func (s *Server) recovered(where string) {
 	}
 }
 
+// beside does what a call needs beside its turns, on a goroutine that is kept.
+func (s *Server) beside(do func()) {
+	s.calls.Add(1)
+	s.stack.Turns().Go(func() {
+		defer s.calls.Done()
+		do()
+	})
+}
+
 // Drain refuses new calls with 503 from now on.
 func (s *Server) Drain() { s.admission.Drain() }
 
@@ -250,7 +260,6 @@ func (s *Server) stopCalls() {
 		c.mailbox.rouse()
 	}
 	s.calls.Wait()
-	s.turns.close()
 }
 
 // probed is how many calls Responsive asks.

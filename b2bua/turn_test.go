@@ -14,6 +14,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/transport"
 	"flowbridge/store"
 )
 
@@ -69,11 +70,38 @@ func TestStopRousesCalls(t *testing.T) {
 	})
 }
 
+// A call whose turn waits for something stops no other call, although the goroutine that reads
+// the socket runs it.
+func TestTurnThatWaits(t *testing.T) {
+	inWorld(t, func(w *world) {
+		hold := make(chan struct{})
+		release := sync.OnceFunc(func() { close(hold) })
+		defer release()
+		w.relay.hold = hold
+		stuck := w.carrier.newCall("+15075785607")
+		w.carrier.invite(stuck)
+		w.carrier.expect("SIP/2.0 100")
+		synctest.Wait()
+		began := time.Now()
+		d, _ := w.established()
+		if took := time.Since(began); took > 50*time.Millisecond {
+			t.Errorf("another call took %v", took)
+		}
+		w.carrier.cancel(stuck)
+		w.carrier.expect("SIP/2.0 200")
+		release()
+		w.carrier.expect("SIP/2.0 487")
+		w.carrier.ackRefused(stuck)
+		w.wantRecord("cancelled", cause.CallerCancelled, store.EndedByCaller)
+		w.callerHangsUp(d)
+	})
+}
+
 // rested is an inbox whose call rests.
 func rested(t *testing.T, run func(b *inbox), until time.Time) *inbox {
 	t.Helper()
-	b := &inbox{turn: true, turns: &turns{}}
-	t.Cleanup(b.turns.close)
+	b := &inbox{turn: true, turns: &transport.Turns{}}
+	t.Cleanup(b.turns.Close)
 	b.run = func() { run(b) }
 	if !b.rest(t.Context(), until) {
 		t.Fatal("it does not rest")

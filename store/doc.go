@@ -29,8 +29,8 @@
 // back; another one in its place is left alone.
 // Tests: TestManyWriters, TestDiskFull, TestFileRemoved, TestOnlyFileRemoved, TestFileReplaced, TestFileDamaged.
 //
-// A record is live until it is committed, so the admin API finds a call at any moment. Put returns after the commit. Until
-// then the record is in the journal, so a kill costs nothing of a call that has ended.
+// A record is live until it is committed, so the admin API finds a call at any moment. Put returns after the commit, and
+// Keep tells of it. Until then the record is in the journal, so a kill costs nothing of a call that has ended.
 // Tests: TestKilled, TestJournalOfFinishedCalls.
 //
 // The journal has an entry at the start, at dialling and at the answer: appended to a file, with a checksum, in one write

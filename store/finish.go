@@ -12,7 +12,7 @@ import (
 type finish struct {
 	id     string
 	record Record
-	done   []chan error // who waits for the commit
+	done   []func(error) // told of the commit
 }
 
 func newFinish(r Record) *finish {

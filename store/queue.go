@@ -12,6 +12,7 @@ const defaultQueue = 100_000
 
 var (
 	errClosed = errors.New("store is closed")
+	errNoID   = errors.New("it has no id")
 	// errFull means that too many finished calls wait for the disk.
 	errFull = errors.New("queue of finished calls is full")
 )

@@ -271,18 +271,25 @@ func TestQueueBound(t *testing.T) {
 	if err := s.Put(gone, sample("over")); !errors.Is(err, errFull) {
 		t.Errorf("got %v; want %v", err, errFull)
 	}
-	waiting := make(chan error, 1)
+	kept := make(chan error, 1)
+	if s.Keep(gone, sample("over"), func(err error) { kept <- err }); !errors.Is(<-kept, errFull) {
+		t.Errorf("keep did not tell %v", errFull)
+	}
+	waiting := make(chan error, 2)
 	go func() { waiting <- s.Put(t.Context(), sample("waits")) }()
+	s.Keep(t.Context(), sample("waits, too"), func(err error) { waiting <- err })
 	mend()
-	if err := <-waiting; err != nil {
-		t.Errorf("put after room came: %v", err)
+	for range 2 {
+		if err := <-waiting; err != nil {
+			t.Errorf("after room came: %v", err)
+		}
 	}
 	if err := s.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	records, _, err := s.List(t.Context(), Filter{})
-	if err != nil || len(records) != 11 {
-		t.Errorf("got %d records, %v; want 11", len(records), err)
+	if err != nil || len(records) != 12 {
+		t.Errorf("got %d records, %v; want 12", len(records), err)
 	}
 }
 

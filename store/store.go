@@ -141,21 +141,9 @@ func (s *Store) Journal(r Record) {
 // ctx ends first, Put returns its error, and the record is written as soon as possible. A call that finds the queue
 // full to the end of ctx is kept by the journal alone, for the next Open; its error says so.
 func (s *Store) Put(ctx context.Context, r Record) error {
-	if r.ID == "" {
-		return errors.New("put: record without an id")
-	}
-	f := newFinish(r)
-	s.journal.note(callEnded, &f.record, time.Now())
 	done := make(chan error, 1)
-	f.done = []chan error{done}
-	for {
-		full, err := s.queue.put(f)
-		if err != nil {
-			return fmt.Errorf("put: record %s: %w", r.ID, err)
-		}
-		if full == nil {
-			break
-		}
+	f, full, err := s.begin(r, func(err error) { done <- err })
+	for ; full != nil && err == nil; full, err = s.queue.put(f) {
 		select {
 		case <-full:
 		case <-s.done:
@@ -164,7 +152,30 @@ func (s *Store) Put(ctx context.Context, r Record) error {
 			return fmt.Errorf("put: record %s: %w: %w", r.ID, errFull, ctx.Err())
 		}
 	}
+	if err != nil {
+		return fmt.Errorf("put: record %s: %w", r.ID, err)
+	}
 	return s.wait(ctx, done, "put: record "+r.ID)
+}
+
+// Keep is Put that does not wait: what it returned is told to done, once, by any goroutine. A record that is still not
+// committed when the store has closed is kept by the journal alone, and done is not told.
+func (s *Store) Keep(ctx context.Context, r Record, done func(error)) {
+	if _, full, err := s.begin(r, done); full != nil || err != nil {
+		go func() { done(s.Put(ctx, r)) }() // ends with the store
+	}
+}
+
+// begin notes a finished call. Without room it returns full, to wait for.
+func (s *Store) begin(r Record, done func(error)) (f *finish, full <-chan struct{}, err error) {
+	if r.ID == "" {
+		return nil, nil, errNoID
+	}
+	f = newFinish(r)
+	f.done = []func(error){done}
+	s.journal.note(callEnded, &f.record, time.Now())
+	full, err = s.queue.put(f)
+	return f, full, err
 }
 
 // Flush returns when everything that was noted before is committed, or in the journal's file.

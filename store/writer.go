@@ -91,7 +91,7 @@ func (w *writer) run() {
 		}
 		for _, f := range b.order {
 			for _, done := range f.done {
-				done <- nil
+				done(nil)
 			}
 		}
 		for _, j := range b.jobs {

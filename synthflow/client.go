@@ -63,10 +63,10 @@ const maxKept = 512
 
 // Transport is what a Client uses unless it is given another one: it keeps connections for many calls.
 func Transport() http.RoundTripper {
-	return &http.Transport{
+	return rest.NewTransport(&http.Transport{
 		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConns: maxKept, MaxIdleConnsPerHost: maxKept,
 		IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 5 * time.Second, MaxResponseHeaderBytes: 64 << 10,
-	}
+	})
 }
 
 // CloseIdle closes the connections that no step is using.

@@ -26,6 +26,7 @@
 // Locks: each is held while memory is looked at and no longer, and no Handler
 // method is called under one. Stack.mu guards cached lookups, streams.mu the tables
 // of connections, Wire.mu one wire, load.mu the measurements.
+// Turns.mu the turns that wait, and who reads.
 // Wire.mu is taken before streams.mu; otherwise none is taken within another.
 // certificates.mu is held for more: while a file is read.
 //
@@ -35,6 +36,10 @@
 // not block, and messages of one socket keep their order. What may wait for a name, a
 // connection or a peer that does not read is done by a goroutine of its Wire. A reader of
 // a connection may wait for that connection's peer.
+//
+// A turn that a datagram begins is run by the goroutine that has read it (Turns): to wake
+// another one costs as much as the turn. If more datagrams wait, or the turn takes long,
+// another goroutine reads meanwhile. TestReaderBehind, TestLongTurn.
 //
 // Of the SIP library we use the types of messages. What transactions (package transaction)
 // leave to their user is in one place each:

@@ -31,23 +31,32 @@ type guard struct {
 	Socket
 	*screen
 	local netip.AddrPort
+	turns *reader // runs those that messages begin
+	ended func()  // says that the socket is closed
 
 	// taken takes an admitted message, which it must not keep.
 	taken func(text []byte, from netip.AddrPort)
-	// waited takes how long a message was in the socket, and when it was read.
-	waited func(waited time.Duration, read time.Time)
+	load  *load
 
 	// owned by the reader
 	out   []byte      // the refusal being written
 	in    [65536]byte // has room for a datagram that is too large
 	names names
+	wait  time.Duration // of the message that was read last, in the socket
 }
 
 // newGuard makes a socket that the stack receives on.
 func newGuard(s *Stack, socket Socket, tap Tap) *guard {
 	g := &guard{
 		Socket: socket, screen: s.newScreen(config.TransportUDP, tap), local: message.ParseSource(socket.LocalAddr().String()),
-		waited: func(waited time.Duration, read time.Time) { s.load.probe(s.group.Go, waited, read) },
+		load: &s.load,
+	}
+	g.turns = s.turns.newReader(g.serve)
+	g.ended = func() {
+		if s.ctx.Err() == nil {
+			s.log.Error().Stringer("listen", g.local).Msg("listener ended")
+		}
+		s.readers.Done()
 	}
 	g.taken = func(text []byte, from netip.AddrPort) {
 		s.receive(text, arrival{transport: message.ViaTransport(g.transport), source: from, name: g.names.of(from), over: g})
@@ -58,10 +67,16 @@ func newGuard(s *Stack, socket Socket, tap Tap) *guard {
 // readPause is the pause after a read that failed.
 const readPause = 10 * time.Millisecond
 
-// serve reads until the socket is closed.
+// serve reads until the socket is closed, or another goroutine does. It runs the turns that
+// messages begin.
 func (g *guard) serve() {
+	runtime.Gosched() // what waits for a processor comes before the next datagram
 	for g.next() {
+		if !g.turns.run(g.wait) {
+			return
+		}
 	}
+	g.ended()
 }
 
 // next handles one datagram; false: the socket is closed. A panic costs that datagram, and
@@ -73,7 +88,6 @@ func (g *guard) next() (more bool) {
 			more = true
 		}
 	}()
-	runtime.Gosched() // whoever was given the last message answers it before the next one is read
 	n, from, came, err := g.receive(g.in[:])
 	if errors.Is(err, net.ErrClosed) {
 		return false
@@ -88,7 +102,8 @@ func (g *guard) next() (more bool) {
 	read := time.Now()
 	from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 	v := g.admit(g.in[:n], from)
-	g.waited(waitOf(came, read), read)
+	g.wait = waitOf(came, read)
+	g.load.waited(read, g.wait)
 	if !v.admitted {
 		return true
 	}
@@ -96,6 +111,7 @@ func (g *guard) next() (more bool) {
 	if g.tap != nil {
 		g.tap.Message(v.received(g.in[:n], read, g.transport, g.local, from))
 	}
+	g.turns.attend()
 	g.taken(g.in[:n], from)
 	return true
 }

@@ -59,45 +59,57 @@ func TestLoadInterval(t *testing.T) {
 }
 
 // A clock that is set back does not end the measuring.
-func TestProbeWhenTheClockIsSetBack(t *testing.T) {
+func TestLoadWhenTheClockIsSetBack(t *testing.T) {
 	l := &load{limit: time.Second}
-	measured := 0
-	run := func(f func()) { measured++; f() }
 	now := time.Now()
-	l.probe(run, 0, now)
-	l.probe(run, 0, siptest.SetBack(t, now.Add(probeEvery), time.Hour))
-	if measured != 2 {
-		t.Errorf("%d messages are measured; want 2", measured)
+	l.waited(now, 0)
+	l.waited(siptest.SetBack(t, now.Add(probeEvery), time.Hour), 2*time.Second)
+	if l.since.IsZero() {
+		t.Error("the second datagram is not measured")
 	}
 }
 
-// The wait for a goroutine counts, and that in the socket; one message is
-// measured at a time, and not each.
+// The wait in the socket counts; of many datagrams in a moment the first.
+func TestLoadOfDatagrams(t *testing.T) {
+	l, now := &load{limit: 500 * time.Millisecond}, time.Now()
+	l.waited(now, 501*time.Millisecond)
+	l.waited(now.Add(probeEvery-1), 0)
+	if l.since.IsZero() {
+		t.Error("two datagrams at the same moment are measured")
+	}
+	l.waited(now.Add(probeEvery), 0)
+	if !l.since.IsZero() {
+		t.Error("nothing is over 500 ms")
+	}
+}
+
+// The wait for a goroutine counts; one message is measured at a time, and not each.
 func TestProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &load{limit: 500 * time.Millisecond}
 		var waiting []func()
 		run := func(f func()) { waiting = append(waiting, f) }
 		for range 3 {
-			l.probe(run, 300*time.Millisecond, time.Now())
+			l.probe(run, time.Now())
 		}
-		time.Sleep(250 * time.Millisecond)
-		l.probe(run, 0, time.Now())
+		time.Sleep(501 * time.Millisecond)
+		l.probe(run, time.Now())
 		if len(waiting) != 1 {
 			t.Fatalf("%d messages are measured; want 1", len(waiting))
 		}
 		waiting[0]()
 		if l.since.IsZero() {
-			t.Error("550 ms are not over 500 ms")
+			t.Error("501 ms are not over 500 ms")
 		}
-		l.probe(run, 0, time.Now())
+		l.probe(run, time.Now())
+		if len(waiting) != 1 {
+			t.Fatal("two messages at the same moment are measured")
+		}
+		time.Sleep(probeEvery)
+		l.probe(run, time.Now())
 		waiting[1]()
 		if !l.since.IsZero() {
 			t.Error("nothing is over 500 ms")
-		}
-		l.probe(run, 0, time.Now())
-		if len(waiting) != 2 {
-			t.Error("two messages at the same moment are measured")
 		}
 	})
 }

@@ -6,20 +6,19 @@ import (
 	"time"
 )
 
-// load measures how long messages wait for the process: in the socket until they are
-// read, and then until their goroutine runs. As with CoDel (RFC 8289), a queue that
+// load measures how long messages wait for the process: datagrams in their socket, those of
+// connections until a goroutine runs. As with CoDel (RFC 8289), a queue that
 // drains now and then is no overload: new calls are refused only if every message of
 // an interval has waited for too long. The interval is as long as the limit: a queue
 // that stands for twice the limit is refused from, and a shorter pause of the process
 // is not.
 type load struct {
-	limit  time.Duration // and the interval, if it holds two measurements
-	busy   atomic.Bool   // a message is measured, or its turn is judged
-	probed time.Time     // when one was measured last; guarded by busy
+	limit   time.Duration // and the interval, if it holds two measurements
+	probing atomic.Bool   // a goroutine measures
 
-	mu    sync.Mutex
-	since time.Time // every message since then has waited for too long; zero: not so
-	last  time.Time // measured
+	mu    sync.Mutex // guards what follows
+	since time.Time  // every message since then has waited for too long; zero: not so
+	last  time.Time  // measured
 	over  bool
 }
 
@@ -54,21 +53,32 @@ func (l *load) overloaded(now time.Time) bool {
 	return l.over && now.Sub(l.last) <= loadMemory
 }
 
-// probe measures how long a message, which has waited in its socket, will wait for the
-// goroutine of its call. It starts a goroutine of its own just before that one is started
-// or woken, from the same goroutine.
-func (l *load) probe(run func(func()), waited time.Duration, read time.Time) {
-	if !l.busy.CompareAndSwap(false, true) {
+// due says whether it is time for another measurement.
+func (l *load) due(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return now.Sub(l.last) >= probeEvery
+}
+
+// waited takes how long a datagram that was read just now was in its socket. Its turn follows at
+// once. What waits for a processor comes before the next one where several wait (Turns), so the
+// socket shows that queue, too.
+func (l *load) waited(read time.Time, d time.Duration) {
+	if l.due(read) {
+		l.note(read, d)
+	}
+}
+
+// probe measures how long a message of a connection, which was read just now, will wait for the
+// goroutine of its call. It starts a goroutine of its own just before that one is started or woken,
+// from the same goroutine.
+func (l *load) probe(run func(func()), read time.Time) {
+	if !l.due(read) || !l.probing.CompareAndSwap(false, true) {
 		return
 	}
-	if read.Sub(l.probed) < probeEvery {
-		l.busy.Store(false)
-		return
-	}
-	l.probed = read
 	run(func() {
 		now := time.Now()
-		l.note(now, waited+now.Sub(read))
-		l.busy.Store(false)
+		l.note(now, now.Sub(read))
+		l.probing.Store(false)
 	})
 }

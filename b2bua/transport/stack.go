@@ -48,6 +48,7 @@ type Stack struct {
 	load               load
 	group              sync.WaitGroup // of wires, and others that end by themselves
 	readers            sync.WaitGroup
+	turns              Turns
 
 	mu     sync.Mutex                   // guards what follows
 	hosts  map[string]cachedHost        // host to address
@@ -101,17 +102,16 @@ func (s *Stack) recovered(where string) {
 // Serve reads from all sockets, and accepts connections, until Close.
 func (s *Stack) Serve() {
 	for _, g := range s.sockets {
-		s.readers.Go(func() {
-			g.serve()
-			if s.ctx.Err() == nil {
-				s.log.Error().Stringer("listen", g.local).Msg("listener ended")
-			}
-		})
+		s.readers.Add(1)
+		s.turns.Go(g.serve)
 	}
 	for _, l := range s.listeners {
 		s.readers.Go(func() { s.streams.listen(l, l.transport) })
 	}
 }
+
+// Turns runs what messages begin, until Close.
+func (s *Stack) Turns() *Turns { return &s.turns }
 
 // Transactions is how many transactions live: of our requests, and of the peers'.
 func (s *Stack) Transactions() (clients, servers int) { return s.transactions.Len() }
@@ -131,6 +131,7 @@ func (s *Stack) Close() error {
 	s.readers.Wait()
 	s.streams.group.Wait()
 	s.group.Wait()
+	s.turns.Close()
 	return errors.Join(errs...)
 }
 

@@ -106,7 +106,7 @@ func (c *Stream) nextAdmitted() ([]byte, error) {
 				return nil, err
 			}
 		}
-		c.hub.waited(0, time.Now())
+		c.hub.probe(time.Now())
 		if v.hangup {
 			c.linger()
 			return nil, net.ErrClosed

@@ -24,7 +24,7 @@ type streams struct {
 	limits  config.Limits
 	certs   *certificates
 	network Network
-	waited  func(waited time.Duration, read time.Time) // as guard.waited
+	probe   func(read time.Time) // measures how long a message waits
 	local   func(transport string, peer netip.Addr) (leg.Local, error)
 	taken   func(text []byte, from arrival)
 	group   sync.WaitGroup // handshakes and readers
@@ -45,9 +45,9 @@ type streams struct {
 func newStreams(s *Stack, o Options) *streams {
 	st := &streams{
 		limits: s.cfg.Limits, certs: newCertificates(s.cfg.TLS, s.log), network: s.network, local: s.LocalFor, ctx: s.ctx,
-		waited: func(waited time.Duration, read time.Time) { s.load.probe(s.group.Go, waited, read) },
-		taken:  s.receive,
-		live:   map[streamKey]*Stream{}, remotes: map[streamKey]*Stream{}, every: map[*Stream]struct{}{},
+		probe: func(read time.Time) { s.load.probe(s.group.Go, read) },
+		taken: s.receive,
+		live:  map[streamKey]*Stream{}, remotes: map[streamKey]*Stream{}, every: map[*Stream]struct{}{},
 		perSource: map[netip.Addr]int{}, unproven: map[netip.Addr]int{},
 	}
 	overTLS := s.newScreen(config.TransportTLS, o.Tap)

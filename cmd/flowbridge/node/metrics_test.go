@@ -40,6 +40,8 @@ func (b brokenSink) Put(context.Context, store.Record) error {
 	return errors.New("refused")
 }
 
+func (b brokenSink) Keep(ctx context.Context, r store.Record, done func(error)) { done(b.Put(ctx, r)) }
+
 // The figures have the end of a call before the database has it, others afterwards, and a record that was refused counts.
 func TestWatchedSink(t *testing.T) {
 	all := &seen{}
@@ -49,7 +51,12 @@ func TestWatchedSink(t *testing.T) {
 	if err := s.Put(t.Context(), store.Record{ID: "1"}); err == nil || refused != 1 {
 		t.Errorf("%v, refused %d", err, refused)
 	}
-	if want := []string{"journal", "changed 1", "changed 1", "ended 1", "put", "ended 1"}; !slices.Equal(all.told, want) {
+	var kept error
+	s.Keep(t.Context(), store.Record{ID: "2"}, func(err error) { kept = err })
+	if kept == nil || refused != 2 {
+		t.Errorf("%v, refused %d", kept, refused)
+	}
+	if want := []string{"journal", "changed 1", "changed 1", "ended 1", "put", "ended 1", "ended 2", "put", "ended 2"}; !slices.Equal(all.told, want) {
 		t.Errorf("told %q; want %q", all.told, want)
 	}
 }

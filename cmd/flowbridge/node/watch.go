@@ -43,11 +43,25 @@ func (s *watchedSink) Journal(r store.Record) {
 func (s *watchedSink) Put(ctx context.Context, r store.Record) error {
 	s.counts.Ended(r)
 	err := s.Sink.Put(ctx, r)
+	s.ended(ctx, r, err)
+	return err
+}
+
+// Keep is Put that does not wait.
+func (s *watchedSink) Keep(ctx context.Context, r store.Record, done func(error)) {
+	s.counts.Ended(r)
+	s.Sink.Keep(ctx, r, func(err error) {
+		s.ended(ctx, r, err)
+		done(err)
+	})
+}
+
+// ended tells the watchers of a call whose record was kept, or not.
+func (s *watchedSink) ended(ctx context.Context, r store.Record, err error) {
 	if err != nil && ctx.Err() == nil {
 		s.refused()
 	}
 	for _, w := range s.watchers {
 		w.Ended(r)
 	}
-	return err
 }

@@ -1,0 +1,224 @@
+package transport
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+// Turns runs turns: short pieces of work for which a message, an alarm or an answer from elsewhere is
+// the reason. Its goroutines are kept between turns: the stack of a new one would have to grow in
+// nearly every turn.
+//
+// To wake a goroutine takes as long as a short turn. So a goroutine that reads a socket runs the turn
+// that its message begins, and then reads on. The next message does not wait for that turn where it
+// matters:
+//
+//   - If the message has waited in its socket, others wait there, too, and there is work for more than
+//     one processor. Another goroutine reads on, and the reader leaves after the turn.
+//   - If a turn takes long, because it waits for a disk for example, another goroutine is told to read
+//     on after a while, and the reader leaves after the turn.
+//
+// One goroutine at a time reads a socket, and posts a message before another one reads the next. So the
+// messages of a socket keep their order.
+type Turns struct {
+	all sync.WaitGroup // the goroutines
+
+	mu        sync.Mutex      // guards what follows, and the readers
+	idle      []chan<- func() // the goroutines that wait for work, the latest last
+	readers   []*reader
+	attending int         // readers that handle a message
+	begun     []func()    // turns for these, the oldest first; one for each at most
+	taken     uint64      // turns that readers have taken
+	looked    uint64      // taken when lookout looked last
+	watch     *time.Timer // runs lookout; nil: it has never been needed
+	watching  bool        // the timer is set
+	closed    bool
+}
+
+const (
+	// maxIdle is how many goroutines wait at most.
+	maxIdle = 64
+	// behind is how long a message has waited in its socket where others wait, too.
+	behind = 2 * time.Millisecond
+	// longTurn is how long a turn of a reader takes at least before another goroutine
+	// reads. It may take twice as long.
+	longTurn = 10 * time.Millisecond
+)
+
+// reader is the reading of one socket.
+type reader struct {
+	turns *Turns
+	serve func() // reads until the socket is closed, or run says that another goroutine reads
+
+	// guarded by the lock of turns
+	attends bool
+	turn    uint64 // the number of the turn that whoever reads the socket runs; 0: none
+}
+
+// newReader makes the reader of a socket.
+func (t *Turns) newReader(serve func()) *reader {
+	r := &reader{turns: t, serve: serve}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.readers = append(t.readers, r)
+	return r
+}
+
+// Begin begins a turn.
+func (t *Turns) Begin(turn func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.begun) == t.attending {
+		t.start(turn)
+		return
+	}
+	t.begun = append(t.begun, turn)
+	if !t.watching {
+		t.look()
+	}
+}
+
+// look has lookout look after a while. The lock is held.
+func (t *Turns) look() {
+	if t.watching = true; t.watch == nil {
+		t.watch = time.AfterFunc(longTurn, t.lookout)
+	} else {
+		t.watch.Reset(longTurn)
+	}
+}
+
+// lookout has other goroutines read in place of those whose turn takes long. It also gives away a turn that
+// waits for a reader while none takes any. It looks again as long as readers take turns.
+func (t *Turns) lookout() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.watching = false; t.closed {
+		return
+	}
+	for _, r := range t.readers {
+		if r.turn != 0 && r.turn <= t.looked {
+			r.turn = 0
+			t.start(r.serve)
+		}
+	}
+	if t.taken != t.looked {
+		t.looked = t.taken
+		t.look()
+		return
+	}
+	for _, turn := range t.begun {
+		t.start(turn)
+	}
+	t.begun = t.begun[:0]
+}
+
+// Go does something on a goroutine of its own.
+func (t *Turns) Go(work func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.start(work)
+}
+
+// start has another goroutine do something. The lock is held.
+func (t *Turns) start(work func()) {
+	if n := len(t.idle); n > 0 {
+		t.idle[n-1] <- work // has room
+		t.idle = t.idle[:n-1]
+		return
+	}
+	t.all.Go(func() { t.work(work) })
+}
+
+// work is a goroutine's life.
+func (t *Turns) work(work func()) {
+	next := make(chan func(), 1)
+	for ; work != nil; work = <-next {
+		work()
+		if !t.wait(next) {
+			return
+		}
+	}
+}
+
+// wait has a goroutine wait for more work; false: it is not needed.
+func (t *Turns) wait(next chan<- func()) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed || len(t.idle) >= maxIdle {
+		return false
+	}
+	t.idle = append(t.idle, next)
+	return true
+}
+
+// Close ends the goroutines that wait, and returns when none runs any more. No socket is read any more.
+func (t *Turns) Close() {
+	t.mu.Lock()
+	t.closed = true
+	if t.watch != nil {
+		t.watch.Stop()
+	}
+	for _, next := range t.idle {
+		close(next)
+	}
+	t.idle = nil
+	t.mu.Unlock()
+	t.all.Wait()
+}
+
+// attend says that the reader handles a message: the turn that is begun now is its to run.
+func (r *reader) attend() {
+	t := r.turns
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r.attends = true
+	t.attending++
+}
+
+// run runs the turn that was begun while the reader handled a message which had waited for so long;
+// false: another goroutine reads by now.
+func (r *reader) run(waited time.Duration) (reads bool) {
+	turn, number := r.take(waited >= behind)
+	if turn == nil {
+		return true
+	}
+	turn()
+	return r.ended(number)
+}
+
+// take takes the turn that was begun, if one was. If others wait, another goroutine reads on.
+func (r *reader) take(othersWait bool) (turn func(), number uint64) {
+	t := r.turns
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !r.attends {
+		return nil, 0
+	}
+	r.attends = false
+	t.attending--
+	if len(t.begun) == 0 {
+		return nil, 0
+	}
+	turn = t.begun[0]
+	t.begun = slices.Delete(t.begun, 0, 1)
+	t.taken++
+	if othersWait {
+		t.start(r.serve)
+	} else {
+		r.turn = t.taken
+	}
+	return turn, t.taken
+}
+
+// ended says whether the reader still reads after its turn with this number.
+func (r *reader) ended(number uint64) bool {
+	t := r.turns
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if r.turn != number {
+		return false
+	}
+	r.turn = 0
+	return true
+}

@@ -1,0 +1,259 @@
+package transport
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// mail is a message: how long it was in its socket, and the turn that it begins.
+type mail struct {
+	waited time.Duration
+	turn   func()
+}
+
+// desk reads messages as a guard does.
+type desk struct {
+	t      *testing.T
+	turns  *Turns
+	reader *reader
+	in     chan mail
+	inside atomic.Int32 // goroutines that read
+	waited time.Duration
+	ended  chan struct{}
+}
+
+func newDesk(t *testing.T, turns *Turns) *desk {
+	d := &desk{t: t, turns: turns, in: make(chan mail, 64), ended: make(chan struct{})}
+	d.reader = turns.newReader(d.serve)
+	turns.Go(d.serve)
+	return d
+}
+
+func (d *desk) serve() {
+	for d.next() {
+		if !d.reader.run(d.waited) {
+			return
+		}
+	}
+	close(d.ended)
+}
+
+func (d *desk) next() bool {
+	if d.inside.Add(1) != 1 {
+		d.t.Error("two goroutines read")
+	}
+	defer d.inside.Add(-1)
+	m, ok := <-d.in
+	if d.waited = m.waited; ok {
+		d.reader.attend()
+		d.turns.Begin(m.turn)
+	}
+	return ok
+}
+
+// post leaves messages that begin these turns.
+func (d *desk) post(turns ...func()) {
+	for _, turn := range turns {
+		d.in <- mail{turn: turn}
+	}
+}
+
+func (d *desk) close() {
+	close(d.in)
+	<-d.ended
+}
+
+// idlers counts the goroutines that wait for work.
+func (t *Turns) idlers() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.idle)
+}
+
+// atDesk runs a test in a bubble, which must end empty.
+func atDesk(t *testing.T, test func(t *testing.T, d *desk)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, &Turns{})
+		defer d.turns.Close()
+		defer d.close()
+		test(t, d)
+	})
+}
+
+// Who reads a message runs its turn, too, and then reads on: no goroutine is woken.
+func TestReaderRunsTurns(t *testing.T) {
+	atDesk(t, func(t *testing.T, d *desk) {
+		var order []int // without a lock: one goroutine writes it
+		for i := range 100 {
+			d.post(func() { time.Sleep(longTurn - 1); order = append(order, i) })
+		}
+		time.Sleep(100 * longTurn)
+		synctest.Wait()
+		if len(order) != 100 || !slices.IsSorted(order) {
+			t.Errorf("the turns ran in the order %v", order)
+		}
+		if n := d.turns.idlers(); n != 0 {
+			t.Errorf("%d other goroutines were there", n)
+		}
+	})
+}
+
+// A turn that does not end stops nobody: another goroutine reads on within 2*longTurn, and so
+// again. Each turn runs once, and the goroutines of long ones are used again.
+func TestLongTurn(t *testing.T) {
+	atDesk(t, func(t *testing.T, d *desk) {
+		held := make(chan struct{})
+		release := sync.OnceFunc(func() { close(held) })
+		defer release()
+		var began, ended, after atomic.Int32
+		for range 3 {
+			d.post(func() { began.Add(1); <-held; ended.Add(1) })
+		}
+		d.post(func() { after.Add(1) })
+		for i := range int32(3) {
+			synctest.Wait()
+			if began.Load() != i+1 || after.Load() != 0 {
+				t.Fatalf("%d turns have begun; want %d", began.Load(), i+1)
+			}
+			time.Sleep(2 * longTurn)
+		}
+		if synctest.Wait(); after.Load() != 1 {
+			t.Fatal("three long turns stop the reading")
+		}
+		release()
+		synctest.Wait()
+		if ended.Load() != 3 {
+			t.Errorf("%d of the long turns have ended", ended.Load())
+		}
+		if n := d.turns.idlers(); n != 3 {
+			t.Errorf("%d goroutines wait; want those of the long turns", n)
+		}
+		d.post(func() { after.Add(1) })
+		if synctest.Wait(); after.Load() != 2 {
+			t.Error("nobody reads")
+		}
+	})
+}
+
+// A turn of a quiet socket is watched, too, after any pause.
+func TestLongTurnAfterPause(t *testing.T) {
+	for pause := time.Duration(0); pause < 3*longTurn; pause += longTurn / 4 {
+		atDesk(t, func(t *testing.T, d *desk) {
+			release := make(chan struct{})
+			defer close(release)
+			d.post(func() {})
+			time.Sleep(pause)
+			after := false
+			d.post(func() { <-release }, func() { after = true })
+			time.Sleep(2 * longTurn)
+			if synctest.Wait(); !after {
+				t.Errorf("after a pause of %v a long turn stops the reading", pause)
+			}
+		})
+	}
+}
+
+// Without messages nobody looks.
+func TestLookoutEnds(t *testing.T) {
+	atDesk(t, func(t *testing.T, d *desk) {
+		d.post(func() {})
+		time.Sleep(2 * longTurn)
+		synctest.Wait()
+		d.turns.mu.Lock()
+		defer d.turns.mu.Unlock()
+		if d.turns.watching {
+			t.Error("the lookout goes on")
+		}
+	})
+}
+
+// Where others wait in the socket, another goroutine reads before the turn runs.
+func TestReaderBehind(t *testing.T) {
+	atDesk(t, func(t *testing.T, d *desk) {
+		release := make(chan struct{})
+		var began atomic.Int32
+		for range 5 {
+			d.in <- mail{waited: behind, turn: func() { began.Add(1); <-release }}
+		}
+		if synctest.Wait(); began.Load() != 5 {
+			t.Errorf("%d turns run at once; want 5", began.Load())
+		}
+		close(release)
+		synctest.Wait()
+		if n := d.turns.idlers(); n != 5 {
+			t.Errorf("%d goroutines wait; want 5", n)
+		}
+	})
+}
+
+// A reader runs one turn for each message. What others begin meanwhile does not queue up for it, and a turn that it
+// does not come to run is given away.
+func TestTurnsOfOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var (
+			turns Turns
+			ran   atomic.Int32
+		)
+		turn := func() { ran.Add(1) }
+		r := turns.newReader(func() {})
+		turns.Begin(turn)
+		if synctest.Wait(); ran.Load() != 1 {
+			t.Error("a turn waits although no reader handles a message")
+		}
+		r.attend()
+		turns.Begin(turn)
+		turns.Begin(turn)
+		if synctest.Wait(); ran.Load() != 2 {
+			t.Errorf("%d turns have run; want all but one", ran.Load())
+		}
+		if !r.run(0) || ran.Load() != 3 {
+			t.Error("the reader has not run its turn")
+		}
+		r.attend()
+		turns.Begin(turn)
+		time.Sleep(2 * longTurn)
+		if synctest.Wait(); ran.Load() != 4 {
+			t.Error("a turn waits for a reader that does not come")
+		}
+		if !r.run(0) || ran.Load() != 4 {
+			t.Error("the reader has run it again")
+		}
+		turns.Close()
+	})
+}
+
+// However turns take long or not: one goroutine at a time reads, and each turn runs once.
+func TestReadersRelieved(t *testing.T) {
+	const sockets, each = 3, 400
+	var (
+		turns Turns
+		all   sync.WaitGroup
+		ran   atomic.Int32
+	)
+	for range sockets {
+		d := newDesk(t, &turns)
+		all.Go(func() {
+			for i := range each {
+				m := mail{turn: func() { ran.Add(1) }}
+				switch i % 40 {
+				case 0:
+					m.waited = behind
+				case 1: // as long as the lookout takes
+					m.turn = func() { time.Sleep(2 * longTurn); ran.Add(1) }
+				}
+				d.in <- m
+			}
+			d.close()
+		})
+	}
+	all.Wait()
+	turns.Close()
+	if n := ran.Load(); n != sockets*each {
+		t.Errorf("%d turns have run; want %d", n, sockets*each)
+	}
+}
