@@ -1,6 +1,7 @@
 package b2bua
 
 import (
+	"hash/maphash"
 	"maps"
 	"slices"
 	"strconv"
@@ -53,6 +54,7 @@ type registry struct {
 func newRegistry() *registry {
 	return &registry{
 		legs: map[string]*legOnWire{}, merged: map[string]*legOnWire{}, calls: map[string]*Call{}, names: newNames(),
+		gone: memory{seed: maphash.MakeSeed(), begun: time.Now(), recent: map[uint64]memento{}},
 	}
 }
 
@@ -86,7 +88,7 @@ func (r *registry) removeLeg(l *legOnWire) {
 	defer r.mu.Unlock()
 	delete(r.legs, l.tag)
 	delete(r.merged, l.merged)
-	r.gone.add(l.tag, memento{branch: l.branch, bye: l.leg.AnsweredBye, at: time.Now()})
+	r.gone.add(l.tag, l.branch, l.leg.AnsweredBye)
 }
 
 // byeAnswered says whether the BYE of this branch ended the leg with this tag. Then
@@ -95,7 +97,7 @@ func (r *registry) byeAnswered(tag, branch string) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	was, ok := r.gone.find([]byte(tag))
-	return ok && branch != "" && was.bye == branch
+	return ok && branch != "" && was.bye == maphash.String(r.gone.seed, branch)
 }
 
 // knowsTag says whether there is a leg with this tag, or was one 64*T1 ago. It
@@ -116,34 +118,37 @@ func (r *registry) isGone(tag, branch string) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	was, ok := r.gone.find([]byte(tag))
-	return ok && was.branch == branch
+	return ok && was.branch == maphash.String(r.gone.seed, branch)
 }
 
 // memory knows ended legs for 64*T1, as transactions would (RFC 6026 section 7.1,
-// Timer L), for the cost of a map entry each.
+// Timer L), by hashes: after a flood, each text would keep the whole page that it is in.
 type memory struct {
-	recent, older map[string]memento // by tag
-	since         time.Time          // when recent was begun
+	seed          maphash.Seed
+	recent, older map[uint64]memento // by tag
+	begun         time.Time
+	since         time.Duration // after begun: when recent was made
 }
 
 type memento struct {
-	branch string // of the INVITE that made a UAS leg
-	bye    string // branch of the peer's BYE
-	at     time.Time
+	branch, bye uint64 // of the INVITE that made a UAS leg, and of the peer's BYE
+	at          time.Duration
 }
 
-func (m *memory) add(tag string, was memento) {
-	if was.at.Sub(m.since) > leg.GiveUp {
-		m.recent, m.older, m.since = map[string]memento{}, m.recent, was.at
+func (m *memory) add(tag, branch, bye string) {
+	now := time.Since(m.begun)
+	if now-m.since > leg.GiveUp {
+		m.recent, m.older, m.since = map[uint64]memento{}, m.recent, now
 	}
-	m.recent[tag] = was
+	m.recent[maphash.String(m.seed, tag)] = memento{maphash.String(m.seed, branch), maphash.String(m.seed, bye), now}
 }
 
 func (m *memory) find(tag []byte) (was memento, ok bool) {
-	if was, ok = m.recent[string(tag)]; !ok {
-		was, ok = m.older[string(tag)]
+	key := maphash.Bytes(m.seed, tag)
+	if was, ok = m.recent[key]; !ok {
+		was, ok = m.older[key]
 	}
-	return was, ok && time.Since(was.at) <= leg.GiveUp
+	return was, ok && time.Since(m.begun)-was.at <= leg.GiveUp
 }
 
 // removeCall removes a call from the live ones. Its legs may stay.

@@ -242,7 +242,7 @@ func TestFileLocked(t *testing.T) {
 // SQLite's own error of a full disk has a remedy, too. What a full disk does: TestDiskFull.
 func TestFullHint(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
-	db, err := sql.Open("sqlite", dsn(path, "rwc"))
+	db, err := openDB(dsn(path, "rwc"))
 	if err != nil {
 		t.Fatal(err)
 	}

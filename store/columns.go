@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"database/sql"
+	"database/sql/driver"
 	"encoding/json"
 	"fmt"
 )
@@ -20,38 +21,64 @@ const insertCall = `INSERT INTO calls (` + columnList + `)
 	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 	ON CONFLICT (id) DO NOTHING`
 
-// columns has room for those of one record after the other.
+// columns has room for the values of one statement after the other. They are good until it is used next.
 type columns struct {
-	values []any
+	values []driver.NamedValue
 	text   []byte
 }
 
-// of returns the columns of a finished record, until it is called next.
-func (c *columns) of(r *Record) []any {
+// of returns the columns of a finished record.
+func (c *columns) of(r *Record) []driver.NamedValue {
 	c.text = appendList(c.text[:0], r.Attempts, appendAttempt)
 	attempts := string(c.text)
 	c.text = appendMedia(c.text[:0], &r.Media)
 	media := string(c.text)
 	c.text = appendList(c.text[:0], r.Recordings, appendRecording)
-	c.values = append(c.values[:0],
-		r.ID, r.Node, r.Trunk, r.Route, r.Target, r.Direction, r.From, r.To, r.SIPCallID, r.TargetSIPCallID,
-		r.SynthflowCallID, r.StartedAt.String(), r.RingingAt, r.PreparedAt, r.DialedAt,
-		r.AnsweredAt, r.EndedAt, r.SetupMS, r.DurationMS, r.Disposition, r.SIPStatus, r.Q850, r.Cause,
-		r.EndedBy, r.Codec, attempts, media, string(c.text), r.Lead, r.ExternalID, r.TraceID)
+	c.values = c.values[:0]
+	c.addTexts(r.ID, r.Node, r.Trunk, r.Route, r.Target, r.Direction, r.From, r.To, r.SIPCallID, r.TargetSIPCallID,
+		r.SynthflowCallID, r.StartedAt.String())
+	for _, t := range [...]Time{r.RingingAt, r.PreparedAt, r.DialedAt, r.AnsweredAt, r.EndedAt} {
+		if t.IsZero() {
+			c.add(nil)
+		} else {
+			c.add(t.String())
+		}
+	}
+	c.add(r.SetupMS)
+	c.add(r.DurationMS)
+	c.add(r.Disposition)
+	c.add(int64(r.SIPStatus))
+	c.add(int64(r.Q850))
+	c.addTexts(r.Cause, r.EndedBy, r.Codec, attempts, media, string(c.text), r.Lead, r.ExternalID, r.TraceID)
 	return c.values
+}
+
+// texts returns the arguments of a statement that has nothing but texts.
+func (c *columns) texts(all ...string) []driver.NamedValue {
+	c.values = c.values[:0]
+	c.addTexts(all...)
+	return c.values
+}
+
+func (c *columns) addTexts(all ...string) {
+	for _, s := range all {
+		c.add(s)
+	}
+}
+
+func (c *columns) add(v driver.Value) {
+	c.values = append(c.values, driver.NamedValue{Ordinal: len(c.values) + 1, Value: v})
 }
 
 // insertOther adds an id that the columns don't have.
 const insertOther = `INSERT OR IGNORE INTO other_ids (other, id) VALUES (?, ?)`
 
-// otherIDs are the Call-IDs of attempts that came to nothing.
-func (r *Record) otherIDs() (all []string) {
-	for _, a := range r.Attempts {
-		if a.SIPCallID != "" && a.SIPCallID != r.TargetSIPCallID {
-			all = append(all, a.SIPCallID)
-		}
+// otherID is the Call-ID of an attempt that came to nothing; "" for another.
+func (r *Record) otherID(attempt int) string {
+	if id := r.Attempts[attempt].SIPCallID; id != r.TargetSIPCallID {
+		return id
 	}
-	return all
+	return ""
 }
 
 type row interface{ Scan(dest ...any) error }

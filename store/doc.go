@@ -39,7 +39,9 @@
 // the last seconds, as with the database: nothing is synced. The end of a call is an entry, too, when its record is
 // committed. At 16 MB the live calls move to the other file and the first is removed, so there are two of them for moments
 // only. A reader passes over what is damaged. An entry has a kind: what else of a call is to outlive the process goes the
-// same way. The table live was the journal of earlier versions, which still find and write it: Open empties it.
+// same way. The file is written and not mapped, although to copy costs less: where a file system is frozen for a snapshot, or
+// its disk hangs, a page stops the thread that touches it, and with the next cycle of the collector the process. A write
+// stops its call. The table live was the journal of earlier versions, which still find and write it: Open empties it.
 // Tests: TestJournal…, FuzzJournal, TestInterrupted, TestKilled, BenchmarkJournal.
 //
 // The outbox has an item for each consumer and each change of a finished call, written in the transaction of that change.

@@ -77,13 +77,21 @@ func appendFloat(b []byte, f float64) []byte {
 
 const hexDigits = "0123456789abcdef"
 
+// plain are the bytes that a quoted text has as they are.
+var plain = func() (all [256]bool) {
+	for c := byte(0x20); c < utf8.RuneSelf; c++ {
+		all[c] = c != '"' && c != '\\' && c != '<' && c != '>' && c != '&'
+	}
+	return all
+}()
+
 // appendString appends a quoted text. What is not UTF-8 becomes U+FFFD.
 func appendString(b []byte, s string) []byte {
 	b = append(b, '"')
 	from := 0
 	for i := 0; i < len(s); {
 		c := s[i]
-		if c >= 0x20 && c < utf8.RuneSelf && c != '"' && c != '\\' && c != '<' && c != '>' && c != '&' {
+		if plain[c] {
 			i++
 			continue
 		}

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -30,34 +32,71 @@ func (f *finish) recorded() bool {
 	return len(f.record.Recordings) > 0 && !slices.ContainsFunc(f.record.Recordings, func(r Recording) bool { return r.Error == killedUnknown })
 }
 
-// keeper writes finished calls: the record, the ids that its columns don't have, and an item for each consumer.
+// keeper writes finished calls: the record, the ids that its columns don't have, and an item for each consumer. Its
+// statements are the driver's: package sql would allocate as much as the record has for each of them.
 type keeper struct {
-	call, other, item, reported *sql.Stmt
+	call, other, item, reported statement
 	columns                     *columns
 }
 
-// prepareKeeper prepares the statements on a connection or in a transaction.
-func prepareKeeper(ctx context.Context, on interface {
-	PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
-},
-) (k keeper, err error) {
+type statement interface {
+	driver.Stmt
+	driver.StmtExecContext
+}
+
+// prepareKeeper prepares the statements on a connection as Conn.Raw gives it. They are used within Raw, too.
+func prepareKeeper(ctx context.Context, on any) (k keeper, err error) {
 	k.columns = &columns{}
+	c, ok := on.(driver.ConnPrepareContext)
+	if !ok {
+		return k, fmt.Errorf("driver of type %T: %w", on, errors.ErrUnsupported)
+	}
 	for _, p := range []struct {
-		to   **sql.Stmt
+		to   *statement
 		text string
 	}{{&k.call, insertCall}, {&k.other, insertOther}, {&k.item, insertOutbox}, {&k.reported, insertReported}} {
-		if *p.to, err = on.PrepareContext(ctx, p.text); err != nil { //nolint:sqlclosecheck // close does
+		prepared, err := c.PrepareContext(ctx, p.text)
+		if err != nil {
 			k.close()
 			return keeper{}, err
+		}
+		if *p.to, ok = prepared.(statement); !ok {
+			k.close()
+			return keeper{}, errors.Join(fmt.Errorf("statement of type %T: %w", prepared, errors.ErrUnsupported), prepared.Close())
 		}
 	}
 	return k, nil
 }
 
-func (k keeper) close() { closeAll(k.call, k.other, k.item, k.reported) }
+// keepAll has records kept in one transaction at the start, before there is a writer.
+func (s *Store) keepAll(ctx context.Context, run func(tx *sql.Tx, keep func(Record) (fresh bool, err error)) error) (err error) {
+	c, err := s.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	var k keeper
+	defer func() { k.close() }()
+	prepare := func(on any) (err error) {
+		k, err = prepareKeeper(ctx, on)
+		return err
+	}
+	if err := c.Raw(prepare); err != nil {
+		return err
+	}
+	return inTx(ctx, c, func(tx *sql.Tx) error {
+		return run(tx, func(r Record) (fresh bool, err error) {
+			err = c.Raw(func(any) error {
+				fresh, err = k.keep(ctx, newFinish(r), s.consumers)
+				return err
+			})
+			return fresh, err
+		})
+	})
+}
 
-func closeAll(statements ...*sql.Stmt) {
-	for _, s := range statements {
+func (k keeper) close() {
+	for _, s := range []statement{k.call, k.other, k.item, k.reported} {
 		if s != nil {
 			_ = s.Close()
 		}
@@ -66,26 +105,31 @@ func closeAll(statements ...*sql.Stmt) {
 
 // keep writes a finished call, within a transaction. The first record of an id stays; fresh says that this is it.
 func (k keeper) keep(ctx context.Context, f *finish, consumers []string) (fresh bool, err error) {
-	res, err := k.call.ExecContext(ctx, k.columns.of(&f.record)...)
+	res, err := k.call.ExecContext(ctx, k.columns.of(&f.record))
 	if err != nil {
 		return false, err
 	}
 	if n, err := res.RowsAffected(); err != nil || n == 0 {
 		return false, err
 	}
-	for _, other := range f.record.otherIDs() {
-		if _, err := k.other.ExecContext(ctx, other, f.id); err != nil {
-			return false, err
+	for i := range f.record.Attempts {
+		if other := f.record.otherID(i); other != "" {
+			if _, err := k.other.ExecContext(ctx, k.columns.texts(other, f.id)); err != nil {
+				return false, err
+			}
 		}
 	}
-	now := TimeOf(time.Now())
+	if len(consumers) == 0 {
+		return true, nil
+	}
+	now := TimeOf(time.Now()).String()
 	for _, consumer := range consumers {
-		_, err := k.item.ExecContext(ctx, consumer, f.id, OutboxCall, now)
+		_, err := k.item.ExecContext(ctx, k.columns.texts(consumer, f.id, OutboxCall, now))
 		if err == nil && f.recorded() {
-			_, err = k.item.ExecContext(ctx, consumer, f.id, OutboxRecording, now)
+			_, err = k.item.ExecContext(ctx, k.columns.texts(consumer, f.id, OutboxRecording, now))
 		}
 		if err == nil {
-			_, err = k.reported.ExecContext(ctx, consumer, now, f.id)
+			_, err = k.reported.ExecContext(ctx, k.columns.texts(consumer, now, f.id))
 		}
 		if err != nil {
 			return false, fmt.Errorf("outbox: %w", err)

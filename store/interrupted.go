@@ -36,12 +36,7 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	err = inTx(ctx, s.db, func(tx *sql.Tx) error {
-		keeper, err := prepareKeeper(ctx, tx)
-		if err != nil {
-			return err
-		}
-		defer keeper.close()
+	err = s.keepAll(ctx, func(tx *sql.Tx, keep func(Record) (bool, error)) error {
 		for _, l := range left {
 			alive := ofFiles
 			if l.table {
@@ -53,7 +48,7 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 			if !l.ended {
 				l.record = interrupted(l.record, l.written, now)
 			}
-			fresh, err := keeper.keep(ctx, newFinish(l.record), s.consumers)
+			fresh, err := keep(l.record)
 			switch {
 			case err != nil:
 				return fmt.Errorf("call %s: %w", l.record.ID, err)
@@ -64,7 +59,7 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 				s.interrupted = append(s.interrupted, l.record.ID)
 			}
 		}
-		_, err = tx.ExecContext(ctx, `DELETE FROM live`)
+		_, err := tx.ExecContext(ctx, `DELETE FROM live`)
 		return err
 	})
 	if err != nil {

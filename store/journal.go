@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"sync"
@@ -235,6 +236,11 @@ func (j *journal) move() {
 		j.waiting = append(j.waiting, make([]byte, p.size)...)
 		if _, err := j.old.f.ReadAt(j.waiting[from:], p.at); err != nil {
 			j.waiting = j.waiting[:from]
+			if errors.Is(err, io.EOF) { // somebody has truncated the file: what is lost is not waited for
+				delete(j.live, id)
+				j.size -= int64(p.size)
+				continue
+			}
 			j.err = fmt.Errorf("journal: %w", err)
 			return
 		}

@@ -1,10 +1,12 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 )
@@ -30,6 +32,65 @@ func TestJournalErrorEndsWithoutCalls(t *testing.T) {
 	}
 	if _, err := j.state(); err != nil {
 		t.Error(err)
+	}
+	if err := j.close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A file that somebody has truncated costs the states that were in it, and nothing after.
+func TestJournalTruncated(t *testing.T) {
+	j := journalAt(t)
+	for _, id := range []string{"one", "two"} {
+		r := sample(id)
+		j.note(callState, &r, start)
+	}
+	first := j.file.name
+	if err := os.Truncate(first, int64(headSize)+j.live["one"].at); err != nil {
+		t.Fatal(err)
+	}
+	j.mu.Lock()
+	j.turn()
+	j.mu.Unlock()
+	if err := j.tend(); err != nil || j.old != nil {
+		t.Errorf("%v; the old file is left: %v", err, j.old)
+	}
+	three := sample("three")
+	j.note(callState, &three, start)
+	wantLive(t, j, "three")
+	if len(j.live) != 1 || j.size != int64(j.live["three"].size) {
+		t.Errorf("%d calls are live, %d bytes", len(j.live), j.size)
+	}
+	if err := j.close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// An entry of which the kernel had a part when the process was killed costs nothing but itself, whichever part that was.
+func TestJournalTorn(t *testing.T) {
+	j := journalAt(t)
+	for _, id := range []string{"one", "torn", "three"} {
+		r := bare(id)
+		j.note(callState, &r, start)
+	}
+	whole, err := os.ReadFile(j.file.name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := j.live["torn"]
+	for at := range p.size {
+		for _, lost := range [][2]int{{at, p.size}, {0, at + 1}, {at, at + 1}} {
+			text := slices.Clone(whole)
+			part := text[p.at:][lost[0]:lost[1]]
+			clear(part)
+			if bytes.Equal(text, whole) { // nothing but zeros
+				continue
+			}
+			if err := os.WriteFile(j.file.name, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			wantLive(t, j, "one", "three")
+		}
 	}
 	if err := j.close(); err != nil {
 		t.Fatal(err)

@@ -58,7 +58,7 @@ func tryLadderFile(ctx context.Context, path string) (_ *ladderFile, err error) 
 			err = errors.Join(err, f.close())
 		}
 	}()
-	f.write, err = sql.Open("sqlite", dsn(path, "rw", "journal_mode(WAL)", "synchronous(NORMAL)", "journal_size_limit(67108864)"))
+	f.write, err = openDB(dsn(path, "rw", "journal_mode(WAL)", "synchronous(NORMAL)", "journal_size_limit(67108864)"))
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func tryLadderFile(ctx context.Context, path string) (_ *ladderFile, err error) 
 	if err := prepareLadders(ctx, f.write); err != nil {
 		return nil, err
 	}
-	f.read, err = sql.Open("sqlite", dsn(path, "rw", "query_only(1)"))
+	f.read, err = openDB(dsn(path, "rw", "query_only(1)"))
 	if err != nil {
 		return nil, err
 	}

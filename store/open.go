@@ -87,7 +87,7 @@ func create(path string) error {
 // openWriter opens the writing connection and updates the schema. A new file can give back free pages (auto_vacuum); the
 // setting has no effect on one that is there.
 func openWriter(ctx context.Context, path string) (*sql.DB, error) {
-	db, err := sql.Open("sqlite", dsn(path, "rwc", "auto_vacuum(2)", "journal_mode(WAL)", "synchronous(NORMAL)",
+	db, err := openDB(dsn(path, "rwc", "auto_vacuum(2)", "journal_mode(WAL)", "synchronous(NORMAL)",
 		"journal_size_limit(67108864)", "wal_autocheckpoint(4000)", "foreign_keys(1)"))
 	if err != nil {
 		return nil, fmt.Errorf("store %s: %w", path, err)

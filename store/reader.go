@@ -39,7 +39,7 @@ func OpenRead(ctx context.Context, path string) (*Reader, error) {
 }
 
 func openReader(path string) (*Reader, error) {
-	db, err := sql.Open("sqlite", dsn(path, "rw", "query_only(1)"))
+	db, err := openDB(dsn(path, "rw", "query_only(1)"))
 	if err != nil {
 		return nil, err
 	}

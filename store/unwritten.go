@@ -57,17 +57,12 @@ func (s *Store) takeUnwritten(ctx context.Context) (taken int, err error) {
 		return 0, err
 	}
 	defer func() { _ = f.Close() }() // it was only read
-	err = inTx(ctx, s.db, func(tx *sql.Tx) error {
-		keeper, err := prepareKeeper(ctx, tx)
-		if err != nil {
-			return err
-		}
-		defer keeper.close()
+	err = s.keepAll(ctx, func(_ *sql.Tx, keep func(Record) (bool, error)) error {
 		for lines := bufio.NewReader(f); ; {
 			line, readErr := lines.ReadBytes('\n')
 			var r Record
 			if json.Unmarshal(line, &r) == nil && r.ID != "" {
-				fresh, err := keeper.keep(ctx, newFinish(r), s.consumers)
+				fresh, err := keep(r)
 				if err != nil {
 					return err
 				}

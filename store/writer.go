@@ -42,7 +42,11 @@ func (w *writer) open(ctx context.Context) (err error) {
 		w.conn = nil
 		return err
 	}
-	if w.keeper, err = prepareKeeper(ctx, w.conn); err != nil {
+	prepare := func(on any) (err error) {
+		w.keeper, err = prepareKeeper(ctx, on)
+		return err
+	}
+	if err = w.conn.Raw(prepare); err != nil {
 		w.close()
 		return fmt.Errorf("prepare statement: %w", err)
 	}
@@ -159,13 +163,20 @@ func (w *writer) write(b *batch) (err error) {
 			_, _ = w.conn.ExecContext(ctx, `ROLLBACK`) // may fail: SQLite ends some transactions itself
 		}
 	}()
-	for _, f := range b.order {
-		if _, err := w.keeper.keep(ctx, f, w.s.consumers); err != nil {
-			return fmt.Errorf("keep call %s: %w", f.id, err)
-		}
+	if err := w.conn.Raw(func(any) error { return w.keepAll(ctx, b.order) }); err != nil {
+		return err
 	}
 	if _, err := w.conn.ExecContext(ctx, `COMMIT`); err != nil {
 		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}
+
+func (w *writer) keepAll(ctx context.Context, all []*finish) error {
+	for _, f := range all {
+		if _, err := w.keeper.keep(ctx, f, w.s.consumers); err != nil {
+			return fmt.Errorf("keep call %s: %w", f.id, err)
+		}
 	}
 	return nil
 }

@@ -49,6 +49,7 @@ type Table struct {
 	firing  bool        // expire runs
 	closed  bool
 	spare   [][]byte // of transactions that are over
+	most    int      // live ones since the tables were made
 
 	expiring sync.WaitGroup
 }
@@ -132,6 +133,17 @@ func (t *Table) remove(m member) {
 	m.forget()
 	t.reuse(c.text)
 	c.text = nil
+	t.shrink()
+}
+
+// crowd is how many transactions at a time make the tables of an empty Table worth replacing.
+const crowd = 4096
+
+// shrink gives back what a flood has made large: a map never becomes smaller. The lock is held.
+func (t *Table) shrink() {
+	if t.most = max(t.most, len(t.queue.members)); t.most >= crowd && len(t.clients)+len(t.servers) == 0 {
+		t.clients, t.servers, t.queue, t.spare, t.most = map[clientKey]*Client{}, map[Key]*Server{}, queue{}, nil, 0
+	}
 }
 
 // The bounds of spare buffers: how many are kept, and of what size.

@@ -188,3 +188,25 @@ func TestClose(t *testing.T) {
 		}
 	})
 }
+
+// What a flood has made large is not kept by a table that has become empty, and works on.
+func TestTableShrinks(t *testing.T) {
+	inNetwork(t, func(n *network) {
+		open := make([]*Server, crowd+1)
+		for i := range open {
+			open[i], _ = n.receives(request("OPTIONS", fmt.Sprint(i)), false)
+		}
+		for i, tx := range open {
+			n.responds(tx, request("OPTIONS", fmt.Sprint(i)), 200)
+		}
+		time.Sleep(time.Minute)
+		n.left(0, 0)
+		n.table.mu.Lock()
+		if n.table.most != 0 || n.table.queue.members != nil || n.table.spare != nil {
+			t.Errorf("%d transactions at most, room for %d deadlines, %d buffers", n.table.most, cap(n.table.queue.members), len(n.table.spare))
+		}
+		n.table.mu.Unlock()
+		n.sends(request("INVITE", "1"), false)
+		n.left(1, 0)
+	})
+}
