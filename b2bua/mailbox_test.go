@@ -195,3 +195,23 @@ func TestFloodOfRequests(t *testing.T) {
 		w.settle()
 	})
 }
+
+// Whoever posts as the last thing runs the turn that begins, and none where there is one already, or where the call is over.
+func TestPostLastRunsTheTurn(t *testing.T) {
+	b := &inbox{}
+	turns := 0
+	b.run = func() { turns++ } // at once: without goroutines to run it, any other way would panic
+	b.postLast(itemRequest(sip.BYE))
+	if items, _ := drain(b); turns != 1 || len(items) != 1 {
+		t.Fatalf("%d turns, %d items", turns, len(items))
+	}
+	b.postLast(itemRequest(sip.BYE)) // the first has not ended
+	if items, _ := drain(b); turns != 1 || len(items) != 1 {
+		t.Fatalf("%d turns, %d items", turns, len(items))
+	}
+	b.close()
+	b.turn = false
+	if b.postLast(itemRequest(sip.BYE)); turns != 1 {
+		t.Error("a turn of a call that is over")
+	}
+}

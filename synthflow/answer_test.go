@@ -3,6 +3,7 @@ package synthflow
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -113,6 +114,58 @@ func FuzzPrepareAnswer(f *testing.F) {
 			t.Fatalf("accepted id %q breaks X-EI: %+v, %v", id, x, err)
 		}
 	})
+}
+
+// long is an answer with all its members.
+func long() string {
+	return `{"status":"ok","n":[1,{"call_status":"x"}],"custom_variables":{"synthflow_call_id":"y","a\u0041":"\""},"e":1.5e3,` + strings.TrimPrefix(good(), "{")
+}
+
+// FuzzUsualAnswer: what is read without encoding/json is what that reads.
+func FuzzUsualAnswer(f *testing.F) {
+	const id = `,"synthflow_call_id":"x"`
+	for _, body := range []string{
+		good(), long(), "}", " { } ", `{"call_status":"a"` + id + `}`, `{"call_status":"a","call_status":"b"` + id + `}`, `{"call_status":"a","call_status":null` + id + `}`,
+		`{"call_statuS":"x"` + id + `}`, `{"response":"x"}`, `{"response":{"call_status":"x"` + id + `}}`, `{"call_status":7` + id + `}`, `{"call_status":"\u0041"` + id + `}`,
+		`{"call_status":nullx` + id + `}`, `{,"call_status":"a"` + id + `}`, `{"call_status":"ü"` + id + `}`, `["call_status","a"` + id[:20] + `]`,
+		`{"call_status":["a"]` + id + `}`, `{"call_status":{"call_status":"a"}` + id + `}`, `{"call\u005fstatus":"b","call_status":"a"` + id + `}`,
+		`{"call_status":"a"` + id + `}}`, `{"call_status":"a"` + id + `,}`, `{"call_status":7,"call_status":"a"` + id + `}`, `[{"call_status":"a"` + id + `}]`,
+	} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		got, usual := usualAnswer(body)
+		if !usual {
+			return
+		}
+		var want answer
+		if err := json.Unmarshal(body, &want); err != nil || got.CallStatus != want.CallStatus || got.CallID != want.CallID {
+			t.Fatalf("got %+v; want %+v, %v", got, want, err)
+		}
+	})
+}
+
+// The API's usual answers are among those that are read so.
+func TestUsualAnswer(t *testing.T) {
+	for _, body := range []string{" " + good() + "\n", long()} {
+		a, usual := usualAnswer([]byte(body))
+		if !usual || a.CallStatus != "registered" || a.CallID != goodID {
+			t.Errorf("%s: got %+v, %v", body, a, usual)
+		}
+	}
+}
+
+func BenchmarkDecodeAnswer(b *testing.B) {
+	for name, body := range map[string]string{"long": long(), "other": strings.Replace(long(), "ok", `\u006f`, 1), "by encoding/json": strings.Replace(long(), `"status"`, `"\u0073tatus"`, 1)} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := decodeAnswer([]byte(body)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }
 
 // FuzzHTTPAnswer: whatever the API, or who stands before it, answers as HTTP,

@@ -17,7 +17,7 @@ func TestPrepareAllocates(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	if n > 22+ofTheAnswer {
-		t.Errorf("%v allocations; want 22 at most", n-ofTheAnswer)
+	if n > 18+ofTheAnswer {
+		t.Errorf("%v allocations; want 18 at most", n-ofTheAnswer)
 	}
 }

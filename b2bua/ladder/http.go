@@ -219,6 +219,9 @@ var secretWords = [...][]byte{ //nolint:gochecknoglobals // a table
 
 // isSecret says whether what has this name is a secret.
 func isSecret[T string | []byte](name T) bool {
+	if !maySecret(name) {
+		return false
+	}
 	var room [64]byte
 	lower := room[:0]
 	for i := range len(name) {
@@ -252,17 +255,25 @@ func (x *exchange) hideSecrets() {
 		body := bytes.ReplaceAll(x.text[x.head:], own, []byte(hidden))
 		x.text, x.head = append(head, body...), len(head)
 	}
-	if body := x.text[x.head:]; hasAny(body, secretParts[:]) {
+	if body := x.text[x.head:]; maySecret(body) {
 		hideMembers(body)
 	}
 }
 
-// secretParts are in secretWords, however these are written: Token, api_key, apiKey. They are looked for in every body, so
-// this is quicker than to compare without regard to case.
-var secretParts = [...][]byte{ //nolint:gochecknoglobals // a table
-	[]byte("oken"), []byte("OKEN"), []byte("ecret"), []byte("ECRET"), []byte("assw"), []byte("ASSW"), []byte("uthoriz"),
-	[]byte("ookie"), []byte("ignatur"), []byte("redential"), []byte("pi_k"), []byte("pi-k"), []byte("pik"), []byte("piK"), []byte("PI_K"),
-	[]byte("jwt"), []byte("JWT"), []byte("ate_k"), []byte("ateK"), []byte("ss_k"), []byte("ssK"),
+// maySecret says whether a text may have one of secretWords: each has one of these parts. It is asked of every name and every
+// body, and this is quicker than to look for the words.
+func maySecret[T string | []byte](text T) bool {
+	const kie, ken, key, ssw, jwt, riz, gna, cre = 0x6b6965, 0x6b656e, 0x6b6579, 0x737377, 0x6a7774, 0x72697a, 0x676e61, 0x637265
+	for i, last := 0, uint32(0); i < len(text); i++ {
+		if text[i] >= utf8.RuneSelf { // it may be a letter that is one of these in lower case
+			return true
+		}
+		switch last = last<<8&0xffffff | uint32(text[i]|0x20); last {
+		case kie, ken, key, ssw, jwt, riz, gna, cre:
+			return true
+		}
+	}
+	return false
 }
 
 // hideMembers hides the texts of members of JSON that are called like secrets.

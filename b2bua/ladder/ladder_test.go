@@ -365,6 +365,21 @@ func TestHTTP(t *testing.T) {
 	}
 }
 
+// However a word is written, what is looked for first does not miss it.
+func TestSecretWords(t *testing.T) {
+	for _, word := range secretWords {
+		lower := string(word)
+		for _, name := range []string{lower, strings.ToUpper(lower), lower[:1] + strings.ToUpper(lower[1:2]) + lower[2:], "X-" + lower + "s", strings.ReplaceAll(lower, "k", "\u212a")} {
+			if !maySecret(name) || !isSecret(name) {
+				t.Errorf("%s is not secret", name)
+			}
+		}
+	}
+	if isSecret("workspace_id") || isSecret("Idempotency-Key") || isSecret("") {
+		t.Error("these are secret")
+	}
+}
+
 type failing struct{}
 
 func (failing) RoundTrip(*http.Request) (*http.Response, error) { return nil, errors.New("refused") }

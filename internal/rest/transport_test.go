@@ -231,6 +231,25 @@ func TestCancelledAnywhere(t *testing.T) {
 			}
 		})
 	}
+	t.Run("at the end", func(t *testing.T) { // whatever the read says: the connection is being ended
+		b := serveBytes(t, func(p *peer) {
+			p.request()
+			p.say(fine)
+			_, _ = p.in.ReadByte()
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		r, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.listener.Addr().String(), nil)
+		res, err := b.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		_, _ = io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		if len(b.idle) != 0 {
+			t.Error("the connection is kept")
+		}
+	})
 	t.Run("before anything", func(t *testing.T) {
 		b := serveBytes(t, func(p *peer) { p.request() })
 		ctx, cancel := context.WithCancel(t.Context())
