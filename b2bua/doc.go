@@ -9,8 +9,9 @@
 // A call is one goroutine at a time, Call.run, which owns its legs, the current attempt
 // at a target, the media session and the record. Other goroutines post to its
 // inbox, and posting never blocks. Where nothing is left to handle, the phase returns
-// itself and the goroutine ends: a post, a deadline or the server's stop gives the call
-// another one, which goes on with that phase. A Leg is a machine without I/O:
+// itself and the call has no goroutine: a post, a deadline or the server's stop gives it
+// another turn, which goes on with that phase, mostly on the goroutine that has read the
+// message (transport.Turns). A Leg is a machine without I/O:
 //
 //	Input ──▶ Leg.Step(now, input) ──▶ facts for the call
 //	                               └─▶ effects for the wire ──▶ transactions

@@ -61,8 +61,8 @@
 // right after it has answered. TestTargetConnectionDiesWhileRinging,
 // TestTargetClosesBehindFinalAnswer.
 //
-// Overload is a standing queue (load). We measure how long a message waits in its
-// socket and for a goroutine, one message at a time. New calls get 503 when every
+// Overload is a standing queue (load). We measure how long a datagram waits in its
+// socket, and a message of a connection for a goroutine. New calls get 503 when every
 // message for as long as sip.max_delay has waited for longer than that; a burst that drains
 // is no overload. The limit is well below T1 (RFC 3261 section 17.1.1.1), because a
 // queue that holds a message that long is sent everything twice. A trunk with fewer calls in set-up than the others on average is

@@ -6,21 +6,20 @@ import (
 	"time"
 )
 
-// Turns runs turns: short pieces of work for which a message, an alarm or an answer from elsewhere is
-// the reason. Its goroutines are kept between turns: the stack of a new one would have to grow in
-// nearly every turn.
+// Turns runs turns, short pieces of work of a call, on goroutines that it keeps between them: the stack
+// of a new one would have to grow in nearly every turn.
 //
-// To wake a goroutine takes as long as a short turn. So a goroutine that reads a socket runs the turn
-// that its message begins, and then reads on. The next message does not wait for that turn where it
-// matters:
+// To wake a goroutine costs as much as a turn. So the goroutine that has read a datagram runs the turn
+// that this begins, and then reads the next one. That one need not wait for the turn:
 //
-//   - If the message has waited in its socket, others wait there, too, and there is work for more than
-//     one processor. Another goroutine reads on, and the reader leaves after the turn.
-//   - If a turn takes long, because it waits for a disk for example, another goroutine is told to read
-//     on after a while, and the reader leaves after the turn.
+//   - If the first has waited in its socket, others wait there, too, and there is work for more than one
+//     processor. Another goroutine reads on at once.
+//   - If the turn takes long, because it waits for a disk for example, another goroutine reads on after
+//     a while.
 //
-// One goroutine at a time reads a socket, and posts a message before another one reads the next. So the
-// messages of a socket keep their order.
+// In both cases the first goroutine is no reader any more once its turn is over. One goroutine at a time
+// reads a socket, and what it has read is posted before another one reads. So the messages of a socket
+// keep their order.
 type Turns struct {
 	all sync.WaitGroup // the goroutines
 
@@ -41,12 +40,11 @@ const (
 	maxIdle = 64
 	// behind is how long a message has waited in its socket where others wait, too.
 	behind = 2 * time.Millisecond
-	// longTurn is how long a turn of a reader takes at least before another goroutine
-	// reads. It may take twice as long.
+	// longTurn is how long a turn takes before another goroutine reads on, or twice that.
 	longTurn = 10 * time.Millisecond
 )
 
-// reader is the reading of one socket.
+// reader is whoever reads one socket: a goroutine, and then perhaps another one.
 type reader struct {
 	turns *Turns
 	serve func() // reads until the socket is closed, or run says that another goroutine reads
@@ -68,15 +66,17 @@ func (t *Turns) newReader(serve func()) *reader {
 // Begin begins a turn.
 func (t *Turns) Begin(turn func()) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	if len(t.begun) == t.attending {
-		t.start(turn)
+		idle := t.idler()
+		t.mu.Unlock()
+		t.start(idle, turn)
 		return
 	}
 	t.begun = append(t.begun, turn)
 	if !t.watching {
 		t.look()
 	}
+	t.mu.Unlock()
 }
 
 // look has lookout look after a while. The lock is held.
@@ -99,7 +99,7 @@ func (t *Turns) lookout() {
 	for _, r := range t.readers {
 		if r.turn != 0 && r.turn <= t.looked {
 			r.turn = 0
-			t.start(r.serve)
+			t.start(t.idler(), r.serve)
 		}
 	}
 	if t.taken != t.looked {
@@ -108,23 +108,32 @@ func (t *Turns) lookout() {
 		return
 	}
 	for _, turn := range t.begun {
-		t.start(turn)
+		t.start(t.idler(), turn)
 	}
+	clear(t.begun)
 	t.begun = t.begun[:0]
 }
 
 // Go does something on a goroutine of its own.
 func (t *Turns) Go(work func()) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.start(work)
+	idle := t.idler()
+	t.mu.Unlock()
+	t.start(idle, work)
 }
 
-// start has another goroutine do something. The lock is held.
-func (t *Turns) start(work func()) {
+// idler takes a goroutine that waits for work; nil: none does. The lock is held.
+func (t *Turns) idler() (next chan<- func()) {
 	if n := len(t.idle); n > 0 {
-		t.idle[n-1] <- work // has room
-		t.idle = t.idle[:n-1]
+		next, t.idle = t.idle[n-1], t.idle[:n-1]
+	}
+	return next
+}
+
+// start has an idler do something, or a new goroutine where there is none.
+func (t *Turns) start(idle chan<- func(), work func()) {
+	if idle != nil {
+		idle <- work // has room
 		return
 	}
 	t.all.Go(func() { t.work(work) })
@@ -167,7 +176,7 @@ func (t *Turns) Close() {
 	t.all.Wait()
 }
 
-// attend says that the reader handles a message: the turn that is begun now is its to run.
+// attend says that the reader handles a message: a turn that is begun now is its to run.
 func (r *reader) attend() {
 	t := r.turns
 	t.mu.Lock()
@@ -179,16 +188,19 @@ func (r *reader) attend() {
 // run runs the turn that was begun while the reader handled a message which had waited for so long;
 // false: another goroutine reads by now.
 func (r *reader) run(waited time.Duration) (reads bool) {
-	turn, number := r.take(waited >= behind)
+	turn, number := r.take()
 	if turn == nil {
 		return true
 	}
+	if waited >= behind && r.release(number) {
+		r.turns.Go(r.serve)
+	}
 	turn()
-	return r.ended(number)
+	return r.release(number)
 }
 
-// take takes the turn that was begun, if one was. If others wait, another goroutine reads on.
-func (r *reader) take(othersWait bool) (turn func(), number uint64) {
+// take takes the turn that was begun, if one was.
+func (r *reader) take() (turn func(), number uint64) {
 	t := r.turns
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -203,16 +215,12 @@ func (r *reader) take(othersWait bool) (turn func(), number uint64) {
 	turn = t.begun[0]
 	t.begun = slices.Delete(t.begun, 0, 1)
 	t.taken++
-	if othersWait {
-		t.start(r.serve)
-	} else {
-		r.turn = t.taken
-	}
+	r.turn = t.taken
 	return turn, t.taken
 }
 
-// ended says whether the reader still reads after its turn with this number.
-func (r *reader) ended(number uint64) bool {
+// release ends the reader's part in its turn with this number; false: another goroutine reads by now.
+func (r *reader) release(number uint64) bool {
 	t := r.turns
 	t.mu.Lock()
 	defer t.mu.Unlock()
