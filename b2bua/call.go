@@ -185,19 +185,19 @@ func (c *Call) finish() {
 	c.server.unwritten.Add(1)
 	recorders := c.recordings.all
 	if r.Recordings = recordingsOf(recorders); len(recorders) == 0 {
-		c.keep(*r)
+		c.keep(r)
 	} else {
 		c.server.beside(func() {
 			whole := *r // the call's stays as it is
 			whole.Recordings = settledRecordings(c.server.ctx, recorders)
-			c.keep(whole)
+			c.keep(&whole)
 		})
 	}
 	c.answerHangups()
 }
 
 // keep hands the record to the sink. A server that stops does not wait for it.
-func (c *Call) keep(r store.Record) {
+func (c *Call) keep(r *store.Record) {
 	c.server.sink.Keep(c.server.ctx, r, func(err error) {
 		if err != nil && c.server.ctx.Err() == nil {
 			c.log.Error().Err(err).Msg("record not written")
