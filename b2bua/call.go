@@ -184,17 +184,20 @@ func (c *Call) finish() {
 	// so that it can be found at any moment.
 	c.server.unwritten.Add(1)
 	recorders := c.recordings.all
-	if len(recorders) == 0 {
-		c.keep(*r, []store.Recording{})
+	if r.Recordings = recordingsOf(recorders); len(recorders) == 0 {
+		c.keep(r)
 	} else {
-		c.server.beside(func() { c.keep(*r, settledRecordings(c.server.ctx, recorders)) })
+		c.server.beside(func() {
+			whole := *r // the call's stays as it is
+			whole.Recordings = settledRecordings(c.server.ctx, recorders)
+			c.keep(&whole)
+		})
 	}
 	c.answerHangups()
 }
 
-// keep hands the record with its recordings to the sink. A server that stops does not wait for it.
-func (c *Call) keep(r store.Record, recordings []store.Recording) {
-	r.Recordings = recordings // the call's record stays as it is
+// keep hands the record to the sink. A server that stops does not wait for it.
+func (c *Call) keep(r *store.Record) {
 	c.server.sink.Keep(c.server.ctx, r, func(err error) {
 		if err != nil && c.server.ctx.Err() == nil {
 			c.log.Error().Err(err).Msg("record not written")

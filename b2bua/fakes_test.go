@@ -146,12 +146,12 @@ func (s *fakeSink) Journal(r store.Record) {
 	s.journal = append(s.journal, r)
 }
 
-func (s *fakeSink) Keep(ctx context.Context, r store.Record, done func(error)) {
+func (s *fakeSink) Keep(ctx context.Context, r *store.Record, done func(error)) {
 	if s.hold == nil {
-		done(s.Put(ctx, r))
+		done(s.Put(ctx, *r))
 		return
 	}
-	go func() { done(s.Put(ctx, r)) }()
+	go func() { done(s.Put(ctx, *r)) }()
 }
 
 func (s *fakeSink) Put(_ context.Context, r store.Record) error {

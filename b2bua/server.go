@@ -34,8 +34,8 @@ type Sink interface {
 	Journal(r store.Record)
 	// Put keeps the record of a finished call and returns when it is safe.
 	Put(ctx context.Context, r store.Record) error
-	// Keep is Put that does not block: what it returned is told to done, once at most.
-	Keep(ctx context.Context, r store.Record, done func(error))
+	// Keep is Put that does not block: what it returned is told to done, once at most. Nobody changes r any more.
+	Keep(ctx context.Context, r *store.Record, done func(error))
 }
 
 // Options are the parts of a server. Every field is needed unless its comment says

@@ -13,16 +13,17 @@ import (
 // finish is the end of a call, as it is written.
 type finish struct {
 	id     string
-	record Record
+	record *Record // nobody changes it
 	done   []func(error) // told of the commit
 }
 
-func newFinish(r Record) *finish {
+func newFinish(r *Record) *finish {
 	if r.StartedAt.IsZero() { // lists are ordered by it
-		r.StartedAt = r.EndedAt
-		if r.EndedAt.IsZero() {
-			r.StartedAt = TimeOf(time.Now())
+		dated := *r
+		if dated.StartedAt = r.EndedAt; r.EndedAt.IsZero() {
+			dated.StartedAt = TimeOf(time.Now())
 		}
+		r = &dated
 	}
 	return &finish{id: r.ID, record: r}
 }
@@ -87,7 +88,7 @@ func (s *Store) keepAll(ctx context.Context, run func(tx *sql.Tx, keep func(Reco
 	return inTx(ctx, c, func(tx *sql.Tx) error {
 		return run(tx, func(r Record) (fresh bool, err error) {
 			err = c.Raw(func(any) error {
-				fresh, err = k.keep(ctx, newFinish(r), s.consumers)
+				fresh, err = k.keep(ctx, newFinish(&r), s.consumers)
 				return err
 			})
 			return fresh, err
@@ -105,7 +106,7 @@ func (k keeper) close() {
 
 // keep writes a finished call, within a transaction. The first record of an id stays; fresh says that this is it.
 func (k keeper) keep(ctx context.Context, f *finish, consumers []string) (fresh bool, err error) {
-	res, err := k.call.ExecContext(ctx, k.columns.of(&f.record))
+	res, err := k.call.ExecContext(ctx, k.columns.of(f.record))
 	if err != nil {
 		return false, err
 	}

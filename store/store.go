@@ -142,7 +142,7 @@ func (s *Store) Journal(r Record) {
 // full to the end of ctx is kept by the journal alone, for the next Open; its error says so.
 func (s *Store) Put(ctx context.Context, r Record) error {
 	done := make(chan error, 1)
-	f, full, err := s.begin(r, func(err error) { done <- err })
+	f, full, err := s.begin(&r, func(err error) { done <- err })
 	for ; full != nil && err == nil; full, err = s.queue.put(f) {
 		select {
 		case <-full:
@@ -159,21 +159,21 @@ func (s *Store) Put(ctx context.Context, r Record) error {
 }
 
 // Keep is Put that does not wait: what it returned is told to done, once, by any goroutine. A record that is still not
-// committed when the store has closed is kept by the journal alone, and done is not told.
-func (s *Store) Keep(ctx context.Context, r Record, done func(error)) {
+// committed when the store has closed is kept by the journal alone, and done is not told. Nobody may change r any more.
+func (s *Store) Keep(ctx context.Context, r *Record, done func(error)) {
 	if _, full, err := s.begin(r, done); full != nil || err != nil {
-		go func() { done(s.Put(ctx, r)) }() // ends with the store
+		go func() { done(s.Put(ctx, *r)) }() // ends with the store
 	}
 }
 
 // begin notes a finished call. Without room it returns full, to wait for.
-func (s *Store) begin(r Record, done func(error)) (f *finish, full <-chan struct{}, err error) {
+func (s *Store) begin(r *Record, done func(error)) (f *finish, full <-chan struct{}, err error) {
 	if r.ID == "" {
 		return nil, nil, errNoID
 	}
 	f = newFinish(r)
 	f.done = []func(error){done}
-	s.journal.note(callEnded, &f.record, time.Now())
+	s.journal.note(callEnded, f.record, time.Now())
 	full, err = s.queue.put(f)
 	return f, full, err
 }
@@ -241,7 +241,7 @@ func (s *Store) Close() error {
 	if p := s.broken.Load(); p != nil {
 		var left []Record
 		for _, f := range s.queue.take().order {
-			left = append(left, f.record)
+			left = append(left, *f.record)
 		}
 		if len(left) == 0 {
 			return errors.Join(fmt.Errorf("store %s: %w", s.path, *p), err)

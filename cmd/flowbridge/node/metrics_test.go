@@ -40,7 +40,7 @@ func (b brokenSink) Put(context.Context, store.Record) error {
 	return errors.New("refused")
 }
 
-func (b brokenSink) Keep(ctx context.Context, r store.Record, done func(error)) { done(b.Put(ctx, r)) }
+func (b brokenSink) Keep(ctx context.Context, r *store.Record, done func(error)) { done(b.Put(ctx, *r)) }
 
 // The figures have the end of a call before the database has it, others afterwards, and a record that was refused counts.
 func TestWatchedSink(t *testing.T) {
@@ -52,7 +52,7 @@ func TestWatchedSink(t *testing.T) {
 		t.Errorf("%v, refused %d", err, refused)
 	}
 	var kept error
-	s.Keep(t.Context(), store.Record{ID: "2"}, func(err error) { kept = err })
+	s.Keep(t.Context(), &store.Record{ID: "2"}, func(err error) { kept = err })
 	if kept == nil || refused != 2 {
 		t.Errorf("%v, refused %d", kept, refused)
 	}
