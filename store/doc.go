@@ -40,8 +40,10 @@
 // committed. At 16 MB the live calls move to the other file and the first is removed, so there are two of them for moments
 // only. A reader passes over what is damaged. An entry has a kind: what else of a call is to outlive the process goes the
 // same way. The file is written and not mapped, although to copy costs less: where a file system is frozen for a snapshot, or
-// its disk hangs, a page stops the thread that touches it, and with the next cycle of the collector the process. A write
-// stops its call. The table live was the journal of earlier versions, which still find and write it: Open empties it.
+// its disk hangs, a page keeps the thread that touches it and its processor, until the next cycle of the collector stops all
+// the others. A write keeps its call. SQLite's index of its log is mapped, and has that weakness.
+//
+// The table live was the journal of earlier versions, which still find and write it: Open empties it.
 // Tests: TestJournal…, FuzzJournal, TestInterrupted, TestKilled, BenchmarkJournal.
 //
 // The outbox has an item for each consumer and each change of a finished call, written in the transaction of that change.
@@ -55,6 +57,10 @@
 // are dropped where records wait. A row is never changed, and the oldest have the smallest numbers, so they are removed
 // without an index of times. The version of the only table is in user_version.
 // Tests: TestLaddersFullDisk, TestLaddersOfNoUse, TestLaddersPurge.
+//
+// SQLite's pages have memory of their own (pagecache.go): its allocator gave blocks back to the system, and took them again,
+// with nearly each insert. Records are written by the driver's statements, because package sql allocates as much again.
+// Tests: TestReservedPages, BenchmarkBusy.
 //
 // goose stays at v3.27. Newer versions need a newer SQLite driver than the pinned one.
 package store
