@@ -4,6 +4,7 @@ package b2bua
 
 import (
 	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,10 +16,19 @@ import (
 const heldCall = 20 << 10
 
 // A bridged call is small: nothing of its set-up is kept.
-func TestHeldCallIsSmall(t *testing.T) {
+func TestHeldCallIsSmall(t *testing.T) { testHeldCall(t, "", heldCall) }
+
+// Of large messages a bridged call keeps the caller's headers once, as text: a part of a
+// message that is kept would keep all of it.
+func TestHeldCallOfLargeMessagesIsSmall(t *testing.T) {
+	line := "X-Long: " + strings.Repeat("x", 4000) + "\n"
+	testHeldCall(t, line+line, heldCall+10<<10)
+}
+
+func testHeldCall(t *testing.T, headers string, most uint64) {
 	const calls = 200
 	inWorld(t, func(w *world) {
-		d, _ := w.established() // what is made once
+		d := w.establishedWith(headers) // what is made once
 		w.callerHangsUp(d)
 		w.record()
 		live := func() uint64 {
@@ -34,11 +44,10 @@ func TestHeldCallIsSmall(t *testing.T) {
 		before := live()
 		all := make([]*dialogue, 0, calls)
 		for range calls {
-			d, _ := w.established()
-			all = append(all, d)
+			all = append(all, w.establishedWith(headers))
 		}
-		if n := (live()-before)/calls - uint64(unsafe.Sizeof(fakeSession{})); n > heldCall {
-			t.Errorf("%d bytes a call; want at most %d", n, heldCall)
+		if n := (live()-before)/calls - uint64(unsafe.Sizeof(fakeSession{})); n > most {
+			t.Errorf("%d bytes a call; want at most %d", n, most)
 		} else {
 			t.Logf("%d bytes a call", n)
 		}
@@ -47,4 +56,20 @@ func TestHeldCallIsSmall(t *testing.T) {
 			w.record()
 		}
 	})
+}
+
+// establishedWith is established by an INVITE and a 200 with these headers more.
+func (w *world) establishedWith(headers string) *dialogue {
+	w.t.Helper()
+	d := w.carrier.newCall("+15075785607")
+	d.extra = headers
+	w.carrier.invite(d)
+	d.extra = ""
+	d.learn(w.carrier.expect("SIP/2.0 180"))
+	w.agent.reply(w.agent.expect("INVITE"), 200, "OK", "agent1", agentSDP(), headers+"X-Last: x")
+	w.agent.expect("ACK")
+	w.carrier.expect("SIP/2.0 200")
+	w.carrier.ack(d)
+	synctest.Wait()
+	return d
 }

@@ -13,7 +13,7 @@ import (
 // finish is the end of a call, as it is written.
 type finish struct {
 	id     string
-	record *Record // nobody changes it
+	record *Record       // nobody changes it
 	done   []func(error) // told of the commit
 }
 

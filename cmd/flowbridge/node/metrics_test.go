@@ -40,7 +40,9 @@ func (b brokenSink) Put(context.Context, store.Record) error {
 	return errors.New("refused")
 }
 
-func (b brokenSink) Keep(ctx context.Context, r *store.Record, done func(error)) { done(b.Put(ctx, *r)) }
+func (b brokenSink) Keep(ctx context.Context, r *store.Record, done func(error)) {
+	done(b.Put(ctx, *r))
+}
 
 // The figures have the end of a call before the database has it, others afterwards, and a record that was refused counts.
 func TestWatchedSink(t *testing.T) {

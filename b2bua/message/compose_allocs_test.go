@@ -1,0 +1,38 @@
+//go:build !race
+
+package message
+
+import (
+	"testing"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/internal/siptest"
+)
+
+// A message that is made has one list of headers, whatever their number.
+func TestComposeAllocatesLittle(t *testing.T) {
+	headers := make([]sip.Header, 20)
+	for i := range headers {
+		headers[i] = sip.NewHeader("X", "y")
+	}
+	msg, err := Parse(siptest.CRLF("INVITE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\nFrom: <sip:a@b>;tag=1\nTo: <sip:c@d>;tag=2\nCall-ID: 1@h\nCSeq: 1 INVITE\n\n"))
+	invite, ok := msg.(*sip.Request)
+	if err != nil || !ok {
+		t.Fatal(err)
+	}
+	invite.SetTransport("UDP")
+	invite.SetSource("192.0.2.1:5060")
+	for _, tt := range []struct {
+		name string
+		want float64
+		do   func()
+	}{
+		{"request", 2, func() { SetHeaders(NewRequest(sip.BYE), headers...) }},
+		{"response", 3, func() { Reply(invite, 200, "OK", nil, headers...) }}, // with its Content-Length
+	} {
+		if n := testing.AllocsPerRun(100, tt.do); n > tt.want {
+			t.Errorf("a %s makes %v objects; want %v", tt.name, n, tt.want)
+		}
+	}
+}
