@@ -172,7 +172,7 @@ func (r *relay) setPeer(side Side, p Peer, now time.Duration) error {
 		if moved {
 			ep.stream.renew()
 		}
-		ep.stream.rate = int64(p.ClockRate)
+		ep.stream.setRate(p.ClockRate)
 	}
 	if ep := &r.endpoint[side.Other()][RTP]; ep.rtpState != nil && (moved || p.Held) {
 		r.silence(ep, moved, now)
