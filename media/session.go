@@ -12,7 +12,7 @@ type SessionConfig struct {
 	Addr [2]netip.Addr
 
 	// OnEvent is called for each event, by an engine goroutine that also carries other calls' media. It must not
-	// block, and it must not call the session, except Stats. It may be nil.
+	// block, and it must not call the session. It may be nil.
 	OnEvent func(Event)
 }
 
@@ -61,7 +61,7 @@ type Peer struct {
 }
 
 // Session is the media of one call: two sides with a pair of ports each. Any goroutine may call its methods, but
-// OnEvent may call Stats only. When a method that sets something returns, its setting applies to every packet that
+// OnEvent may call none. When a method that sets something returns, its setting applies to every packet that
 // arrives later. On a closed session the methods do nothing, except that SendDigit returns an error.
 type Session struct {
 	// Constant.
@@ -147,7 +147,13 @@ func (s *Session) Start() {
 }
 
 // Stats returns the current figures. It is cheap. After Close it returns the final figures.
-func (s *Session) Stats() Stats { return s.relay.ledger.stats(s.engine.epoch) }
+func (s *Session) Stats() Stats {
+	if r := &s.relay; r.offloaded.Load() > 0 && r.enter() {
+		r.refresh()
+		r.leave()
+	}
+	return s.relay.ledger.stats(s.engine.epoch)
+}
 
 // Close ends the session and returns its final figures. When it returns, its ports are free, its sockets read nothing
 // more for it, and no event comes any more. It does not wait for the worker's turn, at most for one packet. A second
@@ -157,6 +163,7 @@ func (s *Session) Close() Stats {
 		e := s.engine
 		e.forget(s)
 		s.relay.end()
+		s.relay.reclaim()
 		defer e.settle(s) // last: until then, Engine.Close waits
 		s.mu.Lock()
 		defer s.mu.Unlock()

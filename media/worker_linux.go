@@ -21,18 +21,19 @@ const (
 // wait_linux.go says how it waits.
 type worker struct {
 	// Constant.
-	epoch    time.Time
-	silence  silenceLimits
-	tick     time.Duration
-	holds    bool // it keeps its processor while it waits
-	epfd     int
-	wakefd   int
-	wake     *os.File // of wakefd; closing it is safe against a late write
-	path     flowPath // carries its sessions; itself, unless Open has set another
-	commands chan command
-	pending  atomic.Bool   // commands wait
-	asleep   atomic.Bool   // it waits for events, and has to be woken for a command
-	stopped  chan struct{} // closed when the goroutine has let go of everything
+	epoch     time.Time
+	silence   silenceLimits
+	tick      time.Duration
+	holds     bool // it keeps its processor while it waits
+	epfd      int
+	wakefd    int
+	wake      *os.File   // of wakefd; closing it is safe against a late write
+	path      flowPath   // carries its sessions; itself, unless Open has set another
+	offloader *offloader // nil: the kernel carries nothing
+	commands  chan command
+	pending   atomic.Bool   // commands wait
+	asleep    atomic.Bool   // it waits for events, and has to be woken for a command
+	stopped   chan struct{} // closed when the goroutine has let go of everything
 
 	// Owned by the goroutine.
 	now      time.Duration // since epoch, read once per wake-up
@@ -163,6 +164,9 @@ func (w *worker) post(c command, soon bool) error {
 		}
 	}
 	w.pending.Store(true)
+	if c.relay != nil {
+		c.relay.recall() // so that later packets come to the worker, which looks for commands first
+	}
 	if soon {
 		w.rouse()
 	}
@@ -259,6 +263,7 @@ func (w *worker) perform(c command) error {
 			return errClosed
 		}
 		defer c.relay.leave()
+		c.relay.reclaim()
 	}
 	switch c.op {
 	case opOpen:
