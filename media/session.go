@@ -148,11 +148,16 @@ func (s *Session) Start() {
 
 // Stats returns the current figures. It is cheap. After Close it returns the final figures.
 func (s *Session) Stats() Stats {
+	s.refresh()
+	return s.relay.ledger.stats(s.engine.epoch)
+}
+
+// refresh brings the figures of offloaded flows up to date.
+func (s *Session) refresh() {
 	if r := &s.relay; r.offloaded.Load() > 0 && r.enter() {
 		r.refresh()
 		r.leave()
 	}
-	return s.relay.ledger.stats(s.engine.epoch)
 }
 
 // Close ends the session and returns its final figures. When it returns, its ports are free, its sockets read nothing

@@ -1,0 +1,76 @@
+package node
+
+import (
+	"fmt"
+	"net/netip"
+	"runtime"
+
+	"flowbridge/config"
+	"flowbridge/live"
+	"flowbridge/media"
+	"flowbridge/media/kernel"
+)
+
+// mediaWorkers is the number of relay threads for a number of processors. A thread can carry some 1,500 calls; idle
+// ones cost wake-ups.
+func mediaWorkers(processors int) int { return max(processors/4, 1) }
+
+// mediaConfig is the configuration of the media engine.
+func mediaConfig(m *config.Media) media.Config {
+	c := media.Config{Workers: mediaWorkers(runtime.NumCPU()), PortLow: m.PortLow, PortHigh: m.PortHigh, Timeout: m.Timeout, StartTimeout: m.StartTimeout, DSCP: m.DSCP}
+	for _, l := range m.Listen {
+		c.Listen = append(c.Listen, l.Addr)
+		if l.Advertise.IsValid() {
+			c.Advertised = append(c.Advertised, l.Advertise)
+		}
+	}
+	if a, err := netip.ParseAddr(m.Advertise); err == nil { // else there is none
+		c.Advertised = append(c.Advertised, a)
+	}
+	return c
+}
+
+// bpfDir is the directory of the kernel's flows, one for each first port: there the next process finds them.
+const bpfDir = "/sys/fs/bpf/flowbridge-%d"
+
+// openMedia opens the media engine, on the path that media.engine wants.
+func (n *Node) openMedia(m *config.Media) error {
+	c := mediaConfig(m)
+	if m.Engine == config.EngineUserspace {
+		n.carried = live.Media{Engine: config.EngineUserspace, Detail: "media.engine"}
+	} else if err := n.openKernel(m); err != nil {
+		return err
+	}
+	c.Kernel = n.kernel
+	var err error
+	if n.engine, err = media.Open(c); err != nil {
+		return fmt.Errorf("media.listen or media.ports: %w", err)
+	}
+	n.onClose(n.engine.Close)
+	return nil
+}
+
+// openKernel opens the relay in the kernel.
+func (n *Node) openKernel(m *config.Media) error {
+	relay, err := kernel.Open(kernel.Options{Dir: fmt.Sprintf(bpfDir, m.PortLow), Capacity: 2 * m.Calls(), Timeout: m.Timeout})
+	switch {
+	case err == nil:
+		n.kernel = relay
+		n.onClose(func() error { relay.Close(); return nil })
+		n.log.Info().Str("attached", relay.Path()).Int("adopted", relay.Adopted()).Msg("the kernel relays RTP")
+	case m.Engine == config.EngineKernel:
+		return fmt.Errorf("media.engine: kernel: %w; see docs/operations.md for what it needs, or write auto", err)
+	default:
+		n.carried = live.Media{Engine: config.EngineUserspace, Detail: err.Error()}
+		n.log.Info().Str("reason", err.Error()).Msg("RTP is relayed in userspace")
+	}
+	return nil
+}
+
+// mediaPath is what carries RTP.
+func (n *Node) mediaPath() live.Media {
+	if n.kernel == nil {
+		return n.carried
+	}
+	return live.Media{Engine: config.EngineKernel, Detail: n.kernel.Path()}
+}
