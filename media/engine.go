@@ -116,6 +116,9 @@ func Open(cfg Config) (*Engine, error) {
 	}
 	e.isOwn = e.own
 	e.ports.mayRest = maxResting()
+	if cfg.Kernel != nil {
+		e.ports.taken = cfg.Kernel.Uses
+	}
 	for range cfg.Workers {
 		w, err := newWorker(e.epoch, silenceLimits{start: cfg.StartTimeout, mid: cfg.Timeout})
 		if err != nil {

@@ -25,7 +25,7 @@ var (
 // openEngine opens an engine whose sessions are carried by the path under test.
 func openEngine(tb testing.TB, change func(*Config)) *Engine {
 	tb.Helper()
-	cfg := Config{Listen: []netip.Addr{relayV4, relayV6}, PortLow: 21000, PortHigh: 21999, path: path.path}
+	cfg := Config{Listen: []netip.Addr{relayV4, relayV6}, PortLow: 21000, PortHigh: 21999, path: path.path, Kernel: path.kernel}
 	if change != nil {
 		change(&cfg)
 	}
