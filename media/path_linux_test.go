@@ -29,6 +29,8 @@ var paths = []struct {
 // path is the one of paths under test.
 var path = paths[0]
 
+var only = flag.String("path", "", "test this path alone")
+
 func TestMain(m *testing.M) {
 	flag.Parse()
 	for _, once := range []string{"test.fuzz", "test.bench", "test.list"} {
@@ -38,6 +40,9 @@ func TestMain(m *testing.M) {
 	}
 	code := 0
 	for _, path = range paths {
+		if *only != "" && *only != path.name {
+			continue
+		}
 		if path.name == "kernel" {
 			relay, err := kernel.Open(kernel.Options{Capacity: 4096})
 			if err != nil {
