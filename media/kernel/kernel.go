@@ -76,42 +76,47 @@ func (p *PayloadTypes) Has(payloadType uint8) bool {
 
 // State is what is known of the packets of a flow. Put takes it over, Remove gives it back, and in between the program
 // does with it what media's stream does. Counters go on from what they were. Times are those of [Now], 0 for never.
+// It is laid out as struct figures of the program, whose own fields have no name here.
 type State struct {
-	Packets, Bytes  uint64 // that came from Source, with the SSRC; bytes include the RTP header
-	Sent, SentBytes uint64 // of them, those that left
-	WrongSource     uint64 // came from elsewhere, and did not go up
-	WrongSSRC       uint64 // came from Source with another SSRC, and did not go up
-	Discarded       uint64 // of Packets, those of a payload type that is dropped
-	First, Last     time.Duration
-	LastPayloadType uint8
-
-	Started     bool
-	Renewed     bool // the next packet is of another source, whatever its SSRC
-	Jumped      bool
-	Timed       bool
-	SSRC        uint32
-	Base, Top   uint64
-	Received    uint64
-	Expect      uint16
-	LostPast    uint64
-	WrapsPast   uint64
-	Duplicates  uint64
-	Reordered   uint64
-	SSRCChanges uint64
-	Losses      Losses
-
-	Timestamp   uint32
-	TimestampAt time.Duration
-	Jitter      uint64 // in 1/16 of a timestamp unit (RFC 3550 §A.8), as the next two
-	JitterMax   uint64
-	JitterSum   uint64 // over Timings packets
-	Timings     uint64
+	Last             time.Duration // the last packet came
+	_                uint64
+	First            time.Duration
+	Packets, Bytes   uint64 // that came from Source, with the SSRC; bytes include the RTP header
+	Sent, SentBytes  uint64 // of them, those that left
+	WrongSource      uint64 // came from elsewhere, and did not go up
+	WrongSSRC        uint64 // came from Source with another SSRC, and did not go up
+	Discarded        uint64 // of Packets, those of a payload type that is dropped
+	Base, Top        uint64 // the first sequence number, and the highest, extended by the cycles
+	Received         uint64 // numbers from Base on that came, each once
+	LostPast         uint64 // of earlier counts
+	WrapsPast        uint64
+	Duplicates       uint64
+	Reordered        uint64
+	SSRCChanges      uint64
+	Losses           Losses
+	TimestampAt      time.Duration // when the first packet with Timestamp came
+	Jitter           uint64        // in 1/16 of a timestamp unit (RFC 3550 §A.8), as the next two
+	JitterMax        uint64
+	JitterSum        uint64 // over Timings packets
+	Timings          uint64
+	_, _             uint64
+	_, _             uint32
+	SSRC             uint32
+	Timestamp        uint32
+	Expect           uint16 // the number after one that jumped
+	Started, Renewed bool   // Renewed: the next packet is of another source, whatever its SSRC
+	Jumped, Timed    bool
+	LastPayloadType  uint8
+	_                uint8
 }
 
-// Losses is the window in which losses are told from late packets.
+// Losses is the window in which lost packets are told from late ones: bit i of Recent says that the i-th number below
+// the highest came, bit i of Older the same of the number 64 below that.
 type Losses struct {
-	Recent, Older      uint64
-	Run, Runs, Longest uint64
+	Recent, Older uint64
+	Run           uint64 // of the lost numbers that left the window last
+	Runs          uint64 // that began outside the window
+	Longest       uint64 // of them
 }
 
 // Header is what [Relay.Observe] needs to know of an RTP packet.

@@ -1,0 +1,226 @@
+//go:build 386 || amd64 || arm || arm64 || loong64 || mips64le || mipsle || ppc64le || riscv64
+
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
+)
+
+// layout is the number of what the maps hold. It changes with struct key, flow, figures or state of the program.
+const layout = 1
+
+// place is where the maps and links of an instance are pinned: a directory, and in it one for each layout and capacity.
+// Without a directory all its methods do nothing.
+type place struct {
+	root   *os.File // locked; nil: no directory
+	dir    string   // of this layout and capacity
+	fresh  bool     // nothing was pinned in dir
+	elders []*elder // of other layouts and capacities
+}
+
+// openPlace takes the directory of an instance.
+func openPlace(dir string, capacity int) (*place, error) {
+	if dir == "" {
+		return &place{}, nil
+	}
+	if err := inBPF(dir); err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, fmt.Errorf("the directory for what outlives the process: %w", err)
+	}
+	root, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("the directory for what outlives the process: %w", err)
+	}
+	if err := unix.Flock(int(root.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = root.Close()
+		return nil, fmt.Errorf("another process uses %s", dir)
+	}
+	p := &place{root: root, dir: filepath.Join(dir, fmt.Sprintf("v%d-%d", layout, capacity)), fresh: true}
+	p.findElders(dir)
+	return p, nil
+}
+
+// inBPF checks that a directory is, or would be, in a BPF file system.
+func inBPF(dir string) error {
+	at := dir
+	if _, err := os.Stat(at); err != nil {
+		at = filepath.Dir(dir)
+	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(at, &fs); err != nil {
+		return fmt.Errorf("%s: %w", at, err)
+	}
+	if fs.Type != unix.BPF_FS_MAGIC {
+		return fmt.Errorf("%s is not in a BPF file system: mount one, as in mount -t bpf bpf /sys/fs/bpf", at)
+	}
+	if strings.Contains(filepath.Base(dir), ".") {
+		return fmt.Errorf("%s: names in a BPF file system have no dots", dir)
+	}
+	return nil
+}
+
+// pinned returns the maps of the process before, if they are all there.
+func (p *place) pinned() map[string]*ebpf.Map {
+	if p.root == nil {
+		return nil
+	}
+	maps := map[string]*ebpf.Map{}
+	for _, name := range []string{programMapFlows, programMapStates} {
+		m, err := ebpf.LoadPinnedMap(filepath.Join(p.dir, name), nil)
+		if err != nil {
+			closeAll(maps)
+			return nil
+		}
+		maps[name] = m
+	}
+	return maps
+}
+
+func closeAll(maps map[string]*ebpf.Map) {
+	for _, m := range maps {
+		_ = m.Close()
+	}
+}
+
+// pin has the maps outlive the process.
+func (p *place) pin(program *programObjects) error {
+	if p.root == nil || !p.fresh {
+		return nil
+	}
+	clearPins(p.dir) // what a process began that died just then
+	if err := os.Mkdir(p.dir, 0o700); err != nil {
+		return fmt.Errorf("the directory for what outlives the process: %w", err)
+	}
+	for name, m := range map[string]*ebpf.Map{programMapFlows: program.Flows, programMapStates: program.States} {
+		if err := m.Pin(filepath.Join(p.dir, name)); err != nil {
+			return fmt.Errorf("what outlives the process: %w", err)
+		}
+	}
+	return nil
+}
+
+// clearPins removes a directory of pins. What only they hold ends: maps, links.
+func clearPins(dir string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		_ = os.Remove(filepath.Join(dir, e.Name()))
+	}
+	_ = os.Remove(dir)
+}
+
+// close lets the directory go. Unless what is pinned is left for the next process, it is removed.
+func (p *place) close(leave bool) {
+	if p == nil || p.root == nil {
+		return
+	}
+	for _, e := range p.elders {
+		e.close()
+	}
+	if !leave {
+		clearPins(p.dir)
+		_ = os.Remove(p.root.Name()) // it stays if elders are in it
+	}
+	_ = p.root.Close()
+}
+
+// load loads the program, with the maps of the process before.
+func (r *Relay) load() error {
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return fmt.Errorf("the limit for locked memory is too low (before Linux 5.11 it counts for BPF): %w", err)
+	}
+	spec, err := loadProgram()
+	if err != nil {
+		return err
+	}
+	spec.Maps[programMapFlows].MaxEntries = uint32(r.options.Capacity) + 1
+	spec.Maps[programMapStates].MaxEntries = uint32(r.options.Capacity) + 1
+	maps := r.place.pinned()
+	r.place.fresh = maps == nil
+	defer closeAll(maps) // they are cloned
+	err = spec.LoadAndAssign(&r.program, &ebpf.CollectionOptions{MapReplacements: maps})
+	var rejected *ebpf.VerifierError
+	switch {
+	case errors.Is(err, unix.EPERM):
+		return fmt.Errorf("the process may not load programs into the kernel: it needs CAP_BPF and CAP_NET_ADMIN: %w", err)
+	case errors.As(err, &rejected):
+		return fmt.Errorf("this kernel does not take the program; Linux 5.10 is the oldest that does: %w", err)
+	case err != nil:
+		return fmt.Errorf("the program: %w", err)
+	}
+	return nil
+}
+
+// adopted is a flow of an earlier process, whose calls nobody knows any more.
+type adopted struct {
+	in, out netip.AddrPort
+	value   programFlow
+	last    time.Duration // it was heard, or adopted
+}
+
+// adopt takes over the flows of an earlier process, and says which slots are free.
+func (r *Relay) adopt() error {
+	used := map[uint32]bool{}
+	var key programKey
+	var value programFlow
+	flows := r.program.Flows.Iterate()
+	for flows.Next(&key, &value) {
+		used[value.Slot] = true
+		a := &adopted{in: addrPort(key.Ip, key.Port), out: addrPort(value.From, value.FromPort), value: value, last: Now()}
+		r.adopted[a.in] = a
+		r.lastID = max(r.lastID, value.Id)
+	}
+	if err := flows.Err(); err != nil {
+		return fmt.Errorf("the flows of the process before: %w", err)
+	}
+	for slot := uint32(r.options.Capacity); slot > testSlot; slot-- {
+		if !used[slot] {
+			r.free = append(r.free, slot)
+		}
+	}
+	return nil
+}
+
+// reap removes adopted flows that are silent in both directions.
+func (r *Relay) reap(now time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, a := range r.adopted {
+		var v programState
+		if err := r.program.States.LookupWithFlags(a.value.Slot, &v, ebpf.LookupLock); err == nil {
+			a.last = max(a.last, figuresOf(&v).Last)
+		}
+	}
+	for in, a := range r.adopted {
+		last := a.last
+		if back := r.adopted[a.out]; back != nil && back.out == in {
+			last = max(last, back.last)
+		}
+		if now-last >= r.options.Timeout {
+			r.drop(a)
+		}
+	}
+	r.place.reap(r.routes, now, r.options.Timeout)
+}
+
+// drop ends an adopted flow.
+func (r *Relay) drop(a *adopted) {
+	_, _ = r.take(a.value.Slot, a.value.Id)
+	_ = r.program.Flows.Delete(keyOf(a.in))
+	delete(r.adopted, a.in)
+	r.free = append(r.free, a.value.Slot)
+}
