@@ -50,19 +50,31 @@ func (n *Node) openMedia(m *config.Media) error {
 	return nil
 }
 
-// openKernel opens the relay in the kernel.
+// openKernel opens the relay in the kernel: with a directory for what outlives the process, or else without.
 func (n *Node) openKernel(m *config.Media) error {
-	relay, err := kernel.Open(kernel.Options{Dir: fmt.Sprintf(bpfDir, m.PortLow), Capacity: 2 * m.Calls(), Timeout: m.Timeout})
+	o := kernel.Options{Dir: fmt.Sprintf(bpfDir, m.PortLow), Capacity: 2 * m.Calls(), Timeout: m.Timeout}
+	relay, mortal := kernel.Open(o)
+	err := mortal
+	if err != nil {
+		o.Dir = ""
+		relay, err = kernel.Open(o)
+	}
 	switch {
 	case err == nil:
 		n.kernel = relay
 		n.onClose(func() error { relay.Close(); return nil })
-		n.log.Info().Str("attached", relay.Path()).Int("adopted", relay.Adopted()).Msg("the kernel relays RTP")
+		line := n.log.Info().Str("attached", relay.Path())
+		if mortal != nil {
+			line.AnErr("ends_with_process", mortal)
+		} else {
+			line.Int("adopted", relay.Adopted())
+		}
+		line.Msg("the kernel relays RTP")
 	case m.Engine == config.EngineKernel:
-		return fmt.Errorf("media.engine: kernel: %w; see docs/operations.md for what it needs, or write auto", err)
+		return fmt.Errorf("media.engine: kernel: %w; docs/operations.md says what it needs, and auto goes on without", err)
 	default:
 		n.carried = live.Media{Engine: config.EngineUserspace, Detail: err.Error()}
-		n.log.Info().Str("reason", err.Error()).Msg("RTP is relayed in userspace")
+		n.log.Info().AnErr("reason", err).Msg("RTP is relayed in userspace")
 	}
 	return nil
 }
