@@ -94,6 +94,12 @@ func TestRelay(t *testing.T) {
 // and compares what comes. It gives the number of packets of each.
 func (s *stage) relays(one, two *phone, carrier, agent *sipp) int64 {
 	s.Helper()
+	return s.relaysWhile(one, two, carrier, agent, 8000, func() {})
+}
+
+// relaysWhile is relays with so many samples of speech, during which something else is done.
+func (s *stage) relaysWhile(one, two *phone, carrier, agent *sipp, samples int, during func()) int64 {
+	s.Helper()
 	toA, err := carrier.received("SIP/2.0 200", 1)[0].rtp()
 	if err != nil {
 		s.Fatal(err)
@@ -107,7 +113,11 @@ func (s *stage) relays(one, two *phone, carrier, agent *sipp) int64 {
 		{from: two, to: one, at: toB, expectFrom: toA, name: "to the carrier", ssrc: 0xb2, digit: 11},
 	}
 	for _, w := range ways {
-		w.packets = append(speech(sim.Words(uint64(w.ssrc))[:8000], w.ssrc), keypress(w.digit, 150, 12160, w.ssrc)...)
+		words := sim.Words(uint64(w.ssrc))
+		for len(words) < samples {
+			words = append(words, words...)
+		}
+		w.packets = append(speech(words[:samples], w.ssrc), keypress(w.digit, uint16(samples/frame+100), uint32(samples+4160), w.ssrc)...)
 		w.report = senderReport(w.ssrc, "e2e")
 		w.from.send(w.from.rtcp, w.report, netip.AddrPortFrom(w.at.Addr(), w.at.Port()+1))
 	}
@@ -115,6 +125,7 @@ func (s *stage) relays(one, two *phone, carrier, agent *sipp) int64 {
 	for _, w := range ways {
 		speaking.Go(func() { w.from.talk(w.packets, w.at) })
 	}
+	during()
 	speaking.Wait()
 	for _, w := range ways {
 		eventually(s.T, "RTP and RTCP have come "+w.name, func() bool {
