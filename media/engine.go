@@ -126,6 +126,7 @@ func Open(cfg Config) (*Engine, error) {
 		}
 		if cfg.Kernel != nil {
 			w.offloader = newOffloader(cfg.Kernel, e.now(), cfg.DSCP)
+			w.shareSockets(len(e.workers))
 		}
 		if cfg.path != nil {
 			w.path = cfg.path(w) // it has no session yet, so does not look

@@ -43,6 +43,7 @@ func newOffloader(relay *kernel.Relay, now time.Duration, dscp uint8) *offloader
 // offload is what an endpoint of RTP knows of its flow in the kernel.
 type offload struct {
 	from  time.Duration // when the flow may be offloaded
+	since time.Duration // when it was offloaded
 	fails uint8         // how often in a row that was not worth it
 	by    *offloader    // nil: the worker has the flow
 	in    netip.AddrPort
@@ -64,6 +65,9 @@ func (w *worker) offload(ep *endpoint) {
 	}
 	f, err := o.flow(ep)
 	state := o.state(ep)
+	if err == nil && ep.fd == sharedSocket && f.In != ep.offload.in {
+		err = errSteered
+	}
 	if err == nil {
 		err = o.relay.Put(f, state)
 	}
@@ -72,7 +76,7 @@ func (w *worker) offload(ep *endpoint) {
 		ep.offload.from = w.now + o.after<<offloadPatience
 		return
 	}
-	ep.offload.by, ep.offload.in, ep.offload.seen = o, f.In, state
+	ep.offload.by, ep.offload.in, ep.offload.since, ep.offload.seen = o, f.In, w.now, state
 }
 
 // isPlain reports whether the kernel can relay the packets from ep as the worker would.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 )
 
 // SessionConfig says how to make a session.
@@ -75,6 +76,8 @@ type Session struct {
 	pair   [2]pair
 	muxed  [2]bool // Peer.Mux, by side
 	closed bool    // pair is not the session's any more
+
+	steered atomic.Bool // it has no sockets, as the kernel relays its RTP; changed under mu
 }
 
 // Local returns the RTP address that the side is bound to. The address is unspecified if the engine listens on that.
@@ -121,6 +124,7 @@ func (s *Session) SetTelephoneEvents(side Side, c TelephoneEvents) {
 func (s *Session) SendDigit(to Side, d Digit) error {
 	t, err := d.tone()
 	if err == nil {
+		s.wake()
 		err = s.worker.do(command{op: opDigit, relay: &s.relay, side: to, tone: t})
 	}
 	if err != nil {
@@ -133,6 +137,7 @@ func (s *Session) SendDigit(to Side, d Digit) error {
 // or its address is unknown. It ends when the side's RTP address changes. EventPlayed comes at its end. Sounds are
 // G.711: a side with another codec can't have them.
 func (s *Session) Play(to Side, p Play) {
+	s.wake()
 	_ = s.worker.post(command{op: opPlay, relay: &s.relay, side: to, play: &p}, true)
 }
 
@@ -173,6 +178,10 @@ func (s *Session) Close() Stats {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.closed = true
+		if s.steered.Load() {
+			s.unsteered()
+			return
+		}
 		s.rest([2]netip.Addr{s.relay.local[SideA].Addr(), s.relay.local[SideB].Addr()}, s.pair[:])
 	})
 	return s.Stats()
@@ -189,6 +198,7 @@ func (s *Session) rest(addr [2]netip.Addr, pairs []pair) {
 // tell sends the worker a command. The worker runs it after the commands before it, and before it reads a later
 // packet. It is not woken for that. A closed session is no error: there is nothing left to change.
 func (s *Session) tell(c command) {
+	s.wake()
 	c.relay = &s.relay
 	_ = s.worker.post(c, false)
 }

@@ -234,7 +234,7 @@ func (w *worker) blend(ep *endpoint, h rtpHeader) bool {
 
 func (w *worker) forward(ep *endpoint, pkt []byte) {
 	c := ep.count
-	if ep.dest.size == 0 || ep.out.fd < 0 {
+	if ep.dest.size == 0 || ep.out.fd == noSocket {
 		if ep.flow.Held {
 			c.dropped().Held.Add(1)
 		} else {
@@ -261,7 +261,7 @@ func (w *worker) emit(ep *endpoint, pkt []byte) bool {
 	if !ok {
 		return false
 	}
-	if errno := send(ep.out.fd, sent, &ep.dest); errno != 0 {
+	if errno := w.transmit(ep.out, sent, &ep.dest); errno != 0 {
 		ep.count.dropped().SendError.Add(1)
 		return false
 	}
