@@ -140,9 +140,7 @@ func (p *place) close(leave bool) {
 
 // load loads the program, with the maps of the process before.
 func (r *Relay) load() error {
-	if err := rlimit.RemoveMemlock(); err != nil {
-		return fmt.Errorf("the limit for locked memory is too low (before Linux 5.11 it counts for BPF): %w", err)
-	}
+	_ = rlimit.RemoveMemlock() // before Linux 5.11; what is missing shows below
 	spec, err := loadProgram()
 	if err != nil {
 		return err
@@ -156,7 +154,7 @@ func (r *Relay) load() error {
 	var rejected *ebpf.VerifierError
 	switch {
 	case errors.Is(err, unix.EPERM):
-		return fmt.Errorf("the process may not load programs into the kernel: it needs CAP_BPF and CAP_NET_ADMIN: %w", err)
+		return fmt.Errorf("the process may not load programs into the kernel: it needs CAP_BPF and CAP_NET_ADMIN, and before Linux 5.11 an unlimited RLIMIT_MEMLOCK: %w", err)
 	case errors.As(err, &rejected):
 		return fmt.Errorf("this kernel does not take the program; Linux 5.10 is the oldest that does: %w", err)
 	case err != nil:
