@@ -5,6 +5,7 @@ package kernel
 import (
 	"errors"
 	"net/netip"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -233,4 +234,31 @@ func originalDestination(oob []byte) (netip.AddrPort, error) {
 		}
 	}
 	return netip.AddrPort{}, errors.New("no original destination")
+}
+
+// The program would go round IPsec, so it carries nothing where there is any.
+func TestIPsec(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		r := open(t)
+		a, b, f := l.relays(r, false)
+		lost := make(chan error, 1)
+		f.Lost = func(why error) { lost <- why }
+		if err := r.Change(f); err != nil {
+			t.Fatal(err)
+		}
+		pkt := rtp(1, 160, 7, 0, "hello")
+		a.send(f.In, pkt)
+		b.expect(f.Out, pkt)
+		policy := []string{"ip", "xfrm", "policy", "add", "src", "10.81.2.1", "dst", "10.81.2.2", "dir", "out", "tmpl", "proto", "esp"}
+		if out, err := exec.Command(policy[0], policy[1:]...).CombinedOutput(); err != nil {
+			t.Skipf("no IPsec here: %v: %s", err, out)
+		}
+		if why := <-lost; !errors.Is(why, ErrUnfit) || !strings.Contains(why.Error(), "IPsec") {
+			t.Errorf("lost: %v", why)
+		}
+		r.Remove(f.In)
+		if err := r.Put(f, State{}); !errors.Is(err, ErrUnfit) {
+			t.Errorf("put: %v", err)
+		}
+	})
 }
