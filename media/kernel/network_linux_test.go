@@ -23,6 +23,9 @@ import (
 // patience is how long a test waits for what must happen.
 const patience = 20 * time.Second
 
+// localMTU is none.
+const localMTU = 65535
+
 // lab is three machines in a row: a peer on either side of the one where the test, and the relay, runs.
 //
 //	a 10.81.1.2 ---- 10.81.1.1 left | right 10.81.2.1 ---- 10.81.2.2 b

@@ -72,6 +72,15 @@ func Open(o Options) (*Relay, error) {
 	return r, nil
 }
 
+// Try loads and tests the program as Open does, and attaches it nowhere.
+func Try() error {
+	r := &Relay{options: Options{Capacity: 1}, place: &place{}}
+	if err := r.load(); err != nil {
+		return err
+	}
+	return errors.Join(r.test(), r.program.Close())
+}
+
 // open does Open. What it has made when it fails is ended by end.
 func (r *Relay) open() (err error) {
 	if r.place, err = openPlace(r.options.Dir, r.options.Capacity); err != nil {
@@ -84,7 +93,7 @@ func (r *Relay) open() (err error) {
 		return err
 	}
 	if err := r.test(); err != nil {
-		return fmt.Errorf("the program does not do here what it should: %w", err)
+		return err
 	}
 	if err := r.place.pin(&r.program); err != nil {
 		return err

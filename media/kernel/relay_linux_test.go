@@ -79,6 +79,19 @@ func TestRelaysOnLoopback(t *testing.T) {
 			if s, ok := r.Remove(f.In); !ok || s.Sent != 20 {
 				t.Errorf("got %+v, %v; want 20 packets", s, ok)
 			}
+			if err := r.Put(f, State{}); err != nil {
+				t.Fatal(err)
+			}
+			socket := newPhone(t, f.In.String())
+			for _, n := range []int{maxPacket, maxPacket + 1} {
+				pkt := rtp(1, 160, 7, 0, strings.Repeat("x", n-12))
+				a.send(f.In, pkt)
+				if n == maxPacket {
+					b.expect(f.Out, pkt)
+				} else {
+					socket.expect(a.addr, pkt)
+				}
+			}
 			r.Close()
 		}
 	})
@@ -258,6 +271,13 @@ func TestReadsAll(t *testing.T) {
 			t.Errorf("got %d of %d flows, %v", len(got), len(want), err)
 		}
 	})
+}
+
+func TestTry(t *testing.T) {
+	needsRoot(t)
+	if err := Try(); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestFull(t *testing.T) {

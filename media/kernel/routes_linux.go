@@ -22,8 +22,16 @@ type outlet struct {
 	err   error      // wraps ErrUnfit: why the program can't send there
 }
 
-// localMTU is no limit: packets that stay on the machine are not sent again.
-const localMTU = 65535
+// maxPacket is the longest RTP packet that media relays. Longer ones go up and are counted there.
+const maxPacket = 1500
+
+// longest is the length of an IP packet with that.
+func longest(dst netip.Addr) int {
+	if dst.Is4() {
+		return 20 + 8 + maxPacket
+	}
+	return 40 + 8 + maxPacket
+}
 
 // routes knows how packets leave, and remembers it until something changes.
 type routes struct {
@@ -107,7 +115,7 @@ func (w *routes) find(dst, src netip.Addr, secured bool) outlet {
 	o.src = o.src.Unmap()
 	switch {
 	case route.Type == unix.RTN_LOCAL:
-		return outlet{mtu: localMTU, src: o.src}
+		return outlet{mtu: longest(dst), src: o.src}
 	case route.Type != unix.RTN_UNICAST:
 		return unfit("%v is not the address of one machine", dst)
 	case secured:
@@ -127,7 +135,7 @@ func (w *routes) find(dst, src netip.Addr, secured bool) outlet {
 	case l.Attrs().Flags&net.FlagUp == 0:
 		return unfit("%s, which leads to %v, is down", l.Attrs().Name, dst)
 	}
-	o.index, o.mtu = l.Attrs().Index, l.Attrs().MTU
+	o.index, o.mtu = l.Attrs().Index, min(l.Attrs().MTU, longest(dst))
 	if route.MTU > 0 {
 		o.mtu = min(o.mtu, route.MTU)
 	}
