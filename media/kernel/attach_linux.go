@@ -70,7 +70,7 @@ func wants(at *netlink.LinkAttrs) bool {
 }
 
 func (r *Relay) attachTo(at *netlink.LinkAttrs) (*attachment, error) {
-	if r.options.clsact {
+	if r.clsact {
 		return r.attachFilter(at)
 	}
 	pin := r.place.linkPin(at.Index)
@@ -80,7 +80,7 @@ func (r *Relay) attachTo(at *netlink.LinkAttrs) (*attachment, error) {
 	l, err := link.AttachTCX(link.TCXOptions{Interface: at.Index, Program: r.program.Relay, Attach: ebpf.AttachTCXIngress})
 	switch {
 	case errors.Is(err, ebpf.ErrNotSupported):
-		r.options.clsact = true
+		r.clsact = true
 		return r.attachFilter(at)
 	case err != nil:
 		return nil, err
@@ -127,6 +127,24 @@ func (r *Relay) pinnedLink(pin string, index int) link.Link {
 	_ = os.Remove(pin)
 	_ = l.Close()
 	return nil
+}
+
+// sweep removes the pins of links whose interface is gone.
+func (p *place) sweep() {
+	pins, err := filepath.Glob(filepath.Join(p.dir, "link-*"))
+	if err != nil || p.root == nil {
+		return
+	}
+	for _, pin := range pins {
+		l, err := link.LoadPinnedLink(pin, nil)
+		if err != nil {
+			continue
+		}
+		if info, err := l.Info(); err == nil && info.TCX() != nil && info.TCX().Ifindex == 0 {
+			_ = l.Unpin()
+		}
+		_ = l.Close()
+	}
 }
 
 // filterPriority is behind what others choose and before what the kernel does.

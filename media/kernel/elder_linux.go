@@ -13,7 +13,7 @@ import (
 
 // elder is what a process left whose maps had another layout or capacity. Its program goes on beside ours, which does
 // not know its flows, until they are silent. Of its maps only this is known: keys of flows begin with our address, 16
-// bytes, and port; values of states begin with the time when the last packet came.
+// bytes, and port; the second 8 bytes of states are the time when the last packet came.
 type elder struct {
 	dir    string
 	states *ebpf.Map
@@ -24,7 +24,7 @@ type elder struct {
 }
 
 // elderEvery is how often elders are looked at: it takes a system call for each of their states.
-const elderEvery = 5 * time.Second
+const elderEvery = 2 * time.Second
 
 func (p *place) findElders(dir string) {
 	entries, err := os.ReadDir(dir)
@@ -71,8 +71,8 @@ func (e *elder) last() time.Duration {
 			}
 			break
 		}
-		if len(value) >= 8 {
-			last = max(last, time.Duration(native.Uint64(value)))
+		if len(value) >= 16 {
+			last = max(last, time.Duration(native.Uint64(value[8:])))
 		}
 	}
 	return last

@@ -86,9 +86,9 @@ func (c *carried) value() *programFlow {
 		v.Flags |= flagRewrites
 	}
 	for i, p := range c.Rewrite.Payload {
-		v.Changes[i].From, v.Changes[i].To = p.From, p.To
+		v.Changes[i] = uint32(p.From) | uint32(p.To)<<8
 		if p.Drop {
-			v.Changes[i].Drop = 1
+			v.Changes[i] |= 1 << 16
 		}
 		if p != (PayloadChange{}) {
 			v.Flags |= flagPayloads

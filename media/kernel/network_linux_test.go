@@ -3,6 +3,7 @@
 package kernel
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -21,6 +22,9 @@ import (
 
 // patience is how long a test waits for what must happen.
 const patience = 20 * time.Second
+
+// localMTU is none.
+const localMTU = 65535
 
 // lab is three machines in a row: a peer on either side of the one where the test, and the relay, runs.
 //
@@ -103,7 +107,7 @@ func newHost(t *testing.T) *host {
 // cable connects a host, with both versions of IP.
 func (l *lab) cable(name string, net int, to *host) {
 	l.t.Helper()
-	run(l.t, "ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", fmt.Sprint(to.tid))
+	run(l.t, "ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", tid(to))
 	for _, prefix := range []string{"10.81.%d.%d/24", "fd81:%d::%d/64"} {
 		near := []string{"ip", "addr", "add", fmt.Sprintf(prefix, net, 1), "dev", name}
 		far := []string{"ip", "addr", "add", fmt.Sprintf(prefix, net, 2), "dev", "eth0"}
@@ -168,7 +172,11 @@ func (h *host) phone(addr string) *phone {
 // listen opens a socket in the thread's namespace.
 func listen(tb testing.TB, addr string) (*phone, error) {
 	tb.Helper()
-	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort(addr)))
+	network, at := "udp6", ap(addr)
+	if at.Addr().Is4() {
+		network = "udp4"
+	}
+	conn, err := net.ListenUDP(network, net.UDPAddrFromAddrPort(at))
 	if err != nil {
 		return nil, err
 	}
@@ -249,18 +257,33 @@ func offload(tb testing.TB, name string, on bool) {
 	}
 }
 
-// bpffs mounts a file system for pins.
+// bpffs mounts a file system for pins, which others than root can reach.
 func bpffs(tb testing.TB) string {
 	tb.Helper()
-	dir := filepath.Join(tb.TempDir(), "bpf")
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	base, err := os.MkdirTemp("", "flowbridge-kernel-") //nolint:usetesting // others than root can't get into a directory of testing
+	if err != nil {
 		tb.Fatal(err)
 	}
-	if err := unix.Mount("bpf", dir, "bpf", 0, ""); err != nil {
+	tb.Cleanup(func() { _ = os.RemoveAll(base) })
+	dir := filepath.Join(base, "bpf")
+	if err := errors.Join(os.Chmod(base, 0o711), os.Mkdir(dir, 0o711)); err != nil {
+		tb.Fatal(err)
+	}
+	if err := unix.Mount("bpf", dir, "bpf", 0, "mode=0711"); err != nil {
 		tb.Skipf("no BPF file system can be mounted here: %v", err)
 	}
 	tb.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
 	return dir
+}
+
+// await fails unless something happens.
+func await(tb testing.TB, what string, happened func() bool) {
+	tb.Helper()
+	for end := time.Now().Add(patience); !happened(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			tb.Fatalf("waited %v for %s", patience, what)
+		}
+	}
 }
 
 // open opens a relay in the thread's namespace.
@@ -286,4 +309,23 @@ func rtp(seq uint16, timestamp, ssrc uint32, payloadType uint8, payload string) 
 		0x80, payloadType, byte(seq >> 8), byte(seq), byte(timestamp >> 24), byte(timestamp >> 16), byte(timestamp >> 8), byte(timestamp),
 		byte(ssrc >> 24), byte(ssrc >> 16), byte(ssrc >> 8), byte(ssrc),
 	}, payload...)
+}
+
+// tid is how ip knows a host.
+func tid(h *host) string { return fmt.Sprint(h.tid) }
+
+// received is how many packets have come to the other end of a cable.
+func received(tb testing.TB, name string) (n int) {
+	tb.Helper()
+	out, err := exec.Command("ip", "-s", "-j", "link", "show", name).Output()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var links []struct {
+		Stats struct{ TX struct{ Packets int } } `json:"stats64"`
+	}
+	if err := json.Unmarshal(out, &links); err != nil || len(links) != 1 {
+		tb.Fatalf("%s: %v", out, err)
+	}
+	return links[0].Stats.TX.Packets
 }

@@ -22,10 +22,10 @@ const layout = 1
 // place is where the maps and links of an instance are pinned: a directory, and in it one for each layout and capacity.
 // Without a directory all its methods do nothing.
 type place struct {
-	root   *os.File // locked; nil: no directory
-	dir    string   // of this layout and capacity
-	fresh  bool     // nothing was pinned in dir
-	elders []*elder // of other layouts and capacities
+	root   *os.File             // locked; nil: no directory
+	dir    string               // of this layout and capacity
+	maps   map[string]*ebpf.Map // that were pinned in dir; nil: none
+	elders []*elder             // of other layouts and capacities
 }
 
 // openPlace takes the directory of an instance.
@@ -47,7 +47,8 @@ func openPlace(dir string, capacity int) (*place, error) {
 		_ = root.Close()
 		return nil, fmt.Errorf("another process uses %s", dir)
 	}
-	p := &place{root: root, dir: filepath.Join(dir, fmt.Sprintf("v%d-%d", layout, capacity)), fresh: true}
+	p := &place{root: root, dir: filepath.Join(dir, fmt.Sprintf("v%d-%d", layout, capacity))}
+	p.findMaps()
 	p.findElders(dir)
 	return p, nil
 }
@@ -71,21 +72,18 @@ func inBPF(dir string) error {
 	return nil
 }
 
-// pinned returns the maps of the process before, if they are all there.
-func (p *place) pinned() map[string]*ebpf.Map {
-	if p.root == nil {
-		return nil
-	}
+// findMaps opens the maps of the process before, if they are all there.
+func (p *place) findMaps() {
 	maps := map[string]*ebpf.Map{}
 	for _, name := range []string{programMapFlows, programMapStates} {
 		m, err := ebpf.LoadPinnedMap(filepath.Join(p.dir, name), nil)
 		if err != nil {
 			closeAll(maps)
-			return nil
+			return
 		}
 		maps[name] = m
 	}
-	return maps
+	p.maps = maps
 }
 
 func closeAll(maps map[string]*ebpf.Map) {
@@ -96,7 +94,7 @@ func closeAll(maps map[string]*ebpf.Map) {
 
 // pin has the maps outlive the process.
 func (p *place) pin(program *programObjects) error {
-	if p.root == nil || !p.fresh {
+	if p.root == nil || p.maps != nil {
 		return nil
 	}
 	clearPins(p.dir) // what a process began that died just then
@@ -128,6 +126,7 @@ func (p *place) close(leave bool) {
 	if p == nil || p.root == nil {
 		return
 	}
+	closeAll(p.maps)
 	for _, e := range p.elders {
 		e.close()
 	}
@@ -140,23 +139,18 @@ func (p *place) close(leave bool) {
 
 // load loads the program, with the maps of the process before.
 func (r *Relay) load() error {
-	if err := rlimit.RemoveMemlock(); err != nil {
-		return fmt.Errorf("the limit for locked memory is too low (before Linux 5.11 it counts for BPF): %w", err)
-	}
+	_ = rlimit.RemoveMemlock() // before Linux 5.11; what is missing shows below
 	spec, err := loadProgram()
 	if err != nil {
 		return err
 	}
 	spec.Maps[programMapFlows].MaxEntries = uint32(r.options.Capacity) + 1
 	spec.Maps[programMapStates].MaxEntries = uint32(r.options.Capacity) + 1
-	maps := r.place.pinned()
-	r.place.fresh = maps == nil
-	defer closeAll(maps) // they are cloned
-	err = spec.LoadAndAssign(&r.program, &ebpf.CollectionOptions{MapReplacements: maps})
+	err = spec.LoadAndAssign(&r.program, &ebpf.CollectionOptions{MapReplacements: r.place.maps})
 	var rejected *ebpf.VerifierError
 	switch {
 	case errors.Is(err, unix.EPERM):
-		return fmt.Errorf("the process may not load programs into the kernel: it needs CAP_BPF and CAP_NET_ADMIN: %w", err)
+		return fmt.Errorf("the process may not load programs into the kernel: it needs CAP_BPF and CAP_NET_ADMIN, and before Linux 5.11 an unlimited RLIMIT_MEMLOCK: %w", err)
 	case errors.As(err, &rejected):
 		return fmt.Errorf("this kernel does not take the program; Linux 5.10 is the oldest that does: %w", err)
 	case err != nil:
@@ -182,6 +176,7 @@ func (r *Relay) adopt() error {
 		used[value.Slot] = true
 		a := &adopted{in: addrPort(key.Ip, key.Port), out: addrPort(value.From, value.FromPort), value: value, last: Now()}
 		r.adopted[a.in] = a
+		r.count(a, 1)
 		r.lastID = max(r.lastID, value.Id)
 	}
 	if err := flows.Err(); err != nil {
@@ -193,6 +188,15 @@ func (r *Relay) adopt() error {
 		}
 	}
 	return nil
+}
+
+// count counts the ports of an adopted flow.
+func (r *Relay) count(a *adopted, by int) {
+	for _, port := range []uint16{a.in.Port(), a.out.Port()} {
+		if r.ports[port] += by; r.ports[port] == 0 {
+			delete(r.ports, port)
+		}
+	}
 }
 
 // reap removes adopted flows that are silent in both directions.
@@ -222,5 +226,6 @@ func (r *Relay) drop(a *adopted) {
 	_, _ = r.take(a.value.Slot, a.value.Id)
 	_ = r.program.Flows.Delete(keyOf(a.in))
 	delete(r.adopted, a.in)
+	r.count(a, -1)
 	r.free = append(r.free, a.value.Slot)
 }

@@ -1,6 +1,6 @@
 //go:build ignore
 
-// The relay in the kernel. doc.go says what it does and what the maps hold; model_test.go says it again, in Go, and
+// The relay in the kernel. doc.go says what it does and what the maps hold; model_linux_test.go says it again, in Go, and
 // is compared with it.
 
 #include <linux/bpf.h>
@@ -39,9 +39,10 @@ struct key {
 	__u16 zero;
 };
 
-struct change {
-	__u8 from, to, drop;
-};
+// A change of a payload type: from, to, and whether packets are dropped, a byte each from the lowest. 0 is none.
+#define FROM(change) ((change) & 0xff)
+#define TO(change) ((change) >> 8 & 0x7f)
+#define DROPS(change) ((change) >> 16 & 1)
 
 #define KIND_RTCP 1	// else RTP
 #define REWRITES 2	// the RTP header changes
@@ -62,13 +63,13 @@ struct flow {
 	__be32 ssrc;
 	__be32 new_ssrc; // 0: as it is
 	__u32 time_offset;
-	struct change changes[8];
-	__u8 flags, tos, pad[6];
+	__u32 changes[8];
+	__u8 flags, tos, pad[2];
 };
 
 // figures are those of State in kernel.go. Times are those of CLOCK_MONOTONIC.
 struct figures {
-	__u64 last; // stays first in all layouts: the next version looks at it
+	__u64 last;
 	__u64 id; // of the flow; 0: it ends, and its packets go up
 	__u64 first;
 	__u64 packets, bytes, sent, sent_bytes;
@@ -84,10 +85,12 @@ struct figures {
 	__u8 started, renewed, jumped, timed, payload_type, pad;
 };
 
+// state begins with the lock, because a process without CAP_PERFMON may not point to one elsewhere. last stays where it
+// is in all layouts: the next version looks at it.
 struct state {
-	struct figures f;
 	struct bpf_spin_lock lock;
 	__u32 pad;
+	struct figures f;
 };
 
 struct {
@@ -255,7 +258,7 @@ static __always_inline void push(struct figures *s, __u64 n)
 static __always_inline void count(struct figures *s, __u16 seq, int anew)
 {
 	__u16 ahead = seq - (__u16)s->top;
-	__u64 behind = 0, by = 0, bit;
+	__u64 behind = 0, by = 0, recent, older, bit;
 
 	if (!anew) {
 		if (ahead < MAX_DROPOUT) {
@@ -295,15 +298,17 @@ static __always_inline void count(struct figures *s, __u16 seq, int anew)
 		s->reordered++;
 		return;
 	}
+	recent = s->recent;
+	older = s->older;
+	hide(recent); // not a choice of addresses, which takes CAP_PERFMON
+	hide(older);
 	bit = 1ULL << (behind & 63);
-	if ((behind < 64 ? s->recent : s->older) & bit) {
+	if ((behind < 64 ? recent : older) & bit) {
 		s->duplicates++;
 		return;
 	}
-	if (behind < 64)
-		s->recent |= bit;
-	else
-		s->older |= bit;
+	s->recent = behind < 64 ? recent | bit : recent;
+	s->older = behind < 64 ? older : older | bit;
 	s->received++;
 	s->reordered += behind != 0;
 }
@@ -370,36 +375,44 @@ struct datagram {
 	__be16 src_port, checksum;
 };
 
+// allow reports whether another packet may go up in this second.
+static __always_inline int allow(__u64 *since, __u32 *went, __u64 now, __u32 most)
+{
+	if (now - *since >= SECOND) {
+		*since = now;
+		*went = 0;
+	}
+	if (*went >= most)
+		return 0;
+	(*went)++;
+	return 1;
+}
+
 // refuse decides about a packet that is not of the flow: up, or counted and dropped. It goes up where the latch may
 // take it, as the flow's own source is silent, and else as often as the latch and the figures need to know of it.
 static __always_inline int refuse(const struct flow *f, int foreign)
 {
 	struct state *st = bpf_map_lookup_elem(&states, &f->slot);
-	__u64 now = bpf_ktime_get_ns(), silence = foreign ? STREAM_SILENCE : SOURCE_SILENCE;
-	__u32 most = foreign ? FOREIGN_A_SECOND : STRAYS_A_SECOND, *went;
-	__u64 *since, *dropped;
+	__u64 now = bpf_ktime_get_ns();
 	int verdict = UP;
+	__s64 silent;
 
 	if (!st)
 		return UP;
 	bpf_spin_lock(&st->lock);
-	if (st->f.id == f->id) {
-		since = foreign ? &st->f.foreign_at : &st->f.strays_at;
-		went = foreign ? &st->f.foreign : &st->f.strays;
-		dropped = foreign ? &st->f.wrong_ssrc : &st->f.wrong_source;
-		if ((__s64)(now - st->f.last) >= (__s64)silence)
-			most = UP_A_SECOND;
-		if (now - *since >= SECOND) {
-			*since = now;
-			*went = 0;
-		}
-		if (*went < most) {
-			(*went)++;
-		} else {
-			(*dropped)++;
+	if (st->f.id != f->id)
+		goto out;
+	silent = now - st->f.last;
+	if (foreign) {
+		if (!allow(&st->f.foreign_at, &st->f.foreign, now, silent >= (__s64)STREAM_SILENCE ? UP_A_SECOND : FOREIGN_A_SECOND)) {
+			st->f.wrong_ssrc++;
 			verdict = TC_ACT_SHOT;
 		}
+	} else if (!allow(&st->f.strays_at, &st->f.strays, now, silent >= (__s64)SOURCE_SILENCE ? UP_A_SECOND : STRAYS_A_SECOND)) {
+		st->f.wrong_source++;
+		verdict = TC_ACT_SHOT;
 	}
+out:
 	bpf_spin_unlock(&st->lock);
 	return verdict;
 }
@@ -458,6 +471,14 @@ static __always_inline int rtp_of(struct __sk_buff *skb, const struct datagram *
 	return 1;
 }
 
+// has reports whether a payload type is in a set.
+static __always_inline int has(__u64 low, __u64 high, __u8 type)
+{
+	hide(low);
+	hide(high);
+	return (type < 64 ? low : high) >> (type & 63) & 1;
+}
+
 // rewrite makes the first bytes of an RTP header what the flow says, and returns the change of the checksum. It
 // reports a payload type that is dropped.
 static __always_inline __u64 rewrite(const struct flow *f, const struct rtp *r, __be32 *head, int *dropped)
@@ -469,11 +490,12 @@ static __always_inline __u64 rewrite(const struct flow *f, const struct rtp *r, 
 	if (f->flags & PAYLOADS) {
 #pragma clang loop unroll(full)
 		for (int i = 0; i < 8; i++) {
-			const struct change *c = &f->changes[i];
+			__u32 c = f->changes[i];
 
-			if (c->from == r->payload_type && (c->from || c->to || c->drop)) {
-				type = c->to & 0x7f;
-				*dropped = c->drop;
+			hide(c);
+			if (c && FROM(c) == r->payload_type) {
+				type = TO(c);
+				*dropped = DROPS(c);
 				break;
 			}
 		}
@@ -642,22 +664,20 @@ static __always_inline int read6(struct __sk_buff *skb, struct datagram *d, stru
 SEC("tc")
 int relay(struct __sk_buff *skb)
 {
+	const __u32 headers = ETH_HLEN + sizeof(struct ipv6hdr) + sizeof(struct udphdr);
 	struct bpf_redir_neigh hop = {};
 	struct datagram d = {};
 	struct key k = {};
 	struct rtp r = {};
 	struct flow *f;
-	__be32 head[3];
+	__be32 head[3] = {};
 	__u64 data = 0;
 	int rtcp, dropped = 0, v6 = skb->protocol == bpf_htons(ETH_P_IPV6);
 
 	if ((!v6 && skb->protocol != bpf_htons(ETH_P_IP)) || skb->pkt_type != PACKET_HOST || skb->vlan_present || skb->gso_size)
 		return UP;
-	if (skb->data + ETH_HLEN + sizeof(struct ipv6hdr) + sizeof(struct udphdr) > skb->data_end) {
-		__u32 most = ETH_HLEN + sizeof(struct ipv6hdr) + sizeof(struct udphdr);
-
-		bpf_skb_pull_data(skb, skb->len < most ? skb->len : most);
-	}
+	if ((void *)(long)skb->data + headers > (void *)(long)skb->data_end)
+		bpf_skb_pull_data(skb, skb->len < headers ? skb->len : headers);
 	if (v6 ? !read6(skb, &d, &k) : !read4(skb, &d, &k))
 		return UP;
 	f = bpf_map_lookup_elem(&flows, &k);
@@ -682,7 +702,7 @@ int relay(struct __sk_buff *skb)
 			return UP;
 		if (r.ssrc != f->ssrc)
 			return refuse(f, 1);
-		if (f->up[r.payload_type >> 6 & 1] >> (r.payload_type & 63) & 1)
+		if (has(f->up[0], f->up[1], r.payload_type))
 			return UP;
 	}
 	if (d.length > f->mtu)

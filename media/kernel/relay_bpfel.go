@@ -78,15 +78,11 @@ type programFlow struct {
 	Ssrc       uint32
 	NewSsrc    uint32
 	TimeOffset uint32
-	Changes    [8]struct {
-		_    structs.HostLayout
-		From uint8
-		To   uint8
-		Drop uint8
-	}
-	Flags uint8
-	Tos   uint8
-	Pad   [6]uint8
+	Changes    [8]uint32
+	Flags      uint8
+	Tos        uint8
+	Pad        [2]uint8
+	_          [4]byte
 }
 
 type programKey struct {
@@ -98,12 +94,12 @@ type programKey struct {
 
 type programState struct {
 	_    structs.HostLayout
-	F    programFigures
 	Lock struct {
 		_   structs.HostLayout
 		Val uint32
 	}
 	Pad uint32
+	F   programFigures
 }
 
 // Names of all BPF objects in the ELF.

@@ -32,7 +32,9 @@ type Relay struct {
 	free     []uint32                    // slots
 	lastID   uint64
 	adopted  map[netip.AddrPort]*adopted
+	ports    map[uint16]int      // that flows of adopted have
 	attached map[int]*attachment // by interface
+	clsact   bool                // instead of tcx
 	closed   bool
 
 	reading sync.Mutex // guards the buffers of Read
@@ -61,13 +63,22 @@ func Open(o Options) (*Relay, error) {
 	r := &Relay{
 		options: o, lastID: uint64(Now()),
 		flows: map[netip.AddrPort]*carried{}, adopted: map[netip.AddrPort]*adopted{}, attached: map[int]*attachment{},
-		slots: make([]*carried, o.Capacity+1),
+		ports: map[uint16]int{}, slots: make([]*carried, o.Capacity+1), clsact: o.clsact,
 	}
 	if err := r.open(); err != nil {
-		r.end(false)
+		r.end(r.place != nil && r.place.maps != nil) // what another process left is not for this one to end
 		return nil, err
 	}
 	return r, nil
+}
+
+// Try loads and tests the program as Open does, and attaches it nowhere.
+func Try() error {
+	r := &Relay{options: Options{Capacity: 1}, place: &place{}}
+	if err := r.load(); err != nil {
+		return err
+	}
+	return errors.Join(r.test(), r.program.Close())
 }
 
 // open does Open. What it has made when it fails is ended by end.
@@ -82,7 +93,7 @@ func (r *Relay) open() (err error) {
 		return err
 	}
 	if err := r.test(); err != nil {
-		return fmt.Errorf("the program does not do here what it should: %w", err)
+		return err
 	}
 	if err := r.place.pin(&r.program); err != nil {
 		return err
@@ -93,6 +104,7 @@ func (r *Relay) open() (err error) {
 	if err := r.attach(); err != nil {
 		return err
 	}
+	r.place.sweep()
 	if r.steerer, err = openSteerer(&r.program); err != nil {
 		return err
 	}
@@ -282,12 +294,7 @@ func (r *Relay) Local(peer netip.Addr) (netip.Addr, bool) {
 func (r *Relay) Uses(port uint16) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, a := range r.adopted {
-		if a.in.Port() == port || a.out.Port() == port {
-			return true
-		}
-	}
-	return r.place.uses(port)
+	return r.ports[port] > 0 || r.place.uses(port)
 }
 
 // Adopted returns how many flows of an earlier process are carried. They are removed once they are silent.

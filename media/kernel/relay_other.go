@@ -16,6 +16,12 @@ func Open(Options) (*Relay, error) {
 	return nil, errors.New("the relay in the kernel is not supported on this system: it needs Linux on a little-endian processor")
 }
 
+// Try returns the error of Open.
+func Try() error {
+	_, err := Open(Options{})
+	return err
+}
+
 // Now is not supported here.
 func Now() time.Duration { return 0 }
 

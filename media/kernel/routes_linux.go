@@ -22,8 +22,16 @@ type outlet struct {
 	err   error      // wraps ErrUnfit: why the program can't send there
 }
 
-// localMTU is no limit: packets that stay on the machine are not sent again.
-const localMTU = 65535
+// maxPacket is the longest RTP packet that media relays. Longer ones go up and are counted there.
+const maxPacket = 1500
+
+// longest is the length of an IP packet with that.
+func longest(dst netip.Addr) int {
+	if dst.Is4() {
+		return 20 + 8 + maxPacket
+	}
+	return 40 + 8 + maxPacket
+}
 
 // routes knows how packets leave, and remembers it until something changes.
 type routes struct {
@@ -39,9 +47,7 @@ func openRoutes() (*routes, error) {
 	if err != nil {
 		return nil, fmt.Errorf("netlink: %w", err)
 	}
-	w := &routes{Handle: h}
-	w.forget()
-	return w, nil
+	return &routes{Handle: h, known: map[[2]netip.Addr]outlet{}, secured: hasPolicies()}, nil
 }
 
 func (w *routes) close() {
@@ -50,12 +56,23 @@ func (w *routes) close() {
 	}
 }
 
-// forget has everything looked up again.
-func (w *routes) forget() {
+// renew looks up again how packets leave, for some pairs of addresses, and forgets others. Meanwhile what was known is.
+func (w *routes) renew(pairs map[[2]netip.Addr]outlet) {
 	secured := hasPolicies()
+	for pair := range pairs {
+		pairs[pair] = w.find(pair[0], pair[1], secured)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.known, w.secured = map[[2]netip.Addr]outlet{}, secured
+	w.known, w.secured = pairs, secured
+}
+
+// changed reports whether IPsec has come or gone.
+func (w *routes) changed() bool {
+	is := hasPolicies()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return is != w.secured
 }
 
 // hasPolicies reports whether IPsec may apply to what is sent.
@@ -78,13 +95,13 @@ func (w *routes) to(dst, src netip.Addr) outlet {
 	defer w.mu.Unlock()
 	o, ok := w.known[[2]netip.Addr{dst, src}]
 	if !ok {
-		o = w.find(dst, src)
+		o = w.find(dst, src, w.secured)
 		w.known[[2]netip.Addr{dst, src}] = o
 	}
 	return o
 }
 
-func (w *routes) find(dst, src netip.Addr) outlet {
+func (w *routes) find(dst, src netip.Addr, secured bool) outlet {
 	var options netlink.RouteGetOptions
 	if src.IsValid() {
 		options.SrcAddr = src.AsSlice()
@@ -98,10 +115,10 @@ func (w *routes) find(dst, src netip.Addr) outlet {
 	o.src = o.src.Unmap()
 	switch {
 	case route.Type == unix.RTN_LOCAL:
-		return outlet{mtu: localMTU, src: o.src}
+		return outlet{mtu: longest(dst), src: o.src}
 	case route.Type != unix.RTN_UNICAST:
 		return unfit("%v is not the address of one machine", dst)
-	case w.secured:
+	case secured:
 		return unfit("there are IPsec policies on this machine, and packets of the program would not be secured")
 	case route.Encap != nil || route.MPLSDst != nil || len(route.MultiPath) > 0:
 		return unfit("the route to %v wraps packets", dst)
@@ -118,7 +135,7 @@ func (w *routes) find(dst, src netip.Addr) outlet {
 	case l.Attrs().Flags&net.FlagUp == 0:
 		return unfit("%s, which leads to %v, is down", l.Attrs().Name, dst)
 	}
-	o.index, o.mtu = l.Attrs().Index, l.Attrs().MTU
+	o.index, o.mtu = l.Attrs().Index, min(l.Attrs().MTU, longest(dst))
 	if route.MTU > 0 {
 		o.mtu = min(o.mtu, route.MTU)
 	}

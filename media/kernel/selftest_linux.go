@@ -30,14 +30,14 @@ func (r *Relay) test() error {
 			Rewrite: Rewrite{SSRC: 0x05060708, TimeOffset: 160, SeqOffset: 65535, Payload: [MaxPayloadChanges]PayloadChange{{From: 96, To: 101}}},
 		}
 		if err := r.testFlow(f); err != nil {
-			return err
+			return fmt.Errorf("the program does not do here what it should: %w", err)
 		}
 	}
 	return nil
 }
 
 func (r *Relay) testFlow(f Flow) error {
-	c := &carried{Flow: f, slot: testSlot, id: r.lastID, out: outlet{mtu: localMTU}}
+	c := &carried{Flow: f, slot: testSlot, id: r.lastID, out: outlet{mtu: longest(f.Dest.Addr())}}
 	if err := r.program.States.Update(c.slot, stateOf(&State{}, c.id), ebpf.UpdateLock); err != nil {
 		return fmt.Errorf("the state of a flow: %w", err)
 	}

@@ -5,6 +5,7 @@ package kernel
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"runtime"
 	"syscall"
@@ -24,7 +25,7 @@ type watcher struct {
 
 const (
 	// everythingEvery is how often all is looked at without a message: path MTUs come without one.
-	everythingEvery = 10 * time.Second
+	everythingEvery = 30 * time.Second
 
 	// settling is how long after a change the next one may wait, so that a routing daemon does not cost a lot.
 	settling = 10 * time.Millisecond
@@ -91,7 +92,7 @@ func (w *watcher) run() {
 			return
 		}
 		now := Now()
-		if changed || now-refreshed >= everythingEvery {
+		if changed || now-refreshed >= everythingEvery || (now-reaped >= time.Second && w.relay.routes.changed()) {
 			w.relay.refresh()
 			refreshed = now
 		}
@@ -133,9 +134,10 @@ func (w *watcher) wait() (changed bool, err error) {
 	return changed, err
 }
 
-// refresh has the flows leave as the interfaces, addresses and routes are now.
+// refresh has the flows leave as the interfaces, addresses and routes are now. What takes long is done without the
+// lock.
 func (r *Relay) refresh() {
-	r.routes.forget()
+	r.routes.renew(r.pairs())
 	_ = r.attach() // packets of an interface that does not take the program go up
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -158,6 +160,22 @@ func (r *Relay) refresh() {
 	for _, a := range r.adopted {
 		r.redirect(a)
 	}
+}
+
+// pairs are what flows have to know of the routes.
+func (r *Relay) pairs() map[[2]netip.Addr]outlet {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := map[[2]netip.Addr]outlet{}
+	for _, c := range r.flows {
+		all[[2]netip.Addr{c.Source.Addr(), c.In.Addr()}] = outlet{}
+		all[[2]netip.Addr{c.Dest.Addr(), c.Out.Addr()}] = outlet{}
+	}
+	for _, a := range r.adopted {
+		all[[2]netip.Addr{address(a.value.Src), a.in.Addr()}] = outlet{}
+		all[[2]netip.Addr{address(a.value.To), a.out.Addr()}] = outlet{}
+	}
+	return all
 }
 
 // lose has the packets of a flow go up, and says so.

@@ -1,3 +1,5 @@
+//go:build 386 || amd64 || arm || arm64 || loong64 || mips64le || mipsle || ppc64le || riscv64
+
 package kernel
 
 import (
@@ -333,7 +335,7 @@ func (s *State) time(timestamp uint32, rate int64, now time.Duration) {
 	if s.Timed && timestamp == s.Timestamp {
 		return
 	}
-	d := int64(int32(uint32((now - s.TimestampAt).Microseconds()*rate/1e6) - (timestamp - s.Timestamp)))
+	d := int64(int32(uint32((now-s.TimestampAt).Microseconds()*rate/1e6) - (timestamp - s.Timestamp)))
 	known := s.Timed
 	s.Timed, s.Timestamp, s.TimestampAt = true, timestamp, now
 	if d < 0 {
