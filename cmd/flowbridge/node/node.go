@@ -34,8 +34,8 @@ type Node struct {
 	log     zerolog.Logger
 	store   *store.Store
 	engine  *media.Engine
-	kernel  *kernel.Relay // nil: it relays nothing
-	carried live.Media    // without it
+	kernel  *kernel.Relay      // nil: it relays nothing
+	carried live.Media         // without it
 	archive *recording.Archive // nil: nothing is recorded
 	server  *b2bua.Server
 	fleet   *fleet.Fleet // nil: there is none
