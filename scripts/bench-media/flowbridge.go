@@ -13,7 +13,7 @@ import (
 
 const flowbridgeConfig = `
 sip: {listen: ["udp://%[1]v:5060"]}
-media: {listen: [%[1]v], ports: 10000-32767}
+media: {listen: [%[1]v], ports: 10000-32767, engine: %[6]s}
 trunks: [{name: carrier, sources: [%[2]v]}]
 targets: [{name: agent, kind: sip, uri: "sip:{{.To.Number}}@%[3]v:5060"}]
 routes: [{targets: [agent]}]
@@ -22,9 +22,9 @@ admin: {listen: "%[1]v:8080", token_file: %[5]q}
 log: {level: warn}
 `
 
-// startFlowbridge starts the binary. Calls are set up by SIP: this process is
+// startFlowbridge starts the binary with a media engine. Calls are set up by SIP: this process is
 // carrier and agent.
-func (s *system) startFlowbridge(binary, dir string) error {
+func (s *system) startFlowbridge(binary, dir, engine string) error {
 	if binary == "" {
 		return fmt.Errorf("%w: -flowbridge is missing", errUsage)
 	}
@@ -33,7 +33,7 @@ func (s *system) startFlowbridge(binary, dir string) error {
 		return err
 	}
 	file, log, token := filepath.Join(dir, "flowbridge.yaml"), filepath.Join(dir, "log"), filepath.Join(dir, "token")
-	text := fmt.Sprintf(flowbridgeConfig, systemAddr, carrierAddr, agentAddr, filepath.Join(dir, "calls.db"), token)
+	text := fmt.Sprintf(flowbridgeConfig, systemAddr, carrierAddr, agentAddr, filepath.Join(dir, "calls.db"), token, engine)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return err
 	}

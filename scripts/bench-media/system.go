@@ -14,7 +14,8 @@ import (
 // direct is what the others are compared with: nothing between the two ends.
 const direct = "direct"
 
-var systemNames = []string{"flowbridge", "rtpengine", "goroutines"}
+// The systems. kernel is flowbridge with media.engine kernel, the other one has userspace.
+var systemNames = []string{"flowbridge", "kernel", "rtpengine", "goroutines"}
 
 var systemAddr = netip.MustParseAddr("127.0.5.1")
 
@@ -42,7 +43,9 @@ func (b *bench) start(name string) (*system, error) {
 	case direct:
 		s.open = func(_ int, a, b netip.AddrPort) (netip.AddrPort, netip.AddrPort, error) { return b, a, nil }
 	case "flowbridge":
-		err = s.startFlowbridge(b.flowbridge, b.dir)
+		err = s.startFlowbridge(b.flowbridge, b.dir, "userspace")
+	case "kernel":
+		err = s.startFlowbridge(b.flowbridge, b.dir, "kernel")
 	case "rtpengine":
 		err = s.startRTPEngine(b.dir)
 	case "goroutines":
