@@ -149,21 +149,21 @@ func TestInterfacesComeAndGo(t *testing.T) {
 		l := &lab{t: t, a: newHost(t), b: newHost(t)}
 		run(t, "ip", "link", "set", "lo", "up")
 		r := open(t)
-		if got := r.Path(); got != "tcx on lo" {
-			t.Fatalf("the path is %q", got)
+		if got := where(r); got != "lo" {
+			t.Fatalf("it is on %q", got)
 		}
 		l.cable("left", 1, l.a)
 		l.cable("right", 2, l.b)
-		await(t, "the interfaces", func() bool { return r.Path() == "tcx on left, lo, right" })
+		await(t, "the interfaces", func() bool { return where(r) == "left, lo, right" })
 		a, b, f := l.relays(r, false)
 		pkt := rtp(1, 160, 7, 0, "hello")
 		a.send(f.In, pkt)
 		b.expect(f.Out, pkt)
 		run(t, "ip", "link", "add", "bridge", "type", "bridge")
 		run(t, "ip", "link", "set", "left", "master", "bridge")
-		await(t, "the port of a bridge to be left alone", func() bool { return r.Path() == "tcx on lo, right" })
+		await(t, "the port of a bridge to be left alone", func() bool { return where(r) == "lo, right" })
 		run(t, "ip", "link", "del", "right")
-		await(t, "the interface to be gone", func() bool { return r.Path() == "tcx on lo" })
+		await(t, "the interface to be gone", func() bool { return where(r) == "lo" })
 	})
 }
 

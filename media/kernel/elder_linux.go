@@ -84,6 +84,14 @@ func (e *elder) close() {
 	}
 }
 
+// remove ends the program of an elder, and its flows.
+func (e *elder) remove(w *routes) {
+	clearPins(e.dir)
+	if w != nil {
+		removeFilters(w, e.dir)
+	}
+}
+
 // reap ends the programs of elders that are silent.
 func (p *place) reap(w *routes, now, timeout time.Duration) {
 	still := p.elders[:0]
@@ -98,8 +106,7 @@ func (p *place) reap(w *routes, now, timeout time.Duration) {
 			continue
 		}
 		e.close()
-		clearPins(e.dir)
-		removeFilters(w, e.dir)
+		e.remove(w)
 	}
 	p.elders = still
 }

@@ -286,7 +286,7 @@ func await(tb testing.TB, what string, happened func() bool) {
 	}
 }
 
-// open opens a relay in the thread's namespace.
+// open opens a relay in the thread's namespace. Before Linux 6.6 that takes a directory.
 func open(tb testing.TB, change ...func(*Options)) *Relay {
 	tb.Helper()
 	o := Options{Capacity: 64}
@@ -294,11 +294,21 @@ func open(tb testing.TB, change ...func(*Options)) *Relay {
 		c(&o)
 	}
 	r, err := Open(o)
+	if err != nil && strings.Contains(err.Error(), "before Linux 6.6") {
+		o.Dir = filepath.Join(bpffs(tb), "relay")
+		r, err = Open(o)
+	}
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(r.Close)
 	return r
+}
+
+// where is what of a relay's path the kernel has no say in.
+func where(r *Relay) string {
+	_, where, _ := strings.Cut(r.Path(), " on ")
+	return where
 }
 
 func ap(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }

@@ -122,17 +122,20 @@ func clearPins(dir string) {
 }
 
 // close lets the directory go. Unless what is pinned is left for the next process, it is removed.
-func (p *place) close(leave bool) {
+func (p *place) close(w *routes, leave bool) {
 	if p == nil || p.root == nil {
 		return
 	}
 	closeAll(p.maps)
 	for _, e := range p.elders {
 		e.close()
+		if !leave {
+			e.remove(w)
+		}
 	}
 	if !leave {
 		clearPins(p.dir)
-		_ = os.Remove(p.root.Name()) // it stays if elders are in it
+		_ = os.Remove(p.root.Name())
 	}
 	_ = p.root.Close()
 }
@@ -168,6 +171,8 @@ type adopted struct {
 
 // adopt takes over the flows of an earlier process, and says which slots are free.
 func (r *Relay) adopt() error {
+	_ = r.program.Flows.Delete(keyOf(testFlows()[0].In)) // of a process that died in its test
+	_ = r.program.Flows.Delete(keyOf(testFlows()[1].In))
 	used := map[uint32]bool{}
 	var key programKey
 	var value programFlow

@@ -42,6 +42,8 @@ type Relay struct {
 	values  []programState
 }
 
+var errClosed = fmt.Errorf("%w: the relay is closed", ErrUnfit)
+
 // carried is a flow of this process.
 type carried struct {
 	Flow
@@ -129,7 +131,7 @@ func (r *Relay) Put(f Flow, s State) error {
 	defer r.mu.Unlock()
 	switch {
 	case r.closed:
-		return fmt.Errorf("%w: the relay is closed", ErrUnfit)
+		return errClosed
 	case r.flows[f.In] != nil:
 		return fmt.Errorf("there is a flow to %v already", f.In)
 	case r.adopted[f.In] != nil:
@@ -216,7 +218,7 @@ func (r *Relay) State(in netip.AddrPort) (State, bool) {
 const readMost = 256
 
 // Read calls each with the state of every flow that this process has put, from few system calls. The State is valid
-// during the call. Flows that are put or removed meanwhile may be missing.
+// during the call, and each may call any method but Close and Leave. Flows that are put or removed meanwhile may be missing.
 func (r *Relay) Read(each func(in netip.AddrPort, s *State)) error {
 	r.reading.Lock()
 	defer r.reading.Unlock()
@@ -225,12 +227,12 @@ func (r *Relay) Read(each func(in netip.AddrPort, s *State)) error {
 	}
 	var cursor ebpf.MapBatchCursor
 	var ins [readMost]netip.AddrPort
-	for first, end := 0, 1; first < end; first += readMost {
+	for first, end := 0, r.used(); first < end; first += readMost {
 		n, err := r.program.States.BatchLookup(&cursor, r.keys, r.values, &ebpf.BatchOptions{ElemFlags: uint64(ebpf.LookupLock)})
 		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return fmt.Errorf("the states of flows: %w", err)
 		}
-		end = r.match(r.keys[:n], r.values, ins[:n])
+		r.match(r.keys[:n], r.values, ins[:n])
 		for i, in := range ins[:n] {
 			if in.IsValid() {
 				each(in, figuresOf(&r.values[i]))
@@ -243,8 +245,22 @@ func (r *Relay) Read(each func(in netip.AddrPort, s *State)) error {
 	return nil
 }
 
-// match finds the flows of states, and returns how far there are any.
-func (r *Relay) match(slots []uint32, values []programState, ins []netip.AddrPort) (end int) {
+// used returns how far there are flows in the slots.
+func (r *Relay) used() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return 0
+	}
+	end := len(r.slots)
+	for end > 0 && r.slots[end-1] == nil {
+		end--
+	}
+	return end
+}
+
+// match finds the flows of states.
+func (r *Relay) match(slots []uint32, values []programState, ins []netip.AddrPort) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i, slot := range slots {
@@ -253,9 +269,6 @@ func (r *Relay) match(slots []uint32, values []programState, ins []netip.AddrPor
 			ins[i] = c.In
 		}
 	}
-	for end = len(r.slots); end > 0 && r.slots[end-1] == nil; end-- {
-	}
-	return end
 }
 
 // Observe counts a packet of the flow to in that went up, as if it had been relayed: it came from the flow's source with
@@ -319,6 +332,8 @@ func (r *Relay) end(leave bool) {
 		return
 	}
 	r.watcher.stop()
+	r.reading.Lock()
+	defer r.reading.Unlock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, a := range r.attached {
@@ -326,6 +341,6 @@ func (r *Relay) end(leave bool) {
 	}
 	r.steerer.close()
 	_ = r.program.Close()
+	r.place.close(r.routes, leave)
 	r.routes.close()
-	r.place.close(leave)
 }

@@ -135,6 +135,9 @@ func TestOutlivesItsProcess(t *testing.T) {
 				stream := newStream(l)
 				o.Flows = []childFlow{there.child(), back.child(), stream.child()}
 				p := startChild(t, o)
+				if way == "tcx" && strings.HasPrefix(p.said, "clsact") {
+					t.Skip("there is no tcx before Linux 6.6")
+				}
 				if want := way + " on left, lo, right"; p.said != want {
 					t.Fatalf("the child said %q; want %q", p.said, want)
 				}
@@ -365,7 +368,7 @@ func TestWithoutRoot(t *testing.T) {
 			{"neither", nil, "needs CAP_BPF and CAP_NET_ADMIN"},
 			{"CAP_BPF", []uintptr{unix.CAP_BPF}, "needs CAP_BPF and CAP_NET_ADMIN"},
 			{"CAP_NET_ADMIN", []uintptr{unix.CAP_NET_ADMIN}, "needs CAP_BPF and CAP_NET_ADMIN"},
-			{"both", []uintptr{unix.CAP_BPF, unix.CAP_NET_ADMIN}, "tcx on left, lo, right"},
+			{"both", []uintptr{unix.CAP_BPF, unix.CAP_NET_ADMIN}, "on left, lo, right"},
 		} {
 			for _, d := range []string{"", dir} {
 				p := startChild(t, childOptions{Options: Options{Dir: d, Capacity: 64}, Flows: []childFlow{f.child()}}, func(c *exec.Cmd) {
@@ -373,6 +376,9 @@ func TestWithoutRoot(t *testing.T) {
 						Credential: &syscall.Credential{Uid: nobody, Gid: nobody}, AmbientCaps: tt.caps,
 					}
 				})
+				if d == "" && strings.Contains(p.said, "before Linux 6.6") {
+					continue
+				}
 				if !strings.Contains(p.said, tt.want) {
 					t.Errorf("%s, directory %q: the child said %q; want %q", tt.name, d, p.said, tt.want)
 				}

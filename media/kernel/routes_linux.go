@@ -39,6 +39,7 @@ type routes struct {
 
 	mu      sync.Mutex // guards what follows
 	known   map[[2]netip.Addr]outlet
+	closed  bool
 	secured bool // by IPsec policies, which the program would go round
 }
 
@@ -52,6 +53,9 @@ func openRoutes() (*routes, error) {
 
 func (w *routes) close() {
 	if w != nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.closed = true
 		w.Close()
 	}
 }
@@ -94,6 +98,9 @@ func (w *routes) to(dst, src netip.Addr) outlet {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	o, ok := w.known[[2]netip.Addr{dst, src}]
+	if !ok && w.closed {
+		return outlet{err: errClosed}
+	}
 	if !ok {
 		o = w.find(dst, src, w.secured)
 		w.known[[2]netip.Addr{dst, src}] = o

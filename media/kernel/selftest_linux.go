@@ -15,13 +15,11 @@ import (
 // testSlot is the state of the flow that Open tests the program with.
 const testSlot = 0
 
-// test has the program relay known packets, and compares.
-func (r *Relay) test() error {
-	for _, of := range [][3]string{
-		{"192.0.2.1", "192.0.2.2", "192.0.2.3"}, // for documentation (RFC 5737, RFC 3849): no packet has them
-		{"2001:db8::1", "2001:db8::2", "2001:db8::3"},
-	} {
-		f := Flow{
+// testFlows are the flows that the program is tested with. They have addresses for documentation (RFC 5737, RFC 3849),
+// which no packet has.
+func testFlows() (flows [2]Flow) {
+	for i, of := range [][3]string{{"192.0.2.1", "192.0.2.2", "192.0.2.3"}, {"2001:db8::1", "2001:db8::2", "2001:db8::3"}} {
+		flows[i] = Flow{
 			In:     netip.AddrPortFrom(netip.MustParseAddr(of[0]), 4000),
 			Source: netip.AddrPortFrom(netip.MustParseAddr(of[1]), 4002),
 			Out:    netip.AddrPortFrom(netip.MustParseAddr(of[0]), 4004),
@@ -29,6 +27,13 @@ func (r *Relay) test() error {
 			SSRC:   0x01020304, DSCP: 46,
 			Rewrite: Rewrite{SSRC: 0x05060708, TimeOffset: 160, SeqOffset: 65535, Payload: [MaxPayloadChanges]PayloadChange{{From: 96, To: 101}}},
 		}
+	}
+	return flows
+}
+
+// test has the program relay known packets, and compares.
+func (r *Relay) test() error {
+	for _, f := range testFlows() {
 		if err := r.testFlow(f); err != nil {
 			return fmt.Errorf("the program does not do here what it should: %w", err)
 		}

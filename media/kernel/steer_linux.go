@@ -39,6 +39,11 @@ func (s *steerer) close() {
 // Socket gives the relay a bound, unconnected UDP socket of the caller's as number i, 0 to 1023, for Steer. The caller
 // closes it, which takes it away.
 func (r *Relay) Socket(i, fd int) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return errClosed
+	}
 	if err := r.program.Sockets.Update(uint32(i), uint64(fd), ebpf.UpdateAny); err != nil {
 		return fmt.Errorf("a socket to steer to: %w", err)
 	}
@@ -49,6 +54,11 @@ func (r *Relay) Socket(i, fd int) error {
 // of the same IP version. It sees where they were sent to with IP_RECVORIGDSTADDR or IPV6_RECVORIGDSTADDR. Steering
 // comes before the sockets that are bound to the address, but not before connected ones.
 func (r *Relay) Steer(to netip.AddrPort, i int) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return errClosed
+	}
 	if err := r.program.Steered.Update(keyOf(to), uint32(i), ebpf.UpdateAny); err != nil {
 		return fmt.Errorf("steering %v: %w", to, err)
 	}
@@ -56,4 +66,10 @@ func (r *Relay) Steer(to netip.AddrPort, i int) error {
 }
 
 // Unsteer ends what Steer began.
-func (r *Relay) Unsteer(to netip.AddrPort) { _ = r.program.Steered.Delete(keyOf(to)) }
+func (r *Relay) Unsteer(to netip.AddrPort) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed {
+		_ = r.program.Steered.Delete(keyOf(to))
+	}
+}
