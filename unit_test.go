@@ -9,18 +9,24 @@ import (
 	"testing"
 )
 
-// TestUnit: the systemd unit has what Debian 12's systemd (252) knows, a reload, and no core dumps. The drop-in changes it for
-// newer ones. systemd's own check runs where it is installed.
+// TestUnit: the systemd unit has what Debian 12's systemd (252) knows, a reload, and no core dumps. Of the drop-ins one is
+// for newer ones, and one for RTP in the kernel. systemd's own check runs where it is installed.
 func TestUnit(t *testing.T) {
-	const unit, dropIn = "contrib/systemd/flowbridge.service", "contrib/systemd/flowbridge.service.d/notify-reload.conf"
+	const unit, dropIns = "contrib/systemd/flowbridge.service", "contrib/systemd/flowbridge.service.d/"
+	const reload, kernel = "notify-reload.conf", "kernel-media.conf"
 	text := read(t, unit)
 	for _, line := range []string{"Type=notify", "ExecReload=/bin/kill -HUP $MAINPID", "LimitCORE=0", "RuntimeDirectory=flowbridge"} {
 		if !strings.Contains(text, "\n"+line+"\n") {
 			t.Errorf("%s has no line %s", unit, line)
 		}
 	}
-	if got := read(t, dropIn); !strings.Contains(got, "\nType=notify-reload\nExecReload=\n") {
-		t.Errorf("%s:\n%s", dropIn, got)
+	for name, lines := range map[string]string{
+		reload: "\nType=notify-reload\nExecReload=\n",
+		kernel: "\nCapabilityBoundingSet=CAP_BPF CAP_NET_ADMIN\nAmbientCapabilities=CAP_BPF CAP_NET_ADMIN\nSystemCallFilter=bpf\n",
+	} {
+		if got := read(t, dropIns+name); !strings.Contains(got, lines) {
+			t.Errorf("%s:\n%s", name, got)
+		}
 	}
 	analyze, err := exec.LookPath("systemd-analyze")
 	if err != nil {
@@ -31,11 +37,15 @@ func TestUnit(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "flowbridge.service"), []byte(installed), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	installs := []string{kernel}
 	if systemdVersion(t, analyze) >= 253 {
-		if err := os.Mkdir(filepath.Join(dir, "flowbridge.service.d"), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, "flowbridge.service.d", "notify-reload.conf"), []byte(read(t, dropIn)), 0o600); err != nil {
+		installs = append(installs, reload)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "flowbridge.service.d"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range installs {
+		if err := os.WriteFile(filepath.Join(dir, "flowbridge.service.d", name), []byte(read(t, dropIns+name)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/internal/httpd"
+	"flowbridge/live"
 	"flowbridge/store"
 )
 
@@ -56,6 +57,8 @@ type Options struct {
 	Control Control
 	// Figures gives statistics and targets. Default: /api/stats and /api/targets don't exist.
 	Figures Figures
+	// Media says what carries RTP, for /healthz. Default: it is not told.
+	Media func() live.Media
 	// Metrics serves /metrics. Default: it does not exist.
 	Metrics http.Handler
 	// Leveller changes how much is logged. Default: /api/log does not exist.

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rs/zerolog"
 
+	"flowbridge/live"
 	"flowbridge/store"
 )
 
@@ -116,6 +117,10 @@ func TestHealth(t *testing.T) {
 	}
 	if res, _ := do(t, h, "GET", "/healthz"); res.StatusCode != 200 {
 		t.Errorf("healthz while draining: got %d; want 200", res.StatusCode)
+	}
+	opts.Media = func() live.Media { return live.Media{Engine: "kernel", Detail: "tcx on eth0"} }
+	if res, body := do(t, New(opts), "GET", "/healthz"); res.StatusCode != 200 || body != "ok\nmedia: kernel: tcx on eth0\n" {
+		t.Errorf("healthz with media: got %d %q", res.StatusCode, body)
 	}
 	opts.Ready = nil
 	if res, _ := do(t, New(opts), "GET", "/readyz"); res.StatusCode != 200 {

@@ -18,7 +18,13 @@ type page[T any] struct {
 	Next  string `json:"next"`
 }
 
-func (a *api) healthz(w http.ResponseWriter, _ *http.Request) { a.text(w, http.StatusOK, "ok") }
+func (a *api) healthz(w http.ResponseWriter, _ *http.Request) {
+	state := "ok"
+	if a.Media != nil {
+		state += "\nmedia: " + a.Media().String()
+	}
+	a.text(w, http.StatusOK, state)
+}
 
 func (a *api) readyz(w http.ResponseWriter, _ *http.Request) {
 	if a.Ready != nil {

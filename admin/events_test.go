@@ -100,7 +100,7 @@ type countedFigures struct{ asked, open atomic.Int32 }
 
 func (c *countedFigures) Stats() live.Stats {
 	c.asked.Add(1)
-	return live.Stats{}
+	return live.Stats{Media: live.Media{Engine: "kernel", Detail: "tcx on eth0"}}
 }
 
 func (c *countedFigures) Targets() []live.Target {

@@ -19,7 +19,8 @@ type Media struct {
 	PortLow uint16 `key:"ports" is:"ports" default:"10000-32767" later:""`
 	// PortHigh is the last port, included.
 	PortHigh uint16
-	// What carries the packets. This version has no kernel engine.
+	// What carries RTP: kernel (packets that need nothing of the process are relayed in the Linux kernel), userspace (all come
+	// to the process), auto (kernel where that is possible, else userspace). kernel needs CAP_BPF and CAP_NET_ADMIN.
 	Engine string `key:"engine" enum:"auto kernel userspace" default:"auto"`
 	// A call ends (media_timeout) when it had RTP, and then none from either side for so long.
 	Timeout time.Duration `key:"timeout" default:"30s"`
@@ -32,9 +33,6 @@ type Media struct {
 func (m *Media) check(s section) {
 	ports := one(s, "ports", parsePorts)
 	m.PortLow, m.PortHigh = ports.low, ports.high
-	if m.Engine == EngineKernel {
-		s.fields["engine"].fail("this version does not have the kernel engine", "write auto or userspace")
-	}
 	s.advertisable(m.Advertise, func(v4 bool) bool {
 		return slices.ContainsFunc(m.Listen, func(l MediaListener) bool { return l.Addr.Is4() == v4 })
 	})

@@ -94,6 +94,12 @@ func TestRelay(t *testing.T) {
 // and compares what comes. It gives the number of packets of each.
 func (s *stage) relays(one, two *phone, carrier, agent *sipp) int64 {
 	s.Helper()
+	return s.relaysWhile(one, two, carrier, agent, 8000, func() {})
+}
+
+// relaysWhile is relays with so many samples of speech, during which something else is done.
+func (s *stage) relaysWhile(one, two *phone, carrier, agent *sipp, samples int, during func()) int64 {
+	s.Helper()
 	toA, err := carrier.received("SIP/2.0 200", 1)[0].rtp()
 	if err != nil {
 		s.Fatal(err)
@@ -107,7 +113,11 @@ func (s *stage) relays(one, two *phone, carrier, agent *sipp) int64 {
 		{from: two, to: one, at: toB, expectFrom: toA, name: "to the carrier", ssrc: 0xb2, digit: 11},
 	}
 	for _, w := range ways {
-		w.packets = append(speech(sim.Words(uint64(w.ssrc))[:8000], w.ssrc), keypress(w.digit, 150, 12160, w.ssrc)...)
+		words := sim.Words(uint64(w.ssrc))
+		for len(words) < samples {
+			words = append(words, words...)
+		}
+		w.packets = append(speech(words[:samples], w.ssrc), keypress(w.digit, uint16(samples/frame+100), uint32(samples+4160), w.ssrc)...)
 		w.report = senderReport(w.ssrc, "e2e")
 		w.from.send(w.from.rtcp, w.report, netip.AddrPortFrom(w.at.Addr(), w.at.Port()+1))
 	}
@@ -115,6 +125,7 @@ func (s *stage) relays(one, two *phone, carrier, agent *sipp) int64 {
 	for _, w := range ways {
 		speaking.Go(func() { w.from.talk(w.packets, w.at) })
 	}
+	during()
 	speaking.Wait()
 	for _, w := range ways {
 		eventually(s.T, "RTP and RTCP have come "+w.name, func() bool {
@@ -150,6 +161,15 @@ type way struct {
 // compare checks that everything came as it was sent, from where the SDP says.
 func (w *way) compare(t *testing.T) {
 	t.Helper()
+	w.compareRTP(t)
+	above := netip.AddrPortFrom(w.expectFrom.Addr(), w.expectFrom.Port()+1)
+	if a := w.gotReports[0]; len(w.gotReports) != 1 || !bytes.Equal(a.data, w.report) || a.from != above {
+		t.Errorf("%d reports %s, the first %x from %v; want %x from %v", len(w.gotReports), w.name, a.data, a.from, w.report, above)
+	}
+}
+
+func (w *way) compareRTP(t *testing.T) {
+	t.Helper()
 	for i, a := range w.gotRTP {
 		if i >= len(w.packets) || !bytes.Equal(a.data, w.packets[i]) {
 			t.Errorf("packet %d %s is not what was sent: %x", i, w.name, a.data)
@@ -159,10 +179,6 @@ func (w *way) compare(t *testing.T) {
 			t.Errorf("packet %d %s comes from %v; want %v", i, w.name, a.from, w.expectFrom)
 			return
 		}
-	}
-	above := netip.AddrPortFrom(w.expectFrom.Addr(), w.expectFrom.Port()+1)
-	if a := w.gotReports[0]; len(w.gotReports) != 1 || !bytes.Equal(a.data, w.report) || a.from != above {
-		t.Errorf("%d reports %s, the first %x from %v; want %x from %v", len(w.gotReports), w.name, a.data, a.from, w.report, above)
 	}
 }
 

@@ -199,7 +199,8 @@ func liveCallOf(i int) admin.Call {
 func fakeStats(calls int) live.Stats {
 	spread := func(p50, p95, p99 float64) *live.Percentiles { return &live.Percentiles{P50: p50, P95: p95, P99: p99} }
 	return live.Stats{
-		At: now(), Calls: calls, Phases: live.Phases{Preparing: calls / 100, Dialing: calls / 40, Bridged: calls - calls/100 - calls/40},
+		Media: live.Media{Engine: "kernel", Detail: "tcx on eth0"},
+		At:    now(), Calls: calls, Phases: live.Phases{Preparing: calls / 100, Dialing: calls / 40, Bridged: calls - calls/100 - calls/40},
 		CallsPerSecond: 4.2, WindowS: 300, Ended: 1260, Answered: 1197, AnswerRatio: new(0.95),
 		PostDialDelay: spread(24, 61, 140), Prepare: spread(290, 812, 2100), Setup: spread(1900, 3400, 6100),
 		Loss: new(0.0012), Jitter: spread(1.4, 6.2, 18), MOS: &live.MOS{P50: 4.31, P5: 3.92},

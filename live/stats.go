@@ -32,6 +32,7 @@ type Stats struct {
 	Jitter *Percentiles `json:"jitter_ms"`
 	MOS    *MOS         `json:"mos"`
 	Ports  Ports        `json:"ports"`
+	Media  Media        `json:"media"`
 	// Capacity is what the process takes at most, by its ports.
 	Capacity Capacity `json:"capacity"`
 	// Unwritten counts the records of ended calls that wait for the disk.
@@ -67,6 +68,17 @@ type Ports struct {
 	Limit int `json:"limit"`
 }
 
+// Media is what carries RTP.
+type Media struct {
+	// Engine is kernel or userspace.
+	Engine string `json:"engine"`
+	// Detail is where the kernel's program is attached, or why the kernel does not carry RTP.
+	Detail string `json:"detail"`
+}
+
+// String is both in one line.
+func (m Media) String() string { return m.Engine + ": " + m.Detail }
+
 // Capacity is how many calls there are and can be. A limit of 0 is none.
 type Capacity struct {
 	Calls int `json:"calls"`
@@ -77,6 +89,7 @@ type Capacity struct {
 type Node struct {
 	Calls, Unwritten, Limit int
 	Ports                   Ports
+	Media                   Media
 	Draining                bool
 	// Rejected counts refused requests since the start, by reason.
 	Rejected map[string]uint64
@@ -94,7 +107,7 @@ func (w *Watcher) Stats() Stats {
 		WindowS: int(window / time.Second), Ended: w.ended.sum, Answered: w.answered.sum, AnswerRatio: ratio(w.answered.sum, w.ended.sum),
 		PostDialDelay: percentiles(&w.postDial), Prepare: percentiles(&w.prepare), Setup: percentiles(&w.setup),
 		Loss: ratio(w.lost.sum, w.lost.sum+w.received.sum), Jitter: percentiles(&w.jitter),
-		Ports: n.Ports, Capacity: Capacity{n.Calls, n.Limit}, Unwritten: n.Unwritten, Rejected: sums(w.rejected), Causes: sums(w.causes),
+		Ports: n.Ports, Media: n.Media, Capacity: Capacity{n.Calls, n.Limit}, Unwritten: n.Unwritten, Rejected: sums(w.rejected), Causes: sums(w.causes),
 	}
 	if h := &w.harm.sum; h.count > 0 {
 		s.MOS = &MOS{P50: mosOf(h.quantile(0.5)), P5: mosOf(h.quantile(0.95))}

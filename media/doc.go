@@ -14,7 +14,8 @@
 //   - [Engine]: owns the port range and the workers.
 //   - [Session]: the media of one call, two sides with a pair of ports each.
 //   - flow: one direction of RTP or RTCP, with all that forwarding a packet needs.
-//   - path: carries flows. The worker is the userspace path.
+//   - path: carries flows. The worker is the userspace path. A flow that it has given to the kernel is offloaded.
+//   - steered: of a session without sockets, whose ports lead to sockets that sessions share.
 //   - latch: decides which source a side's packets are accepted from.
 //   - listener: turns a side's telephone-events into digits. dialer: sends digits to a side.
 //   - mask: hides the keys that a side presses. tap: sees the packets of both sides, for a recording.
@@ -25,15 +26,18 @@
 // # Ownership
 //
 // A session belongs to one worker: a goroutine with its own thread and epoll
-// instance. Only that goroutine reads sockets, and touches latches, flows and
-// stream state. It opens and closes no socket: that is done where a session is
+// instance. Only that goroutine reads sockets. Who has the session's turn touches
+// its latches, flows and stream state: the worker, or for a moment another goroutine that
+// reads or takes back what the kernel has. The worker opens and closes no socket but of
+// steered sessions: that is done where a session is
 // made, or in a goroutine that nobody waits for. What is closed was let go by
 // the worker before.
 //
 // Other goroutines send the worker commands. It looks for them whenever it has
 // woken, before it looks at packets, so a command that was sent before a packet
 // came is carried out before it. It is woken only for what must happen without a
-// packet. Few callers wait for an answer. The worker takes a turn at a session
+// packet. Who sends a command takes offloaded flows back first, so that the worker sees the packets after it.
+// Few callers wait for an answer. The worker takes a turn at a session
 // for each packet and command, with one atomic operation. Close takes the last
 // turn, and so has the final figures without asking.
 //
@@ -87,8 +91,20 @@
 // One side's reports keep both sides' sockets, because they leave by the other one. A new description opens it again.
 // The port stays the call's, but another program could bind it; then RTP goes on alone. A peer that begins later gets an
 // ICMP error instead of its reports' way, as it would from an endpoint without RTCP. A side that agreed on RTCP on its
-// RTP port (RFC 5761) needs no socket. Sharing one RTCP socket for all calls would need a program in the kernel.
+// RTP port (RFC 5761) needs no socket. A session that is steered has its RTCP in shared sockets.
 // Tests: TestRTCPSocketsCloseAndReopen, TestMuxedSideHasNoRTCPSocket.
+//
+// The kernel relays what needs nobody. It never learns: it is told one source, one SSRC and one destination, and what to
+// change. What else comes goes up to the latch, of strangers as much as the latch needs. A flow's state is in one place:
+// it goes to the kernel and comes back, with losses, jitter and all, so that no figure depends on who relayed. RTCP
+// goes up always, because records have what it says. A flow is offloaded with a packet that was just relayed, when nothing waits
+// behind it, so that none is overtaken.
+// Tests: TestMovesInMidCall, TestRecordingOfOffloadedFlow, TestFiguresOnTheKernelPath, and all others on that path.
+//
+// A call in the kernel has no sockets. Its ports are steered to two sockets that all share, 20 s after its flows were offloaded, so
+// that short calls open and close none. What it sends itself, RTCP, leaves from a socket for that packet: five
+// system calls, some times a minute. The first order to the session opens its sockets again.
+// Tests: TestSteeredSession, TestSteeredSessionWakes, TestSteeredSessionCloses.
 //
 // A quiet session is small: 2.4 KB. What RTP needs is made with the first packet, what few calls need when they need it.
 // Test: TestQuietSessionIsSmall.

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"flowbridge/media/kernel"
 )
 
 // Errors that a caller may want to tell apart.
@@ -52,6 +54,10 @@ type Config struct {
 
 	// StartTimeout is the same for a session that has had no RTP since Session.Start; 0 means 30 s.
 	StartTimeout time.Duration
+
+	// Kernel carries the flows whose packets nobody here needs to see; nil: sockets carry all. The caller closes it after
+	// the engine. Several engines may share one.
+	Kernel *kernel.Relay
 
 	// path makes the path that carries a worker's sessions; nil: the worker itself.
 	path func(*worker) flowPath
@@ -110,10 +116,17 @@ func Open(cfg Config) (*Engine, error) {
 	}
 	e.isOwn = e.own
 	e.ports.mayRest = maxResting()
+	if cfg.Kernel != nil {
+		e.ports.taken = cfg.Kernel.Uses
+	}
 	for range cfg.Workers {
 		w, err := newWorker(e.epoch, silenceLimits{start: cfg.StartTimeout, mid: cfg.Timeout})
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("media: %w", err), e.Close())
+		}
+		if cfg.Kernel != nil {
+			w.offloader = newOffloader(cfg.Kernel, e.now(), cfg.DSCP)
+			w.shareSockets(len(e.workers))
 		}
 		if cfg.path != nil {
 			w.path = cfg.path(w) // it has no session yet, so does not look

@@ -6,22 +6,30 @@ import (
 	"os"
 	"sync"
 	"testing"
+
+	"flowbridge/media/kernel"
 )
 
 // paths are what sessions may be carried by. All tests run once for each, with
 // engines whose sessions it carries: what they expect of media is so expected of
 // every path. The tests that are the worker themselves, as they turn its clock,
 // are of the userspace path whatever the path under test is.
+//
+// On the kernel path a flow is offloaded with the first packet that it may be offloaded with.
 var paths = []struct {
-	name string
-	path func(*worker) flowPath // nil: the worker
+	name   string
+	path   func(*worker) flowPath // nil: the worker
+	kernel *kernel.Relay          // opened where the name is kernel
 }{
-	{"userspace", nil},
-	{"audited", func(w *worker) flowPath { return newAudit(w) }},
+	{name: "userspace"},
+	{name: "audited", path: func(w *worker) flowPath { return newAudit(w) }},
+	{name: "kernel", path: func(w *worker) flowPath { w.offloader.after = 0; return newAudit(w) }},
 }
 
 // path is the one of paths under test.
 var path = paths[0]
+
+var only = flag.String("path", "", "test this path alone")
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -32,9 +40,23 @@ func TestMain(m *testing.M) {
 	}
 	code := 0
 	for _, path = range paths {
+		if *only != "" && *only != path.name {
+			continue
+		}
+		if path.name == "kernel" {
+			relay, err := kernel.Open(kernel.Options{Capacity: 4096})
+			if err != nil {
+				fmt.Fprintln(os.Stderr, "the kernel path is not tested:", err)
+				continue
+			}
+			path.kernel = relay
+		}
 		if code = m.Run(); code != 0 {
 			fmt.Fprintln(os.Stderr, "path under test:", path.name)
 			break
+		}
+		if path.kernel != nil {
+			path.kernel.Close()
 		}
 	}
 	os.Exit(code)

@@ -286,6 +286,7 @@ func (e *Engine) tend(now time.Duration) {
 	e.tidy.Lock()
 	defer e.tidy.Unlock()
 	e.closeSilent(now)
+	e.steerCalm(now)
 	trim := now-e.trimmed >= trimEvery
 	if trim {
 		e.trimmed = now

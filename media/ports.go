@@ -14,8 +14,9 @@ import (
 // A pair that was used keeps its sockets and rests in a queue of its place, so that most calls open and close none.
 type ports struct {
 	// Constant.
-	first   uint16 // the lowest RTP port
-	mayRest int    // how many pairs with sockets
+	first   uint16                 // the lowest RTP port
+	mayRest int                    // how many pairs with sockets
+	taken   func(port uint16) bool // by a flow of an earlier process; nil: none is
 
 	mu      sync.Mutex // guards what follows
 	queue   []uint16   // ring of free RTP ports without sockets, as long as there are pairs
@@ -48,15 +49,19 @@ func orderedPorts(low, high uint16) *ports {
 func (p *ports) lease() (uint16, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.free == 0 {
-		return 0, false
+	for range p.free {
+		port := p.queue[p.head]
+		p.head = (p.head + 1) % len(p.queue)
+		if p.taken != nil && p.taken(port) {
+			p.queue[(p.head+p.free-1)%len(p.queue)] = port
+			continue
+		}
+		p.free--
+		p.used++
+		p.leased[p.pair(port)] = true
+		return port, true
 	}
-	port := p.queue[p.head]
-	p.head = (p.head + 1) % len(p.queue)
-	p.free--
-	p.used++
-	p.leased[p.pair(port)] = true
-	return port, true
+	return 0, false
 }
 
 // release returns a leased pair to the end of the queue. It reports whether the pair was leased.

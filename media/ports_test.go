@@ -108,3 +108,24 @@ func TestPortsNeverLeasedTwice(t *testing.T) {
 		t.Errorf("%d in use; want 0", used)
 	}
 }
+
+// What a flow of an earlier process uses is not leased, and is once that is over.
+func TestTakenPortsAreNotLeased(t *testing.T) {
+	p := orderedPorts(10000, 10007)
+	over := false
+	p.taken = func(port uint16) bool { return !over && (port == 10000 || port == 10004) }
+	for _, want := range []uint16{10002, 10006} {
+		if got, ok := p.lease(); got != want || !ok {
+			t.Errorf("got %d, %v; want %d", got, ok, want)
+		}
+	}
+	if got, ok := p.lease(); ok {
+		t.Errorf("got %d; want none", got)
+	}
+	over = true
+	for _, want := range []uint16{10000, 10004} {
+		if got, ok := p.lease(); got != want || !ok {
+			t.Errorf("got %d, %v; want %d", got, ok, want)
+		}
+	}
+}

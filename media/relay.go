@@ -15,9 +15,11 @@ type relay struct {
 	onEvent func(Event)
 	own     func(netip.AddrPort) bool // one of our own ports
 	ledger  ledger
-	turn    atomic.Uint32 // whose turn it is
+	turn    atomic.Uint32 // whether it is anybody's turn
 
-	// Owned by the worker.
+	offloaded atomic.Int32 // flows in the kernel; changed by who has the turn
+
+	// Owned by who has the turn.
 	path     flowPath
 	endpoint [2][2]endpoint // by side and kind
 	party    [2]party
@@ -29,34 +31,42 @@ type relay struct {
 	roundTrip [2]roundTrip // to each side
 }
 
-// The values of relay.turn. The worker takes its turn for a packet or a command. Who closes the session takes the last
-// one, and so needs no answer of the worker: afterwards nothing is counted, sent or reported.
+// The values of relay.turn. Who has the turn owns the session: the worker for a packet or a command, another goroutine to
+// read what the kernel has counted or to take flows back from it. Who closes the session takes the last turn, and so needs
+// no answer of the worker: afterwards nothing is counted, sent or reported.
 const (
 	turnFree uint32 = iota
-	turnWorker
+	turnTaken
 	turnOver
 )
 
-// A packet takes some microseconds.
+// A turn takes some microseconds.
 const (
 	turnSpins = 100
 	turnPause = 50 * time.Microsecond
 )
 
-// enter begins a turn of the worker. False: the session is closed.
-func (r *relay) enter() bool { return r.turn.CompareAndSwap(turnFree, turnWorker) }
+// enter begins a turn. False: the session is closed.
+func (r *relay) enter() bool { return r.turn.CompareAndSwap(turnFree, turnTaken) || r.await(turnTaken) }
 
 func (r *relay) leave() { r.turn.Store(turnFree) }
 
-// end takes the last turn. It waits for the worker's present one, if that is of this session.
-func (r *relay) end() {
-	for i := 0; !r.turn.CompareAndSwap(turnFree, turnOver); i++ {
+// end takes the last turn.
+func (r *relay) end() { r.await(turnOver) }
+
+// await takes the turn when it is free. False: the session is closed.
+func (r *relay) await(turn uint32) bool {
+	for i := 0; !r.turn.CompareAndSwap(turnFree, turn); i++ {
+		if r.turn.Load() == turnOver {
+			return false
+		}
 		if i < turnSpins {
 			runtime.Gosched()
 		} else {
-			time.Sleep(turnPause) // the kernel has the worker's thread wait
+			time.Sleep(turnPause) // the kernel has the other's thread wait
 		}
 	}
+	return true
 }
 
 // endpoint is a socket of a session: what arrives there and where it goes on.
@@ -82,6 +92,7 @@ type endpoint struct {
 type rtpState struct {
 	stream   stream
 	outlet   outlet
+	offload  offload
 	masker   *masker   // nil before the first mask
 	listener *listener // nil before the first TelephoneEvents
 	dialer   *dialer   // nil before the first digit to its destination
@@ -172,7 +183,7 @@ func (r *relay) setPeer(side Side, p Peer, now time.Duration) error {
 		if moved {
 			ep.stream.renew()
 		}
-		ep.stream.rate = int64(p.ClockRate)
+		ep.stream.setRate(p.ClockRate)
 	}
 	if ep := &r.endpoint[side.Other()][RTP]; ep.rtpState != nil && (moved || p.Held) {
 		r.silence(ep, moved, now)

@@ -5,25 +5,40 @@ import (
 	"time"
 )
 
-// rtcpChange gives a session an RTCP socket, or takes one away, by side.
-type rtcpChange struct {
-	opened sockets // by side; -1: no change
-	close  [2]bool // wanted
-	closed [2]bool // the worker has let the socket go
+// socketChange gives a session sockets, or takes some away.
+type socketChange struct {
+	opened [2]sockets // by side and kind; -1: no change
+	close  [2]bool    // RTCP sockets wanted, by side
+	closed [2]bool    // of them: the worker has let the socket go
+	steer  *steering  // to be begun; nil: no change
+	done   bool       // that: the worker has let the session's own sockets go
+	reopen *Engine    // opens all sockets that steering has closed; nil: no change
 }
 
-// changeRTCP carries out a change. It keeps a socket that somebody has used meanwhile.
-func (w *worker) changeRTCP(r *relay, c *rtcpChange) {
-	for _, side := range []Side{SideA, SideB} {
-		ep := &r.endpoint[side][RTCP]
-		if fd := c.opened[side]; fd >= 0 {
+func newSocketChange() *socketChange {
+	return &socketChange{opened: [2]sockets{{-1, -1}, {-1, -1}}}
+}
+
+// changeSockets carries out a change. It keeps an RTCP socket that somebody has used meanwhile.
+func (w *worker) changeSockets(r *relay, c *socketChange) {
+	if c.reopen != nil {
+		w.unsteer(c.reopen, r, c)
+	}
+	for _, ep := range r.endpoints() {
+		if fd := c.opened[ep.side][ep.kind]; fd >= 0 {
 			ep.fd = fd
 			w.serves(fd, ep)
 		}
+	}
+	for _, side := range []Side{SideA, SideB} {
+		ep := &r.endpoint[side][RTCP]
 		if c.close[side] && (r.party[side].named.Mux || !r.ledger.reported()) {
 			w.serves(ep.fd, nil)
 			ep.fd, c.closed[side] = -1, true
 		}
+	}
+	if c.steer != nil {
+		c.done = w.steer(r, *c.steer)
 	}
 }
 
@@ -60,15 +75,15 @@ func (s *Session) reopenRTCP(side Side, muxed bool) {
 	case s.closed:
 	case muxed && !was:
 		s.engine.lookAtRTCP(s, 0, true)
-	case !muxed && p.fd[RTCP] < 0:
+	case !muxed && p.fd[RTCP] < 0 && p.fd[RTP] >= 0: // else it is steered to
 		fd, err := s.engine.open(place{s.relay.local[side].Addr(), s.worker}, p.port, RTCP)
 		if err != nil {
 			return // another process has the port: RTP goes on without RTCP
 		}
 		p.fd[RTCP] = fd
-		c := &rtcpChange{opened: sockets{-1, -1}}
-		c.opened[side] = fd
-		s.tell(command{op: opRTCP, rtcp: c})
+		c := newSocketChange()
+		c.opened[side][RTCP] = fd
+		_ = s.worker.post(command{op: opSockets, relay: &s.relay, sockets: c}, false)
 		s.awaitRTCP()
 	}
 }
@@ -103,7 +118,7 @@ func (e *Engine) closeSilent(now time.Duration) {
 type closing struct {
 	*Session
 	muxedOnly bool
-	change    *rtcpChange
+	change    *socketChange
 }
 
 // closeRTCP has the workers let sockets go and closes them. Meanwhile the pairs can't change hands.
@@ -112,11 +127,11 @@ func (e *Engine) closeRTCP(some []closing) {
 		c := &some[i]
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.change = &rtcpChange{opened: sockets{-1, -1}}
+		c.change = newSocketChange()
 		for side, p := range c.pair {
 			c.change.close[side] = !c.closed && p.fd[RTCP] >= 0 && (c.muxed[side] || !c.muxedOnly)
 		}
-		c.tell(command{op: opRTCP, rtcp: c.change})
+		_ = c.worker.post(command{op: opSockets, relay: &c.relay, sockets: c.change}, false)
 	}
 	for _, w := range e.workers {
 		_ = w.do(command{op: opSync}) // a worker that has stopped has let nothing go

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 )
 
 // SessionConfig says how to make a session.
@@ -12,7 +13,7 @@ type SessionConfig struct {
 	Addr [2]netip.Addr
 
 	// OnEvent is called for each event, by an engine goroutine that also carries other calls' media. It must not
-	// block, and it must not call the session, except Stats. It may be nil.
+	// block, and it must not call the session. It may be nil.
 	OnEvent func(Event)
 }
 
@@ -61,7 +62,7 @@ type Peer struct {
 }
 
 // Session is the media of one call: two sides with a pair of ports each. Any goroutine may call its methods, but
-// OnEvent may call Stats only. When a method that sets something returns, its setting applies to every packet that
+// OnEvent may call none. When a method that sets something returns, its setting applies to every packet that
 // arrives later. On a closed session the methods do nothing, except that SendDigit returns an error.
 type Session struct {
 	// Constant.
@@ -75,6 +76,8 @@ type Session struct {
 	pair   [2]pair
 	muxed  [2]bool // Peer.Mux, by side
 	closed bool    // pair is not the session's any more
+
+	steered atomic.Bool // it has no sockets, as the kernel relays its RTP; changed under mu
 }
 
 // Local returns the RTP address that the side is bound to. The address is unspecified if the engine listens on that.
@@ -121,6 +124,7 @@ func (s *Session) SetTelephoneEvents(side Side, c TelephoneEvents) {
 func (s *Session) SendDigit(to Side, d Digit) error {
 	t, err := d.tone()
 	if err == nil {
+		s.wake()
 		err = s.worker.do(command{op: opDigit, relay: &s.relay, side: to, tone: t})
 	}
 	if err != nil {
@@ -133,6 +137,7 @@ func (s *Session) SendDigit(to Side, d Digit) error {
 // or its address is unknown. It ends when the side's RTP address changes. EventPlayed comes at its end. Sounds are
 // G.711: a side with another codec can't have them.
 func (s *Session) Play(to Side, p Play) {
+	s.wake()
 	_ = s.worker.post(command{op: opPlay, relay: &s.relay, side: to, play: &p}, true)
 }
 
@@ -147,7 +152,18 @@ func (s *Session) Start() {
 }
 
 // Stats returns the current figures. It is cheap. After Close it returns the final figures.
-func (s *Session) Stats() Stats { return s.relay.ledger.stats(s.engine.epoch) }
+func (s *Session) Stats() Stats {
+	s.refresh()
+	return s.relay.ledger.stats(s.engine.epoch)
+}
+
+// refresh brings the figures of offloaded flows up to date.
+func (s *Session) refresh() {
+	if r := &s.relay; r.offloaded.Load() > 0 && r.enter() {
+		r.refresh()
+		r.leave()
+	}
+}
 
 // Close ends the session and returns its final figures. When it returns, its ports are free, its sockets read nothing
 // more for it, and no event comes any more. It does not wait for the worker's turn, at most for one packet. A second
@@ -157,10 +173,15 @@ func (s *Session) Close() Stats {
 		e := s.engine
 		e.forget(s)
 		s.relay.end()
+		s.relay.reclaim()
 		defer e.settle(s) // last: until then, Engine.Close waits
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.closed = true
+		if s.steered.Load() {
+			s.unsteered()
+			return
+		}
 		s.rest([2]netip.Addr{s.relay.local[SideA].Addr(), s.relay.local[SideB].Addr()}, s.pair[:])
 	})
 	return s.Stats()
@@ -177,6 +198,7 @@ func (s *Session) rest(addr [2]netip.Addr, pairs []pair) {
 // tell sends the worker a command. The worker runs it after the commands before it, and before it reads a later
 // packet. It is not woken for that. A closed session is no error: there is nothing left to change.
 func (s *Session) tell(c command) {
+	s.wake()
 	c.relay = &s.relay
 	_ = s.worker.post(c, false)
 }

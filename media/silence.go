@@ -36,7 +36,7 @@ func (r *relay) start(now time.Duration) {
 
 func (r *relay) hears(side Side, now time.Duration) {
 	h := &r.hearing
-	h.last = now
+	h.last = max(h.last, now)
 	if h.spoke[side] {
 		return
 	}
@@ -77,6 +77,9 @@ func (r *relay) checkSilence(now time.Duration, p silenceLimits) {
 	never, limit := h.spoke == [2]bool{}, p.mid
 	if never {
 		limit = p.start
+	}
+	if now-h.last >= limit {
+		r.refresh()
 	}
 	if since := now - h.last; since >= limit {
 		h.silent = true

@@ -128,3 +128,57 @@ func send(fd int32, pkt []byte, to *sockaddr) unix.Errno {
 		uintptr(unsafe.Pointer(&to.raw)), uintptr(to.size))
 	return errno
 }
+
+// sharedBuffer is the receive buffer of a socket that sessions share, in bytes: some thousand packets.
+const sharedBuffer = 4 << 20
+
+// openSharedSocket returns a socket that packets to other addresses can be steered to.
+func openSharedSocket(a netip.Addr) (int, error) {
+	fd, err := openSocket(netip.AddrPortFrom(a, 0), 0)
+	if err != nil {
+		return 0, err
+	}
+	level, option := unix.SOL_IP, unix.IP_RECVORIGDSTADDR
+	if a.Is6() {
+		level, option = unix.SOL_IPV6, unix.IPV6_RECVORIGDSTADDR
+	}
+	if err := unix.SetsockoptInt(fd, level, option, 1); err != nil {
+		closeSocket(fd)
+		return 0, os.NewSyscallError("setsockopt", err)
+	}
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, sharedBuffer) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, sharedBuffer) // as much as is allowed
+	}
+	return fd, nil
+}
+
+// steeredPacket receives packets with the address that they were sent to.
+type steeredPacket struct {
+	header  unix.Msghdr
+	part    unix.Iovec
+	control [64]byte
+	to      sockaddr
+}
+
+// receive is receive for a socket that packets are steered to.
+func (p *steeredPacket) receive(fd int32, buf []byte, from *sockaddr) (int, unix.Errno) {
+	p.part.Base = &buf[0]
+	p.part.SetLen(len(buf))
+	p.header = unix.Msghdr{Name: &from.raw[0], Namelen: uint32(len(from.raw)), Iov: &p.part, Iovlen: 1, Control: &p.control[0]}
+	p.header.SetControllen(len(p.control))
+	n, _, errno := unix.RawSyscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&p.header)), unix.MSG_DONTWAIT|unix.MSG_TRUNC)
+	from.size = p.header.Namelen
+	return int(n), errno
+}
+
+// sentTo is where the last packet was sent to; invalid: the kernel does not say.
+func (p *steeredPacket) sentTo() netip.AddrPort {
+	const header = unix.SizeofCmsghdr
+	control := p.control[:min(int(p.header.Controllen), len(p.control))]
+	if len(control) < header+unix.SizeofSockaddrInet4 {
+		return netip.AddrPort{}
+	}
+	p.to = sockaddr{}
+	copy(p.to.raw[:], control[header:])
+	return p.to.addrPort()
+}

@@ -154,8 +154,8 @@ func read[T any](p *atomic.Pointer[T]) *T {
 // keep copies the figures of a stream after a packet with this header.
 func (c *countersRTP) keep(s *stream, h rtpHeader) {
 	change(&c.Jitter, math.Float64bits(s.jitterMS()))
-	change(&c.JitterMean, math.Float64bits(s.jitterMean))
-	change(&c.JitterMax, math.Float64bits(s.jitterMax))
+	change(&c.JitterMean, math.Float64bits(s.jitterMeanMS()))
+	change(&c.JitterMax, math.Float64bits(s.jitterMaxMS()))
 	if h.ssrc != c.SSRC.Load() {
 		c.SSRC.Store(h.ssrc)
 	}

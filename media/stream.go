@@ -37,11 +37,21 @@ type stream struct {
 	timed       bool
 	timestamp   uint32
 	timestampAt time.Duration // when the first packet with it came
-	transit     uint32
-	jitter      uint64  // in 1/16 of a timestamp unit (RFC 3550 §A.8)
-	jitterMax   float64 // milliseconds, as jitterMean
-	jitterMean  float64 // over timings packets
-	timings     float64
+	jitter      uint64        // in 1/16 of a timestamp unit (RFC 3550 §A.8), as the next two
+	jitterMax   uint64
+	jitterSum   uint64 // over timings packets
+	timings     uint64
+}
+
+// setRate changes the rate of the timestamps. What was measured stays the same time.
+func (s *stream) setRate(rate uint32) {
+	was := s.clock()
+	s.rate = int64(rate)
+	if is := s.clock(); is != was {
+		for _, v := range []*uint64{&s.jitter, &s.jitterMax, &s.jitterSum} {
+			*v = uint64(float64(*v) * float64(is) / float64(was))
+		}
+	}
 }
 
 func (s *stream) observe(h rtpHeader, now time.Duration) {
@@ -77,8 +87,16 @@ func (s *stream) lost() uint64 {
 
 func (s *stream) wraps() uint64 { return s.wrapsPast + s.top>>16 }
 
-func (s *stream) jitterMS() float64 {
-	return float64(s.jitter) / 16 * 1000 / float64(s.clock())
+// jitterMS, jitterMaxMS and jitterMeanMS are in milliseconds.
+func (s *stream) jitterMS() float64    { return s.milliseconds(s.jitter) }
+func (s *stream) jitterMaxMS() float64 { return s.milliseconds(s.jitterMax) }
+
+func (s *stream) jitterMeanMS() float64 {
+	return s.milliseconds(s.jitterSum) / float64(max(s.timings, 1))
+}
+
+func (s *stream) milliseconds(sixteenths uint64) float64 {
+	return float64(sixteenths) / 16 * 1000 / float64(s.clock())
 }
 
 func (s *stream) restart(seq uint16) {
@@ -144,11 +162,9 @@ func (s *stream) time(timestamp uint32, now time.Duration) {
 	if s.timed && timestamp == s.timestamp {
 		return
 	}
-	arrival := units(now, s.rate)
-	transit := arrival - timestamp
-	d := int64(int32(transit - s.transit)) // modulo 2^32 on purpose
+	d := int64(int32(units(now-s.timestampAt, s.rate) - (timestamp - s.timestamp))) // modulo 2^32 on purpose
 	known := s.timed
-	s.timed, s.timestamp, s.timestampAt, s.transit = true, timestamp, now, transit
+	s.timed, s.timestamp, s.timestampAt = true, timestamp, now
 	if d < 0 {
 		d = -d
 	}
@@ -157,9 +173,8 @@ func (s *stream) time(timestamp uint32, now time.Duration) {
 	}
 	s.jitter += uint64(d) - (s.jitter+8)>>4 // d is not negative
 	s.timings++
-	ms := s.jitterMS()
-	s.jitterMean += (ms - s.jitterMean) / s.timings
-	s.jitterMax = max(s.jitterMax, ms)
+	s.jitterSum += s.jitter
+	s.jitterMax = max(s.jitterMax, s.jitter)
 }
 
 func (s *stream) clock() int64 {

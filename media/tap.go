@@ -25,7 +25,10 @@ type Tapped struct {
 
 // SetTap gives t the packets of both sides from now on and replaces the tap before; nil means none. When it returns,
 // the former tap is not called any more. Packets are relayed as without a tap.
-func (s *Session) SetTap(t Tap) { _ = s.worker.do(command{op: opTap, relay: &s.relay, tap: t}) }
+func (s *Session) SetTap(t Tap) {
+	s.wake()
+	_ = s.worker.do(command{op: opTap, relay: &s.relay, tap: t})
+}
 
 // show gives a packet that came to ep from src to the session's tap.
 func (w *worker) show(ep *endpoint, kind Kind, src netip.AddrPort, pkt []byte) {

@@ -7,8 +7,9 @@ import (
 
 // Totals count the RTP of all sessions since the engine was opened. They never go down.
 type Totals struct {
-	Sessions int           // open now
-	Sides    [2]SideTotals // by Side
+	Sessions  int           // open now
+	Offloaded int           // their flows of RTP that the kernel carries, of two for each
+	Sides     [2]SideTotals // by Side
 }
 
 // SideTotals are what came from all sides of a kind, and what was sent to them.
@@ -43,6 +44,8 @@ func (e *Engine) Totals() Totals {
 	t.Sessions = len(open)
 	e.mu.Unlock()
 	for _, s := range open {
+		s.refresh()
+		t.Offloaded += int(s.relay.offloaded.Load())
 		t.add(&s.relay.ledger)
 	}
 	return t

@@ -15,6 +15,7 @@ func (w *worker) Attach(f flow, c *counters) error {
 		return fmt.Errorf("session %d has no sockets here", f.ID.Session)
 	}
 	ep := &r.endpoint[f.ID.From][f.ID.Kind]
+	ep.reclaim()
 	ep.count = c
 	ep.rewrites = f.Rewrite != rewrite{}
 	ep.dest = sockaddr{}
@@ -59,6 +60,7 @@ func (w *worker) relay(ep *endpoint, n int) {
 	if ep.rtpState == nil {
 		ep.relay.heard(ep.side)
 	}
+	ep.refresh() // the latch has to know when the source was heard
 	if src != ep.flow.Source && !w.admits(ep, src) {
 		w.refuse(ep, src)
 		return
@@ -89,6 +91,7 @@ func (w *worker) relay(ep *endpoint, n int) {
 	}
 	if w.blend(ep, header) {
 		w.forward(ep, pkt)
+		w.offload(ep)
 	}
 }
 
@@ -124,6 +127,7 @@ func (w *worker) openReport(ep *endpoint, pkt []byte) []byte {
 
 // passReport relays RTCP that came to the socket at.
 func (w *worker) passReport(ep, at *endpoint, src netip.AddrPort, pkt []byte) {
+	ep.relay.refresh() // what it reports on
 	ep.relay.confirmedBy(ep.side, src)
 	ep.count.RxPackets.Add(1)
 	ep.count.RxBytes.Add(uint64(len(pkt)))
@@ -157,6 +161,9 @@ func (w *worker) guard(ep *endpoint, src netip.AddrPort, h rtpHeader) bool {
 	}
 	if v == lock && src != l.source && ep.relay.own(src) {
 		v = stray // what comes from a port of our own would go round for ever
+	}
+	if v == keep || v == lock {
+		ep.cameUp(w.now)
 	}
 	switch v {
 	case keep:
@@ -227,7 +234,7 @@ func (w *worker) blend(ep *endpoint, h rtpHeader) bool {
 
 func (w *worker) forward(ep *endpoint, pkt []byte) {
 	c := ep.count
-	if ep.dest.size == 0 || ep.out.fd < 0 {
+	if ep.dest.size == 0 || ep.out.fd == noSocket {
 		if ep.flow.Held {
 			c.dropped().Held.Add(1)
 		} else {
@@ -254,7 +261,7 @@ func (w *worker) emit(ep *endpoint, pkt []byte) bool {
 	if !ok {
 		return false
 	}
-	if errno := send(ep.out.fd, sent, &ep.dest); errno != 0 {
+	if errno := w.transmit(ep.out, sent, &ep.dest); errno != 0 {
 		ep.count.dropped().SendError.Add(1)
 		return false
 	}

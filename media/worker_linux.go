@@ -21,18 +21,20 @@ const (
 // wait_linux.go says how it waits.
 type worker struct {
 	// Constant.
-	epoch    time.Time
-	silence  silenceLimits
-	tick     time.Duration
-	holds    bool // it keeps its processor while it waits
-	epfd     int
-	wakefd   int
-	wake     *os.File // of wakefd; closing it is safe against a late write
-	path     flowPath // carries its sessions; itself, unless Open has set another
-	commands chan command
-	pending  atomic.Bool   // commands wait
-	asleep   atomic.Bool   // it waits for events, and has to be woken for a command
-	stopped  chan struct{} // closed when the goroutine has let go of everything
+	epoch     time.Time
+	silence   silenceLimits
+	tick      time.Duration
+	holds     bool // it keeps its processor while it waits
+	epfd      int
+	wakefd    int
+	wake      *os.File   // of wakefd; closing it is safe against a late write
+	path      flowPath   // carries its sessions; itself, unless Open has set another
+	offloader *offloader // nil: the kernel carries nothing
+	shared    *shared    // sockets of sessions without; nil without an offloader
+	commands  chan command
+	pending   atomic.Bool   // commands wait
+	asleep    atomic.Bool   // it waits for events, and has to be woken for a command
+	stopped   chan struct{} // closed when the goroutine has let go of everything
 
 	// Owned by the goroutine.
 	now      time.Duration // since epoch, read once per wake-up
@@ -67,7 +69,7 @@ const (
 	opTap
 	opMask
 	opStart
-	opRTCP
+	opSockets
 	opClose // and behind it what is not about an open session
 	opForget
 	opSync
@@ -87,7 +89,7 @@ type command struct {
 	play     *Play
 	tap      Tap
 	mask     *Mask
-	rtcp     *rtcpChange
+	sockets  *socketChange
 	pairs    []pair
 	done     chan error // capacity 1; nil: the sender does not wait
 }
@@ -163,6 +165,9 @@ func (w *worker) post(c command, soon bool) error {
 		}
 	}
 	w.pending.Store(true)
+	if c.relay != nil && c.op < opSockets {
+		c.relay.recall() // so that later packets come to the worker, which looks for commands first
+	}
 	if soon {
 		w.rouse()
 	}
@@ -210,7 +215,9 @@ func (w *worker) turn() {
 		if int(ev.Fd) == w.wakefd || int(ev.Fd) >= len(w.byFD) {
 			continue
 		}
-		if ep := w.byFD[ev.Fd]; ep != nil { // nil: not opened yet, or forgotten meanwhile
+		if ep := w.byFD[ev.Fd]; ep == atShared {
+			w.serveShared(ev.Fd)
+		} else if ep != nil { // nil: not opened yet, or forgotten meanwhile
 			w.serve(ep, ev.Fd)
 		}
 	}
@@ -259,6 +266,9 @@ func (w *worker) perform(c command) error {
 			return errClosed
 		}
 		defer c.relay.leave()
+		if c.op < opSockets {
+			c.relay.reclaim()
+		}
 	}
 	switch c.op {
 	case opOpen:
@@ -286,8 +296,8 @@ func (w *worker) perform(c command) error {
 		c.relay.setMask(c.side, *c.mask)
 	case opStart:
 		c.relay.start(w.now)
-	case opRTCP:
-		w.changeRTCP(c.relay, c.rtcp)
+	case opSockets:
+		w.changeSockets(c.relay, c.sockets)
 	case opClose:
 		w.close(c.relay, c.pairs)
 	case opForget:
@@ -340,6 +350,7 @@ func (w *worker) close(r *relay, pairs []pair) {
 		}
 	}
 	delete(w.relays, r.id)
+	w.unshare(r)
 	for _, p := range pairs {
 		for _, fd := range p.fd {
 			w.serves(fd, atRest)
@@ -358,5 +369,6 @@ func (w *worker) forget(pairs []pair) {
 
 func (w *worker) release() {
 	_ = w.wake.Close()
+	w.shared.close()
 	closeSocket(w.epfd)
 }

@@ -22,8 +22,8 @@ type Gauges struct {
 	SIP []SIPCount
 	// RTP are the packets so far, by leg: a and b.
 	RTP map[string]RTPCount
-	// Streams are relayed now, one for each direction of a call.
-	Streams int
+	// Streams are relayed now, one for each direction of a call, by path: kernel or userspace.
+	Streams map[string]int
 	Panics  uint64
 	// StoreBroken says that the last write failed. JournalDropped counts updates that were left out because the disk was slow.
 	StoreBroken    bool
@@ -122,7 +122,9 @@ func (c *gauges) calls(s sink, g *Gauges) {
 	}
 	s.gauge("rtp_ports_in_use", "Pairs of an RTP and an RTCP port that calls have. A call has two.", float64(g.Node.Ports.InUse))
 	s.gauge("rtp_ports_limit", "Pairs of an RTP and an RTCP port of media.ports.", float64(g.Node.Ports.Limit))
-	s.gauge("media_streams", "RTP streams that are relayed, one for each direction of a call.", float64(g.Streams), "path", "userspace")
+	for path, n := range g.Streams {
+		s.gauge("media_streams", "RTP streams that are relayed, one for each direction of a call, by what carries them.", float64(n), "path", path)
+	}
 }
 
 func (*gauges) targets(s sink, g *Gauges) {

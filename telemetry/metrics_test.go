@@ -25,7 +25,7 @@ func sample() Gauges {
 		Active:  map[live.Active]int{{Trunk: "carrier", Target: "synthflow", Phase: "bridged"}: 2, {Trunk: "carrier", Target: "sip:+1@x", Phase: "dialing"}: 1},
 		Targets: []live.Target{{Name: "synthflow", Health: live.HealthFailing}}, Trunks: []live.Peer{{Name: "carrier", Calls: 3, MaxCalls: 9}},
 		SIP: []SIPCount{{Received: true, Method: "INVITE", N: 5}, {Status: 200, N: 4}},
-		RTP: map[string]RTPCount{"a": {RxPackets: 7, Dropped: map[string]uint64{"held": 1}}}, Streams: 4,
+		RTP: map[string]RTPCount{"a": {RxPackets: 7, Dropped: map[string]uint64{"held": 1}}}, Streams: map[string]int{"userspace": 4},
 		ReloadedAt: time.Unix(1000, 0), Certificates: map[string]time.Time{"/etc/cert.pem": time.Unix(2000, 0)},
 		More: []Gauge{{Name: "ladders_dropped_total", Help: "Ladders.", Value: 3}, {Name: "outbox_records", Help: "Rows.", Labels: []string{"consumer", "fleet"}, Value: 8}},
 	}

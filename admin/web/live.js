@@ -118,7 +118,7 @@ function figures() {
     set('mos', fixed(s.mos?.p50, 2), s.mos ? `p5 ${fixed(s.mos.p5, 2)}` : 'nothing measured', s.mos?.p50 ? (s.mos.p5 < 3 ? 'bad' : s.mos.p5 < 3.6 ? 'warn' : '') : '');
     set('loss', percent(s.loss, 2), window, s.loss > 0.03 ? 'bad' : s.loss > 0.01 ? 'warn' : '');
     set('jitter', ...spread(s.jitter_ms, (n) => `${fixed(n)} ms`));
-    set('ports', count(s.ports?.in_use), s.ports?.limit ? `of ${count(s.ports.limit)}` : '', full(s.ports?.in_use, s.ports?.limit));
+    set('ports', count(s.ports?.in_use), [s.ports?.limit && `of ${count(s.ports.limit)}`, s.media?.engine].filter(Boolean).join(' · '), full(s.ports?.in_use, s.ports?.limit));
     set('capacity', s.capacity?.limit ? percent(s.capacity.calls / s.capacity.limit, 0) : 'no limit',
       s.capacity?.limit ? `${count(s.capacity.calls)} of ${count(s.capacity.limit)}` : 'set by ports and files', full(s.capacity?.calls, s.capacity?.limit));
     const refused = Object.entries(s.rejected ?? {}).sort((x, y) => y[1] - x[1]);

@@ -19,7 +19,7 @@ func Command() *cobra.Command {
 		"Validate a configuration as serve would read it, secrets included. All errors are shown at once; the exit code\n"+
 			"is 2 if there are any. Warnings name what is hardly meant (expressions without $, routes that get no call, networks\n"+
 			"that are too large, keys without effect), limits of this machine (its addresses, open files, receive buffer of\n"+
-			"sockets, ports that other programs may take, directories of database and recordings), transfers that lead nowhere,\n"+
+			"sockets, ports that other programs may take, directories of database and recordings, its kernel), transfers that lead nowhere,\n"+
 			"SRTP keys that can be read on the way, and settings that a platform does not accept. Nothing is opened or called.\n\n"+
 			"With --online each target is also tried: its API with the token, its host name, and its SIP by OPTIONS; and the\n"+
 			"database of fleet.dsn_file. No call is placed, and nothing is changed. The exit code is 1 if one fails.",
@@ -44,6 +44,7 @@ type checked struct {
 	Trunks   int       `json:"trunks"`
 	Targets  int       `json:"targets"`
 	Routes   int       `json:"routes"`
+	Media    string    `json:"media,omitempty"` // what would carry RTP, for a file that is valid
 	Errors   []flaw    `json:"errors"`
 	Warnings []flaw    `json:"warnings"`
 	Online   []finding `json:"online,omitempty"` // with --online, for a file that is valid
@@ -81,6 +82,7 @@ func check(w io.Writer, file string, m machine, asJSON bool, try func(*config.Co
 		result.Valid = true
 		result.Trunks, result.Targets, result.Routes = len(cfg.Trunks), len(cfg.Targets), len(cfg.Routes)
 		result.Warnings = flawsOf(cfg.Warnings)
+		result.Media = m.media(cfg)
 		var more []warning
 		if result.Trunks == 0 || result.Routes == 0 {
 			more = append(more, warning{"there are no trunks or no routes, so no call can get through", "check that it is the right file and complete"})
@@ -110,6 +112,7 @@ func check(w io.Writer, file string, m machine, asJSON bool, try func(*config.Co
 	for _, f := range result.Online {
 		fmt.Fprintln(w, f.text())
 	}
+	fmt.Fprintln(w, "RTP:", result.Media)
 	_, err := fmt.Fprintf(w, "%s: %s, %s, %s: valid\n", config.ShownName(file),
 		cli.Count(result.Trunks, "trunk"), cli.Count(result.Targets, "target"), cli.Count(result.Routes, "route"))
 	return errors.Join(failed, err)

@@ -35,6 +35,7 @@ func roomy() machine {
 		addresses: func() ([]netip.Addr, error) {
 			return []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("192.168.10.5"), netip.MustParseAddr("2001:db8::5")}, nil
 		},
+		relays: func() error { return nil },
 	}
 }
 
@@ -81,6 +82,8 @@ func TestMachineWarnings(t *testing.T) {
 	if err := os.WriteFile(token, []byte("t"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	without := roomy()
+	without.relays = func() error { return errors.New("CAP_BPF is missing") }
 	blind := machine{
 		openFiles: func() (uint64, error) { return 0, errors.New("?") },
 		setting:   func(string) (string, error) { return "", errors.New("?") },
@@ -111,6 +114,9 @@ func TestMachineWarnings(t *testing.T) {
 		"hook elsewhere":  {roomy(), "hooks: {variables: {listen: '10.0.0.9:8081', token_env: T}}", []string{"hooks.variables.listen: this machine has no address 10.0.0.9"}},
 		"directory":       {unwritable, "", []string{"store.path: the directory .", "permission denied"}},
 		"no file yet":     {noFile, "", nil},
+		"kernel":          {roomy(), "media: {engine: kernel}", nil},
+		"no kernel":       {without, "media: {engine: kernel}", []string{"CAP_BPF is missing", "engine: auto"}},
+		"kernel or not":   {without, "", nil},
 		"file":            {readOnly, "", []string{"store.path: flowbridge.db"}},
 	} {
 		t.Run(name, func(t *testing.T) {

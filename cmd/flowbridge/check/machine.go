@@ -19,6 +19,7 @@ import (
 	"flowbridge/b2bua/transport"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
+	"flowbridge/media/kernel"
 )
 
 // warning is a problem that does not make a configuration invalid.
@@ -33,6 +34,7 @@ type machine struct {
 	writable  func(path string) error
 	mode      func(path string) (fs.FileMode, error)
 	addresses func() ([]netip.Addr, error) // of its interfaces
+	relays    func() error                 // why its kernel can't relay RTP
 }
 
 func thisMachine() machine {
@@ -63,6 +65,7 @@ func thisMachine() machine {
 			}
 			return all, err
 		},
+		relays: kernel.Try,
 	}
 }
 
@@ -88,7 +91,32 @@ const spareFiles = 128
 
 // warnings lists what this machine lacks for a configuration. What can't be found out is left out.
 func (m machine) warnings(cfg *config.Config) []warning {
-	return slices.Concat(m.listeners(cfg), m.files(cfg), m.buffer(), m.ports(cfg), m.store(cfg), m.recordings(cfg), m.keys(cfg))
+	return slices.Concat(m.listeners(cfg), m.files(cfg), m.buffer(), m.ports(cfg), m.store(cfg), m.recordings(cfg), m.keys(cfg), m.kernel(cfg))
+}
+
+// kernel: with media.engine kernel the start fails where the kernel can't relay.
+func (m machine) kernel(cfg *config.Config) []warning {
+	if cfg.Media.Engine != config.EngineKernel {
+		return nil
+	}
+	if err := m.relays(); err != nil {
+		return []warning{{
+			fmt.Sprintf("media.engine: this user can't have RTP relayed in the kernel, and then the start fails: %v", err),
+			"see RTP in the kernel in docs/operations.md, or write engine: auto",
+		}}
+	}
+	return nil
+}
+
+// media says what would carry RTP if this user ran the service, and if not the kernel, why.
+func (m machine) media(cfg *config.Config) string {
+	if cfg.Media.Engine == config.EngineUserspace {
+		return config.EngineUserspace
+	}
+	if err := m.relays(); err != nil {
+		return config.EngineUserspace + ": " + err.Error()
+	}
+	return config.EngineKernel
 }
 
 // listeners: the start fails at an address that this machine does not have.

@@ -14,7 +14,7 @@ const kindTrunk = "trunk"
 func (n *Node) figures() live.Node {
 	used, total := n.engine.Ports()
 	return live.Node{
-		Calls: n.server.Calls(), Unwritten: n.server.Unwritten(), Limit: n.config().Media.Calls(), Ports: live.Ports{InUse: used, Limit: total},
+		Calls: n.server.Calls(), Unwritten: n.server.Unwritten(), Limit: n.config().Media.Calls(), Ports: live.Ports{InUse: used, Limit: total}, Media: n.mediaPath(),
 		Draining: n.server.Draining(), Rejected: n.server.Rejected().All(),
 	}
 }

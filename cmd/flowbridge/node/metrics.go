@@ -47,7 +47,8 @@ func (n *Node) gauges() telemetry.Gauges {
 		g.SIP = append(g.SIP, telemetry.SIPCount{Received: received, Method: method, Status: status, N: count})
 	})
 	t := n.engine.Totals()
-	g.Streams, g.RTP = 2*t.Sessions, map[string]telemetry.RTPCount{"a": rtpCount(&t.Sides[media.SideA]), "b": rtpCount(&t.Sides[media.SideB])}
+	g.Streams = map[string]int{config.EngineUserspace: 2*t.Sessions - t.Offloaded, config.EngineKernel: t.Offloaded}
+	g.RTP = map[string]telemetry.RTPCount{"a": rtpCount(&t.Sides[media.SideA]), "b": rtpCount(&t.Sides[media.SideB])}
 	return g
 }
 

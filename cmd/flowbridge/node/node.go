@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -23,6 +22,7 @@ import (
 	"flowbridge/hooks"
 	"flowbridge/live"
 	"flowbridge/media"
+	"flowbridge/media/kernel"
 	"flowbridge/recording"
 	"flowbridge/store"
 	"flowbridge/telemetry"
@@ -34,6 +34,8 @@ type Node struct {
 	log     zerolog.Logger
 	store   *store.Store
 	engine  *media.Engine
+	kernel  *kernel.Relay      // nil: it relays nothing
+	carried live.Media         // without it
 	archive *recording.Archive // nil: nothing is recorded
 	server  *b2bua.Server
 	fleet   *fleet.Fleet // nil: there is none
@@ -96,11 +98,9 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 		n.log.Warn().Int("calls", k).Msg("calls that an earlier process could not write are written now")
 	}
 	n.openLadders(ctx, &cfg.Store)
-	n.engine, err = media.Open(mediaConfig(&cfg.Media))
-	if err != nil {
-		return fmt.Errorf("media.listen or media.ports: %w", err)
+	if err = n.openMedia(&cfg.Media); err != nil {
+		return err
 	}
-	n.onClose(n.engine.Close)
 	if err = n.openArchive(ctx, cfg.Recording); err != nil {
 		return err
 	}
@@ -165,25 +165,6 @@ func (n *Node) openArchive(ctx context.Context, cfg config.Recording) (err error
 		n.log.Warn().Err(err).Msg("records of a killed process do not say how their recordings ended")
 	}
 	return nil
-}
-
-// mediaWorkers is the number of relay threads for a number of processors. A thread can carry some 1,500 calls; idle
-// ones cost wake-ups.
-func mediaWorkers(processors int) int { return max(processors/4, 1) }
-
-// mediaConfig is the configuration of the media engine.
-func mediaConfig(m *config.Media) media.Config {
-	c := media.Config{Workers: mediaWorkers(runtime.NumCPU()), PortLow: m.PortLow, PortHigh: m.PortHigh, Timeout: m.Timeout, StartTimeout: m.StartTimeout, DSCP: m.DSCP}
-	for _, l := range m.Listen {
-		c.Listen = append(c.Listen, l.Addr)
-		if l.Advertise.IsValid() {
-			c.Advertised = append(c.Advertised, l.Advertise)
-		}
-	}
-	if a, err := netip.ParseAddr(m.Advertise); err == nil { // else there is none
-		c.Advertised = append(c.Advertised, a)
-	}
-	return c
 }
 
 // aliveEvery is how often the store's sign of life is renewed, purgeEvery how often old records are removed.

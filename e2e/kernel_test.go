@@ -1,0 +1,111 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"flowbridge/sim"
+)
+
+// text is what the admin API answers.
+func (s *server) text(path string) string {
+	s.t.Helper()
+	res, err := client.Get(s.admin + path)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		s.t.Fatalf("%s: %s: %v", path, res.Status, err)
+	}
+	return string(body)
+}
+
+// TestKernelRelay has the kernel relay both directions of a call, from packet to packet as the process does before and
+// after. The record counts all of them.
+func TestKernelRelay(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	b := s.serve(setup{})
+	if health := b.text("/healthz"); !strings.Contains(health, "media: kernel: ") {
+		t.Skip("the kernel can't relay here: ", health)
+	}
+	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
+	agent := s.sippAgent("caller_hangup", two.key()...)
+	carrier := s.sippCarrier("caller_hangup", one.key()...)
+	ids := carrier.answered(1)
+	agent.confirmed(1)
+	n := s.relaysWhile(one, two, carrier, agent, 5*8000, func() {
+		eventually(t, "the kernel relays both directions", func() bool {
+			return strings.Contains(b.text("/metrics"), "\nflowbridge_media_streams{path=\"kernel\"} 2\n")
+		})
+	})
+	carrier.proceed(ids...)
+	carrier.finish()
+	agent.finish()
+	s.counts(b.finish(hungUpByCaller)[0], n)
+}
+
+// TestKilledWhileTheKernelRelays kills the B2BUA in a call whose RTP the kernel relays, and starts it again. No packet is
+// lost, neither while there is no process nor when the next one takes over.
+func TestKilledWhileTheKernelRelays(t *testing.T) {
+	var fs unix.Statfs_t
+	if err := unix.Statfs("/sys/fs/bpf", &fs); err != nil || fs.Type != unix.BPF_FS_MAGIC {
+		t.Skip("there is no BPF file system at /sys/fs/bpf: mount -t bpf bpf /sys/fs/bpf")
+	}
+	s := newStage(t)
+	s.prepareCalls()
+	of := setup{media: ", ports: 33000-33099, timeout: 2s"} // ports that no other test has
+	b := s.serve(of)
+	if health := b.text("/healthz"); !strings.Contains(health, "media: kernel: ") {
+		t.Skip("the kernel can't relay here: ", health)
+	}
+	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
+	agent := s.sippAgent("caller_hangup", two.key()...)
+	carrier := s.sippCarrier("caller_hangup", one.key()...)
+	carrier.answered(1)
+	agent.confirmed(1)
+	toA, err := carrier.received("SIP/2.0 200", 1)[0].rtp()
+	if err != nil {
+		t.Fatal(err)
+	}
+	toB, err := agent.received("INVITE ", 1)[0].rtp()
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := sim.Words(7)
+	for len(words) < 8*8000 {
+		words = append(words, words...)
+	}
+	ways := []*way{
+		{from: one, to: two, at: toA, expectFrom: toB, name: "to the agent", packets: speech(words[:8*8000], 0xa1)},
+		{from: two, to: one, at: toB, expectFrom: toA, name: "to the carrier", packets: speech(words[:8*8000], 0xb2)},
+	}
+	var speaking sync.WaitGroup
+	for _, w := range ways {
+		speaking.Go(func() { w.from.talk(w.packets, w.at) })
+	}
+	eventually(t, "the kernel relays both directions", func() bool {
+		return strings.Contains(b.text("/metrics"), "\nflowbridge_media_streams{path=\"kernel\"} 2\n")
+	})
+	b.kill()
+	time.Sleep(time.Second) // so that it is missed
+	again := startServer(t, b.dir, s.config(of))
+	speaking.Wait()
+	for _, w := range ways {
+		eventually(t, "RTP has come "+w.name, func() bool { w.gotRTP = w.to.heard(); return len(w.gotRTP) >= len(w.packets) })
+		w.compareRTP(t)
+	}
+	carrier.kill() // nobody will hang it up
+	agent.kill()
+	again.stop()
+}

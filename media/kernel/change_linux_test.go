@@ -1,0 +1,264 @@
+//go:build 386 || amd64 || arm || arm64 || loong64 || mips64le || mipsle || ppc64le || riscv64
+
+package kernel
+
+import (
+	"errors"
+	"net/netip"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestUnfitFlows(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		run(t, "ip", "tuntap", "add", "dev", "tun0", "mode", "tun")
+		run(t, "ip", "addr", "add", "10.81.3.1/24", "dev", "tun0")
+		run(t, "ip", "link", "set", "tun0", "up")
+		run(t, "ip", "route", "add", "blackhole", "10.81.4.0/24")
+		run(t, "ip", "route", "add", "10.81.5.0/24", "via", "10.81.2.2")
+		r := open(t)
+		good := Flow{In: ap("10.81.1.1:20000"), Source: ap("10.81.1.2:4000"), Out: ap("10.81.2.1:20002"), Dest: ap("10.81.2.2:5000")}
+		for _, tt := range []struct {
+			why    string // empty: it is fit
+			change func(*Flow)
+		}{
+			{"", func(*Flow) {}},
+			{"", func(f *Flow) { f.Dest = ap("10.81.5.9:1") }},
+			{"is not an address", func(f *Flow) { f.Source = netip.AddrPort{} }},
+			{"is not an address", func(f *Flow) { f.In = ap("0.0.0.0:20000") }},
+			{"is not an address", func(f *Flow) { f.Dest = ap("10.81.2.2:0") }},
+			{"both IP versions", func(f *Flow) { f.Out, f.Dest = ap("[fd81:2::1]:2"), ap("[fd81:2::2]:5000") }},
+			{"IPv4 within IPv6", func(f *Flow) { f.Source = ap("[::ffff:10.81.1.2]:4000") }},
+			{"zone", func(f *Flow) { f.Source = ap("[fe80::1%left]:4000") }},
+			{"on this machine", func(f *Flow) { f.Dest = ap("127.0.0.1:5000") }},
+			{"on this machine", func(f *Flow) { f.Source = ap("10.81.2.1:5000") }},
+			{"no route", func(f *Flow) { f.In = ap("127.0.0.1:20000") }},
+			{"no route", func(f *Flow) { f.Out = ap("127.0.0.1:20000") }},
+			{"no route", func(f *Flow) { f.Dest = ap("192.0.2.7:5000") }},
+			{"no route", func(f *Flow) { f.Dest = ap("10.81.4.7:5000") }},
+			{"no route", func(f *Flow) { f.Out = ap("192.0.2.1:20002") }}, // not ours
+			{"not an Ethernet", func(f *Flow) { f.Dest = ap("10.81.3.7:5000"); f.Out = ap("10.81.3.1:1") }},
+			{"one machine", func(f *Flow) { f.Dest = ap("10.81.2.255:5000") }},
+			{"one machine", func(f *Flow) { f.Dest = ap("224.0.0.5:5000") }},
+			{"RTCP", func(f *Flow) { f.Kind = RTCP; f.Rewrite.SSRC = 1 }},
+			{"DSCP", func(f *Flow) { f.DSCP = 64 }},
+		} {
+			f := good
+			tt.change(&f)
+			err := r.Put(f, State{})
+			if tt.why == "" {
+				if err != nil {
+					t.Errorf("%+v: %v", f, err)
+				}
+				r.Remove(f.In)
+			} else if !errors.Is(err, ErrUnfit) || !strings.Contains(err.Error(), tt.why) {
+				t.Errorf("%+v: got %v; want %s", f, err, tt.why)
+			}
+		}
+		if got, ok := r.Local(netip.MustParseAddr("10.81.2.2")); !ok || got != netip.MustParseAddr("10.81.2.1") {
+			t.Errorf("our address is %v, %v", got, ok)
+		}
+		if got, ok := r.Local(netip.MustParseAddr("fd81:1::2")); !ok || got != netip.MustParseAddr("fd81:1::1") {
+			t.Errorf("our address is %v, %v", got, ok)
+		}
+		if got, ok := r.Local(netip.MustParseAddr("192.0.2.1")); ok {
+			t.Errorf("our address is %v", got)
+		}
+	})
+}
+
+// The route of a flow is gone: its packets come to the socket, and who put the flow knows.
+func TestRouteIsGone(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		r := open(t)
+		a, b, f := l.relays(r, false)
+		lost := make(chan error, 1)
+		f.Lost = func(why error) { lost <- why }
+		if err := r.Change(f); err != nil {
+			t.Fatal(err)
+		}
+		socket := newPhone(t, f.In.String())
+		pkt := rtp(1, 160, 7, 0, "hello")
+		a.send(f.In, pkt)
+		b.expect(f.Out, pkt)
+		run(t, "ip", "link", "set", "right", "down")
+		if why := <-lost; !errors.Is(why, ErrUnfit) {
+			t.Errorf("lost: %v", why)
+		}
+		a.send(f.In, pkt)
+		socket.expect(a.addr, pkt)
+		if err := r.Change(f); !errors.Is(err, ErrUnfit) {
+			t.Errorf("a lost flow is changed: %v", err)
+		}
+		s, ok := r.Remove(f.In)
+		if !ok || s.Packets != 1 {
+			t.Errorf("got %+v, %v", s, ok)
+		}
+		run(t, "ip", "link", "set", "right", "up")
+		await(t, "the route", func() bool { return r.Put(f, s) == nil })
+		a.send(f.In, pkt)
+		b.expect(f.Out, pkt)
+	})
+}
+
+// The route of a flow leads elsewhere: its packets follow.
+func TestRouteMoves(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		run(t, "ip", "link", "add", "spare", "type", "veth", "peer", "name", "eth1")
+		run(t, "ip", "link", "set", "eth1", "netns", tid(l.b))
+		run(t, "ip", "addr", "add", "10.81.3.1/24", "dev", "spare")
+		run(t, "ip", "link", "set", "spare", "up")
+		l.b.run("ip", "addr", "add", "10.81.3.2/24", "dev", "eth1")
+		l.b.run("ip", "link", "set", "eth1", "up")
+		r := open(t)
+		a, b, f := l.relays(r, false)
+		f.Lost = func(why error) { t.Errorf("lost: %v", why) }
+		if err := r.Change(f); err != nil {
+			t.Fatal(err)
+		}
+		pkt := rtp(1, 160, 7, 0, "hello")
+		a.send(f.In, pkt)
+		b.expect(f.Out, pkt)
+		run(t, "ip", "route", "add", "10.81.2.2/32", "via", "10.81.3.2")
+		before := received(t, "spare")
+		await(t, "the other way", func() bool {
+			a.send(f.In, pkt)
+			b.expect(f.Out, pkt)
+			return received(t, "spare") > before+1 // more than to ask for the neighbour
+		})
+		run(t, "ip", "link", "set", "spare", "mtu", "100")
+		socket := newPhone(t, f.In.String())
+		long := rtp(2, 160, 7, 0, strings.Repeat("x", 160))
+		await(t, "the smaller MTU", func() bool {
+			a.send(f.In, long)
+			_, _, up := socket.hear(20e6)
+			return up
+		})
+	})
+}
+
+func TestInterfacesComeAndGo(t *testing.T) {
+	needsRoot(t)
+	t.Run("in a lab", func(t *testing.T) {
+		if err := isolate(); err != nil {
+			t.Skipf("no network namespaces here: %v", err)
+		}
+		l := &lab{t: t, a: newHost(t), b: newHost(t)}
+		run(t, "ip", "link", "set", "lo", "up")
+		r := open(t)
+		if got := where(r); got != "lo" {
+			t.Fatalf("it is on %q", got)
+		}
+		l.cable("left", 1, l.a)
+		l.cable("right", 2, l.b)
+		await(t, "the interfaces", func() bool { return where(r) == "left, lo, right" })
+		a, b, f := l.relays(r, false)
+		pkt := rtp(1, 160, 7, 0, "hello")
+		a.send(f.In, pkt)
+		b.expect(f.Out, pkt)
+		run(t, "ip", "link", "add", "bridge", "type", "bridge")
+		run(t, "ip", "link", "set", "left", "master", "bridge")
+		await(t, "the port of a bridge to be left alone", func() bool { return where(r) == "lo, right" })
+		run(t, "ip", "link", "del", "right")
+		await(t, "the interface to be gone", func() bool { return where(r) == "lo" })
+	})
+}
+
+// What goes up to addresses without a socket comes to the one that it is steered to.
+func TestSteers(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		r := open(t)
+		for _, tt := range []struct{ shared, to, other, from string }{
+			{"10.81.1.1:9999", "10.81.1.1:20000", "10.81.1.1:20002", "10.81.1.2:4000"},
+			{"0.0.0.0:9998", "10.81.1.1:20000", "10.81.2.1:20000", "10.81.1.2:4000"},
+			{"[fd81:1::1]:9999", "[fd81:1::1]:20000", "[fd81:1::1]:20002", "[fd81:1::2]:4000"},
+		} {
+			shared, from := newPhone(t, tt.shared), l.a.phone(tt.from)
+			conn, err := shared.conn.SyscallConn()
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = conn.Control(func(fd uintptr) {
+				if err = r.Socket(3, int(fd)); err == nil {
+					err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_RECVORIGDSTADDR, 1)
+				}
+				if shared.addr.Addr().Is6() {
+					err = errors.Join(err, unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_RECVORIGDSTADDR, 1))
+				}
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := r.Steer(ap(tt.to), 3); err != nil {
+				t.Fatal(err)
+			}
+			from.send(ap(tt.other), []byte("not this"))
+			from.send(ap(tt.to), []byte("hello"))
+			buf, oob := make([]byte, 100), make([]byte, 100)
+			n, oobn, _, src, err := shared.conn.ReadMsgUDPAddrPort(buf, oob)
+			if err != nil || string(buf[:n]) != "hello" || src != from.addr {
+				t.Errorf("%s heard %q from %v, %v", tt.shared, buf[:n], src, err)
+			}
+			if dst, err := originalDestination(oob[:oobn]); err != nil || dst != ap(tt.to) {
+				t.Errorf("%s heard what was sent to %v, %v", tt.shared, dst, err)
+			}
+			r.Unsteer(ap(tt.to))
+			bound := newPhone(t, tt.to)
+			from.send(ap(tt.to), []byte("after"))
+			bound.expect(from.addr, []byte("after"))
+			_ = shared.conn.Close()
+			_ = bound.conn.Close()
+			_ = from.conn.Close()
+		}
+	})
+}
+
+func originalDestination(oob []byte) (netip.AddrPort, error) {
+	messages, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	for _, m := range messages {
+		sa, err := unix.ParseOrigDstAddr(&m)
+		if err != nil {
+			continue
+		}
+		switch sa := sa.(type) {
+		case *unix.SockaddrInet4:
+			return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port)), nil
+		case *unix.SockaddrInet6:
+			return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), uint16(sa.Port)), nil
+		}
+	}
+	return netip.AddrPort{}, errors.New("no original destination")
+}
+
+// The program would go round IPsec, so it carries nothing where there is any.
+func TestIPsec(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		r := open(t)
+		a, b, f := l.relays(r, false)
+		lost := make(chan error, 1)
+		f.Lost = func(why error) { lost <- why }
+		if err := r.Change(f); err != nil {
+			t.Fatal(err)
+		}
+		pkt := rtp(1, 160, 7, 0, "hello")
+		a.send(f.In, pkt)
+		b.expect(f.Out, pkt)
+		policy := []string{"ip", "xfrm", "policy", "add", "src", "10.81.2.1", "dst", "10.81.2.2", "dir", "out", "tmpl", "proto", "esp"}
+		if out, err := exec.Command(policy[0], policy[1:]...).CombinedOutput(); err != nil {
+			t.Skipf("no IPsec here: %v: %s", err, out)
+		}
+		if why := <-lost; !errors.Is(why, ErrUnfit) || !strings.Contains(why.Error(), "IPsec") {
+			t.Errorf("lost: %v", why)
+		}
+		r.Remove(f.In)
+		if err := r.Put(f, State{}); !errors.Is(err, ErrUnfit) {
+			t.Errorf("put: %v", err)
+		}
+	})
+}

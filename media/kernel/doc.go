@@ -1,0 +1,89 @@
+// Package kernel relays RTP in the kernel. A program at the ingress of each interface looks at every packet that comes
+// in, rewrites those of known flows and sends them on. They take no system call, reach no socket, and are relayed also
+// while no process is there.
+//
+//	           what a flow says, and its state                      what the routes say
+//	                     |  ^                                               |
+//	              Put, Change, Remove                                    watcher
+//	                     v  |                                               v
+//	in ---> relay ---> flows, states ---> addresses, checksums, RTP header, TTL ---> next hop, or a socket here
+//	          |
+//	          +---> up: not a packet of a flow ---> routing, firewall, sockets (steer) ---> Observe
+//
+// It knows nothing of sessions: media decides who is latched and what is rewritten, and the program compares with that.
+//
+// # Words
+//
+//   - [Flow]: one direction of one kind of packet, known by our address and port that it comes to.
+//   - [State]: what is counted and known of a flow's stream.
+//   - up: a packet goes on to the sockets as if the program were not there.
+//   - outlet: how packets leave to an address: interface, next hop, MTU.
+//   - unfit: a flow that the program can't carry. A socket can.
+//   - adopted: a flow that an earlier process has left. elder: all that a process has left whose maps were others.
+//
+// # What the program does with a packet
+//
+// Up goes, uncounted: what is not IPv4 or IPv6 with UDP to a flow's address; fragments, IPv4 options, IPv6 extension
+// headers, a TTL of 1, tagged and joined (GRO) frames, frames for other machines, IPv6 without a checksum; from the
+// flow's source: what is not well-formed RTP of version 2 (RFC 3550 §5.1), or may be RTCP (RFC 5761 §4), payload types
+// of Flow.Up, and what is longer than the MTU or 1500 bytes. Packets of other sources, and of other SSRCs of the source,
+// go up where media's latch may learn from them. While the flow is heard (2 s, or 50 ms for the SSRC) one of other
+// sources goes up in a second and 16 of other SSRCs; while it is silent, 1000. Others are dropped and counted.
+//
+// A packet of the flow is counted, under the lock of its state, if the flow has not been removed meanwhile. Then its
+// addresses, ports, TTL, DSCP and RTP header are rewritten, and the checksums by what has changed (RFC 1624), so that
+// what a sender got wrong stays wrong. It leaves by the flow's outlet, which resolves the neighbour. If source and
+// destination are both on this machine, it goes on to the destination's socket. The program forwards nothing else.
+//
+// BPF programs are written once more in model_linux_test.go, in Go. Random packets are judged by both.
+// Tests: TestProgramIsItsModel, TestCountsAsTheModel, FuzzProgram.
+//
+// # Maps
+//
+//   - flows: hash of our address and port. IPv4 is ::ffff:a.b.c.d. The value is what the program compares with and
+//     writes, with a slot of states and an id that is never used twice.
+//   - states: array of slots: a spin lock and the figures. Not per processor: numbers and jitter need one state. The id
+//     ties it to the flow; without it the program relays nothing. Slot 0 is for the test that Open makes.
+//   - steered, sockets: addresses without a socket, and what they are steered to; they end with the process.
+//
+// take and note are programs for this process alone, run by BPF_PROG_TEST_RUN: take ends a flow and gives its state
+// back at one moment, so that no packet is between, and note counts a packet that went up.
+// Tests: TestHandedOver, TestSteers.
+//
+// # Pins and upgrades
+//
+// With Options.Dir, the maps flows and states and the links are pinned in a directory v<layout>-<capacity> below it, and
+// outlive the process, also one that is killed. The next one of that layout and capacity opens the maps, has the links
+// run its program (at once: no packet is between), and carries the flows on. It knows no call for them, so it removes
+// each once it and the flow back are silent for Options.Timeout. Until then Uses says that a port is taken.
+//
+// Who changes struct key, flow, figures or state counts layout up. Such a process, or one with another capacity, can't
+// take flows over: it opens its own maps beside those of the elder, whose program stays attached and carries its flows
+// until they are silent; then it is removed. Both programs let go up what they do not know. One process has the
+// directory at a time. With clsact, filters have the directory's name, and the rest is the same.
+// Tests: TestOutlivesItsProcess, TestOtherLayout, TestLayoutHasItsNumber.
+//
+// # Interfaces and routes
+//
+// The program is attached to lo and every Ethernet that is up and belongs to no bridge, bond or VRF, also to those that
+// come later. A watcher hears of interfaces, addresses and routes, and has each flow leave as they are now. A flow that
+// is not fit any more goes up at once, and Flow.Lost says so: nothing is sent where nobody is. Unfit are: another IP
+// version on the other side, one of source and destination on this machine, no Ethernet on the way out, routes that wrap
+// packets, and all flows where IPsec policies are in force, which the program would go round.
+//
+// The program is before nftables: rules for media's ports, NAT and accounting do not see what is relayed.
+// Tests: TestRouteIsGone, TestRouteMoves, TestInterfacesComeAndGo, TestUnfitFlows, TestIPsec.
+//
+// # Kernels and rights
+//
+// tcx needs Linux 6.6. Before that the program is a clsact filter, which needs Options.Dir, because nothing else
+// removes it after a crash. Linux 5.10 is the oldest: bpf_redirect_neigh takes the next hop since then, and sk_lookup
+// programs came with 5.9. The program has no loop and no function that the verifier would have to follow: it takes
+// 10,000 steps of the 1,000,000 that are allowed. The object is for little-endian processors; on others, and on other
+// systems, Open says that it is not supported.
+//
+// CAP_BPF and CAP_NET_ADMIN suffice, and a directory of the process's own in a mounted BPF file system; before 5.11 also
+// an unlimited RLIMIT_MEMLOCK. Without CAP_PERFMON the verifier guards against speculation: no choice between two
+// addresses and no lock elsewhere than at the start of a value.
+// Test: TestWithoutRoot.
+package kernel

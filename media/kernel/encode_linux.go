@@ -1,0 +1,134 @@
+//go:build 386 || amd64 || arm || arm64 || loong64 || mips64le || mipsle || ppc64le || riscv64
+
+package kernel
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	maxCapacity      = 1_000_000
+	defaultClockRate = 8000
+
+	ethernetLen = 14
+
+	// The flags of struct flow.
+	flagRTCP     = 1
+	flagRewrites = 2
+	flagPayloads = 4
+
+	// requestLen is the length of struct request. What comes back takes its place.
+	requestLen  = 32
+	requestSize = ethernetLen + int(unsafe.Sizeof(programFigures{}))
+	requestDone = 1
+)
+
+var native = binary.NativeEndian
+
+// words are an address as the program has it.
+func words(a netip.Addr) (w [4]uint32) {
+	b := a.As16()
+	for i := range w {
+		w[i] = native.Uint32(b[4*i:])
+	}
+	return w
+}
+
+func address(w [4]uint32) netip.Addr {
+	var b [16]byte
+	for i := range w {
+		native.PutUint32(b[4*i:], w[i])
+	}
+	return netip.AddrFrom16(b).Unmap()
+}
+
+// network turns a number into one whose bytes are in the network's order, or back.
+func network(port uint16) uint16 { return native.Uint16([]byte{byte(port >> 8), byte(port)}) }
+
+func network32(n uint32) uint32 {
+	return native.Uint32([]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
+}
+
+func keyOf(in netip.AddrPort) *programKey {
+	return &programKey{Ip: words(in.Addr()), Port: network(in.Port())}
+}
+
+func addrPort(w [4]uint32, port uint16) netip.AddrPort {
+	return netip.AddrPortFrom(address(w), network(port))
+}
+
+func rateOf(clock uint32) uint32 {
+	if clock == 0 {
+		return defaultClockRate
+	}
+	return clock
+}
+
+// value is the flow as the program has it.
+func (c *carried) value() *programFlow {
+	v := &programFlow{
+		Id: c.id, Slot: c.slot, Up: c.Up, Rate: rateOf(c.ClockRate), Ssrc: network32(c.SSRC),
+		Src: words(c.Source.Addr()), SrcPort: network(c.Source.Port()),
+		From: words(c.Out.Addr()), FromPort: network(c.Out.Port()),
+		To: words(c.Dest.Addr()), ToPort: network(c.Dest.Port()),
+		NewSsrc: network32(c.Rewrite.SSRC), TimeOffset: c.Rewrite.TimeOffset, SeqOffset: c.Rewrite.SeqOffset,
+		Tos: c.DSCP << 2,
+	}
+	c.out.into(v)
+	if c.Kind == RTCP {
+		v.Flags |= flagRTCP
+	}
+	if c.Rewrite != (Rewrite{}) {
+		v.Flags |= flagRewrites
+	}
+	for i, p := range c.Rewrite.Payload {
+		v.Changes[i] = uint32(p.From) | uint32(p.To)<<8
+		if p.Drop {
+			v.Changes[i] |= 1 << 16
+		}
+		if p != (PayloadChange{}) {
+			v.Flags |= flagPayloads
+		}
+	}
+	return v
+}
+
+// into writes where a flow leaves.
+func (o outlet) into(v *programFlow) {
+	v.Out, v.Mtu = uint32(o.index), uint32(o.mtu)
+	switch {
+	case o.hop.Is4():
+		v.HopFamily = unix.AF_INET
+		b := o.hop.As4()
+		v.Hop = [4]uint32{native.Uint32(b[:])}
+	case o.hop.Is6():
+		v.HopFamily, v.Hop = unix.AF_INET6, words(o.hop)
+	}
+}
+
+func stateOf(s *State, id uint64) *programState {
+	v := &programState{F: *(*programFigures)(unsafe.Pointer(s))}
+	v.F.Id, v.F.StraysAt, v.F.ForeignAt, v.F.Strays, v.F.Foreign = id, 0, 0, 0, 0
+	return v
+}
+
+func figuresOf(v *programState) *State { return (*State)(unsafe.Pointer(&v.F)) }
+
+// requestOf is the packet that tells a program of a flow, and of an RTP packet.
+func requestOf(slot uint32, id uint64, rate uint32, h Header) []byte {
+	b := make([]byte, requestSize)
+	q := b[ethernetLen:]
+	native.PutUint64(q, id)
+	native.PutUint32(q[8:], slot)
+	native.PutUint32(q[12:], rate)
+	native.PutUint32(q[16:], h.Timestamp)
+	native.PutUint32(q[20:], h.SSRC)
+	native.PutUint32(q[24:], uint32(max(h.Length, 0)))
+	native.PutUint16(q[28:], h.Seq)
+	q[30] = h.PayloadType
+	return b
+}

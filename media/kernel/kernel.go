@@ -1,0 +1,147 @@
+package kernel
+
+import (
+	"errors"
+	"net/netip"
+	"time"
+)
+
+// Errors that a caller may want to tell apart.
+var (
+	// ErrUnfit: the program can't carry the flow; what wraps it says why. A socket can.
+	ErrUnfit = errors.New("not for the kernel")
+
+	// ErrFull: there are as many flows as there is room for.
+	ErrFull = errors.New("no room for another flow in the kernel")
+)
+
+// MaxPayloadChanges is how many payload types a [Rewrite] may change.
+const MaxPayloadChanges = 8
+
+// Kind tells RTP from RTCP.
+type Kind uint8
+
+// The kinds of a flow.
+const (
+	RTP Kind = iota
+	RTCP
+)
+
+// Flow is one direction of one kind of packet. A packet that arrives at In from exactly Source leaves from Out to Dest.
+// All addresses are of one IP version. None is unspecified, and none has a zone.
+type Flow struct {
+	In     netip.AddrPort // our address on the side that sends; no two flows have the same
+	Source netip.AddrPort
+	Out    netip.AddrPort // our address on the side that receives
+	Dest   netip.AddrPort
+	Kind   Kind
+	DSCP   uint8 // of what is sent (RFC 2474), 0 to 63
+
+	// Of RTP only. Packets of another SSRC are not relayed. ClockRate is that of the timestamps in Hz, 0 means 8000.
+	SSRC      uint32
+	ClockRate uint32
+	Rewrite   Rewrite
+	Up        PayloadTypes // those that go up to the socket
+
+	// Lost is called, in a goroutine of its own, when the flow can't be carried any more: its route is gone, for
+	// example. Its packets go up to the sockets already. What was counted is there until Remove. May be nil.
+	Lost func(why error)
+}
+
+// Rewrite is what a flow changes in each RTP packet. The zero value changes nothing.
+type Rewrite struct {
+	SSRC       uint32 // the new SSRC; 0 leaves it
+	TimeOffset uint32 // added to the timestamp, modulo 2^32
+	SeqOffset  uint16 // added to the sequence number, modulo 2^16
+	Payload    [MaxPayloadChanges]PayloadChange
+}
+
+// PayloadChange says what happens to packets of one RTP payload type. Of several with the same From the first counts.
+// The zero value changes nothing.
+type PayloadChange struct {
+	From, To uint8 // 0 to 127
+	Drop     bool  // the packet is not relayed
+}
+
+// PayloadTypes is a set of RTP payload types.
+type PayloadTypes [2]uint64
+
+// Add puts a payload type, 0 to 127, into the set.
+func (p *PayloadTypes) Add(payloadType uint8) { p[payloadType>>6&1] |= 1 << (payloadType & 63) }
+
+// Has reports whether a payload type is in the set.
+func (p *PayloadTypes) Has(payloadType uint8) bool {
+	return p[payloadType>>6&1]>>(payloadType&63)&1 != 0
+}
+
+// State is what is known of the packets of a flow. Put takes it over, Remove gives it back, and in between the program
+// does with it what media's stream does. Counters go on from what they were. Times are those of [Now], 0 for never.
+// It is laid out as struct figures of the program, whose own fields have no name here.
+type State struct {
+	Last             time.Duration // the last packet came
+	_                uint64
+	First            time.Duration
+	Packets, Bytes   uint64 // that came from Source, with the SSRC; bytes include the RTP header
+	Sent, SentBytes  uint64 // of them, those that left
+	WrongSource      uint64 // came from elsewhere, and did not go up
+	WrongSSRC        uint64 // came from Source with another SSRC, and did not go up
+	Discarded        uint64 // of Packets, those of a payload type that is dropped
+	Base, Top        uint64 // the first sequence number, and the highest, extended by the cycles
+	Received         uint64 // numbers from Base on that came, each once
+	LostPast         uint64 // of earlier counts
+	WrapsPast        uint64
+	Duplicates       uint64
+	Reordered        uint64
+	SSRCChanges      uint64
+	Losses           Losses
+	TimestampAt      time.Duration // when the first packet with Timestamp came
+	Jitter           uint64        // in 1/16 of a timestamp unit (RFC 3550 §A.8), as the next two
+	JitterMax        uint64
+	JitterSum        uint64 // over Timings packets
+	Timings          uint64
+	_, _             uint64
+	_, _             uint32
+	SSRC             uint32
+	Timestamp        uint32
+	Expect           uint16 // the number after one that jumped
+	Started, Renewed bool   // Renewed: the next packet is of another source, whatever its SSRC
+	Jumped, Timed    bool
+	LastPayloadType  uint8
+	_                uint8
+}
+
+// Losses is the window in which lost packets are told from late ones: bit i of Recent says that the i-th number below
+// the highest came, bit i of Older the same of the number 64 below that.
+type Losses struct {
+	Recent, Older uint64
+	Run           uint64 // of the lost numbers that left the window last
+	Runs          uint64 // that began outside the window
+	Longest       uint64 // of them
+}
+
+// Header is what [Relay.Observe] needs to know of an RTP packet.
+type Header struct {
+	PayloadType uint8
+	Seq         uint16
+	Timestamp   uint32
+	SSRC        uint32
+	Length      int // of the packet in bytes, with its header, without UDP and IP
+}
+
+// Options are what a relay is opened with.
+type Options struct {
+	// Dir is a directory in a BPF file system, such as /sys/fs/bpf/flowbridge-1. It is made if it is missing. The flows
+	// outlive the process there, and the next Open with the same Dir adopts them. Empty: they end with the process.
+	Dir string
+
+	// Capacity is how many flows there may be, 1 to 1,000,000. The kernel takes about 250 bytes for each at once,
+	// and as much again for those that are in use.
+	Capacity int
+
+	// Timeout is how long an adopted flow and the one in its opposite direction may both be silent before they are
+	// removed; 0 means 30 s.
+	Timeout time.Duration
+
+	// clsact attaches by a traffic-control filter although tcx is there.
+	clsact bool
+}

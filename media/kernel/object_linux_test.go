@@ -1,0 +1,134 @@
+//go:build 386 || amd64 || arm || arm64 || loong64 || mips64le || mipsle || ppc64le || riscv64
+
+package kernel
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+)
+
+// The object that is committed was made from the source that is.
+func TestObjectIsOfTheSource(t *testing.T) {
+	source, err := os.ReadFile("relay.bpf.c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum, err := os.ReadFile("relay.sum")
+	if err != nil {
+		t.Fatal(err)
+	}
+	of, by, _ := strings.Cut(string(sum), "\n")
+	if want := fmt.Sprintf("%x  -", sha256.Sum256(source)); of != want {
+		t.Fatalf("relay_bpfel.o is of another relay.bpf.c: run go generate in media/kernel")
+	}
+	clang, err := exec.Command("clang", "--version").Output()
+	if err != nil {
+		t.Skip("clang is not here to compile the source again")
+	}
+	if is, _, _ := strings.Cut(string(clang), "\n"); is != strings.TrimSpace(by) {
+		t.Skipf("the object was made by %s, and here is %s", strings.TrimSpace(by), is)
+	}
+	again := filepath.Join(t.TempDir(), "relay.o")
+	generate, err := os.ReadFile("generate.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, flags, _ := strings.Cut(string(generate), `-cflags "`)
+	flags, _, _ = strings.Cut(flags, `"`)
+	command := append(strings.Fields(flags), "-target", "bpfel", "-c", "relay.bpf.c", "-o", again)
+	if out, err := exec.Command("clang", command...).CombinedOutput(); err != nil {
+		t.Skipf("the source does not compile here: %v\n%s", err, out)
+	}
+	is, err := loadProgram()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := ebpf.LoadCollectionSpec(again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, p := range want.Programs {
+		if got := is.Programs[name]; got == nil || fmt.Sprint(got.Instructions) != fmt.Sprint(p.Instructions) {
+			t.Errorf("%s is not what the source compiles to: run go generate in media/kernel", name)
+		}
+	}
+}
+
+// What the maps hold has not changed since the layout got its number: a process would adopt what it does not
+// understand. Another sum means another number.
+func TestLayoutHasItsNumber(t *testing.T) {
+	spec, err := loadProgram()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	for _, name := range []string{programMapFlows, programMapStates} {
+		m := spec.Maps[name]
+		fmt.Fprintln(&text, name, m.Type, m.KeySize, m.ValueSize, m.Flags)
+		describe(&text, m.Key, 0)
+		describe(&text, m.Value, 0)
+	}
+	got := fmt.Sprintf("%x", sha256.Sum256([]byte(text.String())))[:16]
+	if want := map[int]string{1: "ad84a4bb2395df22"}[layout]; got != want {
+		t.Errorf("layout %d has the sum %s; want %s:\n%s", layout, got, want, text.String())
+	}
+	// Another version looks for these.
+	state := spec.Maps[programMapStates].Value.(*btf.Struct)
+	figures := state.Members[2].Type.(*btf.Struct)
+	if offset := state.Members[2].Offset + figures.Members[0].Offset; offset != 64 || figures.Members[0].Name != "last" {
+		t.Errorf("the time of the last packet is at bit %d", offset)
+	}
+}
+
+// describe writes the fields of a type, with where they are.
+func describe(text *strings.Builder, typ btf.Type, at btf.Bits) {
+	s, ok := btf.UnderlyingType(typ).(*btf.Struct)
+	if !ok {
+		fmt.Fprintln(text, "", typ)
+		return
+	}
+	for _, m := range s.Members {
+		size, _ := btf.Sizeof(m.Type)
+		fmt.Fprintln(text, "", at+m.Offset, size, m.Name)
+		if _, ok := btf.UnderlyingType(m.Type).(*btf.Struct); ok {
+			describe(text, m.Type, at+m.Offset)
+		}
+	}
+}
+
+// A State is copied to and from the program's figures.
+func TestStateIsFigures(t *testing.T) {
+	var fields func(reflect.Type, uintptr) []string
+	fields = func(typ reflect.Type, at uintptr) (all []string) {
+		for i := range typ.NumField() {
+			switch f := typ.Field(i); {
+			case f.Type.Size() == 0:
+			case f.Type.Kind() == reflect.Struct:
+				all = append(all, fields(f.Type, at+f.Offset)...)
+			default:
+				all = append(all, fmt.Sprintf("%s %d %d", strings.ToLower(f.Name), at+f.Offset, f.Type.Size()))
+			}
+		}
+		return all
+	}
+	got, want := fields(reflect.TypeFor[State](), 0), fields(reflect.TypeFor[programFigures](), 0)
+	if len(got) != len(want) {
+		t.Fatalf("%d fields; want %d", len(got), len(want))
+	}
+	for i := range got {
+		name, place, _ := strings.Cut(got[i], " ")
+		other, otherPlace, _ := strings.Cut(want[i], " ")
+		if place != otherPlace || (name != "_" && name != other && name != "last"+other) {
+			t.Errorf("field %d is %s; want %s", i, got[i], want[i])
+		}
+	}
+}

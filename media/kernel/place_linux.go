@@ -1,0 +1,236 @@
+//go:build 386 || amd64 || arm || arm64 || loong64 || mips64le || mipsle || ppc64le || riscv64
+
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
+)
+
+// layout is the number of what the maps hold. It changes with struct key, flow, figures or state of the program.
+const layout = 1
+
+// place is where the maps and links of an instance are pinned: a directory, and in it one for each layout and capacity.
+// Without a directory all its methods do nothing.
+type place struct {
+	root   *os.File             // locked; nil: no directory
+	dir    string               // of this layout and capacity
+	maps   map[string]*ebpf.Map // that were pinned in dir; nil: none
+	elders []*elder             // of other layouts and capacities
+}
+
+// openPlace takes the directory of an instance.
+func openPlace(dir string, capacity int) (*place, error) {
+	if dir == "" {
+		return &place{}, nil
+	}
+	if err := inBPF(dir); err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, fmt.Errorf("the directory for what outlives the process: %w", err)
+	}
+	root, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("the directory for what outlives the process: %w", err)
+	}
+	if err := unix.Flock(int(root.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = root.Close()
+		return nil, fmt.Errorf("another process uses %s", dir)
+	}
+	p := &place{root: root, dir: filepath.Join(dir, fmt.Sprintf("v%d-%d", layout, capacity))}
+	p.findMaps()
+	p.findElders(dir)
+	return p, nil
+}
+
+// inBPF checks that a directory is, or would be, in a BPF file system.
+func inBPF(dir string) error {
+	at := dir
+	if _, err := os.Stat(at); err != nil {
+		at = filepath.Dir(dir)
+	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(at, &fs); err != nil {
+		return fmt.Errorf("%s: %w", at, err)
+	}
+	if fs.Type != unix.BPF_FS_MAGIC {
+		return fmt.Errorf("%s is not in a BPF file system: mount one, as in mount -t bpf bpf /sys/fs/bpf", at)
+	}
+	if strings.Contains(filepath.Base(dir), ".") {
+		return fmt.Errorf("%s: names in a BPF file system have no dots", dir)
+	}
+	return nil
+}
+
+// findMaps opens the maps of the process before, if they are all there.
+func (p *place) findMaps() {
+	maps := map[string]*ebpf.Map{}
+	for _, name := range []string{programMapFlows, programMapStates} {
+		m, err := ebpf.LoadPinnedMap(filepath.Join(p.dir, name), nil)
+		if err != nil {
+			closeAll(maps)
+			return
+		}
+		maps[name] = m
+	}
+	p.maps = maps
+}
+
+func closeAll(maps map[string]*ebpf.Map) {
+	for _, m := range maps {
+		_ = m.Close()
+	}
+}
+
+// pin has the maps outlive the process.
+func (p *place) pin(program *programObjects) error {
+	if p.root == nil || p.maps != nil {
+		return nil
+	}
+	clearPins(p.dir) // what a process began that died just then
+	if err := os.Mkdir(p.dir, 0o700); err != nil {
+		return fmt.Errorf("the directory for what outlives the process: %w", err)
+	}
+	for name, m := range map[string]*ebpf.Map{programMapFlows: program.Flows, programMapStates: program.States} {
+		if err := m.Pin(filepath.Join(p.dir, name)); err != nil {
+			return fmt.Errorf("what outlives the process: %w", err)
+		}
+	}
+	return nil
+}
+
+// clearPins removes a directory of pins. What only they hold ends: maps, links.
+func clearPins(dir string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		_ = os.Remove(filepath.Join(dir, e.Name()))
+	}
+	_ = os.Remove(dir)
+}
+
+// close lets the directory go. Unless what is pinned is left for the next process, it is removed.
+func (p *place) close(w *routes, leave bool) {
+	if p == nil || p.root == nil {
+		return
+	}
+	closeAll(p.maps)
+	for _, e := range p.elders {
+		e.close()
+		if !leave {
+			e.remove(w)
+		}
+	}
+	if !leave {
+		clearPins(p.dir)
+		_ = os.Remove(p.root.Name())
+	}
+	_ = p.root.Close()
+}
+
+// load loads the program, with the maps of the process before.
+func (r *Relay) load() error {
+	_ = rlimit.RemoveMemlock() // before Linux 5.11; what is missing shows below
+	spec, err := loadProgram()
+	if err != nil {
+		return err
+	}
+	spec.Maps[programMapFlows].MaxEntries = uint32(r.options.Capacity) + 1
+	spec.Maps[programMapStates].MaxEntries = uint32(r.options.Capacity) + 1
+	err = spec.LoadAndAssign(&r.program, &ebpf.CollectionOptions{MapReplacements: r.place.maps})
+	var rejected *ebpf.VerifierError
+	switch {
+	case errors.Is(err, unix.EPERM):
+		return fmt.Errorf("the process may not load programs into the kernel: it needs CAP_BPF and CAP_NET_ADMIN, and before Linux 5.11 an unlimited RLIMIT_MEMLOCK: %w", err)
+	case errors.As(err, &rejected):
+		return fmt.Errorf("this kernel does not take the program; Linux 5.10 is the oldest that does: %w", err)
+	case err != nil:
+		return fmt.Errorf("the program: %w", err)
+	}
+	return nil
+}
+
+// adopted is a flow of an earlier process, whose calls nobody knows any more.
+type adopted struct {
+	in, out netip.AddrPort
+	value   programFlow
+	last    time.Duration // it was heard, or adopted
+}
+
+// adopt takes over the flows of an earlier process, and says which slots are free.
+func (r *Relay) adopt() error {
+	_ = r.program.Flows.Delete(keyOf(testFlows()[0].In)) // of a process that died in its test
+	_ = r.program.Flows.Delete(keyOf(testFlows()[1].In))
+	used := map[uint32]bool{}
+	var key programKey
+	var value programFlow
+	flows := r.program.Flows.Iterate()
+	for flows.Next(&key, &value) {
+		used[value.Slot] = true
+		a := &adopted{in: addrPort(key.Ip, key.Port), out: addrPort(value.From, value.FromPort), value: value, last: Now()}
+		r.adopted[a.in] = a
+		r.count(a, 1)
+		r.lastID = max(r.lastID, value.Id)
+	}
+	if err := flows.Err(); err != nil {
+		return fmt.Errorf("the flows of the process before: %w", err)
+	}
+	for slot := uint32(r.options.Capacity); slot > testSlot; slot-- {
+		if !used[slot] {
+			r.free = append(r.free, slot)
+		}
+	}
+	return nil
+}
+
+// count counts the ports of an adopted flow.
+func (r *Relay) count(a *adopted, by int) {
+	for _, port := range []uint16{a.in.Port(), a.out.Port()} {
+		if r.ports[port] += by; r.ports[port] == 0 {
+			delete(r.ports, port)
+		}
+	}
+}
+
+// reap removes adopted flows that are silent in both directions.
+func (r *Relay) reap(now time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, a := range r.adopted {
+		var v programState
+		if err := r.program.States.LookupWithFlags(a.value.Slot, &v, ebpf.LookupLock); err == nil {
+			a.last = max(a.last, figuresOf(&v).Last)
+		}
+	}
+	for in, a := range r.adopted {
+		last := a.last
+		if back := r.adopted[a.out]; back != nil && back.out == in {
+			last = max(last, back.last)
+		}
+		if now-last >= r.options.Timeout {
+			r.drop(a)
+		}
+	}
+	r.place.reap(r.routes, now, r.options.Timeout)
+}
+
+// drop ends an adopted flow.
+func (r *Relay) drop(a *adopted) {
+	_, _ = r.take(a.value.Slot, a.value.Id)
+	_ = r.program.Flows.Delete(keyOf(a.in))
+	delete(r.adopted, a.in)
+	r.count(a, -1)
+	r.free = append(r.free, a.value.Slot)
+}

@@ -1,0 +1,358 @@
+//go:build 386 || amd64 || arm || arm64 || loong64 || mips64le || mipsle || ppc64le || riscv64
+
+package kernel
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+	"pgregory.net/rapid"
+)
+
+// machine is the program beside its model. It is loaded, and attached nowhere.
+type machine struct {
+	*Relay
+	model model
+	out   int // an interface that packets leave by
+}
+
+func newMachine(tb testing.TB) *machine {
+	tb.Helper()
+	needsRoot(tb)
+	r := &Relay{options: Options{Capacity: 20000}, place: &place{}}
+	if err := r.load(); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = r.program.Close() })
+	return &machine{Relay: r, model: model{index: loopback, flows: map[netip.AddrPort]*modelFlow{}}}
+}
+
+// enters has packets come to an interface.
+func (m *machine) enters(tb testing.TB, name string) {
+	tb.Helper()
+	i, err := net.InterfaceByName(name)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	m.model.index = i.Index
+	copy(m.model.device[:], i.HardwareAddr)
+}
+
+type fataler interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+func must(t fataler, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+}
+
+// put has the program and the model carry a flow in a slot.
+func (m *machine) put(t fataler, slot uint32, f *modelFlow) {
+	t.Helper()
+	m.lastID++
+	c := &carried{Flow: f.Flow, slot: slot, id: m.lastID, out: outlet{index: f.out, hop: f.Dest.Addr(), mtu: f.mtu}}
+	must(t, m.program.States.Update(slot, stateOf(&f.state, c.id), ebpf.UpdateLock))
+	must(t, m.program.Flows.Update(keyOf(f.In), c.value(), ebpf.UpdateAny))
+	if f.ended {
+		if _, ok := m.take(slot, c.id); !ok {
+			t.Fatalf("a flow does not end")
+		}
+	}
+	m.model.flows[f.In] = f
+}
+
+func (m *machine) clear(t fataler) {
+	t.Helper()
+	for in := range m.model.flows {
+		must(t, m.program.Flows.Delete(keyOf(in)))
+		delete(m.model.flows, in)
+	}
+}
+
+// raw is the state of a flow as the program has it.
+func (m *machine) raw(t fataler, f *modelFlow) (slot uint32, v programState) {
+	t.Helper()
+	var flow programFlow
+	must(t, m.program.Flows.Lookup(keyOf(f.In), &flow))
+	must(t, m.program.States.LookupWithFlags(flow.Slot, &v, ebpf.LookupLock))
+	return flow.Slot, v
+}
+
+// context is struct __sk_buff with what a test run may set.
+func (m *machine) context(gso bool) []byte {
+	b := make([]byte, 192)
+	native.PutUint32(b[40:], uint32(m.model.index))
+	if gso {
+		native.PutUint32(b[176:], 100)
+	}
+	return b
+}
+
+// summed has a test run give the packet the sum that a device makes, and check that it is the sum of what leaves.
+const summed = 1 << 2 // BPF_F_TEST_SKB_CHECKSUM_COMPLETE
+
+// check has both judge a frame.
+func (m *machine) check(t fataler, frame []byte, gso bool, flags uint32) (verdict int32) {
+	t.Helper()
+	before := map[*modelFlow]programState{}
+	for _, f := range m.model.flows {
+		_, before[f] = m.raw(t, f)
+	}
+	o := ebpf.RunOptions{Data: frame, DataOut: make([]byte, len(frame)+64), Context: m.context(gso), Flags: flags}
+	began := Now()
+	got, err := m.program.Relay.Run(&o)
+	ended := Now()
+	if errors.Is(err, unix.EINVAL) && headless(frame) {
+		return verdictUp
+	}
+	if err != nil {
+		t.Fatalf("%x: %v", frame, err)
+	}
+	verdict = int32(got)
+	heard := time.Duration(0)
+	for _, f := range m.model.flows {
+		_, after := m.raw(t, f)
+		if figuresOf(&after).Packets != before[f].F.Packets {
+			heard = figuresOf(&after).Last
+		}
+	}
+	want := m.model.judge(frame, gso, heard)
+	if want.refused && !want.flow.ended {
+		_, after := m.raw(t, want.flow)
+		want.verdict = refusal(t, before[want.flow].F, after.F, want.foreign, verdict, began, ended)
+		want.flow.state.WrongSource, want.flow.state.WrongSSRC = after.F.WrongSource, after.F.WrongSsrc
+	}
+	if verdict != want.verdict {
+		t.Fatalf("%x is judged %d; want %d", frame, verdict, want.verdict)
+	}
+	if !bytes.Equal(o.DataOut, want.frame) {
+		t.Fatalf("%x becomes\n%x; want\n%x", frame, o.DataOut, want.frame)
+	}
+	for in, f := range m.model.flows {
+		_, after := m.raw(t, f)
+		if got := *figuresOf(&after); !f.ended && got != f.state {
+			t.Fatalf("after %x the state of %v is\n%+v; want\n%+v", frame, in, got, f.state)
+		}
+	}
+	if verdict == verdictOK || verdict == verdictRedirect {
+		sameSums(t, frame, o.DataOut)
+	}
+	return verdict
+}
+
+// headless reports whether a frame is too short for its IP header. Kernels do not run programs on those.
+func headless(frame []byte) bool {
+	switch binary.BigEndian.Uint16(frame[12:]) {
+	case unix.ETH_P_IP:
+		return len(frame) < 34
+	case unix.ETH_P_IPV6:
+		return len(frame) < 54
+	}
+	return len(frame) == 14 // nothing in it
+}
+
+// refusal says what becomes of a refused packet, from the states before and after. The clock was somewhere between began
+// and ended.
+func refusal(t fataler, was, is programFigures, foreign bool, verdict int32, began, ended time.Duration) int32 {
+	t.Helper()
+	silence, most := 2*time.Second, uint32(1)
+	since, went, dropped := was.StraysAt, was.Strays, was.WrongSource
+	isSince, isWent, isDropped := is.StraysAt, is.Strays, is.WrongSource
+	if foreign {
+		silence, most = 50*time.Millisecond, 16
+		since, went, dropped = was.ForeignAt, was.Foreign, was.WrongSsrc
+		isSince, isWent, isDropped = is.ForeignAt, is.Foreign, is.WrongSsrc
+	}
+	last := time.Duration(was.Last)
+	if quiet := ended-last >= silence; quiet != (began-last >= silence) {
+		most = 1000 // it became silent just then: either will do
+		if verdict != verdictUp && went < 1000 {
+			most = 16
+		}
+	} else if quiet {
+		most = 1000
+	}
+	if isSince != since {
+		if time.Duration(isSince)-time.Duration(since) < time.Second || time.Duration(isSince) < began || time.Duration(isSince) > ended {
+			t.Fatalf("a second began at %d after %d, between %d and %d", isSince, since, began, ended)
+		}
+		went = 0
+	} else if began-time.Duration(since) >= time.Second {
+		t.Fatalf("no second began at %d after %d", began, since)
+	}
+	if went < most {
+		if isWent != went+1 || isDropped != dropped {
+			t.Fatalf("%d went up, %d were dropped; want %d and %d", isWent, isDropped, went+1, dropped)
+		}
+		return verdictUp
+	}
+	if isWent != went || isDropped != dropped+1 {
+		t.Fatalf("%d went up, %d were dropped; want %d and %d", isWent, isDropped, went, dropped+1)
+	}
+	return verdictDrop
+}
+
+// sameSums fails unless the checksums are as right or wrong as they were, summed anew.
+func sameSums(t fataler, was, is []byte) {
+	t.Helper()
+	wasIP, wasUDP := sums(was)
+	isIP, isUDP := sums(is)
+	if wasIP != isIP || wasUDP != isUDP {
+		t.Fatalf("the sums of %x are %x and %x, those of %x %x and %x", was, wasIP, wasUDP, is, isIP, isUDP)
+	}
+}
+
+// sums returns what the headers of IP and UDP sum up to: 0, if they are right.
+func sums(frame []byte) (ip, udp uint16) {
+	at := frame[14:]
+	var pseudo []byte
+	if frame[12] == 8 {
+		ip = internetChecksum(at[:20])
+		pseudo, at = at[12:20], at[20:]
+		if at[6] == 0 && at[7] == 0 {
+			return ip, 0
+		}
+	} else {
+		pseudo, at = at[8:40], at[40:]
+	}
+	n := binary.BigEndian.Uint16(at[4:])
+	all := append(append(bytes.Clone(pseudo), 0, 17, byte(n>>8), byte(n)), at[:n]...)
+	if n%2 != 0 {
+		all = append(all, 0)
+	}
+	return ip, internetChecksum(all)
+}
+
+// TestProgramIsItsModel has both judge packets, good ones and others.
+func TestProgramIsItsModel(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		m := newMachine(t)
+		right, err := net.InterfaceByName("right")
+		must(t, err)
+		m.out = right.Index
+		flags := []uint32{0}
+		if m.sums(t) {
+			flags = append(flags, summed)
+		}
+		verdicts := map[int32]int{}
+		for _, name := range []string{"lo", "left"} {
+			m.enters(t, name)
+			if name == "lo" {
+				m.model.device = [6]byte{}
+			}
+			rapid.Check(t, func(rt *rapid.T) {
+				defer m.clear(rt)
+				flows := m.flowsOf(rt)
+				for range rapid.IntRange(1, 20).Draw(rt, "packets") {
+					f := rapid.SampledFrom(flows).Draw(rt, "flow")
+					if rarely(rt, "later", 4) {
+						m.later(rt, f)
+					}
+					frame, sound := m.frameOf(rt, f)
+					gso := rarely(rt, "segments", 30)
+					how := rapid.SampledFrom(flags).Draw(rt, "flags")
+					if !sound {
+						how = 0 // the run would find the packet's own sum wrong
+					}
+					verdicts[m.check(rt, frame, gso, how)]++
+				}
+			})
+		}
+		t.Logf("verdicts: %v", verdicts)
+		for _, v := range []int32{verdictUp, verdictOK, verdictDrop, verdictRedirect} {
+			if verdicts[v] == 0 {
+				t.Errorf("no packet was judged %d", v)
+			}
+		}
+	})
+}
+
+// sums reports whether the kernel's test runs know summed (since Linux 6.16).
+func (m *machine) sums(t *testing.T) bool {
+	t.Helper()
+	frame := knownPacket{from: ap("10.0.0.9:1"), to: ap("10.0.0.1:2"), ttl: 9}.frame()
+	_, err := m.program.Relay.Run(&ebpf.RunOptions{Data: frame, Flags: summed})
+	if err != nil {
+		t.Logf("packets are not summed by a device here: %v", err)
+	}
+	return err == nil
+}
+
+// FuzzProgram has both judge any frame.
+func FuzzProgram(f *testing.F) {
+	m := newMachine(f)
+	flows := []*modelFlow{
+		{Flow: Flow{In: ap("10.0.0.1:20000"), Source: ap("10.0.0.2:4000"), Out: ap("10.0.0.1:20002"), Dest: ap("10.0.0.3:5000"), SSRC: 7}, mtu: 1500},
+		{
+			Flow: Flow{
+				In: ap("[fd00::1]:20000"), Source: ap("[fd00::2]:4000"), Out: ap("[fd00::1]:20002"), Dest: ap("[fd00::3]:5000"), SSRC: 7,
+				DSCP: 46, Rewrite: Rewrite{SSRC: 9, SeqOffset: 1, TimeOffset: 1, Payload: [8]PayloadChange{{From: 1, To: 2}, {From: 3, Drop: true}}},
+			}, mtu: 1500,
+		},
+		{Flow: Flow{In: ap("10.0.0.1:20001"), Source: ap("10.0.0.2:4001"), Out: ap("10.0.0.1:20003"), Dest: ap("10.0.0.3:5001"), Kind: RTCP}, mtu: 1500},
+	}
+	for _, fl := range flows {
+		f.Add(datagram(fl.Source, fl.In, 0, 64, rtp(1, 160, 7, 0, "payload")))
+		f.Add(datagram(fl.Source, fl.In, 0, 64, []byte{0x80, 200, 0, 0}))
+		f.Add(datagram(fl.Dest, fl.In, 0, 64, rtp(1, 160, 7, 0, "payload")))
+	}
+	f.Fuzz(func(t *testing.T, frame []byte) {
+		if len(frame) < 14 || len(frame) > 2000 {
+			return // no frame
+		}
+		defer m.clear(t)
+		for i, fl := range flows {
+			put := *fl
+			m.put(t, uint32(i+1), &put)
+		}
+		for range 2 {
+			m.check(t, frame, false, 0)
+		}
+	})
+}
+
+// TestCountsAsTheModel has many numbers and timestamps counted, of packets that went up.
+func TestCountsAsTheModel(t *testing.T) {
+	m := newMachine(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		defer m.clear(rt)
+		f := &modelFlow{Flow: Flow{
+			In: ap("10.0.0.1:20000"), Source: ap("10.0.0.2:4000"), Out: ap("10.0.0.1:20002"), Dest: ap("10.0.0.3:5000"), SSRC: 7,
+		}, mtu: localMTU}
+		m.put(rt, 1, f)
+		seq := rapid.Uint16().Draw(rt, "first")
+		timestamp := uint32(0)
+		steps := rapid.OneOf(
+			rapid.IntRange(1, 1), rapid.IntRange(1, 3), rapid.IntRange(-3, 3), rapid.IntRange(-130, 130), rapid.IntRange(0, 70000),
+		)
+		for range rapid.IntRange(1, 200).Draw(rt, "packets") {
+			seq += uint16(steps.Draw(rt, "step"))
+			timestamp += 160
+			h := Header{Seq: seq, Timestamp: timestamp, SSRC: 7, PayloadType: 8, Length: 172}
+			verdict, err := m.program.Note.Run(&ebpf.RunOptions{Data: requestOf(1, m.lastID, 8000, h)})
+			must(rt, err)
+			_, v := m.raw(rt, f)
+			f.state.observe(h, 8000, figuresOf(&v).Last)
+			if got := *figuresOf(&v); verdict != requestDone || got != f.state {
+				rt.Fatalf("after %d the state is\n%+v; want\n%+v", seq, got, f.state)
+			}
+		}
+		if given, ok := m.take(1, m.lastID); !ok || given != f.state {
+			rt.Fatalf("given back\n%+v, %v; want\n%+v", given, ok, f.state)
+		}
+		if _, ok := m.take(1, m.lastID); ok {
+			rt.Fatalf("a flow was given back twice")
+		}
+	})
+}

@@ -1,0 +1,824 @@
+//go:build ignore
+
+// The relay in the kernel. doc.go says what it does and what the maps hold; model_linux_test.go says it again, in Go, and
+// is compared with it.
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/pkt_cls.h>
+#include <linux/udp.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
+
+#define UP TC_ACT_UNSPEC // to the sockets, as if this program were not there
+
+#define LOOPBACK 1 // the index of lo, in every network namespace
+#define SECOND 1000000000ULL
+
+// media/latch.go, which judges what goes up, has the reasons for these: relockSilence, streamSilence, proofFirst.
+#define SOURCE_SILENCE (2 * SECOND)
+#define STREAM_SILENCE (SECOND / 20)
+#define STRAYS_A_SECOND 1	// that go up while the flow's source is heard
+#define FOREIGN_A_SECOND 16	// the same of other streams of the source
+#define UP_A_SECOND 1000	// that go up while it is silent
+
+// RFC 3550 A.1, as in media/stream.go.
+#define MAX_DROPOUT 3000
+#define MAX_MISORDER 100
+
+struct key {
+	__be32 ip[4]; // IPv4 as ::ffff:a.b.c.d, as everywhere here
+	__be16 port;
+	__u16 zero;
+};
+
+// A change of a payload type: from, to, and whether packets are dropped, a byte each from the lowest. 0 is none.
+#define FROM(change) ((change) & 0xff)
+#define TO(change) ((change) >> 8 & 0x7f)
+#define DROPS(change) ((change) >> 16 & 1)
+
+#define KIND_RTCP 1	// else RTP
+#define REWRITES 2	// the RTP header changes
+#define PAYLOADS 4	// the payload type may change
+
+struct flow {
+	__u64 id; // of figures, unique
+	__u64 up[2]; // set of payload types
+	__be32 src[4], from[4], to[4];
+	__be32 hop[4]; // next hop, in the form of struct bpf_redir_neigh
+	__be16 src_port, from_port, to_port;
+	__u16 seq_offset;
+	__u32 hop_family;
+	__u32 slot; // of states
+	__u32 out; // interface; 0: source and destination are on this machine
+	__u32 mtu; // of the IP packet
+	__u32 rate; // of the timestamps, Hz
+	__be32 ssrc;
+	__be32 new_ssrc; // 0: as it is
+	__u32 time_offset;
+	__u32 changes[8];
+	__u8 flags, tos, pad[2];
+};
+
+// figures are those of State in kernel.go. Times are those of CLOCK_MONOTONIC.
+struct figures {
+	__u64 last;
+	__u64 id; // of the flow; 0: it ends, and its packets go up
+	__u64 first;
+	__u64 packets, bytes, sent, sent_bytes;
+	__u64 wrong_source, wrong_ssrc, discarded;
+	__u64 base, top, received;
+	__u64 lost_past, wraps_past, duplicates, reordered, ssrc_changes;
+	__u64 recent, older, run, runs, longest;
+	__u64 timestamp_at, jitter, jitter_max, jitter_sum, timings;
+	__u64 strays_at, foreign_at; // when the second of the next two began
+	__u32 strays, foreign; // that went up
+	__u32 ssrc, timestamp;
+	__u16 expect;
+	__u8 started, renewed, jumped, timed, payload_type, pad;
+};
+
+// state begins with the lock, because a process without CAP_PERFMON may not point to one elsewhere. last stays where it
+// is in all layouts: the next version looks at it.
+struct state {
+	struct bpf_spin_lock lock;
+	__u32 pad;
+	struct figures f;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, struct key);
+	__type(value, struct flow);
+} flows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct state);
+} states SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 131072);
+	__type(key, struct key);
+	__type(value, __u32);
+} steered SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKMAP);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, __u64);
+} sockets SEC(".maps");
+
+// rtp is what has to be known of an RTP packet, in the machine's byte order.
+struct rtp {
+	__u32 timestamp, ssrc, length;
+	__u16 seq;
+	__u8 payload_type;
+};
+
+// hide keeps the compiler from turning arithmetic into branches, of which the verifier would follow each combination.
+#define hide(x) asm volatile("" : "+r"(x))
+
+static __always_inline __u64 ones(__u64 x)
+{
+	x -= x >> 1 & 0x5555555555555555;
+	x = (x & 0x3333333333333333) + (x >> 2 & 0x3333333333333333);
+	x = (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0f;
+	return x * 0x0101010101010101 >> 56;
+}
+
+static __always_inline __u64 leading_ones(__u64 x)
+{
+	x = ~x;
+	x |= x >> 1;
+	x |= x >> 2;
+	x |= x >> 4;
+	x |= x >> 8;
+	x |= x >> 16;
+	x |= x >> 32;
+	return 64 - ones(x);
+}
+
+static __always_inline __u64 trailing_ones(__u64 x)
+{
+	return ones(x & ~(x + 1));
+}
+
+// longer takes a step of longest_ones: at has the places of runs of length n, runs those of length more. If one goes on
+// for that, it takes those.
+static __always_inline void longer(__u64 *at, __u64 *n, __u64 runs, __u64 more)
+{
+	__u64 both = *at & runs >> (*n & 63), mask;
+
+	mask = -((both | -both) >> 63);
+	hide(mask);
+	*at = (both & mask) | (*at & ~mask);
+	*n += more & mask;
+}
+
+// longest_ones returns the length of the longest run of ones, which are not 64.
+static __always_inline __u64 longest_ones(__u64 x)
+{
+	__u64 x2 = x & x >> 1, x4 = x2 & x2 >> 2, x8 = x4 & x4 >> 4, x16 = x8 & x8 >> 8, x32 = x16 & x16 >> 16;
+	__u64 at = ~0ULL, n = 0;
+
+	longer(&at, &n, x32, 32);
+	longer(&at, &n, x16, 16);
+	longer(&at, &n, x8, 8);
+	longer(&at, &n, x4, 4);
+	longer(&at, &n, x2, 2);
+	longer(&at, &n, x, 1);
+	return n;
+}
+
+// not_zero and larger are of numbers below 2^63.
+static __always_inline __u64 not_zero(__u64 x)
+{
+	x = -x >> 63;
+	hide(x);
+	return x;
+}
+
+static __always_inline __u64 larger(__u64 a, __u64 b)
+{
+	__u64 mask = -((a - b) >> 63);
+
+	hide(mask);
+	return a ^ ((a ^ b) & mask);
+}
+
+static __always_inline void lose(struct figures *s, __u64 n)
+{
+	s->runs += 1 - not_zero(s->run);
+	s->run += n;
+	s->longest = larger(s->longest, s->run);
+}
+
+// settle counts the n highest bits of a word that leave the window: 0 means lost. n is 1 to 64. It has no loop, because
+// the verifier would walk through each round of it.
+static __always_inline void settle(struct figures *s, __u64 came, __u32 n)
+{
+	__u64 all = ~0ULL << ((64 - n) & 63), missing = ~came & all, run = s->run, top, first;
+
+	if (!missing) {
+		s->run = 0;
+		return;
+	}
+	if (missing == all) {
+		lose(s, n);
+		return;
+	}
+	top = missing >> 63;
+	first = missing & ~(missing >> 1); // of each run; that of the top one may be outside
+	s->runs += ones(first) - (not_zero(run) & top);
+	s->longest = larger(s->longest, larger(longest_ones(missing), (run + leading_ones(missing)) & -top));
+	s->run = trailing_ones(missing >> ((64 - n) & 63));
+}
+
+// push raises the highest number by n, at least 1. What leaves the window without having come is lost.
+static __always_inline void push(struct figures *s, __u64 n)
+{
+	__u64 older = s->older, recent = s->recent, beyond;
+
+	settle(s, older, n < 64 ? n : 64);
+	if (n < 64) {
+		s->older = older << (n & 63) | recent >> ((64 - n) & 63);
+		s->recent = recent << (n & 63);
+		return;
+	}
+	beyond = n - 64;
+	s->recent = 0;
+	if (beyond)
+		settle(s, recent, beyond < 64 ? beyond : 64);
+	if (beyond < 64) {
+		s->older = recent << (beyond & 63);
+		return;
+	}
+	s->older = 0;
+	beyond -= 64;
+	if (beyond) // never in the window
+		lose(s, beyond);
+}
+
+// count is count of media/stream.go: where the number stands among those that came.
+static __always_inline void count(struct figures *s, __u16 seq, int anew)
+{
+	__u16 ahead = seq - (__u16)s->top;
+	__u64 behind = 0, by = 0, recent, older, bit;
+
+	if (!anew) {
+		if (ahead < MAX_DROPOUT) {
+			by = ahead;
+		} else if (ahead > 65535 - MAX_MISORDER) {
+			behind = (__u16)-ahead;
+		} else if (!s->jumped || seq != s->expect) {
+			s->jumped = 1;
+			s->expect = seq + 1;
+			return;
+		} else {
+			anew = 1;
+		}
+	}
+	s->jumped = 0;
+	if (anew) {
+		if (s->started) {
+			__u64 expected = s->top - s->base + 1;
+
+			if (expected > s->received)
+				s->lost_past += expected - s->received;
+			by = 128;
+		}
+		s->wraps_past += s->top >> 16;
+	}
+	if (by)
+		push(s, by);
+	if (anew) {
+		s->base = s->top = seq;
+		s->received = s->run = 0;
+		s->recent = ~1ULL;
+		s->older = ~0ULL;
+	} else {
+		s->top += by;
+	}
+	if (behind > s->top - s->base) { // sent before the first that is counted
+		s->reordered++;
+		return;
+	}
+	recent = s->recent;
+	older = s->older;
+	hide(recent); // not a choice of addresses, which takes CAP_PERFMON
+	hide(older);
+	bit = 1ULL << (behind & 63);
+	if ((behind < 64 ? recent : older) & bit) {
+		s->duplicates++;
+		return;
+	}
+	s->recent = behind < 64 ? recent | bit : recent;
+	s->older = behind < 64 ? older : older | bit;
+	s->received++;
+	s->reordered += behind != 0;
+}
+
+// measure updates the jitter (RFC 3550 6.4.1). A timestamp that repeats says nothing (RFC 4733 2.2).
+static __always_inline void measure(struct figures *s, __u32 timestamp, __u32 rate, __u64 now)
+{
+	__u64 passed = now - s->timestamp_at;
+	__u32 units, d;
+	__u8 known = s->timed;
+
+	if (known && timestamp == s->timestamp)
+		return;
+	if ((__s64)passed < 0) // the state is from another processor's packet
+		units = -(__u32)(-passed / 1000 * rate / 1000000);
+	else
+		units = passed / 1000 * rate / 1000000;
+	d = units - (timestamp - s->timestamp);
+	s->timed = 1;
+	s->timestamp = timestamp;
+	s->timestamp_at = now;
+	if (d >> 31)
+		d = -d;
+	if (!known || d > 2 * rate)
+		return;
+	s->jitter += d - ((s->jitter + 8) >> 4);
+	s->timings++;
+	s->jitter_sum += s->jitter;
+	if (s->jitter > s->jitter_max)
+		s->jitter_max = s->jitter;
+}
+
+// observe counts a packet of the flow. The lock is held, so nothing is called.
+static __always_inline void observe(struct figures *s, const struct rtp *r, __u32 rate, __u64 now)
+{
+	int anew = !s->started || s->renewed || r->ssrc != s->ssrc;
+
+	s->packets++;
+	s->bytes += r->length;
+	if (!s->first)
+		s->first = now;
+	s->last = now;
+	s->payload_type = r->payload_type;
+	if (anew) {
+		if (s->started && !s->renewed)
+			s->ssrc_changes++;
+		s->timed = s->jitter = 0;
+	}
+	count(s, r->seq, anew);
+	if (anew) {
+		s->ssrc = r->ssrc;
+		s->started = 1;
+		s->renewed = 0;
+	}
+	measure(s, r->timestamp, rate, now);
+}
+
+// datagram is what the program does to a packet.
+struct datagram {
+	__be32 src[4]; // as it came
+	__u32 l4; // offset of UDP
+	__u32 length; // of the IP packet
+	__u32 udp_length;
+	__be16 src_port, checksum;
+};
+
+// allow reports whether another packet may go up in this second.
+static __always_inline int allow(__u64 *since, __u32 *went, __u64 now, __u32 most)
+{
+	if (now - *since >= SECOND) {
+		*since = now;
+		*went = 0;
+	}
+	if (*went >= most)
+		return 0;
+	(*went)++;
+	return 1;
+}
+
+// refuse decides about a packet that is not of the flow: up, or counted and dropped. It goes up where the latch may
+// take it, as the flow's own source is silent, and else as often as the latch and the figures need to know of it.
+static __always_inline int refuse(const struct flow *f, int foreign)
+{
+	struct state *st = bpf_map_lookup_elem(&states, &f->slot);
+	__u64 now = bpf_ktime_get_ns();
+	int verdict = UP;
+	__s64 silent;
+
+	if (!st)
+		return UP;
+	bpf_spin_lock(&st->lock);
+	if (st->f.id != f->id)
+		goto out;
+	silent = now - st->f.last;
+	if (foreign) {
+		if (!allow(&st->f.foreign_at, &st->f.foreign, now, silent >= (__s64)STREAM_SILENCE ? UP_A_SECOND : FOREIGN_A_SECOND)) {
+			st->f.wrong_ssrc++;
+			verdict = TC_ACT_SHOT;
+		}
+	} else if (!allow(&st->f.strays_at, &st->f.strays, now, silent >= (__s64)SOURCE_SILENCE ? UP_A_SECOND : STRAYS_A_SECOND)) {
+		st->f.wrong_source++;
+		verdict = TC_ACT_SHOT;
+	}
+out:
+	bpf_spin_unlock(&st->lock);
+	return verdict;
+}
+
+// difference adds the change of a word to a checksum's (RFC 1624).
+static __always_inline __u64 difference(__u64 sum, __u32 was, __u32 is)
+{
+	return sum + (__u32)~was + is;
+}
+
+static __always_inline __u32 fold32(__u64 sum)
+{
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	return sum + (sum >> 32);
+}
+
+static __always_inline __u16 fold16(__u64 sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32 & 0xffff) + (sum >> 48);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return sum + (sum >> 16);
+}
+
+// rtp_of reads a well-formed RTP packet, and reports whether it is one, with the rules of media/rtp.go.
+static __always_inline int rtp_of(struct __sk_buff *skb, const struct datagram *d, __be32 *head, struct rtp *r)
+{
+	__u8 first, type, padding;
+	__u32 size = 12;
+	__be16 extension;
+
+	if (d->udp_length < sizeof(struct udphdr) + 12 || bpf_skb_load_bytes(skb, d->l4 + sizeof(struct udphdr), head, 12))
+		return 0;
+	r->length = d->udp_length - sizeof(struct udphdr);
+	first = bpf_ntohl(head[0]) >> 24;
+	type = bpf_ntohl(head[0]) >> 16;
+	if (first >> 6 != 2 || (type >= 192 && type <= 223)) // RTCP's (RFC 5761 4)
+		return 0;
+	size += 4 * (first & 0x0f);
+	if (first & 0x10) {
+		if (r->length < size + 4 || bpf_skb_load_bytes(skb, d->l4 + sizeof(struct udphdr) + size + 2, &extension, 2))
+			return 0;
+		size += 4 + 4 * bpf_ntohs(extension);
+	}
+	if (r->length < size)
+		return 0;
+	if (first & 0x20) {
+		if (bpf_skb_load_bytes(skb, d->l4 + d->udp_length - 1, &padding, 1))
+			return 0;
+		if (!padding || padding > r->length - size)
+			return 0;
+	}
+	r->payload_type = type & 0x7f;
+	r->seq = bpf_ntohl(head[0]);
+	r->timestamp = bpf_ntohl(head[1]);
+	r->ssrc = head[2];
+	return 1;
+}
+
+// has reports whether a payload type is in a set.
+static __always_inline int has(__u64 low, __u64 high, __u8 type)
+{
+	hide(low);
+	hide(high);
+	return (type < 64 ? low : high) >> (type & 63) & 1;
+}
+
+// rewrite makes the first bytes of an RTP header what the flow says, and returns the change of the checksum. It
+// reports a payload type that is dropped.
+static __always_inline __u64 rewrite(const struct flow *f, const struct rtp *r, __be32 *head, int *dropped)
+{
+	__u32 first = bpf_ntohl(head[0]);
+	__be32 was[3] = { head[0], head[1], head[2] };
+	__u8 type = r->payload_type;
+
+	if (f->flags & PAYLOADS) {
+#pragma clang loop unroll(full)
+		for (int i = 0; i < 8; i++) {
+			__u32 c = f->changes[i];
+
+			hide(c);
+			if (c && FROM(c) == r->payload_type) {
+				type = TO(c);
+				*dropped = DROPS(c);
+				break;
+			}
+		}
+	}
+	first = (first & 0xff800000) | (__u32)type << 16 | (__u16)(r->seq + f->seq_offset);
+	head[0] = bpf_htonl(first);
+	head[1] = bpf_htonl(r->timestamp + f->time_offset);
+	if (f->new_ssrc)
+		head[2] = f->new_ssrc;
+	return difference(difference(difference(0, was[0], head[0]), was[1], head[1]), was[2], head[2]);
+}
+
+// admit counts a packet of the flow, and reports whether to go on. Not, if the flow ends.
+static __always_inline int admit(const struct flow *f, const struct rtp *r, int rtcp, int dropped)
+{
+	struct state *st = bpf_map_lookup_elem(&states, &f->slot);
+	__u64 now = bpf_ktime_get_ns();
+	int mine;
+
+	if (!st)
+		return 0;
+	bpf_spin_lock(&st->lock);
+	mine = st->f.id == f->id;
+	if (mine) {
+		if (rtcp) {
+			st->f.packets++;
+			st->f.bytes += r->length;
+			st->f.last = now;
+			if (!st->f.first)
+				st->f.first = now;
+		} else {
+			observe(&st->f, r, f->rate, now);
+		}
+		if (dropped) {
+			st->f.discarded++;
+		} else {
+			st->f.sent++;
+			st->f.sent_bytes += r->length;
+		}
+	}
+	bpf_spin_unlock(&st->lock);
+	return mine;
+}
+
+// send4 and send6 give the packet its new addresses, with the checksums that follow. data is the change of UDP's
+// checksum that is not the addresses'.
+static __always_inline int send4(struct __sk_buff *skb, const struct flow *f, const struct datagram *d, __u64 data)
+{
+	struct {
+		struct iphdr ip;
+		__be16 ports[2];
+	} h;
+	__u32 *word = (__u32 *)&h, was[6];
+	__u64 addresses, header;
+	__u16 check;
+
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &h, sizeof(h)))
+		return TC_ACT_SHOT;
+	check = h.ip.check;
+	h.ip.check = 0;
+	__builtin_memcpy(was, &h, sizeof(was));
+	h.ip.tos = f->tos;
+	h.ip.ttl--;
+	h.ip.saddr = f->from[3];
+	h.ip.daddr = f->to[3];
+	h.ports[0] = f->from_port;
+	h.ports[1] = f->to_port;
+	addresses = difference(difference(0, was[3], word[3]), was[4], word[4]);
+	header = difference(difference(addresses, was[0], word[0]), was[2], word[2]);
+	h.ip.check = ~fold16(header + (__u16)~check);
+	data = difference(data, was[5], word[5]);
+	if (bpf_skb_store_bytes(skb, ETH_HLEN, &h, sizeof(h), 0))
+		return TC_ACT_SHOT;
+	if (d->checksum) {
+		const __u32 at = ETH_HLEN + sizeof(struct iphdr) + 6;
+
+		bpf_l4_csum_replace(skb, at, 0, fold32(addresses), BPF_F_PSEUDO_HDR | BPF_F_MARK_MANGLED_0);
+		bpf_l4_csum_replace(skb, at, 0, fold32(data), BPF_F_MARK_MANGLED_0);
+	} else {
+		bpf_csum_update(skb, fold32(data)); // no checksum compensates for it
+	}
+	return TC_ACT_OK;
+}
+
+static __always_inline int send6(struct __sk_buff *skb, const struct flow *f, const struct datagram *d, __u64 data)
+{
+	struct {
+		struct ipv6hdr ip;
+		__be16 ports[2];
+	} h;
+	__u32 *word = (__u32 *)&h, was[11];
+	__u64 addresses = 0, header;
+	const __u32 at = ETH_HLEN + sizeof(struct ipv6hdr) + 6;
+
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &h, sizeof(h)))
+		return TC_ACT_SHOT;
+	__builtin_memcpy(was, &h, sizeof(was));
+	word[0] = (word[0] & bpf_htonl(0xf00fffff)) | bpf_htonl((__u32)f->tos << 20);
+	h.ip.hop_limit--;
+	__builtin_memcpy(&h.ip.saddr, f->from, 16);
+	__builtin_memcpy(&h.ip.daddr, f->to, 16);
+	h.ports[0] = f->from_port;
+	h.ports[1] = f->to_port;
+#pragma clang loop unroll(full)
+	for (int i = 2; i < 10; i++)
+		addresses = difference(addresses, was[i], word[i]);
+	header = difference(difference(addresses, was[0], word[0]), was[1], word[1]);
+	data = difference(data, was[10], word[10]);
+	if (bpf_skb_store_bytes(skb, ETH_HLEN, &h, sizeof(h), 0))
+		return TC_ACT_SHOT;
+	bpf_l4_csum_replace(skb, at, 0, fold32(addresses), BPF_F_PSEUDO_HDR | BPF_F_MARK_MANGLED_0);
+	bpf_l4_csum_replace(skb, at, 0, fold32(data), BPF_F_MARK_MANGLED_0);
+	// Where the device has summed the packet, the helper takes the addresses' change from the sum, as an IPv4 header's
+	// checksum would. IPv6 has none.
+	bpf_csum_update(skb, fold32(header));
+	return TC_ACT_OK;
+}
+
+// read4 and read6 look at the headers. They report whether the packet may be one of a flow's.
+static __always_inline int read4(struct __sk_buff *skb, struct datagram *d, struct key *k)
+{
+	struct iphdr *ip = (void *)(long)skb->data + ETH_HLEN;
+	struct udphdr *udp = (void *)(ip + 1);
+
+	if ((void *)(udp + 1) > (void *)(long)skb->data_end)
+		return 0;
+	if (*(__u8 *)ip != 0x45 || ip->protocol != IPPROTO_UDP || ip->frag_off & bpf_htons(0x3fff) || ip->ttl <= 1)
+		return 0;
+	d->l4 = ETH_HLEN + sizeof(*ip);
+	d->length = bpf_ntohs(ip->tot_len);
+	d->udp_length = bpf_ntohs(udp->len);
+	if (d->udp_length + sizeof(*ip) != d->length)
+		return 0;
+	d->src[0] = d->src[1] = k->ip[0] = k->ip[1] = 0;
+	d->src[2] = k->ip[2] = bpf_htonl(0xffff);
+	d->src[3] = ip->saddr;
+	k->ip[3] = ip->daddr;
+	d->src_port = udp->source;
+	k->port = udp->dest;
+	d->checksum = udp->check;
+	return 1;
+}
+
+static __always_inline int read6(struct __sk_buff *skb, struct datagram *d, struct key *k)
+{
+	struct ipv6hdr *ip = (void *)(long)skb->data + ETH_HLEN;
+	struct udphdr *udp = (void *)(ip + 1);
+
+	if ((void *)(udp + 1) > (void *)(long)skb->data_end)
+		return 0;
+	if (*(__u8 *)ip >> 4 != 6 || ip->nexthdr != IPPROTO_UDP || ip->hop_limit <= 1)
+		return 0;
+	d->l4 = ETH_HLEN + sizeof(*ip);
+	d->length = bpf_ntohs(ip->payload_len) + sizeof(*ip);
+	d->udp_length = bpf_ntohs(udp->len);
+	if (d->udp_length + sizeof(*ip) != d->length || !udp->check)
+		return 0;
+	__builtin_memcpy(d->src, &ip->saddr, 16);
+	__builtin_memcpy(k->ip, &ip->daddr, 16);
+	d->src_port = udp->source;
+	k->port = udp->dest;
+	d->checksum = udp->check;
+	return 1;
+}
+
+SEC("tc")
+int relay(struct __sk_buff *skb)
+{
+	const __u32 headers = ETH_HLEN + sizeof(struct ipv6hdr) + sizeof(struct udphdr);
+	struct bpf_redir_neigh hop = {};
+	struct datagram d = {};
+	struct key k = {};
+	struct rtp r = {};
+	struct flow *f;
+	__be32 head[3] = {};
+	__u64 data = 0;
+	int rtcp, dropped = 0, v6 = skb->protocol == bpf_htons(ETH_P_IPV6);
+
+	if ((!v6 && skb->protocol != bpf_htons(ETH_P_IP)) || skb->pkt_type != PACKET_HOST || skb->vlan_present || skb->gso_size)
+		return UP;
+	if ((void *)(long)skb->data + headers > (void *)(long)skb->data_end)
+		bpf_skb_pull_data(skb, skb->len < headers ? skb->len : headers);
+	if (v6 ? !read6(skb, &d, &k) : !read4(skb, &d, &k))
+		return UP;
+	f = bpf_map_lookup_elem(&flows, &k);
+	if (!f || (skb->ifindex == LOOPBACK) != !f->out)
+		return UP;
+	if (d.src[0] != f->src[0] || d.src[1] != f->src[1] || d.src[2] != f->src[2] || d.src[3] != f->src[3] || d.src_port != f->src_port)
+		return refuse(f, 0);
+
+	rtcp = f->flags & KIND_RTCP;
+	if (d.udp_length < sizeof(struct udphdr) || d.length + ETH_HLEN > skb->len)
+		return UP;
+	if (rtcp) { // the first of a compound (RFC 3550 A.2, RFC 5506)
+		__u8 first[4];
+
+		r.length = d.udp_length - sizeof(struct udphdr);
+		if (r.length < 4 || bpf_skb_load_bytes(skb, d.l4 + sizeof(struct udphdr), first, 4))
+			return UP;
+		if (first[0] >> 6 != 2 || first[1] < 192 || first[1] > 223 || 4 * (1 + (first[2] << 8 | first[3])) > r.length)
+			return UP;
+	} else {
+		if (!rtp_of(skb, &d, head, &r))
+			return UP;
+		if (r.ssrc != f->ssrc)
+			return refuse(f, 1);
+		if (has(f->up[0], f->up[1], r.payload_type))
+			return UP;
+	}
+	if (d.length > f->mtu)
+		return UP;
+
+	// What may fail is done before the packet is counted. What pads an Ethernet frame is not the sender's to relay.
+	if (d.length + ETH_HLEN < skb->len && bpf_skb_change_tail(skb, d.length + ETH_HLEN, 0))
+		return UP;
+	if (bpf_skb_pull_data(skb, d.l4 + sizeof(struct udphdr) + (rtcp ? 4 : 12)))
+		return UP;
+	if (f->flags & REWRITES)
+		data = rewrite(f, &r, head, &dropped);
+	r.ssrc = bpf_ntohl(r.ssrc);
+	if (!admit(f, &r, rtcp, dropped))
+		return UP;
+	if (dropped)
+		return TC_ACT_SHOT;
+	if (f->flags & REWRITES && bpf_skb_store_bytes(skb, d.l4 + sizeof(struct udphdr), head, 12, 0))
+		return TC_ACT_SHOT;
+	if (v6 ? send6(skb, f, &d, data) : send4(skb, f, &d, data))
+		return TC_ACT_SHOT;
+	if (!f->out)
+		return TC_ACT_OK;
+	hop.nh_family = f->hop_family;
+	__builtin_memcpy(hop.ipv6_nh, f->hop, 16);
+	return bpf_redirect_neigh(f->out, &hop, sizeof(hop), 0);
+}
+
+// Requests of the process come as packets of BPF_PROG_TEST_RUN: an Ethernet header, and one of these.
+struct request {
+	__u64 id;
+	__u32 slot;
+	__u32 rate;
+	struct rtp rtp;
+};
+
+#define DONE 1
+#define UNKNOWN 0
+
+// take gives the figures of a flow back in the place of the request. From then on its packets go up.
+SEC("tc")
+int take(struct __sk_buff *skb)
+{
+	struct figures given;
+	struct request q;
+	struct state *st;
+	int mine;
+
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &q, sizeof(q)))
+		return UNKNOWN;
+	st = bpf_map_lookup_elem(&states, &q.slot);
+	if (!st)
+		return UNKNOWN;
+	bpf_spin_lock(&st->lock);
+	mine = st->f.id == q.id;
+	given = st->f;
+	if (mine)
+		st->f.id = 0;
+	bpf_spin_unlock(&st->lock);
+	if (!mine || bpf_skb_store_bytes(skb, ETH_HLEN, &given, sizeof(given), 0))
+		return UNKNOWN;
+	return DONE;
+}
+
+// note counts a packet that went up.
+SEC("tc")
+int note(struct __sk_buff *skb)
+{
+	__u64 now = bpf_ktime_get_ns();
+	struct request q;
+	struct state *st;
+	int mine;
+
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &q, sizeof(q)))
+		return UNKNOWN;
+	st = bpf_map_lookup_elem(&states, &q.slot);
+	if (!st)
+		return UNKNOWN;
+	bpf_spin_lock(&st->lock);
+	mine = st->f.id == q.id;
+	if (mine)
+		observe(&st->f, &q.rtp, q.rate, now);
+	bpf_spin_unlock(&st->lock);
+	return mine ? DONE : UNKNOWN;
+}
+
+// steer finds the socket of packets that go up to one of our addresses that has no socket of its own.
+SEC("sk_lookup")
+int steer(struct bpf_sk_lookup *ctx)
+{
+	struct key k = {};
+	struct bpf_sock *sk;
+	__u32 *i;
+
+	if (ctx->protocol != IPPROTO_UDP)
+		return SK_PASS;
+	if (ctx->family == 2) { // AF_INET
+		__u32 ip = ctx->local_ip4;
+
+		hide(ip); // the verifier wants each field read by itself
+		k.ip[2] = bpf_htonl(0xffff);
+		k.ip[3] = ip;
+	} else {
+		k.ip[0] = ctx->local_ip6[0];
+		k.ip[1] = ctx->local_ip6[1];
+		k.ip[2] = ctx->local_ip6[2];
+		k.ip[3] = ctx->local_ip6[3];
+	}
+	k.port = bpf_htons(ctx->local_port);
+	i = bpf_map_lookup_elem(&steered, &k);
+	if (!i)
+		return SK_PASS;
+	sk = bpf_map_lookup_elem(&sockets, i);
+	if (!sk)
+		return SK_PASS;
+	bpf_sk_assign(ctx, sk, 0);
+	bpf_sk_release(sk);
+	return SK_PASS;
+}

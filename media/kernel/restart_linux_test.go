@@ -1,0 +1,394 @@
+//go:build 386 || amd64 || arm || arm64 || loong64 || mips64le || mipsle || ppc64le || riscv64
+
+package kernel
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// asChild is set for a process that TestMain makes one with a relay and nothing else.
+const asChild = "FLOWBRIDGE_KERNEL_CHILD"
+
+// childOptions is what a child opens its relay with, and what it carries.
+type childOptions struct {
+	Options
+	Clsact bool
+	Flows  []childFlow
+}
+
+// childFlow is a Flow without what JSON does not know.
+type childFlow struct {
+	In, Source, Out, Dest netip.AddrPort
+	SSRC                  uint32
+}
+
+func (f *Flow) child() childFlow {
+	return childFlow{In: f.In, Source: f.Source, Out: f.Out, Dest: f.Dest, SSRC: f.SSRC}
+}
+
+func TestMain(m *testing.M) {
+	if arg := os.Getenv(asChild); arg != "" {
+		os.Exit(child(arg))
+	}
+	os.Exit(m.Run())
+}
+
+// child says how its relay is attached, or why it is not, and ends with its input.
+func child(arg string) int {
+	var o childOptions
+	if err := json.Unmarshal([]byte(arg), &o); err != nil {
+		fmt.Println("error:", err)
+		return 1
+	}
+	o.clsact = o.Clsact
+	r, err := Open(o.Options)
+	if err != nil {
+		fmt.Println("error:", strings.ReplaceAll(err.Error(), "\n", " "))
+		return 1
+	}
+	for _, f := range o.Flows {
+		if err := r.Put(Flow{In: f.In, Source: f.Source, Out: f.Out, Dest: f.Dest, SSRC: f.SSRC}, State{}); err != nil {
+			fmt.Println("error:", err)
+			return 1
+		}
+	}
+	fmt.Println(r.Path())
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	return 0
+}
+
+// process is a running child. It is in the namespace of the thread that began it.
+type process struct {
+	cmd  *exec.Cmd
+	said string
+}
+
+func startChild(t *testing.T, o childOptions, change ...func(*exec.Cmd)) *process {
+	t.Helper()
+	arg, err := json.Marshal(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Open("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer self.Close()
+	p := &process{cmd: exec.Command("/proc/self/fd/3")} // who is not root may not get to the file
+	p.cmd.Env = append(os.Environ(), asChild+"="+string(arg))
+	p.cmd.ExtraFiles = []*os.File{self}
+	for _, c := range change {
+		c(p.cmd)
+	}
+	in, err1 := p.cmd.StdinPipe()
+	out, err2 := p.cmd.StdoutPipe()
+	if err1 != nil || err2 != nil {
+		t.Fatal(err1, err2)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = in.Close()
+		_ = p.cmd.Wait()
+	})
+	said, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatalf("the child said nothing: %v", err)
+	}
+	p.said = strings.TrimSpace(said)
+	return p
+}
+
+func (p *process) kill(t *testing.T) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	_ = p.cmd.Wait()
+}
+
+// A process is killed in mid-call, and a later one takes its flows over. No packet is lost.
+func TestOutlivesItsProcess(t *testing.T) {
+	for _, way := range []string{"tcx", "clsact"} {
+		t.Run(way, func(t *testing.T) {
+			inLab(t, func(t *testing.T, l *lab) {
+				dir := filepath.Join(bpffs(t), "flowbridge-1")
+				o := childOptions{Options: Options{Dir: dir, Capacity: 64}, Clsact: way == "clsact"}
+				a, b := l.a.phone("10.81.1.2:4000"), l.b.phone("10.81.2.2:5000")
+				there := Flow{In: ap("10.81.1.1:20000"), Source: a.addr, Out: ap("10.81.2.1:20002"), Dest: b.addr, SSRC: 7}
+				back := Flow{In: there.Out, Source: b.addr, Out: there.In, Dest: a.addr, SSRC: 8}
+				stream := newStream(l)
+				o.Flows = []childFlow{there.child(), back.child(), stream.child()}
+				p := startChild(t, o)
+				if way == "tcx" && strings.HasPrefix(p.said, "clsact") {
+					t.Skip("there is no tcx before Linux 6.6")
+				}
+				if want := way + " on left, lo, right"; p.said != want {
+					t.Fatalf("the child said %q; want %q", p.said, want)
+				}
+				seq := uint16(0)
+				talk := func(n int) {
+					t.Helper()
+					for range n {
+						seq++
+						pkt, answer := rtp(seq, 160*uint32(seq), 7, 0, "there"), rtp(seq, 160*uint32(seq), 8, 0, "back")
+						a.send(there.In, pkt)
+						b.expect(there.Out, pkt)
+						b.send(back.In, answer)
+						a.expect(back.Out, answer)
+					}
+				}
+				// A stream that never pauses, through all that happens.
+				stream.begin()
+				talk(10)
+				p.kill(t)
+				talk(100)
+
+				adopting := Options{Dir: dir, Capacity: 64, Timeout: time.Second, clsact: way == "clsact"}
+				r, err := Open(adopting)
+				if err != nil {
+					t.Fatal(err)
+				}
+				talk(100)
+				if r.Adopted() != 3 || !r.Uses(20000) || !r.Uses(20002) || r.Uses(20001) {
+					t.Errorf("%d flows are adopted", r.Adopted())
+				}
+				if err := r.Put(there, State{}); err == nil {
+					t.Error("the port of an adopted flow is used again")
+				}
+				r.Leave() // in peace, this time
+				talk(100)
+				if r, err = Open(adopting); err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(r.Close)
+				talk(100)
+				stream.end(t)
+				if r.Adopted() != 3 {
+					t.Errorf("%d flows are adopted", r.Adopted())
+				}
+				// One direction keeps both.
+				await(t, "the stream to be removed", func() bool {
+					seq++
+					pkt := rtp(seq, 160*uint32(seq), 7, 0, "there")
+					a.send(there.In, pkt)
+					b.expect(there.Out, pkt)
+					return r.Adopted() == 2
+				})
+				await(t, "silent flows to be removed", func() bool { return r.Adopted() == 0 })
+				if r.Uses(20000) {
+					t.Error("the port is still used")
+				}
+				if err := r.Put(there, State{}); err != nil {
+					t.Error(err)
+				}
+				r.Close()
+				if _, err := os.Stat(dir); !os.IsNotExist(err) {
+					t.Errorf("the directory is still there: %v", err)
+				}
+				for _, i := range []string{"lo", "left", "right"} {
+					if out, err := exec.Command("tc", "filter", "show", "dev", i, "ingress").CombinedOutput(); err == nil && len(out) > 0 {
+						t.Errorf("%s still has a filter: %s", i, out)
+					}
+				}
+				socket := newPhone(t, there.In.String())
+				a.send(there.In, []byte("up"))
+				socket.expect(a.addr, []byte("up"))
+			})
+		})
+	}
+}
+
+// stream is RTP that never pauses, beside what else a test does.
+type stream struct {
+	Flow
+	from, to *phone
+	stop     chan struct{}
+	sent     chan int
+	came     chan int // in turn
+}
+
+func newStream(l *lab) *stream {
+	l.t.Helper()
+	s := &stream{from: l.a.phone("10.81.1.2:4002"), to: l.b.phone("10.81.2.2:5002"), stop: make(chan struct{}), sent: make(chan int, 1), came: make(chan int, 1)}
+	s.Flow = Flow{In: ap("10.81.1.1:20010"), Source: s.from.addr, Out: ap("10.81.2.1:20012"), Dest: s.to.addr, SSRC: 9}
+	return s
+}
+
+func (s *stream) begin() {
+	go func() {
+		n := 0
+		for ; ; n++ {
+			select {
+			case <-s.stop:
+				s.sent <- n
+				return
+			case <-time.After(time.Millisecond):
+			}
+			_, _ = s.from.conn.WriteToUDPAddrPort(rtp(uint16(n), uint32(n), 9, 0, ""), s.In)
+		}
+	}()
+	go func() { // as it comes: a socket does not hold much
+		n := 0
+		for ; ; n++ {
+			got, _, ok := s.to.hear(patience)
+			if !ok || string(got) != string(rtp(uint16(n), uint32(n), 9, 0, "")) {
+				break
+			}
+		}
+		s.came <- n
+	}()
+}
+
+// end fails unless all that was sent has come, in turn.
+func (s *stream) end(t *testing.T) {
+	t.Helper()
+	close(s.stop)
+	sent := <-s.sent
+	_, _ = s.from.conn.WriteToUDPAddrPort(rtp(0, 0, 9, 0, "the end"), s.In)
+	if came := <-s.came; came != sent {
+		t.Errorf("the packet after %d of the stream did not come; %d were sent", came, sent)
+	}
+	t.Logf("%d packets of the stream", sent)
+}
+
+// What another version left goes on beside ours, until it is silent.
+func TestOtherLayout(t *testing.T) {
+	for _, way := range []string{"tcx", "clsact"} {
+		t.Run(way, func(t *testing.T) {
+			inLab(t, func(t *testing.T, l *lab) {
+				dir := filepath.Join(bpffs(t), "flowbridge-1")
+				o := Options{Dir: dir, Capacity: 64, Timeout: time.Second, clsact: way == "clsact"}
+				before, err := Open(o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				a, b, f := l.relays(before, false)
+				pkt := rtp(1, 160, 7, 0, "hello")
+				before.Leave()
+				o.Capacity = 128 // as good as another layout
+				r, err := Open(o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer r.Close()
+				other := newStream(l)
+				if err := r.Put(other.Flow, State{}); err != nil {
+					t.Fatal(err)
+				}
+				other.begin()
+				for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+					a.send(f.In, pkt)
+					b.expect(f.Out, pkt)
+				}
+				if r.Adopted() != 1 || !r.Uses(20000) {
+					t.Errorf("%d flows are carried by the other version", r.Adopted())
+				}
+				await(t, "the other version to be silent", func() bool { return r.Adopted() == 0 })
+				if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+					t.Errorf("the directory has %v, %v", entries, err)
+				}
+				socket := newPhone(t, f.In.String())
+				await(t, "its program to be gone", func() bool {
+					a.send(f.In, pkt)
+					_, _, up := socket.hear(20 * time.Millisecond)
+					return up
+				})
+				other.end(t)
+			})
+		})
+	}
+}
+
+func TestOneProcessAtATime(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		o := Options{Dir: filepath.Join(bpffs(t), "flowbridge-1"), Capacity: 64}
+		startChild(t, childOptions{Options: o})
+		if r, err := Open(o); err == nil || !strings.Contains(err.Error(), "another process") {
+			t.Errorf("opened: %v, %v", r, err)
+		}
+	})
+}
+
+func TestDirectories(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		base := bpffs(t)
+		for dir, why := range map[string]string{
+			filepath.Join(t.TempDir(), "pins"):      "not in a BPF file system",
+			filepath.Join(base, "a.b"):              "no dots",
+			filepath.Join(base, "missing", "child"): "no such file",
+		} {
+			if r, err := Open(Options{Dir: dir, Capacity: 64}); err == nil || !strings.Contains(err.Error(), why) {
+				t.Errorf("%s: %v, %v; want %s", dir, r, err, why)
+			}
+		}
+		// What a process left that died as it began.
+		half := filepath.Join(base, "half")
+		if err := os.MkdirAll(filepath.Join(half, "v1-64"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		r, err := Open(Options{Dir: half, Capacity: 64})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+	})
+}
+
+// What a process without root needs: CAP_BPF and CAP_NET_ADMIN, both, and a directory of its own.
+func TestWithoutRoot(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		dir := filepath.Join(bpffs(t), "flowbridge-1")
+		const nobody = 65534
+		if err := errors.Join(os.Mkdir(dir, 0o700), os.Chown(dir, nobody, nobody)); err != nil {
+			t.Fatal(err)
+		}
+		a, b := l.a.phone("10.81.1.2:4000"), l.b.phone("10.81.2.2:5000")
+		f := Flow{In: ap("10.81.1.1:20000"), Source: a.addr, Out: ap("10.81.2.1:20002"), Dest: b.addr, SSRC: 7}
+		for _, tt := range []struct {
+			name string
+			caps []uintptr
+			want string
+		}{
+			{"neither", nil, "needs CAP_BPF and CAP_NET_ADMIN"},
+			{"CAP_BPF", []uintptr{unix.CAP_BPF}, "needs CAP_BPF and CAP_NET_ADMIN"},
+			{"CAP_NET_ADMIN", []uintptr{unix.CAP_NET_ADMIN}, "needs CAP_BPF and CAP_NET_ADMIN"},
+			{"both", []uintptr{unix.CAP_BPF, unix.CAP_NET_ADMIN}, "on left, lo, right"},
+		} {
+			for _, d := range []string{"", dir} {
+				p := startChild(t, childOptions{Options: Options{Dir: d, Capacity: 64}, Flows: []childFlow{f.child()}}, func(c *exec.Cmd) {
+					c.SysProcAttr = &syscall.SysProcAttr{
+						Credential: &syscall.Credential{Uid: nobody, Gid: nobody}, AmbientCaps: tt.caps,
+					}
+				})
+				if d == "" && strings.Contains(p.said, "before Linux 6.6") {
+					continue
+				}
+				if !strings.Contains(p.said, tt.want) {
+					t.Errorf("%s, directory %q: the child said %q; want %q", tt.name, d, p.said, tt.want)
+				}
+				if tt.name == "both" {
+					pkt := rtp(1, 160, 7, 0, "hello")
+					a.send(f.In, pkt)
+					b.expect(f.Out, pkt)
+				}
+				p.kill(t)
+			}
+		}
+	})
+}

@@ -1,0 +1,203 @@
+//go:build 386 || amd64 || arm || arm64 || loong64 || mips64le || mipsle || ppc64le || riscv64
+
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// outlet is how packets leave to an address.
+type outlet struct {
+	index int        // of the interface; 0: the address is on this machine
+	hop   netip.Addr // the next one on the link; invalid on this machine
+	mtu   int        // of IP packets
+	src   netip.Addr // our address, if no other is asked for
+	err   error      // wraps ErrUnfit: why the program can't send there
+}
+
+// maxPacket is the longest RTP packet that media relays. Longer ones go up and are counted there.
+const maxPacket = 1500
+
+// longest is the length of an IP packet with that.
+func longest(dst netip.Addr) int {
+	if dst.Is4() {
+		return 20 + 8 + maxPacket
+	}
+	return 40 + 8 + maxPacket
+}
+
+// routes knows how packets leave, and remembers it until something changes.
+type routes struct {
+	*netlink.Handle
+
+	mu      sync.Mutex // guards what follows
+	known   map[[2]netip.Addr]outlet
+	closed  bool
+	secured bool // by IPsec policies, which the program would go round
+}
+
+func openRoutes() (*routes, error) {
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("netlink: %w", err)
+	}
+	return &routes{Handle: h, known: map[[2]netip.Addr]outlet{}, secured: hasPolicies()}, nil
+}
+
+func (w *routes) close() {
+	if w != nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.closed = true
+		w.Close()
+	}
+}
+
+// renew looks up again how packets leave, for some pairs of addresses, and forgets others. Meanwhile what was known is.
+func (w *routes) renew(pairs map[[2]netip.Addr]outlet) {
+	secured := hasPolicies()
+	for pair := range pairs {
+		pairs[pair] = w.find(pair[0], pair[1], secured)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.known, w.secured = pairs, secured
+}
+
+// changed reports whether IPsec has come or gone.
+func (w *routes) changed() bool {
+	is := hasPolicies()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return is != w.secured
+}
+
+// hasPolicies reports whether IPsec may apply to what is sent.
+func hasPolicies() bool {
+	policies, err := netlink.XfrmPolicyList(netlink.FAMILY_ALL)
+	if err != nil {
+		return false // a kernel without IPsec
+	}
+	for _, p := range policies {
+		if p.Dir == netlink.XFRM_DIR_OUT {
+			return true
+		}
+	}
+	return false
+}
+
+// to returns how packets leave to dst from our address src, which may be invalid.
+func (w *routes) to(dst, src netip.Addr) outlet {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	o, ok := w.known[[2]netip.Addr{dst, src}]
+	if !ok && w.closed {
+		return outlet{err: errClosed}
+	}
+	if !ok {
+		o = w.find(dst, src, w.secured)
+		w.known[[2]netip.Addr{dst, src}] = o
+	}
+	return o
+}
+
+func (w *routes) find(dst, src netip.Addr, secured bool) outlet {
+	var options netlink.RouteGetOptions
+	if src.IsValid() {
+		options.SrcAddr = src.AsSlice()
+	}
+	found, err := w.RouteGetWithOptions(dst.AsSlice(), &options)
+	if err != nil || len(found) == 0 {
+		return unfit("there is no route from %v to %v", src, dst)
+	}
+	o, route := outlet{hop: dst}, found[0]
+	o.src, _ = netip.AddrFromSlice(route.Src)
+	o.src = o.src.Unmap()
+	switch {
+	case route.Type == unix.RTN_LOCAL:
+		return outlet{mtu: longest(dst), src: o.src}
+	case route.Type != unix.RTN_UNICAST:
+		return unfit("%v is not the address of one machine", dst)
+	case secured:
+		return unfit("there are IPsec policies on this machine, and packets of the program would not be secured")
+	case route.Encap != nil || route.MPLSDst != nil || len(route.MultiPath) > 0:
+		return unfit("the route to %v wraps packets", dst)
+	}
+	if gw := gateway(route); gw.IsValid() {
+		o.hop = gw
+	}
+	l, err := w.LinkByIndex(route.LinkIndex)
+	switch {
+	case err != nil:
+		return unfit("the interface to %v: %w", dst, err)
+	case l.Attrs().EncapType != "ether":
+		return unfit("%s, which leads to %v, is not an Ethernet", l.Attrs().Name, dst)
+	case l.Attrs().Flags&net.FlagUp == 0:
+		return unfit("%s, which leads to %v, is down", l.Attrs().Name, dst)
+	}
+	o.index, o.mtu = l.Attrs().Index, min(l.Attrs().MTU, longest(dst))
+	if route.MTU > 0 {
+		o.mtu = min(o.mtu, route.MTU)
+	}
+	return o
+}
+
+// gateway returns the next hop of a route, if the destination is not on the link.
+func gateway(r netlink.Route) netip.Addr {
+	if via, ok := r.Via.(*netlink.Via); ok {
+		a, _ := netip.AddrFromSlice(via.Addr)
+		return a
+	}
+	a, _ := netip.AddrFromSlice(r.Gw)
+	return a.Unmap()
+}
+
+func unfit(format string, a ...any) outlet {
+	return outlet{err: fmt.Errorf("%w: %w", ErrUnfit, fmt.Errorf(format, a...))}
+}
+
+// fits returns how packets of a flow leave, or why the program can't carry it.
+func (r *Relay) fits(f Flow) (outlet, error) {
+	if err := f.check(); err != nil {
+		return outlet{}, fmt.Errorf("%w: %w", ErrUnfit, err)
+	}
+	from, to := r.routes.to(f.Source.Addr(), f.In.Addr()), r.routes.to(f.Dest.Addr(), f.Out.Addr())
+	switch {
+	case from.err != nil:
+		return outlet{}, from.err
+	case to.err != nil:
+		return outlet{}, to.err
+	case (from.index == 0) != (to.index == 0):
+		return outlet{}, fmt.Errorf("%w: one of %v and %v is on this machine", ErrUnfit, f.Source, f.Dest)
+	case from.index != 0 && (f.In.Addr().IsLoopback() || f.Out.Addr().IsLoopback()):
+		return outlet{}, fmt.Errorf("%w: a loopback address is not for the network", ErrUnfit)
+	}
+	return to, nil
+}
+
+func (f *Flow) check() error {
+	for _, a := range []netip.AddrPort{f.In, f.Source, f.Out, f.Dest} {
+		switch {
+		case !a.IsValid() || a.Addr().IsUnspecified() || a.Port() == 0:
+			return fmt.Errorf("%v is not an address and port", a)
+		case a.Addr().Zone() != "" || a.Addr().Is4In6():
+			return fmt.Errorf("%v has a zone, or is IPv4 within IPv6", a)
+		case a.Addr().Is4() != f.In.Addr().Is4():
+			return errors.New("its addresses are of both IP versions")
+		}
+	}
+	if f.Kind == RTCP && (f.Rewrite != Rewrite{} || f.Up != PayloadTypes{}) {
+		return errors.New("RTCP can't be rewritten")
+	}
+	if f.DSCP > 63 {
+		return fmt.Errorf("DSCP %d is not in 0 to 63", f.DSCP)
+	}
+	return nil
+}

@@ -1,0 +1,203 @@
+//go:build 386 || amd64 || arm || arm64 || loong64 || mips64le || mipsle || ppc64le || riscv64
+
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"runtime"
+	"syscall"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// watcher follows what changes around the program.
+type watcher struct {
+	relay  *Relay
+	events *os.File // messages about interfaces, addresses, routes and rules
+	home   *os.File // the network namespace
+	ended  chan struct{}
+}
+
+const (
+	// everythingEvery is how often all is looked at without a message: path MTUs come without one.
+	everythingEvery = 30 * time.Second
+
+	// settling is how long after a change the next one may wait, so that a routing daemon does not cost a lot.
+	settling = 10 * time.Millisecond
+)
+
+func watch(r *Relay) (*watcher, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("netlink: %w", err)
+	}
+	w := &watcher{relay: r, events: os.NewFile(uintptr(fd), "netlink"), ended: make(chan struct{})}
+	groups := uint32(0)
+	for _, g := range []int{
+		unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
+		unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE, unix.RTNLGRP_NEXTHOP,
+	} {
+		groups |= 1 << (g - 1)
+	}
+	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: groups}); err != nil {
+		return nil, errors.Join(fmt.Errorf("netlink: %w", err), w.events.Close())
+	}
+	if w.home, err = os.Open("/proc/thread-self/ns/net"); err != nil {
+		return nil, errors.Join(fmt.Errorf("the network namespace: %w", err), w.events.Close())
+	}
+	at, began := namespace(), make(chan error)
+	go func() {
+		defer close(w.ended)
+		err := w.enter(at)
+		began <- err
+		if err == nil {
+			w.run()
+		}
+	}()
+	if err := <-began; err != nil {
+		return nil, errors.Join(err, w.events.Close(), w.home.Close())
+	}
+	return w, nil
+}
+
+// enter brings the goroutine into the namespace of Open, if it is another one than that of the process. Its thread
+// then ends with it.
+func (w *watcher) enter(at uint64) error {
+	if namespace() == at {
+		return nil
+	}
+	runtime.LockOSThread()
+	return os.NewSyscallError("setns", unix.Setns(int(w.home.Fd()), unix.CLONE_NEWNET))
+}
+
+func (w *watcher) stop() {
+	if w == nil {
+		return
+	}
+	_ = w.events.Close()
+	<-w.ended
+	_ = w.home.Close()
+}
+
+func (w *watcher) run() {
+	var refreshed, reaped time.Duration
+	for {
+		changed, err := w.wait()
+		if err != nil {
+			return
+		}
+		now := Now()
+		if changed || now-refreshed >= everythingEvery || (now-reaped >= time.Second && w.relay.routes.changed()) {
+			w.relay.refresh()
+			refreshed = now
+		}
+		if now-reaped >= time.Second {
+			w.relay.reap(now)
+			reaped = now
+		}
+		if changed {
+			time.Sleep(settling)
+		}
+	}
+}
+
+// wait returns after a message, with all that have come read, or after a second. An error: the watcher is stopped.
+func (w *watcher) wait() (changed bool, err error) {
+	if err := w.events.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+		return false, err
+	}
+	conn, err := w.events.SyscallConn()
+	if err != nil {
+		return false, err
+	}
+	var buf [1 << 14]byte
+	err = conn.Read(func(fd uintptr) bool {
+		for {
+			_, err := unix.Read(int(fd), buf[:])
+			if errors.Is(err, syscall.EAGAIN) {
+				return changed
+			}
+			changed = true // also if messages were lost
+			if err != nil && !errors.Is(err, unix.ENOBUFS) && !errors.Is(err, unix.EINTR) {
+				return true
+			}
+		}
+	})
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = nil
+	}
+	return changed, err
+}
+
+// refresh has the flows leave as the interfaces, addresses and routes are now. What takes long is done without the
+// lock.
+func (r *Relay) refresh() {
+	r.routes.renew(r.pairs())
+	_ = r.attach() // packets of an interface that does not take the program go up
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.flows {
+		if c.lost {
+			continue
+		}
+		out, err := r.fits(c.Flow)
+		if err == nil && out == c.out {
+			continue
+		}
+		if err == nil {
+			c.out = out
+			err = r.program.Flows.Update(keyOf(c.In), c.value(), ebpf.UpdateExist)
+		}
+		if err != nil {
+			r.lose(c, err)
+		}
+	}
+	for _, a := range r.adopted {
+		r.redirect(a)
+	}
+}
+
+// pairs are what flows have to know of the routes.
+func (r *Relay) pairs() map[[2]netip.Addr]outlet {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := map[[2]netip.Addr]outlet{}
+	for _, c := range r.flows {
+		all[[2]netip.Addr{c.Source.Addr(), c.In.Addr()}] = outlet{}
+		all[[2]netip.Addr{c.Dest.Addr(), c.Out.Addr()}] = outlet{}
+	}
+	for _, a := range r.adopted {
+		all[[2]netip.Addr{address(a.value.Src), a.in.Addr()}] = outlet{}
+		all[[2]netip.Addr{address(a.value.To), a.out.Addr()}] = outlet{}
+	}
+	return all
+}
+
+// lose has the packets of a flow go up, and says so.
+func (r *Relay) lose(c *carried, why error) {
+	_ = r.program.Flows.Delete(keyOf(c.In))
+	c.lost = true
+	if c.Lost != nil {
+		go c.Lost(why)
+	}
+}
+
+// redirect has an adopted flow leave as the routes are now. Nobody else can carry it.
+func (r *Relay) redirect(a *adopted) {
+	v := a.value
+	from, to := r.routes.to(address(v.Src), a.in.Addr()), r.routes.to(address(v.To), a.out.Addr())
+	if from.err != nil || to.err != nil || (from.index == 0) != (to.index == 0) {
+		return // until it fits again, or is silent
+	}
+	to.into(&v)
+	if v == a.value {
+		return
+	}
+	a.value = v
+	_ = r.program.Flows.Update(keyOf(a.in), &v, ebpf.UpdateExist)
+}

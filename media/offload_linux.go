@@ -1,0 +1,219 @@
+package media
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"flowbridge/media/kernel"
+)
+
+// A flow of RTP whose packets need nothing of this process is offloaded: the kernel relays them, and the worker does not
+// see them. Its stream's state goes with it and comes back, so there is one count, wherever a packet was relayed. A flow
+// comes back for three reasons: a command about its session, a change of the flow, and an accepted packet that the kernel
+// has sent up. It is offloaded again with a later packet. So nothing else needs to know where a flow is.
+//
+// RTCP is not offloaded, because records have what it says.
+
+const (
+	// offloadAfter is how long a flow stays with the worker after it began or came back: changes come in groups.
+	offloadAfter = time.Second
+
+	// offloadWorth is how many packets the kernel must have relayed of a flow that comes back because of a packet. If
+	// there are fewer, it sends all of them up, because they have header extensions or come through an interface without
+	// its program. Such a flow stays with the worker twice as long as the last time, up to offloadAfter << offloadPatience.
+	offloadWorth    = 100
+	offloadPatience = 8
+)
+
+// offloader gives flows to the kernel. It is constant.
+type offloader struct {
+	relay *kernel.Relay
+	epoch time.Duration // of the engine, by the kernel's clock
+	after time.Duration // offloadAfter
+	dscp  uint8
+}
+
+func newOffloader(relay *kernel.Relay, now time.Duration, dscp uint8) *offloader {
+	return &offloader{relay: relay, epoch: kernel.Now() - now, after: offloadAfter, dscp: dscp}
+}
+
+// offload is what an endpoint of RTP knows of its flow in the kernel.
+type offload struct {
+	from  time.Duration // when the flow may be offloaded
+	since time.Duration // when it was offloaded
+	fails uint8         // how often in a row that was not worth it
+	by    *offloader    // nil: the worker has the flow
+	in    netip.AddrPort
+	seen  kernel.State // as it was read last
+}
+
+// offload gives the kernel the flow of a packet that was just relayed, if the flow is fit for it. A waiting packet would be
+// overtaken, and a waiting command would come too late.
+func (w *worker) offload(ep *endpoint) {
+	o := w.offloader
+	if o == nil || w.now < max(ep.offload.from, ep.latch().lockedAt+o.after) || !ep.isPlain(w.now) || waits(ep.fd) {
+		return
+	}
+	r := ep.relay
+	r.offloaded.Add(1)
+	if w.pending.Load() { // its sender may not have seen that the flow is offloaded
+		r.offloaded.Add(-1)
+		return
+	}
+	f, err := o.flow(ep)
+	state := o.state(ep)
+	if err == nil && ep.fd == sharedSocket && f.In != ep.offload.in {
+		err = errSteered
+	}
+	if err == nil {
+		err = o.relay.Put(f, state)
+	}
+	if err != nil {
+		r.offloaded.Add(-1)
+		ep.offload.from = w.now + o.after<<offloadPatience
+		return
+	}
+	ep.offload.by, ep.offload.in, ep.offload.since, ep.offload.seen = o, f.In, w.now, state
+}
+
+// isPlain reports whether the kernel can relay the packets from ep as the worker would.
+func (ep *endpoint) isPlain(now time.Duration) bool {
+	r, other := ep.relay, ep.side.Other()
+	switch {
+	case ep.offload.by != nil, ep.dest.size == 0, ep.flow.Unconfirmed, r.tap != nil, !ep.latch().steady(now),
+		r.secure[ep.side].in != nil, r.secure[other].out != nil, !ep.stream.started, ep.stream.renewed, !ep.outlet.steady(now),
+		ep.masker != nil && !ep.masker.quiet(now), ep.listener != nil && ep.listener.listening,
+		ep.dialer != nil && ep.dialer.next != never, ep.player != nil && ep.player.playing:
+		return false
+	}
+	for _, c := range ep.flow.Rewrite.Payload {
+		if c.Op == PayloadToALaw || c.Op == PayloadToULaw {
+			return false
+		}
+	}
+	return true
+}
+
+// steady reports whether the latch takes nothing but the locked stream, as long as that is heard.
+func (l *latch) steady(now time.Duration) bool {
+	return l.mode != LatchOff && l.source.IsValid() && (l.source == l.named || now-l.lockedAt >= relockWindow)
+}
+
+// steady reports whether the relayed stream is sent as it is shifted now.
+func (o *outlet) steady(now time.Duration) bool {
+	return o.sourced && !o.owed && !o.unsure && now >= o.lateTil
+}
+
+// quiet reports whether no key is being masked.
+func (m *masker) quiet(now time.Duration) bool { return !m.config.On && now >= m.until }
+
+// flow is the flow from ep as the kernel takes it.
+func (o *offloader) flow(ep *endpoint) (kernel.Flow, error) {
+	r, from := ep.relay, ep.flow
+	f := kernel.Flow{
+		Source: from.Source, Dest: from.Dest, SSRC: from.SSRC, ClockRate: uint32(ep.stream.clock()), DSCP: o.dscp,
+		Rewrite: kernel.Rewrite{SSRC: from.Rewrite.SSRC, TimeOffset: from.Rewrite.TimeOffset, SeqOffset: from.Rewrite.SeqOffset},
+		Lost:    func(error) { r.recall() },
+	}
+	for i, c := range from.Rewrite.Payload {
+		f.Rewrite.Payload[i] = kernel.PayloadChange{From: c.From, To: c.To, Drop: c.Op == PayloadDrop}
+	}
+	if l := ep.listener; l != nil && l.config.On {
+		f.Up.Add(l.config.PayloadType)
+	}
+	if m := ep.masker; m != nil { // repeated packets of keys that were masked
+		f.Up[0], f.Up[1] = f.Up[0]|m.config.Events[0], f.Up[1]|m.config.Events[1]
+	}
+	var err error
+	if f.In, err = o.toward(r.address(ep.side, RTP), f.Source.Addr()); err == nil {
+		f.Out, err = o.toward(r.address(ep.out.side, RTP), f.Dest.Addr())
+	}
+	return f, err
+}
+
+// toward is one of our addresses as the peer knows it: where we listen on all, the one that its packets are answered from.
+func (o *offloader) toward(ours netip.AddrPort, peer netip.Addr) (netip.AddrPort, error) {
+	if !ours.Addr().IsUnspecified() {
+		return ours, nil
+	}
+	a, ok := o.relay.Local(peer)
+	if !ok {
+		return netip.AddrPort{}, fmt.Errorf("no route to %v", peer)
+	}
+	return netip.AddrPortFrom(a, ours.Port()), nil
+}
+
+// refresh reads what the kernel has counted of the session. The caller has the turn.
+func (r *relay) refresh() {
+	if r.offloaded.Load() == 0 {
+		return
+	}
+	for side := range r.endpoint {
+		r.endpoint[side][RTP].refresh()
+	}
+}
+
+func (ep *endpoint) refresh() {
+	if ep.rtpState == nil || ep.offload.by == nil {
+		return
+	}
+	if state, ok := ep.offload.by.relay.State(ep.offload.in); ok {
+		ep.takeOver(&state)
+	}
+}
+
+// recall takes the session's flows back. Any goroutine may call it that does not have the turn.
+func (r *relay) recall() {
+	if r.offloaded.Load() > 0 && r.enter() {
+		r.reclaim()
+		r.leave()
+	}
+}
+
+// reclaim takes the session's flows back. The caller has the turn.
+func (r *relay) reclaim() {
+	if r.offloaded.Load() == 0 {
+		return
+	}
+	for side := range r.endpoint {
+		r.endpoint[side][RTP].reclaim()
+	}
+}
+
+// reclaim takes the flow from ep back, with what was counted of it. The caller has the turn.
+func (ep *endpoint) reclaim() {
+	if ep.rtpState == nil || ep.offload.by == nil {
+		return
+	}
+	o := ep.offload.by
+	if state, ok := o.relay.Remove(ep.offload.in); ok {
+		ep.takeOver(&state)
+	}
+	ep.offload.by = nil
+	ep.offload.from = kernel.Now() - o.epoch + o.after
+	ep.relay.offloaded.Add(-1)
+}
+
+// cameUp takes the flow from ep back for an accepted packet that the kernel has sent up.
+func (ep *endpoint) cameUp(now time.Duration) {
+	o := ep.offload.by
+	if o == nil {
+		return
+	}
+	ep.reclaim()
+	if ep.offload.seen.Packets >= offloadWorth {
+		ep.offload.fails = 0
+		return
+	}
+	ep.offload.fails = min(ep.offload.fails+1, offloadPatience)
+	ep.offload.from = now + o.after<<ep.offload.fails
+}
+
+// waits reports whether a packet waits in a socket.
+func waits(fd int32) bool {
+	n, err := unix.IoctlGetInt(int(fd), unix.SIOCINQ)
+	return err == nil && n > 0
+}

@@ -1,0 +1,226 @@
+package media
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// onKernelPath skips a test that is about the kernel path only.
+func onKernelPath(t *testing.T) {
+	t.Helper()
+	if path.kernel == nil {
+		t.Skip("of the kernel path")
+	}
+}
+
+// talk is what side A sends without a pause, and what side B hears of it.
+type talk struct {
+	br    *bridge
+	sent  int
+	heard map[uint32]int // how often each number came
+	own   int            // packets of the engine's own
+
+	came            atomic.Uint64 // all of them
+	stop            chan struct{}
+	speaker, hearer sync.WaitGroup
+}
+
+// saying marks a packet of side A's, beside its number.
+const saying = "said by side A "
+
+func startTalk(t *testing.T, br *bridge) *talk {
+	t.Helper()
+	k := &talk{br: br, heard: map[uint32]int{}, stop: make(chan struct{})}
+	k.speaker.Go(func() {
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for ; ; k.sent++ {
+			pkt := rtpPacket(t, 0, uint16(k.sent), saying)
+			br.a.send(br.Local(SideA), binary.BigEndian.AppendUint32(pkt, uint32(k.sent)))
+			select {
+			case <-tick.C:
+			case <-k.stop:
+				k.sent++
+				return
+			}
+		}
+	})
+	k.hearer.Go(func() {
+		buf := make([]byte, 2048)
+		for ; ; k.came.Add(1) {
+			n, _, err := br.b.conn.ReadFromUDPAddrPort(buf)
+			switch {
+			case err != nil: // it is closed
+				return
+			case n == rtpHeaderLen+len(saying)+4 && string(buf[rtpHeaderLen:n-4]) == saying:
+				k.heard[binary.BigEndian.Uint32(buf[n-4:])]++
+			default:
+				k.own++
+			}
+		}
+	})
+	return k
+}
+
+// end ends the talk and returns the figures of side A, when all that was sent is counted.
+func (k *talk) end(t *testing.T) Stats {
+	t.Helper()
+	close(k.stop)
+	k.speaker.Wait()
+	await(t, "all packets", func() bool { return k.br.Stats().A.RxPackets >= uint64(k.sent) })
+	st := k.br.Close()
+	await(t, "what was sent", func() bool { return k.came.Load() >= st.B.TxPackets })
+	_ = k.br.b.conn.Close()
+	k.hearer.Wait()
+	return st
+}
+
+func (k *talk) offloaded(t *testing.T) {
+	t.Helper()
+	await(t, "the kernel has the flow", func() bool { return k.br.relay.offloaded.Load() == 1 })
+}
+
+// A flow moves between the kernel and the worker while it is spoken. Each packet is relayed once or counted as what
+// took its place, wherever it was relayed.
+func TestMovesInMidCall(t *testing.T) {
+	onKernelPath(t)
+	for name, change := range map[string]struct {
+		begin, end func(t *testing.T, br *bridge)
+		returns    bool // without an end
+	}{
+		"recorded": {
+			begin: func(_ *testing.T, br *bridge) { br.SetTap(&witness{}) },
+			end:   func(_ *testing.T, br *bridge) { br.SetTap(nil) },
+		},
+		"a sound": {
+			begin: func(t *testing.T, br *bridge) { br.Play(SideB, Play{Sound: counted(t, 2), Loop: true}) },
+			end:   func(_ *testing.T, br *bridge) { br.StopPlay(SideB) },
+		},
+		"a sound that is mixed in": {
+			begin: func(t *testing.T, br *bridge) {
+				br.Play(SideB, Play{Sound: counted(t, 2), PayloadType: 101, Loop: true, Mix: true})
+			},
+			end: func(_ *testing.T, br *bridge) { br.StopPlay(SideB) },
+		},
+		"a digit": {
+			begin: func(t *testing.T, br *bridge) {
+				if err := br.SendDigit(SideB, Digit{Digit: '5', PayloadType: 101, Duration: 40 * time.Millisecond}); err != nil {
+					t.Error(err)
+				}
+			},
+			returns: true,
+		},
+		"masked keys": {
+			begin: func(_ *testing.T, br *bridge) { br.SetMask(SideA, Mask{On: true}) },
+			end:   func(_ *testing.T, br *bridge) { br.SetMask(SideA, Mask{}) },
+		},
+		"another description": {
+			begin: func(_ *testing.T, br *bridge) { br.SetPeer(SideB, Peer{RTP: br.b.addr, Mute: true}) }, returns: true,
+		},
+		"held": {
+			begin: func(_ *testing.T, br *bridge) { br.SetPeer(SideB, Peer{RTP: br.b.addr, Held: true}) },
+			end:   func(_ *testing.T, br *bridge) { br.SetPeer(SideB, Peer{RTP: br.b.addr}) },
+		},
+		"not confirmed": {
+			begin: func(_ *testing.T, br *bridge) { br.SetPeer(SideB, Peer{RTP: br.b.addr, Unconfirmed: true}) },
+			end:   func(_ *testing.T, br *bridge) { br.Confirm(SideB) },
+		},
+		"its figures are read": {begin: func(_ *testing.T, br *bridge) { br.Stats() }, returns: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			br := newBridge(t, openEngine(t, nil))
+			go func() {
+				for range br.events { // none is looked at
+				}
+			}()
+			k := startTalk(t, br)
+			for range 5 {
+				k.offloaded(t)
+				time.Sleep(5 * time.Millisecond)
+				change.begin(t, br)
+				if change.end == nil {
+					continue
+				}
+				if n := br.relay.offloaded.Load(); n != 0 {
+					t.Errorf("the kernel still has %d flows", n)
+				}
+				time.Sleep(30 * time.Millisecond)
+				change.end(t, br)
+			}
+			k.offloaded(t)
+			st := k.end(t)
+			d := st.A.Dropped
+			if st.A.RxPackets != uint64(k.sent) || st.A.Lost != 0 || st.A.Duplicates != 0 {
+				t.Errorf("received %d of %d, %d lost, %d twice", st.A.RxPackets, k.sent, st.A.Lost, st.A.Duplicates)
+			}
+			if got := uint64(len(k.heard)) + d.Replaced + d.Held + d.Unconfirmed; got != uint64(k.sent) || st.A.DroppedTotal != d.Replaced+d.Held+d.Unconfirmed {
+				t.Errorf("%d of %d were relayed, %+v were not", len(k.heard), k.sent, d)
+			}
+			if st.B.TxPackets != uint64(len(k.heard)+k.own) {
+				t.Errorf("%d and %d of our own came, %d were sent", len(k.heard), k.own, st.B.TxPackets)
+			}
+			for n, times := range k.heard {
+				if times != 1 {
+					t.Errorf("number %d came %d times", n, times)
+				}
+			}
+		})
+	}
+}
+
+// What a recording is shown has no gap where it begins and none where it ends.
+func TestRecordingOfOffloadedFlow(t *testing.T) {
+	onKernelPath(t)
+	br := newBridge(t, openEngine(t, nil))
+	k := startTalk(t, br)
+	for range 5 {
+		k.offloaded(t)
+		tap := &witness{}
+		br.SetTap(tap)
+		await(t, "some packets", func() bool { return len(tap.taken()) > 20 })
+		br.SetTap(nil)
+		all := tap.taken()
+		for i, p := range all {
+			if got, want := binary.BigEndian.Uint16(p.Data[2:]), binary.BigEndian.Uint16(all[0].Data[2:])+uint16(i); got != want {
+				t.Fatalf("packet %d of the recording has number %d; want %d", i, got, want)
+			}
+		}
+	}
+	k.end(t)
+}
+
+// The same packets have the same figures on either path.
+func TestFiguresOnTheKernelPath(t *testing.T) {
+	onKernelPath(t)
+	figures := func(kernel bool) SideStats {
+		br := newBridge(t, openEngine(t, func(c *Config) {
+			if !kernel {
+				c.Kernel, c.path = nil, nil
+			}
+		}))
+		seqs := []uint16{65500, 65501, 65502, 65503, 65503, 65505, 65507, 65506, 65510, 65535, 0, 1, 2, 200, 201, 199, 201, 40000, 40001, 40002, 40010}
+		for i, seq := range seqs {
+			pkt := rtpPacket(t, uint8(8*(i%2)), seq, fmt.Sprint(i))
+			br.a.send(br.Local(SideA), pkt)
+			br.b.expect(br.Local(SideB), pkt)
+			if kernel {
+				await(t, "the kernel has the flow", func() bool { return br.relay.offloaded.Load() == 1 })
+			}
+		}
+		newClient(t, "127.0.9.9:0").send(br.Local(SideA), rtpPacket(t, 0, 1, "x"))
+		br.a.send(br.Local(SideA), sourcePacket(t, 5, 1))
+		await(t, "both are refused", func() bool { return br.Stats().A.DroppedTotal == 2 })
+		st := br.Close().A
+		st.FirstRTP, st.LastRTP, st.Source, st.Refused = time.Time{}, time.Time{}, netip.AddrPort{}, netip.AddrPort{}
+		st.JitterMS, st.JitterMaxMS, st.JitterMeanMS = 0, 0, 0
+		return st
+	}
+	if want, got := figures(false), figures(true); got != want {
+		t.Errorf("kernel    %+v\nuserspace %+v", got, want)
+	}
+}

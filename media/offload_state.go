@@ -1,0 +1,58 @@
+package media
+
+import (
+	"time"
+
+	"flowbridge/media/kernel"
+)
+
+// state is that of ep's stream as the kernel takes it. What the kernel counts begins at zero.
+func (o *offloader) state(ep *endpoint) kernel.State {
+	s, l := &ep.stream, &ep.stream.losses
+	return kernel.State{
+		Last:    ep.latch().heard + o.epoch,
+		Started: s.started, Jumped: s.jumped, Timed: s.timed,
+		SSRC: s.ssrc, Base: s.base, Top: s.top, Received: s.received, Expect: s.expect,
+		LostPast: s.lostPast, WrapsPast: s.wrapsPast, Duplicates: s.duplicates, Reordered: s.reordered, SSRCChanges: s.ssrcChanges,
+		Losses:    kernel.Losses{Recent: l.recent, Older: l.older, Run: l.run, Runs: l.runs, Longest: l.longest},
+		Timestamp: s.timestamp, TimestampAt: s.timestampAt + o.epoch,
+		Jitter: s.jitter, JitterMax: s.jitterMax, JitterSum: s.jitterSum, Timings: s.timings,
+	}
+}
+
+// takeOver adds what the kernel has counted since it was read last, and makes its stream ep's.
+func (ep *endpoint) takeOver(k *kernel.State) {
+	was, c := &ep.offload.seen, ep.count
+	if k.WrongSource > was.WrongSource {
+		c.dropped().WrongSource.Add(k.WrongSource - was.WrongSource)
+	}
+	if k.WrongSSRC > was.WrongSSRC {
+		c.dropped().WrongSSRC.Add(k.WrongSSRC - was.WrongSSRC)
+	}
+	if k.Discarded > was.Discarded {
+		c.dropped().Discarded.Add(k.Discarded - was.Discarded)
+	}
+	if k.Packets > was.Packets {
+		c.RxPackets.Add(k.Packets - was.Packets)
+		c.RxBytes.Add(k.Bytes - was.Bytes)
+		c.TxPackets.Add(k.Sent - was.Sent)
+		c.TxBytes.Add(k.SentBytes - was.SentBytes)
+		last := k.Last - ep.offload.by.epoch
+		ep.latch().heard = max(ep.latch().heard, last)
+		ep.relay.hears(ep.side, last)
+		ep.stream.takeOver(k, ep.offload.by.epoch)
+		heard := c.ofRTP()
+		heard.Last.Store(int64(last))
+		heard.keep(&ep.stream, rtpHeader{ssrc: k.SSRC, payloadType: k.LastPayloadType})
+	}
+	*was = *k
+}
+
+func (s *stream) takeOver(k *kernel.State, epoch time.Duration) {
+	s.jumped, s.timed, s.irregular = k.Jumped, k.Timed, true
+	s.base, s.top, s.received, s.expect = k.Base, k.Top, k.Received, k.Expect
+	s.lostPast, s.wrapsPast, s.duplicates, s.reordered = k.LostPast, k.WrapsPast, k.Duplicates, k.Reordered
+	s.losses = losses{recent: k.Losses.Recent, older: k.Losses.Older, run: k.Losses.Run, runs: k.Losses.Runs, longest: k.Losses.Longest}
+	s.timestamp, s.timestampAt = k.Timestamp, k.TimestampAt-epoch
+	s.jitter, s.jitterMax, s.jitterSum, s.timings = k.Jitter, k.JitterMax, k.JitterSum, k.Timings
+}

@@ -1,0 +1,297 @@
+package media
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A session whose RTP the kernel relays has no sockets. Its ports are steered: what the kernel sends up, RTCP above all,
+// comes to a socket that the worker's sessions share, with the address that it was sent to. What the session sends then
+// leaves from a socket that is opened for that packet. The sockets are opened again with the first order to the session,
+// or soon after a flow has come back for another reason.
+
+// steerAfter is how long the kernel must have had both flows of a session before its sockets are closed: as long as an RTCP
+// socket waits, so that calls that are over by then open and close none.
+const steerAfter = reportsWithin
+
+// The values of endpoint.fd without a socket of its own.
+const (
+	noSocket     = -1
+	sharedSocket = -2 // its port is steered
+)
+
+// errSteered: packets to another of our addresses would not be steered.
+var errSteered = errors.New("its port is steered from another address")
+
+// steering is where RTP of each side of a steered session comes to. RTCP comes to the port above.
+type steering [2]netip.AddrPort
+
+// steering is that of a session whose flows are, or were, in the kernel.
+func (r *relay) steering() steering {
+	return steering{r.endpoint[SideA][RTP].offload.in, r.endpoint[SideB][RTP].offload.in}
+}
+
+// each calls do with the four addresses.
+func (s steering) each(do func(side Side, kind Kind, at netip.AddrPort)) {
+	for side, rtp := range s {
+		do(Side(side), RTP, rtp)
+		do(Side(side), RTCP, portAbove(rtp))
+	}
+}
+
+// shared are the sockets that a worker's steered sessions share, by IP version: IPv4, IPv6.
+type shared struct {
+	first int // their number in the kernel
+	fd    [2]int32
+	to    map[netip.AddrPort]*endpoint // owned by the worker
+	in    steeredPacket
+}
+
+// atShared is the endpoint of shared sockets.
+var atShared = new(endpoint)
+
+func family(a netip.Addr) int {
+	if a.Is4() {
+		return 0
+	}
+	return 1
+}
+
+// shareSockets gives a worker that has no session yet its shared sockets. Without one for a family, its sessions of that
+// keep their own.
+func (w *worker) shareSockets(number int) {
+	w.shared = &shared{first: 2 * number, fd: [2]int32{noSocket, noSocket}, to: map[netip.AddrPort]*endpoint{}}
+	for i, a := range []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()} { // any: packets are steered
+		fd, err := openSharedSocket(a)
+		if err != nil {
+			continue
+		}
+		if w.watch(fd, unix.EPOLLIN) != nil || w.offloader.relay.Socket(w.shared.first+i, fd) != nil {
+			closeSocket(fd)
+			continue
+		}
+		w.shared.fd[i] = int32(fd) // descriptors are small
+		w.serves(int32(fd), atShared)
+	}
+}
+
+func (s *shared) close() {
+	if s == nil {
+		return
+	}
+	for _, fd := range s.fd {
+		if fd >= 0 {
+			closeSocket(int(fd))
+		}
+	}
+}
+
+// serveShared relays a packet that came to a shared socket.
+func (w *worker) serveShared(fd int32) {
+	n, errno := w.shared.in.receive(fd, w.buf[:], &w.from)
+	if errno != 0 {
+		return
+	}
+	ep := w.shared.to[w.shared.in.sentTo()]
+	if ep != nil && ep.relay.enter() {
+		w.relay(ep, n)
+		ep.relay.leave()
+	}
+}
+
+// transmit sends a packet from an endpoint's socket, or one of its address.
+func (w *worker) transmit(from *endpoint, pkt []byte, to *sockaddr) unix.Errno {
+	if from.fd != sharedSocket {
+		return send(from.fd, pkt, to)
+	}
+	fd, err := openSocket(from.relay.address(from.side, from.kind), w.offloader.dscp)
+	if err != nil {
+		return unix.EADDRINUSE
+	}
+	defer closeSocket(fd)
+	return send(int32(fd), pkt, to)
+}
+
+// steer lets the sockets of a session go, unless a packet waits there that brings a flow back.
+func (w *worker) steer(r *relay, s steering) (done bool) {
+	for _, ep := range r.endpoints() {
+		for i := 0; ep.fd >= 0 && i < drainMost; i++ {
+			n, errno := receive(ep.fd, w.buf[:], &w.from)
+			if errno != 0 {
+				break
+			}
+			w.relay(ep, n)
+		}
+	}
+	if r.offloaded.Load() < 2 {
+		return false
+	}
+	s.each(func(side Side, kind Kind, at netip.AddrPort) {
+		ep := &r.endpoint[side][kind]
+		w.serves(ep.fd, nil)
+		ep.fd = sharedSocket
+		w.shared.to[at] = ep
+	})
+	return true
+}
+
+// unsteer opens the sockets of a steered session again. Where another program has a port by now, it opens none. What still
+// waits in the shared sockets is relayed.
+func (w *worker) unsteer(e *Engine, r *relay, c *socketChange) {
+	var failed error
+	r.steering().each(func(side Side, kind Kind, _ netip.AddrPort) {
+		if failed == nil {
+			local := r.local[side]
+			c.opened[side][kind], failed = e.open(place{local.Addr(), w}, local.Port(), kind)
+		}
+	})
+	if failed != nil {
+		for side := range c.opened {
+			pair{fd: c.opened[side]}.close()
+			c.opened[side] = sockets{noSocket, noSocket}
+		}
+	}
+}
+
+// unshare forgets a session that is closed.
+func (w *worker) unshare(r *relay) {
+	for _, ep := range r.endpoints() {
+		if ep.rtpState != nil && w.shared != nil && ep.offload.in.IsValid() {
+			delete(w.shared.to, ep.offload.in)
+			delete(w.shared.to, portAbove(ep.offload.in))
+		}
+	}
+}
+
+// wake opens the sockets of a steered session again.
+func (s *Session) wake() {
+	if !s.steered.Load() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || !s.steered.Load() {
+		return
+	}
+	c := newSocketChange()
+	c.reopen = s.engine
+	if s.worker.do(command{op: opSockets, relay: &s.relay, sockets: c}) != nil || c.opened[SideA][RTP] < 0 {
+		return
+	}
+	for side := range s.pair {
+		s.pair[side].fd = c.opened[side]
+	}
+	s.endSteering(s.relay.steering())
+	s.steered.Store(false)
+	s.awaitRTCP()
+}
+
+// unsteered ends the steering of a session that is being closed, and returns its ports. The session's mu is held, and
+// the last turn taken.
+func (s *Session) unsteered() {
+	_ = s.worker.post(command{op: opClose, relay: &s.relay}, false)
+	s.endSteering(s.relay.steering())
+	for _, p := range s.pair {
+		s.engine.ports.release(p.port)
+	}
+}
+
+// steerCalm has the sessions steered that need no sockets of their own, and opens those of the ones that do again.
+func (e *Engine) steerCalm(now time.Duration) {
+	if e.config.Kernel == nil {
+		return
+	}
+	var calm, astir []*Session
+	e.mu.Lock()
+	for _, s := range e.sessions {
+		switch plain := s.relay.offloaded.Load() == 2; {
+		case plain && !s.steered.Load():
+			calm = append(calm, s)
+		case !plain && s.steered.Load():
+			astir = append(astir, s)
+		}
+	}
+	e.mu.Unlock()
+	for _, s := range astir {
+		s.wake()
+	}
+	for some := range slices.Chunk(calm, closingMost) {
+		e.steer(some, now)
+	}
+}
+
+// steer has workers let the sockets of sessions go, and closes them. Meanwhile the pairs can't change hands.
+func (e *Engine) steer(some []*Session, now time.Duration) {
+	changes := make([]*socketChange, len(some))
+	for i, s := range some {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		c := newSocketChange()
+		if c.steer = s.calm(now); c.steer == nil {
+			continue
+		}
+		changes[i] = c
+		_ = s.worker.post(command{op: opSockets, relay: &s.relay, sockets: c}, false)
+	}
+	for _, w := range e.workers {
+		_ = w.do(command{op: opSync})
+	}
+	for i, s := range some {
+		if changes[i] != nil {
+			s.settleSteering(changes[i])
+		}
+	}
+}
+
+// calm steers the ports of a session whose flows have been in the kernel for steerAfter. Its mu is held. Nil: they have
+// not, or they can't be steered.
+func (s *Session) calm(now time.Duration) *steering {
+	r := &s.relay
+	if s.closed || s.steered.Load() || !r.enter() {
+		return nil
+	}
+	defer r.leave()
+	if r.offloaded.Load() < 2 {
+		return nil
+	}
+	st := r.steering()
+	for side := range st {
+		ep := &r.endpoint[side][RTP]
+		if now-ep.offload.since < steerAfter || s.worker.shared.fd[family(ep.offload.in.Addr())] < 0 {
+			return nil
+		}
+	}
+	var failed error
+	st.each(func(_ Side, _ Kind, at netip.AddrPort) {
+		if failed == nil {
+			failed = s.worker.offloader.relay.Steer(at, s.worker.shared.first+family(at.Addr()))
+		}
+	})
+	if failed != nil {
+		s.endSteering(st)
+		return nil
+	}
+	return &st
+}
+
+// settleSteering closes the sockets of a session that the worker has let go. If it has not, the ports are the sockets'
+// again. The session's mu is held.
+func (s *Session) settleSteering(c *socketChange) {
+	if !c.done {
+		s.endSteering(*c.steer)
+		return
+	}
+	for side, p := range s.pair {
+		p.close()
+		s.pair[side].fd = sockets{noSocket, noSocket}
+	}
+	s.steered.Store(true)
+}
+
+func (s *Session) endSteering(st steering) {
+	st.each(func(_ Side, _ Kind, at netip.AddrPort) { s.worker.offloader.relay.Unsteer(at) })
+}

@@ -1,0 +1,148 @@
+package media
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// steeredCall is a call whose RTP the kernel relays both ways.
+type steeredCall struct {
+	*bridge
+	aRTCP, bRTCP *client
+	at           [2]netip.AddrPort // where RTP is sent to
+}
+
+func newSteeredCall(t *testing.T, e *Engine) *steeredCall {
+	t.Helper()
+	addr, host := e.config.Listen[0], "127.0.1.1:0"
+	if addr.Is6() {
+		host = "[::1]:0"
+	}
+	c := &steeredCall{bridge: &bridge{a: newClient(t, host), b: newClient(t, host)}, aRTCP: newClient(t, host), bRTCP: newClient(t, host)}
+	c.Session = newSession(t, e, SessionConfig{})
+	c.SetPeer(SideA, Peer{RTP: c.a.addr, RTCP: c.aRTCP.addr})
+	c.SetPeer(SideB, Peer{RTP: c.b.addr, RTCP: c.bRTCP.addr})
+	if addr.IsUnspecified() {
+		addr = netip.MustParseAddr("127.0.0.1") // that is what is answered from
+	}
+	for side := range c.at {
+		c.at[side] = netip.AddrPortFrom(addr, c.Local(Side(side)).Port())
+	}
+	c.speak(t, 1)
+	await(t, "the kernel has both flows", func() bool { return c.relay.offloaded.Load() == 2 })
+	return c
+}
+
+// speak has both sides say a packet.
+func (c *steeredCall) speak(t *testing.T, seq uint16) {
+	t.Helper()
+	there, back := sourcePacket(t, 1, seq), sourcePacket(t, 2, seq)
+	c.a.send(c.at[SideA], there)
+	c.b.expect(c.at[SideB], there)
+	c.b.send(c.at[SideB], back)
+	c.a.expect(c.at[SideA], back)
+}
+
+func (c *steeredCall) report(t *testing.T) {
+	t.Helper()
+	there, back := rtcpPacket(t, 1), rtcpPacket(t, 2)
+	c.aRTCP.send(rtcpOf(c.at[SideA]), there)
+	c.bRTCP.expect(rtcpOf(c.at[SideB]), there)
+	c.bRTCP.send(rtcpOf(c.at[SideB]), back)
+	c.aRTCP.expect(rtcpOf(c.at[SideA]), back)
+}
+
+// A session in the kernel has no sockets. Its reports pass, and its strangers are counted. The first order opens the sockets
+// again.
+func TestSteeredSession(t *testing.T) {
+	onKernelPath(t)
+	for name, addr := range map[string]netip.Addr{"IPv4": relayV4, "IPv6": relayV6, "all of IPv4": netip.IPv4Unspecified()} {
+		t.Run(name, func(t *testing.T) {
+			noLeaks(t)
+			e := openEngine(t, func(c *Config) { c.Listen = []netip.Addr{addr} })
+			c := newSteeredCall(t, e)
+			files := openFiles(t)
+			e.tend(e.now() + steerAfter/2)
+			if c.steered.Load() || openFiles(t) != files {
+				t.Fatal("steered too early")
+			}
+			e.tend(e.now() + steerAfter + time.Second)
+			if n := openFiles(t); !c.steered.Load() || n != files-4 {
+				t.Fatalf("steered %v, %d sockets closed; want 4", c.steered.Load(), files-n)
+			}
+			c.speak(t, 2)
+			c.report(t)
+			newClient(t, netip.AddrPortFrom(c.a.addr.Addr(), 0).String()).send(c.at[SideA], sourcePacket(t, 9, 1))
+			await(t, "the stranger", func() bool { return c.Stats().A.Dropped.WrongSource == 1 })
+			c.speak(t, 3)
+
+			c.SetPayloads(SideA, []PayloadChange{{From: 0, To: 8}})
+			if n := openFiles(t); c.steered.Load() || n != files+1 { // the stranger's
+				t.Errorf("steered %v, %d sockets closed after an order; want none", c.steered.Load(), files+1-n)
+			}
+			c.a.send(c.at[SideA], sourcePacket(t, 1, 4))
+			if got, _ := c.b.read(); got[1] != 8 {
+				t.Errorf("payload type %d after the order; want 8", got[1])
+			}
+			c.report(t)
+			st := c.Close()
+			if a, b := st.A, st.B; a.RxPackets != 4 || b.RxPackets != 3 || a.Lost+b.Lost != 0 || a.RxRTCP != 2 || b.RxRTCP != 2 || a.DroppedTotal != 1 || b.DroppedTotal != 0 {
+				t.Errorf("A %+v\nB %+v", a, b)
+			}
+		})
+	}
+}
+
+// A packet that brings a flow back brings the sockets back, too, and is relayed before.
+func TestSteeredSessionWakes(t *testing.T) {
+	onKernelPath(t)
+	e := openEngine(t, nil)
+	c := newSteeredCall(t, e)
+	c.SetTelephoneEvents(SideA, TelephoneEvents{On: true, PayloadType: 101})
+	c.speak(t, 2)
+	await(t, "the kernel has both flows", func() bool { return c.relay.offloaded.Load() == 2 })
+	e.tend(e.now() + steerAfter + time.Second)
+	if !c.steered.Load() {
+		t.Fatal("not steered")
+	}
+	key := rtpPacket(t, 101, 3, "\x05\x0a\x00\xa0") // it goes on, so that the flow does not go back
+	key[11] = 1
+	copy(key[8:11], []byte{0, 0, 0})
+	c.a.send(c.at[SideA], key)
+	c.b.expect(c.at[SideB], key)
+	if n := c.relay.offloaded.Load(); n != 1 {
+		t.Errorf("the kernel has %d flows during a key; want 1", n)
+	}
+	e.tend(e.now())
+	if c.steered.Load() {
+		t.Error("still steered")
+	}
+	c.speak(t, 4)
+	if st := c.Close(); st.A.RxPackets != 4 || st.A.Lost != 0 {
+		t.Errorf("got %+v", st.A)
+	}
+}
+
+// The ports of a steered session are free when it is closed.
+func TestSteeredSessionCloses(t *testing.T) {
+	onKernelPath(t)
+	noLeaks(t)
+	e := openEngine(t, func(c *Config) { c.Listen, c.PortLow, c.PortHigh = []netip.Addr{relayV4}, 21000, 21003 })
+	for range 3 {
+		c := newSteeredCall(t, e)
+		e.tend(e.now() + steerAfter + time.Second)
+		if !c.steered.Load() {
+			t.Fatal("not steered")
+		}
+		c.speak(t, 2)
+		if st := c.Close(); st.A.RxPackets != 2 || st.B.RxPackets != 2 {
+			t.Errorf("got %+v", st)
+		}
+		if used, _ := e.Ports(); used != 0 {
+			t.Errorf("%d pairs in use", used)
+		}
+		c.a.send(c.at[SideA], sourcePacket(t, 1, 3))
+		c.b.expectNothing()
+	}
+}
