@@ -157,7 +157,7 @@ func await(tb testing.TB, what string, ok func() bool) {
 }
 
 // openFiles is how many descriptors there are. Those of the kernel's relay are left out, because there are more of them
-// when an interface appears.
+// when an interface appears, and fewer when a collection of garbage is over.
 func openFiles(tb testing.TB) (n int) {
 	tb.Helper()
 	const dir = "/proc/self/fd/"
@@ -166,7 +166,7 @@ func openFiles(tb testing.TB) (n int) {
 		tb.Fatal(err)
 	}
 	for _, name := range names {
-		if to, _ := os.Readlink(dir + name.Name()); !strings.HasPrefix(to, "anon_inode:bpf") {
+		if to, _ := os.Readlink(dir + name.Name()); !strings.HasPrefix(to, "anon_inode:b") { // bpf-map, bpf_link, btf
 			n++
 		}
 	}
