@@ -19,10 +19,10 @@ func noLeaks(tb testing.TB) {
 	tb.Helper()
 	c := newClient(tb, "127.0.0.1:0") // the runtime's own descriptors exist from here on
 	_ = c.conn.Close()
-	files, goroutines := openFiles(tb), runtime.NumGoroutine()
+	files, goroutines := filesOpen(tb), runtime.NumGoroutine()
 	tb.Cleanup(func() {
-		if n := openFiles(tb); n != files {
-			tb.Errorf("%d descriptors at the end; want %d", n, files)
+		if now := filesOpen(tb); len(now) != len(files) {
+			tb.Errorf("descriptors at the end: %q; want %q", now, files)
 		}
 		await(tb, "the goroutines' end", func() bool { return runtime.NumGoroutine() <= goroutines })
 	})

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"flowbridge/media/kernel"
 )
 
 // onKernelPath skips a test that is about the kernel path only.
@@ -223,4 +225,36 @@ func TestFiguresOnTheKernelPath(t *testing.T) {
 	if want, got := figures(false), figures(true); got != want {
 		t.Errorf("kernel    %+v\nuserspace %+v", got, want)
 	}
+}
+
+// Both sides are elsewhere, on an Ethernet.
+func TestOffloadOverEthernet(t *testing.T) {
+	onKernelPath(t)
+	inNetwork(t, func(t *testing.T, n *network) {
+		relay, err := kernel.Open(kernel.Options{Capacity: 16}) // of this network
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer relay.Close()
+		e := openEngine(t, func(c *Config) { c.Listen, c.Kernel = []netip.Addr{nearEnd}, relay })
+		s := newSession(t, e, SessionConfig{})
+		a, b := n.client(), n.client()
+		s.SetPeer(SideA, Peer{RTP: a.addr})
+		s.SetPeer(SideB, Peer{RTP: b.addr})
+		const packets = 20
+		for seq := range uint16(packets) {
+			there, back := sourcePacket(t, 1, seq), sourcePacket(t, 2, seq)
+			a.send(s.Local(SideA), there)
+			b.expect(s.Local(SideB), there)
+			b.send(s.Local(SideB), back)
+			a.expect(s.Local(SideA), back)
+			await(t, "the kernel has both flows", func() bool { return s.relay.offloaded.Load() == 2 })
+		}
+		if st, ok := relay.State(s.Local(SideA)); !ok || st.Packets != packets-1 || st.Sent != packets-1 {
+			t.Errorf("the kernel has relayed %d of %d packets; want all but the first", st.Sent, packets)
+		}
+		if st := s.Close(); st.A.RxPackets != packets || st.B.RxPackets != packets || st.A.TxPackets != packets || st.A.Lost+st.A.DroppedTotal != 0 {
+			t.Errorf("got %+v", st)
+		}
+	})
 }

@@ -262,3 +262,38 @@ func TestIPsec(t *testing.T) {
 		}
 	})
 }
+
+// Tagged frames go up at the cable and are relayed at the VLAN; what leaves by one is tagged again.
+func TestVLAN(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		if out, err := exec.Command("ip", "link", "add", "link", "left", "name", "vlan", "type", "vlan", "id", "5").CombinedOutput(); err != nil {
+			t.Skipf("no VLANs here: %v: %s", err, out)
+		}
+		run(t, "ip", "addr", "add", "10.81.5.1/24", "dev", "vlan")
+		run(t, "ip", "link", "set", "vlan", "up")
+		l.a.run("ip", "link", "add", "link", "eth0", "name", "vlan", "type", "vlan", "id", "5")
+		l.a.run("ip", "addr", "add", "10.81.5.2/24", "dev", "vlan")
+		l.a.run("ip", "link", "set", "vlan", "up")
+		r := open(t)
+		a, b := l.a.phone("10.81.5.2:4000"), l.b.phone("10.81.2.2:5000")
+		there := Flow{In: ap("10.81.5.1:20000"), Source: a.addr, Out: ap("10.81.2.1:20002"), Dest: b.addr, SSRC: 7}
+		back := Flow{In: there.Out, Source: b.addr, Out: there.In, Dest: a.addr, SSRC: 7}
+		for _, f := range []Flow{there, back} {
+			if err := r.Put(f, State{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for seq := range uint16(20) {
+			pkt := rtp(seq, 160, 7, 0, "hello")
+			a.send(there.In, pkt)
+			b.expect(there.Out, pkt)
+			b.send(back.In, pkt)
+			a.expect(back.Out, pkt)
+		}
+		for _, f := range []Flow{there, back} {
+			if s, ok := r.Remove(f.In); !ok || s.Sent != 20 {
+				t.Errorf("%v: got %+v, %v; want 20 packets", f.In, s, ok)
+			}
+		}
+	})
+}

@@ -109,8 +109,8 @@ func describe(text *strings.Builder, typ btf.Type, at btf.Bits) {
 func TestStateIsFigures(t *testing.T) {
 	var fields func(reflect.Type, uintptr) []string
 	fields = func(typ reflect.Type, at uintptr) (all []string) {
-		for i := range typ.NumField() {
-			switch f := typ.Field(i); {
+		for f := range typ.Fields() {
+			switch {
 			case f.Type.Size() == 0:
 			case f.Type.Kind() == reflect.Struct:
 				all = append(all, fields(f.Type, at+f.Offset)...)
