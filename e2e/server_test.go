@@ -347,7 +347,7 @@ func (s *server) sockets() sockets {
 	n := sockets{udp: len(mine) - countIn("/proc/net/netlink", mine)}
 	for _, table := range []string{"udp", "udp6"} {
 		for _, row := range kernelTable(s.t, table) {
-			if mine[row.inode] && row.port >= firstRTP && row.port <= lastRTP {
+			if mine[row.inode] && (row.port >= firstRTP && row.port <= lastRTP || s.isShared(row)) {
 				n.udp--
 			}
 		}
@@ -370,6 +370,12 @@ func (s *server) sockets() sockets {
 		}
 	}
 	return n
+}
+
+// isShared says whether a UDP socket is one that calls in the kernel share. Those are at the loopback address.
+func (s *server) isShared(row tableRow) bool {
+	loopback := row.host == kernelHost(netip.AddrFrom4([4]byte{127, 0, 0, 1})) || row.host == kernelHost(netip.IPv6Loopback())
+	return loopback && !slices.ContainsFunc(s.sips, func(l listener) bool { return l.addr.Port() == row.port })
 }
 
 // isSIP says whether a connection is one that a peer opened to a listener of
