@@ -356,3 +356,24 @@ func TestCountsAsTheModel(t *testing.T) {
 		}
 	})
 }
+
+// A checksum that comes out as 0 is written as all ones: 0 would say that there is none (RFC 768, RFC 8200 §8.1).
+func TestChecksumIsNeverZero(t *testing.T) {
+	m := newMachine(t)
+	for slot, f := range testFlows() {
+		f.Rewrite = Rewrite{}
+		mf := &modelFlow{Flow: f, mtu: localMTU}
+		defer m.clear(t)
+		m.put(t, uint32(slot+1), mf)
+		pkt := rtp(1, 160, f.SSRC, 0, "\x00\x00")
+		goes := datagram(f.Out, f.Dest, 0, 64, pkt)
+		at := len(goes) - len(pkt) - 2
+		copy(pkt[12:], goes[at:at+2]) // what is missing to a sum of all ones
+		if v := m.check(t, datagram(f.Source, f.In, 0, 64, pkt), false, 0); v != verdictOK {
+			t.Errorf("judged %d", v)
+		}
+		if sum := datagram(f.Out, f.Dest, 0, 64, pkt)[at : at+2]; sum[0] != 0xff || sum[1] != 0xff {
+			t.Errorf("the checksum is %x; the test wants it to be 0", sum)
+		}
+	}
+}

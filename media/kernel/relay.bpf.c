@@ -130,6 +130,18 @@ struct rtp {
 	__u8 payload_type;
 };
 
+// Before Linux 6.8 a process without CAP_PERFMON may write to a word of the stack that has a number in it only as a
+// whole. So what is put together on the stack are words of 64 bits, and pair makes one of two numbers that follow each
+// other in memory.
+#define pair(first, second) ((__u64)(second) << 32 | (__u32)(first))
+#define pair16(first, second) ((__u32)(second) << 16 | (__u16)(first))
+
+// lookup is a key, to be written by words.
+union lookup {
+	__u64 words[3];
+	struct key key;
+};
+
 // hide keeps the compiler from turning arithmetic into branches, of which the verifier would follow each combination.
 #define hide(x) asm volatile("" : "+r"(x))
 
@@ -368,7 +380,7 @@ static __always_inline void observe(struct figures *s, const struct rtp *r, __u3
 
 // datagram is what the program does to a packet.
 struct datagram {
-	__be32 src[4]; // as it came
+	__u64 src[2]; // as it came
 	__u32 l4; // offset of UDP
 	__u32 length; // of the IP packet
 	__u32 udp_length;
@@ -479,12 +491,11 @@ static __always_inline int has(__u64 low, __u64 high, __u8 type)
 	return (type < 64 ? low : high) >> (type & 63) & 1;
 }
 
-// rewrite makes the first bytes of an RTP header what the flow says, and returns the change of the checksum. It
-// reports a payload type that is dropped.
-static __always_inline __u64 rewrite(const struct flow *f, const struct rtp *r, __be32 *head, int *dropped)
+// rewrite writes the first bytes of an RTP header as the flow says, and returns the change of the checksum. It reports a
+// payload type that is dropped.
+static __always_inline __u64 rewrite(const struct flow *f, const struct rtp *r, const __be32 *head, __u64 *out, int *dropped)
 {
-	__u32 first = bpf_ntohl(head[0]);
-	__be32 was[3] = { head[0], head[1], head[2] };
+	__u32 first = bpf_ntohl(head[0]), is[3];
 	__u8 type = r->payload_type;
 
 	if (f->flags & PAYLOADS) {
@@ -501,11 +512,12 @@ static __always_inline __u64 rewrite(const struct flow *f, const struct rtp *r, 
 		}
 	}
 	first = (first & 0xff800000) | (__u32)type << 16 | (__u16)(r->seq + f->seq_offset);
-	head[0] = bpf_htonl(first);
-	head[1] = bpf_htonl(r->timestamp + f->time_offset);
-	if (f->new_ssrc)
-		head[2] = f->new_ssrc;
-	return difference(difference(difference(0, was[0], head[0]), was[1], head[1]), was[2], head[2]);
+	is[0] = bpf_htonl(first);
+	is[1] = bpf_htonl(r->timestamp + f->time_offset);
+	is[2] = f->new_ssrc ? f->new_ssrc : head[2];
+	out[0] = pair(is[0], is[1]);
+	out[1] = is[2];
+	return difference(difference(difference(0, head[0], is[0]), head[1], is[1]), head[2], is[2]);
 }
 
 // admit counts a packet of the flow, and reports whether to go on. Not, if the flow ends.
@@ -544,34 +556,26 @@ static __always_inline int admit(const struct flow *f, const struct rtp *r, int 
 // checksum that is not the addresses'.
 static __always_inline int send4(struct __sk_buff *skb, const struct flow *f, const struct datagram *d, __u64 data)
 {
-	struct {
-		struct iphdr ip;
-		__be16 ports[2];
-	} h;
-	__u32 *word = (__u32 *)&h, was[6];
-	__u64 addresses, header;
+	const __u32 at = ETH_HLEN + sizeof(struct iphdr) + 6;
+	__u32 was[6], first, third, ports = pair16(f->from_port, f->to_port);
+	__u64 addresses, header, out[3];
 	__u16 check;
 
-	if (bpf_skb_load_bytes(skb, ETH_HLEN, &h, sizeof(h)))
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, was, sizeof(was)))
 		return TC_ACT_SHOT;
-	check = h.ip.check;
-	h.ip.check = 0;
-	__builtin_memcpy(was, &h, sizeof(was));
-	h.ip.tos = f->tos;
-	h.ip.ttl--;
-	h.ip.saddr = f->from[3];
-	h.ip.daddr = f->to[3];
-	h.ports[0] = f->from_port;
-	h.ports[1] = f->to_port;
-	addresses = difference(difference(0, was[3], word[3]), was[4], word[4]);
-	header = difference(difference(addresses, was[0], word[0]), was[2], word[2]);
-	h.ip.check = ~fold16(header + (__u16)~check);
-	data = difference(data, was[5], word[5]);
-	if (bpf_skb_store_bytes(skb, ETH_HLEN, &h, sizeof(h), 0))
+	first = (was[0] & bpf_htonl(0xff00ffff)) | bpf_htonl((__u32)f->tos << 16);
+	third = (was[2] & bpf_htonl(0xffff0000)) - bpf_htonl(0x01000000); // TTL, protocol, checksum
+	check = was[2] >> 16;
+	addresses = difference(difference(0, was[3], f->from[3]), was[4], f->to[3]);
+	header = difference(difference(addresses, was[0], first), was[2] & bpf_htonl(0xffff0000), third);
+	check = ~fold16(header + (__u16)~check);
+	data = difference(data, was[5], ports);
+	out[0] = pair(first, was[1]);
+	out[1] = pair(third | (__u32)check << 16, f->from[3]);
+	out[2] = pair(f->to[3], ports);
+	if (bpf_skb_store_bytes(skb, ETH_HLEN, out, sizeof(out), 0))
 		return TC_ACT_SHOT;
 	if (d->checksum) {
-		const __u32 at = ETH_HLEN + sizeof(struct iphdr) + 6;
-
 		bpf_l4_csum_replace(skb, at, 0, fold32(addresses), BPF_F_PSEUDO_HDR | BPF_F_MARK_MANGLED_0);
 		bpf_l4_csum_replace(skb, at, 0, fold32(data), BPF_F_MARK_MANGLED_0);
 	} else {
@@ -582,29 +586,26 @@ static __always_inline int send4(struct __sk_buff *skb, const struct flow *f, co
 
 static __always_inline int send6(struct __sk_buff *skb, const struct flow *f, const struct datagram *d, __u64 data)
 {
-	struct {
-		struct ipv6hdr ip;
-		__be16 ports[2];
-	} h;
-	__u32 *word = (__u32 *)&h, was[11];
-	__u64 addresses = 0, header;
 	const __u32 at = ETH_HLEN + sizeof(struct ipv6hdr) + 6;
+	__u32 was[11], first, second, ports = pair16(f->from_port, f->to_port);
+	__u64 addresses = 0, header, out[6];
 
-	if (bpf_skb_load_bytes(skb, ETH_HLEN, &h, sizeof(h)))
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, was, sizeof(was)))
 		return TC_ACT_SHOT;
-	__builtin_memcpy(was, &h, sizeof(was));
-	word[0] = (word[0] & bpf_htonl(0xf00fffff)) | bpf_htonl((__u32)f->tos << 20);
-	h.ip.hop_limit--;
-	__builtin_memcpy(&h.ip.saddr, f->from, 16);
-	__builtin_memcpy(&h.ip.daddr, f->to, 16);
-	h.ports[0] = f->from_port;
-	h.ports[1] = f->to_port;
+	first = (was[0] & bpf_htonl(0xf00fffff)) | bpf_htonl((__u32)f->tos << 20);
+	second = was[1] - bpf_htonl(1); // the hop limit is the last byte
 #pragma clang loop unroll(full)
-	for (int i = 2; i < 10; i++)
-		addresses = difference(addresses, was[i], word[i]);
-	header = difference(difference(addresses, was[0], word[0]), was[1], word[1]);
-	data = difference(data, was[10], word[10]);
-	if (bpf_skb_store_bytes(skb, ETH_HLEN, &h, sizeof(h), 0))
+	for (int i = 0; i < 4; i++)
+		addresses = difference(difference(addresses, was[2 + i], f->from[i]), was[6 + i], f->to[i]);
+	header = difference(difference(addresses, was[0], first), was[1], second);
+	data = difference(data, was[10], ports);
+	out[0] = pair(first, second);
+	out[1] = pair(f->from[0], f->from[1]);
+	out[2] = pair(f->from[2], f->from[3]);
+	out[3] = pair(f->to[0], f->to[1]);
+	out[4] = pair(f->to[2], f->to[3]);
+	out[5] = ports;
+	if (bpf_skb_store_bytes(skb, ETH_HLEN, out, sizeof(was), 0))
 		return TC_ACT_SHOT;
 	bpf_l4_csum_replace(skb, at, 0, fold32(addresses), BPF_F_PSEUDO_HDR | BPF_F_MARK_MANGLED_0);
 	bpf_l4_csum_replace(skb, at, 0, fold32(data), BPF_F_MARK_MANGLED_0);
@@ -615,7 +616,7 @@ static __always_inline int send6(struct __sk_buff *skb, const struct flow *f, co
 }
 
 // read4 and read6 look at the headers. They report whether the packet may be one of a flow's.
-static __always_inline int read4(struct __sk_buff *skb, struct datagram *d, struct key *k)
+static __always_inline int read4(struct __sk_buff *skb, struct datagram *d, union lookup *k)
 {
 	struct iphdr *ip = (void *)(long)skb->data + ETH_HLEN;
 	struct udphdr *udp = (void *)(ip + 1);
@@ -629,17 +630,17 @@ static __always_inline int read4(struct __sk_buff *skb, struct datagram *d, stru
 	d->udp_length = bpf_ntohs(udp->len);
 	if (d->udp_length + sizeof(*ip) != d->length)
 		return 0;
-	d->src[0] = d->src[1] = k->ip[0] = k->ip[1] = 0;
-	d->src[2] = k->ip[2] = bpf_htonl(0xffff);
-	d->src[3] = ip->saddr;
-	k->ip[3] = ip->daddr;
+	d->src[0] = 0;
+	d->src[1] = pair(bpf_htonl(0xffff), ip->saddr);
+	k->words[0] = 0;
+	k->words[1] = pair(bpf_htonl(0xffff), ip->daddr);
+	k->words[2] = udp->dest;
 	d->src_port = udp->source;
-	k->port = udp->dest;
 	d->checksum = udp->check;
 	return 1;
 }
 
-static __always_inline int read6(struct __sk_buff *skb, struct datagram *d, struct key *k)
+static __always_inline int read6(struct __sk_buff *skb, struct datagram *d, union lookup *k)
 {
 	struct ipv6hdr *ip = (void *)(long)skb->data + ETH_HLEN;
 	struct udphdr *udp = (void *)(ip + 1);
@@ -653,10 +654,12 @@ static __always_inline int read6(struct __sk_buff *skb, struct datagram *d, stru
 	d->udp_length = bpf_ntohs(udp->len);
 	if (d->udp_length + sizeof(*ip) != d->length || !udp->check)
 		return 0;
-	__builtin_memcpy(d->src, &ip->saddr, 16);
-	__builtin_memcpy(k->ip, &ip->daddr, 16);
+	d->src[0] = pair(ip->saddr.s6_addr32[0], ip->saddr.s6_addr32[1]);
+	d->src[1] = pair(ip->saddr.s6_addr32[2], ip->saddr.s6_addr32[3]);
+	k->words[0] = pair(ip->daddr.s6_addr32[0], ip->daddr.s6_addr32[1]);
+	k->words[1] = pair(ip->daddr.s6_addr32[2], ip->daddr.s6_addr32[3]);
+	k->words[2] = udp->dest;
 	d->src_port = udp->source;
-	k->port = udp->dest;
 	d->checksum = udp->check;
 	return 1;
 }
@@ -665,13 +668,12 @@ SEC("tc")
 int relay(struct __sk_buff *skb)
 {
 	const __u32 headers = ETH_HLEN + sizeof(struct ipv6hdr) + sizeof(struct udphdr);
-	struct bpf_redir_neigh hop = {};
+	__u64 data = 0, hop[3], rewritten[2] = {};
 	struct datagram d = {};
-	struct key k = {};
+	union lookup k = {};
 	struct rtp r = {};
 	struct flow *f;
-	__be32 head[3] = {};
-	__u64 data = 0;
+	__be32 head[4] = {};
 	int rtcp, dropped = 0, v6 = skb->protocol == bpf_htons(ETH_P_IPV6);
 
 	if ((!v6 && skb->protocol != bpf_htons(ETH_P_IP)) || skb->pkt_type != PACKET_HOST || skb->vlan_present || skb->gso_size)
@@ -683,7 +685,7 @@ int relay(struct __sk_buff *skb)
 	f = bpf_map_lookup_elem(&flows, &k);
 	if (!f || (skb->ifindex == LOOPBACK) != !f->out)
 		return UP;
-	if (d.src[0] != f->src[0] || d.src[1] != f->src[1] || d.src[2] != f->src[2] || d.src[3] != f->src[3] || d.src_port != f->src_port)
+	if (d.src[0] != pair(f->src[0], f->src[1]) || d.src[1] != pair(f->src[2], f->src[3]) || d.src_port != f->src_port)
 		return refuse(f, 0);
 
 	rtcp = f->flags & KIND_RTCP;
@@ -714,21 +716,22 @@ int relay(struct __sk_buff *skb)
 	if (bpf_skb_pull_data(skb, d.l4 + sizeof(struct udphdr) + (rtcp ? 4 : 12)))
 		return UP;
 	if (f->flags & REWRITES)
-		data = rewrite(f, &r, head, &dropped);
+		data = rewrite(f, &r, head, rewritten, &dropped);
 	r.ssrc = bpf_ntohl(r.ssrc);
 	if (!admit(f, &r, rtcp, dropped))
 		return UP;
 	if (dropped)
 		return TC_ACT_SHOT;
-	if (f->flags & REWRITES && bpf_skb_store_bytes(skb, d.l4 + sizeof(struct udphdr), head, 12, 0))
+	if (f->flags & REWRITES && bpf_skb_store_bytes(skb, d.l4 + sizeof(struct udphdr), rewritten, 12, 0))
 		return TC_ACT_SHOT;
 	if (v6 ? send6(skb, f, &d, data) : send4(skb, f, &d, data))
 		return TC_ACT_SHOT;
 	if (!f->out)
 		return TC_ACT_OK;
-	hop.nh_family = f->hop_family;
-	__builtin_memcpy(hop.ipv6_nh, f->hop, 16);
-	return bpf_redirect_neigh(f->out, &hop, sizeof(hop), 0);
+	hop[0] = pair(f->hop_family, f->hop[0]); // struct bpf_redir_neigh
+	hop[1] = pair(f->hop[1], f->hop[2]);
+	hop[2] = f->hop[3];
+	return bpf_redirect_neigh(f->out, (void *)hop, sizeof(struct bpf_redir_neigh), 0);
 }
 
 // Requests of the process come as packets of BPF_PROG_TEST_RUN: an Ethernet header, and one of these.
@@ -793,7 +796,7 @@ int note(struct __sk_buff *skb)
 SEC("sk_lookup")
 int steer(struct bpf_sk_lookup *ctx)
 {
-	struct key k = {};
+	union lookup k = {};
 	struct bpf_sock *sk;
 	__u32 *i;
 
@@ -803,15 +806,12 @@ int steer(struct bpf_sk_lookup *ctx)
 		__u32 ip = ctx->local_ip4;
 
 		hide(ip); // the verifier wants each field read by itself
-		k.ip[2] = bpf_htonl(0xffff);
-		k.ip[3] = ip;
+		k.words[1] = pair(bpf_htonl(0xffff), ip);
 	} else {
-		k.ip[0] = ctx->local_ip6[0];
-		k.ip[1] = ctx->local_ip6[1];
-		k.ip[2] = ctx->local_ip6[2];
-		k.ip[3] = ctx->local_ip6[3];
+		k.words[0] = pair(ctx->local_ip6[0], ctx->local_ip6[1]);
+		k.words[1] = pair(ctx->local_ip6[2], ctx->local_ip6[3]);
 	}
-	k.port = bpf_htons(ctx->local_port);
+	k.words[2] = bpf_htons(ctx->local_port);
 	i = bpf_map_lookup_elem(&steered, &k);
 	if (!i)
 		return SK_PASS;
