@@ -16,6 +16,8 @@ import (
 	"flowbridge/b2bua/ladder"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
+
+	"flowbridge/b2bua/report"
 )
 
 // tapped is a log that follows calls, too.
@@ -67,7 +69,7 @@ func TestKeysAreNotLogged(t *testing.T) {
 
 func TestExplainMasksKeys(t *testing.T) {
 	cfg := testConfigured(t, strings.ReplaceAll(talkYAML("", "media: {srtp: required}"), "198.51.100.1", "127.0.0.1"))
-	x, err := Explain(cfg, nil, Question{From: "+15075550100", To: "+15075785607"})
+	x, err := Explain(cfg, nil, report.Question{From: "+15075550100", To: "+15075785607"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,8 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/config"
 	"flowbridge/store"
+
+	"flowbridge/b2bua/report"
 )
 
 // dialStrings are user parts that begin like an allowed number, and tell a PBX or
@@ -102,10 +104,10 @@ func TestDialStringToFixedAgent(t *testing.T) {
 
 // explain says so, too.
 func TestExplainDialString(t *testing.T) {
-	ask := func(to, targets string) Explanation {
+	ask := func(to, targets string) report.Explanation {
 		t.Helper()
 		cfg := testConfigured(t, strings.NewReplacer("@TO@", to, "@TARGETS@", targets).Replace(dialConfig))
-		x, err := Explain(cfg, nil, Question{From: "+15075550100", To: "sip:support@198.51.100.1"})
+		x, err := Explain(cfg, nil, report.Question{From: "+15075550100", To: "sip:support@198.51.100.1"})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,7 +1,6 @@
 package b2bua
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -11,53 +10,40 @@ import (
 	"github.com/emiago/sipgo/sip"
 	"github.com/rs/zerolog"
 
-	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/report"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 )
 
-// Question is a call that Explain is asked about.
-type Question struct {
-	From    string     // number, SIP URI or From value of the caller
-	To      string     // number or URI that is called
-	Headers []string   // further header lines of its INVITE, "Name: value"
-	Trunk   string     // the trunk that it comes from; empty: the trunk of Source
-	Target  string     // the target that places it, instead of a trunk
-	Source  netip.Addr // the address that it comes from; zero: one of the trunk's
-}
-
-// ErrQuestion means that the question of Explain makes no sense.
-var ErrQuestion = errors.New("not a call")
-
 // Explain says what a call would do, with the functions of real calls. It opens no
 // socket, sends nothing and looks up no name. preparers answer with a made-up id, or
 // not at all.
-func Explain(cfg *config.Config, preparers map[string]peers.Preparer, q Question) (Explanation, error) {
+func Explain(cfg *config.Config, preparers map[string]peers.Preparer, q report.Question) (report.Explanation, error) {
 	s, err := newServer(Options{Config: cfg, Preparers: preparers, Log: zerolog.Nop()}, transport.Unplugged)
 	if err != nil {
-		return Explanation{}, err
+		return report.Explanation{}, err
 	}
 	defer s.Close()
 	x := explainer{server: s, q: q}
 	if err := x.nameTrunk(); err != nil {
-		return Explanation{}, err
+		return report.Explanation{}, err
 	}
 	x.out.Source = x.source()
 	x.transport = x.arrival()
-	text, err := x.message()
+	text, err := x.q.Invite(cfg, x.transport, x.sender().Addr, x.sample())
 	if err != nil {
-		return Explanation{}, err
+		return report.Explanation{}, err
 	}
 	if x.screened(text) {
 		return x.out, nil
 	}
 	req, err := x.invite(text)
 	if err != nil {
-		return Explanation{}, err
+		return report.Explanation{}, err
 	}
 	if problem := message.Malformed(req); problem != "" {
 		x.refuse(400, problem, "")
@@ -82,17 +68,17 @@ func Explain(cfg *config.Config, preparers map[string]peers.Preparer, q Question
 
 // limits reports what the trunk may have besides its caps.
 func (x *explainer) limits(t *peers.Trunk) {
-	x.out.Limits = LimitsReport(t.Caller.Limits)
+	x.out.Limits = report.Limits(t.Caller.Limits)
 	x.out.Reserved.Setups, x.out.Reserved.Calls = x.server.admission.Reserved(t)
 }
 
 // explainer is one run of Explain.
 type explainer struct {
 	server    *Server
-	q         Question
+	q         report.Question
 	trunk     *peers.Trunk // that the question names, or the only one
 	transport string       // of the call: config.Transport…; empty: udp
-	out       Explanation
+	out       report.Explanation
 }
 
 func (x *explainer) note(format string, args ...any) {
@@ -111,24 +97,24 @@ func (x *explainer) nameTrunk() error {
 	all, callers := x.server.admission.Peers.Load().Callers()
 	switch {
 	case x.q.Target != "" && x.q.Trunk != "":
-		return fmt.Errorf("%w: it comes from a trunk or from a target, not from both", ErrQuestion)
+		return fmt.Errorf("%w: it comes from a trunk or from a target, not from both", report.ErrQuestion)
 	case x.q.Target != "":
 		i := slices.IndexFunc(callers, func(t *peers.Trunk) bool { return t.Caller.Name == x.q.Target })
 		if i < 0 {
-			return fmt.Errorf("%w: there is no target %q with sources or call_auth, which calls; there are: %s", ErrQuestion, x.q.Target, trunkNames(callers))
+			return fmt.Errorf("%w: there is no target %q with sources or call_auth, which calls; there are: %s", report.ErrQuestion, x.q.Target, trunkNames(callers))
 		}
 		x.trunk = callers[i]
 	case x.q.Trunk != "":
 		i := slices.IndexFunc(all, func(t *peers.Trunk) bool { return t.Caller.Name == x.q.Trunk })
 		if i < 0 {
-			return fmt.Errorf("%w: there is no trunk %q; there are: %s", ErrQuestion, x.q.Trunk, trunkNames(all))
+			return fmt.Errorf("%w: there is no trunk %q; there are: %s", report.ErrQuestion, x.q.Trunk, trunkNames(all))
 		}
 		x.trunk = all[i]
 	case x.q.Source.IsValid():
 	case len(all) == 1:
 		x.trunk = all[0]
 	case len(all) > 1:
-		return fmt.Errorf("%w: the trunk is not told, and there are several: %s", ErrQuestion, trunkNames(all))
+		return fmt.Errorf("%w: the trunk is not told, and there are several: %s", report.ErrQuestion, trunkNames(all))
 	}
 	return nil
 }
@@ -180,6 +166,21 @@ func (x *explainer) screened(text []byte) bool {
 	return true
 }
 
+// invite is the INVITE as the parser of real ones reads it.
+func (x *explainer) invite(text []byte) (*sip.Request, error) {
+	msg, err := message.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", report.ErrQuestion, err)
+	}
+	req, ok := msg.(*sip.Request)
+	if !ok {
+		return nil, fmt.Errorf("%w: it is no request", report.ErrQuestion)
+	}
+	req.SetTransport(message.ViaTransport(x.transport))
+	req.SetSource(x.sender().Addr.String())
+	return req, nil
+}
+
 // findTrunk finds the trunk as for a real call, by address, certificate and match.
 // Credentials are taken to be right. nil: the call belongs to no trunk, and is refused.
 func (x *explainer) findTrunk(req *sip.Request) (*peers.Trunk, error) {
@@ -204,7 +205,7 @@ func (x *explainer) findTrunk(req *sip.Request) (*peers.Trunk, error) {
 		return x.trunk, nil
 	default:
 		return nil, fmt.Errorf("%w: such a call from %v belongs to %s, not to %s",
-			ErrQuestion, from.Addr.Addr(), fit[0].KindAndName(), x.trunk.KindAndName())
+			report.ErrQuestion, from.Addr.Addr(), fit[0].KindAndName(), x.trunk.KindAndName())
 	}
 }
 
@@ -265,7 +266,7 @@ func (x *explainer) local(transport string, peer netip.Addr) leg.Local {
 // call follows the path of a call up to the INVITEs.
 func (x *explainer) call(c *Call) error {
 	o := &x.out
-	o.From, o.To, o.Diversion = PartyReport(c.vars.From), PartyReport(c.vars.To), c.vars.Diversion
+	o.From, o.To, o.Diversion = report.Party(c.vars.From), report.Party(c.vars.To), c.vars.Diversion
 	index := firstMatch(c.peers, &c.vars)
 	x.routes(c, index)
 	if index < 0 {
@@ -294,91 +295,4 @@ func (x *explainer) call(c *Call) error {
 		o.Targets = append(o.Targets, x.attempt(c))
 	}
 	return nil
-}
-
-// noPhoneNumber says why a target can't be dialled with a user part that is no phone number.
-const noPhoneNumber = "the target's uri dials the called number, and %q is not a phone number; only a route whose to is exactly that may dial it"
-
-// attempt reports on an attempt and its INVITE.
-func (x *explainer) attempt(c *Call) TargetReport {
-	a, t := c.attempts.current, c.attempts.current.target.Dial
-	r := TargetReport{
-		Target: t.Name, Kind: t.Kind, Transport: t.Transport, Prepares: t.Prepare != nil, Codecs: t.Codecs,
-		FirstResponseTimeoutMS: t.FirstResponseTimeout.Milliseconds(), RingTimeoutMS: t.RingTimeout.Milliseconds(),
-		MaxCalls: t.MaxCalls, MaxCPS: t.MaxCPS,
-		MediaAddress: t.Media.Address, Latch: string(t.Media.Latch), SRTP: string(t.Media.SRTP),
-	}
-	if a.target.Trunk != nil {
-		r.Kind = "trunk"
-	}
-	if t.Auth != nil {
-		r.Username = t.Auth.Username
-	}
-	if t.Prepare != nil {
-		r.PrepareTimeoutMS, r.OnFailure = t.Prepare.Timeout.Milliseconds(), t.Prepare.OnFailure
-	}
-	if err := c.offerTo(a); err != nil {
-		r.Cause, r.Error = cause.NoCommonCodec, err.Error()
-		return r
-	}
-	if a.crypto.Offers {
-		x.note("target %s: SRTP keys are new for each call, and not shown", t.Name)
-	}
-	if t.Media.SRTP == config.SRTPOptional {
-		x.note("target %s: where it does not take SRTP, RTP is offered by a second INVITE", t.Name)
-	}
-	ready := requestTarget(c.server.ctx, a.number, a.target, a.varsOf(c.vars))
-	if ready.Cause != cause.None {
-		r.Cause = ready.Cause
-		if ready.Err != nil {
-			r.Error = ready.Err.Error()
-		}
-		return r
-	}
-	peer := x.addrOf(ready.URI.Host)
-	l, in, cause, err := c.outboundLeg(ready, x.local(t.Transport, peer), x.media(peer, t.Media.Address))
-	if errors.Is(err, errWantsTCP) {
-		x.note("target %s: the INVITE is over the UDP budget and goes over TCP; where no connection can be opened, headers are left out", t.Name)
-		r.Transport, ready.Flow = config.TransportTCP, &transport.Stream{}
-		l, in, cause, err = c.outboundLeg(ready, x.local(config.TransportTCP, peer), x.media(peer, t.Media.Address))
-	}
-	if err != nil {
-		r.Cause, r.Error = cause, err.Error()
-		return r
-	}
-	r.URI = ready.URI.String()
-	_, effects := l.Step(time.Now(), in)
-	for _, e := range effects {
-		if sent, ok := e.(leg.SendRequest); ok {
-			text := sent.Req.String()
-			head, body, _ := strings.Cut(text, "\r\n\r\n")
-			r.Bytes, r.Invite, r.Body = len(text), strings.Split(head, "\r\n"), string(message.MaskKeys([]byte(body)))
-		}
-	}
-	r.Dropped = a.dropped
-	x.headersOf(&r, t)
-	r.budgetOf(a, in)
-	return r
-}
-
-// addrOf is the address of a target, or a made-up one for a name.
-func (x *explainer) addrOf(host string) netip.Addr {
-	if a, err := netip.ParseAddr(message.TrimBrackets(host)); err == nil {
-		return a.Unmap()
-	}
-	x.note("%s is not looked up: our own address is the one toward the internet, which another route to it may change", host)
-	return x.sample()
-}
-
-// media is our RTP address toward a target.
-func (x *explainer) media(peer, wanted netip.Addr) netip.AddrPort {
-	_, name, err := x.server.mediaAddr(peer, wanted)
-	if err != nil {
-		x.note("our media address toward %v is not known (%v): a made-up one stands for it", peer, err)
-		name = sampleV4
-		if peer.Is6() {
-			name = sampleV6
-		}
-	}
-	return netip.AddrPortFrom(name, x.server.cfg.Media.PortLow)
 }

@@ -16,6 +16,8 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/internal/siptest"
+
+	"flowbridge/b2bua/report"
 )
 
 func testConfigured(t *testing.T, yaml string) *config.Config {
@@ -44,7 +46,7 @@ func TestExplainIsWhatIsSent(t *testing.T) {
 		d, invite := w.established()
 		head, _, _ := strings.Cut(invite.raw, "\r\n\r\n")
 		cfg := testConfigured(t, testConfig)
-		x, err := Explain(cfg, map[string]peers.Preparer{"agent": &fakePreparer{}}, Question{
+		x, err := Explain(cfg, map[string]peers.Preparer{"agent": &fakePreparer{}}, report.Question{
 			From: `"Ann Smith" <sip:+15075550100@192.0.2.10>`, To: "+15075785607",
 		})
 		if err != nil {
@@ -95,7 +97,7 @@ func TestExplainIsWhatIsSentToAnyTarget(t *testing.T) {
 				w.others = append(w.others, sixth)
 				cfg := testConfigured(t, tt.yaml)
 				d := w.carrier.newCall("+15075785607")
-				d.extra, d.sdp = tt.extra, sampleOffer(cfg, carrierAddr.Addr())
+				d.extra, d.sdp = tt.extra, report.SampleOffer(cfg, carrierAddr.Addr())
 				w.carrier.invite(d)
 				agent := w.agent
 				switch name {
@@ -119,7 +121,7 @@ func TestExplainIsWhatIsSentToAnyTarget(t *testing.T) {
 				w.carrier.ackRefused(d)
 				attempt := w.record().Attempts[0]
 
-				x, err := Explain(cfg, map[string]peers.Preparer{"agent": &fakePreparer{}}, Question{
+				x, err := Explain(cfg, map[string]peers.Preparer{"agent": &fakePreparer{}}, report.Question{
 					From: `"Ann Smith" <sip:+15075550100@192.0.2.10>`, To: "+15075785607",
 					Headers: strings.FieldsFunc(tt.extra, func(r rune) bool { return r == '\n' }),
 				})
@@ -146,7 +148,7 @@ func TestExplainIsWhatIsSentToAnyTarget(t *testing.T) {
 
 func TestExplainRoutes(t *testing.T) {
 	cfg := testConfigured(t, testConfig)
-	x, err := Explain(cfg, nil, Question{From: "5075550100", To: "5095550199"})
+	x, err := Explain(cfg, nil, report.Question{From: "5075550100", To: "5095550199"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,15 +175,15 @@ func TestExplainRoutes(t *testing.T) {
 func TestExplainRefusals(t *testing.T) {
 	cfg := testConfigured(t, testConfig)
 	for name, tt := range map[string]struct {
-		q      Question
+		q      report.Question
 		status int
 		says   string
 	}{
-		"no trunk":   {Question{From: "1", To: "2", Source: netip.MustParseAddr("203.0.113.9")}, 0, "no trunk"},
-		"no route":   {Question{From: "1", To: "+4930123456"}, 404, "no route"},
-		"extension":  {Question{From: "1", To: "+15075785607", Headers: []string{"Require: x-nothing"}}, 420, "Bad Extension"},
-		"last hop":   {Question{From: "1", To: "+15075785607", Headers: []string{"max-forwards: 0"}}, 483, "Too Many Hops"},
-		"other sort": {Question{From: "1", To: "sips:+15075785607@x"}, 416, "Scheme"},
+		"no trunk":   {report.Question{From: "1", To: "2", Source: netip.MustParseAddr("203.0.113.9")}, 0, "no trunk"},
+		"no route":   {report.Question{From: "1", To: "+4930123456"}, 404, "no route"},
+		"extension":  {report.Question{From: "1", To: "+15075785607", Headers: []string{"Require: x-nothing"}}, 420, "Bad Extension"},
+		"last hop":   {report.Question{From: "1", To: "+15075785607", Headers: []string{"max-forwards: 0"}}, 483, "Too Many Hops"},
+		"other sort": {report.Question{From: "1", To: "sips:+15075785607@x"}, 416, "Scheme"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			x, err := Explain(cfg, nil, tt.q)
@@ -196,7 +198,7 @@ func TestExplainRefusals(t *testing.T) {
 func TestExplainNamesTargetsLeftOut(t *testing.T) {
 	cfg := testConfigured(t, strings.Replace(testConfig, "routes:\n", "  - {name: numbered, kind: sip, uri: \"sip:{{.To.Number}}@192.0.2.30\"}\n"+
 		"  - {name: fixed, kind: sip, uri: \"sip:x@192.0.2.31\"}\nroutes:\n  - {targets: [numbered]}\n  - {targets: [numbered, fixed]}\n", 1))
-	x, err := Explain(cfg, nil, Question{From: "1", To: "sip:+1507&SIP/x@h"})
+	x, err := Explain(cfg, nil, report.Question{From: "1", To: "sip:+1507&SIP/x@h"})
 	const words = `the target's uri dials the called number, and "+1507&SIP/x" is not a phone number; only a route whose to is exactly that may dial it`
 	if err != nil || x.Route != "routes[1]" || x.Routes[0].Why != "it matches, but no target is left: "+words || !slices.Contains(x.Notes, "target numbered is left out: "+words) {
 		t.Errorf("got %+v, %v", x, err)
@@ -215,20 +217,20 @@ func TestExplainTakesMatchesAsCallsDo(t *testing.T) {
 	called := "sip:+15075785607@pbx.example.com"
 	for name, tt := range map[string]struct {
 		cfg    *config.Config
-		q      Question
+		q      report.Question
 		trunk  string
 		status int
 	}{
-		"only trunk":               {only, Question{To: "+15075785607"}, "", 403},
-		"named trunk":              {only, Question{To: called, Trunk: "carrier"}, "", 403},
-		"its address, other port":  {only, Question{To: called, Source: netip.MustParseAddr("192.0.2.10")}, "", 0},
-		"all that it asks for":     {only, Question{To: called, Headers: []string{"X-Trunk: acme"}}, "carrier", 0},
-		"anywhere, no match":       {open, Question{To: "+15075785607"}, "", 0},
-		"anywhere, match":          {open, Question{To: called}, "carrier", 0},
-		"the more special trunk":   {two, Question{To: called, Source: netip.MustParseAddr("192.0.2.10")}, "special", 404},
-		"the less special trunk":   {two, Question{To: "+15075785607", Source: netip.MustParseAddr("192.0.2.10")}, "carrier", 0},
-		"the special one by name":  {two, Question{To: called, Trunk: "special"}, "special", 404},
-		"named, and nothing of it": {two, Question{To: "+15075785607", Trunk: "carrier"}, "carrier", 0},
+		"only trunk":               {only, report.Question{To: "+15075785607"}, "", 403},
+		"named trunk":              {only, report.Question{To: called, Trunk: "carrier"}, "", 403},
+		"its address, other port":  {only, report.Question{To: called, Source: netip.MustParseAddr("192.0.2.10")}, "", 0},
+		"all that it asks for":     {only, report.Question{To: called, Headers: []string{"X-Trunk: acme"}}, "carrier", 0},
+		"anywhere, no match":       {open, report.Question{To: "+15075785607"}, "", 0},
+		"anywhere, match":          {open, report.Question{To: called}, "carrier", 0},
+		"the more special trunk":   {two, report.Question{To: called, Source: netip.MustParseAddr("192.0.2.10")}, "special", 404},
+		"the less special trunk":   {two, report.Question{To: "+15075785607", Source: netip.MustParseAddr("192.0.2.10")}, "carrier", 0},
+		"the special one by name":  {two, report.Question{To: called, Trunk: "special"}, "special", 404},
+		"named, and nothing of it": {two, report.Question{To: "+15075785607", Trunk: "carrier"}, "carrier", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tt.q.From = "1"
@@ -240,11 +242,11 @@ func TestExplainTakesMatchesAsCallsDo(t *testing.T) {
 			}
 		})
 	}
-	for name, q := range map[string]Question{
+	for name, q := range map[string]report.Question{
 		"a more special one takes it": {From: "1", To: called, Trunk: "carrier"},
 		"it asks for another domain":  {From: "1", To: "+15075785607", Trunk: "special"},
 	} {
-		if x, err := Explain(two, nil, q); !errors.Is(err, ErrQuestion) || !strings.Contains(err.Error(), "belongs to trunk") {
+		if x, err := Explain(two, nil, q); !errors.Is(err, report.ErrQuestion) || !strings.Contains(err.Error(), "belongs to trunk") {
 			t.Errorf("%s: got %+v, %v", name, x, err)
 		}
 	}
@@ -253,11 +255,11 @@ func TestExplainTakesMatchesAsCallsDo(t *testing.T) {
 // A trunk that is known by its certificate calls over TLS, also a sips URI.
 func TestExplainTrunkWithCertificate(t *testing.T) {
 	cfg := testConfigured(t, strings.Replace(tlsConfig(siptest.NewAuthority(t, "ca")), `sources: ["192.0.2.10"]`, "certificates: [pbx.example.com]", 1))
-	x, err := Explain(cfg, nil, Question{From: "1", To: "sips:+15075785607@bridge.test"})
+	x, err := Explain(cfg, nil, report.Question{From: "1", To: "sips:+15075785607@bridge.test"})
 	if err != nil || x.Trunk != "carrier" || x.Refused || len(x.Targets) != 1 || x.Targets[0].Cause != cause.None {
 		t.Errorf("got %+v, %v", x, err)
 	}
-	x, err = Explain(cfg, nil, Question{From: "1", To: "+15075785607", Source: netip.MustParseAddr("192.0.2.10")})
+	x, err = Explain(cfg, nil, report.Question{From: "1", To: "+15075785607", Source: netip.MustParseAddr("192.0.2.10")})
 	if err != nil || x.Trunk != "" || !x.Refused || x.Status != 0 {
 		t.Errorf("without it: got %+v, %v", x, err)
 	}
@@ -267,20 +269,20 @@ func TestExplainTrunkWithCertificate(t *testing.T) {
 func TestExplainHasTheGuardsWord(t *testing.T) {
 	cfg := testConfigured(t, testConfig)
 	for _, tt := range []struct {
-		q      Question
+		q      report.Question
 		status int
 		says   string
 	}{
-		{Question{Headers: []string{"Max-Forwards: 700"}}, 400, "Max-Forwards Is Not 0 to 255"},
-		{Question{Headers: []string{"X#A|b: c"}}, 400, "Header Name Is No Token"},
-		{Question{Headers: []string{"X-Long: " + strings.Repeat("x", 5000)}}, 400, "Header Longer Than 4096 Bytes"},
-		{Question{Headers: slices.Repeat([]string{"X-More: y"}, 130)}, 400, "More Than 128 Headers"},
-		{Question{From: `"Ann <sip:1@x>`}, 400, "From Has an Unclosed Quote"},
-		{Question{To: "sip:1@a@b"}, 400, "To Has a URI With Two Hosts"},
-		{Question{Headers: []string{"Record-Route: <sip:a"}}, 400, "Record-Route Has an Unclosed Bracket"},
+		{report.Question{Headers: []string{"Max-Forwards: 700"}}, 400, "Max-Forwards Is Not 0 to 255"},
+		{report.Question{Headers: []string{"X#A|b: c"}}, 400, "Header Name Is No Token"},
+		{report.Question{Headers: []string{"X-Long: " + strings.Repeat("x", 5000)}}, 400, "Header Longer Than 4096 Bytes"},
+		{report.Question{Headers: slices.Repeat([]string{"X-More: y"}, 130)}, 400, "More Than 128 Headers"},
+		{report.Question{From: `"Ann <sip:1@x>`}, 400, "From Has an Unclosed Quote"},
+		{report.Question{To: "sip:1@a@b"}, 400, "To Has a URI With Two Hosts"},
+		{report.Question{Headers: []string{"Record-Route: <sip:a"}}, 400, "Record-Route Has an Unclosed Bracket"},
 	} {
 		t.Run(tt.says, func(t *testing.T) {
-			q := Question{From: cmp.Or(tt.q.From, "1"), To: cmp.Or(tt.q.To, "+15075785607"), Headers: tt.q.Headers}
+			q := report.Question{From: cmp.Or(tt.q.From, "1"), To: cmp.Or(tt.q.To, "+15075785607"), Headers: tt.q.Headers}
 			x, err := Explain(cfg, nil, q)
 			if err != nil || !x.Refused || x.Status != tt.status || x.Reason != tt.says || len(x.Targets) != 0 {
 				t.Errorf("got %+v, %v; want %d %q", x, err, tt.status, tt.says)
@@ -294,22 +296,22 @@ func TestExplainBadQuestions(t *testing.T) {
 	two := testConfigured(t, strings.Replace(testConfig, "targets:\n", "  - {name: pbx, sources: [192.0.2.99]}\ntargets:\n", 1))
 	for name, tt := range map[string]struct {
 		cfg  *config.Config
-		q    Question
+		q    report.Question
 		says string
 	}{
-		"line break in a header": {cfg, Question{From: "1", To: "2", Headers: []string{"X: a\r\nX-EI: b"}}, "X-Name: value"},
-		"no header":              {cfg, Question{From: "1", To: "2", Headers: []string{"X"}}, "X-Name: value"},
-		"our header":             {cfg, Question{From: "1", To: "2", Headers: []string{"i: 5"}}, "can't be given"},
-		"line break in a number": {cfg, Question{From: "1", To: "2\r\n"}, "can't be called"},
-		"space in a number":      {cfg, Question{From: "1", To: "2 3"}, "can't be called"},
-		"line break in a caller": {cfg, Question{From: "1\nVia: x", To: "2"}, "can't call"},
-		"no caller":              {cfg, Question{To: "2"}, "can't call"},
-		"unknown trunk":          {cfg, Question{From: "1", To: "2", Trunk: "none"}, "there are: carrier"},
-		"several trunks":         {two, Question{From: "1", To: "2"}, "carrier, pbx"},
-		"another trunk's source": {two, Question{From: "1", To: "2", Trunk: "carrier", Source: netip.MustParseAddr("192.0.2.99")}, "belongs to trunk pbx"},
+		"line break in a header": {cfg, report.Question{From: "1", To: "2", Headers: []string{"X: a\r\nX-EI: b"}}, "X-Name: value"},
+		"no header":              {cfg, report.Question{From: "1", To: "2", Headers: []string{"X"}}, "X-Name: value"},
+		"our header":             {cfg, report.Question{From: "1", To: "2", Headers: []string{"i: 5"}}, "can't be given"},
+		"line break in a number": {cfg, report.Question{From: "1", To: "2\r\n"}, "can't be called"},
+		"space in a number":      {cfg, report.Question{From: "1", To: "2 3"}, "can't be called"},
+		"line break in a caller": {cfg, report.Question{From: "1\nVia: x", To: "2"}, "can't call"},
+		"no caller":              {cfg, report.Question{To: "2"}, "can't call"},
+		"unknown trunk":          {cfg, report.Question{From: "1", To: "2", Trunk: "none"}, "there are: carrier"},
+		"several trunks":         {two, report.Question{From: "1", To: "2"}, "carrier, pbx"},
+		"another trunk's source": {two, report.Question{From: "1", To: "2", Trunk: "carrier", Source: netip.MustParseAddr("192.0.2.99")}, "belongs to trunk pbx"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := Explain(tt.cfg, nil, tt.q); !errors.Is(err, ErrQuestion) || !strings.Contains(err.Error(), tt.says) {
+			if _, err := Explain(tt.cfg, nil, tt.q); !errors.Is(err, report.ErrQuestion) || !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("got %v; want a bad question that says %q", err, tt.says)
 			}
 		})
@@ -323,7 +325,7 @@ func TestExplainFailures(t *testing.T) {
 	if yaml == testConfig {
 		t.Fatal("nothing was replaced")
 	}
-	x, err := Explain(testConfigured(t, yaml), map[string]peers.Preparer{"agent": &fakePreparer{}}, Question{From: "123", To: "+15085550199"})
+	x, err := Explain(testConfigured(t, yaml), map[string]peers.Preparer{"agent": &fakePreparer{}}, report.Question{From: "123", To: "+15085550199"})
 	if err != nil || len(x.Targets) != 2 {
 		t.Fatalf("got %+v, %v", x, err)
 	}
@@ -338,7 +340,7 @@ func TestExplainFailures(t *testing.T) {
 // No name is looked up: a host that does not exist is explained like any.
 func TestExplainLooksNothingUp(t *testing.T) {
 	yaml := strings.ReplaceAll(testConfig, "@192.0.2.21:32681", "@sip.example.invalid")
-	x, err := Explain(testConfigured(t, yaml), nil, Question{From: "123", To: "+15095550199"})
+	x, err := Explain(testConfigured(t, yaml), nil, report.Question{From: "123", To: "+15095550199"})
 	if err != nil || len(x.Targets) != 1 || x.Targets[0].Cause != cause.None {
 		t.Fatalf("got %+v, %v", x, err)
 	}
@@ -361,7 +363,7 @@ func FuzzExplain(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, from, to, header string) {
-		x, err := Explain(cfg, map[string]peers.Preparer{"agent": &fakePreparer{}}, Question{From: from, To: to, Headers: []string{header}})
+		x, err := Explain(cfg, map[string]peers.Preparer{"agent": &fakePreparer{}}, report.Question{From: from, To: to, Headers: []string{header}})
 		if err != nil {
 			return
 		}
@@ -379,7 +381,7 @@ func FuzzExplain(f *testing.F) {
 // INVITE to the trunk.
 func TestExplainCallOfTarget(t *testing.T) {
 	cfg := testConfigured(t, placedConfig)
-	for name, q := range map[string]Question{
+	for name, q := range map[string]report.Question{
 		"by name":    {Target: "pbx"},
 		"by address": {Source: netip.MustParseAddr("192.0.2.20")},
 	} {
@@ -400,16 +402,16 @@ func TestExplainCallOfTarget(t *testing.T) {
 			t.Errorf("%s: got %+v", name, to)
 		}
 	}
-	if x, err := Explain(cfg, nil, Question{From: "1", To: "+15085785607", Target: "roaming"}); err != nil || x.Target != "roaming" || x.Route != "routes[2]" {
+	if x, err := Explain(cfg, nil, report.Question{From: "1", To: "+15085785607", Target: "roaming"}); err != nil || x.Target != "roaming" || x.Route != "routes[2]" {
 		t.Errorf("by credentials: got %+v, %v", x, err)
 	}
-	x, err := Explain(cfg, nil, Question{From: "1", To: "2", Trunk: "carrier"})
+	x, err := Explain(cfg, nil, report.Question{From: "1", To: "2", Trunk: "carrier"})
 	if err != nil || x.Trunk != "carrier" || x.Target != "" || x.Route != "routes[0]" {
 		t.Errorf("of a trunk: got %+v, %v", x, err)
 	}
-	for _, q := range []Question{{Target: "carrier"}, {Target: "pbx", Trunk: "pbx"}} {
+	for _, q := range []report.Question{{Target: "carrier"}, {Target: "pbx", Trunk: "pbx"}} {
 		q.From, q.To = "1", "2"
-		if x, err := Explain(cfg, nil, q); !errors.Is(err, ErrQuestion) {
+		if x, err := Explain(cfg, nil, q); !errors.Is(err, report.ErrQuestion) {
 			t.Errorf("%+v: got %+v, %v", q, x, err)
 		}
 	}

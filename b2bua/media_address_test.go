@@ -11,6 +11,8 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/store"
+
+	"flowbridge/b2bua/report"
 )
 
 // addressed has media on two addresses: the carrier's is the second.
@@ -168,7 +170,7 @@ func TestMediaAddressOfATransfer(t *testing.T) {
 
 // What explain says of the media address is what is done.
 func TestExplainMediaAddress(t *testing.T) {
-	x, err := Explain(testConfigured(t, addressed("198.51.100.1, 198.51.100.2", "", "", "address: 198.51.100.2")), nil, Question{
+	x, err := Explain(testConfigured(t, addressed("198.51.100.1, 198.51.100.2", "", "", "address: 198.51.100.2")), nil, report.Question{
 		From: "+15075550100", To: "+15075785607",
 	})
 	if err != nil {

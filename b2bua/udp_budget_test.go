@@ -12,6 +12,8 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/store"
+
+	"flowbridge/b2bua/report"
 )
 
 // writtenUDP is a platform that is called over UDP because its configuration says so,
@@ -200,19 +202,19 @@ func TestExplainCredentials(t *testing.T) {
 		name, yaml string
 		headers    []string
 		overflow   string
-		want       *CredentialsReport
+		want       *report.Credentials
 	}{
-		{"room", writtenUDP, long(10), "trim", &CredentialsReport{Bytes: 300, Fits: true}},
-		{"a header makes room", writtenUDP, long(400), "trim", &CredentialsReport{Bytes: 300, Fits: true, Dropped: []string{"X-Long"}}},
-		{"one is left out already", writtenUDP, long(505), "trim", &CredentialsReport{Bytes: 300, Fits: true}},
-		{"too large", strings.Replace(writtenUDP, "transport: udp", "transport: udp\n    budget: {size: 900}", 1), long(1), "trim", &CredentialsReport{
+		{"room", writtenUDP, long(10), "trim", &report.Credentials{Bytes: 300, Fits: true}},
+		{"a header makes room", writtenUDP, long(400), "trim", &report.Credentials{Bytes: 300, Fits: true, Dropped: []string{"X-Long"}}},
+		{"one is left out already", writtenUDP, long(505), "trim", &report.Credentials{Bytes: 300, Fits: true}},
+		{"too large", strings.Replace(writtenUDP, "transport: udp", "transport: udp\n    budget: {size: 900}", 1), long(1), "trim", &report.Credentials{
 			Bytes: 300, Dropped: []string{"X-Long", "X-Order", "User-Agent", "Allow", "P-Asserted-Identity"},
 		}},
 		{"no credentials", strings.Replace(writtenUDP, "    auth: {username: bob, password_env: PASSWORD}\n", "", 1), long(10), "trim", nil},
-		{"may go over TCP", strings.Replace(writtenUDP, "transport: udp", "overflow: tcp\n    budget: {size: 1300}", 1), long(10)[:1], "tcp", &CredentialsReport{Bytes: 300, Fits: true}},
+		{"may go over TCP", strings.Replace(writtenUDP, "transport: udp", "overflow: tcp\n    budget: {size: 1300}", 1), long(10)[:1], "tcp", &report.Credentials{Bytes: 300, Fits: true}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			x, err := Explain(testConfigured(t, tt.yaml), nil, Question{From: "+15075550100", To: "+15075785607", Headers: tt.headers})
+			x, err := Explain(testConfigured(t, tt.yaml), nil, report.Question{From: "+15075550100", To: "+15075785607", Headers: tt.headers})
 			if err != nil {
 				t.Fatal(err)
 			}

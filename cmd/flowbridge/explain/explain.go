@@ -18,6 +18,7 @@ import (
 	"flowbridge/b2bua"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/report"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/cmd/flowbridge/node"
 	"flowbridge/config"
@@ -34,7 +35,7 @@ func Command() *cobra.Command {
 			"  flowbridge explain --target synthflow --from +15075550100 --to +15075785607\n"+
 			"  flowbridge explain --trunk carrier --from '\"Ann\" <sip:+15075550100@pbx>' --to +15075785607 --json")
 	file := cli.ConfigFlag(c)
-	var q b2bua.Question
+	var q report.Question
 	f := c.Flags()
 	f.StringVar(&q.From, "from", "", "the caller: number, SIP URI or From value")
 	f.StringVar(&q.To, "to", "", "the called party: number or SIP URI")
@@ -65,7 +66,7 @@ func Command() *cobra.Command {
 	return c
 }
 
-func explain(w io.Writer, cfg *config.Config, q b2bua.Question, asJSON bool) error {
+func explain(w io.Writer, cfg *config.Config, q report.Question, asJSON bool) error {
 	asked := &unsentAPI{}
 	clients := map[string]peers.Preparer{}
 	for i := range cfg.Targets {
@@ -78,7 +79,7 @@ func explain(w io.Writer, cfg *config.Config, q b2bua.Question, asJSON bool) err
 		}
 	}
 	x, err := b2bua.Explain(cfg, clients, q)
-	if errors.Is(err, b2bua.ErrQuestion) {
+	if errors.Is(err, report.ErrQuestion) {
 		return cli.Usage("%w", err)
 	}
 	if err != nil {
@@ -97,7 +98,7 @@ func explain(w io.Writer, cfg *config.Config, q b2bua.Question, asJSON bool) err
 		return fmt.Errorf("the call gets no answer: %s", x.Why)
 	case x.Refused:
 		return fmt.Errorf("the call is refused with %s", full.answer())
-	case !slices.ContainsFunc(x.Targets, func(t b2bua.TargetReport) bool { return t.Cause == cause.None }):
+	case !slices.ContainsFunc(x.Targets, func(t report.Target) bool { return t.Cause == cause.None }):
 		return fmt.Errorf("no target can be called: the caller gets %d", x.Otherwise)
 	}
 	return nil
@@ -176,7 +177,7 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 
 // explained is the explanation with the requests to APIs.
 type explained struct {
-	b2bua.Explanation
+	report.Explanation
 	Prepare map[string]apiRequest `json:"prepare"` // by target
 }
 
@@ -261,7 +262,7 @@ var ringingWords = map[string]string{
 	config.RingingSessionProgress: "session-progress: 183 and ringing of ours, until the target is heard",
 }
 
-func party(p b2bua.PartyReport) string {
+func party(p report.Party) string {
 	s := p.Number
 	if p.Name != "" {
 		s += " " + strconv.Quote(p.Name)

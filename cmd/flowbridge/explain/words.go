@@ -4,14 +4,14 @@ import (
 	"fmt"
 	"strings"
 
-	"flowbridge/b2bua"
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/report"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
 )
 
 // limits are those of the trunk for its numbers and addresses.
-func limits(l b2bua.LimitsReport) string {
+func limits(l report.Limits) string {
 	var all []string
 	for _, limit := range []struct {
 		n         int
@@ -42,7 +42,7 @@ func caps(calls, cps int) string {
 }
 
 // mediaWords describes unusual media settings of a target.
-func mediaWords(t *b2bua.TargetReport) string {
+func mediaWords(t *report.Target) string {
 	var words []string
 	if t.MediaAddress.IsValid() {
 		words = append(words, "address "+t.MediaAddress.String())
@@ -58,7 +58,7 @@ func mediaWords(t *b2bua.TargetReport) string {
 
 // sizeWords says how large an INVITE over UDP is, and what becomes of a larger one; empty:
 // it does not go over UDP.
-func sizeWords(t *b2bua.TargetReport) string {
+func sizeWords(t *report.Target) string {
 	if t.UDPBudget == 0 {
 		return ""
 	}

@@ -1,6 +1,7 @@
-package b2bua
+package report
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -8,50 +9,48 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/emiago/sipgo/sip"
-
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 )
 
-// message is the carrier's INVITE as it comes.
-func (x *explainer) message() ([]byte, error) {
-	host := hostOf(x.out.Source)
-	to, err := calledURI(x.q.To, hostOf(x.sample()))
+// Question is a call that explain is asked about.
+type Question struct {
+	From    string     // number, SIP URI or From value of the caller
+	To      string     // number or URI that is called
+	Headers []string   // further header lines of its INVITE, "Name: value"
+	Trunk   string     // the trunk that it comes from; empty: the trunk of Source
+	Target  string     // the target that places it, instead of a trunk
+	Source  netip.Addr // the address that it comes from; zero: one of the trunk's
+}
+
+// ErrQuestion means that a question makes no sense.
+var ErrQuestion = errors.New("not a call")
+
+// Invite is the INVITE of the question as it comes from an address over a transport,
+// config.Transport…; empty: udp. It offers every codec that is configured. We are at the
+// address ours.
+func (q *Question) Invite(cfg *config.Config, transport string, source netip.AddrPort, ours netip.Addr) ([]byte, error) {
+	host := hostOf(source.Addr())
+	to, err := calledURI(q.To, hostOf(ours))
 	if err != nil {
 		return nil, err
 	}
-	from, err := callerValue(x.q.From, host)
+	from, err := callerValue(q.From, host)
 	if err != nil {
 		return nil, err
 	}
-	extra, hops, err := questionHeaders(x.q.Headers)
+	extra, hops, err := questionHeaders(q.Headers)
 	if err != nil {
 		return nil, err
 	}
-	body := sampleOffer(x.server.cfg, x.out.Source)
-	at := host + ":" + strconv.Itoa(int(x.sender().Addr.Port()))
+	body := SampleOffer(cfg, source.Addr())
+	at := host + ":" + strconv.Itoa(int(source.Port()))
 	return []byte("INVITE " + to + " SIP/2.0\r\n" +
-		"Via: SIP/2.0/" + message.ViaTransport(x.transport) + " " + at + ";branch=z9hG4bKexplain\r\n" + hops +
+		"Via: SIP/2.0/" + message.ViaTransport(transport) + " " + at + ";branch=z9hG4bKexplain\r\n" + hops +
 		"From: " + from + ";tag=explain\r\nTo: <" + to + ">\r\nCall-ID: explain@" + host + "\r\nCSeq: 1 INVITE\r\n" +
 		"Contact: <sip:" + at + ">\r\n" + extra +
 		"Content-Type: application/sdp\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body), nil
-}
-
-// invite is the INVITE as the parser of real ones reads it.
-func (x *explainer) invite(text []byte) (*sip.Request, error) {
-	msg, err := message.Parse(text)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrQuestion, err)
-	}
-	req, ok := msg.(*sip.Request)
-	if !ok {
-		return nil, fmt.Errorf("%w: it is no request", ErrQuestion)
-	}
-	req.SetTransport(message.ViaTransport(x.transport))
-	req.SetSource(x.sender().Addr.String())
-	return req, nil
 }
 
 func hostOf(a netip.Addr) string {
@@ -112,9 +111,9 @@ func questionHeaders(lines []string) (text, hops string, err error) {
 	return text, hops, nil
 }
 
-// sampleOffer offers every codec that a target, or a trunk that is called, may
+// SampleOffer offers every codec that a target, or a trunk that is called, may
 // use.
-func sampleOffer(cfg *config.Config, at netip.Addr) string {
+func SampleOffer(cfg *config.Config, at netip.Addr) string {
 	types := map[string]int{"PCMU": 0, "GSM": 3, "PCMA": 8, "G722": 9, "G729": 18}
 	var formats, maps []string
 	seen := map[string]bool{}

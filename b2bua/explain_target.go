@@ -1,0 +1,173 @@
+package b2bua
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/report"
+	"flowbridge/b2bua/transport"
+	"flowbridge/config"
+)
+
+// noPhoneNumber says why a target can't be dialled with a user part that is no phone number.
+const noPhoneNumber = "the target's uri dials the called number, and %q is not a phone number; only a route whose to is exactly that may dial it"
+
+// attempt reports on an attempt and its INVITE.
+func (x *explainer) attempt(c *Call) report.Target {
+	a, t := c.attempts.current, c.attempts.current.target.Dial
+	r := report.Target{
+		Target: t.Name, Kind: t.Kind, Transport: t.Transport, Prepares: t.Prepare != nil, Codecs: t.Codecs,
+		FirstResponseTimeoutMS: t.FirstResponseTimeout.Milliseconds(), RingTimeoutMS: t.RingTimeout.Milliseconds(),
+		MaxCalls: t.MaxCalls, MaxCPS: t.MaxCPS,
+		MediaAddress: t.Media.Address, Latch: string(t.Media.Latch), SRTP: string(t.Media.SRTP),
+	}
+	if a.target.Trunk != nil {
+		r.Kind = "trunk"
+	}
+	if t.Auth != nil {
+		r.Username = t.Auth.Username
+	}
+	if t.Prepare != nil {
+		r.PrepareTimeoutMS, r.OnFailure = t.Prepare.Timeout.Milliseconds(), t.Prepare.OnFailure
+	}
+	if err := c.offerTo(a); err != nil {
+		r.Cause, r.Error = cause.NoCommonCodec, err.Error()
+		return r
+	}
+	if a.crypto.Offers {
+		x.note("target %s: SRTP keys are new for each call, and not shown", t.Name)
+	}
+	if t.Media.SRTP == config.SRTPOptional {
+		x.note("target %s: where it does not take SRTP, RTP is offered by a second INVITE", t.Name)
+	}
+	ready := requestTarget(c.server.ctx, a.number, a.target, a.varsOf(c.vars))
+	if ready.Cause != cause.None {
+		r.Cause = ready.Cause
+		if ready.Err != nil {
+			r.Error = ready.Err.Error()
+		}
+		return r
+	}
+	peer := x.addrOf(ready.URI.Host)
+	l, in, cause, err := c.outboundLeg(ready, x.local(t.Transport, peer), x.media(peer, t.Media.Address))
+	if errors.Is(err, errWantsTCP) {
+		x.note("target %s: the INVITE is over the UDP budget and goes over TCP; where no connection can be opened, headers are left out", t.Name)
+		r.Transport, ready.Flow = config.TransportTCP, &transport.Stream{}
+		l, in, cause, err = c.outboundLeg(ready, x.local(config.TransportTCP, peer), x.media(peer, t.Media.Address))
+	}
+	if err != nil {
+		r.Cause, r.Error = cause, err.Error()
+		return r
+	}
+	r.URI = ready.URI.String()
+	_, effects := l.Step(time.Now(), in)
+	for _, e := range effects {
+		if sent, ok := e.(leg.SendRequest); ok {
+			text := sent.Req.String()
+			head, body, _ := strings.Cut(text, "\r\n\r\n")
+			r.Bytes, r.Invite, r.Body = len(text), strings.Split(head, "\r\n"), string(message.MaskKeys([]byte(body)))
+		}
+	}
+	r.Dropped = a.dropped
+	x.headersOf(&r, t)
+	budgetOf(&r, a, in)
+	return r
+}
+
+// addrOf is the address of a target, or a made-up one for a name.
+func (x *explainer) addrOf(host string) netip.Addr {
+	if a, err := netip.ParseAddr(message.TrimBrackets(host)); err == nil {
+		return a.Unmap()
+	}
+	x.note("%s is not looked up: our own address is the one toward the internet, which another route to it may change", host)
+	return x.sample()
+}
+
+// media is our RTP address toward a target.
+func (x *explainer) media(peer, wanted netip.Addr) netip.AddrPort {
+	_, name, err := x.server.mediaAddr(peer, wanted)
+	if err != nil {
+		x.note("our media address toward %v is not known (%v): a made-up one stands for it", peer, err)
+		name = sampleV4
+		if peer.Is6() {
+			name = sampleV6
+		}
+	}
+	return netip.AddrPortFrom(name, x.server.cfg.Media.PortLow)
+}
+
+// budgetOf reports on the size of an INVITE over UDP.
+func budgetOf(r *report.Target, a *attempt, in leg.Invite) {
+	t := a.target.Dial
+	if in.Shorten == nil || message.IsStream(r.Transport) {
+		return
+	}
+	r.UDPBudget, r.Overflow = t.Budget.Size, t.Overflow
+	if t.Auth == nil {
+		return
+	}
+	before := len(a.dropped)
+	_, fits := in.Shorten(outbound.TypicalCredentials)
+	r.ForChallenges = &report.Credentials{Bytes: outbound.TypicalCredentials, Fits: fits, Dropped: a.dropped[before:]}
+}
+
+// headersOf notes the configured headers that are missing, and those whose value
+// depends on the platform's real answer. It hides what comes from the environment.
+func (x *explainer) headersOf(r *report.Target, t *peers.Dial) {
+	for _, h := range t.Headers {
+		at := slices.IndexFunc(r.Invite, func(line string) bool {
+			name, _, _ := strings.Cut(line, ":")
+			return strings.EqualFold(name, h.Name)
+		})
+		sent := at >= 0
+		if sent {
+			name, value, _ := strings.Cut(r.Invite[at], ":")
+			r.Invite[at] = name + ":" + h.Value.Redact(value)
+		}
+		if !sent && !slices.Contains(r.Dropped, h.Name) {
+			r.LeftOut = append(r.LeftOut, h.Name)
+		}
+		if strings.Contains(h.Value.String(), ".Prepare.JSON") {
+			x.note("%s of target %s takes a value of the platform's answer, which is not asked for here", h.Name, t.Name)
+		}
+	}
+}
+
+// routes says why the routes before the matching one don't match.
+func (x *explainer) routes(c *Call, found int) {
+	for i := range x.server.cfg.Routes {
+		r := &x.server.cfg.Routes[i]
+		why := report.Route{Route: routeName(i), Matches: i == found}
+		switch mismatch(r, &c.vars) {
+		case "target":
+			why.Why = "it is for calls of trunks"
+			if r.Target != "" {
+				why.Why = "it is for calls of target " + r.Target
+			}
+		case "trunk":
+			why.Why = "it is for trunk " + r.Trunk
+		case "to":
+			why.Why = fmt.Sprintf("the called number %s does not match to: %s", c.vars.To.Number, r.To)
+		case "from":
+			why.Why = fmt.Sprintf("the calling number %s does not match from: %s", c.vars.From.Number, r.From)
+		default:
+			why.Why = report.Met(r)
+			if i != found {
+				why.Why = "it matches, but no target is left: " + fmt.Sprintf(noPhoneNumber, c.vars.To.Number)
+			}
+		}
+		x.out.Routes = append(x.out.Routes, why)
+		if i == found {
+			return
+		}
+	}
+}

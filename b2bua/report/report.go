@@ -1,0 +1,149 @@
+// Package report has what explain is asked, the caller's INVITE that this makes, and what it
+// answers: which trunk and route take a call, and what goes out to each target.
+package report
+
+import (
+	"net/netip"
+	"strings"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/config"
+)
+
+// Explanation is what a call would do and send.
+type Explanation struct {
+	Trunk  string     `json:"trunk"`  // empty: the source belongs to none
+	Target string     `json:"target"` // that places the call, instead of a trunk; empty: none
+	Source netip.Addr `json:"source"` // where the call would come from
+	From   Party      `json:"from"`
+	To     Party      `json:"to"`
+
+	Diversion string `json:"diversion"`
+
+	Direction string `json:"direction"` // inbound, outbound
+	Lead      string `json:"lead"`      // the customer's number
+
+	// Status and Reason are the answer to a call that gets to no target; 0:
+	// none at all. Why is what they don't say.
+	Refused bool   `json:"refused"`
+	Status  int    `json:"status"`
+	Reason  string `json:"reason"`
+	Why     string `json:"why"`
+
+	Routes  []Route  `json:"routes"` // up to the one that matches
+	Route   string   `json:"route"`  // empty: none matches
+	Targets []Target `json:"targets"`
+
+	Ringing        string `json:"ringing"`
+	Ringback       string `json:"ringback"` // tone or sound
+	Hold           string `json:"hold"`     // the same, or none
+	Record         string `json:"record"`   // off, always, on_demand
+	MaskDTMF       string `json:"mask_dtmf"`
+	Otherwise      int    `json:"otherwise"`
+	FailoverOn     []int  `json:"failover_on"`
+	SetupTimeoutMS int64  `json:"setup_timeout_ms"`
+	MaxDurationMS  int64  `json:"max_duration_ms"`
+	MaxCalls       int    `json:"max_calls"` // of the trunk
+	MaxCPS         int    `json:"max_cps"`
+
+	Limits   Limits   `json:"limits"` // of the trunk
+	Reserved Reserved `json:"reserved"`
+
+	Notes []string `json:"notes"` // what is a guess, and why
+}
+
+// Limits are the limits of a trunk for its numbers and addresses; 0: none.
+type Limits struct {
+	PerCallerCalls      int `json:"per_caller_calls"`
+	PerCallerCPS        int `json:"per_caller_cps"`
+	PerDestinationCalls int `json:"per_destination_calls"`
+	PerDestinationCPS   int `json:"per_destination_cps"`
+	PerSourceRate       int `json:"per_source_rate"`
+}
+
+// Reserved is what is kept for a trunk, whatever the others take.
+type Reserved struct {
+	Setups int `json:"setups"` // calls without an answer
+	Calls  int `json:"calls"`  // with ports
+}
+
+// Party is one side of the call as templates see it.
+type Party struct {
+	Number string `json:"number"`
+	User   string `json:"user"`
+	Name   string `json:"name"`
+	Host   string `json:"host"`
+	URI    string `json:"uri"`
+}
+
+// Route says of one route whether it takes the call.
+type Route struct {
+	Route   string `json:"route"`
+	Matches bool   `json:"matches"`
+	Why     string `json:"why"`
+}
+
+// Target is an attempt at one target.
+type Target struct {
+	Target    string `json:"target"` // or the trunk that the call is placed to
+	Kind      string `json:"kind"`   // synthflow, sip; or trunk
+	Transport string `json:"transport"`
+	Prepares  bool   `json:"prepares"` // asks its API first
+	OnFailure string `json:"on_failure"`
+
+	Cause cause.Cause `json:"cause"` // why the attempt fails before its INVITE; empty: it does not
+	Error string      `json:"error"`
+
+	URI     string   `json:"uri"`     // Request-URI
+	Invite  []string `json:"invite"`  // request line and headers as they go out
+	Body    string   `json:"body"`    // SDP
+	LeftOut []string `json:"omitted"` // configured headers that have no value for this call
+	Dropped []string `json:"dropped"` // headers that can't be passed on, or don't fit into the budget
+	Codecs  []string `json:"codecs"`
+
+	Bytes         int          `json:"bytes"`          // of the INVITE
+	UDPBudget     int          `json:"udp_budget"`     // its most bytes; 0: it does not go over UDP
+	Overflow      string       `json:"overflow"`       // what becomes of a larger one: tcp, trim
+	ForChallenges *Credentials `json:"for_challenges"` // nil: no credentials, or not over UDP
+
+	MediaAddress netip.Addr `json:"media_address"` // that its RTP is bound to; zero: the first of the IP version
+	Latch        string     `json:"latch"`         // auto, strict, off
+	SRTP         string     `json:"srtp"`          // off, optional, required
+
+	Username string `json:"username"` // whose credentials answer 401 and 407; empty: nobody's
+
+	PrepareTimeoutMS       int64 `json:"prepare_timeout_ms"`
+	FirstResponseTimeoutMS int64 `json:"first_response_timeout_ms"`
+	RingTimeoutMS          int64 `json:"ring_timeout_ms"`
+	MaxCalls               int   `json:"max_calls"`
+	MaxCPS                 int   `json:"max_cps"`
+}
+
+// Credentials says how an INVITE makes room for the credentials that a target asks
+// for. Their length is the target's choice: a common one stands for it.
+type Credentials struct {
+	Bytes   int      `json:"bytes"`   // of the credentials
+	Fits    bool     `json:"fits"`    // there is room for them
+	Dropped []string `json:"dropped"` // headers that are left out besides
+}
+
+// Met names the conditions of a route, which the call meets.
+func Met(r *config.Route) string {
+	var why []string
+	if r.Trunk != "" {
+		why = append(why, "trunk "+r.Trunk)
+	}
+	if r.Target != "" {
+		why = append(why, "target "+r.Target)
+	}
+	if r.To != nil {
+		why = append(why, "to: "+r.To.String())
+	}
+	if r.From != nil {
+		why = append(why, "from: "+r.From.String())
+	}
+	if why == nil {
+		return "it takes every call"
+	}
+	return "it matches " + strings.Join(why, ", ")
+}
