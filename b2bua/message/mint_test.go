@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/emiago/sipgo/sip"
 )
@@ -123,4 +125,23 @@ func TestBranchOfAnotherLeg(t *testing.T) {
 			t.Errorf("it passes for the leg with the tag %q", tag)
 		}
 	}
+}
+
+// Call-IDs are in the order of their time, and two of one moment differ.
+func TestCallIDsFollowTheTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		seen := map[string]bool{}
+		last := ""
+		for range 100 {
+			now := NewCallID()
+			if again := NewCallID(); again == now || again[:12] != now[:12] {
+				t.Errorf("%s and %s of one moment", now, again)
+			}
+			if len(now) != 32 || now <= last || seen[now[12:]] {
+				t.Errorf("%s after %s", now, last)
+			}
+			last, seen[now[12:]] = now, true
+			time.Sleep(time.Millisecond)
+		}
+	})
 }
