@@ -55,12 +55,16 @@ func (b *bench) startFlowbridge(name, binary string, last byte) (*system, error)
 	if err := os.WriteFile(file, []byte(b.configure(s, filepath.Join(dir, "calls.db"))), 0o600); err != nil {
 		return nil, err
 	}
-	c, err := s.launch(log, []string{"BENCH_TOKEN=" + token}, binary, "serve", "--config", file)
-	if err == nil {
+	s.again = func() error {
+		c, err := s.launch(log, []string{"BENCH_TOKEN=" + token}, binary, "serve", "--config", file)
+		if err != nil {
+			return err
+		}
 		s.pids = []int{c.Process.Pid}
-		err = until(func() error { _, err := get(s.admin + "/readyz"); return err })
+		s.signalling = s.pids
+		return until(func() error { _, err := get(s.admin + "/readyz"); return err })
 	}
-	if err != nil {
+	if err := s.again(); err != nil {
 		err = fmt.Errorf("%s does not start: %w; %s", name, err, process.Tail(log))
 		s.stop()
 		return nil, err

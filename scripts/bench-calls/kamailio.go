@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -107,18 +108,26 @@ func (b *bench) launchKamailio(s *system, at netip.Addr) error {
 	if err != nil {
 		return fmt.Errorf("rtpengine does not start: %w; %s", err, process.Tail(log))
 	}
-	log = filepath.Join(b.dir, "kamailio.log")
-	proxy, err := s.launch(log, nil, "kamailio", "-DD", "-E", "-m", "512", "-M", "16", "-f", file, "-Y", b.dir, "-u", "root")
-	if err == nil {
-		err = until(func() error { return options(s.sut) })
+	var proxy *exec.Cmd
+	s.again = func() (err error) {
+		log := filepath.Join(b.dir, "kamailio.log")
+		proxy, err = s.launch(log, nil, "kamailio", "-DD", "-E", "-m", "512", "-M", "16", "-f", file, "-Y", b.dir, "-u", "root")
+		if err == nil {
+			err = until(func() error { return options(s.sut) })
+		}
+		if err != nil {
+			return fmt.Errorf("kamailio does not start: %w; %s", err, process.Tail(log))
+		}
+		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("kamailio does not start: %w; %s", err, process.Tail(log))
+	if err := s.again(); err != nil {
+		return err
 	}
 	if err := s.await(proxy.Process.Pid); err != nil {
 		return err
 	}
-	s.pids = append(s.pids, proxy.Process.Pid, media.Process.Pid)
+	s.signalling = append([]int{proxy.Process.Pid}, s.pids...)
+	s.pids = append(slices.Clone(s.signalling), media.Process.Pid)
 	return nil
 }
 

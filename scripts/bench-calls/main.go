@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-var errUsage = errors.New("usage: bench-calls signalling|overload|soak -flowbridge BINARY [flags] [RATE...]")
+var errUsage = errors.New("usage: bench-calls signalling|overload|soak|killed -flowbridge BINARY [flags] [RATE...]")
 
 // ownMemory is what this process may take before it collects garbage, in bytes: that of some 80,000 calls.
 const ownMemory = 1 << 30
@@ -79,6 +79,8 @@ func parse(args []string) (b *bench, do func() error, err error) {
 		do = b.overload
 	case "soak":
 		do = b.soak
+	case "killed":
+		do, systems = b.kill, "flowbridge,kamailio"
 	default:
 		return nil, nil, errUsage
 	}

@@ -41,13 +41,15 @@ func newEndpoints(network string) (e endpoints, err error) {
 
 // system is something that runs and takes calls.
 type system struct {
-	name     string
-	sut      netip.AddrPort
-	carriers []netip.AddrPort // that it takes calls from
-	media    []string         // its addresses for audio
-	pids     []int            // of all that belongs to it
-	admin    string           // of Flowbridge
-	closers  []func()         // run in reverse
+	name       string
+	sut        netip.AddrPort
+	carriers   []netip.AddrPort // that it takes calls from
+	media      []string         // its addresses for audio
+	pids       []int            // of all that belongs to it
+	signalling []int            // those of pids that signal
+	again      func() error     // starts them once more
+	admin      string           // of Flowbridge
+	closers    []func()         // run in reverse
 }
 
 func (s *system) stop() {
