@@ -44,7 +44,7 @@ func inNetwork(t *testing.T) *system {
 	t.Helper()
 	n, err := newNetwork()
 	if errors.Is(err, unix.EPERM) {
-		t.Skip(err)
+		t.Skipf("needs network namespaces: %v", err)
 	}
 	if err != nil {
 		t.Fatal(err)
