@@ -51,6 +51,8 @@ type Options struct {
 	Fleet Records
 	// Ready is an error while no calls are accepted. Default: always ready.
 	Ready func() error
+	// Troubles are what is wrong with a process that goes on: lines of /healthz. Default: none.
+	Troubles func() []string
 	// Operator drains and reloads. Default: /api/drain and /api/reload don't exist.
 	Operator Operator
 	// Control records, masks and plays sounds to live calls. Default: their paths don't exist.

@@ -55,6 +55,7 @@ type Node struct {
 	parts      []func() []telemetry.Gauge // figures of parts; constant once the node runs
 	out        *Log                       // nil: its level can't be changed
 	events     *admin.Events
+	memory     *memory // nil: nobody looks whether it suffices
 
 	stop    context.CancelFunc
 	closers []func() error // of the parts, in the order of their start
@@ -64,13 +65,14 @@ type Node struct {
 type Options struct {
 	operator admin.Operator // nil: nobody
 	out      *Log           // nil: its level can't be changed
+	memory   *memory        // nil: nobody looks whether it suffices
 	parts    []func() []telemetry.Gauge
 }
 
 // Start starts a node.
 func Start(ctx context.Context, cfg *config.Config, log zerolog.Logger, o Options) (*Node, error) {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	n := &Node{log: log, out: o.out, parts: o.parts, stop: stop}
+	n := &Node{log: log, out: o.out, parts: o.parts, memory: o.memory, stop: stop}
 	if err := n.start(ctx, cfg, o); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
@@ -118,7 +120,7 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	}
 	n.server, err = b2bua.NewServer(b2bua.Options{
 		Config: cfg, Relay: b2bua.EngineRelay{Engine: n.engine}, Sink: n.sink(), Preparers: current.preparers,
-		Key: n.store.Key(), Node: name, Log: n.log, Ladders: n.collects(), Archive: n.archive, Admission: n.joinFleet(&cfg.Fleet),
+		Key: n.store.Key(), Node: name, Log: n.log, Ladders: n.collects(), Archive: n.archive, Admission: n.admit(&cfg.Fleet),
 	})
 	if err != nil {
 		return err
