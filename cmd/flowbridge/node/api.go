@@ -40,7 +40,7 @@ func (n *Node) serveAPI(ctx context.Context, o Options) error {
 			}
 			return n.store.Err()
 		},
-		Troubles: n.troubles,
+		Troubles: n.troubles, Requests: &n.requests,
 	}
 	if n.out != nil {
 		options.Leveller = n.out
@@ -169,5 +169,5 @@ func (n *Node) troubles() (all []string) {
 	if state := n.scarce(); state != "" {
 		all = append(all, state)
 	}
-	return all
+	return append(all, n.stalls.troubles()...)
 }

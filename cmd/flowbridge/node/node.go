@@ -56,6 +56,8 @@ type Node struct {
 	out        *Log                       // nil: its level can't be changed
 	events     *admin.Events
 	memory     *memory // nil: nobody looks whether it suffices
+	stalls     *stalls
+	requests   admin.Requests
 
 	stop    context.CancelFunc
 	closers []func() error // of the parts, in the order of their start
@@ -134,7 +136,10 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	if n.hookServer != nil {
 		n.onClose(n.hookServer.Close)
 	}
+	n.stalls = newStalls(n.log, n.watched()...)
+	n.parts = append(n.parts, n.stalls.gauges)
 	var tended sync.WaitGroup
+	tended.Go(func() { n.stalls.watch(ctx) })
 	tended.Go(func() { n.tend(ctx) })
 	tended.Go(func() { n.purgeHourly(ctx) })
 	n.onClose(func() error { tended.Wait(); return nil })
@@ -207,11 +212,11 @@ func (n *Node) tend(ctx context.Context) {
 	}
 }
 
-// alive is an error when the store or the calls hang. A store that is known to be broken, for example by a full disk,
-// is none: calls go on.
+// alive is an error when the RTP, the SIP or the calls stand still. What concerns only records, ladders or the admin API is
+// none: calls go on.
 func (n *Node) alive(ctx context.Context) error {
-	if err := n.store.Alive(ctx, time.Now()); errors.Is(err, context.DeadlineExceeded) && n.store.Err() == nil {
-		return fmt.Errorf("the store does not answer: %w", err)
+	if err := n.stalls.vital(ctx); err != nil {
+		return err
 	}
 	return n.server.Responsive(ctx)
 }
