@@ -51,6 +51,10 @@ type Options struct {
 	Fleet Records
 	// Ready is an error while no calls are accepted. Default: always ready.
 	Ready func() error
+	// Requests are told of the requests under way. Default: nobody is.
+	Requests *Requests
+	// Troubles are what is wrong with a process that goes on: lines of /healthz. Default: none.
+	Troubles func() []string
 	// Operator drains and reloads. Default: /api/drain and /api/reload don't exist.
 	Operator Operator
 	// Control records, masks and plays sounds to live calls. Default: their paths don't exist.
@@ -174,6 +178,7 @@ func (a *api) guard(next http.Handler) http.Handler {
 				a.fail(w, http.StatusInternalServerError, "internal error", "see the log")
 			}
 		}()
+		defer a.Requests.begin(r)()
 		next.ServeHTTP(w, r)
 	})
 }

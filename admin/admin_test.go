@@ -119,6 +119,11 @@ func TestHealth(t *testing.T) {
 		t.Errorf("healthz while draining: got %d; want 200", res.StatusCode)
 	}
 	opts.Media = func() live.Media { return live.Media{Engine: "kernel", Detail: "tcx on eth0"} }
+	opts.Troubles = func() []string { return []string{"memory: much", "stalled: call 1"} }
+	if res, body := do(t, New(opts), "GET", "/healthz"); res.StatusCode != 200 || !strings.HasSuffix(body, "\nmemory: much\nstalled: call 1\n") {
+		t.Errorf("healthz with troubles: got %d %q", res.StatusCode, body)
+	}
+	opts.Troubles = nil
 	if res, body := do(t, New(opts), "GET", "/healthz"); res.StatusCode != 200 || body != "ok\nmedia: kernel: tcx on eth0\n" {
 		t.Errorf("healthz with media: got %d %q", res.StatusCode, body)
 	}

@@ -23,6 +23,9 @@ func (a *api) healthz(w http.ResponseWriter, _ *http.Request) {
 	if a.Media != nil {
 		state += "\nmedia: " + a.Media().String()
 	}
+	if a.Troubles != nil {
+		state = strings.Join(append([]string{state}, a.Troubles()...), "\n")
+	}
 	a.text(w, http.StatusOK, state)
 }
 

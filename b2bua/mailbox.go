@@ -112,7 +112,8 @@ type inbox struct {
 
 	mu       sync.Mutex // guards what follows
 	items    queue[item]
-	turn     bool // a goroutine has it
+	turn     bool   // a goroutine has it
+	steps    uint32 // turns begun and items asked for
 	closed   bool
 	overflow bool
 	alarm    *time.Timer // for a call that rests; nil: it has had no deadline yet
@@ -155,6 +156,9 @@ func (b *inbox) put(it item) (taken, begins bool) {
 		b.items.push(it)
 	}
 	b.turn = true
+	if begins {
+		b.steps++
+	}
 	return taken, begins
 }
 
@@ -214,13 +218,22 @@ func (b *inbox) takeTurn() bool {
 		return false
 	}
 	b.turn = true
+	b.steps++
 	return true
+}
+
+// underway says whether a goroutine has the turn. The number changes while that gets on.
+func (b *inbox) underway() (step uint64, is bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return uint64(b.steps), b.turn && !b.closed
 }
 
 // take removes the oldest item.
 func (b *inbox) take() (it item, ok, overflow bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.steps++
 	overflow = b.overflow
 	b.overflow = false
 	it, ok = b.items.pop()

@@ -150,6 +150,8 @@ func (s *Server) noteFull(why peers.Capacity, source netip.AddrPort) {
 		s.stack.Reject(&count.Setups, source, "setups")
 	case peers.CapacityPorts:
 		s.stack.Reject(&count.Ports, source, "ports")
+	case peers.CapacityMemory:
+		s.stack.Reject(&count.Memory, source, "memory")
 	default:
 		s.stack.Reject(&count.Full, source, "full")
 	}

@@ -290,6 +290,18 @@ func (s *Server) Responsive(ctx context.Context) error {
 	return fmt.Errorf("none of %d calls answers: %w", len(calls), context.Cause(ctx))
 }
 
+// Underway gives the calls that have a turn, each with a number that changes while that gets on.
+func (s *Server) Underway(yield func(id string, step uint64)) {
+	for _, c := range s.registry.all() {
+		if step, is := c.mailbox.underway(); is {
+			yield(c.id, step)
+		}
+	}
+}
+
+// Reading gives the SIP sockets whose reader handles a message, as Underway gives calls.
+func (s *Server) Reading(yield func(socket string, step uint64)) { s.stack.Reading(yield) }
+
 // LiveCall is the state of a call that is not over.
 type LiveCall struct {
 	Record store.Record

@@ -35,6 +35,8 @@ type Config struct {
 	Webhooks []Webhook `key:"webhooks"`
 	// Where calls are shown besides the log and the admin API.
 	Telemetry Telemetry `key:"telemetry"`
+	// What the process may take of its machine.
+	Limits ProcessLimits `key:"limits"`
 	// What is logged to standard error.
 	Log Log `key:"log"`
 	// The PostgreSQL database that several nodes share. Without dsn_file there is none.

@@ -100,6 +100,7 @@ var kinds = map[string]kind{
 	"ratio":               {parse: parsed(parseRatio), title: "number from 0 to 1", pattern: `^[0-9.eE+-]+$`, types: []string{"number", "string"}},
 	"server-name":         {parse: parsed(parseServerName), title: "host name or address", pattern: hostText, types: anyScalar},
 	"file-size":           {parse: parsed(parseFileSize), title: "size", pattern: `^[0-9]{1,4}(MB|GB)$`},
+	"memory-size":         {parse: parsed(parseMemorySize), title: "size", pattern: `^0$|^[0-9]{1,4}(MB|GB)$`, types: number},
 	"ladders":             {parse: parsed(parseLadders), title: "duration", pattern: `^0$|^[Oo][Ff][Ff]$|` + durationText, types: number},
 	"size":                {parse: parsed(parseSize), title: "size", pattern: `^[0-9]{1,4}(MB|GB)$`},
 	"sound":               {parse: known(func(l *loader, t string) (string, complaint) { return l.sound(t) }), title: "tone or name of a sound", pattern: nameText},

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -288,4 +289,14 @@ func (e *Engine) begin() (id uint64, err error) {
 	e.opening.Add(1)
 	e.lastID++
 	return e.lastID, nil
+}
+
+// Underway gives the workers that have sessions, each with a number that changes several times a second while the worker
+// gets on.
+func (e *Engine) Underway(yield func(worker string, step uint64)) {
+	for i, w := range e.workers {
+		if !w.rests.Load() {
+			yield("worker "+strconv.Itoa(i), w.ticks.Load())
+		}
+	}
 }

@@ -43,7 +43,9 @@ func (w *worker) wait() {
 // rest runs the next command. The worker finds the wake-up for it when it has a session.
 func (w *worker) rest() {
 	w.taken = 0
+	w.rests.Store(true)
 	c := <-w.commands
+	w.rests.Store(false)
 	w.now = time.Since(w.epoch)
 	w.carryOut(c)
 }

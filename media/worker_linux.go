@@ -34,6 +34,8 @@ type worker struct {
 	commands  chan command
 	pending   atomic.Bool   // commands wait
 	asleep    atomic.Bool   // it waits for events, and has to be woken for a command
+	ticks     atomic.Uint64 // how often it has looked for silence
+	rests     atomic.Bool   // it has no session, and waits for a command
 	stopped   chan struct{} // closed when the goroutine has let go of everything
 
 	// Owned by the goroutine.
@@ -231,6 +233,7 @@ func (w *worker) turn() {
 
 func (w *worker) lookForSilence() {
 	w.nextTick = w.now + w.tick
+	w.ticks.Add(1)
 	for _, r := range w.relays {
 		if r.enter() {
 			r.checkSilence(w.now, w.silence)

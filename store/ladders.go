@@ -61,6 +61,7 @@ type Ladders struct {
 	closed  bool
 	files   *ladderFile // nil: not open
 
+	writing work
 	dropped atomic.Int64
 	broken  atomic.Pointer[error]
 }

@@ -64,6 +64,8 @@ func (l *Ladders) write(w *ladderWriter) {
 
 // step writes what is pending.
 func (w *ladderWriter) step() error {
+	w.of.writing.begin()
+	defer w.of.writing.end()
 	ctx := context.Background()
 	if f := w.of.files; f != nil && !f.inPlace(w.of.Path) {
 		_ = w.closeFiles() // of what is in it, nothing can be found any more

@@ -33,7 +33,8 @@ type Store struct {
 	filled     chan struct{} // closed and replaced when the outbox got items
 
 	// Atomic, written by the writer.
-	broken atomic.Pointer[error]
+	writing work
+	broken  atomic.Pointer[error]
 }
 
 // Open opens the file for writing, creates it if it is missing (mode 0600), updates its schema and closes the calls

@@ -86,31 +86,38 @@ func (w *writer) run() {
 			}
 			continue
 		}
-		w.s.broken.Store(nil)
-		w.backOff, w.tries = firstBackOff, 0
-		w.s.queue.written()
-		w.s.journal.over(b.order)
-		if len(b.order) > 0 {
-			w.s.outboxFilled()
-		}
-		for _, f := range b.order {
-			for _, done := range f.done {
-				done(nil)
-			}
-		}
-		for _, j := range b.jobs {
-			var err error
-			if j.run != nil {
-				err = j.run(context.Background(), w.conn)
-			}
-			j.done <- err
-		}
-		if w.s.queue.isClosed() {
-			w.s.queue.signal()
-		}
-		_ = w.s.journal.tend() // Err has it
+		w.written(b)
 		w.pace(begun, len(b.order))
 	}
+}
+
+// written tells of what is committed, and does the other work.
+func (w *writer) written(b *batch) {
+	w.s.broken.Store(nil)
+	w.backOff, w.tries = firstBackOff, 0
+	w.s.queue.written()
+	w.s.journal.over(b.order)
+	if len(b.order) > 0 {
+		w.s.outboxFilled()
+	}
+	for _, f := range b.order {
+		for _, done := range f.done {
+			done(nil)
+		}
+	}
+	for _, j := range b.jobs {
+		var err error
+		if j.run != nil {
+			w.s.writing.begin()
+			err = j.run(context.Background(), w.conn)
+			w.s.writing.end()
+		}
+		j.done <- err
+	}
+	if w.s.queue.isClosed() {
+		w.s.queue.signal()
+	}
+	_ = w.s.journal.tend() // Err has it
 }
 
 // pace waits until the next transaction is due, after one with a number of records.
@@ -143,6 +150,8 @@ func (w *writer) pause() bool {
 }
 
 func (w *writer) write(b *batch) (err error) {
+	w.s.writing.begin()
+	defer w.s.writing.end()
 	ctx := context.Background() // a transaction that began is finished
 	if err := w.present(ctx); err != nil {
 		return err

@@ -17,6 +17,7 @@ type Admission struct {
 
 	mu       sync.Mutex
 	draining bool
+	scarce   bool              // the process's memory is
 	setups   pool              // calls without an answer
 	ports    pool              // calls with ports
 	trunks   map[string]*tally // by name
@@ -135,6 +136,7 @@ const (
 	CapacitySetups            // too many calls wait for their answer
 	CapacityPorts             // too many calls have ports
 	CapacityOverload          // messages wait for too long
+	CapacityMemory            // the process has too little memory
 )
 
 // Open are the open calls, by name.
@@ -170,8 +172,8 @@ func (a *Admission) Capacity(from Sender) Capacity {
 	p := a.Peers.Load()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.draining {
-		return CapacityNone
+	if why := a.closed(); why != CapacityFree {
+		return why
 	}
 	why, now := CapacityFree, time.Now() // free: of a sender that can be no trunk
 	for _, t := range p.Trunks {
@@ -183,6 +185,18 @@ func (a *Admission) Capacity(from Sender) Capacity {
 		}
 	}
 	return why
+}
+
+// closed says why no new call is taken, from whomever. The lock is held.
+func (a *Admission) closed() Capacity {
+	switch {
+	case a.draining:
+		return CapacityNone
+	case a.scarce:
+		return CapacityMemory
+	default:
+		return CapacityFree
+	}
 }
 
 // room returns the capacity for a new call from a trunk.
@@ -220,8 +234,8 @@ func (t *tally) take(now time.Time) {
 func (a *Admission) Enter(t *Trunk) Capacity {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.draining {
-		return CapacityNone
+	if why := a.closed(); why != CapacityFree {
+		return why
 	}
 	now := time.Now()
 	if why := a.room(t, now); why != CapacityFree {
@@ -291,4 +305,11 @@ func (a *Admission) IsDraining() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.draining
+}
+
+// Scarce says whether the process's memory is: as long as it is, all new calls are refused.
+func (a *Admission) Scarce(is bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.scarce = is
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"flowbridge/b2bua/message"
@@ -31,8 +32,9 @@ type guard struct {
 	Socket
 	*screen
 	local netip.AddrPort
-	turns *reader // runs those that messages begin
-	ended func()  // says that the socket is closed
+	turns *reader       // runs those that messages begin
+	ended func()        // says that the socket is closed
+	steps atomic.Uint64 // of the reader; odd: it handles a message
 
 	// taken takes an admitted message, which it must not keep.
 	taken func(text []byte, from netip.AddrPort)
@@ -82,7 +84,11 @@ func (g *guard) serve() {
 // next handles one datagram; false: the socket is closed. A panic costs that datagram, and
 // not the process.
 func (g *guard) next() (more bool) {
+	handles := false
 	defer func() {
+		if handles {
+			g.steps.Add(1)
+		}
 		if v := recover(); v != nil {
 			g.server.Panicked("datagram", v)
 			more = true
@@ -99,6 +105,8 @@ func (g *guard) next() (more bool) {
 		time.Sleep(readPause)
 		return true
 	}
+	handles = true
+	g.steps.Add(1)
 	read := time.Now()
 	from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 	v := g.admit(g.in[:n], from)
@@ -172,4 +180,14 @@ func (g *guard) Send(b []byte, to netip.AddrPort) error {
 		return nil
 	}
 	return err
+}
+
+// Reading gives the UDP sockets from which nobody reads at the moment, because their reader handles a message. The number
+// changes with each message.
+func (s *Stack) Reading(yield func(socket string, step uint64)) {
+	for _, g := range s.sockets {
+		if step := g.steps.Load(); step%2 == 1 || g.turns.busy() {
+			yield(g.transport+"://"+g.local.String(), step)
+		}
+	}
 }

@@ -230,6 +230,8 @@ func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, who peers.Sta
 		s.rejected(&s.count.Ports, from.Addr, "ports")
 	case peers.CapacityOverload:
 		s.rejected(&s.count.Overload, from.Addr, "overload")
+	case peers.CapacityMemory:
+		s.rejected(&s.count.Memory, from.Addr, "memory")
 	case peers.CapacityFree:
 		s.count.Challenged.Add(1)
 		v = s.refuse(msg, from, "401 Unauthorized", "")
@@ -344,6 +346,7 @@ type Rejections struct {
 	Ports         atomic.Uint64 // 503: too many calls have ports
 	Flood         atomic.Uint64 // 503: too many new requests from one address of a trunk
 	Overload      atomic.Uint64 // 503: messages wait for too long
+	Memory        atomic.Uint64 // 503: the process has too little memory
 	Challenged    atomic.Uint64 // 401: no credentials yet, or with a nonce that is too old
 	Unauthorized  atomic.Uint64 // 401: wrong credentials
 	Throttled     atomic.Uint64 // 403: too many wrong ones before
@@ -382,6 +385,7 @@ var remedies = map[string]string{ //nolint:gochecknoglobals // a table
 	"no_trunk":             "its address is a trunk's, but the request meets no trunks[].match",
 	"source_rate":          "if the trunk sends so many calls, raise limits.per_source_rate of the trunk",
 	"setups":               "if the machine can do more, raise sip.limits.setups; max_calls of the other trunks bounds their shares",
+	"memory":               "give the process more memory (MemoryMax= of the unit, limits.memory), or lower max_calls",
 	"ports":                "widen media.ports; max_calls of the other trunks bounds their shares",
 }
 

@@ -230,3 +230,11 @@ func (r *reader) release(number uint64) bool {
 	r.turn = 0
 	return true
 }
+
+// busy says whether whoever reads the socket runs a turn.
+func (r *reader) busy() bool {
+	t := r.turns
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return r.turn != 0
+}

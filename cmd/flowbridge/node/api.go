@@ -35,8 +35,12 @@ func (n *Node) serveAPI(ctx context.Context, o Options) error {
 			if n.server.Draining() {
 				return errors.New("draining")
 			}
+			if state := n.scarce(); state != "" {
+				return errors.New(state)
+			}
 			return n.store.Err()
 		},
+		Troubles: n.troubles, Requests: &n.requests,
 	}
 	if n.out != nil {
 		options.Leveller = n.out
@@ -147,4 +151,23 @@ func answered(live b2bua.LiveCall, err error) (admin.Call, error) {
 		return admin.Call{}, err
 	}
 	return callOf(live), nil
+}
+
+// scarce says that the memory is; empty: it is not.
+func (n *Node) scarce() string {
+	if n.memory == nil {
+		return ""
+	}
+	return n.memory.scarcity.state()
+}
+
+// troubles are what is wrong with a process that goes on.
+func (n *Node) troubles() (all []string) {
+	if err := n.store.Err(); err != nil {
+		all = append(all, "records wait in memory: "+err.Error())
+	}
+	if state := n.scarce(); state != "" {
+		all = append(all, state)
+	}
+	return append(all, n.stalls.troubles()...)
 }

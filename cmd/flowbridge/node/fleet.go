@@ -38,12 +38,15 @@ func (n *Node) openFleet(ctx context.Context, cfg *config.Fleet, name string) (e
 	return nil
 }
 
-// joinFleet begins this node's part in a fleet, before the first call.
-func (n *Node) joinFleet(cfg *config.Fleet) func(*peers.Admission) {
-	if n.fleet == nil {
-		return nil
-	}
+// admit has the fleet and the memory bound the calls, before the first one.
+func (n *Node) admit(cfg *config.Fleet) func(*peers.Admission) {
 	return func(a *peers.Admission) {
+		if n.memory != nil {
+			n.memory.scarcity.tell(a.Scarce)
+		}
+		if n.fleet == nil {
+			return
+		}
 		if cfg.Caps {
 			n.fleet.Join(fleetCaps{a})
 		} else {

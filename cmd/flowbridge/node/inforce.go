@@ -46,7 +46,7 @@ func (f *inForce) targetNamed(name string) *config.Target {
 func running(old, read *config.Config) (next *config.Config, needRestart []string) {
 	merged := *read
 	is, wanted := reflect.ValueOf(*old), reflect.ValueOf(&merged).Elem()
-	for _, section := range []string{"SIP", "Media", "Recording", "Store", "Fleet", "Hooks", "Telemetry"} {
+	for _, section := range []string{"SIP", "Media", "Recording", "Store", "Fleet", "Hooks", "Telemetry", "Limits"} {
 		if !reflect.DeepEqual(is.FieldByName(section).Interface(), wanted.FieldByName(section).Interface()) {
 			needRestart = append(needRestart, strings.ToLower(section))
 		}

@@ -9,11 +9,13 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/config"
+	"flowbridge/telemetry"
 )
 
 // Log is the writer and the sampler of a logger. Its level and format may change while it is in use.
 type Log struct {
 	file  *os.File
+	lines *lines       // to the file
 	level atomic.Int32 // in force
 	out   atomic.Pointer[io.Writer]
 
@@ -24,7 +26,7 @@ type Log struct {
 
 // NewLog is a log that writes to a file.
 func NewLog(cfg config.Log, file *os.File) *Log {
-	l := &Log{file: file}
+	l := &Log{file: file, lines: linesTo(file)}
 	l.set(cfg)
 	return l
 }
@@ -35,7 +37,7 @@ func (l *Log) Logger() zerolog.Logger {
 }
 
 func (l *Log) set(cfg config.Log) {
-	out := logWriter(cfg, l.file)
+	out := logWriter(cfg, l.file, l.lines)
 	l.out.Store(&out)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -51,7 +53,7 @@ func (l *Log) Write(p []byte) (int, error) { return (*l.out.Load()).Write(p) }
 
 // Console is a logger for people, on standard error.
 func Console(level zerolog.Level) zerolog.Logger {
-	return zerolog.New(console(os.Stderr)).Level(level).With().Timestamp().Logger()
+	return zerolog.New(console(os.Stderr, os.Stderr)).Level(level).With().Timestamp().Logger()
 }
 
 func logLevel(cfg config.Log) zerolog.Level {
@@ -62,18 +64,18 @@ func logLevel(cfg config.Log) zerolog.Level {
 	return level
 }
 
-func logWriter(cfg config.Log, w *os.File) io.Writer {
+func logWriter(cfg config.Log, file *os.File, out io.Writer) io.Writer {
 	if cfg.Format == config.FormatConsole {
-		return console(w)
+		return console(file, out)
 	}
-	return w
+	return out
 }
 
 // console writes lines for people, with colours on a terminal.
-func console(w *os.File) io.Writer {
-	info, err := w.Stat()
+func console(file *os.File, out io.Writer) io.Writer {
+	info, err := file.Stat()
 	return zerolog.ConsoleWriter{
-		Out: w, TimeFormat: "15:04:05.000", NoColor: err != nil || info.Mode()&os.ModeCharDevice == 0,
+		Out: out, TimeFormat: "15:04:05.000", NoColor: err != nil || info.Mode()&os.ModeCharDevice == 0,
 	}
 }
 
@@ -82,4 +84,19 @@ func logWarnings(cfg *config.Config, log zerolog.Logger) {
 	for _, w := range cfg.Warnings {
 		log.Warn().Int("line", w.Line).Str("key", w.Path).Str("problem", w.Problem).Str("remedy", w.Remedy).Msg("configuration warning")
 	}
+}
+
+// underway gives the write of the log that is under way. The number changes with each one.
+func (l *Log) underway(yield func(what string, step uint64)) {
+	l.lines.mu.Lock()
+	defer l.lines.mu.Unlock()
+	if l.lines.writing {
+		yield("writer", l.lines.steps)
+	}
+}
+
+// gauges are the figures of the log.
+func (l *Log) gauges() []telemetry.Gauge {
+	dropped, _ := l.lines.state()
+	return []telemetry.Gauge{{Name: "log_dropped_total", Help: "Lines of the log that were left out, because nobody took them.", Value: float64(dropped)}}
 }

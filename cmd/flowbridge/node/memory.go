@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -35,29 +36,33 @@ const (
 // minHeadroom. This follows what lives after each cycle. Under a limit of the cgroup it gets less. A process that has
 // become quiet gives back what it does not need. GOGC and GOMEMLIMIT in the environment override it.
 type memory struct {
-	setsPercent, setsLimit bool   // the environment does not
-	allowed                uint64 // bytes that the cgroup allows; 0: no limit
+	setsPercent, setsLimit bool // the environment does not
+	budget                 *budget
+	scarcity               *scarcity
 
 	percent atomic.Int64 // as set last
 	closed  atomic.Bool
 	live    atomic.Uint64 // bytes that the last cycle found
 	room    atomic.Uint64 // headroom that it left
 	given   atomic.Uint64 // how often a quiet process gave memory back
-	done    chan struct{}
+	group   sync.WaitGroup
 	stop    context.CancelFunc
 }
 
 // governMemory puts the policy into force, until close is called.
-func governMemory(ctx context.Context, log zerolog.Logger) *memory {
+func governMemory(ctx context.Context, b *budget, log zerolog.Logger) *memory {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	m := &memory{
 		setsPercent: os.Getenv("GOGC") == "", setsLimit: os.Getenv("GOMEMLIMIT") == "",
-		allowed: cgroupLimit(os.DirFS("/")), done: make(chan struct{}), stop: stop,
+		budget: b, scarcity: newScarcity(b, log), stop: stop,
 	}
 	m.adjust()
 	m.afterCycle()
-	go m.releaseWhenQuiet(ctx)
-	log.Info().Uint64("cgroup_bytes", m.allowed).Int64("limit_bytes", debug.SetMemoryLimit(-1)).Bool("gogc_from_environment", !m.setsPercent).
+	m.group.Go(func() { m.releaseWhenQuiet(ctx) })
+	if b.allowed() > 0 {
+		m.group.Go(func() { m.scarcity.watch(ctx) })
+	}
+	log.Info().Uint64("cgroup_bytes", b.cgroup.limit).Uint64("configured_bytes", b.configured).Int64("limit_bytes", debug.SetMemoryLimit(-1)).Bool("gogc_from_environment", !m.setsPercent).
 		Bool("gomemlimit_from_environment", !m.setsLimit).Msg("memory policy")
 	return m
 }
@@ -65,7 +70,7 @@ func governMemory(ctx context.Context, log zerolog.Logger) *memory {
 func (m *memory) close() {
 	m.closed.Store(true)
 	m.stop()
-	<-m.done
+	m.group.Wait()
 }
 
 // cycle is an object that lives until the next cycle of the collector. The pointer keeps it from sharing a block with
@@ -94,8 +99,9 @@ func (m *memory) adjust() {
 			debug.SetGCPercent(int(percent))
 		}
 	}
-	if m.setsLimit && m.allowed > 0 {
-		debug.SetMemoryLimit(int64(memoryLimit(m.allowed, h)))
+	if allowed := m.budget.allowed(); m.setsLimit && allowed > 0 {
+		beside := m.scarcity.used.Load()
+		debug.SetMemoryLimit(int64(memoryLimit(allowed, beside-min(beside, h.mapped), h)))
 	}
 }
 
@@ -107,17 +113,20 @@ func gcPercent(room, scanned uint64) int {
 	return int((room*100 + scanned - 1) / max(scanned, smallestHeap))
 }
 
-// memoryLimit is the limit for the Go runtime where the cgroup allows a number of bytes. A fifth is left to the kernel's
-// buffers and to SQLite, which the runtime does not count. What lives always gets a bit more: a process that needs more
-// than it is allowed is to be killed, and not to hang.
-func memoryLimit(allowed uint64, h heap) uint64 {
-	return max(allowed/5*4, h.live+h.other+max(h.live/8, minRest))
+// memoryLimit is the limit for the Go runtime where a number of bytes is allowed, of which some are used beside it: by the
+// kernel's buffers and SQLite, a twentieth at least. Garbage is never the reason why calls are refused, so with these it is
+// less than scarceAbove. What lives always gets a bit more: a process that needs more than it is allowed is to be killed,
+// and not to hang.
+func memoryLimit(allowed, beside uint64, h heap) uint64 {
+	beside = min(max(beside, allowed/20), allowed/2)
+	return max(allowed/100*amplyBelow-beside, h.live+h.other+max(h.live/8, minRest))
 }
 
 // heap are the figures of the Go runtime, in bytes.
 type heap struct {
 	live      uint64 // found by the last cycle
 	roots     uint64 // stacks and globals that it has scanned
+	mapped    uint64 // what the runtime has from the system
 	other     uint64 // what the runtime has from the system for other things than objects
 	idle      uint64 // pages that are free, and not given back
 	allocated uint64 // objects, since the process began
@@ -138,7 +147,7 @@ func readHeap() heap {
 	metrics.Read(samples)
 	of := func(i int) uint64 { return samples[i].Value.Uint64() }
 	return heap{
-		live: of(0), roots: of(1) + of(2), other: of(3) - of(4) - of(5) - of(6), idle: of(5), objects: of(6), allocated: of(7),
+		live: of(0), roots: of(1) + of(2), mapped: of(3) - of(4), other: of(3) - of(4) - of(5) - of(6), idle: of(5), objects: of(6), allocated: of(7),
 	}
 }
 
@@ -172,7 +181,6 @@ func (q *quiet) look(h heap) bool {
 
 // releaseWhenQuiet gives back what a flood, or the set-up of calls that are held now, has left behind.
 func (m *memory) releaseWhenQuiet(ctx context.Context) {
-	defer close(m.done)
 	tick := time.NewTicker(quietEvery)
 	defer tick.Stop()
 	var q quiet
@@ -191,10 +199,10 @@ func (m *memory) releaseWhenQuiet(ctx context.Context) {
 
 // gauges are the figures of the policy.
 func (m *memory) gauges() []telemetry.Gauge {
-	return []telemetry.Gauge{
-		{Name: "memory_allowed_bytes", Help: "What the cgroup allows the process. 0: no limit.", Value: float64(m.allowed)},
+	return append(m.scarcity.gauges(), []telemetry.Gauge{
+		{Name: "memory_allowed_bytes", Help: "What the cgroup, or limits.memory, allows the process. 0: no limit.", Value: float64(m.budget.allowed())},
 		{Name: "memory_headroom_bytes", Help: "How much garbage may stand before it is collected.", Value: float64(m.room.Load())},
 		{Name: "memory_live_bytes", Help: "What the last cycle of the collector found to live.", Value: float64(m.live.Load())},
 		{Name: "memory_released_total", Help: "How often a quiet process gave memory back to the system.", Value: float64(m.given.Load())},
-	}
+	}...)
 }

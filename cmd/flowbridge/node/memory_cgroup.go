@@ -7,32 +7,54 @@ import (
 	"strings"
 )
 
-// cgroupLimit is how many bytes the process's cgroup may have: the least that it or one above it allows, in version 2 or 1
-// of the interface. root is the root of the file system. 0: there is no limit, or none can be read.
-func cgroupLimit(root fs.FS) uint64 {
+// cgroup is the one that bounds the process's memory: its own, or one above it.
+type cgroup struct {
+	dir   string // empty: there is none
+	limit uint64 // bytes
+	files cgroupFiles
+}
+
+// cgroupFiles are the names of one version of the interface.
+type cgroupFiles struct {
+	limits []string
+	use    string
+	cache  []string // the lines of memory.stat that say what the kernel would give back at once
+}
+
+var (
+	cgroupV2 = cgroupFiles{ //nolint:gochecknoglobals // a table
+		limits: []string{"memory.max", "memory.high"}, use: "memory.current", cache: []string{"active_file", "inactive_file", "slab_reclaimable"},
+	}
+	cgroupV1 = cgroupFiles{ //nolint:gochecknoglobals // a table
+		limits: []string{"memory.limit_in_bytes"}, use: "memory.usage_in_bytes", cache: []string{"total_active_file", "total_inactive_file"},
+	}
+)
+
+// findCgroup finds the cgroup that allows the least, in version 2 or 1 of the interface. root is the root of the file
+// system.
+func findCgroup(root fs.FS) (least cgroup) {
 	text, err := fs.ReadFile(root, "proc/self/cgroup")
 	if err != nil {
-		return 0
+		return least
 	}
-	var least uint64
 	for line := range strings.Lines(string(text)) {
 		_, rest, _ := strings.Cut(strings.TrimSpace(line), ":")
 		controllers, at, _ := strings.Cut(rest, ":")
 		var dir string
-		var files []string
+		var files cgroupFiles
 		switch {
 		case controllers == "":
-			dir, files = "sys/fs/cgroup", []string{"memory.max", "memory.high"}
+			dir, files = "sys/fs/cgroup", cgroupV2
 		case hasController(controllers, "memory"):
-			dir, files = "sys/fs/cgroup/memory", []string{"memory.limit_in_bytes"}
+			dir, files = "sys/fs/cgroup/memory", cgroupV1
 		default:
 			continue
 		}
 		// A container may see its own cgroup as the root, where the path is that of the machine.
 		for at = path.Clean("/" + at); ; at = path.Dir(at) {
-			for _, file := range files {
-				if limit := readLimit(root, path.Join(dir, at, file)); limit > 0 && (least == 0 || limit < least) {
-					least = limit
+			for _, file := range files.limits {
+				if limit := readLimit(root, path.Join(dir, at, file)); limit > 0 && (least.limit == 0 || limit < least.limit) {
+					least = cgroup{dir: path.Join(dir, at), limit: limit, files: files}
 				}
 			}
 			if at == "/" {
@@ -41,6 +63,45 @@ func cgroupLimit(root fs.FS) uint64 {
 		}
 	}
 	return least
+}
+
+// use is what counts against the limit, less the cache of files that the kernel would give back. 0: it can't be read.
+func (c cgroup) use(root fs.FS) uint64 {
+	if c.dir == "" {
+		return 0
+	}
+	used := readLimit(root, path.Join(c.dir, c.files.use))
+	stat, err := fs.ReadFile(root, path.Join(c.dir, "memory.stat"))
+	if err != nil {
+		return used
+	}
+	for line := range strings.Lines(string(stat)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		for _, cache := range c.files.cache {
+			if n, err := strconv.ParseUint(value, 10, 64); name == cache && err == nil {
+				used -= min(n, used)
+			}
+		}
+	}
+	return used
+}
+
+// residentMemory is what the process has of the machine's memory, less the pages of files. 0: it can't be read.
+func residentMemory(root fs.FS, pageSize int) uint64 {
+	text, err := fs.ReadFile(root, "proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(text))
+	if len(fields) < 3 {
+		return 0
+	}
+	resident, err1 := strconv.ParseUint(fields[1], 10, 64)
+	shared, err2 := strconv.ParseUint(fields[2], 10, 64)
+	if err1 != nil || err2 != nil {
+		return 0
+	}
+	return (resident - min(shared, resident)) * uint64(pageSize)
 }
 
 func hasController(list, name string) bool {

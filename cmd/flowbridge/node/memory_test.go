@@ -32,19 +32,21 @@ func TestHeadroom(t *testing.T) {
 	}
 }
 
-// The limit leaves a fifth to others, and the collector room to rest.
+// The limit leaves room for what is beside the heap, and the collector room to rest.
 func TestMemoryLimit(t *testing.T) {
 	for _, tt := range []struct {
-		allowed uint64
-		heap    heap
-		want    uint64
+		allowed, beside uint64
+		heap            heap
+		want            uint64
 	}{
-		{1000 * mib, heap{live: 100 * mib, other: 50 * mib}, 800 * mib},
-		{1000 * mib, heap{live: 700 * mib, other: 50 * mib}, 837*mib + mib/2},
-		{1000 * mib, heap{live: 2000 * mib, other: 100 * mib}, 2350 * mib},
-		{20 * mib, heap{live: 8 * mib, other: 10 * mib}, 34 * mib},
+		{1000 * mib, 0, heap{live: 100 * mib, other: 50 * mib}, 700 * mib},
+		{1000 * mib, 150 * mib, heap{live: 100 * mib, other: 50 * mib}, 600 * mib},
+		{1000 * mib, 900 * mib, heap{live: 100 * mib, other: 50 * mib}, 250 * mib},
+		{1000 * mib, 0, heap{live: 700 * mib, other: 50 * mib}, 837*mib + mib/2},
+		{1000 * mib, 0, heap{live: 2000 * mib, other: 100 * mib}, 2350 * mib},
+		{20 * mib, 0, heap{live: 8 * mib, other: 10 * mib}, 34 * mib},
 	} {
-		if got := memoryLimit(tt.allowed, tt.heap); got != tt.want {
+		if got := memoryLimit(tt.allowed, tt.beside, tt.heap); got != tt.want {
 			t.Errorf("%d MB allowed, %d live: limit %d KB; want %d", tt.allowed/mib, tt.heap.live/mib, got/1024, tt.want/1024)
 		}
 	}
@@ -76,7 +78,7 @@ func TestCgroupLimit(t *testing.T) {
 			for file, text := range tt.files {
 				root[file] = &fstest.MapFile{Data: []byte(text)}
 			}
-			if got := cgroupLimit(root); got != tt.want {
+			if got := findCgroup(root).limit; got != tt.want {
 				t.Errorf("got %d; want %d", got, tt.want)
 			}
 		})
@@ -122,7 +124,7 @@ func TestMemoryFollowsTheHeap(t *testing.T) {
 	t.Setenv("GOGC", "")
 	t.Setenv("GOMEMLIMIT", "")
 	before, limit := debug.SetGCPercent(100), debug.SetMemoryLimit(-1)
-	m := governMemory(t.Context(), zerolog.Nop())
+	m := governMemory(t.Context(), &budget{}, zerolog.Nop())
 	defer func() {
 		m.close()
 		debug.SetGCPercent(before)
@@ -162,9 +164,9 @@ func TestMemoryOfTheEnvironment(t *testing.T) {
 		debug.SetGCPercent(before)
 		debug.SetMemoryLimit(limit)
 	}()
-	m := governMemory(t.Context(), zerolog.Nop())
+	m := governMemory(t.Context(), &budget{}, zerolog.Nop())
 	defer m.close()
-	m.allowed = 100 * mib
+	m.budget.configured = 100 * mib
 	runtime.GC()
 	m.adjust()
 	if gc, limit := goGC(), debug.SetMemoryLimit(-1); gc != 77 || limit != 1<<30 {

@@ -55,6 +55,9 @@ type Node struct {
 	parts      []func() []telemetry.Gauge // figures of parts; constant once the node runs
 	out        *Log                       // nil: its level can't be changed
 	events     *admin.Events
+	memory     *memory // nil: nobody looks whether it suffices
+	stalls     *stalls
+	requests   admin.Requests
 
 	stop    context.CancelFunc
 	closers []func() error // of the parts, in the order of their start
@@ -64,13 +67,14 @@ type Node struct {
 type Options struct {
 	operator admin.Operator // nil: nobody
 	out      *Log           // nil: its level can't be changed
+	memory   *memory        // nil: nobody looks whether it suffices
 	parts    []func() []telemetry.Gauge
 }
 
 // Start starts a node.
 func Start(ctx context.Context, cfg *config.Config, log zerolog.Logger, o Options) (*Node, error) {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	n := &Node{log: log, out: o.out, parts: o.parts, stop: stop}
+	n := &Node{log: log, out: o.out, parts: o.parts, memory: o.memory, stop: stop}
 	if err := n.start(ctx, cfg, o); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
@@ -118,7 +122,7 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	}
 	n.server, err = b2bua.NewServer(b2bua.Options{
 		Config: cfg, Relay: b2bua.EngineRelay{Engine: n.engine}, Sink: n.sink(), Preparers: current.preparers,
-		Key: n.store.Key(), Node: name, Log: n.log, Ladders: n.collects(), Archive: n.archive, Admission: n.joinFleet(&cfg.Fleet),
+		Key: n.store.Key(), Node: name, Log: n.log, Ladders: n.collects(), Archive: n.archive, Admission: n.admit(&cfg.Fleet),
 	})
 	if err != nil {
 		return err
@@ -132,7 +136,10 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	if n.hookServer != nil {
 		n.onClose(n.hookServer.Close)
 	}
+	n.stalls = newStalls(n.log, n.watched()...)
+	n.parts = append(n.parts, n.stalls.gauges)
 	var tended sync.WaitGroup
+	tended.Go(func() { n.stalls.watch(ctx) })
 	tended.Go(func() { n.tend(ctx) })
 	tended.Go(func() { n.purgeHourly(ctx) })
 	n.onClose(func() error { tended.Wait(); return nil })
@@ -205,11 +212,11 @@ func (n *Node) tend(ctx context.Context) {
 	}
 }
 
-// alive is an error when the store or the calls hang. A store that is known to be broken, for example by a full disk,
-// is none: calls go on.
+// alive is an error when the RTP, the SIP or the calls stand still. What concerns only records, ladders or the admin API is
+// none: calls go on.
 func (n *Node) alive(ctx context.Context) error {
-	if err := n.store.Alive(ctx, time.Now()); errors.Is(err, context.DeadlineExceeded) && n.store.Err() == nil {
-		return fmt.Errorf("the store does not answer: %w", err)
+	if err := n.stalls.vital(ctx); err != nil {
+		return err
 	}
 	return n.server.Responsive(ctx)
 }

@@ -20,9 +20,10 @@ import (
 
 // Serve runs a configuration until a signal or the admin API ends it.
 func Serve(ctx context.Context, cfg *config.Config, file string, out *Log) error {
+	defer out.lines.flush()
 	log := out.Logger()
 	o := &operator{file: file, log: log, out: out, supervisor: newSupervisor(log), asked: make(chan struct{})}
-	governed := governMemory(ctx, log)
+	governed := governMemory(ctx, newBudget(cfg.Limits.Memory), log)
 	defer governed.close()
 	signals, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
@@ -31,7 +32,7 @@ func Serve(ctx context.Context, cfg *config.Config, file string, out *Log) error
 	defer signal.Stop(hangups)
 
 	logWarnings(cfg, log)
-	n, err := Start(ctx, cfg, log, Options{operator: o, out: out, parts: []func() []telemetry.Gauge{governed.gauges}})
+	n, err := Start(ctx, cfg, log, Options{operator: o, out: out, memory: governed, parts: []func() []telemetry.Gauge{governed.gauges, out.gauges}})
 	if err != nil {
 		return err
 	}

@@ -80,7 +80,7 @@ func TestSupervisorSocket(t *testing.T) {
 	}
 }
 
-// A node that runs is alive; a store that does not answer is not.
+// A node that runs is alive.
 func TestNodeAlive(t *testing.T) {
 	s := newReloadStage(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -1,0 +1,55 @@
+package admin
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+)
+
+// Requests are the requests under way. Those that last by their nature are not among them: events, downloads, exports and
+// profiles.
+type Requests struct {
+	mu   sync.Mutex // guards what follows
+	last uint64
+	open map[uint64]string // the method and path of each
+}
+
+// begin notes a request, until the function that it gives is called.
+func (q *Requests) begin(r *http.Request) (end func()) {
+	if q == nil || lasts(r) {
+		return func() {}
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.open == nil {
+		q.open = map[uint64]string{}
+	}
+	q.last++
+	number := q.last
+	q.open[number] = r.Method + " " + quoted(r.URL.Path)
+	return func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		delete(q.open, number)
+	}
+}
+
+// lasts says whether a request takes as long as its client wants, or as it has asked for.
+func lasts(r *http.Request) bool {
+	for _, path := range []string{"/api/events", "/api/recordings/", "/debug/pprof/"} {
+		if strings.HasPrefix(r.URL.Path, path) {
+			return true
+		}
+	}
+	format, bad := query{"format": r.URL.Query().Get("format")}.format(r)
+	return r.URL.Path == "/api/cdrs" && bad == nil && format != formatJSON
+}
+
+// Underway gives the requests under way, each with its number.
+func (q *Requests) Underway(yield func(request string, number uint64)) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for number, request := range q.open {
+		yield(request, number)
+	}
+}

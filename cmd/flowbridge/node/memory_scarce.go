@@ -1,0 +1,162 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/telemetry"
+)
+
+const (
+	// scarceAbove and amplyBelow are percentages of what is allowed: above the first no new call is taken, until less than the
+	// second is in use.
+	scarceAbove, amplyBelow = 80, 75
+	// scarceEvery is how often that is looked at.
+	scarceEvery = time.Second
+	// collectEvery is how often the collector is made to look for garbage while memory is scarce.
+	collectEvery = 10 * time.Second
+)
+
+// budget is what the process may have of the memory, and what it has.
+type budget struct {
+	root       fs.FS
+	pageSize   int
+	cgroup     cgroup
+	configured uint64 // limits.memory; 0: none
+}
+
+// allowed is the smaller limit, in bytes; 0: there is none.
+func (b *budget) allowed() uint64 {
+	if b.configured == 0 || (b.cgroup.limit > 0 && b.cgroup.limit < b.configured) {
+		return b.cgroup.limit
+	}
+	return b.configured
+}
+
+// use is what counts against the limit of which the larger share is taken, and that limit; 0: there is none. Against
+// the cgroup's limit, all counts that its processes have; against limits.memory, what this process has.
+func (b *budget) use() (used, limit uint64) {
+	if b.cgroup.limit > 0 {
+		used, limit = b.cgroup.use(b.root), b.cgroup.limit
+	}
+	if b.configured > 0 {
+		own := residentMemory(b.root, b.pageSize)
+		if own == 0 {
+			h := readHeap()
+			own = h.other + h.objects + h.idle
+		}
+		if limit == 0 || float64(own)/float64(b.configured) > float64(used)/float64(limit) {
+			used, limit = own, b.configured
+		}
+	}
+	return used, limit
+}
+
+// scarcity has new calls refused while the process uses nearly all the memory that it may have. Live ones go on.
+type scarcity struct {
+	log     zerolog.Logger
+	use     func() (used, limit uint64)
+	collect func() // gives garbage back to the system
+	used    atomic.Uint64
+	times   atomic.Uint64 // that memory became scarce
+
+	mu     sync.Mutex // guards what follows
+	refuse func(bool) // nil: nobody is told yet
+	is     bool
+	detail string
+
+	// owned by the goroutine that looks
+	since, collected time.Time
+}
+
+// tell has somebody refuse new calls from now on, when memory is scarce.
+func (s *scarcity) tell(refuse func(bool)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refuse = refuse
+	refuse(s.is)
+}
+
+// watch looks until ctx ends.
+func (s *scarcity) watch(ctx context.Context) {
+	tick := time.NewTicker(scarceEvery)
+	defer tick.Stop()
+	for {
+		s.look(time.Now())
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *scarcity) look(now time.Time) {
+	used, limit := s.use()
+	s.used.Store(used)
+	if limit == 0 {
+		return
+	}
+	percent := used * 100 / limit
+	was := s.state() != ""
+	is := percent > scarceAbove || (was && percent >= amplyBelow)
+	s.set(is, fmt.Sprintf("memory: %d %% of %d MB used: new calls are refused", percent, limit/1e6))
+	switch {
+	case is && !was:
+		s.since = now
+		s.times.Add(1)
+		s.log.Warn().Uint64("used_bytes", used).Uint64("allowed_bytes", limit).Msg("memory is scarce: new calls are refused")
+	case was && !is:
+		s.log.Info().Uint64("used_bytes", used).Uint64("allowed_bytes", limit).Int64("dur_ms", now.Sub(s.since).Milliseconds()).
+			Msg("memory is scarce no more: new calls are taken")
+	}
+	if is && now.Sub(s.collected) >= collectEvery {
+		s.collected = now
+		s.collect()
+	}
+}
+
+func (s *scarcity) set(is bool, detail string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.is != is && s.refuse != nil {
+		s.refuse(is)
+	}
+	s.is, s.detail = is, detail
+}
+
+// state says that memory is scarce; empty: it is not.
+func (s *scarcity) state() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.is {
+		return ""
+	}
+	return s.detail
+}
+
+func (s *scarcity) gauges() []telemetry.Gauge {
+	return []telemetry.Gauge{
+		{Name: "memory_used_bytes", Help: "What counts against the limit of the memory, without the cache of files. 0: there is no limit.", Value: float64(s.used.Load())},
+		{Name: "memory_scarce", Help: "Whether new calls are refused, because nearly all the memory is used that the process may have.", Value: oneIf(s.state() != "")},
+		{Name: "memory_scarce_total", Help: "How often memory became scarce.", Value: float64(s.times.Load())},
+	}
+}
+
+// newBudget reads what the process may have.
+func newBudget(configured int64) *budget {
+	root := os.DirFS("/")
+	return &budget{root: root, pageSize: os.Getpagesize(), cgroup: findCgroup(root), configured: uint64(configured)}
+}
+
+func newScarcity(b *budget, log zerolog.Logger) *scarcity {
+	return &scarcity{log: log, use: b.use, collect: debug.FreeOSMemory}
+}

@@ -1,0 +1,244 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/telemetry"
+)
+
+const (
+	// lookEvery is how often the watchdog looks.
+	lookEvery = time.Second
+	// maxNamed is how many things that stand still in one part are logged; all are counted.
+	maxNamed = 10
+	// maxUnlogged is how many lines wait while the log takes none.
+	maxUnlogged = 64
+	// looksLate is how late a look is if the process as a whole stood still meanwhile.
+	looksLate = 2 * time.Second
+	// looksDead is how old the last look is if the watchdog itself stands still.
+	looksDead = 5 * lookEvery
+)
+
+// part is a part of the process that gets on, or stands still.
+type part struct {
+	name  string
+	vital bool // without it there are no calls
+	looks int  // in a row at which a thing has not got on: it stands still
+	// underway gives the things that are under way, each with a number that changes when it gets on. It does not block.
+	underway func(yield func(id string, step uint64))
+}
+
+// stalls is the watchdog within the process. It names what stands still. It counts looks and not time, so a process that
+// was stopped as a whole does not seem to stand still part by part.
+type stalls struct {
+	log   zerolog.Logger
+	parts []part
+	lines chan func() // for the log, which may be what stands still
+
+	looked atomic.Pointer[time.Time] // when it looked last
+	now    atomic.Pointer[[]stalled] // what stands still
+	begun  []atomic.Uint64           // by part: how many stalls there were
+
+	seen []map[thing]*sight // by part; owned by the goroutine that looks
+}
+
+// thing is a piece of work between two steps.
+type thing struct {
+	id   string
+	step uint64
+}
+
+// sight is how long a thing has been seen without getting on.
+type sight struct {
+	first time.Time
+	looks int
+	last  bool // it was seen at this look
+	named bool // in the log
+}
+
+// stalled is a thing that stands still.
+type stalled struct {
+	part  string
+	vital bool
+	id    string
+	since time.Time
+}
+
+// newStalls watches parts from now on.
+func newStalls(log zerolog.Logger, parts ...part) *stalls {
+	s := &stalls{log: log, parts: parts, lines: make(chan func(), maxUnlogged), begun: make([]atomic.Uint64, len(parts)), seen: make([]map[thing]*sight, len(parts))}
+	for i := range parts {
+		s.seen[i] = map[thing]*sight{}
+	}
+	now := time.Now()
+	s.looked.Store(&now)
+	s.now.Store(&[]stalled{})
+	return s
+}
+
+// watch looks until ctx ends.
+func (s *stalls) watch(ctx context.Context) {
+	go s.tell(ctx)
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			s.look(time.Now())
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// tell logs. While the log takes nothing, it waits, and nobody else.
+func (s *stalls) tell(ctx context.Context) {
+	for {
+		select {
+		case line := <-s.lines:
+			line()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *stalls) say(line func()) {
+	select {
+	case s.lines <- line:
+	default: // the log stands still
+	}
+}
+
+func (s *stalls) look(now time.Time) {
+	if late := now.Sub(*s.looked.Load()) - lookEvery; late >= looksLate {
+		s.say(func() {
+			s.log.Warn().Int64("dur_ms", late.Milliseconds()).Msg("the whole process stood still")
+		})
+	}
+	all := []stalled{}
+	for i := range s.parts {
+		all = append(all, s.lookAt(i, now)...)
+	}
+	s.now.Store(&all)
+	s.looked.Store(&now)
+}
+
+// lookAt looks at one part, and gives what stands still there.
+func (s *stalls) lookAt(i int, now time.Time) (all []stalled) {
+	p, seen, named := &s.parts[i], s.seen[i], 0
+	for _, was := range seen {
+		was.last = false
+		if was.named {
+			named++
+		}
+	}
+	p.underway(func(id string, step uint64) {
+		was := seen[thing{id, step}]
+		if was == nil {
+			was = &sight{first: now}
+			seen[thing{id, step}] = was
+		}
+		was.last = true
+		was.looks++
+	})
+	for what, was := range seen {
+		stands := was.looks > p.looks
+		switch {
+		case !was.last:
+			delete(seen, what)
+			if was.named {
+				s.say(func() {
+					s.log.Info().Str("part", p.name).Str("id", what.id).Int64("dur_ms", now.Sub(was.first).Milliseconds()).Msg("it gets on again")
+				})
+			}
+			continue
+		case stands && was.looks == p.looks+1:
+			s.begun[i].Add(1)
+			if named < maxNamed {
+				named++
+				was.named = true
+				s.say(func() {
+					s.log.Warn().Str("part", p.name).Str("id", what.id).Int64("dur_ms", now.Sub(was.first).Milliseconds()).Msg("it stands still")
+				})
+			}
+		}
+		if stands {
+			all = append(all, stalled{part: p.name, vital: p.vital, id: what.id, since: was.first})
+		}
+	}
+	return all
+}
+
+// vital is an error when something stands still without which there are no calls. It waits for a look that is not too old.
+func (s *stalls) vital(ctx context.Context) error {
+	for time.Since(*s.looked.Load()) > looksDead {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the watchdog within the process does not look: %w", ctx.Err())
+		case <-time.After(lookEvery / 4):
+		}
+	}
+	for _, one := range *s.now.Load() {
+		if one.vital {
+			return errors.New(one.String())
+		}
+	}
+	return nil
+}
+
+func (s stalled) String() string {
+	return fmt.Sprintf("%s %s stands still since %s", s.part, s.id, s.since.UTC().Format(time.RFC3339))
+}
+
+// troubles names what stands still.
+func (s *stalls) troubles() (all []string) {
+	for _, one := range *s.now.Load() {
+		all = append(all, one.String())
+	}
+	slices.SortFunc(all, strings.Compare)
+	if more := len(all) - maxNamed; more > 0 {
+		all = append(all[:maxNamed], fmt.Sprintf("%d more things stand still", more))
+	}
+	return all
+}
+
+func (s *stalls) gauges() (all []telemetry.Gauge) {
+	count := map[string]int{}
+	for _, one := range *s.now.Load() {
+		count[one.part]++
+	}
+	for i := range s.parts {
+		label := []string{"part", s.parts[i].name}
+		all = append(all,
+			telemetry.Gauge{Name: "stalled", Help: "How many things of a part of the process stand still: calls, media workers, SIP sockets, writers, requests.", Labels: label, Value: float64(count[s.parts[i].name])},
+			telemetry.Gauge{Name: "stalls_total", Help: "How many things of a part have begun to stand still.", Labels: label, Value: float64(s.begun[i].Load())})
+	}
+	return all
+}
+
+// watched are the parts of the node. A disk may be slow, and a request may have much to read; for a call, a second is long.
+func (n *Node) watched() []part {
+	parts := []part{
+		{name: "call", looks: 2, underway: n.server.Underway},
+		{name: "sip", looks: 2, vital: true, underway: n.server.Reading},
+		{name: "media", looks: 2, vital: true, underway: n.engine.Underway},
+		{name: "store", looks: 4, underway: n.store.Underway},
+		{name: "admin", looks: 10, underway: n.requests.Underway},
+	}
+	if n.ladders != nil {
+		parts = append(parts, part{name: "ladders", looks: 4, underway: n.ladders.Underway})
+	}
+	if n.out != nil {
+		parts = append(parts, part{name: "log", looks: 2, underway: n.out.underway})
+	}
+	return parts
+}

@@ -1,0 +1,253 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// works is a part for the watchdog, played by a test.
+type works struct {
+	mu    sync.Mutex
+	steps map[string]uint64
+	block chan struct{} // nil: it does not
+}
+
+func (w *works) set(id string, step uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.steps == nil {
+		w.steps = map[string]uint64{}
+	}
+	if w.steps[id] = step; step == 0 {
+		delete(w.steps, id)
+	}
+}
+
+func (w *works) underway(yield func(string, uint64)) {
+	w.mu.Lock()
+	block := w.block
+	w.mu.Unlock()
+	if block != nil {
+		<-block
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for id, step := range w.steps {
+		yield(id, step)
+	}
+}
+
+// shared is a log that goroutines write and a test reads.
+type shared struct {
+	mu  sync.Mutex
+	all strings.Builder
+}
+
+func (s *shared) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.all.Write(p)
+}
+
+func (s *shared) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.all.String()
+}
+
+// inWatch runs a test beside a watchdog of calls, which are vital here, and a store.
+func inWatch(t *testing.T, test func(t *testing.T, s *stalls, out *shared, calls, disk *works)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		calls, disk, out := &works{}, &works{}, &shared{}
+		s := newStalls(zerolog.New(out), part{name: "call", vital: true, looks: 2, underway: calls.underway}, part{name: "store", looks: 4, underway: disk.underway})
+		ctx, stop := context.WithCancel(t.Context())
+		var watching sync.WaitGroup
+		watching.Go(func() { s.watch(ctx) })
+		time.Sleep(lookEvery / 2) // between two looks
+		test(t, s, out, calls, disk)
+		stop()
+		watching.Wait()
+	})
+}
+
+// looks waits for some looks.
+func looks(n int) {
+	time.Sleep(time.Duration(n) * lookEvery)
+	synctest.Wait()
+}
+
+func stalledParts(s *stalls) string {
+	var all []string
+	for _, g := range s.gauges() {
+		all = append(all, fmt.Sprintf("%s %s %v", g.Name, g.Labels[1], g.Value))
+	}
+	return strings.Join(all, ", ")
+}
+
+// What does not get on is named once when that begins, and once when it ends. Only what is vital is told to the supervisor.
+func TestStalls(t *testing.T) {
+	inWatch(t, func(t *testing.T, s *stalls, out *shared, calls, disk *works) {
+		for step := range uint64(20) { // busy, and well
+			calls.set("1", step+1)
+			looks(1)
+		}
+		calls.set("1", 0)
+		if out.String() != "" || len(s.troubles()) > 0 {
+			t.Fatalf("a busy call stands still: %s", out.String())
+		}
+		disk.set("writer", 7)
+		looks(4)
+		if out.String() != "" {
+			t.Errorf("told too early: %s", out.String())
+		}
+		looks(6)
+		if n := strings.Count(out.String(), "\n"); n != 1 || !strings.Contains(out.String(), `"level":"warn","part":"store","id":"writer"`) {
+			t.Errorf("told: %s", out.String())
+		}
+		if err := s.vital(t.Context()); err != nil {
+			t.Errorf("a store that stands still is told to the supervisor: %v", err)
+		}
+		if got := s.troubles(); len(got) != 1 || !strings.HasPrefix(got[0], "store writer stands still since 2000-01-01T00:00:2") {
+			t.Errorf("troubles %q", got)
+		}
+		calls.set("2", 1)
+		looks(3)
+		if err := s.vital(t.Context()); err == nil || !strings.Contains(err.Error(), "call 2 stands still") {
+			t.Errorf("vital: %v", err)
+		}
+		if got, want := stalledParts(s), "stalled call 1, stalls_total call 1, stalled store 1, stalls_total store 1"; got != want {
+			t.Errorf("figures %s; want %s", got, want)
+		}
+		calls.set("2", 2)
+		disk.set("writer", 0)
+		looks(1)
+		if got, want := stalledParts(s), "stalled call 0, stalls_total call 1, stalled store 0, stalls_total store 1"; got != want {
+			t.Errorf("figures %s; want %s", got, want)
+		}
+		if err := s.vital(t.Context()); err != nil || strings.Count(out.String(), `"level":"info"`) != 2 || strings.Count(out.String(), "\n") != 4 {
+			t.Errorf("%v, told: %s", err, out.String())
+		}
+		calls.set("2", 0)
+	})
+}
+
+// Many calls that stand still have ten lines, and count one by one.
+func TestStallsOfMany(t *testing.T) {
+	inWatch(t, func(t *testing.T, s *stalls, out *shared, calls, _ *works) {
+		for i := range 25 {
+			calls.set(fmt.Sprint(i), 1)
+		}
+		looks(5)
+		if n := strings.Count(out.String(), "\n"); n != maxNamed {
+			t.Errorf("%d lines; want %d", n, maxNamed)
+		}
+		if got := s.troubles(); len(got) != maxNamed+1 || got[maxNamed] != "15 more things stand still" {
+			t.Errorf("troubles %q", got)
+		}
+		if !strings.HasPrefix(stalledParts(s), "stalled call 25, stalls_total call 25") {
+			t.Error(stalledParts(s))
+		}
+		for i := range 25 {
+			calls.set(fmt.Sprint(i), 0)
+		}
+		looks(1)
+		if n := strings.Count(out.String(), `"level":"info"`); n != maxNamed {
+			t.Errorf("%d lines of the end; want %d", n, maxNamed)
+		}
+	})
+}
+
+// A process that was stopped as a whole says so, and no part of it seems to have stood still.
+func TestStallsOfAll(t *testing.T) {
+	out, calls := &shared{}, &works{}
+	s := newStalls(zerolog.New(out), part{name: "call", vital: true, looks: 2, underway: calls.underway})
+	at := *s.looked.Load()
+	calls.set("1", 1)
+	for _, after := range []time.Duration{time.Second, time.Minute} {
+		at = at.Add(after)
+		s.look(at)
+	}
+	for len(s.lines) > 0 {
+		(<-s.lines)()
+	}
+	if got, want := out.String(), `{"level":"warn","dur_ms":59000,"message":"the whole process stood still"}`+"\n"; got != want || len(s.troubles()) > 0 {
+		t.Errorf("told %s; want %s; troubles %q", got, want, s.troubles())
+	}
+}
+
+// A watchdog that does not look any more is no sign of life. One that was late is waited for.
+func TestStallsOfTheWatchdog(t *testing.T) {
+	inWatch(t, func(t *testing.T, s *stalls, _ *shared, calls, _ *works) {
+		block := make(chan struct{})
+		calls.mu.Lock()
+		calls.block = block
+		calls.mu.Unlock()
+		looks(8)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		if err := s.vital(ctx); err == nil {
+			t.Error("a watchdog that hangs is a sign of life")
+		}
+		late := make(chan error, 1)
+		go func() { late <- s.vital(t.Context()) }()
+		synctest.Wait()
+		close(block)
+		if err := <-late; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A log that takes nothing holds up neither the watchdog nor the supervisor's sign of life.
+func TestStallsOfTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls, full := &works{}, make(chan struct{})
+		s := newStalls(zerolog.New(writerFunc(func(p []byte) (int, error) { <-full; return len(p), nil })), part{name: "call", looks: 1, underway: calls.underway})
+		ctx, stop := context.WithCancel(t.Context())
+		var watching sync.WaitGroup
+		watching.Go(func() { s.watch(ctx) })
+		for i := range uint64(4 * maxUnlogged) {
+			calls.set("1", 1+i/4)
+			time.Sleep(lookEvery)
+		}
+		if err := s.vital(t.Context()); err != nil {
+			t.Error(err)
+		}
+		close(full)
+		stop()
+		watching.Wait()
+	})
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// The parts of a node are watched, and have their figures in the documents.
+func TestNodeIsWatched(t *testing.T) {
+	s := newReloadStage(t)
+	var names []string
+	for _, p := range s.node.watched() {
+		names = append(names, p.name)
+		p.underway(func(string, uint64) {})
+	}
+	if want := []string{"call", "sip", "media", "store", "admin", "ladders"}; !slices.Equal(names, want) {
+		t.Errorf("watched %q; want %q", names, want)
+	}
+	s.out.underway(func(string, uint64) { t.Error("a log that nobody writes is written") })
+	page := read(t, "../../../docs/metrics.md")
+	for _, g := range slices.Concat(s.node.stalls.gauges(), s.out.gauges()) {
+		if !strings.Contains(page, "| `flowbridge_"+g.Name) {
+			t.Errorf("docs/metrics.md does not have flowbridge_%s", g.Name)
+		}
+	}
+}

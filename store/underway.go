@@ -1,0 +1,39 @@
+package store
+
+import "sync/atomic"
+
+// work counts the beginnings and ends of a goroutine's pieces of work: while one is under way, the number is odd.
+type work struct{ steps atomic.Uint64 }
+
+func (w *work) begin() { w.steps.Add(1) }
+
+func (w *work) end() { w.steps.Add(1) }
+
+// give gives the piece of work that is under way.
+func (w *work) give(what string, yield func(what string, step uint64)) {
+	if step := w.steps.Load(); step%2 == 1 {
+		yield(what, step)
+	}
+}
+
+// Underway gives who waits for the disk: the writer, and the call that writes the journal. Each has a number that changes
+// while the work gets on.
+func (s *Store) Underway(yield func(what string, step uint64)) {
+	s.writing.give("writer", yield)
+	if written, is := s.journal.underway(); is {
+		yield("journal", written)
+	}
+}
+
+// underway says whether somebody writes. The number changes with each write.
+func (j *journal) underway() (written uint64, is bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !j.writing || j.file == nil {
+		return 0, false
+	}
+	return j.file.number<<32 + uint64(j.file.written), true
+}
+
+// Underway is Store.Underway for the ladders' writer.
+func (l *Ladders) Underway(yield func(what string, step uint64)) { l.writing.give("writer", yield) }
