@@ -31,7 +31,7 @@ func TestRequestsUnderway(t *testing.T) {
 			requests.Underway(func(request string, _ uint64) { all = append(all, request) })
 			return all
 		}
-		go h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), "GET", "http://127.0.0.1/api/calls", nil))
+		go do(t, h, "GET", "/api/calls")
 		if got, want := seen(), []string{`GET "/api/calls"`}; !slices.Equal(got, want) {
 			t.Errorf("under way %q; want %q", got, want)
 		}
