@@ -318,6 +318,9 @@ type Latched struct {
 	Source netip.AddrPort
 }
 
+// Changed says that the state of the media on file is worth nothing any more.
+type Changed struct{}
+
 // Withheld says that the caller is sent no more media until it is confirmed.
 type Withheld struct{}
 
@@ -360,6 +363,7 @@ func (OneWay) isEvent() {}
 func (Latched) isEvent() {}
 
 func (Withheld) isEvent() {}
+func (Changed) isEvent()  {}
 
 func (Keyed) isEvent() {}
 

@@ -30,8 +30,11 @@ import (
 
 // Sink takes the records of calls; *store.Store is one.
 type Sink interface {
-	// Journal notes the state of a call that is not over. It does not block.
-	Journal(r store.Record)
+	// Journal notes the record of a call that is not over, and what it needs to go on in another process; nil: it can't.
+	// It does not block.
+	Journal(r store.Record, state []byte)
+	// Owe notes what a call that is over owes its peers; nil: nothing any more. It does not block.
+	Owe(id string, state []byte)
 	// Put keeps the record of a finished call and returns when it is safe.
 	Put(ctx context.Context, r store.Record) error
 	// Keep is Put that does not block: what it returned is told to done, once at most. Nobody changes r any more.
@@ -57,6 +60,9 @@ type Options struct {
 
 	// Archive takes the recordings of calls; nil: none can be recorded.
 	Archive *recording.Archive
+
+	// Left are the calls of a killed process.
+	Left []store.Left
 
 	Network transport.Network // where a field is nil: the kernel's
 }
@@ -96,6 +102,7 @@ func NewServer(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.restore(o.Left)
 	s.stack.Serve()
 	return s, nil
 }

@@ -19,12 +19,12 @@ type hangingSink struct {
 	held  string
 }
 
-func (s *hangingSink) Journal(r store.Record) {
+func (s *hangingSink) Journal(r store.Record, state []byte) {
 	if s.held == "" {
 		s.held = r.ID
 		<-s.hangs
 	}
-	s.Sink.Journal(r)
+	s.Sink.Journal(r, state)
 }
 
 // hangingSocket holds who sends a 400.

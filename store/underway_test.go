@@ -38,20 +38,20 @@ func TestUnderway(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustPut(t, s, sample("1"))
-	s.Journal(sample("2"))
+	s.Journal(sample("2"), nil)
 	s.journal.mu.Lock()
 	s.journal.writing = true // as long as another call's write hangs
 	s.journal.mu.Unlock()
-	s.Journal(sample("3"))
+	s.Journal(sample("3"), nil)
 	first = underway(s.Underway)
-	s.Journal(sample("4"))
+	s.Journal(sample("4"), nil)
 	if second = underway(s.Underway); len(first) != 1 || first[0].what != "journal" || len(second) != 1 || first[0] != second[0] {
 		t.Errorf("under way %v, then %v; want the journal at one step", first, second)
 	}
 	s.journal.mu.Lock()
 	s.journal.writing = false
 	s.journal.mu.Unlock()
-	s.Journal(sample("5"))
+	s.Journal(sample("5"), nil)
 	if all := underway(s.Underway); len(all) != 0 {
 		t.Errorf("under way %v; want nothing", all)
 	}

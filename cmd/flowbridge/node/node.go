@@ -122,7 +122,7 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	}
 	n.server, err = b2bua.NewServer(b2bua.Options{
 		Config: cfg, Relay: b2bua.EngineRelay{Engine: n.engine}, Sink: n.sink(), Preparers: current.preparers,
-		Key: n.store.Key(), Node: name, Log: n.log, Ladders: n.collects(), Archive: n.archive, Admission: n.admit(&cfg.Fleet),
+		Key: n.store.Key(), Left: n.store.Left(), Node: name, Log: n.log, Ladders: n.collects(), Archive: n.archive, Admission: n.admit(&cfg.Fleet),
 	})
 	if err != nil {
 		return err
