@@ -27,7 +27,7 @@ func (w *world) begin(left []store.Left) {
 	w.t.Helper()
 	l := &life{w: w}
 	o := w.options
-	o.Left, o.Sink, o.Relay = left, lifeSink{w.sink, l}, lifeRelay{o.Relay, l}
+	o.Left, o.Sink, o.Relay = left, lifeSink{o.Sink, l}, lifeRelay{o.Relay, l}
 	listen, listenStream, dial := o.Network.Listen, o.Network.ListenStream, o.Network.Dial
 	if listen != nil {
 		o.Network.Listen = func(a netip.AddrPort) (transport.Socket, error) {
@@ -129,19 +129,19 @@ func (c lifeConn) Write(b []byte) (int, error) {
 }
 
 type lifeSink struct {
-	*fakeSink
+	Sink
 	*life
 }
 
 func (s lifeSink) Journal(r store.Record, state []byte) {
 	if !s.dead.Load() {
-		s.fakeSink.Journal(r, state)
+		s.Sink.Journal(r, state)
 	}
 }
 
 func (s lifeSink) Owe(id string, state []byte) {
 	if !s.dead.Load() {
-		s.fakeSink.Owe(id, state)
+		s.Sink.Owe(id, state)
 	}
 }
 
@@ -150,14 +150,14 @@ func (s lifeSink) Keep(ctx context.Context, r *store.Record, done func(error)) {
 		done(nil)
 		return
 	}
-	s.fakeSink.Keep(ctx, r, done)
+	s.Sink.Keep(ctx, r, done)
 }
 
 func (s lifeSink) Put(ctx context.Context, r store.Record) error {
 	if s.dead.Load() {
 		return nil
 	}
-	return s.fakeSink.Put(ctx, r)
+	return s.Sink.Put(ctx, r)
 }
 
 // lifeRelay opens sessions that nobody touches any more once the process is dead: their ports are the next one's.
