@@ -52,10 +52,7 @@ func (w *writer) putBack(ctx context.Context) error {
 	}
 	w.s.lock, w.s.file, w.s.wal = lock, file, nil
 	w.close()
-	for _, db := range w.s.pools() { // connections know files, not names: new ones are opened
-		db.SetMaxIdleConns(0)
-		db.SetMaxIdleConns(readers)
-	}
+	w.forgetConnections()
 	return w.open(ctx)
 }
 

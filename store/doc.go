@@ -26,7 +26,7 @@
 // at the most: a busy process writes a hundred calls at once, which share the pages they change (BenchmarkBusy), and a
 // single record is committed at once. What can't be written (disk full) stays pending and is tried again. What Close can't
 // write goes to a file beside the database, which the next Open takes up. A file that was removed under the process is put
-// back; another one in its place is left alone.
+// back; another one in its place is left alone. A damaged one is set aside, and a new one begun (damaged.go).
 // Tests: TestManyWriters, TestDiskFull, TestFileRemoved, TestOnlyFileRemoved, TestFileReplaced, TestFileDamaged.
 //
 // A record is live until it is committed, so the admin API finds a call at any moment. Put returns after the commit, and
@@ -41,7 +41,8 @@
 // only. A reader passes over what is damaged. An entry has a kind: what else of a call is to outlive the process goes the
 // same way. The file is written and not mapped, although to copy costs less: where a file system is frozen for a snapshot, or
 // its disk hangs, a page keeps the thread that touches it and its processor, until the next cycle of the collector stops all
-// the others. A write keeps its call. SQLite's index of its log is mapped, and has that weakness.
+// the others. A write keeps its call. SQLite's index of its log is mapped, and has that weakness: so before each use, a system call finds
+// out whether the file system takes changes (disk.go).
 //
 // The table live was the journal of earlier versions, which still find and write it: Open empties it.
 // Tests: TestJournal…, FuzzJournal, TestInterrupted, TestKilled, BenchmarkJournal.

@@ -62,6 +62,7 @@ type Ladders struct {
 	files   *ladderFile // nil: not open
 
 	writing work
+	ground  ground
 	dropped atomic.Int64
 	broken  atomic.Pointer[error]
 }
@@ -78,6 +79,7 @@ func newLadders(ctx context.Context, o LadderOptions) (l *Ladders, setAside stri
 	l = &Ladders{
 		LadderOptions: o, kick: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{}), pending: map[string]Ladder{},
 	}
+	l.ground.path = o.Path
 	l.files, setAside, err = openLadderFile(ctx, o.Path)
 	if err != nil {
 		l.broken.Store(&err)
@@ -119,6 +121,9 @@ func (l *Ladders) Get(ctx context.Context, id string) ([]byte, error) {
 		return nil, fmt.Errorf("ladders %s: %w", l.Path, cmp.Or(l.Err(), errClosed))
 	}
 	var data []byte
+	if err := l.ground.awaitFor(ctx); err != nil {
+		return nil, fmt.Errorf("ladders %s: %w", l.Path, err)
+	}
 	err := f.read.QueryRowContext(ctx, `SELECT data FROM ladders WHERE id = ?`, id).Scan(&data)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil

@@ -67,6 +67,7 @@ func (w *ladderWriter) step() error {
 	w.of.writing.begin()
 	defer w.of.writing.end()
 	ctx := context.Background()
+	w.of.ground.await()
 	if f := w.of.files; f != nil && !f.inPlace(w.of.Path) {
 		_ = w.closeFiles() // of what is in it, nothing can be found any more
 	}

@@ -124,6 +124,9 @@ func (s *Store) Outbox(ctx context.Context, consumer string, limit int) ([]Outbo
 		WHERE consumer = ? AND due_at <= ? AND NOT EXISTS (
 			SELECT 1 FROM outbox AS before WHERE before.consumer = o.consumer AND before.call_id = o.call_id AND before.seq < o.seq)
 		ORDER BY due_at, seq LIMIT ?`
+	if err := s.ready(ctx); err != nil {
+		return nil, fmt.Errorf("outbox: %w", err)
+	}
 	rows, err := s.Reader.db.QueryContext(ctx, query, consumer, TimeOf(time.Now()).String(), limit)
 	if err != nil {
 		return nil, fmt.Errorf("outbox of %s: %w", consumer, err)
@@ -210,6 +213,9 @@ func countEach(ctx context.Context, c *sql.Conn, by map[string]int64, query stri
 
 // OutboxSize counts the items that wait, by consumer.
 func (s *Store) OutboxSize(ctx context.Context) (map[string]int64, error) {
+	if err := s.ready(ctx); err != nil {
+		return nil, fmt.Errorf("outbox: %w", err)
+	}
 	rows, err := s.Reader.db.QueryContext(ctx, `SELECT consumer, count(*) FROM outbox GROUP BY consumer`)
 	if err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)

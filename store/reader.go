@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,8 +15,26 @@ const readers = 4
 
 // Reader reads a database file, even while another process writes it.
 type Reader struct {
-	path string
-	db   *sql.DB
+	path    string
+	db      *sql.DB
+	ground  *ground     // nil: another process writes
+	damaged atomic.Bool // the file, as a reader or the writer has found
+}
+
+// ready returns when the file can be read without waiting for its disk within SQLite.
+func (r *Reader) ready(ctx context.Context) error {
+	if r.ground == nil {
+		return nil
+	}
+	return r.ground.awaitFor(ctx)
+}
+
+// noted remembers that the file is damaged, if the error says so.
+func (r *Reader) noted(err error) error {
+	if isDamaged(err) {
+		r.damaged.Store(true)
+	}
+	return err
 }
 
 // OpenRead opens an existing file for reading only, beside a running server or without one.
@@ -80,12 +99,15 @@ func (r *Reader) Close() error { return r.db.Close() }
 
 // Get returns one finished call. ok is false if there is none with that id.
 func (r *Reader) Get(ctx context.Context, id string) (rec Record, ok bool, err error) {
+	if err := r.ready(ctx); err != nil {
+		return Record{}, false, fmt.Errorf("get call %s: %w", id, err)
+	}
 	rec, err = scan(r.db.QueryRowContext(ctx, `SELECT `+selectList+` FROM calls WHERE id = ?`, id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return Record{}, false, nil
 	}
 	if err != nil {
-		return Record{}, false, fmt.Errorf("get call %s: %w", id, err)
+		return Record{}, false, fmt.Errorf("get call %s: %w", id, r.noted(err))
 	}
 	return rec, true, nil
 }
@@ -98,21 +120,24 @@ func (r *Reader) List(ctx context.Context, f Filter) (records []Record, next str
 		return nil, "", fmt.Errorf("list calls: %w", err)
 	}
 	limit := f.PageSize()
+	if err := r.ready(ctx); err != nil {
+		return nil, "", fmt.Errorf("list calls: %w", err)
+	}
 	rows, err := r.db.QueryContext(ctx, query, args...)
 	if err != nil {
-		return nil, "", fmt.Errorf("list calls: %w", err)
+		return nil, "", fmt.Errorf("list calls: %w", r.noted(err))
 	}
 	defer func() { _ = rows.Close() }() // rows.Err says what went wrong
 	records = []Record{}
 	for rows.Next() {
 		rec, err := scan(rows)
 		if err != nil {
-			return nil, "", fmt.Errorf("list calls: %w", err)
+			return nil, "", fmt.Errorf("list calls: %w", r.noted(err))
 		}
 		records = append(records, rec)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, "", fmt.Errorf("list calls: %w", err)
+		return nil, "", fmt.Errorf("list calls: %w", r.noted(err))
 	}
 	if len(records) > limit {
 		records = records[:limit]

@@ -79,6 +79,9 @@ func (s *Store) Unreported(ctx context.Context, externalID string) (id, target s
 		AND NOT EXISTS (SELECT 1 FROM reports WHERE reports.id = calls.id)`
 	var found, of sql.NullString
 	n := 0
+	if err := s.ready(ctx); err != nil {
+		return "", "", fmt.Errorf("call with the external id %s: %w", externalID, err)
+	}
 	if err := s.Reader.db.QueryRowContext(ctx, query, externalID).Scan(&found, &of, &n); err != nil {
 		return "", "", fmt.Errorf("call with the external id %s: %w", externalID, err)
 	}
@@ -96,6 +99,9 @@ func (s *Store) Dialled(ctx context.Context, targetSIPCallID string) (id, target
 
 // oneCall returns the id and target of the call that a query finds.
 func (s *Store) oneCall(ctx context.Context, query, by string) (id, target string, err error) {
+	if err := s.ready(ctx); err != nil {
+		return "", "", fmt.Errorf("call %s: %w", by, err)
+	}
 	err = s.Reader.db.QueryRowContext(ctx, query, by).Scan(&id, &target)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", "", nil

@@ -35,14 +35,19 @@ type Store struct {
 
 	// Atomic, written by the writer.
 	writing work
+	aside   atomic.Pointer[string] // where the damaged file is; nil: none was
 	broken  atomic.Pointer[error]
 }
 
 // Open opens the file for writing, creates it if it is missing (mode 0600), updates its schema and closes the calls
-// that a killed process left open. It refuses a file that another process writes. consumers are those who get an item in
+// that a killed process left open. A damaged file is set aside, and a new one begun. It refuses a file that another process writes. consumers are those who get an item in
 // the outbox for each finished call; SetConsumers changes them.
 func Open(ctx context.Context, path string, consumers ...string) (*Store, error) {
-	return open(ctx, path, defaultQueue, consumers)
+	s, err := open(ctx, path, defaultQueue, consumers)
+	if err != nil {
+		return openAnew(ctx, path, err, consumers)
+	}
+	return s, nil
 }
 
 func open(ctx context.Context, path string, limit int, consumers []string) (_ *Store, err error) {
@@ -80,6 +85,7 @@ func open(ctx context.Context, path string, limit int, consumers []string) (_ *S
 	if s.Reader, err = openReader(path); err != nil {
 		return nil, explain(path, err)
 	}
+	s.ground = &ground{path: path}
 	w, err := newWriter(ctx, s)
 	if err != nil {
 		return nil, explain(path, err)

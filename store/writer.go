@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -26,6 +27,9 @@ type writer struct {
 	conn *sql.Conn
 
 	keeper keeper
+
+	sizes  sizes
+	renews bool // the damaged file is set aside, and the new one not there yet
 
 	backOff time.Duration
 	tries   int // failures in a row since Close was called
@@ -81,6 +85,9 @@ func (w *writer) run() {
 			err = hint(w.s.path, err)
 			w.s.broken.Store(&err)
 			w.s.queue.restore(b)
+			if errors.Is(err, errCorrupt) && !w.renews {
+				w.s.damaged.Store(true) // and set aside with the next try
+			}
 			if !w.pause() {
 				return
 			}
@@ -109,7 +116,8 @@ func (w *writer) written(b *batch) {
 		var err error
 		if j.run != nil {
 			w.s.writing.begin()
-			err = j.run(context.Background(), w.conn)
+			w.s.ground.await()
+			err = w.s.noted(j.run(context.Background(), w.conn))
 			w.s.writing.end()
 		}
 		j.done <- err
@@ -153,6 +161,12 @@ func (w *writer) write(b *batch) (err error) {
 	w.s.writing.begin()
 	defer w.s.writing.end()
 	ctx := context.Background() // a transaction that began is finished
+	w.s.ground.await()
+	if w.renews || w.s.damaged.Swap(false) || w.truncated(ctx) {
+		if err := w.renew(ctx); err != nil {
+			return err
+		}
+	}
 	if err := w.present(ctx); err != nil {
 		return err
 	}

@@ -166,6 +166,9 @@ func (n *Node) troubles() (all []string) {
 	if err := n.store.Err(); err != nil {
 		all = append(all, "records wait in memory: "+err.Error())
 	}
+	if file := n.store.SetAside(); file != "" {
+		all = append(all, "the database was damaged, and is set aside: "+file)
+	}
 	if state := n.scarce(); state != "" {
 		all = append(all, state)
 	}

@@ -72,6 +72,7 @@ func (n *Node) partGauges() (all []telemetry.Gauge) {
 			all = append(all, telemetry.Gauge{Name: "outbox_records", Help: "Records that wait in the database for a fleet or a webhook.", Labels: []string{"consumer", consumer}, Value: float64(items)})
 		}
 	}
+	all = append(all, telemetry.Gauge{Name: "store_set_aside", Help: "Whether this process has set a damaged database aside, and begun a new one.", Value: oneIf(n.store.SetAside() != "")})
 	if n.ladders != nil {
 		all = append(all,
 			telemetry.Gauge{Name: "ladders_dropped_total", Help: "Ladders that were left out because the disk was too slow or broken.", Value: float64(n.ladders.Dropped())},

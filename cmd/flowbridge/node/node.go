@@ -186,6 +186,7 @@ func (n *Node) tend(ctx context.Context) {
 	defer tick.Stop()
 	var broken error
 	var ladders watchLadders
+	var aside string
 	for {
 		now := time.Now()
 		n.redirects.Tend(now)
@@ -203,6 +204,10 @@ func (n *Node) tend(ctx context.Context) {
 			n.log.Info().Msg("records are written again")
 		}
 		broken = err
+		if file := n.store.SetAside(); file != aside {
+			aside = file
+			n.log.Error().Str("set_aside", file).Msg("the database was damaged: it is set aside, and a new one begun")
+		}
 		n.tendLadders(&ladders)
 		select {
 		case <-tick.C:

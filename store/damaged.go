@@ -1,0 +1,189 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+	"unicode/utf8"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// SetAside is the name that the damaged database was given last, by Open or meanwhile; empty: none was. Its records are
+// there, and so are the items of its outbox.
+func (s *Store) SetAside() string {
+	if p := s.aside.Load(); p != nil {
+		return *p
+	}
+	return ""
+}
+
+// openAnew opens a new file in the place of one that could not be opened because it is damaged. It keeps the signalling key
+// if that can still be read.
+func openAnew(ctx context.Context, path string, why error, consumers []string) (*Store, error) {
+	if !isDamagedFile(ctx, path, why) {
+		return nil, why
+	}
+	key := keyOf(ctx, path)
+	name, err := setAside(path)
+	if err != nil {
+		return nil, errors.Join(why, err)
+	}
+	if key != nil {
+		if err := beginAnew(ctx, path, key); err != nil {
+			return nil, err
+		}
+	}
+	s, err := open(ctx, path, defaultQueue, consumers)
+	if err != nil {
+		return nil, err
+	}
+	s.aside.Store(&name)
+	return s, nil
+}
+
+// isDamagedFile says whether a file that could not be opened is a damaged database. A file of text is not: it is somebody
+// else's, and store.path is wrong.
+func isDamagedFile(ctx context.Context, path string, why error) bool {
+	for _, other := range []error{errLocked, errNewer, errForeign} {
+		if errors.Is(why, other) {
+			return false
+		}
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	head := make([]byte, 512)
+	n, err := io.ReadFull(f, head)
+	if head = head[:n]; err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return false
+	}
+	if !bytes.HasPrefix(head, []byte("SQLite format 3\x00")) && utf8.Valid(head) && !bytes.Contains(head, []byte{0}) {
+		return false
+	}
+	return errors.Is(why, errCorrupt) || failsCheck(ctx, path)
+}
+
+// failsCheck says whether SQLite finds that the database is damaged. It reads all of it.
+func failsCheck(ctx context.Context, path string) bool {
+	db, err := openDB(dsn(path, "rw", "query_only(1)"))
+	if err != nil {
+		return false
+	}
+	defer func() { _ = db.Close() }() // it was only read
+	var says string
+	var app int64
+	err = db.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&says)
+	if err == nil {
+		err = db.QueryRowContext(ctx, `PRAGMA application_id`).Scan(&app)
+	}
+	if err != nil {
+		code, ok := errors.AsType[*sqlite.Error](err)
+		return isDamaged(err) || ok && code.Code() == sqlite3.SQLITE_IOERR_SHORT_READ
+	}
+	return says != "ok" || app != applicationID
+}
+
+// sizes are those of the file and of its log.
+type sizes struct{ file, wal int64 }
+
+// truncated says whether somebody has truncated the file or its log under the process. SQLite makes them shorter, too, so a
+// shorter one is looked through.
+func (w *writer) truncated(ctx context.Context) bool {
+	now, was := sizes{}, w.sizes
+	if st, err := os.Stat(w.s.path); err == nil && os.SameFile(st, w.s.file) {
+		now.file = st.Size()
+	} else {
+		now.file = max(was.file, 1) // it is not there, or another one
+	}
+	if st, err := os.Stat(w.s.path + "-wal"); err == nil {
+		now.wal = st.Size()
+	}
+	w.sizes = now
+	if now.file == 0 { // SQLite would take it for a new one, and remove its log
+		return true
+	}
+	return (now.file < was.file || now.wal < was.wal) && failsCheck(ctx, w.s.path)
+}
+
+// keyOf is the signalling key of a damaged file; nil: it can't be read.
+func keyOf(ctx context.Context, path string) (key []byte) {
+	db, err := openDB(dsn(path, "rw", "query_only(1)"))
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = db.Close() }() // it was only read
+	err = db.QueryRowContext(ctx, `SELECT value FROM meta WHERE name = 'signal_key'`).Scan(&key)
+	if err != nil || len(key) != len(Store{}.key) {
+		return nil
+	}
+	return key
+}
+
+// setAside gives a damaged file another name, with its log, which may have what mends it. SQLite's index of the log is of no
+// use.
+func setAside(path string) (name string, err error) {
+	name = path + ".damaged-" + time.Now().UTC().Format("20060102T150405.000Z")
+	if err := os.Rename(path, name); err != nil {
+		return "", fmt.Errorf("set the damaged file aside: %w", err)
+	}
+	if err := os.Rename(path+"-wal", name+"-wal"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("set the damaged file's log aside: %w", err)
+	}
+	_ = os.Remove(path + "-shm")
+	return name, nil
+}
+
+// beginAnew makes a new file, with a signalling key.
+func beginAnew(ctx context.Context, path string, key []byte) (err error) {
+	if err := create(path); err != nil {
+		return err
+	}
+	db, err := openWriter(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	_, err = db.ExecContext(ctx, `INSERT INTO meta (name, value) VALUES ('signal_key', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, key)
+	return err
+}
+
+// renew sets the damaged file aside under the process, and goes on with a new one. After an error it is tried again.
+func (w *writer) renew(ctx context.Context) error {
+	if !w.renews {
+		w.close()
+		name, err := setAside(w.s.path)
+		if err != nil {
+			return err
+		}
+		w.renews = true
+		w.s.aside.Store(&name)
+	}
+	w.forgetConnections() // with those that see the old file
+	if err := beginAnew(ctx, w.s.path, w.s.key[:]); err != nil {
+		return err
+	}
+	file, err := os.Stat(w.s.path)
+	if err != nil {
+		return err
+	}
+	w.s.file, w.s.wal, w.sizes = file, nil, sizes{}
+	w.renews = false
+	return w.open(ctx)
+}
+
+// forgetConnections has new ones opened: connections know files, not names.
+func (w *writer) forgetConnections() {
+	for _, db := range w.s.pools() {
+		db.SetMaxIdleConns(0)
+		db.SetMaxIdleConns(readers)
+	}
+}

@@ -1,0 +1,125 @@
+package store
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// filled is a database with records, a live call and a log, as a killed process leaves it.
+func filled(t *testing.T) (path string, key [32]byte) {
+	t.Helper()
+	from, path := filepath.Join(t.TempDir(), "f.db"), filepath.Join(t.TempDir(), "f.db")
+	s := openTest(t, from)
+	for i := range 50 {
+		mustPut(t, s, sample(fmt.Sprint(i)))
+	}
+	pragma(t, s, `PRAGMA wal_checkpoint(TRUNCATE)`)
+	live := sample("live")
+	live.EndedAt = Time{}
+	s.Journal(live)
+	if err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"", "-wal", ".live-a", ".live-b"} {
+		b, err := os.ReadFile(from + name)
+		if err == nil {
+			err = os.WriteFile(path+name, b, 0o600)
+		}
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+	}
+	return path, s.Key()
+}
+
+// A damaged database does not keep the process from its start: it is set aside, and a new one begun. The live calls of before
+// have their records, and the key is the same if it can be read.
+func TestDamagedAtStart(t *testing.T) {
+	for name, tt := range map[string]struct {
+		damage func(b []byte) []byte
+		key    bool // can be read
+	}{
+		"cut off": {func(b []byte) []byte { return b[:len(b)/2] }, false},
+		"all but the head and the key": {func(b []byte) []byte {
+			for at := 4096; at < len(b); at += 4096 {
+				if page := b[at : at+4096]; !bytes.Contains(page, []byte("signal_key")) {
+					copy(page, bytes.Repeat([]byte("damage! "), 512))
+				}
+			}
+			return b
+		}, true},
+		"all but one page":  {func(b []byte) []byte { copy(b[4096:], bytes.Repeat([]byte("damage! "), len(b)/8)); return b }, false},
+		"the head is zeros": {func(b []byte) []byte { clear(b[:4096]); return b }, false},
+		"a few bytes":       {func(b []byte) []byte { return b[:60] }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path, key := filled(t)
+			b, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b = tt.damage(b)
+			if err := os.WriteFile(path, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s := openTest(t, path)
+			if _, err := os.Stat(s.SetAside()); err != nil {
+				t.Error(err)
+			}
+			if tt.key && s.Key() != key {
+				t.Error("another key")
+			}
+			if r, ok, err := s.Get(t.Context(), "live"); !ok || err != nil || r.Disposition != DispositionInterrupted {
+				t.Errorf("the call that was live: %v, %v, %s", ok, err, r.Disposition)
+			}
+			mustPut(t, s, sample("new"))
+		})
+	}
+}
+
+// A log that was truncated under the process, and its index, end neither the process nor its records.
+func TestTruncatedUnderLoad(t *testing.T) {
+	for _, which := range []string{"", "-wal", "-shm"} {
+		t.Run("f.db"+which, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "f.db")
+			s := openTest(t, path)
+			for i := range 20 {
+				mustPut(t, s, sample(fmt.Sprint(i)))
+			}
+			if err := os.Truncate(path+which, 0); err != nil {
+				t.Fatal(err)
+			}
+			mustPut(t, s, sample("late1"))
+			mustPut(t, s, sample("late2"))
+			records, _, err := s.List(t.Context(), Filter{ID: "late2"})
+			if err != nil || len(records) != 1 {
+				t.Errorf("%d records, %v; set aside %q", len(records), err, s.SetAside())
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+			again := openTest(t, path)
+			if _, ok, err := again.Get(t.Context(), "late2"); !ok || err != nil {
+				t.Errorf("after the next start: %v, %v; set aside %q", ok, err, again.SetAside())
+			}
+		})
+	}
+}
+
+// A file of text is somebody else's, and stays where it is.
+func TestTextIsNotSetAside(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	if err := os.WriteFile(path, []byte("sip: {}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := Open(t.Context(), path); err == nil {
+		_ = s.Close()
+		t.Error("opened")
+	}
+	if b, err := os.ReadFile(path); err != nil || string(b) != "sip: {}\n" {
+		t.Errorf("%q, %v", b, err)
+	}
+}
