@@ -76,7 +76,7 @@ func Open(o Options) (*Relay, error) {
 
 // Try loads and tests the program as Open does, and attaches it nowhere.
 func Try() error {
-	r := &Relay{options: Options{Capacity: 1}, place: &place{}}
+	r := &Relay{options: Options{Capacity: 1}, place: &place{}, lastID: 1}
 	if err := r.load(); err != nil {
 		return err
 	}
@@ -146,10 +146,10 @@ func (r *Relay) Put(f Flow, s State) error {
 	r.lastID++
 	last := len(r.free) - 1
 	c := &carried{Flow: f, slot: r.free[last], id: r.lastID, out: out}
-	if err := r.program.States.Update(c.slot, stateOf(&s, c.id), ebpf.UpdateLock); err != nil {
+	if err := r.program.States.Update(c.slot, stateOf(&s, c.id, c.value()), ebpf.UpdateLock); err != nil {
 		return fmt.Errorf("the state of a flow: %w", err)
 	}
-	if err := r.program.Flows.Update(keyOf(f.In), c.value(), ebpf.UpdateAny); err != nil {
+	if err := r.program.Flows.Update(keyOf(f.In), c.place(), ebpf.UpdateAny); err != nil {
 		if errors.Is(err, unix.E2BIG) {
 			return ErrFull
 		}
@@ -173,8 +173,11 @@ func (r *Relay) Change(f Flow) error {
 		return err
 	}
 	c := &carried{Flow: f, slot: was.slot, id: was.id, out: out}
-	if err := r.program.Flows.Update(keyOf(f.In), c.value(), ebpf.UpdateExist); err != nil {
-		return fmt.Errorf("a flow: %w", err)
+	if f.Kind != was.Kind {
+		return fmt.Errorf("the flow to %v is of another kind", f.In)
+	}
+	if err := r.change(c.slot, c.id, c.value()); err != nil {
+		return err
 	}
 	r.flows[f.In], r.slots[c.slot] = c, c
 	return nil
@@ -283,6 +286,18 @@ func (r *Relay) Observe(in netip.AddrPort, h Header) bool {
 	}
 	verdict, err := r.program.Note.Run(&ebpf.RunOptions{Data: requestOf(c.slot, c.id, rateOf(c.ClockRate), h)})
 	return err == nil && verdict == requestDone
+}
+
+// change replaces a flow. The program sees the one or the other.
+func (r *Relay) change(slot uint32, id uint64, f *programFlow) error {
+	verdict, err := r.program.Change.Run(&ebpf.RunOptions{Data: changeOf(slot, id, f)})
+	switch {
+	case err != nil:
+		return fmt.Errorf("a flow: %w", err)
+	case verdict != requestDone:
+		return errors.New("a flow is gone from the kernel")
+	}
+	return nil
 }
 
 // take ends a flow's part of the program and returns its state.
