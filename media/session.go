@@ -72,10 +72,11 @@ type Session struct {
 	relay relay // owned by the worker until the session is closed
 	once  sync.Once
 
-	mu     sync.Mutex // guards what follows, and the order of commands about it
-	pair   [2]pair
-	muxed  [2]bool // Peer.Mux, by side
-	closed bool    // pair is not the session's any more
+	mu      sync.Mutex // guards what follows, and the order of commands about it
+	pair    [2]pair
+	muxed   [2]bool  // Peer.Mux, by side
+	closed  bool     // pair is not the session's any more
+	parting steering // its ports are steered already, and its sockets are not closed yet
 
 	steered atomic.Bool // it has no sockets, as the kernel relays its RTP; changed under mu
 }
@@ -181,6 +182,10 @@ func (s *Session) Close() Stats {
 		if s.steered.Load() {
 			s.unsteered()
 			return
+		}
+		e.awake.Add(-1)
+		if s.parting != (steering{}) {
+			s.endSteering(s.parting)
 		}
 		s.rest([2]netip.Addr{s.relay.local[SideA].Addr(), s.relay.local[SideB].Addr()}, s.pair[:])
 	})
