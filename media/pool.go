@@ -294,6 +294,7 @@ func (e *Engine) tend(now time.Duration) {
 	defer e.tidy.Unlock()
 	e.closeSilent(now)
 	e.steerCalm(now)
+	e.readFigures()
 	trim := now-e.trimmed >= trimEvery
 	if trim {
 		e.trimmed = now

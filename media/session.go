@@ -161,7 +161,7 @@ func (s *Session) Stats() Stats {
 // refresh brings the figures of offloaded flows up to date.
 func (s *Session) refresh() {
 	if r := &s.relay; r.offloaded.Load() > 0 && r.enter() {
-		r.refresh()
+		r.refresh(anyAge)
 		r.leave()
 	}
 }

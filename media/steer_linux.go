@@ -26,6 +26,10 @@ const wakingMost = 256
 // sessions stay without. Calls that begin are in need of the rest.
 const socketsShare = 3
 
+// steeredMost is how many packets in a second may come to a steered port, by Kind, so that a flood to one is not in the way
+// of others: RTP while the worker has the flow, and reports, of which one comes in some seconds.
+var steeredMost = [2]uint32{RTP: 1000, RTCP: 50}
+
 // The values of endpoint.fd without a socket of its own.
 const (
 	noSocket     = -1
@@ -289,9 +293,9 @@ func (s *Session) beginSteering(st steering) bool {
 		return false
 	}
 	var failed error
-	st.each(func(_ Side, _ Kind, at netip.AddrPort) {
+	st.each(func(_ Side, kind Kind, at netip.AddrPort) {
 		if failed == nil {
-			failed = s.worker.offloader.relay.Steer(at, s.worker.shared.first+family(at.Addr()))
+			failed = s.worker.offloader.relay.Steer(at, s.worker.shared.first+family(at.Addr()), steeredMost[kind])
 		}
 	})
 	if failed != nil {

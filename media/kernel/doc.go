@@ -46,11 +46,12 @@
 //     The program does both under the lock, so that a flow is whole, and of the address that the packet came to. Not per
 //     processor: numbers and jitter need one state. An id that is never used twice says whose slot it is; without it the
 //     program relays nothing. Slot 0 is for the test that Open makes.
-//   - steered, sockets: addresses without a socket, and what they are steered to; they end with the process.
+//   - steered, sockets: addresses without a socket, and what they are steered to, so many packets in a second; they end
+//     with the process.
 //
 // take, change and note are programs for this process alone, run by BPF_PROG_TEST_RUN: take ends a flow and gives its
 // state back at one moment, so that no packet is between, change replaces a flow, and note counts a packet that went up.
-// Tests: TestHandedOver, TestPlaceOfAnotherFlow, TestSteers.
+// Tests: TestHandedOver, TestPlaceOfAnotherFlow, TestSteers, TestSteersSoMany.
 //
 // # Pins and upgrades
 //

@@ -115,12 +115,21 @@ struct {
 	__type(value, struct state);
 } states SEC(".maps");
 
+// steering says where packets to an address go. Several processors may count at once, so most is not exact.
+struct steering {
+	__u64 since; // when the second of went began
+	__u32 socket; // of sockets
+	__u32 most; // packets in a second
+	__u32 went;
+	__u32 zero;
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 131072);
 	__type(key, struct key);
-	__type(value, __u32);
+	__type(value, struct steering);
 } steered SEC(".maps");
 
 struct {
@@ -394,7 +403,7 @@ struct datagram {
 	__be16 src_port, checksum;
 };
 
-// allow reports whether another packet may go up in this second.
+// allow reports whether another packet may go, of so many in a second.
 static __always_inline int allow(__u64 *since, __u32 *went, __u64 now, __u32 most)
 {
 	if (now - *since >= SECOND) {
@@ -843,13 +852,19 @@ int note(struct __sk_buff *skb)
 	return mine ? DONE : UNKNOWN;
 }
 
-// steer finds the socket of packets that go up to one of our addresses that has no socket of its own.
+// SINK is the first of two sockets that nobody reads, for IPv4 and IPv6. The kernel would answer a packet without a socket
+// by ICMP, and to an address that may be somebody else's.
+#define SINK 1022
+
+// steer finds the socket of packets that go up to one of our addresses that has no socket of its own. Addresses share
+// that, so a flood to one may not fill it.
 SEC("sk_lookup")
 int steer(struct bpf_sk_lookup *ctx)
 {
 	union lookup k = {};
 	struct bpf_sock *sk;
-	__u32 *i;
+	struct steering *s;
+	__u32 i;
 
 	if (ctx->protocol != IPPROTO_UDP)
 		return SK_PASS;
@@ -863,10 +878,13 @@ int steer(struct bpf_sk_lookup *ctx)
 		k.words[1] = pair(ctx->local_ip6[2], ctx->local_ip6[3]);
 	}
 	k.words[2] = bpf_htons(ctx->local_port);
-	i = bpf_map_lookup_elem(&steered, &k);
-	if (!i)
+	s = bpf_map_lookup_elem(&steered, &k);
+	if (!s)
 		return SK_PASS;
-	sk = bpf_map_lookup_elem(&sockets, i);
+	i = s->socket;
+	if (!allow(&s->since, &s->went, bpf_ktime_get_ns(), s->most))
+		i = ctx->family == 2 ? SINK : SINK + 1;
+	sk = bpf_map_lookup_elem(&sockets, &i);
 	if (!sk)
 		return SK_PASS;
 	bpf_sk_assign(ctx, sk, 0);

@@ -107,6 +107,15 @@ type programState struct {
 	Flow programFlow
 }
 
+type programSteering struct {
+	_      structs.HostLayout
+	Since  uint64
+	Socket uint32
+	Most   uint32
+	Went   uint32
+	Zero   uint32
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.

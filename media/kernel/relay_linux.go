@@ -220,25 +220,25 @@ func (r *Relay) State(in netip.AddrPort) (State, bool) {
 // readMost is how many states Read gets with a system call.
 const readMost = 256
 
-// Read calls each with the state of every flow that this process has put, from few system calls. The State is valid
-// during the call, and each may call any method but Close and Leave. Flows that are put or removed meanwhile may be missing.
-func (r *Relay) Read(each func(in netip.AddrPort, s *State)) error {
+// Read calls the Figures of every flow that this process has put, from few system calls. They may call any method but
+// Read, Close and Leave. Of flows that are put or removed meanwhile none may be called, or one that is over.
+func (r *Relay) Read() error {
 	r.reading.Lock()
 	defer r.reading.Unlock()
 	if r.keys == nil {
 		r.keys, r.values = make([]uint32, readMost), make([]programState, readMost)
 	}
 	var cursor ebpf.MapBatchCursor
-	var ins [readMost]netip.AddrPort
+	var figures [readMost]func(*State)
 	for first, end := 0, r.used(); first < end; first += readMost {
 		n, err := r.program.States.BatchLookup(&cursor, r.keys, r.values, &ebpf.BatchOptions{ElemFlags: uint64(ebpf.LookupLock)})
 		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return fmt.Errorf("the states of flows: %w", err)
 		}
-		r.match(r.keys[:n], r.values, ins[:n])
-		for i, in := range ins[:n] {
-			if in.IsValid() {
-				each(in, figuresOf(&r.values[i]))
+		r.match(r.keys[:n], r.values, figures[:n])
+		for i, f := range figures[:n] {
+			if f != nil {
+				f(figuresOf(&r.values[i]))
 			}
 		}
 		if n < readMost {
@@ -262,14 +262,14 @@ func (r *Relay) used() int {
 	return end
 }
 
-// match finds the flows of states.
-func (r *Relay) match(slots []uint32, values []programState, ins []netip.AddrPort) {
+// match finds who wants to know of states.
+func (r *Relay) match(slots []uint32, values []programState, figures []func(*State)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i, slot := range slots {
-		ins[i] = netip.AddrPort{}
+		figures[i] = nil
 		if c := r.slots[slot]; c != nil && c.id == values[i].F.Id {
-			ins[i] = c.In
+			figures[i] = c.Figures
 		}
 	}
 }
