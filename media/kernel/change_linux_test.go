@@ -5,11 +5,13 @@ package kernel
 import (
 	"errors"
 	"net/netip"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -316,6 +318,37 @@ func TestIPsec(t *testing.T) {
 			t.Errorf("put: %v", err)
 		}
 	})
+}
+
+// IPsec is there unless the kernel says that it has none: what is not known must not be sent in the clear.
+func TestIPsecIsFound(t *testing.T) {
+	policy := func(dir netlink.Dir) []netlink.XfrmPolicy { return []netlink.XfrmPolicy{{Dir: dir}} }
+	for name, tt := range map[string]struct {
+		policies []netlink.XfrmPolicy
+		err      error
+		want     bool
+	}{
+		"none":                      {},
+		"of forwarded packets":      {policies: policy(netlink.XFRM_DIR_FWD)},
+		"of a socket":               {policies: policy(netlink.XFRM_SOCKET_OUT)},
+		"of what is sent":           {policies: append(policy(netlink.XFRM_DIR_FWD), policy(netlink.XFRM_DIR_OUT)...), want: true},
+		"of what comes":             {policies: policy(netlink.XFRM_DIR_IN), want: true},
+		"no IPsec":                  {err: os.NewSyscallError("socket", unix.EPROTONOSUPPORT)},
+		"not allowed":               {err: unix.EPERM, want: true},
+		"too many":                  {err: unix.ENOBUFS, want: true},
+		"they change just now":      {err: netlink.ErrDumpInterrupted, want: true},
+		"no more open files":        {err: unix.EMFILE, want: true},
+		"some, and then an error":   {policies: policy(netlink.XFRM_DIR_OUT), err: unix.EINTR, want: true},
+		"others, and then an error": {policies: policy(netlink.XFRM_DIR_FWD), err: unix.EINTR, want: true},
+	} {
+		w := &routes{policies: func() ([]netlink.XfrmPolicy, error) { return tt.policies, tt.err }}
+		if got := w.hasPolicies(); got != tt.want {
+			t.Errorf("%s: %v; want %v", name, got, tt.want)
+		}
+		if changed := w.changed(); changed != tt.want {
+			t.Errorf("%s: changed %v; want %v", name, changed, tt.want)
+		}
+	}
 }
 
 // Tagged frames go up at the cable and are relayed at the VLAN; what leaves by one is tagged again.

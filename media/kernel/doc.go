@@ -72,10 +72,11 @@
 // come later. A watcher hears of interfaces, addresses and routes, and has each flow leave as they are now. A flow that
 // is not fit any more goes up at once, and Flow.Lost says so: nothing is sent where nobody is. Unfit are: another IP
 // version on the other side, one of source and destination on this machine, no Ethernet on the way out, routes that wrap
-// packets, and all flows where IPsec policies are in force, which the program would go round.
+// packets, and all flows where IPsec policies are in force, which the program would go round, or may be: only a kernel that
+// says so has no IPsec. They are looked for once a second.
 //
 // The program is before nftables: rules for media's ports, NAT and accounting do not see what is relayed.
-// Tests: TestRouteIsGone, TestRouteMoves, TestInterfacesComeAndGo, TestUnfitFlows, TestIPsec.
+// Tests: TestRouteIsGone, TestRouteMoves, TestInterfacesComeAndGo, TestUnfitFlows, TestIPsec, TestIPsecIsFound.
 //
 // # Kernels and rights
 //
