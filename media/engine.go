@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"flowbridge/media/kernel"
@@ -77,8 +78,11 @@ type Engine struct {
 	closed  chan struct{}  // closed once Close is done
 	locals  []netip.Addr   // addresses that lead to our ports
 	isOwn   func(netip.AddrPort) bool
+	files   int            // that the process may open
 	stop    chan struct{}  // closed to end tendSockets
 	tending sync.WaitGroup // tendSockets
+
+	awake atomic.Int32 // sessions with sockets of their own
 
 	tidy    sync.Mutex    // guards trimmed: one tend at a time
 	trimmed time.Duration // when the resting pairs were last looked at
@@ -117,7 +121,8 @@ func Open(cfg Config) (*Engine, error) {
 	}
 	e.began = kernel.Now() - e.now()
 	e.isOwn = e.own
-	e.ports.mayRest = maxResting()
+	e.files = maxFiles()
+	e.ports.mayRest = e.files / restingShare / 2
 	if cfg.Kernel != nil {
 		e.ports.taken = cfg.Kernel.Uses
 	}
@@ -271,6 +276,7 @@ func (e *Engine) NewSession(sc SessionConfig) (*Session, error) {
 		local[side], fds[side] = netip.AddrPortFrom(a, s.pair[side].port), s.pair[side].fd
 	}
 	drain(fds)
+	e.awake.Add(1)
 	s.relay.own = e.isOwn
 	s.relay.init(id, local, fds, sc.OnEvent)
 	_ = s.worker.post(command{op: opOpen, relay: &s.relay}, false) // workers stop when no session is being opened

@@ -55,6 +55,7 @@ func (e *Engine) Resume(sc SessionConfig, st SessionState) (*Session, error) {
 		}
 		fds[side] = s.pair[side].fd
 	}
+	e.awake.Add(1)
 	s.relay.own = e.isOwn
 	s.relay.init(id, local, fds, sc.OnEvent)
 	s.relay.secure = secure
@@ -93,7 +94,7 @@ func (s *SideState) valid() bool {
 		}
 	}
 	return s.Peer.Latch <= LatchOff && s.Latch.Mode <= LatchOff && len(s.Payloads) <= maxPayloadChanges &&
-		s.Events.PayloadType <= 127 && s.Stream.Base <= s.Stream.Top && s.Stream.Top < 1<<48 && s.Early >= 0
+		s.Events.PayloadType <= 127 && s.Stream.Base <= s.Stream.Top && s.Stream.Top < 1<<48 && s.Early >= 0 && s.Early <= unconfirmedBound+1
 }
 
 // resume makes the session what the state says. Nobody else knows the session yet.

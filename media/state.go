@@ -31,7 +31,7 @@ type SideState struct {
 	Events    TelephoneEvents `cbor:"4,keyasint,omitzero"`
 	Mask      Mask            `cbor:"5,keyasint,omitzero"`
 	Confirmed bool            `cbor:"6,keyasint,omitempty"`
-	Early     int             `cbor:"7,keyasint,omitempty"` // bytes that it was sent unconfirmed
+	Early     int32           `cbor:"7,keyasint,omitempty"` // bytes that it was sent unconfirmed
 	Withheld  bool            `cbor:"8,keyasint,omitempty"`
 
 	Latch  LatchState     `cbor:"10,keyasint,omitzero"`
