@@ -84,6 +84,8 @@ type Engine struct {
 
 	awake atomic.Int32 // sessions with sockets of their own
 
+	frozen atomic.Bool // Freeze has tidy
+
 	tidy    sync.Mutex    // guards trimmed: one tend at a time
 	trimmed time.Duration // when the resting pairs were last looked at
 
@@ -176,6 +178,7 @@ func (c Config) check() error {
 // Close closes every session and stops the workers. When it returns, no socket and no goroutine of the engine is
 // left. It always returns nil.
 func (e *Engine) Close() error {
+	e.Thaw()
 	e.mu.Lock()
 	again := e.closing
 	e.closing = true
@@ -185,12 +188,22 @@ func (e *Engine) Close() error {
 		return nil
 	}
 	e.opening.Wait()
-	e.mu.Lock()
-	open := slices.AppendSeq(slices.Collect(maps.Values(e.sessions)), maps.Values(e.ending))
-	e.mu.Unlock()
-	for _, s := range open {
+	for _, s := range e.all() {
 		s.Close() // or waits for who does
 	}
+	e.end()
+	return nil
+}
+
+// all are the sessions that are not closed yet.
+func (e *Engine) all() []*Session {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.AppendSeq(slices.Collect(maps.Values(e.sessions)), maps.Values(e.ending))
+}
+
+// end stops an engine without sessions.
+func (e *Engine) end() {
 	close(e.stop)
 	e.tending.Wait()
 	for _, w := range e.workers {
@@ -201,7 +214,6 @@ func (e *Engine) Close() error {
 		e.discard(at, pairs)
 	}
 	close(e.closed)
-	return nil
 }
 
 // now is the time since the engine was opened.

@@ -221,33 +221,29 @@ func (e *Engine) claimPair(at place, port uint16, handed *[2]int) (pair, error) 
 	for kind := range got.fd {
 		switch {
 		case err != nil:
-		case handed == nil:
+		case handed == nil, Kind(kind) == RTP && handed[kind] < 0:
 			got.fd[kind], err = e.open(at, port, Kind(kind))
 		case handed[kind] >= 0:
 			if err = at.worker.watch(handed[kind], unix.EPOLLIN); err == nil {
 				got.fd[kind] = int32(handed[kind]) // descriptors are small
 			}
-		case Kind(kind) == RTP:
-			err = errNoSocket
 		}
 	}
 	if err != nil {
-		e.unclaim(at, got, handed != nil)
+		e.unclaim(at, got, handed)
 		return pair{}, err
 	}
 	return got, nil
 }
 
 // unclaim gives a pair back that no session has had. Sockets that were handed over stay the caller's.
-func (e *Engine) unclaim(at place, p pair, handed bool) {
-	if handed {
-		for _, fd := range p.fd {
-			if fd >= 0 {
-				at.worker.unwatch(int(fd))
-			}
+func (e *Engine) unclaim(at place, p pair, handed *[2]int) {
+	for kind, fd := range p.fd {
+		if fd >= 0 && handed != nil && int(fd) == handed[kind] {
+			at.worker.unwatch(int(fd))
+		} else if fd >= 0 {
+			closeSocket(int(fd))
 		}
-	} else {
-		p.close()
 	}
 	e.ports.release(p.port)
 }

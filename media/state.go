@@ -19,6 +19,9 @@ type SessionState struct {
 	// Kept: State was called, so that numbers are reserved.
 	Kept bool `cbor:"7,keyasint,omitempty"`
 
+	// Paused: it was resumed so, and State was not called since.
+	Paused bool `cbor:"8,keyasint,omitempty"`
+
 	// Exact: nothing was relayed after At, because the session was handed over.
 	Exact bool `cbor:"6,keyasint,omitempty"`
 }

@@ -7,6 +7,7 @@ type note struct {
 	kept    bool          // there is one
 	asked   bool          // EventChanged was posted since the last
 	resumed uint8         // SessionState.Resumed
+	paused  bool          // resumed so, and no state was taken since
 	again   time.Duration // when EventChanged may be posted again
 }
 

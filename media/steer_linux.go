@@ -189,9 +189,13 @@ func (w *worker) unshare(r *relay) {
 
 // wake opens the sockets of a steered session again. Where descriptors are scarce, it goes on without.
 func (s *Session) wake() {
-	if !s.steered.Load() || !s.engine.mayWake() {
-		return
+	if s.steered.Load() && s.engine.mayWake() {
+		s.unsteer()
 	}
+}
+
+// unsteer is wake however many descriptors there are.
+func (s *Session) unsteer() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || !s.steered.Load() {
