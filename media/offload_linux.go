@@ -26,6 +26,9 @@ const (
 	// its program. Such a flow stays with the worker twice as long as the last time, up to offloadAfter << offloadPatience.
 	offloadWorth    = 100
 	offloadPatience = 8
+
+	// figuresAge is how old figures may be that are not those of a decision. Those of all flows are read together as often.
+	figuresAge = tendEvery
 )
 
 // offloader gives flows to the kernel. It is constant.
@@ -33,11 +36,12 @@ type offloader struct {
 	relay *kernel.Relay
 	epoch time.Duration // of the engine, by the kernel's clock
 	after time.Duration // offloadAfter
+	age   time.Duration // figuresAge
 	dscp  uint8
 }
 
 func newOffloader(relay *kernel.Relay, epoch time.Duration, dscp uint8) *offloader {
-	return &offloader{relay: relay, epoch: epoch, after: offloadAfter, dscp: dscp}
+	return &offloader{relay: relay, epoch: epoch, after: offloadAfter, age: figuresAge, dscp: dscp}
 }
 
 // offload is what an endpoint of RTP knows of its flow in the kernel.
@@ -47,7 +51,9 @@ type offload struct {
 	fails uint8         // how often in a row that was not worth it
 	by    *offloader    // nil: the worker has the flow
 	in    netip.AddrPort
-	seen  kernel.State // as it was read last
+	seen  kernel.State  // as it was read last
+	read  time.Duration // when that was
+	times uint64        // that it was offloaded
 }
 
 // offload gives the kernel the flow of a packet that was just relayed, if the flow is fit for it. A waiting packet would be
@@ -58,6 +64,7 @@ func (w *worker) offload(ep *endpoint) {
 		return
 	}
 	r := ep.relay
+	ep.offload.times++
 	r.offloaded.Add(1)
 	if w.pending.Load() { // its sender may not have seen that the flow is offloaded
 		r.offloaded.Add(-1)
@@ -76,7 +83,7 @@ func (w *worker) offload(ep *endpoint) {
 		ep.offload.from = w.now + o.after<<offloadPatience
 		return
 	}
-	ep.offload.by, ep.offload.in, ep.offload.since, ep.offload.seen = o, f.In, w.now, state
+	ep.offload.by, ep.offload.in, ep.offload.since, ep.offload.seen, ep.offload.read = o, f.In, w.now, state, w.now
 }
 
 // isPlain reports whether the kernel can relay the packets from ep as the worker would.
@@ -117,6 +124,7 @@ func (o *offloader) flow(ep *endpoint) (kernel.Flow, error) {
 		Source: from.Source, Dest: from.Dest, SSRC: from.SSRC, ClockRate: uint32(ep.stream.clock()), DSCP: o.dscp,
 		Rewrite: kernel.Rewrite{SSRC: from.Rewrite.SSRC, TimeOffset: from.Rewrite.TimeOffset, SeqOffset: from.Rewrite.SeqOffset},
 		Lost:    func(error) { r.recall() },
+		Figures: ep.figures(ep.offload.times),
 	}
 	for i, c := range from.Rewrite.Payload {
 		f.Rewrite.Payload[i] = kernel.PayloadChange{From: c.From, To: c.To, Drop: c.Op == PayloadDrop}
@@ -146,22 +154,60 @@ func (o *offloader) toward(ours netip.AddrPort, peer netip.Addr) (netip.AddrPort
 	return netip.AddrPortFrom(a, ours.Port()), nil
 }
 
-// refresh reads what the kernel has counted of the session. The caller has the turn.
-func (r *relay) refresh() {
+// refresh reads what the kernel has counted of the session, where what is known is older than some age. The caller has the
+// turn.
+func (r *relay) refresh(age func(*offloader) time.Duration) {
 	if r.offloaded.Load() == 0 {
 		return
 	}
 	for side := range r.endpoint {
-		r.endpoint[side][RTP].refresh()
+		if ep := &r.endpoint[side][RTP]; ep.rtpState != nil && ep.offload.by != nil {
+			ep.refresh(age(ep.offload.by))
+		}
 	}
 }
 
-func (ep *endpoint) refresh() {
+// anyAge and atOnce are ages for refresh.
+func anyAge(o *offloader) time.Duration { return o.age }
+func atOnce(*offloader) time.Duration   { return 0 }
+
+func (ep *endpoint) refresh(age time.Duration) {
 	if ep.rtpState == nil || ep.offload.by == nil {
 		return
 	}
-	if state, ok := ep.offload.by.relay.State(ep.offload.in); ok {
+	o := ep.offload.by
+	now := kernel.Now() - o.epoch
+	if age > 0 && now-ep.offload.read < age {
+		return
+	}
+	if state, ok := o.relay.State(ep.offload.in); ok {
 		ep.takeOver(&state)
+		ep.offload.read = now
+	}
+}
+
+// figures returns what takes over what was read of the flow from ep with those of all others. It may have been read
+// before what ep knows, and of the flow before.
+func (ep *endpoint) figures(times uint64) func(*kernel.State) {
+	return func(s *kernel.State) {
+		if !ep.relay.enter() {
+			return
+		}
+		defer ep.relay.leave()
+		was := &ep.offload.seen
+		if o := ep.offload.by; o != nil && ep.offload.times == times {
+			ep.offload.read = kernel.Now() - o.epoch
+			if s.Packets >= was.Packets && s.WrongSource >= was.WrongSource && s.WrongSSRC >= was.WrongSSRC {
+				ep.takeOver(s)
+			}
+		}
+	}
+}
+
+// readFigures reads what the kernel has counted of all sessions.
+func (e *Engine) readFigures() {
+	if e.config.Kernel != nil {
+		_ = e.config.Kernel.Read() // what fails now is read the next time
 	}
 }
 

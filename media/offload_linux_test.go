@@ -258,3 +258,42 @@ func TestOffloadOverEthernet(t *testing.T) {
 		}
 	})
 }
+
+// The figures of all flows are read together, and each packet is counted once, however often they are read and whatever
+// becomes of a flow meanwhile.
+func TestFiguresOfAllFlows(t *testing.T) {
+	onKernelPath(t)
+	e := openEngine(t, nil)
+	for _, w := range e.workers {
+		w.offloader.age = time.Hour // a session reads nothing by itself
+	}
+	var calls []*steeredCall
+	for range 20 {
+		calls = append(calls, newSteeredCall(t, e))
+	}
+	for seq := range uint16(5) {
+		for _, c := range calls {
+			c.speak(t, 2+seq)
+		}
+		for range 2 {
+			if got, want := e.Totals().Sides[SideA].RxPackets, uint64(len(calls)*int(2+seq)); got != want {
+				t.Errorf("%d packets in all; want %d", got, want)
+			}
+		}
+	}
+	// What was read before a flow came back counts nothing, nor for the flow after.
+	ep := &calls[0].relay.endpoint[SideA][RTP]
+	late := ep.figures(ep.offload.times)
+	old := ep.offload.seen
+	late(&kernel.State{})
+	calls[0].relay.recall()
+	late(&old)
+	calls[0].speak(t, 7)
+	await(t, "the kernel has both flows", func() bool { return calls[0].relay.offloaded.Load() == 2 })
+	old.Packets += 1000
+	late(&old)
+	if st := calls[0].Close(); st.A.RxPackets != 7 || st.A.Lost != 0 || st.A.Duplicates != 0 {
+		t.Errorf("got %+v", st.A)
+	}
+	late(&old)
+}

@@ -23,7 +23,7 @@ var paths = []struct {
 }{
 	{name: "userspace"},
 	{name: "audited", path: func(w *worker) flowPath { return newAudit(w) }},
-	{name: "kernel", path: func(w *worker) flowPath { w.offloader.after = 0; return newAudit(w) }},
+	{name: "kernel", path: func(w *worker) flowPath { w.offloader.after, w.offloader.age = 0, 0; return newAudit(w) }},
 }
 
 // path is the one of paths under test.

@@ -5,10 +5,13 @@ package kernel
 import (
 	"errors"
 	"net/netip"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -192,7 +195,7 @@ func TestSteers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := r.Steer(ap(tt.to), 3); err != nil {
+			if err := r.Steer(ap(tt.to), 3, 100); err != nil {
 				t.Fatal(err)
 			}
 			from.send(ap(tt.other), []byte("not this"))
@@ -212,6 +215,60 @@ func TestSteers(t *testing.T) {
 			_ = shared.conn.Close()
 			_ = bound.conn.Close()
 			_ = from.conn.Close()
+		}
+	})
+}
+
+// A flood to one address leaves room in the socket for what comes to another one.
+func TestSteersSoMany(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		r := open(t)
+		for _, tt := range []struct{ shared, flooded, quiet, from string }{
+			{"10.81.1.1:9999", "10.81.1.1:20001", "10.81.1.1:20003", "10.81.1.2:4000"},
+			{"[fd81:1::1]:9999", "[fd81:1::1]:20001", "[fd81:1::1]:20003", "[fd81:1::2]:4000"},
+		} {
+			shared, from := newPhone(t, tt.shared), l.a.phone(tt.from)
+			conn, err := shared.conn.SyscallConn()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := conn.Control(func(fd uintptr) { err = r.Socket(3, int(fd)) }); err != nil {
+				t.Fatal(err)
+			}
+			const most = 5
+			for _, to := range []string{tt.flooded, tt.quiet} {
+				if err = errors.Join(err, r.Steer(ap(to), 3, most)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			began := Now()
+			for range 200 {
+				from.send(ap(tt.flooded), []byte("flood"))
+			}
+			from.send(ap(tt.quiet), []byte("report"))
+			flood := 0
+			for {
+				got, _, ok := shared.hear(patience)
+				if !ok {
+					t.Fatal("the report did not come")
+				}
+				if string(got) == "report" {
+					break
+				}
+				flood++
+			}
+			if seconds := int((Now()-began)/time.Second) + 2; flood < most || flood > most*seconds {
+				t.Errorf("%d packets of the flood came in %d s; want %d a second", flood, seconds, most)
+			}
+			// Nor does the flooder hear of it, who may be another than it says.
+			if _, err := from.conn.WriteToUDPAddrPort([]byte("flood"), ap(tt.flooded)); err != nil {
+				t.Errorf("the flooder hears %v", err)
+			}
+			_ = shared.conn.Close()
+			_ = from.conn.Close()
+		}
+		if err := r.Socket(sink, 0); err == nil {
+			t.Error("a socket that nobody reads was replaced")
 		}
 	})
 }
@@ -261,6 +318,37 @@ func TestIPsec(t *testing.T) {
 			t.Errorf("put: %v", err)
 		}
 	})
+}
+
+// IPsec is there unless the kernel says that it has none: what is not known must not be sent in the clear.
+func TestIPsecIsFound(t *testing.T) {
+	policy := func(dir netlink.Dir) []netlink.XfrmPolicy { return []netlink.XfrmPolicy{{Dir: dir}} }
+	for name, tt := range map[string]struct {
+		policies []netlink.XfrmPolicy
+		err      error
+		want     bool
+	}{
+		"none":                      {},
+		"of forwarded packets":      {policies: policy(netlink.XFRM_DIR_FWD)},
+		"of a socket":               {policies: policy(netlink.XFRM_SOCKET_OUT)},
+		"of what is sent":           {policies: append(policy(netlink.XFRM_DIR_FWD), policy(netlink.XFRM_DIR_OUT)...), want: true},
+		"of what comes":             {policies: policy(netlink.XFRM_DIR_IN), want: true},
+		"no IPsec":                  {err: os.NewSyscallError("socket", unix.EPROTONOSUPPORT)},
+		"not allowed":               {err: unix.EPERM, want: true},
+		"too many":                  {err: unix.ENOBUFS, want: true},
+		"they change just now":      {err: netlink.ErrDumpInterrupted, want: true},
+		"no more open files":        {err: unix.EMFILE, want: true},
+		"some, and then an error":   {policies: policy(netlink.XFRM_DIR_OUT), err: unix.EINTR, want: true},
+		"others, and then an error": {policies: policy(netlink.XFRM_DIR_FWD), err: unix.EINTR, want: true},
+	} {
+		w := &routes{policies: func() ([]netlink.XfrmPolicy, error) { return tt.policies, tt.err }}
+		if got := w.hasPolicies(); got != tt.want {
+			t.Errorf("%s: %v; want %v", name, got, tt.want)
+		}
+		if changed := w.changed(); changed != tt.want {
+			t.Errorf("%s: changed %v; want %v", name, changed, tt.want)
+		}
+	}
 }
 
 // Tagged frames go up at the cable and are relayed at the VLAN; what leaves by one is tagged again.

@@ -40,15 +40,18 @@
 //
 // # Maps
 //
-//   - flows: hash of our address and port. IPv4 is ::ffff:a.b.c.d. The value is what the program compares with and
-//     writes, with a slot of states and an id that is never used twice.
-//   - states: array of slots: a spin lock and the figures. Not per processor: numbers and jitter need one state. The id
-//     ties it to the flow; without it the program relays nothing. Slot 0 is for the test that Open makes.
-//   - steered, sockets: addresses without a socket, and what they are steered to; they end with the process.
+//   - flows: hash of our address and port. IPv4 is ::ffff:a.b.c.d. The value is where in states the flow is. Memory of a
+//     hash may become another flow's while the program reads it, so the program believes nothing of it.
+//   - states: array of slots: a spin lock, the figures, and the flow, which is what the program compares with and writes.
+//     The program does both under the lock, so that a flow is whole, and of the address that the packet came to. Not per
+//     processor: numbers and jitter need one state. An id that is never used twice says whose slot it is; without it the
+//     program relays nothing. Slot 0 is for the test that Open makes.
+//   - steered, sockets: addresses without a socket, and what they are steered to, so many packets in a second; they end
+//     with the process.
 //
-// take and note are programs for this process alone, run by BPF_PROG_TEST_RUN: take ends a flow and gives its state
-// back at one moment, so that no packet is between, and note counts a packet that went up.
-// Tests: TestHandedOver, TestSteers.
+// take, change and note are programs for this process alone, run by BPF_PROG_TEST_RUN: take ends a flow and gives its
+// state back at one moment, so that no packet is between, change replaces a flow, and note counts a packet that went up.
+// Tests: TestHandedOver, TestPlaceOfAnotherFlow, TestSteers, TestSteersSoMany.
 //
 // # Pins and upgrades
 //
@@ -57,7 +60,7 @@
 // run its program (at once: no packet is between), and carries the flows on. It knows no call for them, so it removes
 // each once it and the flow back are silent for Options.Timeout. Until then Uses says that a port is taken.
 //
-// Who changes struct key, flow, figures or state counts layout up. Such a process, or one with another capacity, can't
+// Who changes struct key, place, flow, figures or state counts layout up. Such a process, or one with another capacity, can't
 // take flows over: it opens its own maps beside those of the elder, whose program stays attached and carries its flows
 // until they are silent; then it is removed. Both programs let go up what they do not know. One process has the
 // directory at a time. With clsact, filters have the directory's name, and the rest is the same.
@@ -69,10 +72,11 @@
 // come later. A watcher hears of interfaces, addresses and routes, and has each flow leave as they are now. A flow that
 // is not fit any more goes up at once, and Flow.Lost says so: nothing is sent where nobody is. Unfit are: another IP
 // version on the other side, one of source and destination on this machine, no Ethernet on the way out, routes that wrap
-// packets, and all flows where IPsec policies are in force, which the program would go round.
+// packets, and all flows where IPsec policies are in force, which the program would go round, or may be: only a kernel that
+// says so has no IPsec. They are looked for once a second.
 //
 // The program is before nftables: rules for media's ports, NAT and accounting do not see what is relayed.
-// Tests: TestRouteIsGone, TestRouteMoves, TestInterfacesComeAndGo, TestUnfitFlows, TestIPsec.
+// Tests: TestRouteIsGone, TestRouteMoves, TestInterfacesComeAndGo, TestUnfitFlows, TestIPsec, TestIPsecIsFound.
 //
 // # Kernels and rights
 //

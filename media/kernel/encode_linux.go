@@ -68,10 +68,20 @@ func rateOf(clock uint32) uint32 {
 	return clock
 }
 
+// place is what leads the program to the flow.
+func (c *carried) place() *programPlace {
+	p := &programPlace{Slot: c.slot}
+	if c.Kind == RTCP {
+		p.Kind = flagRTCP
+	}
+	return p
+}
+
 // value is the flow as the program has it.
 func (c *carried) value() *programFlow {
 	v := &programFlow{
-		Id: c.id, Slot: c.slot, Up: c.Up, Rate: rateOf(c.ClockRate), Ssrc: network32(c.SSRC),
+		Up: c.Up, Rate: rateOf(c.ClockRate), Ssrc: network32(c.SSRC),
+		In: words(c.In.Addr()), InPort: network(c.In.Port()),
 		Src: words(c.Source.Addr()), SrcPort: network(c.Source.Port()),
 		From: words(c.Out.Addr()), FromPort: network(c.Out.Port()),
 		To: words(c.Dest.Addr()), ToPort: network(c.Dest.Port()),
@@ -110,8 +120,12 @@ func (o outlet) into(v *programFlow) {
 	}
 }
 
-func stateOf(s *State, id uint64) *programState {
+// stateOf is a slot with a flow, or without one.
+func stateOf(s *State, id uint64, f *programFlow) *programState {
 	v := &programState{F: *(*programFigures)(unsafe.Pointer(s))}
+	if f != nil {
+		v.Flow = *f
+	}
 	v.F.Id, v.F.StraysAt, v.F.ForeignAt, v.F.Strays, v.F.Foreign = id, 0, 0, 0, 0
 	return v
 }
@@ -130,5 +144,12 @@ func requestOf(slot uint32, id uint64, rate uint32, h Header) []byte {
 	native.PutUint32(q[24:], uint32(max(h.Length, 0)))
 	native.PutUint16(q[28:], h.Seq)
 	q[30] = h.PayloadType
+	return b
+}
+
+// changeOf is the packet that replaces a flow.
+func changeOf(slot uint32, id uint64, f *programFlow) []byte {
+	b := requestOf(slot, id, 0, Header{})
+	copy(b[ethernetLen+requestLen:], unsafe.Slice((*byte)(unsafe.Pointer(f)), unsafe.Sizeof(*f)))
 	return b
 }

@@ -46,6 +46,9 @@ type Flow struct {
 	// Lost is called, in a goroutine of its own, when the flow can't be carried any more: its route is gone, for
 	// example. Its packets go up to the sockets already. What was counted is there until Remove. May be nil.
 	Lost func(why error)
+
+	// Figures is called by [Relay.Read] with the state of the flow, which is valid during the call. May be nil.
+	Figures func(s *State)
 }
 
 // Rewrite is what a flow changes in each RTP packet. The zero value changes nothing.

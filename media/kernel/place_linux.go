@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// layout is the number of what the maps hold. It changes with struct key, flow, figures or state of the program.
-const layout = 1
+// layout is the number of what the maps hold. It changes with struct key, place, flow, figures or state of the program.
+const layout = 2
 
 // place is where the maps and links of an instance are pinned: a directory, and in it one for each layout and capacity.
 // Without a directory all its methods do nothing.
@@ -165,6 +165,8 @@ func (r *Relay) load() error {
 // adopted is a flow of an earlier process, whose calls nobody knows any more.
 type adopted struct {
 	in, out netip.AddrPort
+	slot    uint32
+	id      uint64
 	value   programFlow
 	last    time.Duration // it was heard, or adopted
 }
@@ -175,17 +177,28 @@ func (r *Relay) adopt() error {
 	_ = r.program.Flows.Delete(keyOf(testFlows()[1].In))
 	used := map[uint32]bool{}
 	var key programKey
-	var value programFlow
+	var at programPlace
+	var halves []netip.AddrPort // of a process that died as it began or ended a flow
 	flows := r.program.Flows.Iterate()
-	for flows.Next(&key, &value) {
-		used[value.Slot] = true
-		a := &adopted{in: addrPort(key.Ip, key.Port), out: addrPort(value.From, value.FromPort), value: value, last: Now()}
+	for flows.Next(&key, &at) {
+		var v programState
+		in := addrPort(key.Ip, key.Port)
+		err := r.program.States.LookupWithFlags(at.Slot, &v, ebpf.LookupLock)
+		if err != nil || v.F.Id == 0 || used[at.Slot] || addrPort(v.Flow.In, v.Flow.InPort) != in {
+			halves = append(halves, in)
+			continue
+		}
+		used[at.Slot] = true
+		a := &adopted{in: in, out: addrPort(v.Flow.From, v.Flow.FromPort), slot: at.Slot, id: v.F.Id, value: v.Flow, last: Now()}
 		r.adopted[a.in] = a
 		r.count(a, 1)
-		r.lastID = max(r.lastID, value.Id)
+		r.lastID = max(r.lastID, a.id)
 	}
 	if err := flows.Err(); err != nil {
 		return fmt.Errorf("the flows of the process before: %w", err)
+	}
+	for _, in := range halves {
+		_ = r.program.Flows.Delete(keyOf(in))
 	}
 	for slot := uint32(r.options.Capacity); slot > testSlot; slot-- {
 		if !used[slot] {
@@ -210,7 +223,7 @@ func (r *Relay) reap(now time.Duration) {
 	defer r.mu.Unlock()
 	for _, a := range r.adopted {
 		var v programState
-		if err := r.program.States.LookupWithFlags(a.value.Slot, &v, ebpf.LookupLock); err == nil {
+		if err := r.program.States.LookupWithFlags(a.slot, &v, ebpf.LookupLock); err == nil {
 			a.last = max(a.last, figuresOf(&v).Last)
 		}
 	}
@@ -228,9 +241,9 @@ func (r *Relay) reap(now time.Duration) {
 
 // drop ends an adopted flow.
 func (r *Relay) drop(a *adopted) {
-	_, _ = r.take(a.value.Slot, a.value.Id)
+	_, _ = r.take(a.slot, a.id)
 	_ = r.program.Flows.Delete(keyOf(a.in))
 	delete(r.adopted, a.in)
 	r.count(a, -1)
-	r.free = append(r.free, a.value.Slot)
+	r.free = append(r.free, a.slot)
 }

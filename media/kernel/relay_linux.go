@@ -76,7 +76,7 @@ func Open(o Options) (*Relay, error) {
 
 // Try loads and tests the program as Open does, and attaches it nowhere.
 func Try() error {
-	r := &Relay{options: Options{Capacity: 1}, place: &place{}}
+	r := &Relay{options: Options{Capacity: 1}, place: &place{}, lastID: 1}
 	if err := r.load(); err != nil {
 		return err
 	}
@@ -146,10 +146,10 @@ func (r *Relay) Put(f Flow, s State) error {
 	r.lastID++
 	last := len(r.free) - 1
 	c := &carried{Flow: f, slot: r.free[last], id: r.lastID, out: out}
-	if err := r.program.States.Update(c.slot, stateOf(&s, c.id), ebpf.UpdateLock); err != nil {
+	if err := r.program.States.Update(c.slot, stateOf(&s, c.id, c.value()), ebpf.UpdateLock); err != nil {
 		return fmt.Errorf("the state of a flow: %w", err)
 	}
-	if err := r.program.Flows.Update(keyOf(f.In), c.value(), ebpf.UpdateAny); err != nil {
+	if err := r.program.Flows.Update(keyOf(f.In), c.place(), ebpf.UpdateAny); err != nil {
 		if errors.Is(err, unix.E2BIG) {
 			return ErrFull
 		}
@@ -173,8 +173,11 @@ func (r *Relay) Change(f Flow) error {
 		return err
 	}
 	c := &carried{Flow: f, slot: was.slot, id: was.id, out: out}
-	if err := r.program.Flows.Update(keyOf(f.In), c.value(), ebpf.UpdateExist); err != nil {
-		return fmt.Errorf("a flow: %w", err)
+	if f.Kind != was.Kind {
+		return fmt.Errorf("the flow to %v is of another kind", f.In)
+	}
+	if err := r.change(c.slot, c.id, c.value()); err != nil {
+		return err
 	}
 	r.flows[f.In], r.slots[c.slot] = c, c
 	return nil
@@ -217,25 +220,25 @@ func (r *Relay) State(in netip.AddrPort) (State, bool) {
 // readMost is how many states Read gets with a system call.
 const readMost = 256
 
-// Read calls each with the state of every flow that this process has put, from few system calls. The State is valid
-// during the call, and each may call any method but Close and Leave. Flows that are put or removed meanwhile may be missing.
-func (r *Relay) Read(each func(in netip.AddrPort, s *State)) error {
+// Read calls the Figures of every flow that this process has put, from few system calls. They may call any method but
+// Read, Close and Leave. Of flows that are put or removed meanwhile none may be called, or one that is over.
+func (r *Relay) Read() error {
 	r.reading.Lock()
 	defer r.reading.Unlock()
 	if r.keys == nil {
 		r.keys, r.values = make([]uint32, readMost), make([]programState, readMost)
 	}
 	var cursor ebpf.MapBatchCursor
-	var ins [readMost]netip.AddrPort
+	var figures [readMost]func(*State)
 	for first, end := 0, r.used(); first < end; first += readMost {
 		n, err := r.program.States.BatchLookup(&cursor, r.keys, r.values, &ebpf.BatchOptions{ElemFlags: uint64(ebpf.LookupLock)})
 		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return fmt.Errorf("the states of flows: %w", err)
 		}
-		r.match(r.keys[:n], r.values, ins[:n])
-		for i, in := range ins[:n] {
-			if in.IsValid() {
-				each(in, figuresOf(&r.values[i]))
+		r.match(r.keys[:n], r.values, figures[:n])
+		for i, f := range figures[:n] {
+			if f != nil {
+				f(figuresOf(&r.values[i]))
 			}
 		}
 		if n < readMost {
@@ -259,14 +262,14 @@ func (r *Relay) used() int {
 	return end
 }
 
-// match finds the flows of states.
-func (r *Relay) match(slots []uint32, values []programState, ins []netip.AddrPort) {
+// match finds who wants to know of states.
+func (r *Relay) match(slots []uint32, values []programState, figures []func(*State)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i, slot := range slots {
-		ins[i] = netip.AddrPort{}
+		figures[i] = nil
 		if c := r.slots[slot]; c != nil && c.id == values[i].F.Id {
-			ins[i] = c.In
+			figures[i] = c.Figures
 		}
 	}
 }
@@ -283,6 +286,18 @@ func (r *Relay) Observe(in netip.AddrPort, h Header) bool {
 	}
 	verdict, err := r.program.Note.Run(&ebpf.RunOptions{Data: requestOf(c.slot, c.id, rateOf(c.ClockRate), h)})
 	return err == nil && verdict == requestDone
+}
+
+// change replaces a flow. The program sees the one or the other.
+func (r *Relay) change(slot uint32, id uint64, f *programFlow) error {
+	verdict, err := r.program.Change.Run(&ebpf.RunOptions{Data: changeOf(slot, id, f)})
+	switch {
+	case err != nil:
+		return fmt.Errorf("a flow: %w", err)
+	case verdict != requestDone:
+		return errors.New("a flow is gone from the kernel")
+	}
+	return nil
 }
 
 // take ends a flow's part of the program and returns its state.

@@ -248,10 +248,11 @@ func TestHandedOver(t *testing.T) {
 func TestReadsAll(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		r := open(t, func(o *Options) { o.Capacity = 1000 })
-		want := map[netip.AddrPort]uint64{}
+		want, got := map[netip.AddrPort]uint64{}, map[netip.AddrPort]uint64{}
 		for i := range 700 {
 			f := Flow{Source: ap("127.0.0.1:4000"), Out: ap("127.0.0.1:9000"), Dest: ap("127.0.0.1:5000"), SSRC: 7}
 			f.In = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(10000+i))
+			f.Figures = func(s *State) { got[f.In] = s.Packets }
 			if err := r.Put(f, State{Packets: uint64(i)}); err != nil {
 				t.Fatal(err)
 			}
@@ -266,8 +267,7 @@ func TestReadsAll(t *testing.T) {
 				delete(want, in)
 			}
 		}
-		got := map[netip.AddrPort]uint64{}
-		if err := r.Read(func(in netip.AddrPort, s *State) { got[in] = s.Packets }); err != nil || !maps.Equal(got, want) {
+		if err := r.Read(); err != nil || !maps.Equal(got, want) {
 			t.Errorf("got %d of %d flows, %v", len(got), len(want), err)
 		}
 	})

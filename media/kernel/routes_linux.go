@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/vishvananda/netlink"
@@ -36,6 +37,7 @@ func longest(dst netip.Addr) int {
 // routes knows how packets leave, and remembers it until something changes.
 type routes struct {
 	*netlink.Handle
+	policies func() ([]netlink.XfrmPolicy, error) // of IPsec
 
 	mu      sync.Mutex // guards what follows
 	known   map[[2]netip.Addr]outlet
@@ -48,7 +50,9 @@ func openRoutes() (*routes, error) {
 	if err != nil {
 		return nil, fmt.Errorf("netlink: %w", err)
 	}
-	return &routes{Handle: h, known: map[[2]netip.Addr]outlet{}, secured: hasPolicies()}, nil
+	w := &routes{Handle: h, policies: ipsecPolicies, known: map[[2]netip.Addr]outlet{}}
+	w.secured = w.hasPolicies()
+	return w, nil
 }
 
 func (w *routes) close() {
@@ -62,7 +66,7 @@ func (w *routes) close() {
 
 // renew looks up again how packets leave, for some pairs of addresses, and forgets others. Meanwhile what was known is.
 func (w *routes) renew(pairs map[[2]netip.Addr]outlet) {
-	secured := hasPolicies()
+	secured := w.hasPolicies()
 	for pair := range pairs {
 		pairs[pair] = w.find(pair[0], pair[1], secured)
 	}
@@ -73,25 +77,26 @@ func (w *routes) renew(pairs map[[2]netip.Addr]outlet) {
 
 // changed reports whether IPsec has come or gone.
 func (w *routes) changed() bool {
-	is := hasPolicies()
+	is := w.hasPolicies()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return is != w.secured
 }
 
-// hasPolicies reports whether IPsec may apply to what is sent.
-func hasPolicies() bool {
-	policies, err := netlink.XfrmPolicyList(netlink.FAMILY_ALL)
-	if err != nil {
+// hasPolicies reports whether IPsec may apply to what is relayed: to what comes, which may have to be encrypted, or to what
+// is sent. What can't be found out may be so.
+func (w *routes) hasPolicies() bool {
+	policies, err := w.policies()
+	if errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.EAFNOSUPPORT) {
 		return false // a kernel without IPsec
 	}
-	for _, p := range policies {
-		if p.Dir == netlink.XFRM_DIR_OUT {
-			return true
-		}
-	}
-	return false
+	return err != nil || slices.ContainsFunc(policies, func(p netlink.XfrmPolicy) bool {
+		return p.Dir == netlink.XFRM_DIR_OUT || p.Dir == netlink.XFRM_DIR_IN
+	})
 }
+
+// ipsecPolicies are those of the thread's network namespace.
+func ipsecPolicies() ([]netlink.XfrmPolicy, error) { return netlink.XfrmPolicyList(netlink.FAMILY_ALL) }
 
 // to returns how packets leave to dst from our address src, which may be invalid.
 func (w *routes) to(dst, src netip.Addr) outlet {

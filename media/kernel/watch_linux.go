@@ -11,7 +11,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
 
@@ -151,7 +150,7 @@ func (r *Relay) refresh() {
 		}
 		if err == nil {
 			c.out = out
-			err = r.program.Flows.Update(keyOf(c.In), c.value(), ebpf.UpdateExist)
+			err = r.change(c.slot, c.id, c.value())
 		}
 		if err != nil {
 			r.lose(c, err)
@@ -199,5 +198,5 @@ func (r *Relay) redirect(a *adopted) {
 		return
 	}
 	a.value = v
-	_ = r.program.Flows.Update(keyOf(a.in), &v, ebpf.UpdateExist)
+	_ = r.change(a.slot, a.id, &v)
 }
