@@ -305,6 +305,12 @@ func open(tb testing.TB, change ...func(*Options)) *Relay {
 	return r
 }
 
+// put has a relay carry a flow. It waits for the routes.
+func put(r *Relay, f Flow, s State) error {
+	r.Look(f)
+	return r.Put(f, s)
+}
+
 // where is what of a relay's path the kernel has no say in.
 func where(r *Relay) string {
 	_, where, _ := strings.Cut(r.Path(), " on ")
