@@ -158,7 +158,7 @@ func TestInterfacesComeAndGo(t *testing.T) {
 	needsRoot(t)
 	t.Run("in a lab", func(t *testing.T) {
 		if err := isolate(); err != nil {
-			t.Skipf("no network namespaces here: %v", err)
+			t.Skipf("needs network namespaces: %v", err)
 		}
 		l := &lab{t: t, a: newHost(t), b: newHost(t)}
 		run(t, "ip", "link", "set", "lo", "up")
@@ -319,7 +319,7 @@ func TestIPsec(t *testing.T) {
 		b.expect(f.Out, pkt)
 		policy := []string{"ip", "xfrm", "policy", "add", "src", "10.81.2.1", "dst", "10.81.2.2", "dir", "out", "tmpl", "proto", "esp"}
 		if out, err := exec.Command(policy[0], policy[1:]...).CombinedOutput(); err != nil {
-			t.Skipf("no IPsec here: %v: %s", err, out)
+			t.Skipf("needs IPsec: %v: %s", err, out)
 		}
 		if why := <-lost; !errors.Is(why, ErrUnfit) || !strings.Contains(why.Error(), "IPsec") {
 			t.Errorf("lost: %v", why)
@@ -362,7 +362,7 @@ func TestIPsecIsFound(t *testing.T) {
 func TestVLAN(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		if out, err := exec.Command("ip", "link", "add", "link", "left", "name", "vlan", "type", "vlan", "id", "5").CombinedOutput(); err != nil {
-			t.Skipf("no VLANs here: %v: %s", err, out)
+			t.Skipf("needs VLANs: %v: %s", err, out)
 		}
 		run(t, "ip", "addr", "add", "10.81.5.1/24", "dev", "vlan")
 		run(t, "ip", "link", "set", "vlan", "up")

@@ -138,7 +138,7 @@ func TestOutlivesItsProcess(t *testing.T) {
 				o.Flows = []childFlow{there.child(), back.child(), stream.child()}
 				p := startChild(t, o)
 				if way == "tcx" && strings.HasPrefix(p.said, "clsact") {
-					t.Skip("there is no tcx before Linux 6.6")
+					t.Skip("needs tcx (Linux 6.6)")
 				}
 				if want := way + " on left, lo, right"; p.said != want {
 					t.Fatalf("the child said %q; want %q", p.said, want)
