@@ -19,7 +19,7 @@ func filled(t *testing.T) (path string, key [32]byte) {
 	pragma(t, s, `PRAGMA wal_checkpoint(TRUNCATE)`)
 	live := sample("live")
 	live.EndedAt = Time{}
-	s.Journal(live)
+	s.Journal(live, nil)
 	if err := s.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
