@@ -188,7 +188,7 @@ func (c *Call) prepare(a *attempt) {
 	}
 	c.server.beside(func() {
 		ready := Ready{Attempt: number, Cause: cause.InternalError}
-		defer func() { c.mailbox.postLast(item{event: ready}) }()
+		defer func() { c.mailbox.PostLast(item{event: ready}) }()
 		defer c.server.recovered("prepare")
 		ready = prepare(ctx, number, t, vars, stack)
 	})

@@ -102,7 +102,7 @@ func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peer
 		id: id, server: s, peers: p, trunk: t, invite: req, source: source,
 		now: (*Call).admitted, times: times{started: started},
 	}
-	c.mailbox.run, c.mailbox.turns, c.mailbox.turn = c.run, s.stack.Turns(), true
+	c.mailbox.Open(c.run, s.stack.Turns())
 	c.trace = outbound.TraceOf(c.id, req, t.Caller.Trusted, &s.cfg.Telemetry.OTLP)
 	c.log, c.peerLog = callLog{call: c}, callLog{call: c, bounded: true}
 	c.vars = config.Vars{
@@ -304,7 +304,7 @@ func routeName(index int) string { return "routes[" + strconv.Itoa(index) + "]" 
 // state any more, and ask reads it directly.
 func (c *Call) ask(ctx context.Context) (LiveCall, bool) {
 	reply := make(chan LiveCall, 1)
-	if !c.mailbox.post(item{ask: reply}) {
+	if !c.mailbox.Post(item{ask: reply}) {
 		return c.snapshot(), true
 	}
 	select {

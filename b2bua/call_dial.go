@@ -163,7 +163,7 @@ func (c *Call) connect(f Ready) {
 	c.attempts.current.cancel = cancel
 	c.server.beside(func() {
 		f.TriedTCP, f.Err = true, nil
-		defer func() { c.mailbox.postLast(item{event: f}) }()
+		defer func() { c.mailbox.PostLast(item{event: f}) }()
 		defer c.server.recovered("connect")
 		f.Flow, f.Err = c.server.stack.ConnectTCP(ctx, f.URI, f.Dest)
 	})

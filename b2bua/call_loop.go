@@ -33,7 +33,7 @@ func (c *Call) goOn() (rests bool) {
 	for c.now != nil {
 		c.idle = false
 		c.now = c.now(c)
-		if c.idle && c.now != nil && c.mailbox.rest(c.server.ctx, c.deadline()) {
+		if c.idle && c.now != nil && c.mailbox.Rest(c.server.ctx, c.deadline()) {
 			return true
 		}
 	}
@@ -64,7 +64,7 @@ func (c *Call) handle() bool {
 	if c.nextDue() {
 		return true
 	}
-	it, ok, overflow := c.mailbox.take()
+	it, ok, overflow := c.mailbox.Take()
 	if overflow {
 		c.mailbox.happened(Killed{Cause: cause.Overflow, By: store.EndedBySystem})
 	}
@@ -104,7 +104,7 @@ func (c *Call) take(it item) {
 func (c *Call) input(l *legOnWire, in leg.Input) {
 	if cancel, ok := in.(leg.CancelIn); ok && l.sequence.Holds(cancel.Seq) { // the leg sees a request before its CANCEL
 		c.mailbox.queue(l, l.sequence.Flush())
-		c.mailbox.due.push(item{line: l, in: in})
+		c.mailbox.due.Push(item{line: l, in: in})
 		return
 	}
 	req, ok := in.(leg.RequestIn)
@@ -235,10 +235,10 @@ func (c *Call) linger() phase {
 
 // leave refuses items from now on, and answers those that are left.
 func (c *Call) leave() {
-	for _, it := range c.mailbox.close() {
+	for _, it := range c.mailbox.Close() {
 		c.safely(func() { c.take(it) }) // questions and requests want an answer
 	}
-	for c.mailbox.due.len() > 0 {
+	for c.mailbox.due.Len() > 0 {
 		c.safely(func() { c.nextDue() })
 	}
 	for _, l := range slices.Clone(c.legs) {

@@ -97,21 +97,21 @@ func (c *Call) openMedia(target, wanted netip.Addr) error {
 func (c *Call) onMedia(e media.Event) {
 	switch e := e.(type) {
 	case media.EventSilent:
-		c.mailbox.post(item{event: MediaLost{For: e.Since, Never: e.Never}})
+		c.mailbox.Post(item{event: MediaLost{For: e.Since, Never: e.Never}})
 	case media.EventLatched:
-		c.mailbox.post(item{event: Latched{Side: e.Side, Source: e.Source}})
+		c.mailbox.Post(item{event: Latched{Side: e.Side, Source: e.Source}})
 	case media.EventDigit:
-		c.mailbox.post(item{event: Keyed(e)})
+		c.mailbox.Post(item{event: Keyed(e)})
 	case media.EventPlayed:
-		c.mailbox.post(item{event: Played{Side: e.Side, ID: e.ID}})
+		c.mailbox.Post(item{event: Played{Side: e.Side, ID: e.ID}})
 	case media.EventOneWay:
-		c.mailbox.post(item{event: OneWay{Side: e.Side}})
+		c.mailbox.Post(item{event: OneWay{Side: e.Side}})
 	case media.EventHeard:
-		c.mailbox.post(item{event: OneWay{Side: e.Side, Over: true}})
+		c.mailbox.Post(item{event: OneWay{Side: e.Side, Over: true}})
 	case media.EventWithheld:
-		c.mailbox.post(item{event: Withheld{}})
+		c.mailbox.Post(item{event: Withheld{}})
 	case media.EventChanged:
-		c.mailbox.post(item{event: Changed{}})
+		c.mailbox.Post(item{event: Changed{}})
 	}
 }
 

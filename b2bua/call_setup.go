@@ -20,13 +20,13 @@ import (
 func (c *Call) admitted() phase {
 	c.phase = "preparing"
 	for {
-		it, ok, _ := c.mailbox.take()
+		it, ok, _ := c.mailbox.Take()
 		if !ok {
 			break
 		}
 		c.take(it)
 	}
-	for _, t := range c.mailbox.pending.left() {
+	for _, t := range c.mailbox.pending.Left() {
 		if f, cancelled := t.fact.(leg.Cancelled); cancelled {
 			c.journal()
 			return c.cancelledByCaller(f)

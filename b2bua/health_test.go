@@ -21,7 +21,7 @@ func TestResponsive(t *testing.T) {
 			t.Errorf("without calls: %v after %v", err, took)
 		}
 		stuck := &Call{id: "stuck"}
-		stuck.mailbox.turn = true // of a goroutine that is stuck
+		stuck.mailbox.Open(nil, nil) // of a goroutine that is stuck
 		w.server.registry.mu.Lock()
 		w.server.registry.calls["stuck"] = stuck
 		w.server.registry.mu.Unlock()

@@ -1,57 +1,18 @@
 package b2bua
 
 import (
-	"context"
 	"net/netip"
-	"sync"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/inbox"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/transport"
 	"flowbridge/media"
 )
-
-// The sizes of an inbox. Normally it has one or two items.
-const (
-	inboxProgress = 32  // above this, further provisional responses are dropped
-	inboxNormal   = 64  // above this, only items that end something are taken
-	inboxHard     = 256 // above this, nothing is taken
-)
-
-// queue keeps its array when it is empty, but nothing in it.
-type queue[T any] struct {
-	all  []T
-	next int // of all
-}
-
-func (q *queue[T]) push(v T) {
-	if q.next > 0 && len(q.all) == cap(q.all) {
-		n := copy(q.all, q.all[q.next:])
-		clear(q.all[n:])
-		q.all, q.next = q.all[:n], 0
-	}
-	q.all = append(q.all, v)
-}
-
-func (q *queue[T]) pop() (v T, ok bool) {
-	if q.next == len(q.all) {
-		return v, false
-	}
-	v, q.all[q.next] = q.all[q.next], v
-	if q.next++; q.next == len(q.all) {
-		q.all, q.next = q.all[:0], 0
-	}
-	return v, true
-}
-
-func (q *queue[T]) len() int { return len(q.all) - q.next }
-
-// left gives what is in the queue.
-func (q *queue[T]) left() []T { return q.all[q.next:] }
 
 // item is one thing that was posted to a call: an input for one of its legs,
 // an event, a question about its state, or an operator's order.
@@ -73,208 +34,55 @@ type happening struct {
 
 // mailbox holds what a call has still to handle.
 type mailbox struct {
-	inbox                    // items from other goroutines
-	due     queue[item]      // requests whose turn it is
-	pending queue[happening] // not yet handled
+	inbox.Inbox[item]                        // from other goroutines
+	due               inbox.Queue[item]      // requests whose turn it is
+	pending           inbox.Queue[happening] // not yet handled
 }
 
 // told adds a fact of a leg.
 func (m *mailbox) told(from *legOnWire, f leg.Fact) {
-	m.pending.push(happening{from: from, fact: f})
+	m.pending.Push(happening{from: from, fact: f})
 }
 
 // happened adds an event.
-func (m *mailbox) happened(e event) { m.pending.push(happening{event: e}) }
+func (m *mailbox) happened(e event) { m.pending.Push(happening{event: e}) }
 
 // next takes out the next fact or event.
-func (m *mailbox) next() (h happening, ok bool) { return m.pending.pop() }
+func (m *mailbox) next() (h happening, ok bool) { return m.pending.Pop() }
 
 // queue gives requests to a leg their turn.
 func (m *mailbox) queue(l *legOnWire, requests []leg.RequestIn) {
 	for _, in := range requests {
-		m.due.push(item{line: l, in: in})
+		m.due.Push(item{line: l, in: in})
 	}
 }
 
 // nextDue takes out the next input whose turn it is.
-func (m *mailbox) nextDue() (it item, ok bool) { return m.due.pop() }
+func (m *mailbox) nextDue() (it item, ok bool) { return m.due.Pop() }
 
-// inbox takes items for a call from other goroutines. Posting never blocks:
-// provisional responses coalesce, a request that finds no room is refused, and there
-// is room for items that end something. An inbox that overflows all the same says
-// so, which ends the call.
-//
-// A call has a goroutine only while it has its turn. Whoever takes the turn from a call
-// that rests begins one: a post, or the alarm.
-type inbox struct {
-	run   func()           // a turn of the call
-	turns *transport.Turns // run it
-
-	mu       sync.Mutex // guards what follows
-	items    queue[item]
-	turn     bool   // a goroutine has it
-	steps    uint32 // turns begun and items asked for
-	closed   bool
-	overflow bool
-	alarm    *time.Timer // for a call that rests; nil: it has had no deadline yet
-	alarmAt  time.Time   // zero: the alarm is off
-}
-
-// post leaves an item and says whether the call will handle it. A provisional
-// response that is dropped counts as handled.
-func (b *inbox) post(it item) bool {
-	taken, begins := b.put(it)
-	if begins {
-		b.turns.Begin(b.run)
-	}
-	return taken
-}
-
-// postLast is post by a goroutine that has nothing else to do. It runs the turn that this begins.
-func (b *inbox) postLast(it item) {
-	if _, begins := b.put(it); begins {
-		b.run()
-	}
-}
-
-// put is post without the turn that it begins, which is the caller's.
-func (b *inbox) put(it item) (taken, begins bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	n, taken, begins := b.items.len(), true, !b.turn
-	switch {
-	case b.closed:
-		return false, false
-	case it.ask != nil, it.order != nil: // few, and their senders wait for an answer
-		b.items.push(it)
-	case n >= inboxProgress && isProgress(it):
-	case n >= inboxNormal && isRequest(it) && !isTerminal(it): // it can be refused
-		taken = false
-	case n >= inboxHard, n >= inboxNormal && !isTerminal(it):
-		b.overflow, taken = true, false
-	default:
-		b.items.push(it)
-	}
-	b.turn = true
-	if begins {
-		b.steps++
-	}
-	return taken, begins
-}
-
-// rest ends the turn of a call until something is posted, or this deadline has come;
-// zero: there is none. It refuses where something has been posted already, or where
-// the server stops. After true the turn is another goroutine's to take.
-func (b *inbox) rest(server context.Context, until time.Time) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.items.len() > 0 || b.overflow || server.Err() != nil {
-		return false
-	}
-	b.turn = false
-	b.setAlarm(until)
-	return true
-}
-
-// setAlarm sets the alarm. One that has gone off meanwhile finds no turn to take, or
-// gives the call one in which nothing is due.
-func (b *inbox) setAlarm(at time.Time) {
-	switch {
-	case at.Equal(b.alarmAt):
-		return
-	case at.IsZero():
-		b.alarm.Stop()
-	case b.alarm == nil:
-		b.alarm = time.AfterFunc(time.Until(at), b.ring)
-	default:
-		b.alarm.Reset(time.Until(at))
-	}
-	b.alarmAt = at
-}
-
-// ring is the alarm's goroutine: a turn of the call.
-func (b *inbox) ring() {
-	b.mu.Lock()
-	b.alarmAt = time.Time{}
-	b.mu.Unlock()
-	if b.takeTurn() {
-		b.run()
-	}
-}
-
-// rouse gives a call that rests a turn.
-func (b *inbox) rouse() {
-	if b.takeTurn() {
-		b.turns.Begin(b.run)
-	}
-}
-
-// takeTurn takes the turn of a call that rests; false: another goroutine has it, or the
-// call is over.
-func (b *inbox) takeTurn() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.turn || b.closed {
-		return false
-	}
-	b.turn = true
-	b.steps++
-	return true
-}
-
-// underway says whether a goroutine has the turn. The number changes while that gets on.
-func (b *inbox) underway() (step uint64, is bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return uint64(b.steps), b.turn && !b.closed
-}
-
-// take removes the oldest item.
-func (b *inbox) take() (it item, ok, overflow bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.steps++
-	overflow = b.overflow
-	b.overflow = false
-	it, ok = b.items.pop()
-	return it, ok, overflow
-}
-
-// close refuses items from now on and gives back those that are left.
-func (b *inbox) close() []item {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.closed = true
-	b.setAlarm(time.Time{})
-	left := b.items.left()
-	b.items = queue[item]{}
-	return left
-}
-
-func isRequest(it item) bool {
-	_, ok := it.in.(leg.RequestIn)
-	return ok
-}
-
-func isProgress(it item) bool {
-	r, ok := it.in.(leg.ResponseIn)
-	return ok && r.Res.StatusCode < 200
-}
-
-func isTerminal(it item) bool {
+// Kind says what room the item finds in an inbox.
+func (it item) Kind() inbox.Kind {
 	switch in := it.in.(type) {
 	case nil:
-		return it.event != nil
+		if it.event != nil {
+			return inbox.Ending
+		}
+		return inbox.Asked
 	case leg.ResponseIn:
-		return in.Res.StatusCode >= 200
+		if in.Res.StatusCode < 200 {
+			return inbox.Progress
+		}
+		return inbox.Ending
 	case leg.RequestIn:
-		return in.Req.Method == sip.BYE || in.Req.Method == sip.ACK
+		if in.Req.Method == sip.BYE || in.Req.Method == sip.ACK {
+			return inbox.Ending
+		}
+		return inbox.Request
 	case leg.CancelIn, leg.FinalLost, leg.RequestFailed:
-		return true
+		return inbox.Ending
 	case leg.DeadlineReached, leg.Ring, leg.Answer, leg.Refuse, leg.Invite, leg.Abandon, leg.Hangup, leg.Offer, leg.Accept, leg.Reject, leg.Send, leg.Reply: // never posted
-		return false
 	}
-	return false
+	return inbox.Normal
 }
 
 // event happens to a call beside the facts of its legs: from work that it started,

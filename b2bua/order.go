@@ -76,7 +76,7 @@ func (s *Server) order(ctx context.Context, id string, o order) (LiveCall, error
 	}
 	reply := make(chan ordered, 1)
 	o.reply = reply
-	switch posted := c.mailbox.post(item{order: &o}); {
+	switch posted := c.mailbox.Post(item{order: &o}); {
 	case !posted && o.what == OrderHangup && o.play == nil:
 		return c.snapshot(), nil // it is over, and nothing writes its state any more
 	case !posted:

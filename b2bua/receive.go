@@ -186,7 +186,7 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 	c.log.Debug().Str("from", c.vars.From.Number).Str("to", c.vars.To.Number).Str("sip_call_id", c.vars.SIPCallID).Msg("call started")
 	started = true
 	s.calls.Add(1)
-	s.stack.Turns().Begin(c.mailbox.run)
+	c.mailbox.Begin()
 }
 
 // cancellable gives the leg a CANCEL of the peer's INVITE.

@@ -38,7 +38,7 @@ type legOnWire struct {
 }
 
 // post leaves an input in the inbox of the leg's call. False: the call is over.
-func (l *legOnWire) post(in leg.Input) bool { return l.call.mailbox.post(item{line: l, in: in}) }
+func (l *legOnWire) post(in leg.Input) bool { return l.call.mailbox.Post(item{line: l, in: in}) }
 
 // registry knows the live calls and their legs. Its lock is held for a map
 // access at a time.

@@ -131,7 +131,7 @@ func (s *Server) finishLeft(k *kept.Call, l *store.Left) error {
 func (s *Server) resume(c *Call, live bool) {
 	s.registry.resume(c, live)
 	s.calls.Add(1)
-	s.stack.Turns().Begin(c.mailbox.run)
+	c.mailbox.Begin()
 }
 
 // closing tells the legs of a call that does not go on. Nobody knows which answers they

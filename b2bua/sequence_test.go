@@ -141,7 +141,7 @@ func TestRequestBehindAGapAfterBye(t *testing.T) {
 	late := siptest.InviteFrom(t, "<sip:a@b>;tag=x")
 	late.Method, late.CSeq().MethodName, late.CSeq().SeqNo = sip.NOTIFY, sip.NOTIFY, 30
 	c.input(l, leg.RequestIn{Req: late, Source: siptest.Carrier})
-	if !l.sequence.Until.IsZero() || c.mailbox.due.len() > 0 {
+	if !l.sequence.Until.IsZero() || c.mailbox.due.Len() > 0 {
 		t.Error("it is held")
 	}
 }

@@ -212,7 +212,7 @@ func (s *Server) Draining() bool { return s.admission.IsDraining() }
 // HangupAll ends every call that is live.
 func (s *Server) HangupAll() {
 	for _, c := range s.registry.all() {
-		c.mailbox.post(item{event: Killed{Cause: cause.Shutdown, By: store.EndedBySystem}})
+		c.mailbox.Post(item{event: Killed{Cause: cause.Shutdown, By: store.EndedBySystem}})
 	}
 }
 
@@ -264,7 +264,7 @@ func (s *Server) Close() error {
 func (s *Server) stopCalls() {
 	s.cancel()
 	for _, c := range s.registry.open() {
-		c.mailbox.rouse()
+		c.mailbox.Rouse()
 	}
 	s.calls.Wait()
 }
@@ -300,7 +300,7 @@ func (s *Server) Responsive(ctx context.Context) error {
 // Underway gives the calls that have a turn, each with a number that changes while that gets on.
 func (s *Server) Underway(yield func(id string, step uint64)) {
 	for _, c := range s.registry.all() {
-		if step, is := c.mailbox.underway(); is {
+		if step, is := c.mailbox.Underway(); is {
 			yield(c.id, step)
 		}
 	}

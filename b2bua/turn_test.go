@@ -1,20 +1,14 @@
 package b2bua
 
 import (
-	"context"
 	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/emiago/sipgo/sip"
-
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/leg"
-	"flowbridge/b2bua/transport"
 	"flowbridge/store"
 )
 
@@ -95,135 +89,4 @@ func TestTurnThatWaits(t *testing.T) {
 		w.wantRecord("cancelled", cause.CallerCancelled, store.EndedByCaller)
 		w.callerHangsUp(d)
 	})
-}
-
-// rested is an inbox whose call rests.
-func rested(t *testing.T, run func(b *inbox), until time.Time) *inbox {
-	t.Helper()
-	b := &inbox{turn: true, turns: &transport.Turns{}}
-	t.Cleanup(b.turns.Close)
-	b.run = func() { run(b) }
-	if !b.rest(t.Context(), until) {
-		t.Fatal("it does not rest")
-	}
-	return b
-}
-
-// What is posted after the last look into the inbox keeps the call from its rest.
-func TestNoPostIsLostBeforeRest(t *testing.T) {
-	b := &inbox{turn: true, run: func() { t.Error("a second turn") }}
-	if _, ok, _ := b.take(); ok {
-		t.Fatal("there is something")
-	}
-	b.post(itemRequest(sip.BYE))
-	if b.rest(t.Context(), time.Time{}) {
-		t.Fatal("it rests with an item")
-	}
-	if _, ok, _ := b.take(); !ok {
-		t.Fatal("the item is gone")
-	}
-	stopped, stop := context.WithCancel(t.Context())
-	stop()
-	if b.rest(stopped, time.Time{}) {
-		t.Error("it rests while the server stops")
-	}
-	if !b.rest(t.Context(), time.Time{}) {
-		t.Error("it does not rest without an item")
-	}
-}
-
-// An alarm that goes off during a turn does not keep the next one from going off, also
-// for the same moment.
-func TestNoAlarmIsLost(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		turns := 0
-		b := rested(t, func(*inbox) { turns++ }, time.Now().Add(time.Second))
-		begin := time.Now()
-		if !b.takeTurn() { // something else has roused the call
-			t.Fatal("no turn")
-		}
-		time.Sleep(time.Second)
-		synctest.Wait()
-		if turns != 0 {
-			t.Fatal("two turns at once")
-		}
-		if !b.rest(t.Context(), begin.Add(time.Second)) {
-			t.Fatal("no rest")
-		}
-		synctest.Wait()
-		if turns != 1 {
-			t.Fatalf("%d turns; want one for the deadline that has come", turns)
-		}
-		b.rest(t.Context(), begin.Add(time.Hour))
-		b.takeTurn()
-		b.rest(t.Context(), begin.Add(time.Minute))
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		if turns != 2 {
-			t.Errorf("%d turns; want one for the earlier deadline", turns)
-		}
-		b.close()
-		b.rouse()
-		if synctest.Wait(); turns != 2 {
-			t.Error("a turn of a call that is over")
-		}
-	})
-}
-
-// However posts, alarms and rests meet: no two turns run at once, and nothing stays in
-// the inbox of a call that rests.
-func TestOneTurnAtATime(t *testing.T) {
-	const posters, each = 8, 2000
-	var (
-		running atomic.Int32
-		taken   int // of the turn: the race detector sees two at once
-		all     sync.WaitGroup
-	)
-	all.Add(posters * each)
-	turn := func(b *inbox) {
-		for {
-			if running.Add(1) != 1 {
-				t.Error("two turns at once")
-			}
-			for {
-				it, ok, _ := b.take()
-				if !ok {
-					break
-				}
-				if it.in != nil {
-					taken++
-					all.Done()
-				}
-			}
-			running.Add(-1)
-			if b.rest(t.Context(), time.Now().Add(10*time.Microsecond)) {
-				return
-			}
-		}
-	}
-	b := rested(t, turn, time.Now())
-	for range posters {
-		go func() {
-			for range each {
-				for !b.post(item{line: &legOnWire{}, in: leg.FinalLost{}}) {
-					runtime.Gosched() // it is full for the moment
-				}
-			}
-		}()
-	}
-	all.Wait()
-	b.close()
-	for !b.isIdle() {
-		runtime.Gosched()
-	}
-	if taken != posters*each {
-		t.Errorf("%d items; want %d", taken, posters*each)
-	}
-}
-
-// isIdle says whether no goroutine has the turn.
-func (b *inbox) isIdle() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return !b.turn
 }
