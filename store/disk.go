@@ -11,16 +11,23 @@ import (
 // touches a mapped page keeps its processor, and all others with the next cycle of the collector, until it has the page. So
 // before SQLite is used, a system call finds out whether the file system takes changes.
 type ground struct {
-	path string
+	path  string
+	touch func(path string) // changes the file's time; it waits while the file system is frozen
 
 	mu    sync.Mutex
 	shm   os.FileInfo   // the index, as it was seen last; nil: never
 	looks chan struct{} // closed at the end of the look under way; nil: there is none
 }
 
+func newGround(path string) *ground {
+	return &ground{path: path, touch: func(path string) {
+		_ = os.Chtimes(path, time.Time{}, time.Now()) // an error is told by what follows
+	}}
+}
+
 // await returns when the file system takes changes. While it is frozen for a snapshot, for example, it waits.
 func (g *ground) await() {
-	_ = os.Chtimes(g.path, time.Time{}, time.Now()) // another error is told by what follows
+	g.touch(g.path)
 	g.mend()
 }
 

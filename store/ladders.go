@@ -62,7 +62,7 @@ type Ladders struct {
 	files   *ladderFile // nil: not open
 
 	writing work
-	ground  ground
+	ground  *ground // constant
 	dropped atomic.Int64
 	broken  atomic.Pointer[error]
 }
@@ -79,7 +79,7 @@ func newLadders(ctx context.Context, o LadderOptions) (l *Ladders, setAside stri
 	l = &Ladders{
 		LadderOptions: o, kick: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{}), pending: map[string]Ladder{},
 	}
-	l.ground.path = o.Path
+	l.ground = newGround(o.Path)
 	l.files, setAside, err = openLadderFile(ctx, o.Path)
 	if err != nil {
 		l.broken.Store(&err)

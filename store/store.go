@@ -85,7 +85,7 @@ func open(ctx context.Context, path string, limit int, consumers []string) (_ *S
 	if s.Reader, err = openReader(path); err != nil {
 		return nil, explain(path, err)
 	}
-	s.ground = &ground{path: path}
+	s.ground = newGround(path)
 	w, err := newWriter(ctx, s)
 	if err != nil {
 		return nil, explain(path, err)

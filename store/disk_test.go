@@ -1,0 +1,59 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"path/filepath"
+	"testing"
+)
+
+// While the file system takes no changes, SQLite is not used: who lists calls can give up, calls are journalled, and what waits
+// is written afterwards.
+func TestFrozenDisk(t *testing.T) {
+	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
+	mustPut(t, s, sample("before"))
+	touched, frozen := make(chan struct{}, 100), make(chan struct{})
+	err := s.do(t.Context(), "freeze", func(context.Context, *sql.Conn) error { // on the writer's goroutine, which uses it
+		s.ground.mu.Lock()
+		defer s.ground.mu.Unlock()
+		s.ground.touch = func(string) {
+			touched <- struct{}{}
+			<-frozen
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := make(chan error, 1)
+	go func() { put <- s.Put(t.Context(), sample("late")) }()
+	<-touched // the writer waits
+	ctx, cancel := context.WithCancel(t.Context())
+	listed := make(chan error, 1)
+	go func() {
+		_, _, err := s.List(ctx, Filter{})
+		listed <- err
+	}()
+	<-touched // so does the reader
+	cancel()
+	if err := <-listed; !errors.Is(err, context.Canceled) {
+		t.Errorf("list: %v; want it to give up", err)
+	}
+	s.Journal(sample("live"))
+	select {
+	case err := <-put:
+		t.Errorf("put returned %v", err)
+	default:
+	}
+	if all := underway(s.Underway); len(all) != 1 || all[0].what != "writer" {
+		t.Errorf("under way %v; want the writer", all)
+	}
+	close(frozen)
+	if err := <-put; err != nil {
+		t.Error(err)
+	}
+	if records, _, err := s.List(t.Context(), Filter{}); len(records) != 2 || err != nil {
+		t.Errorf("%d records, %v", len(records), err)
+	}
+}
