@@ -23,7 +23,7 @@ const (
 	offloadAfter = time.Second
 
 	// offloadWorth is how many packets the kernel must have relayed of a flow that comes back because of a packet. If
-	// there are fewer, it sends all of them up, because they have header extensions or come through an interface without
+	// there are fewer, it sends all of them up, because they have IP options or come through an interface without
 	// its program. Such a flow stays with the worker twice as long as the last time, up to offloadAfter << offloadPatience.
 	offloadWorth    = 100
 	offloadPatience = 8
