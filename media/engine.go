@@ -60,6 +60,9 @@ type Config struct {
 	// the engine. Several engines may share one.
 	Kernel *kernel.Relay
 
+	// Taken reports whether a flow of an earlier process, which Kernel does not know of, has a port. May be nil.
+	Taken func(port uint16) bool
+
 	// path makes the path that carries a worker's sessions; nil: the worker itself.
 	path func(*worker) flowPath
 }
@@ -125,9 +128,7 @@ func Open(cfg Config) (*Engine, error) {
 	e.isOwn = e.own
 	e.files = maxFiles()
 	e.ports.mayRest = e.files / restingShare / 2
-	if cfg.Kernel != nil {
-		e.ports.taken = cfg.Kernel.Uses
-	}
+	e.ports.taken = cfg.taken
 	for range cfg.Workers {
 		w, err := newWorker(e.epoch, silenceLimits{start: cfg.StartTimeout, mid: cfg.Timeout})
 		if err != nil {
@@ -175,6 +176,11 @@ func (c Config) check() error {
 	return errors.Join(errs...)
 }
 
+// taken reports whether a flow of an earlier process has a port.
+func (c *Config) taken(port uint16) bool {
+	return (c.Kernel != nil && c.Kernel.Uses(port)) || (c.Taken != nil && c.Taken(port))
+}
+
 // Close closes every session and stops the workers. When it returns, no socket and no goroutine of the engine is
 // left. It always returns nil.
 func (e *Engine) Close() error {
@@ -208,6 +214,7 @@ func (e *Engine) end() {
 	e.tending.Wait()
 	for _, w := range e.workers {
 		w.stop()
+		w.offloader.stop()
 	}
 	e.ports.mayRest = 0
 	for at, pairs := range e.ports.surplus(e.now(), false) {

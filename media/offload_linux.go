@@ -1,8 +1,9 @@
 package media
 
 import (
-	"fmt"
+	"errors"
 	"net/netip"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -38,10 +39,41 @@ type offloader struct {
 	after time.Duration // offloadAfter
 	age   time.Duration // figuresAge
 	dscp  uint8
+	look  func(kernel.Flow) bool // finds out how its packets leave; false: some time
+
+	looking sync.WaitGroup
+	looks   chan struct{} // one for each goroutine that looks
 }
 
+// looksMost is how many routes are looked up at once. Where the kernel does not answer, no more goroutines wait for it.
+const looksMost = 16
+
 func newOffloader(relay *kernel.Relay, epoch time.Duration, dscp uint8) *offloader {
-	return &offloader{relay: relay, epoch: epoch, after: offloadAfter, age: figuresAge, dscp: dscp}
+	o := &offloader{
+		relay: relay, epoch: epoch, after: offloadAfter, age: figuresAge, dscp: dscp, looks: make(chan struct{}, looksMost),
+	}
+	o.look = o.lookSoon
+	return o
+}
+
+// lookSoon has a route looked up. The worker does not wait for that.
+func (o *offloader) lookSoon(f kernel.Flow) (known bool) {
+	select {
+	case o.looks <- struct{}{}:
+		o.looking.Go(func() {
+			defer func() { <-o.looks }()
+			o.relay.Look(f)
+		})
+	default: // with another packet
+	}
+	return false
+}
+
+// stop returns when nothing is looked up any more.
+func (o *offloader) stop() {
+	if o != nil {
+		o.looking.Wait()
+	}
 }
 
 // offload is what an endpoint of RTP knows of its flow in the kernel.
@@ -70,20 +102,40 @@ func (w *worker) offload(ep *endpoint) {
 		r.offloaded.Add(-1)
 		return
 	}
-	f, err := o.flow(ep)
-	state := o.state(ep)
-	if err == nil && ep.fd == sharedSocket && f.In != ep.offload.in {
-		err = errSteered
+	err := o.put(ep, w.now)
+	for errors.Is(err, kernel.ErrUnknown) && o.look(o.aim(ep)) {
+		err = o.put(ep, w.now)
 	}
 	if err == nil {
-		err = o.relay.Put(f, state)
-	}
-	if err != nil {
-		r.offloaded.Add(-1)
-		ep.offload.from = w.now + o.after<<offloadPatience
 		return
 	}
-	ep.offload.by, ep.offload.in, ep.offload.since, ep.offload.seen, ep.offload.read = o, f.In, w.now, state, w.now
+	r.offloaded.Add(-1)
+	if !errors.Is(err, kernel.ErrUnknown) { // else a later packet finds it known
+		ep.offload.from = w.now + o.after<<offloadPatience
+	}
+}
+
+// put gives the kernel the flow from ep.
+func (o *offloader) put(ep *endpoint, now time.Duration) error {
+	f, err := o.flow(ep)
+	if err != nil {
+		return err
+	}
+	if ep.fd == sharedSocket && f.In != ep.offload.in {
+		return errSteered
+	}
+	state := o.state(ep)
+	if err := o.relay.Put(f, state); err != nil {
+		return err
+	}
+	ep.offload.by, ep.offload.in, ep.offload.since, ep.offload.seen, ep.offload.read = o, f.In, now, state, now
+	return nil
+}
+
+// aim is what of the flow from ep says how its packets leave.
+func (o *offloader) aim(ep *endpoint) kernel.Flow {
+	f, _ := o.flow(ep) // as much of it as is known
+	return f
 }
 
 // isPlain reports whether the kernel can relay the packets from ep as the worker would.
@@ -147,9 +199,9 @@ func (o *offloader) toward(ours netip.AddrPort, peer netip.Addr) (netip.AddrPort
 	if !ours.Addr().IsUnspecified() {
 		return ours, nil
 	}
-	a, ok := o.relay.Local(peer)
-	if !ok {
-		return netip.AddrPort{}, fmt.Errorf("no route to %v", peer)
+	a, err := o.relay.Local(peer)
+	if err != nil {
+		return netip.AddrPort{}, err
 	}
 	return netip.AddrPortFrom(a, ours.Port()), nil
 }

@@ -30,9 +30,12 @@ func newSteeredCall(t *testing.T, e *Engine) *steeredCall {
 		c.at[side] = netip.AddrPortFrom(addr, c.Local(Side(side)).Port())
 	}
 	c.speak(t, 1)
-	await(t, "the kernel has both flows", func() bool { return c.relay.offloaded.Load() == 2 })
+	await(t, "the kernel has both flows", c.inKernel)
 	return c
 }
+
+// inKernel reports whether the kernel has both flows.
+func (c *steeredCall) inKernel() bool { return isInKernel(c.at[SideA]) && isInKernel(c.at[SideB]) }
 
 // speak has both sides say a packet.
 func (c *steeredCall) speak(t *testing.T, seq uint16) {
@@ -72,6 +75,9 @@ func TestSteeredSession(t *testing.T) {
 				t.Fatalf("steered %v, %d sockets closed; want 4", c.steered.Load(), files-n)
 			}
 			c.speak(t, 2)
+			if a, b := inKernel(c.at[SideA]), inKernel(c.at[SideB]); a != 1 || b != 1 {
+				t.Errorf("the kernel has relayed %d and %d packets; want 1 of each side", a, b)
+			}
 			c.report(t)
 			newClient(t, netip.AddrPortFrom(c.a.addr.Addr(), 0).String()).send(c.at[SideA], sourcePacket(t, 9, 1))
 			await(t, "the stranger", func() bool { return c.Stats().A.Dropped.WrongSource == 1 })
@@ -101,14 +107,18 @@ func TestSteeredSessionWakes(t *testing.T) {
 	c := newSteeredCall(t, e)
 	c.SetTelephoneEvents(SideA, TelephoneEvents{On: true, PayloadType: 101})
 	c.speak(t, 2)
-	await(t, "the kernel has both flows", func() bool { return c.relay.offloaded.Load() == 2 })
+	await(t, "the kernel has both flows", c.inKernel)
 	e.tend(e.now() + steerAfter + time.Second)
 	if !c.steered.Load() {
 		t.Fatal("not steered")
 	}
-	key := rtpPacket(t, 101, 3, "\x05\x0a\x00\xa0") // it goes on, so that the flow does not go back
+	key := rtpPacket(t, 101, 4, "\x05\x0a\x00\xa0") // it goes on, so that the flow does not go back
 	key[11] = 1
 	copy(key[8:11], []byte{0, 0, 0})
+	c.speak(t, 3)
+	if n := inKernel(c.at[SideA]); n != 1 {
+		t.Errorf("the kernel has relayed %d packets; want 1", n)
+	}
 	c.a.send(c.at[SideA], key)
 	c.b.expect(c.at[SideB], key)
 	if n := c.relay.offloaded.Load(); n != 1 {
@@ -118,8 +128,8 @@ func TestSteeredSessionWakes(t *testing.T) {
 	if c.steered.Load() {
 		t.Error("still steered")
 	}
-	c.speak(t, 4)
-	if st := c.Close(); st.A.RxPackets != 4 || st.A.Lost != 0 {
+	c.speak(t, 5)
+	if st := c.Close(); st.A.RxPackets != 5 || st.A.Lost != 0 {
 		t.Errorf("got %+v", st.A)
 	}
 }
@@ -136,6 +146,9 @@ func TestSteeredSessionCloses(t *testing.T) {
 			t.Fatal("not steered")
 		}
 		c.speak(t, 2)
+		if n := inKernel(c.at[SideA]); n != 1 {
+			t.Errorf("the kernel has relayed %d packets; want 1", n)
+		}
 		if st := c.Close(); st.A.RxPackets != 2 || st.B.RxPackets != 2 {
 			t.Errorf("got %+v", st)
 		}

@@ -93,7 +93,7 @@ func BenchmarkPut(b *testing.B) {
 		f := Flow{In: ap("127.0.0.1:20000"), Source: ap("127.0.0.2:4000"), Out: ap("127.0.0.1:20002"), Dest: ap("127.0.0.3:5000"), SSRC: 7}
 		defer cpu(b)()
 		for b.Loop() {
-			if err := r.Put(f, State{}); err != nil {
+			if err := put(r, f, State{}); err != nil {
 				b.Fatal(err)
 			}
 			if _, ok := r.Remove(f.In); !ok {
@@ -127,7 +127,7 @@ func BenchmarkObserve(b *testing.B) {
 	needsRoot(b)
 	r := open(b)
 	f := Flow{In: ap("127.0.0.1:20000"), Source: ap("127.0.0.2:4000"), Out: ap("127.0.0.1:20002"), Dest: ap("127.0.0.3:5000"), SSRC: 7}
-	if err := r.Put(f, State{}); err != nil {
+	if err := put(r, f, State{}); err != nil {
 		b.Fatal(err)
 	}
 	seq := uint16(0)
@@ -148,7 +148,7 @@ func BenchmarkRead(b *testing.B) {
 	for i := range 10000 {
 		f := Flow{Figures: func(*State) { n++ }, Source: ap("127.0.0.2:4000"), Out: ap("127.0.0.1:9000"), Dest: ap("127.0.0.3:5000"), SSRC: 7}
 		f.In = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(10000+2*i))
-		if err := r.Put(f, State{}); err != nil {
+		if err := put(r, f, State{}); err != nil {
 			b.Fatal(err)
 		}
 	}

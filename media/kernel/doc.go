@@ -58,13 +58,19 @@
 // With Options.Dir, the maps flows and states and the links are pinned in a directory v<layout>-<capacity> below it, and
 // outlive the process, also one that is killed. The next one of that layout and capacity opens the maps, has the links
 // run its program (at once: no packet is between), and carries the flows on. It knows no call for them, so it removes
-// each once it and the flow back are silent for Options.Timeout. Until then Uses says that a port is taken.
+// each once it and the flow back are silent for Options.Timeout, and after Options.MaxAge whoever still sends. Until then
+// Uses says that a port is taken. A start that fails ends nothing of what it found, and Close ends the flows of its own
+// process alone: while there are others, what is pinned stays for the next one.
 //
 // Who changes struct key, place, flow, figures or state counts layout up. Such a process, or one with another capacity, can't
 // take flows over: it opens its own maps beside those of the elder, whose program stays attached and carries its flows
 // until they are silent; then it is removed. Both programs let go up what they do not know. One process has the
 // directory at a time. With clsact, filters have the directory's name, and the rest is the same.
-// Tests: TestOutlivesItsProcess, TestOtherLayout, TestLayoutHasItsNumber.
+//
+// Leftovers are what lies in directories that no process has: of an instance that has another first port now, or relays in
+// userspace. They are removed in the same way, and their ports are taken until then.
+// Tests: TestOutlivesItsProcess, TestOtherLayout, TestLayoutHasItsNumber, TestFailedStartEndsNothing, TestCloseEndsItsOwn,
+// TestAdoptedFlowGetsTooOld, TestLeftovers.
 //
 // # Interfaces and routes
 //
@@ -76,7 +82,9 @@
 // says so has no IPsec. They are looked for once a second.
 //
 // The program is before nftables: rules for media's ports, NAT and accounting do not see what is relayed.
-// Tests: TestRouteIsGone, TestRouteMoves, TestInterfacesComeAndGo, TestUnfitFlows, TestIPsec, TestIPsecIsFound.
+// Nobody waits for the kernel's answers about routes: Put says ErrUnknown until Look has looked, each flow has a lock of its
+// own, and Relay.mu is held for moments without a system call.
+// Tests: TestNobodyWaitsForRoutes, TestRouteIsGone, TestRouteMoves, TestInterfacesComeAndGo, TestUnfitFlows, TestIPsec, TestIPsecIsFound.
 //
 // # Kernels and rights
 //

@@ -71,7 +71,7 @@ func rateOf(clock uint32) uint32 {
 // place is what leads the program to the flow.
 func (c *carried) place() *programPlace {
 	p := &programPlace{Slot: c.slot}
-	if c.Kind == RTCP {
+	if c.flow.Kind == RTCP {
 		p.Kind = flagRTCP
 	}
 	return p
@@ -80,22 +80,22 @@ func (c *carried) place() *programPlace {
 // value is the flow as the program has it.
 func (c *carried) value() *programFlow {
 	v := &programFlow{
-		Up: c.Up, Rate: rateOf(c.ClockRate), Ssrc: network32(c.SSRC),
-		In: words(c.In.Addr()), InPort: network(c.In.Port()),
-		Src: words(c.Source.Addr()), SrcPort: network(c.Source.Port()),
-		From: words(c.Out.Addr()), FromPort: network(c.Out.Port()),
-		To: words(c.Dest.Addr()), ToPort: network(c.Dest.Port()),
-		NewSsrc: network32(c.Rewrite.SSRC), TimeOffset: c.Rewrite.TimeOffset, SeqOffset: c.Rewrite.SeqOffset,
-		Tos: c.DSCP << 2,
+		Up: c.flow.Up, Rate: rateOf(c.flow.ClockRate), Ssrc: network32(c.flow.SSRC),
+		In: words(c.flow.In.Addr()), InPort: network(c.flow.In.Port()),
+		Src: words(c.flow.Source.Addr()), SrcPort: network(c.flow.Source.Port()),
+		From: words(c.flow.Out.Addr()), FromPort: network(c.flow.Out.Port()),
+		To: words(c.flow.Dest.Addr()), ToPort: network(c.flow.Dest.Port()),
+		NewSsrc: network32(c.flow.Rewrite.SSRC), TimeOffset: c.flow.Rewrite.TimeOffset, SeqOffset: c.flow.Rewrite.SeqOffset,
+		Tos: c.flow.DSCP << 2,
 	}
 	c.out.into(v)
-	if c.Kind == RTCP {
+	if c.flow.Kind == RTCP {
 		v.Flags |= flagRTCP
 	}
-	if c.Rewrite != (Rewrite{}) {
+	if c.flow.Rewrite != (Rewrite{}) {
 		v.Flags |= flagRewrites
 	}
-	for i, p := range c.Rewrite.Payload {
+	for i, p := range c.flow.Rewrite.Payload {
 		v.Changes[i] = uint32(p.From) | uint32(p.To)<<8
 		if p.Drop {
 			v.Changes[i] |= 1 << 16

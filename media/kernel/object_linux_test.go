@@ -32,10 +32,10 @@ func TestObjectIsOfTheSource(t *testing.T) {
 	}
 	clang, err := exec.Command("clang", "--version").Output()
 	if err != nil {
-		t.Skip("clang is not here to compile the source again")
+		t.Skip("needs clang, to compile the source again")
 	}
 	if is, _, _ := strings.Cut(string(clang), "\n"); is != strings.TrimSpace(by) {
-		t.Skipf("the object was made by %s, and here is %s", strings.TrimSpace(by), is)
+		t.Skipf("needs %s, which made the object; here is %s", strings.TrimSpace(by), is)
 	}
 	again := filepath.Join(t.TempDir(), "relay.o")
 	generate, err := os.ReadFile("generate.go")
@@ -46,7 +46,7 @@ func TestObjectIsOfTheSource(t *testing.T) {
 	flags, _, _ = strings.Cut(flags, `"`)
 	command := append(strings.Fields(flags), "-target", "bpfel", "-c", "relay.bpf.c", "-o", again)
 	if out, err := exec.Command("clang", command...).CombinedOutput(); err != nil {
-		t.Skipf("the source does not compile here: %v\n%s", err, out)
+		t.Skipf("needs what the source includes: %v\n%s", err, out)
 	}
 	is, err := loadProgram()
 	if err != nil {

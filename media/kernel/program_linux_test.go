@@ -61,7 +61,7 @@ func must(t fataler, err error) {
 func (m *machine) put(t fataler, slot uint32, f *modelFlow) {
 	t.Helper()
 	m.lastID++
-	c := &carried{Flow: f.Flow, slot: slot, id: m.lastID, out: outlet{index: f.out, hop: f.Dest.Addr(), mtu: f.mtu}}
+	c := &carried{in: f.In, flow: f.Flow, slot: slot, id: m.lastID, out: outlet{index: f.out, hop: f.Dest.Addr(), mtu: f.mtu}}
 	must(t, m.program.States.Update(slot, stateOf(&f.state, c.id, c.value()), ebpf.UpdateLock))
 	must(t, m.program.Flows.Update(keyOf(f.In), c.place(), ebpf.UpdateAny))
 	if f.ended {

@@ -42,7 +42,7 @@ func (r *Relay) test() error {
 }
 
 func (r *Relay) testFlow(f Flow) error {
-	c := &carried{Flow: f, slot: testSlot, id: r.lastID, out: outlet{mtu: longest(f.Dest.Addr())}}
+	c := &carried{in: f.In, flow: f, slot: testSlot, id: r.lastID, out: outlet{mtu: longest(f.Dest.Addr())}}
 	if err := r.program.States.Update(c.slot, stateOf(&State{}, c.id, c.value()), ebpf.UpdateLock); err != nil {
 		return fmt.Errorf("the state of a flow: %w", err)
 	}

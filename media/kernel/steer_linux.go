@@ -91,11 +91,10 @@ func (s *steerer) close() {
 // Socket gives the relay a bound, unconnected UDP socket of the caller's as number i, 0 to 1021, for Steer. The caller
 // closes it, which takes it away.
 func (r *Relay) Socket(i, fd int) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
+	if !r.enter() {
 		return errClosed
 	}
+	defer r.leave()
 	if i < 0 || i >= sink {
 		return fmt.Errorf("there is no socket number %d to steer to", i)
 	}
@@ -110,11 +109,10 @@ func (r *Relay) Socket(i, fd int) error {
 // IP_RECVORIGDSTADDR or IPV6_RECVORIGDSTADDR. Steering comes before the sockets that are bound to the address, but not
 // before connected ones.
 func (r *Relay) Steer(to netip.AddrPort, i int, most uint32) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
+	if !r.enter() {
 		return errClosed
 	}
+	defer r.leave()
 	if err := r.program.Steered.Update(keyOf(to), &programSteering{Socket: uint32(i), Most: most}, ebpf.UpdateAny); err != nil {
 		return fmt.Errorf("steering %v: %w", to, err)
 	}
@@ -123,9 +121,8 @@ func (r *Relay) Steer(to netip.AddrPort, i int, most uint32) error {
 
 // Unsteer ends what Steer began.
 func (r *Relay) Unsteer(to netip.AddrPort) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.closed {
+	if r.enter() {
+		defer r.leave()
 		_ = r.program.Steered.Delete(keyOf(to))
 	}
 }
