@@ -31,9 +31,7 @@ func (c *Call) changes(l *legOnWire, effects []leg.Effect) bool {
 			return e.Req.Method == sip.INVITE || e.Req.Method == sip.UPDATE
 		case leg.Acknowledged:
 			return !l.leg.UAS || e.Seq != l.leg.InviteSeq
-		case leg.SendACK:
-			return c.b != nil
-		case leg.Forgotten:
+		case leg.SendACK, leg.Forgotten:
 		}
 		return false
 	})
@@ -44,8 +42,7 @@ func (c *Call) journal() {
 	if c.finished {
 		return
 	}
-	state := c.state()
-	text, err := state.Encode()
+	text, err := c.encoded()
 	if err != nil { // never: it has nothing that can't be encoded
 		text = nil
 	}
@@ -55,15 +52,19 @@ func (c *Call) journal() {
 	c.server.sink.Journal(r, text)
 }
 
+// encoded is the call as its entry has it.
+func (c *Call) encoded() ([]byte, error) {
+	state := c.state()
+	return state.Encode()
+}
+
 // owe notes what the legs of a call that is over owe their peers.
 func (c *Call) owe() {
 	if len(c.legs) == 0 {
 		return
 	}
 	state := kept.Call{ID: c.id, Trunk: c.trunk.KindAndName(), Source: destText(c.source), Ended: c.ended.Cause, Legs: c.legStates()}
-	if c.a != nil && !c.a.leg.Done() {
-		state.Invite, state.Settled = c.inviteText()
-	}
+	state.Invite, state.Settled = c.inviteText()
 	if text, err := state.Encode(); err == nil {
 		c.owes = true
 		c.server.sink.Owe(c.id, text)
