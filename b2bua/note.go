@@ -9,6 +9,7 @@ import (
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/sdp"
+	"flowbridge/b2bua/transport"
 	"flowbridge/media"
 )
 
@@ -35,6 +36,30 @@ func (c *Call) changes(l *legOnWire, effects []leg.Effect) bool {
 		}
 		return false
 	})
+}
+
+// heldACK is what goes to a target that has answered, once its answer is on file: it has
+// the call from its ACK on, and the next process could not cancel it.
+type heldACK struct {
+	wire    *transport.Wire
+	effects []leg.Effect
+}
+
+func isAnswer(f leg.Fact) bool {
+	_, ok := f.(leg.Answered)
+	return ok
+}
+
+// noteBefore notes the call's state before what comes next is sent, if that changes it or
+// an ACK waits for it.
+func (c *Call) noteBefore(changes bool) {
+	if changes || len(c.acks) > 0 {
+		c.journal()
+	}
+	for _, h := range c.acks {
+		h.wire.Perform(h.effects)
+	}
+	c.acks = nil
 }
 
 // journal notes the call's state and its record so far.
