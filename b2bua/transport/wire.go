@@ -69,6 +69,23 @@ func (w *Wire) Serve(req *sip.Request, tx *transaction.Server) {
 	w.servers = append(w.servers, s)
 }
 
+// Trying answers the peer's INVITE that waits for a while with 100.
+func (w *Wire) Trying() {
+	var waiting []*transaction.Server
+	w.mu.Lock()
+	for _, s := range w.servers {
+		if s.method == sip.INVITE {
+			waiting = append(waiting, s.tx)
+		}
+	}
+	w.mu.Unlock()
+	for _, tx := range waiting {
+		if req := tx.Request(); req != nil {
+			Trying(req, tx)
+		}
+	}
+}
+
 // Forget undoes Serve, for a request that the leg does not get.
 func (w *Wire) Forget(tx *transaction.Server) {
 	w.mu.Lock()
