@@ -40,7 +40,7 @@ func TestFrozenDisk(t *testing.T) {
 	if err := <-listed; !errors.Is(err, context.Canceled) {
 		t.Errorf("list: %v; want it to give up", err)
 	}
-	s.Journal(sample("live"))
+	s.Journal(sample("live"), nil)
 	select {
 	case err := <-put:
 		t.Errorf("put returned %v", err)
