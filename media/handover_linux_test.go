@@ -1,6 +1,7 @@
 package media
 
 import (
+	"bytes"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -31,20 +32,34 @@ func (br *bridge) says(t *testing.T, from, n uint16) {
 	}
 }
 
-// hear has side B get numbered packets of side A, each once and in turn.
+// hear has side B get numbered packets of side A, each once. They are in turn, but where the kernel begins to relay in the
+// middle of a burst.
 func (br *bridge) hear(t *testing.T, from, n uint16) {
 	t.Helper()
+	missing := map[string]bool{}
 	for seq := range n {
-		br.b.expect(br.Local(SideB), sourcePacket(t, 7, from+seq))
+		missing[string(sourcePacket(t, 7, from+seq))] = true
+	}
+	for seq := range n {
+		got, _ := br.b.read()
+		if !missing[string(got)] || (path.kernel == nil && !bytes.Equal(got, sourcePacket(t, 7, from+seq))) {
+			t.Fatalf("got % x as packet %d of %d to %d", got, from+seq, from, from+n-1)
+		}
+		delete(missing, string(got))
 	}
 	br.b.expectNothing()
 }
 
+// waits expects that what is on its way waits, unless the kernel relays it.
+func (br *bridge) waits() {
+	if path.kernel == nil {
+		br.b.expectNothing()
+	}
+}
+
 // A session is handed over while packets are on their way: none is lost, and none comes twice.
 func TestHandOver(t *testing.T) {
-	if path.kernel != nil {
-		t.Skip("needs the flows of another process")
-	}
+	needsNextKernel(t)
 	noLeaks(t)
 	old := openEngine(t, nil)
 	br := newBridge(t, old)
@@ -55,7 +70,7 @@ func TestHandOver(t *testing.T) {
 	old.Freeze()
 	br.says(t, 20, 50)
 	_, _ = br.HandOver()
-	br.b.expectNothing()
+	br.waits()
 	old.Thaw() // the first attempt fails
 	br.hear(t, 20, 50)
 	br.says(t, 70, 10)
@@ -66,6 +81,7 @@ func TestHandOver(t *testing.T) {
 		old.Freeze()
 		br.says(t, at, 50)
 		st, fds := br.HandOver()
+		nextKernel(t)
 		next := openEngine(t, nil)
 		next.Freeze()
 		s, err := next.Resume(SessionConfig{Sockets: fds.sent(t), OnEvent: func(ev Event) { br.events <- ev }}, filed(t, st))
@@ -74,7 +90,7 @@ func TestHandOver(t *testing.T) {
 		}
 		br.Session = s
 		old.Leave()
-		br.b.expectNothing()
+		br.waits()
 		next.Thaw()
 		br.hear(t, at, 50)
 		br.says(t, at+50, 40)
@@ -82,7 +98,7 @@ func TestHandOver(t *testing.T) {
 		old = next
 	}
 	stats := br.Close()
-	if a := stats.A; a.RxPackets != 350 || a.Lost+a.Duplicates+a.Reordered+a.SSRCChanges+a.DroppedTotal != 0 || stats.B.TxPackets != 350 {
+	if a := stats.A; a.RxPackets != 350 || a.Lost+a.Duplicates+a.SSRCChanges+a.DroppedTotal != 0 || stats.B.TxPackets != 350 {
 		t.Errorf("got %+v", stats)
 	}
 }

@@ -52,6 +52,7 @@ func (e *Engine) Resume(sc SessionConfig, st SessionState) (*Session, error) {
 	s.relay.init(id, local, fds, sc.OnEvent)
 	s.relay.secure = secure
 	s.resume(&st)
+	s.inherit()
 	_ = s.worker.post(command{op: opOpen, relay: &s.relay}, false) // workers stop when no session is being opened
 	e.mu.Lock()
 	e.sessions[id] = s

@@ -201,9 +201,11 @@ type adopted struct {
 	id      uint64
 	since   time.Duration // adopted
 
-	// Owned by the watcher.
+	mu    sync.Mutex // guards what follows, and the flow in the kernel, also during system calls
 	value programFlow
-	last  time.Duration // it was heard, or adopted
+	gone  bool // it is removed, or a flow of this process
+
+	last time.Duration // it was heard, or adopted; owned by the watcher
 }
 
 // adopt takes over the flows of an earlier process, and says which slots are free.
@@ -276,19 +278,26 @@ func (r *Relay) reap(now time.Duration) {
 			last = max(last, back.last)
 		}
 		if now-last >= r.options.Timeout || now-a.since >= r.options.MaxAge {
-			r.drop(a)
+			_, _ = r.drop(a)
 		}
 	}
 	r.place.reap(r.routes, now, r.options.Timeout, r.options.MaxAge)
 }
 
 // drop ends an adopted flow.
-func (r *Relay) drop(a *adopted) {
-	_, _ = r.take(a.slot, a.id)
+func (r *Relay) drop(a *adopted) (s State, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.gone {
+		return s, false
+	}
+	a.gone = true
+	s, ok = r.take(a.slot, a.id)
 	_ = r.program.Flows.Delete(keyOf(a.in))
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.adopted, a.in)
 	r.count(a, -1)
 	r.free = append(r.free, a.slot)
+	return s, ok
 }
