@@ -135,7 +135,7 @@ func (w *worker) share(r *relay) (s steering, done bool) {
 		return s, false
 	}
 	w.unshare(r)
-	r.shares = s
+	r.shares = &s
 	s.each(func(side Side, kind Kind, at netip.AddrPort) { w.shared.to[at] = &r.endpoint[side][kind] })
 	return s, true
 }
@@ -182,7 +182,7 @@ func (w *worker) unsteer(e *Engine, r *relay, c *socketChange) {
 
 // unshare forgets a session: it is closed, or shares other addresses.
 func (w *worker) unshare(r *relay) {
-	if r.shares != (steering{}) {
+	if r.shares != nil {
 		r.shares.each(func(_ Side, _ Kind, at netip.AddrPort) { delete(w.shared.to, at) })
 	}
 }
@@ -302,7 +302,7 @@ func (s *Session) beginSteering(st steering) bool {
 		s.endSteering(st)
 		return false
 	}
-	s.parting = st
+	s.parting = true
 	return true
 }
 
@@ -316,7 +316,7 @@ func (e *Engine) steer(some []*Session) {
 			continue
 		}
 		changes[i] = newSocketChange()
-		changes[i].steer = &s.parting
+		changes[i].steer = s.relay.shares // of before the last sync
 		_ = s.worker.post(command{op: opSockets, relay: &s.relay, sockets: changes[i]}, false)
 	}
 	e.sync()
@@ -349,10 +349,9 @@ func (s *Session) calm(now time.Duration) bool {
 // settleSteering closes the sockets of a session that the worker has let go. If it has not, the ports are the sockets'
 // again. The session's mu is held.
 func (s *Session) settleSteering(c *socketChange) {
-	st := s.parting
-	s.parting = steering{}
+	s.parting = false
 	if !c.done {
-		s.endSteering(st)
+		s.endSteering(*c.steer)
 		return
 	}
 	for side, p := range s.pair {
