@@ -185,7 +185,7 @@ func (s *Session) Close() Stats {
 		}
 		e.awake.Add(-1)
 		if s.parting {
-			s.endSteering(*s.relay.shares)
+			s.endSteering(*s.relay.shares())
 		}
 		s.rest([2]netip.Addr{s.relay.local[SideA].Addr(), s.relay.local[SideB].Addr()}, s.pair[:])
 	})

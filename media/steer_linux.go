@@ -135,7 +135,7 @@ func (w *worker) share(r *relay) (s steering, done bool) {
 		return s, false
 	}
 	w.unshare(r)
-	r.shares = &s
+	r.endpoint[SideA][RTP].offload.shares = &s
 	s.each(func(side Side, kind Kind, at netip.AddrPort) { w.shared.to[at] = &r.endpoint[side][kind] })
 	return s, true
 }
@@ -182,8 +182,8 @@ func (w *worker) unsteer(e *Engine, r *relay, c *socketChange) {
 
 // unshare forgets a session: it is closed, or shares other addresses.
 func (w *worker) unshare(r *relay) {
-	if r.shares != nil {
-		r.shares.each(func(_ Side, _ Kind, at netip.AddrPort) { delete(w.shared.to, at) })
+	if shares := r.shares(); shares != nil {
+		shares.each(func(_ Side, _ Kind, at netip.AddrPort) { delete(w.shared.to, at) })
 	}
 }
 
@@ -316,7 +316,7 @@ func (e *Engine) steer(some []*Session) {
 			continue
 		}
 		changes[i] = newSocketChange()
-		changes[i].steer = s.relay.shares // of before the last sync
+		changes[i].steer = s.relay.shares() // of before the last sync
 		_ = s.worker.post(command{op: opSockets, relay: &s.relay, sockets: changes[i]}, false)
 	}
 	e.sync()
@@ -369,4 +369,12 @@ func (e *Engine) mayWake() bool {
 
 func (s *Session) endSteering(st steering) {
 	st.each(func(_ Side, _ Kind, at netip.AddrPort) { s.worker.offloader.relay.Unsteer(at) })
+}
+
+// shares are the addresses that the worker knows a session by; nil: none.
+func (r *relay) shares() *steering {
+	if s := r.endpoint[SideA][RTP].rtpState; s != nil {
+		return s.offload.shares
+	}
+	return nil
 }
