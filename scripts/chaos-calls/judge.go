@@ -124,6 +124,7 @@ func lostCall(legs []side) string {
 // judgeRecords holds the records to the calls. before are those of a database that was damaged or removed since.
 func judgeRecords(all []side, now []record, before map[string]record, causes map[string]bool) []invariant {
 	one := invariant{name: "each answered call has one record"}
+	rang := invariant{name: "each call that rang and was not answered has one record"}
 	twice := invariant{name: "no call has two records"}
 	closed := invariant{name: "causes are of the closed set"}
 	interrupted := invariant{name: "no record of an answered call says interrupted"}
@@ -160,6 +161,12 @@ func judgeRecords(all []side, now []record, before map[string]record, causes map
 		if len(records) > 1 {
 			twice.broken = append(twice.broken, fmt.Sprintf("%s %d records: %v", s.number, len(records), keys(records)))
 		}
+		if s.rung && !s.answered {
+			rang.of++
+			if len(records) == 0 {
+				rang.broken = append(rang.broken, s.number+" none, "+s.String())
+			}
+		}
 		if s.answered {
 			one.of++
 			if len(records) == 0 {
@@ -173,7 +180,7 @@ func judgeRecords(all []side, now []record, before map[string]record, causes map
 			}
 		}
 	}
-	return []invariant{one, twice, closed, interrupted}
+	return []invariant{one, rang, twice, closed, interrupted}
 }
 
 func keys(m map[string]record) (all []string) {

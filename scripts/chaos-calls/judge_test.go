@@ -92,6 +92,16 @@ func TestJudgeRecords(t *testing.T) {
 	}
 }
 
+func TestJudgeRecordsOfCallsThatRang(t *testing.T) {
+	all := []side{{number: "n1", callID: "c1", caller: true, rung: true, fate: refused}}
+	if got := brokenOf(judgeRecords(all, nil, nil, nil)); len(got) != 1 || !strings.HasPrefix(got[0], "each call that rang") {
+		t.Errorf("got %q", got)
+	}
+	if got := brokenOf(judgeRecords(all, []record{{ID: "1", SIPCallID: "c1"}}, nil, map[string]bool{"": true})); len(got) > 0 {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestJudgeProcess(t *testing.T) {
 	before := figures{"process_open_fds": 20, "go_goroutines": 20, "process_resident_memory_bytes": 50 << 20}
 	after := figures{
