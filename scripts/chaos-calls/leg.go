@@ -227,13 +227,14 @@ func (c *client) heard(m sip.Message) {
 		c.done(m)
 	} else if c.method == "INVITE" && status < 300 && !l.answered { // it was given up
 		l.answered, l.fate = true, open
-		l.bye("answered too late")
+		l.bye("")
 	}
 }
 
 // acknowledge sends the ACK of a final answer, and of each repeat of it.
 func (l *leg) acknowledge(c *client, m sip.Message, status int) {
-	if l.ack[c.cseq] == "" {
+	late := status < 300 && c.settled && !l.answered // after a refusal, or when it was given up
+	if l.ack[c.cseq] == "" || late {
 		to, target := l.remote, l.target
 		l.remote = m.Header("To")
 		if status < 300 {
