@@ -73,6 +73,6 @@
 // a dialog they have none: those end calls. TestFlood, TestFloodSparesPendingCalls.
 //
 // A message that the kernel does not take counts as lost (guard.Send). SIP repeats what
-// matters, whereas an error would end the transaction. A request that can't be sent for
-// good fails. TestUnsentMessages.
+// matters, whereas an error would end the transaction. Only an INVITE that begins a call
+// fails at once. TestUnsentMessages.
 package transport

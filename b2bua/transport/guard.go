@@ -166,16 +166,18 @@ func (g *guard) admit(datagram []byte, from netip.AddrPort) (v verdict) {
 // wayTo is the way over the socket to an address.
 func (g *guard) wayTo(to netip.AddrPort) transaction.Way { return transaction.Way{Over: g, To: to} }
 
-// Send sends a message. A response or ACK that the kernel does not take counts as lost on
-// the way: it is sent again with its request or 200, whereas an error would end its
-// transaction. Any other message counts as lost if the kernel has no room at the moment.
+// Send sends a message. One that the kernel does not take counts as lost on the way: it is
+// sent again, by its timer or with its request or 200, whereas an error would end its
+// transaction. A link that is down for some seconds then costs no BYE. An INVITE that
+// begins a call fails at once, because another target may take the call, unless the kernel
+// has no room at the moment.
 func (g *guard) Send(b []byte, to netip.AddrPort) error {
 	g.passed.sent.note(b)
 	if g.tap != nil {
 		g.tap.Message(TapMessage{At: time.Now(), Transport: g.transport, Local: g.local, Remote: to, Data: b})
 	}
 	_, err := g.WriteToUDPAddrPort(b, to)
-	if err != nil && (noRoom(err) || bytes.HasPrefix(b, []byte("SIP/")) || bytes.HasPrefix(b, []byte("ACK "))) {
+	if err != nil && (noRoom(err) || !beginsCall(b)) {
 		g.log.Debug().Err(err).Stringer("to", to).Msg("sip not sent")
 		return nil
 	}
@@ -190,4 +192,13 @@ func (s *Stack) Reading(yield func(socket string, step uint64)) {
 			yield(g.transport+"://"+g.local.String(), step)
 		}
 	}
+}
+
+// beginsCall says whether a message of ours is an INVITE outside of a dialog.
+func beginsCall(b []byte) bool {
+	if !bytes.HasPrefix(b, []byte("INVITE ")) {
+		return false
+	}
+	s, _ := message.Scan(b)
+	return len(s.ToTag) == 0
 }

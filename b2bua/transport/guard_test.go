@@ -18,9 +18,10 @@ type refusingSocket struct {
 func (s refusingSocket) WriteToUDPAddrPort([]byte, netip.AddrPort) (int, error) { return 0, s.err }
 
 // A message that the kernel does not take counts as lost: any message while there is
-// no room, otherwise a response or an ACK. Another request fails.
+// no room, otherwise all but an INVITE that begins a call. That fails.
 func TestUnsentMessages(t *testing.T) {
-	const request, response, ack = "INVITE sip:a@b SIP/2.0\r\n", "SIP/2.0 200 OK\r\n", "ACK sip:a@b SIP/2.0\r\n"
+	const request, response, ack = "INVITE sip:a@b SIP/2.0\r\nTo: <sip:a@b>\r\n\r\n", "SIP/2.0 200 OK\r\n", "ACK sip:a@b SIP/2.0\r\n"
+	const again, bye = "INVITE sip:a@b SIP/2.0\r\nTo: <sip:a@b>;tag=1\r\n\r\n", "BYE sip:a@b SIP/2.0\r\n"
 	to := netip.MustParseAddrPort("192.0.2.1:5060")
 	for _, tt := range []struct {
 		text string
@@ -32,6 +33,9 @@ func TestUnsentMessages(t *testing.T) {
 		{request, unix.EHOSTUNREACH, false},
 		{response, unix.EHOSTUNREACH, true},
 		{ack, unix.EHOSTUNREACH, true},
+		{again, unix.ENETUNREACH, true},
+		{bye, unix.ENETUNREACH, true},
+		{"CANCEL sip:a@b SIP/2.0\r\n", unix.ENETUNREACH, true},
 	} {
 		g := &guard{Socket: refusingSocket{err: tt.err}, screen: &screen{passed: &Messages{}, rejectionLog: newRejectionLog(zerolog.Nop())}}
 		switch err := g.Send([]byte(tt.text), to); {

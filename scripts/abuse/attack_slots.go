@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"flowbridge/scripts/internal/sip"
 )
 
 // held keeps connections from many addresses open: each says something and no more. It
@@ -86,7 +88,7 @@ func sipSlots(seconds int) (*row, error) {
 	count := &tally{}
 	began := time.Now()
 	h := hold(sutSIP.String(), 10, 10, func(from netip.AddrPort) string {
-		return newIDs(newNumber(answered)).request("INVITE", from, "", sdpAt(from))
+		return newIDs(newNumber(answered)).request("INVITE", from, "", sip.Description(from))
 	}, count)
 	defer h.stop()
 	time.Sleep(2 * time.Second)
@@ -142,11 +144,11 @@ func overTCP(from netip.Addr, c credentials) bool {
 		if err != nil {
 			return false
 		}
-		m := message(b[:n])
-		if m.is("200") {
+		m := sip.Message(b[:n])
+		if m.Is("200") {
 			return true
 		}
-		if !m.is("401") || c == (credentials{}) {
+		if !m.Is("401") || c == (credentials{}) {
 			return false
 		}
 		more = c.header(m, "OPTIONS", "sip:ping@"+sutSIP.String())
@@ -210,11 +212,11 @@ func shareOf(b *bench, name string, o options) (*row, error) {
 	defer s.stop()
 	count := &tally{}
 	var up, refused atomic.Int64
-	neighbour, err := newPeer(neighbourAddr, 5060, count, func(_ *peer, m message) {
+	neighbour, err := newPeer(neighbourAddr, 5060, count, func(_ *peer, m sip.Message) {
 		switch {
-		case m.is("180"):
+		case m.Is("180"):
 			up.Add(1)
-		case m.is("503"):
+		case m.Is("503"):
 			refused.Add(1)
 		}
 	})
@@ -225,7 +227,7 @@ func shareOf(b *bench, name string, o options) (*row, error) {
 	r := &row{Attack: name}
 	began := time.Now()
 	for range 200 {
-		neighbour.send(newIDs(newNumber(ringing)).request("INVITE", neighbour.addr, "", sdpAt(netip.AddrPortFrom(neighbourAddr, 20000))))
+		neighbour.send(newIDs(newNumber(ringing)).request("INVITE", neighbour.addr, "", sip.Description(netip.AddrPortFrom(neighbourAddr, 20000))))
 		time.Sleep(5 * time.Millisecond)
 	}
 	time.Sleep(time.Second)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"flowbridge/scripts/internal/sip"
 )
 
 // padding makes a request so long that it may be answered.
@@ -127,8 +129,8 @@ func eachOnce(name string, from func(i int) netip.AddrPort, bounded bool) (*row,
 	for i := range strangerForms(netip.AddrPort{}) {
 		count := &tally{}
 		one := &sent{count: count}
-		p, err := newPeer(from(i).Addr(), from(i).Port(), count, func(_ *peer, m message) {
-			if m.is("100") {
+		p, err := newPeer(from(i).Addr(), from(i).Port(), count, func(_ *peer, m sip.Message) {
+			if m.Is("100") {
 				one.call.Store(true)
 			}
 		})
@@ -176,7 +178,7 @@ func stranger(s *system, name string, form, seconds int) (*row, error) {
 	count := &tally{}
 	var senders []*peer
 	for i := range 50 {
-		p, err := newPeer(strangerAddr(100+i), 5060, count, func(*peer, message) {})
+		p, err := newPeer(strangerAddr(100+i), 5060, count, func(*peer, sip.Message) {})
 		if err != nil {
 			return nil, err
 		}

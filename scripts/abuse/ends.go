@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"flowbridge/scripts/internal/sip"
 )
 
 // What the last digit of a number makes the agent do.
@@ -31,8 +33,8 @@ type agent struct {
 	*peer
 	rtp     *net.UDPConn
 	mu      sync.Mutex
-	invites map[string]message // by Call-ID
-	calls   map[string]uint16  // answered ones: where their RTP goes
+	invites map[string]sip.Message // by Call-ID
+	calls   map[string]uint16      // answered ones: where their RTP goes
 	byes    atomic.Int64
 	cancels atomic.Int64
 	heard   atomic.Int64 // packets
@@ -40,7 +42,7 @@ type agent struct {
 }
 
 func newAgent() (*agent, error) {
-	a := &agent{invites: map[string]message{}, calls: map[string]uint16{}, stop: make(chan struct{})}
+	a := &agent{invites: map[string]sip.Message{}, calls: map[string]uint16{}, stop: make(chan struct{})}
 	rtp, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(agentAddr, 30000)))
 	if err != nil {
 		return nil, err
@@ -68,25 +70,25 @@ func (a *agent) close() {
 	_ = a.rtp.Close()
 }
 
-func (a *agent) take(_ *peer, m message) {
-	id := m.header("Call-ID")
+func (a *agent) take(_ *peer, m sip.Message) {
+	id := m.Header("Call-ID")
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
-	case m.is("INVITE") && m.tag("To") == "":
+	case m.Is("INVITE") && m.Tag("To") == "":
 		a.invites[id] = m
 		a.respond(m, "180 Ringing", "")
-		if user, _, _ := strings.Cut(m.start(), "@"); !strings.HasSuffix(user, strconv.Itoa(ringing)) {
-			a.respond(m, "200 OK", sdpAt(netip.AddrPortFrom(agentAddr, 30000)))
-			a.calls[id] = m.mediaPort()
+		if user, _, _ := strings.Cut(m.Start(), "@"); !strings.HasSuffix(user, strconv.Itoa(ringing)) {
+			a.respond(m, "200 OK", sip.Description(netip.AddrPortFrom(agentAddr, 30000)))
+			a.calls[id] = m.MediaPort()
 		}
-	case m.is("INVITE"):
-		a.respond(m, "200 OK", sdpAt(netip.AddrPortFrom(agentAddr, 30000)))
-	case m.is("BYE"):
+	case m.Is("INVITE"):
+		a.respond(m, "200 OK", sip.Description(netip.AddrPortFrom(agentAddr, 30000)))
+	case m.Is("BYE"):
 		a.byes.Add(1)
 		delete(a.calls, id)
 		a.respond(m, "200 OK", "")
-	case m.is("CANCEL"):
+	case m.Is("CANCEL"):
 		a.cancels.Add(1)
 		a.respond(m, "200 OK", "")
 		if invite, ok := a.invites[id]; ok {
@@ -100,24 +102,24 @@ func (a *agent) answer(callID string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	m := a.invites[callID]
-	a.respond(m, "200 OK", sdpAt(netip.AddrPortFrom(agentAddr, 30000)))
-	a.calls[callID] = m.mediaPort()
+	a.respond(m, "200 OK", sip.Description(netip.AddrPortFrom(agentAddr, 30000)))
+	a.calls[callID] = m.MediaPort()
 }
 
-func (a *agent) respond(m message, status, sdp string) {
-	to := m.header("To")
+func (a *agent) respond(m sip.Message, status, sdp string) {
+	to := m.Header("To")
 	if !strings.Contains(to, ";tag=") {
 		to += ";tag=agent"
 	}
-	a.send("SIP/2.0 " + status + "\r\n" + m.lines("Via", "From", "Call-ID", "CSeq") + "To: " + to + "\r\nContact: <sip:" + a.addr.String() + ">\r\n" + withBody(sdp))
+	a.send("SIP/2.0 " + status + "\r\n" + m.Lines("Via", "From", "Call-ID", "CSeq") + "To: " + to + "\r\nContact: <sip:" + a.addr.String() + ">\r\n" + sip.WithBody(sdp))
 }
 
 // inviteTo waits for the INVITE to a number.
-func (a *agent) inviteTo(number string, within time.Duration) message {
+func (a *agent) inviteTo(number string, within time.Duration) sip.Message {
 	for until := time.Now().Add(within); time.Now().Before(until); time.Sleep(20 * time.Millisecond) {
 		a.mu.Lock()
 		for _, m := range a.invites {
-			if strings.Contains(m.start(), number) {
+			if strings.Contains(m.Start(), number) {
 				a.mu.Unlock()
 				return m
 			}
@@ -164,8 +166,8 @@ func md5hex(s string) string {
 }
 
 // header answers a challenge.
-func (c credentials) header(challenge message, method, uri string) string {
-	for line := range strings.SplitSeq(challenge.lines("WWW-Authenticate"), "\r\n") {
+func (c credentials) header(challenge sip.Message, method, uri string) string {
+	for line := range strings.SplitSeq(challenge.Lines("WWW-Authenticate"), "\r\n") {
 		if !strings.Contains(line, "MD5") {
 			continue
 		}
@@ -184,7 +186,7 @@ type call struct {
 	from *peer
 	rtp  *peer
 	port uint16 // where Flowbridge takes the caller's RTP
-	last message
+	last sip.Message
 }
 
 var calls atomic.Int64
@@ -211,9 +213,9 @@ func dialAs(from *peer, own ids, c credentials, ring bool, within time.Duration)
 	d := &call{ids: own, from: from, rtp: rtp}
 	more := ""
 	for range 2 {
-		from.send(d.request("INVITE", from.addr, more, sdpAt(rtp.addr)))
-		d.last = from.await(within, func(m message) bool {
-			return m.header("Call-ID") == d.callID && strings.HasPrefix(string(m), "SIP/2.0") && (!m.is("1") || ring && m.is("18"))
+		from.send(d.request("INVITE", from.addr, more, sip.Description(rtp.addr)))
+		d.last = from.await(within, func(m sip.Message) bool {
+			return m.Header("Call-ID") == d.callID && strings.HasPrefix(string(m), "SIP/2.0") && (!m.Is("1") || ring && m.Is("18"))
 		})
 		if !m401(d.last) || c == (credentials{}) || more != "" {
 			break
@@ -226,23 +228,23 @@ func dialAs(from *peer, own ids, c credentials, ring bool, within time.Duration)
 	case d.last == "":
 		d.close()
 		return nil, fmt.Errorf("no answer within %v", within)
-	case d.last.is("18") && ring:
+	case d.last.Is("18") && ring:
 		return d, nil
-	case !d.last.is("200"):
+	case !d.last.Is("200"):
 		d.ackRefusal()
 		d.close()
-		return nil, fmt.Errorf("%s", d.last.start())
+		return nil, fmt.Errorf("%s", d.last.Start())
 	}
-	d.toTag, d.port = d.last.tag("To"), d.last.mediaPort()
+	d.toTag, d.port = d.last.Tag("To"), d.last.MediaPort()
 	d.ack()
 	return d, nil
 }
 
-func m401(m message) bool { return m.is("401") }
+func m401(m sip.Message) bool { return m.Is("401") }
 
 func (d *call) ackRefusal() {
 	ack := d.ids
-	ack.toTag = d.last.tag("To")
+	ack.toTag = d.last.Tag("To")
 	d.from.send(ack.request("ACK", d.from.addr, "", ""))
 }
 
@@ -275,11 +277,11 @@ func (d *call) bye() bool {
 	bye.branch, bye.cseq = bye.branch+"bye", bye.cseq+1
 	for range 3 {
 		d.from.send(bye.request("BYE", d.from.addr, "", ""))
-		m := d.from.await(2*time.Second, func(m message) bool {
-			return m.header("Call-ID") == d.callID && strings.HasPrefix(string(m), "SIP/2.0") && strings.HasSuffix(m.header("CSeq"), "BYE")
+		m := d.from.await(2*time.Second, func(m sip.Message) bool {
+			return m.Header("Call-ID") == d.callID && strings.HasPrefix(string(m), "SIP/2.0") && strings.HasSuffix(m.Header("CSeq"), "BYE")
 		})
 		if m != "" {
-			return m.is("200")
+			return m.Is("200")
 		}
 	}
 	return false

@@ -71,7 +71,7 @@ func (s *system) readyz(ctx context.Context) error {
 		return err
 	}
 	t := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, to string) (conn net.Conn, err error) {
-		err = s.network.carrier.do(func() error {
+		err = s.network.carrier.Do(func() error {
 			conn, err = (&net.Dialer{}).DialContext(ctx, network, to)
 			return err
 		})

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"flowbridge/scripts/internal/batch"
+	"flowbridge/scripts/internal/namespace"
 )
 
 const (
@@ -62,9 +63,9 @@ type load struct {
 // newLoad opens the sockets of the two ends, carrier and agent.
 func newLoad(n *network, ends [2]netip.Addr, calls int) (*load, error) {
 	l := &load{calls: calls, every: 1, first: ^uint32(0), last: ^uint32(0)}
-	for i, ns := range []namespace{n.carrier, n.agent} {
+	for i, ns := range []namespace.Namespace{n.carrier, n.agent} {
 		s := &side{packets: make([][]byte, calls), last: make([]int64, calls), in: newIncoming()}
-		if err := ns.do(func() (err error) {
+		if err := ns.Do(func() (err error) {
 			s.fd, s.addr, err = batch.Open(netip.AddrPortFrom(ends[i], 0))
 			return err
 		}); err != nil {

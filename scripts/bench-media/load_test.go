@@ -71,7 +71,7 @@ func TestLoadThroughGoroutines(t *testing.T) {
 	take, replies := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- s.network.relay.do(func() error { return run([]string{"relay", systemAddr.String()}, orders, replies) })
+		ended <- s.network.relay.Do(func() error { return run([]string{"relay", systemAddr.String()}, orders, replies) })
 	}()
 	from := bufio.NewScanner(take)
 	s.open = func(_ int, a, b netip.AddrPort) (netip.AddrPort, netip.AddrPort, error) {

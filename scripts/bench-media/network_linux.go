@@ -3,13 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
-	"runtime"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"flowbridge/scripts/internal/namespace"
 )
 
 // network is what carrier, relay and agents are in: a namespace each, as if they were three machines.
@@ -19,7 +18,7 @@ import (
 //
 // The relay has one address, which both reach through it. The link between carrier and agent is for what nothing relays.
 // A namespace ends with the last process and descriptor in it.
-type network struct{ carrier, relay, agent namespace }
+type network struct{ carrier, relay, agent namespace.Namespace }
 
 // The addresses.
 var (
@@ -32,22 +31,22 @@ var (
 
 func newNetwork() (n *network, err error) {
 	n = &network{carrier: -1, relay: -1, agent: -1}
-	for _, ns := range []*namespace{&n.carrier, &n.relay, &n.agent} {
-		if *ns, err = newNamespace(); err != nil {
+	for _, ns := range []*namespace.Namespace{&n.carrier, &n.relay, &n.agent} {
+		if *ns, err = namespace.New(); err != nil {
 			n.close()
 			return nil, fmt.Errorf("a network of our own: %w; it needs root", err)
 		}
 	}
-	link := func(from namespace, name string, at netip.Addr, to namespace, far netip.Addr) {
+	link := func(from namespace.Namespace, name string, at netip.Addr, to namespace.Namespace, far netip.Addr) {
 		if err == nil {
-			err = errors.Join(from.pair(name, to), from.address(name, at, 24), to.address(name, far, 24))
+			err = errors.Join(from.Pair(name, to), from.Address(name, at, 24), to.Address(name, far, 24))
 		}
 	}
 	link(n.carrier, "c0", carrierAddr, n.relay, gateways[0])
 	link(n.agent, "a0", agentAddr, n.relay, gateways[1])
 	link(n.carrier, "d0", directAddrs[0], n.agent, directAddrs[1])
 	if err == nil {
-		err = errors.Join(n.relay.address("lo", systemAddr, 32), n.carrier.route(gateways[0]), n.agent.route(gateways[1]))
+		err = errors.Join(n.relay.Address("lo", systemAddr, 32), n.carrier.Route(gateways[0]), n.agent.Route(gateways[1]))
 	}
 	if err != nil {
 		n.close()
@@ -57,7 +56,7 @@ func newNetwork() (n *network, err error) {
 }
 
 func (n *network) close() {
-	for _, ns := range []namespace{n.carrier, n.relay, n.agent} {
+	for _, ns := range []namespace.Namespace{n.carrier, n.relay, n.agent} {
 		if ns >= 0 {
 			_ = unix.Close(int(ns))
 		}
@@ -66,81 +65,5 @@ func (n *network) close() {
 
 // forward has the relay's machine forward packets by itself.
 func (n *network) forward() error {
-	return n.relay.do(func() error { return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0) })
-}
-
-// namespace is a descriptor of a network namespace.
-type namespace int
-
-func newNamespace() (ns namespace, err error) {
-	err = onThread(func() error {
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			return os.NewSyscallError("unshare", err)
-		}
-		fd, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		ns = namespace(fd)
-		return err
-	})
-	if err != nil {
-		return -1, err
-	}
-	return ns, ns.up("lo")
-}
-
-// do runs f on a thread in the namespace. Sockets that f opens and processes that it starts stay there.
-func (ns namespace) do(f func() error) error {
-	return onThread(func() error {
-		if err := unix.Setns(int(ns), unix.CLONE_NEWNET); err != nil {
-			return os.NewSyscallError("setns", err)
-		}
-		return f()
-	})
-}
-
-// onThread runs f on a thread of its own, which ends with it.
-func onThread(f func() error) error {
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlocked
-		done <- f()
-	}()
-	return <-done
-}
-
-// pair links the namespace to another one. Both ends have the name.
-func (ns namespace) pair(name string, other namespace) error {
-	err := ns.do(func() error {
-		attrs := netlink.NewLinkAttrs()
-		attrs.Name, attrs.TxQLen = name, 1000
-		return netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: name, PeerNamespace: netlink.NsFd(int(other))})
-	})
-	if err != nil {
-		return fmt.Errorf("link %s: %w", name, err)
-	}
-	return errors.Join(ns.up(name), other.up(name))
-}
-
-func (ns namespace) up(name string) error {
-	return ns.do(func() error {
-		l, err := netlink.LinkByName(name)
-		if err == nil {
-			err = netlink.LinkSetUp(l)
-		}
-		return err
-	})
-}
-
-func (ns namespace) address(name string, at netip.Addr, bits int) error {
-	return ns.do(func() error {
-		l, err := netlink.LinkByName(name)
-		if err == nil {
-			err = netlink.AddrAdd(l, &netlink.Addr{IPNet: &net.IPNet{IP: at.AsSlice(), Mask: net.CIDRMask(bits, 32)}})
-		}
-		return err
-	})
-}
-
-// route has the namespace send what is for others through a gateway.
-func (ns namespace) route(by netip.Addr) error {
-	return ns.do(func() error { return netlink.RouteAdd(&netlink.Route{Gw: by.AsSlice()}) })
+	return n.relay.Do(func() error { return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0) })
 }

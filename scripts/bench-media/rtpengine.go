@@ -35,7 +35,7 @@ func (s *system) startRTPEngine(dir string) error {
 		return err
 	}
 	var conn *net.UDPConn
-	if err := s.network.carrier.do(func() (err error) {
+	if err := s.network.carrier.Do(func() (err error) {
 		conn, err = net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(systemAddr, control)))
 		return err
 	}); err != nil {

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"flowbridge/scripts/internal/namespace"
 )
 
 // ends are a carrier and an agent, as far as it takes to set calls up one after
@@ -23,10 +25,10 @@ func newEnds(n *network, to netip.AddrPort) (*ends, error) {
 	e := &ends{to: to}
 	for _, c := range []struct {
 		conn **net.UDPConn
-		in   namespace
+		in   namespace.Namespace
 		addr netip.Addr
 	}{{&e.carrier, n.carrier, carrierAddr}, {&e.agent, n.agent, agentAddr}} {
-		if err := c.in.do(func() (err error) {
+		if err := c.in.Do(func() (err error) {
 			*c.conn, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(c.addr, 5060)))
 			return err
 		}); err != nil {

@@ -98,7 +98,7 @@ func (s *system) launch(c *exec.Cmd, log string) error {
 	go func() {
 		defer close(ended)
 		var running bool
-		err := s.network.relay.do(func() error {
+		err := s.network.relay.Do(func() error {
 			if err := c.Start(); err != nil {
 				return err
 			}

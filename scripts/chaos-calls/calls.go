@@ -1,0 +1,185 @@
+package main
+
+import (
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"flowbridge/scripts/internal/sip"
+)
+
+// kind is how a call is meant to go. It is a digit of the called number, so that the targets know, too.
+type kind uint8
+
+const (
+	held      kind = iota // until the end, with RTP
+	byCaller              // the caller hangs up
+	byAgent               // the agent does
+	cancelled             // the caller gives up while it rings
+	busy                  // 486
+	unheeded              // the agent never answers
+	elsewhere             // the first target refuses, the second one takes it
+	changed               // a re-INVITE in mid-call
+	keyed                 // digits by INFO
+	timed                 // a session timer
+	kinds
+)
+
+const (
+	perSecond = 30
+	callHold  = 8 * time.Second // at most
+	prefix    = "+1507"
+)
+
+// numberFor is a number that only one call has.
+func numberFor(k kind, serial int) string { return fmt.Sprintf("%s%d%07d", prefix, k, serial) }
+
+func kindOf(number string) kind {
+	if !strings.HasPrefix(number, prefix) || len(number) != len(prefix)+8 {
+		return byCaller
+	}
+	return min(kind(number[len(prefix)]-'0'), kinds-1)
+}
+
+func serialOf(number string) uint32 {
+	n, _ := strconv.Atoi(number[len(prefix)+1:])
+	return uint32(n)
+}
+
+// hold is how long a call lasts: the same for the same number.
+func hold(number string) time.Duration {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(number))
+	return time.Second + time.Duration(h.Sum32()%uint32((callHold-time.Second).Milliseconds()))*time.Millisecond
+}
+
+// place dials a call as the carrier does, with the lock held.
+func (e *end) place(k kind, serial int) {
+	l := e.dial(numberFor(k, serial), k)
+	more := ""
+	switch {
+	case k == held && serial%2 == 0:
+		more = "Supported: timer\r\nSession-Expires: 90;refresher=uas\r\n"
+	case k == held || k == timed:
+		more = "Supported: timer\r\nSession-Expires: 90;refresher=uac\r\n"
+	}
+	if k == held {
+		l.stream = e.audio.stream(serialOf(l.number), 0)
+	}
+	given := false
+	invite := l.ask("INVITE", more+"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE\r\n"+sip.WithBody(l.description()), func(m sip.Message) {
+		switch status := statusOf(m); {
+		case m == "":
+			l.finish(unheard)
+		case status >= 300:
+			l.finish(refused)
+		default:
+			l.answered = true
+			l.listen(m)
+			l.refreshed(m.Header("Session-Expires"), true)
+			if given {
+				l.bye("")
+			} else {
+				l.live()
+			}
+		}
+	})
+	if k == cancelled {
+		e.after(time.Second+hold(l.number)/8, func() {
+			given = true
+			l.cancel(invite)
+		})
+	}
+}
+
+// live does what is planned for an answered call, on either side.
+func (l *leg) live() {
+	h := hold(l.number)
+	if l.kind != held && l.caller != (l.kind == byAgent) {
+		l.end.after(h, func() { l.bye("") })
+	}
+	switch {
+	case l.kind == changed && l.caller == (serialOf(l.number)%2 == 0):
+		l.end.after(h/2, func() { l.change("INVITE", l.contact()+sip.WithBody(l.description())) })
+	case l.kind == keyed && l.caller:
+		for _, key := range []string{"1", "#"} {
+			body := "Signal=" + key + "\r\nDuration=160\r\n"
+			l.end.after(h/4+time.Duration(len(key)), func() {
+				l.change("INFO", fmt.Sprintf("Content-Type: application/dtmf-relay\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
+			})
+		}
+	}
+}
+
+// taker is what a target does with a call; second says whether it is the one behind the first.
+func taker(second bool) func(*leg) {
+	return func(l *leg) {
+		s := l.invite
+		if l.kind == held {
+			l.stream = l.end.audio.stream(serialOf(l.number), 1)
+		}
+		switch {
+		case l.kind == busy:
+			l.refuse(s, "486 Busy Here")
+			return
+		case l.kind == elsewhere && !second:
+			l.refuse(s, "503 Service Unavailable")
+			return
+		}
+		l.respond(s, "180 Ringing", l.contact()+sip.WithBody(""))
+		if l.kind == cancelled || l.kind == unheeded {
+			return
+		}
+		l.end.after(100*time.Millisecond+hold(l.number)/20, func() {
+			if s.final {
+				return
+			}
+			timer := ""
+			if v := s.request.Header("Session-Expires"); v != "" {
+				if !strings.Contains(v, "refresher") {
+					v += ";refresher=uac"
+				}
+				timer = "Require: timer\r\nSession-Expires: " + v + "\r\n"
+			}
+			l.listen(s.request)
+			l.refreshed(s.request.Header("Session-Expires"), false)
+			l.answer(s, timer)
+			l.live()
+		})
+	}
+}
+
+// count counts the legs that fit.
+func (e *end) count(fits func(*leg) bool) (n int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, l := range e.all {
+		if fits(l) {
+			n++
+		}
+	}
+	return n
+}
+
+// hangUp ends all calls of a kind that are up, a tenth of a second for each twenty.
+func (e *end) hangUp(fits func(*leg) bool) {
+	e.mu.Lock()
+	all := slices.Clone(e.all)
+	e.mu.Unlock()
+	n := 0
+	for _, l := range all {
+		e.mu.Lock()
+		if fits(l) && l.established() {
+			l.bye("")
+			n++
+		}
+		e.mu.Unlock()
+		if n%20 == 19 {
+			time.Sleep(100 * time.Millisecond)
+			n++
+		}
+	}
+}

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// fault is something that happens to Flowbridge or around it. do begins it; undo, which may be nil, ends it.
+type fault struct {
+	lasts time.Duration
+	do    func(w *world, r *rand.Rand) (undo func(), err error)
+}
+
+var errNeeds = errors.New("left out: needs")
+
+// faults are all that there are, by name.
+var faults = map[string]fault{
+	"kill":           {time.Second, kill},
+	"kill-twice":     {2 * time.Second, killTwice},
+	"kill-restoring": {2 * time.Second, killRestoring},
+	"kill-upgrade":   {3 * time.Second, killUpgrade},
+	"upgrade":        {3 * time.Second, upgrade},
+	"stop":           {5 * time.Second, stop},
+	"reload":         {time.Second, reload},
+	"disk-full":      {5 * time.Second, diskFull},
+	"disk-readonly":  {3 * time.Second, diskReadOnly},
+	"db-locked":      {7 * time.Second, dbLocked},
+	"db-damaged":     {3 * time.Second, dbDamaged},
+	"db-removed":     {3 * time.Second, dbRemoved},
+	"api-slow":       {5 * time.Second, apiFault("slow:2s")},
+	"api-hang":       {5 * time.Second, apiFault("hang")},
+	"api-reset":      {5 * time.Second, apiFault("reset")},
+	"dns-gone":       {5 * time.Second, dnsGone},
+	"link-carrier":   {4 * time.Second, linkDown("c0")},
+	"link-agent":     {4 * time.Second, linkDown("a0")},
+	"memory":         {8 * time.Second, memory},
+	"descriptors":    {5 * time.Second, descriptors},
+	"target-dies":    {time.Second, targetDies},
+	"repeats":        {5 * time.Second, repeats},
+	"admin-hang":     {5 * time.Second, adminHang},
+}
+
+func lengths() map[string]time.Duration {
+	all := map[string]time.Duration{}
+	for name, f := range faults {
+		all[name] = f.lasts
+	}
+	return all
+}
+
+func between(r *rand.Rand, low, high time.Duration) time.Duration {
+	return low + time.Duration(r.Int64N(int64(high-low)))
+}
+
+func kill(w *world, _ *rand.Rand) (func(), error) {
+	w.flowbridge.signal(syscall.SIGKILL)
+	return nil, nil
+}
+
+// killTwice kills the next process, too, within a second.
+func killTwice(w *world, r *rand.Rand) (func(), error) {
+	w.flowbridge.signal(syscall.SIGKILL)
+	time.Sleep(between(r, 300*time.Millisecond, time.Second))
+	w.flowbridge.signal(syscall.SIGKILL)
+	return nil, nil
+}
+
+// killRestoring kills the next processes while they start.
+func killRestoring(w *world, r *rand.Rand) (func(), error) {
+	for range 1 + r.IntN(3) {
+		before := w.flowbridge.current()
+		w.flowbridge.signal(syscall.SIGKILL)
+		for w.flowbridge.current() == before {
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(between(r, 0, 150*time.Millisecond))
+	}
+	w.flowbridge.signal(syscall.SIGKILL)
+	return nil, nil
+}
+
+// upgrades says whether the binary can replace itself.
+func (w *world) upgrades() error {
+	out, err := exec.Command(w.binary, "upgrade", "--help").CombinedOutput() //nolint:noctx // it ends by itself
+	if err != nil || !strings.Contains(string(out), "flowbridge upgrade") {
+		return fmt.Errorf("%w the command upgrade", errNeeds)
+	}
+	return nil
+}
+
+// askUpgrade has the process replaced by another one of the same binary.
+func (w *world) askUpgrade() ([]byte, error) {
+	return exec.Command(w.binary, "upgrade", "--config", w.config()).CombinedOutput() //nolint:noctx // it has a time limit of its own
+}
+
+func upgrade(w *world, _ *rand.Rand) (func(), error) {
+	if err := w.upgrades(); err != nil {
+		return nil, err
+	}
+	w.flowbridge.excuse(1)
+	defer w.flowbridge.excuse(-1)
+	before := w.flowbridge.current()
+	if out, err := w.askUpgrade(); err != nil {
+		return nil, fmt.Errorf("upgrade: %w: %s", err, out)
+	}
+	for range 300 {
+		if w.flowbridge.current() != before {
+			return nil, nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return nil, errors.New("upgrade: the old process is still there")
+}
+
+// killUpgrade kills the old or the new process while one takes over from the other.
+func killUpgrade(w *world, r *rand.Rand) (func(), error) {
+	if err := w.upgrades(); err != nil {
+		return nil, err
+	}
+	w.flowbridge.excuse(1)
+	asked := make(chan struct{})
+	go func() {
+		defer close(asked)
+		_, _ = w.askUpgrade() // it may fail
+	}()
+	time.Sleep(between(r, 0, 600*time.Millisecond))
+	if all := w.flowbridge.processes(); len(all) > 0 {
+		_ = syscall.Kill(all[r.IntN(len(all))], syscall.SIGKILL)
+	}
+	return func() {
+		<-asked
+		w.flowbridge.excuse(-1)
+	}, nil
+}
+
+func stop(w *world, _ *rand.Rand) (func(), error) {
+	w.flowbridge.signal(syscall.SIGSTOP)
+	return func() { w.flowbridge.signal(syscall.SIGCONT) }, nil
+}
+
+func reload(w *world, _ *rand.Rand) (func(), error) {
+	w.flowbridge.signal(syscall.SIGHUP)
+	return nil, nil
+}
+
+// targetDies has the first target lose a tenth of its calls.
+func targetDies(w *world, r *rand.Rand) (func(), error) {
+	w.first.mu.Lock()
+	defer w.first.mu.Unlock()
+	for _, l := range w.first.all {
+		if r.IntN(10) == 0 {
+			l.forget()
+		}
+	}
+	return nil, nil
+}
+
+// repeats has the carrier and the first target send everything twice.
+func repeats(w *world, _ *rand.Rand) (func(), error) {
+	w.carrier.twice.Store(true)
+	w.first.twice.Store(true)
+	return func() {
+		w.carrier.twice.Store(false)
+		w.first.twice.Store(false)
+	}, nil
+}
+
+func apiFault(name string) func(*world, *rand.Rand) (func(), error) {
+	return func(w *world, _ *rand.Rand) (func(), error) {
+		if err := w.api.start(name); err != nil {
+			return nil, err
+		}
+		return func() { _ = w.api.start("") }, nil
+	}
+}
+
+func dnsGone(w *world, _ *rand.Rand) (func(), error) {
+	w.names.away.Store(true)
+	return func() { w.names.away.Store(false) }, nil
+}

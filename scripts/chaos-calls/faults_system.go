@@ -1,0 +1,159 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"flowbridge/scripts/internal/process"
+)
+
+// diskFull makes the disk as small as what is on it.
+func diskFull(w *world, _ *rand.Rand) (func(), error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(w.disk, &s); err != nil {
+		return nil, os.NewSyscallError("statfs", err)
+	}
+	used := int64(s.Blocks-s.Bfree) * s.Bsize
+	var err error
+	for try := range int64(50) { // it grows meanwhile
+		if err = unix.Mount("", w.disk, "", unix.MS_REMOUNT, fmt.Sprintf("size=%d", used+try*256<<10)); err == nil {
+			break
+		}
+	}
+	return func() { _ = unix.Mount("", w.disk, "", unix.MS_REMOUNT, w.diskSize()) }, os.NewSyscallError("remount", err)
+}
+
+// diskReadOnly has the process started again on a disk that can't be written. It can't be made so under a process that
+// writes.
+func diskReadOnly(w *world, _ *rand.Rand) (func(), error) {
+	release := w.flowbridge.hold()
+	defer release()
+	w.flowbridge.excuse(1)
+	w.flowbridge.signal(syscall.SIGKILL)
+	var err error
+	for range 100 {
+		if err = unix.Mount("", w.disk, "", unix.MS_REMOUNT|unix.MS_RDONLY, w.diskSize()); err == nil {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return func() {
+		_ = unix.Mount("", w.disk, "", unix.MS_REMOUNT, w.diskSize())
+		time.AfterFunc(time.Second, func() { w.flowbridge.excuse(-1) })
+	}, os.NewSyscallError("remount", err)
+}
+
+// dbLocked holds the lock that another program has which writes: byte 120 of the index of the log
+// (https://sqlite.org/walformat.html#the_wal_index_file_format, WAL_WRITE_LOCK).
+func dbLocked(w *world, _ *rand.Rand) (func(), error) {
+	f, err := os.OpenFile(w.store()+"-shm", os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	lock := unix.Flock_t{Type: unix.F_WRLCK, Start: 120, Len: 1}
+	for range 1000 {
+		if err = unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &lock); err == nil {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return func() { _ = f.Close() }, err
+}
+
+// dbDamaged overwrites pieces of the database, and kills the process, which may not start with that.
+func dbDamaged(w *world, r *rand.Rand) (func(), error) {
+	w.remember()
+	f, err := os.OpenFile(w.store(), os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	w.flowbridge.mu.Lock()
+	w.flowbridge.damaged = true
+	w.flowbridge.mu.Unlock()
+	junk := make([]byte, 512)
+	for i := range 8 {
+		for j := range junk {
+			junk[j] = byte(r.Uint32())
+		}
+		at := r.Int64N(max(info.Size()-int64(len(junk)), 1))
+		if i == 0 && r.IntN(2) == 0 {
+			at = 0 // its header
+		}
+		if _, err := f.WriteAt(junk, at); err != nil {
+			return nil, err
+		}
+	}
+	return func() { w.flowbridge.signal(syscall.SIGKILL) }, nil
+}
+
+func dbRemoved(w *world, _ *rand.Rand) (func(), error) {
+	w.remember()
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		_ = os.Remove(w.store() + suffix)
+	}
+	return nil, nil
+}
+
+// linkDown takes a link of the relay down.
+func linkDown(name string) func(*world, *rand.Rand) (func(), error) {
+	return func(w *world, _ *rand.Rand) (func(), error) {
+		return func() { _ = w.systemNet.Up(name) }, w.systemNet.Down(name)
+	}
+}
+
+// memory lets the process have little more than it has.
+func memory(w *world, _ *rand.Rand) (func(), error) {
+	s := w.flowbridge
+	if s.cgroup == "" {
+		return nil, fmt.Errorf("%w a cgroup of memory", errNeeds)
+	}
+	limit := s.readCgroup("usage_in_bytes") + 8<<20
+	return func() { _ = s.writeCgroup("limit_in_bytes", -1) }, s.writeCgroup("limit_in_bytes", limit)
+}
+
+// descriptors lets the process open a few files more than it has.
+func descriptors(w *world, _ *rand.Rand) (func(), error) {
+	pid := w.flowbridge.current()
+	var before unix.Rlimit
+	now := unix.Rlimit{Cur: uint64(process.Descriptors(pid) + 4)}
+	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, nil, &before); err != nil {
+		return nil, os.NewSyscallError("prlimit", err)
+	}
+	now.Max = before.Max
+	err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, &now, nil)
+	return func() { _ = unix.Prlimit(pid, unix.RLIMIT_NOFILE, &before, nil) }, os.NewSyscallError("prlimit", err)
+}
+
+// adminHang opens connections to the admin API that say half a request, and others that never read the answer.
+func adminHang(w *world, _ *rand.Rand) (func(), error) {
+	var all []net.Conn
+	for i := range 80 {
+		c, err := net.Dial("unix", filepath.Join(w.socket())) //nolint:noctx // it is closed below
+		if err != nil {
+			break
+		}
+		text := "GET /api/cdrs?limit=1000 HTTP/1.1\r\nHost: flowbridge\r\n"
+		if i%2 == 0 {
+			text += "\r\n" + text + "\r\n"
+		}
+		_, _ = c.Write([]byte(text))
+		all = append(all, c)
+	}
+	return func() {
+		for _, c := range all {
+			_ = c.Close()
+		}
+	}, nil
+}

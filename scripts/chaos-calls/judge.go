@@ -1,0 +1,234 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// invariant is something that should hold at the end, whatever happened.
+type invariant struct {
+	name   string
+	of     int      // how many things it was held to
+	broken []string // what did not hold; the first word may be a called number
+}
+
+// side is what is judged of a leg.
+type side struct {
+	end      string
+	number   string
+	callID   string
+	caller   bool
+	rung     bool
+	answered bool
+	wanted   bool
+	why      string
+	fate     fate
+	over     time.Duration
+}
+
+func (l *leg) side() side {
+	return side{l.end.name, l.number, l.callID, l.caller, l.rung, l.answered, l.wanted, l.why, l.fate, l.over}
+}
+
+func (s side) String() string {
+	text := s.end + ": " + s.fate.String()
+	if s.why != "" {
+		text += " (" + s.why + ")"
+	}
+	return text
+}
+
+// byNumber has the legs of each call together.
+func byNumber(all []side) map[string][]side {
+	calls := map[string][]side{}
+	for _, s := range all {
+		calls[s.number] = append(calls[s.number], s)
+	}
+	return calls
+}
+
+// judgeCalls holds what both ends of all calls have seen to what should be. audible says that the calls' audio is
+// judged, too.
+func judgeCalls(all []side) []invariant {
+	isTold := invariant{name: "both ends of an answered call were told of its end"}
+	ringing := invariant{name: "nothing is left ringing"}
+	final := invariant{name: "each INVITE of the carrier got a final answer"}
+	lived := invariant{name: "no answered call ended that neither end hung up"}
+	calls := byNumber(all)
+	numbers := make([]string, 0, len(calls))
+	for number := range calls {
+		numbers = append(numbers, number)
+	}
+	slices.Sort(numbers)
+	for _, number := range numbers {
+		legs := calls[number]
+		answered := false
+		for _, s := range legs {
+			answered = answered || s.answered
+			if s.caller {
+				final.of++
+				if !s.answered && (s.fate == unheard || s.fate == open && !s.rung) {
+					final.breaks(number, s)
+				}
+			}
+			if !s.answered && s.rung {
+				ringing.of++
+				if s.fate == open {
+					ringing.breaks(number, s)
+				}
+			}
+			if s.answered {
+				isTold.of++
+				if s.fate == open || s.fate == untold {
+					isTold.breaks(number, s)
+				}
+			}
+		}
+		if answered {
+			lived.of++
+			if text := lostCall(legs); text != "" {
+				lived.broken = append(lived.broken, number+" "+text)
+			}
+		}
+	}
+	return []invariant{isTold, ringing, final, lived}
+}
+
+func (i *invariant) breaks(number string, s side) {
+	i.broken = append(i.broken, number+" "+s.String())
+}
+
+// lostCall says how a call ended that should not have. A call ends when one of its ends hangs up, or has died.
+func lostCall(legs []side) string {
+	var ended []string
+	caller := false
+	for _, s := range legs {
+		switch {
+		case s.wanted && s.why == "" && s.fate != gone, s.fate == forgotten:
+			return ""
+		case s.caller && s.answered:
+			caller = true
+		}
+		if s.answered && s.fate != open {
+			ended = append(ended, s.String())
+		}
+	}
+	if !caller { // the caller did not get the 200: it gave up, or the call ended before
+		return ""
+	}
+	return strings.Join(ended, ", ")
+}
+
+// judgeRecords holds the records to the calls. before are those of a database that was damaged or removed since.
+func judgeRecords(all []side, now []record, before map[string]record, causes map[string]bool) []invariant {
+	one := invariant{name: "each answered call has one record"}
+	rang := invariant{name: "each call that rang and was not answered has one record"}
+	twice := invariant{name: "no call has two records"}
+	closed := invariant{name: "causes are of the closed set"}
+	interrupted := invariant{name: "no record of an answered call says interrupted"}
+	known := map[string]map[string]record{} // by Call-ID and id
+	listed := map[string]int{}
+	add := func(r record) {
+		if known[r.SIPCallID] == nil {
+			known[r.SIPCallID] = map[string]record{}
+		}
+		known[r.SIPCallID][r.ID] = r
+	}
+	for _, r := range before {
+		add(r)
+	}
+	for _, r := range now {
+		add(r)
+		listed[r.ID]++
+		closed.of++
+		if !causes[r.Cause] {
+			closed.broken = append(closed.broken, fmt.Sprintf("%s of %s: %q", r.ID, r.SIPCallID, r.Cause))
+		}
+	}
+	for id, n := range listed {
+		if n > 1 {
+			twice.broken = append(twice.broken, fmt.Sprintf("%s is listed %d times", id, n))
+		}
+	}
+	for _, s := range all {
+		if !s.caller {
+			continue
+		}
+		records := known[s.callID]
+		twice.of++
+		if len(records) > 1 {
+			twice.broken = append(twice.broken, fmt.Sprintf("%s %d records: %v", s.number, len(records), keys(records)))
+		}
+		if s.rung && !s.answered {
+			rang.of++
+			if len(records) == 0 {
+				rang.broken = append(rang.broken, s.number+" none, "+s.String())
+			}
+		}
+		if s.answered {
+			one.of++
+			if len(records) == 0 {
+				one.broken = append(one.broken, s.number+" none, "+s.String())
+			}
+			for _, r := range records {
+				interrupted.of++
+				if r.Disposition == "interrupted" {
+					interrupted.broken = append(interrupted.broken, fmt.Sprintf("%s %s %s", s.number, r.ID, r.Cause))
+				}
+			}
+		}
+	}
+	return []invariant{one, rang, twice, closed, interrupted}
+}
+
+func keys(m map[string]record) (all []string) {
+	for k := range m {
+		all = append(all, k)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// slack is what a process may have more of than before the calls.
+var slack = []struct {
+	name, metric string
+	more, times  float64
+}{
+	{"no call is live", "flowbridge_calls_open", 0, 0},
+	{"no RTP port is leased", "flowbridge_rtp_ports_in_use", 0, 0},
+	{"no RTP stream is relayed, in the kernel neither", "flowbridge_media_streams", 0, 0},
+	{"no record waits", "flowbridge_unwritten_records", 0, 0},
+	{"descriptors are back", "process_open_fds", 16, 1},
+	{"goroutines are back", "go_goroutines", 64 + 16, 1}, // 64 wait for turns (b2bua/transport)
+	{"memory is back", "process_resident_memory_bytes", 128 << 20, 1},
+	{"no panic was recovered", "flowbridge_panics_recovered_total", 0, 0},
+}
+
+// judgeProcess holds what the process has to what it had before the calls.
+func judgeProcess(before, after figures) (all []invariant) {
+	for _, s := range slack {
+		i := invariant{name: s.name, of: 1}
+		now, there := after[s.metric]
+		if limit := before[s.metric]*s.times + s.more; now > limit || !there && s.metric != "flowbridge_media_streams" {
+			i.broken = append(i.broken, fmt.Sprintf("%s is %.0f, at most %.0f is right", s.metric, now, limit))
+		}
+		all = append(all, i)
+	}
+	return all
+}
+
+// judgeLog looks for what no log should have.
+func judgeLog(text string) invariant {
+	i := invariant{name: "no panic and no data race in the log", of: 1}
+	for line := range strings.Lines(text) {
+		for _, word := range []string{"panic:", "fatal error:", "DATA RACE", "panic recovered", "SIGSEGV"} {
+			if strings.Contains(line, word) {
+				i.broken = append(i.broken, strings.TrimSpace(line))
+				break
+			}
+		}
+	}
+	return i
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// report judges, and prints what was found.
+func (r *runner) report(ran error, before, after figures, deaf []uint32, causes map[string]bool) error {
+	var all []side
+	for _, e := range r.ends() {
+		e.mu.Lock()
+		for _, l := range e.all {
+			all = append(all, l.side())
+		}
+		e.mu.Unlock()
+	}
+	found := judgeCalls(all)
+	audio := invariant{name: "held calls have audio both ways at the end", of: r.held}
+	for _, call := range deaf {
+		audio.broken = append(audio.broken, numberFor(held, int(call)))
+	}
+	found = append(found, audio)
+	records, err := r.admin.records()
+	if err != nil {
+		fmt.Fprintln(r.out, "records:", err)
+	}
+	found = append(found, judgeRecords(all, records, r.seen, causes)...)
+	found = append(found, r.look(judgeProcess(before, after))...)
+	live := invariant{name: "the API has no live call", of: 1}
+	if n, err := r.admin.live(); err != nil || n > 0 {
+		live.broken = append(live.broken, fmt.Sprint(n, " calls, ", err))
+	}
+	ready := invariant{name: "the process is ready", of: 1}
+	if _, err := r.admin.get("/readyz"); err != nil || ran != nil {
+		ready.broken = append(ready.broken, fmt.Sprint(err, ran))
+	}
+	restarts, strange := r.flowbridge.kills()
+	text, _ := os.ReadFile(r.log())
+	found = append(found, live, ready, invariant{name: "the process ended only when it was killed", of: restarts, broken: strange}, judgeLog(string(text)))
+	r.print(all, found, records)
+	for _, i := range found {
+		if len(i.broken) > 0 {
+			return fmt.Errorf("%w: seed %d", errBroken, r.seed)
+		}
+	}
+	return nil
+}
+
+// look adds what a process that has too much has.
+func (r *runner) look(found []invariant) []invariant {
+	for n, i := range found {
+		if len(i.broken) == 0 {
+			continue
+		}
+		switch {
+		case strings.HasPrefix(i.name, "descriptors"):
+			found[n].broken = append(i.broken, descriptorsOf(r.flowbridge.current())...)
+		case strings.HasPrefix(i.name, "goroutines"):
+			text, err := r.admin.get("/debug/pprof/goroutine?debug=1")
+			file := filepath.Join(r.dir, "goroutines")
+			if err == nil && os.WriteFile(file, text, 0o600) == nil {
+				found[n].broken = append(i.broken, "see "+file)
+			}
+		}
+	}
+	return found
+}
+
+// descriptorsOf counts the open files of a process by what they are.
+func descriptorsOf(pid int) (all []string) {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	counts := map[string]int{}
+	for _, f := range files {
+		to, _ := os.Readlink(f)
+		kind, _, _ := strings.Cut(to, ":[")
+		counts[kind]++
+	}
+	for kind, n := range counts {
+		all = append(all, fmt.Sprintf("%4d %s", n, kind))
+	}
+	slices.Sort(all)
+	return all
+}
+
+func (r *runner) print(all []side, found []invariant, records []record) {
+	answered, lived, heldUp := 0, 0, 0
+	for _, s := range all {
+		if s.caller && s.answered {
+			answered++
+			if kindOf(s.number) == held {
+				heldUp++
+				if s.fate == hungUp || s.fate == told {
+					lived++
+				}
+			}
+		}
+	}
+	restored := 0
+	for _, rec := range records {
+		restored += min(rec.Restored, 1)
+	}
+	lost, sent := r.audio.lost()
+	restarts, _ := r.flowbridge.kills()
+	fmt.Fprintf(r.out, "\n%d calls, %d answered, %d of them to be held; %d records, %d of restored calls; the process ended %d times; RTP %d sent, %d lost\n\n",
+		r.serial, answered, heldUp, len(records), restored, restarts, sent, lost)
+	fmt.Fprintf(r.out, "%-56s %8s %8s\n", "invariant", "of", "broken")
+	for _, i := range found {
+		fmt.Fprintf(r.out, "%-56s %8d %8d\n", i.name, i.of, len(i.broken))
+	}
+	for _, i := range found {
+		if len(i.broken) == 0 {
+			continue
+		}
+		fmt.Fprintf(r.out, "\nBROKEN: %s\n", i.name)
+		for n, text := range i.broken {
+			if n == r.show {
+				fmt.Fprintf(r.out, "  and %d more\n", len(i.broken)-n)
+				break
+			}
+			fmt.Fprintln(r.out, " ", text)
+			if number, _, _ := strings.Cut(text, " "); strings.HasPrefix(number, prefix) {
+				r.ladder(number)
+			}
+		}
+	}
+}
+
+// ladder prints what both ends of a call saw.
+func (r *runner) ladder(number string) {
+	type line struct {
+		moment
+		end string
+	}
+	var lines []line
+	for _, e := range r.ends() {
+		e.mu.Lock()
+		for _, l := range e.all {
+			if l.number == number {
+				for _, m := range l.moments {
+					lines = append(lines, line{m, e.name})
+				}
+				fmt.Fprintf(r.out, "    %s: Call-ID %s\n", e.name, l.callID)
+			}
+		}
+		e.mu.Unlock()
+	}
+	slices.SortStableFunc(lines, func(a, b line) int { return int(a.at - b.at) })
+	for _, l := range lines {
+		arrow := "<-"
+		if l.sent {
+			arrow = "->"
+		}
+		fmt.Fprintf(r.out, "    %9.3f s %-8s %s %s\n", l.at.Seconds(), l.end, arrow, l.what)
+	}
+}

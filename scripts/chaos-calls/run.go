@@ -1,0 +1,237 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// runner is one run.
+type runner struct {
+	*settings
+	out    io.Writer
+	stop   <-chan os.Signal
+	serial int
+}
+
+const (
+	warmUp   = 3 * time.Second
+	settling = 75 * time.Second // for what waits for a timer of RFC 3261, for ports to be free again, for memory
+)
+
+var errStopped = errors.New("stopped by a signal")
+
+func (r *runner) run(steps []step, causes map[string]bool) error {
+	fmt.Fprintf(r.out, "seed %d, engine %s, %d steps\n", r.seed, r.engine, len(steps))
+	if err := r.build(); err != nil {
+		return err
+	}
+	before, err := r.figures()
+	if err != nil {
+		return err
+	}
+	load := r.startLoad()
+	err = r.pause(warmUp + time.Duration(r.held)*time.Second/50)
+	r.audio.lull()
+	for i, s := range steps {
+		if err == nil {
+			err = r.step(i, s)
+		}
+	}
+	if err == nil {
+		err = r.pause(warmUp)
+	}
+	if err == nil {
+		err = r.admin.awaitReady(settling)
+	}
+	load()
+	deaf := r.audio.deaf(time.Second)
+	r.finish()
+	if errors.Is(err, errStopped) {
+		return err
+	}
+	after := r.settle(before)
+	return r.report(err, before, after, deaf, causes)
+}
+
+func (r *runner) pause(d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-r.stop:
+		return errStopped
+	}
+}
+
+// step has faults happen, and says what they did.
+func (r *runner) step(i int, s step) error {
+	if err := r.pause(s.pause); err != nil {
+		return err
+	}
+	r.audio.lull()
+	at := time.Since(r.begun)
+	var group sync.WaitGroup
+	results := make([]string, len(s.faults))
+	for n, name := range s.faults {
+		group.Go(func() {
+			f := faults[name]
+			undo, err := f.do(&r.world, rand.New(rand.NewPCG(s.seed, uint64(n))))
+			if err != nil {
+				results[n] = "; " + err.Error()
+			}
+			if err == nil {
+				_ = r.pause(f.lasts)
+			}
+			if undo != nil {
+				undo()
+			}
+		})
+	}
+	group.Wait()
+	ready := time.Now()
+	if err := r.admin.awaitReady(30 * time.Second); err != nil {
+		results = append(results, "; not ready: "+err.Error())
+	}
+	_ = r.pause(100 * time.Millisecond)
+	gap, late := r.audio.lull()
+	fmt.Fprintf(r.out, "%3d %7.1f s  %-32s ready after %5d ms, longest gap %5d ms (%d of it ours), pid %d%s\n", i+1, at.Seconds(), s,
+		time.Since(ready).Milliseconds()-100, gap.Milliseconds(), late.Milliseconds(), r.flowbridge.current(), strings.Join(results, ""))
+	return nil
+}
+
+// startLoad keeps calls coming until it is told to stop.
+func (r *runner) startLoad() (stop func()) {
+	over, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		begin, placed, opened := time.Now(), 0, 0
+		t := time.NewTicker(5 * time.Millisecond)
+		defer t.Stop()
+		var looked time.Time
+		for {
+			select {
+			case <-over:
+				return
+			case <-t.C:
+			}
+			since := time.Since(begin).Seconds()
+			for ; placed < int(since*r.rate); placed++ {
+				r.place(1 + kind(placed)%(kinds-1))
+			}
+			for ; opened < min(r.held, int(since*50)); opened++ {
+				r.place(held)
+			}
+			if opened == r.held && time.Since(looked) > time.Second { // those that ended are replaced
+				looked = time.Now()
+				up := r.carrier.count(func(l *leg) bool { return l.kind == held && l.fate == open })
+				for range min(r.held-up, 50) {
+					r.place(held)
+				}
+			}
+		}
+	}()
+	return func() {
+		close(over)
+		<-done
+	}
+}
+
+func (r *runner) place(k kind) {
+	r.serial++
+	r.carrier.mu.Lock()
+	r.carrier.place(k, r.serial)
+	r.carrier.mu.Unlock()
+}
+
+// finish lets the short calls end, and ends those that are held, from both sides.
+func (r *runner) finish() {
+	isShort := func(l *leg) bool { return l.kind != held && l.fate == open }
+	for end := time.Now().Add(patience + callHold); time.Now().Before(end) && r.open(isShort) > 0; {
+		if r.pause(200*time.Millisecond) != nil {
+			return
+		}
+	}
+	r.carrier.hangUp(func(l *leg) bool { return l.kind == held && serialOf(l.number)%2 == 0 })
+	for _, e := range r.ends() {
+		e.hangUp(func(l *leg) bool { return l.kind == held && serialOf(l.number)%2 == 1 })
+	}
+	for end := time.Now().Add(patience + callHold); time.Now().Before(end) && r.open(func(l *leg) bool { return l.fate == open }) > 0; {
+		if r.pause(200*time.Millisecond) != nil {
+			return
+		}
+	}
+}
+
+func (r *runner) open(fits func(*leg) bool) (n int) {
+	for _, e := range r.ends() {
+		n += e.count(fits)
+	}
+	return n
+}
+
+// settle waits until the process has no more than before, or for as long as it may take.
+func (r *runner) settle(before figures) (after figures) {
+	for end := time.Now().Add(settling); ; {
+		after, _ = r.figures()
+		calm := true
+		for _, i := range judgeProcess(before, after) {
+			calm = calm && len(i.broken) == 0
+		}
+		if calm || time.Now().After(end) || r.pause(500*time.Millisecond) != nil {
+			return after
+		}
+	}
+}
+
+// figures are the metrics, without the sockets that rest between two calls: they are closed over minutes.
+func (r *runner) figures() (figures, error) {
+	f, err := r.admin.metrics()
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/net/udp", r.flowbridge.current())) // of its network
+	if f["flowbridge_rtp_ports_in_use"] == 0 {
+		f["process_open_fds"] -= float64(restingIn(string(b)))
+	}
+	return f, err
+}
+
+// restingIn counts the sockets with ports for RTP in /proc/net/udp.
+func restingIn(table string) (n int) {
+	for line := range strings.Lines(table) {
+		fields := strings.Fields(line)
+		if len(fields) < 2 {
+			continue
+		}
+		_, hex, _ := strings.Cut(fields[1], ":")
+		if port, err := strconv.ParseUint(hex, 16, 16); err == nil && port >= firstPort && port <= lastPort {
+			n++
+		}
+	}
+	return n
+}
+
+// remember keeps what records there are, because the file is about to be lost.
+func (w *world) remember() {
+	all, err := w.admin.records()
+	if err != nil {
+		return // it is away; what it had is then not judged as found
+	}
+	for _, r := range all {
+		w.seen[r.ID] = r
+	}
+}
+
+// causesOf reads the causes from their table.
+func causesOf(file string) (map[string]bool, error) {
+	b, err := os.ReadFile(file)
+	all := map[string]bool{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_0-9]+)` \\|").FindAllStringSubmatch(string(b), -1) {
+		all[m[1]] = true
+	}
+	return all, err
+}

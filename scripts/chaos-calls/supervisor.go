@@ -1,0 +1,248 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"flowbridge/scripts/internal/process"
+)
+
+// supervisor starts Flowbridge, and starts it again at once when it ends, as systemd does with Restart=always. It follows
+// an upgrade to the new process.
+type supervisor struct {
+	w      *world
+	cgroup string // directory of one for its memory; empty: there is none
+	done   chan struct{}
+
+	mu      sync.Mutex
+	pid     int
+	since   time.Time
+	closing bool
+	held    int // it is not started while somebody holds it
+	free    *sync.Cond
+	excused int // somebody does what a process may end by
+	damaged bool
+	moved   int
+	ends    []ending
+}
+
+// ending is the end of a process.
+type ending struct {
+	at, lived time.Duration
+	how       string
+	excused   bool
+}
+
+func newSupervisor(w *world) (*supervisor, error) {
+	s := &supervisor{w: w, done: make(chan struct{})}
+	s.free = sync.NewCond(&s.mu)
+	if dir := "/sys/fs/cgroup/memory/chaos-" + filepath.Base(w.dir); os.Mkdir(dir, 0o755) == nil { //nolint:gosec // as all cgroups are
+		s.cgroup = dir
+		w.closers = append(w.closers, func() { _ = os.Remove(dir) })
+	}
+	c, err := s.start()
+	if err != nil {
+		return nil, err
+	}
+	go s.run(c)
+	return s, nil
+}
+
+func (s *supervisor) start() (*exec.Cmd, error) {
+	log, err := os.OpenFile(s.w.log(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	c := exec.Command(s.w.binary, "serve", "--config", s.w.config()) //nolint:noctx // it is ended by close
+	c.Env = append(os.Environ(), "CHAOS_TOKEN="+token)
+	c.Stderr = log
+	if err := s.w.systemNet.Do(c.Start); err != nil {
+		return nil, err
+	}
+	if s.cgroup != "" {
+		_ = os.WriteFile(filepath.Join(s.cgroup, "cgroup.procs"), []byte(strconv.Itoa(c.Process.Pid)), 0)
+	}
+	s.mu.Lock()
+	s.pid, s.since = c.Process.Pid, time.Now()
+	s.mu.Unlock()
+	return c, nil
+}
+
+func (s *supervisor) run(c *exec.Cmd) {
+	defer close(s.done)
+	for {
+		_ = c.Wait()
+		s.ended(syscall.WaitStatus(c.ProcessState.Sys().(syscall.WaitStatus)))
+		for next := s.successor(c.ProcessState.Success()); next != 0; next = s.successor(false) {
+			s.mu.Lock()
+			s.pid, s.since = next, time.Now()
+			s.mu.Unlock()
+			var status unix.WaitStatus
+			for {
+				if _, err := unix.Wait4(next, &status, 0, nil); err != unix.EINTR {
+					break
+				}
+			}
+			s.ended(syscall.WaitStatus(status))
+		}
+		for {
+			s.mu.Lock()
+			for s.held > 0 && !s.closing {
+				s.free.Wait()
+			}
+			closing := s.closing
+			s.mu.Unlock()
+			if closing {
+				return
+			}
+			var err error
+			if c, err = s.start(); err == nil {
+				break
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+}
+
+// ended notes how the process ended, and does what the log asks an operator for.
+func (s *supervisor) ended(status syscall.WaitStatus) {
+	s.mu.Lock()
+	e := ending{at: time.Since(s.w.begun), lived: time.Since(s.since), excused: s.excused > 0 || s.closing}
+	damaged := s.damaged
+	s.mu.Unlock()
+	switch {
+	case status.Signaled():
+		e.how = status.Signal().String()
+		e.excused = e.excused || status.Signal() == syscall.SIGKILL // ours, or the kernel's for want of memory
+	default:
+		e.how = fmt.Sprintf("exit %d", status.ExitStatus())
+	}
+	if damaged && status.ExitStatus() > 0 {
+		e.excused = true
+		s.moveAway()
+	}
+	s.mu.Lock()
+	s.ends = append(s.ends, e)
+	s.mu.Unlock()
+	if status.ExitStatus() > 0 {
+		time.Sleep(100 * time.Millisecond) // RestartSec
+	}
+}
+
+// moveAway moves a damaged database out of the way, as the log of the process that does not start says.
+func (s *supervisor) moveAway() {
+	s.mu.Lock()
+	s.moved++
+	n := s.moved
+	s.mu.Unlock()
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		_ = os.Rename(s.w.store()+suffix, fmt.Sprintf("%s%s.damaged-%d", s.w.store(), suffix, n))
+	}
+}
+
+// successor is a process that an upgrade started, if the one before ended well.
+func (s *supervisor) successor(well bool) int {
+	others := s.processes()
+	if well && len(others) > 0 {
+		return others[len(others)-1]
+	}
+	for _, pid := range others { // as systemd ends what a service has left
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+		_, _ = unix.Wait4(pid, nil, 0, nil)
+	}
+	return 0
+}
+
+// processes are those that serve, by their number.
+func (s *supervisor) processes() (pids []int) {
+	all, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	want := []byte("serve\x00--config\x00" + s.w.config() + "\x00")
+	for _, file := range all {
+		b, _ := os.ReadFile(file)
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		if p, err := process.StatOf(pid); bytes.Contains(b, want) && err == nil && p.Parent >= 0 {
+			pids = append(pids, pid)
+		}
+	}
+	slices.Sort(pids)
+	return pids
+}
+
+// current is the process that serves.
+func (s *supervisor) current() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pid
+}
+
+func (s *supervisor) signal(sig syscall.Signal) { _ = syscall.Kill(s.current(), sig) }
+
+// hold keeps the process from being started again until release.
+func (s *supervisor) hold() (release func()) {
+	s.mu.Lock()
+	s.held++
+	s.mu.Unlock()
+	return func() {
+		s.mu.Lock()
+		s.held--
+		s.mu.Unlock()
+		s.free.Broadcast()
+	}
+}
+
+// excuse says that the process may end by itself, until it is called again with −1.
+func (s *supervisor) excuse(by int) {
+	s.mu.Lock()
+	s.excused += by
+	s.mu.Unlock()
+}
+
+func (s *supervisor) close() {
+	s.mu.Lock()
+	s.closing = true
+	s.mu.Unlock()
+	s.free.Broadcast()
+	s.signal(syscall.SIGTERM)
+	again := time.AfterFunc(2*time.Second, func() { s.signal(syscall.SIGTERM) })
+	last := time.AfterFunc(10*time.Second, func() { s.signal(syscall.SIGKILL) })
+	<-s.done
+	again.Stop()
+	last.Stop()
+}
+
+// kills counts the ends of processes, and names those that nothing excuses.
+func (s *supervisor) kills() (n int, strange []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.ends {
+		if !e.excused {
+			strange = append(strange, fmt.Sprintf("after %.1f s, %.1f s after its start: %s", e.at.Seconds(), e.lived.Seconds(), e.how))
+		}
+	}
+	return len(s.ends), strange
+}
+
+// cgroupFile is a file of the memory's cgroup.
+func (s *supervisor) cgroupFile(name string) string { return filepath.Join(s.cgroup, "memory."+name) }
+
+func (s *supervisor) readCgroup(name string) int64 {
+	b, _ := os.ReadFile(s.cgroupFile(name))
+	n, _ := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
+	return n
+}
+
+func (s *supervisor) writeCgroup(name string, n int64) error {
+	return os.WriteFile(s.cgroupFile(name), []byte(strconv.FormatInt(n, 10)), 0)
+}
