@@ -165,7 +165,7 @@ func (c *Call) possible(a *attempt) bool {
 // offerTo sets the offer to an attempt's target.
 func (c *Call) offerTo(a *attempt) (err error) {
 	a.crypto = c.attempts.cryptoFor(a.target)
-	a.offer, a.formats, err = c.agreement.offerFor(a.target.Dial, c.eventsFor(a.target))
+	a.offer, a.formats, err = c.agreement.OfferFor(a.target.Dial, c.eventsFor(a.target))
 	return err
 }
 
@@ -214,14 +214,14 @@ func (c *Call) failed(o attemptEnd) {
 // may belong to another call by now. The caller hears our ringing again, if it did
 // before.
 func (c *Call) detachTarget(a *attempt) {
-	if c.media.session == nil || c.agreement.description[media.SideB] == nil || c.b != nil {
+	if c.media.session == nil || c.agreement.Description[media.SideB] == nil || c.b != nil {
 		return // the target has sent no media, or the agent still does beside a transfer
 	}
 	if _, t := c.attemptLine(); t != a.target {
 		return
 	}
 	c.media.session.SetPeer(media.SideB, media.Peer{})
-	c.agreement.description[media.SideB], c.agreement.sentTo[media.SideB], c.sounds.voices[media.SideB] = nil, nil, nil
+	c.agreement.Description[media.SideB], c.agreement.SentTo[media.SideB], c.sounds.voices[media.SideB] = nil, nil, nil
 	c.updateSounds()
 }
 

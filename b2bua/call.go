@@ -12,6 +12,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 	"github.com/rs/zerolog"
 
+	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/ladder"
 	"flowbridge/b2bua/leg"
@@ -65,7 +66,8 @@ type Call struct {
 	plan     plan // of the route
 	attempts attempts
 
-	agreement  agreement
+	agreement  agreement.Agreement
+	exchange   *exchange // of descriptions, under way; nil: none
 	media      callMedia
 	sounds     sounds
 	told       toldCaller
@@ -132,7 +134,7 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	c.attempts.current.stop()
 	c.times.setupUntil, c.times.durationUntil, c.times.askAt, c.times.noteAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	c.recordings.beepAt = time.Time{}
-	c.transfer, c.agreement.exchange, c.relays.open = nil, nil, nil
+	c.transfer, c.exchange, c.relays.open = nil, nil, nil
 	now := time.Now()
 	c.stopRecording()
 	var counted store.Media
@@ -340,7 +342,7 @@ func (c *Call) snapshot() LiveCall {
 	if c.invite != nil {
 		live.headers = c.invite.Headers()
 	}
-	for side, d := range c.agreement.description {
+	for side, d := range c.agreement.Description {
 		live.Held[side] = d != nil && d.Held()
 		if v := c.sounds.voices[side]; v != nil {
 			live.Hears[side] = v.name

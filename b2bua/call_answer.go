@@ -5,6 +5,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/sdp"
@@ -17,10 +18,10 @@ import (
 // call is over.
 func (c *Call) readOffer() (phase, bool) {
 	body, _, _ := message.BodyOf(c.invite, c.peers.Parts) // refusal has checked it
-	c.agreement.late = body == nil
+	c.agreement.Late = body == nil
 	// A caller that offers nothing may have no SRTP, and could only hang up.
-	c.a.crypto = sdp.NewLegCrypto(c.trunk.Caller.Media, c.agreement.late && c.trunk.Caller.Media.SRTP == config.SRTPRequired)
-	if c.agreement.late {
+	c.a.crypto = sdp.NewLegCrypto(c.trunk.Caller.Media, c.agreement.Late && c.trunk.Caller.Media.SRTP == config.SRTPRequired)
+	if c.agreement.Late {
 		return nil, true
 	}
 	offer, err := sdp.Read(body, c.a.crypto.Accept())
@@ -28,7 +29,7 @@ func (c *Call) readOffer() (phase, bool) {
 		code, cause, why := badOffer(err)
 		return c.refuse(code, cause, why), false
 	}
-	c.agreement.offer, c.agreement.description[media.SideA] = offer, offer
+	c.agreement.Offer, c.agreement.Description[media.SideA] = offer, offer
 	return nil, true
 }
 
@@ -57,19 +58,19 @@ func (c *Call) takeAnswer(body []byte) error {
 	if err != nil {
 		return err
 	}
-	near := c.agreement.offer
-	if c.agreement.answer != nil {
-		near = c.agreement.onlyAgreedCodec(media.SideA, near)
+	near := c.agreement.Offer
+	if c.agreement.Answer != nil {
+		near = c.agreement.OnlyAgreedCodec(media.SideA, near)
 	}
-	seen := withEventsOf(c.eventsFor(a.target), media.SideA, answer.InNumbersOf(near), c.agreement.offer)
-	if c.agreement.answer != nil && seen.Speaks() != c.agreement.codec[media.SideA] {
+	seen := agreement.WithEventsOf(c.eventsFor(a.target), media.SideA, answer.InNumbersOf(near), c.agreement.Offer)
+	if c.agreement.Answer != nil && seen.Speaks() != c.agreement.Codec[media.SideA] {
 		return sdp.ErrNoCodec
 	}
-	if c.agreement.answer == nil {
+	if c.agreement.Answer == nil {
 		c.tellCaller(seen)
 	}
-	c.agreement.sentTo[media.SideB] = a.formats
-	c.agreement.tell(media.SideB, answer.Formats())
+	c.agreement.SentTo[media.SideB] = a.formats
+	c.agreement.Tell(media.SideB, answer.Formats())
 	c.setPeer(media.SideB, answer)
 	return nil
 }
@@ -91,19 +92,19 @@ func (l *legOnWire) readAnswer(body []byte, offered []sdp.Format, limit int) (*s
 // tellCaller makes the caller's description from the target's answer: an answer, or,
 // if the caller made no offer, an offer of the codec that the target chose.
 func (c *Call) tellCaller(answer *sdp.Description) {
-	if c.agreement.late {
+	if c.agreement.Late {
 		formats := answer.Decided()
-		c.agreement.answer = answer.ForTarget(c.media.at(media.SideA), c.a.crypto.Offering(), formats, sdp.AsIs)
-		c.agreement.sentTo[media.SideA] = formats
-		c.agreement.tell(media.SideA, formats)
+		c.agreement.Answer = answer.ForTarget(c.media.at(media.SideA), c.a.crypto.Offering(), formats, sdp.AsIs)
+		c.agreement.SentTo[media.SideA] = formats
+		c.agreement.Tell(media.SideA, formats)
 		return
 	}
-	formats := answer.Common(c.agreement.offer) // it may have events that only the target was offered
-	c.agreement.takeStreams(media.SideA, c.agreement.offer)
-	c.agreement.sentTo[media.SideA] = formats
-	c.agreement.tell(media.SideA, formats)
-	c.agreement.answer = answer.Answering(c.agreement.offer, c.media.at(media.SideA), c.answering(c.a, c.agreement.offer), formats, sdp.AsIs)
-	c.setPeer(media.SideA, c.agreement.offer)
+	formats := answer.Common(c.agreement.Offer) // it may have events that only the target was offered
+	c.agreement.TakeStreams(media.SideA, c.agreement.Offer)
+	c.agreement.SentTo[media.SideA] = formats
+	c.agreement.Tell(media.SideA, formats)
+	c.agreement.Answer = answer.Answering(c.agreement.Offer, c.media.at(media.SideA), c.answering(c.a, c.agreement.Offer), formats, sdp.AsIs)
+	c.setPeer(media.SideA, c.agreement.Offer)
 }
 
 // causeOfAnswer is the cause of an attempt with an unusable answer.

@@ -109,7 +109,7 @@ func (c *Call) dial(f Ready) (cause.Cause, error) {
 // address at, and the configured headers. It sends nothing.
 func (c *Call) outboundLeg(f Ready, local leg.Local, at netip.AddrPort) (*leg.Leg, leg.Invite, cause.Cause, error) {
 	a := c.attempts.current
-	offer := a.offer.ForTarget(at, a.crypto.Offering(), a.formats, c.agreement.directionFor(a))
+	offer := a.offer.ForTarget(at, a.crypto.Offering(), a.formats, c.agreement.DirectionFor(a.offer, a.plan.isTransfer()))
 	vars := a.varsOf(c.vars)
 	if f.AskedAPI && f.Prepared.CallID != "" {
 		vars.Prepare = &config.PrepareVars{CallID: f.Prepared.CallID, Body: f.Prepared.Body}

@@ -3,10 +3,10 @@ package b2bua
 import (
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
-	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/media"
 )
@@ -56,7 +56,7 @@ func (c *Call) takesDigit(from *legOnWire, req *sip.Request) bool {
 		return false
 	}
 	side := c.side(from).Other()
-	number, clock, ok := c.agreement.events(side)
+	number, clock, ok := c.agreement.Events(side)
 	if !ok {
 		return false
 	}
@@ -70,23 +70,11 @@ func (c *Call) takesDigit(from *legOnWire, req *sip.Request) bool {
 	return true
 }
 
-// eventsAmong finds the telephone-events among formats, preferably those with the
-// clock of speech.
-func eventsAmong(formats []sdp.Format, speech uint32) (number uint8, clock uint32, ok bool) {
-	for _, f := range formats {
-		if !f.Events() || (ok && f.Clock != speech) {
-			continue
-		}
-		number, clock, ok = f.Number, f.Clock, true
-	}
-	return number, clock, ok
-}
-
 // listenForDigits has the relay report a side's telephone-events and keep them back,
 // where the other side gets them as INFO.
 func (c *Call) listenForDigits() {
 	for _, side := range []media.Side{media.SideA, media.SideB} {
-		number, clock, ok := eventsAmong(c.agreement.sentTo[side], c.agreement.codec[side].Clock)
+		number, clock, ok := agreement.EventsAmong(c.agreement.SentTo[side], c.agreement.Codec[side].Clock)
 		on := ok && c.diverts(side)
 		if !on && !c.media.listening[side] {
 			continue
@@ -104,7 +92,7 @@ func (c *Call) diverts(side media.Side) bool {
 	case config.DTMFInfo:
 		return side != c.platform()
 	case config.DTMFRFC4733:
-		_, _, has := c.agreement.events(side.Other())
+		_, _, has := c.agreement.Events(side.Other())
 		return side == c.platform() && !has
 	case config.DTMFRelay:
 	}

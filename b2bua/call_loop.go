@@ -6,6 +6,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
 	"flowbridge/store"
@@ -185,7 +186,7 @@ func (c *Call) noteSource(l *legOnWire, in leg.RequestIn) {
 
 // deadline is the earliest of the call and its legs; zero: none.
 func (c *Call) deadline() time.Time {
-	first := leg.Earliest(c.times.setupUntil, c.times.durationUntil, c.agreement.exchangeDeadline(), c.recordings.beepAt, c.times.askAt, c.times.noteAt)
+	first := leg.Earliest(c.times.setupUntil, c.times.durationUntil, c.exchangeDeadline(), c.recordings.beepAt, c.times.askAt, c.times.noteAt)
 	for _, l := range c.legs {
 		first = leg.Earliest(first, l.leg.Deadline(), l.sequence.Until)
 	}
@@ -206,7 +207,7 @@ func (c *Call) onTimer(now time.Time) {
 	if due(c.recordings.beepAt) {
 		c.beep(now)
 	}
-	if due(c.agreement.exchangeDeadline()) {
+	if due(c.exchangeDeadline()) {
 		c.exchangeExpired()
 	}
 	if due(c.times.noteAt) {
@@ -256,6 +257,6 @@ func (c *Call) leave() {
 	c.media.secured = [2]secured{}
 	c.stopRecording()
 	c.ladder.Close()
-	c.agreement = agreement{}
+	c.agreement, c.exchange = agreement.Agreement{}, nil
 	c.invite, c.caller, c.vars.HeaderFunc = nil, "", nil // not needed while the record waits to be written
 }

@@ -160,24 +160,24 @@ func (c *Call) setPeer(side media.Side, d *sdp.Description) {
 		c.media.session.SetPeer(side, media.Peer{})
 		return
 	}
-	if before := c.agreement.description[side]; before != nil && before.RTP() != d.RTP() {
+	if before := c.agreement.Description[side]; before != nil && before.RTP() != d.RTP() {
 		c.sounds.voices[side] = nil // the relay gives it up
 	}
-	c.agreement.description[side] = d
+	c.agreement.Description[side] = d
 	c.mediaDescribed()
 	l, sources, mode := c.a, c.trunk.Caller.MediaSources, c.trunk.Caller.Media.Latch
 	if side == media.SideA {
-		c.agreement.offer = d
+		c.agreement.Offer = d
 	} else {
 		b, t := c.attemptLine()
 		l, sources, mode = b, t.Dial.MediaSources, t.Dial.Media.Latch
 	}
-	peer := mediaPeer(d, c.agreement.codec[side], l.leg.Dialog().Source.Addr(), sources, mode)
+	peer := mediaPeer(d, c.agreement.Codec[side], l.leg.Dialog().Source.Addr(), sources, mode)
 	peer.Unconfirmed = !l.confirmed
-	peer.Mux = d.Muxes() && c.agreement.streamOrder[side].Muxes()
+	peer.Mux = d.Muxes() && c.agreement.StreamOrder[side].Muxes()
 	c.media.session.SetPeer(side, peer)
 	for _, from := range []media.Side{media.SideA, media.SideB} {
-		if changes, changed := c.agreement.payloadChanges(from); changed {
+		if changes, changed := c.agreement.PayloadChanges(from); changed {
 			c.media.session.SetPayloads(from, changes)
 		}
 	}
@@ -268,7 +268,7 @@ func (c *Call) mediaToward(target netip.Addr) error {
 	case err != nil:
 		return err
 	case bind == bound:
-	case c.agreement.answer == nil:
+	case c.agreement.Answer == nil:
 		c.media.session.Close()
 		c.media.session = nil
 		return c.reopenMedia(target, wanted)
@@ -306,7 +306,7 @@ func (c *Call) crypto(side media.Side) *sdp.LegCrypto {
 
 // answering is the stream's transport in our answer to a leg's offer.
 func (c *Call) answering(l *legOnWire, offer *sdp.Description) sdp.StreamTransport {
-	before := c.agreement.description[c.side(l)]
+	before := c.agreement.Description[c.side(l)]
 	return l.crypto.Answering(offer, before != nil && before.RTP() != offer.RTP())
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/sdp"
@@ -90,7 +91,7 @@ func (c *Call) onOffered(from *legOnWire, f leg.Offered) {
 		c.absorb(from, d, formats)
 	case mode == config.ReinviteAbsorb, c.other(from) == nil:
 		c.step(from, notAcceptable())
-	case c.agreement.exchange != nil, c.transfer != nil: // the target of a transfer was offered the present codec
+	case c.exchange != nil, c.transfer != nil: // the target of a transfer was offered the present codec
 		c.step(from, rejection(491))
 	default:
 		c.consult(from, d, formats, f.Method)
@@ -101,7 +102,7 @@ func (c *Call) onOffered(from *legOnWire, f leg.Offered) {
 // the call is not among them. exact: all formats are.
 func (c *Call) agreed(from *legOnWire, d *sdp.Description) (formats []sdp.Format, exact bool) {
 	freely := c.bridge != nil && c.policy().DTMF != config.DTMFRelay
-	return c.agreement.covers(c.side(from), d, c.keyed(), freely)
+	return c.agreement.Covers(c.side(from), d, c.keyed(), freely)
 }
 
 // keyed is the side whose telephone-events end here at the moment.
@@ -116,11 +117,11 @@ func (c *Call) keyed() media.Side {
 // absorb answers an offer without asking the other side.
 func (c *Call) absorb(from *legOnWire, d *sdp.Description, formats []sdp.Format) {
 	side := c.side(from)
-	answer := c.agreement.forSide(side, d, c.keyed()).Answering(d, c.media.at(side), c.answering(from, d), formats, d.Mirrored())
-	before := c.agreement.description[side]
-	c.agreement.takeStreams(side, d)
-	c.agreement.keepBefore(side, false)
-	c.agreement.sentTo[side] = formats
+	answer := c.agreement.ForSide(side, d, c.keyed()).Answering(d, c.media.at(side), c.answering(from, d), formats, d.Mirrored())
+	before := c.agreement.Description[side]
+	c.agreement.TakeStreams(side, d)
+	c.agreement.KeepBefore(side, false)
+	c.agreement.SentTo[side] = formats
 	c.setPeer(side, d)
 	if before == nil || before.RTP() != d.RTP() || before.Held() != d.Held() { // else it only refreshes the session
 		c.peerLog.Info().Stringer("side", side).Bool("held", d.Held()).Stringer("rtp", d.RTP()).Msg("session changed")
@@ -141,13 +142,13 @@ func (c *Call) offerAgain(from *legOnWire) {
 
 // sessionTo describes the present session to a side.
 func (c *Call) sessionTo(side media.Side) ([]byte, error) {
-	return c.agreement.sessionToward(side, c.media.at(side), c.crypto(side).Offering(), c.keyed())
+	return c.agreement.SessionToward(side, c.media.at(side), c.crypto(side).Offering(), c.keyed())
 }
 
 // consult offers the other side the change that one side wants.
 func (c *Call) consult(from *legOnWire, d *sdp.Description, fallback []sdp.Format, by sip.RequestMethod) {
 	to := c.other(from)
-	wanted := d.NumberedAs(c.agreement.description[c.side(to)])
+	wanted := d.NumberedAs(c.agreement.Description[c.side(to)])
 	formats, err := wanted.Usable(c.policy().Codecs)
 	switch {
 	case err == nil:
@@ -158,14 +159,14 @@ func (c *Call) consult(from *legOnWire, d *sdp.Description, fallback []sdp.Forma
 		c.step(from, notAcceptable())
 		return
 	}
-	like := c.agreement.streamOrder[c.side(to)]
+	like := c.agreement.StreamOrder[c.side(to)]
 	offer := wanted.Answering(like, c.media.at(c.side(to)), to.crypto.Offering(), formats, d.PassedOn())
 	patience := consultUpdate
 	if by == sip.INVITE {
 		patience = consultInvite
 	}
-	c.agreement.exchange = &exchange{from: from, to: to, ref: c.agreement.nextOffer(), offer: d, formats: formats, fallback: fallback, until: time.Now().Add(patience)}
-	c.step(to, leg.Offer{Ref: c.agreement.exchange.ref, SDP: offer})
+	c.exchange = &exchange{from: from, to: to, ref: c.agreement.NextOffer(), offer: d, formats: formats, fallback: fallback, until: time.Now().Add(patience)}
+	c.step(to, leg.Offer{Ref: c.exchange.ref, SDP: offer})
 	if by == sip.INVITE && from.leg.Asks() {
 		c.journal()
 		from.wire.Trying()
@@ -175,7 +176,7 @@ func (c *Call) consult(from *legOnWire, d *sdp.Description, fallback []sdp.Forma
 // exchangeExpired: the other side has not answered the change in time. If it accepts
 // later, it is offered the present session again.
 func (c *Call) exchangeExpired() {
-	x := c.agreement.exchange
+	x := c.exchange
 	x.withdrawn = true
 	c.peerLog.Warn().Stringer("side", c.side(x.to)).Msg("no answer to a change")
 	c.step(x.from, rejection(504))
@@ -188,7 +189,7 @@ func (c *Call) onAnswerReady(from *legOnWire, f leg.AnswerReady) error {
 		c.restore(from)
 		return nil
 	}
-	if x := c.agreement.settled(from, f.Ref); x != nil {
+	if x := c.settledExchange(from, f.Ref); x != nil {
 		c.answerOf(x, f.SDP)
 		return nil
 	}
@@ -207,7 +208,7 @@ func (c *Call) answerOf(x *exchange, body []byte) {
 		return
 	}
 	side := c.side(x.from)
-	seen := withEventsOf(c.eventsFor(c.bridge.target), side, answer.InNumbersOf(x.offer), x.offer)
+	seen := agreement.WithEventsOf(c.eventsFor(c.bridge.target), side, answer.InNumbersOf(x.offer), x.offer)
 	told := seen.Common(x.offer)
 	if seen.Speaks().Name == "" {
 		c.refuseExchange(x, 488)
@@ -215,28 +216,28 @@ func (c *Call) answerOf(x *exchange, body []byte) {
 		return
 	}
 	reply := seen.Answering(x.offer, c.media.at(side), c.answering(x.from, x.offer), told, sdp.AsIs)
-	c.agreement.keepBefore(side, true)
-	c.agreement.sentTo[side], c.agreement.sentTo[side.Other()] = told, x.formats
-	c.agreement.tell(side, told)
-	c.agreement.tell(side.Other(), answer.Formats())
-	c.agreement.takeStreams(side, x.offer)
+	c.agreement.KeepBefore(side, true)
+	c.agreement.SentTo[side], c.agreement.SentTo[side.Other()] = told, x.formats
+	c.agreement.Tell(side, told)
+	c.agreement.Tell(side.Other(), answer.Formats())
+	c.agreement.TakeStreams(side, x.offer)
 	c.setPeer(side, x.offer)
 	c.setPeer(side.Other(), answer)
-	c.peerLog.Info().Str("codec", c.agreement.codecName).Stringer("side", side).Msg("session renegotiated")
+	c.peerLog.Info().Str("codec", c.agreement.CodecName).Stringer("side", side).Msg("session renegotiated")
 	c.step(x.from, leg.Accept{SDP: reply})
 }
 
 // restore offers a side the session again as the other side has it.
 func (c *Call) restore(l *legOnWire) {
 	if offer, err := c.sessionTo(c.side(l)); err == nil {
-		c.step(l, leg.Offer{Ref: c.agreement.nextOffer(), SDP: offer})
+		c.step(l, leg.Offer{Ref: c.agreement.NextOffer(), SDP: offer})
 	}
 }
 
 // onOfferRefused: the other side refuses the change. The side that wanted it gets it
 // all the same if the codec stays.
 func (c *Call) onOfferRefused(from *legOnWire, f leg.OfferRefused) {
-	switch x := c.agreement.settled(from, f.Ref); {
+	switch x := c.settledExchange(from, f.Ref); {
 	case x == nil: // an offer of our own: the session stays as it was
 	case x.withdrawn:
 	case x.fallback != nil:
@@ -259,8 +260,8 @@ func (c *Call) refuseExchange(x *exchange, code int) {
 // dropExchange forgets a change between the caller and an agent that has left the
 // call. The caller keeps the former session.
 func (c *Call) dropExchange() {
-	x := c.agreement.exchange
-	c.agreement.exchange = nil
+	x := c.exchange
+	c.exchange = nil
 	switch {
 	case x == nil:
 	case x.from == c.a:
@@ -274,16 +275,16 @@ func (c *Call) dropExchange() {
 // never reached it.
 func (c *Call) onWithdrawn(from *legOnWire) {
 	side := c.side(from)
-	if x := c.agreement.exchange; x != nil && x.from == from {
+	if x := c.exchange; x != nil && x.from == from {
 		x.withdrawn = true
 		return
 	}
-	if before := c.agreement.rollback[side]; before != nil && before.description != nil {
-		c.agreement.rollback[side] = nil
-		c.agreement.terms = before.terms
-		c.agreement.tell(media.SideA, c.agreement.sentTo[media.SideA]) // for the record
-		c.setPeer(side, before.description)
-		if before.asked {
+	if before := c.agreement.Before[side]; before != nil && before.Description != nil {
+		c.agreement.Before[side] = nil
+		c.agreement.Terms = before.Terms
+		c.agreement.Tell(media.SideA, c.agreement.SentTo[media.SideA]) // for the record
+		c.setPeer(side, before.Description)
+		if before.Asked {
 			c.restore(c.other(from))
 		}
 	}
@@ -301,11 +302,11 @@ func (c *Call) ownOfferAnswered(from *legOnWire, f leg.AnswerReady) error {
 	if f.SDP == nil {
 		return errNoAnswer
 	}
-	answer, err := from.readAnswer(f.SDP, c.agreement.sentTo[side], c.server.cfg.SIP.Limits.SDP)
-	if err == nil && !sdp.Includes(answer.Formats(), c.agreement.codec[side]) {
+	answer, err := from.readAnswer(f.SDP, c.agreement.SentTo[side], c.server.cfg.SIP.Limits.SDP)
+	if err == nil && !sdp.Includes(answer.Formats(), c.agreement.Codec[side]) {
 		err = sdp.ErrNoCodec
 	}
-	if like := c.agreement.streamOrder[side]; err == nil && f.Late && answer.Streams() > max(1, like.Streams()) {
+	if like := c.agreement.StreamOrder[side]; err == nil && f.Late && answer.Streams() > max(1, like.Streams()) {
 		err = sdp.ErrMalformed
 	}
 	switch {
@@ -315,10 +316,41 @@ func (c *Call) ownOfferAnswered(from *legOnWire, f leg.AnswerReady) error {
 		c.peerLog.Warn().Err(err).Stringer("side", side).Msg("answer not usable")
 		return nil
 	}
-	if c.agreement.late && side == media.SideA {
-		c.agreement.late = false
-		c.agreement.offer = answer
+	if c.agreement.Late && side == media.SideA {
+		c.agreement.Late = false
+		c.agreement.Offer = answer
 	}
 	c.setPeer(side, answer)
 	return nil
+}
+
+// exchange is a change that one side wants and that we have offered the other. A call
+// has one at a time.
+type exchange struct {
+	from, to  *legOnWire
+	ref       int // of the offer to it
+	offer     *sdp.Description
+	formats   []sdp.Format // offered to to
+	fallback  []sdp.Format // formats that from gets if to refuses; nil: none
+	withdrawn bool         // from has cancelled it, or has waited for too long
+	until     time.Time
+}
+
+// settledExchange takes out the exchange that a side has answered or refused; nil: the
+// offer was our own.
+func (c *Call) settledExchange(by *legOnWire, ref int) *exchange {
+	x := c.exchange
+	if x == nil || x.to != by || x.ref != ref {
+		return nil
+	}
+	c.exchange = nil
+	return x
+}
+
+// exchangeDeadline is when the change under way has taken too long.
+func (c *Call) exchangeDeadline() time.Time {
+	if c.exchange == nil || c.exchange.withdrawn {
+		return time.Time{}
+	}
+	return c.exchange.until
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/cause"
 	"flowbridge/config"
 	"flowbridge/media"
@@ -13,7 +14,7 @@ import (
 )
 
 // record is the media's part of the record.
-func (m *callMedia) record(s media.Stats, a *agreement) store.Media {
+func (m *callMedia) record(s media.Stats, a *agreement.Agreement) store.Media {
 	r := store.Media{A: m.sideRecord(media.SideA, s.A, a), B: m.sideRecord(media.SideB, s.B, a), OneWay: m.oneWay}
 	r.MOS = r.A.MOS
 	if r.MOS == 0 || r.B.MOS != 0 && r.B.MOS < r.MOS {
@@ -22,16 +23,16 @@ func (m *callMedia) record(s media.Stats, a *agreement) store.Media {
 	return r
 }
 
-func (m *callMedia) sideRecord(side media.Side, s media.SideStats, a *agreement) store.MediaSide {
+func (m *callMedia) sideRecord(side media.Side, s media.SideStats, a *agreement.Agreement) store.MediaSide {
 	r := store.MediaSide{
 		Rx: int64(s.RxPackets), Tx: int64(s.TxPackets), Lost: int64(s.Lost),
 		Dropped: int64(s.DroppedTotal), DroppedBy: droppedBy(s.Dropped), JitterMS: s.JitterMS,
 		Duplicates: int64(s.Duplicates), Reordered: int64(s.Reordered), Bursts: int64(s.Bursts), SSRCChanges: int64(s.SSRCChanges),
 		RTT:   store.Millis(float64(s.RTT.Round(time.Microsecond)) / float64(time.Millisecond)),
 		MOS:   store.Score(math.Round(100*s.MOS) / 100),
-		Codec: a.codec[side].Name, SRTP: m.suite(side),
+		Codec: a.Codec[side].Name, SRTP: m.suite(side),
 	}
-	if d := a.description[side]; d != nil && d.RTP().IsValid() {
+	if d := a.Description[side]; d != nil && d.RTP().IsValid() {
 		r.Expected = d.RTP().String()
 	}
 	if s.Source.IsValid() {
@@ -76,7 +77,7 @@ func (c *Call) onOneWay(f OneWay) {
 	c.media.oneWay = f.Side.String()
 	c.ladder.Decide("one-way audio: no RTP is taken from side %v (a: caller, b: target), which has sent %d packets that were dropped", f.Side, s.DroppedTotal)
 	line := c.log.Warn().Stringer("side", f.Side).Interface("dropped", droppedBy(s.Dropped))
-	if d := c.agreement.description[f.Side]; d != nil {
+	if d := c.agreement.Description[f.Side]; d != nil {
 		line = line.Str("expected", net.JoinHostPort(d.Connection(), strconv.Itoa(d.Port())))
 	}
 	if s.Refused.IsValid() {
@@ -88,7 +89,7 @@ func (c *Call) onOneWay(f OneWay) {
 // onWithheld logs that the caller's early media has stopped, and how it need not.
 func (c *Call) onWithheld() {
 	line := c.log.Info().Stringer("source", c.source)
-	if d := c.agreement.description[media.SideA]; d != nil {
+	if d := c.agreement.Description[media.SideA]; d != nil {
 		line = line.Stringer("rtp", d.RTP())
 	}
 	c.ladder.Decide("early media to the caller stops until its address is confirmed by an ACK, a PRACK or RTP")

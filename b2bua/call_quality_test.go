@@ -13,6 +13,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
@@ -156,7 +157,7 @@ func TestMediaRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.agreement.description[media.SideB], c.agreement.codec[media.SideB] = d, sdp.PCMA
+	c.agreement.Description[media.SideB], c.agreement.Codec[media.SideB] = d, sdp.PCMA
 	side.Source = netip.MustParseAddrPort("192.0.2.10:7000")
 	want.Codec, want.Expected, want.Source = "PCMA", "192.0.2.10:20000", "192.0.2.10:7000"
 	side.Refused = netip.MustParseAddrPort("198.51.100.9:7000")
@@ -165,7 +166,7 @@ func TestMediaRecord(t *testing.T) {
 		t.Errorf("got %+v; want %+v", got, want)
 	}
 	for _, tt := range []struct{ a, b, want float64 }{{0, 0, 0}, {4.1, 0, 4.1}, {0, 4.1, 4.1}, {4.1, 3.2, 3.2}, {3.2, 4.1, 3.2}} {
-		got := (&callMedia{}).record(media.Stats{A: media.SideStats{MOS: tt.a}, B: media.SideStats{MOS: tt.b}}, &agreement{})
+		got := (&callMedia{}).record(media.Stats{A: media.SideStats{MOS: tt.a}, B: media.SideStats{MOS: tt.b}}, &agreement.Agreement{})
 		if float64(got.MOS) != tt.want {
 			t.Errorf("MOS %v and %v: got %v; want %v", tt.a, tt.b, got.MOS, tt.want)
 		}

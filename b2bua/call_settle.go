@@ -27,7 +27,7 @@ func (c *Call) compact() {
 	message.Compact(
 		&v.To.Number, &v.To.User, &v.To.Name, &v.To.Host, &v.To.URI,
 		&v.From.Number, &v.From.User, &v.From.Name, &v.From.Host, &v.From.URI,
-		&v.Diversion, &r.synthflowCallID, &r.externalID, &c.agreement.codecName,
+		&v.Diversion, &r.synthflowCallID, &r.externalID, &c.agreement.CodecName,
 	)
 	if !c.bridge.plan.isTransfer() {
 		c.bridge.parties = partiesOf(v)

@@ -61,7 +61,7 @@ func (c *Call) routing() phase {
 	targets := destinations(c.peers, c.route, &c.vars)
 	c.ladder.Routed(c.vars.Route, c.vars.To.Number, dialNames(targets))
 	c.plan = plan{targets: targets, failoverOn: c.route.FailoverOn}
-	if !slices.ContainsFunc(targets, c.agreement.sharesCodec) {
+	if !slices.ContainsFunc(targets, c.agreement.SharesCodec) {
 		return c.refuse(488, cause.NoCommonCodec, warning("305 no codec in common"))
 	}
 	if err := c.openMedia(c.source.Addr(), targets[0].Dial.Media.Address); err != nil {
@@ -190,7 +190,7 @@ func (c *Call) sendEarlyMedia(f leg.Progress) {
 	if f.Code == 180 && (c.told.ringing || c.route.Ringing == config.RingingNone) {
 		f.Code, f.Reason = 183, message.StatusText(183)
 	}
-	c.sendRinging(f, c.agreement.answer)
+	c.sendRinging(f, c.agreement.Answer)
 }
 
 func (c *Call) sendRinging(f leg.Progress, sdp []byte) {
@@ -228,8 +228,8 @@ func (c *Call) onAnswered(f leg.Answered) phase {
 	c.record.setupMS = now.Sub(c.times.started).Milliseconds()
 	c.recordIfWanted()
 	c.noteAttempt(cause.None, 200)
-	c.ladder.Decide("target %s answers after %d ms with %s", c.bridge.target.Dial.Name, time.Since(c.bridge.started).Milliseconds(), c.agreement.codecName)
-	c.step(c.a, leg.Answer{SDP: c.agreement.answer, Headers: c.passed(f.Headers)})
+	c.ladder.Decide("target %s answers after %d ms with %s", c.bridge.target.Dial.Name, time.Since(c.bridge.started).Milliseconds(), c.agreement.CodecName)
+	c.step(c.a, leg.Answer{SDP: c.agreement.Answer, Headers: c.passed(f.Headers)})
 	return (*Call).bridged
 }
 

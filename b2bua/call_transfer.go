@@ -7,6 +7,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
@@ -203,7 +204,7 @@ func (c *Call) transferRings(f leg.Progress) {
 		return
 	}
 	if c.transfer.early = answer; c.transfer.left {
-		c.agreement.sentTo[media.SideB] = c.attempts.current.formats
+		c.agreement.SentTo[media.SideB] = c.attempts.current.formats
 		c.setPeer(media.SideB, answer)
 	}
 }
@@ -211,7 +212,7 @@ func (c *Call) transferRings(f leg.Progress) {
 // transferAnswered bridges the caller to the new target.
 func (c *Call) transferAnswered(f leg.Answered) {
 	answer, err := c.attempts.current.readAnswer(f.SDP, c.server.cfg.SIP.Limits.SDP)
-	if err == nil && answer.InNumbersOf(c.agreement.onlyAgreedCodec(media.SideA, c.agreement.offer)).Speaks() != c.agreement.codec[media.SideA] {
+	if err == nil && answer.InNumbersOf(c.agreement.OnlyAgreedCodec(media.SideA, c.agreement.Offer)).Speaks() != c.agreement.Codec[media.SideA] {
 		err = sdp.ErrNoCodec
 	}
 	if err != nil {
@@ -222,14 +223,14 @@ func (c *Call) transferAnswered(f leg.Answered) {
 	}
 	c.noteAttempt(cause.None, 200)
 	agent, left, before := c.transfer.agent, c.transfer.left, c.bridge
-	held := c.transfer.held || !left && c.agreement.description[media.SideB].Held()
+	held := c.transfer.held || !left && c.agreement.Description[media.SideB].Held()
 	c.report(200, message.StatusText(200))
 	c.transfer = nil
 	c.bridge, c.b = c.attempts.current, c.attempts.current.line
 	c.media.addr[media.SideB] = c.attempts.current.mediaName
-	c.agreement.onHold[media.SideB], c.agreement.streamOrder[media.SideB], c.agreement.rollback = false, nil, [2]*rollback{}
-	c.agreement.sentTo[media.SideB] = c.attempts.current.formats
-	c.agreement.tell(media.SideB, answer.Formats())
+	c.agreement.OnHold[media.SideB], c.agreement.StreamOrder[media.SideB], c.agreement.Before = false, nil, [2]*agreement.Before{}
+	c.agreement.SentTo[media.SideB] = c.attempts.current.formats
+	c.agreement.Tell(media.SideB, answer.Formats())
 	c.setPeer(media.SideB, answer)
 	c.listenForDigits()
 	c.dropExchange()
@@ -278,14 +279,14 @@ func (c *Call) giveUpTransfer(k *kept.Transfer) {
 // agentLeft: the agent hung up during its transfer, as some do once their REFER is
 // accepted. The caller waits for the new target.
 func (c *Call) agentLeft(f leg.Gone) {
-	c.transfer.left, c.transfer.held = true, c.agreement.description[media.SideB].Held()
+	c.transfer.left, c.transfer.held = true, c.agreement.Description[media.SideB].Held()
 	agent := c.b
 	c.b = nil
 	c.server.vacate(c.bridge)
 	c.dropExchange()
 	c.dropRelays(agent)
 	if early := c.transfer.early; early != nil {
-		c.agreement.sentTo[media.SideB] = c.attempts.current.formats
+		c.agreement.SentTo[media.SideB] = c.attempts.current.formats
 		c.setPeer(media.SideB, early)
 	} else {
 		c.media.session.SetPeer(media.SideB, media.Peer{}) // its port may be another call's by now

@@ -66,8 +66,8 @@ func (c *Call) applyMask() {
 	}
 	c.masking.applied = true
 	side := c.platform().Other()
-	m := media.Mask{On: c.masking.on, Always: !c.agreement.sendsEvents(side)}
-	for _, f := range c.agreement.sends(side) {
+	m := media.Mask{On: c.masking.on, Always: !c.agreement.SendsEvents(side)}
+	for _, f := range c.agreement.Sends(side) {
 		switch {
 		case f.Events():
 			m.Events.Add(f.Number)

@@ -9,7 +9,6 @@ import (
 	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
-	"flowbridge/b2bua/sdp"
 	"flowbridge/b2bua/transport"
 	"flowbridge/media"
 )
@@ -144,7 +143,7 @@ func (c *Call) state() kept.Call {
 		return k
 	}
 	k.Bridge = c.bridge.state(c)
-	k.Agreement = c.agreement.state()
+	k.Agreement = c.agreement.State()
 	if t := c.transfer; t != nil {
 		k.Transfer = &kept.Transfer{Left: t.left, Reports: t.reports, ID: t.id}
 	}
@@ -195,49 +194,4 @@ func (a *attempt) state(c *Call) *kept.Attempt {
 		k.Agent = c.record.target
 	}
 	return k
-}
-
-func (a *agreement) state() kept.Agreement {
-	var all []*sdp.Description
-	place := func(d *sdp.Description) int {
-		if d == nil {
-			return 0
-		}
-		i := slices.Index(all, d)
-		if i < 0 {
-			i, all = len(all), append(all, d)
-		}
-		return i + 1
-	}
-	k := kept.Agreement{Offer: place(a.offer), Late: a.late, Answer: a.answer, CodecName: a.codecName, OnHold: a.onHold, Offers: a.offers}
-	for _, side := range [2]media.Side{media.SideA, media.SideB} {
-		k.Description[side], k.StreamOrder[side] = place(a.description[side]), place(a.streamOrder[side])
-		k.SentTo[side], k.Told[side] = sdp.StateOfFormats(a.sentTo[side]), sdp.StateOfFormats(a.told[side])
-		k.Codec[side] = a.codec[side].State()
-	}
-	for _, d := range all {
-		k.Described = append(k.Described, d.State())
-	}
-	return k
-}
-
-// restoreAgreement makes the agreement of a state. Exchanges that were under way are over.
-func restoreAgreement(k *kept.Agreement) agreement {
-	all := make([]*sdp.Description, 0, len(k.Described))
-	for i := range k.Described {
-		all = append(all, sdp.RestoreDescription(&k.Described[i]))
-	}
-	at := func(place int) *sdp.Description {
-		if place < 1 || place > len(all) {
-			return nil
-		}
-		return all[place-1]
-	}
-	a := agreement{offer: at(k.Offer), late: k.Late, answer: k.Answer, codecName: k.CodecName, onHold: k.OnHold, offers: k.Offers}
-	for _, side := range [2]media.Side{media.SideA, media.SideB} {
-		a.description[side], a.streamOrder[side] = at(k.Description[side]), at(k.StreamOrder[side])
-		a.sentTo[side], a.told[side] = k.SentTo[side].Restore(), k.Told[side].Restore()
-		a.codec[side] = k.Codec[side].Restore()
-	}
-	return a
 }

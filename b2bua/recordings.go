@@ -97,7 +97,7 @@ func (c *Call) startRecording() error {
 	c.stopRecording() // one that failed
 	r, err := c.server.archive.Record(recording.Call{
 		ID: c.id, Part: c.recordings.parts + len(c.recordings.all) + 1, Local: c.media.addr,
-		Payloads: [2]recording.Payloads{c.agreement.payloadsOf(media.SideA), c.agreement.payloadsOf(media.SideB)},
+		Payloads: [2]recording.Payloads{c.agreement.PayloadsOf(media.SideA), c.agreement.PayloadsOf(media.SideB)},
 	})
 	if err != nil {
 		return &OrderError{err.Error(), "look at the log: the process may be stopping"}
@@ -203,6 +203,6 @@ func (c *Call) mediaDescribed() {
 		return
 	}
 	for _, side := range []media.Side{media.SideA, media.SideB} {
-		c.recordings.current.SetPayloads(side, c.agreement.payloadsOf(side))
+		c.recordings.current.SetPayloads(side, c.agreement.PayloadsOf(side))
 	}
 }

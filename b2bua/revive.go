@@ -8,6 +8,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
@@ -37,7 +38,7 @@ func (v *reviving) takeUp(l *store.Left) error {
 	v.attempts = attempts{tried: k.Tried, current: v.bridge}
 	v.takeRoute(k.Route - 1)
 	v.times.answered, v.times.durationUntil = leg.TimeOf(k.Answered), leg.TimeOf(k.Until)
-	v.agreement = restoreAgreement(&k.Agreement)
+	v.agreement = agreement.Restore(&k.Agreement)
 	v.referrals, v.claimed = k.Referrals, true
 	v.masking = masking{on: k.Masked, applied: k.Masked, upTo: k.MaskedTo}
 	v.restoreRecord(&l.Record)
@@ -46,12 +47,12 @@ func (v *reviving) takeUp(l *store.Left) error {
 		v.media.addr[side], _ = netip.ParseAddr(text)
 	}
 	for _, side := range []media.Side{media.SideA, media.SideB} {
-		d := v.agreement.description[side]
-		if d == nil && (side == media.SideB || !v.agreement.late) {
+		d := v.agreement.Description[side]
+		if d == nil && (side == media.SideB || !v.agreement.Late) {
 			return errNoLeg
 		}
 		v.media.secured[side] = secured{leg: v.crypto(side), plain: d == nil || !d.Secured()}
-		v.agreement.changes[side], _ = v.agreement.payloadChanges(side)
+		v.agreement.Changes[side], _ = v.agreement.PayloadChanges(side)
 	}
 	session, err := v.server.relay.Resume(media.SessionConfig{OnEvent: v.onMedia}, *k.Media)
 	if err != nil {

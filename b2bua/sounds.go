@@ -44,7 +44,7 @@ func (c *Call) play(side media.Side, v *voice) {
 	}
 	before := c.sounds.voices[side]
 	if v != nil {
-		play, ok := c.agreement.playing(side, v)
+		play, ok := c.agreement.Playing(side, v.play())
 		if ok && before != nil && before.name == v.name && before.played == play {
 			return
 		}
@@ -91,7 +91,7 @@ func (c *Call) wanted(side media.Side) *voice {
 		}
 	case side == media.SideA && c.transfer != nil && c.transfer.left:
 		return c.ringback()
-	case c.route.Hold != config.HoldNone && c.agreement.description[side.Other()] != nil && c.agreement.description[side.Other()].Held():
+	case c.route.Hold != config.HoldNone && c.agreement.Description[side.Other()] != nil && c.agreement.Description[side.Other()].Held():
 		name := c.route.Hold
 		return &voice{name: name, sound: c.peers.Tones[name], loop: true, yield: true}
 	}
@@ -101,19 +101,19 @@ func (c *Call) wanted(side media.Side) *voice {
 // soundRinging answers the caller's offer with 183, so that the caller hears our
 // ringing. False: the caller has no G.711 that a target could use, or no offer.
 func (c *Call) soundRinging() bool {
-	k, ok := c.agreement.playable(c.plan.targets)
+	k, ok := c.agreement.Playable(c.plan.targets)
 	if !ok {
 		return false
 	}
-	answer := c.agreement.offer.Only(k, c.agreement.offer.Formats())
+	answer := c.agreement.Offer.Only(k, c.agreement.Offer.Formats())
 	formats := answer.Formats()
-	c.agreement.takeStreams(media.SideA, c.agreement.offer)
-	c.agreement.answer = answer.Answering(c.agreement.offer, c.media.at(media.SideA), c.answering(c.a, c.agreement.offer), formats, c.agreement.offer.Mirrored())
-	c.agreement.sentTo[media.SideA] = formats
-	c.agreement.tell(media.SideA, formats)
+	c.agreement.TakeStreams(media.SideA, c.agreement.Offer)
+	c.agreement.Answer = answer.Answering(c.agreement.Offer, c.media.at(media.SideA), c.answering(c.a, c.agreement.Offer), formats, c.agreement.Offer.Mirrored())
+	c.agreement.SentTo[media.SideA] = formats
+	c.agreement.Tell(media.SideA, formats)
 	c.told.earlyMedia, c.sounds.ringing = true, true
-	c.sendRinging(leg.Progress{Code: 183, Reason: message.StatusText(183)}, c.agreement.answer)
-	c.setPeer(media.SideA, c.agreement.offer)
+	c.sendRinging(leg.Progress{Code: 183, Reason: message.StatusText(183)}, c.agreement.Answer)
+	c.setPeer(media.SideA, c.agreement.Offer)
 	return true
 }
 
@@ -132,7 +132,7 @@ func (c *Call) orderedToPlay(s PlayRequest) error {
 		return &OrderError{"there is no sound " + strconv.Quote(s.Sound), "take one of sounds in the configuration, or of " + strings.Join(audio.Tones(), ", ")}
 	}
 	v := &voice{name: s.Sound, sound: sound, loop: s.Loop, lasts: true}
-	if _, ok := c.agreement.playing(s.Side, v); !ok {
+	if _, ok := c.agreement.Playing(s.Side, v.play()); !ok {
 		return &OrderError{"side " + s.Side.String() + " does not speak G.711", "only PCMU and PCMA can be played"}
 	}
 	c.sounds.voices[s.Side] = nil // the same one begins anew
@@ -181,4 +181,9 @@ func (c *Call) onPlayed(f Played) {
 		c.sounds.voices[f.Side] = nil
 		c.updateSounds()
 	}
+}
+
+// play is how the relay plays it, but for what the side wants.
+func (v *voice) play() media.Play {
+	return media.Play{Sound: v.sound, Loop: v.loop, Yield: v.yield, Mix: v.mix}
 }

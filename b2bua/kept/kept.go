@@ -14,6 +14,7 @@ import (
 
 	"github.com/fxamacker/cbor/v2"
 
+	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/b2bua/transport"
@@ -36,12 +37,12 @@ type Call struct {
 	Answered int64 `cbor:"11,keyasint,omitempty"`
 	Until    int64 `cbor:"12,keyasint,omitempty"` // the limit of its duration
 
-	Legs      []Leg     `cbor:"20,keyasint,omitempty"`
-	Bridge    *Attempt  `cbor:"21,keyasint,omitempty"`
-	Tried     int       `cbor:"22,keyasint,omitempty"`
-	Agreement Agreement `cbor:"23,keyasint,omitempty"`
-	Transfer  *Transfer `cbor:"24,keyasint,omitempty"` // under way
-	Referrals int       `cbor:"25,keyasint,omitempty"`
+	Legs      []Leg           `cbor:"20,keyasint,omitempty"`
+	Bridge    *Attempt        `cbor:"21,keyasint,omitempty"`
+	Tried     int             `cbor:"22,keyasint,omitempty"`
+	Agreement agreement.State `cbor:"23,keyasint,omitempty"`
+	Transfer  *Transfer       `cbor:"24,keyasint,omitempty"` // under way
+	Referrals int             `cbor:"25,keyasint,omitempty"`
 
 	Addr      [2]string           `cbor:"30,keyasint,omitempty"` // of our media, by side, as SDP names it
 	OneWay    string              `cbor:"31,keyasint,omitempty"`
@@ -101,23 +102,6 @@ type Transfer struct {
 // Voice is our sound that a side hears until somebody ends it.
 type Voice struct {
 	Name string `cbor:"1,keyasint,omitempty"`
-}
-
-// Agreement is the session of the sides. A description is named by its place in
-// Described, from 1; 0: none.
-type Agreement struct {
-	Described   []sdp.DescriptionState `cbor:"1,keyasint,omitempty"`
-	Offer       int                    `cbor:"2,keyasint,omitempty"`
-	Late        bool                   `cbor:"3,keyasint,omitempty"`
-	Answer      []byte                 `cbor:"4,keyasint,omitempty"`
-	SentTo      [2]sdp.FormatStates    `cbor:"5,keyasint,omitempty"`
-	Told        [2]sdp.FormatStates    `cbor:"6,keyasint,omitempty"`
-	Codec       [2]sdp.CodecState      `cbor:"7,keyasint,omitempty"`
-	CodecName   string                 `cbor:"8,keyasint,omitempty"`
-	Description [2]int                 `cbor:"9,keyasint,omitempty"`
-	StreamOrder [2]int                 `cbor:"10,keyasint,omitempty"`
-	OnHold      [2]bool                `cbor:"11,keyasint,omitempty"`
-	Offers      int                    `cbor:"12,keyasint,omitempty"`
 }
 
 var (

@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"testing"
 
+	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/media"
@@ -19,7 +20,7 @@ func sample(t testing.TB) *Call {
 	return &Call{
 		ID: "01a2", Trunk: "trunk carrier", Source: "192.0.2.10:5060", Invite: "INVITE \xff SIP/2.0\r\n\r\n", Route: 1, Answered: 2,
 		Legs: []Leg{{Role: RoleCaller, State: leg.State{UAS: true, OK: []byte{1, 2}}, Confirmed: true}},
-		Agreement: Agreement{
+		Agreement: agreement.State{
 			Described: []sdp.DescriptionState{d.State()}, SentTo: [2]sdp.FormatStates{sdp.StateOfFormats(d.Formats())},
 			Codec: [2]sdp.CodecState{sdp.PCMU.State(), sdp.PCMA.State()},
 		},

@@ -1,6 +1,6 @@
 //go:build !race
 
-package b2bua
+package agreement
 
 import (
 	"testing"
@@ -13,15 +13,15 @@ import (
 // A refresh of the session asks the agreement a lot and changes nothing: that costs no
 // memory.
 func TestAgreementDoesNotAllocate(t *testing.T) {
-	var a agreement
+	var a Agreement
 	for side, address := range map[media.Side]string{media.SideA: "192.0.2.10", media.SideB: "192.0.2.20"} {
 		d, err := sdp.Parse([]byte(siptest.SessionAt(address, 20000, "0 101")))
 		if err != nil {
 			t.Fatal(err)
 		}
-		a.description[side] = d
+		a.Description[side] = d
 	}
-	a.offer = a.description[media.SideA]
+	a.Offer = a.Description[media.SideA]
 	allocates := func(name string, do func()) {
 		t.Helper()
 		if n := testing.AllocsPerRun(100, do); n > 0 {
@@ -29,20 +29,20 @@ func TestAgreementDoesNotAllocate(t *testing.T) {
 		}
 	}
 	for _, side := range []media.Side{media.SideA, media.SideB} {
-		allocates("tell", func() { a.sentTo[side] = a.offer.Formats(); a.tell(side, a.sentTo[side]) })
+		allocates("tell", func() { a.SentTo[side] = a.Offer.Formats(); a.Tell(side, a.SentTo[side]) })
 	}
 	for _, side := range []media.Side{media.SideA, media.SideB} {
-		d := a.description[side]
+		d := a.Description[side]
 		allocates("covers", func() {
-			if formats, exact := a.covers(side, d, noSide, true); len(formats) != 2 || !exact {
+			if formats, exact := a.Covers(side, d, media.Side(-1), true); len(formats) != 2 || !exact {
 				t.Fatalf("%v, exact %v", formats, exact)
 			}
 		})
 		allocates("payloadChanges", func() {
-			if changes, _ := a.payloadChanges(side); changes != nil {
+			if changes, _ := a.PayloadChanges(side); changes != nil {
 				t.Fatal(changes)
 			}
 		})
-		allocates("what the media asks", func() { a.events(side); a.sendsEvents(side); a.sends(side) })
+		allocates("what the media asks", func() { a.Events(side); a.SendsEvents(side); a.Sends(side) })
 	}
 }

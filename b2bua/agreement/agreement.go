@@ -1,0 +1,141 @@
+// Package agreement is what both sides of a call have agreed on: descriptions, codecs, and
+// what each side may send.
+package agreement
+
+import (
+	"net/netip"
+	"slices"
+
+	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/sdp"
+	"flowbridge/media"
+)
+
+// Agreement is the session of the two sides: their descriptions, and the codecs that
+// each was told. It sends nothing and steps no leg.
+type Agreement struct {
+	Offer  *sdp.Description // the caller's, or one in its place
+	Late   bool             // the caller's INVITE had no offer, and its answer is to come
+	Answer []byte           // our SDP that the caller has
+	Terms
+	CodecName string // of the caller's codec, as its offer spells it
+
+	Description [2]*sdp.Description      // in force, by side
+	StreamOrder [2]*sdp.Description      // gives number and order of the streams in our descriptions to a side (RFC 3264 section 8)
+	OnHold      [2]bool                  // a side wants no media
+	Changes     [2][]media.PayloadChange // of the media from a side
+	Before      [2]*Before               // the session before the last change, by the side that wanted it
+
+	offers int // made in mid-call
+}
+
+// Terms are the formats and codecs of the sides.
+type Terms struct {
+	SentTo [2][]sdp.Format // to a side, in its numbers: the formats that it sends
+	Told   [2][]sdp.Format // to a side: codecs that the other side has, or that can be made from its codecs
+	Codec  [2]sdp.Codec    // of these, the codec that a side speaks
+}
+
+// Before is a session that a change has replaced, in case a CANCEL was faster than
+// our answer to the change.
+type Before struct {
+	Description *sdp.Description
+	Terms       Terms
+	Asked       bool // the other side has agreed to the change
+}
+
+// SharesCodec says whether a target can use a codec of the caller.
+func (a *Agreement) SharesCodec(t *peers.Target) bool {
+	if a.Late {
+		return true
+	}
+	_, _, err := a.Offer.Offerable(t.Dial.Codecs, t.Dial.CodecOrder)
+	return err == nil
+}
+
+// Playable is the caller's first kind of G.711 that one of the targets can use.
+func (a *Agreement) Playable(targets []*peers.Target) (sdp.Codec, bool) {
+	if a.Late {
+		return sdp.Codec{}, false
+	}
+	for _, f := range a.Offer.Formats() {
+		if f.Codec != sdp.PCMU && f.Codec != sdp.PCMA {
+			continue
+		}
+		only := a.Offer.Only(f.Codec, nil)
+		if slices.ContainsFunc(targets, func(t *peers.Target) bool {
+			_, _, err := only.Offerable(t.Dial.Codecs, t.Dial.CodecOrder)
+			return err == nil
+		}) {
+			return f.Codec, true
+		}
+	}
+	return sdp.Codec{}, false
+}
+
+// OfferFor is the offer to a target: the usable formats of the caller's offer, or of
+// the target's own codecs if there is no offer. Once the carrier has an answer, only
+// that answer's codec is offered. keyed is the side whose telephone-events end here.
+func (a *Agreement) OfferFor(t *peers.Dial, keyed media.Side) (offer *sdp.Description, formats []sdp.Format, err error) {
+	if a.Late && a.Answer == nil {
+		if a.Offer, err = sdp.Synthetic(t.Codecs); err != nil {
+			return nil, nil, err
+		}
+	}
+	offer = a.Offer
+	if a.Answer != nil {
+		offer = a.OnlyAgreedCodec(media.SideA, offer)
+	}
+	if keyed == media.SideB {
+		offer = offer.WithEvents(nil) // made of the caller's INFO
+	}
+	return offer.Offerable(t.Codecs, t.CodecOrder)
+}
+
+// DirectionFor is the direction of an offer to a target: that of the caller's, unless we make
+// the offer ourselves. For a transfer the agent's hold does not count.
+func (a *Agreement) DirectionFor(offer *sdp.Description, transfer bool) sdp.Direction {
+	switch {
+	case !transfer && a.Late:
+		return sdp.SendRecv
+	case !transfer:
+		return offer.PassedOn()
+	case a.OnHold[media.SideA]:
+		return sdp.SendOnly
+	default:
+		return sdp.SendRecv
+	}
+}
+
+// SessionToward describes the present session to a side, with our media at this
+// address and with this transport.
+func (a *Agreement) SessionToward(side media.Side, at netip.AddrPort, over sdp.StreamTransport, keyed media.Side) ([]byte, error) {
+	near := a.Description[side]
+	if near == nil {
+		near = a.Offer // of a caller whose answer is to come
+	}
+	far := a.ForSide(side, near, keyed)
+	if far == nil {
+		return nil, sdp.ErrNoAudio
+	}
+	a.SentTo[side] = a.toldTo(side, far.Formats())
+	return far.Answering(a.StreamOrder[side], at, over, a.SentTo[side], sdp.SendRecv), nil
+}
+
+// TakeStreams notes that our descriptions to a side have the streams of d from now on,
+// and whether the side holds the call.
+func (a *Agreement) TakeStreams(side media.Side, d *sdp.Description) {
+	a.OnHold[side], a.StreamOrder[side] = d.Held(), d
+}
+
+// KeepBefore keeps the present session, in case our answer to a change never reaches
+// the side that wanted it. asked: the other side has agreed to the change.
+func (a *Agreement) KeepBefore(side media.Side, asked bool) {
+	a.Before[side] = &Before{Description: a.Description[side], Terms: a.Terms, Asked: asked}
+}
+
+// NextOffer is the Ref of a new offer.
+func (a *Agreement) NextOffer() int {
+	a.offers++
+	return a.offers
+}

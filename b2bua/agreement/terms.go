@@ -1,0 +1,209 @@
+package agreement
+
+import (
+	"slices"
+	"strings"
+
+	"flowbridge/audio"
+	"flowbridge/b2bua/sdp"
+	"flowbridge/media"
+	"flowbridge/recording"
+)
+
+// Tell notes the codecs that a side is told, and the one that it speaks.
+func (a *Agreement) Tell(side media.Side, formats []sdp.Format) {
+	a.Told[side], a.Codec[side] = formats, sdp.Codec{}
+	for _, f := range formats {
+		if f.Speech() && a.Codec[side].Name == "" {
+			a.Codec[side] = f.Codec
+			if side == media.SideA {
+				a.CodecName, _, _ = strings.Cut(f.Mapping, "/")
+			}
+		}
+	}
+}
+
+// OnlyAgreedCodec is a side's description with the call's codec as the only one; or
+// unchanged if it lacks that codec.
+func (a *Agreement) OnlyAgreedCodec(side media.Side, d *sdp.Description) *sdp.Description {
+	if !sdp.Includes(d.Formats(), a.Codec[side]) {
+		return d
+	}
+	return d.Only(a.Codec[side], a.Told[side])
+}
+
+// toldTo are the formats whose codec a side was told, in the order of telling.
+func (a *Agreement) toldTo(side media.Side, formats []sdp.Format) []sdp.Format {
+	codecs := a.Told[side]
+	if slices.EqualFunc(codecs, formats, func(x, y sdp.Format) bool { return x.Codec == y.Codec }) {
+		return formats
+	}
+	var told []sdp.Format
+	for _, t := range codecs {
+		if f, ok := sdp.Find(formats, t.Codec); ok {
+			told = append(told, f)
+		}
+	}
+	return told
+}
+
+// Sends are the formats that a side may send: those that it was told, and those of
+// its own description, because some peers send by their own numbers.
+func (a *Agreement) Sends(side media.Side) []sdp.Format {
+	formats := slices.Clip(a.SentTo[side])
+	if d := a.Description[side]; d != nil {
+		for _, f := range d.Formats() {
+			if !slices.ContainsFunc(formats, func(o sdp.Format) bool { return o.Number == f.Number }) {
+				formats = append(formats, f)
+			}
+		}
+	}
+	return formats
+}
+
+// ForSide is the other side's description as a side sees it: in the numbers of near,
+// and with the call's codec if near has it or it can be made; nil: there is none yet.
+// keyed is the side whose telephone-events end here.
+func (a *Agreement) ForSide(side media.Side, near *sdp.Description, keyed media.Side) *sdp.Description {
+	far := a.Description[side.Other()]
+	switch {
+	case far == nil && side == media.SideA && a.Answer != nil: // the caller was told something, though no target has taken the call
+		return a.OnlyAgreedCodec(side, near)
+	case far == nil:
+		return nil
+	}
+	seen := far.NumberedAs(near)
+	if !sdp.Includes(seen.Formats(), a.Codec[side]) {
+		seen = far.InNumbersOf(a.OnlyAgreedCodec(side, near))
+	}
+	return WithEventsOf(keyed, side, seen, near)
+}
+
+// Covers gives the formats of an offer that both sides were told; nil: the codec of
+// the call is not among them. exact: all formats are. freely: the sides may differ
+// in telephone-events.
+func (a *Agreement) Covers(side media.Side, d *sdp.Description, keyed media.Side, freely bool) (formats []sdp.Format, exact bool) {
+	far := a.ForSide(side, d, keyed)
+	if far == nil {
+		return nil, false
+	}
+	formats = a.toldTo(side, far.Common(d))
+	if !sdp.Includes(formats, a.Codec[side]) {
+		return nil, false
+	}
+	told := a.Told[side]
+	return formats, len(formats)-eventsIn(formats, freely) == len(told)-eventsIn(told, freely)
+}
+
+// eventsIn counts the telephone-events among formats, if they are left out of a count.
+func eventsIn(formats []sdp.Format, leftOut bool) (n int) {
+	for _, f := range formats {
+		if leftOut && f.Events() {
+			n++
+		}
+	}
+	return n
+}
+
+// PayloadChanges tells the relay how to change a side's payload types into the ones
+// that the other side expects. A side sends the formats that it was told and has
+// itself (RFC 3264 section 6.1); formats that the other side can't use are dropped.
+// changed says whether the changes differ from those before.
+func (a *Agreement) PayloadChanges(from media.Side) (changes []media.PayloadChange, changed bool) {
+	own, to := a.Description[from], a.Description[from.Other()]
+	if own == nil || to == nil {
+		return nil, false
+	}
+	has := own.Formats()
+	wants := a.toldTo(from.Other(), to.Formats())
+	for _, f := range a.Sends(from) {
+		if !sdp.Includes(has, f.Codec) || (!f.Comfort() && !sdp.Includes(a.Told[from], f.Codec)) {
+			continue
+		}
+		if change, needed := sdp.ChangeOf(f, wants); needed {
+			changes = append(changes, change)
+		}
+	}
+	changed = !slices.Equal(changes, a.Changes[from])
+	a.Changes[from] = changes
+	return changes, changed
+}
+
+// PayloadsOf says what a side's payload types hold.
+func (a *Agreement) PayloadsOf(side media.Side) (p recording.Payloads) {
+	var names []string
+	for _, f := range a.Sends(side) {
+		switch {
+		case !f.Speech() || !sdp.Includes(a.Told[side], f.Codec):
+		case f.Codec == sdp.PCMU:
+			p.ULaw.Add(f.Number)
+		case f.Codec == sdp.PCMA:
+			p.ALaw.Add(f.Number)
+		default:
+			p.Other.Add(f.Number)
+			if name, _, _ := strings.Cut(f.Mapping, "/"); !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	slices.Sort(names)
+	p.OtherName = strings.Join(names, ", ")
+	return p
+}
+
+// Playing is how a sound is played to a side: in its kind of G.711, with its number
+// for that, in packets of the length that it wants. ok is false if the side speaks none.
+func (a *Agreement) Playing(side media.Side, p media.Play) (as media.Play, ok bool) {
+	switch p.Law = audio.ULaw; a.Codec[side] {
+	case sdp.PCMU:
+	case sdp.PCMA:
+		p.Law = audio.ALaw
+	default:
+		return media.Play{}, false
+	}
+	d := a.Description[side]
+	if d == nil {
+		return media.Play{}, false
+	}
+	f, ok := sdp.Find(d.Formats(), a.Codec[side])
+	p.PayloadType, p.Frame = f.Number, d.Ptime()
+	return p, ok
+}
+
+// Events are the payload type and clock of the telephone-events that a side wants.
+func (a *Agreement) Events(side media.Side) (number uint8, clock uint32, ok bool) {
+	d := a.Description[side]
+	if d == nil {
+		return 0, 0, false
+	}
+	speech := d.Speaks().Clock
+	return EventsAmong(d.Formats(), speech)
+}
+
+// SendsEvents says whether a side has telephone-events and was told that it may send
+// them. Otherwise its keys are tones within its speech.
+func (a *Agreement) SendsEvents(side media.Side) bool {
+	d := a.Description[side]
+	return d != nil && slices.ContainsFunc(a.SentTo[side], func(f sdp.Format) bool { return f.Events() && sdp.Includes(d.Formats(), f.Codec) })
+}
+
+// WithEventsOf is an answer as a side sees it: with the telephone-events of its own
+// offer, if these end here.
+func WithEventsOf(keyed, side media.Side, answer, offer *sdp.Description) *sdp.Description {
+	if keyed == side {
+		return answer.WithEvents(offer)
+	}
+	return answer
+}
+
+// EventsAmong finds the telephone-events among formats, preferably those with the
+// clock of speech.
+func EventsAmong(formats []sdp.Format, speech uint32) (number uint8, clock uint32, ok bool) {
+	for _, f := range formats {
+		if !f.Events() || (ok && f.Clock != speech) {
+			continue
+		}
+		number, clock, ok = f.Number, f.Clock, true
+	}
+	return number, clock, ok
+}
