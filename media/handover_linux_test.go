@@ -78,10 +78,11 @@ func TestHandOver(t *testing.T) {
 
 	for again := range uint16(3) {
 		at := 80 + again*90
+		take := heirOfKernel(t)
 		old.Freeze()
 		br.says(t, at, 50)
 		st, fds := br.HandOver()
-		nextKernel(t)
+		take()
 		next := openEngine(t, nil)
 		next.Freeze()
 		s, err := next.Resume(SessionConfig{Sockets: fds.sent(t), OnEvent: func(ev Event) { br.events <- ev }}, filed(t, st))
