@@ -96,8 +96,10 @@ func mountBPF() (unmount func()) {
 	}
 }
 
-func openKernel() (*kernel.Relay, error) {
-	o := kernel.Options{Capacity: 4096}
+func openKernel() (*kernel.Relay, error) { return openHeir(nil) }
+
+func openHeir(of *os.File) (*kernel.Relay, error) {
+	o := kernel.Options{Capacity: 4096, Heir: of}
 	if kernelDir != "" {
 		o.Dir = filepath.Join(kernelDir, "flows")
 	}
@@ -114,6 +116,30 @@ func nextKernel(tb testing.TB) {
 	var err error
 	if path.kernel, err = openKernel(); err != nil {
 		tb.Fatal(err)
+	}
+}
+
+// heirOfKernel is the kernel's relay of a process that replaces this one. Take has it inherit the flows.
+func heirOfKernel(tb testing.TB) (take func()) {
+	tb.Helper()
+	old := path.kernel
+	if old == nil {
+		return func() {}
+	}
+	fd, err := unix.Dup(int(old.Directory().Fd()))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	heir, err := openHeir(os.NewFile(uintptr(fd), "heir"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return func() {
+		if err := heir.Inherit(); err != nil {
+			tb.Fatal(err)
+		}
+		path.kernel = heir
+		tb.Cleanup(old.Leave)
 	}
 }
 

@@ -339,6 +339,9 @@ func (w *worker) open(r *relay) {
 	w.relays[r.id] = r
 	for _, ep := range r.endpoints() {
 		w.serves(ep.fd, ep)
+		if ep.rtpState != nil { // it was handed over
+			w.arm(ep)
+		}
 	}
 	_ = r.route()
 }

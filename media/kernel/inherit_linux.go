@@ -5,7 +5,28 @@ package kernel
 import (
 	"fmt"
 	"net/netip"
+	"os"
 )
+
+// Directory is what the process that replaces this one opens its relay with: Options.Heir. It stays the relay's. Nil: flows
+// do not outlive the process.
+func (r *Relay) Directory() *os.File { return r.place.root }
+
+// Inherit adopts the flows of the process that this one replaces. That one puts and changes none any more.
+func (r *Relay) Inherit() error {
+	if !r.enter() {
+		return errClosed
+	}
+	defer r.leave()
+	r.mu.Lock()
+	was := r.heir
+	r.heir = false
+	r.mu.Unlock()
+	if !was {
+		return nil
+	}
+	return r.adopt()
+}
 
 // Inherited returns the adopted flow to our address in. It has neither Lost nor Figures.
 func (r *Relay) Inherited(in netip.AddrPort) (Flow, bool) {
