@@ -1,6 +1,7 @@
 package b2bua
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -121,10 +122,11 @@ func TestExchangeOverARestart(t *testing.T) {
 		if no.value("Retry-After") == "" {
 			t.Errorf("%s", no.raw)
 		}
-		c.carrier.acks(2, "")
+		w.carrier.send(fmt.Sprintf("ACK sip:198.51.100.1 SIP/2.0\nVia: %s\nFrom: %s\nTo: %s\nCall-ID: %s\nCSeq: 2 ACK\nContent-Length: 0\n\n",
+			no.value("Via"), no.value("From"), no.value("To"), no.value("Call-ID")))
+		again := w.agent.expect("INVITE")
 		w.agent.reply(first, 491, "Request Pending", "", "") // to nobody any more
 		w.agent.expect("ACK")
-		again := w.agent.expect("INVITE")
 		w.agent.reply(again, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		w.agent.expect("ACK")
 		c.hangsUp()

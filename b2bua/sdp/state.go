@@ -84,7 +84,7 @@ func StateOfFormats(formats []Format) FormatStates {
 	b := room[:0]
 	for i := range formats {
 		f := &formats[i]
-		b = f.Codec.appendTo(b)
+		b = f.appendTo(b)
 		b = append(append(b, f.Mapping...), fieldEnd)
 		b = append(append(b, f.Number, f.source, byte(f.lines)), formatEnd)
 	}
