@@ -22,7 +22,10 @@ import (
 // takeUp restores what a call has beside its legs. It says nothing to anybody yet.
 func (v *reviving) takeUp(l *store.Left) error {
 	k := v.k
-	if v.a == nil || v.b == nil {
+	switch {
+	case v.waits:
+		return errUnanswered
+	case v.a == nil || v.b == nil:
 		return errNoLeg
 	}
 	for _, l := range v.legs {
@@ -102,7 +105,7 @@ func (v *reviving) discard() {
 		v.media.session.Close()
 	}
 	for _, l := range v.legs {
-		l.wire.Close()
+		l.wire.Discard()
 	}
 	v.ladder.Discard()
 }

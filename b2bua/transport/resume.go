@@ -107,3 +107,15 @@ func (w *Wire) Invited(req *sip.Request) {
 	defer w.mu.Unlock()
 	w.invited = message.URIText(&req.Recipient)
 }
+
+// Discard closes a wire that was not used, and forgets what was readmitted.
+func (w *Wire) Discard() {
+	w.mu.Lock()
+	servers := w.servers
+	w.servers = nil
+	w.mu.Unlock()
+	for _, s := range servers {
+		s.tx.Terminate()
+	}
+	w.Close()
+}
