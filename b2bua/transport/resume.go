@@ -99,6 +99,11 @@ func (w *Wire) Answered(res *sip.Response, source netip.AddrPort, flow *Stream) 
 		sip.CopyHeaders(name, res, req)
 	}
 	w.Readmit(req, source, flow)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n := len(w.servers); n > 0 {
+		w.again = w.servers[n-1].tx
+	}
 }
 
 // Invited notes the INVITE that another process has sent.
