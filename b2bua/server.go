@@ -59,6 +59,10 @@ type Options struct {
 	Archive *recording.Archive
 
 	Network transport.Network // where a field is nil: the kernel's
+
+	// Take gives a file that another process has handed over; nil: there is none. Then nothing is read, and no turn runs, before
+	// Serve.
+	Take func(name string) (fd int, ok bool)
 }
 
 // Server is the B2BUA: it listens, admits calls and runs them. Its methods
@@ -96,9 +100,24 @@ func NewServer(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Take != nil {
+		return s, s.stack.Freeze(s.ctx)
+	}
 	s.stack.Serve()
 	return s, nil
 }
+
+// Hold keeps new calls waiting until Serve.
+func (s *Server) Hold() { s.stack.Hold() }
+
+// Freeze has the server stand still until Serve: nothing is read, and no call has a turn. If ctx ends before it does, it serves on.
+func (s *Server) Freeze(ctx context.Context) error { return s.stack.Freeze(ctx) }
+
+// Serve has a server go on that stands still.
+func (s *Server) Serve() { s.stack.Serve() }
+
+// Sockets are those of SIP, for the process that replaces this one.
+func (s *Server) Sockets() ([]transport.File, error) { return s.stack.Sockets() }
 
 // newServer makes a server on the sockets that listen opens.
 func newServer(o Options, listen func(context.Context, transport.Options) (*transport.Stack, error)) (*Server, error) {
@@ -118,7 +137,7 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	var err error
 	s.stack, err = listen(s.ctx, transport.Options{
-		Config: s.cfg.SIP, Minter: s.mint, Handler: front{s}, Agent: outbound.AgentName, Log: s.log, Tap: s.collect(o), Network: o.Network,
+		Config: s.cfg.SIP, Minter: s.mint, Handler: front{s}, Agent: outbound.AgentName, Log: s.log, Tap: s.collect(o), Network: o.Network, Take: o.Take,
 	})
 	if err != nil {
 		s.cancel()

@@ -43,11 +43,21 @@ func Open(ctx context.Context, path string, consumers ...string) (*Store, error)
 	return open(ctx, path, defaultQueue, consumers)
 }
 
-func open(ctx context.Context, path string, limit int, consumers []string) (_ *Store, err error) {
+// OpenTaken is Open for a file that another process has given up by Pause, with its lock. The calls in its journal live on: they
+// are told by Journal again.
+func OpenTaken(ctx context.Context, path string, lock *os.File, consumers ...string) (*Store, error) {
+	return openLocked(ctx, path, defaultQueue, consumers, lock, true)
+}
+
+func open(ctx context.Context, path string, limit int, consumers []string) (*Store, error) {
 	lock, err := lockFile(path)
 	if err != nil {
 		return nil, err
 	}
+	return openLocked(ctx, path, limit, consumers, lock, false)
+}
+
+func openLocked(ctx context.Context, path string, limit int, consumers []string, lock *os.File, taken bool) (_ *Store, err error) {
 	s := &Store{
 		path: path, lock: lock, queue: newQueue(limit), done: make(chan struct{}),
 		consumers: slices.Clone(consumers), filled: make(chan struct{}),
@@ -72,7 +82,12 @@ func open(ctx context.Context, path string, limit int, consumers []string) (_ *S
 	if s.recovered, err = s.takeUnwritten(ctx); err != nil {
 		return nil, explain(path, fmt.Errorf("%s: %w", unwrittenName(path), err))
 	}
-	if err = s.closeInterrupted(ctx, time.Now()); err != nil {
+	if taken {
+		err = removeJournal(path)
+	} else {
+		err = s.closeInterrupted(ctx, time.Now())
+	}
+	if err != nil {
 		return nil, explain(path, fmt.Errorf("journal: %w", err))
 	}
 	s.journal = openJournal(path)

@@ -98,7 +98,11 @@ func (w *Wire) Perform(effects []leg.Effect) {
 	case start && !slices.ContainsFunc(effects, w.mayBlock):
 		w.send()
 	case start:
-		w.stack.group.Go(w.send)
+		w.stack.writing.Add(1)
+		w.stack.group.Go(func() {
+			defer w.stack.writing.Add(-1)
+			w.send()
+		})
 	}
 }
 

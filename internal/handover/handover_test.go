@@ -72,7 +72,7 @@ func TestFrames(t *testing.T) {
 			t.Fatalf("frame %d has %d files", i, len(f.Files))
 		}
 		at, err := unix.Getsockname(f.Files[0])
-		if v4, ok := at.(*unix.SockaddrInet4); err != nil || !ok || v4.Port != socket.LocalAddr().(*net.UDPAddr).Port { //nolint:errcheck // a UDP socket's
+		if v4, ok := at.(*unix.SockaddrInet4); err != nil || !ok || v4.Port != socket.LocalAddr().(*net.UDPAddr).Port {
 			t.Errorf("frame %d: another socket: %v, %v", i, at, err)
 		}
 		if flags, err := unix.FcntlInt(uintptr(f.Files[0]), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {

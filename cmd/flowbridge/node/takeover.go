@@ -1,0 +1,153 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/internal/handover"
+)
+
+// The new process's part of an upgrade.
+
+// Predecessor is the process that this one replaces.
+type Predecessor struct {
+	conn *handover.Conn
+
+	mu    sync.Mutex       // guards what follows
+	files map[string][]int // given and not taken yet
+}
+
+// FindPredecessor finds the process that has started this one to be replaced by it; nil: none has.
+func FindPredecessor() (*Predecessor, error) {
+	conn, err := handover.Inherited()
+	if conn == nil || err != nil {
+		return nil, err
+	}
+	return &Predecessor{conn: conn, files: map[string][]int{}}, nil
+}
+
+// Refuse tells the old process why this one can't go on, and gives that back.
+func (p *Predecessor) Refuse(err error) error {
+	if p != nil && err != nil {
+		_ = p.conn.Send(handover.Refused, handover.Refusal{Why: err.Error()}) // it finds out by our end otherwise
+	}
+	return err
+}
+
+// errAbandoned means that the old process goes on itself.
+var errAbandoned = errors.New("the process that was to be replaced goes on, or has ended")
+
+// receive says that the configuration is read, and takes what the old process gives.
+func (p *Predecessor) receive() error {
+	if err := p.conn.Send(handover.Loaded, loaded{Version: cli.Version()}); err != nil {
+		return abandoned(err)
+	}
+	if _, err := p.conn.Expect(handover.Begin); err != nil {
+		return abandoned(err)
+	}
+	for {
+		f, err := p.conn.Receive()
+		if err != nil {
+			return abandoned(err)
+		}
+		if f.Kind == handover.End {
+			return nil
+		}
+		var given part
+		if err := f.Decode(&given); err != nil {
+			f.Close()
+			return err
+		}
+		p.keep(given, f.Files)
+	}
+}
+
+func abandoned(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, unix.EPIPE) {
+		return errAbandoned
+	}
+	return err
+}
+
+func (p *Predecessor) keep(given part, files []int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.files[given.Name] = append(p.files[given.Name], files...)
+}
+
+// take gives a file of the old process, once.
+func (p *Predecessor) take(name string) (fd int, ok bool) {
+	if p == nil {
+		return 0, false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := p.files[name]
+	if len(all) == 0 {
+		return 0, false
+	}
+	p.files[name] = all[1:]
+	return all[0], true
+}
+
+// listener gives a listener of the old process; nil: it had none of this name.
+func (p *Predecessor) listener(name string) (net.Listener, error) {
+	if p == nil {
+		return nil, nil
+	}
+	fd, ok := p.take(name)
+	if !ok {
+		return nil, nil
+	}
+	f := os.NewFile(uintptr(fd), name)
+	defer func() { _ = f.Close() }()
+	l, err := net.FileListener(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return l, nil
+}
+
+// ready says that this process could go on, and waits until it shall. What was not taken is closed: this process's configuration
+// does not have it.
+func (p *Predecessor) ready() error {
+	p.mu.Lock()
+	for _, files := range p.files {
+		for _, fd := range files {
+			_ = unix.Close(fd)
+		}
+	}
+	p.files = nil
+	p.mu.Unlock()
+	if err := p.conn.Send(handover.Ready, nil); err != nil {
+		return abandoned(err)
+	}
+	if _, err := p.conn.Expect(handover.Go); err != nil {
+		return abandoned(err)
+	}
+	return p.conn.Close()
+}
+
+// hookListener gives the listener of a hook.
+func (p *Predecessor) hookListener(at string) net.Listener {
+	l, err := p.listener(partHook + at)
+	if err != nil {
+		return nil // it is opened anew, or that fails
+	}
+	return l
+}
+
+// takes gives the server what the process before has handed over; nil: there is none.
+func (n *Node) takes() func(name string) (fd int, ok bool) {
+	if n.before == nil {
+		return nil
+	}
+	return n.before.take
+}
