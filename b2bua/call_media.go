@@ -84,6 +84,7 @@ func (c *Call) openMedia(target, wanted netip.Addr) error {
 				c.mailbox.post(item{event: OneWay{Side: e.Side}})
 			case media.EventHeard:
 				c.mailbox.post(item{event: OneWay{Side: e.Side, Over: true}})
+			case media.EventChanged: // nothing of calls is kept yet
 			case media.EventWithheld:
 				c.mailbox.post(item{event: Withheld{}})
 			}

@@ -68,7 +68,8 @@ type Config struct {
 type Engine struct {
 	// Constant.
 	config  Config
-	epoch   time.Time // all durations of the engine count from here
+	epoch   time.Time     // all durations of the engine count from here
+	began   time.Duration // the same by CLOCK_MONOTONIC
 	ports   *ports
 	workers []*worker
 
@@ -114,6 +115,7 @@ func Open(cfg Config) (*Engine, error) {
 		ending:   make(map[uint64]*Session),
 		locals:   localAddrs(cfg.Listen, cfg.Advertised),
 	}
+	e.began = kernel.Now() - e.now()
 	e.isOwn = e.own
 	e.ports.mayRest = maxResting()
 	if cfg.Kernel != nil {
@@ -125,7 +127,7 @@ func Open(cfg Config) (*Engine, error) {
 			return nil, errors.Join(fmt.Errorf("media: %w", err), e.Close())
 		}
 		if cfg.Kernel != nil {
-			w.offloader = newOffloader(cfg.Kernel, e.now(), cfg.DSCP)
+			w.offloader = newOffloader(cfg.Kernel, e.began, cfg.DSCP)
 			w.shareSockets(len(e.workers))
 		}
 		if cfg.path != nil {

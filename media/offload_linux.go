@@ -36,8 +36,8 @@ type offloader struct {
 	dscp  uint8
 }
 
-func newOffloader(relay *kernel.Relay, now time.Duration, dscp uint8) *offloader {
-	return &offloader{relay: relay, epoch: kernel.Now() - now, after: offloadAfter, dscp: dscp}
+func newOffloader(relay *kernel.Relay, epoch time.Duration, dscp uint8) *offloader {
+	return &offloader{relay: relay, epoch: epoch, after: offloadAfter, dscp: dscp}
 }
 
 // offload is what an endpoint of RTP knows of its flow in the kernel.

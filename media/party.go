@@ -13,8 +13,8 @@ type party struct {
 	rtcp  reports
 
 	confirmed   bool // it is there; that stays so
-	unconfirmed int  // bytes for it while it was not confirmed, sent or not
-	withheld    bool // some were not sent
+	withheld    bool // some bytes were not sent while it was not
+	unconfirmed int  // bytes for it then, sent or not
 }
 
 // reports is where a side's RTCP comes from: the source that the SDP names, or a source at the address of the side's

@@ -204,6 +204,47 @@ func (e *Engine) bindPair(at place) (pair, error) {
 	return e.newPair(at)
 }
 
+// claimPair leases a certain pair, with the sockets that another process has handed over, if it has.
+func (e *Engine) claimPair(at place, port uint16, handed *[2]int) (pair, error) {
+	if !e.ports.claim(port) {
+		return pair{}, errPortTaken
+	}
+	got := pair{port: port, fd: sockets{-1, -1}}
+	var err error
+	for kind := range got.fd {
+		switch {
+		case err != nil:
+		case handed == nil:
+			got.fd[kind], err = e.open(at, port, Kind(kind))
+		case handed[kind] >= 0:
+			if err = at.worker.watch(handed[kind], unix.EPOLLIN); err == nil {
+				got.fd[kind] = int32(handed[kind]) // descriptors are small
+			}
+		case Kind(kind) == RTP:
+			err = errNoSocket
+		}
+	}
+	if err != nil {
+		e.unclaim(at, got, handed != nil)
+		return pair{}, err
+	}
+	return got, nil
+}
+
+// unclaim gives a pair back that no session has had. Sockets that were handed over stay the caller's.
+func (e *Engine) unclaim(at place, p pair, handed bool) {
+	if handed {
+		for _, fd := range p.fd {
+			if fd >= 0 {
+				at.worker.unwatch(int(fd))
+			}
+		}
+	} else {
+		p.close()
+	}
+	e.ports.release(p.port)
+}
+
 // newPair leases a pair of ports that can be bound. A pair that another process uses goes to the end of the queue.
 func (e *Engine) newPair(at place) (pair, error) {
 	for range bindAttempts {

@@ -83,8 +83,9 @@ type command struct {
 	relay    *relay
 	peer     *Peer // normalised
 	crypto   cryptoChange
-	events   TelephoneEvents
-	payloads [maxPayloadChanges]PayloadChange
+	keys     *Crypto // of crypto
+	events   *TelephoneEvents
+	payloads *[maxPayloadChanges]PayloadChange
 	tone     tone
 	play     *Play
 	tap      Tap
@@ -278,11 +279,14 @@ func (w *worker) perform(c command) error {
 	case opConfirm:
 		return c.relay.confirm(c.side)
 	case opCrypto:
+		if c.crypto.out != nil {
+			c.crypto.out.kept = c.relay.note.kept
+		}
 		c.relay.secure[c.side].set(c.crypto)
 	case opEvents:
-		c.relay.setEvents(c.side, c.events)
+		c.relay.setEvents(c.side, *c.events)
 	case opPayloads:
-		c.relay.payloads[c.side] = c.payloads
+		c.relay.payloads[c.side] = *c.payloads
 		return c.relay.route()
 	case opDigit:
 		return w.addDigit(c.relay, c.side, c.tone)
@@ -338,6 +342,9 @@ func (w *worker) watch(fd int, events uint32) error {
 	}
 	return nil
 }
+
+// unwatch ends what watch began, for a socket that stays open.
+func (w *worker) unwatch(fd int) { _ = unix.EpollCtl(w.epfd, unix.EPOLL_CTL_DEL, fd, nil) }
 
 // atRest is the endpoint of sockets between two sessions.
 var atRest = new(endpoint)
