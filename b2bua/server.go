@@ -60,9 +60,17 @@ type Options struct {
 
 	Network transport.Network // where a field is nil: the kernel's
 
-	// Take gives a file that another process has handed over; nil: there is none. Then nothing is read, and no turn runs, before
-	// Serve.
-	Take func(name string) (fd int, ok bool)
+	// Before has what another process has handed over; nil: there is none. Then nothing is read, and no turn runs, before the
+	// stack serves.
+	Before Predecessor
+}
+
+// Predecessor is a process that this one replaces.
+type Predecessor interface {
+	// Take gives a socket by its name, once.
+	Take(name string) (fd int, ok bool)
+	// Restore gives a stack what the other one's had beside its sockets.
+	Restore(*transport.Stack) error
 }
 
 // Server is the B2BUA: it listens, admits calls and runs them. Its methods
@@ -100,24 +108,23 @@ func NewServer(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Take != nil {
-		return s, s.stack.Freeze(s.ctx)
+	if o.Before != nil {
+		return s, s.replace(o.Before)
 	}
 	s.stack.Serve()
 	return s, nil
 }
 
-// Hold keeps new calls waiting until Serve.
-func (s *Server) Hold() { s.stack.Hold() }
+// replace takes up what another process has handed over.
+func (s *Server) replace(before Predecessor) error {
+	if err := s.stack.Freeze(s.ctx); err != nil {
+		return err
+	}
+	return before.Restore(s.stack)
+}
 
-// Freeze has the server stand still until Serve: nothing is read, and no call has a turn. If ctx ends before it does, it serves on.
-func (s *Server) Freeze(ctx context.Context) error { return s.stack.Freeze(ctx) }
-
-// Serve has a server go on that stands still.
-func (s *Server) Serve() { s.stack.Serve() }
-
-// Sockets are those of SIP, for the process that replaces this one.
-func (s *Server) Sockets() ([]transport.File, error) { return s.stack.Sockets() }
+// Stack is the server's transport.
+func (s *Server) Stack() *transport.Stack { return s.stack }
 
 // newServer makes a server on the sockets that listen opens.
 func newServer(o Options, listen func(context.Context, transport.Options) (*transport.Stack, error)) (*Server, error) {
@@ -135,10 +142,14 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 	}
 	s.auth = peers.NewAuthenticator(s.mint, message.AlgorithmsOf(s.cfg.SIP.AuthAlgorithms), time.Now())
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	t := transport.Options{
+		Config: s.cfg.SIP, Minter: s.mint, Handler: front{s}, Agent: outbound.AgentName, Log: s.log, Tap: s.collect(o), Network: o.Network,
+	}
+	if o.Before != nil {
+		t.Take = o.Before.Take
+	}
 	var err error
-	s.stack, err = listen(s.ctx, transport.Options{
-		Config: s.cfg.SIP, Minter: s.mint, Handler: front{s}, Agent: outbound.AgentName, Log: s.log, Tap: s.collect(o), Network: o.Network, Take: o.Take,
-	})
+	s.stack, err = listen(s.ctx, t)
 	if err != nil {
 		s.cancel()
 		return nil, err

@@ -112,12 +112,12 @@ func Listen(ctx context.Context, o Options) (*Stack, error) {
 
 // addListener has connections accepted by a listener once the stack serves.
 func (s *Stack) addListener(l streamListener) {
+	l.door = &door{}
 	s.listeners = append(s.listeners, l)
-	d := &door{}
 	var begin func()
 	begin = func() {
 		s.readers.Go(func() {
-			for errors.Is(s.streams.listen(l, l.transport, d), errStill) {
+			for errors.Is(s.streams.listen(l, l.transport, l.door), errStill) {
 				if s.still.rests(begin) {
 					return
 				}

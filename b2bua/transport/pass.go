@@ -35,7 +35,7 @@ func (s *Stack) Sockets() (all []File, err error) {
 	}
 	if err != nil {
 		for _, f := range all {
-			_ = unix.Close(f.FD)
+			Discard(f.FD)
 		}
 		return nil, err
 	}

@@ -105,7 +105,7 @@ func (n *Node) replace(ctx context.Context, cfg *config.Config, o Options) error
 		return err
 	}
 	n.begin()
-	n.server.Serve()
+	n.server.Stack().Serve()
 	n.requests.Go()
 	return nil
 }
@@ -119,7 +119,7 @@ func (n *Node) begin() {
 
 // openStore opens the store, or takes it from the process before.
 func (n *Node) openStore(ctx context.Context, cfg *config.Config) (err error) {
-	if fd, ok := n.before.take(partLock); ok {
+	if fd, ok := n.before.Take(partLock); ok {
 		n.store, err = store.OpenTaken(ctx, cfg.Store.Path, os.NewFile(uintptr(fd), cfg.Store.Path+".lock"), consumers(cfg)...)
 		return err
 	}
@@ -168,7 +168,7 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	}
 	n.server, err = b2bua.NewServer(b2bua.Options{
 		Config: cfg, Relay: b2bua.EngineRelay{Engine: n.engine}, Sink: n.sink(), Preparers: current.preparers,
-		Key: n.store.Key(), Node: name, Log: n.log, Ladders: n.collects(), Archive: n.archive, Admission: n.joinFleet(&cfg.Fleet), Take: n.takes(),
+		Key: n.store.Key(), Node: name, Log: n.log, Ladders: n.collects(), Archive: n.archive, Admission: n.joinFleet(&cfg.Fleet), Before: n.serverBefore(),
 	})
 	if err != nil {
 		return err

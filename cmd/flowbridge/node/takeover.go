@@ -8,8 +8,11 @@ import (
 	"os"
 	"sync"
 
+	"github.com/fxamacker/cbor/v2"
 	"golang.org/x/sys/unix"
 
+	"flowbridge/b2bua"
+	"flowbridge/b2bua/transport"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/internal/handover"
 )
@@ -22,6 +25,14 @@ type Predecessor struct {
 
 	mu    sync.Mutex       // guards what follows
 	files map[string][]int // given and not taken yet
+
+	states  []transport.State // of the SIP stack
+	streams []stream
+}
+
+type stream struct {
+	state transport.StreamState
+	fd    int
 }
 
 // FindPredecessor finds the process that has started this one to be replaced by it; nil: none has.
@@ -65,7 +76,10 @@ func (p *Predecessor) receive() error {
 			f.Close()
 			return err
 		}
-		p.keep(given, f.Files)
+		if err := p.keep(given, &f); err != nil {
+			f.Close()
+			return err
+		}
 	}
 }
 
@@ -76,14 +90,30 @@ func abandoned(err error) error {
 	return err
 }
 
-func (p *Predecessor) keep(given part, files []int) {
+// keep keeps what was given until it is asked for.
+func (p *Predecessor) keep(given part, f *handover.Frame) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.files[given.Name] = append(p.files[given.Name], files...)
+	switch given.Name {
+	case partState:
+		var st transport.State
+		p.states = append(p.states, st)
+		return cbor.Unmarshal(given.Data, &p.states[len(p.states)-1])
+	case partStream:
+		if len(f.Files) != 1 {
+			return errPart
+		}
+		p.streams = append(p.streams, stream{fd: f.Files[0]})
+		return cbor.Unmarshal(given.Data, &p.streams[len(p.streams)-1].state)
+	}
+	p.files[given.Name] = append(p.files[given.Name], f.Files...)
+	return nil
 }
 
-// take gives a file of the old process, once.
-func (p *Predecessor) take(name string) (fd int, ok bool) {
+var errPart = errors.New("a part of the hand-over has not what it should have")
+
+// Take gives a file of the old process, once.
+func (p *Predecessor) Take(name string) (fd int, ok bool) {
 	if p == nil {
 		return 0, false
 	}
@@ -102,7 +132,7 @@ func (p *Predecessor) listener(name string) (net.Listener, error) {
 	if p == nil {
 		return nil, nil
 	}
-	fd, ok := p.take(name)
+	fd, ok := p.Take(name)
 	if !ok {
 		return nil, nil
 	}
@@ -144,10 +174,24 @@ func (p *Predecessor) hookListener(at string) net.Listener {
 	return l
 }
 
-// takes gives the server what the process before has handed over; nil: there is none.
-func (n *Node) takes() func(name string) (fd int, ok bool) {
+// serverBefore is the process before, for the server; nil: there is none.
+func (n *Node) serverBefore() b2bua.Predecessor {
 	if n.before == nil {
 		return nil
 	}
-	return n.before.take
+	return n.before
+}
+
+// Restore gives the SIP stack what the other one's had beside its sockets.
+func (p *Predecessor) Restore(stack *transport.Stack) error {
+	for _, s := range p.streams {
+		if err := stack.AddStream(&s.state, s.fd); err != nil {
+			return err
+		}
+	}
+	for i := range p.states {
+		stack.Restore(&p.states[i])
+	}
+	p.streams, p.states = nil, nil
+	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/fxamacker/cbor/v2"
 	"golang.org/x/sys/unix"
 
 	"flowbridge/admin"
@@ -43,7 +44,10 @@ type part struct {
 const (
 	partLock  = "store.lock"
 	partAdmin = "admin"
-	partHook  = "hook "
+	partHook  = "hook " // with its address
+
+	partState  = "sip.state"
+	partStream = "sip.stream"
 )
 
 // loaded is what a new process says when its configuration is read.
@@ -171,10 +175,10 @@ func (h *handing) freeze(ctx context.Context) error {
 	if err := n.requests.Stop(requests); err != nil {
 		n.log.Info().Err(err).Msg("requests of the admin API or hooks are cut off by the upgrade")
 	}
-	undo(n.server.Serve)
-	n.server.Hold()
+	undo(n.server.Stack().Serve)
+	n.server.Stack().Hold()
 	h.frozen = time.Now()
-	if err := n.server.Freeze(ctx); err != nil {
+	if err := n.server.Stack().Freeze(ctx); err != nil {
 		return err
 	}
 	if calls := n.server.Calls(); calls > 0 {
@@ -206,7 +210,7 @@ func (h *handing) give() error {
 	if err := h.to.Send(handover.Begin, nil); err != nil {
 		return err
 	}
-	sockets, err := n.server.Sockets()
+	sockets, err := n.server.Stack().Sockets()
 	if err != nil {
 		return err
 	}
@@ -215,7 +219,7 @@ func (h *handing) give() error {
 		if err == nil {
 			err = h.to.Send(handover.Part, part{Name: s.Name}, s.FD)
 		}
-		_ = unix.Close(s.FD)
+		transport.Discard(s.FD)
 	}
 	if err != nil {
 		return err
@@ -233,7 +237,45 @@ func (h *handing) give() error {
 			}
 		}
 	}
+	if err := h.giveSIP(); err != nil {
+		return err
+	}
 	return h.to.Send(handover.End, nil)
+}
+
+// giveSIP gives what the SIP stack knows beside its sockets.
+func (h *handing) giveSIP() error {
+	stack := h.node.server.Stack()
+	st := stack.State()
+	for len(st.Answered)+len(st.Held) > 0 { // in frames of a size that is accepted
+		var some transport.State
+		some.Answered, st.Answered = cut(st.Answered)
+		some.Held, st.Held = cut(st.Held)
+		if err := h.giveData(partState, some); err != nil {
+			return err
+		}
+	}
+	return stack.Streams(func(st transport.StreamState, fd int) error {
+		defer transport.Discard(fd)
+		h.done.Connections++
+		return h.giveData(partStream, st, fd)
+	})
+}
+
+// perFrame is how many messages a frame has at most.
+const perFrame = 64
+
+func cut[T any](all []T) (first, rest []T) {
+	n := min(len(all), perFrame)
+	return all[:n], all[n:]
+}
+
+func (h *handing) giveData(name string, v any, files ...int) error {
+	data, err := cbor.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return h.to.Send(handover.Part, part{Name: name, Data: data}, files...)
 }
 
 func (h *handing) giveFile(name string, of any) error {
@@ -241,7 +283,7 @@ func (h *handing) giveFile(name string, of any) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	defer func() { _ = unix.Close(fd) }()
+	defer transport.Discard(fd)
 	return h.to.Send(handover.Part, part{Name: name}, fd)
 }
 
