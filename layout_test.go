@@ -32,7 +32,8 @@ var layout = map[string]string{
 	"cmd/flowbridge/operate":   "admin b2bua/ladder cmd/flowbridge/cli config live store",
 	"cmd/flowbridge/cli":       "config",
 
-	"b2bua":             "audio b2bua/cause b2bua/ladder b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/sdp b2bua/transaction b2bua/transport config internal/tracecontext media recording store",
+	"b2bua":             "audio b2bua/cause b2bua/kept b2bua/ladder b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/sdp b2bua/transaction b2bua/transport config internal/tracecontext media recording store",
+	"b2bua/kept":        "b2bua/leg b2bua/sdp b2bua/transport media",
 	"b2bua/ladder":      "b2bua/cause b2bua/leg b2bua/message b2bua/transport media recording",
 	"b2bua/transport":   "b2bua/cause b2bua/leg b2bua/message b2bua/peers b2bua/transaction config",
 	"b2bua/transaction": "b2bua/message",

@@ -54,6 +54,7 @@ func (c *Call) factInBridge(from *legOnWire, f leg.Fact) {
 		c.onReplied(f)
 	case leg.Confirmed:
 		c.settle()
+		c.journal()
 		c.log.Debug().Msg("call confirmed")
 	case leg.Progress, leg.Answered, leg.Refused:
 		// of an attempt before
@@ -74,6 +75,8 @@ func (c *Call) eventInBridge(e event) {
 		c.onOneWay(e)
 	case Withheld:
 		c.onWithheld()
+	case Changed:
+		c.journal()
 	case Killed:
 		c.hangup(e.Cause, e.By)
 	case Expired:

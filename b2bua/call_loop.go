@@ -138,6 +138,9 @@ func (c *Call) nextDue() bool {
 func (c *Call) step(l *legOnWire, in leg.Input) {
 	facts, effects := l.leg.Step(time.Now(), in)
 	c.noteRefusals(l, effects)
+	if c.changes(l, effects) {
+		c.journal() // before anybody hears of it
+	}
 	l.wire.Perform(effects)
 	for _, f := range facts {
 		c.mailbox.told(l, f)
@@ -182,7 +185,7 @@ func (c *Call) noteSource(l *legOnWire, in leg.RequestIn) {
 
 // deadline is the earliest of the call and its legs; zero: none.
 func (c *Call) deadline() time.Time {
-	first := leg.Earliest(c.times.setupUntil, c.times.durationUntil, c.agreement.exchangeDeadline(), c.recordings.beepAt)
+	first := leg.Earliest(c.times.setupUntil, c.times.durationUntil, c.agreement.exchangeDeadline(), c.recordings.beepAt, c.times.askAt)
 	for _, l := range c.legs {
 		first = leg.Earliest(first, l.leg.Deadline(), l.sequence.Until)
 	}
@@ -206,6 +209,9 @@ func (c *Call) onTimer(now time.Time) {
 	if due(c.agreement.exchangeDeadline()) {
 		c.exchangeExpired()
 	}
+	if due(c.times.askAt) {
+		c.askSilent()
+	}
 	for _, l := range slices.Clone(c.legs) {
 		if due(l.sequence.Until) {
 			c.mailbox.queue(l, l.sequence.Flush())
@@ -223,6 +229,9 @@ func (c *Call) linger() phase {
 		if _, ok := c.next(); !ok && len(c.legs) > 0 {
 			return (*Call).linger
 		}
+	}
+	if len(c.legs) == 0 {
+		c.paid()
 	}
 	return nil
 }

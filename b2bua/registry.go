@@ -70,6 +70,20 @@ func (r *registry) addCall(c *Call, l *legOnWire) bool {
 	return true
 }
 
+// resume enters the legs of a call that was taken up, and the call if it is live.
+func (r *registry) resume(c *Call, live bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, l := range c.legs {
+		if r.legs[l.tag] = l; l.merged != "" {
+			r.merged[l.merged] = l
+		}
+	}
+	if live {
+		r.calls[c.id] = c
+	}
+}
+
 // mergedWith gives the leg that another copy of an INVITE has made; nil: none.
 func (r *registry) mergedWith(key string) *legOnWire {
 	r.mu.RLock()

@@ -30,8 +30,11 @@ import (
 
 // Sink takes the records of calls; *store.Store is one.
 type Sink interface {
-	// Journal notes the state of a call that is not over. It does not block.
-	Journal(r store.Record)
+	// Journal notes the record of a call that is not over, and what it needs to go on in another process; nil: it can't.
+	// It does not block.
+	Journal(r store.Record, state []byte)
+	// Owe notes what a call that is over owes its peers; nil: nothing any more. It does not block.
+	Owe(id string, state []byte)
 	// Put keeps the record of a finished call and returns when it is safe.
 	Put(ctx context.Context, r store.Record) error
 	// Keep is Put that does not block: what it returned is told to done, once at most. Nobody changes r any more.
@@ -58,6 +61,9 @@ type Options struct {
 	// Archive takes the recordings of calls; nil: none can be recorded.
 	Archive *recording.Archive
 
+	// Left are the calls of a killed process.
+	Left []store.Left
+
 	Network transport.Network // where a field is nil: the kernel's
 
 	// Before has what another process has handed over; nil: there is none. Then nothing is read, and no turn runs, before the
@@ -65,33 +71,26 @@ type Options struct {
 	Before Predecessor
 }
 
-// Predecessor is a process that this one replaces.
-type Predecessor interface {
-	// Take gives a socket by its name, once.
-	Take(name string) (fd int, ok bool)
-	// Restore gives a stack what the other one's had beside its sockets.
-	Restore(*transport.Stack) error
-}
-
 // Server is the B2BUA: it listens, admits calls and runs them. Its methods
 // may be called from any goroutine.
 type Server struct {
-	cfg        *config.Config
-	relay      Relay
-	sink       Sink
-	node       string
-	log        zerolog.Logger
-	mint       *message.Minter
-	admission  *peers.Admission
-	auth       *peers.Authenticator
-	registry   *registry
-	keepsNames bool               // hooks ask for calls by foreign ids
-	archive    *recording.Archive // nil: calls are not recorded
-	ladders    *ladder.Collector  // nil: nobody wants the messages of calls
-	stack      *transport.Stack
-	strays     *rate.Limiter // answers to responses that no transaction waits for
-	panics     atomic.Uint64
-	unwritten  atomic.Int64 // records that the sink has not taken yet
+	cfg         *config.Config
+	relay       Relay
+	sink        Sink
+	node        string
+	log         zerolog.Logger
+	mint        *message.Minter
+	admission   *peers.Admission
+	auth        *peers.Authenticator
+	registry    *registry
+	keepsNames  bool               // hooks ask for calls by foreign ids
+	archive     *recording.Archive // nil: calls are not recorded
+	ladders     *ladder.Collector  // nil: nobody wants the messages of calls
+	stack       *transport.Stack
+	strays      *rate.Limiter // answers to responses that no transaction waits for
+	panics      atomic.Uint64
+	interrupted []func()     // begin again what HandOver has ended; owned by who calls it
+	unwritten   atomic.Int64 // records that the sink has not taken yet
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -111,16 +110,9 @@ func NewServer(o Options) (*Server, error) {
 	if o.Before != nil {
 		return s, s.replace(o.Before)
 	}
+	s.restore(o.Left)
 	s.stack.Serve()
 	return s, nil
-}
-
-// replace takes up what another process has handed over.
-func (s *Server) replace(before Predecessor) error {
-	if err := s.stack.Freeze(s.ctx); err != nil {
-		return err
-	}
-	return before.Restore(s.stack)
 }
 
 // Stack is the server's transport.

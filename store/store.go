@@ -20,6 +20,7 @@ type Store struct {
 	key         [32]byte
 	interrupted []string // ids of calls
 	recovered   int
+	left        []Left
 	lock        *os.File    // owned by the writer, as what follows
 	file, wal   os.FileInfo // which file it is, and its log
 	db          *sql.DB
@@ -83,14 +84,13 @@ func openLocked(ctx context.Context, path string, limit int, consumers []string,
 		return nil, explain(path, fmt.Errorf("%s: %w", unwrittenName(path), err))
 	}
 	if taken {
-		err = removeJournal(path)
+		err = s.newJournal()
 	} else {
 		err = s.closeInterrupted(ctx, time.Now())
 	}
 	if err != nil {
 		return nil, explain(path, fmt.Errorf("journal: %w", err))
 	}
-	s.journal = openJournal(path)
 	if s.Reader, err = openReader(path); err != nil {
 		return nil, explain(path, err)
 	}
@@ -100,6 +100,18 @@ func openLocked(ctx context.Context, path string, limit int, consumers []string,
 	}
 	go w.run()
 	return s, nil
+}
+
+// newJournal begins the journal anew.
+func (s *Store) newJournal() error {
+	seal, err := sealing(s.key)
+	if err == nil {
+		err = removeJournal(s.path)
+	}
+	if err == nil {
+		s.journal = openJournal(s.path, seal)
+	}
+	return err
 }
 
 // release closes what is open, the lock last.
@@ -144,12 +156,21 @@ func (s *Store) Dropped() int64 {
 	return dropped
 }
 
-// Journal notes the state of a live call, until its Put. The state is in the file when it returns, unless another call is
-// writing, which then writes it, too. It waits for nobody else.
-func (s *Store) Journal(r Record) {
+// Journal notes the record of a live call so far, until its Put, and what it needs to go on in another process; nil: it can't.
+// They are in the file when it returns, unless another call is writing, which then writes them, too. It waits for nobody else.
+func (s *Store) Journal(r Record, state []byte) {
 	if r.ID != "" {
-		s.journal.note(callState, &r, time.Now())
+		s.journal.note(callState, &r, state, time.Now())
 	}
+}
+
+// Owe notes what a call that is over owes its peers, for the next process; nil: nothing any more.
+func (s *Store) Owe(id string, state []byte) {
+	if state == nil {
+		s.journal.paid(id)
+		return
+	}
+	s.journal.owe(id, state)
 }
 
 // Put keeps a finished call and returns when it is committed. It may be repeated: the first record of an id stays. If
@@ -188,7 +209,7 @@ func (s *Store) begin(r *Record, done func(error)) (f *finish, full <-chan struc
 	}
 	f = newFinish(r)
 	f.done = []func(error){done}
-	s.journal.note(callEnded, f.record, time.Now())
+	s.journal.note(callEnded, f.record, nil, time.Now())
 	full, err = s.queue.put(f)
 	return f, full, err
 }

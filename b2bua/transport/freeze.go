@@ -95,16 +95,22 @@ var errStill = errors.New("nothing is read now")
 // Freeze has the stack stand still until Serve: nothing is read or accepted, no turn runs, no transaction is repeated. What
 // comes meanwhile waits in the kernel. It returns when nothing is under way any more; if ctx ends before, the stack serves on.
 //
+// rested says whether no turn is to come of what was read; nil: it is so.
+//
 // A stack that was not served yet may be frozen, too.
-func (s *Stack) Freeze(ctx context.Context) error {
+func (s *Stack) Freeze(ctx context.Context, rested func() bool) error {
 	s.still.set()
 	s.setDeadlines(longAgo)
+	if rested == nil {
+		rested = func() bool { return true }
+	}
 	for _, step := range []struct {
 		what string
 		done func() bool
 	}{
 		{"a socket or connection is still read, because its peer does not read", s.still.is},
-		{"a turn of a call takes long", s.shut()},
+		{"a connection is being opened, or its peer does not read", func() bool { return s.writing.Load() == 0 }},
+		{"a turn of a call takes long", s.shutWhen(rested)},
 		{"a connection is being opened, or its peer does not read", func() bool { return s.writing.Load() == 0 }},
 	} {
 		if !until(ctx, step.done) {
@@ -152,6 +158,33 @@ func (s *streams) all() []*Stream {
 	return slices.Collect(maps.Keys(s.every))
 }
 
+// shutWhen keeps turns from running when calls have rested, and says when they do and none runs.
+func (s *Stack) shutWhen(rested func() bool) func() bool {
+	var still func() bool
+	return func() bool {
+		switch {
+		case still == nil && rested():
+			still = s.shut()
+			return false
+		case still == nil || !still():
+			return false
+		case rested():
+			return true
+		}
+		still = nil // a deadline was faster
+		s.open()
+		return false
+	}
+}
+
+// open lets turns go on.
+func (s *Stack) open() {
+	if s.opens != nil {
+		close(s.opens)
+		s.opens = nil
+	}
+}
+
 // shut keeps turns from running, and says when none does.
 func (s *Stack) shut() (still func() bool) {
 	shut, opens := make(chan struct{}), make(chan struct{})
@@ -174,9 +207,6 @@ func (s *Stack) shut() (still func() bool) {
 
 // thaw lets turns and transactions go on.
 func (s *Stack) thaw() {
-	if s.opens != nil {
-		close(s.opens)
-		s.opens = nil
-	}
+	s.open()
 	s.transactions.Thaw()
 }

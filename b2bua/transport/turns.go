@@ -70,6 +70,13 @@ func (t *Turns) Enter() { t.gate.RLock() }
 // Leave ends a turn.
 func (t *Turns) Leave() { t.gate.RUnlock() }
 
+// Apart does something while no turn runs.
+func (t *Turns) Apart(do func()) {
+	t.gate.Lock()
+	defer t.gate.Unlock()
+	do()
+}
+
 // Begin begins a turn.
 func (t *Turns) Begin(turn func()) {
 	t.mu.Lock()

@@ -69,6 +69,13 @@ func (w *Wire) Serve(req *sip.Request, tx *transaction.Server) {
 	w.servers = append(w.servers, s)
 }
 
+// Rests says whether no request waits for an answer, the peer's or ours. A 200 may still wait for its ACK.
+func (w *Wire) Rests() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.sending && w.invite == nil && len(w.others) == 0 && !slices.ContainsFunc(w.servers, func(s serverTx) bool { return s.method != sip.INVITE })
+}
+
 // Forget undoes Serve, for a request that the leg does not get.
 func (w *Wire) Forget(tx *transaction.Server) {
 	w.mu.Lock()

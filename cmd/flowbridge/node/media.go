@@ -47,6 +47,9 @@ func (n *Node) openMedia(m *config.Media) error {
 		return fmt.Errorf("media.listen or media.ports: %w", err)
 	}
 	n.onClose(n.engine.Close)
+	if n.before != nil {
+		n.engine.Freeze()
+	}
 	return nil
 }
 

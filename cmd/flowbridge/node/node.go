@@ -105,6 +105,7 @@ func (n *Node) replace(ctx context.Context, cfg *config.Config, o Options) error
 		return err
 	}
 	n.begin()
+	n.engine.Thaw()
 	n.server.Stack().Serve()
 	n.requests.Go()
 	return nil
@@ -168,7 +169,7 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	}
 	n.server, err = b2bua.NewServer(b2bua.Options{
 		Config: cfg, Relay: b2bua.EngineRelay{Engine: n.engine}, Sink: n.sink(), Preparers: current.preparers,
-		Key: n.store.Key(), Node: name, Log: n.log, Ladders: n.collects(), Archive: n.archive, Admission: n.joinFleet(&cfg.Fleet), Before: n.serverBefore(),
+		Key: n.store.Key(), Left: n.left(), Node: name, Log: n.log, Ladders: n.collects(), Archive: n.archive, Admission: n.joinFleet(&cfg.Fleet), Before: n.serverBefore(),
 	})
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,8 @@ import (
 	"flowbridge/b2bua/transport"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/internal/handover"
+	"flowbridge/media"
+	"flowbridge/store"
 )
 
 // The new process's part of an upgrade.
@@ -28,6 +31,7 @@ type Predecessor struct {
 
 	states  []transport.State // of the SIP stack
 	streams []stream
+	calls   []b2bua.Handed
 }
 
 type stream struct {
@@ -106,9 +110,42 @@ func (p *Predecessor) keep(given part, f *handover.Frame) error {
 		p.streams = append(p.streams, stream{fd: f.Files[0]})
 		return cbor.Unmarshal(given.Data, &p.streams[len(p.streams)-1].state)
 	}
+	if given.Name == partCall {
+		return p.keepCall(given.Data, f.Files)
+	}
 	p.files[given.Name] = append(p.files[given.Name], f.Files...)
 	return nil
 }
+
+func (p *Predecessor) keepCall(data []byte, files []int) error {
+	var given handedCall
+	if err := cbor.Unmarshal(data, &given); err != nil {
+		return err
+	}
+	c := b2bua.Handed{State: given.State, Owed: given.Owed}
+	if err := json.Unmarshal(given.Record, &c.Record); err != nil {
+		return err
+	}
+	if given.Media {
+		c.Sockets = &media.Sockets{{-1, -1}, {-1, -1}}
+	}
+	for side, pair := range given.Sockets {
+		for kind, there := range pair {
+			if !there {
+				continue
+			}
+			if len(files) == 0 || c.Sockets == nil {
+				return errPart
+			}
+			c.Sockets[side][kind], files = files[0], files[1:]
+		}
+	}
+	p.calls = append(p.calls, c)
+	return nil
+}
+
+// Calls are those of the other process.
+func (p *Predecessor) Calls() []b2bua.Handed { return p.calls }
 
 var errPart = errors.New("a part of the hand-over has not what it should have")
 
@@ -194,4 +231,12 @@ func (p *Predecessor) Restore(stack *transport.Stack) error {
 	}
 	p.streams, p.states = nil, nil
 	return nil
+}
+
+// left are the calls of a killed process; none of one that has handed its calls over.
+func (n *Node) left() []store.Left {
+	if n.before != nil {
+		return nil
+	}
+	return n.store.Left()
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"flowbridge/admin"
+	"flowbridge/b2bua"
 	"flowbridge/b2bua/transport"
 	"flowbridge/internal/handover"
 )
@@ -23,6 +25,9 @@ import (
 const (
 	// upgradePatience is how long a new process may take until it could go on.
 	upgradePatience = 10 * time.Second
+	// settlePatience is how long calls that are being set up or changed are waited for, and settleEvery how often they are looked at.
+	settlePatience = 2 * time.Second
+	settleEvery    = 5 * time.Millisecond
 	// requestPatience is how long HTTP requests under way are waited for.
 	requestPatience = time.Second
 )
@@ -48,6 +53,7 @@ const (
 
 	partState  = "sip.state"
 	partStream = "sip.stream"
+	partCall   = "call"
 )
 
 // loaded is what a new process says when its configuration is read.
@@ -175,14 +181,10 @@ func (h *handing) freeze(ctx context.Context) error {
 	if err := n.requests.Stop(requests); err != nil {
 		n.log.Info().Err(err).Msg("requests of the admin API or hooks are cut off by the upgrade")
 	}
-	undo(n.server.Stack().Serve)
-	n.server.Stack().Hold()
-	h.frozen = time.Now()
-	if err := n.server.Stack().Freeze(ctx); err != nil {
+	undo(n.server.Thaw)
+	undo(n.engine.Thaw)
+	if err := h.still(ctx); err != nil {
 		return err
-	}
-	if calls := n.server.Calls(); calls > 0 {
-		return fmt.Errorf("%d calls can't go over", calls)
 	}
 	n.tending.Lock()
 	undo(n.tending.Unlock)
@@ -195,6 +197,32 @@ func (h *handing) freeze(ctx context.Context) error {
 	undo(resume)
 	h.lock = lock
 	return nil
+}
+
+// still has the server stand still at a moment when every call can be handed over. New calls wait meanwhile, and not for long.
+func (h *handing) still(ctx context.Context) error {
+	server := h.node.server
+	server.Stack().Hold()
+	settled, cancel := context.WithTimeout(ctx, settlePatience)
+	defer cancel()
+	tick := time.NewTicker(settleEvery)
+	defer tick.Stop()
+	for {
+		why := server.Settled()
+		if why == nil {
+			h.frozen = time.Now()
+			if why = server.Freeze(ctx, h.node.engine.Freeze); why == nil {
+				return nil
+			}
+			h.node.engine.Thaw()
+			server.Stack().Hold()
+		}
+		select {
+		case <-tick.C:
+		case <-settled.Done():
+			return why
+		}
+	}
 }
 
 // thaw has the node go on.
@@ -240,6 +268,9 @@ func (h *handing) give() error {
 	if err := h.giveSIP(); err != nil {
 		return err
 	}
+	if err := n.server.HandOver(h.giveCall); err != nil {
+		return err
+	}
 	return h.to.Send(handover.End, nil)
 }
 
@@ -260,6 +291,39 @@ func (h *handing) giveSIP() error {
 		h.done.Connections++
 		return h.giveData(partStream, st, fd)
 	})
+}
+
+// handedCall is a call as a part has it.
+type handedCall struct {
+	State   []byte     `cbor:"1,keyasint"`
+	Record  []byte     `cbor:"2,keyasint"` // JSON
+	Owed    bool       `cbor:"3,keyasint,omitempty"`
+	Media   bool       `cbor:"4,keyasint,omitempty"`
+	Sockets [2][2]bool `cbor:"5,keyasint,omitempty"` // those whose files go with the part, in this order
+}
+
+func (h *handing) giveCall(c b2bua.Handed) error {
+	record, err := json.Marshal(c.Record)
+	if err != nil {
+		return err
+	}
+	given := handedCall{State: c.State, Record: record, Owed: c.Owed, Media: c.Sockets != nil}
+	var files []int
+	if c.Sockets != nil {
+		for side, pair := range c.Sockets {
+			for kind, fd := range pair {
+				if fd >= 0 {
+					given.Sockets[side][kind] = true
+					files = append(files, fd)
+				}
+			}
+		}
+	}
+	if !c.Owed {
+		h.done.Calls++
+	}
+	h.done.Sockets += len(files)
+	return h.giveData(partCall, given, files...)
 }
 
 // perFrame is how many messages a frame has at most.
@@ -289,6 +353,7 @@ func (h *handing) giveFile(name string, of any) error {
 
 // leave waits for the answers of the admin API that are being sent, after everything has gone over. It closes nothing.
 func (n *Node) leave() {
+	n.engine.Leave()
 	n.requests.Leave()
 	ctx, cancel := context.WithTimeout(context.Background(), requestPatience)
 	defer cancel()
