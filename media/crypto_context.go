@@ -251,19 +251,22 @@ func (s *sealer) seal(dst, pkt []byte, kind Kind) ([]byte, bool) {
 func (s *sealer) sealRTP(dst, pkt []byte) ([]byte, bool) {
 	was, ssrc := binary.BigEndian.Uint16(pkt[2:]), binary.BigEndian.Uint32(pkt[8:])
 	n := s.streams[ssrc]
-	if n == nil {
+	first := n == nil
+	if first {
 		if len(s.streams) >= maxSources {
 			return nil, false
 		}
 		n = &numbers{shift: s.firstShift(was)}
 		n.bound = s.boundOf(uint64(was+n.shift), reservedRTP)
-		s.streams[ssrc] = n
 	}
 	index, ok := n.place(was)
 	if !ok || !s.allows(index, n.bound, reservedRTP) {
 		return nil, false
 	}
 	n.add(index)
+	if first { // not before: its first number is that of the first packet that is sent
+		s.streams[ssrc] = n
+	}
 	s.ctx.SetROC(ssrc, uint32(index>>16)) // 48 bits
 	binary.BigEndian.PutUint16(pkt[2:], uint16(index))
 	out, err := s.ctx.EncryptRTP(dst, pkt, &s.header)

@@ -72,9 +72,7 @@ func (r *reserve) firstIndex() uint32 { return uint32(r.resumed) * reservedRTCP 
 func (s *sealer) noted() {
 	s.kept, s.paused, s.stale = true, false, false
 	for _, n := range s.streams {
-		if n.seen != 0 {
-			n.bound = n.top + reservedRTP
-		}
+		n.bound = n.top + reservedRTP
 	}
 	for ssrc := range s.reports {
 		index, _ := s.ctx.Index(ssrc)

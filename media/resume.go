@@ -12,14 +12,10 @@ import (
 var (
 	errState     = errors.New("not the state of a session")
 	errPortTaken = errors.New("its ports are not free")
-	errNoSocket  = errors.New("a socket is missing")
 )
 
 // shortestFrame is the shortest packet that anybody sends. So nobody has sent more packets than frames of it have passed.
 const shortestFrame = 10 * time.Millisecond
-
-// Sockets are the descriptors of a session, by Side and Kind; -1: none.
-type Sockets [2][2]int
 
 // Resume goes on with a session of another process, on its very ports. Its addresses are in st, and not in sc. What was
 // set stays set; sounds and digits that were being sent are over, and st says how far a sound was. What the kernel relays
@@ -42,19 +38,16 @@ func (e *Engine) Resume(sc SessionConfig, st SessionState) (*Session, error) {
 	var fds [2]sockets
 	for side := range st.Sides {
 		local[side] = st.Sides[side].Local
-		var handed *[2]int
-		if sc.Sockets != nil {
-			handed = &sc.Sockets[side]
-		}
-		s.pair[side], err = e.claimPair(place{local[side].Addr(), s.worker}, local[side].Port(), handed)
+		s.pair[side], err = e.claimPair(place{local[side].Addr(), s.worker}, local[side].Port(), sc.Sockets.of(Side(side)))
 		if err != nil {
 			for i, p := range s.pair[:side] {
-				e.unclaim(place{local[i].Addr(), s.worker}, p, sc.Sockets != nil)
+				e.unclaim(place{local[i].Addr(), s.worker}, p, sc.Sockets.of(Side(i)))
 			}
 			return nil, fmt.Errorf("media: %v: %w", local[side], err)
 		}
 		fds[side] = s.pair[side].fd
 	}
+	e.awake.Add(1)
 	s.relay.own = e.isOwn
 	s.relay.init(id, local, fds, sc.OnEvent)
 	s.relay.secure = secure
@@ -93,7 +86,7 @@ func (s *SideState) valid() bool {
 		}
 	}
 	return s.Peer.Latch <= LatchOff && s.Latch.Mode <= LatchOff && len(s.Payloads) <= maxPayloadChanges &&
-		s.Events.PayloadType <= 127 && s.Stream.Base <= s.Stream.Top && s.Stream.Top < 1<<48 && s.Early >= 0
+		s.Events.PayloadType <= 127 && s.Stream.Base <= s.Stream.Top && s.Stream.Top < 1<<48 && s.Early >= 0 && s.Early <= unconfirmedBound+1
 }
 
 // resume makes the session what the state says. Nobody else knows the session yet.
@@ -146,9 +139,9 @@ func (c clock) until(t, later time.Duration) time.Duration {
 
 // resume makes a new relay what the state says.
 func (r *relay) resume(st *SessionState, c clock) {
-	r.note.kept, r.note.resumed = st.Kept, st.Resumed
+	r.note.kept, r.note.paused, r.note.resumed = st.Kept, st.Paused, st.Resumed
 	if !st.Exact {
-		r.note.kept = true
+		r.note.kept, r.note.paused = true, true
 		r.note.resumed++
 	}
 	h := &st.Hearing

@@ -78,7 +78,7 @@ func (st *SessionState) secure(now, epoch time.Duration) (all [2]secure, err err
 // reserve is that of the keys to send with.
 func (st *SessionState) reserve() reserve {
 	if st.Exact {
-		return reserve{kept: st.Kept, resumed: st.Resumed}
+		return reserve{kept: st.Kept, paused: st.Paused, resumed: st.Resumed}
 	}
 	return reserve{kept: true, paused: true, resumed: st.Resumed + 1}
 }

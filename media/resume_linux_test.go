@@ -8,7 +8,7 @@ import (
 )
 
 // kill ends an engine as SIGKILL does: its sockets are closed, and nothing is told to anybody.
-func kill(t *testing.T, e *Engine) {
+func kill(t testing.TB, e *Engine) {
 	t.Helper()
 	if path.kernel != nil {
 		t.Skip("needs the flows of another process")

@@ -75,10 +75,11 @@ type Session struct {
 	relay relay // owned by the worker until the session is closed
 	once  sync.Once
 
-	mu     sync.Mutex // guards what follows, and the order of commands about it
-	pair   [2]pair
-	muxed  [2]bool // Peer.Mux, by side
-	closed bool    // pair is not the session's any more
+	mu      sync.Mutex // guards what follows, and the order of commands about it
+	pair    [2]pair
+	muxed   [2]bool   // Peer.Mux, by side
+	closed  bool      // pair is not the session's any more
+	parting *steering // its ports are steered already, and its sockets are not closed yet; nil: they are not
 
 	steered atomic.Bool // it has no sockets, as the kernel relays its RTP; changed under mu
 	wanted  *wanted     // guarded by mu; nil: nothing was set
@@ -176,7 +177,7 @@ func (s *Session) Stats() Stats {
 // refresh brings the figures of offloaded flows up to date.
 func (s *Session) refresh() {
 	if r := &s.relay; r.offloaded.Load() > 0 && r.enter() {
-		r.refresh()
+		r.refresh(anyAge)
 		r.leave()
 	}
 }
@@ -197,6 +198,10 @@ func (s *Session) Close() Stats {
 		if s.steered.Load() {
 			s.unsteered()
 			return
+		}
+		e.awake.Add(-1)
+		if s.parting != nil {
+			s.endSteering(*s.parting)
 		}
 		s.rest([2]netip.Addr{s.relay.local[SideA].Addr(), s.relay.local[SideB].Addr()}, s.pair[:])
 	})

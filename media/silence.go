@@ -79,7 +79,7 @@ func (r *relay) checkSilence(now time.Duration, p silenceLimits) {
 		limit = p.start
 	}
 	if now-h.last >= limit {
-		r.refresh()
+		r.refresh(atOnce)
 	}
 	if since := now - h.last; since >= limit {
 		h.silent = true

@@ -19,6 +19,9 @@ type SessionState struct {
 	// Kept: State was called, so that numbers are reserved.
 	Kept bool `cbor:"7,keyasint,omitempty"`
 
+	// Paused: it was resumed so, and State was not called since.
+	Paused bool `cbor:"8,keyasint,omitempty"`
+
 	// Exact: nothing was relayed after At, because the session was handed over.
 	Exact bool `cbor:"6,keyasint,omitempty"`
 }
@@ -31,7 +34,7 @@ type SideState struct {
 	Events    TelephoneEvents `cbor:"4,keyasint,omitzero"`
 	Mask      Mask            `cbor:"5,keyasint,omitzero"`
 	Confirmed bool            `cbor:"6,keyasint,omitempty"`
-	Early     int             `cbor:"7,keyasint,omitempty"` // bytes that it was sent unconfirmed
+	Early     int32           `cbor:"7,keyasint,omitempty"` // bytes that it was sent unconfirmed
 	Withheld  bool            `cbor:"8,keyasint,omitempty"`
 
 	Latch  LatchState     `cbor:"10,keyasint,omitzero"`

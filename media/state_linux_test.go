@@ -1,6 +1,7 @@
 package media
 
 import (
+	"net/netip"
 	"testing"
 
 	"github.com/fxamacker/cbor/v2"
@@ -11,8 +12,18 @@ func BenchmarkState(b *testing.B) {
 	for name, secured := range map[string]bool{"plain": false, "SRTP": true} {
 		b.Run(name, func(b *testing.B) {
 			e := openEngine(b, nil)
+			br := &bridge{a: newClient(b, "127.0.1.1:0"), b: newClient(b, "127.0.2.1:0")}
 			s := newSession(b, e, SessionConfig{})
-			quiet(s)
+			s.SetPeer(SideA, Peer{RTP: br.a.addr, Codec: "PCMU", Believed: []netip.Prefix{netip.PrefixFrom(br.a.addr.Addr(), 32)}})
+			s.SetPeer(SideB, Peer{RTP: br.b.addr, Codec: "PCMU", Believed: []netip.Prefix{netip.PrefixFrom(br.b.addr.Addr(), 32)}})
+			s.SetTelephoneEvents(SideA, TelephoneEvents{On: true, PayloadType: 101})
+			s.Start()
+			for seq := range uint16(100) {
+				br.a.send(s.Local(SideA), sourcePacket(b, 7, seq))
+				br.b.read()
+				br.b.send(s.Local(SideB), sourcePacket(b, 8, seq))
+				br.a.read()
+			}
 			if secured {
 				if err := s.SetCrypto(SideA, Crypto{Receive: benchKeys(1), Send: benchKeys(2)}); err != nil {
 					b.Fatal(err)

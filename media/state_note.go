@@ -4,11 +4,11 @@ import "time"
 
 // note is what a session knows of its states that were taken.
 type note struct {
-	kept  bool          // there is one
-	asked bool          // EventChanged was posted since the last
-	again time.Duration // when it may be posted again
-
-	resumed uint8 // SessionState.Resumed
+	kept    bool          // there is one
+	asked   bool          // EventChanged was posted since the last
+	resumed uint8         // SessionState.Resumed
+	paused  bool          // resumed so, and no state was taken since
+	again   time.Duration // when EventChanged may be posted again
 }
 
 // askAgain is how long after an EventChanged the next one comes if packets wait for the state.

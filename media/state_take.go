@@ -11,7 +11,6 @@ func (s *Session) State() SessionState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r := &s.relay; r.enter() {
-		r.note.kept, r.note.asked, r.note.again = true, false, 0
 		r.noted()
 		r.state(&st, s.engine.began)
 		r.leave()
@@ -20,8 +19,9 @@ func (s *Session) State() SessionState {
 	return st
 }
 
-// noted reserves the packet numbers that a state will tell.
+// noted takes note of a state, and reserves the packet numbers that it will tell.
 func (r *relay) noted() {
+	r.note.kept, r.note.asked, r.note.paused, r.note.again = true, false, false, 0
 	for side := range r.secure {
 		for _, s := range []*sealer{r.secure[side].out, r.secure[side].earlier} {
 			if s != nil {
@@ -87,7 +87,7 @@ func (r *relay) state(st *SessionState, epoch time.Duration) {
 		Started: h.started, Silent: h.silent, Last: at(h.last), Spoke: h.spoke, SpokeAt: at(h.spokeAt),
 		Judged: h.judged, Missing: h.missing, Since: at(h.since),
 	}
-	st.Resumed, st.Kept = r.note.resumed, r.note.kept
+	st.Resumed, st.Kept, st.Paused = r.note.resumed, r.note.kept, r.note.paused
 	for i := range st.Sides {
 		s, p, side := &st.Sides[i], &r.party[i], Side(i)
 		s.Local = r.local[i]
@@ -234,9 +234,7 @@ func (o *opener) state(all []NumberState) (rest, streams, reports []NumberState)
 func (s *sealer) state(all []NumberState) (rest, streams, reports []NumberState) {
 	first := len(all)
 	for ssrc, n := range s.streams {
-		if n.seen != 0 {
-			all = append(all, NumberState{SSRC: ssrc, Top: n.top, Seen: n.seen, Shift: n.shift, Bound: n.bound, Blind: n.follow})
-		}
+		all = append(all, NumberState{SSRC: ssrc, Top: n.top, Seen: n.seen, Shift: n.shift, Bound: n.bound, Blind: n.follow})
 	}
 	between := len(all)
 	for ssrc, bound := range s.reports {
