@@ -78,7 +78,8 @@ type Call struct {
 
 	times    times
 	record   record
-	owes     bool          // what its legs owe is on file
+	owes     bool // what its legs owe is on file
+	acks     []heldACK
 	ended    *store.Record // nil: the call goes on
 	claimed  bool          // it counts for the limits of its numbers
 	finished bool          // the record is handed over

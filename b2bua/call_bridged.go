@@ -41,13 +41,16 @@ func (c *Call) factInBridge(from *legOnWire, f leg.Fact) {
 		c.onOffered(from, f)
 	case leg.Withdrawn:
 		c.onWithdrawn(from)
+		c.journal()
 	case leg.AnswerReady:
 		if err := c.onAnswerReady(from, f); err != nil {
 			c.log.Warn().Err(err).Stringer("side", c.side(from)).Msg("no usable answer in ACK")
 			c.hangup(cause.BadACK, store.EndedBySystem)
 		}
+		c.journal()
 	case leg.OfferRefused:
 		c.onOfferRefused(from, f)
+		c.journal()
 	case leg.Asked:
 		c.onAsked(from, f.Req)
 	case leg.Replied:

@@ -36,6 +36,7 @@ func (c *Call) goOn() (rests bool) {
 	for c.now != nil {
 		c.idle = false
 		c.now = c.now(c)
+		c.noteBefore(false)
 		if c.idle && c.now != nil && c.mailbox.rest(c.server.ctx, c.deadline()) {
 			return true
 		}
@@ -138,10 +139,12 @@ func (c *Call) nextDue() bool {
 func (c *Call) step(l *legOnWire, in leg.Input) {
 	facts, effects := l.leg.Step(time.Now(), in)
 	c.noteRefusals(l, effects)
-	if c.changes(l, effects) {
-		c.journal() // before anybody hears of it
+	if slices.ContainsFunc(facts, isAnswer) {
+		c.acks = append(c.acks, heldACK{l.wire, slices.Clone(effects)})
+	} else {
+		c.noteBefore(c.changes(l, effects))
+		l.wire.Perform(effects)
 	}
-	l.wire.Perform(effects)
 	for _, f := range facts {
 		c.mailbox.told(l, f)
 	}

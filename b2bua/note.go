@@ -9,6 +9,7 @@ import (
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/sdp"
+	"flowbridge/b2bua/transport"
 	"flowbridge/media"
 )
 
@@ -31,12 +32,34 @@ func (c *Call) changes(l *legOnWire, effects []leg.Effect) bool {
 			return e.Req.Method == sip.INVITE || e.Req.Method == sip.UPDATE
 		case leg.Acknowledged:
 			return !l.leg.UAS || e.Seq != l.leg.InviteSeq
-		case leg.SendACK:
-			return c.b != nil
-		case leg.Forgotten:
+		case leg.SendACK, leg.Forgotten:
 		}
 		return false
 	})
+}
+
+// heldACK is what goes to a target that has answered, once its answer is on file: it has
+// the call from its ACK on, and the next process could not cancel it.
+type heldACK struct {
+	wire    *transport.Wire
+	effects []leg.Effect
+}
+
+func isAnswer(f leg.Fact) bool {
+	_, ok := f.(leg.Answered)
+	return ok
+}
+
+// noteBefore notes the call's state before what comes next is sent, if that changes it or
+// an ACK waits for it.
+func (c *Call) noteBefore(changes bool) {
+	if changes || len(c.acks) > 0 {
+		c.journal()
+	}
+	for _, h := range c.acks {
+		h.wire.Perform(h.effects)
+	}
+	c.acks = nil
 }
 
 // journal notes the call's state and its record so far.
@@ -44,8 +67,7 @@ func (c *Call) journal() {
 	if c.finished {
 		return
 	}
-	state := c.state()
-	text, err := state.Encode()
+	text, err := c.encoded()
 	if err != nil { // never: it has nothing that can't be encoded
 		text = nil
 	}
@@ -53,6 +75,12 @@ func (c *Call) journal() {
 	r.Attempts = slices.Clip(r.Attempts) // which are only appended to
 	r.Recordings = append(slices.Clip(c.recordings.past), recordingsOf(c.recordings.all)...)
 	c.server.sink.Journal(r, text)
+}
+
+// encoded is the call as its entry has it.
+func (c *Call) encoded() ([]byte, error) {
+	state := c.state()
+	return state.Encode()
 }
 
 // owe notes what the legs of a call that is over owe their peers.
@@ -70,9 +98,7 @@ func (c *Call) owe() {
 // owed is a call that is over as plain data.
 func (c *Call) owed() kept.Call {
 	state := kept.Call{ID: c.id, Trunk: c.trunk.KindAndName(), Source: destText(c.source), Ended: c.ended.Cause, Legs: c.legStates()}
-	if c.a != nil && !c.a.leg.Done() {
-		state.Invite, state.Settled = c.inviteText()
-	}
+	state.Invite, state.Settled = c.inviteText()
 	return state
 }
 

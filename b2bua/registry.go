@@ -126,6 +126,9 @@ func (r *registry) knowsTag(tag []byte) bool {
 	return ok
 }
 
+// isYoung says whether the server began less than 64*T1 ago. So long there may be answers to a process before it.
+func (r *registry) isYoung() bool { return time.Since(r.gone.begun) <= leg.GiveUp }
+
 // isGone says whether the leg with this tag, made by the INVITE of this branch, ended
 // less than 64*T1 ago. So long the INVITE may be retransmitted.
 func (r *registry) isGone(tag, branch string) bool {

@@ -178,6 +178,10 @@ func (s *Server) newReviving(k *kept.Call, t *peers.Trunk, p *peers.Snapshot) (r
 	}
 	req.SetSource(source.String())
 	v := reviving{k: k, invite: req, Call: s.newCall(k.ID, leg.TimeOf(k.Started), req, p, t, source)}
+	if k.Settled {
+		v.caller = headerText(k.Invite)
+		v.Call.invite, v.vars.HeaderFunc = nil, v.caller.value
+	}
 	for i := range k.Legs {
 		v.restoreLeg(&k.Legs[i])
 	}
@@ -231,7 +235,7 @@ func (v *reviving) readmit(l *legOnWire, r leg.Restored, invite *sip.Request, fl
 	switch {
 	case r.OK != nil:
 		l.wire.Answered(r.OK, source, flow)
-	case r.UAS && invite != nil:
+	case r.Unanswered:
 		l.wire.Readmit(invite, source, flow)
 	case r.Invite != nil:
 		l.wire.Invited(r.Invite)

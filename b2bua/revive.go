@@ -60,7 +60,7 @@ func (v *reviving) takeUp(l *store.Left, sockets *media.Sockets) error {
 	v.media.session = session
 	v.ladder.Watch(session)
 	if v.phase = "bridged"; k.Settled {
-		v.settle()
+		v.compact()
 	}
 	if v.now = func(*Call) phase { return v.revived() }; k.Handed {
 		v.now = func(*Call) phase { return v.handed() }

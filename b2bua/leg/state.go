@@ -200,7 +200,9 @@ type Restored struct {
 	Invite  *sip.Request  // of a UAC leg, while it has no final answer; nil: it has one
 	Pending *sip.Request  // the peer's INVITE within the dialog, to Reject; nil: none
 	OK      *sip.Response // the 200 that waits for its ACK; nil: none
-	Sending bool          // a re-INVITE of the leg's has no final answer, or an offer was not sent
+	// Unanswered: a UAS leg whose INVITE has no final answer.
+	Unanswered bool
+	Sending    bool // a re-INVITE of the leg's has no final answer, or an offer was not sent
 }
 
 // Restore makes the leg of a state. invite is the one that made a UAS leg, nil once its
@@ -227,10 +229,11 @@ func Restore(now time.Time, o Options, s *State, invite *sip.Request, auth *conf
 	if s.Hangup != "" {
 		l.hangupOwed = &Hangup{Why: cause.Cause(s.Hangup), Q850: s.HangupQ850}
 	}
+	l.timer.resume(now)
 	if !l.resume(now, s, invite) {
 		l.state = legDone
 	}
-	r := Restored{Leg: l, OK: l.ok.res, Sending: s.Sending || s.Asked}
+	r := Restored{Leg: l, OK: l.ok.res, Unanswered: l.UAS && l.state == legProceeding, Sending: s.Sending || s.Asked}
 	if l.setup != nil && !l.UAS {
 		r.Invite = l.invite
 	}
@@ -238,6 +241,18 @@ func Restore(now time.Time, o Options, s *State, invite *sip.Request, auth *conf
 		r.Pending, l.session.pending = req, req
 	}
 	return r
+}
+
+// resume goes on with the timer of another process. A refresh of ours may have come too late, or its answer. The peer's
+// may be on its way again.
+func (t *sessionTimer) resume(now time.Time) {
+	if t.interval == 0 {
+		return
+	}
+	t.expireAt = now.Add(max(t.expireAt.Sub(now), GiveUp))
+	if t.ours && (t.refreshAt.IsZero() || t.refreshAt.Before(now)) {
+		t.refreshAt = now
+	}
 }
 
 func restoreDialog(s *DialogState, nat config.NATMode) Dialog {

@@ -76,6 +76,23 @@ func (w *Wire) Rests() bool {
 	return !w.sending && w.invite == nil && len(w.others) == 0 && !slices.ContainsFunc(w.servers, func(s serverTx) bool { return s.method != sip.INVITE })
 }
 
+// Trying answers the peer's INVITE that waits for a while with 100.
+func (w *Wire) Trying() {
+	var waiting []*transaction.Server
+	w.mu.Lock()
+	for _, s := range w.servers {
+		if s.method == sip.INVITE {
+			waiting = append(waiting, s.tx)
+		}
+	}
+	w.mu.Unlock()
+	for _, tx := range waiting {
+		if req := tx.Request(); req != nil {
+			Trying(req, tx)
+		}
+	}
+}
+
 // Forget undoes Serve, for a request that the leg does not get.
 func (w *Wire) Forget(tx *transaction.Server) {
 	w.mu.Lock()
