@@ -122,7 +122,7 @@ func (p *Predecessor) keepCall(data []byte, files []int) error {
 	if err := cbor.Unmarshal(data, &given); err != nil {
 		return err
 	}
-	c := b2bua.Handed{State: given.State, Owed: given.Owed}
+	c := b2bua.Handed{State: given.State, Owed: given.Owed, Again: given.Again}
 	if err := json.Unmarshal(given.Record, &c.Record); err != nil {
 		return err
 	}

@@ -25,8 +25,10 @@ import (
 const (
 	// upgradePatience is how long a new process may take until it could go on.
 	upgradePatience = 10 * time.Second
-	// settlePatience is how long calls that are being set up or changed are waited for, and settleEvery how often they are looked at.
+	// settlePatience is how long calls that are being changed are waited for, and setupPatience those that are being set up: it is
+	// for as long that new calls wait. settleEvery is how often they are looked at.
 	settlePatience = 2 * time.Second
+	setupPatience  = 500 * time.Millisecond
 	settleEvery    = 5 * time.Millisecond
 	// requestPatience is how long HTTP requests under way are waited for.
 	requestPatience = time.Second
@@ -203,12 +205,13 @@ func (h *handing) freeze(ctx context.Context) error {
 func (h *handing) still(ctx context.Context) error {
 	server := h.node.server
 	server.Stack().Hold()
+	begun := time.Now()
 	settled, cancel := context.WithTimeout(ctx, settlePatience)
 	defer cancel()
 	tick := time.NewTicker(settleEvery)
 	defer tick.Stop()
 	for {
-		why := server.Settled()
+		why := server.Settled(time.Since(begun) > setupPatience)
 		if why == nil {
 			h.frozen = time.Now()
 			if why = server.Freeze(ctx, h.node.engine.Freeze); why == nil {
@@ -295,11 +298,12 @@ func (h *handing) giveSIP() error {
 
 // handedCall is a call as a part has it.
 type handedCall struct {
-	State   []byte     `cbor:"1,keyasint"`
-	Record  []byte     `cbor:"2,keyasint"` // JSON
-	Owed    bool       `cbor:"3,keyasint,omitempty"`
-	Media   bool       `cbor:"4,keyasint,omitempty"`
-	Sockets [2][2]bool `cbor:"5,keyasint,omitempty"` // those whose files go with the part, in this order
+	State   []byte               `cbor:"1,keyasint"`
+	Record  []byte               `cbor:"2,keyasint"` // JSON
+	Owed    bool                 `cbor:"3,keyasint,omitempty"`
+	Media   bool                 `cbor:"4,keyasint,omitempty"`
+	Sockets [2][2]bool           `cbor:"5,keyasint,omitempty"` // those whose files go with the part, in this order
+	Again   *transport.HeldState `cbor:"6,keyasint,omitempty"`
 }
 
 func (h *handing) giveCall(c b2bua.Handed) error {
@@ -307,7 +311,7 @@ func (h *handing) giveCall(c b2bua.Handed) error {
 	if err != nil {
 		return err
 	}
-	given := handedCall{State: c.State, Record: record, Owed: c.Owed, Media: c.Sockets != nil}
+	given := handedCall{State: c.State, Record: record, Owed: c.Owed, Media: c.Sockets != nil, Again: c.Again}
 	var files []int
 	if c.Sockets != nil {
 		for side, pair := range c.Sockets {
@@ -319,7 +323,7 @@ func (h *handing) giveCall(c b2bua.Handed) error {
 			}
 		}
 	}
-	if !c.Owed {
+	if !c.Owed || c.Again != nil {
 		h.done.Calls++
 	}
 	h.done.Sockets += len(files)
