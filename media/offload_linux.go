@@ -84,6 +84,7 @@ type offload struct {
 	by    *offloader    // nil: the worker has the flow
 	in    netip.AddrPort
 	seen  kernel.State  // as it was read last
+	had   uint64        // packets, when it was offloaded
 	read  time.Duration // when that was
 	times uint64        // that it was offloaded
 }
@@ -128,7 +129,8 @@ func (o *offloader) put(ep *endpoint, now time.Duration) error {
 	if err := o.relay.Put(f, state); err != nil {
 		return err
 	}
-	ep.offload.by, ep.offload.in, ep.offload.since, ep.offload.seen, ep.offload.read = o, f.In, now, state, now
+	ep.offload.by, ep.offload.in, ep.offload.since, ep.offload.had = o, f.In, now, state.Packets
+	ep.offload.seen, ep.offload.read = state, now
 	return nil
 }
 
@@ -302,7 +304,7 @@ func (ep *endpoint) cameUp(now time.Duration) {
 		return
 	}
 	ep.reclaim()
-	if ep.offload.seen.Packets >= offloadWorth {
+	if ep.offload.seen.Packets-ep.offload.had >= offloadWorth {
 		ep.offload.fails = 0
 		return
 	}
