@@ -188,7 +188,7 @@ func (r *Relay) load() error {
 	var rejected *ebpf.VerifierError
 	switch {
 	case errors.Is(err, unix.EPERM):
-		return fmt.Errorf("the process may not load programs into the kernel: it needs CAP_BPF and CAP_NET_ADMIN, and before Linux 5.11 an unlimited RLIMIT_MEMLOCK (LimitMEMLOCK=infinity, ulimit -l unlimited): %w", err)
+		return fmt.Errorf("the process may not load programs into the kernel: it needs CAP_BPF and CAP_NET_ADMIN, and before Linux 5.11 an unlimited RLIMIT_MEMLOCK (LimitMEMLOCK=infinity, ulimit -l unlimited), and in a container a seccomp profile that allows bpf: %w", err)
 	case errors.As(err, &rejected):
 		return fmt.Errorf("this kernel does not take the program; Linux 5.10 is the oldest that does: %w", err)
 	case err != nil:
