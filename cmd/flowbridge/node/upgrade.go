@@ -49,9 +49,10 @@ type part struct {
 
 // The names of parts; sockets of SIP have those that package transport gives them.
 const (
-	partLock  = "store.lock"
-	partAdmin = "admin"
-	partHook  = "hook " // with its address
+	partKernel = "kernel"
+	partLock   = "store.lock"
+	partAdmin  = "admin"
+	partHook   = "hook " // with its address
 
 	partState  = "sip.state"
 	partStream = "sip.stream"
@@ -132,6 +133,10 @@ func (o *operator) endUpgrade(pid int, err error) {
 
 // handOver gives a new process what this one has. After an error this one goes on.
 func (n *Node) handOver(ctx context.Context, p *handover.Process) (done admin.Upgraded, err error) {
+	h := &handing{node: n, to: p, done: &done}
+	if err := h.prepare(); err != nil {
+		return done, err
+	}
 	f, err := p.Expect(handover.Loaded)
 	if err != nil {
 		return done, err
@@ -141,7 +146,6 @@ func (n *Node) handOver(ctx context.Context, p *handover.Process) (done admin.Up
 		return done, err
 	}
 	done.Version = is.Version
-	h := &handing{node: n, to: p, done: &done}
 	defer func() {
 		if err != nil {
 			h.thaw()
@@ -171,6 +175,18 @@ type handing struct {
 	frozen time.Time // since when nothing is handled
 	lock   *os.File  // of the store
 	thaws  []func()  // undo what was done, the last first
+}
+
+// prepare gives what the new process needs while this one serves.
+func (h *handing) prepare() error {
+	err := h.to.Send(handover.Begin, nil)
+	if k := h.node.kernel; err == nil && k != nil && k.Directory() != nil {
+		err = h.giveFile(partKernel, k.Directory())
+	}
+	if err != nil {
+		return err
+	}
+	return h.to.Send(handover.End, nil)
 }
 
 // freeze has the node stand still.
@@ -358,6 +374,9 @@ func (h *handing) giveFile(name string, of any) error {
 // leave waits for the answers of the admin API that are being sent, after everything has gone over. It closes nothing.
 func (n *Node) leave() {
 	n.engine.Leave()
+	if n.kernel != nil {
+		n.kernel.Leave()
+	}
 	n.requests.Leave()
 	ctx, cancel := context.WithTimeout(context.Background(), requestPatience)
 	defer cancel()
