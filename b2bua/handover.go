@@ -90,7 +90,7 @@ func (s *Server) Settled(again bool) (err error) {
 func (s *Server) settled(again bool) (first error) {
 	waiting := 0
 	for _, c := range s.registry.open() {
-		if why := c.restless(); why != nil && !(again && errors.Is(why, errSetUp)) {
+		if why := c.restless(); why != nil && (!again || !errors.Is(why, errSetUp)) {
 			if waiting++; first == nil {
 				first = fmt.Errorf("call %s: %w", c.id, why)
 			}

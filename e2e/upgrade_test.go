@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -64,4 +65,27 @@ func TestUpgradedCallGoesOn(t *testing.T) {
 	if r := b.finish(hungUpByCaller)[0]; r.Codec != "PCMA" || r.Restored != 0 {
 		t.Errorf("the record says %s, restored %d times", r.Codec, r.Restored)
 	}
+}
+
+// TestUpgradesUnderLoad: while calls come and go, some of them ring and others are held, three processes take the place of each other.
+// No call fails, and each has one record.
+func TestUpgradesUnderLoad(t *testing.T) {
+	const calls = 60
+	s := newStage(t)
+	s.simulate("--ring", "200ms")
+	b := s.serve(setup{})
+	held := s.sippCarrier("caller_hangup", "-m", "4", "-r", "20")
+	up := held.answered(4)
+	load := s.sippCarrier("caller_hangup", "-m", strconv.Itoa(calls), "-r", "30")
+	for i := range 3 {
+		load.answered((i + 1) * calls / 4)
+		if done := b.upgrade(); done.Calls < 4 {
+			t.Errorf("upgrade %d: %d calls went over", i, done.Calls)
+		}
+	}
+	load.proceed(load.answered(calls)...)
+	load.finish()
+	held.proceed(up...)
+	held.finish()
+	b.finish(slices.Repeat([]want{hungUpByCaller}, calls+4)...)
 }
