@@ -18,6 +18,9 @@ import (
 // run is a turn of the call: it goes on with the phase in which it rested, until it
 // rests again or is over.
 func (c *Call) run() {
+	turns := c.server.stack.Turns()
+	turns.Enter()
+	defer turns.Leave()
 	for c.now != nil {
 		if c.goOn() {
 			return // another goroutine may have the call by now

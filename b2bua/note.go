@@ -103,12 +103,18 @@ func (c *Call) owe() {
 	if len(c.legs) == 0 {
 		return
 	}
-	state := kept.Call{ID: c.id, Trunk: c.trunk.KindAndName(), Source: destText(c.source), Ended: c.ended.Cause, Legs: c.legStates()}
-	state.Invite, state.Settled = c.inviteText()
+	state := c.owed()
 	if text, err := state.Encode(); err == nil {
 		c.owes = true
 		c.server.sink.Owe(c.id, text)
 	}
+}
+
+// owed is a call that is over as plain data.
+func (c *Call) owed() kept.Call {
+	state := kept.Call{ID: c.id, Trunk: c.trunk.KindAndName(), Source: destText(c.source), Ended: c.ended.Cause, Legs: c.legStates()}
+	state.Invite, state.Settled = c.inviteText()
+	return state
 }
 
 // paid: the legs owe nothing any more.

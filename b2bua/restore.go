@@ -48,7 +48,7 @@ func (s *Server) restore(all []store.Left) {
 func (s *Server) restoreCall(l *store.Left) (on bool) {
 	k, err := kept.Decode(l.State)
 	if err == nil {
-		err = s.safely(func() error { return s.goOn(k, l) })
+		err = s.safely(func() error { return s.goOn(k, l, nil) })
 	}
 	if err == nil {
 		return true
@@ -74,7 +74,7 @@ func (s *Server) safely(do func() error) (err error) {
 }
 
 // goOn takes up a call that was answered.
-func (s *Server) goOn(k *kept.Call, l *store.Left) (err error) {
+func (s *Server) goOn(k *kept.Call, l *store.Left, sockets *media.Sockets) (err error) {
 	if k.Answered == 0 || k.Ended != "" {
 		return errUnanswered
 	}
@@ -92,7 +92,7 @@ func (s *Server) goOn(k *kept.Call, l *store.Left) (err error) {
 			v.discard()
 		}
 	}()
-	if err = v.takeUp(l); err != nil {
+	if err = v.takeUp(l, sockets); err != nil {
 		return err
 	}
 	callee := v.bridge.target

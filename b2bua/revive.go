@@ -20,7 +20,7 @@ import (
 // The life of a call that has outlived its process.
 
 // takeUp restores what a call has beside its legs. It says nothing to anybody yet.
-func (v *reviving) takeUp(l *store.Left) error {
+func (v *reviving) takeUp(l *store.Left, sockets *media.Sockets) error {
 	k := v.k
 	switch {
 	case v.waits:
@@ -57,7 +57,7 @@ func (v *reviving) takeUp(l *store.Left) error {
 		v.media.secured[side] = secured{leg: v.crypto(side), plain: d == nil || !d.Secured()}
 		v.agreement.Changes[side], _ = v.agreement.PayloadChanges(side)
 	}
-	session, err := v.server.relay.Resume(media.SessionConfig{OnEvent: v.onMedia}, *k.Media)
+	session, err := v.server.relay.Resume(media.SessionConfig{OnEvent: v.onMedia, Sockets: sockets}, *k.Media)
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,10 @@ func (v *reviving) takeUp(l *store.Left) error {
 	if v.phase = "bridged"; k.Settled {
 		v.compact()
 	}
-	v.now = func(*Call) phase { return v.revived() }
+	if v.now = func(*Call) phase { return v.revived() }; k.Handed {
+		v.now = func(*Call) phase { return v.handed() }
+		v.journal() // in the files of this process
+	}
 	return nil
 }
 
@@ -91,12 +94,18 @@ func (v *reviving) restoreRecord(r *store.Record) {
 	v.record = record{
 		trunk: r.Trunk, target: r.Target, targetSIPCallID: r.TargetSIPCallID, synthflowCallID: r.SynthflowCallID, externalID: r.ExternalID,
 		startedAt: r.StartedAt, ringingAt: r.RingingAt, preparedAt: r.PreparedAt, dialedAt: r.DialedAt, answeredAt: r.AnsweredAt,
-		setupMS: r.SetupMS, attempts: r.Attempts, restored: v.k.Restored + 1,
+		setupMS: r.SetupMS, attempts: r.Attempts, restored: v.k.Restored,
 	}
+	v.recordings.parts = v.k.Parts
+	if v.k.Handed {
+		v.recordings.past = r.Recordings
+		return
+	}
+	v.record.restored++
 	if r.Killed(); v.server.archive != nil {
 		r.SettleRecordings(v.server.archive.Finished)
 	}
-	v.recordings.past, v.recordings.parts = r.Recordings, v.k.Parts
+	v.recordings.past = r.Recordings
 }
 
 // discard undoes what was begun for a call that can't go on.
@@ -117,12 +126,7 @@ func (v *reviving) revived() phase {
 	c.now = (*Call).bridged
 	c.log.Info().Int("restored", c.record.restored).Msg("call goes on after the end of its process")
 	c.ladder.Decide("the process was ended, and another one goes on with the call")
-	c.nameByIDs()
-	for _, id := range []string{c.record.targetSIPCallID, c.record.synthflowCallID, c.record.externalID} {
-		if id != "" {
-			c.name(id)
-		}
-	}
+	v.nameAgain()
 	for _, l := range v.sending {
 		if l.leg.Asks() {
 			c.step(l, rejection(500, leg.RetryAfter()))
@@ -139,21 +143,36 @@ func (v *reviving) revived() phase {
 	if t := v.k.Transfer; t != nil {
 		c.giveUpTransfer(t)
 	}
-	for side, k := range v.k.Voices {
-		if k == nil {
-			continue
-		}
-		if sound, ok := c.sound(k.Name); ok {
-			c.sounds.voices[side] = &voice{name: k.Name, sound: sound, loop: true, lasts: true}
-		}
-	}
-	c.updateSounds()
-	c.recordAgain(v.k)
+	v.soundAgain()
 	stats := c.media.session.Stats()
 	c.media.heard = [2]uint64{stats.A.RxPackets, stats.B.RxPackets}
 	c.times.askAt = time.Now().Add(askAfter + rand.N(askAfter))
 	c.journal()
 	return (*Call).bridged
+}
+
+// nameAgain has hooks find the call.
+func (v *reviving) nameAgain() {
+	v.nameByIDs()
+	for _, id := range []string{v.record.targetSIPCallID, v.record.synthflowCallID, v.record.externalID} {
+		if id != "" {
+			v.name(id)
+		}
+	}
+}
+
+// soundAgain begins again what the media's state does not have: lasting sounds, and the recording.
+func (v *reviving) soundAgain() {
+	for side, k := range v.k.Voices {
+		if k == nil {
+			continue
+		}
+		if sound, ok := v.sound(k.Name); ok {
+			v.sounds.voices[side] = &voice{name: k.Name, sound: sound, loop: true, lasts: true}
+		}
+	}
+	v.updateSounds()
+	v.recordAgain(v.k)
 }
 
 // askAfter is how long a side may be silent after the restart before it is asked whether

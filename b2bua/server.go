@@ -65,27 +65,32 @@ type Options struct {
 	Left []store.Left
 
 	Network transport.Network // where a field is nil: the kernel's
+
+	// Before has what another process has handed over; nil: there is none. Then nothing is read, and no turn runs, before the
+	// stack serves.
+	Before Predecessor
 }
 
 // Server is the B2BUA: it listens, admits calls and runs them. Its methods
 // may be called from any goroutine.
 type Server struct {
-	cfg        *config.Config
-	relay      Relay
-	sink       Sink
-	node       string
-	log        zerolog.Logger
-	mint       *message.Minter
-	admission  *peers.Admission
-	auth       *peers.Authenticator
-	registry   *registry
-	keepsNames bool               // hooks ask for calls by foreign ids
-	archive    *recording.Archive // nil: calls are not recorded
-	ladders    *ladder.Collector  // nil: nobody wants the messages of calls
-	stack      *transport.Stack
-	strays     *rate.Limiter // answers to responses that no transaction waits for
-	panics     atomic.Uint64
-	unwritten  atomic.Int64 // records that the sink has not taken yet
+	cfg         *config.Config
+	relay       Relay
+	sink        Sink
+	node        string
+	log         zerolog.Logger
+	mint        *message.Minter
+	admission   *peers.Admission
+	auth        *peers.Authenticator
+	registry    *registry
+	keepsNames  bool               // hooks ask for calls by foreign ids
+	archive     *recording.Archive // nil: calls are not recorded
+	ladders     *ladder.Collector  // nil: nobody wants the messages of calls
+	stack       *transport.Stack
+	strays      *rate.Limiter // answers to responses that no transaction waits for
+	panics      atomic.Uint64
+	interrupted []func()     // begin again what HandOver has ended; owned by who calls it
+	unwritten   atomic.Int64 // records that the sink has not taken yet
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -102,10 +107,16 @@ func NewServer(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Before != nil {
+		return s, s.replace(o.Before)
+	}
 	s.restore(o.Left)
 	s.stack.Serve()
 	return s, nil
 }
+
+// Stack is the server's transport.
+func (s *Server) Stack() *transport.Stack { return s.stack }
 
 // newServer makes a server on the sockets that listen opens.
 func newServer(o Options, listen func(context.Context, transport.Options) (*transport.Stack, error)) (*Server, error) {
@@ -123,10 +134,14 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 	}
 	s.auth = peers.NewAuthenticator(s.mint, message.AlgorithmsOf(s.cfg.SIP.AuthAlgorithms), time.Now())
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	var err error
-	s.stack, err = listen(s.ctx, transport.Options{
+	t := transport.Options{
 		Config: s.cfg.SIP, Minter: s.mint, Handler: front{s}, Agent: outbound.AgentName, Log: s.log, Tap: s.collect(o), Network: o.Network,
-	})
+	}
+	if o.Before != nil {
+		t.Take = o.Before.Take
+	}
+	var err error
+	s.stack, err = listen(s.ctx, t)
 	if err != nil {
 		s.cancel()
 		return nil, err

@@ -50,11 +50,21 @@ func Open(ctx context.Context, path string, consumers ...string) (*Store, error)
 	return s, nil
 }
 
-func open(ctx context.Context, path string, limit int, consumers []string) (_ *Store, err error) {
+// OpenTaken is Open for a file that another process has given up by Pause, with its lock. The calls in its journal live on: they
+// are told by Journal again.
+func OpenTaken(ctx context.Context, path string, lock *os.File, consumers ...string) (*Store, error) {
+	return openLocked(ctx, path, defaultQueue, consumers, lock, true)
+}
+
+func open(ctx context.Context, path string, limit int, consumers []string) (*Store, error) {
 	lock, err := lockFile(path)
 	if err != nil {
 		return nil, err
 	}
+	return openLocked(ctx, path, limit, consumers, lock, false)
+}
+
+func openLocked(ctx context.Context, path string, limit int, consumers []string, lock *os.File, taken bool) (_ *Store, err error) {
 	s := &Store{
 		path: path, lock: lock, queue: newQueue(limit), done: make(chan struct{}),
 		consumers: slices.Clone(consumers), filled: make(chan struct{}),
@@ -79,7 +89,12 @@ func open(ctx context.Context, path string, limit int, consumers []string) (_ *S
 	if s.recovered, err = s.takeUnwritten(ctx); err != nil {
 		return nil, explain(path, fmt.Errorf("%s: %w", unwrittenName(path), err))
 	}
-	if err = s.closeInterrupted(ctx, time.Now()); err != nil {
+	if taken {
+		err = s.newJournal()
+	} else {
+		err = s.closeInterrupted(ctx, time.Now())
+	}
+	if err != nil {
 		return nil, explain(path, fmt.Errorf("journal: %w", err))
 	}
 	if s.Reader, err = openReader(path); err != nil {
@@ -92,6 +107,18 @@ func open(ctx context.Context, path string, limit int, consumers []string) (_ *S
 	}
 	go w.run()
 	return s, nil
+}
+
+// newJournal begins the journal anew.
+func (s *Store) newJournal() error {
+	seal, err := sealing(s.key)
+	if err == nil {
+		err = removeJournal(s.path)
+	}
+	if err == nil {
+		s.journal = openJournal(s.path, seal)
+	}
+	return err
 }
 
 // release closes what is open, the lock last.

@@ -137,6 +137,13 @@ func (b *Inbox[T]) put(it T) (taken, begins bool) {
 	return taken, begins
 }
 
+// Rests says whether the call has no turn, and nothing to handle.
+func (b *Inbox[T]) Rests() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.turn && b.items.Len() == 0
+}
+
 // Rest ends the turn of a call until something is posted, or this deadline has come;
 // zero: there is none. It refuses where something has been posted already, or where
 // the server stops. After true the turn is another goroutine's to take.

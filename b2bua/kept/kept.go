@@ -44,6 +44,9 @@ type Call struct {
 	Transfer  *Transfer       `cbor:"24,keyasint,omitempty"` // under way
 	Referrals int             `cbor:"25,keyasint,omitempty"`
 
+	// Handed: a process that was replaced has handed the call over, which has missed nothing. It is not kept.
+	Handed bool `cbor:"-"`
+
 	Addr      [2]string           `cbor:"30,keyasint,omitempty"` // of our media, by side, as SDP names it
 	OneWay    string              `cbor:"31,keyasint,omitempty"`
 	Listening [2]bool             `cbor:"32,keyasint,omitempty"`

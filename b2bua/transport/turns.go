@@ -21,7 +21,8 @@ import (
 // reads a socket, and what it has read is posted before another one reads. So the messages of a socket
 // keep their order.
 type Turns struct {
-	all sync.WaitGroup // the goroutines
+	all  sync.WaitGroup // the goroutines
+	gate gate
 
 	mu        sync.Mutex      // guards what follows, and the readers
 	idle      []chan<- func() // the goroutines that wait for work, the latest last
