@@ -22,7 +22,7 @@ func (n *Node) serveAPI(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	at.Given, at.Pause = given, &n.requests
+	at.Given, at.Pause = given, &n.pause
 	listener, err := admin.Listen(ctx, at)
 	if err != nil {
 		return fmt.Errorf("admin.listen: %w", err)
@@ -57,7 +57,7 @@ func (n *Node) serveAPI(ctx context.Context, o Options) error {
 	if n.archive != nil {
 		options.Recordings = n.archive
 	}
-	api := admin.Server(n.requests.Handler(admin.New(options), exempt), n.log)
+	api := admin.Server(n.pause.Handler(admin.New(options), exempt), n.log)
 	n.api = api
 	n.onClose(api.Close)
 	go func() {

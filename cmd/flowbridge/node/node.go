@@ -46,7 +46,7 @@ type Node struct {
 
 	api         *http.Server
 	apiListener net.Listener
-	requests    httpd.Pause  // of the admin API and hooks
+	pause       httpd.Pause  // of the admin API and hooks
 	tending     sync.Mutex   // held while something is done now and then
 	before      *Predecessor // nil: there is none
 	begins      []func()     // what is begun only when no other process serves any more
@@ -98,7 +98,7 @@ func Start(ctx context.Context, cfg *config.Config, log zerolog.Logger, o Option
 
 // replace starts a node in place of the one before. After an error nothing is closed: it is the other one's.
 func (n *Node) replace(ctx context.Context, cfg *config.Config, o Options) error {
-	_ = n.requests.Stop(ctx) // nobody has asked yet
+	_ = n.pause.Stop(ctx) // nobody has asked yet
 	err := n.before.receive()
 	if err == nil {
 		err = n.openMedia(&cfg.Media) // which takes longest
@@ -121,7 +121,7 @@ func (n *Node) replace(ctx context.Context, cfg *config.Config, o Options) error
 	n.begin()
 	n.engine.Thaw()
 	n.server.Stack().Serve()
-	n.requests.Go()
+	n.pause.Go()
 	return nil
 }
 

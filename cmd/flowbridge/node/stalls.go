@@ -27,8 +27,8 @@ const (
 	looksDead = 5 * lookEvery
 )
 
-// part is a part of the process that gets on, or stands still.
-type part struct {
+// watchedPart is a part of the process that gets on, or stands still.
+type watchedPart struct {
 	name  string
 	vital bool // without it there are no calls
 	looks int  // in a row at which a thing has not got on: it stands still
@@ -40,7 +40,7 @@ type part struct {
 // was stopped as a whole does not seem to stand still part by part.
 type stalls struct {
 	log   zerolog.Logger
-	parts []part
+	parts []watchedPart
 	lines chan func() // for the log, which may be what stands still
 
 	looked atomic.Pointer[time.Time] // when it looked last
@@ -73,7 +73,7 @@ type stalled struct {
 }
 
 // newStalls watches parts from now on.
-func newStalls(log zerolog.Logger, parts ...part) *stalls {
+func newStalls(log zerolog.Logger, parts ...watchedPart) *stalls {
 	s := &stalls{log: log, parts: parts, lines: make(chan func(), maxUnlogged), begun: make([]atomic.Uint64, len(parts)), seen: make([]map[thing]*sight, len(parts))}
 	for i := range parts {
 		s.seen[i] = map[thing]*sight{}
@@ -226,8 +226,8 @@ func (s *stalls) gauges() (all []telemetry.Gauge) {
 }
 
 // watched are the parts of the node. A disk may be slow, and a request may have much to read; for a call, a second is long.
-func (n *Node) watched() []part {
-	parts := []part{
+func (n *Node) watched() []watchedPart {
+	parts := []watchedPart{
 		{name: "call", looks: 2, underway: n.server.Underway},
 		{name: "sip", looks: 2, vital: true, underway: n.server.Reading},
 		{name: "media", looks: 2, vital: true, underway: n.engine.Underway},
@@ -235,10 +235,10 @@ func (n *Node) watched() []part {
 		{name: "admin", looks: 10, underway: n.requests.Underway},
 	}
 	if n.ladders != nil {
-		parts = append(parts, part{name: "ladders", looks: 4, underway: n.ladders.Underway})
+		parts = append(parts, watchedPart{name: "ladders", looks: 4, underway: n.ladders.Underway})
 	}
 	if n.out != nil {
-		parts = append(parts, part{name: "log", looks: 2, underway: n.out.underway})
+		parts = append(parts, watchedPart{name: "log", looks: 2, underway: n.out.underway})
 	}
 	return parts
 }

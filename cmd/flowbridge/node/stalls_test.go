@@ -68,7 +68,7 @@ func inWatch(t *testing.T, test func(t *testing.T, s *stalls, out *shared, calls
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		calls, disk, out := &works{}, &works{}, &shared{}
-		s := newStalls(zerolog.New(out), part{name: "call", vital: true, looks: 2, underway: calls.underway}, part{name: "store", looks: 4, underway: disk.underway})
+		s := newStalls(zerolog.New(out), watchedPart{name: "call", vital: true, looks: 2, underway: calls.underway}, watchedPart{name: "store", looks: 4, underway: disk.underway})
 		ctx, stop := context.WithCancel(t.Context())
 		var watching sync.WaitGroup
 		watching.Go(func() { s.watch(ctx) })
@@ -169,7 +169,7 @@ func TestStallsOfMany(t *testing.T) {
 // A process that was stopped as a whole says so, and no part of it seems to have stood still.
 func TestStallsOfAll(t *testing.T) {
 	out, calls := &shared{}, &works{}
-	s := newStalls(zerolog.New(out), part{name: "call", vital: true, looks: 2, underway: calls.underway})
+	s := newStalls(zerolog.New(out), watchedPart{name: "call", vital: true, looks: 2, underway: calls.underway})
 	at := *s.looked.Load()
 	calls.set("1", 1)
 	for _, after := range []time.Duration{time.Second, time.Minute} {
@@ -211,7 +211,7 @@ func TestStallsOfTheWatchdog(t *testing.T) {
 func TestStallsOfTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls, full := &works{}, make(chan struct{})
-		s := newStalls(zerolog.New(writerFunc(func(p []byte) (int, error) { <-full; return len(p), nil })), part{name: "call", looks: 1, underway: calls.underway})
+		s := newStalls(zerolog.New(writerFunc(func(p []byte) (int, error) { <-full; return len(p), nil })), watchedPart{name: "call", looks: 1, underway: calls.underway})
 		ctx, stop := context.WithCancel(t.Context())
 		var watching sync.WaitGroup
 		watching.Go(func() { s.watch(ctx) })

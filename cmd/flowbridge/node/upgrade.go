@@ -193,10 +193,10 @@ func (h *handing) prepare() error {
 func (h *handing) freeze(ctx context.Context) error {
 	n := h.node
 	undo := func(f func()) { h.thaws = append(h.thaws, f) }
-	undo(n.requests.Go)
+	undo(n.pause.Go)
 	requests, cancel := context.WithTimeout(ctx, requestPatience)
 	defer cancel()
-	if err := n.requests.Stop(requests); err != nil {
+	if err := n.pause.Stop(requests); err != nil {
 		n.log.Info().Err(err).Msg("requests of the admin API or hooks are cut off by the upgrade")
 	}
 	undo(n.server.Thaw)
@@ -377,7 +377,7 @@ func (n *Node) leave() {
 	if n.kernel != nil {
 		n.kernel.Leave()
 	}
-	n.requests.Leave()
+	n.pause.Leave()
 	ctx, cancel := context.WithTimeout(context.Background(), requestPatience)
 	defer cancel()
 	_ = n.api.Shutdown(ctx) // what is left are streams of events
