@@ -125,6 +125,7 @@ func newAPI(opts Options) (*api, *router) {
 	if a.Operator != nil {
 		mux.HandleFunc("/api/drain", a.operate(a.drain))
 		mux.HandleFunc("/api/reload", a.operate(a.reload))
+		mux.HandleFunc("/api/upgrade", a.operate(a.upgrade))
 	}
 	mux.HandleFunc("/debug/pprof/", a.profiles())
 	a.servePage(mux)

@@ -31,17 +31,28 @@ type Address struct {
 	Socket string      // its path; empty: TCP
 	Mode   fs.FileMode // of the socket
 	Group  string      // of the socket, by name or number; empty: that of the process
+
+	// Given is a listener for the address that another process has opened; nil: Listen opens one.
+	Given net.Listener
+	// Pause has the listener accept nothing for a while; nil: it never does.
+	Pause *httpd.Pause
 }
 
 // Listen opens the listener, with bounds on its connections.
 func Listen(ctx context.Context, at Address) (net.Listener, error) {
 	open := listenTCP
-	if at.Socket != "" {
+	switch {
+	case at.Given != nil:
+		open = given
+	case at.Socket != "":
 		open = listenUnix
 	}
 	l, err := open(ctx, at)
 	if err != nil {
 		return nil, err
+	}
+	if at.Pause != nil {
+		l = at.Pause.Listener(l)
 	}
 	return &httpd.Connections{Listener: l, PerSource: maxPerSource, All: maxConnections, Unproven: maxUnproven}, nil
 }
@@ -52,6 +63,15 @@ func listenTCP(ctx context.Context, at Address) (net.Listener, error) {
 		return nil, fmt.Errorf("%w; another process may have the port, see ss -ltnp", err)
 	}
 	return l, nil
+}
+
+// given is the listener that another process has opened.
+func given(_ context.Context, at Address) (net.Listener, error) {
+	if socket, ok := at.Given.(*net.UnixListener); ok {
+		socket.SetUnlinkOnClose(false)
+		return &unixListener{socket, at.Socket}, nil
+	}
+	return at.Given, nil
 }
 
 // unixListener is a Unix socket at a path.

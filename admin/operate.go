@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 )
 
 // Operator drains and reloads.
@@ -14,6 +15,25 @@ type Operator interface {
 	// Reload reads the configuration again. Its error is an *InvalidError if the file is not valid. After any error, nothing
 	// has changed.
 	Reload(ctx context.Context) (Reloaded, error)
+	// Upgrade has a new process of the program's file go on with the calls in place of this one. After an error this one goes
+	// on, as if nothing had been asked.
+	Upgrade(ctx context.Context) (Upgraded, error)
+}
+
+// Upgraded is the answer to an upgrade: what the new process has got.
+type Upgraded struct {
+	// PID is the number of the new process.
+	PID int `json:"pid"`
+	// Version is that of its program.
+	Version string `json:"version"`
+	// Calls, Connections and Sockets count what went over.
+	Calls       int `json:"calls"`
+	Connections int `json:"connections"`
+	Sockets     int `json:"sockets"`
+	// PauseMS is for how long neither process has handled messages.
+	PauseMS int64 `json:"pause_ms"`
+	// TookMS is how long all took.
+	TookMS int64 `json:"took_ms"`
 }
 
 // Drained is the answer to a drain.
@@ -94,6 +114,19 @@ func (a *api) drain(w http.ResponseWriter, _ *http.Request) {
 	}
 	a.write(w, http.StatusAccepted, d)
 }
+
+func (a *api) upgrade(w http.ResponseWriter, r *http.Request) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(upgradeTimeout)) // not every ResponseWriter has one
+	done, err := a.Operator.Upgrade(r.Context())
+	if err != nil {
+		a.fail(w, http.StatusConflict, "not upgraded: "+err.Error(), "this process goes on; see the log, and try again")
+		return
+	}
+	a.write(w, http.StatusOK, done)
+}
+
+// upgradeTimeout bounds an upgrade, and the reading of its answer.
+const upgradeTimeout = time.Minute
 
 func (a *api) reload(w http.ResponseWriter, r *http.Request) {
 	done, err := a.Operator.Reload(r.Context())

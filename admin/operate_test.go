@@ -24,6 +24,25 @@ func (f *fakeOperator) Reload(context.Context) (Reloaded, error) {
 	return Reloaded{Trunks: 1, Targets: 2, Routes: 3, NeedRestart: f.needRestart}, f.err
 }
 
+func (f *fakeOperator) Upgrade(context.Context) (Upgraded, error) {
+	return Upgraded{PID: 4242, Version: "1.2.3", Calls: 3, Connections: 1, Sockets: 14, PauseMS: 20, TookMS: 150}, f.err
+}
+
+func TestUpgrade(t *testing.T) {
+	opts, _ := fixture()
+	op := &fakeOperator{}
+	opts.Operator = op
+	h := New(opts)
+	want := `{"pid":4242,"version":"1.2.3","calls":3,"connections":1,"sockets":14,"pause_ms":20,"took_ms":150}` + "\n"
+	if res, body := do(t, h, "POST", "/api/upgrade"); res.StatusCode != 200 || body != want {
+		t.Errorf("got %d %s; want %s", res.StatusCode, body, want)
+	}
+	op.err = errors.New("the new process was not ready in 10s")
+	if res, body := do(t, h, "POST", "/api/upgrade"); res.StatusCode != 409 || !strings.Contains(body, "not ready in 10s") {
+		t.Errorf("got %d %s; want 409", res.StatusCode, body)
+	}
+}
+
 func TestDrain(t *testing.T) {
 	opts, _ := fixture()
 	op := &fakeOperator{}

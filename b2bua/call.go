@@ -78,10 +78,13 @@ type Call struct {
 
 	times    times
 	record   record
+	owes     bool // what its legs owe is on file
+	acks     []heldACK
 	ended    *store.Record // nil: the call goes on
 	claimed  bool          // it counts for the limits of its numbers
 	finished bool          // the record is handed over
 
+	why     cause.Cause           // for the legs of a call that a killed process has left
 	hangups []chan<- ordered      // operators' orders that wait for the end
 	chat    *zerolog.BurstSampler // of peerLog; nil: it has written nothing
 }
@@ -92,12 +95,13 @@ type times struct {
 	started, answered time.Time
 	setupUntil        time.Time // deadline
 	durationUntil     time.Time // deadline
+	askAt             time.Time // deadline, of a call that has outlived its process
 }
 
-func (s *Server) newCall(req *sip.Request, p *peers.Snapshot, t *peers.Trunk, source netip.AddrPort) *Call {
+func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peers.Snapshot, t *peers.Trunk, source netip.AddrPort) *Call {
 	c := &Call{
-		id: NewID(), server: s, peers: p, trunk: t, invite: req, source: source,
-		now: (*Call).admitted, times: times{started: time.Now()},
+		id: id, server: s, peers: p, trunk: t, invite: req, source: source,
+		now: (*Call).admitted, times: times{started: started},
 	}
 	c.mailbox.run, c.mailbox.turns, c.mailbox.turn = c.run, s.stack.Turns(), true
 	c.trace = outbound.TraceOf(c.id, req, t.Caller.Trusted, &s.cfg.Telemetry.OTLP)
@@ -125,7 +129,7 @@ func (s *Server) newCall(req *sip.Request, p *peers.Snapshot, t *peers.Trunk, so
 func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	c.phase = "ending"
 	c.attempts.current.stop()
-	c.times.setupUntil, c.times.durationUntil, c.recordings.beepAt = time.Time{}, time.Time{}, time.Time{}
+	c.times.setupUntil, c.times.durationUntil, c.times.askAt, c.recordings.beepAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	c.transfer, c.agreement.exchange, c.relays.open = nil, nil, nil
 	now := time.Now()
 	c.stopRecording()
@@ -183,13 +187,14 @@ func (c *Call) finish() {
 	// The call stays in the list of live ones until its record is committed,
 	// so that it can be found at any moment.
 	c.server.unwritten.Add(1)
-	recorders := c.recordings.all
-	if r.Recordings = recordingsOf(recorders); len(recorders) == 0 {
+	c.owe()
+	recorders, past := c.recordings.all, c.recordings.past
+	if r.Recordings = append(slices.Clip(past), recordingsOf(recorders)...); len(recorders) == 0 {
 		c.keep(r)
 	} else {
 		c.server.beside(func() {
 			whole := *r // the call's stays as it is
-			whole.Recordings = settledRecordings(c.server.ctx, recorders)
+			whole.Recordings = append(slices.Clip(past), settledRecordings(c.server.ctx, recorders)...)
 			c.keep(&whole)
 		})
 	}
@@ -243,7 +248,7 @@ func (c *Call) safely(do func()) {
 func (c *Call) hangupAll(why cause.Cause) {
 	for _, l := range slices.Clone(c.legs) {
 		if l == c.a {
-			c.step(l, refusal(500))
+			c.step(l, refusal(500, leg.RetryAfter()))
 		} else {
 			c.step(l, leg.Abandon{Why: why})
 		}
@@ -291,14 +296,6 @@ func (c *Call) addLeg(leg *leg.Leg, local leg.Local, f Ready) *legOnWire {
 	c.legs = append(c.legs, l)
 	c.ladder.Join(l.callID, l.tag, c.attempts.current.target.Dial.Name)
 	return l
-}
-
-// journal notes the call's state, in case the process is killed.
-func (c *Call) journal() {
-	r := c.cdr()
-	r.Attempts = slices.Clip(r.Attempts) // which are only appended to
-	r.Recordings = recordingsOf(c.recordings.all)
-	c.server.sink.Journal(r)
 }
 
 // routeName is how a route, which has no name, is called: by its place.

@@ -41,19 +41,23 @@ func (c *Call) factInBridge(from *legOnWire, f leg.Fact) {
 		c.onOffered(from, f)
 	case leg.Withdrawn:
 		c.onWithdrawn(from)
+		c.journal()
 	case leg.AnswerReady:
 		if err := c.onAnswerReady(from, f); err != nil {
 			c.log.Warn().Err(err).Stringer("side", c.side(from)).Msg("no usable answer in ACK")
 			c.hangup(cause.BadACK, store.EndedBySystem)
 		}
+		c.journal()
 	case leg.OfferRefused:
 		c.onOfferRefused(from, f)
+		c.journal()
 	case leg.Asked:
 		c.onAsked(from, f.Req)
 	case leg.Replied:
 		c.onReplied(f)
 	case leg.Confirmed:
 		c.settle()
+		c.journal()
 		c.log.Debug().Msg("call confirmed")
 	case leg.Progress, leg.Answered, leg.Refused:
 		// of an attempt before
@@ -74,6 +78,8 @@ func (c *Call) eventInBridge(e event) {
 		c.onOneWay(e)
 	case Withheld:
 		c.onWithheld()
+	case Changed:
+		c.journal()
 	case Killed:
 		c.hangup(e.Cause, e.By)
 	case Expired:

@@ -101,7 +101,6 @@ func (c *Call) dial(f Ready) (cause.Cause, error) {
 		c.nameOutbound(invite.Request)
 		c.record.dialedAt = store.TimeOf(time.Now())
 	}
-	c.journal()
 	c.step(a.line, invite)
 	return cause.None, nil
 }

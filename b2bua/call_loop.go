@@ -17,6 +17,9 @@ import (
 // run is a turn of the call: it goes on with the phase in which it rested, until it
 // rests again or is over.
 func (c *Call) run() {
+	turns := c.server.stack.Turns()
+	turns.Enter()
+	defer turns.Leave()
 	for c.now != nil {
 		if c.goOn() {
 			return // another goroutine may have the call by now
@@ -33,6 +36,7 @@ func (c *Call) goOn() (rests bool) {
 	for c.now != nil {
 		c.idle = false
 		c.now = c.now(c)
+		c.noteBefore(false)
 		if c.idle && c.now != nil && c.mailbox.rest(c.server.ctx, c.deadline()) {
 			return true
 		}
@@ -135,7 +139,12 @@ func (c *Call) nextDue() bool {
 func (c *Call) step(l *legOnWire, in leg.Input) {
 	facts, effects := l.leg.Step(time.Now(), in)
 	c.noteRefusals(l, effects)
-	l.wire.Perform(effects)
+	if slices.ContainsFunc(facts, isAnswer) {
+		c.acks = append(c.acks, heldACK{l.wire, slices.Clone(effects)})
+	} else {
+		c.noteBefore(c.changes(l, effects))
+		l.wire.Perform(effects)
+	}
 	for _, f := range facts {
 		c.mailbox.told(l, f)
 	}
@@ -179,7 +188,7 @@ func (c *Call) noteSource(l *legOnWire, in leg.RequestIn) {
 
 // deadline is the earliest of the call and its legs; zero: none.
 func (c *Call) deadline() time.Time {
-	first := leg.Earliest(c.times.setupUntil, c.times.durationUntil, c.agreement.exchangeDeadline(), c.recordings.beepAt)
+	first := leg.Earliest(c.times.setupUntil, c.times.durationUntil, c.agreement.exchangeDeadline(), c.recordings.beepAt, c.times.askAt)
 	for _, l := range c.legs {
 		first = leg.Earliest(first, l.leg.Deadline(), l.sequence.Until)
 	}
@@ -203,6 +212,9 @@ func (c *Call) onTimer(now time.Time) {
 	if due(c.agreement.exchangeDeadline()) {
 		c.exchangeExpired()
 	}
+	if due(c.times.askAt) {
+		c.askSilent()
+	}
 	for _, l := range slices.Clone(c.legs) {
 		if due(l.sequence.Until) {
 			c.mailbox.queue(l, l.sequence.Flush())
@@ -220,6 +232,9 @@ func (c *Call) linger() phase {
 		if _, ok := c.next(); !ok && len(c.legs) > 0 {
 			return (*Call).linger
 		}
+	}
+	if len(c.legs) == 0 {
+		c.paid()
 	}
 	return nil
 }

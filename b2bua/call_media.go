@@ -16,6 +16,8 @@ import (
 // Relay opens the media of calls. EngineRelay is one.
 type Relay interface {
 	Open(c media.SessionConfig) (RelaySession, error)
+	// Resume goes on with the session of another process, on its ports.
+	Resume(c media.SessionConfig, s media.SessionState) (RelaySession, error)
 }
 
 // RelaySession is the media of one call; *media.Session is one.
@@ -33,6 +35,7 @@ type RelaySession interface {
 	SetTap(media.Tap)
 	Start()
 	Stats() media.Stats
+	State() media.SessionState
 	Close() media.Stats
 }
 
@@ -43,6 +46,7 @@ type callMedia struct {
 	secured   [2]secured    // whose keys the session has, by side
 	oneWay    string        // the side that was silent; empty: none
 	listening [2]bool       // for digits, by side
+	heard     [2]uint64     // packets before a restart, by side
 }
 
 // EngineRelay is a media engine as calls see it.
@@ -51,6 +55,15 @@ type EngineRelay struct{ *media.Engine }
 // Open leases ports and opens a session.
 func (e EngineRelay) Open(c media.SessionConfig) (RelaySession, error) {
 	s, err := e.NewSession(c)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Resume goes on with the session of another process.
+func (e EngineRelay) Resume(c media.SessionConfig, st media.SessionState) (RelaySession, error) {
+	s, err := e.Engine.Resume(c, st)
 	if err != nil {
 		return nil, err
 	}
@@ -69,25 +82,7 @@ func (c *Call) openMedia(target, wanted netip.Addr) error {
 		return err
 	}
 	session, err := c.server.relay.Open(media.SessionConfig{
-		Addr: [2]netip.Addr{bindA, bindB},
-		OnEvent: func(e media.Event) {
-			switch e := e.(type) {
-			case media.EventSilent:
-				c.mailbox.post(item{event: MediaLost{For: e.Since, Never: e.Never}})
-			case media.EventLatched:
-				c.mailbox.post(item{event: Latched{Side: e.Side, Source: e.Source}})
-			case media.EventDigit:
-				c.mailbox.post(item{event: Keyed(e)})
-			case media.EventPlayed:
-				c.mailbox.post(item{event: Played{Side: e.Side, ID: e.ID}})
-			case media.EventOneWay:
-				c.mailbox.post(item{event: OneWay{Side: e.Side}})
-			case media.EventHeard:
-				c.mailbox.post(item{event: OneWay{Side: e.Side, Over: true}})
-			case media.EventWithheld:
-				c.mailbox.post(item{event: Withheld{}})
-			}
-		},
+		Addr: [2]netip.Addr{bindA, bindB}, OnEvent: c.onMedia,
 	})
 	if err != nil {
 		return err
@@ -96,6 +91,28 @@ func (c *Call) openMedia(target, wanted netip.Addr) error {
 	c.ladder.Watch(session)
 	c.media.addr = [2]netip.Addr{nameA, nameB}
 	return nil
+}
+
+// onMedia posts an event of the media session.
+func (c *Call) onMedia(e media.Event) {
+	switch e := e.(type) {
+	case media.EventSilent:
+		c.mailbox.post(item{event: MediaLost{For: e.Since, Never: e.Never}})
+	case media.EventLatched:
+		c.mailbox.post(item{event: Latched{Side: e.Side, Source: e.Source}})
+	case media.EventDigit:
+		c.mailbox.post(item{event: Keyed(e)})
+	case media.EventPlayed:
+		c.mailbox.post(item{event: Played{Side: e.Side, ID: e.ID}})
+	case media.EventOneWay:
+		c.mailbox.post(item{event: OneWay{Side: e.Side}})
+	case media.EventHeard:
+		c.mailbox.post(item{event: OneWay{Side: e.Side, Over: true}})
+	case media.EventWithheld:
+		c.mailbox.post(item{event: Withheld{}})
+	case media.EventChanged:
+		c.mailbox.post(item{event: Changed{}})
+	}
 }
 
 // mediaCause is the cause of an error of openMedia or mediaToward.

@@ -43,6 +43,7 @@ func modelActs() []modelAct {
 		{"bye", (*callModel).actBye},
 		{"hangup all", (*callModel).actHangup},
 		{"proceed", (*callModel).actProceed},
+		{"die", (*callModel).actDie},
 	}
 }
 
@@ -361,7 +362,7 @@ func (m *callModel) actReplay(choose func(int) int) string {
 		m.fail("the model's own message: %v\n%s", err, raw)
 		return ""
 	}
-	if r := m.theirs[msg.branch+" INVITE"]; r != nil && msg.method == "INVITE" && msg.toTag == "" && time.Since(r.at) > 20*time.Second {
+	if r := m.theirs[msg.branch+" INVITE"]; r != nil && msg.method == "INVITE" && msg.toTag == "" && (m.died || time.Since(r.at) > 20*time.Second) {
 		return "" // a new call to us, by all rules
 	}
 	for range 1 + choose(2) {

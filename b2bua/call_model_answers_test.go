@@ -45,13 +45,13 @@ func (m *callModel) seeOurResponse(e modelEvent, msg wireMsg) {
 	if r.code > 0 {
 		if r.code != msg.code && !r.loose && msg.method != "CANCEL" { // whose INVITE may be forgotten by then
 
-			m.fail("another final answer than %d: %s", r.code, msg.short())
+			m.wrong("another final answer than %d: %s", r.code, msg.short())
 		}
 		return
 	}
 	r.code, r.codeAt = msg.code, e.at
 	if msg.method != "INVITE" && e.at.Sub(r.at) > r.patience() {
-		m.fail("an answer after %v: %s", e.at.Sub(r.at), msg.short())
+		m.wrong("an answer after %v: %s", e.at.Sub(r.at), msg.short())
 	}
 	leg := m.leg(msg.callID, msg.toTag)
 	switch {

@@ -222,7 +222,7 @@ func (m *callModel) seeTheirResponse(e modelEvent, msg wireMsg) {
 func (m *callModel) seeOurRequest(e modelEvent, msg wireMsg) {
 	key := msg.branch + " " + msg.method
 	if o := m.ours[key]; o != nil {
-		if o.msg.raw != msg.raw {
+		if o.msg.raw != msg.raw && (!m.died || msg.method != "CANCEL") { // another process has another reason
 			m.fail("a request is repeated otherwise:\n%s\n%s", o.msg.raw, msg.raw)
 		}
 		o.lastAt = e.at
@@ -413,6 +413,7 @@ func (m *callModel) closing() {
 			maybe++
 		}
 		switch {
+		case r.code == 0 && m.died && !r.trying: // its sender would repeat it
 		case r.code == 0 && !r.over:
 			m.fail("no final answer: %s", r.msg.short())
 		case first && r.code < 300 && m.half(r.msg.callID, r.tag, r.msg.fromTag).ended == "":

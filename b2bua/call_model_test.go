@@ -149,6 +149,7 @@ type callModel struct {
 	ending  bool
 	replies []int
 	crosses bool // messages of several steps may be on their way at a time
+	died    bool // the server was killed and restored
 
 	mu     sync.Mutex
 	events []modelEvent
@@ -184,9 +185,9 @@ func (m *callModel) fail(format string, args ...any) {
 }
 
 // wrong is fail for what hangs on the order in which messages came to us. Where
-// some cross others on their way, that is not known.
+// some cross others on their way, or a process has died with them, that is not known.
 func (m *callModel) wrong(format string, args ...any) {
-	if !m.crosses {
+	if !m.crosses && !m.died {
 		m.fail(format, args...)
 	}
 }

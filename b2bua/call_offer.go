@@ -166,6 +166,10 @@ func (c *Call) consult(from *legOnWire, d *sdp.Description, fallback []sdp.Forma
 	}
 	c.agreement.exchange = &exchange{from: from, to: to, ref: c.agreement.nextOffer(), offer: d, formats: formats, fallback: fallback, until: time.Now().Add(patience)}
 	c.step(to, leg.Offer{Ref: c.agreement.exchange.ref, SDP: offer})
+	if by == sip.INVITE && from.leg.Asks() {
+		c.journal()
+		from.wire.Trying()
+	}
 }
 
 // exchangeExpired: the other side has not answered the change in time. If it accepts

@@ -12,6 +12,7 @@ type record struct {
 	startedAt, ringingAt, preparedAt, dialedAt, answeredAt store.Time
 
 	setupMS  int64
+	restored int // by how many processes
 	attempts []store.Attempt
 }
 
@@ -30,7 +31,7 @@ func (c *Call) cdr() store.Record {
 		From: c.vars.From.Number, To: c.vars.To.Number, Lead: c.vars.Lead().Number,
 		SIPCallID: c.vars.SIPCallID, TargetSIPCallID: r.targetSIPCallID, SynthflowCallID: r.synthflowCallID, ExternalID: r.externalID,
 		StartedAt: r.startedAt, RingingAt: r.ringingAt, PreparedAt: r.preparedAt, DialedAt: r.dialedAt, AnsweredAt: r.answeredAt,
-		SetupMS: r.setupMS, Codec: c.agreement.codecName, Attempts: attempts,
+		SetupMS: r.setupMS, Codec: c.agreement.codecName, Attempts: attempts, Restored: r.restored,
 		TraceID: c.trace.ID(), Traceparent: c.trace.Caller(),
 	}
 }

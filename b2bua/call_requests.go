@@ -101,6 +101,7 @@ func (c *Call) dropRelays(to *legOnWire) {
 func (c *Call) onReplied(f leg.Replied) {
 	r, ok := c.relays.open[f.Ref]
 	if !ok {
+		c.onAnsweredAsk(f)
 		return // the request was our own
 	}
 	delete(c.relays.open, f.Ref)

@@ -17,6 +17,11 @@ func (c *Call) settle() {
 	}
 	c.caller = headerText(message.HeaderText(c.invite))
 	c.invite, c.vars.HeaderFunc = nil, c.caller.value
+	c.compact()
+}
+
+// compact copies what stays of the set-up.
+func (c *Call) compact() {
 	c.bridge.settle()
 	v, r := &c.vars, &c.record
 	message.Compact(

@@ -110,7 +110,7 @@ func (c *Call) setUp(name string, same phase) phase {
 			return c.refuse(c.route.Otherwise, cause.SetupTimeout)
 		case Withheld:
 			c.onWithheld()
-		case MediaLost, OneWay, Latched, Keyed, Played: // the media does not run yet
+		case MediaLost, OneWay, Latched, Keyed, Played, Changed: // the media does not run yet
 		}
 		switch f := h.fact.(type) {
 		case leg.Progress:
@@ -229,7 +229,6 @@ func (c *Call) onAnswered(f leg.Answered) phase {
 	c.recordIfWanted()
 	c.noteAttempt(cause.None, 200)
 	c.ladder.Decide("target %s answers after %d ms with %s", c.bridge.target.Dial.Name, time.Since(c.bridge.started).Milliseconds(), c.agreement.codecName)
-	c.journal()
 	c.step(c.a, leg.Answer{SDP: c.agreement.answer, Headers: c.passed(f.Headers)})
 	return (*Call).bridged
 }

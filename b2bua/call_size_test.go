@@ -34,7 +34,7 @@ func testHeldCall(t *testing.T, headers string, most uint64) {
 		live := func() uint64 {
 			time.Sleep(time.Minute) // transactions are over
 			synctest.Wait()
-			w.sink.journal, w.prepare.asked, w.prepare.trace = nil, nil, nil
+			w.sink.journal, w.sink.states, w.prepare.asked, w.prepare.trace = nil, nil, nil, nil
 			var m runtime.MemStats
 			runtime.GC()
 			runtime.GC() // what was in pools

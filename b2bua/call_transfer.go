@@ -8,6 +8,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
@@ -266,6 +267,12 @@ func (c *Call) transferFailed() {
 	if t.left {
 		c.hangup(cause.TransferFailed, store.EndedBySystem)
 	}
+}
+
+// giveUpTransfer tells the agent of a transfer that the end of a process has ended, whose target is told by its leg.
+func (c *Call) giveUpTransfer(k *kept.Transfer) {
+	c.transfer = &transfer{agent: c.b, left: k.Left, reports: k.Reports, id: k.ID, code: 500, reason: message.StatusText(500)}
+	c.transferFailed()
 }
 
 // agentLeft: the agent hung up during its transfer, as some do once their REFER is

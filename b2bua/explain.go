@@ -62,7 +62,7 @@ func Explain(cfg *config.Config, preparers map[string]peers.Preparer, q report.Q
 	}
 	from := x.sender()
 	x.local(x.transport, from.Addr.Addr()) // the caller's leg needs an address, too
-	c := s.newCall(req, s.admission.Peers.Load(), t, from.Addr)
+	c := s.newCall(NewID(), time.Now(), req, s.admission.Peers.Load(), t, from.Addr)
 	return x.out, x.call(c)
 }
 

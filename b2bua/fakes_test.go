@@ -3,7 +3,9 @@ package b2bua
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -64,6 +66,25 @@ func (r *fakeRelay) Open(c media.SessionConfig) (RelaySession, error) {
 	s := &fakeSession{onEvent: c.OnEvent, broken: r.broken}
 	s.local = [2]netip.AddrPort{netip.AddrPortFrom(c.Addr[0], port), netip.AddrPortFrom(c.Addr[1], port+2)}
 	r.sessions = append(r.sessions, s)
+	return s, nil
+}
+
+// Resume goes on with a session of a server that is dead, which has the same ports.
+func (r *fakeRelay) Resume(c media.SessionConfig, st media.SessionState) (RelaySession, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.fail != nil {
+		return nil, r.fail
+	}
+	i := slices.IndexFunc(r.sessions, func(s *fakeSession) bool { return s.local[0] == st.Sides[0].Local })
+	old := r.sessions[i]
+	s := &fakeSession{
+		onEvent: c.OnEvent, local: old.local, peers: old.peers, confirmed: old.confirmed, crypto: old.crypto, events: old.events,
+		payloads: old.payloads, masks: old.masks, stats: old.stats,
+	}
+	s.started.Store(true)
+	old.closed.Store(true)
+	r.sessions[i] = s
 	return s, nil
 }
 
@@ -131,6 +152,13 @@ func (s *fakeSession) Stats() media.Stats {
 	return stats
 }
 
+func (s *fakeSession) State() (st media.SessionState) {
+	for side, at := range s.local {
+		st.Sides[side].Local = at
+	}
+	return st
+}
+
 func (s *fakeSession) Close() media.Stats { s.closed.Store(true); return s.Stats() }
 
 type fakeSink struct {
@@ -138,12 +166,45 @@ type fakeSink struct {
 	journal []store.Record
 	done    []store.Record
 	hold    chan struct{} // Put waits until it is closed
+
+	states map[string]store.Left // of calls that have no record yet
+	owed   map[string][]byte
 }
 
-func (s *fakeSink) Journal(r store.Record) {
+func (s *fakeSink) Journal(r store.Record, state []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.journal = append(s.journal, r)
+	if s.states == nil {
+		s.states = map[string]store.Left{}
+	}
+	closed := r
+	closed.Disposition, closed.Cause, closed.EndedBy = store.DispositionInterrupted, store.CauseProcessRestart, store.EndedBySystem
+	s.states[r.ID] = store.Left{Record: r, Interrupted: closed, State: state}
+}
+
+func (s *fakeSink) Owe(id string, state []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.owed == nil {
+		s.owed = map[string][]byte{}
+	}
+	if s.owed[id] = state; state == nil {
+		delete(s.owed, id)
+	}
+}
+
+// left is what a killed process leaves to the next one.
+func (s *fakeSink) left() (all []store.Left) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range slices.Sorted(maps.Keys(s.states)) {
+		all = append(all, s.states[id])
+	}
+	for _, id := range slices.Sorted(maps.Keys(s.owed)) {
+		all = append(all, store.Left{Record: store.Record{ID: id}, State: s.owed[id], Owed: true})
+	}
+	return all
 }
 
 func (s *fakeSink) Keep(ctx context.Context, r *store.Record, done func(error)) {
@@ -161,6 +222,7 @@ func (s *fakeSink) Put(_ context.Context, r store.Record) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.done = append(s.done, r)
+	delete(s.states, r.ID)
 	return nil
 }
 

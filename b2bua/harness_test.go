@@ -78,6 +78,8 @@ type world struct {
 	holdDials chan struct{} // connections are opened when it is closed
 	connected []*peer       // by connections to the server
 	ladders   ladders       // of calls that are over
+	options   Options       // of the server
+	life      *life         // of the server
 }
 
 // inWorld runs a test in a bubble, and after it checks that nothing is left:
@@ -132,9 +134,8 @@ func newWorld(t testing.TB, yaml string, change func(*Options)) *world {
 	}
 	options.Ladders.Keep = w.keepLadder
 	change(&options)
-	if w.server, err = NewServer(options); err != nil {
-		t.Fatal(err)
-	}
+	w.options = options
+	w.begin(nil)
 	w.carrier, w.agent, w.agent2 = w.peer(carrierAddr), w.peer(agentAddr), w.peer(agent2Addr)
 	return w
 }

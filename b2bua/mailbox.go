@@ -158,6 +158,13 @@ func (b *inbox) put(it item) (taken, begins bool) {
 	return taken, begins
 }
 
+// rests says whether the call has no turn, and nothing to handle.
+func (b *inbox) rests() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.turn && b.items.len() == 0
+}
+
 // rest ends the turn of a call until something is posted, or this deadline has come;
 // zero: there is none. It refuses where something has been posted already, or where
 // the server stops. After true the turn is another goroutine's to take.
@@ -305,6 +312,9 @@ type Latched struct {
 	Source netip.AddrPort
 }
 
+// Changed says that the state of the media on file is worth nothing any more.
+type Changed struct{}
+
 // Withheld says that the caller is sent no more media until it is confirmed.
 type Withheld struct{}
 
@@ -347,6 +357,7 @@ func (OneWay) isEvent() {}
 func (Latched) isEvent() {}
 
 func (Withheld) isEvent() {}
+func (Changed) isEvent()  {}
 
 func (Keyed) isEvent() {}
 

@@ -65,8 +65,7 @@ func (s *Server) onInDialog(req *sip.Request, tx *transaction.Server) {
 		return
 	}
 	l.wire.Serve(req, tx)
-	if req.Method == sip.INVITE {
-		transport.Trying(req, tx)
+	if req.Method == sip.INVITE { // its 100 comes when the call keeps it (consult): until then, the peer repeats it to another process
 		l.cancellable(req, tx)
 	}
 	if l.post(in) {
@@ -163,7 +162,7 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 			s.admission.Leave(t, true)
 		}
 	}()
-	c := s.newCall(req, p, t, source)
+	c := s.newCall(NewID(), time.Now(), req, p, t, source)
 	leg := leg.NewUAS(s.legOptions(media.SideA, local, t.Options(p)), req, source)
 	flow := s.stack.StreamOf(req)
 	c.a = c.putOnWire(leg, local, flow)
@@ -211,7 +210,9 @@ func (s front) StrayResponse(res *sip.Response) {
 	if l != nil && l.callID != res.CallID().Value() {
 		return
 	}
-	if (l == nil && !s.registry.knowsTag([]byte(tag))) || !s.strays.Allow() {
+	known := l != nil || s.registry.knowsTag([]byte(tag)) ||
+		s.registry.isYoung() && s.mint.OwnsBranch([]byte(message.BranchOf(res)), []byte(tag)) // of a process before
+	if !known || !s.strays.Allow() {
 		return // of no call, or of one that ended more than 64*T1 ago
 	}
 	switch {

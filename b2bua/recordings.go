@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"flowbridge/b2bua/kept"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/recording"
@@ -17,6 +18,8 @@ import (
 type recordings struct {
 	current *recording.Recorder   // nil: none
 	all     []*recording.Recorder // past and current
+	past    []store.Recording     // of earlier processes
+	parts   int                   // of these
 	beepAt  time.Time             // zero: no beep is due
 }
 
@@ -93,7 +96,7 @@ func (c *Call) recordIfWanted() {
 func (c *Call) startRecording() error {
 	c.stopRecording() // one that failed
 	r, err := c.server.archive.Record(recording.Call{
-		ID: c.id, Part: len(c.recordings.all) + 1, Local: c.media.addr,
+		ID: c.id, Part: c.recordings.parts + len(c.recordings.all) + 1, Local: c.media.addr,
 		Payloads: [2]recording.Payloads{c.agreement.payloadsOf(media.SideA), c.agreement.payloadsOf(media.SideB)},
 	})
 	if err != nil {
@@ -110,6 +113,20 @@ func (c *Call) startRecording() error {
 	c.beep(time.Now())
 	c.journal()
 	return nil
+}
+
+// recordAgain goes on with the recording of the process before, in new files.
+func (c *Call) recordAgain(k *kept.Call) {
+	if !k.Recording || c.server.archive == nil {
+		return
+	}
+	if err := c.startRecording(); err != nil {
+		c.log.Warn().Err(err).Msg("not recorded")
+		return
+	}
+	if k.Paused {
+		c.recordings.current.Pause()
+	}
 }
 
 // stopRecording ends the recording, if there is one. It neither loses nor delays a

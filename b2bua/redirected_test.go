@@ -19,23 +19,23 @@ import (
 	"flowbridge/store"
 )
 
-// kept collects records.
-type kept struct {
+// keeper collects records.
+type keeper struct {
 	mu  sync.Mutex
 	all []store.Record
 }
 
-func (k *kept) keep(_ context.Context, r store.Record) {
+func (k *keeper) keep(_ context.Context, r store.Record) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.all = append(k.all, r)
 }
 
 // followedFor gives the calls of one test, in a bubble of fake time.
-func followedFor(t *testing.T, f func(t *testing.T, s *followed, k *kept)) {
+func followedFor(t *testing.T, f func(t *testing.T, s *followed, k *keeper)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		k := &kept{}
+		k := &keeper{}
 		s := newFollowed(func(store.Record) {}, k.keep, zerolog.Nop())
 		f(t, s, k)
 		s.close()
@@ -77,7 +77,7 @@ func dialCall(t *testing.T, s *followed, c *redirected, number int) {
 // A call whose end nobody tells is given up after a while, not before, and then
 // the end comes too late.
 func TestFollowedGivenUp(t *testing.T) {
-	followedFor(t, func(t *testing.T, s *followed, k *kept) {
+	followedFor(t, func(t *testing.T, s *followed, k *keeper) {
 		c := openCall(t, s, "a", "CA1")
 		dialCall(t, s, c, 1)
 		time.Sleep(followFor)
@@ -112,7 +112,7 @@ func TestFollowedGivenUp(t *testing.T) {
 // A clock that is set back during a call changes neither how long the call was nor how
 // long it is known.
 func TestFollowedWhenTheClockIsSetBack(t *testing.T) {
-	k := &kept{}
+	k := &keeper{}
 	s := newFollowed(func(store.Record) {}, k.keep, zerolog.Nop())
 	start := time.Now()
 	after := func(d time.Duration) time.Time { return siptest.SetBack(t, start.Add(d), time.Hour) }
@@ -140,7 +140,7 @@ func TestFollowedWhenTheClockIsSetBack(t *testing.T) {
 
 // One CallSid is one call for as long as Twilio can wait, and then another.
 func TestFollowedAgain(t *testing.T) {
-	followedFor(t, func(t *testing.T, s *followed, k *kept) {
+	followedFor(t, func(t *testing.T, s *followed, k *keeper) {
 		first := openCall(t, s, "a", "CA1")
 		if openCall(t, s, "b", "CA1") != first {
 			t.Error("not the same before it was decided")
@@ -171,7 +171,7 @@ func TestFollowedAgain(t *testing.T) {
 // Of too many calls the oldest are given up, each with a record, and nothing is
 // left of them.
 func TestFollowedBounded(t *testing.T) {
-	followedFor(t, func(t *testing.T, s *followed, k *kept) {
+	followedFor(t, func(t *testing.T, s *followed, k *keeper) {
 		const more = 100
 		for i := range maxFollowed + more {
 			openCall(t, s, fmt.Sprint(i), fmt.Sprint("CA", i))
@@ -193,7 +193,7 @@ func TestFollowedBounded(t *testing.T) {
 // Whoever asks while a step is decided waits for it, and leaves without
 // stopping it; a fault of ours ends the call, and nothing else.
 func TestFollowedSteps(t *testing.T) {
-	followedFor(t, func(t *testing.T, s *followed, k *kept) {
+	followedFor(t, func(t *testing.T, s *followed, k *keeper) {
 		c := openCall(t, s, "a", "CA1")
 		free := make(chan struct{})
 		slow := func(context.Context) (Next, error) {
@@ -227,7 +227,7 @@ func TestFollowedSteps(t *testing.T) {
 
 // What is under way when the process stops is stopped, and has its record.
 func TestFollowedClose(t *testing.T) {
-	followedFor(t, func(t *testing.T, s *followed, k *kept) {
+	followedFor(t, func(t *testing.T, s *followed, k *keeper) {
 		waiting, rings := openCall(t, s, "a", "CA1"), openCall(t, s, "b", "CA2")
 		dialCall(t, s, rings, 1)
 		go func() {
@@ -258,7 +258,7 @@ func TestFollowedClose(t *testing.T) {
 
 // The duration is told in whole seconds: an answer is not before its dial.
 func TestFollowedTimes(t *testing.T) {
-	followedFor(t, func(t *testing.T, s *followed, _ *kept) {
+	followedFor(t, func(t *testing.T, s *followed, _ *keeper) {
 		for said, want := range map[time.Duration]int64{0: 0, 3 * time.Second: 3000, 5 * time.Second: 4200} {
 			c := openCall(t, s, said.String(), "")
 			time.Sleep(time.Second)

@@ -50,7 +50,7 @@ func (s *Server) NewRedirects(o RedirectOptions) *Redirects {
 	r := &Redirects{server: s, options: o, remembered: newRemembered()}
 	if o.Follow {
 		r.remembered.keep = followFor
-		r.followed = newFollowed(s.sink.Journal, r.keep, s.log)
+		r.followed = newFollowed(func(r store.Record) { s.sink.Journal(r, nil) }, r.keep, s.log)
 	}
 	return r
 }

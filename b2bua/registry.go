@@ -70,6 +70,20 @@ func (r *registry) addCall(c *Call, l *legOnWire) bool {
 	return true
 }
 
+// resume enters the legs of a call that was taken up, and the call if it is live.
+func (r *registry) resume(c *Call, live bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, l := range c.legs {
+		if r.legs[l.tag] = l; l.merged != "" {
+			r.merged[l.merged] = l
+		}
+	}
+	if live {
+		r.calls[c.id] = c
+	}
+}
+
 // mergedWith gives the leg that another copy of an INVITE has made; nil: none.
 func (r *registry) mergedWith(key string) *legOnWire {
 	r.mu.RLock()
@@ -111,6 +125,9 @@ func (r *registry) knowsTag(tag []byte) bool {
 	_, ok := r.gone.find(tag)
 	return ok
 }
+
+// isYoung says whether the server began less than 64*T1 ago. So long there may be answers to a process before it.
+func (r *registry) isYoung() bool { return time.Since(r.gone.begun) <= leg.GiveUp }
 
 // isGone says whether the leg with this tag, made by the INVITE of this branch, ended
 // less than 64*T1 ago. So long the INVITE may be retransmitted.

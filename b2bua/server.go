@@ -30,8 +30,11 @@ import (
 
 // Sink takes the records of calls; *store.Store is one.
 type Sink interface {
-	// Journal notes the state of a call that is not over. It does not block.
-	Journal(r store.Record)
+	// Journal notes the record of a call that is not over, and what it needs to go on in another process; nil: it can't.
+	// It does not block.
+	Journal(r store.Record, state []byte)
+	// Owe notes what a call that is over owes its peers; nil: nothing any more. It does not block.
+	Owe(id string, state []byte)
 	// Put keeps the record of a finished call and returns when it is safe.
 	Put(ctx context.Context, r store.Record) error
 	// Keep is Put that does not block: what it returned is told to done, once at most. Nobody changes r any more.
@@ -58,28 +61,36 @@ type Options struct {
 	// Archive takes the recordings of calls; nil: none can be recorded.
 	Archive *recording.Archive
 
+	// Left are the calls of a killed process.
+	Left []store.Left
+
 	Network transport.Network // where a field is nil: the kernel's
+
+	// Before has what another process has handed over; nil: there is none. Then nothing is read, and no turn runs, before the
+	// stack serves.
+	Before Predecessor
 }
 
 // Server is the B2BUA: it listens, admits calls and runs them. Its methods
 // may be called from any goroutine.
 type Server struct {
-	cfg        *config.Config
-	relay      Relay
-	sink       Sink
-	node       string
-	log        zerolog.Logger
-	mint       *message.Minter
-	admission  *peers.Admission
-	auth       *peers.Authenticator
-	registry   *registry
-	keepsNames bool               // hooks ask for calls by foreign ids
-	archive    *recording.Archive // nil: calls are not recorded
-	ladders    *ladder.Collector  // nil: nobody wants the messages of calls
-	stack      *transport.Stack
-	strays     *rate.Limiter // answers to responses that no transaction waits for
-	panics     atomic.Uint64
-	unwritten  atomic.Int64 // records that the sink has not taken yet
+	cfg         *config.Config
+	relay       Relay
+	sink        Sink
+	node        string
+	log         zerolog.Logger
+	mint        *message.Minter
+	admission   *peers.Admission
+	auth        *peers.Authenticator
+	registry    *registry
+	keepsNames  bool               // hooks ask for calls by foreign ids
+	archive     *recording.Archive // nil: calls are not recorded
+	ladders     *ladder.Collector  // nil: nobody wants the messages of calls
+	stack       *transport.Stack
+	strays      *rate.Limiter // answers to responses that no transaction waits for
+	panics      atomic.Uint64
+	interrupted []func()     // begin again what HandOver has ended; owned by who calls it
+	unwritten   atomic.Int64 // records that the sink has not taken yet
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -96,9 +107,16 @@ func NewServer(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Before != nil {
+		return s, s.replace(o.Before)
+	}
+	s.restore(o.Left)
 	s.stack.Serve()
 	return s, nil
 }
+
+// Stack is the server's transport.
+func (s *Server) Stack() *transport.Stack { return s.stack }
 
 // newServer makes a server on the sockets that listen opens.
 func newServer(o Options, listen func(context.Context, transport.Options) (*transport.Stack, error)) (*Server, error) {
@@ -116,10 +134,14 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 	}
 	s.auth = peers.NewAuthenticator(s.mint, message.AlgorithmsOf(s.cfg.SIP.AuthAlgorithms), time.Now())
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	var err error
-	s.stack, err = listen(s.ctx, transport.Options{
+	t := transport.Options{
 		Config: s.cfg.SIP, Minter: s.mint, Handler: front{s}, Agent: outbound.AgentName, Log: s.log, Tap: s.collect(o), Network: o.Network,
-	})
+	}
+	if o.Before != nil {
+		t.Take = o.Before.Take
+	}
+	var err error
+	s.stack, err = listen(s.ctx, t)
 	if err != nil {
 		s.cancel()
 		return nil, err

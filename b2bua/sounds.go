@@ -127,11 +127,9 @@ func (c *Call) orderedToPlay(s PlayRequest) error {
 		c.updateSounds()
 		return nil
 	}
-	sound, ok := c.peers.Tones[s.Sound]
+	sound, ok := c.sound(s.Sound)
 	if !ok {
-		if sound, ok = audio.Tone(s.Sound); !ok {
-			return &OrderError{"there is no sound " + strconv.Quote(s.Sound), "take one of sounds in the configuration, or of " + strings.Join(audio.Tones(), ", ")}
-		}
+		return &OrderError{"there is no sound " + strconv.Quote(s.Sound), "take one of sounds in the configuration, or of " + strings.Join(audio.Tones(), ", ")}
 	}
 	v := &voice{name: s.Sound, sound: sound, loop: s.Loop, lasts: true}
 	if _, ok := c.agreement.playing(s.Side, v); !ok {
@@ -141,6 +139,14 @@ func (c *Call) orderedToPlay(s PlayRequest) error {
 	c.play(s.Side, v)
 	c.log.Info().Stringer("side", s.Side).Str("sound", s.Sound).Msg("sound played")
 	return nil
+}
+
+// sound is a sound of the configuration, or a tone.
+func (c *Call) sound(name string) (*audio.Sound, bool) {
+	if sound, ok := c.peers.Tones[name]; ok {
+		return sound, true
+	}
+	return audio.Tone(name)
 }
 
 // end has a voice give way to the sound that the call's state wants.

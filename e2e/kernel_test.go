@@ -37,7 +37,7 @@ func TestKernelRelay(t *testing.T) {
 	s.prepareCalls()
 	b := s.serve(setup{})
 	if health := b.text("/healthz"); !strings.Contains(health, "media: kernel: ") {
-		t.Skip("the kernel can't relay here: ", health)
+		t.Skip("needs a kernel that can relay: ", health)
 	}
 	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
 	agent := s.sippAgent("caller_hangup", two.key()...)
@@ -60,14 +60,14 @@ func TestKernelRelay(t *testing.T) {
 func TestKilledWhileTheKernelRelays(t *testing.T) {
 	var fs unix.Statfs_t
 	if err := unix.Statfs("/sys/fs/bpf", &fs); err != nil || fs.Type != unix.BPF_FS_MAGIC {
-		t.Skip("there is no BPF file system at /sys/fs/bpf: mount -t bpf bpf /sys/fs/bpf")
+		t.Skip("needs a BPF file system: mount -t bpf bpf /sys/fs/bpf")
 	}
 	s := newStage(t)
 	s.prepareCalls()
 	of := setup{media: ", ports: 33000-33099, timeout: 2s"} // ports that no other test has
 	b := s.serve(of)
 	if health := b.text("/healthz"); !strings.Contains(health, "media: kernel: ") {
-		t.Skip("the kernel can't relay here: ", health)
+		t.Skip("needs a kernel that can relay: ", health)
 	}
 	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
 	agent := s.sippAgent("caller_hangup", two.key()...)
@@ -100,6 +100,9 @@ func TestKilledWhileTheKernelRelays(t *testing.T) {
 	b.kill()
 	time.Sleep(time.Second) // so that it is missed
 	again := startServer(t, b.dir, s.config(of))
+	if lines := again.text("/metrics"); !strings.Contains(lines, "\nflowbridge_media_streams{path=\"kernel\"} 0\n") {
+		t.Errorf("the new process knows of the streams of the one before:\n%s", lines)
+	}
 	speaking.Wait()
 	for _, w := range ways {
 		eventually(t, "RTP has come "+w.name, func() bool { w.gotRTP = w.to.heard(); return len(w.gotRTP) >= len(w.packets) })

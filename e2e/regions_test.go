@@ -30,7 +30,7 @@ import (
 // names lead to the stand-in, in a mount namespace of the B2BUA's own.
 func TestRegions(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("a mount namespace needs root")
+		t.Skip("needs root, for a mount namespace")
 	}
 	for region, names := range map[string][2]string{
 		"":       {"sipin.synthflow.ai", "api.synthflow.ai"},

@@ -34,6 +34,11 @@ type Options struct {
 	Cert, Key string
 	Log       zerolog.Logger
 
+	// Listener gives a listener that another process has opened, by the address in the configuration; nil: there is none.
+	Listener func(at string) net.Listener
+	// Pause has the hooks take no requests for a while; nil: they never do.
+	Pause *httpd.Pause
+
 	now func() time.Time // for tests; nil: time.Now
 }
 
@@ -65,7 +70,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	for _, e := range o.Endpoints {
 		mux := muxes[e.Listen]
 		if mux == nil {
-			if err := s.listen(ctx, e); err != nil {
+			if err := s.listen(ctx, e, o); err != nil {
 				return nil, errors.Join(err, s.Close())
 			}
 			mux = http.NewServeMux()
@@ -78,17 +83,30 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		o.Log.Info().Str("hook", e.Name).Stringer("listen", s.listeners[e.Listen].Addr()).Str("path", e.Path).Msg("hook listening")
 	}
 	for addr, mux := range muxes {
-		if err := s.serve(s.listeners[addr], s.asked.counted(guarded(mux, o.Log)), o); err != nil {
+		handler := s.asked.counted(guarded(mux, o.Log))
+		if o.Pause != nil {
+			handler = o.Pause.Handler(handler, nil)
+		}
+		if err := s.serve(s.listeners[addr], handler, o); err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
 	}
 	return s, nil
 }
 
-func (s *Server) listen(ctx context.Context, e Endpoint) error {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", e.Listen.String())
+func (s *Server) listen(ctx context.Context, e Endpoint, o Options) (err error) {
+	var l net.Listener
+	if o.Listener != nil {
+		l = o.Listener(e.Listen.String())
+	}
+	if l == nil {
+		l, err = (&net.ListenConfig{}).Listen(ctx, "tcp", e.Listen.String())
+	}
 	if err != nil {
 		return fmt.Errorf("hooks.%s.listen: %w; another process may have the port, see ss -ltnp", e.Name, err)
+	}
+	if o.Pause != nil {
+		l = o.Pause.Listener(l)
 	}
 	s.listeners[e.Listen] = l
 	return nil
@@ -120,6 +138,9 @@ func (s *Server) serve(l net.Listener, h http.Handler, o Options) error {
 	})
 	return nil
 }
+
+// Listeners gives the listeners, by the addresses in the configuration.
+func (s *Server) Listeners() map[netip.AddrPort]net.Listener { return s.listeners }
 
 // Addr is the address that a configured address listens at: for port 0, with the port that the system chose.
 func (s *Server) Addr(listen netip.AddrPort) net.Addr { return s.listeners[listen].Addr() }

@@ -28,7 +28,7 @@ func (r *relay) confirmedBy(side Side, src netip.AddrPort) {
 func (ep *endpoint) withholds(n int) bool {
 	side := ep.side.Other()
 	p := &ep.relay.party[side]
-	if p.unconfirmed += n; p.unconfirmed <= unconfirmedBound {
+	if p.unconfirmed = min(p.unconfirmed+int32(n), unconfirmedBound+1); p.unconfirmed <= unconfirmedBound { // n: of a packet
 		return false
 	}
 	if !ep.speaks() { // it is relayed

@@ -74,9 +74,9 @@ func (s Suite) KeyLen() int { return s.data().key + s.data().salt }
 
 // Keys secure one direction of one side. They must not be modified after use.
 type Keys struct {
-	Suite Suite
-	Key   []byte `json:"-"` // the master key and then the master salt: Suite.KeyLen bytes
-	MKI   []byte `json:"-"` // the master key identifier that each packet carries, 1 to 128 bytes; nil: none
+	Suite Suite  `cbor:"1,keyasint"`
+	Key   []byte `json:"-" cbor:"2,keyasint"`           // the master key and then the master salt: Suite.KeyLen bytes
+	MKI   []byte `json:"-" cbor:"3,keyasint,omitempty"` // the master key identifier that each packet carries, 1 to 128 bytes; nil: none
 }
 
 // Format writes the suite and nothing of the key, for every verb.
@@ -110,8 +110,8 @@ func (k *Keys) context() (*srtp.Context, error) {
 
 // Crypto says how a side is secured. The zero value is plain RTP.
 type Crypto struct {
-	Receive *Keys // what the side secures its packets with; nil: it sends plain RTP
-	Send    *Keys // what the packets to it are secured with; nil: it gets plain RTP
+	Receive *Keys `cbor:"1,keyasint,omitempty"` // what the side secures its packets with; nil: it sends plain RTP
+	Send    *Keys `cbor:"2,keyasint,omitempty"` // what the packets to it are secured with; nil: it gets plain RTP
 }
 
 // SetCrypto makes a side send and receive SRTP and SRTCP (RFC 3711), or plain RTP again. A session starts with plain
@@ -125,17 +125,26 @@ type Crypto struct {
 //
 // A side with Receive keys must send SRTP, and only an authentic packet locks a source.
 func (s *Session) SetCrypto(side Side, c Crypto) error {
-	var change cryptoChange
+	change, err := c.change()
+	if err != nil {
+		return err
+	}
+	s.set(command{op: opCrypto, side: side, crypto: change, keys: &c})
+	return nil
+}
+
+// change makes the contexts of the keys.
+func (c *Crypto) change() (change cryptoChange, err error) {
 	for _, k := range []*Keys{c.Receive, c.Send} {
 		if k == nil {
 			continue
 		}
 		if err := k.check(); err != nil {
-			return err
+			return change, err
 		}
 		ctx, err := k.context()
 		if err != nil {
-			return err
+			return change, err
 		}
 		if k == c.Receive {
 			change.in = newOpener(*k, ctx)
@@ -143,6 +152,5 @@ func (s *Session) SetCrypto(side Side, c Crypto) error {
 		}
 		change.out = newSealer(*k, ctx)
 	}
-	s.tell(command{op: opCrypto, side: side, crypto: change})
-	return nil
+	return change, nil
 }

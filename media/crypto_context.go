@@ -33,8 +33,9 @@ const (
 
 // window remembers packet numbers: the highest one and the 63 below it (RFC 3711 §3.3.2).
 type window struct {
-	top  uint64
-	seen uint64 // bit i: top-i was met
+	top   uint64
+	seen  uint64 // bit i: top-i was met
+	blind bool   // a process that was killed may have met numbers above top: all below the next one count as met
 }
 
 // guess completes a packet number of which 16 bits are known: the nearest to the highest (RFC 3711 §3.3.1). False: it
@@ -54,6 +55,8 @@ func (w *window) add(index uint64) {
 	switch ahead := index - w.top; {
 	case w.seen == 0:
 		w.top, w.seen = index, 1
+	case w.blind && index > w.top:
+		w.top, w.seen, w.blind = index, ^uint64(0), false
 	case index > w.top:
 		w.seen, w.top = w.seen<<ahead|1, index
 	default:
@@ -74,6 +77,7 @@ type opener struct {
 	reports map[uint32]*window // RTCP
 	before  map[uint32]*window // RTP under the keys before these; nil: nothing to know of
 	guesses int
+	stale   bool       // a state that was taken earlier does not suffice any more
 	header  rtp.Header // these two to be used again
 	headerC rtcp.Header
 }
@@ -125,6 +129,7 @@ func (o *opener) openRTP(dst, pkt []byte) ([]byte, fault) {
 	if plain == nil {
 		return nil, faultUnauthentic
 	}
+	o.stale = o.stale || index>>noteOpened != w.top>>noteOpened
 	w.add(index)
 	return plain, faultNone
 }
@@ -156,7 +161,7 @@ func (o *opener) openFirst(dst, pkt []byte, ssrc uint32, seq uint16) ([]byte, fa
 		if plain := o.decrypt(dst, pkt, ssrc, counter); plain != nil {
 			w := &window{}
 			w.add(uint64(counter)<<16 | uint64(seq))
-			o.streams[ssrc] = w
+			o.streams[ssrc], o.stale = w, true
 			return plain, faultNone
 		}
 	}
@@ -208,27 +213,31 @@ func (o *opener) openRTCP(dst, pkt []byte) ([]byte, fault) {
 //
 // Under one key and SSRC each number may be used for one packet only: two would be encrypted alike, and one would
 // betray the other (RFC 3711 §9.1). Relayed streams and our own digits normally comply; the sealer makes sure.
+// reserve.go says how that holds if the process is killed.
 type sealer struct {
 	// Constant.
 	keys Keys
 	ctx  *srtp.Context
 
 	streams map[uint32]*numbers // RTP by SSRC
-	reports map[uint32]struct{} // RTCP: the SSRCs that the library counts for
-	header  rtp.Header          // these two to be used again
+	reports map[uint32]uint64   // RTCP: by the SSRCs that the library counts for, up to where its numbers are reserved
+	reserve
+	header  rtp.Header // these two to be used again
 	headerC rtcp.Header
 }
 
 // numbers are the packet numbers that a source has used under a key.
 type numbers struct {
 	window
+	bound  uint64 // up to where they are reserved
 	shift  uint16 // added to what the packets have
 	expect uint16 // the number after one that was too old; two in a row are a restart
 	jumped bool
+	follow bool // the next packet has the number behind top, whatever its own
 }
 
 func newSealer(k Keys, ctx *srtp.Context) *sealer {
-	return &sealer{keys: k, ctx: ctx, header: reusedHeader(), streams: map[uint32]*numbers{}, reports: map[uint32]struct{}{}}
+	return &sealer{keys: k, ctx: ctx, header: reusedHeader(), streams: map[uint32]*numbers{}, reports: map[uint32]uint64{}}
 }
 
 // seal returns a packet as it goes out, in dst, which must not overlap with pkt. False: it must not or can't go out.
@@ -242,20 +251,22 @@ func (s *sealer) seal(dst, pkt []byte, kind Kind) ([]byte, bool) {
 func (s *sealer) sealRTP(dst, pkt []byte) ([]byte, bool) {
 	was, ssrc := binary.BigEndian.Uint16(pkt[2:]), binary.BigEndian.Uint32(pkt[8:])
 	n := s.streams[ssrc]
-	if n == nil {
+	first := n == nil
+	if first {
 		if len(s.streams) >= maxSources {
 			return nil, false
 		}
-		// RFC 4568 §6.4: the first number is below 2^15, so that a receiver that
-		// misses the first packets can't miss that the counter rolls over.
-		n = &numbers{shift: was & (1 << 15)}
-		s.streams[ssrc] = n
+		n = &numbers{shift: s.firstShift(was)}
+		n.bound = s.boundOf(uint64(was+n.shift), reservedRTP)
 	}
 	index, ok := n.place(was)
-	if !ok {
+	if !ok || !s.allows(index, n.bound, reservedRTP) {
 		return nil, false
 	}
 	n.add(index)
+	if first { // not before: its first number is that of the first packet that is sent
+		s.streams[ssrc] = n
+	}
 	s.ctx.SetROC(ssrc, uint32(index>>16)) // 48 bits
 	binary.BigEndian.PutUint16(pkt[2:], uint16(index))
 	out, err := s.ctx.EncryptRTP(dst, pkt, &s.header)
@@ -271,6 +282,9 @@ func (n *numbers) place(seq uint16) (uint64, bool) {
 	}
 	index, ok := n.guess(seq + n.shift)
 	switch {
+	case n.follow:
+		n.follow, n.shift = false, uint16(n.top)+1-seq
+		return n.top + 1, true
 	case ok && n.fresh(index):
 		n.jumped = false
 		return index, true
@@ -290,11 +304,17 @@ func (s *sealer) sealRTCP(dst, pkt []byte) ([]byte, bool) {
 		return nil, false
 	}
 	ssrc := binary.BigEndian.Uint32(pkt[4:])
-	if _, known := s.reports[ssrc]; !known {
+	index, known := s.ctx.Index(ssrc)
+	if !known {
 		if len(s.reports) >= maxSources {
 			return nil, false
 		}
-		s.reports[ssrc] = struct{}{}
+		index = s.firstIndex()
+		s.ctx.SetIndex(ssrc, index)
+		s.reports[ssrc] = s.boundOf(uint64(index), reservedRTCP)
+	}
+	if !s.allows(uint64(index)+1, s.reports[ssrc], reservedRTCP) { // the library uses the next one
+		return nil, false
 	}
 	out, err := s.ctx.EncryptRTCP(dst, pkt, &s.headerC)
 	return out, err == nil

@@ -82,6 +82,10 @@ func (w *worker) unprotect(ep *endpoint, pkt []byte) []byte {
 		return pkt
 	}
 	plain, why := s.open(w.opened[:0], pkt, ep.kind, w.now)
+	if s.in.stale {
+		s.in.stale = false
+		ep.relay.outdated()
+	}
 	switch why {
 	case faultNone:
 		return plain
@@ -102,6 +106,13 @@ func (w *worker) protect(ep *endpoint, pkt []byte) ([]byte, bool) {
 		return pkt, true
 	}
 	sealed, ok := s.seal(w.sealed[:0], pkt, ep.kind)
+	if s.stale {
+		s.stale = false
+		ep.relay.outdated()
+		if !ok {
+			ep.relay.awaited(w.now)
+		}
+	}
 	if !ok {
 		ep.count.dropped().Unprotected.Add(1)
 	}

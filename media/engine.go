@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"flowbridge/media/kernel"
@@ -59,6 +60,9 @@ type Config struct {
 	// the engine. Several engines may share one.
 	Kernel *kernel.Relay
 
+	// Taken reports whether a flow of an earlier process, which Kernel does not know of, has a port. May be nil.
+	Taken func(port uint16) bool
+
 	// path makes the path that carries a worker's sessions; nil: the worker itself.
 	path func(*worker) flowPath
 }
@@ -68,7 +72,8 @@ type Config struct {
 type Engine struct {
 	// Constant.
 	config  Config
-	epoch   time.Time // all durations of the engine count from here
+	epoch   time.Time     // all durations of the engine count from here
+	began   time.Duration // the same by CLOCK_MONOTONIC
 	ports   *ports
 	workers []*worker
 
@@ -76,8 +81,13 @@ type Engine struct {
 	closed  chan struct{}  // closed once Close is done
 	locals  []netip.Addr   // addresses that lead to our ports
 	isOwn   func(netip.AddrPort) bool
+	files   int            // that the process may open
 	stop    chan struct{}  // closed to end tendSockets
 	tending sync.WaitGroup // tendSockets
+
+	awake atomic.Int32 // sessions with sockets of their own
+
+	frozen atomic.Bool // Freeze has tidy
 
 	tidy    sync.Mutex    // guards trimmed: one tend at a time
 	trimmed time.Duration // when the resting pairs were last looked at
@@ -114,18 +124,18 @@ func Open(cfg Config) (*Engine, error) {
 		ending:   make(map[uint64]*Session),
 		locals:   localAddrs(cfg.Listen, cfg.Advertised),
 	}
+	e.began = kernel.Now() - e.now()
 	e.isOwn = e.own
-	e.ports.mayRest = maxResting()
-	if cfg.Kernel != nil {
-		e.ports.taken = cfg.Kernel.Uses
-	}
+	e.files = maxFiles()
+	e.ports.mayRest = e.files / restingShare / 2
+	e.ports.taken = cfg.taken
 	for range cfg.Workers {
 		w, err := newWorker(e.epoch, silenceLimits{start: cfg.StartTimeout, mid: cfg.Timeout})
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("media: %w", err), e.Close())
 		}
 		if cfg.Kernel != nil {
-			w.offloader = newOffloader(cfg.Kernel, e.now(), cfg.DSCP)
+			w.offloader = newOffloader(cfg.Kernel, e.began, cfg.DSCP)
 			w.shareSockets(len(e.workers))
 		}
 		if cfg.path != nil {
@@ -166,9 +176,15 @@ func (c Config) check() error {
 	return errors.Join(errs...)
 }
 
+// taken reports whether a flow of an earlier process has a port.
+func (c *Config) taken(port uint16) bool {
+	return (c.Kernel != nil && c.Kernel.Uses(port)) || (c.Taken != nil && c.Taken(port))
+}
+
 // Close closes every session and stops the workers. When it returns, no socket and no goroutine of the engine is
 // left. It always returns nil.
 func (e *Engine) Close() error {
+	e.Thaw()
 	e.mu.Lock()
 	again := e.closing
 	e.closing = true
@@ -178,23 +194,33 @@ func (e *Engine) Close() error {
 		return nil
 	}
 	e.opening.Wait()
-	e.mu.Lock()
-	open := slices.AppendSeq(slices.Collect(maps.Values(e.sessions)), maps.Values(e.ending))
-	e.mu.Unlock()
-	for _, s := range open {
+	for _, s := range e.all() {
 		s.Close() // or waits for who does
 	}
+	e.end()
+	return nil
+}
+
+// all are the sessions that are not closed yet.
+func (e *Engine) all() []*Session {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.AppendSeq(slices.Collect(maps.Values(e.sessions)), maps.Values(e.ending))
+}
+
+// end stops an engine without sessions.
+func (e *Engine) end() {
 	close(e.stop)
 	e.tending.Wait()
 	for _, w := range e.workers {
 		w.stop()
+		w.offloader.stop()
 	}
 	e.ports.mayRest = 0
 	for at, pairs := range e.ports.surplus(e.now(), false) {
 		e.discard(at, pairs)
 	}
 	close(e.closed)
-	return nil
 }
 
 // now is the time since the engine was opened.
@@ -269,6 +295,7 @@ func (e *Engine) NewSession(sc SessionConfig) (*Session, error) {
 		local[side], fds[side] = netip.AddrPortFrom(a, s.pair[side].port), s.pair[side].fd
 	}
 	drain(fds)
+	e.awake.Add(1)
 	s.relay.own = e.isOwn
 	s.relay.init(id, local, fds, sc.OnEvent)
 	_ = s.worker.post(command{op: opOpen, relay: &s.relay}, false) // workers stop when no session is being opened

@@ -53,6 +53,12 @@ type EventPlayed struct {
 // per side.
 type EventWithheld struct{ Side Side }
 
+// EventChanged says that the last Session.State does not suffice any more: a source was locked, what is sent to a side
+// follows another rule, or packet numbers of SRTP have gone far. It comes
+// after the first State only, and once until the next one. It comes again each second while packets wait for that.
+type EventChanged struct{}
+
+func (EventChanged) isEvent()  {}
 func (EventPlayed) isEvent()   {}
 func (EventSilent) isEvent()   {}
 func (EventLatched) isEvent()  {}

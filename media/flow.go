@@ -84,8 +84,9 @@ const (
 
 // PayloadChange says what happens to packets of one RTP payload type. The zero value changes nothing.
 type PayloadChange struct {
-	From, To uint8 // 0 to 127
-	Op       PayloadOp
+	From uint8     `cbor:"1,keyasint,omitempty"` // 0 to 127, as To
+	To   uint8     `cbor:"2,keyasint,omitempty"`
+	Op   PayloadOp `cbor:"3,keyasint,omitempty"`
 }
 
 const maxPayloadChanges = 8

@@ -21,13 +21,13 @@ const never = time.Duration(math.MaxInt64)
 // TelephoneEvents says which of a side's RTP packets are telephone-events (RFC 4733), for EventDigit. The zero value
 // is off: packets are relayed unread.
 type TelephoneEvents struct {
-	On          bool
-	PayloadType uint8  // 0 to 127, as the side sends it, before any Rewrite
-	ClockRate   uint32 // of their durations, in Hz; 0 means 8000
+	On          bool   `cbor:"1,keyasint,omitempty"`
+	PayloadType uint8  `cbor:"2,keyasint,omitempty"` // 0 to 127, as the side sends it, before any Rewrite
+	ClockRate   uint32 `cbor:"3,keyasint,omitempty"` // of their durations, in Hz; 0 means 8000
 
 	// Divert stops relaying the packets, for an owner that passes digits on in another way. The other side sees them
 	// as lost. Events that are not digits, codes above 15, are still relayed.
-	Divert bool
+	Divert bool `cbor:"4,keyasint,omitempty"`
 }
 
 // listener turns a side's telephone-events into digits, each once. It is a value without clock or I/O, owned by the

@@ -34,18 +34,19 @@ func (p PayloadSet) Has(payloadType uint8) bool {
 // dropped, and the tap sees the key * instead. During a key, and 100 ms longer, G.711 speech becomes silence and
 // other speech is dropped, because a gateway may leave the tone in it. The zero value is off.
 type Mask struct {
-	On bool
+	On bool `cbor:"1,keyasint,omitempty"`
 
 	// Always mutes the speech while the mask is on, for a side whose keys can't be told from it.
-	Always bool
+	Always bool `cbor:"2,keyasint,omitempty"`
 
-	Events     PayloadSet // those of the side's payload types that are telephone-events
-	ULaw, ALaw PayloadSet // and those that are G.711
+	Events PayloadSet `cbor:"3,keyasint,omitzero"` // those of the side's payload types that are telephone-events
+	ULaw   PayloadSet `cbor:"4,keyasint,omitzero"`
+	ALaw   PayloadSet `cbor:"5,keyasint,omitzero"` // and those that are G.711
 }
 
 // SetMask starts or stops masking the keys of a side. A session starts without a mask. If the mask is lifted during a
 // key, that key stays masked to its end. If it is put on during a key, what was relayed before has been heard.
-func (s *Session) SetMask(side Side, m Mask) { s.tell(command{op: opMask, side: side, mask: &m}) }
+func (s *Session) SetMask(side Side, m Mask) { s.set(command{op: opMask, side: side, mask: &m}) }
 
 // masker masks the keys of a side. It is a value without clock or I/O, owned by the worker.
 type masker struct {

@@ -38,7 +38,7 @@ func inNetwork(t *testing.T, f func(*testing.T, *network)) {
 	}
 	t.Run("in a network", func(t *testing.T) { // a goroutine of its own
 		if err := isolate(); err != nil {
-			t.Skipf("no network namespaces here: %v", err)
+			t.Skipf("needs network namespaces: %v", err)
 		}
 		n := &network{t: t, far: make(chan func())}
 		n.open()

@@ -1,8 +1,9 @@
 package media
 
 import (
-	"fmt"
+	"errors"
 	"net/netip"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,6 +27,9 @@ const (
 	// its program. Such a flow stays with the worker twice as long as the last time, up to offloadAfter << offloadPatience.
 	offloadWorth    = 100
 	offloadPatience = 8
+
+	// figuresAge is how old figures may be that are not those of a decision. Those of all flows are read together as often.
+	figuresAge = tendEvery
 )
 
 // offloader gives flows to the kernel. It is constant.
@@ -33,11 +37,43 @@ type offloader struct {
 	relay *kernel.Relay
 	epoch time.Duration // of the engine, by the kernel's clock
 	after time.Duration // offloadAfter
+	age   time.Duration // figuresAge
 	dscp  uint8
+	look  func(kernel.Flow) bool // finds out how its packets leave; false: some time
+
+	looking sync.WaitGroup
+	looks   chan struct{} // one for each goroutine that looks
 }
 
-func newOffloader(relay *kernel.Relay, now time.Duration, dscp uint8) *offloader {
-	return &offloader{relay: relay, epoch: kernel.Now() - now, after: offloadAfter, dscp: dscp}
+// looksMost is how many routes are looked up at once. Where the kernel does not answer, no more goroutines wait for it.
+const looksMost = 16
+
+func newOffloader(relay *kernel.Relay, epoch time.Duration, dscp uint8) *offloader {
+	o := &offloader{
+		relay: relay, epoch: epoch, after: offloadAfter, age: figuresAge, dscp: dscp, looks: make(chan struct{}, looksMost),
+	}
+	o.look = o.lookSoon
+	return o
+}
+
+// lookSoon has a route looked up. The worker does not wait for that.
+func (o *offloader) lookSoon(f kernel.Flow) (known bool) {
+	select {
+	case o.looks <- struct{}{}:
+		o.looking.Go(func() {
+			defer func() { <-o.looks }()
+			o.relay.Look(f)
+		})
+	default: // with another packet
+	}
+	return false
+}
+
+// stop returns when nothing is looked up any more.
+func (o *offloader) stop() {
+	if o != nil {
+		o.looking.Wait()
+	}
 }
 
 // offload is what an endpoint of RTP knows of its flow in the kernel.
@@ -47,7 +83,9 @@ type offload struct {
 	fails uint8         // how often in a row that was not worth it
 	by    *offloader    // nil: the worker has the flow
 	in    netip.AddrPort
-	seen  kernel.State // as it was read last
+	seen  kernel.State  // as it was read last
+	read  time.Duration // when that was
+	times uint64        // that it was offloaded
 }
 
 // offload gives the kernel the flow of a packet that was just relayed, if the flow is fit for it. A waiting packet would be
@@ -58,25 +96,46 @@ func (w *worker) offload(ep *endpoint) {
 		return
 	}
 	r := ep.relay
+	ep.offload.times++
 	r.offloaded.Add(1)
 	if w.pending.Load() { // its sender may not have seen that the flow is offloaded
 		r.offloaded.Add(-1)
 		return
 	}
-	f, err := o.flow(ep)
-	state := o.state(ep)
-	if err == nil && ep.fd == sharedSocket && f.In != ep.offload.in {
-		err = errSteered
+	err := o.put(ep, w.now)
+	for errors.Is(err, kernel.ErrUnknown) && o.look(o.aim(ep)) {
+		err = o.put(ep, w.now)
 	}
 	if err == nil {
-		err = o.relay.Put(f, state)
-	}
-	if err != nil {
-		r.offloaded.Add(-1)
-		ep.offload.from = w.now + o.after<<offloadPatience
 		return
 	}
-	ep.offload.by, ep.offload.in, ep.offload.since, ep.offload.seen = o, f.In, w.now, state
+	r.offloaded.Add(-1)
+	if !errors.Is(err, kernel.ErrUnknown) { // else a later packet finds it known
+		ep.offload.from = w.now + o.after<<offloadPatience
+	}
+}
+
+// put gives the kernel the flow from ep.
+func (o *offloader) put(ep *endpoint, now time.Duration) error {
+	f, err := o.flow(ep)
+	if err != nil {
+		return err
+	}
+	if ep.fd == sharedSocket && f.In != ep.offload.in {
+		return errSteered
+	}
+	state := o.state(ep)
+	if err := o.relay.Put(f, state); err != nil {
+		return err
+	}
+	ep.offload.by, ep.offload.in, ep.offload.since, ep.offload.seen, ep.offload.read = o, f.In, now, state, now
+	return nil
+}
+
+// aim is what of the flow from ep says how its packets leave.
+func (o *offloader) aim(ep *endpoint) kernel.Flow {
+	f, _ := o.flow(ep) // as much of it as is known
+	return f
 }
 
 // isPlain reports whether the kernel can relay the packets from ep as the worker would.
@@ -117,6 +176,7 @@ func (o *offloader) flow(ep *endpoint) (kernel.Flow, error) {
 		Source: from.Source, Dest: from.Dest, SSRC: from.SSRC, ClockRate: uint32(ep.stream.clock()), DSCP: o.dscp,
 		Rewrite: kernel.Rewrite{SSRC: from.Rewrite.SSRC, TimeOffset: from.Rewrite.TimeOffset, SeqOffset: from.Rewrite.SeqOffset},
 		Lost:    func(error) { r.recall() },
+		Figures: ep.figures(ep.offload.times),
 	}
 	for i, c := range from.Rewrite.Payload {
 		f.Rewrite.Payload[i] = kernel.PayloadChange{From: c.From, To: c.To, Drop: c.Op == PayloadDrop}
@@ -139,29 +199,67 @@ func (o *offloader) toward(ours netip.AddrPort, peer netip.Addr) (netip.AddrPort
 	if !ours.Addr().IsUnspecified() {
 		return ours, nil
 	}
-	a, ok := o.relay.Local(peer)
-	if !ok {
-		return netip.AddrPort{}, fmt.Errorf("no route to %v", peer)
+	a, err := o.relay.Local(peer)
+	if err != nil {
+		return netip.AddrPort{}, err
 	}
 	return netip.AddrPortFrom(a, ours.Port()), nil
 }
 
-// refresh reads what the kernel has counted of the session. The caller has the turn.
-func (r *relay) refresh() {
+// refresh reads what the kernel has counted of the session, where what is known is older than some age. The caller has the
+// turn.
+func (r *relay) refresh(age func(*offloader) time.Duration) {
 	if r.offloaded.Load() == 0 {
 		return
 	}
 	for side := range r.endpoint {
-		r.endpoint[side][RTP].refresh()
+		if ep := &r.endpoint[side][RTP]; ep.rtpState != nil && ep.offload.by != nil {
+			ep.refresh(age(ep.offload.by))
+		}
 	}
 }
 
-func (ep *endpoint) refresh() {
+// anyAge and atOnce are ages for refresh.
+func anyAge(o *offloader) time.Duration { return o.age }
+func atOnce(*offloader) time.Duration   { return 0 }
+
+func (ep *endpoint) refresh(age time.Duration) {
 	if ep.rtpState == nil || ep.offload.by == nil {
 		return
 	}
-	if state, ok := ep.offload.by.relay.State(ep.offload.in); ok {
+	o := ep.offload.by
+	now := kernel.Now() - o.epoch
+	if age > 0 && now-ep.offload.read < age {
+		return
+	}
+	if state, ok := o.relay.State(ep.offload.in); ok {
 		ep.takeOver(&state)
+		ep.offload.read = now
+	}
+}
+
+// figures returns what takes over what was read of the flow from ep with those of all others. It may have been read
+// before what ep knows, and of the flow before.
+func (ep *endpoint) figures(times uint64) func(*kernel.State) {
+	return func(s *kernel.State) {
+		if !ep.relay.enter() {
+			return
+		}
+		defer ep.relay.leave()
+		was := &ep.offload.seen
+		if o := ep.offload.by; o != nil && ep.offload.times == times {
+			ep.offload.read = kernel.Now() - o.epoch
+			if s.Packets >= was.Packets && s.WrongSource >= was.WrongSource && s.WrongSSRC >= was.WrongSSRC {
+				ep.takeOver(s)
+			}
+		}
+	}
+}
+
+// readFigures reads what the kernel has counted of all sessions.
+func (e *Engine) readFigures() {
+	if e.config.Kernel != nil {
+		_ = e.config.Kernel.Read() // what fails now is read the next time
 	}
 }
 

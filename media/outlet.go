@@ -36,6 +36,9 @@ type outlet struct {
 	timestamp uint32
 	at        time.Duration
 
+	// blind: the source has not been heard since a process was killed. What it sent last is estimated, in seq, timestamp
+	// and at.
+	blind   bool
 	unsure  bool          // the timestamps of the source have to be looked at
 	edge    uint16        // its number up to which packets come too late
 	lateTil time.Duration // when that is forgotten
@@ -47,6 +50,9 @@ func (o *outlet) leave(s *stream) {
 		return
 	}
 	o.owed = true
+	if o.blind {
+		return
+	}
 	o.seq = uint16(s.top) + o.shift.SeqOffset
 	o.timestamp, o.at = s.timestamp+o.shift.TimeOffset, s.timestampAt
 }
@@ -81,7 +87,7 @@ func (o *outlet) header(pkt []byte, payloadType uint8, first bool, timestamp uin
 // end resumes the source behind the numbers that were used. What it lost meanwhile, or what was replaced, is not
 // counted as missing.
 func (o *outlet) end(s *stream, now time.Duration) {
-	if !o.owed || !o.sourced || !s.started || s.ssrc != o.source {
+	if !o.owed || !o.sourced || !s.started || s.ssrc != o.source || o.blind {
 		return // the next packet follows on
 	}
 	o.owed, o.unsure = false, true
@@ -99,6 +105,7 @@ func (o *outlet) pass(h rtpHeader, rate int64, now time.Duration) (relay, shifte
 		o.follow(h, rate, now)
 		return true, true
 	}
+	o.blind = false
 	if now < o.lateTil && o.edge-h.seq < maxMisorder { // modulo 2^16 on purpose
 		return false, false
 	}
@@ -107,7 +114,7 @@ func (o *outlet) pass(h rtpHeader, rate int64, now time.Duration) (relay, shifte
 
 // follow makes h the packet after the last one.
 func (o *outlet) follow(h rtpHeader, rate int64, now time.Duration) {
-	o.sourced, o.source, o.owed, o.unsure = true, h.ssrc, false, false
+	o.sourced, o.source, o.owed, o.unsure, o.blind = true, h.ssrc, false, false, false
 	o.shift = rewrite{SeqOffset: o.seq + 1 - h.seq, TimeOffset: o.moment(rate, now) - h.timestamp}
 	if h.ssrc != o.ssrc {
 		o.shift.SSRC = o.ssrc

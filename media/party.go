@@ -12,9 +12,9 @@ type party struct {
 	rtp   latch
 	rtcp  reports
 
-	confirmed   bool // it is there; that stays so
-	unconfirmed int  // bytes for it while it was not confirmed, sent or not
-	withheld    bool // some were not sent
+	confirmed   bool  // it is there; that stays so
+	withheld    bool  // some bytes were not sent while it was not
+	unconfirmed int32 // bytes for it then, sent or not
 }
 
 // reports is where a side's RTCP comes from: the source that the SDP names, or a source at the address of the side's

@@ -23,7 +23,15 @@ var paths = []struct {
 }{
 	{name: "userspace"},
 	{name: "audited", path: func(w *worker) flowPath { return newAudit(w) }},
-	{name: "kernel", path: func(w *worker) flowPath { w.offloader.after = 0; return newAudit(w) }},
+	{name: "kernel", path: func(w *worker) flowPath {
+		o := w.offloader
+		o.after, o.age = 0, 0
+		o.look = func(f kernel.Flow) bool {
+			o.relay.Look(f)
+			return true
+		}
+		return newAudit(w)
+	}},
 }
 
 // path is the one of paths under test.

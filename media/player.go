@@ -35,6 +35,9 @@ type Play struct {
 	// Without Yield that RTP is dropped during the sound.
 	Yield bool
 
+	// From is where to begin, for a sound that goes on (PlayState.At).
+	From time.Duration
+
 	// ID comes back in EventPlayed.
 	ID uint64
 }
@@ -57,9 +60,10 @@ func (p *player) start(play Play, now time.Duration) {
 		play.Frame = playFrame
 	}
 	*p = player{play: play, audio: play.Sound.In(play.Law), size: int(play.Frame / time.Millisecond * audio.Rate / 1000), next: now, playing: true}
+	p.at = min(int(max(play.From, 0)*audio.Rate/time.Second), len(p.audio))
 	if play.Mix { // it ends in time, whether there is anything to be mixed with or not
 		if p.next = never; !play.Loop {
-			p.next = now + play.Sound.Duration()
+			p.next = now + max(play.Sound.Duration()-play.From, 0)
 		}
 	}
 }
@@ -78,6 +82,11 @@ func (p *player) mix(pkt []byte) {
 	if p.at == len(p.audio) && p.play.Loop {
 		p.at = 0
 	}
+}
+
+// position is how far the sound was played.
+func (p *player) position() time.Duration {
+	return time.Duration(p.at) * time.Second / audio.Rate
 }
 
 func (p *player) stop() { *p = player{next: never} }

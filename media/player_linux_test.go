@@ -287,7 +287,7 @@ func TestPlayMixed(t *testing.T) {
 			}
 		}
 		if law == audio.ALaw { // and PCMA is made of what comes
-			if err := l.w.perform(command{op: opPayloads, relay: l.r, side: SideA, payloads: [maxPayloadChanges]PayloadChange{{To: 8, Op: PayloadToALaw}}}); err != nil {
+			if err := l.w.perform(command{op: opPayloads, relay: l.r, side: SideA, payloads: &[maxPayloadChanges]PayloadChange{{To: 8, Op: PayloadToALaw}}}); err != nil {
 				t.Fatal(err)
 			}
 		}

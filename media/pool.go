@@ -19,7 +19,7 @@ const (
 	trimEvery = 10 * time.Second
 	trimPart  = 4
 
-	// restingShare is the part of the descriptors that a process may have which may rest.
+	// restingShare is the part of the descriptors that the process may have which may rest.
 	restingShare = 4
 
 	// reportsWithin is how long after the answer an RTCP socket waits for its first packet. Reports come every 5 s, give
@@ -161,13 +161,20 @@ func (p *ports) foreign(at place, now time.Duration) (place, pair, bool) {
 	return place{}, pair{}, false
 }
 
-// maxResting is how many pairs may rest: a share of the descriptors that the process may have.
-func maxResting() int {
+// atRest is how many pairs rest.
+func (p *ports) atRest() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.resting
+}
+
+// maxFiles is how many descriptors the process may have.
+func maxFiles() int {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return 0
 	}
-	return int(min(limit.Cur, 1<<20) / restingShare / 2)
+	return int(min(limit.Cur, 1<<20))
 }
 
 // bindPair returns a leased pair whose sockets the worker's epoll watches: one that has rested, else a new one, else
@@ -202,6 +209,43 @@ func (e *Engine) bindPair(at place) (pair, error) {
 	}
 	e.discard(other, []pair{away})
 	return e.newPair(at)
+}
+
+// claimPair leases a certain pair, with the sockets that another process has handed over, if it has.
+func (e *Engine) claimPair(at place, port uint16, handed *[2]int) (pair, error) {
+	if !e.ports.claim(port) {
+		return pair{}, errPortTaken
+	}
+	got := pair{port: port, fd: sockets{-1, -1}}
+	var err error
+	for kind := range got.fd {
+		switch {
+		case err != nil:
+		case handed == nil, Kind(kind) == RTP && handed[kind] < 0:
+			got.fd[kind], err = e.open(at, port, Kind(kind))
+		case handed[kind] >= 0:
+			if err = at.worker.watch(handed[kind], unix.EPOLLIN); err == nil {
+				got.fd[kind] = int32(handed[kind]) // descriptors are small
+			}
+		}
+	}
+	if err != nil {
+		e.unclaim(at, got, handed)
+		return pair{}, err
+	}
+	return got, nil
+}
+
+// unclaim gives a pair back that no session has had. Sockets that were handed over stay the caller's.
+func (e *Engine) unclaim(at place, p pair, handed *[2]int) {
+	for kind, fd := range p.fd {
+		if fd >= 0 && handed != nil && int(fd) == handed[kind] {
+			at.worker.unwatch(int(fd))
+		} else if fd >= 0 {
+			closeSocket(int(fd))
+		}
+	}
+	e.ports.release(p.port)
 }
 
 // newPair leases a pair of ports that can be bound. A pair that another process uses goes to the end of the queue.
@@ -287,6 +331,7 @@ func (e *Engine) tend(now time.Duration) {
 	defer e.tidy.Unlock()
 	e.closeSilent(now)
 	e.steerCalm(now)
+	e.readFigures()
 	trim := now-e.trimmed >= trimEvery
 	if trim {
 		e.trimmed = now

@@ -187,7 +187,7 @@ func TestRestIsBounded(t *testing.T) {
 	if n != 80 || p.resting != 20 {
 		t.Errorf("%d of 100 were taken out, %d rest; want 80 and 20", n, p.resting)
 	}
-	if most := maxResting(); most < 1 {
+	if most := maxFiles() / restingShare / 2; most < 1 {
 		t.Errorf("%d may rest by the limit of descriptors", most)
 	}
 }

@@ -64,6 +64,25 @@ func (p *ports) lease() (uint16, bool) {
 	return 0, false
 }
 
+// claim leases a certain free pair.
+func (p *ports) claim(port uint16) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range p.free {
+		at := (p.head + i) % len(p.queue)
+		if p.queue[at] != port {
+			continue
+		}
+		p.queue[at] = p.queue[p.head]
+		p.head = (p.head + 1) % len(p.queue)
+		p.free--
+		p.used++
+		p.leased[p.pair(port)] = true
+		return true
+	}
+	return false
+}
+
 // release returns a leased pair to the end of the queue. It reports whether the pair was leased.
 func (p *ports) release(port uint16) bool {
 	p.mu.Lock()

@@ -29,6 +29,8 @@ type relay struct {
 
 	hearing   hearing
 	roundTrip [2]roundTrip // to each side
+	note      note
+	shares    *steering // that the worker knows it by; nil: none
 }
 
 // The values of relay.turn. Who has the turn owns the session: the worker for a packet or a command, another goroutine to
@@ -166,6 +168,9 @@ func (r *relay) route() error {
 	for _, ep := range r.endpoints() {
 		f, out := r.resolve(ep.side, ep.kind), r.outlet(ep.side.Other(), ep.kind)
 		if !ep.attached || f.course != ep.flow || out != ep.out {
+			if ep.attached && outdates(ep.flow, f.course) {
+				r.outdated()
+			}
 			if err := r.path.Attach(f, ep.count); err != nil {
 				return err
 			}

@@ -10,7 +10,8 @@ type socketChange struct {
 	opened [2]sockets // by side and kind; -1: no change
 	close  [2]bool    // RTCP sockets wanted, by side
 	closed [2]bool    // of them: the worker has let the socket go
-	steer  *steering  // to be begun; nil: no change
+	share  bool       // the session's ports will be steered; steer says from what addresses
+	steer  *steering  // its own sockets are to be let go; nil: no change
 	done   bool       // that: the worker has let the session's own sockets go
 	reopen *Engine    // opens all sockets that steering has closed; nil: no change
 }
@@ -37,7 +38,12 @@ func (w *worker) changeSockets(r *relay, c *socketChange) {
 			ep.fd, c.closed[side] = -1, true
 		}
 	}
-	if c.steer != nil {
+	switch {
+	case c.share:
+		if s, ok := w.share(r); ok {
+			c.steer = &s
+		}
+	case c.steer != nil:
 		c.done = w.steer(r, *c.steer)
 	}
 }

@@ -12,6 +12,9 @@ type SessionConfig struct {
 	// Addr is the address that each side is bound to: one of Config.Listen. The zero value means the first of them.
 	Addr [2]netip.Addr
 
+	// Sockets are those that Session.HandOver gave, for Engine.Resume only; nil: it opens some.
+	Sockets *Sockets
+
 	// OnEvent is called for each event, by an engine goroutine that also carries other calls' media. It must not
 	// block, and it must not call the session. It may be nil.
 	OnEvent func(Event)
@@ -21,44 +24,44 @@ type SessionConfig struct {
 // address that can't receive unicast (0.0.0.0, multicast, port 0) counts as invalid.
 type Peer struct {
 	// RTP is the address of c= and the port of m=. If it is invalid, nothing is sent to this side.
-	RTP netip.AddrPort
+	RTP netip.AddrPort `cbor:"1,keyasint,omitzero"`
 
 	// RTCP is the address of a=rtcp; invalid means the port above RTP.
-	RTCP netip.AddrPort
+	RTCP netip.AddrPort `cbor:"2,keyasint,omitzero"`
 
 	// Mux: RTP and RTCP share a port on both ends of this side (RFC 5761). RTCP goes to the address of RTP, from our
 	// RTP port, and is accepted there too. RTCP above is ignored.
-	Mux bool
+	Mux bool `cbor:"3,keyasint,omitempty"`
 
 	// Believed are further addresses that this side's packets may come from, with any port: the source of its
 	// signalling. They count for 10 s after SetPeer and after Start, while no source is locked or the locked one is
 	// silent.
-	Believed []netip.Prefix
+	Believed []netip.Prefix `cbor:"4,keyasint,omitempty"`
 
 	// Listed are addresses that may replace a silent source at any time: configured media sources.
-	Listed []netip.Prefix
+	Listed []netip.Prefix `cbor:"5,keyasint,omitempty"`
 
 	// Latch says how the source is found among all these.
-	Latch LatchMode
+	Latch LatchMode `cbor:"6,keyasint,omitempty"`
 
 	// Unconfirmed: it is not known yet whether the side is there, or somebody else has named its address. It is sent a
 	// second's worth of media at most, except at addresses of Believed and Listed, until it is confirmed: by
 	// Session.Confirm, or by its RTP or RTCP from the address of RTP.
-	Unconfirmed bool
+	Unconfirmed bool `cbor:"7,keyasint,omitempty"`
 
 	// ClockRate is that of this side's RTP timestamps in Hz, for the jitter only. 0 means 8000.
-	ClockRate uint32
+	ClockRate uint32 `cbor:"8,keyasint,omitempty"`
 
 	// Held: the side wants no media (RFC 3264 §8.4: it says sendonly or inactive). It is sent no RTP, but it is sent
 	// RTCP if RTP is valid (RFC 3264 §5.1). Its own packets are accepted: it may send music.
-	Held bool
+	Held bool `cbor:"9,keyasint,omitempty"`
 
 	// Mute: the side will send no RTP (it says recvonly or inactive). RTP that comes nevertheless is accepted.
-	Mute bool
+	Mute bool `cbor:"10,keyasint,omitempty"`
 
 	// Codec is the encoding name (RFC 3551) of what this side sends, in any case. It is used for SideStats.MOS only.
 	// Empty keeps the previous one.
-	Codec string
+	Codec string `cbor:"11,keyasint,omitempty"`
 }
 
 // Session is the media of one call: two sides with a pair of ports each. Any goroutine may call its methods, but
@@ -72,12 +75,26 @@ type Session struct {
 	relay relay // owned by the worker until the session is closed
 	once  sync.Once
 
-	mu     sync.Mutex // guards what follows, and the order of commands about it
-	pair   [2]pair
-	muxed  [2]bool // Peer.Mux, by side
-	closed bool    // pair is not the session's any more
+	mu      sync.Mutex // guards what follows, and the order of commands about it
+	pair    [2]pair
+	muxed   [2]bool   // Peer.Mux, by side
+	closed  bool      // pair is not the session's any more
+	parting *steering // its ports are steered already, and its sockets are not closed yet; nil: they are not
 
 	steered atomic.Bool // it has no sockets, as the kernel relays its RTP; changed under mu
+	wanted  *wanted     // guarded by mu; nil: nothing was set
+}
+
+// wanted is what was set last, whether the worker has carried it out or not. What it points to is never modified.
+type wanted struct {
+	peer     [2]*Peer // normalised; nil: not set, as all of these
+	crypto   [2]*Crypto
+	payloads [2]*[maxPayloadChanges]PayloadChange
+	events   [2]*TelephoneEvents
+	mask     [2]*Mask
+
+	confirmed [2]bool
+	started   bool
 }
 
 // Local returns the RTP address that the side is bound to. The address is unspecified if the engine listens on that.
@@ -96,26 +113,26 @@ func (s *Session) SetPeer(side Side, p Peer) {
 		p.RTCP = netip.AddrPort{}
 	}
 	p = p.normal()
-	s.tell(command{op: opPeer, side: side, peer: &p})
+	s.set(command{op: opPeer, side: side, peer: &p})
 	s.reopenRTCP(side, p.Mux)
 }
 
 // Confirm says that a side is there (Peer.Unconfirmed). That stays so, whatever SetPeer says later.
-func (s *Session) Confirm(side Side) { s.tell(command{op: opConfirm, side: side}) }
+func (s *Session) Confirm(side Side) { s.set(command{op: opConfirm, side: side}) }
 
 // SetPayloads says what happens to the payload types that a side sends, if the other side has another number for a
 // codec, speaks the other kind of G.711, or does not accept it. Other payload types are relayed unchanged. A session
 // starts without changes; more than 8 are ignored.
 func (s *Session) SetPayloads(from Side, changes []PayloadChange) {
-	c := command{op: opPayloads, side: from}
+	c := command{op: opPayloads, side: from, payloads: new([maxPayloadChanges]PayloadChange)}
 	copy(c.payloads[:], changes)
-	s.tell(c)
+	s.set(c)
 }
 
 // SetTelephoneEvents starts or stops reporting the telephone-events of a side as EventDigit. A session starts
 // without. A second call during an event neither loses nor doubles a digit.
 func (s *Session) SetTelephoneEvents(side Side, c TelephoneEvents) {
-	s.tell(command{op: opEvents, side: side, events: c})
+	s.set(command{op: opEvents, side: side, events: &c})
 }
 
 // SendDigit presses a key towards a side, after the keys before it. The digit is a telephone-event inside the relayed
@@ -147,7 +164,7 @@ func (s *Session) StopPlay(to Side) { s.tell(command{op: opStopPlay, side: to}) 
 // Start starts the timers of EventSilent and EventOneWay: the answer was sent, or early media began. Packets are
 // relayed before it too, when both sides have a destination. A second call has no effect.
 func (s *Session) Start() {
-	s.tell(command{op: opStart})
+	s.set(command{op: opStart})
 	s.awaitRTCP()
 }
 
@@ -160,7 +177,7 @@ func (s *Session) Stats() Stats {
 // refresh brings the figures of offloaded flows up to date.
 func (s *Session) refresh() {
 	if r := &s.relay; r.offloaded.Load() > 0 && r.enter() {
-		r.refresh()
+		r.refresh(anyAge)
 		r.leave()
 	}
 }
@@ -182,6 +199,10 @@ func (s *Session) Close() Stats {
 			s.unsteered()
 			return
 		}
+		e.awake.Add(-1)
+		if s.parting != nil {
+			s.endSteering(*s.parting)
+		}
 		s.rest([2]netip.Addr{s.relay.local[SideA].Addr(), s.relay.local[SideB].Addr()}, s.pair[:])
 	})
 	return s.Stats()
@@ -192,6 +213,42 @@ func (s *Session) rest(addr [2]netip.Addr, pairs []pair) {
 	_ = s.worker.post(command{op: opClose, relay: &s.relay, pairs: pairs}, false)
 	for side, p := range pairs {
 		s.engine.ports.keep(place{addr[side], s.worker}, p, s.engine.now())
+	}
+}
+
+// set sends the worker a command and notes what it sets.
+func (s *Session) set(c command) {
+	s.wake()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.wanted == nil {
+		s.wanted = &wanted{}
+	}
+	s.wanted.note(c)
+	c.relay = &s.relay
+	_ = s.worker.post(c, false)
+}
+
+func (w *wanted) note(c command) {
+	switch c.op {
+	case opPeer:
+		if was := w.peer[c.side]; was != nil && c.peer.Codec == "" {
+			c.peer.Codec = was.Codec
+		}
+		w.peer[c.side] = c.peer
+	case opConfirm:
+		w.confirmed[c.side] = true
+	case opCrypto:
+		w.crypto[c.side] = c.keys
+	case opPayloads:
+		w.payloads[c.side] = c.payloads
+	case opEvents:
+		w.events[c.side] = c.events
+	case opMask:
+		w.mask[c.side] = c.mask
+	case opStart:
+		w.started = true
+	default: // it sets nothing that stays
 	}
 }
 

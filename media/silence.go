@@ -13,13 +13,13 @@ type silenceLimits struct {
 // hearing is what of a session's RTP counts for silence and one-way audio. It is a value owned by the worker.
 type hearing struct {
 	started bool
-	silent  bool          // EventSilent was posted
-	last    time.Duration // the last RTP accepted, or Start, or the end of a hold
+	silent  bool    // EventSilent was posted
+	judged  bool    // one-way audio is decided; only its end may still be posted
+	spoke   [2]bool // RTP was accepted from the side since Start
+	missing [2]bool // EventOneWay was posted for the side, and it is still not heard
 
-	spoke   [2]bool       // RTP was accepted from the side since Start
-	spokeAt time.Duration // when the first of them did
-	judged  bool          // one-way audio is decided; only its end may still be posted
-	missing [2]bool       // EventOneWay was posted for the side, and it is still not heard
+	last    time.Duration // the last RTP accepted, or Start, or the end of a hold
+	spokeAt time.Duration // when the first of those of spoke did
 	since   time.Duration // when both sides were first, or again, free to speak
 }
 
@@ -79,7 +79,7 @@ func (r *relay) checkSilence(now time.Duration, p silenceLimits) {
 		limit = p.start
 	}
 	if now-h.last >= limit {
-		r.refresh()
+		r.refresh(atOnce)
 	}
 	if since := now - h.last; since >= limit {
 		h.silent = true

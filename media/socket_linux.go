@@ -129,6 +129,9 @@ func send(fd int32, pkt []byte, to *sockaddr) unix.Errno {
 	return errno
 }
 
+// sharedMost is more packets than that buffer holds.
+const sharedMost = 1 << 16
+
 // sharedBuffer is the receive buffer of a socket that sessions share, in bytes: some thousand packets.
 const sharedBuffer = 4 << 20
 

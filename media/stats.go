@@ -12,22 +12,22 @@ type Drops = drops[uint64]
 
 // drops has a T for each reason why a packet is not passed on.
 type drops[T any] struct {
-	WrongSource   T // not from the locked source, or not believable
-	Unproven      T // believable, but not enough of them in a row yet
-	WrongSSRC     T // from the locked source, but of another stream
-	Malformed     T // not RTP or RTCP of version 2 whose lengths fit
-	NoDestination T // the other side's address is not known, or of another IP version
-	Oversize      T // longer than 1500 bytes
-	SendError     T // the kernel did not take it
-	Held          T // RTP for the other side, which wants none (Peer.Held)
-	Diverted      T // telephone-events that are not to be relayed
-	Replaced      T // RTP that a digit or a sound took the place of
-	Discarded     T // of a payload type that the other side does not take
-	Unauthentic   T // from a side with SRTP: not under its key, or not SRTP at all
-	Replayed      T // from a side with SRTP: it came before, or is too old to tell
-	Unprotected   T // for a side with SRTP: the number was sent already, or there are too many sources
-	Masked        T // RTP that would have told a masked key (Session.SetMask)
-	Unconfirmed   T // beyond what the other side is sent before it is confirmed (Peer.Unconfirmed)
+	WrongSource   T `cbor:"1,keyasint,omitempty"`  // not from the locked source, or not believable
+	Unproven      T `cbor:"2,keyasint,omitempty"`  // believable, but not enough of them in a row yet
+	WrongSSRC     T `cbor:"3,keyasint,omitempty"`  // from the locked source, but of another stream
+	Malformed     T `cbor:"4,keyasint,omitempty"`  // not RTP or RTCP of version 2 whose lengths fit
+	NoDestination T `cbor:"5,keyasint,omitempty"`  // the other side's address is not known, or of another IP version
+	Oversize      T `cbor:"6,keyasint,omitempty"`  // longer than 1500 bytes
+	SendError     T `cbor:"7,keyasint,omitempty"`  // the kernel did not take it
+	Held          T `cbor:"8,keyasint,omitempty"`  // RTP for the other side, which wants none (Peer.Held)
+	Diverted      T `cbor:"9,keyasint,omitempty"`  // telephone-events that are not to be relayed
+	Replaced      T `cbor:"10,keyasint,omitempty"` // RTP that a digit or a sound took the place of
+	Discarded     T `cbor:"11,keyasint,omitempty"` // of a payload type that the other side does not take
+	Unauthentic   T `cbor:"12,keyasint,omitempty"` // from a side with SRTP: not under its key, or not SRTP at all
+	Replayed      T `cbor:"13,keyasint,omitempty"` // from a side with SRTP: it came before, or is too old to tell
+	Unprotected   T `cbor:"14,keyasint,omitempty"` // for a side with SRTP: the number was sent already, or there are too many sources
+	Masked        T `cbor:"15,keyasint,omitempty"` // RTP that would have told a masked key (Session.SetMask)
+	Unconfirmed   T `cbor:"16,keyasint,omitempty"` // beyond what the other side is sent before it is confirmed (Peer.Unconfirmed)
 }
 
 func (d *drops[T]) all() []*T {

@@ -18,6 +18,18 @@ import (
 // socket waits, so that calls that are over by then open and close none.
 const steerAfter = reportsWithin
 
+// wakingMost is how many sessions get their sockets back in a second without an order: when a link goes down, the flows of
+// all come back at once. The others go on without.
+const wakingMost = 256
+
+// socketsShare is the part, in quarters, of the descriptors that the process may have which media's sockets may be before
+// sessions stay without. Calls that begin are in need of the rest.
+const socketsShare = 3
+
+// steeredMost is how many packets in a second may come to a steered port, by Kind, so that a flood to one is not in the way
+// of others: RTP while the worker has the flow, and reports, of which one comes in some seconds.
+var steeredMost = [2]uint32{RTP: 1000, RTCP: 50}
+
 // The values of endpoint.fd without a socket of its own.
 const (
 	noSocket     = -1
@@ -116,7 +128,20 @@ func (w *worker) transmit(from *endpoint, pkt []byte, to *sockaddr) unix.Errno {
 	return send(int32(fd), pkt, to)
 }
 
-// steer lets the sockets of a session go, unless a packet waits there that brings a flow back.
+// share has the worker know the endpoints of a session by the addresses that will be steered. Nothing may come to a shared
+// socket before.
+func (w *worker) share(r *relay) (s steering, done bool) {
+	if s = r.steering(); r.offloaded.Load() < 2 || !s[SideA].IsValid() || !s[SideB].IsValid() {
+		return s, false
+	}
+	w.unshare(r)
+	r.shares = &s
+	s.each(func(side Side, kind Kind, at netip.AddrPort) { w.shared.to[at] = &r.endpoint[side][kind] })
+	return s, true
+}
+
+// steer lets the sockets of a session go, unless a packet waits there that brings a flow back. Its ports have been steered
+// for so long that nothing more comes to them.
 func (w *worker) steer(r *relay, s steering) (done bool) {
 	for _, ep := range r.endpoints() {
 		for i := 0; ep.fd >= 0 && i < drainMost; i++ {
@@ -127,15 +152,13 @@ func (w *worker) steer(r *relay, s steering) (done bool) {
 			w.relay(ep, n)
 		}
 	}
-	if r.offloaded.Load() < 2 {
+	if r.offloaded.Load() < 2 || r.steering() != s {
 		return false
 	}
-	s.each(func(side Side, kind Kind, at netip.AddrPort) {
-		ep := &r.endpoint[side][kind]
+	for _, ep := range r.endpoints() {
 		w.serves(ep.fd, nil)
 		ep.fd = sharedSocket
-		w.shared.to[at] = ep
-	})
+	}
 	return true
 }
 
@@ -157,21 +180,22 @@ func (w *worker) unsteer(e *Engine, r *relay, c *socketChange) {
 	}
 }
 
-// unshare forgets a session that is closed.
+// unshare forgets a session: it is closed, or shares other addresses.
 func (w *worker) unshare(r *relay) {
-	for _, ep := range r.endpoints() {
-		if ep.rtpState != nil && w.shared != nil && ep.offload.in.IsValid() {
-			delete(w.shared.to, ep.offload.in)
-			delete(w.shared.to, portAbove(ep.offload.in))
-		}
+	if r.shares != nil {
+		r.shares.each(func(_ Side, _ Kind, at netip.AddrPort) { delete(w.shared.to, at) })
 	}
 }
 
-// wake opens the sockets of a steered session again.
+// wake opens the sockets of a steered session again. Where descriptors are scarce, it goes on without.
 func (s *Session) wake() {
-	if !s.steered.Load() {
-		return
+	if s.steered.Load() && s.engine.mayWake() {
+		s.unsteer()
 	}
+}
+
+// unsteer is wake however many descriptors there are.
+func (s *Session) unsteer() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || !s.steered.Load() {
@@ -187,6 +211,7 @@ func (s *Session) wake() {
 	}
 	s.endSteering(s.relay.steering())
 	s.steered.Store(false)
+	s.engine.awake.Add(1)
 	s.awaitRTCP()
 }
 
@@ -216,30 +241,89 @@ func (e *Engine) steerCalm(now time.Duration) {
 		}
 	}
 	e.mu.Unlock()
-	for _, s := range astir {
+	for _, s := range astir[:min(len(astir), wakingMost)] { // in the order of a map, so that each has its turn
 		s.wake()
 	}
+	var parting []*Session
 	for some := range slices.Chunk(calm, closingMost) {
-		e.steer(some, now)
+		parting = append(parting, e.beginSteering(some, now)...)
+	}
+	if parting != nil {
+		awaitReceivers()
+	}
+	for some := range slices.Chunk(parting, closingMost) {
+		e.steer(some)
 	}
 }
 
+// awaitReceivers returns when each packet that has found its socket before is in it: receiving one is a read-side section
+// of RCU, and this system call waits for those.
+func awaitReceivers() {
+	const global = 1                                          // MEMBARRIER_CMD_GLOBAL
+	_, _, _ = unix.Syscall(unix.SYS_MEMBARRIER, global, 0, 0) // where it is not allowed, a packet may be lost
+}
+
+// beginSteering steers the ports of sessions to the sockets that workers share, and returns those of which that worked.
+// Their own sockets are still there.
+func (e *Engine) beginSteering(some []*Session, now time.Duration) (parting []*Session) {
+	changes := make([]*socketChange, len(some))
+	for i, s := range some {
+		if s.calm(now) {
+			changes[i] = newSocketChange()
+			changes[i].share = true
+			_ = s.worker.post(command{op: opSockets, relay: &s.relay, sockets: changes[i]}, false)
+		}
+	}
+	e.sync()
+	for i, s := range some {
+		if c := changes[i]; c != nil && c.steer != nil && s.beginSteering(*c.steer) {
+			parting = append(parting, s)
+		}
+	}
+	return parting
+}
+
+// sync returns when the workers have carried out what was posted before.
+func (e *Engine) sync() {
+	for _, w := range e.workers {
+		_ = w.do(command{op: opSync})
+	}
+}
+
+func (s *Session) beginSteering(st steering) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	var failed error
+	st.each(func(_ Side, kind Kind, at netip.AddrPort) {
+		if failed == nil {
+			failed = s.worker.offloader.relay.Steer(at, s.worker.shared.first+family(at.Addr()), steeredMost[kind])
+		}
+	})
+	if failed != nil {
+		s.endSteering(st)
+		return false
+	}
+	s.parting = &st
+	return true
+}
+
 // steer has workers let the sockets of sessions go, and closes them. Meanwhile the pairs can't change hands.
-func (e *Engine) steer(some []*Session, now time.Duration) {
+func (e *Engine) steer(some []*Session) {
 	changes := make([]*socketChange, len(some))
 	for i, s := range some {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		c := newSocketChange()
-		if c.steer = s.calm(now); c.steer == nil {
+		if s.closed {
 			continue
 		}
-		changes[i] = c
-		_ = s.worker.post(command{op: opSockets, relay: &s.relay, sockets: c}, false)
+		changes[i] = newSocketChange()
+		changes[i].steer = s.parting
+		_ = s.worker.post(command{op: opSockets, relay: &s.relay, sockets: changes[i]}, false)
 	}
-	for _, w := range e.workers {
-		_ = w.do(command{op: opSync})
-	}
+	e.sync()
 	for i, s := range some {
 		if changes[i] != nil {
 			s.settleSteering(changes[i])
@@ -247,42 +331,32 @@ func (e *Engine) steer(some []*Session, now time.Duration) {
 	}
 }
 
-// calm steers the ports of a session whose flows have been in the kernel for steerAfter. Its mu is held. Nil: they have
-// not, or they can't be steered.
-func (s *Session) calm(now time.Duration) *steering {
+// calm reports whether the flows of a session have been in the kernel for steerAfter, and it can be steered.
+func (s *Session) calm(now time.Duration) bool {
 	r := &s.relay
-	if s.closed || s.steered.Load() || !r.enter() {
-		return nil
+	if s.steered.Load() || r.offloaded.Load() < 2 || !r.enter() {
+		return false
 	}
 	defer r.leave()
 	if r.offloaded.Load() < 2 {
-		return nil
+		return false
 	}
-	st := r.steering()
-	for side := range st {
-		ep := &r.endpoint[side][RTP]
-		if now-ep.offload.since < steerAfter || s.worker.shared.fd[family(ep.offload.in.Addr())] < 0 {
-			return nil
+	for side := range r.endpoint {
+		o := &r.endpoint[side][RTP].offload
+		if now-o.since < steerAfter || s.worker.shared.fd[family(o.in.Addr())] < 0 {
+			return false
 		}
 	}
-	var failed error
-	st.each(func(_ Side, _ Kind, at netip.AddrPort) {
-		if failed == nil {
-			failed = s.worker.offloader.relay.Steer(at, s.worker.shared.first+family(at.Addr()))
-		}
-	})
-	if failed != nil {
-		s.endSteering(st)
-		return nil
-	}
-	return &st
+	return true
 }
 
 // settleSteering closes the sockets of a session that the worker has let go. If it has not, the ports are the sockets'
 // again. The session's mu is held.
 func (s *Session) settleSteering(c *socketChange) {
+	st := *s.parting
+	s.parting = nil
 	if !c.done {
-		s.endSteering(*c.steer)
+		s.endSteering(st)
 		return
 	}
 	for side, p := range s.pair {
@@ -290,6 +364,12 @@ func (s *Session) settleSteering(c *socketChange) {
 		s.pair[side].fd = sockets{noSocket, noSocket}
 	}
 	s.steered.Store(true)
+	s.engine.awake.Add(-1)
+}
+
+// mayWake reports whether another session may have sockets of its own without need.
+func (e *Engine) mayWake() bool {
+	return 4*int(e.awake.Load())+2*e.ports.atRest() < e.files/4*socketsShare
 }
 
 func (s *Session) endSteering(st steering) {

@@ -30,9 +30,12 @@ func newSteeredCall(t *testing.T, e *Engine) *steeredCall {
 		c.at[side] = netip.AddrPortFrom(addr, c.Local(Side(side)).Port())
 	}
 	c.speak(t, 1)
-	await(t, "the kernel has both flows", func() bool { return c.relay.offloaded.Load() == 2 })
+	await(t, "the kernel has both flows", c.inKernel)
 	return c
 }
+
+// inKernel reports whether the kernel has both flows.
+func (c *steeredCall) inKernel() bool { return isInKernel(c.at[SideA]) && isInKernel(c.at[SideB]) }
 
 // speak has both sides say a packet.
 func (c *steeredCall) speak(t *testing.T, seq uint16) {
@@ -72,6 +75,9 @@ func TestSteeredSession(t *testing.T) {
 				t.Fatalf("steered %v, %d sockets closed; want 4", c.steered.Load(), files-n)
 			}
 			c.speak(t, 2)
+			if a, b := inKernel(c.at[SideA]), inKernel(c.at[SideB]); a != 1 || b != 1 {
+				t.Errorf("the kernel has relayed %d and %d packets; want 1 of each side", a, b)
+			}
 			c.report(t)
 			newClient(t, netip.AddrPortFrom(c.a.addr.Addr(), 0).String()).send(c.at[SideA], sourcePacket(t, 9, 1))
 			await(t, "the stranger", func() bool { return c.Stats().A.Dropped.WrongSource == 1 })
@@ -101,14 +107,18 @@ func TestSteeredSessionWakes(t *testing.T) {
 	c := newSteeredCall(t, e)
 	c.SetTelephoneEvents(SideA, TelephoneEvents{On: true, PayloadType: 101})
 	c.speak(t, 2)
-	await(t, "the kernel has both flows", func() bool { return c.relay.offloaded.Load() == 2 })
+	await(t, "the kernel has both flows", c.inKernel)
 	e.tend(e.now() + steerAfter + time.Second)
 	if !c.steered.Load() {
 		t.Fatal("not steered")
 	}
-	key := rtpPacket(t, 101, 3, "\x05\x0a\x00\xa0") // it goes on, so that the flow does not go back
+	key := rtpPacket(t, 101, 4, "\x05\x0a\x00\xa0") // it goes on, so that the flow does not go back
 	key[11] = 1
 	copy(key[8:11], []byte{0, 0, 0})
+	c.speak(t, 3)
+	if n := inKernel(c.at[SideA]); n != 1 {
+		t.Errorf("the kernel has relayed %d packets; want 1", n)
+	}
 	c.a.send(c.at[SideA], key)
 	c.b.expect(c.at[SideB], key)
 	if n := c.relay.offloaded.Load(); n != 1 {
@@ -118,8 +128,8 @@ func TestSteeredSessionWakes(t *testing.T) {
 	if c.steered.Load() {
 		t.Error("still steered")
 	}
-	c.speak(t, 4)
-	if st := c.Close(); st.A.RxPackets != 4 || st.A.Lost != 0 {
+	c.speak(t, 5)
+	if st := c.Close(); st.A.RxPackets != 5 || st.A.Lost != 0 {
 		t.Errorf("got %+v", st.A)
 	}
 }
@@ -136,6 +146,9 @@ func TestSteeredSessionCloses(t *testing.T) {
 			t.Fatal("not steered")
 		}
 		c.speak(t, 2)
+		if n := inKernel(c.at[SideA]); n != 1 {
+			t.Errorf("the kernel has relayed %d packets; want 1", n)
+		}
 		if st := c.Close(); st.A.RxPackets != 2 || st.B.RxPackets != 2 {
 			t.Errorf("got %+v", st)
 		}
@@ -144,5 +157,108 @@ func TestSteeredSessionCloses(t *testing.T) {
 		}
 		c.a.send(c.at[SideA], sourcePacket(t, 1, 3))
 		c.b.expectNothing()
+	}
+}
+
+// Nothing is lost as the ports of a session are steered: neither what comes to its own sockets nor what comes to the shared
+// ones, whatever else happens to it meanwhile.
+func TestSteeringBegins(t *testing.T) {
+	onKernelPath(t)
+	begin := func(t *testing.T) (*Engine, *steeredCall, []*Session) {
+		t.Helper()
+		noLeaks(t)
+		e := openEngine(t, func(c *Config) { c.Listen, c.PortLow, c.PortHigh = []netip.Addr{relayV4}, 21000, 21003 })
+		c := newSteeredCall(t, e)
+		c.report(t)
+		parting := e.beginSteering([]*Session{c.Session}, e.now()+steerAfter+time.Second)
+		if len(parting) != 1 || c.steered.Load() {
+			t.Fatalf("%d sessions are parting, steered %v", len(parting), c.steered.Load())
+		}
+		return e, c, parting
+	}
+	t.Run("reports come", func(t *testing.T) {
+		e, c, parting := begin(t)
+		for range 10 {
+			c.report(t)
+			c.speak(t, 2)
+		}
+		e.steer(parting)
+		if !c.steered.Load() {
+			t.Error("not steered")
+		}
+		c.report(t)
+		if st := c.Close(); st.A.RxRTCP != 12 || st.B.RxRTCP != 12 {
+			t.Errorf("%d and %d reports; want 12", st.A.RxRTCP, st.B.RxRTCP)
+		}
+	})
+	t.Run("an order comes", func(t *testing.T) {
+		e, c, parting := begin(t)
+		c.SetPayloads(SideA, []PayloadChange{{From: 0, To: 8}})
+		e.steer(parting)
+		if c.steered.Load() {
+			t.Error("steered, though its flows have come back")
+		}
+		c.report(t)
+		c.a.send(c.at[SideA], sourcePacket(t, 1, 4))
+		if got, _ := c.b.read(); got[1] != 8 {
+			t.Errorf("payload type %d after the order; want 8", got[1])
+		}
+	})
+	t.Run("it is closed", func(t *testing.T) {
+		e, c, parting := begin(t)
+		c.Close()
+		e.steer(parting)
+		if c.steered.Load() {
+			t.Error("steered, though it is closed")
+		}
+		other := newSteeredCall(t, e) // of the same ports
+		other.report(t)
+	})
+}
+
+// Where descriptors are scarce, sessions whose flows come back go on without sockets of their own.
+func TestSessionsWakeInTurns(t *testing.T) {
+	onKernelPath(t)
+	noLeaks(t)
+	e := openEngine(t, func(c *Config) { c.Listen = []netip.Addr{relayV4} })
+	var calls []*steeredCall
+	for range 6 {
+		calls = append(calls, newSteeredCall(t, e))
+	}
+	e.tend(e.now() + steerAfter + time.Second)
+	awake := func() (n int) {
+		for _, c := range calls {
+			if !c.steered.Load() {
+				n++
+			}
+		}
+		return n
+	}
+	if n := awake(); n != 0 || int(e.awake.Load()) != n {
+		t.Fatalf("%d of %d are not steered, %d are counted", n, len(calls), e.awake.Load())
+	}
+	const room = 2
+	e.files = (4*room + 2*e.ports.atRest()) * 4 / socketsShare
+	for _, c := range calls {
+		c.SetTap(&witness{}) // the flows come back
+		if n := c.relay.offloaded.Load(); n != 0 {
+			t.Errorf("the kernel has %d flows of a call with a tap", n)
+		}
+	}
+	e.tend(e.now())
+	if n := awake(); n != room || int(e.awake.Load()) != n {
+		t.Errorf("%d are awake, %d are counted; want %d", n, e.awake.Load(), room)
+	}
+	for _, c := range calls {
+		c.speak(t, 2)
+		c.report(t)
+		c.SetTap(nil)
+		c.speak(t, 3)
+		if st := c.Close(); st.A.RxPackets != 3 || st.B.RxPackets != 3 || st.A.Lost+st.B.Lost != 0 || st.A.DroppedTotal+st.B.DroppedTotal != 0 {
+			t.Errorf("A %+v\nB %+v", st.A, st.B)
+		}
+	}
+	if n := e.awake.Load(); n != 0 {
+		t.Errorf("%d sessions are counted as awake after all are closed", n)
 	}
 }

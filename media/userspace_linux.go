@@ -60,7 +60,7 @@ func (w *worker) relay(ep *endpoint, n int) {
 	if ep.rtpState == nil {
 		ep.relay.heard(ep.side)
 	}
-	ep.refresh() // the latch has to know when the source was heard
+	ep.refresh(0) // the latch has to know when the source was heard
 	if src != ep.flow.Source && !w.admits(ep, src) {
 		w.refuse(ep, src)
 		return
@@ -127,7 +127,7 @@ func (w *worker) openReport(ep *endpoint, pkt []byte) []byte {
 
 // passReport relays RTCP that came to the socket at.
 func (w *worker) passReport(ep, at *endpoint, src netip.AddrPort, pkt []byte) {
-	ep.relay.refresh() // what it reports on
+	ep.relay.refresh(anyAge) // what it reports on
 	ep.relay.confirmedBy(ep.side, src)
 	ep.count.RxPackets.Add(1)
 	ep.count.RxBytes.Add(uint64(len(pkt)))

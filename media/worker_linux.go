@@ -44,6 +44,7 @@ type worker struct {
 	relays   map[uint64]*relay
 	byFD     []*endpoint // by descriptor number
 	stopping bool
+	frozen   bool // it reads nothing and sends nothing by itself, but carries commands out
 	events   [batch]unix.EpollEvent
 	taken    int // events
 	from     sockaddr
@@ -73,6 +74,8 @@ const (
 	opClose // and behind it what is not about an open session
 	opForget
 	opSync
+	opFreeze
+	opThaw
 	opStop
 )
 
@@ -83,8 +86,9 @@ type command struct {
 	relay    *relay
 	peer     *Peer // normalised
 	crypto   cryptoChange
-	events   TelephoneEvents
-	payloads [maxPayloadChanges]PayloadChange
+	keys     *Crypto // of crypto
+	events   *TelephoneEvents
+	payloads *[maxPayloadChanges]PayloadChange
 	tone     tone
 	play     *Play
 	tap      Tap
@@ -196,7 +200,11 @@ func (w *worker) run() {
 	}
 	defer w.release()
 	for !w.stopping {
-		w.turn()
+		if w.frozen {
+			w.carryOut(<-w.commands)
+		} else {
+			w.turn()
+		}
 	}
 }
 
@@ -210,6 +218,9 @@ func (w *worker) turn() {
 	w.now = time.Since(w.epoch)
 	if w.pending.Load() { // they are older than the packets
 		w.runCommands()
+	}
+	if w.frozen {
+		return
 	}
 	for _, ev := range w.events[:w.taken] {
 		if int(ev.Fd) == w.wakefd || int(ev.Fd) >= len(w.byFD) {
@@ -278,11 +289,14 @@ func (w *worker) perform(c command) error {
 	case opConfirm:
 		return c.relay.confirm(c.side)
 	case opCrypto:
+		if c.crypto.out != nil {
+			c.crypto.out.kept = c.relay.note.kept
+		}
 		c.relay.secure[c.side].set(c.crypto)
 	case opEvents:
-		c.relay.setEvents(c.side, c.events)
+		c.relay.setEvents(c.side, *c.events)
 	case opPayloads:
-		c.relay.payloads[c.side] = c.payloads
+		c.relay.payloads[c.side] = *c.payloads
 		return c.relay.route()
 	case opDigit:
 		return w.addDigit(c.relay, c.side, c.tone)
@@ -302,6 +316,10 @@ func (w *worker) perform(c command) error {
 		w.close(c.relay, c.pairs)
 	case opForget:
 		w.forget(c.pairs)
+	case opFreeze:
+		w.freeze()
+	case opThaw:
+		w.frozen = false
 	case opStop:
 		w.stopping = true
 	case opSync: // it was its turn
@@ -337,6 +355,22 @@ func (w *worker) watch(fd int, events uint32) error {
 		return fmt.Errorf("epoll: %w", err)
 	}
 	return nil
+}
+
+// unwatch ends what watch began, for a socket that stays open.
+func (w *worker) unwatch(fd int) { _ = unix.EpollCtl(w.epfd, unix.EPOLL_CTL_DEL, fd, nil) }
+
+// freeze ends reading. What waits in sockets that sessions share is relayed before; nothing more comes to them.
+func (w *worker) freeze() {
+	w.frozen = true
+	if w.shared == nil {
+		return
+	}
+	for _, fd := range w.shared.fd {
+		for i := 0; fd >= 0 && i < sharedMost && waits(fd); i++ {
+			w.serveShared(fd)
+		}
+	}
 }
 
 // atRest is the endpoint of sockets between two sessions.

@@ -15,7 +15,7 @@ func TestInterruptedLastsUntilAlive(t *testing.T) {
 		t.Fatal(err)
 	}
 	answered := time.Now()
-	s.Journal(Record{ID: "a", StartedAt: TimeOf(answered), AnsweredAt: TimeOf(answered)})
+	s.Journal(Record{ID: "a", StartedAt: TimeOf(answered), AnsweredAt: TimeOf(answered)}, nil)
 	for _, after := range []time.Duration{time.Minute, 3 * time.Hour} {
 		if err := s.Alive(t.Context(), answered.Add(after)); err != nil {
 			t.Fatal(err)

@@ -221,7 +221,7 @@ func TestFileLocked(t *testing.T) {
 		t.Errorf("reading meanwhile: %v", err)
 	}
 	begun := time.Now()
-	s.Journal(sample("two")) // does not wait
+	s.Journal(sample("two"), nil) // does not wait
 	if took := time.Since(begun); took > 3*time.Second {
 		t.Errorf("the journal waited %v", took)
 	}

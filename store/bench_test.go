@@ -53,7 +53,7 @@ func BenchmarkCall(b *testing.B) {
 		for pb.Next() {
 			r := sample(fmt.Sprint(n.Add(1)))
 			for range 3 {
-				s.Journal(r)
+				s.Journal(r, nil)
 				if err := s.Flush(b.Context()); err != nil {
 					b.Error(err)
 				}
@@ -93,7 +93,7 @@ func BenchmarkBusy(b *testing.B) {
 			r := recs[i]
 			r.StartedAt = TimeOf(time.Now())
 			for range 3 {
-				s.Journal(r)
+				s.Journal(r, nil)
 				time.Sleep(every)
 			}
 			if err := s.Put(b.Context(), r); err != nil {

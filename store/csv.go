@@ -131,6 +131,7 @@ func recordColumns() []column {
 		{"synthflow_call_id", func(r *Record) string { return r.SynthflowCallID }},
 		{"external_id", func(r *Record) string { return r.ExternalID }},
 		{"trace_id", func(r *Record) string { return r.TraceID }},
+		{"restored", func(r *Record) string { return strconv.Itoa(r.Restored) }},
 		{"started_at", func(r *Record) string { return r.StartedAt.String() }},
 		{"ringing_at", func(r *Record) string { return r.RingingAt.String() }},
 		{"prepared_at", func(r *Record) string { return r.PreparedAt.String() }},

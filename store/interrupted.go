@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"crypto/cipher"
 	"database/sql"
 	"encoding/json"
 	"errors"
@@ -32,10 +33,20 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 	if err := s.db.QueryRowContext(ctx, getAlive).Scan(&ofTable, &ofFiles); err != nil {
 		return err
 	}
-	left, err := leftOver(ctx, s.path, s.db)
+	files, err := readJournal(s.path)
 	if err != nil {
 		return err
 	}
+	states := files.lastStates()
+	left, err := leftOver(ctx, states, s.db)
+	if err != nil {
+		return err
+	}
+	seal, err := sealing(s.key)
+	if err != nil {
+		return err
+	}
+	goesOn := map[string]lastState{}
 	err = s.keepAll(ctx, func(tx *sql.Tx, keep func(Record) (bool, error)) error {
 		for _, l := range left {
 			alive := ofFiles
@@ -45,7 +56,18 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 			if alive.After(l.written.Time) {
 				l.written = alive
 			}
-			if !l.ended {
+			if l.ended {
+			} else if l.goesOn(seal) {
+				known, err := isRecorded(ctx, tx, l.record.ID)
+				if err != nil {
+					return err
+				}
+				if !known { // else the process was killed just after the record was written
+					s.left = append(s.left, Left{Record: l.record, Interrupted: interrupted(l.record, l.written, now), State: l.state})
+					goesOn[l.record.ID] = states[l.record.ID]
+				}
+				continue
+			} else {
 				l.record = interrupted(l.record, l.written, now)
 			}
 			fresh, err := keep(l.record)
@@ -65,23 +87,64 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	return removeJournal(s.path)
+	for id, l := range states {
+		if l.kind != callOwes {
+			continue
+		}
+		if state := openState(seal, id, l.state); state != nil {
+			s.left = append(s.left, Left{Record: Record{ID: strings.TrimSuffix(id, owedMark)}, State: state, Owed: true})
+			goesOn[id] = l
+		}
+	}
+	if len(goesOn) > 0 {
+		s.journal = newJournal(s.path, seal)
+		s.journal.goOn(&files, states, goesOn)
+		return nil
+	}
+	if err := removeJournal(s.path); err != nil {
+		return err
+	}
+	s.journal = openJournal(s.path, seal)
+	return nil
 }
+
+// isRecorded says whether a call has its record.
+func isRecorded(ctx context.Context, tx *sql.Tx, id string) (known bool, err error) {
+	err = tx.QueryRowContext(ctx, `SELECT count(*) FROM calls WHERE id = ?`, id).Scan(&known)
+	return known, err
+}
+
+// Left is a call that a killed process left, and that may go on. Until its record is written it stays in the journal.
+type Left struct {
+	Record      Record // so far
+	Interrupted Record // of a call that can't go on
+	State       []byte // as it was given to Journal or Owe
+	Owed        bool   // the call is over, and owes its peers something
+}
+
+// Left returns the calls that may go on. They are to be taken up before other calls are journalled.
+func (s *Store) Left() []Left { return s.left }
 
 // left is the last state of a call that a killed process left.
 type left struct {
 	record  Record
 	written Time
 	ended   bool // the record is whole
-	table   bool // from the table of earlier versions
+	kept    []byte
+	state   []byte // of kept
+	table   bool   // from the table of earlier versions
 }
 
-// leftOver reads the journal: its files, and the table that versions before them wrote.
-func leftOver(ctx context.Context, path string, db *sql.DB) (all []left, err error) {
-	states, err := lastStates(path)
-	if err != nil {
-		return nil, err
+// goesOn says whether the call may go on: its state can be read.
+func (l *left) goesOn(seal cipher.AEAD) bool {
+	if l.kept != nil {
+		l.state = openState(seal, l.record.ID, l.kept)
 	}
+	return l.state != nil
+}
+
+// leftOver reads the calls of the journal: of its files, and of the table that versions before them wrote.
+func leftOver(ctx context.Context, states map[string]lastState, db *sql.DB) (all []left, err error) {
 	add := func(kind entryKind, id, written, record string) {
 		l := left{ended: kind == callEnded}
 		if json.Unmarshal([]byte(record), &l.record) != nil {
@@ -92,8 +155,12 @@ func leftOver(ctx context.Context, path string, db *sql.DB) (all []left, err err
 		all = append(all, l)
 	}
 	for id, e := range states {
+		if e.kind == callOwes {
+			continue
+		}
 		at := min(len(timeLayout), len(e.state))
 		add(e.kind, id, string(e.state[:at]), string(e.state[at:]))
+		all[len(all)-1].kept = e.kept
 	}
 	rows, err := db.QueryContext(ctx, `SELECT id, written_at, record FROM live`)
 	if err != nil {
@@ -125,16 +192,21 @@ func interrupted(r Record, written Time, now time.Time) Record {
 	}
 	r.Disposition, r.Cause, r.EndedBy = DispositionInterrupted, CauseProcessRestart, EndedBySystem
 	r.DurationMS = 0
-	for i := range r.Recordings {
-		if f := &r.Recordings[i]; f.EndedAt.IsZero() {
-			f.Bytes, f.Error = 0, killedUnknown
-		}
-	}
+	r.Killed()
 	if !r.AnsweredAt.IsZero() {
 		r.SIPStatus, r.Q850 = 200, q850Unspecified
 		r.DurationMS = max(0, r.EndedAt.Sub(r.AnsweredAt.Time).Milliseconds())
 	}
 	return r
+}
+
+// Killed notes that the recordings which had not ended did so with their process. SettleRecordings knows more.
+func (r *Record) Killed() {
+	for i := range r.Recordings {
+		if f := &r.Recordings[i]; f.EndedAt.IsZero() {
+			f.Bytes, f.Error = 0, killedUnknown
+		}
+	}
 }
 
 // The errors of a killed process's recordings. The journal's sizes are as old as its last entry, so the files are
@@ -157,7 +229,7 @@ func (s *Store) SettleRecordings(ctx context.Context, look FinishedFile) error {
 		if err != nil {
 			return fmt.Errorf("recordings of call %s: %w", id, err)
 		}
-		if !ok || !settleRecordings(&r, look) {
+		if !ok || !r.SettleRecordings(look) {
 			continue
 		}
 		text, err := json.Marshal(r.Recordings)
@@ -185,8 +257,9 @@ func (s *Store) SettleRecordings(ctx context.Context, look FinishedFile) error {
 	})
 }
 
-// settleRecordings reports whether it has changed the record.
-func settleRecordings(r *Record, look FinishedFile) (changed bool) {
+// SettleRecordings takes the size and the end of a killed process's recordings from their files, and says whether it has
+// changed the record.
+func (r *Record) SettleRecordings(look FinishedFile) (changed bool) {
 	for i := range r.Recordings {
 		f := &r.Recordings[i]
 		if f.Error != killedUnknown {
@@ -195,7 +268,7 @@ func settleRecordings(r *Record, look FinishedFile) (changed bool) {
 		switch size, ended, err := look(f.File); {
 		case errors.Is(err, fs.ErrNotExist):
 			f.Error = killed + ", and " + f.File + " is not there: nothing had been written, or it was removed"
-			f.File, f.EndedAt = "", r.EndedAt
+			f.File, f.EndedAt = "", cmp.Or(r.EndedAt, f.StartedAt)
 		case err != nil:
 			continue
 		default:

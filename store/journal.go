@@ -1,6 +1,7 @@
 package store
 
 import (
+	"crypto/cipher"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ const (
 // so a slow disk holds up one call, and not all.
 type journal struct {
 	path string
+	seal cipher.AEAD // of states
 
 	mu      sync.Mutex // guards what follows; not held while a caller writes
 	live    map[string]place
@@ -56,11 +58,51 @@ type journalSegment struct {
 }
 
 // openJournal begins a new journal, in place of one that was read. Without a file it goes on, and tries again.
-func openJournal(path string) *journal {
-	j := &journal{path: path, live: map[string]place{}}
-	j.written = sync.NewCond(&j.mu)
+func openJournal(path string, seal cipher.AEAD) *journal {
+	j := newJournal(path, seal)
 	j.file, j.err = newSegment(journalNames(path)[0], 1)
 	return j
+}
+
+func newJournal(path string, seal cipher.AEAD) *journal {
+	j := &journal{path: path, live: map[string]place{}, seal: seal}
+	j.written = sync.NewCond(&j.mu)
+	return j
+}
+
+// goOn goes on with the files of an earlier process and these states, of which those of left are not over.
+func (j *journal) goOn(files *journalFiles, states, left map[string]lastState) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var segments [2]*journalSegment
+	for i, text := range files.texts {
+		if text != nil {
+			if segments[i], j.err = oldSegment(files.names[i], text); j.err != nil {
+				return
+			}
+		}
+	}
+	j.old, j.file = segments[0], segments[1]
+	if j.file == nil { // files that both lack their head are in no order
+		j.old, j.file = nil, j.old
+	}
+	for id, s := range states {
+		j.live[id] = place{in: segments[s.in], at: s.at, size: s.size}
+		j.size += int64(s.size)
+		if _, ok := left[id]; !ok {
+			j.end(id)
+		}
+	}
+	j.write()
+}
+
+// oldSegment opens a file that was read.
+func oldSegment(name string, text []byte) (*journalSegment, error) {
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return nil, fmt.Errorf("journal: %w; check the directory of store.path and its rights", err)
+	}
+	return &journalSegment{name: name, number: max(1, fileNumber(text)), f: f, written: int64(len(text)), end: int64(len(text))}, nil
 }
 
 func newSegment(name string, number uint64) (*journalSegment, error) {
@@ -76,8 +118,14 @@ func newSegment(name string, number uint64) (*journalSegment, error) {
 	return &journalSegment{name: name, number: number, f: f, written: int64(headSize), end: int64(headSize)}, nil
 }
 
-// note keeps the state of a call, callState or callEnded, in place of an earlier one.
-func (j *journal) note(kind entryKind, r *Record, now time.Time) {
+// note keeps the state of a call, callState or callEnded, in place of an earlier one. kept is what the call needs to go on;
+// nil: it can't.
+func (j *journal) note(kind entryKind, r *Record, kept []byte, now time.Time) {
+	room := takeRoom()
+	defer room.release()
+	if kept != nil {
+		room.sealed = sealState(room.sealed, j.seal, r.ID, kept)
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.file == nil || len(j.waiting) > journalWaiting {
@@ -87,14 +135,45 @@ func (j *journal) note(kind entryKind, r *Record, now time.Time) {
 	from := len(j.waiting)
 	b := beginEntry(j.waiting, kind, r.ID)
 	b = appendRecord(TimeOf(now).appendText(b), r)
+	endEntry(b, from)
+	if kept != nil {
+		at := len(b)
+		b = append(beginEntry(b, callKept, r.ID), room.sealed...)
+		endEntry(b, at)
+	}
 	if len(b)-from > maxState {
 		j.dropped++
 		return
 	}
-	endEntry(b, from)
 	j.waiting = b
 	j.placed(r.ID, len(b)-from)
 	j.write()
+}
+
+// owe keeps what a finished call owes its peers.
+func (j *journal) owe(id string, state []byte) {
+	room := takeRoom()
+	defer room.release()
+	id = owedID(id)
+	room.sealed = sealState(room.sealed, j.seal, id, state)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.file == nil || len(j.waiting) > journalWaiting || len(room.sealed) > maxState/2 {
+		j.dropped++
+		return
+	}
+	from := len(j.waiting)
+	j.waiting = append(beginEntry(j.waiting, callOwes, id), room.sealed...)
+	endEntry(j.waiting, from)
+	j.placed(id, len(j.waiting)-from)
+	j.write()
+}
+
+// paid notes that a call owes nothing any more. It is written with the next entry: to pay twice does no harm.
+func (j *journal) paid(id string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.end(owedID(id))
 }
 
 // placed notes that the call's last entry is the one that was appended last.
@@ -109,18 +188,23 @@ func (j *journal) over(finished []*finish) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, f := range finished {
-		p, ok := j.live[f.id]
-		if !ok {
-			continue
-		}
-		delete(j.live, f.id)
-		j.size -= int64(p.size)
-		from := len(j.waiting)
-		j.waiting = beginEntry(j.waiting, callOver, f.id)
-		endEntry(j.waiting, from)
-		j.file.end += int64(len(j.waiting) - from)
+		j.end(f.id)
 	}
 	j.write()
+}
+
+// end appends that nothing is left of an id. The lock is held.
+func (j *journal) end(id string) {
+	p, ok := j.live[id]
+	if !ok || j.file == nil {
+		return
+	}
+	delete(j.live, id)
+	j.size -= int64(p.size)
+	from := len(j.waiting)
+	j.waiting = beginEntry(j.waiting, callOver, id)
+	endEntry(j.waiting, from)
+	j.file.end += int64(len(j.waiting) - from)
 }
 
 // write writes what waits, unless somebody does. It gives the lock away meanwhile. What can't be written goes on waiting.

@@ -20,8 +20,8 @@ func TestJournalAllocations(t *testing.T) {
 	}
 	got := testing.AllocsPerRun(20, func() {
 		for i := range recs {
-			j.note(callState, &recs[i], start)
-			j.note(callEnded, &recs[i], start)
+			j.note(callState, &recs[i], nil, start)
+			j.note(callEnded, &recs[i], nil, start)
 		}
 		j.over(ends)
 	})

@@ -17,7 +17,7 @@ func TestJournalErrorEndsWithoutCalls(t *testing.T) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	j := openJournal(filepath.Join(dir, "f.db"))
+	j := openJournal(filepath.Join(dir, "f.db"), testSeal)
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestJournalTruncated(t *testing.T) {
 	j := journalAt(t)
 	for _, id := range []string{"one", "two"} {
 		r := sample(id)
-		j.note(callState, &r, start)
+		j.note(callState, &r, nil, start)
 	}
 	first := j.file.name
 	if err := os.Truncate(first, int64(headSize)+j.live["one"].at); err != nil {
@@ -56,7 +56,7 @@ func TestJournalTruncated(t *testing.T) {
 		t.Errorf("%v; the old file is left: %v", err, j.old)
 	}
 	three := sample("three")
-	j.note(callState, &three, start)
+	j.note(callState, &three, nil, start)
 	wantLive(t, j, "three")
 	if len(j.live) != 1 || j.size != int64(j.live["three"].size) {
 		t.Errorf("%d calls are live, %d bytes", len(j.live), j.size)
@@ -71,7 +71,7 @@ func TestJournalTorn(t *testing.T) {
 	j := journalAt(t)
 	for _, id := range []string{"one", "torn", "three"} {
 		r := bare(id)
-		j.note(callState, &r, start)
+		j.note(callState, &r, nil, start)
 	}
 	whole, err := os.ReadFile(j.file.name)
 	if err != nil {
@@ -102,7 +102,7 @@ func TestJournalWithoutHead(t *testing.T) {
 	j := journalAt(t)
 	for _, id := range []string{"one", "two"} {
 		r := sample(id)
-		j.note(callState, &r, start)
+		j.note(callState, &r, nil, start)
 	}
 	if _, err := j.file.f.WriteAt(make([]byte, headSize), 0); err != nil {
 		t.Fatal(err)
@@ -158,7 +158,7 @@ func TestJournalOfBeforeAnOlderVersion(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	s := openTest(t, path)
 	r := Record{ID: "one", StartedAt: TimeOf(start), AnsweredAt: TimeOf(start)}
-	s.Journal(r)
+	s.Journal(r, nil)
 	lived := TimeOf(time.Now().Add(time.Minute))
 	if err := s.Alive(t.Context(), lived.Time); err != nil {
 		t.Fatal(err)

@@ -34,6 +34,10 @@ const (
 	callOver entryKind = 2
 	// callEnded is a callState with the record of a finished call, which waits for the database.
 	callEnded entryKind = 3
+	// callKept follows a callState: what the call needs to go on, sealed. Earlier versions pass over it.
+	callKept entryKind = 4
+	// callOwes has what a finished call owes its peers, sealed. Its id is owedID's.
+	callOwes entryKind = 5
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -55,10 +59,24 @@ func entrySum(e []byte) uint32 {
 	return crc32.Update(crc32.Checksum(e[2:7], castagnoli), castagnoli, e[entryHead:])
 }
 
+// owedID is the id of what a call owes. It outlives the record's entry.
+func owedID(id string) string { return id + owedMark }
+
+const owedMark = "#legs"
+
 // entry is one that was read. It refers to the file's bytes.
 type entry struct {
 	kind      entryKind
 	id, state []byte
+}
+
+// lastState is the last entry of a call, with the callKept behind it.
+type lastState struct {
+	entry
+	kept []byte // nil: none
+	in   int    // which of the files
+	at   int64
+	size int
 }
 
 // nextEntry finds the first whole entry. What is between entries, because a write was torn or a block lost, is passed over.
@@ -97,31 +115,50 @@ func wholeEntry(b []byte) (e entry, size int, ok bool) {
 // journalNames are the two files beside the database.
 func journalNames(path string) [2]string { return [2]string{path + ".live-a", path + ".live-b"} }
 
-// lastStates reads the files of an earlier process: the last entry of each call that was not over.
-func lastStates(path string) (map[string]entry, error) {
-	var files [2][]byte
-	for i, name := range journalNames(path) {
+// journalFiles are the files of an earlier process, the newer one last.
+type journalFiles struct {
+	names [2]string
+	texts [2][]byte // nil: there is no such file
+}
+
+func readJournal(path string) (j journalFiles, err error) {
+	j.names = journalNames(path)
+	for i, name := range j.names {
 		text, err := os.ReadFile(name)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("journal %s: %w", name, err)
+			return j, fmt.Errorf("journal %s: %w", name, err)
 		}
-		files[i] = text
+		j.texts[i] = text
 	}
-	if fileNumber(files[0]) > fileNumber(files[1]) {
-		files[0], files[1] = files[1], files[0]
+	if fileNumber(j.texts[0]) > fileNumber(j.texts[1]) {
+		j.names[0], j.names[1] = j.names[1], j.names[0]
+		j.texts[0], j.texts[1] = j.texts[1], j.texts[0]
 	}
-	states := map[string]entry{}
-	for _, text := range files {
+	return j, nil
+}
+
+// lastStates gives the last entry of each call that was not over.
+func (j *journalFiles) lastStates() map[string]lastState {
+	states := map[string]lastState{}
+	for in, text := range j.texts {
 		for e, rest, ok := nextEntry(text); ok; e, rest, ok = nextEntry(rest) {
+			size := entryHead + len(binary.AppendUvarint(nil, uint64(len(e.id)))) + len(e.id) + len(e.state)
+			end := len(text) - len(rest)
 			switch e.kind {
-			case callState, callEnded:
-				states[string(e.id)] = e
+			case callState, callEnded, callOwes:
+				states[string(e.id)] = lastState{entry: e, in: in, at: int64(end - size), size: size}
+			case callKept:
+				if s, ok := states[string(e.id)]; ok && s.kind == callState && s.in == in && s.at+int64(s.size) == int64(end-size) {
+					s.kept = e.state
+					s.size += size
+					states[string(e.id)] = s
+				}
 			case callOver:
 				delete(states, string(e.id))
 			}
 		}
 	}
-	return states, nil
+	return states
 }
 
 // fileNumber is the number in a file's head; 0: it has none, or a lost one. Its entries have checksums of their own, so they

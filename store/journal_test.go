@@ -21,7 +21,7 @@ import (
 // journalAt is a journal in a directory of its own.
 func journalAt(t testing.TB) *journal {
 	t.Helper()
-	j := openJournal(filepath.Join(t.TempDir(), "f.db"))
+	j := openJournal(filepath.Join(t.TempDir(), "f.db"), testSeal)
 	if j.err != nil {
 		t.Fatal(j.err)
 	}
@@ -31,7 +31,7 @@ func journalAt(t testing.TB) *journal {
 // wantLive compares the calls in the files with those that are live.
 func wantLive(t *testing.T, j *journal, ids ...string) {
 	t.Helper()
-	states, err := lastStates(j.path)
+	states, err := statesAt(j.path)
 	if got := slices.Sorted(maps.Keys(states)); err != nil || !slices.Equal(got, ids) {
 		t.Fatalf("%v: the files have %d calls %v; want %d", err, len(got), got, len(ids))
 	}
@@ -41,13 +41,13 @@ func wantLive(t *testing.T, j *journal, ids ...string) {
 func TestJournal(t *testing.T) {
 	j := journalAt(t)
 	one, two := sample("one"), sample("two")
-	j.note(callState, &one, start)
+	j.note(callState, &one, nil, start)
 	wantLive(t, j, "one")
-	j.note(callState, &two, start)
+	j.note(callState, &two, nil, start)
 	one.Cause = "newest"
-	j.note(callState, &one, start.Add(time.Second))
+	j.note(callState, &one, nil, start.Add(time.Second))
 	wantLive(t, j, "one", "two")
-	states, err := lastStates(j.path)
+	states, err := statesAt(j.path)
 	if text := string(states["one"].state); err != nil || !strings.HasPrefix(text, "2026-11-20T08:00:01.123Z{") || !strings.Contains(text, `"cause":"newest"`) {
 		t.Errorf("%v: %s", err, text)
 	}
@@ -60,7 +60,7 @@ func TestJournal(t *testing.T) {
 	if st, err := os.Stat(j.path + ".live-a"); err != nil || st.Mode().Perm() != 0o600 {
 		t.Errorf("%+v, %v", st, err)
 	}
-	again := openJournal(j.path)
+	again := openJournal(j.path, testSeal)
 	if err := again.close(); err != nil {
 		t.Fatal(err)
 	}
@@ -78,13 +78,13 @@ func TestJournalTurns(t *testing.T) {
 	for i := range stays {
 		stays[i] = fmt.Sprintf("stays%02d", i)
 		r := sample(stays[i])
-		j.note(callState, &r, start)
+		j.note(callState, &r, nil, start)
 	}
 	slices.Sort(stays)
 	turns, before := 0, j.file
 	for i := range 30_000 {
 		r := sample(fmt.Sprint("goes", i))
-		j.note(callState, &r, start)
+		j.note(callState, &r, nil, start)
 		j.over([]*finish{{id: r.ID}})
 		if err := j.tend(); err != nil {
 			t.Fatal(err)
@@ -114,17 +114,17 @@ func TestJournalKilledWhileTurning(t *testing.T) {
 	j := journalAt(t)
 	for _, id := range []string{"a", "b", "c"} {
 		r := sample(id)
-		j.note(callState, &r, start)
+		j.note(callState, &r, nil, start)
 	}
 	j.mu.Lock()
 	j.turn()
 	j.mu.Unlock()
 	b := sample("b")
 	b.Cause = "newer"
-	j.note(callState, &b, start)
+	j.note(callState, &b, nil, start)
 	j.over([]*finish{{id: "c"}})
 	wantLive(t, j, "a", "b")
-	states, _ := lastStates(j.path)
+	states, _ := statesAt(j.path)
 	if !bytes.Contains(states["b"].state, []byte("newer")) {
 		t.Errorf("%s", states["b"].state)
 	}
@@ -143,13 +143,13 @@ func TestJournalRemoved(t *testing.T) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	j := openJournal(filepath.Join(dir, "f.db"))
+	j := openJournal(filepath.Join(dir, "f.db"), testSeal)
 	one, two := sample("one"), sample("two")
-	j.note(callState, &one, start)
+	j.note(callState, &one, nil, start)
 	if err := os.Remove(j.file.name); err != nil {
 		t.Fatal(err)
 	}
-	j.note(callState, &two, start)
+	j.note(callState, &two, nil, start)
 	if err := j.tend(); err != nil {
 		t.Fatal(err)
 	}
@@ -182,14 +182,14 @@ func TestJournalFullDisk(t *testing.T) {
 	}
 	defer bad.Close()
 	first := sample("first")
-	j.note(callState, &first, start)
+	j.note(callState, &first, nil, start)
 	j.file.f = bad
 	long := sample("long")
 	long.Cause = strings.Repeat("x", maxState/2)
 	kept := []string{"first"}
 	for i := 0; j.dropped == 0; i++ {
 		long.ID = fmt.Sprintf("long%03d", i)
-		if j.note(callState, &long, start); j.dropped == 0 {
+		if j.note(callState, &long, nil, start); j.dropped == 0 {
 			kept = append(kept, long.ID)
 		}
 	}
@@ -210,7 +210,7 @@ func TestJournalFullDisk(t *testing.T) {
 	wantLive(t, j, kept...)
 	huge := sample("huge")
 	huge.Cause = strings.Repeat("x", maxState)
-	j.note(callState, &huge, start)
+	j.note(callState, &huge, nil, start)
 	wantLive(t, j, kept...)
 	if err := j.close(); err != nil {
 		t.Fatal(err)
@@ -232,7 +232,7 @@ func TestJournalTogether(t *testing.T) {
 			for i := range 50 {
 				r := sample(fmt.Sprintf("%d-%d", w, i))
 				for _, r.Cause = range []string{"first", "second", "last"} {
-					j.note(callState, &r, start)
+					j.note(callState, &r, nil, start)
 				}
 				if i%5 != 0 {
 					j.over([]*finish{{id: r.ID}})
@@ -256,7 +256,7 @@ func TestJournalTogether(t *testing.T) {
 	}
 	slices.Sort(want)
 	wantLive(t, j, want...)
-	states, _ := lastStates(j.path)
+	states, _ := statesAt(j.path)
 	for id, state := range states {
 		if !bytes.Contains(state.state, []byte(`"cause":"last"`)) {
 			t.Errorf("%s: %s", id, state.state)
@@ -309,7 +309,7 @@ func TestJournalKilledAfterCommit(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	s := openTest(t, path)
 	want := sample("one")
-	s.Journal(want)
+	s.Journal(want, nil)
 	names := journalNames(path)
 	before, err := os.ReadFile(names[0])
 	if err != nil {
@@ -334,7 +334,7 @@ func TestJournalOfFinishedCalls(t *testing.T) {
 	s := openTest(t, path)
 	mend := breakDisk(t, path)
 	want := sample("one")
-	s.Journal(want)
+	s.Journal(want, nil)
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := s.Put(gone, want); !errors.Is(err, context.Canceled) {
@@ -407,7 +407,7 @@ func BenchmarkJournal(b *testing.B) {
 	b.ReportAllocs()
 	i := 0
 	for b.Loop() {
-		j.note(callState, &recs[i%len(recs)], start)
+		j.note(callState, &recs[i%len(recs)], nil, start)
 		if i++; i%64 == 0 {
 			if err := j.tend(); err != nil {
 				b.Fatal(err)

@@ -53,7 +53,7 @@ func TestOutbox(t *testing.T) {
 	s := openOutbox(t, path, "a", "b")
 	filled := s.OutboxChanged()
 	live := sample("x")
-	s.Journal(live)
+	s.Journal(live, nil)
 	mustPut(t, s, bare("1"), bare("1"), bare("2"))
 	select {
 	case <-filled:
@@ -153,10 +153,10 @@ func TestOutboxOfKilledCalls(t *testing.T) {
 	left := sample("1")
 	left.EndedAt = Time{}
 	left.Recordings[0].EndedAt = Time{}
-	s.Journal(left)
+	s.Journal(left, nil)
 	stopped := sample("2") // its recording was complete before
 	stopped.EndedAt = Time{}
-	s.Journal(stopped)
+	s.Journal(stopped, nil)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -40,7 +40,7 @@ func child(path string) {
 			for i := 0; ; i++ {
 				r := sample(fmt.Sprintf("w%d-%d", worker, i))
 				r.EndedAt = Time{}
-				s.Journal(r)
+				s.Journal(r, nil)
 				if i%3 == 0 { // others may be writing it
 					if s.Flush(context.Background()) == nil {
 						_, _ = fmt.Fprintln(os.Stdout, "J", r.ID)
@@ -189,8 +189,8 @@ func TestDiskFull(t *testing.T) {
 	if s.Err() == nil {
 		t.Error("Err is nil while nothing can be written")
 	}
-	s.Journal(sample("early"))
-	s.Journal(sample("live"))
+	s.Journal(sample("early"), nil)
+	s.Journal(sample("live"), nil)
 	var wg sync.WaitGroup
 	for i := range 20 {
 		wg.Go(func() {
@@ -301,8 +301,8 @@ func TestManyWriters(t *testing.T) {
 		wg.Go(func() {
 			for i := range 25 {
 				r := sample(fmt.Sprintf("%d-%d", w, i))
-				s.Journal(r)
-				s.Journal(r)
+				s.Journal(r, nil)
+				s.Journal(r, nil)
 				if err := s.Put(t.Context(), r); err != nil {
 					t.Error(err)
 				}

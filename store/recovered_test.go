@@ -24,8 +24,8 @@ func TestSettleRecordings(t *testing.T) {
 	for _, name := range []string{"there", "gone", "unreadable"} {
 		r.Recordings = append(r.Recordings, Recording{File: name, Format: "wav", StartedAt: at, Bytes: 44, Dropped: 2})
 	}
-	s.Journal(r)
-	s.Journal(plain)
+	s.Journal(r, nil)
+	s.Journal(plain, nil)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

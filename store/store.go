@@ -20,6 +20,7 @@ type Store struct {
 	key         [32]byte
 	interrupted []string // ids of calls
 	recovered   int
+	left        []Left
 	lock        *os.File    // owned by the writer, as what follows
 	file, wal   os.FileInfo // which file it is, and its log
 	db          *sql.DB
@@ -43,11 +44,21 @@ func Open(ctx context.Context, path string, consumers ...string) (*Store, error)
 	return open(ctx, path, defaultQueue, consumers)
 }
 
-func open(ctx context.Context, path string, limit int, consumers []string) (_ *Store, err error) {
+// OpenTaken is Open for a file that another process has given up by Pause, with its lock. The calls in its journal live on: they
+// are told by Journal again.
+func OpenTaken(ctx context.Context, path string, lock *os.File, consumers ...string) (*Store, error) {
+	return openLocked(ctx, path, defaultQueue, consumers, lock, true)
+}
+
+func open(ctx context.Context, path string, limit int, consumers []string) (*Store, error) {
 	lock, err := lockFile(path)
 	if err != nil {
 		return nil, err
 	}
+	return openLocked(ctx, path, limit, consumers, lock, false)
+}
+
+func openLocked(ctx context.Context, path string, limit int, consumers []string, lock *os.File, taken bool) (_ *Store, err error) {
 	s := &Store{
 		path: path, lock: lock, queue: newQueue(limit), done: make(chan struct{}),
 		consumers: slices.Clone(consumers), filled: make(chan struct{}),
@@ -72,10 +83,14 @@ func open(ctx context.Context, path string, limit int, consumers []string) (_ *S
 	if s.recovered, err = s.takeUnwritten(ctx); err != nil {
 		return nil, explain(path, fmt.Errorf("%s: %w", unwrittenName(path), err))
 	}
-	if err = s.closeInterrupted(ctx, time.Now()); err != nil {
+	if taken {
+		err = s.newJournal()
+	} else {
+		err = s.closeInterrupted(ctx, time.Now())
+	}
+	if err != nil {
 		return nil, explain(path, fmt.Errorf("journal: %w", err))
 	}
-	s.journal = openJournal(path)
 	if s.Reader, err = openReader(path); err != nil {
 		return nil, explain(path, err)
 	}
@@ -85,6 +100,18 @@ func open(ctx context.Context, path string, limit int, consumers []string) (_ *S
 	}
 	go w.run()
 	return s, nil
+}
+
+// newJournal begins the journal anew.
+func (s *Store) newJournal() error {
+	seal, err := sealing(s.key)
+	if err == nil {
+		err = removeJournal(s.path)
+	}
+	if err == nil {
+		s.journal = openJournal(s.path, seal)
+	}
+	return err
 }
 
 // release closes what is open, the lock last.
@@ -129,12 +156,21 @@ func (s *Store) Dropped() int64 {
 	return dropped
 }
 
-// Journal notes the state of a live call, until its Put. The state is in the file when it returns, unless another call is
-// writing, which then writes it, too. It waits for nobody else.
-func (s *Store) Journal(r Record) {
+// Journal notes the record of a live call so far, until its Put, and what it needs to go on in another process; nil: it can't.
+// They are in the file when it returns, unless another call is writing, which then writes them, too. It waits for nobody else.
+func (s *Store) Journal(r Record, state []byte) {
 	if r.ID != "" {
-		s.journal.note(callState, &r, time.Now())
+		s.journal.note(callState, &r, state, time.Now())
 	}
+}
+
+// Owe notes what a call that is over owes its peers, for the next process; nil: nothing any more.
+func (s *Store) Owe(id string, state []byte) {
+	if state == nil {
+		s.journal.paid(id)
+		return
+	}
+	s.journal.owe(id, state)
 }
 
 // Put keeps a finished call and returns when it is committed. It may be repeated: the first record of an id stays. If
@@ -173,7 +209,7 @@ func (s *Store) begin(r *Record, done func(error)) (f *finish, full <-chan struc
 	}
 	f = newFinish(r)
 	f.done = []func(error){done}
-	s.journal.note(callEnded, f.record, time.Now())
+	s.journal.note(callEnded, f.record, nil, time.Now())
 	full, err = s.queue.put(f)
 	return f, full, err
 }

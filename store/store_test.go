@@ -107,11 +107,11 @@ func TestJournalDoesNotTouchFinished(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	s := openTest(t, path)
 	want := sample("one")
-	s.Journal(want)
+	s.Journal(want, nil)
 	mustPut(t, s, want)
 	late := want
 	late.Cause = "late"
-	s.Journal(late)
+	s.Journal(late, nil)
 	if err := s.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -137,8 +137,8 @@ func TestInterrupted(t *testing.T) {
 	}
 	ringing.AnsweredAt = Time{}
 	answered.AnsweredAt = TimeOf(time.Now().Add(-time.Minute))
-	s.Journal(answered)
-	s.Journal(ringing)
+	s.Journal(answered, nil)
+	s.Journal(ringing, nil)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -345,7 +345,7 @@ func TestAfterClose(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s.Journal(sample("x"))
+	s.Journal(sample("x"), nil)
 	if err := s.Put(t.Context(), sample("x")); !errors.Is(err, errClosed) {
 		t.Errorf("put: %v", err)
 	}

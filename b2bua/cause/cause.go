@@ -60,6 +60,7 @@ const (
 	BadACK          Cause = "bad_ack"
 	SessionExpired  Cause = "session_expired"
 	DialogLost      Cause = "dialog_lost"
+	MissedHangup    Cause = "missed_hangup"
 	TransferFailed  Cause = "transfer_failed"
 	NoMedia         Cause = "no_media"
 	MediaTimeout    Cause = "media_timeout"
@@ -67,7 +68,7 @@ const (
 	Shutdown        Cause = "shutdown"
 	Overflow        Cause = "inbox_overflow"
 	InternalError   Cause = "internal_error"
-	ProcessRestart  Cause = "process_restart"  // written by the store
+	ProcessRestart  Cause = "process_restart"  // the store writes it, too
 	AnotherAnswered Cause = "another_answered" // this and the next are used in Reason alone
 	Transferred     Cause = "transferred"
 )
@@ -82,7 +83,7 @@ func Causes() []Cause {
 		TemplateFailed, DNSFailed, TargetCapped, TargetSilent, TargetUnreachable, TLSFailed,
 		InviteTooLarge, RingTimeout, TargetBusy, TargetRefused, TargetError,
 		AuthMissing, AuthUnsupported, AuthRefused, BadAnswer, SRTPRefused, SetupTimeout,
-		NoACK, NoPRACK, BadACK, SessionExpired, DialogLost, TransferFailed,
+		NoACK, NoPRACK, BadACK, SessionExpired, DialogLost, MissedHangup, TransferFailed,
 		NoMedia, MediaTimeout, MaxDuration, Shutdown, Overflow,
 		InternalError, ProcessRestart,
 	}

@@ -90,6 +90,12 @@ type Leg struct {
 	effects []Effect
 }
 
+// Rests says whether nothing that the leg or its peer has asked for waits for an answer.
+func (l *Leg) Rests() bool {
+	return l.state == legConfirmed && l.session.pending == nil && l.session.wanted == nil && !l.session.sending &&
+		len(l.asked) == 0 && len(l.held) == 0 && len(l.sent) == 0 && l.hangupOwed == nil || l.Done()
+}
+
 // setup is the state of the INVITE that begins the dialog, until its 200 is acknowledged.
 type setup struct {
 	invite *sip.Request // received (UAS) or sent (UAC)

@@ -41,3 +41,11 @@ func HeaderText(req *sip.Request) string {
 	b.add("\r\n")
 	return string(b.Bytes)
 }
+
+// Text returns a message as text, which Parse reads.
+func Text(msg sip.Message) []byte {
+	b := TakeBuffer()
+	defer b.Release()
+	b.Append(msg)
+	return append([]byte(nil), b.Bytes...)
+}

@@ -99,6 +99,12 @@ func (f *Framer) cut() ([]byte, error) {
 // Midway reports whether the buffer holds a part of a message.
 func (f *Framer) Midway() bool { return len(bytes.Trim(f.used, "\r\n")) > 0 }
 
+// Unread is what was read and is no whole message yet, or was not asked for.
+func (f *Framer) Unread() []byte { return f.used }
+
+// Preload gives a framer that has read nothing what another one has left unread.
+func (f *Framer) Preload(b []byte) { f.buf, f.used = b, b }
+
 // fill reads more.
 func (f *Framer) fill() error {
 	blank := !f.Midway()

@@ -279,6 +279,24 @@ func (a *Admission) Vacate(t *Target, p Parties) {
 	}
 }
 
+// Resume counts an answered call of the process before, whatever the limits: its trunk, and
+// its target unless that is nil.
+func (a *Admission) Resume(t *Trunk, p Parties, callee *Target, calleeParties Parties) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := time.Now()
+	t.calls++
+	a.ports.add(&t.ports, 1)
+	t.count(&t.Caller.Limits, p, now)
+	if callee == nil {
+		return
+	}
+	callee.calls++
+	if callee.Trunk != nil {
+		callee.count(&callee.Trunk.Limits, calleeParties, now)
+	}
+}
+
 // Drain refuses all new calls from now on.
 func (a *Admission) Drain() {
 	a.mu.Lock()

@@ -62,9 +62,13 @@ func (t *tally) claim(l *config.TrunkLimits, p Parties, now time.Time) Limit {
 	case !t.destinations.allows(p.To, l.PerDestinationCalls, l.PerDestinationCPS, now):
 		return LimitDestination
 	}
+	t.count(l, p, now)
+	return LimitNone
+}
+
+func (t *tally) count(l *config.TrunkLimits, p Parties, now time.Time) {
 	t.callers.add(p.From, l.PerCallerCPS, now)
 	t.destinations.add(p.To, l.PerDestinationCPS, now)
-	return LimitNone
 }
 
 func (t *tally) release(p Parties) {

@@ -143,6 +143,26 @@ func (t *Trunk) KindAndName() string {
 	return "trunk " + t.Caller.Name
 }
 
+// CallerNamed returns the trunk, or target that calls, of this kind and name; false: there is none, and it stands for the
+// one that there was.
+func (p *Snapshot) CallerNamed(kindAndName string) (*Trunk, bool) {
+	for _, t := range p.Trunks {
+		if t.KindAndName() == kindAndName {
+			return t, true
+		}
+	}
+	_, name, _ := strings.Cut(kindAndName, " ")
+	return newTrunk(&Caller{Peer: Peer{Name: name}}, nil, &tally{}), false
+}
+
+// CalleeNamed returns the target, or trunk that is called, of this name; nil: there is none.
+func (p *Snapshot) CalleeNamed(name string) *Target {
+	if t := p.Targets[name]; t != nil {
+		return t
+	}
+	return p.Callees[name]
+}
+
 // Callers returns the real trunks and the targets that may call.
 func (p *Snapshot) Callers() (real, targets []*Trunk) {
 	for _, t := range p.Trunks {

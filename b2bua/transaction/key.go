@@ -26,19 +26,33 @@ var seeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()} //nolint:goc
 // KeyOf gives the key of a request that came from source, over a connection or a datagram.
 // Without Via, From, Call-ID or CSeq it has none.
 func KeyOf(req *sip.Request, source netip.Addr, stream bool) (key Key, ok bool) {
-	via, from, id, cseq := req.Via(), req.From(), req.CallID(), req.CSeq()
-	if via == nil || from == nil || id == nil || cseq == nil {
-		return key, false
-	}
-	key = Key{source: source, stream: stream, method: req.Method}
+	key, ok = keyOf(req, source, stream)
+	key.method = req.Method
 	if key.method == sip.ACK {
 		key.method = sip.INVITE
 	}
+	return key, ok
+}
+
+// keyOf gives the key of a request of the method in CSeq, or of the request of an answer, which has the headers that count.
+func keyOf(msg interface {
+	sip.Message
+	Via() *sip.ViaHeader
+	From() *sip.FromHeader
+	CallID() *sip.CallIDHeader
+	CSeq() *sip.CSeqHeader
+}, source netip.Addr, stream bool,
+) (key Key, ok bool) {
+	via, from, id, cseq := msg.Via(), msg.From(), msg.CallID(), msg.CSeq()
+	if via == nil || from == nil || id == nil || cseq == nil {
+		return key, false
+	}
+	key = Key{source: source, stream: stream, method: cseq.MethodName}
 	port := uint16(via.Port)
 	if port == 0 {
 		port = message.DefaultPort(strings.ToLower(via.Transport))
 	}
-	branch, host := message.BranchOf(req), strings.ToLower(via.Host)
+	branch, host := message.BranchOf(msg), strings.ToLower(via.Host)
 	for i, seed := range seeds {
 		var h maphash.Hash
 		h.SetSeed(seed)

@@ -47,6 +47,7 @@ type Table struct {
 	timer   *time.Timer // runs expire
 	armed   instant     // when it fires; 0: it does not
 	firing  bool        // expire runs
+	frozen  bool        // no deadline is handled
 	closed  bool
 	spare   [][]byte // of transactions that are over
 	most    int      // live ones since the tables were made
@@ -178,7 +179,7 @@ func (t *Table) reuse(b []byte) {
 // arm has expire run at the earliest deadline. The lock is held. A deadline that is gone
 // leaves the timer as it is.
 func (t *Table) arm() {
-	if next := t.queue.first(); next != 0 && !t.firing && !t.closed && (t.armed == 0 || next < t.armed) {
+	if next := t.queue.first(); next != 0 && !t.firing && !t.closed && !t.frozen && (t.armed == 0 || next < t.armed) {
 		t.armed = next
 		t.timer.Reset(time.Duration(next - t.now()))
 	}
@@ -187,7 +188,7 @@ func (t *Table) arm() {
 // expire handles the deadlines that have come, one transaction at a time.
 func (t *Table) expire() {
 	t.mu.Lock()
-	if t.closed || t.firing {
+	if t.closed || t.firing || t.frozen {
 		t.mu.Unlock()
 		return
 	}
@@ -198,7 +199,7 @@ func (t *Table) expire() {
 	defer again.Release()
 	for {
 		now := t.now()
-		if next := t.queue.first(); t.closed || next == 0 || next > now {
+		if next := t.queue.first(); t.closed || t.frozen || next == 0 || next > now {
 			break
 		}
 		m := t.queue.members[0]
@@ -223,6 +224,24 @@ func (t *Table) expire() {
 	t.firing = false
 	t.arm()
 	t.mu.Unlock()
+}
+
+// Freeze has no deadline handled until Thaw, and waits for the one that is being handled. Nothing may be sent or received
+// meanwhile.
+func (t *Table) Freeze() {
+	t.mu.Lock()
+	t.frozen, t.armed = true, 0
+	t.timer.Stop()
+	t.mu.Unlock()
+	t.expiring.Wait()
+}
+
+// Thaw undoes Freeze.
+func (t *Table) Thaw() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.frozen = false
+	t.arm()
 }
 
 // fail ends a transaction whose message can't be sent.

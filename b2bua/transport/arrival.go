@@ -39,6 +39,9 @@ func (n *names) of(addr netip.AddrPort) string {
 // the server.
 func (s *Stack) receive(text []byte, from arrival) {
 	defer s.recovered("message")
+	if s.held.on.Load() && s.hold(text, from) {
+		return
+	}
 	msg, err := message.Parse(text)
 	if err != nil {
 		return // Scan has found no fault that matters, so it is not worth an answer

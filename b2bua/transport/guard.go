@@ -31,12 +31,15 @@ type guard struct {
 	Socket
 	*screen
 	local netip.AddrPort
+	name  string  // in a hand-over
 	turns *reader // runs those that messages begin
-	ended func()  // says that the socket is closed
+	begin func()  // has it read
+	ended func(why error)
 
 	// taken takes an admitted message, which it must not keep.
 	taken func(text []byte, from netip.AddrPort)
 	load  *load
+	still *stillness
 
 	// owned by the reader
 	out   []byte      // the refusal being written
@@ -46,18 +49,23 @@ type guard struct {
 }
 
 // newGuard makes a socket that the stack receives on.
-func newGuard(s *Stack, socket Socket, tap Tap) *guard {
+func newGuard(s *Stack, socket Socket, tap Tap, name string) *guard {
 	g := &guard{
 		Socket: socket, screen: s.newScreen(config.TransportUDP, tap), local: message.ParseSource(socket.LocalAddr().String()),
-		load: &s.load,
+		name: name, load: &s.load, still: &s.still,
 	}
 	g.turns = s.turns.newReader(g.serve)
-	g.ended = func() {
-		if s.ctx.Err() == nil {
+	g.begin = func() {
+		s.readers.Add(1)
+		s.turns.Go(g.serve)
+	}
+	g.ended = func(err error) {
+		if !errors.Is(err, errStill) && s.ctx.Err() == nil {
 			s.log.Error().Stringer("listen", g.local).Msg("listener ended")
 		}
 		s.readers.Done()
 	}
+	s.still.add(g.begin)
 	g.taken = func(text []byte, from netip.AddrPort) {
 		s.receive(text, arrival{transport: message.ViaTransport(g.transport), source: from, name: g.names.of(from), over: g})
 	}
@@ -67,37 +75,49 @@ func newGuard(s *Stack, socket Socket, tap Tap) *guard {
 // readPause is the pause after a read that failed.
 const readPause = 10 * time.Millisecond
 
-// serve reads until the socket is closed, or another goroutine does. It runs the turns that
-// messages begin.
+// serve reads until the socket is closed, nothing is to be read, or another goroutine reads. It runs the turns that messages
+// begin.
 func (g *guard) serve() {
 	runtime.Gosched() // what waits for a processor comes before the next datagram
-	for g.next() {
-		if !g.turns.run(g.wait) {
+	for {
+		err := g.next()
+		switch {
+		case err == nil:
+			if !g.turns.run(g.wait) {
+				return
+			}
+		case !errors.Is(err, errStill):
+			g.still.ended()
+			g.ended(err)
+			return
+		case g.still.rests(g.begin):
+			g.ended(err)
 			return
 		}
 	}
-	g.ended()
 }
 
-// next handles one datagram; false: the socket is closed. A panic costs that datagram, and
-// not the process.
-func (g *guard) next() (more bool) {
+// next handles one datagram. net.ErrClosed: the socket is closed; errStill: nothing is to be read. A panic costs that datagram,
+// and not the process.
+func (g *guard) next() (over error) {
 	defer func() {
 		if v := recover(); v != nil {
 			g.server.Panicked("datagram", v)
-			more = true
+			over = nil
 		}
 	}()
 	n, from, came, err := g.receive(g.in[:])
-	if errors.Is(err, net.ErrClosed) {
-		return false
-	}
-	if err != nil { // a passing error
+	switch {
+	case errors.Is(err, net.ErrClosed):
+		return net.ErrClosed
+	case err != nil && isTimeout(err):
+		return errStill
+	case err != nil: // a passing error
 		if g.budget.Allow() {
 			g.log.Error().Err(err).Msg("sip not received")
 		}
 		time.Sleep(readPause)
-		return true
+		return nil
 	}
 	read := time.Now()
 	from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
@@ -105,7 +125,7 @@ func (g *guard) next() (more bool) {
 	g.wait = waitOf(came, read)
 	g.load.waited(read, g.wait)
 	if !v.admitted {
-		return true
+		return nil
 	}
 	g.passed.received.note(g.in[:n])
 	if g.tap != nil {
@@ -113,7 +133,7 @@ func (g *guard) next() (more bool) {
 	}
 	g.turns.attend()
 	g.taken(g.in[:n], from)
-	return true
+	return nil
 }
 
 // receive reads one datagram, with the time when it came if that is known.

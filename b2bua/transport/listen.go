@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -23,8 +24,9 @@ type Options struct {
 	Handler Handler
 	Agent   string // Server header of answers that belong to no call
 	Log     zerolog.Logger
-	Tap     Tap     // may be nil
-	Network Network // the kernel's for each field that is nil
+	Tap     Tap                                 // may be nil
+	Network Network                             // the kernel's for each field that is nil
+	Take    func(name string) (fd int, ok bool) // gives what another process has handed over; may be nil
 }
 
 // Handler is the server that a stack works for. Its methods are called from many
@@ -82,6 +84,9 @@ func (n Network) orKernel(log zerolog.Logger) Network {
 // ends the work under way.
 func Listen(ctx context.Context, o Options) (*Stack, error) {
 	o.Network = o.Network.orKernel(o.Log)
+	if o.Take != nil {
+		o.Network = o.Network.taking(o.Take)
+	}
 	s := newStack(ctx, o)
 	for _, l := range o.Config.Listen {
 		var err error
@@ -89,12 +94,12 @@ func Listen(ctx context.Context, o Options) (*Stack, error) {
 			var listener net.Listener
 			if listener, err = o.Network.ListenStream(l.AddrPort); err == nil {
 				local := message.ParseSource(listener.Addr().String())
-				s.listeners = append(s.listeners, streamListener{Listener: listener, transport: l.Transport, local: local})
+				s.addListener(streamListener{Listener: listener, transport: l.Transport, local: local, name: streamName(l.AddrPort)})
 			}
 		} else {
 			var socket Socket
 			if socket, err = o.Network.Listen(l.AddrPort); err == nil {
-				s.sockets = append(s.sockets, newGuard(s, socket, o.Tap))
+				s.sockets = append(s.sockets, newGuard(s, socket, o.Tap, datagramName(l.AddrPort)))
 			}
 		}
 		if err != nil {
@@ -103,6 +108,24 @@ func Listen(ctx context.Context, o Options) (*Stack, error) {
 		}
 	}
 	return s, nil
+}
+
+// addListener has connections accepted by a listener once the stack serves.
+func (s *Stack) addListener(l streamListener) {
+	l.door = &door{}
+	s.listeners = append(s.listeners, l)
+	var begin func()
+	begin = func() {
+		s.readers.Go(func() {
+			for errors.Is(s.streams.listen(l, l.transport, l.door), errStill) {
+				if s.still.rests(begin) {
+					return
+				}
+			}
+			s.still.ended()
+		})
+	}
+	s.still.add(begin)
 }
 
 // Unplugged is Listen without a network: the stack has the addresses in the

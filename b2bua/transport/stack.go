@@ -46,9 +46,13 @@ type Stack struct {
 
 	strangersConnected *rate.Limiter // and over connections, which a flood of UDP must not starve
 	load               load
+	still              stillness
 	group              sync.WaitGroup // of wires, and others that end by themselves
 	readers            sync.WaitGroup
 	turns              Turns
+	writing            atomic.Int32 // goroutines of wires that perform effects
+	held               held
+	opens              chan struct{} // closed when turns may run again; nil: they may. Owned by who calls Freeze and Serve
 
 	mu     sync.Mutex                   // guards what follows
 	hosts  map[string]cachedHost        // host to address
@@ -61,6 +65,8 @@ type streamListener struct {
 	net.Listener
 	transport string
 	local     netip.AddrPort
+	name      string // in a hand-over
+	door      *door
 }
 
 // newStack makes a stack without sockets. ctx ends what is under way.
@@ -99,15 +105,12 @@ func (s *Stack) recovered(where string) {
 	}
 }
 
-// Serve reads from all sockets, and accepts connections, until Close.
+// Serve reads from all sockets, and accepts connections, until Close or Freeze.
 func (s *Stack) Serve() {
-	for _, g := range s.sockets {
-		s.readers.Add(1)
-		s.turns.Go(g.serve)
-	}
-	for _, l := range s.listeners {
-		s.readers.Go(func() { s.streams.listen(l, l.transport) })
-	}
+	s.thaw()
+	s.setDeadlines(time.Time{})
+	s.still.over()
+	s.Release()
 }
 
 // Turns runs what messages begin, until Close.
@@ -119,6 +122,7 @@ func (s *Stack) Transactions() (clients, servers int) { return s.transactions.Le
 // Close ends transactions, sockets and goroutines, and waits for them.
 func (s *Stack) Close() error {
 	s.stop()
+	s.thaw()
 	s.transactions.Close()
 	var errs []error
 	for _, g := range s.sockets {

@@ -37,7 +37,8 @@ type Stream struct {
 
 	// owned by the reader
 	framing message.Framer
-	out     []byte // the refusal being written
+	by      time.Time // deadline of what is read
+	out     []byte    // the refusal being written
 
 	writing chan struct{} // held by the writer: one message at a time, each with its deadline
 }
@@ -63,17 +64,32 @@ const (
 // start of the next message can't be found. A panic costs the connection, and not the
 // process.
 func (c *Stream) serve() {
-	defer c.drop()
+	err := errStill
+	for errors.Is(err, errStill) {
+		if err = c.read(); errors.Is(err, errStill) && c.hub.still.rests(c.begin) {
+			return
+		}
+	}
+	c.hub.still.ended()
+	c.drop()
+}
+
+// begin has the connection read.
+func (c *Stream) begin() { c.hub.group.Go(c.serve) }
+
+// read takes messages until nothing is to be read, or the connection is over.
+func (c *Stream) read() (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			c.screen().server.Panicked("connection", v)
+			err = net.ErrClosed
 		}
 	}()
 	from := arrival{transport: message.ViaTransport(c.transport), source: c.remote, name: c.remote.String(), over: c}
 	for {
 		text, err := c.nextAdmitted()
 		if err != nil {
-			return
+			return err
 		}
 		c.hub.taken(text, from)
 	}
@@ -93,6 +109,8 @@ func (c *Stream) nextAdmitted() ([]byte, error) {
 			c.refuseLost(lost)
 			c.linger()
 			return nil, net.ErrClosed
+		case isTimeout(err) && (c.hub.still.on.Load() || time.Now().Before(c.by)):
+			return nil, errStill
 		case isTimeout(err) && c.users.Load() > 0 && !c.framing.Midway():
 			continue // quiet, but in use by a leg
 		case err != nil:
@@ -138,11 +156,20 @@ func (c *Stream) awaitNext() {
 	if c.framing.Midway() {
 		by = now.Add(streamFirst)
 	}
-	_ = c.SetReadDeadline(c.noLater(by))
+	c.readUntil(c.noLater(by))
 }
 
 // begun sets the deadline for the rest of a message.
-func (c *Stream) begun() { _ = c.SetReadDeadline(c.noLater(time.Now().Add(streamFirst))) }
+func (c *Stream) begun() { c.readUntil(c.noLater(time.Now().Add(streamFirst))) }
+
+// readUntil sets the deadline of what is read, unless nothing is read now.
+func (c *Stream) readUntil(by time.Time) {
+	c.by = by
+	_ = c.SetReadDeadline(by)
+	if c.hub.still.on.Load() {
+		_ = c.SetReadDeadline(longAgo)
+	}
+}
 
 // noLater is the deadline, or that of a stranger: neither keep-alives nor requests
 // extend it.

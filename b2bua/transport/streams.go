@@ -28,6 +28,7 @@ type streams struct {
 	local   func(transport string, peer netip.Addr) (leg.Local, error)
 	taken   func(text []byte, from arrival)
 	group   sync.WaitGroup // handshakes and readers
+	still   *stillness
 	opening singleflight.Group
 	ctx     context.Context
 
@@ -46,8 +47,8 @@ func newStreams(s *Stack, o Options) *streams {
 	st := &streams{
 		limits: s.cfg.Limits, certs: newCertificates(s.cfg.TLS, s.log), network: s.network, local: s.LocalFor, ctx: s.ctx,
 		probe: func(read time.Time) { s.load.probe(s.group.Go, read) },
-		taken: s.receive,
-		live:  map[streamKey]*Stream{}, remotes: map[streamKey]*Stream{}, every: map[*Stream]struct{}{},
+		taken: s.receive, still: &s.still,
+		live: map[streamKey]*Stream{}, remotes: map[streamKey]*Stream{}, every: map[*Stream]struct{}{},
 		perSource: map[netip.Addr]int{}, unproven: map[netip.Addr]int{},
 	}
 	overTLS := s.newScreen(config.TransportTLS, o.Tap)
@@ -139,7 +140,9 @@ func (s *streams) admit(c *Stream) error {
 	if c.peer != nil {
 		s.remotes[c.remoteKey()] = c
 	}
-	s.group.Go(c.serve)
+	if s.still.begun(c.begin) {
+		c.begin()
+	}
 	return nil
 }
 

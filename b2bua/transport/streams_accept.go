@@ -22,13 +22,15 @@ type door struct {
 // because platforms send from unannounced addresses, and trunks may be anywhere.
 const strangersShare = 10
 
-// listen accepts connections until the listener is closed.
-func (s *streams) listen(l net.Listener, transport string) {
-	d := &door{}
+// listen accepts connections until the listener is closed, or nothing is read: net.ErrClosed, errStill.
+func (s *streams) listen(l net.Listener, transport string, d *door) error {
 	for {
 		conn, err := l.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return net.ErrClosed
+		case err != nil && isTimeout(err):
+			return errStill
 		}
 		if err != nil { // the connection failed, or no descriptor is free
 			if s.screens[transport].budget.Allow() {

@@ -69,6 +69,30 @@ func (w *Wire) Serve(req *sip.Request, tx *transaction.Server) {
 	w.servers = append(w.servers, s)
 }
 
+// Rests says whether no request waits for an answer, the peer's or ours. A 200 may still wait for its ACK.
+func (w *Wire) Rests() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.sending && w.invite == nil && len(w.others) == 0 && !slices.ContainsFunc(w.servers, func(s serverTx) bool { return s.method != sip.INVITE })
+}
+
+// Trying answers the peer's INVITE that waits for a while with 100.
+func (w *Wire) Trying() {
+	var waiting []*transaction.Server
+	w.mu.Lock()
+	for _, s := range w.servers {
+		if s.method == sip.INVITE {
+			waiting = append(waiting, s.tx)
+		}
+	}
+	w.mu.Unlock()
+	for _, tx := range waiting {
+		if req := tx.Request(); req != nil {
+			Trying(req, tx)
+		}
+	}
+}
+
 // Forget undoes Serve, for a request that the leg does not get.
 func (w *Wire) Forget(tx *transaction.Server) {
 	w.mu.Lock()
@@ -98,7 +122,11 @@ func (w *Wire) Perform(effects []leg.Effect) {
 	case start && !slices.ContainsFunc(effects, w.mayBlock):
 		w.send()
 	case start:
-		w.stack.group.Go(w.send)
+		w.stack.writing.Add(1)
+		w.stack.group.Go(func() {
+			defer w.stack.writing.Add(-1)
+			w.send()
+		})
 	}
 }
 

@@ -30,7 +30,7 @@ func main() {
 // command is the root command with all subcommands.
 func command() *cobra.Command {
 	root := cli.Root()
-	root.AddCommand(serveCommand(), check.Command(), explain.Command(), callCommand(), demoCommand(), simulateCommand(), provision.Synthflow(), provision.Vapi(), cdrCommand(), operate.Calls(), operate.Targets(), operate.Log(), operate.Drain(), operate.Reload(), operate.Healthcheck(), schemaCommand(), manCommand(), versionCommand())
+	root.AddCommand(serveCommand(), check.Command(), explain.Command(), callCommand(), demoCommand(), simulateCommand(), provision.Synthflow(), provision.Vapi(), cdrCommand(), operate.Calls(), operate.Targets(), operate.Log(), operate.Drain(), operate.Reload(), operate.Upgrade(), operate.Healthcheck(), schemaCommand(), manCommand(), versionCommand())
 	return root
 }
 
@@ -58,9 +58,13 @@ func serveCommand() *cobra.Command {
 		"  flowbridge serve --config flowbridge.yaml")
 	file := cli.ConfigFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		cfg, err := config.Load(*file)
+		before, err := node.FindPredecessor()
 		if err != nil {
 			return err
+		}
+		cfg, err := config.Load(*file)
+		if err != nil {
+			return before.Refuse(err)
 		}
 		out := node.NewLog(cfg.Log, os.Stderr)
 		log := out.Logger()
@@ -71,7 +75,7 @@ func serveCommand() *cobra.Command {
 			log.Warn().Msg("no trunks or no routes: no call can get through")
 		}
 		check.WarnOfPorts(cfg, log)
-		return node.Serve(c.Context(), cfg, *file, out)
+		return node.Serve(c.Context(), cfg, *file, out, before)
 	}
 	return c
 }

@@ -23,6 +23,10 @@ type Listener struct {
 	pending chan *Stream
 	closed  chan struct{}
 	once    sync.Once
+
+	mu      sync.Mutex
+	until   time.Time     // deadline
+	changed chan struct{} // closed and made anew when it is set
 }
 
 // ListenStream opens a listener for connections. A socket may have the same address.
@@ -32,7 +36,7 @@ func (s *Switch) ListenStream(addr netip.AddrPort) (*Listener, error) {
 	if _, taken := s.listeners[addr]; taken {
 		return nil, fmt.Errorf("listen tcp %v: address already in use", addr)
 	}
-	l := &Listener{sw: s, addr: addr, pending: make(chan *Stream, queue), closed: make(chan struct{})}
+	l := &Listener{sw: s, addr: addr, pending: make(chan *Stream, queue), closed: make(chan struct{}), changed: make(chan struct{})}
 	s.listeners[addr] = l
 	return l, nil
 }
@@ -58,14 +62,36 @@ func (s *Switch) DialStream(ctx context.Context, from netip.Addr, to netip.AddrP
 	}
 }
 
-// Accept gives the next connection, or net.ErrClosed.
+// Accept gives the next connection, net.ErrClosed, or os.ErrDeadlineExceeded.
 func (l *Listener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.pending:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
+	for {
+		l.mu.Lock()
+		until, changed := l.until, l.changed
+		l.mu.Unlock()
+		var late <-chan time.Time
+		if !until.IsZero() {
+			late = time.After(time.Until(until))
+		}
+		select {
+		case c := <-l.pending:
+			return c, nil
+		case <-l.closed:
+			return nil, net.ErrClosed
+		case <-late:
+			return nil, os.ErrDeadlineExceeded
+		case <-changed:
+		}
 	}
+}
+
+// SetDeadline bounds how long Accept waits, also one that does; zero means for ever.
+func (l *Listener) SetDeadline(at time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.until = at
+	close(l.changed)
+	l.changed = make(chan struct{})
+	return nil
 }
 
 // Close frees the address and resets connections that were not accepted. Accepted ones stay.

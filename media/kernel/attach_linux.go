@@ -31,8 +31,9 @@ func (r *Relay) attach() error {
 	if err != nil {
 		return fmt.Errorf("the interfaces: %w", err)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.attaching.Lock()
+	defer r.attaching.Unlock()
+	defer r.tellPath()
 	wanted := map[int]bool{}
 	var errs []error
 	for _, l := range links {
@@ -208,9 +209,10 @@ func (a *attachment) end(r *Relay, leave bool) {
 }
 
 // Path says how the program is attached and where: "tcx on eth0, lo".
-func (r *Relay) Path() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+func (r *Relay) Path() string { return *r.path.Load() }
+
+// tellPath renews Path. The caller holds attaching.
+func (r *Relay) tellPath() {
 	way, names := "tcx", []string{}
 	for _, a := range r.attached {
 		if a.tc != nil {
@@ -219,5 +221,6 @@ func (r *Relay) Path() string {
 		names = append(names, a.name)
 	}
 	slices.Sort(names)
-	return way + " on " + strings.Join(names, ", ")
+	path := way + " on " + strings.Join(names, ", ")
+	r.path.Store(&path)
 }

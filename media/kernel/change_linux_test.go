@@ -5,10 +5,13 @@ package kernel
 import (
 	"errors"
 	"net/netip"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -48,7 +51,7 @@ func TestUnfitFlows(t *testing.T) {
 		} {
 			f := good
 			tt.change(&f)
-			err := r.Put(f, State{})
+			err := put(r, f, State{})
 			if tt.why == "" {
 				if err != nil {
 					t.Errorf("%+v: %v", f, err)
@@ -58,16 +61,27 @@ func TestUnfitFlows(t *testing.T) {
 				t.Errorf("%+v: got %v; want %s", f, err, tt.why)
 			}
 		}
-		if got, ok := r.Local(netip.MustParseAddr("10.81.2.2")); !ok || got != netip.MustParseAddr("10.81.2.1") {
+		if got, ok := local(r, "10.81.2.2"); !ok || got != netip.MustParseAddr("10.81.2.1") {
 			t.Errorf("our address is %v, %v", got, ok)
 		}
-		if got, ok := r.Local(netip.MustParseAddr("fd81:1::2")); !ok || got != netip.MustParseAddr("fd81:1::1") {
+		if got, ok := local(r, "fd81:1::2"); !ok || got != netip.MustParseAddr("fd81:1::1") {
 			t.Errorf("our address is %v, %v", got, ok)
 		}
-		if got, ok := r.Local(netip.MustParseAddr("192.0.2.1")); ok {
+		if got, ok := local(r, "192.0.2.1"); ok {
 			t.Errorf("our address is %v", got)
 		}
 	})
+}
+
+// local is our address towards a peer, when that is known.
+func local(r *Relay, peer string) (netip.Addr, bool) {
+	a := netip.MustParseAddr(peer)
+	if _, err := r.Local(a); !errors.Is(err, ErrUnknown) {
+		return netip.Addr{}, false
+	}
+	r.Look(Flow{Source: netip.AddrPortFrom(a, 1)})
+	got, err := r.Local(a)
+	return got, err == nil
 }
 
 // The route of a flow is gone: its packets come to the socket, and who put the flow knows.
@@ -98,7 +112,7 @@ func TestRouteIsGone(t *testing.T) {
 			t.Errorf("got %+v, %v", s, ok)
 		}
 		run(t, "ip", "link", "set", "right", "up")
-		await(t, "the route", func() bool { return r.Put(f, s) == nil })
+		await(t, "the route", func() bool { return put(r, f, s) == nil })
 		a.send(f.In, pkt)
 		b.expect(f.Out, pkt)
 	})
@@ -144,7 +158,7 @@ func TestInterfacesComeAndGo(t *testing.T) {
 	needsRoot(t)
 	t.Run("in a lab", func(t *testing.T) {
 		if err := isolate(); err != nil {
-			t.Skipf("no network namespaces here: %v", err)
+			t.Skipf("needs network namespaces: %v", err)
 		}
 		l := &lab{t: t, a: newHost(t), b: newHost(t)}
 		run(t, "ip", "link", "set", "lo", "up")
@@ -192,7 +206,7 @@ func TestSteers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := r.Steer(ap(tt.to), 3); err != nil {
+			if err := r.Steer(ap(tt.to), 3, 100); err != nil {
 				t.Fatal(err)
 			}
 			from.send(ap(tt.other), []byte("not this"))
@@ -212,6 +226,60 @@ func TestSteers(t *testing.T) {
 			_ = shared.conn.Close()
 			_ = bound.conn.Close()
 			_ = from.conn.Close()
+		}
+	})
+}
+
+// A flood to one address leaves room in the socket for what comes to another one.
+func TestSteersSoMany(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		r := open(t)
+		for _, tt := range []struct{ shared, flooded, quiet, from string }{
+			{"10.81.1.1:9999", "10.81.1.1:20001", "10.81.1.1:20003", "10.81.1.2:4000"},
+			{"[fd81:1::1]:9999", "[fd81:1::1]:20001", "[fd81:1::1]:20003", "[fd81:1::2]:4000"},
+		} {
+			shared, from := newPhone(t, tt.shared), l.a.phone(tt.from)
+			conn, err := shared.conn.SyscallConn()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := conn.Control(func(fd uintptr) { err = r.Socket(3, int(fd)) }); err != nil {
+				t.Fatal(err)
+			}
+			const most = 5
+			for _, to := range []string{tt.flooded, tt.quiet} {
+				if err = errors.Join(err, r.Steer(ap(to), 3, most)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			began := Now()
+			for range 200 {
+				from.send(ap(tt.flooded), []byte("flood"))
+			}
+			from.send(ap(tt.quiet), []byte("report"))
+			flood := 0
+			for {
+				got, _, ok := shared.hear(patience)
+				if !ok {
+					t.Fatal("the report did not come")
+				}
+				if string(got) == "report" {
+					break
+				}
+				flood++
+			}
+			if seconds := int((Now()-began)/time.Second) + 2; flood < most || flood > most*seconds {
+				t.Errorf("%d packets of the flood came in %d s; want %d a second", flood, seconds, most)
+			}
+			// Nor does the flooder hear of it, who may be another than it says.
+			if _, err := from.conn.WriteToUDPAddrPort([]byte("flood"), ap(tt.flooded)); err != nil {
+				t.Errorf("the flooder hears %v", err)
+			}
+			_ = shared.conn.Close()
+			_ = from.conn.Close()
+		}
+		if err := r.Socket(sink, 0); err == nil {
+			t.Error("a socket that nobody reads was replaced")
 		}
 	})
 }
@@ -251,23 +319,50 @@ func TestIPsec(t *testing.T) {
 		b.expect(f.Out, pkt)
 		policy := []string{"ip", "xfrm", "policy", "add", "src", "10.81.2.1", "dst", "10.81.2.2", "dir", "out", "tmpl", "proto", "esp"}
 		if out, err := exec.Command(policy[0], policy[1:]...).CombinedOutput(); err != nil {
-			t.Skipf("no IPsec here: %v: %s", err, out)
+			t.Skipf("needs IPsec: %v: %s", err, out)
 		}
 		if why := <-lost; !errors.Is(why, ErrUnfit) || !strings.Contains(why.Error(), "IPsec") {
 			t.Errorf("lost: %v", why)
 		}
 		r.Remove(f.In)
-		if err := r.Put(f, State{}); !errors.Is(err, ErrUnfit) {
+		if err := put(r, f, State{}); !errors.Is(err, ErrUnfit) {
 			t.Errorf("put: %v", err)
 		}
 	})
+}
+
+// IPsec is there unless the kernel says that it has none: what is not known must not be sent in the clear.
+func TestIPsecIsFound(t *testing.T) {
+	policy := func(dir netlink.Dir) []netlink.XfrmPolicy { return []netlink.XfrmPolicy{{Dir: dir}} }
+	for name, tt := range map[string]struct {
+		policies []netlink.XfrmPolicy
+		err      error
+		want     bool
+	}{
+		"none":                      {},
+		"of forwarded packets":      {policies: policy(netlink.XFRM_DIR_FWD)},
+		"of a socket":               {policies: policy(netlink.XFRM_SOCKET_OUT)},
+		"of what is sent":           {policies: append(policy(netlink.XFRM_DIR_FWD), policy(netlink.XFRM_DIR_OUT)...), want: true},
+		"of what comes":             {policies: policy(netlink.XFRM_DIR_IN), want: true},
+		"no IPsec":                  {err: os.NewSyscallError("socket", unix.EPROTONOSUPPORT)},
+		"not allowed":               {err: unix.EPERM, want: true},
+		"too many":                  {err: unix.ENOBUFS, want: true},
+		"they change just now":      {err: netlink.ErrDumpInterrupted, want: true},
+		"no more open files":        {err: unix.EMFILE, want: true},
+		"some, and then an error":   {policies: policy(netlink.XFRM_DIR_OUT), err: unix.EINTR, want: true},
+		"others, and then an error": {policies: policy(netlink.XFRM_DIR_FWD), err: unix.EINTR, want: true},
+	} {
+		if got := hasPolicies(tt.policies, tt.err); got != tt.want {
+			t.Errorf("%s: %v; want %v", name, got, tt.want)
+		}
+	}
 }
 
 // Tagged frames go up at the cable and are relayed at the VLAN; what leaves by one is tagged again.
 func TestVLAN(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		if out, err := exec.Command("ip", "link", "add", "link", "left", "name", "vlan", "type", "vlan", "id", "5").CombinedOutput(); err != nil {
-			t.Skipf("no VLANs here: %v: %s", err, out)
+			t.Skipf("needs VLANs: %v: %s", err, out)
 		}
 		run(t, "ip", "addr", "add", "10.81.5.1/24", "dev", "vlan")
 		run(t, "ip", "link", "set", "vlan", "up")
@@ -279,7 +374,7 @@ func TestVLAN(t *testing.T) {
 		there := Flow{In: ap("10.81.5.1:20000"), Source: a.addr, Out: ap("10.81.2.1:20002"), Dest: b.addr, SSRC: 7}
 		back := Flow{In: there.Out, Source: b.addr, Out: there.In, Dest: a.addr, SSRC: 7}
 		for _, f := range []Flow{there, back} {
-			if err := r.Put(f, State{}); err != nil {
+			if err := put(r, f, State{}); err != nil {
 				t.Fatal(err)
 			}
 		}

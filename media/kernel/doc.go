@@ -40,28 +40,37 @@
 //
 // # Maps
 //
-//   - flows: hash of our address and port. IPv4 is ::ffff:a.b.c.d. The value is what the program compares with and
-//     writes, with a slot of states and an id that is never used twice.
-//   - states: array of slots: a spin lock and the figures. Not per processor: numbers and jitter need one state. The id
-//     ties it to the flow; without it the program relays nothing. Slot 0 is for the test that Open makes.
-//   - steered, sockets: addresses without a socket, and what they are steered to; they end with the process.
+//   - flows: hash of our address and port. IPv4 is ::ffff:a.b.c.d. The value is where in states the flow is. Memory of a
+//     hash may become another flow's while the program reads it, so the program believes nothing of it.
+//   - states: array of slots: a spin lock, the figures, and the flow, which is what the program compares with and writes.
+//     The program does both under the lock, so that a flow is whole, and of the address that the packet came to. Not per
+//     processor: numbers and jitter need one state. An id that is never used twice says whose slot it is; without it the
+//     program relays nothing. Slot 0 is for the test that Open makes.
+//   - steered, sockets: addresses without a socket, and what they are steered to, so many packets in a second; they end
+//     with the process.
 //
-// take and note are programs for this process alone, run by BPF_PROG_TEST_RUN: take ends a flow and gives its state
-// back at one moment, so that no packet is between, and note counts a packet that went up.
-// Tests: TestHandedOver, TestSteers.
+// take, change and note are programs for this process alone, run by BPF_PROG_TEST_RUN: take ends a flow and gives its
+// state back at one moment, so that no packet is between, change replaces a flow, and note counts a packet that went up.
+// Tests: TestHandedOver, TestPlaceOfAnotherFlow, TestSteers, TestSteersSoMany.
 //
 // # Pins and upgrades
 //
 // With Options.Dir, the maps flows and states and the links are pinned in a directory v<layout>-<capacity> below it, and
 // outlive the process, also one that is killed. The next one of that layout and capacity opens the maps, has the links
 // run its program (at once: no packet is between), and carries the flows on. It knows no call for them, so it removes
-// each once it and the flow back are silent for Options.Timeout. Until then Uses says that a port is taken.
+// each once it and the flow back are silent for Options.Timeout, and after Options.MaxAge whoever still sends. Until then
+// Uses says that a port is taken. A start that fails ends nothing of what it found, and Close ends the flows of its own
+// process alone: while there are others, what is pinned stays for the next one.
 //
-// Who changes struct key, flow, figures or state counts layout up. Such a process, or one with another capacity, can't
+// Who changes struct key, place, flow, figures or state counts layout up. Such a process, or one with another capacity, can't
 // take flows over: it opens its own maps beside those of the elder, whose program stays attached and carries its flows
 // until they are silent; then it is removed. Both programs let go up what they do not know. One process has the
 // directory at a time. With clsact, filters have the directory's name, and the rest is the same.
-// Tests: TestOutlivesItsProcess, TestOtherLayout, TestLayoutHasItsNumber.
+//
+// Leftovers are what lies in directories that no process has: of an instance that has another first port now, or relays in
+// userspace. They are removed in the same way, and their ports are taken until then.
+// Tests: TestOutlivesItsProcess, TestOtherLayout, TestLayoutHasItsNumber, TestFailedStartEndsNothing, TestCloseEndsItsOwn,
+// TestAdoptedFlowGetsTooOld, TestLeftovers.
 //
 // # Interfaces and routes
 //
@@ -69,10 +78,13 @@
 // come later. A watcher hears of interfaces, addresses and routes, and has each flow leave as they are now. A flow that
 // is not fit any more goes up at once, and Flow.Lost says so: nothing is sent where nobody is. Unfit are: another IP
 // version on the other side, one of source and destination on this machine, no Ethernet on the way out, routes that wrap
-// packets, and all flows where IPsec policies are in force, which the program would go round.
+// packets, and all flows where IPsec policies are in force, which the program would go round, or may be: only a kernel that
+// says so has no IPsec. They are looked for once a second.
 //
 // The program is before nftables: rules for media's ports, NAT and accounting do not see what is relayed.
-// Tests: TestRouteIsGone, TestRouteMoves, TestInterfacesComeAndGo, TestUnfitFlows, TestIPsec.
+// Nobody waits for the kernel's answers about routes: Put says ErrUnknown until Look has looked, each flow has a lock of its
+// own, and Relay.mu is held for moments without a system call.
+// Tests: TestNobodyWaitsForRoutes, TestRouteIsGone, TestRouteMoves, TestInterfacesComeAndGo, TestUnfitFlows, TestIPsec, TestIPsecIsFound.
 //
 // # Kernels and rights
 //

@@ -4,8 +4,8 @@ package kernel
 
 import (
 	"errors"
-	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -27,15 +27,7 @@ type elder struct {
 const elderEvery = 2 * time.Second
 
 func (p *place) findElders(dir string) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return
-	}
-	for _, entry := range entries {
-		if sub := filepath.Join(dir, entry.Name()); sub != p.dir {
-			p.elders = append(p.elders, openElder(sub))
-		}
-	}
+	p.elders = eldersIn(dir, p.dir)
 }
 
 // openElder reads what an elder left. What can't be read has no flows.
@@ -57,9 +49,11 @@ func openElder(dir string) *elder {
 	return e
 }
 
-// last returns when the last packet of an elder's flows came.
-func (e *elder) last() time.Duration {
-	last := e.since
+// last returns when the last packet of an elder's flows came, or when it was found.
+func (e *elder) last() time.Duration { return max(e.since, e.heard()) }
+
+// heard returns when the last packet of an elder's flows came.
+func (e *elder) heard() (last time.Duration) {
 	if e.states == nil {
 		return 0
 	}
@@ -92,36 +86,44 @@ func (e *elder) remove(w *routes) {
 	}
 }
 
-// reap ends the programs of elders that are silent.
-func (p *place) reap(w *routes, now, timeout time.Duration) {
-	still := p.elders[:0]
-	for _, e := range p.elders {
-		if now-e.looked < elderEvery {
-			still = append(still, e)
-			continue
-		}
-		e.looked = now
-		if e.flows > 0 && now-e.last() < timeout {
+// reap ends the programs of elders that are silent, or too old.
+func (p *place) reap(w *routes, now, timeout, maxAge time.Duration) {
+	p.mu.Lock()
+	all := slices.Clone(p.elders)
+	p.mu.Unlock()
+	still := all[:0]
+	for _, e := range all {
+		if e.carries(now, timeout, maxAge) {
 			still = append(still, e)
 			continue
 		}
 		e.close()
 		e.remove(w)
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.elders = still
+}
+
+// carries reports whether an elder's flows have been heard lately, as far as it has been looked at.
+func (e *elder) carries(now, timeout, maxAge time.Duration) bool {
+	if now-e.looked < elderEvery {
+		return true
+	}
+	e.looked = now
+	return e.flows > 0 && e.states != nil && now-e.last() < timeout && now-e.since < maxAge
 }
 
 // uses reports whether a flow of an elder has the port.
 func (p *place) uses(port uint16) bool {
-	for _, e := range p.elders {
-		if e.ports[port] {
-			return true
-		}
-	}
-	return false
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.ContainsFunc(p.elders, func(e *elder) bool { return e.ports[port] })
 }
 
 func (p *place) elderFlows() (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, e := range p.elders {
 		n += e.flows
 	}

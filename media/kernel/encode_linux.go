@@ -68,24 +68,34 @@ func rateOf(clock uint32) uint32 {
 	return clock
 }
 
+// place is what leads the program to the flow.
+func (c *carried) place() *programPlace {
+	p := &programPlace{Slot: c.slot}
+	if c.flow.Kind == RTCP {
+		p.Kind = flagRTCP
+	}
+	return p
+}
+
 // value is the flow as the program has it.
 func (c *carried) value() *programFlow {
 	v := &programFlow{
-		Id: c.id, Slot: c.slot, Up: c.Up, Rate: rateOf(c.ClockRate), Ssrc: network32(c.SSRC),
-		Src: words(c.Source.Addr()), SrcPort: network(c.Source.Port()),
-		From: words(c.Out.Addr()), FromPort: network(c.Out.Port()),
-		To: words(c.Dest.Addr()), ToPort: network(c.Dest.Port()),
-		NewSsrc: network32(c.Rewrite.SSRC), TimeOffset: c.Rewrite.TimeOffset, SeqOffset: c.Rewrite.SeqOffset,
-		Tos: c.DSCP << 2,
+		Up: c.flow.Up, Rate: rateOf(c.flow.ClockRate), Ssrc: network32(c.flow.SSRC),
+		In: words(c.flow.In.Addr()), InPort: network(c.flow.In.Port()),
+		Src: words(c.flow.Source.Addr()), SrcPort: network(c.flow.Source.Port()),
+		From: words(c.flow.Out.Addr()), FromPort: network(c.flow.Out.Port()),
+		To: words(c.flow.Dest.Addr()), ToPort: network(c.flow.Dest.Port()),
+		NewSsrc: network32(c.flow.Rewrite.SSRC), TimeOffset: c.flow.Rewrite.TimeOffset, SeqOffset: c.flow.Rewrite.SeqOffset,
+		Tos: c.flow.DSCP << 2,
 	}
 	c.out.into(v)
-	if c.Kind == RTCP {
+	if c.flow.Kind == RTCP {
 		v.Flags |= flagRTCP
 	}
-	if c.Rewrite != (Rewrite{}) {
+	if c.flow.Rewrite != (Rewrite{}) {
 		v.Flags |= flagRewrites
 	}
-	for i, p := range c.Rewrite.Payload {
+	for i, p := range c.flow.Rewrite.Payload {
 		v.Changes[i] = uint32(p.From) | uint32(p.To)<<8
 		if p.Drop {
 			v.Changes[i] |= 1 << 16
@@ -110,8 +120,12 @@ func (o outlet) into(v *programFlow) {
 	}
 }
 
-func stateOf(s *State, id uint64) *programState {
+// stateOf is a slot with a flow, or without one.
+func stateOf(s *State, id uint64, f *programFlow) *programState {
 	v := &programState{F: *(*programFigures)(unsafe.Pointer(s))}
+	if f != nil {
+		v.Flow = *f
+	}
 	v.F.Id, v.F.StraysAt, v.F.ForeignAt, v.F.Strays, v.F.Foreign = id, 0, 0, 0, 0
 	return v
 }
@@ -130,5 +144,12 @@ func requestOf(slot uint32, id uint64, rate uint32, h Header) []byte {
 	native.PutUint32(q[24:], uint32(max(h.Length, 0)))
 	native.PutUint16(q[28:], h.Seq)
 	q[30] = h.PayloadType
+	return b
+}
+
+// changeOf is the packet that replaces a flow.
+func changeOf(slot uint32, id uint64, f *programFlow) []byte {
+	b := requestOf(slot, id, 0, Header{})
+	copy(b[ethernetLen+requestLen:], unsafe.Slice((*byte)(unsafe.Pointer(f)), unsafe.Sizeof(*f)))
 	return b
 }

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"time"
 )
@@ -10,6 +11,9 @@ import (
 var (
 	// ErrUnfit: the program can't carry the flow; what wraps it says why. A socket can.
 	ErrUnfit = errors.New("not for the kernel")
+
+	// ErrUnknown: it is not known yet how packets leave to where the flow wants them. [Relay.Look] finds that out.
+	ErrUnknown = errors.New("the route is not known yet")
 
 	// ErrFull: there are as many flows as there is room for.
 	ErrFull = errors.New("no room for another flow in the kernel")
@@ -46,6 +50,9 @@ type Flow struct {
 	// Lost is called, in a goroutine of its own, when the flow can't be carried any more: its route is gone, for
 	// example. Its packets go up to the sockets already. What was counted is there until Remove. May be nil.
 	Lost func(why error)
+
+	// Figures is called by [Relay.Read] with the state of the flow, which is valid during the call. May be nil.
+	Figures func(s *State)
 }
 
 // Rewrite is what a flow changes in each RTP packet. The zero value changes nothing.
@@ -128,6 +135,15 @@ type Header struct {
 	Length      int // of the packet in bytes, with its header, without UDP and IP
 }
 
+// Dirs is what all directories of Dir match.
+const Dirs = "/sys/fs/bpf/flowbridge-*"
+
+// Dir is the directory of an instance, known by its first port.
+func Dir(firstPort uint16) string { return fmt.Sprintf("/sys/fs/bpf/flowbridge-%d", firstPort) }
+
+// DirRemedy is what to do where flows can't outlive the process.
+const DirRemedy = "mount a BPF file system (mount -t bpf bpf /sys/fs/bpf) and give the process a directory there; see RTP in the kernel in docs/operations.md"
+
 // Options are what a relay is opened with.
 type Options struct {
 	// Dir is a directory in a BPF file system, such as /sys/fs/bpf/flowbridge-1. It is made if it is missing. The flows
@@ -142,6 +158,12 @@ type Options struct {
 	// removed; 0 means 30 s.
 	Timeout time.Duration
 
+	// MaxAge is how long an adopted flow is carried at most, whoever still sends; 0 means an hour.
+	MaxAge time.Duration
+
 	// clsact attaches by a traffic-control filter although tcx is there.
 	clsact bool
+
+	// ipsec reports whether there are policies of IPsec; nil: the kernel says so.
+	ipsec func() bool
 }

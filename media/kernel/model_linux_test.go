@@ -52,34 +52,37 @@ func (m *model) judge(frame []byte, gso bool, now time.Duration) fate {
 		return up
 	}
 	f := m.flows[p.dst]
-	if f == nil || (m.index == loopback) != (f.out == 0) {
+	if f == nil {
 		return up
 	}
-	if p.src != f.Source {
-		return fate{verdict: verdictUp, frame: frame, flow: f, refused: true}
-	}
-	if p.udp < 8 || 14+p.length > len(frame) {
-		return up
-	}
-	payload := frame[p.l4+8 : p.l4+p.udp]
-	if f.Kind == RTP {
-		h, ok := modelRTP(payload)
-		switch {
-		case !ok:
-			return up
-		case h.SSRC != f.SSRC:
-			return fate{verdict: verdictUp, frame: frame, flow: f, refused: true, foreign: true}
-		case f.Up.Has(h.PayloadType), p.length > f.mtu:
-			return up
+	var h Header
+	whole := p.udp >= 8 && 14+p.length <= len(frame)
+	if whole {
+		payload := frame[p.l4+8 : p.l4+p.udp]
+		if f.Kind == RTP {
+			h, whole = modelRTP(payload)
+		} else {
+			whole = modelRTCP(payload)
 		}
-	} else if !modelRTCP(payload) || p.length > f.mtu {
+	}
+	if whole {
+		up.frame = slices.Clone(frame[:14+p.length])
+	}
+	refused := fate{verdict: verdictUp, frame: up.frame, flow: f, refused: true}
+	switch {
+	case f.ended, (m.index == loopback) != (f.out == 0):
+		return up
+	case p.src != f.Source:
+		return refused
+	case !whole:
+		return up
+	case f.Kind == RTP && h.SSRC != f.SSRC:
+		refused.foreign = true
+		return refused
+	case f.Kind == RTP && f.Up.Has(h.PayloadType), p.length > f.mtu:
 		return up
 	}
-	out := slices.Clone(frame[:14+p.length])
-	if f.ended {
-		return fate{verdict: verdictUp, frame: out}
-	}
-	return m.relay(f, p, out, now)
+	return m.relay(f, p, up.frame, now)
 }
 
 // relay counts a packet and makes it the one that leaves.

@@ -47,7 +47,7 @@ func inLab(t *testing.T, f func(*testing.T, *lab)) {
 	needsRoot(t)
 	t.Run("in a lab", func(t *testing.T) { // a goroutine of its own
 		if err := isolate(); err != nil {
-			t.Skipf("no network namespaces here: %v", err)
+			t.Skipf("needs network namespaces: %v", err)
 		}
 		l := &lab{t: t, a: newHost(t), b: newHost(t)}
 		run(t, "ip", "link", "set", "lo", "up")
@@ -67,7 +67,7 @@ func needsRoot(tb testing.TB) {
 		tb.Skip("needs ip, for network namespaces")
 	}
 	if err := unix.Access("/sys/fs/bpf", unix.F_OK); err != nil {
-		tb.Skip("the kernel has no BPF file system")
+		tb.Skip("needs a BPF file system")
 	}
 }
 
@@ -270,7 +270,7 @@ func bpffs(tb testing.TB) string {
 		tb.Fatal(err)
 	}
 	if err := unix.Mount("bpf", dir, "bpf", 0, "mode=0711"); err != nil {
-		tb.Skipf("no BPF file system can be mounted here: %v", err)
+		tb.Skipf("needs the right to mount a BPF file system: %v", err)
 	}
 	tb.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
 	return dir
@@ -303,6 +303,12 @@ func open(tb testing.TB, change ...func(*Options)) *Relay {
 	}
 	tb.Cleanup(r.Close)
 	return r
+}
+
+// put has a relay carry a flow. It waits for the routes.
+func put(r *Relay, f Flow, s State) error {
+	r.Look(f)
+	return r.Put(f, s)
 }
 
 // where is what of a relay's path the kernel has no say in.

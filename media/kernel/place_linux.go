@@ -5,10 +5,13 @@ package kernel
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -16,17 +19,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// layout is the number of what the maps hold. It changes with struct key, flow, figures or state of the program.
-const layout = 1
+// layout is the number of what the maps hold. It changes with struct key, place, flow, figures or state of the program.
+const layout = 2
 
 // place is where the maps and links of an instance are pinned: a directory, and in it one for each layout and capacity.
 // Without a directory all its methods do nothing.
 type place struct {
-	root   *os.File             // locked; nil: no directory
-	dir    string               // of this layout and capacity
-	maps   map[string]*ebpf.Map // that were pinned in dir; nil: none
-	elders []*elder             // of other layouts and capacities
+	root *os.File             // locked; nil: no directory
+	dir  string               // of this layout and capacity
+	maps map[string]*ebpf.Map // that were pinned in dir; nil: none
+
+	mu     sync.Mutex // guards what follows
+	elders []*elder   // of other layouts and capacities
 }
+
+// How long a directory is waited for that somebody has.
+const (
+	lockTries = 20
+	lockPause = 10 * time.Millisecond
+)
 
 // openPlace takes the directory of an instance.
 func openPlace(dir string, capacity int) (*place, error) {
@@ -36,21 +47,45 @@ func openPlace(dir string, capacity int) (*place, error) {
 	if err := inBPF(dir); err != nil {
 		return nil, err
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-		return nil, fmt.Errorf("the directory for what outlives the process: %w", err)
+	root, err := makeDir(dir)
+	for tries := 0; (errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, errGone)) && tries < lockTries; tries++ {
+		time.Sleep(lockPause) // Leftovers has it for a moment
+		root, err = makeDir(dir)
 	}
-	root, err := os.Open(dir)
-	if err != nil {
-		return nil, fmt.Errorf("the directory for what outlives the process: %w", err)
-	}
-	if err := unix.Flock(int(root.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		_ = root.Close()
+	switch {
+	case errors.Is(err, unix.EWOULDBLOCK):
 		return nil, fmt.Errorf("another process uses %s", dir)
+	case err != nil:
+		return nil, fmt.Errorf("the directory for what outlives the process: %w", err)
 	}
 	p := &place{root: root, dir: filepath.Join(dir, fmt.Sprintf("v%d-%d", layout, capacity))}
 	p.findMaps()
 	p.findElders(dir)
 	return p, nil
+}
+
+// CheckDir says why a process of this user could not have flows outlive it in a directory; nil: it could.
+func CheckDir(dir string) error {
+	if err := inBPF(dir); err != nil {
+		return err
+	}
+	err := unix.Access(dir, unix.R_OK|unix.W_OK|unix.X_OK)
+	if errors.Is(err, unix.ENOENT) {
+		dir = filepath.Dir(dir)
+		err = unix.Access(dir, unix.W_OK|unix.X_OK)
+	}
+	if err != nil {
+		return fmt.Errorf("%s can't be written by this user: %w", dir, err)
+	}
+	return nil
+}
+
+// makeDir takes a directory, and makes it if it is missing.
+func makeDir(dir string) (*os.File, error) {
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, err
+	}
+	return takeDir(dir)
 }
 
 // inBPF checks that a directory is, or would be, in a BPF file system.
@@ -121,21 +156,18 @@ func clearPins(dir string) {
 	_ = os.Remove(dir)
 }
 
-// close lets the directory go. Unless what is pinned is left for the next process, it is removed.
-func (p *place) close(w *routes, leave bool) {
+// close lets the directory go. Unless what is pinned is left for the next process, it is removed, but for elders.
+func (p *place) close(leave bool) {
 	if p == nil || p.root == nil {
 		return
 	}
 	closeAll(p.maps)
 	for _, e := range p.elders {
 		e.close()
-		if !leave {
-			e.remove(w)
-		}
 	}
 	if !leave {
 		clearPins(p.dir)
-		_ = os.Remove(p.root.Name())
+		_ = os.Remove(p.root.Name()) // if nothing else is in it
 	}
 	_ = p.root.Close()
 }
@@ -153,7 +185,7 @@ func (r *Relay) load() error {
 	var rejected *ebpf.VerifierError
 	switch {
 	case errors.Is(err, unix.EPERM):
-		return fmt.Errorf("the process may not load programs into the kernel: it needs CAP_BPF and CAP_NET_ADMIN, and before Linux 5.11 an unlimited RLIMIT_MEMLOCK: %w", err)
+		return fmt.Errorf("the process may not load programs into the kernel: it needs CAP_BPF and CAP_NET_ADMIN, and before Linux 5.11 an unlimited RLIMIT_MEMLOCK (LimitMEMLOCK=infinity, ulimit -l unlimited): %w", err)
 	case errors.As(err, &rejected):
 		return fmt.Errorf("this kernel does not take the program; Linux 5.10 is the oldest that does: %w", err)
 	case err != nil:
@@ -165,8 +197,13 @@ func (r *Relay) load() error {
 // adopted is a flow of an earlier process, whose calls nobody knows any more.
 type adopted struct {
 	in, out netip.AddrPort
-	value   programFlow
-	last    time.Duration // it was heard, or adopted
+	slot    uint32
+	id      uint64
+	since   time.Duration // adopted
+
+	// Owned by the watcher.
+	value programFlow
+	last  time.Duration // it was heard, or adopted
 }
 
 // adopt takes over the flows of an earlier process, and says which slots are free.
@@ -175,17 +212,28 @@ func (r *Relay) adopt() error {
 	_ = r.program.Flows.Delete(keyOf(testFlows()[1].In))
 	used := map[uint32]bool{}
 	var key programKey
-	var value programFlow
+	var at programPlace
+	var halves []netip.AddrPort // of a process that died as it began or ended a flow
 	flows := r.program.Flows.Iterate()
-	for flows.Next(&key, &value) {
-		used[value.Slot] = true
-		a := &adopted{in: addrPort(key.Ip, key.Port), out: addrPort(value.From, value.FromPort), value: value, last: Now()}
+	for flows.Next(&key, &at) {
+		var v programState
+		in := addrPort(key.Ip, key.Port)
+		err := r.program.States.LookupWithFlags(at.Slot, &v, ebpf.LookupLock)
+		if err != nil || v.F.Id == 0 || used[at.Slot] || addrPort(v.Flow.In, v.Flow.InPort) != in {
+			halves = append(halves, in)
+			continue
+		}
+		used[at.Slot] = true
+		a := &adopted{in: in, out: addrPort(v.Flow.From, v.Flow.FromPort), slot: at.Slot, id: v.F.Id, value: v.Flow, since: Now(), last: Now()}
 		r.adopted[a.in] = a
 		r.count(a, 1)
-		r.lastID = max(r.lastID, value.Id)
+		r.lastID = max(r.lastID, a.id)
 	}
 	if err := flows.Err(); err != nil {
 		return fmt.Errorf("the flows of the process before: %w", err)
+	}
+	for _, in := range halves {
+		_ = r.program.Flows.Delete(keyOf(in))
 	}
 	for slot := uint32(r.options.Capacity); slot > testSlot; slot-- {
 		if !used[slot] {
@@ -204,33 +252,43 @@ func (r *Relay) count(a *adopted, by int) {
 	}
 }
 
-// reap removes adopted flows that are silent in both directions.
-func (r *Relay) reap(now time.Duration) {
+// orphans are the adopted flows.
+func (r *Relay) orphans() []*adopted {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, a := range r.adopted {
+	return slices.Collect(maps.Values(r.adopted))
+}
+
+// reap removes adopted flows that are silent in both directions, or too old.
+func (r *Relay) reap(now time.Duration) {
+	all := r.orphans()
+	by := make(map[netip.AddrPort]*adopted, len(all))
+	for _, a := range all {
+		by[a.in] = a
 		var v programState
-		if err := r.program.States.LookupWithFlags(a.value.Slot, &v, ebpf.LookupLock); err == nil {
+		if err := r.program.States.LookupWithFlags(a.slot, &v, ebpf.LookupLock); err == nil {
 			a.last = max(a.last, figuresOf(&v).Last)
 		}
 	}
-	for in, a := range r.adopted {
+	for _, a := range all {
 		last := a.last
-		if back := r.adopted[a.out]; back != nil && back.out == in {
+		if back := by[a.out]; back != nil && back.out == a.in {
 			last = max(last, back.last)
 		}
-		if now-last >= r.options.Timeout {
+		if now-last >= r.options.Timeout || now-a.since >= r.options.MaxAge {
 			r.drop(a)
 		}
 	}
-	r.place.reap(r.routes, now, r.options.Timeout)
+	r.place.reap(r.routes, now, r.options.Timeout, r.options.MaxAge)
 }
 
 // drop ends an adopted flow.
 func (r *Relay) drop(a *adopted) {
-	_, _ = r.take(a.value.Slot, a.value.Id)
+	_, _ = r.take(a.slot, a.id)
 	_ = r.program.Flows.Delete(keyOf(a.in))
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	delete(r.adopted, a.in)
 	r.count(a, -1)
-	r.free = append(r.free, a.value.Slot)
+	r.free = append(r.free, a.slot)
 }

@@ -61,9 +61,9 @@ func must(t fataler, err error) {
 func (m *machine) put(t fataler, slot uint32, f *modelFlow) {
 	t.Helper()
 	m.lastID++
-	c := &carried{Flow: f.Flow, slot: slot, id: m.lastID, out: outlet{index: f.out, hop: f.Dest.Addr(), mtu: f.mtu}}
-	must(t, m.program.States.Update(slot, stateOf(&f.state, c.id), ebpf.UpdateLock))
-	must(t, m.program.Flows.Update(keyOf(f.In), c.value(), ebpf.UpdateAny))
+	c := &carried{in: f.In, flow: f.Flow, slot: slot, id: m.lastID, out: outlet{index: f.out, hop: f.Dest.Addr(), mtu: f.mtu}}
+	must(t, m.program.States.Update(slot, stateOf(&f.state, c.id, c.value()), ebpf.UpdateLock))
+	must(t, m.program.Flows.Update(keyOf(f.In), c.place(), ebpf.UpdateAny))
 	if f.ended {
 		if _, ok := m.take(slot, c.id); !ok {
 			t.Fatalf("a flow does not end")
@@ -83,10 +83,10 @@ func (m *machine) clear(t fataler) {
 // raw is the state of a flow as the program has it.
 func (m *machine) raw(t fataler, f *modelFlow) (slot uint32, v programState) {
 	t.Helper()
-	var flow programFlow
-	must(t, m.program.Flows.Lookup(keyOf(f.In), &flow))
-	must(t, m.program.States.LookupWithFlags(flow.Slot, &v, ebpf.LookupLock))
-	return flow.Slot, v
+	var at programPlace
+	must(t, m.program.Flows.Lookup(keyOf(f.In), &at))
+	must(t, m.program.States.LookupWithFlags(at.Slot, &v, ebpf.LookupLock))
+	return at.Slot, v
 }
 
 // context is struct __sk_buff with what a test run may set.
@@ -375,5 +375,39 @@ func TestChecksumIsNeverZero(t *testing.T) {
 		if sum := datagram(f.Out, f.Dest, 0, 64, pkt)[at : at+2]; sum[0] != 0xff || sum[1] != 0xff {
 			t.Errorf("the checksum is %x; the test wants it to be 0", sum)
 		}
+	}
+}
+
+// What was looked up has become another flow's, as memory of a hash does: the packet takes no way but its own.
+func TestPlaceOfAnotherFlow(t *testing.T) {
+	m := newMachine(t)
+	defer m.clear(t)
+	flow := func(in, dest string) *modelFlow {
+		return &modelFlow{Flow: Flow{In: ap(in), Source: ap("10.0.0.2:4000"), Out: ap("10.0.0.1:9000"), Dest: ap(dest), SSRC: 7}, mtu: localMTU}
+	}
+	one, other := flow("10.0.0.1:20000", "10.0.0.3:5000"), flow("10.0.0.1:20002", "10.0.0.4:5000")
+	m.put(t, 1, one)
+	m.put(t, 2, other)
+	frame := datagram(one.Source, one.In, 0, 64, rtp(1, 160, 7, 0, "hello"))
+	if v := m.check(t, frame, false, 0); v != verdictOK {
+		t.Fatalf("judged %d", v)
+	}
+	for _, place := range []programPlace{{Slot: 2}, {Slot: 1, Kind: flagRTCP}} {
+		must(t, m.program.Flows.Update(keyOf(one.In), &place, ebpf.UpdateAny))
+		o := ebpf.RunOptions{Data: frame, DataOut: make([]byte, len(frame)), Context: m.context(false)}
+		verdict, err := m.program.Relay.Run(&o)
+		if err != nil || int32(verdict) != verdictUp || !bytes.Equal(o.DataOut, frame) {
+			t.Errorf("%+v: judged %d, %v: %x", place, int32(verdict), err, o.DataOut)
+		}
+	}
+	for slot, want := range map[uint32]uint64{1: 1, 2: 0} {
+		var v programState
+		must(t, m.program.States.LookupWithFlags(slot, &v, ebpf.LookupLock))
+		if v.F.Packets != want {
+			t.Errorf("slot %d has counted %d packets; want %d", slot, v.F.Packets, want)
+		}
+	}
+	if err := m.change(2, m.lastID+1, &programFlow{}); err == nil {
+		t.Error("a flow that is gone was changed")
 	}
 }

@@ -48,23 +48,29 @@ struct key {
 #define REWRITES 2	// the RTP header changes
 #define PAYLOADS 4	// the payload type may change
 
+// flow is what the program compares with and writes. It is in its state, because memory of a hash may become another
+// flow's while the program reads it.
 struct flow {
-	__u64 id; // of figures, unique
 	__u64 up[2]; // set of payload types
-	__be32 src[4], from[4], to[4];
+	__be32 in[4], src[4], from[4], to[4];
 	__be32 hop[4]; // next hop, in the form of struct bpf_redir_neigh
-	__be16 src_port, from_port, to_port;
-	__u16 seq_offset;
+	__be16 in_port, src_port, from_port, to_port;
 	__u32 hop_family;
-	__u32 slot; // of states
 	__u32 out; // interface; 0: source and destination are on this machine
 	__u32 mtu; // of the IP packet
 	__u32 rate; // of the timestamps, Hz
 	__be32 ssrc;
 	__be32 new_ssrc; // 0: as it is
 	__u32 time_offset;
+	__u16 seq_offset;
+	__u8 flags, tos;
 	__u32 changes[8];
-	__u8 flags, tos, pad[2];
+};
+
+// place says where a flow is.
+struct place {
+	__u32 slot; // of states
+	__u32 kind; // KIND_RTCP, or 0
 };
 
 // figures are those of State in kernel.go. Times are those of CLOCK_MONOTONIC.
@@ -91,6 +97,7 @@ struct state {
 	struct bpf_spin_lock lock;
 	__u32 pad;
 	struct figures f;
+	struct flow flow;
 };
 
 struct {
@@ -98,7 +105,7 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 1);
 	__type(key, struct key);
-	__type(value, struct flow);
+	__type(value, struct place);
 } flows SEC(".maps");
 
 struct {
@@ -108,12 +115,21 @@ struct {
 	__type(value, struct state);
 } states SEC(".maps");
 
+// steering says where packets to an address go. Several processors may count at once, so most is not exact.
+struct steering {
+	__u64 since; // when the second of went began
+	__u32 socket; // of sockets
+	__u32 most; // packets in a second
+	__u32 went;
+	__u32 zero;
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 131072);
 	__type(key, struct key);
-	__type(value, __u32);
+	__type(value, struct steering);
 } steered SEC(".maps");
 
 struct {
@@ -387,7 +403,7 @@ struct datagram {
 	__be16 src_port, checksum;
 };
 
-// allow reports whether another packet may go up in this second.
+// allow reports whether another packet may go, of so many in a second.
 static __always_inline int allow(__u64 *since, __u32 *went, __u64 now, __u32 most)
 {
 	if (now - *since >= SECOND) {
@@ -401,32 +417,22 @@ static __always_inline int allow(__u64 *since, __u32 *went, __u64 now, __u32 mos
 }
 
 // refuse decides about a packet that is not of the flow: up, or counted and dropped. It goes up where the latch may
-// take it, as the flow's own source is silent, and else as often as the latch and the figures need to know of it.
-static __always_inline int refuse(const struct flow *f, int foreign)
+// take it, as the flow's own source is silent, and else as often as the latch and the figures need to know of it. The
+// lock is held.
+static __always_inline int refuse(struct figures *s, int foreign, __u64 now)
 {
-	struct state *st = bpf_map_lookup_elem(&states, &f->slot);
-	__u64 now = bpf_ktime_get_ns();
-	int verdict = UP;
-	__s64 silent;
+	__s64 silent = now - s->last;
 
-	if (!st)
-		return UP;
-	bpf_spin_lock(&st->lock);
-	if (st->f.id != f->id)
-		goto out;
-	silent = now - st->f.last;
 	if (foreign) {
-		if (!allow(&st->f.foreign_at, &st->f.foreign, now, silent >= (__s64)STREAM_SILENCE ? UP_A_SECOND : FOREIGN_A_SECOND)) {
-			st->f.wrong_ssrc++;
-			verdict = TC_ACT_SHOT;
-		}
-	} else if (!allow(&st->f.strays_at, &st->f.strays, now, silent >= (__s64)SOURCE_SILENCE ? UP_A_SECOND : STRAYS_A_SECOND)) {
-		st->f.wrong_source++;
-		verdict = TC_ACT_SHOT;
+		if (allow(&s->foreign_at, &s->foreign, now, silent >= (__s64)STREAM_SILENCE ? UP_A_SECOND : FOREIGN_A_SECOND))
+			return UP;
+		s->wrong_ssrc++;
+	} else {
+		if (allow(&s->strays_at, &s->strays, now, silent >= (__s64)SOURCE_SILENCE ? UP_A_SECOND : STRAYS_A_SECOND))
+			return UP;
+		s->wrong_source++;
 	}
-out:
-	bpf_spin_unlock(&st->lock);
-	return verdict;
+	return TC_ACT_SHOT;
 }
 
 // difference adds the change of a word to a checksum's (RFC 1624).
@@ -520,59 +526,95 @@ static __always_inline __u64 rewrite(const struct flow *f, const struct rtp *r, 
 	return difference(difference(difference(0, head[0], is[0]), head[1], is[1]), head[2], is[2]);
 }
 
-// admit counts a packet of the flow, and reports whether to go on. Not, if the flow ends.
-static __always_inline int admit(const struct flow *f, const struct rtp *r, int rtcp, int dropped)
-{
-	struct state *st = bpf_map_lookup_elem(&states, &f->slot);
-	__u64 now = bpf_ktime_get_ns();
-	int mine;
+// leaving is what a packet of a flow needs to leave, copied from the flow.
+struct leaving {
+	__u64 from[2], to[2];
+	__u64 hop[3]; // struct bpf_redir_neigh
+	__u64 header[2]; // of RTP, as it leaves
+	__u64 data; // change of the checksum by that
+	__u64 out; // interface
+	__u32 ports, tos;
+	int rewrites;
+};
 
-	if (!st)
-		return 0;
-	bpf_spin_lock(&st->lock);
-	mine = st->f.id == f->id;
-	if (mine) {
-		if (rtcp) {
-			st->f.packets++;
-			st->f.bytes += r->length;
-			st->f.last = now;
-			if (!st->f.first)
-				st->f.first = now;
-		} else {
-			observe(&st->f, r, f->rate, now);
-		}
-		if (dropped) {
-			st->f.discarded++;
-		} else {
-			st->f.sent++;
-			st->f.sent_bytes += r->length;
-		}
+#define GOES 100 // the packet is of the flow, and leaves
+
+// judge compares a packet with the flow in a state, counts it, and copies how it leaves. The lock is held: the flow is
+// whole, and stays what it is. It may not be the one that was looked up.
+static __always_inline int judge(struct state *st, const struct datagram *d, const union lookup *k, struct rtp *r,
+				 const __be32 *head, int sound, __u32 kind, int local, __u64 now, struct leaving *l)
+{
+	const struct flow *f = &st->flow;
+	int dropped = 0;
+
+	if (!st->f.id || k->words[0] != pair(f->in[0], f->in[1]) || k->words[1] != pair(f->in[2], f->in[3]) || k->words[2] != f->in_port ||
+	    (f->flags & KIND_RTCP) != kind || local != !f->out)
+		return UP;
+	if (d->src[0] != pair(f->src[0], f->src[1]) || d->src[1] != pair(f->src[2], f->src[3]) || d->src_port != f->src_port)
+		return refuse(&st->f, 0, now);
+	if (!sound)
+		return UP;
+	if (!kind) {
+		if (r->ssrc != f->ssrc)
+			return refuse(&st->f, 1, now);
+		if (has(f->up[0], f->up[1], r->payload_type))
+			return UP;
 	}
-	bpf_spin_unlock(&st->lock);
-	return mine;
+	if (d->length > f->mtu)
+		return UP;
+	if (kind) {
+		st->f.packets++;
+		st->f.bytes += r->length;
+		st->f.last = now;
+		if (!st->f.first)
+			st->f.first = now;
+	} else {
+		l->rewrites = f->flags & REWRITES;
+		if (l->rewrites)
+			l->data = rewrite(f, r, head, l->header, &dropped);
+		r->ssrc = bpf_ntohl(r->ssrc);
+		observe(&st->f, r, f->rate, now);
+	}
+	if (dropped) {
+		st->f.discarded++;
+		return TC_ACT_SHOT;
+	}
+	st->f.sent++;
+	st->f.sent_bytes += r->length;
+	l->from[0] = pair(f->from[0], f->from[1]);
+	l->from[1] = pair(f->from[2], f->from[3]);
+	l->to[0] = pair(f->to[0], f->to[1]);
+	l->to[1] = pair(f->to[2], f->to[3]);
+	l->hop[0] = pair(f->hop_family, f->hop[0]);
+	l->hop[1] = pair(f->hop[1], f->hop[2]);
+	l->hop[2] = f->hop[3];
+	l->ports = pair16(f->from_port, f->to_port);
+	l->tos = f->tos;
+	l->out = f->out;
+	return GOES;
 }
 
 // send4 and send6 give the packet its new addresses, with the checksums that follow. data is the change of UDP's
 // checksum that is not the addresses'.
-static __always_inline int send4(struct __sk_buff *skb, const struct flow *f, const struct datagram *d, __u64 data)
+static __always_inline int send4(struct __sk_buff *skb, const struct leaving *l, const struct datagram *d)
 {
 	const __u32 at = ETH_HLEN + sizeof(struct iphdr) + 6;
-	__u32 was[6], first, third, ports = pair16(f->from_port, f->to_port);
-	__u64 addresses, header, out[3];
+	__u32 was[6], first, third, from = l->from[1] >> 32, to = l->to[1] >> 32;
+	__u64 addresses, header, data, out[3];
 	__u16 check;
 
 	if (bpf_skb_load_bytes(skb, ETH_HLEN, was, sizeof(was)))
 		return TC_ACT_SHOT;
-	first = (was[0] & bpf_htonl(0xff00ffff)) | bpf_htonl((__u32)f->tos << 16);
+	first = (was[0] & bpf_htonl(0xff00ffff)) | bpf_htonl((__u32)l->tos << 16);
 	third = (was[2] & bpf_htonl(0xffff0000)) - bpf_htonl(0x01000000); // TTL, protocol, checksum
 	check = was[2] >> 16;
-	addresses = difference(difference(0, was[3], f->from[3]), was[4], f->to[3]);
+	addresses = difference(difference(0, was[3], from), was[4], to);
 	header = difference(difference(addresses, was[0], first), was[2] & bpf_htonl(0xffff0000), third);
 	check = ~fold16(header + (__u16)~check);
-	data = difference(data, was[5], ports);
+	data = difference(l->data, was[5], l->ports);
 	out[0] = pair(first, was[1]);
-	out[1] = pair(third | (__u32)check << 16, f->from[3]);
-	out[2] = pair(f->to[3], ports);
+	out[1] = pair(third | (__u32)check << 16, from);
+	out[2] = pair(to, l->ports);
 	if (bpf_skb_store_bytes(skb, ETH_HLEN, out, sizeof(out), 0))
 		return TC_ACT_SHOT;
 	if (d->checksum) {
@@ -584,27 +626,27 @@ static __always_inline int send4(struct __sk_buff *skb, const struct flow *f, co
 	return TC_ACT_OK;
 }
 
-static __always_inline int send6(struct __sk_buff *skb, const struct flow *f, const struct datagram *d, __u64 data)
+static __always_inline int send6(struct __sk_buff *skb, const struct leaving *l, const struct datagram *d)
 {
 	const __u32 at = ETH_HLEN + sizeof(struct ipv6hdr) + 6;
-	__u32 was[11], first, second, ports = pair16(f->from_port, f->to_port);
-	__u64 addresses = 0, header, out[6];
+	__u32 was[11], first, second;
+	__u64 addresses = 0, header, data, out[6];
 
 	if (bpf_skb_load_bytes(skb, ETH_HLEN, was, sizeof(was)))
 		return TC_ACT_SHOT;
-	first = (was[0] & bpf_htonl(0xf00fffff)) | bpf_htonl((__u32)f->tos << 20);
+	first = (was[0] & bpf_htonl(0xf00fffff)) | bpf_htonl((__u32)l->tos << 20);
 	second = was[1] - bpf_htonl(1); // the hop limit is the last byte
 #pragma clang loop unroll(full)
 	for (int i = 0; i < 4; i++)
-		addresses = difference(difference(addresses, was[2 + i], f->from[i]), was[6 + i], f->to[i]);
+		addresses = difference(difference(addresses, was[2 + i], l->from[i / 2] >> 32 * (i & 1)), was[6 + i], l->to[i / 2] >> 32 * (i & 1));
 	header = difference(difference(addresses, was[0], first), was[1], second);
-	data = difference(data, was[10], ports);
+	data = difference(l->data, was[10], l->ports);
 	out[0] = pair(first, second);
-	out[1] = pair(f->from[0], f->from[1]);
-	out[2] = pair(f->from[2], f->from[3]);
-	out[3] = pair(f->to[0], f->to[1]);
-	out[4] = pair(f->to[2], f->to[3]);
-	out[5] = ports;
+	out[1] = l->from[0];
+	out[2] = l->from[1];
+	out[3] = l->to[0];
+	out[4] = l->to[1];
+	out[5] = l->ports;
 	if (bpf_skb_store_bytes(skb, ETH_HLEN, out, sizeof(was), 0))
 		return TC_ACT_SHOT;
 	bpf_l4_csum_replace(skb, at, 0, fold32(addresses), BPF_F_PSEUDO_HDR | BPF_F_MARK_MANGLED_0);
@@ -664,17 +706,31 @@ static __always_inline int read6(struct __sk_buff *skb, struct datagram *d, unio
 	return 1;
 }
 
+// rtcp_of reports whether a packet begins as a compound does (RFC 3550 A.2, RFC 5506).
+static __always_inline int rtcp_of(struct __sk_buff *skb, const struct datagram *d, struct rtp *r)
+{
+	__u8 first[4];
+
+	r->length = d->udp_length - sizeof(struct udphdr);
+	if (d->udp_length < sizeof(struct udphdr) + 4 || bpf_skb_load_bytes(skb, d->l4 + sizeof(struct udphdr), first, 4))
+		return 0;
+	return first[0] >> 6 == 2 && first[1] >= 192 && first[1] <= 223 && 4 * (1 + (first[2] << 8 | first[3])) <= r->length;
+}
+
 SEC("tc")
 int relay(struct __sk_buff *skb)
 {
 	const __u32 headers = ETH_HLEN + sizeof(struct ipv6hdr) + sizeof(struct udphdr);
-	__u64 data = 0, hop[3], rewritten[2] = {};
 	struct datagram d = {};
 	union lookup k = {};
+	struct leaving l = {};
 	struct rtp r = {};
-	struct flow *f;
+	struct place *p;
+	struct state *st;
 	__be32 head[4] = {};
-	int rtcp, dropped = 0, v6 = skb->protocol == bpf_htons(ETH_P_IPV6);
+	__u32 slot, kind;
+	__u64 now;
+	int verdict, sound, v6 = skb->protocol == bpf_htons(ETH_P_IPV6), local = skb->ifindex == LOOPBACK;
 
 	if ((!v6 && skb->protocol != bpf_htons(ETH_P_IP)) || skb->pkt_type != PACKET_HOST || skb->vlan_present || skb->gso_size)
 		return UP;
@@ -682,56 +738,38 @@ int relay(struct __sk_buff *skb)
 		bpf_skb_pull_data(skb, skb->len < headers ? skb->len : headers);
 	if (v6 ? !read6(skb, &d, &k) : !read4(skb, &d, &k))
 		return UP;
-	f = bpf_map_lookup_elem(&flows, &k);
-	if (!f || (skb->ifindex == LOOPBACK) != !f->out)
+	p = bpf_map_lookup_elem(&flows, &k);
+	if (!p)
 		return UP;
-	if (d.src[0] != pair(f->src[0], f->src[1]) || d.src[1] != pair(f->src[2], f->src[3]) || d.src_port != f->src_port)
-		return refuse(f, 0);
-
-	rtcp = f->flags & KIND_RTCP;
-	if (d.udp_length < sizeof(struct udphdr) || d.length + ETH_HLEN > skb->len)
-		return UP;
-	if (rtcp) { // the first of a compound (RFC 3550 A.2, RFC 5506)
-		__u8 first[4];
-
-		r.length = d.udp_length - sizeof(struct udphdr);
-		if (r.length < 4 || bpf_skb_load_bytes(skb, d.l4 + sizeof(struct udphdr), first, 4))
-			return UP;
-		if (first[0] >> 6 != 2 || first[1] < 192 || first[1] > 223 || 4 * (1 + (first[2] << 8 | first[3])) > r.length)
-			return UP;
-	} else {
-		if (!rtp_of(skb, &d, head, &r))
-			return UP;
-		if (r.ssrc != f->ssrc)
-			return refuse(f, 1);
-		if (has(f->up[0], f->up[1], r.payload_type))
-			return UP;
-	}
-	if (d.length > f->mtu)
+	slot = p->slot;
+	kind = p->kind;
+	hide(kind);
+	st = bpf_map_lookup_elem(&states, &slot);
+	if (!st)
 		return UP;
 
 	// What may fail is done before the packet is counted. What pads an Ethernet frame is not the sender's to relay.
-	if (d.length + ETH_HLEN < skb->len && bpf_skb_change_tail(skb, d.length + ETH_HLEN, 0))
-		return UP;
-	if (bpf_skb_pull_data(skb, d.l4 + sizeof(struct udphdr) + (rtcp ? 4 : 12)))
-		return UP;
-	if (f->flags & REWRITES)
-		data = rewrite(f, &r, head, rewritten, &dropped);
-	r.ssrc = bpf_ntohl(r.ssrc);
-	if (!admit(f, &r, rtcp, dropped))
-		return UP;
-	if (dropped)
+	sound = d.udp_length >= sizeof(struct udphdr) && d.length + ETH_HLEN <= skb->len;
+	if (sound)
+		sound = kind ? rtcp_of(skb, &d, &r) : rtp_of(skb, &d, head, &r);
+	if (sound && d.length + ETH_HLEN < skb->len)
+		sound = !bpf_skb_change_tail(skb, d.length + ETH_HLEN, 0);
+	if (sound)
+		sound = !bpf_skb_pull_data(skb, d.l4 + sizeof(struct udphdr) + (kind ? 4 : 12));
+
+	now = bpf_ktime_get_ns();
+	bpf_spin_lock(&st->lock);
+	verdict = judge(st, &d, &k, &r, head, sound, kind, local, now, &l);
+	bpf_spin_unlock(&st->lock);
+	if (verdict != GOES)
+		return verdict;
+	if (l.rewrites && bpf_skb_store_bytes(skb, d.l4 + sizeof(struct udphdr), l.header, 12, 0))
 		return TC_ACT_SHOT;
-	if (f->flags & REWRITES && bpf_skb_store_bytes(skb, d.l4 + sizeof(struct udphdr), rewritten, 12, 0))
+	if (v6 ? send6(skb, &l, &d) : send4(skb, &l, &d))
 		return TC_ACT_SHOT;
-	if (v6 ? send6(skb, f, &d, data) : send4(skb, f, &d, data))
-		return TC_ACT_SHOT;
-	if (!f->out)
+	if (!l.out)
 		return TC_ACT_OK;
-	hop[0] = pair(f->hop_family, f->hop[0]); // struct bpf_redir_neigh
-	hop[1] = pair(f->hop[1], f->hop[2]);
-	hop[2] = f->hop[3];
-	return bpf_redirect_neigh(f->out, (void *)hop, sizeof(struct bpf_redir_neigh), 0);
+	return bpf_redirect_neigh(l.out, (void *)l.hop, sizeof(struct bpf_redir_neigh), 0);
 }
 
 // Requests of the process come as packets of BPF_PROG_TEST_RUN: an Ethernet header, and one of these.
@@ -770,6 +808,28 @@ int take(struct __sk_buff *skb)
 	return DONE;
 }
 
+// change replaces a flow, which follows the request.
+SEC("tc")
+int change(struct __sk_buff *skb)
+{
+	struct flow is;
+	struct request q;
+	struct state *st;
+	int mine;
+
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &q, sizeof(q)) || bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(q), &is, sizeof(is)))
+		return UNKNOWN;
+	st = bpf_map_lookup_elem(&states, &q.slot);
+	if (!st)
+		return UNKNOWN;
+	bpf_spin_lock(&st->lock);
+	mine = st->f.id == q.id;
+	if (mine)
+		st->flow = is;
+	bpf_spin_unlock(&st->lock);
+	return mine ? DONE : UNKNOWN;
+}
+
 // note counts a packet that went up.
 SEC("tc")
 int note(struct __sk_buff *skb)
@@ -792,13 +852,19 @@ int note(struct __sk_buff *skb)
 	return mine ? DONE : UNKNOWN;
 }
 
-// steer finds the socket of packets that go up to one of our addresses that has no socket of its own.
+// SINK is the first of two sockets that nobody reads, for IPv4 and IPv6. The kernel would answer a packet without a socket
+// by ICMP, and to an address that may be somebody else's.
+#define SINK 1022
+
+// steer finds the socket of packets that go up to one of our addresses that has no socket of its own. Addresses share
+// that, so a flood to one may not fill it.
 SEC("sk_lookup")
 int steer(struct bpf_sk_lookup *ctx)
 {
 	union lookup k = {};
 	struct bpf_sock *sk;
-	__u32 *i;
+	struct steering *s;
+	__u32 i;
 
 	if (ctx->protocol != IPPROTO_UDP)
 		return SK_PASS;
@@ -812,10 +878,13 @@ int steer(struct bpf_sk_lookup *ctx)
 		k.words[1] = pair(ctx->local_ip6[2], ctx->local_ip6[3]);
 	}
 	k.words[2] = bpf_htons(ctx->local_port);
-	i = bpf_map_lookup_elem(&steered, &k);
-	if (!i)
+	s = bpf_map_lookup_elem(&steered, &k);
+	if (!s)
 		return SK_PASS;
-	sk = bpf_map_lookup_elem(&sockets, i);
+	i = s->socket;
+	if (!allow(&s->since, &s->went, bpf_ktime_get_ns(), s->most))
+		i = ctx->family == 2 ? SINK : SINK + 1;
+	sk = bpf_map_lookup_elem(&sockets, &i);
 	if (!sk)
 		return SK_PASS;
 	bpf_sk_assign(ctx, sk, 0);

@@ -60,29 +60,27 @@ type programFigures struct {
 
 type programFlow struct {
 	_          structs.HostLayout
-	Id         uint64
 	Up         [2]uint64
+	In         [4]uint32
 	Src        [4]uint32
 	From       [4]uint32
 	To         [4]uint32
 	Hop        [4]uint32
+	InPort     uint16
 	SrcPort    uint16
 	FromPort   uint16
 	ToPort     uint16
-	SeqOffset  uint16
 	HopFamily  uint32
-	Slot       uint32
 	Out        uint32
 	Mtu        uint32
 	Rate       uint32
 	Ssrc       uint32
 	NewSsrc    uint32
 	TimeOffset uint32
-	Changes    [8]uint32
+	SeqOffset  uint16
 	Flags      uint8
 	Tos        uint8
-	Pad        [2]uint8
-	_          [4]byte
+	Changes    [8]uint32
 }
 
 type programKey struct {
@@ -92,14 +90,30 @@ type programKey struct {
 	Zero uint16
 }
 
+type programPlace struct {
+	_    structs.HostLayout
+	Slot uint32
+	Kind uint32
+}
+
 type programState struct {
 	_    structs.HostLayout
 	Lock struct {
 		_   structs.HostLayout
 		Val uint32
 	}
-	Pad uint32
-	F   programFigures
+	Pad  uint32
+	F    programFigures
+	Flow programFlow
+}
+
+type programSteering struct {
+	_      structs.HostLayout
+	Since  uint64
+	Socket uint32
+	Most   uint32
+	Went   uint32
+	Zero   uint32
 }
 
 // Names of all BPF objects in the ELF.
@@ -110,6 +124,7 @@ const (
 	programMapSockets = "sockets"
 	programMapStates  = "states"
 	programMapSteered = "steered"
+	programProgChange = "change"
 	programProgNote   = "note"
 	programProgRelay  = "relay"
 	programProgSteer  = "steer"
@@ -158,10 +173,11 @@ type programSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type programProgramSpecs struct {
-	Note  *ebpf.ProgramSpec `ebpf:"note"`
-	Relay *ebpf.ProgramSpec `ebpf:"relay"`
-	Steer *ebpf.ProgramSpec `ebpf:"steer"`
-	Take  *ebpf.ProgramSpec `ebpf:"take"`
+	Change *ebpf.ProgramSpec `ebpf:"change"`
+	Note   *ebpf.ProgramSpec `ebpf:"note"`
+	Relay  *ebpf.ProgramSpec `ebpf:"relay"`
+	Steer  *ebpf.ProgramSpec `ebpf:"steer"`
+	Take   *ebpf.ProgramSpec `ebpf:"take"`
 }
 
 // programMapSpecs contains maps before they are loaded into the kernel.
@@ -225,14 +241,16 @@ type programVariables struct {
 //
 // It can be passed to loadProgramObjects or ebpf.CollectionSpec.LoadAndAssign.
 type programPrograms struct {
-	Note  *ebpf.Program `ebpf:"note"`
-	Relay *ebpf.Program `ebpf:"relay"`
-	Steer *ebpf.Program `ebpf:"steer"`
-	Take  *ebpf.Program `ebpf:"take"`
+	Change *ebpf.Program `ebpf:"change"`
+	Note   *ebpf.Program `ebpf:"note"`
+	Relay  *ebpf.Program `ebpf:"relay"`
+	Steer  *ebpf.Program `ebpf:"steer"`
+	Take   *ebpf.Program `ebpf:"take"`
 }
 
 func (p *programPrograms) Close() error {
 	return _ProgramClose(
+		p.Change,
 		p.Note,
 		p.Relay,
 		p.Steer,

@@ -5,16 +5,20 @@ package kernel
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
-	"unsafe"
 
-	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
 
-const defaultTimeout = 30 * time.Second
+const (
+	defaultTimeout = 30 * time.Second
+	defaultMaxAge  = time.Hour
+)
 
 // Relay is the program in the kernel with its flows. Its methods may be called from any goroutine.
 type Relay struct {
@@ -26,16 +30,21 @@ type Relay struct {
 	steerer *steerer
 	watcher *watcher
 
-	mu       sync.Mutex                  // guards what follows
-	flows    map[netip.AddrPort]*carried // of this process
-	slots    []*carried                  // those of flows, by slot; nil: an adopted one, or none
-	free     []uint32                    // slots
-	lastID   uint64
-	adopted  map[netip.AddrPort]*adopted
-	ports    map[uint16]int      // that flows of adopted have
-	attached map[int]*attachment // by interface
-	clsact   bool                // instead of tcx
-	closed   bool
+	life   sync.RWMutex // held for reading while the program or its maps are used
+	closed bool         // changes under life
+
+	mu      sync.Mutex                  // guards what follows. No system call is made with it
+	flows   map[netip.AddrPort]*carried // of this process
+	slots   []*carried                  // those of flows, by slot; nil: an adopted one, or none
+	free    []uint32                    // slots
+	lastID  uint64
+	adopted map[netip.AddrPort]*adopted
+	ports   map[uint16]int // that flows of adopted have
+
+	attaching sync.Mutex          // guards what follows, also during system calls
+	attached  map[int]*attachment // by interface
+	clsact    bool                // instead of tcx
+	path      atomic.Pointer[string]
 
 	reading sync.Mutex // guards the buffers of Read
 	keys    []uint32
@@ -43,15 +52,6 @@ type Relay struct {
 }
 
 var errClosed = fmt.Errorf("%w: the relay is closed", ErrUnfit)
-
-// carried is a flow of this process.
-type carried struct {
-	Flow
-	slot uint32
-	id   uint64
-	out  outlet
-	lost bool // it is not among the program's flows any more
-}
 
 // Open loads the program, has it relay known packets, and attaches it to the interfaces of the calling thread's
 // network namespace. The error says in a sentence for an operator why the kernel can't relay here.
@@ -61,6 +61,9 @@ func Open(o Options) (*Relay, error) {
 	}
 	if o.Timeout == 0 {
 		o.Timeout = defaultTimeout
+	}
+	if o.MaxAge == 0 {
+		o.MaxAge = defaultMaxAge
 	}
 	r := &Relay{
 		options: o, lastID: uint64(Now()),
@@ -76,7 +79,7 @@ func Open(o Options) (*Relay, error) {
 
 // Try loads and tests the program as Open does, and attaches it nowhere.
 func Try() error {
-	r := &Relay{options: Options{Capacity: 1}, place: &place{}}
+	r := &Relay{options: Options{Capacity: 1}, place: &place{}, lastID: 1}
 	if err := r.load(); err != nil {
 		return err
 	}
@@ -88,7 +91,7 @@ func (r *Relay) open() (err error) {
 	if r.place, err = openPlace(r.options.Dir, r.options.Capacity); err != nil {
 		return err
 	}
-	if r.routes, err = openRoutes(); err != nil {
+	if r.routes, err = openRoutes(r.options.ipsec); err != nil {
 		return err
 	}
 	if err := r.load(); err != nil {
@@ -123,224 +126,88 @@ func Now() time.Duration {
 	return time.Duration(ts.Nano())
 }
 
-// Put begins to carry a flow and takes over its state. From when it returns, the next packet that comes to f.In is
-// relayed; what came before waits at the sockets. The error is ErrUnfit with a reason, ErrFull, or that of a system
-// call. A flow with the same In must have been removed.
-func (r *Relay) Put(f Flow, s State) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	switch {
-	case r.closed:
-		return errClosed
-	case r.flows[f.In] != nil:
-		return fmt.Errorf("there is a flow to %v already", f.In)
-	case r.adopted[f.In] != nil:
-		return fmt.Errorf("%w: a flow of an earlier process still uses %v", ErrUnfit, f.In)
-	case len(r.free) == 0:
-		return ErrFull
-	}
-	out, err := r.fits(f)
-	if err != nil {
-		return err
-	}
-	r.lastID++
-	last := len(r.free) - 1
-	c := &carried{Flow: f, slot: r.free[last], id: r.lastID, out: out}
-	if err := r.program.States.Update(c.slot, stateOf(&s, c.id), ebpf.UpdateLock); err != nil {
-		return fmt.Errorf("the state of a flow: %w", err)
-	}
-	if err := r.program.Flows.Update(keyOf(f.In), c.value(), ebpf.UpdateAny); err != nil {
-		if errors.Is(err, unix.E2BIG) {
-			return ErrFull
-		}
-		return fmt.Errorf("a flow: %w", err)
-	}
-	r.free = r.free[:last]
-	r.flows[f.In], r.slots[c.slot] = c, c
-	return nil
-}
-
-// Change replaces the flow with the same In at once; its state goes on. An error leaves the flow as it was.
-func (r *Relay) Change(f Flow) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	was := r.flows[f.In]
-	if was == nil || was.lost {
-		return fmt.Errorf("%w: there is no flow to %v", ErrUnfit, f.In)
-	}
-	out, err := r.fits(f)
-	if err != nil {
-		return err
-	}
-	c := &carried{Flow: f, slot: was.slot, id: was.id, out: out}
-	if err := r.program.Flows.Update(keyOf(f.In), c.value(), ebpf.UpdateExist); err != nil {
-		return fmt.Errorf("a flow: %w", err)
-	}
-	r.flows[f.In], r.slots[c.slot] = c, c
-	return nil
-}
-
-// Remove ends the flow to our address in. When it returns, no packet is relayed any more, and all that were are in the
-// state. It reports whether there was such a flow.
-func (r *Relay) Remove(in netip.AddrPort) (s State, ok bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	c := r.flows[in]
-	if c == nil || r.closed {
-		return s, false
-	}
-	s, ok = r.take(c.slot, c.id)
-	if !c.lost {
-		_ = r.program.Flows.Delete(keyOf(in)) // its packets go up already
-	}
-	delete(r.flows, in)
-	r.slots[c.slot] = nil
-	r.free = append(r.free, c.slot)
-	return s, ok
-}
-
-// State returns the present state of the flow to in, with one system call.
-func (r *Relay) State(in netip.AddrPort) (State, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	c := r.flows[in]
-	if c == nil || r.closed {
-		return State{}, false
-	}
-	var v programState
-	if err := r.program.States.LookupWithFlags(c.slot, &v, ebpf.LookupLock); err != nil {
-		return State{}, false
-	}
-	return *figuresOf(&v), true
-}
-
-// readMost is how many states Read gets with a system call.
-const readMost = 256
-
-// Read calls each with the state of every flow that this process has put, from few system calls. The State is valid
-// during the call, and each may call any method but Close and Leave. Flows that are put or removed meanwhile may be missing.
-func (r *Relay) Read(each func(in netip.AddrPort, s *State)) error {
-	r.reading.Lock()
-	defer r.reading.Unlock()
-	if r.keys == nil {
-		r.keys, r.values = make([]uint32, readMost), make([]programState, readMost)
-	}
-	var cursor ebpf.MapBatchCursor
-	var ins [readMost]netip.AddrPort
-	for first, end := 0, r.used(); first < end; first += readMost {
-		n, err := r.program.States.BatchLookup(&cursor, r.keys, r.values, &ebpf.BatchOptions{ElemFlags: uint64(ebpf.LookupLock)})
-		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return fmt.Errorf("the states of flows: %w", err)
-		}
-		r.match(r.keys[:n], r.values, ins[:n])
-		for i, in := range ins[:n] {
-			if in.IsValid() {
-				each(in, figuresOf(&r.values[i]))
-			}
-		}
-		if n < readMost {
-			break
-		}
-	}
-	return nil
-}
-
-// used returns how far there are flows in the slots.
-func (r *Relay) used() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+// enter begins the use of the program. False: the relay is closed.
+func (r *Relay) enter() bool {
+	r.life.RLock()
 	if r.closed {
-		return 0
-	}
-	end := len(r.slots)
-	for end > 0 && r.slots[end-1] == nil {
-		end--
-	}
-	return end
-}
-
-// match finds the flows of states.
-func (r *Relay) match(slots []uint32, values []programState, ins []netip.AddrPort) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for i, slot := range slots {
-		ins[i] = netip.AddrPort{}
-		if c := r.slots[slot]; c != nil && c.id == values[i].F.Id {
-			ins[i] = c.In
-		}
-	}
-}
-
-// Observe counts a packet of the flow to in that went up, as if it had been relayed: it came from the flow's source with
-// its SSRC, and the caller relays it or not. Sent counts stay, and so does Discarded. It reports whether there is such
-// a flow. Else the caller counts the packet itself. It is one system call.
-func (r *Relay) Observe(in netip.AddrPort, h Header) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	c := r.flows[in]
-	if c == nil || r.closed {
+		r.life.RUnlock()
 		return false
 	}
-	verdict, err := r.program.Note.Run(&ebpf.RunOptions{Data: requestOf(c.slot, c.id, rateOf(c.ClockRate), h)})
-	return err == nil && verdict == requestDone
+	return true
 }
 
-// take ends a flow's part of the program and returns its state.
-func (r *Relay) take(slot uint32, id uint64) (State, bool) {
-	o := ebpf.RunOptions{Data: requestOf(slot, id, 0, Header{}), DataOut: make([]byte, requestSize)}
-	verdict, err := r.program.Take.Run(&o)
-	if err != nil || verdict != requestDone {
-		return State{}, false
+func (r *Relay) leave() { r.life.RUnlock() }
+
+// Local returns our address towards a peer, by the routes. The error is ErrUnknown until [Relay.Look] has looked, or
+// ErrUnfit: there is no route.
+func (r *Relay) Local(peer netip.Addr) (netip.Addr, error) {
+	if !r.enter() {
+		return netip.Addr{}, errClosed
 	}
-	var s State
-	copy(unsafe.Slice((*byte)(unsafe.Pointer(&s)), unsafe.Sizeof(s)), o.DataOut[ethernetLen:])
-	return s, true
-}
-
-// Local returns our address towards a peer, by the routes. False: there is no route.
-func (r *Relay) Local(peer netip.Addr) (netip.Addr, bool) {
-	out := r.routes.to(peer.Unmap(), netip.Addr{})
-	return out.src, out.err == nil && out.src.IsValid()
+	defer r.leave()
+	out := r.routes.known(peer.Unmap(), netip.Addr{})
+	if out.err == nil && !out.src.IsValid() {
+		return netip.Addr{}, fmt.Errorf("%w: there is no address of ours towards %v", ErrUnfit, peer)
+	}
+	return out.src, out.err
 }
 
 // Uses reports whether an adopted flow has the port as one of ours. It may not be leased then.
 func (r *Relay) Uses(port uint16) bool {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.ports[port] > 0 || r.place.uses(port)
+	used := r.ports[port] > 0
+	r.mu.Unlock()
+	return used || r.place.uses(port)
 }
 
-// Adopted returns how many flows of an earlier process are carried. They are removed once they are silent.
+// Adopted returns how many flows of an earlier process are carried. They are removed once they are silent, or too old.
 func (r *Relay) Adopted() int {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.adopted) + r.place.elderFlows()
+	n := len(r.adopted)
+	r.mu.Unlock()
+	return n + r.place.elderFlows()
 }
 
 // Leave ends the process's part. Flows go on in the kernel for the next process, if there is a directory.
 func (r *Relay) Leave() { r.end(r.options.Dir != "") }
 
-// Close ends all flows, takes the program off the interfaces and removes the directory's contents.
+// Close ends the flows of this process. Those of an earlier one go on for the next process. If there are none, the
+// program is taken off the interfaces, and the directory's contents are removed.
 func (r *Relay) Close() { r.end(false) }
 
 func (r *Relay) end(leave bool) {
-	r.mu.Lock()
+	r.life.Lock() // what is under way ends before
 	was := r.closed
 	r.closed = true
-	r.mu.Unlock()
+	r.life.Unlock()
 	if was {
 		return
 	}
 	r.watcher.stop()
 	r.reading.Lock()
 	defer r.reading.Unlock()
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.attaching.Lock()
+	defer r.attaching.Unlock()
+	if !leave {
+		for _, c := range r.all() {
+			c.mu.Lock()
+			_, _ = r.remove(c)
+			c.mu.Unlock()
+		}
+	}
+	leave = leave || len(r.adopted) > 0
 	for _, a := range r.attached {
 		a.end(r, leave)
 	}
 	r.steerer.close()
 	_ = r.program.Close()
-	r.place.close(r.routes, leave)
+	r.place.close(leave)
 	r.routes.close()
+}
+
+// all are the flows of this process.
+func (r *Relay) all() []*carried {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Values(r.flows))
 }

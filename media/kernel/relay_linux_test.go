@@ -24,7 +24,7 @@ func (l *lab) relays(r *Relay, v6 bool) (a, b *phone, f Flow) {
 		a, b = l.a.phone("[fd81:1::2]:4000"), l.b.phone("[fd81:2::2]:5000")
 	}
 	f.Source, f.Dest = a.addr, b.addr
-	if err := r.Put(f, State{}); err != nil {
+	if err := put(r, f, State{}); err != nil {
 		l.t.Fatal(err)
 	}
 	return a, b, f
@@ -68,7 +68,7 @@ func TestRelaysOnLoopback(t *testing.T) {
 			r := open(t)
 			a, b := newPhone(t, host+":0"), newPhone(t, host+":0")
 			f := Flow{In: ap(host + ":20000"), Source: a.addr, Out: ap(host + ":20002"), Dest: b.addr, SSRC: 7}
-			if err := r.Put(f, State{}); err != nil {
+			if err := put(r, f, State{}); err != nil {
 				t.Fatal(err)
 			}
 			for seq := range uint16(20) {
@@ -79,7 +79,7 @@ func TestRelaysOnLoopback(t *testing.T) {
 			if s, ok := r.Remove(f.In); !ok || s.Sent != 20 {
 				t.Errorf("got %+v, %v; want 20 packets", s, ok)
 			}
-			if err := r.Put(f, State{}); err != nil {
+			if err := put(r, f, State{}); err != nil {
 				t.Fatal(err)
 			}
 			socket := newPhone(t, f.In.String())
@@ -226,7 +226,7 @@ func TestHandedOver(t *testing.T) {
 			t.Error("the flow is there after it was removed")
 		}
 		seq += 3 // two more are lost
-		if err := r.Put(f, s); err != nil {
+		if err := put(r, f, s); err != nil {
 			t.Fatal(err)
 		}
 		for range 50 {
@@ -248,11 +248,12 @@ func TestHandedOver(t *testing.T) {
 func TestReadsAll(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		r := open(t, func(o *Options) { o.Capacity = 1000 })
-		want := map[netip.AddrPort]uint64{}
+		want, got := map[netip.AddrPort]uint64{}, map[netip.AddrPort]uint64{}
 		for i := range 700 {
 			f := Flow{Source: ap("127.0.0.1:4000"), Out: ap("127.0.0.1:9000"), Dest: ap("127.0.0.1:5000"), SSRC: 7}
 			f.In = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(10000+i))
-			if err := r.Put(f, State{Packets: uint64(i)}); err != nil {
+			f.Figures = func(s *State) { got[f.In] = s.Packets }
+			if err := put(r, f, State{Packets: uint64(i)}); err != nil {
 				t.Fatal(err)
 			}
 			want[f.In] = uint64(i)
@@ -266,8 +267,7 @@ func TestReadsAll(t *testing.T) {
 				delete(want, in)
 			}
 		}
-		got := map[netip.AddrPort]uint64{}
-		if err := r.Read(func(in netip.AddrPort, s *State) { got[in] = s.Packets }); err != nil || !maps.Equal(got, want) {
+		if err := r.Read(); err != nil || !maps.Equal(got, want) {
 			t.Errorf("got %d of %d flows, %v", len(got), len(want), err)
 		}
 	})
@@ -286,15 +286,15 @@ func TestFull(t *testing.T) {
 		f := Flow{In: ap("127.0.0.1:20000"), Source: ap("127.0.0.1:4000"), Out: ap("127.0.0.1:9000"), Dest: ap("127.0.0.1:5000")}
 		for i := range 3 {
 			f.In = netip.AddrPortFrom(f.In.Addr(), uint16(20000+i))
-			if err := r.Put(f, State{}); errors.Is(err, ErrFull) != (i == 2) {
+			if err := put(r, f, State{}); errors.Is(err, ErrFull) != (i == 2) {
 				t.Errorf("%d: %v", i, err)
 			}
 		}
 		r.Remove(ap("127.0.0.1:20000"))
-		if err := r.Put(f, State{}); err != nil {
+		if err := put(r, f, State{}); err != nil {
 			t.Error(err)
 		}
-		if err := r.Put(f, State{}); err == nil {
+		if err := put(r, f, State{}); err == nil {
 			t.Error("a flow was put twice")
 		}
 	})

@@ -22,6 +22,9 @@ func Try() error {
 	return err
 }
 
+// CheckDir returns the error of Open.
+func CheckDir(string) error { return Try() }
+
 // Now is not supported here.
 func Now() time.Duration { return 0 }
 
@@ -31,14 +34,25 @@ func (*Relay) Put(Flow, State) error                   { return ErrUnfit }
 func (*Relay) Change(Flow) error                       { return ErrUnfit }
 func (*Relay) Remove(netip.AddrPort) (State, bool)     { return State{}, false }
 func (*Relay) State(netip.AddrPort) (State, bool)      { return State{}, false }
-func (*Relay) Read(func(netip.AddrPort, *State)) error { return nil }
+func (*Relay) Read() error                             { return nil }
+func (*Relay) Look(Flow)                               {}
 func (*Relay) Observe(netip.AddrPort, Header) bool     { return false }
-func (*Relay) Local(netip.Addr) (netip.Addr, bool)     { return netip.Addr{}, false }
+func (*Relay) Local(netip.Addr) (netip.Addr, error)    { return netip.Addr{}, ErrUnfit }
 func (*Relay) Uses(uint16) bool                        { return false }
 func (*Relay) Adopted() int                            { return 0 }
 func (*Relay) Socket(int, int) error                   { return ErrUnfit }
-func (*Relay) Steer(netip.AddrPort, int) error         { return ErrUnfit }
+func (*Relay) Steer(netip.AddrPort, int, uint32) error { return ErrUnfit }
 func (*Relay) Unsteer(netip.AddrPort)                  {}
-func (*Relay) Path() string                            { return "" }
-func (*Relay) Leave()                                  {}
-func (*Relay) Close()                                  {}
+
+// Leftovers are not there.
+type Leftovers struct{}
+
+// OpenLeftovers finds none.
+func OpenLeftovers(string, time.Duration, time.Duration) *Leftovers { return nil }
+
+func (*Leftovers) Uses(uint16) bool { return false }
+func (*Leftovers) Flows() int       { return 0 }
+func (*Leftovers) Close()           {}
+func (*Relay) Path() string         { return "" }
+func (*Relay) Leave()               {}
+func (*Relay) Close()               {}

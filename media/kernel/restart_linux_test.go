@@ -63,7 +63,7 @@ func child(arg string) int {
 		return 1
 	}
 	for _, f := range o.Flows {
-		if err := r.Put(Flow{In: f.In, Source: f.Source, Out: f.Out, Dest: f.Dest, SSRC: f.SSRC}, State{}); err != nil {
+		if err := put(r, Flow{In: f.In, Source: f.Source, Out: f.Out, Dest: f.Dest, SSRC: f.SSRC}, State{}); err != nil {
 			fmt.Println("error:", err)
 			return 1
 		}
@@ -138,7 +138,7 @@ func TestOutlivesItsProcess(t *testing.T) {
 				o.Flows = []childFlow{there.child(), back.child(), stream.child()}
 				p := startChild(t, o)
 				if way == "tcx" && strings.HasPrefix(p.said, "clsact") {
-					t.Skip("there is no tcx before Linux 6.6")
+					t.Skip("needs tcx (Linux 6.6)")
 				}
 				if want := way + " on left, lo, right"; p.said != want {
 					t.Fatalf("the child said %q; want %q", p.said, want)
@@ -170,7 +170,7 @@ func TestOutlivesItsProcess(t *testing.T) {
 				if r.Adopted() != 3 || !r.Uses(20000) || !r.Uses(20002) || r.Uses(20001) {
 					t.Errorf("%d flows are adopted", r.Adopted())
 				}
-				if err := r.Put(there, State{}); err == nil {
+				if err := put(r, there, State{}); err == nil {
 					t.Error("the port of an adopted flow is used again")
 				}
 				r.Leave() // in peace, this time
@@ -196,7 +196,7 @@ func TestOutlivesItsProcess(t *testing.T) {
 				if r.Uses(20000) {
 					t.Error("the port is still used")
 				}
-				if err := r.Put(there, State{}); err != nil {
+				if err := put(r, there, State{}); err != nil {
 					t.Error(err)
 				}
 				r.Close()
@@ -302,7 +302,7 @@ func TestOtherLayout(t *testing.T) {
 				}
 				defer r.Close()
 				other := newStream(l)
-				if err := r.Put(other.Flow, State{}); err != nil {
+				if err := put(r, other.Flow, State{}); err != nil {
 					t.Fatal(err)
 				}
 				other.begin()
@@ -350,10 +350,18 @@ func TestDirectories(t *testing.T) {
 			if r, err := Open(Options{Dir: dir, Capacity: 64}); err == nil || !strings.Contains(err.Error(), why) {
 				t.Errorf("%s: %v, %v; want %s", dir, r, err, why)
 			}
+			if err := CheckDir(dir); err == nil || !strings.Contains(err.Error(), why) {
+				t.Errorf("%s is looked at: %v; want %s", dir, err, why)
+			}
+		}
+		for _, dir := range []string{base, filepath.Join(base, "not-yet")} {
+			if err := CheckDir(dir); err != nil {
+				t.Errorf("%s: %v", dir, err)
+			}
 		}
 		// What a process left that died as it began.
 		half := filepath.Join(base, "half")
-		if err := os.MkdirAll(filepath.Join(half, "v1-64"), 0o700); err != nil {
+		if err := os.MkdirAll(filepath.Join(half, fmt.Sprintf("v%d-64", layout)), 0o700); err != nil {
 			t.Fatal(err)
 		}
 		r, err := Open(Options{Dir: half, Capacity: 64})

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -15,11 +17,12 @@ import (
 
 // outlet is how packets leave to an address.
 type outlet struct {
-	index int        // of the interface; 0: the address is on this machine
-	hop   netip.Addr // the next one on the link; invalid on this machine
-	mtu   int        // of IP packets
-	src   netip.Addr // our address, if no other is asked for
-	err   error      // wraps ErrUnfit: why the program can't send there
+	index int           // of the interface; 0: the address is on this machine
+	hop   netip.Addr    // the next one on the link; invalid on this machine
+	mtu   int           // of IP packets
+	src   netip.Addr    // our address, if no other is asked for
+	err   error         // wraps ErrUnfit: why the program can't send there; or ErrUnknown
+	asked time.Duration // when it was asked for, of those that are known
 }
 
 // maxPacket is the longest RTP packet that media relays. Longer ones go up and are counted there.
@@ -36,79 +39,123 @@ func longest(dst netip.Addr) int {
 // routes knows how packets leave, and remembers it until something changes.
 type routes struct {
 	*netlink.Handle
+	ipsec func() bool
 
 	mu      sync.Mutex // guards what follows
-	known   map[[2]netip.Addr]outlet
-	closed  bool
+	found   map[[2]netip.Addr]*outlet
+	renewed int  // times
 	secured bool // by IPsec policies, which the program would go round
 }
 
-func openRoutes() (*routes, error) {
+func openRoutes(ipsec func() bool) (*routes, error) {
 	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("netlink: %w", err)
 	}
-	return &routes{Handle: h, known: map[[2]netip.Addr]outlet{}, secured: hasPolicies()}, nil
+	w := &routes{Handle: h, ipsec: ipsec, found: map[[2]netip.Addr]*outlet{}}
+	if w.ipsec == nil {
+		w.ipsec = func() bool { return hasPolicies(netlink.XfrmPolicyList(netlink.FAMILY_ALL)) }
+	}
+	w.secured = w.ipsec()
+	return w, nil
 }
 
 func (w *routes) close() {
 	if w != nil {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.closed = true
 		w.Close()
 	}
 }
 
-// renew looks up again how packets leave, for some pairs of addresses, and forgets others. Meanwhile what was known is.
-func (w *routes) renew(pairs map[[2]netip.Addr]outlet) {
-	secured := hasPolicies()
+// foundFor is how long a route is known that no flow needs.
+const foundFor = time.Minute
+
+// renew looks up again how packets leave, for some pairs of addresses and those that were asked for lately, and forgets
+// others. Meanwhile what was known is.
+func (w *routes) renew(pairs map[[2]netip.Addr]bool) {
+	now := Now()
+	w.mu.Lock()
+	for pair, o := range w.found {
+		if now-o.asked < foundFor {
+			pairs[pair] = true
+		}
+	}
+	w.mu.Unlock()
+	secured := w.ipsec()
+	found := make(map[[2]netip.Addr]*outlet, len(pairs))
 	for pair := range pairs {
-		pairs[pair] = w.find(pair[0], pair[1], secured)
+		o := w.find(pair[0], pair[1], secured)
+		found[pair] = &o
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.known, w.secured = pairs, secured
+	for pair, o := range found {
+		if was := w.found[pair]; was != nil {
+			o.asked = was.asked
+		}
+	}
+	w.found, w.secured = found, secured
+	w.renewed++
 }
 
 // changed reports whether IPsec has come or gone.
 func (w *routes) changed() bool {
-	is := hasPolicies()
+	is := w.ipsec()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return is != w.secured
 }
 
-// hasPolicies reports whether IPsec may apply to what is sent.
-func hasPolicies() bool {
-	policies, err := netlink.XfrmPolicyList(netlink.FAMILY_ALL)
-	if err != nil {
+// hasPolicies reports whether IPsec may apply to what is relayed: to what comes, which may have to be encrypted, or to what
+// is sent. What can't be found out may be so.
+func hasPolicies(policies []netlink.XfrmPolicy, err error) bool {
+	if errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.EAFNOSUPPORT) {
 		return false // a kernel without IPsec
 	}
-	for _, p := range policies {
-		if p.Dir == netlink.XFRM_DIR_OUT {
-			return true
-		}
-	}
-	return false
+	return err != nil || slices.ContainsFunc(policies, func(p netlink.XfrmPolicy) bool {
+		return p.Dir == netlink.XFRM_DIR_OUT || p.Dir == netlink.XFRM_DIR_IN
+	})
 }
 
-// to returns how packets leave to dst from our address src, which may be invalid.
+// to returns how packets leave to dst from our address src, which may be invalid. It may wait for the kernel.
 func (w *routes) to(dst, src netip.Addr) outlet {
+	if o := w.known(dst, src); !errors.Is(o.err, ErrUnknown) {
+		return o
+	}
+	w.mu.Lock()
+	renewed, secured := w.renewed, w.secured
+	w.mu.Unlock()
+	o := w.find(dst, src, secured)
+	o.asked = Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	o, ok := w.known[[2]netip.Addr{dst, src}]
-	if !ok && w.closed {
-		return outlet{err: errClosed}
+	if w.renewed == renewed { // else it may be of before
+		w.found[[2]netip.Addr{dst, src}] = &o
 	}
-	if !ok {
-		o = w.find(dst, src, w.secured)
-		w.known[[2]netip.Addr{dst, src}] = o
+	return o.anytime()
+}
+
+// known is to for what is known. Else its error is ErrUnknown.
+func (w *routes) known(dst, src netip.Addr) outlet {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	o := w.found[[2]netip.Addr{dst, src}]
+	if o == nil {
+		return outlet{err: ErrUnknown}
 	}
+	o.asked = Now()
+	return o.anytime()
+}
+
+// anytime is an outlet for comparison.
+func (o outlet) anytime() outlet {
+	o.asked = 0
 	return o
 }
 
 func (w *routes) find(dst, src netip.Addr, secured bool) outlet {
+	if !dst.IsValid() {
+		return unfit("there is no address to send to")
+	}
 	var options netlink.RouteGetOptions
 	if src.IsValid() {
 		options.SrcAddr = src.AsSlice()
@@ -163,12 +210,13 @@ func unfit(format string, a ...any) outlet {
 	return outlet{err: fmt.Errorf("%w: %w", ErrUnfit, fmt.Errorf(format, a...))}
 }
 
-// fits returns how packets of a flow leave, or why the program can't carry it.
-func (r *Relay) fits(f Flow) (outlet, error) {
+// fits returns how packets of a flow leave, or why the program can't carry it. The outlets are those of routes.to or
+// routes.known.
+func (r *Relay) fits(f Flow, outletTo func(dst, src netip.Addr) outlet) (outlet, error) {
 	if err := f.check(); err != nil {
 		return outlet{}, fmt.Errorf("%w: %w", ErrUnfit, err)
 	}
-	from, to := r.routes.to(f.Source.Addr(), f.In.Addr()), r.routes.to(f.Dest.Addr(), f.Out.Addr())
+	from, to := outletTo(f.Source.Addr(), f.In.Addr()), outletTo(f.Dest.Addr(), f.Out.Addr())
 	switch {
 	case from.err != nil:
 		return outlet{}, from.err

@@ -42,11 +42,11 @@ func (r *Relay) test() error {
 }
 
 func (r *Relay) testFlow(f Flow) error {
-	c := &carried{Flow: f, slot: testSlot, id: r.lastID, out: outlet{mtu: longest(f.Dest.Addr())}}
-	if err := r.program.States.Update(c.slot, stateOf(&State{}, c.id), ebpf.UpdateLock); err != nil {
+	c := &carried{in: f.In, flow: f, slot: testSlot, id: r.lastID, out: outlet{mtu: longest(f.Dest.Addr())}}
+	if err := r.program.States.Update(c.slot, stateOf(&State{}, c.id, c.value()), ebpf.UpdateLock); err != nil {
 		return fmt.Errorf("the state of a flow: %w", err)
 	}
-	if err := r.program.Flows.Update(keyOf(f.In), c.value(), ebpf.UpdateAny); err != nil {
+	if err := r.program.Flows.Update(keyOf(f.In), c.place(), ebpf.UpdateAny); err != nil {
 		return fmt.Errorf("a flow: %w", err)
 	}
 	defer r.program.Flows.Delete(keyOf(f.In)) //nolint:errcheck // nothing comes to it

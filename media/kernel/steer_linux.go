@@ -9,40 +9,94 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
 )
 
 // steerer finds sockets for what goes up to addresses that have none.
 type steerer struct {
 	program *programObjects
 	link    *link.NetNsLink
+	sinks   []int
 }
 
+// sink is the number of the socket for what is too much, of IPv4 and of IPv6.
+const sink = 1022
+
 func openSteerer(p *programObjects) (*steerer, error) {
+	s := &steerer{program: p}
+	if err := s.open(); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *steerer) open() error {
+	for i, family := range []int{unix.AF_INET, unix.AF_INET6} {
+		fd, err := openSink(family)
+		if err != nil {
+			continue // the family is not there, and the kernel drops what is too much
+		}
+		s.sinks = append(s.sinks, fd)
+		if err := s.program.Sockets.Update(uint32(sink+i), uint64(fd), ebpf.UpdateAny); err != nil {
+			return fmt.Errorf("a socket to steer to: %w", err)
+		}
+	}
 	ns, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {
-		return nil, fmt.Errorf("the network namespace: %w", err)
+		return fmt.Errorf("the network namespace: %w", err)
 	}
 	defer ns.Close()
-	l, err := link.AttachNetNs(int(ns.Fd()), p.Steer)
+	l, err := link.AttachNetNs(int(ns.Fd()), s.program.Steer)
 	if err != nil {
-		return nil, fmt.Errorf("the kernel does not let sockets be chosen by a program: %w", err)
+		return fmt.Errorf("the kernel does not let sockets be chosen by a program: %w", err)
 	}
-	return &steerer{program: p, link: l}, nil
+	s.link = l
+	return nil
+}
+
+// openSink returns a socket on loopback that holds next to nothing.
+func openSink(family int) (int, error) {
+	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, os.NewSyscallError("socket", err)
+	}
+	var at unix.Sockaddr = &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}
+	if family == unix.AF_INET6 {
+		at = &unix.SockaddrInet6{Addr: [16]byte{15: 1}}
+	}
+	err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1) // the least
+	if err == nil {
+		err = unix.Bind(fd, at)
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return 0, fmt.Errorf("a socket that nobody reads: %w", err)
+	}
+	return fd, nil
 }
 
 func (s *steerer) close() {
-	if s != nil {
+	if s == nil {
+		return
+	}
+	if s.link != nil {
 		_ = s.link.Close()
+	}
+	for _, fd := range s.sinks {
+		_ = unix.Close(fd)
 	}
 }
 
-// Socket gives the relay a bound, unconnected UDP socket of the caller's as number i, 0 to 1023, for Steer. The caller
+// Socket gives the relay a bound, unconnected UDP socket of the caller's as number i, 0 to 1021, for Steer. The caller
 // closes it, which takes it away.
 func (r *Relay) Socket(i, fd int) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
+	if !r.enter() {
 		return errClosed
+	}
+	defer r.leave()
+	if i < 0 || i >= sink {
+		return fmt.Errorf("there is no socket number %d to steer to", i)
 	}
 	if err := r.program.Sockets.Update(uint32(i), uint64(fd), ebpf.UpdateAny); err != nil {
 		return fmt.Errorf("a socket to steer to: %w", err)
@@ -50,16 +104,16 @@ func (r *Relay) Socket(i, fd int) error {
 	return nil
 }
 
-// Steer has packets to one of our addresses, which need not be bound, come to socket i, if they go up. The socket is
-// of the same IP version. It sees where they were sent to with IP_RECVORIGDSTADDR or IPV6_RECVORIGDSTADDR. Steering
-// comes before the sockets that are bound to the address, but not before connected ones.
-func (r *Relay) Steer(to netip.AddrPort, i int) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
+// Steer has packets to one of our addresses, which need not be bound, come to socket i, if they go up: most of them in a
+// second, and others are dropped. The socket is of the same IP version. It sees where they were sent to with
+// IP_RECVORIGDSTADDR or IPV6_RECVORIGDSTADDR. Steering comes before the sockets that are bound to the address, but not
+// before connected ones.
+func (r *Relay) Steer(to netip.AddrPort, i int, most uint32) error {
+	if !r.enter() {
 		return errClosed
 	}
-	if err := r.program.Steered.Update(keyOf(to), uint32(i), ebpf.UpdateAny); err != nil {
+	defer r.leave()
+	if err := r.program.Steered.Update(keyOf(to), &programSteering{Socket: uint32(i), Most: most}, ebpf.UpdateAny); err != nil {
 		return fmt.Errorf("steering %v: %w", to, err)
 	}
 	return nil
@@ -67,9 +121,8 @@ func (r *Relay) Steer(to netip.AddrPort, i int) error {
 
 // Unsteer ends what Steer began.
 func (r *Relay) Unsteer(to netip.AddrPort) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.closed {
+	if r.enter() {
+		defer r.leave()
 		_ = r.program.Steered.Delete(keyOf(to))
 	}
 }

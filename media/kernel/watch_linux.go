@@ -11,7 +11,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
 
@@ -134,56 +133,67 @@ func (w *watcher) wait() (changed bool, err error) {
 	return changed, err
 }
 
-// refresh has the flows leave as the interfaces, addresses and routes are now. What takes long is done without the
-// lock.
+// refresh has the flows leave as the interfaces, addresses and routes are now. Nobody waits for all of that.
 func (r *Relay) refresh() {
 	r.routes.renew(r.pairs())
 	_ = r.attach() // packets of an interface that does not take the program go up
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, c := range r.flows {
-		if c.lost {
-			continue
-		}
-		out, err := r.fits(c.Flow)
-		if err == nil && out == c.out {
-			continue
-		}
-		if err == nil {
-			c.out = out
-			err = r.program.Flows.Update(keyOf(c.In), c.value(), ebpf.UpdateExist)
-		}
-		if err != nil {
-			r.lose(c, err)
+	for _, c := range r.all() {
+		if f, known := r.reroute(c); !known { // it came meanwhile
+			r.Look(f)
+			r.reroute(c)
 		}
 	}
-	for _, a := range r.adopted {
+	for _, a := range r.orphans() {
 		r.redirect(a)
 	}
 }
 
-// pairs are what flows have to know of the routes.
-func (r *Relay) pairs() map[[2]netip.Addr]outlet {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	all := map[[2]netip.Addr]outlet{}
-	for _, c := range r.flows {
-		all[[2]netip.Addr{c.Source.Addr(), c.In.Addr()}] = outlet{}
-		all[[2]netip.Addr{c.Dest.Addr(), c.Out.Addr()}] = outlet{}
+// reroute has a flow leave as the routes are now, if that is known.
+func (r *Relay) reroute(c *carried) (f Flow, known bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lost || c.over {
+		return c.flow, true
 	}
-	for _, a := range r.adopted {
-		all[[2]netip.Addr{address(a.value.Src), a.in.Addr()}] = outlet{}
-		all[[2]netip.Addr{address(a.value.To), a.out.Addr()}] = outlet{}
+	out, err := r.fits(c.flow, r.routes.known)
+	switch {
+	case err == nil && out == c.out:
+		return c.flow, true
+	case errors.Is(err, ErrUnknown):
+		return c.flow, false
+	}
+	if err == nil {
+		c.out = out
+		err = r.change(c.slot, c.id, c.value())
+	}
+	if err != nil {
+		r.lose(c, err)
+	}
+	return c.flow, true
+}
+
+// pairs are what flows have to know of the routes.
+func (r *Relay) pairs() map[[2]netip.Addr]bool {
+	all := map[[2]netip.Addr]bool{}
+	for _, c := range r.all() {
+		c.mu.Lock()
+		all[[2]netip.Addr{c.flow.Source.Addr(), c.in.Addr()}] = true
+		all[[2]netip.Addr{c.flow.Dest.Addr(), c.flow.Out.Addr()}] = true
+		c.mu.Unlock()
+	}
+	for _, a := range r.orphans() {
+		all[[2]netip.Addr{address(a.value.Src), a.in.Addr()}] = true
+		all[[2]netip.Addr{address(a.value.To), a.out.Addr()}] = true
 	}
 	return all
 }
 
-// lose has the packets of a flow go up, and says so.
+// lose has the packets of a flow go up, and says so. Its mu is held.
 func (r *Relay) lose(c *carried, why error) {
-	_ = r.program.Flows.Delete(keyOf(c.In))
+	_ = r.program.Flows.Delete(keyOf(c.in))
 	c.lost = true
-	if c.Lost != nil {
-		go c.Lost(why)
+	if c.flow.Lost != nil {
+		go c.flow.Lost(why)
 	}
 }
 
@@ -199,5 +209,5 @@ func (r *Relay) redirect(a *adopted) {
 		return
 	}
 	a.value = v
-	_ = r.program.Flows.Update(keyOf(a.in), &v, ebpf.UpdateExist)
+	_ = r.change(a.slot, a.id, &v)
 }

@@ -35,7 +35,8 @@ func roomy() machine {
 		addresses: func() ([]netip.Addr, error) {
 			return []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("192.168.10.5"), netip.MustParseAddr("2001:db8::5")}, nil
 		},
-		relays: func() error { return nil },
+		relays:   func() error { return nil },
+		outlives: func(string) error { return nil },
 	}
 }
 
@@ -84,7 +85,10 @@ func TestMachineWarnings(t *testing.T) {
 	}
 	without := roomy()
 	without.relays = func() error { return errors.New("CAP_BPF is missing") }
+	mortal := roomy()
+	mortal.outlives = func(dir string) error { return errors.New(dir + " is not in a BPF file system") }
 	blind := machine{
+		relays:    func() error { return errors.New("?") },
 		openFiles: func() (uint64, error) { return 0, errors.New("?") },
 		setting:   func(string) (string, error) { return "", errors.New("?") },
 		writable:  func(string) error { return nil },
@@ -117,6 +121,8 @@ func TestMachineWarnings(t *testing.T) {
 		"kernel":          {roomy(), "media: {engine: kernel}", nil},
 		"no kernel":       {without, "media: {engine: kernel}", []string{"CAP_BPF is missing", "engine: auto"}},
 		"kernel or not":   {without, "", nil},
+		"no pins":         {mortal, "media: {ports: 12000-12399}", []string{"ends with the process: /sys/fs/bpf/flowbridge-12000 is not", "mount -t bpf"}},
+		"no kernel, pins": {mortal, "media: {engine: userspace}", nil},
 		"file":            {readOnly, "", []string{"store.path: flowbridge.db"}},
 	} {
 		t.Run(name, func(t *testing.T) {

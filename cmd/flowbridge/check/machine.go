@@ -35,6 +35,7 @@ type machine struct {
 	mode      func(path string) (fs.FileMode, error)
 	addresses func() ([]netip.Addr, error) // of its interfaces
 	relays    func() error                 // why its kernel can't relay RTP
+	outlives  func(dir string) error       // why that would end with the process
 }
 
 func thisMachine() machine {
@@ -65,7 +66,8 @@ func thisMachine() machine {
 			}
 			return all, err
 		},
-		relays: kernel.Try,
+		relays:   kernel.Try,
+		outlives: kernel.CheckDir,
 	}
 }
 
@@ -94,12 +96,20 @@ func (m machine) warnings(cfg *config.Config) []warning {
 	return slices.Concat(m.listeners(cfg), m.files(cfg), m.buffer(), m.ports(cfg), m.store(cfg), m.recordings(cfg), m.keys(cfg), m.kernel(cfg))
 }
 
-// kernel: with media.engine kernel the start fails where the kernel can't relay.
+// kernel: with media.engine kernel the start fails where the kernel can't relay. Where it can, RTP of calls goes on while
+// the process is replaced, if that is possible.
 func (m machine) kernel(cfg *config.Config) []warning {
-	if cfg.Media.Engine != config.EngineKernel {
+	if cfg.Media.Engine == config.EngineUserspace {
 		return nil
 	}
-	if err := m.relays(); err != nil {
+	err := m.relays()
+	if err == nil {
+		if err := m.outlives(kernel.Dir(cfg.Media.PortLow)); err != nil {
+			return []warning{{fmt.Sprintf("media.engine: RTP in the kernel ends with the process: %v", err), kernel.DirRemedy}}
+		}
+		return nil
+	}
+	if cfg.Media.Engine == config.EngineKernel {
 		return []warning{{
 			fmt.Sprintf("media.engine: this user can't have RTP relayed in the kernel, and then the start fails: %v", err),
 			"see RTP in the kernel in docs/operations.md, or write engine: auto",

@@ -18,10 +18,16 @@ func (n *Node) serveAPI(ctx context.Context, o Options) error {
 	if at.Socket == "" {
 		at.TCP = cfg.Listen.String()
 	}
+	given, err := n.before.listener(partAdmin)
+	if err != nil {
+		return err
+	}
+	at.Given, at.Pause = given, &n.requests
 	listener, err := admin.Listen(ctx, at)
 	if err != nil {
 		return fmt.Errorf("admin.listen: %w", err)
 	}
+	n.apiListener = listener
 	n.apiAt = listener.Addr()
 	options := admin.Options{
 		Media: n.mediaPath,
@@ -47,7 +53,8 @@ func (n *Node) serveAPI(ctx context.Context, o Options) error {
 	if n.archive != nil {
 		options.Recordings = n.archive
 	}
-	api := admin.Server(admin.New(options), n.log)
+	api := admin.Server(n.requests.Handler(admin.New(options), exempt), n.log)
+	n.api = api
 	n.onClose(api.Close)
 	go func() {
 		if err := api.Serve(listener); !errors.Is(err, http.ErrServerClosed) {

@@ -16,7 +16,7 @@ import (
 // serveHooks opens the configured hooks. It gives nil if there are none.
 func (n *Node) serveHooks(ctx context.Context) (*hooks.Server, error) {
 	h := &n.config().Hooks
-	o := hooks.Options{Cert: h.TLS.Cert, Key: h.TLS.Key, Log: n.log}
+	o := hooks.Options{Cert: h.TLS.Cert, Key: h.TLS.Key, Log: n.log, Pause: &n.requests, Listener: n.before.hookListener}
 	add := func(e hooks.Endpoint) { o.Endpoints = append(o.Endpoints, e) }
 	if t := h.Twilio; t != nil {
 		handler, err := twilio.NewHandler(n.twilioOptions(t))

@@ -9,6 +9,10 @@ import (
 
 func TestMain(m *testing.M) {
 	transport.SetProcessDefaults()
+	if mode := os.Getenv(successorMode); mode != "" {
+		succeed(mode)
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 

@@ -30,9 +30,6 @@ func mediaConfig(m *config.Media) media.Config {
 	return c
 }
 
-// bpfDir is the directory of the kernel's flows, one for each first port: there the next process finds them.
-const bpfDir = "/sys/fs/bpf/flowbridge-%d"
-
 // openMedia opens the media engine, on the path that media.engine wants.
 func (n *Node) openMedia(m *config.Media) error {
 	c := mediaConfig(m)
@@ -41,18 +38,26 @@ func (n *Node) openMedia(m *config.Media) error {
 	} else if err := n.openKernel(m); err != nil {
 		return err
 	}
-	c.Kernel = n.kernel
+	left := kernel.OpenLeftovers(kernel.Dirs, m.Timeout, 0) // of a process with another first port, or another engine
+	n.onClose(func() error { left.Close(); return nil })
+	if flows := left.Flows(); flows > 0 {
+		n.log.Info().Int("flows", flows).Msg("the kernel relays RTP for processes that are gone")
+	}
+	c.Kernel, c.Taken = n.kernel, left.Uses
 	var err error
 	if n.engine, err = media.Open(c); err != nil {
 		return fmt.Errorf("media.listen or media.ports: %w", err)
 	}
 	n.onClose(n.engine.Close)
+	if n.before != nil {
+		n.engine.Freeze()
+	}
 	return nil
 }
 
 // openKernel opens the relay in the kernel: with a directory for what outlives the process, or else without.
 func (n *Node) openKernel(m *config.Media) error {
-	o := kernel.Options{Dir: fmt.Sprintf(bpfDir, m.PortLow), Capacity: 2 * m.Calls(), Timeout: m.Timeout}
+	o := kernel.Options{Dir: kernel.Dir(m.PortLow), Capacity: 2 * m.Calls(), Timeout: m.Timeout}
 	relay, mortal := kernel.Open(o)
 	err := mortal
 	if err != nil {
@@ -63,13 +68,10 @@ func (n *Node) openKernel(m *config.Media) error {
 	case err == nil:
 		n.kernel = relay
 		n.onClose(func() error { relay.Close(); return nil })
-		line := n.log.Info().Str("attached", relay.Path())
+		n.log.Info().Str("attached", relay.Path()).Int("adopted", relay.Adopted()).Msg("the kernel relays RTP")
 		if mortal != nil {
-			line.AnErr("ends_with_process", mortal)
-		} else {
-			line.Int("adopted", relay.Adopted())
+			n.log.Warn().AnErr("reason", mortal).Str("remedy", kernel.DirRemedy).Msg("RTP in the kernel ends with the process")
 		}
-		line.Msg("the kernel relays RTP")
 	case m.Engine == config.EngineKernel:
 		return fmt.Errorf("media.engine: kernel: %w; docs/operations.md says what it needs, and auto goes on without", err)
 	default:

@@ -33,7 +33,9 @@ func (s *seen) Ended(r store.Record)   { s.told = append(s.told, "ended "+r.ID) 
 // brokenSink refuses records.
 type brokenSink struct{ of *seen }
 
-func (b brokenSink) Journal(store.Record) { b.of.told = append(b.of.told, "journal") }
+func (b brokenSink) Journal(store.Record, []byte) { b.of.told = append(b.of.told, "journal") }
+
+func (b brokenSink) Owe(string, []byte) {}
 
 func (b brokenSink) Put(context.Context, store.Record) error {
 	b.of.told = append(b.of.told, "put")
@@ -49,7 +51,7 @@ func TestWatchedSink(t *testing.T) {
 	all := &seen{}
 	refused := 0
 	s := &watchedSink{Sink: brokenSink{all}, counts: all, watchers: []watcher{all}, refused: func() { refused++ }}
-	s.Journal(store.Record{ID: "1"})
+	s.Journal(store.Record{ID: "1"}, nil)
 	if err := s.Put(t.Context(), store.Record{ID: "1"}); err == nil || refused != 1 {
 		t.Errorf("%v, refused %d", err, refused)
 	}

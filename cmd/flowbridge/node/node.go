@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -20,6 +22,7 @@ import (
 	"flowbridge/config"
 	"flowbridge/fleet"
 	"flowbridge/hooks"
+	"flowbridge/internal/httpd"
 	"flowbridge/live"
 	"flowbridge/media"
 	"flowbridge/media/kernel"
@@ -40,6 +43,13 @@ type Node struct {
 	server  *b2bua.Server
 	fleet   *fleet.Fleet // nil: there is none
 	apiAt   net.Addr
+
+	api         *http.Server
+	apiListener net.Listener
+	requests    httpd.Pause  // of the admin API and hooks
+	tending     sync.Mutex   // held while something is done now and then
+	before      *Predecessor // nil: there is none
+	begins      []func()     // what is begun only when no other process serves any more
 
 	ladders    *store.Ladders    // nil: none are kept
 	followers  []ladder.Follower // of the SIP of calls; constant once the server is made
@@ -65,16 +75,57 @@ type Options struct {
 	operator admin.Operator // nil: nobody
 	out      *Log           // nil: its level can't be changed
 	parts    []func() []telemetry.Gauge
+	before   *Predecessor // that the node replaces; nil: none
 }
 
 // Start starts a node.
 func Start(ctx context.Context, cfg *config.Config, log zerolog.Logger, o Options) (*Node, error) {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	n := &Node{log: log, out: o.out, parts: o.parts, stop: stop}
+	n := &Node{log: log, out: o.out, parts: o.parts, stop: stop, before: o.before}
+	if n.before != nil {
+		return n, n.replace(ctx, cfg, o)
+	}
 	if err := n.start(ctx, cfg, o); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
+	n.begin()
 	return n, nil
+}
+
+// replace starts a node in place of the one before. After an error nothing is closed: it is the other one's.
+func (n *Node) replace(ctx context.Context, cfg *config.Config, o Options) error {
+	if err := n.before.receive(); err != nil {
+		return err
+	}
+	_ = n.requests.Stop(ctx) // nobody has asked yet
+	if err := n.start(ctx, cfg, o); err != nil {
+		return err
+	}
+	if err := n.before.ready(); err != nil {
+		return err
+	}
+	n.begin()
+	n.engine.Thaw()
+	n.server.Stack().Serve()
+	n.requests.Go()
+	return nil
+}
+
+// begin begins what must not run in two processes.
+func (n *Node) begin() {
+	for _, f := range n.begins {
+		f()
+	}
+}
+
+// openStore opens the store, or takes it from the process before.
+func (n *Node) openStore(ctx context.Context, cfg *config.Config) (err error) {
+	if fd, ok := n.before.Take(partLock); ok {
+		n.store, err = store.OpenTaken(ctx, cfg.Store.Path, os.NewFile(uintptr(fd), cfg.Store.Path+".lock"), consumers(cfg)...)
+		return err
+	}
+	n.store, err = store.Open(ctx, cfg.Store.Path, consumers(cfg)...)
+	return err
 }
 
 func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
@@ -84,13 +135,13 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	}
 	n.inForce.Store(current)
 	n.reloads.note(nil)
-	if n.store, err = store.Open(ctx, cfg.Store.Path, consumers(cfg)...); err != nil {
+	if err = n.openStore(ctx, cfg); err != nil {
 		return err
 	}
 	n.onClose(n.store.Close)
 	n.webhooks = webhook.New(webhook.Options{Outbox: n.store, UserAgent: cli.UserAgent(), Log: n.log})
 	n.onClose(n.webhooks.Close)
-	n.tellOthers(ctx, cfg)
+	n.begins = append(n.begins, func() { n.tellOthers(ctx, cfg) })
 	if k := n.store.Interrupted(); k > 0 {
 		n.log.Warn().Int("calls", k).Msg("calls of a killed process closed as interrupted")
 	}
@@ -118,7 +169,7 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	}
 	n.server, err = b2bua.NewServer(b2bua.Options{
 		Config: cfg, Relay: b2bua.EngineRelay{Engine: n.engine}, Sink: n.sink(), Preparers: current.preparers,
-		Key: n.store.Key(), Node: name, Log: n.log, Ladders: n.collects(), Archive: n.archive, Admission: n.joinFleet(&cfg.Fleet),
+		Key: n.store.Key(), Left: n.left(), Node: name, Log: n.log, Ladders: n.collects(), Archive: n.archive, Admission: n.joinFleet(&cfg.Fleet), Before: n.serverBefore(),
 	})
 	if err != nil {
 		return err
@@ -133,8 +184,10 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 		n.onClose(n.hookServer.Close)
 	}
 	var tended sync.WaitGroup
-	tended.Go(func() { n.tend(ctx) })
-	tended.Go(func() { n.purgeHourly(ctx) })
+	n.begins = append(n.begins, func() {
+		tended.Go(func() { n.tend(ctx) })
+		tended.Go(func() { n.purgeHourly(ctx) })
+	})
 	n.onClose(func() error { tended.Wait(); return nil })
 	return n.serveAPI(ctx, o)
 }
@@ -181,12 +234,14 @@ func (n *Node) tend(ctx context.Context) {
 	var ladders watchLadders
 	for {
 		now := time.Now()
+		n.tending.Lock()
 		n.redirects.Tend(now)
 		n.live.Tend()
 		n.sample(ctx, now)
 		bounded, cancel := context.WithTimeout(ctx, aliveEvery)
 		err := n.store.Alive(bounded, now)
 		cancel()
+		n.tending.Unlock()
 		switch {
 		case ctx.Err() != nil:
 			return

@@ -15,25 +15,36 @@ import (
 	"flowbridge/admin"
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
+	"flowbridge/internal/handover"
 	"flowbridge/telemetry"
 )
 
-// Serve runs a configuration until a signal or the admin API ends it.
-func Serve(ctx context.Context, cfg *config.Config, file string, out *Log) error {
+// Serve runs a configuration until a signal or the admin API ends it, or another process goes on with it. before is the process
+// that this one replaces; nil: there is none.
+func Serve(ctx context.Context, cfg *config.Config, file string, out *Log, before *Predecessor) error {
 	log := out.Logger()
-	o := &operator{file: file, log: log, out: out, supervisor: newSupervisor(log), asked: make(chan struct{})}
+	program, err := handover.ThisProgram()
+	if err != nil {
+		log.Warn().Err(err).Msg("there can be no upgrade")
+	}
+	o := &operator{
+		file: file, log: log, out: out, supervisor: newSupervisor(log), asked: make(chan struct{}), left: make(chan struct{}),
+		program: program, patience: upgradePatience,
+	}
 	governed := governMemory(ctx, log)
 	defer governed.close()
-	signals, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
+	signals, hangups, upgrades := make(chan os.Signal, 2), make(chan os.Signal, 1), make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	signal.Notify(hangups, syscall.SIGHUP)
+	signal.Notify(upgrades, syscall.SIGUSR2)
 	defer signal.Stop(signals)
 	defer signal.Stop(hangups)
+	defer signal.Stop(upgrades)
 
 	logWarnings(cfg, log)
-	n, err := Start(ctx, cfg, log, Options{operator: o, out: out, parts: []func() []telemetry.Gauge{governed.gauges}})
+	n, err := Start(ctx, cfg, log, Options{operator: o, out: out, parts: []func() []telemetry.Gauge{governed.gauges}, before: before})
 	if err != nil {
-		return err
+		return before.Refuse(err)
 	}
 	o.begin(n)
 	for _, l := range n.server.Listeners() {
@@ -46,7 +57,14 @@ func Serve(ctx context.Context, cfg *config.Config, file string, out *Log) error
 	defer stop()
 	go o.supervisor.watch(watched, n.alive)
 	go o.reloadOn(watched, hangups)
-	o.drain(ctx, signals, o.untilTold(signals))
+	go o.upgradeOn(watched, upgrades)
+	more, replaced := o.untilTold(signals)
+	if replaced {
+		n.leave()
+		log.Info().Msg("replaced")
+		return nil
+	}
+	o.drain(ctx, signals, more)
 	if err := n.Close(); err != nil {
 		return fmt.Errorf("stop: %w", err)
 	}
@@ -67,6 +85,9 @@ type operator struct {
 	out        *Log
 	supervisor *supervisor
 	asked      chan struct{} // closed when the API has asked to drain
+	left       chan struct{} // closed when another process goes on
+	program    handover.Program
+	patience   time.Duration // of an upgrade
 
 	reloads  sync.Mutex // one at a time; held while the file is read and the store told, so never waited for by Drain
 	mu       sync.Mutex // guards what follows
@@ -221,19 +242,32 @@ func (o *operator) reloadOn(ctx context.Context, hangups <-chan os.Signal) {
 	}
 }
 
+func (o *operator) upgradeOn(ctx context.Context, asked <-chan os.Signal) {
+	for {
+		select {
+		case <-asked:
+			_, _ = o.Upgrade(ctx) // it is in the log
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // untilTold waits for a signal or the admin API to end the process, and refuses new calls from then on. It gives the
-// number of further signals that end the calls at once.
-func (o *operator) untilTold(signals <-chan os.Signal) (more int) {
+// number of further signals that end the calls at once. replaced: another process goes on, and this one does nothing any more.
+func (o *operator) untilTold(signals <-chan os.Signal) (more int, replaced bool) {
 	by := "admin API"
 	select {
 	case got := <-signals:
 		by, more = got.String(), 1
 	case <-o.asked:
 		more = 2 // the first may be that of a supervisor which asked for the drain
+	case <-o.left:
+		return 0, true
 	}
 	d, err := o.Drain()
 	o.log.Info().Err(err).Str("signal", by).Int("calls", d.Calls).Int64("limit_ms", d.LimitMS).Msg("draining")
-	return more
+	return more, false
 }
 
 // drain lets calls go on up to the limit, or until a number of signals came.

@@ -44,6 +44,11 @@ func (s *supervisor) reloading() {
 	s.tell(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec() + "STATUS=Reading the configuration")
 }
 
+// replaced says that another process is the service from now on. This one is not heard any more.
+func (s *supervisor) replaced(pid int) {
+	s.tell(fmt.Sprintf("MAINPID=%d\n%s\nSTATUS=Taking calls; upgraded", pid, daemon.SdNotifyReady))
+}
+
 // stopping reports the number of calls left and asks for time for them.
 func (s *supervisor) stopping(calls int, within time.Duration) {
 	s.tell(fmt.Sprintf("%s\nSTATUS=Draining: %s\nEXTEND_TIMEOUT_USEC=%d",

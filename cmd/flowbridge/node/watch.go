@@ -31,8 +31,8 @@ func (n *Node) sink() *watchedSink {
 }
 
 // Journal notes the state of a call that is not over.
-func (s *watchedSink) Journal(r store.Record) {
-	s.Sink.Journal(r)
+func (s *watchedSink) Journal(r store.Record, state []byte) {
+	s.Sink.Journal(r, state)
 	s.counts.Changed(r)
 	for _, w := range s.watchers {
 		w.Changed(r)

@@ -87,6 +87,10 @@ func (f *fakeServer) Drain() (admin.Drained, error) {
 	return admin.Drained{Calls: 3, LimitMS: 60000}, nil
 }
 
+func (f *fakeServer) Upgrade(context.Context) (admin.Upgraded, error) {
+	return admin.Upgraded{PID: 4242, Version: "1.2.3", Calls: 3, Connections: 1, Sockets: 14, PauseMS: 20, TookMS: 150}, nil
+}
+
 func (f *fakeServer) Reload(context.Context) (admin.Reloaded, error) {
 	if f.invalid {
 		return admin.Reloaded{}, &admin.InvalidError{Problems: []string{"f.yaml:3: trunks[0].soures: unknown key"}}

@@ -55,6 +55,26 @@ func Reload() *cobra.Command {
 	return c
 }
 
+// Upgrade is `flowbridge upgrade`.
+func Upgrade() *cobra.Command {
+	c := cli.Command("upgrade", "Have a new process of the program's file go on with the calls of a running server",
+		"Have a running server start its program's file anew, as it was started itself, and give calls, sockets and connections to\n"+
+			"the new process. No call, no message and no RTP is lost. If the new process is not ready in 10 s, or refuses its\n"+
+			"configuration, the old one goes on, and the exit code is 1 (docs/upgrading.md).",
+		"  flowbridge upgrade --config /etc/flowbridge/flowbridge.yaml")
+	at := accessFlags(c)
+	asJSON := c.Flags().Bool("json", false, "print JSON as the admin API does")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		var done admin.Upgraded
+		return at.answer(c, http.MethodPost, "/api/upgrade", &done, *asJSON, func(w io.Writer) error {
+			_, err := fmt.Fprintf(w, "upgraded: %s, %s and %s went to process %d, version %s; nothing was handled for %d ms\n", cli.Count(done.Calls, "call"),
+				cli.Count(done.Connections, "connection"), cli.Count(done.Sockets, "socket"), done.PID, cli.Shown(done.Version), done.PauseMS)
+			return err
+		})
+	}
+	return c
+}
+
 // health is the answer of healthcheck as JSON.
 type health struct {
 	Ready  bool   `json:"ready"`

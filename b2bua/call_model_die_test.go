@@ -1,0 +1,18 @@
+package b2bua
+
+import "fmt"
+
+// actDie kills the server and starts another one, up to three times in a row: the next
+// death comes while the calls are being restored.
+func (m *callModel) actDie(choose func(int) int) string {
+	times := 1 + choose(3)
+	m.settle() // what is on its way would be lost
+	for range times {
+		m.died = true
+		if n := m.w.server.Panics(); n != 0 {
+			m.fail("panics were recovered before a death")
+		}
+		m.w.restart()
+	}
+	return fmt.Sprintf("%d times", times)
+}

@@ -1,0 +1,219 @@
+package b2bua
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"flowbridge/b2bua/kept"
+	"flowbridge/b2bua/transport"
+	"flowbridge/media"
+	"flowbridge/store"
+)
+
+// The calls of a process that another one replaces. Unlike those of a killed process they
+// go on as they are: nobody has missed a message.
+
+// Predecessor is a process that this one replaces.
+type Predecessor interface {
+	// Take gives a socket by its name, once.
+	Take(name string) (fd int, ok bool)
+	// Restore gives a stack what the other one's had beside its sockets.
+	Restore(s *transport.Stack) error
+	// Calls are those of the other process.
+	Calls() []Handed
+}
+
+// Handed is a call that goes to another process.
+type Handed struct {
+	State   []byte
+	Record  store.Record
+	Owed    bool           // it is over, and its legs owe their peers something
+	Sockets *media.Sockets // of its media; nil: none
+}
+
+// Freeze has the server stand still until Thaw, and the media by freeze, once. If ctx ends
+// before, or a call can't be handed over, the server goes on.
+func (s *Server) Freeze(ctx context.Context, freeze func()) error {
+	err := s.stack.Freeze(ctx, func() bool {
+		if freeze != nil {
+			freeze()
+			freeze = nil
+		}
+		return s.rested()
+	})
+	if err != nil {
+		return err
+	}
+	if err = s.settled(); err != nil {
+		s.Thaw()
+	}
+	return err
+}
+
+// Thaw undoes Freeze and HandOver.
+func (s *Server) Thaw() {
+	for _, again := range s.interrupted {
+		again()
+	}
+	s.interrupted = nil
+	s.stack.Serve()
+}
+
+// rested says whether no call has something to do, and every record is on its way.
+func (s *Server) rested() bool {
+	if s.unwritten.Load() > 0 {
+		return false
+	}
+	for _, c := range s.registry.open() {
+		if !c.mailbox.rests() {
+			return false
+		}
+	}
+	return true
+}
+
+// Settled says that every call could be handed over; if not, it says what the first waits for, and how many do.
+func (s *Server) Settled() (err error) {
+	s.stack.Turns().Apart(func() { err = s.settled() })
+	return err
+}
+
+// settled is Settled while no call has a turn.
+func (s *Server) settled() (first error) {
+	waiting := 0
+	for _, c := range s.registry.open() {
+		if why := c.restless(); why != nil {
+			if waiting++; first == nil {
+				first = fmt.Errorf("call %s: %w", c.id, why)
+			}
+		}
+	}
+	if first != nil {
+		return fmt.Errorf("%d calls are being changed; %w", waiting, first)
+	}
+	return nil
+}
+
+var (
+	errSetUp    = errors.New("it is being set up")
+	errTransfer = errors.New("a transfer is under way")
+	errExchange = errors.New("a change of its media is under way")
+	errRequest  = errors.New("a request has no answer yet")
+)
+
+// restless says why a call can't be handed over; nil: it can. No call has a turn.
+func (c *Call) restless() error {
+	switch {
+	case c.finished:
+		return nil
+	case c.times.answered.IsZero(), c.b == nil, c.a == nil:
+		return errSetUp
+	case c.transfer != nil, c.attempts.current != nil && c.attempts.current != c.bridge:
+		return errTransfer
+	case c.agreement.exchange != nil:
+		return errExchange
+	case len(c.relays.open) > 0, c.mailbox.due.len() > 0, c.mailbox.pending.len() > 0:
+		return errRequest
+	}
+	for _, l := range c.legs {
+		if !l.leg.Rests() || !l.wire.Rests() || !l.sequence.Until.IsZero() {
+			return errRequest
+		}
+	}
+	return nil
+}
+
+// HandOver gives the calls of a server that stands still. An error means that one can't go.
+func (s *Server) HandOver(each func(Handed) error) error {
+	done := map[*Call]bool{}
+	for _, c := range s.registry.open() {
+		if done[c] {
+			continue
+		}
+		done[c] = true
+		h, err := c.handOver()
+		if err == nil && h != nil {
+			err = each(*h)
+		}
+		if err != nil {
+			return fmt.Errorf("call %s: %w", c.id, err)
+		}
+	}
+	return nil
+}
+
+// handOver is the call as it goes to another process; nil: nothing is left of it.
+func (c *Call) handOver() (*Handed, error) {
+	if c.finished {
+		return c.handOverLegs()
+	}
+	if err := c.restless(); err != nil {
+		return nil, err
+	}
+	h := &Handed{}
+	state := c.state()
+	if s, ok := c.media.session.(interface {
+		HandOver() (media.SessionState, media.Sockets)
+	}); ok {
+		st, sockets := s.HandOver()
+		state.Media, h.Sockets = &st, &sockets
+	}
+	if c.stopRecording(); state.Recording {
+		c.server.interrupted = append(c.server.interrupted, func() { c.recordAgain(&state) })
+	}
+	h.Record = c.cdr()
+	h.Record.Recordings = append(c.recordings.past, settledRecordings(c.server.ctx, c.recordings.all)...)
+	var err error
+	h.State, err = state.Encode()
+	return h, err
+}
+
+func (c *Call) handOverLegs() (*Handed, error) {
+	if len(c.legs) == 0 {
+		return nil, nil
+	}
+	state := c.owed()
+	text, err := state.Encode()
+	return &Handed{State: text, Record: store.Record{ID: c.id}, Owed: true}, err
+}
+
+// replace takes up what another process has handed over. An error means that the other one has to go on.
+func (s *Server) replace(before Predecessor) error {
+	if err := s.stack.Freeze(s.ctx, nil); err != nil {
+		return err
+	}
+	if err := before.Restore(s.stack); err != nil {
+		return err
+	}
+	for _, h := range before.Calls() {
+		if err := s.safely(func() error { return s.takeOver(h) }); err != nil {
+			return fmt.Errorf("call %s: %w", h.Record.ID, err)
+		}
+	}
+	return nil
+}
+
+func (s *Server) takeOver(h Handed) error {
+	k, err := kept.Decode(h.State)
+	if err != nil {
+		return err
+	}
+	k.Handed = true
+	l := &store.Left{Record: h.Record, State: h.State, Owed: h.Owed}
+	if h.Owed {
+		return s.finishLeft(k, l)
+	}
+	return s.goOn(k, l, h.Sockets)
+}
+
+// handed is the first turn of a call that another process has handed over.
+func (v *reviving) handed() phase {
+	c := v.Call
+	c.ladder.Decide("the process was replaced, and another one goes on with the call")
+	v.nameAgain()
+	v.soundAgain()
+	c.times.askAt = time.Time{}
+	return (*Call).bridged
+}

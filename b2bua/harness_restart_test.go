@@ -1,0 +1,169 @@
+package b2bua
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"flowbridge/b2bua/transport"
+	"flowbridge/media"
+	"flowbridge/store"
+)
+
+// life is that of one process: when it is killed, nothing that it does reaches anybody.
+type life struct {
+	w    *world
+	dead atomic.Bool
+
+	mu    sync.Mutex
+	conns []net.Conn
+}
+
+// begin starts a server in place of one that was killed, with the calls that it has left.
+func (w *world) begin(left []store.Left) {
+	w.t.Helper()
+	l := &life{w: w}
+	o := w.options
+	o.Left, o.Sink, o.Relay = left, lifeSink{w.sink, l}, lifeRelay{o.Relay, l}
+	listen, listenStream, dial := o.Network.Listen, o.Network.ListenStream, o.Network.Dial
+	if listen != nil {
+		o.Network.Listen = func(a netip.AddrPort) (transport.Socket, error) {
+			s, err := listen(a)
+			return lifeSocket{s, l}, err
+		}
+	}
+	if listenStream != nil {
+		o.Network.ListenStream = func(a netip.AddrPort) (net.Listener, error) {
+			s, err := listenStream(a)
+			return lifeListener{s, l}, err
+		}
+	}
+	if dial != nil {
+		o.Network.Dial = func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
+			c, err := dial(ctx, from, to)
+			return l.keep(c), err
+		}
+	}
+	var err error
+	if w.server, err = NewServer(o); err != nil {
+		w.t.Fatal(err)
+	}
+	w.life = l
+}
+
+// die kills the server, and gives the calls that it leaves.
+func (w *world) die() []store.Left {
+	w.t.Helper()
+	w.life.dead.Store(true)
+	left := w.sink.left()
+	w.life.mu.Lock()
+	for _, c := range w.life.conns {
+		_ = c.Close()
+	}
+	w.life.mu.Unlock()
+	if err := w.server.Close(); err != nil {
+		w.t.Error(err)
+	}
+	return left
+}
+
+// restart kills the server and starts another one.
+func (w *world) restart() { w.begin(w.die()) }
+
+func (l *life) keep(c net.Conn) net.Conn {
+	if c == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.conns = append(l.conns, c)
+	return lifeConn{c, l}
+}
+
+type lifeSocket struct {
+	transport.Socket
+	*life
+}
+
+func (s lifeSocket) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
+	if s.dead.Load() {
+		return len(b), nil
+	}
+	return s.Socket.WriteToUDPAddrPort(b, to)
+}
+
+// ReadTimed gives the time of a socket that knows it.
+func (s lifeSocket) ReadTimed(b []byte) (n int, from netip.AddrPort, came time.Time, err error) {
+	if timed, ok := s.Socket.(interface {
+		ReadTimed(b []byte) (int, netip.AddrPort, time.Time, error)
+	}); ok {
+		return timed.ReadTimed(b)
+	}
+	n, from, err = s.ReadFromUDPAddrPort(b)
+	return n, from, came, err
+}
+
+type lifeListener struct {
+	net.Listener
+	*life
+}
+
+func (s lifeListener) Accept() (net.Conn, error) {
+	c, err := s.Listener.Accept()
+	return s.keep(c), err
+}
+
+type lifeConn struct {
+	net.Conn
+	*life
+}
+
+func (c lifeConn) Write(b []byte) (int, error) {
+	if c.dead.Load() {
+		return 0, net.ErrClosed
+	}
+	return c.Conn.Write(b)
+}
+
+type lifeSink struct {
+	*fakeSink
+	*life
+}
+
+func (s lifeSink) Journal(r store.Record, state []byte) {
+	if !s.dead.Load() {
+		s.fakeSink.Journal(r, state)
+	}
+}
+
+func (s lifeSink) Owe(id string, state []byte) {
+	if !s.dead.Load() {
+		s.fakeSink.Owe(id, state)
+	}
+}
+
+func (s lifeSink) Keep(ctx context.Context, r *store.Record, done func(error)) {
+	if s.dead.Load() {
+		done(nil)
+		return
+	}
+	s.fakeSink.Keep(ctx, r, done)
+}
+
+func (s lifeSink) Put(ctx context.Context, r store.Record) error {
+	if s.dead.Load() {
+		return nil
+	}
+	return s.fakeSink.Put(ctx, r)
+}
+
+// lifeRelay opens sessions that nobody touches any more once the process is dead: their ports are the next one's.
+type lifeRelay struct {
+	Relay
+	*life
+}
+
+func (r lifeRelay) Open(c media.SessionConfig) (RelaySession, error) { return r.Relay.Open(c) }

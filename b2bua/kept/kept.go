@@ -1,0 +1,159 @@
+// Package kept has the state of a call as plain data: what the process after this one
+// needs to go on with it. It is written to the store's journal, or handed over.
+//
+// # Decisions
+//
+// The fields have numbers, so an older or newer process reads what it knows. Peers and
+// routes are named, because the next process has a configuration of its own. Texts of
+// messages are kept only while somebody waits for an answer to them.
+package kept
+
+import (
+	"errors"
+	"sync"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/sdp"
+	"flowbridge/b2bua/transport"
+	"flowbridge/media"
+)
+
+// Call is the state of a call beside its record. Times are those of leg.Instant.
+type Call struct {
+	ID       string `cbor:"1,keyasint,omitempty"`
+	Trunk    string `cbor:"2,keyasint,omitempty"` // its kind and name
+	Source   string `cbor:"3,keyasint,omitempty"`
+	Invite   string `cbor:"4,keyasint,omitempty"` // the caller's; without its body once the call is settled
+	Settled  bool   `cbor:"5,keyasint,omitempty"`
+	Route    int    `cbor:"6,keyasint,omitempty"` // its place, from 1; 0: none yet
+	Claimed  bool   `cbor:"7,keyasint,omitempty"`
+	Ended    string `cbor:"8,keyasint,omitempty"` // the cause of a call that is over
+	Restored int    `cbor:"9,keyasint,omitempty"` // how often
+
+	Started  int64 `cbor:"10,keyasint,omitempty"`
+	Answered int64 `cbor:"11,keyasint,omitempty"`
+	Until    int64 `cbor:"12,keyasint,omitempty"` // the limit of its duration
+
+	Legs      []Leg     `cbor:"20,keyasint,omitempty"`
+	Bridge    *Attempt  `cbor:"21,keyasint,omitempty"`
+	Tried     int       `cbor:"22,keyasint,omitempty"`
+	Agreement Agreement `cbor:"23,keyasint,omitempty"`
+	Transfer  *Transfer `cbor:"24,keyasint,omitempty"` // under way
+	Referrals int       `cbor:"25,keyasint,omitempty"`
+
+	// Handed: a process that was replaced has handed the call over, which has missed nothing. It is not kept.
+	Handed bool `cbor:"-"`
+
+	Addr      [2]string           `cbor:"30,keyasint,omitempty"` // of our media, by side, as SDP names it
+	OneWay    string              `cbor:"31,keyasint,omitempty"`
+	Listening [2]bool             `cbor:"32,keyasint,omitempty"`
+	Media     *media.SessionState `cbor:"33,keyasint,omitempty"`
+	Voices    [2]*Voice           `cbor:"34,keyasint,omitempty"`
+	Masked    bool                `cbor:"35,keyasint,omitempty"`
+	MaskedTo  uint32              `cbor:"36,keyasint,omitempty"`
+	Recording bool                `cbor:"37,keyasint,omitempty"`
+	Paused    bool                `cbor:"38,keyasint,omitempty"`
+	Parts     int                 `cbor:"39,keyasint,omitempty"` // recordings so far
+}
+
+// The roles of legs.
+const (
+	RoleOwed   = 0 // it only owes its peer something
+	RoleCaller = 1
+	RoleBridge = 2
+)
+
+// Leg is one leg with its way.
+type Leg struct {
+	Role      int                 `cbor:"1,keyasint,omitempty"`
+	State     leg.State           `cbor:"2,keyasint,omitempty"`
+	Crypto    sdp.CryptoState     `cbor:"3,keyasint,omitempty"`
+	Confirmed bool                `cbor:"4,keyasint,omitempty"`
+	From      string              `cbor:"5,keyasint,omitempty"` // of its peer's first message, or where the INVITE went
+	Target    string              `cbor:"6,keyasint,omitempty"`
+	Flow      transport.FlowState `cbor:"7,keyasint,omitempty"`
+}
+
+// Attempt is the attempt that made the bridge.
+type Attempt struct {
+	Number    int      `cbor:"1,keyasint,omitempty"`
+	Target    string   `cbor:"2,keyasint,omitempty"`
+	Agent     string   `cbor:"3,keyasint,omitempty"` // whose settings hold for a target that it has named
+	Transport string   `cbor:"4,keyasint,omitempty"`
+	Transfer  bool     `cbor:"5,keyasint,omitempty"`
+	From      string   `cbor:"6,keyasint,omitempty"`
+	To        string   `cbor:"7,keyasint,omitempty"`
+	Dest      string   `cbor:"8,keyasint,omitempty"`
+	Started   int64    `cbor:"9,keyasint,omitempty"`
+	MediaName string   `cbor:"10,keyasint,omitempty"`
+	Dropped   []string `cbor:"11,keyasint,omitempty"`
+	PrepareMS int64    `cbor:"12,keyasint,omitempty"`
+	Prepared  int      `cbor:"13,keyasint,omitempty"` // the status of the preparation
+	Placed    bool     `cbor:"14,keyasint,omitempty"`
+}
+
+// Transfer is one that the agent has asked for.
+type Transfer struct {
+	Left    bool   `cbor:"1,keyasint,omitempty"`
+	Reports bool   `cbor:"2,keyasint,omitempty"`
+	ID      string `cbor:"3,keyasint,omitempty"`
+}
+
+// Voice is our sound that a side hears until somebody ends it.
+type Voice struct {
+	Name string `cbor:"1,keyasint,omitempty"`
+}
+
+// Agreement is the session of the sides. A description is named by its place in
+// Described, from 1; 0: none.
+type Agreement struct {
+	Described   []sdp.DescriptionState `cbor:"1,keyasint,omitempty"`
+	Offer       int                    `cbor:"2,keyasint,omitempty"`
+	Late        bool                   `cbor:"3,keyasint,omitempty"`
+	Answer      []byte                 `cbor:"4,keyasint,omitempty"`
+	SentTo      [2][]sdp.FormatState   `cbor:"5,keyasint,omitempty"`
+	Told        [2][]sdp.FormatState   `cbor:"6,keyasint,omitempty"`
+	Codec       [2]sdp.FormatState     `cbor:"7,keyasint,omitempty"`
+	CodecName   string                 `cbor:"8,keyasint,omitempty"`
+	Description [2]int                 `cbor:"9,keyasint,omitempty"`
+	StreamOrder [2]int                 `cbor:"10,keyasint,omitempty"`
+	OnHold      [2]bool                `cbor:"11,keyasint,omitempty"`
+	Offers      int                    `cbor:"12,keyasint,omitempty"`
+}
+
+var (
+	coding = sync.OnceValues(func() (cbor.EncMode, error) { return cbor.EncOptions{}.EncMode() })
+
+	decoding = sync.OnceValues(func() (cbor.DecMode, error) {
+		return cbor.DecOptions{DupMapKey: cbor.DupMapKeyQuiet, MaxNestedLevels: 16, MaxArrayElements: 4096, MaxMapPairs: 4096, UTF8: cbor.UTF8DecodeInvalid}.DecMode()
+	})
+)
+
+// Encode returns the state as text.
+func (c *Call) Encode() ([]byte, error) {
+	mode, err := coding()
+	if err != nil {
+		return nil, err
+	}
+	return mode.Marshal(c)
+}
+
+var errNoCall = errors.New("not the state of a call")
+
+// Decode reads a state.
+func Decode(text []byte) (*Call, error) {
+	mode, err := decoding()
+	if err != nil {
+		return nil, err
+	}
+	c := &Call{}
+	if err := mode.Unmarshal(text, c); err != nil {
+		return nil, err
+	}
+	if c.ID == "" {
+		return nil, errNoCall
+	}
+	return c, nil
+}

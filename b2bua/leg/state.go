@@ -1,0 +1,332 @@
+package leg
+
+import (
+	"bytes"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/sdp"
+	"flowbridge/config"
+)
+
+// A leg as plain data, for the process that goes on with it after this one. Messages are
+// kept as text, and only those that somebody still waits for.
+
+// State is what a leg needs to go on. Times are Unix times in nanoseconds; 0: none.
+type State struct {
+	UAS       bool        `cbor:"1,keyasint,omitempty"`
+	Phase     int         `cbor:"2,keyasint,omitempty"`
+	Local     LocalState  `cbor:"3,keyasint,omitempty"`
+	Dialog    DialogState `cbor:"4,keyasint,omitempty"`
+	InviteSeq uint32      `cbor:"5,keyasint,omitempty"`
+
+	Invite    []byte   `cbor:"6,keyasint,omitempty"` // sent, as long as it has no final answer
+	Hop       HopState `cbor:"7,keyasint,omitempty"` // of Invite
+	Cancelled bool     `cbor:"8,keyasint,omitempty"`
+
+	URI         string        `cbor:"9,keyasint,omitempty"`
+	Credentials []HeaderState `cbor:"10,keyasint,omitempty"`
+
+	Negotiation int     `cbor:"11,keyasint,omitempty"`
+	Described   []byte  `cbor:"12,keyasint,omitempty"` // Dialog.Origin has it where it is empty
+	Sending     bool    `cbor:"13,keyasint,omitempty"`
+	Pending     []byte  `cbor:"14,keyasint,omitempty"` // the peer's INVITE that has no final answer
+	Asked       bool    `cbor:"15,keyasint,omitempty"` // an offer of the call waits to be sent
+	Updates     bool    `cbor:"16,keyasint,omitempty"`
+	OK          []byte  `cbor:"17,keyasint,omitempty"` // the 200 that has no ACK yet
+	OKSeq       uint32  `cbor:"18,keyasint,omitempty"`
+	OKOffers    bool    `cbor:"19,keyasint,omitempty"`
+	Hangup      string  `cbor:"20,keyasint,omitempty"` // the cause of a BYE that is owed
+	HangupQ850  int     `cbor:"21,keyasint,omitempty"`
+	ACKs        []ACK   `cbor:"22,keyasint,omitempty"`
+	AnsweredBye string  `cbor:"23,keyasint,omitempty"`
+	Acked       string  `cbor:"24,keyasint,omitempty"`
+	Timer       Timings `cbor:"25,keyasint,omitempty"`
+	Why         string  `cbor:"26,keyasint,omitempty"` // it was given up
+}
+
+// LocalState is a Local.
+type LocalState struct {
+	Transport string `cbor:"1,keyasint,omitempty"`
+	Listen    string `cbor:"2,keyasint,omitempty"`
+	Host      string `cbor:"3,keyasint,omitempty"`
+	Port      uint16 `cbor:"4,keyasint,omitempty"`
+	Secure    bool   `cbor:"5,keyasint,omitempty"`
+}
+
+// DialogState is a Dialog.
+type DialogState struct {
+	CallID       string          `cbor:"1,keyasint,omitempty"`
+	LocalTag     string          `cbor:"2,keyasint,omitempty"`
+	RemoteTag    string          `cbor:"3,keyasint,omitempty"`
+	LocalParty   string          `cbor:"4,keyasint,omitempty"`
+	RemoteParty  string          `cbor:"5,keyasint,omitempty"`
+	LocalSeq     uint32          `cbor:"6,keyasint,omitempty"`
+	RemoteSeq    uint32          `cbor:"7,keyasint,omitempty"`
+	Heard        bool            `cbor:"8,keyasint,omitempty"`
+	RemoteTarget string          `cbor:"9,keyasint,omitempty"`
+	RouteSet     []string        `cbor:"10,keyasint,omitempty"`
+	Source       string          `cbor:"11,keyasint,omitempty"`
+	Transport    string          `cbor:"12,keyasint,omitempty"`
+	Own          string          `cbor:"13,keyasint,omitempty"`
+	Origin       sdp.OriginState `cbor:"14,keyasint,omitempty"`
+}
+
+// HopState is a Hop with an address.
+type HopState struct {
+	Transport string `cbor:"1,keyasint,omitempty"`
+	Addr      string `cbor:"2,keyasint,omitempty"`
+}
+
+// HeaderState is a header line.
+type HeaderState struct {
+	Name  string `cbor:"1,keyasint,omitempty"`
+	Value string `cbor:"2,keyasint,omitempty"`
+}
+
+// ACK is one that is sent again with its 200.
+type ACK struct {
+	Seq    uint32 `cbor:"1,keyasint,omitempty"`
+	Branch string `cbor:"2,keyasint,omitempty"`
+}
+
+// Timings are those of the session timer.
+type Timings struct {
+	Interval time.Duration `cbor:"1,keyasint,omitempty"`
+	Ours     bool          `cbor:"2,keyasint,omitempty"`
+	Least    time.Duration `cbor:"3,keyasint,omitempty"`
+	Refresh  int64         `cbor:"4,keyasint,omitempty"`
+	Expire   int64         `cbor:"5,keyasint,omitempty"`
+}
+
+// Instant is a time as State has it.
+func Instant(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano() //nolint:forbidigo // another process has no part of this one's monotonic clock
+}
+
+// TimeOf is the time of an Instant.
+func TimeOf(at int64) time.Time {
+	if at == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, at)
+}
+
+// State returns the leg as plain data. Requests of the peer that have no answer count as
+// not received: the peer repeats them.
+func (l *Leg) State() State {
+	d, n := &l.dialog, &l.session
+	s := State{
+		UAS: l.UAS, Phase: int(l.state), InviteSeq: l.InviteSeq, Updates: l.updates,
+		Local: LocalState{l.Local.Transport, addrText(l.Local.Listen), l.Local.Host, l.Local.Port, l.Local.secure},
+		Dialog: DialogState{
+			CallID: d.CallID, LocalTag: d.LocalTag, RemoteTag: d.remoteTag, LocalParty: d.localParty, RemoteParty: d.RemoteParty,
+			LocalSeq: d.localSeq, RemoteSeq: l.answeredSeq(), Heard: d.heard, RemoteTarget: d.RemoteTarget, RouteSet: d.routeSet,
+			Source: addrText(d.Source), Transport: d.transport, Origin: d.origin.State(),
+		},
+		URI: l.invited.uri, Negotiation: int(n.state), Described: n.local, Sending: n.sending, Asked: n.wanted != nil,
+		AnsweredBye: l.AnsweredBye, Acked: l.acked,
+		Timer: Timings{l.timer.interval, l.timer.ours, l.timer.least, Instant(l.timer.refreshAt), Instant(l.timer.expireAt)},
+	}
+	if d.own.IsValid() {
+		s.Dialog.Own = d.own.String()
+	}
+	if bytes.Equal(s.Described, s.Dialog.Origin.Last) {
+		s.Described = nil
+	}
+	for _, h := range l.invited.credentials {
+		s.Credentials = append(s.Credentials, HeaderState{h.Name(), h.Value()})
+	}
+	for _, a := range l.acks {
+		s.ACKs = append(s.ACKs, ACK{a.seq, a.branch})
+	}
+	if l.ok.res != nil {
+		s.OK, s.OKSeq, s.OKOffers = message.Text(l.ok.res), l.ok.seq, l.ok.offers
+	}
+	if n.pending != nil && n.pending.Method == sip.INVITE {
+		s.Pending = message.Text(n.pending)
+	}
+	if l.hangupOwed != nil {
+		s.Hangup, s.HangupQ850 = string(l.hangupOwed.Why), l.hangupOwed.Q850
+	}
+	if l.setup != nil && !l.UAS && l.invite != nil {
+		s.Invite, s.Hop = message.Text(l.invite), HopState{l.inviteHop.Transport, addrText(l.inviteHop.Addr)}
+		s.Cancelled, s.Why = l.cancelled, string(l.why)
+	}
+	return s
+}
+
+// answeredSeq is the CSeq of the peer's last request before those that have no answer.
+func (l *Leg) answeredSeq() uint32 {
+	seq := l.dialog.remoteSeq
+	if p := l.session.pending; p != nil && p.Method != sip.INVITE {
+		seq = min(seq, p.CSeq().SeqNo-1)
+	}
+	for _, req := range l.asked {
+		seq = min(seq, req.CSeq().SeqNo-1)
+	}
+	return seq
+}
+
+func addrText(a netip.AddrPort) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
+
+func addrOf(text string) netip.AddrPort {
+	a, _ := netip.ParseAddrPort(text)
+	return a
+}
+
+// Asks reports whether an offer of the peer waits for Accept or Reject.
+func (l *Leg) Asks() bool { return l.session.pending != nil }
+
+// unnoted is how many requests a leg may have sent after its state was noted.
+const unnoted = 100
+
+// Restored is a leg that goes on, with what its wire and its call have to know.
+type Restored struct {
+	*Leg
+	Invite  *sip.Request  // of a UAC leg, while it has no final answer; nil: it has one
+	Pending *sip.Request  // the peer's INVITE within the dialog, to Reject; nil: none
+	OK      *sip.Response // the 200 that waits for its ACK; nil: none
+	// Unanswered: a UAS leg whose INVITE has no final answer.
+	Unanswered bool
+	Sending    bool // a re-INVITE of the leg's has no final answer, or an offer was not sent
+}
+
+// Restore makes the leg of a state. invite is the one that made a UAS leg, nil once its
+// answer is acknowledged. auth has the credentials for a UAC leg's peer, nil: none. A leg of a state that no leg has is done.
+func Restore(now time.Time, o Options, s *State, invite *sip.Request, auth *config.Auth) Restored {
+	l := &Leg{
+		side: o.Side, UAS: s.UAS, mint: o.Minter, agent: o.Agent, Peer: o.Peer, state: legState(s.Phase),
+		Local:     Local{s.Local.Transport, addrOf(s.Local.Listen), s.Local.Host, s.Local.Port, s.Local.Secure},
+		InviteSeq: s.InviteSeq, updates: s.Updates, AnsweredBye: s.AnsweredBye, acked: s.Acked,
+		invited: invited{uri: s.URI}, digest: digestAuth{auth: auth},
+		dialog:  restoreDialog(&s.Dialog, o.Peer.NAT),
+		session: negotiation{state: offerAgreed, local: s.Described},
+		timer:   sessionTimer{interval: s.Timer.Interval, ours: s.Timer.Ours, least: s.Timer.Least, refreshAt: TimeOf(s.Timer.Refresh), expireAt: TimeOf(s.Timer.Expire)},
+	}
+	if l.session.local == nil {
+		l.session.local = s.Dialog.Origin.Last
+	}
+	for _, h := range s.Credentials {
+		l.invited.credentials = append(l.invited.credentials, sip.NewHeader(h.Name, h.Value))
+	}
+	for _, a := range s.ACKs {
+		l.acks = append(l.acks, sentACK{a.Seq, a.Branch})
+	}
+	if s.Hangup != "" {
+		l.hangupOwed = &Hangup{Why: cause.Cause(s.Hangup), Q850: s.HangupQ850}
+	}
+	l.timer.resume(now)
+	if !l.resume(now, s, invite) {
+		l.state = legDone
+	}
+	r := Restored{Leg: l, OK: l.ok.res, Unanswered: l.UAS && l.state == legProceeding, Sending: s.Sending || s.Asked}
+	if l.setup != nil && !l.UAS {
+		r.Invite = l.invite
+	}
+	if req, ok := parsed[*sip.Request](s.Pending); ok && req.Via() != nil && req.CSeq() != nil && l.state == legConfirmed && l.ok.res == nil {
+		r.Pending, l.session.pending = req, req
+	}
+	return r
+}
+
+// resume goes on with the timer of another process. A refresh of ours may have come too late, or its answer. The peer's
+// may be on its way again.
+func (t *sessionTimer) resume(now time.Time) {
+	if t.interval == 0 {
+		return
+	}
+	t.expireAt = now.Add(max(t.expireAt.Sub(now), GiveUp))
+	if t.ours && (t.refreshAt.IsZero() || t.refreshAt.Before(now)) {
+		t.refreshAt = now
+	}
+}
+
+func restoreDialog(s *DialogState, nat config.NATMode) Dialog {
+	own, _ := netip.ParseAddr(s.Own)
+	return Dialog{
+		CallID: s.CallID, LocalTag: s.LocalTag, remoteTag: s.RemoteTag, localParty: s.LocalParty, RemoteParty: s.RemoteParty,
+		localSeq: s.LocalSeq + unnoted, remoteSeq: s.RemoteSeq, heard: s.Heard, RemoteTarget: s.RemoteTarget,
+		routeSet: slices.Clone(s.RouteSet), Source: addrOf(s.Source), transport: s.Transport, nat: nat, own: own,
+		origin: sdp.RestoreOrigin(&s.Origin),
+	}
+}
+
+// resume restores what a leg's state has beside its dialog. False: no leg is like that.
+func (l *Leg) resume(now time.Time, s *State, invite *sip.Request) bool {
+	switch l.state {
+	case legCalling, legProceeding, legAbandoned:
+		return l.resumeSetup(s, invite)
+	case legAccepted:
+		if !l.resumeAnswer(now, s) {
+			return false
+		}
+		l.setup = &setup{invite: invite}
+		return l.UAS && invite != nil
+	case legConfirmed:
+		return l.resumeAnswer(now, s) || s.OK == nil
+	case legEnding: // its BYE may have been lost
+		l.state = legConfirmed
+		return true
+	case legIdle, legDone:
+	}
+	return false
+}
+
+// resumeSetup restores a leg whose INVITE has no final answer. It can be refused, or
+// cancelled: nobody knows which provisional answers have come since, so a CANCEL does not
+// wait for one.
+func (l *Leg) resumeSetup(s *State, invite *sip.Request) bool {
+	if l.UAS {
+		l.setup = &setup{invite: invite}
+		return l.state == legProceeding && invite != nil
+	}
+	sent, ok := parsed[*sip.Request](s.Invite)
+	if !ok || sent.Via() == nil || sent.From() == nil || sent.To() == nil || sent.CallID() == nil || sent.CSeq() == nil {
+		return false
+	}
+	l.state = legProceeding
+	l.session.state = offerOurs
+	l.setup = &setup{invite: sent, inviteHop: Hop{Transport: s.Hop.Transport, Addr: addrOf(s.Hop.Addr)}, why: cause.Cause(s.Why)}
+	return true
+}
+
+// resumeAnswer restores the 200 that waits for its ACK. It is sent again at once.
+func (l *Leg) resumeAnswer(now time.Time, s *State) bool {
+	res, ok := parsed[*sip.Response](s.OK)
+	if !ok || res.Via() == nil || res.CSeq() == nil {
+		return false
+	}
+	l.awaitACK(now, res, s.OKSeq, s.OKOffers)
+	l.ok.resendAt = now
+	if s.OKOffers {
+		l.session.state = offerOurs
+	}
+	return true
+}
+
+// parsed reads a message that was kept as text.
+func parsed[M sip.Message](text []byte) (m M, ok bool) {
+	if len(text) == 0 {
+		return m, false
+	}
+	msg, err := message.Parse(text)
+	if err != nil {
+		return m, false
+	}
+	m, ok = msg.(M)
+	return m, ok
+}

@@ -1,0 +1,233 @@
+package b2bua
+
+import (
+	"slices"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/kept"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/sdp"
+	"flowbridge/b2bua/transport"
+	"flowbridge/media"
+)
+
+// What a call notes of itself, for the process after this one: before its 200 leaves, and
+// before each later change is confirmed.
+
+// changes says whether effects tell a peer something that the next process has to know.
+// An answer to an INVITE or UPDATE may change the session, an INVITE or UPDATE of ours
+// begins an exchange, and an ACK ends one; that of the first 200 is noted when the call is
+// settled. Other requests only count on, which a restored leg allows for.
+func (c *Call) changes(l *legOnWire, effects []leg.Effect) bool {
+	if c.finished {
+		return false
+	}
+	return slices.ContainsFunc(effects, func(e leg.Effect) bool {
+		switch e := e.(type) {
+		case leg.SendResponse:
+			return e.Res.IsSuccess() && (e.Method == sip.INVITE || e.Method == sip.UPDATE)
+		case leg.SendRequest:
+			return e.Req.Method == sip.INVITE || e.Req.Method == sip.UPDATE
+		case leg.Acknowledged:
+			return !l.leg.UAS || e.Seq != l.leg.InviteSeq
+		case leg.SendACK, leg.Forgotten:
+		}
+		return false
+	})
+}
+
+// heldACK is what goes to a target that has answered, once its answer is on file: it has
+// the call from its ACK on, and the next process could not cancel it.
+type heldACK struct {
+	wire    *transport.Wire
+	effects []leg.Effect
+}
+
+func isAnswer(f leg.Fact) bool {
+	_, ok := f.(leg.Answered)
+	return ok
+}
+
+// noteBefore notes the call's state before what comes next is sent, if that changes it or
+// an ACK waits for it.
+func (c *Call) noteBefore(changes bool) {
+	if changes || len(c.acks) > 0 {
+		c.journal()
+	}
+	for _, h := range c.acks {
+		h.wire.Perform(h.effects)
+	}
+	c.acks = nil
+}
+
+// journal notes the call's state and its record so far.
+func (c *Call) journal() {
+	if c.finished {
+		return
+	}
+	text, err := c.encoded()
+	if err != nil { // never: it has nothing that can't be encoded
+		text = nil
+	}
+	r := c.cdr()
+	r.Attempts = slices.Clip(r.Attempts) // which are only appended to
+	r.Recordings = append(slices.Clip(c.recordings.past), recordingsOf(c.recordings.all)...)
+	c.server.sink.Journal(r, text)
+}
+
+// encoded is the call as its entry has it.
+func (c *Call) encoded() ([]byte, error) {
+	state := c.state()
+	return state.Encode()
+}
+
+// owe notes what the legs of a call that is over owe their peers.
+func (c *Call) owe() {
+	if len(c.legs) == 0 {
+		return
+	}
+	state := c.owed()
+	if text, err := state.Encode(); err == nil {
+		c.owes = true
+		c.server.sink.Owe(c.id, text)
+	}
+}
+
+// owed is a call that is over as plain data.
+func (c *Call) owed() kept.Call {
+	state := kept.Call{ID: c.id, Trunk: c.trunk.KindAndName(), Source: destText(c.source), Ended: c.ended.Cause, Legs: c.legStates()}
+	state.Invite, state.Settled = c.inviteText()
+	return state
+}
+
+// paid: the legs owe nothing any more.
+func (c *Call) paid() {
+	if c.owes {
+		c.owes = false
+		c.server.sink.Owe(c.id, nil)
+	}
+}
+
+func (c *Call) inviteText() (text string, settled bool) {
+	if c.invite != nil {
+		return string(message.Text(c.invite)), false
+	}
+	return string(c.caller), true
+}
+
+// state is the call as plain data.
+func (c *Call) state() kept.Call {
+	k := kept.Call{
+		ID: c.id, Trunk: c.trunk.KindAndName(), Source: destText(c.source), Claimed: c.claimed, Restored: c.record.restored,
+		Started: leg.Instant(c.times.started), Answered: leg.Instant(c.times.answered), Until: leg.Instant(c.times.durationUntil),
+		Legs: c.legStates(), Tried: c.attempts.tried, Referrals: c.referrals,
+	}
+	k.Invite, k.Settled = c.inviteText()
+	for i := range c.peers.Routes {
+		if &c.peers.Routes[i] == c.route {
+			k.Route = i + 1
+		}
+	}
+	if c.times.answered.IsZero() || c.media.session == nil {
+		return k
+	}
+	k.Bridge = c.bridge.state(c)
+	k.Agreement = c.agreement.state()
+	if t := c.transfer; t != nil {
+		k.Transfer = &kept.Transfer{Left: t.left, Reports: t.reports, ID: t.id}
+	}
+	media := c.media.session.State()
+	k.Media, k.Addr, k.OneWay, k.Listening = &media, [2]string{c.media.addr[0].String(), c.media.addr[1].String()}, c.media.oneWay, c.media.listening
+	k.Masked, k.MaskedTo = c.masking.on, c.masking.upTo
+	k.Recording = c.recordings.current != nil && !c.recordings.current.Failed()
+	k.Paused = k.Recording && c.recordings.current.Paused()
+	k.Parts = c.recordings.parts + len(c.recordings.all)
+	for side, v := range c.sounds.voices {
+		if v != nil && v.lasts && v.loop {
+			k.Voices[side] = &kept.Voice{Name: v.name}
+		}
+	}
+	return k
+}
+
+func (c *Call) legStates() []kept.Leg {
+	all := make([]kept.Leg, 0, len(c.legs))
+	for _, l := range c.legs {
+		if l.leg.Done() {
+			continue
+		}
+		k := kept.Leg{State: l.leg.State(), Crypto: l.crypto.State(), Confirmed: l.confirmed, From: destText(l.senders.from), Flow: l.wire.Flow()}
+		switch l {
+		case c.a:
+			k.Role = kept.RoleCaller
+		case c.b:
+			k.Role = kept.RoleBridge
+		}
+		if l.senders.callee != nil {
+			k.Target = l.senders.callee.Dial.Name
+		}
+		all = append(all, k)
+	}
+	return all
+}
+
+func (a *attempt) state(c *Call) *kept.Attempt {
+	k := &kept.Attempt{
+		Number: a.number, Target: a.target.Dial.Name, Transport: a.transport, Transfer: a.plan.isTransfer(), From: a.parties.From, To: a.parties.To,
+		Dest: destText(a.dest), Started: leg.Instant(a.started), Dropped: a.dropped, PrepareMS: a.prepareMS, Prepared: a.prepareStatus, Placed: a.placed,
+	}
+	if a.mediaName.IsValid() {
+		k.MediaName = a.mediaName.String()
+	}
+	if c.peers.CalleeNamed(k.Target) != a.target { // the agent has named it
+		k.Agent = c.record.target
+	}
+	return k
+}
+
+func (a *agreement) state() kept.Agreement {
+	var all []*sdp.Description
+	place := func(d *sdp.Description) int {
+		if d == nil {
+			return 0
+		}
+		i := slices.Index(all, d)
+		if i < 0 {
+			i, all = len(all), append(all, d)
+		}
+		return i + 1
+	}
+	k := kept.Agreement{Offer: place(a.offer), Late: a.late, Answer: a.answer, CodecName: a.codecName, OnHold: a.onHold, Offers: a.offers}
+	for _, side := range [2]media.Side{media.SideA, media.SideB} {
+		k.Description[side], k.StreamOrder[side] = place(a.description[side]), place(a.streamOrder[side])
+		k.SentTo[side], k.Told[side] = sdp.FormatStates(a.sentTo[side]), sdp.FormatStates(a.told[side])
+		k.Codec[side] = a.codec[side].Kept()
+	}
+	for _, d := range all {
+		k.Described = append(k.Described, d.State())
+	}
+	return k
+}
+
+// restoreAgreement makes the agreement of a state. Exchanges that were under way are over.
+func restoreAgreement(k *kept.Agreement) agreement {
+	all := make([]*sdp.Description, 0, len(k.Described))
+	for i := range k.Described {
+		all = append(all, sdp.RestoreDescription(&k.Described[i]))
+	}
+	at := func(place int) *sdp.Description {
+		if place < 1 || place > len(all) {
+			return nil
+		}
+		return all[place-1]
+	}
+	a := agreement{offer: at(k.Offer), late: k.Late, answer: k.Answer, codecName: k.CodecName, onHold: k.OnHold, offers: k.Offers}
+	for _, side := range [2]media.Side{media.SideA, media.SideB} {
+		a.description[side], a.streamOrder[side] = at(k.Description[side]), at(k.StreamOrder[side])
+		a.sentTo[side], a.told[side] = sdp.RestoreFormats(k.SentTo[side]), sdp.RestoreFormats(k.Told[side])
+		a.codec[side] = k.Codec[side].Codec()
+	}
+	return a
+}

@@ -1,0 +1,67 @@
+package b2bua
+
+import (
+	"testing"
+	"testing/synctest"
+
+	"golang.org/x/sys/unix"
+)
+
+// answeredCall gives a call that is up, and is not to be touched by anybody else.
+func answeredCall(w *world) *Call {
+	w.talk(nil, nil)
+	return w.server.registry.all()[0]
+}
+
+// A state is small, and takes few allocations.
+func TestNoteIsSmall(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		c := answeredCall(w)
+		text, err := c.encoded()
+		if err != nil || len(text) > 4096 {
+			t.Errorf("%v, %d bytes; want at most 4096", err, len(text))
+		}
+		if n := testing.AllocsPerRun(100, func() { _, _ = c.encoded() }); n > 60 {
+			t.Errorf("%v allocations a note; want at most 60", n)
+		}
+		w.server.HangupAll()
+		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+	})
+}
+
+// BenchmarkNote is the state of a call that is up, without the store's part (BenchmarkJournal).
+func BenchmarkNote(b *testing.B) {
+	b.ReportAllocs()
+	inBubble(b, func() {
+		w := newWorld(b, talkYAML("", ""), func(*Options) {})
+		defer w.close()
+		c := answeredCall(w)
+		began := cpuTime(b)
+		for range b.N {
+			if _, err := c.encoded(); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(cpuTime(b)-began)/float64(b.N), "cpu-ns/note") // the clock of a bubble stands still
+	})
+}
+
+func cpuTime(b *testing.B) int64 {
+	b.Helper()
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &now); err != nil {
+		b.Fatal(err)
+	}
+	return now.Nano()
+}
+
+// inBubble runs a part of a benchmark in a bubble, which only tests have.
+func inBubble(b *testing.B, do func()) {
+	b.Helper()
+	if !testing.RunTests(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{{
+		Name: b.Name(), F: func(t *testing.T) { synctest.Test(t, func(*testing.T) { do() }) },
+	}}) {
+		b.Fatal("the bubble failed")
+	}
+}

@@ -1,0 +1,257 @@
+package b2bua
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/kept"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/sdp"
+	"flowbridge/b2bua/transport"
+	"flowbridge/config"
+	"flowbridge/media"
+	"flowbridge/store"
+)
+
+// Calls of a killed process. One that was answered goes on: its dialogs, its media on the
+// same ports, its timers. One that was not is refused and cancelled. What can't be read,
+// or has lost its trunk, target or ports, costs its call alone.
+
+var (
+	errUnanswered = errors.New("the call was not answered yet")
+	errGoneTrunk  = errors.New("its trunk or target is not configured any more")
+	errGoneSocket = errors.New("its SIP address is not listened on any more")
+	errNoLeg      = errors.New("a leg of it was over")
+)
+
+// restore takes up the calls of a killed process. Nothing is read from the sockets yet.
+func (s *Server) restore(all []store.Left) {
+	on := 0
+	for i := range all {
+		if s.restoreCall(&all[i]) {
+			on++
+		}
+	}
+	if len(all) > 0 {
+		s.log.Info().Int("calls", on).Int("of", len(all)).Msg("calls of a killed process go on")
+	}
+}
+
+// restoreCall takes up one call, and says whether it goes on.
+func (s *Server) restoreCall(l *store.Left) (on bool) {
+	k, err := kept.Decode(l.State)
+	if err == nil {
+		err = s.safely(func() error { return s.goOn(k, l, nil) })
+	}
+	if err == nil {
+		return true
+	}
+	if !errors.Is(err, errUnanswered) && !l.Owed {
+		s.log.Warn().Err(err).Str("call", l.Record.ID).Msg("call of a killed process can't go on")
+	}
+	if k == nil || s.safely(func() error { return s.finishLeft(k, l) }) != nil {
+		s.keepInterrupted(l)
+	}
+	return false
+}
+
+// safely does a part of the restoration, of which a panic costs one call.
+func (s *Server) safely(do func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.panicked(s.log.Error(), "restore", v)
+			err = fmt.Errorf("panic: %v", v) //nolint:err113 // it has been logged
+		}
+	}()
+	return do()
+}
+
+// goOn takes up a call that was answered.
+func (s *Server) goOn(k *kept.Call, l *store.Left, sockets *media.Sockets) (err error) {
+	if k.Answered == 0 || k.Ended != "" {
+		return errUnanswered
+	}
+	p := s.admission.Peers.Load()
+	t, known := p.CallerNamed(k.Trunk)
+	if !known || k.Bridge == nil || k.Media == nil || k.Route < 1 || k.Route > len(p.Routes) {
+		return errGoneTrunk
+	}
+	v, err := s.newReviving(k, t, p)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			v.discard()
+		}
+	}()
+	if err = v.takeUp(l, sockets); err != nil {
+		return err
+	}
+	callee := v.bridge.target
+	if !v.bridge.placed {
+		callee = nil
+	}
+	s.admission.Resume(t, partiesOf(&v.vars), callee, v.bridge.parties)
+	s.resume(v.Call, true)
+	return nil
+}
+
+// finishLeft tells the legs of a call that does not go on, and writes its record.
+func (s *Server) finishLeft(k *kept.Call, l *store.Left) error {
+	p := s.admission.Peers.Load()
+	t, _ := p.CallerNamed(k.Trunk)
+	v, err := s.newReviving(k, t, p)
+	if err != nil {
+		return err
+	}
+	if v.ladder.Discard(); k.Answered == 0 && v.a != nil && !l.Owed {
+		l.Interrupted.SIPStatus, l.Interrupted.Q850 = 500, cause.Q850Of(500) // it is told now
+	}
+	v.ladder, v.ended, v.finished, v.now = nil, &l.Interrupted, true, (*Call).closing
+	if v.why = cause.ProcessRestart; k.Ended != "" {
+		v.why = cause.Cause(k.Ended)
+	}
+	v.owe()
+	if !l.Owed || len(v.legs) == 0 {
+		s.keepInterrupted(l)
+	}
+	s.resume(v.Call, false)
+	return nil
+}
+
+// resume begins the turns of a call that was taken up.
+func (s *Server) resume(c *Call, live bool) {
+	s.registry.resume(c, live)
+	s.calls.Add(1)
+	s.stack.Turns().Begin(c.mailbox.run)
+}
+
+// closing tells the legs of a call that does not go on. Nobody knows which answers they
+// have missed.
+func (c *Call) closing() phase {
+	c.phase = "ending"
+	c.hangupAll(c.why)
+	return (*Call).linger
+}
+
+// keepInterrupted writes the record of a call that does not go on.
+func (s *Server) keepInterrupted(l *store.Left) {
+	if l.Owed {
+		s.sink.Owe(l.Record.ID, nil)
+		return
+	}
+	r := l.Interrupted
+	if s.archive != nil {
+		r.SettleRecordings(s.archive.Finished)
+	}
+	s.unwritten.Add(1)
+	s.sink.Keep(s.ctx, &r, func(err error) {
+		if err != nil && s.ctx.Err() == nil {
+			s.log.Error().Err(err).Str("call", r.ID).Msg("record not written")
+		}
+		s.unwritten.Add(-1)
+	})
+}
+
+// reviving is a call that is taken up.
+type reviving struct {
+	*Call
+	k       *kept.Call
+	invite  *sip.Request
+	sending []*legOnWire // whose peer has an offer without an answer
+}
+
+// newReviving makes the call of a state, with its legs.
+func (s *Server) newReviving(k *kept.Call, t *peers.Trunk, p *peers.Snapshot) (reviving, error) {
+	req := headerText(k.Invite).request()
+	source, _ := netip.ParseAddrPort(k.Source)
+	if req.From() == nil || req.To() == nil || req.CallID() == nil || req.CSeq() == nil || req.Via() == nil {
+		return reviving{}, errNoLeg
+	}
+	req.SetSource(source.String())
+	v := reviving{k: k, invite: req, Call: s.newCall(k.ID, leg.TimeOf(k.Started), req, p, t, source)}
+	if k.Settled {
+		v.caller = headerText(k.Invite)
+		v.Call.invite, v.vars.HeaderFunc = nil, v.caller.value
+	}
+	for i := range k.Legs {
+		v.restoreLeg(&k.Legs[i])
+	}
+	return v, nil
+}
+
+func (v *reviving) restoreLeg(k *kept.Leg) {
+	s, p, caller := v.server, v.peers, k.State.UAS
+	side, options, tls, settings := media.SideA, v.trunk.Options(p), s.callerTLS(v.trunk), v.trunk.Caller.Media
+	var target *peers.Target
+	var auth *config.Auth
+	if !caller {
+		side = media.SideB
+		if target = v.target(k.Target); target == nil {
+			target = peers.NewReferred(k.Target, nil, "", &peers.Dial{})
+		}
+		options, tls, auth, settings = target.Options(), target.Dial.TLS, target.Dial.Auth, target.Dial.Media
+	}
+	var invite *sip.Request
+	if !v.k.Settled {
+		invite = v.invite
+	}
+	r := leg.Restore(time.Now(), s.legOptions(side, leg.Local{}, options), &k.State, invite, auth)
+	if r.Done() {
+		return
+	}
+	flow := s.stack.Lost(&k.Flow, tls)
+	l := v.putOnWire(r.Leg, r.Local, flow)
+	l.wire.TLS, l.confirmed, l.crypto = tls, k.Confirmed, sdp.RestoreLegCrypto(settings, &k.Crypto)
+	l.senders = senders{peers: p, caller: v.trunk, callee: target}
+	l.senders.from, _ = netip.ParseAddrPort(k.From)
+	if caller {
+		l.senders.shown = credentialsIn(v.invite)
+		l.branch, l.merged = message.BranchOf(v.invite), mergeKey(v.invite, v.trunk)
+	}
+	v.readmit(l, r, invite, flow)
+	if v.legs = append(v.legs, l); r.Sending || r.Pending != nil {
+		v.sending = append(v.sending, l)
+	}
+	switch k.Role {
+	case kept.RoleCaller:
+		v.a = l
+	case kept.RoleBridge:
+		v.b = l
+	}
+}
+
+// readmit gives the wire of a leg the transactions that somebody waits for.
+func (v *reviving) readmit(l *legOnWire, r leg.Restored, invite *sip.Request, flow *transport.Stream) {
+	source := r.Leg.Dialog().Source
+	switch {
+	case r.OK != nil:
+		l.wire.Answered(r.OK, source, flow)
+	case r.Unanswered:
+		l.wire.Readmit(invite, source, flow)
+	case r.Invite != nil:
+		l.wire.Invited(r.Invite)
+	}
+	if r.Pending != nil {
+		l.wire.Readmit(r.Pending, source, flow)
+	}
+}
+
+// target finds a target by its name, also one that an agent has named.
+func (v *reviving) target(name string) *peers.Target {
+	if t := v.peers.CalleeNamed(name); t != nil || v.k.Bridge == nil || v.k.Bridge.Target != name || v.k.Bridge.Agent == "" {
+		return t
+	}
+	if agent := v.peers.CalleeNamed(v.k.Bridge.Agent); agent != nil {
+		return peers.NewReferred(name, nil, v.k.Bridge.Transport, agent.Dial)
+	}
+	return nil
+}

@@ -1,0 +1,203 @@
+package b2bua
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
+	"flowbridge/media"
+	"flowbridge/store"
+)
+
+// The life of a call that has outlived its process.
+
+// takeUp restores what a call has beside its legs. It says nothing to anybody yet.
+func (v *reviving) takeUp(l *store.Left, sockets *media.Sockets) error {
+	k := v.k
+	if v.a == nil || v.b == nil {
+		return errNoLeg
+	}
+	for _, l := range v.legs {
+		if !v.server.stack.Bound(l.leg.Local) {
+			return errGoneSocket
+		}
+	}
+	target := v.target(k.Bridge.Target)
+	if target == nil {
+		return errGoneTrunk
+	}
+	v.bridge = v.attempt(target)
+	v.attempts = attempts{tried: k.Tried, current: v.bridge}
+	v.takeRoute(k.Route - 1)
+	v.times.answered, v.times.durationUntil = leg.TimeOf(k.Answered), leg.TimeOf(k.Until)
+	v.agreement = restoreAgreement(&k.Agreement)
+	v.referrals, v.claimed = k.Referrals, true
+	v.masking = masking{on: k.Masked, applied: k.Masked, upTo: k.MaskedTo}
+	v.restoreRecord(&l.Record)
+	v.media.oneWay, v.media.listening = k.OneWay, k.Listening
+	for side, text := range k.Addr {
+		v.media.addr[side], _ = netip.ParseAddr(text)
+	}
+	for _, side := range []media.Side{media.SideA, media.SideB} {
+		d := v.agreement.description[side]
+		if d == nil && (side == media.SideB || !v.agreement.late) {
+			return errNoLeg
+		}
+		v.media.secured[side] = secured{leg: v.crypto(side), plain: d == nil || !d.Secured()}
+		v.agreement.changes[side], _ = v.agreement.payloadChanges(side)
+	}
+	session, err := v.server.relay.Resume(media.SessionConfig{OnEvent: v.onMedia, Sockets: sockets}, *k.Media)
+	if err != nil {
+		return err
+	}
+	v.media.session = session
+	v.ladder.Watch(session)
+	if v.phase = "bridged"; k.Settled {
+		v.compact()
+	}
+	if v.now = func(*Call) phase { return v.revived() }; k.Handed {
+		v.now = func(*Call) phase { return v.handed() }
+		v.journal() // in the files of this process
+	}
+	return nil
+}
+
+// attempt is the one that made the bridge.
+func (v *reviving) attempt(target *peers.Target) *attempt {
+	k := v.k.Bridge
+	a := &attempt{
+		number: k.Number, plan: &plan{}, target: target, crypto: v.b.crypto, line: v.b, placed: k.Placed,
+		parties: peers.Parties{From: k.From, To: k.To}, started: leg.TimeOf(k.Started), dropped: k.Dropped,
+		transport: k.Transport, prepareMS: k.PrepareMS, prepareStatus: k.Prepared,
+	}
+	if k.Transfer {
+		a.plan.reason = reasonTransfer
+	}
+	a.dest, _ = netip.ParseAddrPort(k.Dest)
+	a.mediaName, _ = netip.ParseAddr(k.MediaName)
+	return a
+}
+
+// restoreRecord takes the record so far. The recordings of the process before end with it.
+func (v *reviving) restoreRecord(r *store.Record) {
+	v.record = record{
+		trunk: r.Trunk, target: r.Target, targetSIPCallID: r.TargetSIPCallID, synthflowCallID: r.SynthflowCallID, externalID: r.ExternalID,
+		startedAt: r.StartedAt, ringingAt: r.RingingAt, preparedAt: r.PreparedAt, dialedAt: r.DialedAt, answeredAt: r.AnsweredAt,
+		setupMS: r.SetupMS, attempts: r.Attempts, restored: v.k.Restored,
+	}
+	v.recordings.parts = v.k.Parts
+	if v.k.Handed {
+		v.recordings.past = r.Recordings
+		return
+	}
+	v.record.restored++
+	if r.Killed(); v.server.archive != nil {
+		r.SettleRecordings(v.server.archive.Finished)
+	}
+	v.recordings.past = r.Recordings
+}
+
+// discard undoes what was begun for a call that can't go on.
+func (v *reviving) discard() {
+	if v.media.session != nil {
+		v.media.session.Close()
+	}
+	for _, l := range v.legs {
+		l.wire.Close()
+	}
+	v.ladder.Discard()
+}
+
+// revived is the first turn of a call that goes on: what was under way is refused or asked
+// again, and what the media's state does not have begins again.
+func (v *reviving) revived() phase {
+	c := v.Call
+	c.now = (*Call).bridged
+	c.log.Info().Int("restored", c.record.restored).Msg("call goes on after the end of its process")
+	c.ladder.Decide("the process was ended, and another one goes on with the call")
+	v.nameAgain()
+	for _, l := range v.sending {
+		if l.leg.Asks() {
+			c.step(l, rejection(500, leg.RetryAfter()))
+		} else {
+			c.restore(l)
+		}
+	}
+	for _, l := range slices.Clone(c.legs) { // of attempts that were under way
+		if l != c.a && l != c.b {
+			c.step(l, leg.Abandon{Why: cause.ProcessRestart})
+			c.step(l, leg.Hangup{Why: cause.ProcessRestart})
+		}
+	}
+	if t := v.k.Transfer; t != nil {
+		c.giveUpTransfer(t)
+	}
+	v.soundAgain()
+	stats := c.media.session.Stats()
+	c.media.heard = [2]uint64{stats.A.RxPackets, stats.B.RxPackets}
+	c.times.askAt = time.Now().Add(askAfter + rand.N(askAfter))
+	c.journal()
+	return (*Call).bridged
+}
+
+// nameAgain has hooks find the call.
+func (v *reviving) nameAgain() {
+	v.nameByIDs()
+	for _, id := range []string{v.record.targetSIPCallID, v.record.synthflowCallID, v.record.externalID} {
+		if id != "" {
+			v.name(id)
+		}
+	}
+}
+
+// soundAgain begins again what the media's state does not have: lasting sounds, and the recording.
+func (v *reviving) soundAgain() {
+	for side, k := range v.k.Voices {
+		if k == nil {
+			continue
+		}
+		if sound, ok := v.sound(k.Name); ok {
+			v.sounds.voices[side] = &voice{name: k.Name, sound: sound, loop: true, lasts: true}
+		}
+	}
+	v.updateSounds()
+	v.recordAgain(v.k)
+}
+
+// askAfter is how long a side may be silent after the restart before it is asked whether
+// it still has the call; at most twice that, so that not all are asked at once.
+const askAfter = 2 * time.Second
+
+// The Refs of these questions, by side.
+const (
+	askRefA = -1
+	askRefB = -2
+)
+
+// askSilent asks the sides that have sent no RTP since the restart: a BYE may have been
+// missed.
+func (c *Call) askSilent() {
+	c.times.askAt = time.Time{}
+	stats := c.media.session.Stats()
+	now := [2]uint64{stats.A.RxPackets, stats.B.RxPackets}
+	for side, l := range [2]*legOnWire{c.a, c.b} {
+		if l != nil && now[side] == c.media.heard[side] {
+			c.step(l, leg.Send{Ref: askRefA - side, Method: sip.OPTIONS, Content: leg.Content{Headers: []sip.Header{sip.NewHeader("Accept", message.SDPType)}}})
+		}
+	}
+}
+
+// onAnsweredAsk ends the call if a side does not have it any more (RFC 5057 section 5.1).
+func (c *Call) onAnsweredAsk(f leg.Replied) {
+	if (f.Ref == askRefA || f.Ref == askRefB) && (f.Code == 481 || f.Code == 408) && !c.finished {
+		c.log.Info().Stringer("side", media.Side(askRefA-f.Ref)).Int("code", f.Code).Msg("a side has hung up while no process was there")
+		c.hangup(cause.MissedHangup, store.EndedBySystem)
+	}
+}

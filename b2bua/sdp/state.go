@@ -1,0 +1,203 @@
+package sdp
+
+import (
+	"net/netip"
+	"time"
+
+	"flowbridge/config"
+	"flowbridge/media"
+)
+
+// The state of descriptions and keys as plain data, for the process that goes on with a
+// call.
+
+// DescriptionState is a Description.
+type DescriptionState struct {
+	Session    string         `cbor:"1,keyasint,omitempty"`
+	Stream     string         `cbor:"2,keyasint,omitempty"`
+	Streams    []string       `cbor:"3,keyasint,omitempty"`
+	Audio      int            `cbor:"4,keyasint,omitempty"`
+	Formats    []FormatState  `cbor:"5,keyasint,omitempty"`
+	Grouped    bool           `cbor:"6,keyasint,omitempty"`
+	Connection string         `cbor:"7,keyasint,omitempty"`
+	RTP        string         `cbor:"8,keyasint,omitempty"`
+	RTCP       string         `cbor:"9,keyasint,omitempty"`
+	Port       uint16         `cbor:"10,keyasint,omitempty"`
+	Muxes      bool           `cbor:"11,keyasint,omitempty"`
+	Way        string         `cbor:"12,keyasint,omitempty"`
+	Ptime      time.Duration  `cbor:"13,keyasint,omitempty"`
+	Proto      string         `cbor:"14,keyasint,omitempty"`
+	Securing   *SecuringState `cbor:"15,keyasint,omitempty"`
+}
+
+// FormatState is a Format.
+type FormatState struct {
+	Name     string `cbor:"1,keyasint,omitempty"`
+	Clock    uint32 `cbor:"2,keyasint,omitempty"`
+	Channels string `cbor:"3,keyasint,omitempty"`
+	Mapping  string `cbor:"4,keyasint,omitempty"`
+	Number   uint8  `cbor:"5,keyasint,omitempty"`
+	Source   uint8  `cbor:"6,keyasint,omitempty"`
+	Lines    uint8  `cbor:"7,keyasint,omitempty"`
+}
+
+// SecuringState is the SRTP of a stream, with its keys.
+type SecuringState struct {
+	Tag  string      `cbor:"1,keyasint,omitempty"`
+	Peer *media.Keys `cbor:"2,keyasint,omitempty"`
+	Own  *media.Keys `cbor:"3,keyasint,omitempty"`
+}
+
+// State returns the description as plain data.
+func (d *Description) State() DescriptionState {
+	return DescriptionState{
+		Session: d.session, Stream: d.stream, Streams: d.streams, Audio: d.audio, Formats: FormatStates(d.formats), Grouped: d.grouped,
+		Connection: d.connection, RTP: addrText(d.rtp), RTCP: addrText(d.rtcp), Port: d.port, Muxes: d.muxes, Way: string(d.way),
+		Ptime: d.ptime, Proto: d.proto, Securing: d.securing.state(),
+	}
+}
+
+// RestoreDescription makes the description of a state.
+func RestoreDescription(s *DescriptionState) *Description {
+	return &Description{
+		session: s.Session, stream: s.Stream, streams: s.Streams, audio: s.Audio, formats: RestoreFormats(s.Formats), grouped: s.Grouped,
+		connection: s.Connection, rtp: addrOf(s.RTP), rtcp: addrOf(s.RTCP), port: s.Port, muxes: s.Muxes, way: Direction(s.Way),
+		ptime: s.Ptime, proto: knownProto(s.Proto), securing: s.Securing.restore(),
+	}
+}
+
+// addrText is an address as text, empty where there is none.
+func addrText(a netip.AddrPort) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
+
+func addrOf(text string) netip.AddrPort {
+	a, _ := netip.ParseAddrPort(text)
+	return a
+}
+
+// FormatStates returns formats as plain data.
+func FormatStates(formats []Format) []FormatState {
+	if formats == nil {
+		return nil
+	}
+	states := make([]FormatState, len(formats))
+	for i, f := range formats {
+		states[i] = FormatState{f.Name, f.Clock, f.channels, f.Mapping, f.Number, f.source, uint8(f.lines)}
+	}
+	return states
+}
+
+// RestoreFormats makes the formats of their states. It leaves out what is no payload type.
+func RestoreFormats(states []FormatState) []Format {
+	if states == nil {
+		return nil
+	}
+	formats := make([]Format, 0, len(states))
+	for _, s := range states {
+		if s.Number > 127 || s.Source > 127 {
+			continue
+		}
+		formats = append(formats, Format{
+			Codec: Codec{Name: s.Name, Clock: s.Clock, channels: s.Channels}, Mapping: s.Mapping, Number: s.Number,
+			source: s.Source, lines: formatLines(s.Lines),
+		})
+	}
+	return formats
+}
+
+// Kept returns a codec as plain data.
+func (k Codec) Kept() FormatState {
+	return FormatState{Name: k.Name, Clock: k.Clock, Channels: k.channels}
+}
+
+// Codec returns the codec of a state.
+func (s FormatState) Codec() Codec {
+	return Codec{Name: s.Name, Clock: s.Clock, channels: s.Channels}
+}
+
+func (s *securing) state() *SecuringState {
+	if s == nil {
+		return nil
+	}
+	return &SecuringState{Tag: s.tag, Peer: s.peer, Own: s.own}
+}
+
+// restore makes the SRTP of a state; nil: none, or keys that no suite has.
+func (s *SecuringState) restore() *securing {
+	if s == nil || !usable(s.Peer) || s.Own != nil && !usable(s.Own) {
+		return nil
+	}
+	return &securing{tag: s.Tag, peer: s.Peer, own: s.Own}
+}
+
+// maxMKI bounds a master key identifier (RFC 4568 section 6.1).
+const maxMKI = 128
+
+func usable(k *media.Keys) bool {
+	if k == nil {
+		return false
+	}
+	_, known := media.ParseSuite(k.Suite.String())
+	return known && len(k.Key) == k.Suite.KeyLen() && len(k.MKI) <= maxMKI
+}
+
+// CryptoState is a LegCrypto.
+type CryptoState struct {
+	Offers  bool            `cbor:"1,keyasint,omitempty"`
+	Current *SecuringState  `cbor:"2,keyasint,omitempty"`
+	Proto   string          `cbor:"3,keyasint,omitempty"`
+	Last    []SecuringState `cbor:"4,keyasint,omitempty"` // Tag and Own of each line
+}
+
+// State returns the SRTP of the leg as plain data.
+func (l *LegCrypto) State() CryptoState {
+	if l == nil {
+		return CryptoState{}
+	}
+	s := CryptoState{Offers: l.Offers, Current: l.current.state(), Proto: l.proto}
+	for i := range l.last {
+		s.Last = append(s.Last, SecuringState{Tag: l.last[i].tag, Own: &l.last[i].keys})
+	}
+	return s
+}
+
+// RestoreLegCrypto makes the SRTP of a leg with these settings. A stream that was secured
+// stays so.
+func RestoreLegCrypto(m config.PeerMedia, s *CryptoState) *LegCrypto {
+	l := NewLegCrypto(m, false)
+	if s.Current != nil && l.suites == nil {
+		l.suites = suitesOf(config.SRTPSuites())
+	}
+	l.Offers, l.current, l.proto = s.Offers, s.Current.restore(), knownProto(s.Proto)
+	for _, line := range s.Last {
+		if usable(line.Own) {
+			l.last = append(l.last, cryptoLine{tag: line.Tag, keys: *line.Own})
+		}
+	}
+	return l
+}
+
+// OriginState is the o= line of a leg: the number of the session, and of the version that was sent last.
+type OriginState struct {
+	ID      uint64 `cbor:"1,keyasint,omitempty"`
+	Version uint64 `cbor:"2,keyasint,omitempty"`
+	Last    []byte `cbor:"3,keyasint,omitempty"`
+	Begin   int    `cbor:"4,keyasint,omitempty"`
+}
+
+// State returns the origin as plain data.
+func (o *Origin) State() OriginState { return OriginState{o.id, o.version, o.last, o.begin} }
+
+// RestoreOrigin makes the origin of a state.
+func RestoreOrigin(s *OriginState) Origin {
+	o := Origin{id: s.ID, version: s.Version, last: s.Last, begin: s.Begin}
+	if o.begin < 0 || o.begin > len(o.last) {
+		o.last, o.begin = nil, 0
+		o.version++
+	}
+	return o
+}

@@ -1,0 +1,86 @@
+package transaction
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/message"
+)
+
+// AnsweredState is a request of a peer that has its final answer, as plain data: another process goes on to give copies of it
+// that answer. Durations count from when it was taken down.
+type AnsweredState struct {
+	Answer   []byte        `cbor:"1,keyasint,omitempty"`
+	Source   string        `cbor:"2,keyasint,omitempty"` // of the request
+	Over     string        `cbor:"3,keyasint,omitempty"` // the name of what it came by
+	To       string        `cbor:"4,keyasint,omitempty"`
+	Reliable bool          `cbor:"5,keyasint,omitempty"`
+	State    uint8         `cbor:"6,keyasint,omitempty"`
+	Interval time.Duration `cbor:"7,keyasint,omitempty"`
+	Again    time.Duration `cbor:"8,keyasint,omitempty"`
+	End      time.Duration `cbor:"9,keyasint,omitempty"`
+}
+
+// Answered gives the requests that have their final answer, and whose answer is kept. name gives the name of a way; empty: it does
+// not go to another process.
+func (t *Table) Answered(name func(Sender) string) (all []AnsweredState) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.now()
+	for _, s := range t.servers {
+		if (s.state != completed && s.state != confirmed) || len(s.text) == 0 {
+			continue
+		}
+		over := name(s.way.Over)
+		if over == "" {
+			continue
+		}
+		a := AnsweredState{
+			Answer: append([]byte(nil), s.text...), Source: s.key.source.String(), Over: over, To: s.way.To.String(), Reliable: s.reliable,
+			State: uint8(s.state), Interval: s.interval, End: time.Duration(s.end - now),
+		}
+		if s.again != 0 {
+			a.Again = time.Duration(s.again - now)
+		}
+		all = append(all, a)
+	}
+	return all
+}
+
+// Restore takes up a request that another process has answered; false: it is none.
+func (t *Table) Restore(a *AnsweredState, over Sender) bool {
+	msg, err := message.Parse(a.Answer)
+	res, ok := msg.(*sip.Response)
+	source, bad := netip.ParseAddr(a.Source)
+	to, bad2 := netip.ParseAddrPort(a.To)
+	was := state(a.State)
+	if err != nil || !ok || bad != nil || bad2 != nil || (was != completed && was != confirmed) {
+		return false
+	}
+	key, ok := keyOf(res, source, a.Reliable)
+	if !ok {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed || t.servers[key] != nil {
+		return false
+	}
+	now := t.now()
+	at := func(after time.Duration) instant { return now + instant(min(max(after, 1), Patience+time.Second)) }
+	s := &Server{key: key, transaction: transaction{table: t, way: Way{Over: over, To: to, Reliable: a.Reliable}, machine: machine{
+		kind: otherServer, state: was, reliable: a.Reliable, interval: min(max(a.Interval, T1), T2), end: at(a.End),
+	}}}
+	if key.method == sip.INVITE {
+		s.kind = inviteServer
+	}
+	if a.Again != 0 {
+		s.again = at(a.Again)
+	}
+	t.servers[key] = s
+	t.keep(&s.transaction, a.Answer)
+	t.settle(s)
+	return true
+}

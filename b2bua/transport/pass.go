@@ -1,0 +1,98 @@
+package transport
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// File is an open file of a stack that goes to the process that replaces this one.
+type File struct {
+	Name string // by which the other one finds it
+	FD   int    // a copy, the receiver's to close
+}
+
+// Sockets gives the sockets and listeners.
+func (s *Stack) Sockets() (all []File, err error) {
+	add := func(name string, of any) {
+		if err != nil {
+			return
+		}
+		var fd int
+		if fd, err = CopyOf(of); err == nil {
+			all = append(all, File{Name: name, FD: fd})
+		}
+	}
+	for _, g := range s.sockets {
+		add(g.name, g.Socket)
+	}
+	for _, l := range s.listeners {
+		add(l.name, l.Listener)
+	}
+	if err != nil {
+		for _, f := range all {
+			Discard(f.FD)
+		}
+		return nil, err
+	}
+	return all, nil
+}
+
+// CopyOf gives a copy of the descriptor of a socket, listener or connection.
+func CopyOf(of any) (fd int, err error) {
+	conn, ok := of.(syscall.Conn)
+	if !ok {
+		return 0, fmt.Errorf("%T has no descriptor", of)
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	control := raw.Control(func(was uintptr) { fd, err = unix.FcntlInt(was, unix.F_DUPFD_CLOEXEC, 0) })
+	if control != nil {
+		return 0, control
+	}
+	return fd, err
+}
+
+// The names of sockets in a hand-over: with the addresses in the configuration, of which several may leave the port to the
+// system.
+func datagramName(at netip.AddrPort) string { return "udp " + at.String() }
+func streamName(at netip.AddrPort) string   { return "tcp " + at.String() }
+
+// taking is a Network that takes sockets and listeners from another process, where there are any. take gives one, and does not
+// give it again; false: there is none of this name.
+func (n Network) taking(take func(name string) (fd int, ok bool)) Network {
+	open, openStream := n.Listen, n.ListenStream
+	n.Listen = func(at netip.AddrPort) (Socket, error) {
+		fd, ok := take(datagramName(at))
+		if !ok {
+			return open(at)
+		}
+		f := os.NewFile(uintptr(fd), "sip")
+		defer func() { _ = f.Close() }()
+		conn, err := net.FilePacketConn(f)
+		if err != nil {
+			return nil, err
+		}
+		udp, ok := conn.(*net.UDPConn)
+		if !ok {
+			return nil, fmt.Errorf("%T is no UDP socket", conn)
+		}
+		return &udpSocket{UDPConn: udp}, nil
+	}
+	n.ListenStream = func(at netip.AddrPort) (net.Listener, error) {
+		fd, ok := take(streamName(at))
+		if !ok {
+			return openStream(at)
+		}
+		f := os.NewFile(uintptr(fd), "sip")
+		defer func() { _ = f.Close() }()
+		return net.FileListener(f)
+	}
+	return n
+}

@@ -1,0 +1,186 @@
+package transport
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/transaction"
+	"flowbridge/config"
+)
+
+// What a stack that stands still gives to that of another process, beside its sockets.
+
+// State is what a stack knows of messages.
+type State struct {
+	Answered []transaction.AnsweredState `cbor:"1,keyasint,omitempty"`
+	Held     []HeldState                 `cbor:"2,keyasint,omitempty"`
+}
+
+// HeldState is a message of a new call that waits.
+type HeldState struct {
+	Text   []byte `cbor:"1,keyasint,omitempty"`
+	Source string `cbor:"2,keyasint,omitempty"`
+	Over   string `cbor:"3,keyasint,omitempty"`
+}
+
+// StreamState is a connection over TCP.
+type StreamState struct {
+	Local    string        `cbor:"1,keyasint,omitempty"`
+	Remote   string        `cbor:"2,keyasint,omitempty"`
+	Dialled  bool          `cbor:"3,keyasint,omitempty"` // by us
+	Unread   []byte        `cbor:"4,keyasint,omitempty"`
+	Stranger bool          `cbor:"5,keyasint,omitempty"`
+	First    time.Duration `cbor:"6,keyasint,omitempty"` // that a stranger has left to show who it is
+	ViaHost  string        `cbor:"7,keyasint,omitempty"`
+	ViaPort  uint16        `cbor:"8,keyasint,omitempty"`
+}
+
+// nameOf names what messages come by, for another process; empty: it does not go there.
+func nameOf(over transaction.Sender) string {
+	switch over := over.(type) {
+	case *guard:
+		return "udp " + over.local.String()
+	case *Stream:
+		if over.transport == config.TransportTCP && !over.isClosed() {
+			return "tcp " + over.local.String() + " " + over.remote.String()
+		}
+	}
+	return ""
+}
+
+// named finds what another process has named; nil: it is not there.
+func (s *Stack) named(name string) transaction.Sender {
+	for _, g := range s.sockets {
+		if nameOf(g) == name {
+			return g
+		}
+	}
+	for _, c := range s.streams.all() {
+		if nameOf(c) == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// State gives what a stack that stands still knows of messages.
+func (s *Stack) State() (st State) {
+	st.Answered = s.transactions.Answered(nameOf)
+	s.held.mu.Lock()
+	defer s.held.mu.Unlock()
+	for _, m := range s.held.messages {
+		if over := nameOf(m.from.over); over != "" {
+			st.Held = append(st.Held, HeldState{Text: m.text, Source: m.from.source.String(), Over: over})
+		}
+	}
+	return st
+}
+
+// Restore takes up what another stack knew. Its connections are there already.
+func (s *Stack) Restore(st *State) {
+	for i := range st.Answered {
+		if over := s.named(st.Answered[i].Over); over != nil {
+			s.transactions.Restore(&st.Answered[i], over)
+		}
+	}
+	s.Hold()
+	for _, h := range st.Held {
+		source, err := netip.ParseAddrPort(h.Source)
+		over := s.named(h.Over)
+		if err != nil || over == nil {
+			continue
+		}
+		from := arrival{transport: "UDP", source: source, name: source.String(), over: over}
+		if _, ok := over.(*Stream); ok {
+			from.transport = message.ViaTransport(config.TransportTCP)
+		}
+		s.hold(h.Text, from)
+	}
+}
+
+// Streams gives the connections over TCP of a stack that stands still, each with a copy of its descriptor, which is the
+// receiver's to close. Those over TLS can't go to another process.
+func (s *Stack) Streams(each func(st StreamState, fd int) error) error {
+	for _, c := range s.streams.all() {
+		if c.transport != config.TransportTCP || c.isClosed() {
+			continue
+		}
+		fd, err := CopyOf(c.Conn)
+		if err != nil {
+			return fmt.Errorf("connection with %v: %w", c.remote, err)
+		}
+		st := StreamState{
+			Local: c.local.String(), Remote: c.remote.String(), Dialled: c.peer != nil, Unread: slices.Clone(c.framing.Unread()),
+			Stranger: c.stranger.Load(), First: time.Until(c.firstBy),
+		}
+		if by := c.sentBy.Load(); by != nil {
+			st.ViaHost, st.ViaPort = by.host, by.port
+		}
+		if err := each(st, fd); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var errNoConnection = errors.New("no connection of this server")
+
+// AddStream takes up a connection of another process, with its descriptor, which it closes if it can't. It is read once the stack
+// serves.
+func (s *Stack) AddStream(st *StreamState, fd int) error {
+	f := os.NewFile(uintptr(fd), "sip")
+	conn, err := net.FileConn(f)
+	_ = f.Close()
+	if err != nil {
+		return err
+	}
+	remote, bad := netip.ParseAddrPort(st.Remote)
+	var peer *streamPeer
+	if st.Dialled {
+		peer = &streamPeer{dialled: true}
+	}
+	var at *door
+	for _, l := range s.listeners {
+		if l.transport == config.TransportTCP && (at == nil || l.local.String() == st.Local) {
+			at = l.door
+		}
+	}
+	if bad != nil || (peer == nil && at == nil) {
+		_ = conn.Close()
+		return errNoConnection
+	}
+	c := s.streams.newStream(conn, config.TransportTCP, remote, peer)
+	c.framing.Preload(st.Unread)
+	c.firstBy = time.Now().Add(st.First)
+	if st.ViaHost != "" {
+		c.sentBy.Store(&sentBy{host: st.ViaHost, port: st.ViaPort})
+	}
+	switch {
+	case peer == nil && !s.streams.enter(c, at), peer != nil && !s.streams.reserveDial():
+		_ = conn.Close()
+		return errTooMany
+	}
+	if peer == nil && !st.Stranger {
+		c.Prove()
+	}
+	if err := s.streams.admit(c); err != nil {
+		c.drop()
+		return err
+	}
+	return nil
+}
+
+// Discard closes descriptors that nobody has taken.
+func Discard(fds ...int) {
+	for _, fd := range fds {
+		_ = unix.Close(fd)
+	}
+}

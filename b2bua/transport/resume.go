@@ -1,0 +1,109 @@
+package transport
+
+import (
+	"net/netip"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/transaction"
+	"flowbridge/config"
+)
+
+// What the wire of a leg needs to go on in another process. That process has the sockets,
+// but no transaction and no connection.
+
+// FlowState is the connection of a leg.
+type FlowState struct {
+	Transport  string `cbor:"1,keyasint,omitempty"`
+	Remote     string `cbor:"2,keyasint,omitempty"`
+	Dialled    bool   `cbor:"3,keyasint,omitempty"` // by this side
+	ServerName string `cbor:"4,keyasint,omitempty"` // that its certificate has to show
+}
+
+// Flow returns the wire's connection; its zero value: it has none.
+func (w *Wire) Flow() (f FlowState) {
+	if !message.IsStream(w.local.Transport) {
+		return f
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if c := w.flow; c != nil {
+		f = FlowState{Transport: c.transport, Remote: c.remote.String(), Dialled: c.peer != nil}
+		if f.Dialled {
+			f.ServerName = c.peer.serverName
+		}
+	}
+	return f
+}
+
+// Lost returns a connection that has ended with another process, nil for none. Messages
+// go the ways that lead around a connection that is gone.
+func (s *Stack) Lost(f *FlowState, tls config.TargetTLS) *Stream {
+	remote, err := netip.ParseAddrPort(f.Remote)
+	if err != nil || !message.IsStream(f.Transport) {
+		return nil
+	}
+	c := &Stream{hub: s.streams, transport: f.Transport, remote: remote, closed: make(chan struct{})}
+	c.closeOnce.Do(func() { close(c.closed) })
+	if f.Dialled {
+		c.peer = &streamPeer{dialled: true, serverName: f.ServerName}
+		if f.Transport == config.TransportTLS {
+			c.peer.tls = tls
+		}
+	}
+	return c
+}
+
+// Bound says whether there is still a socket at a leg's address.
+func (s *Stack) Bound(local leg.Local) bool {
+	if message.IsStream(local.Transport) {
+		return true
+	}
+	for _, g := range s.sockets {
+		if g.local == local.Listen {
+			return true
+		}
+	}
+	return false
+}
+
+// Readmit makes the transaction of a request that another process has received, so that
+// the leg of the wire can answer it. flow is the connection that it came by, nil over UDP.
+func (w *Wire) Readmit(req *sip.Request, source netip.AddrPort, flow *Stream) {
+	from := arrival{transport: message.ViaTransport(w.local.Transport), source: source}
+	req.SetTransport(from.transport)
+	req.SetSource(source.String())
+	if flow != nil {
+		from.over = flow
+	}
+	for _, g := range w.stack.sockets {
+		if flow == nil && g.local == w.local.Listen {
+			from.over = g
+		}
+	}
+	key, ok := transaction.KeyOf(req, source.Addr(), from.isStream())
+	if !ok || from.over == nil {
+		return
+	}
+	if tx, _ := w.stack.transactions.Receive(req, key, from.back(req)); tx != nil {
+		w.Serve(req, tx)
+	}
+}
+
+// Answered is Readmit for the INVITE of an answer, which has what counts of it.
+func (w *Wire) Answered(res *sip.Response, source netip.AddrPort, flow *Stream) {
+	req := sip.NewRequest(sip.INVITE, sip.Uri{Host: "invalid"})
+	for _, name := range []string{"Via", "From", "To", "Call-ID", "CSeq"} {
+		sip.CopyHeaders(name, res, req)
+	}
+	w.Readmit(req, source, flow)
+}
+
+// Invited notes the INVITE that another process has sent.
+func (w *Wire) Invited(req *sip.Request) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.invited = message.URIText(&req.Recipient)
+}

@@ -1,0 +1,242 @@
+package node
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+
+	"github.com/fxamacker/cbor/v2"
+	"golang.org/x/sys/unix"
+
+	"flowbridge/b2bua"
+	"flowbridge/b2bua/transport"
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/internal/handover"
+	"flowbridge/media"
+	"flowbridge/store"
+)
+
+// The new process's part of an upgrade.
+
+// Predecessor is the process that this one replaces.
+type Predecessor struct {
+	conn *handover.Conn
+
+	mu    sync.Mutex       // guards what follows
+	files map[string][]int // given and not taken yet
+
+	states  []transport.State // of the SIP stack
+	streams []stream
+	calls   []b2bua.Handed
+}
+
+type stream struct {
+	state transport.StreamState
+	fd    int
+}
+
+// FindPredecessor finds the process that has started this one to be replaced by it; nil: none has.
+func FindPredecessor() (*Predecessor, error) {
+	conn, err := handover.Inherited()
+	if conn == nil || err != nil {
+		return nil, err
+	}
+	return &Predecessor{conn: conn, files: map[string][]int{}}, nil
+}
+
+// Refuse tells the old process why this one can't go on, and gives that back.
+func (p *Predecessor) Refuse(err error) error {
+	if p != nil && err != nil {
+		_ = p.conn.Send(handover.Refused, handover.Refusal{Why: err.Error()}) // it finds out by our end otherwise
+	}
+	return err
+}
+
+// errAbandoned means that the old process goes on itself.
+var errAbandoned = errors.New("the process that was to be replaced goes on, or has ended")
+
+// receive says that the configuration is read, and takes what the old process gives.
+func (p *Predecessor) receive() error {
+	if err := p.conn.Send(handover.Loaded, loaded{Version: cli.Version()}); err != nil {
+		return abandoned(err)
+	}
+	if _, err := p.conn.Expect(handover.Begin); err != nil {
+		return abandoned(err)
+	}
+	for {
+		f, err := p.conn.Receive()
+		if err != nil {
+			return abandoned(err)
+		}
+		if f.Kind == handover.End {
+			return nil
+		}
+		var given part
+		if err := f.Decode(&given); err != nil {
+			f.Close()
+			return err
+		}
+		if err := p.keep(given, &f); err != nil {
+			f.Close()
+			return err
+		}
+	}
+}
+
+func abandoned(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, unix.EPIPE) {
+		return errAbandoned
+	}
+	return err
+}
+
+// keep keeps what was given until it is asked for.
+func (p *Predecessor) keep(given part, f *handover.Frame) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch given.Name {
+	case partState:
+		var st transport.State
+		p.states = append(p.states, st)
+		return cbor.Unmarshal(given.Data, &p.states[len(p.states)-1])
+	case partStream:
+		if len(f.Files) != 1 {
+			return errPart
+		}
+		p.streams = append(p.streams, stream{fd: f.Files[0]})
+		return cbor.Unmarshal(given.Data, &p.streams[len(p.streams)-1].state)
+	}
+	if given.Name == partCall {
+		return p.keepCall(given.Data, f.Files)
+	}
+	p.files[given.Name] = append(p.files[given.Name], f.Files...)
+	return nil
+}
+
+func (p *Predecessor) keepCall(data []byte, files []int) error {
+	var given handedCall
+	if err := cbor.Unmarshal(data, &given); err != nil {
+		return err
+	}
+	c := b2bua.Handed{State: given.State, Owed: given.Owed}
+	if err := json.Unmarshal(given.Record, &c.Record); err != nil {
+		return err
+	}
+	if given.Media {
+		c.Sockets = &media.Sockets{{-1, -1}, {-1, -1}}
+	}
+	for side, pair := range given.Sockets {
+		for kind, there := range pair {
+			if !there {
+				continue
+			}
+			if len(files) == 0 || c.Sockets == nil {
+				return errPart
+			}
+			c.Sockets[side][kind], files = files[0], files[1:]
+		}
+	}
+	p.calls = append(p.calls, c)
+	return nil
+}
+
+// Calls are those of the other process.
+func (p *Predecessor) Calls() []b2bua.Handed { return p.calls }
+
+var errPart = errors.New("a part of the hand-over has not what it should have")
+
+// Take gives a file of the old process, once.
+func (p *Predecessor) Take(name string) (fd int, ok bool) {
+	if p == nil {
+		return 0, false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := p.files[name]
+	if len(all) == 0 {
+		return 0, false
+	}
+	p.files[name] = all[1:]
+	return all[0], true
+}
+
+// listener gives a listener of the old process; nil: it had none of this name.
+func (p *Predecessor) listener(name string) (net.Listener, error) {
+	if p == nil {
+		return nil, nil
+	}
+	fd, ok := p.Take(name)
+	if !ok {
+		return nil, nil
+	}
+	f := os.NewFile(uintptr(fd), name)
+	defer func() { _ = f.Close() }()
+	l, err := net.FileListener(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return l, nil
+}
+
+// ready says that this process could go on, and waits until it shall. What was not taken is closed: this process's configuration
+// does not have it.
+func (p *Predecessor) ready() error {
+	p.mu.Lock()
+	for _, files := range p.files {
+		for _, fd := range files {
+			_ = unix.Close(fd)
+		}
+	}
+	p.files = nil
+	p.mu.Unlock()
+	if err := p.conn.Send(handover.Ready, nil); err != nil {
+		return abandoned(err)
+	}
+	if _, err := p.conn.Expect(handover.Go); err != nil {
+		return abandoned(err)
+	}
+	return p.conn.Close()
+}
+
+// hookListener gives the listener of a hook.
+func (p *Predecessor) hookListener(at string) net.Listener {
+	l, err := p.listener(partHook + at)
+	if err != nil {
+		return nil // it is opened anew, or that fails
+	}
+	return l
+}
+
+// serverBefore is the process before, for the server; nil: there is none.
+func (n *Node) serverBefore() b2bua.Predecessor {
+	if n.before == nil {
+		return nil
+	}
+	return n.before
+}
+
+// Restore gives the SIP stack what the other one's had beside its sockets.
+func (p *Predecessor) Restore(stack *transport.Stack) error {
+	for _, s := range p.streams {
+		if err := stack.AddStream(&s.state, s.fd); err != nil {
+			return err
+		}
+	}
+	for i := range p.states {
+		stack.Restore(&p.states[i])
+	}
+	p.streams, p.states = nil, nil
+	return nil
+}
+
+// left are the calls of a killed process; none of one that has handed its calls over.
+func (n *Node) left() []store.Left {
+	if n.before != nil {
+		return nil
+	}
+	return n.store.Left()
+}

@@ -1,0 +1,366 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+	"golang.org/x/sys/unix"
+
+	"flowbridge/admin"
+	"flowbridge/b2bua"
+	"flowbridge/b2bua/transport"
+	"flowbridge/internal/handover"
+)
+
+// The old process's part of an upgrade: internal/handover has the whole.
+
+// The times of an upgrade.
+const (
+	// upgradePatience is how long a new process may take until it could go on.
+	upgradePatience = 10 * time.Second
+	// settlePatience is how long calls that are being set up or changed are waited for, and settleEvery how often they are looked at.
+	settlePatience = 2 * time.Second
+	settleEvery    = 5 * time.Millisecond
+	// requestPatience is how long HTTP requests under way are waited for.
+	requestPatience = time.Second
+)
+
+// Reasons why there is no upgrade.
+var (
+	errUpgrading = errors.New("an upgrade is under way")
+	errFirst     = errors.New("this is the first process of its container or machine: with it, all others would end")
+	errTooLate   = errors.New("the new process was not ready in time")
+)
+
+// Part is what a frame of a hand-over has: a name, with data or a file or both.
+type part struct {
+	Name string `cbor:"1,keyasint"`
+	Data []byte `cbor:"2,keyasint,omitempty"`
+}
+
+// The names of parts; sockets of SIP have those that package transport gives them.
+const (
+	partLock  = "store.lock"
+	partAdmin = "admin"
+	partHook  = "hook " // with its address
+
+	partState  = "sip.state"
+	partStream = "sip.stream"
+	partCall   = "call"
+)
+
+// loaded is what a new process says when its configuration is read.
+type loaded struct {
+	Version string `cbor:"1,keyasint"`
+}
+
+// Upgrade has a new process go on in place of this one.
+func (o *operator) Upgrade(ctx context.Context) (admin.Upgraded, error) {
+	done, err := o.upgrade(context.WithoutCancel(ctx))
+	if err != nil {
+		o.log.Error().Err(err).Msg("not upgraded: this process goes on")
+		return done, err
+	}
+	o.log.Info().Int("pid", done.PID).Str("version", done.Version).Int("calls", done.Calls).Int("connections", done.Connections).
+		Int("sockets", done.Sockets).Int64("pause_ms", done.PauseMS).Int64("took_ms", done.TookMS).Msg("upgraded: the new process goes on")
+	return done, nil
+}
+
+func (o *operator) upgrade(ctx context.Context) (done admin.Upgraded, err error) {
+	begun := time.Now()
+	ctx, cancel := context.WithTimeoutCause(ctx, o.patience, errTooLate)
+	defer cancel()
+	if os.Getpid() == 1 {
+		return done, errFirst
+	}
+	if !o.reloads.TryLock() { // nor is the configuration read meanwhile
+		return done, errUpgrading
+	}
+	defer o.reloads.Unlock()
+	if _, err := o.beginReload(); err != nil {
+		return done, err
+	}
+	defer func() { o.endUpgrade(done.PID, err) }()
+	p, err := handover.Start(o.program)
+	if err != nil {
+		return done, fmt.Errorf("the new process: %w", err)
+	}
+	stop := context.AfterFunc(ctx, func() { p.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	if done, err = o.node.handOver(ctx, p); err != nil {
+		return admin.Upgraded{}, ended(ctx, p, err)
+	}
+	done.PID, done.TookMS = p.PID, time.Since(begun).Milliseconds()
+	return done, nil
+}
+
+// ended ends a new process that can't go on, and says why it can't.
+func ended(ctx context.Context, p *handover.Process, err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, unix.EPIPE) {
+		select {
+		case was := <-p.Ended:
+			_ = p.Close()
+			return fmt.Errorf("the new process has ended: %w; its output says why", was)
+		case <-ctx.Done():
+		}
+	}
+	p.Kill()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return fmt.Errorf("the new process: %w", err)
+}
+
+// endUpgrade tells the supervisor the result.
+func (o *operator) endUpgrade(pid int, err error) {
+	if err == nil {
+		o.supervisor.replaced(pid)
+		close(o.left)
+		return
+	}
+	o.supervisor.ready("Taking calls; the last upgrade failed, see the log")
+}
+
+// handOver gives a new process what this one has. After an error this one goes on.
+func (n *Node) handOver(ctx context.Context, p *handover.Process) (done admin.Upgraded, err error) {
+	f, err := p.Expect(handover.Loaded)
+	if err != nil {
+		return done, err
+	}
+	var is loaded
+	if err := f.Decode(&is); err != nil {
+		return done, err
+	}
+	done.Version = is.Version
+	h := &handing{node: n, to: p, done: &done}
+	defer func() {
+		if err != nil {
+			h.thaw()
+		}
+	}()
+	if err := h.freeze(ctx); err != nil {
+		return done, err
+	}
+	if err := h.give(); err != nil {
+		return done, err
+	}
+	if _, err := p.Expect(handover.Ready); err != nil {
+		return done, err
+	}
+	if err := p.Send(handover.Go, nil); err != nil {
+		return done, err
+	}
+	done.PauseMS = time.Since(h.frozen).Milliseconds()
+	return done, nil
+}
+
+// handing is a hand-over under way.
+type handing struct {
+	node   *Node
+	to     *handover.Process
+	done   *admin.Upgraded
+	frozen time.Time // since when nothing is handled
+	lock   *os.File  // of the store
+	thaws  []func()  // undo what was done, the last first
+}
+
+// freeze has the node stand still.
+func (h *handing) freeze(ctx context.Context) error {
+	n := h.node
+	undo := func(f func()) { h.thaws = append(h.thaws, f) }
+	undo(n.requests.Go)
+	requests, cancel := context.WithTimeout(ctx, requestPatience)
+	defer cancel()
+	if err := n.requests.Stop(requests); err != nil {
+		n.log.Info().Err(err).Msg("requests of the admin API or hooks are cut off by the upgrade")
+	}
+	undo(n.server.Thaw)
+	undo(n.engine.Thaw)
+	if err := h.still(ctx); err != nil {
+		return err
+	}
+	n.tending.Lock()
+	undo(n.tending.Unlock)
+	n.webhooks.Set(nil)
+	undo(func() { n.webhooks.Set(hooksOf(n.config())) })
+	lock, resume, err := n.store.Pause(ctx)
+	if err != nil {
+		return err
+	}
+	undo(resume)
+	h.lock = lock
+	return nil
+}
+
+// still has the server stand still at a moment when every call can be handed over. New calls wait meanwhile, and not for long.
+func (h *handing) still(ctx context.Context) error {
+	server := h.node.server
+	server.Stack().Hold()
+	settled, cancel := context.WithTimeout(ctx, settlePatience)
+	defer cancel()
+	tick := time.NewTicker(settleEvery)
+	defer tick.Stop()
+	for {
+		why := server.Settled()
+		if why == nil {
+			h.frozen = time.Now()
+			if why = server.Freeze(ctx, h.node.engine.Freeze); why == nil {
+				return nil
+			}
+			h.node.engine.Thaw()
+			server.Stack().Hold()
+		}
+		select {
+		case <-tick.C:
+		case <-settled.Done():
+			return why
+		}
+	}
+}
+
+// thaw has the node go on.
+func (h *handing) thaw() {
+	for i := range h.thaws {
+		h.thaws[len(h.thaws)-1-i]()
+	}
+}
+
+// give tells the new process all that it needs.
+func (h *handing) give() error {
+	n := h.node
+	if err := h.to.Send(handover.Begin, nil); err != nil {
+		return err
+	}
+	sockets, err := n.server.Stack().Sockets()
+	if err != nil {
+		return err
+	}
+	h.done.Sockets = len(sockets)
+	for _, s := range sockets {
+		if err == nil {
+			err = h.to.Send(handover.Part, part{Name: s.Name}, s.FD)
+		}
+		transport.Discard(s.FD)
+	}
+	if err != nil {
+		return err
+	}
+	if err := h.giveFile(partLock, h.lock); err != nil {
+		return err
+	}
+	if err := h.giveFile(partAdmin, n.apiListener); err != nil {
+		return err
+	}
+	if n.hookServer != nil {
+		for at, l := range n.hookServer.Listeners() {
+			if err := h.giveFile(partHook+at.String(), l); err != nil {
+				return err
+			}
+		}
+	}
+	if err := h.giveSIP(); err != nil {
+		return err
+	}
+	if err := n.server.HandOver(h.giveCall); err != nil {
+		return err
+	}
+	return h.to.Send(handover.End, nil)
+}
+
+// giveSIP gives what the SIP stack knows beside its sockets.
+func (h *handing) giveSIP() error {
+	stack := h.node.server.Stack()
+	st := stack.State()
+	for len(st.Answered)+len(st.Held) > 0 { // in frames of a size that is accepted
+		var some transport.State
+		some.Answered, st.Answered = cut(st.Answered)
+		some.Held, st.Held = cut(st.Held)
+		if err := h.giveData(partState, some); err != nil {
+			return err
+		}
+	}
+	return stack.Streams(func(st transport.StreamState, fd int) error {
+		defer transport.Discard(fd)
+		h.done.Connections++
+		return h.giveData(partStream, st, fd)
+	})
+}
+
+// handedCall is a call as a part has it.
+type handedCall struct {
+	State   []byte     `cbor:"1,keyasint"`
+	Record  []byte     `cbor:"2,keyasint"` // JSON
+	Owed    bool       `cbor:"3,keyasint,omitempty"`
+	Media   bool       `cbor:"4,keyasint,omitempty"`
+	Sockets [2][2]bool `cbor:"5,keyasint,omitempty"` // those whose files go with the part, in this order
+}
+
+func (h *handing) giveCall(c b2bua.Handed) error {
+	record, err := json.Marshal(c.Record)
+	if err != nil {
+		return err
+	}
+	given := handedCall{State: c.State, Record: record, Owed: c.Owed, Media: c.Sockets != nil}
+	var files []int
+	if c.Sockets != nil {
+		for side, pair := range c.Sockets {
+			for kind, fd := range pair {
+				if fd >= 0 {
+					given.Sockets[side][kind] = true
+					files = append(files, fd)
+				}
+			}
+		}
+	}
+	if !c.Owed {
+		h.done.Calls++
+	}
+	h.done.Sockets += len(files)
+	return h.giveData(partCall, given, files...)
+}
+
+// perFrame is how many messages a frame has at most.
+const perFrame = 64
+
+func cut[T any](all []T) (first, rest []T) {
+	n := min(len(all), perFrame)
+	return all[:n], all[n:]
+}
+
+func (h *handing) giveData(name string, v any, files ...int) error {
+	data, err := cbor.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return h.to.Send(handover.Part, part{Name: name, Data: data}, files...)
+}
+
+func (h *handing) giveFile(name string, of any) error {
+	fd, err := transport.CopyOf(of)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	defer transport.Discard(fd)
+	return h.to.Send(handover.Part, part{Name: name}, fd)
+}
+
+// leave waits for the answers of the admin API that are being sent, after everything has gone over. It closes nothing.
+func (n *Node) leave() {
+	n.engine.Leave()
+	n.requests.Leave()
+	ctx, cancel := context.WithTimeout(context.Background(), requestPatience)
+	defer cancel()
+	_ = n.api.Shutdown(ctx) // what is left are streams of events
+}
+
+// exempt are the requests of the admin API that an upgrade does not wait for: itself, and those that last.
+func exempt(r *http.Request) bool {
+	return r.URL.Path == "/api/upgrade" || r.URL.Path == "/api/events"
+}

@@ -1,0 +1,190 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"flowbridge/config"
+	"flowbridge/internal/handover"
+)
+
+// successorMode has this test's program be the new process of an upgrade, and says how it fails.
+const successorMode = "FLOWBRIDGE_TEST_SUCCESSOR"
+
+// succeed is a new process that fails.
+func succeed(mode string) {
+	conn, err := handover.Inherited()
+	if err != nil || conn == nil {
+		os.Exit(3)
+	}
+	before := &Predecessor{conn: conn, files: map[string][]int{}}
+	switch mode {
+	case "hangs":
+		_, _ = conn.Receive() // until the other one has gone
+	case "ends":
+		os.Exit(4)
+	case "refuses":
+		_ = before.Refuse(errors.New("a.yaml:3: trunks[0].soures: unknown key"))
+	case "speaks another language":
+		_ = conn.Send(handover.Ready, nil)
+		_, _ = conn.Receive()
+	case "ends with all it was given":
+		if before.receive() == nil {
+			os.Exit(5)
+		}
+	case "hangs with all it was given":
+		_ = before.receive()
+		_, _ = conn.Receive()
+	case "takes the store, and ends":
+		if before.receive() != nil {
+			return
+		}
+		cfg, err := config.Load(os.Getenv(successorMode + "_FILE"))
+		if err == nil {
+			n := &Node{before: before}
+			err = n.openStore(context.Background(), cfg)
+		}
+		if err != nil {
+			_ = before.Refuse(fmt.Errorf("the test: %w", err))
+		}
+		os.Exit(6)
+	}
+}
+
+// TestFailedUpgrade: whatever a new process does short of being ready, the old one goes on: it answers what came meanwhile, and its
+// store, API and configuration are its own again.
+func TestFailedUpgrade(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newReloadStage(t)
+	s.left = make(chan struct{})
+	plain := filepath.Join(s.dir, "plain")
+	if err := os.WriteFile(plain, []byte("no program"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(successorMode+"_FILE", s.file)
+	for _, tt := range []struct {
+		mode, path string
+		patience   time.Duration
+		want       string
+	}{
+		{"is not there", filepath.Join(s.dir, "nothing"), time.Minute, "no such file"},
+		{"is no program", plain, time.Minute, "permission denied"},
+		{"ends", self, time.Minute, "exit status 4"},
+		{"refuses", self, time.Minute, "unknown key"},
+		{"speaks another language", self, time.Minute, "not a frame"},
+		{"ends with all it was given", self, time.Minute, "exit status 5"},
+		{"takes the store, and ends", self, time.Minute, "exit status 6"},
+		{"hangs", self, 100 * time.Millisecond, errTooLate.Error()},
+		{"hangs with all it was given", self, 2 * time.Second, errTooLate.Error()},
+	} {
+		t.Run(tt.mode, func(t *testing.T) {
+			t.Setenv(successorMode, tt.mode)
+			s.program, s.patience = handover.Program{Path: tt.path, Args: []string{tt.path}}, tt.patience
+			phone := newOptionsPhone(t, s.node.SIPAddr().String())
+			phone.asks()
+			if done, err := s.Upgrade(t.Context()); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Fatalf("got %+v, %v; want %q", done, err, tt.want)
+			}
+			phone.answered()
+			phone.asks()
+			phone.answered()
+			if err := s.node.store.Alive(t.Context(), time.Now()); err != nil {
+				t.Errorf("the store: %v", err)
+			}
+			res, err := http.Get("http://" + s.node.APIAddr().String() + "/readyz")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = io.Copy(io.Discard, res.Body)
+			_ = res.Body.Close()
+			if res.StatusCode != http.StatusOK {
+				t.Errorf("/readyz says %d", res.StatusCode)
+			}
+			if _, err := s.Reload(t.Context()); err != nil {
+				t.Errorf("reload: %v", err)
+			}
+			if all := s.told.all(); !strings.HasPrefix(all[len(all)-1], "READY=1\n") {
+				t.Errorf("the supervisor heard %q", all)
+			}
+		})
+	}
+	select {
+	case <-s.left:
+		t.Error("the old process would end")
+	default:
+	}
+}
+
+// TestOneUpgradeAtATime: an upgrade and a reload don't run at the same time, and a process that drains is not replaced.
+func TestOneUpgradeAtATime(t *testing.T) {
+	s := newReloadStage(t)
+	s.left, s.patience = make(chan struct{}), time.Minute
+	s.reloads.Lock()
+	if _, err := s.Upgrade(t.Context()); !errors.Is(err, errUpgrading) {
+		t.Errorf("beside a reload: %v", err)
+	}
+	s.reloads.Unlock()
+	if _, err := s.Drain(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Upgrade(t.Context()); !errors.Is(err, errDraining) {
+		t.Errorf("while draining: %v", err)
+	}
+}
+
+// optionsPhone is a trunk's phone that asks by OPTIONS.
+type optionsPhone struct {
+	t    *testing.T
+	conn *net.UDPConn
+	n    int
+}
+
+func newOptionsPhone(t *testing.T, to string) *optionsPhone {
+	t.Helper()
+	at, err := net.ResolveUDPAddr("udp4", to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.DialUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 2)}, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return &optionsPhone{t: t, conn: conn}
+}
+
+func (p *optionsPhone) asks() {
+	p.t.Helper()
+	p.n++
+	from := p.conn.LocalAddr().String()
+	if _, err := fmt.Fprintf(p.conn, "OPTIONS sip:%s SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bK%s-%d\r\nMax-Forwards: 70\r\n"+
+		"From: <sip:a@%s>;tag=1\r\nTo: <sip:b@b.test>\r\nCall-ID: %d@%s\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n",
+		p.conn.RemoteAddr(), from, strings.ReplaceAll(from, ":", "-"), p.n, from, p.n, from); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *optionsPhone) answered() {
+	p.t.Helper()
+	_ = p.conn.SetReadDeadline(time.Now().Add(time.Minute))
+	answer := make([]byte, 4096)
+	n, err := p.conn.Read(answer)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if got := string(answer[:n]); !strings.HasPrefix(got, "SIP/2.0 200 ") || !strings.Contains(got, fmt.Sprintf("-%d", p.n)) {
+		p.t.Errorf("got %s", got)
+	}
+}

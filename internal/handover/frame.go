@@ -1,0 +1,158 @@
+package handover
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/fxamacker/cbor/v2"
+	"golang.org/x/sys/unix"
+)
+
+// Kind says what a frame is.
+type Kind uint8
+
+// The kinds of frames, in the order in which they go.
+const (
+	// Loaded is the new process's: its configuration is read.
+	Loaded Kind = 1 + iota
+	// Refused is the new process's: it can't go on, because of Refusal.
+	Refused
+	// Begin is the old process's: it has stopped, and what follows is the new one's.
+	Begin
+	// Part is the old process's: something that it gives.
+	Part
+	// End is the old process's: that was all.
+	End
+	// Ready is the new process's: it could go on at once.
+	Ready
+	// Go is the old process's: it does nothing any more.
+	Go
+)
+
+// Refusal is why a new process can't go on.
+type Refusal struct {
+	Why string `cbor:"1,keyasint"`
+}
+
+const (
+	// maxFrame bounds the data of a frame, in bytes.
+	maxFrame = 16 << 20
+	// maxFiles bounds the files of a frame. The kernel's bound is 253.
+	maxFiles = 240
+	// messageSize bounds a message. It is well below the buffer that any system gives a socket.
+	messageSize = 64 << 10
+	// magic begins each frame. Its last byte is the version of the form.
+	magic = 0x46_42_48_01
+)
+
+// headSize is the size of a frame's head: magic, kind, number of files, length.
+const headSize = 12
+
+// Frame is one thing that was said.
+type Frame struct {
+	Kind  Kind
+	Data  []byte
+	Files []int // descriptors, the receiver's to close
+}
+
+// Decode reads the data of a frame.
+func (f *Frame) Decode(into any) error {
+	if err := decoding.Unmarshal(f.Data, into); err != nil {
+		return fmt.Errorf("handover: %w", err)
+	}
+	return nil
+}
+
+// Close closes the files of a frame.
+func (f *Frame) Close() {
+	for _, fd := range f.Files {
+		_ = unix.Close(fd)
+	}
+	f.Files = nil
+}
+
+// decoding bounds what the data of a frame may ask for.
+//
+//nolint:gochecknoglobals // constant
+var decoding = func() cbor.DecMode {
+	m, err := cbor.DecOptions{MaxArrayElements: 1 << 20, MaxMapPairs: 1 << 16, MaxNestedLevels: 32}.DecMode()
+	if err != nil {
+		panic(err) //nolint:forbidigo // the options are constant
+	}
+	return m
+}()
+
+var (
+	errForm  = errors.New("handover: not a frame of a process of this kind")
+	errLarge = errors.New("handover: the frame is too large")
+)
+
+// messages cuts a frame into messages. The files go with the first.
+func messages(kind Kind, files int, data []byte) ([][]byte, error) {
+	if len(data) > maxFrame || files > maxFiles {
+		return nil, errLarge
+	}
+	whole := make([]byte, headSize, headSize+len(data))
+	binary.BigEndian.PutUint32(whole, magic)
+	whole[4] = byte(kind)
+	binary.BigEndian.PutUint16(whole[6:], uint16(files))
+	binary.BigEndian.PutUint32(whole[8:], uint32(len(data)))
+	return slices.Collect(slices.Chunk(append(whole, data...), messageSize)), nil
+}
+
+// assembler makes frames of messages.
+type assembler struct {
+	frame Frame
+	left  int // bytes that are to come; the frame is begun
+}
+
+// take takes a message with its files, which are its own from then on. done: the frame is whole. After an error nothing more
+// can be read.
+func (a *assembler) take(b []byte, files []int) (f Frame, done bool, err error) {
+	if a.left == 0 {
+		if err := a.begin(b, files); err != nil {
+			closeAll(files)
+			return f, false, err
+		}
+		b = b[headSize:]
+	} else if len(files) > 0 {
+		closeAll(files)
+		a.frame.Close()
+		return f, false, errForm
+	}
+	if len(b) > a.left || (len(b) == 0 && a.left > 0 && len(a.frame.Data) > 0) {
+		a.frame.Close()
+		return f, false, errForm
+	}
+	a.frame.Data = append(a.frame.Data, b...)
+	if a.left -= len(b); a.left > 0 {
+		return f, false, nil
+	}
+	f, a.frame = a.frame, Frame{}
+	return f, true, nil
+}
+
+// begin reads the head of a frame.
+func (a *assembler) begin(b []byte, files []int) error {
+	if len(b) < headSize || binary.BigEndian.Uint32(b) != magic || b[5] != 0 {
+		return errForm
+	}
+	kind, size := Kind(b[4]), binary.BigEndian.Uint32(b[8:])
+	switch {
+	case kind < Loaded || kind > Go, int(binary.BigEndian.Uint16(b[6:])) != len(files):
+		return errForm
+	case size > maxFrame:
+		return errLarge
+	}
+	a.frame = Frame{Kind: kind, Files: files}
+	a.left = int(size)
+	return nil
+}
+
+func closeAll(files []int) {
+	for _, fd := range files {
+		_ = unix.Close(fd)
+	}
+}

@@ -1,0 +1,92 @@
+package handover
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// inherited names the variable that tells a new process which of its files is the socket.
+const inherited = "FLOWBRIDGE_HANDOVER"
+
+// Program says how this process was started. The file is looked up by its name when a new process is started, so that one which
+// has replaced it is used.
+type Program struct {
+	Path string
+	Args []string // the program's name first
+}
+
+// ThisProgram is how this process was started. Call it before the working directory changes.
+func ThisProgram() (Program, error) {
+	name := os.Args[0]
+	path, err := exec.LookPath(name)
+	if err == nil {
+		path, err = filepath.Abs(path)
+	}
+	if err != nil {
+		return Program{}, fmt.Errorf("the program's file: %w", err)
+	}
+	return Program{Path: path, Args: slices.Clone(os.Args)}, nil
+}
+
+// Process is a new process that was started.
+type Process struct {
+	*Conn
+
+	PID   int
+	Ended <-chan error // gets what became of it, once
+
+	process *os.Process
+}
+
+// Start starts a program as this process was started, with a socket to it.
+func Start(p Program) (*Process, error) {
+	ours, theirs, err := Pair()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = theirs.Close() }()
+	cmd := &exec.Cmd{
+		Path: p.Path, Args: p.Args, Env: append(environment(), inherited+"=3"),
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, ExtraFiles: []*os.File{theirs},
+	}
+	if err := cmd.Start(); err != nil {
+		_ = ours.Close()
+		return nil, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	return &Process{Conn: ours, PID: cmd.Process.Pid, Ended: ended, process: cmd.Process}, nil
+}
+
+// environment is that of this process without what is meant for its number alone.
+func environment() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, inherited+"=") || strings.HasPrefix(v, "WATCHDOG_PID=")
+	})
+}
+
+// Kill ends the process, waits for its end, and closes the socket.
+func (p *Process) Kill() {
+	_ = p.process.Kill()
+	<-p.Ended
+	_ = p.Close()
+}
+
+// Inherited is the socket to the process that this one replaces; nil: there is none. Nothing that this process starts gets it.
+func Inherited() (*Conn, error) {
+	value := os.Getenv(inherited)
+	if value == "" {
+		return nil, nil
+	}
+	_ = os.Unsetenv(inherited)
+	fd, err := strconv.Atoi(value)
+	if err != nil || fd < 3 {
+		return nil, fmt.Errorf("%s=%s: %w", inherited, value, errForm)
+	}
+	return connOf(os.NewFile(uintptr(fd), "handover"))
+}

@@ -1,0 +1,186 @@
+package httpd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Pause has servers take no requests for a while, without closing their listeners: who connects meanwhile waits in the kernel,
+// and who asks over a connection that is open waits, too. Its zero value takes requests.
+type Pause struct {
+	mu        sync.Mutex
+	over      chan struct{} // closed when requests are taken again; nil: they are
+	asked     int           // requests under way
+	listeners []interface{ SetDeadline(t time.Time) error }
+	left      bool
+}
+
+// Stop takes no more requests, and returns when those under way are answered, or ctx ends.
+func (p *Pause) Stop(ctx context.Context) error {
+	p.mu.Lock()
+	if p.over == nil {
+		p.over = make(chan struct{})
+	}
+	p.setDeadlines(time.Unix(1, 0))
+	p.mu.Unlock()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for p.underWay() > 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (p *Pause) underWay() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.asked
+}
+
+// Go takes requests again.
+func (p *Pause) Go() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.over == nil {
+		return
+	}
+	p.setDeadlines(time.Time{})
+	close(p.over)
+	p.over = nil
+}
+
+// Leave has the listeners stay open when their servers are shut: another process has them.
+func (p *Pause) Leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.left = true
+}
+
+func (p *Pause) setDeadlines(at time.Time) {
+	for _, l := range p.listeners {
+		_ = l.SetDeadline(at)
+	}
+}
+
+// paused gives what is closed when the pause is over; nil: there is none.
+func (p *Pause) paused() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.over
+}
+
+// Listener gives a listener that accepts nothing in a pause.
+func (p *Pause) Listener(l net.Listener) net.Listener {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if d, ok := l.(interface{ SetDeadline(t time.Time) error }); ok {
+		p.listeners = append(p.listeners, d)
+		if p.over != nil {
+			_ = d.SetDeadline(time.Unix(1, 0))
+		}
+	}
+	return &pausing{Listener: l, of: p, closed: make(chan struct{})}
+}
+
+type pausing struct {
+	net.Listener
+
+	of     *Pause
+	closed chan struct{}
+	once   sync.Once
+}
+
+// Accept waits in a pause.
+func (l *pausing) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return conn, err
+		}
+		if over := l.of.paused(); over != nil {
+			select {
+			case <-over:
+			case <-l.closed:
+				return nil, net.ErrClosed
+			}
+		}
+	}
+}
+
+// SyscallConn gives the listener's descriptor.
+func (l *pausing) SyscallConn() (syscall.RawConn, error) { return rawOf(l.Listener) }
+
+// SyscallConn gives the listener's descriptor.
+func (l *Connections) SyscallConn() (syscall.RawConn, error) { return rawOf(l.Listener) }
+
+func rawOf(l net.Listener) (syscall.RawConn, error) {
+	if c, ok := l.(syscall.Conn); ok {
+		return c.SyscallConn()
+	}
+	return nil, fmt.Errorf("%T has no descriptor", l)
+}
+
+// Close closes the listener, unless another process has it.
+func (l *pausing) Close() (err error) {
+	l.once.Do(func() {
+		close(l.closed)
+		l.of.mu.Lock()
+		left := l.of.left
+		l.of.mu.Unlock()
+		if !left {
+			err = l.Listener.Close()
+		}
+	})
+	return err
+}
+
+// Handler counts the requests that a pause waits for, and has others wait in it. exempt says which it leaves alone; nil: none.
+func (p *Pause) Handler(next http.Handler, exempt func(*http.Request) bool) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if exempt != nil && exempt(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		if !p.enter(r.Context()) {
+			return
+		}
+		defer p.leave()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// enter counts a request, after a pause; false: its client has gone.
+func (p *Pause) enter(ctx context.Context) bool {
+	for {
+		p.mu.Lock()
+		over := p.over
+		if over == nil {
+			p.asked++
+			p.mu.Unlock()
+			return true
+		}
+		p.mu.Unlock()
+		select {
+		case <-over:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+func (p *Pause) leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked--
+}

@@ -1,0 +1,299 @@
+//go:build 386 || amd64 || arm || arm64 || loong64 || mips64le || mipsle || ppc64le || riscv64
+
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// carried is a flow of this process.
+type carried struct {
+	// Constant.
+	in      netip.AddrPort
+	slot    uint32
+	id      uint64
+	figures func(*State)
+
+	mu   sync.Mutex // guards what follows, and the flow in the kernel, also during system calls
+	flow Flow
+	out  outlet
+	lost bool // it is not among the program's flows any more
+	over bool // it is removed
+}
+
+// Look finds out how packets of a flow leave, for Put, and for Local where an address of ours is not valid. It may wait for
+// the kernel.
+func (r *Relay) Look(f Flow) {
+	if r.enter() {
+		defer r.leave()
+		r.routes.to(f.Source.Addr(), f.In.Addr())
+		r.routes.to(f.Dest.Addr(), f.Out.Addr())
+	}
+}
+
+// Put begins to carry a flow and takes over its state. From when it returns, the next packet that comes to f.In is
+// relayed; what came before waits at the sockets. The error is ErrUnfit with a reason, ErrUnknown, ErrFull, or that of a
+// system call. A flow with the same In must have been removed. It does not wait for routes.
+func (r *Relay) Put(f Flow, s State) error {
+	if !r.enter() {
+		return errClosed
+	}
+	defer r.leave()
+	c, err := r.reserve(f)
+	if err != nil {
+		return err
+	}
+	defer c.mu.Unlock()
+	if err := r.put(c, &s); err != nil {
+		r.forget(c)
+		return err
+	}
+	return nil
+}
+
+// reserve makes room for a flow and returns it with its mu held.
+func (r *Relay) reserve(f Flow) (*carried, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.flows[f.In] != nil:
+		return nil, fmt.Errorf("there is a flow to %v already", f.In)
+	case r.adopted[f.In] != nil:
+		return nil, fmt.Errorf("%w: a flow of an earlier process still uses %v", ErrUnfit, f.In)
+	case len(r.free) == 0:
+		return nil, ErrFull
+	}
+	r.lastID++
+	last := len(r.free) - 1
+	c := &carried{in: f.In, slot: r.free[last], id: r.lastID, figures: f.Figures, flow: f}
+	r.free = r.free[:last]
+	c.mu.Lock() // nobody has it yet
+	r.flows[c.in], r.slots[c.slot] = c, c
+	return c, nil
+}
+
+// put brings a flow into the kernel. Its mu is held, so that a route that changes meanwhile is not missed.
+func (r *Relay) put(c *carried, s *State) (err error) {
+	if c.out, err = r.fits(c.flow, r.routes.known); err != nil {
+		return err
+	}
+	if err := r.program.States.Update(c.slot, stateOf(s, c.id, c.value()), ebpf.UpdateLock); err != nil {
+		return fmt.Errorf("the state of a flow: %w", err)
+	}
+	if err := r.program.Flows.Update(keyOf(c.in), c.place(), ebpf.UpdateAny); err != nil {
+		if errors.Is(err, unix.E2BIG) {
+			return ErrFull
+		}
+		return fmt.Errorf("a flow: %w", err)
+	}
+	return nil
+}
+
+// forget gives the room of a flow back. Its mu is held.
+func (r *Relay) forget(c *carried) {
+	c.over = true
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.flows, c.in)
+	r.slots[c.slot] = nil
+	r.free = append(r.free, c.slot)
+}
+
+// find returns the flow to in with its mu held, or nil.
+func (r *Relay) find(in netip.AddrPort) *carried {
+	r.mu.Lock()
+	c := r.flows[in]
+	r.mu.Unlock()
+	if c == nil {
+		return nil
+	}
+	c.mu.Lock()
+	if c.over {
+		c.mu.Unlock()
+		return nil
+	}
+	return c
+}
+
+// Change replaces the flow with the same In at once; its state goes on. An error leaves the flow as it was. What Put was
+// told to call for figures stays. It may wait for routes.
+func (r *Relay) Change(f Flow) error {
+	if !r.enter() {
+		return errClosed
+	}
+	defer r.leave()
+	c := r.find(f.In)
+	if c == nil {
+		return fmt.Errorf("%w: there is no flow to %v", ErrUnfit, f.In)
+	}
+	defer c.mu.Unlock()
+	switch {
+	case c.lost:
+		return fmt.Errorf("%w: there is no flow to %v", ErrUnfit, f.In)
+	case f.Kind != c.flow.Kind:
+		return fmt.Errorf("the flow to %v is of another kind", f.In)
+	}
+	out, err := r.fits(f, r.routes.to)
+	if err != nil {
+		return err
+	}
+	is := &carried{flow: f, out: out}
+	if err := r.change(c.slot, c.id, is.value()); err != nil {
+		return err
+	}
+	c.flow, c.out = f, out
+	return nil
+}
+
+// Remove ends the flow to our address in. When it returns, no packet is relayed any more, and all that were are in the
+// state. It reports whether there was such a flow.
+func (r *Relay) Remove(in netip.AddrPort) (s State, ok bool) {
+	if !r.enter() {
+		return s, false
+	}
+	defer r.leave()
+	c := r.find(in)
+	if c == nil {
+		return s, false
+	}
+	defer c.mu.Unlock()
+	return r.remove(c)
+}
+
+// remove ends a flow. Its mu is held.
+func (r *Relay) remove(c *carried) (s State, ok bool) {
+	s, ok = r.take(c.slot, c.id)
+	if !c.lost {
+		_ = r.program.Flows.Delete(keyOf(c.in)) // its packets go up already
+	}
+	r.forget(c)
+	return s, ok
+}
+
+// State returns the present state of the flow to in, with one system call.
+func (r *Relay) State(in netip.AddrPort) (State, bool) {
+	if !r.enter() {
+		return State{}, false
+	}
+	defer r.leave()
+	c := r.find(in)
+	if c == nil {
+		return State{}, false
+	}
+	defer c.mu.Unlock()
+	var v programState
+	if err := r.program.States.LookupWithFlags(c.slot, &v, ebpf.LookupLock); err != nil {
+		return State{}, false
+	}
+	return *figuresOf(&v), true
+}
+
+// readMost is how many states Read gets with a system call.
+const readMost = 256
+
+// Read calls the Figures of every flow that this process has put, from few system calls. They may call any method but
+// Read, Close and Leave. Of flows that are put or removed meanwhile none may be called, or one that is over.
+func (r *Relay) Read() error {
+	r.reading.Lock()
+	defer r.reading.Unlock()
+	if r.keys == nil {
+		r.keys, r.values = make([]uint32, readMost), make([]programState, readMost)
+	}
+	var cursor ebpf.MapBatchCursor
+	var figures [readMost]func(*State)
+	for first, end := 0, r.used(); first < end; first += readMost {
+		n, err := r.readSome(&cursor, &figures)
+		if err != nil {
+			return err
+		}
+		for i, f := range figures[:n] {
+			if f != nil {
+				f(figuresOf(&r.values[i]))
+			}
+		}
+		if n < readMost {
+			break
+		}
+	}
+	return nil
+}
+
+// readSome reads the next states and finds who wants to know of them.
+func (r *Relay) readSome(cursor *ebpf.MapBatchCursor, figures *[readMost]func(*State)) (int, error) {
+	if !r.enter() {
+		return 0, errClosed
+	}
+	defer r.leave()
+	n, err := r.program.States.BatchLookup(cursor, r.keys, r.values, &ebpf.BatchOptions{ElemFlags: uint64(ebpf.LookupLock)})
+	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return 0, fmt.Errorf("the states of flows: %w", err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, slot := range r.keys[:n] {
+		figures[i] = nil
+		if c := r.slots[slot]; c != nil && c.id == r.values[i].F.Id {
+			figures[i] = c.figures
+		}
+	}
+	return n, nil
+}
+
+// used returns how far there are flows in the slots.
+func (r *Relay) used() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	end := len(r.slots)
+	for end > 0 && r.slots[end-1] == nil {
+		end--
+	}
+	return end
+}
+
+// Observe counts a packet of the flow to in that went up, as if it had been relayed: it came from the flow's source with
+// its SSRC, and the caller relays it or not. Sent counts stay, and so does Discarded. It reports whether there is such
+// a flow. Else the caller counts the packet itself. It is one system call.
+func (r *Relay) Observe(in netip.AddrPort, h Header) bool {
+	if !r.enter() {
+		return false
+	}
+	defer r.leave()
+	c := r.find(in)
+	if c == nil {
+		return false
+	}
+	defer c.mu.Unlock()
+	verdict, err := r.program.Note.Run(&ebpf.RunOptions{Data: requestOf(c.slot, c.id, rateOf(c.flow.ClockRate), h)})
+	return err == nil && verdict == requestDone
+}
+
+// change replaces a flow. The program sees the one or the other.
+func (r *Relay) change(slot uint32, id uint64, f *programFlow) error {
+	verdict, err := r.program.Change.Run(&ebpf.RunOptions{Data: changeOf(slot, id, f)})
+	switch {
+	case err != nil:
+		return fmt.Errorf("a flow: %w", err)
+	case verdict != requestDone:
+		return errors.New("a flow is gone from the kernel")
+	}
+	return nil
+}
+
+// take ends a flow's part of the program and returns its state.
+func (r *Relay) take(slot uint32, id uint64) (State, bool) {
+	o := ebpf.RunOptions{Data: requestOf(slot, id, 0, Header{}), DataOut: make([]byte, requestSize)}
+	verdict, err := r.program.Take.Run(&o)
+	if err != nil || verdict != requestDone {
+		return State{}, false
+	}
+	var s State
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(&s)), unsafe.Sizeof(s)), o.DataOut[ethernetLen:])
+	return s, true
+}

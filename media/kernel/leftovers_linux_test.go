@@ -1,0 +1,211 @@
+//go:build 386 || amd64 || arm || arm64 || loong64 || mips64le || mipsle || ppc64le || riscv64
+
+package kernel
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// left is a flow of a process that is gone, and who hears its packets.
+type left struct {
+	Flow
+	from, to *phone
+}
+
+// leave has a process that is gone carry a flow.
+func (l *lab) leave(o Options, port int) *left {
+	l.t.Helper()
+	f := &left{from: l.a.phone(fmt.Sprintf("10.81.1.2:%d", port)), to: l.b.phone(fmt.Sprintf("10.81.2.2:%d", port))}
+	f.Flow = Flow{In: ap(fmt.Sprintf("10.81.1.1:%d", port)), Source: f.from.addr, Out: ap(fmt.Sprintf("10.81.2.1:%d", port+2)), Dest: f.to.addr, SSRC: 7}
+	r, err := Open(o)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if err := put(r, f.Flow, State{}); err != nil {
+		l.t.Fatal(err)
+	}
+	r.Leave()
+	return f
+}
+
+// goesOn fails unless the flow is carried.
+func (f *left) goesOn() {
+	f.from.t.Helper()
+	pkt := rtp(1, 160, 7, 0, "hello")
+	f.from.send(f.In, pkt)
+	f.to.expect(f.Out, pkt)
+}
+
+// isOver fails unless packets of the flow go up.
+func (f *left) isOver() {
+	f.from.t.Helper()
+	socket := newPhone(f.from.t, f.In.String())
+	await(f.from.t, "packets to go up", func() bool { // the kernel removes a program some time
+		f.from.send(f.In, rtp(1, 160, 7, 0, "hello"))
+		_, _, up := socket.hear(20 * time.Millisecond)
+		return up
+	})
+	_ = socket.conn.Close()
+}
+
+// A start that fails ends nothing of what it found.
+func TestFailedStartEndsNothing(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		o := Options{Dir: filepath.Join(bpffs(t), "flowbridge-1"), Capacity: 64}
+		f := l.leave(o, 20000)
+		other := o
+		other.Capacity = 128
+		inTheWay := filepath.Join(o.Dir, fmt.Sprintf("v%d-128", layout), "in", "the-way")
+		if err := os.MkdirAll(inTheWay, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := Open(other); err == nil {
+			r.Close()
+			t.Fatal("the start did not fail")
+		}
+		f.goesOn()
+		if err := os.Remove(inTheWay); err != nil {
+			t.Fatal(err)
+		}
+		r, err := Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		if r.Adopted() != 1 {
+			t.Errorf("%d flows are adopted; want 1", r.Adopted())
+		}
+		f.goesOn()
+	})
+}
+
+// A process that is stopped ends its own flows alone: not those it has taken over, nor those of another version.
+func TestCloseEndsItsOwn(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		o := Options{Dir: filepath.Join(bpffs(t), "flowbridge-1"), Capacity: 64}
+		elder := o
+		elder.Capacity = 128
+		of, older := l.leave(o, 20000), l.leave(elder, 21000)
+		r, err := Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		own := &left{from: l.a.phone("10.81.1.2:22000"), to: l.b.phone("10.81.2.2:22000")}
+		own.Flow = Flow{In: ap("10.81.1.1:22000"), Source: own.from.addr, Out: ap("10.81.2.1:22002"), Dest: own.to.addr, SSRC: 7}
+		if err := put(r, own.Flow, State{}); err != nil {
+			t.Fatal(err)
+		}
+		own.goesOn()
+		r.Close()
+		of.goesOn()
+		older.goesOn()
+		own.isOver()
+		o.Timeout = time.Second
+		if r, err = Open(o); err != nil {
+			t.Fatal(err)
+		}
+		if r.Adopted() != 2 {
+			t.Errorf("%d flows are adopted; want 2", r.Adopted())
+		}
+		await(t, "both to be silent", func() bool { return r.Adopted() == 0 })
+		of.isOver()
+		older.isOver()
+		r.Close()
+		if _, err := os.Stat(o.Dir); !os.IsNotExist(err) {
+			t.Errorf("the directory is still there: %v", err)
+		}
+	})
+}
+
+// A sender that never stops does not keep a flow that nobody knows of for ever.
+func TestAdoptedFlowGetsTooOld(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		o := Options{Dir: filepath.Join(bpffs(t), "flowbridge-1"), Capacity: 64}
+		elder := o
+		elder.Capacity = 128
+		of, older := l.leave(o, 20000), l.leave(elder, 21000)
+		o.Timeout, o.MaxAge = time.Hour, time.Nanosecond
+		r, err := Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		await(t, "both to be too old", func() bool { return r.Adopted() == 0 })
+		of.isOver()
+		older.isOver()
+	})
+}
+
+// What an instance left whose directory is another one now is carried until it is silent, and then removed. What another
+// process has is not.
+func TestLeftovers(t *testing.T) {
+	for _, clsact := range []bool{false, true} {
+		t.Run(fmt.Sprintf("clsact %v", clsact), func(t *testing.T) {
+			inLab(t, func(t *testing.T, l *lab) {
+				base := bpffs(t)
+				gone, taken := Options{Dir: filepath.Join(base, "flowbridge-1"), Capacity: 64, clsact: clsact}, Options{Dir: filepath.Join(base, "flowbridge-2"), Capacity: 64, clsact: clsact}
+				f, kept := l.leave(gone, 20000), l.leave(taken, 21000)
+				r, err := Open(taken) // so it is not left over
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer r.Close()
+				all := OpenLeftovers(filepath.Join(base, "flowbridge-*"), time.Second, 0)
+				defer func() { all.Close() }()
+				if all.Flows() != 1 || !all.Uses(20000) || all.Uses(20001) || all.Uses(21000) {
+					t.Errorf("%d flows are left over; want 1", all.Flows())
+				}
+				f.goesOn()
+				again := OpenLeftovers(filepath.Join(base, "flowbridge-*"), 0, 0) // of a third process
+				if again.Flows() != 1 {
+					t.Errorf("%d flows are left over for another process; want 1", again.Flows())
+				}
+				again.Close()
+				await(t, "it to be silent", func() bool { return all.Flows() == 0 })
+				f.isOver()
+				if _, err := os.Stat(gone.Dir); !os.IsNotExist(err) {
+					t.Errorf("the directory is still there: %v", err)
+				}
+				kept.goesOn()
+				all.Close()
+				all = OpenLeftovers(filepath.Join(base, "flowbridge-*"), 0, 0)
+				if all.Flows() != 0 || all.Uses(20000) {
+					t.Errorf("%d flows are left over; want none", all.Flows())
+				}
+			})
+		})
+	}
+}
+
+// What a process has taken over meanwhile is not left over any more.
+func TestLeftoversAreTakenOver(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		o := Options{Dir: filepath.Join(bpffs(t), "flowbridge-1"), Capacity: 64}
+		f := l.leave(o, 20000)
+		find := func() *Leftovers {
+			all := &Leftovers{timeout: time.Nanosecond, maxAge: time.Hour, all: eldersIn(o.Dir, "")}
+			if all.Flows() != 1 {
+				t.Errorf("%d flows are left over; want 1", all.Flows())
+			}
+			return all
+		}
+		all := find()
+		r, err := Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.reap(Now() + time.Second)
+		if all.Flows() != 0 || r.Adopted() != 1 {
+			t.Errorf("%d are left over and %d are adopted; want 0 and 1", all.Flows(), r.Adopted())
+		}
+		f.goesOn()
+		r.Close()
+		f.goesOn()
+		find().reap(Now() + time.Second)
+		f.isOver()
+	})
+}

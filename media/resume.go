@@ -1,0 +1,260 @@
+package media
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Errors of Engine.Resume; errAddress is another one.
+var (
+	errState     = errors.New("not the state of a session")
+	errPortTaken = errors.New("its ports are not free")
+)
+
+// shortestFrame is the shortest packet that anybody sends. So nobody has sent more packets than frames of it have passed.
+const shortestFrame = 10 * time.Millisecond
+
+// Resume goes on with a session of another process, on its very ports. Its addresses are in st, and not in sc. What was
+// set stays set; sounds and digits that were being sent are over, and st says how far a sound was. What the kernel relays
+// of it goes on there. Take the state again at once: with SRTP nothing is sent before. Events follow as in any session.
+//
+// Sockets that are handed over are the session's from then on, unless there is an error.
+func (e *Engine) Resume(sc SessionConfig, st SessionState) (*Session, error) {
+	secure, err := e.check(&st)
+	if err != nil {
+		return nil, fmt.Errorf("media: %w", err)
+	}
+	id, err := e.begin()
+	if err != nil {
+		return nil, fmt.Errorf("media: %w", err)
+	}
+	defer e.opening.Done()
+
+	s := &Session{engine: e, worker: e.workers[id%uint64(len(e.workers))]}
+	var local [2]netip.AddrPort
+	var fds [2]sockets
+	for side := range st.Sides {
+		local[side] = st.Sides[side].Local
+		s.pair[side], err = e.claimPair(place{local[side].Addr(), s.worker}, local[side].Port(), sc.Sockets.of(Side(side)))
+		if err != nil {
+			for i, p := range s.pair[:side] {
+				e.unclaim(place{local[i].Addr(), s.worker}, p, sc.Sockets.of(Side(i)))
+			}
+			return nil, fmt.Errorf("media: %v: %w", local[side], err)
+		}
+		fds[side] = s.pair[side].fd
+	}
+	e.awake.Add(1)
+	s.relay.own = e.isOwn
+	s.relay.init(id, local, fds, sc.OnEvent)
+	s.relay.secure = secure
+	s.resume(&st)
+	_ = s.worker.post(command{op: opOpen, relay: &s.relay}, false) // workers stop when no session is being opened
+	e.mu.Lock()
+	e.sessions[id] = s
+	e.mu.Unlock()
+	if s.relay.hearing.started {
+		s.awaitRTCP()
+	}
+	return s, nil
+}
+
+// check returns the security of a state that Resume can go on with.
+func (e *Engine) check(st *SessionState) ([2]secure, error) {
+	if st.Sides[SideA].Local.Port() == st.Sides[SideB].Local.Port() || st.Resumed > resumptionsMost {
+		return [2]secure{}, errState
+	}
+	for i := range st.Sides {
+		s := &st.Sides[i]
+		if !slices.Contains(e.config.Listen, s.Local.Addr()) {
+			return [2]secure{}, fmt.Errorf("%v: %w", s.Local.Addr(), errAddress)
+		}
+		if !s.valid() {
+			return [2]secure{}, errState
+		}
+	}
+	return st.secure(e.now(), e.began)
+}
+
+func (s *SideState) valid() bool {
+	for _, c := range s.Payloads {
+		if c.From > 127 || c.To > 127 || c.Op > PayloadDrop {
+			return false
+		}
+	}
+	return s.Peer.Latch <= LatchOff && s.Latch.Mode <= LatchOff && len(s.Payloads) <= maxPayloadChanges &&
+		s.Events.PayloadType <= 127 && s.Stream.Base <= s.Stream.Top && s.Stream.Top < 1<<48 && s.Early >= 0 && s.Early <= unconfirmedBound+1
+}
+
+// resume makes the session what the state says. Nobody else knows the session yet.
+func (s *Session) resume(st *SessionState) {
+	e, w := s.engine, &wanted{started: st.Hearing.Started}
+	s.wanted = w
+	for i := range st.Sides {
+		p := st.Sides[i].Peer
+		if e.forbids(p, p.RTP) {
+			p.RTP, p.RTCP = netip.AddrPort{}, netip.AddrPort{}
+		}
+		if e.forbids(p, p.RTCP) {
+			p.RTCP = netip.AddrPort{}
+		}
+		p = p.normal()
+		st.Sides[i].Peer = p
+		s.muxed[i] = p.Mux
+		w.peer[i], w.confirmed[i] = &p, st.Sides[i].Confirmed
+		w.crypto[i] = st.crypto(Side(i))
+		if c := st.Sides[i].Payloads; len(c) > 0 {
+			w.payloads[i] = new([maxPayloadChanges]PayloadChange)
+			copy(w.payloads[i][:], c)
+			s.relay.payloads[i] = *w.payloads[i]
+		}
+		if c := st.Sides[i].Events; c.On {
+			w.events[i] = &c
+			s.relay.setEvents(Side(i), c)
+		}
+		if m := st.Sides[i].Mask; m.On {
+			w.mask[i] = &m
+			s.relay.setMask(Side(i), m)
+		}
+	}
+	s.relay.resume(st, clock{now: e.now(), epoch: e.began})
+}
+
+// clock has an engine's time. States have another one's.
+type clock struct{ now, epoch time.Duration }
+
+// past is a time that is not later than now.
+func (c clock) past(t time.Duration) time.Duration { return c.until(t, 0) }
+
+// until is a time that is at most that much later.
+func (c clock) until(t, later time.Duration) time.Duration {
+	if t <= 0 {
+		return 0
+	}
+	return min(t-c.epoch, c.now+later)
+}
+
+// resume makes a new relay what the state says.
+func (r *relay) resume(st *SessionState, c clock) {
+	r.note.kept, r.note.paused, r.note.resumed = st.Kept, st.Paused, st.Resumed
+	if !st.Exact {
+		r.note.kept, r.note.paused = true, true
+		r.note.resumed++
+	}
+	h := &st.Hearing
+	r.hearing = hearing{
+		started: h.Started, silent: h.Silent, last: c.past(h.Last), spoke: h.Spoke, spokeAt: c.past(h.SpokeAt),
+		judged: h.Judged, missing: h.Missing, since: c.past(h.Since),
+	}
+	if !st.Exact {
+		r.hearing.last, r.hearing.since = c.now, c.now
+	}
+	for i := range st.Sides {
+		s, p := &st.Sides[i], &r.party[i]
+		p.confirmed, p.withheld, p.unconfirmed = s.Confirmed, s.Withheld, s.Early
+		p.resume(s, st.Exact, c)
+		r.ledger.located(Side(i), p.rtp.source)
+		if ep := &r.endpoint[i][RTP]; ep.rtpState != nil || s.Stream.Started || s.Outlet.Begun {
+			r.heard(Side(i)).stream.rate = int64(s.Peer.ClockRate)
+			ep.stream.resume(&s.Stream, st.Exact, c)
+			ep.outlet.resume(&s.Outlet, st.Exact, c)
+			ep.count.ofRTP().resume(&s.RTPCount, &ep.stream, c)
+		}
+		r.ledger.flow[i][RTP].resume(&s.RTPCount)
+		r.ledger.flow[i][RTCP].resume(&s.RTCPCount)
+		if a := s.RTPCount.Refused; a.IsValid() {
+			r.ledger.refused[i].Store(&a)
+		}
+		if s.Peer.Codec != "" {
+			r.ledger.codec[i].Store(impairmentOf(s.Peer.Codec))
+		}
+	}
+}
+
+// resume describes the party, and locks its latch again: a stranger must not take the place of a source that was not
+// heard for a while because nobody was there. What was set and not carried out follows.
+func (p *party) resume(s *SideState, exact bool, c clock) {
+	l, is := &s.Latch, s.Peer
+	p.named, p.rtcp.source = is, sendable(s.RTCP)
+	p.rtp = latch{
+		mode: l.Mode, named: sendable(l.Named), believed: is.Believed, listed: is.Listed, learnTil: c.until(l.LearnTil, learnWindow),
+		source: sendable(l.Source), ssrc: l.SSRC, relocked: l.Relocked, lockedAt: c.past(l.LockedAt), heard: c.past(l.Heard),
+		streamAt: c.past(l.StreamAt), recent: l.Recent,
+	}
+	if !exact {
+		p.rtp.heard = c.now
+	}
+	if l.Former.IsValid() {
+		p.rtp.former = &former{source: l.Former, name: l.FormerName, until: c.until(l.FormerUntil, lateWindow)}
+	}
+	if l.Before.IsValid() {
+		p.rtp.before = &replaced{source: l.Before, ssrc: l.BeforeSSRC, lived: l.BeforeLived}
+	}
+	if p.rtp.named != is.RTP || l.Mode != is.Latch {
+		p.named.RTP = p.rtp.named
+		p.set(is, c.now)
+	}
+}
+
+func (s *stream) resume(st *StreamState, exact bool, c clock) {
+	rate := s.rate
+	*s = stream{
+		rate: rate, started: st.Started, ssrc: st.SSRC, base: st.Base, top: st.Top, received: st.Received, expect: st.Expect, jumped: st.Jumped,
+		losses:   losses{recent: st.Recent, older: st.Older, run: st.Run, runs: st.Runs, longest: st.Longest},
+		lostPast: st.LostPast, wrapsPast: st.WrapsPast, duplicates: st.Duplicates, reordered: st.Reordered, ssrcChanges: st.SSRCChanges,
+		timed: st.Timed, timestamp: st.Timestamp, timestampAt: c.past(st.TimestampAt),
+		jitter: st.Jitter, jitterMax: st.JitterMax, jitterSum: st.JitterSum, timings: st.Timings,
+		renewed:   st.Renewed || !exact, // what came meanwhile is not lost, but unknown
+		irregular: true,
+	}
+}
+
+// resume goes on with what the other side is sent. The source is relayed as it was, so that the receiver sees no break. If
+// something else follows, that begins behind all that can have been sent meanwhile.
+func (o *outlet) resume(st *OutletState, exact bool, c clock) {
+	*o = outlet{
+		begun: st.Begun, ssrc: st.SSRC, sourced: st.Sourced, source: st.Source,
+		shift: rewrite{SSRC: st.NewSSRC, TimeOffset: st.NewTime, SeqOffset: st.NewSeq},
+		owed:  st.Owed, seq: st.Sequence, timestamp: st.Timestamp, at: c.past(st.SentAt),
+		blind: st.Blind, unsure: st.Unsure, edge: st.Edge, lateTil: c.until(st.LateTil, overtaken),
+	}
+	if !exact {
+		o.blind, o.lateTil = true, 0
+		o.seq += uint16(max(c.now-o.at, 0)/shortestFrame) + 1 // modulo 2^16 on purpose
+	}
+}
+
+func (c *countersRTP) resume(st *CountState, s *stream, k clock) {
+	c.Digits.Store(st.Digits)
+	c.Played.Store(st.Played)
+	if st.First == 0 {
+		return
+	}
+	c.First.Store(int64(k.past(st.First)))
+	c.Last.Store(int64(k.past(st.Last)))
+	c.keep(s, rtpHeader{ssrc: st.SSRC, payloadType: st.PayloadType & 0x7f})
+}
+
+func (c *counters) resume(st *CountState) {
+	c.RxPackets.Store(st.RxPackets)
+	c.RxBytes.Store(st.RxBytes)
+	c.TxPackets.Store(st.TxPackets)
+	c.TxBytes.Store(st.TxBytes)
+	if st.Dropped != (Drops{}) {
+		to := c.dropped().all()
+		for i, n := range st.Dropped.all() {
+			to[i].Store(*n)
+		}
+	}
+	if st.Reports > 0 || st.RTT > 0 {
+		h := c.ofRTCP()
+		h.RTT.Store(int64(st.RTT))
+		h.Reports.Store(st.Reports)
+		h.RemoteLoss.Store(st.RemoteLoss)
+		h.RemoteLost.Store(st.RemoteLost)
+		h.RemoteJitter.Store(st.RemoteJitter)
+	}
+}

@@ -1,0 +1,153 @@
+package media
+
+import "time"
+
+// crypto is what was set last for a side; nil: nothing was.
+func (st *SessionState) crypto(side Side) *Crypto {
+	if c := st.Sides[side].Crypto; c != nil {
+		return c
+	}
+	c := &Crypto{}
+	for i := range st.Keys {
+		switch k := &st.Keys[i]; {
+		case k.Side != side:
+		case k.Use == KeyReceive:
+			c.Receive = &k.Keys
+		case k.Use == KeySend:
+			c.Send = &k.Keys
+		}
+	}
+	if *c == (Crypto{}) {
+		return nil
+	}
+	return c
+}
+
+// secure makes the security of both sides, with the packet numbers that may be used.
+func (st *SessionState) secure(now, epoch time.Duration) (all [2]secure, err error) {
+	c := clock{now: now, epoch: epoch}
+	for i := range st.Keys {
+		k := &st.Keys[i]
+		if k.Side != SideA && k.Side != SideB {
+			return all, errState
+		}
+		if err := k.check(); err != nil {
+			return all, err
+		}
+		s := &all[k.Side]
+		switch k.Use {
+		case KeyReceive:
+			s.in, err = k.opener(st.Exact)
+		case KeyReceiveFormer:
+			s.former, err = k.opener(st.Exact)
+			if s.formerUntil = never; k.Until != 0 {
+				s.formerUntil = c.until(k.Until, formerKeysFor)
+			}
+		case KeySend:
+			s.out, err = k.sealer(st)
+		case KeySendEarlier:
+			s.earlier, err = k.sealer(st)
+		default:
+			return all, errState
+		}
+		if err != nil {
+			return all, err
+		}
+	}
+	for i := range all {
+		s := &all[i]
+		if s.in == nil {
+			s.former = nil
+		} else if s.former != nil {
+			s.in.before = s.former.streams
+		}
+		if c := st.Sides[i].Crypto; c != nil {
+			change, err := c.change()
+			if err != nil {
+				return all, err
+			}
+			if change.out != nil {
+				change.out.reserve = st.reserve()
+			}
+			s.set(change)
+		}
+	}
+	return all, nil
+}
+
+// reserve is that of the keys to send with.
+func (st *SessionState) reserve() reserve {
+	if st.Exact {
+		return reserve{kept: st.Kept, paused: st.Paused, resumed: st.Resumed}
+	}
+	return reserve{kept: true, paused: true, resumed: st.Resumed + 1}
+}
+
+// check reports whether the packet numbers are some that can be.
+func (k *KeyState) check() error {
+	if err := k.Keys.check(); err != nil {
+		return err
+	}
+	if len(k.Streams) > maxSources || len(k.Reports) > maxSources {
+		return errState
+	}
+	for _, n := range k.Streams {
+		if n.Top >= 1<<48-reservedRTP || n.Bound > n.Top+reservedRTP {
+			return errState
+		}
+	}
+	for _, n := range k.Reports {
+		if n.Top >= srtcpEncrypted-reservedRTCP || n.Bound > n.Top+reservedRTCP {
+			return errState
+		}
+	}
+	return nil
+}
+
+// opener knows what was received. What a killed process received after the state it does not know: it takes nothing that
+// is not above all that comes first.
+func (k *KeyState) opener(exact bool) (*opener, error) {
+	ctx, err := k.Keys.context()
+	if err != nil {
+		return nil, err
+	}
+	o := newOpener(k.Keys, ctx)
+	fill := func(to map[uint32]*window, from []NumberState) {
+		for _, n := range from {
+			w := &window{top: n.Top, seen: n.Seen, blind: n.Blind}
+			if !exact {
+				w.seen, w.blind = ^uint64(0), true
+			}
+			to[n.SSRC] = w
+		}
+	}
+	fill(o.streams, k.Streams)
+	fill(o.reports, k.Reports)
+	return o, nil
+}
+
+// sealer knows what was sent. If that was after the state, it is below what the state has reserved.
+func (k *KeyState) sealer(st *SessionState) (*sealer, error) {
+	ctx, err := k.Keys.context()
+	if err != nil {
+		return nil, err
+	}
+	s := newSealer(k.Keys, ctx)
+	s.reserve = st.reserve()
+	for _, n := range k.Streams {
+		is := &numbers{window: window{top: n.Top, seen: n.Seen}, bound: n.Bound, shift: n.Shift, follow: n.Blind}
+		if !st.Exact {
+			is.window, is.follow = window{top: n.Top + reservedRTP, seen: ^uint64(0)}, true
+		}
+		s.streams[n.SSRC] = is
+	}
+	for _, n := range k.Reports {
+		index := n.Top
+		if !st.Exact {
+			index += reservedRTCP
+		}
+		ctx.SetIndex(n.SSRC, uint32(index))
+		s.reports[n.SSRC] = n.Bound
+	}
+	return s, nil
+}

@@ -1,0 +1,176 @@
+package media
+
+import (
+	"encoding/binary"
+	"testing"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+	"pgregory.net/rapid"
+)
+
+// lives is the sealer of one key in one process after another. Each packet that leaves is noted by its number.
+type lives struct {
+	t    *rapid.T
+	keys Keys
+	side *relay
+	file SessionState // what was taken last
+	now  time.Duration
+
+	sent map[[2]uint64]bool // SSRC and kind, number
+	seq  map[uint32]uint16
+}
+
+func (l *lives) sealer() *sealer { return l.side.secure[SideB].out }
+
+// state takes a state as Session.State does.
+func (l *lives) state(exact bool) SessionState {
+	st := SessionState{At: l.now, Exact: exact}
+	if !exact {
+		l.side.noted()
+	}
+	l.side.state(&st, 0)
+	b, err := cbor.Marshal(&st)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	var got SessionState
+	if err := cbor.Unmarshal(b, &got); err != nil {
+		l.t.Fatal(err)
+	}
+	return got
+}
+
+// resume goes on with a state in another process.
+func (l *lives) resume(st SessionState) {
+	secure, err := st.secure(l.now, 0)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.side = newRelay(1, l.side.local, [2]sockets{}, nil)
+	l.side.secure = secure
+	l.side.resume(&st, clock{now: l.now})
+}
+
+// seal notes the number of what leaves.
+func (l *lives) seal(pkt []byte, kind Kind) {
+	s := l.sealer()
+	out, ok := s.seal(make([]byte, 0, 256), pkt, kind)
+	if !ok {
+		return
+	}
+	var ssrc uint32
+	var index uint64
+	if kind == RTP {
+		ssrc = binary.BigEndian.Uint32(out[8:])
+		roc, _ := s.ctx.ROC(ssrc)
+		index = uint64(roc)<<16 | uint64(binary.BigEndian.Uint16(out[2:]))
+	} else {
+		ssrc = binary.BigEndian.Uint32(out[4:])
+		index = uint64(binary.BigEndian.Uint32(out[len(out)-suites[l.keys.Suite].tagRTCP-srtcpIndexLen:]) &^ srtcpEncrypted)
+	}
+	id := [2]uint64{uint64(ssrc)<<1 | uint64(kind), index}
+	if l.sent[id] {
+		l.t.Fatalf("number %d of %x is used twice", index, ssrc)
+	}
+	l.sent[id] = true
+}
+
+// No packet number is used twice under a key, whenever the process is killed, whatever is relayed, and however old the
+// state is that the next process finds. The state is never older than the one that was taken last.
+func TestNumbersAreUsedOnceInAllLives(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l := &lives{t: t, sent: map[[2]uint64]bool{}, seq: map[uint32]uint16{}}
+		l.keys = Keys{Suite: SuiteAESCM128SHA80, Key: make([]byte, SuiteAESCM128SHA80.KeyLen())}
+		change, err := (&Crypto{Send: &l.keys}).change()
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.side = &relay{}
+		l.side.init(1, l.side.local, [2]sockets{}, nil)
+		l.side.secure[SideB].set(change)
+		ssrc := rapid.SampledFrom([]uint32{7, 8, 9})
+		for _, s := range []uint32{7, 8, 9} {
+			l.seq[s] = rapid.Uint16().Draw(t, "first")
+		}
+		l.file = l.state(false)
+		t.Repeat(map[string]func(*rapid.T){
+			"packets": func(t *rapid.T) {
+				who := ssrc.Draw(t, "source")
+				for range rapid.SampledFrom([]int{1, 2, 50, 1000, 3000}).Draw(t, "packets") {
+					l.seq[who]++
+					l.seal(packetOf(who, l.seq[who]), RTP)
+					if l.sealer().stale && rapid.IntRange(0, 9).Draw(t, "noted") > 0 {
+						l.file = l.state(false)
+					}
+				}
+			},
+			"a late or repeated packet": func(t *rapid.T) {
+				who := ssrc.Draw(t, "source")
+				l.seal(packetOf(who, l.seq[who]-rapid.Uint16Range(0, 200).Draw(t, "behind")), RTP)
+			},
+			"a source that restarts": func(t *rapid.T) { l.seq[ssrc.Draw(t, "source")] = rapid.Uint16().Draw(t, "number") },
+			"a report": func(t *rapid.T) {
+				l.seal(binary.BigEndian.AppendUint32([]byte{0x80, rtcpRR, 0, 1}, ssrc.Draw(t, "source")), RTCP)
+			},
+			"a state":     func(*rapid.T) { l.file = l.state(false) },
+			"a hand-over": func(*rapid.T) { l.resume(l.state(true)) },
+			"a kill": func(t *rapid.T) {
+				if l.side.note.resumed < resumptionsMost {
+					l.resume(l.file)
+				}
+			},
+		})
+	})
+}
+
+func packetOf(ssrc uint32, seq uint16) []byte {
+	pkt := make([]byte, 20)
+	pkt[0] = 0x80
+	binary.BigEndian.PutUint16(pkt[2:], seq)
+	binary.BigEndian.PutUint32(pkt[8:], ssrc)
+	return pkt
+}
+
+// A packet that a killed process may have received is not taken again.
+func TestReplaysInTheNextLife(t *testing.T) {
+	keys := Keys{Suite: SuiteAESCM128SHA80, Key: make([]byte, SuiteAESCM128SHA80.KeyLen())}
+	ctx, err := keys.context()
+	if err != nil {
+		t.Fatal(err)
+	}
+	peer := newSealer(keys, ctx)
+	var sent [][]byte
+	for seq := range uint16(300) {
+		out, ok := peer.seal(nil, packetOf(7, seq), RTP)
+		if !ok {
+			t.Fatal("not sealed")
+		}
+		sent = append(sent, out)
+	}
+	st := SessionState{Keys: []KeyState{{Side: SideA, Use: KeyReceive, Keys: keys, Streams: []NumberState{{SSRC: 7, Top: 99, Seen: ^uint64(0)}}}}}
+	secure, err := st.secure(0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := func(i int) fault {
+		_, why := secure[SideA].open(make([]byte, 0, 256), sent[i], RTP, 0)
+		return why
+	}
+	for _, i := range []int{99, 50} {
+		if open(i) != faultReplayed {
+			t.Errorf("packet %d of before the state is taken", i)
+		}
+	}
+	if open(200) != faultNone {
+		t.Error("the stream does not go on")
+	}
+	for _, i := range []int{199, 150, 100} { // the killed process had them
+		if open(i) != faultReplayed {
+			t.Errorf("packet %d is taken", i)
+		}
+	}
+	if open(202) != faultNone || open(201) != faultNone {
+		t.Error("packets that overtake each other are refused")
+	}
+}

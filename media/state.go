@@ -1,0 +1,196 @@
+package media
+
+import (
+	"net/netip"
+	"time"
+)
+
+// SessionState is what another process needs to go on with a session: plain data, for any encoding. Times are of
+// CLOCK_MONOTONIC, which all processes since the machine's start share; 0 is never. It has keys in clear.
+type SessionState struct {
+	At      time.Duration `cbor:"1,keyasint"` // when it was taken
+	Sides   [2]SideState  `cbor:"2,keyasint"` // by Side
+	Hearing HearingState  `cbor:"3,keyasint,omitzero"`
+	Keys    []KeyState    `cbor:"4,keyasint,omitempty"` // of sides with SRTP
+
+	// Resumed is how often the session was resumed by a process that did not know what had been sent last.
+	Resumed uint8 `cbor:"5,keyasint,omitempty"`
+
+	// Kept: State was called, so that numbers are reserved.
+	Kept bool `cbor:"7,keyasint,omitempty"`
+
+	// Paused: it was resumed so, and State was not called since.
+	Paused bool `cbor:"8,keyasint,omitempty"`
+
+	// Exact: nothing was relayed after At, because the session was handed over.
+	Exact bool `cbor:"6,keyasint,omitempty"`
+}
+
+// SideState is one side of a SessionState.
+type SideState struct {
+	Local     netip.AddrPort  `cbor:"1,keyasint"` // our address of RTP
+	Peer      Peer            `cbor:"2,keyasint,omitzero"`
+	Payloads  []PayloadChange `cbor:"3,keyasint,omitempty"`
+	Events    TelephoneEvents `cbor:"4,keyasint,omitzero"`
+	Mask      Mask            `cbor:"5,keyasint,omitzero"`
+	Confirmed bool            `cbor:"6,keyasint,omitempty"`
+	Early     int32           `cbor:"7,keyasint,omitempty"` // bytes that it was sent unconfirmed
+	Withheld  bool            `cbor:"8,keyasint,omitempty"`
+
+	Latch  LatchState     `cbor:"10,keyasint,omitzero"`
+	RTCP   netip.AddrPort `cbor:"11,keyasint,omitzero"` // where its RTCP comes from
+	Stream StreamState    `cbor:"12,keyasint,omitzero"` // what it sends
+	Outlet OutletState    `cbor:"13,keyasint,omitzero"` // what the other side is sent
+
+	RTPCount  CountState `cbor:"14,keyasint,omitzero"`
+	RTCPCount CountState `cbor:"15,keyasint,omitzero"`
+
+	// Crypto is what was set last, if it differs from the keys in use: it was set just before.
+	Crypto *Crypto `cbor:"16,keyasint,omitempty"`
+
+	// Playing is the sound towards the side. Who resumes the session plays it again from where it was.
+	Playing PlayState `cbor:"17,keyasint,omitzero"`
+}
+
+// LatchState says which source is locked, and for which description.
+type LatchState struct {
+	Named    netip.AddrPort `cbor:"1,keyasint,omitzero"`
+	Mode     LatchMode      `cbor:"2,keyasint,omitempty"`
+	Source   netip.AddrPort `cbor:"3,keyasint,omitzero"`
+	SSRC     uint32         `cbor:"4,keyasint,omitempty"`
+	Relocked bool           `cbor:"5,keyasint,omitempty"`
+	LockedAt time.Duration  `cbor:"6,keyasint,omitempty"`
+	Heard    time.Duration  `cbor:"7,keyasint,omitempty"`
+	StreamAt time.Duration  `cbor:"8,keyasint,omitempty"`
+	LearnTil time.Duration  `cbor:"9,keyasint,omitempty"`
+	Recent   netip.AddrPort `cbor:"10,keyasint,omitzero"`
+
+	// The source before a change of name, and the stream before another replaced it.
+	Former      netip.AddrPort `cbor:"11,keyasint,omitzero"`
+	FormerName  netip.AddrPort `cbor:"12,keyasint,omitzero"`
+	FormerUntil time.Duration  `cbor:"13,keyasint,omitempty"`
+	Before      netip.AddrPort `cbor:"14,keyasint,omitzero"`
+	BeforeSSRC  uint32         `cbor:"15,keyasint,omitempty"`
+	BeforeLived time.Duration  `cbor:"16,keyasint,omitempty"`
+}
+
+// StreamState is what is known of the RTP that a side sends.
+type StreamState struct {
+	Started     bool          `cbor:"1,keyasint,omitempty"`
+	SSRC        uint32        `cbor:"2,keyasint,omitempty"`
+	Base        uint64        `cbor:"3,keyasint,omitempty"`
+	Top         uint64        `cbor:"4,keyasint,omitempty"`
+	Received    uint64        `cbor:"5,keyasint,omitempty"`
+	Expect      uint16        `cbor:"6,keyasint,omitempty"`
+	Jumped      bool          `cbor:"7,keyasint,omitempty"`
+	Recent      uint64        `cbor:"8,keyasint,omitempty"`
+	Older       uint64        `cbor:"9,keyasint,omitempty"`
+	Run         uint64        `cbor:"10,keyasint,omitempty"`
+	Runs        uint64        `cbor:"11,keyasint,omitempty"`
+	Longest     uint64        `cbor:"12,keyasint,omitempty"`
+	LostPast    uint64        `cbor:"13,keyasint,omitempty"`
+	WrapsPast   uint64        `cbor:"14,keyasint,omitempty"`
+	Duplicates  uint64        `cbor:"15,keyasint,omitempty"`
+	Reordered   uint64        `cbor:"16,keyasint,omitempty"`
+	SSRCChanges uint64        `cbor:"17,keyasint,omitempty"`
+	Timed       bool          `cbor:"18,keyasint,omitempty"`
+	Timestamp   uint32        `cbor:"19,keyasint,omitempty"`
+	TimestampAt time.Duration `cbor:"20,keyasint,omitempty"`
+	Jitter      uint64        `cbor:"21,keyasint,omitempty"`
+	JitterMax   uint64        `cbor:"22,keyasint,omitempty"`
+	JitterSum   uint64        `cbor:"23,keyasint,omitempty"`
+	Timings     uint64        `cbor:"24,keyasint,omitempty"`
+	Renewed     bool          `cbor:"25,keyasint,omitempty"`
+	Irregular   bool          `cbor:"26,keyasint,omitempty"`
+}
+
+// OutletState is where the one stream of all that is sent to a side stands. Sequence, Timestamp and SentAt are of the last
+// packet, relayed or our own.
+type OutletState struct {
+	Begun     bool          `cbor:"1,keyasint,omitempty"`
+	SSRC      uint32        `cbor:"2,keyasint,omitempty"`
+	Sourced   bool          `cbor:"3,keyasint,omitempty"`
+	Source    uint32        `cbor:"4,keyasint,omitempty"`
+	NewSSRC   uint32        `cbor:"5,keyasint,omitempty"` // these three are the shift
+	NewTime   uint32        `cbor:"6,keyasint,omitempty"`
+	NewSeq    uint16        `cbor:"7,keyasint,omitempty"`
+	Owed      bool          `cbor:"8,keyasint,omitempty"`
+	Sequence  uint16        `cbor:"9,keyasint,omitempty"`
+	Timestamp uint32        `cbor:"10,keyasint,omitempty"`
+	SentAt    time.Duration `cbor:"11,keyasint,omitempty"`
+	Unsure    bool          `cbor:"12,keyasint,omitempty"`
+	Edge      uint16        `cbor:"13,keyasint,omitempty"`
+	LateTil   time.Duration `cbor:"14,keyasint,omitempty"`
+	Blind     bool          `cbor:"15,keyasint,omitempty"`
+}
+
+// CountState are the counters of a flow that no stream has.
+type CountState struct {
+	RxPackets    uint64         `cbor:"1,keyasint,omitempty"`
+	RxBytes      uint64         `cbor:"2,keyasint,omitempty"`
+	TxPackets    uint64         `cbor:"3,keyasint,omitempty"`
+	TxBytes      uint64         `cbor:"4,keyasint,omitempty"`
+	Dropped      Drops          `cbor:"5,keyasint,omitzero"`
+	Digits       uint64         `cbor:"6,keyasint,omitempty"`
+	Played       uint64         `cbor:"7,keyasint,omitempty"`
+	SSRC         uint32         `cbor:"8,keyasint,omitempty"`
+	PayloadType  uint8          `cbor:"9,keyasint,omitempty"`
+	First        time.Duration  `cbor:"10,keyasint,omitempty"`
+	Last         time.Duration  `cbor:"11,keyasint,omitempty"`
+	RTT          time.Duration  `cbor:"12,keyasint,omitempty"`
+	Reports      uint64         `cbor:"13,keyasint,omitempty"`
+	RemoteLoss   uint64         `cbor:"14,keyasint,omitempty"`
+	RemoteLost   int64          `cbor:"15,keyasint,omitempty"`
+	RemoteJitter uint64         `cbor:"16,keyasint,omitempty"`
+	Refused      netip.AddrPort `cbor:"17,keyasint,omitzero"`
+}
+
+// HearingState is what was heard of the sides, for EventSilent and EventOneWay.
+type HearingState struct {
+	Started bool          `cbor:"1,keyasint,omitempty"`
+	Silent  bool          `cbor:"2,keyasint,omitempty"`
+	Last    time.Duration `cbor:"3,keyasint,omitempty"`
+	Spoke   [2]bool       `cbor:"4,keyasint"`
+	SpokeAt time.Duration `cbor:"5,keyasint,omitempty"`
+	Judged  bool          `cbor:"6,keyasint,omitempty"`
+	Missing [2]bool       `cbor:"7,keyasint"`
+	Since   time.Duration `cbor:"8,keyasint,omitempty"`
+}
+
+// PlayState is how far a sound was played.
+type PlayState struct {
+	Playing bool          `cbor:"1,keyasint,omitempty"`
+	ID      uint64        `cbor:"2,keyasint,omitempty"`
+	At      time.Duration `cbor:"3,keyasint,omitempty"` // from its beginning, for Play.From
+}
+
+// KeyUse says what keys are for.
+type KeyUse uint8
+
+// What the keys of a side are for.
+const (
+	KeyReceive KeyUse = iota
+	KeyReceiveFormer
+	KeySend
+	KeySendEarlier
+)
+
+// KeyState is the keys of one direction of a side, with the packet numbers under them.
+type KeyState struct {
+	Side    Side          `cbor:"1,keyasint,omitempty"`
+	Use     KeyUse        `cbor:"2,keyasint,omitempty"`
+	Keys    Keys          `cbor:"3,keyasint"`
+	Until   time.Duration `cbor:"4,keyasint,omitempty"` // of KeyReceiveFormer: when they end
+	Streams []NumberState `cbor:"5,keyasint,omitempty"` // RTP
+	Reports []NumberState `cbor:"6,keyasint,omitempty"` // RTCP
+}
+
+// NumberState is the highest packet number of a source, with its roll-over counter, and which of the 63 below it were met.
+type NumberState struct {
+	SSRC  uint32 `cbor:"1,keyasint"`
+	Top   uint64 `cbor:"2,keyasint,omitempty"`
+	Seen  uint64 `cbor:"3,keyasint,omitempty"`
+	Shift uint16 `cbor:"4,keyasint,omitempty"`
+	Bound uint64 `cbor:"5,keyasint,omitempty"` // of numbers that may be sent before the next state
+	Blind bool   `cbor:"6,keyasint,omitempty"` // they are those of a process that was killed
+}

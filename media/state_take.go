@@ -1,0 +1,245 @@
+package media
+
+import "time"
+
+// State returns what another process needs to go on with the session. From the first call on, EventChanged says when to
+// take it again. With SRTP, packets wait for that then, and after Engine.Resume: their numbers are reserved in the state, so
+// it must be on file before anything else happens to the session. It is cheap, and must not be modified. After Close it is
+// worthless.
+func (s *Session) State() SessionState {
+	st := SessionState{At: s.engine.began + s.engine.now()}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := &s.relay; r.enter() {
+		r.noted()
+		r.state(&st, s.engine.began)
+		r.leave()
+	}
+	s.wanted.state(&st)
+	return st
+}
+
+// noted takes note of a state, and reserves the packet numbers that it will tell.
+func (r *relay) noted() {
+	r.note.kept, r.note.asked, r.note.paused, r.note.again = true, false, false, 0
+	for side := range r.secure {
+		for _, s := range []*sealer{r.secure[side].out, r.secure[side].earlier} {
+			if s != nil {
+				s.noted()
+			}
+		}
+	}
+}
+
+// state adds what was set to a state.
+func (w *wanted) state(st *SessionState) {
+	if w == nil {
+		return
+	}
+	st.Hearing.Started = st.Hearing.Started || w.started
+	for i := range st.Sides {
+		s := &st.Sides[i]
+		if p := w.peer[i]; p != nil {
+			s.Peer = *p
+		}
+		if c := w.payloads[i]; c != nil {
+			s.Payloads = c[:]
+		}
+		if c := w.events[i]; c != nil {
+			s.Events = *c
+		}
+		if m := w.mask[i]; m != nil {
+			s.Mask = *m
+		}
+		s.Confirmed = s.Confirmed || w.confirmed[i]
+		if c := w.crypto[i]; c != nil && !st.uses(Side(i), c) {
+			s.Crypto = c
+		}
+	}
+}
+
+// uses reports whether keys are those in use.
+func (st *SessionState) uses(side Side, c *Crypto) bool {
+	var is Crypto
+	for i := range st.Keys {
+		switch k := &st.Keys[i]; {
+		case k.Side != side:
+		case k.Use == KeyReceive:
+			is.Receive = &k.Keys
+		case k.Use == KeySend:
+			is.Send = &k.Keys
+		}
+	}
+	return is.Receive.Same(c.Receive) && is.Send.Same(c.Send)
+}
+
+// state writes the state of what the session has relayed. The caller has the turn. Times are made those of another clock
+// by the epoch of this one.
+func (r *relay) state(st *SessionState, epoch time.Duration) {
+	at := func(t time.Duration) time.Duration {
+		if t == 0 {
+			return 0
+		}
+		return epoch + t
+	}
+	h := &r.hearing
+	st.Hearing = HearingState{
+		Started: h.started, Silent: h.silent, Last: at(h.last), Spoke: h.spoke, SpokeAt: at(h.spokeAt),
+		Judged: h.judged, Missing: h.missing, Since: at(h.since),
+	}
+	st.Resumed, st.Kept, st.Paused = r.note.resumed, r.note.kept, r.note.paused
+	for i := range st.Sides {
+		s, p, side := &st.Sides[i], &r.party[i], Side(i)
+		s.Local = r.local[i]
+		s.Confirmed, s.Early, s.Withheld, s.RTCP = p.confirmed, p.unconfirmed, p.withheld, p.rtcp.source
+		p.rtp.state(&s.Latch, at)
+		if ep := &r.endpoint[i][RTP]; ep.rtpState != nil {
+			ep.stream.state(&s.Stream, at)
+			ep.outlet.state(&s.Outlet, &ep.stream, st.Exact, at)
+			if p := r.endpoint[side.Other()][RTP].playing(); p != nil {
+				s.Playing = PlayState{Playing: true, ID: p.play.ID, At: p.position()}
+			}
+		}
+		r.ledger.flow[i][RTP].state(&s.RTPCount, at)
+		r.ledger.flow[i][RTCP].state(&s.RTCPCount, at)
+		if refused := r.ledger.refused[i].Load(); refused != nil {
+			s.RTPCount.Refused = *refused
+		}
+	}
+	r.keys(st, at)
+}
+
+// playing is the sound that takes part in what ep's packets become; nil: none.
+func (ep *endpoint) playing() *player {
+	if ep.rtpState == nil || ep.player == nil || !ep.player.playing {
+		return nil
+	}
+	return ep.player
+}
+
+func (l *latch) state(st *LatchState, at func(time.Duration) time.Duration) {
+	*st = LatchState{
+		Named: l.named, Mode: l.mode, Source: l.source, SSRC: l.ssrc, Relocked: l.relocked, LockedAt: at(l.lockedAt),
+		Heard: at(l.heard), StreamAt: at(l.streamAt), LearnTil: at(l.learnTil), Recent: l.recent,
+	}
+	if f := l.former; f != nil {
+		st.Former, st.FormerName, st.FormerUntil = f.source, f.name, at(f.until)
+	}
+	if b := l.before; b != nil {
+		st.Before, st.BeforeSSRC, st.BeforeLived = b.source, b.ssrc, b.lived
+	}
+}
+
+func (s *stream) state(st *StreamState, at func(time.Duration) time.Duration) {
+	*st = StreamState{
+		Started: s.started, SSRC: s.ssrc, Base: s.base, Top: s.top, Received: s.received, Expect: s.expect, Jumped: s.jumped,
+		Recent: s.losses.recent, Older: s.losses.older, Run: s.losses.run, Runs: s.losses.runs, Longest: s.losses.longest,
+		LostPast: s.lostPast, WrapsPast: s.wrapsPast, Duplicates: s.duplicates, Reordered: s.reordered, SSRCChanges: s.ssrcChanges,
+		Timed: s.timed, Timestamp: s.timestamp, TimestampAt: at(s.timestampAt),
+		Jitter: s.jitter, JitterMax: s.jitterMax, JitterSum: s.jitterSum, Timings: s.timings,
+		Renewed: s.renewed, Irregular: s.irregular,
+	}
+}
+
+// state writes where the stream stands. If the source is relayed, its last packet was sent last.
+func (o *outlet) state(st *OutletState, s *stream, exact bool, at func(time.Duration) time.Duration) {
+	*st = OutletState{
+		Begun: o.begun, SSRC: o.ssrc, Sourced: o.sourced, Source: o.source,
+		NewSSRC: o.shift.SSRC, NewTime: o.shift.TimeOffset, NewSeq: o.shift.SeqOffset,
+		Owed: o.owed, Unsure: o.unsure, Edge: o.edge, LateTil: at(o.lateTil), Blind: o.blind,
+	}
+	last := *o
+	if !exact {
+		last.leave(s)
+	}
+	st.Sequence, st.Timestamp, st.SentAt = last.seq, last.timestamp, at(last.at)
+}
+
+func (c *counters) state(st *CountState, at func(time.Duration) time.Duration) {
+	st.RxPackets, st.RxBytes = c.RxPackets.Load(), c.RxBytes.Load()
+	st.TxPackets, st.TxBytes = c.TxPackets.Load(), c.TxBytes.Load()
+	if d := c.drops.Load(); d != nil {
+		to := st.Dropped.all()
+		for i, n := range d.all() {
+			*to[i] = n.Load()
+		}
+	}
+	if h := c.rtp.Load(); h != nil {
+		st.Digits, st.Played, st.SSRC, st.PayloadType = h.Digits.Load(), h.Played.Load(), h.SSRC.Load(), uint8(h.PayloadType.Load())
+		st.First, st.Last = at(time.Duration(h.First.Load())), at(time.Duration(h.Last.Load()))
+	}
+	if h := c.rtcp.Load(); h != nil {
+		st.RTT, st.Reports, st.RemoteLoss = time.Duration(h.RTT.Load()), h.Reports.Load(), h.RemoteLoss.Load()
+		st.RemoteLost, st.RemoteJitter = h.RemoteLost.Load(), h.RemoteJitter.Load()
+	}
+}
+
+// keys writes the keys with their packet numbers, in two allocations however many there are.
+func (r *relay) keys(st *SessionState, at func(time.Duration) time.Duration) {
+	keys, sources := 0, 0
+	for i := range r.secure {
+		s := &r.secure[i]
+		for _, o := range []*opener{s.in, s.former} {
+			if o != nil {
+				keys, sources = keys+1, sources+len(o.streams)+len(o.reports)
+			}
+		}
+		for _, o := range []*sealer{s.out, s.earlier} {
+			if o != nil {
+				keys, sources = keys+1, sources+len(o.streams)+len(o.reports)
+			}
+		}
+	}
+	if keys == 0 {
+		return
+	}
+	st.Keys = make([]KeyState, 0, keys)
+	all := make([]NumberState, 0, sources)
+	for i := range r.secure {
+		s := &r.secure[i]
+		for use, o := range []*opener{KeyReceive: s.in, KeyReceiveFormer: s.former} {
+			if o == nil {
+				continue
+			}
+			k := KeyState{Side: Side(i), Use: KeyUse(use), Keys: o.keys}
+			if KeyUse(use) == KeyReceiveFormer && s.formerUntil != never {
+				k.Until = at(s.formerUntil)
+			}
+			all, k.Streams, k.Reports = o.state(all)
+			st.Keys = append(st.Keys, k)
+		}
+		for use, o := range []*sealer{s.out, s.earlier} {
+			if o == nil {
+				continue
+			}
+			k := KeyState{Side: Side(i), Use: KeySend + KeyUse(use), Keys: o.keys}
+			all, k.Streams, k.Reports = o.state(all)
+			st.Keys = append(st.Keys, k)
+		}
+	}
+}
+
+func (o *opener) state(all []NumberState) (rest, streams, reports []NumberState) {
+	first := len(all)
+	for ssrc, w := range o.streams {
+		all = append(all, NumberState{SSRC: ssrc, Top: w.top, Seen: w.seen, Blind: w.blind})
+	}
+	between := len(all)
+	for ssrc, w := range o.reports {
+		all = append(all, NumberState{SSRC: ssrc, Top: w.top, Seen: w.seen, Blind: w.blind})
+	}
+	return all, all[first:between:between], all[between:len(all):len(all)]
+}
+
+func (s *sealer) state(all []NumberState) (rest, streams, reports []NumberState) {
+	first := len(all)
+	for ssrc, n := range s.streams {
+		all = append(all, NumberState{SSRC: ssrc, Top: n.top, Seen: n.seen, Shift: n.shift, Bound: n.bound, Blind: n.follow})
+	}
+	between := len(all)
+	for ssrc, bound := range s.reports {
+		index, _ := s.ctx.Index(ssrc)
+		all = append(all, NumberState{SSRC: ssrc, Top: uint64(index), Bound: bound})
+	}
+	return all, all[first:between:between], all[between:len(all):len(all)]
+}

@@ -1,0 +1,168 @@
+package store
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+// leftOf are the calls that a store gives to its process.
+func leftOf(s *Store) (ids []string) {
+	for _, l := range s.Left() {
+		id := l.Record.ID
+		if l.Owed {
+			id += " owes"
+		}
+		ids = append(ids, id+" "+string(l.State))
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// kill gives what the files of a store's journal have, and puts it back once the store is closed: as a kill would leave them.
+func kill(t *testing.T, s *Store) {
+	t.Helper()
+	var texts [2][]byte
+	names := journalNames(s.path)
+	for i, name := range names {
+		texts[i], _ = os.ReadFile(name)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range names {
+		if texts[i] == nil {
+			continue
+		}
+		if err := os.WriteFile(name, texts[i], 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// The next process gets the states of calls, sealed on the disk, and keeps them until they are over: a second kill loses none.
+func TestLeft(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	s := openTest(t, path)
+	for _, id := range []string{"one", "two", "three"} {
+		s.Journal(sample(id), []byte("first secret of "+id))
+	}
+	s.Journal(sample("two"), []byte("secret of two"))
+	s.Journal(sample("none"), nil)
+	s.Owe("gone", []byte("owes a secret"))
+	s.Owe("paid", []byte("owed"))
+	s.Owe("paid", nil)
+	mustPut(t, s, sample("three"))
+	text, err := os.ReadFile(journalNames(path)[0])
+	if err != nil || bytes.Contains(text, []byte("secret")) {
+		t.Errorf("%v, or a state is in the file as it is", err)
+	}
+	kill(t, s)
+	want := []string{"gone owes owes a secret", "one first secret of one", "two secret of two"}
+	for range 3 {
+		s = openTest(t, path)
+		if got := leftOf(s); !slices.Equal(got, want) {
+			t.Fatalf("left are %q; want %q", got, want)
+		}
+		kill(t, s)
+	}
+	s = openTest(t, path)
+	for _, l := range s.Left() {
+		if l.Owed {
+			s.Owe(l.Record.ID, nil)
+			continue
+		}
+		if l.Interrupted.Disposition != DispositionInterrupted || l.Interrupted.EndedAt.IsZero() || l.Record.Disposition == DispositionInterrupted {
+			t.Errorf("%+v", l)
+		}
+		mustPut(t, s, l.Interrupted)
+	}
+	if err := s.Alive(t.Context(), start); err != nil { // what is paid is written with something else
+		t.Fatal(err)
+	}
+	kill(t, s)
+	s = openTest(t, path)
+	if got := leftOf(s); len(got) != 0 || s.Interrupted() != 0 {
+		t.Errorf("left are %q, %d interrupted; want none", got, s.Interrupted())
+	}
+	if r, ok, err := s.Get(t.Context(), "none"); err != nil || !ok || r.Disposition != DispositionInterrupted {
+		t.Errorf("a call without a state: %v, %v, %+v", err, ok, r)
+	}
+}
+
+// A state that was damaged, or sealed with another key, costs its call alone.
+func TestLeftDamaged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	s := openTest(t, path)
+	for i := range 3 {
+		s.Journal(sample(fmt.Sprint("call", i)), []byte("a state"))
+	}
+	kill(t, s)
+	name := journalNames(path)[0]
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := readJournal(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text[bytes.Index(text, files.lastStates()["call1"].kept)+20] ^= 1
+	if err := os.WriteFile(name, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s = openTest(t, path)
+	if got := leftOf(s); !slices.Equal(got, []string{"call0 a state", "call2 a state"}) || s.Interrupted() != 1 {
+		t.Errorf("left are %q, %d interrupted", got, s.Interrupted())
+	}
+	kill(t, s)
+	other := s.key
+	other[0] ^= 1
+	db, err := openRaw(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.ExecContext(t.Context(), `UPDATE meta SET value = ? WHERE name = 'signal_key'`, other[:]); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openTest(t, path)
+	if got := leftOf(s); len(got) != 0 || s.Interrupted() != 2 {
+		t.Errorf("left are %q, %d interrupted; want all of them", got, s.Interrupted())
+	}
+}
+
+// A kill while calls move leaves two files. The next process goes on with both, and makes one of them.
+func TestLeftInTwoFiles(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	s := openTest(t, path)
+	s.Journal(sample("old"), []byte("old state"))
+	s.Journal(sample("both"), []byte("old state"))
+	s.journal.mu.Lock()
+	s.journal.turn()
+	s.journal.mu.Unlock()
+	s.Journal(sample("both"), []byte("new state"))
+	s.Journal(sample("new"), []byte("new state"))
+	kill(t, s)
+	want := []string{"both new state", "new new state", "old old state"}
+	s = openTest(t, path)
+	if got := leftOf(s); !slices.Equal(got, want) {
+		t.Fatalf("left are %q; want %q", got, want)
+	}
+	if err := s.Alive(t.Context(), start); err != nil {
+		t.Fatal(err)
+	}
+	if s.journal.old != nil {
+		t.Error("the old file is still there")
+	}
+	kill(t, s)
+	s = openTest(t, path)
+	if got := leftOf(s); !slices.Equal(got, want) {
+		t.Errorf("left are %q; want %q", got, want)
+	}
+}

@@ -1,0 +1,51 @@
+package store
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"sync"
+)
+
+// The states of calls have the keys of their SRTP, so they are sealed: with a key that is made of the signalling key, and
+// for their id alone.
+
+// sealing makes the cipher of states.
+func sealing(key [32]byte) (cipher.AEAD, error) {
+	own, err := hkdf.Key(sha256.New, key[:], nil, "flowbridge journal", len(key))
+	if err != nil {
+		return nil, err
+	}
+	block, err := aes.NewCipher(own)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCMWithRandomNonce(block)
+}
+
+func sealState(to []byte, aead cipher.AEAD, id string, state []byte) []byte {
+	return aead.Seal(to[:0], nil, state, []byte(id))
+}
+
+// openState gives the state that was sealed for an id; nil: it is damaged, or another key's.
+func openState(aead cipher.AEAD, id string, sealed []byte) []byte {
+	state, err := aead.Open(nil, nil, sealed, []byte(id))
+	if err != nil {
+		return nil
+	}
+	return state
+}
+
+// room is for one state that is being sealed.
+type room struct{ sealed []byte }
+
+var rooms = sync.Pool{New: func() any { return &room{sealed: make([]byte, 0, 8192)} }} //nolint:gochecknoglobals // spare memory
+
+func takeRoom() *room { return rooms.Get().(*room) }
+
+func (r *room) release() {
+	if cap(r.sealed) <= 64<<10 {
+		rooms.Put(r)
+	}
+}
