@@ -96,6 +96,7 @@ type times struct {
 	setupUntil        time.Time // deadline
 	durationUntil     time.Time // deadline
 	askAt             time.Time // deadline, of a call that has outlived its process
+	noteAt            time.Time // deadline, of noteSoon
 }
 
 func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peers.Snapshot, t *peers.Trunk, source netip.AddrPort) *Call {
@@ -129,7 +130,8 @@ func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peer
 func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	c.phase = "ending"
 	c.attempts.current.stop()
-	c.times.setupUntil, c.times.durationUntil, c.times.askAt, c.recordings.beepAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	c.times.setupUntil, c.times.durationUntil, c.times.askAt, c.times.noteAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	c.recordings.beepAt = time.Time{}
 	c.transfer, c.agreement.exchange, c.relays.open = nil, nil, nil
 	now := time.Now()
 	c.stopRecording()

@@ -57,7 +57,7 @@ func (c *Call) factInBridge(from *legOnWire, f leg.Fact) {
 		c.onReplied(f)
 	case leg.Confirmed:
 		c.settle()
-		c.journal()
+		c.noteSoon()
 		c.log.Debug().Msg("call confirmed")
 	case leg.Progress, leg.Answered, leg.Refused:
 		// of an attempt before
@@ -79,7 +79,7 @@ func (c *Call) eventInBridge(e event) {
 	case Withheld:
 		c.onWithheld()
 	case Changed:
-		c.journal()
+		c.noteSoon()
 	case Killed:
 		c.hangup(e.Cause, e.By)
 	case Expired:

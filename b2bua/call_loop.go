@@ -188,7 +188,7 @@ func (c *Call) noteSource(l *legOnWire, in leg.RequestIn) {
 
 // deadline is the earliest of the call and its legs; zero: none.
 func (c *Call) deadline() time.Time {
-	first := leg.Earliest(c.times.setupUntil, c.times.durationUntil, c.agreement.exchangeDeadline(), c.recordings.beepAt, c.times.askAt)
+	first := leg.Earliest(c.times.setupUntil, c.times.durationUntil, c.agreement.exchangeDeadline(), c.recordings.beepAt, c.times.askAt, c.times.noteAt)
 	for _, l := range c.legs {
 		first = leg.Earliest(first, l.leg.Deadline(), l.sequence.Until)
 	}
@@ -211,6 +211,9 @@ func (c *Call) onTimer(now time.Time) {
 	}
 	if due(c.agreement.exchangeDeadline()) {
 		c.exchangeExpired()
+	}
+	if due(c.times.noteAt) {
+		c.journal()
 	}
 	if due(c.times.askAt) {
 		c.askSilent()

@@ -268,7 +268,7 @@ func (m *callModel) checkCancel(e modelEvent, msg wireMsg) {
 	switch {
 	case o == nil:
 		m.fail("CANCEL of no INVITE: %s", msg.short())
-	case !o.provisional:
+	case !o.provisional && !m.died: // else nobody knows whether there was one
 		m.wrong("CANCEL before any answer: %s", msg.short())
 	case o.code > 0:
 		m.wrong("CANCEL after the final answer: %s", msg.short())

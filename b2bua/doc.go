@@ -63,6 +63,17 @@
 // out between two of them, in any phase, and answers at once. So no phase has to
 // handle orders. TestRecordsOnDemand, TestOrderedSounds.
 //
+// A call notes its state before its 200 leaves, and before each later change of its
+// session is confirmed (note.go). A target's ACK waits for that, too: from its ACK on the
+// target has the call, and nobody could cancel it. A re-INVITE gets its 100 when it is
+// noted, and not before, so that the peer repeats it to the next process. What comes in
+// the moments after the answer, the ACK and the sources of media, is noted once. CSeqs of
+// a restored leg go on 100 higher, so not every request has to be noted.
+// TestAnsweredCallLivesOn, TestExchangeOverARestart, TestCallModel.
+//
+// A restored call is asked only where it is silent: OPTIONS to the sides that send no
+// RTP, because a BYE may have been missed. TestMissedBye, TestSilentCallIsAskedOnce.
+//
 // explain is a call without I/O (Explain): a server on a transport without sockets,
 // a call without a goroutine, and the functions of a real call up to the leg's first
 // effect. So it can't differ from a call. TestExplainIsWhatIsSent.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/transport"
 	"flowbridge/media"
@@ -31,6 +32,10 @@ type Handed struct {
 	Record  store.Record
 	Owed    bool           // it is over, and its legs owe their peers something
 	Sockets *media.Sockets // of its media; nil: none
+
+	// Again is the caller's INVITE of a call that is being set up: the other process begins with it again. Then State is what
+	// the legs to targets are owed.
+	Again *transport.HeldState
 }
 
 // Freeze has the server stand still until Thaw, and the media by freeze, once. If ctx ends
@@ -46,7 +51,7 @@ func (s *Server) Freeze(ctx context.Context, freeze func()) error {
 	if err != nil {
 		return err
 	}
-	if err = s.settled(); err != nil {
+	if err = s.settled(true); err != nil {
 		s.Thaw()
 	}
 	return err
@@ -75,16 +80,17 @@ func (s *Server) rested() bool {
 }
 
 // Settled says that every call could be handed over; if not, it says what the first waits for, and how many do.
-func (s *Server) Settled() (err error) {
-	s.stack.Turns().Apart(func() { err = s.settled() })
+// again: those that are being set up may be begun again, as far as that can be done.
+func (s *Server) Settled(again bool) (err error) {
+	s.stack.Turns().Apart(func() { err = s.settled(again) })
 	return err
 }
 
 // settled is Settled while no call has a turn.
-func (s *Server) settled() (first error) {
+func (s *Server) settled(again bool) (first error) {
 	waiting := 0
 	for _, c := range s.registry.open() {
-		if why := c.restless(); why != nil {
+		if why := c.restless(); why != nil && !(again && errors.Is(why, errSetUp)) {
 			if waiting++; first == nil {
 				first = fmt.Errorf("call %s: %w", c.id, why)
 			}
@@ -98,6 +104,7 @@ func (s *Server) settled() (first error) {
 
 var (
 	errSetUp    = errors.New("it is being set up")
+	errEarly    = errors.New("it is being set up, and the caller hears the target already")
 	errTransfer = errors.New("a transfer is under way")
 	errExchange = errors.New("a change of its media is under way")
 	errRequest  = errors.New("a request has no answer yet")
@@ -108,8 +115,12 @@ func (c *Call) restless() error {
 	switch {
 	case c.finished:
 		return nil
-	case c.times.answered.IsZero(), c.b == nil, c.a == nil:
+	case c.times.answered.IsZero() && (c.told.earlyMedia || c.a.leg.AnsweredReliably()):
+		return errEarly
+	case c.times.answered.IsZero():
 		return errSetUp
+	case c.b == nil, c.a == nil:
+		return errTransfer
 	case c.transfer != nil, c.attempts.current != nil && c.attempts.current != c.bridge:
 		return errTransfer
 	case c.agreement.exchange != nil:
@@ -149,7 +160,10 @@ func (c *Call) handOver() (*Handed, error) {
 	if c.finished {
 		return c.handOverLegs()
 	}
-	if err := c.restless(); err != nil {
+	switch err := c.restless(); {
+	case errors.Is(err, errSetUp):
+		return c.handOverInvite()
+	case err != nil:
 		return nil, err
 	}
 	h := &Handed{}
@@ -168,6 +182,24 @@ func (c *Call) handOver() (*Handed, error) {
 	var err error
 	h.State, err = state.Encode()
 	return h, err
+}
+
+// handOverInvite is a call that is being set up: the other process cancels what was dialled, and begins again. The caller's
+// INVITE gets the same To tag there, so it hears nothing of that.
+func (c *Call) handOverInvite() (*Handed, error) {
+	again, ok := c.a.wire.Again(c.invite, c.source)
+	if !ok {
+		return nil, errSetUp
+	}
+	state := kept.Call{ID: c.id, Trunk: c.trunk.KindAndName(), Source: destText(c.source), Ended: string(cause.ProcessRestart)}
+	state.Invite, state.Settled = c.inviteText()
+	for _, k := range c.legStates() {
+		if k.Role != kept.RoleCaller {
+			state.Legs = append(state.Legs, k)
+		}
+	}
+	text, err := state.Encode()
+	return &Handed{State: text, Record: store.Record{ID: c.id}, Owed: true, Again: &again}, err
 }
 
 func (c *Call) handOverLegs() (*Handed, error) {
@@ -200,7 +232,9 @@ func (s *Server) takeOver(h Handed) error {
 	if err != nil {
 		return err
 	}
-	k.Handed = true
+	if k.Handed = true; h.Again != nil {
+		s.stack.Restore(&transport.State{Held: []transport.HeldState{*h.Again}})
+	}
 	l := &store.Left{Record: h.Record, State: h.State, Owed: h.Owed}
 	if h.Owed {
 		return s.finishLeft(k, l)

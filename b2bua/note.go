@@ -2,6 +2,7 @@ package b2bua
 
 import (
 	"slices"
+	"time"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -62,11 +63,26 @@ func (c *Call) noteBefore(changes bool) {
 	c.acks = nil
 }
 
+// noteSoon notes the call's state in a moment: the ACK of its answer, and the sources of its
+// media, come about the same time. Until then the next process sends the answer again, and
+// learns the sources. The numbers of SRTP can't wait.
+func (c *Call) noteSoon() {
+	if c.media.suite(media.SideA) != "" || c.media.suite(media.SideB) != "" {
+		c.journal()
+	} else if c.times.noteAt.IsZero() && !c.finished {
+		c.times.noteAt = time.Now().Add(noteDelay)
+	}
+}
+
+// noteDelay is how long such a note waits.
+const noteDelay = 300 * time.Millisecond
+
 // journal notes the call's state and its record so far.
 func (c *Call) journal() {
 	if c.finished {
 		return
 	}
+	c.times.noteAt = time.Time{}
 	text, err := c.encoded()
 	if err != nil { // never: it has nothing that can't be encoded
 		text = nil
@@ -202,8 +218,8 @@ func (a *agreement) state() kept.Agreement {
 	k := kept.Agreement{Offer: place(a.offer), Late: a.late, Answer: a.answer, CodecName: a.codecName, OnHold: a.onHold, Offers: a.offers}
 	for _, side := range [2]media.Side{media.SideA, media.SideB} {
 		k.Description[side], k.StreamOrder[side] = place(a.description[side]), place(a.streamOrder[side])
-		k.SentTo[side], k.Told[side] = sdp.FormatStates(a.sentTo[side]), sdp.FormatStates(a.told[side])
-		k.Codec[side] = a.codec[side].Kept()
+		k.SentTo[side], k.Told[side] = sdp.StateOfFormats(a.sentTo[side]), sdp.StateOfFormats(a.told[side])
+		k.Codec[side] = a.codec[side].State()
 	}
 	for _, d := range all {
 		k.Described = append(k.Described, d.State())
@@ -226,8 +242,8 @@ func restoreAgreement(k *kept.Agreement) agreement {
 	a := agreement{offer: at(k.Offer), late: k.Late, answer: k.Answer, codecName: k.CodecName, onHold: k.OnHold, offers: k.Offers}
 	for _, side := range [2]media.Side{media.SideA, media.SideB} {
 		a.description[side], a.streamOrder[side] = at(k.Description[side]), at(k.StreamOrder[side])
-		a.sentTo[side], a.told[side] = sdp.RestoreFormats(k.SentTo[side]), sdp.RestoreFormats(k.Told[side])
-		a.codec[side] = k.Codec[side].Codec()
+		a.sentTo[side], a.told[side] = k.SentTo[side].Restore(), k.Told[side].Restore()
+		a.codec[side] = k.Codec[side].Restore()
 	}
 	return a
 }

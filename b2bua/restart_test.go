@@ -1,11 +1,13 @@
 package b2bua
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/kept"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
 	"flowbridge/store"
@@ -16,6 +18,7 @@ import (
 func TestAnsweredCallLivesOn(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		c := w.talk(nil, nil)
+		time.Sleep(time.Second)
 		w.restart()
 		for _, e := range []*end{c.carrier, c.agent} {
 			seq := e.offers("INVITE", siptest.SessionAt(e.address, 40000, "0 101"))
@@ -38,6 +41,7 @@ func TestAnsweredCallLivesOn(t *testing.T) {
 func TestMissedBye(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		w.talk(nil, nil)
+		time.Sleep(time.Second) // its ACK is noted
 		w.restart()
 		w.carrier.reply(w.carrier.expect("OPTIONS"), 481, "Gone", "", "")
 		w.agent.reply(w.agent.expect("OPTIONS"), 200, "OK", "", "")
@@ -53,6 +57,7 @@ func TestMissedBye(t *testing.T) {
 func TestSilentCallIsAskedOnce(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		c := w.talk(nil, nil)
+		time.Sleep(time.Second)
 		w.restart()
 		synctest.Wait()
 		w.session().relayed.Add(50)
@@ -86,4 +91,112 @@ func TestRingingCallIsTold(t *testing.T) {
 		w.agent.expect("ACK")
 		w.wantRecord(store.DispositionInterrupted, cause.ProcessRestart, store.EndedBySystem)
 	})
+}
+
+// TestKilledBeforeTheACK: an answer whose ACK was not noted is sent again, until the ACK comes.
+func TestKilledBeforeTheACK(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		c := w.talk(nil, nil)
+		w.restart()
+		if again := w.carrier.expect("SIP/2.0 200"); again.raw != c.ok.raw {
+			t.Errorf("another answer:\n%s\nbefore:\n%s", again.raw, c.ok.raw)
+		}
+		w.carrier.ack(c.d)
+		synctest.Wait()
+		w.restart()
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.ack(c.d)
+		c.hangsUp()
+	})
+}
+
+// TestExchangeOverARestart: a re-INVITE that waits for the other side is refused for now, and the other side is offered the session as it is.
+func TestExchangeOverARestart(t *testing.T) {
+	inWorldWith(t, talkYAML("", "reinvite: relay"), func(w *world) {
+		c := w.talk(nil, nil)
+		time.Sleep(time.Second)
+		c.carrier.offers("INVITE", siptest.SessionAt(c.carrier.address, 40000, "8 101"))
+		first := w.agent.expect("INVITE")
+		w.restart()
+		no := w.carrier.expect("SIP/2.0 500")
+		if no.value("Retry-After") == "" {
+			t.Errorf("%s", no.raw)
+		}
+		w.carrier.send(fmt.Sprintf("ACK sip:198.51.100.1 SIP/2.0\nVia: %s\nFrom: %s\nTo: %s\nCall-ID: %s\nCSeq: 2 ACK\nContent-Length: 0\n\n",
+			no.value("Via"), no.value("From"), no.value("To"), no.value("Call-ID")))
+		again := w.agent.expect("INVITE")
+		w.agent.reply(first, 491, "Request Pending", "", "") // to nobody any more
+		w.agent.expect("ACK")
+		w.agent.reply(again, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+		w.agent.expect("ACK")
+		c.hangsUp()
+	})
+}
+
+// TestOwedAfterARestart: what a call that was over owed its legs is told by the next process, once, and by the one after it.
+func TestOwedAfterARestart(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		c := w.talk(nil, nil)
+		time.Sleep(time.Second)
+		w.carrier.bye(c.d)
+		w.carrier.expect("SIP/2.0 200")
+		lost := w.agent.expect("BYE")
+		for range 2 {
+			w.restart()
+			bye := w.agent.expect("BYE")
+			if was, is := lost.req().CSeq().SeqNo, bye.req().CSeq().SeqNo; is <= was {
+				t.Errorf("CSeq %d after %d", is, was)
+			}
+			lost = bye
+		}
+		w.agent.reply(lost, 481, "Gone", "", "")
+		w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+		synctest.Wait()
+		if left := w.die(); len(left) != 0 {
+			t.Errorf("%d calls are left", len(left))
+		}
+		w.begin(nil)
+	})
+}
+
+// TestBrokenStates: a state that can't be read, or has lost what it names, costs its call alone, and its legs are told.
+func TestBrokenStates(t *testing.T) {
+	for name, spoil := range map[string]func(l *store.Left){
+		"no state":  func(l *store.Left) { l.State = []byte("nonsense") },
+		"no trunk":  func(l *store.Left) { change(l, func(k *kept.Call) { k.Trunk = "trunk gone" }) },
+		"no target": func(l *store.Left) { change(l, func(k *kept.Call) { k.Bridge.Target = "gone" }) },
+		"no leg":    func(l *store.Left) { change(l, func(k *kept.Call) { k.Legs[1].State.Phase = 99 }) },
+		"no address": func(l *store.Left) {
+			change(l, func(k *kept.Call) { k.Legs[0].State.Local.Listen = "203.0.113.1:5060" })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorldWith(t, talkYAML("", ""), func(w *world) {
+				w.talk(nil, nil)
+				time.Sleep(time.Second)
+				left := w.die()
+				spoil(&left[0])
+				w.begin(left)
+				w.wantRecord(store.DispositionInterrupted, cause.ProcessRestart, store.EndedBySystem)
+				if name != "no state" && name != "no address" {
+					w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+				}
+				if name != "no state" && name != "no leg" {
+					w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+				}
+			})
+		})
+	}
+}
+
+// change changes the state of a call that is left.
+func change(l *store.Left, how func(k *kept.Call)) {
+	k, err := kept.Decode(l.State)
+	if err == nil {
+		how(k)
+		l.State, err = k.Encode()
+	}
+	if err != nil {
+		panic(err)
+	}
 }

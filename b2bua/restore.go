@@ -112,8 +112,9 @@ func (s *Server) finishLeft(k *kept.Call, l *store.Left) error {
 	if err != nil {
 		return err
 	}
-	if v.ladder.Discard(); k.Answered == 0 && v.a != nil && !l.Owed {
-		l.Interrupted.SIPStatus, l.Interrupted.Q850 = 500, cause.Q850Of(500) // it is told now
+	if v.ladder.Discard(); v.waits && !l.Owed { // it is told now
+		r := &l.Interrupted
+		r.SIPStatus, r.Q850, r.AnsweredAt, r.SetupMS, r.DurationMS = 500, cause.Q850Of(500), store.Time{}, 0, 0
 	}
 	v.ladder, v.ended, v.finished, v.now = nil, &l.Interrupted, true, (*Call).closing
 	if v.why = cause.ProcessRestart; k.Ended != "" {
@@ -167,6 +168,7 @@ type reviving struct {
 	k       *kept.Call
 	invite  *sip.Request
 	sending []*legOnWire // whose peer has an offer without an answer
+	waits   bool         // the caller has no final answer; ours may wait for a PRACK
 }
 
 // newReviving makes the call of a state, with its legs.
@@ -217,6 +219,7 @@ func (v *reviving) restoreLeg(k *kept.Leg) {
 		l.senders.shown = credentialsIn(v.invite)
 		l.branch, l.merged = message.BranchOf(v.invite), mergeKey(v.invite, v.trunk)
 	}
+	v.waits = v.waits || r.Unanswered
 	v.readmit(l, r, invite, flow)
 	if v.legs = append(v.legs, l); r.Sending || r.Pending != nil {
 		v.sending = append(v.sending, l)

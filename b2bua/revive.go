@@ -21,7 +21,10 @@ import (
 // takeUp restores what a call has beside its legs. It says nothing to anybody yet.
 func (v *reviving) takeUp(l *store.Left, sockets *media.Sockets) error {
 	k := v.k
-	if v.a == nil || v.b == nil {
+	switch {
+	case v.waits:
+		return errUnanswered
+	case v.a == nil || v.b == nil:
 		return errNoLeg
 	}
 	for _, l := range v.legs {

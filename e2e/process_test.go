@@ -25,6 +25,8 @@ type process struct {
 
 	quiet bool // what it prints is not shown when the test fails
 
+	heir int // the process that goes on in its place, in its group; 0: none
+
 	mu    sync.Mutex
 	lines []string // of its output
 }
@@ -107,9 +109,21 @@ func (p *process) ended() bool {
 
 func (p *process) signal(sig syscall.Signal) {
 	p.t.Helper()
+	if p.heir != 0 {
+		_ = syscall.Kill(p.heir, sig)
+		return
+	}
 	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		p.t.Errorf("%s: %v", p.name, err)
 	}
+}
+
+// pid is the number of the process that runs now.
+func (p *process) pid() int {
+	if p.heir != 0 {
+		return p.heir
+	}
+	return p.cmd.Process.Pid
 }
 
 // kill ends it the hard way and waits for that.

@@ -388,7 +388,7 @@ func (s *server) isSIP(row tableRow) bool {
 // memory is how much of it the process has, in KB.
 func (s *server) memory() (kb int) {
 	s.t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.pid()))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -401,7 +401,7 @@ func (s *server) memory() (kb int) {
 
 func (s *server) socketInodes() map[string]bool {
 	s.t.Helper()
-	dir := fmt.Sprintf("/proc/%d/fd", s.cmd.Process.Pid)
+	dir := fmt.Sprintf("/proc/%d/fd", s.pid())
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		s.t.Fatal(err)

@@ -106,6 +106,25 @@
 // system calls, some times a minute. The first order to the session opens its sockets again.
 // Tests: TestSteeredSession, TestSteeredSessionWakes, TestSteeredSessionCloses.
 //
+// A session outlives its process. What another process needs to go on with it is plain data, which its owner keeps:
+// settings as they were set last, latches, rewrites, counts, keys. The owner takes it when it sets something, and when
+// EventChanged says so, never per packet. A source that is locked stays so, so that no stranger takes the call, and is
+// relayed by the kept shift, so that the receiver hears no break. What was lost meanwhile is unknown, and not counted. Sounds
+// and digits end: digits must not be dialled twice. Flows in the kernel stay there and are believed, because they are later
+// than any state.
+// Tests: TestResume, TestResumeFromKernel, FuzzResume.
+//
+// No number of SRTP is used twice, whenever a process is killed. It could not say which numbers it had used. So a state
+// reserves the next ones, and the next process begins above them: at most 40 s of packets later, which a receiver takes for
+// loss. Nothing is sent beyond what is reserved, and nothing after a resumption, before a state is taken. So the state must be
+// on file at once: in the time until it is, numbers could be used again, if the process is killed just then for the second
+// time since a state. Of what was received, all below the next packet counts as received.
+// Tests: TestNumbersAreUsedOnceInAllLives, TestReplaysInTheNextLife.
+//
+// An upgrade hands sessions over with their sockets. Packets wait in them, and nobody reads, from when the state is taken,
+// which is exact, until the next engine reads. So none is lost or comes twice, and either engine can be the one that goes on.
+// Test: TestHandOver.
+//
 // A quiet session is small: 2.4 KB. What RTP needs is made with the first packet, what few calls need when they need it.
 // Test: TestQuietSessionIsSmall.
 //

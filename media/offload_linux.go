@@ -23,7 +23,7 @@ const (
 	offloadAfter = time.Second
 
 	// offloadWorth is how many packets the kernel must have relayed of a flow that comes back because of a packet. If
-	// there are fewer, it sends all of them up, because they have header extensions or come through an interface without
+	// there are fewer, it sends all of them up, because they have IP options or come through an interface without
 	// its program. Such a flow stays with the worker twice as long as the last time, up to offloadAfter << offloadPatience.
 	offloadWorth    = 100
 	offloadPatience = 8
@@ -78,14 +78,16 @@ func (o *offloader) stop() {
 
 // offload is what an endpoint of RTP knows of its flow in the kernel.
 type offload struct {
-	from  time.Duration // when the flow may be offloaded
-	since time.Duration // when it was offloaded
-	fails uint8         // how often in a row that was not worth it
-	by    *offloader    // nil: the worker has the flow
-	in    netip.AddrPort
-	seen  kernel.State  // as it was read last
-	read  time.Duration // when that was
-	times uint64        // that it was offloaded
+	from   time.Duration // when the flow may be offloaded
+	since  time.Duration // when it was offloaded
+	fails  uint8         // how often in a row that was not worth it
+	by     *offloader    // nil: the worker has the flow
+	in     netip.AddrPort
+	seen   kernel.State  // as it was read last
+	had    uint64        // packets, when it was offloaded
+	read   time.Duration // when that was
+	times  uint64        // that it was offloaded
+	shares *steering     // of side A: that the worker knows the session by
 }
 
 // offload gives the kernel the flow of a packet that was just relayed, if the flow is fit for it. A waiting packet would be
@@ -128,7 +130,8 @@ func (o *offloader) put(ep *endpoint, now time.Duration) error {
 	if err := o.relay.Put(f, state); err != nil {
 		return err
 	}
-	ep.offload.by, ep.offload.in, ep.offload.since, ep.offload.seen, ep.offload.read = o, f.In, now, state, now
+	ep.offload.by, ep.offload.in, ep.offload.since, ep.offload.had = o, f.In, now, state.Packets
+	ep.offload.seen, ep.offload.read = state, now
 	return nil
 }
 
@@ -302,7 +305,7 @@ func (ep *endpoint) cameUp(now time.Duration) {
 		return
 	}
 	ep.reclaim()
-	if ep.offload.seen.Packets >= offloadWorth {
+	if ep.offload.seen.Packets-ep.offload.had >= offloadWorth {
 		ep.offload.fails = 0
 		return
 	}

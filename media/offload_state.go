@@ -6,11 +6,14 @@ import (
 	"flowbridge/media/kernel"
 )
 
-// state is that of ep's stream as the kernel takes it. What the kernel counts begins at zero.
+// state is that of ep's stream as the kernel takes it. What the kernel counts goes on from what was counted, so that another
+// process finds all of it there.
 func (o *offloader) state(ep *endpoint) kernel.State {
-	s, l := &ep.stream, &ep.stream.losses
+	s, l, c, d := &ep.stream, &ep.stream.losses, ep.count, read(&ep.count.drops)
 	return kernel.State{
 		Last:    ep.latch().heard + o.epoch,
+		Packets: c.RxPackets.Load(), Bytes: c.RxBytes.Load(), Sent: c.TxPackets.Load(), SentBytes: c.TxBytes.Load(),
+		WrongSource: d.WrongSource.Load(), WrongSSRC: d.WrongSSRC.Load(), Discarded: d.Discarded.Load(),
 		Started: s.started, Jumped: s.jumped, Timed: s.timed,
 		SSRC: s.ssrc, Base: s.base, Top: s.top, Received: s.received, Expect: s.expect,
 		LostPast: s.lostPast, WrapsPast: s.wrapsPast, Duplicates: s.duplicates, Reordered: s.reordered, SSRCChanges: s.ssrcChanges,

@@ -4,8 +4,11 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"flowbridge/media/kernel"
 )
@@ -46,13 +49,18 @@ func TestMain(m *testing.M) {
 			paths = paths[:1]
 		}
 	}
-	code := 0
+	os.Exit(runPaths(m))
+}
+
+func runPaths(m *testing.M) (code int) {
 	for _, path = range paths {
 		if *only != "" && *only != path.name {
 			continue
 		}
 		if path.name == "kernel" {
-			relay, err := kernel.Open(kernel.Options{Capacity: 4096})
+			unmount := mountBPF()
+			defer unmount()
+			relay, err := openKernel()
 			if err != nil {
 				fmt.Fprintln(os.Stderr, "the kernel path is not tested:", err)
 				continue
@@ -67,7 +75,80 @@ func TestMain(m *testing.M) {
 			path.kernel.Close()
 		}
 	}
-	os.Exit(code)
+	return code
+}
+
+// kernelDir is where the flows of the kernel path outlive an engine. Empty: they do not.
+var kernelDir string
+
+// mountBPF mounts a BPF file system, where that is allowed.
+func mountBPF() (unmount func()) {
+	dir, err := os.MkdirTemp("", "flowbridge-media-")
+	if err != nil {
+		return func() {}
+	}
+	if unix.Mount("bpf", dir, "bpf", 0, "mode=0700") == nil {
+		kernelDir = dir
+	}
+	return func() {
+		_ = unix.Unmount(dir, unix.MNT_DETACH)
+		_ = os.Remove(dir)
+	}
+}
+
+func openKernel() (*kernel.Relay, error) { return openHeir(nil) }
+
+func openHeir(of *os.File) (*kernel.Relay, error) {
+	o := kernel.Options{Capacity: 4096, Heir: of}
+	if kernelDir != "" {
+		o.Dir = filepath.Join(kernelDir, "flows")
+	}
+	return kernel.Open(o)
+}
+
+// nextKernel is the kernel's relay of the next process: flows go on.
+func nextKernel(tb testing.TB) {
+	tb.Helper()
+	if path.kernel == nil {
+		return
+	}
+	path.kernel.Leave()
+	var err error
+	if path.kernel, err = openKernel(); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// heirOfKernel is the kernel's relay of a process that replaces this one. Take has it inherit the flows.
+func heirOfKernel(tb testing.TB) (take func()) {
+	tb.Helper()
+	old := path.kernel
+	if old == nil {
+		return func() {}
+	}
+	fd, err := unix.Dup(int(old.Directory().Fd()))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	heir, err := openHeir(os.NewFile(uintptr(fd), "heir"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return func() {
+		if err := heir.Inherit(); err != nil {
+			tb.Fatal(err)
+		}
+		path.kernel = heir
+		tb.Cleanup(old.Leave)
+	}
+}
+
+// needsNextKernel skips a test of the kernel path where flows do not outlive a process.
+func needsNextKernel(tb testing.TB) {
+	tb.Helper()
+	if path.kernel != nil && kernelDir == "" {
+		tb.Skip("needs a BPF file system")
+	}
 }
 
 // audit is the userspace path with an eye on how it is called: as flowPath says, and

@@ -30,7 +30,6 @@ type relay struct {
 	hearing   hearing
 	roundTrip [2]roundTrip // to each side
 	note      note
-	shares    *steering // that the worker knows it by; nil: none
 }
 
 // The values of relay.turn. Who has the turn owns the session: the worker for a packet or a command, another goroutine to

@@ -52,6 +52,7 @@ func (e *Engine) Resume(sc SessionConfig, st SessionState) (*Session, error) {
 	s.relay.init(id, local, fds, sc.OnEvent)
 	s.relay.secure = secure
 	s.resume(&st)
+	s.inherit()
 	_ = s.worker.post(command{op: opOpen, relay: &s.relay}, false) // workers stop when no session is being opened
 	e.mu.Lock()
 	e.sessions[id] = s
@@ -161,6 +162,9 @@ func (r *relay) resume(st *SessionState, c clock) {
 			r.heard(Side(i)).stream.rate = int64(s.Peer.ClockRate)
 			ep.stream.resume(&s.Stream, st.Exact, c)
 			ep.outlet.resume(&s.Outlet, st.Exact, c)
+			if st.Exact && s.Press != nil {
+				ep.resume(s.Press, c)
+			}
 			ep.count.ofRTP().resume(&s.RTPCount, &ep.stream, c)
 		}
 		r.ledger.flow[i][RTP].resume(&s.RTPCount)

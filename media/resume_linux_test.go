@@ -2,7 +2,9 @@ package media
 
 import (
 	"errors"
+	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -10,9 +12,7 @@ import (
 // kill ends an engine as SIGKILL does: its sockets are closed, and nothing is told to anybody.
 func kill(t testing.TB, e *Engine) {
 	t.Helper()
-	if path.kernel != nil {
-		t.Skip("needs the flows of another process")
-	}
+	needsNextKernel(t)
 	e.mu.Lock()
 	e.closing = true
 	open := e.sessions
@@ -36,6 +36,7 @@ func kill(t testing.TB, e *Engine) {
 		}
 	}
 	close(e.closed)
+	nextKernel(t)
 	audits.mu.Lock()
 	defer audits.mu.Unlock()
 	audits.all = nil
@@ -96,6 +97,7 @@ func TestResume(t *testing.T) {
 		br.a.send(br.Local(SideA), pkt)
 		br.b.expect(br.Local(SideB), pkt)
 	}
+	await(t, "the stranger's packets", func() bool { return br.Stats().A.Dropped.WrongSource == 10 })
 	st = br.Close()
 	if st.A.RxPackets != 10 || st.A.Lost != 0 || st.A.SSRCChanges != 0 || st.A.Dropped.WrongSource != 10 {
 		t.Errorf("got %+v", st.A)
@@ -126,4 +128,82 @@ func TestResumeOnTakenPorts(t *testing.T) {
 		t.Errorf("%d ports are used; want 2", used)
 	}
 	s.Close()
+}
+
+// What the kernel relays goes on while nobody is there, and the next process has all figures of it, whatever the state says
+// that it finds: it is of before the source was known.
+func TestResumeFromKernel(t *testing.T) {
+	onKernelPath(t)
+	needsNextKernel(t)
+	for name, steered := range map[string]bool{"with sockets": false, "steered": true} {
+		t.Run(name, func(t *testing.T) {
+			e := openEngine(t, nil)
+			lost := newSteeredCall(t, e)
+			c := newSteeredCall(t, e)
+			early := c.State()
+			for side := range early.Sides { // as if nothing had come
+				s := &early.Sides[side]
+				s.Latch.Source, s.Latch.SSRC, s.Stream, s.Outlet, s.RTPCount = netip.AddrPort{}, 0, StreamState{}, OutletState{}, CountState{}
+			}
+			c.speak(t, 2)
+			if steered {
+				e.tend(e.now() + steerAfter + time.Second)
+				if !c.steered.Load() {
+					t.Fatal("not steered")
+				}
+			}
+			kill(t, e)
+			c.speak(t, 3)
+			lost.speak(t, 2)
+			e = openEngine(t, nil)
+			if !path.kernel.Uses(lost.Local(SideA).Port()) {
+				t.Error("the port of a call that may be resumed can be leased")
+			}
+			s, err := e.Resume(SessionConfig{}, filed(t, early))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Session = s
+			c.speak(t, 4)
+			if n := s.relay.offloaded.Load(); n != 2 {
+				t.Errorf("the kernel has %d flows; want 2", n)
+			}
+			e.Restored()
+			if n := path.kernel.Adopted(); n != 0 {
+				t.Errorf("%d flows of nobody are left", n)
+			}
+			c.speak(t, 5)
+			s.SetPayloads(SideA, nil) // takes the flows back
+			c.speak(t, 7)
+			st := s.Close()
+			for _, side := range []SideStats{st.A, st.B} {
+				if side.RxPackets != 6 || side.TxPackets != 6 || side.Lost != 1 || side.DroppedTotal != 0 || side.SSRCChanges != 0 {
+					t.Errorf("got %+v", side)
+				}
+			}
+		})
+	}
+}
+
+// A flow that is not what the session needs any more comes back to the sockets, with its figures.
+func TestResumeTakesFlowsBack(t *testing.T) {
+	onKernelPath(t)
+	needsNextKernel(t)
+	e := openEngine(t, nil)
+	c := newSteeredCall(t, e)
+	st := c.State()
+	st.Sides[SideA].Payloads = []PayloadChange{{From: 0, To: 8, Op: PayloadToALaw}}
+	kill(t, e)
+	c.speak(t, 2)
+	s, err := openEngine(t, nil).Resume(SessionConfig{}, filed(t, st))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.a.send(c.at[SideA], sourcePacket(t, 1, 3))
+	if got, _ := c.b.read(); got[1] != 8 {
+		t.Errorf("payload type %d; want 8", got[1])
+	}
+	if st := s.Close(); st.A.RxPackets != 3 || st.A.Lost != 0 {
+		t.Errorf("got %+v", st.A)
+	}
 }

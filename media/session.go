@@ -77,9 +77,9 @@ type Session struct {
 
 	mu      sync.Mutex // guards what follows, and the order of commands about it
 	pair    [2]pair
-	muxed   [2]bool   // Peer.Mux, by side
-	closed  bool      // pair is not the session's any more
-	parting *steering // its ports are steered already, and its sockets are not closed yet; nil: they are not
+	muxed   [2]bool // Peer.Mux, by side
+	closed  bool    // pair is not the session's any more
+	parting bool    // its ports are steered, as relay.shares says, and its sockets are not closed yet
 
 	steered atomic.Bool // it has no sockets, as the kernel relays its RTP; changed under mu
 	wanted  *wanted     // guarded by mu; nil: nothing was set
@@ -200,8 +200,8 @@ func (s *Session) Close() Stats {
 			return
 		}
 		e.awake.Add(-1)
-		if s.parting != nil {
-			s.endSteering(*s.parting)
+		if s.parting {
+			s.endSteering(*s.relay.shares())
 		}
 		s.rest([2]netip.Addr{s.relay.local[SideA].Addr(), s.relay.local[SideB].Addr()}, s.pair[:])
 	})

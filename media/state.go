@@ -48,6 +48,9 @@ type SideState struct {
 	// Crypto is what was set last, if it differs from the keys in use: it was set just before.
 	Crypto *Crypto `cbor:"16,keyasint,omitempty"`
 
+	// Press is what a hand-over tells of keys.
+	Press *PressState `cbor:"18,keyasint,omitempty"`
+
 	// Playing is the sound towards the side. Who resumes the session plays it again from where it was.
 	Playing PlayState `cbor:"17,keyasint,omitzero"`
 }

@@ -96,6 +96,9 @@ func (r *relay) state(st *SessionState, epoch time.Duration) {
 		if ep := &r.endpoint[i][RTP]; ep.rtpState != nil {
 			ep.stream.state(&s.Stream, at)
 			ep.outlet.state(&s.Outlet, &ep.stream, st.Exact, at)
+			if st.Exact {
+				s.Press = ep.press(at)
+			}
 			if p := r.endpoint[side.Other()][RTP].playing(); p != nil {
 				s.Playing = PlayState{Playing: true, ID: p.play.ID, At: p.position()}
 			}

@@ -135,7 +135,7 @@ func (w *worker) share(r *relay) (s steering, done bool) {
 		return s, false
 	}
 	w.unshare(r)
-	r.shares = &s
+	r.endpoint[SideA][RTP].offload.shares = &s
 	s.each(func(side Side, kind Kind, at netip.AddrPort) { w.shared.to[at] = &r.endpoint[side][kind] })
 	return s, true
 }
@@ -182,8 +182,8 @@ func (w *worker) unsteer(e *Engine, r *relay, c *socketChange) {
 
 // unshare forgets a session: it is closed, or shares other addresses.
 func (w *worker) unshare(r *relay) {
-	if r.shares != nil {
-		r.shares.each(func(_ Side, _ Kind, at netip.AddrPort) { delete(w.shared.to, at) })
+	if shares := r.shares(); shares != nil {
+		shares.each(func(_ Side, _ Kind, at netip.AddrPort) { delete(w.shared.to, at) })
 	}
 }
 
@@ -306,7 +306,7 @@ func (s *Session) beginSteering(st steering) bool {
 		s.endSteering(st)
 		return false
 	}
-	s.parting = &st
+	s.parting = true
 	return true
 }
 
@@ -320,7 +320,7 @@ func (e *Engine) steer(some []*Session) {
 			continue
 		}
 		changes[i] = newSocketChange()
-		changes[i].steer = s.parting
+		changes[i].steer = s.relay.shares() // of before the last sync
 		_ = s.worker.post(command{op: opSockets, relay: &s.relay, sockets: changes[i]}, false)
 	}
 	e.sync()
@@ -353,10 +353,9 @@ func (s *Session) calm(now time.Duration) bool {
 // settleSteering closes the sockets of a session that the worker has let go. If it has not, the ports are the sockets'
 // again. The session's mu is held.
 func (s *Session) settleSteering(c *socketChange) {
-	st := *s.parting
-	s.parting = nil
+	s.parting = false
 	if !c.done {
-		s.endSteering(st)
+		s.endSteering(*c.steer)
 		return
 	}
 	for side, p := range s.pair {
@@ -374,4 +373,12 @@ func (e *Engine) mayWake() bool {
 
 func (s *Session) endSteering(st steering) {
 	st.each(func(_ Side, _ Kind, at netip.AddrPort) { s.worker.offloader.relay.Unsteer(at) })
+}
+
+// shares are the addresses that the worker knows a session by; nil: none.
+func (r *relay) shares() *steering {
+	if s := r.endpoint[SideA][RTP].rtpState; s != nil {
+		return s.offload.shares
+	}
+	return nil
 }

@@ -75,7 +75,7 @@ func TestSteeredSession(t *testing.T) {
 				t.Fatalf("steered %v, %d sockets closed; want 4", c.steered.Load(), files-n)
 			}
 			c.speak(t, 2)
-			if a, b := inKernel(c.at[SideA]), inKernel(c.at[SideB]); a != 1 || b != 1 {
+			if a, b := c.relayedThere(SideA), c.relayedThere(SideB); a != 1 || b != 1 {
 				t.Errorf("the kernel has relayed %d and %d packets; want 1 of each side", a, b)
 			}
 			c.report(t)
@@ -116,7 +116,7 @@ func TestSteeredSessionWakes(t *testing.T) {
 	key[11] = 1
 	copy(key[8:11], []byte{0, 0, 0})
 	c.speak(t, 3)
-	if n := inKernel(c.at[SideA]); n != 1 {
+	if n := c.relayedThere(SideA); n != 1 {
 		t.Errorf("the kernel has relayed %d packets; want 1", n)
 	}
 	c.a.send(c.at[SideA], key)
@@ -146,7 +146,7 @@ func TestSteeredSessionCloses(t *testing.T) {
 			t.Fatal("not steered")
 		}
 		c.speak(t, 2)
-		if n := inKernel(c.at[SideA]); n != 1 {
+		if n := c.relayedThere(SideA); n != 1 {
 			t.Errorf("the kernel has relayed %d packets; want 1", n)
 		}
 		if st := c.Close(); st.A.RxPackets != 2 || st.B.RxPackets != 2 {

@@ -15,7 +15,9 @@ func (w *worker) Attach(f flow, c *counters) error {
 		return fmt.Errorf("session %d has no sockets here", f.ID.Session)
 	}
 	ep := &r.endpoint[f.ID.From][f.ID.Kind]
-	ep.reclaim()
+	if ep.attached { // else the kernel has it from another process
+		ep.reclaim()
+	}
 	ep.count = c
 	ep.rewrites = f.Rewrite != rewrite{}
 	ep.dest = sockaddr{}

@@ -79,6 +79,9 @@ const (
 	opStop
 )
 
+// orders reports whether it changes what is done with packets, so that the kernel can't have the session's flows.
+func (o op) orders() bool { return o > opOpen && o < opSockets }
+
 // command is a request to a worker; op says which fields count.
 type command struct {
 	op       op
@@ -169,7 +172,7 @@ func (w *worker) post(c command, soon bool) error {
 		}
 	}
 	w.pending.Store(true)
-	if c.relay != nil && c.op < opSockets {
+	if c.op.orders() {
 		c.relay.recall() // so that later packets come to the worker, which looks for commands first
 	}
 	if soon {
@@ -277,7 +280,7 @@ func (w *worker) perform(c command) error {
 			return errClosed
 		}
 		defer c.relay.leave()
-		if c.op < opSockets {
+		if c.op.orders() {
 			c.relay.reclaim()
 		}
 	}
@@ -333,6 +336,9 @@ func (w *worker) open(r *relay) {
 	w.relays[r.id] = r
 	for _, ep := range r.endpoints() {
 		w.serves(ep.fd, ep)
+		if ep.rtpState != nil { // it was handed over
+			w.arm(ep)
+		}
 	}
 	_ = r.route()
 }

@@ -9,9 +9,9 @@
 //	  └─────────────────────────────────────┘ committed                   │ List, Get
 //	                                                                      ▼ (connections of their own)
 //
-// Words: a [Record] is the CDR of one call. A journalled call has its state so far in the journal. A finished call has its
-// record in the table calls, where it does not change any more. Open closes the calls that a killed process left in the
-// journal: they are interrupted.
+// Words: a [Record] is the CDR of one call. A journalled call has its record so far in the journal, and its state: what it
+// needs to go on. A finished call has its record in the table calls, where it does not change any more. Open gives the calls
+// that a killed process left with a state to the next one ([Store.Left]), and closes the others: they are interrupted.
 //
 // # Ownership
 //
@@ -33,7 +33,12 @@
 // Keep tells of it. Until then the record is in the journal, so a kill costs nothing of a call that has ended.
 // Tests: TestKilled, TestJournalOfFinishedCalls.
 //
-// The journal has an entry at the start, at dialling and at the answer: appended to a file, with a checksum, in one write
+// States are sealed (AES-GCM) for their call, because they have the keys of its SRTP. What cannot be opened costs that call its
+// state alone. Calls that are left stay in the journal's files, with which the next process goes on, until they are over: a second
+// kill loses none. What a finished call owes its peers has an entry of its own, which outlives that of its record.
+// Tests: TestLeft, TestLeftDamaged, TestLeftInTwoFiles.
+//
+// The journal has an entry at the start, at dialling, at the answer, and at each later change: appended to a file, with a checksum, in one write
 // and some microseconds. It is in the file when Journal returns, or, while another call writes, right after that. So a slow
 // disk holds up one call, and a SIGKILL takes at most what came while that call was being written. A power failure may take
 // the last seconds, as with the database: nothing is synced. The end of a call is an entry, too, when its record is

@@ -113,9 +113,9 @@ type Agreement struct {
 	Offer       int                    `cbor:"2,keyasint,omitempty"`
 	Late        bool                   `cbor:"3,keyasint,omitempty"`
 	Answer      []byte                 `cbor:"4,keyasint,omitempty"`
-	SentTo      [2][]sdp.FormatState   `cbor:"5,keyasint,omitempty"`
-	Told        [2][]sdp.FormatState   `cbor:"6,keyasint,omitempty"`
-	Codec       [2]sdp.FormatState     `cbor:"7,keyasint,omitempty"`
+	SentTo      [2]sdp.FormatStates    `cbor:"5,keyasint,omitempty"`
+	Told        [2]sdp.FormatStates    `cbor:"6,keyasint,omitempty"`
+	Codec       [2]sdp.CodecState      `cbor:"7,keyasint,omitempty"`
 	CodecName   string                 `cbor:"8,keyasint,omitempty"`
 	Description [2]int                 `cbor:"9,keyasint,omitempty"`
 	StreamOrder [2]int                 `cbor:"10,keyasint,omitempty"`

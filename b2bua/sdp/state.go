@@ -2,6 +2,8 @@ package sdp
 
 import (
 	"net/netip"
+	"strconv"
+	"strings"
 	"time"
 
 	"flowbridge/config"
@@ -17,7 +19,7 @@ type DescriptionState struct {
 	Stream     string         `cbor:"2,keyasint,omitempty"`
 	Streams    []string       `cbor:"3,keyasint,omitempty"`
 	Audio      int            `cbor:"4,keyasint,omitempty"`
-	Formats    []FormatState  `cbor:"5,keyasint,omitempty"`
+	Formats    FormatStates   `cbor:"5,keyasint,omitempty"`
 	Grouped    bool           `cbor:"6,keyasint,omitempty"`
 	Connection string         `cbor:"7,keyasint,omitempty"`
 	RTP        string         `cbor:"8,keyasint,omitempty"`
@@ -30,17 +32,6 @@ type DescriptionState struct {
 	Securing   *SecuringState `cbor:"15,keyasint,omitempty"`
 }
 
-// FormatState is a Format.
-type FormatState struct {
-	Name     string `cbor:"1,keyasint,omitempty"`
-	Clock    uint32 `cbor:"2,keyasint,omitempty"`
-	Channels string `cbor:"3,keyasint,omitempty"`
-	Mapping  string `cbor:"4,keyasint,omitempty"`
-	Number   uint8  `cbor:"5,keyasint,omitempty"`
-	Source   uint8  `cbor:"6,keyasint,omitempty"`
-	Lines    uint8  `cbor:"7,keyasint,omitempty"`
-}
-
 // SecuringState is the SRTP of a stream, with its keys.
 type SecuringState struct {
 	Tag  string      `cbor:"1,keyasint,omitempty"`
@@ -51,7 +42,7 @@ type SecuringState struct {
 // State returns the description as plain data.
 func (d *Description) State() DescriptionState {
 	return DescriptionState{
-		Session: d.session, Stream: d.stream, Streams: d.streams, Audio: d.audio, Formats: FormatStates(d.formats), Grouped: d.grouped,
+		Session: d.session, Stream: d.stream, Streams: d.streams, Audio: d.audio, Formats: StateOfFormats(d.formats), Grouped: d.grouped,
 		Connection: d.connection, RTP: addrText(d.rtp), RTCP: addrText(d.rtcp), Port: d.port, Muxes: d.muxes, Way: string(d.way),
 		Ptime: d.ptime, Proto: d.proto, Securing: d.securing.state(),
 	}
@@ -60,7 +51,7 @@ func (d *Description) State() DescriptionState {
 // RestoreDescription makes the description of a state.
 func RestoreDescription(s *DescriptionState) *Description {
 	return &Description{
-		session: s.Session, stream: s.Stream, streams: s.Streams, audio: s.Audio, formats: RestoreFormats(s.Formats), grouped: s.Grouped,
+		session: s.Session, stream: s.Stream, streams: s.Streams, audio: s.Audio, formats: s.Formats.Restore(), grouped: s.Grouped,
 		connection: s.Connection, rtp: addrOf(s.RTP), rtcp: addrOf(s.RTCP), port: s.Port, muxes: s.Muxes, way: Direction(s.Way),
 		ptime: s.Ptime, proto: knownProto(s.Proto), securing: s.Securing.restore(),
 	}
@@ -79,44 +70,68 @@ func addrOf(text string) netip.AddrPort {
 	return a
 }
 
-// FormatStates returns formats as plain data.
-func FormatStates(formats []Format) []FormatState {
-	if formats == nil {
-		return nil
+// FormatStates are formats as one text, which costs a tenth of a structure: for each its fields, ended by formatEnd.
+type FormatStates string
+
+const (
+	fieldEnd  = '\x1f'
+	formatEnd = '\x1e'
+)
+
+// StateOfFormats returns formats as text, empty for none.
+func StateOfFormats(formats []Format) FormatStates {
+	var room [256]byte
+	b := room[:0]
+	for i := range formats {
+		f := &formats[i]
+		b = f.appendTo(b)
+		b = append(append(b, f.Mapping...), fieldEnd)
+		b = append(append(b, f.Number, f.source, byte(f.lines)), formatEnd)
 	}
-	states := make([]FormatState, len(formats))
-	for i, f := range formats {
-		states[i] = FormatState{f.Name, f.Clock, f.channels, f.Mapping, f.Number, f.source, uint8(f.lines)}
-	}
-	return states
+	return FormatStates(b)
 }
 
-// RestoreFormats makes the formats of their states. It leaves out what is no payload type.
-func RestoreFormats(states []FormatState) []Format {
-	if states == nil {
-		return nil
-	}
-	formats := make([]Format, 0, len(states))
-	for _, s := range states {
-		if s.Number > 127 || s.Source > 127 {
-			continue
+func (k Codec) appendTo(b []byte) []byte {
+	b = append(append(b, k.Name...), fieldEnd)
+	b = append(strconv.AppendUint(b, uint64(k.Clock), 10), fieldEnd)
+	return append(append(b, k.channels...), fieldEnd)
+}
+
+// Restore makes the formats of a text. It leaves out what is no format.
+func (s FormatStates) Restore() (formats []Format) {
+	rest := string(s)
+	for rest != "" {
+		k, behind, ok := readCodec(rest)
+		mapping, behind, found := strings.Cut(behind, string(rune(fieldEnd)))
+		if !ok || !found || len(behind) < 4 || behind[3] != formatEnd {
+			return formats
 		}
-		formats = append(formats, Format{
-			Codec: Codec{Name: s.Name, Clock: s.Clock, channels: s.Channels}, Mapping: s.Mapping, Number: s.Number,
-			source: s.Source, lines: formatLines(s.Lines),
-		})
+		if f := (Format{Codec: k, Mapping: mapping, Number: behind[0], source: behind[1], lines: formatLines(behind[2])}); f.Number < 128 && f.source < 128 {
+			formats = append(formats, f)
+		}
+		rest = behind[4:]
 	}
 	return formats
 }
 
-// Kept returns a codec as plain data.
-func (k Codec) Kept() FormatState {
-	return FormatState{Name: k.Name, Clock: k.Clock, Channels: k.channels}
+func readCodec(text string) (k Codec, rest string, ok bool) {
+	name, rest, _ := strings.Cut(text, string(rune(fieldEnd)))
+	clock, rest, _ := strings.Cut(rest, string(rune(fieldEnd)))
+	channels, rest, ok := strings.Cut(rest, string(rune(fieldEnd)))
+	hz, _ := strconv.ParseUint(clock, 10, 32)
+	return Codec{Name: name, Clock: uint32(hz), channels: channels}, rest, ok
 }
 
-// Codec returns the codec of a state.
-func (s FormatState) Codec() Codec {
-	return Codec{Name: s.Name, Clock: s.Clock, channels: s.Channels}
+// CodecState is a codec as text.
+type CodecState string
+
+// State returns a codec as text.
+func (k Codec) State() CodecState { return CodecState(k.appendTo(make([]byte, 0, 32))) }
+
+// Restore makes the codec of a text.
+func (s CodecState) Restore() Codec {
+	k, _, _ := readCodec(string(s))
+	return k
 }
 
 func (s *securing) state() *SecuringState {

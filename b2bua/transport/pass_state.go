@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/emiago/sipgo/sip"
 	"golang.org/x/sys/unix"
 
 	"flowbridge/b2bua/message"
@@ -82,6 +83,29 @@ func (s *Stack) State() (st State) {
 		}
 	}
 	return st
+}
+
+// Again is an INVITE of the wire's peer that has no final answer, as a new one for another stack. false: the way that it came is
+// not there any more.
+func (w *Wire) Again(invite *sip.Request, source netip.AddrPort) (h HeldState, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var over transaction.Sender
+	if w.flow != nil {
+		over = w.flow
+	}
+	for _, g := range w.stack.sockets {
+		if w.flow == nil && g.local == w.local.Listen {
+			over = g
+		}
+	}
+	if over == nil || nameOf(over) == "" {
+		return h, false
+	}
+	req := invite.Clone()
+	req.To().Params.Remove("tag") // what stamp has added
+	req.Via().Params.Remove("received")
+	return HeldState{Text: slices.Clone(message.Text(req)), Source: source.String(), Over: nameOf(over)}, true
 }
 
 // Restore takes up what another stack knew. Its connections are there already.

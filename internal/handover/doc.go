@@ -3,9 +3,10 @@
 //
 //	old                                        new
 //	Start ─────────── argv, environment ─────▶ Inherited
-//	      ◀────────── Loaded, or Refused ─────  its configuration is read
+//	      ─── Begin, Part, … End ─────────────▶ reads its configuration, opens what it can
+//	      ◀────────── Loaded, or Refused ─────
 //	 freezes
-//	      ─── Part, Part, … End ──────────────▶ takes what it is given
+//	      ─── Begin, Part, Part, … End ───────▶ takes what it is given
 //	      ◀────────── Ready, or Refused ──────  could go on at once
 //	      ─────────── Go ─────────────────────▶ goes on
 //	 ends

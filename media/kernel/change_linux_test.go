@@ -79,9 +79,12 @@ func local(r *Relay, peer string) (netip.Addr, bool) {
 	if _, err := r.Local(a); !errors.Is(err, ErrUnknown) {
 		return netip.Addr{}, false
 	}
-	r.Look(Flow{Source: netip.AddrPortFrom(a, 1)})
-	got, err := r.Local(a)
-	return got, err == nil
+	for {
+		r.Look(Flow{Source: netip.AddrPortFrom(a, 1)})
+		if got, err := r.Local(a); !errors.Is(err, ErrUnknown) {
+			return got, err == nil
+		}
+	}
 }
 
 // The route of a flow is gone: its packets come to the socket, and who put the flow knows.

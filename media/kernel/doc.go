@@ -69,7 +69,14 @@
 //
 // Leftovers are what lies in directories that no process has: of an instance that has another first port now, or relays in
 // userspace. They are removed in the same way, and their ports are taken until then.
-// Tests: TestOutlivesItsProcess, TestOtherLayout, TestLayoutHasItsNumber, TestFailedStartEndsNothing, TestCloseEndsItsOwn,
+//
+// Who knows the call of an adopted flow looks at it (Inherited) and makes it a flow of this process where it is (Adopt). When all
+// calls have been restored, DismissAll ends the others. Counts are those of the whole call, so what was relayed while nobody was
+// there is in the record.
+//
+// A process that replaces a running one opens with the directory of that (Heir): its program takes over at once, with the same
+// maps, and the flows stay those of the other process until Inherit. If it ends before, the other one goes on.
+// Tests: TestHeir, TestOutlivesItsProcess, TestOtherLayout, TestLayoutHasItsNumber, TestFailedStartEndsNothing, TestCloseEndsItsOwn,
 // TestAdoptedFlowGetsTooOld, TestLeftovers.
 //
 // # Interfaces and routes

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -21,6 +22,8 @@ type elder struct {
 	flows  int
 	looked time.Duration
 	since  time.Duration
+
+	dismissed atomic.Bool
 }
 
 // elderEvery is how often elders are looked at: it takes a system call for each of their states.
@@ -105,8 +108,20 @@ func (p *place) reap(w *routes, now, timeout, maxAge time.Duration) {
 	p.elders = still
 }
 
+// dismiss has the watcher end the programs of all elders.
+func (p *place) dismiss() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range p.elders {
+		e.dismissed.Store(true)
+	}
+}
+
 // carries reports whether an elder's flows have been heard lately, as far as it has been looked at.
 func (e *elder) carries(now, timeout, maxAge time.Duration) bool {
+	if e.dismissed.Load() {
+		return false
+	}
 	if now-e.looked < elderEvery {
 		return true
 	}

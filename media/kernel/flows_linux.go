@@ -188,11 +188,20 @@ func (r *Relay) State(in netip.AddrPort) (State, bool) {
 		return State{}, false
 	}
 	defer c.mu.Unlock()
-	var v programState
-	if err := r.program.States.LookupWithFlags(c.slot, &v, ebpf.LookupLock); err != nil {
+	v, err := r.stateIn(c.slot)
+	if err != nil {
 		return State{}, false
 	}
-	return *figuresOf(&v), true
+	return *figuresOf(v), true
+}
+
+// stateIn is what a slot has now.
+func (r *Relay) stateIn(slot uint32) (*programState, error) {
+	var v programState
+	if err := r.program.States.LookupWithFlags(slot, &v, ebpf.LookupLock); err != nil {
+		return nil, fmt.Errorf("the state of a flow: %w", err)
+	}
+	return &v, nil
 }
 
 // readMost is how many states Read gets with a system call.

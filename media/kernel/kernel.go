@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"time"
 )
 
@@ -160,6 +161,10 @@ type Options struct {
 
 	// MaxAge is how long an adopted flow is carried at most, whoever still sends; 0 means an hour.
 	MaxAge time.Duration
+
+	// Heir is the directory of a process that this one is to replace, as its Relay.Directory. Both have it until that one
+	// leaves. Its flows are adopted by Relay.Inherit, and nothing can be put before. Nil: there is no such process.
+	Heir *os.File
 
 	// clsact attaches by a traffic-control filter although tcx is there.
 	clsact bool

@@ -307,8 +307,12 @@ func open(tb testing.TB, change ...func(*Options)) *Relay {
 
 // put has a relay carry a flow. It waits for the routes.
 func put(r *Relay, f Flow, s State) error {
-	r.Look(f)
-	return r.Put(f, s)
+	for { // again, where they were renewed just then
+		r.Look(f)
+		if err := r.Put(f, s); !errors.Is(err, ErrUnknown) {
+			return err
+		}
+	}
 }
 
 // where is what of a relay's path the kernel has no say in.

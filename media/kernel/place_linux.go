@@ -40,14 +40,17 @@ const (
 )
 
 // openPlace takes the directory of an instance.
-func openPlace(dir string, capacity int) (*place, error) {
+func openPlace(dir string, capacity int, heir *os.File) (*place, error) {
 	if dir == "" {
 		return &place{}, nil
 	}
 	if err := inBPF(dir); err != nil {
 		return nil, err
 	}
-	root, err := makeDir(dir)
+	root, err := heir, error(nil) // the lock is that of an open file, which both processes have
+	if root == nil {
+		root, err = makeDir(dir)
+	}
 	for tries := 0; (errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, errGone)) && tries < lockTries; tries++ {
 		time.Sleep(lockPause) // Leftovers has it for a moment
 		root, err = makeDir(dir)
@@ -185,7 +188,7 @@ func (r *Relay) load() error {
 	var rejected *ebpf.VerifierError
 	switch {
 	case errors.Is(err, unix.EPERM):
-		return fmt.Errorf("the process may not load programs into the kernel: it needs CAP_BPF and CAP_NET_ADMIN, and before Linux 5.11 an unlimited RLIMIT_MEMLOCK (LimitMEMLOCK=infinity, ulimit -l unlimited): %w", err)
+		return fmt.Errorf("the process may not load programs into the kernel: it needs CAP_BPF and CAP_NET_ADMIN, and before Linux 5.11 an unlimited RLIMIT_MEMLOCK (LimitMEMLOCK=infinity, ulimit -l unlimited), and in a container a seccomp profile that allows bpf: %w", err)
 	case errors.As(err, &rejected):
 		return fmt.Errorf("this kernel does not take the program; Linux 5.10 is the oldest that does: %w", err)
 	case err != nil:
@@ -201,9 +204,11 @@ type adopted struct {
 	id      uint64
 	since   time.Duration // adopted
 
-	// Owned by the watcher.
+	mu    sync.Mutex // guards what follows, and the flow in the kernel, also during system calls
 	value programFlow
-	last  time.Duration // it was heard, or adopted
+	gone  bool // it is removed, or a flow of this process
+
+	last time.Duration // it was heard, or adopted; owned by the watcher
 }
 
 // adopt takes over the flows of an earlier process, and says which slots are free.
@@ -213,6 +218,7 @@ func (r *Relay) adopt() error {
 	used := map[uint32]bool{}
 	var key programKey
 	var at programPlace
+	var all []*adopted
 	var halves []netip.AddrPort // of a process that died as it began or ended a flow
 	flows := r.program.Flows.Iterate()
 	for flows.Next(&key, &at) {
@@ -224,16 +230,20 @@ func (r *Relay) adopt() error {
 			continue
 		}
 		used[at.Slot] = true
-		a := &adopted{in: in, out: addrPort(v.Flow.From, v.Flow.FromPort), slot: at.Slot, id: v.F.Id, value: v.Flow, since: Now(), last: Now()}
-		r.adopted[a.in] = a
-		r.count(a, 1)
-		r.lastID = max(r.lastID, a.id)
+		all = append(all, &adopted{in: in, out: addrPort(v.Flow.From, v.Flow.FromPort), slot: at.Slot, id: v.F.Id, value: v.Flow, since: Now(), last: Now()})
 	}
 	if err := flows.Err(); err != nil {
 		return fmt.Errorf("the flows of the process before: %w", err)
 	}
 	for _, in := range halves {
 		_ = r.program.Flows.Delete(keyOf(in))
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, a := range all {
+		r.adopted[a.in] = a
+		r.count(a, 1)
+		r.lastID = max(r.lastID, a.id)
 	}
 	for slot := uint32(r.options.Capacity); slot > testSlot; slot-- {
 		if !used[slot] {
@@ -276,19 +286,26 @@ func (r *Relay) reap(now time.Duration) {
 			last = max(last, back.last)
 		}
 		if now-last >= r.options.Timeout || now-a.since >= r.options.MaxAge {
-			r.drop(a)
+			_, _ = r.drop(a)
 		}
 	}
 	r.place.reap(r.routes, now, r.options.Timeout, r.options.MaxAge)
 }
 
 // drop ends an adopted flow.
-func (r *Relay) drop(a *adopted) {
-	_, _ = r.take(a.slot, a.id)
+func (r *Relay) drop(a *adopted) (s State, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.gone {
+		return s, false
+	}
+	a.gone = true
+	s, ok = r.take(a.slot, a.id)
 	_ = r.program.Flows.Delete(keyOf(a.in))
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.adopted, a.in)
 	r.count(a, -1)
 	r.free = append(r.free, a.slot)
+	return s, ok
 }

@@ -40,6 +40,7 @@ type Relay struct {
 	lastID  uint64
 	adopted map[netip.AddrPort]*adopted
 	ports   map[uint16]int // that flows of adopted have
+	heir    bool           // another process has all flows still
 
 	attaching sync.Mutex          // guards what follows, also during system calls
 	attached  map[int]*attachment // by interface
@@ -88,7 +89,7 @@ func Try() error {
 
 // open does Open. What it has made when it fails is ended by end.
 func (r *Relay) open() (err error) {
-	if r.place, err = openPlace(r.options.Dir, r.options.Capacity); err != nil {
+	if r.place, err = openPlace(r.options.Dir, r.options.Capacity, r.options.Heir); err != nil {
 		return err
 	}
 	if r.routes, err = openRoutes(r.options.ipsec); err != nil {
@@ -103,8 +104,10 @@ func (r *Relay) open() (err error) {
 	if err := r.place.pin(&r.program); err != nil {
 		return err
 	}
-	if err := r.adopt(); err != nil {
-		return err
+	if r.heir = r.options.Heir != nil; !r.heir {
+		if err := r.adopt(); err != nil {
+			return err
+		}
 	}
 	if err := r.attach(); err != nil {
 		return err
@@ -195,7 +198,7 @@ func (r *Relay) end(leave bool) {
 			c.mu.Unlock()
 		}
 	}
-	leave = leave || len(r.adopted) > 0
+	leave = leave || r.heir || len(r.adopted) > 0
 	for _, a := range r.attached {
 		a.end(r, leave)
 	}

@@ -5,6 +5,7 @@ package kernel
 import (
 	"errors"
 	"net/netip"
+	"os"
 	"time"
 )
 
@@ -35,6 +36,12 @@ func (*Relay) Change(Flow) error                       { return ErrUnfit }
 func (*Relay) Remove(netip.AddrPort) (State, bool)     { return State{}, false }
 func (*Relay) State(netip.AddrPort) (State, bool)      { return State{}, false }
 func (*Relay) Read() error                             { return nil }
+func (*Relay) Directory() *os.File                     { return nil }
+func (*Relay) Inherit() error                          { return ErrUnfit }
+func (*Relay) Inherited(netip.AddrPort) (Flow, bool)   { return Flow{}, false }
+func (*Relay) Adopt(Flow) (State, error)               { return State{}, ErrUnfit }
+func (*Relay) Dismiss(netip.AddrPort) (State, bool)    { return State{}, false }
+func (*Relay) DismissAll()                             {}
 func (*Relay) Look(Flow)                               {}
 func (*Relay) Observe(netip.AddrPort, Header) bool     { return false }
 func (*Relay) Local(netip.Addr) (netip.Addr, error)    { return netip.Addr{}, ErrUnfit }

@@ -17,12 +17,13 @@ import (
 
 // outlet is how packets leave to an address.
 type outlet struct {
-	index int           // of the interface; 0: the address is on this machine
-	hop   netip.Addr    // the next one on the link; invalid on this machine
-	mtu   int           // of IP packets
-	src   netip.Addr    // our address, if no other is asked for
-	err   error         // wraps ErrUnfit: why the program can't send there; or ErrUnknown
-	asked time.Duration // when it was asked for, of those that are known
+	index  int           // of the interface; 0: the address is on this machine
+	hop    netip.Addr    // the next one on the link; invalid on this machine
+	mtu    int           // of IP packets
+	src    netip.Addr    // our address, if no other is asked for
+	err    error         // wraps ErrUnfit: why the program can't send there; or ErrUnknown
+	asked  time.Duration // when it was asked for, of those that are known
+	looked time.Duration // when it was looked up, if that was not to renew it
 }
 
 // maxPacket is the longest RTP packet that media relays. Longer ones go up and are counted there.
@@ -43,8 +44,8 @@ type routes struct {
 
 	mu      sync.Mutex // guards what follows
 	found   map[[2]netip.Addr]*outlet
-	renewed int  // times
-	secured bool // by IPsec policies, which the program would go round
+	began   time.Duration // the last renewal
+	secured bool          // by IPsec policies, which the program would go round
 }
 
 func openRoutes(ipsec func() bool) (*routes, error) {
@@ -74,6 +75,7 @@ const foundFor = time.Minute
 func (w *routes) renew(pairs map[[2]netip.Addr]bool) {
 	now := Now()
 	w.mu.Lock()
+	w.began = now
 	for pair, o := range w.found {
 		if now-o.asked < foundFor {
 			pairs[pair] = true
@@ -88,13 +90,14 @@ func (w *routes) renew(pairs map[[2]netip.Addr]bool) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for pair, o := range found {
-		if was := w.found[pair]; was != nil {
+	for pair, was := range w.found {
+		if o := found[pair]; o != nil {
 			o.asked = was.asked
+		} else if was.looked >= now {
+			found[pair] = was // meanwhile
 		}
 	}
 	w.found, w.secured = found, secured
-	w.renewed++
 }
 
 // changed reports whether IPsec has come or gone.
@@ -121,14 +124,15 @@ func (w *routes) to(dst, src netip.Addr) outlet {
 	if o := w.known(dst, src); !errors.Is(o.err, ErrUnknown) {
 		return o
 	}
+	now := Now()
 	w.mu.Lock()
-	renewed, secured := w.renewed, w.secured
+	secured := w.secured
 	w.mu.Unlock()
 	o := w.find(dst, src, secured)
-	o.asked = Now()
+	o.looked, o.asked = now, now
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.renewed == renewed { // else it may be of before
+	if now >= w.began && secured == w.secured { // else it may be of before
 		w.found[[2]netip.Addr{dst, src}] = &o
 	}
 	return o.anytime()
@@ -148,7 +152,7 @@ func (w *routes) known(dst, src netip.Addr) outlet {
 
 // anytime is an outlet for comparison.
 func (o outlet) anytime() outlet {
-	o.asked = 0
+	o.looked, o.asked = 0, 0
 	return o
 }
 

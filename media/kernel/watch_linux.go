@@ -182,8 +182,10 @@ func (r *Relay) pairs() map[[2]netip.Addr]bool {
 		c.mu.Unlock()
 	}
 	for _, a := range r.orphans() {
+		a.mu.Lock()
 		all[[2]netip.Addr{address(a.value.Src), a.in.Addr()}] = true
 		all[[2]netip.Addr{address(a.value.To), a.out.Addr()}] = true
+		a.mu.Unlock()
 	}
 	return all
 }
@@ -199,13 +201,15 @@ func (r *Relay) lose(c *carried, why error) {
 
 // redirect has an adopted flow leave as the routes are now. Nobody else can carry it.
 func (r *Relay) redirect(a *adopted) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	v := a.value
 	from, to := r.routes.to(address(v.Src), a.in.Addr()), r.routes.to(address(v.To), a.out.Addr())
 	if from.err != nil || to.err != nil || (from.index == 0) != (to.index == 0) {
 		return // until it fits again, or is silent
 	}
 	to.into(&v)
-	if v == a.value {
+	if v == a.value || a.gone {
 		return
 	}
 	a.value = v

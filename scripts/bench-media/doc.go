@@ -3,6 +3,7 @@
 //
 //	bench-media run -flowbridge BINARY [-rounds N] [-seconds N] [-systems LIST] [-json FILE] CALLS...
 //	bench-media survive ...        kills Flowbridge while it relays, and starts it again
+//	bench-media upgrade ...        replaces Flowbridge by flowbridge upgrade while it relays
 //	bench-media held ...           calls with one packet a second: memory and open files
 //	bench-media relay ADDRESS      the relay with a goroutine for each socket, controlled by standard input
 //

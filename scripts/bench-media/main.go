@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-var errUsage = errors.New("usage: bench-media run|held|survive -flowbridge BINARY [-rounds N] [-seconds N] [-systems LIST] [-json FILE] CALLS..., or relay ADDRESS")
+var errUsage = errors.New("usage: bench-media run|held|survive|upgrade -flowbridge BINARY [-rounds N] [-seconds N] [-systems LIST] [-json FILE] CALLS..., or relay ADDRESS")
 
 func main() {
 	if err := run(os.Args[1:], os.Stdin, os.Stdout); err != nil {
@@ -44,7 +44,9 @@ func run(args []string, in io.Reader, out io.Writer) error {
 	case "held":
 		return b.held()
 	case "survive":
-		return b.survive()
+		return b.survive(killed)
+	case "upgrade":
+		return b.survive(upgraded)
 	}
 	return errUsage
 }

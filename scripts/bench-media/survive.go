@@ -1,8 +1,11 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"syscall"
 	"time"
@@ -15,18 +18,18 @@ type survival struct {
 	Sent   int64   `json:"sent"`
 	Lost   int64   `json:"lost"`
 	GapMS  float64 `json:"longest_gap_ms"` // without a packet, of any call in any direction
-	AwayMS float64 `json:"away_ms"`        // from the kill until the new process took calls
+	AwayMS float64 `json:"away_ms"`        // from the kill until the new process took calls; of an upgrade: while nobody handled messages
 }
 
 const awayFor = 2 * time.Second // nobody is there
 
-// survive kills Flowbridge without warning while it relays, starts it again, and counts what the calls lost.
-func (b *bench) survive() error {
+// survive has Flowbridge replaced while it relays, and counts what the calls lost.
+func (b *bench) survive(replace replacement) error {
 	var all []survival
 	fmt.Fprintf(b.out, "%-10s %6s %10s %8s %15s %9s\n", "engine", "calls", "sent", "lost", "longest gap ms", "away ms")
 	for _, name := range b.engines() {
 		for _, calls := range b.calls {
-			s, err := b.killed(name, calls)
+			s, err := b.replaced(name, calls, replace)
 			if err != nil {
 				return fmt.Errorf("%s with %d calls: %w", name, calls, err)
 			}
@@ -42,8 +45,11 @@ func (b *bench) engines() []string {
 	return slices.DeleteFunc(slices.Clone(b.systems), func(name string) bool { return name != "kernel" && name != "userspace" })
 }
 
-// killed has an engine carry calls, and kills it a third of the time in.
-func (b *bench) killed(name string, calls int) (v survival, err error) {
+// replacement has another process take the place of Flowbridge.
+type replacement func(s *system, f flowbridge, v *survival) error
+
+// replaced has an engine carry calls, and its process replaced a third of the time in.
+func (b *bench) replaced(name string, calls int, replace replacement) (v survival, err error) {
 	v = survival{System: name, Calls: calls}
 	s := &system{}
 	if s.network, err = newNetwork(); err != nil {
@@ -68,7 +74,7 @@ func (b *bench) killed(name string, calls int) (v survival, err error) {
 	}
 	measured := time.Duration(b.seconds) * time.Second
 	again := make(chan error, 1)
-	time.AfterFunc(warmUp+measured/3, func() { again <- s.replace(f, &v) })
+	time.AfterFunc(warmUp+measured/3, func() { again <- replace(s, f, &v) })
 	if _, _, err := l.run(warmUp, measured, func() (usage, error) { return usage{}, nil }); err != nil {
 		return v, err
 	}
@@ -77,8 +83,8 @@ func (b *bench) killed(name string, calls int) (v survival, err error) {
 	return v, <-again
 }
 
-// replace kills the process, and starts another one.
-func (s *system) replace(f flowbridge, v *survival) error {
+// killed kills the process without warning, and starts another one.
+func killed(s *system, f flowbridge, v *survival) error {
 	begin := time.Now()
 	if err := syscall.Kill(s.pid, syscall.SIGKILL); err != nil {
 		return err
@@ -87,4 +93,26 @@ func (s *system) replace(f flowbridge, v *survival) error {
 	err := s.startFlowbridge(f)
 	v.AwayMS = float64(time.Since(begin).Milliseconds())
 	return err
+}
+
+// upgraded has the process replaced by flowbridge upgrade.
+func upgraded(s *system, f flowbridge, v *survival) error {
+	var out []byte
+	err := s.network.carrier.do(func() (err error) {
+		out, err = exec.Command(f.binary, "upgrade", "--url", fmt.Sprintf("http://%v:8080", systemAddr), "--token-file", filepath.Join(filepath.Dir(f.file), "token"), "--json").CombinedOutput()
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("upgrade: %w: %s", err, out)
+	}
+	var done struct {
+		PID     int     `json:"pid"`
+		PauseMS float64 `json:"pause_ms"`
+	}
+	if err := json.Unmarshal(out, &done); err != nil {
+		return err
+	}
+	s.closers = append(s.closers, func() { _ = syscall.Kill(done.PID, syscall.SIGKILL) })
+	s.pid, v.AwayMS = done.PID, done.PauseMS
+	return until(s.readyz)
 }

@@ -94,14 +94,24 @@ func Start(ctx context.Context, cfg *config.Config, log zerolog.Logger, o Option
 
 // replace starts a node in place of the one before. After an error nothing is closed: it is the other one's.
 func (n *Node) replace(ctx context.Context, cfg *config.Config, o Options) error {
-	if err := n.before.receive(); err != nil {
-		return err
-	}
 	_ = n.requests.Stop(ctx) // nobody has asked yet
-	if err := n.start(ctx, cfg, o); err != nil {
-		return err
+	err := n.before.receive()
+	if err == nil {
+		err = n.openMedia(&cfg.Media) // which takes longest
 	}
-	if err := n.before.ready(); err != nil {
+	if err == nil {
+		err = n.before.loaded()
+	}
+	if err == nil {
+		err = n.start(ctx, cfg, o)
+	}
+	if err == nil {
+		err = n.before.ready()
+	}
+	if err != nil {
+		if n.kernel != nil {
+			n.kernel.Close() // it ends nothing of the other process
+		}
 		return err
 	}
 	n.begin()
@@ -149,7 +159,12 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 		n.log.Warn().Int("calls", k).Msg("calls that an earlier process could not write are written now")
 	}
 	n.openLadders(ctx, &cfg.Store)
-	if err = n.openMedia(&cfg.Media); err != nil {
+	if n.engine == nil {
+		err = n.openMedia(&cfg.Media)
+	} else if n.kernel != nil { // opened before the other process stopped, which has put its last flow there by now
+		err = n.kernel.Inherit()
+	}
+	if err != nil {
 		return err
 	}
 	if err = n.openArchive(ctx, cfg.Recording); err != nil {

@@ -59,11 +59,24 @@ func (p *Predecessor) Refuse(err error) error {
 // errAbandoned means that the old process goes on itself.
 var errAbandoned = errors.New("the process that was to be replaced goes on, or has ended")
 
-// receive says that the configuration is read, and takes what the old process gives.
-func (p *Predecessor) receive() error {
+// loaded says that this process is as far as it can be while the old one serves, and takes what that gives then.
+func (p *Predecessor) loaded() error {
 	if err := p.conn.Send(handover.Loaded, loaded{Version: cli.Version()}); err != nil {
 		return abandoned(err)
 	}
+	return p.receive()
+}
+
+// kernelDirectory is where the old process has its flows in the kernel; nil: it has none there that outlive it.
+func (p *Predecessor) kernelDirectory() *os.File {
+	if fd, ok := p.Take(partKernel); ok {
+		return os.NewFile(uintptr(fd), partKernel)
+	}
+	return nil
+}
+
+// receive takes what the old process gives: a little while it serves, and the rest when it has stopped.
+func (p *Predecessor) receive() error {
 	if _, err := p.conn.Expect(handover.Begin); err != nil {
 		return abandoned(err)
 	}
@@ -122,7 +135,7 @@ func (p *Predecessor) keepCall(data []byte, files []int) error {
 	if err := cbor.Unmarshal(data, &given); err != nil {
 		return err
 	}
-	c := b2bua.Handed{State: given.State, Owed: given.Owed}
+	c := b2bua.Handed{State: given.State, Owed: given.Owed, Again: given.Again}
 	if err := json.Unmarshal(given.Record, &c.Record); err != nil {
 		return err
 	}

@@ -25,8 +25,10 @@ import (
 const (
 	// upgradePatience is how long a new process may take until it could go on.
 	upgradePatience = 10 * time.Second
-	// settlePatience is how long calls that are being set up or changed are waited for, and settleEvery how often they are looked at.
+	// settlePatience is how long calls that are being changed are waited for, and setupPatience those that are being set up: it is
+	// for as long that new calls wait. settleEvery is how often they are looked at.
 	settlePatience = 2 * time.Second
+	setupPatience  = 500 * time.Millisecond
 	settleEvery    = 5 * time.Millisecond
 	// requestPatience is how long HTTP requests under way are waited for.
 	requestPatience = time.Second
@@ -47,9 +49,10 @@ type part struct {
 
 // The names of parts; sockets of SIP have those that package transport gives them.
 const (
-	partLock  = "store.lock"
-	partAdmin = "admin"
-	partHook  = "hook " // with its address
+	partKernel = "kernel"
+	partLock   = "store.lock"
+	partAdmin  = "admin"
+	partHook   = "hook " // with its address
 
 	partState  = "sip.state"
 	partStream = "sip.stream"
@@ -130,6 +133,10 @@ func (o *operator) endUpgrade(pid int, err error) {
 
 // handOver gives a new process what this one has. After an error this one goes on.
 func (n *Node) handOver(ctx context.Context, p *handover.Process) (done admin.Upgraded, err error) {
+	h := &handing{node: n, to: p, done: &done}
+	if err := h.prepare(); err != nil {
+		return done, err
+	}
 	f, err := p.Expect(handover.Loaded)
 	if err != nil {
 		return done, err
@@ -139,7 +146,6 @@ func (n *Node) handOver(ctx context.Context, p *handover.Process) (done admin.Up
 		return done, err
 	}
 	done.Version = is.Version
-	h := &handing{node: n, to: p, done: &done}
 	defer func() {
 		if err != nil {
 			h.thaw()
@@ -169,6 +175,18 @@ type handing struct {
 	frozen time.Time // since when nothing is handled
 	lock   *os.File  // of the store
 	thaws  []func()  // undo what was done, the last first
+}
+
+// prepare gives what the new process needs while this one serves.
+func (h *handing) prepare() error {
+	err := h.to.Send(handover.Begin, nil)
+	if k := h.node.kernel; err == nil && k != nil && k.Directory() != nil {
+		err = h.giveFile(partKernel, k.Directory())
+	}
+	if err != nil {
+		return err
+	}
+	return h.to.Send(handover.End, nil)
 }
 
 // freeze has the node stand still.
@@ -203,12 +221,13 @@ func (h *handing) freeze(ctx context.Context) error {
 func (h *handing) still(ctx context.Context) error {
 	server := h.node.server
 	server.Stack().Hold()
+	begun := time.Now()
 	settled, cancel := context.WithTimeout(ctx, settlePatience)
 	defer cancel()
 	tick := time.NewTicker(settleEvery)
 	defer tick.Stop()
 	for {
-		why := server.Settled()
+		why := server.Settled(time.Since(begun) > setupPatience)
 		if why == nil {
 			h.frozen = time.Now()
 			if why = server.Freeze(ctx, h.node.engine.Freeze); why == nil {
@@ -295,11 +314,12 @@ func (h *handing) giveSIP() error {
 
 // handedCall is a call as a part has it.
 type handedCall struct {
-	State   []byte     `cbor:"1,keyasint"`
-	Record  []byte     `cbor:"2,keyasint"` // JSON
-	Owed    bool       `cbor:"3,keyasint,omitempty"`
-	Media   bool       `cbor:"4,keyasint,omitempty"`
-	Sockets [2][2]bool `cbor:"5,keyasint,omitempty"` // those whose files go with the part, in this order
+	State   []byte               `cbor:"1,keyasint"`
+	Record  []byte               `cbor:"2,keyasint"` // JSON
+	Owed    bool                 `cbor:"3,keyasint,omitempty"`
+	Media   bool                 `cbor:"4,keyasint,omitempty"`
+	Sockets [2][2]bool           `cbor:"5,keyasint,omitempty"` // those whose files go with the part, in this order
+	Again   *transport.HeldState `cbor:"6,keyasint,omitempty"`
 }
 
 func (h *handing) giveCall(c b2bua.Handed) error {
@@ -307,7 +327,7 @@ func (h *handing) giveCall(c b2bua.Handed) error {
 	if err != nil {
 		return err
 	}
-	given := handedCall{State: c.State, Record: record, Owed: c.Owed, Media: c.Sockets != nil}
+	given := handedCall{State: c.State, Record: record, Owed: c.Owed, Media: c.Sockets != nil, Again: c.Again}
 	var files []int
 	if c.Sockets != nil {
 		for side, pair := range c.Sockets {
@@ -319,7 +339,7 @@ func (h *handing) giveCall(c b2bua.Handed) error {
 			}
 		}
 	}
-	if !c.Owed {
+	if !c.Owed || c.Again != nil {
 		h.done.Calls++
 	}
 	h.done.Sockets += len(files)
@@ -354,6 +374,9 @@ func (h *handing) giveFile(name string, of any) error {
 // leave waits for the answers of the admin API that are being sent, after everything has gone over. It closes nothing.
 func (n *Node) leave() {
 	n.engine.Leave()
+	if n.kernel != nil {
+		n.kernel.Leave()
+	}
 	n.requests.Leave()
 	ctx, cancel := context.WithTimeout(context.Background(), requestPatience)
 	defer cancel()

@@ -29,23 +29,28 @@ func succeed(mode string) {
 	before := &Predecessor{conn: conn, files: map[string][]int{}}
 	switch mode {
 	case "hangs":
-		_, _ = conn.Receive() // until the other one has gone
+		for { // until the other one has gone
+			if _, err := conn.Receive(); err != nil {
+				break
+			}
+		}
 	case "ends":
 		os.Exit(4)
 	case "refuses":
 		_ = before.Refuse(errors.New("a.yaml:3: trunks[0].soures: unknown key"))
 	case "speaks another language":
+		_ = before.receive()
 		_ = conn.Send(handover.Ready, nil)
 		_, _ = conn.Receive()
 	case "ends with all it was given":
-		if before.receive() == nil {
+		if takeAll(before) == nil {
 			os.Exit(5)
 		}
 	case "hangs with all it was given":
-		_ = before.receive()
+		_ = takeAll(before)
 		_, _ = conn.Receive()
 	case "takes the store, and ends":
-		if before.receive() != nil {
+		if takeAll(before) != nil {
 			return
 		}
 		cfg, err := config.Load(os.Getenv(successorMode + "_FILE"))
@@ -58,6 +63,14 @@ func succeed(mode string) {
 		}
 		os.Exit(6)
 	}
+}
+
+// takeAll takes all that the old process gives.
+func takeAll(before *Predecessor) error {
+	if err := before.receive(); err != nil {
+		return err
+	}
+	return before.loaded()
 }
 
 // TestFailedUpgrade: whatever a new process does short of being ready, the old one goes on: it answers what came meanwhile, and its

@@ -1,0 +1,67 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+
+	"flowbridge/admin"
+)
+
+// upgrade has another process go on in place of the B2BUA.
+func (s *server) upgrade() (done admin.Upgraded) {
+	s.t.Helper()
+	cmd := exec.Command(program, "upgrade", "--url", s.admin, "--json")
+	cmd.Env = append(os.Environ(), raceEnv)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if err == nil {
+		err = json.Unmarshal(out, &done)
+	}
+	if err != nil {
+		s.t.Fatalf("upgrade: %v: %s", err, said.String())
+	}
+	s.heir = done.PID
+	s.t.Cleanup(func() { // where its predecessor has started it before the test could note it
+		if file, err := os.ReadFile("/proc/" + strconv.Itoa(done.PID) + "/stat"); err == nil && len(file) > 0 {
+			s.signal(9)
+		}
+	})
+	eventually(s.t, "the new process takes calls", func() bool { return s.status("/readyz") == 200 })
+	return done
+}
+
+// TestUpgradedCallGoesOn: a call that is up goes on in another process, with its audio, a change of its codec and its end. Nothing
+// tells its record from another one's.
+func TestUpgradedCallGoesOn(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	b := s.serve(setup{})
+	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
+	agent := s.agentPlays("change", append(two.key(), "-aa"), "@REFUSAL@", "")
+	carrier := s.carrierPlays("change", append(one.key(), "-aa"), "@STATUS@", "200")
+	talk := s.talking(one, two, carrier, agent)
+	talk.both()
+	if done := b.upgrade(); done.Calls != 1 || done.Sockets < 4 {
+		t.Errorf("went over: %+v", done)
+	}
+	talk.both()
+	carrier.proceed(talk.id(carrier))
+	carrier.final(2, "INVITE")
+	talk.format = 8
+	talk.both()
+	b.upgrade()
+	talk.both()
+	carrier.proceed(talk.id(carrier))
+	carrier.finish()
+	agent.finish()
+	if r := b.finish(hungUpByCaller)[0]; r.Codec != "PCMA" || r.Restored != 0 {
+		t.Errorf("the record says %s, restored %d times", r.Codec, r.Restored)
+	}
+}

@@ -1,0 +1,128 @@
+//go:build 386 || amd64 || arm || arm64 || loong64 || mips64le || mipsle || ppc64le || riscv64
+
+package kernel
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+)
+
+// Directory is what the process that replaces this one opens its relay with: Options.Heir. It stays the relay's. Nil: flows
+// do not outlive the process.
+func (r *Relay) Directory() *os.File { return r.place.root }
+
+// Inherit adopts the flows of the process that this one replaces. That one puts and changes none any more.
+func (r *Relay) Inherit() error {
+	if !r.enter() {
+		return errClosed
+	}
+	defer r.leave()
+	r.mu.Lock()
+	was := r.heir
+	r.heir = false
+	r.mu.Unlock()
+	if !was {
+		return nil
+	}
+	return r.adopt()
+}
+
+// Inherited returns the adopted flow to our address in. It has neither Lost nor Figures.
+func (r *Relay) Inherited(in netip.AddrPort) (Flow, bool) {
+	r.mu.Lock()
+	a := r.adopted[in]
+	r.mu.Unlock()
+	if a == nil {
+		return Flow{}, false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.value.flow(), !a.gone
+}
+
+// Adopt makes the adopted flow to f.In one of this process, as if it had put it: it is f from now on, and its state, which
+// comes back, goes on. An error leaves it adopted. It may wait for routes.
+func (r *Relay) Adopt(f Flow) (State, error) {
+	if !r.enter() {
+		return State{}, errClosed
+	}
+	defer r.leave()
+	out, err := r.fits(f, r.routes.to)
+	if err != nil {
+		return State{}, err
+	}
+	r.mu.Lock()
+	a := r.adopted[f.In]
+	r.mu.Unlock()
+	if a == nil {
+		return State{}, fmt.Errorf("%w: no flow to %v is adopted", ErrUnfit, f.In)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.gone {
+		return State{}, fmt.Errorf("%w: the flow to %v was silent", ErrUnfit, f.In)
+	}
+	c := &carried{in: f.In, slot: a.slot, id: a.id, figures: f.Figures, flow: f, out: out}
+	if v := c.value(); *v != a.value {
+		if err := r.change(c.slot, c.id, v); err != nil {
+			return State{}, err
+		}
+	}
+	v, err := r.stateIn(c.slot)
+	if err != nil {
+		return State{}, err
+	}
+	a.gone = true
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.adopted, a.in)
+	r.count(a, -1)
+	r.flows[c.in], r.slots[c.slot] = c, c
+	return *figuresOf(v), nil
+}
+
+// Dismiss ends the adopted flow to our address in, and gives its state back.
+func (r *Relay) Dismiss(in netip.AddrPort) (State, bool) {
+	if !r.enter() {
+		return State{}, false
+	}
+	defer r.leave()
+	r.mu.Lock()
+	a := r.adopted[in]
+	r.mu.Unlock()
+	if a == nil {
+		return State{}, false
+	}
+	return r.drop(a)
+}
+
+// DismissAll ends all adopted flows: their calls are gone. Those of another layout end within
+// a second, with the program that carries them.
+func (r *Relay) DismissAll() {
+	if !r.enter() {
+		return
+	}
+	defer r.leave()
+	for _, a := range r.orphans() {
+		r.drop(a)
+	}
+	r.place.dismiss()
+}
+
+// flow is a flow of an earlier process as it was put.
+func (v *programFlow) flow() Flow {
+	f := Flow{
+		In: addrPort(v.In, v.InPort), Source: addrPort(v.Src, v.SrcPort),
+		Out: addrPort(v.From, v.FromPort), Dest: addrPort(v.To, v.ToPort),
+		DSCP: v.Tos >> 2, SSRC: network32(v.Ssrc), ClockRate: v.Rate, Up: v.Up,
+		Rewrite: Rewrite{SSRC: network32(v.NewSsrc), TimeOffset: v.TimeOffset, SeqOffset: v.SeqOffset},
+	}
+	if v.Flags&flagRTCP != 0 {
+		f.Kind = RTCP
+	}
+	for i, c := range v.Changes {
+		f.Rewrite.Payload[i] = PayloadChange{From: uint8(c), To: uint8(c >> 8), Drop: c>>16 != 0} // bytes of it
+	}
+	return f
+}
