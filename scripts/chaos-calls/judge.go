@@ -121,8 +121,9 @@ func lostCall(legs []side) string {
 	return strings.Join(ended, ", ")
 }
 
-// judgeRecords holds the records to the calls. before are those of a database that was damaged or removed since.
-func judgeRecords(all []side, now []record, before map[string]record, causes map[string]bool) []invariant {
+// judgeRecords holds the records to the calls. before are those of a database that was damaged or removed since; those of
+// calls that ended before unread may have been lost with one that nobody could read.
+func judgeRecords(all []side, now []record, before map[string]record, unread time.Duration, causes map[string]bool) []invariant {
 	one := invariant{name: "each answered call has one record"}
 	rang := invariant{name: "each call that rang and was not answered has one record"}
 	twice := invariant{name: "no call has two records"}
@@ -160,6 +161,9 @@ func judgeRecords(all []side, now []record, before map[string]record, causes map
 		twice.of++
 		if len(records) > 1 {
 			twice.broken = append(twice.broken, fmt.Sprintf("%s %d records: %v", s.number, len(records), keys(records)))
+		}
+		if len(records) == 0 && s.over > 0 && s.over < unread {
+			continue
 		}
 		if s.rung && !s.answered {
 			rang.of++

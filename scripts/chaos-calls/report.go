@@ -28,7 +28,7 @@ func (r *runner) report(ran error, before, after figures, deaf []uint32, causes 
 	if err != nil {
 		fmt.Fprintln(r.out, "records:", err)
 	}
-	found = append(found, judgeRecords(all, records, r.seen, causes)...)
+	found = append(found, judgeRecords(all, records, r.seen, r.unread, causes)...)
 	found = append(found, r.look(judgeProcess(before, after))...)
 	live := invariant{name: "the API has no live call", of: 1}
 	if n, err := r.admin.live(); err != nil || n > 0 {

@@ -218,8 +218,8 @@ func restingIn(table string) (n int) {
 // remember keeps what records there are, because the file is about to be lost.
 func (w *world) remember() {
 	all, err := w.admin.records()
-	if err != nil {
-		return // it is away; what it had is then not judged as found
+	if err != nil { // nobody could say what was in it
+		w.unread = time.Since(w.begun)
 	}
 	for _, r := range all {
 		w.seen[r.ID] = r

@@ -78,6 +78,7 @@ type world struct {
 	flowbridge             *supervisor
 	admin                  *admin
 	seen                   map[string]record // by id: records that were there before the database was damaged or removed
+	unread                 time.Duration     // what was there before could not be read
 	closers                []func()
 }
 
