@@ -40,18 +40,25 @@ func TestRestore(t *testing.T) {
 				t.Error("it is taken up twice")
 			}
 		}
-		n.sent = nil
+		sent := func() int {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			return len(n.sent)
+		}
+		before := sent()
 		for _, req := range []string{"BYE", "INVITE"} {
 			if again, _ := n.receives(request(req, map[string]string{"BYE": "1", "INVITE": "2"}[req]), false); again != nil {
 				t.Errorf("a copy of %s counts as new", req)
 			}
 		}
-		if len(n.sent) != 2 {
-			t.Errorf("sent %v", n.sent)
+		synctest.Wait()
+		if sent() != before+2 {
+			t.Errorf("sent %d", sent()-before)
 		}
 		time.Sleep(300 * time.Millisecond)
-		if len(n.sent) != 3 { // Timer G
-			t.Errorf("sent %v", n.sent)
+		synctest.Wait()
+		if sent() != before+3 { // Timer G
+			t.Errorf("sent %d", sent()-before)
 		}
 		if !n.acks("2") {
 			t.Error("the ACK finds no INVITE")
@@ -70,7 +77,7 @@ func FuzzRestore(f *testing.F) {
 		defer table.Close()
 		a := AnsweredState{Answer: answer, Source: source, To: to, State: was, Again: time.Duration(again), End: time.Duration(end)}
 		if table.Restore(&a, nowhere{}) {
-			if _, servers := table.Len(); servers != 1 {
+			if _, servers := table.Len(); servers > 1 { // its time may be over already
 				t.Errorf("%d transactions", servers)
 			}
 		}

@@ -171,8 +171,7 @@ func TestSocketsGoOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var heir *host
-	heir = newHost(t, yaml, Network{}, func(ctx context.Context, o Options) (*Stack, error) {
+	heir := newHost(t, yaml, Network{}, func(ctx context.Context, o Options) (*Stack, error) {
 		o.Take = func(name string) (int, bool) {
 			for i, f := range files {
 				if f.Name == name {
