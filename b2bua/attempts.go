@@ -187,7 +187,7 @@ func (c *Call) prepare(a *attempt) {
 		ctx = c.ladder.Context(ctx, t.Dial.Name)
 	}
 	c.server.beside(func() {
-		ready := Ready{Attempt: number, Cause: cause.InternalError}
+		ready := Ready{Attempt: number, Requested: outbound.Requested{Cause: cause.InternalError}}
 		defer func() { c.mailbox.PostLast(item{event: ready}) }()
 		defer c.server.recovered("prepare")
 		ready = prepare(ctx, number, t, vars, stack)

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/store"
 )
@@ -14,7 +15,7 @@ import (
 func TestDialWithoutID(t *testing.T) {
 	yaml := strings.Replace(testConfig, "timeout: 3s}", "timeout: 3s, on_failure: dial}", 1)
 	inWorldWith(t, yaml, func(w *world) {
-		w.prepare.err = &PrepareError{Cause: cause.PrepareTimeout, Err: sdp.ErrNoCodec}
+		w.prepare.err = &outbound.PrepareError{Cause: cause.PrepareTimeout, Err: sdp.ErrNoCodec}
 		d := w.carrier.newCall("+15075785607")
 		w.carrier.invite(d)
 		d.learn(w.carrier.expect("SIP/2.0 180"))

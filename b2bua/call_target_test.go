@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/store"
@@ -120,7 +121,7 @@ func TestTargetRefuses(t *testing.T) {
 
 func TestPrepareFails(t *testing.T) {
 	inWorld(t, func(w *world) {
-		w.prepare.err = &PrepareError{Cause: cause.PrepareRefused, Status: 200, Err: sdp.ErrNoCodec}
+		w.prepare.err = &outbound.PrepareError{Cause: cause.PrepareRefused, Status: 200, Err: sdp.ErrNoCodec}
 		d := w.carrier.newCall("+15075785607")
 		w.carrier.invite(d)
 		d.learn(w.carrier.expect("SIP/2.0 180"))
@@ -328,7 +329,7 @@ func TestSetupTimeout(t *testing.T) {
 		`targets: [agent, spare], ringing: on-target, setup_timeout: 10s, otherwise: 480}`, 1)
 	inWorldWith(t, yaml, func(w *world) {
 		w.prepare.after = 2 * time.Second
-		w.prepare.err = &PrepareError{Cause: cause.PrepareFailed, Err: sdp.ErrNoCodec}
+		w.prepare.err = &outbound.PrepareError{Cause: cause.PrepareFailed, Err: sdp.ErrNoCodec}
 		d := w.carrier.newCall("+15085785607")
 		begin := time.Now()
 		w.carrier.invite(d)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/store"
 )
@@ -220,7 +221,7 @@ func TestOtherwise(t *testing.T) {
 		t.Run(tt.phrase, func(t *testing.T) {
 			yaml := strings.Replace(testConfig, "ringing: on-target}", fmt.Sprintf("ringing: none, otherwise: %d}", tt.code), 1)
 			inWorldWith(t, yaml, func(w *world) {
-				w.prepare.err = &PrepareError{Cause: cause.PrepareRefused, Status: 200, Err: sdp.ErrNoCodec}
+				w.prepare.err = &outbound.PrepareError{Cause: cause.PrepareRefused, Status: 200, Err: sdp.ErrNoCodec}
 				d := w.carrier.newCall("+15085785607")
 				w.carrier.invite(d)
 				w.agent2.reply(w.agent2.expect("INVITE"), 500, "Broken", "b", "")
@@ -278,7 +279,7 @@ targets:
   - {name: desk, kind: sip, uri: "sip:+18005550199@192.0.2.30:5060"}
 `, "targets: [agent, spare], ringing: on-target}", "targets: [agent, spare, desk], ringing: on-target}").Replace(testConfig)
 	inWorldWith(t, strings.Replace(yaml, "  - {trunk: carrier, to: \"^\\\\+1509\"", "  - {to: \"^\\\\+1509\"", 1), func(w *world) {
-		w.prepare.err = &PrepareError{Cause: cause.PrepareTimeout, Err: sdp.ErrNoCodec}
+		w.prepare.err = &outbound.PrepareError{Cause: cause.PrepareTimeout, Err: sdp.ErrNoCodec}
 		desk := w.peer(netip.MustParseAddrPort("192.0.2.30:5060"))
 		w.others = append(w.others, desk)
 		d := w.carrier.newCall("+15085785607")

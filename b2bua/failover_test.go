@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/store"
 )
@@ -84,7 +85,7 @@ func prepareFailures() (all []failure) {
 		all = append(all, failure{
 			name: string(cause),
 			begin: func(w *world) {
-				w.prepare.after, w.prepare.err = 2*time.Second, &PrepareError{Cause: cause, Status: status, Err: errors.New("so it is")}
+				w.prepare.after, w.prepare.err = 2*time.Second, &outbound.PrepareError{Cause: cause, Status: status, Err: errors.New("so it is")}
 			},
 			play:    func(*world) {},
 			want:    store.Attempt{PrepareStatus: status, PrepareMS: 2000, MS: 2000, Cause: string(cause)},

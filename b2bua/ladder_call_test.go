@@ -10,6 +10,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/ladder"
+	"flowbridge/b2bua/outbound"
 	"flowbridge/store"
 )
 
@@ -100,7 +101,7 @@ func TestLadderOfACall(t *testing.T) {
 // TestLadderOfFailures: each decision is there, with what is done next.
 func TestLadderOfFailures(t *testing.T) {
 	inWorld(t, func(w *world) {
-		w.prepare.err = &PrepareError{Cause: cause.PrepareFailed, Status: 503}
+		w.prepare.err = &outbound.PrepareError{Cause: cause.PrepareFailed, Status: 503}
 		d := w.carrier.newCall("+15085785607")
 		w.carrier.invite(d)
 		w.spareTakes(d)

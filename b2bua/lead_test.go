@@ -251,8 +251,8 @@ targets:
 	if err != nil || !slices.Equal(got.Headers, []peers.Variable{{Name: "X-EI", Value: "CA123"}}) {
 		t.Errorf("direct: got %+v, %v", got, err)
 	}
-	broken := &fakePreparer{err: &PrepareError{Cause: cause.PrepareRefused, Status: 200, Err: errors.New("no")}}
-	if _, err = redirectTo(t.Context(), &attempt{target: &peers.Target{Dial: peers.DialOf(&cfg.Targets[0]), Preparer: broken}}, vars); prepareCause(err) != cause.PrepareRefused {
+	broken := &fakePreparer{err: &outbound.PrepareError{Cause: cause.PrepareRefused, Status: 200, Err: errors.New("no")}}
+	if _, err = redirectTo(t.Context(), &attempt{target: &peers.Target{Dial: peers.DialOf(&cfg.Targets[0]), Preparer: broken}}, vars); outbound.PrepareCause(err) != cause.PrepareRefused {
 		t.Errorf("refused: got %v", err)
 	}
 	got, err = redirectTo(t.Context(), &attempt{target: &peers.Target{Dial: peers.DialOf(&cfg.Targets[2]), Preparer: broken}}, vars)

@@ -9,7 +9,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/inbox"
 	"flowbridge/b2bua/leg"
-	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/transport"
 	"flowbridge/media"
 )
@@ -94,16 +94,11 @@ type event interface{ isEvent() }
 
 // Ready is the result of an attempt's preparation: API call and name lookup.
 type Ready struct {
-	Attempt  int
-	Prepared peers.Prepared
-	URI      sip.Uri
+	Attempt int
+	outbound.Requested
 	Dest     netip.AddrPort
 	Flow     *transport.Stream // the connection to dial over; nil: UDP
 	TriedTCP bool              // an INVITE over the budget asked for a connection; no Flow: it could not be opened
-	Cause    cause.Cause       // cause.None: ready to dial
-	Err      error
-	Elapsed  time.Duration // of the API call
-	AskedAPI bool
 }
 
 // MediaLost says that no RTP came from either side for media.timeout, or, if none

@@ -322,10 +322,10 @@ type Redirection struct {
 }
 
 // redirectTo prepares an attempt like one of our own calls. Its error is a
-// *PrepareError if the platform, or the way to it, is the reason.
+// *outbound.PrepareError if the platform, or the way to it, is the reason.
 func redirectTo(ctx context.Context, a *attempt, vars config.Vars) (Redirection, error) {
 	t := a.target.Dial
-	ready := requestTarget(ctx, a.number, a.target, vars)
+	ready := outbound.Request(ctx, a.target, vars)
 	a.prepareMS, a.prepareStatus = ready.Elapsed.Milliseconds(), ready.Prepared.Status
 	out := Redirection{Call: vars.CallID, Attempt: a.number, Target: t.Name, Prepared: ready.Prepared, Cause: ready.Cause}
 	if ready.Cause != cause.None {

@@ -8,9 +8,9 @@ import (
 	"reflect"
 	"strings"
 
-	"flowbridge/b2bua"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/ladder"
+	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
@@ -126,7 +126,7 @@ func (p *preparer) Prepare(ctx context.Context, r peers.PrepareRequest) (peers.P
 	}
 	call, err := p.client.PrepareInbound(ctx, in)
 	if err != nil {
-		return peers.Prepared{}, &b2bua.PrepareError{Cause: causeOf(err), Status: call.Status, Err: err}
+		return peers.Prepared{}, &outbound.PrepareError{Cause: causeOf(err), Status: call.Status, Err: err}
 	}
 	return peers.Prepared{CallID: call.CallID, Shared: call.Shared, Body: call.Body, Status: call.Status}, nil
 }

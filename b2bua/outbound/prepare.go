@@ -1,0 +1,107 @@
+package outbound
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/peers"
+	"flowbridge/config"
+)
+
+// PrepareError says why there is no id.
+type PrepareError struct {
+	Cause  cause.Cause
+	Status int // HTTP; 0: no answer
+	Err    error
+}
+
+func (e *PrepareError) Error() string { return fmt.Sprintf("prepare: %v", e.Err) }
+
+func (e *PrepareError) Unwrap() error { return e.Err }
+
+// Requested is what an attempt gets before its INVITE without SIP: the platform's id and the
+// Request-URI.
+type Requested struct {
+	Prepared peers.Prepared
+	URI      sip.Uri
+	Cause    cause.Cause // cause.None: it has both
+	Err      error
+	Elapsed  time.Duration // of the API call
+	AskedAPI bool
+}
+
+// Request asks for the platform's id, and makes the Request-URI.
+func Request(ctx context.Context, t *peers.Target, vars config.Vars) (out Requested) {
+	rendered := !t.Dial.URI.UsesPrepare()
+	if rendered { // if this fails, there is no need to ask the platform
+		if out.URI, out.Err = RenderURI(t.Dial, vars); out.Err != nil {
+			out.Cause = cause.TemplateFailed
+			return out
+		}
+	}
+	if t.Preparer != nil && t.Dial.Prepare != nil {
+		req, err := prepareRequest(t.Dial.Prepare, vars)
+		if err != nil {
+			out.Cause, out.Err = cause.TemplateFailed, err
+			return out
+		}
+		begin := time.Now()
+		out.AskedAPI = true
+		out.Prepared, err = t.Preparer.Prepare(ctx, req)
+		out.Elapsed = time.Since(begin)
+		if err == nil {
+			vars.Prepare = &config.PrepareVars{CallID: out.Prepared.CallID, Body: out.Prepared.Body}
+		} else {
+			out.Prepared, out.Err = peers.Prepared{}, err
+			if pe, ok := errors.AsType[*PrepareError](err); ok {
+				out.Prepared.Status = pe.Status
+			}
+			if ctx.Err() != nil || t.Dial.Prepare.OnFailure != config.OnFailureDial { // else it is dialled without an id
+				out.Cause = PrepareCause(err)
+				return out
+			}
+		}
+	}
+	if !rendered {
+		var err error
+		if out.URI, err = RenderURI(t.Dial, vars); err != nil {
+			out.Cause, out.Err = cause.TemplateFailed, err
+		}
+	}
+	return out
+}
+
+func prepareRequest(p *config.Prepare, vars config.Vars) (req peers.PrepareRequest, err error) {
+	render := func(of, key string, from *config.Template) string {
+		value, failed := from.Render(vars)
+		if failed != nil && err == nil {
+			err = fmt.Errorf("prepare.%s%s: %w", of, key, failed)
+		}
+		return value
+	}
+	req = peers.PrepareRequest{
+		CallID: vars.CallID, WorkspaceID: render("", "workspace_id", p.WorkspaceID), ModelID: render("", "model_id", p.ModelID),
+		FromNumber: render("", "from_number", p.FromNumber), ToNumber: render("", "to_number", p.ToNumber),
+		Variables: make([]peers.Variable, 0, len(p.CustomVariables)),
+	}
+	for _, v := range p.CustomVariables {
+		req.Variables = append(req.Variables, peers.Variable{Name: v.Name, Value: render("custom_variables.", v.Name, v.Value)})
+	}
+	return req, err
+}
+
+// PrepareCause is the cause of an attempt whose preparation failed.
+func PrepareCause(err error) cause.Cause {
+	if pe, ok := errors.AsType[*PrepareError](err); ok && pe.Cause != cause.None {
+		return pe.Cause
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return cause.PrepareTimeout
+	}
+	return cause.PrepareFailed
+}
