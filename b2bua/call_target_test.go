@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/store"
 )
