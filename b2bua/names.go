@@ -12,6 +12,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/remembered"
 	"flowbridge/config"
 )
 
@@ -26,9 +27,9 @@ const (
 
 var (
 	// ErrUnknownCall means that no live call has an id.
-	ErrUnknownCall = errors.New("no live call has this id")
+	ErrUnknownCall = remembered.ErrUnknownCall
 	// ErrSeveralCalls means that several live calls have an id, so it finds none.
-	ErrSeveralCalls = errors.New("several live calls have this id")
+	ErrSeveralCalls = remembered.ErrSeveralCalls
 	// ErrNoAnswer means that the call with an id does not answer.
 	ErrNoAnswer = errors.New("the call with this id does not answer")
 )

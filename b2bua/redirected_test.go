@@ -275,35 +275,6 @@ func TestFollowedTimes(t *testing.T) {
 	})
 }
 
-// A followed call is found by what a platform calls it, where it is now.
-func TestRememberedReported(t *testing.T) {
-	r, now := newRemembered(), time.Unix(1e9, 0)
-	add := func(ours, platform, external string, followed bool) {
-		c := &remembered{ids: []string{ours, platform, external}, at: now, followed: followed}
-		c.call.ID, c.call.SynthflowCallID, c.call.ExternalID = ours, platform, external
-		r.add(c)
-	}
-	add("1", "sf-1", "", true)
-	add("2", "", "ext-2", true)
-	add("3", "sf-3", "ext-3", true)
-	add("4", "sf-4", "ext-4", false)
-	add("5", "sf-5", "ext-5", true)
-	add("5", "sf-6", "ext-5", true)
-	for said, want := range map[string]string{
-		"sf-1 ": "1", " ext-2": "2", "sf-9 ext-2": "2", "sf-3 ext-3": "3", " ext-3": "", "sf-9 ext-3": "", "sf-4 ext-4": "", "sf-5 ext-5": "", "sf-6 ext-5": "5",
-		" ": "", "1 1": "",
-	} {
-		platform, external, _ := strings.Cut(said, " ")
-		got := ""
-		if c := r.reported(platform, external, now); c != nil {
-			got = c.call.ID
-		}
-		if got != want {
-			t.Errorf("%q: got %q; want %q", said, got, want)
-		}
-	}
-}
-
 // attemptsText is what a record says of its attempts.
 func attemptsText(r store.Record) string {
 	var all []string

@@ -14,6 +14,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/remembered"
 	"flowbridge/config"
 	"flowbridge/internal/tracecontext"
 	"flowbridge/store"
@@ -41,15 +42,15 @@ type RedirectOptions struct {
 type Redirects struct {
 	server     *Server
 	options    RedirectOptions
-	remembered *rememberedCalls
+	remembered *remembered.Calls
 	followed   *followed // nil: no end is reported
 }
 
 // NewRedirects begins to redirect calls. Close ends them.
 func (s *Server) NewRedirects(o RedirectOptions) *Redirects {
-	r := &Redirects{server: s, options: o, remembered: newRemembered()}
+	r := &Redirects{server: s, options: o, remembered: remembered.New(remembered.For)}
 	if o.Follow {
-		r.remembered.keep = followFor
+		r.remembered = remembered.New(followFor)
 		r.followed = newFollowed(func(r store.Record) { s.sink.Journal(r, nil) }, r.keep, s.log)
 	}
 	return r
@@ -246,22 +247,22 @@ func (r *Redirects) remember(to Redirection, vars config.Vars) {
 	if r.options.Variables == nil && r.followed == nil {
 		return
 	}
-	c := &remembered{at: time.Now(), ids: []string{vars.CallID, vars.SIPCallID, to.CallID}, followed: r.followed != nil, call: RedirectedCall{
+	c := &remembered.Entry{At: time.Now(), IDs: []string{vars.CallID, vars.SIPCallID, to.CallID}, Followed: r.followed != nil, Call: remembered.Call{
 		ID: vars.CallID, SIPCallID: vars.SIPCallID, SynthflowCallID: to.CallID, ExternalID: to.externalID(), Target: to.Target,
 		Direction: vars.Direction, From: vars.From.Number, To: vars.To.Number, Lead: vars.Lead().Number, Diversion: vars.Diversion,
 	}}
 	for _, id := range to.IDs() {
-		c.ids = append(c.ids, id.Value)
+		c.IDs = append(c.IDs, id.Value)
 	}
 	if r.options.Variables != nil {
-		c.call.Variables = r.options.Variables(vars)
+		c.Call.Variables = r.options.Variables(vars)
 		for _, t := range r.options.IDs {
 			if id, err := t.Render(vars); err == nil {
-				c.ids = append(c.ids, strings.TrimSpace(id))
+				c.IDs = append(c.IDs, strings.TrimSpace(id))
 			}
 		}
 	}
-	r.remembered.add(c)
+	r.remembered.Add(c)
 }
 
 // keep waits until a record is committed, or the process stops. The sink has the
@@ -274,23 +275,23 @@ func (r *Redirects) keep(ctx context.Context, rec store.Record) {
 
 // Find gives the redirected call that has an id. Its error is ErrUnknownCall or
 // ErrSeveralCalls.
-func (r *Redirects) Find(id string) (RedirectedCall, error) {
-	c, err := r.remembered.find(id, time.Now())
+func (r *Redirects) Find(id string) (remembered.Call, error) {
+	c, err := r.remembered.Find(id, time.Now())
 	if err != nil {
-		return RedirectedCall{}, err
+		return remembered.Call{}, err
 	}
-	return c.call, nil
+	return c.Call, nil
 }
 
 // Reported gives the followed call that a platform's report is about: by the
 // platform's id, or, for a call that was not prepared, by the external one.
 // unwritten says that its record is still to come.
-func (r *Redirects) Reported(platformID, externalID string) (c RedirectedCall, unwritten, found bool) {
-	m := r.remembered.reported(platformID, externalID, time.Now())
+func (r *Redirects) Reported(platformID, externalID string) (c remembered.Call, unwritten, found bool) {
+	m := r.remembered.Reported(platformID, externalID, time.Now())
 	if m == nil {
-		return RedirectedCall{}, false, false
+		return remembered.Call{}, false, false
 	}
-	return m.call, r.followed.unwritten(m.call.ID), true
+	return m.Call, r.followed.unwritten(m.Call.ID), true
 }
 
 // Tend gives up the calls whose end is overdue. Call it every few seconds.

@@ -1,12 +1,10 @@
 package b2bua
 
 import (
-	"hash/maphash"
 	"maps"
 	"slices"
 	"strconv"
 	"sync"
-	"time"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -47,14 +45,14 @@ type registry struct {
 	legs   map[string]*legOnWire // by our tag
 	merged map[string]*legOnWire // by mergeKey
 	calls  map[string]*Call      // by our id
-	gone   memory                // tags of legs that are over
+	gone   *leg.Memory           // tags of legs that are over
 	names  names                 // further ids of calls
 }
 
 func newRegistry() *registry {
 	return &registry{
 		legs: map[string]*legOnWire{}, merged: map[string]*legOnWire{}, calls: map[string]*Call{}, names: newNames(),
-		gone: memory{seed: maphash.MakeSeed(), begun: time.Now(), recent: map[uint64]memento{}},
+		gone: leg.NewMemory(),
 	}
 }
 
@@ -102,7 +100,7 @@ func (r *registry) removeLeg(l *legOnWire) {
 	defer r.mu.Unlock()
 	delete(r.legs, l.tag)
 	delete(r.merged, l.merged)
-	r.gone.add(l.tag, l.branch, l.leg.AnsweredBye)
+	r.gone.Add(l.tag, l.branch, l.leg.AnsweredBye)
 }
 
 // byeAnswered says whether the BYE of this branch ended the leg with this tag. Then
@@ -110,8 +108,7 @@ func (r *registry) removeLeg(l *legOnWire) {
 func (r *registry) byeAnswered(tag, branch string) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	was, ok := r.gone.find([]byte(tag))
-	return ok && branch != "" && was.bye == maphash.String(r.gone.seed, branch)
+	return r.gone.EndedBy(tag, branch)
 }
 
 // knowsTag says whether there is a leg with this tag, or was one 64*T1 ago. It
@@ -119,53 +116,18 @@ func (r *registry) byeAnswered(tag, branch string) bool {
 func (r *registry) knowsTag(tag []byte) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	if r.legs[string(tag)] != nil {
-		return true
-	}
-	_, ok := r.gone.find(tag)
-	return ok
+	return r.legs[string(tag)] != nil || r.gone.Has(tag)
 }
 
 // isYoung says whether the server began less than 64*T1 ago. So long there may be answers to a process before it.
-func (r *registry) isYoung() bool { return time.Since(r.gone.begun) <= leg.GiveUp }
+func (r *registry) isYoung() bool { return r.gone.IsYoung() }
 
 // isGone says whether the leg with this tag, made by the INVITE of this branch, ended
 // less than 64*T1 ago. So long the INVITE may be retransmitted.
 func (r *registry) isGone(tag, branch string) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	was, ok := r.gone.find([]byte(tag))
-	return ok && was.branch == maphash.String(r.gone.seed, branch)
-}
-
-// memory knows ended legs for 64*T1, as transactions would (RFC 6026 section 7.1,
-// Timer L), by hashes: after a flood, each text would keep the whole page that it is in.
-type memory struct {
-	seed          maphash.Seed
-	recent, older map[uint64]memento // by tag
-	begun         time.Time
-	since         time.Duration // after begun: when recent was made
-}
-
-type memento struct {
-	branch, bye uint64 // of the INVITE that made a UAS leg, and of the peer's BYE
-	at          time.Duration
-}
-
-func (m *memory) add(tag, branch, bye string) {
-	now := time.Since(m.begun)
-	if now-m.since > leg.GiveUp {
-		m.recent, m.older, m.since = map[uint64]memento{}, m.recent, now
-	}
-	m.recent[maphash.String(m.seed, tag)] = memento{maphash.String(m.seed, branch), maphash.String(m.seed, bye), now}
-}
-
-func (m *memory) find(tag []byte) (was memento, ok bool) {
-	key := maphash.Bytes(m.seed, tag)
-	if was, ok = m.recent[key]; !ok {
-		was, ok = m.older[key]
-	}
-	return was, ok && time.Since(m.begun)-was.at <= leg.GiveUp
+	return r.gone.MadeBy(tag, branch)
 }
 
 // removeCall removes a call from the live ones. Its legs may stay.

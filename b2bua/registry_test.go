@@ -14,7 +14,7 @@ func TestMemoryOfLegs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRegistry()
 		for i := range 1000 {
-			r.gone.add(fmt.Sprint("tag", i), fmt.Sprint("invite", i), "bye")
+			r.gone.Add(fmt.Sprint("tag", i), fmt.Sprint("invite", i), "bye")
 			time.Sleep(leg.GiveUp / 500)
 		}
 		for i, known := range map[int]bool{0: false, 499: false, 501: true, 999: true} {
@@ -26,7 +26,7 @@ func TestMemoryOfLegs(t *testing.T) {
 				t.Errorf("leg %d: it is taken for another", i)
 			}
 		}
-		r.gone.add("unanswered", "", "")
+		r.gone.Add("unanswered", "", "")
 		if r.byeAnswered("unanswered", "") {
 			t.Error("a BYE without a branch is taken for one that was answered")
 		}

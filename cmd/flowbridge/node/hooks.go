@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"flowbridge/b2bua"
+	"flowbridge/b2bua/remembered"
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/hooks"
@@ -82,7 +83,7 @@ func (n *Node) variablesOf(ctx context.Context, id string) (hooks.Call, error) {
 }
 
 // redirectedCall is a call that Twilio dials as the hook for variables gives it.
-func redirectedCall(c b2bua.RedirectedCall) hooks.Call {
+func redirectedCall(c remembered.Call) hooks.Call {
 	return hooks.Call{
 		ID: c.ID, SIPCallID: c.SIPCallID, SynthflowCallID: c.SynthflowCallID, ExternalID: c.ExternalID, Target: c.Target,
 		Direction: c.Direction, From: c.From, To: c.To, Lead: c.Lead, Diversion: c.Diversion, Variables: c.Variables,
