@@ -89,3 +89,25 @@ func TestUpgradesUnderLoad(t *testing.T) {
 	held.finish()
 	b.finish(slices.Repeat([]want{hungUpByCaller}, calls+4)...)
 }
+
+// TestUpgradeOfARecordedCall: the recording ends with the old process, and goes on in a further part. Both are whole.
+func TestUpgradeOfARecordedCall(t *testing.T) {
+	s := newStage(t)
+	s.simulate("--ring", "20ms")
+	b := s.serve(recordingSetup("record: always"))
+	carrier := s.sippCarrier("caller_hangup", "-m", "1")
+	up := carrier.answered(1)
+	b.upgrade()
+	eventually(t, "the call is recorded again", func() bool { return len(b.calls()) == 1 && len(b.calls()[0].Recordings) == 4 })
+	carrier.proceed(up...)
+	carrier.finish()
+	r := b.finish(hungUpByCaller)[0]
+	for i, f := range r.Recordings {
+		if f.Error != "" || f.EndedAt.IsZero() || f.File == "" {
+			t.Errorf("recording %d: %+v", i, f)
+		}
+	}
+	if len(r.Recordings) != 4 {
+		t.Errorf("%d recordings", len(r.Recordings))
+	}
+}
