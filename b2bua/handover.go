@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"flowbridge/b2bua/cause"
@@ -178,7 +179,7 @@ func (c *Call) handOver() (*Handed, error) {
 		c.server.interrupted = append(c.server.interrupted, func() { c.recordAgain(&state) })
 	}
 	h.Record = c.cdr()
-	h.Record.Recordings = append(c.recordings.past, settledRecordings(c.server.ctx, c.recordings.all)...)
+	h.Record.Recordings = append(slices.Clip(c.recordings.past), settledRecordings(c.server.ctx, c.recordings.all)...)
 	var err error
 	h.State, err = state.Encode()
 	return h, err

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"flowbridge/admin"
@@ -88,4 +89,28 @@ func TestUpgradesUnderLoad(t *testing.T) {
 	held.proceed(up...)
 	held.finish()
 	b.finish(slices.Repeat([]want{hungUpByCaller}, calls+4)...)
+}
+
+// TestUpgradeOfARecordedCall: the recording ends with the old process, and goes on in a further part. Both are whole.
+func TestUpgradeOfARecordedCall(t *testing.T) {
+	s := newStage(t)
+	s.simulate("--ring", "20ms")
+	b := s.serve(recordingSetup("record: always"))
+	carrier := s.sippCarrier("caller_hangup", "-m", "1")
+	up := carrier.answered(1)
+	b.upgrade()
+	eventually(t, "the call is recorded again", func() bool {
+		return strings.Count(strings.Join(b.output(), "\n"), `"recording started"`) == 2
+	})
+	carrier.proceed(up...)
+	carrier.finish()
+	r := b.finish(hungUpByCaller)[0]
+	for i, f := range r.Recordings {
+		if f.Error != "" || f.EndedAt.IsZero() || f.File == "" {
+			t.Errorf("recording %d: %+v", i, f)
+		}
+	}
+	if len(r.Recordings) != 4 {
+		t.Errorf("%d recordings", len(r.Recordings))
+	}
 }
