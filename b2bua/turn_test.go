@@ -83,6 +83,7 @@ func TestTurnThatWaits(t *testing.T) {
 		}
 		w.carrier.cancel(stuck)
 		w.carrier.expect("SIP/2.0 200")
+		synctest.Wait() // the CANCEL is with the call, not only answered: else a 180 may come before the 487
 		release()
 		w.carrier.expect("SIP/2.0 487")
 		w.carrier.ackRefused(stuck)
