@@ -155,7 +155,9 @@ func (c *Call) step(l *legOnWire, in leg.Input) {
 			_, effects = l.leg.Step(time.Now(), in)
 			l.wire.Perform(effects)
 		}
-		c.drop(l)
+		if c.drop(l); c.owes { // the others still do
+			c.owe()
+		}
 	}
 }
 

@@ -217,14 +217,15 @@ func (s front) StrayResponse(res *sip.Response) {
 	if !known || !s.strays.Allow() {
 		return // of no call, or of one that ended more than 64*T1 ago
 	}
+	in := leg.ResponseIn{Res: res, Source: message.ParseSource(res.Source())}
 	switch {
 	case res.StatusCode >= 300:
 		s.ackStray(res, l)
-	default:
-		in := leg.ResponseIn{Res: res, Source: message.ParseSource(res.Source())}
-		if l == nil || !l.post(in) {
-			s.hangupStray(in)
+		if l != nil && s.mint.OwnsBranch([]byte(message.BranchOf(res)), []byte(tag)) { // cancelled for a process before
+			l.post(in)
 		}
+	case l == nil || !l.post(in):
+		s.hangupStray(in)
 	}
 }
 

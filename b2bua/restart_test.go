@@ -93,6 +93,32 @@ func TestRingingCallIsTold(t *testing.T) {
 	})
 }
 
+// TestToldOnce: a leg of an unanswered call that owes nothing any more hears nothing from later processes.
+func TestToldOnce(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		in := w.agent.expect("INVITE")
+		w.agent.reply(in, 180, "Ringing", "agent1", "")
+		synctest.Wait()
+		w.restart()
+		w.carrier.expect("SIP/2.0 500")
+		w.carrier.ackRefused(d)
+		w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "agent1", "")
+		w.restart()
+		w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "agent1", "")
+		w.carrier.silent(time.Second)
+		w.agent.reply(in, 487, "Terminated", "agent1", "")
+		w.agent.expect("ACK")
+		synctest.Wait()
+		if left := w.die(); len(left) != 0 {
+			t.Errorf("%d calls are left", len(left))
+		}
+		w.begin(nil)
+	})
+}
+
 // TestKilledBeforeTheACK: an answer whose ACK was not noted is sent again, until the ACK comes.
 func TestKilledBeforeTheACK(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {

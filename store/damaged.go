@@ -30,15 +30,9 @@ func openAnew(ctx context.Context, path string, why error, consumers []string) (
 	if !isDamagedFile(ctx, path, why) {
 		return nil, why
 	}
-	key := keyOf(ctx, path)
-	name, err := setAside(path)
+	name, err := replaceDamaged(ctx, path, keyOf(ctx, path))
 	if err != nil {
 		return nil, errors.Join(why, err)
-	}
-	if key != nil {
-		if err := beginAnew(ctx, path, key); err != nil {
-			return nil, err
-		}
 	}
 	s, err := open(ctx, path, defaultQueue, consumers)
 	if err != nil {
@@ -142,7 +136,29 @@ func setAside(path string) (name string, err error) {
 	return name, nil
 }
 
-// beginAnew makes a new file, with a signalling key.
+// replaceDamaged sets a damaged file aside and puts a new one in its place. The new one is whole before the other, which may have
+// the only key of the journal, is touched: after an error everything is as it was.
+func replaceDamaged(ctx context.Context, path string, key []byte) (name string, err error) {
+	fresh := path + ".new"
+	removeDatabase(fresh)
+	if err := beginAnew(ctx, fresh, key); err != nil {
+		removeDatabase(fresh)
+		return "", err
+	}
+	if name, err = setAside(path); err != nil {
+		return "", err
+	}
+	return name, os.Rename(fresh, path)
+}
+
+// removeDatabase removes what is left of a file that was begun.
+func removeDatabase(path string) {
+	for _, more := range []string{"", "-wal", "-shm"} {
+		_ = os.Remove(path + more)
+	}
+}
+
+// beginAnew makes a new file, with a signalling key; nil: Open makes one.
 func beginAnew(ctx context.Context, path string, key []byte) (err error) {
 	if err := create(path); err != nil {
 		return err
@@ -152,6 +168,9 @@ func beginAnew(ctx context.Context, path string, key []byte) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	if key == nil {
+		return nil
+	}
 	_, err = db.ExecContext(ctx, `INSERT INTO meta (name, value) VALUES ('signal_key', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, key)
 	return err
 }
@@ -160,17 +179,15 @@ func beginAnew(ctx context.Context, path string, key []byte) (err error) {
 func (w *writer) renew(ctx context.Context) error {
 	if !w.renews {
 		w.close()
-		name, err := setAside(w.s.path)
+		name, err := replaceDamaged(ctx, w.s.path, w.s.key[:])
 		if err != nil {
+			w.s.damaged.Store(true)
 			return err
 		}
 		w.renews = true
 		w.s.aside.Store(&name)
 	}
 	w.forgetConnections() // with those that see the old file
-	if err := beginAnew(ctx, w.s.path, w.s.key[:]); err != nil {
-		return err
-	}
 	file, err := os.Stat(w.s.path)
 	if err != nil {
 		return err

@@ -355,14 +355,26 @@ func (j *journal) close() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.write()
+	err := j.closeFiles()
+	if len(j.live) == 0 {
+		err = errors.Join(err, removeJournal(j.path))
+	}
+	return err
+}
+
+// leave closes the files as they are.
+func (j *journal) leave() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.closeFiles()
+}
+
+func (j *journal) closeFiles() error {
 	var errs []error
 	for _, s := range []*journalSegment{j.old, j.file} {
 		if s != nil {
 			errs = append(errs, s.f.Close())
 		}
-	}
-	if len(j.live) == 0 {
-		errs = append(errs, removeJournal(j.path))
 	}
 	j.file, j.old = nil, nil
 	return errors.Join(errs...)

@@ -22,7 +22,11 @@ const childEnv = "FLOWBRIDGE_STORE_CHILD"
 
 func TestMain(m *testing.M) {
 	if path := os.Getenv(childEnv); path != "" {
-		child(path)
+		if limit := os.Getenv(limitEnv); limit != "" {
+			openLimited(path, limit)
+		} else {
+			child(path)
+		}
 		return
 	}
 	m.Run()

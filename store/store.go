@@ -70,9 +70,13 @@ func openLocked(ctx context.Context, path string, limit int, consumers []string,
 		consumers: slices.Clone(consumers), filled: make(chan struct{}),
 	}
 	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.release())
+		if err == nil {
+			return
 		}
+		if s.journal != nil { // the next process begins with what this one has found
+			err = errors.Join(err, s.journal.leave())
+		}
+		err = errors.Join(err, s.release())
 	}()
 	if err := create(path); err != nil {
 		return nil, err
@@ -124,9 +128,6 @@ func (s *Store) newJournal() error {
 // release closes what is open, the lock last.
 func (s *Store) release() error {
 	var errs []error
-	if s.journal != nil {
-		errs = append(errs, s.journal.close())
-	}
 	if s.Reader != nil {
 		errs = append(errs, s.Reader.Close())
 	}
@@ -280,7 +281,7 @@ func (s *Store) Close() error {
 	if !first {
 		return nil
 	}
-	err := s.release()
+	err := errors.Join(s.journal.close(), s.release())
 	if p := s.broken.Load(); p != nil {
 		var left []Record
 		for _, f := range s.queue.take().order {
