@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"flowbridge/b2bua/cause"
@@ -90,7 +91,7 @@ func (s *Server) Settled(again bool) (err error) {
 func (s *Server) settled(again bool) (first error) {
 	waiting := 0
 	for _, c := range s.registry.open() {
-		if why := c.restless(); why != nil && !(again && errors.Is(why, errSetUp)) {
+		if why := c.restless(); why != nil && (!again || !errors.Is(why, errSetUp)) {
 			if waiting++; first == nil {
 				first = fmt.Errorf("call %s: %w", c.id, why)
 			}
@@ -178,7 +179,7 @@ func (c *Call) handOver() (*Handed, error) {
 		c.server.interrupted = append(c.server.interrupted, func() { c.recordAgain(&state) })
 	}
 	h.Record = c.cdr()
-	h.Record.Recordings = append(c.recordings.past, settledRecordings(c.server.ctx, c.recordings.all)...)
+	h.Record.Recordings = append(slices.Clip(c.recordings.past), settledRecordings(c.server.ctx, c.recordings.all)...)
 	var err error
 	h.State, err = state.Encode()
 	return h, err

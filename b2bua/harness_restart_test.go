@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"testing/synctest"
 	"time"
 
 	"flowbridge/b2bua/transport"
@@ -43,6 +44,9 @@ func (w *world) begin(left []store.Left) {
 	}
 	if dial != nil {
 		o.Network.Dial = func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
+			if l.dead.Load() {
+				return nil, net.ErrClosed
+			}
 			c, err := dial(ctx, from, to)
 			return l.keep(c), err
 		}
@@ -57,6 +61,7 @@ func (w *world) begin(left []store.Left) {
 // die kills the server, and gives the calls that it leaves.
 func (w *world) die() []store.Left {
 	w.t.Helper()
+	synctest.Wait() // what was being said is on file
 	w.life.dead.Store(true)
 	left := w.sink.left()
 	w.life.mu.Lock()

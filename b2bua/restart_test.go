@@ -200,3 +200,88 @@ func change(l *store.Left, how func(k *kept.Call)) {
 		panic(err)
 	}
 }
+
+// TestAnswerThatWaitsForAPRACK: a caller whose 200 waits for a PRACK is refused, and the target that answered gets BYE.
+func TestAnswerThatWaitsForAPRACK(t *testing.T) {
+	inWorldWith(t, talkYAML("rel100: required", ""), func(w *world) {
+		d := w.carrier.newCall("+15085785607")
+		d.extra = "Supported: 100rel\n"
+		w.carrier.invite(d)
+		in := w.agent.expect("INVITE")
+		w.agent.reply(in, 183, "Session Progress", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+		w.carrier.expect("SIP/2.0 183")
+		w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+		w.agent.expect("ACK")
+		w.restart()
+		d.learn(w.carrier.expect("SIP/2.0 500"))
+		w.carrier.ackRefused(d)
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		if r := w.wantRecord(store.DispositionInterrupted, cause.ProcessRestart, store.EndedBySystem); r.SIPStatus != 500 || !r.AnsweredAt.IsZero() {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// TestStreamsOverARestart: a peer over TCP is reached by a new connection, or comes by one; so is one whose call was not
+// answered.
+func TestStreamsOverARestart(t *testing.T) {
+	call := func(w *world) (p *peer, d *dialogue, invite received) {
+		p = w.connect(carrierAddr.Addr())
+		d = p.newCall("+15095785607")
+		p.invite(d)
+		d.learn(p.expect("SIP/2.0 180"))
+		return p, d, w.agent2.expect("INVITE")
+	}
+	answered := func(w *world) (*dialogue, received) {
+		p, d, in := call(w)
+		w.agent2.answer(in, "agent1")
+		w.agent2.expect("ACK")
+		p.expect("SIP/2.0 200")
+		p.ack(d)
+		time.Sleep(time.Second)
+		w.restart()
+		p.hungUp(time.Second)
+		return d, in
+	}
+	t.Run("it comes", func(t *testing.T) {
+		inWorldWith(t, streamConfig, func(w *world) {
+			d, _ := answered(w)
+			p := w.connect(carrierAddr.Addr())
+			p.bye(d)
+			p.expect("SIP/2.0 200")
+			w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
+			w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+			p.conn.Close()
+		})
+	})
+	t.Run("it is reached", func(t *testing.T) {
+		inWorldWith(t, streamConfig, func(w *world) {
+			at := w.streamAgent(carrierAddr)
+			defer at.l.Close()
+			_, in := answered(w)
+			w.agent2.agentRequest("BYE", in, "agent1", 1)
+			w.agent2.expect("SIP/2.0 200")
+			p := at.accept()
+			p.reply(p.expect("BYE"), 200, "OK", "", "")
+			w.wantRecord(store.DispositionAnswered, cause.AgentHangup, store.EndedByAgent)
+			p.conn.Close()
+		})
+	})
+	t.Run("it is refused", func(t *testing.T) {
+		inWorldWith(t, streamConfig, func(w *world) {
+			at := w.streamAgent(carrierAddr)
+			defer at.l.Close()
+			old, d, in := call(w)
+			w.restart()
+			old.hungUp(time.Second)
+			p := at.accept()
+			p.expect("SIP/2.0 500")
+			p.ackRefused(d)
+			w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "agent1", "")
+			w.agent2.reply(in, 487, "Terminated", "agent1", "")
+			w.agent2.expect("ACK")
+			w.wantRecord(store.DispositionInterrupted, cause.ProcessRestart, store.EndedBySystem)
+			p.conn.Close()
+		})
+	})
+}

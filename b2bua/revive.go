@@ -113,7 +113,7 @@ func (v *reviving) discard() {
 		v.media.session.Close()
 	}
 	for _, l := range v.legs {
-		l.wire.Close()
+		l.wire.Discard()
 	}
 	v.ladder.Discard()
 }

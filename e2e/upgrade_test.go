@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -63,5 +64,50 @@ func TestUpgradedCallGoesOn(t *testing.T) {
 	agent.finish()
 	if r := b.finish(hungUpByCaller)[0]; r.Codec != "PCMA" || r.Restored != 0 {
 		t.Errorf("the record says %s, restored %d times", r.Codec, r.Restored)
+	}
+}
+
+// TestUpgradesUnderLoad: while calls come and go, some of them ring and others are held, three processes take the place of each other.
+// No call fails, and each has one record.
+func TestUpgradesUnderLoad(t *testing.T) {
+	const calls = 60
+	s := newStage(t)
+	s.simulate("--ring", "200ms")
+	b := s.serve(setup{})
+	held := s.sippCarrier("caller_hangup", "-m", "4", "-r", "20")
+	up := held.answered(4)
+	load := s.sippCarrier("caller_hangup", "-m", strconv.Itoa(calls), "-r", "30")
+	for i := range 3 {
+		load.answered((i + 1) * calls / 4)
+		if done := b.upgrade(); done.Calls < 4 {
+			t.Errorf("upgrade %d: %d calls went over", i, done.Calls)
+		}
+	}
+	load.proceed(load.answered(calls)...)
+	load.finish()
+	held.proceed(up...)
+	held.finish()
+	b.finish(slices.Repeat([]want{hungUpByCaller}, calls+4)...)
+}
+
+// TestUpgradeOfARecordedCall: the recording ends with the old process, and goes on in a further part. Both are whole.
+func TestUpgradeOfARecordedCall(t *testing.T) {
+	s := newStage(t)
+	s.simulate("--ring", "20ms")
+	b := s.serve(recordingSetup("record: always"))
+	carrier := s.sippCarrier("caller_hangup", "-m", "1")
+	up := carrier.answered(1)
+	b.upgrade()
+	eventually(t, "the call is recorded again", func() bool { return len(b.calls()) == 1 && len(b.calls()[0].Recordings) == 4 })
+	carrier.proceed(up...)
+	carrier.finish()
+	r := b.finish(hungUpByCaller)[0]
+	for i, f := range r.Recordings {
+		if f.Error != "" || f.EndedAt.IsZero() || f.File == "" {
+			t.Errorf("recording %d: %+v", i, f)
+		}
+	}
+	if len(r.Recordings) != 4 {
+		t.Errorf("%d recordings", len(r.Recordings))
 	}
 }

@@ -29,6 +29,9 @@ type Config struct {
 	Keep    time.Duration // how long a file stays after it was last written
 	MaxSize int64         // of one file, in bytes
 	Log     zerolog.Logger
+
+	// Lock is that of a process that this one replaces, by Archive.Lock; nil: Open locks the directory.
+	Lock *os.File
 }
 
 // Archive is a directory with recordings. Its methods may be called from any
@@ -48,7 +51,7 @@ const purgeEvery = time.Hour
 // Open makes the directory if it is missing, finishes the files of a killed process, removes old ones, and starts the
 // writers. The error is ErrLocked, or what the system said.
 func Open(cfg Config) (*Archive, error) {
-	a := &Archive{cfg: cfg, dir: &directory{name: cfg.Dir}}
+	a := &Archive{cfg: cfg, dir: &directory{name: cfg.Dir, given: cfg.Lock}}
 	if err := a.claim(); err != nil {
 		return nil, fmt.Errorf("recordings in %s: %w", cfg.Dir, err)
 	}
@@ -76,6 +79,13 @@ func (a *Archive) claim() error {
 		a.cfg.Log.Warn().Int("files", finished).Msg("recordings of a killed process finished")
 	}
 	return nil
+}
+
+// Lock is the lock of the directory, for the process that replaces this one; nil: the directory is gone. It stays the archive's.
+func (a *Archive) Lock() *os.File {
+	a.dir.mu.Lock()
+	defer a.dir.mu.Unlock()
+	return a.dir.lock
 }
 
 // Record begins a recording in all formats of the archive. It does not touch the disk: errors of the disk are in the

@@ -16,9 +16,10 @@ import (
 type directory struct {
 	name string // constant
 
-	mu   sync.Mutex // guards what follows
-	root *os.Root
-	lock *os.File
+	mu    sync.Mutex // guards what follows
+	root  *os.Root
+	lock  *os.File
+	given *os.File // the lock of another process, for the first open; nil: there is none
 }
 
 // open makes the directory if it is missing, and locks it. The caller holds mu, or no other goroutine knows d yet. If
@@ -27,7 +28,10 @@ func (d *directory) open() error {
 	if err := os.MkdirAll(d.name, 0o700); err != nil {
 		return err
 	}
-	lock, err := lockFile(filepath.Join(d.name, ".lock"))
+	lock, err := d.given, error(nil)
+	if d.given = nil; lock == nil {
+		lock, err = lockFile(filepath.Join(d.name, ".lock"))
+	}
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # model.sh [MINUTES] [SEED]: whole calls at random (TestCallModel) for MINUTES (60),
-# each round with a seed that it prints. Stops at the first that fails.
+# each round with a seed that it prints. The process dies and is restored in them, at any
+# step. Stops at the first that fails.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 minutes=${1:-60}
@@ -12,7 +13,7 @@ cd b2bua
 end=$((SECONDS + minutes * 60)) cases=0
 while [ $SECONDS -lt $end ]; do
   echo "seed $seed, $cases cases so far"
-  "$binary" -test.run '^TestCallModel$' -rapid.checks 5000 -rapid.seed "$seed"
+  MODEL_DIE=1 "$binary" -test.run '^TestCallModel$' -rapid.checks 5000 -rapid.seed "$seed"
   cases=$((cases + 5000))
   seed=$((seed + 1000000007))
 done

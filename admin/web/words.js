@@ -13,7 +13,7 @@ const places = {
   'Look at the platform first.': 'prepare_timeout prepare_failed prepare_refused prepare_invalid target_silent ring_timeout target_busy target_refused target_error bad_answer srtp_refused transfer_failed tls_failed',
   'Look at this configuration first.': 'no_route template_failed target_capped destination_limited invite_too_large auth_missing auth_unsupported auth_refused setup_timeout',
   'Look at this machine first.': 'no_ports dns_failed target_unreachable shutdown internal_error process_restart',
-  'Look at the network and both sides.': 'session_expired dialog_lost no_media media_timeout',
+  'Look at the network and both sides.': 'session_expired dialog_lost missed_hangup no_media media_timeout',
 };
 
 // isNormal says whether a cause is how calls end that went well.

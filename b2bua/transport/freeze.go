@@ -172,29 +172,14 @@ func (s *Stack) shutWhen(rested func() bool) func() bool {
 			return true
 		}
 		still = nil // a deadline was faster
-		s.open()
+		s.turns.gate.open()
 		return false
-	}
-}
-
-// open lets turns go on.
-func (s *Stack) open() {
-	if s.opens != nil {
-		close(s.opens)
-		s.opens = nil
 	}
 }
 
 // shut keeps turns from running, and says when none does.
 func (s *Stack) shut() (still func() bool) {
-	shut, opens := make(chan struct{}), make(chan struct{})
-	s.opens = opens
-	s.group.Go(func() {
-		s.turns.gate.Lock()
-		close(shut)
-		<-opens
-		s.turns.gate.Unlock()
-	})
+	shut := s.turns.gate.shut()
 	return func() bool {
 		select {
 		case <-shut:
@@ -207,6 +192,6 @@ func (s *Stack) shut() (still func() bool) {
 
 // thaw lets turns and transactions go on.
 func (s *Stack) thaw() {
-	s.open()
+	s.turns.gate.open()
 	s.transactions.Thaw()
 }

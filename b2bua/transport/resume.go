@@ -99,6 +99,11 @@ func (w *Wire) Answered(res *sip.Response, source netip.AddrPort, flow *Stream) 
 		sip.CopyHeaders(name, res, req)
 	}
 	w.Readmit(req, source, flow)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n := len(w.servers); n > 0 {
+		w.again = w.servers[n-1].tx
+	}
 }
 
 // Invited notes the INVITE that another process has sent.
@@ -106,4 +111,16 @@ func (w *Wire) Invited(req *sip.Request) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.invited = message.URIText(&req.Recipient)
+}
+
+// Discard closes a wire that was not used, and forgets what was readmitted.
+func (w *Wire) Discard() {
+	w.mu.Lock()
+	servers := w.servers
+	w.servers = nil
+	w.mu.Unlock()
+	for _, s := range servers {
+		s.tx.Terminate()
+	}
+	w.Close()
 }

@@ -52,7 +52,6 @@ type Stack struct {
 	turns              Turns
 	writing            atomic.Int32 // goroutines of wires that perform effects
 	held               held
-	opens              chan struct{} // closed when turns may run again; nil: they may. Owned by who calls Freeze and Serve
 
 	mu     sync.Mutex                   // guards what follows
 	hosts  map[string]cachedHost        // host to address

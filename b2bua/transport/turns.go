@@ -22,7 +22,7 @@ import (
 // keep their order.
 type Turns struct {
 	all  sync.WaitGroup // the goroutines
-	gate sync.RWMutex   // held for reading by each turn
+	gate gate
 
 	mu        sync.Mutex      // guards what follows, and the readers
 	idle      []chan<- func() // the goroutines that wait for work, the latest last
@@ -62,19 +62,6 @@ func (t *Turns) newReader(serve func()) *reader {
 	defer t.mu.Unlock()
 	t.readers = append(t.readers, r)
 	return r
-}
-
-// Enter is called by each turn at its beginning, and waits while Freeze keeps turns from running. Leave is called at its end.
-func (t *Turns) Enter() { t.gate.RLock() }
-
-// Leave ends a turn.
-func (t *Turns) Leave() { t.gate.RUnlock() }
-
-// Apart does something while no turn runs.
-func (t *Turns) Apart(do func()) {
-	t.gate.Lock()
-	defer t.gate.Unlock()
-	do()
 }
 
 // Begin begins a turn.

@@ -36,6 +36,8 @@ type Wire struct {
 	sending bool
 	brief   bool // the wire never counts as a user of its connection
 	closed  bool // the wire no longer counts as one
+
+	again *transaction.Server // of a 200 that another process has sent; nil: none
 }
 
 // serverTx is a request of the peer that may still be answered.
@@ -291,13 +293,16 @@ func (w *Wire) Close() {
 	w.mu.Lock()
 	invite := w.invite
 	w.invite = nil
-	others := w.others
-	w.others = nil
+	others, again := w.others, w.again
+	w.others, w.again = nil, nil
 	w.swapFlow(nil)
 	w.closed = true
 	w.mu.Unlock()
 	if invite != nil {
 		invite.end()
+	}
+	if again != nil && again.Request() != nil { // the 200 was not sent again
+		again.Terminate()
 	}
 	for _, r := range others {
 		r.end()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -99,7 +100,7 @@ func killed(s *system, f flowbridge, v *survival) error {
 func upgraded(s *system, f flowbridge, v *survival) error {
 	var out []byte
 	err := s.network.carrier.do(func() (err error) {
-		out, err = exec.Command(f.binary, "upgrade", "--url", fmt.Sprintf("http://%v:8080", systemAddr), "--token-file", filepath.Join(filepath.Dir(f.file), "token"), "--json").CombinedOutput()
+		out, err = exec.CommandContext(context.Background(), f.binary, "upgrade", "--url", fmt.Sprintf("http://%v:8080", systemAddr), "--token-file", filepath.Join(filepath.Dir(f.file), "token"), "--json").CombinedOutput()
 		return err
 	})
 	if err != nil {

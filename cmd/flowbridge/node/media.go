@@ -57,7 +57,7 @@ func (n *Node) openMedia(m *config.Media) error {
 
 // openKernel opens the relay in the kernel: with a directory for what outlives the process, or else without.
 func (n *Node) openKernel(m *config.Media) error {
-	o := kernel.Options{Dir: kernel.Dir(m.PortLow), Capacity: 2 * m.Calls(), Timeout: m.Timeout, Heir: n.before.kernelDirectory()}
+	o := kernel.Options{Dir: kernel.Dir(m.PortLow), Capacity: 2 * m.Calls(), Timeout: m.Timeout, Heir: n.before.file(partKernel)}
 	relay, mortal := kernel.Open(o)
 	err := mortal
 	if err != nil {

@@ -214,7 +214,7 @@ func (n *Node) openArchive(ctx context.Context, cfg config.Recording) (err error
 		return nil
 	}
 	n.archive, err = recording.Open(recording.Config{
-		Dir: cfg.Path, Formats: cfg.Formats, Keep: cfg.Keep, MaxSize: cfg.MaxSize, Log: n.log,
+		Dir: cfg.Path, Formats: cfg.Formats, Keep: cfg.Keep, MaxSize: cfg.MaxSize, Log: n.log, Lock: n.before.file(partArchive),
 	})
 	switch {
 	case errors.Is(err, recording.ErrLocked):

@@ -67,10 +67,10 @@ func (p *Predecessor) loaded() error {
 	return p.receive()
 }
 
-// kernelDirectory is where the old process has its flows in the kernel; nil: it has none there that outlive it.
-func (p *Predecessor) kernelDirectory() *os.File {
-	if fd, ok := p.Take(partKernel); ok {
-		return os.NewFile(uintptr(fd), partKernel)
+// file gives a file of the old process; nil: it had none of this name.
+func (p *Predecessor) file(name string) *os.File {
+	if fd, ok := p.Take(name); ok {
+		return os.NewFile(uintptr(fd), name)
 	}
 	return nil
 }

@@ -49,10 +49,11 @@ type part struct {
 
 // The names of parts; sockets of SIP have those that package transport gives them.
 const (
-	partKernel = "kernel"
-	partLock   = "store.lock"
-	partAdmin  = "admin"
-	partHook   = "hook " // with its address
+	partKernel  = "kernel"
+	partLock    = "store.lock"
+	partAdmin   = "admin"
+	partArchive = "recordings"
+	partHook    = "hook " // with its address
 
 	partState  = "sip.state"
 	partStream = "sip.stream"
@@ -276,6 +277,13 @@ func (h *handing) give() error {
 	}
 	if err := h.giveFile(partAdmin, n.apiListener); err != nil {
 		return err
+	}
+	if n.archive != nil {
+		if lock := n.archive.Lock(); lock != nil {
+			if err := h.giveFile(partArchive, lock); err != nil {
+				return err
+			}
+		}
 	}
 	if n.hookServer != nil {
 		for at, l := range n.hookServer.Listeners() {

@@ -1,0 +1,207 @@
+package transport
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/internal/siptest"
+)
+
+// asking is a request of a peer.
+func asking(method, branch string, via net.Addr) []byte {
+	return siptest.CRLF(fmt.Sprintf(`%[1]s sip:b@198.51.100.1 SIP/2.0
+Via: SIP/2.0/%[3]s %[4]s;branch=z9hG4bK%[2]s
+Max-Forwards: 70
+From: <sip:a@a.test>;tag=1
+To: <sip:b@b.test>
+Call-ID: %[2]s@a.test
+CSeq: 1 %[1]s
+Contact: <sip:a@%[4]s>
+Content-Length: 0
+
+`, method, branch, strings.ToUpper(via.Network()), via))
+}
+
+var ours = netip.MustParseAddrPort("198.51.100.1:5060") //nolint:gochecknoglobals // constant
+
+// TestFreeze: a stack that stands still reads, accepts and runs nothing, and afterwards what has come meanwhile, with half a message from
+// before.
+func TestFreeze(t *testing.T) {
+	inPlace(t, stackConfig, func(p *place) {
+		phone := p.socket(netip.AddrPortFrom(siptest.Carrier.Addr(), 5060))
+		dial := func() net.Conn {
+			conn, err := p.sw.DialStream(context.Background(), siptest.Carrier.Addr(), ours)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return conn
+		}
+		before := dial()
+		defer before.Close()
+		text := asking("OPTIONS", "before", before.LocalAddr())
+		_, _ = before.Write(text[:100])
+		synctest.Wait()
+		for range 3 { // may be repeated
+			if err := p.stack.Freeze(p.t.Context(), nil); err != nil {
+				t.Fatal(err)
+			}
+			ran := false
+			p.stack.Turns().Begin(func() {
+				p.stack.Turns().Enter()
+				defer p.stack.Turns().Leave()
+				ran = true
+			})
+			_, _ = phone.WriteToUDPAddrPort(asking("OPTIONS", "udp", phone.LocalAddr()), ours)
+			_, _ = before.Write(text[100:])
+			after := dial()
+			_, _ = after.Write(asking("OPTIONS", "after", after.LocalAddr()))
+			time.Sleep(time.Minute) // longer than any deadline of a connection's message
+			synctest.Wait()
+			if ran {
+				t.Error("a turn runs")
+			}
+			_ = before.SetReadDeadline(time.Now())
+			if _, err := before.Read(make([]byte, 1)); err == nil {
+				t.Error("an answer while the stack stands still")
+			}
+			p.stack.Serve()
+			synctest.Wait()
+			if got := p.gets(phone); !strings.HasPrefix(got, "SIP/2.0 200 ") || !ran {
+				t.Errorf("over UDP: %s; the turn ran: %v", got, ran)
+			}
+			for _, c := range []net.Conn{before, after} {
+				_ = c.SetReadDeadline(time.Now().Add(time.Second))
+				if line, err := bufio.NewReader(c).ReadString('\n'); err != nil || !strings.HasPrefix(line, "SIP/2.0 200 ") {
+					t.Errorf("over TCP: %q, %v", line, err)
+				}
+			}
+			after.Close()
+			text = asking("OPTIONS", "before", before.LocalAddr())
+			_, _ = before.Write(text[:100])
+			synctest.Wait()
+		}
+	})
+}
+
+// TestFreezeGivesUp: where something does not come to rest, the stack serves on.
+func TestFreezeGivesUp(t *testing.T) {
+	inPlace(t, stackConfig, func(p *place) {
+		phone := p.socket(netip.AddrPortFrom(siptest.Carrier.Addr(), 5060))
+		ctx, cancel := context.WithTimeout(p.t.Context(), time.Second)
+		defer cancel()
+		if err := p.stack.Freeze(ctx, func() bool { return false }); err == nil {
+			t.Error("it stands still")
+		}
+		_, _ = phone.WriteToUDPAddrPort(asking("OPTIONS", "1", phone.LocalAddr()), ours)
+		synctest.Wait()
+		if got := p.gets(phone); !strings.HasPrefix(got, "SIP/2.0 200 ") {
+			t.Errorf("got %s", got)
+		}
+	})
+}
+
+// TestHold: new calls wait, each once, with their CANCELs; other requests do not.
+func TestHold(t *testing.T) {
+	inPlace(t, stackConfig, func(p *place) {
+		phone := p.socket(netip.AddrPortFrom(siptest.Carrier.Addr(), 5060))
+		p.stack.Hold()
+		for _, method := range []string{"INVITE", "INVITE", "CANCEL"} {
+			_, _ = phone.WriteToUDPAddrPort(asking(method, "call", phone.LocalAddr()), ours)
+		}
+		_, _ = phone.WriteToUDPAddrPort(asking("OPTIONS", "other", phone.LocalAddr()), ours)
+		synctest.Wait()
+		if got := p.gets(phone); !strings.Contains(got, "OPTIONS") {
+			t.Errorf("got %s", got)
+		}
+		if n := len(p.stack.State().Held); n != 2 {
+			t.Errorf("%d messages are held", n)
+		}
+		p.stack.Release()
+		synctest.Wait()
+		if got := p.gets(phone); !strings.HasPrefix(got, "SIP/2.0 200 ") || !strings.Contains(got, "INVITE") {
+			t.Errorf("got %s", got)
+		}
+	})
+}
+
+// TestSocketsGoOver: another stack takes the sockets, a connection with half a message, an answer and a held call.
+func TestSocketsGoOver(t *testing.T) {
+	yaml := strings.ReplaceAll(strings.ReplaceAll(strings.ReplaceAll(stackConfig, "198.51.100.1:5060", "127.0.0.1:0"), "192.0.2.10", "127.0.0.0/8"), "198.51.100.1", "127.0.0.1")
+	old := newHost(t, yaml, Network{}, Listen)
+	old.stack.Serve()
+	defer old.stack.Close()
+	at := old.stack.Listeners()
+	phone, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(at[0].AddrPort))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer phone.Close()
+	conn, err := net.Dial("tcp4", at[1].String()[len("tcp://"):])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	gets := func(c net.Conn) string {
+		t.Helper()
+		_ = c.SetReadDeadline(time.Now().Add(time.Minute))
+		b := make([]byte, 4096)
+		n, err := c.Read(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b[:n])
+	}
+	asked := asking("OPTIONS", "udp", phone.LocalAddr())
+	_, _ = phone.Write(asked)
+	answer := gets(phone)
+	text := asking("OPTIONS", "tcp", conn.LocalAddr())
+	_, _ = conn.Write(append(asking("OPTIONS", "whole", conn.LocalAddr()), text[:100]...))
+	gets(conn)
+	if err := old.stack.Freeze(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	files, err := old.stack.Sockets()
+	if err != nil {
+		t.Fatal(err)
+	}
+	heir := newHost(t, yaml, Network{}, func(ctx context.Context, o Options) (*Stack, error) {
+		o.Take = func(name string) (int, bool) {
+			for i, f := range files {
+				if f.Name == name {
+					files = append(files[:i], files[i+1:]...)
+					return f.FD, true
+				}
+			}
+			return 0, false
+		}
+		return Listen(ctx, o)
+	})
+	defer heir.stack.Close()
+	if len(files) > 0 {
+		t.Errorf("nobody took %v", files)
+	}
+	if err := heir.stack.Freeze(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := old.stack.Streams(func(st StreamState, fd int) error { return heir.stack.AddStream(&st, fd) }); err != nil {
+		t.Fatal(err)
+	}
+	st := old.stack.State()
+	heir.stack.Restore(&st)
+	heir.stack.Serve()
+	_, _ = phone.Write(asked)
+	if got := gets(phone); got != answer {
+		t.Errorf("a copy gets\n%s\nand not\n%s", got, answer)
+	}
+	_, _ = conn.Write(text[100:])
+	if got := gets(conn); !strings.HasPrefix(got, "SIP/2.0 200 ") || !strings.Contains(got, "z9hG4bKtcp") {
+		t.Errorf("the rest of a message gets %s", got)
+	}
+}
