@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -56,7 +55,7 @@ func TestKernelRelay(t *testing.T) {
 }
 
 // TestKilledWhileTheKernelRelays kills the B2BUA in a call whose RTP the kernel relays, and starts it again. No packet is
-// lost, neither while there is no process nor when the next one takes over.
+// lost, neither while there is no process nor when the next one takes over, and the record counts all of them.
 func TestKilledWhileTheKernelRelays(t *testing.T) {
 	var fs unix.Statfs_t
 	if err := unix.Statfs("/sys/fs/bpf", &fs); err != nil || fs.Type != unix.BPF_FS_MAGIC {
@@ -72,7 +71,7 @@ func TestKilledWhileTheKernelRelays(t *testing.T) {
 	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
 	agent := s.sippAgent("caller_hangup", two.key()...)
 	carrier := s.sippCarrier("caller_hangup", one.key()...)
-	carrier.answered(1)
+	ids := carrier.answered(1)
 	agent.confirmed(1)
 	toA, err := carrier.received("SIP/2.0 200", 1)[0].rtp()
 	if err != nil {
@@ -98,17 +97,18 @@ func TestKilledWhileTheKernelRelays(t *testing.T) {
 		return strings.Contains(b.text("/metrics"), "\nflowbridge_media_streams{path=\"kernel\"} 2\n")
 	})
 	b.kill()
-	time.Sleep(time.Second) // so that it is missed
 	again := startServer(t, b.dir, s.config(of))
-	if lines := again.text("/metrics"); !strings.Contains(lines, "\nflowbridge_media_streams{path=\"kernel\"} 0\n") {
-		t.Errorf("the new process knows of the streams of the one before:\n%s", lines)
-	}
 	speaking.Wait()
 	for _, w := range ways {
 		eventually(t, "RTP has come "+w.name, func() bool { w.gotRTP = w.to.heard(); return len(w.gotRTP) >= len(w.packets) })
 		w.compareRTP(t)
 	}
-	carrier.kill() // nobody will hang it up
-	agent.kill()
-	again.stop()
+	carrier.proceed(ids...)
+	carrier.finish()
+	agent.finish()
+	r := again.finish(hungUpByCaller)[0]
+	s.counts(r, int64(len(ways[0].packets)))
+	if r.Restored != 1 {
+		t.Errorf("restored %d times; want once", r.Restored)
+	}
 }

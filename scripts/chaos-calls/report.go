@@ -73,10 +73,24 @@ func (r *runner) look(found []invariant) []invariant {
 // descriptorsOf counts the open files of a process by what they are.
 func descriptorsOf(pid int) (all []string) {
 	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
-	counts := map[string]int{}
+	tables := map[string]string{}
+	for _, name := range []string{"udp", "tcp", "unix"} {
+		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/net/%s", pid, name))
+		tables[name] = string(b)
+	}
+	counts, seen := map[string]int{}, map[string]bool{}
 	for _, f := range files {
 		to, _ := os.Readlink(f)
-		kind, _, _ := strings.Cut(to, ":[")
+		kind, number, inode := strings.Cut(to, ":[")
+		for name, table := range tables {
+			if kind == "socket" && strings.Contains(table, " "+strings.TrimSuffix(number, "]")+" ") {
+				kind += " " + name
+			}
+		}
+		if inode && seen[to] {
+			kind += " that there is a descriptor of already"
+		}
+		seen[to] = true
 		counts[kind]++
 	}
 	for kind, n := range counts {

@@ -13,8 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"flowbridge/scripts/internal/process"
 )
 
@@ -84,18 +82,18 @@ func (s *supervisor) run(c *exec.Cmd) {
 	defer close(s.done)
 	for {
 		_ = c.Wait()
-		s.ended(syscall.WaitStatus(c.ProcessState.Sys().(syscall.WaitStatus)))
-		for next := s.successor(c.ProcessState.Success()); next != 0; next = s.successor(false) {
+		s.ended(c.ProcessState.Sys().(syscall.WaitStatus))
+		for well := c.ProcessState.Success(); ; {
+			next := s.successor(well)
+			if next == 0 {
+				break
+			}
 			s.mu.Lock()
 			s.pid, s.since = next, time.Now()
 			s.mu.Unlock()
-			var status unix.WaitStatus
-			for {
-				if _, err := unix.Wait4(next, &status, 0, nil); err != unix.EINTR {
-					break
-				}
-			}
-			s.ended(syscall.WaitStatus(status))
+			status := await(next)
+			s.ended(status)
+			well = status.Exited() && status.ExitStatus() == 0
 		}
 		for {
 			s.mu.Lock()
@@ -112,6 +110,15 @@ func (s *supervisor) run(c *exec.Cmd) {
 				break
 			}
 			time.Sleep(100 * time.Millisecond)
+		}
+	}
+}
+
+// await waits for the end of a process that others have started.
+func await(pid int) (status syscall.WaitStatus) {
+	for {
+		if _, err := syscall.Wait4(pid, &status, 0, nil); err != syscall.EINTR {
+			return status
 		}
 	}
 }
@@ -160,7 +167,7 @@ func (s *supervisor) successor(well bool) int {
 	}
 	for _, pid := range others { // as systemd ends what a service has left
 		_ = syscall.Kill(pid, syscall.SIGKILL)
-		_, _ = unix.Wait4(pid, nil, 0, nil)
+		_ = await(pid)
 	}
 	return 0
 }

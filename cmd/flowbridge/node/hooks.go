@@ -5,8 +5,8 @@ import (
 	"errors"
 
 	"flowbridge/b2bua"
-	"flowbridge/b2bua/remembered"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/remembered"
 	"flowbridge/config"
 	"flowbridge/hooks"
 	"flowbridge/synthflow"
