@@ -63,7 +63,7 @@ func TestKilledWhileTheKernelRelays(t *testing.T) {
 	}
 	s := newStage(t)
 	s.prepareCalls()
-	of := setup{media: ", ports: 33000-33099, timeout: 2s"} // ports that no other test has
+	of := setup{listen: []string{"udp://" + s.freePort(s.b2bua).String()}, media: ", ports: 33000-33099"} // ports that no other test has
 	b := s.serve(of)
 	if health := b.text("/healthz"); !strings.Contains(health, "media: kernel: ") {
 		t.Skip("needs a kernel that can relay: ", health)
@@ -96,8 +96,7 @@ func TestKilledWhileTheKernelRelays(t *testing.T) {
 	eventually(t, "the kernel relays both directions", func() bool {
 		return strings.Contains(b.text("/metrics"), "\nflowbridge_media_streams{path=\"kernel\"} 2\n")
 	})
-	b.kill()
-	again := startServer(t, b.dir, s.config(of))
+	again := s.restart(of)
 	speaking.Wait()
 	for _, w := range ways {
 		eventually(t, "RTP has come "+w.name, func() bool { w.gotRTP = w.to.heard(); return len(w.gotRTP) >= len(w.packets) })
