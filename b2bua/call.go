@@ -110,7 +110,7 @@ func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peer
 	c.trace = outbound.TraceOf(c.id, req, t.Caller.Trusted, &s.cfg.Telemetry.OTLP)
 	c.log, c.peerLog = callLog{call: c}, callLog{call: c, bounded: true}
 	c.vars = config.Vars{
-		To:         message.PartyOf("", &req.Recipient, t.Caller.Country),
+		To:         outbound.CalledOf(req, t),
 		From:       outbound.CallerOf(req, t.Caller),
 		CallID:     c.id,
 		SIPCallID:  strings.Clone(req.CallID().Value()),

@@ -21,6 +21,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/registration"
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 	"flowbridge/media"
@@ -89,6 +90,7 @@ type Server struct {
 	stack       *transport.Stack
 	strays      *rate.Limiter // answers to responses that no transaction waits for
 	panics      atomic.Uint64
+	clients     *registration.Clients
 	interrupted []func()     // begin again what HandOver has ended; owned by who calls it
 	unwritten   atomic.Int64 // records that the sink has not taken yet
 
@@ -111,8 +113,14 @@ func NewServer(o Options) (*Server, error) {
 		return s, s.replace(o.Before)
 	}
 	s.restore(o.Left)
-	s.stack.Serve()
+	s.Serve()
 	return s, nil
+}
+
+// Serve begins to answer, and to register.
+func (s *Server) Serve() {
+	s.stack.Serve()
+	s.clients.Go()
 }
 
 // Stack is the server's transport.
@@ -146,8 +154,15 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 		s.cancel()
 		return nil, err
 	}
+	s.clients = registration.NewClients(registration.ClientsOptions{
+		Stack: s.stack, Minter: s.mint, Agent: outbound.AgentName, Log: s.log, Reached: s.admission.Registered,
+	})
+	s.clients.Use(s.cfg.Trunks)
 	return s, nil
 }
+
+// Registrations are those of the trunks at their registrars.
+func (s *Server) Registrations() []registration.Of { return s.clients.Statuses() }
 
 // collect makes the collector of messages, and gives it as a Tap; nil where nobody
 // wants any.
@@ -169,6 +184,7 @@ func (s *Server) Ladder(id string) *ladder.Call { return s.ladders.Find(id) }
 // a restart.
 func (s *Server) Reload(cfg *config.Config, preparers map[string]peers.Preparer) {
 	s.admission.Reload(cfg, preparers)
+	s.clients.Use(cfg.Trunks)
 }
 
 // Listeners are the addresses that SIP is received on: UDP first, otherwise in
@@ -209,8 +225,11 @@ func (s *Server) beside(do func()) {
 	})
 }
 
-// Drain refuses new calls with 503 from now on.
-func (s *Server) Drain() { s.admission.Drain() }
+// Drain refuses new calls with 503 from now on, and removes the registrations.
+func (s *Server) Drain() {
+	s.admission.Drain()
+	s.clients.Leave()
+}
 
 // Calls counts the calls that are live or whose record is not written yet.
 func (s *Server) Calls() int {
@@ -241,8 +260,10 @@ func (s *Server) WaitIdle(ctx context.Context) error {
 }
 
 // WaitLegs returns when no leg is left either: every BYE is answered, every
-// cancelled INVITE over. A dead peer delays that by 32 s.
-func (s *Server) WaitLegs(ctx context.Context) error { return s.wait(ctx, s.Idle) }
+// cancelled INVITE over, and every registration removed. A dead peer delays that by 32 s.
+func (s *Server) WaitLegs(ctx context.Context) error {
+	return s.wait(ctx, func() bool { return s.Idle() && s.clients.Left() })
+}
 
 func (s *Server) wait(ctx context.Context, done func() bool) error {
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -270,6 +291,7 @@ func (s *Server) Idle() bool {
 func (s *Server) Close() error {
 	s.admission.Drain()
 	s.stopCalls()
+	s.clients.Close()
 	s.ladders.Shut()
 	return s.stack.Close()
 }

@@ -30,7 +30,7 @@ func (t *Trunk) Callee() *Target {
 // trunk.
 func (t *Target) Caller() *Trunk {
 	c := defaults[Trunk]()
-	c.Name, c.Sources, c.Auth, c.TLS = t.Name, t.Sources, t.CallAuth, t.TLS
+	c.Name, c.Sources, c.Auth, c.TLS, c.Registrar = t.Name, t.Sources, t.CallAuth, t.TLS, t.Registrar
 	c.MediaSources, c.Media, c.PassHeaders = t.MediaSources, t.Media, t.PassHeaders
 	c.Rel100, c.SessionExpires, c.MinSE = t.Rel100, t.SessionExpires, t.MinSE
 	return &c

@@ -58,6 +58,8 @@ type Target struct {
 	Sources []netip.Prefix `key:"sources" later:""`
 	// The digest credentials that its own calls must show.
 	CallAuth *Auth `key:"call_auth"`
+	// That it may register here with the credentials of call_auth, as Synthflow does with uac_enabled. Its own calls come in as before.
+	Registrar *Registrar `key:"registrar"`
 	// What becomes of changes to a call: auto (what concerns the other side is relayed), relay (all), absorb (none).
 	Reinvite ReinviteMode `key:"reinvite" enum:"auto relay absorb" default:"auto"`
 	// Reliable provisional answers (RFC 3262).
@@ -85,6 +87,9 @@ func (t *Target) check(s section) {
 	s.usesTLS(t.TLS, t.Transport)
 	s.timers(t.SessionExpires, t.MinSE)
 	t.Sources = s.targetSources(t.CallAuth)
+	if t.Registrar != nil && t.CallAuth == nil {
+		s.fields["registrar"].fail("has no credentials to ask for", "write call_auth, the user and the password of what registers")
+	}
 	s.transfers(t)
 	s.l.callers[t.Name] = t.MayCall() || t.Transfer != TransferRefuse
 	t.overBudget(s)

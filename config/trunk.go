@@ -45,14 +45,20 @@ type Trunk struct {
 	SessionExpires time.Duration `key:"session_expires" is:"timer-or-0" default:"0"`
 	// The shortest session timer that it may ask for, from 90s to 24h.
 	MinSE time.Duration `key:"min_se" is:"timer" default:"90s"`
-	// The template of the Request-URI of calls to it: "sip:{{.To.Number}}@pbx.example.com". Empty: there are no such calls.
+	// The template of the Request-URI of calls to it: "sip:{{.To.Number}}@pbx.example.com". Empty: there are no such calls. With
+	// registrar, calls go to what has registered: empty, to its Contact as it is; "sip:{{.To.Number}}@registered", to the called
+	// number there.
 	URI *Template `key:"uri" later:""`
-	// The transport of calls to it.
+	// The transport of calls to it, and of register.
 	Transport string `key:"transport" enum:"udp tcp tls" default:"udp"`
-	// How its certificate is checked, and which one it is shown, when it is called over TLS.
+	// How its certificate is checked, and which one it is shown, over TLS.
 	TLS TargetTLS `key:"tls"`
-	// The digest credentials for its 401 and 407 to calls to it.
+	// The digest credentials for its 401 and 407 to calls to it. Default: those of register.
 	DialAuth *Auth `key:"dial_auth"`
+	// Where Flowbridge registers, so that the trunk's calls find it (RFC 3261 section 10). Its calls may come from there, besides sources.
+	Register *Register `key:"register"`
+	// What registers here with the credentials of auth: phones and PBXs whose address changes. Calls to the trunk go to what has registered.
+	Registrar *Registrar `key:"registrar"`
 	// The audio codecs that may be used in calls to it, of those that the caller offers.
 	Codecs []string `key:"codecs" is:"codec" default:"PCMU, PCMA" filled:""`
 	// How long it may stay silent to a call, 100 included, before the next one is tried.
@@ -64,19 +70,8 @@ type Trunk struct {
 func (t *Trunk) check(s section) {
 	s.timers(t.SessionExpires, t.MinSE)
 	s.usesTLS(t.TLS, t.Transport)
-	if s.filled("uri") {
-		t.URI, _ = s.uri(templateUse{without: noTrunkStep}, t.Transport)
-		s.l.callees[t.Name] = true
-	} else {
-		remedy := "write uri, where calls to this trunk go, or remove it"
-		if t.TLS != (TargetTLS{}) {
-			s.fields["tls"].fail("has no effect without uri", remedy)
-		}
-		if t.DialAuth != nil {
-			s.fields["dial_auth"].fail("has no effect without uri", remedy)
-		}
-	}
-	if t.Auth == nil && len(t.Certificates) == 0 {
+	t.callee(s)
+	if t.Auth == nil && len(t.Certificates) == 0 && t.Register == nil {
 		s.require("sources", `the networks that the trunk calls from, like ["203.0.113.0/24"], or auth or certificates`)
 		s.notEmpty("sources")
 	}
@@ -87,8 +82,34 @@ func (t *Trunk) check(s section) {
 	case s.l.running != nil && !vouched(t, &s.l.running.SIP):
 		s.fail("certificates are asked for, but the process runs without sip.tls.client_ca", "restart it: sip counts from then on")
 	}
-	if t.URI != nil {
+	if t.URI != nil || t.Register != nil {
 		s.callable(t.Transport)
+	}
+}
+
+// callee reads where calls to the trunk go, and reports what has no effect without such calls.
+func (t *Trunk) callee(s section) {
+	if t.Registrar != nil && t.Auth == nil {
+		s.fields["registrar"].fail("has no credentials to ask for", "write auth, the user and the password of what registers")
+	}
+	if t.DialAuth == nil && t.Register != nil {
+		t.DialAuth = t.Register.Auth
+	}
+	switch {
+	case t.Registrar != nil:
+		t.URI = s.registered(t.Transport)
+		s.l.callees[t.Name] = true
+	case s.filled("uri"):
+		t.URI, _ = s.uri(templateUse{without: noTrunkStep}, t.Transport)
+		s.l.callees[t.Name] = true
+	default:
+		remedy := "write uri, where calls to this trunk go, or remove it"
+		if t.TLS != (TargetTLS{}) && t.Register == nil {
+			s.fields["tls"].fail("has no effect without uri", remedy)
+		}
+		if s.has("dial_auth") && t.DialAuth != nil {
+			s.fields["dial_auth"].fail("has no effect without uri", remedy)
+		}
 	}
 }
 

@@ -42,14 +42,29 @@ type Local struct {
 	secure    bool // Contact is a sips URI
 }
 
+// Via returns the Via of a request from this address.
+func (l Local) Via(branch string) *sip.ViaHeader {
+	return &sip.ViaHeader{
+		ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: message.ViaTransport(l.Transport),
+		Host: l.Host, Port: int(l.Port),
+		Params: sip.HeaderParams{{K: "branch", V: branch}, {K: "rport"}}, // RFC 3581
+	}
+}
+
 // contact returns the Contact value of a leg at this address.
-func (l Local) contact() string {
-	var room [64]byte
+func (l Local) contact() string { return l.Contact("") }
+
+// Contact returns the Contact value of a user at this address; an empty one is left out.
+func (l Local) Contact(user string) string {
+	var room [96]byte
 	b := room[:0]
 	if l.secure {
 		b = append(b, "<sips:"...)
 	} else {
 		b = append(b, "<sip:"...)
+	}
+	if user != "" {
+		b = append(append(b, user...), '@')
 	}
 	if strings.IndexByte(l.Host, ':') >= 0 {
 		b = append(append(append(b, '['), l.Host...), ']')

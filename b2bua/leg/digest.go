@@ -26,12 +26,15 @@ const (
 	maxRealms        = 8    // of one leg
 )
 
-// digestAuth answers challenges (RFC 3261 section 22 as a UAC, RFC 7616, RFC 8760): it
+// Digest answers challenges (RFC 3261 section 22 as a UAC, RFC 7616, RFC 8760): it
 // has the credentials for the peer and each realm that asked for them. Data only.
-type digestAuth struct {
+type Digest struct {
 	auth   *config.Auth // nil: none
 	realms []realm
 }
+
+// NewDigest returns what answers challenges with these credentials; nil: there are none.
+func NewDigest(auth *config.Auth) Digest { return Digest{auth: auth} }
 
 // realm is a protection space: its last challenge, and how often that was answered.
 // Proxies and the target have spaces of their own.
@@ -48,11 +51,11 @@ func (r *realm) session() bool { return len(r.algorithm) > len(r.challenge.Algor
 
 func isChallenge(code int) bool { return code == 401 || code == 407 }
 
-// learn takes the challenges of a 401 or 407 and returns why the request can't be sent
+// Learn takes the challenges of a 401 or 407 and returns why the request can't be sent
 // again with credentials; cause.None: it can. A realm that has refused credentials gets
 // new ones only if it says that the nonce was too old (RFC 3261 section 22.2, RFC 7616
 // section 3.3).
-func (d *digestAuth) learn(res *sip.Response, answered bool) cause.Cause {
+func (d *Digest) Learn(res *sip.Response, answered bool) cause.Cause {
 	if d.auth == nil {
 		return cause.AuthMissing
 	}
@@ -86,7 +89,7 @@ func (d *digestAuth) learn(res *sip.Response, answered bool) cause.Cause {
 	return why
 }
 
-func (d *digestAuth) realm(proxy bool, name string) *realm {
+func (d *Digest) realm(proxy bool, name string) *realm {
 	for i := range d.realms {
 		if r := &d.realms[i]; r.proxy == proxy && r.challenge.Realm == name {
 			return r
@@ -95,8 +98,8 @@ func (d *digestAuth) realm(proxy bool, name string) *realm {
 	return nil
 }
 
-// authorize adds credentials for every known realm to a request.
-func (d *digestAuth) authorize(req *sip.Request) {
+// Authorize adds credentials for every known realm to a request.
+func (d *Digest) Authorize(req *sip.Request) {
 	for i := range d.realms {
 		r := &d.realms[i]
 		name := "Authorization"
@@ -130,7 +133,7 @@ func (r *realm) answer(auth *config.Auth, req *sip.Request) string {
 	return c.String()
 }
 
-// isCredentials reports whether a header is one that authorize adds.
+// isCredentials reports whether a header is one that Authorize adds.
 func isCredentials(h sip.Header) bool {
 	name := h.Name()
 	return (message.EqualFold(name, "authorization") || message.EqualFold(name, "proxy-authorization")) && digest.IsDigest(h.Value())

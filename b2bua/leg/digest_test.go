@@ -40,15 +40,15 @@ func TestDigestExamples(t *testing.T) {
 		"MD5 and both":         {`, algorithm=md5, qop="auth-int, auth"`, "89eb0059246c02b2f6ee02c7961d5ea3"},
 		"MD5-sess and auth":    {`, algorithm=MD5-sess, qop="auth"`, "e4e4ea61d186d07a92c9e1f6919902e9"},
 	} {
-		d := digestAuth{auth: &config.Auth{Username: "bob", Password: "zanzibar"}}
-		why := d.learn(challengeResponse(t, 401, `WWW-Authenticate: Digest realm="biloxi.com", nonce="`+nonce+`", opaque="op/aq=ue"`+tt.more), false)
+		d := Digest{auth: &config.Auth{Username: "bob", Password: "zanzibar"}}
+		why := d.Learn(challengeResponse(t, 401, `WWW-Authenticate: Digest realm="biloxi.com", nonce="`+nonce+`", opaque="op/aq=ue"`+tt.more), false)
 		if why != cause.None || len(d.realms) != 1 {
 			t.Errorf("%s: %s, realms %+v", name, why, d.realms)
 			continue
 		}
 		d.realms[0].cnonce = "0a4f113b"
 		req := sip.NewRequest(sip.INVITE, message.ParseURI("sip:bob@biloxi.com"))
-		d.authorize(req)
+		d.Authorize(req)
 		c := siptest.SentCredentials(t, req, "Authorization")[0]
 		if c.Response != tt.want || c.Nonce != nonce || c.Opaque != "op/aq=ue" || c.URI != "sip:bob@biloxi.com" || c.Username != "bob" {
 			t.Errorf("%s: %s", name, req.GetHeader("Authorization").Value())
@@ -152,9 +152,9 @@ func TestChallengesAreBounded(t *testing.T) {
 		list = append(list, fmt.Sprintf(one, i))
 	}
 	for name, headers := range map[string][]string{"headers": headers, "list": {"Proxy-Authenticate: " + strings.Join(list, ", ")}} {
-		d := digestAuth{auth: &config.Auth{Username: "u", Password: "p"}}
+		d := Digest{auth: &config.Auth{Username: "u", Password: "p"}}
 		for range 3 {
-			if why := d.learn(challengeResponse(t, 401, headers...), false); why != cause.None {
+			if why := d.Learn(challengeResponse(t, 401, headers...), false); why != cause.None {
 				t.Errorf("%s: %s", name, why)
 			}
 		}
@@ -188,8 +188,8 @@ func FuzzChallenge(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, header string) {
-		d := digestAuth{auth: &config.Auth{Username: "bob", Password: "zanzibar"}}
-		why := d.learn(challengeResponse(t, 401, "WWW-Authenticate: "+header, "Proxy-Authenticate: "+header), true)
+		d := Digest{auth: &config.Auth{Username: "bob", Password: "zanzibar"}}
+		why := d.Learn(challengeResponse(t, 401, "WWW-Authenticate: "+header, "Proxy-Authenticate: "+header), true)
 		if (why == cause.None) != (len(d.realms) > 0) || len(d.realms) > maxRealms {
 			t.Fatalf("%s with %d realms", why, len(d.realms))
 		}
@@ -199,7 +199,7 @@ func FuzzChallenge(f *testing.F) {
 			req.AppendHeader(sip.NewHeader(name, value))
 		}
 		req.SetBody([]byte("v=0\r\n"))
-		d.authorize(req)
+		d.Authorize(req)
 		for _, h := range slices.Concat(req.GetHeaders("Authorization"), req.GetHeaders("Proxy-Authorization")) {
 			if strings.ContainsFunc(h.Value(), func(r rune) bool { return r < ' ' || r == 0x7f }) || strings.Contains(h.Value(), "zanzibar") {
 				t.Errorf("%q", h.Value())

@@ -80,7 +80,7 @@ type Leg struct {
 	early map[string]*earlyDialog // by To tag
 	forks map[string]bool         // To tags of 200s that came too late
 
-	digest digestAuth
+	digest Digest
 
 	// deadlines; zero: none
 	giveUpAt time.Time // CANCEL or BYE without effect
@@ -355,13 +355,7 @@ const maxAsked = 16
 // via is the Via of a new request.
 func (l *Leg) via() *sip.ViaHeader { return l.viaOf(l.mint.Branch(l.dialog.LocalTag)) }
 
-func (l *Leg) viaOf(branch string) *sip.ViaHeader {
-	return &sip.ViaHeader{
-		ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: message.ViaTransport(l.Local.Transport),
-		Host: l.Local.Host, Port: int(l.Local.Port),
-		Params: sip.HeaderParams{{K: "branch", V: branch}, {K: "rport"}}, // RFC 3581
-	}
-}
+func (l *Leg) viaOf(branch string) *sip.ViaHeader { return l.Local.Via(branch) }
 
 // invited is what a UAC needs of its INVITE once a 200 has come: for the ACKs, and for
 // forks that answer later.

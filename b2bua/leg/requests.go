@@ -37,7 +37,7 @@ func (l *Leg) request(d *Dialog, method sip.RequestMethod, headers ...sip.Header
 
 // send sends a request with credentials for the realms that have asked for them.
 func (l *Leg) send(req *sip.Request, to Hop) *sentRequest {
-	l.digest.authorize(req)
+	l.digest.Authorize(req)
 	sent := SendRequest{Req: req, To: to}
 	l.effects = append(l.effects, sent)
 	l.sent = append(l.sent, sentRequest{method: req.Method, seq: req.CSeq().SeqNo, branch: message.BranchOf(req), sent: sent})
@@ -116,7 +116,7 @@ func replied(ref int, res *sip.Response) Replied {
 
 // challengedAgain sends a request again with credentials, once.
 func (l *Leg) challengedAgain(now time.Time, r sentRequest, res *sip.Response) bool {
-	if r.again || l.digest.learn(res, false) != cause.None {
+	if r.again || l.digest.Learn(res, false) != cause.None {
 		return false
 	}
 	seq := r.seq + 1

@@ -212,7 +212,7 @@ func Restore(now time.Time, o Options, s *State, invite *sip.Request, auth *conf
 		side: o.Side, UAS: s.UAS, mint: o.Minter, agent: o.Agent, Peer: o.Peer, state: legState(s.Phase),
 		Local:     Local{s.Local.Transport, addrOf(s.Local.Listen), s.Local.Host, s.Local.Port, s.Local.Secure},
 		InviteSeq: s.InviteSeq, updates: s.Updates, AnsweredBye: s.AnsweredBye, acked: s.Acked,
-		invited: invited{uri: s.URI}, digest: digestAuth{auth: auth},
+		invited: invited{uri: s.URI}, digest: Digest{auth: auth},
 		dialog:  restoreDialog(&s.Dialog, o.Peer.NAT),
 		session: negotiation{state: offerAgreed, local: s.Described},
 		timer:   sessionTimer{interval: s.Timer.Interval, ours: s.Timer.Ours, least: s.Timer.Least, refreshAt: TimeOf(s.Timer.Refresh), expireAt: TimeOf(s.Timer.Expire)},

@@ -76,7 +76,7 @@ func (l *Leg) called(now time.Time) {
 // inviteAgain answers a challenge to the INVITE with a new INVITE. The limit for its
 // ringing is what is left of the first one's. cause.None: it was sent.
 func (l *Leg) inviteAgain(now time.Time, res *sip.Response) cause.Cause {
-	if why := l.digest.learn(res, l.challenged > 0); why != cause.None {
+	if why := l.digest.Learn(res, l.challenged > 0); why != cause.None {
 		return why
 	}
 	if l.challenged++; l.challenged > maxChallenged {
@@ -112,7 +112,7 @@ func (l *Leg) again(old *sip.Request, seq uint32) *sip.Request {
 		}
 	}
 	req.SetBody(old.Body())
-	l.digest.authorize(req)
+	l.digest.Authorize(req)
 	return req
 }
 

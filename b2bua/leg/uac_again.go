@@ -57,8 +57,8 @@ func (l *Leg) renewInvite() bool {
 // a session timer that the target wanted longer.
 func (l *Leg) addedBytes() int {
 	probe := sip.NewRequest(sip.INVITE, *l.invite.Recipient.Clone())
-	d := digestAuth{auth: l.digest.auth, realms: slices.Clone(l.digest.realms)} // the count of the real ones stays
-	d.authorize(probe)
+	d := Digest{auth: l.digest.auth, realms: slices.Clone(l.digest.realms)} // the count of the real ones stays
+	d.Authorize(probe)
 	all := slices.DeleteFunc(probe.Headers(), func(h sip.Header) bool { return !isCredentials(h) })
 	n := 0
 	if l.intervals > 0 {

@@ -24,6 +24,7 @@ const (
 
 	tagDomain    = 't'
 	branchDomain = 'b'
+	trunkDomain  = 'r'
 )
 
 // Minter makes this server's tags and Via branches in keyed form, and recognises
@@ -111,6 +112,12 @@ func NewCallID() string {
 	binary.BigEndian.PutUint64(id[:], uint64(time.Now().UnixMilli())) //nolint:forbidigo // an order, not a time
 	rand.Read(id[2+ofTime:])                                          // never fails: it ends the process instead
 	return string(hex.AppendEncode(text[:0], id[2:]))
+}
+
+// TrunkToken returns the user of the Contact that a trunk registers: nobody can guess it, and it is the same after a restart.
+func (m *Minter) TrunkToken(name string) string {
+	mac := m.mac(trunkDomain, []byte(name))
+	return hex.EncodeToString(mac[:nonceLen])
 }
 
 // Branch returns a fresh Via branch with RFC 3261's magic cookie, for a request of the

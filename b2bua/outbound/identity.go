@@ -26,6 +26,20 @@ func CallerOf(invite *sip.Request, t *peers.Caller) config.Party {
 	return message.PartyOf(from.DisplayName, &from.Address, t.Country)
 }
 
+// CalledOf returns the called party: the Request-URI's, or that of P-Called-Party-ID (RFC 7315 section 4.2) or To where the
+// Request-URI is the Contact that the trunk has registered.
+func CalledOf(invite *sip.Request, t *peers.Trunk) config.Party {
+	if !t.IsContact(invite.Recipient.User) {
+		return message.PartyOf("", &invite.Recipient, t.Caller.Country)
+	}
+	for _, v := range message.Values(invite, "p-called-party-id") {
+		if p, _, ok := message.ParseParty(v, t.Caller.Country); ok {
+			return p
+		}
+	}
+	return message.PartyOf("", &invite.To().Address, t.Caller.Country)
+}
+
 // identified returns the first of these identities with a number, else the first that
 // names a party. All are of one party, so another one may have its name.
 func identified(identities []string, country string) (best config.Party, ok bool) {

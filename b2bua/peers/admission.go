@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,8 @@ type tally struct {
 	rate *rate.Limiter
 	cps  int // the limit of the configuration
 
+	registered atomic.Pointer[registered] // nil: it is not
+
 	// guarded by Admission.mu
 	calls         int
 	asked         int // calls since the last Demands
@@ -41,6 +44,21 @@ type tally struct {
 	setups, ports share // of the calls that come from it
 	callers       numbers
 	destinations  numbers
+}
+
+// registered says how calls come to a trunk that is registered: for the user of its Contact, and from its registrar.
+type registered struct {
+	token string
+	at    netip.Addr
+}
+
+// Registered notes how calls come to a trunk that has registered.
+func (a *Admission) Registered(trunk, token string, at netip.Addr) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if t := a.trunks[trunk]; t != nil {
+		t.registered.Store(&registered{token, at})
+	}
 }
 
 // NewAdmission returns an admission for a configuration.

@@ -39,6 +39,9 @@ type Caller struct {
 	Country      string
 	MaxDuration  time.Duration
 	Limits       config.TrunkLimits
+	Registrar    *config.Registrar // nil: it does not register here
+	registers    bool              // at its registrar, whose calls are its own
+	bound        bool              // nothing else but that tells where its calls come from
 }
 
 // Dial is the configuration of calls to a target or trunk.
@@ -96,7 +99,8 @@ func callerOfTrunk(t *config.Trunk) *Caller {
 	return &Caller{
 		Peer: peerOfTrunk(t), Sources: t.Sources, Certificates: t.Certificates, Match: t.Match, auth: t.Auth,
 		Trusted: t.Trusted, Country: t.Country, MaxDuration: t.MaxDuration,
-		Limits: t.Limits,
+		Limits: t.Limits, Registrar: t.Registrar, registers: t.Register != nil,
+		bound: t.Register != nil && t.Auth == nil && len(t.Certificates) == 0,
 	}
 }
 

@@ -196,7 +196,7 @@ type Sender struct {
 // couldBe reports whether the sender meets the trunk's conditions, apart from those
 // about the content of messages.
 func (t *Trunk) couldBe(from Sender) bool {
-	return (len(t.Caller.Sources) == 0 || t.prefix(from.Addr.Addr()) >= 0) &&
+	return (len(t.Caller.Sources) == 0 && !t.Caller.bound || t.prefix(from.Addr.Addr()) >= 0) &&
 		(len(t.Caller.Certificates) == 0 || t.certified(from.Names)) &&
 		(t.Caller.Match.Port == 0 || t.Caller.Match.Port == from.Addr.Port())
 }
@@ -205,7 +205,9 @@ func (t *Trunk) couldBe(from Sender) bool {
 func (t *Trunk) Has(from Sender) bool { return t.isListed() && t.couldBe(from) }
 
 // isListed reports whether the trunk's addresses or certificates are known.
-func (t *Trunk) isListed() bool { return len(t.Caller.Sources)+len(t.Caller.Certificates) > 0 }
+func (t *Trunk) isListed() bool {
+	return len(t.Caller.Sources)+len(t.Caller.Certificates) > 0 || t.Caller.bound
+}
 
 // IsOthers reports whether the sender has an address or certificate of real trunks, none
 // of which is caller or callee. callee may be nil. Where it was called at an address of a
@@ -250,9 +252,12 @@ func SameHost(a, b string) bool {
 }
 
 // prefix returns the length of the longest of the trunk's sources that contains addr,
-// -1 if none does.
+// -1 if none does. The address where it is registered is one of them.
 func (t *Trunk) prefix(addr netip.Addr) int {
 	longest := -1
+	if r := t.registered.Load(); r != nil && r.at == addr && t.Caller.registers {
+		return addr.BitLen()
+	}
 	for _, p := range t.Caller.Sources {
 		if p.Bits() > longest && p.Contains(addr) {
 			longest = p.Bits()
@@ -291,6 +296,9 @@ func (p *Snapshot) Candidates(req *sip.Request, from Sender) []*Trunk {
 	var fit []*Trunk
 	for _, t := range p.Trunks {
 		if t.couldBe(from) && t.matches(req) {
+			if t.IsContact(req.Recipient.User) {
+				return []*Trunk{t}
+			}
 			fit = append(fit, t)
 		}
 	}
@@ -305,6 +313,12 @@ func (p *Snapshot) Candidates(req *sip.Request, from Sender) []*Trunk {
 		}
 	})
 	return fit
+}
+
+// IsContact reports whether the user of a Request-URI is that of the Contact that the trunk has registered.
+func (t *Trunk) IsContact(user string) bool {
+	r := t.registered.Load()
+	return r != nil && user != "" && r.token == user && t.Caller.registers
 }
 
 // Likely returns the trunk that a request seems to come from, before any proof; nil:

@@ -120,7 +120,7 @@ func (n *Node) replace(ctx context.Context, cfg *config.Config, o Options) error
 	}
 	n.begin()
 	n.engine.Thaw()
-	n.server.Stack().Serve()
+	n.server.Serve()
 	n.pause.Go()
 	return nil
 }

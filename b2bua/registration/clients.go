@@ -1,0 +1,367 @@
+package registration
+
+import (
+	"context"
+	"maps"
+	"math/rand/v2"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+	"github.com/rs/zerolog"
+
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/transport"
+	"flowbridge/config"
+)
+
+// ClientsOptions are the parts of Clients.
+type ClientsOptions struct {
+	Stack  *transport.Stack
+	Minter *message.Minter
+	Agent  string // User-Agent
+	Log    zerolog.Logger
+	// Reached is told how the calls of a trunk come: for the user of the Contact, and from the address where it is registered. It does
+	// not block.
+	Reached func(trunk, token string, at netip.Addr)
+}
+
+// Clients are the registrations of the trunks with `register`. Its methods may be called from any goroutine.
+type Clients struct {
+	o     ClientsOptions
+	ctx   context.Context
+	stop  context.CancelFunc
+	group sync.WaitGroup
+
+	mu      sync.Mutex // guards what follows
+	all     map[string]*client
+	paused  bool // nobody begins before Go
+	leaving bool // Leave was called
+}
+
+// NewClients makes the registrations of a server. Nothing is sent before Go.
+func NewClients(o ClientsOptions) *Clients {
+	c := &Clients{o: o, all: map[string]*client{}, paused: true}
+	c.ctx, c.stop = context.WithCancel(context.Background())
+	return c
+}
+
+// Use has these trunks registered, and no others. A registration whose configuration has not changed goes on; one that is not
+// wanted any more is removed at its registrar.
+func (c *Clients) Use(trunks []config.Trunk) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	wanted := map[string]bool{}
+	for i := range trunks {
+		t := &trunks[i]
+		if t.Register == nil {
+			continue
+		}
+		wanted[t.Name] = true
+		if now := c.all[t.Name]; now != nil {
+			if now.isOf(t) {
+				continue
+			}
+			now.tell(Leave{})
+		}
+		c.all[t.Name] = c.newClient(t)
+		if !c.paused {
+			c.begin(c.all[t.Name])
+		}
+	}
+	for name, one := range c.all {
+		if !wanted[name] {
+			one.tell(Leave{})
+			delete(c.all, name)
+		}
+	}
+}
+
+// Go begins what waits for it.
+func (c *Clients) Go() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.paused = false
+	for _, one := range c.all {
+		c.begin(one)
+	}
+}
+
+// begin has a client run, once. The lock is held.
+func (c *Clients) begin(one *client) {
+	if !one.begun && c.ctx.Err() == nil {
+		one.begun = true
+		c.group.Go(one.run)
+	}
+}
+
+// Leave removes every registration. Left says when that is done.
+func (c *Clients) Leave() {
+	c.mu.Lock()
+	c.leaving = true
+	c.mu.Unlock()
+	for _, one := range c.clients() {
+		one.tell(Leave{})
+	}
+}
+
+// Left says whether every registration is removed, or none is to be.
+func (c *Clients) Left() bool {
+	c.mu.Lock()
+	leaving := c.leaving
+	c.mu.Unlock()
+	return !leaving || !slices.ContainsFunc(c.clients(), func(one *client) bool {
+		select {
+		case <-one.over:
+			return false
+		default:
+			return true
+		}
+	})
+}
+
+// clients are those that run, in the order of their names.
+func (c *Clients) clients() (all []*client) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(c.all)) {
+		if one := c.all[name]; one.begun {
+			all = append(all, one)
+		}
+	}
+	return all
+}
+
+// Close ends every registration without a word: the bindings stay.
+func (c *Clients) Close() {
+	c.stop()
+	c.group.Wait()
+}
+
+// Of is the registration of a trunk.
+type Of struct {
+	Trunk string
+	Status
+}
+
+// Statuses are those of all registrations, in the order of the trunks' names.
+func (c *Clients) Statuses() (all []Of) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(c.all)) {
+		one := c.all[name]
+		one.mu.Lock()
+		all = append(all, Of{Trunk: name, Status: one.status})
+		one.mu.Unlock()
+	}
+	return all
+}
+
+// client is one registration with its goroutine, which alone touches what is not said to be otherwise.
+type client struct {
+	of    *Clients
+	trunk config.Trunk
+	log   zerolog.Logger
+	inbox chan Input
+	over  chan struct{} // closed when it has ended
+	begun bool          // guarded by the lock of Clients
+
+	machine *Machine
+	wire    *transport.Wire
+	local   leg.Local
+	dest    netip.AddrPort
+	flow    *transport.Stream // nil: over UDP, or none yet
+	reach   context.CancelFunc
+
+	mu     sync.Mutex // guards status
+	status Status
+}
+
+// waiting bounds the inputs that wait: the answer to one request, and what else may happen meanwhile.
+const waiting = 16
+
+func (c *Clients) newClient(t *config.Trunk) *client {
+	one := &client{
+		of: c, trunk: *t, log: c.o.Log.With().Str("trunk", t.Name).Logger(), inbox: make(chan Input, waiting), over: make(chan struct{}), reach: func() {},
+	}
+	one.machine = New(Options{
+		Config: t.Register, Transport: t.Transport, Token: c.o.Minter.TrunkToken(t.Name), Minter: c.o.Minter, Agent: c.o.Agent, Random: rand.Float64,
+	})
+	one.status = Status{State: Registering, Registrar: t.Register.Registrars[0]}
+	return one
+}
+
+// isOf says whether the client is of a trunk with the same configuration.
+func (c *client) isOf(t *config.Trunk) bool {
+	return reflect.DeepEqual(c.trunk.Register, t.Register) && c.trunk.Transport == t.Transport && c.trunk.TLS == t.TLS
+}
+
+// tell leaves an input; false: there are too many. Deadlines make up for what is lost.
+func (c *client) tell(in Input) bool {
+	select {
+	case c.inbox <- in:
+		return true
+	default:
+		return false
+	}
+}
+
+func (c *client) run() {
+	defer close(c.over)
+	defer c.hangup()
+	timer := time.NewTimer(0)
+	<-timer.C
+	c.step(Begin{})
+	for c.machine.Status().State != Left {
+		timer.Stop()
+		if at := c.machine.Deadline(); !at.IsZero() {
+			timer.Reset(time.Until(at))
+		}
+		select {
+		case in := <-c.inbox:
+			c.step(in)
+		case <-timer.C:
+			c.step(DeadlineReached{})
+		case <-c.flow.Gone():
+			c.flow = nil
+			c.step(Broken{})
+		case <-c.of.ctx.Done():
+			timer.Stop()
+			return
+		}
+	}
+}
+
+// hangup ends what is under way.
+func (c *client) hangup() {
+	c.reach()
+	if c.wire != nil {
+		c.wire.Close()
+	}
+}
+
+func (c *client) step(in Input) {
+	if r, ok := in.(reached); ok {
+		if r.ctx.Err() != nil { // another try has begun since
+			return
+		}
+		c.use(r)
+		in = r.Input
+	}
+	before := c.machine.Status()
+	for _, e := range c.machine.Step(time.Now(), in) {
+		switch e := e.(type) {
+		case Reach:
+			c.find(e)
+		case Send:
+			c.wire.Perform([]leg.Effect{leg.SendRequest{Req: e.Req, To: leg.Hop{Transport: c.local.Transport, Addr: c.dest}}})
+		case Ping:
+			if c.flow != nil {
+				c.flow.Ping()
+			}
+		case Changed:
+			c.changed(before)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.status = c.machine.Status()
+}
+
+// changed tells what has become of the registration.
+func (c *client) changed(before Status) {
+	now := c.machine.Status()
+	switch now.State {
+	case Registered:
+		if now.Failures > 0 || now.Reason != "" {
+			c.log.Warn().Str("registrar", now.Registrar).Int("code", now.Code).Str("reason", now.Reason).Time("until", now.Until).Msg("registration not renewed")
+			return
+		}
+		c.of.o.Reached(c.trunk.Name, c.machine.o.Token, c.dest.Addr())
+		c.log.Info().Str("registrar", now.Registrar).Str("contact", now.Contact).Time("until", now.Until).Msg("registered")
+	case Unavailable:
+		c.log.Warn().Str("registrar", now.Registrar).Int("code", now.Code).Str("reason", now.Reason).Time("next", now.Next).Msg("not registered")
+	case Registering:
+		if now.Reason != "" && now.Reason != before.Reason {
+			c.log.Info().Str("registrar", before.Registrar).Int("code", now.Code).Str("reason", now.Reason).Msg("the next registrar is tried")
+		}
+	case Left:
+		c.log.Info().Str("registrar", now.Registrar).Msg("registration removed")
+	}
+}
+
+// reached is what find found.
+type reached struct {
+	Input
+	ctx  context.Context
+	flow *transport.Stream
+}
+
+// find finds the address of a registrar, and connects to it, beside.
+func (c *client) find(e Reach) {
+	c.hangup()
+	c.wire, c.flow = nil, nil
+	ctx, cancel := context.WithCancel(c.of.ctx)
+	c.reach = cancel
+	c.of.group.Go(func() {
+		r := reached{ctx: ctx}
+		if in, flow, err := c.connect(ctx, e); err != nil {
+			r.Input = Unreached{Err: err}
+		} else {
+			r.Input, r.flow = in, flow
+		}
+		c.tell(r)
+	})
+}
+
+func (c *client) connect(ctx context.Context, e Reach) (in Reached, flow *transport.Stream, err error) {
+	stack := c.of.o.Stack
+	addr, err := stack.Resolve(ctx, e.Host)
+	if err != nil {
+		return in, nil, err
+	}
+	in.Addr = netip.AddrPortFrom(addr, e.Port)
+	if !message.IsStream(c.trunk.Transport) {
+		in.Local, err = stack.LocalFor("", addr)
+		return in, nil, err
+	}
+	if flow, err = stack.Connect(ctx, c.trunk.TLS, c.trunk.Transport, sip.Uri{Host: e.Host}, in.Addr); err == nil {
+		in.Local, err = stack.LocalOver(flow)
+	}
+	return in, flow, err
+}
+
+// use takes what find found for the next requests.
+func (c *client) use(r reached) {
+	in, ok := r.Input.(Reached)
+	if !ok {
+		return
+	}
+	c.local, c.dest, c.flow = in.Local, in.Addr, r.flow
+	c.wire = c.of.o.Stack.NewWire(in.Local, r.flow, c.post)
+	c.wire.TLS = c.trunk.TLS
+}
+
+// post takes the outcome of a request from the wire.
+func (c *client) post(in leg.Input) bool {
+	switch in := in.(type) {
+	case leg.ResponseIn:
+		return in.Res.StatusCode < 200 || c.tell(Answered{Res: in.Res})
+	case leg.RequestFailed:
+		reason := string(in.Cause)
+		if in.Err != nil {
+			reason = strings.TrimSpace(reason + ": " + in.Err.Error())
+		}
+		return c.tell(Failed{Method: in.Method, Seq: in.Seq, Err: failure(reason)})
+	}
+	return true
+}
+
+type failure string
+
+func (f failure) Error() string { return string(f) }

@@ -1,0 +1,74 @@
+package registration
+
+import (
+	"net/netip"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/leg"
+)
+
+// Input is an event for a registration. The set is closed: all its members are in this file.
+//
+//sumtype:decl
+type Input interface{ isInput() }
+
+type (
+	// Begin has it register.
+	Begin struct{}
+	// Reached says that the registrar's host has an address, and how this server is named toward it.
+	Reached struct {
+		Local leg.Local
+		Addr  netip.AddrPort
+	}
+	// Unreached says that the host has no address, or takes no connection.
+	Unreached struct{ Err error }
+	// Answered is a final answer to the last request.
+	Answered struct{ Res *sip.Response }
+	// Failed says that a request with this CSeq gets no answer.
+	Failed struct {
+		Method sip.RequestMethod
+		Seq    uint32
+		Err    error
+	}
+	// Broken says that the connection to the registrar is gone.
+	Broken struct{}
+	// DeadlineReached says that the Deadline has come.
+	DeadlineReached struct{}
+	// Leave has the binding removed, and ends the registration.
+	Leave struct{}
+)
+
+func (Begin) isInput()           {}
+func (Reached) isInput()         {}
+func (Unreached) isInput()       {}
+func (Answered) isInput()        {}
+func (Failed) isInput()          {}
+func (Broken) isInput()          {}
+func (DeadlineReached) isInput() {}
+func (Leave) isInput()           {}
+
+// Effect is what a registration wants done. The set is closed: all its members are in this file.
+//
+//sumtype:decl
+type Effect interface{ isEffect() }
+
+type (
+	// Reach finds the address of a host, and a connection to it where the transport has them: then Reached, or
+	// Unreached. What was under way ends.
+	Reach struct {
+		Host string
+		Port uint16
+	}
+	// Send sends a request to what was Reached last.
+	Send struct{ Req *sip.Request }
+	// Ping sends a keep-alive over the connection (RFC 5626 section 3.5.1).
+	Ping struct{}
+	// Changed says that the Status has another State, or that a renewal has failed.
+	Changed struct{}
+)
+
+func (Reach) isEffect()   {}
+func (Send) isEffect()    {}
+func (Ping) isEffect()    {}
+func (Changed) isEffect() {}

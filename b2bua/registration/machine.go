@@ -1,0 +1,456 @@
+package registration
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/config"
+)
+
+// State is what a registration is in.
+type State string
+
+// The states.
+const (
+	Registering State = "registering" // no registrar has answered yet
+	Registered  State = "registered"  // a binding holds
+	Unavailable State = "failed"      // no binding holds, and the next try is due later
+	Left        State = "left"        // the binding is removed, or nobody answers that
+)
+
+// Status is what is known of a registration.
+type Status struct {
+	State     State
+	Registrar string    // that is in use, or was tried last
+	Contact   string    // the URI that is registered there
+	Since     time.Time // that the State holds
+	Until     time.Time // the binding does; zero: there is none
+	Next      time.Time // the next REGISTER; zero: one is under way
+	Failures  int       // rounds over all registrars in a row
+	Code      int       // the last refusal; 0: there was none, or no answer
+	Reason    string    // why the last try failed; empty: it did not
+}
+
+// Options are the constants of a registration.
+type Options struct {
+	Config    *config.Register
+	Transport string // config.Transport…
+	Token     string // the user of its Contact
+	Minter    *message.Minter
+	Agent     string         // User-Agent
+	Random    func() float64 // from 0 to below 1
+}
+
+const (
+	// patience is how long a registrar may take for an answer: half of Timer F (RFC 3261 section 17.1.2.2), so that the next one
+	// is tried in time.
+	patience = 32 * leg.T1
+	// reachable is how long it may take to find a host and connect to it.
+	reachable = 10 * time.Second
+	// baseTime and maxTime bound the wait after failures (RFC 5626 section 4.5).
+	baseTime = 30 * time.Second
+	maxTime  = 30 * time.Minute
+	// leastRenewal is the shortest time between two renewals: a registrar that grants nearly nothing gets no flood.
+	leastRenewal = 2 * time.Second
+	// mostExpires is the longest registration that is asked for or believed.
+	mostExpires = 24 * time.Hour
+	// maxChallenged bounds the challenges to one REGISTER that are answered: proxy, registrar, and a stale nonce.
+	maxChallenged = 3
+	// maxIntervals bounds how often a registrar may refuse the time as too short.
+	maxIntervals = 2
+)
+
+// Machine is one registration. One goroutine owns it. It never asks for the time.
+type Machine struct {
+	o      Options
+	tag    string   // of From
+	callID []string // one for each registrar (RFC 3261 section 10.2.4)
+	digest []leg.Digest
+
+	status    Status
+	at        int       // index of the registrar
+	round     int       // registrars tried in this round
+	ready     bool      // local and dest are those of the registrar
+	local     leg.Local // toward it
+	dest      netip.AddrPort
+	seq       uint32            // of the last request
+	asking    sip.RequestMethod // of the request under way; empty: none
+	expires   time.Duration
+	leaving   bool
+	notBefore time.Duration // Retry-After of a registrar of this round
+
+	challenged, intervals int // of the REGISTER under way
+
+	// deadlines; zero: none
+	giveUpAt, renewAt, keepAt time.Time
+
+	changed bool // the Status has, in this step
+	effects []Effect
+}
+
+// New makes a registration that waits for Begin.
+func New(o Options) *Machine {
+	m := &Machine{o: o, tag: o.Minter.Tag(), expires: o.Config.Expires}
+	for range o.Config.Registrars {
+		m.callID = append(m.callID, message.NewCallID())
+		m.digest = append(m.digest, leg.NewDigest(o.Config.Auth))
+	}
+	return m
+}
+
+// Status returns what is known of the registration.
+func (m *Machine) Status() Status { return m.status }
+
+// Deadline returns when the registration wants a DeadlineReached; zero: never.
+func (m *Machine) Deadline() time.Time { return leg.Earliest(m.giveUpAt, m.renewAt, m.keepAt) }
+
+// Step takes an input, and returns what is to be done.
+func (m *Machine) Step(now time.Time, in Input) []Effect {
+	m.effects, m.changed = nil, false
+	if m.status.State == Left {
+		return nil
+	}
+	m.lapse(now)
+	switch in := in.(type) {
+	case Begin:
+		m.become(now, Registering)
+		m.try(now)
+	case Reached:
+		m.reached(now, in)
+	case Unreached:
+		m.failed(now, 0, in.Err.Error())
+	case Answered:
+		m.answered(now, in.Res)
+	case Failed:
+		if in.Method == m.asking && in.Seq == m.seq {
+			m.unanswered(now, in.Err.Error())
+		}
+	case Broken:
+		m.broken(now)
+	case DeadlineReached:
+		m.due(now)
+	case Leave:
+		m.leave(now)
+	}
+	if m.changed {
+		m.effects = append(m.effects, Changed{})
+	}
+	return m.effects
+}
+
+// become takes another state.
+func (m *Machine) become(now time.Time, s State) {
+	if m.status.State != s {
+		m.status.State, m.status.Since, m.changed = s, now, true
+	}
+}
+
+// lapse notes that the binding has ended.
+func (m *Machine) lapse(now time.Time) {
+	if m.status.State == Registered && !now.Before(m.status.Until) {
+		m.status.Until = time.Time{}
+		m.become(now, Unavailable)
+	}
+}
+
+// try begins with the registrar at hand.
+func (m *Machine) try(now time.Time) {
+	m.ready, m.asking, m.keepAt, m.renewAt, m.status.Next = false, "", time.Time{}, time.Time{}, time.Time{}
+	m.challenged, m.intervals = 0, 0
+	m.status.Registrar = m.o.Config.Registrars[m.at]
+	m.giveUpAt = now.Add(reachable)
+	host, port := m.hop()
+	m.effects = append(m.effects, Reach{Host: host, Port: port})
+}
+
+// hop is the host that requests go to.
+func (m *Machine) hop() (host string, port uint16) {
+	text := m.o.Config.OutboundProxy
+	if text == "" {
+		text = m.o.Config.Registrars[m.at]
+	}
+	uri := message.ParseURI("sip:" + text)
+	if port = message.DefaultPort(m.o.Transport); uri.Port > 0 {
+		port = uint16(uri.Port)
+	}
+	return message.TrimBrackets(uri.Host), port
+}
+
+func (m *Machine) reached(now time.Time, in Reached) {
+	if m.ready || m.asking != "" || !m.renewAt.IsZero() { // too late
+		return
+	}
+	m.ready, m.local, m.dest = true, in.Local, in.Addr
+	if m.leaving && m.status.Until.IsZero() {
+		m.left(now)
+		return
+	}
+	m.register(now)
+}
+
+// register sends a REGISTER.
+func (m *Machine) register(now time.Time) {
+	expires := m.expires
+	if m.leaving {
+		expires = 0
+	}
+	contact := m.local.Contact(m.o.Token)
+	m.status.Contact = strings.Trim(contact, "<>")
+	m.send(now, sip.REGISTER,
+		sip.NewHeader("Contact", contact+";expires="+seconds(expires)),
+		sip.NewHeader("Expires", seconds(expires)),
+		sip.NewHeader("Supported", "path"))
+}
+
+func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
+
+// send sends a request to the registrar (RFC 3261 section 10.2), with credentials where it has asked for them.
+func (m *Machine) send(now time.Time, method sip.RequestMethod, headers ...sip.Header) {
+	m.seq++
+	m.asking, m.giveUpAt, m.renewAt, m.status.Next = method, now.Add(patience), time.Time{}, time.Time{}
+	registrar := m.o.Config.Registrars[m.at]
+	record := "<sip:" + m.o.Config.User + "@" + message.ParseURI("sip:"+registrar).Host + ">"
+	req := message.NewRequest(method)
+	message.ReadURI("sip:"+registrar, &req.Recipient)
+	maxForwards, callID, none := sip.MaxForwardsHeader(70), sip.CallIDHeader(m.callID[m.at]), sip.ContentLengthHeader(0)
+	all := []sip.Header{
+		m.local.Via(m.o.Minter.Branch(m.tag)), &maxForwards,
+		sip.NewHeader("From", message.WithTag(record, m.tag)), sip.NewHeader("To", record),
+		&callID, &sip.CSeqHeader{SeqNo: m.seq, MethodName: method},
+	}
+	if proxy := m.o.Config.OutboundProxy; proxy != "" {
+		param := ";lr"
+		if message.IsStream(m.o.Transport) {
+			param = ";transport=" + m.o.Transport + param
+		}
+		all = append(all, sip.NewHeader("Route", "<sip:"+proxy+param+">"))
+	}
+	all = append(all, headers...)
+	message.SetHeaders(req, append(all, sip.NewHeader("User-Agent", m.o.Agent), &none)...)
+	if method == sip.REGISTER {
+		m.digest[m.at].Authorize(req)
+	}
+	m.effects = append(m.effects, Send{Req: req})
+}
+
+func (m *Machine) answered(now time.Time, res *sip.Response) {
+	cseq := res.CSeq()
+	if cseq == nil || m.asking == "" || cseq.MethodName != m.asking || cseq.SeqNo != m.seq || res.StatusCode < 200 {
+		return
+	}
+	was := m.asking
+	m.asking, m.giveUpAt = "", time.Time{}
+	switch {
+	case was == sip.OPTIONS: // whatever it says, somebody is there
+		m.wait(now)
+	case res.IsSuccess():
+		m.granted(now, res)
+	case res.StatusCode == 401 || res.StatusCode == 407:
+		m.challenge(now, res)
+	case res.StatusCode == 423 && m.intervals < maxIntervals && m.lengthen(res):
+		m.intervals++
+		m.register(now)
+	default:
+		m.notBefore = max(m.notBefore, retryAfter(res))
+		m.failed(now, res.StatusCode, message.Phrase(res.Reason))
+	}
+}
+
+// challenge answers a challenge (RFC 3261 section 22.2).
+func (m *Machine) challenge(now time.Time, res *sip.Response) {
+	why := m.digest[m.at].Learn(res, m.challenged > 0)
+	if m.challenged++; why == cause.None && m.challenged <= maxChallenged {
+		m.register(now)
+		return
+	}
+	if why == cause.None {
+		why = cause.AuthRefused
+	}
+	m.digest[m.at] = leg.NewDigest(m.o.Config.Auth)
+	m.failed(now, res.StatusCode, why.Words())
+}
+
+// lengthen asks for the time that the registrar wants at least (RFC 3261 section 10.2.8).
+func (m *Machine) lengthen(res *sip.Response) bool {
+	least, ok := secondsIn(message.FirstHeader(res, "Min-Expires"))
+	if !ok || least <= m.expires || least > mostExpires || m.leaving {
+		return false
+	}
+	m.expires = least
+	return true
+}
+
+// retryAfter reads Retry-After (RFC 3261 section 20.33); 0: there is none.
+func retryAfter(res *sip.Response) time.Duration {
+	text := message.FirstHeader(res, "Retry-After")
+	if i := strings.IndexAny(text, " ;("); i >= 0 {
+		text = text[:i]
+	}
+	d, _ := secondsIn(text)
+	return min(d, maxTime)
+}
+
+// secondsIn reads delta-seconds; what is more than can be counted is very long.
+func secondsIn(text string) (time.Duration, bool) {
+	text = message.Trim(text)
+	if !message.AllDigits(text) {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(text, 10, 32)
+	if err != nil {
+		return time.Duration(1<<31-1) * time.Second, true
+	}
+	return time.Duration(n) * time.Second, true
+}
+
+// granted notes the binding, and when it is to be renewed.
+func (m *Machine) granted(now time.Time, res *sip.Response) {
+	if m.leaving {
+		m.left(now)
+		return
+	}
+	lasts := m.lasts(res)
+	if lasts <= 0 {
+		m.failed(now, res.StatusCode, "the registrar grants nothing: its 200 has expires=0")
+		return
+	}
+	m.status.Until, m.status.Failures, m.status.Code, m.status.Reason = now.Add(lasts), 0, 0, ""
+	m.round, m.notBefore = 0, 0
+	m.expires = max(m.o.Config.Expires, m.expires)
+	part := 0.75 + 0.1*m.o.Random()
+	m.status.Next = now.Add(max(leastRenewal, time.Duration(part*float64(lasts))))
+	m.become(now, Registered)
+	m.wait(now)
+}
+
+// lasts reads how long the binding lasts: by the Contact with the token, the header Expires, or what was asked for (RFC 3261
+// section 10.2.4). A registrar grants no more than that.
+func (m *Machine) lasts(res *sip.Response) time.Duration {
+	asked := m.expires
+	for _, h := range res.GetHeaders("Contact") {
+		c, ok := h.(*sip.ContactHeader)
+		if !ok || c.Address.User != m.o.Token {
+			continue
+		}
+		if d, ok := secondsIn(message.ParamOf(c.Params, "expires")); ok {
+			return min(d, asked)
+		}
+	}
+	if d, ok := secondsIn(message.FirstHeader(res, "Expires")); ok {
+		return min(d, asked)
+	}
+	return asked
+}
+
+// wait sets the deadlines of a registration that holds.
+func (m *Machine) wait(now time.Time) {
+	m.renewAt = m.status.Next
+	m.keepAt = time.Time{}
+	if m.o.Config.KeepAlive > 0 {
+		m.keepAt = now.Add(m.o.Config.KeepAlive)
+	}
+}
+
+func (m *Machine) due(now time.Time) {
+	is := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
+	switch {
+	case is(m.giveUpAt):
+		m.unanswered(now, fmt.Sprintf("no answer for %v", patience))
+	case is(m.renewAt) && m.status.State == Registered && m.ready:
+		m.challenged, m.intervals, m.keepAt = 0, 0, time.Time{}
+		m.register(now)
+	case is(m.renewAt):
+		m.try(now)
+	case is(m.keepAt) && message.IsStream(m.o.Transport):
+		m.effects = append(m.effects, Ping{})
+		m.wait(now)
+	case is(m.keepAt):
+		m.keepAt = time.Time{}
+		next := m.status.Next
+		m.send(now, sip.OPTIONS)
+		m.status.Next = next
+	}
+}
+
+// unanswered: the registrar is silent.
+func (m *Machine) unanswered(now time.Time, why string) {
+	if m.asking == sip.OPTIONS { // the way to it is gone, or it is: the binding may be, too
+		m.try(now)
+		return
+	}
+	m.failed(now, 0, why)
+}
+
+// broken: the way of calls to us is gone (RFC 5626 section 4.4).
+func (m *Machine) broken(now time.Time) {
+	if m.ready && !m.leaving {
+		m.try(now)
+	}
+}
+
+// failed goes on with the next registrar, or waits after the last one (RFC 5626 section 4.5).
+func (m *Machine) failed(now time.Time, code int, why string) {
+	m.ready, m.asking, m.giveUpAt, m.keepAt = false, "", time.Time{}, time.Time{}
+	m.status.Code, m.status.Reason = code, why
+	if m.leaving {
+		m.left(now)
+		return
+	}
+	m.at = (m.at + 1) % len(m.o.Config.Registrars)
+	if m.round++; m.round < len(m.o.Config.Registrars) {
+		m.changed = true
+		m.try(now)
+		return
+	}
+	m.round = 0
+	m.status.Failures++
+	pause := baseTime
+	for range min(m.status.Failures, 10) {
+		pause = min(2*pause, maxTime)
+	}
+	pause = max(m.notBefore, time.Duration((0.5+0.5*m.o.Random())*float64(pause)))
+	m.notBefore = 0
+	m.changed = true
+	m.renewAt = now.Add(pause)
+	if m.status.State == Registered { // the binding holds for a while: not longer than that is waited
+		m.renewAt = leg.Earliest(m.renewAt, m.status.Until)
+	} else {
+		m.become(now, Unavailable)
+	}
+	m.status.Next = m.renewAt
+}
+
+// leave removes the binding, if there is one.
+func (m *Machine) leave(now time.Time) {
+	if m.leaving {
+		return
+	}
+	m.leaving = true
+	m.renewAt, m.keepAt = time.Time{}, time.Time{}
+	switch {
+	case m.asking == sip.REGISTER: // it may have made a binding by now
+		m.challenged, m.intervals = 0, 0
+		m.register(now)
+	case m.status.Until.IsZero():
+		m.left(now)
+	case !m.ready:
+		m.try(now)
+	default:
+		m.challenged, m.intervals = 0, 0
+		m.register(now)
+	}
+}
+
+func (m *Machine) left(now time.Time) {
+	m.giveUpAt, m.renewAt, m.keepAt, m.asking = time.Time{}, time.Time{}, time.Time{}, ""
+	m.status.Until, m.status.Next = time.Time{}, time.Time{}
+	m.become(now, Left)
+}

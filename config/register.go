@@ -1,0 +1,123 @@
+package config
+
+import (
+	"strings"
+	"time"
+)
+
+// Register is the section `register` of a trunk: where Flowbridge registers. Its address-of-record is user@registrar.
+type Register struct {
+	// The registrars: names or addresses, with a port where it is not 5060 (5061 over TLS). They are tried in turn until one takes it.
+	Registrars []string `key:"registrars" is:"host-port" filled:""`
+	// The user of the address-of-record. Empty: that of auth.
+	User string `key:"user" is:"register-user"`
+	// The digest credentials for 401 and 407.
+	Auth *Auth `key:"auth"`
+	// The host that the requests are sent to instead of the registrar's, with a port. Empty: none. They name it in Route.
+	OutboundProxy string `key:"outbound_proxy" is:"host-port-or-none"`
+	// How long a registration is asked to last, from 1m to 24h. It is renewed at three quarters of what is granted, or somewhat later.
+	Expires time.Duration `key:"expires" is:"registration-time" default:"1h"`
+	// How often a NAT on the way is kept open, from 5s: by OPTIONS over UDP, by empty lines over TCP and TLS (RFC 5626 section 3.5.1). 0: never.
+	KeepAlive time.Duration `key:"keep_alive" is:"keep-alive" default:"30s"`
+}
+
+func (r *Register) check(s section) {
+	s.require("registrars", "the registrar's host, like [sip.carrier.example]")
+	s.notEmpty("registrars")
+	if r.Auth == nil && r.User == "" {
+		s.require("user", "the user of the address-of-record, or auth with one")
+	}
+	if r.User == "" && r.Auth != nil {
+		r.User = r.Auth.Username
+	}
+}
+
+// Registrar is the section `registrar` of a trunk or target: it registers here. The address-of-record is the user of its credentials.
+type Registrar struct {
+	// The most Contacts at a time, from 1. A REGISTER with more gets 403.
+	MaxContacts int `key:"max_contacts" default:"10" min:"1" max:"1000"`
+	// The shortest registration, from 1s. For a shorter one it gets 423.
+	MinExpires time.Duration `key:"min_expires" is:"registration-least" default:"1m"`
+	// The longest registration, up to 24h. Who asks for a longer one, or for none, is granted that.
+	MaxExpires time.Duration `key:"max_expires" is:"registration-time" default:"1h"`
+}
+
+func (r *Registrar) check(s section) {
+	if r.MinExpires > r.MaxExpires {
+		s.fields["min_expires"].fail("is longer than max_expires", "write a duration that is not, like 1m")
+	}
+}
+
+// RegisteredHost is the host in the uri of a trunk with registrar: it stands for what has registered.
+const RegisteredHost = "registered"
+
+// registered reads the uri of a trunk that registers here: of the Contact, or of the called number at the Contact's host.
+func (s section) registered(transport string) *Template {
+	contact, _ := ParseTemplate("sip:" + RegisteredHost)
+	if !s.filled("uri") {
+		return contact
+	}
+	t, sample := s.uri(templateUse{without: noTrunkStep}, transport)
+	if t == nil {
+		return contact
+	}
+	if _, host, ok := strings.Cut(sample, "@"); !ok || host != RegisteredHost {
+		s.fields["uri"].fail("does not lead to what registers, as registrar has it", `write it like "sip:{{.To.Number}}@registered", or remove it to call the Contact as it is`)
+		return contact
+	}
+	return t
+}
+
+// parseHostPort takes a host with or without a port.
+func parseHostPort(t string) (string, complaint) {
+	if !isHostPort(t) {
+		return "", refuse("is neither a host nor an address, with or without a port", "write it without sip:, like sip.carrier.example or 192.0.2.1:5080")
+	}
+	return strings.ToLower(t), complaint{}
+}
+
+func parseHostPortOrNone(t string) (string, complaint) {
+	if t == "" {
+		return "", complaint{}
+	}
+	return parseHostPort(t)
+}
+
+// parseRegisterUser takes the user of an address-of-record, or nothing.
+func parseRegisterUser(t string) (string, complaint) {
+	if t != "" && (!sipUser.MatchString(t) || len(t) > 128) {
+		return "", refuse("cannot be the user of a SIP URI", "write what stands before the @ of the address, like 12065551234 or acme")
+	}
+	return t, complaint{}
+}
+
+// parseRegistrationTime takes how long a registration lasts: whole seconds on the wire.
+func parseRegistrationTime(t string) (time.Duration, complaint) {
+	return registrationTime(t, time.Minute)
+}
+
+func parseRegistrationLeast(t string) (time.Duration, complaint) {
+	return registrationTime(t, time.Second)
+}
+
+func registrationTime(t string, least time.Duration) (time.Duration, complaint) {
+	d, c := parseDuration(t)
+	if c.none() && (d < least || d > day || d%time.Second != 0) {
+		return 0, refuse("is no whole number of seconds from "+least.String()+" to 24h", "write a duration like 5m or 1h")
+	}
+	return d, c
+}
+
+// leastKeepAlive is the shortest keep-alive: NATs forget a flow over UDP after 20 s at the earliest.
+const leastKeepAlive = 5 * time.Second
+
+func parseKeepAlive(t string) (time.Duration, complaint) {
+	if t == "0" {
+		return 0, complaint{}
+	}
+	d, c := parseDuration(t)
+	if c.none() && (d < leastKeepAlive || d > time.Hour) {
+		return 0, refuse("is shorter than 5s, or longer than 1h", "write a duration like 30s, or 0 for none")
+	}
+	return d, c
+}
