@@ -32,7 +32,8 @@ var layout = map[string]string{
 	"cmd/flowbridge/operate":   "admin b2bua/ladder cmd/flowbridge/cli config live store",
 	"cmd/flowbridge/cli":       "config",
 
-	"b2bua":              "audio b2bua/agreement b2bua/cause b2bua/inbox b2bua/kept b2bua/ladder b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/registration b2bua/remembered b2bua/report b2bua/sdp b2bua/transaction b2bua/transport config internal/tracecontext media recording store",
+	"b2bua":              "audio b2bua/agreement b2bua/cause b2bua/inbox b2bua/kept b2bua/ladder b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/registrar b2bua/registration b2bua/remembered b2bua/report b2bua/sdp b2bua/transaction b2bua/transport config internal/tracecontext media recording store",
+	"b2bua/registrar":    "b2bua/message config store",
 	"b2bua/registration": "b2bua/cause b2bua/leg b2bua/message b2bua/transport config",
 	"b2bua/remembered":   "",
 	"b2bua/inbox":        "b2bua/transport",
@@ -89,7 +90,7 @@ var layout = map[string]string{
 
 // knowsSIP are the packages that may import the SIP library: those of the B2BUA, and
 // the other end of its calls in tests, which is made on purpose without them.
-const knowsSIP = "b2bua b2bua/registration b2bua/transport b2bua/transaction b2bua/outbound b2bua/peers b2bua/leg b2bua/message sim internal/siptest"
+const knowsSIP = "b2bua b2bua/registrar b2bua/registration b2bua/transport b2bua/transaction b2bua/outbound b2bua/peers b2bua/leg b2bua/message sim internal/siptest"
 
 // TestImports holds every package to the layout.
 func TestImports(t *testing.T) {

@@ -190,7 +190,7 @@ func (c *Call) prepare(a *attempt) {
 		ready := Ready{Attempt: number, Requested: outbound.Requested{Cause: cause.InternalError}}
 		defer func() { c.mailbox.PostLast(item{event: ready}) }()
 		defer c.server.recovered("prepare")
-		ready = prepare(ctx, number, t, vars, stack)
+		ready = c.server.atContact(ctx, t, prepare(ctx, number, t, vars, stack))
 	})
 }
 

@@ -117,6 +117,7 @@ func (c *Call) outboundLeg(f Ready, local leg.Local, at netip.AddrPort) (*leg.Le
 	invited := c.callerInvite()
 	in := outbound.Inbound{Invite: invited, Source: invited, Trusted: c.trunk.Caller.Trusted, Privacy: outbound.WithheldFrom(vars, c.privacy)}
 	in.Extra = append(outbound.TraceField(c.trace, a.number), a.plan.headers...)
+	in.Extra = append(in.Extra, outbound.RouteField(f.Route)...)
 	if a.plan.source != nil {
 		in.Source = a.plan.source
 	}

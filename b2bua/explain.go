@@ -195,7 +195,7 @@ func (x *explainer) findTrunk(req *sip.Request) (*peers.Trunk, error) {
 		}
 		return nil, nil
 	}
-	asked, other := contenders(fit, from)
+	asked, other := peers.Contenders(fit, from)
 	switch {
 	case x.trunk == nil && len(asked) > 0:
 		return asked[0], nil

@@ -1,7 +1,6 @@
 package b2bua
 
 import (
-	"slices"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -21,7 +20,7 @@ func (s *Server) identify(req *sip.Request, tx *transaction.Server) (p *peers.Sn
 		s.nobody(req, tx, p.Standing(from), from)
 		return p, nil
 	}
-	asked, fallback := contenders(fit, from)
+	asked, fallback := peers.Contenders(fit, from)
 	if len(asked) == 0 {
 		return p, fallback
 	}
@@ -35,21 +34,6 @@ func (s *Server) identify(req *sip.Request, tx *transaction.Server) (p *peers.Sn
 	}
 	s.stack.StreamOf(req).Prove()
 	return p, t
-}
-
-// contenders are the fitting trunks whose credentials are checked, and the fallback
-// for a request without credentials; nil: the request needs some. A trunk with
-// credentials comes before one that is no more specific, but does not hide it.
-func contenders(fit []*peers.Trunk, from peers.Sender) (asked []*peers.Trunk, fallback *peers.Trunk) {
-	open := slices.IndexFunc(fit, func(t *peers.Trunk) bool { return !t.NeedsCredentials() })
-	switch {
-	case open < 0:
-		return fit, nil
-	case open == 0 || peers.Rank(fit[0], fit[open], from) == 0:
-		return fit[:open], fit[open]
-	default:
-		return fit[:open], nil
-	}
 }
 
 // unproven answers a request without the credentials that it needs.

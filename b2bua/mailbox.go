@@ -97,6 +97,7 @@ type Ready struct {
 	Attempt int
 	outbound.Requested
 	Dest     netip.AddrPort
+	Route    []string          // of the proxies on the way
 	Flow     *transport.Stream // the connection to dial over; nil: UDP
 	TriedTCP bool              // an INVITE over the budget asked for a connection; no Flow: it could not be opened
 }

@@ -13,6 +13,7 @@ import (
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/registrar"
 	"flowbridge/b2bua/transaction"
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
@@ -28,6 +29,8 @@ func (s front) Request(req *sip.Request, tx *transaction.Server) {
 		s.onInDialog(req, tx)
 	case req.Method == sip.OPTIONS:
 		s.onOptions(req, tx)
+	case req.Method == sip.REGISTER && s.admission.Peers.Load().Standing(s.stack.SenderOf(req)).Registers:
+		s.onRegister(req, tx)
 	case req.Method == sip.ACK: // of no dialog
 	case leg.Allowed(leg.Methods, req.Method): // BYE without a dialog
 		s.stack.Reply(req, tx, 481, message.StatusText(481))
@@ -97,6 +100,22 @@ func (s *Server) onOptions(req *sip.Request, tx *transaction.Server) {
 		return
 	}
 	s.stack.Reply(req, tx, 200, message.StatusText(200), leg.Capabilities(o)...)
+}
+
+// onRegister takes a registration of whoever shows the credentials of a trunk, or target, that may register here.
+func (s *Server) onRegister(req *sip.Request, tx *transaction.Server) {
+	now, from := time.Now(), s.stack.SenderOf(req)
+	t, how := s.auth.Check(req, s.admission.Peers.Load().Registering(req, from), now)
+	if how != peers.ProofRight {
+		s.unproven(req, tx, how, from)
+		return
+	}
+	s.stack.StreamOf(req).Prove()
+	a := s.registrar.Register(now, registrar.Request{Request: req, Holder: t.KindAndName(), Record: t.Record(), Rules: t.Caller.Registrar, From: from.Addr})
+	if a.Code >= 300 {
+		s.stack.LogRefused(req, a.Code, a.Reason)
+	}
+	s.stack.Reply(req, tx, a.Code, a.Reason, a.Headers...)
 }
 
 // onInvite admits a new call, or refuses it: once, without state, because the INVITE may
@@ -319,10 +338,10 @@ func (s front) Panicked(where string, value any) { s.panicked(s.log.Error(), whe
 // nothing is wrong.
 func (s *Server) refusal(req *sip.Request, o leg.PeerOptions) (code int, reason string, headers []sip.Header) {
 	secure := message.TransportOf(req) == config.TransportTLS
-	if code, reason = uriRefusal(req, secure); code != 0 {
+	if code, reason = message.URIRefusal(req, secure); code != 0 {
 		return code, reason, nil
 	}
-	if reason = contactRefusal(req, secure); reason != "" {
+	if reason = message.ContactRefusal(req, secure); reason != "" {
 		return 400, reason, nil
 	}
 	if code, reason, headers = leg.Unsupported(req, o); code != 0 {
@@ -338,40 +357,6 @@ func (s *Server) refusal(req *sip.Request, o leg.PeerOptions) (code int, reason 
 		return 406, "Not Acceptable", nil
 	}
 	return 0, "", nil
-}
-
-// uriRefusal checks the Request-URI and whether the request may go further. A
-// sips URI needs TLS (RFC 3261 section 26.2.2).
-func uriRefusal(req *sip.Request, secure bool) (code int, reason string) {
-	scheme, uri := req.Recipient.Scheme, message.URIText(&req.Recipient)
-	switch {
-	case scheme != "sip" && scheme != "tel" && (scheme != "sips" || !secure):
-		return 416, "Unsupported URI Scheme"
-	case len(uri) > message.MaxURI:
-		return 414, "Request-URI Too Long"
-	case strings.ContainsFunc(uri, config.IsControl):
-		return 400, "Request-URI holds a control character"
-	case req.MaxForwards() != nil && *req.MaxForwards() == 0:
-		return 483, "Too Many Hops"
-	}
-	return 0, ""
-}
-
-// contactRefusal checks that there is one Contact with a SIP URI that can be used
-// (RFC 3261 section 8.1.1.8); "" if so.
-func contactRefusal(req *sip.Request, secure bool) string {
-	const missing = "Contact with one sip URI is missing"
-	contact := req.Contact()
-	if contact == nil {
-		return missing
-	}
-	switch uri := contact.Address; {
-	case uri.Scheme == "sips" && !secure:
-		return "Contact Is a sips URI, but Came Without TLS"
-	case (uri.Scheme != "sip" && uri.Scheme != "sips") || uri.Host == "" || len(req.GetHeaders("contact")) > 1:
-		return missing
-	}
-	return ""
 }
 
 // looped says whether a request has passed this server before: one of its Vias has the

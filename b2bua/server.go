@@ -21,6 +21,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/registrar"
 	"flowbridge/b2bua/registration"
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
@@ -65,6 +66,11 @@ type Options struct {
 	// Left are the calls of a killed process.
 	Left []store.Left
 
+	// Bindings are what had registered at the process before, by holder; KeepBindings is told when those of a holder change, and
+	// does not block. Both may be nil.
+	Bindings     map[string][]store.Binding
+	KeepBindings func(holder string, all []store.Binding)
+
 	Network transport.Network // where a field is nil: the kernel's
 
 	// Before has what another process has handed over; nil: there is none. Then nothing is read, and no turn runs, before the
@@ -90,9 +96,10 @@ type Server struct {
 	stack       *transport.Stack
 	strays      *rate.Limiter // answers to responses that no transaction waits for
 	panics      atomic.Uint64
-	clients     *registration.Clients
-	interrupted []func()     // begin again what HandOver has ended; owned by who calls it
-	unwritten   atomic.Int64 // records that the sink has not taken yet
+	clients     *registration.Clients // our registrations
+	registrar   *registrar.Registrar  // those of others
+	interrupted []func()              // begin again what HandOver has ended; owned by who calls it
+	unwritten   atomic.Int64          // records that the sink has not taken yet
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -133,6 +140,7 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 		mint:       message.NewMinter(o.Key),
 		admission:  peers.NewAdmission(o.Config, o.Preparers),
 		registry:   newRegistry(),
+		registrar:  registrar.New(o.Bindings, o.KeepBindings),
 		keepsNames: asksForCalls(&o.Config.Hooks),
 		archive:    o.Archive,
 		strays:     rate.NewLimiter(strayRate, strayRate),
@@ -163,6 +171,9 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 
 // Registrations are those of the trunks at their registrars.
 func (s *Server) Registrations() []registration.Of { return s.clients.Statuses() }
+
+// Registrar has what is registered here.
+func (s *Server) Registrar() *registrar.Registrar { return s.registrar }
 
 // collect makes the collector of messages, and gives it as a Tap; nil where nobody
 // wants any.

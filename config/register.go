@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"strings"
 	"time"
 )
@@ -32,14 +33,16 @@ func (r *Register) check(s section) {
 	}
 }
 
-// Registrar is the section `registrar` of a trunk or target: it registers here. The address-of-record is the user of its credentials.
+// Registrar is the section `registrar` of a trunk or target: it registers here with the credentials of its calls.
 type Registrar struct {
+	// The user of its address-of-record, which is in To of its REGISTER. Empty: that of its credentials.
+	User string `key:"user" is:"register-user"`
 	// The most Contacts at a time, from 1. A REGISTER with more gets 403.
 	MaxContacts int `key:"max_contacts" default:"10" min:"1" max:"1000"`
-	// The shortest registration, from 1s. For a shorter one it gets 423.
+	// The shortest registration, from 1s to 1h. For a shorter one it gets 423.
 	MinExpires time.Duration `key:"min_expires" is:"registration-least" default:"1m"`
 	// The longest registration, up to 24h. Who asks for a longer one, or for none, is granted that.
-	MaxExpires time.Duration `key:"max_expires" is:"registration-time" default:"1h"`
+	MaxExpires time.Duration `key:"max_expires" is:"registration-time" default:"15m"`
 }
 
 func (r *Registrar) check(s section) {
@@ -93,17 +96,18 @@ func parseRegisterUser(t string) (string, complaint) {
 
 // parseRegistrationTime takes how long a registration lasts: whole seconds on the wire.
 func parseRegistrationTime(t string) (time.Duration, complaint) {
-	return registrationTime(t, time.Minute)
+	return registrationTime(t, time.Minute, day)
 }
 
+// parseRegistrationLeast takes a time within which a registrar may refuse what is shorter (RFC 3261 section 10.3, step 6).
 func parseRegistrationLeast(t string) (time.Duration, complaint) {
-	return registrationTime(t, time.Second)
+	return registrationTime(t, time.Second, time.Hour)
 }
 
-func registrationTime(t string, least time.Duration) (time.Duration, complaint) {
+func registrationTime(t string, least, most time.Duration) (time.Duration, complaint) {
 	d, c := parseDuration(t)
-	if c.none() && (d < least || d > day || d%time.Second != 0) {
-		return 0, refuse("is no whole number of seconds from "+least.String()+" to 24h", "write a duration like 5m or 1h")
+	if c.none() && (d < least || d > most || d%time.Second != 0) {
+		return 0, refuse(fmt.Sprintf("is no whole number of seconds from %v to %v", least, most), "write a duration like 1m or 1h")
 	}
 	return d, c
 }

@@ -28,6 +28,8 @@ type Store struct {
 	journal     *journal
 	done        chan struct{} // closed when the writer has ended
 
+	bound bindings
+
 	consumers []string // of the outbox; owned by the writer
 
 	filledLock sync.Mutex

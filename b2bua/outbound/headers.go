@@ -66,6 +66,14 @@ func RenderURI(t *peers.Dial, vars config.Vars) (sip.Uri, error) {
 	return uri, nil
 }
 
+// RouteField returns the Route of proxies on the way to a target (RFC 3261 section 8.1.2); nothing: there are none.
+func RouteField(proxies []string) []Field {
+	if len(proxies) == 0 {
+		return nil
+	}
+	return []Field{{Name: "Route", Values: proxies, Kept: true}}
+}
+
 // Build makes the INVITE to a target: with the caller in From and P-Asserted-Identity,
 // one hop less in Max-Forwards, the configured headers byte for byte in file order, and
 // the passed headers. A configured header replaces a passed one of its name, and either
@@ -78,6 +86,9 @@ func Build(t *peers.Dial, uri sip.Uri, vars config.Vars, in Inbound, local leg.L
 	out := Draft{
 		uri: uri, hops: 69, configured: configured, own: make([]Field, 0, usualOwn), values: make([]string, 0, usualOwn),
 		RemoteParty: message.AddrText(&uri), Offer: offer,
+	}
+	if t.Registered && vars.To.Number != "" { // the Contact says where a PBX is, and not whom it is called for
+		out.RemoteParty = "<sip:" + message.UserOf(vars.To) + "@" + uri.Host + ">"
 	}
 	if mf := in.Invite.MaxForwards(); mf != nil && *mf > 0 && *mf <= maxHops {
 		out.hops = *mf - 1

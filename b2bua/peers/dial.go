@@ -60,6 +60,8 @@ type Dial struct {
 	CodecOrder           string
 	FirstResponseTimeout time.Duration
 	RingTimeout          time.Duration
+	Registered           bool   // calls go to what has registered here for the trunk
+	Proxy                string // host and port that calls are sent to instead of the URI's; empty: none
 }
 
 // Policy is a platform's configuration of the calls that it takes part in, on either
@@ -116,7 +118,10 @@ func DialOf(t *config.Target) *Dial {
 // dialOfTrunk returns the configuration of calls to a trunk.
 func dialOfTrunk(t *config.Trunk) *Dial {
 	d := DialOf(t.Callee())
-	d.NAT = t.NAT
+	d.NAT, d.Registered = t.NAT, t.Registrar != nil
+	if t.Register != nil && !d.Registered {
+		d.Proxy = t.Register.OutboundProxy
+	}
 	return d
 }
 

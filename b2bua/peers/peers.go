@@ -315,6 +315,34 @@ func (p *Snapshot) Candidates(req *sip.Request, from Sender) []*Trunk {
 	return fit
 }
 
+// Registering returns the trunks, and targets that call, which a REGISTER may be of.
+func (p *Snapshot) Registering(req *sip.Request, from Sender) (all []*Trunk) {
+	for _, t := range p.Trunks {
+		if t.Caller.Registrar != nil && t.couldBe(from) && t.matches(req) {
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
+// Record returns the user of the address-of-record of a trunk that registers here.
+func (t *Trunk) Record() string { return cmp.Or(t.Caller.Registrar.User, t.secret.username) }
+
+// Contenders are the fitting trunks whose credentials are checked, and the fallback
+// for a request without credentials; nil: the request needs some. A trunk with
+// credentials comes before one that is no more specific, but does not hide it.
+func Contenders(fit []*Trunk, from Sender) (asked []*Trunk, fallback *Trunk) {
+	open := slices.IndexFunc(fit, func(t *Trunk) bool { return !t.NeedsCredentials() })
+	switch {
+	case open < 0:
+		return fit, nil
+	case open == 0 || Rank(fit[0], fit[open], from) == 0:
+		return fit[:open], fit[open]
+	default:
+		return fit[:open], nil
+	}
+}
+
 // IsContact reports whether the user of a Request-URI is that of the Contact that the trunk has registered.
 func (t *Trunk) IsContact(user string) bool {
 	r := t.registered.Load()
@@ -343,6 +371,8 @@ type Standing struct {
 	Known bool // it has the address or certificate of a trunk
 	Open  bool // it can be a trunk that comes from anywhere and shows credentials
 	Asked bool // every trunk that it can be must show credentials
+
+	Registers bool // it can be a trunk that registers here
 
 	natOn, natAuto bool // config.NATMode of a trunk that it can be
 }
@@ -373,6 +403,7 @@ func (p *Snapshot) Standing(from Sender) Standing {
 			s.Open = true
 		}
 		s.Asked = s.Asked && t.secret != nil
+		s.Registers = s.Registers || t.Caller.Registrar != nil
 		s.natOn = s.natOn || t.Caller.NAT == config.NATOn
 		s.natAuto = s.natAuto || t.Caller.NAT == config.NATAuto
 	}

@@ -141,7 +141,7 @@ func (s *screen) judge(text []byte, from netip.AddrPort) verdict {
 }
 
 func (s *screen) decide(msg message.Scanned, size int, from peers.Sender, who peers.Standing) verdict {
-	if !who.Known && (!who.Open || !s.newcomer(msg, from)) && !s.ours(msg) {
+	if !who.Known && (!who.Open || !s.newcomer(msg, from, who)) && !s.ours(msg) {
 		s.rejected(&s.count.UnknownSource, from.Addr, "unknown_source")
 		return verdict{hangup: !msg.Response} // a response may come by a connection that others use
 	}
@@ -187,13 +187,15 @@ func (s *screen) knows(source netip.AddrPort) bool { return s.standing(s.sender(
 // newcomer says whether a message may come from a trunk at any address that has not
 // proven itself yet: a request that can be challenged, or the CANCEL of a pending
 // INVITE. A CANCEL that has overtaken its INVITE will be repeated.
-func (s *screen) newcomer(msg message.Scanned, from peers.Sender) bool {
+func (s *screen) newcomer(msg message.Scanned, from peers.Sender, who peers.Standing) bool {
 	if msg.Response || len(msg.ToTag) > 0 {
 		return false
 	}
 	switch string(msg.Method) {
 	case "INVITE", "OPTIONS":
 		return true
+	case "REGISTER":
+		return who.Registers
 	case "CANCEL":
 		return s.inProgress(msg, from)
 	default:
@@ -217,7 +219,8 @@ func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, who peers.Sta
 		why = s.server.Capacity(from)
 	}
 	shown, moved := s.shows(msg, from, who)
-	challenged := who.Asked && (invite || (string(msg.Method) == "OPTIONS" && !who.Known)) && !shown
+	register := who.Registers && string(msg.Method) == "REGISTER"
+	challenged := (register || who.Asked && (invite || (string(msg.Method) == "OPTIONS" && !who.Known))) && !shown
 	if (why == peers.CapacityFree && !challenged) || (invite && s.inProgress(msg, from)) {
 		return v, false
 	}

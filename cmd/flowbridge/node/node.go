@@ -187,7 +187,12 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	if err = n.startTelemetry(&cfg.Telemetry, name); err != nil {
 		return err
 	}
+	bindings, err := n.store.Bindings(ctx)
+	if err != nil {
+		return err
+	}
 	n.server, err = b2bua.NewServer(b2bua.Options{
+		Bindings: bindings, KeepBindings: n.store.KeepBindings,
 		Config: cfg, Relay: b2bua.EngineRelay{Engine: n.engine}, Sink: n.sink(), Preparers: current.preparers,
 		Key: n.store.Key(), Left: n.left(), Node: name, Log: n.log, Ladders: n.collects(), Archive: n.archive, Admission: n.admit(&cfg.Fleet), Before: n.serverBefore(),
 	})

@@ -1,0 +1,95 @@
+package message
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+)
+
+// Contact is one Contact of a REGISTER, or of the answer to one (RFC 3261 section 20.10).
+type Contact struct {
+	URI      sip.Uri
+	Expires  time.Duration // less than 0: it names none
+	Q        int           // thousandths; 1000 where it names none
+	Instance string        // +sip.instance with its reg-id (RFC 5626 section 4.1); empty: none
+}
+
+// misread is what an expiration counts as that can't be read (RFC 3261 sections 10.3 and 20.19).
+const misread = time.Hour
+
+// ContactsIn reads the Contacts of a message. all: there is a Contact of "*", which stands for all of them (RFC 3261 section 10.2.2).
+// wrong says what is malformed; empty: nothing.
+func ContactsIn(msg sip.Message) (list []Contact, all bool, wrong string) {
+	for _, h := range headersOf(msg) {
+		if !EqualFold(h.Name(), "contact") && !EqualFold(h.Name(), "m") {
+			continue
+		}
+		given, ok := h.(*sip.ContactHeader)
+		switch {
+		case !ok:
+			return nil, false, "Contact Is Malformed"
+		case given.Address.Wildcard:
+			all = true
+			continue
+		}
+		c := Contact{URI: given.Address, Expires: -1, Q: 1000, Instance: ParamOf(given.Params, "+sip.instance")}
+		if id := ParamOf(given.Params, "reg-id"); id != "" && c.Instance != "" {
+			c.Instance += ";" + id
+		}
+		if text, there := given.Params.Get("expires"); there {
+			c.Expires = ExpiresOf(text)
+		}
+		if text, there := given.Params.Get("q"); there {
+			if c.Q, ok = parseQ(text); !ok {
+				return nil, false, "Contact Has a Malformed q"
+			}
+		}
+		list = append(list, c)
+	}
+	return list, all, ""
+}
+
+// ExpiresOf reads delta-seconds. More than 2^32-1 counts as that (RFC 3261 section 20.19), and what is no number as an hour.
+func ExpiresOf(text string) time.Duration {
+	if text = Trim(text); !AllDigits(text) {
+		return misread
+	}
+	n, err := strconv.ParseUint(text, 10, 32)
+	if err != nil {
+		n = 1<<32 - 1
+	}
+	return time.Duration(n) * time.Second
+}
+
+// parseQ reads a qvalue (RFC 3261 section 25.1) as thousandths.
+func parseQ(text string) (int, bool) {
+	whole, part, _ := strings.Cut(text, ".")
+	if whole != "0" && whole != "1" || len(part) > 3 || part != "" && !AllDigits(part) {
+		return 0, false
+	}
+	n, _ := strconv.Atoi(whole + (part + "000")[:3])
+	return n, n <= 1000
+}
+
+// SameURI compares two SIP URIs (RFC 3261 section 19.1.4). A port that is written differs from the default one that is not.
+func SameURI(a, b *sip.Uri) bool {
+	if !strings.EqualFold(a.Scheme, b.Scheme) || Unescape(a.User) != Unescape(b.User) || a.Password != b.Password || a.Port != b.Port ||
+		!strings.EqualFold(TrimBrackets(a.Host), TrimBrackets(b.Host)) {
+		return false
+	}
+	for _, name := range []string{"user", "ttl", "method", "maddr", "transport"} { // count where one has them
+		x, inA := a.UriParams.Get(name)
+		y, inB := b.UriParams.Get(name)
+		if inA != inB || !strings.EqualFold(x, y) {
+			return false
+		}
+	}
+	for _, p := range a.UriParams { // others only where both have them
+		if y, both := b.UriParams.Get(p.K); both && !strings.EqualFold(p.V, y) {
+			return false
+		}
+	}
+	return true
+}

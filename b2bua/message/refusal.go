@@ -1,0 +1,43 @@
+package message
+
+import (
+	"strings"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/config"
+)
+
+// URIRefusal checks the Request-URI and whether the request may go further. A
+// sips URI needs TLS (RFC 3261 section 26.2.2).
+func URIRefusal(req *sip.Request, secure bool) (code int, reason string) {
+	scheme, uri := req.Recipient.Scheme, URIText(&req.Recipient)
+	switch {
+	case scheme != "sip" && scheme != "tel" && (scheme != "sips" || !secure):
+		return 416, "Unsupported URI Scheme"
+	case len(uri) > MaxURI:
+		return 414, "Request-URI Too Long"
+	case strings.ContainsFunc(uri, config.IsControl):
+		return 400, "Request-URI holds a control character"
+	case req.MaxForwards() != nil && *req.MaxForwards() == 0:
+		return 483, "Too Many Hops"
+	}
+	return 0, ""
+}
+
+// ContactRefusal checks that there is one Contact with a SIP URI that can be used
+// (RFC 3261 section 8.1.1.8); "" if so.
+func ContactRefusal(req *sip.Request, secure bool) string {
+	const missing = "Contact with one sip URI is missing"
+	contact := req.Contact()
+	if contact == nil {
+		return missing
+	}
+	switch uri := contact.Address; {
+	case uri.Scheme == "sips" && !secure:
+		return "Contact Is a sips URI, but Came Without TLS"
+	case (uri.Scheme != "sip" && uri.Scheme != "sips") || uri.Host == "" || len(req.GetHeaders("contact")) > 1:
+		return missing
+	}
+	return ""
+}

@@ -1,0 +1,288 @@
+package registrar
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/message"
+	"flowbridge/config"
+	"flowbridge/store"
+)
+
+// Registrar has the bindings of all holders. It is safe for concurrent use.
+type Registrar struct {
+	keep func(holder string, all []store.Binding)
+
+	mu    sync.Mutex                 // guards what follows
+	of    map[string][]store.Binding // by holder, in no order
+	total int
+}
+
+// MaxBindings bounds the bindings of all holders.
+const MaxBindings = 100_000
+
+// New makes a registrar with the bindings of the process before. keep is told the bindings of a holder when they change, while a
+// lock is held: it does not block. It may be nil.
+func New(before map[string][]store.Binding, keep func(holder string, all []store.Binding)) *Registrar {
+	if keep == nil {
+		keep = func(string, []store.Binding) {}
+	}
+	r := &Registrar{keep: keep, of: map[string][]store.Binding{}}
+	for holder, all := range before {
+		r.of[holder] = all
+		r.total += len(all)
+	}
+	return r
+}
+
+// Request is a REGISTER that has shown the credentials of its holder.
+type Request struct {
+	*sip.Request
+	Holder string
+	Record string // the user of the holder's address-of-record
+	Rules  *config.Registrar
+	From   netip.AddrPort // where it came from
+}
+
+// Answer is the answer to a REGISTER.
+type Answer struct {
+	Code    int
+	Reason  string
+	Headers []sip.Header
+}
+
+func refuse(code int, reason string, headers ...sip.Header) Answer {
+	if reason == "" {
+		reason = message.StatusText(code)
+	}
+	return Answer{Code: code, Reason: reason, Headers: headers}
+}
+
+// Register takes a REGISTER (RFC 3261 section 10.3).
+func (r *Registrar) Register(now time.Time, q Request) Answer {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before := r.of[q.Holder]
+	next, changed, refusal := apply(now, before, &q)
+	switch {
+	case refusal.Code != 0:
+		return refusal
+	case r.total-len(before)+len(next) > MaxBindings:
+		return refuse(503, "")
+	}
+	if changed || len(next) != len(before) {
+		r.set(q.Holder, next)
+	}
+	return granted(now, next, &q)
+}
+
+// set replaces the bindings of a holder. The lock is held.
+func (r *Registrar) set(holder string, all []store.Binding) {
+	r.total += len(all) - len(r.of[holder])
+	if r.of[holder] = all; len(all) == 0 {
+		delete(r.of, holder)
+	}
+	r.keep(holder, all)
+}
+
+// apply makes the bindings that a REGISTER leaves of those before. A refusal with a Code leaves them as they are.
+func apply(now time.Time, before []store.Binding, q *Request) (next []store.Binding, changed bool, refusal Answer) {
+	if strange := extensions(q.Request); strange != "" {
+		return nil, false, refuse(420, "", sip.NewHeader("Unsupported", strange))
+	}
+	if message.Unescape(q.To().Address.User) != q.Record {
+		return nil, false, refuse(403, "To Is Not the User of the Credentials")
+	}
+	contacts, all, wrong := message.ContactsIn(q.Request)
+	header, there := time.Duration(-1), message.RawValues(q.Request, "expires", "expires")
+	if len(there) > 0 {
+		header = message.ExpiresOf(there[0])
+	}
+	switch {
+	case wrong != "":
+		return nil, false, refuse(400, wrong)
+	case all && (len(contacts) > 0 || len(q.GetHeaders("Contact")) > 1):
+		return nil, false, refuse(400, "Contact * Is Not Alone")
+	case all && header != 0:
+		return nil, false, refuse(400, "Contact * Needs Expires: 0")
+	}
+	next = slices.DeleteFunc(slices.Clone(before), func(b store.Binding) bool { return !now.Before(b.Expires) })
+	if all {
+		if slices.ContainsFunc(next, q.isOld) {
+			return nil, false, refuse(500, "REGISTER Is Older Than the Last One")
+		}
+		return nil, true, Answer{}
+	}
+	for i := range contacts {
+		if next, refusal = q.bind(now, next, &contacts[i], header); refusal.Code != 0 {
+			return nil, false, refusal
+		}
+	}
+	return next, len(contacts) > 0, Answer{}
+}
+
+// extensions are those that a request requires and that are not known here (RFC 3261 section 8.2.2.3); empty: none.
+func extensions(req *sip.Request) string {
+	var strange []string
+	for _, list := range message.RawValues(req, "require", "require") {
+		for tag := range strings.SplitSeq(list, ",") {
+			if tag = message.Trim(tag); tag != "" && !strings.EqualFold(tag, "path") {
+				strange = append(strange, tag)
+			}
+		}
+	}
+	return strings.Join(strange, ", ")
+}
+
+// isOld says whether a binding was made by the same user agent with a later REGISTER, or this one.
+func (q *Request) isOld(b store.Binding) bool {
+	return b.CallID == clip(q.CallID().Value()) && q.CSeq().SeqNo <= b.CSeq
+}
+
+// bind adds, renews or removes the binding of one Contact.
+func (q *Request) bind(now time.Time, all []store.Binding, c *message.Contact, header time.Duration) ([]store.Binding, Answer) {
+	secure := message.TransportOf(q.Request) == config.TransportTLS
+	if c.URI.Scheme != "sip" && (c.URI.Scheme != "sips" || !secure) || c.URI.Host == "" {
+		return nil, refuse(400, "Contact Is No sip URI")
+	}
+	lasts := c.Expires
+	if lasts < 0 {
+		lasts = header
+	}
+	switch {
+	case lasts < 0:
+		lasts = q.Rules.MaxExpires
+	case lasts > 0 && lasts < q.Rules.MinExpires:
+		return nil, refuse(423, "", sip.NewHeader("Min-Expires", seconds(q.Rules.MinExpires)))
+	}
+	lasts = min(lasts, q.Rules.MaxExpires)
+	uri := message.URIText(&c.URI)
+	if len(uri) > message.MaxURI {
+		return nil, refuse(400, "Contact Is Too Long")
+	}
+	at := slices.IndexFunc(all, func(b store.Binding) bool {
+		known := message.ParseURI(b.Contact)
+		return message.SameURI(&known, &c.URI) || c.Instance != "" && b.Instance == c.Instance
+	})
+	if at >= 0 && q.isOld(all[at]) {
+		return nil, refuse(500, "REGISTER Is Older Than the Last One")
+	}
+	if at >= 0 {
+		all = slices.Delete(all, at, at+1)
+	}
+	switch {
+	case lasts == 0:
+		return all, Answer{}
+	case len(all) >= q.Rules.MaxContacts:
+		return nil, refuse(403, "Too Many Contacts")
+	}
+	path := message.Values(q.Request, "path")
+	if len(strings.Join(path, "")) > maxPath {
+		return nil, refuse(400, "Path Is Too Long")
+	}
+	return append(all, store.Binding{
+		Contact: strings.Clone(uri), Instance: clip(c.Instance), Q: c.Q, CallID: clip(q.CallID().Value()), CSeq: q.CSeq().SeqNo,
+		Path: path, Received: q.From, Transport: message.TransportName(message.TransportOf(q.Request)),
+		Agent: clip(message.FirstHeader(q.Request, "User-Agent")), Registered: now, Expires: now.Add(lasts),
+	}), Answer{}
+}
+
+const (
+	// maxPath bounds the Path of a binding, in bytes.
+	maxPath = 2048
+	// maxWord bounds the other texts of a binding that its peer chooses, in bytes.
+	maxWord = 256
+)
+
+// clip copies a text, so that the message that it is from need not be kept.
+func clip(text string) string { return strings.Clone(text[:min(len(text), maxWord)]) }
+
+func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
+
+// granted is the answer to a REGISTER that was taken: all bindings, each with what is left of its time (RFC 3261 section 10.3, step 8).
+func granted(now time.Time, all []store.Binding, q *Request) Answer {
+	out := Answer{Code: 200, Reason: message.StatusText(200)}
+	for _, b := range best(all) {
+		left := (b.Expires.Sub(now) + time.Second - 1).Truncate(time.Second)
+		value := "<" + b.Contact + ">;expires=" + seconds(left)
+		if b.Q != 1000 {
+			value += ";q=0." + strconv.Itoa(1000 + b.Q)[1:]
+		}
+		out.Headers = append(out.Headers, sip.NewHeader("Contact", value))
+	}
+	if message.HasOption(q.Request, "Supported", "path") { // RFC 3327 section 5.3
+		for _, p := range message.Values(q.Request, "path") {
+			out.Headers = append(out.Headers, sip.NewHeader("Path", p))
+		}
+	}
+	return out
+}
+
+// best sorts bindings: the highest q first, and of equals the one that has registered last.
+func best(all []store.Binding) []store.Binding {
+	all = slices.Clone(all)
+	slices.SortStableFunc(all, func(a, b store.Binding) int {
+		if a.Q != b.Q {
+			return b.Q - a.Q
+		}
+		return b.Registered.Compare(a.Registered)
+	})
+	return all
+}
+
+// Of returns the bindings of a holder, the best first.
+func (r *Registrar) Of(holder string, now time.Time) []store.Binding {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.DeleteFunc(best(r.of[holder]), func(b store.Binding) bool { return !now.Before(b.Expires) })
+}
+
+// Drop forgets a binding that leads nowhere any more.
+func (r *Registrar) Drop(holder string, gone store.Binding) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	left := slices.DeleteFunc(slices.Clone(r.of[holder]), func(b store.Binding) bool {
+		return b.Contact == gone.Contact && b.Received == gone.Received && b.CSeq == gone.CSeq
+	})
+	if len(left) < len(r.of[holder]) {
+		r.set(holder, left)
+	}
+}
+
+// Tidy forgets the bindings that have ended, and those of holders that there are none of any more.
+func (r *Registrar) Tidy(now time.Time, isHolder func(string) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for holder, all := range r.of {
+		left := slices.DeleteFunc(slices.Clone(all), func(b store.Binding) bool { return !now.Before(b.Expires) || !isHolder(holder) })
+		if len(left) < len(all) {
+			r.set(holder, left)
+		}
+	}
+}
+
+// Holder are the bindings of one holder.
+type Holder struct {
+	Name     string
+	Bindings []store.Binding
+}
+
+// All returns the bindings of all holders, in the order of their names.
+func (r *Registrar) All(now time.Time) (all []Holder) {
+	r.mu.Lock()
+	names := slices.Sorted(maps.Keys(r.of))
+	r.mu.Unlock()
+	for _, name := range names {
+		if of := r.Of(name, now); len(of) > 0 {
+			all = append(all, Holder{Name: name, Bindings: of})
+		}
+	}
+	return all
+}
