@@ -61,6 +61,8 @@ type Options struct {
 	Control Control
 	// Figures gives statistics and targets. Default: /api/stats and /api/targets don't exist.
 	Figures Figures
+	// Registrations gives who is registered where. Default: /api/registrations does not exist.
+	Registrations func() Registrations
 	// Media says what carries RTP, for /healthz. Default: it is not told.
 	Media func() live.Media
 	// Metrics serves /metrics. Default: it does not exist.
@@ -107,6 +109,9 @@ func newAPI(opts Options) (*api, *router) {
 	if a.Figures != nil {
 		mux.HandleFunc("/api/stats", a.closed(a.stats))
 		mux.HandleFunc("/api/targets", a.closed(a.targets))
+	}
+	if a.Registrations != nil {
+		mux.HandleFunc("/api/registrations", a.closed(a.registrations))
 	}
 	if a.Events != nil {
 		mux.HandleFunc("/api/events", a.allowed(RightsRead, func(w http.ResponseWriter, r *http.Request, who sender) {

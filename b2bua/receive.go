@@ -134,7 +134,7 @@ func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 	if t == nil {
 		return
 	}
-	if l := s.registry.mergedWith(mergeKey(req, t)); l != nil && l.branch == message.BranchOf(req) {
+	if l := s.registry.mergedWith(t.MergeKey(req)); l != nil && l.branch == message.BranchOf(req) {
 		tx.Terminate() // a retransmission from another address of its sender
 		return
 	} else if l != nil || s.looped(req) {
@@ -187,7 +187,7 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 	leg := leg.NewUAS(s.legOptions(media.SideA, local, t.Options(p)), req, source)
 	flow := s.stack.StreamOf(req)
 	c.a = c.putOnWire(leg, local, flow)
-	c.a.branch, c.a.merged = strings.Clone(message.BranchOf(req)), mergeKey(req, t)
+	c.a.branch, c.a.merged = strings.Clone(message.BranchOf(req)), t.MergeKey(req)
 	c.a.senders = senders{peers: p, caller: t, from: source, shown: credentialsIn(req)}
 	c.a.confirmed = flow != nil || t.NeedsCredentials()
 	c.a.sequence.Next = req.CSeq().SeqNo + 1

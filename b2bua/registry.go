@@ -3,14 +3,10 @@ package b2bua
 import (
 	"maps"
 	"slices"
-	"strconv"
 	"sync"
-
-	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
-	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/b2bua/transport"
 )
@@ -25,7 +21,7 @@ type legOnWire struct {
 	tag      string // our tag: the key in the registry
 	callID   string
 	branch   string // of the INVITE that made a UAS leg
-	merged   string // what that INVITE shares with its copies: see mergeKey
+	merged   string // what that INVITE shares with its copies: see peers.Trunk.MergeKey
 	senders  senders
 	sequence leg.Sequence
 	crypto   *sdp.LegCrypto // its SRTP state; nil: nothing is offered yet
@@ -43,7 +39,7 @@ func (l *legOnWire) post(in leg.Input) bool { return l.call.mailbox.Post(item{li
 type registry struct {
 	mu     sync.RWMutex
 	legs   map[string]*legOnWire // by our tag
-	merged map[string]*legOnWire // by mergeKey
+	merged map[string]*legOnWire // by peers.Trunk.MergeKey
 	calls  map[string]*Call      // by our id
 	gone   *leg.Memory           // tags of legs that are over
 	names  names                 // further ids of calls
@@ -178,10 +174,4 @@ func (r *registry) counts() (calls, lines int) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return len(r.calls), len(r.legs)
-}
-
-// mergeKey is the same for the copies of an INVITE that come from a trunk by several
-// ways (RFC 3261 section 8.2.2.2).
-func mergeKey(req *sip.Request, t *peers.Trunk) string {
-	return t.KindAndName() + "\n" + req.CallID().Value() + "\n" + message.TagOf(req.From().Params) + "\n" + strconv.Itoa(int(req.CSeq().SeqNo))
 }

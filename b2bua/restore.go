@@ -217,7 +217,7 @@ func (v *reviving) restoreLeg(k *kept.Leg) {
 	l.senders.from, _ = netip.ParseAddrPort(k.From)
 	if caller {
 		l.senders.shown = credentialsIn(v.invite)
-		l.branch, l.merged = message.BranchOf(v.invite), mergeKey(v.invite, v.trunk)
+		l.branch, l.merged = message.BranchOf(v.invite), v.trunk.MergeKey(v.invite)
 	}
 	v.waits = v.waits || r.Unanswered
 	v.readmit(l, r, invite, flow)

@@ -172,8 +172,11 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 // Registrations are those of the trunks at their registrars.
 func (s *Server) Registrations() []registration.Of { return s.clients.Statuses() }
 
-// Registrar has what is registered here.
-func (s *Server) Registrar() *registrar.Registrar { return s.registrar }
+// Registrar has what is registered here. Those that have ended, or that no trunk or target is for any more, are forgotten.
+func (s *Server) Registrar() *registrar.Registrar {
+	s.registrar.Tidy(time.Now(), s.admission.Peers.Load().IsHolder)
+	return s.registrar
+}
 
 // collect makes the collector of messages, and gives it as a Tap; nil where nobody
 // wants any.

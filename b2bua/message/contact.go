@@ -26,27 +26,27 @@ func ContactsIn(msg sip.Message) (list []Contact, all bool, wrong string) {
 		if !EqualFold(h.Name(), "contact") && !EqualFold(h.Name(), "m") {
 			continue
 		}
-		given, ok := h.(*sip.ContactHeader)
+		c, ok := h.(*sip.ContactHeader)
 		switch {
 		case !ok:
 			return nil, false, "Contact Is Malformed"
-		case given.Address.Wildcard:
+		case c.Address.Wildcard:
 			all = true
 			continue
 		}
-		c := Contact{URI: given.Address, Expires: -1, Q: 1000, Instance: ParamOf(given.Params, "+sip.instance")}
-		if id := ParamOf(given.Params, "reg-id"); id != "" && c.Instance != "" {
-			c.Instance += ";" + id
+		one := Contact{URI: c.Address, Expires: -1, Q: 1000, Instance: ParamOf(c.Params, "+sip.instance")}
+		if id := ParamOf(c.Params, "reg-id"); id != "" && one.Instance != "" {
+			one.Instance += ";" + id
 		}
-		if text, there := given.Params.Get("expires"); there {
-			c.Expires = ExpiresOf(text)
+		if text, there := given(c.Params, "expires"); there {
+			one.Expires = ExpiresOf(text)
 		}
-		if text, there := given.Params.Get("q"); there {
-			if c.Q, ok = parseQ(text); !ok {
+		if text, there := given(c.Params, "q"); there {
+			if one.Q, ok = parseQ(text); !ok {
 				return nil, false, "Contact Has a Malformed q"
 			}
 		}
-		list = append(list, c)
+		list = append(list, one)
 	}
 	return list, all, ""
 }
@@ -80,16 +80,26 @@ func SameURI(a, b *sip.Uri) bool {
 		return false
 	}
 	for _, name := range []string{"user", "ttl", "method", "maddr", "transport"} { // count where one has them
-		x, inA := a.UriParams.Get(name)
-		y, inB := b.UriParams.Get(name)
+		x, inA := given(a.UriParams, name)
+		y, inB := given(b.UriParams, name)
 		if inA != inB || !strings.EqualFold(x, y) {
 			return false
 		}
 	}
 	for _, p := range a.UriParams { // others only where both have them
-		if y, both := b.UriParams.Get(p.K); both && !strings.EqualFold(p.V, y) {
+		if y, both := given(b.UriParams, p.K); both && !strings.EqualFold(p.V, y) {
 			return false
 		}
 	}
 	return true
+}
+
+// given returns a parameter as it stands there; the case of its name does not matter.
+func given(params sip.HeaderParams, name string) (value string, there bool) {
+	for _, p := range params {
+		if strings.EqualFold(strings.TrimSpace(p.K), name) {
+			return strings.TrimSpace(p.V), true
+		}
+	}
+	return "", false
 }

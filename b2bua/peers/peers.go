@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/emiago/sipgo/sip"
@@ -341,6 +342,17 @@ func Contenders(fit []*Trunk, from Sender) (asked []*Trunk, fallback *Trunk) {
 	default:
 		return fit[:open], nil
 	}
+}
+
+// MergeKey is the same for the copies of an INVITE that come from a trunk by several ways (RFC 3261 section 8.2.2.2).
+func (t *Trunk) MergeKey(req *sip.Request) string {
+	return t.KindAndName() + "\n" + req.CallID().Value() + "\n" + message.TagOf(req.From().Params) + "\n" + strconv.Itoa(int(req.CSeq().SeqNo))
+}
+
+// IsHolder reports whether a trunk, or target, of this kind and name may register here.
+func (p *Snapshot) IsHolder(kindAndName string) bool {
+	t, there := p.CallerNamed(kindAndName)
+	return there && t.Caller.Registrar != nil
 }
 
 // IsContact reports whether the user of a Request-URI is that of the Contact that the trunk has registered.

@@ -59,9 +59,6 @@ type Answer struct {
 }
 
 func refuse(code int, reason string, headers ...sip.Header) Answer {
-	if reason == "" {
-		reason = message.StatusText(code)
-	}
 	return Answer{Code: code, Reason: reason, Headers: headers}
 }
 
@@ -75,7 +72,7 @@ func (r *Registrar) Register(now time.Time, q Request) Answer {
 	case refusal.Code != 0:
 		return refusal
 	case r.total-len(before)+len(next) > MaxBindings:
-		return refuse(503, "")
+		return refuse(503, "Too Many Registrations")
 	}
 	if changed || len(next) != len(before) {
 		r.set(q.Holder, next)
@@ -95,7 +92,7 @@ func (r *Registrar) set(holder string, all []store.Binding) {
 // apply makes the bindings that a REGISTER leaves of those before. A refusal with a Code leaves them as they are.
 func apply(now time.Time, before []store.Binding, q *Request) (next []store.Binding, changed bool, refusal Answer) {
 	if strange := extensions(q.Request); strange != "" {
-		return nil, false, refuse(420, "", sip.NewHeader("Unsupported", strange))
+		return nil, false, refuse(420, "Bad Extension", sip.NewHeader("Unsupported", strange))
 	}
 	if message.Unescape(q.To().Address.User) != q.Record {
 		return nil, false, refuse(403, "To Is Not the User of the Credentials")
@@ -160,7 +157,7 @@ func (q *Request) bind(now time.Time, all []store.Binding, c *message.Contact, h
 	case lasts < 0:
 		lasts = q.Rules.MaxExpires
 	case lasts > 0 && lasts < q.Rules.MinExpires:
-		return nil, refuse(423, "", sip.NewHeader("Min-Expires", seconds(q.Rules.MinExpires)))
+		return nil, refuse(423, "Interval Too Brief", sip.NewHeader("Min-Expires", seconds(q.Rules.MinExpires)))
 	}
 	lasts = min(lasts, q.Rules.MaxExpires)
 	uri := message.URIText(&c.URI)

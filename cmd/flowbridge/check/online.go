@@ -22,7 +22,7 @@ import (
 	"flowbridge/vapi"
 )
 
-// finding is the result of one step for one target.
+// finding is the result of one step for one target, or trunk that registers.
 type finding struct {
 	Target  string `json:"target"`
 	Step    string `json:"step"` // api, agent, dns, tls, options; database
@@ -65,10 +65,15 @@ func newProber() prober {
 
 // probe tries all targets at the same time. The findings are in the order of the file.
 func (p prober) probe(ctx context.Context, cfg *config.Config) (all []finding) {
-	found := make([][]finding, len(cfg.Targets))
+	found := make([][]finding, len(cfg.Targets)+len(cfg.Trunks))
 	var wg sync.WaitGroup
 	for i := range cfg.Targets {
 		wg.Go(func() { found[i] = p.target(ctx, &cfg.Targets[i]) })
+	}
+	for i := range cfg.Trunks {
+		if t := &cfg.Trunks[i]; t.Register != nil {
+			wg.Go(func() { found[len(cfg.Targets)+i] = p.registrars(ctx, t) })
+		}
 	}
 	wg.Wait()
 	for _, f := range found {
@@ -102,10 +107,33 @@ func (p prober) target(ctx context.Context, t *config.Target) (all []finding) {
 		add(finding{Step: "dns", Detail: err.Error(), Remedy: "explain shows what a call would dial"})
 		return all
 	}
+	return append(all, p.host(ctx, t, uri, host, port)...)
+}
+
+// host looks a host up, and asks it for an answer.
+func (p prober) host(ctx context.Context, t *config.Target, uri, host string, port uint16) (all []finding) {
 	addrs, detail, remedy := p.resolve(ctx, host)
-	add(finding{Step: "dns", OK: len(addrs) > 0, Detail: detail, Remedy: remedy})
+	all = append(all, finding{Target: t.Name, Step: "dns", OK: len(addrs) > 0, Detail: detail, Remedy: remedy})
 	if len(addrs) > 0 {
-		add(p.options(ctx, t, uri, host, netip.AddrPortFrom(first(addrs), port)))
+		f := p.options(ctx, t, uri, host, netip.AddrPortFrom(first(addrs), port))
+		f.Target = t.Name
+		all = append(all, f)
+	}
+	return all
+}
+
+// registrars tries where a trunk registers, without registering it: that would take the calls from a process that runs.
+func (p prober) registrars(ctx context.Context, t *config.Trunk) (all []finding) {
+	hosts := t.Register.Registrars
+	if t.Register.OutboundProxy != "" {
+		hosts = []string{t.Register.OutboundProxy}
+	}
+	for _, at := range hosts {
+		host, port := config.HostPort("sip:" + at)
+		if port == 0 {
+			port = defaultPort(t.Transport)
+		}
+		all = append(all, p.host(ctx, t.Callee(), "sip:"+at, host, port)...)
 	}
 	return all
 }
@@ -211,10 +239,15 @@ func sampleURI(t *config.Target) (uri, host string, port uint16, err error) {
 	if host, port = config.HostPort(uri); port != 0 {
 		return uri, host, port, nil
 	}
-	if t.Transport == config.TransportTLS {
-		return uri, host, 5061, nil
+	return uri, host, defaultPort(t.Transport), nil
+}
+
+// defaultPort is that of RFC 3261 section 19.1.2.
+func defaultPort(transport string) uint16 {
+	if transport == config.TransportTLS {
+		return 5061
 	}
-	return uri, host, 5060, nil // RFC 3261 section 19.1.2
+	return 5060
 }
 
 func (p prober) resolve(ctx context.Context, host string) (addrs []netip.Addr, detail, remedy string) {

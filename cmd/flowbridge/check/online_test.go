@@ -178,6 +178,25 @@ func (e *endless) Read(b []byte) (int, error) {
 }
 
 // Whatever a peer sends, little of it is read and less kept.
+// The registrars of a trunk are tried, or its proxy instead of them.
+func TestOnlineRegistrars(t *testing.T) {
+	at := answering(t, "405 Method Not Allowed", 0)
+	for more, want := range map[string]string{
+		"registrars: [\"" + at + "\"]":                                                 "ok      line                 options  " + at + " answers over udp: 405",
+		"registrars: [nowhere.invalid], outbound_proxy: \"" + at + "\"":                "ok      line                 options  " + at + " answers over udp: 405",
+		"registrars: [nowhere.invalid], user: a, auth: {username: a, password_env: P}": "FAILED  line                 dns      nowhere.invalid can't be looked up",
+	} {
+		if !strings.Contains(more, "user") {
+			more += ", user: a"
+		}
+		cfg := parsed(t, "sip: {listen: [\"udp://127.0.0.1:5060\"]}\ntrunks: [{name: line, register: {"+more+"}}]\ntargets: [{name: t, kind: sip, uri: \"sip:a@127.0.0.1:9\"}]")
+		cfg.Targets = nil
+		if got := (prober{lookup: noLookup, timeout: time.Second}).lines(t, cfg); !strings.Contains(got, want) {
+			t.Errorf("%s:\n%s; want %s", more, got, want)
+		}
+	}
+}
+
 func TestAwaitStreamIsBounded(t *testing.T) {
 	for name, peer := range map[string]*endless{
 		"one line":    {beginning: "SIP/2.0 ", again: "x"},

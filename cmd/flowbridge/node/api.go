@@ -46,7 +46,7 @@ func (n *Node) serveAPI(ctx context.Context, o Options) error {
 			}
 			return n.store.Err()
 		},
-		Troubles: n.troubles, Requests: &n.requests,
+		Troubles: n.troubles, Requests: &n.requests, Registrations: n.registrations,
 	}
 	if n.out != nil {
 		options.Leveller = n.out

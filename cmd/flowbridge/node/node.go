@@ -209,7 +209,7 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 		n.onClose(n.hookServer.Close)
 	}
 	n.stalls = newStalls(n.log, n.watched()...)
-	n.parts = append(n.parts, n.stalls.gauges)
+	n.parts = append(n.parts, n.stalls.gauges, n.registrationGauges)
 	var tended sync.WaitGroup
 	n.begins = append(n.begins, func() {
 		tended.Go(func() { n.stalls.watch(ctx) })
@@ -266,6 +266,7 @@ func (n *Node) tend(ctx context.Context) {
 		n.tending.Lock()
 		n.redirects.Tend(now)
 		n.live.Tend()
+		n.server.Registrar() // which forgets what has ended
 		n.sample(ctx, now)
 		bounded, cancel := context.WithTimeout(ctx, aliveEvery)
 		err := n.store.Alive(bounded, now)

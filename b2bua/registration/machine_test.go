@@ -1,0 +1,384 @@
+package registration
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/config"
+)
+
+var (
+	minter  = message.NewMinter([32]byte{9})
+	at      = netip.MustParseAddrPort("192.0.2.1:5060")
+	errDead = errors.New("no route")
+)
+
+// bench is a machine on a clock of its own.
+type bench struct {
+	*testing.T
+	m       *Machine
+	now     time.Time
+	effects []Effect
+}
+
+func newBench(t *testing.T, change func(*Options)) *bench {
+	o := Options{
+		Config: &config.Register{
+			Registrars: []string{"one.test", "two.test:5070"}, User: "acme", Auth: &config.Auth{Username: "acme", Password: "secret"},
+			Expires: time.Hour, KeepAlive: 30 * time.Second,
+		},
+		Transport: config.TransportUDP, Token: "tok", Minter: minter, Agent: "test", Random: func() float64 { return 0.5 },
+	}
+	change(&o)
+	b := &bench{T: t, m: New(o), now: time.Unix(1e9, 0)}
+	b.do(Begin{})
+	return b
+}
+
+func (b *bench) do(in Input) { b.effects = b.m.Step(b.now, in) }
+
+// reach says that the host is found.
+func (b *bench) reach(host string, port uint16) {
+	b.Helper()
+	if want := (Reach{host, port}); !slices.Contains(b.effects, Effect(want)) {
+		b.Fatalf("effects %v; want %v", b.effects, want)
+	}
+	b.do(Reached{Local: leg.Local{Transport: b.m.o.Transport, Host: "198.51.100.1", Port: 5060}, Addr: at})
+}
+
+// sent is the request of the last step.
+func (b *bench) sent(method sip.RequestMethod) *sip.Request {
+	b.Helper()
+	for _, e := range b.effects {
+		if s, ok := e.(Send); ok && s.Req.Method == method {
+			return s.Req
+		}
+	}
+	b.Fatalf("no %s in %v; the status is %+v", method, b.effects, b.m.Status())
+	return nil
+}
+
+// answer answers the last request, read from text as from the network.
+func (b *bench) answer(req *sip.Request, status string, lines ...string) {
+	b.Helper()
+	text := "SIP/2.0 " + status + "\r\nVia: " + req.Via().Value() + "\r\nFrom: " + req.GetHeader("From").Value() + "\r\nTo: " + req.GetHeader("To").Value() +
+		";tag=r\r\nCall-ID: " + req.CallID().Value() + "\r\nCSeq: " + req.CSeq().Value() + "\r\n"
+	for _, l := range lines {
+		text += l + "\r\n"
+	}
+	msg, err := message.Parse([]byte(text + "Content-Length: 0\r\n\r\n"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.do(Answered{Res: msg.(*sip.Response)})
+}
+
+func (b *bench) want(s State, next time.Duration) {
+	b.Helper()
+	got := b.m.Status()
+	if got.State != s || got.Next.Sub(b.now).Round(time.Second) != next {
+		b.Fatalf("%s, the next in %v: %+v; want %s, in %v", got.State, got.Next.Sub(b.now), got, s, next)
+	}
+}
+
+// due moves the clock to the next deadline.
+func (b *bench) due() {
+	b.Helper()
+	at := b.m.Deadline()
+	if at.IsZero() || at.Before(b.now) {
+		b.Fatalf("the deadline is %v, at %v", at, b.now)
+	}
+	b.now = at
+	b.do(DeadlineReached{})
+}
+
+const challenge = `WWW-Authenticate: Digest realm="r", nonce="n1", qop="auth", algorithm=MD5`
+
+func TestGranted(t *testing.T) {
+	for name, tt := range map[string]struct {
+		lines []string
+		next  time.Duration // 80 % of what is granted
+	}{
+		"by its Contact":           {[]string{"Contact: <sip:else@192.0.2.9>;expires=10, <sip:tok@198.51.100.1:5060>;expires=100", "Expires: 50"}, 80 * time.Second},
+		"by Expires":               {[]string{"Contact: <sip:tok@198.51.100.1:5060>", "Expires: 50"}, 40 * time.Second},
+		"by nothing":               {nil, 2880 * time.Second},
+		"longer than asked":        {[]string{"Expires: 999999999999"}, 2880 * time.Second},
+		"what can't be read":       {[]string{"Contact: <sip:tok@198.51.100.1:5060>;expires=x", "Expires: -5"}, 2880 * time.Second},
+		"rewritten host":           {[]string{"Contact: <sip:tok@203.0.113.1:1024>;expires=100"}, 80 * time.Second},
+		"three seconds":            {[]string{"Expires: 3"}, 2 * time.Second},
+		"a Contact that is broken": {[]string{"Contact: <sip:tok@[::>;expires=7", "Expires: 50"}, 40 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, func(o *Options) { o.Config.KeepAlive = 0 })
+			b.reach("one.test", 5060)
+			b.answer(b.sent(sip.REGISTER), "200 OK", tt.lines...)
+			b.want(Registered, tt.next)
+			b.due()
+			if req := b.sent(sip.REGISTER); req.CSeq().SeqNo != 2 {
+				t.Errorf("the renewal is\n%s", req)
+			}
+		})
+	}
+}
+
+// A registration that is granted nothing is none.
+func TestGrantedNothing(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.Config.Registrars = o.Config.Registrars[:1] })
+	b.reach("one.test", 5060)
+	b.answer(b.sent(sip.REGISTER), "200 OK", "Contact: <sip:tok@198.51.100.1:5060>;expires=0")
+	b.want(Unavailable, 45*time.Second) // 75 % of 60 s
+}
+
+// The challenge is answered, a stale nonce too; wrong credentials are not sent again and again.
+func TestChallenges(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.Config.Registrars = o.Config.Registrars[:1] })
+	b.reach("one.test", 5060)
+	first := b.sent(sip.REGISTER)
+	if first.GetHeader("Authorization") != nil {
+		t.Error("credentials without a challenge")
+	}
+	b.answer(first, "401 Unauthorized", challenge)
+	second := b.sent(sip.REGISTER)
+	if h := second.GetHeader("Authorization"); h == nil || !strings.Contains(h.Value(), `nc=00000001`) || second.CallID().Value() != first.CallID().Value() {
+		t.Fatalf("the answer to the challenge is\n%s", second)
+	}
+	b.answer(second, "200 OK")
+	b.now = b.m.Status().Next
+	b.do(DeadlineReached{})
+	renewal := b.sent(sip.REGISTER)
+	if h := renewal.GetHeader("Authorization"); h == nil || !strings.Contains(h.Value(), `nc=00000002`) {
+		t.Fatalf("the renewal is\n%s", renewal)
+	}
+	b.answer(renewal, "401 Unauthorized", strings.Replace(challenge, "n1", "n2", 1)+", stale=true")
+	b.answer(b.sent(sip.REGISTER), "200 OK")
+	b.now = b.m.Status().Next
+	b.do(DeadlineReached{})
+	b.answer(b.sent(sip.REGISTER), "407 Proxy Authentication Required", strings.Replace(challenge, "WWW-", "Proxy-", 1))
+	last := b.sent(sip.REGISTER)
+	if last.GetHeader("Proxy-Authorization") == nil {
+		t.Fatalf("the answer to a proxy is\n%s", last)
+	}
+	b.answer(last, "401 Unauthorized", challenge)
+	if s := b.m.Status(); s.State != Registered || s.Failures != 1 || s.Code != 401 || s.Reason == "" {
+		t.Errorf("after wrong credentials: %+v", s)
+	}
+}
+
+// What is too short is asked for longer, as long as that makes sense.
+func TestTooBrief(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.Config.Expires = time.Minute })
+	b.reach("one.test", 5060)
+	b.answer(b.sent(sip.REGISTER), "423 Interval Too Brief", "Min-Expires: 300")
+	req := b.sent(sip.REGISTER)
+	if req.GetHeader("Expires").Value() != "300" || !strings.HasSuffix(req.GetHeader("Contact").Value(), ";expires=300") {
+		t.Fatalf("it asks\n%s", req)
+	}
+	b.answer(req, "200 OK")
+	b.want(Registered, 240*time.Second)
+	for _, silly := range []string{"Min-Expires: 99999999", "Min-Expires: 10", "Min-Expires: x", "X: 1"} {
+		b := newBench(t, func(*Options) {})
+		b.reach("one.test", 5060)
+		b.answer(b.sent(sip.REGISTER), "423 Interval Too Brief", silly)
+		b.reach("two.test", 5070)
+	}
+}
+
+// The registrars are tried in turn, and then again after a wait that doubles (RFC 5626 section 4.5).
+func TestFailures(t *testing.T) {
+	b := newBench(t, func(*Options) {})
+	for _, wait := range []time.Duration{45, 90, 180, 360, 720, 1350, 1350} {
+		b.do(Unreached{Err: errDead})
+		b.reach("two.test", 5070)
+		b.answer(b.sent(sip.REGISTER), "503 Service Unavailable", "Retry-After: 7 (soon)")
+		b.want(Unavailable, wait*time.Second)
+		b.due()
+	}
+	b.reach("one.test", 5060)
+	b.due() // it does not answer
+	b.reach("two.test", 5070)
+	b.answer(b.sent(sip.REGISTER), "503 Service Unavailable", "Retry-After: 1700")
+	b.want(Unavailable, 1700*time.Second)
+	b.due()
+	b.reach("one.test", 5060)
+	b.answer(b.sent(sip.REGISTER), "200 OK")
+	if s := b.m.Status(); s.State != Registered || s.Failures != 0 || s.Reason != "" {
+		t.Errorf("after its success: %+v", s)
+	}
+}
+
+// A binding counts as long as it was granted for, also while its renewal fails.
+func TestRenewalFails(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.Config.Registrars, o.Config.KeepAlive = o.Config.Registrars[:1], 0 })
+	b.reach("one.test", 5060)
+	b.answer(b.sent(sip.REGISTER), "200 OK", "Expires: 100")
+	b.due()
+	b.answer(b.sent(sip.REGISTER), "500 Server Error")
+	b.want(Registered, 20*time.Second) // not longer than the binding
+	b.due()
+	if s := b.m.Status(); s.State != Unavailable {
+		t.Errorf("after its end: %+v", s)
+	}
+	b.reach("one.test", 5060)
+}
+
+// Over UDP an OPTIONS keeps a NAT open; silence means that the way is gone. Any answer is one.
+func TestKeepAlive(t *testing.T) {
+	b := newBench(t, func(*Options) {})
+	b.reach("one.test", 5060)
+	b.answer(b.sent(sip.REGISTER), "200 OK")
+	next := b.m.Status().Next
+	for range 3 {
+		b.due()
+		b.answer(b.sent(sip.OPTIONS), "404 Not Found")
+		if got := b.m.Status(); got.Next != next || got.State != Registered {
+			t.Fatalf("a keep-alive makes it %+v", got)
+		}
+	}
+	b.due()
+	b.do(Failed{Method: sip.OPTIONS, Seq: b.sent(sip.OPTIONS).CSeq().SeqNo, Err: errDead})
+	b.reach("one.test", 5060)
+	b.sent(sip.REGISTER)
+}
+
+// Over a connection empty lines do, and its end has another one opened.
+func TestKeepAliveOverTCP(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.Transport = config.TransportTCP })
+	b.reach("one.test", 5060)
+	b.answer(b.sent(sip.REGISTER), "200 OK")
+	b.due()
+	if !slices.Contains(b.effects, Effect(Ping{})) {
+		t.Errorf("the keep-alive is %v", b.effects)
+	}
+	b.do(Broken{})
+	b.reach("one.test", 5060)
+	if req := b.sent(sip.REGISTER); !strings.Contains(req.GetHeader("Contact").Value(), "sip:tok@198.51.100.1:5060;transport=tcp") {
+		t.Errorf("it registers\n%s", req)
+	}
+}
+
+func TestLeave(t *testing.T) {
+	removal := func(b *bench) {
+		b.Helper()
+		req := b.sent(sip.REGISTER)
+		if req.GetHeader("Expires").Value() != "0" {
+			b.Errorf("it leaves by\n%s", req)
+		}
+		b.answer(req, "200 OK")
+	}
+	for name, end := range map[string]func(b *bench){
+		"before it has begun": func(b *bench) { b.do(Leave{}) },
+		"while it registers": func(b *bench) {
+			b.reach("one.test", 5060)
+			b.do(Leave{})
+			removal(b)
+		},
+		"registered": func(b *bench) {
+			b.reach("one.test", 5060)
+			b.answer(b.sent(sip.REGISTER), "200 OK")
+			b.do(Leave{})
+			removal(b)
+		},
+		"nobody answers": func(b *bench) {
+			b.reach("one.test", 5060)
+			b.answer(b.sent(sip.REGISTER), "200 OK")
+			b.do(Leave{})
+			b.due()
+		},
+		"with another challenge": func(b *bench) {
+			b.reach("one.test", 5060)
+			b.answer(b.sent(sip.REGISTER), "200 OK")
+			b.do(Leave{})
+			b.answer(b.sent(sip.REGISTER), "401 Unauthorized", challenge)
+			removal(b)
+		},
+		"after a failure": func(b *bench) {
+			b.do(Unreached{Err: errDead})
+			b.do(Unreached{Err: errDead})
+			b.do(Leave{})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, func(*Options) {})
+			end(b)
+			if s := b.m.Status(); s.State != Left || !b.m.Deadline().IsZero() {
+				t.Errorf("it is %+v, with a deadline at %v", s, b.m.Deadline())
+			}
+			for _, in := range []Input{Begin{}, Broken{}, DeadlineReached{}, Unreached{Err: errDead}, Reached{}, Leave{}} {
+				if b.do(in); len(b.effects) != 0 {
+					t.Errorf("after its end, %T has %v done", in, b.effects)
+				}
+			}
+		})
+	}
+}
+
+// The requests go to the outbound proxy, which they name.
+func TestOutboundProxy(t *testing.T) {
+	b := newBench(t, func(o *Options) {
+		o.Config.OutboundProxy, o.Transport = "edge.test:5099", config.TransportTLS
+	})
+	b.reach("edge.test", 5099)
+	req := b.sent(sip.REGISTER)
+	if req.GetHeader("Route").Value() != "<sip:edge.test:5099;transport=tls;lr>" || req.Recipient.String() != "sip:one.test" ||
+		req.GetHeader("To").Value() != "<sip:acme@one.test>" {
+		t.Errorf("it registers\n%s", req)
+	}
+}
+
+// FuzzMachine gives a registration whatever may happen, in any order: it always has a deadline or has ended, and never two
+// requests under way.
+func FuzzMachine(f *testing.F) {
+	f.Add([]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10})
+	f.Add([]byte{1, 3, 1, 2, 9, 9, 9, 6, 1, 2, 8, 2})
+	f.Fuzz(func(t *testing.T, script []byte) {
+		b := newBench(t, func(o *Options) {
+			if len(script) > 0 && script[0]&1 == 1 {
+				o.Transport = config.TransportTCP
+			}
+		})
+		var last *sip.Request
+		for i, step := range script {
+			for _, e := range b.effects {
+				if s, ok := e.(Send); ok {
+					last = s.Req
+				}
+			}
+			b.now = b.now.Add(time.Duration(step) * time.Second)
+			switch step % 11 {
+			case 0:
+				b.do(Begin{})
+			case 1:
+				b.do(Reached{Local: leg.Local{Host: "198.51.100.1", Port: 5060}, Addr: at})
+			case 2, 3, 4, 5, 6:
+				if last == nil {
+					continue
+				}
+				status := []string{"200 OK", "401 Unauthorized", "423 Interval Too Brief", "503 Service Unavailable", "100 Trying"}[step%11-2]
+				b.answer(last, status, challenge, fmt.Sprintf("Min-Expires: %d", 4000+i), fmt.Sprintf("Expires: %d", int(step)*100))
+			case 7:
+				b.do(Broken{})
+			case 8:
+				b.do(Unreached{Err: errDead})
+			case 9:
+				b.do(DeadlineReached{})
+			case 10:
+				if len(script) > i+5 {
+					continue
+				}
+				b.do(Leave{})
+			}
+			if b.m.Deadline().IsZero() && b.m.Status().State != Left {
+				t.Fatalf("nothing is due: %+v", b.m.Status())
+			}
+		}
+	})
+}

@@ -1,0 +1,86 @@
+package node
+
+import (
+	"strings"
+	"time"
+
+	"flowbridge/admin"
+	"flowbridge/b2bua/registration"
+	"flowbridge/store"
+	"flowbridge/telemetry"
+)
+
+// registrations are those of the trunks at others, and of others here, for the admin API.
+func (n *Node) registrations() admin.Registrations {
+	all := admin.Registrations{Outgoing: []admin.Outgoing{}, Incoming: []admin.Incoming{}}
+	for _, r := range n.server.Registrations() {
+		all.Outgoing = append(all.Outgoing, admin.Outgoing{
+			Trunk: r.Trunk, State: string(r.State), Registrar: r.Registrar, Contact: r.Contact, Since: timeOf(r.Since),
+			ExpiresAt: timeOf(r.Until), NextAt: timeOf(r.Next), Failures: r.Failures, SIPStatus: r.Code, Reason: r.Reason,
+		})
+	}
+	for _, h := range n.server.Registrar().All(time.Now()) {
+		trunk, target := holderOf(h.Name)
+		for _, b := range h.Bindings {
+			path := b.Path
+			if path == nil {
+				path = []string{}
+			}
+			all.Incoming = append(all.Incoming, admin.Incoming{
+				Trunk: trunk, Target: target, Contact: b.Contact, Q: float64(b.Q) / 1000, Address: b.Received.String(), Transport: b.Transport,
+				Path: path, UserAgent: b.Agent, RegisteredAt: timeOf(b.Registered), ExpiresAt: timeOf(b.Expires),
+			})
+		}
+	}
+	return all
+}
+
+// timeOf is a time of the admin API; the zero one is null there.
+func timeOf(t time.Time) store.Time {
+	if t.IsZero() {
+		return store.Time{}
+	}
+	return store.TimeOf(t)
+}
+
+// holderOf splits what the server calls a trunk or target.
+func holderOf(kindAndName string) (trunk, target string) {
+	if name, ok := strings.CutPrefix(kindAndName, "target "); ok {
+		return "", name
+	}
+	return strings.TrimPrefix(kindAndName, "trunk "), ""
+}
+
+// registrationGauges tell who is registered.
+func (n *Node) registrationGauges() (all []telemetry.Gauge) {
+	for _, r := range n.server.Registrations() {
+		up := 0.0
+		if r.State == registration.Registered {
+			up = 1
+		}
+		all = append(all,
+			telemetry.Gauge{Name: "registration_up", Help: "1: the trunk is registered where it should be.", Labels: []string{"trunk", r.Trunk}, Value: up},
+			telemetry.Gauge{Name: "registration_failures", Help: "Rounds over all registrars of a trunk that have failed in a row.", Labels: []string{"trunk", r.Trunk}, Value: float64(r.Failures)})
+	}
+	bound := map[string]int{}
+	for _, h := range n.server.Registrar().All(time.Now()) {
+		bound[h.Name] = len(h.Bindings)
+	}
+	cfg := n.config()
+	add := func(kind, name string) {
+		all = append(all, telemetry.Gauge{
+			Name: "registrar_contacts", Help: "Contacts that have registered here.", Labels: []string{"kind", kind, "name", name}, Value: float64(bound[kind+" "+name]),
+		})
+	}
+	for i := range cfg.Trunks {
+		if cfg.Trunks[i].Registrar != nil {
+			add("trunk", cfg.Trunks[i].Name)
+		}
+	}
+	for i := range cfg.Targets {
+		if cfg.Targets[i].Registrar != nil {
+			add("target", cfg.Targets[i].Name)
+		}
+	}
+	return all
+}

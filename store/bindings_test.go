@@ -1,0 +1,44 @@
+package store
+
+import (
+	"net/netip"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+)
+
+// What has registered is there for the next process; what is removed is not, and a row that can't be read costs nothing else.
+func TestBindings(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	s, err := Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 11, 22, 4, 0, 0, 0, time.UTC)
+	one := []Binding{{
+		Contact: "sip:a@10.0.0.5", Instance: "<urn:uuid:1>", Q: 500, CallID: "c", CSeq: 7, Path: []string{"<sip:p;lr>"},
+		Received: netip.MustParseAddrPort("[2001:db8::1]:5060"), Transport: "tls", Agent: "phone", Registered: at, Expires: at.Add(time.Hour),
+	}}
+	s.KeepBindings("trunk gone", one)
+	s.KeepBindings("trunk phone", nil)
+	s.KeepBindings("trunk phone", one)
+	s.KeepBindings("trunk gone", nil)
+	if err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.db.ExecContext(t.Context(), `INSERT INTO registrations VALUES ('trunk odd', '{')`); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = Open(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	got, err := s.Bindings(t.Context())
+	if want := map[string][]Binding{"trunk phone": one}; err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v; want %+v", got, err, want)
+	}
+}
