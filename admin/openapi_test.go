@@ -46,6 +46,7 @@ func fits(t *testing.T, method, target string, res reply, body string) {
 func everything() Options {
 	opts, _ := fixture()
 	opts.Operator, opts.Control, opts.Recordings = &fakeOperator{}, &fakeControl{}, fakeFiles{}
+	opts.Registrations = func() Registrations { return Registrations{Outgoing: []Outgoing{}, Incoming: []Incoming{}} }
 	opts.Figures, opts.Leveller, opts.Events = fakeFigures{}, &fakeLeveller{}, NewEvents(EventSources{})
 	opts.Metrics, opts.Ladders = http.NotFoundHandler(), noLadders{}
 	return opts

@@ -28,13 +28,19 @@ type kamailio struct {
 // reached over a transport.
 func (s *stage) startKamailio(at netip.AddrPort, transport string) *kamailio {
 	s.Helper()
-	text, err := os.ReadFile("testdata/kamailio.cfg")
+	b2bua := s.server.at(transport, s.carrier).String() + ";transport=" + transport
+	return s.startKamailioWith("testdata/kamailio.cfg", at, "@B2BUA@", s.b2bua.String(), "@TO_B2BUA@", b2bua, "@AGENT@", s.agent.String())
+}
+
+// startKamailioWith runs one with a configuration of its own, in which words are replaced.
+func (s *stage) startKamailioWith(cfg string, at netip.AddrPort, replace ...string) *kamailio {
+	s.Helper()
+	text, err := os.ReadFile(cfg)
 	if err != nil {
 		s.Fatal(err)
 	}
 	dir := s.TempDir()
-	b2bua := s.server.at(transport, s.carrier).String() + ";transport=" + transport
-	config := strings.NewReplacer("@AT@", at.String(), "@ADDR@", at.Addr().String(), "@B2BUA@", s.b2bua.String(), "@TO_B2BUA@", b2bua, "@AGENT@", s.agent.String()).Replace(string(text))
+	config := strings.NewReplacer(append(replace, "@AT@", at.String(), "@ADDR@", at.Addr().String())...).Replace(string(text))
 	file := filepath.Join(dir, "kamailio.cfg")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		s.Fatal(err)

@@ -146,6 +146,12 @@ func (s *server) status(path string) int {
 
 func get[T any](s *server, path string) []T {
 	s.t.Helper()
+	return read[struct{ Items []T }](s, path).Items
+}
+
+// read gives the answer to a request of the admin API, as it is described.
+func read[T any](s *server, path string) (answer T) {
+	s.t.Helper()
 	res, err := client.Get(s.admin + path)
 	if err != nil {
 		s.t.Fatal(err)
@@ -156,11 +162,10 @@ func get[T any](s *server, path string) []T {
 		s.t.Fatalf("%s: %v", path, err)
 	}
 	s.fits(res, body)
-	var page struct{ Items []T }
-	if err := json.Unmarshal(body, &page); err != nil || res.StatusCode != http.StatusOK {
+	if err := json.Unmarshal(body, &answer); err != nil || res.StatusCode != http.StatusOK {
 		s.t.Fatalf("%s: %s: %v", path, res.Status, err)
 	}
-	return page.Items
+	return answer
 }
 
 // portsInUse is how many pairs of RTP ports calls have.

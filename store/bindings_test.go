@@ -1,6 +1,8 @@
 package store
 
 import (
+	"context"
+	"database/sql"
 	"net/netip"
 	"path/filepath"
 	"reflect"
@@ -27,7 +29,11 @@ func TestBindings(t *testing.T) {
 	if err := s.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.db.ExecContext(t.Context(), `INSERT INTO registrations VALUES ('trunk odd', '{')`); err != nil {
+	err = s.do(t.Context(), "spoil", func(ctx context.Context, c *sql.Conn) error {
+		_, err := c.ExecContext(ctx, `INSERT INTO registrations VALUES ('trunk odd', '{')`)
+		return err
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {

@@ -40,9 +40,11 @@ type Caller struct {
 	MaxDuration  time.Duration
 	Limits       config.TrunkLimits
 	Registrar    *config.Registrar // nil: it does not register here
-	registers    bool              // at its registrar, whose calls are its own
-	bound        bool              // nothing else but that tells where its calls come from
+	Register     *config.Register  // nil: we do not register there
 }
+
+// bound reports whether nothing but a registration tells where the calls come from.
+func (c *Caller) bound() bool { return c.Register != nil && c.auth == nil && len(c.Certificates) == 0 }
 
 // Dial is the configuration of calls to a target or trunk.
 type Dial struct {
@@ -101,8 +103,7 @@ func callerOfTrunk(t *config.Trunk) *Caller {
 	return &Caller{
 		Peer: peerOfTrunk(t), Sources: t.Sources, Certificates: t.Certificates, Match: t.Match, auth: t.Auth,
 		Trusted: t.Trusted, Country: t.Country, MaxDuration: t.MaxDuration,
-		Limits: t.Limits, Registrar: t.Registrar, registers: t.Register != nil,
-		bound: t.Register != nil && t.Auth == nil && len(t.Certificates) == 0,
+		Limits: t.Limits, Registrar: t.Registrar, Register: t.Register,
 	}
 }
 
@@ -119,7 +120,7 @@ func DialOf(t *config.Target) *Dial {
 func dialOfTrunk(t *config.Trunk) *Dial {
 	d := DialOf(t.Callee())
 	d.NAT, d.Registered = t.NAT, t.Registrar != nil
-	if t.Register != nil && !d.Registered {
+	if t.Register != nil {
 		d.Proxy = t.Register.OutboundProxy
 	}
 	return d

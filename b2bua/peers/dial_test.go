@@ -104,10 +104,10 @@ func TestOtherRoleKeepsDefaults(t *testing.T) {
 		made any
 		want []string
 	}{
-		"a target that calls":     {*callerOfTrunk(target.Caller()), []string{"Certificates", "Match", "Country"}},
-		"a trunk that is called":  {*dialOfTrunk(&trunk), []string{"TransferNumbers", "TransferHosts", "Headers", "PassParts", "Prepare"}},
+		"a target that calls":     {*callerOfTrunk(target.Caller()), []string{"Certificates", "Match", "Country", "Register"}},
+		"a trunk that is called":  {*dialOfTrunk(&trunk), []string{"TransferNumbers", "TransferHosts", "Headers", "PassParts", "Prepare", "Proxy"}}, // filled has no proxy in register
 		"a trunk that calls":      {*callerOfTrunk(&trunk), nil},
-		"a target that is called": {*DialOf(&target), nil},
+		"a target that is called": {*DialOf(&target), []string{"Registered", "Proxy"}},
 	} {
 		if _, zero := fields(reflect.ValueOf(tt.made)); !slices.Equal(zero, tt.want) {
 			t.Errorf("%s: %v are not set; want %v", name, zero, tt.want)

@@ -197,7 +197,7 @@ type Sender struct {
 // couldBe reports whether the sender meets the trunk's conditions, apart from those
 // about the content of messages.
 func (t *Trunk) couldBe(from Sender) bool {
-	return (len(t.Caller.Sources) == 0 && !t.Caller.bound || t.prefix(from.Addr.Addr()) >= 0) &&
+	return (len(t.Caller.Sources) == 0 && !t.Caller.bound() || t.prefix(from.Addr.Addr()) >= 0) &&
 		(len(t.Caller.Certificates) == 0 || t.certified(from.Names)) &&
 		(t.Caller.Match.Port == 0 || t.Caller.Match.Port == from.Addr.Port())
 }
@@ -207,7 +207,7 @@ func (t *Trunk) Has(from Sender) bool { return t.isListed() && t.couldBe(from) }
 
 // isListed reports whether the trunk's addresses or certificates are known.
 func (t *Trunk) isListed() bool {
-	return len(t.Caller.Sources)+len(t.Caller.Certificates) > 0 || t.Caller.bound
+	return len(t.Caller.Sources)+len(t.Caller.Certificates) > 0 || t.Caller.bound()
 }
 
 // IsOthers reports whether the sender has an address or certificate of real trunks, none
@@ -256,7 +256,7 @@ func SameHost(a, b string) bool {
 // -1 if none does. The address where it is registered is one of them.
 func (t *Trunk) prefix(addr netip.Addr) int {
 	longest := -1
-	if r := t.registered.Load(); r != nil && r.at == addr && t.Caller.registers {
+	if r := t.registered.Load(); r != nil && r.at == addr && t.Caller.Register != nil {
 		return addr.BitLen()
 	}
 	for _, p := range t.Caller.Sources {
@@ -358,7 +358,7 @@ func (p *Snapshot) IsHolder(kindAndName string) bool {
 // IsContact reports whether the user of a Request-URI is that of the Contact that the trunk has registered.
 func (t *Trunk) IsContact(user string) bool {
 	r := t.registered.Load()
-	return r != nil && user != "" && r.token == user && t.Caller.registers
+	return r != nil && user != "" && r.token == user && t.Caller.Register != nil
 }
 
 // Likely returns the trunk that a request seems to come from, before any proof; nil:

@@ -1,0 +1,126 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"flowbridge/admin"
+)
+
+// registrations are those of the server, by its admin API.
+func (s *server) registrations() admin.Registrations {
+	s.t.Helper()
+	return read[admin.Registrations](s, "/api/registrations")
+}
+
+// TestRegistersAtKamailio has the B2BUA register at a registrar that asks for credentials, and called by it: for its Contact, which is
+// no number. The registration is renewed, kept alive, and removed at the end.
+func TestRegistersAtKamailio(t *testing.T) {
+	t.Parallel()
+	for _, transport := range []string{"udp", "tcp"} {
+		t.Run(transport, func(t *testing.T) {
+			s := newStage(t)
+			s.prepareCalls()
+			at := s.freePort(netip.AddrFrom4([4]byte{127, 0, 5, s.b2bua.As4()[3]}))
+			o := setup{listen: []string{s.listener("udp", s.b2bua), s.listener("tcp", s.b2bua)}, target: ", reinvite: relay"}
+			config := replaceOnce(t, s.config(o), fmt.Sprintf(`sources: ["%v"]`, s.carrier),
+				fmt.Sprintf(`transport: %s, register: {registrars: ["%v"], auth: {username: acme, password_env: E2E_TOKEN}, keep_alive: 5s}`, transport, at))
+			k := s.startKamailioWith("testdata/registrar.cfg", at, "@PASSWORD@", apiToken)
+			s.server = startServer(t, s.TempDir(), config)
+			s.server.targets = []uint16{s.agent.Port()}
+			b := s.server
+			eventually(t, "it is registered", func() bool {
+				r := b.registrations().Outgoing
+				return len(r) == 1 && r[0].State == "registered" && r[0].Trunk == "carrier"
+			})
+			one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
+			agent := s.agentPlays("routed", two.key(), "@BY@", "carrier")
+			carrier := s.carrierPlays("routed", append(one.key(), "-rsa", at.String()), "@BY@", "carrier")
+			talk := s.talking(one, two, carrier, agent)
+			talk.both()
+			carrier.proceed(talk.id(carrier))
+			agent.received("ACK ", 2)
+			agent.proceed(talk.id(agent))
+			carrier.received("ACK ", 1)
+			carrier.proceed(talk.id(carrier))
+			carrier.finish()
+			agent.finish()
+			b.records(hungUpByCaller)
+			eventually(t, "it is renewed", func() bool { return k.registers() >= 2 && (transport == "tcp" || k.heard("OPTIONS")) })
+			b.stop()
+			eventually(t, "it is removed", func() bool { return k.heard("REGISTER acme 0 ") })
+			k.stop()
+		})
+	}
+}
+
+// registers counts the REGISTERs that the registrar has taken.
+func (k *kamailio) registers() (n int) {
+	for _, line := range k.output() {
+		if strings.Contains(line, "e2e: REGISTER acme ") {
+			n++
+		}
+	}
+	return n
+}
+
+// heard says whether the registrar has logged a request that begins so.
+func (k *kamailio) heard(begin string) bool {
+	return slices.ContainsFunc(k.output(), func(line string) bool { return strings.Contains(line, "e2e: "+begin) })
+}
+
+// TestSoftphoneRegisters has a softphone register, call an agent, and be called by the carrier, also by the process after a kill. When
+// it leaves, its Contact is gone.
+func TestSoftphoneRegisters(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.prepareCalls()
+	config := s.config(setup{trunk: fromLoopback, listen: []string{"udp://" + s.freePort(s.b2bua).String()}})
+	config = replaceOnce(t, config, "\ntargets:", "\n  - {name: phone, auth: {username: alice, password_env: E2E_TOKEN}, registrar: {}, media_sources: [127.0.0.1]}\ntargets:")
+	config = replaceOnce(t, config, "\nroutes:", "\nroutes:\n  - {trunk: phone, targets: [synthflow]}\n  - {trunk: carrier, to: \"^\\\\+1508\", trunks: [phone]}")
+	b := startServer(t, s.TempDir(), config)
+	s.server, b.targets = b, []uint16{s.agent.Port()}
+	words, at := softWords(71), s.freePort(s.stranger)
+	account := fmt.Sprintf("<sip:alice@%v>;auth_user=alice;auth_pass=%s;regint=60;answermode=auto;audio_codecs=PCMU/8000/1\n", b.sip, apiToken)
+	phone := s.softphone(t.TempDir(), nil, account, at, words)
+	eventually(t, "it is registered", func() bool {
+		r := b.registrations().Incoming
+		return len(r) == 1 && r[0].Address == at.String() && r[0].Trunk == "phone"
+	})
+
+	two := s.newPhone(s.platform)
+	agent := s.sippAgent("caller_hangup", two.key()...)
+	phone.command("dial", s.to())
+	phone.await("CALL_ESTABLISHED")
+	agent.confirmed(1)
+	eventually(t, "the agent hears the phone", func() bool { return len(two.heard()) > 10 })
+	phone.command("hangup", "")
+	phone.await("CALL_CLOSED")
+	agent.finish()
+	if r := b.records(hungUpByCaller)[0]; r.Trunk != "phone" {
+		t.Errorf("the call is of trunk %q", r.Trunk)
+	}
+
+	b.signal(syscall.SIGKILL)
+	b.exit()
+	b = startServer(t, b.dir, config)
+	s.server = b
+	carrier := s.startBaresip(softWords(72))
+	carrier.command("dial", fmt.Sprintf("sip:+15085550100@%v", b.sip))
+	carrier.await("CALL_ESTABLISHED")
+	carrier.hears(2 * time.Second)
+	phone.hears(2 * time.Second)
+	carrier.hangUp()
+	phone.await("CALL_CLOSED")
+	phone.quit()
+	hearEachOther(t, carrier, phone)
+	eventually(t, "its Contact is removed", func() bool { return len(b.registrations().Incoming) == 0 })
+	b.stop()
+}
