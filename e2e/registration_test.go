@@ -77,12 +77,11 @@ func (k *kamailio) heard(begin string) bool {
 }
 
 // TestSoftphoneRegisters has a softphone register, call an agent, and be called by the carrier, also by the process after a kill. When
-// it leaves, its Contact is gone.
+// it leaves, its Contact is gone. Of two challenges, this one (baresip 1.0) knows only the first.
 func TestSoftphoneRegisters(t *testing.T) {
-	t.Parallel()
 	s := newStage(t)
 	s.prepareCalls()
-	config := s.config(setup{trunk: fromLoopback, listen: []string{"udp://" + s.freePort(s.b2bua).String()}})
+	config := s.config(setup{sip: ", auth_algorithms: [MD5]", trunk: fromLoopback, listen: []string{"udp://" + s.freePort(s.b2bua).String()}})
 	config = replaceOnce(t, config, "\ntargets:", "\n  - {name: phone, auth: {username: alice, password_env: E2E_TOKEN}, registrar: {}, media_sources: [127.0.0.1]}\ntargets:")
 	config = replaceOnce(t, config, "\nroutes:", "\nroutes:\n  - {trunk: phone, targets: [synthflow]}\n  - {trunk: carrier, to: \"^\\\\+1508\", trunks: [phone]}")
 	b := startServer(t, s.TempDir(), config)
