@@ -97,7 +97,7 @@ func (s *Store) Bindings(ctx context.Context) (map[string][]Binding, error) {
 		if err != nil {
 			return err
 		}
-		defer rows.Close() //nolint:errcheck // it was read only
+		defer rows.Close()
 		for rows.Next() {
 			var holder, text string
 			if err := rows.Scan(&holder, &text); err != nil {

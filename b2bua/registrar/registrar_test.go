@@ -86,8 +86,10 @@ func TestRegister(t *testing.T) {
 		"sips, but no TLS":             {lines: "Contact: <sips:c@10.0.0.5>\n", code: 400, reason: "Contact Is No sip URI"},
 		"what can't be read":           {lines: "Contact: <sip:c@\n", code: 400, reason: "Contact Is Malformed"},
 		"a long Path":                  {lines: "Contact: <sip:c@10.0.0.5>\nPath: <sip:" + strings.Repeat("x", 3000) + ";lr>\n", code: 400, reason: "Path Is Too Long"},
-		"from elsewhere, the same device": {lines: "Contact: <sip:new@10.0.0.9>;+sip.instance=\"<urn:uuid:1>\"\n", code: 200,
-			want: "<sip:new@10.0.0.9>;expires=900, <sip:b@10.0.0.5>;expires=600;q=0.500"},
+		"from elsewhere, the same device": {
+			lines: "Contact: <sip:new@10.0.0.9>;+sip.instance=\"<urn:uuid:1>\"\n", code: 200,
+			want: "<sip:new@10.0.0.9>;expires=900, <sip:b@10.0.0.5>;expires=600;q=0.500",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var kept []store.Binding

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -167,7 +166,7 @@ type client struct {
 	of    *Clients
 	trunk config.Trunk
 	log   zerolog.Logger
-	inbox chan Input
+	inbox chan told
 	over  chan struct{} // closed when it has ended
 	begun bool          // guarded by the lock of Clients
 
@@ -187,7 +186,7 @@ const waiting = 16
 
 func (c *Clients) newClient(t *config.Trunk) *client {
 	one := &client{
-		of: c, trunk: *t, log: c.o.Log.With().Str("trunk", t.Name).Logger(), inbox: make(chan Input, waiting), over: make(chan struct{}), reach: func() {},
+		of: c, trunk: *t, log: c.o.Log.With().Str("trunk", t.Name).Logger(), inbox: make(chan told, waiting), over: make(chan struct{}), reach: func() {},
 	}
 	one.machine = New(Options{
 		Config: t.Register, Transport: t.Transport, Token: c.o.Minter.TrunkToken(t.Name), Minter: c.o.Minter, Agent: c.o.Agent, Random: rand.Float64,
@@ -202,9 +201,11 @@ func (c *client) isOf(t *config.Trunk) bool {
 }
 
 // tell leaves an input; false: there are too many. Deadlines make up for what is lost.
-func (c *client) tell(in Input) bool {
+func (c *client) tell(in Input) bool { return c.leave(told{in: in}) }
+
+func (c *client) leave(t told) bool {
 	select {
-	case c.inbox <- in:
+	case c.inbox <- t:
 		return true
 	default:
 		return false
@@ -223,8 +224,10 @@ func (c *client) run() {
 			timer.Reset(time.Until(at))
 		}
 		select {
-		case in := <-c.inbox:
-			c.step(in)
+		case t := <-c.inbox:
+			if t.found == nil || c.use(t.found) {
+				c.step(t.in)
+			}
 		case <-timer.C:
 			c.step(DeadlineReached{})
 		case <-c.flow.Gone():
@@ -246,13 +249,6 @@ func (c *client) hangup() {
 }
 
 func (c *client) step(in Input) {
-	if r, ok := in.(reached); ok {
-		if r.ctx.Err() != nil { // another try has begun since
-			return
-		}
-		c.use(r)
-		in = r.Input
-	}
 	before := c.machine.Status()
 	for _, e := range c.machine.Step(time.Now(), in) {
 		switch e := e.(type) {
@@ -295,11 +291,17 @@ func (c *client) changed(before Status) {
 	}
 }
 
-// reached is what find found.
-type reached struct {
-	Input
+// told is what waits for a client.
+type told struct {
+	in    Input
+	found *found // with Reached and Unreached
+}
+
+// found is what find found besides.
+type found struct {
 	ctx  context.Context
-	flow *transport.Stream
+	at   Reached           // zero: nothing
+	flow *transport.Stream // nil: over UDP
 }
 
 // find finds the address of a registrar, and connects to it, beside.
@@ -309,13 +311,12 @@ func (c *client) find(e Reach) {
 	ctx, cancel := context.WithCancel(c.of.ctx)
 	c.reach = cancel
 	c.of.group.Go(func() {
-		r := reached{ctx: ctx}
-		if in, flow, err := c.connect(ctx, e); err != nil {
-			r.Input = Unreached{Err: err}
-		} else {
-			r.Input, r.flow = in, flow
+		at, flow, err := c.connect(ctx, e)
+		t := told{in: at, found: &found{ctx: ctx, at: at, flow: flow}}
+		if err != nil {
+			t = told{in: Unreached{Err: err}, found: &found{ctx: ctx}}
 		}
-		c.tell(r)
+		c.leave(t)
 	})
 }
 
@@ -336,30 +337,33 @@ func (c *client) connect(ctx context.Context, e Reach) (in Reached, flow *transp
 	return in, flow, err
 }
 
-// use takes what find found for the next requests.
-func (c *client) use(r reached) {
-	in, ok := r.Input.(Reached)
-	if !ok {
-		return
+// use takes what find found for the next requests; false: another try has begun since.
+func (c *client) use(f *found) bool {
+	if f.ctx.Err() != nil {
+		return false
 	}
-	c.local, c.dest, c.flow = in.Local, in.Addr, r.flow
-	c.wire = c.of.o.Stack.NewWire(in.Local, r.flow, c.post)
-	c.wire.TLS = c.trunk.TLS
+	if f.at.Addr.IsValid() {
+		c.local, c.dest, c.flow = f.at.Local, f.at.Addr, f.flow
+		c.wire = c.of.o.Stack.NewWire(f.at.Local, f.flow, c.post)
+		c.wire.TLS = c.trunk.TLS
+	}
+	return true
 }
 
 // post takes the outcome of a request from the wire.
 func (c *client) post(in leg.Input) bool {
-	switch in := in.(type) {
-	case leg.ResponseIn:
-		return in.Res.StatusCode < 200 || c.tell(Answered{Res: in.Res})
-	case leg.RequestFailed:
-		reason := string(in.Cause)
-		if in.Err != nil {
-			reason = strings.TrimSpace(reason + ": " + in.Err.Error())
-		}
-		return c.tell(Failed{Method: in.Method, Seq: in.Seq, Err: failure(reason)})
+	if r, ok := in.(leg.ResponseIn); ok {
+		return r.Res.StatusCode < 200 || c.tell(Answered{Res: r.Res})
 	}
-	return true
+	f, ok := in.(leg.RequestFailed)
+	if !ok {
+		return true
+	}
+	reason := string(f.Cause)
+	if f.Err != nil {
+		reason += ": " + f.Err.Error()
+	}
+	return c.tell(Failed{Method: f.Method, Seq: f.Seq, Err: failure(reason)})
 }
 
 type failure string
