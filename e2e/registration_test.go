@@ -82,12 +82,12 @@ func TestSoftphoneRegisters(t *testing.T) {
 	s := newStage(t)
 	s.prepareCalls()
 	config := s.config(setup{sip: ", auth_algorithms: [MD5]", trunk: fromLoopback, listen: []string{"udp://" + s.freePort(s.b2bua).String()}})
-	config = replaceOnce(t, config, "\ntargets:", "\n  - {name: phone, auth: {username: alice, password_env: E2E_TOKEN}, registrar: {}, media_sources: [127.0.0.1]}\ntargets:")
+	config = replaceOnce(t, config, "\ntargets:", "\n  - {name: phone, auth: {username: \"" + caller + "\", password_env: E2E_TOKEN}, registrar: {}, media_sources: [127.0.0.1]}\ntargets:")
 	config = replaceOnce(t, config, "\nroutes:", "\nroutes:\n  - {trunk: phone, targets: [synthflow]}\n  - {trunk: carrier, to: \"^\\\\+1508\", trunks: [phone]}")
 	b := startServer(t, s.TempDir(), config)
 	s.server, b.targets = b, []uint16{s.agent.Port()}
 	words, at := softWords(71), s.freePort(s.stranger)
-	account := fmt.Sprintf("<sip:alice@%v>;auth_user=alice;auth_pass=%s;regint=60;answermode=auto;audio_codecs=PCMU/8000/1\n", b.sip, apiToken)
+	account := fmt.Sprintf("<sip:%s@%v>;auth_user=%s;auth_pass=%s;regint=60;answermode=auto;audio_codecs=PCMU/8000/1\n", caller, b.sip, caller, apiToken)
 	phone := s.softphone(t.TempDir(), nil, account, at, words)
 	eventually(t, "it is registered", func() bool {
 		r := b.registrations().Incoming
