@@ -77,6 +77,8 @@ type Call struct {
 	relays    relays
 	transfer  *transfer // away from the agent, under way
 	referrals int       // transfers that the agent has asked for
+	rescues   int       // times that an agent's leg has died, and the caller was kept
+	hearing   hearing   // whether the agent is heard
 
 	times    times
 	record   record
@@ -133,7 +135,7 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	c.phase = "ending"
 	c.attempts.current.stop()
 	c.times.setupUntil, c.times.durationUntil, c.times.askAt, c.times.noteAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
-	c.recordings.beepAt = time.Time{}
+	c.recordings.beepAt, c.hearing.at = time.Time{}, time.Time{}
 	c.transfer, c.exchange, c.relays.open = nil, nil, nil
 	now := time.Now()
 	c.stopRecording()

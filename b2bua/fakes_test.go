@@ -46,6 +46,7 @@ type fakeSession struct {
 	stats     media.Stats // on top of seven packets from side A
 	broken    bool
 	relayed   atomic.Uint64 // packets from side A, besides those of stats
+	answered  atomic.Uint64 // and from side B
 
 	started, closed atomic.Bool // read while the call may still run
 }
@@ -149,6 +150,7 @@ func (s *fakeSession) Start() {
 func (s *fakeSession) Stats() media.Stats {
 	stats := s.stats
 	stats.A.RxPackets += 7 + s.relayed.Load()
+	stats.B.RxPackets += s.answered.Load()
 	return stats
 }
 

@@ -11,6 +11,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/transport"
 	"flowbridge/media"
+	"flowbridge/store"
 )
 
 // What a call notes of itself, for the process after this one: before its 200 leaves, and
@@ -137,7 +138,7 @@ func (c *Call) state() kept.Call {
 	k := kept.Call{
 		ID: c.id, Trunk: c.trunk.KindAndName(), Source: destText(c.source), Claimed: c.claimed, Restored: c.record.restored,
 		Started: leg.Instant(c.times.started), Answered: leg.Instant(c.times.answered), Until: leg.Instant(c.times.durationUntil),
-		Legs: c.legStates(), Tried: c.attempts.tried, Referrals: c.referrals,
+		Legs: c.legStates(), Tried: c.attempts.tried, Referrals: c.referrals, Rescues: c.rescues,
 	}
 	k.Invite, k.Settled = c.inviteText()
 	for i := range c.peers.Routes {
@@ -190,7 +191,8 @@ func (c *Call) legStates() []kept.Leg {
 
 func (a *attempt) state(c *Call) *kept.Attempt {
 	k := &kept.Attempt{
-		Number: a.number, Target: a.target.Dial.Name, Transport: a.transport, Transfer: a.plan.isTransfer(), From: a.parties.From, To: a.parties.To,
+		Number: a.number, Target: a.target.Dial.Name, Transport: a.transport, Transfer: a.plan.reason == store.ReasonTransfer, Rescue: a.plan.reason == store.ReasonRescue,
+		From: a.parties.From, To: a.parties.To,
 		Dest: destText(a.dest), Started: leg.Instant(a.started), Dropped: a.dropped, PrepareMS: a.prepareMS, Prepared: a.prepareStatus, Placed: a.placed,
 	}
 	if a.mediaName.IsValid() {

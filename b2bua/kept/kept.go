@@ -43,6 +43,7 @@ type Call struct {
 	Agreement agreement.State `cbor:"23,keyasint,omitempty"`
 	Transfer  *Transfer       `cbor:"24,keyasint,omitempty"` // under way
 	Referrals int             `cbor:"25,keyasint,omitempty"`
+	Rescues   int             `cbor:"26,keyasint,omitempty"`
 
 	// Handed: a process that was replaced has handed the call over, which has missed nothing. It is not kept.
 	Handed bool `cbor:"-"`
@@ -93,6 +94,7 @@ type Attempt struct {
 	PrepareMS int64    `cbor:"12,keyasint,omitempty"`
 	Prepared  int      `cbor:"13,keyasint,omitempty"` // the status of the preparation
 	Placed    bool     `cbor:"14,keyasint,omitempty"`
+	Rescue    bool     `cbor:"15,keyasint,omitempty"`
 }
 
 // Transfer is one that the agent has asked for.
