@@ -41,6 +41,7 @@ type Call struct {
 	peers   *peers.Snapshot // of the configuration that it began with
 	trunk   *peers.Trunk
 	invite  *sip.Request // nil once the call is settled
+	noted   string       // it as notes have it; empty: none has it yet
 	caller  headerText   // what is left of it then
 	source  netip.AddrPort
 	privacy outbound.Privacy // what the caller withholds

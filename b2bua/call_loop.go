@@ -263,5 +263,5 @@ func (c *Call) leave() {
 	c.stopRecording()
 	c.ladder.Close()
 	c.agreement, c.exchange = agreement.Agreement{}, nil
-	c.invite, c.caller, c.vars.HeaderFunc = nil, "", nil // not needed while the record waits to be written
+	c.invite, c.noted, c.caller, c.vars.HeaderFunc = nil, "", "", nil // not needed while the record waits to be written
 }

@@ -180,7 +180,7 @@ func (s *fakeSink) Journal(r store.Record, state []byte) {
 	}
 	closed := r
 	closed.Disposition, closed.Cause, closed.EndedBy = store.DispositionInterrupted, store.CauseProcessRestart, store.EndedBySystem
-	s.states[r.ID] = store.Left{Record: r, Interrupted: closed, State: state}
+	s.states[r.ID] = store.Left{Record: r, Interrupted: closed, State: slices.Clone(state)}
 }
 
 func (s *fakeSink) Owe(id string, state []byte) {
@@ -189,7 +189,7 @@ func (s *fakeSink) Owe(id string, state []byte) {
 	if s.owed == nil {
 		s.owed = map[string][]byte{}
 	}
-	if s.owed[id] = state; state == nil {
+	if s.owed[id] = slices.Clone(state); state == nil {
 		delete(s.owed, id)
 	}
 }

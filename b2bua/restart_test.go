@@ -220,7 +220,7 @@ func change(l *store.Left, how func(k *kept.Call)) {
 	k, err := kept.Decode(l.State)
 	if err == nil {
 		how(k)
-		l.State, err = k.Encode()
+		l.State, err = (&kept.Sheet{Call: *k}).Encode()
 	}
 	if err != nil {
 		panic(err)
