@@ -156,7 +156,7 @@ func (c *Call) step(l *legOnWire, in leg.Input) {
 			l.wire.Perform(effects)
 		}
 		if c.drop(l); c.owes { // the others still do
-			c.owe()
+			c.owe(c.oweOnly)
 		}
 	}
 }

@@ -207,7 +207,10 @@ func (s *fakeSink) left() (all []store.Left) {
 	return all
 }
 
-func (s *fakeSink) Keep(ctx context.Context, r *store.Record, done func(error)) {
+func (s *fakeSink) Keep(ctx context.Context, r *store.Record, owes []byte, done func(error)) {
+	if owes != nil {
+		s.Owe(r.ID, owes)
+	}
 	if s.hold == nil {
 		done(s.Put(ctx, *r))
 		return

@@ -62,9 +62,9 @@ func (c *Call) noteBefore(changes bool) {
 	c.acks = nil
 }
 
-// noteSoon notes the call's state in a moment: the ACK of its answer, and the sources of its
-// media, come about the same time. Until then the next process sends the answer again, and
-// learns the sources. The numbers of SRTP can't wait.
+// noteSoon notes the call's state in a moment: the ACK of its answer, the sources of its
+// media and the first words of both sides come one after the other. Until then the next
+// process sends the answer again, and learns the sources. The numbers of SRTP can't wait.
 func (c *Call) noteSoon() {
 	if c.media.suite(media.SideA) != "" || c.media.suite(media.SideB) != "" {
 		c.journal()
@@ -74,7 +74,7 @@ func (c *Call) noteSoon() {
 }
 
 // noteDelay is how long such a note waits.
-const noteDelay = 300 * time.Millisecond
+const noteDelay = 2 * time.Second
 
 // journal notes the call's state and its record so far.
 func (c *Call) journal() {
@@ -95,19 +95,24 @@ func (c *Call) journal() {
 	c.server.sink.Journal(r, text)
 }
 
-// owe notes what the legs of a call that is over owe their peers.
-func (c *Call) owe() {
-	if len(c.legs) == 0 {
+// owe notes what the legs of a call that is over owe their peers; nil: nothing.
+func (c *Call) owe(note func(state []byte)) {
+	if c.owes = len(c.legs) > 0; !c.owes {
+		note(nil)
 		return
 	}
 	sheet := kept.TakeSheet()
 	defer sheet.Release()
 	c.owed(sheet)
-	if text, err := sheet.Encode(); err == nil {
-		c.owes = true
-		c.server.sink.Owe(c.id, text)
+	text, err := sheet.Encode()
+	if err != nil { // never, as in journal
+		text = nil
 	}
+	note(text)
 }
+
+// oweOnly notes what the legs owe where the record does not come with it.
+func (c *Call) oweOnly(state []byte) { c.server.sink.Owe(c.id, state) }
 
 // owed is a call that is over as plain data.
 func (c *Call) owed(k *kept.Sheet) {
@@ -120,7 +125,7 @@ func (c *Call) owed(k *kept.Sheet) {
 func (c *Call) paid() {
 	if c.owes {
 		c.owes = false
-		c.server.sink.Owe(c.id, nil)
+		c.oweOnly(nil)
 	}
 }
 

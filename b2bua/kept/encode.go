@@ -13,14 +13,14 @@ import (
 	"unsafe"
 )
 
-// The encoding is CBOR (RFC 8949), which Decode has a library read. It is written here: a
-// call is noted several times, and to look through 500 fields each time, the library takes
-// 20 µs, and this 2 µs.
+// The encoding is CBOR (RFC 8949), which Decode has a library read. It is written here,
+// because a call is noted several times, each time with some 500 fields of which most are
+// zero: the library takes four times as long to look through them.
 
 // shape is how the values of a type are written.
 type shape struct {
 	kind   reflect.Kind
-	binary func(b []byte, at unsafe.Pointer) (_ []byte, zero bool) // of a type with a binary form; nil: it has none
+	binary func(b []byte, at unsafe.Pointer) []byte // of a type with a binary form; nil: it has none
 	size   uintptr
 	of     *shape  // what a pointer, a slice or an array has
 	count  int     // of an array
@@ -112,8 +112,8 @@ func fieldsOf(t reflect.Type) (all []field, err error) {
 	return all, nil
 }
 
-// add appends the value at an address, and says whether it is zero.
-func (s *shape) add(b []byte, at unsafe.Pointer) (_ []byte, zero bool) {
+// add appends the value at an address.
+func (s *shape) add(b []byte, at unsafe.Pointer) []byte {
 	if s.binary != nil {
 		return s.binary(b, at)
 	}
@@ -125,90 +125,105 @@ func (s *shape) add(b []byte, at unsafe.Pointer) (_ []byte, zero bool) {
 	case reflect.Slice:
 		v := *(*[]byte)(at) // of whatever: how many there are, and where
 		if s.of.kind == reflect.Uint8 {
-			return append(appendHead(b, majorBytes, uint64(len(v))), v...), len(v) == 0
+			return append(appendHead(b, majorBytes, uint64(len(v))), v...)
 		}
-		b, _ = s.addAll(b, unsafe.Pointer(unsafe.SliceData(v)), len(v))
-		return b, len(v) == 0
+		return s.addAll(b, unsafe.Pointer(unsafe.SliceData(v)), len(v))
 	case reflect.Pointer:
 		to := *(*unsafe.Pointer)(at)
 		if to == nil {
-			return append(b, valueNull), true
+			return append(b, valueNull)
 		}
-		b, _ = s.of.add(b, to)
-		return b, false
+		return s.of.add(b, to)
 	case reflect.String:
 		v := *(*string)(at)
-		return append(appendHead(b, majorText, uint64(len(v))), v...), v == ""
+		return append(appendHead(b, majorText, uint64(len(v))), v...)
 	case reflect.Bool:
 		if *(*bool)(at) {
-			return append(b, valueTrue), false
+			return append(b, valueTrue)
 		}
-		return append(b, valueFalse), true
+		return append(b, valueFalse)
 	default:
 		return s.addNumber(b, at)
 	}
 }
 
 // addFields appends a struct as a map, without the fields that are zero.
-func (s *shape) addFields(b []byte, at unsafe.Pointer) (_ []byte, zero bool) {
+func (s *shape) addFields(b []byte, at unsafe.Pointer) []byte {
 	b = append(b, majorMap|24, 0) // the number of its pairs in a byte
 	head, n := len(b)-1, byte(0)
 	for i := range s.fields {
 		f := &s.fields[i]
-		from := len(b)
-		b = append(b, f.key...)
-		if b, zero = f.add(b, unsafe.Add(at, f.at)); zero {
-			b = b[:from]
-		} else {
+		if v := unsafe.Add(at, f.at); !f.isZero(v) {
+			b = f.add(append(b, f.key...), v)
 			n++
 		}
 	}
 	b[head] = n
-	return b, n == 0
+	return b
+}
+
+// isZero says whether a value is zero or empty. One with such values in it may not be.
+func (s *shape) isZero(at unsafe.Pointer) bool {
+	switch s.kind {
+	case reflect.String:
+		return *(*string)(at) == ""
+	case reflect.Slice:
+		return len(*(*[]byte)(at)) == 0
+	default:
+	}
+	i := uintptr(0)
+	for ; i+8 <= s.size; i += 8 {
+		if *(*uint64)(unsafe.Add(at, i)) != 0 {
+			return false
+		}
+	}
+	for ; i < s.size; i++ {
+		if *(*uint8)(unsafe.Add(at, i)) != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // addAll appends values that are one behind the other.
-func (s *shape) addAll(b []byte, at unsafe.Pointer, n int) (_ []byte, zero bool) {
-	b, zero = appendHead(b, majorArray, uint64(n)), true
+func (s *shape) addAll(b []byte, at unsafe.Pointer, n int) []byte {
+	b = appendHead(b, majorArray, uint64(n))
 	for i := range n {
-		var z bool
-		b, z = s.of.add(b, unsafe.Add(at, uintptr(i)*s.of.size))
-		zero = zero && z
+		b = s.of.add(b, unsafe.Add(at, uintptr(i)*s.of.size))
 	}
-	return b, zero
+	return b
 }
 
-func (s *shape) addNumber(b []byte, at unsafe.Pointer) (_ []byte, zero bool) {
+func (s *shape) addNumber(b []byte, at unsafe.Pointer) []byte {
 	var v int64
 	switch s.kind {
-	case reflect.Int, reflect.Int64:
-		v = *(*int64)(at) // int has 64 bits where this runs
+	case reflect.Int:
+		v = int64(*(*int)(at))
+	case reflect.Int64:
+		v = *(*int64)(at)
 	case reflect.Int32:
 		v = int64(*(*int32)(at))
 	case reflect.Uint8:
-		return appendHead(b, majorUnsigned, uint64(*(*uint8)(at))), *(*uint8)(at) == 0
+		v = int64(*(*uint8)(at))
 	case reflect.Uint16:
-		return appendHead(b, majorUnsigned, uint64(*(*uint16)(at))), *(*uint16)(at) == 0
+		v = int64(*(*uint16)(at))
 	case reflect.Uint32:
-		return appendHead(b, majorUnsigned, uint64(*(*uint32)(at))), *(*uint32)(at) == 0
+		v = int64(*(*uint32)(at))
 	default:
-		return appendHead(b, majorUnsigned, *(*uint64)(at)), *(*uint64)(at) == 0
+		return appendHead(b, majorUnsigned, *(*uint64)(at))
 	}
 	if v < 0 {
-		return appendHead(b, majorNegative, uint64(-1-v)), false
+		return appendHead(b, majorNegative, uint64(-1-v))
 	}
-	return appendHead(b, majorUnsigned, uint64(v)), v == 0
+	return appendHead(b, majorUnsigned, uint64(v))
 }
 
 // addBinary appends what has a binary form.
 func addBinary[T interface {
-	comparable
 	AppendBinary(b []byte) ([]byte, error)
-}](b []byte, at unsafe.Pointer,
-) (_ []byte, zero bool) {
-	v, none := *(*T)(at), *new(T)
+}](b []byte, at unsafe.Pointer) []byte {
 	from := len(b)
-	b, _ = v.AppendBinary(b) // never an error
+	b, _ = (*(*T)(at)).AppendBinary(b) // never an error
 	var head [9]byte
-	return slices.Insert(b, from, appendHead(head[:0], majorBytes, uint64(len(b)-from))...), v == none
+	return slices.Insert(b, from, appendHead(head[:0], majorBytes, uint64(len(b)-from))...)
 }

@@ -145,7 +145,7 @@ func (s *Sheet) Encode() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.text, _ = shape.add(s.text[:0], unsafe.Pointer(&s.Call))
+	s.text = shape.add(s.text[:0], unsafe.Pointer(&s.Call))
 	return s.text, nil
 }
 
