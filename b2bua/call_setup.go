@@ -42,7 +42,7 @@ func (c *Call) admitted() phase {
 // routing finds the route, reads the offer, opens the media and sends ringing to
 // the caller.
 func (c *Call) routing() phase {
-	index := firstMatch(c.peers, &c.vars)
+	index := c.peers.FirstRoute(&c.vars)
 	if index < 0 {
 		c.journal()
 		return c.refuse(404, cause.NoRoute)
@@ -58,7 +58,7 @@ func (c *Call) routing() phase {
 	if p, ok := c.readOffer(); !ok {
 		return p
 	}
-	targets := destinations(c.peers, c.route, &c.vars)
+	targets := c.peers.DestinationsFor(c.route, &c.vars)
 	c.ladder.Routed(c.vars.Route, c.vars.To.Number, dialNames(targets))
 	c.plan = plan{targets: targets, failoverOn: c.route.FailoverOn}
 	if !slices.ContainsFunc(targets, c.agreement.SharesCodec) {
