@@ -134,7 +134,10 @@ func (c *Call) inviteText() (text string, settled bool) {
 		return string(c.caller), true
 	}
 	if c.noted == "" {
-		c.noted = string(message.Text(c.invite))
+		b := message.TakeBuffer()
+		defer b.Release()
+		b.Append(c.invite)
+		c.noted = string(b.Bytes)
 	}
 	return c.noted, false
 }
