@@ -15,7 +15,7 @@ import (
 const (
 	// journalFile is how long a file of the journal gets before its live calls move to the other one; it is longer where
 	// they take more than a quarter of it.
-	journalFile = 16 << 20
+	journalFile = 32 << 20
 	// journalWaiting bounds the entries that wait for the disk, in bytes.
 	journalWaiting = 16 << 20
 	// moveStep is how many entries are moved at a time, while callers wait.

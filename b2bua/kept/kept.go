@@ -6,6 +6,9 @@
 // The fields have numbers, so an older or newer process reads what it knows. Peers and
 // routes are named, because the next process has a configuration of its own. Texts of
 // messages are kept only while somebody waits for an answer to them.
+//
+// States are written often and read hardly ever. So they are written without reflection, in
+// room that is used again (Sheet), and read by a library.
 package kept
 
 import (
