@@ -41,6 +41,7 @@ type Call struct {
 	peers   *peers.Snapshot // of the configuration that it began with
 	trunk   *peers.Trunk
 	invite  *sip.Request // nil once the call is settled
+	noted   string       // it as notes have it; empty: none has it yet
 	caller  headerText   // what is left of it then
 	source  netip.AddrPort
 	privacy outbound.Privacy // what the caller withholds
@@ -193,23 +194,23 @@ func (c *Call) finish() {
 	// The call stays in the list of live ones until its record is committed,
 	// so that it can be found at any moment.
 	c.server.unwritten.Add(1)
-	c.owe()
 	recorders, past := c.recordings.all, c.recordings.past
 	if r.Recordings = append(slices.Clip(past), recordingsOf(recorders)...); len(recorders) == 0 {
-		c.keep(r)
+		c.owe(func(state []byte) { c.keep(r, state) })
 	} else {
+		c.owe(c.oweOnly) // the record comes later
 		c.server.beside(func() {
 			whole := *r // the call's stays as it is
 			whole.Recordings = append(slices.Clip(past), settledRecordings(c.server.ctx, recorders)...)
-			c.keep(&whole)
+			c.keep(&whole, nil)
 		})
 	}
 	c.answerHangups()
 }
 
-// keep hands the record to the sink. A server that stops does not wait for it.
-func (c *Call) keep(r *store.Record) {
-	c.server.sink.Keep(c.server.ctx, r, func(err error) {
+// keep hands the record to the sink, with what the call owes. A server that stops does not wait for it.
+func (c *Call) keep(r *store.Record, owes []byte) {
+	c.server.sink.Keep(c.server.ctx, r, owes, func(err error) {
 		if err != nil && c.server.ctx.Err() == nil {
 			c.log.Error().Err(err).Msg("record not written")
 		}

@@ -156,7 +156,7 @@ func (c *Call) step(l *legOnWire, in leg.Input) {
 			l.wire.Perform(effects)
 		}
 		if c.drop(l); c.owes { // the others still do
-			c.owe()
+			c.owe(c.oweOnly)
 		}
 	}
 }
@@ -266,5 +266,5 @@ func (c *Call) leave() {
 	c.stopRecording()
 	c.ladder.Close()
 	c.agreement, c.exchange = agreement.Agreement{}, nil
-	c.invite, c.caller, c.vars.HeaderFunc = nil, "", nil // not needed while the record waits to be written
+	c.invite, c.noted, c.caller, c.vars.HeaderFunc = nil, "", "", nil // not needed while the record waits to be written
 }

@@ -16,7 +16,7 @@ func (c *Call) settle() {
 		return
 	}
 	c.caller = headerText(message.HeaderText(c.invite))
-	c.invite, c.vars.HeaderFunc = nil, c.caller.value
+	c.invite, c.noted, c.vars.HeaderFunc = nil, "", c.caller.value
 	c.compact()
 }
 

@@ -182,7 +182,7 @@ func (s *fakeSink) Journal(r store.Record, state []byte) {
 	}
 	closed := r
 	closed.Disposition, closed.Cause, closed.EndedBy = store.DispositionInterrupted, store.CauseProcessRestart, store.EndedBySystem
-	s.states[r.ID] = store.Left{Record: r, Interrupted: closed, State: state}
+	s.states[r.ID] = store.Left{Record: r, Interrupted: closed, State: slices.Clone(state)}
 }
 
 func (s *fakeSink) Owe(id string, state []byte) {
@@ -191,7 +191,7 @@ func (s *fakeSink) Owe(id string, state []byte) {
 	if s.owed == nil {
 		s.owed = map[string][]byte{}
 	}
-	if s.owed[id] = state; state == nil {
+	if s.owed[id] = slices.Clone(state); state == nil {
 		delete(s.owed, id)
 	}
 }
@@ -209,7 +209,10 @@ func (s *fakeSink) left() (all []store.Left) {
 	return all
 }
 
-func (s *fakeSink) Keep(ctx context.Context, r *store.Record, done func(error)) {
+func (s *fakeSink) Keep(ctx context.Context, r *store.Record, owes []byte, done func(error)) {
+	if owes != nil {
+		s.Owe(r.ID, owes)
+	}
 	if s.hold == nil {
 		done(s.Put(ctx, *r))
 		return
