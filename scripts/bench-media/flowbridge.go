@@ -16,7 +16,7 @@ import (
 const flowbridgeConfig = `
 sip: {listen: ["udp://%[1]v:5060"]}
 media: {listen: [%[1]v], ports: 10000-60999, engine: %[6]s}
-trunks: [{name: carrier, sources: [%[2]v]}]
+trunks: [{name: carrier, sources: [%[2]v], max_calls: 20000}]
 targets: [{name: agent, kind: sip, uri: "sip:{{.To.Number}}@%[3]v:5060"}]
 routes: [{targets: [agent], rescue: {targets: [agent], silence: 0}}]
 store: {path: %[4]q}

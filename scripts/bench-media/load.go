@@ -57,6 +57,7 @@ type load struct {
 	calls int
 	every int // a call sends in every so many intervals
 
+	next        uint32 // number of the first packet of the next run
 	first, last uint32 // numbers of the packets that are measured; last not among them
 	late        int64  // ns that the processors were not had for, beyond an interval each time
 }
@@ -103,7 +104,7 @@ func (l *load) connect(call int, toA, toB netip.AddrPort) {
 }
 
 // run sends for as long as it is told, after warming up, and asks for the usage
-// at the start and the end of the measurement.
+// at the start and the end of the measurement. A later run goes on with the same streams.
 func (l *load) run(warm, measured time.Duration, ask func() (usage, error)) (start, end usage, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -111,17 +112,18 @@ func (l *load) run(warm, measured time.Duration, ask func() (usage, error)) (sta
 	runtime.GC()
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 
-	first, last := uint32(warm/interval), uint32((warm+measured)/interval)
-	l.first, l.last = first, last
+	from := l.next
+	first, last := from+uint32(warm/interval), from+uint32((warm+measured)/interval)
+	l.first, l.last, l.next = first, last, last
 	begin := batch.Clock(unix.CLOCK_MONOTONIC)
-	for number := range last {
+	for number := from; number < last; number++ {
 		if number == first {
 			if start, err = ask(); err != nil {
 				return start, end, err
 			}
 		}
 		for at := range ticks {
-			due := begin + int64(number)*int64(interval) + int64(at)*int64(tick)
+			due := begin + int64(number-from)*int64(interval) + int64(at)*int64(tick)
 			late := batch.Clock(unix.CLOCK_MONOTONIC) - due
 			if late < 0 {
 				batch.SleepUntil(due)
@@ -142,6 +144,9 @@ func (l *load) run(warm, measured time.Duration, ask func() (usage, error)) (sta
 		return start, end, err
 	}
 	over := batch.Clock(unix.CLOCK_REALTIME)
+	if measured == 0 {
+		return start, end, nil
+	}
 	for until := batch.Clock(unix.CLOCK_MONOTONIC) + int64(settled); l.received() < l.sent() && batch.Clock(unix.CLOCK_MONOTONIC) < until; {
 		batch.SleepUntil(batch.Clock(unix.CLOCK_MONOTONIC) + int64(tick))
 		l.read()
