@@ -164,7 +164,7 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 			s.admission.Leave(t, true)
 		}
 	}()
-	c := s.newCall(NewID(), time.Now(), req, p, t, source)
+	c := s.newCall(s.idFor(message.TagOf(req.To().Params)), time.Now(), req, p, t, source)
 	leg := leg.NewUAS(s.legOptions(media.SideA, local, t.Options(p)), req, source)
 	flow := s.stack.StreamOf(req)
 	c.a = c.putOnWire(leg, local, flow)

@@ -200,6 +200,9 @@ func interrupted(r Record, written Time, now time.Time) Record {
 	return r
 }
 
+// Interrupted is the record of a call that ended now with its process.
+func (r Record) Interrupted(now time.Time) Record { return interrupted(r, TimeOf(now), now) }
+
 // Killed notes that the recordings which had not ended did so with their process. SettleRecordings knows more.
 func (r *Record) Killed() {
 	for i := range r.Recordings {

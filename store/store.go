@@ -113,17 +113,17 @@ func openLocked(ctx context.Context, path string, limit int, consumers []string,
 	return s, nil
 }
 
-// newJournal begins the journal anew.
+// newJournal begins a journal beside that of the process before, which may still go on.
 func (s *Store) newJournal() error {
 	seal, err := sealing(s.key)
 	if err == nil {
-		err = removeJournal(s.path)
-	}
-	if err == nil {
-		s.journal = openJournal(s.path, seal)
+		s.journal, err = openBeside(s.path, seal)
 	}
 	return err
 }
+
+// Taken says that the process before has ended, and that its calls are in this one's journal: its own is not needed any more.
+func (s *Store) Taken() { s.journal.taken() }
 
 // release closes what is open, the lock last.
 func (s *Store) release() error {

@@ -118,9 +118,11 @@ func (n *Node) replace(ctx context.Context, cfg *config.Config, o Options) error
 		}
 		return err
 	}
+	n.store.Taken()
 	n.begin()
 	n.engine.Thaw()
 	n.server.Stack().Serve()
+	n.server.Begun()
 	n.pause.Go()
 	return nil
 }
