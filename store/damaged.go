@@ -30,7 +30,7 @@ func openAnew(ctx context.Context, path string, why error, consumers []string) (
 	if !isDamagedFile(ctx, path, why) {
 		return nil, why
 	}
-	name, err := replaceDamaged(ctx, path, keyOf(ctx, path))
+	name, err := replaceDamaged(ctx, path, keyOf(ctx, dsn(path, "rw", "query_only(1)")))
 	if err != nil {
 		return nil, errors.Join(why, err)
 	}
@@ -108,9 +108,9 @@ func (w *writer) truncated(ctx context.Context) bool {
 	return (now.file < was.file || now.wal < was.wal) && failsCheck(ctx, w.s.path)
 }
 
-// keyOf is the signalling key of a damaged file; nil: it can't be read.
-func keyOf(ctx context.Context, path string) (key []byte) {
-	db, err := openDB(dsn(path, "rw", "query_only(1)"))
+// keyOf is the signalling key of a file that is damaged or can't be written, by its dsn; nil: it can't be read.
+func keyOf(ctx context.Context, name string) (key []byte) {
+	db, err := openDB(name)
 	if err != nil {
 		return nil
 	}
@@ -122,15 +122,20 @@ func keyOf(ctx context.Context, path string) (key []byte) {
 	return key
 }
 
-// setAside gives a damaged file another name, with its log, which may have what mends it. SQLite's index of the log is of no
-// use.
+// setAside gives a damaged file another name, with its log, which may have what mends it; empty: there is no such file any more.
+// SQLite's index of the log is of no use.
 func setAside(path string) (name string, err error) {
 	name = path + ".damaged-" + time.Now().UTC().Format("20060102T150405.000Z")
-	if err := os.Rename(path, name); err != nil {
+	switch err := os.Rename(path, name); {
+	case errors.Is(err, fs.ErrNotExist): // somebody has removed it
+		name = ""
+		_ = os.Remove(path + "-wal")
+	case err != nil:
 		return "", fmt.Errorf("set the damaged file aside: %w", err)
-	}
-	if err := os.Rename(path+"-wal", name+"-wal"); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("set the damaged file's log aside: %w", err)
+	default:
+		if err := os.Rename(path+"-wal", name+"-wal"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("set the damaged file's log aside: %w", err)
+		}
 	}
 	_ = os.Remove(path + "-shm")
 	return name, nil
@@ -158,6 +163,8 @@ func removeDatabase(path string) {
 	}
 }
 
+const setKey = `INSERT INTO meta (name, value) VALUES ('signal_key', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`
+
 // beginAnew makes a new file, with a signalling key; nil: Open makes one.
 func beginAnew(ctx context.Context, path string, key []byte) (err error) {
 	if err := create(path); err != nil {
@@ -171,7 +178,7 @@ func beginAnew(ctx context.Context, path string, key []byte) (err error) {
 	if key == nil {
 		return nil
 	}
-	_, err = db.ExecContext(ctx, `INSERT INTO meta (name, value) VALUES ('signal_key', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, key)
+	_, err = db.ExecContext(ctx, setKey, key)
 	return err
 }
 
@@ -185,7 +192,9 @@ func (w *writer) renew(ctx context.Context) error {
 			return err
 		}
 		w.renews = true
-		w.s.aside.Store(&name)
+		if name != "" {
+			w.s.aside.Store(&name)
+		}
 	}
 	w.forgetConnections() // with those that see the old file
 	file, err := os.Stat(w.s.path)

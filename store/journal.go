@@ -29,21 +29,21 @@ type journal struct {
 	path string
 	seal cipher.AEAD // of states
 
-	mu      sync.Mutex // guards what follows; not held while a caller writes
-	live    map[string]place
-	size    int64 // of the last entries of live calls, in bytes
-	file    *journalSegment
-	old     *journalSegment // the file before, while live calls have their last entry there; nil: there is none
-	next    *journalSegment // the file after this one, which has room and nothing else; nil: there is none
-	roomAt  time.Time       // when room is asked for again
-	held    bool            // old stays: its process may go on
-	unread  bool            // files of before stay: they can't be written
-	writing bool            // somebody writes to file
-	written *sync.Cond      // signalled when nobody does any more
-	waiting []byte          // entries that are not in the file; they begin at file.written, or after what is being written
-	spare   []byte          // for waiting
-	dropped int64
-	err     error // of the last write or tend
+	mu       sync.Mutex // guards what follows; not held while a caller writes
+	live     map[string]place
+	size     int64 // of the last entries of live calls, in bytes
+	file     *journalSegment
+	old      *journalSegment // the file before, while live calls have their last entry there; nil: there is none
+	next     *journalSegment // the file after this one, which has room and nothing else; nil: there is none
+	roomAt   time.Time       // when room is asked for again
+	held     bool            // old stays: its process may go on
+	unopened bool            // a file of an earlier process could not be opened
+	writing  bool            // somebody writes to file
+	written  *sync.Cond      // signalled when nobody does any more
+	waiting  []byte          // entries that are not in the file; they begin at file.written, or after what is being written
+	spare    []byte          // for waiting
+	dropped  int64
+	err      error // of the last write or tend
 }
 
 // place is where the last entry of a call is.
@@ -138,19 +138,17 @@ func (j *journal) goOn(files *journalFiles, states, left map[string]lastState) {
 	defer j.mu.Unlock()
 	var segments [2]*journalSegment
 	for i, text := range files.texts {
-		if text != nil && j.err == nil {
-			segments[i], j.err = oldSegment(files.names[i])
+		if text != nil {
+			size := int64(len(text))
+			segments[i] = &journalSegment{name: files.names[i], number: fileNumber(text), written: size, end: size}
 		}
-	}
-	if j.err != nil { // calls that go on are noted anew
-		j.unread = true
-		j.file = &journalSegment{name: files.names[1], number: max(fileNumber(files.texts[0]), fileNumber(files.texts[1]))}
-		return
 	}
 	j.old, j.file = segments[0], segments[1]
 	if j.file == nil { // files that both lack their head are in no order
 		j.old, j.file = nil, j.old
 	}
+	j.unopened = true
+	j.err = j.reopen()
 	for id, s := range states {
 		j.live[id] = place{in: segments[s.in], at: s.at, size: s.size}
 		j.size += int64(s.size)
@@ -159,6 +157,22 @@ func (j *journal) goOn(files *journalFiles, states, left map[string]lastState) {
 		}
 	}
 	j.write()
+}
+
+// reopen opens the files of an earlier process. Where they can't be written, entries wait.
+func (j *journal) reopen() error {
+	for _, s := range []*journalSegment{j.old, j.file} {
+		if s == nil || s.f != nil {
+			continue
+		}
+		f, err := os.OpenFile(s.name, os.O_RDWR, 0)
+		if err != nil {
+			return fmt.Errorf("journal: %w; check the directory of store.path and its rights", err)
+		}
+		s.f = f
+	}
+	j.unopened = false
+	return nil
 }
 
 // oldSegment opens a file that is there.
@@ -287,7 +301,7 @@ func (j *journal) end(id string) {
 
 // write writes what waits, unless somebody does. It gives the lock away meanwhile. What can't be written goes on waiting.
 func (j *journal) write() {
-	if j.writing || j.file == nil || j.file.f == nil {
+	if j.writing || j.file == nil || j.file.f == nil || j.unopened {
 		return
 	}
 	j.writing = true
@@ -336,6 +350,11 @@ func (j *journal) tend() error {
 	defer j.mu.Unlock()
 	if j.file == nil { // it is closed
 		return j.err
+	}
+	if j.unopened {
+		if j.err = j.reopen(); j.err != nil {
+			return j.err
+		}
 	}
 	j.err = nil // of the last try; who writes meanwhile says how that went
 	j.write()
@@ -388,7 +407,7 @@ func (j *journal) turn() {
 	}
 	next.end += now.end - now.written
 	now.end = now.written
-	if j.file, j.unread = next, false; now.f != nil {
+	if j.file = next; now.f != nil {
 		j.old = now
 	}
 	j.write()
@@ -450,7 +469,7 @@ func (j *journal) close() error {
 	defer j.mu.Unlock()
 	j.write()
 	err := j.closeFiles()
-	if len(j.live) == 0 && !j.unread && !j.held {
+	if len(j.live) == 0 && !j.held {
 		err = errors.Join(err, removeJournal(j.path))
 	}
 	return err

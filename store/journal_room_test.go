@@ -135,7 +135,7 @@ func TestJournalWithoutADisk(t *testing.T) {
 	}
 }
 
-// Files of an earlier process that can't be written stay until there are others with what they have.
+// Files of an earlier process that can't be written stay, and go on when they can be.
 func TestJournalThatCannotBeWritten(t *testing.T) {
 	j := journalAt(t)
 	one := sample("one")
@@ -147,6 +147,7 @@ func TestJournalThatCannotBeWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	is := files.names[1]
 	files.names[1] += ".elsewhere" // can't be opened
 	states := files.lastStates()
 	again := newJournal(j.path, testSeal)
@@ -159,17 +160,26 @@ func TestJournalThatCannotBeWritten(t *testing.T) {
 	wantLive(t, j, "one")
 	again = newJournal(j.path, testSeal)
 	again.goOn(&files, states, states)
-	one.Cause = "newer"
-	again.note(callState, &one, nil, start)
+	two := sample("two")
+	again.note(callState, &two, nil, start)
+	if err := again.tend(); err == nil {
+		t.Fatal("no error")
+	}
+	if err := os.Rename(is, files.names[1]); err != nil {
+		t.Fatal(err)
+	}
 	if err := again.tend(); err != nil {
 		t.Fatal(err)
 	}
-	wantLive(t, j, "one")
+	if err := os.Rename(files.names[1], is); err != nil {
+		t.Fatal(err)
+	}
+	wantLive(t, j, "one", "two")
 	again.over([]*finish{{id: "one"}})
+	wantLive(t, j, "two")
 	if err := again.close(); err != nil {
 		t.Fatal(err)
 	}
-	wantLive(t, j)
 }
 
 // The process that replaces another one writes beside its journal. A kill at any moment leaves the last states of both; an

@@ -51,6 +51,11 @@ func dsn(path, mode string, pragmas ...string) string {
 func lockFile(path string) (*os.File, error) {
 	name := path + ".lock"
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if errors.Is(err, unix.EROFS) { // it can be locked all the same
+		if f, err = os.Open(name); errors.Is(err, fs.ErrNotExist) {
+			f, err = os.Open(path)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("store %s: lock: %w; check store.path and the rights of its directory", path, err)
 	}

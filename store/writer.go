@@ -173,6 +173,11 @@ func (w *writer) write(b *batch) (err error) {
 	defer w.s.writing.end()
 	ctx := context.Background() // a transaction that began is finished
 	w.s.ground.await()
+	if w.s.db == nil {
+		if err := w.attach(ctx); err != nil {
+			return err
+		}
+	}
 	if w.renews || w.s.damaged.Swap(false) || w.truncated(ctx) {
 		if err := w.renew(ctx); err != nil {
 			return err

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
 
 	"flowbridge/admin"
 	"flowbridge/b2bua"
@@ -90,10 +91,23 @@ func Start(ctx context.Context, cfg *config.Config, log zerolog.Logger, o Option
 		return n, n.replace(ctx, cfg, o)
 	}
 	if err := n.start(ctx, cfg, o); err != nil {
+		if n.store != nil && len(n.store.Left()) > 0 {
+			return nil, errors.Join(err, n.abandon())
+		}
 		return nil, errors.Join(err, n.Close())
 	}
 	n.begin()
 	return n, nil
+}
+
+// abandon ends a node that could not start, and leaves the calls of a killed process to the next one: nobody is told anything.
+func (n *Node) abandon() error {
+	n.stop()
+	errs := []error{n.store.Leave()}
+	for _, f := range slices.Backward(n.closers) {
+		errs = append(errs, f())
+	}
+	return errors.Join(errs...)
 }
 
 // replace starts a node in place of the one before. After an error nothing is closed: it is the other one's.
@@ -159,6 +173,9 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	n.webhooks = webhook.New(webhook.Options{Outbox: n.store, UserAgent: cli.UserAgent(), Log: n.log})
 	n.onClose(n.webhooks.Close)
 	n.begins = append(n.begins, func() { n.tellOthers(ctx, cfg) })
+	if err := n.store.Err(); err != nil {
+		n.log.Error().Err(err).Msg("the disk of store.path takes nothing: records, and the states of live calls, wait in memory")
+	}
 	if k := n.store.Interrupted(); k > 0 {
 		n.log.Warn().Int("calls", k).Msg("calls of a killed process closed as interrupted")
 	}
@@ -227,6 +244,9 @@ func (n *Node) openArchive(ctx context.Context, cfg config.Recording) (err error
 		Dir: cfg.Path, Formats: cfg.Formats, Keep: cfg.Keep, MaxSize: cfg.MaxSize, Log: n.log, Lock: n.before.file(partArchive),
 	})
 	switch {
+	case errors.Is(err, unix.EROFS), errors.Is(err, unix.ENOSPC):
+		n.log.Error().Err(err).Msg("the disk of recording.path takes nothing: calls go on without recordings")
+		return nil
 	case errors.Is(err, recording.ErrLocked):
 		return fmt.Errorf("recording.path: %w; stop that one, or give this one a directory of its own", err)
 	case err != nil:
