@@ -25,12 +25,16 @@ func (s *Store) SetAside() string {
 }
 
 // openAnew opens a new file in the place of one that could not be opened because it is damaged. It keeps the signalling key
-// if that can still be read.
+// if that, or its copy, can still be read.
 func openAnew(ctx context.Context, path string, why error, consumers []string) (*Store, error) {
 	if !isDamagedFile(ctx, path, why) {
 		return nil, why
 	}
-	name, err := replaceDamaged(ctx, path, keyOf(ctx, dsn(path, "rw", "query_only(1)")))
+	key := keyOf(ctx, dsn(path, "rw", "query_only(1)"))
+	if key == nil {
+		key = keyBeside(path)
+	}
+	name, err := replaceDamaged(ctx, path, key)
 	if err != nil {
 		return nil, errors.Join(why, err)
 	}
@@ -38,7 +42,9 @@ func openAnew(ctx context.Context, path string, why error, consumers []string) (
 	if err != nil {
 		return nil, err
 	}
-	s.aside.Store(&name)
+	if name != "" {
+		s.aside.Store(&name)
+	}
 	return s, nil
 }
 
@@ -116,17 +122,22 @@ func keyOf(ctx context.Context, name string) (key []byte) {
 	}
 	defer func() { _ = db.Close() }() // it was only read
 	err = db.QueryRowContext(ctx, `SELECT value FROM meta WHERE name = 'signal_key'`).Scan(&key)
-	if err != nil || len(key) != len(Store{}.key) {
+	if err != nil || len(key) != keySize {
 		return nil
 	}
 	return key
 }
 
 // setAside gives a damaged file another name, with its log, which may have what mends it; empty: there is no such file any more.
-// SQLite's index of the log is of no use.
+// SQLite's index of the log is of no use. The file keeps its own name, too, where it can: a process that is killed before
+// another one is in its place must find one.
 func setAside(path string) (name string, err error) {
 	name = path + ".damaged-" + time.Now().UTC().Format("20060102T150405.000Z")
-	switch err := os.Rename(path, name); {
+	err = os.Link(path, name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // a file system without links
+		err = os.Rename(path, name)
+	}
+	switch {
 	case errors.Is(err, fs.ErrNotExist): // somebody has removed it
 		name = ""
 		_ = os.Remove(path + "-wal")

@@ -95,7 +95,7 @@ func openLocked(ctx context.Context, path string, limit int, consumers []string,
 	if s.db, err = openWriter(ctx, path); err != nil {
 		return nil, err
 	}
-	if s.key, err = signalKey(ctx, s.db); err != nil {
+	if s.key, err = signalKey(ctx, path, s.db); err != nil {
 		return nil, explain(path, fmt.Errorf("signalling key: %w", err))
 	}
 	if s.recovered, err = s.takeUnwritten(ctx); err != nil {
@@ -154,7 +154,7 @@ func (s *Store) Interrupted() int { return len(s.interrupted) }
 // Recovered returns how many finished calls Open found that an earlier process could not write, and has written.
 func (s *Store) Recovered() int { return s.recovered }
 
-// Key returns the signalling key: random, made once, kept in the database.
+// Key returns the signalling key: random, made once, kept in the database, with a copy beside it.
 func (s *Store) Key() [32]byte { return s.key }
 
 // Err returns the current error of writing, nil if the last transaction was committed and the last state of a live call written.

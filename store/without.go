@@ -63,13 +63,16 @@ func openWithout(ctx context.Context, path string, why error, consumers []string
 	return s, nil
 }
 
-// keyReadOnly reads the signalling key of a file that can't be written; nil: it can't be read. Where the log can't be used, the
-// file may still have the key.
+// keyReadOnly reads the signalling key of a file that can't be written, or its copy; nil: it can't be read. Where the log can't
+// be used, the file may still have the key.
 func keyReadOnly(ctx context.Context, path string) []byte {
 	if key := keyOf(ctx, dsn(path, "ro")); key != nil {
 		return key
 	}
-	return keyOf(ctx, dsn(path, "ro")+"&"+url.Values{"immutable": {"1"}}.Encode())
+	if key := keyOf(ctx, dsn(path, "ro")+"&"+url.Values{"immutable": {"1"}}.Encode()); key != nil {
+		return key
+	}
+	return keyBeside(path)
 }
 
 // leaveInterrupted is closeInterrupted without a database: the records of calls that do not go on wait for it, and all entries
@@ -134,7 +137,9 @@ func (w *writer) attach(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		s.aside.Store(&name)
+		if name != "" {
+			s.aside.Store(&name)
+		}
 		db, err = openWriter(ctx, s.path)
 		if err != nil {
 			return err

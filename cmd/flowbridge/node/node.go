@@ -278,6 +278,7 @@ func (n *Node) tend(ctx context.Context) {
 	var broken error
 	var ladders watchLadders
 	var aside string
+	unreadable := 0
 	for {
 		now := time.Now()
 		n.tending.Lock()
@@ -300,6 +301,10 @@ func (n *Node) tend(ctx context.Context) {
 		if file := n.store.SetAside(); file != aside {
 			aside = file
 			n.log.Error().Str("set_aside", file).Msg("the database was damaged: it is set aside, and a new one begun")
+		}
+		if ids := n.store.Unreadable(); len(ids) != unreadable {
+			unreadable = len(ids)
+			n.log.Warn().Strs("calls", ids[:min(len(ids), 20)]).Int("count", len(ids)).Msg("records can't be read: they are left out of lists")
 		}
 		n.tendLadders(&ladders)
 		select {
