@@ -222,7 +222,7 @@ func (r *Redirects) prepare(ctx context.Context, a *attempt, c *redirected) (Red
 		return Redirection{Cause: cause.Shutdown}, errDraining
 	case a.target.Dial.URI == nil:
 		return Redirection{Cause: cause.TargetUnreachable}, errNotThere
-	case !dialable(a.target, &vars, c.naming...):
+	case !peers.Dialable(a.target, &vars, c.naming...):
 		return Redirection{Cause: cause.TemplateFailed}, errNoNumber
 	}
 	vars.Attempt = a.number
