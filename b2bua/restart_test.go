@@ -73,12 +73,7 @@ func TestSilentCallIsAskedOnce(t *testing.T) {
 // TestRingingCallIsTold: the carrier of a call that was not answered gets 500, the target CANCEL.
 func TestRingingCallIsTold(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
-		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 180, "Ringing", "agent1", "")
-		synctest.Wait()
+		d, in := w.ringing()
 		w.restart()
 		no := w.carrier.expect("SIP/2.0 500")
 		if no.value("Retry-After") == "" {
@@ -99,12 +94,7 @@ func TestRingingCallIsTold(t *testing.T) {
 // TestToldOnce: a leg of an unanswered call that owes nothing any more hears nothing from later processes.
 func TestToldOnce(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
-		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 180, "Ringing", "agent1", "")
-		synctest.Wait()
+		d, in := w.ringing()
 		w.restart()
 		w.carrier.expect("SIP/2.0 500")
 		w.carrier.ackRefused(d)
