@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
@@ -101,6 +105,41 @@ func TestKilledCallOverTLS(t *testing.T) {
 	agent.finish()
 	again.conn.Close()
 	if r := b.finish(hungUpByCaller)[0]; r.Restored != 1 {
+		t.Errorf("restored %d times", r.Restored)
+	}
+}
+
+// TestFailedStartLeavesCalls: a start that fails after it has taken up the calls of a killed process, because another program has
+// the admin port, tells nobody anything. The next one goes on with them.
+func TestFailedStartLeavesCalls(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	o := setup{listen: []string{"udp://" + s.freePort(s.b2bua).String()}}
+	s.serve(o)
+	agent := s.sippAgent("caller_hangup")
+	carrier := s.sippCarrier("caller_hangup", "-m", "1")
+	ids := carrier.answered(1)
+	agent.confirmed(1)
+	s.server.kill()
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	configure(t, s.server.dir, replaceOnce(t, s.config(o), `admin: {listen: "127.0.0.1:0"}`, fmt.Sprintf("admin: {listen: %q}", busy.Addr())))
+	cmd := exec.Command(program, "serve")
+	cmd.Dir = s.server.dir
+	cmd.Env = append(os.Environ(), "E2E_TOKEN="+apiToken, raceEnv)
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "address already in use") {
+		t.Fatalf("%v: %s", err, out)
+	}
+	again := startServer(t, s.server.dir, s.config(o))
+	again.targets = s.server.targets
+	s.server = again
+	carrier.proceed(ids...)
+	carrier.finish()
+	agent.finish()
+	if r := again.finish(hungUpByCaller)[0]; r.Restored != 1 {
 		t.Errorf("restored %d times", r.Restored)
 	}
 }

@@ -100,14 +100,17 @@ func Start(ctx context.Context, cfg *config.Config, log zerolog.Logger, o Option
 	return n, nil
 }
 
-// abandon ends a node that could not start, and leaves the calls of a killed process to the next one: nobody is told anything.
+// abandon leaves the calls of a killed process, which a node that could not start has taken up, to the next one: nobody is told
+// anything. What else there is ends with the process, as in a kill.
 func (n *Node) abandon() error {
-	n.stop()
-	errs := []error{n.store.Leave()}
-	for _, f := range slices.Backward(n.closers) {
-		errs = append(errs, f())
+	if n.server != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), legsTimeout)
+		defer cancel()
+		if err := n.server.Stack().Freeze(ctx, nil); err != nil {
+			n.log.Debug().Err(err).Msg("the server is left as it is")
+		}
 	}
-	return errors.Join(errs...)
+	return n.store.Leave()
 }
 
 // replace starts a node in place of the one before. After an error nothing is closed: it is the other one's.
