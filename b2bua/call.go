@@ -156,7 +156,7 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 		if r.Q850 == 0 {
 			r.Q850 = cause.Q850Of(status)
 		}
-		r.Disposition = dispositionOf(why, status)
+		r.Disposition = outbound.DispositionOf(why, status)
 	} else {
 		r.SIPStatus, r.Disposition = 200, store.DispositionAnswered
 		r.DurationMS = now.Sub(c.times.answered).Milliseconds()

@@ -9,7 +9,6 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
-	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
@@ -43,7 +42,7 @@ func (c *Call) admitted() phase {
 // routing finds the route, reads the offer, opens the media and sends ringing to
 // the caller.
 func (c *Call) routing() phase {
-	index := c.peers.FirstMatch(&c.vars)
+	index := c.peers.FirstRoute(&c.vars)
 	if index < 0 {
 		c.journal()
 		return c.refuse(404, cause.NoRoute)
@@ -59,8 +58,8 @@ func (c *Call) routing() phase {
 	if p, ok := c.readOffer(); !ok {
 		return p
 	}
-	targets := c.peers.Reached(c.route, &c.vars)
-	c.ladder.Routed(c.vars.Route, c.vars.To.Number, peers.DialNames(targets))
+	targets := c.peers.DestinationsFor(c.route, &c.vars)
+	c.ladder.Routed(c.vars.Route, c.vars.To.Number, dialNames(targets))
 	c.plan = plan{targets: targets, failoverOn: c.route.FailoverOn}
 	if !slices.ContainsFunc(targets, c.agreement.SharesCodec) {
 		return c.refuse(488, cause.NoCommonCodec, warning("305 no codec in common"))

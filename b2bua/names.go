@@ -12,7 +12,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
-	"flowbridge/b2bua/remembered"
+	"flowbridge/b2bua/redirected"
 	"flowbridge/config"
 )
 
@@ -27,9 +27,9 @@ const (
 
 var (
 	// ErrUnknownCall means that no live call has an id.
-	ErrUnknownCall = remembered.ErrUnknownCall
+	ErrUnknownCall = redirected.ErrUnknownCall
 	// ErrSeveralCalls means that several live calls have an id, so it finds none.
-	ErrSeveralCalls = remembered.ErrSeveralCalls
+	ErrSeveralCalls = redirected.ErrSeveralCalls
 	// ErrNoAnswer means that the call with an id does not answer.
 	ErrNoAnswer = errors.New("the call with this id does not answer")
 )

@@ -21,6 +21,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/redirected"
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 	"flowbridge/media"
@@ -363,6 +364,16 @@ func (s *Server) Find(ctx context.Context, id string) (LiveCall, bool) {
 
 func (s *Server) legOptions(side media.Side, local leg.Local, peer leg.PeerOptions) leg.Options {
 	return leg.Options{Side: side, Minter: s.mint, Local: local, Agent: outbound.AgentName, Peer: peer}
+}
+
+// Redirected begins to redirect calls to the targets of the server.
+func (s *Server) Redirected(o redirected.Options) *redirected.Calls {
+	return redirected.New(redirected.Server{
+		Targets:  func() map[string]*peers.Target { return s.admission.Peers.Load().Targets },
+		Draining: s.Draining,
+		Journal:  func(r store.Record) { s.sink.Journal(r, nil) }, Put: s.sink.Put,
+		Node: s.node, OTLP: &s.cfg.Telemetry.OTLP, Log: s.log,
+	}, o)
 }
 
 // NewID is a call's id: sortable by time, unique over nodes.

@@ -454,7 +454,7 @@ static __always_inline __u16 fold16(__u64 sum)
 	return sum + (sum >> 16);
 }
 
-// rtp_of reads a well-formed RTP packet, and reports whether it is one, with the rules of media/rtp.go.
+// rtp_of reads a well-formed RTP packet, and reports whether it is one, with the rules of media/packet.
 static __always_inline int rtp_of(struct __sk_buff *skb, const struct datagram *d, __be32 *head, struct rtp *r)
 {
 	__u8 first, type, padding;

@@ -1,15 +1,13 @@
 package peers
 
 import (
-	"fmt"
-	"hash/fnv"
 	"slices"
 
 	"flowbridge/config"
 )
 
-// FirstMatch is the index of the first route that a call matches, -1: none.
-func (p *Snapshot) FirstMatch(vars *config.Vars) int {
+// FirstRoute is the index of the first route that a call matches and that leads it anywhere, -1: none.
+func (p *Snapshot) FirstRoute(vars *config.Vars) int {
 	return slices.IndexFunc(p.Routes, func(r config.Route) bool {
 		return Mismatch(&r, vars) == "" && p.reaches(&r, vars)
 	})
@@ -41,10 +39,10 @@ func (p *Snapshot) reaches(r *config.Route, vars *config.Vars) bool {
 		slices.ContainsFunc(r.Trunks, func(name string) bool { return Dialable(p.Callees[name], &v, r.To, r.From) })
 }
 
-// Reached are the targets and trunks of a route that can be called for a call
+// DestinationsFor are the targets and trunks of a route that can be called for a call
 // that matches it. A caller who names "+1507&SIP/x" gets to an agent, but not into the
 // Request-URI of one that is called by the number.
-func (p *Snapshot) Reached(r *config.Route, vars *config.Vars) []*Target {
+func (p *Snapshot) DestinationsFor(r *config.Route, vars *config.Vars) []*Target {
 	v := *vars
 	v.Direction = r.Direction
 	return DialableOf(p.Destinations(r), &v, r.To, r.From)
@@ -70,40 +68,4 @@ func Dialable(t *Target, vars *config.Vars, naming ...*config.Numbers) bool {
 // full.
 func Named(naming []*config.Numbers, text string) bool {
 	return slices.ContainsFunc(naming, func(n *config.Numbers) bool { return n.Allow(text) })
-}
-
-// DialNames are the names of targets.
-func DialNames(targets []*Target) (names []string) {
-	for _, t := range targets {
-		names = append(names, t.Dial.Name)
-	}
-	return names
-}
-
-// routeMarks are the marks of routes: of whose calls they take and where these go, and not of how that is done or where the
-// route stands. By its mark a route is known again under another configuration.
-func routeMarks(routes []config.Route) []uint64 {
-	all := make([]uint64, len(routes))
-	for i := range routes {
-		r, hash := &routes[i], fnv.New64a()
-		_, _ = fmt.Fprintf(hash, "%q %q %q %q %q %q %q", r.Trunk, r.Target, textOf(r.To), textOf(r.From), r.Direction, r.Targets, r.Trunks) // never fails
-		all[i] = max(hash.Sum64(), 1)
-	}
-	return all
-}
-
-func textOf(n *config.Numbers) string {
-	if n == nil {
-		return ""
-	}
-	return n.String()
-}
-
-// RouteMarked is the index of the route with a mark, -1: none has it. Of several it is the one at a place, if it has the mark,
-// or the first.
-func (p *Snapshot) RouteMarked(mark uint64, place int) int {
-	if place >= 0 && place < len(p.Marks) && p.Marks[place] == mark {
-		return place
-	}
-	return slices.Index(p.Marks, mark)
 }
