@@ -49,7 +49,7 @@ func (r *refused) note(tag []byte) {
 		return
 	}
 	set, entry := r.find(sets, tag)
-	oldest := &set[0]
+	oldest := &set[entry>>62] // of those of the same second, any
 	for i := range set {
 		was := set[i].Load()
 		if was&^refusedTime == entry {

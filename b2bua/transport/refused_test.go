@@ -58,28 +58,31 @@ func TestRefusedAreRemembered(t *testing.T) {
 
 // Of a flood the newest are known. Many goroutines may note and ask.
 func TestRefusedInAFlood(t *testing.T) {
-	r := newRefused()
-	var all sync.WaitGroup
-	for g := range 4 {
-		all.Go(func() {
-			for i := range 30_000 {
-				r.refuse(fmt.Sprint(g, " ", i))
-				r.knows(fmt.Sprint(i, " ", g))
+	synctest.Test(t, func(t *testing.T) {
+		r := newRefused()
+		var all sync.WaitGroup
+		for g := range 4 {
+			all.Go(func() {
+				for i := range 30_000 {
+					r.refuse(fmt.Sprint(g, " ", i))
+					r.knows(fmt.Sprint(i, " ", g))
+				}
+			})
+		}
+		all.Wait()
+		time.Sleep(time.Second)
+		for i := range 100 {
+			r.refuse(fmt.Sprint("last ", i))
+		}
+		for i := range 100 {
+			if !r.knows(fmt.Sprint("last ", i)) {
+				t.Errorf("%d is not known", i)
 			}
-		})
-	}
-	all.Wait()
-	for i := range 100 {
-		r.refuse(fmt.Sprint("last ", i))
-	}
-	for i := range 100 {
-		if !r.knows(fmt.Sprint("last ", i)) {
-			t.Errorf("%d is not known", i)
 		}
-	}
-	for i := range 10_000 {
-		if r.knows(fmt.Sprint("never ", i)) {
-			t.Errorf("%d was never refused", i)
+		for i := range 10_000 {
+			if r.knows(fmt.Sprint("never ", i)) {
+				t.Errorf("%d was never refused", i)
+			}
 		}
-	}
+	})
 }
