@@ -34,7 +34,7 @@ func TestJournalHasRoomOnAFullDisk(t *testing.T) {
 	if err := unix.Mount("flowbridge", dir, "tmpfs", 0, "size=64m"); err != nil {
 		t.Skipf("needs root, for a disk of its own: %v", err)
 	}
-	defer unix.Unmount(dir, unix.MNT_DETACH) //nolint:errcheck // it goes with the test
+	defer unix.Unmount(dir, unix.MNT_DETACH)
 	j := openJournal(filepath.Join(dir, "f.db"), testSeal)
 	if err := j.tend(); err != nil {
 		t.Fatal(err)
