@@ -151,7 +151,7 @@ func (c *Call) state(k *kept.Sheet) {
 	k.Invite, k.Settled = c.inviteText()
 	for i := range c.peers.Routes {
 		if &c.peers.Routes[i] == c.route {
-			k.Route = i + 1
+			k.Route, k.Mark = i+1, c.peers.Marks[i]
 		}
 	}
 	if c.times.answered.IsZero() || c.media.session == nil {

@@ -2,12 +2,15 @@ package b2bua
 
 import (
 	"fmt"
+	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/kept"
+	"flowbridge/config"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
 	"flowbridge/store"
@@ -70,12 +73,7 @@ func TestSilentCallIsAskedOnce(t *testing.T) {
 // TestRingingCallIsTold: the carrier of a call that was not answered gets 500, the target CANCEL.
 func TestRingingCallIsTold(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
-		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 180, "Ringing", "agent1", "")
-		synctest.Wait()
+		d, in := w.ringing()
 		w.restart()
 		no := w.carrier.expect("SIP/2.0 500")
 		if no.value("Retry-After") == "" {
@@ -96,12 +94,7 @@ func TestRingingCallIsTold(t *testing.T) {
 // TestToldOnce: a leg of an unanswered call that owes nothing any more hears nothing from later processes.
 func TestToldOnce(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
-		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 180, "Ringing", "agent1", "")
-		synctest.Wait()
+		d, in := w.ringing()
 		w.restart()
 		w.carrier.expect("SIP/2.0 500")
 		w.carrier.ackRefused(d)
@@ -310,4 +303,37 @@ func TestStreamsOverARestart(t *testing.T) {
 			p.conn.Close()
 		})
 	})
+}
+
+// TestRouteIsKnownAgain: the route of a call is found where it stands now, and a call whose route has gone goes on without its
+// options.
+func TestRouteIsKnownAgain(t *testing.T) {
+	for name, tt := range map[string]struct {
+		routes, want string
+		otherwise    int
+	}{
+		"others before it": {`[{to: "^1999", targets: [agent], otherwise: 404}, {to: "^\\+1507", targets: [agent], otherwise: 480}]`, "routes[1]", 480},
+		"it is gone":       {`[{to: "^1999", targets: [agent], otherwise: 404}]`, "", 503},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorldWith(t, talkYAML("", ""), func(w *world) {
+				c := w.talk(nil, nil)
+				time.Sleep(time.Second)
+				left := w.die()
+				text, _, _ := strings.Cut(talkYAML("", ""), "routes:")
+				cfg, err := config.Parse("test.yaml", []byte(text+"routes: "+tt.routes+"\n"), os.LookupEnv)
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.options.Config = cfg
+				w.begin(left)
+				synctest.Wait()
+				call := w.server.registry.all()[0]
+				if call.vars.Route != tt.want || call.route.Otherwise != tt.otherwise {
+					t.Errorf("route %q, otherwise %d", call.vars.Route, call.route.Otherwise)
+				}
+				c.hangsUp()
+			})
+		})
+	}
 }

@@ -80,7 +80,7 @@ func (s *Server) goOn(k *kept.Call, l *store.Left, sockets *media.Sockets) (err 
 	}
 	p := s.admission.Peers.Load()
 	t, known := p.CallerNamed(k.Trunk)
-	if !known || k.Bridge == nil || k.Media == nil || k.Route < 1 || k.Route > len(p.Routes) {
+	if !known || k.Bridge == nil || k.Media == nil {
 		return errGoneTrunk
 	}
 	v, err := s.newReviving(k, t, p)

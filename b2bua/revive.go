@@ -13,6 +13,7 @@ import (
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
+	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/store"
 )
@@ -39,7 +40,7 @@ func (v *reviving) takeUp(l *store.Left, sockets *media.Sockets) error {
 	}
 	v.bridge = v.attempt(target)
 	v.attempts = attempts{tried: k.Tried, current: v.bridge}
-	v.takeRoute(k.Route - 1)
+	v.takeRouteAgain()
 	v.times.answered, v.times.durationUntil = leg.TimeOf(k.Answered), leg.TimeOf(k.Until)
 	v.agreement = agreement.Restore(&k.Agreement)
 	v.referrals, v.rescues, v.claimed = k.Referrals, k.Rescues, true
@@ -71,6 +72,20 @@ func (v *reviving) takeUp(l *store.Left, sockets *media.Sockets) error {
 		v.journal() // in the files of this process
 	}
 	return nil
+}
+
+// takeRouteAgain finds the call's route. One that is not configured any more leaves the call without options of a route.
+func (v *reviving) takeRouteAgain() {
+	index := v.k.Route - 1
+	if v.k.Mark != 0 {
+		index = v.peers.RouteMarked(v.k.Mark, index)
+	}
+	if index >= 0 && index < len(v.peers.Routes) {
+		v.takeRoute(index)
+		return
+	}
+	v.log.Warn().Msg("the call's route is not configured any more: the call goes on without its options")
+	v.route = &config.Route{Otherwise: 503, Record: config.WantedOff, MaskDTMF: config.WantedOff, Hold: config.HoldNone, Ringback: "us"}
 }
 
 // attempt is the one that made the bridge.

@@ -93,6 +93,7 @@ type Server struct {
 	strays      *rate.Limiter // answers to responses that no transaction waits for
 	panics      atomic.Uint64
 	interrupted []func()     // begin again what HandOver has ended; owned by who calls it
+	again       sync.Map     // records of calls that the process before was setting up, by the tag of the caller's leg
 	unwritten   atomic.Int64 // records that the sink has not taken yet
 
 	ctx    context.Context

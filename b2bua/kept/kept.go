@@ -48,6 +48,7 @@ type Call struct {
 	Transfer  *Transfer       `cbor:"24,keyasint,omitempty"` // under way
 	Referrals int             `cbor:"25,keyasint,omitempty"`
 	Rescues   int             `cbor:"26,keyasint,omitempty"`
+	Mark      uint64          `cbor:"27,keyasint,omitempty"` // of the route; 0: an earlier version has kept its place alone
 
 	// Handed: a process that was replaced has handed the call over, which has missed nothing. It is not kept.
 	Handed bool `cbor:"-"`

@@ -20,6 +20,7 @@ import (
 // reload makes another, and a call keeps the one that it began with.
 type Snapshot struct {
 	Routes  []config.Route
+	Marks   []uint64                // of the routes, in their order
 	Trunks  []*Trunk                // in file order, and behind them the targets that may call
 	Targets map[string]*Target      // by name
 	Callees map[string]*Target      // trunks that can be called, by name

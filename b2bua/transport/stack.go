@@ -52,6 +52,7 @@ type Stack struct {
 	turns              Turns
 	writing            atomic.Int32 // goroutines of wires that perform effects
 	held               held
+	declined           *refused // constant
 
 	mu     sync.Mutex                   // guards what follows
 	hosts  map[string]cachedHost        // host to address
@@ -76,6 +77,7 @@ func newStack(ctx context.Context, o Options) *Stack {
 		hosts: map[string]cachedHost{}, routes: map[netip.Addr]cachedRoute{}, noTCP: map[netip.AddrPort]time.Time{},
 	}
 	s.ctx, s.stop = context.WithCancel(ctx)
+	s.declined = newRefused()
 	s.streams = newStreams(s, o)
 	s.transactions = transaction.NewTable()
 	return s

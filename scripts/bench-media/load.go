@@ -99,7 +99,7 @@ func (l *load) connect(call int, toA, toB netip.AddrPort) {
 		s.packets[call] = p
 		at := (call + i*ticks/2) % ticks // the two sides of a call in turns
 		s.due[at] = append(s.due[at], call)
-		s.messages[at] = append(s.messages[at], outgoing(p, to))
+		s.messages[at] = append(s.messages[at], batch.Outgoing(p, to))
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
 
 	"flowbridge/admin"
 	"flowbridge/b2bua"
@@ -91,10 +92,26 @@ func Start(ctx context.Context, cfg *config.Config, log zerolog.Logger, o Option
 		return n, n.replace(ctx, cfg, o)
 	}
 	if err := n.start(ctx, cfg, o); err != nil {
+		if n.store != nil && len(n.store.Left()) > 0 {
+			return nil, errors.Join(err, n.abandon())
+		}
 		return nil, errors.Join(err, n.Close())
 	}
 	n.begin()
 	return n, nil
+}
+
+// abandon leaves the calls of a killed process, which a node that could not start has taken up, to the next one: nobody is told
+// anything. What else there is ends with the process, as in a kill.
+func (n *Node) abandon() error {
+	if n.server != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), legsTimeout)
+		defer cancel()
+		if err := n.server.Stack().Freeze(ctx, nil); err != nil {
+			n.log.Debug().Err(err).Msg("the server is left as it is")
+		}
+	}
+	return n.store.Leave()
 }
 
 // replace starts a node in place of the one before. After an error nothing is closed: it is the other one's.
@@ -119,9 +136,11 @@ func (n *Node) replace(ctx context.Context, cfg *config.Config, o Options) error
 		}
 		return err
 	}
+	n.store.Taken()
 	n.begin()
 	n.engine.Thaw()
 	n.server.Stack().Serve()
+	n.server.Begun()
 	n.pause.Go()
 	return nil
 }
@@ -158,6 +177,9 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	n.webhooks = webhook.New(webhook.Options{Outbox: n.store, UserAgent: cli.UserAgent(), Log: n.log})
 	n.onClose(n.webhooks.Close)
 	n.begins = append(n.begins, func() { n.tellOthers(ctx, cfg) })
+	if err := n.store.Err(); err != nil {
+		n.log.Error().Err(err).Msg("the disk of store.path takes nothing: records, and the states of live calls, wait in memory")
+	}
 	if k := n.store.Interrupted(); k > 0 {
 		n.log.Warn().Int("calls", k).Msg("calls of a killed process closed as interrupted")
 	}
@@ -226,6 +248,9 @@ func (n *Node) openArchive(ctx context.Context, cfg config.Recording) (err error
 		Dir: cfg.Path, Formats: cfg.Formats, Keep: cfg.Keep, MaxSize: cfg.MaxSize, Log: n.log, Lock: n.before.file(partArchive),
 	})
 	switch {
+	case errors.Is(err, unix.EROFS), errors.Is(err, unix.ENOSPC):
+		n.log.Error().Err(err).Msg("the disk of recording.path takes nothing: calls go on without recordings")
+		return nil
 	case errors.Is(err, recording.ErrLocked):
 		return fmt.Errorf("recording.path: %w; stop that one, or give this one a directory of its own", err)
 	case err != nil:
@@ -257,6 +282,7 @@ func (n *Node) tend(ctx context.Context) {
 	var broken error
 	var ladders watchLadders
 	var aside string
+	unreadable := 0
 	for {
 		now := time.Now()
 		n.tending.Lock()
@@ -279,6 +305,10 @@ func (n *Node) tend(ctx context.Context) {
 		if file := n.store.SetAside(); file != aside {
 			aside = file
 			n.log.Error().Str("set_aside", file).Msg("the database was damaged: it is set aside, and a new one begun")
+		}
+		if ids := n.store.Unreadable(); len(ids) != unreadable {
+			unreadable = len(ids)
+			n.log.Warn().Strs("calls", ids[:min(len(ids), 20)]).Int("count", len(ids)).Msg("records can't be read: they are left out of lists")
 		}
 		n.tendLadders(&ladders)
 		select {
