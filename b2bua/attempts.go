@@ -8,6 +8,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/circuit"
 	"flowbridge/b2bua/ladder"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
@@ -86,6 +87,7 @@ type attempt struct {
 	cancel  context.CancelFunc // of its preparation; nil: none is under way
 	placed  bool               // has a place at its target
 	parties peers.Parties      // for whom it has the place
+	try     circuit.Try        // at the target's circuit, until it is known to work or not
 	dest    netip.AddrPort
 	started time.Time
 
@@ -155,8 +157,8 @@ func (c *Call) possible(a *attempt) bool {
 	}
 	vars := a.varsOf(c.vars)
 	a.parties = partiesOf(&vars)
-	over := c.server.admission.Occupy(a.target, a.parties)
-	if a.placed = over == peers.LimitNone; !a.placed {
+	try, over := c.server.admission.Occupy(a.target, a.parties)
+	if a.try, a.placed = try, over == peers.LimitNone; !a.placed {
 		c.failed(attemptEnd{cause: causeOfLimit(over)})
 	}
 	return a.placed
@@ -225,6 +227,9 @@ func (c *Call) detachTarget(a *attempt) {
 	c.updateSounds()
 }
 
+// judge tells the target's circuit how the attempt went.
+func (a *attempt) judge(why cause.Cause, code int) { a.target.Judge(&a.try, why, code) }
+
 // destText is an address in the log, empty where there is none yet.
 func destText(dest netip.AddrPort) string {
 	if !dest.IsValid() {
@@ -234,6 +239,7 @@ func destText(dest netip.AddrPort) string {
 }
 
 func (c *Call) noteAttempt(cause cause.Cause, code int) {
+	c.attempts.current.judge(cause, code)
 	c.record.attempts = append(c.record.attempts, c.attempts.current.recordOf(cause, code))
 }
 

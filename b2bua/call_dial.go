@@ -31,7 +31,7 @@ const (
 func (c *Call) dialPrepared(f Ready) progress {
 	a := c.attempts.current
 	c.notePrepared(f)
-	if f.Err != nil {
+	if f.Err != nil && !errors.Is(f.Err, outbound.ErrCircuitOpen) { // of which the log has a line already
 		c.log.Warn().Err(f.Err).Str("target", a.target.Dial.Name).Int("attempt", a.number).Msg("target not ready")
 	}
 	if f.Err != nil && f.Cause == cause.None {

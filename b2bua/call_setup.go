@@ -161,6 +161,7 @@ func (c *Call) onReady(f Ready) phase {
 
 // onProgress passes early media on, and ringing if the route wants that.
 func (c *Call) onProgress(f leg.Progress) {
+	c.attempts.current.judge(cause.None, f.Code)
 	if f.SDP != nil {
 		if err := c.takeAnswer(f.SDP); err != nil {
 			c.peerLog.Warn().Err(err).Msg("early media not usable")

@@ -194,6 +194,7 @@ func (c *Call) transferRefused(f leg.Refused) {
 // transferRings: the caller hears the new target's early media only if the agent has
 // gone.
 func (c *Call) transferRings(f leg.Progress) {
+	c.attempts.current.judge(cause.None, f.Code)
 	c.report(f.Code, f.Reason)
 	if f.SDP == nil {
 		return

@@ -46,6 +46,10 @@ type Target struct {
 	FirstResponseTimeout time.Duration `key:"first_response_timeout" default:"4s"`
 	// How long it may take for its final answer, before the next target is tried.
 	RingTimeout time.Duration `key:"ring_timeout" default:"60s"`
+	// When it is taken out of use because it fails. An API that several targets prepare by has the circuit of the first one.
+	Circuit Circuit `key:"circuit"`
+	// OPTIONS that find out whether it answers, without a call.
+	Ping Ping `key:"ping"`
 	// The most simultaneous calls. 0: no cap.
 	MaxCalls int `key:"max_calls" default:"0" max:"1000000"`
 	// The most new calls per second. 0: no cap.

@@ -59,6 +59,10 @@ type Trunk struct {
 	FirstResponseTimeout time.Duration `key:"first_response_timeout" default:"4s"`
 	// How long it may take for its final answer to a call.
 	RingTimeout time.Duration `key:"ring_timeout" default:"60s"`
+	// When it is no longer called because it fails.
+	Circuit Circuit `key:"circuit"`
+	// OPTIONS that find out whether it can be called, without a call.
+	Ping Ping `key:"ping"`
 }
 
 func (t *Trunk) check(s section) {

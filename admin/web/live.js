@@ -62,7 +62,7 @@ function targetRow(t) {
   const pair = (p) => (p ? `${ms(p.p50)} / ${ms(p.p95)}` : '–');
   return el('tr', {},
     el('th', { scope: 'row', title: line(t.address) }, peer(t.name, 64), el('span.hint', {}, ` ${line(t.kind, 24)}`)),
-    td('Health', el(`span.health.${health[t.health] ?? 'idle'}`, {}, health[t.health] ?? line(t.health, 16))),
+    td('Health', el(`span.health.${health[t.health] ?? 'idle'}`, {}, t.circuits?.some(c => c.state !== 'closed') ? 'out of use' : health[t.health] ?? line(t.health, 16))),
     td('Calls', t.max_calls ? `${count(t.calls)} of ${count(t.max_calls)}` : count(t.calls)),
     td('Attempts', count(t.attempts), t.failed ? el('span.bad', {}, `, ${count(t.failed)} failed`) : null),
     td('Answered', percent(t.answer_ratio)),
