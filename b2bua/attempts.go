@@ -12,6 +12,7 @@ import (
 	"flowbridge/b2bua/ladder"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/reach"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/internal/tracecontext"
@@ -89,6 +90,7 @@ type attempt struct {
 	parties peers.Parties      // for whom it has the place
 	try     circuit.Try        // at the target's circuit, until it is known to work or not
 	dest    netip.AddrPort
+	reached reach.Reached // what dest is of
 	started time.Time
 
 	mediaName netip.Addr // our address in the target's SDP
@@ -126,7 +128,7 @@ func (a *attempt) recordOf(why cause.Cause, code int) store.Attempt {
 		StartedAt: store.TimeOf(a.started),
 		Target:    a.target.Dial.Name, Reason: a.plan.reason, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
 		SIPStatus: code, Cause: string(why), MS: time.Since(a.started).Milliseconds(), Transport: a.transport, DroppedHeaders: a.dropped,
-		SIPCallID: a.callID(),
+		SIPCallID: a.callID(), Tried: a.reached.Tried,
 	}
 }
 
@@ -189,10 +191,10 @@ func (c *Call) prepare(a *attempt) {
 		ctx = c.ladder.Context(ctx, t.Dial.Name)
 	}
 	c.server.beside(func() {
-		ready := Ready{Attempt: number, Requested: outbound.Requested{Cause: cause.InternalError}}
+		ready := Ready{Attempt: number, Reached: reach.Reached{Requested: outbound.Requested{Cause: cause.InternalError}}}
 		defer func() { c.mailbox.PostLast(item{event: ready}) }()
 		defer c.server.recovered("prepare")
-		ready = prepare(ctx, number, t, vars, stack)
+		ready.Reached = reach.Begin(ctx, t, vars, stack)
 	})
 }
 

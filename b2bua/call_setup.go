@@ -236,6 +236,9 @@ func (c *Call) onAnswered(f leg.Answered) phase {
 
 // onRefused tries the next target, or gives the carrier the target's own answer.
 func (c *Call) onRefused(f leg.Refused) phase {
+	if c.elsewhere(f) {
+		return (*Call).preparing
+	}
 	if c.refusedBy(f) {
 		return c.nextAttempt()
 	}

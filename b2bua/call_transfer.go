@@ -182,6 +182,9 @@ func (c *Call) onTransfer(from *legOnWire, f leg.Fact) {
 // transferRefused: a destination does not take the call. The next one is tried.
 func (c *Call) transferRefused(f leg.Refused) {
 	c.transfer.early = nil
+	if c.elsewhere(f) {
+		return
+	}
 	if c.transfer.code, c.transfer.reason = f.Code, f.Reason; f.Code == 0 {
 		c.transfer.code, c.transfer.reason = 408, message.StatusText(408)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
 
+	"flowbridge/b2bua/locate"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/transaction"
 	"flowbridge/config"
@@ -35,6 +36,7 @@ type Stack struct {
 	sockets   []*guard
 	listeners []streamListener
 	streams   *streams
+	names     *locate.Resolver
 
 	transactions *transaction.Table
 	parked       atomic.Int32 // CANCELs that wait for their INVITE
@@ -54,7 +56,6 @@ type Stack struct {
 	held               held
 
 	mu     sync.Mutex                   // guards what follows
-	hosts  map[string]cachedHost        // host to address
 	routes map[netip.Addr]cachedRoute   // peer to our own address on a wildcard socket
 	noTCP  map[netip.AddrPort]time.Time // until when TCP is not tried
 }
@@ -73,9 +74,10 @@ func newStack(ctx context.Context, o Options) *Stack {
 	s := &Stack{
 		mint: o.Minter, server: o.Handler, agent: o.Agent, log: o.Log, cfg: o.Config, network: o.Network,
 		rejecting: newRejectionLog(o.Log), strangers: rate.NewLimiter(strangerRate, strangerRate), strangersConnected: rate.NewLimiter(strangerRate, strangerRate), load: load{limit: o.Config.MaxDelay},
-		hosts: map[string]cachedHost{}, routes: map[netip.Addr]cachedRoute{}, noTCP: map[netip.AddrPort]time.Time{},
+		routes: map[netip.Addr]cachedRoute{}, noTCP: map[netip.AddrPort]time.Time{},
 	}
 	s.ctx, s.stop = context.WithCancel(ctx)
+	s.names = locate.New(s.ctx, o.Network.Names)
 	s.streams = newStreams(s, o)
 	s.transactions = transaction.NewTable()
 	return s
@@ -134,6 +136,7 @@ func (s *Stack) Close() error {
 	s.readers.Wait()
 	s.streams.group.Wait()
 	s.group.Wait()
+	s.names.Wait()
 	s.turns.Close()
 	return errors.Join(errs...)
 }
