@@ -50,7 +50,7 @@ func (c Circuit) Words(now time.Time) string {
 type Address struct {
 	// Address is transport://address:port.
 	Address string `json:"address"`
-	// State is ok, avoided (it failed: the others have their turn before it) or unknown.
+	// State is ok, or avoided: it failed, and the others have their turn before it.
 	State string `json:"state"`
 	// Until is until when an avoided one is.
 	Until store.Time `json:"until"`
@@ -62,5 +62,4 @@ type Address struct {
 const (
 	AddressOK      = "ok"
 	AddressAvoided = "avoided"
-	AddressUnknown = "unknown"
 )

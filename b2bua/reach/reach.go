@@ -43,7 +43,7 @@ func Begin(ctx context.Context, t *peers.Target, vars config.Vars, stack *transp
 		return r
 	}
 	r.since, r.left = time.Now(), maxAddresses
-	hops, err := stack.Locate(ctx, t.Dial.Name, locate.Query{Host: message.TrimBrackets(r.URI.Host), Port: r.URI.Port, Transport: t.Dial.Transport})
+	hops, err := stack.Locate(ctx, t.Dial.Name, queryOf(t.Dial, &r.URI))
 	if err != nil {
 		r.Cause, r.Err = cause.DNSFailed, err
 		return r

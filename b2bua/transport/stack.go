@@ -96,6 +96,9 @@ func (s *Stack) Listeners() []config.Listener {
 	return all
 }
 
+// Minter makes tags and branches of this server.
+func (s *Stack) Minter() *message.Minter { return s.mint }
+
 // IsOverloaded says whether messages wait so long that new calls should be refused.
 func (s *Stack) IsOverloaded() bool { return s.load.overloaded(time.Now()) }
 

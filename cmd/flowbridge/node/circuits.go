@@ -18,6 +18,19 @@ func (n *Node) circuitChanged(c circuit.Change) {
 	}
 }
 
+// addresses are those that calls to a target went to lately.
+func (n *Node) addresses(target string) []live.Address {
+	states := n.server.Stack().Names().States(target)
+	all := make([]live.Address, len(states))
+	for i, s := range states {
+		all[i] = live.Address{Address: s.String(), State: live.AddressOK, Until: store.TimeOf(s.Until), Cause: s.Cause}
+		if !s.Until.IsZero() {
+			all[i].State = live.AddressAvoided
+		}
+	}
+	return all
+}
+
 // circuits are the circuits by target.
 func (n *Node) circuits() map[string][]live.Circuit {
 	all := map[string][]live.Circuit{}

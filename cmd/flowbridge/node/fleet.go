@@ -42,6 +42,7 @@ func (n *Node) openFleet(ctx context.Context, cfg *config.Fleet, name string) (e
 func (n *Node) admit(cfg *config.Fleet) func(*peers.Admission) {
 	return func(a *peers.Admission) {
 		told := n.circuitChanged
+		n.admission = a
 		a.CircuitChanged.Store(&told)
 		if n.memory != nil {
 			n.memory.scarcity.tell(a.Scarce)
