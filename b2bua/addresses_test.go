@@ -199,3 +199,23 @@ func TestOneAddressAsksNobody(t *testing.T) {
 		}
 	})
 }
+
+// With transport: auto the records of the host decide: here NAPTR prefers TCP, and its other address is one of UDP.
+func TestTransportByNAPTR(t *testing.T) {
+	yaml := strings.NewReplacer("@192.0.2.20:32681", "@agents.test", "- name: agent\n", "- name: agent\n    transport: auto\n", `5060"]}`, overTCP).Replace(testConfig)
+	inWorldOf(t, yaml, func(o *Options) {
+		o.Network.Names.Ask = zoneOf(t, twoAddresses+`agents.test. 60 IN NAPTR 10 1 "s" "SIP+D2T" "" _sip._tcp.agents.test.
+			agents.test. 60 IN NAPTR 20 1 "s" "SIP+D2U" "" _sip._udp.agents.test.`)
+	}, func(w *world) {
+		agent := w.streamAgent(agentAddr)
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		agent.accept().refuses(486)
+		d.learn(w.carrier.expect("SIP/2.0 486"))
+		w.carrier.ackRefused(d)
+		if r := w.record(); len(r.Attempts) != 1 || r.Attempts[0].Transport != "tcp" {
+			t.Errorf("attempts %+v", r.Attempts)
+		}
+	})
+}

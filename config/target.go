@@ -18,8 +18,8 @@ type Target struct {
 	// The template of the Request-URI. Required except for kind synthflow. Default there: "sip:{{.Agent.Number}}@", the
 	// region's SIP host (sipin.synthflow.ai where no region is named), and port 32681, or 32682 over TLS.
 	URI *Template `key:"uri" later:""`
-	// The transport of calls to it.
-	Transport string `key:"transport" enum:"udp tcp tls" default:"udp"`
+	// The transport of calls to it. auto: what the NAPTR and SRV records of the host say, UDP where it has none, or a port.
+	Transport string `key:"transport" enum:"udp tcp tls auto" default:"udp"`
 	// How its certificate is checked, and which one it is shown, with transport: tls.
 	TLS TargetTLS `key:"tls"`
 	// The digest credentials for its 401 and 407.
@@ -167,7 +167,7 @@ func (t *TargetTLS) check(s section) {
 
 // usesTLS reports a section tls without TLS.
 func (s section) usesTLS(t TargetTLS, transport string) {
-	if t != (TargetTLS{}) && transport != TransportTLS {
+	if t != (TargetTLS{}) && transport != TransportTLS && transport != TransportAuto {
 		s.fields["tls"].fail("has no effect over "+transport, "write transport: tls, or remove it")
 	}
 }
