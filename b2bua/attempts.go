@@ -8,9 +8,11 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/circuit"
 	"flowbridge/b2bua/ladder"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/reach"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/internal/tracecontext"
@@ -86,7 +88,9 @@ type attempt struct {
 	cancel   context.CancelFunc // of its preparation; nil: none is under way
 	placed   bool               // has a place at its target
 	parties  peers.Parties      // for whom it has the place
+	try      circuit.Try        // at the target's circuit, until it is known to work or not
 	dest     netip.AddrPort
+	reached  reach.Reached // what dest is of
 	started  time.Time
 	answered time.Time // zero: not yet, or in a process before
 
@@ -125,7 +129,7 @@ func (a *attempt) recordOf(why cause.Cause, code int) store.Attempt {
 		StartedAt: store.TimeOf(a.started),
 		Target:    a.target.Dial.Name, Reason: a.plan.reason, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
 		SIPStatus: code, Cause: string(why), MS: time.Since(a.started).Milliseconds(), Transport: a.transport, DroppedHeaders: a.dropped,
-		SIPCallID: a.callID(),
+		SIPCallID: a.callID(), Tried: a.reached.Tried,
 	}
 }
 
@@ -156,8 +160,8 @@ func (c *Call) possible(a *attempt) bool {
 	}
 	vars := a.varsOf(c.vars)
 	a.parties = partiesOf(&vars)
-	over := c.server.admission.Occupy(a.target, a.parties)
-	if a.placed = over == peers.LimitNone; !a.placed {
+	try, over := c.server.admission.Occupy(a.target, a.parties)
+	if a.try, a.placed = try, over == peers.LimitNone; !a.placed {
 		c.failed(attemptEnd{cause: causeOfLimit(over)})
 	}
 	return a.placed
@@ -188,10 +192,10 @@ func (c *Call) prepare(a *attempt) {
 		ctx = c.ladder.Context(ctx, t.Dial.Name)
 	}
 	c.server.beside(func() {
-		ready := Ready{Attempt: number, Requested: outbound.Requested{Cause: cause.InternalError}}
+		ready := Ready{Attempt: number, Reached: reach.Reached{Requested: outbound.Requested{Cause: cause.InternalError}}}
 		defer func() { c.mailbox.PostLast(item{event: ready}) }()
 		defer c.server.recovered("prepare")
-		ready = prepare(ctx, number, t, vars, stack)
+		ready.Reached = reach.Begin(ctx, t, vars, stack)
 	})
 }
 
@@ -226,6 +230,9 @@ func (c *Call) detachTarget(a *attempt) {
 	c.updateSounds()
 }
 
+// judge tells the target's circuit how the attempt went.
+func (a *attempt) judge(why cause.Cause, code int) { a.target.Judge(&a.try, why, code) }
+
 // destText is an address in the log, empty where there is none yet.
 func destText(dest netip.AddrPort) string {
 	if !dest.IsValid() {
@@ -235,6 +242,7 @@ func destText(dest netip.AddrPort) string {
 }
 
 func (c *Call) noteAttempt(cause cause.Cause, code int) {
+	c.attempts.current.judge(cause, code)
 	c.record.attempts = append(c.record.attempts, c.attempts.current.recordOf(cause, code))
 }
 

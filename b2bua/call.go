@@ -283,6 +283,7 @@ func (c *Call) other(l *legOnWire) *legOnWire {
 func (s *Server) vacate(a *attempt) {
 	if a != nil && a.placed {
 		a.placed = false
+		a.judge(cause.Shutdown, 0) // it says nothing, unless that was said before
 		s.admission.Vacate(a.target, a.parties)
 	}
 }

@@ -31,7 +31,7 @@ const (
 func (c *Call) dialPrepared(f Ready) progress {
 	a := c.attempts.current
 	c.notePrepared(f)
-	if f.Err != nil {
+	if f.Err != nil && !errors.Is(f.Err, outbound.ErrCircuitOpen) { // of which the log has a line already
 		c.log.Warn().Err(f.Err).Str("target", a.target.Dial.Name).Int("attempt", a.number).Msg("target not ready")
 	}
 	if f.Err != nil && f.Cause == cause.None {
@@ -59,8 +59,9 @@ func (c *Call) dialPrepared(f Ready) progress {
 func (c *Call) notePrepared(f Ready) {
 	a := c.attempts.current
 	a.stop() // it is over, and its context can go
-	a.prepareStatus, a.dest = f.Prepared.Status, f.Dest
-	if !f.AskedAPI || f.TriedTCP {
+	first := a.reached.URI.Host == ""
+	a.prepareStatus, a.dest, a.reached = f.Prepared.Status, f.Dest, f.Reached
+	if !f.AskedAPI || f.TriedTCP || !first {
 		return
 	}
 	a.prepareMS = f.Elapsed.Milliseconds()
@@ -131,13 +132,16 @@ func (c *Call) outboundLeg(f Ready, local leg.Local, at netip.AddrPort) (*leg.Le
 	if !a.plan.replaces() {
 		out.Parts = message.PartsFor(c.invite, a.target.Dial.PassParts)
 	}
+	if a.line != nil { // at another address
+		l.Repeats(a.line.leg)
+	}
 	req, err := c.fit(&out, l, f)
 	if err != nil {
 		return nil, leg.Invite{}, cause.InviteTooLarge, err
 	}
 	invite := leg.Invite{
 		Request: req, Offer: out.Offer, Dest: f.Dest, Transport: local.Transport,
-		FirstResponse: a.target.Dial.FirstResponseTimeout, RingTimeout: a.target.Dial.RingTimeout,
+		FirstResponse: f.Turn(a.target.Dial), RingTimeout: a.target.Dial.RingTimeout,
 		Auth: a.target.Dial.Auth,
 	}
 	if f.Flow == nil {
@@ -180,6 +184,27 @@ func (c *Call) refusedBy(f leg.Refused) (next bool) {
 	}
 	c.failed(attemptEnd{code: f.Code, reason: f.Reason, cause: f.Cause, q850: f.Q850, err: f.Err})
 	return (refusesSRTP(f.Code) && c.triesPlain()) || f.Code == 0 || f.Cause == cause.InviteTooLarge || cause.NextTarget(f.Code, a.plan.failoverOn)
+}
+
+// elsewhere goes on with the attempt at the target's next address, where a refusal is a
+// reason for that (RFC 3263 section 4.3). Ready comes again.
+func (c *Call) elsewhere(f leg.Refused) bool {
+	a := c.attempts.current
+	if !a.reached.FailedAt(a.target.Dial, c.server.stack, f) {
+		return false
+	}
+	c.ladder.Decide("target %s: %s", a.target.Dial.Name, a.reached.Says())
+	c.detachTarget(a)
+	c.drop(a.line)
+	ctx, cancel := context.WithCancel(c.server.ctx)
+	a.cancel = cancel
+	ready, target := Ready{Attempt: a.number, Reached: a.reached}, a.target
+	c.server.beside(func() {
+		defer func() { c.mailbox.PostLast(item{event: ready}) }()
+		defer c.server.recovered("connect")
+		ready.Next(ctx, target, c.server.stack)
+	})
+	return true
 }
 
 // badAnswer hangs up on a target whose answer can't be relayed.

@@ -161,6 +161,7 @@ func (c *Call) onReady(f Ready) phase {
 
 // onProgress passes early media on, and ringing if the route wants that.
 func (c *Call) onProgress(f leg.Progress) {
+	c.attempts.current.judge(cause.None, f.Code)
 	if f.SDP != nil {
 		if err := c.takeAnswer(f.SDP); err != nil {
 			c.peerLog.Warn().Err(err).Msg("early media not usable")
@@ -237,6 +238,9 @@ func (c *Call) onAnswered(f leg.Answered) phase {
 
 // onRefused tries the next target, or gives the carrier the target's own answer.
 func (c *Call) onRefused(f leg.Refused) phase {
+	if c.elsewhere(f) {
+		return (*Call).preparing
+	}
 	if c.refusedBy(f) {
 		return c.nextAttempt()
 	}

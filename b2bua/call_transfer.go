@@ -181,6 +181,9 @@ func (c *Call) onTransfer(from *legOnWire, f leg.Fact) {
 // transferRefused: a destination does not take the call. The next one is tried.
 func (c *Call) transferRefused(f leg.Refused) {
 	c.transfer.early = nil
+	if c.elsewhere(f) {
+		return
+	}
 	if c.transfer.code, c.transfer.reason = f.Code, f.Reason; f.Code == 0 {
 		c.transfer.code, c.transfer.reason = 408, message.StatusText(408)
 	}
@@ -193,6 +196,7 @@ func (c *Call) transferRefused(f leg.Refused) {
 // transferRings: the caller hears the new target's early media only if the agent has
 // gone.
 func (c *Call) transferRings(f leg.Progress) {
+	c.attempts.current.judge(cause.None, f.Code)
 	c.report(f.Code, f.Reason)
 	if f.SDP == nil {
 		return

@@ -188,6 +188,9 @@ func (s *Server) Messages() *transport.Messages { return s.stack.Messages() }
 // Open counts the open calls by trunk and target.
 func (s *Server) Open() peers.Open { return s.admission.Open() }
 
+// Circuits are the circuits of targets and of their APIs.
+func (s *Server) Circuits() []peers.CircuitStatus { return s.admission.Circuits() }
+
 // Panics counts the panics that were recovered.
 func (s *Server) Panics() uint64 { return s.panics.Load() }
 

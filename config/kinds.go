@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"flowbridge/audio"
 )
@@ -110,6 +111,9 @@ var kinds = map[string]kind{
 	"store-path":          {parse: parsed(parseStorePath), title: "file", pattern: ".", types: anyScalar},
 	"suite":               words(false, "is not an SRTP crypto suite that is known here", "", SRTPSuites()...),
 	"target":              {parse: known((*loader).targetName), title: "name of a target", pattern: nameText, types: anyScalar},
+	"pause":               within(100*time.Millisecond, time.Hour, false),
+	"ping-interval":       within(5*time.Second, time.Hour, true),
+	"ping-timeout":        within(100*time.Millisecond, 30*time.Second, false),
 	"target-name":         {parse: named("target", func(l *loader) map[string]bool { return l.targets }), title: "name", pattern: nameText, types: anyScalar},
 	"timer":               {parse: parsed(parseTimer), title: "duration", pattern: durationText},
 	"timer-or-0":          {parse: parsed(parseTimerOrZero), title: "duration or 0", pattern: `^0$|` + durationText, types: number},

@@ -128,6 +128,8 @@ type Attempt struct {
 	SIPCallID string `json:"sip_call_id,omitempty"`
 	// Transport is that of the INVITE: udp, tcp or tls. Empty: none was sent.
 	Transport string `json:"transport,omitempty"`
+	// Tried are the addresses of the target that failed before the last one, as transport://address:port, each with how.
+	Tried []string `json:"tried,omitempty"`
 	// DroppedHeaders names the headers that were left out of the INVITE.
 	DroppedHeaders []string `json:"dropped_headers,omitempty"`
 }

@@ -36,10 +36,12 @@ const (
 	PrepareFailed  Cause = "prepare_failed"
 	PrepareRefused Cause = "prepare_refused"
 	PrepareInvalid Cause = "prepare_invalid"
+	APICircuitOpen Cause = "api_circuit_open"
 
 	TemplateFailed    Cause = "template_failed"
 	DNSFailed         Cause = "dns_failed"
 	TargetCapped      Cause = "target_capped"
+	TargetCircuitOpen Cause = "target_circuit_open"
 	TargetSilent      Cause = "target_silent"
 	TargetUnreachable Cause = "target_unreachable"
 	TLSFailed         Cause = "tls_failed"
@@ -79,8 +81,8 @@ func Causes() []Cause {
 		CallerHangup, AgentHangup, CallerCancelled, OperatorHangup,
 		NoRoute, BadOffer, NoCommonCodec, SRTPRequired, NoPorts,
 		CallerLimited, DestinationLimited,
-		PrepareTimeout, PrepareFailed, PrepareRefused, PrepareInvalid,
-		TemplateFailed, DNSFailed, TargetCapped, TargetSilent, TargetUnreachable, TLSFailed,
+		PrepareTimeout, PrepareFailed, PrepareRefused, PrepareInvalid, APICircuitOpen,
+		TemplateFailed, DNSFailed, TargetCapped, TargetCircuitOpen, TargetSilent, TargetUnreachable, TLSFailed,
 		InviteTooLarge, RingTimeout, TargetBusy, TargetRefused, TargetError,
 		AuthMissing, AuthUnsupported, AuthRefused, BadAnswer, SRTPRefused, SetupTimeout,
 		NoACK, NoPRACK, BadACK, SessionExpired, DialogLost, MissedHangup, TransferFailed,

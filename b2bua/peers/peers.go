@@ -10,6 +10,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/audio"
+	"flowbridge/b2bua/circuit"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/config"
@@ -43,6 +44,8 @@ type Target struct {
 	Dial     *Dial
 	Trunk    *Caller // of the trunk that it is; nil: a real target
 	Preparer Preparer
+	SIP      *circuit.Breaker // of the target itself; nil: it never opens
+	API      *circuit.Breaker // of what Preparer asks; nil: it never opens
 	*tally
 }
 

@@ -20,6 +20,8 @@ import (
 	"flowbridge/b2bua"
 	"flowbridge/b2bua/ladder"
 	"flowbridge/b2bua/redirected"
+	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/reach"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
 	"flowbridge/fleet"
@@ -36,15 +38,16 @@ import (
 
 // Node is a running B2BUA with all its parts.
 type Node struct {
-	log     zerolog.Logger
-	store   *store.Store
-	engine  *media.Engine
-	kernel  *kernel.Relay      // nil: it relays nothing
-	carried live.Media         // without it
-	archive *recording.Archive // nil: nothing is recorded
-	server  *b2bua.Server
-	fleet   *fleet.Fleet // nil: there is none
-	apiAt   net.Addr
+	log       zerolog.Logger
+	store     *store.Store
+	engine    *media.Engine
+	kernel    *kernel.Relay      // nil: it relays nothing
+	carried   live.Media         // without it
+	archive   *recording.Archive // nil: nothing is recorded
+	server    *b2bua.Server
+	admission *peers.Admission // of server
+	fleet     *fleet.Fleet     // nil: there is none
+	apiAt     net.Addr
 
 	api         *http.Server
 	apiListener net.Listener
@@ -232,6 +235,7 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	n.begins = append(n.begins, func() {
 		tended.Go(func() { n.stalls.watch(ctx) })
 		tended.Go(func() { n.tend(ctx) })
+		tended.Go(func() { reach.Ping(ctx, n.admission.Peers.Load, n.server.Stack()) })
 		tended.Go(func() { n.purgeHourly(ctx) })
 	})
 	n.onClose(func() error { tended.Wait(); return nil })
