@@ -27,8 +27,8 @@ var layout = map[string]string{
 	"cmd/flowbridge/provision": "cmd/flowbridge/cli cmd/flowbridge/testcall config internal/rest internal/yamledit synthflow vapi",
 	"cmd/flowbridge/testcall":  "cmd/flowbridge/cli cmd/flowbridge/node config sim store",
 	"cmd/flowbridge/explain":   "b2bua b2bua/cause b2bua/peers b2bua/report cmd/flowbridge/cli cmd/flowbridge/node config",
-	"cmd/flowbridge/node":      "admin b2bua b2bua/cause b2bua/ladder b2bua/outbound b2bua/peers b2bua/remembered b2bua/transport cmd/flowbridge/cli config fleet hooks internal/handover internal/httpd internal/rest internal/tracecontext live media media/kernel recording store synthflow telemetry telemetry/hep telemetry/otlp twilio vapi webhook",
-	"cmd/flowbridge/check":     "b2bua/transport cmd/flowbridge/cli config fleet internal/rest media/kernel synthflow vapi",
+	"cmd/flowbridge/node":      "admin b2bua b2bua/cause b2bua/ladder b2bua/outbound b2bua/peers b2bua/remembered b2bua/transport cmd/flowbridge/cli config fleet hooks internal/handover internal/httpd internal/rest internal/tracecontext live media media/kernel prepare recording store synthflow telemetry telemetry/hep telemetry/otlp twilio vapi webhook",
+	"cmd/flowbridge/check":     "b2bua/transport cmd/flowbridge/cli config fleet internal/rest media/kernel prepare synthflow vapi",
 	"cmd/flowbridge/operate":   "admin b2bua/ladder cmd/flowbridge/cli config live store",
 	"cmd/flowbridge/cli":       "config",
 
@@ -63,6 +63,7 @@ var layout = map[string]string{
 
 	"admin":     "internal/httpd live store",
 	"hooks":     "internal/httpd",
+	"prepare":   "config internal/rest",
 	"synthflow": "internal/httpd internal/rest",
 	"vapi":      "internal/httpd internal/rest",
 	"twilio":    "internal/httpd",

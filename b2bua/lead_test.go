@@ -79,9 +79,9 @@ func TestDirection(t *testing.T) {
 				t.Errorf("X-EI: %s; want %s", got, ei)
 			}
 			asked := w.prepare.asked[0]
-			if asked.FromNumber != want.lead || asked.ToNumber != want.agent ||
-				!slices.Equal(asked.Variables, []peers.Variable{{Name: "way", Value: want.direction}, {Name: "lead", Value: want.lead}}) {
-				t.Errorf("prepared %+v", asked)
+			if got, body := string(asked.Body), fmt.Sprintf(`{"from_number":%q,"to_number":%q,"model_id":"","workspace_id":"","custom_variables":{"way":%q,"lead":%[1]q}}`,
+				want.lead, want.agent, want.direction); got != body {
+				t.Errorf("prepared %s; want %s", got, body)
 			}
 			w.agent.reply(invite, 486, "Busy Here", "a", "")
 			w.agent.expect("ACK")
@@ -244,7 +244,7 @@ targets:
 		!slices.Equal(got.Headers, []peers.Variable{{Name: "X-EI", Value: "S.id-1;"}, {Name: "x-caller", Value: "+15075550100"}}) {
 		t.Errorf("prepared: got %+v, %v", got, err)
 	}
-	if p.asked[0].CallID != "ours" || p.asked[0].ToNumber != "+15085785607" {
+	if p.asked[0].CallID != "ours" || !strings.Contains(string(p.asked[0].Body), `"to_number":"+15085785607"`) {
 		t.Errorf("asked %+v", p.asked[0])
 	}
 	got, err = redirectTo(t.Context(), &attempt{target: &peers.Target{Dial: peers.DialOf(&cfg.Targets[1]), Preparer: nil}}, vars)

@@ -45,14 +45,14 @@ func Request(ctx context.Context, t *peers.Target, vars config.Vars) (out Reques
 		}
 	}
 	if t.Preparer != nil && t.Dial.Prepare != nil {
-		req, err := prepareRequest(t.Dial.Prepare, vars)
+		ask, err := t.Dial.Prepare.Ask(vars)
 		if err != nil {
 			out.Cause, out.Err = cause.TemplateFailed, err
 			return out
 		}
 		begin := time.Now()
 		out.AskedAPI = true
-		out.Prepared, err = t.Preparer.Prepare(ctx, req)
+		out.Prepared, err = t.Preparer.Prepare(ctx, peers.PrepareRequest{Ask: ask, CallID: vars.CallID})
 		out.Elapsed = time.Since(begin)
 		if err == nil {
 			vars.Prepare = &config.PrepareVars{CallID: out.Prepared.CallID, Body: out.Prepared.Body}
@@ -74,25 +74,6 @@ func Request(ctx context.Context, t *peers.Target, vars config.Vars) (out Reques
 		}
 	}
 	return out
-}
-
-func prepareRequest(p *config.Prepare, vars config.Vars) (req peers.PrepareRequest, err error) {
-	render := func(of, key string, from *config.Template) string {
-		value, failed := from.Render(vars)
-		if failed != nil && err == nil {
-			err = fmt.Errorf("prepare.%s%s: %w", of, key, failed)
-		}
-		return value
-	}
-	req = peers.PrepareRequest{
-		CallID: vars.CallID, WorkspaceID: render("", "workspace_id", p.WorkspaceID), ModelID: render("", "model_id", p.ModelID),
-		FromNumber: render("", "from_number", p.FromNumber), ToNumber: render("", "to_number", p.ToNumber),
-		Variables: make([]peers.Variable, 0, len(p.CustomVariables)),
-	}
-	for _, v := range p.CustomVariables {
-		req.Variables = append(req.Variables, peers.Variable{Name: v.Name, Value: render("custom_variables.", v.Name, v.Value)})
-	}
-	return req, err
 }
 
 // PrepareCause is the cause of an attempt whose preparation failed.
