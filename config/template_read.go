@@ -134,6 +134,9 @@ func (s section) uri(use templateUse, transport string) (*Template, string) {
 		return nil, ""
 	}
 	if c := checkSIPURI(sample, transport); !c.none() {
+		if t.UsesPrepare() {
+			c.remedy += "; an answer that has what it takes can stand in prepare.example"
+		}
 		if sc, ok := v.scalar(); ok {
 			sc.complain(c)
 		}
