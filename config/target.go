@@ -97,7 +97,20 @@ func (t *Target) check(s section) {
 	if t.Kind == KindSynthflow && t.Prepare != nil {
 		t.Prepare.synthflow()
 	}
+	s.idIsThere(t)
 	s.callable(t.Transport)
+}
+
+// idIsThere reports headers that would have the platform's id, where the answer has none.
+func (s section) idIsThere(t *Target) {
+	if t.Kind != KindHTTP || t.Prepare == nil || t.Prepare.ID != "" {
+		return
+	}
+	for _, h := range t.Headers {
+		if strings.Contains(h.Value.String(), ".Prepare.CallID") {
+			s.fields["headers"].fail("has .Prepare.CallID in "+h.Name+", and prepare says no id", `write id below prepare: where the answer has it; or use {{.Prepare.JSON "path"}}`)
+		}
+	}
 }
 
 // MayCall says whether a target can place calls of its own.

@@ -38,7 +38,7 @@ var profileNet = [...]string{"127.0.63.1", "127.0.63.2", "127.0.63.3"}
 var (
 	sipHost    = regexp.MustCompile(`@[A-Za-z0-9._-]+(:[0-9]+)?"`)
 	apiHost    = regexp.MustCompile(`https://[A-Za-z0-9._-]+/`)
-	secretFile = regexp.MustCompile(`/run/secrets/[a-z]+`)
+	secretFile = regexp.MustCompile(`/run/secrets/[a-z-]+`)
 )
 
 // profileOf is a platform's profile with the stand-in's addresses and secrets in place of the platform's. Nothing else of it
@@ -159,8 +159,15 @@ func common(sent, heard []sim.PacketMark) (n int) {
 // holds it to what the platform documents. Both sides hear each other.
 func TestProfiles(t *testing.T) {
 	named := map[string]bool{}
+	page, err := os.ReadFile("../../docs/platforms/profiles.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, p := range operate.Profiles() {
 		named[p.Name] = true
+		if !strings.Contains(string(page), "## "+p.Name+"\n\n```yaml\n"+p.YAML+"```\n") {
+			t.Errorf("docs/platforms/profiles.md shows another profile of %s", p.Name)
+		}
 		if p.Title == "" || p.Version == "" || len(p.Sources) == 0 {
 			t.Errorf("%s: title %q, version %q, sources %q", p.Name, p.Title, p.Version, p.Sources)
 		}
