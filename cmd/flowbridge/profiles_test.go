@@ -281,12 +281,25 @@ func TestLyingAPI(t *testing.T) {
 	}
 }
 
-// TestSecretsOfProfiles: neither the token of an API nor a secret header is in a call's ladder.
+// TestSecretsOfProfiles: neither the token of an API, nor a secret header, nor what a request has from the environment is in a
+// call's ladder, whatever the header is called.
 func TestSecretsOfProfiles(t *testing.T) {
-	for name, secret := range map[string]string{"retell": platform.DefaultToken, "polyai": platform.DefaultSecret} {
+	for name, secrets := range map[string][]string{
+		"retell": {platform.DefaultToken, platform.DefaultSecret}, "pipecat": {platform.DefaultToken, platform.DefaultSecret}, "polyai": {platform.DefaultSecret},
+	} {
 		of, _ := platform.Describe(name)
-		s := newProfileStage(t, of, platform.Options{}, nil)
-		_, record := s.call(t)
+		if name == "pipecat" {
+			of.API = new(*of.API)
+			of.API.TokenIn = "X-Account"
+		}
+		s := newProfileStage(t, of, platform.Options{}, func(text string) string {
+			if name == "pipecat" {
+				text = strings.Replace(text, "      token_file:", "      token_header: X-Account\n      token_file:", 1)
+				return strings.Replace(text, `call: "{{.CallID}}"`, `call: "${SECOND}"`, 1)
+			}
+			return strings.Replace(text, "      body:", "      headers: {X-Second: \"${SECOND}\"}\n      body:", 1)
+		})
+		got, record := s.call(t)
 		said, err := s.node.Ladder(t.Context(), record.ID)
 		if err != nil {
 			t.Fatal(err)
@@ -295,8 +308,13 @@ func TestSecretsOfProfiles(t *testing.T) {
 		if err := errors.Join(said.Draw(&text, 200), json.NewEncoder(&text).Encode(said)); err != nil {
 			t.Fatal(err)
 		}
-		if strings.Contains(text.String(), secret) || !strings.Contains(text.String(), "INVITE") {
-			t.Errorf("%s: %s", name, text.String())
+		if got.Status != 200 || !strings.Contains(text.String(), "INVITE") || of.API != nil && !strings.Contains(text.String(), "X-") {
+			t.Errorf("%s: %d, %s", name, got.Status, text.String())
+		}
+		for _, secret := range secrets {
+			if strings.Contains(text.String(), secret) {
+				t.Errorf("%s: %q is in %s", name, secret, text.String())
+			}
 		}
 	}
 }

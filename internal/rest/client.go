@@ -72,8 +72,10 @@ func New(o Options) (*Client, error) {
 		return nil, fmt.Errorf("the API's URL %q is not one: write it like https://api.example.com", base.Redacted())
 	case base.User != nil, base.RawQuery != "", base.Fragment != "":
 		return nil, errors.New("the API's URL holds credentials, a query or a fragment: write scheme, host and path alone")
-	case o.Token == "" != o.Anonymous:
+	case o.Token == "" && !o.Anonymous:
 		return nil, errors.New("the token is empty")
+	case o.Token != "" && o.Anonymous:
+		return nil, errors.New("there is a token, and none is to be sent")
 	case o.Timeout < 0 || o.MaxBody < 0:
 		return nil, errors.New("negative timeout or limit of answers")
 	}
