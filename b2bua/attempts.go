@@ -24,14 +24,14 @@ type plan struct {
 	targets    []*peers.Target // not tried yet
 	failoverOn []int           // statuses, besides the usual ones, after which the next target is tried
 
-	reason  string           // of the attempts in the record: "" for the route, or reasonTransfer
+	reason  string           // of the attempts in the record: "" for the route, store.ReasonTransfer or store.ReasonRescue
 	vars    *config.Vars     // of its templates; nil: the call's
 	source  *sip.Request     // whose headers pass on; nil: the caller's INVITE
 	headers []outbound.Field // further headers of its INVITEs
 }
 
-// isTransfer says whether a plan is not for the route.
-func (p *plan) isTransfer() bool { return p.reason == reasonTransfer }
+// replaces says whether a plan is for an agent's successor, not for the route.
+func (p *plan) replaces() bool { return p.reason != "" }
 
 // attempts are the attempts of a call, by any plan.
 type attempts struct {
@@ -76,18 +76,19 @@ func (all *attempts) cryptoFor(t *peers.Target) *sdp.LegCrypto {
 // attempt is one try at one target. It belongs to its call's goroutine; prepare,
 // which runs beside it, gets copies.
 type attempt struct {
-	number  int   // from 1
-	plan    *plan // that it belongs to
-	target  *peers.Target
-	offer   *sdp.Description   // that its INVITE is made of
-	formats []sdp.Format       // of the offer, for the target
-	crypto  *sdp.LegCrypto     // SRTP state of its leg
-	line    *legOnWire         // once it is dialled
-	cancel  context.CancelFunc // of its preparation; nil: none is under way
-	placed  bool               // has a place at its target
-	parties peers.Parties      // for whom it has the place
-	dest    netip.AddrPort
-	started time.Time
+	number   int   // from 1
+	plan     *plan // that it belongs to
+	target   *peers.Target
+	offer    *sdp.Description   // that its INVITE is made of
+	formats  []sdp.Format       // of the offer, for the target
+	crypto   *sdp.LegCrypto     // SRTP state of its leg
+	line     *legOnWire         // once it is dialled
+	cancel   context.CancelFunc // of its preparation; nil: none is under way
+	placed   bool               // has a place at its target
+	parties  peers.Parties      // for whom it has the place
+	dest     netip.AddrPort
+	started  time.Time
+	answered time.Time // zero: not yet, or in a process before
 
 	mediaName netip.Addr // our address in the target's SDP
 	dropped   []string   // headers that were left out of its INVITE
@@ -133,7 +134,7 @@ func (a *attempt) recordOf(why cause.Cause, code int) store.Attempt {
 func (c *Call) try(p *plan) bool {
 	for a := c.attempts.next(p); a != nil; a = c.attempts.next(p) {
 		c.ladder.Next(a.target.Dial.Name)
-		if !p.isTransfer() {
+		if !p.replaces() {
 			c.noteDestination(a.target)
 			c.record.targetSIPCallID, c.record.synthflowCallID, c.record.externalID = "", "", ""
 			c.record.preparedAt, c.record.dialedAt = store.Time{}, store.Time{}
@@ -248,31 +249,6 @@ func (c *Call) noteDestination(t *peers.Target) {
 	}
 }
 
-// Outcome says what the end of an INVITE means for its call.
-type Outcome struct {
-	Cause       cause.Cause
-	Disposition string // the record's, where the call ends with it
-	Q850        int    // the record's; 0: none
-	Next        bool   // the next target is to be tried
-}
-
-// OutcomeOf judges the end of a foreign INVITE as if it were ours. status is the
-// target's final answer, 0 without one. why is the cause, and empty for a refusal,
-// of which only the status is known.
-func OutcomeOf(status int, why cause.Cause) Outcome {
-	v := Outcome{Cause: why, Disposition: dispositionOf(why, status), Q850: cause.Q850Of(status)}
-	switch why {
-	case cause.CallerHangup, cause.AgentHangup:
-		v.Disposition, v.Q850 = store.DispositionAnswered, cause.Q850OfCause(why)
-	case cause.CallerCancelled:
-	case cause.None:
-		v.Cause, v.Next = cause.OfStatus(status), cause.NextTarget(status, nil)
-	default:
-		v.Next = true
-	}
-	return v
-}
-
 // attemptEnd is how an attempt ended.
 type attemptEnd struct {
 	code   int // the target's final answer, 0: none
@@ -280,18 +256,4 @@ type attemptEnd struct {
 	cause  cause.Cause
 	q850   int
 	err    error // why there is no answer, if that is known
-}
-
-// dispositionOf is the record's disposition of a call that was not answered.
-func dispositionOf(why cause.Cause, status int) string {
-	switch {
-	case why == cause.CallerCancelled, why == cause.OperatorHangup:
-		return store.DispositionCancelled
-	case status == 486 || status == 600:
-		return store.DispositionBusy
-	case why == cause.RingTimeout || status == 408 || status == 480:
-		return store.DispositionNoAnswer
-	default:
-		return store.DispositionFailed
-	}
 }

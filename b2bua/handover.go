@@ -168,15 +168,17 @@ func (c *Call) handOver() (*Handed, error) {
 		return nil, err
 	}
 	h := &Handed{}
-	state := c.state()
+	state := &kept.Sheet{}
+	c.state(state)
 	if s, ok := c.media.session.(interface {
 		HandOver() (media.SessionState, media.Sockets)
 	}); ok {
 		st, sockets := s.HandOver()
-		state.Media, h.Sockets = &st, &sockets
+		state.SetMedia(st)
+		h.Sockets = &sockets
 	}
 	if c.stopRecording(); state.Recording {
-		c.server.interrupted = append(c.server.interrupted, func() { c.recordAgain(&state) })
+		c.server.interrupted = append(c.server.interrupted, func() { c.recordAgain(&state.Call) })
 	}
 	h.Record = c.cdr()
 	h.Record.Recordings = append(slices.Clip(c.recordings.past), settledRecordings(c.server.ctx, c.recordings.all)...)
@@ -192,9 +194,9 @@ func (c *Call) handOverInvite() (*Handed, error) {
 	if !ok {
 		return nil, errSetUp
 	}
-	state := kept.Call{ID: c.id, Trunk: c.trunk.KindAndName(), Source: destText(c.source), Ended: string(cause.ProcessRestart)}
+	state := &kept.Sheet{Call: kept.Call{ID: c.id, Trunk: c.trunk.KindAndName(), Source: destText(c.source), Ended: string(cause.ProcessRestart)}}
 	state.Invite, state.Settled = c.inviteText()
-	for _, k := range c.legStates() {
+	for _, k := range c.legStates(nil) {
 		if k.Role != kept.RoleCaller {
 			state.Legs = append(state.Legs, k)
 		}
@@ -207,7 +209,8 @@ func (c *Call) handOverLegs() (*Handed, error) {
 	if len(c.legs) == 0 {
 		return nil, nil
 	}
-	state := c.owed()
+	state := &kept.Sheet{}
+	c.owed(state)
 	text, err := state.Encode()
 	return &Handed{State: text, Record: store.Record{ID: c.id}, Owed: true}, err
 }

@@ -6,6 +6,9 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"flowbridge/media/packet"
+	"flowbridge/media/quality"
 )
 
 // Errors of Engine.Resume; errAddress is another one.
@@ -173,7 +176,7 @@ func (r *relay) resume(st *SessionState, c clock) {
 			r.ledger.refused[i].Store(&a)
 		}
 		if s.Peer.Codec != "" {
-			r.ledger.codec[i].Store(impairmentOf(s.Peer.Codec))
+			r.ledger.codec[i].Store(quality.ImpairmentOf(s.Peer.Codec))
 		}
 	}
 }
@@ -207,7 +210,7 @@ func (s *stream) resume(st *StreamState, exact bool, c clock) {
 	rate := s.rate
 	*s = stream{
 		rate: rate, started: st.Started, ssrc: st.SSRC, base: st.Base, top: st.Top, received: st.Received, expect: st.Expect, jumped: st.Jumped,
-		losses:   losses{recent: st.Recent, older: st.Older, run: st.Run, runs: st.Runs, longest: st.Longest},
+		losses:   quality.Losses{Recent: st.Recent, Older: st.Older, Run: st.Run, Runs: st.Runs, Longest: st.Longest},
 		lostPast: st.LostPast, wrapsPast: st.WrapsPast, duplicates: st.Duplicates, reordered: st.Reordered, ssrcChanges: st.SSRCChanges,
 		timed: st.Timed, timestamp: st.Timestamp, timestampAt: c.past(st.TimestampAt),
 		jitter: st.Jitter, jitterMax: st.JitterMax, jitterSum: st.JitterSum, timings: st.Timings,
@@ -239,7 +242,7 @@ func (c *countersRTP) resume(st *CountState, s *stream, k clock) {
 	}
 	c.First.Store(int64(k.past(st.First)))
 	c.Last.Store(int64(k.past(st.Last)))
-	c.keep(s, rtpHeader{ssrc: st.SSRC, payloadType: st.PayloadType & 0x7f})
+	c.keep(s, packet.Header{SSRC: st.SSRC, PayloadType: st.PayloadType & 0x7f})
 }
 
 func (c *counters) resume(st *CountState) {

@@ -18,6 +18,7 @@ import (
 	"flowbridge/admin"
 	"flowbridge/b2bua"
 	"flowbridge/b2bua/ladder"
+	"flowbridge/b2bua/redirected"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
 	"flowbridge/fleet"
@@ -55,7 +56,7 @@ type Node struct {
 	followers  []ladder.Follower // of the SIP of calls; constant once the server is made
 	inForce    atomic.Pointer[inForce]
 	hookServer *hooks.Server // nil: no hook is on
-	redirects  *b2bua.Redirects
+	redirects  *redirected.Calls
 	webhooks   *webhook.Sender
 	watchers   []watcher // of calls; constant once the server is made
 	live       *live.Watcher
@@ -195,7 +196,7 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 		return err
 	}
 	n.onClose(n.server.Close)
-	n.redirects = n.server.NewRedirects(n.redirectOptions())
+	n.redirects = n.server.Redirected(n.redirectOptions())
 	n.onClose(func() error { n.redirects.Close(); return nil })
 	if n.hookServer, err = n.serveHooks(ctx); err != nil {
 		return err

@@ -1,10 +1,7 @@
-package media
+package packet
 
 import (
-	"bytes"
 	"testing"
-
-	"flowbridge/audio"
 
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
@@ -38,14 +35,14 @@ func TestParseRTP(t *testing.T) {
 		{"padding too long", "\xa0\x00" + base + "ab\x05", false},
 		{"padding without a byte", "\xa0\x00" + base, false},
 	} {
-		h, ok := parseRTP([]byte(tt.pkt))
+		h, ok := ParseRTP([]byte(tt.pkt))
 		if ok != tt.want {
 			t.Errorf("%s: got %v; want %v", tt.name, ok, tt.want)
 		}
 		if !ok {
 			continue
 		}
-		if want := (rtpHeader{payloadType: tt.pkt[1] & 0x7f, seq: 7, timestamp: 160, ssrc: 0xdeadbeef}); h != want {
+		if want := (Header{PayloadType: tt.pkt[1] & 0x7f, Seq: 7, Timestamp: 160, SSRC: 0xdeadbeef}); h != want {
 			t.Errorf("%s: got %+v; want %+v", tt.name, h, want)
 		}
 	}
@@ -71,52 +68,8 @@ func TestValidRTCP(t *testing.T) {
 		{"garbage behind", report + "ab", false},
 		{"second of version 0", report + "\x00\xcb\x00\x00", false},
 	} {
-		if got := validRTCP([]byte(tt.pkt)); got != tt.want {
+		if got := ValidRTCP([]byte(tt.pkt)); got != tt.want {
 			t.Errorf("%s: got %v; want %v", tt.name, got, tt.want)
-		}
-	}
-}
-
-func TestRewrite(t *testing.T) {
-	const before = "\x80\xe5\xff\xff\xff\xff\xff\xff\x00\x00\x00\x01audio"
-	for _, tt := range []struct {
-		name    string
-		rewrite rewrite
-		want    string
-	}{
-		{"identity", rewrite{}, before},
-		{"SSRC", rewrite{SSRC: 0x01020304}, "\x80\xe5\xff\xff\xff\xff\xff\xff\x01\x02\x03\x04audio"},
-		{"sequence wraps", rewrite{SeqOffset: 3}, "\x80\xe5\x00\x02\xff\xff\xff\xff\x00\x00\x00\x01audio"},
-		{"timestamp wraps", rewrite{TimeOffset: 161}, "\x80\xe5\xff\xff\x00\x00\x00\xa0\x00\x00\x00\x01audio"},
-		{"payload type keeps the marker", rewrite{Payload: [8]PayloadChange{{From: 8, To: 0}, {From: 101, To: 96}}}, "\x80\xe0\xff\xff\xff\xff\xff\xff\x00\x00\x00\x01audio"},
-		{"payload type to 0", rewrite{Payload: [8]PayloadChange{{From: 101, To: 0}}}, "\x80\x80\xff\xff\xff\xff\xff\xff\x00\x00\x00\x01audio"},
-		{"payload types are changed once", rewrite{Payload: [8]PayloadChange{{From: 101, To: 96}, {From: 96, To: 101}}}, "\x80\xe0\xff\xff\xff\xff\xff\xff\x00\x00\x00\x01audio"},
-		{"another payload type", rewrite{Payload: [8]PayloadChange{{From: 0, To: 8}}}, before},
-		{"PCMU to PCMA", rewrite{Payload: [8]PayloadChange{{From: 101, To: 8, Op: PayloadToALaw}}}, "\x80\x88\xff\xff\xff\xff\xff\xff\x00\x00\x00\x01" + translated("audio", audio.EncodeALaw)},
-		{"an impossible one leaves the marker alone", rewrite{Payload: [8]PayloadChange{{From: 101, To: 255}}}, "\x80\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x01audio"},
-	} {
-		pkt := []byte(before)
-		tt.rewrite.apply(pkt)
-		if string(pkt) != tt.want {
-			t.Errorf("%s: got % x; want % x", tt.name, pkt, tt.want)
-		}
-	}
-}
-
-// translated is PCMU in the other law, sample by sample.
-func translated(ulaw string, encode func(int16) byte) string {
-	out := []byte(ulaw)
-	for i, code := range out {
-		out[i] = encode(audio.DecodeULaw(code))
-	}
-	return string(out)
-}
-
-func TestRewriteDrops(t *testing.T) {
-	r := rewrite{Payload: [8]PayloadChange{{From: 0, To: 0, Op: PayloadDrop}}}
-	for pt, relayed := range map[uint8]bool{0: false, 8: true} {
-		if got := r.apply(rtpPacket(t, pt, 1, "x")); got != relayed {
-			t.Errorf("payload type %d: relayed %v; want %v", pt, got, relayed)
 		}
 	}
 }
@@ -125,26 +78,16 @@ func FuzzRTPHeader(f *testing.F) {
 	f.Add([]byte("\x80\x00\x00\x07\x00\x00\x00\xa0\xde\xad\xbe\xefaudio"))
 	f.Add([]byte("\xb1\x80\x00\x07\x00\x00\x00\xa0\xde\xad\xbe\xefcsrc\xbe\xde\x00\x01wordab\x00\x02"))
 	f.Fuzz(func(t *testing.T, pkt []byte) {
-		h, ok := parseRTP(pkt)
+		h, ok := ParseRTP(pkt)
 		if !ok {
 			return
 		}
 		var p rtp.Header
 		if n, err := p.Unmarshal(pkt); err == nil {
-			want := rtpHeader{payloadType: p.PayloadType, seq: p.SequenceNumber, timestamp: p.Timestamp, ssrc: p.SSRC}
+			want := Header{PayloadType: p.PayloadType, Seq: p.SequenceNumber, Timestamp: p.Timestamp, SSRC: p.SSRC}
 			if n > len(pkt) || h != want {
 				t.Errorf("got %+v; want %+v", h, want)
 			}
-		}
-		changed := bytes.Clone(pkt)
-		(&rewrite{}).apply(changed)
-		if !bytes.Equal(changed, pkt) {
-			t.Error("the identity changed the packet")
-		}
-		r := rewrite{SSRC: 5, SeqOffset: 1, TimeOffset: 160, Payload: [8]PayloadChange{{From: h.payloadType, To: h.payloadType ^ 1}}}
-		r.apply(changed)
-		if !bytes.Equal(changed[rtpHeaderLen:], pkt[rtpHeaderLen:]) || changed[0] != pkt[0] {
-			t.Error("the rewrite went past the header")
 		}
 	})
 }
@@ -153,7 +96,7 @@ func FuzzRTCP(f *testing.F) {
 	f.Add([]byte("\x80\xc9\x00\x01ssrc"))
 	f.Add([]byte("\x80\xc8\x00\x06ssrcntp1ntp2tsmppkts octs\x81\xcb\x00\x01ssrc"))
 	f.Fuzz(func(t *testing.T, pkt []byte) {
-		if !validRTCP(pkt) {
+		if !ValidRTCP(pkt) {
 			return
 		}
 		var total int

@@ -1,4 +1,4 @@
-package media
+package quality
 
 import (
 	"math"
@@ -26,40 +26,47 @@ const (
 	ratingOfMaximum = 100.0
 )
 
-// impairment is the effect of a codec on speech: Ie, without loss, and Bpl, its robustness against loss.
-type impairment struct{ ie, bpl float64 }
+// Impairment is the effect of a codec on speech: Ie, without loss, and Bpl, its robustness against loss.
+type Impairment struct{ ie, bpl float64 }
 
-// impairmentOf returns the impairment of an encoding name (RFC 3551), in any case; nil if no figures are published.
+// ImpairmentOf returns the impairment of an encoding name (RFC 3551), in any case; nil if no figures are published.
 // The figures are those of ITU-T G.113 Appendix I, for codecs with packet loss concealment. GSM (full rate) has no
 // Bpl there and gets that of the enhanced one. G.722 and Opus exceed this scale and count as G.711.
-func impairmentOf(codec string) *impairment {
+func ImpairmentOf(codec string) *Impairment {
 	switch strings.ToUpper(codec) {
 	case "PCMU", "PCMA", "G722", "OPUS":
-		return &impairment{0, 25.1}
+		return &Impairment{0, 25.1}
 	case "G729":
-		return &impairment{11, 19}
+		return &Impairment{11, 19}
 	case "G723":
-		return &impairment{15, 16.1}
+		return &Impairment{15, 16.1}
 	case "GSM-EFR":
-		return &impairment{5, 10}
+		return &Impairment{5, 10}
 	case "GSM":
-		return &impairment{20, 10}
+		return &Impairment{20, 10}
 	}
 	return nil
 }
 
-// score is the MOS of what is received from a side.
-func (s SideStats) score(codec *impairment) float64 {
-	received := s.RxPackets - min(s.Duplicates, s.RxPackets)
-	if codec == nil || received < packetsToJudge {
+// Heard is what came of a stream.
+type Heard struct {
+	Received     uint64        // packets, each once
+	Lost, Bursts uint64        // packets that did not come, and the runs of them
+	RTT          time.Duration // to the sender and back
+	JitterMS     float64       // its mean, milliseconds
+}
+
+// MOS is the listening quality, 1.0 to 4.5. 0 means unknown: less than a second of packets, or no figures for the codec.
+func (h Heard) MOS(codec *Impairment) float64 {
+	if codec == nil || h.Received < packetsToJudge {
 		return 0
 	}
 	lost, ratio := 0.0, 1.0
-	if s.Lost > 0 {
-		lost = float64(s.Lost) / float64(s.Lost+received)
-		ratio = burstRatio(float64(s.Lost)/float64(max(s.Bursts, 1)), lost)
+	if h.Lost > 0 {
+		lost = float64(h.Lost) / float64(h.Lost+h.Received)
+		ratio = burstRatio(float64(h.Lost)/float64(max(h.Bursts, 1)), lost)
 	}
-	delay := float64(s.RTT)/float64(2*time.Millisecond) + packetDelay + min(2*s.JitterMeanMS, bufferDelayMax)
+	delay := float64(h.RTT)/float64(2*time.Millisecond) + packetDelay + min(2*h.JitterMS, bufferDelayMax)
 	return opinion(ratingBest - delayImpairment(delay) - codec.withLoss(100*lost, ratio))
 }
 
@@ -69,7 +76,7 @@ func burstRatio(length, lost float64) float64 {
 }
 
 // withLoss is Ie,eff at a loss in percent (G.107 §7.5).
-func (i impairment) withLoss(percent, burstRatio float64) float64 {
+func (i Impairment) withLoss(percent, burstRatio float64) float64 {
 	if percent == 0 {
 		return i.ie
 	}

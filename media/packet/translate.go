@@ -1,61 +1,62 @@
-package media
+package packet
 
 import "encoding/binary"
 
-type alias struct {
-	known    bool   // there is a stream
-	from, to uint32 // SSRC, as it comes and as it goes on
-	time     uint32 // added to timestamps
-	seq      uint16 // added to sequence numbers
-	top      uint64 // the highest number that came, extended by the cycles
+// Alias is what a rewrite makes of a stream: the name, times and numbers that the receiver knows.
+type Alias struct {
+	Known    bool   // there is a stream
+	From, To uint32 // SSRC, as it comes and as it goes on
+	Time     uint32 // added to timestamps
+	Seq      uint16 // added to sequence numbers
+	Top      uint64 // the highest number that came, extended by the cycles
 }
 
 // name replaces the stream's own SSRC by the one that it is relayed with, and reports whether it was there.
-func (a *alias) name(field []byte) bool {
-	if !a.known || binary.BigEndian.Uint32(field) != a.from {
+func (a *Alias) name(field []byte) bool {
+	if !a.Known || binary.BigEndian.Uint32(field) != a.From {
 		return false
 	}
-	binary.BigEndian.PutUint32(field, a.to)
+	binary.BigEndian.PutUint32(field, a.To)
 	return true
 }
 
 // unname does the opposite.
-func (a *alias) unname(field []byte) bool {
-	if !a.known || binary.BigEndian.Uint32(field) != a.to {
+func (a *Alias) unname(field []byte) bool {
+	if !a.Known || binary.BigEndian.Uint32(field) != a.To {
 		return false
 	}
-	binary.BigEndian.PutUint32(field, a.from)
+	binary.BigEndian.PutUint32(field, a.From)
 	return true
 }
 
-func (a *alias) shiftTime(field []byte) {
-	binary.BigEndian.PutUint32(field, binary.BigEndian.Uint32(field)+a.time)
+func (a *Alias) shiftTime(field []byte) {
+	binary.BigEndian.PutUint32(field, binary.BigEndian.Uint32(field)+a.Time)
 }
 
 // unshift turns a relayed sequence number into the one that came.
-func (a *alias) unshift(field []byte) {
-	binary.BigEndian.PutUint16(field, binary.BigEndian.Uint16(field)-a.seq)
+func (a *Alias) unshift(field []byte) {
+	binary.BigEndian.PutUint16(field, binary.BigEndian.Uint16(field)-a.Seq)
 }
 
 // unshiftExtended does so with an extended number. The receiver counts its cycles by the shifted numbers, which wrap
 // at other moments. So the result is taken to be near the highest number that came, and not above it: those are our
 // own packets.
-func (a *alias) unshiftExtended(field []byte) {
-	if a.seq == 0 {
+func (a *Alias) unshiftExtended(field []byte) {
+	if a.Seq == 0 {
 		return
 	}
-	seq := uint16(binary.BigEndian.Uint32(field)) - a.seq
-	extended := int64(a.top) + int64(int16(seq-uint16(a.top)))
-	binary.BigEndian.PutUint32(field, uint32(min(max(extended, 0), int64(a.top))))
+	seq := uint16(binary.BigEndian.Uint32(field)) - a.Seq
+	extended := int64(a.Top) + int64(int16(seq-uint16(a.Top)))
+	binary.BigEndian.PutUint32(field, uint32(min(max(extended, 0), int64(a.Top))))
 }
 
-// translate makes a compound of a side fit the relayed RTP, in place. What it says of its own stream is said of the
+// Translate makes a compound of a side fit the relayed RTP, in place. What it says of its own stream is said of the
 // stream that the other side gets. What it says of the stream that it hears is said of the stream that the other side
 // sends. Lengths stay. What does not fit stays unchanged.
-func translate(compound []byte, own, heard alias) {
+func Translate(compound []byte, own, heard Alias) {
 	for len(compound) > 0 {
-		var p controlPacket
-		p, compound = nextRTCP(compound)
+		var p Control
+		p, compound = NextRTCP(compound)
 		switch p.kind {
 		case rtcpSDES:
 			p.translateChunks(&own)
@@ -75,7 +76,7 @@ func translate(compound []byte, own, heard alias) {
 			if mine && p.kind == rtcpSR && len(p.body) >= senderInfoLen {
 				own.shiftTime(p.body[12:])
 			}
-			for blocks := p.reports(); len(blocks) > 0; blocks = blocks[reportBlockLen:] {
+			for blocks := p.Reports(); len(blocks) > 0; blocks = blocks[ReportBlockLen:] {
 				if heard.unname(blocks) {
 					heard.unshiftExtended(blocks[8:])
 				}
@@ -89,7 +90,7 @@ func translate(compound []byte, own, heard alias) {
 }
 
 // translateChunks rewrites the sources of SDES chunks (RFC 3550 §6.5).
-func (p controlPacket) translateChunks(own *alias) {
+func (p Control) translateChunks(own *Alias) {
 	at := 0
 	for i := 0; i < p.count && at+4 <= len(p.body); i++ {
 		own.name(p.body[at:])
@@ -105,7 +106,7 @@ func (p controlPacket) translateChunks(own *alias) {
 }
 
 // translateFeedback rewrites the stream that feedback is about (RFC 4585 §6.1), and the packets that a NACK asks for.
-func (p controlPacket) translateFeedback(heard *alias) {
+func (p Control) translateFeedback(heard *Alias) {
 	if len(p.body) < 8 || !heard.unname(p.body[4:]) || p.kind != rtcpRTPFB || p.count != genericNACK {
 		return
 	}
@@ -115,7 +116,7 @@ func (p controlPacket) translateFeedback(heard *alias) {
 }
 
 // translateExtended rewrites the streams that extended reports are about (RFC 3611 §4).
-func (p controlPacket) translateExtended(heard *alias) {
+func (p Control) translateExtended(heard *Alias) {
 	for at := 4; at+4 <= len(p.body); {
 		size := 4 * (1 + int(binary.BigEndian.Uint16(p.body[at+2:])))
 		if at+size > len(p.body) {

@@ -1,4 +1,4 @@
-package media
+package quality
 
 import (
 	"math"
@@ -52,7 +52,7 @@ func TestImpairmentWithLoss(t *testing.T) {
 		{"GSM", 0, 1, 20},
 		{"opus", 0, 1, 0},
 	} {
-		i := impairmentOf(tt.codec)
+		i := ImpairmentOf(tt.codec)
 		if i == nil {
 			t.Fatalf("%s: no figures", tt.codec)
 		}
@@ -60,33 +60,32 @@ func TestImpairmentWithLoss(t *testing.T) {
 			t.Errorf("%s, %v %%, ratio %v: got %.3f; want %.3f", tt.codec, tt.percent, tt.ratio, got, tt.want)
 		}
 	}
-	if impairmentOf("iLBC") != nil || impairmentOf("") != nil {
+	if ImpairmentOf("iLBC") != nil || ImpairmentOf("") != nil {
 		t.Error("there are no published figures of iLBC and of none")
 	}
 }
 
 func TestScore(t *testing.T) {
-	g711, g729 := impairmentOf("PCMU"), impairmentOf("G729")
+	g711, g729 := ImpairmentOf("PCMU"), ImpairmentOf("G729")
 	for _, tt := range []struct {
 		name  string
-		codec *impairment
-		stats SideStats
+		codec *Impairment
+		heard Heard
 		want  float64
 	}{
-		{"perfect", g711, SideStats{RxPackets: 5000}, 4.4},
-		{"perfect G.729", g729, SideStats{RxPackets: 5000}, 4.1},
-		{"less than a second", g711, SideStats{RxPackets: 49}, 0},
-		{"a second", g711, SideStats{RxPackets: 50}, 4.4},
-		{"less than a second, twice", g711, SideStats{RxPackets: 98, Duplicates: 49}, 0},
-		{"codec unknown", nil, SideStats{RxPackets: 5000}, 0},
-		{"1 %, one by one", g711, SideStats{RxPackets: 9900, Lost: 100, Bursts: 100, LongestBurst: 1}, 4.3},
-		{"5 %, one by one", g711, SideStats{RxPackets: 9500, Lost: 500, Bursts: 500}, 3.95},
-		{"5 % in bursts of 5", g711, SideStats{RxPackets: 9500, Lost: 500, Bursts: 100}, 3.85},
-		{"nearly all lost", g711, SideStats{RxPackets: 60, Lost: 100000, Bursts: 3}, 1},
-		{"far away", g711, SideStats{RxPackets: 5000, RTT: 600 * time.Millisecond}, 3.6},
-		{"much jitter", g711, SideStats{RxPackets: 5000, JitterMeanMS: 150}, 3.6},
+		{"perfect", g711, Heard{Received: 5000}, 4.4},
+		{"perfect G.729", g729, Heard{Received: 5000}, 4.1},
+		{"less than a second", g711, Heard{Received: 49}, 0},
+		{"a second", g711, Heard{Received: 50}, 4.4},
+		{"codec unknown", nil, Heard{Received: 5000}, 0},
+		{"1 %, one by one", g711, Heard{Received: 9900, Lost: 100, Bursts: 100}, 4.3},
+		{"5 %, one by one", g711, Heard{Received: 9500, Lost: 500, Bursts: 500}, 3.95},
+		{"5 % in bursts of 5", g711, Heard{Received: 9500, Lost: 500, Bursts: 100}, 3.85},
+		{"nearly all lost", g711, Heard{Received: 60, Lost: 100000, Bursts: 3}, 1},
+		{"far away", g711, Heard{Received: 5000, RTT: 600 * time.Millisecond}, 3.6},
+		{"much jitter", g711, Heard{Received: 5000, JitterMS: 150}, 3.6},
 	} {
-		got := tt.stats.score(tt.codec)
+		got := tt.heard.MOS(tt.codec)
 		if math.Abs(got-tt.want) > 0.1 || (tt.want == 0) != (got == 0) {
 			t.Errorf("%s: got %.2f; want %.2f", tt.name, got, tt.want)
 		}
