@@ -19,7 +19,7 @@ type URL struct {
 
 var (
 	// errURLPath means that a value would make another path of a URL: it is nothing, or a segment . or .. (RFC 3986 section 3.3).
-	errURLPath = errors.New("a value leaves its place in the URL's path empty, or leads elsewhere by . or ..")
+	errURLPath = errors.New("a value leaves its place in the URL's path empty, or by . or .. leads elsewhere")
 	// errQueryInBranch means that nobody can tell whether a value is in the path or in the query.
 	errQueryInBranch = errors.New("the ? before the query stands within a condition: write it outside of {{if}} and {{with}}")
 )
@@ -30,7 +30,7 @@ func (s section) urlTemplate(key string) *URL {
 	if !ok {
 		return nil
 	}
-	origin, _ := cutOrigin(sc.text)
+	origin := originOf(sc.text)
 	if _, c := parseAPI(origin); !c.none() {
 		if strings.Contains(origin, "{{") {
 			c = refuse("has a template in its scheme or host, which are the same for every call", "write the host itself, and templates behind it")
@@ -54,17 +54,16 @@ func (s section) urlTemplate(key string) *URL {
 	return u
 }
 
-// cutOrigin cuts a URL behind its scheme, host and port.
-func cutOrigin(text string) (origin, rest string) {
+// originOf is the scheme, host and port that a URL begins with, right or wrong.
+func originOf(text string) string {
 	scheme, after, ok := strings.Cut(text, "://")
 	if !ok {
-		return text, ""
+		return text
 	}
-	end := strings.IndexAny(after, "/?#")
-	if end < 0 {
-		end = len(after)
+	if end := strings.IndexAny(after, "/?#"); end >= 0 {
+		after = after[:end]
 	}
-	return scheme + "://" + after[:end], after[end:]
+	return scheme + "://" + after
 }
 
 // ParseURL takes a URL whose path and query may hold templates.
@@ -78,7 +77,7 @@ func ParseURL(text string) (*URL, error) {
 
 // newURL makes a URL of its template, which it takes.
 func newURL(t *Template, text string) (*URL, error) {
-	origin, _ := cutOrigin(text)
+	origin := originOf(text)
 	at, err := url.Parse(origin)
 	if err != nil || at.Host == "" {
 		return nil, errors.New("it has no host")

@@ -2,6 +2,7 @@ package platform
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -45,9 +46,7 @@ func (p *Platform) announce(_ *http.Request, body []byte) (any, *standin.Refusal
 	id := p.remember(object, time.Now())
 	answer := filled(p.of.API.Answer, p.told(id), p.agent.SIPAddr().String(), object).(map[string]any)
 	if p.agent.Fault().Kind == sim.FaultFailed {
-		for name, value := range p.of.API.Failed {
-			answer[name] = value
-		}
+		maps.Copy(answer, p.of.API.Failed)
 	}
 	p.opts.Log.Info().Str("id", id).Msg("call announced")
 	return answer, nil
