@@ -23,12 +23,12 @@ import (
 // layout is what each package may import of ours. Arrows point downward: a package
 // imports only what stands below it in its block of the table.
 var layout = map[string]string{
-	"cmd/flowbridge":           "b2bua/transport cmd/flowbridge/check cmd/flowbridge/cli cmd/flowbridge/explain cmd/flowbridge/node cmd/flowbridge/operate cmd/flowbridge/provision cmd/flowbridge/testcall config fleet internal/httpd sim sim/synthflow sim/twilio sim/vapi store",
+	"cmd/flowbridge":           "b2bua/transport cmd/flowbridge/check cmd/flowbridge/cli cmd/flowbridge/explain cmd/flowbridge/node cmd/flowbridge/operate cmd/flowbridge/provision cmd/flowbridge/testcall config fleet internal/httpd sim sim/platform sim/synthflow sim/twilio sim/vapi store",
 	"cmd/flowbridge/provision": "cmd/flowbridge/cli cmd/flowbridge/testcall config internal/rest internal/yamledit synthflow vapi",
 	"cmd/flowbridge/testcall":  "cmd/flowbridge/cli cmd/flowbridge/node config sim store",
 	"cmd/flowbridge/explain":   "b2bua b2bua/cause b2bua/peers b2bua/report cmd/flowbridge/cli cmd/flowbridge/node config",
-	"cmd/flowbridge/node":      "admin b2bua b2bua/cause b2bua/circuit b2bua/ladder b2bua/outbound b2bua/peers b2bua/reach b2bua/redirected b2bua/transport cmd/flowbridge/cli config fleet hooks internal/handover internal/httpd internal/rest internal/tracecontext live media media/kernel recording store synthflow telemetry telemetry/hep telemetry/otlp twilio vapi webhook",
-	"cmd/flowbridge/check":     "b2bua/locate b2bua/transport cmd/flowbridge/cli config fleet internal/rest media/kernel synthflow vapi",
+	"cmd/flowbridge/node":      "admin b2bua b2bua/cause b2bua/circuit b2bua/ladder b2bua/outbound b2bua/peers b2bua/reach b2bua/redirected b2bua/transport cmd/flowbridge/cli config fleet hooks internal/handover internal/httpd internal/rest internal/tracecontext live media media/kernel prepare recording store synthflow telemetry telemetry/hep telemetry/otlp twilio vapi webhook",
+	"cmd/flowbridge/check":     "b2bua/locate b2bua/transport cmd/flowbridge/cli config fleet internal/rest media/kernel prepare synthflow vapi",
 	"cmd/flowbridge/operate":   "admin b2bua/ladder cmd/flowbridge/cli config live store",
 	"cmd/flowbridge/cli":       "config",
 
@@ -68,6 +68,7 @@ var layout = map[string]string{
 
 	"admin":     "internal/httpd live store",
 	"hooks":     "internal/httpd",
+	"prepare":   "config internal/rest",
 	"synthflow": "internal/httpd internal/rest",
 	"vapi":      "internal/httpd internal/rest",
 	"twilio":    "internal/httpd",
@@ -75,6 +76,7 @@ var layout = map[string]string{
 
 	"sim/synthflow":        "sim sim/internal/standin synthflow",
 	"sim/vapi":             "sim sim/internal/standin",
+	"sim/platform":         "sim sim/internal/standin",
 	"sim/twilio":           "sim sim/internal/standin",
 	"sim/internal/standin": "internal/httpd internal/rest sim",
 	"sim":                  "audio",

@@ -38,7 +38,7 @@ func (x *explainer) attempt(c *Call) report.Target {
 		r.Username = t.Auth.Username
 	}
 	if t.Prepare != nil {
-		r.PrepareTimeoutMS, r.OnFailure = t.Prepare.Timeout.Milliseconds(), t.Prepare.OnFailure
+		r.PrepareTimeoutMS, r.OnFailure, r.PrepareSuccess = t.Prepare.Timeout.Milliseconds(), t.Prepare.OnFailure, t.Prepare.Answer().String()
 	}
 	if err := c.offerTo(a); err != nil {
 		r.Cause, r.Error = cause.NoCommonCodec, err.Error()

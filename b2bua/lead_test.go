@@ -78,9 +78,9 @@ func TestDirection(t *testing.T) {
 				t.Errorf("X-EI: %s; want %s", got, ei)
 			}
 			asked := w.prepare.asked[0]
-			if asked.FromNumber != want.lead || asked.ToNumber != want.agent ||
-				!slices.Equal(asked.Variables, []peers.Variable{{Name: "way", Value: want.direction}, {Name: "lead", Value: want.lead}}) {
-				t.Errorf("prepared %+v", asked)
+			if got, body := string(asked.Body), fmt.Sprintf(`{"from_number":%q,"to_number":%q,"model_id":"","workspace_id":"","custom_variables":{"way":%q,"lead":%[1]q}}`,
+				want.lead, want.agent, want.direction); got != body {
+				t.Errorf("prepared %s; want %s", got, body)
 			}
 			w.agent.reply(invite, 486, "Busy Here", "a", "")
 			w.agent.expect("ACK")

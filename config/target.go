@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -10,8 +11,8 @@ import (
 type Target struct {
 	// The target's name in routes, records and logs. No other target may have it.
 	Name string `key:"name" is:"target-name" required:"a short name for the target"`
-	// What it is: Synthflow, Vapi, or any SIP address.
-	Kind string `key:"kind" is:"kind" required:"synthflow, vapi or sip"`
+	// What it is: Synthflow, Vapi, any SIP address, or one with an HTTP request before each call that prepare describes.
+	Kind string `key:"kind" is:"kind" required:"synthflow, vapi, sip or http"`
 	// Where the platform keeps the account: global, us or eu for kind synthflow, us or eu for kind vapi. Empty: what uri and
 	// api say. API and SIP host of another region are refused.
 	Region string `key:"region" enum:"global us eu" later:""`
@@ -31,8 +32,8 @@ type Target struct {
 	// What becomes of an INVITE over the budget: tcp (it goes over TCP to the same host and port) or trim (headers are left
 	// out, the last one first). Default: trim where transport: udp is written down, and for kind sip; else tcp.
 	Overflow string `key:"overflow" enum:"tcp trim"`
-	// The HTTP request for a call id before the INVITE. Kind synthflow only. Without it the target is dialled directly.
-	Prepare *Prepare `key:"prepare"`
+	// The HTTP request before the INVITE. Kinds synthflow and http only. Without it a Synthflow target is dialled directly.
+	Prepare *Prepare `key:"prepare" later:""`
 	// The platform's HTTP API for provisioning and check --online. It is not needed for calls, nor beside prepare.
 	Account *Account `key:"account" later:""`
 	// Headers of the INVITE by name, with a template each. They go out in this order, byte for byte, and replace Flowbridge's
@@ -92,14 +93,28 @@ func (t *Target) check(s section) {
 	s.transfers(t)
 	s.l.callers[t.Name] = t.MayCall() || t.Transfer != TransferRefuse
 	t.overBudget(s)
-	if t.Prepare != nil && t.Kind != KindSynthflow && t.Kind != "" {
-		s.fields["prepare"].fail("is for kind synthflow only", "remove it, or write kind: synthflow")
-	}
-	use := templateUse{prepare: s.has("prepare"), without: noPrepareStep}
+	t.Prepare = s.prepare(t.Kind)
+	use := templateUse{prepare: s.has("prepare"), without: noPrepareStep, sample: t.Prepare.sample()}
 	t.Headers = s.headers(use) // one that needs the id is left out where there is none
 	use.mayLack = t.Prepare != nil && t.Prepare.OnFailure == OnFailureDial
 	s.platform(t, use)
+	if t.Kind == KindSynthflow && t.Prepare != nil {
+		t.Prepare.synthflow()
+	}
+	s.idIsThere(t)
 	s.callable(t.Transport)
+}
+
+// idIsThere reports headers that would have the platform's id, where the answer has none.
+func (s section) idIsThere(t *Target) {
+	if t.Kind != KindHTTP || t.Prepare == nil || t.Prepare.ID != "" {
+		return
+	}
+	for _, h := range t.Headers {
+		if strings.Contains(h.Value.String(), ".Prepare.CallID") {
+			s.fields["headers"].fail("has .Prepare.CallID in "+h.Name+", and prepare says no id", `write id below prepare: where the answer has it; or use {{.Prepare.JSON "path"}}`)
+		}
+	}
 }
 
 // MayCall says whether a target can place calls of its own.
@@ -110,7 +125,11 @@ const (
 	KindSynthflow = "synthflow"
 	KindVapi      = "vapi"
 	KindSIP       = "sip"
+	KindHTTP      = "http"
 )
+
+// targetKinds are these values.
+func targetKinds() []string { return []string{KindSynthflow, KindVapi, KindSIP, KindHTTP} }
 
 // ReinviteMode says what becomes of a target's, or its caller's, wish to change a call.
 type ReinviteMode string
@@ -218,13 +237,10 @@ func (s section) headers(use templateUse) []Header {
 }
 
 func parseKind(t string) (string, complaint) {
-	switch t {
-	case KindSynthflow, KindVapi, KindSIP:
+	if slices.Contains(targetKinds(), t) {
 		return t, complaint{}
-	case "http":
-		return "", refuse("is a kind of target that is not in this version", "write synthflow, vapi or sip")
 	}
-	return "", refuse("is not a kind of target", meant(t, []string{KindSynthflow, KindVapi, KindSIP}, "write synthflow, vapi or sip"))
+	return "", refuse("is not a kind of target", meant(t, targetKinds(), "write synthflow, vapi, sip or http"))
 }
 
 // transfers reports a list of destinations without transfers, and transfers without one.

@@ -46,12 +46,12 @@ func Request(ctx context.Context, t *peers.Target, vars config.Vars) (out Reques
 		}
 	}
 	if t.Preparer != nil && t.Dial.Prepare != nil {
-		req, err := prepareRequest(t.Dial.Prepare, vars)
+		ask, err := t.Dial.Prepare.Ask(vars)
 		if err != nil {
 			out.Cause, out.Err = cause.TemplateFailed, err
 			return out
 		}
-		err = out.ask(ctx, t, req)
+		err = out.ask(ctx, t, peers.PrepareRequest{Ask: ask, CallID: vars.CallID})
 		if err == nil {
 			vars.Prepare = &config.PrepareVars{CallID: out.Prepared.CallID, Body: out.Prepared.Body}
 		} else {
@@ -96,25 +96,6 @@ func (out *Requested) ask(ctx context.Context, t *peers.Target, req peers.Prepar
 		says = peers.PrepareOutcome(PrepareCause(err), pe.Status)
 	}
 	return err
-}
-
-func prepareRequest(p *config.Prepare, vars config.Vars) (req peers.PrepareRequest, err error) {
-	render := func(of, key string, from *config.Template) string {
-		value, failed := from.Render(vars)
-		if failed != nil && err == nil {
-			err = fmt.Errorf("prepare.%s%s: %w", of, key, failed)
-		}
-		return value
-	}
-	req = peers.PrepareRequest{
-		CallID: vars.CallID, WorkspaceID: render("", "workspace_id", p.WorkspaceID), ModelID: render("", "model_id", p.ModelID),
-		FromNumber: render("", "from_number", p.FromNumber), ToNumber: render("", "to_number", p.ToNumber),
-		Variables: make([]peers.Variable, 0, len(p.CustomVariables)),
-	}
-	for _, v := range p.CustomVariables {
-		req.Variables = append(req.Variables, peers.Variable{Name: v.Name, Value: render("custom_variables.", v.Name, v.Value)})
-	}
-	return req, err
 }
 
 // PrepareCause is the cause of an attempt whose preparation failed.

@@ -133,22 +133,18 @@ type Preparer interface {
 	Prepare(ctx context.Context, req PrepareRequest) (Prepared, error)
 }
 
-// PrepareRequest describes a call to a platform.
+// PrepareRequest is what a platform is asked about a call.
 type PrepareRequest struct {
-	CallID      string // of this server; the same for a retry
-	FromNumber  string
-	ToNumber    string
-	ModelID     string
-	WorkspaceID string
-	Variables   []Variable
+	config.Ask
+	CallID string // of this server; the same for a retry
 }
 
-// Variable is one custom variable.
+// Variable is a name and its value for one call.
 type Variable struct{ Name, Value string }
 
 // Prepared is a platform's answer.
 type Prepared struct {
-	CallID string // the platform's id
+	CallID string // the platform's id; empty where the target's answers have none
 	Shared bool   // the platform gave it to other calls, too
 	Body   []byte // the answer as JSON
 	Status int    // HTTP

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -89,7 +91,9 @@ func (p prober) target(ctx context.Context, t *config.Target) (all []finding) {
 		f.Target = t.Name
 		all = append(all, f)
 	}
-	if api, token, workspace, known := t.Platform(); known {
+	if t.Kind == config.KindHTTP {
+		add(p.reach(ctx, t))
+	} else if api, token, workspace, known := t.Platform(); known {
 		f := p.api(ctx, t, api, token, workspace)
 		add(f)
 		if f.OK && t.Prepare != nil {
@@ -173,6 +177,33 @@ func (p prober) api(ctx context.Context, t *config.Target, api string, token con
 	return f
 }
 
+// reach opens a connection to the API of a target of kind http. Nobody knows what its request does there, so it is not sent.
+func (p prober) reach(ctx context.Context, t *config.Target) finding {
+	f := finding{Step: "api"}
+	origin := t.Prepare.Origin()
+	u, err := url.Parse(origin)
+	if err != nil {
+		f.Detail = err.Error()
+		return f
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	at := net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme]))
+	var conn net.Conn
+	if u.Scheme == "https" {
+		conn, err = (&tls.Dialer{}).DialContext(ctx, "tcp", at)
+	} else {
+		conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", at)
+	}
+	if err != nil {
+		f.Detail, f.Remedy = "no connection to "+origin+": "+rest.Reason(err, u.Host), "check prepare.url, and whether a firewall is in the way"
+		return f
+	}
+	_ = conn.Close()
+	f.OK, f.Detail = true, origin+" takes connections; the request is not tried, because it may begin something there"
+	return f
+}
+
 // ask describes what an account has.
 func (p prober) ask(ctx context.Context, kind, api string, token config.Secret, workspace string) (string, error) {
 	if kind == config.KindVapi {
@@ -238,7 +269,7 @@ func (p prober) agent(ctx context.Context, t *config.Target, workspace, model st
 
 // sampleURI is what a call would dial, with its host and port.
 func sampleURI(t *config.Target) (uri, host string, port uint16, err error) {
-	uri, err = t.URI.Render(config.SampleVars(t.Prepare != nil))
+	uri, err = t.URI.Render(t.SampleVars())
 	if err != nil {
 		return "", "", 0, fmt.Errorf("uri gives nothing for a sample call: %w", err)
 	}

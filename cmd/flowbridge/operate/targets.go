@@ -16,7 +16,8 @@ import (
 
 // Targets is `flowbridge targets`.
 func Targets() *cobra.Command {
-	return cli.Group("targets", "Show how targets do", "", "  flowbridge targets list", targetsCommand())
+	return cli.Group("targets", "Show how targets do, and profiles of platforms", "", "  flowbridge targets list\n  flowbridge targets profiles retell",
+		targetsCommand(), profilesCommand())
 }
 
 // targetList is the API's answer.

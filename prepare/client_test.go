@@ -1,4 +1,4 @@
-package synthflow
+package prepare
 
 import (
 	"bytes"
@@ -18,16 +18,17 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"flowbridge/config"
 	"flowbridge/internal/rest"
 )
 
 const (
 	testToken = "secret-token-4711"
-	goodID    = "a29407fb-1bf2-4be6-9d1d-f501c3dd9a2b"
+	givenID   = "a29407fb-1bf2-4be6-9d1d-f501c3dd9a2b"
 )
 
 func good() string {
-	return fmt.Sprintf(`{"call_status":"registered","synthflow_call_id":%q,"workspace_id":null}`, goodID)
+	return fmt.Sprintf(`{"call_status":"registered","synthflow_call_id":%q,"workspace_id":null}`, givenID)
 }
 
 // fakeAPI answers without a network, so that it can be used on a fake clock.
@@ -50,7 +51,42 @@ func answerWith(status int, body string, headers ...string) *http.Response {
 	return &http.Response{StatusCode: status, Header: h, Body: io.NopCloser(strings.NewReader(body))}
 }
 
-func newClient(t *testing.T, o rest.Options) *Client {
+// askOf is the request of a target of this kind, for a call without numbers.
+func askOf(t testing.TB, kind, api string) config.Ask {
+	t.Helper()
+	section := map[string]string{
+		config.KindSynthflow: `{api: "` + api + `", token_env: T, model_id: m}`,
+		config.KindHTTP: `{url: "` + api + `/v2/calls", token_env: T, body: {to: "{{.To.Number}}"}, ` +
+			`success: {json: {call_status: registered}}, id: synthflow_call_id}`,
+	}[kind]
+	text := "targets: [{name: t, kind: " + kind + `, uri: "sip:x@192.0.2.1", prepare: ` + section + "}]"
+	cfg, err := config.Parse("t.yaml", []byte(text), func(string) (string, bool) { return testToken, true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask, err := cfg.Targets[0].Prepare.Ask(config.Vars{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ask
+}
+
+// asker is a client with what it asks.
+type asker struct {
+	*Client
+	ask config.Ask
+}
+
+func (c asker) prepare(ctx context.Context, call string) (Prepared, error) {
+	return c.Prepare(ctx, Request{Ask: c.ask, IdempotencyKey: call})
+}
+
+func newClient(t testing.TB, o rest.Options) asker {
+	t.Helper()
+	return newClientOf(t, config.KindSynthflow, o)
+}
+
+func newClientOf(t testing.TB, kind string, o rest.Options) asker {
 	t.Helper()
 	if o.BaseURL == "" {
 		o.BaseURL = "http://127.0.0.1:1"
@@ -61,7 +97,7 @@ func newClient(t *testing.T, o rest.Options) *Client {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.CloseIdle)
-	return c
+	return asker{c, askOf(t, kind, o.BaseURL)}
 }
 
 func TestNewRefuses(t *testing.T) {
@@ -95,7 +131,7 @@ func TestEndpoint(t *testing.T) {
 			asked = r.URL.String()
 			return answerWith(200, good()), nil
 		}}})
-		_, err := c.PrepareInbound(t.Context(), InboundRequest{})
+		_, err := c.prepare(t.Context(), "")
 		if want := "https://h/v2/prepare_inbound"; err != nil || asked != want {
 			t.Errorf("%s: asked %s, %v; want %s", base, asked, err, want)
 		}
@@ -114,18 +150,14 @@ func TestRequestOnTheWire(t *testing.T) {
 	}))
 	defer srv.Close()
 	c := newClient(t, rest.Options{BaseURL: srv.URL + "/v2", UserAgent: "flowbridge/1"})
-	p, err := c.PrepareInbound(t.Context(), InboundRequest{
-		FromNumber: "+1", ToNumber: "+2", ModelID: "m", WorkspaceID: "w",
-		CustomVariables: []Variable{{"z", `a"<&>`}, {"a", "ü"}}, IdempotencyKey: "call-1", Traceparent: traceparent,
-	})
+	p, err := c.Prepare(t.Context(), Request{Ask: c.ask, IdempotencyKey: "call-1", Traceparent: traceparent})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.CallID != goodID || p.Status != 200 || p.Attempts != 1 || string(p.Body) != good() {
+	if p.CallID != givenID || p.Status != 200 || p.Attempts != 1 || string(p.Body) != good() {
 		t.Errorf("got %+v", p)
 	}
-	want := `{"from_number":"+1","to_number":"+2","model_id":"m","workspace_id":"w","custom_variables":{"z":"a\"<&>","a":"ü"}}`
-	if diff := cmp.Diff(want, string(body)); diff != "" {
+	if diff := cmp.Diff(`{"from_number":"","to_number":"","model_id":"m","workspace_id":"","custom_variables":{}}`, string(body)); diff != "" {
 		t.Error(diff)
 	}
 	for name, want := range map[string]string{
@@ -164,12 +196,12 @@ func TestSecondAttemptSucceeds(t *testing.T) {
 					return answerWith(200, good()), nil
 				}}
 				c := newClient(t, rest.Options{Transport: api})
-				p, err := c.PrepareInbound(t.Context(), InboundRequest{})
+				p, err := c.prepare(t.Context(), "")
 				want := retryPause
 				if name == "429" {
 					want = 2 * time.Second
 				}
-				if err != nil || p.CallID != goodID || p.Attempts != 2 || p.Elapsed != want {
+				if err != nil || p.CallID != givenID || p.Attempts != 2 || p.Elapsed != want {
 					t.Errorf("got %+v, %v; want 2 attempts after %v", p, err, want)
 				}
 			})
@@ -207,7 +239,7 @@ func TestBudget(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), tt.ctx)
 				defer cancel()
 				c := newClient(t, rest.Options{Transport: &countingAPI{api: tt.api}, Timeout: tt.options})
-				p, err := c.PrepareInbound(ctx, InboundRequest{})
+				p, err := c.prepare(ctx, "")
 				if kindOf(err) != KindTimeout || p.Elapsed != tt.want || p.Attempts != tt.sent {
 					t.Errorf("got %v after %v, %d attempts; want timeout after %v, %d", err, p.Elapsed, p.Attempts, tt.want, tt.sent)
 				}
@@ -228,7 +260,7 @@ func TestCancelled(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				time.AfterFunc(700*time.Millisecond, cancel)
 				c := newClient(t, rest.Options{Transport: &countingAPI{api: api}})
-				p, err := c.PrepareInbound(ctx, InboundRequest{})
+				p, err := c.prepare(ctx, "")
 				if kindOf(err) != KindCancelled || p.Elapsed != 700*time.Millisecond || p.Attempts != 1 {
 					t.Errorf("got %v after %v, %d attempts", err, p.Elapsed, p.Attempts)
 				}
@@ -239,7 +271,7 @@ func TestCancelled(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		c := newClient(t, rest.Options{Transport: &countingAPI{api: hang}})
-		if _, err := c.PrepareInbound(ctx, InboundRequest{}); kindOf(err) != KindCancelled {
+		if _, err := c.prepare(ctx, ""); kindOf(err) != KindCancelled {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -253,7 +285,7 @@ func TestConnectError(t *testing.T) {
 	addr := l.Addr().String()
 	_ = l.Close()
 	c := newClient(t, rest.Options{BaseURL: "http://" + addr})
-	p, err := c.PrepareInbound(t.Context(), InboundRequest{IdempotencyKey: "k"})
+	p, err := c.prepare(t.Context(), "k")
 	if kindOf(err) != KindConnect || p.Attempts != 2 || p.Status != 0 {
 		t.Errorf("got %v, %+v", err, p)
 	}
@@ -280,7 +312,7 @@ func TestConnectionIsReused(t *testing.T) {
 	defer srv.Close()
 	c := newClient(t, rest.Options{BaseURL: srv.URL})
 	for range 3 {
-		if _, err := c.PrepareInbound(t.Context(), InboundRequest{}); err != nil {
+		if _, err := c.prepare(t.Context(), ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -297,7 +329,7 @@ func TestCompressedBomb(t *testing.T) {
 	}))
 	defer srv.Close()
 	c := newClient(t, rest.Options{BaseURL: srv.URL})
-	p, err := c.PrepareInbound(t.Context(), InboundRequest{})
+	p, err := c.prepare(t.Context(), "")
 	if kindOf(err) != KindTooLarge || len(p.Body) > rest.DefaultMaxBody {
 		t.Errorf("got %v, body of %d", err, len(p.Body))
 	}
@@ -314,7 +346,7 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 	}))
 	defer srv.Close()
 	c := newClient(t, rest.Options{BaseURL: srv.URL})
-	p, err := c.PrepareInbound(t.Context(), InboundRequest{})
+	p, err := c.prepare(t.Context(), "")
 	if kindOf(err) != KindHTTPStatus || p.Status != 307 || p.Attempts != 1 || followed.Load() {
 		t.Errorf("got %v, %+v, followed %v", err, p, followed.Load())
 	}
@@ -323,7 +355,7 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 func TestTokenIsNotPrinted(t *testing.T) {
 	c := newClient(t, rest.Options{BaseURL: "https://api.synthflow.ai"})
 	o := rest.Options{BaseURL: "https://api.synthflow.ai", Token: testToken}
-	for _, v := range []any{c, *c, o, &o} {
+	for _, v := range []any{c.Client, *c.Client, o, &o} {
 		for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
 			if s := fmt.Sprintf(format, v); strings.Contains(s, testToken) {
 				t.Errorf("%s of %T: %s", format, v, s)

@@ -1,4 +1,4 @@
-package synthflow
+package prepare
 
 import (
 	"crypto/sha256"

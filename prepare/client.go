@@ -1,12 +1,13 @@
-package synthflow
+package prepare
 
 import (
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
-	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,13 +17,11 @@ import (
 const (
 	defaultTimeout = 3 * time.Second
 	retryPause     = 100 * time.Millisecond // before the retry, where the API names no time
-	preparePath    = "/v2/prepare_inbound"
 )
 
 // Client prepares calls. It may be used by many goroutines.
 type Client struct {
 	api     *rest.Client
-	at      *url.URL // of prepare_inbound
 	timeout time.Duration
 	maxBody int64
 	nearby  bool // reached by plain HTTP, which is for machines nearby
@@ -35,27 +34,20 @@ func (c Client) String() string { return c.api.String() }
 // GoString names the API, without the token.
 func (c Client) GoString() string { return c.String() }
 
-// New checks the options. It sends nothing. A trailing /v2 of the base URL is accepted; the timeout is that of the whole
-// step, retry included, 3s if zero. given are the ids that the API gave lately, shared by its clients.
+// New checks the options. It sends nothing. The base URL is that of every request, which may add to it; the timeout is that of
+// the whole step, retry included, 3s if zero. given are the ids that the API gave lately, shared by its clients.
 func New(o rest.Options, given *GivenIDs) (*Client, error) {
-	o.BaseURL, o.Timeout, o.MaxBody = apiURL(o.BaseURL), cmp.Or(o.Timeout, defaultTimeout), cmp.Or(o.MaxBody, rest.DefaultMaxBody)
+	o.Timeout, o.MaxBody = cmp.Or(o.Timeout, defaultTimeout), cmp.Or(o.MaxBody, rest.DefaultMaxBody)
 	if o.Transport == nil {
 		o.Transport = Transport()
 	}
 	api, err := rest.New(o)
 	if err != nil {
-		return nil, fmt.Errorf("synthflow: %w", err)
-	}
-	at, err := api.URL(preparePath)
-	if err != nil {
-		return nil, fmt.Errorf("synthflow: %w", err)
+		return nil, fmt.Errorf("prepare: %w", err)
 	}
 	nearby := strings.HasPrefix(strings.ToLower(o.BaseURL), "http:")
-	return &Client{api: api, at: at, timeout: o.Timeout, maxBody: o.MaxBody, nearby: nearby, given: given}, nil
+	return &Client{api: api, timeout: o.Timeout, maxBody: o.MaxBody, nearby: nearby, given: given}, nil
 }
-
-// apiURL is the base URL of an API without its trailing /v2.
-func apiURL(base string) string { return strings.TrimSuffix(strings.TrimRight(base, "/"), "/v2") }
 
 // maxKept bounds the connections that are kept without a request: as many as 500 calls a second use of an API that answers in
 // a second by HTTP/1.1. Beyond them, calls would make connections for one request each.
@@ -82,59 +74,55 @@ type attempt struct {
 	wait   time.Duration // before the retry
 }
 
-// PrepareInbound registers a call and returns its id. Every error is an *Error. The step ends with ctx or with the
-// timeout, whichever is earlier. Within it there is at most one retry: after a connection error, a 5xx or a 429, and only
-// if the pause that the API asks for still fits. An id that the API gave to another call within the last minutes is
-// refused, because two INVITEs with one id would be one call to the platform. An API by plain HTTP that has never given
-// another id is taken for a stub with one answer for all calls, which is Shared.
-func (c *Client) PrepareInbound(ctx context.Context, r InboundRequest) (PreparedCall, error) {
+// Prepare asks an API about a call. Every error is an *Error. The step ends with ctx or with the timeout, whichever is
+// earlier. Within it there is at most one retry: after a connection error, a 5xx or a 429, and only if the pause that the API
+// asks for still fits. An id that the API gave to another call within the last minutes is refused, because two INVITEs with
+// one id would be one call to the platform. An API by plain HTTP that has never given another id is taken for a stub with one
+// answer for all calls, which is Shared.
+func (c *Client) Prepare(ctx context.Context, r Request) (Prepared, error) {
 	start := time.Now()
 	step, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	payload, err := r.body()
-	if err != nil {
-		return PreparedCall{}, &Error{Kind: KindMalformed, Detail: "request", err: err}
-	}
-
 	last, sent := attempt{}, 0
 	if err := step.Err(); err != nil {
 		last.err = stepError(ctx, step, err)
 	} else {
-		last, sent = c.try(ctx, step, payload, r), 1
+		last, sent = c.try(ctx, step, r), 1
 	}
 	if last.again {
 		if rest.Pause(step, last.wait) == nil {
-			last, sent = c.try(ctx, step, payload, r), 2
+			last, sent = c.try(ctx, step, r), 2
 		} else { // the timeout or the caller has ended the pause
 			last.err = stepError(ctx, step, last.err)
 		}
 	}
 	shared := false
-	if last.err == nil {
+	if last.err == nil && last.id != "" {
 		who := c.given.taken(last.id, r.IdempotencyKey, time.Now())
 		shared = who == ownerEverybody && c.nearby
 		if who != ownerNew && !shared {
 			last.id, last.err = "", &Error{Kind: KindReusedID, Detail: "the id was given to another call before"}
 		}
 	}
-	p := PreparedCall{CallID: last.id, Shared: shared, Body: last.body, Status: last.status, Attempts: sent, Elapsed: time.Since(start)}
+	p := Prepared{CallID: last.id, Shared: shared, Body: last.body, Status: last.status, Attempts: sent, Elapsed: time.Since(start)}
 	if last.err != nil {
 		last.err.Status = last.status
-		last.err.Detail = clean(c.api.Hide(last.err.Detail))
+		last.err.Detail = rest.Clean(c.api.Hide(last.err.Detail))
 		return p, last.err
 	}
 	return p, nil
 }
 
-func (c *Client) try(ctx, step context.Context, payload []byte, in InboundRequest) attempt {
-	r := rest.Request{Method: http.MethodPost, URL: c.at, Header: make(http.Header, 8)}
+func (c *Client) try(ctx, step context.Context, in Request) attempt {
+	r := rest.Request{Method: in.Method, URL: in.URL, Header: make(http.Header, 8)}
+	maps.Copy(r.Header, in.Headers)
 	own := [...]string{in.Traceparent, in.IdempotencyKey}
 	for i, name := range [...]string{"Traceparent", "Idempotency-Key"} {
 		if own[i] != "" {
 			r.Header[name] = own[i : i+1 : i+1]
 		}
 	}
-	res, err := c.api.Send(step, r, payload)
+	res, err := c.api.Send(step, r, in.Body)
 	if err != nil {
 		return c.broken(ctx, step, attempt{}, err)
 	}
@@ -147,10 +135,12 @@ func (c *Client) try(ctx, step context.Context, payload []byte, in InboundReques
 		return c.broken(ctx, step, a, err)
 	case !success:
 		return c.refused(step, a, res.Header)
+	case len(in.Answer.Status) > 0 && !slices.Contains(in.Answer.Status, a.status):
+		a.err = &Error{Kind: KindHTTPStatus, Detail: joinDetail("not the status of a success", errorDetail(a.body))}
 	case tooLarge:
 		a.err = &Error{Kind: KindTooLarge, Detail: fmt.Sprintf("answer over %d bytes", c.maxBody)}
 	default:
-		a.id, a.err = decodeAnswer(a.body)
+		a.id, a.err = readAnswer(a.body, in.Answer)
 	}
 	return a
 }

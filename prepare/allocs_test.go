@@ -1,6 +1,6 @@
 //go:build !race
 
-package synthflow
+package prepare
 
 import (
 	"testing"
@@ -10,12 +10,10 @@ import (
 
 // A call's own part of its prepare step: the request, the answer's reading and the ids that were given. net/http's is not in it.
 func TestPrepareAllocates(t *testing.T) {
-	c := newClient(t, rest.Options{Transport: &oneAnswer{}})
+	c, of := newClient(t, rest.Options{Transport: &oneAnswer{}}).Client, targetOf(t, "http://127.0.0.1:1")
 	const ofTheAnswer = 5
 	n := testing.AllocsPerRun(200, func() {
-		if _, err := c.PrepareInbound(t.Context(), sampleRequest); err != nil {
-			t.Fatal(err)
-		}
+		once(t, c, of)
 	})
 	if n > 18+ofTheAnswer {
 		t.Errorf("%v allocations; want 18 at most", n-ofTheAnswer)

@@ -1,4 +1,4 @@
-package synthflow
+package prepare
 
 import (
 	"fmt"
@@ -34,7 +34,7 @@ func TestIDGivenTwice(t *testing.T) {
 			{2 * recentFor, "b", ""},
 		} {
 			time.Sleep(tt.after)
-			p, err := c.PrepareInbound(t.Context(), InboundRequest{IdempotencyKey: tt.call})
+			p, err := c.prepare(t.Context(), tt.call)
 			if kindOf(err) != tt.kind || (p.CallID != "") != (err == nil) || p.Attempts != 1 {
 				t.Errorf("call %q after %v: got %+v, %v; want kind %q", tt.call, tt.after, p, err, tt.kind)
 			}
@@ -68,7 +68,7 @@ func TestOneIDForManyCalls(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 20 {
 		wg.Go(func() {
-			switch _, err := c.PrepareInbound(t.Context(), InboundRequest{IdempotencyKey: fmt.Sprint(i)}); kindOf(err) {
+			switch _, err := c.prepare(t.Context(), fmt.Sprint(i)); kindOf(err) {
 			case "":
 				got.Add(1)
 			case KindReusedID:
@@ -91,16 +91,16 @@ func TestStub(t *testing.T) {
 		return answerWith(200, good()), nil
 	}}})
 	for i, want := range []Kind{"", KindReusedID} {
-		if _, err := far.PrepareInbound(t.Context(), InboundRequest{IdempotencyKey: fmt.Sprint(i)}); kindOf(err) != want {
+		if _, err := far.prepare(t.Context(), fmt.Sprint(i)); kindOf(err) != want {
 			t.Errorf("far, call %d: got %v", i, err)
 		}
 	}
-	answers := []string{good(), good(), good(), strings.Replace(good(), goodID, "other", 1), good()}
+	answers := []string{good(), good(), good(), strings.Replace(good(), givenID, "other", 1), good()}
 	c := newClient(t, rest.Options{Transport: &countingAPI{api: func(n int, _ *http.Request) (*http.Response, error) {
 		return answerWith(200, answers[n-1]), nil
 	}}})
 	for i, want := range []string{"", "shared", "shared", "", "refused"} {
-		p, err := c.PrepareInbound(t.Context(), InboundRequest{IdempotencyKey: fmt.Sprint(i)})
+		p, err := c.prepare(t.Context(), fmt.Sprint(i))
 		got := map[bool]string{true: "shared"}[p.Shared]
 		if kindOf(err) == KindReusedID {
 			got = "refused"
