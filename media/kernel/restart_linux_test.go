@@ -357,6 +357,45 @@ func TestOneProcessAtATime(t *testing.T) {
 	})
 }
 
+// Two instances with the same ports, at addresses of their own, relay beside each other. The second one has no directory, because
+// that is the first one's, so its flows end with it, and those of the first go on.
+func TestTwoInstances(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		run(t, "ip", "addr", "add", "10.81.1.9/24", "dev", "left")
+		one := open(t, func(o *Options) { o.Dir = filepath.Join(bpffs(t), "flowbridge-1") })
+		other := open(t)
+		a, b := l.a.phone("10.81.1.2:4000"), l.b.phone("10.81.2.2:5000")
+		flow := func(in, out string) Flow {
+			return Flow{In: ap(in), Source: a.addr, Out: ap(out), Dest: b.addr, SSRC: 7}
+		}
+		first, second := flow("10.81.1.1:20000", "10.81.2.1:20002"), flow("10.81.1.9:20000", "10.81.2.1:20006")
+		for r, f := range map[*Relay]Flow{one: first, other: second} {
+			if err := put(r, f, State{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		seq := uint16(0)
+		talk := func(f Flow) {
+			seq++
+			pkt := rtp(seq, 160*uint32(seq), 7, 0, "hello")
+			a.send(f.In, pkt)
+			b.expect(f.Out, pkt)
+		}
+		for range 10 {
+			talk(first)
+			talk(second)
+		}
+		if s, ok := other.Remove(second.In); !ok || s.Packets != 10 {
+			t.Errorf("the second has relayed %d packets, %v; want 10", s.Packets, ok)
+		}
+		other.Close()
+		talk(first)
+		if s, ok := one.Remove(first.In); !ok || s.Packets != 11 {
+			t.Errorf("the first has relayed %d packets, %v; want 11", s.Packets, ok)
+		}
+	})
+}
+
 func TestDirectories(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		base := bpffs(t)
