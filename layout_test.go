@@ -27,22 +27,25 @@ var layout = map[string]string{
 	"cmd/flowbridge/provision": "cmd/flowbridge/cli cmd/flowbridge/testcall config internal/rest internal/yamledit synthflow vapi",
 	"cmd/flowbridge/testcall":  "cmd/flowbridge/cli cmd/flowbridge/node config sim store",
 	"cmd/flowbridge/explain":   "b2bua b2bua/cause b2bua/peers b2bua/report cmd/flowbridge/cli cmd/flowbridge/node config",
-	"cmd/flowbridge/node":      "admin b2bua b2bua/cause b2bua/ladder b2bua/outbound b2bua/peers b2bua/remembered b2bua/transport cmd/flowbridge/cli config fleet hooks internal/handover internal/httpd internal/rest internal/tracecontext live media media/kernel recording store synthflow telemetry telemetry/hep telemetry/otlp twilio vapi webhook",
-	"cmd/flowbridge/check":     "b2bua/transport cmd/flowbridge/cli config fleet internal/rest media/kernel synthflow vapi",
+	"cmd/flowbridge/node":      "admin b2bua b2bua/cause b2bua/circuit b2bua/ladder b2bua/outbound b2bua/peers b2bua/reach b2bua/redirected b2bua/transport cmd/flowbridge/cli config fleet hooks internal/handover internal/httpd internal/rest internal/tracecontext live media media/kernel recording store synthflow telemetry telemetry/hep telemetry/otlp twilio vapi webhook",
+	"cmd/flowbridge/check":     "b2bua/locate b2bua/transport cmd/flowbridge/cli config fleet internal/rest media/kernel synthflow vapi",
 	"cmd/flowbridge/operate":   "admin b2bua/ladder cmd/flowbridge/cli config live store",
 	"cmd/flowbridge/cli":       "config",
 
-	"b2bua":             "audio b2bua/agreement b2bua/cause b2bua/inbox b2bua/kept b2bua/ladder b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/remembered b2bua/report b2bua/sdp b2bua/transaction b2bua/transport config internal/tracecontext media recording store",
-	"b2bua/remembered":  "",
+	"b2bua":             "audio b2bua/agreement b2bua/cause b2bua/circuit b2bua/inbox b2bua/kept b2bua/ladder b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/reach b2bua/redirected b2bua/report b2bua/sdp b2bua/transaction b2bua/transport config internal/tracecontext media recording store",
+	"b2bua/reach":       "b2bua/cause b2bua/circuit b2bua/leg b2bua/locate b2bua/message b2bua/outbound b2bua/peers b2bua/transport config",
+	"b2bua/locate":      "",
+	"b2bua/circuit":     "",
+	"b2bua/redirected":  "b2bua/cause b2bua/message b2bua/outbound b2bua/peers config internal/tracecontext store",
 	"b2bua/inbox":       "b2bua/transport",
 	"b2bua/report":      "b2bua/cause b2bua/message b2bua/sdp config",
 	"b2bua/agreement":   "audio b2bua/peers b2bua/sdp media recording",
 	"b2bua/kept":        "b2bua/agreement b2bua/leg b2bua/sdp b2bua/transport media",
 	"b2bua/ladder":      "b2bua/cause b2bua/leg b2bua/message b2bua/transport media recording",
-	"b2bua/transport":   "b2bua/cause b2bua/leg b2bua/message b2bua/peers b2bua/transaction config",
+	"b2bua/transport":   "b2bua/cause b2bua/leg b2bua/locate b2bua/message b2bua/peers b2bua/transaction config",
 	"b2bua/transaction": "b2bua/message",
-	"b2bua/outbound":    "b2bua/cause b2bua/leg b2bua/message b2bua/peers config internal/tracecontext",
-	"b2bua/peers":       "audio b2bua/leg b2bua/message config store",
+	"b2bua/outbound":    "b2bua/cause b2bua/circuit b2bua/leg b2bua/message b2bua/peers config internal/tracecontext store",
+	"b2bua/peers":       "audio b2bua/cause b2bua/circuit b2bua/leg b2bua/message config store",
 	"b2bua/leg":         "b2bua/cause b2bua/message b2bua/sdp config media",
 	"b2bua/sdp":         "b2bua/message config media",
 	"b2bua/cause":       "b2bua/message",
@@ -90,7 +93,7 @@ var layout = map[string]string{
 
 // knowsSIP are the packages that may import the SIP library: those of the B2BUA, and
 // the other end of its calls in tests, which is made on purpose without them.
-const knowsSIP = "b2bua b2bua/transport b2bua/transaction b2bua/outbound b2bua/peers b2bua/leg b2bua/message sim internal/siptest"
+const knowsSIP = "b2bua b2bua/redirected b2bua/transport b2bua/transaction b2bua/outbound b2bua/peers b2bua/leg b2bua/message sim internal/siptest"
 
 // TestImports holds every package to the layout.
 func TestImports(t *testing.T) {

@@ -18,8 +18,8 @@ type Target struct {
 	// The template of the Request-URI. Required except for kind synthflow. Default there: "sip:{{.Agent.Number}}@", the
 	// region's SIP host (sipin.synthflow.ai where no region is named), and port 32681, or 32682 over TLS.
 	URI *Template `key:"uri" later:""`
-	// The transport of calls to it.
-	Transport string `key:"transport" enum:"udp tcp tls" default:"udp"`
+	// The transport of calls to it. auto: what the NAPTR and SRV records of the host say, UDP where it has none, or a port.
+	Transport string `key:"transport" enum:"udp tcp tls auto" default:"udp"`
 	// How its certificate is checked, and which one it is shown, with transport: tls.
 	TLS TargetTLS `key:"tls"`
 	// The digest credentials for its 401 and 407.
@@ -46,6 +46,10 @@ type Target struct {
 	FirstResponseTimeout time.Duration `key:"first_response_timeout" default:"4s"`
 	// How long it may take for its final answer, before the next target is tried.
 	RingTimeout time.Duration `key:"ring_timeout" default:"60s"`
+	// When it is taken out of use because it fails. An API that several targets prepare by has the circuit of the first one.
+	Circuit Circuit `key:"circuit"`
+	// OPTIONS that find out whether it answers, without a call.
+	Ping Ping `key:"ping"`
 	// The most simultaneous calls. 0: no cap.
 	MaxCalls int `key:"max_calls" default:"0" max:"1000000"`
 	// The most new calls per second. 0: no cap.
@@ -163,7 +167,7 @@ func (t *TargetTLS) check(s section) {
 
 // usesTLS reports a section tls without TLS.
 func (s section) usesTLS(t TargetTLS, transport string) {
-	if t != (TargetTLS{}) && transport != TransportTLS {
+	if t != (TargetTLS{}) && transport != TransportTLS && transport != TransportAuto {
 		s.fields["tls"].fail("has no effect over "+transport, "write transport: tls, or remove it")
 	}
 }

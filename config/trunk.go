@@ -47,8 +47,8 @@ type Trunk struct {
 	MinSE time.Duration `key:"min_se" is:"timer" default:"90s"`
 	// The template of the Request-URI of calls to it: "sip:{{.To.Number}}@pbx.example.com". Empty: there are no such calls.
 	URI *Template `key:"uri" later:""`
-	// The transport of calls to it.
-	Transport string `key:"transport" enum:"udp tcp tls" default:"udp"`
+	// The transport of calls to it, as for targets.
+	Transport string `key:"transport" enum:"udp tcp tls auto" default:"udp"`
 	// How its certificate is checked, and which one it is shown, when it is called over TLS.
 	TLS TargetTLS `key:"tls"`
 	// The digest credentials for its 401 and 407 to calls to it.
@@ -59,6 +59,10 @@ type Trunk struct {
 	FirstResponseTimeout time.Duration `key:"first_response_timeout" default:"4s"`
 	// How long it may take for its final answer to a call.
 	RingTimeout time.Duration `key:"ring_timeout" default:"60s"`
+	// When it is no longer called because it fails.
+	Circuit Circuit `key:"circuit"`
+	// OPTIONS that find out whether it can be called, without a call.
+	Ping Ping `key:"ping"`
 }
 
 func (t *Trunk) check(s section) {

@@ -68,7 +68,7 @@ func (e *Engine) Resume(sc SessionConfig, st SessionState) (*Session, error) {
 
 // check returns the security of a state that Resume can go on with.
 func (e *Engine) check(st *SessionState) ([2]secure, error) {
-	if st.Sides[SideA].Local.Port() == st.Sides[SideB].Local.Port() || st.Resumed > resumptionsMost {
+	if st.Sides[SideA].Local.Port() == st.Sides[SideB].Local.Port() || (st.Resumed > resumptionsMost && len(st.Keys) > 0 && !st.Exact) {
 		return [2]secure{}, errState
 	}
 	for i := range st.Sides {
@@ -146,7 +146,7 @@ func (r *relay) resume(st *SessionState, c clock) {
 	r.note.kept, r.note.paused, r.note.resumed = st.Kept, st.Paused, st.Resumed
 	if !st.Exact {
 		r.note.kept, r.note.paused = true, true
-		r.note.resumed++
+		r.note.resumed = min(r.note.resumed, resumptionsMost) + 1
 	}
 	h := &st.Hearing
 	r.hearing = hearing{

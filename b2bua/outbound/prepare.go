@@ -9,6 +9,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/circuit"
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 )
@@ -50,10 +51,7 @@ func Request(ctx context.Context, t *peers.Target, vars config.Vars) (out Reques
 			out.Cause, out.Err = cause.TemplateFailed, err
 			return out
 		}
-		begin := time.Now()
-		out.AskedAPI = true
-		out.Prepared, err = t.Preparer.Prepare(ctx, req)
-		out.Elapsed = time.Since(begin)
+		err = out.ask(ctx, t, req)
 		if err == nil {
 			vars.Prepare = &config.PrepareVars{CallID: out.Prepared.CallID, Body: out.Prepared.Body}
 		} else {
@@ -74,6 +72,30 @@ func Request(ctx context.Context, t *peers.Target, vars config.Vars) (out Reques
 		}
 	}
 	return out
+}
+
+// ErrCircuitOpen means that an API was not asked, because it has failed just before.
+var ErrCircuitOpen = errors.New("the API's circuit is open: it has failed for calls before this one, and was not asked")
+
+// ask asks the platform, unless its API's circuit is open.
+func (out *Requested) ask(ctx context.Context, t *peers.Target, req peers.PrepareRequest) (err error) {
+	begin := time.Now()
+	try, closed := t.API.Begin(begin)
+	if !closed {
+		return &PrepareError{Cause: cause.APICircuitOpen, Err: ErrCircuitOpen}
+	}
+	says := circuit.Neutral // also of a panic, and of a caller who has given up
+	defer func() { t.API.End(time.Now(), &try, says) }()
+	out.AskedAPI = true
+	out.Prepared, err = t.Preparer.Prepare(ctx, req)
+	out.Elapsed = time.Since(begin)
+	switch pe, ok := errors.AsType[*PrepareError](err); {
+	case err == nil:
+		says = circuit.Succeeded
+	case ok && ctx.Err() == nil:
+		says = peers.PrepareOutcome(PrepareCause(err), pe.Status)
+	}
+	return err
 }
 
 func prepareRequest(p *config.Prepare, vars config.Vars) (req peers.PrepareRequest, err error) {

@@ -57,6 +57,8 @@ type Dial struct {
 	CodecOrder           string
 	FirstResponseTimeout time.Duration
 	RingTimeout          time.Duration
+	Circuit              config.Circuit
+	Ping                 config.Ping
 }
 
 // Policy is a platform's configuration of the calls that it takes part in, on either
@@ -106,6 +108,7 @@ func DialOf(t *config.Target) *Dial {
 		Peer: peerOfTarget(t), Policy: policyOf(t), Kind: t.Kind, URI: t.URI, Transport: t.Transport, Auth: t.Auth,
 		Headers: t.Headers, PassParts: t.PassParts, Budget: t.Budget, Overflow: t.Overflow, Prepare: t.Prepare,
 		CodecOrder: t.CodecOrder, FirstResponseTimeout: t.FirstResponseTimeout, RingTimeout: t.RingTimeout,
+		Circuit: t.Circuit, Ping: t.Ping,
 	}
 }
 

@@ -43,8 +43,9 @@ type side struct {
 	count    int64                  // received, of the measurement
 	delays   [maxDelay]uint32       // packets by microseconds, those over it in the last
 	unsent   int64                  // that the system did not take
-	last     []int64                // when the last packet of a call came, wall clock in nanoseconds; 0: none has
-	gap      int64                  // the longest time between two packets of a call, in nanoseconds
+	heard    []int64                // when the last packet of a call came, wall clock in nanoseconds; 0: none has
+	last     []int64                // that, or at last the end of the measurement
+	gaps     []int64                // the longest time between two packets of a call, in nanoseconds
 	in       *incoming
 }
 
@@ -65,7 +66,7 @@ type load struct {
 func newLoad(n *network, ends [2]netip.Addr, calls int) (*load, error) {
 	l := &load{calls: calls, every: 1, first: ^uint32(0), last: ^uint32(0)}
 	for i, ns := range []namespace.Namespace{n.carrier, n.agent} {
-		s := &side{packets: make([][]byte, calls), last: make([]int64, calls), in: newIncoming()}
+		s := &side{packets: make([][]byte, calls), heard: make([]int64, calls), last: make([]int64, calls), gaps: make([]int64, calls), in: newIncoming()}
 		if err := ns.Do(func() (err error) {
 			s.fd, s.addr, err = batch.Open(netip.AddrPortFrom(ends[i], 0))
 			return err
@@ -98,7 +99,7 @@ func (l *load) connect(call int, toA, toB netip.AddrPort) {
 		s.packets[call] = p
 		at := (call + i*ticks/2) % ticks // the two sides of a call in turns
 		s.due[at] = append(s.due[at], call)
-		s.messages[at] = append(s.messages[at], outgoing(p, to))
+		s.messages[at] = append(s.messages[at], batch.Outgoing(p, to))
 	}
 }
 
@@ -203,6 +204,7 @@ func (l *load) take(s *side, p []byte, came int64) {
 	s.count++
 	if call := binary.BigEndian.Uint32(p[atCall:]); int(call) < len(s.last) {
 		s.came(int(call), came)
+		s.heard[call] = came
 	}
 	µs := (came - int64(binary.BigEndian.Uint64(p[atTime:]))) / 1000
 	s.delays[min(max(µs, 0), maxDelay-1)]++
@@ -211,7 +213,7 @@ func (l *load) take(s *side, p []byte, came int64) {
 // came notes that a packet of a call came, or that the measurement is over.
 func (s *side) came(call int, at int64) {
 	if last := s.last[call]; last != 0 {
-		s.gap = max(s.gap, at-last)
+		s.gaps[call] = max(s.gaps[call], at-last)
 	}
 	s.last[call] = at
 }

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"flowbridge/b2bua/locate"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
 	"flowbridge/internal/rest"
@@ -49,13 +50,16 @@ var errOffline = errors.New("not every target can be reached")
 // prober tries targets as calls use them, without placing a call.
 type prober struct {
 	lookup  func(ctx context.Context, host string) ([]netip.Addr, error)
-	timeout time.Duration // of each step
+	locate  func(ctx context.Context, q locate.Query) ([]locate.Hop, error) // nil: by lookup
+	timeout time.Duration                                                   // of each step
 }
 
 const onlineTimeout = 5 * time.Second
 
 func newProber() prober {
+	names := locate.New(context.Background(), locate.Options{})
 	return prober{
+		locate:  func(ctx context.Context, q locate.Query) ([]locate.Hop, error) { return names.Locate(ctx, "", q) },
 		timeout: onlineTimeout,
 		lookup: func(ctx context.Context, host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
@@ -102,6 +106,12 @@ func (p prober) target(ctx context.Context, t *config.Target) (all []finding) {
 		add(finding{Step: "dns", Detail: err.Error(), Remedy: "explain shows what a call would dial"})
 		return all
 	}
+	if _, named := config.HostPort(uri); named == 0 && p.locate != nil {
+		for _, f := range p.records(ctx, t, uri, host) {
+			add(f)
+		}
+		return all
+	}
 	addrs, detail, remedy := p.resolve(ctx, host)
 	add(finding{Step: "dns", OK: len(addrs) > 0, Detail: detail, Remedy: remedy})
 	if len(addrs) > 0 {
@@ -109,6 +119,30 @@ func (p prober) target(ctx context.Context, t *config.Target) (all []finding) {
 	}
 	return all
 }
+
+// records tries what the records of a host without a port lead to (RFC 3263).
+func (p prober) records(ctx context.Context, t *config.Target, uri, host string) []finding {
+	found, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	hops, err := p.locate(found, locate.Query{Host: host, Transport: t.Transport})
+	if err != nil {
+		return []finding{{Step: "dns", Detail: err.Error(), Remedy: "check the spelling, and that /etc/resolv.conf names a server that this machine reaches" + replacement(host)}}
+	}
+	names := make([]string, len(hops))
+	for i, h := range hops {
+		names[i] = h.String()
+	}
+	all := []finding{{Step: "dns", OK: true, Detail: host + " leads to " + strings.Join(names, ", ")}}
+	for _, h := range hops[:min(len(hops), maxTried)] {
+		by := *t
+		by.Transport = h.Transport
+		all = append(all, p.options(ctx, &by, uri, host, h.Addr))
+	}
+	return all
+}
+
+// maxTried is how many addresses of a name are tried.
+const maxTried = 4
 
 // first is the address that calls use: IPv4 if there is one.
 func first(addrs []netip.Addr) netip.Addr {
@@ -275,7 +309,7 @@ func (p prober) options(ctx context.Context, t *config.Target, uri, host string,
 // dialTarget opens a connection to a target, with TLS as its calls have it.
 func dialTarget(ctx context.Context, t *config.Target, host string, at netip.AddrPort) (net.Conn, error) {
 	network := "tcp"
-	if t.Transport == config.TransportUDP {
+	if t.Transport == config.TransportUDP || t.Transport == config.TransportAuto {
 		network = "udp"
 	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, network, at.String())

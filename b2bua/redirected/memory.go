@@ -1,6 +1,4 @@
-// Package remembered finds redirected calls by any of their ids: for their agents, which ask at
-// the beginning of a call, and for reports of their platforms.
-package remembered
+package redirected
 
 import (
 	"errors"
@@ -24,8 +22,8 @@ var (
 	ErrSeveralCalls = errors.New("several live calls have this id")
 )
 
-// Entry is a redirected call with its ids.
-type Entry struct {
+// entry is a redirected call with its ids.
+type entry struct {
 	Call     Call
 	IDs      []string
 	At       time.Time
@@ -34,27 +32,27 @@ type Entry struct {
 
 // The bounds of memory. An agent asks at the beginning of a call.
 const (
-	For  = time.Hour
-	most = 10_000
+	rememberFor   = time.Hour
+	maxRemembered = 10_000
 )
 
-// Calls finds redirected calls by any of their ids. Its size is bounded.
-type Calls struct {
+// memory finds redirected calls by any of their ids. Its size is bounded.
+type memory struct {
 	keep time.Duration // constant: for how long
 
 	mu    sync.Mutex
-	queue []*Entry // oldest first
-	byID  map[string][]*Entry
+	queue []*entry // oldest first
+	byID  map[string][]*entry
 }
 
-// New remembers calls for so long.
-func New(keep time.Duration) *Calls { return &Calls{keep: keep, byID: map[string][]*Entry{}} }
+// newMemory remembers calls for so long.
+func newMemory(keep time.Duration) *memory { return &memory{keep: keep, byID: map[string][]*entry{}} }
 
-// Add remembers a call and forgets old ones. A further attempt replaces the earlier one.
-func (r *Calls) Add(c *Entry) {
+// add remembers a call and forgets old ones. A further attempt replaces the earlier one.
+func (r *memory) add(c *entry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for len(r.queue) > 0 && (len(r.queue) >= most || c.At.Sub(r.queue[0].At) > r.keep) {
+	for len(r.queue) > 0 && (len(r.queue) >= maxRemembered || c.At.Sub(r.queue[0].At) > r.keep) {
 		r.forget(r.queue[0])
 		r.queue[0] = nil
 		r.queue = r.queue[1:]
@@ -62,7 +60,7 @@ func (r *Calls) Add(c *Entry) {
 	r.queue = append(r.queue, c)
 	for _, id := range c.IDs {
 		if id != "" && len(id) <= maxID && !slices.Contains(r.byID[id], c) {
-			others := slices.DeleteFunc(r.byID[id], func(o *Entry) bool { return o.Call.ID == c.Call.ID })
+			others := slices.DeleteFunc(r.byID[id], func(o *entry) bool { return o.Call.ID == c.Call.ID })
 			r.byID[id] = append(others, c)
 		}
 	}
@@ -71,9 +69,9 @@ func (r *Calls) Add(c *Entry) {
 // maxID bounds an id, in bytes.
 const maxID = 256
 
-func (r *Calls) forget(c *Entry) {
+func (r *memory) forget(c *entry) {
 	for _, id := range c.IDs {
-		left := slices.DeleteFunc(r.byID[id], func(o *Entry) bool { return o == c })
+		left := slices.DeleteFunc(r.byID[id], func(o *entry) bool { return o == c })
 		if len(left) == 0 {
 			delete(r.byID, id)
 		} else {
@@ -82,11 +80,11 @@ func (r *Calls) forget(c *Entry) {
 	}
 }
 
-// Find gives the call with an id. Its error is ErrUnknownCall or ErrSeveralCalls.
-func (r *Calls) Find(id string, now time.Time) (*Entry, error) {
+// find gives the call with an id. Its error is ErrUnknownCall or ErrSeveralCalls.
+func (r *memory) find(id string, now time.Time) (*entry, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var found *Entry
+	var found *entry
 	for _, c := range r.byID[id] {
 		switch {
 		case now.Sub(c.At) > r.keep:
@@ -102,20 +100,20 @@ func (r *Calls) Find(id string, now time.Time) (*Entry, error) {
 	return found, nil
 }
 
-// Reported gives the followed call of a platform's report, or nil. The external id finds only a call that was not
+// reported gives the followed call of a platform's report, or nil. The external id finds only a call that was not
 // prepared.
-func (r *Calls) Reported(platformID, externalID string, now time.Time) *Entry {
-	if c, err := r.Find(platformID, now); err == nil && c.Call.SynthflowCallID == platformID && r.isLatest(c) {
+func (r *memory) reported(platformID, externalID string, now time.Time) *entry {
+	if c, err := r.find(platformID, now); err == nil && c.Call.SynthflowCallID == platformID && r.isLatest(c) {
 		return c
 	}
-	if c, err := r.Find(externalID, now); err == nil && c.Call.SynthflowCallID == "" && c.Call.ExternalID == externalID && r.isLatest(c) {
+	if c, err := r.find(externalID, now); err == nil && c.Call.SynthflowCallID == "" && c.Call.ExternalID == externalID && r.isLatest(c) {
 		return c
 	}
 	return nil
 }
 
 // isLatest says whether this is the last attempt of a followed call.
-func (r *Calls) isLatest(c *Entry) bool {
+func (r *memory) isLatest(c *entry) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return c.Followed && slices.Contains(r.byID[c.Call.ID], c)

@@ -1,4 +1,4 @@
-package b2bua
+package redirected
 
 import (
 	"context"
@@ -9,66 +9,72 @@ import (
 	"unicode"
 
 	"github.com/emiago/sipgo/sip"
+	"github.com/rs/zerolog"
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
-	"flowbridge/b2bua/remembered"
 	"flowbridge/config"
 	"flowbridge/internal/tracecontext"
 	"flowbridge/store"
 )
 
-// Redirected calls: another party dials them as we say. Twilio's webhook asks where a
-// call goes, and asks again when an attempt has ended. The targets are prepared and
-// tried by the same plan as those of a carrier's call, and the same table judges an
-// attempt's end. Their SIP and RTP do not pass here.
-
-// RedirectOptions are the settings of all redirected calls.
-type RedirectOptions struct {
+// Options are the settings of all redirected calls.
+type Options struct {
 	Targets []string            // names, tried in this order
 	Rules   []config.TwilioRule // the targets of some numbers; the first that matches counts
 	Route   string              // of the calls in their records
 	Follow  bool                // the ends of attempts are reported, and each call gets a record
 
-	Accept    func(Redirection) error             // whether the dialling party can use it; nil: always
+	Accept    func(Destination) error             // whether the dialling party can use it; nil: always
 	Variables func(config.Vars) map[string]string // for agents that ask; nil: none asks
 	IDs       []*config.Template                  // further ids of a call
 }
 
-// Redirects are the redirected calls of a server. Its methods may be called from
+// Calls are the redirected calls of a server. Its methods may be called from
 // any goroutine.
-type Redirects struct {
-	server     *Server
-	options    RedirectOptions
-	remembered *remembered.Calls
-	followed   *followed // nil: no end is reported
+type Calls struct {
+	server   Server
+	options  Options
+	memory   *memory
+	followed *followed // nil: no end is reported
 }
 
-// NewRedirects begins to redirect calls. Close ends them.
-func (s *Server) NewRedirects(o RedirectOptions) *Redirects {
-	r := &Redirects{server: s, options: o, remembered: remembered.New(remembered.For)}
+// Server is what redirected calls need of the server whose targets they go to.
+type Server struct {
+	Targets  func() map[string]*peers.Target // in force, by name
+	Draining func() bool
+	Journal  func(store.Record)                        // notes the record of a call that is open; does not block
+	Put      func(context.Context, store.Record) error // keeps that of a call that is over, and returns when it is safe
+	Node     string                                    // name of this node in records; may be empty
+	OTLP     *config.OTLP
+	Log      zerolog.Logger
+}
+
+// New begins to redirect calls. Close ends them.
+func New(s Server, o Options) *Calls {
+	r := &Calls{server: s, options: o, memory: newMemory(rememberFor)}
 	if o.Follow {
-		r.remembered = remembered.New(followFor)
-		r.followed = newFollowed(func(r store.Record) { s.sink.Journal(r, nil) }, r.keep, s.log)
+		r.memory = newMemory(followFor)
+		r.followed = newFollowed(s.Journal, r.keep, s.Log)
 	}
 	return r
 }
 
 // Next tells the dialling party what to do next.
 type Next struct {
-	Dial     *Redirection // dial this target; nil: none
+	Dial     *Destination // dial this target; nil: none
 	Fallback bool         // no target is left, and the caller is told so
 }
 
-// RedirectEnd is the end of an attempt that another party dialled.
-type RedirectEnd struct {
+// End is the end of an attempt that another party dialled.
+type End struct {
 	Call    string // our id
 	Attempt int    // from 1
 
 	SIPCallID       string // of the call at the dialling party
-	Outcome         Outcome
+	Outcome         outbound.Outcome
 	SIPStatus       int    // the target's final answer; 0: none
 	TargetSIPCallID string // of the INVITE to it
 	Answered        bool
@@ -95,7 +101,7 @@ const (
 // Begin gives a new call its first target that can be dialled. vars.CallID is from
 // NewID. A question that is repeated within 30 s, because the answer was lost, is
 // about the same call.
-func (r *Redirects) Begin(ctx context.Context, vars config.Vars) (Redirection, error) {
+func (r *Calls) Begin(ctx context.Context, vars config.Vars) (Destination, error) {
 	if r.followed == nil {
 		to, _, err := r.next(ctx, r.newCall(vars))
 		return to, err
@@ -103,24 +109,24 @@ func (r *Redirects) Begin(ctx context.Context, vars config.Vars) (Redirection, e
 	now := time.Now()
 	c, err := r.followed.begin(r.newCall(vars), now)
 	if err != nil {
-		return Redirection{}, err
+		return Destination{}, err
 	}
 	next, err := r.followed.decide(ctx, c, 0, func(ctx context.Context) (Next, error) { return r.dialNext(ctx, c) })
 	switch {
 	case err != nil:
-		return Redirection{}, err
+		return Destination{}, err
 	case next.Dial == nil:
-		return Redirection{}, ErrNoTarget
+		return Destination{}, ErrNoTarget
 	}
 	return *next.Dial, nil
 }
 
 // newCall is a new call, with the targets of the configuration in force.
-func (r *Redirects) newCall(vars config.Vars) *redirected {
+func (r *Calls) newCall(vars config.Vars) *call {
 	now := time.Now()
-	c := &redirected{id: vars.CallID, vars: vars, began: now, steps: map[int]*decision{}, record: store.Record{
-		ID: vars.CallID, Node: r.server.node, Route: r.options.Route, Direction: vars.Direction, From: vars.From.Number, To: vars.To.Number,
-		Lead: vars.Lead().Number, StartedAt: store.TimeOf(now), TraceID: outbound.TraceOf(vars.CallID, nil, false, &r.server.cfg.Telemetry.OTLP).ID(),
+	c := &call{id: vars.CallID, vars: vars, began: now, steps: map[int]*decision{}, record: store.Record{
+		ID: vars.CallID, Node: r.server.Node, Route: r.options.Route, Direction: vars.Direction, From: vars.From.Number, To: vars.To.Number,
+		Lead: vars.Lead().Number, StartedAt: store.TimeOf(now), TraceID: outbound.TraceOf(vars.CallID, nil, false, r.server.OTLP).ID(),
 	}}
 	if len(vars.SIPCallID) <= maxSID && !strings.ContainsFunc(vars.SIPCallID, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		c.sid, c.record.SIPCallID = vars.SIPCallID, vars.SIPCallID
@@ -133,13 +139,13 @@ func (r *Redirects) newCall(vars config.Vars) *redirected {
 			break
 		}
 	}
-	targets := r.server.admission.Peers.Load().Targets
+	targets := r.server.Targets()
 	for _, name := range names {
 		t := targets[name]
 		if t == nil { // its attempt fails with errNotThere
 			t = &peers.Target{Dial: &peers.Dial{Peer: peers.Peer{Name: name}}}
 		}
-		c.plan.targets = append(c.plan.targets, t)
+		c.left = append(c.left, t)
 	}
 	return c
 }
@@ -148,7 +154,7 @@ func (r *Redirects) newCall(vars config.Vars) *redirected {
 const maxSID = 64
 
 // Ended notes the end of an attempt, and says how the call goes on.
-func (r *Redirects) Ended(ctx context.Context, e RedirectEnd) (Next, error) {
+func (r *Calls) Ended(ctx context.Context, e End) (Next, error) {
 	c := r.followed.find(e)
 	if c == nil {
 		return Next{}, ErrUnknownAttempt
@@ -158,7 +164,7 @@ func (r *Redirects) Ended(ctx context.Context, e RedirectEnd) (Next, error) {
 
 // afterAttempt tries the next target if the outcome allows it and the caller is still
 // there. Otherwise it ends the call.
-func (r *Redirects) afterAttempt(ctx context.Context, c *redirected, e RedirectEnd) (Next, error) {
+func (r *Calls) afterAttempt(ctx context.Context, c *call, e End) (Next, error) {
 	now := time.Now()
 	o := e.Outcome
 	if !r.followed.ended(c, e, o.Cause, now) {
@@ -170,7 +176,7 @@ func (r *Redirects) afterAttempt(ctx context.Context, c *redirected, e RedirectE
 	case o.Cause == cause.AgentHangup:
 		r.followed.finish(c, o, statusAnswered, store.EndedByAgent, now)
 	case o.Cause == cause.CallerCancelled, o.Next && e.CallerGone:
-		r.followed.finish(c, OutcomeOf(statusCancelled, cause.CallerCancelled), statusCancelled, store.EndedByCaller, now)
+		r.followed.finish(c, outbound.OutcomeOf(statusCancelled, cause.CallerCancelled), statusCancelled, store.EndedByCaller, now)
 	case o.Next:
 		return r.dialNext(ctx, c)
 	default:
@@ -181,7 +187,7 @@ func (r *Redirects) afterAttempt(ctx context.Context, c *redirected, e RedirectE
 
 // dialNext gives the next target that can be dialled. Without one the call ends like
 // the last attempt.
-func (r *Redirects) dialNext(ctx context.Context, c *redirected) (Next, error) {
+func (r *Calls) dialNext(ctx context.Context, c *call) (Next, error) {
 	to, failed, err := r.next(ctx, c)
 	if err == nil {
 		if !r.followed.dialled(c, to, failed, time.Now()) {
@@ -193,15 +199,15 @@ func (r *Redirects) dialNext(ctx context.Context, c *redirected) (Next, error) {
 		return Next{Fallback: true}, ErrStopping
 	}
 	last := r.followed.untaken(c, failed)
-	r.followed.finish(c, OutcomeOf(last.SIPStatus, cause.Cause(last.Cause)), last.SIPStatus, store.EndedBySystem, time.Now())
+	r.followed.finish(c, outbound.OutcomeOf(last.SIPStatus, cause.Cause(last.Cause)), last.SIPStatus, store.EndedBySystem, time.Now())
 	return Next{Fallback: true}, err
 }
 
 // next prepares the next target that can be dialled. failed has the attempts at
 // others before it.
-func (r *Redirects) next(ctx context.Context, c *redirected) (to Redirection, failed []store.Attempt, err error) {
+func (r *Calls) next(ctx context.Context, c *call) (to Destination, failed []store.Attempt, err error) {
 	var why []error
-	for a := c.attempts.next(&c.plan); a != nil; a = c.attempts.next(&c.plan) {
+	for a := c.next(); a != nil; a = c.next() {
 		if to, err = r.prepare(ctx, a, c); err == nil {
 			return to, failed, nil
 		}
@@ -209,25 +215,25 @@ func (r *Redirects) next(ctx context.Context, c *redirected) (to Redirection, fa
 		why = append(why, fmt.Errorf("target %s: %w", a.target.Dial.Name, err))
 	}
 	if why == nil { // the last one was tried before
-		return Redirection{}, failed, ErrNoTarget
+		return Destination{}, failed, ErrNoTarget
 	}
-	return Redirection{}, failed, fmt.Errorf("%w: %w", ErrNoTarget, errors.Join(why...))
+	return Destination{}, failed, fmt.Errorf("%w: %w", ErrNoTarget, errors.Join(why...))
 }
 
 // prepare prepares an attempt. With an error, the redirection has its cause.
-func (r *Redirects) prepare(ctx context.Context, a *attempt, c *redirected) (Redirection, error) {
+func (r *Calls) prepare(ctx context.Context, a *attempt, c *call) (Destination, error) {
 	vars := c.vars
 	switch {
 	case r.server.Draining():
-		return Redirection{Cause: cause.Shutdown}, errDraining
+		return Destination{Cause: cause.Shutdown}, errDraining
 	case a.target.Dial.URI == nil:
-		return Redirection{Cause: cause.TargetUnreachable}, errNotThere
-	case !dialable(a.target, &vars, c.naming...):
-		return Redirection{Cause: cause.TemplateFailed}, errNoNumber
+		return Destination{Cause: cause.TargetUnreachable}, errNotThere
+	case !peers.Dialable(a.target, &vars, c.naming...):
+		return Destination{Cause: cause.TemplateFailed}, errNoNumber
 	}
 	vars.Attempt = a.number
-	trace := outbound.TraceOf(vars.CallID, nil, false, &r.server.cfg.Telemetry.OTLP)
-	to, err := redirectTo(tracecontext.With(ctx, trace.Header(tracecontext.KindPrepare, a.number)), a, vars)
+	trace := outbound.TraceOf(vars.CallID, nil, false, r.server.OTLP)
+	to, err := destinationOf(tracecontext.With(ctx, trace.Header(tracecontext.KindPrepare, a.number)), a, vars)
 	if err == nil && r.options.Accept != nil {
 		if err = r.options.Accept(to); err != nil { // the next target may have less to say
 			to.Cause = cause.TemplateFailed
@@ -237,17 +243,17 @@ func (r *Redirects) prepare(ctx context.Context, a *attempt, c *redirected) (Red
 		return to, err
 	}
 	r.remember(to, vars)
-	r.server.log.Info().Str("call_sid", vars.SIPCallID).Str("call", vars.CallID).Str("target", to.Target).Str("synthflow_call_id", to.CallID).
+	r.server.Log.Info().Str("call_sid", vars.SIPCallID).Str("call", vars.CallID).Str("target", to.Target).Str("synthflow_call_id", to.CallID).
 		Msg("call redirected")
 	return to, nil
 }
 
 // remember keeps a call for questions of its agent and reports of its platform.
-func (r *Redirects) remember(to Redirection, vars config.Vars) {
+func (r *Calls) remember(to Destination, vars config.Vars) {
 	if r.options.Variables == nil && r.followed == nil {
 		return
 	}
-	c := &remembered.Entry{At: time.Now(), IDs: []string{vars.CallID, vars.SIPCallID, to.CallID}, Followed: r.followed != nil, Call: remembered.Call{
+	c := &entry{At: time.Now(), IDs: []string{vars.CallID, vars.SIPCallID, to.CallID}, Followed: r.followed != nil, Call: Call{
 		ID: vars.CallID, SIPCallID: vars.SIPCallID, SynthflowCallID: to.CallID, ExternalID: to.externalID(), Target: to.Target,
 		Direction: vars.Direction, From: vars.From.Number, To: vars.To.Number, Lead: vars.Lead().Number, Diversion: vars.Diversion,
 	}}
@@ -262,23 +268,23 @@ func (r *Redirects) remember(to Redirection, vars config.Vars) {
 			}
 		}
 	}
-	r.remembered.Add(c)
+	r.memory.add(c)
 }
 
 // keep waits until a record is committed, or the process stops. The sink has the
 // record in both cases.
-func (r *Redirects) keep(ctx context.Context, rec store.Record) {
-	if err := r.server.sink.Put(ctx, rec); err != nil && ctx.Err() == nil {
-		r.server.log.Error().Err(err).Str("call", rec.ID).Msg("record not written")
+func (r *Calls) keep(ctx context.Context, rec store.Record) {
+	if err := r.server.Put(ctx, rec); err != nil && ctx.Err() == nil {
+		r.server.Log.Error().Err(err).Str("call", rec.ID).Msg("record not written")
 	}
 }
 
 // Find gives the redirected call that has an id. Its error is ErrUnknownCall or
 // ErrSeveralCalls.
-func (r *Redirects) Find(id string) (remembered.Call, error) {
-	c, err := r.remembered.Find(id, time.Now())
+func (r *Calls) Find(id string) (Call, error) {
+	c, err := r.memory.find(id, time.Now())
 	if err != nil {
-		return remembered.Call{}, err
+		return Call{}, err
 	}
 	return c.Call, nil
 }
@@ -286,16 +292,16 @@ func (r *Redirects) Find(id string) (remembered.Call, error) {
 // Reported gives the followed call that a platform's report is about: by the
 // platform's id, or, for a call that was not prepared, by the external one.
 // unwritten says that its record is still to come.
-func (r *Redirects) Reported(platformID, externalID string) (c remembered.Call, unwritten, found bool) {
-	m := r.remembered.Reported(platformID, externalID, time.Now())
+func (r *Calls) Reported(platformID, externalID string) (c Call, unwritten, found bool) {
+	m := r.memory.reported(platformID, externalID, time.Now())
 	if m == nil {
-		return remembered.Call{}, false, false
+		return Call{}, false, false
 	}
 	return m.Call, r.followed.unwritten(m.Call.ID), true
 }
 
 // Tend gives up the calls whose end is overdue. Call it every few seconds.
-func (r *Redirects) Tend(now time.Time) {
+func (r *Calls) Tend(now time.Time) {
 	if r.followed != nil {
 		r.followed.tend(now)
 	}
@@ -303,15 +309,15 @@ func (r *Redirects) Tend(now time.Time) {
 
 // Close gives up the calls whose end was not reported, and returns when the sink has
 // their records.
-func (r *Redirects) Close() {
+func (r *Calls) Close() {
 	if r.followed != nil {
 		r.followed.close()
 	}
 }
 
-// Redirection has the parts of an INVITE to a target, for a call that another party
+// Destination has the parts of an INVITE to a target, for a call that another party
 // dials.
-type Redirection struct {
+type Destination struct {
 	Call    string // our id
 	Attempt int    // from 1
 	Target  string
@@ -322,13 +328,13 @@ type Redirection struct {
 	Cause cause.Cause // of an error
 }
 
-// redirectTo prepares an attempt like one of our own calls. Its error is a
+// destinationOf prepares an attempt like one of our own calls. Its error is a
 // *outbound.PrepareError if the platform, or the way to it, is the reason.
-func redirectTo(ctx context.Context, a *attempt, vars config.Vars) (Redirection, error) {
+func destinationOf(ctx context.Context, a *attempt, vars config.Vars) (Destination, error) {
 	t := a.target.Dial
 	ready := outbound.Request(ctx, a.target, vars)
 	a.prepareMS, a.prepareStatus = ready.Elapsed.Milliseconds(), ready.Prepared.Status
-	out := Redirection{Call: vars.CallID, Attempt: a.number, Target: t.Name, Prepared: ready.Prepared, Cause: ready.Cause}
+	out := Destination{Call: vars.CallID, Attempt: a.number, Target: t.Name, Prepared: ready.Prepared, Cause: ready.Cause}
 	if ready.Cause != cause.None {
 		return out, ready.Err
 	}
@@ -351,7 +357,7 @@ func redirectTo(ctx context.Context, a *attempt, vars config.Vars) (Redirection,
 }
 
 // IDs are the ids in X-EI, for the platform.
-func (r Redirection) IDs() []outbound.PlatformID {
+func (r Destination) IDs() []outbound.PlatformID {
 	for _, h := range r.Headers {
 		if strings.EqualFold(h.Name, "X-EI") {
 			return outbound.IDsIn(h.Value)
@@ -361,7 +367,7 @@ func (r Redirection) IDs() []outbound.PlatformID {
 }
 
 // externalID is the external id in X-EI; empty: none.
-func (r Redirection) externalID() (id string) {
+func (r Destination) externalID() (id string) {
 	for _, i := range r.IDs() {
 		if i.External {
 			id = i.Value

@@ -1,4 +1,4 @@
-package b2bua
+package redirected
 
 import (
 	"container/list"
@@ -12,6 +12,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/store"
 )
@@ -30,8 +32,8 @@ const (
 	stepTimeout = 8 * time.Second
 )
 
-// redirected is a call that another party dials as we say.
-type redirected struct {
+// call is a call that another party dials as we say.
+type call struct {
 	// constant
 	id, sid string // our id; the dialling party's, or empty
 	vars    config.Vars
@@ -39,8 +41,9 @@ type redirected struct {
 	began   time.Time
 
 	// owned by the step that is being decided
-	plan     plan
-	attempts attempts
+	left    []*peers.Target // not tried yet
+	current *attempt        // nil: none
+	begun   int             // attempts so far
 
 	// guarded by followed.mu
 	record  store.Record // so far
@@ -51,6 +54,34 @@ type redirected struct {
 	ended   time.Time     // when over; its record may show another hour than the clock, which can be set
 	kept    bool          // the record is written
 	elem    *list.Element // in followed.open, or in followed.over
+}
+
+// attempt is one try at one target.
+type attempt struct {
+	number        int // from 1
+	target        *peers.Target
+	started       time.Time
+	prepareMS     int64
+	prepareStatus int
+}
+
+// next begins an attempt at the next target; nil: none is left.
+func (c *call) next() *attempt {
+	if c.current = nil; len(c.left) == 0 {
+		return nil
+	}
+	c.begun++
+	c.current = &attempt{number: c.begun, target: c.left[0], started: time.Now()}
+	c.left = c.left[1:]
+	return c.current
+}
+
+// recordOf is an attempt's entry in the record.
+func (a *attempt) recordOf(why cause.Cause, status int) store.Attempt {
+	return store.Attempt{
+		StartedAt: store.TimeOf(a.started), Target: a.target.Dial.Name, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
+		SIPStatus: status, Cause: string(why), MS: time.Since(a.started).Milliseconds(),
+	}
 }
 
 // decision is made when a call comes in (0), or when the attempt with its number has
@@ -76,9 +107,9 @@ type followed struct {
 	working sync.WaitGroup
 
 	mu         sync.Mutex
-	byID       map[string]*redirected
-	bySID      map[string]*redirected // open ones
-	open, over *list.List             // of *redirected, oldest first
+	byID       map[string]*call
+	bySID      map[string]*call // open ones
+	open, over *list.List       // of *call, oldest first
 	closed     bool
 }
 
@@ -86,7 +117,7 @@ func newFollowed(journal func(store.Record), keep func(context.Context, store.Re
 	ctx, stop := context.WithCancel(context.Background())
 	return &followed{
 		journal: journal, keep: keep, log: log, ctx: ctx, stop: stop,
-		byID: map[string]*redirected{}, bySID: map[string]*redirected{}, open: list.New(), over: list.New(),
+		byID: map[string]*call{}, bySID: map[string]*call{}, open: list.New(), over: list.New(),
 	}
 }
 
@@ -95,7 +126,7 @@ var ErrStopping = errors.New("the process is stopping")
 
 // begin opens a call. A question that is repeated because the answer was lost is about
 // the same call.
-func (s *followed) begin(c *redirected, now time.Time) (*redirected, error) {
+func (s *followed) begin(c *call, now time.Time) (*call, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -109,7 +140,7 @@ func (s *followed) begin(c *redirected, now time.Time) (*redirected, error) {
 	}
 	for s.open.Len() >= maxFollowed {
 		s.log.Warn().Int("calls", maxFollowed).Msg("too many redirected calls whose end is not known: the oldest is given up")
-		s.interrupt(s.open.Front().Value.(*redirected), cause.DialogLost, now)
+		s.interrupt(s.open.Front().Value.(*call), cause.DialogLost, now)
 	}
 	c.elem = s.open.PushBack(c)
 	s.byID[c.id] = c
@@ -122,7 +153,7 @@ func (s *followed) begin(c *redirected, now time.Time) (*redirected, error) {
 
 // find gives the call of an end: of an attempt that is under way, or whose end has
 // been reported before. nil: there is none.
-func (s *followed) find(e RedirectEnd) *redirected {
+func (s *followed) find(e End) *call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.byID[e.Call]
@@ -138,7 +169,7 @@ func (s *followed) find(e RedirectEnd) *redirected {
 
 // decide takes a step by how, unless it was or is being taken, and gives the
 // decision. If ctx ends first, the step goes on without it.
-func (s *followed) decide(ctx context.Context, c *redirected, number int, how func(context.Context) (Next, error)) (Next, error) {
+func (s *followed) decide(ctx context.Context, c *call, number int, how func(context.Context) (Next, error)) (Next, error) {
 	s.mu.Lock()
 	st := c.steps[number]
 	if st == nil {
@@ -160,13 +191,13 @@ func (s *followed) decide(ctx context.Context, c *redirected, number int, how fu
 }
 
 // take takes a step. A panic ends the call.
-func (s *followed) take(c *redirected, st *decision, how func(context.Context) (Next, error)) {
+func (s *followed) take(c *call, st *decision, how func(context.Context) (Next, error)) {
 	defer close(st.done)
 	defer func() {
 		if p := recover(); p != nil {
 			s.log.Error().Interface("panic", p).Bytes("stack", debug.Stack()).Str("call", c.id).Msg("panic recovered")
 			st.next, st.err = Next{Fallback: true}, fmt.Errorf("panic: %v", p)
-			s.finish(c, OutcomeOf(0, cause.InternalError), 0, store.EndedBySystem, time.Now())
+			s.finish(c, outbound.OutcomeOf(0, cause.InternalError), 0, store.EndedBySystem, time.Now())
 		}
 	}()
 	ctx, cancel := context.WithTimeout(s.ctx, stepTimeout)
@@ -176,14 +207,14 @@ func (s *followed) take(c *redirected, st *decision, how func(context.Context) (
 
 // dialled notes the attempt that is dialled now, and the failed ones before it. It is
 // false for a call that was given up meanwhile.
-func (s *followed) dialled(c *redirected, to Redirection, failed []store.Attempt, now time.Time) bool {
+func (s *followed) dialled(c *call, to Destination, failed []store.Attempt, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c.over {
 		return false
 	}
 	c.tried(failed)
-	c.at, c.dialled = c.attempts.current, now
+	c.at, c.dialled = c.current, now
 	r := &c.record
 	r.Target, r.SynthflowCallID, r.ExternalID, r.TargetSIPCallID = to.Target, to.CallID, to.externalID(), ""
 	r.PreparedAt, r.DialedAt = store.Time{}, store.TimeOf(now)
@@ -196,7 +227,7 @@ func (s *followed) dialled(c *redirected, to Redirection, failed []store.Attempt
 
 // untaken notes that no target is left, and gives the last attempt, or one that says that
 // there was no target at all.
-func (s *followed) untaken(c *redirected, failed []store.Attempt) store.Attempt {
+func (s *followed) untaken(c *call, failed []store.Attempt) store.Attempt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.tried(failed)
@@ -207,7 +238,7 @@ func (s *followed) untaken(c *redirected, failed []store.Attempt) store.Attempt 
 }
 
 // tried notes the attempts that failed before they were given out.
-func (c *redirected) tried(failed []store.Attempt) {
+func (c *call) tried(failed []store.Attempt) {
 	for _, a := range failed {
 		c.record.Target = a.Target
 		c.record.Attempts = append(c.record.Attempts, a)
@@ -216,7 +247,7 @@ func (c *redirected) tried(failed []store.Attempt) {
 
 // ended notes the end of an attempt. It is false for a call that was given up
 // meanwhile.
-func (s *followed) ended(c *redirected, e RedirectEnd, why cause.Cause, now time.Time) bool {
+func (s *followed) ended(c *call, e End, why cause.Cause, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c.over || c.at == nil {
@@ -236,7 +267,7 @@ func (s *followed) ended(c *redirected, e RedirectEnd, why cause.Cause, now time
 }
 
 // settle moves the attempt that is under way into the record.
-func (c *redirected) settle(why cause.Cause, status int, callID string) {
+func (c *call) settle(why cause.Cause, status int, callID string) {
 	a := c.at.recordOf(why, status)
 	a.SIPCallID = callID
 	c.record.Attempts = append(c.record.Attempts, a)
@@ -245,13 +276,13 @@ func (c *redirected) settle(why cause.Cause, status int, callID string) {
 }
 
 // finish ends a call, once.
-func (s *followed) finish(c *redirected, v Outcome, status int, by string, now time.Time) {
+func (s *followed) finish(c *call, v outbound.Outcome, status int, by string, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.finishLocked(c, v, status, by, now)
 }
 
-func (s *followed) finishLocked(c *redirected, v Outcome, status int, by string, now time.Time) {
+func (s *followed) finishLocked(c *call, v outbound.Outcome, status int, by string, now time.Time) {
 	if c.over {
 		return
 	}
@@ -264,7 +295,7 @@ func (s *followed) finishLocked(c *redirected, v Outcome, status int, by string,
 		delete(s.bySID, c.sid)
 	}
 	for s.over.Len() > maxFollowed {
-		s.forget(s.over.Front().Value.(*redirected))
+		s.forget(s.over.Front().Value.(*call))
 	}
 	s.log.Info().Str("call", r.ID).Str("disposition", r.Disposition).Str("cause", r.Cause).Str("ended_by", r.EndedBy).Int("code", r.SIPStatus).
 		Str("call_sid", r.SIPCallID).Str("target", r.Target).Str("target_sip_call_id", r.TargetSIPCallID).
@@ -287,17 +318,17 @@ func (s *followed) unwritten(id string) bool {
 }
 
 // forget drops a call that is over. The lock is held.
-func (s *followed) forget(c *redirected) {
+func (s *followed) forget(c *call) {
 	s.over.Remove(c.elem)
 	delete(s.byID, c.id)
 }
 
 // interrupt ends a call whose end was not reported. The lock is held.
-func (s *followed) interrupt(c *redirected, why cause.Cause, now time.Time) {
+func (s *followed) interrupt(c *call, why cause.Cause, now time.Time) {
 	if c.at != nil {
 		c.settle(why, 0, "")
 	}
-	s.finishLocked(c, Outcome{Cause: why, Disposition: store.DispositionInterrupted}, 0, store.EndedBySystem, now)
+	s.finishLocked(c, outbound.Outcome{Cause: why, Disposition: store.DispositionInterrupted}, 0, store.EndedBySystem, now)
 }
 
 // tend gives up the calls whose end is overdue, and forgets those that have
@@ -308,11 +339,11 @@ func (s *followed) tend(now time.Time) {
 	if s.closed {
 		return
 	}
-	for e := s.open.Front(); e != nil && now.Sub(e.Value.(*redirected).began) > followFor; e = s.open.Front() {
-		s.interrupt(e.Value.(*redirected), cause.DialogLost, now)
+	for e := s.open.Front(); e != nil && now.Sub(e.Value.(*call).began) > followFor; e = s.open.Front() {
+		s.interrupt(e.Value.(*call), cause.DialogLost, now)
 	}
-	for e := s.over.Front(); e != nil && now.Sub(e.Value.(*redirected).ended) > endedFor; e = s.over.Front() {
-		s.forget(e.Value.(*redirected))
+	for e := s.over.Front(); e != nil && now.Sub(e.Value.(*call).ended) > endedFor; e = s.over.Front() {
+		s.forget(e.Value.(*call))
 	}
 }
 
@@ -325,7 +356,7 @@ func (s *followed) close() {
 	s.working.Wait()
 	s.mu.Lock()
 	for s.open.Len() > 0 {
-		s.interrupt(s.open.Front().Value.(*redirected), cause.Shutdown, time.Now())
+		s.interrupt(s.open.Front().Value.(*call), cause.Shutdown, time.Now())
 	}
 	s.mu.Unlock()
 	s.working.Wait()

@@ -1,4 +1,4 @@
-package b2bua
+package outbound
 
 import (
 	"testing"
@@ -29,7 +29,7 @@ func TestDisposition(t *testing.T) {
 		{cause.Shutdown, 503, store.DispositionFailed},
 		{cause.InternalError, 500, store.DispositionFailed},
 	} {
-		if got := dispositionOf(tt.cause, tt.status); got != tt.want {
+		if got := DispositionOf(tt.cause, tt.status); got != tt.want {
 			t.Errorf("%s with %d: %s; want %s", tt.cause, tt.status, got, tt.want)
 		}
 	}
