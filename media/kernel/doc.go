@@ -101,13 +101,14 @@
 //
 // tcx needs Linux 6.6. Before that the program is a clsact filter, which needs Options.Dir, because nothing else
 // removes it after a crash. 5.10 is the oldest by what the program calls: bpf_redirect_neigh takes the next hop since
-// then, and sk_lookup programs came with 5.9. All tests have passed on 6.1 and 6.18. The program has no loop and no
-// function that the verifier would have to follow: it takes 9,000 steps of the 1,000,000 that are allowed, and three
+// then, and sk_lookup programs came with 5.9. All tests have passed on 6.18, and on 6.1 those of a program
+// without hints. The program has no loop and no
+// function that the verifier would have to follow: it takes 21,000 steps of the 1,000,000 that are allowed, and some
 // times as many without CAP_PERFMON. The object is for little-endian processors; on others, and on other systems, Open
 // says that it is not supported.
 //
 // CAP_BPF and CAP_NET_ADMIN suffice, and a directory of the process's own in a mounted BPF file system; before 5.11 also
 // an unlimited RLIMIT_MEMLOCK. What the verifier asks of a process without CAP_PERFMON is why the program chooses
 // between numbers and not addresses, has the lock first in a state, and writes whole words to the stack.
-// Test: TestWithoutRoot.
+// Tests: TestWithoutRoot, TestOldKernelNeedsADirectory; those of clsact have a kernel that does not know tcx.
 package kernel

@@ -124,24 +124,6 @@ func (p *process) kill(t *testing.T) {
 	_ = p.cmd.Wait()
 }
 
-// Without tcx, and without a directory by which a later process finds the filters, the start says what to do.
-func TestOldKernelNeedsADirectory(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
-		r, err := Open(Options{Capacity: 64, noTCX: true})
-		if err == nil {
-			r.Close()
-			t.Fatal("opened")
-		}
-		if !strings.Contains(err.Error(), "before Linux 6.6") {
-			t.Errorf("got %v", err)
-		}
-		filters, err := exec.Command("tc", "filter", "show", "dev", "left", "ingress").CombinedOutput()
-		if err != nil || len(filters) > 0 {
-			t.Errorf("left has %s, %v", filters, err)
-		}
-	})
-}
-
 // A process is killed in mid-call, and a later one takes its flows over. No packet is lost.
 func TestOutlivesItsProcess(t *testing.T) {
 	for _, way := range []string{"tcx", "clsact"} {
