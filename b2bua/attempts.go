@@ -24,14 +24,14 @@ type plan struct {
 	targets    []*peers.Target // not tried yet
 	failoverOn []int           // statuses, besides the usual ones, after which the next target is tried
 
-	reason  string           // of the attempts in the record: "" for the route, or reasonTransfer
+	reason  string           // of the attempts in the record: "" for the route, store.ReasonTransfer or store.ReasonRescue
 	vars    *config.Vars     // of its templates; nil: the call's
 	source  *sip.Request     // whose headers pass on; nil: the caller's INVITE
 	headers []outbound.Field // further headers of its INVITEs
 }
 
-// isTransfer says whether a plan is not for the route.
-func (p *plan) isTransfer() bool { return p.reason == reasonTransfer }
+// replaces says whether a plan is for an agent's successor, not for the route.
+func (p *plan) replaces() bool { return p.reason != "" }
 
 // attempts are the attempts of a call, by any plan.
 type attempts struct {
@@ -76,18 +76,19 @@ func (all *attempts) cryptoFor(t *peers.Target) *sdp.LegCrypto {
 // attempt is one try at one target. It belongs to its call's goroutine; prepare,
 // which runs beside it, gets copies.
 type attempt struct {
-	number  int   // from 1
-	plan    *plan // that it belongs to
-	target  *peers.Target
-	offer   *sdp.Description   // that its INVITE is made of
-	formats []sdp.Format       // of the offer, for the target
-	crypto  *sdp.LegCrypto     // SRTP state of its leg
-	line    *legOnWire         // once it is dialled
-	cancel  context.CancelFunc // of its preparation; nil: none is under way
-	placed  bool               // has a place at its target
-	parties peers.Parties      // for whom it has the place
-	dest    netip.AddrPort
-	started time.Time
+	number   int   // from 1
+	plan     *plan // that it belongs to
+	target   *peers.Target
+	offer    *sdp.Description   // that its INVITE is made of
+	formats  []sdp.Format       // of the offer, for the target
+	crypto   *sdp.LegCrypto     // SRTP state of its leg
+	line     *legOnWire         // once it is dialled
+	cancel   context.CancelFunc // of its preparation; nil: none is under way
+	placed   bool               // has a place at its target
+	parties  peers.Parties      // for whom it has the place
+	dest     netip.AddrPort
+	started  time.Time
+	answered time.Time // zero: not yet, or in a process before
 
 	mediaName netip.Addr // our address in the target's SDP
 	dropped   []string   // headers that were left out of its INVITE
@@ -133,7 +134,7 @@ func (a *attempt) recordOf(why cause.Cause, code int) store.Attempt {
 func (c *Call) try(p *plan) bool {
 	for a := c.attempts.next(p); a != nil; a = c.attempts.next(p) {
 		c.ladder.Next(a.target.Dial.Name)
-		if !p.isTransfer() {
+		if !p.replaces() {
 			c.noteDestination(a.target)
 			c.record.targetSIPCallID, c.record.synthflowCallID, c.record.externalID = "", "", ""
 			c.record.preparedAt, c.record.dialedAt = store.Time{}, store.Time{}

@@ -65,12 +65,14 @@ func (c *Call) notePrepared(f Ready) {
 	}
 	a.prepareMS = f.Elapsed.Milliseconds()
 	id := f.Prepared.CallID
-	if id == "" || a.plan.isTransfer() {
+	if id == "" {
 		return
 	}
-	c.record.preparedAt = store.TimeOf(time.Now())
-	c.record.synthflowCallID = id
 	c.name(id)
+	if !a.plan.replaces() {
+		c.record.preparedAt = store.TimeOf(time.Now())
+		c.record.synthflowCallID = id
+	}
 	if f.Prepared.Shared {
 		c.log.Warn().Str("synthflow_call_id", id).Msg("the API gives each call the same id: it may be a stub, and the platform may take calls for one another")
 	}
@@ -95,10 +97,10 @@ func (c *Call) dial(f Ready) (cause.Cause, error) {
 	a.line = c.addLeg(leg, local, f)
 	a.line.wire.TLS = a.target.Dial.TLS
 	a.line.crypto = a.crypto
-	if !a.plan.isTransfer() {
+	external := c.nameOutbound(leg.Dialog().CallID, invite.Request)
+	if !a.plan.replaces() {
 		c.media.addr[media.SideB] = a.mediaName
-		c.record.targetSIPCallID = leg.Dialog().CallID
-		c.nameOutbound(invite.Request)
+		c.record.targetSIPCallID, c.record.externalID = leg.Dialog().CallID, external
 		c.record.dialedAt = store.TimeOf(time.Now())
 	}
 	c.step(a.line, invite)
@@ -109,7 +111,7 @@ func (c *Call) dial(f Ready) (cause.Cause, error) {
 // address at, and the configured headers. It sends nothing.
 func (c *Call) outboundLeg(f Ready, local leg.Local, at netip.AddrPort) (*leg.Leg, leg.Invite, cause.Cause, error) {
 	a := c.attempts.current
-	offer := a.offer.ForTarget(at, a.crypto.Offering(), a.formats, c.agreement.DirectionFor(a.offer, a.plan.isTransfer()))
+	offer := a.offer.ForTarget(at, a.crypto.Offering(), a.formats, c.agreement.DirectionFor(a.offer, a.plan.replaces()))
 	vars := a.varsOf(c.vars)
 	if f.AskedAPI && f.Prepared.CallID != "" {
 		vars.Prepare = &config.PrepareVars{CallID: f.Prepared.CallID, Body: f.Prepared.Body}
@@ -126,7 +128,7 @@ func (c *Call) outboundLeg(f Ready, local leg.Local, at netip.AddrPort) (*leg.Le
 	}
 	l := leg.NewUAC(c.server.legOptions(media.SideB, local, a.target.Options()), message.NewCallID(), out.LocalParty, out.RemoteParty)
 	out.Offer = l.Describe(out.Offer)
-	if !a.plan.isTransfer() {
+	if !a.plan.replaces() {
 		out.Parts = message.PartsFor(c.invite, a.target.Dial.PassParts)
 	}
 	req, err := c.fit(&out, l, f)

@@ -219,6 +219,7 @@ func (c *Call) onAnswered(f leg.Answered) phase {
 		c.times.durationUntil = now.Add(limit)
 	}
 	c.bridge, c.b = c.attempts.current, c.attempts.current.line
+	c.bridge.answered = now
 	c.media.session.Start()
 	c.listenForDigits()
 	c.times.answered = now
@@ -227,6 +228,7 @@ func (c *Call) onAnswered(f leg.Answered) phase {
 	c.record.answeredAt = store.TimeOf(now)
 	c.record.setupMS = now.Sub(c.times.started).Milliseconds()
 	c.recordIfWanted()
+	c.listenToAgent()
 	c.noteAttempt(cause.None, 200)
 	c.ladder.Decide("target %s answers after %d ms with %s", c.bridge.target.Dial.Name, time.Since(c.bridge.started).Milliseconds(), c.agreement.CodecName)
 	c.step(c.a, leg.Answer{SDP: c.agreement.Answer, Headers: c.passed(f.Headers)})

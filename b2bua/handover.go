@@ -170,15 +170,17 @@ func (c *Call) handOver() (*Handed, error) {
 		return nil, err
 	}
 	h := &Handed{}
-	state := c.state()
+	state := &kept.Sheet{}
+	c.state(state)
 	if s, ok := c.media.session.(interface {
 		HandOver() (media.SessionState, media.Sockets)
 	}); ok {
 		st, sockets := s.HandOver()
-		state.Media, h.Sockets = &st, &sockets
+		state.SetMedia(st)
+		h.Sockets = &sockets
 	}
 	if c.stopRecording(); state.Recording {
-		c.server.interrupted = append(c.server.interrupted, func() { c.recordAgain(&state) })
+		c.server.interrupted = append(c.server.interrupted, func() { c.recordAgain(&state.Call) })
 	}
 	h.Record = c.cdr()
 	h.Record.Recordings = append(slices.Clip(c.recordings.past), settledRecordings(c.server.ctx, c.recordings.all)...)
@@ -194,8 +196,10 @@ func (c *Call) handOverInvite() (*Handed, error) {
 	if !ok {
 		return nil, errSetUp
 	}
-	noted := c.state()
-	owed := kept.Call{ID: c.id, Trunk: noted.Trunk, Source: noted.Source, Invite: noted.Invite, Settled: noted.Settled, Ended: string(cause.ProcessRestart)}
+	noted, owed := &kept.Sheet{}, &kept.Sheet{}
+	c.state(noted)
+	owed.ID, owed.Trunk, owed.Source, owed.Invite, owed.Settled = c.id, noted.Trunk, noted.Source, noted.Invite, noted.Settled
+	owed.Ended = string(cause.ProcessRestart)
 	legs := noted.Legs
 	noted.Legs = nil
 	for _, k := range legs {
@@ -217,7 +221,8 @@ func (c *Call) handOverLegs() (*Handed, error) {
 	if len(c.legs) == 0 {
 		return nil, nil
 	}
-	state := c.owed()
+	state := &kept.Sheet{}
+	c.owed(state)
 	text, err := state.Encode()
 	return &Handed{State: text, Record: store.Record{ID: c.id}, Owed: true}, err
 }

@@ -209,12 +209,12 @@ func (s lifeSink) Owe(id string, state []byte) {
 	}
 }
 
-func (s lifeSink) Keep(ctx context.Context, r *store.Record, done func(error)) {
+func (s lifeSink) Keep(ctx context.Context, r *store.Record, owes []byte, done func(error)) {
 	if s.dead.Load() {
 		done(nil)
 		return
 	}
-	s.Sink.Keep(ctx, r, done)
+	s.Sink.Keep(ctx, r, owes, done)
 }
 
 func (s lifeSink) Put(ctx context.Context, r store.Record) error {

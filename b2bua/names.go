@@ -137,15 +137,16 @@ func (c *Call) nameByIDs() {
 	}
 }
 
-// nameOutbound notes the ids in the INVITE to a platform.
-func (c *Call) nameOutbound(invite *sip.Request) {
+// nameOutbound gives the call the ids in the INVITE to a platform, of which the external one is returned.
+func (c *Call) nameOutbound(callID string, invite *sip.Request) (external string) {
 	for _, id := range outbound.IDsIn(message.FirstHeader(invite, "X-EI")) {
 		c.name(id.Value)
 		if id.External {
-			c.record.externalID = id.Value
+			external = id.Value
 		}
 	}
-	c.name(c.record.targetSIPCallID)
+	c.name(callID)
+	return external
 }
 
 // Headers gives the headers of the carrier's INVITE that patterns name, as for

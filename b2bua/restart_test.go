@@ -21,7 +21,7 @@ import (
 func TestAnsweredCallLivesOn(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		c := w.talk(nil, nil)
-		time.Sleep(time.Second)
+		time.Sleep(2 * noteDelay)
 		w.restart()
 		for _, e := range []*end{c.carrier, c.agent} {
 			seq := e.offers("INVITE", siptest.SessionAt(e.address, 40000, "0 101"))
@@ -44,7 +44,7 @@ func TestAnsweredCallLivesOn(t *testing.T) {
 func TestMissedBye(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		w.talk(nil, nil)
-		time.Sleep(time.Second) // its ACK is noted
+		time.Sleep(2 * noteDelay) // its ACK is noted
 		w.restart()
 		w.carrier.reply(w.carrier.expect("OPTIONS"), 481, "Gone", "", "")
 		w.agent.reply(w.agent.expect("OPTIONS"), 200, "OK", "", "")
@@ -60,7 +60,7 @@ func TestMissedBye(t *testing.T) {
 func TestSilentCallIsAskedOnce(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		c := w.talk(nil, nil)
-		time.Sleep(time.Second)
+		time.Sleep(2 * noteDelay)
 		w.restart()
 		synctest.Wait()
 		w.session().relayed.Add(50)
@@ -133,7 +133,7 @@ func TestKilledBeforeTheACK(t *testing.T) {
 func TestExchangeOverARestart(t *testing.T) {
 	inWorldWith(t, talkYAML("", "reinvite: relay"), func(w *world) {
 		c := w.talk(nil, nil)
-		time.Sleep(time.Second)
+		time.Sleep(2 * noteDelay)
 		c.carrier.offers("INVITE", siptest.SessionAt(c.carrier.address, 40000, "8 101"))
 		first := w.agent.expect("INVITE")
 		w.restart()
@@ -156,7 +156,7 @@ func TestExchangeOverARestart(t *testing.T) {
 func TestOwedAfterARestart(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		c := w.talk(nil, nil)
-		time.Sleep(time.Second)
+		time.Sleep(2 * noteDelay)
 		w.carrier.bye(c.d)
 		w.carrier.expect("SIP/2.0 200")
 		lost := w.agent.expect("BYE")
@@ -192,7 +192,7 @@ func TestBrokenStates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inWorldWith(t, talkYAML("", ""), func(w *world) {
 				w.talk(nil, nil)
-				time.Sleep(time.Second)
+				time.Sleep(2 * noteDelay)
 				left := w.die()
 				spoil(&left[0])
 				w.begin(left)
@@ -213,7 +213,7 @@ func change(l *store.Left, how func(k *kept.Call)) {
 	k, err := kept.Decode(l.State)
 	if err == nil {
 		how(k)
-		l.State, err = k.Encode()
+		l.State, err = (&kept.Sheet{Call: *k}).Encode()
 	}
 	if err != nil {
 		panic(err)
@@ -257,7 +257,7 @@ func TestStreamsOverARestart(t *testing.T) {
 		w.agent2.expect("ACK")
 		p.expect("SIP/2.0 200")
 		p.ack(d)
-		time.Sleep(time.Second)
+		time.Sleep(2 * noteDelay)
 		w.restart()
 		p.hungUp(time.Second)
 		return d, in
@@ -318,7 +318,7 @@ func TestRouteIsKnownAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inWorldWith(t, talkYAML("", ""), func(w *world) {
 				c := w.talk(nil, nil)
-				time.Sleep(time.Second)
+				time.Sleep(noteDelay + time.Second) // its ACK is noted
 				left := w.die()
 				text, _, _ := strings.Cut(talkYAML("", ""), "routes:")
 				cfg, err := config.Parse("test.yaml", []byte(text+"routes: "+tt.routes+"\n"), os.LookupEnv)
@@ -332,7 +332,8 @@ func TestRouteIsKnownAgain(t *testing.T) {
 				if call.vars.Route != tt.want || call.route.Otherwise != tt.otherwise {
 					t.Errorf("route %q, otherwise %d", call.vars.Route, call.route.Otherwise)
 				}
-				c.hangsUp()
+				w.callerHangsUp(c.d)
+				w.record()
 			})
 		})
 	}

@@ -43,7 +43,7 @@ func (v *reviving) takeUp(l *store.Left, sockets *media.Sockets) error {
 	v.takeRouteAgain()
 	v.times.answered, v.times.durationUntil = leg.TimeOf(k.Answered), leg.TimeOf(k.Until)
 	v.agreement = agreement.Restore(&k.Agreement)
-	v.referrals, v.claimed = k.Referrals, true
+	v.referrals, v.rescues, v.claimed = k.Referrals, k.Rescues, true
 	v.masking = masking{on: k.Masked, applied: k.Masked, upTo: k.MaskedTo}
 	v.restoreRecord(&l.Record)
 	v.media.oneWay, v.media.listening = k.OneWay, k.Listening
@@ -96,8 +96,11 @@ func (v *reviving) attempt(target *peers.Target) *attempt {
 		parties: peers.Parties{From: k.From, To: k.To}, started: leg.TimeOf(k.Started), dropped: k.Dropped,
 		transport: k.Transport, prepareMS: k.PrepareMS, prepareStatus: k.Prepared,
 	}
-	if k.Transfer {
-		a.plan.reason = reasonTransfer
+	switch {
+	case k.Transfer:
+		a.plan.reason = store.ReasonTransfer
+	case k.Rescue:
+		a.plan.reason = store.ReasonRescue
 	}
 	a.dest, _ = netip.ParseAddrPort(k.Dest)
 	a.mediaName, _ = netip.ParseAddr(k.MediaName)
@@ -159,6 +162,7 @@ func (v *reviving) revived() phase {
 		c.giveUpTransfer(t)
 	}
 	v.soundAgain()
+	c.listenToAgent()
 	stats := c.media.session.Stats()
 	c.media.heard = [2]uint64{stats.A.RxPackets, stats.B.RxPackets}
 	c.times.askAt = time.Now().Add(askAfter + rand.N(askAfter))

@@ -34,12 +34,14 @@ type Sink interface {
 	// Journal notes the record of a call that is not over, and what it needs to go on in another process; nil: it can't.
 	// It does not block.
 	Journal(r store.Record, state []byte)
-	// Owe notes what a call that is over owes its peers; nil: nothing any more. It does not block.
+	// Owe notes what a call that is over owes its peers; nil: nothing any more. It does not block. It keeps nothing of
+	// the state, as Journal and Keep.
 	Owe(id string, state []byte)
 	// Put keeps the record of a finished call and returns when it is safe.
 	Put(ctx context.Context, r store.Record) error
 	// Keep is Put that does not block: what it returned is told to done, once at most. Nobody changes r any more.
-	Keep(ctx context.Context, r *store.Record, done func(error))
+	// owes is as for Owe.
+	Keep(ctx context.Context, r *store.Record, owes []byte, done func(error))
 }
 
 // Options are the parts of a server. Every field is needed unless its comment says

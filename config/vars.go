@@ -33,6 +33,8 @@ type Vars struct {
 	Diversion string
 	// Prepare is what the prepare step gave; nil where there was none.
 	Prepare *PrepareVars
+	// Rescue says what has happened, where a target takes over from an agent whose leg has died; else empty.
+	Rescue RescueVars
 	// HeaderFunc gives the first value of a header of the carrier's INVITE.
 	HeaderFunc func(name string) string
 }
@@ -104,6 +106,16 @@ type PrepareVars struct {
 	CallID string
 	// Body is the JSON answer.
 	Body []byte
+}
+
+// RescueVars is what a target may know of the agent that it takes over from. All are empty in other calls.
+type RescueVars struct {
+	// Cause is why the agent's leg has ended, of the causes of records.
+	Cause string
+	// Seconds is how long the call had been answered by then.
+	Seconds string
+	// Target is the name of the lost agent's target.
+	Target string
 }
 
 var errNotJSON = errors.New("the prepare answer is not JSON")

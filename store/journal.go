@@ -15,7 +15,7 @@ import (
 const (
 	// journalFile is how long a file of the journal gets before its live calls move to the other one; it is longer where
 	// they take more than a quarter of it.
-	journalFile = 16 << 20
+	journalFile = 32 << 20
 	// journalWaiting bounds the entries that wait for the disk, in bytes.
 	journalWaiting = 16 << 20
 	// moveStep is how many entries are moved at a time, while callers wait.
@@ -210,13 +210,17 @@ func (s *journalSegment) head(number uint64) error {
 	return nil
 }
 
-// note keeps the state of a call, callState or callEnded, in place of an earlier one. kept is what the call needs to go on;
-// nil: it can't.
+// note keeps the state of a call in place of an earlier one. kept is what the call needs to go on; nil: it can't. Of a
+// callEnded it is what the call owes; nil: nothing.
 func (j *journal) note(kind entryKind, r *Record, kept []byte, now time.Time) {
 	room := takeRoom()
 	defer room.release()
+	keptID := r.ID
 	if kept != nil {
-		room.sealed = sealState(room.sealed, j.seal, r.ID, kept)
+		if kind == callEnded {
+			keptID = owedID(keptID)
+		}
+		room.sealed = sealState(room.sealed, j.seal, keptID, kept)
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -228,7 +232,7 @@ func (j *journal) note(kind entryKind, r *Record, kept []byte, now time.Time) {
 	b := beginEntry(j.waiting, kind, r.ID)
 	b = appendRecord(TimeOf(now).appendText(b), r)
 	endEntry(b, from)
-	if kept != nil {
+	if kept != nil && kind == callState {
 		at := len(b)
 		b = append(beginEntry(b, callKept, r.ID), room.sealed...)
 		endEntry(b, at)
@@ -239,6 +243,9 @@ func (j *journal) note(kind entryKind, r *Record, kept []byte, now time.Time) {
 	}
 	j.waiting = b
 	j.placed(r.ID, len(b)-from)
+	if kept != nil && kind == callEnded {
+		j.owes(keptID, room.sealed)
+	}
 	j.write()
 }
 
@@ -250,15 +257,24 @@ func (j *journal) owe(id string, state []byte) {
 	room.sealed = sealState(room.sealed, j.seal, id, state)
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.file == nil || len(j.waiting) > journalWaiting || len(room.sealed) > maxState/2 {
+	if j.file == nil {
+		j.dropped++
+		return
+	}
+	j.owes(id, room.sealed)
+	j.write()
+}
+
+// owes appends what a finished call owes. The lock is held, and there is a file.
+func (j *journal) owes(id string, sealed []byte) {
+	if len(j.waiting) > journalWaiting || len(sealed) > maxState/2 {
 		j.dropped++
 		return
 	}
 	from := len(j.waiting)
-	j.waiting = append(beginEntry(j.waiting, callOwes, id), room.sealed...)
+	j.waiting = append(beginEntry(j.waiting, callOwes, id), sealed...)
 	endEntry(j.waiting, from)
 	j.placed(id, len(j.waiting)-from)
-	j.write()
 }
 
 // paid notes that a call owes nothing any more. It is written with the next entry: to pay twice does no harm.

@@ -194,7 +194,7 @@ func (s *Store) Owe(id string, state []byte) {
 // full to the end of ctx is kept by the journal alone, for the next Open; its error says so.
 func (s *Store) Put(ctx context.Context, r Record) error {
 	done := make(chan error, 1)
-	f, full, err := s.begin(&r, func(err error) { done <- err })
+	f, full, err := s.begin(&r, nil, func(err error) { done <- err })
 	for ; full != nil && err == nil; full, err = s.queue.put(f) {
 		select {
 		case <-full:
@@ -212,20 +212,21 @@ func (s *Store) Put(ctx context.Context, r Record) error {
 
 // Keep is Put that does not wait: what it returned is told to done, once, by any goroutine. A record that is still not
 // committed when the store has closed is kept by the journal alone, and done is not told. Nobody may change r any more.
-func (s *Store) Keep(ctx context.Context, r *Record, done func(error)) {
-	if _, full, err := s.begin(r, done); full != nil || err != nil {
+// owes is as for Owe.
+func (s *Store) Keep(ctx context.Context, r *Record, owes []byte, done func(error)) {
+	if _, full, err := s.begin(r, owes, done); full != nil || err != nil {
 		go func() { done(s.Put(ctx, *r)) }() // ends with the store
 	}
 }
 
-// begin notes a finished call. Without room it returns full, to wait for.
-func (s *Store) begin(r *Record, done func(error)) (f *finish, full <-chan struct{}, err error) {
+// begin notes a finished call, and what it owes. Without room it returns full, to wait for.
+func (s *Store) begin(r *Record, owes []byte, done func(error)) (f *finish, full <-chan struct{}, err error) {
 	if r.ID == "" {
 		return nil, nil, errNoID
 	}
 	f = newFinish(r)
 	f.done = []func(error){done}
-	s.journal.note(callEnded, f.record, nil, time.Now())
+	s.journal.note(callEnded, f.record, owes, time.Now())
 	full, err = s.queue.put(f)
 	return f, full, err
 }

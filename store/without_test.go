@@ -18,7 +18,7 @@ import (
 func diskOf(t *testing.T) (path string, remount func(flags uintptr, options string)) {
 	t.Helper()
 	dir := t.TempDir()
-	if err := unix.Mount("flowbridge", dir, "tmpfs", 0, "size=64m"); err != nil {
+	if err := unix.Mount("flowbridge", dir, "tmpfs", 0, "size=128m"); err != nil {
 		t.Skipf("needs root, for a disk of its own: %v", err)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
@@ -99,7 +99,7 @@ func TestStartOnADiskThatTakesNothing(t *testing.T) {
 			s.Journal(sample("new"), []byte("a new state"))
 			written := make(chan error, 1)
 			finished := sample("finished")
-			s.Keep(t.Context(), &finished, func(err error) { written <- err })
+			s.Keep(t.Context(), &finished, nil, func(err error) { written <- err })
 			tt.mends(t, path, remount)
 			if err := <-written; err != nil {
 				t.Fatal(err)

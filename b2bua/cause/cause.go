@@ -162,6 +162,11 @@ func Q850Of(status int) int {
 	}
 }
 
+// IsFailure reports whether an ISDN cause is a failure, and not the end of a call that was wanted: no
+// resource, nothing implemented, an invalid message, a protocol error (ITU-T Q.850, classes 2 and more), or a
+// destination out of order (27).
+func IsFailure(q850 int) bool { return q850 == 27 || q850 >= 32 }
+
 // Q850OfCause returns the ISDN cause of an answered call that this server ended, or that
 // a side hung up without a cause.
 func Q850OfCause(cause Cause) int {

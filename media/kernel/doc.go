@@ -46,12 +46,16 @@
 //     The program does both under the lock, so that a flow is whole, and of the address that the packet came to. Not per
 //     processor: numbers and jitter need one state. An id that is never used twice says whose slot it is; without it the
 //     program relays nothing. Slot 0 is for the test that Open makes.
+//   - hints: array of all ports: the slot of the flow that was put last for it. Flows are looked for there first: most of
+//     what a packet costs is waiting for memory, and that of a hash is scattered (218 ns a packet of 10,000 flows in turn, 159 with
+//     hints). A slot that is not the flow's, or whose flow has ended, is found out, and the hash decides. So hints need no pin, and are
+//     taken back only of a flow that is unfit and has not ended.
 //   - steered, sockets: addresses without a socket, and what they are steered to, so many packets in a second; they end
 //     with the process.
 //
 // take, change and note are programs for this process alone, run by BPF_PROG_TEST_RUN: take ends a flow and gives its
 // state back at one moment, so that no packet is between, change replaces a flow, and note counts a packet that went up.
-// Tests: TestHandedOver, TestPlaceOfAnotherFlow, TestSteers, TestSteersSoMany.
+// Tests: TestHandedOver, TestPlaceOfAnotherFlow, TestHints, TestSteers, TestSteersSoMany.
 //
 // # Pins and upgrades
 //

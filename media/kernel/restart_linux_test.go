@@ -56,7 +56,7 @@ func child(arg string) int {
 		fmt.Println("error:", err)
 		return 1
 	}
-	o.clsact = o.Clsact
+	o.noTCX = o.Clsact
 	r, err := Open(o.Options)
 	if err != nil {
 		fmt.Println("error:", strings.ReplaceAll(err.Error(), "\n", " "))
@@ -124,6 +124,24 @@ func (p *process) kill(t *testing.T) {
 	_ = p.cmd.Wait()
 }
 
+// Without tcx, and without a directory by which a later process finds the filters, the start says what to do.
+func TestOldKernelNeedsADirectory(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		r, err := Open(Options{Capacity: 64, noTCX: true})
+		if err == nil {
+			r.Close()
+			t.Fatal("opened")
+		}
+		if !strings.Contains(err.Error(), "before Linux 6.6") {
+			t.Errorf("got %v", err)
+		}
+		filters, err := exec.Command("tc", "filter", "show", "dev", "left", "ingress").CombinedOutput()
+		if err != nil || len(filters) > 0 {
+			t.Errorf("left has %s, %v", filters, err)
+		}
+	})
+}
+
 // A process is killed in mid-call, and a later one takes its flows over. No packet is lost.
 func TestOutlivesItsProcess(t *testing.T) {
 	for _, way := range []string{"tcx", "clsact"} {
@@ -161,7 +179,7 @@ func TestOutlivesItsProcess(t *testing.T) {
 				p.kill(t)
 				talk(100)
 
-				adopting := Options{Dir: dir, Capacity: 64, Timeout: time.Second, clsact: way == "clsact"}
+				adopting := Options{Dir: dir, Capacity: 64, Timeout: time.Second, noTCX: way == "clsact"}
 				r, err := Open(adopting)
 				if err != nil {
 					t.Fatal(err)
@@ -287,7 +305,7 @@ func TestOtherLayout(t *testing.T) {
 		t.Run(way, func(t *testing.T) {
 			inLab(t, func(t *testing.T, l *lab) {
 				dir := filepath.Join(bpffs(t), "flowbridge-1")
-				o := Options{Dir: dir, Capacity: 64, Timeout: time.Second, clsact: way == "clsact"}
+				o := Options{Dir: dir, Capacity: 64, Timeout: time.Second, noTCX: way == "clsact"}
 				before, err := Open(o)
 				if err != nil {
 					t.Fatal(err)
