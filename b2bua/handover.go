@@ -196,11 +196,10 @@ func (c *Call) handOverInvite() (*Handed, error) {
 	if !ok {
 		return nil, errSetUp
 	}
-	noted := &kept.Sheet{}
+	noted, owed := &kept.Sheet{}, &kept.Sheet{}
 	c.state(noted)
-	owed := &kept.Sheet{Call: kept.Call{
-		ID: c.id, Trunk: noted.Trunk, Source: noted.Source, Invite: noted.Invite, Settled: noted.Settled, Ended: string(cause.ProcessRestart),
-	}}
+	owed.ID, owed.Trunk, owed.Source, owed.Invite, owed.Settled = c.id, noted.Trunk, noted.Source, noted.Invite, noted.Settled
+	owed.Ended = string(cause.ProcessRestart)
 	legs := noted.Legs
 	noted.Legs = nil
 	for _, k := range legs {

@@ -318,7 +318,7 @@ func TestRouteIsKnownAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inWorldWith(t, talkYAML("", ""), func(w *world) {
 				c := w.talk(nil, nil)
-				time.Sleep(time.Second)
+				time.Sleep(noteDelay + time.Second) // its ACK is noted
 				left := w.die()
 				text, _, _ := strings.Cut(talkYAML("", ""), "routes:")
 				cfg, err := config.Parse("test.yaml", []byte(text+"routes: "+tt.routes+"\n"), os.LookupEnv)
@@ -332,7 +332,8 @@ func TestRouteIsKnownAgain(t *testing.T) {
 				if call.vars.Route != tt.want || call.route.Otherwise != tt.otherwise {
 					t.Errorf("route %q, otherwise %d", call.vars.Route, call.route.Otherwise)
 				}
-				c.hangsUp()
+				w.callerHangsUp(c.d)
+				w.record()
 			})
 		})
 	}

@@ -31,7 +31,7 @@ func fillDisk(t *testing.T, dir string) {
 // On a full disk, live calls go on noting: the file and the one after it have their room already, and give it to nobody.
 func TestJournalHasRoomOnAFullDisk(t *testing.T) {
 	dir := t.TempDir()
-	if err := unix.Mount("flowbridge", dir, "tmpfs", 0, "size=64m"); err != nil {
+	if err := unix.Mount("flowbridge", dir, "tmpfs", 0, "size=128m"); err != nil {
 		t.Skipf("needs root, for a disk of its own: %v", err)
 	}
 	defer unix.Unmount(dir, unix.MNT_DETACH)
@@ -45,7 +45,7 @@ func TestJournalHasRoomOnAFullDisk(t *testing.T) {
 		stays[i] = fmt.Sprintf("stays%03d", i)
 	}
 	turns, before := 0, j.file
-	for i := range 400 * len(stays) { // a hundred times what the disk has
+	for i := range 800 * len(stays) { // a hundred times what the disk has
 		r := sample(stays[i%len(stays)])
 		r.Cause = fmt.Sprint("state ", i)
 		j.note(callState, &r, nil, start)

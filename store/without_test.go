@@ -18,7 +18,7 @@ import (
 func diskOf(t *testing.T) (path string, remount func(flags uintptr, options string)) {
 	t.Helper()
 	dir := t.TempDir()
-	if err := unix.Mount("flowbridge", dir, "tmpfs", 0, "size=64m"); err != nil {
+	if err := unix.Mount("flowbridge", dir, "tmpfs", 0, "size=128m"); err != nil {
 		t.Skipf("needs root, for a disk of its own: %v", err)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
