@@ -91,7 +91,7 @@ var layout = map[string]string{
 
 // knowsSIP are the packages that may import the SIP library: those of the B2BUA, and
 // the other end of its calls in tests, which is made on purpose without them.
-const knowsSIP = "b2bua b2bua/transport b2bua/transaction b2bua/outbound b2bua/peers b2bua/leg b2bua/message sim internal/siptest"
+const knowsSIP = "b2bua b2bua/transport b2bua/transaction b2bua/reach b2bua/outbound b2bua/peers b2bua/leg b2bua/message sim internal/siptest"
 
 // TestImports holds every package to the layout.
 func TestImports(t *testing.T) {
