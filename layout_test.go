@@ -23,40 +23,45 @@ import (
 // layout is what each package may import of ours. Arrows point downward: a package
 // imports only what stands below it in its block of the table.
 var layout = map[string]string{
-	"cmd/flowbridge":           "b2bua/transport cmd/flowbridge/check cmd/flowbridge/cli cmd/flowbridge/explain cmd/flowbridge/node cmd/flowbridge/operate cmd/flowbridge/provision cmd/flowbridge/testcall config fleet internal/httpd sim sim/synthflow sim/twilio sim/vapi store",
+	"cmd/flowbridge":           "b2bua/transport cmd/flowbridge/check cmd/flowbridge/cli cmd/flowbridge/explain cmd/flowbridge/node cmd/flowbridge/operate cmd/flowbridge/provision cmd/flowbridge/testcall config fleet internal/httpd sim sim/platform sim/synthflow sim/twilio sim/vapi store",
 	"cmd/flowbridge/provision": "cmd/flowbridge/cli cmd/flowbridge/testcall config internal/rest internal/yamledit synthflow vapi",
 	"cmd/flowbridge/testcall":  "cmd/flowbridge/cli cmd/flowbridge/node config sim store",
 	"cmd/flowbridge/explain":   "b2bua b2bua/cause b2bua/peers b2bua/report cmd/flowbridge/cli cmd/flowbridge/node config",
-	"cmd/flowbridge/node":      "admin b2bua b2bua/cause b2bua/ladder b2bua/outbound b2bua/peers b2bua/registration b2bua/remembered b2bua/transport cmd/flowbridge/cli config fleet hooks internal/handover internal/httpd internal/rest internal/tracecontext live media media/kernel recording store synthflow telemetry telemetry/hep telemetry/otlp twilio vapi webhook",
-	"cmd/flowbridge/check":     "b2bua/transport cmd/flowbridge/cli config fleet internal/rest media/kernel synthflow vapi",
+	"cmd/flowbridge/node":      "admin b2bua b2bua/cause b2bua/circuit b2bua/ladder b2bua/outbound b2bua/peers b2bua/reach b2bua/redirected b2bua/registration b2bua/transport cmd/flowbridge/cli config fleet hooks internal/handover internal/httpd internal/rest internal/tracecontext live media media/kernel prepare recording store synthflow telemetry telemetry/hep telemetry/otlp twilio vapi webhook",
+	"cmd/flowbridge/check":     "b2bua/locate b2bua/transport cmd/flowbridge/cli config fleet internal/rest media/kernel prepare synthflow vapi",
 	"cmd/flowbridge/operate":   "admin b2bua/ladder cmd/flowbridge/cli config live store",
 	"cmd/flowbridge/cli":       "config",
 
-	"b2bua":              "audio b2bua/agreement b2bua/cause b2bua/inbox b2bua/kept b2bua/ladder b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/registrar b2bua/registration b2bua/remembered b2bua/report b2bua/sdp b2bua/transaction b2bua/transport config internal/tracecontext media recording store",
+	"b2bua":              "audio b2bua/agreement b2bua/cause b2bua/circuit b2bua/inbox b2bua/kept b2bua/ladder b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/report b2bua/sdp b2bua/transaction b2bua/transport config internal/tracecontext media recording store",
+	"b2bua/reach":        "b2bua/cause b2bua/circuit b2bua/leg b2bua/locate b2bua/message b2bua/outbound b2bua/peers b2bua/transport config",
+	"b2bua/locate":       "",
+	"b2bua/circuit":      "",
+	"b2bua/redirected":   "b2bua/cause b2bua/message b2bua/outbound b2bua/peers config internal/tracecontext store",
 	"b2bua/registrar":    "b2bua/message config store",
 	"b2bua/registration": "b2bua/cause b2bua/leg b2bua/message b2bua/transport config",
-	"b2bua/remembered":   "",
 	"b2bua/inbox":        "b2bua/transport",
 	"b2bua/report":       "b2bua/cause b2bua/message b2bua/sdp config",
 	"b2bua/agreement":    "audio b2bua/peers b2bua/sdp media recording",
 	"b2bua/kept":         "b2bua/agreement b2bua/leg b2bua/sdp b2bua/transport media",
 	"b2bua/ladder":       "b2bua/cause b2bua/leg b2bua/message b2bua/transport media recording",
-	"b2bua/transport":    "b2bua/cause b2bua/leg b2bua/message b2bua/peers b2bua/transaction config",
+	"b2bua/transport":    "b2bua/cause b2bua/leg b2bua/locate b2bua/message b2bua/peers b2bua/transaction config",
 	"b2bua/transaction":  "b2bua/message",
-	"b2bua/outbound":     "b2bua/cause b2bua/leg b2bua/message b2bua/peers config internal/tracecontext",
-	"b2bua/peers":        "audio b2bua/leg b2bua/message config store",
+	"b2bua/outbound":     "b2bua/cause b2bua/circuit b2bua/leg b2bua/message b2bua/peers config internal/tracecontext store",
+	"b2bua/peers":        "audio b2bua/cause b2bua/circuit b2bua/leg b2bua/message config store",
 	"b2bua/leg":          "b2bua/cause b2bua/message b2bua/sdp config media",
 	"b2bua/sdp":          "b2bua/message config media",
 	"b2bua/cause":        "b2bua/message",
 	"b2bua/message":      "config",
 
-	"recording":    "audio media",
-	"media":        "audio media/kernel",
-	"media/kernel": "",
-	"config":       "audio twilio",
-	"fleet":        "store",
-	"store":        "",
-	"audio":        "",
+	"recording":     "audio media media/packet",
+	"media":         "audio media/kernel media/packet media/quality",
+	"media/kernel":  "",
+	"media/packet":  "",
+	"media/quality": "",
+	"config":        "audio twilio",
+	"fleet":         "store",
+	"store":         "",
+	"audio":         "",
 
 	"telemetry":      "live store",
 	"telemetry/hep":  "",
@@ -65,6 +70,7 @@ var layout = map[string]string{
 
 	"admin":     "internal/httpd live store",
 	"hooks":     "internal/httpd",
+	"prepare":   "config internal/rest",
 	"synthflow": "internal/httpd internal/rest",
 	"vapi":      "internal/httpd internal/rest",
 	"twilio":    "internal/httpd",
@@ -72,6 +78,7 @@ var layout = map[string]string{
 
 	"sim/synthflow":        "sim sim/internal/standin synthflow",
 	"sim/vapi":             "sim sim/internal/standin",
+	"sim/platform":         "sim sim/internal/standin",
 	"sim/twilio":           "sim sim/internal/standin",
 	"sim/internal/standin": "internal/httpd internal/rest sim",
 	"sim":                  "audio",
@@ -90,7 +97,7 @@ var layout = map[string]string{
 
 // knowsSIP are the packages that may import the SIP library: those of the B2BUA, and
 // the other end of its calls in tests, which is made on purpose without them.
-const knowsSIP = "b2bua b2bua/registrar b2bua/registration b2bua/transport b2bua/transaction b2bua/outbound b2bua/peers b2bua/leg b2bua/message sim internal/siptest"
+const knowsSIP = "b2bua b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/transport b2bua/transaction b2bua/outbound b2bua/peers b2bua/leg b2bua/message sim internal/siptest"
 
 // TestImports holds every package to the layout.
 func TestImports(t *testing.T) {

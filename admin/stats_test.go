@@ -14,7 +14,7 @@ func (fakeFigures) Stats() live.Stats {
 }
 
 func (fakeFigures) Targets() []live.Target {
-	return []live.Target{{Name: "synthflow", Health: live.HealthFailing, LastError: &live.TargetError{Cause: "target_silent"}}}
+	return []live.Target{{Name: "synthflow", Health: live.HealthFailing, LastError: &live.TargetError{Cause: "target_silent"}, Circuits: []live.Circuit{{Of: live.CircuitAPI, State: live.CircuitOpen}}, Addresses: []live.Address{}}}
 }
 
 // Figures that were not measured are null, so that nobody takes them for 0.

@@ -8,9 +8,11 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/circuit"
 	"flowbridge/b2bua/ladder"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/reach"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/internal/tracecontext"
@@ -24,14 +26,14 @@ type plan struct {
 	targets    []*peers.Target // not tried yet
 	failoverOn []int           // statuses, besides the usual ones, after which the next target is tried
 
-	reason  string           // of the attempts in the record: "" for the route, or reasonTransfer
+	reason  string           // of the attempts in the record: "" for the route, store.ReasonTransfer or store.ReasonRescue
 	vars    *config.Vars     // of its templates; nil: the call's
 	source  *sip.Request     // whose headers pass on; nil: the caller's INVITE
 	headers []outbound.Field // further headers of its INVITEs
 }
 
-// isTransfer says whether a plan is not for the route.
-func (p *plan) isTransfer() bool { return p.reason == reasonTransfer }
+// replaces says whether a plan is for an agent's successor, not for the route.
+func (p *plan) replaces() bool { return p.reason != "" }
 
 // attempts are the attempts of a call, by any plan.
 type attempts struct {
@@ -76,18 +78,21 @@ func (all *attempts) cryptoFor(t *peers.Target) *sdp.LegCrypto {
 // attempt is one try at one target. It belongs to its call's goroutine; prepare,
 // which runs beside it, gets copies.
 type attempt struct {
-	number  int   // from 1
-	plan    *plan // that it belongs to
-	target  *peers.Target
-	offer   *sdp.Description   // that its INVITE is made of
-	formats []sdp.Format       // of the offer, for the target
-	crypto  *sdp.LegCrypto     // SRTP state of its leg
-	line    *legOnWire         // once it is dialled
-	cancel  context.CancelFunc // of its preparation; nil: none is under way
-	placed  bool               // has a place at its target
-	parties peers.Parties      // for whom it has the place
-	dest    netip.AddrPort
-	started time.Time
+	number   int   // from 1
+	plan     *plan // that it belongs to
+	target   *peers.Target
+	offer    *sdp.Description   // that its INVITE is made of
+	formats  []sdp.Format       // of the offer, for the target
+	crypto   *sdp.LegCrypto     // SRTP state of its leg
+	line     *legOnWire         // once it is dialled
+	cancel   context.CancelFunc // of its preparation; nil: none is under way
+	placed   bool               // has a place at its target
+	parties  peers.Parties      // for whom it has the place
+	try      circuit.Try        // at the target's circuit, until it is known to work or not
+	dest     netip.AddrPort
+	reached  reach.Reached // what dest is of
+	started  time.Time
+	answered time.Time // zero: not yet, or in a process before
 
 	mediaName netip.Addr // our address in the target's SDP
 	dropped   []string   // headers that were left out of its INVITE
@@ -124,7 +129,7 @@ func (a *attempt) recordOf(why cause.Cause, code int) store.Attempt {
 		StartedAt: store.TimeOf(a.started),
 		Target:    a.target.Dial.Name, Reason: a.plan.reason, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
 		SIPStatus: code, Cause: string(why), MS: time.Since(a.started).Milliseconds(), Transport: a.transport, DroppedHeaders: a.dropped,
-		SIPCallID: a.callID(),
+		SIPCallID: a.callID(), Tried: a.reached.Tried,
 	}
 }
 
@@ -133,7 +138,7 @@ func (a *attempt) recordOf(why cause.Cause, code int) store.Attempt {
 func (c *Call) try(p *plan) bool {
 	for a := c.attempts.next(p); a != nil; a = c.attempts.next(p) {
 		c.ladder.Next(a.target.Dial.Name)
-		if !p.isTransfer() {
+		if !p.replaces() {
 			c.noteDestination(a.target)
 			c.record.targetSIPCallID, c.record.synthflowCallID, c.record.externalID = "", "", ""
 			c.record.preparedAt, c.record.dialedAt = store.Time{}, store.Time{}
@@ -155,8 +160,8 @@ func (c *Call) possible(a *attempt) bool {
 	}
 	vars := a.varsOf(c.vars)
 	a.parties = partiesOf(&vars)
-	over := c.server.admission.Occupy(a.target, a.parties)
-	if a.placed = over == peers.LimitNone; !a.placed {
+	try, over := c.server.admission.Occupy(a.target, a.parties)
+	if a.try, a.placed = try, over == peers.LimitNone; !a.placed {
 		c.failed(attemptEnd{cause: causeOfLimit(over)})
 	}
 	return a.placed
@@ -187,10 +192,10 @@ func (c *Call) prepare(a *attempt) {
 		ctx = c.ladder.Context(ctx, t.Dial.Name)
 	}
 	c.server.beside(func() {
-		ready := Ready{Attempt: number, Requested: outbound.Requested{Cause: cause.InternalError}}
+		ready := Ready{Attempt: number, Reached: reach.Reached{Requested: outbound.Requested{Cause: cause.InternalError}}}
 		defer func() { c.mailbox.PostLast(item{event: ready}) }()
 		defer c.server.recovered("prepare")
-		ready = c.server.atContact(ctx, t, prepare(ctx, number, t, vars, stack))
+		ready.Reached = c.server.atContact(ctx, t, reach.Begin(ctx, t, vars, stack))
 	})
 }
 
@@ -225,6 +230,9 @@ func (c *Call) detachTarget(a *attempt) {
 	c.updateSounds()
 }
 
+// judge tells the target's circuit how the attempt went.
+func (a *attempt) judge(why cause.Cause, code int) { a.target.Judge(&a.try, why, code) }
+
 // destText is an address in the log, empty where there is none yet.
 func destText(dest netip.AddrPort) string {
 	if !dest.IsValid() {
@@ -234,6 +242,7 @@ func destText(dest netip.AddrPort) string {
 }
 
 func (c *Call) noteAttempt(cause cause.Cause, code int) {
+	c.attempts.current.judge(cause, code)
 	c.record.attempts = append(c.record.attempts, c.attempts.current.recordOf(cause, code))
 }
 
@@ -248,31 +257,6 @@ func (c *Call) noteDestination(t *peers.Target) {
 	}
 }
 
-// Outcome says what the end of an INVITE means for its call.
-type Outcome struct {
-	Cause       cause.Cause
-	Disposition string // the record's, where the call ends with it
-	Q850        int    // the record's; 0: none
-	Next        bool   // the next target is to be tried
-}
-
-// OutcomeOf judges the end of a foreign INVITE as if it were ours. status is the
-// target's final answer, 0 without one. why is the cause, and empty for a refusal,
-// of which only the status is known.
-func OutcomeOf(status int, why cause.Cause) Outcome {
-	v := Outcome{Cause: why, Disposition: dispositionOf(why, status), Q850: cause.Q850Of(status)}
-	switch why {
-	case cause.CallerHangup, cause.AgentHangup:
-		v.Disposition, v.Q850 = store.DispositionAnswered, cause.Q850OfCause(why)
-	case cause.CallerCancelled:
-	case cause.None:
-		v.Cause, v.Next = cause.OfStatus(status), cause.NextTarget(status, nil)
-	default:
-		v.Next = true
-	}
-	return v
-}
-
 // attemptEnd is how an attempt ended.
 type attemptEnd struct {
 	code   int // the target's final answer, 0: none
@@ -280,18 +264,4 @@ type attemptEnd struct {
 	cause  cause.Cause
 	q850   int
 	err    error // why there is no answer, if that is known
-}
-
-// dispositionOf is the record's disposition of a call that was not answered.
-func dispositionOf(why cause.Cause, status int) string {
-	switch {
-	case why == cause.CallerCancelled, why == cause.OperatorHangup:
-		return store.DispositionCancelled
-	case status == 486 || status == 600:
-		return store.DispositionBusy
-	case why == cause.RingTimeout || status == 408 || status == 480:
-		return store.DispositionNoAnswer
-	default:
-		return store.DispositionFailed
-	}
 }

@@ -41,6 +41,7 @@ type Call struct {
 	peers   *peers.Snapshot // of the configuration that it began with
 	trunk   *peers.Trunk
 	invite  *sip.Request // nil once the call is settled
+	noted   string       // it as notes have it; empty: none has it yet
 	caller  headerText   // what is left of it then
 	source  netip.AddrPort
 	privacy outbound.Privacy // what the caller withholds
@@ -77,6 +78,8 @@ type Call struct {
 	relays    relays
 	transfer  *transfer // away from the agent, under way
 	referrals int       // transfers that the agent has asked for
+	rescues   int       // times that an agent's leg has died, and the caller was kept
+	hearing   hearing   // whether the agent is heard
 
 	times    times
 	record   record
@@ -133,7 +136,7 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	c.phase = "ending"
 	c.attempts.current.stop()
 	c.times.setupUntil, c.times.durationUntil, c.times.askAt, c.times.noteAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
-	c.recordings.beepAt = time.Time{}
+	c.recordings.beepAt, c.hearing.at = time.Time{}, time.Time{}
 	c.transfer, c.exchange, c.relays.open = nil, nil, nil
 	now := time.Now()
 	c.stopRecording()
@@ -156,7 +159,7 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 		if r.Q850 == 0 {
 			r.Q850 = cause.Q850Of(status)
 		}
-		r.Disposition = dispositionOf(why, status)
+		r.Disposition = outbound.DispositionOf(why, status)
 	} else {
 		r.SIPStatus, r.Disposition = 200, store.DispositionAnswered
 		r.DurationMS = now.Sub(c.times.answered).Milliseconds()
@@ -191,23 +194,23 @@ func (c *Call) finish() {
 	// The call stays in the list of live ones until its record is committed,
 	// so that it can be found at any moment.
 	c.server.unwritten.Add(1)
-	c.owe()
 	recorders, past := c.recordings.all, c.recordings.past
 	if r.Recordings = append(slices.Clip(past), recordingsOf(recorders)...); len(recorders) == 0 {
-		c.keep(r)
+		c.owe(func(state []byte) { c.keep(r, state) })
 	} else {
+		c.owe(c.oweOnly) // the record comes later
 		c.server.beside(func() {
 			whole := *r // the call's stays as it is
 			whole.Recordings = append(slices.Clip(past), settledRecordings(c.server.ctx, recorders)...)
-			c.keep(&whole)
+			c.keep(&whole, nil)
 		})
 	}
 	c.answerHangups()
 }
 
-// keep hands the record to the sink. A server that stops does not wait for it.
-func (c *Call) keep(r *store.Record) {
-	c.server.sink.Keep(c.server.ctx, r, func(err error) {
+// keep hands the record to the sink, with what the call owes. A server that stops does not wait for it.
+func (c *Call) keep(r *store.Record, owes []byte) {
+	c.server.sink.Keep(c.server.ctx, r, owes, func(err error) {
 		if err != nil && c.server.ctx.Err() == nil {
 			c.log.Error().Err(err).Msg("record not written")
 		}
@@ -280,6 +283,7 @@ func (c *Call) other(l *legOnWire) *legOnWire {
 func (s *Server) vacate(a *attempt) {
 	if a != nil && a.placed {
 		a.placed = false
+		a.judge(cause.Shutdown, 0) // it says nothing, unless that was said before
 		s.admission.Vacate(a.target, a.parties)
 	}
 }

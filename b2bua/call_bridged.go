@@ -107,6 +107,9 @@ func (c *Call) onGone(from *legOnWire, f leg.Gone) {
 		c.agentLeft(f)
 		return
 	}
+	if from == c.b && c.isDead(f) && c.rescue(loss{cause: f.Cause, by: by, q850: f.Q850}) {
+		return
+	}
 	if f.Cause == cause.NoPRACK && from == c.a {
 		c.neverAnswered(f.Cause, store.EndedBySystem, 504)
 		return

@@ -31,7 +31,7 @@ const (
 func (c *Call) dialPrepared(f Ready) progress {
 	a := c.attempts.current
 	c.notePrepared(f)
-	if f.Err != nil {
+	if f.Err != nil && !errors.Is(f.Err, outbound.ErrCircuitOpen) { // of which the log has a line already
 		c.log.Warn().Err(f.Err).Str("target", a.target.Dial.Name).Int("attempt", a.number).Msg("target not ready")
 	}
 	if f.Err != nil && f.Cause == cause.None {
@@ -59,18 +59,21 @@ func (c *Call) dialPrepared(f Ready) progress {
 func (c *Call) notePrepared(f Ready) {
 	a := c.attempts.current
 	a.stop() // it is over, and its context can go
-	a.prepareStatus, a.dest = f.Prepared.Status, f.Dest
-	if !f.AskedAPI || f.TriedTCP {
+	first := a.reached.URI.Host == ""
+	a.prepareStatus, a.dest, a.reached = f.Prepared.Status, f.Dest, f.Reached
+	if !f.AskedAPI || f.TriedTCP || !first {
 		return
 	}
 	a.prepareMS = f.Elapsed.Milliseconds()
 	id := f.Prepared.CallID
-	if id == "" || a.plan.isTransfer() {
+	if id == "" {
 		return
 	}
-	c.record.preparedAt = store.TimeOf(time.Now())
-	c.record.synthflowCallID = id
 	c.name(id)
+	if !a.plan.replaces() {
+		c.record.preparedAt = store.TimeOf(time.Now())
+		c.record.synthflowCallID = id
+	}
 	if f.Prepared.Shared {
 		c.log.Warn().Str("synthflow_call_id", id).Msg("the API gives each call the same id: it may be a stub, and the platform may take calls for one another")
 	}
@@ -95,10 +98,10 @@ func (c *Call) dial(f Ready) (cause.Cause, error) {
 	a.line = c.addLeg(leg, local, f)
 	a.line.wire.TLS = a.target.Dial.TLS
 	a.line.crypto = a.crypto
-	if !a.plan.isTransfer() {
+	external := c.nameOutbound(leg.Dialog().CallID, invite.Request)
+	if !a.plan.replaces() {
 		c.media.addr[media.SideB] = a.mediaName
-		c.record.targetSIPCallID = leg.Dialog().CallID
-		c.nameOutbound(invite.Request)
+		c.record.targetSIPCallID, c.record.externalID = leg.Dialog().CallID, external
 		c.record.dialedAt = store.TimeOf(time.Now())
 	}
 	c.step(a.line, invite)
@@ -109,7 +112,7 @@ func (c *Call) dial(f Ready) (cause.Cause, error) {
 // address at, and the configured headers. It sends nothing.
 func (c *Call) outboundLeg(f Ready, local leg.Local, at netip.AddrPort) (*leg.Leg, leg.Invite, cause.Cause, error) {
 	a := c.attempts.current
-	offer := a.offer.ForTarget(at, a.crypto.Offering(), a.formats, c.agreement.DirectionFor(a.offer, a.plan.isTransfer()))
+	offer := a.offer.ForTarget(at, a.crypto.Offering(), a.formats, c.agreement.DirectionFor(a.offer, a.plan.replaces()))
 	vars := a.varsOf(c.vars)
 	if f.AskedAPI && f.Prepared.CallID != "" {
 		vars.Prepare = &config.PrepareVars{CallID: f.Prepared.CallID, Body: f.Prepared.Body}
@@ -127,8 +130,11 @@ func (c *Call) outboundLeg(f Ready, local leg.Local, at netip.AddrPort) (*leg.Le
 	}
 	l := leg.NewUAC(c.server.legOptions(media.SideB, local, a.target.Options()), message.NewCallID(), out.LocalParty, out.RemoteParty)
 	out.Offer = l.Describe(out.Offer)
-	if !a.plan.isTransfer() {
+	if !a.plan.replaces() {
 		out.Parts = message.PartsFor(c.invite, a.target.Dial.PassParts)
+	}
+	if a.line != nil { // at another address
+		l.Repeats(a.line.leg)
 	}
 	req, err := c.fit(&out, l, f)
 	if err != nil {
@@ -136,7 +142,7 @@ func (c *Call) outboundLeg(f Ready, local leg.Local, at netip.AddrPort) (*leg.Le
 	}
 	invite := leg.Invite{
 		Request: req, Offer: out.Offer, Dest: f.Dest, Transport: local.Transport,
-		FirstResponse: a.target.Dial.FirstResponseTimeout, RingTimeout: a.target.Dial.RingTimeout,
+		FirstResponse: f.Turn(a.target.Dial), RingTimeout: a.target.Dial.RingTimeout,
 		Auth: a.target.Dial.Auth,
 	}
 	if f.Flow == nil {
@@ -179,6 +185,27 @@ func (c *Call) refusedBy(f leg.Refused) (next bool) {
 	}
 	c.failed(attemptEnd{code: f.Code, reason: f.Reason, cause: f.Cause, q850: f.Q850, err: f.Err})
 	return (refusesSRTP(f.Code) && c.triesPlain()) || f.Code == 0 || f.Cause == cause.InviteTooLarge || cause.NextTarget(f.Code, a.plan.failoverOn)
+}
+
+// elsewhere goes on with the attempt at the target's next address, where a refusal is a
+// reason for that (RFC 3263 section 4.3). Ready comes again.
+func (c *Call) elsewhere(f leg.Refused) bool {
+	a := c.attempts.current
+	if !a.reached.FailedAt(a.target.Dial, c.server.stack, f) {
+		return false
+	}
+	c.ladder.Decide("target %s: %s", a.target.Dial.Name, a.reached.Says())
+	c.detachTarget(a)
+	c.drop(a.line)
+	ctx, cancel := context.WithCancel(c.server.ctx)
+	a.cancel = cancel
+	ready, target := Ready{Attempt: a.number, Reached: a.reached}, a.target
+	c.server.beside(func() {
+		defer func() { c.mailbox.PostLast(item{event: ready}) }()
+		defer c.server.recovered("connect")
+		ready.Next(ctx, target, c.server.stack)
+	})
+	return true
 }
 
 // badAnswer hangs up on a target whose answer can't be relayed.

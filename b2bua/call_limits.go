@@ -19,7 +19,7 @@ func (c *Call) limited() (why cause.Cause, status int) {
 		return causeOfLimit(over), 403
 	case peers.LimitDestination:
 		return causeOfLimit(over), 486
-	case peers.LimitNone, peers.LimitCap: // Claim does not judge the cap
+	case peers.LimitNone, peers.LimitCap, peers.LimitCircuit: // Claim does not judge the last two
 		c.claimed = true
 	}
 	return cause.None, 0
@@ -30,6 +30,8 @@ func causeOfLimit(over peers.Limit) cause.Cause {
 	switch over {
 	case peers.LimitCap:
 		return cause.TargetCapped
+	case peers.LimitCircuit:
+		return cause.TargetCircuitOpen
 	case peers.LimitCaller:
 		return cause.CallerLimited
 	case peers.LimitDestination:

@@ -156,7 +156,7 @@ func (c *Call) step(l *legOnWire, in leg.Input) {
 			l.wire.Perform(effects)
 		}
 		if c.drop(l); c.owes { // the others still do
-			c.owe()
+			c.owe(c.oweOnly)
 		}
 	}
 }
@@ -191,7 +191,7 @@ func (c *Call) noteSource(l *legOnWire, in leg.RequestIn) {
 
 // deadline is the earliest of the call and its legs; zero: none.
 func (c *Call) deadline() time.Time {
-	first := leg.Earliest(c.times.setupUntil, c.times.durationUntil, c.exchangeDeadline(), c.recordings.beepAt, c.times.askAt, c.times.noteAt)
+	first := leg.Earliest(c.times.setupUntil, c.times.durationUntil, c.exchangeDeadline(), c.recordings.beepAt, c.times.askAt, c.times.noteAt, c.hearing.at)
 	for _, l := range c.legs {
 		first = leg.Earliest(first, l.leg.Deadline(), l.sequence.Until)
 	}
@@ -220,6 +220,9 @@ func (c *Call) onTimer(now time.Time) {
 	}
 	if due(c.times.askAt) {
 		c.askSilent()
+	}
+	if due(c.hearing.at) {
+		c.look(now)
 	}
 	for _, l := range slices.Clone(c.legs) {
 		if due(l.sequence.Until) {
@@ -263,5 +266,5 @@ func (c *Call) leave() {
 	c.stopRecording()
 	c.ladder.Close()
 	c.agreement, c.exchange = agreement.Agreement{}, nil
-	c.invite, c.caller, c.vars.HeaderFunc = nil, "", nil // not needed while the record waits to be written
+	c.invite, c.noted, c.caller, c.vars.HeaderFunc = nil, "", "", nil // not needed while the record waits to be written
 }

@@ -44,6 +44,7 @@ func modelActs() []modelAct {
 		{"hangup all", (*callModel).actHangup},
 		{"proceed", (*callModel).actProceed},
 		{"die", (*callModel).actDie},
+		{"upgrade", (*callModel).actUpgrade},
 	}
 }
 

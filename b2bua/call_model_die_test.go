@@ -22,3 +22,16 @@ func (m *callModel) actDie(choose func(int) int) string {
 	}
 	return fmt.Sprintf("%d times", times)
 }
+
+// actUpgrade replaces the server by another one, which goes on with all calls, or with none.
+func (m *callModel) actUpgrade(func(int) int) string {
+	if os.Getenv("MODEL_DIE") == "" {
+		return "not here"
+	}
+	m.settle()
+	if err := m.w.upgrade(); err != nil {
+		return "not now: " + err.Error()
+	}
+	m.died = true
+	return "done"
+}

@@ -35,9 +35,9 @@ type modelStep struct {
 
 // modelConfig is the configuration, as places in lists, and the peers' habits.
 type modelConfig struct {
-	Ringing, Rel100A, Rel100B, ExpiresA, ExpiresB, Reinvite, Transfer, DTMF, Targets, Auth, Natural, Prelude, Prepare, Cross int
-	Habits                                                                                                                   [3]int
-	Replies                                                                                                                  []int // what requests within a dialog get at first: places in modelReplies
+	Ringing, Rel100A, Rel100B, ExpiresA, ExpiresB, Reinvite, Transfer, DTMF, Targets, Auth, Natural, Prelude, Prepare, Cross, Rescue int
+	Habits                                                                                                                           [3]int
+	Replies                                                                                                                          []int // what requests within a dialog get at first: places in modelReplies
 }
 
 func drawStep(t *rapid.T) modelStep {
@@ -49,7 +49,7 @@ func drawStep(t *rapid.T) modelStep {
 
 func drawConfig(t *rapid.T) (c modelConfig) {
 	for _, f := range []*int{
-		&c.Ringing, &c.Rel100A, &c.Rel100B, &c.ExpiresA, &c.ExpiresB, &c.Reinvite, &c.Transfer, &c.DTMF, &c.Targets, &c.Auth, &c.Natural, &c.Prelude, &c.Prepare, &c.Cross,
+		&c.Ringing, &c.Rel100A, &c.Rel100B, &c.ExpiresA, &c.ExpiresB, &c.Reinvite, &c.Transfer, &c.DTMF, &c.Targets, &c.Auth, &c.Natural, &c.Prelude, &c.Prepare, &c.Cross, &c.Rescue,
 	} {
 		*f = rapid.IntRange(0, 5).Draw(t, "config")
 	}
@@ -80,12 +80,13 @@ targets:
      transfer_hosts: [192.0.2.21], rel100: %[3]s, session_expires: %[4]s, reinvite: %[6]s, dtmf: %[7]s, pass_methods: [INFO, MESSAGE, SUBSCRIBE]%[8]s}
   - {name: spare, kind: sip, uri: "sip:{{.To.Number}}@192.0.2.21:32681", reinvite: %[6]s, session_expires: %[4]s}
 routes:
-  - {trunk: carrier, targets: [%[9]s], ringing: %[10]s, failover_on: [486]}
+  - {trunk: carrier, targets: [%[9]s], ringing: %[10]s, failover_on: [486]%[12]s}
   - {target: agent, to: "^4", trunks: [pbx, carrier]}
 `, pick(rel, c.Rel100A), pick(expires, c.ExpiresA), pick(rel, c.Rel100B), pick(expires, c.ExpiresB),
 		pick([]string{"local", "local", "relay"}, c.Transfer), pick([]string{"auto", "relay", "absorb"}, c.Reinvite),
 		pick([]string{"relay", "info", "rfc4733"}, c.DTMF), auth, pick([]string{"agent", "agent, spare"}, c.Targets),
-		pick([]string{"immediate", "on-target", "none"}, c.Ringing), kind)
+		pick([]string{"immediate", "on-target", "none"}, c.Ringing), kind,
+		pick([]string{"", "", ", rescue: {targets: [spare, agent], times: 2}"}, c.Rescue))
 }
 
 // modelChecks is how many cases are run where nobody says how many.

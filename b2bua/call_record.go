@@ -1,6 +1,9 @@
 package b2bua
 
-import "flowbridge/store"
+import (
+	"flowbridge/b2bua/peers"
+	"flowbridge/store"
+)
 
 // record is what the CDR of a call has beside what the call keeps for itself. A whole
 // store.Record is several times as large, most of it for the counts of the media.
@@ -34,4 +37,12 @@ func (c *Call) cdr() store.Record {
 		SetupMS: r.setupMS, Codec: c.agreement.CodecName, Attempts: attempts, Restored: r.restored,
 		TraceID: c.trace.ID(), Traceparent: c.trace.Caller(),
 	}
+}
+
+// dialNames are the names of targets.
+func dialNames(targets []*peers.Target) (names []string) {
+	for _, t := range targets {
+		names = append(names, t.Dial.Name)
+	}
+	return names
 }

@@ -16,7 +16,7 @@ func (c *Call) settle() {
 		return
 	}
 	c.caller = headerText(message.HeaderText(c.invite))
-	c.invite, c.vars.HeaderFunc = nil, c.caller.value
+	c.invite, c.noted, c.vars.HeaderFunc = nil, "", c.caller.value
 	c.compact()
 }
 
@@ -29,7 +29,7 @@ func (c *Call) compact() {
 		&v.From.Number, &v.From.User, &v.From.Name, &v.From.Host, &v.From.URI,
 		&v.Diversion, &r.synthflowCallID, &r.externalID, &c.agreement.CodecName,
 	)
-	if !c.bridge.plan.isTransfer() {
+	if !c.bridge.plan.replaces() {
 		c.bridge.parties = partiesOf(v)
 	}
 }

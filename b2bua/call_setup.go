@@ -42,7 +42,7 @@ func (c *Call) admitted() phase {
 // routing finds the route, reads the offer, opens the media and sends ringing to
 // the caller.
 func (c *Call) routing() phase {
-	index := firstMatch(c.peers, &c.vars)
+	index := c.peers.FirstRoute(&c.vars)
 	if index < 0 {
 		c.journal()
 		return c.refuse(404, cause.NoRoute)
@@ -58,7 +58,7 @@ func (c *Call) routing() phase {
 	if p, ok := c.readOffer(); !ok {
 		return p
 	}
-	targets := destinations(c.peers, c.route, &c.vars)
+	targets := c.peers.DestinationsFor(c.route, &c.vars)
 	c.ladder.Routed(c.vars.Route, c.vars.To.Number, dialNames(targets))
 	c.plan = plan{targets: targets, failoverOn: c.route.FailoverOn}
 	if !slices.ContainsFunc(targets, c.agreement.SharesCodec) {
@@ -161,6 +161,7 @@ func (c *Call) onReady(f Ready) phase {
 
 // onProgress passes early media on, and ringing if the route wants that.
 func (c *Call) onProgress(f leg.Progress) {
+	c.attempts.current.judge(cause.None, f.Code)
 	if f.SDP != nil {
 		if err := c.takeAnswer(f.SDP); err != nil {
 			c.peerLog.Warn().Err(err).Msg("early media not usable")
@@ -219,6 +220,7 @@ func (c *Call) onAnswered(f leg.Answered) phase {
 		c.times.durationUntil = now.Add(limit)
 	}
 	c.bridge, c.b = c.attempts.current, c.attempts.current.line
+	c.bridge.answered = now
 	c.media.session.Start()
 	c.listenForDigits()
 	c.times.answered = now
@@ -227,6 +229,7 @@ func (c *Call) onAnswered(f leg.Answered) phase {
 	c.record.answeredAt = store.TimeOf(now)
 	c.record.setupMS = now.Sub(c.times.started).Milliseconds()
 	c.recordIfWanted()
+	c.listenToAgent()
 	c.noteAttempt(cause.None, 200)
 	c.ladder.Decide("target %s answers after %d ms with %s", c.bridge.target.Dial.Name, time.Since(c.bridge.started).Milliseconds(), c.agreement.CodecName)
 	c.step(c.a, leg.Answer{SDP: c.agreement.Answer, Headers: c.passed(f.Headers)})
@@ -235,6 +238,9 @@ func (c *Call) onAnswered(f leg.Answered) phase {
 
 // onRefused tries the next target, or gives the carrier the target's own answer.
 func (c *Call) onRefused(f leg.Refused) phase {
+	if c.elsewhere(f) {
+		return (*Call).preparing
+	}
 	if c.refusedBy(f) {
 		return c.nextAttempt()
 	}

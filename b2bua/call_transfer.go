@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -31,7 +32,7 @@ import (
 // transfer is a call away from the agent that is under way.
 type transfer struct {
 	agent   *legOnWire // asked for it
-	left    bool       // the agent has hung up since
+	left    bool       // the agent has hung up since, or before
 	held    bool       // the agent was holding the call when it hung up
 	reports bool       // the agent wants to hear about its progress
 	id      string
@@ -39,11 +40,9 @@ type transfer struct {
 	early   *sdp.Description // early media of the new target
 	code    int              // the last final answer
 	reason  string
-	told    int // the last status that was reported to the agent
+	told    int   // the last status that was reported to the agent
+	lost    *loss // of the agent, from whom somebody takes over; nil: the agent has asked for it
 }
-
-// reasonTransfer marks an attempt of a transfer in the record.
-const reasonTransfer = "transfer"
 
 // onRefer is a REFER of the agent.
 func (c *Call) onRefer(from *legOnWire, req *sip.Request) {
@@ -110,7 +109,7 @@ func (c *Call) refer(from *legOnWire, req *sip.Request, to message.Referral) {
 	t := &transfer{
 		agent: from, reports: message.WantsReport(req), code: 503, reason: message.StatusText(503),
 		plan: plan{
-			targets: dest.targets, failoverOn: dest.failoverOn, reason: reasonTransfer, vars: &vars, source: req, headers: headers,
+			targets: dest.targets, failoverOn: dest.failoverOn, reason: store.ReasonTransfer, vars: &vars, source: req, headers: headers,
 		},
 	}
 	if c.referrals > 1 { // RFC 3515 section 2.4.6
@@ -182,6 +181,9 @@ func (c *Call) onTransfer(from *legOnWire, f leg.Fact) {
 // transferRefused: a destination does not take the call. The next one is tried.
 func (c *Call) transferRefused(f leg.Refused) {
 	c.transfer.early = nil
+	if c.elsewhere(f) {
+		return
+	}
 	if c.transfer.code, c.transfer.reason = f.Code, f.Reason; f.Code == 0 {
 		c.transfer.code, c.transfer.reason = 408, message.StatusText(408)
 	}
@@ -194,6 +196,7 @@ func (c *Call) transferRefused(f leg.Refused) {
 // transferRings: the caller hears the new target's early media only if the agent has
 // gone.
 func (c *Call) transferRings(f leg.Progress) {
+	c.attempts.current.judge(cause.None, f.Code)
 	c.report(f.Code, f.Reason)
 	if f.SDP == nil {
 		return
@@ -222,11 +225,12 @@ func (c *Call) transferAnswered(f leg.Answered) {
 		return
 	}
 	c.noteAttempt(cause.None, 200)
-	agent, left, before := c.transfer.agent, c.transfer.left, c.bridge
+	agent, left, rescued, before := c.transfer.agent, c.transfer.left, c.transfer.lost != nil, c.bridge
 	held := c.transfer.held || !left && c.agreement.Description[media.SideB].Held()
 	c.report(200, message.StatusText(200))
 	c.transfer = nil
 	c.bridge, c.b = c.attempts.current, c.attempts.current.line
+	c.bridge.answered = time.Now()
 	c.media.addr[media.SideB] = c.attempts.current.mediaName
 	c.agreement.OnHold[media.SideB], c.agreement.StreamOrder[media.SideB], c.agreement.Before = false, nil, [2]*agreement.Before{}
 	c.agreement.SentTo[media.SideB] = c.attempts.current.formats
@@ -244,8 +248,13 @@ func (c *Call) transferAnswered(f leg.Answered) {
 	if !left {
 		c.step(agent, leg.Hangup{Why: cause.Transferred})
 	}
-	c.log.Info().Str("target", c.bridge.target.Dial.Name).Str("target_sip_call_id", c.b.callID).Msg("call transferred")
-	c.ladder.Decide("transferred: the caller is connected to %s", c.bridge.target.Dial.Name)
+	c.listenToAgent()
+	how := "transferred"
+	if rescued {
+		how = "rescued"
+	}
+	c.log.Info().Str("target", c.bridge.target.Dial.Name).Str("target_sip_call_id", c.b.callID).Msg("call " + how)
+	c.ladder.Decide("%s: the caller is connected to %s", how, c.bridge.target.Dial.Name)
 	c.journal()
 }
 
@@ -262,10 +271,13 @@ func (c *Call) resume() {
 func (c *Call) transferFailed() {
 	t := c.transfer
 	c.report(t.code, t.reason)
-	c.log.Warn().Int("code", t.code).Bool("agent_left", t.left).Msg("transfer failed")
-	c.ladder.Decide("the transfer has failed: %d %s", t.code, t.reason)
+	c.log.Warn().Int("code", t.code).Bool("agent_left", t.left).Bool("rescue", t.lost != nil).Msg("transfer failed")
+	c.ladder.Decide("nobody takes the caller: %d %s", t.code, t.reason)
 	c.transfer, c.attempts.current = nil, c.bridge
-	if t.left {
+	switch {
+	case t.lost != nil:
+		c.giveUp(*t.lost)
+	case t.left:
 		c.hangup(cause.TransferFailed, store.EndedBySystem)
 	}
 }
@@ -279,6 +291,13 @@ func (c *Call) giveUpTransfer(k *kept.Transfer) {
 // agentLeft: the agent hung up during its transfer, as some do once their REFER is
 // accepted. The caller waits for the new target.
 func (c *Call) agentLeft(f leg.Gone) {
+	c.loseAgent()
+	c.log.Info().Str("cause", string(f.Cause)).Msg("agent left, the transfer goes on")
+	c.ladder.Decide("the agent hangs up, the transfer goes on")
+}
+
+// loseAgent leaves the caller alone until the transfer under way has connected it.
+func (c *Call) loseAgent() {
 	c.transfer.left, c.transfer.held = true, c.agreement.Description[media.SideB].Held()
 	agent := c.b
 	c.b = nil
@@ -292,8 +311,6 @@ func (c *Call) agentLeft(f leg.Gone) {
 		c.media.session.SetPeer(media.SideB, media.Peer{}) // its port may be another call's by now
 	}
 	c.updateSounds()
-	c.log.Info().Str("cause", string(f.Cause)).Msg("agent left, the transfer goes on")
-	c.ladder.Decide("the agent hangs up, the transfer goes on")
 }
 
 // stopTransfer ends a transfer because the call ends.

@@ -1,12 +1,10 @@
 package b2bua
 
 import (
-	"errors"
 	"strings"
 	"testing"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/config"
 	"flowbridge/store"
 
 	"flowbridge/b2bua/report"
@@ -174,30 +172,5 @@ func TestTransferWithoutParameters(t *testing.T) {
 		w.carrier.expect("ACK")
 		w.callerHangsUp(d)
 		w.record()
-	})
-}
-
-// A call that Twilio dials goes to no target by what is no number.
-func TestRedirectDialString(t *testing.T) {
-	inWorldWith(t, strings.NewReplacer("@TO@", "", "@TARGETS@", "agent").Replace(dialConfig), func(w *world) {
-		for user, want := range map[string]string{
-			"+15075550100":              "agent",
-			"sip:+15075550100@x.test":   "agent",
-			"sip:+1507w1900@x.test":     "fixed",
-			"sip:alice@x.test":          "fixed",
-			"+1507&SIP/evil/+190055501": "fixed",
-		} {
-			r := w.server.NewRedirects(RedirectOptions{Targets: []string{"agent", "fixed"}})
-			to, err := r.Begin(w.t.Context(), config.Vars{CallID: NewID(), To: PartyOf(user), From: PartyOf("+15075550101")})
-			if err != nil || to.Target != want {
-				t.Errorf("%s: %+v, %v; want %s", user, to, err, want)
-			}
-			r.Close()
-		}
-		r := w.server.NewRedirects(RedirectOptions{Targets: []string{"agent"}})
-		defer r.Close()
-		if to, err := r.Begin(w.t.Context(), config.Vars{CallID: NewID(), To: PartyOf("sip:+1507w1@x.test")}); !errors.Is(err, ErrNoTarget) {
-			t.Errorf("%+v, %v", to, err)
-		}
 	})
 }

@@ -87,12 +87,4 @@
 // headers. The registry keeps them while the call lives, and only where a hook is
 // configured. An id that two calls claim finds neither, because callers write
 // headers. TestFindNamed, TestNoNamesWithoutHooks.
-//
-// A redirect is an attempt without its INVITE (redirects.go). The function that
-// prepares our own attempts prepares what Twilio dials, and OutcomeOf judges the end
-// of both, so that a target behaves alike for both. TestRedirect, TestJudge.
-//
-// A redirected call has no goroutine, because Twilio holds the call and asks when an
-// attempt has ended. Each decision is made once, in a goroutine of its own; requests
-// that repeat the question wait for it. TestFollowedSteps, TestFollowedAgain.
 package b2bua

@@ -267,7 +267,7 @@ func (x *explainer) local(transport string, peer netip.Addr) leg.Local {
 func (x *explainer) call(c *Call) error {
 	o := &x.out
 	o.From, o.To, o.Diversion = report.Party(c.vars.From), report.Party(c.vars.To), c.vars.Diversion
-	index := firstMatch(c.peers, &c.vars)
+	index := c.peers.FirstRoute(&c.vars)
 	x.routes(c, index)
 	if index < 0 {
 		x.refuse(404, message.StatusText(404), "no route matches")
@@ -284,7 +284,7 @@ func (x *explainer) call(c *Call) error {
 	}
 	x.note("tags, branches, Call-ID and the o= line are new for each call")
 	x.note("the SDP is that of a caller who offers every codec of every target; port %d stands for the leased one", x.server.cfg.Media.PortLow)
-	targets := destinations(c.peers, c.route, &c.vars)
+	targets := c.peers.DestinationsFor(c.route, &c.vars)
 	for _, t := range c.peers.Destinations(c.route) {
 		if !slices.Contains(targets, t) {
 			x.note("target %s is left out: "+noPhoneNumber, t.Dial.Name, c.vars.Agent().Number)

@@ -13,6 +13,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/reach"
 	"flowbridge/b2bua/report"
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
@@ -37,7 +38,7 @@ func (x *explainer) attempt(c *Call) report.Target {
 		r.Username = t.Auth.Username
 	}
 	if t.Prepare != nil {
-		r.PrepareTimeoutMS, r.OnFailure = t.Prepare.Timeout.Milliseconds(), t.Prepare.OnFailure
+		r.PrepareTimeoutMS, r.OnFailure, r.PrepareSuccess = t.Prepare.Timeout.Milliseconds(), t.Prepare.OnFailure, t.Prepare.Answer().String()
 	}
 	if err := c.offerTo(a); err != nil {
 		r.Cause, r.Error = cause.NoCommonCodec, err.Error()
@@ -49,7 +50,7 @@ func (x *explainer) attempt(c *Call) report.Target {
 	if t.Media.SRTP == config.SRTPOptional {
 		x.note("target %s: where it does not take SRTP, RTP is offered by a second INVITE", t.Name)
 	}
-	ready := Ready{Attempt: a.number, Requested: outbound.Request(c.server.ctx, a.target, a.varsOf(c.vars))}
+	ready := Ready{Attempt: a.number, Reached: reach.Reached{Requested: outbound.Request(c.server.ctx, a.target, a.varsOf(c.vars))}}
 	if ready.Cause != cause.None {
 		r.Cause = ready.Cause
 		if ready.Err != nil {
@@ -147,7 +148,7 @@ func (x *explainer) routes(c *Call, found int) {
 	for i := range x.server.cfg.Routes {
 		r := &x.server.cfg.Routes[i]
 		why := report.Route{Route: routeName(i), Matches: i == found}
-		switch mismatch(r, &c.vars) {
+		switch peers.Mismatch(r, &c.vars) {
 		case "target":
 			why.Why = "it is for calls of trunks"
 			if r.Target != "" {

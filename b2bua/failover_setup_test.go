@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/sdp"
@@ -170,12 +172,12 @@ func TestSetupTimeoutEverywhere(t *testing.T) {
 func inSlowWorld(t *testing.T, yaml string, test func(w *world)) {
 	t.Helper()
 	inWorldOf(t, yaml, func(o *Options) {
-		o.Network.Lookup = func(ctx context.Context, host string) (netip.Addr, error) {
-			if host == "hangs.test" {
+		o.Network.Names.Ask = func(ctx context.Context, host string, kind uint16) (*dns.Msg, error) {
+			if host == "hangs.test." {
 				<-ctx.Done()
-				return netip.Addr{}, ctx.Err()
+				return nil, ctx.Err()
 			}
-			return netip.ParseAddr(host)
+			return noNames(ctx, host, kind)
 		}
 	}, test)
 }

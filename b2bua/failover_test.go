@@ -71,7 +71,7 @@ func statusFailures() (all []failure) {
 		}
 		if slices.Contains(passedOn, code) {
 			f.passed = fmt.Sprintf("SIP/2.0 %d Said So", code)
-			f.refused = wantEnd{dispositionOf(cause.Cause(f.want.Cause), code), store.EndedByAgent, code, cause.Q850Of(code)}
+			f.refused = wantEnd{outbound.DispositionOf(cause.Cause(f.want.Cause), code), store.EndedByAgent, code, cause.Q850Of(code)}
 		}
 		all = append(all, f)
 	}

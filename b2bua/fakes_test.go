@@ -46,6 +46,7 @@ type fakeSession struct {
 	stats     media.Stats // on top of seven packets from side A
 	broken    bool
 	relayed   atomic.Uint64 // packets from side A, besides those of stats
+	answered  atomic.Uint64 // and from side B
 
 	started, closed atomic.Bool // read while the call may still run
 }
@@ -149,6 +150,7 @@ func (s *fakeSession) Start() {
 func (s *fakeSession) Stats() media.Stats {
 	stats := s.stats
 	stats.A.RxPackets += 7 + s.relayed.Load()
+	stats.B.RxPackets += s.answered.Load()
 	return stats
 }
 
@@ -180,7 +182,7 @@ func (s *fakeSink) Journal(r store.Record, state []byte) {
 	}
 	closed := r
 	closed.Disposition, closed.Cause, closed.EndedBy = store.DispositionInterrupted, store.CauseProcessRestart, store.EndedBySystem
-	s.states[r.ID] = store.Left{Record: r, Interrupted: closed, State: state}
+	s.states[r.ID] = store.Left{Record: r, Interrupted: closed, State: slices.Clone(state)}
 }
 
 func (s *fakeSink) Owe(id string, state []byte) {
@@ -189,7 +191,7 @@ func (s *fakeSink) Owe(id string, state []byte) {
 	if s.owed == nil {
 		s.owed = map[string][]byte{}
 	}
-	if s.owed[id] = state; state == nil {
+	if s.owed[id] = slices.Clone(state); state == nil {
 		delete(s.owed, id)
 	}
 }
@@ -207,7 +209,10 @@ func (s *fakeSink) left() (all []store.Left) {
 	return all
 }
 
-func (s *fakeSink) Keep(ctx context.Context, r *store.Record, done func(error)) {
+func (s *fakeSink) Keep(ctx context.Context, r *store.Record, owes []byte, done func(error)) {
+	if owes != nil {
+		s.Owe(r.ID, owes)
+	}
 	if s.hold == nil {
 		done(s.Put(ctx, *r))
 		return

@@ -35,8 +35,10 @@ type Handed struct {
 	Sockets *media.Sockets // of its media; nil: none
 
 	// Again is the caller's INVITE of a call that is being set up: the other process begins with it again. Then State is what
-	// the legs to targets are owed.
+	// the legs to targets are owed, Noted the call as it is noted until it has begun again, and Tag that of the caller's leg.
 	Again *transport.HeldState
+	Noted []byte
+	Tag   string
 }
 
 // Freeze has the server stand still until Thaw, and the media by freeze, once. If ctx ends
@@ -168,15 +170,17 @@ func (c *Call) handOver() (*Handed, error) {
 		return nil, err
 	}
 	h := &Handed{}
-	state := c.state()
+	state := &kept.Sheet{}
+	c.state(state)
 	if s, ok := c.media.session.(interface {
 		HandOver() (media.SessionState, media.Sockets)
 	}); ok {
 		st, sockets := s.HandOver()
-		state.Media, h.Sockets = &st, &sockets
+		state.SetMedia(st)
+		h.Sockets = &sockets
 	}
 	if c.stopRecording(); state.Recording {
-		c.server.interrupted = append(c.server.interrupted, func() { c.recordAgain(&state) })
+		c.server.interrupted = append(c.server.interrupted, func() { c.recordAgain(&state.Call) })
 	}
 	h.Record = c.cdr()
 	h.Record.Recordings = append(slices.Clip(c.recordings.past), settledRecordings(c.server.ctx, c.recordings.all)...)
@@ -192,22 +196,33 @@ func (c *Call) handOverInvite() (*Handed, error) {
 	if !ok {
 		return nil, errSetUp
 	}
-	state := kept.Call{ID: c.id, Trunk: c.trunk.KindAndName(), Source: destText(c.source), Ended: string(cause.ProcessRestart)}
-	state.Invite, state.Settled = c.inviteText()
-	for _, k := range c.legStates() {
-		if k.Role != kept.RoleCaller {
-			state.Legs = append(state.Legs, k)
+	noted, owed := &kept.Sheet{}, &kept.Sheet{}
+	c.state(noted)
+	owed.ID, owed.Trunk, owed.Source, owed.Invite, owed.Settled = c.id, noted.Trunk, noted.Source, noted.Invite, noted.Settled
+	owed.Ended = string(cause.ProcessRestart)
+	legs := noted.Legs
+	noted.Legs = nil
+	for _, k := range legs {
+		if k.Role == kept.RoleCaller {
+			noted.Legs = append(noted.Legs, k)
+		} else {
+			owed.Legs = append(owed.Legs, k)
 		}
 	}
-	text, err := state.Encode()
-	return &Handed{State: text, Record: store.Record{ID: c.id}, Owed: true, Again: &again}, err
+	h := &Handed{Record: c.cdr(), Owed: true, Again: &again, Tag: c.a.tag}
+	var err error
+	if h.Noted, err = noted.Encode(); err == nil {
+		h.State, err = owed.Encode()
+	}
+	return h, err
 }
 
 func (c *Call) handOverLegs() (*Handed, error) {
 	if len(c.legs) == 0 {
 		return nil, nil
 	}
-	state := c.owed()
+	state := &kept.Sheet{}
+	c.owed(state)
 	text, err := state.Encode()
 	return &Handed{State: text, Record: store.Record{ID: c.id}, Owed: true}, err
 }
@@ -228,6 +243,25 @@ func (s *Server) replace(before Predecessor) error {
 	return nil
 }
 
+// idFor is the id of a new call: that of before where the process before was setting it up.
+func (s *Server) idFor(tag string) string {
+	if r, is := s.again.LoadAndDelete(tag); is {
+		return r.(store.Record).ID
+	}
+	return NewID()
+}
+
+// Begun writes the records of calls that the process before was setting up, and that have not begun again: they are refused.
+// The stack serves.
+func (s *Server) Begun() {
+	s.again.Range(func(tag, v any) bool {
+		if _, is := s.again.LoadAndDelete(tag); is {
+			s.keepInterrupted(&store.Left{Interrupted: v.(store.Record).Interrupted(time.Now())})
+		}
+		return true
+	})
+}
+
 func (s *Server) takeOver(h Handed) error {
 	k, err := kept.Decode(h.State)
 	if err != nil {
@@ -235,6 +269,12 @@ func (s *Server) takeOver(h Handed) error {
 	}
 	if k.Handed = true; h.Again != nil {
 		s.stack.Restore(&transport.State{Held: []transport.HeldState{*h.Again}})
+	}
+	if h.Noted != nil { // a kill before it has begun again leaves it to the next process
+		s.sink.Journal(h.Record, h.Noted)
+		s.again.Store(h.Tag, h.Record)
+		h.Record = store.Record{ID: NewID()} // of the legs to targets
+		k.ID = h.Record.ID
 	}
 	l := &store.Left{Record: h.Record, State: h.State, Owed: h.Owed}
 	if h.Owed {

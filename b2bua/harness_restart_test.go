@@ -24,11 +24,14 @@ type life struct {
 }
 
 // begin starts a server in place of one that was killed, with the calls that it has left.
-func (w *world) begin(left []store.Left) {
+func (w *world) begin(left []store.Left) { w.beginWith(left, nil) }
+
+// beginWith is begin with what another server has handed over; nil: none has.
+func (w *world) beginWith(left []store.Left, before Predecessor) {
 	w.t.Helper()
 	l := &life{w: w}
 	o := w.options
-	o.Left, o.Sink, o.Relay = left, lifeSink{o.Sink, l}, lifeRelay{o.Relay, l}
+	o.Left, o.Before, o.Sink, o.Relay = left, before, lifeSink{o.Sink, l}, lifeRelay{o.Relay, l}
 	listen, listenStream, dial := o.Network.Listen, o.Network.ListenStream, o.Network.Dial
 	if listen != nil {
 		o.Network.Listen = func(a netip.AddrPort) (transport.Socket, error) {
@@ -73,6 +76,62 @@ func (w *world) die() []store.Left {
 		w.t.Error(err)
 	}
 	return left
+}
+
+// handed is what a server hands over, but for its sockets, which the other one opens anew.
+type handed struct {
+	stack transport.State
+	calls []Handed
+}
+
+func (h *handed) Take(string) (int, bool)          { return 0, false }
+func (h *handed) Calls() []Handed                  { return h.calls }
+func (h *handed) Restore(s *transport.Stack) error { s.Restore(&h.stack); return nil }
+
+// handOver has the server stand still, takes what it hands over, and ends it. An error means that it goes on.
+func (w *world) handOver() (*handed, error) {
+	w.t.Helper()
+	s := w.server
+	err := s.Settled(true)
+	if err == nil {
+		err = s.Freeze(context.Background(), nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	h := &handed{stack: s.Stack().State()}
+	err = s.HandOver(func(c Handed) error {
+		h.calls = append(h.calls, c)
+		return nil
+	})
+	if err != nil {
+		s.Thaw()
+		return nil, err
+	}
+	w.life.dead.Store(true)
+	s.Thaw() // for its end
+	if err := s.Close(); err != nil {
+		w.t.Error(err)
+	}
+	return h, nil
+}
+
+// upgrade replaces the server by another one. An error means that the one before goes on.
+func (w *world) upgrade() error {
+	w.t.Helper()
+	h, err := w.handOver()
+	if err != nil {
+		return err
+	}
+	w.beginWith(nil, h)
+	w.serves()
+	return nil
+}
+
+// serves has a server that has taken over serve.
+func (w *world) serves() {
+	w.server.Stack().Serve()
+	w.server.Begun()
 }
 
 // restart kills the server and starts another one.
@@ -150,12 +209,12 @@ func (s lifeSink) Owe(id string, state []byte) {
 	}
 }
 
-func (s lifeSink) Keep(ctx context.Context, r *store.Record, done func(error)) {
+func (s lifeSink) Keep(ctx context.Context, r *store.Record, owes []byte, done func(error)) {
 	if s.dead.Load() {
 		done(nil)
 		return
 	}
-	s.Sink.Keep(ctx, r, done)
+	s.Sink.Keep(ctx, r, owes, done)
 }
 
 func (s lifeSink) Put(ctx context.Context, r store.Record) error {

@@ -1,7 +1,6 @@
 package b2bua
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -15,6 +14,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/locate"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/transport"
@@ -129,7 +129,7 @@ func newWorld(t testing.TB, yaml string, change func(*Options)) *world {
 			Listen:       func(a netip.AddrPort) (transport.Socket, error) { return w.sw.Listen(a) },
 			ListenStream: func(a netip.AddrPort) (net.Listener, error) { return w.sw.ListenStream(a) },
 			Dial:         w.dial,
-			Lookup:       func(_ context.Context, host string) (netip.Addr, error) { return netip.ParseAddr(host) },
+			Names:        locate.Options{Ask: noNames},
 		},
 	}
 	options.Ladders.Keep = w.keepLadder

@@ -2,7 +2,6 @@ package b2bua
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"flowbridge/b2bua/locate"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/transport"
@@ -97,7 +97,7 @@ func fuzzServer(t *testing.T, cfg *config.Config, invite, fromCarrier, fromAgent
 	sw := memnet.New()
 	s, err := NewServer(Options{
 		Config: cfg, Relay: &fakeRelay{}, Sink: &fakeSink{}, Preparers: map[string]peers.Preparer{"agent": &fakePreparer{}}, Log: zerolog.Nop(),
-		Network: transport.Network{Listen: func(a netip.AddrPort) (transport.Socket, error) { return sw.Listen(a) }, Lookup: noNames},
+		Network: transport.Network{Listen: func(a netip.AddrPort) (transport.Socket, error) { return sw.Listen(a) }, Names: locate.Options{Ask: noNames}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -177,8 +177,6 @@ func wantsAnswer(msg message.Scanned, before ...[]byte) bool {
 	}
 	return !msg.Response && msg.Readable && string(msg.Method) != "ACK"
 }
-
-func noNames(_ context.Context, host string) (netip.Addr, error) { return netip.ParseAddr(host) }
 
 // A re-INVITE that is refused leaves no transaction with the wire, however
 // many come.

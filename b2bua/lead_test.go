@@ -14,7 +14,6 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
-	"flowbridge/config"
 	"flowbridge/store"
 )
 
@@ -79,9 +78,9 @@ func TestDirection(t *testing.T) {
 				t.Errorf("X-EI: %s; want %s", got, ei)
 			}
 			asked := w.prepare.asked[0]
-			if asked.FromNumber != want.lead || asked.ToNumber != want.agent ||
-				!slices.Equal(asked.Variables, []peers.Variable{{Name: "way", Value: want.direction}, {Name: "lead", Value: want.lead}}) {
-				t.Errorf("prepared %+v", asked)
+			if got, body := string(asked.Body), fmt.Sprintf(`{"from_number":%q,"to_number":%q,"model_id":"","workspace_id":"","custom_variables":{"way":%q,"lead":%[1]q}}`,
+				want.lead, want.agent, want.direction); got != body {
+				t.Errorf("prepared %s; want %s", got, body)
 			}
 			w.agent.reply(invite, 486, "Busy Here", "a", "")
 			w.agent.expect("ACK")
@@ -215,53 +214,6 @@ func TestNamesAreBounded(t *testing.T) {
 	n.forget(c)
 	if len(n.of)+len(n.calls) != 0 {
 		t.Error("names are left")
-	}
-}
-
-// What is to be dialled for a call that somebody else dials is what an INVITE
-// of ours would be.
-func TestRedirect(t *testing.T) {
-	cfg, err := config.Parse("x.yaml", []byte(`
-targets:
-  - name: agent
-    kind: synthflow
-    uri: "sip:{{.Agent.Number}}@192.0.2.20:32681"
-    prepare: {token_env: TOKEN}
-    headers: {X-EI: "S.{{.Prepare.CallID}};", X-None: '{{.Header "X-None"}}', x-caller: "{{.Lead.Number}}"}
-  - {name: direct, kind: synthflow, uri: "sip:{{.Agent.Number}}@192.0.2.20:32681", headers: {X-EI: "{{.SIPCallID}}"}}
-  - {name: lax, kind: synthflow, uri: "sip:{{.Agent.Number}}@192.0.2.20:32681", prepare: {token_env: TOKEN, on_failure: dial}, headers: {X-EI: "S.{{.Prepare.CallID}};", X-A: "a"}}
-`), func(string) (string, bool) { return "secret", true })
-	if err != nil {
-		t.Fatal(err)
-	}
-	vars := config.Vars{
-		To: config.Party{Number: "+15085785607"}, From: config.Party{Number: "+15075550100"}, SIPCallID: "CA123", CallID: "ours",
-		Direction: config.DirectionInbound,
-	}
-	p := &fakePreparer{}
-	got, err := redirectTo(t.Context(), &attempt{target: &peers.Target{Dial: peers.DialOf(&cfg.Targets[0]), Preparer: p}}, vars)
-	if err != nil || got.URI != "sip:+15085785607@192.0.2.20:32681" || got.CallID != "id-1" ||
-		!slices.Equal(got.Headers, []peers.Variable{{Name: "X-EI", Value: "S.id-1;"}, {Name: "x-caller", Value: "+15075550100"}}) {
-		t.Errorf("prepared: got %+v, %v", got, err)
-	}
-	if p.asked[0].CallID != "ours" || p.asked[0].ToNumber != "+15085785607" {
-		t.Errorf("asked %+v", p.asked[0])
-	}
-	got, err = redirectTo(t.Context(), &attempt{target: &peers.Target{Dial: peers.DialOf(&cfg.Targets[1]), Preparer: nil}}, vars)
-	if err != nil || !slices.Equal(got.Headers, []peers.Variable{{Name: "X-EI", Value: "CA123"}}) {
-		t.Errorf("direct: got %+v, %v", got, err)
-	}
-	broken := &fakePreparer{err: &outbound.PrepareError{Cause: cause.PrepareRefused, Status: 200, Err: errors.New("no")}}
-	if _, err = redirectTo(t.Context(), &attempt{target: &peers.Target{Dial: peers.DialOf(&cfg.Targets[0]), Preparer: broken}}, vars); outbound.PrepareCause(err) != cause.PrepareRefused {
-		t.Errorf("refused: got %v", err)
-	}
-	got, err = redirectTo(t.Context(), &attempt{target: &peers.Target{Dial: peers.DialOf(&cfg.Targets[2]), Preparer: broken}}, vars)
-	if err != nil || !slices.Equal(got.Headers, []peers.Variable{{Name: "X-A", Value: "a"}}) {
-		t.Errorf("dialled without an id: got %+v, %v", got, err)
-	}
-	vars.To.Number = "+1508@evil"
-	if _, err = redirectTo(t.Context(), &attempt{target: &peers.Target{Dial: peers.DialOf(&cfg.Targets[1]), Preparer: nil}}, vars); err == nil || !strings.Contains(err.Error(), "did not give a well-formed sip: URI") {
-		t.Errorf("another host by a number: got %v", err)
 	}
 }
 

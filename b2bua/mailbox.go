@@ -9,8 +9,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/inbox"
 	"flowbridge/b2bua/leg"
-	"flowbridge/b2bua/outbound"
-	"flowbridge/b2bua/transport"
+	"flowbridge/b2bua/reach"
 	"flowbridge/media"
 )
 
@@ -92,14 +91,11 @@ func (it item) Kind() inbox.Kind {
 //sumtype:decl
 type event interface{ isEvent() }
 
-// Ready is the result of an attempt's preparation: API call and name lookup.
+// Ready is the result of an attempt's preparation: API call, name lookup, connection. It comes again for each further address.
 type Ready struct {
 	Attempt int
-	outbound.Requested
-	Dest     netip.AddrPort
-	Route    []string          // of the proxies on the way
-	Flow     *transport.Stream // the connection to dial over; nil: UDP
-	TriedTCP bool              // an INVITE over the budget asked for a connection; no Flow: it could not be opened
+	reach.Reached
+	TriedTCP bool // an INVITE over the budget asked for a connection; no Flow: it could not be opened
 }
 
 // MediaLost says that no RTP came from either side for media.timeout, or, if none

@@ -12,7 +12,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
-	"flowbridge/b2bua/remembered"
+	"flowbridge/b2bua/redirected"
 	"flowbridge/config"
 )
 
@@ -27,9 +27,9 @@ const (
 
 var (
 	// ErrUnknownCall means that no live call has an id.
-	ErrUnknownCall = remembered.ErrUnknownCall
+	ErrUnknownCall = redirected.ErrUnknownCall
 	// ErrSeveralCalls means that several live calls have an id, so it finds none.
-	ErrSeveralCalls = remembered.ErrSeveralCalls
+	ErrSeveralCalls = redirected.ErrSeveralCalls
 	// ErrNoAnswer means that the call with an id does not answer.
 	ErrNoAnswer = errors.New("the call with this id does not answer")
 )
@@ -137,15 +137,16 @@ func (c *Call) nameByIDs() {
 	}
 }
 
-// nameOutbound notes the ids in the INVITE to a platform.
-func (c *Call) nameOutbound(invite *sip.Request) {
+// nameOutbound gives the call the ids in the INVITE to a platform, of which the external one is returned.
+func (c *Call) nameOutbound(callID string, invite *sip.Request) (external string) {
 	for _, id := range outbound.IDsIn(message.FirstHeader(invite, "X-EI")) {
 		c.name(id.Value)
 		if id.External {
-			c.record.externalID = id.Value
+			external = id.Value
 		}
 	}
-	c.name(c.record.targetSIPCallID)
+	c.name(callID)
+	return external
 }
 
 // Headers gives the headers of the carrier's INVITE that patterns name, as for

@@ -11,6 +11,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/transport"
 	"flowbridge/media"
+	"flowbridge/store"
 )
 
 // What a call notes of itself, for the process after this one: before its 200 leaves, and
@@ -62,9 +63,9 @@ func (c *Call) noteBefore(changes bool) {
 	c.acks = nil
 }
 
-// noteSoon notes the call's state in a moment: the ACK of its answer, and the sources of its
-// media, come about the same time. Until then the next process sends the answer again, and
-// learns the sources. The numbers of SRTP can't wait.
+// noteSoon notes the call's state in a moment: the ACK of its answer, the sources of its
+// media and the first words of both sides come one after the other. Until then the next
+// process sends the answer again, and learns the sources. The numbers of SRTP can't wait.
 func (c *Call) noteSoon() {
 	if c.media.suite(media.SideA) != "" || c.media.suite(media.SideB) != "" {
 		c.journal()
@@ -74,7 +75,7 @@ func (c *Call) noteSoon() {
 }
 
 // noteDelay is how long such a note waits.
-const noteDelay = 300 * time.Millisecond
+const noteDelay = 2 * time.Second
 
 // journal notes the call's state and its record so far.
 func (c *Call) journal() {
@@ -82,7 +83,10 @@ func (c *Call) journal() {
 		return
 	}
 	c.times.noteAt = time.Time{}
-	text, err := c.encoded()
+	sheet := kept.TakeSheet()
+	defer sheet.Release()
+	c.state(sheet)
+	text, err := sheet.Encode()
 	if err != nil { // never: it has nothing that can't be encoded
 		text = nil
 	}
@@ -92,69 +96,74 @@ func (c *Call) journal() {
 	c.server.sink.Journal(r, text)
 }
 
-// encoded is the call as its entry has it.
-func (c *Call) encoded() ([]byte, error) {
-	state := c.state()
-	return state.Encode()
-}
-
-// owe notes what the legs of a call that is over owe their peers.
-func (c *Call) owe() {
-	if len(c.legs) == 0 {
+// owe notes what the legs of a call that is over owe their peers; nil: nothing.
+func (c *Call) owe(note func(state []byte)) {
+	if c.owes = len(c.legs) > 0; !c.owes {
+		note(nil)
 		return
 	}
-	state := c.owed()
-	if text, err := state.Encode(); err == nil {
-		c.owes = true
-		c.server.sink.Owe(c.id, text)
+	sheet := kept.TakeSheet()
+	defer sheet.Release()
+	c.owed(sheet)
+	text, err := sheet.Encode()
+	if err != nil { // never, as in journal
+		text = nil
 	}
+	note(text)
 }
 
+// oweOnly notes what the legs owe where the record does not come with it.
+func (c *Call) oweOnly(state []byte) { c.server.sink.Owe(c.id, state) }
+
 // owed is a call that is over as plain data.
-func (c *Call) owed() kept.Call {
-	state := kept.Call{ID: c.id, Trunk: c.trunk.KindAndName(), Source: destText(c.source), Ended: c.ended.Cause, Legs: c.legStates()}
-	state.Invite, state.Settled = c.inviteText()
-	return state
+func (c *Call) owed(k *kept.Sheet) {
+	k.ID, k.Trunk, k.Source, k.Ended = c.id, c.trunk.KindAndName(), destText(c.source), c.ended.Cause
+	k.Legs = c.legStates(k.Legs)
+	k.Invite, k.Settled = c.inviteText()
 }
 
 // paid: the legs owe nothing any more.
 func (c *Call) paid() {
 	if c.owes {
 		c.owes = false
-		c.server.sink.Owe(c.id, nil)
+		c.oweOnly(nil)
 	}
 }
 
 func (c *Call) inviteText() (text string, settled bool) {
-	if c.invite != nil {
-		return string(message.Text(c.invite)), false
+	if c.invite == nil {
+		return string(c.caller), true
 	}
-	return string(c.caller), true
+	if c.noted == "" {
+		b := message.TakeBuffer()
+		defer b.Release()
+		b.Append(c.invite)
+		c.noted = string(b.Bytes)
+	}
+	return c.noted, false
 }
 
 // state is the call as plain data.
-func (c *Call) state() kept.Call {
-	k := kept.Call{
-		ID: c.id, Trunk: c.trunk.KindAndName(), Source: destText(c.source), Claimed: c.claimed, Restored: c.record.restored,
-		Started: leg.Instant(c.times.started), Answered: leg.Instant(c.times.answered), Until: leg.Instant(c.times.durationUntil),
-		Legs: c.legStates(), Tried: c.attempts.tried, Referrals: c.referrals,
-	}
+func (c *Call) state(k *kept.Sheet) {
+	k.ID, k.Trunk, k.Source, k.Claimed, k.Restored = c.id, c.trunk.KindAndName(), destText(c.source), c.claimed, c.record.restored
+	k.Started, k.Answered, k.Until = leg.Instant(c.times.started), leg.Instant(c.times.answered), leg.Instant(c.times.durationUntil)
+	k.Legs, k.Tried, k.Referrals, k.Rescues = c.legStates(k.Legs), c.attempts.tried, c.referrals, c.rescues
 	k.Invite, k.Settled = c.inviteText()
 	for i := range c.peers.Routes {
 		if &c.peers.Routes[i] == c.route {
-			k.Route = i + 1
+			k.Route, k.Mark = i+1, c.peers.Marks[i]
 		}
 	}
 	if c.times.answered.IsZero() || c.media.session == nil {
-		return k
+		return
 	}
 	k.Bridge = c.bridge.state(c)
 	k.Agreement = c.agreement.State()
 	if t := c.transfer; t != nil {
 		k.Transfer = &kept.Transfer{Left: t.left, Reports: t.reports, ID: t.id}
 	}
-	media := c.media.session.State()
-	k.Media, k.Addr, k.OneWay, k.Listening = &media, [2]string{c.media.addr[0].String(), c.media.addr[1].String()}, c.media.oneWay, c.media.listening
+	k.SetMedia(c.media.session.State())
+	k.Addr, k.OneWay, k.Listening = [2]string{c.media.addr[0].String(), c.media.addr[1].String()}, c.media.oneWay, c.media.listening
 	k.Masked, k.MaskedTo = c.masking.on, c.masking.upTo
 	k.Recording = c.recordings.current != nil && !c.recordings.current.Failed()
 	k.Paused = k.Recording && c.recordings.current.Paused()
@@ -164,11 +173,10 @@ func (c *Call) state() kept.Call {
 			k.Voices[side] = &kept.Voice{Name: v.name}
 		}
 	}
-	return k
 }
 
-func (c *Call) legStates() []kept.Leg {
-	all := make([]kept.Leg, 0, len(c.legs))
+// legStates appends the legs as plain data.
+func (c *Call) legStates(all []kept.Leg) []kept.Leg {
 	for _, l := range c.legs {
 		if l.leg.Done() {
 			continue
@@ -190,7 +198,8 @@ func (c *Call) legStates() []kept.Leg {
 
 func (a *attempt) state(c *Call) *kept.Attempt {
 	k := &kept.Attempt{
-		Number: a.number, Target: a.target.Dial.Name, Transport: a.transport, Transfer: a.plan.isTransfer(), From: a.parties.From, To: a.parties.To,
+		Number: a.number, Target: a.target.Dial.Name, Transport: a.transport, Transfer: a.plan.reason == store.ReasonTransfer, Rescue: a.plan.reason == store.ReasonRescue,
+		From: a.parties.From, To: a.parties.To,
 		Dest: destText(a.dest), Started: leg.Instant(a.started), Dropped: a.dropped, PrepareMS: a.prepareMS, Prepared: a.prepareStatus, Placed: a.placed,
 	}
 	if a.mediaName.IsValid() {

@@ -65,6 +65,13 @@ func TestOverload(t *testing.T) {
 		}
 		wait.Store(0)
 		time.Sleep(10 * time.Millisecond)
+		tag := over.toTag
+		over.toTag = ""
+		w.carrier.invite(over) // its 503 was lost: RFC 3261 section 8.2.7
+		if again := over.learn(w.carrier.expect("SIP/2.0 503")); over.toTag != tag {
+			t.Errorf("a refused INVITE that came again, when there was room, got another tag than %s:\n%s", tag, again.raw)
+		}
+		w.carrier.ackRefused(over)
 		w.callerHangsUp(d)
 		w.record()
 		w.callerHangsUp(ringing)

@@ -154,6 +154,7 @@ func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 	}
 	if why := s.admission.Enter(t); why != peers.CapacityFree {
 		s.noteFull(why, source)
+		s.stack.WasRefused(message.TagOf(req.To().Params))
 		s.replyOnce(req, tx, 503, leg.RetryAfter())
 		return
 	}
@@ -183,7 +184,7 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 			s.admission.Leave(t, true)
 		}
 	}()
-	c := s.newCall(NewID(), time.Now(), req, p, t, source)
+	c := s.newCall(s.idFor(message.TagOf(req.To().Params)), time.Now(), req, p, t, source)
 	leg := leg.NewUAS(s.legOptions(media.SideA, local, t.Options(p)), req, source)
 	flow := s.stack.StreamOf(req)
 	c.a = c.putOnWire(leg, local, flow)

@@ -1,311 +1,55 @@
 package b2bua
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"strings"
-	"sync"
 	"testing"
-	"testing/synctest"
-	"time"
-
-	"github.com/rs/zerolog"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/redirected"
 	"flowbridge/config"
-	"flowbridge/internal/siptest"
 	"flowbridge/store"
 )
-
-// keeper collects records.
-type keeper struct {
-	mu  sync.Mutex
-	all []store.Record
-}
-
-func (k *keeper) keep(_ context.Context, r store.Record) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.all = append(k.all, r)
-}
-
-// followedFor gives the calls of one test, in a bubble of fake time.
-func followedFor(t *testing.T, f func(t *testing.T, s *followed, k *keeper)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		k := &keeper{}
-		s := newFollowed(func(store.Record) {}, k.keep, zerolog.Nop())
-		f(t, s, k)
-		s.close()
-		if s.open.Len() != 0 || len(s.bySID) != 0 {
-			t.Errorf("%d calls are open, %d have a CallSid", s.open.Len(), len(s.bySID))
-		}
-	})
-}
-
-func openCall(t *testing.T, s *followed, id, sid string) *redirected {
-	t.Helper()
-	now := time.Now()
-	target := &peers.Target{Dial: &peers.Dial{Peer: peers.Peer{Name: "t"}}}
-	c, err := s.begin(&redirected{
-		id: id, sid: sid, began: now, steps: map[int]*decision{}, plan: plan{targets: []*peers.Target{target, target}},
-		record: store.Record{ID: id, SIPCallID: sid, StartedAt: store.TimeOf(now)},
-	}, now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// dialCall has a target of a call dialled.
-func dialCall(t *testing.T, s *followed, c *redirected, number int) {
-	t.Helper()
-	_, err := s.decide(t.Context(), c, number-1, func(context.Context) (Next, error) {
-		if a := c.attempts.next(&c.plan); a == nil || a.number != number {
-			t.Errorf("attempt %+v; want %d", a, number)
-		}
-		s.dialled(c, Redirection{Target: "t"}, nil, time.Now())
-		return Next{Dial: &Redirection{}}, nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// A call whose end nobody tells is given up after a while, not before, and then
-// the end comes too late.
-func TestFollowedGivenUp(t *testing.T) {
-	followedFor(t, func(t *testing.T, s *followed, k *keeper) {
-		c := openCall(t, s, "a", "CA1")
-		dialCall(t, s, c, 1)
-		time.Sleep(followFor)
-		s.tend(time.Now())
-		synctest.Wait()
-		if len(k.all) != 0 {
-			t.Fatalf("given up early: %+v", k.all)
-		}
-		time.Sleep(time.Second)
-		s.tend(time.Now())
-		synctest.Wait()
-		if len(k.all) != 1 || k.all[0].Disposition != store.DispositionInterrupted || k.all[0].Cause != string(cause.DialogLost) ||
-			attemptsText(k.all[0]) != "t 0 dialog_lost" {
-			t.Fatalf("got %+v", k.all)
-		}
-		if s.find(RedirectEnd{Call: "a", Attempt: 1, SIPCallID: "CA1"}) != nil || s.ended(c, RedirectEnd{}, cause.AgentHangup, time.Now()) {
-			t.Error("its end is heard")
-		}
-		s.finish(c, Outcome{}, 200, store.EndedByAgent, time.Now())
-		time.Sleep(endedFor + time.Second)
-		s.tend(time.Now())
-		if len(s.byID) != 0 || s.over.Len() != 0 {
-			t.Errorf("%d calls are known", len(s.byID))
-		}
-		synctest.Wait()
-		if len(k.all) != 1 {
-			t.Errorf("%d records", len(k.all))
-		}
-	})
-}
-
-// A clock that is set back during a call changes neither how long the call was nor how
-// long it is known.
-func TestFollowedWhenTheClockIsSetBack(t *testing.T) {
-	k := &keeper{}
-	s := newFollowed(func(store.Record) {}, k.keep, zerolog.Nop())
-	start := time.Now()
-	after := func(d time.Duration) time.Time { return siptest.SetBack(t, start.Add(d), time.Hour) }
-	c, err := s.begin(&redirected{id: "a", began: start, record: store.Record{ID: "a", StartedAt: store.TimeOf(start)}}, start)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.attempts.current = &attempt{plan: &plan{}, target: &peers.Target{Dial: &peers.Dial{}}, started: start}
-	s.dialled(c, Redirection{Target: "t"}, nil, start)
-	if !s.ended(c, RedirectEnd{Answered: true, Duration: 4 * time.Second}, cause.AgentHangup, after(10*time.Second)) {
-		t.Fatal("its end is not heard")
-	}
-	s.finish(c, Outcome{}, 200, store.EndedByAgent, after(10*time.Second))
-	if s.tend(after(10*time.Second + endedFor)); len(s.byID) != 1 {
-		t.Error("forgotten early")
-	}
-	if s.tend(after(11*time.Second + endedFor)); len(s.byID) != 0 {
-		t.Error("still known")
-	}
-	s.close()
-	if r := k.all[0]; r.SetupMS != 6000 || r.DurationMS != 4000 {
-		t.Errorf("set up in %d ms, %d ms long; want 6000 and 4000", r.SetupMS, r.DurationMS)
-	}
-}
-
-// One CallSid is one call for as long as Twilio can wait, and then another.
-func TestFollowedAgain(t *testing.T) {
-	followedFor(t, func(t *testing.T, s *followed, k *keeper) {
-		first := openCall(t, s, "a", "CA1")
-		if openCall(t, s, "b", "CA1") != first {
-			t.Error("not the same before it was decided")
-		}
-		dialCall(t, s, first, 1)
-		if openCall(t, s, "c", "CA1") != first {
-			t.Error("not the same within the time")
-		}
-		if openCall(t, s, "d", "") == openCall(t, s, "e", "") {
-			t.Error("two without a CallSid are one")
-		}
-		time.Sleep(repeatFor)
-		second := openCall(t, s, "f", "CA1")
-		if second == first {
-			t.Error("the same for ever")
-		}
-		if s.find(RedirectEnd{Call: "a", Attempt: 1, SIPCallID: "CA1"}) != nil {
-			t.Error("the first is dialled still")
-		}
-		dialCall(t, s, second, 1)
-		dialCall(t, s, second, 2)
-		if openCall(t, s, "g", "CA1") == second {
-			t.Error("the same after an attempt has ended")
-		}
-	})
-}
-
-// Of too many calls the oldest are given up, each with a record, and nothing is
-// left of them.
-func TestFollowedBounded(t *testing.T) {
-	followedFor(t, func(t *testing.T, s *followed, k *keeper) {
-		const more = 100
-		for i := range maxFollowed + more {
-			openCall(t, s, fmt.Sprint(i), fmt.Sprint("CA", i))
-		}
-		synctest.Wait()
-		if len(k.all) != more || s.open.Len() != maxFollowed || s.byID["0"] == nil || s.bySID["CA0"] != nil {
-			t.Errorf("%d records, %d open", len(k.all), s.open.Len())
-		}
-		for s.open.Len() > 0 {
-			s.finish(s.open.Front().Value.(*redirected), Outcome{}, 0, store.EndedBySystem, time.Now())
-		}
-		synctest.Wait()
-		if len(k.all) != maxFollowed+more || s.over.Len() != maxFollowed || len(s.byID) != maxFollowed || s.byID["0"] != nil {
-			t.Errorf("%d records, %d over, %d known", len(k.all), s.over.Len(), len(s.byID))
-		}
-	})
-}
-
-// Whoever asks while a step is decided waits for it, and leaves without
-// stopping it; a fault of ours ends the call, and nothing else.
-func TestFollowedSteps(t *testing.T) {
-	followedFor(t, func(t *testing.T, s *followed, k *keeper) {
-		c := openCall(t, s, "a", "CA1")
-		free := make(chan struct{})
-		slow := func(context.Context) (Next, error) {
-			<-free
-			c.attempts.next(&c.plan)
-			s.dialled(c, Redirection{Target: "t"}, nil, time.Now())
-			return Next{Dial: &Redirection{URI: "sip:a@b"}}, nil
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if next, err := s.decide(ctx, c, 0, slow); err == nil || !next.Fallback {
-			t.Errorf("without patience: %+v, %v", next, err)
-		}
-		close(free)
-		if next, err := s.decide(t.Context(), c, 0, nil); err != nil || next.Dial == nil {
-			t.Errorf("asked again: %+v, %v", next, err)
-		}
-		next, err := s.decide(t.Context(), c, 1, func(ctx context.Context) (Next, error) {
-			<-ctx.Done()
-			panic("secret")
-		})
-		if err == nil || !next.Fallback {
-			t.Errorf("a fault: %+v, %v", next, err)
-		}
-		synctest.Wait()
-		if len(k.all) != 1 || k.all[0].Cause != string(cause.InternalError) || k.all[0].Disposition != store.DispositionFailed {
-			t.Errorf("got %+v", k.all)
-		}
-	})
-}
-
-// What is under way when the process stops is stopped, and has its record.
-func TestFollowedClose(t *testing.T) {
-	followedFor(t, func(t *testing.T, s *followed, k *keeper) {
-		waiting, rings := openCall(t, s, "a", "CA1"), openCall(t, s, "b", "CA2")
-		dialCall(t, s, rings, 1)
-		go func() {
-			_, _ = s.decide(context.Background(), waiting, 0, func(ctx context.Context) (Next, error) {
-				<-ctx.Done()
-				return Next{Fallback: true}, ctx.Err()
-			})
-		}()
-		synctest.Wait()
-		s.close()
-		if len(k.all) != 2 {
-			t.Fatalf("got %+v", k.all)
-		}
-		for _, r := range k.all {
-			if r.Cause != string(cause.Shutdown) || r.Disposition != store.DispositionInterrupted {
-				t.Errorf("got %+v", r)
-			}
-		}
-		if next, err := s.decide(t.Context(), waiting, 1, nil); err == nil || !next.Fallback {
-			t.Errorf("afterwards: %+v, %v", next, err)
-		}
-		s.tend(time.Now().Add(24 * time.Hour))
-		if len(k.all) != 2 {
-			t.Error("tended afterwards")
-		}
-	})
-}
-
-// The duration is told in whole seconds: an answer is not before its dial.
-func TestFollowedTimes(t *testing.T) {
-	followedFor(t, func(t *testing.T, s *followed, _ *keeper) {
-		for said, want := range map[time.Duration]int64{0: 0, 3 * time.Second: 3000, 5 * time.Second: 4200} {
-			c := openCall(t, s, said.String(), "")
-			time.Sleep(time.Second)
-			dialCall(t, s, c, 1)
-			time.Sleep(4200 * time.Millisecond)
-			if !s.ended(c, RedirectEnd{Answered: true, Duration: said}, cause.AgentHangup, time.Now()) {
-				t.Fatal("not heard")
-			}
-			r := c.record
-			if r.DurationMS != want || r.SetupMS != 5200-want || r.AnsweredAt.Sub(r.StartedAt.Time).Milliseconds() != r.SetupMS || c.record.Attempts[0].MS != 4200 {
-				t.Errorf("%v: got %+v", said, r)
-			}
-		}
-	})
-}
-
-// attemptsText is what a record says of its attempts.
-func attemptsText(r store.Record) string {
-	var all []string
-	for _, a := range r.Attempts {
-		all = append(all, fmt.Sprintf("%s %d %s", a.Target, a.SIPStatus, a.Cause))
-	}
-	return strings.Join(all, ", ")
-}
-
-// A call without a target left says so in words.
-func TestNoTargetLeft(t *testing.T) {
-	r := &Redirects{server: &Server{admission: peers.NewAdmission(&config.Config{}, nil)}}
-	if _, failed, err := r.next(t.Context(), &redirected{}); len(failed) > 0 || err == nil || err.Error() != ErrNoTarget.Error() {
-		t.Errorf("got %v, %v; want %v", failed, err, ErrNoTarget)
-	}
-}
 
 // A call that no rule is for has a record that says so.
 func TestRedirectWithoutRule(t *testing.T) {
 	inWorld(t, func(w *world) {
 		rules := []config.TwilioRule{{To: testConfigured(t, testConfig).Routes[2].To, Targets: []string{"spare"}}}
-		r := w.server.NewRedirects(RedirectOptions{Rules: rules, Route: "hooks.twilio", Follow: true})
+		r := w.server.Redirected(redirected.Options{Rules: rules, Route: "hooks.twilio", Follow: true})
 		defer r.Close()
-		if to, err := r.Begin(w.t.Context(), config.Vars{CallID: NewID(), To: PartyOf("+15095550100")}); err != nil || to.Target != "spare" {
+		if to, err := r.Begin(w.t.Context(), config.Vars{CallID: NewID(), To: redirected.PartyOf("+15095550100")}); err != nil || to.Target != "spare" {
 			t.Errorf("%+v, %v", to, err)
 		}
-		if _, err := r.Begin(w.t.Context(), config.Vars{CallID: NewID(), To: PartyOf("+15085550100")}); !errors.Is(err, ErrNoTarget) {
+		if _, err := r.Begin(w.t.Context(), config.Vars{CallID: NewID(), To: redirected.PartyOf("+15085550100")}); !errors.Is(err, redirected.ErrNoTarget) {
 			t.Errorf("%v", err)
 		}
 		if got := w.wantRecord("failed", cause.NoRoute, store.EndedBySystem); got.SIPStatus != 404 || got.Route != "hooks.twilio" {
 			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// A call that Twilio dials goes to no target by what is no number.
+func TestRedirectDialString(t *testing.T) {
+	inWorldWith(t, strings.NewReplacer("@TO@", "", "@TARGETS@", "agent").Replace(dialConfig), func(w *world) {
+		for user, want := range map[string]string{
+			"+15075550100":              "agent",
+			"sip:+15075550100@x.test":   "agent",
+			"sip:+1507w1900@x.test":     "fixed",
+			"sip:alice@x.test":          "fixed",
+			"+1507&SIP/evil/+190055501": "fixed",
+		} {
+			r := w.server.Redirected(redirected.Options{Targets: []string{"agent", "fixed"}})
+			to, err := r.Begin(w.t.Context(), config.Vars{CallID: NewID(), To: redirected.PartyOf(user), From: redirected.PartyOf("+15075550101")})
+			if err != nil || to.Target != want {
+				t.Errorf("%s: %+v, %v; want %s", user, to, err, want)
+			}
+			r.Close()
+		}
+		r := w.server.Redirected(redirected.Options{Targets: []string{"agent"}})
+		defer r.Close()
+		if to, err := r.Begin(w.t.Context(), config.Vars{CallID: NewID(), To: redirected.PartyOf("sip:+1507w1@x.test")}); !errors.Is(err, redirected.ErrNoTarget) {
+			t.Errorf("%+v, %v", to, err)
 		}
 	})
 }

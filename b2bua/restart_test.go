@@ -2,12 +2,15 @@ package b2bua
 
 import (
 	"fmt"
+	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/kept"
+	"flowbridge/config"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
 	"flowbridge/store"
@@ -18,7 +21,7 @@ import (
 func TestAnsweredCallLivesOn(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		c := w.talk(nil, nil)
-		time.Sleep(time.Second)
+		time.Sleep(2 * noteDelay)
 		w.restart()
 		for _, e := range []*end{c.carrier, c.agent} {
 			seq := e.offers("INVITE", siptest.SessionAt(e.address, 40000, "0 101"))
@@ -41,7 +44,7 @@ func TestAnsweredCallLivesOn(t *testing.T) {
 func TestMissedBye(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		w.talk(nil, nil)
-		time.Sleep(time.Second) // its ACK is noted
+		time.Sleep(2 * noteDelay) // its ACK is noted
 		w.restart()
 		w.carrier.reply(w.carrier.expect("OPTIONS"), 481, "Gone", "", "")
 		w.agent.reply(w.agent.expect("OPTIONS"), 200, "OK", "", "")
@@ -57,7 +60,7 @@ func TestMissedBye(t *testing.T) {
 func TestSilentCallIsAskedOnce(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		c := w.talk(nil, nil)
-		time.Sleep(time.Second)
+		time.Sleep(2 * noteDelay)
 		w.restart()
 		synctest.Wait()
 		w.session().relayed.Add(50)
@@ -70,12 +73,7 @@ func TestSilentCallIsAskedOnce(t *testing.T) {
 // TestRingingCallIsTold: the carrier of a call that was not answered gets 500, the target CANCEL.
 func TestRingingCallIsTold(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
-		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 180, "Ringing", "agent1", "")
-		synctest.Wait()
+		d, in := w.ringing()
 		w.restart()
 		no := w.carrier.expect("SIP/2.0 500")
 		if no.value("Retry-After") == "" {
@@ -96,12 +94,7 @@ func TestRingingCallIsTold(t *testing.T) {
 // TestToldOnce: a leg of an unanswered call that owes nothing any more hears nothing from later processes.
 func TestToldOnce(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
-		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 180, "Ringing", "agent1", "")
-		synctest.Wait()
+		d, in := w.ringing()
 		w.restart()
 		w.carrier.expect("SIP/2.0 500")
 		w.carrier.ackRefused(d)
@@ -140,7 +133,7 @@ func TestKilledBeforeTheACK(t *testing.T) {
 func TestExchangeOverARestart(t *testing.T) {
 	inWorldWith(t, talkYAML("", "reinvite: relay"), func(w *world) {
 		c := w.talk(nil, nil)
-		time.Sleep(time.Second)
+		time.Sleep(2 * noteDelay)
 		c.carrier.offers("INVITE", siptest.SessionAt(c.carrier.address, 40000, "8 101"))
 		first := w.agent.expect("INVITE")
 		w.restart()
@@ -163,7 +156,7 @@ func TestExchangeOverARestart(t *testing.T) {
 func TestOwedAfterARestart(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		c := w.talk(nil, nil)
-		time.Sleep(time.Second)
+		time.Sleep(2 * noteDelay)
 		w.carrier.bye(c.d)
 		w.carrier.expect("SIP/2.0 200")
 		lost := w.agent.expect("BYE")
@@ -199,7 +192,7 @@ func TestBrokenStates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inWorldWith(t, talkYAML("", ""), func(w *world) {
 				w.talk(nil, nil)
-				time.Sleep(time.Second)
+				time.Sleep(2 * noteDelay)
 				left := w.die()
 				spoil(&left[0])
 				w.begin(left)
@@ -220,7 +213,7 @@ func change(l *store.Left, how func(k *kept.Call)) {
 	k, err := kept.Decode(l.State)
 	if err == nil {
 		how(k)
-		l.State, err = k.Encode()
+		l.State, err = (&kept.Sheet{Call: *k}).Encode()
 	}
 	if err != nil {
 		panic(err)
@@ -264,7 +257,7 @@ func TestStreamsOverARestart(t *testing.T) {
 		w.agent2.expect("ACK")
 		p.expect("SIP/2.0 200")
 		p.ack(d)
-		time.Sleep(time.Second)
+		time.Sleep(2 * noteDelay)
 		w.restart()
 		p.hungUp(time.Second)
 		return d, in
@@ -310,4 +303,38 @@ func TestStreamsOverARestart(t *testing.T) {
 			p.conn.Close()
 		})
 	})
+}
+
+// TestRouteIsKnownAgain: the route of a call is found where it stands now, and a call whose route has gone goes on without its
+// options.
+func TestRouteIsKnownAgain(t *testing.T) {
+	for name, tt := range map[string]struct {
+		routes, want string
+		otherwise    int
+	}{
+		"others before it": {`[{to: "^1999", targets: [agent], otherwise: 404}, {to: "^\\+1507", targets: [agent], otherwise: 480}]`, "routes[1]", 480},
+		"it is gone":       {`[{to: "^1999", targets: [agent], otherwise: 404}]`, "", 503},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorldWith(t, talkYAML("", ""), func(w *world) {
+				c := w.talk(nil, nil)
+				time.Sleep(noteDelay + time.Second) // its ACK is noted
+				left := w.die()
+				text, _, _ := strings.Cut(talkYAML("", ""), "routes:")
+				cfg, err := config.Parse("test.yaml", []byte(text+"routes: "+tt.routes+"\n"), os.LookupEnv)
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.options.Config = cfg
+				w.begin(left)
+				synctest.Wait()
+				call := w.server.registry.all()[0]
+				if call.vars.Route != tt.want || call.route.Otherwise != tt.otherwise {
+					t.Errorf("route %q, otherwise %d", call.vars.Route, call.route.Otherwise)
+				}
+				w.callerHangsUp(c.d)
+				w.record()
+			})
+		})
+	}
 }

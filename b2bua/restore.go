@@ -80,7 +80,7 @@ func (s *Server) goOn(k *kept.Call, l *store.Left, sockets *media.Sockets) (err 
 	}
 	p := s.admission.Peers.Load()
 	t, known := p.CallerNamed(k.Trunk)
-	if !known || k.Bridge == nil || k.Media == nil || k.Route < 1 || k.Route > len(p.Routes) {
+	if !known || k.Bridge == nil || k.Media == nil {
 		return errGoneTrunk
 	}
 	v, err := s.newReviving(k, t, p)
@@ -120,7 +120,7 @@ func (s *Server) finishLeft(k *kept.Call, l *store.Left) error {
 	if v.why = cause.ProcessRestart; k.Ended != "" {
 		v.why = cause.Cause(k.Ended)
 	}
-	v.owe()
+	v.owe(v.oweOnly)
 	if !l.Owed || len(v.legs) == 0 {
 		s.keepInterrupted(l)
 	}
@@ -154,7 +154,7 @@ func (s *Server) keepInterrupted(l *store.Left) {
 		r.SettleRecordings(s.archive.Finished)
 	}
 	s.unwritten.Add(1)
-	s.sink.Keep(s.ctx, &r, func(err error) {
+	s.sink.Keep(s.ctx, &r, nil, func(err error) {
 		if err != nil && s.ctx.Err() == nil {
 			s.log.Error().Err(err).Str("call", r.ID).Msg("record not written")
 		}

@@ -13,6 +13,7 @@ import (
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
+	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/store"
 )
@@ -39,10 +40,10 @@ func (v *reviving) takeUp(l *store.Left, sockets *media.Sockets) error {
 	}
 	v.bridge = v.attempt(target)
 	v.attempts = attempts{tried: k.Tried, current: v.bridge}
-	v.takeRoute(k.Route - 1)
+	v.takeRouteAgain()
 	v.times.answered, v.times.durationUntil = leg.TimeOf(k.Answered), leg.TimeOf(k.Until)
 	v.agreement = agreement.Restore(&k.Agreement)
-	v.referrals, v.claimed = k.Referrals, true
+	v.referrals, v.rescues, v.claimed = k.Referrals, k.Rescues, true
 	v.masking = masking{on: k.Masked, applied: k.Masked, upTo: k.MaskedTo}
 	v.restoreRecord(&l.Record)
 	v.media.oneWay, v.media.listening = k.OneWay, k.Listening
@@ -73,6 +74,20 @@ func (v *reviving) takeUp(l *store.Left, sockets *media.Sockets) error {
 	return nil
 }
 
+// takeRouteAgain finds the call's route. One that is not configured any more leaves the call without options of a route.
+func (v *reviving) takeRouteAgain() {
+	index := v.k.Route - 1
+	if v.k.Mark != 0 {
+		index = v.peers.RouteMarked(v.k.Mark, index)
+	}
+	if index >= 0 && index < len(v.peers.Routes) {
+		v.takeRoute(index)
+		return
+	}
+	v.log.Warn().Msg("the call's route is not configured any more: the call goes on without its options")
+	v.route = &config.Route{Otherwise: 503, Record: config.WantedOff, MaskDTMF: config.WantedOff, Hold: config.HoldNone, Ringback: "us"}
+}
+
 // attempt is the one that made the bridge.
 func (v *reviving) attempt(target *peers.Target) *attempt {
 	k := v.k.Bridge
@@ -81,8 +96,11 @@ func (v *reviving) attempt(target *peers.Target) *attempt {
 		parties: peers.Parties{From: k.From, To: k.To}, started: leg.TimeOf(k.Started), dropped: k.Dropped,
 		transport: k.Transport, prepareMS: k.PrepareMS, prepareStatus: k.Prepared,
 	}
-	if k.Transfer {
-		a.plan.reason = reasonTransfer
+	switch {
+	case k.Transfer:
+		a.plan.reason = store.ReasonTransfer
+	case k.Rescue:
+		a.plan.reason = store.ReasonRescue
 	}
 	a.dest, _ = netip.ParseAddrPort(k.Dest)
 	a.mediaName, _ = netip.ParseAddr(k.MediaName)
@@ -144,6 +162,7 @@ func (v *reviving) revived() phase {
 		c.giveUpTransfer(t)
 	}
 	v.soundAgain()
+	c.listenToAgent()
 	stats := c.media.session.Stats()
 	c.media.heard = [2]uint64{stats.A.RxPackets, stats.B.RxPackets}
 	c.times.askAt = time.Now().Add(askAfter + rand.N(askAfter))

@@ -1,7 +1,6 @@
 package b2bua
 
 import (
-	"context"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -291,7 +290,7 @@ func TestAnswersToStrangers(t *testing.T) {
 // A name in a Contact that is one of this machine does not lead into it.
 func TestContactThatLeadsInside(t *testing.T) {
 	lookUp := func(o *Options) {
-		o.Network.Lookup = func(context.Context, string) (netip.Addr, error) { return netip.MustParseAddr("127.0.0.1"), nil }
+		o.Network.Names.Ask = zoneOf(t, "localhost. 60 IN A 127.0.0.1")
 	}
 	inWorldOf(t, testConfig, lookUp, func(w *world) {
 		inside := w.otherAt("127.0.0.1:5060")

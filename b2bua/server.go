@@ -21,6 +21,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/redirected"
 	"flowbridge/b2bua/registrar"
 	"flowbridge/b2bua/registration"
 	"flowbridge/b2bua/transport"
@@ -35,12 +36,14 @@ type Sink interface {
 	// Journal notes the record of a call that is not over, and what it needs to go on in another process; nil: it can't.
 	// It does not block.
 	Journal(r store.Record, state []byte)
-	// Owe notes what a call that is over owes its peers; nil: nothing any more. It does not block.
+	// Owe notes what a call that is over owes its peers; nil: nothing any more. It does not block. It keeps nothing of
+	// the state, as Journal and Keep.
 	Owe(id string, state []byte)
 	// Put keeps the record of a finished call and returns when it is safe.
 	Put(ctx context.Context, r store.Record) error
 	// Keep is Put that does not block: what it returned is told to done, once at most. Nobody changes r any more.
-	Keep(ctx context.Context, r *store.Record, done func(error))
+	// owes is as for Owe.
+	Keep(ctx context.Context, r *store.Record, owes []byte, done func(error))
 }
 
 // Options are the parts of a server. Every field is needed unless its comment says
@@ -99,6 +102,7 @@ type Server struct {
 	clients     *registration.Clients // our registrations
 	registrar   *registrar.Registrar  // those of others
 	interrupted []func()              // begin again what HandOver has ended; owned by who calls it
+	again       sync.Map              // records of calls that the process before was setting up, by the tag of the caller's leg
 	unwritten   atomic.Int64          // records that the sink has not taken yet
 
 	ctx    context.Context
@@ -213,6 +217,9 @@ func (s *Server) Messages() *transport.Messages { return s.stack.Messages() }
 
 // Open counts the open calls by trunk and target.
 func (s *Server) Open() peers.Open { return s.admission.Open() }
+
+// Circuits are the circuits of targets and of their APIs.
+func (s *Server) Circuits() []peers.CircuitStatus { return s.admission.Circuits() }
 
 // Panics counts the panics that were recovered.
 func (s *Server) Panics() uint64 { return s.panics.Load() }
@@ -398,6 +405,16 @@ func (s *Server) Find(ctx context.Context, id string) (LiveCall, bool) {
 
 func (s *Server) legOptions(side media.Side, local leg.Local, peer leg.PeerOptions) leg.Options {
 	return leg.Options{Side: side, Minter: s.mint, Local: local, Agent: outbound.AgentName, Peer: peer}
+}
+
+// Redirected begins to redirect calls to the targets of the server.
+func (s *Server) Redirected(o redirected.Options) *redirected.Calls {
+	return redirected.New(redirected.Server{
+		Targets:  func() map[string]*peers.Target { return s.admission.Peers.Load().Targets },
+		Draining: s.Draining,
+		Journal:  func(r store.Record) { s.sink.Journal(r, nil) }, Put: s.sink.Put,
+		Node: s.node, OTLP: &s.cfg.Telemetry.OTLP, Log: s.log,
+	}, o)
 }
 
 // NewID is a call's id: sortable by time, unique over nodes.

@@ -40,7 +40,7 @@ func (c *Call) destination(to message.Referral) (d destination, code int, err er
 	if d.party.Number == "" && to.Scheme != "tel" && c.isOurs(to.Host) {
 		return d, 403, errOurselves
 	}
-	if d.party.Number == "" || !named(cfg.TransferNumbers, d.party.Number) {
+	if d.party.Number == "" || !peers.Named(cfg.TransferNumbers, d.party.Number) {
 		return d, 403, errNotAllowed
 	}
 	if slices.ContainsFunc(to.Headers, func(h message.HeaderLine) bool { return h.Name == "Replaces" }) {
@@ -114,16 +114,16 @@ func (c *Call) routeOfTarget(to config.Party) (targets []*peers.Target, route st
 	}
 	for i := range c.peers.Routes {
 		r := &c.peers.Routes[i]
-		if mismatch(r, &vars) != "" {
+		if peers.Mismatch(r, &vars) != "" {
 			continue
 		}
 		naming := slices.Concat(agent.TransferNumbers, []*config.Numbers{r.To, r.From})
-		if targets = dialableOf(c.peers.Destinations(r), &vars, naming...); len(targets) > 0 {
+		if targets = peers.DialableOf(c.peers.Destinations(r), &vars, naming...); len(targets) > 0 {
 			return targets, routeName(i), r.FailoverOn
 		}
 	}
 	if callee := c.peers.Callees[c.trunk.Caller.Name]; callee != nil && c.trunk.Platform == nil {
-		return dialableOf([]*peers.Target{callee}, &vars, agent.TransferNumbers...), "", nil
+		return peers.DialableOf([]*peers.Target{callee}, &vars, agent.TransferNumbers...), "", nil
 	}
 	return nil, "", nil
 }

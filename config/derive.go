@@ -22,6 +22,7 @@ func (t *Trunk) Callee() *Target {
 	c.FirstResponseTimeout, c.RingTimeout = t.FirstResponseTimeout, t.RingTimeout
 	c.MaxCalls, c.MaxCPS, c.MediaSources, c.Media = t.MaxCalls, t.MaxCPS, t.MediaSources, t.Media
 	c.Rel100, c.SessionExpires, c.MinSE = t.Rel100, t.SessionExpires, t.MinSE
+	c.Circuit, c.Ping = t.Circuit, t.Ping
 	return &c
 }
 

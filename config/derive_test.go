@@ -47,6 +47,7 @@ func TestDerived(t *testing.T) {
 		TLS: TargetTLS{CA: "ca"}, Rel100: Rel100Off, SessionExpires: time.Hour, MinSE: 2 * time.Minute,
 		Transport: "udp", Codecs: []string{"PCMU", "PCMA"}, FirstResponseTimeout: 4 * time.Second, RingTimeout: time.Minute,
 		MaxDuration: 4 * time.Hour, NAT: NATAuto, Trusted: true, MaxCalls: 5000, MaxCPS: 2000, Limits: TrunkLimits{PerSourceRate: 4000},
+		Circuit: Circuit{Failures: 3, Pause: time.Second, MaxPause: 30 * time.Second}, Ping: Ping{Timeout: 2 * time.Second},
 	}
 	if diff := cmp.Diff(caller, target.Caller(), bare); diff != "" {
 		t.Errorf("caller: want - got +\n%s", diff)
@@ -56,6 +57,7 @@ func TestDerived(t *testing.T) {
 		Codecs: []string{"G722"}, CodecOrder: CodecOrderCaller, FirstResponseTimeout: time.Second, RingTimeout: time.Minute,
 		Media: PeerMedia{Latch: LatchAuto, SRTP: SRTPOff}, Reinvite: ReinviteAuto, Rel100: Rel100Off, MinSE: 90 * time.Second,
 		DTMF: DTMFRelay, PassMethods: []string{"INFO"}, Transfer: TransferRefuse,
+		Circuit: Circuit{Failures: 3, Pause: time.Second, MaxPause: 30 * time.Second}, Ping: Ping{Timeout: 2 * time.Second},
 	}
 	if diff := cmp.Diff(host, Referred("pbx.example", uri, "tcp", target.Codecs, target.FirstResponseTimeout, target.RingTimeout), bare); diff != "" {
 		t.Errorf("transfer: want - got +\n%s", diff)

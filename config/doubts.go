@@ -297,7 +297,7 @@ func (d *doubts) xei() {
 	for i := range d.cfg.Targets {
 		t := &d.cfg.Targets[i]
 		for _, h := range t.Headers {
-			v := SampleVars(t.Prepare != nil)
+			v := t.SampleVars()
 			v.Diversion, v.HeaderFunc = "", nil
 			text, err := h.Value.Render(v)
 			if err != nil || !strings.EqualFold(h.Name, "X-EI") {

@@ -118,6 +118,10 @@ func (s section) fill(k key, dst reflect.Value) {
 		*p = s.secret(k.name)
 	case *json.RawMessage:
 		*p = s.json(k.name)
+	case **Body:
+		*p = s.body(k.name)
+	case *[]Member:
+		*p = s.members(k.name)
 	case *map[string]*audio.Sound:
 		*p = s.sounds(k.name)
 	case **Template:

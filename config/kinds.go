@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"flowbridge/audio"
 )
@@ -63,6 +64,7 @@ var kinds = map[string]kind{
 	"config.AdminAddress": {parse: parsed(parseAdminAddress), title: "address:port or unix://path", pattern: `^.+:[0-9]+$|^unix:///.+$`},
 	"fs.FileMode":         {parse: parsed(parseFileMode), title: "octal file mode", pattern: `^(0o)?[0-7]{1,4}$`, types: number, high: 777},
 	"*config.Template":    {title: "template", types: anyScalar},
+	"*config.URL":         {title: "URL with templates", pattern: `^[Hh][Tt][Tt][Pp][Ss]?://.+`},
 	"config.Secret":       {title: "file"},
 	"media-listener":      {parse: uniqueAddresses, title: "address or address=advertised address", pattern: `^ *[0-9A-Fa-f.:]+ *(= *[0-9A-Fa-f.:]+ *)?$`},
 	"media-address":       {parse: mediaAddress, title: "address", pattern: `^[0-9A-Fa-f.:]*$`},
@@ -80,8 +82,10 @@ var kinds = map[string]kind{
 	"codec":               words(true, "is not an audio codec", "", "PCMU", "PCMA", "G722", "G729", "opus", "GSM", "iLBC", "speex", "L16", "AMR", "AMR-WB", "EVS"),
 	"collector":           {parse: parsed(parseCollector), title: "URL", pattern: `^[Hh][Tt][Tt][Pp][Ss]?://.+|^$`},
 	"country":             {parse: parsed(parseCountry), title: "country calling code", pattern: `^([1-9][0-9]{0,2})?$`, types: number, low: 1, high: 999},
+	"dialled":             {parse: parsed(parseDialled), title: "number", pattern: `^(\+?[0-9*#]+)?$`, types: anyScalar},
 	"directory":           {parse: parsed(parseDirectory), title: "directory", pattern: `.`, types: anyScalar},
 	"domain":              {parse: parsed(parseDomain), title: "host name or address", pattern: hostText, types: anyScalar},
+	"duration-or-0":       {parse: parsed(parseDurationOrZero), title: "duration or 0", pattern: `^0$|` + durationText, types: number},
 	"dscp":                {parse: parsed(parseDSCP), title: "DSCP", pattern: `^[0-9]+$|` + caseless(slices.Sorted(maps.Keys(dscpNames))), types: number, high: 63},
 	"file":                {parse: parsed(parseText), title: "file", types: anyScalar},
 	"format":              words(false, "is not a format of recordings", "write wav or pcapng, or both", "wav", "pcapng"),
@@ -94,7 +98,7 @@ var kinds = map[string]kind{
 	"host-port":           {parse: parsed(parseHostPort), title: "host, or host:port", pattern: hostText, types: anyScalar},
 	"host-port-or-none":   {parse: parsed(parseHostPortOrNone), title: "host, or host:port", pattern: hostText, types: anyScalar},
 	"keep-alive":          {parse: parsed(parseKeepAlive), title: "duration or 0", pattern: `^0$|` + durationText, types: number},
-	"kind":                {parse: parsed(parseKind), title: "kind", enum: []string{KindSynthflow, KindVapi, KindSIP}},
+	"kind":                {parse: parsed(parseKind), title: "kind", enum: targetKinds()},
 	"method":              words(true, "is no method that can go from one side to the other", "write some of INFO, MESSAGE, NOTIFY, SUBSCRIBE", "INFO", "MESSAGE", "NOTIFY", "SUBSCRIBE"),
 	"number-pattern":      {parse: parsed(parseNumberPattern), title: "regular expression", pattern: ".", types: anyScalar},
 	"part":                {parse: parsed(parsePart), title: "content type", pattern: `^[^/*;]+/[^/*;]+$`},
@@ -107,12 +111,17 @@ var kinds = map[string]kind{
 	"server-name":         {parse: parsed(parseServerName), title: "host name or address", pattern: hostText, types: anyScalar},
 	"file-size":           {parse: parsed(parseFileSize), title: "size", pattern: `^[0-9]{1,4}(MB|GB)$`},
 	"memory-size":         {parse: parsed(parseMemorySize), title: "size", pattern: `^0$|^[0-9]{1,4}(MB|GB)$`, types: number},
+	"json-path":           {parse: parsed(parseJSONPath), title: "JSON path", types: anyScalar},
 	"ladders":             {parse: parsed(parseLadders), title: "duration", pattern: `^0$|^[Oo][Ff][Ff]$|` + durationText, types: number},
+	"silence":             {parse: parsed(parseRescueSilence), title: "duration or 0", pattern: `^0$|` + durationText, types: number},
 	"size":                {parse: parsed(parseSize), title: "size", pattern: `^[0-9]{1,4}(MB|GB)$`},
 	"sound":               {parse: known(func(l *loader, t string) (string, complaint) { return l.sound(t) }), title: "tone or name of a sound", pattern: nameText},
 	"store-path":          {parse: parsed(parseStorePath), title: "file", pattern: ".", types: anyScalar},
 	"suite":               words(false, "is not an SRTP crypto suite that is known here", "", SRTPSuites()...),
 	"target":              {parse: known((*loader).targetName), title: "name of a target", pattern: nameText, types: anyScalar},
+	"pause":               within(100*time.Millisecond, time.Hour, false),
+	"ping-interval":       within(5*time.Second, time.Hour, true),
+	"ping-timeout":        within(100*time.Millisecond, 30*time.Second, false),
 	"target-name":         {parse: named("target", func(l *loader) map[string]bool { return l.targets }), title: "name", pattern: nameText, types: anyScalar},
 	"timer":               {parse: parsed(parseTimer), title: "duration", pattern: durationText},
 	"timer-or-0":          {parse: parsed(parseTimerOrZero), title: "duration or 0", pattern: `^0$|` + durationText, types: number},

@@ -5,7 +5,6 @@ import (
 	"net/url"
 	"reflect"
 	"slices"
-	"time"
 )
 
 // Account is the section `account` of a target.
@@ -16,42 +15,6 @@ type Account struct {
 	Token Secret `key:"token"`
 	// The workspace. Kind synthflow only.
 	WorkspaceID string `key:"workspace_id"`
-}
-
-// Prepare is the section `prepare` of a target.
-type Prepare struct {
-	// The base URL of the platform's HTTP API. Default: that of the region, https://api.synthflow.ai where none is named.
-	API string `key:"api" is:"api"`
-	// The bearer token. Required.
-	Token Secret `key:"token"`
-	// The workspace, sent as workspace_id.
-	WorkspaceID *Template `key:"workspace_id" use:"prepare"`
-	// The agent that takes the call, sent as model_id. A template chooses it by the called number, for example.
-	ModelID *Template `key:"model_id" use:"prepare"`
-	// The lead's number, sent as from_number.
-	FromNumber *Template `key:"from_number" use:"prepare" default:"{{.Lead.Number}}"`
-	// The agent's number, sent as to_number.
-	ToNumber *Template `key:"to_number" use:"prepare" default:"{{.Agent.Number}}"`
-	// Variables by name, with a template each, sent as custom_variables in this order.
-	CustomVariables []Variable `key:"custom_variables" use:"prepare"`
-	// How long the whole step may take, one retry included. An answer over 1 MiB, unpacked, is not used.
-	Timeout time.Duration `key:"timeout" default:"3s"`
-	// What happens when the step fails: next (the next target is tried) or dial (this one is dialled without an id).
-	OnFailure string `key:"on_failure" enum:"next dial" default:"next"`
-}
-
-// The values of targets[].prepare.on_failure.
-const (
-	OnFailureNext = "next"
-	OnFailureDial = "dial"
-)
-
-// Variable is a name and the template of its value.
-type Variable struct {
-	// Name is the variable's name.
-	Name string
-	// Value is the template of its value.
-	Value *Template
 }
 
 // platform reads what belongs together in a target: region, URI, API.

@@ -106,7 +106,7 @@ func HostPort(uri string) (host string, port uint16) {
 // is false where the target has none.
 func (t *Target) Platform() (api string, token Secret, workspace string, ok bool) {
 	switch {
-	case t.Prepare != nil:
+	case t.Prepare != nil && t.Kind == KindSynthflow:
 		if id, ok := t.Prepare.WorkspaceID.Constant(); ok {
 			workspace = id
 		}

@@ -37,9 +37,12 @@ type Route struct {
 	Record Wanted `key:"record" enum:"off always on_demand" default:"off"`
 	// Whether the caller's keys are kept from platform, recordings and logs: off, always, on_demand (the admin API asks).
 	MaskDTMF Wanted `key:"mask_dtmf" enum:"off always on_demand" default:"off"`
+	// What becomes of the caller when the agent's leg dies in mid-call. Without it the call ends.
+	Rescue *Rescue `key:"rescue"`
 }
 
 func (r *Route) check(s section) {
+	r.checkRescue(s)
 	if r.Record != WantedOff && s.l.cfg.Recording.MaxSize == 0 { // no section
 		s.fields["record"].fail("has no effect without the section recording", "write recording: {path: …} at the top level, or remove it")
 	}

@@ -16,7 +16,7 @@ import (
 
 // source is where the sections are declared: the comments of their fields are the descriptions of the schema.
 //
-//go:embed admin.go budget.go config.go fleet.go hook_twilio.go hook_vapi.go hooks.go limits.go media.go platform.go register.go route.go sip.go target.go telemetry.go trunk.go webhook.go
+//go:embed admin.go budget.go circuit.go config.go fleet.go hook_twilio.go hook_vapi.go hooks.go limits.go media.go platform.go prepare.go register.go rescue.go route.go sip.go target.go telemetry.go trunk.go webhook.go
 var source embed.FS
 
 // environment is a reference to the environment, which may stand in every value.
@@ -118,7 +118,7 @@ func (d described) section(t reflect.Type) object {
 func (d described) value(k key) object {
 	t, list := elementType(k.field.Type), isList(k.field.Type)
 	switch k.field.Type {
-	case reflect.TypeFor[json.RawMessage]():
+	case reflect.TypeFor[json.RawMessage](), reflect.TypeFor[*Body](), reflect.TypeFor[[]Member]():
 		return object{{"type", "object"}}
 	case reflect.TypeFor[[]Variable](), reflect.TypeFor[[]Header]():
 		return object{{"type", "object"}, {"additionalProperties", kinds["*config.Template"].schema()}}

@@ -89,6 +89,8 @@ const (
 	TransportUDP = "udp"
 	TransportTCP = "tcp"
 	TransportTLS = "tls"
+	// TransportAuto is for calls to targets and trunks alone: what the records of a name say.
+	TransportAuto = "auto"
 )
 
 // Listener is one entry of sip.listen.

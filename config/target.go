@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -10,16 +11,16 @@ import (
 type Target struct {
 	// The target's name in routes, records and logs. No other target may have it.
 	Name string `key:"name" is:"target-name" required:"a short name for the target"`
-	// What it is: Synthflow, Vapi, or any SIP address.
-	Kind string `key:"kind" is:"kind" required:"synthflow, vapi or sip"`
+	// What it is: Synthflow, Vapi, any SIP address, or one with an HTTP request before each call that prepare describes.
+	Kind string `key:"kind" is:"kind" required:"synthflow, vapi, sip or http"`
 	// Where the platform keeps the account: global, us or eu for kind synthflow, us or eu for kind vapi. Empty: what uri and
 	// api say. API and SIP host of another region are refused.
 	Region string `key:"region" enum:"global us eu" later:""`
 	// The template of the Request-URI. Required except for kind synthflow. Default there: "sip:{{.Agent.Number}}@", the
 	// region's SIP host (sipin.synthflow.ai where no region is named), and port 32681, or 32682 over TLS.
 	URI *Template `key:"uri" later:""`
-	// The transport of calls to it.
-	Transport string `key:"transport" enum:"udp tcp tls" default:"udp"`
+	// The transport of calls to it. auto: what the NAPTR and SRV records of the host say, UDP where it has none, or a port.
+	Transport string `key:"transport" enum:"udp tcp tls auto" default:"udp"`
 	// How its certificate is checked, and which one it is shown, with transport: tls.
 	TLS TargetTLS `key:"tls"`
 	// The digest credentials for its 401 and 407.
@@ -31,8 +32,8 @@ type Target struct {
 	// What becomes of an INVITE over the budget: tcp (it goes over TCP to the same host and port) or trim (headers are left
 	// out, the last one first). Default: trim where transport: udp is written down, and for kind sip; else tcp.
 	Overflow string `key:"overflow" enum:"tcp trim"`
-	// The HTTP request for a call id before the INVITE. Kind synthflow only. Without it the target is dialled directly.
-	Prepare *Prepare `key:"prepare"`
+	// The HTTP request before the INVITE. Kinds synthflow and http only. Without it a Synthflow target is dialled directly.
+	Prepare *Prepare `key:"prepare" later:""`
 	// The platform's HTTP API for provisioning and check --online. It is not needed for calls, nor beside prepare.
 	Account *Account `key:"account" later:""`
 	// Headers of the INVITE by name, with a template each. They go out in this order, byte for byte, and replace Flowbridge's
@@ -46,6 +47,10 @@ type Target struct {
 	FirstResponseTimeout time.Duration `key:"first_response_timeout" default:"4s"`
 	// How long it may take for its final answer, before the next target is tried.
 	RingTimeout time.Duration `key:"ring_timeout" default:"60s"`
+	// When it is taken out of use because it fails. An API that several targets prepare by has the circuit of the first one.
+	Circuit Circuit `key:"circuit"`
+	// OPTIONS that find out whether it answers, without a call.
+	Ping Ping `key:"ping"`
 	// The most simultaneous calls. 0: no cap.
 	MaxCalls int `key:"max_calls" default:"0" max:"1000000"`
 	// The most new calls per second. 0: no cap.
@@ -93,14 +98,28 @@ func (t *Target) check(s section) {
 	s.transfers(t)
 	s.l.callers[t.Name] = t.MayCall() || t.Transfer != TransferRefuse
 	t.overBudget(s)
-	if t.Prepare != nil && t.Kind != KindSynthflow && t.Kind != "" {
-		s.fields["prepare"].fail("is for kind synthflow only", "remove it, or write kind: synthflow")
-	}
-	use := templateUse{prepare: s.has("prepare"), without: noPrepareStep}
+	t.Prepare = s.prepare(t.Kind)
+	use := templateUse{prepare: s.has("prepare"), without: noPrepareStep, sample: t.Prepare.sample()}
 	t.Headers = s.headers(use) // one that needs the id is left out where there is none
 	use.mayLack = t.Prepare != nil && t.Prepare.OnFailure == OnFailureDial
 	s.platform(t, use)
+	if t.Kind == KindSynthflow && t.Prepare != nil {
+		t.Prepare.synthflow()
+	}
+	s.idIsThere(t)
 	s.callable(t.Transport)
+}
+
+// idIsThere reports headers that would have the platform's id, where the answer has none.
+func (s section) idIsThere(t *Target) {
+	if t.Kind != KindHTTP || t.Prepare == nil || t.Prepare.ID != "" {
+		return
+	}
+	for _, h := range t.Headers {
+		if strings.Contains(h.Value.String(), ".Prepare.CallID") {
+			s.fields["headers"].fail("has .Prepare.CallID in "+h.Name+", and prepare says no id", `write id below prepare: where the answer has it; or use {{.Prepare.JSON "path"}}`)
+		}
+	}
 }
 
 // MayCall says whether a target can place calls of its own.
@@ -111,7 +130,11 @@ const (
 	KindSynthflow = "synthflow"
 	KindVapi      = "vapi"
 	KindSIP       = "sip"
+	KindHTTP      = "http"
 )
+
+// targetKinds are these values.
+func targetKinds() []string { return []string{KindSynthflow, KindVapi, KindSIP, KindHTTP} }
 
 // ReinviteMode says what becomes of a target's, or its caller's, wish to change a call.
 type ReinviteMode string
@@ -168,7 +191,7 @@ func (t *TargetTLS) check(s section) {
 
 // usesTLS reports a section tls without TLS.
 func (s section) usesTLS(t TargetTLS, transport string) {
-	if t != (TargetTLS{}) && transport != TransportTLS {
+	if t != (TargetTLS{}) && transport != TransportTLS && transport != TransportAuto {
 		s.fields["tls"].fail("has no effect over "+transport, "write transport: tls, or remove it")
 	}
 }
@@ -219,13 +242,10 @@ func (s section) headers(use templateUse) []Header {
 }
 
 func parseKind(t string) (string, complaint) {
-	switch t {
-	case KindSynthflow, KindVapi, KindSIP:
+	if slices.Contains(targetKinds(), t) {
 		return t, complaint{}
-	case "http":
-		return "", refuse("is a kind of target that is not in this version", "write synthflow, vapi or sip")
 	}
-	return "", refuse("is not a kind of target", meant(t, []string{KindSynthflow, KindVapi, KindSIP}, "write synthflow, vapi or sip"))
+	return "", refuse("is not a kind of target", meant(t, targetKinds(), "write synthflow, vapi, sip or http"))
 }
 
 // transfers reports a list of destinations without transfers, and transfers without one.

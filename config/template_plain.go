@@ -75,6 +75,12 @@ func (v *Vars) field(path string) (value string, ok bool) {
 		return strconv.Itoa(v.Attempt), true
 	case "Diversion":
 		return v.Diversion, true
+	case "Rescue.Cause":
+		return v.Rescue.Cause, true
+	case "Rescue.Seconds":
+		return v.Rescue.Seconds, true
+	case "Rescue.Target":
+		return v.Rescue.Target, true
 	case "Prepare.CallID":
 		if v.Prepare != nil {
 			return v.Prepare.CallID, true

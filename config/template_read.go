@@ -15,17 +15,28 @@ type templateUse struct {
 	prepare bool   // the answer of a prepare step
 	mayLack bool   // a call may be dialled although that step failed
 	without string // why there is no answer of a prepare step
+	sample  *PrepareVars
+}
+
+// vars are those of the sample call.
+func (u templateUse) vars() Vars {
+	v := SampleVars(u.prepare)
+	if u.prepare && u.sample != nil {
+		v.Prepare = u.sample
+	}
+	return v
 }
 
 const (
 	noPrepareStep = "but the target has no prepare step"
+	ownStep       = "which is what this step is there to get"
 	noTrunkStep   = "which a call to a trunk does not have"
 )
 
 // templateUse is what the key's tag `use` says.
 func (k key) templateUse() templateUse {
 	if k.use == "prepare" {
-		return templateUse{without: "which is what this step is there to get"}
+		return templateUse{without: ownStep}
 	}
 	return templateUse{without: "which a hook does not have"}
 }
@@ -97,7 +108,7 @@ func (v value) template(use templateUse) (*Template, string, bool) {
 		s.complain(refuse("uses .Prepare, "+use.without, remedy))
 		return nil, "", false
 	}
-	sample, err := t.Render(SampleVars(use.prepare))
+	sample, err := t.Render(use.vars())
 	if err != nil {
 		s.complain(refuse(s.describe(err), "correct the template"))
 		return nil, "", false
@@ -123,6 +134,9 @@ func (s section) uri(use templateUse, transport string) (*Template, string) {
 		return nil, ""
 	}
 	if c := checkSIPURI(sample, transport); !c.none() {
+		if t.UsesPrepare() {
+			c.remedy += "; an answer that has what it takes can stand in prepare.example"
+		}
 		if sc, ok := v.scalar(); ok {
 			sc.complain(c)
 		}

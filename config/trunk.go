@@ -49,8 +49,8 @@ type Trunk struct {
 	// registrar, calls go to what has registered: empty, to its Contact as it is; "sip:{{.To.Number}}@registered", to the called
 	// number there.
 	URI *Template `key:"uri" later:""`
-	// The transport of calls to it, and of register.
-	Transport string `key:"transport" enum:"udp tcp tls" default:"udp"`
+	// The transport of calls to it, as for targets, and of register.
+	Transport string `key:"transport" enum:"udp tcp tls auto" default:"udp"`
 	// How its certificate is checked, and which one it is shown, over TLS.
 	TLS TargetTLS `key:"tls"`
 	// The digest credentials for its 401 and 407 to calls to it. Default: those of register.
@@ -65,6 +65,10 @@ type Trunk struct {
 	FirstResponseTimeout time.Duration `key:"first_response_timeout" default:"4s"`
 	// How long it may take for its final answer to a call.
 	RingTimeout time.Duration `key:"ring_timeout" default:"60s"`
+	// When it is no longer called because it fails.
+	Circuit Circuit `key:"circuit"`
+	// OPTIONS that find out whether it can be called, without a call.
+	Ping Ping `key:"ping"`
 }
 
 func (t *Trunk) check(s section) {

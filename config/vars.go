@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -33,6 +35,8 @@ type Vars struct {
 	Diversion string
 	// Prepare is what the prepare step gave; nil where there was none.
 	Prepare *PrepareVars
+	// Rescue says what has happened, where a target takes over from an agent whose leg has died; else empty.
+	Rescue RescueVars
 	// HeaderFunc gives the first value of a header of the carrier's INVITE.
 	HeaderFunc func(name string) string
 }
@@ -106,6 +110,16 @@ type PrepareVars struct {
 	Body []byte
 }
 
+// RescueVars is what a target may know of the agent that it takes over from. All are empty in other calls.
+type RescueVars struct {
+	// Cause is why the agent's leg has ended, of the causes of records.
+	Cause string
+	// Seconds is how long the call had been answered by then.
+	Seconds string
+	// Target is the name of the lost agent's target.
+	Target string
+}
+
 var errNotJSON = errors.New("the prepare answer is not JSON")
 
 // JSON gives the value at a dot path ("custom_variables.name", "labels.0") of the answer; "" where there is none or it
@@ -114,12 +128,28 @@ func (p *PrepareVars) JSON(path string) (string, error) {
 	if p == nil {
 		return "", errors.New("there is no prepare answer")
 	}
-	dec := json.NewDecoder(bytes.NewReader(p.Body))
-	dec.UseNumber()
-	var v any
-	if err := dec.Decode(&v); err != nil {
+	v, err := DecodeJSON(p.Body)
+	if err != nil {
 		return "", errNotJSON
 	}
+	return plainJSON(AtPath(v, path))
+}
+
+// DecodeJSON reads exactly one JSON value, with its numbers as they are written.
+func DecodeJSON(body []byte) (v any, err error) {
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.UseNumber()
+	if err := dec.Decode(&v); err != nil {
+		return nil, err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, errNotJSON
+	}
+	return v, nil
+}
+
+// AtPath gives the value at a dot path of a decoded JSON value; nil where there is none or it is null.
+func AtPath(v any, path string) any {
 	for key := range strings.SplitSeq(path, ".") {
 		switch at := v.(type) {
 		case map[string]any:
@@ -127,14 +157,29 @@ func (p *PrepareVars) JSON(path string) (string, error) {
 		case []any:
 			i, err := strconv.Atoi(key)
 			if err != nil || i < 0 || i >= len(at) {
-				return "", nil
+				return nil
 			}
 			v = at[i]
 		default:
-			return "", nil
+			return nil
 		}
 	}
-	return plainJSON(v)
+	return v
+}
+
+// maxJSONPath bounds a path, in bytes.
+const maxJSONPath = 256
+
+// parseJSONPath takes a path as PrepareVars.JSON reads it, or nothing.
+func parseJSONPath(t string) (string, complaint) {
+	switch {
+	case t == "":
+	case len(t) > maxJSONPath, strings.ContainsFunc(t, IsControl), slices.Contains(strings.Split(t, "."), ""):
+		return "", refuse("is not a JSON path", "write members and indices of lists, joined by dots, like call.id or calls.0.id")
+	case strings.ContainsAny(t, "$[]"):
+		return "", refuse("is not a JSON path of this kind", "write call.id for $.call.id, and calls.0.id for calls[0].id")
+	}
+	return t, complaint{}
 }
 
 func plainJSON(v any) (string, error) {

@@ -3,7 +3,16 @@
 package e2e
 
 import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
+
+	"flowbridge/audio"
 )
 
 // restart kills the B2BUA and starts it again with this setup, which has to name its ports.
@@ -41,5 +50,96 @@ func TestKilledCallLivesOn(t *testing.T) {
 	agent.finish()
 	if r := b.finish(hungUpByCaller)[0]; r.Codec != "PCMA" || r.Restored != 2 {
 		t.Errorf("the record says %s, restored %d times", r.Codec, r.Restored)
+	}
+}
+
+// TestKilledSecureCallLivesOn: a recorded call with SRTP by another suite on each side outlives two kills and an upgrade, the
+// second kill when its numbers have passed 65535: what either side says is heard, by the keys of before, and each process has its
+// part of the recording.
+func TestKilledSecureCallLivesOn(t *testing.T) {
+	s := newQuietStage(t)
+	s.prepareCalls()
+	const hers, his = "AEAD_AES_256_GCM", "AES_CM_128_HMAC_SHA1_80"
+	o := recordingSetup("record: always")
+	o.listen = []string{"udp://" + s.freePort(s.b2bua).String()}
+	o.trunk = ", media: {srtp: required, srtp_suites: [" + hers + "]}"
+	o.target = ", media: {srtp: required, srtp_suites: [" + his + "]}"
+	s.serve(o)
+	one, two := s.newSide(s.carrier, audio.ULaw, hers), s.newSide(s.platform, audio.ULaw, his)
+	call := s.converse(one, two)
+	for i, change := range []func(){func() {}, func() { s.restart(o) }, func() { s.server.upgrade() }, func() { s.restart(o) }} {
+		change()
+		said, answered := reference(uint64(10+i), 1500*time.Millisecond), reference(uint64(20+i), 1500*time.Millisecond)
+		call.both(said, answered)
+		eventually(t, "both are heard", func() bool {
+			return endsWith(payloads(one.hears()), codes(audio.ULaw, answered)) && endsWith(payloads(two.hears()), codes(audio.ULaw, said))
+		})
+	}
+	call.hangUp()
+	r := s.server.finish(hungUpByCaller)[0]
+	if r.Restored != 2 || r.Media.A.SRTP != hers || r.Media.B.SRTP != his || r.Media.A.DroppedBy.Unauthentic+r.Media.B.DroppedBy.Unauthentic != 0 {
+		t.Errorf("restored %d times, media %+v", r.Restored, r.Media)
+	}
+	if len(r.Recordings) != 2*4 {
+		t.Errorf("%d files are recorded: %+v", len(r.Recordings), r.Recordings)
+	}
+}
+
+// TestKilledCallOverTLS: a call over a connection that went with its process is ended by another one.
+func TestKilledCallOverTLS(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	ca := s.authority("ca")
+	o := ca.secured(setup{})
+	for i, l := range o.listen { // those of the next process
+		o.listen[i] = strings.TrimSuffix(l, "0") + strconv.Itoa(int(s.freePort(s.b2bua).Port()))
+	}
+	s.serve(o)
+	agent := s.sippAgent("caller_hangup")
+	old := s.connect(s.carrier, ca.trusts(nil))
+	ok := old.setUp("lives")
+	b := s.restart(o)
+	old.conn.Close()
+	again := s.connect(s.carrier, ca.trusts(nil))
+	again.hangUp("lives", ok)
+	agent.finish()
+	again.conn.Close()
+	if r := b.finish(hungUpByCaller)[0]; r.Restored != 1 {
+		t.Errorf("restored %d times", r.Restored)
+	}
+}
+
+// TestFailedStartLeavesCalls: a start that fails after it has taken up the calls of a killed process, because another program has
+// the admin port, tells nobody anything. The next one goes on with them.
+func TestFailedStartLeavesCalls(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	o := setup{listen: []string{"udp://" + s.freePort(s.b2bua).String()}}
+	s.serve(o)
+	agent := s.sippAgent("caller_hangup")
+	carrier := s.sippCarrier("caller_hangup", "-m", "1")
+	ids := carrier.answered(1)
+	agent.confirmed(1)
+	s.server.kill()
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	configure(t, s.server.dir, replaceOnce(t, s.config(o), `admin: {listen: "127.0.0.1:0"}`, fmt.Sprintf("admin: {listen: %q}", busy.Addr())))
+	cmd := exec.Command(program, "serve")
+	cmd.Dir = s.server.dir
+	cmd.Env = append(os.Environ(), "E2E_TOKEN="+apiToken, raceEnv)
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "address already in use") {
+		t.Fatalf("%v: %s", err, out)
+	}
+	again := startServer(t, s.server.dir, s.config(o))
+	again.targets = s.server.targets
+	s.server = again
+	carrier.proceed(ids...)
+	carrier.finish()
+	agent.finish()
+	if r := again.finish(hungUpByCaller)[0]; r.Restored != 2 { // the start that failed took it up, too
+		t.Errorf("restored %d times", r.Restored)
 	}
 }

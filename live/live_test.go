@@ -244,3 +244,30 @@ func BenchmarkWatcher(b *testing.B) {
 		n.Ended(r)
 	}
 }
+
+// A target that a circuit keeps out of use is failing, whatever its last attempts were.
+func TestOpenCircuit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, now := newNode(), time.Now()
+		n.Ended(store.Record{ID: "1", Attempts: []store.Attempt{{Target: "a"}}})
+		n.peers[0].Circuits = []Circuit{{Of: CircuitSIP, State: CircuitClosed}}
+		n.peers[0].Addresses = []Address{{Address: "udp://192.0.2.1:5060", State: AddressOK}}
+		if got := n.Targets()[0]; got.Health != HealthOK || len(got.Circuits) != 1 || len(got.Addresses) != 1 {
+			t.Errorf("closed: %+v", got)
+		}
+		open := Circuit{Of: CircuitAPI, State: CircuitOpen, Since: at(now, 0), RetryAt: at(now, 4*time.Second), Refused: 7}
+		n.peers[0].Circuits = append(n.peers[0].Circuits, open)
+		if got := n.Targets()[0]; got.Health != HealthFailing {
+			t.Errorf("open: %+v", got)
+		}
+		want := "its API is out of use since 2000-01-01T00:00:00.000Z, because it failed: the next try in 4 s, 7 attempts refused"
+		if got := open.Words(now); got != want {
+			t.Errorf("got %s", got)
+		}
+		open.State, open.Of = CircuitHalfOpen, CircuitSIP
+		want = "it is out of use since 2000-01-01T00:00:00.000Z, because it failed: being tried now, 7 attempts refused"
+		if got := open.Words(now); got != want {
+			t.Errorf("got %s", got)
+		}
+	})
+}

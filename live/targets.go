@@ -3,6 +3,7 @@ package live
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"flowbridge/store"
@@ -12,7 +13,7 @@ import (
 const (
 	// HealthOK is a target most of whose last attempts did not fail for a reason of its own.
 	HealthOK = "ok"
-	// HealthFailing is one most of whose last attempts did.
+	// HealthFailing is one most of whose last attempts did, or one that is out of use because a circuit of it is not closed.
 	HealthFailing = "failing"
 	// HealthIdle had no attempt in the window.
 	HealthIdle = "idle"
@@ -30,6 +31,8 @@ type Peer struct {
 	Address string
 	// Calls are open, MaxCalls its cap; 0: none.
 	Calls, MaxCalls int
+	Circuits        []Circuit
+	Addresses       []Address
 }
 
 // Target is how a target does, as GET /api/targets gives it.
@@ -50,6 +53,9 @@ type Target struct {
 	LastAnsweredAt store.Time `json:"last_answered_at"`
 	// LastError is the last failure for a reason of the target, however long ago; nil: none since the start.
 	LastError *TargetError `json:"last_error"`
+	// Circuits are those of its SIP side and of its API, Addresses those that its host name led calls to lately.
+	Circuits  []Circuit `json:"circuits"`
+	Addresses []Address `json:"addresses"`
 }
 
 // Latency is the median of a time, and what 95 % are not above.
@@ -149,10 +155,14 @@ func (w *Watcher) Targets() []Target {
 	for _, p := range peers {
 		is[p.Name] = true
 		out := Target{Name: p.Name, Kind: p.Kind, Address: p.Address, Health: HealthIdle, Calls: p.Calls, MaxCalls: p.MaxCalls}
+		out.Circuits, out.Addresses = append([]Circuit{}, p.Circuits...), append([]Address{}, p.Addresses...)
 		if t := w.targets[p.Name]; t != nil {
 			out.Health, out.Attempts, out.Failed = t.health(), t.attempts.sum, t.failed.sum
 			out.AnswerRatio, out.Prepare, out.Answer = ratio(t.answered.sum, t.attempts.sum), latency(&t.prepare), latency(&t.answer)
 			out.LastAnsweredAt, out.LastError = t.lastAnswered, t.lastError
+		}
+		if slices.ContainsFunc(p.Circuits, func(c Circuit) bool { return c.State != CircuitClosed }) {
+			out.Health = HealthFailing
 		}
 		all = append(all, out)
 	}
@@ -211,6 +221,8 @@ func textOf(a *store.Attempt) string {
 		return "its API gave no usable call id"
 	case "dns_failed":
 		return "its host name has no address"
+	case "api_circuit_open":
+		return "its API was not asked, because it had failed before"
 	case "target_silent":
 		return "it did not answer the INVITE at all"
 	case "target_unreachable":

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/media/packet"
+
 	"github.com/pion/rtcp"
 )
 
@@ -216,7 +218,7 @@ func TestInjectionFromElsewhere(t *testing.T) {
 	const n = 200
 	for range n {
 		next := sourcePacket(t, ssrcA, c.seq+1) // right in all, and a moment earlier
-		copy(next[rtpHeaderLen:], "EVIL!")
+		copy(next[packet.HeaderLen:], "EVIL!")
 		stranger.send(c.Local(SideA), next)
 		otherPort.send(c.Local(SideA), next)
 		c.speak()

@@ -1,10 +1,14 @@
 package media
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"flowbridge/media/packet"
+)
 
 // unconfirmedBound is how many bytes an unconfirmed side is sent: a second of G.711 in packets of 20 ms. Early media
 // begins at once with it, and many peers are confirmed within that second.
-const unconfirmedBound = 50 * (rtpHeaderLen + 160)
+const unconfirmedBound = 50 * (packet.HeaderLen + 160)
 
 // isUnconfirmed reports whether the bound holds for an address of the party.
 func (p *party) isUnconfirmed(dest netip.AddrPort) bool {

@@ -3,6 +3,8 @@ package media
 import (
 	"encoding/binary"
 
+	"flowbridge/media/packet"
+
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/srtp/v3"
@@ -103,7 +105,7 @@ func reusedHeader() rtp.Header {
 
 // open returns what a packet carries, in dst, which must not overlap with pkt.
 func (o *opener) open(dst, pkt []byte, kind Kind) ([]byte, fault) {
-	if len(pkt) < rtcpHeaderLen || pkt[0]>>6 != 2 {
+	if len(pkt) < packet.HeaderLenRTCP || pkt[0]>>6 != 2 {
 		return nil, faultMalformed
 	}
 	if kind == RTCP {
@@ -113,7 +115,7 @@ func (o *opener) open(dst, pkt []byte, kind Kind) ([]byte, fault) {
 }
 
 func (o *opener) openRTP(dst, pkt []byte) ([]byte, fault) {
-	if len(pkt) < rtpHeaderLen+o.trailer {
+	if len(pkt) < packet.HeaderLen+o.trailer {
 		return nil, faultUnauthentic
 	}
 	seq, ssrc := binary.BigEndian.Uint16(pkt[2:]), binary.BigEndian.Uint32(pkt[8:])

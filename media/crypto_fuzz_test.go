@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"testing"
 
+	"flowbridge/media/packet"
+
 	"github.com/pion/rtp"
 )
 
@@ -43,7 +45,7 @@ func FuzzOpen(f *testing.F) {
 		if why != faultNone && plain != nil {
 			t.Fatal("a packet that is not taken gives something")
 		}
-		if _, ok := parseRTP(pkt); ok && kind == RTP { // what a peer sends in plain goes out protected
+		if _, ok := packet.ParseRTP(pkt); ok && kind == RTP { // what a peer sends in plain goes out protected
 			header := rtp.Header{}
 			if _, err := header.Unmarshal(pkt); err != nil || header.ExtensionProfile == rtp.CryptexProfileOneByte || header.ExtensionProfile == rtp.CryptexProfileTwoByte {
 				return // to the far side that is encrypted

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/media/packet"
+
 	"github.com/pion/srtp/v3"
 )
 
@@ -93,7 +95,7 @@ func TestSecureRelay(t *testing.T) {
 			if st.A.DroppedTotal+st.B.DroppedTotal != 0 || st.A.RxPackets != 20 || st.B.TxPackets != 20 || st.A.Source != s.a.addr || st.A.Lost != 0 {
 				t.Errorf("A %+v\nB %+v", st.A, st.B)
 			}
-			if want := uint64(20 * (rtpHeaderLen + len("from a"))); st.A.RxBytes != want || st.B.TxBytes != want {
+			if want := uint64(20 * (packet.HeaderLen + len("from a"))); st.A.RxBytes != want || st.B.TxBytes != want {
 				t.Errorf("%d and %d bytes; want %d, without what SRTP adds", st.A.RxBytes, st.B.TxBytes, want)
 			}
 		})
@@ -233,11 +235,11 @@ func TestSecureDigits(t *testing.T) {
 	packets := uint16(0)
 	for ends := 0; ends < digitEnds; packets++ { // a worker that is late leaves some before the end out
 		got := s.hears(SideB)
-		e, ok := parseTelephoneEvent(Payload(got))
-		if got[1]&0x7f != 101 || !ok || e.code != 5 {
+		e, ok := packet.ParseEvent(packet.Payload(got))
+		if got[1]&0x7f != 101 || !ok || e.Code != 5 {
 			t.Fatalf("got % x; want the digit 5", got)
 		}
-		if e.end {
+		if e.End {
 			ends++
 		}
 	}
@@ -292,7 +294,7 @@ func (b *bench) fresh(seq uint16, seals *srtp.Context, plain []byte) {
 func (b *bench) drain() {
 	for range b.relays {
 		b.arrives(b.to)
-		if n, errno := receive(b.to, b.sink[:], &b.source); errno != 0 || n < rtpHeaderLen {
+		if n, errno := receive(b.to, b.sink[:], &b.source); errno != 0 || n < packet.HeaderLen {
 			b.tb.Fatalf("got %d bytes, %v", n, errno)
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/media/packet"
+
 	"github.com/pion/srtp/v3"
 	"pgregory.net/rapid"
 )
@@ -357,7 +359,7 @@ func TestNumbersAreUsedOnce(t *testing.T) {
 					continue
 				}
 				out++
-				stream := [16]byte(sealed[rtpHeaderLen:])
+				stream := [16]byte(sealed[packet.HeaderLen:])
 				if seen[stream] {
 					rt.Fatalf("keystream of %d/%d was used before", ssrc, seq[ssrc]-1)
 				}

@@ -3,6 +3,8 @@ package media
 import (
 	"errors"
 	"time"
+
+	"flowbridge/media/packet"
 )
 
 // Errors of Session.SendDigit; errClosed is another one.
@@ -50,7 +52,7 @@ type tone struct {
 }
 
 func (d Digit) tone() (tone, error) {
-	code, ok := digitCode(d.Digit)
+	code, ok := packet.DigitCode(d.Digit)
 	if d.ClockRate == 0 {
 		d.ClockRate = defaultClockRate
 	}
@@ -112,25 +114,25 @@ func (d *dialer) begin(o *outlet, s *stream, now time.Duration) {
 	d.dialing, d.started, d.sent, d.ends = true, now, 0, 0
 }
 
-type digitPacket [rtpHeaderLen + telephoneEventLen]byte
+type digitPacket [packet.HeaderLen + packet.EventLen]byte
 
 // write writes the packet that is due, and reports whether it ends the digit. If the worker was late, it skips the
 // packets between.
 func (d *dialer) write(o *outlet, pkt *digitPacket, now time.Duration) (over bool) {
-	e := telephoneEvent{code: d.tone.code, volume: digitVolume}
+	e := packet.Event{Code: d.tone.code, Volume: digitVolume}
 	reached := d.tone.duration
 	if elapsed := now - d.started; elapsed < reached {
 		reached = min(elapsed.Truncate(digitInterval)+digitInterval, reached)
 		d.next = d.started + reached
 	} else {
-		e.end = true
+		e.End = true
 		d.ends++
 		d.next = now + digitInterval
 	}
-	e.duration = uint16(units(reached, d.tone.rate)) // at most digitUnits
+	e.Duration = uint16(units(reached, d.tone.rate)) // at most digitUnits
 	o.header(pkt[:], d.tone.payloadType, d.sent == 0, d.timestamp)
 	o.timestamp, o.at = d.timestamp, d.started
-	e.put(pkt[rtpHeaderLen:])
+	e.Put(pkt[packet.HeaderLen:])
 	d.sent++
 	if d.ends == digitEnds {
 		d.dialing, d.next = false, now+digitGap

@@ -20,9 +20,9 @@ func TestDigitInsideTheStream(t *testing.T) {
 
 	var digit []string
 	for _, s := range events(got) {
-		digit = append(digit, fmt.Sprintf("%v %v %d %d %v", s.at-start, s.marker, s.event.code, s.event.duration, s.event.end))
-		if s.timestamp != 104*160 || s.ssrc != 0xa { // as the audio's that was next
-			t.Errorf("timestamp %d, source %x; want %d and a", s.timestamp, s.ssrc, 104*160)
+		digit = append(digit, fmt.Sprintf("%v %v %d %d %v", s.at-start, s.marker, s.event.Code, s.event.Duration, s.event.End))
+		if s.Timestamp != 104*160 || s.SSRC != 0xa { // as the audio's that was next
+			t.Errorf("timestamp %d, source %x; want %d and a", s.Timestamp, s.SSRC, 104*160)
 		}
 	}
 	want := []string{
@@ -36,8 +36,8 @@ func TestDigitInsideTheStream(t *testing.T) {
 		t.Errorf("got %+v; want speech up to 103, 6 packets of digit and speech from 109 on", got)
 	}
 	for _, s := range got {
-		if !s.isEvent && s.timestamp != uint32(s.audio)*160 {
-			t.Errorf("speech %d has the time %d", s.audio, s.timestamp)
+		if !s.isEvent && s.Timestamp != uint32(s.audio)*160 {
+			t.Errorf("speech %d has the time %d", s.audio, s.Timestamp)
 		}
 	}
 	c := &l.r.ledger.flow[SideA][RTP]
@@ -63,14 +63,14 @@ func TestDigitsInARow(t *testing.T) {
 	for i, s := range got {
 		switch {
 		case s.isEvent && s.marker:
-			codes = append(codes, s.event.code)
+			codes = append(codes, s.event.Code)
 			if over != 0 && s.at-over < digitGap {
 				t.Errorf("%v after the digit before", s.at-over)
 			}
-			if s.timestamp <= got[i-1].timestamp {
-				t.Errorf("digit %d begins at %d, after speech of %d", s.event.code, s.timestamp, got[i-1].timestamp)
+			if s.Timestamp <= got[i-1].Timestamp {
+				t.Errorf("digit %d begins at %d, after speech of %d", s.event.Code, s.Timestamp, got[i-1].Timestamp)
 			}
-		case s.isEvent && s.event.end:
+		case s.isEvent && s.event.End:
 			over = s.at
 		}
 	}
@@ -104,11 +104,11 @@ func TestDigitsBeforeTheAudio(t *testing.T) {
 		t.Errorf("%d packets before the audio, %d of digits; want 16 and 32", alone, len(events(got)))
 	}
 	first, speech := got[0], got[alone]
-	if d := speech.timestamp - first.timestamp; d != units(speech.at-first.at, 0) {
+	if d := speech.Timestamp - first.Timestamp; d != units(speech.at-first.at, 0) {
 		t.Errorf("speech %d units after the first digit, which was %v ago", d, speech.at-first.at)
 	}
 	for _, s := range got {
-		if s.ssrc != first.ssrc || s.ssrc == 0 {
+		if s.SSRC != first.SSRC || s.SSRC == 0 {
 			t.Errorf("%+v is not of the first stream", s)
 		}
 	}
@@ -143,7 +143,7 @@ func TestSourceChangesBesideADigit(t *testing.T) {
 				t.Fatal("the new source was not relayed")
 			}
 			for _, s := range got[i:] {
-				if s.isEvent || s.ssrc != got[0].ssrc || s.timestamp-got[i].timestamp != uint32(s.audio-got[i].audio)*160 {
+				if s.isEvent || s.SSRC != got[0].SSRC || s.Timestamp-got[i].Timestamp != uint32(s.audio-got[i].audio)*160 {
 					t.Errorf("got %+v", s)
 				}
 			}
@@ -167,15 +167,15 @@ func TestLatePacketsBesideADigit(t *testing.T) {
 	got := l.take()
 	seen := make(map[uint16]sent)
 	for _, s := range got {
-		if other, ok := seen[s.seq]; ok {
-			t.Errorf("two packets have the number %d: %+v, %+v", s.seq, other, s)
+		if other, ok := seen[s.Seq]; ok {
+			t.Errorf("two packets have the number %d: %+v, %+v", s.Seq, other, s)
 		}
-		seen[s.seq] = s
+		seen[s.Seq] = s
 	}
 	if n := l.ep.count.dropped().Replaced.Load(); n != 3 {
 		t.Errorf("%d replaced; want 3", n)
 	}
-	if last := got[len(got)-1]; last.audio != 11 || last.seq != 7+8+4 {
+	if last := got[len(got)-1]; last.audio != 11 || last.Seq != 7+8+4 {
 		t.Errorf("last %+v", last)
 	}
 	l.pass(overtaken)
@@ -220,11 +220,11 @@ func TestNumbersOfAnyStream(t *testing.T) {
 		got := l.take()
 		var lowest, highest uint16 // beyond the first
 		for _, s := range got {
-			if seen[s.seq] {
-				t.Errorf("seed %d: number %d is used twice: %+v", seed, s.seq, s)
+			if seen[s.Seq] {
+				t.Errorf("seed %d: number %d is used twice: %+v", seed, s.Seq, s)
 			}
-			seen[s.seq] = true
-			if ahead := s.seq - got[0].seq; ahead < 1<<15 {
+			seen[s.Seq] = true
+			if ahead := s.Seq - got[0].Seq; ahead < 1<<15 {
 				highest = max(highest, ahead)
 			} else {
 				lowest = max(lowest, -ahead)
@@ -259,7 +259,7 @@ func TestDigitWaitsForAKeyThatIsRelayed(t *testing.T) {
 	l.pass(time.Second)
 	got := l.take()
 	checkOrder(t, got)
-	if len(got) != 6+8 || got[5].event.code != 3 || !got[5].event.end || got[6].event.code != 1 {
+	if len(got) != 6+8 || got[5].event.Code != 3 || !got[5].event.End || got[6].event.Code != 1 {
 		t.Errorf("got %+v; want 6 packets of the 3 before the 1", got)
 	}
 }
@@ -306,7 +306,7 @@ func TestDigitBehindAPacket(t *testing.T) {
 	l.dial("1", Digit{}) // and one after a pause, when it is
 	l.pass(time.Second)
 	got := events(l.take())
-	if a, b := got[0].timestamp, got[8].timestamp; a != 6*160 || b != 5*160+8000 {
+	if a, b := got[0].Timestamp, got[8].Timestamp; a != 6*160 || b != 5*160+8000 {
 		t.Errorf("the digits begin at %d and %d; want 960 and 8800", a, b)
 	}
 }
@@ -321,7 +321,7 @@ func TestLateWorkerLeavesPacketsOut(t *testing.T) {
 	l.pass(time.Second)
 	var durations []uint16
 	for _, s := range events(l.take()) {
-		durations = append(durations, s.event.duration)
+		durations = append(durations, s.event.Duration)
 	}
 	if want := []uint16{160, 7 * 160, 8 * 160, 9 * 160, 1600, 1600, 1600, 1600}; !slices.Equal(durations, want) {
 		t.Errorf("durations %v; want %v", durations, want)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"flowbridge/media/packet"
 )
 
 func TestDigitsThatAreRefused(t *testing.T) {
@@ -81,12 +83,12 @@ func TestDigitsFromOneSessionToAnother(t *testing.T) {
 	pkt := sourcePacket(t, 0xa, 9)
 	br.a.send(br.Local(SideA), pkt)
 	br.b.expect(br.Local(SideB), pkt)
-	before, _ := parseRTP(pkt)
-	read := func() ([]byte, rtpHeader) {
+	before, _ := packet.ParseRTP(pkt)
+	read := func() ([]byte, packet.Header) {
 		t.Helper()
 		pkt, _ := br.b.read()
-		h, _ := parseRTP(pkt)
-		if h.seq != before.seq+1 || h.ssrc != before.ssrc || h.timestamp < before.timestamp {
+		h, _ := packet.ParseRTP(pkt)
+		if h.Seq != before.Seq+1 || h.SSRC != before.SSRC || h.Timestamp < before.Timestamp {
 			t.Errorf("got %+v after %+v", h, before)
 		}
 		before = h
@@ -101,7 +103,7 @@ func TestDigitsFromOneSessionToAnother(t *testing.T) {
 	for i := range dialled {
 		for ends := 0; ends < digitEnds; {
 			pkt, _ := read()
-			if e, _ := parseTelephoneEvent(Payload(pkt)); e.end {
+			if e, _ := packet.ParseEvent(packet.Payload(pkt)); e.End {
 				ends++
 			}
 			far.a.send(far.Local(SideA), pkt)
@@ -114,9 +116,9 @@ func TestDigitsFromOneSessionToAnother(t *testing.T) {
 		}
 	}
 	speech := sourcePacket(t, 0xa, 10)
-	binary.BigEndian.PutUint32(speech[4:8], before.timestamp+8000)
+	binary.BigEndian.PutUint32(speech[4:8], before.Timestamp+8000)
 	br.a.send(br.Local(SideA), speech)
-	if _, h := read(); h.payloadType != 0 {
+	if _, h := read(); h.PayloadType != 0 {
 		t.Errorf("got %+v; want speech", h)
 	}
 	st := br.Close()

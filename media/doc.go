@@ -102,9 +102,9 @@
 // Tests: TestMovesInMidCall, TestRecordingOfOffloadedFlow, TestFiguresOnTheKernelPath, and all others on that path.
 //
 // A call in the kernel has no sockets. Its ports are steered to two sockets that all share, 20 s after its flows were offloaded, so
-// that short calls open and close none. What it sends itself, RTCP, leaves from a socket for that packet: five
+// that short calls open and close none; at once where media has half of the descriptors that the process may have. What it sends itself, RTCP, leaves from a socket for that packet: five
 // system calls, some times a minute. The first order to the session opens its sockets again.
-// Tests: TestSteeredSession, TestSteeredSessionWakes, TestSteeredSessionCloses.
+// Tests: TestSteeredSession, TestSteeredSessionWakes, TestSteeredSessionCloses, TestSteersAtOnceWhereDescriptorsAreScarce.
 //
 // A session outlives its process. What another process needs to go on with it is plain data, which its owner keeps:
 // settings as they were set last, latches, rewrites, counts, keys. The owner takes it when it sets something, and when

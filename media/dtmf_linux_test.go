@@ -9,29 +9,30 @@ import (
 	"time"
 
 	"flowbridge/audio"
+	"flowbridge/media/packet"
 )
 
 // press are the packets of a key as RFC 4733 has them: the marker on the first
 // (§2.5.1.1), one timestamp, a duration that grows by step to the last (§2.5.1.2),
 // and the end three times (§2.5.1.4). What is longer than a duration can say is in
 // segments (§2.5.1.3).
-func press(tb testing.TB, seq uint16, timestamp uint32, e telephoneEvent, step, units int) (packets [][]byte) {
+func press(tb testing.TB, seq uint16, timestamp uint32, e packet.Event, step, units int) (packets [][]byte) {
 	tb.Helper()
-	add := func(e telephoneEvent) {
+	add := func(e packet.Event) {
 		packets = append(packets, eventPacket(tb, seq+uint16(len(packets)), timestamp, e))
 	}
 	said := 0
 	for said+step < units {
 		if said += step; said > 65535 { // a segment is full
 			full := e
-			full.duration = 65535
+			full.Duration = 65535
 			add(full)
 			timestamp, said, units = timestamp+65535, said-65535, units-65535
 		}
-		e.duration = uint16(said)
+		e.Duration = uint16(said)
 		add(e)
 	}
-	e.duration, e.end = uint16(units), true
+	e.Duration, e.End = uint16(units), true
 	for range 3 {
 		add(e)
 	}
@@ -52,17 +53,17 @@ func conversation(tb testing.TB) (packets [][]byte) {
 	}
 	speech()
 	for code := range uint8(17) { // 16 is no digit, but a flash
-		keys := press(tb, seq, uint32(seq)*160, telephoneEvent{code: code, volume: code*4 - code/16}, 160, 800+int(code))
+		keys := press(tb, seq, uint32(seq)*160, packet.Event{Code: code, Volume: code*4 - code/16}, 160, 800+int(code))
 		if code%2 == 1 { // the reserved bit, and what fills a packet up
 			for i := range keys {
-				keys[i][rtpHeaderLen+1] |= 0x40
+				keys[i][packet.HeaderLen+1] |= 0x40
 				keys[i] = append(keys[i], 0, 0, 0, 0)
 			}
 		}
 		packets, seq = append(packets, keys...), seq+uint16(len(keys))
 		speech()
 	}
-	long := press(tb, seq, uint32(seq)*160, telephoneEvent{code: 5, volume: 10}, 8000, 150000) // 18.75 s
+	long := press(tb, seq, uint32(seq)*160, packet.Event{Code: 5, Volume: 10}, 8000, 150000) // 18.75 s
 	packets, seq = append(packets, long...), seq+uint16(len(long))
 	speech()
 	return packets
@@ -77,7 +78,7 @@ func changed(pkt []byte, changes []PayloadChange) []byte {
 		}
 		pkt[1] = pkt[1]&0x80 | c.To
 		if c.Op == PayloadToALaw {
-			audio.ToALaw(pkt[rtpHeaderLen:])
+			audio.ToALaw(pkt[packet.HeaderLen:])
 		}
 		break
 	}
@@ -149,7 +150,7 @@ func TestKeyAfterAChangeOfSource(t *testing.T) {
 			l.talkOn(0xa, 1, 5)
 			l.pass(streamSilence)
 			next := l.talkOn(0xb, 30000, speech)
-			keys := press(t, next, uint32(next)*160, telephoneEvent{code: 7, volume: 33}, 160, 800)
+			keys := press(t, next, uint32(next)*160, packet.Event{Code: 7, Volume: 33}, 160, 800)
 			for _, pkt := range keys {
 				binary.BigEndian.PutUint32(pkt[8:], 0xb)
 				if errno := send(l.from, pkt, &l.into[0]); errno != 0 {
@@ -171,12 +172,12 @@ func TestKeyAfterAChangeOfSource(t *testing.T) {
 			}
 			for i, s := range key {
 				sent := keys[i+lost]
-				want, _ := parseTelephoneEvent(Payload(sent))
-				if s.event != want || s.marker != marker(sent) || s.timestamp != key[0].timestamp || s.ssrc != 0xa {
+				want, _ := packet.ParseEvent(packet.Payload(sent))
+				if s.event != want || s.marker != packet.Marker(sent) || s.Timestamp != key[0].Timestamp || s.SSRC != 0xa {
 					t.Errorf("packet %d: got %+v; want %+v, of source a", i, s, want)
 				}
 			}
-			if ends := slices.DeleteFunc(key, func(s sent) bool { return !s.event.end }); len(ends) != 3 {
+			if ends := slices.DeleteFunc(key, func(s sent) bool { return !s.event.End }); len(ends) != 3 {
 				t.Errorf("%d ends; want 3", len(ends))
 			}
 		})
@@ -191,7 +192,7 @@ func TestKeyAfterOneOfOurs(t *testing.T) {
 	l.dial("1", Digit{})
 	next = l.talkOn(0xa, next, 20)
 	l.take()
-	keys := press(t, next, uint32(next)*160, telephoneEvent{code: 9, volume: 1}, 160, 800)
+	keys := press(t, next, uint32(next)*160, packet.Event{Code: 9, Volume: 1}, 160, 800)
 	for _, pkt := range keys {
 		binary.BigEndian.PutUint32(pkt[8:], 0xa)
 		if errno := send(l.from, pkt, &l.into[0]); errno != 0 {
@@ -204,8 +205,8 @@ func TestKeyAfterOneOfOurs(t *testing.T) {
 	got := l.take()
 	checkOrder(t, got)
 	for i, s := range got {
-		want, _ := parseTelephoneEvent(Payload(keys[i]))
-		if s.event != want || s.marker != (i == 0) || s.timestamp != uint32(next)*160 {
+		want, _ := packet.ParseEvent(packet.Payload(keys[i]))
+		if s.event != want || s.marker != (i == 0) || s.Timestamp != uint32(next)*160 {
 			t.Errorf("packet %d: got %+v; want %+v at %d", i, s, want, uint32(next)*160)
 		}
 	}

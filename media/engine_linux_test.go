@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/media/packet"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -218,7 +220,7 @@ func TestSessionsStayApart(t *testing.T) {
 				s.SetPeer(SideB, Peer{RTP: b.addr})
 				for seq := range uint16(12) {
 					pkt := rtpPacket(t, 0, seq, "0000")
-					binary.BigEndian.PutUint32(pkt[rtpHeaderLen:], mark)
+					binary.BigEndian.PutUint32(pkt[packet.HeaderLen:], mark)
 					if _, err := a.conn.WriteToUDPAddrPort(pkt, s.Local(SideA)); err != nil {
 						t.Error(err)
 					}
@@ -246,7 +248,7 @@ func checkOrigin(t *testing.T, c *client, made map[uint32]netip.AddrPort) {
 			return
 		}
 		src = netip.AddrPortFrom(src.Addr().Unmap(), src.Port())
-		mark := binary.BigEndian.Uint32(buf[rtpHeaderLen:n])
+		mark := binary.BigEndian.Uint32(buf[packet.HeaderLen:n])
 		if want, ok := made[mark]; !ok || src != want {
 			t.Errorf("%v got a packet of session %d from %v; want it from %v", c.addr, mark, src, want)
 		}

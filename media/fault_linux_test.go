@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"flowbridge/media/packet"
+
 	"github.com/pion/rtp"
 )
 
@@ -69,13 +71,13 @@ func TestCutPackets(t *testing.T) {
 				for _, whole := range [][]byte{rich(t, seq), rtpPacket(t, 0, seq, "0123456789012345678901234567"), rtcpPacket(t, 0xcafe0001)} {
 					cut := whole[:min(n, len(whole))]
 					s.a.send(s.Local(SideA), cut)
-					if _, ok := parseRTP(cut); ok && suite == 0 {
+					if _, ok := packet.ParseRTP(cut); ok && suite == 0 {
 						s.b.expect(s.Local(SideB), cut)
 					} else {
 						bad++
 					}
 					aRTCP.send(rtcpOf(s.Local(SideA)), cut)
-					if suite == 0 && validRTCP(cut) {
+					if suite == 0 && packet.ValidRTCP(cut) {
 						bRTCP.expect(rtcpOf(s.Local(SideB)), cut)
 					} else {
 						bad++
@@ -103,7 +105,7 @@ func TestLongPackets(t *testing.T) {
 			seq := uint16(0)
 			for _, size := range []int{1499, maxPacket, maxPacket + 1, bufferSize, bufferSize + 1, 9000, 65507} {
 				seq++
-				pkt := rtpPacket(t, 0, seq, strings.Repeat("x", size-rtpHeaderLen))
+				pkt := rtpPacket(t, 0, seq, strings.Repeat("x", size-packet.HeaderLen))
 				s.says(SideA, pkt)
 				if size <= maxPacket && !bytes.Equal(s.hears(SideB), pkt) {
 					t.Errorf("%d bytes did not arrive as they were", size)

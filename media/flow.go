@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"flowbridge/audio"
+	"flowbridge/media/packet"
 )
 
 // Side is one of the two sides of a session.
@@ -121,9 +122,9 @@ func (o PayloadOp) apply(pkt []byte) bool {
 	switch o {
 	case PayloadKeep:
 	case PayloadToALaw:
-		audio.ToALaw(Payload(pkt))
+		audio.ToALaw(packet.Payload(pkt))
 	case PayloadToULaw:
-		audio.ToULaw(Payload(pkt))
+		audio.ToULaw(packet.Payload(pkt))
 	case PayloadDrop:
 		return false
 	}

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"flowbridge/media/packet"
 )
 
 func TestHeldSideGetsNoRTP(t *testing.T) {
@@ -70,7 +72,7 @@ func TestHoldByAddressIsLearnedAnew(t *testing.T) {
 			br.a.send(br.Local(SideA), pkt)
 			after.expect(br.Local(SideB), pkt)
 			after.send(br.Local(SideB), rtpPacket(t, 0, 2, "y"))
-			if got, _ := br.a.read(); string(Payload(got)) != "y" {
+			if got, _ := br.a.read(); string(packet.Payload(got)) != "y" {
 				t.Errorf("got % x", got)
 			}
 			if got := br.Close().B.Source; got != after.addr {

@@ -3,6 +3,8 @@ package media
 import (
 	"net/netip"
 	"time"
+
+	"flowbridge/media/packet"
 )
 
 // LatchMode says how a side's source is found.
@@ -141,7 +143,7 @@ func (l *latch) admits(src netip.AddrPort, now time.Duration) bool {
 }
 
 // judge decides on an RTP packet of an admitted source.
-func (l *latch) judge(src netip.AddrPort, h rtpHeader, now time.Duration) verdict {
+func (l *latch) judge(src netip.AddrPort, h packet.Header, now time.Duration) verdict {
 	switch {
 	case l.mode == LatchOff:
 		return l.judgeAny(src, h, now)
@@ -160,11 +162,11 @@ func (l *latch) judge(src netip.AddrPort, h rtpHeader, now time.Duration) verdic
 }
 
 // judgeAny is judge for LatchOff. It keeps no source but one stream: two at once would be unintelligible.
-func (l *latch) judgeAny(src netip.AddrPort, h rtpHeader, now time.Duration) verdict {
-	if l.recent.IsValid() && h.ssrc != l.ssrc && now-l.heard < streamGone {
+func (l *latch) judgeAny(src netip.AddrPort, h packet.Header, now time.Duration) verdict {
+	if l.recent.IsValid() && h.SSRC != l.ssrc && now-l.heard < streamGone {
 		return foreign
 	}
-	l.recent, l.ssrc = src, h.ssrc
+	l.recent, l.ssrc = src, h.SSRC
 	return keep
 }
 
@@ -176,12 +178,12 @@ func (l *latch) yields(now time.Duration) bool {
 	return !tookOver && now-l.lockedAt < relockWindow
 }
 
-func (l *latch) judgeStream(h rtpHeader, now time.Duration) verdict {
-	if h.ssrc == l.ssrc {
+func (l *latch) judgeStream(h packet.Header, now time.Duration) verdict {
+	if h.SSRC == l.ssrc {
 		return keep
 	}
 	silent := now - l.heard
-	free := silent >= streamSilence || l.wasReplaced(l.source, h.ssrc)
+	free := silent >= streamSilence || l.wasReplaced(l.source, h.SSRC)
 	if silent >= streamGone || (l.proof(l.source, h, now, proofFirst) == lock && free) {
 		return lock
 	}
@@ -190,12 +192,12 @@ func (l *latch) judgeStream(h rtpHeader, now time.Duration) verdict {
 
 // proof notes a packet of a source that is not locked. It returns lock when enough packets came in a row, of one SSRC
 // with rising numbers.
-func (l *latch) proof(src netip.AddrPort, h rtpHeader, now time.Duration, needed uint8) verdict {
-	t := l.trial(src, h.ssrc)
-	if step := h.seq - t.seq; t.count == 0 || step == 0 || step > 16 || now-t.at > time.Second {
+func (l *latch) proof(src netip.AddrPort, h packet.Header, now time.Duration, needed uint8) verdict {
+	t := l.trial(src, h.SSRC)
+	if step := h.Seq - t.seq; t.count == 0 || step == 0 || step > 16 || now-t.at > time.Second {
 		t.count = 0
 	}
-	t.seq, t.at = h.seq, now
+	t.seq, t.at = h.Seq, now
 	if t.count = min(t.count+1, proofReplace); t.count < needed {
 		return unproven
 	}
@@ -222,12 +224,12 @@ func (l *latch) trial(src netip.AddrPort, ssrc uint32) *trial {
 }
 
 // take locks on the source and stream of a packet.
-func (l *latch) take(src netip.AddrPort, h rtpHeader, now time.Duration) {
-	l.streamAt = now - l.replace(src, h.ssrc)
+func (l *latch) take(src netip.AddrPort, h packet.Header, now time.Duration) {
+	l.streamAt = now - l.replace(src, h.SSRC)
 	if src != l.source {
 		l.relocked, l.lockedAt = l.source.IsValid(), now
 	}
-	l.source, l.ssrc, l.trials = src, h.ssrc, nil
+	l.source, l.ssrc, l.trials = src, h.SSRC, nil
 	l.heard = now
 }
 

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/media/packet"
+
 	"pgregory.net/rapid"
 )
 
@@ -15,7 +17,7 @@ func TestLatchUnderAttack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var l latch
 		now := time.Duration(0)
-		hear := func(from string, h rtpHeader) bool {
+		hear := func(from string, h packet.Header) bool {
 			src := addr(from)
 			if !l.admits(src, now) {
 				return false
@@ -36,7 +38,7 @@ func TestLatchUnderAttack(t *testing.T) {
 		describe()
 		seq := uint16(0)
 		for range 30 * 50 { // longer than all the pauses that come
-			hear(named, rtpHeader{ssrc: 1, seq: seq})
+			hear(named, packet.Header{SSRC: 1, Seq: seq})
 			now += 20 * time.Millisecond
 			seq++
 		}
@@ -46,7 +48,7 @@ func TestLatchUnderAttack(t *testing.T) {
 			switch rapid.SampledFrom([]string{"voice", "voice", "forged", "flood", "pause", "elsewhere", "offer"}).Draw(t, "step") {
 			case "voice":
 				now += time.Duration(rapid.IntRange(1, 25).Draw(t, "ms")) * time.Millisecond
-				ok := hear(named, rtpHeader{ssrc: 1, seq: seq})
+				ok := hear(named, packet.Header{SSRC: 1, Seq: seq})
 				seq++
 				if ok {
 					paused, missed = false, 0
@@ -57,13 +59,13 @@ func TestLatchUnderAttack(t *testing.T) {
 				ssrc := uint32(rapid.IntRange(2, 4).Draw(t, "ssrc"))
 				for range rapid.IntRange(1, 6).Draw(t, "packets") {
 					forged[ssrc]++
-					if hear(named, rtpHeader{ssrc: ssrc, seq: forged[ssrc]}) && !paused {
+					if hear(named, packet.Header{SSRC: ssrc, Seq: forged[ssrc]}) && !paused {
 						t.Fatalf("a forged stream is heard beside the voice at %v", now)
 					}
 				}
 			case "flood":
 				for ssrc := range uint32(8) {
-					hear(named, rtpHeader{ssrc: 100 + ssrc, seq: seq})
+					hear(named, packet.Header{SSRC: 100 + ssrc, Seq: seq})
 				}
 			case "pause":
 				now += time.Duration(rapid.IntRange(50, 1500).Draw(t, "ms")) * time.Millisecond
@@ -71,7 +73,7 @@ func TestLatchUnderAttack(t *testing.T) {
 			case "elsewhere":
 				from := rapid.SampledFrom([]string{otherPort, carrier, stranger}).Draw(t, "from")
 				for i := range uint16(6) {
-					if hear(from, rtpHeader{ssrc: 1, seq: seq + i}) && (from == stranger || !paused) {
+					if hear(from, packet.Header{SSRC: 1, Seq: seq + i}) && (from == stranger || !paused) {
 						t.Fatalf("%s is heard at %v", from, now)
 					}
 				}

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"flowbridge/media/packet"
 )
 
 func addr(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
@@ -31,7 +33,7 @@ type packets struct {
 func (p packets) play(l *latch) string {
 	got := make([]byte, 0, p.n)
 	for i := range p.n {
-		at, h := p.at+time.Duration(i)*20*time.Millisecond, rtpHeader{ssrc: p.ssrc, seq: p.seq + uint16(i)}
+		at, h := p.at+time.Duration(i)*20*time.Millisecond, packet.Header{SSRC: p.ssrc, Seq: p.seq + uint16(i)}
 		v, src := stray, addr(p.from)
 		if l.admits(src, at) {
 			v = l.judge(src, h, at)
@@ -165,7 +167,7 @@ func TestLatchDescribe(t *testing.T) {
 	} {
 		var l latch
 		l.describe(Peer{RTP: a}, 0)
-		l.take(a, rtpHeader{}, 0)
+		l.take(a, packet.Header{}, 0)
 		tt.to.Believed = prefixes("203.0.113.0/24")
 		l.describe(tt.to, 0)
 		if open := !l.source.IsValid(); open != tt.open {
@@ -192,7 +194,7 @@ func TestLatchLearnsAgainAfterAnOffer(t *testing.T) {
 	} {
 		var l latch
 		l.describe(named, 0)
-		l.take(named.RTP, rtpHeader{}, tt.heard)
+		l.take(named.RTP, packet.Header{}, tt.heard)
 		l.describe(named, time.Hour)
 		if got := (packets{time.Hour, moved, 2, 9, 6, ""}).play(&l); got != tt.want {
 			t.Errorf("%s: got %s; want %s", tt.name, got, tt.want)
@@ -204,7 +206,7 @@ func TestLatchRelocksAgainAfterAChange(t *testing.T) {
 	var l latch
 	for _, sdp := range []string{"198.51.100.7:4000", "198.51.100.7:6000"} {
 		l.describe(Peer{RTP: addr(sdp)}, 0)
-		l.take(addr("198.51.100.7:5000"), rtpHeader{}, 0)
+		l.take(addr("198.51.100.7:5000"), packet.Header{}, 0)
 		if got := (packets{time.Millisecond, sdp, 2, 9, 3, ""}).play(&l); got != "uul" {
 			t.Errorf("%s: got %s; want a re-lock", sdp, got)
 		}
@@ -230,7 +232,7 @@ func TestLatchRefusesTheFormerSourceForAWhile(t *testing.T) {
 	} {
 		var l latch
 		l.describe(Peer{RTP: addr(named)}, 0)
-		l.take(addr(former), rtpHeader{}, 0)
+		l.take(addr(former), packet.Header{}, 0)
 		to := Peer{Listed: prefixes("198.51.100.0/24")}
 		if tt.to != "" {
 			to.RTP = addr(tt.to)

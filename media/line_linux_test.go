@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"flowbridge/media/packet"
 )
 
 const ms = time.Millisecond
@@ -24,9 +26,9 @@ type line struct {
 type sent struct {
 	at     time.Duration
 	marker bool
-	rtpHeader
-	event   telephoneEvent // of payload type 101
-	audio   uint16         // the number it was sent with, of another
+	packet.Header
+	event   packet.Event // of payload type 101
+	audio   uint16       // the number it was sent with, of another
 	isEvent bool
 }
 
@@ -76,7 +78,7 @@ func (l *line) next() []byte {
 func (l *line) talk(ssrc uint32, seq uint16) {
 	l.tb.Helper()
 	pkt := sourcePacket(l.tb, ssrc, seq)
-	copy(pkt[rtpHeaderLen:], fmt.Sprintf("%05d", seq))
+	copy(pkt[packet.HeaderLen:], fmt.Sprintf("%05d", seq))
 	if errno := send(l.from, pkt, &l.into[0]); errno != 0 {
 		l.tb.Fatal(errno)
 	}
@@ -88,7 +90,7 @@ func (l *line) talk(ssrc uint32, seq uint16) {
 func (l *line) talkFrom(c *client, ssrc uint32, seq uint16) {
 	l.tb.Helper()
 	pkt := sourcePacket(l.tb, ssrc, seq)
-	copy(pkt[rtpHeaderLen:], fmt.Sprintf("%05d", seq))
+	copy(pkt[packet.HeaderLen:], fmt.Sprintf("%05d", seq))
 	c.send(l.r.local[SideA], pkt)
 	l.serve()
 	l.collect()
@@ -124,17 +126,17 @@ func (l *line) dial(digits string, d Digit) {
 func (l *line) collect() {
 	l.tb.Helper()
 	for pkt := l.next(); pkt != nil; pkt = l.next() {
-		h, ok := parseRTP(pkt)
+		h, ok := packet.ParseRTP(pkt)
 		if !ok {
 			l.tb.Fatalf("got % x", pkt)
 		}
-		s := sent{at: l.w.now, marker: marker(pkt), rtpHeader: h}
-		if h.payloadType == 101 {
-			s.event, s.isEvent = parseTelephoneEvent(Payload(pkt))
+		s := sent{at: l.w.now, marker: packet.Marker(pkt), Header: h}
+		if h.PayloadType == 101 {
+			s.event, s.isEvent = packet.ParseEvent(packet.Payload(pkt))
 			if len(pkt) != len(digitPacket{}) {
 				l.tb.Errorf("%d bytes", len(pkt))
 			}
-		} else if _, err := fmt.Sscanf(string(Payload(pkt)), "%d", &s.audio); err != nil {
+		} else if _, err := fmt.Sscanf(string(packet.Payload(pkt)), "%d", &s.audio); err != nil {
 			l.tb.Fatal(err)
 		}
 		l.got = append(l.got, s)
@@ -159,7 +161,7 @@ func checkOrder(t *testing.T, got []sent) {
 	t.Helper()
 	for i := 1; i < len(got); i++ {
 		before, s := got[i-1], got[i]
-		if s.ssrc != before.ssrc || s.seq != before.seq+1 || int32(s.timestamp-before.timestamp) < 0 {
+		if s.SSRC != before.SSRC || s.Seq != before.Seq+1 || int32(s.Timestamp-before.Timestamp) < 0 {
 			t.Errorf("packet %d: %+v after %+v", i, s, before)
 		}
 	}

@@ -3,6 +3,8 @@ package media
 import (
 	"math"
 	"time"
+
+	"flowbridge/media/packet"
 )
 
 const (
@@ -60,17 +62,17 @@ func (l *listener) set(c TelephoneEvents) {
 }
 
 // hear reads a counted packet of the payload type, and reports whether to relay it.
-func (l *listener) hear(h rtpHeader, pkt []byte, now time.Duration) (relay bool) {
-	e, ok := parseTelephoneEvent(Payload(pkt))
+func (l *listener) hear(h packet.Header, pkt []byte, now time.Duration) (relay bool) {
+	e, ok := packet.ParseEvent(packet.Payload(pkt))
 	if !ok {
 		return !l.config.Divert
 	}
-	l.follow(eventID{ssrc: h.ssrc, timestamp: h.timestamp, code: e.code}, e, marker(pkt), now)
-	_, isDigit := e.digit()
+	l.follow(eventID{ssrc: h.SSRC, timestamp: h.Timestamp, code: e.Code}, e, packet.Marker(pkt), now)
+	_, isDigit := e.Digit()
 	return !l.config.Divert || !isDigit
 }
 
-func (l *listener) follow(id eventID, e telephoneEvent, first bool, now time.Duration) {
+func (l *listener) follow(id eventID, e packet.Event, first bool, now time.Duration) {
 	switch {
 	case l.listening && id == l.current:
 	case l.past.has(id):
@@ -85,8 +87,8 @@ func (l *listener) follow(id eventID, e telephoneEvent, first bool, now time.Dur
 		}
 		l.listening, l.current, l.earlier, l.duration = true, id, 0, 0
 	}
-	l.heard, l.duration = now, max(l.duration, e.duration)
-	if e.end {
+	l.heard, l.duration = now, max(l.duration, e.Duration)
+	if e.End {
 		l.finish(now)
 	}
 }
@@ -103,7 +105,7 @@ func (l *listener) continues(id eventID) bool {
 func (l *listener) finish(now time.Duration) {
 	l.listening = false
 	l.past.add(l.current)
-	digit, ok := telephoneEvent{code: l.current.code}.digit()
+	digit, ok := packet.Event{Code: l.current.code}.Digit()
 	if !ok {
 		return
 	}

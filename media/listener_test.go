@@ -7,37 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/media/packet"
+
 	"github.com/pion/rtp"
 )
-
-func TestTelephoneEvent(t *testing.T) {
-	for _, tt := range []struct {
-		payload string
-		want    telephoneEvent
-		ok      bool
-	}{
-		{"\x05\x0a\x00\xa0", telephoneEvent{code: 5, volume: 10, duration: 160}, true},
-		{"\x0b\x8a\x03\x20", telephoneEvent{code: 11, end: true, volume: 10, duration: 800}, true},
-		{"\x0f\xff\xff\xff", telephoneEvent{code: 15, end: true, volume: 63, duration: 65535}, true},
-		{"\x10\x00\x00\x00", telephoneEvent{code: 16}, true},
-		{"\x05\x0a\x00\xa0\x00\x00\x00\x00", telephoneEvent{code: 5, volume: 10, duration: 160}, true},
-		{"\x05\x0a\x00", telephoneEvent{}, false},
-		{"", telephoneEvent{}, false},
-	} {
-		if got, ok := parseTelephoneEvent([]byte(tt.payload)); got != tt.want || ok != tt.ok {
-			t.Errorf("% x: got %+v, %v; want %+v, %v", tt.payload, got, ok, tt.want, tt.ok)
-		}
-	}
-	for i := range digits {
-		code, ok := digitCode(digits[i])
-		if digit, back := (telephoneEvent{code: code}).digit(); !ok || !back || digit != digits[i] || int(code) != i {
-			t.Errorf("%c: code %d, digit %c", digits[i], code, digit)
-		}
-	}
-	if _, ok := digitCode('a'); ok {
-		t.Error("a is a digit")
-	}
-}
 
 // heardBy returns a listener and what it reports.
 func heardBy(c TelephoneEvents) (*listener, *[]string) {
@@ -93,14 +66,14 @@ func TestListener(t *testing.T) {
 				l.expire(s.at)
 				continue
 			}
-			id, e := eventID{ssrc: 1, timestamp: s.ts, code: s.code}, telephoneEvent{code: s.code, duration: s.units}
+			id, e := eventID{ssrc: 1, timestamp: s.ts, code: s.code}, packet.Event{Code: s.code, Duration: s.units}
 			first := false
 			for _, f := range s.flags {
 				switch f {
 				case 'm':
 					first = true
 				case 'e':
-					e.end = true
+					e.End = true
 				case 'o':
 					id.ssrc = 2
 				}
@@ -117,14 +90,14 @@ func TestListenerTurnedOff(t *testing.T) {
 	on := TelephoneEvents{On: true, PayloadType: 101, ClockRate: 16000}
 	id := eventID{ssrc: 1, timestamp: 160, code: 7}
 	l, got := heardBy(on)
-	l.follow(id, telephoneEvent{code: 7, duration: 1600}, true, 0)
+	l.follow(id, packet.Event{Code: 7, Duration: 1600}, true, 0)
 	l.set(on)
 	if len(*got) != 0 {
 		t.Errorf("set again: got %q; want nothing yet", *got)
 	}
 	l.set(TelephoneEvents{})
 	l.set(on)
-	l.follow(id, telephoneEvent{code: 7, duration: 1600, end: true}, false, 0)
+	l.follow(id, packet.Event{Code: 7, Duration: 1600, End: true}, false, 0)
 	if want := []string{"7 100ms"}; !slices.Equal(*got, want) {
 		t.Errorf("got %q; want %q", *got, want)
 	}
@@ -133,12 +106,12 @@ func TestListenerTurnedOff(t *testing.T) {
 func TestListenerBoundsWhatItReports(t *testing.T) {
 	l, got := heardBy(TelephoneEvents{On: true})
 	for i := range uint32(10 * digitsPerSecond) {
-		l.follow(eventID{timestamp: i}, telephoneEvent{end: true}, true, 5*time.Second)
+		l.follow(eventID{timestamp: i}, packet.Event{End: true}, true, 5*time.Second)
 	}
 	if len(*got) != digitsPerSecond {
 		t.Errorf("%d in an instant; want %d", len(*got), digitsPerSecond)
 	}
-	l.follow(eventID{timestamp: 1 << 20}, telephoneEvent{end: true}, true, 6*time.Second)
+	l.follow(eventID{timestamp: 1 << 20}, packet.Event{End: true}, true, 6*time.Second)
 	if len(*got) != digitsPerSecond+1 {
 		t.Errorf("%d a second later; want one more", len(*got))
 	}
@@ -149,29 +122,29 @@ func FuzzTelephoneEvent(f *testing.F) {
 	f.Add([]byte("\xb1\x65\x00\x07\x00\x00\x00\xa0\xde\xad\xbe\xefcsrc\xbe\xde\x00\x01word\x05\x0a\x03\x20\x00\x02"))
 	f.Add([]byte("\x80\x65\x00\x07\x00\x00\x00\xa0\xde\xad\xbe\xef\x05\x8a\x03"))
 	f.Fuzz(func(t *testing.T, pkt []byte) {
-		if _, ok := parseRTP(pkt); !ok {
+		if _, ok := packet.ParseRTP(pkt); !ok {
 			return
 		}
-		payload := Payload(pkt)
+		payload := packet.Payload(pkt)
 		var p rtp.Packet
 		if err := p.Unmarshal(pkt); err == nil && string(p.Payload) != string(payload) {
 			t.Errorf("payload % x; want % x", payload, p.Payload)
 		}
-		e, ok := parseTelephoneEvent(payload)
-		if ok != (len(payload) >= telephoneEventLen) {
+		e, ok := packet.ParseEvent(payload)
+		if ok != (len(payload) >= packet.EventLen) {
 			t.Fatalf("%d bytes of payload: %v", len(payload), ok)
 		}
 		if !ok {
 			return
 		}
-		var again [telephoneEventLen]byte
-		e.put(again[:])
-		if want := [telephoneEventLen]byte{payload[0], payload[1] &^ 0x40, payload[2], payload[3]}; again != want {
+		var again [packet.EventLen]byte
+		e.Put(again[:])
+		if want := [packet.EventLen]byte{payload[0], payload[1] &^ 0x40, payload[2], payload[3]}; again != want {
 			t.Errorf("written % x; want % x", again, want)
 		}
-		digit, isDigit := e.digit()
-		if code, ok := digitCode(digit); isDigit && (!ok || code != e.code) {
-			t.Errorf("%c: code %d; want %d", digit, code, e.code)
+		digit, isDigit := e.Digit()
+		if code, ok := packet.DigitCode(digit); isDigit && (!ok || code != e.Code) {
+			t.Errorf("%c: code %d; want %d", digit, code, e.Code)
 		}
 	})
 }
@@ -188,11 +161,11 @@ func FuzzListener(f *testing.F) {
 		var now time.Duration
 		for ; len(steps) >= 2; steps = steps[2:] {
 			code := steps[0] & 7 // no more events than are remembered
-			e := telephoneEvent{code: code, end: steps[0]&0x80 != 0, duration: binary.BigEndian.Uint16(steps)}
+			e := packet.Event{Code: code, End: steps[0]&0x80 != 0, Duration: binary.BigEndian.Uint16(steps)}
 			now += time.Duration(steps[1]) * 10 * time.Millisecond
 			l.expire(now)
 			l.follow(eventID{timestamp: uint32(code) << 20, code: code}, e, steps[0]&0x40 != 0, now)
-			ended[code] = ended[code] || e.end
+			ended[code] = ended[code] || e.End
 		}
 		l.expire(now + time.Hour)
 		for code, n := range reported {

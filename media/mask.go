@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"flowbridge/audio"
+	"flowbridge/media/packet"
 )
 
 const (
@@ -56,9 +57,9 @@ type masker struct {
 }
 
 // hide masks keys in pkt. It reports whether the tap may see the packet, and whether to relay it.
-func (m *masker) hide(h rtpHeader, pkt []byte, now time.Duration) (show, relay bool) {
+func (m *masker) hide(h packet.Header, pkt []byte, now time.Duration) (show, relay bool) {
 	switch {
-	case m.config.Events.Has(h.payloadType):
+	case m.config.Events.Has(h.PayloadType):
 		if m.concerns(h, pkt, now) {
 			m.press(h, pkt, now)
 			return true, false
@@ -71,36 +72,36 @@ func (m *masker) hide(h rtpHeader, pkt []byte, now time.Duration) (show, relay b
 
 // concerns reports whether to mask a telephone-event: every one while the mask is on, and afterwards the rest of a
 // key that was pressed before, its repeated packets and its further segments (RFC 4733 §2.5.1.3).
-func (m *masker) concerns(h rtpHeader, pkt []byte, now time.Duration) bool {
-	return m.config.On || m.past.has(idOf(h)) || (now < m.until && !marker(pkt))
+func (m *masker) concerns(h packet.Header, pkt []byte, now time.Duration) bool {
+	return m.config.On || m.past.has(idOf(h)) || (now < m.until && !packet.Marker(pkt))
 }
 
-func (m *masker) press(h rtpHeader, pkt []byte, now time.Duration) {
+func (m *masker) press(h packet.Header, pkt []byte, now time.Duration) {
 	if id := idOf(h); !m.past.has(id) {
 		m.past.add(id)
 	}
-	payload := Payload(pkt)
-	e, ok := parseTelephoneEvent(payload)
+	payload := packet.Payload(pkt)
+	e, ok := packet.ParseEvent(payload)
 	m.until = now + keyGap
-	if ok && e.end {
+	if ok && e.End {
 		m.until = now + keyTail
 	}
-	for i := 0; i < len(payload); i += telephoneEventLen { // a packet may hold several
+	for i := 0; i < len(payload); i += packet.EventLen { // a packet may hold several
 		payload[i] = maskCode
 	}
 }
 
-func (m *masker) mute(h rtpHeader, pkt []byte) (show, relay bool) {
+func (m *masker) mute(h packet.Header, pkt []byte) (show, relay bool) {
 	var silence byte
 	switch {
-	case m.config.ULaw.Has(h.payloadType):
+	case m.config.ULaw.Has(h.PayloadType):
 		silence = audio.ULaw.Silence()
-	case m.config.ALaw.Has(h.payloadType):
+	case m.config.ALaw.Has(h.PayloadType):
 		silence = audio.ALaw.Silence()
 	default:
 		return false, false
 	}
-	payload := Payload(pkt)
+	payload := packet.Payload(pkt)
 	for i := range payload {
 		payload[i] = silence
 	}
@@ -108,7 +109,7 @@ func (m *masker) mute(h rtpHeader, pkt []byte) (show, relay bool) {
 }
 
 // idOf identifies masked events, without the code.
-func idOf(h rtpHeader) eventID { return eventID{ssrc: h.ssrc, timestamp: h.timestamp} }
+func idOf(h packet.Header) eventID { return eventID{ssrc: h.SSRC, timestamp: h.Timestamp} }
 
 func (r *relay) setMask(side Side, c Mask) {
 	ep := r.heard(side)

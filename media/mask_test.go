@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"testing"
 	"time"
+
+	"flowbridge/media/packet"
 )
 
 // maskPacket is RTP of a payload type with its timestamp.
@@ -30,13 +32,13 @@ func runMask(t *testing.T, m *masker, steps []maskStep) {
 	t.Helper()
 	for _, s := range steps {
 		before := bytes.Clone(s.pkt)
-		h, ok := parseRTP(s.pkt)
+		h, ok := packet.ParseRTP(s.pkt)
 		if !ok {
 			t.Fatalf("%d ms, %s: no RTP", s.at, s.what)
 		}
 		show, relay := m.hide(h, s.pkt, time.Duration(s.at)*time.Millisecond)
 		got := "?"
-		switch payload := Payload(s.pkt); {
+		switch payload := packet.Payload(s.pkt); {
 		case !show && !relay:
 			got = "gone"
 		case show && relay && bytes.Equal(before, s.pkt):
@@ -142,7 +144,7 @@ func FuzzMask(f *testing.F) {
 	f.Add(maskPacket(101, false, 1), false)
 	f.Add(append([]byte{0xb1, 101, 0, 1, 0, 0, 0, 1, 0, 0, 0, 9, 1, 2, 3, 4, 0, 0, 0, 0}, 5, 0, 0, 160, 1, 1), true)
 	f.Fuzz(func(t *testing.T, pkt []byte, always bool) {
-		h, ok := parseRTP(pkt)
+		h, ok := packet.ParseRTP(pkt)
 		if !ok {
 			return
 		}
@@ -151,13 +153,13 @@ func FuzzMask(f *testing.F) {
 		m := &masker{config: c}
 		before := bytes.Clone(pkt)
 		_, relay := m.hide(h, pkt, time.Second)
-		payload := Payload(pkt)
+		payload := packet.Payload(pkt)
 		start := cap(pkt) - cap(payload)
-		if c.Events.Has(h.payloadType) {
+		if c.Events.Has(h.PayloadType) {
 			if relay {
 				t.Error("an event is relayed")
 			}
-			for i := 0; i < len(payload); i += telephoneEventLen {
+			for i := 0; i < len(payload); i += packet.EventLen {
 				if payload[i] != maskCode {
 					t.Errorf("byte %d of the payload is %d", i, payload[i])
 				}

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/media/packet"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -188,8 +190,8 @@ func (br *bridge) resume(seq uint16) uint16 {
 		buf := make([]byte, bufferSize)
 		for {
 			k, err := br.b.conn.Read(buf)
-			if h, ok := parseRTP(buf[:max(k, 0)]); err != nil || (ok && h.seq >= seq) {
-				heard <- h.seq
+			if h, ok := packet.ParseRTP(buf[:max(k, 0)]); err != nil || (ok && h.Seq >= seq) {
+				heard <- h.Seq
 				return
 			}
 		}
@@ -235,7 +237,7 @@ func TestFragments(t *testing.T) {
 		noLeaks(t)
 		br := n.call(n.engine())
 		for seq := range uint16(10) {
-			pkt := rtpPacket(t, 0, seq, strings.Repeat("x", maxPacket-rtpHeaderLen))
+			pkt := rtpPacket(t, 0, seq, strings.Repeat("x", maxPacket-packet.HeaderLen))
 			br.a.send(br.Local(SideA), pkt)
 			br.b.expect(br.Local(SideB), pkt)
 			br.b.send(br.Local(SideB), pkt)

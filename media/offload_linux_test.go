@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"flowbridge/media/kernel"
+	"flowbridge/media/packet"
 )
 
 // onKernelPath skips a test that is about the kernel path only.
@@ -61,7 +62,7 @@ func startTalk(t *testing.T, br *bridge) *talk {
 			switch {
 			case err != nil: // it is closed
 				return
-			case n == rtpHeaderLen+len(saying)+4 && string(buf[rtpHeaderLen:n-4]) == saying:
+			case n == packet.HeaderLen+len(saying)+4 && string(buf[packet.HeaderLen:n-4]) == saying:
 				k.heard[binary.BigEndian.Uint32(buf[n-4:])]++
 			default:
 				k.own++

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"flowbridge/media/kernel"
+	"flowbridge/media/packet"
+	"flowbridge/media/quality"
 )
 
 // state is that of ep's stream as the kernel takes it. What the kernel counts goes on from what was counted, so that another
@@ -17,7 +19,7 @@ func (o *offloader) state(ep *endpoint) kernel.State {
 		Started: s.started, Jumped: s.jumped, Timed: s.timed,
 		SSRC: s.ssrc, Base: s.base, Top: s.top, Received: s.received, Expect: s.expect,
 		LostPast: s.lostPast, WrapsPast: s.wrapsPast, Duplicates: s.duplicates, Reordered: s.reordered, SSRCChanges: s.ssrcChanges,
-		Losses:    kernel.Losses{Recent: l.recent, Older: l.older, Run: l.run, Runs: l.runs, Longest: l.longest},
+		Losses:    kernel.Losses{Recent: l.Recent, Older: l.Older, Run: l.Run, Runs: l.Runs, Longest: l.Longest},
 		Timestamp: s.timestamp, TimestampAt: s.timestampAt + o.epoch,
 		Jitter: s.jitter, JitterMax: s.jitterMax, JitterSum: s.jitterSum, Timings: s.timings,
 	}
@@ -46,7 +48,7 @@ func (ep *endpoint) takeOver(k *kernel.State) {
 		ep.stream.takeOver(k, ep.offload.by.epoch)
 		heard := c.ofRTP()
 		heard.Last.Store(int64(last))
-		heard.keep(&ep.stream, rtpHeader{ssrc: k.SSRC, payloadType: k.LastPayloadType})
+		heard.keep(&ep.stream, packet.Header{SSRC: k.SSRC, PayloadType: k.LastPayloadType})
 	}
 	*was = *k
 }
@@ -55,7 +57,7 @@ func (s *stream) takeOver(k *kernel.State, epoch time.Duration) {
 	s.jumped, s.timed, s.irregular = k.Jumped, k.Timed, true
 	s.base, s.top, s.received, s.expect = k.Base, k.Top, k.Received, k.Expect
 	s.lostPast, s.wrapsPast, s.duplicates, s.reordered = k.LostPast, k.WrapsPast, k.Duplicates, k.Reordered
-	s.losses = losses{recent: k.Losses.Recent, older: k.Losses.Older, run: k.Losses.Run, runs: k.Losses.Runs, longest: k.Losses.Longest}
+	s.losses = quality.Losses{Recent: k.Losses.Recent, Older: k.Losses.Older, Run: k.Losses.Run, Runs: k.Losses.Runs, Longest: k.Losses.Longest}
 	s.timestamp, s.timestampAt = k.Timestamp, k.TimestampAt-epoch
 	s.jitter, s.jitterMax, s.jitterSum, s.timings = k.Jitter, k.JitterMax, k.JitterSum, k.Timings
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/media/packet"
+
 	"pgregory.net/rapid"
 )
 
@@ -14,10 +16,10 @@ func observed(t *rapid.T) *endpoint {
 	r.init(1, [2]netip.AddrPort{}, [2]sockets{{-1, -1}, {-1, -1}}, nil)
 	ep := r.heard(SideA)
 	ep.stream.setRate(rapid.SampledFrom([]uint32{0, 8000, 48000}).Draw(t, "rate"))
-	h, now := rtpHeader{ssrc: 7, seq: rapid.Uint16().Draw(t, "first")}, time.Second
+	h, now := packet.Header{SSRC: 7, Seq: rapid.Uint16().Draw(t, "first")}, time.Second
 	for range rapid.IntRange(1, 300).Draw(t, "packets") {
-		h.seq += uint16(rapid.OneOf(rapid.Just(1), rapid.IntRange(-50, 200), rapid.IntRange(0, 65535)).Draw(t, "step"))
-		h.timestamp += uint32(rapid.IntRange(0, 2000).Draw(t, "time"))
+		h.Seq += uint16(rapid.OneOf(rapid.Just(1), rapid.IntRange(-50, 200), rapid.IntRange(0, 65535)).Draw(t, "step"))
+		h.Timestamp += uint32(rapid.IntRange(0, 2000).Draw(t, "time"))
 		now += time.Duration(rapid.IntRange(0, 100).Draw(t, "ms")) * time.Millisecond
 		ep.stream.observe(h, now)
 	}

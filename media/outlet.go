@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"time"
+
+	"flowbridge/media/packet"
 )
 
 // outletFrame is the assumed length of the packet before the first of our own.
@@ -96,36 +98,36 @@ func (o *outlet) end(s *stream, now time.Duration) {
 }
 
 // pass reports whether to relay a packet, and whether the shift changes with this packet.
-func (o *outlet) pass(h rtpHeader, rate int64, now time.Duration) (relay, shifted bool) {
+func (o *outlet) pass(h packet.Header, rate int64, now time.Duration) (relay, shifted bool) {
 	switch {
 	case !o.begun:
-		o.begun, o.sourced, o.ssrc, o.source = true, true, h.ssrc, h.ssrc
+		o.begun, o.sourced, o.ssrc, o.source = true, true, h.SSRC, h.SSRC
 		return true, false
-	case o.owed || !o.sourced || h.ssrc != o.source:
+	case o.owed || !o.sourced || h.SSRC != o.source:
 		o.follow(h, rate, now)
 		return true, true
 	}
 	o.blind = false
-	if now < o.lateTil && o.edge-h.seq < maxMisorder { // modulo 2^16 on purpose
+	if now < o.lateTil && o.edge-h.Seq < maxMisorder { // modulo 2^16 on purpose
 		return false, false
 	}
 	return true, o.unsure && o.settle(h, rate, now)
 }
 
 // follow makes h the packet after the last one.
-func (o *outlet) follow(h rtpHeader, rate int64, now time.Duration) {
-	o.sourced, o.source, o.owed, o.unsure, o.blind = true, h.ssrc, false, false, false
-	o.shift = rewrite{SeqOffset: o.seq + 1 - h.seq, TimeOffset: o.moment(rate, now) - h.timestamp}
-	if h.ssrc != o.ssrc {
+func (o *outlet) follow(h packet.Header, rate int64, now time.Duration) {
+	o.sourced, o.source, o.owed, o.unsure, o.blind = true, h.SSRC, false, false, false
+	o.shift = rewrite{SeqOffset: o.seq + 1 - h.Seq, TimeOffset: o.moment(rate, now) - h.Timestamp}
+	if h.SSRC != o.ssrc {
 		o.shift.SSRC = o.ssrc
 	}
-	o.edge, o.lateTil = h.seq-1, now+overtaken
+	o.edge, o.lateTil = h.Seq-1, now+overtaken
 }
 
 // settle corrects the timestamps of a source that stood still while it was not heard, and reports whether they did.
-func (o *outlet) settle(h rtpHeader, rate int64, now time.Duration) bool {
+func (o *outlet) settle(h packet.Header, rate int64, now time.Duration) bool {
 	o.unsure = false
-	want, got := o.moment(rate, now), h.timestamp+o.shift.TimeOffset
+	want, got := o.moment(rate, now), h.Timestamp+o.shift.TimeOffset
 	off := int32(got - want) // modulo 2^32 on purpose
 	slack := int32(units(timeSlack, rate))
 	if off >= -slack && off <= slack && int32(got-o.timestamp) > 0 {

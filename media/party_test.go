@@ -3,6 +3,8 @@ package media
 import (
 	"net/netip"
 	"testing"
+
+	"flowbridge/media/packet"
 )
 
 func TestPartyDestinations(t *testing.T) {
@@ -30,7 +32,7 @@ func TestPartyDestinations(t *testing.T) {
 		var p party
 		p.set(tt.peer, 0)
 		if tt.rtp != "" {
-			p.rtp.take(addr(tt.rtp), rtpHeader{}, 0)
+			p.rtp.take(addr(tt.rtp), packet.Header{}, 0)
 		}
 		if tt.rtcp != "" {
 			p.rtcp.source = addr(tt.rtcp)
@@ -62,7 +64,7 @@ func TestPartySet(t *testing.T) {
 	} {
 		var p party
 		p.set(Peer{RTP: rtp, RTCP: rtcp}, 0)
-		p.rtp.take(rtp, rtpHeader{}, 0)
+		p.rtp.take(rtp, packet.Header{}, 0)
 		p.rtcp.source = rtcp
 		p.set(tt.to, 0)
 		if p.rtp.source.IsValid() != tt.rtpOn || p.rtcp.source.IsValid() != tt.rtcpOn {
@@ -96,7 +98,7 @@ func TestPartyJudgesReports(t *testing.T) {
 		var p party
 		p.set(Peer{RTP: addr("198.51.100.7:4000"), RTCP: addr(named), Believed: prefixes("203.0.113.1/32"), Latch: tt.mode}, 0)
 		if tt.rtp != "" {
-			p.rtp.take(addr(tt.rtp), rtpHeader{}, 0)
+			p.rtp.take(addr(tt.rtp), packet.Header{}, 0)
 		}
 		if tt.locked != "" {
 			p.rtcp.source = addr(tt.locked)

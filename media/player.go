@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"flowbridge/audio"
+	"flowbridge/media/packet"
 )
 
 const (
@@ -76,7 +77,7 @@ func (p *player) mix(pkt []byte) {
 	if !p.play.Mix || pkt[1]&0x7f != p.play.PayloadType {
 		return
 	}
-	payload := Payload(pkt)
+	payload := packet.Payload(pkt)
 	p.play.Law.Mix(payload, p.audio[p.at:])
 	p.at += min(len(payload), len(p.audio)-p.at)
 	if p.at == len(p.audio) && p.play.Loop {
@@ -92,7 +93,7 @@ func (p *player) position() time.Duration {
 func (p *player) stop() { *p = player{next: never} }
 
 // playPacket is an RTP packet with the longest frame, for G.711.
-type playPacket [rtpHeaderLen + int(playLongest/time.Millisecond)*audio.Rate/1000]byte
+type playPacket [packet.HeaderLen + int(playLongest/time.Millisecond)*audio.Rate/1000]byte
 
 // write writes the frame that is due, and reports whether it ends the sound. Silence fills the last frame. Frames
 // that are far too late are skipped.
@@ -108,8 +109,8 @@ func (p *player) write(o *outlet, pkt *playPacket, now time.Duration) (frame []b
 	}
 	o.at = p.next
 	o.header(pkt[:], p.play.PayloadType, p.frames == 0, o.timestamp)
-	frame = pkt[:rtpHeaderLen+p.size]
-	over = p.fill(frame[rtpHeaderLen:])
+	frame = pkt[:packet.HeaderLen+p.size]
+	over = p.fill(frame[packet.HeaderLen:])
 	p.next += p.play.Frame
 	p.frames++
 	return frame, over

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"flowbridge/audio"
+	"flowbridge/media/packet"
 )
 
 // counted is a sound of n frames of 20 ms, whose samples tell which frame they
@@ -29,7 +30,7 @@ func counted(tb testing.TB, n int) *audio.Sound {
 // heard is an RTP packet that came to side B, whatever it holds.
 type heard struct {
 	at time.Duration
-	rtpHeader
+	packet.Header
 	marker  bool
 	payload []byte
 }
@@ -38,11 +39,11 @@ type heard struct {
 func (l *line) collectAll() (all []heard) {
 	l.tb.Helper()
 	for pkt := l.next(); pkt != nil; pkt = l.next() {
-		h, ok := parseRTP(pkt)
+		h, ok := packet.ParseRTP(pkt)
 		if !ok {
 			l.tb.Fatalf("got % x", pkt)
 		}
-		all = append(all, heard{l.w.now, h, marker(pkt), bytes.Clone(Payload(pkt))})
+		all = append(all, heard{l.w.now, h, packet.Marker(pkt), bytes.Clone(packet.Payload(pkt))})
 	}
 	return all
 }
@@ -90,10 +91,10 @@ func one(t *testing.T, all []heard) {
 	t.Helper()
 	for i, p := range all[min(1, len(all)):] {
 		before := all[i]
-		if p.ssrc != before.ssrc || p.seq != before.seq+1 {
-			t.Fatalf("packet %d: SSRC %x number %d after %x %d", i+1, p.ssrc, p.seq, before.ssrc, before.seq)
+		if p.SSRC != before.SSRC || p.Seq != before.Seq+1 {
+			t.Fatalf("packet %d: SSRC %x number %d after %x %d", i+1, p.SSRC, p.Seq, before.SSRC, before.Seq)
 		}
-		passed, said := p.at-before.at, time.Duration(int32(p.timestamp-before.timestamp))*time.Second/8000
+		passed, said := p.at-before.at, time.Duration(int32(p.Timestamp-before.Timestamp))*time.Second/8000
 		if said <= 0 || said-passed > timeSlack || passed-said > timeSlack {
 			t.Fatalf("packet %d: the timestamp goes on by %v in %v", i+1, said, passed)
 		}
@@ -131,7 +132,7 @@ func TestPlay(t *testing.T) {
 			frame := max(tt.play.Frame, 20*ms)
 			for i, p := range got {
 				want := tt.play.Sound.In(tt.play.Law)[160*tt.want[i]]
-				if p.payload[0] != want || len(p.payload) != tt.size || p.payloadType != tt.play.PayloadType || p.marker != (i == 0) || p.at != start+time.Duration(i)*frame {
+				if p.payload[0] != want || len(p.payload) != tt.size || p.PayloadType != tt.play.PayloadType || p.marker != (i == 0) || p.at != start+time.Duration(i)*frame {
 					t.Errorf("packet %d: %+v; want %d bytes that begin with %d, at %v", i, p, tt.size, want, time.Duration(i)*frame)
 				}
 			}
@@ -209,8 +210,8 @@ func TestPlayInsideTheStream(t *testing.T) {
 	if len(got) != 5+30+31 || l.ep.count.dropped().Replaced.Load() != 29 {
 		t.Errorf("%d packets, %d replaced; want 66 and 29", len(got), l.ep.count.dropped().Replaced.Load())
 	}
-	if got[0].ssrc != 0xa || got[len(got)-1].timestamp > uint32(seq)*160 { // a frame later, as the sound's last one began with it
-		t.Errorf("the stream has changed: %+v", got[len(got)-1].rtpHeader)
+	if got[0].SSRC != 0xa || got[len(got)-1].Timestamp > uint32(seq)*160 { // a frame later, as the sound's last one began with it
+		t.Errorf("the stream has changed: %+v", got[len(got)-1].Header)
 	}
 	if late := l.says(0xa, 30003); len(late) != 0 {
 		t.Errorf("a packet from before the sound: %+v", late)
@@ -252,13 +253,13 @@ func TestPlayBesideADigitAndAMove(t *testing.T) {
 	got = append(got, l.runs(500*ms)...)
 	digit, sound := 0, 0
 	for i, p := range got {
-		if p.payloadType == 101 {
+		if p.PayloadType == 101 {
 			digit++
 		} else {
 			sound++
 		}
-		if i > 0 && (p.seq != got[i-1].seq+1 || p.ssrc != got[0].ssrc || int32(p.timestamp-got[i-1].timestamp) < 0) {
-			t.Fatalf("packet %d: %+v after %+v", i, p.rtpHeader, got[i-1].rtpHeader)
+		if i > 0 && (p.Seq != got[i-1].Seq+1 || p.SSRC != got[0].SSRC || int32(p.Timestamp-got[i-1].Timestamp) < 0) {
+			t.Fatalf("packet %d: %+v after %+v", i, p.Header, got[i-1].Header)
 		}
 	}
 	if digit != 8 || sound < 15 {
@@ -325,7 +326,7 @@ func TestPlayLate(t *testing.T) {
 	got = append(got, l.runs(100*ms)...)
 	one(t, got)
 	first, last := got[0], got[len(got)-1]
-	if behind := last.at - first.at - time.Duration(last.timestamp-first.timestamp)*time.Second/8000; behind < 0 || behind > playBehind {
+	if behind := last.at - first.at - time.Duration(last.Timestamp-first.Timestamp)*time.Second/8000; behind < 0 || behind > playBehind {
 		t.Errorf("%v behind", behind)
 	}
 }
@@ -360,10 +361,10 @@ func TestOneStreamOfAnything(t *testing.T) {
 		}
 		seen := make(map[uint16]bool)
 		for i, p := range got {
-			if p.ssrc != got[0].ssrc || (seen[p.seq] && p.payloadType == 101) {
-				t.Fatalf("seed %d, packet %d: %+v after %+v", seed, i, p.rtpHeader, got[max(i, 1)-1].rtpHeader)
+			if p.SSRC != got[0].SSRC || (seen[p.Seq] && p.PayloadType == 101) {
+				t.Fatalf("seed %d, packet %d: %+v after %+v", seed, i, p.Header, got[max(i, 1)-1].Header)
 			}
-			seen[p.seq] = true
+			seen[p.Seq] = true
 		}
 		if n := len(got); n < 200 {
 			t.Errorf("seed %d: %d packets", seed, n)

@@ -5,6 +5,9 @@ import (
 	"runtime"
 	"sync/atomic"
 	"time"
+
+	"flowbridge/media/packet"
+	"flowbridge/media/quality"
 )
 
 // relay is the worker's side of a session.
@@ -193,7 +196,7 @@ func (r *relay) setPeer(side Side, p Peer, now time.Duration) error {
 		r.silence(ep, moved, now)
 	}
 	if p.Codec != "" {
-		r.ledger.codec[side].Store(impairmentOf(p.Codec))
+		r.ledger.codec[side].Store(quality.ImpairmentOf(p.Codec))
 	}
 	r.resumed(held, excused, moved, now)
 	return r.route()
@@ -224,7 +227,7 @@ func (r *relay) setEvents(side Side, c TelephoneEvents) {
 }
 
 // learn locks on the source and stream of an RTP packet.
-func (r *relay) learn(ep *endpoint, src netip.AddrPort, h rtpHeader, now time.Duration) {
+func (r *relay) learn(ep *endpoint, src netip.AddrPort, h packet.Header, now time.Duration) {
 	l := &r.party[ep.side].rtp
 	moved := src != l.source
 	if l.source.IsValid() && src.Addr() != l.source.Addr() {
@@ -232,7 +235,7 @@ func (r *relay) learn(ep *endpoint, src netip.AddrPort, h rtpHeader, now time.Du
 	}
 	ep.outlet.leave(&ep.stream)
 	l.take(src, h, now)
-	if !moved && h.ssrc != ep.stream.ssrc {
+	if !moved && h.SSRC != ep.stream.ssrc {
 		ep.stream.ssrcChanges++
 	}
 	ep.stream.renew()
@@ -245,7 +248,7 @@ func (r *relay) learn(ep *endpoint, src netip.AddrPort, h rtpHeader, now time.Du
 // vouches reports whether a compound proves that it is the side's: it is authentic, or begins with a report (RFC 3550
 // §6.1) of the side's known stream. A goodbye proves nothing, because its sender need not be heard again.
 func (r *relay) vouches(side Side, compound []byte) bool {
-	return r.secure[side].in != nil || reportsOf(compound, r.party[side].rtp.ssrc)
+	return r.secure[side].in != nil || packet.ReportsOf(compound, r.party[side].rtp.ssrc)
 }
 
 func (r *relay) post(e Event) {

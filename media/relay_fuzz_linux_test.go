@@ -3,6 +3,8 @@ package media
 import (
 	"testing"
 	"time"
+
+	"flowbridge/media/packet"
 )
 
 // What a session is set to while packets are thrown at it.
@@ -24,7 +26,7 @@ const (
 func FuzzRelay(f *testing.F) {
 	var talk []byte
 	for seq := range uint16(6) {
-		for _, pkt := range [][]byte{sourcePacket(f, 0xa, seq), eventPacket(f, seq, 7, telephoneEvent{code: 3, end: seq == 5}), rtcpPacket(f, 0xa)} {
+		for _, pkt := range [][]byte{sourcePacket(f, 0xa, seq), eventPacket(f, seq, 7, packet.Event{Code: 3, End: seq == 5}), rtcpPacket(f, 0xa)} {
 			talk = append(append(talk, byte(seq%2), byte(len(pkt))), pkt...)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"testing"
 
+	"flowbridge/media/packet"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
@@ -145,7 +147,7 @@ func TestNamedSourceTakesTheLockOver(t *testing.T) {
 	for seq := range uint16(3) {
 		br.a.send(br.Local(SideA), rtpPacket(t, 0, 3+seq, "y"))
 	}
-	if got, _ := br.b.read(); string(Payload(got)) != "y" {
+	if got, _ := br.b.read(); string(packet.Payload(got)) != "y" {
 		t.Errorf("got % x; want the named source's", got)
 	}
 	for _, want := range []netip.AddrPort{other.addr, br.a.addr} {
@@ -226,8 +228,8 @@ func TestRenumbersOneDirection(t *testing.T) {
 
 	br.b.send(br.Local(SideB), there)
 	got, _ := br.a.read()
-	h, ok := parseRTP(got)
-	if want := (rtpHeader{payloadType: 96, seq: 1, timestamp: 160, ssrc: 0xcafe0001}); !ok || h != want {
+	h, ok := packet.ParseRTP(got)
+	if want := (packet.Header{PayloadType: 96, Seq: 1, Timestamp: 160, SSRC: 0xcafe0001}); !ok || h != want {
 		t.Errorf("got %+v; want %+v", h, want)
 	}
 	br.SetPayloads(SideB, nil)
@@ -267,7 +269,7 @@ func TestTransferToAnotherEndpoint(t *testing.T) {
 				t.Helper()
 				from.send(br.Local(SideB), sourcePacket(t, ssrc, seq))
 				got, _ := br.a.read()
-				if h, _ := parseRTP(got); h.seq != want || h.ssrc != 0x1111 {
+				if h, _ := packet.ParseRTP(got); h.Seq != want || h.SSRC != 0x1111 {
 					t.Errorf("got %+v; want number %d of the first source", h, want)
 				}
 			}

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+
+	"flowbridge/media/packet"
 )
 
 // notes is a path that writes down what it is given.
@@ -61,7 +63,7 @@ func TestPathGetsResolvedFlows(t *testing.T) {
 	set(SideA, "203.0.113.1:4000")
 	n.take()
 	nat := addr("203.0.113.1:61000")
-	r.learn(r.heard(SideA), nat, rtpHeader{ssrc: 9}, 0)
+	r.learn(r.heard(SideA), nat, packet.Header{SSRC: 9}, 0)
 	toB.Source, toB.SSRC = nat, 9
 	toA := flow{
 		ID: flowID{Session: 7, From: SideB, Kind: RTP},

@@ -22,7 +22,8 @@ const (
 	// roll-over counter can be told by.
 	noteOpened = 13
 
-	// resumptionsMost is how often a session can be resumed. Each has numbers of its own for sources that were unknown.
+	// resumptionsMost is how often a session with SRTP can be resumed. Each time has numbers of its own for sources that were
+	// unknown.
 	resumptionsMost = 14
 )
 

@@ -6,6 +6,9 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"flowbridge/media/packet"
+	"flowbridge/media/quality"
 )
 
 // Errors of Engine.Resume; errAddress is another one.
@@ -65,7 +68,7 @@ func (e *Engine) Resume(sc SessionConfig, st SessionState) (*Session, error) {
 
 // check returns the security of a state that Resume can go on with.
 func (e *Engine) check(st *SessionState) ([2]secure, error) {
-	if st.Sides[SideA].Local.Port() == st.Sides[SideB].Local.Port() || st.Resumed > resumptionsMost {
+	if st.Sides[SideA].Local.Port() == st.Sides[SideB].Local.Port() || (st.Resumed > resumptionsMost && len(st.Keys) > 0 && !st.Exact) {
 		return [2]secure{}, errState
 	}
 	for i := range st.Sides {
@@ -143,7 +146,7 @@ func (r *relay) resume(st *SessionState, c clock) {
 	r.note.kept, r.note.paused, r.note.resumed = st.Kept, st.Paused, st.Resumed
 	if !st.Exact {
 		r.note.kept, r.note.paused = true, true
-		r.note.resumed++
+		r.note.resumed = min(r.note.resumed, resumptionsMost) + 1
 	}
 	h := &st.Hearing
 	r.hearing = hearing{
@@ -173,7 +176,7 @@ func (r *relay) resume(st *SessionState, c clock) {
 			r.ledger.refused[i].Store(&a)
 		}
 		if s.Peer.Codec != "" {
-			r.ledger.codec[i].Store(impairmentOf(s.Peer.Codec))
+			r.ledger.codec[i].Store(quality.ImpairmentOf(s.Peer.Codec))
 		}
 	}
 }
@@ -207,7 +210,7 @@ func (s *stream) resume(st *StreamState, exact bool, c clock) {
 	rate := s.rate
 	*s = stream{
 		rate: rate, started: st.Started, ssrc: st.SSRC, base: st.Base, top: st.Top, received: st.Received, expect: st.Expect, jumped: st.Jumped,
-		losses:   losses{recent: st.Recent, older: st.Older, run: st.Run, runs: st.Runs, longest: st.Longest},
+		losses:   quality.Losses{Recent: st.Recent, Older: st.Older, Run: st.Run, Runs: st.Runs, Longest: st.Longest},
 		lostPast: st.LostPast, wrapsPast: st.WrapsPast, duplicates: st.Duplicates, reordered: st.Reordered, ssrcChanges: st.SSRCChanges,
 		timed: st.Timed, timestamp: st.Timestamp, timestampAt: c.past(st.TimestampAt),
 		jitter: st.Jitter, jitterMax: st.JitterMax, jitterSum: st.JitterSum, timings: st.Timings,
@@ -239,7 +242,7 @@ func (c *countersRTP) resume(st *CountState, s *stream, k clock) {
 	}
 	c.First.Store(int64(k.past(st.First)))
 	c.Last.Store(int64(k.past(st.Last)))
-	c.keep(s, rtpHeader{ssrc: st.SSRC, payloadType: st.PayloadType & 0x7f})
+	c.keep(s, packet.Header{SSRC: st.SSRC, PayloadType: st.PayloadType & 0x7f})
 }
 
 func (c *counters) resume(st *CountState) {

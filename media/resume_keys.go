@@ -80,7 +80,7 @@ func (st *SessionState) reserve() reserve {
 	if st.Exact {
 		return reserve{kept: st.Kept, paused: st.Paused, resumed: st.Resumed}
 	}
-	return reserve{kept: true, paused: true, resumed: st.Resumed + 1}
+	return reserve{kept: true, paused: true, resumed: min(st.Resumed, resumptionsMost) + 1}
 }
 
 // check reports whether the packet numbers are some that can be.

@@ -111,7 +111,7 @@ func TestNumbersAreUsedOnceInAllLives(t *testing.T) {
 			},
 			"a source that restarts": func(t *rapid.T) { l.seq[ssrc.Draw(t, "source")] = rapid.Uint16().Draw(t, "number") },
 			"a report": func(t *rapid.T) {
-				l.seal(binary.BigEndian.AppendUint32([]byte{0x80, rtcpRR, 0, 1}, ssrc.Draw(t, "source")), RTCP)
+				l.seal(binary.BigEndian.AppendUint32([]byte{0x80, 201, 0, 1}, ssrc.Draw(t, "source")), RTCP)
 			},
 			"a state":     func(*rapid.T) { l.file = l.state(false) },
 			"a hand-over": func(*rapid.T) { l.resume(l.state(true)) },

@@ -104,6 +104,22 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// Plain RTP has no numbers that run out: a session goes on after any number of kills.
+func TestResumeWithoutEnd(t *testing.T) {
+	noLeaks(t)
+	br := newBridge(t, openEngine(t, nil))
+	br.Start()
+	for seq := range uint16(3 * resumptionsMost) {
+		pkt := sourcePacket(t, 7, 100+seq)
+		br.a.send(br.Local(SideA), pkt)
+		br.b.expect(br.Local(SideB), pkt)
+		br.resumed(t, br.State())
+	}
+	if st := br.Close(); st.A.RxPackets != 3*resumptionsMost || st.A.Lost != 0 {
+		t.Errorf("got %+v", st.A)
+	}
+}
+
 // The ports of a session that is resumed are its own.
 func TestResumeOnTakenPorts(t *testing.T) {
 	noLeaks(t)

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/media/packet"
+
 	"github.com/pion/rtcp"
 )
 
@@ -65,11 +67,11 @@ func TestReportsBesideADigit(t *testing.T) {
 	next = l.talkOn(0x11, next, 20) // past the wrap
 	got := l.take()
 	last := got[len(got)-1]
-	if last.seq == next-1 {
+	if last.Seq == next-1 {
 		t.Fatal("nothing was shifted")
 	}
 	rr := report[*rtcp.ReceiverReport](t, l.control(SideB, &rtcp.ReceiverReport{SSRC: 0x22, Reports: []rtcp.ReceptionReport{
-		{SSRC: 0x11, LastSequenceNumber: 1<<16 | uint32(last.seq)},
+		{SSRC: 0x11, LastSequenceNumber: 1<<16 | uint32(last.Seq)},
 	}}))
 	if want := 1<<16 | uint32(next-1); rr.Reports[0].LastSequenceNumber != want {
 		t.Errorf("got %#x; want %#x", rr.Reports[0].LastSequenceNumber, want)
@@ -90,11 +92,11 @@ func TestReportsBehindADigit(t *testing.T) {
 	got := l.take()
 	first := got[len(got)-3]
 	sr := report[*rtcp.SenderReport](t, l.control(SideA, &rtcp.SenderReport{SSRC: 0x11, NTPTime: ntp(8), RTPTime: 6 * 160}))
-	if first.ssrc == 0x11 || sr.SSRC != first.ssrc || sr.RTPTime != first.timestamp || sr.NTPTime != ntp(8) {
+	if first.SSRC == 0x11 || sr.SSRC != first.SSRC || sr.RTPTime != first.Timestamp || sr.NTPTime != ntp(8) {
 		t.Errorf("got %+v; want SSRC and time of %+v", sr, first)
 	}
 	rr := report[*rtcp.ReceiverReport](t, l.control(SideB, &rtcp.ReceiverReport{SSRC: 0x22, Reports: []rtcp.ReceptionReport{
-		{SSRC: first.ssrc, LastSequenceNumber: uint32(first.seq), LastSenderReport: 8},
+		{SSRC: first.SSRC, LastSequenceNumber: uint32(first.Seq), LastSenderReport: 8},
 	}}))
 	if b := rr.Reports[0]; b.SSRC != 0x11 || b.LastSequenceNumber != 6 {
 		t.Errorf("got %+v; want the stream as it came", b)
@@ -113,11 +115,11 @@ func TestReportsOfAnotherStream(t *testing.T) {
 	got := l.take()
 	last := got[len(got)-1]
 	sr := report[*rtcp.SenderReport](t, l.control(SideA, &rtcp.SenderReport{SSRC: 0x22, RTPTime: 7009 * 160}))
-	if sr.SSRC != 0x11 || sr.RTPTime != last.timestamp || last.ssrc != 0x11 {
+	if sr.SSRC != 0x11 || sr.RTPTime != last.Timestamp || last.SSRC != 0x11 {
 		t.Errorf("got %+v; want SSRC and time of %+v", sr, last)
 	}
 	rr := report[*rtcp.ReceiverReport](t, l.control(SideB, &rtcp.ReceiverReport{SSRC: 0x33, Reports: []rtcp.ReceptionReport{
-		{SSRC: 0x11, LastSequenceNumber: uint32(last.seq)},
+		{SSRC: 0x11, LastSequenceNumber: uint32(last.Seq)},
 	}}))
 	if b := rr.Reports[0]; b.SSRC != 0x22 || b.LastSequenceNumber != 7009 {
 		t.Errorf("got %+v; want the stream as it came", b)
@@ -146,7 +148,7 @@ func TestReportsOfAStreamThatIsNotRelayed(t *testing.T) {
 	got := l.take()
 	last := got[len(got)-1]
 	sr := report[*rtcp.SenderReport](t, l.control(SideA, &rtcp.SenderReport{SSRC: 0x22, RTPTime: uint32(next+150) * 160}))
-	if sr.SSRC != last.ssrc || sr.RTPTime != last.timestamp {
+	if sr.SSRC != last.SSRC || sr.RTPTime != last.Timestamp {
 		t.Errorf("got %+v; want SSRC and time of %+v", sr, last)
 	}
 }
@@ -220,11 +222,11 @@ func TestMuxOnBothSidesAndBack(t *testing.T) {
 func TestIsRTCP(t *testing.T) {
 	for second := range 256 {
 		pkt := []byte{0x80, byte(second), 0, 0}
-		if got, want := isRTCP(pkt), second >= 192 && second <= 223; got != want {
+		if got, want := packet.IsRTCP(pkt), second >= 192 && second <= 223; got != want {
 			t.Errorf("%d: got %v", second, got)
 		}
 	}
-	if isRTCP([]byte{0x80, 200, 0}) {
+	if packet.IsRTCP([]byte{0x80, 200, 0}) {
 		t.Error("three bytes")
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"flowbridge/media/packet"
 )
 
 // Two sources that may both be the side speak from the first moment on.
@@ -40,7 +42,7 @@ func TestRaceOfTwoSources(t *testing.T) {
 			for seq := range uint16(n) {
 				for i, c := range from {
 					pkt := sourcePacket(t, uint32(1+i), seq)
-					copy(pkt[rtpHeaderLen:], payload[i])
+					copy(pkt[packet.HeaderLen:], payload[i])
 					c.send(br.Local(SideA), pkt)
 				}
 			}
@@ -54,9 +56,9 @@ func TestRaceOfTwoSources(t *testing.T) {
 			}
 			for range st.B.TxPackets {
 				got, _ := br.b.read()
-				h, _ := parseRTP(got)
-				if loser := bytes.Equal(Payload(got), payload[1-tt.wins]); loser && h.seq > 10 {
-					t.Errorf("number %d of the one who lost is heard", h.seq)
+				h, _ := packet.ParseRTP(got)
+				if loser := bytes.Equal(packet.Payload(got), payload[1-tt.wins]); loser && h.Seq > 10 {
+					t.Errorf("number %d of the one who lost is heard", h.Seq)
 				}
 			}
 			pkt := rtpPacket(t, 0, 1, "back")
@@ -262,15 +264,15 @@ func TestAnySource(t *testing.T) {
 	sources := []*client{c.a, newClient(t, "127.0.1.1:0"), newClient(t, "127.0.3.1:0"), newClient(t, "127.0.4.1:0")}
 	stranger := newClient(t, "127.0.9.1:0")
 	const rounds = 10
-	var before rtpHeader
+	var before packet.Header
 	for round := range uint16(rounds) {
 		for i, from := range sources {
 			stranger.send(c.Local(SideA), sourcePacket(t, ssrcA, round))
 			stranger.send(rtcpOf(c.Local(SideA)), rtcpPacket(t, ssrcA))
 			from.send(c.Local(SideA), sourcePacket(t, ssrcA, uint16(len(sources))*round+uint16(i)))
 			got, _ := c.b.read()
-			h, _ := parseRTP(got)
-			if first := round == 0 && i == 0; !first && (h.ssrc != before.ssrc || h.seq != before.seq+1) {
+			h, _ := packet.ParseRTP(got)
+			if first := round == 0 && i == 0; !first && (h.SSRC != before.SSRC || h.Seq != before.Seq+1) {
 				t.Errorf("got %+v after %+v; want one stream", h, before)
 			}
 			before = h

@@ -136,7 +136,7 @@ func (l *latch) state(st *LatchState, at func(time.Duration) time.Duration) {
 func (s *stream) state(st *StreamState, at func(time.Duration) time.Duration) {
 	*st = StreamState{
 		Started: s.started, SSRC: s.ssrc, Base: s.base, Top: s.top, Received: s.received, Expect: s.expect, Jumped: s.jumped,
-		Recent: s.losses.recent, Older: s.losses.older, Run: s.losses.run, Runs: s.losses.runs, Longest: s.losses.longest,
+		Recent: s.losses.Recent, Older: s.losses.Older, Run: s.losses.Run, Runs: s.losses.Runs, Longest: s.losses.Longest,
 		LostPast: s.lostPast, WrapsPast: s.wrapsPast, Duplicates: s.duplicates, Reordered: s.reordered, SSRCChanges: s.ssrcChanges,
 		Timed: s.timed, Timestamp: s.timestamp, TimestampAt: at(s.timestampAt),
 		Jitter: s.jitter, JitterMax: s.jitterMax, JitterSum: s.jitterSum, Timings: s.timings,

@@ -5,6 +5,9 @@ import (
 	"net/netip"
 	"sync/atomic"
 	"time"
+
+	"flowbridge/media/packet"
+	"flowbridge/media/quality"
 )
 
 // Drops counts the packets, RTP and RTCP together, that came from a side and were not passed on.
@@ -152,20 +155,20 @@ func read[T any](p *atomic.Pointer[T]) *T {
 }
 
 // keep copies the figures of a stream after a packet with this header.
-func (c *countersRTP) keep(s *stream, h rtpHeader) {
+func (c *countersRTP) keep(s *stream, h packet.Header) {
 	change(&c.Jitter, math.Float64bits(s.jitterMS()))
 	change(&c.JitterMean, math.Float64bits(s.jitterMeanMS()))
 	change(&c.JitterMax, math.Float64bits(s.jitterMaxMS()))
-	if h.ssrc != c.SSRC.Load() {
-		c.SSRC.Store(h.ssrc)
+	if h.SSRC != c.SSRC.Load() {
+		c.SSRC.Store(h.SSRC)
 	}
-	if pt := uint32(h.payloadType); pt != c.PayloadType.Load() {
+	if pt := uint32(h.PayloadType); pt != c.PayloadType.Load() {
 		c.PayloadType.Store(pt)
 	}
 	if !s.uneven() {
 		return
 	}
-	runs, longest := s.losses.bursts()
+	runs, longest := s.losses.Bursts()
 	change(&c.Lost, s.lost())
 	change(&c.Bursts, runs)
 	change(&c.LongestBurst, longest)
@@ -186,8 +189,8 @@ func change(counter *atomic.Uint64, to uint64) {
 type ledger struct {
 	flow    [2][2]counters
 	source  [2]atomic.Pointer[netip.AddrPort]
-	refused [2]atomic.Pointer[netip.AddrPort] // away, the last of each side
-	codec   [2]atomic.Pointer[impairment]     // nil: unknown
+	refused [2]atomic.Pointer[netip.AddrPort]     // away, the last of each side
+	codec   [2]atomic.Pointer[quality.Impairment] // nil: unknown
 }
 
 func (l *ledger) located(s Side, source netip.AddrPort) {
@@ -223,7 +226,9 @@ func (l *ledger) side(s Side, epoch time.Time) SideStats {
 		PayloadType: uint8(heard.PayloadType.Load()), // stored from 7 bits
 	}
 	st.Dropped, st.DroppedTotal = l.dropped(s)
-	st.MOS = st.score(l.codec[s].Load())
+	st.MOS = quality.Heard{
+		Received: st.RxPackets - min(st.Duplicates, st.RxPackets), Lost: st.Lost, Bursts: st.Bursts, RTT: st.RTT, JitterMS: st.JitterMeanMS,
+	}.MOS(l.codec[s].Load())
 	if src := l.source[s].Load(); src != nil {
 		st.Source = *src
 	}

@@ -14,9 +14,13 @@ import (
 // leaves from a socket that is opened for that packet. The sockets are opened again with the first order to the session,
 // or soon after a flow has come back for another reason.
 
-// steerAfter is how long the kernel must have had both flows of a session before its sockets are closed: as long as an RTCP
-// socket waits, so that calls that are over by then open and close none.
+// steerAfter is how long the kernel must have had both flows of a session before its sockets are closed, if there are descriptors
+// enough: as long as an RTCP socket waits, so that calls that are over by then open and close none.
 const steerAfter = reportsWithin
+
+// steerAtOnceShare is the part, in quarters, of the descriptors that the process may have above which sessions are steered as soon
+// as the kernel has both flows. So calls that begin fast do not have to wait for those that are up.
+const steerAtOnceShare = 2
 
 // wakingMost is how many sessions get their sockets back in a second without an order: when a link goes down, the flows of
 // all come back at once. The others go on without.
@@ -231,6 +235,10 @@ func (e *Engine) steerCalm(now time.Duration) {
 		return
 	}
 	var calm, astir []*Session
+	settled := steerAfter
+	if e.hasSockets(steerAtOnceShare) {
+		settled = 0
+	}
 	e.mu.Lock()
 	for _, s := range e.sessions {
 		switch plain := s.relay.offloaded.Load() == 2; {
@@ -246,7 +254,7 @@ func (e *Engine) steerCalm(now time.Duration) {
 	}
 	var parting []*Session
 	for some := range slices.Chunk(calm, closingMost) {
-		parting = append(parting, e.beginSteering(some, now)...)
+		parting = append(parting, e.beginSteering(some, now-settled)...)
 	}
 	if parting != nil {
 		awaitReceivers()
@@ -263,12 +271,12 @@ func awaitReceivers() {
 	_, _, _ = unix.Syscall(unix.SYS_MEMBARRIER, global, 0, 0) // where it is not allowed, a packet may be lost
 }
 
-// beginSteering steers the ports of sessions to the sockets that workers share, and returns those of which that worked.
-// Their own sockets are still there.
-func (e *Engine) beginSteering(some []*Session, now time.Duration) (parting []*Session) {
+// beginSteering steers the ports of sessions to the sockets that workers share, if the kernel has had their flows since some time,
+// and returns those of which that worked. Their own sockets are still there.
+func (e *Engine) beginSteering(some []*Session, since time.Duration) (parting []*Session) {
 	changes := make([]*socketChange, len(some))
 	for i, s := range some {
-		if s.calm(now) {
+		if s.calm(since) {
 			changes[i] = newSocketChange()
 			changes[i].share = true
 			_ = s.worker.post(command{op: opSockets, relay: &s.relay, sockets: changes[i]}, false)
@@ -331,8 +339,8 @@ func (e *Engine) steer(some []*Session) {
 	}
 }
 
-// calm reports whether the flows of a session have been in the kernel for steerAfter, and it can be steered.
-func (s *Session) calm(now time.Duration) bool {
+// calm reports whether the flows of a session have been in the kernel since some time, and it can be steered.
+func (s *Session) calm(since time.Duration) bool {
 	r := &s.relay
 	if s.steered.Load() || r.offloaded.Load() < 2 || !r.enter() {
 		return false
@@ -343,7 +351,7 @@ func (s *Session) calm(now time.Duration) bool {
 	}
 	for side := range r.endpoint {
 		o := &r.endpoint[side][RTP].offload
-		if now-o.since < steerAfter || s.worker.shared.fd[family(o.in.Addr())] < 0 {
+		if o.since > since || s.worker.shared.fd[family(o.in.Addr())] < 0 {
 			return false
 		}
 	}
@@ -367,8 +375,11 @@ func (s *Session) settleSteering(c *socketChange) {
 }
 
 // mayWake reports whether another session may have sockets of its own without need.
-func (e *Engine) mayWake() bool {
-	return 4*int(e.awake.Load())+2*e.ports.atRest() < e.files/4*socketsShare
+func (e *Engine) mayWake() bool { return !e.hasSockets(socketsShare) }
+
+// hasSockets reports whether media's sockets are a part, in quarters, of the descriptors that the process may have.
+func (e *Engine) hasSockets(quarters int) bool {
+	return 4*int(e.awake.Load())+2*e.ports.atRest() >= e.files/4*quarters
 }
 
 func (s *Session) endSteering(st steering) {

@@ -170,7 +170,7 @@ func TestSteeringBegins(t *testing.T) {
 		e := openEngine(t, func(c *Config) { c.Listen, c.PortLow, c.PortHigh = []netip.Addr{relayV4}, 21000, 21003 })
 		c := newSteeredCall(t, e)
 		c.report(t)
-		parting := e.beginSteering([]*Session{c.Session}, e.now()+steerAfter+time.Second)
+		parting := e.beginSteering([]*Session{c.Session}, e.now())
 		if len(parting) != 1 || c.steered.Load() {
 			t.Fatalf("%d sessions are parting, steered %v", len(parting), c.steered.Load())
 		}
@@ -214,6 +214,33 @@ func TestSteeringBegins(t *testing.T) {
 		other := newSteeredCall(t, e) // of the same ports
 		other.report(t)
 	})
+}
+
+// Where descriptors get scarce, sessions are steered as soon as the kernel has both flows.
+func TestSteersAtOnceWhereDescriptorsAreScarce(t *testing.T) {
+	onKernelPath(t)
+	noLeaks(t)
+	e := openEngine(t, func(c *Config) { c.Listen = []netip.Addr{relayV4} })
+	one, other := newSteeredCall(t, e), newSteeredCall(t, e)
+	quiet := newSession(t, e, SessionConfig{}) // without packets
+	const has = 4 * 3
+	e.files = 4 * (has + 4) / steerAtOnceShare
+	e.tend(e.now())
+	if one.steered.Load() || other.steered.Load() {
+		t.Fatalf("steered with %d sockets of %d", has, e.files)
+	}
+	e.files = 4 * has / steerAtOnceShare
+	e.tend(e.now())
+	if !one.steered.Load() || !other.steered.Load() || quiet.steered.Load() {
+		t.Fatalf("steered: %v, %v, without packets %v; want the first two", one.steered.Load(), other.steered.Load(), quiet.steered.Load())
+	}
+	for _, c := range []*steeredCall{one, other} {
+		c.speak(t, 2)
+		c.report(t)
+		if st := c.Close(); st.A.RxPackets != 2 || st.B.RxPackets != 2 || st.A.Lost+st.B.Lost != 0 || st.A.DroppedTotal+st.B.DroppedTotal != 0 {
+			t.Errorf("A %+v\nB %+v", st.A, st.B)
+		}
+	}
 }
 
 // Where descriptors are scarce, sessions whose flows come back go on without sockets of their own.

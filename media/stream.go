@@ -1,6 +1,11 @@
 package media
 
-import "time"
+import (
+	"time"
+
+	"flowbridge/media/packet"
+	"flowbridge/media/quality"
+)
 
 // RFC 3550 §A.1: a sequence number that is further ahead or behind means that the sender has restarted.
 const (
@@ -28,7 +33,7 @@ type stream struct {
 	received  uint64 // numbers from base on that came, each once
 	expect    uint16 // the number after one that jumped; two in a row are a restart
 	jumped    bool
-	losses    losses
+	losses    quality.Losses
 	irregular bool // since uneven was called, something else came than the next packet
 
 	lostPast, wrapsPast                uint64 // of earlier counts
@@ -54,16 +59,16 @@ func (s *stream) setRate(rate uint32) {
 	}
 }
 
-func (s *stream) observe(h rtpHeader, now time.Duration) {
-	if !s.started || s.renewed || h.ssrc != s.ssrc {
+func (s *stream) observe(h packet.Header, now time.Duration) {
+	if !s.started || s.renewed || h.SSRC != s.ssrc {
 		if s.started && !s.renewed {
 			s.ssrcChanges++
 		}
-		s.restart(h.seq)
-		s.ssrc, s.started, s.renewed, s.timed, s.jitter = h.ssrc, true, false, false, 0
+		s.restart(h.Seq)
+		s.ssrc, s.started, s.renewed, s.timed, s.jitter = h.SSRC, true, false, false, 0
 	}
-	s.count(h.seq)
-	s.time(h.timestamp, now)
+	s.count(h.Seq)
+	s.time(h.Timestamp, now)
 }
 
 // renew says that later packets are from another source.
@@ -104,9 +109,9 @@ func (s *stream) restart(seq uint16) {
 	s.base, s.top = uint64(seq), uint64(seq)
 	s.received, s.jumped, s.irregular = 0, false, true
 	if s.started {
-		s.losses.finish()
+		s.losses.Finish()
 	}
-	s.losses.begin()
+	s.losses.Begin()
 }
 
 func (s *stream) count(seq uint16) {
@@ -134,7 +139,7 @@ func (s *stream) advance(by uint64) {
 	}
 	s.irregular = s.irregular || by > 1 || (s.top+by)>>16 != s.top>>16
 	s.top += by
-	s.losses.advance(by)
+	s.losses.Advance(by)
 }
 
 // late counts a number below the highest one. A number below the first one was sent before the count began.
@@ -147,7 +152,7 @@ func (s *stream) late(by uint64) {
 
 // mark notes a number and reports whether it came for the first time.
 func (s *stream) mark(behind uint64) (first bool) {
-	if first = s.losses.mark(behind); first {
+	if first = s.losses.Mark(behind); first {
 		s.received++
 	} else {
 		s.duplicates++
@@ -182,4 +187,20 @@ func (s *stream) clock() int64 {
 		return defaultClockRate
 	}
 	return s.rate
+}
+
+// units is d in units of a clock rate in Hz, rounded down and modulo 2^32. 0 Hz means 8000.
+func units(d time.Duration, rate int64) uint32 {
+	if rate == 0 {
+		rate = defaultClockRate
+	}
+	return uint32(d.Microseconds() * rate / 1e6)
+}
+
+// span is the duration of n units of a clock. 0 Hz means 8000.
+func span(n uint64, rate uint32) time.Duration {
+	if rate == 0 {
+		rate = defaultClockRate
+	}
+	return time.Duration(n * uint64(time.Second) / uint64(rate)) // 18 hours at the least fit
 }

@@ -4,6 +4,8 @@ import (
 	"math"
 	"testing"
 	"time"
+
+	"flowbridge/media/packet"
 )
 
 func TestStreamLost(t *testing.T) {
@@ -40,7 +42,7 @@ func TestStreamLost(t *testing.T) {
 	} {
 		var s stream
 		for i, seq := range tt.seqs {
-			s.observe(rtpHeader{seq: seq, ssrc: 9, timestamp: uint32(i)}, 0)
+			s.observe(packet.Header{Seq: seq, SSRC: 9, Timestamp: uint32(i)}, 0)
 		}
 		if got := s.lost(); got != tt.want {
 			t.Errorf("%s: lost %d; want %d", tt.name, got, tt.want)
@@ -50,7 +52,7 @@ func TestStreamLost(t *testing.T) {
 
 func TestStreamLostAddsUpOverSources(t *testing.T) {
 	var s stream
-	for _, h := range []rtpHeader{{ssrc: 1, seq: 1}, {ssrc: 1, seq: 4}, {ssrc: 2, seq: 60000}, {ssrc: 2, seq: 60005}} {
+	for _, h := range []packet.Header{{SSRC: 1, Seq: 1}, {SSRC: 1, Seq: 4}, {SSRC: 2, Seq: 60000}, {SSRC: 2, Seq: 60005}} {
 		s.observe(h, 0)
 	}
 	if got := s.lost(); got != 2+4 {
@@ -62,17 +64,17 @@ func TestStreamLostAddsUpOverSources(t *testing.T) {
 func TestStreamStartsAnewWithThePeer(t *testing.T) {
 	var s stream
 	for i, seq := range []uint16{1, 2, 5} { // two missing
-		s.observe(rtpHeader{ssrc: 1, seq: seq, timestamp: uint32(i)}, time.Duration(i)*time.Second)
+		s.observe(packet.Header{SSRC: 1, Seq: seq, Timestamp: uint32(i)}, time.Duration(i)*time.Second)
 	}
 	s.renew()
 	if got := s.lost(); got != 2 || s.jitterMS() == 0 {
 		t.Errorf("lost %d, jitter %.2f ms before the new peer sends; want 2 and some", got, s.jitterMS())
 	}
-	s.observe(rtpHeader{ssrc: 1, seq: 1500, timestamp: 9}, 9*time.Second)
+	s.observe(packet.Header{SSRC: 1, Seq: 1500, Timestamp: 9}, 9*time.Second)
 	if got := s.lost(); got != 2 || s.jitterMS() != 0 {
 		t.Errorf("lost %d, jitter %.2f ms; want 2 and 0", got, s.jitterMS())
 	}
-	s.observe(rtpHeader{ssrc: 1, seq: 1502, timestamp: 169}, 9*time.Second)
+	s.observe(packet.Header{SSRC: 1, Seq: 1502, Timestamp: 169}, 9*time.Second)
 	if got := s.lost(); got != 3 {
 		t.Errorf("lost %d; want 3", got)
 	}
@@ -117,7 +119,7 @@ func TestStreamJitter(t *testing.T) {
 		s := stream{rate: int64(tt.rate)}
 		for i := range tt.packets {
 			ts, at := tt.next(i)
-			s.observe(rtpHeader{ssrc: 1, seq: uint16(i), timestamp: ts}, at)
+			s.observe(packet.Header{SSRC: 1, Seq: uint16(i), Timestamp: ts}, at)
 		}
 		if got := s.jitterMS(); math.Abs(got-tt.want) > 0.15 {
 			t.Errorf("%s: jitter %.2f ms; want %.2f", tt.name, got, tt.want)
@@ -128,12 +130,12 @@ func TestStreamJitter(t *testing.T) {
 func TestStreamJitterStartsAnewWithTheSource(t *testing.T) {
 	var s stream
 	for i := range 50 {
-		s.observe(rtpHeader{ssrc: 1, seq: uint16(i), timestamp: uint32(i * 160)}, time.Duration(i+i%2)*20*time.Millisecond)
+		s.observe(packet.Header{SSRC: 1, Seq: uint16(i), Timestamp: uint32(i * 160)}, time.Duration(i+i%2)*20*time.Millisecond)
 	}
 	if s.jitterMS() < 10 {
 		t.Fatalf("jitter %.2f ms; want some", s.jitterMS())
 	}
-	s.observe(rtpHeader{ssrc: 2, seq: 1, timestamp: 5}, time.Second)
+	s.observe(packet.Header{SSRC: 2, Seq: 1, Timestamp: 5}, time.Second)
 	if s.jitterMS() != 0 {
 		t.Errorf("jitter %.2f ms after a new source; want 0", s.jitterMS())
 	}
@@ -185,10 +187,10 @@ func TestStreamIrregularities(t *testing.T) {
 		var s stream
 		for _, part := range tt.seqs {
 			for _, seq := range part {
-				s.observe(rtpHeader{seq: seq, ssrc: 9}, 0)
+				s.observe(packet.Header{Seq: seq, SSRC: 9}, 0)
 			}
 		}
-		runs, longest := s.losses.bursts()
+		runs, longest := s.losses.Bursts()
 		got := counts{s.lost(), runs, longest, s.duplicates, s.reordered, s.wraps()}
 		if got != tt.want {
 			t.Errorf("%s: got %+v; want %+v", tt.name, got, tt.want)
@@ -199,11 +201,11 @@ func TestStreamIrregularities(t *testing.T) {
 func TestStreamSSRCChanges(t *testing.T) {
 	var s stream
 	for _, ssrc := range []uint32{1, 1, 2, 2, 1} {
-		s.observe(rtpHeader{ssrc: ssrc}, 0)
+		s.observe(packet.Header{SSRC: ssrc}, 0)
 	}
 	s.renew()
-	s.observe(rtpHeader{ssrc: 7}, 0) // another peer: no change of its own
-	s.observe(rtpHeader{ssrc: 7, seq: 1}, 0)
+	s.observe(packet.Header{SSRC: 7}, 0) // another peer: no change of its own
+	s.observe(packet.Header{SSRC: 7, Seq: 1}, 0)
 	if s.ssrcChanges != 2 {
 		t.Errorf("got %d; want 2", s.ssrcChanges)
 	}
@@ -212,7 +214,7 @@ func TestStreamSSRCChanges(t *testing.T) {
 func TestStreamJitterMaximumAndMean(t *testing.T) {
 	var s stream
 	at := func(i int, late time.Duration) {
-		s.observe(rtpHeader{ssrc: 1, seq: uint16(i), timestamp: uint32(i * 160)}, time.Duration(i)*20*time.Millisecond+late)
+		s.observe(packet.Header{SSRC: 1, Seq: uint16(i), Timestamp: uint32(i * 160)}, time.Duration(i)*20*time.Millisecond+late)
 	}
 	for i := range 400 {
 		late := time.Duration(0)
@@ -241,10 +243,10 @@ func FuzzStream(f *testing.F) {
 		base := 1<<20 + int(first)
 		top, came := base, map[int]bool{base: true}
 		var duplicates, reordered uint64
-		s.observe(rtpHeader{seq: first}, 0)
+		s.observe(packet.Header{Seq: first}, 0)
 		for _, b := range steps {
 			n := top + max(int(int8(b)), 1-maxMisorder)
-			s.observe(rtpHeader{seq: uint16(n)}, 0)
+			s.observe(packet.Header{Seq: uint16(n)}, 0)
 			switch {
 			case n < base:
 				reordered++
@@ -270,7 +272,7 @@ func FuzzStream(f *testing.F) {
 			lost++
 			longest = max(longest, run)
 		}
-		gotRuns, gotLongest := s.losses.bursts()
+		gotRuns, gotLongest := s.losses.Bursts()
 		if s.lost() != lost || gotRuns != runs || gotLongest != longest || s.duplicates != duplicates || s.reordered != reordered {
 			t.Errorf("got lost %d, bursts %d up to %d, duplicates %d, reordered %d; want %d, %d up to %d, %d, %d", s.lost(), gotRuns, gotLongest,
 				s.duplicates, s.reordered, lost, runs, longest, duplicates, reordered)

@@ -3,6 +3,8 @@ package media
 import (
 	"net/netip"
 	"time"
+
+	"flowbridge/media/packet"
 )
 
 // Tap is given the packets that a session accepts, for a recording.
@@ -41,7 +43,7 @@ func (w *worker) show(ep *endpoint, kind Kind, src netip.AddrPort, pkt []byte) {
 }
 
 // reveal masks keys in an RTP packet, gives the tap what is left, and reports whether to relay it.
-func (w *worker) reveal(ep *endpoint, src netip.AddrPort, h rtpHeader, pkt []byte) (relay bool) {
+func (w *worker) reveal(ep *endpoint, src netip.AddrPort, h packet.Header, pkt []byte) (relay bool) {
 	show, relay := true, true
 	if ep.masker != nil {
 		show, relay = ep.masker.hide(h, pkt, w.now)

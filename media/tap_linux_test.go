@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"flowbridge/audio"
+	"flowbridge/media/packet"
 )
 
 // witness is a tap that keeps what it is shown.
@@ -55,9 +56,9 @@ func TestTapSeesPacketsAsTheyCame(t *testing.T) {
 		c.send(to, pkt)
 		if s.kind == RTP {
 			got, _ := other.read()
-			h, _ := parseRTP(got)
-			if want := map[Side]uint8{SideA: 8}[s.side]; h.seq != seq || h.payloadType != want {
-				t.Fatalf("relayed as number %d of type %d; want %d of %d", h.seq, h.payloadType, seq, want)
+			h, _ := packet.ParseRTP(got)
+			if want := map[Side]uint8{SideA: 8}[s.side]; h.Seq != seq || h.PayloadType != want {
+				t.Fatalf("relayed as number %d of type %d; want %d of %d", h.Seq, h.PayloadType, seq, want)
 			}
 		}
 		if tapped {
@@ -187,18 +188,18 @@ func TestMaskedKeysStayHere(t *testing.T) {
 	br.a.send(br.Local(SideA), keyPacket(t, 2, 7, 0, true))
 	br.a.send(br.Local(SideA), sourcePacket(t, 0xa, 3))
 	muted, _ := br.b.read()
-	if h, _ := parseRTP(muted); h.seq != 3 || !bytes.Equal(Payload(muted), bytes.Repeat([]byte{audio.ULaw.Silence()}, 5)) {
+	if h, _ := packet.ParseRTP(muted); h.Seq != 3 || !bytes.Equal(packet.Payload(muted), bytes.Repeat([]byte{audio.ULaw.Silence()}, 5)) {
 		t.Errorf("speech beside a key: got % x", muted)
 	}
 	br.b.send(br.Local(SideB), sourcePacket(t, 0xb, 1))
 	br.a.expect(br.Local(SideA), sourcePacket(t, 0xb, 1)) // the other side is not masked
 	br.event(t)                                           // its lock
 	for _, p := range tap.taken() {
-		h, _ := parseRTP(p.Data)
-		switch payload := Payload(p.Data); {
-		case h.payloadType == 101 && payload[0] != maskCode:
+		h, _ := packet.ParseRTP(p.Data)
+		switch payload := packet.Payload(p.Data); {
+		case h.PayloadType == 101 && payload[0] != maskCode:
 			t.Errorf("the tap was shown key %d", payload[0])
-		case p.Side == SideA && h.seq == 3 && !bytes.Equal(p.Data, muted):
+		case p.Side == SideA && h.Seq == 3 && !bytes.Equal(p.Data, muted):
 			t.Errorf("the tap was shown % x", p.Data)
 		}
 	}

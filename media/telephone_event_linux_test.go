@@ -4,13 +4,15 @@ import (
 	"encoding/binary"
 	"testing"
 	"time"
+
+	"flowbridge/media/packet"
 )
 
 // eventPacket is a packet of telephone-event 101 that began at the given time.
-func eventPacket(tb testing.TB, seq uint16, timestamp uint32, e telephoneEvent) []byte {
+func eventPacket(tb testing.TB, seq uint16, timestamp uint32, e packet.Event) []byte {
 	tb.Helper()
-	var payload [telephoneEventLen]byte
-	e.put(payload[:])
+	var payload [packet.EventLen]byte
+	e.Put(payload[:])
 	pkt := rtpPacket(tb, 101, seq, string(payload[:]))
 	binary.BigEndian.PutUint32(pkt[4:8], timestamp)
 	return pkt
@@ -21,7 +23,7 @@ func pressed(tb testing.TB, seq uint16, code uint8) (packets [][]byte) {
 	tb.Helper()
 	timestamp := uint32(seq) * 160
 	for i := range uint16(8) {
-		e := telephoneEvent{code: code, volume: 10, duration: min(i+1, 5) * 160, end: i >= 5}
+		e := packet.Event{Code: code, Volume: 10, Duration: min(i+1, 5) * 160, End: i >= 5}
 		packets = append(packets, eventPacket(tb, seq+i, timestamp, e))
 	}
 	return packets
@@ -49,7 +51,7 @@ func TestDigitsAreReported(t *testing.T) {
 					}
 				}
 			}
-			flash := eventPacket(t, seq+20, 9999, telephoneEvent{code: 16, end: true})
+			flash := eventPacket(t, seq+20, 9999, packet.Event{Code: 16, End: true})
 			relayed(flash)
 			relayed(rtpPacket(t, 100, seq+21, "\x05\x8a\x03\x20")) // another payload type
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
+
+	"flowbridge/media/packet"
 )
 
 var _ flowPath = (*worker)(nil)
@@ -67,14 +69,14 @@ func (w *worker) relay(ep *endpoint, n int) {
 		w.refuse(ep, src)
 		return
 	}
-	if isRTCP(pkt) && ep.relay.party[ep.side].named.Mux {
+	if packet.IsRTCP(pkt) && ep.relay.party[ep.side].named.Mux {
 		w.relayMuxed(ep, src, pkt)
 		return
 	}
 	if pkt = w.unprotect(ep, pkt); pkt == nil {
 		return
 	}
-	header, valid := parseRTP(pkt)
+	header, valid := packet.ParseRTP(pkt)
 	if !valid {
 		ep.count.dropped().Malformed.Add(1)
 		return
@@ -120,7 +122,7 @@ func (w *worker) relayReport(ep *endpoint, src netip.AddrPort, pkt []byte) {
 
 // openReport removes the protection of RTCP. It returns nil for a packet that is not accepted, and counts it.
 func (w *worker) openReport(ep *endpoint, pkt []byte) []byte {
-	if pkt = w.unprotect(ep, pkt); pkt != nil && !validRTCP(pkt) {
+	if pkt = w.unprotect(ep, pkt); pkt != nil && !packet.ValidRTCP(pkt) {
 		ep.count.dropped().Malformed.Add(1)
 		return nil
 	}
@@ -143,7 +145,7 @@ func (w *worker) control(ep *endpoint, pkt []byte) {
 	r := ep.relay
 	r.readReports(ep.side, pkt, w.now)
 	if r.endpoint[SideA][RTP].rewrites || r.endpoint[SideB][RTP].rewrites || r.secure[SideA].out != nil || r.secure[SideB].out != nil {
-		translate(pkt, r.alias(ep.side), r.alias(ep.side.Other()))
+		packet.Translate(pkt, r.alias(ep.side), r.alias(ep.side.Other()))
 	}
 }
 
@@ -155,7 +157,7 @@ func (w *worker) admits(ep *endpoint, src netip.AddrPort) bool {
 }
 
 // guard reports whether to accept a packet of an admitted source, and counts the reason if not.
-func (w *worker) guard(ep *endpoint, src netip.AddrPort, h rtpHeader) bool {
+func (w *worker) guard(ep *endpoint, src netip.AddrPort, h packet.Header) bool {
 	l := ep.latch()
 	v := l.judge(src, h, w.now)
 	if v == unproven && ep.relay.secure[ep.side].in != nil {
@@ -169,7 +171,7 @@ func (w *worker) guard(ep *endpoint, src netip.AddrPort, h rtpHeader) bool {
 	}
 	switch v {
 	case keep:
-		if h.ssrc != ep.outlet.source && l.mode == LatchOff {
+		if h.SSRC != ep.outlet.source && l.mode == LatchOff {
 			ep.outlet.leave(&ep.stream)
 		}
 		l.heard = w.now
@@ -187,7 +189,7 @@ func (w *worker) guard(ep *endpoint, src netip.AddrPort, h rtpHeader) bool {
 	return false
 }
 
-func (w *worker) account(ep *endpoint, h rtpHeader, n int) {
+func (w *worker) account(ep *endpoint, h packet.Header, n int) {
 	c := ep.count
 	c.RxPackets.Add(1)
 	c.RxBytes.Add(uint64(n)) // at most maxPacket
@@ -202,9 +204,9 @@ func (w *worker) account(ep *endpoint, h rtpHeader, n int) {
 }
 
 // listen reads a telephone-event, and reports whether to relay the packet.
-func (w *worker) listen(ep *endpoint, h rtpHeader, pkt []byte) bool {
+func (w *worker) listen(ep *endpoint, h packet.Header, pkt []byte) bool {
 	l := ep.listener
-	if !l.config.On || h.payloadType != l.config.PayloadType {
+	if !l.config.On || h.PayloadType != l.config.PayloadType {
 		return true
 	}
 	relay := l.hear(h, pkt, w.now)
@@ -216,7 +218,7 @@ func (w *worker) listen(ep *endpoint, h rtpHeader, pkt []byte) bool {
 }
 
 // blend reports whether to relay a packet, or our own packets replace it. It brings the rewrite up to date first.
-func (w *worker) blend(ep *endpoint, h rtpHeader) bool {
+func (w *worker) blend(ep *endpoint, h packet.Header) bool {
 	if p := ep.player; p != nil && p.playing && p.play.Yield && ep.dest.size > 0 {
 		w.yield(ep)
 	}

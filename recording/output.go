@@ -18,7 +18,7 @@ type output struct {
 }
 
 type format interface {
-	packet(p packet) error
+	packet(p tapped) error
 	message(m message) error
 	tick(now time.Duration) error  // time has passed
 	finish(at time.Duration) error // the recording ended then
@@ -68,7 +68,7 @@ func (r *Recorder) each(do func(format) error) {
 }
 
 // deliver is each for a packet. It needs no closure.
-func (r *Recorder) deliver(p packet) {
+func (r *Recorder) deliver(p tapped) {
 	for _, o := range r.outputs {
 		if o.err == nil {
 			o.err = o.format.packet(p)

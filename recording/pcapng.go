@@ -38,7 +38,7 @@ func newPcapng(s *sink, began time.Time, local [2]netip.Addr) (*pcapng, error) {
 	return c, c.flush()
 }
 
-func (c *pcapng) packet(p packet) error {
+func (c *pcapng) packet(p tapped) error {
 	if name := c.local[p.side]; name.IsValid() {
 		p.local = netip.AddrPortFrom(name, p.local.Port())
 	}

@@ -67,7 +67,7 @@ func (r *Recorder) Packet(p media.Tapped) {
 	if p.Kind == media.RTP {
 		c = r.payloads[p.Side].Load().codec(p.Data[1] & 0x7f)
 	}
-	if !r.ring.put(packet{
+	if !r.ring.put(tapped{
 		at: p.At.Sub(r.began), side: p.Side, kind: p.Kind, source: p.Source, local: p.Local, codec: c, data: p.Data,
 	}) {
 		r.dropped.Add(1)

@@ -19,8 +19,8 @@ const entryHeader = 56
 // skipped marks the end of the ring as too short for an entry. It stands in place of a header's length.
 const skipped = 0xffffffff
 
-// packet is one packet of RTP or RTCP on its way to the files.
-type packet struct {
+// tapped is one packet of RTP or RTCP on its way to the files.
+type tapped struct {
 	at     time.Duration // since the recording began
 	side   media.Side
 	kind   media.Kind
@@ -40,7 +40,7 @@ type ring struct {
 func newRing(size int) *ring { return &ring{buf: make([]byte, size)} }
 
 // put copies a packet into the ring and reports whether there was room.
-func (r *ring) put(p packet) bool {
+func (r *ring) put(p tapped) bool {
 	need := (entryHeader + len(p.data) + 7) &^ 7
 	head, size := r.head.Load(), uint64(len(r.buf))
 	at := head & (size - 1)
@@ -61,10 +61,10 @@ func (r *ring) put(p packet) bool {
 }
 
 // get reads the oldest packet without removing it. Its data belongs to the ring and is valid until drop.
-func (r *ring) get() (packet, bool) {
+func (r *ring) get() (tapped, bool) {
 	head, tail, size := r.head.Load(), r.tail.Load(), uint64(len(r.buf))
 	if tail == head {
-		return packet{}, false
+		return tapped{}, false
 	}
 	at := tail & (size - 1)
 	if binary.NativeEndian.Uint32(r.buf[at:]) == skipped {
@@ -82,7 +82,7 @@ func (r *ring) drop() {
 }
 
 // write lays the packet out: length, side, kind, codec, ports, time, addresses, data.
-func (p *packet) write(b []byte) {
+func (p *tapped) write(b []byte) {
 	binary.NativeEndian.PutUint32(b, uint32(len(p.data)))
 	b[4], b[5], b[6] = byte(p.side), byte(p.kind), byte(p.codec)
 	binary.NativeEndian.PutUint16(b[8:], p.source.Port())
@@ -94,12 +94,12 @@ func (p *packet) write(b []byte) {
 	copy(b[entryHeader:], p.data)
 }
 
-func readPacket(b []byte) packet {
+func readPacket(b []byte) tapped {
 	addr := func(b, port []byte) netip.AddrPort { // sockets for IPv6 take no IPv4, so what is mapped is IPv4
 		return netip.AddrPortFrom(netip.AddrFrom16([16]byte(b)).Unmap(), binary.NativeEndian.Uint16(port))
 	}
 	end := entryHeader + int(binary.NativeEndian.Uint32(b))
-	return packet{
+	return tapped{
 		side: media.Side(b[4]), kind: media.Kind(b[5]), codec: codec(b[6]),
 		source: addr(b[24:40], b[8:]),
 		local:  addr(b[40:56], b[10:]),

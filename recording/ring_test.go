@@ -24,10 +24,10 @@ var (
 func TestRingIsAQueue(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := newRing(1024)
-		var want []packet
+		var want []tapped
 		for range rapid.IntRange(0, 200).Draw(t, "steps") {
 			if rapid.Bool().Draw(t, "put") {
-				p := packet{
+				p := tapped{
 					at: time.Duration(rapid.Int64().Draw(t, "at")), side: media.SideB, kind: media.RTCP,
 					source: addrA, local: localB, codec: codecALaw, data: rapid.SliceOfN(rapid.Byte(), 0, 300).Draw(t, "data"),
 				}
@@ -66,7 +66,7 @@ func TestRingBetweenGoroutines(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for n := 0; n < count; {
-			if r.put(packet{at: time.Duration(n), source: addrA, local: localA, data: bytes.Repeat([]byte{byte(n)}, n%400)}) {
+			if r.put(tapped{at: time.Duration(n), source: addrA, local: localA, data: bytes.Repeat([]byte{byte(n)}, n%400)}) {
 				n++
 			}
 		}
@@ -87,10 +87,10 @@ func TestRingBetweenGoroutines(t *testing.T) {
 
 func TestRingRefusesWhatNeverFits(t *testing.T) {
 	r := newRing(256)
-	if r.put(packet{source: addrA, local: localA, data: make([]byte, 256)}) {
+	if r.put(tapped{source: addrA, local: localA, data: make([]byte, 256)}) {
 		t.Error("a packet that is larger than the ring was taken")
 	}
-	if !r.put(packet{source: addrA, local: localA, data: make([]byte, 200)}) {
+	if !r.put(tapped{source: addrA, local: localA, data: make([]byte, 200)}) {
 		t.Error("a packet that fills the ring was refused")
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"flowbridge/media"
+	"flowbridge/media/packet"
 )
 
 const (
@@ -56,7 +57,7 @@ func wavHeader(data int64) []byte {
 	return le.AppendUint32(b, uint32(min(data, wavLimit)))
 }
 
-func (w *wav) packet(p packet) error {
+func (w *wav) packet(p tapped) error {
 	if p.kind != media.RTP {
 		return nil
 	}
@@ -64,7 +65,7 @@ func (w *wav) packet(p packet) error {
 	case codecOther:
 		return fmt.Errorf("side %v: %w", p.side, errCodec(w.payloads(p.side).OtherName))
 	case codecULaw, codecALaw:
-		w.samples = p.codec.decode(w.samples[:0], media.Payload(p.data))
+		w.samples = p.codec.decode(w.samples[:0], packet.Payload(p.data))
 		w.line.put(p.side, p.at, binary.BigEndian.Uint32(p.data[8:]), binary.BigEndian.Uint32(p.data[4:]), w.samples)
 	case codecSilence:
 		w.line.advance(p.at)

@@ -3,6 +3,7 @@ package sim
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"net/netip"
 	"strings"
 	"sync/atomic"
@@ -16,6 +17,13 @@ const (
 	allowed          = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, NOTIFY"
 	defaultEchoDelay = 600 * time.Millisecond
 	defaultRingFor   = 200 * time.Millisecond
+)
+
+// The networks of SIP, as sipgo names them.
+const (
+	networkUDP = "UDP"
+	networkTCP = "TCP"
+	networkTLS = "TLS"
 )
 
 // Agent is the SIP side of a platform: it takes calls, greets and echoes.
@@ -32,7 +40,10 @@ type Agent struct {
 // AgentOptions say where an agent listens and how it takes calls.
 type AgentOptions struct {
 	Name      string        // of the user agent, and in errors
-	Listen    string        // UDP; "127.0.0.1:0" if empty
+	Listen    string        // "127.0.0.1:0" if empty
+	Network   string        // UDP if empty, TCP or TLS
+	TLS       *tls.Config   // for TLS
+	SRTP      string        // SRTPOff, SRTPOptional or SRTPRequired
 	EchoDelay time.Duration // 600ms if zero
 	RingFor   time.Duration // between 180 and 200; 200ms if zero, none if negative
 	Fault     Fault
@@ -70,7 +81,12 @@ func OpenAgent(ctx context.Context, o AgentOptions) (*Agent, error) {
 	s := &Agent{opts: o}
 	s.SetFault(o.Fault)
 	var err error
-	s.sip, err = openEndpoint(ctx, o.Listen, o.Name, "agent", o.Log, s.drops)
+	switch o.Network {
+	case networkTCP, networkTLS:
+		s.sip, err = listenEndpoint(ctx, o)
+	default:
+		s.sip, err = openEndpoint(ctx, o.Listen, o.Name, "agent", o.Log, s.drops)
+	}
 	return s, err
 }
 
@@ -131,6 +147,9 @@ func (s *Agent) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 		reply(req, tx, sip.StatusBadRequest, "Incomplete INVITE")
 		return
 	}
+	if s.sip.accept != nil && s.Fault().Kind == FaultSilent {
+		return
+	}
 	if tagOf(req.To().Params) != "" {
 		s.dialogs.only(s.onReInvite)(req, tx)
 		return
@@ -144,7 +163,7 @@ func (s *Agent) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 	if s.challenged(req, tx) {
 		return
 	}
-	c := newIncoming(req, tx, s.sip.sock.invite(req.CallID().Value()))
+	c := newIncoming(req, tx, s.sip.invite(req.CallID().Value()))
 	tx.OnCancel(func(*sip.Request) { c.cancelled.set() })
 	reply(req, tx, sip.StatusTrying, "Trying")
 	c.handler = s.platform.NewCall(c)
@@ -191,7 +210,10 @@ func (s *Agent) admit(c *Incoming) (media remoteMedia, code int, reason string) 
 		return media, f.Status, "As Asked"
 	default:
 	}
-	media, err := parseSDP(c.req.Body())
+	media, err := parseAnySDP(c.req.Body())
+	if err == nil {
+		err = media.allows(s.opts.SRTP)
+	}
 	if err != nil {
 		return media, sip.StatusNotAcceptableHere, err.Error()
 	}

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
@@ -153,17 +152,9 @@ func (c *connection) show(b []byte) {
 	if c.tap == nil || len(c.unread) > maxUnread {
 		return
 	}
-	c.unread = append(c.unread, b...)
-	for {
-		c.unread = bytes.TrimLeft(c.unread, "\r\n")
-		head, _, whole := bytes.Cut(c.unread, []byte("\r\n\r\n"))
-		size := len(head) + 4 + bodyLength(string(head))
-		if !whole || len(c.unread) < size {
-			return
-		}
-		c.tap(Datagram{At: time.Now(), Received: true, Remote: c.remote, Data: c.unread[:size]})
-		c.unread = c.unread[size:]
-	}
+	c.unread = wholeMessages(append(c.unread, b...), func(message []byte) {
+		c.tap(Datagram{At: time.Now(), Received: true, Remote: c.remote, Data: message})
+	})
 }
 
 // bodyLength is the Content-Length of a message's head; 0 without one.

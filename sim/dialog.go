@@ -22,6 +22,7 @@ type dialog struct {
 	routes  []sip.Uri
 	source  string // address of the peer so far, used if the target is a name
 	network string // UDP, TCP or TLS
+	reuse   bool   // requests go over the peer's connection (RFC 5923)
 	cseq    uint32
 }
 
@@ -43,6 +44,7 @@ func serverDialog(req *sip.Request) *dialog {
 		routes:  recordRoutes(req.GetHeaders("Record-Route")),
 		source:  req.Source(),
 		network: req.Transport(),
+		reuse:   req.Transport() != networkUDP,
 	}
 }
 
@@ -99,6 +101,9 @@ func (d *dialog) request(method sip.RequestMethod) *sip.Request {
 
 // nextHop resolves no names, because the peer chose them.
 func (d *dialog) nextHop() string {
+	if d.reuse {
+		return d.source
+	}
 	hop := d.target
 	if len(d.routes) > 0 {
 		hop = d.routes[0]

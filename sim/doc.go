@@ -6,8 +6,8 @@
 //	   └───── RTP: words ─────────────────────────────▶ heard by the agent
 //	   heard by the caller ◀──── RTP: greeting, then echo ─────┘
 //
-// What a platform adds is in the packages below: synthflow, vapi, and twilio,
-// which is a carrier.
+// What a platform adds is in the packages below: synthflow, vapi, platform for all
+// that can be described by data, and twilio, which is a carrier.
 //
 // The ends are independent of the product's SIP: their own dialogs, SDP and RTP.
 // They use sipgo, whose parser and transactions the product uses, too, so that

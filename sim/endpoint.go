@@ -26,8 +26,9 @@ const (
 // endpoint is a SIP user agent on one UDP socket. It is what the two ends of a call
 // have in common.
 type endpoint struct {
-	sock    *socket     // nil: conn
-	conn    *connection // to the one peer; nil: sock
+	sock    *socket     // nil: conn or accept
+	conn    *connection // to the one peer; nil: sock or accept
+	accept  *acceptor   // takes connections; nil: sock or conn
 	network string      // UDP, TCP or TLS
 	lost    chan error  // 1 error: why the one peer can't be reached
 	local   netip.AddrPort
@@ -79,11 +80,13 @@ func (e *endpoint) open(ctx context.Context, name string, log zerolog.Logger, fr
 		e.server, err = sipgo.NewServer(e.ua, sipgo.WithServerLogger(quiet))
 	}
 	if err == nil {
-		e.client, err = sipgo.NewClient(e.ua,
-			sipgo.WithClientLogger(quiet),
-			sipgo.WithClientConnectionAddr(from),
-			sipgo.WithClientNAT(),
-		)
+		options := []sipgo.ClientOption{sipgo.WithClientLogger(quiet), sipgo.WithClientNAT()}
+		if from != "" {
+			options = append(options, sipgo.WithClientConnectionAddr(from))
+		} else { // over the connection that the peer has opened
+			options = append(options, sipgo.WithClientHostname(hostPart(e.local.Addr())), sipgo.WithClientPort(int(e.local.Port())))
+		}
+		e.client, err = sipgo.NewClient(e.ua, options...)
 	}
 	if err != nil {
 		return err
@@ -122,21 +125,33 @@ func unmapped(a netip.AddrPort) netip.AddrPort {
 func (e *endpoint) serve() {
 	e.served = make(chan struct{})
 	ready := e.conn.isReady()
-	if e.sock != nil {
+	var listener net.Listener = e.conn
+	switch {
+	case e.sock != nil:
 		ready = e.sock.ready
+	case e.accept != nil:
+		ready, listener = e.accept.ready, e.accept
 	}
 	go func() {
 		defer close(e.served)
 		switch e.network { // each ends with its socket
 		case "TCP":
-			_ = e.server.ServeTCP(e.conn)
+			_ = e.server.ServeTCP(listener)
 		case "TLS":
-			_ = e.server.ServeTLS(e.conn)
+			_ = e.server.ServeTLS(listener)
 		default:
 			_ = e.server.ServeUDP(e.sock)
 		}
 	}()
 	<-ready
+}
+
+// invite returns the bytes of the last INVITE with this Call-ID.
+func (e *endpoint) invite(callID string) string {
+	if e.accept != nil {
+		return e.accept.invite(callID)
+	}
+	return e.sock.invite(callID)
 }
 
 // enter starts work that close waits for. It is false once the endpoint closes.
@@ -166,9 +181,12 @@ func (e *endpoint) close() error {
 	e.wg.Wait()
 	e.clock.close()
 	var err error
-	if e.sock != nil {
+	switch {
+	case e.sock != nil:
 		err = e.sock.Close()
-	} else {
+	case e.accept != nil:
+		err = e.accept.Close()
+	default:
 		err = e.conn.Close()
 	}
 	if e.served != nil {

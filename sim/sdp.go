@@ -17,10 +17,22 @@ type remoteMedia struct {
 	addr  netip.AddrPort
 	codec codec // the first supported codec
 	event uint8 // payload type of telephone-event; 0: none
+
+	secure bool     // RTP/SAVP
+	crypto []string // its attributes crypto
 }
 
-// parseSDP reads an offer or an answer.
+// parseSDP reads an offer or an answer without encryption.
 func parseSDP(body []byte) (remoteMedia, error) {
+	m, err := parseAnySDP(body)
+	if err == nil {
+		err = m.allows(SRTPOff)
+	}
+	return m, err
+}
+
+// parseAnySDP reads an offer.
+func parseAnySDP(body []byte) (remoteMedia, error) {
 	var d sdp.SessionDescription
 	if err := d.Unmarshal(body); err != nil {
 		return remoteMedia{}, fmt.Errorf("sdp: %w", err)
@@ -29,14 +41,17 @@ func parseSDP(body []byte) (remoteMedia, error) {
 		if m.MediaName.Media != "audio" || m.MediaName.Port.Value == 0 {
 			continue
 		}
-		if strings.Join(m.MediaName.Protos, "/") != "RTP/AVP" {
+		profile := strings.Join(m.MediaName.Protos, "/")
+		if profile != "RTP/AVP" && profile != "RTP/SAVP" {
 			continue
 		}
 		conn := m.ConnectionInformation
 		if conn == nil {
 			conn = d.ConnectionInformation
 		}
-		return audioOf(m, conn)
+		found, err := audioOf(m, conn)
+		found.secure = profile == "RTP/SAVP"
+		return found, err
 	}
 	return remoteMedia{}, errors.New("sdp: no audio over RTP/AVP")
 }
@@ -52,6 +67,9 @@ func audioOf(m *sdp.MediaDescription, conn *sdp.ConnectionInformation) (remoteMe
 	r := remoteMedia{addr: netip.AddrPortFrom(ip, uint16(m.MediaName.Port.Value))}
 	names := map[string]string{"0": "PCMU", "8": "PCMA"}
 	for _, a := range m.Attributes {
+		if a.Key == "crypto" {
+			r.crypto = append(r.crypto, a.Value)
+		}
 		if pt, name, ok := strings.Cut(a.Value, " "); ok && a.Key == "rtpmap" {
 			names[pt] = strings.ToUpper(strings.SplitN(name, "/", 2)[0])
 		}

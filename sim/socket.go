@@ -32,15 +32,19 @@ type socket struct {
 	lost  func(error)                // gets ICMP errors; may be nil; set before the first read
 	ready chan struct{}              // closed at the first read: from then on sipgo can send
 	once  sync.Once
+	invites
+}
 
+// invites are the bytes of the latest INVITEs.
+type invites struct {
 	mu    sync.Mutex
-	raw   map[string]string // INVITEs by Call-ID
+	raw   map[string]string // by Call-ID
 	order []string
 }
 
 func newSocket(conn *net.UDPConn, drop func([]byte) bool) *socket {
 	_ = conn.SetReadBuffer(receiveBuffer) // best effort: the kernel caps it silently
-	return &socket{PacketConn: conn, drop: drop, ready: make(chan struct{}), raw: map[string]string{}}
+	return &socket{PacketConn: conn, drop: drop, ready: make(chan struct{})}
 }
 
 // ReadFrom reads the next datagram that is not dropped.
@@ -82,7 +86,7 @@ func (s *socket) tapped(received bool, addr net.Addr, b []byte) {
 	}
 }
 
-func (s *socket) note(b []byte) {
+func (s *invites) note(b []byte) {
 	if !bytes.HasPrefix(b, []byte("INVITE ")) {
 		return
 	}
@@ -99,6 +103,9 @@ func (s *socket) note(b []byte) {
 	if _, again := s.raw[callID]; !again {
 		s.order = append(s.order, callID)
 	}
+	if s.raw == nil {
+		s.raw = map[string]string{}
+	}
 	s.raw[callID] = message
 	if len(s.order) > maxRawInvites {
 		delete(s.raw, s.order[0])
@@ -107,7 +114,7 @@ func (s *socket) note(b []byte) {
 }
 
 // invite returns the bytes of the last INVITE with this Call-ID.
-func (s *socket) invite(callID string) string {
+func (s *invites) invite(callID string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.raw[callID]

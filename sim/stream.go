@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/pion/srtp/v3"
 )
 
 const (
@@ -82,6 +84,8 @@ type stream struct {
 	mu   sync.Mutex // guards what follows
 	rx   reception
 	echo *echoQueue // nil: no echo
+
+	lock, unlock *srtp.Context // of packets sent and received; nil: they are plain
 }
 
 // openStream binds a port pair, RTP even and RTCP the odd one above
@@ -185,6 +189,16 @@ func (s *stream) send(now time.Time) {
 	}
 	s.seq++
 	s.ts += frameSamples
+	s.mu.Lock()
+	lock := s.lock
+	s.mu.Unlock()
+	if lock != nil {
+		encrypted, err := lock.EncryptRTP(nil, packet, nil)
+		if err != nil {
+			return
+		}
+		packet = encrypted
+	}
 	if _, err := s.conn.WriteToUDPAddrPort(packet, peer.addr); err == nil {
 		s.sent.Add(1)
 	}
@@ -221,7 +235,11 @@ func (s *stream) readRTP() {
 		now := time.Now()
 		s.mu.Lock()
 		s.rx.source = from
-		payload := s.rx.take(buf[:n], s.peer.Load(), now)
+		packet := buf[:n]
+		if s.unlock != nil {
+			packet, _ = s.unlock.DecryptRTP(nil, packet, nil) // nothing, if it is somebody else's
+		}
+		payload := s.rx.take(packet, s.peer.Load(), now)
 		if payload != nil && s.echo != nil {
 			s.echo.push(payload, now)
 		}

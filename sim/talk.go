@@ -60,10 +60,17 @@ func (s *Agent) openMedia(c *Incoming, media remoteMedia) (*stream, bool) {
 	if c.Greets != "" {
 		st.say(media.codec.encodeAll(Greeting(c.Greets)), false)
 	}
+	answer := writeSDP(netip.AddrPortFrom(ip, st.local.Port()), rand.Uint64()>>2, []codec{media.codec}, media.event)
+	if media.secure {
+		if answer, err = st.encrypt(answer, &media); err != nil {
+			st.close()
+			s.refuse(c, sip.StatusNotAcceptableHere, err.Error())
+			return nil, false
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.stream = st
-	c.answer = writeSDP(netip.AddrPortFrom(ip, st.local.Port()), rand.Uint64()>>2, []codec{media.codec}, media.event)
+	c.stream, c.answer = st, answer
 	return st, true
 }
 

@@ -16,6 +16,12 @@ const columnList = `id, node, trunk, route, target, direction, "from", "to", sip
 // selectList is columnList with the platform's report.
 const selectList = columnList + `, (SELECT report FROM reports WHERE reports.id = calls.id)`
 
+// The number of columns of selectList, and the place of started_at among them.
+const (
+	selected      = 33
+	startedColumn = 11
+)
+
 // A finished record does not change: a repeated Put has no effect.
 const insertCall = `INSERT INTO calls (` + columnList + `)
 	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)

@@ -25,12 +25,16 @@ func (s *Store) SetAside() string {
 }
 
 // openAnew opens a new file in the place of one that could not be opened because it is damaged. It keeps the signalling key
-// if that can still be read.
+// if that, or its copy, can still be read.
 func openAnew(ctx context.Context, path string, why error, consumers []string) (*Store, error) {
 	if !isDamagedFile(ctx, path, why) {
 		return nil, why
 	}
-	name, err := replaceDamaged(ctx, path, keyOf(ctx, path))
+	key := keyOf(ctx, dsn(path, "rw", "query_only(1)"))
+	if key == nil {
+		key = keyBeside(path)
+	}
+	name, err := replaceDamaged(ctx, path, key)
 	if err != nil {
 		return nil, errors.Join(why, err)
 	}
@@ -38,7 +42,9 @@ func openAnew(ctx context.Context, path string, why error, consumers []string) (
 	if err != nil {
 		return nil, err
 	}
-	s.aside.Store(&name)
+	if name != "" {
+		s.aside.Store(&name)
+	}
 	return s, nil
 }
 
@@ -108,29 +114,39 @@ func (w *writer) truncated(ctx context.Context) bool {
 	return (now.file < was.file || now.wal < was.wal) && failsCheck(ctx, w.s.path)
 }
 
-// keyOf is the signalling key of a damaged file; nil: it can't be read.
-func keyOf(ctx context.Context, path string) (key []byte) {
-	db, err := openDB(dsn(path, "rw", "query_only(1)"))
+// keyOf is the signalling key of a file that is damaged or can't be written, by its dsn; nil: it can't be read.
+func keyOf(ctx context.Context, name string) (key []byte) {
+	db, err := openDB(name)
 	if err != nil {
 		return nil
 	}
 	defer func() { _ = db.Close() }() // it was only read
 	err = db.QueryRowContext(ctx, `SELECT value FROM meta WHERE name = 'signal_key'`).Scan(&key)
-	if err != nil || len(key) != len(Store{}.key) {
+	if err != nil || len(key) != keySize {
 		return nil
 	}
 	return key
 }
 
-// setAside gives a damaged file another name, with its log, which may have what mends it. SQLite's index of the log is of no
-// use.
+// setAside gives a damaged file another name, with its log, which may have what mends it; empty: there is no such file any more.
+// SQLite's index of the log is of no use. The file keeps its own name, too, where it can: a process that is killed before
+// another one is in its place must find one.
 func setAside(path string) (name string, err error) {
 	name = path + ".damaged-" + time.Now().UTC().Format("20060102T150405.000Z")
-	if err := os.Rename(path, name); err != nil {
-		return "", fmt.Errorf("set the damaged file aside: %w", err)
+	err = os.Link(path, name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // a file system without links
+		err = os.Rename(path, name)
 	}
-	if err := os.Rename(path+"-wal", name+"-wal"); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("set the damaged file's log aside: %w", err)
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // somebody has removed it
+		name = ""
+		_ = os.Remove(path + "-wal")
+	case err != nil:
+		return "", fmt.Errorf("set the damaged file aside: %w", err)
+	default:
+		if err := os.Rename(path+"-wal", name+"-wal"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("set the damaged file's log aside: %w", err)
+		}
 	}
 	_ = os.Remove(path + "-shm")
 	return name, nil
@@ -158,6 +174,8 @@ func removeDatabase(path string) {
 	}
 }
 
+const setKey = `INSERT INTO meta (name, value) VALUES ('signal_key', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`
+
 // beginAnew makes a new file, with a signalling key; nil: Open makes one.
 func beginAnew(ctx context.Context, path string, key []byte) (err error) {
 	if err := create(path); err != nil {
@@ -171,7 +189,7 @@ func beginAnew(ctx context.Context, path string, key []byte) (err error) {
 	if key == nil {
 		return nil
 	}
-	_, err = db.ExecContext(ctx, `INSERT INTO meta (name, value) VALUES ('signal_key', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, key)
+	_, err = db.ExecContext(ctx, setKey, key)
 	return err
 }
 
@@ -185,7 +203,9 @@ func (w *writer) renew(ctx context.Context) error {
 			return err
 		}
 		w.renews = true
-		w.s.aside.Store(&name)
+		if name != "" {
+			w.s.aside.Store(&name)
+		}
 	}
 	w.forgetConnections() // with those that see the old file
 	file, err := os.Stat(w.s.path)

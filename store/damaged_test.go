@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -77,6 +78,49 @@ func TestDamagedAtStart(t *testing.T) {
 			}
 			mustPut(t, s, sample("new"))
 		})
+	}
+}
+
+// The key outlives a database that is damaged wherever it is, or removed, so calls live on; after a kill between the two names of
+// a damaged file, too.
+func TestKeyOutlivesTheDatabase(t *testing.T) {
+	for name, spoil := range map[string]func(path string) error{
+		"damaged":                     func(path string) error { return os.WriteFile(path, bytes.Repeat([]byte{0xff, 0}, 50_000), 0o600) },
+		"removed":                     os.Remove,
+		"removed, with another begun": func(path string) error { return os.Rename(path, path+".new") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "f.db")
+			s := openTest(t, path)
+			s.Journal(sample("lives"), []byte("a state"))
+			key := s.Key()
+			kill(t, s)
+			if err := spoil(path); err != nil {
+				t.Fatal(err)
+			}
+			again := openTest(t, path)
+			if got := leftOf(again); again.Key() != key || !slices.Equal(got, []string{"lives a state"}) {
+				t.Errorf("another key: %v; left are %q", again.Key() != key, got)
+			}
+			if st, err := os.Stat(keyName(path)); err != nil || st.Mode().Perm() != 0o600 {
+				t.Errorf("%v, %v", st, err)
+			}
+		})
+	}
+}
+
+// A damaged database that somebody removes before it is set aside is replaced all the same.
+func TestDamagedAndRemoved(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	s := openTest(t, path)
+	mustPut(t, s, sample("before"))
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	s.damaged.Store(true)
+	mustPut(t, s, sample("after"))
+	if _, ok, err := s.Get(t.Context(), "after"); err != nil || !ok || s.SetAside() != "" {
+		t.Errorf("%v, %v, set aside %q", ok, err, s.SetAside())
 	}
 }
 

@@ -42,7 +42,7 @@
 // and some microseconds. It is in the file when Journal returns, or, while another call writes, right after that. So a slow
 // disk holds up one call, and a SIGKILL takes at most what came while that call was being written. A power failure may take
 // the last seconds, as with the database: nothing is synced. The end of a call is an entry, too, when its record is
-// committed. At 16 MB the live calls move to the other file and the first is removed, so there are two of them for moments
+// committed. At 32 MB the live calls move to the other file and the first is removed, so there are two of them for moments
 // only. A reader passes over what is damaged. An entry has a kind: what else of a call is to outlive the process goes the
 // same way. The file is written and not mapped, although to copy costs less: where a file system is frozen for a snapshot, or
 // its disk hangs, a page keeps the thread that touches it and its processor, until the next cycle of the collector stops all

@@ -149,6 +149,9 @@ func appendAttempt(b []byte, a *Attempt) []byte {
 	b = timeIf(b, "started_at", a.StartedAt)
 	b = textIf(b, "sip_call_id", a.SIPCallID)
 	b = textIf(b, "transport", a.Transport)
+	if len(a.Tried) > 0 {
+		b = appendList(key(b, "tried"), a.Tried, func(b []byte, s *string) []byte { return appendString(b, *s) })
+	}
 	if len(a.DroppedHeaders) > 0 {
 		b = appendList(key(b, "dropped_headers"), a.DroppedHeaders, func(b []byte, s *string) []byte { return appendString(b, *s) })
 	}

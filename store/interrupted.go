@@ -87,15 +87,7 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	for id, l := range states {
-		if l.kind != callOwes {
-			continue
-		}
-		if state := openState(seal, id, l.state); state != nil {
-			s.left = append(s.left, Left{Record: Record{ID: strings.TrimSuffix(id, owedMark)}, State: state, Owed: true})
-			goesOn[id] = l
-		}
-	}
+	s.takeOwed(seal, states, goesOn)
 	if len(goesOn) > 0 {
 		s.journal = newJournal(s.path, seal)
 		s.journal.goOn(&files, states, goesOn)
@@ -125,6 +117,19 @@ type Left struct {
 // Left returns the calls that may go on. They are to be taken up before other calls are journalled.
 func (s *Store) Left() []Left { return s.left }
 
+// takeOwed adds what finished calls owe their peers to what is left.
+func (s *Store) takeOwed(seal cipher.AEAD, states, goesOn map[string]lastState) {
+	for id, l := range states {
+		if l.kind != callOwes {
+			continue
+		}
+		if state := openState(seal, id, l.state); state != nil {
+			s.left = append(s.left, Left{Record: Record{ID: strings.TrimSuffix(id, owedMark)}, State: state, Owed: true})
+			goesOn[id] = l
+		}
+	}
+}
+
 // left is the last state of a call that a killed process left.
 type left struct {
 	record  Record
@@ -144,24 +149,8 @@ func (l *left) goesOn(seal cipher.AEAD) bool {
 }
 
 // leftOver reads the calls of the journal: of its files, and of the table that versions before them wrote.
-func leftOver(ctx context.Context, states map[string]lastState, db *sql.DB) (all []left, err error) {
-	add := func(kind entryKind, id, written, record string) {
-		l := left{ended: kind == callEnded}
-		if json.Unmarshal([]byte(record), &l.record) != nil {
-			l = left{} // the call took place: its id and time are worth a record
-		}
-		_ = l.written.parse(written) // zero: not known
-		l.record.ID = id
-		all = append(all, l)
-	}
-	for id, e := range states {
-		if e.kind == callOwes {
-			continue
-		}
-		at := min(len(timeLayout), len(e.state))
-		add(e.kind, id, string(e.state[:at]), string(e.state[at:]))
-		all[len(all)-1].kept = e.kept
-	}
+func leftOver(ctx context.Context, states map[string]lastState, db *sql.DB) ([]left, error) {
+	all := leftInFiles(states)
 	rows, err := db.QueryContext(ctx, `SELECT id, written_at, record FROM live`)
 	if err != nil {
 		return nil, err
@@ -172,13 +161,37 @@ func leftOver(ctx context.Context, states map[string]lastState, db *sql.DB) (all
 		if err := rows.Scan(&id, &written, &record); err != nil {
 			return nil, err
 		}
-		add(callState, id, written, record)
-		all[len(all)-1].table = true
+		l := newLeft(callState, id, written, record)
+		l.table = true
+		all = append(all, l)
 	}
 	slices.SortFunc(all, func(a, b left) int {
 		return cmp.Or(a.record.StartedAt.Compare(b.record.StartedAt.Time), strings.Compare(a.record.ID, b.record.ID))
 	})
 	return all, rows.Err()
+}
+
+func leftInFiles(states map[string]lastState) (all []left) {
+	for id, e := range states {
+		if e.kind == callOwes {
+			continue
+		}
+		at := min(len(timeLayout), len(e.state))
+		l := newLeft(e.kind, id, string(e.state[:at]), string(e.state[at:]))
+		l.kept = e.kept
+		all = append(all, l)
+	}
+	return all
+}
+
+func newLeft(kind entryKind, id, written, record string) left {
+	l := left{ended: kind == callEnded}
+	if json.Unmarshal([]byte(record), &l.record) != nil {
+		l = left{} // the call took place: its id and time are worth a record
+	}
+	_ = l.written.parse(written) // zero: not known
+	l.record.ID = id
+	return l
 }
 
 // interrupted ends a record at the last moment at which the process is known to have run.
@@ -199,6 +212,9 @@ func interrupted(r Record, written Time, now time.Time) Record {
 	}
 	return r
 }
+
+// Interrupted is the record of a call that ended now with its process.
+func (r Record) Interrupted(now time.Time) Record { return interrupted(r, TimeOf(now), now) }
 
 // Killed notes that the recordings which had not ended did so with their process. SettleRecordings knows more.
 func (r *Record) Killed() {

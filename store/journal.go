@@ -15,7 +15,7 @@ import (
 const (
 	// journalFile is how long a file of the journal gets before its live calls move to the other one; it is longer where
 	// they take more than a quarter of it.
-	journalFile = 16 << 20
+	journalFile = 32 << 20
 	// journalWaiting bounds the entries that wait for the disk, in bytes.
 	journalWaiting = 16 << 20
 	// moveStep is how many entries are moved at a time, while callers wait.
@@ -29,17 +29,21 @@ type journal struct {
 	path string
 	seal cipher.AEAD // of states
 
-	mu      sync.Mutex // guards what follows; not held while a caller writes
-	live    map[string]place
-	size    int64 // of the last entries of live calls, in bytes
-	file    *journalSegment
-	old     *journalSegment // the file before, while live calls have their last entry there; nil: there is none
-	writing bool            // somebody writes to file
-	written *sync.Cond      // signalled when nobody does any more
-	waiting []byte          // entries that are not in the file; they begin at file.written, or after what is being written
-	spare   []byte          // for waiting
-	dropped int64
-	err     error // of the last write or tend
+	mu       sync.Mutex // guards what follows; not held while a caller writes
+	live     map[string]place
+	size     int64 // of the last entries of live calls, in bytes
+	file     *journalSegment
+	old      *journalSegment // the file before, while live calls have their last entry there; nil: there is none
+	next     *journalSegment // the file after this one, which has room and nothing else; nil: there is none
+	roomAt   time.Time       // when room is asked for again
+	held     bool            // old stays: its process may go on
+	unopened bool            // a file of an earlier process could not be opened
+	writing  bool            // somebody writes to file
+	written  *sync.Cond      // signalled when nobody does any more
+	waiting  []byte          // entries that are not in the file; they begin at file.written, or after what is being written
+	spare    []byte          // for waiting
+	dropped  int64
+	err      error // of the last write or tend
 }
 
 // place is where the last entry of a call is.
@@ -52,16 +56,74 @@ type place struct {
 type journalSegment struct {
 	name    string
 	number  uint64
-	f       *os.File
-	written int64 // bytes in the file
-	end     int64 // the same with what waits
+	f       *os.File // nil: there is no file yet
+	written int64    // bytes in the file
+	end     int64    // the same with what waits
+
+	room     int64 // bytes that it has on the disk
+	roomless bool  // its file system gives none ahead
 }
 
-// openJournal begins a new journal, in place of one that was read. Without a file it goes on, and tries again.
+// openJournal begins a new journal, in place of one that was read. Without a file its entries wait, and it tries again.
 func openJournal(path string, seal cipher.AEAD) *journal {
 	j := newJournal(path, seal)
-	j.file, j.err = newSegment(journalNames(path)[0], 1)
+	j.begin(&journalSegment{name: journalNames(path)[1]})
 	return j
+}
+
+// openBeside begins a journal beside that of another process, whose files stay until taken.
+func openBeside(path string, seal cipher.AEAD) (*journal, error) {
+	j := newJournal(path, seal)
+	for _, name := range journalNames(path) {
+		s, err := oldSegment(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if j.old == nil || s.number > j.old.number {
+			j.old, s = s, j.old
+		}
+		if s != nil {
+			_ = s.f.Close() // it has room for the other process, and nothing else
+		}
+	}
+	if j.old == nil {
+		j.begin(&journalSegment{name: journalNames(path)[1]})
+		return j, nil
+	}
+	j.held = true
+	j.begin(j.old)
+	return j, nil
+}
+
+// taken says that the other process does not go on.
+func (j *journal) taken() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.held = false
+}
+
+// alone removes what another process has begun beside this journal, and has not gone on with.
+func (j *journal) alone() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.next != nil {
+		_ = j.next.f.Close() // it is empty
+	}
+	if j.next = nil; j.old == nil && j.file != nil {
+		_ = os.Remove(j.otherName(j.file))
+	}
+}
+
+// begin begins a file after one before, with its room. Without one, entries wait for it.
+func (j *journal) begin(before *journalSegment) {
+	if j.file, j.err = newSegment(j.otherName(before), before.number+1); j.err != nil {
+		j.file = &journalSegment{name: before.name, number: before.number}
+		return
+	}
+	_ = j.file.grow(journalFile) // tend tries again
 }
 
 func newJournal(path string, seal cipher.AEAD) *journal {
@@ -77,15 +139,16 @@ func (j *journal) goOn(files *journalFiles, states, left map[string]lastState) {
 	var segments [2]*journalSegment
 	for i, text := range files.texts {
 		if text != nil {
-			if segments[i], j.err = oldSegment(files.names[i], text); j.err != nil {
-				return
-			}
+			size := int64(len(text))
+			segments[i] = &journalSegment{name: files.names[i], number: fileNumber(text), written: size, end: size}
 		}
 	}
 	j.old, j.file = segments[0], segments[1]
 	if j.file == nil { // files that both lack their head are in no order
 		j.old, j.file = nil, j.old
 	}
+	j.unopened = true
+	j.err = j.reopen()
 	for id, s := range states {
 		j.live[id] = place{in: segments[s.in], at: s.at, size: s.size}
 		j.size += int64(s.size)
@@ -96,39 +159,72 @@ func (j *journal) goOn(files *journalFiles, states, left map[string]lastState) {
 	j.write()
 }
 
-// oldSegment opens a file that was read.
-func oldSegment(name string, text []byte) (*journalSegment, error) {
+// reopen opens the files of an earlier process. Where they can't be written, entries wait.
+func (j *journal) reopen() error {
+	for _, s := range []*journalSegment{j.old, j.file} {
+		if s == nil || s.f != nil {
+			continue
+		}
+		f, err := os.OpenFile(s.name, os.O_RDWR, 0)
+		if err != nil {
+			return fmt.Errorf("journal: %w; check the directory of store.path and its rights", err)
+		}
+		s.f = f
+	}
+	j.unopened = false
+	return nil
+}
+
+// oldSegment opens a file that is there.
+func oldSegment(name string) (*journalSegment, error) {
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w; check the directory of store.path and its rights", err)
 	}
-	return &journalSegment{name: name, number: max(1, fileNumber(text)), f: f, written: int64(len(text)), end: int64(len(text))}, nil
+	end, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("journal: %w", err), f.Close())
+	}
+	head := make([]byte, headSize)
+	n, _ := f.ReadAt(head, 0) // a file without a head is an older one
+	return &journalSegment{name: name, number: fileNumber(head[:n]), f: f, written: end, end: end}, nil
 }
 
 func newSegment(name string, number uint64) (*journalSegment, error) {
-	_ = os.Remove(name) // a new file: who has the old one open goes on with it
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	s, err := openSegment(name)
 	if err != nil {
-		return nil, fmt.Errorf("journal: %w; check the directory of store.path and its rights", err)
+		return nil, err
 	}
-	head := binary.LittleEndian.AppendUint64([]byte(journalMagic), number)
-	if _, err := f.WriteAt(head, 0); err != nil {
-		return nil, errors.Join(fmt.Errorf("journal: %w", err), f.Close())
+	if err := s.head(number); err != nil {
+		return nil, errors.Join(err, s.f.Close())
 	}
-	return &journalSegment{name: name, number: number, f: f, written: int64(headSize), end: int64(headSize)}, nil
+	return s, nil
 }
 
-// note keeps the state of a call, callState or callEnded, in place of an earlier one. kept is what the call needs to go on;
-// nil: it can't.
+// head writes the head of a file that has nothing yet.
+func (s *journalSegment) head(number uint64) error {
+	if _, err := s.f.WriteAt(binary.LittleEndian.AppendUint64([]byte(journalMagic), number), 0); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	s.number, s.written, s.end = number, int64(headSize), int64(headSize)
+	return nil
+}
+
+// note keeps the state of a call in place of an earlier one. kept is what the call needs to go on; nil: it can't. Of a
+// callEnded it is what the call owes; nil: nothing.
 func (j *journal) note(kind entryKind, r *Record, kept []byte, now time.Time) {
 	room := takeRoom()
 	defer room.release()
+	keptID := r.ID
 	if kept != nil {
-		room.sealed = sealState(room.sealed, j.seal, r.ID, kept)
+		if kind == callEnded {
+			keptID = owedID(keptID)
+		}
+		room.sealed = sealState(room.sealed, j.seal, keptID, kept)
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.file == nil || len(j.waiting) > journalWaiting {
+	if j.file == nil || len(j.waiting) > journalWaiting { // it is closed, or has no disk
 		j.dropped++
 		return
 	}
@@ -136,7 +232,7 @@ func (j *journal) note(kind entryKind, r *Record, kept []byte, now time.Time) {
 	b := beginEntry(j.waiting, kind, r.ID)
 	b = appendRecord(TimeOf(now).appendText(b), r)
 	endEntry(b, from)
-	if kept != nil {
+	if kept != nil && kind == callState {
 		at := len(b)
 		b = append(beginEntry(b, callKept, r.ID), room.sealed...)
 		endEntry(b, at)
@@ -147,6 +243,9 @@ func (j *journal) note(kind entryKind, r *Record, kept []byte, now time.Time) {
 	}
 	j.waiting = b
 	j.placed(r.ID, len(b)-from)
+	if kept != nil && kind == callEnded {
+		j.owes(keptID, room.sealed)
+	}
 	j.write()
 }
 
@@ -158,15 +257,24 @@ func (j *journal) owe(id string, state []byte) {
 	room.sealed = sealState(room.sealed, j.seal, id, state)
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.file == nil || len(j.waiting) > journalWaiting || len(room.sealed) > maxState/2 {
+	if j.file == nil {
+		j.dropped++
+		return
+	}
+	j.owes(id, room.sealed)
+	j.write()
+}
+
+// owes appends what a finished call owes. The lock is held, and there is a file.
+func (j *journal) owes(id string, sealed []byte) {
+	if len(j.waiting) > journalWaiting || len(sealed) > maxState/2 {
 		j.dropped++
 		return
 	}
 	from := len(j.waiting)
-	j.waiting = append(beginEntry(j.waiting, callOwes, id), room.sealed...)
+	j.waiting = append(beginEntry(j.waiting, callOwes, id), sealed...)
 	endEntry(j.waiting, from)
 	j.placed(id, len(j.waiting)-from)
-	j.write()
 }
 
 // paid notes that a call owes nothing any more. It is written with the next entry: to pay twice does no harm.
@@ -209,7 +317,7 @@ func (j *journal) end(id string) {
 
 // write writes what waits, unless somebody does. It gives the lock away meanwhile. What can't be written goes on waiting.
 func (j *journal) write() {
-	if j.writing || j.file == nil {
+	if j.writing || j.file == nil || j.file.f == nil || j.unopened {
 		return
 	}
 	j.writing = true
@@ -234,6 +342,13 @@ func (j *journal) write() {
 	j.written.Broadcast()
 }
 
+// moves says whether calls are in two files.
+func (j *journal) moves() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.old != nil
+}
+
 // wait returns when what was noted before is in the file, or can't be written.
 func (j *journal) wait() error {
 	j.mu.Lock()
@@ -249,17 +364,21 @@ func (j *journal) wait() error {
 func (j *journal) tend() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.file == nil {
-		if j.file, j.err = newSegment(journalNames(j.path)[0], 1); j.err != nil {
+	if j.file == nil { // it is closed
+		return j.err
+	}
+	if j.unopened {
+		if j.err = j.reopen(); j.err != nil {
 			return j.err
 		}
 	}
 	j.err = nil // of the last try; who writes meanwhile says how that went
 	j.write()
-	if j.old == nil && (j.file.written > max(journalFile, 4*j.size) || j.removed()) {
+	j.reserve()
+	if j.old == nil && (j.file.f == nil || j.file.written > max(journalFile, 4*j.size) || j.short() || j.removed()) {
 		j.turn()
 	}
-	if j.old != nil {
+	if j.old != nil && !j.held {
 		j.move()
 	}
 	return j.err
@@ -270,32 +389,44 @@ func (j *journal) removed() bool {
 	file := j.file
 	j.mu.Unlock()
 	defer j.mu.Lock()
-	held, err := file.f.Stat()
-	if err != nil {
-		return true
-	}
-	st, err := os.Stat(file.name)
-	return err != nil || !os.SameFile(st, held)
+	return !file.inPlace()
 }
 
-// turn begins the other file.
+// turn begins the other file. What could not be written to the one before goes there.
 func (j *journal) turn() {
-	names, now := journalNames(j.path), j.file
-	name := names[0]
-	if now.name == name {
-		name = names[1]
-	}
+	now, next := j.file, j.next
 	j.mu.Unlock()
-	next, err := newSegment(name, now.number+1)
+	err := errNotThere
+	if next != nil && next.inPlace() {
+		err = next.head(now.number + 1)
+	}
+	if err != nil {
+		if next != nil {
+			_ = next.f.Close() // it is empty
+		}
+		next, err = newSegment(j.otherName(now), now.number+1)
+	}
 	j.mu.Lock()
+	j.next = nil
 	switch {
 	case err != nil:
 		j.err = err
-	case j.writing || len(j.waiting) > 0: // to the file before: the next time
+		return
+	case j.writing: // to the file before: the next time
 		_ = next.f.Close() // it is empty
-	default:
-		j.old, j.file = now, next
+		return
 	}
+	for id, p := range j.live {
+		if p.in == now && p.at >= now.written {
+			j.live[id] = place{in: next, at: p.at - now.written + next.written, size: p.size}
+		}
+	}
+	next.end += now.end - now.written
+	now.end = now.written
+	if j.file = next; now.f != nil {
+		j.old = now
+	}
+	j.write()
 }
 
 // move copies the last entries of live calls out of the old file, and removes that.
@@ -336,18 +467,16 @@ func (j *journal) move() {
 	old, file := j.old, j.file
 	j.mu.Unlock()
 	err := file.f.Sync() // a power failure must not take the copies, and the old file, too
+	var next *journalSegment
 	if err == nil {
-		if err = os.Remove(old.name); errors.Is(err, fs.ErrNotExist) {
-			err = nil
-		}
+		next, err = old.again()
 	}
 	j.mu.Lock()
 	if err != nil {
 		j.err = fmt.Errorf("journal: %w", err)
 		return
 	}
-	_ = old.f.Close() // it was only read
-	j.old = nil
+	j.old, j.next = nil, next
 }
 
 // close writes the rest and closes the files. They are removed if no call is live.
@@ -356,7 +485,7 @@ func (j *journal) close() error {
 	defer j.mu.Unlock()
 	j.write()
 	err := j.closeFiles()
-	if len(j.live) == 0 {
+	if len(j.live) == 0 && !j.held {
 		err = errors.Join(err, removeJournal(j.path))
 	}
 	return err
@@ -371,12 +500,12 @@ func (j *journal) leave() error {
 
 func (j *journal) closeFiles() error {
 	var errs []error
-	for _, s := range []*journalSegment{j.old, j.file} {
-		if s != nil {
+	for _, s := range []*journalSegment{j.old, j.file, j.next} {
+		if s != nil && s.f != nil {
 			errs = append(errs, s.f.Close())
 		}
 	}
-	j.file, j.old = nil, nil
+	j.file, j.old, j.next = nil, nil, nil
 	return errors.Join(errs...)
 }
 

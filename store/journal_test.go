@@ -82,7 +82,7 @@ func TestJournalTurns(t *testing.T) {
 	}
 	slices.Sort(stays)
 	turns, before := 0, j.file
-	for i := range 30_000 {
+	for i := range 60_000 {
 		r := sample(fmt.Sprint("goes", i))
 		j.note(callState, &r, nil, start)
 		j.over([]*finish{{id: r.ID}})

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"database/sql"
@@ -51,6 +52,11 @@ func dsn(path, mode string, pragmas ...string) string {
 func lockFile(path string) (*os.File, error) {
 	name := path + ".lock"
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if errors.Is(err, unix.EROFS) { // it can be locked all the same
+		if f, err = os.Open(name); errors.Is(err, fs.ErrNotExist) {
+			f, err = os.Open(path)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("store %s: lock: %w; check store.path and the rights of its directory", path, err)
 	}
@@ -172,20 +178,50 @@ func explain(path string, err error) error {
 	return fmt.Errorf("store %s: %w%s", path, err, remedy)
 }
 
-// signalKey reads the signalling key. The first start makes it.
-func signalKey(ctx context.Context, db *sql.DB) ([32]byte, error) {
-	var fresh [32]byte
-	_, _ = rand.Read(fresh[:]) // never fails
+// signalKey reads the signalling key. The first start makes it, or takes that of a database that was removed.
+func signalKey(ctx context.Context, path string, db *sql.DB) ([32]byte, error) {
+	fresh := keyBeside(path)
+	if fresh == nil {
+		fresh = make([]byte, keySize)
+		_, _ = rand.Read(fresh) // never fails
+	}
 	const insert = `INSERT INTO meta (name, value) VALUES ('signal_key', ?) ON CONFLICT (name) DO NOTHING`
-	if _, err := db.ExecContext(ctx, insert, fresh[:]); err != nil {
-		return fresh, err
+	if _, err := db.ExecContext(ctx, insert, fresh); err != nil {
+		return [32]byte{}, err
 	}
 	var kept []byte
 	if err := db.QueryRowContext(ctx, `SELECT value FROM meta WHERE name = 'signal_key'`).Scan(&kept); err != nil {
-		return fresh, err
+		return [32]byte{}, err
 	}
-	if len(kept) != len(fresh) {
-		return fresh, fmt.Errorf("it has %d bytes: %w", len(kept), errCorrupt)
+	if len(kept) != keySize {
+		return [32]byte{}, fmt.Errorf("it has %d bytes: %w", len(kept), errCorrupt)
 	}
+	keepKeyBeside(path, kept)
 	return [32]byte(kept), nil
+}
+
+const keySize = 32
+
+// keyName is the file with a copy of the signalling key. Without the key all live calls would be lost with a database that is
+// damaged or removed.
+func keyName(path string) string { return path + ".key" }
+
+// keyBeside reads the copy; nil: there is none.
+func keyBeside(path string) []byte {
+	key, err := os.ReadFile(keyName(path))
+	if err != nil || len(key) != keySize {
+		return nil
+	}
+	return key
+}
+
+// keepKeyBeside writes the copy, if it is not there. An error costs the copy alone; the next start tries again.
+func keepKeyBeside(path string, key []byte) {
+	if bytes.Equal(keyBeside(path), key) {
+		return
+	}
+	fresh := keyName(path) + ".new"
+	if os.WriteFile(fresh, key, 0o600) == nil {
+		_ = os.Rename(fresh, keyName(path))
+	}
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 )
@@ -13,9 +14,17 @@ func (s *Store) Pause(ctx context.Context) (lock *os.File, resume func(), err er
 	if err := s.Flush(ctx); err != nil {
 		return nil, nil, err
 	}
-	paused, resumed := make(chan struct{}), make(chan struct{})
+	paused, resumed, refused := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
 		_ = s.do(context.WithoutCancel(ctx), "pause", func(context.Context, *sql.Conn) error {
+			err := s.journal.tend()
+			if err == nil && s.journal.moves() {
+				err = errMoves
+			}
+			if err != nil {
+				refused <- err
+				return err
+			}
 			close(paused)
 			<-resumed
 			return s.journal.tend() // its file may have been removed by the other process
@@ -23,9 +32,17 @@ func (s *Store) Pause(ctx context.Context) (lock *os.File, resume func(), err er
 	}()
 	select {
 	case <-paused:
-		return s.lock, func() { close(resumed) }, nil
+		return s.lock, func() {
+			s.journal.alone()
+			close(resumed)
+		}, nil
+	case err := <-refused:
+		return nil, nil, fmt.Errorf("store %s: %w", s.path, err)
 	case <-ctx.Done():
 		close(resumed)
 		return nil, nil, fmt.Errorf("store %s: %w", s.path, ctx.Err())
 	}
 }
+
+// errMoves means that the journal has two files, of which another process could not tell what it needs.
+var errMoves = errors.New("the states of live calls are being moved from one file to the other")

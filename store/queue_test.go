@@ -276,12 +276,12 @@ func TestQueueBound(t *testing.T) {
 		t.Errorf("got %v; want %v", err, errFull)
 	}
 	kept := make(chan error, 1)
-	if s.Keep(gone, new(sample("over")), func(err error) { kept <- err }); !errors.Is(<-kept, errFull) {
+	if s.Keep(gone, new(sample("over")), nil, func(err error) { kept <- err }); !errors.Is(<-kept, errFull) {
 		t.Errorf("keep did not tell %v", errFull)
 	}
 	waiting := make(chan error, 2)
 	go func() { waiting <- s.Put(t.Context(), sample("waits")) }()
-	s.Keep(t.Context(), new(sample("waits, too")), func(err error) { waiting <- err })
+	s.Keep(t.Context(), new(sample("waits, too")), nil, func(err error) { waiting <- err })
 	mend()
 	for range 2 {
 		if err := <-waiting; err != nil {

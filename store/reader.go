@@ -19,6 +19,8 @@ type Reader struct {
 	db      *sql.DB
 	ground  *ground     // nil: another process writes
 	damaged atomic.Bool // the file, as a reader or the writer has found
+
+	unreadable unreadable
 }
 
 // ready returns when the file can be read without waiting for its disk within SQLite.
@@ -113,7 +115,7 @@ func (r *Reader) Get(ctx context.Context, id string) (rec Record, ok bool, err e
 }
 
 // List returns finished calls, newest first, and a cursor for those behind them, "" at the end. Calls that end
-// between two pages neither repeat nor hide others.
+// between two pages neither repeat nor hide others. Records that can't be read are left out: Unreadable names them.
 func (r *Reader) List(ctx context.Context, f Filter) (records []Record, next string, err error) {
 	query, args, err := f.query()
 	if err != nil {
@@ -129,21 +131,39 @@ func (r *Reader) List(ctx context.Context, f Filter) (records []Record, next str
 	}
 	defer func() { _ = rows.Close() }() // rows.Err says what went wrong
 	records = []Record{}
-	for rows.Next() {
+	var last Record // that says where it is in the list
+	for read := 0; rows.Next(); read++ {
+		if read == limit {
+			next = nextCursor(last, f.Cursor)
+			break
+		}
 		rec, err := scan(rows)
-		if err != nil {
+		if err == nil {
+			records = append(records, rec)
+		} else if rec, err = r.passOver(rows, err); err != nil {
 			return nil, "", fmt.Errorf("list calls: %w", r.noted(err))
 		}
-		records = append(records, rec)
+		if !rec.StartedAt.IsZero() {
+			last = rec
+		}
 	}
 	if err := rows.Err(); err != nil {
 		return nil, "", fmt.Errorf("list calls: %w", r.noted(err))
 	}
-	if len(records) > limit {
-		records = records[:limit]
-		next = CursorOf(records[limit-1])
-	}
 	return records, next, nil
+}
+
+// nextCursor is the cursor behind a page whose last record with a time is given; zero: there is none, as all its times are
+// damaged. Such times sort before those of all others, or behind them, where nothing else is to come.
+func nextCursor(last Record, cursor string) string {
+	switch {
+	case !last.StartedAt.IsZero():
+		return CursorOf(last)
+	case cursor == "":
+		return CursorOf(Record{ID: "~", StartedAt: TimeOf(time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC))})
+	default:
+		return ""
+	}
 }
 
 // eachStep is how many records Each holds at a time.

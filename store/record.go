@@ -106,10 +106,16 @@ type Recording struct {
 	Error string `json:"error,omitempty"`
 }
 
+// The reasons of attempts that are not for the call's route.
+const (
+	ReasonTransfer = "transfer" // a REFER of the agent
+	ReasonRescue   = "rescue"   // the agent's leg has died
+)
+
 // Attempt is one try at one target.
 type Attempt struct {
 	Target string `json:"target"`
-	// Reason is why the attempt was made: empty for the call's route, transfer for a REFER of the agent.
+	// Reason is why the attempt was made: empty for the route of the call, ReasonTransfer or ReasonRescue.
 	Reason        string `json:"reason,omitempty"`
 	PrepareMS     int64  `json:"prepare_ms"`
 	PrepareStatus int    `json:"prepare_status"`
@@ -122,6 +128,8 @@ type Attempt struct {
 	SIPCallID string `json:"sip_call_id,omitempty"`
 	// Transport is that of the INVITE: udp, tcp or tls. Empty: none was sent.
 	Transport string `json:"transport,omitempty"`
+	// Tried are the addresses of the target that failed before the last one, as transport://address:port, each with how.
+	Tried []string `json:"tried,omitempty"`
 	// DroppedHeaders names the headers that were left out of the INVITE.
 	DroppedHeaders []string `json:"dropped_headers,omitempty"`
 }

@@ -23,7 +23,7 @@ type Store struct {
 	left        []Left
 	lock        *os.File    // owned by the writer, as what follows
 	file, wal   os.FileInfo // which file it is, and its log
-	db          *sql.DB
+	db          *sql.DB     // nil: it is not open yet
 	queue       *queue
 	journal     *journal
 	done        chan struct{} // closed when the writer has ended
@@ -42,14 +42,18 @@ type Store struct {
 }
 
 // Open opens the file for writing, creates it if it is missing (mode 0600), updates its schema and closes the calls
-// that a killed process left open. A damaged file is set aside, and a new one begun. It refuses a file that another process writes. consumers are those who get an item in
-// the outbox for each finished call; SetConsumers changes them.
+// that a killed process left open. A damaged file is set aside, and a new one begun. Where the disk takes nothing, the file is
+// opened once it does, and Err says why it is not. It refuses a file that another process writes. consumers are those who get
+// an item in the outbox for each finished call; SetConsumers changes them.
 func Open(ctx context.Context, path string, consumers ...string) (*Store, error) {
 	s, err := open(ctx, path, defaultQueue, consumers)
 	if err != nil {
-		return openAnew(ctx, path, err, consumers)
+		s, err = openAnew(ctx, path, err, consumers)
 	}
-	return s, nil
+	if err != nil && refusesWrites(err) {
+		return openWithout(ctx, path, err, consumers)
+	}
+	return s, err
 }
 
 // OpenTaken is Open for a file that another process has given up by Pause, with its lock. The calls in its journal live on: they
@@ -66,11 +70,15 @@ func open(ctx context.Context, path string, limit int, consumers []string) (*Sto
 	return openLocked(ctx, path, limit, consumers, lock, false)
 }
 
-func openLocked(ctx context.Context, path string, limit int, consumers []string, lock *os.File, taken bool) (_ *Store, err error) {
-	s := &Store{
+func newStore(path string, lock *os.File, limit int, consumers []string) *Store {
+	return &Store{
 		path: path, lock: lock, queue: newQueue(limit), done: make(chan struct{}),
 		consumers: slices.Clone(consumers), filled: make(chan struct{}),
 	}
+}
+
+func openLocked(ctx context.Context, path string, limit int, consumers []string, lock *os.File, taken bool) (_ *Store, err error) {
+	s := newStore(path, lock, limit, consumers)
 	defer func() {
 		if err == nil {
 			return
@@ -89,7 +97,7 @@ func openLocked(ctx context.Context, path string, limit int, consumers []string,
 	if s.db, err = openWriter(ctx, path); err != nil {
 		return nil, err
 	}
-	if s.key, err = signalKey(ctx, s.db); err != nil {
+	if s.key, err = signalKey(ctx, path, s.db); err != nil {
 		return nil, explain(path, fmt.Errorf("signalling key: %w", err))
 	}
 	if s.recovered, err = s.takeUnwritten(ctx); err != nil {
@@ -115,17 +123,17 @@ func openLocked(ctx context.Context, path string, limit int, consumers []string,
 	return s, nil
 }
 
-// newJournal begins the journal anew.
+// newJournal begins a journal beside that of the process before, which may still go on.
 func (s *Store) newJournal() error {
 	seal, err := sealing(s.key)
 	if err == nil {
-		err = removeJournal(s.path)
-	}
-	if err == nil {
-		s.journal = openJournal(s.path, seal)
+		s.journal, err = openBeside(s.path, seal)
 	}
 	return err
 }
+
+// Taken says that the process before has ended, and that its calls are in this one's journal: its own is not needed any more.
+func (s *Store) Taken() { s.journal.taken() }
 
 // release closes what is open, the lock last.
 func (s *Store) release() error {
@@ -148,7 +156,7 @@ func (s *Store) Interrupted() int { return len(s.interrupted) }
 // Recovered returns how many finished calls Open found that an earlier process could not write, and has written.
 func (s *Store) Recovered() int { return s.recovered }
 
-// Key returns the signalling key: random, made once, kept in the database.
+// Key returns the signalling key: random, made once, kept in the database, with a copy beside it.
 func (s *Store) Key() [32]byte { return s.key }
 
 // Err returns the current error of writing, nil if the last transaction was committed and the last state of a live call written.
@@ -188,7 +196,7 @@ func (s *Store) Owe(id string, state []byte) {
 // full to the end of ctx is kept by the journal alone, for the next Open; its error says so.
 func (s *Store) Put(ctx context.Context, r Record) error {
 	done := make(chan error, 1)
-	f, full, err := s.begin(&r, func(err error) { done <- err })
+	f, full, err := s.begin(&r, nil, func(err error) { done <- err })
 	for ; full != nil && err == nil; full, err = s.queue.put(f) {
 		select {
 		case <-full:
@@ -206,20 +214,21 @@ func (s *Store) Put(ctx context.Context, r Record) error {
 
 // Keep is Put that does not wait: what it returned is told to done, once, by any goroutine. A record that is still not
 // committed when the store has closed is kept by the journal alone, and done is not told. Nobody may change r any more.
-func (s *Store) Keep(ctx context.Context, r *Record, done func(error)) {
-	if _, full, err := s.begin(r, done); full != nil || err != nil {
+// owes is as for Owe.
+func (s *Store) Keep(ctx context.Context, r *Record, owes []byte, done func(error)) {
+	if _, full, err := s.begin(r, owes, done); full != nil || err != nil {
 		go func() { done(s.Put(ctx, *r)) }() // ends with the store
 	}
 }
 
-// begin notes a finished call. Without room it returns full, to wait for.
-func (s *Store) begin(r *Record, done func(error)) (f *finish, full <-chan struct{}, err error) {
+// begin notes a finished call, and what it owes. Without room it returns full, to wait for.
+func (s *Store) begin(r *Record, owes []byte, done func(error)) (f *finish, full <-chan struct{}, err error) {
 	if r.ID == "" {
 		return nil, nil, errNoID
 	}
 	f = newFinish(r)
 	f.done = []func(error){done}
-	s.journal.note(callEnded, f.record, nil, time.Now())
+	s.journal.note(callEnded, f.record, owes, time.Now())
 	full, err = s.queue.put(f)
 	return f, full, err
 }
@@ -272,6 +281,14 @@ func (s *Store) Alive(ctx context.Context, now time.Time) error {
 		}
 		return s.journal.tend()
 	})
+}
+
+// Leave closes the store of a process that could not start: what it was to go on with stays in the journal for the next one, as
+// after a kill.
+func (s *Store) Leave() error {
+	s.queue.close()
+	<-s.done
+	return errors.Join(s.journal.leave(), s.release())
 }
 
 // Close writes what is pending, refuses later work, and releases the file. If the disk refuses the rest for several

@@ -328,14 +328,14 @@ func TestPurge(t *testing.T) {
 func TestKeep(t *testing.T) {
 	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
 	kept := make(chan error, 1)
-	s.Keep(t.Context(), new(sample("x")), func(err error) { kept <- err })
+	s.Keep(t.Context(), new(sample("x")), nil, func(err error) { kept <- err })
 	if err := <-kept; err != nil {
 		t.Fatal(err)
 	}
 	if r, found, err := s.Get(t.Context(), "x"); err != nil || !found || r.ID != "x" {
 		t.Errorf("record %q, %v", r.ID, err)
 	}
-	if s.Keep(t.Context(), &Record{}, func(err error) { kept <- err }); !errors.Is(<-kept, errNoID) {
+	if s.Keep(t.Context(), &Record{}, nil, func(err error) { kept <- err }); !errors.Is(<-kept, errNoID) {
 		t.Error("a record without an id was kept")
 	}
 }
@@ -350,7 +350,7 @@ func TestAfterClose(t *testing.T) {
 		t.Errorf("put: %v", err)
 	}
 	kept := make(chan error, 1)
-	if s.Keep(t.Context(), new(sample("x")), func(err error) { kept <- err }); !errors.Is(<-kept, errClosed) {
+	if s.Keep(t.Context(), new(sample("x")), nil, func(err error) { kept <- err }); !errors.Is(<-kept, errClosed) {
 		t.Error("keep did not tell that the store is closed")
 	}
 	if err := s.Flush(t.Context()); !errors.Is(err, errClosed) {

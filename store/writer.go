@@ -11,6 +11,8 @@ import (
 const (
 	firstBackOff = 50 * time.Millisecond
 	lastBackOff  = 5 * time.Second
+	// tendEvery is how often the journal is looked after while the database takes nothing: live calls go on noting.
+	tendEvery = 200 * time.Millisecond
 	// closeTries is how often Close tries to write the rest.
 	closeTries = 7
 	// commitEvery is the time between two transactions, for each record of the first, up to commitMost. So a busy process
@@ -148,13 +150,22 @@ func (w *writer) pause() bool {
 		}
 		closing = nil
 	}
-	select {
-	case <-time.After(w.backOff):
-		w.backOff = min(2*w.backOff, lastBackOff)
-	case <-closing:
-		w.backOff = firstBackOff
+	over := time.NewTimer(w.backOff)
+	defer over.Stop()
+	tend := time.NewTicker(tendEvery)
+	defer tend.Stop()
+	for {
+		_ = w.s.journal.tend() // Err has it
+		select {
+		case <-tend.C:
+			continue
+		case <-over.C:
+			w.backOff = min(2*w.backOff, lastBackOff)
+		case <-closing:
+			w.backOff = firstBackOff
+		}
+		return true
 	}
-	return true
 }
 
 func (w *writer) write(b *batch) (err error) {
@@ -162,6 +173,11 @@ func (w *writer) write(b *batch) (err error) {
 	defer w.s.writing.end()
 	ctx := context.Background() // a transaction that began is finished
 	w.s.ground.await()
+	if w.s.db == nil {
+		if err := w.attach(ctx); err != nil {
+			return err
+		}
+	}
 	if w.renews || w.s.damaged.Swap(false) || w.truncated(ctx) {
 		if err := w.renew(ctx); err != nil {
 			return err

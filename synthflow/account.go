@@ -155,7 +155,7 @@ func (a *Account) list(ctx context.Context, path string, query url.Values, key, 
 		for _, entry := range entries {
 			name, ok := entry.Text(id)
 			switch {
-			case !ok || badID(name) != "":
+			case !ok || rest.BadID(name) != "":
 				return nil, a.api.Unusable(r, answer, fmt.Sprintf("an entry of %s has no usable %s", key, id))
 			case seen[name]:
 				return nil, a.api.Unusable(r, answer, fmt.Sprintf("the list has %s %s twice: its pages repeat, or changed meanwhile", id, name))
@@ -205,3 +205,6 @@ func readPage(e envelope, key string) (entries []rest.Object, total int, err err
 	}
 	return entries, total, nil
 }
+
+// apiURL is a base URL without the version of the API, which paths have.
+func apiURL(base string) string { return strings.TrimSuffix(strings.TrimRight(base, "/"), "/v2") }

@@ -384,7 +384,7 @@ func FuzzAccountAnswer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		body = data
-		if made, err := a.Assistants().Create(t.Context(), rest.Object{}, nil); err == nil && badID(made["model_id"].(string)) != "" {
+		if made, err := a.Assistants().Create(t.Context(), rest.Object{}, nil); err == nil && rest.BadID(made["model_id"].(string)) != "" {
 			t.Errorf("agent %v", made)
 		}
 		if n, err := a.Numbers().Create(t.Context(), rest.Object{"phone_number": "+15551230000"}, nil); err == nil && Slug(n["phone_number"].(string)) != "15551230000" {

@@ -84,7 +84,7 @@ func (a Assistants) modelID(r rest.Request, e envelope, answer rest.Answer) (str
 	if !ok {
 		return "", a.api.Unusable(r, answer, "the answer has no model_id")
 	}
-	if why := badID(id); why != "" {
+	if why := rest.BadID(id); why != "" {
 		return "", a.api.Unusable(r, answer, "the answer's model_id is no id: "+why)
 	}
 	return id, nil

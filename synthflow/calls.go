@@ -32,7 +32,7 @@ func (a *Account) GetCall(ctx context.Context, id string) (Report, error) {
 	case err != nil:
 		return Report{}, a.api.Unusable(r, answer, err.Error())
 	case report.CallID != id:
-		return Report{}, a.api.Unusable(r, answer, fmt.Sprintf("the answer is about another call, %q", clean(report.CallID)))
+		return Report{}, a.api.Unusable(r, answer, fmt.Sprintf("the answer is about another call, %q", rest.Clean(report.CallID)))
 	}
 	return report, nil
 }

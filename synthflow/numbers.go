@@ -40,7 +40,7 @@ func CheckNumber(body rest.Object) error {
 		return errors.New(`phone_number is no text: write it in quotes, like "+15551230000"`)
 	case number == "" && provider != "8x8": // which is given one by the platform
 		return errors.New("phone_number is missing: write it with + and country code, like +15551230000")
-	case number != "" && badID(number) != "":
+	case number != "" && rest.BadID(number) != "":
 		return errors.New("phone_number holds a character that no number has: write it like +15551230000")
 	case number != "" && !e164.MatchString(number) && provider != "five9" && provider != "zoom" && provider != "8x8":
 		return fmt.Errorf("phone_number %q is not E.164: write it with + and country code, like +15551230000", number)
@@ -92,12 +92,12 @@ func (a Numbers) Create(ctx context.Context, body rest.Object, _ map[string]bool
 	got, _ := e.response.Text("phone_number")
 	wanted, _ := body.Text("phone_number")
 	switch {
-	case badID(got) != "":
+	case rest.BadID(got) != "":
 		return nil, a.api.Unusable(r, answer, "the answer has no usable phone_number")
 	case wanted != "" && Slug(got) != Slug(wanted):
 		return nil, a.api.Unusable(r, answer, fmt.Sprintf("the answer is about another number, %s", got))
 	}
-	if key, ok := e.response.Text("key"); !ok || badID(key) != "" {
+	if key, ok := e.response.Text("key"); !ok || rest.BadID(key) != "" {
 		return nil, a.api.Unusable(r, answer, "the answer has no usable key")
 	}
 	return e.response, nil
@@ -128,7 +128,7 @@ func (a Numbers) Get(ctx context.Context, number string) (rest.Object, error) {
 		name, ok = got.Text("slug")
 	}
 	switch {
-	case !ok || badID(name) != "":
+	case !ok || rest.BadID(name) != "":
 		return nil, a.api.Unusable(r, answer, "the answer has no usable phone_number")
 	case Slug(name) != Slug(number):
 		return nil, a.api.Unusable(r, answer, fmt.Sprintf("the answer is about another number, %s", name))

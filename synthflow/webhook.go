@@ -15,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/internal/httpd"
+	"flowbridge/internal/rest"
 )
 
 // Report is the platform's report of a finished call.
@@ -191,7 +192,7 @@ func parseReport(body []byte) (Report, error) {
 			return Report{}, err
 		}
 	}
-	if why := badID(out.CallID); why != "" {
+	if why := rest.BadID(out.CallID); why != "" {
 		return Report{}, fmt.Errorf("%w: call.call_id: %s", errReport, why)
 	}
 	out.Duration = seconds(r.Call.Duration)
@@ -210,7 +211,7 @@ func word(name string, raw json.RawMessage, to *string) error {
 	if len(s) > maxWord {
 		return fmt.Errorf("%w: %s is longer than %d bytes", errReport, name, maxWord)
 	}
-	*to = clean(s)
+	*to = rest.Clean(s)
 	return nil
 }
 

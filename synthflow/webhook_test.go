@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"flowbridge/internal/rest"
 )
 
 const report = `{"status":"completed","lead":{"name":"Ada","phone_number":"+15550100001"},
@@ -176,11 +178,11 @@ func FuzzReport(f *testing.F) {
 			}
 			return
 		}
-		if r.CallID == "" || badID(r.CallID) != "" || r.Duration < 0 || r.Duration > maxReported {
+		if r.CallID == "" || rest.BadID(r.CallID) != "" || r.Duration < 0 || r.Duration > maxReported {
 			t.Errorf("got %+v", r)
 		}
 		for _, s := range []string{r.Status, r.EndReason, r.ExternalID} {
-			if len(s) > 4*maxDetailLength || strings.ContainsAny(s, "\r\n\x00") {
+			if len(s) > 4*rest.MaxClean || strings.ContainsAny(s, "\r\n\x00") {
 				t.Errorf("got %q", s)
 			}
 		}

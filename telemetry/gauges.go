@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -136,6 +137,20 @@ func (*gauges) targets(s sink, g *Gauges) {
 			s.gauge("target_health", "1 for the health that a target has: ok, failing (most of its last five attempts failed for a reason of its own) or idle (none in five minutes).",
 				number(t.Health == health), "target", t.Name, "health", health)
 		}
+		for _, b := range t.Circuits {
+			s.gauge("circuit_state", "The circuit of a target, of its SIP side (sip) or its API (api): 0 closed, 1 half open (one call tries it), 2 open (it is out of use).",
+				float64(slices.Index([]string{live.CircuitClosed, live.CircuitHalfOpen, live.CircuitOpen}, b.State)), "target", t.Name, "of", b.Of)
+			s.counter("circuit_opened_total", "How often the circuit of a target opened.", float64(b.Opened), "target", t.Name, "of", b.Of)
+			s.counter("circuit_refused_total", "Attempts at a target that its circuit refused.", float64(b.Refused), "target", t.Name, "of", b.Of)
+		}
+		states := map[string]int{live.AddressOK: 0, live.AddressAvoided: 0}
+		for _, a := range t.Addresses {
+			states[a.State]++
+		}
+		s.gauge("target_addresses", "Addresses that a target's host name led calls to, by what calls found: ok, or avoided because they failed.",
+			float64(states[live.AddressOK]), "target", t.Name, "state", live.AddressOK)
+		s.gauge("target_addresses", "Addresses that a target's host name led calls to, by what calls found: ok, or avoided because they failed.",
+			float64(states[live.AddressAvoided]), "target", t.Name, "state", live.AddressAvoided)
 	}
 }
 

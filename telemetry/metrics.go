@@ -24,10 +24,10 @@ type Metrics struct {
 	options  Options
 	registry *prometheus.Registry
 
-	calls, attempts, prepares, oneWay, lost   *prometheus.CounterVec
-	duration, postDial, setup, stage, prepare *prometheus.HistogramVec
-	jitter, mos                               *prometheus.HistogramVec
-	writeErrors                               prometheus.Counter
+	calls, attempts, prepares, rescues, oneWay, lost *prometheus.CounterVec
+	duration, postDial, setup, stage, prepare        *prometheus.HistogramVec
+	jitter, mos                                      *prometheus.HistogramVec
+	writeErrors                                      prometheus.Counter
 }
 
 // other is the label of a name that the configuration does not have.
@@ -38,6 +38,7 @@ func New(o Options) *Metrics {
 	m := &Metrics{options: o, registry: prometheus.NewRegistry()}
 	m.calls = m.counter("calls_total", "Calls that ended, by how and why (docs/causes.md).", "trunk", "target", "disposition", "cause")
 	m.attempts = m.counter("attempts_total", "Attempts at targets that are over. The cause is answered, or why the attempt failed.", "target", "cause")
+	m.rescues = m.counter("rescues_total", "Attempts to have a target take over from an agent whose leg has died. The cause is answered, or why the attempt failed.", "target", "cause")
 	m.prepares = m.counter("prepare_requests_total", "Requests to platforms' APIs for a call id, retries included in one. The outcome is ok, or the cause.", "target", "outcome")
 	m.oneWay = m.counter("one_way_audio_total", "Calls of which a side was not heard at the start: a is the caller's.", "side")
 	m.lost = m.counter("rtp_lost_packets_total", "RTP packets that did not arrive from a leg, of calls that ended.", "leg")
@@ -117,6 +118,9 @@ func (m *Metrics) Tried(_ store.Record, a *store.Attempt) {
 		outcome = "answered"
 	}
 	m.attempts.WithLabelValues(target, outcome).Inc()
+	if a.Reason == store.ReasonRescue {
+		m.rescues.WithLabelValues(target, outcome).Inc()
+	}
 	if live.Prepared(a) {
 		m.prepare.WithLabelValues(target).Observe(float64(a.PrepareMS) / 1000)
 		m.prepares.WithLabelValues(target, prepareOutcome(a)).Inc()

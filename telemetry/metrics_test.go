@@ -21,9 +21,12 @@ import (
 // sample has a value for every gauge.
 func sample() Gauges {
 	return Gauges{
-		Node:    live.Node{Calls: 3, Rejected: map[string]uint64{"full": 2}, Ports: live.Ports{InUse: 6, Limit: 10}},
-		Active:  map[live.Active]int{{Trunk: "carrier", Target: "synthflow", Phase: "bridged"}: 2, {Trunk: "carrier", Target: "sip:+1@x", Phase: "dialing"}: 1},
-		Targets: []live.Target{{Name: "synthflow", Health: live.HealthFailing}}, Trunks: []live.Peer{{Name: "carrier", Calls: 3, MaxCalls: 9}},
+		Node:   live.Node{Calls: 3, Rejected: map[string]uint64{"full": 2}, Ports: live.Ports{InUse: 6, Limit: 10}},
+		Active: map[live.Active]int{{Trunk: "carrier", Target: "synthflow", Phase: "bridged"}: 2, {Trunk: "carrier", Target: "sip:+1@x", Phase: "dialing"}: 1},
+		Targets: []live.Target{{
+			Name: "synthflow", Health: live.HealthFailing, Circuits: []live.Circuit{{Of: live.CircuitAPI, State: live.CircuitOpen, Opened: 2, Refused: 40}},
+			Addresses: []live.Address{{State: live.AddressOK}, {State: live.AddressAvoided}, {State: live.AddressAvoided}},
+		}}, Trunks: []live.Peer{{Name: "carrier", Calls: 3, MaxCalls: 9}},
 		SIP: []SIPCount{{Received: true, Method: "INVITE", N: 5}, {Status: 200, N: 4}},
 		RTP: map[string]RTPCount{"a": {RxPackets: 7, Dropped: map[string]uint64{"held": 1}}}, Streams: map[string]int{"userspace": 4},
 		ReloadedAt: time.Unix(1000, 0), Certificates: map[string]time.Time{"/etc/cert.pem": time.Unix(2000, 0)},
@@ -100,6 +103,10 @@ func TestMetrics(t *testing.T) {
 		`flowbridge_calls_active{phase="dialing",target="other",trunk="carrier"} 1`,
 		`flowbridge_target_health{health="failing",target="synthflow"} 1`,
 		`flowbridge_target_health{health="ok",target="synthflow"} 0`,
+		`flowbridge_circuit_state{of="api",target="synthflow"} 2`,
+		`flowbridge_circuit_opened_total{of="api",target="synthflow"} 2`,
+		`flowbridge_circuit_refused_total{of="api",target="synthflow"} 40`,
+		`flowbridge_target_addresses{state="avoided",target="synthflow"} 2`,
 		`flowbridge_trunk_calls_limit{trunk="carrier"} 9`,
 		`flowbridge_sip_messages_total{code="",direction="in",method="INVITE"} 5`,
 		`flowbridge_sip_messages_total{code="200",direction="out",method=""} 4`,

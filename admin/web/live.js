@@ -56,13 +56,19 @@ export function live(main) {
 
 const health = { ok: 'ok', failing: 'failing', idle: 'idle' };
 
+// avoided is how many addresses of a target are tried last, because they failed.
+function avoided(t) {
+  const n = t.addresses?.filter((a) => a.state === 'avoided').length;
+  return n ? el('span.hint', { title: t.addresses.map((a) => line(`${a.address} ${a.cause}`, 80)).join('\n') }, ` ${n} of ${t.addresses.length} addresses avoided`) : null;
+}
+
 function targetRow(t) {
   const td = (label, ...content) => el('td', { 'data-label': label }, content);
   const e = t.last_error;
   const pair = (p) => (p ? `${ms(p.p50)} / ${ms(p.p95)}` : '–');
   return el('tr', {},
     el('th', { scope: 'row', title: line(t.address) }, peer(t.name, 64), el('span.hint', {}, ` ${line(t.kind, 24)}`)),
-    td('Health', el(`span.health.${health[t.health] ?? 'idle'}`, {}, health[t.health] ?? line(t.health, 16))),
+    td('Health', el(`span.health.${health[t.health] ?? 'idle'}`, {}, t.circuits?.some(c => c.state !== 'closed') ? 'out of use' : health[t.health] ?? line(t.health, 16)), avoided(t)),
     td('Calls', t.max_calls ? `${count(t.calls)} of ${count(t.max_calls)}` : count(t.calls)),
     td('Attempts', count(t.attempts), t.failed ? el('span.bad', {}, `, ${count(t.failed)} failed`) : null),
     td('Answered', percent(t.answer_ratio)),

@@ -36,10 +36,12 @@ const (
 	PrepareFailed  Cause = "prepare_failed"
 	PrepareRefused Cause = "prepare_refused"
 	PrepareInvalid Cause = "prepare_invalid"
+	APICircuitOpen Cause = "api_circuit_open"
 
 	TemplateFailed    Cause = "template_failed"
 	DNSFailed         Cause = "dns_failed"
 	TargetCapped      Cause = "target_capped"
+	TargetCircuitOpen Cause = "target_circuit_open"
 	TargetSilent      Cause = "target_silent"
 	TargetUnreachable Cause = "target_unreachable"
 	TLSFailed         Cause = "tls_failed"
@@ -79,8 +81,8 @@ func Causes() []Cause {
 		CallerHangup, AgentHangup, CallerCancelled, OperatorHangup,
 		NoRoute, BadOffer, NoCommonCodec, SRTPRequired, NoPorts,
 		CallerLimited, DestinationLimited,
-		PrepareTimeout, PrepareFailed, PrepareRefused, PrepareInvalid,
-		TemplateFailed, DNSFailed, TargetCapped, TargetSilent, TargetUnreachable, TLSFailed,
+		PrepareTimeout, PrepareFailed, PrepareRefused, PrepareInvalid, APICircuitOpen,
+		TemplateFailed, DNSFailed, TargetCapped, TargetCircuitOpen, TargetSilent, TargetUnreachable, TLSFailed,
 		InviteTooLarge, RingTimeout, TargetBusy, TargetRefused, TargetError,
 		AuthMissing, AuthUnsupported, AuthRefused, BadAnswer, SRTPRefused, SetupTimeout,
 		NoACK, NoPRACK, BadACK, SessionExpired, DialogLost, MissedHangup, TransferFailed,
@@ -161,6 +163,11 @@ func Q850Of(status int) int {
 		return 0
 	}
 }
+
+// IsFailure reports whether an ISDN cause is a failure, and not the end of a call that was wanted: no
+// resource, nothing implemented, an invalid message, a protocol error (ITU-T Q.850, classes 2 and more), or a
+// destination out of order (27).
+func IsFailure(q850 int) bool { return q850 == 27 || q850 >= 32 }
 
 // Q850OfCause returns the ISDN cause of an answered call that this server ended, or that
 // a side hung up without a cause.

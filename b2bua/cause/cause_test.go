@@ -171,3 +171,22 @@ func TestQ850TableInDocs(t *testing.T) {
 		}
 	}
 }
+
+// What a platform says when it can't go on is a failure; what people do is not.
+func TestIsFailure(t *testing.T) {
+	for _, q850 := range []int{1, 16, 17, 18, 19, 21, 22, 28, 31} {
+		if IsFailure(q850) {
+			t.Errorf("%d is a failure", q850)
+		}
+	}
+	for _, status := range []int{500, 502, 503, 504, 513} {
+		if q850 := Q850Of(status); !IsFailure(q850) {
+			t.Errorf("%d, of status %d, is none", q850, status)
+		}
+	}
+	for _, q850 := range []int{27, 34, 38, 41, 42, 47, 79, 102, 111, 127} {
+		if !IsFailure(q850) {
+			t.Errorf("%d is none", q850)
+		}
+	}
+}

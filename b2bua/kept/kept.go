@@ -6,11 +6,15 @@
 // The fields have numbers, so an older or newer process reads what it knows. Peers and
 // routes are named, because the next process has a configuration of its own. Texts of
 // messages are kept only while somebody waits for an answer to them.
+//
+// States are written often and read hardly ever. So they are written without reflection, in
+// room that is used again (Sheet), and read by a library.
 package kept
 
 import (
 	"errors"
 	"sync"
+	"unsafe"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -43,6 +47,8 @@ type Call struct {
 	Agreement agreement.State `cbor:"23,keyasint,omitempty"`
 	Transfer  *Transfer       `cbor:"24,keyasint,omitempty"` // under way
 	Referrals int             `cbor:"25,keyasint,omitempty"`
+	Rescues   int             `cbor:"26,keyasint,omitempty"`
+	Mark      uint64          `cbor:"27,keyasint,omitempty"` // of the route; 0: an earlier version has kept its place alone
 
 	// Handed: a process that was replaced has handed the call over, which has missed nothing. It is not kept.
 	Handed bool `cbor:"-"`
@@ -93,6 +99,7 @@ type Attempt struct {
 	PrepareMS int64    `cbor:"12,keyasint,omitempty"`
 	Prepared  int      `cbor:"13,keyasint,omitempty"` // the status of the preparation
 	Placed    bool     `cbor:"14,keyasint,omitempty"`
+	Rescue    bool     `cbor:"15,keyasint,omitempty"`
 }
 
 // Transfer is one that the agent has asked for.
@@ -107,21 +114,45 @@ type Voice struct {
 	Name string `cbor:"1,keyasint,omitempty"`
 }
 
-var (
-	coding = sync.OnceValues(func() (cbor.EncMode, error) { return cbor.EncOptions{}.EncMode() })
+var decoding = sync.OnceValues(func() (cbor.DecMode, error) {
+	return cbor.DecOptions{DupMapKey: cbor.DupMapKeyQuiet, MaxNestedLevels: 16, MaxArrayElements: 4096, MaxMapPairs: 4096, UTF8: cbor.UTF8DecodeInvalid}.DecMode()
+})
 
-	decoding = sync.OnceValues(func() (cbor.DecMode, error) {
-		return cbor.DecOptions{DupMapKey: cbor.DupMapKeyQuiet, MaxNestedLevels: 16, MaxArrayElements: 4096, MaxMapPairs: 4096, UTF8: cbor.UTF8DecodeInvalid}.DecMode()
-	})
-)
+// Sheet is room for the state of a call while it is written. That of TakeSheet is used
+// again after Release.
+type Sheet struct {
+	Call
+	session media.SessionState
+	text    []byte
+}
 
-// Encode returns the state as text.
-func (c *Call) Encode() ([]byte, error) {
-	mode, err := coding()
+var sheets = sync.Pool{New: func() any { return &Sheet{} }} //nolint:gochecknoglobals // spare memory
+
+// TakeSheet gives an empty sheet, for Release.
+func TakeSheet() *Sheet { return sheets.Get().(*Sheet) }
+
+// Release gives the sheet back. Neither it nor its text may be used any more.
+func (s *Sheet) Release() {
+	clear(s.Legs)
+	if *s = (Sheet{Call: Call{Legs: s.Legs[:0]}, text: s.text[:0]}); cap(s.text) <= 64<<10 && cap(s.Legs) <= 8 {
+		sheets.Put(s)
+	}
+}
+
+// SetMedia sets Media.
+func (s *Sheet) SetMedia(m media.SessionState) {
+	s.session = m
+	s.Media = &s.session
+}
+
+// Encode returns the state as text, which is good until Release.
+func (s *Sheet) Encode() ([]byte, error) {
+	shape, err := callShape()
 	if err != nil {
 		return nil, err
 	}
-	return mode.Marshal(c)
+	s.text = shape.add(s.text[:0], unsafe.Pointer(&s.Call))
+	return s.text, nil
 }
 
 var errNoCall = errors.New("not the state of a call")

@@ -1,8 +1,13 @@
 package kept
 
 import (
+	"fmt"
+	"net/netip"
 	"reflect"
+	"strings"
 	"testing"
+
+	"github.com/fxamacker/cbor/v2"
 
 	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/leg"
@@ -31,7 +36,7 @@ func sample(t testing.TB) *Call {
 // A state is read as it was written, and what it describes is as it was.
 func TestEncode(t *testing.T) {
 	c := sample(t)
-	text, err := c.Encode()
+	text, err := (&Sheet{Call: *c}).Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +58,7 @@ func TestEncode(t *testing.T) {
 
 // FuzzDecode: whatever a file has, it is no state or one whose parts can be made.
 func FuzzDecode(f *testing.F) {
-	text, err := sample(f).Encode()
+	text, err := (&Sheet{Call: *sample(f)}).Encode()
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -73,8 +78,93 @@ func FuzzDecode(f *testing.F) {
 			c.Agreement.SentTo[side].Restore()
 			c.Agreement.Codec[side].Restore()
 		}
-		if _, err := c.Encode(); err != nil {
+		if _, err := (&Sheet{Call: *c}).Encode(); err != nil {
 			t.Errorf("it can't be written again: %v", err)
 		}
 	})
+}
+
+// fill gives everything in v a value of its own.
+func fill(t *testing.T, v reflect.Value, next *uint64) {
+	t.Helper()
+	*next++
+	switch at := v.Addr().Interface().(type) {
+	case *netip.AddrPort:
+		*at = netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(*next)}), uint16(*next))
+		if *next%2 == 0 {
+			*at = netip.AddrPortFrom(netip.MustParseAddr("fe80::1%a-zone-of-some-length"), uint16(*next))
+		}
+		return
+	case *netip.Prefix:
+		*at = netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(*next)}), 24)
+		return
+	}
+	switch v.Kind() {
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.String:
+		v.SetString(strings.Repeat("\xff", int(*next*7)%300) + fmt.Sprint(*next))
+	case reflect.Int, reflect.Int32, reflect.Int64:
+		v.SetInt(int64(*next) * (1 - 2*int64(*next%2)) << (*next % 50) >> (64 - v.Type().Bits()))
+		if v.IsZero() {
+			v.SetInt(-1)
+		}
+	case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		v.SetUint(1<<(*next%uint64(v.Type().Bits())) | 1)
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(t, v.Elem(), next)
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		fallthrough
+	case reflect.Array:
+		for i := range v.Len() {
+			fill(t, v.Index(i), next)
+		}
+	case reflect.Struct:
+		for f, of := range v.Fields() {
+			if f.Tag.Get("cbor") != "-" {
+				fill(t, of, next)
+			}
+		}
+	default:
+		t.Fatalf("a %v", v.Type())
+	}
+}
+
+// Whatever a state has is read as it was written, and as the library writes it.
+func TestEncodeAll(t *testing.T) {
+	for n := range uint64(70) {
+		want := &Call{}
+		fill(t, reflect.ValueOf(want).Elem(), &n)
+		text, err := (&Sheet{Call: *want}).Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := Decode(text)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Fatalf("%v:\n got %+v\nwant %+v", err, got, want)
+		}
+		if text, err = cbor.Marshal(want); err != nil {
+			t.Fatal(err)
+		}
+		if got, err = Decode(text); err != nil || !reflect.DeepEqual(got, want) {
+			t.Fatalf("by the library: %v:\n got %+v\nwant %+v", err, got, want)
+		}
+	}
+}
+
+// What is zero beside something that is not keeps its place.
+func TestEncodeZeroes(t *testing.T) {
+	want := &Call{
+		ID: "a", Voices: [2]*Voice{nil, {}}, Addr: [2]string{"", "b"}, Legs: []Leg{{}, {}},
+		Media: &media.SessionState{Sides: [2]media.SideState{1: {Early: -1}}},
+	}
+	text, err := (&Sheet{Call: *want}).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Decode(text); err != nil || !reflect.DeepEqual(got, want) {
+		t.Fatalf("%v:\n got %+v\nwant %+v", err, got, want)
+	}
 }

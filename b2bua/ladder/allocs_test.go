@@ -16,7 +16,7 @@ func TestCallAllocates(t *testing.T) {
 		t.Errorf("%v allocations; want 15 at most", n)
 	}
 	res := &http.Response{Status: "200 OK", StatusCode: 200}
-	rt := RoundTripper{transportFunc(func(*http.Request) (*http.Response, error) { res.Body = http.NoBody; return res, nil })}
+	rt := RoundTripper{RoundTripper: transportFunc(func(*http.Request) (*http.Response, error) { res.Body = http.NoBody; return res, nil })}
 	r, err := http.NewRequest(http.MethodPost, "https://api.test/v2/prepare_inbound", http.NoBody)
 	if err != nil {
 		t.Fatal(err)

@@ -62,7 +62,7 @@ func asks(ctx context.Context, t testing.TB, answer string) {
 		t.Fatal(err)
 	}
 	r.Header.Set("Authorization", "Bearer hush-hush-hush")
-	res, err := RoundTripper{answering{answer}}.RoundTrip(r)
+	res, err := RoundTripper{RoundTripper: answering{answer}}.RoundTrip(r)
 	if err != nil {
 		t.Fatal(err)
 	}

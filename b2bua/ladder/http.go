@@ -20,7 +20,10 @@ const bodyMax = 8 << 10
 
 // RoundTripper keeps the exchanges of requests with a Context in the ladders of their calls. It passes
 // everything else on.
-type RoundTripper struct{ http.RoundTripper }
+type RoundTripper struct {
+	http.RoundTripper
+	Secrets [][]byte // hidden wherever they are in an exchange, besides what Authorization carries
+}
 
 // CloseIdleConnections closes the connections that no request is using.
 func (t RoundTripper) CloseIdleConnections() {
@@ -35,7 +38,7 @@ func (t RoundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !ok {
 		return t.RoundTripper.RoundTrip(r)
 	}
-	x := h.begin(r)
+	x := h.begin(r, t.Secrets)
 	begin := time.Now()
 	res, err := t.RoundTripper.RoundTrip(r)
 	x.keep(begin, false)
@@ -67,6 +70,7 @@ func (h *heard) connected(i httptrace.GotConnInfo) {
 // exchange is a request and its answer. It is the body of the answer, too.
 type exchange struct {
 	*heard
+	secrets [][]byte
 
 	// the message that is being noted
 	room *room
@@ -85,11 +89,11 @@ type room struct{ text, credential []byte }
 var rooms = sync.Pool{New: func() any { return &room{text: make([]byte, 0, 2048)} }} //nolint:gochecknoglobals // a pool
 
 // begin notes a request.
-func (h *heard) begin(r *http.Request) *exchange {
+func (h *heard) begin(r *http.Request, secrets [][]byte) *exchange {
 	h.mu.Lock()
 	h.ends = ends{transport: r.URL.Scheme}
 	h.mu.Unlock()
-	x := &exchange{heard: h, room: rooms.Get().(*room)}
+	x := &exchange{heard: h, secrets: secrets, room: rooms.Get().(*room)}
 	x.text, x.room.credential = x.room.text[:0], x.room.credential[:0]
 	if _, own, found := strings.Cut(r.Header.Get("Authorization"), " "); found && len(own) >= credentialMin {
 		x.room.credential = append(x.room.credential, own...)
@@ -250,13 +254,21 @@ func hasAny(text []byte, parts [][]byte) bool {
 // hideSecrets hides the request's own credential, also where an answer repeats it, and the members of JSON that are called like
 // secrets. It works on JSON that is cut, too.
 func (x *exchange) hideSecrets() {
-	if own := x.room.credential; len(own) > 0 && bytes.Contains(x.text, own) {
-		head := bytes.ReplaceAll(x.text[:x.head], own, []byte(hidden))
-		body := bytes.ReplaceAll(x.text[x.head:], own, []byte(hidden))
-		x.text, x.head = append(head, body...), len(head)
+	x.hide(x.room.credential)
+	for _, secret := range x.secrets {
+		x.hide(secret)
 	}
 	if body := x.text[x.head:]; maySecret(body) {
 		hideMembers(body)
+	}
+}
+
+// hide hides a secret.
+func (x *exchange) hide(secret []byte) {
+	if len(secret) > 0 && bytes.Contains(x.text, secret) {
+		head := bytes.ReplaceAll(x.text[:x.head], secret, []byte(hidden))
+		body := bytes.ReplaceAll(x.text[x.head:], secret, []byte(hidden))
+		x.text, x.head = append(head, body...), len(head)
 	}
 }
 

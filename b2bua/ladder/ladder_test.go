@@ -328,7 +328,7 @@ func TestHTTP(t *testing.T) {
 	asks(ctx, t, strings.Repeat("x", 3*bodyMax))
 	asks(context.Background(), t, "of nobody")
 	r, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://api.test/", nil)
-	if res, err := (RoundTripper{failing{}}).RoundTrip(r); err == nil {
+	if res, err := (RoundTripper{RoundTripper: failing{}}).RoundTrip(r); err == nil {
 		res.Body.Close()
 		t.Error("no error")
 	}

@@ -29,6 +29,13 @@ func NewUAC(o Options, callID, localParty, remoteParty string) *Leg {
 	}
 }
 
+// Repeats gives a leg that has sent nothing yet the Call-ID and tag of one whose INVITE failed at another address, so that
+// its INVITE is that one in a new transaction (RFC 3263 section 4.3). A proxy that both lead to can tell that it has it
+// already (RFC 3261 section 8.2.2.2).
+func (l *Leg) Repeats(failed *Leg) {
+	l.dialog.CallID, l.dialog.LocalTag, l.added = failed.dialog.CallID, failed.dialog.LocalTag, nil
+}
+
 // NewLost makes a leg for a 2xx to an INVITE whose own leg is gone. Stepped with that
 // 2xx it acknowledges it and hangs up (RFC 3261 section 13.2.2.4). The dialog is read
 // from the response.

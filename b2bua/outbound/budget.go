@@ -24,7 +24,7 @@ type Measure struct {
 // OverBudget reports whether an INVITE is too large for UDP (RFC 3261 section 18.1.1).
 func OverBudget(t *peers.Dial, m Measure) bool {
 	b := t.Budget
-	return t.Transport == config.TransportUDP && (m.size > b.Size || m.value > b.Value || m.headers > b.Headers)
+	return !message.IsStream(t.Transport) && (m.size > b.Size || m.value > b.Value || m.headers > b.Headers)
 }
 
 // TypicalCredentials is the size of the credentials that a challenged INVITE has more, in

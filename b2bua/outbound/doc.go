@@ -1,6 +1,6 @@
 // Package outbound makes the INVITE to a target: its URI, From and identity headers,
 // diversion and privacy, the configured and the passed headers, X-EI, and the choice of
-// what is left out to keep the target's size budget.
+// what is left out to keep the target's size budget; and what the INVITE's end means (OutcomeOf).
 //
 // # Decisions
 //

@@ -9,6 +9,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/circuit"
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 )
@@ -45,15 +46,12 @@ func Request(ctx context.Context, t *peers.Target, vars config.Vars) (out Reques
 		}
 	}
 	if t.Preparer != nil && t.Dial.Prepare != nil {
-		req, err := prepareRequest(t.Dial.Prepare, vars)
+		ask, err := t.Dial.Prepare.Ask(vars)
 		if err != nil {
 			out.Cause, out.Err = cause.TemplateFailed, err
 			return out
 		}
-		begin := time.Now()
-		out.AskedAPI = true
-		out.Prepared, err = t.Preparer.Prepare(ctx, req)
-		out.Elapsed = time.Since(begin)
+		err = out.ask(ctx, t, peers.PrepareRequest{Ask: ask, CallID: vars.CallID})
 		if err == nil {
 			vars.Prepare = &config.PrepareVars{CallID: out.Prepared.CallID, Body: out.Prepared.Body}
 		} else {
@@ -76,23 +74,28 @@ func Request(ctx context.Context, t *peers.Target, vars config.Vars) (out Reques
 	return out
 }
 
-func prepareRequest(p *config.Prepare, vars config.Vars) (req peers.PrepareRequest, err error) {
-	render := func(of, key string, from *config.Template) string {
-		value, failed := from.Render(vars)
-		if failed != nil && err == nil {
-			err = fmt.Errorf("prepare.%s%s: %w", of, key, failed)
-		}
-		return value
+// ErrCircuitOpen means that an API was not asked, because it has failed just before.
+var ErrCircuitOpen = errors.New("the API's circuit is open: it has failed for calls before this one, and was not asked")
+
+// ask asks the platform, unless its API's circuit is open.
+func (out *Requested) ask(ctx context.Context, t *peers.Target, req peers.PrepareRequest) (err error) {
+	begin := time.Now()
+	try, closed := t.API.Begin(begin)
+	if !closed {
+		return &PrepareError{Cause: cause.APICircuitOpen, Err: ErrCircuitOpen}
 	}
-	req = peers.PrepareRequest{
-		CallID: vars.CallID, WorkspaceID: render("", "workspace_id", p.WorkspaceID), ModelID: render("", "model_id", p.ModelID),
-		FromNumber: render("", "from_number", p.FromNumber), ToNumber: render("", "to_number", p.ToNumber),
-		Variables: make([]peers.Variable, 0, len(p.CustomVariables)),
+	says := circuit.Neutral // also of a panic, and of a caller who has given up
+	defer func() { t.API.End(time.Now(), &try, says) }()
+	out.AskedAPI = true
+	out.Prepared, err = t.Preparer.Prepare(ctx, req)
+	out.Elapsed = time.Since(begin)
+	switch pe, ok := errors.AsType[*PrepareError](err); {
+	case err == nil:
+		says = circuit.Succeeded
+	case ok && ctx.Err() == nil:
+		says = peers.PrepareOutcome(PrepareCause(err), pe.Status)
 	}
-	for _, v := range p.CustomVariables {
-		req.Variables = append(req.Variables, peers.Variable{Name: v.Name, Value: render("custom_variables.", v.Name, v.Value)})
-	}
-	return req, err
+	return err
 }
 
 // PrepareCause is the cause of an attempt whose preparation failed.

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"flowbridge/b2bua/circuit"
 	"flowbridge/config"
 )
 
@@ -15,6 +16,8 @@ import (
 // are compared and taken, and while a reload goes through the tallies.
 type Admission struct {
 	Peers atomic.Pointer[Snapshot] // in force
+	// CircuitChanged is told when a circuit opens, is tried or closes. It must not block. nil: nobody is told.
+	CircuitChanged atomic.Pointer[func(circuit.Change)]
 
 	mu       sync.Mutex
 	draining bool
@@ -24,10 +27,11 @@ type Admission struct {
 	trunks   map[string]*tally // by name
 	targets  map[string]*tally // by name
 	callers  map[string]*tally // of targets' own calls, by name
-	sources  *Rates            // new requests by address
-	nodes    int               // that share the caps; 0: there is no fleet
-	allotted time.Time         // until when the tallies' quotas hold
-	short    chan struct{}     // constant
+	circuits circuits
+	sources  *Rates        // new requests by address
+	nodes    int           // that share the caps; 0: there is no fleet
+	allotted time.Time     // until when the tallies' quotas hold
+	short    chan struct{} // constant
 }
 
 // tally counts the open calls of a trunk or target. It outlives reloads.
@@ -65,7 +69,7 @@ func (a *Admission) Registered(trunk, token string, at netip.Addr) {
 func NewAdmission(cfg *config.Config, preparers map[string]Preparer) *Admission {
 	a := &Admission{
 		setups: pool{size: cfg.SIP.Limits.Setups}, ports: pool{size: cfg.Media.Calls()},
-		trunks: map[string]*tally{}, targets: map[string]*tally{}, callers: map[string]*tally{}, sources: NewRates(), short: make(chan struct{}, 1),
+		trunks: map[string]*tally{}, targets: map[string]*tally{}, callers: map[string]*tally{}, circuits: newCircuits(), sources: NewRates(), short: make(chan struct{}, 1),
 	}
 	a.Reload(cfg, preparers)
 	return a
@@ -74,7 +78,7 @@ func NewAdmission(cfg *config.Config, preparers map[string]Preparer) *Admission 
 // Reload replaces trunks, targets and routes for new calls.
 func (a *Admission) Reload(cfg *config.Config, preparers map[string]Preparer) {
 	p := &Snapshot{
-		Routes: cfg.Routes, Targets: map[string]*Target{}, Callees: map[string]*Target{},
+		Routes: cfg.Routes, Marks: routeMarks(cfg.Routes), Targets: map[string]*Target{}, Callees: map[string]*Target{},
 		Allow: allowedToTrunks(cfg.Targets), Parts: passedParts(cfg.Targets), Tones: tonesOf(cfg),
 		sources: a.sources,
 	}
@@ -98,6 +102,7 @@ func (a *Admission) Reload(cfg *config.Config, preparers map[string]Preparer) {
 			p.Trunks = append(p.Trunks, newTrunk(caller, &own.Dial.Policy, tallied(a.callers, t.Name, caller.MaxCPS)))
 		}
 	}
+	a.connect(p, cfg)
 	a.share(p)
 	a.Peers.Store(p)
 	if old != nil {
@@ -283,22 +288,27 @@ func (a *Admission) Leave(t *Trunk, inSetup bool) {
 	}
 }
 
-// Occupy takes a place for a call to the target. Vacate gives it back. A trunk that is
-// called has limits for its numbers. A call that is refused takes nothing.
-func (a *Admission) Occupy(t *Target, p Parties) Limit {
+// Occupy takes a place for a call to the target, unless its circuit is open. Vacate gives it back. A trunk that is
+// called has limits for its numbers. A call that is refused takes nothing. The try is to be ended with Judge.
+func (a *Admission) Occupy(t *Target, p Parties) (circuit.Try, Limit) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := time.Now()
 	if !a.hasRoom(t.tally, t.Dial.MaxCalls, now) {
-		return LimitCap
+		return circuit.Try{}, LimitCap
+	}
+	try, closed := t.SIP.Begin(now)
+	if !closed {
+		return try, LimitCircuit
 	}
 	if t.Trunk != nil {
 		if over := t.claim(&t.Trunk.Limits, p, now); over != LimitNone {
-			return over
+			t.SIP.End(now, &try, circuit.Neutral)
+			return try, over
 		}
 	}
 	t.take(now)
-	return LimitNone
+	return try, LimitNone
 }
 
 // Vacate gives the place of a call to the target back.

@@ -64,6 +64,8 @@ type Dial struct {
 	RingTimeout          time.Duration
 	Registered           bool   // calls go to what has registered here for the trunk
 	Proxy                string // host and port that calls are sent to instead of the URI's; empty: none
+	Circuit              config.Circuit
+	Ping                 config.Ping
 }
 
 // Policy is a platform's configuration of the calls that it takes part in, on either
@@ -113,6 +115,7 @@ func DialOf(t *config.Target) *Dial {
 		Peer: peerOfTarget(t), Policy: policyOf(t), Kind: t.Kind, URI: t.URI, Transport: t.Transport, Auth: t.Auth,
 		Headers: t.Headers, PassParts: t.PassParts, Budget: t.Budget, Overflow: t.Overflow, Prepare: t.Prepare,
 		CodecOrder: t.CodecOrder, FirstResponseTimeout: t.FirstResponseTimeout, RingTimeout: t.RingTimeout,
+		Circuit: t.Circuit, Ping: t.Ping,
 	}
 }
 
@@ -140,22 +143,18 @@ type Preparer interface {
 	Prepare(ctx context.Context, req PrepareRequest) (Prepared, error)
 }
 
-// PrepareRequest describes a call to a platform.
+// PrepareRequest is what a platform is asked about a call.
 type PrepareRequest struct {
-	CallID      string // of this server; the same for a retry
-	FromNumber  string
-	ToNumber    string
-	ModelID     string
-	WorkspaceID string
-	Variables   []Variable
+	config.Ask
+	CallID string // of this server; the same for a retry
 }
 
-// Variable is one custom variable.
+// Variable is a name and its value for one call.
 type Variable struct{ Name, Value string }
 
 // Prepared is a platform's answer.
 type Prepared struct {
-	CallID string // the platform's id
+	CallID string // the platform's id; empty where the target's answers have none
 	Shared bool   // the platform gave it to other calls, too
 	Body   []byte // the answer as JSON
 	Status int    // HTTP

@@ -1,5 +1,6 @@
 // Package peers has the trunks and targets of the configuration as calls use them: how
-// senders are recognised, which credentials they show, and how many calls each may have.
+// senders are recognised, which credentials they show, which route a call matches, and how
+// many calls each may have.
 //
 // # Decisions
 //

@@ -16,6 +16,7 @@ type Limit int
 const (
 	LimitNone        Limit = iota
 	LimitCap               // of the target or trunk as a whole
+	LimitCircuit           // it is out of use, because it has failed
 	LimitCaller            // of the calling number
 	LimitDestination       // of the called number
 )

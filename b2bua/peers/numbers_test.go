@@ -50,7 +50,7 @@ func TestRefusedCallsTakeNothing(t *testing.T) {
 				a := NewAdmission(cfg, nil)
 				callee := a.Peers.Load().Callees["0"]
 				for i, try := range tt.tries {
-					if got := a.Occupy(callee, Parties{try.from, try.to}); got != try.want {
+					if _, got := a.Occupy(callee, Parties{try.from, try.to}); got != try.want {
 						t.Errorf("call %d: %d; want %d", i+1, got, try.want)
 					}
 				}

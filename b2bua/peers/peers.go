@@ -11,6 +11,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/audio"
+	"flowbridge/b2bua/circuit"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/config"
@@ -21,6 +22,7 @@ import (
 // reload makes another, and a call keeps the one that it began with.
 type Snapshot struct {
 	Routes  []config.Route
+	Marks   []uint64                // of the routes, in their order
 	Trunks  []*Trunk                // in file order, and behind them the targets that may call
 	Targets map[string]*Target      // by name
 	Callees map[string]*Target      // trunks that can be called, by name
@@ -43,6 +45,8 @@ type Target struct {
 	Dial     *Dial
 	Trunk    *Caller // of the trunk that it is; nil: a real target
 	Preparer Preparer
+	SIP      *circuit.Breaker // of the target itself; nil: it never opens
+	API      *circuit.Breaker // of what Preparer asks; nil: it never opens
 	*tally
 }
 

@@ -91,6 +91,8 @@ type Target struct {
 	Prepares  bool   `json:"prepares"` // asks its API first
 	OnFailure string `json:"on_failure"`
 
+	PrepareSuccess string `json:"prepare_success"` // which answers of the API are a success, in words
+
 	Cause cause.Cause `json:"cause"` // why the attempt fails before its INVITE; empty: it does not
 	Error string      `json:"error"`
 

@@ -212,9 +212,7 @@ func (t *Table) expire() {
 		t.settle(m)
 		t.mu.Unlock()
 		if do&resend != 0 && len(again.Bytes) > 0 {
-			if err := way.Over.Send(again.Bytes, way.To); err != nil {
-				t.fail(m, err)
-			}
+			_ = way.Over.Send(again.Bytes, way.To) // as if lost on the way: the peer may have the first one, and is not left with it
 		}
 		if client, ok := m.(*Client); ok && do&expired != 0 {
 			client.user.Failed(ErrTimeout)

@@ -10,32 +10,21 @@ import (
 	"time"
 
 	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/locate"
 	"flowbridge/b2bua/message"
 	"flowbridge/config"
 )
 
-// errLookup marks a name that has no address.
-var errLookup = errors.New("name not found")
-
-// cachedHost and cachedRoute are cached answers; a lookup that failed has err.
-type cachedHost struct {
-	addr  netip.Addr
-	err   error
-	until time.Time
-}
-
+// cachedRoute is a cached answer of the kernel.
 type cachedRoute struct {
 	addr  netip.Addr
 	until time.Time
 }
 
-// How long answers stay good, and how long a name's lookup may take.
+// How long routes stay good, and how many are kept.
 const (
-	nameTTL       = 30 * time.Second
-	failureTTL    = 2 * time.Second
-	routeTTL      = 30 * time.Second
-	lookupTimeout = 4 * time.Second
-	cacheMax      = 10_000 // entries: names come from peers too
+	routeTTL = 30 * time.Second
+	cacheMax = 10_000
 )
 
 // remember keeps an entry; a cache that is full begins anew.
@@ -46,36 +35,37 @@ func remember[K comparable, V any](cache map[K]V, key K, value V) {
 	cache[key] = value
 }
 
-// Resolve looks up a host. It keeps answers for a while, and failures for less. If
-// the name server fails, the former address stays in use.
-func (s *Stack) Resolve(ctx context.Context, host string) (netip.Addr, error) {
-	if a, err := netip.ParseAddr(message.TrimBrackets(host)); err == nil {
-		return a.Unmap(), nil
+// Names is what finds addresses, and knows which of them fail.
+func (s *Stack) Names() *locate.Resolver { return s.names }
+
+// Locate gives the places for a request to a URI, in the order in which they are to be tried. Those whose address family or
+// transport this server has no socket for are left out, unless there are no others. of is whom they belong to.
+func (s *Stack) Locate(ctx context.Context, of string, q locate.Query) ([]locate.Hop, error) {
+	hops, err := s.names.Locate(ctx, of, q)
+	if len(hops) < 2 {
+		return hops, err
 	}
-	now := time.Now()
-	s.mu.Lock()
-	known := s.hosts[host]
-	s.mu.Unlock()
-	if now.Before(known.until) {
-		return known.addr, known.err
+	usable := slices.DeleteFunc(slices.Clone(hops), func(h locate.Hop) bool {
+		_, err := s.LocalFor(h.Transport, h.Addr.Addr())
+		return err != nil
+	})
+	if len(usable) == 0 {
+		return hops, nil
 	}
-	bounded, cancel := context.WithTimeout(ctx, lookupTimeout)
-	defer cancel()
-	addr, err := s.network.Lookup(bounded, host)
-	found := cachedHost{addr: addr, until: now.Add(nameTTL)}
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return netip.Addr{}, ctx.Err() // the caller has given up: the name is not at fault
-	case err != nil && known.addr.IsValid():
-		found = cachedHost{addr: known.addr, until: now.Add(failureTTL)}
-	case err != nil:
-		found = cachedHost{err: fmt.Errorf("look up %s: %w: %w", host, errLookup, err), until: now.Add(failureTTL)}
-	}
-	s.mu.Lock()
-	remember(s.hosts, host, found)
-	s.mu.Unlock()
-	return found.addr, found.err
+	return usable, nil
 }
+
+// Resolve gives the address of a host with a port, within a dialog.
+func (s *Stack) Resolve(ctx context.Context, host string) (netip.Addr, error) {
+	hops, err := s.Locate(ctx, "", locate.Query{Host: host, Port: anyPort, Transport: locate.UDP})
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	return hops[0].Addr.Addr(), nil
+}
+
+// anyPort has the addresses of a host looked up, and no services.
+const anyPort = 1
 
 // LookupHost asks the system's resolver. IPv4 comes first where there is
 // both: the platforms publish it and more networks carry it.

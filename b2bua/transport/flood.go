@@ -23,5 +23,5 @@ func (s *screen) refuseFlood(msg message.Scanned, from peers.Sender) (v verdict,
 	if method == "INVITE" && s.inProgress(msg, from) {
 		return v, true
 	}
-	return s.refuse(msg, from, "503 Service Unavailable", "Retry-After: "+message.RetrySeconds+"\r\n"), true
+	return s.noRoom(msg, from), true
 }

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -35,6 +36,7 @@ func TestFlood(t *testing.T) {
 		sc := h.stack.newScreen(config.TransportUDP, nil)
 		other := h.stack.newScreen(config.TransportTCP, nil)
 		invite := newCall("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101"))
+		another := bytes.Replace(invite, []byte("branch="), []byte("branch=z9hG4bKanother"), 1)
 		options := newCall("OPTIONS", "")
 		inDialog := []byte(strings.Replace(string(newCall("BYE", "")), "To: <sip:+15075785607@198.51.100.1>", "To: <sip:+15075785607@198.51.100.1>;tag=x", 1))
 		admitted := func(sc *screen, text []byte, from string) (n int) {
@@ -64,8 +66,9 @@ func TestFlood(t *testing.T) {
 			{invite, "2001:db8::1", 0, 5},
 			{invite, "2001:db8::ffff:0:0:1", 0, 0}, // the same /64
 			{invite, "2001:db8:0:1::1", 0, 5},
-			{invite, "203.0.113.1", 0, 50}, // by default
-			{invite, "192.0.2.1", 200 * time.Millisecond, 1},
+			{invite, "203.0.113.1", 0, 50},                   // by default
+			{invite, "192.0.2.1", 200 * time.Millisecond, 0}, // refused before: it comes again
+			{another, "192.0.2.1", 200 * time.Millisecond, 1},
 		} {
 			time.Sleep(tt.later)
 			if got := admitted(sc, tt.text, tt.from); got != tt.want {

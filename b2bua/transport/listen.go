@@ -8,8 +8,10 @@ import (
 	"net/netip"
 
 	"github.com/emiago/sipgo/sip"
+	"github.com/miekg/dns"
 	"github.com/rs/zerolog"
 
+	"flowbridge/b2bua/locate"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/transaction"
@@ -59,8 +61,8 @@ type Network struct {
 	// Dial opens a TCP connection from one of our addresses, or from any where
 	// that is not valid.
 	Dial func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error)
-	// Lookup resolves host names.
-	Lookup func(ctx context.Context, host string) (netip.Addr, error)
+	// Names says who answers questions about host names; zero: the name servers of the system.
+	Names locate.Options
 }
 
 // orKernel fills the fields that are nil with the kernel's functions.
@@ -73,9 +75,6 @@ func (n Network) orKernel(log zerolog.Logger) Network {
 	}
 	if n.Dial == nil {
 		n.Dial = dialTCP
-	}
-	if n.Lookup == nil {
-		n.Lookup = LookupHost
 	}
 	return n
 }
@@ -139,8 +138,8 @@ func Unplugged(ctx context.Context, o Options) (*Stack, error) {
 		ListenStream: func(at netip.AddrPort) (net.Listener, error) {
 			return unpluggedListener{net.TCPAddrFromAddrPort(at)}, nil
 		},
-		Dial:   func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) { return nil, net.ErrClosed },
-		Lookup: func(context.Context, string) (netip.Addr, error) { return netip.Addr{}, net.ErrClosed },
+		Dial:  func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) { return nil, net.ErrClosed },
+		Names: locate.Options{Ask: func(context.Context, string, uint16) (*dns.Msg, error) { return nil, net.ErrClosed }},
 	}
 	return Listen(ctx, o)
 }

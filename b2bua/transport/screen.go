@@ -33,12 +33,14 @@ type screen struct {
 	offer  []message.Algorithm // to trunks that need credentials
 	rejectionLog
 	strangers *rate.Limiter // answers to unknown senders
+	declined  *refused
 }
 
 func (s *Stack) newScreen(transport string, tap Tap) *screen {
 	return &screen{
 		mint: s.mint, server: s.server, transport: transport, tap: tap, count: &s.rejected, passed: &s.passed, limits: newLimits(s.cfg.Limits),
 		offer: message.AlgorithmsOf(s.cfg.AuthAlgorithms), rejectionLog: newRejectionLog(s.log), strangers: s.strangersBy(transport),
+		declined: s.declined,
 	}
 }
 
@@ -216,6 +218,9 @@ func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, who peers.Sta
 	invite := string(msg.Method) == "INVITE"
 	why := peers.CapacityFree
 	if invite {
+		if s.declined.has(func() message.Minted { return s.mint.InviteTag(originOf(msg, from)) }) {
+			return s.refuseAgain(msg, from), true
+		}
 		why = s.server.Capacity(from)
 	}
 	shown, moved := s.shows(msg, from, who)
@@ -241,7 +246,21 @@ func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, who peers.Sta
 		v.nonce, v.offer, v.stale = s.mint.Challenge(from.Addr.Addr(), msg.Called(), time.Now()), s.offer, moved
 		return v, true
 	}
-	return s.refuse(msg, from, "503 Service Unavailable", "Retry-After: "+message.RetrySeconds+"\r\n"), true
+	return s.noRoom(msg, from), true
+}
+
+// noRoom refuses a request, and remembers that it did.
+func (s *screen) noRoom(msg message.Scanned, from peers.Sender) verdict {
+	if string(msg.Method) == "INVITE" {
+		tag := s.mint.InviteTag(originOf(msg, from))
+		s.declined.note(tag[:])
+	}
+	return s.refuseAgain(msg, from)
+}
+
+// refuseAgain refuses a request as before.
+func (s *screen) refuseAgain(msg message.Scanned, from peers.Sender) verdict {
+	return s.refuse(msg, from, "503 Service Unavailable", "Retry-After: "+message.RetrySeconds+"\r\n")
 }
 
 // shows says whether a request has credentials that are worth a look. A stranger's need

@@ -15,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
 
+	"flowbridge/b2bua/locate"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/transaction"
 	"flowbridge/config"
@@ -35,6 +36,7 @@ type Stack struct {
 	sockets   []*guard
 	listeners []streamListener
 	streams   *streams
+	names     *locate.Resolver
 
 	transactions *transaction.Table
 	parked       atomic.Int32 // CANCELs that wait for their INVITE
@@ -52,9 +54,9 @@ type Stack struct {
 	turns              Turns
 	writing            atomic.Int32 // goroutines of wires that perform effects
 	held               held
+	declined           *refused // constant
 
 	mu     sync.Mutex                   // guards what follows
-	hosts  map[string]cachedHost        // host to address
 	routes map[netip.Addr]cachedRoute   // peer to our own address on a wildcard socket
 	noTCP  map[netip.AddrPort]time.Time // until when TCP is not tried
 }
@@ -73,9 +75,11 @@ func newStack(ctx context.Context, o Options) *Stack {
 	s := &Stack{
 		mint: o.Minter, server: o.Handler, agent: o.Agent, log: o.Log, cfg: o.Config, network: o.Network,
 		rejecting: newRejectionLog(o.Log), strangers: rate.NewLimiter(strangerRate, strangerRate), strangersConnected: rate.NewLimiter(strangerRate, strangerRate), load: load{limit: o.Config.MaxDelay},
-		hosts: map[string]cachedHost{}, routes: map[netip.Addr]cachedRoute{}, noTCP: map[netip.AddrPort]time.Time{},
+		routes: map[netip.Addr]cachedRoute{}, noTCP: map[netip.AddrPort]time.Time{},
 	}
 	s.ctx, s.stop = context.WithCancel(ctx)
+	s.declined = newRefused()
+	s.names = locate.New(s.ctx, o.Network.Names)
 	s.streams = newStreams(s, o)
 	s.transactions = transaction.NewTable()
 	return s
@@ -93,6 +97,9 @@ func (s *Stack) Listeners() []config.Listener {
 	}
 	return all
 }
+
+// Minter makes tags and branches of this server.
+func (s *Stack) Minter() *message.Minter { return s.mint }
 
 // IsOverloaded says whether messages wait so long that new calls should be refused.
 func (s *Stack) IsOverloaded() bool { return s.load.overloaded(time.Now()) }
@@ -134,6 +141,7 @@ func (s *Stack) Close() error {
 	s.readers.Wait()
 	s.streams.group.Wait()
 	s.group.Wait()
+	s.names.Wait()
 	s.turns.Close()
 	return errors.Join(errs...)
 }

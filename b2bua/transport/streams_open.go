@@ -11,6 +11,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/locate"
 	"flowbridge/b2bua/message"
 	"flowbridge/config"
 )
@@ -166,7 +167,7 @@ var errTriedBefore = errors.New("it could not be opened a moment ago")
 // CauseOf is the cause of a failed connection or of a request that could not be sent.
 func CauseOf(err error) cause.Cause {
 	switch {
-	case errors.Is(err, errLookup):
+	case errors.Is(err, locate.ErrNotFound):
 		return cause.DNSFailed
 	case errors.Is(err, errTLS):
 		return cause.TLSFailed

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -161,7 +162,11 @@ func (w *wanted) read(ctx context.Context, do func(r store.Lister, filter store.
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	return do(r, w.filter)
+	err = do(r, w.filter)
+	if ids := r.Unreadable(); len(ids) > 0 {
+		fmt.Fprintf(os.Stderr, "%d records can't be read, and are left out: %s\n", len(ids), strings.Join(ids, " "))
+	}
+	return err
 }
 
 // readFleet opens the fleet's database for a function.

@@ -27,7 +27,9 @@ const (
 // Options say how to reach an API.
 type Options struct {
 	BaseURL   string            // https://api.example.com; a path is kept
-	Token     string            // bearer token: visible ASCII, no spaces
+	Token     string            // visible ASCII, no spaces; sent as Authorization: Bearer
+	TokenIn   string            // the header that has the token, alone, in place of Authorization
+	Anonymous bool              // there is no token
 	Timeout   time.Duration     // of a request with its retry; 30s if zero
 	MaxBody   int64             // bytes of an answer, after decompression; 1 MiB if zero
 	UserAgent string            // "flowbridge" if empty
@@ -50,7 +52,8 @@ type Client struct {
 	hide      redactor
 
 	// the values of the headers of every request, which nobody changes
-	authorization, accept, userAgent, contentType []string
+	token, accept, userAgent, contentType []string
+	tokenIn                               string // the name of the token's
 }
 
 // String names the API, without the token.
@@ -69,8 +72,10 @@ func New(o Options) (*Client, error) {
 		return nil, fmt.Errorf("the API's URL %q is not one: write it like https://api.example.com", base.Redacted())
 	case base.User != nil, base.RawQuery != "", base.Fragment != "":
 		return nil, errors.New("the API's URL holds credentials, a query or a fragment: write scheme, host and path alone")
-	case o.Token == "":
+	case o.Token == "" && !o.Anonymous:
 		return nil, errors.New("the token is empty")
+	case o.Token != "" && o.Anonymous:
+		return nil, errors.New("there is a token, and none is to be sent")
 	case o.Timeout < 0 || o.MaxBody < 0:
 		return nil, errors.New("negative timeout or limit of answers")
 	}
@@ -80,9 +85,15 @@ func New(o Options) (*Client, error) {
 	c := &Client{
 		base: strings.TrimRight(base.String(), "/"), transport: o.Transport,
 		timeout: cmp.Or(o.Timeout, defaultTimeout), maxBody: cmp.Or(o.MaxBody, DefaultMaxBody),
-		hide:          newRedactor(append([]string{o.Token}, o.Secrets...)),
-		authorization: []string{"Bearer " + o.Token}, accept: []string{"application/json"},
+		hide:    newRedactor(append([]string{o.Token}, o.Secrets...)),
+		tokenIn: http.CanonicalHeaderKey(cmp.Or(o.TokenIn, "Authorization")), token: []string{"Bearer " + o.Token}, accept: []string{"application/json"},
 		userAgent: []string{cmp.Or(o.UserAgent, "flowbridge")}, contentType: []string{"application/json"},
+	}
+	switch {
+	case o.Anonymous:
+		c.token = nil
+	case o.TokenIn != "":
+		c.token[0] = o.Token
 	}
 	if c.transport == nil {
 		c.transport = &http.Transport{
@@ -125,7 +136,8 @@ func IsSegment(value string) bool { return value != "" && value != "." && value 
 // maxIDLength bounds ids, in bytes.
 const maxIDLength = 256
 
-// BadID says why a text of an API can't be an id, or "". Ids are 1 to 256 bytes of visible ASCII.
+// BadID says why a text of an API can't be an id, or "". Ids are 1 to 256 bytes of visible ASCII without ';', which ends a
+// token of X-EI and begins a parameter of a SIP URI.
 func BadID(id string) string {
 	switch {
 	case id == "":
@@ -134,7 +146,7 @@ func BadID(id string) string {
 		return fmt.Sprintf("id of %d bytes", len(id))
 	}
 	for i := range len(id) {
-		if c := id[i]; c <= ' ' || c > '~' {
+		if c := id[i]; c <= ' ' || c > '~' || c == ';' {
 			return fmt.Sprintf("id with byte 0x%02x at %d", c, i)
 		}
 	}
@@ -202,7 +214,10 @@ func (c *Client) Send(ctx context.Context, r Request, payload []byte) (*http.Res
 	if h == nil {
 		h = make(http.Header, 4)
 	}
-	h["Authorization"], h["Accept"], h["User-Agent"] = c.authorization, c.accept, c.userAgent
+	h["Accept"], h["User-Agent"] = c.accept, c.userAgent
+	if c.token != nil {
+		h[c.tokenIn] = c.token
+	}
 	plain := http.Request{Method: r.Method, URL: at, Host: at.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: h, Body: http.NoBody}
 	if payload != nil {
 		h["Content-Type"] = c.contentType

@@ -9,7 +9,7 @@ func TestBadID(t *testing.T) {
 	for id, want := range map[string]string{
 		"":                       "it is empty",
 		"a":                      "",
-		"5e0f4c1e-7a53;~!":       "",
+		"5e0f4c1e-7a53:~!":       "",
 		strings.Repeat("x", 256): "",
 		strings.Repeat("x", 257): "id of 257 bytes",
 		"a b":                    "id with byte 0x20 at 1",

@@ -365,3 +365,38 @@ func TestOptionsAreChecked(t *testing.T) {
 		}
 	}
 }
+
+// The token goes where the API wants it, and nowhere where there is none.
+func TestWhereTheTokenGoes(t *testing.T) {
+	for _, tt := range []struct {
+		options Options
+		want    http.Header
+	}{
+		{Options{Token: "tok-1"}, http.Header{"Authorization": {"Bearer tok-1"}}},
+		{Options{Token: "tok-1", TokenIn: "x-api-key"}, http.Header{"X-Api-Key": {"tok-1"}}},
+		{Options{Token: "tok-1", TokenIn: "authorization"}, http.Header{"Authorization": {"tok-1"}}},
+		{Options{Anonymous: true}, http.Header{}},
+	} {
+		var got http.Header
+		srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header }))
+		tt.options.BaseURL = srv.URL
+		c, err := New(tt.options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.Do(t.Context(), Request{Method: http.MethodGet, Path: "/"})
+		c.CloseIdle()
+		srv.Close()
+		for _, name := range []string{"Authorization", "X-Api-Key"} {
+			if got.Get(name) != tt.want.Get(name) {
+				t.Errorf("%v: %s: %q; want %q (%v)", tt.options, name, got.Get(name), tt.want.Get(name), err)
+			}
+		}
+	}
+	for _, o := range []Options{{}, {Token: "t", Anonymous: true}} {
+		o.BaseURL = "https://api.test"
+		if _, err := New(o); err == nil {
+			t.Errorf("%v is accepted", o)
+		}
+	}
+}

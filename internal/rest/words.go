@@ -135,11 +135,28 @@ func line(s string, n int) string {
 	return b.String()
 }
 
-// redactor takes secrets out of text, in the ways in which an API may repeat them.
-type redactor struct{ replace *strings.Replacer }
+// MaxClean is how many characters Clean leaves of a text.
+const MaxClean = 200
 
-func newRedactor(secrets []string) redactor {
-	var forms []string
+// Clean bounds a text of an API to what may stand in a log line.
+func Clean(s string) string {
+	var b strings.Builder
+	n := 0
+	for _, r := range s {
+		if n == MaxClean {
+			break
+		}
+		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
+			r = ' '
+		}
+		b.WriteRune(r)
+		n++
+	}
+	return strings.TrimSpace(b.String())
+}
+
+// Forms are the ways in which secrets may be repeated: as they are, and escaped for JSON, HTML and URLs.
+func Forms(secrets []string) (forms []string) {
 	for _, s := range secrets {
 		if s == "" {
 			continue
@@ -149,6 +166,14 @@ func newRedactor(secrets []string) redactor {
 		inHTML := strings.NewReplacer("<", `\u003c`, ">", `\u003e`, "&", `\u0026`).Replace(quoted)
 		forms = append(forms, s, quoted, inHTML, html.EscapeString(s), url.QueryEscape(s), url.PathEscape(s))
 	}
+	return forms
+}
+
+// redactor takes secrets out of text, in the ways in which an API may repeat them.
+type redactor struct{ replace *strings.Replacer }
+
+func newRedactor(secrets []string) redactor {
+	forms := Forms(secrets)
 	// Longer ones go first: a secret may be part of another.
 	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) })
 	var pairs []string

@@ -78,7 +78,7 @@ func (r *Relay) attachTo(at *netlink.LinkAttrs) (*attachment, error) {
 	if l := r.pinnedLink(pin, at.Index); l != nil {
 		return &attachment{name: at.Name, link: l}, nil
 	}
-	l, err := link.AttachTCX(link.TCXOptions{Interface: at.Index, Program: r.program.Relay, Attach: ebpf.AttachTCXIngress})
+	l, err := r.attachTCX(at.Index)
 	switch {
 	case errors.Is(err, ebpf.ErrNotSupported):
 		r.clsact = true
@@ -92,6 +92,13 @@ func (r *Relay) attachTo(at *netlink.LinkAttrs) (*attachment, error) {
 		}
 	}
 	return &attachment{name: at.Name, link: l}, nil
+}
+
+func (r *Relay) attachTCX(index int) (link.Link, error) {
+	if r.options.noTCX {
+		return nil, ebpf.ErrNotSupported
+	}
+	return link.AttachTCX(link.TCXOptions{Interface: index, Program: r.program.Relay, Attach: ebpf.AttachTCXIngress})
 }
 
 // linkPin is where the link of an interface is pinned. Interfaces are known by their number in a network namespace.

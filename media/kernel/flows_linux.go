@@ -93,7 +93,13 @@ func (r *Relay) put(c *carried, s *State) (err error) {
 		}
 		return fmt.Errorf("a flow: %w", err)
 	}
+	r.hint(c.in, c.slot)
 	return nil
+}
+
+// hint says where the flow to in is. A slot needs no hint, and a wrong one does no harm.
+func (r *Relay) hint(in netip.AddrPort, slot uint32) {
+	_ = r.program.Hints.Update(uint32(in.Port()), slot, ebpf.UpdateAny)
 }
 
 // forget gives the room of a flow back. Its mu is held.

@@ -166,8 +166,8 @@ type Options struct {
 	// leaves. Its flows are adopted by Relay.Inherit, and nothing can be put before. Nil: there is no such process.
 	Heir *os.File
 
-	// clsact attaches by a traffic-control filter although tcx is there.
-	clsact bool
+	// noTCX is as if the kernel did not know tcx, as before Linux 6.6.
+	noTCX bool
 
 	// ipsec reports whether there are policies of IPsec; nil: the kernel says so.
 	ipsec func() bool

@@ -147,7 +147,7 @@ func TestLeftovers(t *testing.T) {
 		t.Run(fmt.Sprintf("clsact %v", clsact), func(t *testing.T) {
 			inLab(t, func(t *testing.T, l *lab) {
 				base := bpffs(t)
-				gone, taken := Options{Dir: filepath.Join(base, "flowbridge-1"), Capacity: 64, clsact: clsact}, Options{Dir: filepath.Join(base, "flowbridge-2"), Capacity: 64, clsact: clsact}
+				gone, taken := Options{Dir: filepath.Join(base, "flowbridge-1"), Capacity: 64, noTCX: clsact}, Options{Dir: filepath.Join(base, "flowbridge-2"), Capacity: 64, noTCX: clsact}
 				f, kept := l.leave(gone, 20000), l.leave(taken, 21000)
 				r, err := Open(taken) // so it is not left over
 				if err != nil {

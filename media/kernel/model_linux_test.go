@@ -223,7 +223,7 @@ func modelAddr(b, port []byte) netip.AddrPort {
 	return netip.AddrPortFrom(a.Unmap(), binary.BigEndian.Uint16(port))
 }
 
-// modelRTP is parseRTP of media, with RTCP left out.
+// modelRTP is packet.ParseRTP, with RTCP left out.
 func modelRTP(pkt []byte) (h Header, ok bool) {
 	if len(pkt) < 12 || pkt[0]>>6 != 2 || (pkt[1] >= 192 && pkt[1] <= 223) {
 		return h, false

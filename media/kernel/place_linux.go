@@ -230,6 +230,7 @@ func (r *Relay) adopt() error {
 			continue
 		}
 		used[at.Slot] = true
+		r.hint(in, at.Slot)
 		all = append(all, &adopted{in: in, out: addrPort(v.Flow.From, v.Flow.FromPort), slot: at.Slot, id: v.F.Id, value: v.Flow, since: Now(), last: Now()})
 	}
 	if err := flows.Err(); err != nil {

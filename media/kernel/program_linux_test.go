@@ -20,7 +20,8 @@ import (
 type machine struct {
 	*Relay
 	model model
-	out   int // an interface that packets leave by
+	out   int    // an interface that packets leave by
+	hints uint64 // how many kinds of them there are: right, none, another flow's
 }
 
 func newMachine(tb testing.TB) *machine {
@@ -31,7 +32,7 @@ func newMachine(tb testing.TB) *machine {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = r.program.Close() })
-	return &machine{Relay: r, model: model{index: loopback, flows: map[netip.AddrPort]*modelFlow{}}}
+	return &machine{Relay: r, hints: 1, model: model{index: loopback, flows: map[netip.AddrPort]*modelFlow{}}}
 }
 
 // enters has packets come to an interface.
@@ -64,6 +65,7 @@ func (m *machine) put(t fataler, slot uint32, f *modelFlow) {
 	c := &carried{in: f.In, flow: f.Flow, slot: slot, id: m.lastID, out: outlet{index: f.out, hop: f.Dest.Addr(), mtu: f.mtu}}
 	must(t, m.program.States.Update(slot, stateOf(&f.state, c.id, c.value()), ebpf.UpdateLock))
 	must(t, m.program.Flows.Update(keyOf(f.In), c.place(), ebpf.UpdateAny))
+	m.hint(f.In, []uint32{slot, 0, slot - 1, slot + 1}[m.lastID%m.hints])
 	if f.ended {
 		if _, ok := m.take(slot, c.id); !ok {
 			t.Fatalf("a flow does not end")
@@ -238,6 +240,7 @@ func sums(frame []byte) (ip, udp uint16) {
 func TestProgramIsItsModel(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		m := newMachine(t)
+		m.hints = 4
 		right, err := net.InterfaceByName("right")
 		must(t, err)
 		m.out = right.Index
@@ -392,6 +395,7 @@ func TestPlaceOfAnotherFlow(t *testing.T) {
 	if v := m.check(t, frame, false, 0); v != verdictOK {
 		t.Fatalf("judged %d", v)
 	}
+	m.hint(one.In, 0)
 	for _, place := range []programPlace{{Slot: 2}, {Slot: 1, Kind: flagRTCP}} {
 		must(t, m.program.Flows.Update(keyOf(one.In), &place, ebpf.UpdateAny))
 		o := ebpf.RunOptions{Data: frame, DataOut: make([]byte, len(frame)), Context: m.context(false)}
@@ -409,5 +413,35 @@ func TestPlaceOfAnotherFlow(t *testing.T) {
 	}
 	if err := m.change(2, m.lastID+1, &programFlow{}); err == nil {
 		t.Error("a flow that is gone was changed")
+	}
+}
+
+// Whatever the hint of a port is, the packets of its flows find theirs.
+func TestHints(t *testing.T) {
+	m := newMachine(t)
+	defer m.clear(t)
+	var flows []*modelFlow
+	for i, in := range []string{"10.0.0.1:20000", "10.0.0.9:20000", "[fd00::1]:20000", "10.0.0.1:20002", "10.0.0.1:20004"} {
+		f := &modelFlow{Flow: Flow{In: ap(in), Source: ap("10.0.0.2:4000"), Out: ap("10.0.0.1:9000"), Dest: ap("10.0.0.3:5000"), SSRC: 7}, mtu: localMTU}
+		if f.In.Addr().Is6() {
+			f.Source, f.Out, f.Dest = ap("[fd00::2]:4000"), ap("[fd00::1]:9000"), ap("[fd00::3]:5000")
+		}
+		f.ended = i == 4
+		m.put(t, uint32(i)+1, f)
+		flows = append(flows, f)
+	}
+	seq := uint16(0)
+	for _, hint := range []uint32{0, 1, 2, 3, 4, 5, 6, 20000, 20001, 1 << 31, 1<<32 - 1} {
+		for _, f := range flows {
+			m.hint(f.In, hint)
+			seq++
+			want := int32(verdictOK)
+			if f.ended {
+				want = verdictUp
+			}
+			if v := m.check(t, datagram(f.Source, f.In, 0, 64, rtp(seq, 160, 7, 0, "hello")), false, 0); v != want {
+				t.Errorf("%v with the hint %d: judged %d; want %d", f.In, hint, v, want)
+			}
+		}
 	}
 }

@@ -121,6 +121,7 @@ type programSteering struct {
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	programMapFlows   = "flows"
+	programMapHints   = "hints"
 	programMapSockets = "sockets"
 	programMapStates  = "states"
 	programMapSteered = "steered"
@@ -185,6 +186,7 @@ type programProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type programMapSpecs struct {
 	Flows   *ebpf.MapSpec `ebpf:"flows"`
+	Hints   *ebpf.MapSpec `ebpf:"hints"`
 	Sockets *ebpf.MapSpec `ebpf:"sockets"`
 	States  *ebpf.MapSpec `ebpf:"states"`
 	Steered *ebpf.MapSpec `ebpf:"steered"`
@@ -217,6 +219,7 @@ func (o *programObjects) Close() error {
 // It can be passed to loadProgramObjects or ebpf.CollectionSpec.LoadAndAssign.
 type programMaps struct {
 	Flows   *ebpf.Map `ebpf:"flows"`
+	Hints   *ebpf.Map `ebpf:"hints"`
 	Sockets *ebpf.Map `ebpf:"sockets"`
 	States  *ebpf.Map `ebpf:"states"`
 	Steered *ebpf.Map `ebpf:"steered"`
@@ -225,6 +228,7 @@ type programMaps struct {
 func (m *programMaps) Close() error {
 	return _ProgramClose(
 		m.Flows,
+		m.Hints,
 		m.Sockets,
 		m.States,
 		m.Steered,

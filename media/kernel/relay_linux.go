@@ -69,7 +69,7 @@ func Open(o Options) (*Relay, error) {
 	r := &Relay{
 		options: o, lastID: uint64(Now()),
 		flows: map[netip.AddrPort]*carried{}, adopted: map[netip.AddrPort]*adopted{}, attached: map[int]*attachment{},
-		ports: map[uint16]int{}, slots: make([]*carried, o.Capacity+1), clsact: o.clsact,
+		ports: map[uint16]int{}, slots: make([]*carried, o.Capacity+1),
 	}
 	if err := r.open(); err != nil {
 		r.end(r.place != nil && r.place.maps != nil) // what another process left is not for this one to end

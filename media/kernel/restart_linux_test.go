@@ -56,7 +56,7 @@ func child(arg string) int {
 		fmt.Println("error:", err)
 		return 1
 	}
-	o.clsact = o.Clsact
+	o.noTCX = o.Clsact
 	r, err := Open(o.Options)
 	if err != nil {
 		fmt.Println("error:", strings.ReplaceAll(err.Error(), "\n", " "))
@@ -161,7 +161,7 @@ func TestOutlivesItsProcess(t *testing.T) {
 				p.kill(t)
 				talk(100)
 
-				adopting := Options{Dir: dir, Capacity: 64, Timeout: time.Second, clsact: way == "clsact"}
+				adopting := Options{Dir: dir, Capacity: 64, Timeout: time.Second, noTCX: way == "clsact"}
 				r, err := Open(adopting)
 				if err != nil {
 					t.Fatal(err)
@@ -287,7 +287,7 @@ func TestOtherLayout(t *testing.T) {
 		t.Run(way, func(t *testing.T) {
 			inLab(t, func(t *testing.T, l *lab) {
 				dir := filepath.Join(bpffs(t), "flowbridge-1")
-				o := Options{Dir: dir, Capacity: 64, Timeout: time.Second, clsact: way == "clsact"}
+				o := Options{Dir: dir, Capacity: 64, Timeout: time.Second, noTCX: way == "clsact"}
 				before, err := Open(o)
 				if err != nil {
 					t.Fatal(err)

@@ -193,6 +193,7 @@ func (r *Relay) pairs() map[[2]netip.Addr]bool {
 // lose has the packets of a flow go up, and says so. Its mu is held.
 func (r *Relay) lose(c *carried, why error) {
 	_ = r.program.Flows.Delete(keyOf(c.in))
+	r.hint(c.in, 0) // the flow itself is still there
 	c.lost = true
 	if c.flow.Lost != nil {
 		go c.flow.Lost(why)

@@ -44,6 +44,11 @@ const (
 
 // startFlowbridge starts a binary at the last byte of an address.
 func (b *bench) startFlowbridge(name, binary string, last byte) (*system, error) {
+	return b.startConfigured(name, binary, last, b.configure)
+}
+
+// startConfigured starts a binary with a configuration of its own.
+func (b *bench) startConfigured(name, binary string, last byte, configure func(s *system, db string) string) (*system, error) {
 	dir, err := os.MkdirTemp(b.dir, "flowbridge")
 	if err != nil {
 		return nil, err
@@ -52,7 +57,7 @@ func (b *bench) startFlowbridge(name, binary string, last byte) (*system, error)
 	s := &system{name: name, sut: netip.AddrPortFrom(at, 5060), admin: fmt.Sprintf("http://%v:8080", at)}
 	s.closers = append(s.closers, func() { _ = os.RemoveAll(dir) })
 	file, log := filepath.Join(dir, "flowbridge.yaml"), filepath.Join(dir, "log")
-	if err := os.WriteFile(file, []byte(b.configure(s, filepath.Join(dir, "calls.db"))), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(configure(s, filepath.Join(dir, "calls.db"))), 0o600); err != nil {
 		return nil, err
 	}
 	s.again = func() error {

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-var errUsage = errors.New("usage: bench-calls signalling|overload|soak|killed -flowbridge BINARY [flags] [RATE...]")
+var errUsage = errors.New("usage: bench-calls signalling|overload|soak|killed|outage -flowbridge BINARY [flags] [RATE...]")
 
 // ownMemory is what this process may take before it collects garbage, in bytes: that of some 80,000 calls.
 const ownMemory = 1 << 30
@@ -57,6 +57,9 @@ func start(args []string, out io.Writer) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(b.dir) }()
+	if args[0] == "outage" { // it has an API of its own
+		return do()
+	}
 	platform, err := b.startPlatform()
 	if err != nil {
 		return err
@@ -81,6 +84,8 @@ func parse(args []string) (b *bench, do func() error, err error) {
 		do = b.soak
 	case "killed":
 		do, systems = b.kill, "flowbridge,kamailio"
+	case "outage":
+		do = b.outages
 	default:
 		return nil, nil, errUsage
 	}

@@ -1,23 +1,12 @@
 package main
 
 import (
-	"net/netip"
-
 	"golang.org/x/sys/unix"
 
 	"flowbridge/scripts/internal/batch"
 )
 
 const batchSize = 64 // packets that are read at a time
-
-// outgoing is a message that sends b to a destination.
-func outgoing(b []byte, to netip.AddrPort) (m batch.Message) {
-	iov := &unix.Iovec{Base: &b[0]}
-	iov.SetLen(len(b))
-	peer := batch.Sockaddr(to)
-	m.Prepare(iov, &peer, nil)
-	return m
-}
 
 // incoming is room for a batch of packets.
 type incoming struct {

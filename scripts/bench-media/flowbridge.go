@@ -16,9 +16,9 @@ import (
 const flowbridgeConfig = `
 sip: {listen: ["udp://%[1]v:5060"]}
 media: {listen: [%[1]v], ports: 10000-60999, engine: %[6]s}
-trunks: [{name: carrier, sources: [%[2]v]}]
+trunks: [{name: carrier, sources: [%[2]v], max_calls: 20000}]
 targets: [{name: agent, kind: sip, uri: "sip:{{.To.Number}}@%[3]v:5060"}]
-routes: [{targets: [agent]}]
+routes: [{targets: [agent], rescue: {targets: [agent], silence: 0}}]
 store: {path: %[4]q}
 admin: {listen: "%[1]v:8080", token_file: %[5]q}
 log: {level: warn}
@@ -61,7 +61,7 @@ func (s *system) callBySIP() error {
 		return err
 	}
 	s.closers = append(s.closers, ends.close)
-	s.open = ends.call
+	s.open, s.ends = ends.call, ends
 	return nil
 }
 

@@ -24,6 +24,11 @@ type holding struct {
 // sparse is how rarely a held call has a packet each way: once a second.
 const sparse = int(time.Second / interval)
 
+// beginning is how many calls are set up between seconds of packets.
+const beginning = 500
+
+func noUsage() (usage, error) { return usage{}, nil }
+
 // held sets calls up that have a packet a second, and shows what each takes after the time of a measurement.
 func (b *bench) held() error {
 	var all []holding
@@ -66,12 +71,18 @@ func (b *bench) hold(name string, calls int) (h holding, err error) {
 		}
 		l.connect(h.Calls, toA, toB)
 		h.Calls++
+		if h.Calls%beginning == 0 { // so that the calls that are up have RTP while others begin
+			l.calls = h.Calls
+			if _, _, err = l.run(time.Second, 0, noUsage); err != nil {
+				return h, err
+			}
+		}
 	}
 	if h.Calls == 0 {
 		return h, errors.New(h.Refused)
 	}
 	l.calls = h.Calls
-	if _, _, err = l.run(warmUp, time.Duration(b.seconds)*time.Second, func() (usage, error) { return usage{}, nil }); err != nil {
+	if _, _, err = l.run(warmUp, time.Duration(b.seconds)*time.Second, noUsage); err != nil {
 		return h, err
 	}
 	after, err := takenBy(s.pid)

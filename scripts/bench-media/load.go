@@ -43,8 +43,9 @@ type side struct {
 	count    int64                  // received, of the measurement
 	delays   [maxDelay]uint32       // packets by microseconds, those over it in the last
 	unsent   int64                  // that the system did not take
-	last     []int64                // when the last packet of a call came, wall clock in nanoseconds; 0: none has
-	gap      int64                  // the longest time between two packets of a call, in nanoseconds
+	heard    []int64                // when the last packet of a call came, wall clock in nanoseconds; 0: none has
+	last     []int64                // that, or at last the end of the measurement
+	gaps     []int64                // the longest time between two packets of a call, in nanoseconds
 	in       *incoming
 }
 
@@ -56,6 +57,7 @@ type load struct {
 	calls int
 	every int // a call sends in every so many intervals
 
+	next        uint32 // number of the first packet of the next run
 	first, last uint32 // numbers of the packets that are measured; last not among them
 	late        int64  // ns that the processors were not had for, beyond an interval each time
 }
@@ -64,7 +66,7 @@ type load struct {
 func newLoad(n *network, ends [2]netip.Addr, calls int) (*load, error) {
 	l := &load{calls: calls, every: 1, first: ^uint32(0), last: ^uint32(0)}
 	for i, ns := range []namespace.Namespace{n.carrier, n.agent} {
-		s := &side{packets: make([][]byte, calls), last: make([]int64, calls), in: newIncoming()}
+		s := &side{packets: make([][]byte, calls), heard: make([]int64, calls), last: make([]int64, calls), gaps: make([]int64, calls), in: newIncoming()}
 		if err := ns.Do(func() (err error) {
 			s.fd, s.addr, err = batch.Open(netip.AddrPortFrom(ends[i], 0))
 			return err
@@ -97,12 +99,12 @@ func (l *load) connect(call int, toA, toB netip.AddrPort) {
 		s.packets[call] = p
 		at := (call + i*ticks/2) % ticks // the two sides of a call in turns
 		s.due[at] = append(s.due[at], call)
-		s.messages[at] = append(s.messages[at], outgoing(p, to))
+		s.messages[at] = append(s.messages[at], batch.Outgoing(p, to))
 	}
 }
 
 // run sends for as long as it is told, after warming up, and asks for the usage
-// at the start and the end of the measurement.
+// at the start and the end of the measurement. A later run goes on with the same streams.
 func (l *load) run(warm, measured time.Duration, ask func() (usage, error)) (start, end usage, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -110,17 +112,18 @@ func (l *load) run(warm, measured time.Duration, ask func() (usage, error)) (sta
 	runtime.GC()
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 
-	first, last := uint32(warm/interval), uint32((warm+measured)/interval)
-	l.first, l.last = first, last
+	from := l.next
+	first, last := from+uint32(warm/interval), from+uint32((warm+measured)/interval)
+	l.first, l.last, l.next = first, last, last
 	begin := batch.Clock(unix.CLOCK_MONOTONIC)
-	for number := range last {
+	for number := from; number < last; number++ {
 		if number == first {
 			if start, err = ask(); err != nil {
 				return start, end, err
 			}
 		}
 		for at := range ticks {
-			due := begin + int64(number)*int64(interval) + int64(at)*int64(tick)
+			due := begin + int64(number-from)*int64(interval) + int64(at)*int64(tick)
 			late := batch.Clock(unix.CLOCK_MONOTONIC) - due
 			if late < 0 {
 				batch.SleepUntil(due)
@@ -141,6 +144,9 @@ func (l *load) run(warm, measured time.Duration, ask func() (usage, error)) (sta
 		return start, end, err
 	}
 	over := batch.Clock(unix.CLOCK_REALTIME)
+	if measured == 0 {
+		return start, end, nil
+	}
 	for until := batch.Clock(unix.CLOCK_MONOTONIC) + int64(settled); l.received() < l.sent() && batch.Clock(unix.CLOCK_MONOTONIC) < until; {
 		batch.SleepUntil(batch.Clock(unix.CLOCK_MONOTONIC) + int64(tick))
 		l.read()
@@ -198,6 +204,7 @@ func (l *load) take(s *side, p []byte, came int64) {
 	s.count++
 	if call := binary.BigEndian.Uint32(p[atCall:]); int(call) < len(s.last) {
 		s.came(int(call), came)
+		s.heard[call] = came
 	}
 	µs := (came - int64(binary.BigEndian.Uint64(p[atTime:]))) / 1000
 	s.delays[min(max(µs, 0), maxDelay-1)]++
@@ -206,7 +213,7 @@ func (l *load) take(s *side, p []byte, came int64) {
 // came notes that a packet of a call came, or that the measurement is over.
 func (s *side) came(call int, at int64) {
 	if last := s.last[call]; last != 0 {
-		s.gap = max(s.gap, at-last)
+		s.gaps[call] = max(s.gaps[call], at-last)
 	}
 	s.last[call] = at
 }

@@ -104,8 +104,8 @@ func TestLoadSparse(t *testing.T) {
 	if l.sent() != 56 || l.received() != 56 {
 		t.Errorf("%d of %d packets came, want 56 of 56", l.received(), l.sent())
 	}
-	if l.side[0].gap < int64(4*interval) {
-		t.Errorf("the longest gap is %d ns", l.side[0].gap)
+	if l.side[0].gaps[0] < int64(4*interval) {
+		t.Errorf("the longest gap is %d ns", l.side[0].gaps[0])
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-var errUsage = errors.New("usage: bench-media run|held|survive|upgrade -flowbridge BINARY [-rounds N] [-seconds N] [-systems LIST] [-json FILE] CALLS..., or relay ADDRESS")
+var errUsage = errors.New("usage: bench-media run|held|survive|upgrade|rescue -flowbridge BINARY [-rounds N] [-seconds N] [-systems LIST] [-json FILE] CALLS..., or relay ADDRESS")
 
 func main() {
 	if err := run(os.Args[1:], os.Stdin, os.Stdout); err != nil {
@@ -47,6 +47,8 @@ func run(args []string, in io.Reader, out io.Writer) error {
 		return b.survive(killed)
 	case "upgrade":
 		return b.survive(upgraded)
+	case "rescue":
+		return b.rescue()
 	}
 	return errUsage
 }

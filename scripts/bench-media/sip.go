@@ -17,6 +17,7 @@ import (
 type ends struct {
 	to             netip.AddrPort
 	carrier, agent *net.UDPConn
+	invites        []string // to the agent, by call
 }
 
 const sipPatience = 5 * time.Second
@@ -63,11 +64,10 @@ func (e *ends) call(n int, a, b netip.AddrPort) (forA, forB netip.AddrPort, err 
 	if err != nil {
 		return forA, forB, fmt.Errorf("agent: %w", err)
 	}
-	ok := "SIP/2.0 200 OK\r\n" + lines(invite, "Via", "Record-Route", "From", "Call-ID", "CSeq") +
-		strings.TrimSuffix(lines(invite, "To"), "\r\n") + fmt.Sprintf(";tag=b%d\r\nContact: <sip:%v:5060>\r\n", n, agentAddr) + withSDP(b)
-	if err = say(e.agent, from, ok); err != nil {
+	if err = say(e.agent, from, answerOf(invite, fmt.Sprintf("b%d", n), b)); err != nil {
 		return forA, forB, err
 	}
+	e.invites = append(e.invites, invite)
 	answer, _, err := await(e.carrier, "SIP/2.0 200")
 	if err != nil {
 		return forA, forB, fmt.Errorf("carrier: %w", err)
@@ -84,6 +84,12 @@ func (e *ends) call(n int, a, b netip.AddrPort) (forA, forB netip.AddrPort, err 
 	}
 	forB, err = mediaOf(invite)
 	return forA, forB, err
+}
+
+// answerOf is the agent's 200 to an INVITE.
+func answerOf(invite, tag string, media netip.AddrPort) string {
+	return "SIP/2.0 200 OK\r\n" + lines(invite, "Via", "Record-Route", "From", "Call-ID", "CSeq") +
+		strings.TrimSuffix(lines(invite, "To"), "\r\n") + fmt.Sprintf(";tag=%s\r\nContact: <sip:%v:5060>\r\n", tag, agentAddr) + withSDP(media)
 }
 
 func say(conn *net.UDPConn, to netip.AddrPort, text string) error {

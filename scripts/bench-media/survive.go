@@ -52,36 +52,46 @@ type replacement func(s *system, f flowbridge, v *survival) error
 // replaced has an engine carry calls, and its process replaced a third of the time in.
 func (b *bench) replaced(name string, calls int, replace replacement) (v survival, err error) {
 	v = survival{System: name, Calls: calls}
-	s := &system{}
-	if s.network, err = newNetwork(); err != nil {
+	l, err := b.during(name, calls, func(s *system, f flowbridge, _ *load) error { return replace(s, f, &v) })
+	if err != nil {
 		return v, err
+	}
+	v.Sent, v.Lost = l.sent(), l.sent()-l.received()
+	v.GapMS = float64(max(slices.Max(l.side[0].gaps), slices.Max(l.side[1].gaps))) / 1e6
+	return v, nil
+}
+
+// during has an engine carry calls, and does something a third of the time in.
+func (b *bench) during(name string, calls int, do func(*system, flowbridge, *load) error) (*load, error) {
+	s := &system{}
+	var err error
+	if s.network, err = newNetwork(); err != nil {
+		return nil, err
 	}
 	s.closers = append(s.closers, s.network.close)
 	defer s.stop()
 	f, err := configure(b.flowbridge, name, b.dir)
 	if err != nil {
-		return v, err
+		return nil, err
 	}
 	if err := errors.Join(s.startFlowbridge(f), s.callBySIP()); err != nil {
-		return v, err
+		return nil, err
 	}
 	l, err := newLoad(s.network, endsOf(name), calls)
 	if err != nil {
-		return v, err
+		return nil, err
 	}
 	defer l.close()
 	if err := s.connect(l); err != nil {
-		return v, err
+		return nil, err
 	}
 	measured := time.Duration(b.seconds) * time.Second
-	again := make(chan error, 1)
-	time.AfterFunc(warmUp+measured/3, func() { again <- replace(s, f, &v) })
+	done := make(chan error, 1)
+	time.AfterFunc(warmUp+measured/3, func() { done <- do(s, f, l) })
 	if _, _, err := l.run(warmUp, measured, func() (usage, error) { return usage{}, nil }); err != nil {
-		return v, err
+		return nil, err
 	}
-	v.Sent, v.Lost = l.sent(), l.sent()-l.received()
-	v.GapMS = float64(max(l.side[0].gap, l.side[1].gap)) / 1e6
-	return v, <-again
+	return l, <-done
 }
 
 // killed kills the process without warning, and starts another one.

@@ -27,6 +27,8 @@ type system struct {
 	// open sets a call up between two ends and says where each has to send.
 	open func(call int, a, b netip.AddrPort) (forA, forB netip.AddrPort, err error)
 
+	ends *ends // that call by SIP; nil: the system has none
+
 	closers []func() // run in reverse
 }
 

@@ -212,7 +212,7 @@ func (h *half) next() batch.Message {
 	binary.BigEndian.PutUint32(h.packet[4:], h.sent*160)
 	binary.BigEndian.PutUint32(h.packet[atNumber:], h.sent)
 	h.sent++
-	return outgoing(h.packet, h.to)
+	return batch.Outgoing(h.packet, h.to)
 }
 
 func (a *audio) read(side int) {
@@ -259,15 +259,6 @@ func (a *audio) deaf(since time.Duration) (calls []uint32) {
 		}
 	}
 	return calls
-}
-
-// outgoing is a message that sends b to a destination.
-func outgoing(b []byte, to netip.AddrPort) (m batch.Message) {
-	iov := &unix.Iovec{Base: &b[0]}
-	iov.SetLen(len(b))
-	peer := batch.Sockaddr(to)
-	m.Prepare(iov, &peer, nil)
-	return m
 }
 
 // incoming is room for a batch of packets.

@@ -43,6 +43,7 @@ var faults = map[string]fault{
 	"target-dies":    {time.Second, targetDies},
 	"repeats":        {5 * time.Second, repeats},
 	"admin-hang":     {5 * time.Second, adminHang},
+	"clock":          {5 * time.Second, clock},
 }
 
 func lengths() map[string]time.Duration {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -156,4 +157,16 @@ func adminHang(w *world, _ *rand.Rand) (func(), error) {
 			_ = c.Close()
 		}
 	}, nil
+}
+
+// clock has the process's wall clock go back or forth, by up to two days, and then right again.
+func clock(w *world, r *rand.Rand) (func(), error) {
+	if !w.clock {
+		return nil, fmt.Errorf("%w a binary with a clock of its own, as scripts/chaos builds it", errNeeds)
+	}
+	by := between(r, -48*time.Hour, 48*time.Hour)
+	set := func(seconds int64) error {
+		return os.WriteFile(w.time(), strconv.AppendInt(nil, seconds, 10), 0o600)
+	}
+	return func() { _ = set(0) }, set(int64(by / time.Second))
 }

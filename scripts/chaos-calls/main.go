@@ -88,6 +88,7 @@ func (s *settings) parse(args []string) error {
 	f.IntVar(&s.held, "held", 200, "calls that are held, with RTP")
 	f.Float64Var(&s.rate, "rate", perSecond, "calls a second that end")
 	f.IntVar(&s.show, "show", 5, "broken calls of an invariant that are shown with their ladder")
+	f.BoolVar(&s.clock, "clock", false, "the binary takes its clock from a file, as scripts/chaos builds it")
 	f.BoolVar(&s.keep, "keep", false, "keep the log, also if all holds")
 	if err := f.Parse(args); err != nil {
 		return errUsage

@@ -64,7 +64,7 @@ func (s *supervisor) start() (*exec.Cmd, error) {
 	}
 	defer log.Close()
 	c := exec.Command(s.w.binary, "serve", "--config", s.w.config()) //nolint:noctx // it is ended by close
-	c.Env = append(os.Environ(), "CHAOS_TOKEN="+token)
+	c.Env = append(os.Environ(), "CHAOS_TOKEN="+token, "CHAOS_CLOCK="+s.w.time())
 	c.Stderr = log
 	if err := s.w.systemNet.Do(c.Start); err != nil {
 		return nil, err

@@ -66,6 +66,7 @@ type world struct {
 	binary  string
 	level   string
 	more    string // configuration
+	clock   bool   // the binary has one of its own
 	minutes float64
 	begun   time.Time
 
@@ -111,6 +112,7 @@ func (w *world) build() (err error) {
 func (w *world) log() string    { return filepath.Join(w.dir, "log") }
 func (w *world) socket() string { return filepath.Join(w.dir, "admin.sock") }
 func (w *world) store() string  { return filepath.Join(w.disk, "calls.db") }
+func (w *world) time() string   { return filepath.Join(w.dir, "clock") }
 func (w *world) config() string { return filepath.Join(w.dir, "flowbridge.yaml") }
 
 func (w *world) buildNetwork() (err error) {

@@ -8,10 +8,11 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/config"
 	"flowbridge/internal/rest"
+	"flowbridge/prepare"
 	"flowbridge/sim"
 	"flowbridge/sim/internal/standin"
-	"flowbridge/synthflow"
 )
 
 const faultToken = "token-that-nobody-sees"
@@ -19,25 +20,42 @@ const faultToken = "token-that-nobody-sees"
 // ample is a time that no answer on loopback takes, on whatever machine.
 const ample = 5 * time.Minute
 
-// prepareOnce runs the product's step against the stand-in.
-func prepareOnce(t *testing.T, s *Platform, call string, timeout time.Duration) (synthflow.PreparedCall, error) {
+// prepareOnce runs the product's step of a kind of target against the stand-in.
+func prepareOnce(t *testing.T, kind string, s *Platform, call string, timeout time.Duration) (prepare.Prepared, error) {
 	t.Helper()
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
-	return stepOf(t, s, transport, timeout).PrepareInbound(t.Context(), inbound(call))
+	return stepOf(t, s, transport, timeout).Prepare(t.Context(), inbound(t, kind, s, call))
 }
 
-func stepOf(t *testing.T, s *Platform, transport *http.Transport, timeout time.Duration) *synthflow.Client {
+func stepOf(t *testing.T, s *Platform, transport *http.Transport, timeout time.Duration) *prepare.Client {
 	t.Helper()
-	c, err := synthflow.New(rest.Options{BaseURL: s.APIURL(), Token: s.Token(), Timeout: timeout, Transport: transport}, &synthflow.GivenIDs{})
+	c, err := prepare.New(rest.Options{BaseURL: s.APIURL(), Token: s.Token(), Timeout: timeout, Transport: transport}, &prepare.GivenIDs{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-func inbound(call string) synthflow.InboundRequest {
-	return synthflow.InboundRequest{FromNumber: "+15550100001", ToNumber: number, ModelID: "m", WorkspaceID: "w", IdempotencyKey: call}
+// steps are the same step, as kind synthflow and as what a file says of it.
+var steps = map[string]string{
+	config.KindSynthflow: `{api: "URL", token_env: T, model_id: m, workspace_id: w}`,
+	config.KindHTTP: `{url: "URL/v2/prepare_inbound", token_env: T, id: synthflow_call_id, success: {json: {call_status: registered}},
+      body: {from_number: "{{.From.Number}}", to_number: "{{.To.Number}}", model_id: m, workspace_id: w, custom_variables: {}}}`,
+}
+
+func inbound(t *testing.T, kind string, s *Platform, call string) prepare.Request {
+	t.Helper()
+	cfg, err := config.Parse("t.yaml", []byte("targets:\n  - {name: t, kind: "+kind+", uri: \"sip:x@192.0.2.1\", prepare: "+
+		strings.ReplaceAll(steps[kind], "URL", s.APIURL())+"}\n"), func(string) (string, bool) { return s.Token(), true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask, err := cfg.Targets[0].Prepare.Ask(config.Vars{From: config.Party{Number: "+15550100001"}, To: config.Party{Number: number}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return prepare.Request{Ask: ask, IdempotencyKey: call}
 }
 
 // Whatever the API answers, the step ends with the Kind that says why, and the
@@ -45,54 +63,56 @@ func inbound(call string) synthflow.InboundRequest {
 func TestPrepareAgainstEachFault(t *testing.T) {
 	s := startPlatform(t, Options{Token: faultToken})
 	for fault, want := range map[string]struct {
-		kind   synthflow.Kind
+		kind   prepare.Kind
 		status int
 		sent   int
 		detail string
 	}{
 		"":         {"", 200, 1, ""},
-		"slow:1h":  {synthflow.KindTimeout, 0, 1, ""},
-		"hang":     {synthflow.KindTimeout, 0, 1, ""},
-		"reset":    {synthflow.KindConnect, 0, 2, ""},
-		"500":      {synthflow.KindHTTPStatus, 500, 2, "internal error"},
-		"401":      {synthflow.KindHTTPStatus, 401, 1, "the key is not known"},
-		"403":      {synthflow.KindHTTPStatus, 403, 1, "not enabled"},
-		"429":      {synthflow.KindRateLimited, 429, 2, "too many requests"},
-		"429:1h":   {synthflow.KindRateLimited, 429, 1, "too many requests"},
-		"redirect": {synthflow.KindHTTPStatus, 307, 1, "redirect not followed"},
-		"html":     {synthflow.KindHTTPStatus, 502, 2, ""},
-		"html:200": {synthflow.KindMalformed, 200, 1, ""},
-		"gzipbomb": {synthflow.KindTooLarge, 200, 1, "answer over"},
-		"huge":     {synthflow.KindTooLarge, 200, 1, "answer over"},
-		"echo":     {synthflow.KindHTTPStatus, 400, 1, "bad header Authorization: Bearer [redacted]"},
+		"slow:1h":  {prepare.KindTimeout, 0, 1, ""},
+		"hang":     {prepare.KindTimeout, 0, 1, ""},
+		"reset":    {prepare.KindConnect, 0, 2, ""},
+		"500":      {prepare.KindHTTPStatus, 500, 2, "internal error"},
+		"401":      {prepare.KindHTTPStatus, 401, 1, "the key is not known"},
+		"403":      {prepare.KindHTTPStatus, 403, 1, "not enabled"},
+		"429":      {prepare.KindRateLimited, 429, 2, "too many requests"},
+		"429:1h":   {prepare.KindRateLimited, 429, 1, "too many requests"},
+		"redirect": {prepare.KindHTTPStatus, 307, 1, "redirect not followed"},
+		"html":     {prepare.KindHTTPStatus, 502, 2, ""},
+		"html:200": {prepare.KindMalformed, 200, 1, ""},
+		"gzipbomb": {prepare.KindTooLarge, 200, 1, "answer over"},
+		"huge":     {prepare.KindTooLarge, 200, 1, "answer over"},
+		"echo":     {prepare.KindHTTPStatus, 400, 1, "bad header Authorization: Bearer [redacted]"},
 		// 200, and not what it says.
-		"malformed": {synthflow.KindMalformed, 200, 1, ""},
-		"failed":    {synthflow.KindCallFailed, 200, 1, "call_status failed: service outage"},
-		"types":     {synthflow.KindMalformed, 200, 1, ""},
-		"crlf":      {synthflow.KindBadID, 200, 1, "id with byte 0x0d at 36"},
-		"emptyid":   {synthflow.KindMissingID, 200, 1, ""},
+		"malformed": {prepare.KindMalformed, 200, 1, ""},
+		"failed":    {prepare.KindCallFailed, 200, 1, "call_status failed: service outage"},
+		"types":     {prepare.KindMalformed, 200, 1, ""},
+		"crlf":      {prepare.KindBadID, 200, 1, "id with byte 0x0d at 36"},
+		"emptyid":   {prepare.KindMissingID, 200, 1, ""},
 	} {
-		t.Run(fault, func(t *testing.T) {
-			f, err := sim.ParseFault(fault)
-			if err != nil {
-				t.Fatal(err)
-			}
-			s.SetFault(f)
-			timeout := ample
-			if want.kind == synthflow.KindTimeout {
-				timeout = 500 * time.Millisecond
-			}
-			p, err := prepareOnce(t, s, "call-"+fault, timeout)
-			if kindOf(err) != want.kind || p.Status != want.status || p.Attempts != want.sent || (p.CallID == "") == (err == nil) {
-				t.Fatalf("got %v, %d requests, status %d, id %q; want kind %q, %d, %d", err, p.Attempts, p.Status, p.CallID, want.kind, want.sent, want.status)
-			}
-			if len(p.Body) > 1<<20 {
-				t.Errorf("a body of %d bytes is kept", len(p.Body))
-			}
-			if err != nil && (strings.Contains(err.Error(), faultToken) || !strings.Contains(err.Error(), want.detail)) {
-				t.Errorf("got %q; want %q and no token", err, want.detail)
-			}
-		})
+		for kind := range steps {
+			t.Run(fault+" "+kind, func(t *testing.T) {
+				f, err := sim.ParseFault(fault)
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.SetFault(f)
+				timeout := ample
+				if want.kind == prepare.KindTimeout {
+					timeout = 500 * time.Millisecond
+				}
+				p, err := prepareOnce(t, kind, s, "call-"+kind+fault, timeout)
+				if kindOf(err) != want.kind || p.Status != want.status || p.Attempts != want.sent || (p.CallID == "") == (err == nil) {
+					t.Fatalf("got %v, %d requests, status %d, id %q; want kind %q, %d, %d", err, p.Attempts, p.Status, p.CallID, want.kind, want.sent, want.status)
+				}
+				if len(p.Body) > 1<<20 {
+					t.Errorf("a body of %d bytes is kept", len(p.Body))
+				}
+				if err != nil && (strings.Contains(err.Error(), faultToken) || !strings.Contains(err.Error(), want.detail)) {
+					t.Errorf("got %q; want %q and no token", err, want.detail)
+				}
+			})
+		}
 	}
 }
 
@@ -103,23 +123,23 @@ func TestPrepareAgainstReusedIDs(t *testing.T) {
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
 	c := stepOf(t, s, transport, ample)
-	first, err := c.PrepareInbound(t.Context(), inbound("one"))
+	first, err := c.Prepare(t.Context(), inbound(t, config.KindSynthflow, s, "one"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.PrepareInbound(t.Context(), inbound("zero")); err != nil {
+	if _, err := c.Prepare(t.Context(), inbound(t, config.KindSynthflow, s, "zero")); err != nil {
 		t.Fatal(err)
 	}
 	s.SetFault(sim.Fault{Kind: sim.FaultReused})
-	if again, err := c.PrepareInbound(t.Context(), inbound("one")); err != nil || again.CallID != first.CallID {
+	if again, err := c.Prepare(t.Context(), inbound(t, config.KindSynthflow, s, "one")); err != nil || again.CallID != first.CallID {
 		t.Errorf("the same call: %v, %v", again, err)
 	}
-	other, err := c.PrepareInbound(t.Context(), inbound("two"))
-	if kindOf(err) != synthflow.KindReusedID || other.CallID != "" {
+	other, err := c.Prepare(t.Context(), inbound(t, config.KindSynthflow, s, "two"))
+	if kindOf(err) != prepare.KindReusedID || other.CallID != "" {
 		t.Errorf("another call: %v, %v", other, err)
 	}
 	s.SetFault(sim.Fault{})
-	if _, err := c.PrepareInbound(t.Context(), inbound("two")); err != nil {
+	if _, err := c.Prepare(t.Context(), inbound(t, config.KindSynthflow, s, "two")); err != nil {
 		t.Errorf("once it behaves: %v", err)
 	}
 }
@@ -132,7 +152,7 @@ func TestLargeAnswersCostLittle(t *testing.T) {
 		s.SetFault(sim.Fault{Kind: kind})
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		if _, err := prepareOnce(t, s, "x", ample); kindOf(err) != synthflow.KindTooLarge {
+		if _, err := prepareOnce(t, config.KindHTTP, s, "x", ample); kindOf(err) != prepare.KindTooLarge {
 			t.Errorf("%s: got %v", kind, err)
 		}
 		runtime.ReadMemStats(&after)
@@ -188,8 +208,8 @@ func TestAccountAgainstEachFault(t *testing.T) {
 }
 
 // kindOf is the kind of an error of the step, or "".
-func kindOf(err error) synthflow.Kind {
-	if e, ok := errors.AsType[*synthflow.Error](err); ok {
+func kindOf(err error) prepare.Kind {
+	if e, ok := errors.AsType[*prepare.Error](err); ok {
 		return e.Kind
 	}
 	return ""

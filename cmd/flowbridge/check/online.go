@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -9,12 +10,14 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
+	"flowbridge/b2bua/locate"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
 	"flowbridge/internal/rest"
@@ -49,13 +52,16 @@ var errOffline = errors.New("not every target can be reached")
 // prober tries targets as calls use them, without placing a call.
 type prober struct {
 	lookup  func(ctx context.Context, host string) ([]netip.Addr, error)
-	timeout time.Duration // of each step
+	locate  func(ctx context.Context, q locate.Query) ([]locate.Hop, error) // nil: by lookup
+	timeout time.Duration                                                   // of each step
 }
 
 const onlineTimeout = 5 * time.Second
 
 func newProber() prober {
+	names := locate.New(context.Background(), locate.Options{})
 	return prober{
+		locate:  func(ctx context.Context, q locate.Query) ([]locate.Hop, error) { return names.Locate(ctx, "", q) },
 		timeout: onlineTimeout,
 		lookup: func(ctx context.Context, host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
@@ -90,7 +96,9 @@ func (p prober) target(ctx context.Context, t *config.Target) (all []finding) {
 		f.Target = t.Name
 		all = append(all, f)
 	}
-	if api, token, workspace, known := t.Platform(); known {
+	if t.Kind == config.KindHTTP {
+		add(p.reach(ctx, t))
+	} else if api, token, workspace, known := t.Platform(); known {
 		f := p.api(ctx, t, api, token, workspace)
 		add(f)
 		if f.OK && t.Prepare != nil {
@@ -105,6 +113,12 @@ func (p prober) target(ctx context.Context, t *config.Target) (all []finding) {
 	uri, host, port, err := sampleURI(t)
 	if err != nil {
 		add(finding{Step: "dns", Detail: err.Error(), Remedy: "explain shows what a call would dial"})
+		return all
+	}
+	if _, named := config.HostPort(uri); named == 0 && p.locate != nil {
+		for _, f := range p.records(ctx, t, uri, host) {
+			add(f)
+		}
 		return all
 	}
 	return append(all, p.host(ctx, t, uri, host, port)...)
@@ -138,6 +152,30 @@ func (p prober) registrars(ctx context.Context, t *config.Trunk) (all []finding)
 	return all
 }
 
+// records tries what the records of a host without a port lead to (RFC 3263).
+func (p prober) records(ctx context.Context, t *config.Target, uri, host string) []finding {
+	found, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	hops, err := p.locate(found, locate.Query{Host: host, Transport: t.Transport})
+	if err != nil {
+		return []finding{{Step: "dns", Detail: err.Error(), Remedy: "check the spelling, and that /etc/resolv.conf names a server that this machine reaches" + replacement(host)}}
+	}
+	names := make([]string, len(hops))
+	for i, h := range hops {
+		names[i] = h.String()
+	}
+	all := []finding{{Step: "dns", OK: true, Detail: host + " leads to " + strings.Join(names, ", ")}}
+	for _, h := range hops[:min(len(hops), maxTried)] {
+		by := *t
+		by.Transport = h.Transport
+		all = append(all, p.options(ctx, &by, uri, host, h.Addr))
+	}
+	return all
+}
+
+// maxTried is how many addresses of a name are tried.
+const maxTried = 4
+
 // first is the address that calls use: IPv4 if there is one.
 func first(addrs []netip.Addr) netip.Addr {
 	for _, a := range addrs {
@@ -164,6 +202,33 @@ func (p prober) api(ctx context.Context, t *config.Target, api string, token con
 			f.Remedy = "a token is good in one region only, and the target is of region " + t.Region + ": check that the token is of that one, and complete"
 		}
 	}
+	return f
+}
+
+// reach opens a connection to the API of a target of kind http. Nobody knows what its request does there, so it is not sent.
+func (p prober) reach(ctx context.Context, t *config.Target) finding {
+	f := finding{Step: "api"}
+	origin := t.Prepare.Origin()
+	u, err := url.Parse(origin)
+	if err != nil {
+		f.Detail = err.Error()
+		return f
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	at := net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme]))
+	var conn net.Conn
+	if u.Scheme == "https" {
+		conn, err = (&tls.Dialer{}).DialContext(ctx, "tcp", at)
+	} else {
+		conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", at)
+	}
+	if err != nil {
+		f.Detail, f.Remedy = "no connection to "+origin+": "+rest.Reason(err, u.Host), "check prepare.url, and whether a firewall is in the way"
+		return f
+	}
+	_ = conn.Close()
+	f.OK, f.Detail = true, origin+" takes connections; the request is not tried, because it may begin something there"
 	return f
 }
 
@@ -232,7 +297,7 @@ func (p prober) agent(ctx context.Context, t *config.Target, workspace, model st
 
 // sampleURI is what a call would dial, with its host and port.
 func sampleURI(t *config.Target) (uri, host string, port uint16, err error) {
-	uri, err = t.URI.Render(config.SampleVars(t.Prepare != nil))
+	uri, err = t.URI.Render(t.SampleVars())
 	if err != nil {
 		return "", "", 0, fmt.Errorf("uri gives nothing for a sample call: %w", err)
 	}
@@ -308,7 +373,7 @@ func (p prober) options(ctx context.Context, t *config.Target, uri, host string,
 // dialTarget opens a connection to a target, with TLS as its calls have it.
 func dialTarget(ctx context.Context, t *config.Target, host string, at netip.AddrPort) (net.Conn, error) {
 	network := "tcp"
-	if t.Transport == config.TransportUDP {
+	if t.Transport == config.TransportUDP || t.Transport == config.TransportAuto {
 		network = "udp"
 	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, network, at.String())

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/b2bua/locate"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
 )
@@ -318,6 +319,24 @@ func TestOnlineDNS(t *testing.T) {
 	}}
 	got := p.lines(t, onlineConfig(t, fmt.Sprintf(`kind: sip, uri: "sip:a@pbx.test:%d"`, at.Port())))
 	if !strings.Contains(got, "pbx.test is 2001:db8::1, 127.0.0.1") || !strings.Contains(got, "200 OK") {
+		t.Errorf("got %s", got)
+	}
+}
+
+// A host without a port is tried where its records lead, by their transports.
+func TestOnlineByRecords(t *testing.T) {
+	at := netip.MustParseAddrPort(answering(t, "200 OK", 0))
+	p := prober{timeout: 10 * time.Second, locate: func(_ context.Context, q locate.Query) ([]locate.Hop, error) {
+		if q.Host != "pbx.test" {
+			return nil, fmt.Errorf("look up %s: %w", q.Host, locate.ErrNotFound)
+		}
+		return []locate.Hop{{Transport: q.Transport, Addr: at}}, nil
+	}}
+	got := p.lines(t, onlineConfig(t, `kind: sip, uri: "sip:a@pbx.test"`))
+	if !strings.Contains(got, fmt.Sprintf("pbx.test leads to udp://%v", at)) || !strings.Contains(got, "200 OK") {
+		t.Errorf("got %s", got)
+	}
+	if got = p.lines(t, onlineConfig(t, `kind: sip, uri: "sip:a@nowhere.test"`)); !strings.Contains(got, "name not found; check the spelling") {
 		t.Errorf("got %s", got)
 	}
 }

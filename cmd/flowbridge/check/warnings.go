@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"flowbridge/config"
+	"flowbridge/prepare"
 	"flowbridge/synthflow"
 )
 
@@ -17,8 +18,11 @@ func platformWarnings(cfg *config.Config) (all []warning) {
 		if t.Kind == config.KindSIP {
 			continue
 		}
-		all = append(all, headerWarnings(t)...)
 		all = append(all, prepareWarnings(t)...)
+		if t.Kind == config.KindHTTP {
+			continue
+		}
+		all = append(all, headerWarnings(t)...)
 		if _, host, port, err := sampleURI(t); err == nil {
 			all = append(all, portWarning(t, host, port)...)
 		}
@@ -46,13 +50,27 @@ func prepareWarnings(t *config.Target) (all []warning) {
 	if t.Prepare == nil {
 		return nil
 	}
+	used := t.URI != nil && t.URI.UsesPrepare() || slices.ContainsFunc(t.Headers, func(h config.Header) bool { return h.Value.UsesPrepare() })
+	if t.Kind == config.KindHTTP {
+		if err := prepare.Judge(t.Prepare.Sample(""), t.Prepare.Answer()); t.Prepare.Example != nil && err != nil {
+			all = append(all, warning{
+				fmt.Sprintf("target %s: prepare.example is no success by its own rules: %v", t.Name, err), "correct success, id or example",
+			})
+		}
+		if t.Prepare.ID != "" && !used {
+			all = append(all, warning{
+				fmt.Sprintf("target %s: each call gets an id by prepare, and neither uri nor a header tells the platform", t.Name),
+				"write {{.Prepare.CallID}} where the platform looks for it, or remove prepare.id",
+			})
+		}
+		return all
+	}
 	for key, value := range map[string]*config.Template{"model_id": t.Prepare.ModelID, "workspace_id": t.Prepare.WorkspaceID} {
 		if text, constant := value.Constant(); constant && text == "" {
 			all = append(all, warning{fmt.Sprintf("target %s: prepare has no %s, and goes out with an empty one", t.Name, key), "write the account's, unless the API does without"})
 		}
 	}
 	slices.SortFunc(all, func(a, b warning) int { return strings.Compare(a.Problem, b.Problem) })
-	used := t.URI != nil && t.URI.UsesPrepare() || slices.ContainsFunc(t.Headers, func(h config.Header) bool { return h.Value.UsesPrepare() })
 	if !used {
 		all = append(all, warning{
 			fmt.Sprintf("target %s: each call gets an id by prepare, and no header tells the platform", t.Name), `write headers: {X-EI: "S.{{.Prepare.CallID}};"}`,
@@ -96,7 +114,7 @@ var almostToken = regexp.MustCompile(`^[SEO][.:=]`)
 
 // xeiWarning is about an X-EI that is neither tokens, each ending with a semicolon, nor one bare value.
 func xeiWarning(t *config.Target, h config.Header) []warning {
-	value, err := h.Value.Render(config.SampleVars(t.Prepare != nil))
+	value, err := h.Value.Render(t.SampleVars())
 	if err != nil || value == "" {
 		return nil
 	}

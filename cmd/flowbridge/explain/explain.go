@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -115,7 +116,7 @@ type apiRequest struct {
 	Method  string          `json:"method"`
 	URL     string          `json:"url"`
 	Headers []string        `json:"headers"` // the token hidden
-	Body    json.RawMessage `json:"body"`
+	Body    json.RawMessage `json:"body,omitempty"`
 }
 
 func (u *unsentAPI) of(t *config.Target) http.RoundTripper {
@@ -124,13 +125,11 @@ func (u *unsentAPI) of(t *config.Target) http.RoundTripper {
 		if err != nil {
 			return nil, err
 		}
-		req := apiRequest{Method: r.Method, URL: r.URL.String(), Body: redacted(body, t.Prepare)}
+		p := t.Prepare
+		req := apiRequest{Method: r.Method, URL: redacted(r.URL.String(), p), Body: json.RawMessage(redacted(string(body), p))}
 		for name, values := range r.Header {
 			for _, v := range values {
-				if token := t.Prepare.Token; token != "" {
-					v = strings.ReplaceAll(v, token.Reveal(), token.String())
-				}
-				req.Headers = append(req.Headers, name+": "+v)
+				req.Headers = append(req.Headers, name+": "+redacted(v, p))
 			}
 		}
 		slices.Sort(req.Headers)
@@ -138,10 +137,14 @@ func (u *unsentAPI) of(t *config.Target) http.RoundTripper {
 			u.requests = map[string]apiRequest{}
 		}
 		u.requests[t.Name] = req
+		status := http.StatusOK
+		if wanted := p.Answer().Status; len(wanted) > 0 {
+			status = wanted[0]
+		}
 		return &http.Response{
-			StatusCode: http.StatusOK, Status: "200 OK", Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: r,
+			StatusCode: status, Status: strconv.Itoa(status), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: r,
 			Header: http.Header{"Content-Type": {"application/json"}},
-			Body:   io.NopCloser(strings.NewReader(`{"call_status":"registered","synthflow_call_id":"` + sampleID + `"}`)),
+			Body:   io.NopCloser(bytes.NewReader(p.Sample(sampleID))),
 		}, nil
 	})
 }
@@ -149,25 +152,31 @@ func (u *unsentAPI) of(t *config.Target) http.RoundTripper {
 // shortestSecret is the length from which a value of the environment can be one. A shorter one would be hidden everywhere.
 const shortestSecret = 4
 
-// redacted is a request's body without what its variables have from the environment.
-func redacted(body []byte, p *config.Prepare) []byte {
-	for _, v := range p.CustomVariables {
-		for _, secret := range v.Value.FromEnvironment() {
-			if len(secret) >= shortestSecret {
-				body = bytes.ReplaceAll(body, inJSON(secret), []byte(p.Token.String()))
-			}
+// redacted is a part of a request without its token, and without what it has from the environment.
+func redacted(text string, p *config.Prepare) string {
+	secrets := p.FromEnvironment()
+	if p.Token != "" {
+		secrets = append(secrets, p.Token.Reveal())
+	}
+	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) }) // one may be within another
+	for _, secret := range secrets {
+		if len(secret) < shortestSecret && secret != p.Token.Reveal() {
+			continue
+		}
+		for _, form := range []string{secret, inJSON(secret), url.PathEscape(secret), url.QueryEscape(secret)} {
+			text = strings.ReplaceAll(text, form, p.Token.String())
 		}
 	}
-	return body
+	return text
 }
 
 // inJSON is a text as the API's client writes it within a string.
-func inJSON(text string) []byte {
-	var b bytes.Buffer
+func inJSON(text string) string {
+	var b strings.Builder
 	if err := cli.PrintJSON(&b, text); err != nil {
-		return []byte(text)
+		return text
 	}
-	return bytes.TrimSuffix(bytes.TrimPrefix(b.Bytes(), []byte(`"`)), []byte("\"\n"))
+	return strings.TrimSuffix(strings.TrimPrefix(b.String(), `"`), "\"\n")
 }
 
 type roundTrip func(*http.Request) (*http.Response, error)
@@ -283,12 +292,14 @@ func (x *explained) attempt(b *strings.Builder, i int) {
 	if req, ok := x.Prepare[t.Target]; ok {
 		fmt.Fprintf(b, "\n  %s %s\n", req.Method, req.URL)
 		indented(b, req.Headers)
-		fmt.Fprintf(b, "\n    %s\n", req.Body)
+		if len(req.Body) > 0 {
+			fmt.Fprintf(b, "\n    %s\n", req.Body)
+		}
 		failed := next
 		if t.OnFailure == config.OnFailureDial {
 			failed = "this target is dialled without an id, and without the headers that need it"
 		}
-		fmt.Fprintf(b, "\n  no id within %v, retry included: %s\n", ms(t.PrepareTimeoutMS), failed)
+		fmt.Fprintf(b, "\n  success: %s\n  no success within %v, retry included: %s\n", t.PrepareSuccess, ms(t.PrepareTimeoutMS), failed)
 	}
 	if t.Cause != cause.None {
 		fmt.Fprintf(b, "\n  fails with cause %s: %s; %s\n", t.Cause, t.Error, next)

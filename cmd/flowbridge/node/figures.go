@@ -21,15 +21,15 @@ func (n *Node) figures() live.Node {
 
 // peers are the targets, and the trunks that can be called.
 func (n *Node) peers() []live.Peer {
-	cfg, open := n.config(), n.server.Open()
+	cfg, open, circuits := n.config(), n.server.Open(), n.circuits()
 	var all []live.Peer
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
-		all = append(all, live.Peer{Name: t.Name, Kind: t.Kind, Address: t.URI.String(), Calls: open.Targets[t.Name], MaxCalls: t.MaxCalls})
+		all = append(all, live.Peer{Name: t.Name, Kind: t.Kind, Address: t.URI.String(), Calls: open.Targets[t.Name], MaxCalls: t.MaxCalls, Circuits: circuits[t.Name], Addresses: n.addresses(t.Name)})
 	}
 	for i := range cfg.Trunks {
 		if t := &cfg.Trunks[i]; t.URI != nil {
-			all = append(all, live.Peer{Name: t.Name, Kind: kindTrunk, Address: t.URI.String(), Calls: open.Trunks[t.Name], MaxCalls: t.MaxCalls})
+			all = append(all, live.Peer{Name: t.Name, Kind: kindTrunk, Address: t.URI.String(), Calls: open.Trunks[t.Name], MaxCalls: t.MaxCalls, Circuits: circuits[t.Name], Addresses: n.addresses(t.Name)})
 		}
 	}
 	return all

@@ -41,6 +41,9 @@ func (n *Node) openFleet(ctx context.Context, cfg *config.Fleet, name string) (e
 // admit has the fleet and the memory bound the calls, before the first one.
 func (n *Node) admit(cfg *config.Fleet) func(*peers.Admission) {
 	return func(a *peers.Admission) {
+		told := n.circuitChanged
+		n.admission = a
+		a.CircuitChanged.Store(&told)
 		if n.memory != nil {
 			n.memory.scarcity.tell(a.Scarce)
 		}

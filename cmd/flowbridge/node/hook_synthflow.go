@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"flowbridge/b2bua"
+	"flowbridge/b2bua/redirected"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
 	"flowbridge/internal/rest"
@@ -81,9 +81,9 @@ func (n *Node) unpreparedCall(ctx context.Context, externalID string) (id, targe
 	}
 	live, found := n.server.FindNamed(ctx, externalID)
 	switch {
-	case errors.Is(found, b2bua.ErrUnknownCall): // it may have been committed since the store was asked
+	case errors.Is(found, redirected.ErrUnknownCall): // it may have been committed since the store was asked
 		return n.store.Unreported(ctx, externalID)
-	case errors.Is(found, b2bua.ErrSeveralCalls):
+	case errors.Is(found, redirected.ErrSeveralCalls):
 		return "", "", nil
 	case found != nil:
 		return "", "", found

@@ -11,7 +11,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"flowbridge/b2bua"
+	"flowbridge/b2bua/redirected"
 	"flowbridge/config"
 	"flowbridge/store"
 	"flowbridge/synthflow"
@@ -139,7 +139,7 @@ func TestVapiReportIsOfVapisCalls(t *testing.T) {
 	if id, err := s.dialled(t.Context(), "leg-b"); id != "" || err != nil {
 		t.Errorf("got %q, %v", id, err)
 	}
-	if _, err := s.server.FindNamed(t.Context(), "leg-b"); !errors.Is(err, b2bua.ErrUnknownCall) {
+	if _, err := s.server.FindNamed(t.Context(), "leg-b"); !errors.Is(err, redirected.ErrUnknownCall) {
 		t.Errorf("got %v", err)
 	}
 }

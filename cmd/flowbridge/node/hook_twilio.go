@@ -6,6 +6,8 @@ import (
 
 	"flowbridge/b2bua"
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/redirected"
 	"flowbridge/config"
 	"flowbridge/twilio"
 )
@@ -20,12 +22,12 @@ func (n *Node) twilioOptions(t *config.TwilioHook) twilio.Options {
 }
 
 // redirectOptions are those of the calls that Twilio dials.
-func (n *Node) redirectOptions() b2bua.RedirectOptions {
+func (n *Node) redirectOptions() redirected.Options {
 	h := &n.config().Hooks
-	o := b2bua.RedirectOptions{Route: "hooks.twilio"}
+	o := redirected.Options{Route: "hooks.twilio"}
 	if t := h.Twilio; t != nil {
 		o.Targets, o.Rules, o.Follow = t.Targets, t.Rules, t.Follow
-		o.Accept = func(to b2bua.Redirection) error {
+		o.Accept = func(to redirected.Destination) error {
 			dest := destinationOf(to)
 			_, err := twilio.SIPURI(dest.URI, dest.Headers, t.EncodeSemicolon)
 			return err
@@ -50,7 +52,7 @@ func (n *Node) redirect(ctx context.Context, call twilio.Call) (twilio.Destinati
 
 // twilioEnded says what Twilio does when an attempt has ended.
 func (n *Node) twilioEnded(ctx context.Context, e twilio.Ended) (twilio.Next, error) {
-	next, err := n.redirects.Ended(ctx, b2bua.RedirectEnd{
+	next, err := n.redirects.Ended(ctx, redirected.End{
 		Call: e.Call, Attempt: e.Attempt, SIPCallID: e.SID, Outcome: outcomeOf(e), SIPStatus: e.SIPStatus, TargetSIPCallID: e.SIPCallID,
 		Answered: e.Answered(), CallerGone: e.CallerGone(), Duration: e.Duration,
 	})
@@ -64,7 +66,7 @@ func (n *Node) twilioEnded(ctx context.Context, e twilio.Ended) (twilio.Next, er
 
 // twilioDestination is what Twilio dials; where calls are followed, with the URL
 // that it tells the end to.
-func (n *Node) twilioDestination(to b2bua.Redirection) twilio.Destination {
+func (n *Node) twilioDestination(to redirected.Destination) twilio.Destination {
 	dest := destinationOf(to)
 	if t := n.config().Hooks.Twilio; t.Follow {
 		dest.Action = twilio.ActionURL(t.FollowURL(), to.Call, to.Attempt)
@@ -72,7 +74,7 @@ func (n *Node) twilioDestination(to b2bua.Redirection) twilio.Destination {
 	return dest
 }
 
-func destinationOf(to b2bua.Redirection) twilio.Destination {
+func destinationOf(to redirected.Destination) twilio.Destination {
 	dest := twilio.Destination{URI: to.URI}
 	for _, h := range to.Headers {
 		dest.Headers = append(dest.Headers, twilio.Header{Name: h.Name, Value: h.Value})
@@ -90,22 +92,22 @@ const (
 
 // outcomeOf says what the end of an attempt means. The target's answer decides if
 // there was one; 487 is what a target says to Twilio's CANCEL.
-func outcomeOf(e twilio.Ended) b2bua.Outcome {
+func outcomeOf(e twilio.Ended) outbound.Outcome {
 	switch {
 	case e.Answered() && e.CallerGone():
-		return b2bua.OutcomeOf(statusAnswered, cause.CallerHangup)
+		return outbound.OutcomeOf(statusAnswered, cause.CallerHangup)
 	case e.Answered():
-		return b2bua.OutcomeOf(statusAnswered, cause.AgentHangup)
+		return outbound.OutcomeOf(statusAnswered, cause.AgentHangup)
 	case e.SIPStatus >= 300 && e.SIPStatus != statusCancelled:
-		return b2bua.OutcomeOf(e.SIPStatus, cause.None)
+		return outbound.OutcomeOf(e.SIPStatus, cause.None)
 	case e.Status == "busy":
-		return b2bua.OutcomeOf(statusBusy, cause.None)
+		return outbound.OutcomeOf(statusBusy, cause.None)
 	case e.CallerGone():
-		return b2bua.OutcomeOf(statusCancelled, cause.CallerCancelled)
+		return outbound.OutcomeOf(statusCancelled, cause.CallerCancelled)
 	case e.Status == "no-answer":
-		return b2bua.OutcomeOf(e.SIPStatus, cause.RingTimeout)
+		return outbound.OutcomeOf(e.SIPStatus, cause.RingTimeout)
 	default: // failed: Twilio could not reach it
-		return b2bua.OutcomeOf(0, cause.TargetUnreachable)
+		return outbound.OutcomeOf(0, cause.TargetUnreachable)
 	}
 }
 
@@ -114,9 +116,9 @@ func outcomeOf(e twilio.Ended) b2bua.Outcome {
 // so that one target serves calls by SIP and redirects.
 func redirectVars(call twilio.Call) config.Vars {
 	return config.Vars{
-		To: b2bua.PartyOf(call.Called), From: withName(b2bua.PartyOf(call.Caller), call.CallerName),
+		To: redirected.PartyOf(call.Called), From: withName(redirected.PartyOf(call.Caller), call.CallerName),
 		CallID: b2bua.NewID(), SIPCallID: call.SID, Direction: config.DirectionInbound,
-		Diversion: b2bua.PartyOf(call.ForwardedFrom).Number,
+		Diversion: redirected.PartyOf(call.ForwardedFrom).Number,
 		HeaderFunc: func(name string) string {
 			switch {
 			case strings.EqualFold(name, "X-Twilio-CallSid"):

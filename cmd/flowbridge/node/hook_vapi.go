@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua"
+	"flowbridge/b2bua/redirected"
 	"flowbridge/config"
 	"flowbridge/store"
 	"flowbridge/vapi"
@@ -68,9 +69,9 @@ func (a assistants) varsOf(ctx context.Context, r vapi.Request) (vars config.Var
 
 func partyOf(number, uri string) config.Party {
 	if number != "" {
-		return b2bua.PartyOf(number)
+		return redirected.PartyOf(number)
 	}
-	return b2bua.PartyOf(uri)
+	return redirected.PartyOf(uri)
 }
 
 // vapiCall finds the call that the platform asks about, by the Call-ID of the INVITE to the platform or by the call's

@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 
-	"flowbridge/b2bua"
 	"flowbridge/b2bua/peers"
-	"flowbridge/b2bua/remembered"
+	"flowbridge/b2bua/redirected"
 	"flowbridge/config"
 	"flowbridge/hooks"
 	"flowbridge/synthflow"
@@ -64,11 +63,11 @@ func (n *Node) variablesOf(ctx context.Context, id string) (hooks.Call, error) {
 	live, err := n.server.FindNamed(ctx, id)
 	elsewhere, other := n.redirects.Find(id)
 	switch {
-	case errors.Is(err, b2bua.ErrUnknownCall) && other == nil:
+	case errors.Is(err, redirected.ErrUnknownCall) && other == nil:
 		return redirectedCall(elsewhere), nil
-	case errors.Is(err, b2bua.ErrUnknownCall) && errors.Is(other, b2bua.ErrUnknownCall):
+	case errors.Is(err, redirected.ErrUnknownCall) && errors.Is(other, redirected.ErrUnknownCall):
 		return hooks.Call{}, hooks.ErrUnknown
-	case errors.Is(err, b2bua.ErrSeveralCalls), errors.Is(other, b2bua.ErrSeveralCalls), err == nil && other == nil: // both a live one's and a redirected one's
+	case errors.Is(err, redirected.ErrSeveralCalls), errors.Is(other, redirected.ErrSeveralCalls), err == nil && other == nil: // both a live one's and a redirected one's
 		return hooks.Call{}, hooks.ErrSeveral
 	case err != nil:
 		return hooks.Call{}, err
@@ -83,7 +82,7 @@ func (n *Node) variablesOf(ctx context.Context, id string) (hooks.Call, error) {
 }
 
 // redirectedCall is a call that Twilio dials as the hook for variables gives it.
-func redirectedCall(c remembered.Call) hooks.Call {
+func redirectedCall(c redirected.Call) hooks.Call {
 	return hooks.Call{
 		ID: c.ID, SIPCallID: c.SIPCallID, SynthflowCallID: c.SynthflowCallID, ExternalID: c.ExternalID, Target: c.Target,
 		Direction: c.Direction, From: c.From, To: c.To, Lead: c.Lead, Diversion: c.Diversion, Variables: c.Variables,

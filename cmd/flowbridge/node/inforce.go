@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
+	"time"
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/ladder"
@@ -16,7 +18,7 @@ import (
 	"flowbridge/config"
 	"flowbridge/internal/rest"
 	"flowbridge/internal/tracecontext"
-	"flowbridge/synthflow"
+	"flowbridge/prepare"
 )
 
 // inForce is the configuration for new calls, with the API clients of its targets. It never changes: a reload replaces
@@ -61,20 +63,33 @@ func running(old, read *config.Config) (next *config.Config, needRestart []strin
 	return &merged, needRestart
 }
 
-// preparer is a Synthflow client as calls see it.
+// preparer is the client of a target's API as calls see it.
 type preparer struct {
-	of     *config.Prepare
-	client *synthflow.Client
-	given  *synthflow.GivenIDs // by the API lately, whichever of its targets asked
+	of     access
+	client *prepare.Client
+	given  *prepare.GivenIDs // by the API lately, whichever of its targets asked
+}
+
+// access is how an API is reached. Clients with the same one are the same.
+type access struct {
+	origin  string
+	token   config.Secret
+	tokenIn string
+	timeout time.Duration
+	secrets string // of the environment, one a line
+}
+
+func accessOf(p *config.Prepare) access {
+	return access{p.Origin(), p.Token, p.TokenHeader, p.Timeout, strings.Join(p.FromEnvironment(), "\n")}
 }
 
 // newPreparers makes a client for each target with a prepare section. A client of before stays, with its connections,
-// if its API, token and timeout are the same. The ids that an API gave are remembered in any case.
+// if its API, secrets and timeout are the same. The ids that an API gave are remembered in any case.
 func newPreparers(cfg *config.Config, before map[string]peers.Preparer) (map[string]peers.Preparer, error) {
-	given := map[string]*synthflow.GivenIDs{} // by API
+	given := map[string]*prepare.GivenIDs{} // by API
 	for _, client := range before {
 		if p, ok := client.(*preparer); ok {
-			given[p.of.API] = p.given
+			given[p.of.origin] = p.given
 		}
 	}
 	clients := map[string]peers.Preparer{}
@@ -83,14 +98,15 @@ func newPreparers(cfg *config.Config, before map[string]peers.Preparer) (map[str
 		if t.Prepare == nil {
 			continue
 		}
-		if p, ok := before[t.Name].(*preparer); ok && p.of.API == t.Prepare.API && p.of.Token == t.Prepare.Token && p.of.Timeout == t.Prepare.Timeout {
+		of := accessOf(t.Prepare)
+		if p, ok := before[t.Name].(*preparer); ok && p.of == of {
 			clients[t.Name] = p
 			continue
 		}
-		if given[t.Prepare.API] == nil {
-			given[t.Prepare.API] = &synthflow.GivenIDs{}
+		if given[of.origin] == nil {
+			given[of.origin] = &prepare.GivenIDs{}
 		}
-		p, err := newPreparer(t, ladder.RoundTripper{RoundTripper: synthflow.Transport()}, given[t.Prepare.API])
+		p, err := newPreparer(t, ladder.RoundTripper{RoundTripper: prepare.Transport(), Secrets: unreadable(t.Prepare)}, given[of.origin])
 		if err != nil {
 			return nil, err
 		}
@@ -99,52 +115,74 @@ func newPreparers(cfg *config.Config, before map[string]peers.Preparer) (map[str
 	return clients, nil
 }
 
-func newPreparer(t *config.Target, transport http.RoundTripper, given *synthflow.GivenIDs) (*preparer, error) {
-	client, err := synthflow.New(rest.Options{
-		BaseURL: t.Prepare.API, Token: t.Prepare.Token.Reveal(), Timeout: t.Prepare.Timeout, UserAgent: cli.UserAgent(), Transport: transport,
+// shortestSecret is the length from which a value of the environment is taken for a secret. A shorter one would be hidden
+// in other words.
+const shortestSecret = 8
+
+// secretsOf is what a request has from the environment, as far as it may be secret.
+func secretsOf(p *config.Prepare) (all []string) {
+	for _, text := range p.FromEnvironment() {
+		if len(text) >= shortestSecret {
+			all = append(all, text)
+		}
+	}
+	return all
+}
+
+// unreadable are the texts that ladders hide. They hide what Authorization carries without being told.
+func unreadable(p *config.Prepare) (all [][]byte) {
+	secrets := secretsOf(p)
+	if p.TokenHeader != "" {
+		secrets = append(secrets, p.Token.Reveal())
+	}
+	forms := rest.Forms(secrets)
+	slices.Sort(forms)
+	for _, text := range slices.Compact(forms) {
+		all = append(all, []byte(text))
+	}
+	return all
+}
+
+func newPreparer(t *config.Target, transport http.RoundTripper, given *prepare.GivenIDs) (*preparer, error) {
+	p := t.Prepare
+	client, err := prepare.New(rest.Options{
+		BaseURL: p.Origin(), Token: p.Token.Reveal(), TokenIn: p.TokenHeader, Anonymous: p.Token == "", Secrets: secretsOf(p),
+		Timeout: p.Timeout, UserAgent: cli.UserAgent(), Transport: transport,
 	}, given)
 	if err != nil {
 		return nil, fmt.Errorf("target %s: %w", t.Name, err)
 	}
-	return &preparer{t.Prepare, client, given}, nil
+	return &preparer{accessOf(p), client, given}, nil
 }
 
 // NewPreparer makes the client of one target, without ids from before.
 func NewPreparer(t *config.Target, transport http.RoundTripper) (peers.Preparer, error) {
-	return newPreparer(t, transport, &synthflow.GivenIDs{})
+	return newPreparer(t, transport, &prepare.GivenIDs{})
 }
 
-// Prepare asks the platform for a call id.
+// Prepare asks the platform about a call.
 func (p *preparer) Prepare(ctx context.Context, r peers.PrepareRequest) (peers.Prepared, error) {
-	in := synthflow.InboundRequest{
-		FromNumber: r.FromNumber, ToNumber: r.ToNumber, ModelID: r.ModelID, WorkspaceID: r.WorkspaceID,
-		IdempotencyKey: r.CallID, Traceparent: tracecontext.From(ctx),
-	}
-	in.CustomVariables = make([]synthflow.Variable, 0, len(r.Variables))
-	for _, v := range r.Variables {
-		in.CustomVariables = append(in.CustomVariables, synthflow.Variable{Name: v.Name, Value: v.Value})
-	}
-	call, err := p.client.PrepareInbound(ctx, in)
+	call, err := p.client.Prepare(ctx, prepare.Request{Ask: r.Ask, IdempotencyKey: r.CallID, Traceparent: tracecontext.From(ctx)})
 	if err != nil {
 		return peers.Prepared{}, &outbound.PrepareError{Cause: causeOf(err), Status: call.Status, Err: err}
 	}
 	return peers.Prepared{CallID: call.CallID, Shared: call.Shared, Body: call.Body, Status: call.Status}, nil
 }
 
-// causeOf is the cause for the record when the platform gave no id.
+// causeOf is the cause for the record when the step failed.
 func causeOf(err error) cause.Cause {
-	var e *synthflow.Error
+	var e *prepare.Error
 	if !errors.As(err, &e) {
 		return cause.PrepareFailed
 	}
 	switch e.Kind {
-	case synthflow.KindTimeout:
+	case prepare.KindTimeout:
 		return cause.PrepareTimeout
-	case synthflow.KindConnect, synthflow.KindHTTPStatus, synthflow.KindRateLimited, synthflow.KindCancelled:
+	case prepare.KindConnect, prepare.KindHTTPStatus, prepare.KindRateLimited, prepare.KindCancelled:
 		return cause.PrepareFailed
-	case synthflow.KindCallFailed:
+	case prepare.KindCallFailed:
 		return cause.PrepareRefused
-	case synthflow.KindMalformed, synthflow.KindMissingID, synthflow.KindBadID, synthflow.KindReusedID, synthflow.KindTooLarge:
+	case prepare.KindMalformed, prepare.KindMissingID, prepare.KindBadID, prepare.KindReusedID, prepare.KindTooLarge:
 		return cause.PrepareInvalid
 	}
 	return cause.PrepareFailed

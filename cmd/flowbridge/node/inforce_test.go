@@ -12,7 +12,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/config"
-	"flowbridge/synthflow"
+	"flowbridge/prepare"
 )
 
 // What an API gave is known to all its targets, and after a reload.
@@ -52,7 +52,7 @@ targets:
 // An id that the API gave to another call is no id: the record says so, and the
 // next target has its turn.
 func TestReusedIDIsInvalid(t *testing.T) {
-	if got := causeOf(&synthflow.Error{Kind: synthflow.KindReusedID}); got != cause.PrepareInvalid {
+	if got := causeOf(&prepare.Error{Kind: prepare.KindReusedID}); got != cause.PrepareInvalid {
 		t.Errorf("got %s", got)
 	}
 }

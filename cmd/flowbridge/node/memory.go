@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -59,10 +60,8 @@ func governMemory(ctx context.Context, b *budget, log zerolog.Logger) *memory {
 	m.adjust()
 	m.afterCycle()
 	m.group.Go(func() { m.releaseWhenQuiet(ctx) })
-	if b.allowed() > 0 {
-		m.group.Go(func() { m.scarcity.watch(ctx) })
-	}
-	log.Info().Uint64("cgroup_bytes", b.cgroup.limit).Uint64("configured_bytes", b.configured).Int64("limit_bytes", debug.SetMemoryLimit(-1)).Bool("gogc_from_environment", !m.setsPercent).
+	m.group.Go(func() { m.scarcity.watch(ctx) })
+	log.Info().Uint64("cgroup_bytes", b.group().limit).Uint64("configured_bytes", b.configured).Int64("limit_bytes", debug.SetMemoryLimit(-1)).Bool("gogc_from_environment", !m.setsPercent).
 		Bool("gomemlimit_from_environment", !m.setsLimit).Msg("memory policy")
 	return m
 }
@@ -99,10 +98,15 @@ func (m *memory) adjust() {
 			debug.SetGCPercent(int(percent))
 		}
 	}
-	if allowed := m.budget.allowed(); m.setsLimit && allowed > 0 {
-		beside := m.scarcity.used.Load()
-		debug.SetMemoryLimit(int64(memoryLimit(allowed, beside-min(beside, h.mapped), h)))
+	if !m.setsLimit {
+		return
 	}
+	limit := int64(math.MaxInt64) // that there was may have been lifted
+	if allowed := m.budget.allowed(); allowed > 0 {
+		beside := m.scarcity.used.Load()
+		limit = int64(memoryLimit(allowed, beside-min(beside, h.mapped), h))
+	}
+	debug.SetMemoryLimit(limit)
 }
 
 // headroom is how much garbage may stand beside what lives, in bytes.

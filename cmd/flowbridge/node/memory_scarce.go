@@ -29,14 +29,32 @@ const (
 type budget struct {
 	root       fs.FS
 	pageSize   int
-	cgroup     cgroup
 	configured uint64 // limits.memory; 0: none
+
+	mu     sync.Mutex // guards what follows
+	cgroup cgroup
+}
+
+// group is the cgroup that bounds the process, as it was found last.
+func (b *budget) group() cgroup {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.cgroup
+}
+
+// find finds the cgroup's limit, which may be changed while the process runs.
+func (b *budget) find() cgroup {
+	now := findCgroup(b.root)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.cgroup = now
+	return now
 }
 
 // allowed is the smaller limit, in bytes; 0: there is none.
 func (b *budget) allowed() uint64 {
-	if b.configured == 0 || (b.cgroup.limit > 0 && b.cgroup.limit < b.configured) {
-		return b.cgroup.limit
+	if limit := b.group().limit; b.configured == 0 || (limit > 0 && limit < b.configured) {
+		return limit
 	}
 	return b.configured
 }
@@ -44,8 +62,8 @@ func (b *budget) allowed() uint64 {
 // use is what counts against the limit of which the larger share is taken, and that limit; 0: there is none. Against
 // the cgroup's limit, all counts that its processes have; against limits.memory, what this process has.
 func (b *budget) use() (used, limit uint64) {
-	if b.cgroup.limit > 0 {
-		used, limit = b.cgroup.use(b.root), b.cgroup.limit
+	if g := b.find(); g.limit > 0 {
+		used, limit = g.use(b.root), g.limit
 	}
 	if b.configured > 0 {
 		own := residentMemory(b.root, b.pageSize)
@@ -102,10 +120,10 @@ func (s *scarcity) watch(ctx context.Context) {
 func (s *scarcity) look(now time.Time) {
 	used, limit := s.use()
 	s.used.Store(used)
-	if limit == 0 {
-		return
+	var percent uint64
+	if limit > 0 {
+		percent = used * 100 / limit
 	}
-	percent := used * 100 / limit
 	was := s.state() != ""
 	is := percent > scarceAbove || (was && percent >= amplyBelow)
 	s.set(is, fmt.Sprintf("memory: %d %% of %d MB used: new calls are refused", percent, limit/1e6))

@@ -53,6 +53,26 @@ func TestMemoryUse(t *testing.T) {
 	}
 }
 
+// A limit of the cgroup that is changed while the process runs counts, also one that is lifted.
+func TestMemoryLimitChanges(t *testing.T) {
+	root := fstest.MapFS{
+		"proc/self/cgroup": &fstest.MapFile{Data: []byte("0::/a\n")}, "sys/fs/cgroup/a/memory.current": &fstest.MapFile{Data: []byte("900\n")},
+	}
+	b := &budget{root: root, pageSize: 10}
+	s := &scarcity{log: zerolog.Nop(), use: b.use, collect: func() {}}
+	for _, step := range []struct {
+		max     string
+		allowed uint64
+		scarce  bool
+	}{{"max", 0, false}, {"1000", 1000, true}, {"5000", 5000, false}, {"1000", 1000, true}, {"max", 0, false}} {
+		root["sys/fs/cgroup/a/memory.max"] = &fstest.MapFile{Data: []byte(step.max + "\n")}
+		s.look(time.Now())
+		if is := s.state() != ""; is != step.scarce || b.allowed() != step.allowed {
+			t.Errorf("memory.max %s: scarce %v, allowed %d", step.max, is, b.allowed())
+		}
+	}
+}
+
 // New calls are refused above 80 %, until less than 75 % is used. That is told once when it begins and once when it ends.
 func TestScarcity(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -124,7 +124,7 @@ func TestMemoryFollowsTheHeap(t *testing.T) {
 	t.Setenv("GOGC", "")
 	t.Setenv("GOMEMLIMIT", "")
 	before, limit := debug.SetGCPercent(100), debug.SetMemoryLimit(-1)
-	m := governMemory(t.Context(), &budget{}, zerolog.Nop())
+	m := governMemory(t.Context(), &budget{root: fstest.MapFS{}}, zerolog.Nop())
 	defer func() {
 		m.close()
 		debug.SetGCPercent(before)
@@ -164,7 +164,7 @@ func TestMemoryOfTheEnvironment(t *testing.T) {
 		debug.SetGCPercent(before)
 		debug.SetMemoryLimit(limit)
 	}()
-	m := governMemory(t.Context(), &budget{}, zerolog.Nop())
+	m := governMemory(t.Context(), &budget{root: fstest.MapFS{}}, zerolog.Nop())
 	defer m.close()
 	m.budget.configured = 100 * mib
 	runtime.GC()

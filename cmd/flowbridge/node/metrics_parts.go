@@ -72,7 +72,9 @@ func (n *Node) partGauges() (all []telemetry.Gauge) {
 			all = append(all, telemetry.Gauge{Name: "outbox_records", Help: "Records that wait in the database for a fleet or a webhook.", Labels: []string{"consumer", consumer}, Value: float64(items)})
 		}
 	}
-	all = append(all, telemetry.Gauge{Name: "store_set_aside", Help: "Whether this process has set a damaged database aside, and begun a new one.", Value: oneIf(n.store.SetAside() != "")})
+	all = append(all,
+		telemetry.Gauge{Name: "store_set_aside", Help: "Whether this process has set a damaged database aside, and begun a new one.", Value: oneIf(n.store.SetAside() != "")},
+		telemetry.Gauge{Name: "store_unreadable_records", Help: "Records of the database that could not be read, and were left out of lists; 1000 at most.", Value: float64(len(n.store.Unreadable()))})
 	if n.ladders != nil {
 		all = append(all,
 			telemetry.Gauge{Name: "ladders_dropped_total", Help: "Ladders that were left out because the disk was too slow or broken.", Value: float64(n.ladders.Dropped())},

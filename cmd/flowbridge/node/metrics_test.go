@@ -42,7 +42,7 @@ func (b brokenSink) Put(context.Context, store.Record) error {
 	return errors.New("refused")
 }
 
-func (b brokenSink) Keep(ctx context.Context, r *store.Record, done func(error)) {
+func (b brokenSink) Keep(ctx context.Context, r *store.Record, _ []byte, done func(error)) {
 	done(b.Put(ctx, *r))
 }
 
@@ -56,7 +56,7 @@ func TestWatchedSink(t *testing.T) {
 		t.Errorf("%v, refused %d", err, refused)
 	}
 	var kept error
-	s.Keep(t.Context(), &store.Record{ID: "2"}, func(err error) { kept = err })
+	s.Keep(t.Context(), &store.Record{ID: "2"}, nil, func(err error) { kept = err })
 	if kept == nil || refused != 2 {
 		t.Errorf("%v, refused %d", kept, refused)
 	}

@@ -14,10 +14,14 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
 
 	"flowbridge/admin"
 	"flowbridge/b2bua"
 	"flowbridge/b2bua/ladder"
+	"flowbridge/b2bua/redirected"
+	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/reach"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
 	"flowbridge/fleet"
@@ -34,15 +38,16 @@ import (
 
 // Node is a running B2BUA with all its parts.
 type Node struct {
-	log     zerolog.Logger
-	store   *store.Store
-	engine  *media.Engine
-	kernel  *kernel.Relay      // nil: it relays nothing
-	carried live.Media         // without it
-	archive *recording.Archive // nil: nothing is recorded
-	server  *b2bua.Server
-	fleet   *fleet.Fleet // nil: there is none
-	apiAt   net.Addr
+	log       zerolog.Logger
+	store     *store.Store
+	engine    *media.Engine
+	kernel    *kernel.Relay      // nil: it relays nothing
+	carried   live.Media         // without it
+	archive   *recording.Archive // nil: nothing is recorded
+	server    *b2bua.Server
+	admission *peers.Admission // of server
+	fleet     *fleet.Fleet     // nil: there is none
+	apiAt     net.Addr
 
 	api         *http.Server
 	apiListener net.Listener
@@ -55,7 +60,7 @@ type Node struct {
 	followers  []ladder.Follower // of the SIP of calls; constant once the server is made
 	inForce    atomic.Pointer[inForce]
 	hookServer *hooks.Server // nil: no hook is on
-	redirects  *b2bua.Redirects
+	redirects  *redirected.Calls
 	webhooks   *webhook.Sender
 	watchers   []watcher // of calls; constant once the server is made
 	live       *live.Watcher
@@ -90,10 +95,26 @@ func Start(ctx context.Context, cfg *config.Config, log zerolog.Logger, o Option
 		return n, n.replace(ctx, cfg, o)
 	}
 	if err := n.start(ctx, cfg, o); err != nil {
+		if n.store != nil && len(n.store.Left()) > 0 {
+			return nil, errors.Join(err, n.abandon())
+		}
 		return nil, errors.Join(err, n.Close())
 	}
 	n.begin()
 	return n, nil
+}
+
+// abandon leaves the calls of a killed process, which a node that could not start has taken up, to the next one: nobody is told
+// anything. What else there is ends with the process, as in a kill.
+func (n *Node) abandon() error {
+	if n.server != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), legsTimeout)
+		defer cancel()
+		if err := n.server.Stack().Freeze(ctx, nil); err != nil {
+			n.log.Debug().Err(err).Msg("the server is left as it is")
+		}
+	}
+	return n.store.Leave()
 }
 
 // replace starts a node in place of the one before. After an error nothing is closed: it is the other one's.
@@ -118,9 +139,11 @@ func (n *Node) replace(ctx context.Context, cfg *config.Config, o Options) error
 		}
 		return err
 	}
+	n.store.Taken()
 	n.begin()
 	n.engine.Thaw()
 	n.server.Serve()
+	n.server.Begun()
 	n.pause.Go()
 	return nil
 }
@@ -157,6 +180,9 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	n.webhooks = webhook.New(webhook.Options{Outbox: n.store, UserAgent: cli.UserAgent(), Log: n.log})
 	n.onClose(n.webhooks.Close)
 	n.begins = append(n.begins, func() { n.tellOthers(ctx, cfg) })
+	if err := n.store.Err(); err != nil {
+		n.log.Error().Err(err).Msg("the disk of store.path takes nothing: records, and the states of live calls, wait in memory")
+	}
 	if k := n.store.Interrupted(); k > 0 {
 		n.log.Warn().Int("calls", k).Msg("calls of a killed process closed as interrupted")
 	}
@@ -200,7 +226,7 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 		return err
 	}
 	n.onClose(n.server.Close)
-	n.redirects = n.server.NewRedirects(n.redirectOptions())
+	n.redirects = n.server.Redirected(n.redirectOptions())
 	n.onClose(func() error { n.redirects.Close(); return nil })
 	if n.hookServer, err = n.serveHooks(ctx); err != nil {
 		return err
@@ -214,6 +240,7 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	n.begins = append(n.begins, func() {
 		tended.Go(func() { n.stalls.watch(ctx) })
 		tended.Go(func() { n.tend(ctx) })
+		tended.Go(func() { reach.Ping(ctx, n.admission.Peers.Load, n.server.Stack()) })
 		tended.Go(func() { n.purgeHourly(ctx) })
 	})
 	n.onClose(func() error { tended.Wait(); return nil })
@@ -230,6 +257,9 @@ func (n *Node) openArchive(ctx context.Context, cfg config.Recording) (err error
 		Dir: cfg.Path, Formats: cfg.Formats, Keep: cfg.Keep, MaxSize: cfg.MaxSize, Log: n.log, Lock: n.before.file(partArchive),
 	})
 	switch {
+	case errors.Is(err, unix.EROFS), errors.Is(err, unix.ENOSPC):
+		n.log.Error().Err(err).Msg("the disk of recording.path takes nothing: calls go on without recordings")
+		return nil
 	case errors.Is(err, recording.ErrLocked):
 		return fmt.Errorf("recording.path: %w; stop that one, or give this one a directory of its own", err)
 	case err != nil:
@@ -261,6 +291,7 @@ func (n *Node) tend(ctx context.Context) {
 	var broken error
 	var ladders watchLadders
 	var aside string
+	unreadable := 0
 	for {
 		now := time.Now()
 		n.tending.Lock()
@@ -284,6 +315,10 @@ func (n *Node) tend(ctx context.Context) {
 		if file := n.store.SetAside(); file != aside {
 			aside = file
 			n.log.Error().Str("set_aside", file).Msg("the database was damaged: it is set aside, and a new one begun")
+		}
+		if ids := n.store.Unreadable(); len(ids) != unreadable {
+			unreadable = len(ids)
+			n.log.Warn().Strs("calls", ids[:min(len(ids), 20)]).Int("count", len(ids)).Msg("records can't be read: they are left out of lists")
 		}
 		n.tendLadders(&ladders)
 		select {

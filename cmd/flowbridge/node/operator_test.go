@@ -252,14 +252,19 @@ func TestReplacedClientsCloseTheirConnections(t *testing.T) {
 	if _, err := s.Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	old := s.node.inForce.Load().preparers["one"]
+	before := s.node.inForce.Load()
+	old := before.preparers["one"]
+	ask, err := before.targetNamed("one").Prepare.Ask(config.Vars{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	slow := make(chan error)
 	go func() {
-		_, err := old.Prepare(context.Background(), peers.PrepareRequest{CallID: "slow"})
+		_, err := old.Prepare(context.Background(), peers.PrepareRequest{Ask: ask, CallID: "slow"})
 		slow <- err
 	}()
 	waitFor(t, "the slow step is under way", func() bool { return count() == 1 })
-	if _, err := old.Prepare(t.Context(), peers.PrepareRequest{CallID: "quick"}); err != nil || count() != 2 {
+	if _, err := old.Prepare(t.Context(), peers.PrepareRequest{Ask: ask, CallID: "quick"}); err != nil || count() != 2 {
 		t.Fatalf("%v, %d connections", err, count())
 	}
 	s.write("60s", "https://api.test", "30s", "info")

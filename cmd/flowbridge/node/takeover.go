@@ -135,7 +135,7 @@ func (p *Predecessor) keepCall(data []byte, files []int) error {
 	if err := cbor.Unmarshal(data, &given); err != nil {
 		return err
 	}
-	c := b2bua.Handed{State: given.State, Owed: given.Owed, Again: given.Again}
+	c := b2bua.Handed{State: given.State, Owed: given.Owed, Again: given.Again, Noted: given.Noted, Tag: given.Tag}
 	if err := json.Unmarshal(given.Record, &c.Record); err != nil {
 		return err
 	}

@@ -328,6 +328,8 @@ type handedCall struct {
 	Media   bool                 `cbor:"4,keyasint,omitempty"`
 	Sockets [2][2]bool           `cbor:"5,keyasint,omitempty"` // those whose files go with the part, in this order
 	Again   *transport.HeldState `cbor:"6,keyasint,omitempty"`
+	Noted   []byte               `cbor:"7,keyasint,omitempty"`
+	Tag     string               `cbor:"8,keyasint,omitempty"`
 }
 
 func (h *handing) giveCall(c b2bua.Handed) error {
@@ -335,7 +337,7 @@ func (h *handing) giveCall(c b2bua.Handed) error {
 	if err != nil {
 		return err
 	}
-	given := handedCall{State: c.State, Record: record, Owed: c.Owed, Media: c.Sockets != nil, Again: c.Again}
+	given := handedCall{State: c.State, Record: record, Owed: c.Owed, Media: c.Sockets != nil, Again: c.Again, Noted: c.Noted, Tag: c.Tag}
 	var files []int
 	if c.Sockets != nil {
 		for side, pair := range c.Sockets {

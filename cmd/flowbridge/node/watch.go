@@ -48,9 +48,9 @@ func (s *watchedSink) Put(ctx context.Context, r store.Record) error {
 }
 
 // Keep is Put that does not wait.
-func (s *watchedSink) Keep(ctx context.Context, r *store.Record, done func(error)) {
+func (s *watchedSink) Keep(ctx context.Context, r *store.Record, owes []byte, done func(error)) {
 	s.counts.Ended(*r)
-	s.Sink.Keep(ctx, r, func(err error) {
+	s.Sink.Keep(ctx, r, owes, func(err error) {
 		s.ended(ctx, *r, err)
 		done(err)
 	})

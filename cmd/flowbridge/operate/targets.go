@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,7 +16,8 @@ import (
 
 // Targets is `flowbridge targets`.
 func Targets() *cobra.Command {
-	return cli.Group("targets", "Show how targets do", "", "  flowbridge targets list", targetsCommand())
+	return cli.Group("targets", "Show how targets do, and profiles of platforms", "", "  flowbridge targets list\n  flowbridge targets profiles retell",
+		targetsCommand(), profilesCommand())
 }
 
 // targetList is the API's answer.
@@ -27,7 +29,7 @@ type targetList struct {
 func targetsCommand() *cobra.Command {
 	c := cli.Command("list", "List targets with their health",
 		"List the targets, and the trunks that can be called, with what a running server knows of the last five minutes.\n"+
-			"A target is failing if most of its last five attempts failed for a reason of its own, and idle if there was none.\n"+
+			"A target is failing if most of its last five attempts failed for a reason of its own, or if it is out of use, and idle if there was none.\n"+
 			"Times are UTC. PREPARE and ANSWER are how long the API and the target took (median/95 %).",
 		"  flowbridge targets list\n  flowbridge targets list --json")
 	at := accessFlags(c)
@@ -51,6 +53,16 @@ func printTargets(w io.Writer, targets []live.Target) error {
 		return err
 	}
 	for i := range targets {
+		for _, c := range targets[i].Circuits {
+			if c.State != live.CircuitClosed {
+				fmt.Fprintf(w, "%s: %s\n", cli.Shown(targets[i].Name), c.Words(time.Now()))
+			}
+		}
+		for _, a := range targets[i].Addresses {
+			if a.State == live.AddressAvoided {
+				fmt.Fprintf(w, "%s: %s is tried last until %s, because it failed (%s)\n", cli.Shown(targets[i].Name), cli.Shown(a.Address), a.Until, cli.Shown(a.Cause))
+			}
+		}
 		if e := targets[i].LastError; e != nil {
 			fmt.Fprintf(w, "%s: %s at %s, call %s (%s)\n", cli.Shown(targets[i].Name), cli.Shown(e.Text), e.At, cli.Shown(e.Call), cli.Shown(e.Cause))
 		}

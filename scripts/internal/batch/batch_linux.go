@@ -19,6 +19,15 @@ type Message struct {
 	_      uint32
 }
 
+// Outgoing is a message that sends b, which has a byte at least, to a destination.
+func Outgoing(b []byte, to netip.AddrPort) (m Message) {
+	iov := &unix.Iovec{Base: &b[0]}
+	iov.SetLen(len(b))
+	peer := Sockaddr(to)
+	m.Prepare(iov, &peer, nil)
+	return m
+}
+
 // Control is room for the time stamp of a datagram.
 type Control [64]byte
 

@@ -29,7 +29,8 @@ type Server struct {
 
 // API describes an HTTP API.
 type API struct {
-	Token       string           // bearer token that each request has to show
+	Token       string           // that each request has to show
+	TokenIn     string           // the header that has it, alone; empty: Authorization: Bearer
 	TokenNeeded string           // words of the refusal without it
 	MaxBody     int64            // bytes
 	Created     int              // status of the answer to a POST; 200 if zero
@@ -120,7 +121,7 @@ func (s *Server) handler() http.Handler {
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, methods map[string]Route) {
 	route := methods[r.Method]
 	switch {
-	case !httpd.Same(httpd.Bearer(r), s.api.Token):
+	case !httpd.Same(s.shown(r), s.api.Token):
 		s.refuse(w, Refuse(http.StatusUnauthorized, "%s", s.api.TokenNeeded))
 		return
 	case route == nil:
@@ -148,6 +149,14 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, methods map[strin
 		}
 	}
 	s.refuse(w, refusal)
+}
+
+// shown is the token of a request.
+func (s *Server) shown(r *http.Request) string {
+	if s.api.TokenIn != "" {
+		return r.Header.Get(s.api.TokenIn)
+	}
+	return httpd.Bearer(r)
 }
 
 // body reads a body of JSON, up to its bound.

@@ -1,0 +1,221 @@
+package b2bua
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/locate"
+	"flowbridge/store"
+)
+
+// twoAddresses has the agent at a name with two addresses: SRV prefers the agent's to the spare one's.
+const twoAddresses = `
+	_sip._udp.agents.test. 60 IN SRV 1 1 32681 one.test.
+	_sip._udp.agents.test. 60 IN SRV 2 1 32681 two.test.
+	_sip._tcp.agents.test. 60 IN SRV 1 1 32681 one.test.
+	_sip._tcp.agents.test. 60 IN SRV 2 1 32681 two.test.
+	one.test. 60 IN A 192.0.2.20
+	two.test. 60 IN A 192.0.2.21
+`
+
+// inWorldOfNames is a world where the agent is at that name.
+func inWorldOfNames(t *testing.T, test func(w *world), replace ...string) {
+	t.Helper()
+	yaml := strings.NewReplacer(append(replace, "@192.0.2.20:32681", "@agents.test")...).Replace(testConfig)
+	inWorldOf(t, yaml, func(o *Options) { o.Network.Names.Ask = zoneOf(t, twoAddresses) }, test)
+}
+
+// takesAtSecond has the second address answer the call, and ends it.
+func (w *world) takesAtSecond(d *dialogue) (invite received, r store.Record) {
+	w.t.Helper()
+	invite = w.agent2.expect("INVITE")
+	w.agent2.answer(invite, "b")
+	w.agent2.expect("ACK")
+	d.learn(w.carrier.expect("SIP/2.0 200"))
+	w.carrier.ack(d)
+	w.callerHangsUpAt(w.agent2, d)
+	return invite, w.record()
+}
+
+func (w *world) wantTried(r store.Record, tried ...string) {
+	w.t.Helper()
+	if len(r.Attempts) != 1 || !slices.Equal(r.Attempts[0].Tried, tried) || r.Attempts[0].Cause != "" {
+		w.t.Errorf("attempts %+v; want one that tried %q", r.Attempts, tried)
+	}
+	if len(w.prepare.asked) != 1 {
+		w.t.Errorf("the platform was asked %d times", len(w.prepare.asked))
+	}
+}
+
+// An address that says 503 or nothing is followed by the next one, in the same attempt: the same request in another transaction
+// (RFC 3263 section 4.3). The next call begins with the one that works.
+func TestNextAddress(t *testing.T) {
+	for name, c := range map[string]struct {
+		play  func(w *world) received
+		took  time.Duration
+		tried string
+	}{
+		"503": {func(w *world) received {
+			invite := w.agent.expect("INVITE")
+			w.agent.reply(invite, 503, "No", "a", "", "Retry-After: 60")
+			w.agent.expect("ACK")
+			return invite
+		}, 0, "udp://192.0.2.20:32681 503"},
+		"503 after 100": {func(w *world) received {
+			invite := w.agent.expect("INVITE")
+			w.agent.reply(invite, 100, "Trying", "", "")
+			time.Sleep(time.Second)
+			w.agent.reply(invite, 503, "No", "a", "")
+			w.agent.expect("ACK")
+			return invite
+		}, time.Second, "udp://192.0.2.20:32681 503"},
+		"silent": {func(w *world) received {
+			invite := w.agent.expect("INVITE")
+			w.agent.drainFor(2 * time.Second)
+			return invite
+		}, 2 * time.Second, "udp://192.0.2.20:32681 target_silent"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorldOfNames(t, func(w *world) {
+				began := time.Now()
+				d := w.carrier.newCall("+15075785607")
+				w.carrier.invite(d)
+				d.learn(w.carrier.expect("SIP/2.0 180"))
+				first := c.play(w)
+				second, r := w.takesAtSecond(d)
+				w.wantTried(r, c.tried)
+				if r.AnsweredAt.Sub(began) != c.took {
+					t.Errorf("it took %v", r.AnsweredAt.Sub(began))
+				}
+				for _, h := range []string{"Call-ID", "From", "CSeq", "X-EI"} {
+					if first.value(h) != second.value(h) {
+						t.Errorf("%s: %q, and %q", h, first.value(h), second.value(h))
+					}
+				}
+				if first.value("Via") == second.value("Via") || first.req().Recipient.String() != second.req().Recipient.String() {
+					t.Error("the same transaction, or another URI")
+				}
+				w.agent.silent(time.Second) // no INVITE is repeated to an address that is given up
+				d = w.carrier.newCall("+15075785607")
+				w.carrier.invite(d)
+				d.learn(w.carrier.expect("SIP/2.0 180"))
+				w.takesAtSecond(d)
+				s := w.server.stack.Names().States("agent")
+				if len(s) != 2 || s[1].Until.IsZero() && s[0].Until.IsZero() {
+					t.Errorf("addresses: %+v", s)
+				}
+			})
+		})
+	}
+}
+
+// A first address that answers after its turn has the call, if it is the first to answer; a second answer is hung up.
+func TestLateFirstAddress(t *testing.T) {
+	inWorldOfNames(t, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		first := w.agent.expect("INVITE")
+		w.agent.drainFor(2 * time.Second)
+		second := w.agent2.expect("INVITE")
+		w.agent2.reply(second, 180, "Ringing", "b", "")
+		w.agent.answer(first, "a")
+		w.agent.expect("ACK")
+		d.learn(w.carrier.expect("SIP/2.0 200"))
+		w.carrier.ack(d)
+		w.agent2.reply(second, 200, "OK", "b", agentSDP())
+		w.agent2.expect("ACK")
+		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
+		w.callerHangsUp(d)
+		w.record()
+	})
+}
+
+// When all addresses fail, the target has failed, in its time.
+func TestNoAddressLeft(t *testing.T) {
+	inWorldOfNames(t, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.agent.drainFor(2 * time.Second)
+		w.agent2.drainFor(2 * time.Second)
+		w.carrier.expect("SIP/2.0 503")
+		w.carrier.ackRefused(d)
+		r := w.record()
+		w.wantCauses(r, cause.TargetSilent)
+		if r.Attempts[0].MS != 4000 || !slices.Equal(r.Attempts[0].Tried, []string{"udp://192.0.2.20:32681 target_silent"}) {
+			t.Errorf("attempt %+v", r.Attempts[0])
+		}
+		w.agent2.drainFor(time.Minute)
+	})
+}
+
+// A caller who gives up between two addresses gives up both.
+func TestCancelledAtSecondAddress(t *testing.T) {
+	inWorldOfNames(t, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.agent.refuses(503)
+		invite := w.agent2.expect("INVITE")
+		w.agent2.reply(invite, 180, "Ringing", "b", "")
+		w.carrier.cancel(d)
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.expect("SIP/2.0 487")
+		w.carrier.ackRefused(d)
+		w.agent2.isCancelled(invite)
+		w.wantCauses(w.record(), cause.CallerCancelled)
+	})
+}
+
+// Over TCP an address that takes no connection is followed by the next one.
+func TestNextAddressOverTCP(t *testing.T) {
+	inWorldOfNames(t, func(w *world) {
+		agent := w.streamAgent(agent2Addr)
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		p := agent.accept()
+		p.refuses(486)
+		d.learn(w.carrier.expect("SIP/2.0 486"))
+		w.carrier.ackRefused(d)
+		r := w.record()
+		if len(r.Attempts) != 1 || !slices.Equal(r.Attempts[0].Tried, []string{"tcp://192.0.2.20:32681 target_unreachable"}) {
+			t.Errorf("attempts %+v", r.Attempts)
+		}
+	}, "- name: agent\n", "- name: agent\n    transport: tcp\n", `5060"]}`, overTCP)
+}
+
+// A call whose target has one address costs no question.
+func TestOneAddressAsksNobody(t *testing.T) {
+	inWorldOf(t, testConfig, func(o *Options) { o.Network.Names = locate.Options{Ask: noNames} }, func(w *world) {
+		d, _ := w.established()
+		w.callerHangsUp(d)
+		if r := w.record(); r.Attempts[0].Tried != nil {
+			t.Errorf("attempt %+v", r.Attempts[0])
+		}
+	})
+}
+
+// With transport: auto the records of the host decide: here NAPTR prefers TCP, and its other address is one of UDP.
+func TestTransportByNAPTR(t *testing.T) {
+	yaml := strings.NewReplacer("@192.0.2.20:32681", "@agents.test", "- name: agent\n", "- name: agent\n    transport: auto\n", `5060"]}`, overTCP).Replace(testConfig)
+	inWorldOf(t, yaml, func(o *Options) {
+		o.Network.Names.Ask = zoneOf(t, twoAddresses+`agents.test. 60 IN NAPTR 10 1 "s" "SIP+D2T" "" _sip._tcp.agents.test.
+			agents.test. 60 IN NAPTR 20 1 "s" "SIP+D2U" "" _sip._udp.agents.test.`)
+	}, func(w *world) {
+		agent := w.streamAgent(agentAddr)
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		agent.accept().refuses(486)
+		d.learn(w.carrier.expect("SIP/2.0 486"))
+		w.carrier.ackRefused(d)
+		if r := w.record(); len(r.Attempts) != 1 || r.Attempts[0].Transport != "tcp" {
+			t.Errorf("attempts %+v", r.Attempts)
+		}
+	})
+}

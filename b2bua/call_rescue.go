@@ -1,0 +1,169 @@
+package b2bua
+
+import (
+	"strconv"
+	"time"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/sdp"
+	"flowbridge/config"
+	"flowbridge/media"
+	"flowbridge/store"
+)
+
+// routes[].rescue: the agent's leg dies in mid-call, and the caller stays. A rescue is a
+// transfer that the agent has not asked for: the caller hears the ringback, and who
+// answers takes the agent's place on the same leg of the caller.
+
+// loss is the end of an agent's leg. The call ends with it if nobody takes over.
+type loss struct {
+	cause cause.Cause
+	by    string
+	q850  int
+}
+
+// rescuing is the section of the call's route; its zero value rescues nobody.
+func (c *Call) rescuing() *config.Rescue {
+	if c.route == nil || c.route.Rescue == nil {
+		return &noRescue
+	}
+	return c.route.Rescue
+}
+
+var noRescue config.Rescue
+
+// isDead says whether an agent's leg has ended by a failure: without a BYE; by a BYE that
+// gives one as its reason (RFC 3326); by one without a reason soon after the answer.
+func (c *Call) isDead(f leg.Gone) bool {
+	switch {
+	case !f.ByPeer:
+		return true
+	case f.Q850 != 0:
+		return cause.IsFailure(f.Q850)
+	default:
+		return time.Since(c.bridge.answeredAt(c)) < c.rescuing().Window
+	}
+}
+
+// answeredAt is when an attempt was answered that has made the bridge. After a restart, that of
+// the call.
+func (a *attempt) answeredAt(c *Call) time.Time {
+	if a.answered.IsZero() {
+		return c.times.answered
+	}
+	return a.answered
+}
+
+// rescue keeps the caller of an agent whose leg has died, and tries those that may take
+// over. False: the route has nobody for it, and the call ends.
+func (c *Call) rescue(l loss) bool {
+	r := c.rescuing()
+	if c.rescues >= r.Times || c.bridge.plan.reason == store.ReasonTransfer || c.a.leg.AnswerWaits() {
+		return false
+	}
+	vars := c.vars
+	vars.Rescue = config.RescueVars{
+		Cause: string(l.cause), Target: c.bridge.target.Dial.Name,
+		Seconds: strconv.FormatFloat(time.Since(c.times.answered).Seconds(), 'f', 0, 64),
+	}
+	if r.To != "" {
+		vars.To = config.Party{Number: r.To, User: r.To}
+	}
+	targets := c.rescuers(r, &vars)
+	if len(targets) == 0 {
+		return false
+	}
+	c.rescues++
+	c.transfer = &transfer{
+		lost: &l, code: 503, reason: message.StatusText(503),
+		plan: plan{targets: targets, failoverOn: c.route.FailoverOn, reason: store.ReasonRescue, vars: &vars},
+	}
+	c.log.Warn().Str("target", c.bridge.target.Dial.Name).Str("cause", string(l.cause)).Int("q850", l.q850).Msg("agent lost, the caller is kept")
+	c.ladder.Decide("the agent's leg has died (%s): the caller is kept, and somebody else is called", l.cause.Words())
+	c.loseAgent()
+	c.nextTransfer()
+	return true
+}
+
+// rescuers are those that may take over: of the section, else the route's that were not
+// tried.
+func (c *Call) rescuers(r *config.Rescue, vars *config.Vars) []*peers.Target {
+	if len(r.Targets)+len(r.Trunks) == 0 {
+		return peers.DialableOf(c.untried(), vars, c.route.To, c.route.From)
+	}
+	return peers.DialableOf(c.peers.Destinations(&config.Route{Targets: r.Targets, Trunks: r.Trunks}), vars, c.route.To, c.route.From)
+}
+
+// untried are the route's targets after the last one that was tried.
+func (c *Call) untried() []*peers.Target {
+	all := c.peers.DestinationsFor(c.route, &c.vars)
+	for i, t := range all {
+		if t == c.bridge.target {
+			return all[i+1:]
+		}
+	}
+	return nil
+}
+
+// giveUp ends the call of an agent that nobody could take over from.
+func (c *Call) giveUp(l loss) {
+	status := c.heardByCaller()
+	c.step(c.a, leg.Hangup{Why: l.cause, Q850: l.q850})
+	c.end(l.cause, l.by, status, l.q850)
+}
+
+// hearing is whether the agent is heard, by looks at the counts of packets.
+type hearing struct {
+	at    time.Time // deadline of the next look; zero: nobody asks
+	since time.Time // nothing was heard since
+	rx    [2]uint64 // by side
+}
+
+// looksPerSilence is how often is looked within the time that makes silence a failure.
+const looksPerSilence = 4
+
+// listenToAgent begins to look whether the agent is heard.
+func (c *Call) listenToAgent() {
+	c.hearing = hearing{}
+	if r := c.rescuing(); r.Silence > 0 && c.rescues < r.Times {
+		now := time.Now()
+		c.hearing = hearing{at: now.Add(r.Silence / looksPerSilence), since: now}
+	}
+}
+
+// look notes whether the agent was heard since the last look. After too long a silence,
+// in which the caller was heard, its leg is given up.
+func (c *Call) look(now time.Time) {
+	h, silence := &c.hearing, c.rescuing().Silence
+	h.at = now.Add(silence / looksPerSilence)
+	stats := c.media.session.Stats()
+	rx := [2]uint64{stats.A.RxPackets, stats.B.RxPackets}
+	before := h.rx
+	h.rx = rx
+	if c.b == nil || c.transfer != nil || rx[media.SideB] != before[media.SideB] || rx[media.SideA] == before[media.SideA] || !c.bothSpeak() {
+		h.since = now
+		return
+	}
+	if now.Sub(h.since) < silence {
+		return
+	}
+	agent := c.b
+	if c.rescue(loss{cause: cause.MediaTimeout, by: store.EndedBySystem}) {
+		c.step(agent, leg.Hangup{Why: cause.MediaTimeout})
+	} else {
+		h.at = time.Time{} // nobody is left to take over
+	}
+}
+
+// bothSpeak says whether neither side holds the other, so that both send RTP.
+func (c *Call) bothSpeak() bool {
+	for _, d := range c.agreement.Description {
+		if d == nil || d.Direction() != sdp.SendRecv {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,258 @@
+package circuit
+
+import (
+	"sync"
+	"time"
+)
+
+// Settings say when a circuit opens.
+type Settings struct {
+	// Failures in a row open it. 0: it never opens.
+	Failures int
+	// Pause is how long an open circuit refuses all at first, MaxPause how long at most.
+	Pause, MaxPause time.Duration
+	// Probed says that probes, and not calls, find out whether an open circuit may close.
+	Probed bool
+}
+
+// State is the state of a circuit.
+type State int
+
+// The states. Their order is that of flowbridge_circuit_state.
+const (
+	Closed   State = iota // attempts go through
+	HalfOpen              // one attempt is under way, the others are refused
+	Open                  // all are refused
+)
+
+// String is the state in the API's spelling.
+func (s State) String() string {
+	switch s {
+	case HalfOpen:
+		return "half_open"
+	case Open:
+		return "open"
+	case Closed:
+	}
+	return "closed"
+}
+
+// Outcome is what an attempt says of its destination.
+type Outcome int
+
+// The outcomes.
+const (
+	Neutral   Outcome = iota // nothing: the caller gave up, or we failed
+	Succeeded                // it does its work, whatever it answered
+	Failed                   // it answered that it does not, or could not be reached
+	Silent                   // it did not answer in time
+)
+
+// row is how long a row of failures must last, and goodProbes how many probes in a row close a circuit.
+const (
+	row        = time.Second
+	goodProbes = 2
+)
+
+// Try is an attempt that was let through. The zero value is none.
+type Try struct {
+	began      time.Time
+	generation uint32
+}
+
+// Change is a change of a circuit's state.
+type Change struct {
+	Name  string
+	State State
+	Pause time.Duration // until the next try, with Open
+	Again bool          // with Open: a try has failed
+	For   time.Duration // how long it was not closed, with Closed
+}
+
+// Status is how a circuit does.
+type Status struct {
+	State   State
+	Since   time.Time // of the state; zero: from the start
+	RetryAt time.Time // with Open: when the next attempt or probe may go through
+	Opened  uint64    // times since the start
+	Refused uint64    // attempts since the start
+}
+
+// Breaker is one circuit. Its methods may be called from any goroutine, and on nil, which is a circuit that never opens.
+type Breaker struct {
+	name    string       // constant, as is the next
+	changed func(Change) // called without the lock; must not block
+
+	mu         sync.Mutex // guards what follows
+	set        Settings
+	state      State
+	since      time.Time
+	openedAt   time.Time // when it left closed
+	closedAt   time.Time // when it was last closed again
+	pause      time.Duration
+	retryAt    time.Time
+	generation uint32 // of the attempts that count: each change begins another
+	waiting    int    // attempts of this generation that are under way
+	failures   int    // in a row
+	began      time.Time
+	good, bad  int // probes in a row
+	opened     uint64
+	refused    uint64
+}
+
+// New makes a closed circuit. changed is told of each change; nil: nobody is.
+func New(name string, s Settings, changed func(Change)) *Breaker {
+	return &Breaker{name: name, set: s, changed: changed, generation: 1}
+}
+
+// Configure replaces the settings. A circuit that may no longer open is closed.
+func (b *Breaker) Configure(now time.Time, s Settings) {
+	b.mu.Lock()
+	b.set = s
+	var told *Change
+	if s.Failures == 0 && b.state != Closed {
+		told = b.close(now)
+	}
+	b.mu.Unlock()
+	b.tell(told)
+}
+
+// Begin says whether an attempt may begin. Its end must be told with End.
+func (b *Breaker) Begin(now time.Time) (Try, bool) {
+	if b == nil {
+		return Try{}, true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.set.Failures == 0:
+		return Try{}, true
+	case b.state == Closed:
+	case b.state == Open && !b.set.Probed && !now.Before(b.retryAt):
+		b.enter(now, HalfOpen)
+	case b.state == HalfOpen && !b.set.Probed && b.waiting == 0: // the one before said nothing
+	default:
+		b.refused++
+		return Try{}, false
+	}
+	b.waiting++
+	return Try{began: now, generation: b.generation}, true
+}
+
+// End says how an attempt went, and forgets it: a second End says nothing. An attempt of before the last change counts no more.
+func (b *Breaker) End(now time.Time, t *Try, o Outcome) {
+	try := *t
+	*t = Try{}
+	if b == nil || try.generation == 0 {
+		return
+	}
+	b.mu.Lock()
+	var told *Change
+	if try.generation == b.generation {
+		b.waiting--
+		told = b.judge(now, try, o)
+	}
+	b.mu.Unlock()
+	b.tell(told)
+}
+
+// judge counts the end of an attempt.
+func (b *Breaker) judge(now time.Time, try Try, o Outcome) *Change {
+	switch o {
+	case Neutral:
+		return nil
+	case Succeeded:
+		b.failures, b.began = 0, time.Time{}
+		if b.state == HalfOpen {
+			return b.close(now)
+		}
+		return nil
+	case Failed, Silent:
+	}
+	if b.failures++; b.began.IsZero() || try.began.Before(b.began) {
+		b.began = try.began
+	}
+	count := b.failures
+	if o == Silent {
+		count += b.waiting
+	}
+	if b.state == HalfOpen || (count >= b.set.Failures && now.Sub(b.began) >= row) {
+		return b.open(now)
+	}
+	return nil
+}
+
+// Probe says how a probe went that no call depends on.
+func (b *Breaker) Probe(now time.Time, ok bool) {
+	b.mu.Lock()
+	var told *Change
+	if ok {
+		b.good, b.bad = b.good+1, 0
+		if b.state != Closed && b.good >= goodProbes && !now.Before(b.retryAt) {
+			told = b.close(now)
+		}
+	} else {
+		b.good, b.bad = 0, b.bad+1
+		switch {
+		case b.set.Failures == 0:
+		case b.state != Closed && !now.Before(b.retryAt), b.state == Closed && b.bad >= b.set.Failures:
+			told = b.open(now)
+		}
+	}
+	b.mu.Unlock()
+	b.tell(told)
+}
+
+// Status returns how the circuit does.
+func (b *Breaker) Status() Status {
+	if b == nil {
+		return Status{}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := Status{State: b.state, Since: b.since, Opened: b.opened, Refused: b.refused}
+	if b.state == Open {
+		s.RetryAt = b.retryAt
+	}
+	return s
+}
+
+// open begins a pause. One that follows another soon is twice as long.
+func (b *Breaker) open(now time.Time) *Change {
+	again := b.state != Closed
+	switch {
+	case again, !b.closedAt.IsZero() && now.Sub(b.closedAt) < b.set.MaxPause:
+		b.pause = min(2*b.pause, b.set.MaxPause)
+	default:
+		b.pause = min(b.set.Pause, b.set.MaxPause)
+	}
+	if !again {
+		b.openedAt = now
+		b.opened++
+	}
+	b.retryAt = now.Add(b.pause)
+	b.enter(now, Open)
+	return &Change{Name: b.name, State: Open, Pause: b.pause, Again: again}
+}
+
+func (b *Breaker) close(now time.Time) *Change {
+	b.closedAt = now
+	b.enter(now, Closed)
+	return &Change{Name: b.name, State: Closed, For: now.Sub(b.openedAt)}
+}
+
+// enter begins another generation.
+func (b *Breaker) enter(now time.Time, s State) {
+	if b.state != s {
+		b.since = now
+	}
+	b.state = s
+	b.generation = max(1, b.generation+1) // 0 is no attempt
+	b.waiting, b.failures, b.began, b.good, b.bad = 0, 0, time.Time{}, 0, 0
+}
+
+func (b *Breaker) tell(c *Change) {
+	if c != nil && b.changed != nil {
+		b.changed(*c)
+	}
+}

@@ -1,0 +1,231 @@
+package circuit
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+)
+
+var settings = Settings{Failures: 3, Pause: time.Second, MaxPause: 8 * time.Second}
+
+// clock is a breaker with a clock that tests turn.
+type clock struct {
+	*Breaker
+	now   time.Time
+	heard []string
+}
+
+func newClock(s Settings) *clock {
+	c := &clock{now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	began := c.now
+	c.Breaker = New("x", s, func(h Change) {
+		c.heard = append(c.heard, fmt.Sprintf("%v %v after %v", h.State, h.Pause+h.For, c.now.Sub(began)))
+	})
+	return c
+}
+
+// ends lets an attempt through that took some time, and says whether it went through.
+func (c *clock) ends(o Outcome, took time.Duration) bool {
+	try, ok := c.Begin(c.now)
+	if c.now = c.now.Add(took); ok {
+		c.End(c.now, &try, o)
+	}
+	return ok
+}
+
+func (c *clock) hears(t *testing.T, want ...string) {
+	t.Helper()
+	if !slices.Equal(c.heard, want) {
+		t.Errorf("changes %q; want %q", c.heard, want)
+	}
+}
+
+// At 50 calls a second the first timeout opens the circuit, and nobody waits from then on but one in each pause.
+func TestHangingAPI(t *testing.T) {
+	c := newClock(settings)
+	type call struct {
+		try   Try
+		until time.Time
+	}
+	var waiting []call
+	waited := 0
+	for range 50 * 30 {
+		for len(waiting) > 0 && !waiting[0].until.After(c.now) {
+			c.End(c.now, &waiting[0].try, Silent)
+			waiting = waiting[1:]
+		}
+		if try, ok := c.Begin(c.now); ok {
+			waited++
+			waiting = append(waiting, call{try, c.now.Add(3 * time.Second)})
+		}
+		c.now = c.now.Add(20 * time.Millisecond)
+	}
+	c.hears(t, "open 1s after 3s", "open 2s after 7s", "open 4s after 12s", "open 8s after 19s")
+	if s := c.Status(); waited != 150+4 || s.State != HalfOpen || s.Refused != 50*30-154 {
+		t.Errorf("%d waited, %+v", waited, s)
+	}
+}
+
+// A platform that fails every second call stays in use.
+func TestHalfOfThemFail(t *testing.T) {
+	c := newClock(settings)
+	for i := range 10_000 {
+		o := Succeeded
+		if i%2 == 0 || i%64 < 10 { // rows of ten, too
+			o = Failed
+		}
+		if !c.ends(o, 20*time.Millisecond) {
+			t.Fatal("refused")
+		}
+	}
+	c.hears(t)
+}
+
+// Failures within a moment open nothing; the same over a second do.
+func TestBurst(t *testing.T) {
+	c := newClock(settings)
+	for range 100 {
+		c.ends(Failed, 5*time.Millisecond)
+	}
+	c.ends(Succeeded, time.Millisecond)
+	c.hears(t)
+	for range 100 {
+		c.ends(Failed, 20*time.Millisecond)
+	}
+	c.hears(t, "open 1s after 1.501s")
+}
+
+// What is slow among others that are answered opens nothing, however many wait.
+func TestOneIsSlow(t *testing.T) {
+	c := newClock(settings)
+	slow, _ := c.Begin(c.now)
+	for range 100 {
+		c.Begin(c.now)
+	}
+	c.now = c.now.Add(2900 * time.Millisecond)
+	c.ends(Succeeded, 100*time.Millisecond)
+	for range 2 {
+		try := slow
+		c.End(c.now, &try, Failed) // counts by itself
+	}
+	c.hears(t)
+}
+
+// A circuit that opens again and again is tried ever more rarely; once it has been closed for long enough, the pause is short
+// again.
+func TestFlapping(t *testing.T) {
+	c := newClock(settings)
+	flap := func() {
+		for c.Status().State != Open {
+			c.ends(Failed, time.Second)
+		}
+		c.now = c.Status().RetryAt
+		if !c.ends(Succeeded, 0) || c.Status().State != Closed {
+			t.Fatal("not closed")
+		}
+	}
+	for range 5 {
+		flap()
+	}
+	c.hears(t, "open 1s after 3s", "closed 1s after 4s", "open 2s after 7s", "closed 2s after 9s", "open 4s after 12s",
+		"closed 4s after 16s", "open 8s after 19s", "closed 8s after 27s", "open 8s after 30s", "closed 8s after 38s")
+	c.heard = nil
+	c.now = c.now.Add(time.Minute)
+	flap()
+	c.hears(t, "open 1s after 1m41s", "closed 1s after 1m42s")
+}
+
+// While one is let through, all others are refused; if it says nothing, the next is let through.
+func TestHalfOpen(t *testing.T) {
+	c := newClock(settings)
+	late, _ := c.Begin(c.now)
+	for c.Status().State == Closed {
+		c.ends(Failed, 400*time.Millisecond)
+	}
+	c.End(c.now, &late, Succeeded) // of before: it counts no more
+	if c.Status().State != Open || c.ends(Succeeded, 0) {
+		t.Errorf("%+v; want it open", c.Status())
+	}
+	c.now = c.Status().RetryAt
+	try, ok := c.Begin(c.now)
+	_, second := c.Begin(c.now)
+	if !ok || second {
+		t.Errorf("let through: %v, %v", ok, second)
+	}
+	c.End(c.now, &try, Neutral)
+	c.End(c.now, &try, Failed) // it has ended already
+	if try, ok = c.Begin(c.now); !ok || c.Status().State != HalfOpen {
+		t.Errorf("the next: %v, %+v", ok, c.Status())
+	}
+	c.End(c.now, &try, Succeeded)
+	if c.Status().State != Closed || !c.ends(Succeeded, 0) {
+		t.Errorf("%+v; want it closed", c.Status())
+	}
+}
+
+// Where there are probes, they open the circuit without calls, and no call is let through to try.
+func TestProbes(t *testing.T) {
+	s := settings
+	s.Probed = true
+	c := newClock(s)
+	probe := func(answers ...bool) {
+		for _, ok := range answers {
+			c.now = c.now.Add(time.Second)
+			c.Probe(c.now, ok)
+		}
+	}
+	probe(false, false, true, false, false, false)
+	c.hears(t, "open 1s after 6s")
+	c.now = c.now.Add(time.Minute)
+	if c.ends(Succeeded, 0) {
+		t.Error("a call was let through")
+	}
+	probe(true, false, true, true)
+	c.hears(t, "open 1s after 6s", "open 2s after 1m8s", "closed 1m4s after 1m10s")
+}
+
+// Without a limit for failures nothing opens, and one that is open is closed by a reload that takes the limit away.
+func TestNeverOpens(t *testing.T) {
+	c, none := newClock(Settings{}), (*Breaker)(nil)
+	for range 100 {
+		if try, ok := none.Begin(c.now); !ok || !c.ends(Silent, time.Second) {
+			t.Fatal("refused")
+		} else {
+			none.End(c.now, &try, Silent)
+		}
+		c.Probe(c.now, false)
+	}
+	c.Configure(c.now, settings)
+	for range 3 {
+		c.ends(Silent, time.Second)
+	}
+	c.Configure(c.now, Settings{})
+	c.hears(t, "open 1s after 1m43s", "closed 0s after 1m43s")
+	if none.Status() != (Status{}) {
+		t.Error("no circuit has a status")
+	}
+}
+
+// A closed circuit costs an attempt no memory.
+func TestClosedAllocatesNothing(t *testing.T) {
+	b := New("x", settings, nil)
+	now := time.Now()
+	if n := testing.AllocsPerRun(100, func() {
+		try, _ := b.Begin(now)
+		b.End(now, &try, Succeeded)
+		_, _ = b.Begin(now)
+	}); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkClosed(b *testing.B) {
+	c := New("x", settings, nil)
+	now := time.Now()
+	b.ReportAllocs()
+	for b.Loop() {
+		try, _ := c.Begin(now)
+		c.End(now, &try, Succeeded)
+	}
+}

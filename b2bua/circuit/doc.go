@@ -1,0 +1,29 @@
+// Package circuit keeps calls from waiting for a platform that does not answer: a circuit breaker for each API and each SIP
+// destination.
+//
+//	         too many failures, and nothing that succeeded
+//	closed ─────────────────────────────────────────────────▶ open ──┐ the pause is over
+//	  ▲                                                        ▲     ▼
+//	  └───────────────── the one try succeeds ──────────── half open ┘ the try fails: a longer pause
+//
+// # Decisions
+//
+// A circuit is judged by what failed in a row, and not by a share of failures. A platform that fails every second call at
+// once costs nobody a wait, and failover serves those callers. Taking it out of use would send away the callers that it
+// serves. Held by TestHalfOfThemFail.
+//
+// After a silence, those that still wait count as failures, too. Three seconds of a hanging API at 50 calls a second are one
+// timeout and 149 callers that wait. Held by TestHangingAPI.
+//
+// A row of failures must last a second. A burst of refusals within a few milliseconds, from a proxy that is being reloaded,
+// opens nothing. Held by TestBurst.
+//
+// The pause begins short, at a second, because every call that is refused is a person. It doubles with each failed try up to
+// its bound. It stays as long as it was when a circuit opens again soon after it closed, so that one that flaps is tried
+// rarely. Held by TestFlapping.
+//
+// A library's breaker has none of this: failsafe-go and gobreaker count only what has ended, and their half-open state lets
+// calls through by number and not by the answer of the one before. What is left is a hundred lines.
+//
+// Every decision takes the time as an argument. A closed circuit costs an attempt two locks and no allocation.
+package circuit

@@ -1,0 +1,187 @@
+package b2bua
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/internal/siptest"
+	"flowbridge/store"
+)
+
+// upgraded replaces the server, or fails.
+func (w *world) upgraded() {
+	w.t.Helper()
+	synctest.Wait()
+	if err := w.upgrade(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// TestCallGoesOver: a call that is up goes to another process, and the next one, as if nothing had been: nobody is told or asked
+// anything, requests of either side work, and its record knows nothing of it.
+func TestCallGoesOver(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		c := w.talk(nil, nil)
+		for range 2 {
+			time.Sleep(time.Second)
+			w.upgraded()
+			w.carrier.silent(10 * time.Second)
+			w.agent.silent(time.Second)
+			for _, e := range []*end{c.carrier, c.agent} {
+				seq := e.offers("INVITE", siptest.SessionAt(e.address, 40000, "0 101"))
+				e.p.expect("SIP/2.0 200")
+				e.acks(seq, "")
+			}
+		}
+		synctest.Wait()
+		w.upgraded()
+		w.callerHangsUp(c.d)
+		if r := w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller); r.Restored != 0 {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// TestCallThatIsChangedStays: a call with an exchange under way can't be handed over, and the server goes on with it.
+func TestCallThatIsChangedStays(t *testing.T) {
+	inWorldWith(t, talkYAML("", "reinvite: relay"), func(w *world) {
+		c := w.talk(nil, nil)
+		time.Sleep(time.Second)
+		seq := c.carrier.offers("INVITE", siptest.SessionAt(c.carrier.address, 40000, "8 101"))
+		in := w.agent.expect("INVITE")
+		synctest.Wait()
+		if err := w.upgrade(); !errors.Is(err, errExchange) {
+			t.Fatalf("%v", err)
+		}
+		w.agent.reply(in, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "8 101"))
+		w.agent.expect("ACK")
+		w.carrier.expect("SIP/2.0 200")
+		c.carrier.acks(seq, "")
+		time.Sleep(time.Second)
+		w.upgraded()
+		c.hangsUp()
+	})
+}
+
+// TestSetUpIsBegunAgain: a call that is being set up is begun again by the other process, as the same call: its target is
+// cancelled and called anew, and the caller hears no more than another 180.
+func TestSetUpIsBegunAgain(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		d, in := w.ringing()
+		w.upgraded()
+		again := w.cancelledAndAgain(in)
+		if again.value("Call-ID") == in.value("Call-ID") {
+			t.Errorf("the same Call-ID:\n%s", again.raw)
+		}
+		w.carrier.expect("SIP/2.0 180")
+		w.agent.answer(again, "agent2")
+		ok := w.carrier.expect("SIP/2.0 200")
+		d.learn(ok)
+		w.carrier.ack(d)
+		w.agent.expect("ACK")
+		time.Sleep(time.Second)
+		w.callerHangsUp(d)
+		w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+	})
+}
+
+// TestKilledAfterTheHandOver: a process that is killed as soon as it has taken over, or when it has begun again with the calls
+// that were being set up, leaves them to the next one: the caller gets 500, the target CANCEL, and there is one record.
+func TestKilledAfterTheHandOver(t *testing.T) {
+	for name, serves := range map[string]bool{"at once": false, "when it serves": true} {
+		t.Run(name, func(t *testing.T) {
+			inWorldWith(t, talkYAML("", ""), func(w *world) {
+				d, in := w.ringing()
+				h, err := w.handOver()
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.beginWith(nil, h)
+				if serves {
+					w.serves()
+					in = w.cancelledAndAgain(in)
+					w.carrier.expect("SIP/2.0 180")
+				}
+				w.life.dead.Store(true)
+				left := w.sink.left()
+				w.server.Stack().Serve() // for its end
+				if err := w.server.Close(); err != nil {
+					t.Error(err)
+				}
+				w.begin(left)
+				w.carrier.expect("SIP/2.0 500")
+				w.carrier.ackRefused(d)
+				w.cancelled(in)
+				w.wantRecord(store.DispositionInterrupted, cause.ProcessRestart, store.EndedBySystem)
+				synctest.Wait()
+				if left := w.die(); len(left) != 0 {
+					t.Errorf("%d calls are left", len(left))
+				}
+				w.begin(nil)
+			})
+		})
+	}
+}
+
+// TestSetUpIsNotBegunAgain: a call that the other process refuses has its record.
+func TestSetUpIsNotBegunAgain(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		_, in := w.ringing()
+		h, err := w.handOver()
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.beginWith(nil, h)
+		w.server.Drain()
+		w.serves()
+		w.carrier.expect("SIP/2.0 503")
+		w.cancelled(in)
+		w.wantRecord(store.DispositionInterrupted, cause.ProcessRestart, store.EndedBySystem)
+	})
+}
+
+// ringing is a call whose target rings.
+func (w *world) ringing() (*dialogue, received) {
+	w.t.Helper()
+	d := w.carrier.newCall("+15075785607")
+	w.carrier.invite(d)
+	d.learn(w.carrier.expect("SIP/2.0 180"))
+	in := w.agent.expect("INVITE")
+	w.agent.reply(in, 180, "Ringing", "agent1", "")
+	synctest.Wait()
+	return d, in
+}
+
+// cancelled takes the CANCEL of an INVITE.
+func (w *world) cancelled(in received) {
+	w.t.Helper()
+	w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "agent1", "")
+	w.agent.reply(in, 487, "Terminated", "agent1", "")
+	w.agent.expect("ACK")
+}
+
+// cancelledAndAgain takes the CANCEL of an INVITE, and the next INVITE, which come in no order.
+func (w *world) cancelledAndAgain(in received) (again received) {
+	w.t.Helper()
+	synctest.Wait()
+	for _, m := range w.agent.rest() {
+		switch {
+		case strings.HasPrefix(m.raw, "CANCEL "):
+			w.agent.reply(m, 200, "OK", "agent1", "")
+			w.agent.reply(in, 487, "Terminated", "agent1", "")
+		case strings.HasPrefix(m.raw, "INVITE "):
+			again = m
+		default:
+			w.t.Errorf("unexpected:\n%s", m.raw)
+		}
+	}
+	if again.raw == "" {
+		w.t.Fatal("no INVITE")
+	}
+	w.agent.expect("ACK")
+	return again
+}

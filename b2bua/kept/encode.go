@@ -1,0 +1,229 @@
+package kept
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"unsafe"
+)
+
+// The encoding is CBOR (RFC 8949), which Decode has a library read. It is written here,
+// because a call is noted several times, each time with some 500 fields of which most are
+// zero: the library takes four times as long to look through them.
+
+// shape is how the values of a type are written.
+type shape struct {
+	kind   reflect.Kind
+	binary func(b []byte, at unsafe.Pointer) []byte // of a type with a binary form; nil: it has none
+	size   uintptr
+	of     *shape  // what a pointer, a slice or an array has
+	count  int     // of an array
+	fields []field // of a struct
+}
+
+// field is a field of a struct.
+type field struct {
+	key []byte // encoded
+	at  uintptr
+	*shape
+}
+
+var callShape = sync.OnceValues(func() (*shape, error) { return shapeOf(reflect.TypeFor[Call]()) })
+
+// The major types of RFC 8949 section 3.1, and the simple values of section 3.3.
+const (
+	majorUnsigned = 0 << 5
+	majorNegative = 1 << 5
+	majorBytes    = 2 << 5
+	majorText     = 3 << 5
+	majorArray    = 4 << 5
+	majorMap      = 5 << 5
+
+	valueFalse = 0xf4
+	valueTrue  = 0xf5
+	valueNull  = 0xf6
+)
+
+// appendHead appends a major type with its argument.
+func appendHead(b []byte, major byte, n uint64) []byte {
+	switch {
+	case n < 24:
+		return append(b, major|byte(n))
+	case n < 1<<8:
+		return append(b, major|24, byte(n))
+	case n < 1<<16:
+		return binary.BigEndian.AppendUint16(append(b, major|25), uint16(n))
+	case n < 1<<32:
+		return binary.BigEndian.AppendUint32(append(b, major|26), uint32(n))
+	}
+	return binary.BigEndian.AppendUint64(append(b, major|27), n)
+}
+
+var errKind = errors.New("nothing writes this kind")
+
+// shapeOf makes the shape of a type. An error means that the state has a type that can't be written.
+func shapeOf(t reflect.Type) (s *shape, err error) {
+	s = &shape{kind: t.Kind(), size: t.Size()}
+	switch t {
+	case reflect.TypeFor[netip.AddrPort]():
+		s.binary = addBinary[netip.AddrPort]
+		return s, nil
+	case reflect.TypeFor[netip.Prefix]():
+		s.binary = addBinary[netip.Prefix]
+		return s, nil
+	}
+	switch t.Kind() {
+	case reflect.Bool, reflect.String, reflect.Int, reflect.Int32, reflect.Int64, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+	case reflect.Array, reflect.Slice, reflect.Pointer:
+		if t.Kind() == reflect.Array {
+			s.count = t.Len()
+		}
+		s.of, err = shapeOf(t.Elem())
+	case reflect.Struct:
+		s.fields, err = fieldsOf(t)
+	default:
+		err = fmt.Errorf("%v: %w", t, errKind)
+	}
+	return s, err
+}
+
+func fieldsOf(t reflect.Type) (all []field, err error) {
+	for f := range t.Fields() {
+		number, _, _ := strings.Cut(f.Tag.Get("cbor"), ",")
+		if number == "-" {
+			continue
+		}
+		key, err := strconv.ParseUint(number, 10, 8)
+		if err != nil {
+			return nil, fmt.Errorf("%v.%s has no number: %w", t, f.Name, err)
+		}
+		of, err := shapeOf(f.Type)
+		if err != nil {
+			return nil, fmt.Errorf("%v.%s: %w", t, f.Name, err)
+		}
+		all = append(all, field{key: appendHead(nil, majorUnsigned, key), at: f.Offset, shape: of})
+	}
+	return all, nil
+}
+
+// add appends the value at an address.
+func (s *shape) add(b []byte, at unsafe.Pointer) []byte {
+	if s.binary != nil {
+		return s.binary(b, at)
+	}
+	switch s.kind {
+	case reflect.Struct:
+		return s.addFields(b, at)
+	case reflect.Array:
+		return s.addAll(b, at, s.count)
+	case reflect.Slice:
+		v := *(*[]byte)(at) // of whatever: how many there are, and where
+		if s.of.kind == reflect.Uint8 {
+			return append(appendHead(b, majorBytes, uint64(len(v))), v...)
+		}
+		return s.addAll(b, unsafe.Pointer(unsafe.SliceData(v)), len(v))
+	case reflect.Pointer:
+		to := *(*unsafe.Pointer)(at)
+		if to == nil {
+			return append(b, valueNull)
+		}
+		return s.of.add(b, to)
+	case reflect.String:
+		v := *(*string)(at)
+		return append(appendHead(b, majorText, uint64(len(v))), v...)
+	case reflect.Bool:
+		if *(*bool)(at) {
+			return append(b, valueTrue)
+		}
+		return append(b, valueFalse)
+	default:
+		return s.addNumber(b, at)
+	}
+}
+
+// addFields appends a struct as a map, without the fields that are zero.
+func (s *shape) addFields(b []byte, at unsafe.Pointer) []byte {
+	b = append(b, majorMap|24, 0) // the number of its pairs in a byte
+	head, n := len(b)-1, byte(0)
+	for i := range s.fields {
+		f := &s.fields[i]
+		if v := unsafe.Add(at, f.at); !f.isZero(v) {
+			b = f.add(append(b, f.key...), v)
+			n++
+		}
+	}
+	b[head] = n
+	return b
+}
+
+// isZero says whether a value is zero or empty. One with such values in it may not be.
+func (s *shape) isZero(at unsafe.Pointer) bool {
+	switch s.kind {
+	case reflect.String:
+		return *(*string)(at) == ""
+	case reflect.Slice:
+		return len(*(*[]byte)(at)) == 0
+	default:
+	}
+	i := uintptr(0)
+	for ; i+8 <= s.size; i += 8 {
+		if *(*uint64)(unsafe.Add(at, i)) != 0 {
+			return false
+		}
+	}
+	for ; i < s.size; i++ {
+		if *(*uint8)(unsafe.Add(at, i)) != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// addAll appends values that are one behind the other.
+func (s *shape) addAll(b []byte, at unsafe.Pointer, n int) []byte {
+	b = appendHead(b, majorArray, uint64(n))
+	for i := range n {
+		b = s.of.add(b, unsafe.Add(at, uintptr(i)*s.of.size))
+	}
+	return b
+}
+
+func (s *shape) addNumber(b []byte, at unsafe.Pointer) []byte {
+	var v int64
+	switch s.kind {
+	case reflect.Int:
+		v = int64(*(*int)(at))
+	case reflect.Int64:
+		v = *(*int64)(at)
+	case reflect.Int32:
+		v = int64(*(*int32)(at))
+	case reflect.Uint8:
+		v = int64(*(*uint8)(at))
+	case reflect.Uint16:
+		v = int64(*(*uint16)(at))
+	case reflect.Uint32:
+		v = int64(*(*uint32)(at))
+	default:
+		return appendHead(b, majorUnsigned, *(*uint64)(at))
+	}
+	if v < 0 {
+		return appendHead(b, majorNegative, uint64(-1-v))
+	}
+	return appendHead(b, majorUnsigned, uint64(v))
+}
+
+// addBinary appends what has a binary form.
+func addBinary[T interface {
+	AppendBinary(b []byte) ([]byte, error)
+}](b []byte, at unsafe.Pointer) []byte {
+	from := len(b)
+	b, _ = (*(*T)(at)).AppendBinary(b) // never an error
+	var head [9]byte
+	return slices.Insert(b, from, appendHead(head[:0], majorBytes, uint64(len(b)-from))...)
+}

@@ -1,0 +1,140 @@
+package locate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// How long answers are kept, whatever their TTL.
+const (
+	leastTTL    = time.Second
+	longestTTL  = time.Hour
+	longestNone = time.Minute     // that there is no such name or record
+	failureTTL  = 2 * time.Second // that no name server answered
+	staleFor    = 24 * time.Hour
+	// refresh is how long a call waits for a new answer where there is an old one.
+	refresh = 100 * time.Millisecond
+)
+
+// question is what is asked, without the last dot of the name.
+type question struct {
+	name string
+	kind uint16
+}
+
+// entry is an answer that is kept, or a question under way.
+type entry struct {
+	records []record
+	err     error
+	until   time.Time     // good until then
+	stale   time.Time     // of use until then where there is no other; zero: it is none
+	asking  chan struct{} // closed when the question is answered; nil: none is under way
+}
+
+// begin asks, if the answer is not known and not asked for already.
+func (r *Resolver) begin(q question) (*entry, chan struct{}) {
+	q.name = strings.ToLower(strings.TrimSuffix(q.name, "."))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := r.cache[q]
+	if e == nil {
+		if len(r.cache) >= maxEntries { // names come from peers, too
+			clear(r.cache)
+		}
+		e = &entry{}
+		r.cache[q] = e
+	}
+	if e.asking != nil || time.Now().Before(e.until) {
+		return e, e.asking
+	}
+	asking := make(chan struct{})
+	e.asking = asking
+	r.group.Go(func() {
+		ctx, cancel := context.WithTimeout(r.ctx, wholeTimeout)
+		defer cancel()
+		records, ttl, err := r.fetch(ctx, q)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		e.take(time.Now(), records, ttl, err)
+		close(asking)
+	})
+	return e, asking
+}
+
+// take keeps an answer. After a failure the last one stays.
+func (e *entry) take(now time.Time, records []record, ttl time.Duration, err error) {
+	e.asking = nil
+	if err != nil && now.Before(e.stale) {
+		e.until = now.Add(failureTTL)
+		return
+	}
+	e.records, e.err, e.stale = records, err, now.Add(staleFor)
+	switch {
+	case err != nil:
+		e.until, e.stale = now.Add(failureTTL), time.Time{}
+	case len(records) == 0:
+		e.until = now.Add(min(max(ttl, leastTTL), longestNone))
+	default:
+		e.until = now.Add(min(max(ttl, leastTTL), longestTTL))
+	}
+}
+
+// records gives the records of a name, of the kind that is asked for. None is no error.
+func (r *Resolver) records(ctx context.Context, q question) ([]record, error) {
+	e, asking := r.begin(q)
+	if asking != nil {
+		r.mu.Lock()
+		stale := time.Now().Before(e.stale)
+		r.mu.Unlock()
+		if err := await(ctx, asking, stale); err != nil {
+			return nil, err
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(e.records), e.err
+}
+
+// await waits for an answer. Where there is a stale one, it does not wait for long.
+func await(ctx context.Context, asking <-chan struct{}, stale bool) error {
+	var enough <-chan time.Time
+	if stale {
+		t := time.NewTimer(refresh)
+		defer t.Stop()
+		enough = t.C
+	}
+	select {
+	case <-asking:
+	case <-enough:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+var errTooManyLinks = errors.New("too many aliases, or they lead in a circle")
+
+// fetch asks a name server, and follows aliases that it did not follow itself.
+func (r *Resolver) fetch(ctx context.Context, q question) ([]record, time.Duration, error) {
+	name, ttl := q.name, longestTTL
+	for range maxLinks {
+		m, err := r.ask(ctx, name+".", q.kind)
+		if err != nil {
+			return nil, 0, err
+		}
+		records, next, keeps, err := readAnswer(m, name, q.kind)
+		if err != nil {
+			return nil, 0, fmt.Errorf("%s: %w", name, err)
+		}
+		ttl = min(ttl, keeps)
+		if next == "" {
+			return records, ttl, nil
+		}
+		name = next
+	}
+	return nil, 0, errTooManyLinks
+}

@@ -1,0 +1,34 @@
+package locate
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"slices"
+)
+
+// ordered is SRV records in the order in which they are to be tried: by priority, and of equals at random by weight (RFC 2782).
+// It changes all.
+func ordered(all []record, random func(n int) int) []record {
+	slices.SortStableFunc(all, func(a, b record) int { // those of weight 0 first, which have a small chance then
+		return cmp.Or(cmp.Compare(a.priority, b.priority), cmp.Compare(min(a.weight, 1), min(b.weight, 1)))
+	})
+	for i := range all {
+		end, sum := i, 0
+		for end < len(all) && all[end].priority == all[i].priority {
+			sum += int(all[end].weight)
+			end++
+		}
+		at, left := random(sum+1), i
+		for ; left < end-1; left++ {
+			if at -= int(all[left].weight); at <= 0 {
+				break
+			}
+		}
+		chosen := all[left]
+		copy(all[i+1:left+1], all[i:left])
+		all[i] = chosen
+	}
+	return all
+}
+
+func random(n int) int { return rand.IntN(n) }

@@ -1,0 +1,45 @@
+package outbound
+
+import (
+	"flowbridge/b2bua/cause"
+	"flowbridge/store"
+)
+
+// Outcome says what the end of an INVITE means for its call.
+type Outcome struct {
+	Cause       cause.Cause
+	Disposition string // the record's, where the call ends with it
+	Q850        int    // the record's; 0: none
+	Next        bool   // the next target is to be tried
+}
+
+// OutcomeOf judges the end of a foreign INVITE as if it were ours. status is the
+// target's final answer, 0 without one. why is the cause, and empty for a refusal,
+// of which only the status is known.
+func OutcomeOf(status int, why cause.Cause) Outcome {
+	v := Outcome{Cause: why, Disposition: DispositionOf(why, status), Q850: cause.Q850Of(status)}
+	switch why {
+	case cause.CallerHangup, cause.AgentHangup:
+		v.Disposition, v.Q850 = store.DispositionAnswered, cause.Q850OfCause(why)
+	case cause.CallerCancelled:
+	case cause.None:
+		v.Cause, v.Next = cause.OfStatus(status), cause.NextTarget(status, nil)
+	default:
+		v.Next = true
+	}
+	return v
+}
+
+// DispositionOf is the record's disposition of a call that was not answered.
+func DispositionOf(why cause.Cause, status int) string {
+	switch {
+	case why == cause.CallerCancelled, why == cause.OperatorHangup:
+		return store.DispositionCancelled
+	case status == 486 || status == 600:
+		return store.DispositionBusy
+	case why == cause.RingTimeout || status == 408 || status == 480:
+		return store.DispositionNoAnswer
+	default:
+		return store.DispositionFailed
+	}
+}

@@ -1,0 +1,70 @@
+package outbound
+
+import (
+	"testing"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/store"
+)
+
+func TestDisposition(t *testing.T) {
+	for _, tt := range []struct {
+		cause  cause.Cause
+		status int
+		want   string
+	}{
+		{cause.CallerCancelled, 487, store.DispositionCancelled},
+		{cause.CallerCancelled, 0, store.DispositionCancelled},
+		{cause.TargetBusy, 486, store.DispositionBusy},
+		{cause.TargetBusy, 600, store.DispositionBusy},
+		{cause.RingTimeout, 503, store.DispositionNoAnswer},
+		{cause.TargetRefused, 480, store.DispositionNoAnswer},
+		{cause.TargetError, 408, store.DispositionNoAnswer},
+		{cause.TargetRefused, 404, store.DispositionFailed},
+		{cause.TargetRefused, 603, store.DispositionFailed},
+		{cause.TargetRefused, 487, store.DispositionFailed}, // the target's own, not the caller's
+		{cause.NoRoute, 404, store.DispositionFailed},
+		{cause.TargetSilent, 503, store.DispositionFailed},
+		{cause.OperatorHangup, 480, store.DispositionCancelled},
+		{cause.Shutdown, 503, store.DispositionFailed},
+		{cause.InternalError, 500, store.DispositionFailed},
+	} {
+		if got := DispositionOf(tt.cause, tt.status); got != tt.want {
+			t.Errorf("%s with %d: %s; want %s", tt.cause, tt.status, got, tt.want)
+		}
+	}
+}
+
+// An INVITE of somebody else's ends as one of ours does.
+func TestJudge(t *testing.T) {
+	for _, tt := range []struct {
+		status int
+		why    cause.Cause
+		want   Outcome
+	}{
+		{200, cause.CallerHangup, Outcome{cause.CallerHangup, store.DispositionAnswered, 16, false}},
+		{0, cause.AgentHangup, Outcome{cause.AgentHangup, store.DispositionAnswered, 16, false}},
+		{487, cause.CallerCancelled, Outcome{cause.CallerCancelled, store.DispositionCancelled, 31, false}},
+		{487, cause.RingTimeout, Outcome{cause.RingTimeout, store.DispositionNoAnswer, 31, true}},
+		{0, cause.TargetUnreachable, Outcome{cause.TargetUnreachable, store.DispositionFailed, 0, true}},
+		{0, cause.PrepareFailed, Outcome{cause.PrepareFailed, store.DispositionFailed, 0, true}},
+		{302, cause.None, Outcome{cause.TargetError, store.DispositionFailed, 0, true}},
+		{401, cause.None, Outcome{cause.TargetError, store.DispositionFailed, 21, true}},
+		{403, cause.None, Outcome{cause.TargetRefused, store.DispositionFailed, 21, false}},
+		{404, cause.None, Outcome{cause.TargetRefused, store.DispositionFailed, 1, false}},
+		{408, cause.None, Outcome{cause.TargetError, store.DispositionNoAnswer, 102, true}},
+		{480, cause.None, Outcome{cause.TargetRefused, store.DispositionNoAnswer, 18, false}},
+		{484, cause.None, Outcome{cause.TargetRefused, store.DispositionFailed, 28, false}},
+		{486, cause.None, Outcome{cause.TargetBusy, store.DispositionBusy, 17, false}},
+		{503, cause.None, Outcome{cause.TargetError, store.DispositionFailed, 41, true}},
+		{600, cause.None, Outcome{cause.TargetBusy, store.DispositionBusy, 17, false}},
+		{603, cause.None, Outcome{cause.TargetRefused, store.DispositionFailed, 21, false}},
+		{607, cause.None, Outcome{cause.TargetRefused, store.DispositionFailed, 21, false}},
+		{608, cause.None, Outcome{cause.TargetRefused, store.DispositionFailed, 21, false}},
+		{699, cause.None, Outcome{cause.TargetError, store.DispositionFailed, 0, true}},
+	} {
+		if got := OutcomeOf(tt.status, tt.why); got != tt.want {
+			t.Errorf("%d %s: got %+v; want %+v", tt.status, tt.why, got, tt.want)
+		}
+	}
+}

@@ -1,0 +1,142 @@
+package peers
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/circuit"
+	"flowbridge/config"
+)
+
+// circuits are the circuit breakers of what calls depend on. They outlive reloads.
+type circuits struct {
+	sip  map[string]*circuit.Breaker // by the name of the target or trunk
+	apis map[string]*circuit.Breaker // by base URL: targets of one API share it
+}
+
+func newCircuits() circuits {
+	return circuits{sip: map[string]*circuit.Breaker{}, apis: map[string]*circuit.Breaker{}}
+}
+
+// settingsOf are a circuit's settings. probed: OPTIONS find out whether it may close.
+func settingsOf(c config.Circuit, probed bool) circuit.Settings {
+	return circuit.Settings{Failures: c.Failures, Pause: c.Pause, MaxPause: max(c.Pause, c.MaxPause), Probed: probed}
+}
+
+// kept finds or makes the circuit of this key.
+func (a *Admission) kept(all map[string]*circuit.Breaker, key, name string, s circuit.Settings) *circuit.Breaker {
+	b := all[key]
+	if b == nil {
+		b = circuit.New(name, s, func(c circuit.Change) {
+			if told := a.CircuitChanged.Load(); told != nil {
+				(*told)(c)
+			}
+		})
+		all[key] = b
+	}
+	return b
+}
+
+// connect gives the targets and callees of a snapshot their circuits, and drops those that nobody has any more. Of the
+// targets of one API the first one's settings count.
+func (a *Admission) connect(p *Snapshot, cfg *config.Config) {
+	now, used := time.Now(), map[*circuit.Breaker]bool{}
+	configure := func(b *circuit.Breaker, s circuit.Settings) {
+		if !used[b] {
+			used[b] = true
+			b.Configure(now, s)
+		}
+	}
+	sip := func(t *Target, kind string) {
+		s := settingsOf(t.Dial.Circuit, t.Dial.Ping.Interval > 0)
+		t.SIP = a.kept(a.circuits.sip, t.Dial.Name, kind+" "+t.Dial.Name, s)
+		configure(t.SIP, s)
+	}
+	for _, t := range p.Callees {
+		sip(t, "trunk")
+	}
+	for i := range cfg.Targets {
+		t := p.Targets[cfg.Targets[i].Name]
+		sip(t, "target")
+		if t.Preparer != nil && t.Dial.Prepare != nil {
+			s := settingsOf(t.Dial.Circuit, false)
+			t.API = a.kept(a.circuits.apis, t.Dial.Prepare.API, "API "+t.Dial.Prepare.API, s)
+			configure(t.API, s)
+		}
+	}
+	for _, all := range []map[string]*circuit.Breaker{a.circuits.sip, a.circuits.apis} {
+		for key, b := range all {
+			if !used[b] {
+				delete(all, key)
+			}
+		}
+	}
+}
+
+// Judge tells the circuit of the target how its part of an attempt ended, or that it rings. code is its final answer, 0 for
+// none. Only the first word about an attempt counts.
+func (t *Target) Judge(try *circuit.Try, why cause.Cause, code int) {
+	t.SIP.End(time.Now(), try, outcomeOf(why, code))
+}
+
+// outcomeOf says what the end of an attempt tells of its target's SIP side. One that answers at all but with 500, 502, 503,
+// 504 or 408 does its work.
+func outcomeOf(why cause.Cause, code int) circuit.Outcome {
+	switch why {
+	case cause.TargetSilent:
+		return circuit.Silent
+	case cause.DNSFailed, cause.TargetUnreachable, cause.TLSFailed:
+		return circuit.Failed
+	case cause.None, cause.TargetBusy, cause.TargetRefused, cause.BadAnswer, cause.SRTPRefused,
+		cause.AuthMissing, cause.AuthUnsupported, cause.AuthRefused:
+		return circuit.Succeeded
+	case cause.TargetError:
+		if slices.Contains([]int{408, 500, 502, 503, 504}, code) {
+			return circuit.Failed
+		}
+		return circuit.Succeeded
+	default:
+		return circuit.Neutral
+	}
+}
+
+// PrepareOutcome says what a platform's answer to prepare tells of its API. why is the cause of a failed step, status the
+// HTTP status, 0 for none. 401, 403 and 429 concern the account, and so the next call as well; another 4xx concerns one call.
+func PrepareOutcome(why cause.Cause, status int) circuit.Outcome {
+	switch {
+	case why == cause.None:
+		return circuit.Succeeded
+	case why == cause.PrepareTimeout:
+		return circuit.Silent
+	case why == cause.PrepareFailed && status >= 400 && status < 500 && !slices.Contains([]int{401, 403, 408, 429}, status):
+		return circuit.Succeeded
+	default:
+		return circuit.Failed
+	}
+}
+
+// CircuitStatus is a circuit with what it is for.
+type CircuitStatus struct {
+	API  string // its base URL; empty: the SIP side
+	Name string // of the target or trunk, of an API: of the first target that uses it
+	circuit.Status
+}
+
+// Circuits returns the circuits of what is configured, ordered by name: of each target and trunk that can be called, and of
+// each API that it prepares by.
+func (a *Admission) Circuits() (all []CircuitStatus) {
+	p := a.Peers.Load()
+	for _, t := range p.Callees {
+		all = append(all, CircuitStatus{Name: t.Dial.Name, Status: t.SIP.Status()})
+	}
+	for _, t := range p.Targets {
+		all = append(all, CircuitStatus{Name: t.Dial.Name, Status: t.SIP.Status()})
+		if t.API != nil {
+			all = append(all, CircuitStatus{Name: t.Dial.Name, API: t.Dial.Prepare.API, Status: t.API.Status()})
+		}
+	}
+	slices.SortFunc(all, func(x, y CircuitStatus) int { return cmp.Or(cmp.Compare(x.Name, y.Name), cmp.Compare(x.API, y.API)) })
+	return all
+}

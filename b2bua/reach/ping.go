@@ -1,0 +1,182 @@
+package reach
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/circuit"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/locate"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/transport"
+	"flowbridge/config"
+)
+
+// lookEvery is how often it is looked whose OPTIONS is due: a reload may have changed that.
+const lookEvery = time.Second
+
+// Ping sends OPTIONS to the targets and trunks that want it (RFC 3261 section 11), until ctx is over. Their circuits are told what
+// comes of it. It returns when no OPTIONS is under way.
+func Ping(ctx context.Context, snapshot func() *peers.Snapshot, stack *transport.Stack) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	var group sync.WaitGroup
+	defer group.Wait()
+	due := map[string]time.Time{} // by name, of those that want it
+	for {
+		now, p := time.Now(), snapshot()
+		wants := map[string]bool{}
+		for _, all := range []map[string]*peers.Target{p.Targets, p.Callees} {
+			for name, t := range all {
+				if t.Dial.Ping.Interval == 0 || t.Dial.Registered { // what registers shows itself
+					continue
+				}
+				if wants[name] = true; now.Before(due[name]) {
+					continue
+				}
+				due[name] = nextPing(now, t)
+				group.Go(func() { pingOnce(ctx, t, stack) })
+			}
+		}
+		for name := range due {
+			if !wants[name] {
+				delete(due, name)
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// nextPing is when the next OPTIONS is due: after the interval, or as soon as an open circuit may be tried, so that an outage
+// ends for calls when it ends.
+func nextPing(now time.Time, t *peers.Target) time.Time {
+	next := now.Add(t.Dial.Ping.Interval)
+	s := t.SIP.Status()
+	if s.State == circuit.Closed {
+		return next
+	}
+	soon := now.Add(t.Dial.Ping.Timeout)
+	if s.RetryAt.After(soon) {
+		soon = s.RetryAt
+	}
+	if soon.Before(next) {
+		return soon
+	}
+	return next
+}
+
+// pingOnce asks all addresses of a target at once. One that answers is enough.
+func pingOnce(ctx context.Context, t *peers.Target, stack *transport.Stack) {
+	bounded, cancel := context.WithTimeout(ctx, t.Dial.Ping.Timeout)
+	defer cancel()
+	ok := false
+	uri, err := outbound.RenderURI(t.Dial, config.SampleVars(true))
+	if err != nil {
+		return // its calls fail, too, and say why
+	}
+	uri.User, uri.Password = "", ""
+	via, _ := nextHop(t.Dial, uri) // a proxy answers OPTIONS for what is behind it, or by itself
+	hops, err := stack.Locate(bounded, t.Dial.Name, queryOf(t.Dial, &via))
+	if err == nil {
+		ok = pingAll(bounded, t, stack, uri, via, hops[:min(len(hops), maxAddresses)])
+	}
+	if ctx.Err() == nil {
+		t.SIP.Probe(time.Now(), ok)
+	}
+}
+
+func queryOf(t *peers.Dial, uri *sip.Uri) locate.Query {
+	return locate.Query{Host: message.TrimBrackets(uri.Host), Port: uri.Port, Transport: t.Transport}
+}
+
+func pingAll(ctx context.Context, t *peers.Target, stack *transport.Stack, uri, via sip.Uri, hops []locate.Hop) (ok bool) {
+	var group sync.WaitGroup
+	errs := make([]error, len(hops))
+	for i, h := range hops {
+		group.Go(func() { errs[i] = pingHop(ctx, t, stack, uri, via, h) })
+	}
+	group.Wait()
+	for i, h := range hops {
+		if errs[i] == nil {
+			stack.Names().Worked(h)
+			ok = true
+		} else if !errors.Is(ctx.Err(), context.Canceled) {
+			stack.Names().Failed(h, errs[i].Error(), 0)
+		}
+	}
+	return ok
+}
+
+// pingHop sends an OPTIONS to one address and waits for its answer. The error is how it failed, in a word.
+func pingHop(ctx context.Context, t *peers.Target, stack *transport.Stack, uri, via sip.Uri, h locate.Hop) error {
+	var flow *transport.Stream
+	var err error
+	local, errLocal := stack.LocalFor(h.Transport, h.Addr.Addr())
+	if message.IsStream(h.Transport) {
+		if flow, err = stack.Connect(ctx, t.Dial.TLS, h.Transport, via, h.Addr); err == nil {
+			local, errLocal = stack.LocalOver(flow)
+		}
+	}
+	if err := errors.Join(err, errLocal); err != nil {
+		return errors.New(string(transport.CauseOf(err)))
+	}
+	answers := make(chan leg.Input, 1)
+	w := stack.NewWire(local, flow, func(in leg.Input) bool {
+		if res, ok := in.(leg.ResponseIn); ok && res.Res.StatusCode < 200 {
+			return true
+		}
+		select {
+		case answers <- in:
+		default:
+		}
+		return true
+	})
+	w.TLS = t.Dial.TLS
+	defer w.Close()
+	w.Perform([]leg.Effect{leg.SendRequest{Req: optionsTo(uri, local, stack), To: leg.Hop{Transport: local.Transport, Addr: h.Addr, Host: uri.Host, Port: h.Addr.Port()}}})
+	select {
+	case in := <-answers:
+		res, answered := in.(leg.ResponseIn)
+		switch {
+		case !answered:
+			return errors.New(string(cause.TargetUnreachable))
+		case res.Res.StatusCode == 408, res.Res.StatusCode >= 500 && res.Res.StatusCode < 600 && res.Res.StatusCode != 501:
+			return errors.New("OPTIONS: " + strings.TrimSpace(res.Res.StartLine()[len("SIP/2.0 "):]))
+		}
+		return nil
+	case <-ctx.Done():
+		return errors.New("no answer to OPTIONS")
+	}
+}
+
+// optionsTo makes an OPTIONS outside of a dialog.
+func optionsTo(uri sip.Uri, local leg.Local, stack *transport.Stack) *sip.Request {
+	req := sip.NewRequest(sip.OPTIONS, uri)
+	tag := stack.Minter().Tag()
+	hops, callID := sip.MaxForwardsHeader(70), sip.CallIDHeader(message.NewCallID())
+	for _, h := range []sip.Header{
+		&sip.ViaHeader{
+			ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: message.ViaTransport(local.Transport), Host: local.Host, Port: int(local.Port),
+			Params: sip.HeaderParams{{K: "branch", V: stack.Minter().Branch(tag)}, {K: "rport"}},
+		},
+		&hops, sip.NewHeader("From", message.WithTag("<"+local.URI("ping")+">", tag)), sip.NewHeader("To", message.AddrText(&uri)),
+		&callID, &sip.CSeqHeader{SeqNo: 1, MethodName: sip.OPTIONS}, sip.NewHeader("Accept", "application/sdp"),
+		sip.NewHeader("User-Agent", outbound.AgentName),
+	} {
+		req.AppendHeader(h)
+	}
+	req.SetBody(nil)
+	return req
+}

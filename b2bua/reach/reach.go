@@ -1,0 +1,156 @@
+// Package reach gets what an attempt needs before its INVITE: the platform's id, the addresses of its SIP host, and the
+// connection to one of them; and it decides when the next address has its turn (RFC 3263 section 4.3).
+package reach
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/locate"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/transport"
+	"flowbridge/config"
+)
+
+// Reached is what an attempt has before its INVITE. Cause says whether it has everything.
+type Reached struct {
+	outbound.Requested
+	Dest  netip.AddrPort
+	Flow  *transport.Stream // the connection to dial over; nil: UDP
+	Route []string          // of the proxies on the way
+
+	via  sip.Uri      // of the next hop: the Request-URI, or a proxy's
+	hop  locate.Hop   // that Dest is of
+	more []locate.Hop // to be tried if it fails
+	left int          // of the addresses of this attempt that may still be tried
+	// Tried are the addresses that failed, each with how.
+	Tried []string
+	since time.Time // of the first address's turn
+}
+
+// nextHop is where a request to a target goes, and its Route: the Request-URI, or the proxy in front of it (RFC 3261
+// section 8.1.2).
+func nextHop(t *peers.Dial, uri sip.Uri) (via sip.Uri, route []string) {
+	if t.Proxy == "" {
+		return uri, nil
+	}
+	return message.ParseURI("sip:" + t.Proxy), []string{"<sip:" + t.Proxy + ";lr>"}
+}
+
+// Begin gets what an attempt needs.
+func Begin(ctx context.Context, t *peers.Target, vars config.Vars, stack *transport.Stack) Reached {
+	r := Reached{Requested: outbound.Request(ctx, t, vars)}
+	if r.Cause != cause.None || t.Dial.Registered { // its Contact leads there
+		return r
+	}
+	r.via, r.Route = nextHop(t.Dial, r.URI)
+	r.since, r.left = time.Now(), maxAddresses
+	hops, err := stack.Locate(ctx, t.Dial.Name, queryOf(t.Dial, &r.via))
+	if err != nil {
+		r.Cause, r.Err = cause.DNSFailed, err
+		return r
+	}
+	r.more = hops
+	r.Next(ctx, t, stack)
+	return r
+}
+
+// maxAddresses bounds the addresses that one attempt tries, leastTurn the time that one has for its first answer: enough for
+// two retransmissions over UDP.
+const (
+	maxAddresses = 8
+	leastTurn    = 1500 * time.Millisecond
+)
+
+// Next goes on to the next address that can be reached. Cause and Err are those of the last one where there is none.
+func (r *Reached) Next(ctx context.Context, t *peers.Target, stack *transport.Stack) {
+	for len(r.more) > 0 && r.left > 0 {
+		r.hop, r.more = r.more[0], r.more[1:]
+		r.left--
+		r.Dest, r.Flow, r.Cause, r.Err = r.hop.Addr, nil, cause.None, nil
+		if !message.IsStream(r.hop.Transport) {
+			return
+		}
+		var err error
+		if r.Flow, err = stack.Connect(ctx, t.Dial.TLS, r.hop.Transport, r.via, r.Dest); err == nil {
+			return
+		}
+		r.Flow, r.Cause, r.Err = nil, transport.CauseOf(err), err
+		if ctx.Err() != nil {
+			return
+		}
+		stack.Names().Failed(r.hop, string(r.Cause), 0)
+		if len(r.more) > 0 {
+			r.note(string(r.Cause))
+		}
+	}
+}
+
+// note adds the present address to those that failed.
+func (r *Reached) note(how string) { r.Tried = append(r.Tried, r.hop.String()+" "+how) }
+
+// Turn is how long the present address may stay silent: its part of the target's whole time, of which all addresses have the
+// same.
+func (r *Reached) Turn(t *peers.Dial) time.Duration {
+	left := t.FirstResponseTimeout - time.Since(r.since)
+	others := min(len(r.more), r.left)
+	if others == 0 {
+		if len(r.Tried) == 0 {
+			return t.FirstResponseTimeout // as if there were no other addresses
+		}
+		return max(left, min(leastTurn, t.FirstResponseTimeout))
+	}
+	return max(left/time.Duration(others+1), min(leastTurn, t.FirstResponseTimeout))
+}
+
+// FailedAt notes that the present address has failed, and says whether another one has its turn: after 503, silence and errors
+// of the transport (RFC 3263 section 4.3), as long as the target's time for its first answer is not over.
+func (r *Reached) FailedAt(t *peers.Dial, stack *transport.Stack, f leg.Refused) bool {
+	how := string(f.Cause)
+	switch {
+	case f.Code == 503:
+		how = "503"
+	case f.Code == 0 && (f.Cause == cause.TargetSilent || f.Cause == cause.TargetUnreachable || f.Cause == cause.TLSFailed):
+	default:
+		return false
+	}
+	if !r.hop.Addr.IsValid() {
+		return false
+	}
+	stack.Names().Failed(r.hop, how, retryAfter(f.Headers))
+	if len(r.more) == 0 || r.left == 0 || time.Since(r.since) >= t.FirstResponseTimeout {
+		return false
+	}
+	r.note(how)
+	return true
+}
+
+// Says is where an attempt goes next, for the ladder.
+func (r *Reached) Says() string {
+	return fmt.Sprintf("%s; its next address is %v", strings.Join(r.Tried[len(r.Tried)-1:], ""), r.more[0])
+}
+
+// retryAfter reads Retry-After (RFC 3261 section 20.33); 0: there is none that can be read.
+func retryAfter(headers []sip.Header) time.Duration {
+	for _, h := range headers {
+		if message.EqualFold(h.Name(), "Retry-After") {
+			digits, _, _ := strings.Cut(strings.TrimSpace(h.Value()), ";")
+			digits, _, _ = strings.Cut(digits, "(")
+			n, err := strconv.ParseUint(strings.TrimSpace(digits), 10, 32)
+			if err == nil {
+				return time.Duration(n) * time.Second
+			}
+		}
+	}
+	return 0
+}

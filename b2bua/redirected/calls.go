@@ -1,0 +1,390 @@
+package redirected
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/emiago/sipgo/sip"
+	"github.com/rs/zerolog"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/peers"
+	"flowbridge/config"
+	"flowbridge/internal/tracecontext"
+	"flowbridge/store"
+)
+
+// Options are the settings of all redirected calls.
+type Options struct {
+	Targets []string            // names, tried in this order
+	Rules   []config.TwilioRule // the targets of some numbers; the first that matches counts
+	Route   string              // of the calls in their records
+	Follow  bool                // the ends of attempts are reported, and each call gets a record
+
+	Accept    func(Destination) error             // whether the dialling party can use it; nil: always
+	Variables func(config.Vars) map[string]string // for agents that ask; nil: none asks
+	IDs       []*config.Template                  // further ids of a call
+}
+
+// Calls are the redirected calls of a server. Its methods may be called from
+// any goroutine.
+type Calls struct {
+	server   Server
+	options  Options
+	memory   *memory
+	followed *followed // nil: no end is reported
+}
+
+// Server is what redirected calls need of the server whose targets they go to.
+type Server struct {
+	Targets  func() map[string]*peers.Target // in force, by name
+	Draining func() bool
+	Journal  func(store.Record)                        // notes the record of a call that is open; does not block
+	Put      func(context.Context, store.Record) error // keeps that of a call that is over, and returns when it is safe
+	Node     string                                    // name of this node in records; may be empty
+	OTLP     *config.OTLP
+	Log      zerolog.Logger
+}
+
+// New begins to redirect calls. Close ends them.
+func New(s Server, o Options) *Calls {
+	r := &Calls{server: s, options: o, memory: newMemory(rememberFor)}
+	if o.Follow {
+		r.memory = newMemory(followFor)
+		r.followed = newFollowed(s.Journal, r.keep, s.Log)
+	}
+	return r
+}
+
+// Next tells the dialling party what to do next.
+type Next struct {
+	Dial     *Destination // dial this target; nil: none
+	Fallback bool         // no target is left, and the caller is told so
+}
+
+// End is the end of an attempt that another party dialled.
+type End struct {
+	Call    string // our id
+	Attempt int    // from 1
+
+	SIPCallID       string // of the call at the dialling party
+	Outcome         outbound.Outcome
+	SIPStatus       int    // the target's final answer; 0: none
+	TargetSIPCallID string // of the INVITE to it
+	Answered        bool
+	CallerGone      bool          // no other target is to be tried
+	Duration        time.Duration // since the answer, in whole seconds
+}
+
+// The reasons why a call is not redirected.
+var (
+	ErrNoTarget       = errors.New("no target can be dialled")
+	ErrUnknownAttempt = errors.New("no such attempt at a call is known here")
+	errDraining       = errors.New("draining")
+	errNotThere       = errors.New("it is not in the configuration any more")
+	errNoNumber       = errors.New("the target's uri dials the number of the call, and the call has no phone number")
+)
+
+// The final answers (RFC 3261 section 21) that an outcome stands for, even if another
+// one was reported.
+const (
+	statusAnswered  = 200
+	statusCancelled = 487
+)
+
+// Begin gives a new call its first target that can be dialled. vars.CallID is from
+// NewID. A question that is repeated within 30 s, because the answer was lost, is
+// about the same call.
+func (r *Calls) Begin(ctx context.Context, vars config.Vars) (Destination, error) {
+	if r.followed == nil {
+		to, _, err := r.next(ctx, r.newCall(vars))
+		return to, err
+	}
+	now := time.Now()
+	c, err := r.followed.begin(r.newCall(vars), now)
+	if err != nil {
+		return Destination{}, err
+	}
+	next, err := r.followed.decide(ctx, c, 0, func(ctx context.Context) (Next, error) { return r.dialNext(ctx, c) })
+	switch {
+	case err != nil:
+		return Destination{}, err
+	case next.Dial == nil:
+		return Destination{}, ErrNoTarget
+	}
+	return *next.Dial, nil
+}
+
+// newCall is a new call, with the targets of the configuration in force.
+func (r *Calls) newCall(vars config.Vars) *call {
+	now := time.Now()
+	c := &call{id: vars.CallID, vars: vars, began: now, steps: map[int]*decision{}, record: store.Record{
+		ID: vars.CallID, Node: r.server.Node, Route: r.options.Route, Direction: vars.Direction, From: vars.From.Number, To: vars.To.Number,
+		Lead: vars.Lead().Number, StartedAt: store.TimeOf(now), TraceID: outbound.TraceOf(vars.CallID, nil, false, r.server.OTLP).ID(),
+	}}
+	if len(vars.SIPCallID) <= maxSID && !strings.ContainsFunc(vars.SIPCallID, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		c.sid, c.record.SIPCallID = vars.SIPCallID, vars.SIPCallID
+	}
+	names := r.options.Targets
+	for i, rule := range r.options.Rules {
+		if rule.To.Match(vars.To.Number) && rule.From.Match(vars.From.Number) {
+			names, c.naming = rule.Targets, []*config.Numbers{rule.To, rule.From}
+			c.record.Route = fmt.Sprintf("%s.rules[%d]", r.options.Route, i)
+			break
+		}
+	}
+	targets := r.server.Targets()
+	for _, name := range names {
+		t := targets[name]
+		if t == nil { // its attempt fails with errNotThere
+			t = &peers.Target{Dial: &peers.Dial{Peer: peers.Peer{Name: name}}}
+		}
+		c.left = append(c.left, t)
+	}
+	return c
+}
+
+// maxSID bounds the dialling party's id of a call, in bytes. Twilio's have 34.
+const maxSID = 64
+
+// Ended notes the end of an attempt, and says how the call goes on.
+func (r *Calls) Ended(ctx context.Context, e End) (Next, error) {
+	c := r.followed.find(e)
+	if c == nil {
+		return Next{}, ErrUnknownAttempt
+	}
+	return r.followed.decide(ctx, c, e.Attempt, func(ctx context.Context) (Next, error) { return r.afterAttempt(ctx, c, e) })
+}
+
+// afterAttempt tries the next target if the outcome allows it and the caller is still
+// there. Otherwise it ends the call.
+func (r *Calls) afterAttempt(ctx context.Context, c *call, e End) (Next, error) {
+	now := time.Now()
+	o := e.Outcome
+	if !r.followed.ended(c, e, o.Cause, now) {
+		return Next{}, ErrUnknownAttempt
+	}
+	switch {
+	case o.Cause == cause.CallerHangup:
+		r.followed.finish(c, o, statusAnswered, store.EndedByCaller, now)
+	case o.Cause == cause.AgentHangup:
+		r.followed.finish(c, o, statusAnswered, store.EndedByAgent, now)
+	case o.Cause == cause.CallerCancelled, o.Next && e.CallerGone:
+		r.followed.finish(c, outbound.OutcomeOf(statusCancelled, cause.CallerCancelled), statusCancelled, store.EndedByCaller, now)
+	case o.Next:
+		return r.dialNext(ctx, c)
+	default:
+		r.followed.finish(c, o, e.SIPStatus, store.EndedByAgent, now)
+	}
+	return Next{}, nil
+}
+
+// dialNext gives the next target that can be dialled. Without one the call ends like
+// the last attempt.
+func (r *Calls) dialNext(ctx context.Context, c *call) (Next, error) {
+	to, failed, err := r.next(ctx, c)
+	if err == nil {
+		if !r.followed.dialled(c, to, failed, time.Now()) {
+			return Next{}, ErrUnknownAttempt
+		}
+		return Next{Dial: &to}, nil
+	}
+	if r.followed.ctx.Err() != nil {
+		return Next{Fallback: true}, ErrStopping
+	}
+	last := r.followed.untaken(c, failed)
+	r.followed.finish(c, outbound.OutcomeOf(last.SIPStatus, cause.Cause(last.Cause)), last.SIPStatus, store.EndedBySystem, time.Now())
+	return Next{Fallback: true}, err
+}
+
+// next prepares the next target that can be dialled. failed has the attempts at
+// others before it.
+func (r *Calls) next(ctx context.Context, c *call) (to Destination, failed []store.Attempt, err error) {
+	var why []error
+	for a := c.next(); a != nil; a = c.next() {
+		if to, err = r.prepare(ctx, a, c); err == nil {
+			return to, failed, nil
+		}
+		failed = append(failed, a.recordOf(to.Cause, 0))
+		why = append(why, fmt.Errorf("target %s: %w", a.target.Dial.Name, err))
+	}
+	if why == nil { // the last one was tried before
+		return Destination{}, failed, ErrNoTarget
+	}
+	return Destination{}, failed, fmt.Errorf("%w: %w", ErrNoTarget, errors.Join(why...))
+}
+
+// prepare prepares an attempt. With an error, the redirection has its cause.
+func (r *Calls) prepare(ctx context.Context, a *attempt, c *call) (Destination, error) {
+	vars := c.vars
+	switch {
+	case r.server.Draining():
+		return Destination{Cause: cause.Shutdown}, errDraining
+	case a.target.Dial.URI == nil:
+		return Destination{Cause: cause.TargetUnreachable}, errNotThere
+	case !peers.Dialable(a.target, &vars, c.naming...):
+		return Destination{Cause: cause.TemplateFailed}, errNoNumber
+	}
+	vars.Attempt = a.number
+	trace := outbound.TraceOf(vars.CallID, nil, false, r.server.OTLP)
+	to, err := destinationOf(tracecontext.With(ctx, trace.Header(tracecontext.KindPrepare, a.number)), a, vars)
+	if err == nil && r.options.Accept != nil {
+		if err = r.options.Accept(to); err != nil { // the next target may have less to say
+			to.Cause = cause.TemplateFailed
+		}
+	}
+	if err != nil {
+		return to, err
+	}
+	r.remember(to, vars)
+	r.server.Log.Info().Str("call_sid", vars.SIPCallID).Str("call", vars.CallID).Str("target", to.Target).Str("synthflow_call_id", to.CallID).
+		Msg("call redirected")
+	return to, nil
+}
+
+// remember keeps a call for questions of its agent and reports of its platform.
+func (r *Calls) remember(to Destination, vars config.Vars) {
+	if r.options.Variables == nil && r.followed == nil {
+		return
+	}
+	c := &entry{At: time.Now(), IDs: []string{vars.CallID, vars.SIPCallID, to.CallID}, Followed: r.followed != nil, Call: Call{
+		ID: vars.CallID, SIPCallID: vars.SIPCallID, SynthflowCallID: to.CallID, ExternalID: to.externalID(), Target: to.Target,
+		Direction: vars.Direction, From: vars.From.Number, To: vars.To.Number, Lead: vars.Lead().Number, Diversion: vars.Diversion,
+	}}
+	for _, id := range to.IDs() {
+		c.IDs = append(c.IDs, id.Value)
+	}
+	if r.options.Variables != nil {
+		c.Call.Variables = r.options.Variables(vars)
+		for _, t := range r.options.IDs {
+			if id, err := t.Render(vars); err == nil {
+				c.IDs = append(c.IDs, strings.TrimSpace(id))
+			}
+		}
+	}
+	r.memory.add(c)
+}
+
+// keep waits until a record is committed, or the process stops. The sink has the
+// record in both cases.
+func (r *Calls) keep(ctx context.Context, rec store.Record) {
+	if err := r.server.Put(ctx, rec); err != nil && ctx.Err() == nil {
+		r.server.Log.Error().Err(err).Str("call", rec.ID).Msg("record not written")
+	}
+}
+
+// Find gives the redirected call that has an id. Its error is ErrUnknownCall or
+// ErrSeveralCalls.
+func (r *Calls) Find(id string) (Call, error) {
+	c, err := r.memory.find(id, time.Now())
+	if err != nil {
+		return Call{}, err
+	}
+	return c.Call, nil
+}
+
+// Reported gives the followed call that a platform's report is about: by the
+// platform's id, or, for a call that was not prepared, by the external one.
+// unwritten says that its record is still to come.
+func (r *Calls) Reported(platformID, externalID string) (c Call, unwritten, found bool) {
+	m := r.memory.reported(platformID, externalID, time.Now())
+	if m == nil {
+		return Call{}, false, false
+	}
+	return m.Call, r.followed.unwritten(m.Call.ID), true
+}
+
+// Tend gives up the calls whose end is overdue. Call it every few seconds.
+func (r *Calls) Tend(now time.Time) {
+	if r.followed != nil {
+		r.followed.tend(now)
+	}
+}
+
+// Close gives up the calls whose end was not reported, and returns when the sink has
+// their records.
+func (r *Calls) Close() {
+	if r.followed != nil {
+		r.followed.close()
+	}
+}
+
+// Destination has the parts of an INVITE to a target, for a call that another party
+// dials.
+type Destination struct {
+	Call    string // our id
+	Attempt int    // from 1
+	Target  string
+
+	URI     string           // with its transport, where that is not UDP
+	Headers []peers.Variable // that the target's configuration sets, in file order
+	peers.Prepared
+	Cause cause.Cause // of an error
+}
+
+// destinationOf prepares an attempt like one of our own calls. Its error is a
+// *outbound.PrepareError if the platform, or the way to it, is the reason.
+func destinationOf(ctx context.Context, a *attempt, vars config.Vars) (Destination, error) {
+	t := a.target.Dial
+	ready := outbound.Request(ctx, a.target, vars)
+	a.prepareMS, a.prepareStatus = ready.Elapsed.Milliseconds(), ready.Prepared.Status
+	out := Destination{Call: vars.CallID, Attempt: a.number, Target: t.Name, Prepared: ready.Prepared, Cause: ready.Cause}
+	if ready.Cause != cause.None {
+		return out, ready.Err
+	}
+	if ready.AskedAPI && ready.Prepared.CallID != "" {
+		vars.Prepare = &config.PrepareVars{CallID: ready.Prepared.CallID, Body: ready.Prepared.Body}
+	}
+	fields, err := outbound.RenderHeaders(t, vars)
+	if err != nil {
+		out.Cause = cause.TemplateFailed
+		return out, err
+	}
+	out.URI = ready.URI.String()
+	if message.IsStream(t.Transport) && !strings.Contains(out.URI, ";transport=") {
+		out.URI += ";transport=" + t.Transport // else the dialling party would use UDP
+	}
+	for _, f := range fields {
+		out.Headers = append(out.Headers, peers.Variable{Name: f.Name, Value: f.Values[0]})
+	}
+	return out, nil
+}
+
+// IDs are the ids in X-EI, for the platform.
+func (r Destination) IDs() []outbound.PlatformID {
+	for _, h := range r.Headers {
+		if strings.EqualFold(h.Name, "X-EI") {
+			return outbound.IDsIn(h.Value)
+		}
+	}
+	return nil
+}
+
+// externalID is the external id in X-EI; empty: none.
+func (r Destination) externalID() (id string) {
+	for _, i := range r.IDs() {
+		if i.External {
+			id = i.Value
+		}
+	}
+	return id
+}
+
+// PartyOf is one side of a call that did not come by SIP: a number, or a SIP
+// URI.
+func PartyOf(text string) config.Party {
+	var uri sip.Uri
+	if scheme, _, ok := strings.Cut(text, ":"); ok && strings.HasPrefix(strings.ToLower(scheme), "sip") && sip.ParseUri(text, &uri) == nil {
+		return message.PartyOf("", &uri, "")
+	}
+	if len(text) > message.MaxURI || strings.ContainsFunc(text, config.IsControl) {
+		return config.Party{}
+	}
+	return config.Party{Number: message.NormaliseNumber(text, ""), User: text}
+}

@@ -1,0 +1,75 @@
+package redirected
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/peers"
+	"flowbridge/config"
+)
+
+// preparer gives an id, or an error.
+type preparer struct {
+	asked []peers.PrepareRequest
+	err   error
+}
+
+func (p *preparer) Prepare(_ context.Context, r peers.PrepareRequest) (peers.Prepared, error) {
+	if p.asked = append(p.asked, r); p.err != nil {
+		return peers.Prepared{}, p.err
+	}
+	return peers.Prepared{CallID: fmt.Sprintf("id-%d", len(p.asked)), Status: 200}, nil
+}
+
+// What is to be dialled for a call that somebody else dials is what an INVITE
+// of ours would be.
+func TestRedirect(t *testing.T) {
+	cfg, err := config.Parse("x.yaml", []byte(`
+targets:
+  - name: agent
+    kind: synthflow
+    uri: "sip:{{.Agent.Number}}@192.0.2.20:32681"
+    prepare: {token_env: TOKEN}
+    headers: {X-EI: "S.{{.Prepare.CallID}};", X-None: '{{.Header "X-None"}}', x-caller: "{{.Lead.Number}}"}
+  - {name: direct, kind: synthflow, uri: "sip:{{.Agent.Number}}@192.0.2.20:32681", headers: {X-EI: "{{.SIPCallID}}"}}
+  - {name: lax, kind: synthflow, uri: "sip:{{.Agent.Number}}@192.0.2.20:32681", prepare: {token_env: TOKEN, on_failure: dial}, headers: {X-EI: "S.{{.Prepare.CallID}};", X-A: "a"}}
+`), func(string) (string, bool) { return "secret", true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	vars := config.Vars{
+		To: config.Party{Number: "+15085785607"}, From: config.Party{Number: "+15075550100"}, SIPCallID: "CA123", CallID: "ours",
+		Direction: config.DirectionInbound,
+	}
+	p := &preparer{}
+	got, err := destinationOf(t.Context(), &attempt{target: &peers.Target{Dial: peers.DialOf(&cfg.Targets[0]), Preparer: p}}, vars)
+	if err != nil || got.URI != "sip:+15085785607@192.0.2.20:32681" || got.CallID != "id-1" ||
+		!slices.Equal(got.Headers, []peers.Variable{{Name: "X-EI", Value: "S.id-1;"}, {Name: "x-caller", Value: "+15075550100"}}) {
+		t.Errorf("prepared: got %+v, %v", got, err)
+	}
+	if p.asked[0].CallID != "ours" || !strings.Contains(string(p.asked[0].Body), `"to_number":"+15085785607"`) {
+		t.Errorf("asked %+v", p.asked[0])
+	}
+	got, err = destinationOf(t.Context(), &attempt{target: &peers.Target{Dial: peers.DialOf(&cfg.Targets[1]), Preparer: nil}}, vars)
+	if err != nil || !slices.Equal(got.Headers, []peers.Variable{{Name: "X-EI", Value: "CA123"}}) {
+		t.Errorf("direct: got %+v, %v", got, err)
+	}
+	broken := &preparer{err: &outbound.PrepareError{Cause: cause.PrepareRefused, Status: 200, Err: errors.New("no")}}
+	if _, err = destinationOf(t.Context(), &attempt{target: &peers.Target{Dial: peers.DialOf(&cfg.Targets[0]), Preparer: broken}}, vars); outbound.PrepareCause(err) != cause.PrepareRefused {
+		t.Errorf("refused: got %v", err)
+	}
+	got, err = destinationOf(t.Context(), &attempt{target: &peers.Target{Dial: peers.DialOf(&cfg.Targets[2]), Preparer: broken}}, vars)
+	if err != nil || !slices.Equal(got.Headers, []peers.Variable{{Name: "X-A", Value: "a"}}) {
+		t.Errorf("dialled without an id: got %+v, %v", got, err)
+	}
+	vars.To.Number = "+1508@evil"
+	if _, err = destinationOf(t.Context(), &attempt{target: &peers.Target{Dial: peers.DialOf(&cfg.Targets[1]), Preparer: nil}}, vars); err == nil || !strings.Contains(err.Error(), "did not give a well-formed sip: URI") {
+		t.Errorf("another host by a number: got %v", err)
+	}
+}

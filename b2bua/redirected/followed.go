@@ -1,0 +1,363 @@
+package redirected
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/peers"
+	"flowbridge/config"
+	"flowbridge/store"
+)
+
+// The bounds of followed calls.
+const (
+	// followFor is how long we wait for the report of a call's end. Twilio's <Dial> ends a call after four hours (its timeLimit),
+	// and the call may have rung at several targets before.
+	followFor = 4*time.Hour + 15*time.Minute
+	// endedFor is how long an ended call is known, in case the question is repeated.
+	endedFor = 5 * time.Minute
+	// repeatFor is how long a repeated question is about the same call. Twilio waits 15 s for an answer.
+	repeatFor   = 30 * time.Second
+	maxFollowed = 10_000 // calls that are open, and as many that are over
+	// stepTimeout bounds the search for a target. The webhook waits 10 s, so it has time left to say that there is none.
+	stepTimeout = 8 * time.Second
+)
+
+// call is a call that another party dials as we say.
+type call struct {
+	// constant
+	id, sid string // our id; the dialling party's, or empty
+	vars    config.Vars
+	naming  []*config.Numbers // the expressions of its rule
+	began   time.Time
+
+	// owned by the step that is being decided
+	left    []*peers.Target // not tried yet
+	current *attempt        // nil: none
+	begun   int             // attempts so far
+
+	// guarded by followed.mu
+	record  store.Record // so far
+	at      *attempt     // being dialled; nil: none
+	dialled time.Time    // it
+	steps   map[int]*decision
+	over    bool
+	ended   time.Time     // when over; its record may show another hour than the clock, which can be set
+	kept    bool          // the record is written
+	elem    *list.Element // in followed.open, or in followed.over
+}
+
+// attempt is one try at one target.
+type attempt struct {
+	number        int // from 1
+	target        *peers.Target
+	started       time.Time
+	prepareMS     int64
+	prepareStatus int
+}
+
+// next begins an attempt at the next target; nil: none is left.
+func (c *call) next() *attempt {
+	if c.current = nil; len(c.left) == 0 {
+		return nil
+	}
+	c.begun++
+	c.current = &attempt{number: c.begun, target: c.left[0], started: time.Now()}
+	c.left = c.left[1:]
+	return c.current
+}
+
+// recordOf is an attempt's entry in the record.
+func (a *attempt) recordOf(why cause.Cause, status int) store.Attempt {
+	return store.Attempt{
+		StartedAt: store.TimeOf(a.started), Target: a.target.Dial.Name, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
+		SIPStatus: status, Cause: string(why), MS: time.Since(a.started).Milliseconds(),
+	}
+}
+
+// decision is made when a call comes in (0), or when the attempt with its number has
+// ended. It is made once, however often Twilio asks.
+type decision struct {
+	done chan struct{} // closed once next and err hold
+	next Next
+	err  error
+}
+
+// followed are the redirected calls whose ends are reported, from the first question
+// until a while after their end.
+//
+// Ownership: a step runs in a goroutine of its own. A call has one at a time, because
+// an attempt ends only after it was given out. Requests wait for it. Goroutines hand
+// the records to the store, too; close waits for all of them.
+type followed struct {
+	journal func(store.Record)                  // of a call that is open; does not block
+	keep    func(context.Context, store.Record) // of one that is over; until the context ends
+	log     zerolog.Logger
+	ctx     context.Context //nolint:containedctx // of what runs in the background, until close
+	stop    context.CancelFunc
+	working sync.WaitGroup
+
+	mu         sync.Mutex
+	byID       map[string]*call
+	bySID      map[string]*call // open ones
+	open, over *list.List       // of *call, oldest first
+	closed     bool
+}
+
+func newFollowed(journal func(store.Record), keep func(context.Context, store.Record), log zerolog.Logger) *followed {
+	ctx, stop := context.WithCancel(context.Background())
+	return &followed{
+		journal: journal, keep: keep, log: log, ctx: ctx, stop: stop,
+		byID: map[string]*call{}, bySID: map[string]*call{}, open: list.New(), over: list.New(),
+	}
+}
+
+// ErrStopping says that the process is stopping: close ends the calls.
+var ErrStopping = errors.New("the process is stopping")
+
+// begin opens a call. A question that is repeated because the answer was lost is about
+// the same call.
+func (s *followed) begin(c *call, now time.Time) (*call, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, ErrStopping
+	}
+	if before := s.bySID[c.sid]; before != nil { // never of an empty one
+		if len(before.steps) <= 1 && now.Sub(before.began) < repeatFor {
+			return before, nil
+		}
+		s.interrupt(before, cause.DialogLost, now) // the call begins anew, and its earlier attempts are over
+	}
+	for s.open.Len() >= maxFollowed {
+		s.log.Warn().Int("calls", maxFollowed).Msg("too many redirected calls whose end is not known: the oldest is given up")
+		s.interrupt(s.open.Front().Value.(*call), cause.DialogLost, now)
+	}
+	c.elem = s.open.PushBack(c)
+	s.byID[c.id] = c
+	if c.sid != "" {
+		s.bySID[c.sid] = c
+	}
+	s.journal(c.record)
+	return c, nil
+}
+
+// find gives the call of an end: of an attempt that is under way, or whose end has
+// been reported before. nil: there is none.
+func (s *followed) find(e End) *call {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.byID[e.Call]
+	switch {
+	case c == nil, e.Attempt == 0, c.sid != "" && c.sid != e.SIPCallID:
+		return nil
+	case c.steps[e.Attempt] != nil, c.at != nil && c.at.number == e.Attempt:
+		return c
+	default:
+		return nil
+	}
+}
+
+// decide takes a step by how, unless it was or is being taken, and gives the
+// decision. If ctx ends first, the step goes on without it.
+func (s *followed) decide(ctx context.Context, c *call, number int, how func(context.Context) (Next, error)) (Next, error) {
+	s.mu.Lock()
+	st := c.steps[number]
+	if st == nil {
+		if s.closed {
+			s.mu.Unlock()
+			return Next{Fallback: true}, ErrStopping
+		}
+		st = &decision{done: make(chan struct{})}
+		c.steps[number] = st
+		s.working.Go(func() { s.take(c, st, how) })
+	}
+	s.mu.Unlock()
+	select {
+	case <-st.done:
+		return st.next, st.err
+	case <-ctx.Done():
+		return Next{Fallback: true}, context.Cause(ctx)
+	}
+}
+
+// take takes a step. A panic ends the call.
+func (s *followed) take(c *call, st *decision, how func(context.Context) (Next, error)) {
+	defer close(st.done)
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error().Interface("panic", p).Bytes("stack", debug.Stack()).Str("call", c.id).Msg("panic recovered")
+			st.next, st.err = Next{Fallback: true}, fmt.Errorf("panic: %v", p)
+			s.finish(c, outbound.OutcomeOf(0, cause.InternalError), 0, store.EndedBySystem, time.Now())
+		}
+	}()
+	ctx, cancel := context.WithTimeout(s.ctx, stepTimeout)
+	defer cancel()
+	st.next, st.err = how(ctx)
+}
+
+// dialled notes the attempt that is dialled now, and the failed ones before it. It is
+// false for a call that was given up meanwhile.
+func (s *followed) dialled(c *call, to Destination, failed []store.Attempt, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.over {
+		return false
+	}
+	c.tried(failed)
+	c.at, c.dialled = c.current, now
+	r := &c.record
+	r.Target, r.SynthflowCallID, r.ExternalID, r.TargetSIPCallID = to.Target, to.CallID, to.externalID(), ""
+	r.PreparedAt, r.DialedAt = store.Time{}, store.TimeOf(now)
+	if to.CallID != "" {
+		r.PreparedAt = r.DialedAt
+	}
+	s.journal(*r)
+	return true
+}
+
+// untaken notes that no target is left, and gives the last attempt, or one that says that
+// there was no target at all.
+func (s *followed) untaken(c *call, failed []store.Attempt) store.Attempt {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.tried(failed)
+	if len(c.record.Attempts) == 0 {
+		return store.Attempt{SIPStatus: 404, Cause: string(cause.NoRoute)}
+	}
+	return c.record.Attempts[len(c.record.Attempts)-1]
+}
+
+// tried notes the attempts that failed before they were given out.
+func (c *call) tried(failed []store.Attempt) {
+	for _, a := range failed {
+		c.record.Target = a.Target
+		c.record.Attempts = append(c.record.Attempts, a)
+	}
+}
+
+// ended notes the end of an attempt. It is false for a call that was given up
+// meanwhile.
+func (s *followed) ended(c *call, e End, why cause.Cause, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.over || c.at == nil {
+		return false
+	}
+	c.settle(why, e.SIPStatus, e.TargetSIPCallID)
+	if e.Answered {
+		r := &c.record
+		answered := now.Add(-e.Duration)
+		if answered.Before(c.dialled) { // whole seconds, maybe rounded up
+			answered = c.dialled
+		}
+		r.AnsweredAt = store.TimeOf(answered)
+		r.SetupMS, r.DurationMS = answered.Sub(c.began).Milliseconds(), now.Sub(answered).Milliseconds()
+	}
+	return true
+}
+
+// settle moves the attempt that is under way into the record.
+func (c *call) settle(why cause.Cause, status int, callID string) {
+	a := c.at.recordOf(why, status)
+	a.SIPCallID = callID
+	c.record.Attempts = append(c.record.Attempts, a)
+	c.record.TargetSIPCallID = callID
+	c.at = nil
+}
+
+// finish ends a call, once.
+func (s *followed) finish(c *call, v outbound.Outcome, status int, by string, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.finishLocked(c, v, status, by, now)
+}
+
+func (s *followed) finishLocked(c *call, v outbound.Outcome, status int, by string, now time.Time) {
+	if c.over {
+		return
+	}
+	r := &c.record
+	r.Cause, r.Disposition, r.SIPStatus, r.Q850, r.EndedBy, r.EndedAt = string(v.Cause), v.Disposition, status, v.Q850, by, store.TimeOf(now)
+	c.over, c.ended = true, now
+	s.open.Remove(c.elem)
+	c.elem = s.over.PushBack(c)
+	if s.bySID[c.sid] == c {
+		delete(s.bySID, c.sid)
+	}
+	for s.over.Len() > maxFollowed {
+		s.forget(s.over.Front().Value.(*call))
+	}
+	s.log.Info().Str("call", r.ID).Str("disposition", r.Disposition).Str("cause", r.Cause).Str("ended_by", r.EndedBy).Int("code", r.SIPStatus).
+		Str("call_sid", r.SIPCallID).Str("target", r.Target).Str("target_sip_call_id", r.TargetSIPCallID).
+		Str("synthflow_call_id", r.SynthflowCallID).Int64("setup_ms", r.SetupMS).Int64("dur_ms", r.DurationMS).Msg("redirected call ended")
+	done := *r
+	s.working.Go(func() {
+		s.keep(s.ctx, done)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		c.kept = true
+	})
+}
+
+// unwritten says whether the record of a call is still to come.
+func (s *followed) unwritten(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.byID[id]
+	return c != nil && !c.kept
+}
+
+// forget drops a call that is over. The lock is held.
+func (s *followed) forget(c *call) {
+	s.over.Remove(c.elem)
+	delete(s.byID, c.id)
+}
+
+// interrupt ends a call whose end was not reported. The lock is held.
+func (s *followed) interrupt(c *call, why cause.Cause, now time.Time) {
+	if c.at != nil {
+		c.settle(why, 0, "")
+	}
+	s.finishLocked(c, outbound.Outcome{Cause: why, Disposition: store.DispositionInterrupted}, 0, store.EndedBySystem, now)
+}
+
+// tend gives up the calls whose end is overdue, and forgets those that have
+// been over for long enough.
+func (s *followed) tend(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	for e := s.open.Front(); e != nil && now.Sub(e.Value.(*call).began) > followFor; e = s.open.Front() {
+		s.interrupt(e.Value.(*call), cause.DialogLost, now)
+	}
+	for e := s.over.Front(); e != nil && now.Sub(e.Value.(*call).ended) > endedFor; e = s.over.Front() {
+		s.forget(e.Value.(*call))
+	}
+}
+
+// close gives up the open calls, and waits until the store has every record.
+func (s *followed) close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.stop()
+	s.working.Wait()
+	s.mu.Lock()
+	for s.open.Len() > 0 {
+		s.interrupt(s.open.Front().Value.(*call), cause.Shutdown, time.Now())
+	}
+	s.mu.Unlock()
+	s.working.Wait()
+}

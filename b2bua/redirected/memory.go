@@ -1,0 +1,120 @@
+package redirected
+
+import (
+	"errors"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Call is the memory of a redirected call, for its agent and for reports of
+// its platform.
+type Call struct {
+	ID, SIPCallID, SynthflowCallID, ExternalID string
+	Target, Direction                          string
+	From, To, Lead, Diversion                  string            // numbers
+	Variables                                  map[string]string // by the options of redirects
+}
+
+// The reasons why an id finds no call.
+var (
+	ErrUnknownCall  = errors.New("no live call has this id")
+	ErrSeveralCalls = errors.New("several live calls have this id")
+)
+
+// entry is a redirected call with its ids.
+type entry struct {
+	Call     Call
+	IDs      []string
+	At       time.Time
+	Followed bool // it will have a record
+}
+
+// The bounds of memory. An agent asks at the beginning of a call.
+const (
+	rememberFor   = time.Hour
+	maxRemembered = 10_000
+)
+
+// memory finds redirected calls by any of their ids. Its size is bounded.
+type memory struct {
+	keep time.Duration // constant: for how long
+
+	mu    sync.Mutex
+	queue []*entry // oldest first
+	byID  map[string][]*entry
+}
+
+// newMemory remembers calls for so long.
+func newMemory(keep time.Duration) *memory { return &memory{keep: keep, byID: map[string][]*entry{}} }
+
+// add remembers a call and forgets old ones. A further attempt replaces the earlier one.
+func (r *memory) add(c *entry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for len(r.queue) > 0 && (len(r.queue) >= maxRemembered || c.At.Sub(r.queue[0].At) > r.keep) {
+		r.forget(r.queue[0])
+		r.queue[0] = nil
+		r.queue = r.queue[1:]
+	}
+	r.queue = append(r.queue, c)
+	for _, id := range c.IDs {
+		if id != "" && len(id) <= maxID && !slices.Contains(r.byID[id], c) {
+			others := slices.DeleteFunc(r.byID[id], func(o *entry) bool { return o.Call.ID == c.Call.ID })
+			r.byID[id] = append(others, c)
+		}
+	}
+}
+
+// maxID bounds an id, in bytes.
+const maxID = 256
+
+func (r *memory) forget(c *entry) {
+	for _, id := range c.IDs {
+		left := slices.DeleteFunc(r.byID[id], func(o *entry) bool { return o == c })
+		if len(left) == 0 {
+			delete(r.byID, id)
+		} else {
+			r.byID[id] = left
+		}
+	}
+}
+
+// find gives the call with an id. Its error is ErrUnknownCall or ErrSeveralCalls.
+func (r *memory) find(id string, now time.Time) (*entry, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var found *entry
+	for _, c := range r.byID[id] {
+		switch {
+		case now.Sub(c.At) > r.keep:
+		case found != nil:
+			return nil, ErrSeveralCalls
+		default:
+			found = c
+		}
+	}
+	if found == nil {
+		return nil, ErrUnknownCall
+	}
+	return found, nil
+}
+
+// reported gives the followed call of a platform's report, or nil. The external id finds only a call that was not
+// prepared.
+func (r *memory) reported(platformID, externalID string, now time.Time) *entry {
+	if c, err := r.find(platformID, now); err == nil && c.Call.SynthflowCallID == platformID && r.isLatest(c) {
+		return c
+	}
+	if c, err := r.find(externalID, now); err == nil && c.Call.SynthflowCallID == "" && c.Call.ExternalID == externalID && r.isLatest(c) {
+		return c
+	}
+	return nil
+}
+
+// isLatest says whether this is the last attempt of a followed call.
+func (r *memory) isLatest(c *entry) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return c.Followed && slices.Contains(r.byID[c.Call.ID], c)
+}

@@ -1,0 +1,47 @@
+package node
+
+import (
+	"flowbridge/b2bua/circuit"
+	"flowbridge/live"
+	"flowbridge/store"
+)
+
+// circuitChanged logs what becomes of a circuit. One that opens is told at once; each try that fails afterwards is a detail.
+func (n *Node) circuitChanged(c circuit.Change) {
+	switch {
+	case c.State == circuit.Open && !c.Again:
+		n.log.Warn().Str("circuit", c.Name).Dur("pause", c.Pause).Msg("circuit open: it fails, and calls do without it")
+	case c.State == circuit.Open:
+		n.log.Info().Str("circuit", c.Name).Dur("pause", c.Pause).Msg("circuit still open")
+	case c.State == circuit.Closed:
+		n.log.Info().Str("circuit", c.Name).Dur("open_for", c.For).Msg("circuit closed")
+	}
+}
+
+// addresses are those that calls to a target went to lately.
+func (n *Node) addresses(target string) []live.Address {
+	states := n.server.Stack().Names().States(target)
+	all := make([]live.Address, len(states))
+	for i, s := range states {
+		all[i] = live.Address{Address: s.String(), State: live.AddressOK, Until: store.TimeOf(s.Until), Cause: s.Cause}
+		if !s.Until.IsZero() {
+			all[i].State = live.AddressAvoided
+		}
+	}
+	return all
+}
+
+// circuits are the circuits by target.
+func (n *Node) circuits() map[string][]live.Circuit {
+	all := map[string][]live.Circuit{}
+	for _, s := range n.server.Circuits() {
+		c := live.Circuit{
+			Of: live.CircuitSIP, State: s.State.String(), Since: store.TimeOf(s.Since), RetryAt: store.TimeOf(s.RetryAt), Opened: s.Opened, Refused: s.Refused,
+		}
+		if s.API != "" {
+			c.Of = live.CircuitAPI
+		}
+		all[s.Name] = append(all[s.Name], c)
+	}
+	return all
+}

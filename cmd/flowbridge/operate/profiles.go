@@ -1,0 +1,110 @@
+package operate
+
+import (
+	"embed"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"flowbridge/cmd/flowbridge/cli"
+)
+
+// profileFiles are configurations of targets, one file a platform. Their first lines say what they are.
+//
+//go:embed profiles/*.yaml
+var profileFiles embed.FS
+
+// Profile is a configuration to paste.
+type Profile struct {
+	Name    string   `json:"name"`
+	Title   string   `json:"title"`
+	Version string   `json:"version"`
+	Date    string   `json:"date"`    // of the version
+	Sources []string `json:"sources"` // what it follows
+	YAML    string   `json:"yaml"`    // comments included
+}
+
+// Profiles are all of them, by name.
+func Profiles() []Profile {
+	files, _ := profileFiles.ReadDir("profiles") // there is no disk that could fail
+	all := make([]Profile, 0, len(files))
+	for _, f := range files {
+		text, _ := profileFiles.ReadFile(path.Join("profiles", f.Name()))
+		all = append(all, profileOf(strings.TrimSuffix(f.Name(), ".yaml"), string(text)))
+	}
+	return all
+}
+
+// profileOf reads what the comments at the beginning of a file say.
+func profileOf(name, text string) Profile {
+	p := Profile{Name: name, YAML: text}
+	for line := range strings.Lines(text) {
+		words, ok := strings.CutPrefix(strings.TrimSpace(line), "# ")
+		if !ok {
+			break
+		}
+		switch key, value, _ := strings.Cut(words, ": "); key {
+		case "Version":
+			p.Version = value
+		case "Date":
+			p.Date = value
+		case "Source":
+			p.Sources = append(p.Sources, value)
+		default:
+			if p.Title == "" {
+				p.Title = words
+			}
+		}
+	}
+	return p
+}
+
+func profilesCommand() *cobra.Command {
+	c := cli.Command("profiles [NAME]", "List profiles of platforms, or print one to paste",
+		"List the profiles of platforms, or print the one with a name. A profile is the configuration of a target, as the\n"+
+			"platform documents its calls, with its version, its date and its sources. Paste it below targets, replace what is\n"+
+			"in capitals, and add a route. flowbridge simulate NAME stands in for the platform.",
+		"  flowbridge targets profiles\n  flowbridge targets profiles retell >> flowbridge.yaml\n  flowbridge targets profiles --json")
+	asJSON := c.Flags().Bool("json", false, "as JSON")
+	c.Args = cobra.MaximumNArgs(1)
+	c.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		var names []string
+		for _, p := range Profiles() {
+			names = append(names, p.Name)
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+	c.RunE = func(c *cobra.Command, args []string) error {
+		all := Profiles()
+		if len(args) == 0 {
+			if *asJSON {
+				return cli.PrintJSON(c.OutOrStdout(), map[string]any{"items": all, "next": ""})
+			}
+			return listProfiles(c.OutOrStdout(), all)
+		}
+		i := slices.IndexFunc(all, func(p Profile) bool { return p.Name == args[0] })
+		if i < 0 {
+			return cli.Usage("there is no profile %q: flowbridge targets profiles lists them", args[0])
+		}
+		if *asJSON {
+			return cli.PrintJSON(c.OutOrStdout(), all[i])
+		}
+		_, err := io.WriteString(c.OutOrStdout(), all[i].YAML)
+		return err
+	}
+	return c
+}
+
+func listProfiles(w io.Writer, all []Profile) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "NAME\tVERSION\tDATE\tTITLE")
+	for _, p := range all {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", p.Name, p.Version, p.Date, p.Title)
+	}
+	return t.Flush()
+}

@@ -1,0 +1,320 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/cmd/flowbridge/node"
+	"flowbridge/cmd/flowbridge/operate"
+	"flowbridge/config"
+	"flowbridge/sim"
+	"flowbridge/sim/platform"
+	"flowbridge/store"
+)
+
+// profileStage is a platform's stand-in, Flowbridge with the platform's profile, and a carrier.
+type profileStage struct {
+	platform *platform.Platform
+	node     *node.Node
+	carrier  *sim.Carrier
+}
+
+// profileNet are the addresses of these tests: Flowbridge, the carrier, the platform.
+var profileNet = [...]string{"127.0.63.1", "127.0.63.2", "127.0.63.3"}
+
+var (
+	sipHost    = regexp.MustCompile(`@[A-Za-z0-9._-]+(:[0-9]+)?"`)
+	apiHost    = regexp.MustCompile(`https://[A-Za-z0-9._-]+/`)
+	secretFile = regexp.MustCompile(`/run/secrets/[a-z-]+`)
+)
+
+// profileOf is a platform's profile with the stand-in's addresses and secrets in place of the platform's. Nothing else of it
+// is changed but what it says in capitals.
+func profileOf(t *testing.T, name string, p *platform.Platform) string {
+	t.Helper()
+	all := operate.Profiles()
+	i := slices.IndexFunc(all, func(p operate.Profile) bool { return p.Name == name })
+	if i < 0 {
+		t.Fatalf("there is no profile %s", name)
+	}
+	at, transport := p.SIPAddr()
+	dir := t.TempDir()
+	write := func(file, text string) string {
+		file = filepath.Join(dir, file)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	secret := platform.DefaultToken
+	if strings.Contains(all[i].YAML, "password_file") {
+		secret = platform.DefaultPassword
+	}
+	text := secretFile.ReplaceAllString(all[i].YAML, write("secret", secret+"\n"))
+	text = sipHost.ReplaceAllString(text, "@"+at+`"`)
+	text = apiHost.ReplaceAllString(text, p.APIURL()+"/")
+	text = strings.NewReplacer("USERNAME", platform.DefaultUser, "sip:PROJECT_ID@", "sip:proj_4711@",
+		"agent_AGENT_ID", "agent_5f1c2f9e-6b7a-4c1d-9e8f-0a1b2c3d4e5f").Replace(text)
+	if transport == "TLS" {
+		host, _, _ := net.SplitHostPort(at)
+		text = strings.Replace(text, "    transport: tls", "    transport: tls\n    tls: {server_name: "+host+", ca: "+write("ca.pem", string(p.CA()))+"}", 1)
+	}
+	return text
+}
+
+// newProfileStage starts all three. change is the profile's last change; nil: none.
+func newProfileStage(t *testing.T, of platform.Description, o platform.Options, change func(string) string) *profileStage {
+	t.Helper()
+	background := context.Background()
+	closing := func(name string, close func() error) {
+		t.Cleanup(func() {
+			if err := close(); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+	}
+	o.HTTPListen, o.SIPListen, o.RingFor = profileNet[2]+":0", profileNet[2]+":0", -1
+	p, err := platform.Start(background, of, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closing("platform", p.Close)
+	profile := profileOf(t, of.Name, p)
+	if change != nil {
+		profile = change(profile)
+	}
+	text := fmt.Sprintf(`
+sip: {listen: ["udp://%s:0", "tcp://%[1]s:0"], max_delay: 1m}
+media: {listen: [%[1]s]}
+trunks:
+  - {name: carrier, sources: ["%s/32"]}
+routes:
+  - {trunk: carrier, targets: [%s]}
+store: {path: "%s"}
+admin: {listen: "%[1]s:0"}
+`, profileNet[0], profileNet[1], of.Name, filepath.Join(t.TempDir(), "flowbridge.db")) + profile
+	cfg, err := config.Parse(of.Name+".yaml", []byte(text), func(string) (string, bool) { return platform.DefaultSecret, true })
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	s := &profileStage{platform: p}
+	log := zerolog.Nop()
+	if testing.Verbose() {
+		log = zerolog.New(zerolog.NewTestWriter(t))
+	}
+	if s.node, err = node.Start(background, cfg, log, node.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	closing("node", s.node.Close)
+	if s.carrier, err = sim.StartCarrier(background, sim.CarrierOptions{Listen: profileNet[1] + ":0", Log: zerolog.Nop()}); err != nil {
+		t.Fatal(err)
+	}
+	closing("carrier", s.carrier.Close)
+	return s
+}
+
+// call places a call, which the carrier ends after some packets.
+func (s *profileStage) call(t *testing.T) (sim.CarrierResult, store.Record) {
+	t.Helper()
+	got, err := s.carrier.Call(t.Context(), sim.CarrierCall{To: "sip:+15075785607@" + s.node.SIPAddr().String(), From: "+15075550100", Hold: time.Millisecond, Heard: 60, Seed: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var record store.Record
+	waitFor(t, "the record is written, and the platform's side has ended", func() bool {
+		record, err = s.node.RecordOf(t.Context(), got.SIPCallID)
+		return err == nil && !record.EndedAt.IsZero() && !slices.ContainsFunc(s.platform.Calls(), func(c platform.Call) bool { return c.EndedAt.IsZero() })
+	})
+	return got, record
+}
+
+// common counts the packets that one side sent and the other side heard, by their content.
+func common(sent, heard []sim.PacketMark) (n int) {
+	sums := map[uint32]bool{}
+	for _, m := range sent {
+		sums[m.Sum] = m.Sum != 0
+	}
+	for _, m := range heard {
+		if sums[m.Sum] {
+			n++
+		}
+	}
+	return n
+}
+
+// TestProfiles: each profile is a sound configuration, and a call by it from a carrier reaches the platform's agent, which
+// holds it to what the platform documents. Both sides hear each other.
+func TestProfiles(t *testing.T) {
+	named := map[string]bool{}
+	page, err := os.ReadFile("../../docs/platforms/profiles.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range operate.Profiles() {
+		named[p.Name] = true
+		if !strings.Contains(string(page), "## "+p.Name+"\n\n```yaml\n"+p.YAML+"```\n") {
+			t.Errorf("docs/platforms/profiles.md shows another profile of %s", p.Name)
+		}
+		if p.Title == "" || p.Version == "" || len(p.Sources) == 0 {
+			t.Errorf("%s: title %q, version %q, sources %q", p.Name, p.Title, p.Version, p.Sources)
+		}
+		if _, err := time.Parse(time.DateOnly, p.Date); err != nil {
+			t.Errorf("%s: date: %v", p.Name, err)
+		}
+	}
+	for _, of := range platform.Descriptions() {
+		if !named[of.Name] {
+			t.Errorf("%s has a stand-in and no profile", of.Name)
+		}
+		delete(named, of.Name)
+		t.Run(of.Name, func(t *testing.T) {
+			s := newProfileStage(t, of, platform.Options{}, nil)
+			got, record := s.call(t)
+			if got.Status != 200 || record.Disposition != "answered" {
+				t.Fatalf("the carrier got %d %s; record %+v; calls %+v", got.Status, got.Reason, record, s.platform.Calls())
+			}
+			if of.Agent.SRTP == sim.SRTPRequired && record.Media.B.SRTP == "" {
+				t.Error("the platform's side is not encrypted")
+			}
+			calls := s.platform.Calls()
+			if len(calls) != 1 || calls[0].Status != 200 {
+				t.Fatalf("%d calls: %+v", len(calls), calls)
+			}
+			if n := common(calls[0].SentMarks, got.HeardMarks); n < 20 {
+				t.Errorf("the carrier heard %d packets of the agent's greeting", n)
+			}
+			if n := common(got.SentMarks, calls[0].HeardMarks); n < 20 {
+				t.Errorf("the agent heard %d packets of the caller's words", n)
+			}
+			if of.API == nil {
+				return
+			}
+			if calls[0].Asked == nil || record.SynthflowCallID == "" || record.PreparedAt.IsZero() || record.Attempts[0].PrepareStatus != of.API.Status {
+				t.Errorf("asked %v; record %+v", calls[0].Asked, record)
+			}
+		})
+	}
+	for name := range named {
+		t.Errorf("%s has a profile and no stand-in", name)
+	}
+}
+
+// TestProfilesAreHeld: a stand-in refuses what its platform's documents do not have, whatever else is right.
+func TestProfilesAreHeld(t *testing.T) {
+	for i, tt := range []struct {
+		of, old, now string
+		number       string // the only one that is let in
+		status       int
+		cause        cause.Cause
+	}{
+		{"polyai", "X-PolyAi-Auth-Token:", "X-Polyai-Auth-Token:", "", 403, cause.TargetRefused},
+		{"polyai", `"${POLYAI_TOKEN}"`, `"another"`, "", 403, cause.TargetRefused},
+		{"bland", "    media: {srtp: required, srtp_suites: [AES_CM_128_HMAC_SHA1_80]}\n", "", "", 488, cause.TargetRefused},
+		{"bland", "{{.To.Number}}@", "agent@", "", 404, cause.TargetRefused},
+		{"openai", "proj_4711@", "4711@", "", 404, cause.TargetRefused},
+		{"ultravox", "agent_5f1c", "5f1c", "", 404, cause.TargetRefused},
+		{"elevenlabs", "{{.To.Number}}@", "{{.To.User}}1@", "+15075785607", 404, cause.TargetRefused},
+		{"telnyx", `"` + platform.DefaultUser, `"somebody`, "", 503, cause.AuthRefused},
+		{"livekit", "    auth: {username: \"" + platform.DefaultUser + "\"", "    call_auth: {username: \"other\"", "", 503, cause.AuthMissing},
+		{"retell", "{{.Prepare.CallID}}@", "{{.To.Number}}@", "", 404, cause.TargetRefused},
+		{"retell", "metadata:", "meta:", "", 503, cause.PrepareFailed},
+		{"retell", `agent_id: "AGENT_ID"`, `agent_id: ""`, "", 503, cause.PrepareFailed},
+		{"retell", "/v2/register-phone-call", "/v3/register-phone-call", "", 503, cause.PrepareFailed},
+		{"retell", "status: [201]", "status: [200]", "", 503, cause.PrepareFailed},
+	} {
+		t.Run(fmt.Sprint(tt.of, i), func(t *testing.T) {
+			of, _ := platform.Describe(tt.of)
+			s := newProfileStage(t, of, platform.Options{Number: tt.number}, func(text string) string {
+				if !strings.Contains(text, tt.old) {
+					t.Fatalf("%q is not in\n%s", tt.old, text)
+				}
+				return strings.Replace(text, tt.old, tt.now, 1)
+			})
+			got, record := s.call(t)
+			if got.Status != tt.status || record.Cause != string(tt.cause) {
+				t.Errorf("the carrier got %d %s, cause %s; want %d, %s", got.Status, got.Reason, record.Cause, tt.status, tt.cause)
+			}
+		})
+	}
+}
+
+// TestLyingAPI: whatever the API of a platform answers, no call is dialled by it, and the record says why.
+func TestLyingAPI(t *testing.T) {
+	of, _ := platform.Describe("retell")
+	s := newProfileStage(t, of, platform.Options{}, func(text string) string {
+		return strings.Replace(text, "      id: call_id", "      timeout: 1s\n      id: call_id", 1)
+	})
+	for fault, want := range map[string]struct {
+		cause  cause.Cause
+		status int
+	}{
+		"failed": {cause.PrepareRefused, 201}, "malformed": {cause.PrepareFailed, 200}, "types": {cause.PrepareInvalid, 201}, "crlf": {cause.PrepareInvalid, 201},
+		"emptyid": {cause.PrepareInvalid, 201}, "html:201": {cause.PrepareInvalid, 201}, "html": {cause.PrepareFailed, 502}, "huge": {cause.PrepareFailed, 200},
+		"gzipbomb": {cause.PrepareFailed, 200}, "redirect": {cause.PrepareFailed, 307}, "500": {cause.PrepareFailed, 500}, "401": {cause.PrepareFailed, 401},
+		"429": {cause.PrepareFailed, 429}, "echo": {cause.PrepareFailed, 400}, "reset": {cause.PrepareFailed, 0}, "hang": {cause.PrepareTimeout, 0},
+	} {
+		f, err := sim.ParseFault(fault)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.platform.SetFault(f)
+		got, record := s.call(t)
+		if got.Status != 503 || record.Cause != string(want.cause) || len(record.Attempts) != 1 || record.Attempts[0].PrepareStatus != want.status {
+			t.Errorf("%s: the carrier got %d, cause %s, attempts %+v; want cause %s, status %d", fault, got.Status, record.Cause, record.Attempts, want.cause, want.status)
+		}
+	}
+	if calls := s.platform.Calls(); len(calls) > 0 {
+		t.Errorf("%d calls were dialled", len(calls))
+	}
+}
+
+// TestSecretsOfProfiles: neither the token of an API, nor a secret header, nor what a request has from the environment is in a
+// call's ladder, whatever the header is called.
+func TestSecretsOfProfiles(t *testing.T) {
+	for name, secrets := range map[string][]string{
+		"retell": {platform.DefaultToken, platform.DefaultSecret}, "pipecat": {platform.DefaultToken, platform.DefaultSecret}, "polyai": {platform.DefaultSecret},
+	} {
+		of, _ := platform.Describe(name)
+		if name == "pipecat" {
+			of.API = new(*of.API)
+			of.API.TokenIn = "X-Account"
+		}
+		s := newProfileStage(t, of, platform.Options{}, func(text string) string {
+			if name == "pipecat" {
+				text = strings.Replace(text, "      token_file:", "      token_header: X-Account\n      token_file:", 1)
+				return strings.Replace(text, `call: "{{.CallID}}"`, `call: "${SECOND}"`, 1)
+			}
+			return strings.Replace(text, "      body:", "      headers: {X-Second: \"${SECOND}\"}\n      body:", 1)
+		})
+		got, record := s.call(t)
+		said, err := s.node.Ladder(t.Context(), record.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text strings.Builder
+		if err := errors.Join(said.Draw(&text, 200), json.NewEncoder(&text).Encode(said)); err != nil {
+			t.Fatal(err)
+		}
+		if got.Status != 200 || !strings.Contains(text.String(), "INVITE") || of.API != nil && !strings.Contains(text.String(), "X-") {
+			t.Errorf("%s: %d, %s", name, got.Status, text.String())
+		}
+		for _, secret := range secrets {
+			if strings.Contains(text.String(), secret) {
+				t.Errorf("%s: %q is in %s", name, secret, text.String())
+			}
+		}
+	}
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/sim"
+	"flowbridge/sim/platform"
+)
+
+// simulatePlatforms are the stand-ins of all platforms that are described, and nothing else.
+func simulatePlatforms() (all []*cobra.Command) {
+	for _, of := range platform.Descriptions() {
+		all = append(all, simulatePlatformCommand(of))
+	}
+	return all
+}
+
+func simulatePlatformCommand(of platform.Description) *cobra.Command {
+	c := cli.Command(of.Name, of.Title, platformLong(of),
+		"  flowbridge simulate "+of.Name+"\n  flowbridge targets profiles "+of.Name+"\n  flowbridge simulate "+of.Name+" --fault status:480")
+	var o platform.Options
+	var fault, ca string
+	var asJSON bool
+	f := c.Flags()
+	if of.API != nil {
+		f.StringVar(&o.HTTPListen, "http", "127.0.0.1:8090", "address of the HTTP API")
+		f.StringVar(&o.Token, "token", platform.DefaultToken, "token that the API asks for")
+	}
+	f.StringVar(&o.SIPListen, "sip", "127.0.0.1:5070", "address of the SIP agent")
+	f.StringVar(&o.Transport, "transport", strings.ToLower(of.Agent.Transports[0]), "transport of the agent: "+strings.ToLower(strings.Join(of.Agent.Transports, ", ")))
+	if of.Agent.Digest {
+		f.StringVar(&o.Auth.User, "sip-user", platform.DefaultUser, "digest user that the agent asks for")
+		f.StringVar(&o.Auth.Password, "sip-password", platform.DefaultPassword, "and the password")
+	}
+	if of.Agent.SecretIn != "" {
+		f.StringVar(&o.Secret, "secret", platform.DefaultSecret, "what the header "+of.Agent.SecretIn+" has to have")
+	}
+	if of.Agent.User != nil {
+		f.StringVar(&o.Number, "number", "", "the one user part that is let in (default any that looks right)")
+	}
+	f.StringVar(&ca, "ca-file", "", "write the certificate of the agent there, for tls.ca of a target")
+	f.DurationVar(&o.EchoDelay, "echo", 0, "delay of the echo (default 600ms)")
+	f.DurationVar(&o.RingFor, "ring", 0, "how long the agent rings (default 200ms)")
+	f.StringVar(&fault, "fault", "", "misbehaviour, as listed above")
+	f.BoolVar(&asJSON, "json", false, "addresses and log lines as JSON")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		var err error
+		if o.Fault, err = sim.ParseFault(fault); err != nil {
+			return cli.Usage("%w", err)
+		}
+		return standIn(c, asJSON, func(ctx context.Context, log zerolog.Logger) (io.Closer, error) {
+			o.Log = log
+			s, err := platform.Start(ctx, of, o)
+			if err != nil {
+				return nil, err
+			}
+			return s, announcePlatform(c.OutOrStdout(), s, ca, asJSON)
+		})
+	}
+	return c
+}
+
+// platformLong says what a stand-in checks.
+func platformLong(of platform.Description) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "A stand-in for a platform: %s. It is as strict as\n%s.\n\n", of.Title, of.Source)
+	if of.API != nil {
+		fmt.Fprintf(&b, "The API takes %s with the members that are documented, and answers with the id of a call.\n", of.API.Route)
+	}
+	user := of.Agent.UserIs
+	if of.Agent.User == nil {
+		user = "such an id, once, within " + of.API.Lifetime.String()
+	}
+	fmt.Fprintf(&b, "An INVITE comes over %s. The user part of its Request-URI is %s.\n", strings.Join(of.Agent.Transports, ", "), user)
+	if of.Agent.Digest {
+		b.WriteString("It is challenged (401).\n")
+	}
+	if of.Agent.SecretIn != "" {
+		fmt.Fprintf(&b, "It has the secret in %s, spelled so; else it gets 403.\n", of.Agent.SecretIn)
+	}
+	switch of.Agent.SRTP {
+	case sim.SRTPRequired:
+		b.WriteString("Its RTP is encrypted (SRTP, AES_CM_128_HMAC_SHA1_80); else it gets 488.\n")
+	case sim.SRTPOptional:
+		b.WriteString("Its RTP may be encrypted (SRTP, AES_CM_128_HMAC_SHA1_80).\n")
+	}
+	b.WriteString("The agent plays a greeting and then echoes what it hears.\n\n--fault makes it misbehave; D is a duration such as 5s, N a SIP status:\n" + sim.FaultUsage + ".")
+	return b.String()
+}
+
+// announcePlatform prints the addresses of a platform, and writes its certificate.
+func announcePlatform(out io.Writer, s *platform.Platform, ca string, asJSON bool) error {
+	at, transport := s.SIPAddr()
+	switch {
+	case ca != "" && s.CA() == nil:
+		return errors.New("--ca-file: there is a certificate with --transport tls only")
+	case ca != "":
+		if err := os.WriteFile(ca, s.CA(), 0o644); err != nil { //nolint:gosec // a certificate is public
+			return err
+		}
+	}
+	if asJSON {
+		return json.NewEncoder(out).Encode(map[string]string{"api": s.APIURL(), "sip": at, "transport": strings.ToLower(transport)})
+	}
+	if s.APIURL() != "" {
+		fmt.Fprintf(out, "API   %s\n", s.APIURL())
+	}
+	_, err := fmt.Fprintf(out, "agent sip:%s over %s\n", at, transport)
+	return err
+}

@@ -1,0 +1,204 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Body is a JSON object whose texts are templates. Names, numbers, true, false and null are the same for every call.
+type Body struct{ root part }
+
+// part is a value within a body: an object, a list, a literal or a text.
+type part struct {
+	path    string // of its key below the target, for errors
+	object  bool
+	members []bodyMember
+	list    bool
+	items   []part
+	literal []byte    // JSON; nil: it is something else
+	text    *Template // of a text; nil gives ""
+}
+
+// bodyMember is a member of an object.
+type bodyMember struct {
+	name string
+	part
+}
+
+// maxBodyDepth bounds how deep a body may be.
+const maxBodyDepth = 16
+
+// body reads a mapping as the body of a request.
+func (s section) body(key string) *Body {
+	v, ok := s.fields[key]
+	if !ok {
+		return nil
+	}
+	if r, ok := v.resolve(); !ok || r.node.Kind != yaml.MappingNode {
+		if ok {
+			v.fail("must be a mapping, not "+kindName(r.node), `write its members below it, indented; "{}" for an empty object`)
+		}
+		return nil
+	}
+	root, ok := v.part("prepare."+key, 0)
+	if !ok {
+		return nil
+	}
+	return &Body{root}
+}
+
+// part reads a value within a body. ok is false if something in it is wrong, which is reported.
+func (v value) part(path string, depth int) (p part, ok bool) {
+	p.path = path
+	if v, ok = v.resolve(); !ok {
+		return p, false
+	}
+	if depth > maxBodyDepth {
+		v.fail(fmt.Sprintf("is nested more than %d deep", maxBodyDepth), "is it what the platform takes?")
+		return p, false
+	}
+	switch {
+	case v.isNull():
+		p.literal = []byte("null")
+		return p, true
+	case v.node.Kind == yaml.MappingNode:
+		return v.objectPart(p, depth)
+	case v.node.Kind == yaml.SequenceNode:
+		p.list = true
+		for i, n := range v.node.Content {
+			at := fmt.Sprintf("[%d]", i)
+			item, fine := value{l: v.l, node: n, path: v.path + at}.part(path+at, depth+1)
+			ok = ok && fine
+			p.items = append(p.items, item)
+		}
+		return p, ok
+	}
+	return v.scalarPart(p)
+}
+
+func (v value) objectPart(p part, depth int) (part, bool) {
+	p.object = true
+	entries, ok := v.entries(join)
+	for _, e := range entries {
+		if strings.Contains(e.key, "{{") || reference.MatchString(e.key) {
+			v.l.fail(e.line, e.path, "is a name with a template or a reference to the environment in it", "write the name itself: only values depend on the call")
+			ok = false
+			continue
+		}
+		member, fine := e.part(p.path+"."+e.key, depth+1)
+		ok = ok && fine
+		p.members = append(p.members, bodyMember{e.key, member})
+	}
+	return p, ok
+}
+
+func (v value) scalarPart(p part) (part, bool) {
+	sc, ok := v.scalar()
+	if !ok {
+		return p, false
+	}
+	if sc.node.ShortTag() == "!!str" || sc.node.ShortTag() == "!!timestamp" {
+		p.text, _, ok = v.template(templateUse{without: ownStep})
+		return p, ok
+	}
+	got, ok := sc.literal()
+	if !ok {
+		sc.complain(refuse("is not a number as JSON writes it", `write it in decimals, or in quotes as a text`))
+		return p, false
+	}
+	literal, err := json.Marshal(got)
+	if err != nil {
+		sc.complain(refuse("cannot be written as JSON", "write it in quotes as a text"))
+		return p, false
+	}
+	p.literal = literal
+	return p, true
+}
+
+// literal is the JSON value that a scalar stands for: a string, json.Number or bool. ok is false for a number that is not
+// written as JSON does.
+func (s scalar) literal() (v any, ok bool) {
+	switch s.node.ShortTag() {
+	case "!!bool":
+		var b bool
+		err := s.node.Decode(&b)
+		return b, err == nil
+	case "!!int", "!!float":
+		return json.Number(s.text), json.Valid([]byte(s.text))
+	}
+	return s.text, true
+}
+
+// JSON gives the body for one call. The error names the key whose template failed.
+func (b *Body) JSON(v Vars) ([]byte, error) { return b.root.append(make([]byte, 0, 256), &v) }
+
+func (p *part) append(b []byte, v *Vars) ([]byte, error) {
+	var err error
+	switch {
+	case p.object:
+		b = append(b, '{')
+		for i := range p.members {
+			m := &p.members[i]
+			if i > 0 {
+				b = append(b, ',')
+			}
+			if b, err = appendText(b, m.name); err != nil {
+				return nil, fmt.Errorf("%s: %w", m.path, err)
+			}
+			if b, err = m.append(append(b, ':'), v); err != nil {
+				return nil, err
+			}
+		}
+		return append(b, '}'), nil
+	case p.list:
+		b = append(b, '[')
+		for i := range p.items {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			if b, err = p.items[i].append(b, v); err != nil {
+				return nil, err
+			}
+		}
+		return append(b, ']'), nil
+	case p.literal != nil:
+		return append(b, p.literal...), nil
+	}
+	text, err := p.text.Render(*v)
+	if err == nil {
+		b, err = appendText(b, text)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", p.path, err)
+	}
+	return b, nil
+}
+
+// appendText appends a text as JSON.
+func appendText(b []byte, s string) ([]byte, error) {
+	if !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
+		return append(append(append(b, '"'), s...), '"'), nil
+	}
+	out := bytes.NewBuffer(b)
+	enc := json.NewEncoder(out)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(s); err != nil {
+		return nil, err
+	}
+	return out.Bytes()[:out.Len()-1], nil // without the encoder's newline
+}
+
+// environment adds what the texts of a value have from the environment.
+func (p *part) environment(all []string) []string {
+	for i := range p.members {
+		all = p.members[i].environment(all)
+	}
+	for i := range p.items {
+		all = p.items[i].environment(all)
+	}
+	return append(all, p.text.FromEnvironment()...)
+}

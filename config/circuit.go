@@ -1,0 +1,56 @@
+package config
+
+import "time"
+
+// Circuit is the section `circuit` of a target or trunk: its circuit breaker. The API that a target prepares by has one of its own,
+// with the same settings.
+type Circuit struct {
+	// How many attempts in a row must fail, over at least a second, until it is out of use. After a timeout, those that still wait
+	// count, too. 0: it is never out of use.
+	Failures int `key:"failures" default:"3" max:"1000"`
+	// How long it is out of use at first. Then one call tries it, or a ping. Each try that fails doubles the pause.
+	Pause time.Duration `key:"pause" is:"pause" default:"1s"`
+	// The longest pause.
+	MaxPause time.Duration `key:"max_pause" is:"pause" default:"30s"`
+}
+
+func (c *Circuit) check(s section) {
+	if c.MaxPause < c.Pause && s.has("pause") && s.has("max_pause") {
+		s.fields["max_pause"].fail("is shorter than pause", "write at least "+c.Pause.String()+", or a shorter pause")
+	}
+}
+
+// Ping is the section `ping` of a target or trunk.
+type Ping struct {
+	// How often it gets an OPTIONS, from 5s to 1h. It is out of use after circuit.failures of them in a row without an answer, and
+	// in use again after two answers. 0: none is sent, and a call finds out.
+	Interval time.Duration `key:"interval" is:"ping-interval" default:"0"`
+	// How long an answer may take, from 100ms to 30s.
+	Timeout time.Duration `key:"timeout" is:"ping-timeout" default:"2s"`
+}
+
+// within makes the parser of a duration between two bounds; zero also allows 0.
+func within(low, high time.Duration, zero bool) kind {
+	parse := func(t string) (time.Duration, complaint) {
+		if zero && t == "0" {
+			return 0, complaint{}
+		}
+		d, c := parseDuration(t)
+		if !c.none() {
+			return d, c
+		}
+		if d < low || d > high {
+			remedy := "write one from " + low.String() + " to " + high.String()
+			if zero {
+				remedy += ", or 0 for none"
+			}
+			return 0, refuse("is out of range", remedy)
+		}
+		return d, complaint{}
+	}
+	k := kind{parse: parsed(parse), title: "duration", pattern: durationText}
+	if zero {
+		k.pattern, k.types = `^0$|`+durationText, number
+	}
+	return k
+}

@@ -1,0 +1,380 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Prepare is the section `prepare` of a target.
+type Prepare struct {
+	// Kind synthflow: the base URL of the platform's HTTP API. Default: that of the region, https://api.synthflow.ai where none is
+	// named.
+	API string `key:"api" is:"api"`
+	// The token. It is sent as Authorization: Bearer, unless token_header says otherwise. Kind synthflow requires it.
+	Token Secret `key:"token" later:""`
+	// Kind synthflow: the workspace, sent as workspace_id.
+	WorkspaceID *Template `key:"workspace_id" use:"prepare"`
+	// Kind synthflow: the agent that takes the call, sent as model_id. A template chooses it by the called number, for example.
+	ModelID *Template `key:"model_id" use:"prepare"`
+	// Kind synthflow: the lead's number, sent as from_number.
+	FromNumber *Template `key:"from_number" use:"prepare" default:"{{.Lead.Number}}"`
+	// Kind synthflow: the agent's number, sent as to_number.
+	ToNumber *Template `key:"to_number" use:"prepare" default:"{{.Agent.Number}}"`
+	// Kind synthflow: variables by name, with a template each, sent as custom_variables in this order.
+	CustomVariables []Variable `key:"custom_variables" use:"prepare"`
+	// Kind http: the method of the request.
+	Method string `key:"method" enum:"POST PUT PATCH GET" default:"POST"`
+	// Kind http: the URL. Path and query may hold templates, whose values are escaped for their place. Scheme and host are the same
+	// for every call. Redirects are not followed.
+	URL *URL `key:"url" later:""`
+	// Kind http: the header that has the token, alone, in place of Authorization: Bearer.
+	TokenHeader string `key:"token_header" is:"header-name"`
+	// Kind http: further headers of the request by name, with a template each. One whose template gives nothing is left out.
+	Headers []Header `key:"headers" later:""`
+	// Kind http: the JSON object that is sent, written as YAML. Each text is a template, and what it gives is quoted as JSON needs it.
+	// Numbers, true, false and null go out as they are. Without it there is no body.
+	Body *Body `key:"body"`
+	// Kind http: what the answer must be, besides JSON.
+	Success Success `key:"success"`
+	// Kind http: where the answer has the platform's id of the call: members and indices of lists, joined by dots (call.id,
+	// calls.0.id). It becomes .Prepare.CallID. Empty: the answer has none.
+	ID string `key:"id" is:"json-path"`
+	// Kind http: an answer as the platform gives it, which check and explain take for one. Default: one of success and id alone.
+	Example json.RawMessage `key:"example"`
+	// How long the whole step may take, one retry included. An answer over 1 MiB, unpacked, is not used.
+	Timeout time.Duration `key:"timeout" default:"3s"`
+	// What happens when the step fails: next (the next target is tried) or dial (this one is dialled without an id).
+	OnFailure string `key:"on_failure" enum:"next dial" default:"next"`
+
+	kind   string
+	answer Answer
+}
+
+// Success is the section `success` of prepare.
+type Success struct {
+	// The HTTP statuses. Empty: any of these.
+	Status []int `key:"status" min:"200" max:"299"`
+	// The members that the answer must have, by JSON path, and their values: texts, numbers, true or false.
+	JSON []Member `key:"json"`
+}
+
+// Member is the value that an answer must have at a path.
+type Member struct {
+	// Path is as for PrepareVars.JSON.
+	Path string
+	// Value is a string, a json.Number or a bool.
+	Value any
+}
+
+// Answer says which answers of a prepare step are a success, and where they have the id.
+type Answer struct {
+	// Status are the HTTP statuses of success; empty: all of 2xx.
+	Status []int
+	// Members must be there.
+	Members []Member
+	// ID is the path of the platform's id; empty: there is none.
+	ID string
+	// Within is the member that the answer may be wrapped in; empty: it never is.
+	Within string
+}
+
+// String says it for people.
+func (a *Answer) String() string {
+	words := "any 2xx"
+	for i, status := range a.Status {
+		words = [...]string{"", words + " or "}[min(i, 1)] + strconv.Itoa(status)
+	}
+	for _, m := range a.Members {
+		value, _ := json.Marshal(m.Value)
+		words += fmt.Sprintf(", %s is %s", m.Path, value)
+	}
+	if a.ID != "" {
+		words += ", and the id in " + a.ID
+	}
+	return words
+}
+
+// The values of targets[].prepare.on_failure.
+const (
+	OnFailureNext = "next"
+	OnFailureDial = "dial"
+)
+
+// synthflowPath is the path of Synthflow's prepare step below its API.
+const synthflowPath = "/v2/prepare_inbound"
+
+// Variable is a name and the template of its value.
+type Variable struct {
+	// Name is the variable's name.
+	Name string
+	// Value is the template of its value.
+	Value *Template
+}
+
+// The keys of one kind of target alone.
+var (
+	synthflowKeys = []string{"api", "workspace_id", "model_id", "from_number", "to_number", "custom_variables"} //nolint:gochecknoglobals // a table
+	httpKeys      = []string{"method", "url", "token_header", "headers", "body", "success", "id", "example"}    //nolint:gochecknoglobals // a table
+)
+
+// prepare reads the section of that name.
+func (s section) prepare(kind string) *Prepare {
+	v, ok := s.fields["prepare"]
+	if !ok {
+		if kind == KindHTTP && !s.broken {
+			s.require("prepare", `the request, like prepare: {url: "https://api.example.com/calls", id: call_id}; or write kind: sip`)
+		}
+		return nil
+	}
+	p := Prepare{kind: kind}
+	sub := v.section(reflect.TypeFor[Prepare]())
+	sub.read(reflect.ValueOf(&p).Elem())
+	p.URL = sub.urlTemplate("url")
+	switch kind {
+	case KindSynthflow:
+		sub.onlyFor(KindHTTP, httpKeys)
+		p.Token = sub.secret("token")
+	case KindHTTP:
+		sub.onlyFor(KindSynthflow, synthflowKeys)
+		p.overHTTP(sub)
+	case "":
+	default:
+		v.fail("is for kinds synthflow and http only", "remove it, or write kind: synthflow or kind: http")
+	}
+	return &p
+}
+
+// onlyFor reports keys that are for another kind.
+func (s section) onlyFor(kind string, keys []string) {
+	for _, key := range keys {
+		if v, ok := s.fields[key]; ok {
+			v.fail("is for kind "+kind+" only", "remove it, or write kind: "+kind)
+		}
+	}
+}
+
+// overHTTP reads the keys of kind http that depend on others.
+func (p *Prepare) overHTTP(s section) {
+	s.require("url", `where the request goes, like "https://api.example.com/calls"`)
+	if s.hasToken() {
+		p.Token = s.secret("token")
+	}
+	if p.TokenHeader != "" && !s.hasToken() {
+		s.fields["token_header"].fail("has no token to carry", "write token_file or token_env, or remove it")
+	}
+	p.Headers = s.requestHeaders(p)
+	if p.Method == http.MethodGet && p.Body != nil {
+		s.fields["body"].fail("has no place in a GET", "write method: POST, or put the values into the url's query")
+	}
+	p.answer = Answer{Status: p.Success.Status, Members: p.Success.JSON, ID: p.ID}
+}
+
+// requestHeaders reads the headers of the request.
+func (s section) requestHeaders(p *Prepare) (all []Header) {
+	v, ok := s.fields["headers"]
+	if !ok {
+		return nil
+	}
+	entries, _ := v.entries(join)
+	first := map[string]string{}
+	for _, e := range entries {
+		name := http.CanonicalHeaderKey(e.key)
+		switch {
+		case !httpToken.MatchString(e.key):
+			v.l.fail(e.line, e.path, "is not the name of a header", "write one like X-Api-Version")
+			continue
+		case slices.Contains(ownRequestHeaders(), name), name == "Authorization" && s.hasToken() && p.TokenHeader == "",
+			p.TokenHeader != "" && strings.EqualFold(e.key, p.TokenHeader):
+			v.l.fail(e.line, e.path, "is set by Flowbridge itself", "remove it")
+			continue
+		case first[name] != "":
+			v.l.fail(e.line, e.path, "is the same header as "+first[name], "keep one of them")
+			continue
+		}
+		first[name] = e.key
+		if t, _, ok := e.template(templateUse{without: ownStep}); ok {
+			all = append(all, Header{Name: e.key, Value: t})
+		}
+	}
+	return all
+}
+
+func (s section) hasToken() bool { return s.has("token_file") || s.has("token_env") }
+
+// ownRequestHeaders are the headers of a request that its form, its connection or the call's trace decides.
+func ownRequestHeaders() []string {
+	return []string{
+		"Accept", "Accept-Encoding", "Connection", "Content-Encoding", "Content-Length", "Content-Type", "Expect", "Host", "Idempotency-Key",
+		"Keep-Alive", "Proxy-Authorization", "Proxy-Connection", "Te", "Traceparent", "Trailer", "Transfer-Encoding", "Upgrade", "User-Agent",
+	}
+}
+
+// members reads a mapping of JSON paths to values.
+func (s section) members(key string) (all []Member) {
+	v, ok := s.fields[key]
+	if !ok {
+		return nil
+	}
+	entries, _ := v.entries(join)
+	for _, e := range entries {
+		if _, c := parseJSONPath(e.key); !c.none() {
+			v.l.fail(e.line, e.path, c.problem, c.remedy)
+			continue
+		}
+		sc, ok := e.scalar()
+		if !ok {
+			continue
+		}
+		got := Member{Path: e.key}
+		if got.Value, ok = sc.literal(); !ok || got.Value == nil {
+			sc.complain(refuse("is not a value that an answer can be compared with", "write a text, a whole number, true or false"))
+			continue
+		}
+		all = append(all, got)
+	}
+	return all
+}
+
+// Answer says which answers are a success.
+func (p *Prepare) Answer() *Answer { return &p.answer }
+
+// Origin is what the step's requests go to, like https://api.example.com.
+func (p *Prepare) Origin() string {
+	if p.URL != nil {
+		return p.URL.Origin()
+	}
+	return p.API
+}
+
+// synthflow makes the request of a target of kind synthflow.
+func (p *Prepare) synthflow() {
+	at, err := ParseURL(strings.TrimSuffix(strings.TrimRight(p.API, "/"), "/v2") + synthflowPath)
+	if err != nil { // the API is wrong, and that is reported
+		return
+	}
+	p.URL = at
+	p.answer = Answer{Members: []Member{{"call_status", "registered"}}, ID: "synthflow_call_id", Within: "response"}
+	custom := part{object: true}
+	for _, v := range p.CustomVariables {
+		custom.members = append(custom.members, bodyMember{v.Name, part{path: "prepare.custom_variables." + v.Name, text: v.Value}})
+	}
+	p.Body = &Body{part{object: true, members: []bodyMember{
+		{"from_number", part{path: "prepare.from_number", text: p.FromNumber}},
+		{"to_number", part{path: "prepare.to_number", text: p.ToNumber}},
+		{"model_id", part{path: "prepare.model_id", text: p.ModelID}},
+		{"workspace_id", part{path: "prepare.workspace_id", text: p.WorkspaceID}},
+		{"custom_variables", custom},
+	}}}
+}
+
+// Ask is the request of a prepare step for one call.
+type Ask struct {
+	// Method is the HTTP method.
+	Method string
+	// URL is where the request goes. It belongs to the configuration where it is the same for every call: nobody changes it.
+	URL *url.URL
+	// Headers are further headers; nil: none.
+	Headers http.Header
+	// Body is JSON; nil: none.
+	Body []byte
+	// Answer says which answers are a success.
+	Answer *Answer
+}
+
+// Ask makes the request for one call. The error names the key whose template failed.
+func (p *Prepare) Ask(v Vars) (a Ask, err error) {
+	a = Ask{Method: p.Method, Answer: &p.answer}
+	if a.URL, err = p.URL.render(v); err != nil {
+		return a, fmt.Errorf("prepare.url: %w", err)
+	}
+	for _, h := range p.Headers {
+		value, err := h.Value.Render(v)
+		if err != nil {
+			return a, fmt.Errorf("prepare.headers.%s: %w", h.Name, err)
+		}
+		if value == "" {
+			continue
+		}
+		if a.Headers == nil {
+			a.Headers = http.Header{}
+		}
+		a.Headers[h.Name] = []string{value}
+	}
+	if p.Body != nil {
+		a.Body, err = p.Body.JSON(v)
+	}
+	return a, err
+}
+
+// FromEnvironment gives what the request has from the environment: it may be secret.
+func (p *Prepare) FromEnvironment() []string {
+	all := slices.Clone(p.URL.template.FromEnvironment())
+	for _, h := range p.Headers {
+		all = append(all, h.Value.FromEnvironment()...)
+	}
+	if p.Body != nil {
+		all = p.Body.root.environment(all)
+	}
+	return all
+}
+
+// sampleCallID is the platform's id of a made-up call.
+const sampleCallID = "5f1c2f9e-6b7a-4c1d-9e8f-0a1b2c3d4e5f"
+
+// Sample is an answer that stands for the platform's: the example of the file, or the least that is a success.
+func (p *Prepare) Sample(id string) []byte {
+	if p.Example != nil {
+		return p.Example
+	}
+	answer := map[string]any{}
+	for _, m := range p.answer.Members {
+		put(answer, m.Path, m.Value)
+	}
+	if p.answer.ID != "" {
+		put(answer, p.answer.ID, id)
+	}
+	body, err := json.Marshal(answer)
+	if err != nil { // there are texts, numbers and booleans in it
+		return nil
+	}
+	return body
+}
+
+// put sets a member of an object by its path.
+func put(o map[string]any, path string, v any) {
+	name, rest, more := strings.Cut(path, ".")
+	if !more {
+		o[name] = v
+		return
+	}
+	inner, ok := o[name].(map[string]any)
+	if !ok {
+		inner = map[string]any{}
+		o[name] = inner
+	}
+	put(inner, rest, v)
+}
+
+// sample is what templates have of the sample; nil for a nil section.
+func (p *Prepare) sample() *PrepareVars {
+	if p == nil || p.kind != KindHTTP {
+		return nil
+	}
+	v := &PrepareVars{Body: p.Sample(sampleCallID)}
+	if p.answer.ID != "" {
+		v.CallID, _ = v.JSON(p.answer.ID)
+	}
+	return v
+}
+
+// SampleVars are the values of a made-up call to a target, with its sample of the platform's answer.
+func (t *Target) SampleVars() Vars {
+	return templateUse{prepare: t.Prepare != nil, sample: t.Prepare.sample()}.vars()
+}

@@ -1,0 +1,189 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"text/template"
+	"text/template/parse"
+)
+
+// URL is the URL of a request. Path and query may depend on the call, scheme and host never do.
+type URL struct {
+	template *Template
+	origin   string   // scheme, host and port
+	host     string   // host and port
+	constant *url.URL // for every call; nil: it depends on the call
+}
+
+var (
+	// errURLPath means that a value would make another path of a URL: it is nothing, or a segment . or .. (RFC 3986 section 3.3).
+	errURLPath = errors.New("a value leaves its place in the URL's path empty, or by . or .. leads elsewhere")
+	// errQueryInBranch means that nobody can tell whether a value is in the path or in the query.
+	errQueryInBranch = errors.New("the ? before the query stands within a condition: write it outside of {{if}} and {{with}}")
+)
+
+// urlTemplate reads the URL of a request.
+func (s section) urlTemplate(key string) *URL {
+	sc, ok := s.get(key)
+	if !ok {
+		return nil
+	}
+	origin := originOf(sc.text)
+	if _, c := parseAPI(origin); !c.none() {
+		if strings.Contains(origin, "{{") {
+			c = refuse("has a template in its scheme or host, which are the same for every call", "write the host itself, and templates behind it")
+		}
+		c.remedy = strings.ReplaceAll(c.remedy, "https://api.synthflow.ai", "https://api.example.com/calls")
+		sc.complain(c)
+		return nil
+	}
+	t, _, ok := sc.template(templateUse{without: ownStep})
+	if !ok {
+		return nil
+	}
+	u, err := newURL(t, sc.text)
+	if err == nil {
+		_, err = u.render(SampleVars(false))
+	}
+	if err != nil {
+		sc.complain(refuse(sc.describe(err), "correct the URL"))
+		return nil
+	}
+	return u
+}
+
+// originOf is the scheme, host and port that a URL begins with, right or wrong.
+func originOf(text string) string {
+	scheme, after, ok := strings.Cut(text, "://")
+	if !ok {
+		return text
+	}
+	if end := strings.IndexAny(after, "/?#"); end >= 0 {
+		after = after[:end]
+	}
+	return scheme + "://" + after
+}
+
+// ParseURL takes a URL whose path and query may hold templates.
+func ParseURL(text string) (*URL, error) {
+	t, err := ParseTemplate(text)
+	if err != nil {
+		return nil, err
+	}
+	return newURL(t, text)
+}
+
+// newURL makes a URL of its template, which it takes.
+func newURL(t *Template, text string) (*URL, error) {
+	origin := originOf(text)
+	at, err := url.Parse(origin)
+	if err != nil || at.Host == "" {
+		return nil, errors.New("it has no host")
+	}
+	u := &URL{template: t, origin: origin, host: at.Host}
+	if t.constant {
+		u.constant, err = u.parse(text)
+		return u, err
+	}
+	e := urlEscapes{}
+	if err := e.list(t.parsed.Root, false); err != nil {
+		return nil, err
+	}
+	t.parsed.Funcs(template.FuncMap{"inURLPath": inURLPath, "inURLQuery": url.QueryEscape})
+	t.plain = nil // text/template alone escapes
+	return u, nil
+}
+
+// urlEscapes makes the values of a template escaped for where they stand in a URL.
+type urlEscapes struct{ query bool }
+
+func (e *urlEscapes) list(l *parse.ListNode, within bool) error {
+	if l == nil {
+		return nil
+	}
+	for _, n := range l.Nodes {
+		var err error
+		switch n := n.(type) {
+		case *parse.TextNode:
+			if strings.Contains(string(n.Text), "?") {
+				if within && !e.query {
+					return errQueryInBranch
+				}
+				e.query = true
+			}
+		case *parse.ActionNode:
+			e.action(n)
+		case *parse.IfNode:
+			err = errors.Join(e.list(n.List, true), e.list(n.ElseList, true))
+		case *parse.WithNode:
+			err = errors.Join(e.list(n.List, true), e.list(n.ElseList, true))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// action has the value of an action escaped. One that declares a variable gives nothing.
+func (e *urlEscapes) action(n *parse.ActionNode) {
+	if len(n.Pipe.Decl) > 0 {
+		return
+	}
+	name := "inURLPath"
+	if e.query {
+		name = "inURLQuery"
+	}
+	n.Pipe.Cmds = append(n.Pipe.Cmds, &parse.CommandNode{
+		NodeType: parse.NodeCommand, Pos: n.Pos, Args: []parse.Node{parse.NewIdentifier(name).SetTree(nil).SetPos(n.Pos)},
+	})
+}
+
+// inURLPath escapes a value for a path.
+func inURLPath(value any) (string, error) {
+	text := fmt.Sprint(value)
+	if text == "" || text == "." || text == ".." {
+		return "", errURLPath
+	}
+	return url.PathEscape(text), nil
+}
+
+// render gives the URL for one call.
+func (u *URL) render(v Vars) (*url.URL, error) {
+	if u.constant != nil {
+		return u.constant, nil
+	}
+	text, err := u.template.Render(v)
+	if err != nil {
+		return nil, err
+	}
+	return u.parse(text)
+}
+
+// parse takes the text of a URL that must lead where its origin does.
+func (u *URL) parse(text string) (*url.URL, error) {
+	at, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return nil, errors.New("it is not a URL")
+	case at.Host != u.host || at.User != nil || at.Opaque != "":
+		return nil, errors.New("it does not lead to " + u.host)
+	case at.Fragment != "" || strings.HasSuffix(text, "#"):
+		return nil, errors.New("it holds a #, which is never sent")
+	}
+	for segment := range strings.SplitSeq(at.EscapedPath(), "/") {
+		plain, err := url.PathUnescape(segment)
+		if err != nil || plain == "." || plain == ".." {
+			return nil, errURLPath
+		}
+	}
+	return at, nil
+}
+
+// Origin is the URL's scheme, host and port.
+func (u *URL) Origin() string { return u.origin }
+
+// String gives the URL's source.
+func (u *URL) String() string { return u.template.String() }

@@ -1,0 +1,65 @@
+package live
+
+import (
+	"fmt"
+	"time"
+
+	"flowbridge/store"
+)
+
+// The values of Circuit.Of.
+const (
+	CircuitSIP = "sip"
+	CircuitAPI = "api"
+)
+
+// The values of Circuit.State, in the order of flowbridge_circuit_state.
+const (
+	CircuitClosed   = "closed"
+	CircuitHalfOpen = "half_open"
+	CircuitOpen     = "open"
+)
+
+// Circuit is how the circuit breaker of a target does, of its SIP side or of its API.
+type Circuit struct {
+	Of    string `json:"of"`
+	State string `json:"state"`
+	// Since is since when it has the state; zero: from the start.
+	Since store.Time `json:"since"`
+	// RetryAt is when an open one lets the next call or ping try.
+	RetryAt store.Time `json:"retry_at"`
+	// Opened and Refused are how often it opened, and how many attempts it refused, since the start.
+	Opened  uint64 `json:"opened"`
+	Refused uint64 `json:"refused"`
+}
+
+// Words says in words what a circuit does that is not closed.
+func (c Circuit) Words(now time.Time) string {
+	of := "it"
+	if c.Of == CircuitAPI {
+		of = "its API"
+	}
+	next := "being tried now"
+	if c.State == CircuitOpen {
+		next = fmt.Sprintf("the next try in %d s", max(0, int(c.RetryAt.Sub(now).Seconds()+0.5)))
+	}
+	return fmt.Sprintf("%s is out of use since %s, because it failed: %s, %d attempts refused", of, c.Since, next, c.Refused)
+}
+
+// Address is one address that a target's host name leads to, as calls have found it.
+type Address struct {
+	// Address is transport://address:port.
+	Address string `json:"address"`
+	// State is ok, or avoided: it failed, and the others have their turn before it.
+	State string `json:"state"`
+	// Until is until when an avoided one is.
+	Until store.Time `json:"until"`
+	// Cause is why it is avoided.
+	Cause string `json:"cause"`
+}
+
+// The values of Address.State.
+const (
+	AddressOK      = "ok"
+	AddressAvoided = "avoided"
+)

@@ -1,0 +1,67 @@
+//go:build 386 || amd64 || arm || arm64 || loong64 || mips64le || mipsle || ppc64le || riscv64
+
+package kernel
+
+import (
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Without tcx, and without a directory by which a later process finds the filters, the start says what to do.
+func TestOldKernelNeedsADirectory(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		r, err := Open(Options{Capacity: 64, noTCX: true})
+		if err == nil {
+			r.Close()
+			t.Fatal("opened")
+		}
+		if !strings.Contains(err.Error(), "before Linux 6.6") {
+			t.Errorf("got %v", err)
+		}
+		filters, err := exec.Command("tc", "filter", "show", "dev", "left", "ingress").CombinedOutput()
+		if err != nil || len(filters) > 0 {
+			t.Errorf("left has %s, %v", filters, err)
+		}
+	})
+}
+
+// Two instances with the same ports, at addresses of their own, relay beside each other. The second one has no directory, because
+// that is the first one's, so its flows end with it, and those of the first go on.
+func TestTwoInstances(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		run(t, "ip", "addr", "add", "10.81.1.9/24", "dev", "left")
+		one := open(t, func(o *Options) { o.Dir = filepath.Join(bpffs(t), "flowbridge-1") })
+		other := open(t)
+		a, b := l.a.phone("10.81.1.2:4000"), l.b.phone("10.81.2.2:5000")
+		flow := func(in, out string) Flow {
+			return Flow{In: ap(in), Source: a.addr, Out: ap(out), Dest: b.addr, SSRC: 7}
+		}
+		first, second := flow("10.81.1.1:20000", "10.81.2.1:20002"), flow("10.81.1.9:20000", "10.81.2.1:20006")
+		for r, f := range map[*Relay]Flow{one: first, other: second} {
+			if err := put(r, f, State{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		seq := uint16(0)
+		talk := func(f Flow) {
+			seq++
+			pkt := rtp(seq, 160*uint32(seq), 7, 0, "hello")
+			a.send(f.In, pkt)
+			b.expect(f.Out, pkt)
+		}
+		for range 10 {
+			talk(first)
+			talk(second)
+		}
+		if s, ok := other.Remove(second.In); !ok || s.Packets != 10 {
+			t.Errorf("the second has relayed %d packets, %v; want 10", s.Packets, ok)
+		}
+		other.Close()
+		talk(first)
+		if s, ok := one.Remove(first.In); !ok || s.Packets != 11 {
+			t.Errorf("the first has relayed %d packets, %v; want 11", s.Packets, ok)
+		}
+	})
+}

@@ -1,0 +1,58 @@
+package packet
+
+import (
+	"encoding/binary"
+	"strings"
+)
+
+// EventLen is the length of a telephone-event, in bytes.
+const EventLen = 4
+
+// digits are the telephone-events 0 to 15 (RFC 4733 §3.2). Higher codes are a hook flash, tones of modems and the
+// like.
+const digits = "0123456789*#ABCD"
+
+// Event is the payload of an RTP packet of that type (RFC 4733 §2.3).
+type Event struct {
+	Code     uint8  // of the event
+	End      bool   // E: the event is over
+	Volume   uint8  // 0 to 63, the level in -dBm0
+	Duration uint16 // from the packet's timestamp on, in units of the clock rate
+}
+
+// ParseEvent reads the payload of an RTP packet. It ignores the reserved bit and what follows: nobody packs
+// several events into a packet (RFC 4733 §2.5.1.5), but some senders fill it up.
+func ParseEvent(payload []byte) (Event, bool) {
+	if len(payload) < EventLen {
+		return Event{}, false
+	}
+	return Event{
+		Code:     payload[0],
+		End:      payload[1]&0x80 != 0,
+		Volume:   payload[1] & 0x3f,
+		Duration: binary.BigEndian.Uint16(payload[2:]),
+	}, true
+}
+
+// Put writes the event, EventLen bytes, without the reserved bit.
+func (e Event) Put(payload []byte) {
+	payload[0], payload[1] = e.Code, e.Volume&0x3f
+	if e.End {
+		payload[1] |= 0x80
+	}
+	binary.BigEndian.PutUint16(payload[2:], e.Duration)
+}
+
+// Digit returns the key that the event is of, 0 to 9, *, #, A to D. False: of none.
+func (e Event) Digit() (byte, bool) {
+	if int(e.Code) >= len(digits) {
+		return 0, false
+	}
+	return digits[e.Code], true
+}
+
+// DigitCode returns the code of a key's event. False: there is no such key.
+func DigitCode(digit byte) (uint8, bool) {
+	i := strings.IndexByte(digits, digit)
+	return uint8(max(i, 0)), i >= 0 // at most 15
+}

@@ -1,0 +1,143 @@
+package packet
+
+import "encoding/binary"
+
+// Alias is what a rewrite makes of a stream: the name, times and numbers that the receiver knows.
+type Alias struct {
+	Known    bool   // there is a stream
+	From, To uint32 // SSRC, as it comes and as it goes on
+	Time     uint32 // added to timestamps
+	Seq      uint16 // added to sequence numbers
+	Top      uint64 // the highest number that came, extended by the cycles
+}
+
+// name replaces the stream's own SSRC by the one that it is relayed with, and reports whether it was there.
+func (a *Alias) name(field []byte) bool {
+	if !a.Known || binary.BigEndian.Uint32(field) != a.From {
+		return false
+	}
+	binary.BigEndian.PutUint32(field, a.To)
+	return true
+}
+
+// unname does the opposite.
+func (a *Alias) unname(field []byte) bool {
+	if !a.Known || binary.BigEndian.Uint32(field) != a.To {
+		return false
+	}
+	binary.BigEndian.PutUint32(field, a.From)
+	return true
+}
+
+func (a *Alias) shiftTime(field []byte) {
+	binary.BigEndian.PutUint32(field, binary.BigEndian.Uint32(field)+a.Time)
+}
+
+// unshift turns a relayed sequence number into the one that came.
+func (a *Alias) unshift(field []byte) {
+	binary.BigEndian.PutUint16(field, binary.BigEndian.Uint16(field)-a.Seq)
+}
+
+// unshiftExtended does so with an extended number. The receiver counts its cycles by the shifted numbers, which wrap
+// at other moments. So the result is taken to be near the highest number that came, and not above it: those are our
+// own packets.
+func (a *Alias) unshiftExtended(field []byte) {
+	if a.Seq == 0 {
+		return
+	}
+	seq := uint16(binary.BigEndian.Uint32(field)) - a.Seq
+	extended := int64(a.Top) + int64(int16(seq-uint16(a.Top)))
+	binary.BigEndian.PutUint32(field, uint32(min(max(extended, 0), int64(a.Top))))
+}
+
+// Translate makes a compound of a side fit the relayed RTP, in place. What it says of its own stream is said of the
+// stream that the other side gets. What it says of the stream that it hears is said of the stream that the other side
+// sends. Lengths stay. What does not fit stays unchanged.
+func Translate(compound []byte, own, heard Alias) {
+	for len(compound) > 0 {
+		var p Control
+		p, compound = NextRTCP(compound)
+		switch p.kind {
+		case rtcpSDES:
+			p.translateChunks(&own)
+			continue
+		case rtcpBYE:
+			for i := 0; i < p.count && 4*i+4 <= len(p.body); i++ {
+				own.name(p.body[4*i:])
+			}
+			continue
+		}
+		if p.kind < rtcpSR || p.kind > rtcpXR || len(p.body) < 4 {
+			continue
+		}
+		mine := own.name(p.body) // the sender's SSRC comes first in all others
+		switch p.kind {
+		case rtcpSR, rtcpRR:
+			if mine && p.kind == rtcpSR && len(p.body) >= senderInfoLen {
+				own.shiftTime(p.body[12:])
+			}
+			for blocks := p.Reports(); len(blocks) > 0; blocks = blocks[ReportBlockLen:] {
+				if heard.unname(blocks) {
+					heard.unshiftExtended(blocks[8:])
+				}
+			}
+		case rtcpRTPFB, rtcpPSFB:
+			p.translateFeedback(&heard)
+		case rtcpXR:
+			p.translateExtended(&heard)
+		}
+	}
+}
+
+// translateChunks rewrites the sources of SDES chunks (RFC 3550 §6.5).
+func (p Control) translateChunks(own *Alias) {
+	at := 0
+	for i := 0; i < p.count && at+4 <= len(p.body); i++ {
+		own.name(p.body[at:])
+		at += 4
+		for at < len(p.body) && p.body[at] != 0 { // an item: type, length, text
+			if at+1 == len(p.body) {
+				return
+			}
+			at += 2 + int(p.body[at+1])
+		}
+		at = (at + 4) &^ 3 // at least one null ends the items
+	}
+}
+
+// translateFeedback rewrites the stream that feedback is about (RFC 4585 §6.1), and the packets that a NACK asks for.
+func (p Control) translateFeedback(heard *Alias) {
+	if len(p.body) < 8 || !heard.unname(p.body[4:]) || p.kind != rtcpRTPFB || p.count != genericNACK {
+		return
+	}
+	for at := 8; at+4 <= len(p.body); at += 4 {
+		heard.unshift(p.body[at:])
+	}
+}
+
+// translateExtended rewrites the streams that extended reports are about (RFC 3611 §4).
+func (p Control) translateExtended(heard *Alias) {
+	for at := 4; at+4 <= len(p.body); {
+		size := 4 * (1 + int(binary.BigEndian.Uint16(p.body[at+2:])))
+		if at+size > len(p.body) {
+			return
+		}
+		block := p.body[at : at+size]
+		at += size
+		switch block[0] {
+		case 1, 2, 3, 6: // loss, duplicates, receipt times, summary: of a range of packets
+			if size >= 12 && heard.unname(block[4:]) {
+				heard.unshift(block[8:])
+				heard.unshift(block[10:])
+			}
+		case 5: // DLRR: of receivers
+			for sub := 4; sub+12 <= size; sub += 12 {
+				heard.unname(block[sub:])
+			}
+		case 7: // VoIP metrics
+			if size >= 8 {
+				heard.unname(block[4:])
+			}
+		}
+	}
+}

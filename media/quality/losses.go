@@ -1,0 +1,82 @@
+package quality
+
+// Losses distinguishes lost from late and duplicate packets. It remembers which of the last 128 sequence numbers
+// came. A number that leaves this window without having come is lost for good, and belongs to a burst: a run of lost
+// numbers. It is plain data: another process can go on with it.
+type Losses struct {
+	Recent uint64 // bit i: the i-th number below the highest one came
+	Older  uint64 // bit i: the number i+64 below it
+
+	Run     uint64 // of the lost numbers that left the window last
+	Runs    uint64 // that began outside the window
+	Longest uint64 // of them
+}
+
+// Begin starts a window whose highest number is still to come. Numbers below the first one do not count.
+func (l *Losses) Begin() {
+	l.Recent, l.Older, l.Run = ^uint64(1), ^uint64(0), 0
+}
+
+// Finish counts what is missing now as lost.
+func (l *Losses) Finish() {
+	l.settle(l.Older, 64)
+	l.settle(l.Recent, 64)
+}
+
+// Advance raises the highest number by n. That number is still to come.
+func (l *Losses) Advance(n uint64) {
+	for n > 0 {
+		step := min(n, 64)
+		l.settle(l.Older, step)
+		l.Older = l.Older<<step | l.Recent>>(64-step)
+		l.Recent <<= step
+		n -= step
+	}
+}
+
+// settle counts the n highest bits of a word, 1 to 64, the highest first.
+func (l *Losses) settle(word, n uint64) {
+	missing := ^word >> (64 - n)
+	switch missing {
+	case 0:
+		l.Run = 0
+		return
+	case ^uint64(0): // far ahead of what came: no need to look at each
+		l.lose(n)
+		return
+	}
+	for ; n > 0; n-- {
+		if missing>>(n-1)&1 == 0 {
+			l.Run = 0
+		} else {
+			l.lose(1)
+		}
+	}
+}
+
+func (l *Losses) lose(n uint64) {
+	if l.Run == 0 {
+		l.Runs++
+	}
+	l.Run += n
+	l.Longest = max(l.Longest, l.Run)
+}
+
+// Mark notes the number that is behind below the highest one, at most 127, and reports whether it came for the first
+// time.
+func (l *Losses) Mark(behind uint64) (first bool) {
+	word, bit := &l.Recent, uint64(1)<<(behind%64)
+	if behind >= 64 {
+		word = &l.Older
+	}
+	first = *word&bit == 0
+	*word |= bit
+	return first
+}
+
+// Bursts returns the number of runs of lost packets and the length of the longest, as if what is missing now were
+// lost.
+func (l Losses) Bursts() (runs, longest uint64) {
+	l.Finish()
+	return l.Runs, l.Longest
+}

@@ -1,0 +1,108 @@
+package quality
+
+import (
+	"math"
+	"strings"
+	"time"
+)
+
+// The E-model of ITU-T G.107 (narrow band), with the default value of each
+// parameter that is not measured.
+const (
+	ratingBest = 93.2 // R without delay, loss and codec: Ro - Is of the default values
+
+	talkerEcho = 65.0  // TELR, dB: the loudness of the talker's own echo
+	noiseFloor = -61.2 // No, dBm0p
+	receiveLR  = 2.0   // RLR, dB
+
+	// Delays beside the network: a packet is filled before it is sent, and a receiver's jitter buffer is assumed to
+	// hold twice the jitter.
+	packetDelay     = 20.0  // ms
+	bufferDelayMax  = 300.0 // ms
+	burstRatioMax   = 8.0   // above it the model was not tried
+	packetsToJudge  = 50    // a second, 20 ms each
+	scoreMin        = 1.0
+	scoreMax        = 4.5
+	ratingOfMaximum = 100.0
+)
+
+// Impairment is the effect of a codec on speech: Ie, without loss, and Bpl, its robustness against loss.
+type Impairment struct{ ie, bpl float64 }
+
+// ImpairmentOf returns the impairment of an encoding name (RFC 3551), in any case; nil if no figures are published.
+// The figures are those of ITU-T G.113 Appendix I, for codecs with packet loss concealment. GSM (full rate) has no
+// Bpl there and gets that of the enhanced one. G.722 and Opus exceed this scale and count as G.711.
+func ImpairmentOf(codec string) *Impairment {
+	switch strings.ToUpper(codec) {
+	case "PCMU", "PCMA", "G722", "OPUS":
+		return &Impairment{0, 25.1}
+	case "G729":
+		return &Impairment{11, 19}
+	case "G723":
+		return &Impairment{15, 16.1}
+	case "GSM-EFR":
+		return &Impairment{5, 10}
+	case "GSM":
+		return &Impairment{20, 10}
+	}
+	return nil
+}
+
+// Heard is what came of a stream.
+type Heard struct {
+	Received     uint64        // packets, each once
+	Lost, Bursts uint64        // packets that did not come, and the runs of them
+	RTT          time.Duration // to the sender and back
+	JitterMS     float64       // its mean, milliseconds
+}
+
+// MOS is the listening quality, 1.0 to 4.5. 0 means unknown: less than a second of packets, or no figures for the codec.
+func (h Heard) MOS(codec *Impairment) float64 {
+	if codec == nil || h.Received < packetsToJudge {
+		return 0
+	}
+	lost, ratio := 0.0, 1.0
+	if h.Lost > 0 {
+		lost = float64(h.Lost) / float64(h.Lost+h.Received)
+		ratio = burstRatio(float64(h.Lost)/float64(max(h.Bursts, 1)), lost)
+	}
+	delay := float64(h.RTT)/float64(2*time.Millisecond) + packetDelay + min(2*h.JitterMS, bufferDelayMax)
+	return opinion(ratingBest - delayImpairment(delay) - codec.withLoss(100*lost, ratio))
+}
+
+// burstRatio is BurstR: the length of bursts, in packets, against their length if the same share were lost at random.
+func burstRatio(length, lost float64) float64 {
+	return min(max(length*(1-lost), 1), burstRatioMax)
+}
+
+// withLoss is Ie,eff at a loss in percent (G.107 §7.5).
+func (i Impairment) withLoss(percent, burstRatio float64) float64 {
+	if percent == 0 {
+		return i.ie
+	}
+	return i.ie + (95-i.ie)*percent/(percent/burstRatio+i.bpl)
+}
+
+// delayImpairment is Id at a delay from mouth to ear in milliseconds: talker echo and the delay itself (G.107 §7.4).
+// Listener echo, less than one, is left out.
+func delayImpairment(ms float64) float64 {
+	level := talkerEcho - 40*math.Log10((1+ms/10)/(1+ms/150)) + 6*math.Exp(-0.3*ms*ms)
+	half := (-1.5*(noiseFloor-receiveLR) - (80 + 2.5*(level-14))) / 2
+	echo := max(half+math.Sqrt(half*half+100)-1, 0) * (1 - math.Exp(-ms))
+	if ms <= 100 {
+		return echo
+	}
+	x := math.Log2(ms / 100)
+	return echo + 25*(math.Pow(1+math.Pow(x, 6), 1.0/6)-3*math.Pow(1+math.Pow(x/3, 6), 1.0/6)+2)
+}
+
+// opinion is the MOS of a rating R (G.107 Annex B).
+func opinion(r float64) float64 {
+	switch {
+	case r <= 0:
+		return scoreMin
+	case r >= ratingOfMaximum:
+		return scoreMax
+	}
+	return max(scoreMin, 1+0.035*r+r*(r-60)*(100-r)*7e-6)
+}

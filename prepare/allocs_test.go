@@ -1,0 +1,21 @@
+//go:build !race
+
+package prepare
+
+import (
+	"testing"
+
+	"flowbridge/internal/rest"
+)
+
+// A call's own part of its prepare step: the request, the answer's reading and the ids that were given. net/http's is not in it.
+func TestPrepareAllocates(t *testing.T) {
+	c, of := newClient(t, rest.Options{Transport: &oneAnswer{}}).Client, targetOf(t, "http://127.0.0.1:1")
+	const ofTheAnswer = 5
+	n := testing.AllocsPerRun(200, func() {
+		once(t, c, of)
+	})
+	if n > 18+ofTheAnswer {
+		t.Errorf("%v allocations; want 18 at most", n-ofTheAnswer)
+	}
+}

@@ -1,0 +1,258 @@
+package prepare
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"flowbridge/config"
+	"flowbridge/internal/rest"
+)
+
+// explanation has the members in which APIs say why a call has no id.
+type explanation struct {
+	ErrorMessage json.RawMessage `json:"error_message"`
+	Validation   json.RawMessage `json:"error_message_payload_validation"`
+	Detail       json.RawMessage `json:"detail"`
+	Message      json.RawMessage `json:"message"`
+	Error        json.RawMessage `json:"error"`
+}
+
+// Judge says why the body of an answer is no success; nil: it is one.
+func Judge(body []byte, want *config.Answer) error {
+	if _, err := readAnswer(body, want); err != nil {
+		return err
+	}
+	return nil
+}
+
+// readAnswer applies the rule of success to the body of an answer with a status of success, and gives the id, if the answer
+// must have one.
+func readAnswer(body []byte, want *config.Answer) (string, *Error) {
+	if found, usual := usualAnswer(body, want); usual {
+		for i, m := range want.Members {
+			if found[i] != m.Value {
+				return "", notAsWanted(m.Path, found[i], body)
+			}
+		}
+		return goodID(found[len(want.Members)])
+	}
+	if want.ID == "" && len(want.Members) == 0 && len(bytes.TrimSpace(body)) == 0 {
+		return "", nil
+	}
+	v, err := config.DecodeJSON(body)
+	if err != nil {
+		return "", &Error{Kind: KindMalformed, err: err}
+	}
+	if inner := config.AtPath(v, want.Within); want.Within != "" && len(want.Members) > 0 && config.AtPath(v, want.Members[0].Path) == nil && isObject(inner) {
+		v = inner
+		if unwrapped, err := json.Marshal(inner); err == nil {
+			body = unwrapped
+		}
+	}
+	for _, m := range want.Members {
+		if err := compare(config.AtPath(v, m.Path), m, body); err != nil {
+			return "", err
+		}
+	}
+	if want.ID == "" {
+		return "", nil
+	}
+	switch id := config.AtPath(v, want.ID).(type) {
+	case nil:
+		return "", &Error{Kind: KindMissingID, Detail: joinDetail("no "+want.ID, detailIn(body))}
+	case string:
+		if id == "" {
+			return "", &Error{Kind: KindMissingID, Detail: joinDetail(want.ID+" is empty", detailIn(body))}
+		}
+		return goodID(id)
+	default:
+		return "", &Error{Kind: KindMalformed, Detail: want.ID + " is " + kindOfJSON(id) + ", not a text"}
+	}
+}
+
+// compare says how a value is not what an answer must have; nil: it is that.
+func compare(got any, want config.Member, body []byte) *Error {
+	switch {
+	case got == nil:
+		return &Error{Kind: KindMalformed, Detail: joinDetail("no "+want.Path, detailIn(body))}
+	case kindOfJSON(got) != kindOfJSON(want.Value):
+		return &Error{Kind: KindMalformed, Detail: want.Path + " is " + kindOfJSON(got) + ", not " + kindOfJSON(want.Value)}
+	case got != want.Value:
+		return notAsWanted(want.Path, got, body)
+	}
+	return nil
+}
+
+func notAsWanted(path string, got any, body []byte) *Error {
+	return &Error{Kind: KindCallFailed, Detail: joinDetail(fmt.Sprintf("%s %v", path, got), detailIn(body))}
+}
+
+// kindOfJSON names the kind of a decoded value.
+func kindOfJSON(v any) string {
+	switch v.(type) {
+	case nil:
+		return "null"
+	case string:
+		return "a text"
+	case json.Number:
+		return "a number"
+	case bool:
+		return "true or false"
+	case []any:
+		return "a list"
+	}
+	return "an object"
+}
+
+// goodID refuses an id that can't be carried. An empty one is that of an answer without one.
+func goodID(id string) (string, *Error) {
+	if id == "" {
+		return "", nil
+	}
+	if why := rest.BadID(id); why != "" {
+		return "", &Error{Kind: KindBadID, Detail: why}
+	}
+	return id, nil
+}
+
+// maxUsual bounds the members that usualAnswer looks for.
+const maxUsual = 4
+
+// usualAnswer finds the texts that matter in an answer whose members have them as they are, without escapes: those of
+// want.Members, then the id. ok is false for every other answer, which is encoding/json's to read or to refuse; that takes
+// twice as long.
+func usualAnswer(body []byte, want *config.Answer) (found [maxUsual]string, ok bool) {
+	n := 0
+	names := [maxUsual]string{}
+	for _, m := range want.Members {
+		if _, text := m.Value.(string); !text || n == maxUsual-1 || strings.Contains(m.Path, ".") {
+			return found, false
+		}
+		names[n] = m.Path
+		n++
+	}
+	if want.ID != "" && !strings.Contains(want.ID, ".") {
+		names[n] = want.ID
+		n++
+	}
+	if n == 0 || (n == len(want.Members) && want.ID != "") {
+		return found, false
+	}
+	ok = json.Valid(body)
+	depth, isValue, wanted := 0, false, -1 // of the first depth; whose value comes next
+	for i := 0; ok && i < len(body); i++ {
+		switch body[i] {
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		case ',', ':':
+			isValue = isValue && depth > 1 || body[i] == ':' && depth == 1
+		case '"':
+			text, plain := quoted(body[i+1:])
+			i += len(text) + 1
+			switch {
+			case depth > 1, isValue && wanted < 0:
+			case isValue:
+				found[wanted], wanted, ok = string(text), -1, plain
+			default:
+				ok = plain && wanted < 0 // a value that is wanted was a text
+				wanted = indexOf(names[:n], text)
+			}
+		}
+	}
+	for i := range n {
+		ok = ok && found[i] != ""
+	}
+	return found, ok && wanted < 0
+}
+
+func indexOf(names []string, name []byte) int {
+	for i := range names {
+		if names[i] == string(name) {
+			return i
+		}
+	}
+	return -1
+}
+
+// quoted is what stands before the end of a text in quotes. plain: it is the text, in printable ASCII without escapes.
+func quoted(b []byte) (text []byte, plain bool) {
+	plain = true
+	for i := 0; i < len(b); i++ {
+		switch c := b[i]; {
+		case c == '"':
+			return b[:i], plain
+		case c == '\\':
+			i++
+			plain = false
+		case c < ' ', c > '~':
+			plain = false
+		}
+	}
+	return b, false
+}
+
+// errorDetail finds the API's own words in the body of a refusal.
+func errorDetail(body []byte) string {
+	if d := detailIn(body); d != "" {
+		return d
+	}
+	var wrapped struct {
+		Response json.RawMessage `json:"response"`
+	}
+	if json.Unmarshal(body, &wrapped) == nil {
+		return detailIn(wrapped.Response)
+	}
+	return ""
+}
+
+// detailIn finds the API's own words in an object.
+func detailIn(body []byte) string {
+	var e explanation
+	if json.Unmarshal(body, &e) != nil {
+		return ""
+	}
+	for _, raw := range []json.RawMessage{e.ErrorMessage, e.Validation, e.Detail, e.Message, e.Error} {
+		if s := words(raw); s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+// words renders a JSON value for a person: a string as itself, an object by its description if it has one, anything else as
+// compact JSON.
+func words(raw json.RawMessage) string {
+	if len(raw) == 0 || string(raw) == "null" {
+		return ""
+	}
+	var s string
+	if json.Unmarshal(raw, &s) == nil {
+		return s
+	}
+	var o struct {
+		Description string `json:"description"`
+		Message     string `json:"message"`
+	}
+	if json.Unmarshal(raw, &o) == nil && o.Description+o.Message != "" {
+		return cmp.Or(o.Description, o.Message)
+	}
+	var b bytes.Buffer
+	if json.Compact(&b, raw) != nil {
+		return ""
+	}
+	return b.String()
+}
+
+func isObject(v any) bool { _, ok := v.(map[string]any); return ok }
+
+func joinDetail(what, words string) string {
+	if words == "" {
+		return what
+	}
+	return what + ": " + words
+}

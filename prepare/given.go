@@ -1,0 +1,68 @@
+package prepare
+
+import (
+	"crypto/sha256"
+	"sync"
+	"time"
+)
+
+// An id serves one INVITE, within about a minute (the documents name no time). It is remembered for five to ten minutes; of
+// very many ids, only the latest are.
+const (
+	recentFor = 5 * time.Minute
+	maxRecent = 1 << 15 // ids of a generation
+)
+
+type sum [16]byte
+
+// GivenIDs knows which call each id of an API was given to. It has two generations, of which the older one is dropped as a
+// whole. Its entries are of fixed size, whatever the length of ids. It may be used by many goroutines.
+type GivenIDs struct {
+	mu    sync.Mutex
+	since time.Time // of the young generation
+	young map[sum]sum
+	old   map[sum]sum
+}
+
+func sumOf(s string) sum {
+	h := sha256.Sum256([]byte(s))
+	return sum(h[:16])
+}
+
+// owner says which call an id belongs to.
+type owner int
+
+const (
+	ownerNew       owner = iota // this call's alone
+	ownerOther                  // another call's
+	ownerEverybody              // the API has given nothing else: a stub with one answer for all
+)
+
+// taken notes that an id was given to a call, and says which call it belongs to. A call without a name is another one each
+// time.
+func (r *GivenIDs) taken(id, call string, now time.Time) owner {
+	key, name := sumOf(id), sumOf(call)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if age := now.Sub(r.since); age >= recentFor || len(r.young) >= maxRecent {
+		r.old, r.young = r.young, map[sum]sum{}
+		if age >= 2*recentFor {
+			r.old = nil
+		}
+		r.since = now
+	}
+	before, known := r.young[key]
+	if !known {
+		before, known = r.old[key]
+	}
+	switch {
+	case !known:
+		r.young[key] = name
+		return ownerNew
+	case call != "" && before == name:
+		return ownerNew
+	case len(r.young)+len(r.old) == 1:
+		return ownerEverybody
+	}
+	return ownerOther
+}

@@ -1,0 +1,112 @@
+package prepare
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/internal/rest"
+)
+
+// An id belongs to the call that it was given to: not to another one, nor to one without a name, for as long as the API
+// could still mean the first.
+func TestIDGivenTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClient(t, rest.Options{Transport: &countingAPI{api: func(int, *http.Request) (*http.Response, error) {
+			return answerWith(200, good()), nil
+		}}})
+		c.given.taken("another", "first", time.Now()) // it is no stub
+		for _, tt := range []struct {
+			after time.Duration
+			call  string
+			kind  Kind
+		}{
+			{0, "a", ""},
+			{0, "a", ""}, // its second attempt
+			{0, "b", KindReusedID},
+			{0, "", KindReusedID},
+			{recentFor + time.Second, "b", KindReusedID},
+			{2 * recentFor, "b", ""},
+		} {
+			time.Sleep(tt.after)
+			p, err := c.prepare(t.Context(), tt.call)
+			if kindOf(err) != tt.kind || (p.CallID != "") != (err == nil) || p.Attempts != 1 {
+				t.Errorf("call %q after %v: got %+v, %v; want kind %q", tt.call, tt.after, p, err, tt.kind)
+			}
+		}
+	})
+}
+
+func TestRecentIDsAreBounded(t *testing.T) {
+	var r GivenIDs
+	now := time.Unix(1e9, 0)
+	for i := range 3 * maxRecent {
+		if r.taken(fmt.Sprint(i), "x", now) != ownerNew {
+			t.Fatalf("id %d was never given", i)
+		}
+	}
+	if n := len(r.young) + len(r.old); n > 2*maxRecent {
+		t.Errorf("%d ids are kept", n)
+	}
+	if r.taken(fmt.Sprint(3*maxRecent-1), "y", now) != ownerOther {
+		t.Error("the last id is forgotten")
+	}
+}
+
+// Of many calls that get one id at the same time, one has it.
+func TestOneIDForManyCalls(t *testing.T) {
+	c := newClient(t, rest.Options{Transport: &countingAPI{api: func(int, *http.Request) (*http.Response, error) {
+		return answerWith(200, good()), nil
+	}}})
+	c.given.taken("another", "first", time.Now()) // it is no stub
+	var got atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			switch _, err := c.prepare(t.Context(), fmt.Sprint(i)); kindOf(err) {
+			case "":
+				got.Add(1)
+			case KindReusedID:
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if got.Load() != 1 {
+		t.Errorf("%d calls have the id", got.Load())
+	}
+}
+
+// An API nearby that gives all calls one id, and never another, is a stub: its
+// calls go on, and are known for what they are. Once it has given another id, it
+// is none; nor is one that is far, whose answers a proxy may have kept.
+func TestStub(t *testing.T) {
+	far := newClient(t, rest.Options{BaseURL: "https://api.test", Transport: &countingAPI{api: func(int, *http.Request) (*http.Response, error) {
+		return answerWith(200, good()), nil
+	}}})
+	for i, want := range []Kind{"", KindReusedID} {
+		if _, err := far.prepare(t.Context(), fmt.Sprint(i)); kindOf(err) != want {
+			t.Errorf("far, call %d: got %v", i, err)
+		}
+	}
+	answers := []string{good(), good(), good(), strings.Replace(good(), givenID, "other", 1), good()}
+	c := newClient(t, rest.Options{Transport: &countingAPI{api: func(n int, _ *http.Request) (*http.Response, error) {
+		return answerWith(200, answers[n-1]), nil
+	}}})
+	for i, want := range []string{"", "shared", "shared", "", "refused"} {
+		p, err := c.prepare(t.Context(), fmt.Sprint(i))
+		got := map[bool]string{true: "shared"}[p.Shared]
+		if kindOf(err) == KindReusedID {
+			got = "refused"
+		}
+		if got != want {
+			t.Errorf("call %d: got %q, %v; want %q", i, got, err, want)
+		}
+	}
+}

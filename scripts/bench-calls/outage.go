@@ -1,0 +1,255 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// part is a part of an outage: what the API does, and how long.
+type part struct {
+	name  string
+	lasts time.Duration
+}
+
+// outageOfLength has the API work, hang for six times as long as a round, fail every second time, and work.
+func outageOfLength(round time.Duration) []part {
+	return []part{{"works", round / 2}, {"hangs", 6 * round}, {"half fails", 2 * round}, {"works again", round / 2}}
+}
+
+func lengthOf(parts []part) (whole time.Duration) {
+	for _, p := range parts {
+		whole += p.lasts
+	}
+	return whole
+}
+
+// outageRate is how many calls a second begin.
+const outageRate = 50
+
+// outageConfig has two targets: one that is prepared by the API, and one to fall back on.
+const outageConfig = `
+sip: {listen: ["udp://%[1]v:5060"]}
+media: {listen: [%[1]v], ports: 10000-64999}
+trunks:
+  - {name: carrier, sources: [%[2]v], max_calls: 0, max_cps: 0, limits: {per_source_rate: 0}}
+targets:
+  - name: synthflow
+    kind: synthflow
+    uri: "sip:{{.To.Number}}@%[3]v"
+    prepare: {api: "http://%[4]v", token_env: BENCH_TOKEN, model_id: bench, timeout: 3s}
+    circuit: {failures: %[5]d}
+    headers: {X-EI: "S.{{.Prepare.CallID}};"}
+  - {name: spare, kind: sip, uri: "sip:{{.To.Number}}@%[3]v", headers: {X-EI: "S.spare;"}}
+routes:
+  - {targets: [synthflow, spare]}
+store: {path: %[6]q}
+admin: {listen: "%[1]v:8080"}
+log: {level: error}
+`
+
+// caller is one call of an outage: when it began, and how long until it was answered, in ms; negative: it was not.
+type caller struct {
+	At float64 `json:"at_s"`
+	MS float64 `json:"ms"`
+}
+
+// outagePart are the callers of a part.
+type outagePart struct {
+	Part     string  `json:"part"`
+	Calls    int     `json:"calls"`
+	Answered int     `json:"answered"`
+	P50      float64 `json:"p50_ms"`
+	P95      float64 `json:"p95_ms"`
+	P99      float64 `json:"p99_ms"`
+	Max      float64 `json:"max_ms"`
+	Waited   int     `json:"waited"` // over a second
+}
+
+// outage is what callers had of an outage.
+type outage struct {
+	Circuit bool         `json:"circuit"`
+	Parts   []outagePart `json:"parts"`
+	Callers []caller     `json:"callers"`
+
+	refusals map[int]int // of calls that were not answered, but 503
+}
+
+// outages has the API hang and fail, with circuits and without.
+func (b *bench) outages() error {
+	var all []outage
+	parts := outageOfLength(time.Duration(b.seconds) * time.Second)
+	for _, circuit := range []bool{true, false} {
+		o, err := b.outage(parts, circuit)
+		if err != nil {
+			return err
+		}
+		all = append(all, *o)
+		fmt.Fprintf(b.out, "\ncircuit %-5v    calls  answered   p50 ms   p95 ms   p99 ms   max ms  waited over 1 s  final answers %v\n", circuit, o.refusals)
+		for _, p := range o.Parts {
+			fmt.Fprintf(b.out, "%-14s %7d %9d %8.1f %8.1f %8.1f %8.1f %9d\n", p.Part, p.Calls, p.Answered, p.P50, p.P95, p.P99, p.Max, p.Waited)
+		}
+	}
+	if b.json == "" {
+		return nil
+	}
+	text, err := json.MarshalIndent(all, "", "  ")
+	if err == nil {
+		err = os.WriteFile(b.json, append(text, '\n'), 0o600)
+	}
+	if err == nil {
+		err = os.WriteFile(strings.TrimSuffix(b.json, ".json")+".svg", plot(parts, all), 0o600)
+	}
+	return err
+}
+
+func (b *bench) outage(parts []part, circuit bool) (*outage, error) {
+	api, err := b.startFaultyAPI(parts)
+	if err != nil {
+		return nil, err
+	}
+	defer api.stop()
+	failures := 0
+	if circuit {
+		failures = 3
+	}
+	s, err := b.startConfigured("flowbridge", b.binary, 1, func(s *system, db string) string {
+		s.carriers, s.media = append(s.carriers, b.at.carrier), append(s.media, s.sut.Addr().String())
+		return fmt.Sprintf(outageConfig, s.sut.Addr(), b.at.carrier.Addr(), b.at.agent, b.at.api, failures, db)
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer s.stop()
+	l, err := b.run(s, plan{
+		hold: time.Second, steps: []step{{outageRate, lengthOf(parts)}},
+		watch: func(at time.Duration, _ *carrier) bool { api.at.Store(int64(at)); return false },
+	})
+	if err != nil {
+		return nil, err
+	}
+	o := outageOf(parts, circuit, l.carrier.calls)
+	o.refusals = l.carrier.causes
+	return o, nil
+}
+
+func outageOf(parts []part, circuit bool, calls []call) *outage {
+	o := &outage{Circuit: circuit}
+	var ends time.Duration
+	at := 0
+	for _, part := range parts {
+		ends += part.lasts
+		p, waits := outagePart{Part: part.name}, []float64(nil)
+		for ; at < len(calls) && calls[at].start < ends; at++ {
+			c := &calls[at]
+			ms := -1.0
+			if p.Calls++; c.setUp > 0 {
+				p.Answered++
+				ms = c.setUp.Seconds() * 1000
+				waits = append(waits, ms)
+				if c.setUp > time.Second {
+					p.Waited++
+				}
+			}
+			o.Callers = append(o.Callers, caller{c.start.Seconds(), ms})
+		}
+		if slices.Sort(waits); len(waits) > 0 {
+			p.P50, p.P95, p.P99, p.Max = quantile(waits, 0.5), quantile(waits, 0.95), quantile(waits, 0.99), waits[len(waits)-1]
+		}
+		o.Parts = append(o.Parts, p)
+	}
+	return o
+}
+
+// quantile is the value that a part q of sorted values is not above.
+func quantile(sorted []float64, q float64) float64 { return sorted[int(q*float64(len(sorted)-1)+0.5)] }
+
+// faultyAPI is a platform's API that works, hangs and fails in turns.
+type faultyAPI struct {
+	parts  []part
+	server *http.Server
+	at     atomic.Int64 // ns since the load began
+	asked  atomic.Int64
+}
+
+func (b *bench) startFaultyAPI(parts []part) (*faultyAPI, error) {
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", b.at.api.String())
+	if err != nil {
+		return nil, err
+	}
+	a := &faultyAPI{parts: parts}
+	a.server = &http.Server{Handler: http.HandlerFunc(a.answer), ReadHeaderTimeout: time.Minute}
+	go func() { _ = a.server.Serve(l) }()
+	return a, nil
+}
+
+func (a *faultyAPI) stop() { _ = a.server.Close() }
+
+// answer answers as the part of the outage wants it.
+func (a *faultyAPI) answer(w http.ResponseWriter, r *http.Request) {
+	var in map[string]any
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil && !errors.Is(err, context.Canceled) {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	n, at := a.asked.Add(1), time.Duration(a.at.Load())
+	for i, p := range a.parts {
+		if at -= p.lasts; at >= 0 && i < len(a.parts)-1 {
+			continue
+		}
+		switch {
+		case p.name == "hangs":
+			<-r.Context().Done()
+			return
+		case p.name == "half fails" && n%2 == 0:
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		break
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = fmt.Fprintf(w, `{"call_status":"registered","synthflow_call_id":"00000000-0000-4000-8000-%012d"}`, n)
+}
+
+// plot draws the wait of each caller over the time, one panel for each run.
+func plot(parts []part, all []outage) []byte {
+	const width, height, left, top, most = 720, 180, 60, 30, 3500.0
+	var b strings.Builder
+	whole := lengthOf(parts)
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="11">`+"\n", left+width+20, len(all)*(height+2*top))
+	for i, o := range all {
+		y := i*(height+2*top) + top
+		title := "without circuit breaker"
+		if o.Circuit {
+			title = "with circuit breaker"
+		}
+		fmt.Fprintf(&b, `<text x="%d" y="%d">%s: ms until answered, of each caller</text>`+"\n", left, y-8, title)
+		fmt.Fprintf(&b, `<rect x="%d" y="%d" width="%d" height="%d" fill="none" stroke="#999"/>`+"\n", left, y, width, height)
+		for _, ms := range []int{0, 1000, 2000, 3000} {
+			fmt.Fprintf(&b, `<text x="%d" y="%.0f" text-anchor="end">%d</text>`+"\n", left-6, float64(y+height)-float64(ms)/most*height+4, ms)
+		}
+		var ends time.Duration
+		for _, p := range parts {
+			x := left + width*ends.Seconds()/whole.Seconds()
+			ends += p.lasts
+			fmt.Fprintf(&b, `<path d="M%.0f %dv%d" stroke="#ccc"/><text x="%.0f" y="%d">%s</text>`+"\n", x, y, height, x+2, y+height+14, p.name)
+		}
+		b.WriteString(`<path stroke="#06c" stroke-width="2" stroke-linecap="round" d="`)
+		for _, c := range o.Callers {
+			if c.MS >= 0 {
+				fmt.Fprintf(&b, "M%.1f %.1fh0", left+width*c.At/whole.Seconds(), float64(y+height)-min(c.MS, most)/most*height)
+			}
+		}
+		b.WriteString(`"/>` + "\n")
+	}
+	b.WriteString("</svg>\n")
+	return []byte(b.String())
+}

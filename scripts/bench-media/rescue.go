@@ -1,0 +1,122 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+// rescue is what became of calls whose agents' legs all died at once.
+type rescue struct {
+	System string  `json:"system"`
+	Calls  int     `json:"calls"`
+	Kept   int     `json:"kept"`       // the caller hears an agent again, and is heard, at the end
+	P50MS  float64 `json:"gap_p50_ms"` // without audio of an agent for the caller
+	P99MS  float64 `json:"gap_p99_ms"`
+	MaxMS  float64 `json:"gap_max_ms"`
+	LastMS float64 `json:"last_ms"` // from the death until the last successor had its ACK
+}
+
+// rescue has all agents hang up with the reason of a failure, a third of the time in, and takes the calls of those who
+// take over.
+func (b *bench) rescue() error {
+	var all []rescue
+	fmt.Fprintf(b.out, "%-10s %6s %6s %10s %10s %10s %12s\n", "engine", "calls", "kept", "gap p50 ms", "gap p99 ms", "gap max ms", "last back ms")
+	for _, name := range b.engines() {
+		for _, calls := range b.calls {
+			r, err := b.rescued(name, calls)
+			if err != nil {
+				return fmt.Errorf("%s with %d calls: %w", name, calls, err)
+			}
+			all = append(all, r)
+			fmt.Fprintf(b.out, "%-10s %6d %6d %10.0f %10.0f %10.0f %12.0f\n", r.System, r.Calls, r.Kept, r.P50MS, r.P99MS, r.MaxMS, r.LastMS)
+		}
+	}
+	return write(b.json, all)
+}
+
+func (b *bench) rescued(name string, calls int) (r rescue, err error) {
+	r = rescue{System: name, Calls: calls}
+	took := time.Duration(0)
+	l, err := b.during(name, calls, func(s *system, _ flowbridge, l *load) (err error) {
+		took, err = s.ends.die(calls, l.side[1].addr)
+		return err
+	})
+	if err != nil {
+		return r, err
+	}
+	r.LastMS = float64(took.Milliseconds())
+	gaps := slices.Sorted(slices.Values(l.side[0].gaps))
+	at := func(part float64) float64 { return float64(gaps[int(part*float64(len(gaps)-1))]) / 1e6 }
+	r.P50MS, r.P99MS, r.MaxMS = at(0.5), at(0.99), at(1)
+	for call := range calls {
+		if l.hears(0, call) && l.hears(1, call) {
+			r.Kept++
+		}
+	}
+	return r, nil
+}
+
+// hears says whether a call's packets came to a side until the end of the measurement.
+func (l *load) hears(side, call int) bool {
+	last := int64(0)
+	for _, at := range l.side[side].heard {
+		last = max(last, at)
+	}
+	return last-l.side[side].heard[call] < int64(time.Second)
+}
+
+var errNotTaken = errors.New("not every caller was given to a successor")
+
+// die ends the agent's legs with the reason of a failure, answers as their successors, and says how long that took.
+func (e *ends) die(calls int, media netip.AddrPort) (took time.Duration, err error) {
+	begin := time.Now()
+	for call, invite := range e.invites {
+		contact := between(lines(invite, "Contact"), "<", ">")
+		bye := fmt.Sprintf("BYE %s SIP/2.0\r\nVia: SIP/2.0/UDP %v:5060;branch=z9hG4bKbye%d\r\nMax-Forwards: 70\r\nFrom: %s;tag=b%d\r\nTo: %s\r\n%sCSeq: 1 BYE\r\n"+
+			"Reason: Q.850;cause=41\r\nContent-Length: 0\r\n\r\n",
+			contact, agentAddr, call, value(invite, "To"), call, value(invite, "From"), lines(invite, "Call-ID"))
+		if err := say(e.agent, e.to, bye); err != nil {
+			return 0, err
+		}
+	}
+	taken := map[string]bool{}
+	var b [65536]byte
+	for len(taken) < calls {
+		if err := e.agent.SetReadDeadline(begin.Add(sipPatience)); err != nil {
+			return 0, err
+		}
+		n, from, err := e.agent.ReadFromUDPAddrPort(b[:])
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return time.Since(begin), fmt.Errorf("%w: %d of %d", errNotTaken, len(taken), calls)
+		}
+		if err != nil {
+			return 0, err
+		}
+		switch text := string(b[:n]); {
+		case strings.HasPrefix(text, "INVITE "):
+			err = say(e.agent, from, answerOf(text, "s", media))
+		case strings.HasPrefix(text, "ACK "):
+			taken[value(text, "Call-ID")] = true
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	return time.Since(begin), nil
+}
+
+// value is the value of a header.
+func value(message, name string) string {
+	return strings.TrimSpace(strings.TrimPrefix(lines(message, name), name+":"))
+}
+
+func between(text, from, to string) string {
+	_, text, _ = strings.Cut(text, from)
+	text, _, _ = strings.Cut(text, to)
+	return text
+}

@@ -1,0 +1,109 @@
+package platform
+
+import (
+	"context"
+	"crypto/subtle"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/sim"
+	"flowbridge/sim/internal/standin"
+)
+
+// Call is what the platform saw of one INVITE.
+type Call struct {
+	sim.AgentCall
+
+	To        string            // the user part of the Request-URI
+	Asked     standin.Object    // the request before it; nil: none
+	Variables map[string]string // its X- headers, by the names of variables
+}
+
+// call is a call at the platform.
+type call struct {
+	standin.Call[Call]
+	platform *Platform
+}
+
+// NewCall keeps a call.
+func (p *Platform) NewCall(in *sim.Incoming) sim.Handler {
+	c := &call{platform: p}
+	c.In = in
+	variables := map[string]string{}
+	for _, line := range in.Seen().Headers {
+		name, value, _ := strings.Cut(line, ":")
+		name = strings.TrimSpace(name)
+		if p.of.Agent.Prefix != "" {
+			name = name[len(p.of.Agent.Prefix):]
+		}
+		if name != p.of.Agent.SecretIn {
+			variables[name] = strings.TrimSpace(value)
+		}
+	}
+	c.Update(func(seen *Call) { seen.To, seen.Variables = in.To.User, variables })
+	p.history.Add(c)
+	return c
+}
+
+func (c *call) snapshot() Call {
+	agent, out := c.In.Seen(), c.Seen()
+	out.AgentCall = agent
+	return out
+}
+
+// Admit holds the INVITE to the description.
+func (c *call) Admit() (code int, reason string) {
+	p, of := c.platform, c.platform.of.Agent
+	user := c.In.To.User
+	if of.SecretIn != "" {
+		if why := c.secret(of.SecretIn, p.opts.Secret); why != "" {
+			return 403, why
+		}
+	}
+	switch {
+	case of.User == nil:
+		body, why := p.use(user, time.Now())
+		if why != "" {
+			return 404, why
+		}
+		c.Update(func(seen *Call) { seen.Asked = body })
+	case !of.User.MatchString(user):
+		return 404, "Request-URI user is not " + of.UserIs
+	case p.opts.Number != "" && user != p.opts.Number:
+		return 404, "Request-URI user is not " + p.opts.Number
+	}
+	c.In.Greets = c.In.Seen().CallID
+	return 0, ""
+}
+
+// secret says what is wrong with the secret in a header, or "". The header's name has to be spelled as it is documented.
+func (c *call) secret(name, want string) string {
+	for _, line := range c.In.Seen().Headers {
+		got, value, _ := strings.Cut(line, ":")
+		switch {
+		case got != name:
+		case subtle.ConstantTimeCompare([]byte(strings.TrimSpace(value)), []byte(want)) == 1:
+			return ""
+		default:
+			return name + " has another value"
+		}
+	}
+	return "no header " + name
+}
+
+// Settle answers every call that was admitted.
+func (c *call) Settle(context.Context) (code int, reason string) { return 0, "" }
+
+// Over has nothing to do.
+func (c *call) Over() {}
+
+// Describe adds what the call is about to a log line.
+func (c *call) Describe(e *zerolog.Event) {
+	seen := c.Seen()
+	e.Str("to", seen.To)
+	if len(seen.Variables) > 0 {
+		e.Interface("variables", seen.Variables)
+	}
+}

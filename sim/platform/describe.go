@@ -1,0 +1,176 @@
+package platform
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"flowbridge/sim"
+	"flowbridge/sim/internal/standin"
+)
+
+// Description is what a platform documents about calls to it.
+type Description struct {
+	Name   string // as in `flowbridge simulate NAME`
+	Title  string
+	Source string // of all this, with the date at which it was read
+	API    *API   // nil: the platform wants no request before a call
+	Agent  Agent
+}
+
+// API is the request before a call.
+type API struct {
+	Route    string // method and path
+	TokenIn  string // the header that has the token; empty: Authorization: Bearer
+	Body     standin.Shape
+	Status   int
+	Answer   standin.Object // texts may have {id}, {sip} (the agent's address) and {body.NAME} (a member of the request)
+	Failed   standin.Object // what is different in an answer of sim.FaultFailed
+	Digits   bool           // ids are digits, not UUIDs
+	Lifetime time.Duration  // of an id
+}
+
+// Agent is the SIP side.
+type Agent struct {
+	Transports []string       // UDP, TCP, TLS; the first is the default
+	User       *regexp.Regexp // what the user part of the Request-URI must look like; nil: it is an id of the API
+	UserIs     string         // in words
+	SRTP       string         // as sim.AgentOptions.SRTP
+	Digest     bool           // an INVITE has to show credentials
+	SecretIn   string         // the header that has to have the secret, spelled so; empty: none
+	Prefix     string         // what a variable's name has lost of its header's: "X-" or nothing
+}
+
+// call_id and the like, of the two kinds that occur.
+var (
+	e164    = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
+	anyName = regexp.MustCompile(`^\+?[A-Za-z0-9][A-Za-z0-9._-]*$`)
+)
+
+var words = standin.Words{Unknown: "unknown field %q", Wrong: "field %q %s", Missing: "missing field %q"}
+
+// Descriptions are those of all platforms, in alphabetical order.
+func Descriptions() []Description {
+	all := []Description{retell, elevenLabs, liveKit, openAI, telnyx, bland, polyAI, ultravox, daily, pipecat, trunk}
+	slices.SortFunc(all, func(a, b Description) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+// Describe gives the description with this name.
+func Describe(name string) (Description, bool) {
+	for _, d := range Descriptions() {
+		if d.Name == name {
+			return d, true
+		}
+	}
+	return Description{}, false
+}
+
+var every = []string{"UDP", "TCP", "TLS"}
+
+var retell = Description{
+	Name: "retell", Title: "Retell, dial to SIP URI",
+	Source: "https://docs.retellai.com/api-references/register-phone-call and /deploy/custom-telephony, read on 22 November 2026",
+	API: &API{
+		Route: "POST /v2/register-phone-call", Status: 201, Lifetime: 5 * time.Minute,
+		Body: standin.Shape{Words: words, Required: []string{"agent_id"}, Fields: standin.Fields{
+			"agent_id": standin.TextWithin(1, 200), "agent_version": standin.IsWhole, "agent_override": standin.IsObject,
+			"from_number": standin.IsString, "to_number": standin.IsString, "direction": standin.IsOneOf("inbound", "outbound"),
+			"metadata": standin.IsObject, "retell_llm_dynamic_variables": standin.IsStringMap,
+		}},
+		Answer: standin.Object{
+			"call_type": "phone_call", "call_id": "{id}", "call_status": "registered", "agent_id": "{body.agent_id}", "agent_version": 0,
+			"from_number": "{body.from_number}", "to_number": "{body.to_number}", "direction": "{body.direction}",
+		},
+		Failed: standin.Object{"call_status": "error"},
+	},
+	Agent: Agent{Transports: []string{"TCP", "UDP", "TLS"}, Prefix: "X-"},
+}
+
+var elevenLabs = Description{
+	Name: "elevenlabs", Title: "ElevenLabs Agents, SIP trunking",
+	Source: "https://elevenlabs.io/docs/eleven-agents/phone-numbers/sip-trunking, read on 22 November 2026",
+	Agent: Agent{
+		Transports: []string{"TCP", "TLS"}, User: anyName, UserIs: "the number or name that was imported",
+		SRTP: sim.SRTPOptional, Digest: true,
+	},
+}
+
+var liveKit = Description{
+	Name: "livekit", Title: "LiveKit SIP, inbound trunk",
+	Source: "https://docs.livekit.io/telephony/accepting-calls/inbound-trunk, read on 22 November 2026",
+	Agent: Agent{
+		Transports: []string{"TCP", "UDP", "TLS"}, User: e164, UserIs: "a number of the trunk, with +",
+		SRTP: sim.SRTPOptional, Digest: true,
+	},
+}
+
+var openAI = Description{
+	Name: "openai", Title: "OpenAI Realtime, SIP",
+	Source: "https://developers.openai.com/api/docs/guides/realtime-sip, read on 22 November 2026",
+	Agent: Agent{
+		Transports: []string{"TLS"}, User: regexp.MustCompile(`^proj_[A-Za-z0-9]+$`), UserIs: "the project's id, proj_…",
+		SRTP: sim.SRTPOptional,
+	},
+}
+
+var telnyx = Description{
+	Name: "telnyx", Title: "Telnyx AI assistant, by its number over a credential connection",
+	Source: "https://developers.telnyx.com/docs/voice/sip-trunking, read on 22 November 2026",
+	Agent: Agent{
+		Transports: []string{"TCP", "UDP", "TLS"}, User: e164, UserIs: "the assistant's number, with +", SRTP: sim.SRTPOptional, Digest: true,
+	},
+}
+
+var bland = Description{
+	Name: "bland", Title: "Bland, SIP trunk",
+	Source: "https://docs.bland.ai/agents/sip-network, read on 22 November 2026",
+	Agent: Agent{
+		Transports: []string{"TLS"}, User: e164, UserIs: "an attached number, with +", SRTP: sim.SRTPRequired,
+	},
+}
+
+var polyAI = Description{
+	Name: "polyai", Title: "PolyAI, SIP trunk with a token",
+	Source: "https://docs.poly.ai/integrations/voice/sip/genesys and /five9, read on 22 November 2026",
+	Agent: Agent{
+		Transports: []string{"TLS"}, User: anyName, UserIs: "the agent's number or extension",
+		SRTP: sim.SRTPOptional, SecretIn: "X-PolyAi-Auth-Token",
+	},
+}
+
+var ultravox = Description{
+	Name: "ultravox", Title: "Ultravox, incoming SIP",
+	Source: "https://docs.ultravox.ai/telephony/sip, read on 22 November 2026",
+	Agent: Agent{
+		Transports: every, User: regexp.MustCompile(`^agent_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`), UserIs: "agent_ and the agent's id",
+	},
+}
+
+var daily = Description{
+	Name: "daily", Title: "Daily, SIP trunk",
+	Source: "https://docs.daily.co/docs/guides/features/dial-in-dial-out/sip-trunk, read on 22 November 2026",
+	Agent:  Agent{Transports: every, User: anyName, UserIs: "the called number", Digest: true},
+}
+
+var pipecat = Description{
+	Name: "pipecat", Title: "A Pipecat bot behind a room of Daily",
+	Source: "https://docs.daily.co/docs/guides/features/dial-in-dial-out/sip, read on 22 November 2026; the start is your own server's",
+	API: &API{
+		Route: "POST /start", Status: 200, Digits: true, Lifetime: 2 * time.Hour,
+		Body: standin.Shape{Words: words, Required: []string{"from", "to"}, Fields: standin.Fields{
+			"from": standin.IsString, "to": standin.IsString, "call": standin.IsString,
+		}},
+		Answer: standin.Object{
+			"name": "room-{id}", "config": map[string]any{"sip_uri": map[string]any{"endpoint": "sip:{id}@{sip}"}},
+		},
+		Failed: standin.Object{"config": nil},
+	},
+	Agent: Agent{Transports: every},
+}
+
+var trunk = Description{
+	Name: "trunk", Title: "Any SIP trunk that asks for nothing", Source: "RFC 3261",
+	Agent: Agent{Transports: every, User: anyName, UserIs: "a number or a name", SRTP: sim.SRTPOptional},
+}

@@ -1,0 +1,145 @@
+package platform
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/sim"
+	"flowbridge/sim/internal/standin"
+)
+
+// What the stand-in asks for unless it is told otherwise.
+const (
+	DefaultToken    = "sim-token"
+	DefaultUser     = "sim-user"
+	DefaultPassword = "sim-password"
+	DefaultSecret   = "sim-secret"
+)
+
+// Options configure a stand-in.
+type Options struct {
+	HTTPListen string // of its API; "127.0.0.1:0" if empty
+	SIPListen  string // "127.0.0.1:0" if empty
+	Transport  string // UDP, TCP or TLS; the first of the description's if empty
+	Token      string // that the API asks for; DefaultToken if empty
+	Auth       sim.SIPAuth
+	Secret     string // that the header asks for; DefaultSecret if empty
+	Number     string // the one user part that is let in; empty: all that look right
+	EchoDelay  time.Duration
+	RingFor    time.Duration
+	Fault      sim.Fault
+	Log        zerolog.Logger
+}
+
+// Platform is a stand-in.
+type Platform struct {
+	agent   *sim.Agent
+	api     *standin.Server // nil: none
+	of      Description
+	opts    Options
+	asks    *sim.Challenger // nil: no credentials are asked for
+	ca      []byte
+	given   standin.GivenIDs
+	history standin.History[*call]
+
+	mu    sync.Mutex // guards what follows
+	ids   map[string]*asked
+	order []string
+	count int // of ids
+}
+
+// maxIDs bounds the ids that are remembered.
+const maxIDs = 10_000
+
+// asked is a call that the API has announced.
+type asked struct {
+	body    standin.Object
+	expires time.Time
+	used    bool
+}
+
+// Start listens and serves until Close. Cancelling ctx ends the calls, but not the listeners.
+func Start(ctx context.Context, of Description, o Options) (*Platform, error) {
+	o.Transport, o.Token, o.Secret = cmp.Or(strings.ToUpper(o.Transport), of.Agent.Transports[0]), cmp.Or(o.Token, DefaultToken), cmp.Or(o.Secret, DefaultSecret)
+	if !slices.Contains(of.Agent.Transports, o.Transport) {
+		return nil, fmt.Errorf("%s is not called over %s: want %s", of.Title, o.Transport, strings.Join(of.Agent.Transports, ", "))
+	}
+	p := &Platform{of: of, opts: o, ids: map[string]*asked{}}
+	if of.Agent.Digest {
+		o.Auth.User, o.Auth.Password = cmp.Or(o.Auth.User, DefaultUser), cmp.Or(o.Auth.Password, DefaultPassword)
+		o.Auth.Realm = cmp.Or(o.Auth.Realm, of.Name+"-sim")
+		p.asks = sim.NewChallenger(o.Auth)
+	}
+	agent := sim.AgentOptions{
+		Name: of.Name + "-sim", Listen: o.SIPListen, Network: o.Transport, SRTP: of.Agent.SRTP, EchoDelay: o.EchoDelay, RingFor: o.RingFor,
+		Fault: o.Fault, Log: o.Log,
+	}
+	if o.Transport == "TLS" {
+		pair, ca, err := standin.Certificate(o.SIPListen)
+		if err != nil {
+			return nil, err
+		}
+		agent.TLS, p.ca = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}, ca
+	}
+	var err error
+	if of.API == nil {
+		if p.agent, err = sim.OpenAgent(ctx, agent); err == nil {
+			p.agent.Serve(p)
+		}
+		return p, err
+	}
+	if p.api, err = standin.Open(ctx, o.HTTPListen, agent); err == nil {
+		p.agent = p.api.Agent
+		p.api.Serve(p, p.describeAPI())
+	}
+	return p, err
+}
+
+// Close hangs up, stops listening and waits for all goroutines.
+func (p *Platform) Close() error {
+	var c io.Closer = p.agent
+	if p.api != nil {
+		c = p.api
+	}
+	return c.Close()
+}
+
+// SIPAddr is where the agent takes INVITEs, with its transport.
+func (p *Platform) SIPAddr() (at, transport string) {
+	return p.agent.SIPAddr().String(), p.opts.Transport
+}
+
+// APIURL is the base URL of the API; empty: there is none.
+func (p *Platform) APIURL() string {
+	if p.api == nil {
+		return ""
+	}
+	return p.api.APIURL()
+}
+
+// CA is the certificate of the agent, as PEM; nil: it does not speak TLS.
+func (p *Platform) CA() []byte { return p.ca }
+
+// SetFault changes how requests are treated from now on.
+func (p *Platform) SetFault(f sim.Fault) { p.agent.SetFault(f) }
+
+// Challenger checks the credentials of an INVITE.
+func (p *Platform) Challenger(sim.Invite) *sim.Challenger { return p.asks }
+
+// Calls returns the latest INVITEs, oldest first, without dropped and challenged ones and with refused ones.
+func (p *Platform) Calls() []Call {
+	var out []Call
+	for _, c := range p.history.All() {
+		out = append(out, c.snapshot())
+	}
+	return out
+}

@@ -1,0 +1,62 @@
+package store
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+// Records that can't be read cost a list nothing but themselves, whatever is wrong with them and wherever they are.
+func TestUnreadableRecords(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	s := openTest(t, path)
+	var want []string
+	for i := range 30 {
+		r := sample(fmt.Sprintf("call%02d", i))
+		mustPut(t, s, r)
+		want = append(want, r.ID)
+	}
+	db, err := openRaw(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var broken []string
+	for i, set := range []string{
+		`attempts = '{'`, `media = x'ff00'`, `recordings = '["'`, `setup_ms = 'soon'`, `ended_at = 'later'`, `started_at = 'never'`, `sip_status = '2 0 0'`,
+	} {
+		for _, n := range []int{i, 10 + i, 20 + i} {
+			id := fmt.Sprintf("call%02d", n)
+			if _, err := db.ExecContext(t.Context(), `UPDATE calls SET `+set+` WHERE id = ?`, id); err != nil {
+				t.Fatal(err)
+			}
+			broken = append(broken, id)
+			want = slices.DeleteFunc(want, func(w string) bool { return w == id })
+		}
+	}
+	for _, limit := range []int{1, 2, 3, 7, 100} {
+		var got []string
+		f := Filter{Limit: limit}
+		for range 100 {
+			records, next, err := s.List(t.Context(), f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range records {
+				got = append(got, r.ID)
+			}
+			if f.Cursor = next; next == "" {
+				break
+			}
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("in pages of %d: %q; want %q", limit, got, want)
+		}
+	}
+	slices.Sort(broken)
+	if got := s.Unreadable(); !slices.Equal(got, broken) {
+		t.Errorf("not readable are %q; want %q", got, broken)
+	}
+}

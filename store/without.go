@@ -1,0 +1,169 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// A disk that is full or read-only must not keep a process from its calls. So where the database is there and can't be
+// opened for writing, the process begins without it: with the signalling key that is read, with the calls of the journal, and
+// with a writer that tries to open the database until it can. Records wait in memory meanwhile.
+
+// refusesWrites says whether an error means that the disk takes nothing, and may be mended.
+func refusesWrites(err error) bool {
+	for _, is := range []error{unix.ENOSPC, unix.EDQUOT, unix.EROFS, unix.EIO, unix.EFBIG} {
+		if errors.Is(err, is) {
+			return true
+		}
+	}
+	code, ok := errors.AsType[*sqlite.Error](err)
+	if !ok {
+		return false
+	}
+	switch code.Code() & 0xff {
+	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN:
+		return true
+	}
+	return false
+}
+
+// openWithout opens a store whose database could not be opened because its disk takes nothing. Without a key there is none: then
+// why is the error.
+func openWithout(ctx context.Context, path string, why error, consumers []string) (_ *Store, err error) {
+	key := keyReadOnly(ctx, path)
+	if key == nil {
+		return nil, fmt.Errorf("%w; the signalling key can't be read either, so the process does not start: give the disk room, make it writable, or name another file in store.path", why)
+	}
+	lock, err := lockFile(path)
+	if err != nil {
+		return nil, errors.Join(why, err)
+	}
+	s := newStore(path, lock, defaultQueue, consumers)
+	s.key = [32]byte(key)
+	s.broken.Store(&why)
+	if err := s.leaveInterrupted(time.Now()); err != nil {
+		return nil, errors.Join(why, err, lock.Close())
+	}
+	if s.Reader, err = openReader(path); err != nil {
+		return nil, errors.Join(why, err, s.journal.leave(), lock.Close())
+	}
+	s.ground = newGround(path)
+	w := &writer{s: s, backOff: firstBackOff}
+	s.queue.signal()
+	go w.run()
+	return s, nil
+}
+
+// keyReadOnly reads the signalling key of a file that can't be written, or its copy; nil: it can't be read. Where the log can't
+// be used, the file may still have the key.
+func keyReadOnly(ctx context.Context, path string) []byte {
+	if key := keyOf(ctx, dsn(path, "ro")); key != nil {
+		return key
+	}
+	if key := keyOf(ctx, dsn(path, "ro")+"&"+url.Values{"immutable": {"1"}}.Encode()); key != nil {
+		return key
+	}
+	return keyBeside(path)
+}
+
+// leaveInterrupted is closeInterrupted without a database: the records of calls that do not go on wait for it, and all entries
+// of the journal stay until it has them.
+func (s *Store) leaveInterrupted(now time.Time) error {
+	files, err := readJournal(s.path)
+	if err != nil {
+		return err
+	}
+	seal, err := sealing(s.key)
+	if err != nil {
+		return err
+	}
+	states := files.lastStates()
+	for _, l := range leftInFiles(states) {
+		switch {
+		case l.ended:
+			s.recovered++
+		case l.goesOn(seal):
+			s.left = append(s.left, Left{Record: l.record, Interrupted: interrupted(l.record, l.written, now), State: l.state})
+			continue
+		default:
+			l.record = interrupted(l.record, l.written, now)
+			s.interrupted = append(s.interrupted, l.record.ID)
+		}
+		if _, err := s.queue.put(newFinish(&l.record)); err != nil {
+			return err
+		}
+	}
+	s.takeOwed(seal, states, map[string]lastState{})
+	if len(states) == 0 {
+		s.journal = openJournal(s.path, seal)
+		return nil
+	}
+	s.journal = newJournal(s.path, seal)
+	s.journal.goOn(&files, states, states)
+	return nil
+}
+
+// attach opens the database of a store that has begun without.
+func (w *writer) attach(ctx context.Context) (err error) {
+	s := w.s
+	lock := s.lock
+	if lock.Name() == s.path { // there was no file for the lock
+		lock, err = lockFile(s.path)
+	} else {
+		lock, err = s.relock()
+	}
+	if err != nil {
+		return err
+	}
+	if lock != s.lock {
+		_ = s.lock.Close()
+		s.lock = lock
+	}
+	if err := create(s.path); err != nil {
+		return err
+	}
+	db, err := openWriter(ctx, s.path)
+	if err != nil && isDamagedFile(ctx, s.path, err) {
+		name, err := replaceDamaged(ctx, s.path, s.key[:])
+		if err != nil {
+			return err
+		}
+		if name != "" {
+			s.aside.Store(&name)
+		}
+		db, err = openWriter(ctx, s.path)
+		if err != nil {
+			return err
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if s.file, err = os.Stat(s.path); err == nil {
+		_, err = db.ExecContext(ctx, setKey, s.key[:]) // it is the same, but in a new file
+	}
+	if err == nil {
+		err = s.attached(ctx, db)
+	}
+	if err != nil {
+		s.db = nil
+		return errors.Join(err, db.Close())
+	}
+	return w.open(ctx)
+}
+
+// attached has the store use the database, and takes up what an earlier process could not write.
+func (s *Store) attached(ctx context.Context, db *sql.DB) error {
+	s.db = db
+	_, err := s.takeUnwritten(ctx)
+	return err
+}

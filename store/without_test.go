@@ -1,0 +1,144 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// diskOf is a disk of its own with a database that a killed process has left, and its calls. With a mount option it can be made
+// full or read-only.
+func diskOf(t *testing.T) (path string, remount func(flags uintptr, options string)) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := unix.Mount("flowbridge", dir, "tmpfs", 0, "size=128m"); err != nil {
+		t.Skipf("needs root, for a disk of its own: %v", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	path = filepath.Join(dir, "f.db")
+	s := openTest(t, path)
+	mustPut(t, s, sample("done"))
+	s.Journal(sample("lives"), []byte("a state"))
+	s.Journal(sample("interrupted"), nil)
+	s.Owe("gone", []byte("owes"))
+	kill(t, s)
+	return path, func(flags uintptr, options string) {
+		t.Helper()
+		if err := unix.Mount("", dir, "", unix.MS_REMOUNT|flags, options); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A disk that is full or read-only keeps no process from its start: it has the key and the calls, takes new ones, and writes what
+// it has once it can. A kill before that costs nothing of what was there.
+func TestStartOnADiskThatTakesNothing(t *testing.T) {
+	for name, tt := range map[string]struct {
+		breaks, mends func(t *testing.T, path string, remount func(uintptr, string))
+	}{
+		"read-only": {
+			func(_ *testing.T, _ string, remount func(uintptr, string)) { remount(unix.MS_RDONLY, "") },
+			func(_ *testing.T, _ string, remount func(uintptr, string)) { remount(0, "") },
+		},
+		"read-only, and nobody has used it since": {
+			func(t *testing.T, path string, remount func(uintptr, string)) {
+				t.Helper()
+				for _, more := range []string{".lock", "-wal", "-shm", ".key"} {
+					_ = os.Remove(path + more)
+				}
+				remount(unix.MS_RDONLY, "")
+			},
+			func(_ *testing.T, _ string, remount func(uintptr, string)) { remount(0, "") },
+		},
+		"full": {
+			func(t *testing.T, path string, _ func(uintptr, string)) {
+				t.Helper()
+				fillDisk(t, filepath.Dir(path))
+			},
+			func(t *testing.T, path string, _ func(uintptr, string)) {
+				t.Helper()
+				if err := os.Remove(filepath.Join(filepath.Dir(path), "filler")); err != nil {
+					t.Fatal(err)
+				}
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path, remount := diskOf(t)
+			tt.breaks(t, path, remount)
+			for range 2 {
+				s, err := Open(t.Context(), path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := leftOf(s); !slices.Equal(got, []string{"gone owes owes", "lives a state"}) {
+					t.Errorf("left are %q", got)
+				}
+				if s.Err() == nil && name != "full" { // of which the process itself may give some back
+					t.Error("no error")
+				}
+				if other, err := Open(t.Context(), path); !errors.Is(err, errLocked) {
+					t.Errorf("%v: a second process has it, too: %v", err, other)
+				}
+				if err := s.Leave(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s, err := Open(t.Context(), path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			key := s.Key()
+			s.Journal(sample("new"), []byte("a new state"))
+			written := make(chan error, 1)
+			finished := sample("finished")
+			s.Keep(t.Context(), &finished, nil, func(err error) { written <- err })
+			tt.mends(t, path, remount)
+			if err := <-written; err != nil {
+				t.Fatal(err)
+			}
+			for !closedWithin(s) {
+				t.Log("not yet")
+			}
+			for id, want := range map[string]string{"done": DispositionAnswered, "finished": DispositionAnswered, "interrupted": DispositionInterrupted} {
+				if r, ok, err := s.Get(t.Context(), id); err != nil || !ok || r.Disposition != want {
+					t.Errorf("%s: %v, %v, %q", id, err, ok, r.Disposition)
+				}
+			}
+			if err := s.Leave(); err != nil {
+				t.Fatal(err)
+			}
+			again := openTest(t, path)
+			if got := leftOf(again); !slices.Equal(got, []string{"gone owes owes", "lives a state", "new a new state"}) || again.Key() != key || again.Interrupted() != 0 {
+				t.Errorf("left are %q, %d interrupted, another key: %v", got, again.Interrupted(), again.Key() != key)
+			}
+		})
+	}
+}
+
+// closedWithin says whether all that waits is written.
+func closedWithin(s *Store) bool {
+	return s.Alive(context.Background(), time.Now()) == nil && s.Err() == nil
+}
+
+// Without a database, and a copy of its key, a disk that takes nothing keeps the process from its first start; the error says what
+// to do.
+func TestFirstStartOnADiskThatTakesNothing(t *testing.T) {
+	path, remount := diskOf(t)
+	for _, more := range []string{"", "-wal", "-shm", ".key"} {
+		if err := os.Remove(path + more); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+	remount(unix.MS_RDONLY, "")
+	if _, err := Open(t.Context(), path); err == nil || !strings.Contains(err.Error(), "make it writable, or name another file in store.path") {
+		t.Errorf("%v", err)
+	}
+}
