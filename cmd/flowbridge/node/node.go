@@ -19,9 +19,9 @@ import (
 	"flowbridge/admin"
 	"flowbridge/b2bua"
 	"flowbridge/b2bua/ladder"
-	"flowbridge/b2bua/redirected"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/reach"
+	"flowbridge/b2bua/redirected"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
 	"flowbridge/fleet"
@@ -213,12 +213,8 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	if err = n.startTelemetry(&cfg.Telemetry, name); err != nil {
 		return err
 	}
-	bindings, err := n.store.Bindings(ctx)
-	if err != nil {
-		return err
-	}
 	n.server, err = b2bua.NewServer(b2bua.Options{
-		Bindings: bindings, KeepBindings: n.store.KeepBindings,
+		Bindings: n.bindings(ctx), KeepBindings: n.store.KeepBindings,
 		Config: cfg, Relay: b2bua.EngineRelay{Engine: n.engine}, Sink: n.sink(), Preparers: current.preparers,
 		Key: n.store.Key(), Left: n.left(), Node: name, Log: n.log, Ladders: n.collects(), Archive: n.archive, Admission: n.admit(&cfg.Fleet), Before: n.serverBefore(),
 	})
@@ -234,6 +230,21 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	if n.hookServer != nil {
 		n.onClose(n.hookServer.Close)
 	}
+	n.tendAll(ctx)
+	return n.serveAPI(ctx, o)
+}
+
+// bindings are those of who had registered at the process before.
+func (n *Node) bindings(ctx context.Context) map[string][]store.Binding {
+	all, err := n.store.Bindings(ctx)
+	if err != nil {
+		n.log.Error().Err(err).Msg("registrations not read: a trunk that registers here is called again after its next REGISTER")
+	}
+	return all
+}
+
+// tendAll has what is to be looked after in the background begin with the node.
+func (n *Node) tendAll(ctx context.Context) {
 	n.stalls = newStalls(n.log, n.watched()...)
 	n.parts = append(n.parts, n.stalls.gauges, n.registrationGauges)
 	var tended sync.WaitGroup
@@ -244,7 +255,6 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 		tended.Go(func() { n.purgeHourly(ctx) })
 	})
 	n.onClose(func() error { tended.Wait(); return nil })
-	return n.serveAPI(ctx, o)
 }
 
 // openArchive opens the directory of recordings, if recording is configured, and completes the records of a killed process

@@ -1,0 +1,178 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// journalSegment is one of its two files.
+type journalSegment struct {
+	name    string
+	number  uint64
+	f       *os.File // nil: there is no file yet
+	written int64    // bytes in the file
+	end     int64    // the same with what waits
+
+	room     int64 // bytes that it has on the disk
+	roomless bool  // its file system gives none ahead
+}
+
+// reopen opens the files of an earlier process. Where they can't be written, entries wait.
+func (j *journal) reopen() error {
+	for _, s := range []*journalSegment{j.old, j.file} {
+		if s == nil || s.f != nil {
+			continue
+		}
+		f, err := os.OpenFile(s.name, os.O_RDWR, 0)
+		if err != nil {
+			return fmt.Errorf("journal: %w; check the directory of store.path and its rights", err)
+		}
+		s.f = f
+	}
+	j.unopened = false
+	return nil
+}
+
+// oldSegment opens a file that is there.
+func oldSegment(name string) (*journalSegment, error) {
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return nil, fmt.Errorf("journal: %w; check the directory of store.path and its rights", err)
+	}
+	end, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("journal: %w", err), f.Close())
+	}
+	head := make([]byte, headSize)
+	n, _ := f.ReadAt(head, 0) // a file without a head is an older one
+	return &journalSegment{name: name, number: fileNumber(head[:n]), f: f, written: end, end: end}, nil
+}
+
+func newSegment(name string, number uint64) (*journalSegment, error) {
+	s, err := openSegment(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.head(number); err != nil {
+		return nil, errors.Join(err, s.f.Close())
+	}
+	return s, nil
+}
+
+// head writes the head of a file that has nothing yet.
+func (s *journalSegment) head(number uint64) error {
+	if _, err := s.f.WriteAt(binary.LittleEndian.AppendUint64([]byte(journalMagic), number), 0); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	s.number, s.written, s.end = number, int64(headSize), int64(headSize)
+	return nil
+}
+
+// removed says whether the file is not where its name says any more. It gives the lock away meanwhile.
+func (j *journal) removed() bool {
+	file := j.file
+	j.mu.Unlock()
+	defer j.mu.Lock()
+	return !file.inPlace()
+}
+
+// turn begins the other file. What could not be written to the one before goes there.
+func (j *journal) turn() {
+	now, next := j.file, j.next
+	j.mu.Unlock()
+	err := errNotThere
+	if next != nil && next.inPlace() {
+		err = next.head(now.number + 1)
+	}
+	if err != nil {
+		if next != nil {
+			_ = next.f.Close() // it is empty
+		}
+		next, err = newSegment(j.otherName(now), now.number+1)
+	}
+	j.mu.Lock()
+	j.next = nil
+	switch {
+	case err != nil:
+		j.err = err
+		return
+	case j.writing: // to the file before: the next time
+		_ = next.f.Close() // it is empty
+		return
+	}
+	for id, p := range j.live {
+		if p.in == now && p.at >= now.written {
+			j.live[id] = place{in: next, at: p.at - now.written + next.written, size: p.size}
+		}
+	}
+	next.end += now.end - now.written
+	now.end = now.written
+	if j.file = next; now.f != nil {
+		j.old = now
+	}
+	j.write()
+}
+
+// move copies the last entries of live calls out of the old file, and removes that.
+func (j *journal) move() {
+	ids := make([]string, 0, len(j.live))
+	for id, p := range j.live {
+		if p.in == j.old {
+			ids = append(ids, id)
+		}
+	}
+	for i, id := range ids {
+		if i%moveStep == moveStep-1 { // let callers in between
+			j.write()
+			j.mu.Unlock()
+			j.mu.Lock()
+		}
+		p, ok := j.live[id]
+		if !ok || p.in != j.old {
+			continue
+		}
+		from := len(j.waiting)
+		j.waiting = append(j.waiting, make([]byte, p.size)...)
+		if _, err := j.old.f.ReadAt(j.waiting[from:], p.at); err != nil {
+			j.waiting = j.waiting[:from]
+			if errors.Is(err, io.EOF) { // somebody has truncated the file: what is lost is not waited for
+				delete(j.live, id)
+				j.size -= int64(p.size)
+				continue
+			}
+			j.err = fmt.Errorf("journal: %w", err)
+			return
+		}
+		j.placed(id, p.size)
+	}
+	if j.write(); j.writing || len(j.waiting) > 0 {
+		return // the next time
+	}
+	old, file := j.old, j.file
+	j.mu.Unlock()
+	err := file.f.Sync() // a power failure must not take the copies, and the old file, too
+	var next *journalSegment
+	if err == nil {
+		next, err = old.again()
+	}
+	j.mu.Lock()
+	if err != nil {
+		j.err = fmt.Errorf("journal: %w", err)
+		return
+	}
+	j.old, j.next = nil, next
+}
+
+func (j *journal) closeFiles() error {
+	var errs []error
+	for _, s := range []*journalSegment{j.old, j.file, j.next} {
+		if s != nil && s.f != nil {
+			errs = append(errs, s.f.Close())
+		}
+	}
+	j.file, j.old, j.next = nil, nil, nil
+	return errors.Join(errs...)
+}
