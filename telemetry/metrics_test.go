@@ -81,13 +81,15 @@ func scraped(t *testing.T, m *Metrics) string {
 func TestMetrics(t *testing.T) {
 	m := newMetrics(sample)
 	r := call()
-	tell(m, &r, store.Attempt{Target: "synthflow", PrepareMS: 40, PrepareStatus: 503, Cause: "prepare_failed"}, store.Attempt{Target: "synthflow", PrepareMS: 60, PrepareStatus: 200})
+	tell(m, &r, store.Attempt{Target: "synthflow", PrepareMS: 40, PrepareStatus: 503, Cause: "prepare_failed"}, store.Attempt{Target: "synthflow", PrepareMS: 60, PrepareStatus: 200},
+		store.Attempt{Target: "vapi", Reason: store.ReasonRescue})
 	m.NotWritten()
 	got := scraped(t, m)
 	for _, want := range []string{
 		`flowbridge_calls_total{cause="caller_hangup",disposition="answered",target="synthflow",trunk="carrier"} 1`,
 		`flowbridge_attempts_total{cause="prepare_failed",target="synthflow"} 1`,
 		`flowbridge_attempts_total{cause="answered",target="synthflow"} 1`,
+		`flowbridge_rescues_total{cause="answered",target="other"} 1`,
 		`flowbridge_prepare_requests_total{outcome="ok",target="synthflow"} 1`,
 		`flowbridge_prepare_requests_total{outcome="prepare_failed",target="synthflow"} 1`,
 		`flowbridge_prepare_seconds_sum{target="synthflow"} 0.1`,

@@ -164,9 +164,8 @@ func TestMemoryOfTheEnvironment(t *testing.T) {
 		debug.SetGCPercent(before)
 		debug.SetMemoryLimit(limit)
 	}()
-	m := governMemory(t.Context(), &budget{root: fstest.MapFS{}}, zerolog.Nop())
+	m := governMemory(t.Context(), &budget{root: fstest.MapFS{}, configured: 100 * mib}, zerolog.Nop())
 	defer m.close()
-	m.budget.configured = 100 * mib
 	runtime.GC()
 	m.adjust()
 	if gc, limit := goGC(), debug.SetMemoryLimit(-1); gc != 77 || limit != 1<<30 {
