@@ -98,16 +98,49 @@ func TestBurst(t *testing.T) {
 
 // What is slow among others that are answered opens nothing, however many wait.
 func TestOneIsSlow(t *testing.T) {
-	c := newClock(settings)
-	slow, _ := c.Begin(c.now)
-	for range 100 {
-		c.Begin(c.now)
+	for _, o := range []Outcome{Failed, Silent} {
+		c := newClock(settings)
+		slow, _ := c.Begin(c.now)
+		for range 100 {
+			c.Begin(c.now)
+		}
+		c.now = c.now.Add(2900 * time.Millisecond)
+		c.ends(Succeeded, 100*time.Millisecond)
+		for range 2 {
+			try := slow
+			c.End(c.now, &try, o) // counts by itself
+		}
+		c.hears(t)
 	}
-	c.now = c.now.Add(2900 * time.Millisecond)
-	c.ends(Succeeded, 100*time.Millisecond)
-	for range 2 {
-		try := slow
-		c.End(c.now, &try, Failed) // counts by itself
+}
+
+// A platform that answers in 100 ms stays in use at 50 calls a second, even if some lookups in a row take too long.
+func TestSomeAreSlow(t *testing.T) {
+	c := newClock(settings)
+	type call struct {
+		try   Try
+		until time.Time
+		o     Outcome
+	}
+	var waiting []call
+	for i := range 50 * 30 {
+		waiting = slices.DeleteFunc(waiting, func(w call) bool {
+			if w.until.After(c.now) {
+				return false
+			}
+			c.End(c.now, &w.try, w.o)
+			return true
+		})
+		try, ok := c.Begin(c.now)
+		if !ok {
+			t.Fatalf("call %d is refused: %+v", i, c.Status())
+		}
+		w := call{try, c.now.Add(100 * time.Millisecond), Succeeded}
+		if i%100 < 4 {
+			w.until, w.o = c.now.Add(3*time.Second), Silent
+		}
+		waiting = append(waiting, w)
+		c.now = c.now.Add(20 * time.Millisecond)
 	}
 	c.hears(t)
 }

@@ -13,7 +13,8 @@
 // serves. Held by TestHalfOfThemFail.
 //
 // After a silence, those that still wait count as failures, too. Three seconds of a hanging API at 50 calls a second are one
-// timeout and 149 callers that wait. Held by TestHangingAPI.
+// timeout and 149 callers that wait. Held by TestHangingAPI. If anything that began later was answered, the silence is of that
+// one attempt, and counts as one. Held by TestOneIsSlow and TestSomeAreSlow.
 //
 // A row of failures must last a second. A burst of refusals within a few milliseconds, from a proxy that is being reloaded,
 // opens nothing. Held by TestBurst.
