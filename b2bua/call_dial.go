@@ -143,7 +143,7 @@ func (c *Call) outboundLeg(f Ready, local leg.Local, at netip.AddrPort) (*leg.Le
 	invite := leg.Invite{
 		Request: req, Offer: out.Offer, Dest: f.Dest, Transport: local.Transport,
 		FirstResponse: f.Turn(a.target.Dial), RingTimeout: a.target.Dial.RingTimeout,
-		Auth: a.target.Dial.Auth,
+		Auth: a.target.Dial.Auth, Heard: func() { a.target.SIP.Heard(time.Now(), a.try) },
 	}
 	if f.Flow == nil {
 		invite.Shorten = func(more int) (*sip.Request, bool) { return c.shorten(a, &out, l, more) }

@@ -6,7 +6,7 @@ import "time"
 // with the same settings.
 type Circuit struct {
 	// How many attempts in a row must fail, over at least a second, until it is out of use. After a timeout, those that still wait
-	// count, too. 0: it is never out of use.
+	// count, too, unless what began later was answered. 0: it is never out of use.
 	Failures int `key:"failures" default:"3" max:"1000"`
 	// How long it is out of use at first. Then one call tries it, or a ping. Each try that fails doubles the pause.
 	Pause time.Duration `key:"pause" is:"pause" default:"1s"`

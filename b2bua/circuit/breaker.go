@@ -187,6 +187,23 @@ func (b *Breaker) judge(now time.Time, try Try, o Outcome) *Change {
 	return nil
 }
 
+// Heard says that an attempt got a word that is not its answer yet. It closes a circuit that this attempt tries. A closed one
+// still waits for the attempt's end: a proxy says 100 to what it refuses a moment later.
+func (b *Breaker) Heard(now time.Time, try Try) {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	var told *Change
+	if try.generation == b.generation {
+		if b.answered(try); b.state == HalfOpen {
+			told = b.close(now)
+		}
+	}
+	b.mu.Unlock()
+	b.tell(told)
+}
+
 // answered notes that an attempt was.
 func (b *Breaker) answered(try Try) {
 	if try.began.After(b.lastGood) {

@@ -197,6 +197,41 @@ func TestHalfOpen(t *testing.T) {
 	}
 }
 
+// A first word closes a half-open circuit. It takes no failure from a closed one, but says that a silence is of one attempt.
+func TestHeard(t *testing.T) {
+	c := newClock(settings)
+	refused := func(took time.Duration) {
+		try, ok := c.Begin(c.now)
+		if !ok {
+			t.Fatal("refused")
+		}
+		c.Heard(c.now, try)
+		c.now = c.now.Add(took)
+		c.End(c.now, &try, Failed)
+	}
+	for range 3 {
+		refused(time.Second)
+	}
+	c.hears(t, "open 1s after 3s")
+	c.now = c.Status().RetryAt
+	try, _ := c.Begin(c.now)
+	c.Heard(c.now.Add(time.Millisecond), try)
+	if c.Status().State != Closed || !c.ends(Neutral, 0) {
+		t.Errorf("%+v; want it closed", c.Status())
+	}
+	c.End(c.now, &try, Failed) // of before: it counts no more
+	silent, _ := c.Begin(c.now)
+	for range 100 {
+		c.now = c.now.Add(time.Millisecond)
+		rings, _ := c.Begin(c.now)
+		c.Heard(c.now, rings)
+	}
+	c.now = c.now.Add(4 * time.Second)
+	c.End(c.now, &silent, Silent)
+	c.hears(t, "open 1s after 3s", "closed 1.001s after 4s")
+	(*Breaker)(nil).Heard(c.now, try)
+}
+
 // Where there are probes, they open the circuit without calls, and no call is let through to try.
 func TestProbes(t *testing.T) {
 	s := settings
