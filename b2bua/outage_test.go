@@ -75,7 +75,7 @@ func TestHangingAPICostsNobodyElse(t *testing.T) {
 		if got["agent prepare_timeout"] != 30+2 || got["agent api_circuit_open"] != 120-32 {
 			t.Errorf("attempts: %v", got)
 		}
-		if s := w.server.admission.Circuits(); len(s) != 3 || s[1].API == "" || s[1].Opened != 1 || s[0].Opened != 0 {
+		if s := w.server.admission.Circuits(); len(s) != 3 || !s[1].API || s[1].Opened != 1 || s[0].Opened != 0 {
 			t.Errorf("circuits: %+v", s)
 		}
 	})

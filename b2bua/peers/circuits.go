@@ -13,7 +13,7 @@ import (
 // circuits are the circuit breakers of what calls depend on. They outlive reloads.
 type circuits struct {
 	sip  map[string]*circuit.Breaker // by the name of the target or trunk
-	apis map[string]*circuit.Breaker // by base URL: targets of one API share it
+	apis map[string]*circuit.Breaker // by origin: targets of one API share it
 }
 
 func newCircuits() circuits {
@@ -62,7 +62,8 @@ func (a *Admission) connect(p *Snapshot, cfg *config.Config) {
 		sip(t, "target")
 		if t.Preparer != nil && t.Dial.Prepare != nil {
 			s := settingsOf(t.Dial.Circuit, false)
-			t.API = a.kept(a.circuits.apis, t.Dial.Prepare.API, "API "+t.Dial.Prepare.API, s)
+			at := t.Dial.Prepare.Origin()
+			t.API = a.kept(a.circuits.apis, at, "API "+at, s)
 			configure(t.API, s)
 		}
 	}
@@ -119,8 +120,8 @@ func PrepareOutcome(why cause.Cause, status int) circuit.Outcome {
 
 // CircuitStatus is a circuit with what it is for.
 type CircuitStatus struct {
-	API  string // its base URL; empty: the SIP side
-	Name string // of the target or trunk, of an API: of the first target that uses it
+	API  bool   // of its API; else of its SIP side
+	Name string // of the target or trunk; each target of an API has the API's
 	circuit.Status
 }
 
@@ -134,9 +135,9 @@ func (a *Admission) Circuits() (all []CircuitStatus) {
 	for _, t := range p.Targets {
 		all = append(all, CircuitStatus{Name: t.Dial.Name, Status: t.SIP.Status()})
 		if t.API != nil {
-			all = append(all, CircuitStatus{Name: t.Dial.Name, API: t.Dial.Prepare.API, Status: t.API.Status()})
+			all = append(all, CircuitStatus{Name: t.Dial.Name, API: true, Status: t.API.Status()})
 		}
 	}
-	slices.SortFunc(all, func(x, y CircuitStatus) int { return cmp.Or(cmp.Compare(x.Name, y.Name), cmp.Compare(x.API, y.API)) })
+	slices.SortStableFunc(all, func(x, y CircuitStatus) int { return cmp.Compare(x.Name, y.Name) }) // the SIP side comes first
 	return all
 }

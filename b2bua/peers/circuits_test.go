@@ -1,0 +1,73 @@
+package peers
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"flowbridge/b2bua/circuit"
+	"flowbridge/config"
+)
+
+// noAPI is a platform that nobody asks.
+type noAPI struct{}
+
+func (noAPI) Prepare(context.Context, PrepareRequest) (Prepared, error) { return Prepared{}, nil }
+
+// mustAdmit is the admission by a configuration, whose targets with an API have a client.
+func mustAdmit(t *testing.T, text string) *Admission {
+	t.Helper()
+	cfg, err := config.Parse("test.yaml", []byte(text), func(string) (string, bool) { return "secret", true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	clients := map[string]Preparer{}
+	for i := range cfg.Targets {
+		if cfg.Targets[i].Prepare != nil {
+			clients[cfg.Targets[i].Name] = noAPI{}
+		}
+	}
+	return NewAdmission(cfg, clients)
+}
+
+// Targets share the circuit of an API if they ask the same host, whatever they ask there.
+func TestCircuitsOfAPIs(t *testing.T) {
+	a := mustAdmit(t, `
+trunks:
+  - {name: carrier, sources: [192.0.2.1]}
+targets:
+  - {name: one, kind: http, uri: "sip:{{.Prepare.CallID}}@192.0.2.2", prepare: {url: "https://one.test/calls", id: id}}
+  - {name: again, kind: http, uri: "sip:{{.Prepare.CallID}}@192.0.2.2", prepare: {url: "https://one.test/others", id: id}}
+  - {name: two, kind: http, uri: "sip:{{.Prepare.CallID}}@192.0.2.2", prepare: {url: "https://two.test/calls", id: id}}
+routes:
+  - {targets: [one, again, two]}
+`)
+	var heard []circuit.Change
+	told := func(c circuit.Change) { heard = append(heard, c) }
+	a.CircuitChanged.Store(&told)
+	targets := a.Peers.Load().Targets
+	if targets["one"].API != targets["again"].API || targets["one"].API == targets["two"].API {
+		t.Errorf("%p, %p, %p", targets["one"].API, targets["again"].API, targets["two"].API)
+	}
+	now := time.Now()
+	for range 3 {
+		try, _ := targets["one"].API.Begin(now)
+		now = now.Add(time.Second)
+		targets["one"].API.End(now, &try, circuit.Silent)
+	}
+	if len(heard) != 1 || heard[0].Name != "API https://one.test" {
+		t.Errorf("told %+v", heard)
+	}
+	var got []string
+	for _, s := range a.Circuits() {
+		of := "sip"
+		if s.API {
+			of = "api"
+		}
+		got = append(got, s.Name+" "+of+" "+s.State.String())
+	}
+	if want := []string{"again sip closed", "again api open", "one sip closed", "one api open", "two sip closed", "two api closed"}; !slices.Equal(got, want) {
+		t.Errorf("circuits %q; want %q", got, want)
+	}
+}
