@@ -50,7 +50,8 @@ func (a *Admission) connect(p *Snapshot, cfg *config.Config) {
 		}
 	}
 	sip := func(t *Target, kind string) {
-		s := settingsOf(t.Dial.Circuit, t.Dial.Ping.Interval > 0)
+		_, pinged := t.Dial.PingAt()
+		s := settingsOf(t.Dial.Circuit, pinged)
 		t.SIP = a.kept(a.circuits.sip, t.Dial.Name, kind+" "+t.Dial.Name, s)
 		configure(t.SIP, s)
 	}

@@ -71,3 +71,32 @@ routes:
 		t.Errorf("circuits %q; want %q", got, want)
 	}
 }
+
+// Who gets no OPTIONS is tried by calls, whatever its ping says: else its circuit would stay open for ever.
+func TestPingAt(t *testing.T) {
+	for _, tt := range []struct {
+		uri        string
+		registered bool
+		want       string
+	}{
+		{"sip:{{.To.Number}}@sip.test:5070", false, "sip:sip.test:5070"},
+		{"sip:{{.Prepare.CallID}}@sip.test", false, "sip:sip.test"},
+		{`sip:{{.Prepare.JSON "uri"}}`, false, ""},
+		{"sip:{{.To.Number}}@{{.To.Host}}", false, ""},
+		{"sip:registered", true, ""},
+	} {
+		uri, err := config.ParseTemplate(tt.uri)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := &Dial{URI: uri, Registered: tt.registered, Ping: config.Ping{Interval: time.Second}}
+		at, ok := d.PingAt()
+		if ok != (tt.want != "") || ok && at.String() != tt.want {
+			t.Errorf("%s: %s, %v; want %q", tt.uri, at.String(), ok, tt.want)
+		}
+		d.Ping.Interval = 0
+		if _, ok := d.PingAt(); ok {
+			t.Errorf("%s gets OPTIONS without an interval", tt.uri)
+		}
+	}
+}
