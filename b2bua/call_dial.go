@@ -9,6 +9,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/circuit"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
@@ -36,6 +37,9 @@ func (c *Call) dialPrepared(f Ready) progress {
 	}
 	if f.Err != nil && f.Cause == cause.None {
 		c.ladder.Decide("target %s is dialled without an id: %v", a.target.Dial.Name, f.Err)
+	}
+	if errors.Is(f.Err, errNotRegistered) { // no outage: the next call is let through
+		a.target.SIP.End(time.Now(), &a.try, circuit.Neutral)
 	}
 	if f.Cause != cause.None {
 		c.failed(attemptEnd{cause: f.Cause, err: f.Err})

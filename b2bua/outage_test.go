@@ -126,3 +126,16 @@ func TestSilentTargetIsLeftOut(t *testing.T) {
 		w.carrier.ackRefused(d)
 	})
 }
+
+// A trunk without anybody registered is no outage: it costs nobody a wait, and whoever registers next is called at once.
+func TestNobodyRegisteredIsNoOutage(t *testing.T) {
+	inWorldWith(t, phoneConfig, func(w *world) {
+		got := attemptsOf(w.callsFor(5*time.Second, "+15075785607"))
+		if got["phone target_unreachable"] != 50 || len(got) != 1 {
+			t.Errorf("attempts: %v", got)
+		}
+		if s := w.server.admission.Peers.Load().Callees["phone"].SIP.Status(); s != (circuit.Status{}) {
+			t.Errorf("circuit: %+v", s)
+		}
+	})
+}

@@ -80,12 +80,12 @@ func (a *Admission) connect(p *Snapshot, cfg *config.Config) {
 // Judge tells the circuit of the target how its part of an attempt ended, or that it rings. code is its final answer, 0 for
 // none. Only the first word about an attempt counts.
 func (t *Target) Judge(try *circuit.Try, why cause.Cause, code int) {
-	t.SIP.End(time.Now(), try, outcomeOf(why, code))
+	t.SIP.End(time.Now(), try, t.outcomeOf(why, code))
 }
 
 // outcomeOf says what the end of an attempt tells of its target's SIP side. One that answers at all but with 500, 502, 503,
-// 504 or 408 does its work.
-func outcomeOf(why cause.Cause, code int) circuit.Outcome {
+// 504 or 408 does its work. A trunk that is called does its work whatever it answers: carriers give these for a single number.
+func (t *Target) outcomeOf(why cause.Cause, code int) circuit.Outcome {
 	switch why {
 	case cause.TargetSilent:
 		return circuit.Silent
@@ -95,7 +95,7 @@ func outcomeOf(why cause.Cause, code int) circuit.Outcome {
 		cause.AuthMissing, cause.AuthUnsupported, cause.AuthRefused:
 		return circuit.Succeeded
 	case cause.TargetError:
-		if slices.Contains([]int{408, 500, 502, 503, 504}, code) {
+		if t.Trunk == nil && slices.Contains([]int{408, 500, 502, 503, 504}, code) {
 			return circuit.Failed
 		}
 		return circuit.Succeeded

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/circuit"
 	"flowbridge/config"
 )
@@ -97,6 +98,27 @@ func TestPingAt(t *testing.T) {
 		d.Ping.Interval = 0
 		if _, ok := d.PingAt(); ok {
 			t.Errorf("%s gets OPTIONS without an interval", tt.uri)
+		}
+	}
+}
+
+// An answer that a carrier gives for a single number says nothing against it. A target that gives it does not work.
+func TestOutcomeOf(t *testing.T) {
+	target, callee := &Target{}, &Target{Trunk: &Caller{}}
+	for _, code := range []int{408, 500, 502, 503, 504} {
+		if got := target.outcomeOf(cause.TargetError, code); got != circuit.Failed {
+			t.Errorf("%d of a target: %v", code, got)
+		}
+		if got := callee.outcomeOf(cause.TargetError, code); got != circuit.Succeeded {
+			t.Errorf("%d of a trunk: %v", code, got)
+		}
+	}
+	for why, want := range map[cause.Cause]circuit.Outcome{
+		cause.TargetSilent: circuit.Silent, cause.TargetUnreachable: circuit.Failed, cause.TLSFailed: circuit.Failed, cause.DNSFailed: circuit.Failed,
+		cause.TargetBusy: circuit.Succeeded, cause.None: circuit.Succeeded, cause.Shutdown: circuit.Neutral,
+	} {
+		if a, b := target.outcomeOf(why, 0), callee.outcomeOf(why, 0); a != want || b != want {
+			t.Errorf("%s: %v of a target, %v of a trunk; want %v", why, a, b, want)
 		}
 	}
 }
