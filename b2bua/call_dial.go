@@ -9,6 +9,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/circuit"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
@@ -36,6 +37,9 @@ func (c *Call) dialPrepared(f Ready) progress {
 	}
 	if f.Err != nil && f.Cause == cause.None {
 		c.ladder.Decide("target %s is dialled without an id: %v", a.target.Dial.Name, f.Err)
+	}
+	if errors.Is(f.Err, errNotRegistered) { // no outage: the next call is let through
+		a.target.SIP.End(time.Now(), &a.try, circuit.Neutral)
 	}
 	if f.Cause != cause.None {
 		c.failed(attemptEnd{cause: f.Cause, err: f.Err})
@@ -143,7 +147,7 @@ func (c *Call) outboundLeg(f Ready, local leg.Local, at netip.AddrPort) (*leg.Le
 	invite := leg.Invite{
 		Request: req, Offer: out.Offer, Dest: f.Dest, Transport: local.Transport,
 		FirstResponse: f.Turn(a.target.Dial), RingTimeout: a.target.Dial.RingTimeout,
-		Auth: a.target.Dial.Auth,
+		Auth: a.target.Dial.Auth, Heard: func() { a.target.SIP.Heard(time.Now(), a.try) },
 	}
 	if f.Flow == nil {
 		invite.Shorten = func(more int) (*sip.Request, bool) { return c.shorten(a, &out, l, more) }

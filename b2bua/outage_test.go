@@ -75,14 +75,14 @@ func TestHangingAPICostsNobodyElse(t *testing.T) {
 		if got["agent prepare_timeout"] != 30+2 || got["agent api_circuit_open"] != 120-32 {
 			t.Errorf("attempts: %v", got)
 		}
-		if s := w.server.admission.Circuits(); len(s) != 3 || s[1].API == "" || s[1].Opened != 1 || s[0].Opened != 0 {
+		if s := w.server.admission.Circuits(); len(s) != 3 || !s[1].API || s[1].Opened != 1 || s[0].Opened != 0 {
 			t.Errorf("circuits: %+v", s)
 		}
 	})
 }
 
-// A target that does not answer its INVITEs is left out before the next attempt begins, and the next target has its turn at once. A
-// ringing one closes the circuit again.
+// A target that does not answer its INVITEs is left out before the next attempt begins, and the next target has its turn at once. Its
+// 100 closes the circuit again, before anybody picks up.
 func TestSilentTargetIsLeftOut(t *testing.T) {
 	inWorld(t, func(w *world) {
 		for i := range 3 { // they wait
@@ -113,14 +113,29 @@ func TestSilentTargetIsLeftOut(t *testing.T) {
 		if s := w.server.admission.Circuits()[0]; s.State != circuit.HalfOpen {
 			t.Errorf("while it is tried: %+v", s)
 		}
+		w.agent.reply(invite, 100, "Trying", "", "")
+		time.Sleep(time.Millisecond)
+		if s := w.server.admission.Circuits()[0]; s.State != circuit.Closed || s.Opened != 1 || s.Refused != 1 {
+			t.Errorf("once it tries: %+v", s)
+		}
 		w.agent.reply(invite, 180, "Ringing", "a", "")
 		w.carrier.expect("SIP/2.0 180")
-		if s := w.server.admission.Circuits()[0]; s.State != circuit.Closed || s.Opened != 1 || s.Refused != 1 {
-			t.Errorf("once it rings: %+v", s)
-		}
 		w.agent.reply(invite, 486, "Busy Here", "a", "")
 		w.agent.expect("ACK")
 		d.learn(w.carrier.expect("SIP/2.0 486"))
 		w.carrier.ackRefused(d)
+	})
+}
+
+// A trunk without anybody registered is no outage: it costs nobody a wait, and whoever registers next is called at once.
+func TestNobodyRegisteredIsNoOutage(t *testing.T) {
+	inWorldWith(t, phoneConfig, func(w *world) {
+		got := attemptsOf(w.callsFor(5*time.Second, "+15075785607"))
+		if got["phone target_unreachable"] != 50 || len(got) != 1 {
+			t.Errorf("attempts: %v", got)
+		}
+		if s := w.server.admission.Peers.Load().Callees["phone"].SIP.Status(); s != (circuit.Status{}) {
+			t.Errorf("circuit: %+v", s)
+		}
 	})
 }

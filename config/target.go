@@ -107,6 +107,7 @@ func (t *Target) check(s section) {
 		t.Prepare.synthflow()
 	}
 	s.idIsThere(t)
+	s.pinged(t.Ping, t.URI, false)
 	s.callable(t.Transport)
 }
 

@@ -136,6 +136,25 @@ func (t *Template) Constant() (text string, ok bool) {
 	return t.text, t.constant
 }
 
+// ConstantHost gives what a URI has behind its @, with port and parameters, or behind its scheme if it has no @. ok is false if
+// that depends on the call.
+func (t *Template) ConstantHost() (host string, ok bool) {
+	if t == nil || t.parsed.Tree == nil {
+		return "", false
+	}
+	nodes := t.parsed.Root.Nodes
+	first := len(nodes)
+	for first > 0 && nodes[first-1].Type() == parse.NodeText {
+		first--
+		host = nodes[first].String() + host
+	}
+	if at := strings.LastIndexByte(host, '@'); at >= 0 {
+		return host[at+1:], true
+	}
+	_, host, ok = strings.Cut(host, ":")
+	return host, ok && first == 0
+}
+
 // Dialled gives what a URI has of a call's parties before its @: what the peer takes for the number to dial.
 func (t *Template) Dialled(v *Vars) iter.Seq[string] {
 	return func(yield func(string) bool) {

@@ -220,3 +220,24 @@ func TestRedact(t *testing.T) {
 		}
 	}
 }
+
+// OPTIONS go where every call goes: to the host that the text of a URI ends with.
+func TestConstantHost(t *testing.T) {
+	for text, want := range map[string]string{
+		"sip:{{.To.Number}}@sip.test:5070;user=phone": "sip.test:5070;user=phone", "sip:a@192.0.2.1": "192.0.2.1", "sip:[2001:db8::1]:5070": "[2001:db8::1]:5070",
+		"sip:{{if .To.User}}{{.To.User}}{{else}}x{{end}}@sip.test": "sip.test", "sip:{{.Prepare.CallID}}@sip.test": "sip.test", "sip:a{{/* b */}}@sip.{{/* c */}}test": "sip.test",
+		"sip:a@{{.To.Host}}": "", "sip:{{.To.Host}}": "", "sip:{{.To.Host}}:5060": "", "sip:a@{{.To.User}}.sip.test": "", "{{.To.URI}}": "", "": "",
+		`sip:{{.Prepare.JSON "uri"}}`: "", "sip:a@sip.test{{if .To.User}}:5070{{end}}": "", "sip:a@{{.To.Host}};transport=tcp": "",
+	} {
+		parsed, err := ParseTemplate(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := parsed.ConstantHost(); ok != (want != "") || ok && got != want {
+			t.Errorf("%s: %q, %v; want %q", text, got, ok, want)
+		}
+	}
+	if _, ok := (*Template)(nil).ConstantHost(); ok {
+		t.Error("no template has a host")
+	}
+}

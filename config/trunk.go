@@ -86,6 +86,7 @@ func (t *Trunk) check(s section) {
 	case s.l.running != nil && !vouched(t, &s.l.running.SIP):
 		s.fail("certificates are asked for, but the process runs without sip.tls.client_ca", "restart it: sip counts from then on")
 	}
+	s.pinged(t.Ping, t.URI, t.Registrar != nil)
 	if t.URI != nil || t.Register != nil {
 		s.callable(t.Transport)
 	}

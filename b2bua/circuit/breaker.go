@@ -91,11 +91,12 @@ type Breaker struct {
 	closedAt   time.Time // when it was last closed again
 	pause      time.Duration
 	retryAt    time.Time
-	generation uint32 // of the attempts that count: each change begins another
-	waiting    int    // attempts of this generation that are under way
-	failures   int    // in a row
-	began      time.Time
-	good, bad  int // probes in a row
+	generation uint32    // of the attempts that count: each change begins another
+	waiting    int       // attempts of this generation that are under way
+	failures   int       // in a row
+	began      time.Time // when that row did
+	lastGood   time.Time // when the latest attempt began that got an answer
+	good, bad  int       // probes in a row
 	opened     uint64
 	refused    uint64
 }
@@ -162,6 +163,7 @@ func (b *Breaker) judge(now time.Time, try Try, o Outcome) *Change {
 	case Neutral:
 		return nil
 	case Succeeded:
+		b.answered(try)
 		b.failures, b.began = 0, time.Time{}
 		if b.state == HalfOpen {
 			return b.close(now)
@@ -169,17 +171,44 @@ func (b *Breaker) judge(now time.Time, try Try, o Outcome) *Change {
 		return nil
 	case Failed, Silent:
 	}
-	if b.failures++; b.began.IsZero() || try.began.Before(b.began) {
-		b.began = try.began
-	}
-	count := b.failures
-	if o == Silent {
+	count, began := b.failures+1, try.began
+	switch {
+	case b.lastGood.After(try.began): // it fails by itself: of those that wait nothing is known, and a row begins now
+		began = now
+	case o == Silent:
 		count += b.waiting
+	}
+	if b.failures++; b.began.IsZero() || began.Before(b.began) {
+		b.began = began
 	}
 	if b.state == HalfOpen || (count >= b.set.Failures && now.Sub(b.began) >= row) {
 		return b.open(now)
 	}
 	return nil
+}
+
+// Heard says that an attempt got a word that is not its answer yet. It closes a circuit that this attempt tries. A closed one
+// still waits for the attempt's end: a proxy says 100 to what it refuses a moment later.
+func (b *Breaker) Heard(now time.Time, try Try) {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	var told *Change
+	if try.generation == b.generation {
+		if b.answered(try); b.state == HalfOpen {
+			told = b.close(now)
+		}
+	}
+	b.mu.Unlock()
+	b.tell(told)
+}
+
+// answered notes that an attempt was.
+func (b *Breaker) answered(try Try) {
+	if try.began.After(b.lastGood) {
+		b.lastGood = try.began
+	}
 }
 
 // Probe says how a probe went that no call depends on.

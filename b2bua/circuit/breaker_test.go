@@ -98,16 +98,49 @@ func TestBurst(t *testing.T) {
 
 // What is slow among others that are answered opens nothing, however many wait.
 func TestOneIsSlow(t *testing.T) {
-	c := newClock(settings)
-	slow, _ := c.Begin(c.now)
-	for range 100 {
-		c.Begin(c.now)
+	for _, o := range []Outcome{Failed, Silent} {
+		c := newClock(settings)
+		slow, _ := c.Begin(c.now)
+		for range 100 {
+			c.Begin(c.now)
+		}
+		c.now = c.now.Add(2900 * time.Millisecond)
+		c.ends(Succeeded, 100*time.Millisecond)
+		for range 2 {
+			try := slow
+			c.End(c.now, &try, o) // counts by itself
+		}
+		c.hears(t)
 	}
-	c.now = c.now.Add(2900 * time.Millisecond)
-	c.ends(Succeeded, 100*time.Millisecond)
-	for range 2 {
-		try := slow
-		c.End(c.now, &try, Failed) // counts by itself
+}
+
+// A platform that answers in 100 ms stays in use at 50 calls a second, even if some lookups in a row take too long.
+func TestSomeAreSlow(t *testing.T) {
+	c := newClock(settings)
+	type call struct {
+		try   Try
+		until time.Time
+		o     Outcome
+	}
+	var waiting []call
+	for i := range 50 * 30 {
+		waiting = slices.DeleteFunc(waiting, func(w call) bool {
+			if w.until.After(c.now) {
+				return false
+			}
+			c.End(c.now, &w.try, w.o)
+			return true
+		})
+		try, ok := c.Begin(c.now)
+		if !ok {
+			t.Fatalf("call %d is refused: %+v", i, c.Status())
+		}
+		w := call{try, c.now.Add(100 * time.Millisecond), Succeeded}
+		if i%100 < 4 {
+			w.until, w.o = c.now.Add(3*time.Second), Silent
+		}
+		waiting = append(waiting, w)
+		c.now = c.now.Add(20 * time.Millisecond)
 	}
 	c.hears(t)
 }
@@ -162,6 +195,41 @@ func TestHalfOpen(t *testing.T) {
 	if c.Status().State != Closed || !c.ends(Succeeded, 0) {
 		t.Errorf("%+v; want it closed", c.Status())
 	}
+}
+
+// A first word closes a half-open circuit. It takes no failure from a closed one, but says that a silence is of one attempt.
+func TestHeard(t *testing.T) {
+	c := newClock(settings)
+	refused := func(took time.Duration) {
+		try, ok := c.Begin(c.now)
+		if !ok {
+			t.Fatal("refused")
+		}
+		c.Heard(c.now, try)
+		c.now = c.now.Add(took)
+		c.End(c.now, &try, Failed)
+	}
+	for range 3 {
+		refused(time.Second)
+	}
+	c.hears(t, "open 1s after 3s")
+	c.now = c.Status().RetryAt
+	try, _ := c.Begin(c.now)
+	c.Heard(c.now.Add(time.Millisecond), try)
+	if c.Status().State != Closed || !c.ends(Neutral, 0) {
+		t.Errorf("%+v; want it closed", c.Status())
+	}
+	c.End(c.now, &try, Failed) // of before: it counts no more
+	silent, _ := c.Begin(c.now)
+	for range 100 {
+		c.now = c.now.Add(time.Millisecond)
+		rings, _ := c.Begin(c.now)
+		c.Heard(c.now, rings)
+	}
+	c.now = c.now.Add(4 * time.Second)
+	c.End(c.now, &silent, Silent)
+	c.hears(t, "open 1s after 3s", "closed 1.001s after 4s")
+	(*Breaker)(nil).Heard(c.now, try)
 }
 
 // Where there are probes, they open the circuit without calls, and no call is let through to try.

@@ -64,7 +64,7 @@ func (l *Leg) sendInvite(now time.Time, in Invite) {
 	req.PrependHeader(l.inviteHeaders()...)
 	l.added = nil
 	l.invite, l.inviteHop = req, Hop{Transport: in.Transport, Addr: in.Dest}
-	l.digest.auth, l.firstResponse, l.shorten = in.Auth, in.FirstResponse, in.Shorten
+	l.digest.auth, l.firstResponse, l.shorten, l.heard = in.Auth, in.FirstResponse, in.Shorten, in.Heard
 	l.called(now)
 	if in.RingTimeout > 0 {
 		l.ringUntil = now.Add(in.RingTimeout)
@@ -247,6 +247,9 @@ func (l *Leg) onProvisional(now time.Time, in ResponseIn) {
 	switch l.state {
 	case legCalling, legProceeding:
 		l.state = legProceeding
+		if l.heard != nil {
+			l.heard()
+		}
 		if res.StatusCode > 100 && l.early100rel(in) {
 			l.fact(Progress{Code: res.StatusCode, Reason: message.Phrase(res.Reason), SDP: l.earlySDP(in), Headers: res.Headers()})
 		}

@@ -13,7 +13,7 @@ import (
 // circuits are the circuit breakers of what calls depend on. They outlive reloads.
 type circuits struct {
 	sip  map[string]*circuit.Breaker // by the name of the target or trunk
-	apis map[string]*circuit.Breaker // by base URL: targets of one API share it
+	apis map[string]*circuit.Breaker // by origin: targets of one API share it
 }
 
 func newCircuits() circuits {
@@ -50,7 +50,8 @@ func (a *Admission) connect(p *Snapshot, cfg *config.Config) {
 		}
 	}
 	sip := func(t *Target, kind string) {
-		s := settingsOf(t.Dial.Circuit, t.Dial.Ping.Interval > 0)
+		_, pinged := t.Dial.PingAt()
+		s := settingsOf(t.Dial.Circuit, pinged)
 		t.SIP = a.kept(a.circuits.sip, t.Dial.Name, kind+" "+t.Dial.Name, s)
 		configure(t.SIP, s)
 	}
@@ -62,7 +63,8 @@ func (a *Admission) connect(p *Snapshot, cfg *config.Config) {
 		sip(t, "target")
 		if t.Preparer != nil && t.Dial.Prepare != nil {
 			s := settingsOf(t.Dial.Circuit, false)
-			t.API = a.kept(a.circuits.apis, t.Dial.Prepare.API, "API "+t.Dial.Prepare.API, s)
+			at := t.Dial.Prepare.Origin()
+			t.API = a.kept(a.circuits.apis, at, "API "+at, s)
 			configure(t.API, s)
 		}
 	}
@@ -78,12 +80,12 @@ func (a *Admission) connect(p *Snapshot, cfg *config.Config) {
 // Judge tells the circuit of the target how its part of an attempt ended, or that it rings. code is its final answer, 0 for
 // none. Only the first word about an attempt counts.
 func (t *Target) Judge(try *circuit.Try, why cause.Cause, code int) {
-	t.SIP.End(time.Now(), try, outcomeOf(why, code))
+	t.SIP.End(time.Now(), try, t.outcomeOf(why, code))
 }
 
 // outcomeOf says what the end of an attempt tells of its target's SIP side. One that answers at all but with 500, 502, 503,
-// 504 or 408 does its work.
-func outcomeOf(why cause.Cause, code int) circuit.Outcome {
+// 504 or 408 does its work. A trunk that is called does its work whatever it answers: carriers give these for a single number.
+func (t *Target) outcomeOf(why cause.Cause, code int) circuit.Outcome {
 	switch why {
 	case cause.TargetSilent:
 		return circuit.Silent
@@ -93,7 +95,7 @@ func outcomeOf(why cause.Cause, code int) circuit.Outcome {
 		cause.AuthMissing, cause.AuthUnsupported, cause.AuthRefused:
 		return circuit.Succeeded
 	case cause.TargetError:
-		if slices.Contains([]int{408, 500, 502, 503, 504}, code) {
+		if t.Trunk == nil && slices.Contains([]int{408, 500, 502, 503, 504}, code) {
 			return circuit.Failed
 		}
 		return circuit.Succeeded
@@ -119,8 +121,8 @@ func PrepareOutcome(why cause.Cause, status int) circuit.Outcome {
 
 // CircuitStatus is a circuit with what it is for.
 type CircuitStatus struct {
-	API  string // its base URL; empty: the SIP side
-	Name string // of the target or trunk, of an API: of the first target that uses it
+	API  bool   // of its API; else of its SIP side
+	Name string // of the target or trunk; each target of an API has the API's
 	circuit.Status
 }
 
@@ -134,9 +136,9 @@ func (a *Admission) Circuits() (all []CircuitStatus) {
 	for _, t := range p.Targets {
 		all = append(all, CircuitStatus{Name: t.Dial.Name, Status: t.SIP.Status()})
 		if t.API != nil {
-			all = append(all, CircuitStatus{Name: t.Dial.Name, API: t.Dial.Prepare.API, Status: t.API.Status()})
+			all = append(all, CircuitStatus{Name: t.Dial.Name, API: true, Status: t.API.Status()})
 		}
 	}
-	slices.SortFunc(all, func(x, y CircuitStatus) int { return cmp.Or(cmp.Compare(x.Name, y.Name), cmp.Compare(x.API, y.API)) })
+	slices.SortStableFunc(all, func(x, y CircuitStatus) int { return cmp.Compare(x.Name, y.Name) }) // the SIP side comes first
 	return all
 }

@@ -5,6 +5,9 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/message"
 	"flowbridge/config"
 )
 
@@ -66,6 +69,20 @@ type Dial struct {
 	Proxy                string // host and port that calls are sent to instead of the URI's; empty: none
 	Circuit              config.Circuit
 	Ping                 config.Ping
+}
+
+// PingAt is where OPTIONS to the target go. ok is false if it gets none, and calls find out whether it answers. What registers
+// here shows itself, and there is no single place to ask where each call has a host of its own.
+func (d *Dial) PingAt() (uri sip.Uri, ok bool) {
+	if d.Ping.Interval == 0 || d.Registered {
+		return uri, false
+	}
+	host, constant := d.URI.ConstantHost()
+	if !constant {
+		return uri, false
+	}
+	uri = message.ParseURI("sip:" + host)
+	return uri, uri.Host != ""
 }
 
 // Policy is a platform's configuration of the calls that it takes part in, on either

@@ -17,7 +17,6 @@ import (
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/transport"
-	"flowbridge/config"
 )
 
 // lookEvery is how often it is looked whose OPTIONS is due: a reload may have changed that.
@@ -36,14 +35,15 @@ func Ping(ctx context.Context, snapshot func() *peers.Snapshot, stack *transport
 		wants := map[string]bool{}
 		for _, all := range []map[string]*peers.Target{p.Targets, p.Callees} {
 			for name, t := range all {
-				if t.Dial.Ping.Interval == 0 || t.Dial.Registered { // what registers shows itself
+				uri, pinged := t.Dial.PingAt()
+				if !pinged {
 					continue
 				}
 				if wants[name] = true; now.Before(due[name]) {
 					continue
 				}
 				due[name] = nextPing(now, t)
-				group.Go(func() { pingOnce(ctx, t, stack) })
+				group.Go(func() { pingOnce(ctx, t, uri, stack) })
 			}
 		}
 		for name := range due {
@@ -78,15 +78,10 @@ func nextPing(now time.Time, t *peers.Target) time.Time {
 }
 
 // pingOnce asks all addresses of a target at once. One that answers is enough.
-func pingOnce(ctx context.Context, t *peers.Target, stack *transport.Stack) {
+func pingOnce(ctx context.Context, t *peers.Target, uri sip.Uri, stack *transport.Stack) {
 	bounded, cancel := context.WithTimeout(ctx, t.Dial.Ping.Timeout)
 	defer cancel()
 	ok := false
-	uri, err := outbound.RenderURI(t.Dial, config.SampleVars(true))
-	if err != nil {
-		return // its calls fail, too, and say why
-	}
-	uri.User, uri.Password = "", ""
 	via, _ := nextHop(t.Dial, uri) // a proxy answers OPTIONS for what is behind it, or by itself
 	hops, err := stack.Locate(bounded, t.Dial.Name, queryOf(t.Dial, &via))
 	if err == nil {

@@ -255,6 +255,7 @@ func TestProfilesAreHeld(t *testing.T) {
 func TestLyingAPI(t *testing.T) {
 	of, _ := platform.Describe("retell")
 	s := newProfileStage(t, of, platform.Options{}, func(text string) string {
+		text = strings.Replace(text, "    prepare:\n", "    circuit: {failures: 0}\n    prepare:\n", 1) // each lie is asked for
 		return strings.Replace(text, "      id: call_id", "      timeout: 1s\n      id: call_id", 1)
 	})
 	for fault, want := range map[string]struct {

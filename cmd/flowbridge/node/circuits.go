@@ -38,7 +38,7 @@ func (n *Node) circuits() map[string][]live.Circuit {
 		c := live.Circuit{
 			Of: live.CircuitSIP, State: s.State.String(), Since: store.TimeOf(s.Since), RetryAt: store.TimeOf(s.RetryAt), Opened: s.Opened, Refused: s.Refused,
 		}
-		if s.API != "" {
+		if s.API {
 			c.Of = live.CircuitAPI
 		}
 		all[s.Name] = append(all[s.Name], c)

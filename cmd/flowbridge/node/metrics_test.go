@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"math/big"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -136,5 +137,44 @@ webhooks: [{name: crm, url: "http://127.0.0.1:9", secret_file: "`+secret+`"}]
 		return x.Name == "outbox_records" && x.Value == 0 && x.Labels[1] == "webhook:crm"
 	}) {
 		t.Errorf("outbox: %v", g.More)
+	}
+}
+
+// Each target has the state of its SIP side and of its API once, and a scrape finds nothing wrong.
+func TestCircuitsAreScraped(t *testing.T) {
+	cfg, err := config.Parse("f.yaml", []byte(`
+sip: {listen: ["udp://127.0.0.1:0"]}
+trunks:
+  - {name: carrier, sources: [127.0.0.2]}
+targets:
+  - {name: one, kind: http, uri: "sip:{{.Prepare.CallID}}@127.0.0.2", prepare: {url: "http://127.0.0.2:9/calls", id: id}}
+  - {name: two, kind: http, uri: "sip:{{.Prepare.CallID}}@127.0.0.2", prepare: {url: "http://127.0.0.3:9/calls", id: id}}
+routes:
+  - {targets: [one, two]}
+store: {path: "`+filepath.Join(t.TempDir(), "c.db")+`", ladders: off}
+admin: {listen: "127.0.0.1:0"}
+`), os.LookupEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := Start(t.Context(), cfg, zerolog.Nop(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	var complaints strings.Builder
+	w := httptest.NewRecorder()
+	n.metrics.Handler(zerolog.New(&complaints)).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil))
+	if w.Code != 200 || complaints.Len() > 0 {
+		t.Errorf("%d, log %q", w.Code, complaints.String())
+	}
+	for _, want := range []string{`{of="api",target="one"}`, `{of="sip",target="one"}`, `{of="api",target="two"}`, `{of="sip",target="two"}`} {
+		if strings.Count(w.Body.String(), "flowbridge_circuit_state"+want+" 0\n") != 1 {
+			t.Errorf("there is not one %s in\n%s", want, w.Body)
+		}
 	}
 }
