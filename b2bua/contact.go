@@ -9,6 +9,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/reach"
+	"flowbridge/b2bua/transport"
 )
 
 var errNotRegistered = errors.New("nothing is registered for the trunk")
@@ -21,10 +22,16 @@ func (s *Server) atContact(ctx context.Context, t *peers.Target, out reach.Reach
 	user, holder := out.URI.User, "trunk "+t.Dial.Name
 	out.Cause, out.Err = cause.TargetUnreachable, errNotRegistered
 	for _, b := range s.registrar.Of(holder, time.Now()) {
-		flow, dest, err := s.stack.WayBack(ctx, b.Transport, b.Received, b.Path, t.Dial.TLS)
+		by := transport.Registered{Transport: b.Transport, From: b.Received, Flow: b.Flow, Path: b.Path}
+		flow, dest, err := s.stack.WayBack(ctx, &by, t.Dial.TLS)
 		if err != nil {
 			out.Err = err
-			s.registrar.Drop(holder, b)
+			if errors.Is(err, transport.ErrFlowGone) {
+				s.registrar.Drop(holder, b)
+			}
+			if ctx.Err() != nil { // the caller has given up
+				return out
+			}
 			continue
 		}
 		out.URI, out.Flow, out.Dest, out.Route = message.ParseURI(b.Contact), flow, dest, b.Path

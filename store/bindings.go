@@ -19,6 +19,7 @@ type Binding struct {
 	Path       []string       `json:"path,omitempty"` // of the proxies on the way (RFC 3327), the nearest to us first
 	Received   netip.AddrPort `json:"received"`       // where the REGISTER came from
 	Transport  string         `json:"transport"`      // udp, tcp or tls
+	Flow       uint64         `json:"flow,omitempty"` // the connection that it came by, as long as that lasts; 0: none
 	Agent      string         `json:"user_agent,omitempty"`
 	Registered time.Time      `json:"registered_at"` // the last REGISTER
 	Expires    time.Time      `json:"expires_at"`

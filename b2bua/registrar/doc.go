@@ -11,10 +11,11 @@
 //
 // A binding is the Contact together with where the REGISTER came from: its address, or its connection. Calls go there, because
 // the Contact of a phone behind NAT leads nowhere (RFC 5626 section 5.3, RFC 3581). Proxies on the way that ask for it stay on it
-// (Path, RFC 3327).
+// (Path, RFC 3327), but no text of a REGISTER decides where calls are sent. Held by TestPathLeadsNowhereElse in b2bua.
 //
-// What is kept is bounded for each holder, and for all. A device that comes with another address replaces its former binding if it
-// names itself (+sip.instance, RFC 5626 section 4.1).
+// What is kept is bounded for each holder, and for all; so is what one REGISTER may cost: it has at most two Contacts for each one
+// that the holder may have, one to be removed and one in its place. A device that comes with another address replaces its former
+// binding if it names itself (+sip.instance, RFC 5626 section 4.1).
 //
 // The store has the bindings, so calls find phones after a restart, too. A connection does not outlive one: such a binding is
 // dropped when it is called, and the phone registers again because its connection broke.

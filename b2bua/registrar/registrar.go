@@ -49,6 +49,9 @@ type Request struct {
 	Record string // the user of the holder's address-of-record
 	Rules  *config.Registrar
 	From   netip.AddrPort // where it came from
+	Flow   uint64         // the connection that it came by; 0: none
+
+	path []string // of the proxies on the way, once it is read
 }
 
 // Answer is the answer to a REGISTER.
@@ -110,19 +113,66 @@ func apply(now time.Time, before []store.Binding, q *Request) (next []store.Bind
 	case all && header != 0:
 		return nil, false, refuse(400, "Contact * Needs Expires: 0")
 	}
-	next = slices.DeleteFunc(slices.Clone(before), func(b store.Binding) bool { return !now.Before(b.Expires) })
+	left := slices.DeleteFunc(slices.Clone(before), func(b store.Binding) bool { return !now.Before(b.Expires) })
 	if all {
-		if slices.ContainsFunc(next, q.isOld) {
+		if slices.ContainsFunc(left, q.isOld) {
 			return nil, false, refuse(500, "REGISTER Is Older Than the Last One")
 		}
 		return nil, true, Answer{}
 	}
+	if len(contacts) == 0 {
+		return left, false, Answer{}
+	}
+	next, refusal = q.bindAll(now, left, contacts, header)
+	return next, true, refusal
+}
+
+// bound is a binding while a REGISTER is applied.
+type bound struct {
+	store.Binding
+	uri sip.Uri // its Contact
+	old bool    // see isOld
+}
+
+// bindAll adds, renews or removes the bindings of all Contacts.
+func (q *Request) bindAll(now time.Time, before []store.Binding, contacts []message.Contact, header time.Duration) (next []store.Binding, refusal Answer) {
+	if len(contacts) > 2*q.Rules.MaxContacts { // each in the place of one that is removed
+		return nil, refuse(403, "Too Many Contacts")
+	}
+	if q.path, refusal = pathOf(q.Request); refusal.Code != 0 {
+		return nil, refusal
+	}
+	all := make([]bound, len(before))
+	for i, b := range before {
+		all[i] = bound{Binding: b, uri: message.ParseURI(b.Contact), old: q.isOld(b)}
+	}
 	for i := range contacts {
-		if next, refusal = q.bind(now, next, &contacts[i], header); refusal.Code != 0 {
-			return nil, false, refusal
+		if all, refusal = q.bind(now, all, &contacts[i], header); refusal.Code != 0 {
+			return nil, refusal
 		}
 	}
-	return next, len(contacts) > 0, Answer{}
+	for i := range all {
+		next = append(next, all[i].Binding)
+	}
+	return next, Answer{}
+}
+
+// pathOf copies the Path of a request.
+func pathOf(req *sip.Request) (path []string, refusal Answer) {
+	all, size := message.Values(req, "path"), 0
+	if len(all) > maxProxies {
+		return nil, refuse(400, "Path Is Too Long")
+	}
+	for _, value := range all {
+		if message.ParseURI(message.AddrSpec(value)).Host == "" {
+			return nil, refuse(400, "Path Is Malformed")
+		}
+		if size += len(value); size > maxPath {
+			return nil, refuse(400, "Path Is Too Long")
+		}
+		path = append(path, strings.Clone(value))
+	}
+	return path, Answer{}
 }
 
 // extensions are those that a request requires and that are not known here (RFC 3261 section 8.2.2.3); empty: none.
@@ -144,7 +194,7 @@ func (q *Request) isOld(b store.Binding) bool {
 }
 
 // bind adds, renews or removes the binding of one Contact.
-func (q *Request) bind(now time.Time, all []store.Binding, c *message.Contact, header time.Duration) ([]store.Binding, Answer) {
+func (q *Request) bind(now time.Time, all []bound, c *message.Contact, header time.Duration) ([]bound, Answer) {
 	secure := message.TransportOf(q.Request) == config.TransportTLS
 	if c.URI.Scheme != "sip" && (c.URI.Scheme != "sips" || !secure) || c.URI.Host == "" {
 		return nil, refuse(400, "Contact Is No sip URI")
@@ -164,11 +214,11 @@ func (q *Request) bind(now time.Time, all []store.Binding, c *message.Contact, h
 	if len(uri) > message.MaxURI {
 		return nil, refuse(400, "Contact Is Too Long")
 	}
-	at := slices.IndexFunc(all, func(b store.Binding) bool {
-		known := message.ParseURI(b.Contact)
-		return message.SameURI(&known, &c.URI) || c.Instance != "" && b.Instance == c.Instance
+	instance := clip(c.Instance)
+	at := slices.IndexFunc(all, func(b bound) bool {
+		return message.SameURI(&b.uri, &c.URI) || instance != "" && b.Instance == instance
 	})
-	if at >= 0 && q.isOld(all[at]) {
+	if at >= 0 && all[at].old {
 		return nil, refuse(500, "REGISTER Is Older Than the Last One")
 	}
 	if at >= 0 {
@@ -180,20 +230,17 @@ func (q *Request) bind(now time.Time, all []store.Binding, c *message.Contact, h
 	case len(all) >= q.Rules.MaxContacts:
 		return nil, refuse(403, "Too Many Contacts")
 	}
-	path := message.Values(q.Request, "path")
-	if len(strings.Join(path, "")) > maxPath {
-		return nil, refuse(400, "Path Is Too Long")
-	}
-	return append(all, store.Binding{
-		Contact: strings.Clone(uri), Instance: clip(c.Instance), Q: c.Q, CallID: clip(q.CallID().Value()), CSeq: q.CSeq().SeqNo,
-		Path: path, Received: q.From, Transport: message.TransportName(message.TransportOf(q.Request)),
+	return append(all, bound{uri: c.URI, Binding: store.Binding{
+		Contact: strings.Clone(uri), Instance: instance, Q: c.Q, CallID: clip(q.CallID().Value()), CSeq: q.CSeq().SeqNo,
+		Path: q.path, Received: q.From, Transport: message.TransportName(message.TransportOf(q.Request)), Flow: q.Flow,
 		Agent: clip(message.FirstHeader(q.Request, "User-Agent")), Registered: now, Expires: now.Add(lasts),
-	}), Answer{}
+	}}), Answer{}
 }
 
 const (
-	// maxPath bounds the Path of a binding, in bytes.
-	maxPath = 2048
+	// maxPath bounds the Path of a binding, in bytes, and maxProxies its entries.
+	maxPath    = 2048
+	maxProxies = 8
 	// maxWord bounds the other texts of a binding that its peer chooses, in bytes.
 	maxWord = 256
 )

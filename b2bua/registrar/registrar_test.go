@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -61,22 +62,34 @@ func TestRegister(t *testing.T) {
 		seq, code     int
 		reason, want  string // header of the answer: contacts of a 200, what else of others
 	}{
-		"asks":                         {lines: "", code: 200, want: bound},
-		"another":                      {lines: "Contact: <sip:c@10.0.0.5>;q=0.75\nExpires: 100\n", code: 200, want: "<sip:a@10.0.0.5>;expires=600, <sip:c@10.0.0.5>;expires=100;q=0.750, <sip:b@10.0.0.5>;expires=600;q=0.500"},
-		"renews":                       {lines: "Contact: <sip:%61@10.0.0.5>;expires=700\n", code: 200, want: "<sip:%61@10.0.0.5>;expires=700, <sip:b@10.0.0.5>;expires=600;q=0.500"},
-		"longer than granted":          {lines: "Contact: <sip:a@10.0.0.5>;expires=99999999999\n", code: 200, want: "<sip:a@10.0.0.5>;expires=900, <sip:b@10.0.0.5>;expires=600;q=0.500"},
-		"without a time":               {lines: "Contact: <sip:a@10.0.0.5>\n", code: 200, want: "<sip:a@10.0.0.5>;expires=900, <sip:b@10.0.0.5>;expires=600;q=0.500"},
-		"with a time that is none":     {lines: "Contact: <sip:a@10.0.0.5>\nExpires: soon\n", code: 200, want: "<sip:a@10.0.0.5>;expires=900, <sip:b@10.0.0.5>;expires=600;q=0.500"},
-		"removes one":                  {lines: "Contact: <sip:a@10.0.0.5>;expires=0\n", code: 200, want: "<sip:b@10.0.0.5>;expires=600;q=0.500"},
-		"removes what is not there":    {lines: "Contact: <sip:z@10.0.0.5>;expires=0\n", code: 200, want: bound},
-		"removes all":                  {lines: "Contact: *\nExpires: 0\n", code: 200},
-		"all, for a time":              {lines: "Contact: *\nExpires: 60\n", code: 400, reason: "Contact * Needs Expires: 0"},
-		"all, without a time":          {lines: "Contact: *\n", code: 400, reason: "Contact * Needs Expires: 0"},
-		"all, and another":             {lines: "Contact: *\nContact: <sip:c@10.0.0.5>\nExpires: 0\n", code: 400, reason: "Contact * Is Not Alone"},
-		"all twice":                    {lines: "Contact: *\nContact: *\nExpires: 0\n", code: 400, reason: "Contact * Is Not Alone"},
-		"too briefly":                  {lines: "Contact: <sip:c@10.0.0.5>;expires=59\n", code: 423, reason: "Interval Too Brief", want: "60"},
-		"one too briefly":              {lines: "Contact: <sip:a@10.0.0.5>;expires=0, <sip:c@10.0.0.5>;expires=1\n", code: 423, reason: "Interval Too Brief", want: "60"},
-		"too many":                     {lines: "Contact: <sip:c@10.0.0.5>, <sip:d@10.0.0.5>\n", code: 403, reason: "Too Many Contacts"},
+		"asks":                      {lines: "", code: 200, want: bound},
+		"another":                   {lines: "Contact: <sip:c@10.0.0.5>;q=0.75\nExpires: 100\n", code: 200, want: "<sip:a@10.0.0.5>;expires=600, <sip:c@10.0.0.5>;expires=100;q=0.750, <sip:b@10.0.0.5>;expires=600;q=0.500"},
+		"renews":                    {lines: "Contact: <sip:%61@10.0.0.5>;expires=700\n", code: 200, want: "<sip:%61@10.0.0.5>;expires=700, <sip:b@10.0.0.5>;expires=600;q=0.500"},
+		"longer than granted":       {lines: "Contact: <sip:a@10.0.0.5>;expires=99999999999\n", code: 200, want: "<sip:a@10.0.0.5>;expires=900, <sip:b@10.0.0.5>;expires=600;q=0.500"},
+		"without a time":            {lines: "Contact: <sip:a@10.0.0.5>\n", code: 200, want: "<sip:a@10.0.0.5>;expires=900, <sip:b@10.0.0.5>;expires=600;q=0.500"},
+		"with a time that is none":  {lines: "Contact: <sip:a@10.0.0.5>\nExpires: soon\n", code: 200, want: "<sip:a@10.0.0.5>;expires=900, <sip:b@10.0.0.5>;expires=600;q=0.500"},
+		"removes one":               {lines: "Contact: <sip:a@10.0.0.5>;expires=0\n", code: 200, want: "<sip:b@10.0.0.5>;expires=600;q=0.500"},
+		"removes what is not there": {lines: "Contact: <sip:z@10.0.0.5>;expires=0\n", code: 200, want: bound},
+		"removes all":               {lines: "Contact: *\nExpires: 0\n", code: 200},
+		"all, for a time":           {lines: "Contact: *\nExpires: 60\n", code: 400, reason: "Contact * Needs Expires: 0"},
+		"all, without a time":       {lines: "Contact: *\n", code: 400, reason: "Contact * Needs Expires: 0"},
+		"all, and another":          {lines: "Contact: *\nContact: <sip:c@10.0.0.5>\nExpires: 0\n", code: 400, reason: "Contact * Is Not Alone"},
+		"all twice":                 {lines: "Contact: *\nContact: *\nExpires: 0\n", code: 400, reason: "Contact * Is Not Alone"},
+		"too briefly":               {lines: "Contact: <sip:c@10.0.0.5>;expires=59\n", code: 423, reason: "Interval Too Brief", want: "60"},
+		"one too briefly":           {lines: "Contact: <sip:a@10.0.0.5>;expires=0, <sip:c@10.0.0.5>;expires=1\n", code: 423, reason: "Interval Too Brief", want: "60"},
+		"too many":                  {lines: "Contact: <sip:c@10.0.0.5>, <sip:d@10.0.0.5>\n", code: 403, reason: "Too Many Contacts"},
+		"ten thousand to remove":    {lines: contacts(10_000) + "Expires: 0\n", code: 403, reason: "Too Many Contacts"},
+		"all replaced": {
+			lines: "Contact: <sip:a@10.0.0.5>;expires=0, <sip:b@10.0.0.5>;expires=0, <sip:c@10.0.0.5>;q=0.8, <sip:d@10.0.0.5>;q=0.7, <sip:e@10.0.0.5>;q=0.6\n", code: 200,
+			want: "<sip:c@10.0.0.5>;expires=900;q=0.800, <sip:d@10.0.0.5>;expires=900;q=0.700, <sip:e@10.0.0.5>;expires=900;q=0.600",
+		},
+		"one device twice": {
+			lines: "Contact: <sip:new@10.0.0.9>;+sip.instance=\"<urn:uuid:1>\", <sip:newer@10.0.0.9>;+sip.instance=\"<urn:uuid:1>\"\n", code: 200,
+			want: "<sip:newer@10.0.0.9>;expires=900, <sip:b@10.0.0.5>;expires=600;q=0.500",
+		},
+		"a Path of many":               {lines: "Contact: <sip:c@10.0.0.5>\nPath: <sip:p;lr>" + strings.Repeat(", <sip:p;lr>", 8) + "\n", code: 400, reason: "Path Is Too Long"},
+		"a Path with nothing in it":    {lines: "Contact: <sip:c@10.0.0.5>\nPath: <sip:p;lr>, , <sip:q;lr>\n", code: 400, reason: "Path Is Malformed"},
+		"a Path without a host":        {lines: "Contact: <sip:c@10.0.0.5>\nPath: <sip:;lr>\n", code: 400, reason: "Path Is Malformed"},
 		"ten thousand":                 {lines: contacts(10_000), code: 403, reason: "Too Many Contacts"},
 		"the same again":               {callID: "one", seq: 5, lines: "Contact: <sip:a@10.0.0.5>\n", code: 500, reason: "REGISTER Is Older Than the Last One"},
 		"an older one":                 {callID: "one", seq: 4, lines: "Contact: *\nExpires: 0\n", code: 500, reason: "REGISTER Is Older Than the Last One"},
@@ -147,6 +160,28 @@ func TestBindingsEnd(t *testing.T) {
 	r.Drop("trunk phone", all[0])
 	if r.total != 0 || len(r.of) != 0 {
 		t.Errorf("after the drop: %+v", r.of)
+	}
+}
+
+// A device whose name is too long to be kept is known again.
+func TestLongInstance(t *testing.T) {
+	r := New(nil, nil)
+	for i, user := range []string{"a", "b"} {
+		lines := fmt.Sprintf("Contact: <sip:%s@10.0.0.5>;+sip.instance=\"<urn:%s>\"\n", user, strings.Repeat("x", 2*maxWord))
+		if a := r.Register(start, register(t, "one", 1+i, lines)); a.Code != 200 || a.values("Contact") != "<sip:"+user+"@10.0.0.5>;expires=900" {
+			t.Errorf("the answer is %+v", a)
+		}
+	}
+}
+
+// What is kept of a REGISTER is a copy: its whole text would stay in memory otherwise.
+func TestPathIsCopied(t *testing.T) {
+	r := New(nil, nil)
+	q := register(t, "one", 1, "Contact: <sip:a@10.0.0.5>\nPath: <sip:p@192.0.2.5;lr>\n")
+	r.Register(start, q)
+	kept, sent := r.Of("trunk phone", start)[0].Path, message.Values(q.Request, "path")
+	if len(kept) != 1 || kept[0] != sent[0] || unsafe.StringData(kept[0]) == unsafe.StringData(sent[0]) {
+		t.Errorf("the Path %q is kept of %q", kept, sent)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -192,6 +193,13 @@ func TestSocketsGoOver(t *testing.T) {
 	}
 	if err := old.stack.Streams(func(st StreamState, fd int) error { return heir.stack.AddStream(&st, fd) }); err != nil {
 		t.Fatal(err)
+	}
+	ids := map[uint64]bool{}
+	for _, c := range slices.Concat(old.stack.streams.all(), heir.stack.streams.all()) {
+		ids[c.ID()] = true
+	}
+	if len(ids) != 1 || ids[0] { // the one connection
+		t.Errorf("before and after the connection is %v", ids)
 	}
 	st := old.stack.State()
 	heir.stack.Restore(&st)

@@ -42,6 +42,7 @@ type StreamState struct {
 	First    time.Duration `cbor:"6,keyasint,omitempty"` // that a stranger has left to show who it is
 	ViaHost  string        `cbor:"7,keyasint,omitempty"`
 	ViaPort  uint16        `cbor:"8,keyasint,omitempty"`
+	ID       uint64        `cbor:"9,keyasint,omitempty"`
 }
 
 // nameOf names what messages come by, for another process; empty: it does not go there.
@@ -143,7 +144,7 @@ func (s *Stack) Streams(each func(st StreamState, fd int) error) error {
 		}
 		st := StreamState{
 			Local: c.local.String(), Remote: c.remote.String(), Dialled: c.peer != nil, Unread: slices.Clone(c.framing.Unread()),
-			Stranger: c.stranger.Load(), First: time.Until(c.firstBy),
+			Stranger: c.stranger.Load(), First: time.Until(c.firstBy), ID: c.id,
 		}
 		if by := c.sentBy.Load(); by != nil {
 			st.ViaHost, st.ViaPort = by.host, by.port
@@ -183,7 +184,7 @@ func (s *Stack) AddStream(st *StreamState, fd int) error {
 	}
 	c := s.streams.newStream(conn, config.TransportTCP, remote, peer)
 	c.framing.Preload(st.Unread)
-	c.firstBy = time.Now().Add(st.First)
+	c.firstBy, c.id = time.Now().Add(st.First), st.ID
 	if st.ViaHost != "" {
 		c.sentBy.Store(&sentBy{host: st.ViaHost, port: st.ViaPort})
 	}

@@ -19,6 +19,7 @@ import (
 type Stream struct {
 	net.Conn
 	hub       *streams
+	id        uint64
 	transport string // config.TransportTCP or TransportTLS
 	local     netip.AddrPort
 	remote    netip.AddrPort

@@ -24,36 +24,53 @@ func (c *Stream) Ping() {
 	c.hub.group.Go(func() { _ = c.write([]byte("\r\n\r\n")) })
 }
 
-// errFlowGone means that nobody else can open a connection again: its peer did, from behind a NAT perhaps.
-var errFlowGone = errors.New("the connection that it has registered by is gone")
+// ID tells a connection from the others, also from a later one with the same address. It stays the same in an upgrade. A nil Stream
+// has 0.
+func (c *Stream) ID() uint64 {
+	if c == nil {
+		return 0
+	}
+	return c.id
+}
 
-// WayBack gives the way to what has registered from an address by a transport, or to the first of the proxies that it names as its
-// path (RFC 3327 section 5.1): the connection it came by (RFC 5626 section 5.3), or an address; over UDP there is no connection.
-func (s *Stack) WayBack(ctx context.Context, transport string, from netip.AddrPort, path []string, tls config.TargetTLS) (*Stream, netip.AddrPort, error) {
-	if message.IsStream(transport) {
-		if c := s.streams.findAny(transport, from); c != nil {
-			return c, from, nil
-		}
+// ErrFlowGone means that nobody else can open a connection again: its peer did, from behind a NAT perhaps.
+var ErrFlowGone = errors.New("the connection that it has registered by is gone")
+
+// Registered says how something has registered here.
+type Registered struct {
+	Transport string
+	From      netip.AddrPort
+	Flow      uint64   // the ID of the connection; 0: UDP
+	Path      []string // of the proxies on the way (RFC 3327), the nearest first
+}
+
+// WayBack gives the way to what has registered here: the address that it came from, or the connection (RFC 5626 section 5.3). The
+// first proxy of its path has sent the REGISTER (RFC 3327 section 5.2), so it can be connected to again at that address, and at no
+// other: whoever registers writes the path. ErrFlowGone: there is no way any more.
+func (s *Stack) WayBack(ctx context.Context, by *Registered, tls config.TargetTLS) (*Stream, netip.AddrPort, error) {
+	if !message.IsStream(by.Transport) {
+		return nil, by.From, nil
 	}
-	if len(path) == 0 && message.IsStream(transport) {
-		return nil, from, fmt.Errorf("%s://%v: %w", transport, from, errFlowGone)
+	if c := s.streams.findAny(by.Transport, by.From); c != nil && c.id == by.Flow {
+		return c, by.From, nil
 	}
-	if len(path) == 0 {
-		return nil, from, nil
+	gone := fmt.Errorf("%s://%v: %w", by.Transport, by.From, ErrFlowGone)
+	if len(by.Path) == 0 {
+		return nil, by.From, gone
 	}
-	proxy := message.ParseURI(message.AddrSpec(path[0]))
+	proxy := message.ParseURI(message.AddrSpec(by.Path[0]))
 	addr, err := s.Resolve(ctx, proxy.Host)
-	if err != nil {
-		return nil, from, err
+	switch {
+	case err != nil:
+		return nil, by.From, err
+	case addr != by.From.Addr():
+		return nil, by.From, gone
 	}
-	port := message.DefaultPort(transport)
+	port := message.DefaultPort(by.Transport)
 	if proxy.Port > 0 && proxy.Port <= 65535 {
 		port = uint16(proxy.Port)
 	}
 	to := netip.AddrPortFrom(addr, port)
-	if !message.IsStream(transport) {
-		return nil, to, nil
-	}
-	c, err := s.Connect(ctx, tls, transport, proxy, to)
+	c, err := s.Connect(ctx, tls, by.Transport, proxy, to)
 	return c, to, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
@@ -110,7 +111,7 @@ func (s *streams) certNames(transport string, source netip.AddrPort) []string {
 
 func (s *streams) newStream(conn net.Conn, transport string, remote netip.AddrPort, peer *streamPeer) *Stream {
 	c := &Stream{
-		Conn: conn, hub: s, transport: transport, remote: remote, peer: peer,
+		Conn: conn, hub: s, id: rand.Uint64(), transport: transport, remote: remote, peer: peer,
 		local: message.ParseSource(conn.LocalAddr().String()), closed: make(chan struct{}),
 		writing: make(chan struct{}, 1), firstBy: time.Now().Add(streamFirst),
 	}

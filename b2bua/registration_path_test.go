@@ -1,0 +1,123 @@
+package b2bua
+
+import (
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/store"
+)
+
+// A Path says which proxies a call passes, and not where it is sent: whoever registers writes it.
+func TestPathLeadsNowhereElse(t *testing.T) {
+	for _, path := range []string{"<sip:203.0.113.66;lr>", "<sip:127.0.0.1:5060;lr>", "<sip:nowhere.test;lr>"} {
+		t.Run(path, func(t *testing.T) {
+			inWorldWith(t, phoneConfig, func(w *world) {
+				p, named := w.roaming(), []*peer{w.otherAt("203.0.113.66:5060"), w.otherAt("127.0.0.1:5060")}
+				p.registers("alice", "alice", aliceContact+"Path: "+path+"\n")
+				d := w.carrier.newCall("+15075785607")
+				w.carrier.invite(d)
+				d.learn(w.carrier.expect("SIP/2.0 180"))
+				invite := p.expect("INVITE sip:alice@10.0.0.5:5060 SIP/2.0")
+				if route := invite.value("Route"); route != path {
+					t.Errorf("Route is %q", route)
+				}
+				p.reply(invite, 486, "Busy Here", "b", "")
+				p.expect("ACK")
+				w.carrier.expect("SIP/2.0 486")
+				w.carrier.ackRefused(d)
+				w.record()
+				for _, other := range named {
+					other.silent(time.Second)
+				}
+			})
+		})
+	}
+}
+
+// bobLeaves registers by a proxy over TCP, whose connection ends after that.
+func (w *world) bobLeaves(path string) {
+	w.t.Helper()
+	p := w.connect(netip.MustParseAddr("203.0.113.77"))
+	if m, _ := p.registers("bob", "bob", "Contact: <sip:bob@10.0.0.6:5060;transport=tcp>\nPath: "+path+"\n"); m.res().StatusCode != 200 {
+		w.t.Fatalf("the answer is\n%s", m.raw)
+	}
+	p.conn.Close()
+	synctest.Wait()
+}
+
+// bindings counts what is registered.
+func (w *world) bindings() (n int) {
+	for _, h := range w.server.Registrar().All(time.Now()) {
+		n += len(h.Bindings)
+	}
+	return n
+}
+
+// A proxy whose connection is gone is connected to again where its REGISTER came from, and nowhere else. What can't be reached for
+// the moment stays registered.
+func TestProxyIsConnectedToAgain(t *testing.T) {
+	for path, want := range map[string]struct{ dials, left int }{
+		"<sip:203.0.113.77:5070;lr;transport=tcp>": {dials: 1, left: 1}, // it refuses
+		"<sip:192.0.2.20:32681;lr;transport=tcp>":  {},
+		"<sip:127.0.0.1:5060;lr;transport=tcp>":    {},
+		"<sip:nowhere.test;lr;transport=tcp>":      {left: 1}, // no name server knows it
+	} {
+		t.Run(path, func(t *testing.T) {
+			inWorldWith(t, phoneConfig, func(w *world) {
+				w.bobLeaves(path)
+				if r := w.refusedCall("+15085785607"); r.Cause != string(cause.TargetUnreachable) {
+					t.Errorf("the cause is %s", r.Cause)
+				}
+				if got := int(w.dials.Load()); got != want.dials || w.bindings() != want.left {
+					t.Errorf("%d connections and %d bindings; want %+v", got, w.bindings(), want)
+				}
+			})
+		})
+	}
+	inWorldWith(t, phoneConfig, func(w *world) {
+		proxy := w.streamAgent(netip.MustParseAddrPort("203.0.113.77:5070"))
+		defer proxy.l.Close()
+		w.bobLeaves("<sip:edge@203.0.113.77:5070;lr;transport=tcp>")
+		d := w.carrier.newCall("+15085785607")
+		w.carrier.invite(d)
+		p := proxy.accept()
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		invite := p.expect("INVITE sip:+15085785607@10.0.0.6:5060;transport=tcp SIP/2.0")
+		if route := invite.value("Route"); route != "<sip:edge@203.0.113.77:5070;lr;transport=tcp>" {
+			t.Errorf("Route is %q", route)
+		}
+		p.reply(invite, 486, "Busy Here", "b", "")
+		p.expect("ACK")
+		w.carrier.expect("SIP/2.0 486")
+		w.carrier.ackRefused(d)
+		w.record()
+		p.conn.Close()
+	})
+}
+
+// A caller that gives up takes nobody's registration away.
+func TestCancelKeepsBinding(t *testing.T) {
+	inWorldWith(t, phoneConfig, func(w *world) {
+		proxy := w.streamAgent(netip.MustParseAddrPort("203.0.113.77:5070")) // does not accept
+		w.bobLeaves("<sip:203.0.113.77:5070;lr;transport=tcp>")
+		w.holdDials = make(chan struct{})
+		d := w.carrier.newCall("+15085785607")
+		w.carrier.invite(d)
+		w.carrier.expect("SIP/2.0 180")
+		synctest.Wait()
+		w.carrier.cancel(d)
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.expect("SIP/2.0 487")
+		w.carrier.ackRefused(d)
+		w.wantRecord(store.DispositionCancelled, cause.CallerCancelled, store.EndedByCaller)
+		if w.dials.Load() != 1 || w.bindings() != 1 {
+			t.Errorf("%d connections, and %d bindings are left", w.dials.Load(), w.bindings())
+		}
+		close(w.holdDials)
+		synctest.Wait()
+		proxy.l.Close()
+	})
+}
