@@ -56,7 +56,8 @@ type registered struct {
 	at    netip.Addr
 }
 
-// Registered notes how calls come to a trunk that has registered.
+// Registered notes how calls come to a trunk that has registered. The zero address: it is registered nowhere any more, and its calls
+// come from its sources alone.
 func (a *Admission) Registered(trunk, token string, at netip.Addr) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -25,8 +25,8 @@ type ClientsOptions struct {
 	Minter *message.Minter
 	Agent  string // User-Agent
 	Log    zerolog.Logger
-	// Reached is told how the calls of a trunk come: for the user of the Contact, and from the address where it is registered. It does
-	// not block.
+	// Reached is told how the calls of a trunk come: for the user of the Contact, and from the address where it is registered. The
+	// zero address: it is registered nowhere any more. It does not block.
 	Reached func(trunk, token string, at netip.Addr)
 }
 
@@ -39,22 +39,25 @@ type Clients struct {
 
 	mu      sync.Mutex // guards what follows
 	all     map[string]*client
-	paused  bool // nobody begins before Go
-	leaving bool // Leave was called
+	last    map[string]*client // that was told to leave, and may not have yet
+	paused  bool               // nobody begins before Go
+	leaving bool               // Leave was called
 }
 
 // NewClients makes the registrations of a server. Nothing is sent before Go.
 func NewClients(o ClientsOptions) *Clients {
-	c := &Clients{o: o, all: map[string]*client{}, paused: true}
+	c := &Clients{o: o, all: map[string]*client{}, last: map[string]*client{}, paused: true}
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	return c
 }
 
 // Use has these trunks registered, and no others. A registration whose configuration has not changed goes on; one that is not
-// wanted any more is removed at its registrar.
+// wanted any more is removed at its registrar. One that replaces another begins when that has left: both have the same Contact, and
+// the removal of the old binding would be that of the new one.
 func (c *Clients) Use(trunks []config.Trunk) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	maps.DeleteFunc(c.last, func(_ string, one *client) bool { return one.ended() })
 	wanted := map[string]bool{}
 	for i := range trunks {
 		t := &trunks[i]
@@ -66,7 +69,7 @@ func (c *Clients) Use(trunks []config.Trunk) {
 			if now.isOf(t) {
 				continue
 			}
-			now.tell(Leave{})
+			c.retire(now)
 		}
 		c.all[t.Name] = c.newClient(t)
 		if !c.paused {
@@ -75,9 +78,17 @@ func (c *Clients) Use(trunks []config.Trunk) {
 	}
 	for name, one := range c.all {
 		if !wanted[name] {
-			one.tell(Leave{})
+			c.retire(one)
 			delete(c.all, name)
 		}
+	}
+}
+
+// retire has a client leave that is not wanted any more. The lock is held.
+func (c *Clients) retire(one *client) {
+	if one.begun {
+		one.quit()
+		c.last[one.trunk.Name] = one
 	}
 }
 
@@ -105,7 +116,7 @@ func (c *Clients) Leave() {
 	c.leaving = true
 	c.mu.Unlock()
 	for _, one := range c.clients() {
-		one.tell(Leave{})
+		one.quit()
 	}
 }
 
@@ -114,14 +125,7 @@ func (c *Clients) Left() bool {
 	c.mu.Lock()
 	leaving := c.leaving
 	c.mu.Unlock()
-	return !leaving || !slices.ContainsFunc(c.clients(), func(one *client) bool {
-		select {
-		case <-one.over:
-			return false
-		default:
-			return true
-		}
-	})
+	return !leaving || !slices.ContainsFunc(c.clients(), func(one *client) bool { return !one.ended() })
 }
 
 // clients are those that run, in the order of their names.
@@ -167,6 +171,8 @@ type client struct {
 	trunk config.Trunk
 	log   zerolog.Logger
 	inbox chan told
+	leave chan struct{} // has room for the one Leave that counts
+	after *client       // that it waits for; nil: nobody
 	over  chan struct{} // closed when it has ended
 	begun bool          // guarded by the lock of Clients
 
@@ -186,7 +192,8 @@ const waiting = 16
 
 func (c *Clients) newClient(t *config.Trunk) *client {
 	one := &client{
-		of: c, trunk: *t, log: c.o.Log.With().Str("trunk", t.Name).Logger(), inbox: make(chan told, waiting), over: make(chan struct{}), reach: func() {},
+		of: c, trunk: *t, log: c.o.Log.With().Str("trunk", t.Name).Logger(), after: c.last[t.Name], reach: func() {},
+		inbox: make(chan told, waiting), leave: make(chan struct{}, 1), over: make(chan struct{}),
 	}
 	one.machine = New(Options{
 		Config: t.Register, Transport: t.Transport, Token: c.o.Minter.TrunkToken(t.Name), Minter: c.o.Minter, Agent: c.o.Agent, Random: rand.Float64,
@@ -200,10 +207,20 @@ func (c *client) isOf(t *config.Trunk) bool {
 	return reflect.DeepEqual(c.trunk.Register, t.Register) && c.trunk.Transport == t.Transport && c.trunk.TLS == t.TLS
 }
 
-// tell leaves an input; false: there are too many. Deadlines make up for what is lost.
-func (c *client) tell(in Input) bool { return c.leave(told{in: in}) }
+// ended says whether it has.
+func (c *client) ended() bool {
+	select {
+	case <-c.over:
+		return true
+	default:
+		return false
+	}
+}
 
-func (c *client) leave(t told) bool {
+// tell leaves an input; false: there are too many. Deadlines make up for what is lost.
+func (c *client) tell(in Input) bool { return c.put(told{in: in}) }
+
+func (c *client) put(t told) bool {
 	select {
 	case c.inbox <- t:
 		return true
@@ -212,12 +229,45 @@ func (c *client) leave(t told) bool {
 	}
 }
 
+// quit has it leave. That is never lost: no deadline makes up for it.
+func (c *client) quit() {
+	select {
+	case c.leave <- struct{}{}:
+	default: // it was told before
+	}
+}
+
+// begin begins, unless it is to leave by now.
+func (c *client) begin() {
+	if c.after != nil {
+		select {
+		case <-c.after.over:
+			c.after = nil
+		case <-c.of.ctx.Done():
+			return
+		}
+	}
+	select {
+	case <-c.leave:
+		c.step(Leave{})
+	default:
+		c.step(Begin{})
+	}
+}
+
+// take takes what has waited for it.
+func (c *client) take(t told) {
+	if t.found == nil || c.use(t.found) {
+		c.step(t.in)
+	}
+}
+
 func (c *client) run() {
 	defer close(c.over)
 	defer c.hangup()
 	timer := time.NewTimer(0)
 	<-timer.C
-	c.step(Begin{})
+	c.begin()
 	for c.machine.Status().State != Left {
 		timer.Stop()
 		if at := c.machine.Deadline(); !at.IsZero() {
@@ -225,14 +275,20 @@ func (c *client) run() {
 		}
 		select {
 		case t := <-c.inbox:
-			if t.found == nil || c.use(t.found) {
-				c.step(t.in)
-			}
+			c.take(t)
+		case <-c.leave:
+			c.step(Leave{})
 		case <-timer.C:
 			c.step(DeadlineReached{})
 		case <-c.flow.Gone():
-			c.flow = nil
-			c.step(Broken{})
+			gone := c.flow
+			for len(c.inbox) > 0 { // what came over it before its end
+				c.take(<-c.inbox)
+			}
+			if c.flow == gone {
+				c.flow = nil
+				c.step(Broken{})
+			}
 		case <-c.of.ctx.Done():
 			timer.Stop()
 			return
@@ -275,21 +331,31 @@ func (c *client) changed(before Status) {
 	switch now.State {
 	case Registered:
 		if now.Failures > 0 || now.Reason != "" {
-			c.log.Warn().Str("registrar", now.Registrar).Int("code", now.Code).Str("reason", now.Reason).Time("until", now.Until).Msg("registration not renewed")
+			c.log.Warn().Str("registrar", before.Registrar).Int("code", now.Code).Str("reason", now.Reason).Time("until", now.Until).Msg("registration not renewed")
 			return
 		}
 		c.of.o.Reached(c.trunk.Name, c.machine.o.Token, c.dest.Addr())
 		c.log.Info().Str("registrar", now.Registrar).Str("contact", now.Contact).Time("until", now.Until).Msg("registered")
 	case Unavailable:
-		c.log.Warn().Str("registrar", now.Registrar).Int("code", now.Code).Str("reason", now.Reason).Time("next", now.Next).Msg("not registered")
+		c.withdraw()
+		c.log.Warn().Str("registrar", before.Registrar).Int("code", now.Code).Str("reason", now.Reason).Time("next", now.Next).Msg("not registered")
 	case Registering:
 		if now.Reason != "" && now.Reason != before.Reason {
 			c.log.Info().Str("registrar", before.Registrar).Int("code", now.Code).Str("reason", now.Reason).Msg("the next registrar is tried")
 		}
 	case Left:
+		c.of.mu.Lock()
+		ends := c.of.leaving
+		c.of.mu.Unlock()
+		if !ends { // a call that has crossed the last removal gets its refusal
+			c.withdraw()
+		}
 		c.log.Info().Str("registrar", now.Registrar).Msg("registration removed")
 	}
 }
+
+// withdraw says that the trunk's calls come from no registrar.
+func (c *client) withdraw() { c.of.o.Reached(c.trunk.Name, c.machine.o.Token, netip.Addr{}) }
 
 // told is what waits for a client.
 type told struct {
@@ -316,7 +382,7 @@ func (c *client) find(e Reach) {
 		if err != nil {
 			t = told{in: Unreached{Err: err}, found: &found{ctx: ctx}}
 		}
-		c.leave(t)
+		c.put(t)
 	})
 }
 

@@ -22,9 +22,15 @@
 // renew at the same moment.
 //
 // The flow is the connection, or the way through a NAT that a datagram has opened. A connection
-// that breaks is replaced at once, because calls come over it (RFC 5626 section 4.4). Over UDP
-// an OPTIONS without any answer means the same.
+// that breaks is replaced at once, because calls come over it (RFC 5626 section 4.4), but not
+// within 2 s of the last try; one that breaks before the answer is a failure. Over UDP an
+// OPTIONS without any answer means the same.
 //
 // At a stop the binding is removed. An upgrade, a kill and the start after them leave it: the
-// next process renews it.
+// next process renews it. A client that replaces another begins when that has left: both have
+// the same Contact, and a removal that comes late would be that of the new binding. Held by
+// TestReloadOfRegistration in b2bua.
+//
+// Whoever judges calls is told where the binding is when that changes, and when it ends. A stop
+// is not told: a call that has crossed the removal gets a refusal, and not silence.
 package registration

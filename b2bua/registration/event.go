@@ -64,7 +64,7 @@ type (
 	Send struct{ Req *sip.Request }
 	// Ping sends a keep-alive over the connection (RFC 5626 section 3.5.1).
 	Ping struct{}
-	// Changed says that the Status has another State, or that a renewal has failed.
+	// Changed says that the Status has another State, that a renewal has failed, or that one was granted elsewhere or after a failure.
 	Changed struct{}
 )
 

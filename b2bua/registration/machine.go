@@ -81,10 +81,14 @@ type Machine struct {
 	ready     bool      // local and dest are those of the registrar
 	local     leg.Local // toward it
 	dest      netip.AddrPort
+	bound     netip.AddrPort    // dest of the last grant
+	boundBy   string            // the registrar of the last grant
+	triedAt   time.Time         // of the last try
 	seq       uint32            // of the last request
 	asking    sip.RequestMethod // of the request under way; empty: none
 	expires   time.Duration
 	leaving   bool
+	removing  bool          // the last REGISTER removes the binding
 	notBefore time.Duration // Retry-After of a registrar of this round
 
 	challenged, intervals int // of the REGISTER under way
@@ -165,7 +169,7 @@ func (m *Machine) lapse(now time.Time) {
 func (m *Machine) try(now time.Time) {
 	m.ready, m.asking, m.keepAt, m.renewAt, m.status.Next = false, "", time.Time{}, time.Time{}, time.Time{}
 	m.challenged, m.intervals = 0, 0
-	m.status.Registrar = m.o.Config.Registrars[m.at]
+	m.status.Registrar, m.triedAt = m.o.Config.Registrars[m.at], now
 	m.giveUpAt = now.Add(reachable)
 	host, port := m.hop()
 	m.effects = append(m.effects, Reach{Host: host, Port: port})
@@ -199,7 +203,7 @@ func (m *Machine) reached(now time.Time, in Reached) {
 // register sends a REGISTER.
 func (m *Machine) register(now time.Time) {
 	expires := m.expires
-	if m.leaving {
+	if m.removing = m.leaving; m.removing {
 		expires = 0
 	}
 	contact := m.local.Contact(m.o.Token)
@@ -313,8 +317,12 @@ func secondsIn(text string) (time.Duration, bool) {
 
 // granted notes the binding, and when it is to be renewed.
 func (m *Machine) granted(now time.Time, res *sip.Response) {
-	if m.leaving {
+	if m.removing {
 		m.left(now)
+		return
+	}
+	if m.leaving { // it was under way before
+		m.remove(now)
 		return
 	}
 	lasts := m.lasts(res)
@@ -322,9 +330,12 @@ func (m *Machine) granted(now time.Time, res *sip.Response) {
 		m.failed(now, res.StatusCode, "the registrar grants nothing: its 200 has expires=0")
 		return
 	}
+	if m.dest != m.bound || m.status.Registrar != m.boundBy || m.status.Failures > 0 || m.status.Reason != "" {
+		m.changed = true
+	}
+	m.bound, m.boundBy = m.dest, m.status.Registrar
 	m.status.Until, m.status.Failures, m.status.Code, m.status.Reason = now.Add(lasts), 0, 0, ""
 	m.round, m.notBefore = 0, 0
-	m.expires = max(m.o.Config.Expires, m.expires)
 	part := 0.75 + 0.1*m.o.Random()
 	m.status.Next = now.Add(max(leastRenewal, time.Duration(part*float64(lasts))))
 	m.become(now, Registered)
@@ -362,6 +373,8 @@ func (m *Machine) wait(now time.Time) {
 func (m *Machine) due(now time.Time) {
 	is := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
 	switch {
+	case is(m.giveUpAt) && !m.ready:
+		m.unanswered(now, fmt.Sprintf("neither found nor connected to within %v", reachable))
 	case is(m.giveUpAt):
 		m.unanswered(now, fmt.Sprintf("no answer for %v", patience))
 	case is(m.renewAt) && m.status.State == Registered && m.ready:
@@ -389,17 +402,28 @@ func (m *Machine) unanswered(now time.Time, why string) {
 	m.failed(now, 0, why)
 }
 
-// broken: the way of calls to us is gone (RFC 5626 section 4.4).
+// broken: the way of calls to us is gone (RFC 5626 section 4.4). A registrar that hangs up each time gets no flood (section 4.5).
 func (m *Machine) broken(now time.Time) {
-	if m.ready && !m.leaving {
+	soonest := m.triedAt.Add(leastRenewal)
+	switch {
+	case !m.ready || m.leaving:
+	case m.asking == sip.REGISTER:
+		m.failed(now, 0, "the connection broke before an answer")
+	case now.Before(soonest):
+		m.ready, m.keepAt, m.renewAt, m.status.Next = false, time.Time{}, soonest, soonest
+	default:
 		m.try(now)
 	}
 }
 
 // failed goes on with the next registrar, or waits after the last one (RFC 5626 section 4.5).
 func (m *Machine) failed(now time.Time, code int, why string) {
-	m.ready, m.asking, m.giveUpAt, m.keepAt = false, "", time.Time{}, time.Time{}
 	m.status.Code, m.status.Reason = code, why
+	if m.leaving && m.ready && !m.removing && (code == 0 || !m.status.Until.IsZero()) { // without an answer, there may be a binding
+		m.remove(now)
+		return
+	}
+	m.ready, m.asking, m.giveUpAt, m.keepAt = false, "", time.Time{}, time.Time{}
 	if m.leaving {
 		m.left(now)
 		return
@@ -436,17 +460,20 @@ func (m *Machine) leave(now time.Time) {
 	m.leaving = true
 	m.renewAt, m.keepAt = time.Time{}, time.Time{}
 	switch {
-	case m.asking == sip.REGISTER: // it may have made a binding by now
-		m.challenged, m.intervals = 0, 0
-		m.register(now)
+	case m.asking == sip.REGISTER: // there is one at a time (RFC 3261 section 10.2): its answer, or giveUpAt, has the binding removed
 	case m.status.Until.IsZero():
 		m.left(now)
 	case !m.ready:
 		m.try(now)
 	default:
-		m.challenged, m.intervals = 0, 0
-		m.register(now)
+		m.remove(now)
 	}
+}
+
+// remove removes the binding by the way that is there.
+func (m *Machine) remove(now time.Time) {
+	m.challenged, m.intervals = 0, 0
+	m.register(now)
 }
 
 func (m *Machine) left(now time.Time) {

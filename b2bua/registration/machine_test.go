@@ -265,59 +265,65 @@ func TestKeepAliveOverTCP(t *testing.T) {
 	}
 }
 
-func TestLeave(t *testing.T) {
-	removal := func(b *bench) {
-		b.Helper()
-		req := b.sent(sip.REGISTER)
-		if req.GetHeader("Expires").Value() != "0" {
-			b.Errorf("it leaves by\n%s", req)
-		}
-		b.answer(req, "200 OK")
+// A registrar that hangs up each time gets no flood of registrations (RFC 5626 section 4.5).
+func TestHangsUp(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.Transport, o.Config.Registrars = config.TransportTCP, o.Config.Registrars[:1] })
+	for _, wait := range []time.Duration{45, 90, 180} {
+		b.reach("one.test", 5060)
+		b.do(Broken{})
+		b.want(Unavailable, wait*time.Second)
+		b.due()
 	}
-	for name, end := range map[string]func(b *bench){
-		"before it has begun": func(b *bench) { b.do(Leave{}) },
-		"while it registers": func(b *bench) {
-			b.reach("one.test", 5060)
-			b.do(Leave{})
-			removal(b)
-		},
-		"registered": func(b *bench) {
-			b.reach("one.test", 5060)
-			b.answer(b.sent(sip.REGISTER), "200 OK")
-			b.do(Leave{})
-			removal(b)
-		},
-		"nobody answers": func(b *bench) {
-			b.reach("one.test", 5060)
-			b.answer(b.sent(sip.REGISTER), "200 OK")
-			b.do(Leave{})
-			b.due()
-		},
-		"with another challenge": func(b *bench) {
-			b.reach("one.test", 5060)
-			b.answer(b.sent(sip.REGISTER), "200 OK")
-			b.do(Leave{})
-			b.answer(b.sent(sip.REGISTER), "401 Unauthorized", challenge)
-			removal(b)
-		},
-		"after a failure": func(b *bench) {
-			b.do(Unreached{Err: errDead})
-			b.do(Unreached{Err: errDead})
-			b.do(Leave{})
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			b := newBench(t, func(*Options) {})
-			end(b)
-			if s := b.m.Status(); s.State != Left || !b.m.Deadline().IsZero() {
-				t.Errorf("it is %+v, with a deadline at %v", s, b.m.Deadline())
-			}
-			for _, in := range []Input{Begin{}, Broken{}, DeadlineReached{}, Unreached{Err: errDead}, Reached{}, Leave{}} {
-				if b.do(in); len(b.effects) != 0 {
-					t.Errorf("after its end, %T has %v done", in, b.effects)
-				}
-			}
-		})
+	b.reach("one.test", 5060)
+	for range 3 {
+		b.answer(b.sent(sip.REGISTER), "200 OK")
+		b.do(Broken{})
+		b.want(Registered, leastRenewal)
+		b.due()
+		b.reach("one.test", 5060)
+	}
+}
+
+// A registration that is granted by another registrar, at another address, or after a failure is told, although its state stays.
+func TestGrantedElsewhere(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.Config.KeepAlive = 0 })
+	granted := func(want bool) {
+		t.Helper()
+		b.answer(b.sent(sip.REGISTER), "200 OK", "Expires: 1000")
+		if got := slices.Contains(b.effects, Effect(Changed{})); got != want || b.m.Status().State != Registered {
+			t.Errorf("changed: %v, %+v", got, b.m.Status())
+		}
+		b.due()
+	}
+	b.reach("one.test", 5060)
+	granted(true)
+	granted(false)
+	b.due() // nobody answers any more
+	b.reach("two.test", 5070)
+	granted(true)
+	granted(false)
+	b.do(Failed{Method: sip.REGISTER, Seq: b.sent(sip.REGISTER).CSeq().SeqNo, Err: errDead})
+	b.reach("one.test", 5060)
+	granted(true)
+	granted(false)
+	b.do(Failed{Method: sip.REGISTER, Seq: b.sent(sip.REGISTER).CSeq().SeqNo, Err: errDead})
+	b.do(Unreached{Err: errDead})
+	b.due()
+	b.reach("one.test", 5060)
+	granted(true)
+}
+
+// Why a try has failed says what took its time.
+func TestTakesTooLong(t *testing.T) {
+	b := newBench(t, func(*Options) {})
+	b.due()
+	if got := b.m.Status().Reason; got != "neither found nor connected to within 10s" {
+		t.Errorf("not reached: %q", got)
+	}
+	b.reach("two.test", 5070)
+	b.due()
+	if got := b.m.Status().Reason; got != "no answer for 16s" {
+		t.Errorf("not answered: %q", got)
 	}
 }
 
@@ -353,6 +359,7 @@ func FuzzMachine(f *testing.F) {
 				}
 			}
 			b.now = b.now.Add(time.Duration(step) * time.Second)
+			asking := b.m.asking
 			switch step % 11 {
 			case 0:
 				b.do(Begin{})
@@ -375,6 +382,11 @@ func FuzzMachine(f *testing.F) {
 					continue
 				}
 				b.do(Leave{})
+				for _, e := range b.effects {
+					if _, sends := e.(Send); sends && asking == sip.REGISTER {
+						t.Fatalf("it leaves by another REGISTER while one is under way")
+					}
+				}
 			}
 			if b.m.Deadline().IsZero() && b.m.Status().State != Left {
 				t.Fatalf("nothing is due: %+v", b.m.Status())

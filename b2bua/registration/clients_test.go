@@ -1,0 +1,73 @@
+package registration
+
+import (
+	"bytes"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+	"github.com/rs/zerolog"
+
+	"flowbridge/config"
+)
+
+// A client leaves also if more waits for it than its inbox holds.
+func TestLeaveOfBusyClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := NewClients(ClientsOptions{Minter: minter, Log: zerolog.Nop()})
+		defer c.Close()
+		c.Use([]config.Trunk{{Name: "line", Register: &config.Register{Registrars: []string{"one.test"}, User: "acme", Auth: &config.Auth{}, Expires: time.Hour}}})
+		one := c.all["line"]
+		for one.tell(DeadlineReached{}) {
+		}
+		one.begun = true
+		c.Leave()
+		c.group.Go(one.run)
+		synctest.Wait()
+		if !c.Left() {
+			t.Error("it has not left")
+		}
+	})
+}
+
+// A failure is told of the registrar that it was at, and not of the one that is tried next.
+func TestFailureNamesItsRegistrar(t *testing.T) {
+	var log bytes.Buffer
+	b := newBench(t, func(*Options) {})
+	one := &client{of: NewClients(ClientsOptions{}), machine: b.m, log: zerolog.New(&log)}
+	b.reach("one.test", 5060)
+	b.answer(b.sent(sip.REGISTER), "200 OK")
+	b.now = b.m.Status().Next
+	b.do(DeadlineReached{})
+	before := b.m.Status()
+	b.answer(b.sent(sip.REGISTER), "403 Forbidden")
+	one.changed(before)
+	if got := log.String(); !strings.Contains(got, `"registrar":"one.test","code":403`) {
+		t.Errorf("the log has %s", got)
+	}
+}
+
+// Who judges calls is told that a registration has left, but not at a stop: then calls that have crossed the removal are refused.
+func TestLeftIsTold(t *testing.T) {
+	for name, stops := range map[string]bool{"by a reload": false, "at a stop": true} {
+		t.Run(name, func(t *testing.T) {
+			var told []netip.Addr
+			c := NewClients(ClientsOptions{Reached: func(_, _ string, at netip.Addr) { told = append(told, at) }})
+			b := newBench(t, func(*Options) {})
+			one := &client{of: c, machine: b.m, log: zerolog.Nop()}
+			before := b.m.Status()
+			b.do(Leave{})
+			if stops {
+				c.Leave()
+			}
+			one.changed(before)
+			if got := slices.Equal(told, []netip.Addr{{}}); got == stops {
+				t.Errorf("it is told %v", told)
+			}
+		})
+	}
+}
