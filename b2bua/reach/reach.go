@@ -106,6 +106,9 @@ func (r *Reached) Next(ctx context.Context, t *peers.Target, stack *transport.St
 // connect connects to the present address, within its turn.
 func (r *Reached) connect(ctx context.Context, t *peers.Dial, stack *transport.Stack) (*transport.Stream, error) {
 	turn := r.Turn(t)
+	if turn >= transport.ConnectTimeout { // whose end says more
+		return stack.Connect(ctx, t.TLS, r.hop.Transport, r.via, r.Dest)
+	}
 	bounded, cancel := context.WithTimeout(ctx, turn)
 	defer cancel()
 	flow, err := stack.Connect(bounded, t.TLS, r.hop.Transport, r.via, r.Dest)
