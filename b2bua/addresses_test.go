@@ -1,13 +1,19 @@
 package b2bua
 
 import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/locate"
+	"flowbridge/b2bua/peers"
 	"flowbridge/store"
 )
 
@@ -216,6 +222,83 @@ func TestTransportByNAPTR(t *testing.T) {
 		w.carrier.ackRefused(d)
 		if r := w.record(); len(r.Attempts) != 1 || r.Attempts[0].Transport != "tcp" {
 			t.Errorf("attempts %+v", r.Attempts)
+		}
+	})
+}
+
+// The platform's answer reaches the headers also if it has no id, at each address. A call keeps it no longer than that: it may be
+// large.
+func TestAnswerWithoutID(t *testing.T) {
+	test := func(w *world, refuse bool) {
+		w.prepare.given = &peers.Prepared{Body: []byte(`{"session":"s-1"}`), Status: 200}
+		held := func() int { return len(w.server.registry.all()[0].attempts.current.reached.Prepared.Body) }
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		agent, invite := w.agent, w.agent.expect("INVITE")
+		if refuse {
+			if invite.value("X-Session") != "s-1" || held() == 0 {
+				w.t.Errorf("at the first address %d bytes are kept:\n%s", held(), invite.raw)
+			}
+			w.agent.reply(invite, 503, "No", "a", "")
+			w.agent.expect("ACK")
+			agent, invite = w.agent2, w.agent2.expect("INVITE")
+		}
+		synctest.Wait()
+		if invite.value("X-Session") != "s-1" || held() > 0 {
+			w.t.Errorf("at the last address %d bytes are kept:\n%s", held(), invite.raw)
+		}
+		agent.answer(invite, "b")
+		agent.expect("ACK")
+		d.learn(w.carrier.expect("SIP/2.0 200"))
+		w.carrier.ack(d)
+		synctest.Wait()
+		if held() > 0 {
+			w.t.Errorf("a live call keeps %d bytes", held())
+		}
+		w.callerHangsUpAt(agent, d)
+		w.record()
+	}
+	headers := []string{"    headers:\n", "    headers:\n      X-Session: '{{.Prepare.JSON \"session\"}}'\n"}
+	inWorldWith(t, strings.NewReplacer(headers...).Replace(testConfig), func(w *world) { test(w, false) })
+	inWorldOfNames(t, func(w *world) { test(w, true) }, headers...)
+}
+
+// An answer at the first of two addresses leaves nothing of the platform's answer, either.
+func TestSettledCallKeepsNoAnswer(t *testing.T) {
+	inWorldOfNames(t, func(w *world) {
+		d, _ := w.established()
+		if a := w.server.registry.all()[0].bridge; a.reached.Prepared.Body != nil || a.reached.URI.Host != "" {
+			t.Errorf("a live call keeps %+v", a.reached)
+		}
+		w.callerHangsUp(d)
+		w.record()
+	})
+}
+
+// Addresses that take no connection have no more time together than the target's first answer, and the last one's turn.
+func TestConnectionsInTime(t *testing.T) {
+	zone := ""
+	for i := range 8 {
+		zone += fmt.Sprintf("_sip._tcp.agents.test. 60 IN SRV %d 1 32681 a%d.test.\na%d.test. 60 IN A 192.0.2.%d\n", i+1, i, i, 120+i)
+	}
+	yaml := strings.NewReplacer("@192.0.2.20:32681", "@agents.test", "- name: agent\n", "- name: agent\n    transport: tcp\n", `5060"]}`, overTCP).Replace(testConfig)
+	inWorldOf(t, yaml, func(o *Options) {
+		o.Network.Names.Ask = zoneOf(t, zone)
+		o.Network.Dial = func(ctx context.Context, _ netip.Addr, _ netip.AddrPort) (net.Conn, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+	}, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.carrier.expect("SIP/2.0 503")
+		w.carrier.ackRefused(d)
+		r := w.record()
+		w.wantCauses(r, cause.TargetUnreachable)
+		if a := r.Attempts[0]; a.MS != 4500 || len(a.Tried) != 2 {
+			t.Errorf("attempt %+v", a)
 		}
 	})
 }

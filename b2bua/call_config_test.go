@@ -1,8 +1,13 @@
 package b2bua
 
 import (
+	"bytes"
+	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/outbound"
@@ -14,7 +19,8 @@ import (
 // and the headers that need one are left out.
 func TestDialWithoutID(t *testing.T) {
 	yaml := strings.Replace(testConfig, "timeout: 3s}", "timeout: 3s, on_failure: dial}", 1)
-	inWorldWith(t, yaml, func(w *world) {
+	log := &bytes.Buffer{}
+	inWorldOf(t, yaml, func(o *Options) { o.Log = zerolog.New(log) }, func(w *world) {
 		w.prepare.err = &outbound.PrepareError{Cause: cause.PrepareTimeout, Err: sdp.ErrNoCodec}
 		d := w.carrier.newCall("+15075785607")
 		w.carrier.invite(d)
@@ -27,7 +33,18 @@ func TestDialWithoutID(t *testing.T) {
 		w.agent.expect("ACK")
 		w.carrier.expect("SIP/2.0 486")
 		w.carrier.ackRefused(d)
-		w.wantRecord("busy", cause.TargetBusy, store.EndedByAgent)
+		r := w.record()
+		w.wantCauses(r, cause.TargetBusy)
+		time.Sleep(time.Minute) // the ladder is kept when the transactions are over
+		if n := strings.Count(log.String(), "target not ready"); n != 1 {
+			t.Errorf("%d warnings; want one:\n%s", n, log)
+		}
+		says := func(line string) bool {
+			return strings.HasPrefix(line, "*>* target agent is dialled without an id: prepare: ")
+		}
+		if all := lines(w.ladder(r.ID)); !slices.ContainsFunc(all, says) {
+			t.Errorf("ladder:\n%s", strings.Join(all, "\n"))
+		}
 	})
 }
 

@@ -1,6 +1,7 @@
 package b2bua
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/netip"
@@ -31,12 +32,13 @@ const (
 // dialPrepared dials the target of the current attempt, if its preparation succeeded.
 func (c *Call) dialPrepared(f Ready) progress {
 	a := c.attempts.current
-	c.notePrepared(f)
-	if f.Err != nil && !errors.Is(f.Err, outbound.ErrCircuitOpen) { // of which the log has a line already
-		c.log.Warn().Err(f.Err).Str("target", a.target.Dial.Name).Int("attempt", a.number).Msg("target not ready")
+	problem := f.Err
+	if first := c.notePrepared(f); first && f.Unprepared != nil {
+		problem = cmp.Or(problem, f.Unprepared)
+		c.ladder.Decide("target %s is dialled without an id: %v", a.target.Dial.Name, f.Unprepared)
 	}
-	if f.Err != nil && f.Cause == cause.None {
-		c.ladder.Decide("target %s is dialled without an id: %v", a.target.Dial.Name, f.Err)
+	if problem != nil && !errors.Is(problem, outbound.ErrCircuitOpen) { // of which the log has a line already
+		c.log.Warn().Err(problem).Str("target", a.target.Dial.Name).Int("attempt", a.number).Msg("target not ready")
 	}
 	if errors.Is(f.Err, errNotRegistered) { // no outage: the next call is let through
 		a.target.SIP.End(time.Now(), &a.try, circuit.Neutral)
@@ -59,19 +61,19 @@ func (c *Call) dialPrepared(f Ready) progress {
 	return dialled
 }
 
-// notePrepared notes the result of the preparation in the record.
-func (c *Call) notePrepared(f Ready) {
+// notePrepared notes the result of the preparation in the record. first: it is not of a further address or connection.
+func (c *Call) notePrepared(f Ready) (first bool) {
 	a := c.attempts.current
 	a.stop() // it is over, and its context can go
-	first := a.reached.URI.Host == ""
+	first = !f.TriedTCP && a.reached.URI.Host == ""
 	a.prepareStatus, a.dest, a.reached = f.Prepared.Status, f.Dest, f.Reached
-	if !f.AskedAPI || f.TriedTCP || !first {
-		return
+	if !f.AskedAPI || !first {
+		return first
 	}
 	a.prepareMS = f.Elapsed.Milliseconds()
 	id := f.Prepared.CallID
 	if id == "" {
-		return
+		return first
 	}
 	c.name(id)
 	if !a.plan.replaces() {
@@ -81,6 +83,7 @@ func (c *Call) notePrepared(f Ready) {
 	if f.Prepared.Shared {
 		c.log.Warn().Str("synthflow_call_id", id).Msg("the API gives each call the same id: it may be a stub, and the platform may take calls for one another")
 	}
+	return first
 }
 
 // dial makes leg B and sends its INVITE.
@@ -109,6 +112,7 @@ func (c *Call) dial(f Ready) (cause.Cause, error) {
 		c.record.dialedAt = store.TimeOf(time.Now())
 	}
 	c.step(a.line, invite)
+	a.reached.Sent()
 	return cause.None, nil
 }
 
@@ -118,9 +122,7 @@ func (c *Call) outboundLeg(f Ready, local leg.Local, at netip.AddrPort) (*leg.Le
 	a := c.attempts.current
 	offer := a.offer.ForTarget(at, a.crypto.Offering(), a.formats, c.agreement.DirectionFor(a.offer, a.plan.replaces()))
 	vars := a.varsOf(c.vars)
-	if f.AskedAPI && f.Prepared.CallID != "" {
-		vars.Prepare = &config.PrepareVars{CallID: f.Prepared.CallID, Body: f.Prepared.Body}
-	}
+	vars.Prepare = f.Answer()
 	invited := c.callerInvite()
 	in := outbound.Inbound{Invite: invited, Source: invited, Trusted: c.trunk.Caller.Trusted, Privacy: outbound.WithheldFrom(vars, c.privacy)}
 	in.Extra = append(outbound.TraceField(c.trace, a.number), a.plan.headers...)

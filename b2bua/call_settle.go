@@ -5,6 +5,7 @@ import (
 
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/reach"
 )
 
 // settle makes a call small once the caller has acknowledged its answer: most of a call's
@@ -37,6 +38,7 @@ func (c *Call) compact() {
 // settle lets go of what an attempt needed until its target answered.
 func (a *attempt) settle() {
 	a.offer, a.formats = nil, nil
+	a.reached = reach.Reached{Tried: a.reached.Tried} // without the platform's answer, which may be large
 	a.plan = &plan{reason: a.plan.reason}
 }
 

@@ -237,6 +237,7 @@ type fakePreparer struct {
 	trace []string // the traceparent of each
 	after time.Duration
 	err   error
+	given *peers.Prepared // the answer to all; nil: an id for each
 }
 
 func (p *fakePreparer) Prepare(ctx context.Context, r peers.PrepareRequest) (peers.Prepared, error) {
@@ -251,6 +252,9 @@ func (p *fakePreparer) Prepare(ctx context.Context, r peers.PrepareRequest) (pee
 	}
 	if err != nil {
 		return peers.Prepared{}, err
+	}
+	if p.given != nil {
+		return *p.given, nil
 	}
 	return peers.Prepared{CallID: fmt.Sprintf("id-%d", n), Body: []byte(`{"synthflow_call_id":"x"}`), Status: 200}, nil
 }

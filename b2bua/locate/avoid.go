@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// How long an address is avoided that has failed: half a minute, unless its Retry-After says otherwise, within bounds.
+// How long an address is avoided that has failed: half a minute, or less if its Retry-After says so. It is never longer, because
+// all calls avoid an address that has refused one.
 const (
 	avoidFor      = 30 * time.Second
-	longestAvoid  = 5 * time.Minute
 	keepsFoundFor = time.Hour // where calls went, for operators
 	maxFound      = 256
 )
@@ -27,7 +27,7 @@ type found struct {
 
 // Failed has an address avoided: it said 503, or nothing, or could not be reached. after is its Retry-After, 0 for none.
 func (r *Resolver) Failed(h Hop, cause string, after time.Duration) {
-	if after <= 0 {
+	if after <= 0 || after > avoidFor {
 		after = avoidFor
 	}
 	now := time.Now()
@@ -36,7 +36,7 @@ func (r *Resolver) Failed(h Hop, cause string, after time.Duration) {
 	if len(r.avoided) >= maxEntries {
 		clear(r.avoided)
 	}
-	r.avoided[h] = avoidance{now.Add(min(after, longestAvoid)), cause}
+	r.avoided[h] = avoidance{now.Add(after), cause}
 }
 
 // Worked ends the avoidance of an address.

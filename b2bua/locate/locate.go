@@ -137,18 +137,22 @@ func (r *Resolver) locate(ctx context.Context, q Query) ([]Hop, error) {
 	if q.Port != 0 {
 		return r.addresses(ctx, q, q.Host, 0)
 	}
+	var absent error
 	for _, s := range r.services(ctx, q) {
 		by := q
 		by.Transport = s.transport
 		hops, none, err := r.byService(ctx, by, s.name)
 		switch {
-		case none:
-			return nil, fmt.Errorf("%s says that there is no such service", s.name) // RFC 2782: the target "."
+		case none: // RFC 2782: the target "."; another service may be there
+			absent = cmp.Or(absent, fmt.Errorf("%s says that there is no such service", s.name))
 		case len(hops) > 0:
 			return hops, nil
 		case err != nil && ctx.Err() != nil:
 			return nil, err
 		}
+	}
+	if absent != nil {
+		return nil, absent
 	}
 	return r.addresses(ctx, q, q.Host, 0)
 }

@@ -127,6 +127,9 @@ func TestLocate(t *testing.T) {
 		_sip._udp.plain.test. 60 IN SRV 1 0 5073 a.test.
 		_sips._tcp.plain.test. 60 IN SRV 1 0 5074 alias.test.
 		_sip._udp.no.test. 60 IN SRV 0 0 0 .
+		no.test. 60 IN A 192.0.2.7
+		_sip._udp.some.test. 60 IN SRV 0 0 0 .
+		_sip._tcp.some.test. 60 IN SRV 1 0 5075 a.test.
 		a.test. 60 IN A 192.0.2.1
 		a.test. 60 IN AAAA 2001:db8::1
 		b.test. 60 IN A 192.0.2.2
@@ -154,6 +157,9 @@ func TestLocate(t *testing.T) {
 		{Query{"odd.test", 0, Auto}, "udp://192.0.2.5:5060"},
 		{Query{"empty.test", 0, TCP}, "tcp://192.0.2.6:5060"},
 		{Query{"no.test", 0, UDP}, "look up no.test: name not found: _sip._udp.no.test says that there is no such service"},
+		{Query{"no.test", 0, Auto}, "look up no.test: name not found: _sip._udp.no.test says that there is no such service"},
+		{Query{"some.test", 0, Auto}, "tcp://192.0.2.1:5075 tcp://[2001:db8::1]:5075"},
+		{Query{"some.test", 0, UDP}, "look up some.test: name not found: _sip._udp.some.test says that there is no such service"},
 		{Query{"nowhere.test", 0, Auto}, "look up nowhere.test: name not found"},
 		{Query{"192.0.2.9", 0, Auto}, "udp://192.0.2.9:5060"},
 		{Query{"192.0.2.9", 0, TLS}, "tls://192.0.2.9:5061"},
@@ -277,7 +283,10 @@ func TestAvoided(t *testing.T) {
 		time.Sleep(avoidFor)
 		want(one + " " + two)
 		r.Failed(hops[0], "target_error", time.Hour)
-		time.Sleep(longestAvoid - time.Second)
+		time.Sleep(avoidFor)
+		want(one + " " + two) // the whole of an hour would be too long
+		r.Failed(hops[0], "target_error", 10*time.Second)
+		time.Sleep(9 * time.Second)
 		want(two + " " + one)
 		r.Failed(hops[1], "target_error", 0)
 		want(one + " " + two) // all have failed

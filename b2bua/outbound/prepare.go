@@ -36,6 +36,14 @@ type Requested struct {
 	AskedAPI bool
 }
 
+// Answer is the platform's answer for the templates of headers; nil: there is none. An answer may be without an id.
+func (out *Requested) Answer() *config.PrepareVars {
+	if !out.AskedAPI || (out.Prepared.CallID == "" && len(out.Prepared.Body) == 0) {
+		return nil
+	}
+	return &config.PrepareVars{CallID: out.Prepared.CallID, Body: out.Prepared.Body}
+}
+
 // Request asks for the platform's id, and makes the Request-URI.
 func Request(ctx context.Context, t *peers.Target, vars config.Vars) (out Requested) {
 	rendered := !t.Dial.URI.UsesPrepare()

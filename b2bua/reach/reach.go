@@ -28,6 +28,8 @@ type Reached struct {
 	Dest  netip.AddrPort
 	Flow  *transport.Stream // the connection to dial over; nil: UDP
 	Route []string          // of the proxies on the way
+	// Unprepared is why it is dialled without the platform's answer (on_failure: dial); nil: it has the answer, or needs none.
+	Unprepared error
 
 	via  sip.Uri      // of the next hop: the Request-URI, or a proxy's
 	hop  locate.Hop   // that Dest is of
@@ -50,7 +52,10 @@ func nextHop(t *peers.Dial, uri sip.Uri) (via sip.Uri, route []string) {
 // Begin gets what an attempt needs.
 func Begin(ctx context.Context, t *peers.Target, vars config.Vars, stack *transport.Stack) Reached {
 	r := Reached{Requested: outbound.Request(ctx, t, vars)}
-	if r.Cause != cause.None || t.Dial.Registered { // its Contact leads there
+	if r.Cause != cause.None {
+		return r
+	}
+	if r.Unprepared, r.Err = r.Err, nil; t.Dial.Registered { // its Contact leads there
 		return r
 	}
 	r.via, r.Route = nextHop(t.Dial, r.URI)
@@ -72,7 +77,8 @@ const (
 	leastTurn    = 1500 * time.Millisecond
 )
 
-// Next goes on to the next address that can be reached. Cause and Err are those of the last one where there is none.
+// Next goes on to the next address that can be reached, as long as the target's time for its first answer is not over. Cause and
+// Err are those of the last one where there is none.
 func (r *Reached) Next(ctx context.Context, t *peers.Target, stack *transport.Stack) {
 	for len(r.more) > 0 && r.left > 0 {
 		r.hop, r.more = r.more[0], r.more[1:]
@@ -82,7 +88,7 @@ func (r *Reached) Next(ctx context.Context, t *peers.Target, stack *transport.St
 			return
 		}
 		var err error
-		if r.Flow, err = stack.Connect(ctx, t.Dial.TLS, r.hop.Transport, r.via, r.Dest); err == nil {
+		if r.Flow, err = r.connect(ctx, t.Dial, stack); err == nil {
 			return
 		}
 		r.Flow, r.Cause, r.Err = nil, transport.CauseOf(err), err
@@ -90,9 +96,32 @@ func (r *Reached) Next(ctx context.Context, t *peers.Target, stack *transport.St
 			return
 		}
 		stack.Names().Failed(r.hop, string(r.Cause), 0)
-		if len(r.more) > 0 {
-			r.note(string(r.Cause))
+		if len(r.more) == 0 || time.Since(r.since) >= t.Dial.FirstResponseTimeout {
+			return
 		}
+		r.note(string(r.Cause))
+	}
+}
+
+// connect connects to the present address, within its turn.
+func (r *Reached) connect(ctx context.Context, t *peers.Dial, stack *transport.Stack) (*transport.Stream, error) {
+	turn := r.Turn(t)
+	if turn >= transport.ConnectTimeout { // whose end says more
+		return stack.Connect(ctx, t.TLS, r.hop.Transport, r.via, r.Dest)
+	}
+	bounded, cancel := context.WithTimeout(ctx, turn)
+	defer cancel()
+	flow, err := stack.Connect(bounded, t.TLS, r.hop.Transport, r.via, r.Dest)
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("connect to %v: no connection within %v", r.hop, turn)
+	}
+	return flow, err
+}
+
+// Sent lets go of the platform's answer, which may be large, unless a further address may need an INVITE made of it.
+func (r *Reached) Sent() {
+	if len(r.more) == 0 || r.left == 0 {
+		r.Prepared.Body = nil
 	}
 }
 

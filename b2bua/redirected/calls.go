@@ -338,9 +338,7 @@ func destinationOf(ctx context.Context, a *attempt, vars config.Vars) (Destinati
 	if ready.Cause != cause.None {
 		return out, ready.Err
 	}
-	if ready.AskedAPI && ready.Prepared.CallID != "" {
-		vars.Prepare = &config.PrepareVars{CallID: ready.Prepared.CallID, Body: ready.Prepared.Body}
-	}
+	vars.Prepare = ready.Answer()
 	fields, err := outbound.RenderHeaders(t, vars)
 	if err != nil {
 		out.Cause = cause.TemplateFailed

@@ -14,15 +14,19 @@ import (
 	"flowbridge/config"
 )
 
-// preparer gives an id, or an error.
+// preparer gives an id, an answer without one, or an error.
 type preparer struct {
 	asked []peers.PrepareRequest
+	body  string // of the answer without an id
 	err   error
 }
 
 func (p *preparer) Prepare(_ context.Context, r peers.PrepareRequest) (peers.Prepared, error) {
 	if p.asked = append(p.asked, r); p.err != nil {
 		return peers.Prepared{}, p.err
+	}
+	if p.body != "" {
+		return peers.Prepared{Body: []byte(p.body), Status: 200}, nil
 	}
 	return peers.Prepared{CallID: fmt.Sprintf("id-%d", len(p.asked)), Status: 200}, nil
 }
@@ -39,6 +43,7 @@ targets:
     headers: {X-EI: "S.{{.Prepare.CallID}};", X-None: '{{.Header "X-None"}}', x-caller: "{{.Lead.Number}}"}
   - {name: direct, kind: synthflow, uri: "sip:{{.Agent.Number}}@192.0.2.20:32681", headers: {X-EI: "{{.SIPCallID}}"}}
   - {name: lax, kind: synthflow, uri: "sip:{{.Agent.Number}}@192.0.2.20:32681", prepare: {token_env: TOKEN, on_failure: dial}, headers: {X-EI: "S.{{.Prepare.CallID}};", X-A: "a"}}
+  - {name: web, kind: http, uri: "sip:x@192.0.2.20:32681", prepare: {url: "http://127.0.0.1/"}, headers: {X-Session: '{{.Prepare.JSON "session"}}'}}
 `), func(string) (string, bool) { return "secret", true })
 	if err != nil {
 		t.Fatal(err)
@@ -67,6 +72,11 @@ targets:
 	got, err = destinationOf(t.Context(), &attempt{target: &peers.Target{Dial: peers.DialOf(&cfg.Targets[2]), Preparer: broken}}, vars)
 	if err != nil || !slices.Equal(got.Headers, []peers.Variable{{Name: "X-A", Value: "a"}}) {
 		t.Errorf("dialled without an id: got %+v, %v", got, err)
+	}
+	web := &preparer{body: `{"session":"s-1"}`}
+	got, err = destinationOf(t.Context(), &attempt{target: &peers.Target{Dial: peers.DialOf(&cfg.Targets[3]), Preparer: web}}, vars)
+	if err != nil || !slices.Equal(got.Headers, []peers.Variable{{Name: "X-Session", Value: "s-1"}}) {
+		t.Errorf("an answer without an id: got %+v, %v", got, err)
 	}
 	vars.To.Number = "+1508@evil"
 	if _, err = destinationOf(t.Context(), &attempt{target: &peers.Target{Dial: peers.DialOf(&cfg.Targets[1]), Preparer: nil}}, vars); err == nil || !strings.Contains(err.Error(), "did not give a well-formed sip: URI") {

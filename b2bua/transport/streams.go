@@ -87,8 +87,8 @@ func dialTCP(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn,
 const (
 	// streamKeepAlive is how often the kernel asks whether a peer is there.
 	streamKeepAlive = 30 * time.Second
-	// connectTimeout bounds opening a connection, its handshake included.
-	connectTimeout = 4 * time.Second
+	// ConnectTimeout bounds opening a connection, its handshake included.
+	ConnectTimeout = 4 * time.Second
 	// streamUnanswered is how long sent bytes may go without the acknowledgement of the
 	// peer's kernel. Then the connection is broken.
 	streamUnanswered = 10 * time.Second

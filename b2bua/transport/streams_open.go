@@ -41,7 +41,7 @@ func (s *streams) connect(ctx context.Context, transport string, to netip.AddrPo
 }
 
 func (s *streams) open(transport string, to netip.AddrPort, peer streamPeer) (*Stream, error) {
-	ctx, cancel := context.WithTimeout(s.ctx, connectTimeout)
+	ctx, cancel := context.WithTimeout(s.ctx, ConnectTimeout)
 	defer cancel()
 	local, err := s.local(transport, to.Addr())
 	if err != nil {

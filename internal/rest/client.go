@@ -201,7 +201,7 @@ func (r Request) payload() ([]byte, error) {
 }
 
 // Send sends a request once, with payload as its body, and gives whatever comes back. The error is a *url.Error around the
-// transport's.
+// transport's, without secrets and without the query.
 func (c *Client) Send(ctx context.Context, r Request, payload []byte) (*http.Response, error) {
 	at, h := r.URL, r.Header
 	if at == nil {
@@ -227,10 +227,19 @@ func (c *Client) Send(ctx context.Context, r Request, payload []byte) (*http.Res
 	}
 	res, err := c.transport.RoundTrip(plain.WithContext(ctx))
 	if err != nil {
-		return nil, &url.Error{Op: r.Method[:1] + strings.ToLower(r.Method[1:]), URL: at.String(), Err: err}
+		return nil, &url.Error{Op: r.Method[:1] + strings.ToLower(r.Method[1:]), URL: c.place(at), Err: hidden{c.hide, err}}
 	}
 	WithoutUpgrade(res)
 	return res, nil
+}
+
+// place is a URL for people: origin and path, without secrets, however they are escaped there.
+func (c *Client) place(u *url.URL) string {
+	path := c.hide.in(u.EscapedPath())
+	if plain, err := url.PathUnescape(path); err == nil && c.hide.in(plain) != plain {
+		path = c.hide.in(plain)
+	}
+	return u.Scheme + "://" + u.Host + excerpt(path)
 }
 
 // ReadBody reads the body of an answer. No more than Options.MaxBody is kept or decompressed.

@@ -250,5 +250,11 @@ type hidden struct {
 // Error is the text without secrets.
 func (h hidden) Error() string { return h.in(h.err.Error()) }
 
+// Timeout says whether time ran out, as *url.Error asks.
+func (h hidden) Timeout() bool {
+	var timeout interface{ Timeout() bool }
+	return errors.As(h.err, &timeout) && timeout.Timeout()
+}
+
 // Unwrap lets the kind of the error be asked for.
 func (h hidden) Unwrap() error { return h.err }
