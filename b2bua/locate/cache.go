@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -32,27 +33,34 @@ type entry struct {
 	err     error
 	until   time.Time     // good until then
 	stale   time.Time     // of use until then where there is no other; zero: it is none
+	owned   bool          // the name is one of the configuration
 	asking  chan struct{} // closed when the question is answered; nil: none is under way
 }
 
-// begin asks, if the answer is not known and not asked for already.
-func (r *Resolver) begin(q question) (*entry, chan struct{}) {
+// begin asks, if the answer is not known and not asked for already. The entry is nil if too many questions are under way.
+func (r *Resolver) begin(q question, owned bool) (*entry, chan struct{}) {
 	q.name = strings.ToLower(strings.TrimSuffix(q.name, "."))
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	e := r.cache[q]
-	if e == nil {
-		if len(r.cache) >= maxEntries { // names come from peers, too
-			clear(r.cache)
-		}
+	now, e := time.Now(), r.cache[q]
+	switch {
+	case e != nil && (e.asking != nil || now.Before(e.until)):
+		e.owned = e.owned || owned
+		return e, e.asking
+	case !owned && r.foreign >= maxForeign && e != nil && now.Before(e.stale):
+		return e, nil
+	case !owned && r.foreign >= maxForeign:
+		return nil, nil
+	case e == nil:
+		r.makeRoom(now)
 		e = &entry{}
 		r.cache[q] = e
 	}
-	if e.asking != nil || time.Now().Before(e.until) {
-		return e, e.asking
-	}
 	asking := make(chan struct{})
-	e.asking = asking
+	e.asking, e.owned = asking, e.owned || owned
+	if !owned {
+		r.foreign++
+	}
 	r.group.Go(func() {
 		ctx, cancel := context.WithTimeout(r.ctx, wholeTimeout)
 		defer cancel()
@@ -60,9 +68,26 @@ func (r *Resolver) begin(q question) (*entry, chan struct{}) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		e.take(time.Now(), records, ttl, err)
+		if !owned {
+			r.foreign--
+		}
 		close(asking)
 	})
 	return e, asking
+}
+
+// makeRoom makes room for an entry: names of peers go first, and of these the ones whose time is over. r.mu is held.
+func (r *Resolver) makeRoom(now time.Time) {
+	if len(r.cache) < maxEntries {
+		return
+	}
+	maps.DeleteFunc(r.cache, func(_ question, e *entry) bool { return !e.owned && e.asking == nil && !now.Before(e.until) })
+	if len(r.cache) > maxEntries*3/4 { // else the next one would come here again soon
+		maps.DeleteFunc(r.cache, func(_ question, e *entry) bool { return !e.owned && e.asking == nil })
+	}
+	if len(r.cache) >= maxEntries {
+		clear(r.cache)
+	}
 }
 
 // take keeps an answer. After a failure the last one stays.
@@ -84,8 +109,11 @@ func (e *entry) take(now time.Time, records []record, ttl time.Duration, err err
 }
 
 // records gives the records of a name, of the kind that is asked for. None is no error.
-func (r *Resolver) records(ctx context.Context, q question) ([]record, error) {
-	e, asking := r.begin(q)
+func (r *Resolver) records(ctx context.Context, q question, owned bool) ([]record, error) {
+	e, asking := r.begin(q, owned)
+	if e == nil {
+		return nil, errTooMany
+	}
 	if asking != nil {
 		r.mu.Lock()
 		stale := time.Now().Before(e.stale)
@@ -115,6 +143,8 @@ func await(ctx context.Context, asking <-chan struct{}, stale bool) error {
 	}
 	return nil
 }
+
+var errTooMany = errors.New("too many lookups of peers' names are under way")
 
 var errTooManyLinks = errors.New("too many aliases, or they lead in a circle")
 

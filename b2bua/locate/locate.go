@@ -32,6 +32,7 @@ const (
 	maxNames   = 8  // that the SRV records of a list name
 	maxLinks   = 8  // of a chain of aliases
 	maxEntries = 10_000
+	maxForeign = 256 // questions under way about names that belong to nobody here: they come from peers
 )
 
 // wholeTimeout bounds all questions about one host.
@@ -74,6 +75,7 @@ type Resolver struct {
 
 	mu      sync.Mutex // guards what follows
 	cache   map[question]*entry
+	foreign int // questions under way about names that belong to nobody here
 	avoided map[Hop]avoidance
 	found   map[string]found
 }
@@ -94,14 +96,14 @@ func New(ctx context.Context, o Options) *Resolver {
 func (r *Resolver) Wait() { r.group.Wait() }
 
 // Locate gives the places for requests to a URI, those to be tried first in front. There is at least one without an error.
-// of is whom they belong to, for States; empty: nobody.
+// of is whom they belong to, for States; empty: nobody. Then it fails at once while too many such questions are under way.
 func (r *Resolver) Locate(ctx context.Context, of string, q Query) ([]Hop, error) {
 	if a, err := netip.ParseAddr(strings.Trim(q.Host, "[]")); err == nil {
 		return r.usableFirst(of, []Hop{q.hop(a.Unmap(), 0)}), nil // RFC 3263 section 4.1: there is nothing to ask
 	}
 	bounded, cancel := context.WithTimeout(ctx, wholeTimeout)
 	defer cancel()
-	hops, err := r.locate(bounded, q)
+	hops, err := r.locate(bounded, q, of != "")
 	switch {
 	case len(hops) > 0:
 	case ctx.Err() != nil:
@@ -133,15 +135,16 @@ func (q Query) hop(a netip.Addr, port uint16) Hop {
 	return h
 }
 
-func (r *Resolver) locate(ctx context.Context, q Query) ([]Hop, error) {
+// locate asks. owned: the name is one of the configuration.
+func (r *Resolver) locate(ctx context.Context, q Query, owned bool) ([]Hop, error) {
 	if q.Port != 0 {
-		return r.addresses(ctx, q, q.Host, 0)
+		return r.addresses(ctx, q, place{q.Host, 0}, owned)
 	}
 	var absent error
-	for _, s := range r.services(ctx, q) {
+	for _, s := range r.services(ctx, q, owned) {
 		by := q
 		by.Transport = s.transport
-		hops, none, err := r.byService(ctx, by, s.name)
+		hops, none, err := r.byService(ctx, by, s.name, owned)
 		switch {
 		case none: // RFC 2782: the target "."; another service may be there
 			absent = cmp.Or(absent, fmt.Errorf("%s says that there is no such service", s.name))
@@ -154,14 +157,14 @@ func (r *Resolver) locate(ctx context.Context, q Query) ([]Hop, error) {
 	if absent != nil {
 		return nil, absent
 	}
-	return r.addresses(ctx, q, q.Host, 0)
+	return r.addresses(ctx, q, place{q.Host, 0}, owned)
 }
 
 // service is the name of SRV records, with the transport that they are for.
 type service struct{ name, transport string }
 
 // services are the SRV names of a host: of its NAPTR records if no transport is given, else those by the rule.
-func (r *Resolver) services(ctx context.Context, q Query) []service {
+func (r *Resolver) services(ctx context.Context, q Query, owned bool) []service {
 	rule := []service{{"_sip._udp." + q.Host, UDP}, {"_sip._tcp." + q.Host, TCP}, {"_sips._tcp." + q.Host, TLS}}
 	switch q.Transport {
 	case Auto:
@@ -172,7 +175,7 @@ func (r *Resolver) services(ctx context.Context, q Query) []service {
 	default:
 		return rule[:1]
 	}
-	records, err := r.records(ctx, question{q.Host, dns.TypeNAPTR})
+	records, err := r.records(ctx, question{q.Host, dns.TypeNAPTR}, owned)
 	if err != nil {
 		return rule
 	}
@@ -193,8 +196,8 @@ func (r *Resolver) services(ctx context.Context, q Query) []service {
 }
 
 // byService gives the places of SRV records. none: the service is said not to exist.
-func (r *Resolver) byService(ctx context.Context, q Query, name string) (hops []Hop, none bool, err error) {
-	records, err := r.records(ctx, question{name, dns.TypeSRV})
+func (r *Resolver) byService(ctx context.Context, q Query, name string, owned bool) (hops []Hop, none bool, err error) {
+	records, err := r.records(ctx, question{name, dns.TypeSRV}, owned)
 	if err != nil {
 		return nil, false, err
 	}
@@ -209,23 +212,29 @@ func (r *Resolver) byService(ctx context.Context, q Query, name string) (hops []
 		if names++; names > maxNames {
 			break
 		}
-		more, failed := r.addresses(ctx, q, s.target, s.port)
+		more, failed := r.addresses(ctx, q, place{s.target, s.port}, owned)
 		hops, err = append(hops, more...), cmp.Or(err, failed)
 	}
 	return hops, false, err
 }
 
+// place is a host, and the port that the records say; 0: nothing.
+type place struct {
+	host string
+	port uint16
+}
+
 // addresses gives the places of a host: IPv4 first, because the platforms publish it and more networks carry it.
-func (r *Resolver) addresses(ctx context.Context, q Query, host string, port uint16) (hops []Hop, err error) {
-	four, six := question{host, dns.TypeA}, question{host, dns.TypeAAAA}
-	r.begin(six) // at the same time
+func (r *Resolver) addresses(ctx context.Context, q Query, at place, owned bool) (hops []Hop, err error) {
+	four, six := question{at.host, dns.TypeA}, question{at.host, dns.TypeAAAA}
+	r.begin(six, owned) // at the same time
 	for _, ask := range []question{four, six} {
-		records, failed := r.records(ctx, ask)
+		records, failed := r.records(ctx, ask, owned)
 		if err == nil {
 			err = failed
 		}
 		for _, a := range records {
-			hops = append(hops, q.hop(a.addr, port))
+			hops = append(hops, q.hop(a.addr, at.port))
 		}
 	}
 	return hops, err

@@ -1,0 +1,54 @@
+package locate
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Names that come from peers are asked for up to a bound, while a name server is slow; those of the configuration always are.
+func TestNamesOfPeersAreBounded(t *testing.T) {
+	with(t, "a.test. 60 IN A 192.0.2.1", func(t *testing.T, r *Resolver, z *zone) {
+		z.after = 3 * time.Second
+		var failed atomic.Int64
+		var group sync.WaitGroup
+		for i := range 2 * maxForeign {
+			group.Go(func() {
+				began := time.Now()
+				_, err := r.Locate(t.Context(), "", Query{fmt.Sprintf("n%d.test", i), 1, UDP})
+				if errors.Is(err, errTooMany) && time.Since(began) == 0 {
+					failed.Add(1)
+				}
+			})
+		}
+		synctest.Wait()
+		if r.foreign != maxForeign || failed.Load() == 0 {
+			t.Errorf("%d are under way, %d failed at once", r.foreign, failed.Load())
+		}
+		if got := r.leads(t.Context(), Query{"a.test", 1, UDP}); got != "udp://192.0.2.1:1" {
+			t.Errorf("a name of the configuration: %s", got)
+		}
+		group.Wait()
+		if r.foreign != 0 {
+			t.Errorf("%d are left", r.foreign)
+		}
+	})
+}
+
+// Names of peers don't drive those of the configuration out.
+func TestNamesOfPeersGoFirst(t *testing.T) {
+	with(t, "a.test. 3600 IN A 192.0.2.1", func(t *testing.T, r *Resolver, z *zone) {
+		r.leads(t.Context(), Query{"a.test", 1, UDP})
+		for i := range maxEntries {
+			_, _ = r.Locate(t.Context(), "", Query{fmt.Sprintf("n%d.test", i), 1, UDP})
+		}
+		z.asks()
+		if r.leads(t.Context(), Query{"a.test", 1, UDP}); z.asks() != "" || len(r.cache) > maxEntries {
+			t.Errorf("asked again, of %d entries", len(r.cache))
+		}
+	})
+}
