@@ -311,3 +311,19 @@ func (lt *legTest) ok0() Input {
 func responseToBye(bye *sip.Request, code int) ResponseIn {
 	return ResponseIn{Res: sip.NewResponseFromRequest(bye, code, "Whatever", nil), Source: siptest.Agent}
 }
+
+// The call hears of every provisional answer, also of a 100, which is no Progress.
+func TestHeard(t *testing.T) {
+	lt, heard := newUAC(t), 0
+	in := inviteOut()
+	in.Heard = func() { heard++ }
+	lt.do(in)
+	lt.want(lt.do(lt.answerTo(100, "", "")), "")
+	if heard != 1 {
+		t.Errorf("heard %d times after the 100", heard)
+	}
+	lt.do(lt.answerTo(180, "a", ""), lt.answerTo(486, "a", ""), lt.answerTo(180, "a", ""))
+	if heard != 2 {
+		t.Errorf("heard %d times; want once for each provisional answer", heard)
+	}
+}
