@@ -104,6 +104,9 @@ func (j *journal) otherName(file *journalSegment) string {
 func openSegment(name string) (*journalSegment, error) {
 	_ = os.Remove(name) // a new file: who has the old one open goes on with it
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrNotExist) { // it was there at the start
+		return nil, fmt.Errorf("journal: the file was removed with its directory: %w; make its directory again", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w; check the directory of store.path and its rights", err)
 	}
