@@ -133,7 +133,7 @@ func TestRelayAllocatesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if n := testing.AllocsPerRun(100, func() { b.offer(b.from); b.carry(); b.collect() }); n != 0 {
+		if n := allocations(100, func() { b.offer(b.from); b.carry(); b.collect() }); n != 0 {
 			t.Errorf("%s: %v allocations for 8 packets; want 0", name, n)
 		}
 	}
@@ -149,10 +149,10 @@ func TestRelayAllocatesNothing(t *testing.T) {
 	b.offer(b.from)
 	b.carry() // the alarm's list allocates
 	b.collect()
-	if n := testing.AllocsPerRun(100, func() { b.offer(b.from); b.carry(); b.collect() }); n != 0 {
+	if n := allocations(100, func() { b.offer(b.from); b.carry(); b.collect() }); n != 0 {
 		t.Errorf("beside digits: %v allocations for 8 packets; want 0", n)
 	}
-	if n := testing.AllocsPerRun(100, func() { b.offer(b.to); b.carry() }); n != 0 {
+	if n := allocations(100, func() { b.offer(b.to); b.carry() }); n != 0 {
 		t.Errorf("%v allocations for 8 packets of a stranger; want 0", n)
 	}
 	if b.relays[0].ledger.flow[SideA][RTP].dropped().WrongSource.Load() == 0 {

@@ -184,7 +184,7 @@ func TestBoundAllocatesNothing(t *testing.T) {
 	}
 	b.offer(b.from)
 	b.carry() // the event allocates
-	if n := testing.AllocsPerRun(100, func() { b.offer(b.from); b.carry() }); n != 0 {
+	if n := allocations(100, func() { b.offer(b.from); b.carry() }); n != 0 {
 		t.Errorf("%v allocations for 8 packets; want 0", n)
 	}
 	if n := b.relays[0].ledger.flow[SideA][RTP].dropped().Unconfirmed.Load(); n == 0 {

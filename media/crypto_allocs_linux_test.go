@@ -37,7 +37,7 @@ func TestSecureRelayAllocatesNothing(t *testing.T) {
 			for range 5 {
 				relay() // the lock allocates, and what is remembered of a source
 			}
-			if n := testing.AllocsPerRun(runs, relay); n != 0 {
+			if n := allocations(runs, relay); n != 0 {
 				t.Errorf("%v allocations for 8 packets; want 0", n)
 			}
 		})

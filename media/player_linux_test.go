@@ -376,7 +376,7 @@ func TestPlayAllocatesNothing(t *testing.T) {
 	l := newLine(t)
 	l.play(Play{Sound: counted(t, 50), Loop: true})
 	l.runs(100 * ms)
-	if n := testing.AllocsPerRun(50, func() {
+	if n := allocations(50, func() {
 		l.w.now += 20 * ms
 		l.w.ring()
 		_, _ = receive(l.to, l.sink[:], &l.source)

@@ -49,7 +49,7 @@ func TestRefusedSourcesTakeTurns(t *testing.T) {
 			t.Errorf("at %v: %v; want %v", step.now, got, step.want)
 		}
 	}
-	if n := testing.AllocsPerRun(100, func() { w.refuse(ep, one); w.refuse(ep, two) }); n != 0 {
+	if n := allocations(100, func() { w.refuse(ep, one); w.refuse(ep, two) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

@@ -162,7 +162,7 @@ func TestControlAllocatesNothing(t *testing.T) {
 	}
 	in := &l.r.endpoint[SideB][RTCP]
 	pkt := compound(t, &rtcp.ReceiverReport{SSRC: 0x22, Reports: []rtcp.ReceptionReport{{SSRC: 0x33}}})
-	if n := testing.AllocsPerRun(100, func() { l.w.control(in, pkt) }); n != 0 {
+	if n := allocations(100, func() { l.w.control(in, pkt) }); n != 0 {
 		t.Errorf("%v allocations; want 0", n)
 	}
 }

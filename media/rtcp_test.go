@@ -69,7 +69,7 @@ func TestRoundTripIsSmoothedAndForgets(t *testing.T) {
 func TestRTCPAllocatesNothing(t *testing.T) {
 	r := newRelay(1, [2]netip.AddrPort{}, [2]sockets{}, nil)
 	pkt := rtcpPacket(t, 0x11)
-	if n := testing.AllocsPerRun(100, func() {
+	if n := allocations(100, func() {
 		r.readReports(SideA, pkt, time.Second)
 	}); n != 0 {
 		t.Errorf("%v allocations; want 0", n)

@@ -140,7 +140,7 @@ func TestTapAllocatesNothing(t *testing.T) {
 		mask.ULaw.Add(0)
 		r.setMask(SideA, mask)
 	}
-	if n := testing.AllocsPerRun(100, func() { b.offer(b.from); b.carry(); b.collect() }); n != 0 {
+	if n := allocations(100, func() { b.offer(b.from); b.carry(); b.collect() }); n != 0 {
 		t.Errorf("%v allocations for 8 packets; want 0", n)
 	}
 	if tap.packets != 8*101 {
