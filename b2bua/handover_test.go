@@ -106,6 +106,7 @@ func TestKilledAfterTheHandOver(t *testing.T) {
 					in = w.cancelledAndAgain(in)
 					w.carrier.expect("SIP/2.0 180")
 				}
+				synctest.Wait() // else the first target's 487 may not be known when the process dies
 				w.life.dead.Store(true)
 				left := w.sink.left()
 				w.server.Stack().Serve() // for its end
