@@ -40,9 +40,9 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) (int, error) {
-	for _, tool := range []string{"sipp", "baresip", "kamailio", "tshark", "prometheus", "promtool", "chromium"} {
+	for _, tool := range []string{"sipp", "baresip", "kamailio", "tshark", "prometheus", "promtool", "chromium", "man"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			return 1, fmt.Errorf("%s is missing: apt-get install sip-tester baresip-core kamailio tshark prometheus chromium", tool)
+			return 1, fmt.Errorf("%s is missing: apt-get install sip-tester baresip-core kamailio tshark prometheus chromium man-db", tool)
 		}
 	}
 	dir, err := os.MkdirTemp("", "flowbridge-e2e-")

