@@ -23,7 +23,7 @@ import (
 // layout is what each package may import of ours. Arrows point downward: a package
 // imports only what stands below it in its block of the table.
 var layout = map[string]string{
-	"cmd/flowbridge":           "b2bua/transport cmd/flowbridge/check cmd/flowbridge/cli cmd/flowbridge/explain cmd/flowbridge/node cmd/flowbridge/operate cmd/flowbridge/provision cmd/flowbridge/testcall config fleet internal/httpd sim sim/platform sim/synthflow sim/twilio sim/vapi store",
+	"cmd/flowbridge":           "b2bua/locate b2bua/transport cmd/flowbridge/check cmd/flowbridge/cli cmd/flowbridge/explain cmd/flowbridge/node cmd/flowbridge/operate cmd/flowbridge/provision cmd/flowbridge/testcall config fleet internal/httpd sim sim/platform sim/synthflow sim/twilio sim/vapi store",
 	"cmd/flowbridge/provision": "cmd/flowbridge/cli cmd/flowbridge/testcall config internal/rest internal/yamledit synthflow vapi",
 	"cmd/flowbridge/testcall":  "cmd/flowbridge/cli cmd/flowbridge/node config sim store",
 	"cmd/flowbridge/explain":   "b2bua b2bua/cause b2bua/peers b2bua/report cmd/flowbridge/cli cmd/flowbridge/node config",
