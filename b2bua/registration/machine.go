@@ -222,23 +222,18 @@ func (m *Machine) send(now time.Time, method sip.RequestMethod, headers ...sip.H
 	m.asking, m.giveUpAt, m.renewAt, m.status.Next = method, now.Add(patience), time.Time{}, time.Time{}
 	registrar := m.o.Config.Registrars[m.at]
 	record := "<sip:" + m.o.Config.User + "@" + message.ParseURI("sip:"+registrar).Host + ">"
-	req := message.NewRequest(method)
-	message.ReadURI("sip:"+registrar, &req.Recipient)
-	maxForwards, callID, none := sip.MaxForwardsHeader(70), sip.CallIDHeader(m.callID[m.at]), sip.ContentLengthHeader(0)
-	all := []sip.Header{
-		m.local.Via(m.o.Minter.Branch(m.tag)), &maxForwards,
-		sip.NewHeader("From", message.WithTag(record, m.tag)), sip.NewHeader("To", record),
-		&callID, &sip.CSeqHeader{SeqNo: m.seq, MethodName: method},
+	out := leg.Outside{
+		Method: method, URI: message.ParseURI("sip:" + registrar), From: record, To: record, Tag: m.tag, Branch: m.o.Minter.Branch(m.tag),
+		CallID: m.callID[m.at], Seq: m.seq, Agent: m.o.Agent,
 	}
 	if proxy := m.o.Config.OutboundProxy; proxy != "" {
 		param := ";lr"
 		if message.IsStream(m.o.Transport) {
 			param = ";transport=" + m.o.Transport + param
 		}
-		all = append(all, sip.NewHeader("Route", "<sip:"+proxy+param+">"))
+		out.Route = "<sip:" + proxy + param + ">"
 	}
-	all = append(all, headers...)
-	message.SetHeaders(req, append(all, sip.NewHeader("User-Agent", m.o.Agent), &none)...)
+	req := out.Request(m.local, headers...)
 	if method == sip.REGISTER {
 		m.digest[m.at].Authorize(req)
 	}
@@ -263,7 +258,7 @@ func (m *Machine) answered(now time.Time, res *sip.Response) {
 		m.intervals++
 		m.register(now)
 	default:
-		m.notBefore = max(m.notBefore, retryAfter(res))
+		m.notBefore = max(m.notBefore, min(message.RetryAfter(res.Headers()), maxTime))
 		m.failed(now, res.StatusCode, message.Phrase(res.Reason))
 	}
 }
@@ -284,35 +279,12 @@ func (m *Machine) challenge(now time.Time, res *sip.Response) {
 
 // lengthen asks for the time that the registrar wants at least (RFC 3261 section 10.2.8).
 func (m *Machine) lengthen(res *sip.Response) bool {
-	least, ok := secondsIn(message.FirstHeader(res, "Min-Expires"))
+	least, ok := message.Seconds(message.FirstHeader(res, "Min-Expires"))
 	if !ok || least <= m.expires || least > mostExpires || m.leaving {
 		return false
 	}
 	m.expires = least
 	return true
-}
-
-// retryAfter reads Retry-After (RFC 3261 section 20.33); 0: there is none.
-func retryAfter(res *sip.Response) time.Duration {
-	text := message.FirstHeader(res, "Retry-After")
-	if i := strings.IndexAny(text, " ;("); i >= 0 {
-		text = text[:i]
-	}
-	d, _ := secondsIn(text)
-	return min(d, maxTime)
-}
-
-// secondsIn reads delta-seconds; what is more than can be counted is very long.
-func secondsIn(text string) (time.Duration, bool) {
-	text = message.Trim(text)
-	if !message.AllDigits(text) {
-		return 0, false
-	}
-	n, err := strconv.ParseInt(text, 10, 32)
-	if err != nil {
-		return time.Duration(1<<31-1) * time.Second, true
-	}
-	return time.Duration(n) * time.Second, true
 }
 
 // granted notes the binding, and when it is to be renewed.
@@ -351,11 +323,11 @@ func (m *Machine) lasts(res *sip.Response) time.Duration {
 		if !ok || c.Address.User != m.o.Token {
 			continue
 		}
-		if d, ok := secondsIn(message.ParamOf(c.Params, "expires")); ok {
+		if d, ok := message.Seconds(message.ParamOf(c.Params, "expires")); ok {
 			return min(d, asked)
 		}
 	}
-	if d, ok := secondsIn(message.FirstHeader(res, "Expires")); ok {
+	if d, ok := message.Seconds(message.FirstHeader(res, "Expires")); ok {
 		return min(d, asked)
 	}
 	return asked
