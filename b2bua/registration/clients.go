@@ -57,6 +57,9 @@ func NewClients(o ClientsOptions) *Clients {
 func (c *Clients) Use(trunks []config.Trunk) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.leaving { // all that there are leave, and none begins any more
+		return
+	}
 	maps.DeleteFunc(c.last, func(_ string, one *client) bool { return one.ended() })
 	wanted := map[string]bool{}
 	for i := range trunks {
@@ -128,10 +131,13 @@ func (c *Clients) Left() bool {
 	return !leaving || !slices.ContainsFunc(c.clients(), func(one *client) bool { return !one.ended() })
 }
 
-// clients are those that run, in the order of their names.
+// clients are those that run, in the order of their names, and those that a reload has told to leave.
 func (c *Clients) clients() (all []*client) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for _, one := range c.last {
+		all = append(all, one)
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.all)) {
 		if one := c.all[name]; one.begun {
 			all = append(all, one)
