@@ -38,7 +38,7 @@ var layout = map[string]string{
 	"b2bua/circuit":      "",
 	"b2bua/redirected":   "b2bua/cause b2bua/message b2bua/outbound b2bua/peers config internal/tracecontext store",
 	"b2bua/registrar":    "b2bua/message config store",
-	"b2bua/registration": "b2bua/cause b2bua/leg b2bua/message b2bua/transport config",
+	"b2bua/registration": "b2bua/cause b2bua/leg b2bua/locate b2bua/message b2bua/transport config",
 	"b2bua/inbox":        "b2bua/transport",
 	"b2bua/report":       "b2bua/cause b2bua/message b2bua/sdp config",
 	"b2bua/agreement":    "audio b2bua/peers b2bua/sdp media recording",

@@ -69,7 +69,7 @@ func TestFailureNamesItsRegistrar(t *testing.T) {
 	var log bytes.Buffer
 	b := newBench(t, func(*Options) {})
 	one := &client{of: NewClients(ClientsOptions{}), machine: b.m, log: zerolog.New(&log)}
-	b.reach("one.test", 5060)
+	b.reach("one.test", 0)
 	b.answer(b.sent(sip.REGISTER), "200 OK")
 	b.now = b.m.Status().Next
 	b.do(DeadlineReached{})
