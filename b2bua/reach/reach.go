@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"strconv"
 	"strings"
 	"time"
 
@@ -156,7 +155,7 @@ func (r *Reached) FailedAt(t *peers.Dial, stack *transport.Stack, f leg.Refused)
 	if !r.hop.Addr.IsValid() {
 		return false
 	}
-	stack.Names().Failed(r.hop, how, retryAfter(f.Headers))
+	stack.Names().Failed(r.hop, how, message.RetryAfter(f.Headers))
 	if len(r.more) == 0 || r.left == 0 || time.Since(r.since) >= t.FirstResponseTimeout {
 		return false
 	}
@@ -167,19 +166,4 @@ func (r *Reached) FailedAt(t *peers.Dial, stack *transport.Stack, f leg.Refused)
 // Says is where an attempt goes next, for the ladder.
 func (r *Reached) Says() string {
 	return fmt.Sprintf("%s; its next address is %v", strings.Join(r.Tried[len(r.Tried)-1:], ""), r.more[0])
-}
-
-// retryAfter reads Retry-After (RFC 3261 section 20.33); 0: there is none that can be read.
-func retryAfter(headers []sip.Header) time.Duration {
-	for _, h := range headers {
-		if message.EqualFold(h.Name(), "Retry-After") {
-			digits, _, _ := strings.Cut(strings.TrimSpace(h.Value()), ";")
-			digits, _, _ = strings.Cut(digits, "(")
-			n, err := strconv.ParseUint(strings.TrimSpace(digits), 10, 32)
-			if err == nil {
-				return time.Duration(n) * time.Second
-			}
-		}
-	}
-	return 0
 }
