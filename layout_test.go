@@ -33,7 +33,7 @@ var layout = map[string]string{
 	"cmd/flowbridge/cli":       "config",
 
 	"b2bua":              "audio b2bua/agreement b2bua/cause b2bua/circuit b2bua/inbox b2bua/kept b2bua/ladder b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/report b2bua/sdp b2bua/transaction b2bua/transport config internal/tracecontext media recording store",
-	"b2bua/reach":        "b2bua/cause b2bua/circuit b2bua/leg b2bua/locate b2bua/message b2bua/outbound b2bua/peers b2bua/transport config",
+	"b2bua/reach":        "b2bua/cause b2bua/circuit b2bua/leg b2bua/locate b2bua/message b2bua/outbound b2bua/peers b2bua/registrar b2bua/transport config store",
 	"b2bua/locate":       "",
 	"b2bua/circuit":      "",
 	"b2bua/redirected":   "b2bua/cause b2bua/message b2bua/outbound b2bua/peers config internal/tracecontext store",
