@@ -2,6 +2,7 @@ package b2bua
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -186,7 +187,9 @@ func TestBrokenStates(t *testing.T) {
 		"no target": func(l *store.Left) { change(l, func(k *kept.Call) { k.Bridge.Target = "gone" }) },
 		"no leg":    func(l *store.Left) { change(l, func(k *kept.Call) { k.Legs[1].State.Phase = 99 }) },
 		"no address": func(l *store.Left) {
-			change(l, func(k *kept.Call) { k.Legs[0].State.Local.Listen = "203.0.113.1:5060" })
+			change(l, func(k *kept.Call) {
+				k.Legs[0].State.Local.Listen.AddrPort = netip.MustParseAddrPort("203.0.113.1:5060")
+			})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

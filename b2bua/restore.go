@@ -3,7 +3,6 @@ package b2bua
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -183,7 +182,7 @@ type reviving struct {
 // newReviving makes the call of a state, with its legs.
 func (s *Server) newReviving(k *kept.Call, t *peers.Trunk, p *peers.Snapshot) (reviving, error) {
 	req := headerText(k.Invite).request()
-	source, _ := netip.ParseAddrPort(k.Source)
+	source := k.Source.AddrPort
 	if req.From() == nil || req.To() == nil || req.CallID() == nil || req.CSeq() == nil || req.Via() == nil {
 		return reviving{}, errNoLeg
 	}
@@ -223,7 +222,7 @@ func (v *reviving) restoreLeg(k *kept.Leg) {
 	l := v.putOnWire(r.Leg, r.Local, flow)
 	l.wire.TLS, l.confirmed, l.crypto = tls, k.Confirmed, sdp.RestoreLegCrypto(settings, &k.Crypto)
 	l.senders = senders{peers: p, caller: v.trunk, callee: target}
-	l.senders.from, _ = netip.ParseAddrPort(k.From)
+	l.senders.from = k.From.AddrPort
 	if caller {
 		l.senders.shown = credentialsIn(v.invite)
 		l.branch, l.merged = message.BranchOf(v.invite), v.trunk.MergeKey(v.invite)

@@ -2,7 +2,6 @@ package b2bua
 
 import (
 	"math/rand/v2"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -46,10 +45,7 @@ func (v *reviving) takeUp(l *store.Left, sockets *media.Sockets) error {
 	v.referrals, v.rescues, v.claimed = k.Referrals, k.Rescues, true
 	v.masking = masking{on: k.Masked, applied: k.Masked, upTo: k.MaskedTo}
 	v.restoreRecord(&l.Record)
-	v.media.oneWay, v.media.listening = k.OneWay, k.Listening
-	for side, text := range k.Addr {
-		v.media.addr[side], _ = netip.ParseAddr(text)
-	}
+	v.media.oneWay, v.media.listening, v.media.addr = k.OneWay, k.Listening, k.Addr
 	for _, side := range []media.Side{media.SideA, media.SideB} {
 		d := v.agreement.Description[side]
 		if d == nil && (side == media.SideB || !v.agreement.Late) {
@@ -102,8 +98,7 @@ func (v *reviving) attempt(target *peers.Target) *attempt {
 	case k.Rescue:
 		a.plan.reason = store.ReasonRescue
 	}
-	a.dest, _ = netip.ParseAddrPort(k.Dest)
-	a.mediaName, _ = netip.ParseAddr(k.MediaName)
+	a.dest, a.mediaName = k.Dest.AddrPort, k.MediaName
 	return a
 }
 
