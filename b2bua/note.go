@@ -115,6 +115,26 @@ func (c *Call) owe(note func(state []byte)) {
 // oweOnly notes what the legs owe where the record does not come with it.
 func (c *Call) oweOnly(state []byte) { c.server.sink.Owe(c.id, state) }
 
+// refusedMark is behind the call's id in that of its refusal, which has nothing to do with its legs.
+const refusedMark = "#refused"
+
+// oweRefusal notes the refusal of the caller's INVITE until its ACK has come: who has a provisional answer does not ask again
+// (RFC 3261 section 17.1.1.2), so the next process repeats it.
+func (c *Call) oweRefusal() {
+	refused, onSettled := c.a.wire.Refused()
+	if refused == nil {
+		return
+	}
+	sheet := kept.TakeSheet()
+	defer sheet.Release()
+	sheet.ID, sheet.Ended, sheet.Refused = c.id+refusedMark, c.ended.Cause, refused
+	if text, err := sheet.Encode(); err == nil { // always, as in journal
+		sink, id := c.server.sink, sheet.ID
+		sink.Owe(id, text)
+		onSettled(func() { sink.Owe(id, nil) })
+	}
+}
+
 // owed is a call that is over as plain data.
 func (c *Call) owed(k *kept.Sheet) {
 	k.ID, k.Trunk, k.Source, k.Ended = c.id, c.trunk.KindAndName(), message.KeptAddr{AddrPort: c.source}, c.ended.Cause
@@ -162,6 +182,9 @@ func (c *Call) state(k *kept.Sheet) {
 	k.Agreement = c.agreement.State(k.Agreement.Described)
 	if t := c.transfer; t != nil {
 		k.Transfer = &kept.Transfer{Left: t.left, Reports: t.reports, ID: t.id}
+		if l := t.lost; l != nil {
+			k.Transfer.Lost, k.Transfer.LostBy, k.Transfer.LostQ850 = string(l.cause), l.by, l.q850
+		}
 	}
 	k.SetMedia(c.media.session.State())
 	k.Addr, k.OneWay, k.Listening = c.media.addr, c.media.oneWay, c.media.listening

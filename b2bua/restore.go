@@ -46,6 +46,10 @@ func (s *Server) restore(all []store.Left) {
 // restoreCall takes up one call, and says whether it goes on.
 func (s *Server) restoreCall(l *store.Left) (on bool) {
 	k, err := s.decode(l.State)
+	if err == nil && k.Refused != nil {
+		s.stack.RefuseAgain(k.Refused, func() { s.sink.Owe(k.ID, nil) })
+		return false
+	}
 	if err == nil {
 		err = s.safely(func() error { return s.goOn(k, l, nil) })
 	}
@@ -148,6 +152,9 @@ func (s *Server) resume(c *Call, live bool) {
 func (c *Call) closing() phase {
 	c.phase = "ending"
 	c.hangupAll(c.why)
+	if c.a != nil {
+		c.oweRefusal()
+	}
 	return (*Call).linger
 }
 

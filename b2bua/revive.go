@@ -25,7 +25,7 @@ func (v *reviving) takeUp(l *store.Left, sockets *media.Sockets) error {
 	switch {
 	case v.waits:
 		return errUnanswered
-	case v.a == nil || v.b == nil:
+	case v.a == nil || v.b == nil && !k.Transfer.Rescues():
 		return errNoLeg
 	}
 	for _, l := range v.legs {
@@ -51,7 +51,9 @@ func (v *reviving) takeUp(l *store.Left, sockets *media.Sockets) error {
 		if d == nil && (side == media.SideB || !v.agreement.Late) {
 			return errNoLeg
 		}
-		v.media.secured[side] = secured{leg: v.crypto(side), plain: d == nil || !d.Secured()}
+		if side == media.SideA || v.b != nil {
+			v.media.secured[side] = secured{leg: v.crypto(side), plain: d == nil || !d.Secured()}
+		}
 		v.agreement.Changes[side], _ = v.agreement.PayloadChanges(side)
 	}
 	session, err := v.server.relay.Resume(media.SessionConfig{OnEvent: v.onMedia, Sockets: sockets}, *k.Media)
@@ -88,9 +90,12 @@ func (v *reviving) takeRouteAgain() {
 func (v *reviving) attempt(target *peers.Target) *attempt {
 	k := v.k.Bridge
 	a := &attempt{
-		number: k.Number, plan: &plan{}, target: target, crypto: v.b.crypto, line: v.b, placed: k.Placed,
+		number: k.Number, plan: &plan{}, target: target, placed: k.Placed,
 		parties: peers.Parties{From: k.From, To: k.To}, started: leg.TimeOf(k.Started), dropped: k.Dropped,
 		transport: k.Transport, prepareMS: k.PrepareMS, prepareStatus: k.Prepared,
+	}
+	if v.b != nil {
+		a.crypto, a.line = v.b.crypto, v.b
 	}
 	switch {
 	case k.Transfer:
@@ -153,10 +158,15 @@ func (v *reviving) revived() phase {
 			c.step(l, leg.Hangup{Why: cause.ProcessRestart})
 		}
 	}
-	if t := v.k.Transfer; t != nil {
+	if t := v.k.Transfer; t != nil && !t.Rescues() {
 		c.giveUpTransfer(t)
 	}
 	v.soundAgain()
+	if v.k.Transfer.Rescues() {
+		if c.rescueAgain(v.k.Transfer); c.finished {
+			return (*Call).linger
+		}
+	}
 	c.listenToAgent()
 	stats := c.media.session.Stats()
 	c.media.heard = [2]uint64{stats.A.RxPackets, stats.B.RxPackets}

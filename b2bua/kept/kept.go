@@ -72,6 +72,8 @@ type Call struct {
 
 	Noted  int64         `cbor:"40,keyasint,omitempty"` // when this was written
 	Uptime time.Duration `cbor:"41,keyasint,omitempty"` // of the machine then; 0: not known
+
+	Refused *transport.State `cbor:"42,keyasint,omitempty"` // nothing else is left of the call
 }
 
 // The roles of legs.
@@ -111,12 +113,20 @@ type Attempt struct {
 	Rescue    bool             `cbor:"15,keyasint,omitempty"`
 }
 
-// Transfer is one that the agent has asked for.
+// Transfer is one that the agent has asked for, or a rescue.
 type Transfer struct {
 	Left    bool   `cbor:"1,keyasint,omitempty"`
 	Reports bool   `cbor:"2,keyasint,omitempty"`
 	ID      string `cbor:"3,keyasint,omitempty"`
+
+	// Of a rescue: the cause of the agent's loss, who has ended its leg, and the cause of ITU-T Q.850 that it gave.
+	Lost     string `cbor:"4,keyasint,omitempty"`
+	LostBy   string `cbor:"5,keyasint,omitempty"`
+	LostQ850 int    `cbor:"6,keyasint,omitempty"`
 }
+
+// Rescues says whether the call has lost its agent, and somebody is to take over.
+func (t *Transfer) Rescues() bool { return t != nil && t.Lost != "" }
 
 // Voice is our sound that a side hears until somebody ends it.
 type Voice struct {
