@@ -46,7 +46,7 @@ func (s *Server) restore(all []store.Left) {
 
 // restoreCall takes up one call, and says whether it goes on.
 func (s *Server) restoreCall(l *store.Left) (on bool) {
-	k, err := kept.Decode(l.State)
+	k, err := s.decode(l.State)
 	if err == nil {
 		err = s.safely(func() error { return s.goOn(k, l, nil) })
 	}
@@ -60,6 +60,15 @@ func (s *Server) restoreCall(l *store.Left) (on bool) {
 		s.keepInterrupted(l)
 	}
 	return false
+}
+
+// decode reads a state, with its times as the wall clock goes now.
+func (s *Server) decode(state []byte) (*kept.Call, error) {
+	k, err := kept.Decode(state)
+	if err == nil {
+		k.Rebase(leg.Instant(time.Now()), s.uptime())
+	}
+	return k, err
 }
 
 // safely does a part of the restoration, of which a panic costs one call.

@@ -69,6 +69,9 @@ type Options struct {
 	// Left are the calls of a killed process.
 	Left []store.Left
 
+	// Uptime is how long the machine runs, whatever its wall clock is set to; nil: calls that outlive a process trust the wall clock.
+	Uptime func() time.Duration
+
 	// Bindings are what had registered at the process before, by holder; KeepBindings is told when those of a holder change, and
 	// does not block. Both may be nil.
 	Bindings     map[string][]store.Binding
@@ -103,7 +106,8 @@ type Server struct {
 	registrar   *registrar.Registrar  // those of others
 	interrupted []func()              // begin again what HandOver has ended; owned by who calls it
 	again       sync.Map              // records of calls that the process before was setting up, by the tag of the caller's leg
-	unwritten   atomic.Int64          // records that the sink has not taken yet
+	uptime      func() time.Duration
+	unwritten   atomic.Int64 // records that the sink has not taken yet
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -147,7 +151,11 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 		registrar:  registrar.New(o.Bindings, o.KeepBindings),
 		keepsNames: asksForCalls(&o.Config.Hooks),
 		archive:    o.Archive,
+		uptime:     o.Uptime,
 		strays:     rate.NewLimiter(strayRate, strayRate),
+	}
+	if s.uptime == nil {
+		s.uptime = func() time.Duration { return 0 }
 	}
 	if o.Admission != nil {
 		o.Admission(s.admission)

@@ -7,6 +7,9 @@
 // routes are named, because the next process has a configuration of its own. Texts of
 // messages are kept only while somebody waits for an answer to them.
 //
+// Times are those of the wall clock, and with them the machine's own: who sets the clock
+// while no process is there ends no call (Rebase).
+//
 // States are written often and read hardly ever. So they are written without reflection, in
 // room that is used again (Sheet), and read by a library.
 package kept
@@ -14,6 +17,7 @@ package kept
 import (
 	"errors"
 	"sync"
+	"time"
 	"unsafe"
 
 	"github.com/fxamacker/cbor/v2"
@@ -63,6 +67,9 @@ type Call struct {
 	Recording bool                `cbor:"37,keyasint,omitempty"`
 	Paused    bool                `cbor:"38,keyasint,omitempty"`
 	Parts     int                 `cbor:"39,keyasint,omitempty"` // recordings so far
+
+	Noted  int64         `cbor:"40,keyasint,omitempty"` // when this was written
+	Uptime time.Duration `cbor:"41,keyasint,omitempty"` // of the machine then; 0: not known
 }
 
 // The roles of legs.
@@ -171,4 +178,27 @@ func Decode(text []byte) (*Call, error) {
 		return nil, errNoCall
 	}
 	return c, nil
+}
+
+// Rebase moves the call's times by as much as the wall clock was set since the call was noted. now is an Instant, and uptime that
+// of the machine, which nobody sets. After a start of the machine nothing is known.
+func (c *Call) Rebase(now int64, uptime time.Duration) {
+	if c.Uptime == 0 || uptime < c.Uptime {
+		return
+	}
+	by := now - c.Noted - int64(uptime-c.Uptime)
+	move := func(all ...*int64) {
+		for _, at := range all {
+			if *at != 0 {
+				*at += by
+			}
+		}
+	}
+	move(&c.Started, &c.Answered, &c.Until)
+	if c.Bridge != nil {
+		move(&c.Bridge.Started)
+	}
+	for i := range c.Legs {
+		move(&c.Legs[i].State.Timer.Refresh, &c.Legs[i].State.Timer.Expire)
+	}
 }

@@ -104,20 +104,22 @@ type Timings struct {
 	Expire   int64         `cbor:"5,keyasint,omitempty"`
 }
 
-// Instant is a time as State has it.
+// Instant is a time as State has it: what the wall clock will show then, or did, as it goes now.
 func Instant(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
 	}
-	return t.UnixNano() //nolint:forbidigo // another process has no part of this one's monotonic clock
+	now := time.Now()
+	return now.UnixNano() + int64(t.Sub(now)) //nolint:forbidigo // another process has no part of this one's monotonic clock
 }
 
-// TimeOf is the time of an Instant.
+// TimeOf is the time of an Instant. From now on it does not move where the wall clock is set.
 func TimeOf(at int64) time.Time {
 	if at == 0 {
 		return time.Time{}
 	}
-	return time.Unix(0, at)
+	now := time.Now()
+	return now.Add(time.Duration(at - now.UnixNano())) //nolint:forbidigo // as in Instant
 }
 
 // State returns the leg as plain data. Requests of the peer that have no answer count as
