@@ -170,10 +170,8 @@ func (c *Call) state(k *kept.Sheet) {
 	k.Noted, k.Uptime = leg.Instant(time.Now()), c.server.uptime()
 	k.Legs, k.Tried, k.Referrals, k.Rescues = c.legStates(k.Legs), c.attempts.tried, c.referrals, c.rescues
 	k.Invite, k.Settled = c.inviteText()
-	for i := range c.peers.Routes {
-		if &c.peers.Routes[i] == c.route {
-			k.Route, k.Mark = i+1, c.peers.Marks[i]
-		}
+	if i := c.routeIndex(); i >= 0 {
+		k.Route, k.Mark = i+1, c.peers.Marks[i]
 	}
 	if c.times.answered.IsZero() || c.media.session == nil {
 		return

@@ -112,7 +112,7 @@ func (v *reviving) restoreRecord(r *store.Record) {
 	v.record = record{
 		trunk: r.Trunk, target: r.Target, targetSIPCallID: r.TargetSIPCallID, synthflowCallID: r.SynthflowCallID, externalID: r.ExternalID,
 		startedAt: r.StartedAt, ringingAt: r.RingingAt, preparedAt: r.PreparedAt, dialedAt: r.DialedAt, answeredAt: r.AnsweredAt,
-		setupMS: r.SetupMS, attempts: r.Attempts, restored: v.k.Restored,
+		setupMS: r.SetupMS, attempts: r.Attempts, restored: v.k.Restored, queued: time.Duration(r.QueuedMS) * time.Millisecond,
 	}
 	v.recordings.parts = v.k.Parts
 	if v.k.Handed {

@@ -433,7 +433,11 @@ func tonesOf(cfg *config.Config) map[string]*audio.Sound {
 	maps.Copy(all, cfg.Sounds)
 	all[ToneBeep], _ = audio.Tone(ToneBeep)
 	for i := range cfg.Routes {
-		for _, name := range []string{cfg.Routes[i].Ringback, cfg.Routes[i].Hold} {
+		names := []string{cfg.Routes[i].Ringback, cfg.Routes[i].Hold}
+		if q := cfg.Routes[i].Queue; q != nil {
+			names = append(names, q.Sound)
+		}
+		for _, name := range names {
 			if all[name] != nil {
 				continue
 			}
