@@ -151,7 +151,7 @@ func (x *explainer) headersOf(r *report.Target, t *peers.Dial) {
 func (x *explainer) routes(c *Call, found int) {
 	for i := range x.server.cfg.Routes {
 		r := &x.server.cfg.Routes[i]
-		why := report.Route{Route: routeName(i), Matches: i == found}
+		why := report.Route{Route: peers.RouteName(i), Matches: i == found}
 		switch peers.Mismatch(r, &c.vars) {
 		case "target":
 			why.Why = "it is for calls of trunks"

@@ -226,6 +226,9 @@ func (s *Server) Messages() *transport.Messages { return s.stack.Messages() }
 // Open counts the open calls by trunk and target.
 func (s *Server) Open() peers.Open { return s.admission.Open() }
 
+// Waiting are the calls that wait in the queues of routes.
+func (s *Server) Waiting() []peers.Waiting { return s.admission.Waiting() }
+
 // Circuits are the circuits of targets and of their APIs.
 func (s *Server) Circuits() []peers.CircuitStatus { return s.admission.Circuits() }
 
@@ -378,7 +381,9 @@ func (s *Server) Reading(yield func(socket string, step uint64)) { s.stack.Readi
 // LiveCall is the state of a call that is not over.
 type LiveCall struct {
 	Record store.Record
-	Phase  string // preparing, dialing, bridged or ending
+	Phase  string // preparing, queued, dialing, bridged or ending
+
+	Position int // in the queue of its route, from 1; 0: it does not wait for a place
 
 	Recording string // RecordingOff, …
 	Masked    bool   // the caller's keys are

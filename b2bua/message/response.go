@@ -26,7 +26,7 @@ func StatusText(code int) string {
 }
 
 var reasonPhrases = map[int]string{
-	180: "Ringing", 183: "Session Progress", 200: "OK",
+	180: "Ringing", 182: "Queued", 183: "Session Progress", 200: "OK",
 	202: "Accepted",
 	400: "Bad Request", 401: "Unauthorized", 415: "Unsupported Media Type", 421: "Extension Required",
 	422: "Session Interval Too Small", 491: "Request Pending", 405: "Method Not Allowed", 481: "Call/Transaction Does Not Exist", 482: "Loop Detected",
