@@ -195,7 +195,7 @@ func (c *Call) prepare(a *attempt) {
 		ready := Ready{Attempt: number, Reached: reach.Reached{Requested: outbound.Requested{Cause: cause.InternalError}}}
 		defer func() { c.mailbox.PostLast(item{event: ready}) }()
 		defer c.server.recovered("prepare")
-		ready.Reached = c.server.atContact(ctx, t, reach.Begin(ctx, t, vars, stack))
+		ready.Reached = reach.Begin(ctx, t, vars, stack, c.server.registrar)
 	})
 }
 
