@@ -196,6 +196,9 @@ func (c *Call) finish() {
 	// The call stays in the list of live ones until its record is committed,
 	// so that it can be found at any moment.
 	c.server.unwritten.Add(1)
+	if c.a != nil && c.times.answered.IsZero() {
+		c.oweRefusal()
+	}
 	recorders, past := c.recordings.all, c.recordings.past
 	if r.Recordings = append(slices.Clip(past), recordingsOf(recorders)...); len(recorders) == 0 {
 		c.owe(func(state []byte) { c.keep(r, state) })

@@ -203,13 +203,30 @@ func beginAnew(ctx context.Context, path, old string, key []byte) (err error) {
 	return err
 }
 
+// suspectEvery is how long a file counts as whole that was looked through because somebody has found it damaged. Meanwhile the last
+// connections to the one before it are closed.
+const suspectEvery = time.Minute
+
+// suspected says whether a reader has found that the file is damaged, and it is. Who began to read before the damaged one was set
+// aside speaks of that.
+func (w *writer) suspected(ctx context.Context) bool {
+	if !w.s.damaged.Swap(false) || time.Since(w.whole) < suspectEvery {
+		return false
+	}
+	if failsCheck(ctx, w.s.path) {
+		return true
+	}
+	w.whole = time.Now()
+	return false
+}
+
 // renew sets the damaged file aside under the process, and goes on with a new one. After an error it is tried again.
 func (w *writer) renew(ctx context.Context) error {
 	if !w.renews {
 		w.close()
 		name, err := replaceDamaged(ctx, w.s.path, w.s.key[:])
 		if err != nil {
-			w.s.damaged.Store(true)
+			w.s.condemned.Store(true)
 			return err
 		}
 		w.renews = true
@@ -223,7 +240,7 @@ func (w *writer) renew(ctx context.Context) error {
 		return err
 	}
 	w.s.file, w.s.wal, w.sizes = file, nil, sizes{}
-	w.renews = false
+	w.renews, w.whole = false, time.Now()
 	return w.open(ctx)
 }
 

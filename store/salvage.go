@@ -10,6 +10,9 @@ import (
 	"os"
 	"slices"
 	"sync/atomic"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // A damaged database has lost a few pages, and its other records are as good as before. So what can be read of a file that
@@ -54,7 +57,7 @@ func (s *Store) Salvage(ctx context.Context) (Salvaged, error) {
 	}
 	v := &salvage{s: s, Salvaged: Salvaged{File: name}}
 	next, err := v.run(ctx)
-	if err == nil || isDamaged(err) || errors.Is(err, fs.ErrNotExist) {
+	if err == nil || hurt(err) || errors.Is(err, fs.ErrNotExist) {
 		err = errors.Join(err, s.Note(ctx, salvageNote, next))
 	}
 	if err != nil {
@@ -72,62 +75,94 @@ func (v *salvage) run(ctx context.Context) (next string, err error) {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, v.db.Close()) }()
-	v.db.SetMaxOpenConns(1)
-	_ = v.db.QueryRowContext(ctx, `SELECT value FROM meta WHERE name = ?`, "note_"+salvageNote).Scan(&next) // empty: none, or it can't be read
+	v.db.SetMaxOpenConns(2) // one passes through a table, the other asks for what belongs to its rows
+	const pending = `SELECT value FROM meta WHERE name = ?`
+	_ = v.db.QueryRowContext(ctx, pending, "note_"+salvageNote).Scan(&next) // empty: none, or it can't be read
 	if err := v.records(ctx); err != nil {
 		return next, err
 	}
 	return next, v.items(ctx)
 }
 
-// walk reads the rows of a table in the order of their numbers, passes over those that can't be read, and has what was read kept
-// after each step.
-func (v *salvage) walk(ctx context.Context, table, columns string, read func(row) error, keep func(context.Context) error) error {
-	for at := int64(0); ; {
-		n, last, err := v.page(ctx, table, columns, at, read)
-		if n > 0 {
-			if err := keep(ctx); err != nil {
-				return err
-			}
-		}
-		switch {
-		case err == nil && n < salvageStep:
-			return nil
-		case n > 0:
-			at = last
-		case !isDamaged(err):
-			return err
-		default:
-			v.Gaps++
-			if at = v.behind(ctx, table, at); at >= lastRow {
-				return nil
-			}
-		}
-	}
+// A walk reads the rows of a table.
+type walk struct {
+	*salvage
+	table, columns string
+	read           func(row) error
+	keep           func(context.Context) error
 }
 
-// page reads the next n rows behind a number, as far as it can.
-func (v *salvage) page(ctx context.Context, table, columns string, at int64, read func(row) error) (n int, last int64, err error) {
-	query := `SELECT rowid, ` + columns + ` FROM ` + table + ` NOT INDEXED WHERE rowid > ? ORDER BY rowid LIMIT ?`
-	rows, err := v.db.QueryContext(ctx, query, at, salvageStep)
+// all takes all rows that can be read. To pass through the tree from an end needs no number that is in it to be right, so that is
+// done from both ends. What is between two damaged pages is looked for by the numbers.
+func (w *walk) all(ctx context.Context) error {
+	last, err := w.pass(ctx, `ORDER BY rowid`)
+	if !hurt(err) {
+		return err
+	}
+	w.Gaps++
+	first, err := w.pass(ctx, `ORDER BY rowid DESC`)
+	if err != nil && !hurt(err) {
+		return err
+	}
+	for at := last; at < first; {
+		next, err := w.pass(ctx, `ORDER BY rowid LIMIT ?3`, at, first, salvageStep)
+		switch {
+		case err == nil && next == at:
+			return nil
+		case err == nil || hurt(err) && next > at:
+			at = next
+		case !hurt(err):
+			return err
+		default:
+			w.Gaps++
+			at = w.behind(ctx, at)
+		}
+	}
+	return nil
+}
+
+// pass takes the rows between two numbers, as far as it can, and gives the number of the last one.
+func (w *walk) pass(ctx context.Context, order string, between ...any) (last int64, err error) {
+	query := `SELECT rowid, ` + w.columns + ` FROM ` + w.table + ` NOT INDEXED `
+	if len(between) > 0 {
+		last = between[0].(int64)
+		query += `WHERE rowid > ?1 AND rowid < ?2 `
+	}
+	rows, err := w.db.QueryContext(ctx, query+order, between...)
 	if err != nil {
-		return 0, at, err
+		return last, err
 	}
 	defer func() { _ = rows.Close() }() // rows.Err says what went wrong
-	for last = at; rows.Next(); n++ {
+	for n := 1; rows.Next(); n++ {
 		r := numbered{rows: rows}
-		if err := read(&r); err != nil {
-			if isDamaged(err) {
-				return n, last, err
+		if err := w.read(&r); isDamaged(err) {
+			return last, errors.Join(w.kept(ctx), err)
+		} else if err != nil {
+			w.Gaps++ // this row alone
+		}
+		if last = r.number; n%salvageStep == 0 {
+			if err := w.kept(ctx); err != nil {
+				return last, err
 			}
-			v.Gaps++ // this row alone
 		}
-		if r.number <= last { // the tree leads back
-			return n, last, rows.Err()
-		}
-		last = r.number
 	}
-	return n, last, rows.Err()
+	return last, errors.Join(w.kept(ctx), rows.Err())
+}
+
+// errUnkept means that the new database did not take what was read, whatever that says of it.
+var errUnkept = errors.New("not taken over")
+
+func (w *walk) kept(ctx context.Context) error {
+	if err := w.keep(ctx); err != nil {
+		return fmt.Errorf("%w: %s", errUnkept, err.Error())
+	}
+	return nil
+}
+
+// hurt says whether the old file could not be read on, by what is in it: its pages, or tables that an earlier version has made.
+func hurt(err error) bool {
+	code, ok := errors.AsType[*sqlite.Error](err)
+	return ok && !errors.Is(err, errUnkept) && (isDamaged(err) || code.Code() == sqlite3.SQLITE_ERROR)
 }
 
 // numbered is a row behind whose number the others are.
@@ -139,10 +174,11 @@ type numbered struct {
 func (r *numbered) Scan(dest ...any) error { return r.rows.Scan(append([]any{&r.number}, dest...)...) }
 
 // behind is the first number behind a place that can't be read from which on the table can be read again; lastRow: there is none.
-func (v *salvage) behind(ctx context.Context, table string, at int64) int64 {
+func (w *walk) behind(ctx context.Context, at int64) int64 {
+	query := `SELECT rowid FROM ` + w.table + ` NOT INDEXED WHERE rowid > ? ORDER BY rowid LIMIT 1`
 	readable := func(at int64) bool {
-		var number sql.NullInt64
-		err := v.db.QueryRowContext(ctx, `SELECT rowid FROM `+table+` NOT INDEXED WHERE rowid > ? ORDER BY rowid LIMIT 1`, at).Scan(&number)
+		var number int64
+		err := w.db.QueryRowContext(ctx, query, at).Scan(&number)
 		return err == nil || errors.Is(err, sql.ErrNoRows)
 	}
 	low, high := at, at+1
@@ -171,14 +207,14 @@ func (v *salvage) records(ctx context.Context) error {
 		}
 		return err
 	}
-	return v.walk(ctx, "calls", columnList+`, NULL`, read, func(ctx context.Context) error {
+	return (&walk{v, "calls", columnList + `, NULL`, read, func(ctx context.Context) error {
 		for i := range all {
 			all[i].Report = v.report(ctx, all[i].ID)
 		}
 		n, err := v.s.keepSalvaged(ctx, all)
 		v.Records, all = v.Records+n, nil
 		return err
-	})
+	}}).all(ctx)
 }
 
 // report is what a platform has said of a call; nil: nothing, or it can't be read.
@@ -236,7 +272,7 @@ func (v *salvage) items(ctx context.Context) error {
 		}
 		return err
 	}
-	return v.walk(ctx, "outbox", `consumer, call_id, kind, created_at, due_at, tries, reason`, read, func(ctx context.Context) error {
+	return (&walk{v, "outbox", `consumer, call_id, kind, created_at, due_at, tries, reason`, read, func(ctx context.Context) error {
 		items := all
 		all = nil
 		var added atomic.Int64
@@ -259,5 +295,5 @@ func (v *salvage) items(ctx context.Context) error {
 		})
 		v.Items += int(added.Load())
 		return err
-	})
+	}}).all(ctx)
 }

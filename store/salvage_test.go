@@ -1,7 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"database/sql"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -41,6 +44,40 @@ func spoil(t *testing.T, path, where string) (pages int) {
 	return pages
 }
 
+// misnumber has the branches of the tree of calls name other rows than are there.
+func misnumber(t *testing.T, path string) {
+	t.Helper()
+	db, err := openRaw(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var page int64
+	err = db.QueryRowContext(t.Context(), `SELECT pageno FROM dbstat WHERE name = 'calls' AND path = '/'`).Scan(&page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	b := make([]byte, 4096)
+	if _, err := f.ReadAt(b, (page-1)*4096); err != nil {
+		t.Fatal(err)
+	}
+	for cell := range binary.BigEndian.Uint16(b[3:]) { // https://sqlite.org/fileformat2.html#b_tree_pages: a page number, then that of a row
+		at := binary.BigEndian.Uint16(b[12+2*cell:])
+		if b[at+4]&0x80 == 0 || b[at+5]&0x80 != 0 {
+			t.Fatalf("a number that is not of two bytes: %x", b[at:at+8])
+		}
+		b[at+4], b[at+5] = 0x80, 0x01
+	}
+	if _, err := f.WriteAt(b, (page-1)*4096); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // What can be read of a damaged database is in the new one, also where a process was killed between.
 func TestSalvage(t *testing.T) {
 	const records = 2000
@@ -49,11 +86,12 @@ func TestSalvage(t *testing.T) {
 		lost  int    // at most
 		gaps  bool
 	}{
-		"nothing":                {"0", 0, false},
-		"some leaves":            {"name = 'calls' AND pagetype = 'leaf' AND pageno % 40 = 0", 200, true},
-		"a page of its branches": {"name = 'calls' AND pagetype = 'internal' AND path <> '/' ORDER BY path LIMIT 1", 1000, true},
-		"all indexes":            {"name LIKE 'calls\\_%' ESCAPE '\\' OR name LIKE 'sqlite_autoindex_calls%'", 0, false},
-		"the reports":            {"name LIKE '%reports%'", 0, false},
+		"nothing":                 {"0", 0, false},
+		"some leaves":             {"name = 'calls' AND pagetype = 'leaf' AND pageno % 40 = 0", 200, true},
+		"a page of its branches":  {"name = 'calls' AND pagetype = 'internal' AND path <> '/' ORDER BY path LIMIT 1", 1000, true},
+		"numbers of its branches": {"", 0, false},
+		"all indexes":             {"name LIKE 'calls\\_%' ESCAPE '\\' OR name LIKE 'sqlite_autoindex_calls%'", 0, false},
+		"the reports":             {"name LIKE '%reports%'", 0, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "f.db")
@@ -72,14 +110,17 @@ func TestSalvage(t *testing.T) {
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
-			spoiled := spoil(t, path, tt.where)
-			if spoiled == 0 && tt.where != "0" {
+			spoiled := spoil(t, path, cmp.Or(tt.where, "0"))
+			if tt.where == "" {
+				misnumber(t, path)
+			}
+			if spoiled == 0 && tt.where != "0" && tt.where != "" {
 				t.Fatal("there are no such pages")
 			}
 			if s, err = Open(t.Context(), path, "hook"); err != nil {
 				t.Fatal(err)
 			}
-			s.damaged.Store(true)
+			s.condemned.Store(true)
 			late := sample("new")
 			late.Recordings = nil
 			mustPut(t, s, late)
@@ -117,12 +158,19 @@ func TestSalvageNothing(t *testing.T) {
 	for name, spoil := range map[string]func(path string) error{
 		"zeros":   func(path string) error { return os.WriteFile(path, make([]byte, 8192), 0o600) },
 		"removed": os.Remove,
+		"tables of an earlier version": func(path string) error {
+			db, err := openRaw(path)
+			if err == nil {
+				_, err = db.ExecContext(t.Context(), `ALTER TABLE calls RENAME COLUMN lead TO leads`)
+			}
+			return errors.Join(err, db.Close())
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "f.db")
 			s := openTest(t, path)
 			mustPut(t, s, sample("old"))
-			s.damaged.Store(true)
+			s.condemned.Store(true)
 			mustPut(t, s, sample("new"))
 			if err := spoil(s.SetAside()); err != nil {
 				t.Fatal(err)
@@ -148,7 +196,7 @@ func TestSalvageChain(t *testing.T) {
 	defer s.Close()
 	for _, id := range []string{"1", "2", "3"} {
 		mustPut(t, s, sample(id))
-		s.damaged.Store(true)
+		s.condemned.Store(true)
 	}
 	mustPut(t, s, sample("4"))
 	for range 4 {
@@ -180,5 +228,23 @@ func TestAsideName(t *testing.T) {
 	}
 	if all, err := filepath.Glob(path + ".damaged-*"); err != nil || len(all) != 5 {
 		t.Errorf("%q, %v", all, err)
+	}
+}
+
+// A reader that has begun on a damaged file speaks of that, and not of the new one; what is whole is not set aside.
+func TestLateWordOfDamage(t *testing.T) {
+	for _, renewed := range []bool{true, false} {
+		s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
+		mustPut(t, s, sample("old"))
+		s.condemned.Store(renewed)
+		mustPut(t, s, sample("new"))
+		aside := s.SetAside()
+		for i := range 3 {
+			s.damaged.Store(true)
+			mustPut(t, s, sample(fmt.Sprint(i)))
+		}
+		if got := s.SetAside(); got != aside || renewed == (aside == "") {
+			t.Errorf("set aside: %q, and then %q", aside, got)
+		}
 	}
 }
