@@ -182,7 +182,7 @@ func readableKeys(cfg *config.Config) []warning {
 		if m.Keying == config.KeyingDTLS {
 			what = "who changes the fingerprint on the way can listen"
 		}
-		found = append(found, warning{fmt.Sprintf("%s has media.srtp, but its SIP does not go over TLS: %s", who, what), remedy})
+		found = append(found, warning{fmt.Sprintf("%s has media.srtp, but its SIP need not go over TLS: %s", who, what), remedy})
 	}
 	listensTLS := slices.ContainsFunc(cfg.SIP.Listen, func(l config.Listener) bool { return l.Transport == config.TransportTLS })
 	for i := range cfg.Trunks {
