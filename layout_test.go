@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -186,7 +187,7 @@ func TestExamplesAreValid(t *testing.T) {
 	cert, key := writeCertificate(t)
 	secrets := regexp.MustCompile(`/run/secrets/(?:[a-ce-z-][a-z-]*)|twilio\.token`)
 	files := strings.NewReplacer("/etc/flowbridge/cert.pem", cert,
-		"/etc/flowbridge/key.pem", key, "/etc/flowbridge/carriers.pem", cert, "/etc/flowbridge/ca.pem", cert, "/run/secrets/dsn", dsn)
+		"/etc/flowbridge/please-wait.wav", writeSound(t), "/etc/flowbridge/key.pem", key, "/etc/flowbridge/carriers.pem", cert, "/etc/flowbridge/ca.pem", cert, "/run/secrets/dsn", dsn)
 	parse := func(name, text string) {
 		t.Helper()
 		text = files.Replace(secrets.ReplaceAllString(text, secret))
@@ -219,6 +220,18 @@ func TestExamplesAreValid(t *testing.T) {
 			}
 		}
 	}
+}
+
+// writeSound writes a WAV file of a second of silence in G.711: RIFF, its format, and the samples.
+func writeSound(t *testing.T) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "sound.wav")
+	data := append([]byte("RIFF\x64\x1f\x00\x00WAVEfmt \x10\x00\x00\x00\x07\x00\x01\x00\x40\x1f\x00\x00\x40\x1f\x00\x00\x01\x00\x08\x00data\x40\x1f\x00\x00"),
+		bytes.Repeat([]byte{0xff}, 8000)...)
+	if err := os.WriteFile(name, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
 }
 
 // TestLinksLead: what the documents name of each other is there.
