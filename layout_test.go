@@ -28,7 +28,7 @@ var layout = map[string]string{
 	"cmd/flowbridge/provision": "cmd/flowbridge/cli cmd/flowbridge/testcall config internal/rest internal/yamledit synthflow vapi",
 	"cmd/flowbridge/testcall":  "cmd/flowbridge/cli cmd/flowbridge/node config sim store",
 	"cmd/flowbridge/explain":   "b2bua b2bua/cause b2bua/peers b2bua/report cmd/flowbridge/cli cmd/flowbridge/node config",
-	"cmd/flowbridge/node":      "admin b2bua b2bua/cause b2bua/circuit b2bua/ladder b2bua/outbound b2bua/peers b2bua/reach b2bua/redirected b2bua/registration b2bua/transport cmd/flowbridge/cli config fleet hooks internal/handover internal/httpd internal/rest internal/tracecontext live media media/kernel prepare recording store synthflow telemetry telemetry/hep telemetry/otlp twilio vapi webhook",
+	"cmd/flowbridge/node":      "admin b2bua b2bua/cause b2bua/circuit b2bua/ladder b2bua/outbound b2bua/peers b2bua/reach b2bua/redirected b2bua/registration b2bua/transport cmd/flowbridge/cli config fleet hooks internal/handover internal/httpd internal/rest internal/tracecontext live media media/kernel openai prepare recording store synthflow telemetry telemetry/hep telemetry/otlp twilio vapi webhook",
 	"cmd/flowbridge/check":     "b2bua/locate b2bua/transport cmd/flowbridge/cli config fleet internal/rest media/kernel prepare synthflow vapi",
 	"cmd/flowbridge/operate":   "admin b2bua/ladder cmd/flowbridge/cli config live store",
 	"cmd/flowbridge/cli":       "config",
@@ -72,6 +72,7 @@ var layout = map[string]string{
 
 	"admin":     "internal/httpd live store",
 	"hooks":     "internal/httpd",
+	"openai":    "internal/httpd internal/rest",
 	"prepare":   "config internal/rest",
 	"synthflow": "internal/httpd internal/rest",
 	"vapi":      "internal/httpd internal/rest",
@@ -80,7 +81,7 @@ var layout = map[string]string{
 
 	"sim/synthflow":        "sim sim/internal/standin synthflow",
 	"sim/vapi":             "sim sim/internal/standin",
-	"sim/platform":         "sim sim/internal/standin",
+	"sim/platform":         "openai sim sim/internal/standin",
 	"sim/twilio":           "sim sim/internal/standin",
 	"sim/internal/standin": "internal/httpd internal/rest sim",
 	"sim":                  "audio",
@@ -176,7 +177,7 @@ func TestEveryCauseIsExplained(t *testing.T) {
 // an expression for numbers ends with $, for example.
 func TestExamplesAreValid(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "token")
-	if err := os.WriteFile(secret, []byte("secret\n"), 0o600); err != nil {
+	if err := os.WriteFile(secret, []byte("c2VjcmV0\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	dsn := filepath.Join(t.TempDir(), "dsn")

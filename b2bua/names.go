@@ -107,7 +107,7 @@ func (s *Server) FindNamed(ctx context.Context, id string) (LiveCall, error) {
 
 // asksForCalls says whether any hook asks for calls by foreign ids.
 func asksForCalls(h *config.Hooks) bool {
-	return h.Variables != nil || h.Vapi != nil || h.Synthflow != nil
+	return h.Variables != nil || h.Vapi != nil || h.OpenAI != nil || h.Synthflow != nil
 }
 
 // name gives the call another id, if a hook could ask for it.

@@ -32,9 +32,9 @@ type bodyMember struct {
 // maxBodyDepth bounds how deep a body may be.
 const maxBodyDepth = 16
 
-// body reads a mapping as the body of a request.
-func (s section) body(key string) *Body {
-	v, ok := s.fields[key]
+// body reads a mapping as the body of a request. Errors name its keys by where it stands: below prepare, or by itself.
+func (s section) body(k key) *Body {
+	v, ok := s.fields[k.name]
 	if !ok {
 		return nil
 	}
@@ -44,7 +44,11 @@ func (s section) body(key string) *Body {
 		}
 		return nil
 	}
-	root, ok := v.part("prepare."+key, 0)
+	path := k.name
+	if k.use == "prepare" {
+		path = "prepare." + path
+	}
+	root, ok := v.part(path, 0, k.templateUse())
 	if !ok {
 		return nil
 	}
@@ -52,7 +56,7 @@ func (s section) body(key string) *Body {
 }
 
 // part reads a value within a body. ok is false if something in it is wrong, which is reported.
-func (v value) part(path string, depth int) (p part, ok bool) {
+func (v value) part(path string, depth int, use templateUse) (p part, ok bool) {
 	p.path = path
 	if v, ok = v.resolve(); !ok {
 		return p, false
@@ -66,21 +70,21 @@ func (v value) part(path string, depth int) (p part, ok bool) {
 		p.literal = []byte("null")
 		return p, true
 	case v.node.Kind == yaml.MappingNode:
-		return v.objectPart(p, depth)
+		return v.objectPart(p, depth, use)
 	case v.node.Kind == yaml.SequenceNode:
 		p.list = true
 		for i, n := range v.node.Content {
 			at := fmt.Sprintf("[%d]", i)
-			item, fine := value{l: v.l, node: n, path: v.path + at}.part(path+at, depth+1)
+			item, fine := value{l: v.l, node: n, path: v.path + at}.part(path+at, depth+1, use)
 			ok = ok && fine
 			p.items = append(p.items, item)
 		}
 		return p, ok
 	}
-	return v.scalarPart(p)
+	return v.scalarPart(p, use)
 }
 
-func (v value) objectPart(p part, depth int) (part, bool) {
+func (v value) objectPart(p part, depth int, use templateUse) (part, bool) {
 	p.object = true
 	entries, ok := v.entries(join)
 	for _, e := range entries {
@@ -89,20 +93,20 @@ func (v value) objectPart(p part, depth int) (part, bool) {
 			ok = false
 			continue
 		}
-		member, fine := e.part(p.path+"."+e.key, depth+1)
+		member, fine := e.part(p.path+"."+e.key, depth+1, use)
 		ok = ok && fine
 		p.members = append(p.members, bodyMember{e.key, member})
 	}
 	return p, ok
 }
 
-func (v value) scalarPart(p part) (part, bool) {
+func (v value) scalarPart(p part, use templateUse) (part, bool) {
 	sc, ok := v.scalar()
 	if !ok {
 		return p, false
 	}
 	if sc.node.ShortTag() == "!!str" || sc.node.ShortTag() == "!!timestamp" {
-		p.text, _, ok = v.template(templateUse{without: ownStep})
+		p.text, _, ok = v.template(use)
 		return p, ok
 	}
 	got, ok := sc.literal()

@@ -14,6 +14,8 @@ type Hooks struct {
 	Twilio *TwilioHook `key:"twilio"`
 	// Answers Vapi's assistant-request.
 	Vapi *VapiHook `key:"vapi"`
+	// Takes OpenAI's webhook of calls that ring there, and accepts or rejects them.
+	OpenAI *OpenAIHook `key:"openai"`
 	// Takes Synthflow's post-call webhook.
 	Synthflow *SynthflowHook `key:"synthflow"`
 	// Gives agents the variables of a live call.
@@ -132,6 +134,9 @@ func (h Hooks) Endpoints() (all []Endpoint) {
 	}
 	if h.Vapi != nil {
 		all = append(all, Endpoint{"vapi", h.Vapi.Listen, h.Vapi.Path})
+	}
+	if h.OpenAI != nil {
+		all = append(all, Endpoint{"openai", h.OpenAI.Listen, h.OpenAI.Path})
 	}
 	if h.Synthflow != nil {
 		all = append(all, Endpoint{"synthflow", h.Synthflow.Listen, h.Synthflow.Path})

@@ -119,7 +119,7 @@ func (s section) fill(k key, dst reflect.Value) {
 	case *json.RawMessage:
 		*p = s.json(k.name)
 	case **Body:
-		*p = s.body(k.name)
+		*p = s.body(k)
 	case *[]Member:
 		*p = s.members(k.name)
 	case *map[string]*audio.Sound:

@@ -40,7 +40,7 @@ type Prepare struct {
 	Headers []Header `key:"headers" later:""`
 	// Kind http: the JSON object that is sent, written as YAML. Each text is a template, and what it gives is quoted as JSON needs it.
 	// Numbers, true, false and null go out as they are. Without it there is no body.
-	Body *Body `key:"body"`
+	Body *Body `key:"body" use:"prepare"`
 	// Kind http: what the answer must be, besides JSON.
 	Success Success `key:"success"`
 	// Kind http: where the answer has the platform's id of the call: members and indices of lists, joined by dots (call.id,

@@ -94,7 +94,7 @@ func newProfileStage(t *testing.T, of platform.Description, o platform.Options, 
 	closing("platform", p.Close)
 	profile := profileOf(t, of.Name, p)
 	if change != nil {
-		profile = change(profile)
+		profile = strings.ReplaceAll(change(profile), "API_URL", p.APIURL())
 	}
 	text := fmt.Sprintf(`
 sip: {listen: ["udp://%s:0", "tcp://%[1]s:0"], max_delay: 1m}

@@ -36,6 +36,12 @@ func simulatePlatformCommand(of platform.Description) *cobra.Command {
 		f.StringVar(&o.HTTPListen, "http", "127.0.0.1:8090", "address of the HTTP API")
 		f.StringVar(&o.Token, "token", platform.DefaultToken, "token that the API asks for")
 	}
+	if of.Asks != nil {
+		f.StringVar(&o.Webhook.URL, "webhook", "", "URL that is asked while a call rings (default every call is taken as accepted)")
+		f.StringVar(&o.Webhook.Secret, "webhook-secret", platform.DefaultWebhookSecret, "secret that the question is signed with")
+		f.StringVar(&o.HTTPListen, "http", "127.0.0.1:8090", "address of the HTTP API that accepts and rejects calls, with --webhook")
+		f.StringVar(&o.Token, "token", platform.DefaultToken, "token that the API asks for")
+	}
 	f.StringVar(&o.SIPListen, "sip", "127.0.0.1:5070", "address of the SIP agent")
 	f.StringVar(&o.Transport, "transport", strings.ToLower(of.Agent.Transports[0]), "transport of the agent: "+strings.ToLower(strings.Join(of.Agent.Transports, ", ")))
 	if of.Agent.Digest {
@@ -76,6 +82,9 @@ func platformLong(of platform.Description) string {
 	fmt.Fprintf(&b, "A stand-in for a platform: %s. It is as strict as the platform's documentation:\n\n    %s\n\n", of.Title, of.Source)
 	if of.API != nil {
 		fmt.Fprintf(&b, "The API takes %s with the members that are documented, and answers with the id of a call.\n", of.API.Route)
+	}
+	if of.Asks != nil {
+		fmt.Fprintf(&b, "With --webhook it asks there, signed, about each call that rings (%s), and answers when its API is told to (POST %s/accept or /reject).\n", of.Asks.Event, of.Asks.Path)
 	}
 	user := of.Agent.UserIs
 	if of.Agent.User == nil {

@@ -18,10 +18,16 @@ const maxBody = 64 << 10
 
 // describeAPI makes the API of the description.
 func (p *Platform) describeAPI() standin.API {
-	a := p.of.API
+	tokenIn, created, routes := "", 0, map[string]standin.Route{}
+	if a := p.of.API; a != nil {
+		tokenIn, created, routes = a.TokenIn, a.Status, map[string]standin.Route{a.Route: p.announce}
+	}
+	if p.of.Asks != nil {
+		maps.Copy(routes, p.decisions())
+	}
 	return standin.API{
-		Token: p.opts.Token, TokenIn: a.TokenIn, TokenNeeded: "the token is missing or not known", MaxBody: maxBody, Created: a.Status,
-		Routes: map[string]standin.Route{a.Route: p.announce},
+		Token: p.opts.Token, TokenIn: tokenIn, TokenNeeded: "the token is missing or not known", MaxBody: maxBody, Created: created,
+		Routes: routes,
 		NoRoute: func(r *http.Request, methods []string) *standin.Refusal {
 			if len(methods) > 0 {
 				return standin.Refuse(http.StatusMethodNotAllowed, "%s is not a method of %s", r.Method, r.URL.Path)

@@ -18,6 +18,8 @@ type Call struct {
 
 	To        string            // the user part of the Request-URI
 	Asked     standin.Object    // the request before it; nil: none
+	ID        string            // of a call whose owner was asked; empty: nobody was
+	Session   standin.Object    // with which it was accepted; nil: it was not, or nobody was asked
 	Variables map[string]string // its X- headers, by the names of variables
 }
 
@@ -93,8 +95,13 @@ func (c *call) secret(name, want string) string {
 	return "no header " + name
 }
 
-// Settle answers every call that was admitted.
-func (c *call) Settle(context.Context) (code int, reason string) { return 0, "" }
+// Settle answers every call that was admitted, unless somebody is to decide about it.
+func (c *call) Settle(ctx context.Context) (code int, reason string) {
+	if c.platform.opts.Webhook.URL == "" {
+		return 0, ""
+	}
+	return c.ask(ctx)
+}
 
 // Over has nothing to do.
 func (c *call) Over() {}

@@ -16,6 +16,7 @@ type Description struct {
 	Title  string
 	Source string // of all this, with the date at which it was read
 	API    *API   // nil: the platform wants no request before a call
+	Asks   *Asks  // nil: it asks nobody whether it may answer
 	Agent  Agent
 }
 
@@ -112,6 +113,14 @@ var openAI = Description{
 	Agent: Agent{
 		Transports: []string{"TLS"}, User: regexp.MustCompile(`^proj_[A-Za-z0-9]+$`), UserIs: "the project's id, proj_…",
 		SRTP: sim.SRTPOptional,
+	},
+	Asks: &Asks{
+		Event: "realtime.call.incoming", Path: "/v1/realtime/calls/{id}",
+		Session: standin.Shape{Words: words, Required: []string{"type"}, Fields: standin.Fields{
+			"type": standin.IsOneOf("realtime"), "model": standin.IsString, "instructions": standin.IsString, "audio": standin.IsObject,
+			"output_modalities": standin.IsStrings, "include": standin.IsStrings, "tools": standin.IsList, "prompt": standin.IsObject,
+		}.With(func(any) string { return "" }, "max_output_tokens", "tool_choice", "tracing", "truncation")},
+		Reject: standin.Shape{Words: words, Fields: standin.Fields{"status_code": standin.NumberWithin(300, 699)}},
 	},
 }
 

@@ -33,6 +33,7 @@ type Options struct {
 	Token      string // that the API asks for; DefaultToken if empty
 	Auth       sim.SIPAuth
 	Secret     string // that the header asks for; DefaultSecret if empty
+	Webhook    Webhook
 	Number     string // the one user part that is let in; empty: all that look right
 	EchoDelay  time.Duration
 	RingFor    time.Duration
@@ -55,6 +56,8 @@ type Platform struct {
 	ids   map[string]*asked
 	order []string
 	count int // of ids
+
+	undecided map[string]chan<- verdict // calls whose owner was asked, by their ids
 }
 
 // maxIDs bounds the ids that are remembered.
@@ -73,7 +76,10 @@ func Start(ctx context.Context, of Description, o Options) (*Platform, error) {
 	if !slices.Contains(of.Agent.Transports, o.Transport) {
 		return nil, fmt.Errorf("%s is not called over %s: want %s", of.Title, o.Transport, strings.Join(of.Agent.Transports, ", "))
 	}
-	p := &Platform{of: of, opts: o, ids: map[string]*asked{}}
+	if o.Webhook.Secret = cmp.Or(o.Webhook.Secret, DefaultWebhookSecret); o.Webhook.URL != "" && (of.Asks == nil || standin.IsURL(o.Webhook.URL) != "") {
+		return nil, fmt.Errorf("webhook %q: want an http(s) URL, for a platform that asks by one", o.Webhook.URL)
+	}
+	p := &Platform{of: of, opts: o, ids: map[string]*asked{}, undecided: map[string]chan<- verdict{}}
 	if of.Agent.Digest {
 		o.Auth.User, o.Auth.Password = cmp.Or(o.Auth.User, DefaultUser), cmp.Or(o.Auth.Password, DefaultPassword)
 		o.Auth.Realm = cmp.Or(o.Auth.Realm, of.Name+"-sim")
@@ -91,7 +97,7 @@ func Start(ctx context.Context, of Description, o Options) (*Platform, error) {
 		agent.TLS, p.ca = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}, ca
 	}
 	var err error
-	if of.API == nil {
+	if of.API == nil && o.Webhook.URL == "" {
 		if p.agent, err = sim.OpenAgent(ctx, agent); err == nil {
 			p.agent.Serve(p)
 		}

@@ -3,11 +3,15 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/redirected"
+	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
 	"flowbridge/hooks"
+	"flowbridge/internal/rest"
+	"flowbridge/openai"
 	"flowbridge/synthflow"
 	"flowbridge/twilio"
 	"flowbridge/vapi"
@@ -39,6 +43,16 @@ func (n *Node) serveHooks(ctx context.Context) (*hooks.Server, error) {
 			return nil, err
 		}
 		add(hooks.Endpoint{Name: "vapi", Listen: v.Listen, Path: v.Path, Handler: handler})
+	}
+	if a := h.OpenAI; a != nil {
+		handler, err := openai.NewWebhook(openai.Options{
+			Secret: a.Secret.Reveal(), API: rest.Options{BaseURL: a.API, Token: a.Token.Reveal(), Timeout: a.Timeout, UserAgent: cli.UserAgent()},
+			Decide: sessions{n, a}.decide, Timeout: a.Timeout, Log: n.log,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("hooks.openai: %w", err)
+		}
+		add(hooks.Endpoint{Name: "openai", Listen: a.Listen, Path: a.Path, Handler: handler})
 	}
 	if s := h.Synthflow; s != nil {
 		add(hooks.Endpoint{

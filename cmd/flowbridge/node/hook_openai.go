@@ -1,0 +1,85 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"flowbridge/b2bua"
+	"flowbridge/config"
+	"flowbridge/internal/rest"
+	"flowbridge/openai"
+	"flowbridge/store"
+)
+
+// sessions accept the calls of this process that ring at OpenAI, and reject all others.
+type sessions struct {
+	node *Node
+	hook *config.OpenAIHook
+}
+
+// The SIP statuses of rejections: of a call that is none of ours (603 is OpenAI's own default), and of ours whose session can't be made,
+// so that the next target has its turn.
+const (
+	statusNotOurs   = 603
+	statusNoSession = 500
+)
+
+func (s sessions) decide(ctx context.Context, c openai.Call) (openai.Decision, error) {
+	live, found, err := s.callOf(ctx, c.Headers)
+	if err != nil {
+		return openai.Decision{}, err
+	}
+	log := s.node.log.With().Str("openai_call_id", c.ID).Str("call", live.Record.ID).Logger()
+	if !found {
+		log.Warn().Str("header", s.hook.Header).Msg("openai call is none of ours: it is rejected")
+		return openai.Decision{Status: statusNotOurs}, nil
+	}
+	session, err := s.sessionOf(live.Vars)
+	if err != nil {
+		log.Warn().Err(err).Msg("openai session can't be made: the call is rejected")
+		return openai.Decision{Status: statusNoSession}, nil
+	}
+	return openai.Decision{Session: session, Accepted: func() { s.note(ctx, live.Record.ID, c.ID) }}, nil
+}
+
+// callOf finds the call that rings at OpenAI: by the header that its INVITE has, or by the Call-ID of that. Both are random, so
+// nobody who calls the project's address can name another's call.
+func (s sessions) callOf(ctx context.Context, h http.Header) (b2bua.LiveCall, bool, error) {
+	for _, name := range []string{s.hook.Header, "Call-ID"} {
+		id := h.Get(name)
+		if id == "" {
+			continue
+		}
+		live, err := s.node.server.FindNamed(ctx, id)
+		switch {
+		case err != nil && !errors.Is(err, b2bua.ErrUnknownCall) && !errors.Is(err, b2bua.ErrSeveralCalls):
+			return live, false, err
+		case err == nil && (id == live.Record.ID || id == live.Record.TargetSIPCallID) && live.Record.EndedAt.IsZero():
+			return live, true, nil
+		}
+	}
+	return b2bua.LiveCall{}, false, nil
+}
+
+func (s sessions) sessionOf(vars config.Vars) (session rest.Object, err error) {
+	text, err := s.hook.Session.JSON(vars)
+	if err == nil {
+		err = json.Unmarshal(text, &session)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("hooks.openai.%w", err)
+	}
+	return session, nil
+}
+
+// note puts OpenAI's id of a call into its record. The call goes on without.
+func (s sessions) note(ctx context.Context, id, platformID string) {
+	_, err := s.node.store.PutReport(ctx, id, store.Report{CallID: platformID, Status: "accepted", ReceivedAt: store.TimeOf(time.Now()), Confirmed: true})
+	if err != nil {
+		s.node.log.Warn().Err(err).Str("call", id).Str("openai_call_id", platformID).Msg("openai's id of a call is not in its record")
+	}
+}

@@ -1,0 +1,37 @@
+package config
+
+import (
+	"encoding/base64"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// OpenAIHook is the section `hooks.openai`.
+type OpenAIHook struct {
+	// The address and port. They turn the hook on.
+	Listen netip.AddrPort `key:"listen"`
+	// The path of the webhook's URL.
+	Path string `key:"path" is:"path" default:"/openai/webhook"`
+	// The signing secret of the webhook for realtime.call.incoming, whsec_…. Required.
+	Secret Secret `key:"secret"`
+	// The API key, with which calls are accepted and rejected. Required.
+	Token Secret `key:"token"`
+	// The base URL of OpenAI's HTTP API.
+	API string `key:"api" is:"api" default:"https://api.openai.com"`
+	// The header of the INVITE to OpenAI that has the id of the call here, "{{.CallID}}", below headers of the target.
+	Header string `key:"header" is:"header-name" default:"X-Call"`
+	// The session with which a call is accepted, as OpenAI's JSON, written as YAML. Each text is a template.
+	Session *Body `key:"session" use:"hook" required:"with what calls are accepted, like {type: realtime, model: gpt-realtime}"`
+	// How long a webhook may take, with all requests to the API.
+	Timeout time.Duration `key:"timeout" default:"5s"`
+}
+
+func (h *OpenAIHook) wanted(s section) bool { return s.on() }
+
+func (h *OpenAIHook) check(s section) {
+	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(h.Secret.Reveal(), "whsec_"))
+	if h.Secret != "" && (err != nil || len(key) == 0) {
+		s.fail("has a secret that is not whsec_ and base64", "copy the signing secret that OpenAI shows when a webhook is made")
+	}
+}

@@ -1,0 +1,227 @@
+package openai
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/internal/httpd"
+	"flowbridge/internal/rest"
+)
+
+// Call is a call that rings at OpenAI.
+type Call struct {
+	ID      string      // OpenAI's
+	Headers http.Header // of the INVITE, as OpenAI tells them. Whoever calls the project's address has written them.
+}
+
+// Decision is what becomes of a call.
+type Decision struct {
+	Session rest.Object // with which it is accepted; nil: it is rejected
+	Status  int         // the SIP status of a rejection
+	// Accepted is called when OpenAI has taken the acceptance; nil: nobody wants to know.
+	Accepted func()
+}
+
+// Options say how webhooks are answered.
+type Options struct {
+	Secret string // whsec_…
+	// API is how OpenAI's API is reached. Its Timeout is that of one request.
+	API rest.Options
+	// Decide says what becomes of a call. It returns when ctx ends. Its error has OpenAI send the webhook again.
+	Decide func(ctx context.Context, c Call) (Decision, error)
+	// Timeout bounds the whole of a webhook.
+	Timeout time.Duration
+	Log     zerolog.Logger
+}
+
+// The bounds of webhooks.
+const (
+	maxBody  = 256 << 10 // bytes: the headers of an INVITE, and little else
+	maxCalls = 256       // under way at a time
+	maxTaken = 10_000    // that are remembered
+	// maxTries bounds the requests of one decision, and pause is the wait before the second one, doubled with each.
+	maxTries = 3
+	pause    = 200 * time.Millisecond
+)
+
+// Webhook is the handler of the webhook realtime.call.incoming.
+type Webhook struct {
+	key       []byte
+	opts      Options
+	api       *rest.Client
+	bodies    httpd.Bodies
+	places    httpd.Places
+	strangers zerolog.Logger
+
+	mu    sync.Mutex
+	taken map[string]time.Time // by id of the webhook: until when it is known
+}
+
+// NewWebhook makes the handler. The error is about the secret or the API.
+func NewWebhook(o Options) (*Webhook, error) {
+	key, err := keyOf(o.Secret)
+	if err != nil {
+		return nil, err
+	}
+	api, err := rest.New(o.API)
+	if err != nil {
+		return nil, err
+	}
+	return &Webhook{
+		key: key, opts: o, api: api, strangers: httpd.Strangers(o.Log), bodies: httpd.Bodies{Max: maxBody, Wait: o.Timeout},
+		places: make(httpd.Places, maxCalls), taken: map[string]time.Time{},
+	}, nil
+}
+
+// ServeHTTP answers one webhook.
+func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.Method != http.MethodPost:
+		w.Header().Set("Allow", http.MethodPost)
+		httpd.Refuse(w, http.StatusMethodNotAllowed, "use POST")
+		return
+	case !httpd.HasType(r, "application/json"):
+		httpd.Refuse(w, http.StatusUnsupportedMediaType, "Content-Type must be application/json")
+		return
+	}
+	body, release, no := h.bodies.Read(w, r)
+	if no != nil {
+		httpd.Refuse(w, no.Status, no.Words)
+		return
+	}
+	defer release()
+	id, err := signed(h.key, r.Header, body, time.Now())
+	if err != nil {
+		h.strangers.Warn().Err(err).Str("src", r.RemoteAddr).Msg("openai webhook without a right signature: is hooks.openai.secret_file that of the webhook?")
+		httpd.Refuse(w, http.StatusUnauthorized, err.Error())
+		return
+	}
+	call, rings, err := parseEvent(body)
+	switch {
+	case err != nil:
+		httpd.Refuse(w, http.StatusBadRequest, err.Error())
+	case !rings:
+		httpd.Answer(w, http.StatusOK, map[string]string{"status": "not for us"})
+	case !h.take(id, time.Now()):
+		httpd.Answer(w, http.StatusOK, map[string]string{"status": "known already"})
+	default:
+		h.answer(w, r, id, call)
+	}
+}
+
+// answer has a call decided, and tells OpenAI.
+func (h *Webhook) answer(w http.ResponseWriter, r *http.Request, id string, call Call) {
+	if !h.places.Take() {
+		h.forget(id)
+		w.Header().Set("Retry-After", "1")
+		httpd.Refuse(w, http.StatusServiceUnavailable, "too many calls at a time")
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), h.opts.Timeout)
+	defer cancel()
+	word, err := httpd.Decide(ctx, h.places, func() (string, error) { return h.decide(ctx, call) })
+	if err != nil {
+		h.forget(id)
+		h.opts.Log.Warn().Err(err).Str("openai_call_id", call.ID).Msg("openai call not decided")
+		httpd.Refuse(w, http.StatusServiceUnavailable, "not decided, send it again")
+		return
+	}
+	h.opts.Log.Info().Str("openai_call_id", call.ID).Str("outcome", word).Msg("openai call")
+	httpd.Answer(w, http.StatusOK, map[string]string{"status": word})
+}
+
+// decide tells OpenAI what becomes of a call. word says what that was.
+func (h *Webhook) decide(ctx context.Context, call Call) (word string, err error) {
+	d, err := h.opts.Decide(ctx, call)
+	if err != nil {
+		return "", err
+	}
+	action, word, body := "accept", "accepted", d.Session
+	if d.Session == nil {
+		action, word, body = "reject", "rejected", rest.Object{"status_code": d.Status}
+	}
+	err = h.tell(ctx, call.ID, action, body)
+	if status := rest.StatusOf(err); status == http.StatusNotFound || status == http.StatusGone {
+		return "gone", nil // the caller has hung up meanwhile
+	}
+	if err == nil && d.Session != nil && d.Accepted != nil {
+		d.Accepted()
+	}
+	return word, err
+}
+
+// tell makes the request, again where the API is overloaded or says nothing, within ctx's time.
+func (h *Webhook) tell(ctx context.Context, id, action string, body rest.Object) (err error) {
+	wait := pause
+	for try := 1; ; try++ {
+		_, err = h.api.Do(ctx, rest.Request{Method: http.MethodPost, Path: "/v1/realtime/calls/" + rest.Segment(id) + "/" + action, Body: body})
+		status := rest.StatusOf(err)
+		if err == nil || try == maxTries || status > 0 && status < 500 && status != http.StatusTooManyRequests || !rest.Fits(ctx, wait) {
+			return err
+		}
+		if rest.Pause(ctx, wait) != nil {
+			return err
+		}
+		wait *= 2
+	}
+}
+
+// take notes that a webhook was taken; false: it was before.
+func (h *Webhook) take(id string, now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if now.Before(h.taken[id]) {
+		return false
+	}
+	if len(h.taken) >= maxTaken {
+		for one, until := range h.taken {
+			if !now.Before(until) || len(h.taken) >= maxTaken { // at least one
+				delete(h.taken, one)
+			}
+		}
+	}
+	h.taken[id] = now.Add(2 * tolerance)
+	return true
+}
+
+func (h *Webhook) forget(id string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.taken, id)
+}
+
+// parseEvent reads a webhook. rings: it is a call that rings.
+func parseEvent(body []byte) (c Call, rings bool, err error) {
+	var e struct {
+		Type string `json:"type"`
+		Data struct {
+			CallID  string `json:"call_id"`
+			Headers []struct {
+				Name  string `json:"name"`
+				Value string `json:"value"`
+			} `json:"sip_headers"`
+		} `json:"data"`
+	}
+	if err := json.Unmarshal(body, &e); err != nil {
+		return c, false, errors.New("the body is no event as JSON")
+	}
+	if e.Type != "realtime.call.incoming" {
+		return c, false, nil
+	}
+	if why := rest.BadID(e.Data.CallID); why != "" || !rest.IsSegment(e.Data.CallID) {
+		return c, false, fmt.Errorf("data.call_id can't be one: %s", why)
+	}
+	c = Call{ID: e.Data.CallID, Headers: http.Header{}}
+	for _, h := range e.Data.Headers {
+		c.Headers.Add(h.Name, strings.TrimSpace(h.Value))
+	}
+	return c, true, nil
+}
