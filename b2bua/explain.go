@@ -294,6 +294,9 @@ func (x *explainer) call(c *Call) error {
 	}
 	x.note("tags, branches, Call-ID and the o= line are new for each call")
 	x.note("the SDP is that of a caller who offers every codec of every target; port %d stands for the leased one", x.server.cfg.Media.PortLow)
+	if q := c.route.Queue; q != nil {
+		x.note("while every target is full, up to %d callers wait for up to %v; others get %d", q.Limit, q.Timeout, q.Status)
+	}
 	targets := c.peers.DestinationsFor(c.route, &c.vars)
 	for _, t := range c.peers.Destinations(c.route) {
 		if !slices.Contains(targets, t) {
