@@ -233,6 +233,8 @@ func (v *reviving) restoreLeg(k *kept.Leg) {
 	if caller {
 		l.senders.shown = credentialsIn(v.invite)
 		l.branch, l.merged = message.BranchOf(v.invite), v.trunk.MergeKey(v.invite)
+	} else {
+		v.ladder.Join(l.callID, l.tag, k.Target)
 	}
 	v.waits = v.waits || r.Unanswered
 	v.readmit(l, r, invite, flow)

@@ -22,7 +22,7 @@
 //
 // # Decisions
 //
-// The writer commits everything that is pending at once. It waits 20 ms after a transaction for each of its records, 200 ms
+// The writer commits everything that is pending at once. It waits 20 ms after a transaction for each of its records, 500 ms
 // at the most: a busy process writes a hundred calls at once, which share the pages they change (BenchmarkBusy), and a
 // single record is committed at once. What can't be written (disk full) stays pending and is tried again. What Close can't
 // write goes to a file beside the database, which the next Open takes up. A file that was removed under the process is put

@@ -10,6 +10,9 @@ import (
 	"os"
 	"slices"
 	"sync/atomic"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // A damaged database has lost a few pages, and its other records are as good as before. So what can be read of a file that
@@ -72,8 +75,9 @@ func (v *salvage) run(ctx context.Context) (next string, err error) {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, v.db.Close()) }()
-	v.db.SetMaxOpenConns(2)                                                                                 // one passes through a table, the other asks for what belongs to its rows
-	_ = v.db.QueryRowContext(ctx, `SELECT value FROM meta WHERE name = ?`, "note_"+salvageNote).Scan(&next) // empty: none, or it can't be read
+	v.db.SetMaxOpenConns(2) // one passes through a table, the other asks for what belongs to its rows
+	const pending = `SELECT value FROM meta WHERE name = ?`
+	_ = v.db.QueryRowContext(ctx, pending, "note_"+salvageNote).Scan(&next) // empty: none, or it can't be read
 	if err := v.records(ctx); err != nil {
 		return next, err
 	}
@@ -155,8 +159,11 @@ func (w *walk) kept(ctx context.Context) error {
 	return nil
 }
 
-// hurt says whether the old file could not be read on.
-func hurt(err error) bool { return isDamaged(err) && !errors.Is(err, errUnkept) }
+// hurt says whether the old file could not be read on, by what is in it: its pages, or tables that an earlier version has made.
+func hurt(err error) bool {
+	code, ok := errors.AsType[*sqlite.Error](err)
+	return ok && !errors.Is(err, errUnkept) && (isDamaged(err) || code.Code() == sqlite3.SQLITE_ERROR)
+}
 
 // numbered is a row behind whose number the others are.
 type numbered struct {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"database/sql"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -157,6 +158,13 @@ func TestSalvageNothing(t *testing.T) {
 	for name, spoil := range map[string]func(path string) error{
 		"zeros":   func(path string) error { return os.WriteFile(path, make([]byte, 8192), 0o600) },
 		"removed": os.Remove,
+		"tables of an earlier version": func(path string) error {
+			db, err := openRaw(path)
+			if err == nil {
+				_, err = db.ExecContext(t.Context(), `ALTER TABLE calls RENAME COLUMN lead TO leads`)
+			}
+			return errors.Join(err, db.Close())
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "f.db")

@@ -85,10 +85,15 @@ func (n *Node) purge(ctx context.Context, now time.Time) {
 func (n *Node) salvage(ctx context.Context) {
 	tick := time.NewTicker(aliveEvery)
 	defer tick.Stop()
+	told := "" // an error that is there again
 	for {
 		got, err := n.store.Salvage(ctx)
+		before := told
+		if told = ""; err != nil {
+			told = err.Error()
+		}
 		switch {
-		case got.File == "" || ctx.Err() != nil:
+		case got.File == "" || ctx.Err() != nil || told != "" && told == before:
 		case err != nil || got.Gaps > 0:
 			n.log.Warn().Err(err).Str("set_aside", got.File).Int("records", got.Records).Int("items", got.Items).Int("gaps", got.Gaps).
 				Msg("not all of a damaged database could be taken over")
