@@ -36,6 +36,7 @@ func (c *Call) cdr() store.Record {
 		StartedAt: r.startedAt, RingingAt: r.ringingAt, PreparedAt: r.preparedAt, DialedAt: r.dialedAt, AnsweredAt: r.answeredAt,
 		SetupMS: r.setupMS, Codec: c.agreement.CodecName, Attempts: attempts, Restored: r.restored,
 		TraceID: c.trace.ID(), Traceparent: c.trace.Caller(),
+		Verstat: c.vars.Identity().Verstat, Attest: c.vars.Identity().Attest, OrigID: c.vars.Identity().OrigID,
 	}
 }
 

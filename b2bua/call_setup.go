@@ -36,6 +36,9 @@ func (c *Call) admitted() phase {
 		c.journal()
 		return c.refuse(status, why)
 	}
+	if c.trunk.Caller.Identity != nil {
+		return c.verify()
+	}
 	return c.routing()
 }
 
@@ -110,6 +113,8 @@ func (c *Call) setUp(name string, same phase) phase {
 			return c.refuse(c.route.Otherwise, cause.SetupTimeout)
 		case Withheld:
 			c.onWithheld()
+		case Verified:
+			return c.onVerified(e)
 		case MediaLost, OneWay, Latched, Keyed, Played, Changed: // the media does not run yet
 		}
 		switch f := h.fact.(type) {

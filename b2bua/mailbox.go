@@ -11,6 +11,7 @@ import (
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/reach"
 	"flowbridge/media"
+	"flowbridge/stir"
 )
 
 // item is one thing that was posted to a call: an input for one of its legs,
@@ -98,6 +99,9 @@ type Ready struct {
 	TriedTCP bool // an INVITE over the budget asked for a connection; no Flow: it could not be opened
 }
 
+// Verified is what the verification of the caller says.
+type Verified struct{ stir.Result }
+
 // MediaLost says that no RTP came from either side for media.timeout, or, if none
 // has come since the answer, for media.start_timeout.
 type MediaLost struct {
@@ -155,6 +159,8 @@ func (k Killed) status() int {
 type Expired struct{ Cause cause.Cause }
 
 func (Ready) isEvent() {}
+
+func (Verified) isEvent() {}
 
 func (MediaLost) isEvent() {}
 

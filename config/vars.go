@@ -37,6 +37,8 @@ type Vars struct {
 	Prepare *PrepareVars
 	// Rescue says what has happened, where a target takes over from an agent whose leg has died; else empty.
 	Rescue RescueVars
+	// Verified is what the verification of the caller says; nil: the trunk's calls are not verified.
+	Verified *IdentityVars
 	// HeaderFunc gives the first value of a header of the carrier's INVITE.
 	HeaderFunc func(name string) string
 }
@@ -65,6 +67,14 @@ func (v *Vars) agent() *Party {
 		return &v.From
 	}
 	return &v.To
+}
+
+// Identity is what the verification of the caller says. All is empty where the trunk's calls are not verified.
+func (v Vars) Identity() IdentityVars {
+	if v.Verified == nil {
+		return IdentityVars{}
+	}
+	return *v.Verified
 }
 
 // Header gives the first value of a header of the carrier's INVITE, or "".
@@ -118,6 +128,16 @@ type RescueVars struct {
 	Seconds string
 	// Target is the name of the lost agent's target.
 	Target string
+}
+
+// IdentityVars is the result of a verification (trunks[].identity).
+type IdentityVars struct {
+	// Verstat is TN-Validation-Passed, TN-Validation-Failed or No-TN-Validation.
+	Verstat string
+	// Attest is A, B or C, where the call has passed and its signature says so.
+	Attest string
+	// OrigID is the origid of a call that has passed.
+	OrigID string
 }
 
 var errNotJSON = errors.New("the prepare answer is not JSON")

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"flowbridge/fleet"
+	"flowbridge/stir"
 	"flowbridge/telemetry"
 )
 
@@ -65,6 +66,18 @@ func expiryOf(cert, key string) (time.Time, bool) {
 	return leaf.NotAfter, true
 }
 
+// identityGauges count the callers that were verified.
+func identityGauges(v *stir.Verifier) (all []telemetry.Gauge) {
+	v.Counts(func(result string, n uint64) {
+		all = append(all, telemetry.Gauge{Name: "identity_verifications_total", Help: "Calls whose caller was verified.", Labels: []string{"result", result}, Value: float64(n)})
+	})
+	f := v.Fetches()
+	for result, n := range map[string]uint64{"ok": f.OK, "failed": f.Failed, "cached": f.Cached} {
+		all = append(all, telemetry.Gauge{Name: "identity_fetches_total", Help: "Certificates of callers.", Labels: []string{"result", result}, Value: float64(n)})
+	}
+	return all
+}
+
 // partGauges are the figures of the parts that only some nodes have.
 func (n *Node) partGauges() (all []telemetry.Gauge) {
 	if s := n.sampled.Load(); s != nil {
@@ -75,6 +88,7 @@ func (n *Node) partGauges() (all []telemetry.Gauge) {
 	all = append(all,
 		telemetry.Gauge{Name: "store_set_aside", Help: "Whether this process has set a damaged database aside, and begun a new one.", Value: oneIf(n.store.SetAside() != "")},
 		telemetry.Gauge{Name: "store_unreadable_records", Help: "Records of the database that could not be read, and were left out of lists; 1000 at most.", Value: float64(len(n.store.Unreadable()))})
+	all = append(all, identityGauges(n.server.Verifier())...)
 	if n.ladders != nil {
 		all = append(all,
 			telemetry.Gauge{Name: "ladders_dropped_total", Help: "Ladders that were left out because the disk was too slow or broken.", Value: float64(n.ladders.Dropped())},
