@@ -119,7 +119,7 @@ func (c *Call) routeOfTarget(to config.Party) (targets []*peers.Target, route st
 		}
 		naming := slices.Concat(agent.TransferNumbers, []*config.Numbers{r.To, r.From})
 		if targets = peers.DialableOf(c.peers.Destinations(r), &vars, naming...); len(targets) > 0 {
-			return targets, routeName(i), r.FailoverOn
+			return targets, peers.RouteName(i), r.FailoverOn
 		}
 	}
 	if callee := c.peers.Callees[c.trunk.Caller.Name]; callee != nil && c.trunk.Platform == nil {

@@ -81,6 +81,8 @@ func (v *Vars) field(path string) (value string, ok bool) {
 		return v.Rescue.Seconds, true
 	case "Rescue.Target":
 		return v.Rescue.Target, true
+	case "Queue.Seconds":
+		return v.Queue.Seconds, true
 	case "Identity.Verstat":
 		return v.Identity().Verstat, true
 	case "Identity.Attest":

@@ -132,6 +132,7 @@ func recordColumns() []column {
 		{"external_id", func(r *Record) string { return r.ExternalID }},
 		{"trace_id", func(r *Record) string { return r.TraceID }},
 		{"restored", func(r *Record) string { return strconv.Itoa(r.Restored) }},
+		{"queued_ms", func(r *Record) string { return strconv.FormatInt(r.QueuedMS, 10) }},
 		{"verstat", func(r *Record) string { return r.Verstat }},
 		{"attest", func(r *Record) string { return r.Attest }},
 		{"orig_id", func(r *Record) string { return r.OrigID }},

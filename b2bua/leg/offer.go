@@ -3,7 +3,6 @@ package leg
 import (
 	"math/rand/v2"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -314,8 +313,7 @@ func (l *Leg) backOff(code int, res *sip.Response) time.Duration {
 		}
 		return time.Duration(210+rand.IntN(191)) * 10 * time.Millisecond
 	}
-	seconds, _ := strconv.Atoi(res.GetHeader("Retry-After").Value())
-	return time.Duration(min(max(seconds, 0), 10)) * time.Second
+	return min(message.RetryAfter(res.Headers()), 10*time.Second)
 }
 
 // responseWith makes an answer that makes, keeps or changes a dialog, with Contact and

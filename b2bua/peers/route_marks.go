@@ -35,3 +35,6 @@ func (p *Snapshot) RouteMarked(mark uint64, place int) int {
 	}
 	return slices.Index(p.Marks, mark)
 }
+
+// RouteName is how a route, which has no name, is called: by its place.
+func RouteName(index int) string { return fmt.Sprintf("routes[%d]", index) }
