@@ -32,7 +32,7 @@ var layout = map[string]string{
 	"cmd/flowbridge/operate":   "admin b2bua/ladder cmd/flowbridge/cli config live store",
 	"cmd/flowbridge/cli":       "config",
 
-	"b2bua":              "audio b2bua/agreement b2bua/cause b2bua/circuit b2bua/inbox b2bua/kept b2bua/ladder b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/report b2bua/sdp b2bua/transaction b2bua/transport config internal/tracecontext media recording stir store",
+	"b2bua":              "audio b2bua/agreement b2bua/cause b2bua/circuit b2bua/inbox b2bua/kept b2bua/ladder b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/report b2bua/sdp b2bua/transaction b2bua/transport config internal/tracecontext media media/dtls recording stir store",
 	"b2bua/reach":        "b2bua/cause b2bua/circuit b2bua/leg b2bua/locate b2bua/message b2bua/outbound b2bua/peers b2bua/registrar b2bua/transport config store",
 	"b2bua/locate":       "",
 	"b2bua/circuit":      "",
@@ -49,12 +49,13 @@ var layout = map[string]string{
 	"b2bua/outbound":     "b2bua/cause b2bua/circuit b2bua/leg b2bua/message b2bua/peers config internal/tracecontext store",
 	"b2bua/peers":        "audio b2bua/cause b2bua/circuit b2bua/leg b2bua/message config store",
 	"b2bua/leg":          "b2bua/cause b2bua/message b2bua/sdp config media",
-	"b2bua/sdp":          "b2bua/message config media",
+	"b2bua/sdp":          "b2bua/message config media media/dtls",
 	"b2bua/cause":        "b2bua/message",
 	"b2bua/message":      "config",
 
 	"recording":     "audio media media/packet",
 	"media":         "audio media/kernel media/packet media/quality",
+	"media/dtls":    "media",
 	"media/kernel":  "",
 	"media/packet":  "",
 	"media/quality": "",
