@@ -28,12 +28,12 @@ var layout = map[string]string{
 	"cmd/flowbridge/provision": "cmd/flowbridge/cli cmd/flowbridge/testcall config internal/rest internal/yamledit synthflow vapi",
 	"cmd/flowbridge/testcall":  "cmd/flowbridge/cli cmd/flowbridge/node config sim store",
 	"cmd/flowbridge/explain":   "b2bua b2bua/cause b2bua/peers b2bua/report cmd/flowbridge/cli cmd/flowbridge/node config",
-	"cmd/flowbridge/node":      "admin b2bua b2bua/cause b2bua/circuit b2bua/ladder b2bua/outbound b2bua/peers b2bua/reach b2bua/redirected b2bua/registration b2bua/transport cmd/flowbridge/cli config fleet hooks internal/handover internal/httpd internal/rest internal/tracecontext live media media/kernel openai prepare recording store synthflow telemetry telemetry/hep telemetry/otlp twilio vapi webhook",
+	"cmd/flowbridge/node":      "admin b2bua b2bua/cause b2bua/circuit b2bua/ladder b2bua/outbound b2bua/peers b2bua/reach b2bua/redirected b2bua/registration b2bua/transport cmd/flowbridge/cli config fleet hooks internal/handover internal/httpd internal/rest internal/tracecontext live media media/kernel openai prepare recording stir store synthflow telemetry telemetry/hep telemetry/otlp twilio vapi webhook",
 	"cmd/flowbridge/check":     "b2bua/locate b2bua/transport cmd/flowbridge/cli config fleet internal/rest media/kernel prepare synthflow vapi",
 	"cmd/flowbridge/operate":   "admin b2bua/ladder cmd/flowbridge/cli config live store",
 	"cmd/flowbridge/cli":       "config",
 
-	"b2bua":              "audio b2bua/agreement b2bua/cause b2bua/circuit b2bua/inbox b2bua/kept b2bua/ladder b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/report b2bua/sdp b2bua/transaction b2bua/transport config internal/tracecontext media media/dtls recording store",
+	"b2bua":              "audio b2bua/agreement b2bua/cause b2bua/circuit b2bua/inbox b2bua/kept b2bua/ladder b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/report b2bua/sdp b2bua/transaction b2bua/transport config internal/tracecontext media media/dtls recording stir store",
 	"b2bua/reach":        "b2bua/cause b2bua/circuit b2bua/leg b2bua/locate b2bua/message b2bua/outbound b2bua/peers b2bua/registrar b2bua/transport config store",
 	"b2bua/locate":       "",
 	"b2bua/circuit":      "",
@@ -63,6 +63,7 @@ var layout = map[string]string{
 	"config":        "audio twilio",
 	"fleet":         "store",
 	"store":         "",
+	"stir":          "",
 	"audio":         "",
 
 	"telemetry":      "live store",
@@ -93,6 +94,7 @@ var layout = map[string]string{
 	"internal/tracecontext": "",
 	"internal/memnet":       "",
 	"internal/siptest":      "media",
+	"internal/stirtest":     "",
 	"internal/openapitest":  "",
 	"internal/pgtest":       "",
 	"e2e":                   "",
@@ -188,7 +190,7 @@ func TestExamplesAreValid(t *testing.T) {
 	cert, key := writeCertificate(t)
 	secrets := regexp.MustCompile(`/run/secrets/(?:[a-ce-z-][a-z-]*)|twilio\.token`)
 	files := strings.NewReplacer("/etc/flowbridge/cert.pem", cert,
-		"/etc/flowbridge/please-wait.wav", writeSound(t), "/etc/flowbridge/key.pem", key, "/etc/flowbridge/carriers.pem", cert, "/etc/flowbridge/ca.pem", cert, "/run/secrets/dsn", dsn)
+		"/etc/flowbridge/please-wait.wav", writeSound(t), "/etc/flowbridge/key.pem", key, "/etc/flowbridge/carriers.pem", cert, "/etc/flowbridge/ca.pem", cert, "/etc/flowbridge/sti-roots.pem", cert, "/run/secrets/dsn", dsn)
 	parse := func(name, text string) {
 		t.Helper()
 		text = files.Replace(secrets.ReplaceAllString(text, secret))

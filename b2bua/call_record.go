@@ -40,6 +40,7 @@ func (c *Call) cdr() store.Record {
 		SetupMS: r.setupMS, Codec: c.agreement.CodecName, Attempts: attempts, Restored: r.restored,
 		QueuedMS: c.waited().Milliseconds(), Waiting: c.waits(),
 		TraceID: c.trace.ID(), Traceparent: c.trace.Caller(),
+		Verstat: c.vars.Identity().Verstat, Attest: c.vars.Identity().Attest, OrigID: c.vars.Identity().OrigID,
 	}
 }
 

@@ -37,6 +37,9 @@ func (c *Call) admitted() phase {
 		c.journal()
 		return c.refuse(status, why)
 	}
+	if c.trunk.Caller.Identity != nil {
+		return c.verify()
+	}
 	return c.routing()
 }
 
@@ -132,6 +135,8 @@ func (c *Call) setUp(name string, same phase) phase {
 			if p := c.securedInSetUp(e); p != nil {
 				return p
 			}
+		case Verified:
+			return c.onVerified(e)
 		case MediaLost, OneWay, Latched, Keyed, Played, Changed: // the media does not run yet
 		}
 		switch f := h.fact.(type) {

@@ -18,9 +18,11 @@
 //
 // The phases of a call, each a function over the closed sets of facts and events:
 //
-//	admitted ──▶ routing ──▶ preparing ◀──▶ dialing ──▶ bridged ──▶ end ──▶ linger
-//	   │            │             │            │                     ▲
-//	   └────────────┴─────────────┴────────────┴──── refused ────────┘
+//	admitted ──▶ verifying ──▶ routing ──▶ preparing ◀──▶ dialing ──▶ bridged ──▶ end ──▶ linger
+//	   │             │            │             │            │                     ▲
+//	   └─────────────┴────────────┴─────────────┴────────────┴──── refused ────────┘
+//
+// A call is verified only where its trunk wants that.
 //
 // A transfer is an attempt beside the bridge: the call stays in bridged.
 //

@@ -277,6 +277,9 @@ func (x *explainer) local(transport string, peer netip.Addr) leg.Local {
 func (x *explainer) call(c *Call) error {
 	o := &x.out
 	o.From, o.To, o.Diversion = report.Party(c.vars.From), report.Party(c.vars.To), c.vars.Diversion
+	if c.trunk.Caller.Identity != nil && !x.identity(c) {
+		return nil
+	}
 	index := c.peers.FirstRoute(&c.vars)
 	x.routes(c, index)
 	if index < 0 {

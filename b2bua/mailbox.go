@@ -12,6 +12,7 @@ import (
 	"flowbridge/b2bua/reach"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/media"
+	"flowbridge/stir"
 )
 
 // item is one thing that was posted to a call: an input for one of its legs,
@@ -99,6 +100,9 @@ type Ready struct {
 	TriedTCP bool // an INVITE over the budget asked for a connection; no Flow: it could not be opened
 }
 
+// Verified is what the verification of the caller says.
+type Verified struct{ stir.Result }
+
 // MediaLost says that no RTP came from either side for media.timeout, or, if none
 // has come since the answer, for media.start_timeout.
 type MediaLost struct {
@@ -170,6 +174,8 @@ type Expired struct{ Cause cause.Cause }
 func (Ready) isEvent() {}
 
 func (Secured) isEvent() {}
+
+func (Verified) isEvent() {}
 
 func (MediaLost) isEvent() {}
 

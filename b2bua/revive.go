@@ -114,6 +114,9 @@ func (v *reviving) restoreRecord(r *store.Record) {
 		startedAt: r.StartedAt, ringingAt: r.RingingAt, preparedAt: r.PreparedAt, dialedAt: r.DialedAt, answeredAt: r.AnsweredAt,
 		setupMS: r.SetupMS, attempts: r.Attempts, restored: v.k.Restored, queued: time.Duration(r.QueuedMS) * time.Millisecond,
 	}
+	if r.Verstat != "" {
+		v.vars.Verified = &config.IdentityVars{Verstat: r.Verstat, Attest: r.Attest, OrigID: r.OrigID}
+	}
 	v.recordings.parts = v.k.Parts
 	if v.k.Handed {
 		v.recordings.past = r.Recordings

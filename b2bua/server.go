@@ -3,6 +3,7 @@ package b2bua
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"runtime/debug"
 	"slices"
@@ -29,6 +30,7 @@ import (
 	"flowbridge/media"
 	"flowbridge/media/dtls"
 	"flowbridge/recording"
+	"flowbridge/stir"
 	"flowbridge/store"
 )
 
@@ -80,6 +82,9 @@ type Options struct {
 
 	Network transport.Network // where a field is nil: the kernel's
 
+	// Certificates fetches those of callers who are verified; nil: HTTPS.
+	Certificates http.RoundTripper
+
 	// Before has what another process has handed over; nil: there is none. Then nothing is read, and no turn runs, before the
 	// stack serves.
 	Before Predecessor
@@ -106,6 +111,7 @@ type Server struct {
 	panics      atomic.Uint64
 	clients     *registration.Clients // our registrations
 	registrar   *registrar.Registrar  // those of others
+	verifier    *stir.Verifier        // of callers
 	interrupted []func()              // begin again what HandOver has ended; owned by who calls it
 	again       sync.Map              // records of calls that the process before was setting up, by the tag of the caller's leg
 	uptime      func() time.Duration
@@ -168,6 +174,7 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 	}
 	s.auth = peers.NewAuthenticator(s.mint, message.AlgorithmsOf(s.cfg.SIP.AuthAlgorithms), time.Now())
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.verifier = stir.New(s.ctx, o.Certificates)
 	t := transport.Options{
 		Config: s.cfg.SIP, Minter: s.mint, Handler: front{s}, Agent: outbound.AgentName, Log: s.log, Tap: s.collect(o), Network: o.Network,
 	}
@@ -188,6 +195,9 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 
 // Registrations are those of the trunks at their registrars.
 func (s *Server) Registrations() []registration.Of { return s.clients.Statuses() }
+
+// Verifier verifies who calls.
+func (s *Server) Verifier() *stir.Verifier { return s.verifier }
 
 // Registrar has what is registered here. Those that have ended, or that no trunk or target is for any more, are forgotten.
 func (s *Server) Registrar() *registrar.Registrar {

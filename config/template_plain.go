@@ -83,6 +83,12 @@ func (v *Vars) field(path string) (value string, ok bool) {
 		return v.Rescue.Target, true
 	case "Queue.Seconds":
 		return v.Queue.Seconds, true
+	case "Identity.Verstat":
+		return v.Identity().Verstat, true
+	case "Identity.Attest":
+		return v.Identity().Attest, true
+	case "Identity.OrigID":
+		return v.Identity().OrigID, true
 	case "Prepare.CallID":
 		if v.Prepare != nil {
 			return v.Prepare.CallID, true

@@ -135,13 +135,13 @@ func fieldsOf(t reflect.Type, prefix []string) string {
 	}
 	var names []string
 	for f := range t.Fields() {
-		if f.Name == "HeaderFunc" || f.Name == "Body" {
+		if f.Name == "HeaderFunc" || f.Name == "Verified" || f.Name == "Body" {
 			continue
 		}
 		names = append(names, strings.TrimSuffix(at, ".")+"."+f.Name)
 	}
 	if t == reflect.TypeFor[Vars]() {
-		names = append(names, ".Lead", ".Agent")
+		names = append(names, ".Lead", ".Agent", ".Identity")
 	}
 	return "there are " + strings.Join(names, ", ")
 }

@@ -40,6 +40,8 @@ type Trunk struct {
 	Country string `key:"country" is:"country"`
 	// Whether its P-Asserted-Identity and Remote-Party-ID are believed.
 	Trusted bool `key:"trusted" default:"true"`
+	// How the Identity headers of its calls are verified (RFC 8224, STIR/SHAKEN). Absent: they are not.
+	Identity *Identity `key:"identity"`
 	// Reliable provisional answers (RFC 3262).
 	Rel100 Rel100Mode `key:"rel100" enum:"off supported required" default:"supported"`
 	// The session timer that it is asked for (RFC 4028), from 90s to 24h. 0: session timers only if it asks.

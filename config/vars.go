@@ -39,6 +39,8 @@ type Vars struct {
 	Rescue RescueVars
 	// Queue says how long the caller has waited in the route's queue.
 	Queue QueueVars
+	// Verified is what the verification of the caller says; nil: the trunk's calls are not verified.
+	Verified *IdentityVars
 	// HeaderFunc gives the first value of a header of the carrier's INVITE.
 	HeaderFunc func(name string) string
 }
@@ -67,6 +69,14 @@ func (v *Vars) agent() *Party {
 		return &v.From
 	}
 	return &v.To
+}
+
+// Identity is what the verification of the caller says. All is empty where the trunk's calls are not verified.
+func (v Vars) Identity() IdentityVars {
+	if v.Verified == nil {
+		return IdentityVars{}
+	}
+	return *v.Verified
 }
 
 // Header gives the first value of a header of the carrier's INVITE, or "".
@@ -126,6 +136,16 @@ type RescueVars struct {
 type QueueVars struct {
 	// Seconds is how long the caller has waited.
 	Seconds string
+}
+
+// IdentityVars is the result of a verification (trunks[].identity).
+type IdentityVars struct {
+	// Verstat is TN-Validation-Passed, TN-Validation-Failed or No-TN-Validation.
+	Verstat string
+	// Attest is A, B or C, where the call has passed and its signature says so.
+	Attest string
+	// OrigID is the origid of a call that has passed.
+	OrigID string
 }
 
 var errNotJSON = errors.New("the prepare answer is not JSON")

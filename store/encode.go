@@ -236,6 +236,9 @@ func appendRecord(b []byte, r *Record) []byte {
 		{"lead", r.Lead},
 		{"external_id", r.ExternalID},
 		{"trace_id", r.TraceID},
+		{"verstat", r.Verstat},
+		{"attest", r.Attest},
+		{"orig_id", r.OrigID},
 	} {
 		b = textIf(b, f.name, f.text)
 	}

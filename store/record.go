@@ -91,6 +91,13 @@ type Record struct {
 	QueuedMS int64 `json:"queued_ms"`
 	// Waiting says that the caller of a live call waits for one now. It is not kept.
 	Waiting bool `json:"-"`
+	// Verstat is what the verification of the caller says: TN-Validation-Passed, TN-Validation-Failed or No-TN-Validation. Empty:
+	// the trunk's calls are not verified.
+	Verstat string `json:"verstat"`
+	// Attest is A, B or C, where the call has passed.
+	Attest string `json:"attest"`
+	// OrigID is the origid of a call that has passed.
+	OrigID string `json:"orig_id"`
 	// Report is what the platform said of the call afterwards; nil, and null in JSON, before that.
 	Report *Report `json:"report"`
 }

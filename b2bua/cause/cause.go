@@ -31,6 +31,7 @@ const (
 
 	CallerLimited      Cause = "caller_limited"
 	DestinationLimited Cause = "destination_limited"
+	IdentityRefused    Cause = "identity_refused"
 
 	PrepareTimeout Cause = "prepare_timeout"
 	PrepareFailed  Cause = "prepare_failed"
@@ -83,7 +84,7 @@ func Causes() []Cause {
 	return []Cause{
 		CallerHangup, AgentHangup, CallerCancelled, OperatorHangup,
 		NoRoute, BadOffer, NoCommonCodec, SRTPRequired, NoPorts,
-		CallerLimited, DestinationLimited,
+		CallerLimited, DestinationLimited, IdentityRefused,
 		PrepareTimeout, PrepareFailed, PrepareRefused, PrepareInvalid, APICircuitOpen,
 		TemplateFailed, DNSFailed, TargetCapped, TargetCircuitOpen, QueueFull, QueueTimeout, TargetSilent, TargetUnreachable, TLSFailed,
 		InviteTooLarge, RingTimeout, TargetBusy, TargetRefused, TargetError,
@@ -138,7 +139,7 @@ func Q850Of(status int) int {
 		return 17 // user busy
 	case 480:
 		return 18 // no user responding
-	case 401, 402, 403, 407, 603, 607, 608:
+	case 401, 402, 403, 407, 428, 436, 437, 438, 603, 607, 608:
 		return 21 // call rejected
 	case 410:
 		return 22 // number changed

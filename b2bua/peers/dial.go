@@ -44,6 +44,7 @@ type Caller struct {
 	Limits       config.TrunkLimits
 	Registrar    *config.Registrar // nil: it does not register here
 	Register     *config.Register  // nil: we do not register there
+	Identity     *config.Identity  // nil: its calls are not verified
 }
 
 // bound reports whether nothing but a registration tells where the calls come from.
@@ -122,7 +123,7 @@ func callerOfTrunk(t *config.Trunk) *Caller {
 	return &Caller{
 		Peer: peerOfTrunk(t), Sources: t.Sources, Certificates: t.Certificates, Match: t.Match, auth: t.Auth,
 		Trusted: t.Trusted, Country: t.Country, MaxDuration: t.MaxDuration,
-		Limits: t.Limits, Registrar: t.Registrar, Register: t.Register,
+		Limits: t.Limits, Registrar: t.Registrar, Register: t.Register, Identity: t.Identity,
 	}
 }
 

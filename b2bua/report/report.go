@@ -20,6 +20,8 @@ type Explanation struct {
 
 	Diversion string `json:"diversion"`
 
+	Identity *Identity `json:"identity"` // nil: the trunk's calls are not verified
+
 	Direction string `json:"direction"` // inbound, outbound
 	Lead      string `json:"lead"`      // the customer's number
 
@@ -50,6 +52,16 @@ type Explanation struct {
 	Reserved Reserved `json:"reserved"`
 
 	Notes []string `json:"notes"` // what is a guess, and why
+}
+
+// Identity is what the verification of the caller would say.
+type Identity struct {
+	Verstat     string `json:"verstat"`
+	Attest      string `json:"attest"`
+	OrigID      string `json:"orig_id"`
+	Result      string `json:"result"`      // in words
+	Certificate string `json:"certificate"` // its URL; empty: none would be fetched
+	Refuse      []int  `json:"refuse"`      // the failures that a call is refused for
 }
 
 // Limits are the limits of a trunk for its numbers and addresses; 0: none.

@@ -211,6 +211,9 @@ func (x *explained) text() string {
 	if x.Diversion != "" {
 		row("diversion", "%s", x.Diversion)
 	}
+	if id := x.Identity; id != nil {
+		row("identity", "%s", id.Result)
+	}
 	for _, r := range x.Routes {
 		if r.Matches {
 			row("route", "%s: %s", r.Route, r.Why)

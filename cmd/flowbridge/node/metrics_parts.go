@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"flowbridge/fleet"
+	"flowbridge/stir"
 	"flowbridge/telemetry"
 )
 
@@ -65,6 +66,18 @@ func expiryOf(cert, key string) (time.Time, bool) {
 	return leaf.NotAfter, true
 }
 
+// identityGauges count the callers that were verified.
+func identityGauges(v *stir.Verifier) (all []telemetry.Gauge) {
+	v.Counts(func(result string, n uint64) {
+		all = append(all, telemetry.Gauge{Name: "identity_verifications_total", Help: "Calls whose caller was verified.", Labels: []string{"result", result}, Value: float64(n)})
+	})
+	f := v.Fetches()
+	for result, n := range map[string]uint64{"ok": f.OK, "failed": f.Failed, "cached": f.Cached} {
+		all = append(all, telemetry.Gauge{Name: "identity_fetches_total", Help: "Certificates of callers.", Labels: []string{"result", result}, Value: float64(n)})
+	}
+	return all
+}
+
 // partGauges are the figures of the parts that only some nodes have.
 func (n *Node) partGauges() (all []telemetry.Gauge) {
 	if s := n.sampled.Load(); s != nil {
@@ -81,6 +94,7 @@ func (n *Node) partGauges() (all []telemetry.Gauge) {
 			telemetry.Gauge{Name: "queue_calls", Help: "Callers that wait for a place at a target of a route.", Labels: label, Value: float64(q.Calls)},
 			telemetry.Gauge{Name: "queue_limit", Help: "How many may wait at once, queue.limit.", Labels: label, Value: float64(q.Limit)})
 	}
+	all = append(all, identityGauges(n.server.Verifier())...)
 	if n.ladders != nil {
 		all = append(all,
 			telemetry.Gauge{Name: "ladders_dropped_total", Help: "Ladders that were left out because the disk was too slow or broken.", Value: float64(n.ladders.Dropped())},

@@ -1,0 +1,76 @@
+package config
+
+import (
+	"crypto/x509"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Identity is the section `identity` of a trunk: who calls is verified by the Identity headers of its INVITEs (RFC 8224, SHAKEN).
+type Identity struct {
+	// The PEM file of the roots that callers' certificates must lead to. The policy administrator of the country publishes them.
+	RootsFile string `key:"roots" is:"file" required:"the PEM file of the roots that callers' certificates lead to"`
+	// The hosts that certificates are fetched from, over HTTPS: certs.example.com, "*.example.com" for all names below it. Without a port:
+	// 443 and 8443. Nothing is fetched from elsewhere.
+	Hosts []string `key:"hosts" is:"certificate-host" required:"the hosts of callers' certificates, like [certs.example.com]" filled:""`
+	// The failures that a call is refused for, with the status of RFC 8224: 403 (stale), 428 (no Identity), 436 (the certificate can't be
+	// had), 437 (the certificate counts for nothing), 438 (a wrong signature, another call's numbers, a replay). All other calls are let
+	// through, with the result in .Identity and the record.
+	Refuse []int `key:"refuse" is:"identity-status"`
+	// How far the time of a signature may be from now, either way, from 5s to 10m.
+	Fresh time.Duration `key:"fresh" is:"identity-fresh" default:"60s"`
+	// How long a call waits for a certificate that is not there yet, from 50ms to 5s.
+	Timeout time.Duration `key:"timeout" is:"identity-timeout" default:"1s"`
+	// Roots are the certificates of the file.
+	Roots *x509.CertPool
+}
+
+func (i *Identity) check(s section) {
+	if s.authorities("roots"); i.RootsFile == "" {
+		return
+	}
+	i.Roots = x509.NewCertPool()
+	if data, err := os.ReadFile(i.RootsFile); err == nil { // else it is reported
+		i.Roots.AppendCertsFromPEM(data)
+	}
+}
+
+// identityStatuses are the failures of RFC 8224 section 6.2.2.
+func identityStatuses() []string { return []string{"403", "428", "436", "437", "438"} }
+
+// parseIdentityStatus takes one of them.
+func parseIdentityStatus(t string) (int, complaint) {
+	if slices.Contains(identityStatuses(), t) {
+		n, _ := strconv.Atoi(t)
+		return n, complaint{}
+	}
+	return 0, refuse("is no failure of RFC 8224", "write some of "+strings.Join(identityStatuses(), ", "))
+}
+
+// parseCertificateHost takes a host, or a pattern of hosts, perhaps with a port.
+func parseCertificateHost(t string) (string, complaint) {
+	wrong := refuse("is not the host of certificates", `write a name like certs.example.com, or "*.example.com", without https://, perhaps with a port`)
+	host := t
+	if h, p, err := net.SplitHostPort(t); err == nil {
+		if n, err := strconv.ParseUint(p, 10, 16); err != nil || n == 0 {
+			return "", wrong
+		}
+		host = h
+	}
+	if a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")); err == nil && a.Zone() == "" {
+		return t, complaint{}
+	}
+	name, pattern := strings.CutPrefix(host, "*.")
+	switch {
+	case !isHostName(name):
+		return "", wrong
+	case pattern && !strings.Contains(name, "."):
+		return "", refuse("stands for too many hosts", `write at least two labels behind the *, like "*.example.com"`)
+	}
+	return strings.ToLower(t), complaint{}
+}

@@ -1,0 +1,288 @@
+package stir
+
+import (
+	"cmp"
+	"container/list"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// The bounds of the cache and of its requests.
+const (
+	maxCached    = 1000
+	maxFlights   = 32
+	maxFile      = 64 << 10
+	maxHops      = 16 << 10        // of an answer's header, in bytes
+	fetchTimeout = 5 * time.Second // of a request, which goes on while no call waits for it
+	leastFresh   = 10 * time.Second
+	usuallyFresh = 5 * time.Minute // where the server says nothing
+	longestFresh = 24 * time.Hour
+	pauseAfter   = 10 * time.Second // after a URL, or a host, has failed
+	maxRoots     = 16               // sets of roots that a chain was tried against
+)
+
+// ErrForbidden means that a certificate's URL is not one that may be fetched.
+var (
+	ErrForbidden = errors.New("a URL that no certificate is fetched from")
+	errPending   = errors.New("the server of the certificate takes too long")
+	errBusy      = errors.New("too many certificates are being fetched")
+)
+
+// cache has the certificates that were fetched.
+type cache struct {
+	ctx    context.Context
+	client *http.Client
+
+	mu      sync.Mutex
+	entries map[string]*list.Element // by URL; a host that does not answer by its name
+	recent  *list.List               // of *entry, the last used one in front
+	flights map[string]*flight
+	stats   Fetches
+}
+
+// entry is what is known of a URL until a time.
+type entry struct {
+	key   string
+	chain *chain
+	err   error
+	until time.Time
+	roots map[*x509.CertPool]time.Time // that the chain leads to, and until when
+}
+
+// flight is a request that is under way.
+type flight struct {
+	began time.Time
+	done  chan struct{}
+	entry *entry
+}
+
+// Fetches counts the requests for certificates.
+type Fetches struct {
+	OK     uint64 // a certificate came
+	Failed uint64 // none came, or one that can't be used
+	Cached uint64 // what was there already was used
+}
+
+func newCache(ctx context.Context, transport http.RoundTripper) *cache {
+	if transport == nil {
+		transport = &http.Transport{
+			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, DisableKeepAlives: true, DisableCompression: true,
+			TLSHandshakeTimeout: fetchTimeout, MaxResponseHeaderBytes: maxHops,
+		}
+	}
+	return &cache{
+		ctx: ctx, entries: map[string]*list.Element{}, recent: list.New(), flights: map[string]*flight{},
+		client: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+	}
+}
+
+// get returns the certificate at a URL. It waits until a deadline, and for the policy's
+// timeout at most, from when the request began.
+func (c *cache) get(where string, p *Policy, deadline time.Time) (*entry, error) {
+	u, err := allowed(where, p.Hosts)
+	if err != nil {
+		return nil, err
+	}
+	f, e := c.begin(u)
+	if e != nil {
+		return e, e.err
+	}
+	if f == nil {
+		return nil, errBusy
+	}
+	if until := f.began.Add(p.Timeout); until.Before(deadline) {
+		deadline = until
+	}
+	left := time.NewTimer(time.Until(deadline))
+	defer left.Stop()
+	select {
+	case <-f.done:
+		return f.entry, f.entry.err
+	default:
+	}
+	select {
+	case <-f.done:
+		return f.entry, f.entry.err
+	case <-left.C:
+	case <-c.ctx.Done():
+	}
+	return nil, errPending
+}
+
+// begin returns what is known of a URL, or the request that is under way, which it starts
+// if there is none. Neither: too many are under way.
+func (c *cache) begin(u *url.URL) (*flight, *entry) {
+	now, key := time.Now(), u.String()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, k := range [...]string{key, u.Host} {
+		if e := c.known(k, now); e != nil {
+			c.stats.Cached++
+			return nil, e
+		}
+	}
+	f := c.flights[key]
+	if f == nil && len(c.flights) < maxFlights {
+		f = &flight{began: now, done: make(chan struct{})}
+		c.flights[key] = f
+		go c.fly(f, u)
+	}
+	return f, nil
+}
+
+func (c *cache) known(key string, now time.Time) *entry {
+	at := c.entries[key]
+	if at == nil {
+		return nil
+	}
+	e, _ := at.Value.(*entry)
+	if !now.Before(e.until) {
+		c.recent.Remove(at)
+		delete(c.entries, key)
+		return nil
+	}
+	c.recent.MoveToFront(at)
+	return e
+}
+
+// fly makes the request of a flight.
+func (c *cache) fly(f *flight, u *url.URL) {
+	ctx, cancel := context.WithTimeout(c.ctx, fetchTimeout)
+	defer cancel()
+	e := &entry{key: u.String(), until: time.Now().Add(pauseAfter)}
+	defer func() { // the library's parsers are trusted with peers' bytes, and a panic of theirs is not the process's end
+		if v := recover(); v != nil {
+			e.chain, e.err = nil, fmt.Errorf("%w: %v", errNoCertificate, v)
+		}
+		c.land(f, e, u)
+	}()
+	var data []byte
+	var fresh time.Duration
+	if data, fresh, e.err = c.fetch(ctx, u); e.err != nil {
+		return
+	}
+	if e.chain, e.err = readChain(data); e.err != nil {
+		e.err = &unusable{e.err}
+		return
+	}
+	e.until = time.Now().Add(fresh)
+}
+
+// unusable is a certificate that came, and that no number can be verified by.
+type unusable struct{ error }
+
+// land notes what a request has brought. A host that did not answer is left alone.
+func (c *cache) land(f *flight, e *entry, u *url.URL) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.flights, e.key)
+	f.entry = e
+	c.keep(e)
+	if c.stats.OK++; e.err != nil {
+		c.stats.OK--
+		c.stats.Failed++
+	}
+	if _, ok := errors.AsType[net.Error](e.err); ok {
+		c.keep(&entry{key: u.Host, err: e.err, until: e.until})
+	}
+	close(f.done)
+}
+
+func (c *cache) keep(e *entry) {
+	if at := c.entries[e.key]; at != nil {
+		c.recent.Remove(at)
+	}
+	c.entries[e.key] = c.recent.PushFront(e)
+	if last := c.recent.Back(); c.recent.Len() > maxCached {
+		old, _ := c.recent.Remove(last).(*entry)
+		delete(c.entries, old.key)
+	}
+}
+
+// fetch makes one request, and says for how long its answer is fresh.
+func (c *cache) fetch(ctx context.Context, u *url.URL) (data []byte, fresh time.Duration, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, 0, err
+	}
+	req.Header.Set("Accept", "application/pem-certificate-chain, application/x-pem-file, application/pkix-cert;q=0.5")
+	res, err := c.client.Do(req)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode != http.StatusOK {
+		return nil, 0, fmt.Errorf("the server of the certificate says %s", http.StatusText(res.StatusCode))
+	}
+	data, err = io.ReadAll(io.LimitReader(res.Body, maxFile+1))
+	switch {
+	case err != nil:
+		return nil, 0, err
+	case len(data) > maxFile:
+		return nil, 0, fmt.Errorf("a certificate of more than %d bytes", maxFile)
+	}
+	return data, freshness(res.Header, time.Now()), nil
+}
+
+// freshness is how long an answer may be used (RFC 9111 section 4.2), within bounds: who
+// answers a flood of calls does not make a flood of requests of it.
+func freshness(h http.Header, now time.Time) time.Duration {
+	fresh := usuallyFresh
+	if at, err := http.ParseTime(h.Get("Expires")); err == nil {
+		fresh = at.Sub(now)
+		if date, err := http.ParseTime(h.Get("Date")); err == nil {
+			fresh = at.Sub(date)
+		}
+	}
+	for one := range strings.SplitSeq(strings.Join(h.Values("Cache-Control"), ","), ",") {
+		name, value, _ := strings.Cut(strings.ToLower(strings.TrimSpace(one)), "=")
+		switch seconds, err := strconv.ParseUint(strings.Trim(value, `"`), 10, 31); {
+		case name == "no-store" || name == "no-cache":
+			return leastFresh
+		case name == "max-age" && err == nil:
+			fresh = time.Duration(seconds) * time.Second
+		}
+	}
+	if age, err := strconv.ParseUint(h.Get("Age"), 10, 31); err == nil {
+		fresh -= time.Duration(age) * time.Second
+	}
+	return min(max(fresh, leastFresh), longestFresh)
+}
+
+// allowed reads a certificate's URL: https, a host of the list, and the port of the entry, or 443 or 8443 (ATIS-1000074).
+func allowed(where string, hosts []string) (*url.URL, error) {
+	u, err := url.Parse(where)
+	if err != nil || u.Scheme != "https" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.Opaque != "" {
+		return nil, fmt.Errorf("%w: it is not https with a host and a path", ErrForbidden)
+	}
+	host, port := strings.ToLower(strings.TrimSuffix(u.Hostname(), ".")), u.Port()
+	for _, entry := range hosts {
+		name, only, has := cutPort(entry)
+		if !has && !slices.Contains([]string{"", "443", "8443"}, port) || has && cmp.Or(port, "443") != only {
+			continue
+		}
+		if end, pattern := strings.CutPrefix(name, "*"); pattern && strings.HasSuffix(host, end) && len(host) > len(end) || name == host {
+			return u, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: its host %q is not on the list", ErrForbidden, u.Host)
+}
+
+// cutPort splits host and port of an entry, which may be an address.
+func cutPort(entry string) (host, port string, found bool) {
+	if h, p, err := net.SplitHostPort(entry); err == nil {
+		return strings.ToLower(h), p, true
+	}
+	return strings.ToLower(strings.Trim(entry, "[]")), "", false
+}

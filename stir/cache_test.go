@@ -1,0 +1,186 @@
+package stir
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// What is no certificate, and a server that fails, are not asked again at once.
+func TestBadAnswers(t *testing.T) {
+	s := newSigner(t, provider)
+	elsewhere := func(*http.Request) (*http.Response, error) { return nil, errors.New("no route to host") }
+	for _, tt := range []struct {
+		name   string
+		answer func(*http.Request) (*http.Response, error)
+		status int
+	}{
+		{"404", says(404, nil), StatusUnfetched},
+		{"a redirect", says(302, nil, "Location", "https://evil.example/x.pem"), StatusUnfetched},
+		{"no connection", elsewhere, StatusUnfetched},
+		{"nothing", says(200, nil), StatusCredential},
+		{"a page", says(200, []byte("<html>")), StatusCredential},
+		{"too large", says(200, append(make([]byte, maxFile), s.File...)), StatusUnfetched},
+		{"too many", says(200, []byte(strings.Repeat(string(s.File), 5))), StatusCredential},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			server := &server{answer: tt.answer}
+			v := New(t.Context(), server)
+			for range 3 {
+				if got := v.Verify(s.policy(), request(s.identity(t))); got.Status != tt.status {
+					t.Errorf("%s: %v; want %d", tt.name, got, tt.status)
+				}
+			}
+			if n := server.count(); n != 1 {
+				t.Errorf("%s: asked %d times: %v", tt.name, n, server.asked)
+			}
+			time.Sleep(pauseAfter)
+			v.Verify(s.policy(), request(s.identity(t)))
+			if n := server.count(); n != 2 {
+				t.Errorf("%s: asked %d times after a pause", tt.name, n)
+			}
+			if f := v.Fetches(); f.OK != 0 || f.Failed != 2 || f.Cached != 2 {
+				t.Errorf("%s: %+v", tt.name, f)
+			}
+		})
+	}
+}
+
+// A server that hangs costs the calls of its first second a second, and later ones
+// nothing. One request runs. What comes late is there for later calls.
+func TestHangingServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSigner(t, provider)
+		late := 4 * time.Second
+		server := &server{answer: func(r *http.Request) (*http.Response, error) {
+			select {
+			case <-time.After(late):
+				return says(200, s.File)(r)
+			case <-r.Context().Done():
+				return nil, r.Context().Err()
+			}
+		}}
+		v := New(t.Context(), server)
+		ask := func() (Result, time.Duration) {
+			at := time.Now()
+			got := v.Verify(s.policy(), request(s.identity(t)))
+			return got, time.Since(at)
+		}
+		got, took := ask()
+		if got.Status != StatusUnfetched || took != time.Second {
+			t.Errorf("%v after %v", got, took)
+		}
+		for range 100 {
+			if got, took := ask(); got.Status != StatusUnfetched || took != 0 {
+				t.Errorf("%v after %v", got, took)
+			}
+		}
+		if n := server.count(); n != 1 {
+			t.Errorf("asked %d times", n)
+		}
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		if got, took := ask(); got.Status != 0 || took != 0 {
+			t.Errorf("%v after %v", got, took)
+		}
+
+		late = time.Hour
+		if got := v.Verify(s.policy(), request(moved(t, s, where+"2"))); got.Status != StatusUnfetched {
+			t.Errorf("%v", got)
+		}
+		time.Sleep(fetchTimeout)
+		synctest.Wait()
+		at := time.Now() // the host is left alone, whatever the path
+		if got := v.Verify(s.policy(), request(moved(t, s, where+"3"))); got.Status != StatusUnfetched || time.Since(at) != 0 || server.count() != 2 {
+			t.Errorf("%v after %v, %v", got, time.Since(at), server.asked)
+		}
+		if got, took := ask(); got.Status != 0 || took != 0 { // what is there stays of use
+			t.Errorf("%v after %v", got, took)
+		}
+	})
+}
+
+// However many URLs are named, few requests run, and what is kept is bounded.
+func TestManyURLs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSigner(t, provider)
+		server := &server{answer: func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		}}
+		v := New(t.Context(), server)
+		p := s.policy()
+		p.Hosts = []string{"*.example.net"}
+		for i := range 200 {
+			go v.Verify(p, request(moved(t, s, fmt.Sprintf("https://h%d.example.net/x.pem", i))))
+		}
+		synctest.Wait()
+		if n := server.count(); n != maxFlights {
+			t.Errorf("%d requests", n)
+		}
+		time.Sleep(time.Minute)
+		server.answer = says(404, nil)
+		for i := range maxCached + 100 {
+			v.Verify(p, request(moved(t, s, fmt.Sprintf("https://h.example.net/%d.pem", i))))
+		}
+		if n, m := len(v.cache.entries), v.cache.recent.Len(); n > maxCached || n != m {
+			t.Errorf("%d and %d are kept", n, m)
+		}
+	})
+}
+
+func TestFreshness(t *testing.T) {
+	now := time.Date(2026, 11, 22, 7, 0, 0, 0, time.UTC)
+	at := func(d time.Duration) string { return now.Add(d).Format(http.TimeFormat) }
+	for _, tt := range []struct {
+		headers []string
+		want    time.Duration
+	}{
+		{nil, usuallyFresh},
+		{[]string{"Cache-Control", "public, max-age=3600"}, time.Hour},
+		{[]string{"Cache-Control", "max-age=3600", "Age", "600"}, 50 * time.Minute},
+		{[]string{"Cache-Control", "max-age=3600", "Expires", at(time.Minute)}, time.Hour},
+		{[]string{"Expires", at(time.Hour)}, time.Hour},
+		{[]string{"Expires", at(time.Hour), "Date", at(30 * time.Minute)}, 30 * time.Minute},
+		{[]string{"Expires", at(-time.Hour)}, leastFresh},
+		{[]string{"Expires", "0"}, usuallyFresh},
+		{[]string{"Cache-Control", "no-store"}, leastFresh},
+		{[]string{"Cache-Control", "max-age=0"}, leastFresh},
+		{[]string{"Cache-Control", "max-age=99999999"}, longestFresh},
+		{[]string{"Cache-Control", "max-age=-1"}, usuallyFresh},
+	} {
+		res, _ := says(200, nil, tt.headers...)(nil)
+		if got := freshness(res.Header, now); got != tt.want {
+			t.Errorf("%q: %v; want %v", tt.headers, got, tt.want)
+		}
+	}
+}
+
+// A certificate is fetched once while it is fresh, and again afterwards; one that has
+// ended meanwhile counts no more.
+func TestCertificateIsCached(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSigner(t, provider, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(30 * time.Minute) })
+		server := &server{answer: says(200, s.File, "Cache-Control", "max-age=86400")}
+		v := New(t.Context(), server)
+		for range 3 {
+			if got := v.Verify(s.policy(), request(s.identity(t))); got.Status != 0 {
+				t.Errorf("%v", got)
+			}
+			time.Sleep(time.Minute)
+		}
+		time.Sleep(28 * time.Minute)
+		if got := v.Verify(s.policy(), request(s.identity(t))); got.Status != StatusCredential || server.count() != 1 {
+			t.Errorf("%v, %v", got, server.asked)
+		}
+		time.Sleep(24 * time.Hour)
+		if v.Verify(s.policy(), request(s.identity(t))); server.count() != 2 {
+			t.Errorf("%v", server.asked)
+		}
+	})
+}

@@ -1,0 +1,265 @@
+package stir
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// Policy is what one trunk's calls are verified by.
+type Policy struct {
+	Roots   *x509.CertPool // that certificates lead to
+	Hosts   []string       // that certificates are fetched from: a name or address, *.name, perhaps with a port
+	Fresh   time.Duration  // how far an iat may be from now, either way
+	Timeout time.Duration  // how long a call waits for a certificate
+}
+
+// Request is what an INVITE says.
+type Request struct {
+	Identity []string // the values of its Identity headers
+	Date     string
+	From, To string // the numbers, in international form
+	CallID   string
+}
+
+// The values of verstat (3GPP TS 24.229 section 7.2A.20).
+const (
+	Passed = "TN-Validation-Passed"
+	Failed = "TN-Validation-Failed"
+	None   = "No-TN-Validation"
+)
+
+// The statuses of RFC 8224 section 6.2.2.
+const (
+	StatusStale      = 403 // Stale Date
+	StatusMissing    = 428 // Use Identity Header
+	StatusUnfetched  = 436 // Bad Identity Info
+	StatusCredential = 437 // Unsupported Credential
+	StatusInvalid    = 438 // Invalid Identity Header
+)
+
+// Result is what a verification says.
+type Result struct {
+	Verstat string // Passed, Failed or None
+	Attest  string // A, B or C of a call that has passed; empty: none was claimed
+	OrigID  string // of a call that has passed
+	Status  int    // one of RFC 8224 section 6.2.2; 0: the call has passed
+	Err     error  // why it has not
+}
+
+// Verifier verifies the calls of a process. Its methods may be called from any goroutine.
+type Verifier struct {
+	cache   *cache
+	replays replays
+	counts  [len(outcomes)]atomic.Uint64
+}
+
+// outcomes are the results that are counted.
+var outcomes = [...]struct {
+	status int
+	name   string
+}{
+	{0, "passed"},
+	{StatusMissing, "missing"},
+	{StatusStale, "stale"},
+	{StatusUnfetched, "unfetched"},
+	{StatusCredential, "credential"},
+	{StatusInvalid, "invalid"},
+}
+
+// New makes a verifier, whose requests end with ctx. transport makes them; nil: the
+// network.
+func New(ctx context.Context, transport http.RoundTripper) *Verifier {
+	return &Verifier{cache: newCache(ctx, transport)}
+}
+
+// Counts calls f with each result, and how many calls had it.
+func (v *Verifier) Counts(f func(result string, n uint64)) {
+	for i, o := range outcomes {
+		f(o.name, v.counts[i].Load())
+	}
+}
+
+// Fetches counts the requests for certificates.
+func (v *Verifier) Fetches() Fetches {
+	v.cache.mu.Lock()
+	defer v.cache.mu.Unlock()
+	return v.cache.stats
+}
+
+// Verify verifies a call by the first of its Identity headers that is right. It may wait
+// for certificates, for the policy's timeout.
+func (v *Verifier) Verify(p *Policy, r *Request) Result {
+	deadline := time.Now().Add(p.Timeout)
+	out := check(p, r, func(pass *passport) Result { return v.prove(p, r, pass, deadline) })
+	for i, o := range outcomes {
+		if o.status == out.Status {
+			v.counts[i].Add(1)
+		}
+	}
+	return out
+}
+
+// Foresee is Verify without certificates, as far as that goes: it asks nobody. url is
+// where the certificate would come from, empty where the result is final.
+func Foresee(p *Policy, r *Request) (out Result, url string) {
+	out = check(p, r, func(pass *passport) Result {
+		if _, err := allowed(pass.url, p.Hosts); err != nil {
+			return failed(StatusUnfetched, err)
+		}
+		url = pass.url
+		return passed(&pass.claims)
+	})
+	return out, url
+}
+
+// check goes through the Identity headers that are of use (RFC 8224 section 6.2): those
+// without an extension, or with that of SHAKEN. prove judges those that fit the call.
+func check(p *Policy, r *Request, prove func(*passport) Result) Result {
+	last := failed(StatusMissing, errMissing)
+	if len(r.Identity) > maxHeaders {
+		return failed(StatusInvalid, errTooMany)
+	}
+	for _, value := range r.Identity {
+		out := one(p, r, value, prove)
+		if out.Status == 0 {
+			return out
+		}
+		if out.Status != StatusMissing || errors.Is(last.Err, errMissing) { // another extension says nothing about the caller
+			last = out
+		}
+	}
+	return last
+}
+
+var (
+	errNothing  = errors.New("the verification has failed by itself")
+	errMissing  = errors.New("no Identity header")
+	errOther    = errors.New("no Identity header of an extension that is known here")
+	errTooMany  = errors.New("too many Identity headers")
+	errStale    = errors.New("a PASSporT that is not fresh")
+	errWrong    = errors.New("a signature that is not of the certificate's key")
+	errReplayed = errors.New("a signature that another call had")
+)
+
+// one judges one Identity header.
+func one(p *Policy, r *Request, value string, prove func(*passport) Result) Result {
+	h, err := parseHeader(value)
+	if err != nil {
+		return failed(StatusInvalid, err)
+	}
+	if h.ppt != "" && h.ppt != shaken {
+		return failed(StatusMissing, errOther)
+	}
+	pass, err := passportOf(&h, r)
+	switch {
+	case errors.Is(err, errNoDate):
+		return failed(StatusStale, err)
+	case err != nil:
+		return failed(StatusInvalid, err)
+	case h.ppt != "" && h.ppt != shaken: // the header has no ppt, and the PASSporT has
+		return failed(StatusMissing, errOther)
+	}
+	if age := time.Since(pass.claims.issued); age > p.Fresh || age < -p.Fresh {
+		return failed(StatusStale, fmt.Errorf("%w: it is %v old", errStale, age.Round(time.Second)))
+	}
+	if err := pass.claims.names(r.From, r.To); err != nil {
+		return failed(StatusInvalid, err)
+	}
+	return prove(&pass)
+}
+
+// prove looks at certificate and signature, and whether another call had that.
+func (v *Verifier) prove(p *Policy, r *Request, pass *passport, deadline time.Time) Result {
+	e, err := v.cache.get(pass.url, p, deadline)
+	var bad *unusable
+	switch {
+	case errors.As(err, &bad):
+		return failed(StatusCredential, err)
+	case err != nil:
+		return failed(StatusUnfetched, err)
+	}
+	if err := v.cache.leadsTo(e, p.Roots, time.Now()); err != nil {
+		return failed(StatusCredential, err)
+	}
+	switch {
+	case !e.chain.authority.has(Canonical(pass.claims.Orig.TN)):
+		return failed(StatusCredential, errNotTheirs)
+	case !pass.verify(e.chain.key):
+		return failed(StatusInvalid, errWrong)
+	case !v.replays.first(pass.signature, r.CallID):
+		return failed(StatusInvalid, errReplayed)
+	}
+	return passed(&pass.claims)
+}
+
+// leadsTo reports why a certificate leads to none of the roots. What was found is
+// remembered until one of the chain ends.
+func (c *cache) leadsTo(e *entry, roots *x509.CertPool, now time.Time) error {
+	c.mu.Lock()
+	until, known := e.roots[roots]
+	c.mu.Unlock()
+	if known && now.Before(until) {
+		return nil
+	}
+	until, err := e.chain.trusted(roots, now)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e.roots == nil || len(e.roots) >= maxRoots {
+		e.roots = map[*x509.CertPool]time.Time{}
+	}
+	e.roots[roots] = until
+	return nil
+}
+
+func passed(c *claims) Result { return Result{Verstat: Passed, Attest: c.Attest, OrigID: c.OrigID} }
+
+// failed is the result of a call that has not passed. Where there was nothing to judge,
+// there was no validation.
+func failed(status int, err error) Result {
+	verstat := Failed
+	if status == StatusMissing || status == StatusUnfetched {
+		verstat = None
+	}
+	return Result{Verstat: verstat, Status: status, Err: err}
+}
+
+// Unverified is the result of a verification that has come to nothing.
+func Unverified() Result { return failed(StatusUnfetched, errNothing) }
+
+// ReasonPhrase is that of a status (RFC 8224 section 6.2.2).
+func ReasonPhrase(status int) string {
+	switch status {
+	case StatusStale:
+		return "Stale Date"
+	case StatusMissing:
+		return "Use Identity Header"
+	case StatusUnfetched:
+		return "Bad Identity Info"
+	case StatusCredential:
+		return "Unsupported Credential"
+	default:
+		return "Invalid Identity Header"
+	}
+}
+
+// String is the result in words.
+func (r Result) String() string {
+	var b strings.Builder
+	b.WriteString(r.Verstat)
+	if r.Attest != "" {
+		b.WriteString(", attestation " + r.Attest)
+	}
+	if r.Err != nil {
+		fmt.Fprintf(&b, " (%d %s: %v)", r.Status, ReasonPhrase(r.Status), r.Err)
+	}
+	return b.String()
+}
