@@ -5,7 +5,6 @@ import (
 	"context"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -305,9 +304,6 @@ func (c *Call) addLeg(leg *leg.Leg, local leg.Local, f Ready) *legOnWire {
 	c.ladder.Join(l.callID, l.tag, c.attempts.current.target.Dial.Name)
 	return l
 }
-
-// routeName is how a route, which has no name, is called: by its place.
-func routeName(index int) string { return "routes[" + strconv.Itoa(index) + "]" }
 
 // ask has the call describe itself, in its turn. Once it is over, nothing writes its
 // state any more, and ask reads it directly.

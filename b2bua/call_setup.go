@@ -78,7 +78,8 @@ func (c *Call) routing() phase {
 // takeRoute notes the route of the call, with its direction and lead.
 func (c *Call) takeRoute(index int) {
 	c.route = &c.peers.Routes[index]
-	c.vars.Route, c.vars.Direction = routeName(index), c.route.Direction
+	c.vars.Route, c.vars.Direction = c.peers.RouteName(index), c.route.Direction
+	c.vars.Row = c.peers.RowOf(c.route.AgentNumber(&c.vars))
 }
 
 // preparing: the platform is asked for an id and its host is looked up.

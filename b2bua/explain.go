@@ -274,6 +274,7 @@ func (x *explainer) call(c *Call) error {
 		return nil
 	}
 	c.takeRoute(index)
+	o.Row = c.vars.Row
 	o.Direction, o.Lead = c.vars.Direction, c.vars.Lead().Number
 	o.Route, o.Ringing, o.Otherwise = c.vars.Route, c.route.Ringing, c.route.Otherwise
 	o.Ringback, o.Hold, o.Record, o.MaskDTMF = c.route.Ringback, c.route.Hold, string(c.route.Record), string(c.route.MaskDTMF)
@@ -285,7 +286,7 @@ func (x *explainer) call(c *Call) error {
 	x.note("tags, branches, Call-ID and the o= line are new for each call")
 	x.note("the SDP is that of a caller who offers every codec of every target; port %d stands for the leased one", x.server.cfg.Media.PortLow)
 	targets := c.peers.DestinationsFor(c.route, &c.vars)
-	for _, t := range c.peers.Destinations(c.route) {
+	for _, t := range c.peers.Destinations(c.route, &c.vars) {
 		if !slices.Contains(targets, t) {
 			x.note("target %s is left out: "+noPhoneNumber, t.Dial.Name, c.vars.Agent().Number)
 		}

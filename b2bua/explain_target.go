@@ -147,8 +147,8 @@ func (x *explainer) headersOf(r *report.Target, t *peers.Dial) {
 func (x *explainer) routes(c *Call, found int) {
 	for i := range x.server.cfg.Routes {
 		r := &x.server.cfg.Routes[i]
-		why := report.Route{Route: routeName(i), Matches: i == found}
-		switch peers.Mismatch(r, &c.vars) {
+		why := report.Route{Route: c.peers.RouteName(i), Matches: i == found}
+		switch c.peers.Mismatch(r, &c.vars) {
 		case "target":
 			why.Why = "it is for calls of trunks"
 			if r.Target != "" {
@@ -160,6 +160,8 @@ func (x *explainer) routes(c *Call, found int) {
 			why.Why = fmt.Sprintf("the called number %s does not match to: %s", c.vars.To.Number, r.To)
 		case "from":
 			why.Why = fmt.Sprintf("the calling number %s does not match from: %s", c.vars.From.Number, r.From)
+		case "listed":
+			why.Why = report.Unlisted(r, x.server.cfg.Numbers, &c.vars)
 		default:
 			why.Why = report.Met(r)
 			if i != found {

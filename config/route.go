@@ -4,6 +4,8 @@ import "time"
 
 // Route is one entry of `routes`.
 type Route struct {
+	// What the route is called in records, in ladders and in the table of numbers. Empty: routes[0], by its place.
+	Name string `key:"name" is:"route-name"`
 	// The trunk whose calls the route is for. Empty: any trunk.
 	Trunk string `key:"trunk" is:"trunk"`
 	// The target whose own calls and transfers the route is for, and no others. It stands instead of trunk.
@@ -13,6 +15,9 @@ type Route struct {
 	To *Numbers `key:"to"`
 	// The same over the calling number. Empty: any.
 	From *Numbers `key:"from"`
+	// Whether the route takes only calls to numbers of the table (`numbers`), and of these only such that name this route or none.
+	// Where a row has targets, these are tried instead of the route's own. With direction outbound it is the calling number that counts.
+	Listed bool `key:"listed" default:"false"`
 	// Who the customer is: inbound (the caller) or outbound (the called party; a PBX hands the answered call over). Routes to
 	// trunks and routes of a target must not have it.
 	Direction string `key:"direction" enum:"inbound outbound" default:"inbound"`
@@ -43,6 +48,9 @@ type Route struct {
 
 func (r *Route) check(s section) {
 	r.checkRescue(s)
+	if r.Listed && s.l.cfg.Numbers == nil && !s.l.root.has("numbers") {
+		s.fields["listed"].fail("has no effect without a table of numbers: no call would take the route", "name its file in numbers at the top level, or remove it")
+	}
 	if r.Record != WantedOff && s.l.cfg.Recording.MaxSize == 0 { // no section
 		s.fields["record"].fail("has no effect without the section recording", "write recording: {path: …} at the top level, or remove it")
 	}

@@ -1,7 +1,9 @@
 package peers
 
 import (
+	"cmp"
 	"slices"
+	"strconv"
 
 	"flowbridge/config"
 )
@@ -9,14 +11,19 @@ import (
 // FirstRoute is the index of the first route that a call matches and that leads it anywhere, -1: none.
 func (p *Snapshot) FirstRoute(vars *config.Vars) int {
 	return slices.IndexFunc(p.Routes, func(r config.Route) bool {
-		return Mismatch(&r, vars) == "" && p.reaches(&r, vars)
+		return p.Mismatch(&r, vars) == "" && p.reaches(&r, vars)
 	})
 }
 
-// Mismatch is the first key of a route that a call does not match: target, trunk,
-// to or from; "" when it matches them all. A route without target does not take the
+// RouteName is how a route is called: by its name, or without one by its place.
+func (p *Snapshot) RouteName(index int) string {
+	return cmp.Or(p.Routes[index].Name, "routes["+strconv.Itoa(index)+"]")
+}
+
+// Mismatch is the first key of a route that a call does not match: target, trunk, to,
+// from or listed; "" when it matches them all. A route without target does not take the
 // calls of targets.
-func Mismatch(r *config.Route, vars *config.Vars) string {
+func (p *Snapshot) Mismatch(r *config.Route, vars *config.Vars) string {
 	switch {
 	case r.Target != vars.Target:
 		return "target"
@@ -26,17 +33,52 @@ func Mismatch(r *config.Route, vars *config.Vars) string {
 		return "to"
 	case !r.From.Match(vars.From.Number):
 		return "from"
+	case r.Listed && !p.lists(r, vars):
+		return "listed"
 	default:
 		return ""
 	}
+}
+
+// lists reports whether the table has the agent's number for a route.
+func (p *Snapshot) lists(r *config.Route, vars *config.Vars) bool {
+	row, ok := p.Numbers.Find(r.AgentNumber(vars))
+	return ok && (row.Route() == "" || row.Route() == r.Name)
 }
 
 // reaches reports whether a route that a call matches has destinations for it.
 func (p *Snapshot) reaches(r *config.Route, vars *config.Vars) bool {
 	v := *vars
 	v.Direction = r.Direction
-	return slices.ContainsFunc(r.Targets, func(name string) bool { return Dialable(p.Targets[name], &v, r.To, r.From) }) ||
-		slices.ContainsFunc(r.Trunks, func(name string) bool { return Dialable(p.Callees[name], &v, r.To, r.From) })
+	targets, trunks := p.named(r, vars)
+	return slices.ContainsFunc(targets, func(name string) bool { return Dialable(p.Targets[name], &v, r.To, r.From) }) ||
+		slices.ContainsFunc(trunks, func(name string) bool { return Dialable(p.Callees[name], &v, r.To, r.From) })
+}
+
+// named are the names of the targets and trunks that a route leads a call to: those of the
+// table where it looks there, or its own.
+func (p *Snapshot) named(r *config.Route, vars *config.Vars) (targets, trunks []string) {
+	if r.Listed {
+		if row, ok := p.Numbers.Find(r.AgentNumber(vars)); ok {
+			if targets := row.Targets(); len(targets) > 0 {
+				return targets, nil
+			}
+		}
+	}
+	return r.Targets, r.Trunks
+}
+
+// Destinations returns the targets and trunks that a route leads a call to.
+func (p *Snapshot) Destinations(r *config.Route, vars *config.Vars) []*Target {
+	targets, trunks := p.named(r, vars)
+	all := make([]*Target, 0, len(targets)+len(trunks))
+	for _, name := range targets {
+		all = append(all, p.Targets[name])
+	}
+	for _, name := range trunks {
+		all = append(all, p.Callees[name])
+	}
+	return all
 }
 
 // DestinationsFor are the targets and trunks of a route that can be called for a call
@@ -45,7 +87,15 @@ func (p *Snapshot) reaches(r *config.Route, vars *config.Vars) bool {
 func (p *Snapshot) DestinationsFor(r *config.Route, vars *config.Vars) []*Target {
 	v := *vars
 	v.Direction = r.Direction
-	return DialableOf(p.Destinations(r), &v, r.To, r.From)
+	return DialableOf(p.Destinations(r, vars), &v, r.To, r.From)
+}
+
+// RowOf is what templates have of a number in the table; nil: it is not there.
+func (p *Snapshot) RowOf(number string) config.Row {
+	if row, ok := p.Numbers.Find(number); ok {
+		return row.Row()
+	}
+	return nil
 }
 
 // DialableOf are those of the targets that can be called.

@@ -15,6 +15,9 @@ func routeMarks(routes []config.Route) []uint64 {
 	for i := range routes {
 		r, hash := &routes[i], fnv.New64a()
 		_, _ = fmt.Fprintf(hash, "%q %q %q %q %q %q %q", r.Trunk, r.Target, textOf(r.To), textOf(r.From), r.Direction, r.Targets, r.Trunks) // never fails
+		if r.Listed {                                                                                                                       // a mark of a route without such keys is the same in every version
+			_, _ = fmt.Fprintf(hash, " listed %q", r.Name)
+		}
 		all[i] = max(hash.Sum64(), 1)
 	}
 	return all

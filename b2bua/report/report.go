@@ -30,6 +30,8 @@ type Explanation struct {
 	Reason  string `json:"reason"`
 	Why     string `json:"why"`
 
+	Row config.Row `json:"row"` // of the agent's number in the table; null: it is not there
+
 	Routes  []Route  `json:"routes"` // up to the one that matches
 	Route   string   `json:"route"`  // empty: none matches
 	Targets []Target `json:"targets"`
@@ -144,8 +146,20 @@ func Met(r *config.Route) string {
 	if r.From != nil {
 		why = append(why, "from: "+r.From.String())
 	}
+	if r.Listed {
+		why = append(why, "the table of numbers")
+	}
 	if why == nil {
 		return "it takes every call"
 	}
 	return "it matches " + strings.Join(why, ", ")
+}
+
+// Unlisted says why a route that looks into the table of numbers does not take a call.
+func Unlisted(r *config.Route, numbers *config.Table, vars *config.Vars) string {
+	number := r.AgentNumber(vars)
+	if row, ok := numbers.Find(number); ok {
+		return "the table of numbers has route " + row.Route() + " for " + number
+	}
+	return "the number " + number + " is not in the table of numbers"
 }

@@ -211,6 +211,9 @@ func (x *explained) text() string {
 	if x.Diversion != "" {
 		row("diversion", "%s", x.Diversion)
 	}
+	if words := rowWords(x.Row); words != "" {
+		row("table", "%s", words)
+	}
 	for _, r := range x.Routes {
 		if r.Matches {
 			row("route", "%s: %s", r.Route, r.Why)
