@@ -99,7 +99,7 @@ func (c *Call) rescuers(r *config.Rescue, vars *config.Vars) []*peers.Target {
 
 // untried are the route's targets after the last one that was tried.
 func (c *Call) untried() []*peers.Target {
-	all := c.peers.DestinationsFor(c.route, &c.vars)
+	all, _ := c.peers.DestinationsFor(c.route, &c.vars)
 	for i, t := range all {
 		if t == c.bridge.target {
 			return all[i+1:]

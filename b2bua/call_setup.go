@@ -42,7 +42,7 @@ func (c *Call) admitted() phase {
 // routing finds the route, reads the offer, opens the media and sends ringing to
 // the caller.
 func (c *Call) routing() phase {
-	index := c.peers.FirstRoute(&c.vars)
+	index := c.peers.FirstRoute(&c.vars, c.times.started)
 	if index < 0 {
 		c.journal()
 		return c.refuse(404, cause.NoRoute)
@@ -58,9 +58,12 @@ func (c *Call) routing() phase {
 	if p, ok := c.readOffer(); !ok {
 		return p
 	}
-	targets := c.peers.DestinationsFor(c.route, &c.vars)
+	targets, share := c.peers.DestinationsFor(c.route, &c.vars)
 	c.ladder.Routed(c.vars.Route, c.vars.To.Number, dialNames(targets))
-	c.plan = plan{targets: targets, failoverOn: c.route.FailoverOn}
+	if share > 0 {
+		c.ladder.Decide("split: target %s has this caller, by %d of %d", targets[0].Dial.Name, share, c.route.Total())
+	}
+	c.plan = plan{targets: targets, shared: share > 0, failoverOn: c.route.FailoverOn}
 	if !slices.ContainsFunc(targets, c.agreement.SharesCodec) {
 		return c.refuse(488, cause.NoCommonCodec, warning("305 no codec in common"))
 	}

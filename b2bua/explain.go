@@ -28,7 +28,10 @@ func Explain(cfg *config.Config, preparers map[string]peers.Preparer, q report.Q
 		return report.Explanation{}, err
 	}
 	defer s.Close()
-	x := explainer{server: s, q: q}
+	if q.At.IsZero() {
+		q.At = time.Now()
+	}
+	x := explainer{server: s, q: q, out: report.Explanation{At: q.At}}
 	if err := x.nameTrunk(); err != nil {
 		return report.Explanation{}, err
 	}
@@ -62,7 +65,7 @@ func Explain(cfg *config.Config, preparers map[string]peers.Preparer, q report.Q
 	}
 	from := x.sender()
 	x.local(x.transport, from.Addr.Addr()) // the caller's leg needs an address, too
-	c := s.newCall(NewID(), time.Now(), req, s.admission.Peers.Load(), t, from.Addr)
+	c := s.newCall(NewID(), q.At, req, s.admission.Peers.Load(), t, from.Addr)
 	return x.out, x.call(c)
 }
 
@@ -267,7 +270,7 @@ func (x *explainer) local(transport string, peer netip.Addr) leg.Local {
 func (x *explainer) call(c *Call) error {
 	o := &x.out
 	o.From, o.To, o.Diversion = report.Party(c.vars.From), report.Party(c.vars.To), c.vars.Diversion
-	index := c.peers.FirstRoute(&c.vars)
+	index := c.peers.FirstRoute(&c.vars, c.times.started)
 	x.routes(c, index)
 	if index < 0 {
 		x.refuse(404, message.StatusText(404), "no route matches")
@@ -285,7 +288,10 @@ func (x *explainer) call(c *Call) error {
 	}
 	x.note("tags, branches, Call-ID and the o= line are new for each call")
 	x.note("the SDP is that of a caller who offers every codec of every target; port %d stands for the leased one", x.server.cfg.Media.PortLow)
-	targets := c.peers.DestinationsFor(c.route, &c.vars)
+	targets, share := c.peers.DestinationsFor(c.route, &c.vars)
+	if share > 0 {
+		o.Split = &report.Share{Target: targets[0].Dial.Name, Weight: share, Of: c.route.Total()}
+	}
 	for _, t := range c.peers.Destinations(c.route, &c.vars) {
 		if !slices.Contains(targets, t) {
 			x.note("target %s is left out: "+noPhoneNumber, t.Dial.Name, c.vars.Agent().Number)

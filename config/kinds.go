@@ -102,6 +102,7 @@ var kinds = map[string]kind{
 	"kind":                {parse: parsed(parseKind), title: "kind", enum: targetKinds()},
 	"method":              words(true, "is no method that can go from one side to the other", "write some of INFO, MESSAGE, NOTIFY, SUBSCRIBE", "INFO", "MESSAGE", "NOTIFY", "SUBSCRIBE"),
 	"number-pattern":      {parse: parsed(parseNumberPattern), title: "regular expression", pattern: ".", types: anyScalar},
+	"opening":             {parse: parsed(parseOpening), title: "days and time of the day", pattern: `^([A-Za-z,-]+ +)?[0-9]{2}:[0-9]{2}-[0-9]{2}:[0-9]{2}$`},
 	"part":                {parse: parsed(parsePart), title: "content type", pattern: `^[^/*;]+/[^/*;]+$`},
 	"path":                {parse: parsed(parsePath), title: "path", pattern: `^(/[A-Za-z0-9._~-]+)+$`},
 	"ports":               {title: "port-port", pattern: `^ *[0-9]+ *- *[0-9]+ *$`},
@@ -135,6 +136,7 @@ var kinds = map[string]kind{
 	"webhook-name":        {parse: named("webhook", func(l *loader) map[string]bool { return l.webhooks }), title: "name", pattern: nameText, types: anyScalar},
 	"webhook-timeout":     {parse: parsed(parseWebhookTimeout), title: "duration", pattern: durationText},
 	"webhook-url":         {parse: parsed(parseWebhookURL), title: "URL", pattern: `^[Hh][Tt][Tt][Pp][Ss]?://.+`},
+	"zone":                {parse: parsed(parseZone), title: "time zone", pattern: `^[A-Za-z0-9_+/-]+$`},
 	"environment-name":    {title: "environment variable", pattern: `^[A-Za-z_][A-Za-z0-9_]*$|^$`},
 }
 

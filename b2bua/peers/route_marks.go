@@ -18,6 +18,9 @@ func routeMarks(routes []config.Route) []uint64 {
 		if r.Listed {                                                                                                                       // a mark of a route without such keys is the same in every version
 			_, _ = fmt.Fprintf(hash, " listed %q", r.Name)
 		}
+		if r.Hours != nil {
+			_, _ = fmt.Fprintf(hash, " hours %s", r.Hours)
+		}
 		all[i] = max(hash.Sum64(), 1)
 	}
 	return all

@@ -5,6 +5,7 @@ package report
 import (
 	"net/netip"
 	"strings"
+	"time"
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/config"
@@ -15,6 +16,7 @@ type Explanation struct {
 	Trunk  string     `json:"trunk"`  // empty: the source belongs to none
 	Target string     `json:"target"` // that places the call, instead of a trunk; empty: none
 	Source netip.Addr `json:"source"` // where the call would come from
+	At     time.Time  `json:"at"`     // when it would come
 	From   Party      `json:"from"`
 	To     Party      `json:"to"`
 
@@ -34,6 +36,7 @@ type Explanation struct {
 
 	Routes  []Route  `json:"routes"` // up to the one that matches
 	Route   string   `json:"route"`  // empty: none matches
+	Split   *Share   `json:"split"`  // null: its first target is simply the first
 	Targets []Target `json:"targets"`
 
 	Ringing        string `json:"ringing"`
@@ -83,6 +86,13 @@ type Route struct {
 	Route   string `json:"route"`
 	Matches bool   `json:"matches"`
 	Why     string `json:"why"`
+}
+
+// Share says whose share of a route's calls a call belongs to.
+type Share struct {
+	Target string `json:"target"`
+	Weight int    `json:"weight"`
+	Of     int    `json:"of"` // the sum of all weights
 }
 
 // Target is an attempt at one target.
@@ -148,6 +158,9 @@ func Met(r *config.Route) string {
 	}
 	if r.Listed {
 		why = append(why, "the table of numbers")
+	}
+	if r.Hours != nil {
+		why = append(why, "hours: "+r.Hours.String())
 	}
 	if why == nil {
 		return "it takes every call"
