@@ -24,6 +24,7 @@ type runbook struct {
 	alerts   map[string]string
 	messages map[string][]string // the cells of a row, by its first
 	causes   map[string][]string
+	order    []string // of messages
 }
 
 func readRunbook(t *testing.T) runbook {
@@ -50,6 +51,9 @@ func readRunbook(t *testing.T) runbook {
 		into := map[string]map[string][]string{"Messages": b.messages, "Causes": b.causes}[part]
 		if into == nil {
 			continue
+		}
+		if part == "Messages" {
+			b.order = append(b.order, strings.ToLower(m[1]))
 		}
 		if into[m[1]] != nil {
 			t.Errorf("docs/runbook.md has %q twice", m[1])
@@ -110,7 +114,13 @@ func TestRunbookHasEveryCause(t *testing.T) {
 // TestRunbookHasEveryMessage: each message that the program logs as a warning or an error has a row, and nothing else has
 // one.
 func TestRunbookHasEveryMessage(t *testing.T) {
-	rows := readRunbook(t).messages
+	book := readRunbook(t)
+	rows := book.messages
+	for i, message := range book.order[1:] {
+		if message < book.order[i] {
+			t.Errorf("docs/runbook.md: %q comes after %q: the rows are in the order of the alphabet", message, book.order[i])
+		}
+	}
 	for message, where := range warnings(t) {
 		if _, ok := rows[message]; !ok {
 			t.Errorf("docs/runbook.md does not have %q of %s", message, where)

@@ -19,8 +19,10 @@ const phaseEnded = "ended"
 // Call is a call as the API shows it: its record so far, and its phase.
 type Call struct {
 	store.Record
-	// Phase is preparing, dialing, bridged or ending; ended for a finished call.
+	// Phase is preparing, queued, dialing, bridged or ending; ended for a finished call.
 	Phase string `json:"phase"`
+	// Position is that of a caller that waits for a target, in the queue of its route, from 1. 0: it does not wait.
+	Position int `json:"position,omitempty"`
 	// Recording is off, on, paused or failed; empty for a finished call.
 	Recording string `json:"recording,omitempty"`
 	// Masked says that the caller's keys are masked.

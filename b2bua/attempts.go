@@ -26,6 +26,9 @@ type plan struct {
 	targets    []*peers.Target // not tried yet
 	shared     bool            // the first one is chosen by the route's split
 	failoverOn []int           // statuses, besides the usual ones, after which the next target is tried
+	full       []*peers.Target // had no room for a call that may wait for it, or are out of use
+	capped     bool            // one of them had no room
+	place      *peers.Place    // that the call has at the first of targets; nil: none
 
 	reason  string           // of the attempts in the record: "" for the route, store.ReasonTransfer or store.ReasonRescue
 	vars    *config.Vars     // of its templates; nil: the call's
@@ -161,14 +164,23 @@ func (c *Call) try(p *plan) bool {
 // possible says whether an attempt can be made: there is a codec for it, and
 // a place at its target.
 func (c *Call) possible(a *attempt) bool {
+	vars := a.varsOf(c.vars)
+	a.parties = partiesOf(&vars)
+	if p := a.plan.place; p != nil {
+		a.plan.place, a.try, a.placed = nil, p.Try, true
+	}
 	if err := c.offerTo(a); err != nil {
 		c.failed(attemptEnd{cause: cause.NoCommonCodec})
 		return false
 	}
-	vars := a.varsOf(c.vars)
-	a.parties = partiesOf(&vars)
+	if a.placed {
+		return true
+	}
 	try, over := c.server.admission.Occupy(a.target, a.parties)
 	if a.try, a.placed = try, over == peers.LimitNone; !a.placed {
+		if full := over == peers.LimitCap; full || over == peers.LimitCircuit {
+			a.plan.full, a.plan.capped = append(a.plan.full, a.target), a.plan.capped || full
+		}
 		c.failed(attemptEnd{cause: causeOfLimit(over)})
 	}
 	return a.placed
@@ -202,7 +214,7 @@ func (c *Call) prepare(a *attempt) {
 		ready := Ready{Attempt: number, Reached: reach.Reached{Requested: outbound.Requested{Cause: cause.InternalError}}}
 		defer func() { c.mailbox.PostLast(item{event: ready}) }()
 		defer c.server.recovered("prepare")
-		ready.Reached = c.server.atContact(ctx, t, reach.Begin(ctx, t, vars, stack))
+		ready.Reached = reach.Begin(ctx, t, vars, stack, c.server.registrar)
 	})
 }
 

@@ -65,6 +65,7 @@ type Call struct {
 	route    *config.Route
 	plan     plan // of the route
 	attempts attempts
+	queued   *queued // for a place at a target; nil: it never had to wait
 
 	agreement  agreement.Agreement
 	exchange   *exchange // of descriptions, under way; nil: none
@@ -99,6 +100,7 @@ type times struct {
 	started, answered time.Time
 	setupUntil        time.Time // deadline
 	durationUntil     time.Time // deadline
+	queueUntil        time.Time // deadline
 	askAt             time.Time // deadline, of a call that has outlived its process
 	noteAt            time.Time // deadline, of noteSoon
 }
@@ -134,6 +136,7 @@ func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peer
 func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	c.phase = "ending"
 	c.attempts.current.stop()
+	c.endWait()
 	c.times.setupUntil, c.times.durationUntil, c.times.askAt, c.times.noteAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	c.recordings.beepAt, c.hearing.at = time.Time{}, time.Time{}
 	c.transfer, c.exchange, c.relays.open = nil, nil, nil
@@ -193,6 +196,9 @@ func (c *Call) finish() {
 	// The call stays in the list of live ones until its record is committed,
 	// so that it can be found at any moment.
 	c.server.unwritten.Add(1)
+	if c.a != nil && c.times.answered.IsZero() {
+		c.oweRefusal()
+	}
 	recorders, past := c.recordings.all, c.recordings.past
 	if r.Recordings = append(slices.Clip(past), recordingsOf(recorders)...); len(recorders) == 0 {
 		c.owe(func(state []byte) { c.keep(r, state) })
@@ -339,6 +345,9 @@ func (c *Call) snapshot() LiveCall {
 	}
 	live.Recording, live.Masked = c.recordings.state(), c.masking.on
 	live.Vars, live.caller = c.vars, c.caller
+	if c.waits() {
+		live.Position = c.server.admission.Position(&c.queued.Waiter)
+	}
 	if c.invite != nil {
 		live.headers = c.invite.Headers()
 	}

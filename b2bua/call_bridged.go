@@ -88,6 +88,7 @@ func (c *Call) eventInBridge(e event) {
 		c.onKeyed(e)
 	case Played:
 		c.onPlayed(e)
+	case Called: // it has had its place for long
 	case Latched:
 		c.log.Debug().Stringer("side", e.Side).Stringer("source", e.Source).Msg("media source learned")
 	}

@@ -14,6 +14,7 @@ import (
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/reach"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/media"
@@ -40,7 +41,7 @@ func (c *Call) dialPrepared(f Ready) progress {
 	if problem != nil && !errors.Is(problem, outbound.ErrCircuitOpen) { // of which the log has a line already
 		c.log.Warn().Err(problem).Str("target", a.target.Dial.Name).Int("attempt", a.number).Msg("target not ready")
 	}
-	if errors.Is(f.Err, errNotRegistered) { // no outage: the next call is let through
+	if errors.Is(f.Err, reach.ErrNotRegistered) { // no outage: the next call is let through
 		a.target.SIP.End(time.Now(), &a.try, circuit.Neutral)
 	}
 	if f.Cause != cause.None {
@@ -148,7 +149,7 @@ func (c *Call) outboundLeg(f Ready, local leg.Local, at netip.AddrPort) (*leg.Le
 	}
 	invite := leg.Invite{
 		Request: req, Offer: out.Offer, Dest: f.Dest, Transport: local.Transport,
-		FirstResponse: f.Turn(a.target.Dial), RingTimeout: a.target.Dial.RingTimeout,
+		FirstResponse: f.Turn(a.target.Dial), RingTimeout: f.RingTimeout(a.target.Dial),
 		Auth: a.target.Dial.Auth, Heard: func() { a.target.SIP.Heard(time.Now(), a.try) },
 	}
 	if f.Flow == nil {

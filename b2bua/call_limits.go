@@ -19,7 +19,7 @@ func (c *Call) limited() (why cause.Cause, status int) {
 		return causeOfLimit(over), 403
 	case peers.LimitDestination:
 		return causeOfLimit(over), 486
-	case peers.LimitNone, peers.LimitCap, peers.LimitCircuit: // Claim does not judge the last two
+	case peers.LimitNone, peers.LimitCap, peers.LimitCircuit, peers.LimitQueue, peers.LimitWait, peers.LimitClosed: // Claim judges none of these but the first
 		c.claimed = true
 	}
 	return cause.None, 0
@@ -36,6 +36,12 @@ func causeOfLimit(over peers.Limit) cause.Cause {
 		return cause.CallerLimited
 	case peers.LimitDestination:
 		return cause.DestinationLimited
+	case peers.LimitQueue:
+		return cause.QueueFull
+	case peers.LimitWait:
+		return cause.QueueTimeout
+	case peers.LimitClosed:
+		return cause.Shutdown
 	case peers.LimitNone:
 	}
 	return cause.None

@@ -94,7 +94,7 @@ func (c *Call) onOffered(from *legOnWire, f leg.Offered) {
 	case c.exchange != nil, c.transfer != nil: // the target of a transfer was offered the present codec
 		c.step(from, rejection(491))
 	default:
-		c.consult(from, d, formats, f.Method)
+		c.consult(from, d, formats, f)
 	}
 }
 
@@ -146,7 +146,7 @@ func (c *Call) sessionTo(side media.Side) ([]byte, error) {
 }
 
 // consult offers the other side the change that one side wants.
-func (c *Call) consult(from *legOnWire, d *sdp.Description, fallback []sdp.Format, by sip.RequestMethod) {
+func (c *Call) consult(from *legOnWire, d *sdp.Description, fallback []sdp.Format, f leg.Offered) {
 	to := c.other(from)
 	wanted := d.NumberedAs(c.agreement.Description[c.side(to)])
 	formats, err := wanted.Usable(c.policy().Codecs)
@@ -162,12 +162,12 @@ func (c *Call) consult(from *legOnWire, d *sdp.Description, fallback []sdp.Forma
 	like := c.agreement.StreamOrder[c.side(to)]
 	offer := wanted.Answering(like, c.media.at(c.side(to)), to.crypto.Offering(), formats, d.PassedOn())
 	patience := consultUpdate
-	if by == sip.INVITE {
+	if f.Method == sip.INVITE {
 		patience = consultInvite
 	}
 	c.exchange = &exchange{from: from, to: to, ref: c.agreement.NextOffer(), offer: d, formats: formats, fallback: fallback, until: time.Now().Add(patience)}
-	c.step(to, leg.Offer{Ref: c.exchange.ref, SDP: offer})
-	if by == sip.INVITE && from.leg.Asks() {
+	c.step(to, leg.Offer{Ref: c.exchange.ref, SDP: offer, Headers: c.passedTo(to, f.Headers)})
+	if f.Method == sip.INVITE && from.leg.Asks() {
 		c.journal()
 		from.wire.Trying()
 	}
@@ -190,15 +190,15 @@ func (c *Call) onAnswerReady(from *legOnWire, f leg.AnswerReady) error {
 		return nil
 	}
 	if x := c.settledExchange(from, f.Ref); x != nil {
-		c.answerOf(x, f.SDP)
+		c.answerOf(x, f)
 		return nil
 	}
 	return c.ownOfferAnswered(from, f)
 }
 
 // answerOf gives the side that wanted a change the other side's answer.
-func (c *Call) answerOf(x *exchange, body []byte) {
-	answer, err := x.to.readAnswer(body, x.formats, c.server.cfg.SIP.Limits.SDP)
+func (c *Call) answerOf(x *exchange, f leg.AnswerReady) {
+	answer, err := x.to.readAnswer(f.SDP, x.formats, c.server.cfg.SIP.Limits.SDP)
 	if err != nil || x.withdrawn {
 		if err != nil {
 			c.peerLog.Warn().Err(err).Stringer("side", c.side(x.to)).Msg("answer to a change not usable")
@@ -224,7 +224,7 @@ func (c *Call) answerOf(x *exchange, body []byte) {
 	c.setPeer(side, x.offer)
 	c.setPeer(side.Other(), answer)
 	c.peerLog.Info().Str("codec", c.agreement.CodecName).Stringer("side", side).Msg("session renegotiated")
-	c.step(x.from, leg.Accept{SDP: reply})
+	c.step(x.from, leg.Accept{SDP: reply, Headers: c.passedTo(x.from, f.Headers)})
 }
 
 // restore offers a side the session again as the other side has it.

@@ -1,6 +1,8 @@
 package b2bua
 
 import (
+	"time"
+
 	"flowbridge/b2bua/peers"
 	"flowbridge/store"
 )
@@ -15,7 +17,8 @@ type record struct {
 	startedAt, ringingAt, preparedAt, dialedAt, answeredAt store.Time
 
 	setupMS  int64
-	restored int // by how many processes
+	queued   time.Duration // waited for a place at a target, but for a wait that goes on
+	restored int           // by how many processes
 	attempts []store.Attempt
 }
 
@@ -35,6 +38,7 @@ func (c *Call) cdr() store.Record {
 		SIPCallID: c.vars.SIPCallID, TargetSIPCallID: r.targetSIPCallID, SynthflowCallID: r.synthflowCallID, ExternalID: r.externalID,
 		StartedAt: r.startedAt, RingingAt: r.ringingAt, PreparedAt: r.preparedAt, DialedAt: r.dialedAt, AnsweredAt: r.answeredAt,
 		SetupMS: r.setupMS, Codec: c.agreement.CodecName, Attempts: attempts, Restored: r.restored,
+		QueuedMS: c.waited().Milliseconds(), Waiting: c.waits(),
 		TraceID: c.trace.ID(), Traceparent: c.trace.Caller(),
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
+	"flowbridge/config"
 )
 
 // Requests within a call that is up, from one side to the other: INFO, MESSAGE,
@@ -34,11 +35,9 @@ type relays struct {
 
 // alwaysPassed are the headers of a request or answer that pass without
 // configuration: they describe the body and the request.
-func alwaysPassed() []string {
-	return []string{
-		"Content-Disposition", "Content-Encoding", "Info-Package", "Recv-Info", "Event", "Expires", "Subscription-State",
-		"Accept", "Retry-After",
-	}
+func alwaysPassed() []config.Pass {
+	return config.PassNamed("Content-Disposition", "Content-Encoding", "Info-Package", "Recv-Info", "Event", "Expires", "Subscription-State",
+		"Accept", "Retry-After")
 }
 
 // policy is the configuration of the call's platform, which is called or has placed
@@ -137,16 +136,18 @@ func alwaysOf(headers []sip.Header) []sip.Header {
 // passedTo picks the headers of one side's message that pass to the other by
 // configuration.
 func (c *Call) passedTo(to *legOnWire, headers []sip.Header) []sip.Header {
-	names := c.trunk.Caller.PassHeaders
+	list := c.trunk.Caller.PassHeaders
 	if to != c.a {
-		names = c.bridge.target.Dial.PassHeaders
+		list = c.bridge.target.Dial.PassHeaders
 	}
-	names = slices.DeleteFunc(slices.Clone(names), func(n string) bool {
-		return slices.ContainsFunc(alwaysPassed(), func(p string) bool { return strings.EqualFold(p, n) })
+	list = slices.DeleteFunc(slices.Clone(list), func(p config.Pass) bool {
+		return slices.ContainsFunc(alwaysPassed(), func(always config.Pass) bool { return strings.EqualFold(always.To, p.To) })
 	})
-	out, _ := outbound.Passed(headers, names)
 	in := outbound.Inbound{Trusted: c.trunk.Caller.Trusted, Privacy: c.privacy}
-	return slices.DeleteFunc(out, func(h sip.Header) bool {
-		return strings.EqualFold(h.Name(), "Reason") || (to != c.a && in.Reveals(h.Name(), []string{h.Value()})) // a BYE has ours
-	})
+	reveals := func(h sip.Header) bool { return to != c.a && in.Reveals(h.Name(), []string{h.Value()}) }
+	if slices.ContainsFunc(headers, reveals) {
+		headers = slices.DeleteFunc(slices.Clone(headers), reveals)
+	}
+	out, _ := outbound.Passed(headers, list)
+	return slices.DeleteFunc(out, func(h sip.Header) bool { return strings.EqualFold(h.Name(), "Reason") || reveals(h) }) // a BYE has ours
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
@@ -84,8 +85,21 @@ func (c *Call) rescue(l loss) bool {
 	c.log.Warn().Str("target", c.bridge.target.Dial.Name).Str("cause", string(l.cause)).Int("q850", l.q850).Msg("agent lost, the caller is kept")
 	c.ladder.Decide("the agent's leg has died (%s): the caller is kept, and somebody else is called", l.cause.Words())
 	c.loseAgent()
+	c.journal()
 	c.nextTransfer()
 	return true
+}
+
+// rescueAgain begins the rescue again that the end of a process has ended, whose targets are told by their legs.
+func (c *Call) rescueAgain(k *kept.Transfer) {
+	l := loss{cause: cause.Cause(k.Lost), by: k.LostBy, q850: k.LostQ850}
+	if err := c.media.session.SetCrypto(media.SideB, media.Crypto{}); err != nil { // that of the agent
+		c.log.Error().Err(err).Stringer("side", media.SideB).Msg("SRTP keys not usable")
+	}
+	c.media.secured[media.SideB] = secured{plain: true}
+	if c.rescues--; !c.rescue(l) {
+		c.giveUp(l)
+	}
 }
 
 // rescuers are those that may take over: of the section, else the route's that were not

@@ -72,7 +72,7 @@ func (c *Call) routing() phase {
 		return c.refuse(503, cause.NoPorts, leg.RetryAfter())
 	}
 	sounds := c.route.Ringing == config.RingingSessionProgress
-	if c.route.Ringing == config.RingingImmediate || (sounds && !c.soundRinging()) {
+	if c.route.Ringing == config.RingingImmediate || (sounds && !c.soundRinging(targets)) {
 		c.sendRinging(leg.Progress{Code: 180, Reason: message.StatusText(180)}, nil)
 	}
 	return c.nextAttempt()
@@ -83,6 +83,16 @@ func (c *Call) takeRoute(index int) {
 	c.route = &c.peers.Routes[index]
 	c.vars.Route, c.vars.Direction = c.peers.RouteName(index), c.route.Direction
 	c.vars.Row = c.peers.RowOf(c.route.AgentNumber(&c.vars))
+}
+
+// routeIndex is where the route of the call stands; -1: it has none.
+func (c *Call) routeIndex() int {
+	for i := range c.peers.Routes {
+		if &c.peers.Routes[i] == c.route {
+			return i
+		}
+	}
+	return -1
 }
 
 // preparing: the platform is asked for an id and its host is looked up.
@@ -102,14 +112,21 @@ func (c *Call) setUp(name string, same phase) phase {
 		}
 		switch e := h.event.(type) {
 		case Ready:
-			if e.Attempt == c.attempts.current.number { // else of an attempt before
+			if a := c.attempts.current; a != nil && e.Attempt == a.number { // else of an attempt before
 				return c.onReady(e)
 			}
 		case Killed:
 			c.abandon(e.Cause, cause.Reasons{})
 			c.step(c.a, refusal(e.status()))
 			return c.end(e.Cause, e.By, e.status(), 0)
+		case Called:
+			if c.waits() {
+				return c.called()
+			}
 		case Expired:
+			if e.Cause == cause.QueueTimeout {
+				return c.timedOut()
+			}
 			c.abandon(cause.SetupTimeout, cause.Reasons{})
 			return c.refuse(c.route.Otherwise, cause.SetupTimeout)
 		case Withheld:
@@ -148,6 +165,9 @@ func (c *Call) setUp(name string, same phase) phase {
 func (c *Call) nextAttempt() phase {
 	if c.try(&c.plan) {
 		return (*Call).preparing
+	}
+	if c.route.Queue != nil && c.plan.capped {
+		return c.wait()
 	}
 	return c.refuse(c.route.Otherwise, c.attempts.last.cause)
 }

@@ -36,6 +36,7 @@ func Explain(cfg *config.Config, preparers map[string]peers.Preparer, q report.Q
 		return report.Explanation{}, err
 	}
 	x.out.Source = x.source()
+	x.register()
 	x.transport = x.arrival()
 	text, err := x.q.Invite(cfg, x.transport, x.sender().Addr, x.sample())
 	if err != nil {
@@ -250,6 +251,15 @@ func (x *explainer) source() netip.Addr {
 		return p.Addr()
 	}
 	return x.sample()
+}
+
+// register takes the trunk for registered if nothing else says where its calls come from.
+func (x *explainer) register() {
+	if x.trunk == nil || x.trunk.Caller.Register == nil || len(x.trunk.Caller.Sources) > 0 || x.q.Source.IsValid() {
+		return
+	}
+	x.server.admission.Registered(x.trunk.Caller.Name, "", x.out.Source)
+	x.note("trunk %s is taken to be registered: %v stands for its registrar", x.trunk.Caller.Name, x.out.Source)
 }
 
 // local is our own address toward a peer.

@@ -58,7 +58,7 @@ func (x *explainer) attempt(c *Call) report.Target {
 		}
 		return r
 	}
-	peer := x.addrOf(ready.URI.Host)
+	peer := x.addrOf(ready.URI.Host, t)
 	l, in, cause, err := c.outboundLeg(ready, x.local(t.Transport, peer), x.media(peer, t.Media.Address))
 	if errors.Is(err, errWantsTCP) {
 		x.note("target %s: the INVITE is over the UDP budget and goes over TCP; where no connection can be opened, headers are left out", t.Name)
@@ -84,8 +84,12 @@ func (x *explainer) attempt(c *Call) report.Target {
 	return r
 }
 
-// addrOf is the address of a target, or a made-up one for a name.
-func (x *explainer) addrOf(host string) netip.Addr {
+// addrOf is the address of a target, or a made-up one for a name and for what has registered.
+func (x *explainer) addrOf(host string, t *peers.Dial) netip.Addr {
+	if t.Registered {
+		x.note("%s: the call goes to what has registered; without a uri, its Contact stands in place of sip:%s", t.Name, config.RegisteredHost)
+		return x.sample()
+	}
 	if a, err := netip.ParseAddr(message.TrimBrackets(host)); err == nil {
 		return a.Unmap()
 	}

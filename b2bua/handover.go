@@ -263,7 +263,7 @@ func (s *Server) Begun() {
 }
 
 func (s *Server) takeOver(h Handed) error {
-	k, err := kept.Decode(h.State)
+	k, err := s.decode(h.State)
 	if err != nil {
 		return err
 	}

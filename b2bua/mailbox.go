@@ -151,6 +151,9 @@ func (k Killed) status() int {
 	return 503
 }
 
+// Called says that a call that waits for a place has one, or that there will be none.
+type Called struct{}
+
 // Expired says that the set-up or the call has taken as long as it may.
 type Expired struct{ Cause cause.Cause }
 
@@ -170,5 +173,7 @@ func (Keyed) isEvent() {}
 func (Played) isEvent() {}
 
 func (Killed) isEvent() {}
+
+func (Called) isEvent() {}
 
 func (Expired) isEvent() {}

@@ -155,10 +155,10 @@ func (l LiveCall) Headers(patterns []string) (all []peers.Variable) {
 	if l.caller != "" {
 		l.headers = l.caller.request().Headers()
 	}
-	for _, name := range outbound.WantedHeaders(patterns, l.headers, nil) {
-		i := slices.IndexFunc(l.headers, func(h sip.Header) bool { return strings.EqualFold(message.FullName(h.Name()), name) })
+	for _, p := range outbound.Wanted(config.PassNamed(patterns...), l.headers, nil) {
+		i := slices.IndexFunc(l.headers, func(h sip.Header) bool { return strings.EqualFold(message.FullName(h.Name()), p.From) })
 		if i >= 0 {
-			all = append(all, peers.Variable{Name: name, Value: l.headers[i].Value()})
+			all = append(all, peers.Variable{Name: p.From, Value: l.headers[i].Value()})
 		}
 	}
 	return all

@@ -115,9 +115,29 @@ func (c *Call) owe(note func(state []byte)) {
 // oweOnly notes what the legs owe where the record does not come with it.
 func (c *Call) oweOnly(state []byte) { c.server.sink.Owe(c.id, state) }
 
+// refusedMark is behind the call's id in that of its refusal, which has nothing to do with its legs.
+const refusedMark = "#refused"
+
+// oweRefusal notes the refusal of the caller's INVITE until its ACK has come: who has a provisional answer does not ask again
+// (RFC 3261 section 17.1.1.2), so the next process repeats it.
+func (c *Call) oweRefusal() {
+	refused, onSettled := c.a.wire.Refused()
+	if refused == nil {
+		return
+	}
+	sheet := kept.TakeSheet()
+	defer sheet.Release()
+	sheet.ID, sheet.Ended, sheet.Refused = c.id+refusedMark, c.ended.Cause, refused
+	if text, err := sheet.Encode(); err == nil { // always, as in journal
+		sink, id := c.server.sink, sheet.ID
+		sink.Owe(id, text)
+		onSettled(func() { sink.Owe(id, nil) })
+	}
+}
+
 // owed is a call that is over as plain data.
 func (c *Call) owed(k *kept.Sheet) {
-	k.ID, k.Trunk, k.Source, k.Ended = c.id, c.trunk.KindAndName(), destText(c.source), c.ended.Cause
+	k.ID, k.Trunk, k.Source, k.Ended = c.id, c.trunk.KindAndName(), message.KeptAddr{AddrPort: c.source}, c.ended.Cause
 	k.Legs = c.legStates(k.Legs)
 	k.Invite, k.Settled = c.inviteText()
 }
@@ -145,25 +165,27 @@ func (c *Call) inviteText() (text string, settled bool) {
 
 // state is the call as plain data.
 func (c *Call) state(k *kept.Sheet) {
-	k.ID, k.Trunk, k.Source, k.Claimed, k.Restored = c.id, c.trunk.KindAndName(), destText(c.source), c.claimed, c.record.restored
+	k.ID, k.Trunk, k.Source, k.Claimed, k.Restored = c.id, c.trunk.KindAndName(), message.KeptAddr{AddrPort: c.source}, c.claimed, c.record.restored
 	k.Started, k.Answered, k.Until = leg.Instant(c.times.started), leg.Instant(c.times.answered), leg.Instant(c.times.durationUntil)
+	k.Noted, k.Uptime = leg.Instant(time.Now()), c.server.uptime()
 	k.Legs, k.Tried, k.Referrals, k.Rescues = c.legStates(k.Legs), c.attempts.tried, c.referrals, c.rescues
 	k.Invite, k.Settled = c.inviteText()
-	for i := range c.peers.Routes {
-		if &c.peers.Routes[i] == c.route {
-			k.Route, k.Mark = i+1, c.peers.Marks[i]
-		}
+	if i := c.routeIndex(); i >= 0 {
+		k.Route, k.Mark = i+1, c.peers.Marks[i]
 	}
 	if c.times.answered.IsZero() || c.media.session == nil {
 		return
 	}
 	k.Bridge = c.bridge.state(c)
-	k.Agreement = c.agreement.State()
+	k.Agreement = c.agreement.State(k.Agreement.Described)
 	if t := c.transfer; t != nil {
 		k.Transfer = &kept.Transfer{Left: t.left, Reports: t.reports, ID: t.id}
+		if l := t.lost; l != nil {
+			k.Transfer.Lost, k.Transfer.LostBy, k.Transfer.LostQ850 = string(l.cause), l.by, l.q850
+		}
 	}
 	k.SetMedia(c.media.session.State())
-	k.Addr, k.OneWay, k.Listening = [2]string{c.media.addr[0].String(), c.media.addr[1].String()}, c.media.oneWay, c.media.listening
+	k.Addr, k.OneWay, k.Listening = c.media.addr, c.media.oneWay, c.media.listening
 	k.Masked, k.MaskedTo = c.masking.on, c.masking.upTo
 	k.Recording = c.recordings.current != nil && !c.recordings.current.Failed()
 	k.Paused = k.Recording && c.recordings.current.Paused()
@@ -181,7 +203,7 @@ func (c *Call) legStates(all []kept.Leg) []kept.Leg {
 		if l.leg.Done() {
 			continue
 		}
-		k := kept.Leg{State: l.leg.State(), Crypto: l.crypto.State(), Confirmed: l.confirmed, From: destText(l.senders.from), Flow: l.wire.Flow()}
+		k := kept.Leg{State: l.leg.State(), Crypto: l.crypto.State(), Confirmed: l.confirmed, From: message.KeptAddr{AddrPort: l.senders.from}, Flow: l.wire.Flow()}
 		switch l {
 		case c.a:
 			k.Role = kept.RoleCaller
@@ -200,10 +222,8 @@ func (a *attempt) state(c *Call) *kept.Attempt {
 	k := &kept.Attempt{
 		Number: a.number, Target: a.target.Dial.Name, Transport: a.transport, Transfer: a.plan.reason == store.ReasonTransfer, Rescue: a.plan.reason == store.ReasonRescue,
 		From: a.parties.From, To: a.parties.To,
-		Dest: destText(a.dest), Started: leg.Instant(a.started), Dropped: a.dropped, PrepareMS: a.prepareMS, Prepared: a.prepareStatus, Placed: a.placed,
-	}
-	if a.mediaName.IsValid() {
-		k.MediaName = a.mediaName.String()
+		Dest: message.KeptAddr{AddrPort: a.dest}, Started: leg.Instant(a.started), Dropped: a.dropped, PrepareMS: a.prepareMS, Prepared: a.prepareStatus, Placed: a.placed,
+		MediaName: a.mediaName,
 	}
 	if c.peers.CalleeNamed(k.Target) != a.target { // the agent has named it
 		k.Agent = c.record.target

@@ -2,6 +2,7 @@ package b2bua
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -119,5 +120,97 @@ func TestCancelKeepsBinding(t *testing.T) {
 		close(w.holdDials)
 		synctest.Wait()
 		proxy.l.Close()
+	})
+}
+
+// The Contacts of a trunk have their turns by q, in one attempt (RFC 3261 section 16.6): the next one after 408, 480, 5xx and
+// silence. What somebody has decided there ends the attempt.
+func TestNextContact(t *testing.T) {
+	for name, tt := range map[string]struct {
+		first func(w *world, desk *peer, invite received)
+		next  bool
+		tried string
+	}{
+		"unavailable": {func(_ *world, desk *peer, m received) { desk.reply(m, 480, "Gone Home", "d", "") }, true, "480"},
+		"rings, and nobody comes": {func(w *world, desk *peer, m received) {
+			desk.reply(m, 180, "Ringing", "d", "")
+			w.carrier.expect("SIP/2.0 180")
+			time.Sleep(50 * time.Second)
+			desk.reply(m, 408, "Request Timeout", "d", "")
+		}, true, "408"},
+		"fails":  {func(_ *world, desk *peer, m received) { desk.reply(m, 500, "Oops", "d", "") }, true, "500"},
+		"silent": {func(*world, *peer, received) {}, true, "target_silent"},
+		"busy":   {func(_ *world, desk *peer, m received) { desk.reply(m, 486, "Busy Here", "d", "") }, false, ""},
+		"rings for the whole time": {func(w *world, desk *peer, m received) {
+			desk.reply(m, 180, "Ringing", "d", "")
+			w.carrier.expect("SIP/2.0 180")
+			time.Sleep(59*time.Second + 900*time.Millisecond)
+			desk.reply(m, 480, "Gone Home", "d", "")
+		}, true, "480"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorldWith(t, strings.Replace(phoneConfig, "  - {trunk: carrier, to: ", "  - {trunk: carrier, ringing: on-target, to: ", 1), func(w *world) {
+				desk, mobile := w.roaming(), w.otherAt("203.0.113.9:5071")
+				mobile.registers("alice", "alice", "Contact: <sip:mobile@10.0.0.6>;q=0.3\n")
+				desk.registers("alice", "alice", "Contact: <sip:desk@10.0.0.5>;q=0.7\n")
+				d := w.carrier.newCall("+15075785607")
+				w.carrier.invite(d)
+				first := desk.expect("INVITE sip:desk@10.0.0.5")
+				tt.first(w, desk, first)
+				if !tt.next {
+					w.carrier.expect("SIP/2.0 486")
+					w.carrier.ackRefused(d)
+					desk.expect("ACK")
+					w.record()
+					mobile.silent(time.Minute)
+					return
+				}
+				invite := mobile.expect("INVITE sip:mobile@10.0.0.6")
+				if invite.value("Call-ID") != first.value("Call-ID") {
+					t.Errorf("the second Call-ID is %s", invite.value("Call-ID"))
+				}
+				mobile.answer(invite, "m")
+				mobile.expect("ACK")
+				d.learn(w.carrier.expect("SIP/2.0 200"))
+				w.carrier.ack(d)
+				synctest.Wait()
+				desk.rest() // ACK, or what was sent again
+				w.callerHangsUpAt(mobile, d)
+				r := w.record()
+				if len(r.Attempts) != 1 || len(r.Attempts[0].Tried) != 1 || !strings.HasSuffix(r.Attempts[0].Tried[0], " "+tt.tried) || r.Attempts[0].Cause != "" {
+					t.Errorf("attempts %+v", r.Attempts)
+				}
+			})
+		})
+	}
+}
+
+// All Contacts together ring no longer than one may.
+func TestContactsRingTogether(t *testing.T) {
+	inWorldWith(t, phoneConfig, func(w *world) {
+		desk, mobile := w.roaming(), w.otherAt("203.0.113.9:5071")
+		mobile.registers("alice", "alice", "Contact: <sip:mobile@10.0.0.6>;q=0.3\n")
+		desk.registers("alice", "alice", "Contact: <sip:desk@10.0.0.5>;q=0.7\n")
+		d := w.carrier.newCall("+15075785607")
+		begun := time.Now()
+		w.carrier.invite(d)
+		w.carrier.expect("SIP/2.0 180")
+		m := desk.expect("INVITE")
+		desk.reply(m, 180, "Ringing", "d", "")
+		time.Sleep(40 * time.Second)
+		desk.reply(m, 480, "Gone Home", "d", "")
+		desk.expect("ACK")
+		m = mobile.expect("INVITE")
+		mobile.reply(m, 180, "Ringing", "m", "")
+		mobile.reply(mobile.expect("CANCEL"), 200, "OK", "m", "")
+		if took := time.Since(begun); took < 59*time.Second || took > 61*time.Second {
+			t.Errorf("the last one rings until %v", took)
+		}
+		mobile.reply(m, 487, "Request Terminated", "m", "")
+		mobile.expect("ACK")
+		w.carrier.expect("SIP/2.0 180") // once a minute
+		w.carrier.expect("SIP/2.0 503")
+		w.carrier.ackRefused(d)
+		w.record()
 	})
 }

@@ -148,6 +148,39 @@ func TestNextRegistrar(t *testing.T) {
 	})
 }
 
+// A registrar's name leads where calls would go (RFC 3263), and its second address takes over where the first is silent. Calls come
+// from there then.
+func TestNextAddressOfRegistrar(t *testing.T) {
+	yaml := strings.NewReplacer("[192.0.2.10, 192.0.2.21]", "[carrier.test]", "  - name: other\n    register: {registrars: [192.0.2.10], auth: {username: other, password_env: P}, keep_alive: 0}\n", "",
+		`country: "1"`, "country: \"1\"\n    transport: auto").Replace(registerConfig)
+	names := func(o *Options) {
+		o.Network.Names.Ask = zoneOf(t, `
+			_sip._udp.carrier.test. 60 IN SRV 1 1 5070 one.test.
+			_sip._udp.carrier.test. 60 IN SRV 2 1 5071 two.test.
+			one.test. 60 IN A 192.0.2.30
+			two.test. 60 IN A 192.0.2.31`)
+	}
+	inWorldOf(t, yaml, names, func(w *world) {
+		first, second := w.otherAt("192.0.2.30:5070"), w.otherAt("192.0.2.31:5071")
+		first.expect("REGISTER sip:carrier.test SIP/2.0")
+		m := second.expect("REGISTER sip:carrier.test SIP/2.0")
+		second.reply(m, 200, "OK", "r", "", "Expires: 3600")
+		synctest.Wait()
+		if at := w.server.Registrations()[0]; at.State != registration.Registered || at.Failures != 0 || at.Reason != "" {
+			t.Errorf("it is %+v", at)
+		}
+		first.rest()
+		d := second.calls(contactIn(m))
+		d.learn(second.expect("SIP/2.0 180"))
+		w.agent.refuses(486)
+		second.expect("SIP/2.0 486")
+		second.ackRefused(d)
+		w.record()
+		time.Sleep(time.Minute)
+		first.silent(50 * time.Second)
+	})
+}
+
 // A registration over TCP is renewed at once when its connection breaks, because calls come over it.
 func TestRegistrationOverTCP(t *testing.T) {
 	yaml := strings.Replace(registerConfig, `    country: "1"`, `    transport: tcp`, 1)

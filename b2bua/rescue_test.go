@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/message"
 	"flowbridge/media"
 	"flowbridge/store"
@@ -240,5 +241,73 @@ func TestRescueOverARestart(t *testing.T) {
 		w.agent2.expect("SIP/2.0 200")
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 		w.wantRecord(store.DispositionAnswered, cause.AgentHangup, store.EndedByAgent)
+	})
+}
+
+// A process that ends while the caller is being rescued: the next one begins the rescue again, from the target that it had not
+// reached yet, or ends the call with the cause of the loss.
+func TestRescueAgain(t *testing.T) {
+	again := func(w *world) (d *dialogue, called received) {
+		d, invite := w.established()
+		time.Sleep(5 * time.Second) // its ACK is noted
+		w.agentDies(time.Minute, invite, "Reason: Q.850;cause=41")
+		lost := w.agent2.expect("INVITE")
+		w.agent2.reply(lost, 180, "Ringing", "spare", "")
+		w.restart()
+		w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "spare", "")
+		w.agent2.reply(lost, 487, "Terminated", "spare", "")
+		for range 2 { // the ACK of that, and the next INVITE
+			if m := w.agent2.expect(""); strings.HasPrefix(m.raw, "INVITE") {
+				called = m
+			}
+		}
+		return d, called
+	}
+	t.Run("taken over", func(t *testing.T) {
+		inRescue(t, "targets: [spare]", func(w *world) {
+			d, called := again(w)
+			if heard := strings.Join(w.session().heard, "\n"); !strings.Contains(heard, "a hears") {
+				t.Errorf("the caller hears: %s", heard)
+			}
+			if called.value("X-Lost") != "agent_hangup" || called.value("X-Agent") != "agent" {
+				t.Errorf("told:\n%s", called.raw)
+			}
+			w.agent2.reply(called, 200, "OK", "spare2", sdpAt("192.0.2.21", 41000))
+			w.agent2.expect("ACK")
+			w.carrier.reply(w.carrier.expect("OPTIONS"), 200, "OK", "", "")
+			w.agent2.reply(w.agent2.expect("OPTIONS"), 200, "OK", "", "")
+			if got := w.session().peers[media.SideB].RTP.String(); got != "192.0.2.21:41000" {
+				t.Errorf("media of side B goes to %s", got)
+			}
+			w.callerHangsUpAt(w.agent2, d)
+			if r := w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller); r.Restored != 1 || r.Attempts[len(r.Attempts)-1].Reason != store.ReasonRescue {
+				t.Errorf("%+v", r)
+			}
+		})
+	})
+	t.Run("nobody", func(t *testing.T) {
+		inRescue(t, "targets: [spare]", func(w *world) {
+			_, called := again(w)
+			w.agent2.reply(called, 503, "Service Unavailable", "spare2", "")
+			w.agent2.expect("ACK")
+			w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+			w.wantRecord(store.DispositionAnswered, cause.AgentHangup, store.EndedByAgent)
+		})
+	})
+	t.Run("not configured any more", func(t *testing.T) {
+		inRescue(t, "targets: [spare]", func(w *world) {
+			_, invite := w.established()
+			time.Sleep(5 * time.Second)
+			w.agentDies(time.Minute, invite, "Reason: Q.850;cause=41")
+			lost := w.agent2.expect("INVITE")
+			left := w.die()
+			change(&left[0], func(k *kept.Call) { k.Route, k.Mark = 99, 0 })
+			w.begin(left)
+			w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+			w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "spare", "")
+			w.agent2.reply(lost, 487, "Terminated", "spare", "")
+			w.agent2.expect("ACK")
+			w.wantRecord(store.DispositionAnswered, cause.AgentHangup, store.EndedByAgent)
+		})
 	})
 }

@@ -2,6 +2,7 @@ package b2bua
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/kept"
+	"flowbridge/b2bua/leg"
 	"flowbridge/config"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
@@ -178,6 +180,59 @@ func TestOwedAfterARestart(t *testing.T) {
 	})
 }
 
+// TestRefusalOverARestart: a refusal that the caller has not acknowledged is repeated by the next process, with its own status, and
+// by the one after it, until the ACK comes or nobody waits for it any more (RFC 3261 section 17.2.1, Timer H). The target hears nothing.
+func TestRefusalOverARestart(t *testing.T) {
+	refused := func(w *world) (*dialogue, received) {
+		d, in := w.ringing()
+		w.agent.reply(in, 486, "Busy Here", "agent1", "")
+		w.agent.expect("ACK")
+		no := w.carrier.expect("SIP/2.0 486")
+		w.restart()
+		if again := w.carrier.expect("SIP/2.0"); again.raw != no.raw {
+			t.Errorf("%s\nbefore:\n%s", again.raw, no.raw)
+		}
+		w.restart()
+		if again := w.carrier.expect("SIP/2.0"); again.raw != no.raw {
+			t.Errorf("%s\nbefore:\n%s", again.raw, no.raw)
+		}
+		w.wantRecord(store.DispositionBusy, cause.TargetBusy, store.EndedByAgent)
+		return d, no
+	}
+	nothing := func(w *world) {
+		w.carrier.silent(time.Second)
+		synctest.Wait()
+		if left := w.die(); len(left) != 0 {
+			t.Errorf("%d calls are left", len(left))
+		}
+		w.begin(nil)
+	}
+	t.Run("acknowledged", func(t *testing.T) {
+		inWorldWith(t, talkYAML("", ""), func(w *world) {
+			d, _ := refused(w)
+			w.carrier.ackRefused(d)
+			nothing(w)
+		})
+	})
+	t.Run("not acknowledged", func(t *testing.T) {
+		inWorldWith(t, talkYAML("", ""), func(w *world) {
+			refused(w)
+			w.carrier.drainFor(leg.GiveUp)
+			nothing(w)
+		})
+	})
+	t.Run("acknowledged before", func(t *testing.T) {
+		inWorldWith(t, talkYAML("", ""), func(w *world) {
+			d, in := w.ringing()
+			w.agent.reply(in, 486, "Busy Here", "agent1", "")
+			w.agent.expect("ACK")
+			w.carrier.expect("SIP/2.0 486")
+			w.carrier.ackRefused(d)
+			nothing(w)
+		})
+	})
+}
+
 // TestBrokenStates: a state that can't be read, or has lost what it names, costs its call alone, and its legs are told.
 func TestBrokenStates(t *testing.T) {
 	for name, spoil := range map[string]func(l *store.Left){
@@ -186,7 +241,9 @@ func TestBrokenStates(t *testing.T) {
 		"no target": func(l *store.Left) { change(l, func(k *kept.Call) { k.Bridge.Target = "gone" }) },
 		"no leg":    func(l *store.Left) { change(l, func(k *kept.Call) { k.Legs[1].State.Phase = 99 }) },
 		"no address": func(l *store.Left) {
-			change(l, func(k *kept.Call) { k.Legs[0].State.Local.Listen = "203.0.113.1:5060" })
+			change(l, func(k *kept.Call) {
+				k.Legs[0].State.Local.Listen.AddrPort = netip.MustParseAddrPort("203.0.113.1:5060")
+			})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

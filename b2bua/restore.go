@@ -3,7 +3,6 @@ package b2bua
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -46,7 +45,11 @@ func (s *Server) restore(all []store.Left) {
 
 // restoreCall takes up one call, and says whether it goes on.
 func (s *Server) restoreCall(l *store.Left) (on bool) {
-	k, err := kept.Decode(l.State)
+	k, err := s.decode(l.State)
+	if err == nil && k.Refused != nil {
+		s.stack.RefuseAgain(k.Refused, func() { s.sink.Owe(k.ID, nil) })
+		return false
+	}
 	if err == nil {
 		err = s.safely(func() error { return s.goOn(k, l, nil) })
 	}
@@ -60,6 +63,15 @@ func (s *Server) restoreCall(l *store.Left) (on bool) {
 		s.keepInterrupted(l)
 	}
 	return false
+}
+
+// decode reads a state, with its times as the wall clock goes now.
+func (s *Server) decode(state []byte) (*kept.Call, error) {
+	k, err := kept.Decode(state)
+	if err == nil {
+		k.Rebase(leg.Instant(time.Now()), s.uptime())
+	}
+	return k, err
 }
 
 // safely does a part of the restoration, of which a panic costs one call.
@@ -140,6 +152,9 @@ func (s *Server) resume(c *Call, live bool) {
 func (c *Call) closing() phase {
 	c.phase = "ending"
 	c.hangupAll(c.why)
+	if c.a != nil {
+		c.oweRefusal()
+	}
 	return (*Call).linger
 }
 
@@ -174,7 +189,7 @@ type reviving struct {
 // newReviving makes the call of a state, with its legs.
 func (s *Server) newReviving(k *kept.Call, t *peers.Trunk, p *peers.Snapshot) (reviving, error) {
 	req := headerText(k.Invite).request()
-	source, _ := netip.ParseAddrPort(k.Source)
+	source := k.Source.AddrPort
 	if req.From() == nil || req.To() == nil || req.CallID() == nil || req.CSeq() == nil || req.Via() == nil {
 		return reviving{}, errNoLeg
 	}
@@ -214,10 +229,12 @@ func (v *reviving) restoreLeg(k *kept.Leg) {
 	l := v.putOnWire(r.Leg, r.Local, flow)
 	l.wire.TLS, l.confirmed, l.crypto = tls, k.Confirmed, sdp.RestoreLegCrypto(settings, &k.Crypto)
 	l.senders = senders{peers: p, caller: v.trunk, callee: target}
-	l.senders.from, _ = netip.ParseAddrPort(k.From)
+	l.senders.from = k.From.AddrPort
 	if caller {
 		l.senders.shown = credentialsIn(v.invite)
 		l.branch, l.merged = message.BranchOf(v.invite), v.trunk.MergeKey(v.invite)
+	} else {
+		v.ladder.Join(l.callID, l.tag, k.Target)
 	}
 	v.waits = v.waits || r.Unanswered
 	v.readmit(l, r, invite, flow)

@@ -2,7 +2,6 @@ package b2bua
 
 import (
 	"math/rand/v2"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -26,7 +25,7 @@ func (v *reviving) takeUp(l *store.Left, sockets *media.Sockets) error {
 	switch {
 	case v.waits:
 		return errUnanswered
-	case v.a == nil || v.b == nil:
+	case v.a == nil || v.b == nil && !k.Transfer.Rescues():
 		return errNoLeg
 	}
 	for _, l := range v.legs {
@@ -46,16 +45,15 @@ func (v *reviving) takeUp(l *store.Left, sockets *media.Sockets) error {
 	v.referrals, v.rescues, v.claimed = k.Referrals, k.Rescues, true
 	v.masking = masking{on: k.Masked, applied: k.Masked, upTo: k.MaskedTo}
 	v.restoreRecord(&l.Record)
-	v.media.oneWay, v.media.listening = k.OneWay, k.Listening
-	for side, text := range k.Addr {
-		v.media.addr[side], _ = netip.ParseAddr(text)
-	}
+	v.media.oneWay, v.media.listening, v.media.addr = k.OneWay, k.Listening, k.Addr
 	for _, side := range []media.Side{media.SideA, media.SideB} {
 		d := v.agreement.Description[side]
 		if d == nil && (side == media.SideB || !v.agreement.Late) {
 			return errNoLeg
 		}
-		v.media.secured[side] = secured{leg: v.crypto(side), plain: d == nil || !d.Secured()}
+		if side == media.SideA || v.b != nil {
+			v.media.secured[side] = secured{leg: v.crypto(side), plain: d == nil || !d.Secured()}
+		}
 		v.agreement.Changes[side], _ = v.agreement.PayloadChanges(side)
 	}
 	session, err := v.server.relay.Resume(media.SessionConfig{OnEvent: v.onMedia, Sockets: sockets}, *k.Media)
@@ -92,9 +90,12 @@ func (v *reviving) takeRouteAgain() {
 func (v *reviving) attempt(target *peers.Target) *attempt {
 	k := v.k.Bridge
 	a := &attempt{
-		number: k.Number, plan: &plan{}, target: target, crypto: v.b.crypto, line: v.b, placed: k.Placed,
+		number: k.Number, plan: &plan{}, target: target, placed: k.Placed,
 		parties: peers.Parties{From: k.From, To: k.To}, started: leg.TimeOf(k.Started), dropped: k.Dropped,
 		transport: k.Transport, prepareMS: k.PrepareMS, prepareStatus: k.Prepared,
+	}
+	if v.b != nil {
+		a.crypto, a.line = v.b.crypto, v.b
 	}
 	switch {
 	case k.Transfer:
@@ -102,8 +103,7 @@ func (v *reviving) attempt(target *peers.Target) *attempt {
 	case k.Rescue:
 		a.plan.reason = store.ReasonRescue
 	}
-	a.dest, _ = netip.ParseAddrPort(k.Dest)
-	a.mediaName, _ = netip.ParseAddr(k.MediaName)
+	a.dest, a.mediaName = k.Dest.AddrPort, k.MediaName
 	return a
 }
 
@@ -112,7 +112,7 @@ func (v *reviving) restoreRecord(r *store.Record) {
 	v.record = record{
 		trunk: r.Trunk, target: r.Target, targetSIPCallID: r.TargetSIPCallID, synthflowCallID: r.SynthflowCallID, externalID: r.ExternalID,
 		startedAt: r.StartedAt, ringingAt: r.RingingAt, preparedAt: r.PreparedAt, dialedAt: r.DialedAt, answeredAt: r.AnsweredAt,
-		setupMS: r.SetupMS, attempts: r.Attempts, restored: v.k.Restored,
+		setupMS: r.SetupMS, attempts: r.Attempts, restored: v.k.Restored, queued: time.Duration(r.QueuedMS) * time.Millisecond,
 	}
 	v.recordings.parts = v.k.Parts
 	if v.k.Handed {
@@ -158,10 +158,15 @@ func (v *reviving) revived() phase {
 			c.step(l, leg.Hangup{Why: cause.ProcessRestart})
 		}
 	}
-	if t := v.k.Transfer; t != nil {
+	if t := v.k.Transfer; t != nil && !t.Rescues() {
 		c.giveUpTransfer(t)
 	}
 	v.soundAgain()
+	if v.k.Transfer.Rescues() {
+		if c.rescueAgain(v.k.Transfer); c.finished {
+			return (*Call).linger
+		}
+	}
 	c.listenToAgent()
 	stats := c.media.session.Stats()
 	c.media.heard = [2]uint64{stats.A.RxPackets, stats.B.RxPackets}

@@ -327,6 +327,47 @@ func TestFloodOverUDPSparesConnections(t *testing.T) {
 	})
 }
 
+// A flood of REGISTERs, or of OPTIONS, leaves the challenges of calls alone.
+func TestFloodOfRegistersSparesCalls(t *testing.T) {
+	for _, method := range []string{"REGISTER", "OPTIONS"} {
+		t.Run(method, func(t *testing.T) {
+			inWorldWith(t, phoneConfig, func(w *world) {
+				p := w.roaming()
+				for i := range 300 {
+					p.send(strings.ReplaceAll(registerText("", "alice", "flood"+itoa(i), 1, aliceContact), "REGISTER", method))
+				}
+				synctest.Wait()
+				if n := len(p.rest()); n != 200 {
+					t.Errorf("%d answers; want 200", n)
+				}
+				p.challenged(p.newCall("+15075785607"))
+			})
+		})
+	}
+}
+
+// A stranger with a nonce may register so often in a second; the rest is refused before its digest is looked at.
+func TestRateOfRegisters(t *testing.T) {
+	inWorldWith(t, phoneConfig, func(w *world) {
+		p := w.roaming()
+		_, nonce := p.registers("alice", "alice", aliceContact)
+		before := w.server.Rejected().Flood.Load()
+		for i := range 100 {
+			p.send(registerText("", "alice", "again"+itoa(i), 1, aliceContact+credentialsOf("REGISTER", "sip:198.51.100.1", nonce, "MD5", "nobody", "guess", 2+i)))
+		}
+		synctest.Wait()
+		refused := 0
+		for _, m := range p.rest() {
+			if strings.HasPrefix(m.raw, "SIP/2.0 503") && m.value("Retry-After") != "" {
+				refused++
+			}
+		}
+		if counted := w.server.Rejected().Flood.Load() - before; refused != 51 || counted != 51 {
+			t.Errorf("%d are refused, %d counted; want 51", refused, counted)
+		}
+	})
+}
+
 // A re-INVITE that comes again after its ACK has its answer: a CANCEL of it changes nothing.
 func TestCancelOfRepeatedReinvite(t *testing.T) {
 	inWorldWith(t, strings.Replace(testConfig, "kind: synthflow", "kind: synthflow\n    reinvite: auto", 1), func(w *world) {

@@ -69,6 +69,9 @@ type Options struct {
 	// Left are the calls of a killed process.
 	Left []store.Left
 
+	// Uptime is how long the machine runs, whatever its wall clock is set to; nil: calls that outlive a process trust the wall clock.
+	Uptime func() time.Duration
+
 	// Bindings are what had registered at the process before, by holder; KeepBindings is told when those of a holder change, and
 	// does not block. Both may be nil.
 	Bindings     map[string][]store.Binding
@@ -103,7 +106,8 @@ type Server struct {
 	registrar   *registrar.Registrar  // those of others
 	interrupted []func()              // begin again what HandOver has ended; owned by who calls it
 	again       sync.Map              // records of calls that the process before was setting up, by the tag of the caller's leg
-	unwritten   atomic.Int64          // records that the sink has not taken yet
+	uptime      func() time.Duration
+	unwritten   atomic.Int64 // records that the sink has not taken yet
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -147,7 +151,11 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 		registrar:  registrar.New(o.Bindings, o.KeepBindings),
 		keepsNames: asksForCalls(&o.Config.Hooks),
 		archive:    o.Archive,
+		uptime:     o.Uptime,
 		strays:     rate.NewLimiter(strayRate, strayRate),
+	}
+	if s.uptime == nil {
+		s.uptime = func() time.Duration { return 0 }
 	}
 	if o.Admission != nil {
 		o.Admission(s.admission)
@@ -217,6 +225,9 @@ func (s *Server) Messages() *transport.Messages { return s.stack.Messages() }
 
 // Open counts the open calls by trunk and target.
 func (s *Server) Open() peers.Open { return s.admission.Open() }
+
+// Waiting are the calls that wait in the queues of routes.
+func (s *Server) Waiting() []peers.Waiting { return s.admission.Waiting() }
 
 // Circuits are the circuits of targets and of their APIs.
 func (s *Server) Circuits() []peers.CircuitStatus { return s.admission.Circuits() }
@@ -370,7 +381,9 @@ func (s *Server) Reading(yield func(socket string, step uint64)) { s.stack.Readi
 // LiveCall is the state of a call that is not over.
 type LiveCall struct {
 	Record store.Record
-	Phase  string // preparing, dialing, bridged or ending
+	Phase  string // preparing, queued, dialing, bridged or ending
+
+	Position int // in the queue of its route, from 1; 0: it does not wait for a place
 
 	Recording string // RecordingOff, …
 	Masked    bool   // the caller's keys are

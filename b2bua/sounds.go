@@ -1,6 +1,7 @@
 package b2bua
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"time"
@@ -66,6 +67,9 @@ func (c *Call) play(side media.Side, v *voice) {
 // ringback is the sound for a caller that waits.
 func (c *Call) ringback() *voice {
 	name := c.route.Ringback
+	if q := c.route.Queue; q != nil && c.waits() {
+		name = cmp.Or(q.Sound, name)
+	}
 	return &voice{name: name, sound: c.peers.Tones[name], loop: true, yield: true}
 }
 
@@ -100,8 +104,8 @@ func (c *Call) wanted(side media.Side) *voice {
 
 // soundRinging answers the caller's offer with 183, so that the caller hears our
 // ringing. False: the caller has no G.711 that a target could use, or no offer.
-func (c *Call) soundRinging() bool {
-	k, ok := c.agreement.Playable(c.plan.targets)
+func (c *Call) soundRinging(targets []*peers.Target) bool {
+	k, ok := c.agreement.Playable(targets)
 	if !ok {
 		return false
 	}

@@ -32,7 +32,7 @@ type Config struct {
 	Admin Admin `key:"admin"`
 	// The HTTP addresses that platforms and carriers ask. A hook with a listen is on. Hooks may share a listen.
 	Hooks Hooks `key:"hooks"`
-	// The local database of live and finished calls.
+	// The local database of finished calls, and beside it the journal of live ones.
 	Store Store `key:"store"`
 	// The receivers of finished calls: their records are posted there, signed.
 	Webhooks []Webhook `key:"webhooks"`

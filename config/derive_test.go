@@ -23,12 +23,12 @@ func TestDerived(t *testing.T) {
 	media := PeerMedia{Latch: LatchStrict, SRTP: SRTPRequired}
 	networks := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 	trunk := Trunk{
-		Name: "pbx", URI: uri, Transport: "tls", TLS: TargetTLS{CA: "ca"}, DialAuth: auth, PassHeaders: []string{"X-A"}, Codecs: []string{"PCMA"},
+		Name: "pbx", URI: uri, Transport: "tls", TLS: TargetTLS{CA: "ca"}, DialAuth: auth, PassHeaders: PassNamed("X-A"), Codecs: []string{"PCMA"},
 		FirstResponseTimeout: time.Second, RingTimeout: time.Minute, MaxCalls: 3, MaxCPS: 4, MediaSources: networks, Media: media,
 		Rel100: Rel100Required, SessionExpires: time.Hour, MinSE: 2 * time.Minute,
 	}
 	callee := &Target{
-		Name: "pbx", Kind: KindSIP, URI: uri, Transport: "tls", TLS: TargetTLS{CA: "ca"}, Auth: auth, PassHeaders: []string{"X-A"},
+		Name: "pbx", Kind: KindSIP, URI: uri, Transport: "tls", TLS: TargetTLS{CA: "ca"}, Auth: auth, PassHeaders: PassNamed("X-A"),
 		Budget: trunkBudget(), Overflow: OverflowTrim, Codecs: []string{"PCMA"}, CodecOrder: CodecOrderCaller,
 		FirstResponseTimeout: time.Second, RingTimeout: time.Minute, MaxCalls: 3, MaxCPS: 4, MediaSources: networks, Media: media,
 		Reinvite: ReinviteAuto, Rel100: Rel100Required, SessionExpires: time.Hour, MinSE: 2 * time.Minute, DTMF: DTMFRelay,
@@ -38,12 +38,12 @@ func TestDerived(t *testing.T) {
 		t.Errorf("callee: want - got +\n%s", diff)
 	}
 	target := Target{
-		Name: "agent", Sources: networks, CallAuth: auth, MediaSources: networks, Media: media, PassHeaders: []string{"X-A"},
+		Name: "agent", Sources: networks, CallAuth: auth, MediaSources: networks, Media: media, PassHeaders: PassNamed("X-A"),
 		TLS: TargetTLS{CA: "ca"}, Rel100: Rel100Off, SessionExpires: time.Hour, MinSE: 2 * time.Minute,
 		Codecs: []string{"G722"}, FirstResponseTimeout: time.Second, RingTimeout: time.Minute,
 	}
 	caller := &Trunk{
-		Name: "agent", Sources: networks, Auth: auth, MediaSources: networks, Media: media, PassHeaders: []string{"X-A"},
+		Name: "agent", Sources: networks, Auth: auth, MediaSources: networks, Media: media, PassHeaders: PassNamed("X-A"),
 		TLS: TargetTLS{CA: "ca"}, Rel100: Rel100Off, SessionExpires: time.Hour, MinSE: 2 * time.Minute,
 		Transport: "udp", Codecs: []string{"PCMU", "PCMA"}, FirstResponseTimeout: 4 * time.Second, RingTimeout: time.Minute,
 		MaxDuration: 4 * time.Hour, NAT: NATAuto, Trusted: true, MaxCalls: 5000, MaxCPS: 2000, Limits: TrunkLimits{PerSourceRate: 4000},

@@ -30,6 +30,7 @@ func doubtsOf(cfg *Config, root value) Errors {
 	d.tokens()
 	d.xei()
 	d.routes()
+	d.queues()
 	d.idle()
 	return d.all.sorted()
 }

@@ -37,6 +37,8 @@ func warningsOf(t *testing.T, text string) string {
 func TestDoubts(t *testing.T) {
 	for name, tt := range map[string]struct{ old, new, want string }{
 		"nothing":               {"", "", ""},
+		"queue":                 {"targets: [agent]}", "targets: [agent], queue: {}}", "f.yaml:7: routes[0].queue: is never used: target agent has neither max_calls nor max_cps, and is never full; give it max_calls"},
+		"queue of a full one":   {"kind: sip,", "kind: sip, max_cps: 3,", ""},
 		"open end":              {`{7}$`, `{7}`, `f.yaml:7: routes[0].to: "^\\+1507[0-9]{7}" does not end with $, so it matches whatever follows; write it like`},
 		"open beginning":        {`"^`, `"`, "does not begin with ^"},
 		"no anchors":            {`"^\\+1507[0-9]{7}$"`, `"1507"`, "has neither ^ nor $"},

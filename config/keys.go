@@ -132,6 +132,8 @@ func (s section) fill(k key, dst reflect.Value) {
 		*p = s.templates(k)
 	case *[]Variable:
 		*p = s.variables(k)
+	case *[]Pass:
+		*p = s.passes(k)
 	default:
 		s.fillPlain(k, dst)
 	}

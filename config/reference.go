@@ -78,7 +78,11 @@ func typeOf(s object) string {
 	if items, ok := s.get("items").(object); ok {
 		return "list: " + typeOf(items)
 	}
+	title, _ := s.get("title").(string)
 	if _, ok := s.get("properties").(object); ok {
+		if title != "" {
+			return title + "; or section"
+		}
 		return "section"
 	}
 	if inner, ok := s.get("additionalProperties").(object); ok {
@@ -88,7 +92,6 @@ func typeOf(s object) string {
 		values, _ := any[0].get("enum").([]string)
 		return strings.Join(values, ", ")
 	}
-	title, _ := s.get("title").(string)
 	switch title {
 	case integerType:
 		return fmt.Sprintf("%v to %v", s.get("minimum"), s.get("maximum"))

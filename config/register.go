@@ -8,7 +8,7 @@ import (
 
 // Register is the section `register` of a trunk: where Flowbridge registers. Its address-of-record is user@registrar.
 type Register struct {
-	// The registrars: names or addresses, with a port where it is not 5060 (5061 over TLS). They are tried in turn until one takes it.
+	// The registrars: names, as RFC 3263 resolves them, or addresses, with a port where it is another one. They are tried in turn until one takes it.
 	Registrars []string `key:"registrars" is:"host-port" filled:""`
 	// The user of the address-of-record. Empty: that of auth.
 	User string `key:"user" is:"register-user"`

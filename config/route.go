@@ -52,6 +52,8 @@ type Route struct {
 	MaskDTMF Wanted `key:"mask_dtmf" enum:"off always on_demand" default:"off"`
 	// What becomes of the caller when the agent's leg dies in mid-call. Without it the call ends.
 	Rescue *Rescue `key:"rescue"`
+	// What becomes of a caller while every target is full. Without it the caller gets otherwise.
+	Queue *Queue `key:"queue"`
 }
 
 func (r *Route) check(s section) {

@@ -16,7 +16,7 @@ import (
 
 // source is where the sections are declared: the comments of their fields are the descriptions of the schema.
 //
-//go:embed admin.go budget.go circuit.go config.go fleet.go hook_twilio.go hook_vapi.go hooks.go hours.go limits.go media.go platform.go prepare.go register.go rescue.go route.go sip.go target.go telemetry.go trunk.go webhook.go
+//go:embed admin.go budget.go circuit.go config.go fleet.go hook_twilio.go hook_vapi.go hooks.go hours.go limits.go map_headers.go media.go platform.go prepare.go queue.go register.go rescue.go route.go sip.go target.go telemetry.go trunk.go webhook.go
 var source embed.FS
 
 // environment is a reference to the environment, which may stand in every value.
@@ -114,6 +114,17 @@ func (d described) section(t reflect.Type) object {
 	return s
 }
 
+// textOrSection is the schema of a list's element that may be a mapping, or a text of the key's kind.
+func (d described) textOrSection(k key, t reflect.Type) object {
+	s := object{{"type", []string{"object", "string"}}}
+	for _, m := range slices.Concat(k.kind().schema(), d.section(t)) {
+		if m.name != "type" {
+			s = append(s, m)
+		}
+	}
+	return s
+}
+
 // value is the schema of a key's value.
 func (d described) value(k key) object {
 	t, list := elementType(k.field.Type), isList(k.field.Type)
@@ -131,6 +142,9 @@ func (d described) value(k key) object {
 	item := k.kind().schema
 	if nested {
 		item = func() object { return d.section(declared) }
+	}
+	if k.field.Type == reflect.TypeFor[[]Pass]() {
+		item = func() object { return d.textOrSection(k, declared) }
 	}
 	if list {
 		s := object{{"type", "array"}, {"items", item()}}

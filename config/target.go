@@ -25,8 +25,9 @@ type Target struct {
 	TLS TargetTLS `key:"tls"`
 	// The digest credentials for its 401 and 407.
 	Auth *Auth `key:"auth"`
-	// The headers of the carrier's INVITE that it gets, spelled as they go out. "X-*": all that begin so.
-	PassHeaders []string `key:"pass_headers" is:"header-pattern"`
+	// The headers of the carrier's INVITE and BYE that it gets, spelled as they go out, or how they are made of others. "X-*":
+	// all that begin so.
+	PassHeaders []Pass `key:"pass_headers" is:"header-pattern"`
 	// How large an INVITE over UDP may be before overflow applies. With overflow: tcp, credentials take 300 bytes of it.
 	Budget Budget `key:"budget"`
 	// What becomes of an INVITE over the budget: tcp (it goes over TCP to the same host and port) or trim (headers are left

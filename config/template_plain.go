@@ -83,6 +83,8 @@ func (v *Vars) field(path string) (value string, ok bool) {
 		return v.Rescue.Seconds, true
 	case "Rescue.Target":
 		return v.Rescue.Target, true
+	case "Queue.Seconds":
+		return v.Queue.Seconds, true
 	case "Prepare.CallID":
 		if v.Prepare != nil {
 			return v.Prepare.CallID, true

@@ -18,8 +18,9 @@ type Trunk struct {
 	Certificates []string `key:"certificates" is:"certificate-name"`
 	// Further conditions for a call. They tell trunks of one address apart.
 	Match Match `key:"match"`
-	// The headers of a target's answers, BYE and INVITE that it gets, spelled as they go out. "X-*": all that begin so.
-	PassHeaders []string `key:"pass_headers" is:"header-pattern"`
+	// The headers of a target's answers, BYE and INVITE that it gets, spelled as they go out, or how they are made of others. "X-*": all that
+	// begin so.
+	PassHeaders []Pass `key:"pass_headers" is:"header-pattern"`
 	// The networks that its RTP may come from, besides the addresses in SDP and of its signalling. Media goes there before a caller is confirmed.
 	MediaSources []netip.Prefix `key:"media_sources"`
 	// How its RTP is treated.

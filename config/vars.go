@@ -39,6 +39,8 @@ type Vars struct {
 	Prepare *PrepareVars
 	// Rescue says what has happened, where a target takes over from an agent whose leg has died; else empty.
 	Rescue RescueVars
+	// Queue says how long the caller has waited in the route's queue.
+	Queue QueueVars
 	// HeaderFunc gives the first value of a header of the carrier's INVITE.
 	HeaderFunc func(name string) string
 }
@@ -120,6 +122,12 @@ type RescueVars struct {
 	Seconds string
 	// Target is the name of the lost agent's target.
 	Target string
+}
+
+// QueueVars is what a target may know of a caller that has waited for a place. It is empty for other callers.
+type QueueVars struct {
+	// Seconds is how long the caller has waited.
+	Seconds string
 }
 
 var errNotJSON = errors.New("the prepare answer is not JSON")

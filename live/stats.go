@@ -45,8 +45,10 @@ type Stats struct {
 // Phases count live calls.
 type Phases struct {
 	Preparing int `json:"preparing"`
-	Dialing   int `json:"dialing"`
-	Bridged   int `json:"bridged"`
+	// Queued are the callers that wait for a place at a target.
+	Queued  int `json:"queued"`
+	Dialing int `json:"dialing"`
+	Bridged int `json:"bridged"`
 }
 
 // Percentiles are the values that half, 95 % and 99 % of the measured ones are not above.

@@ -72,13 +72,16 @@ type Active struct{ Trunk, Target, Phase string }
 // The phases of a live call, by its record.
 const (
 	phasePreparing = "preparing"
+	phaseQueued    = "queued"
 	phaseDialing   = "dialing"
 	phaseBridged   = "bridged"
 )
 
-// PhaseOf is the phase of a live call: preparing, dialing or bridged.
+// PhaseOf is the phase of a live call: preparing, queued, dialing or bridged.
 func PhaseOf(r *store.Record) string {
 	switch {
+	case r.Waiting:
+		return phaseQueued
 	case !r.AnsweredAt.IsZero():
 		return phaseBridged
 	case !r.DialedAt.IsZero():
@@ -95,6 +98,8 @@ func (p *Phases) of(phase string) *int {
 		return &p.Bridged
 	case phaseDialing:
 		return &p.Dialing
+	case phaseQueued:
+		return &p.Queued
 	default:
 		return &p.Preparing
 	}

@@ -14,7 +14,7 @@ import (
 // Errors of Engine.Resume; errAddress is another one.
 var (
 	errState     = errors.New("not the state of a session")
-	errPortTaken = errors.New("its ports are not free")
+	errPortTaken = errors.New("its ports are outside of media.ports, or taken")
 )
 
 // shortestFrame is the shortest packet that anybody sends. So nobody has sent more packets than frames of it have passed.

@@ -53,11 +53,14 @@ func New(o rest.Options, given *GivenIDs) (*Client, error) {
 // a second by HTTP/1.1. Beyond them, calls would make connections for one request each.
 const maxKept = 512
 
+// keptFor is how long: what a flood has left is given back within a minute.
+const keptFor = 30 * time.Second
+
 // Transport is what a Client uses unless it is given another one: it keeps connections for many calls.
 func Transport() http.RoundTripper {
 	return rest.NewTransport(&http.Transport{
 		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConns: maxKept, MaxIdleConnsPerHost: maxKept,
-		IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 5 * time.Second, MaxResponseHeaderBytes: 64 << 10,
+		IdleConnTimeout: keptFor, TLSHandshakeTimeout: 5 * time.Second, MaxResponseHeaderBytes: 64 << 10,
 	})
 }
 

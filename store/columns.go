@@ -11,20 +11,20 @@ import (
 // columnList names the columns of calls in the order of values and targets.
 const columnList = `id, node, trunk, route, target, direction, "from", "to", sip_call_id, target_sip_call_id,
 	synthflow_call_id, started_at, ringing_at, prepared_at, dialed_at, answered_at, ended_at, setup_ms, duration_ms,
-	disposition, sip_status, q850, cause, ended_by, codec, attempts, media, recordings, lead, external_id, trace_id, restored`
+	disposition, sip_status, q850, cause, ended_by, codec, attempts, media, recordings, lead, external_id, trace_id, restored, queued_ms`
 
 // selectList is columnList with the platform's report.
 const selectList = columnList + `, (SELECT report FROM reports WHERE reports.id = calls.id)`
 
 // The number of columns of selectList, and the place of started_at among them.
 const (
-	selected      = 33
+	selected      = 34
 	startedColumn = 11
 )
 
 // A finished record does not change: a repeated Put has no effect.
 const insertCall = `INSERT INTO calls (` + columnList + `)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 	ON CONFLICT (id) DO NOTHING`
 
 // columns has room for the values of one statement after the other. They are good until it is used next.
@@ -57,6 +57,7 @@ func (c *columns) of(r *Record) []driver.NamedValue {
 	c.add(int64(r.Q850))
 	c.addTexts(r.Cause, r.EndedBy, r.Codec, attempts, media, string(c.text), r.Lead, r.ExternalID, r.TraceID)
 	c.add(int64(r.Restored))
+	c.add(r.QueuedMS)
 	return c.values
 }
 
@@ -97,7 +98,7 @@ func scan(from row) (Record, error) {
 	err := from.Scan(&r.ID, &r.Node, &r.Trunk, &r.Route, &r.Target, &r.Direction, &r.From, &r.To, &r.SIPCallID,
 		&r.TargetSIPCallID, &r.SynthflowCallID, &r.StartedAt, &r.RingingAt, &r.PreparedAt, &r.DialedAt, &r.AnsweredAt,
 		&r.EndedAt, &r.SetupMS, &r.DurationMS, &r.Disposition, &r.SIPStatus, &r.Q850, &r.Cause, &r.EndedBy, &r.Codec,
-		&attempts, &media, &recordings, &r.Lead, &r.ExternalID, &r.TraceID, &r.Restored, &report)
+		&attempts, &media, &recordings, &r.Lead, &r.ExternalID, &r.TraceID, &r.Restored, &r.QueuedMS, &report)
 	if err != nil {
 		return Record{}, err
 	}

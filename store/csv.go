@@ -132,6 +132,7 @@ func recordColumns() []column {
 		{"external_id", func(r *Record) string { return r.ExternalID }},
 		{"trace_id", func(r *Record) string { return r.TraceID }},
 		{"restored", func(r *Record) string { return strconv.Itoa(r.Restored) }},
+		{"queued_ms", func(r *Record) string { return strconv.FormatInt(r.QueuedMS, 10) }},
 		{"started_at", func(r *Record) string { return r.StartedAt.String() }},
 		{"ringing_at", func(r *Record) string { return r.RingingAt.String() }},
 		{"prepared_at", func(r *Record) string { return r.PreparedAt.String() }},

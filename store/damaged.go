@@ -128,11 +128,20 @@ func keyOf(ctx context.Context, name string) (key []byte) {
 	return key
 }
 
+// asideName is a name that no file has: the wall clock may have been set back.
+func asideName(path string) string {
+	for at := time.Now().UTC(); ; at = at.Add(time.Millisecond) {
+		name := path + ".damaged-" + at.Format("20060102T150405.000Z")
+		if _, err := os.Lstat(name); err != nil {
+			return name
+		}
+	}
+}
+
 // setAside gives a damaged file another name, with its log, which may have what mends it; empty: there is no such file any more.
 // SQLite's index of the log is of no use. The file keeps its own name, too, where it can: a process that is killed before
 // another one is in its place must find one.
-func setAside(path string) (name string, err error) {
-	name = path + ".damaged-" + time.Now().UTC().Format("20060102T150405.000Z")
+func setAside(path, name string) (given string, err error) {
 	err = os.Link(path, name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) { // a file system without links
 		err = os.Rename(path, name)
@@ -157,11 +166,12 @@ func setAside(path string) (name string, err error) {
 func replaceDamaged(ctx context.Context, path string, key []byte) (name string, err error) {
 	fresh := path + ".new"
 	removeDatabase(fresh)
-	if err := beginAnew(ctx, fresh, key); err != nil {
+	aside := asideName(path)
+	if err := beginAnew(ctx, fresh, aside, key); err != nil {
 		removeDatabase(fresh)
 		return "", err
 	}
-	if name, err = setAside(path); err != nil {
+	if name, err = setAside(path, aside); err != nil {
 		return "", err
 	}
 	return name, os.Rename(fresh, path)
@@ -176,8 +186,9 @@ func removeDatabase(path string) {
 
 const setKey = `INSERT INTO meta (name, value) VALUES ('signal_key', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`
 
-// beginAnew makes a new file, with a signalling key; nil: Open makes one.
-func beginAnew(ctx context.Context, path string, key []byte) (err error) {
+// beginAnew makes a new file, with a signalling key, or without one, which Open makes, and with the name of the old file, from which
+// something is to be taken over.
+func beginAnew(ctx context.Context, path, old string, key []byte) (err error) {
 	if err := create(path); err != nil {
 		return err
 	}
@@ -186,11 +197,27 @@ func beginAnew(ctx context.Context, path string, key []byte) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if key == nil {
-		return nil
+	if _, err = db.ExecContext(ctx, upsertNote, "note_"+salvageNote, old); err == nil && key != nil {
+		_, err = db.ExecContext(ctx, setKey, key)
 	}
-	_, err = db.ExecContext(ctx, setKey, key)
 	return err
+}
+
+// suspectEvery is how long a file counts as whole that was looked through because somebody has found it damaged. Meanwhile the last
+// connections to the one before it are closed.
+const suspectEvery = time.Minute
+
+// suspected says whether a reader has found that the file is damaged, and it is. Who began to read before the damaged one was set
+// aside speaks of that.
+func (w *writer) suspected(ctx context.Context) bool {
+	if !w.s.damaged.Swap(false) || time.Since(w.whole) < suspectEvery {
+		return false
+	}
+	if failsCheck(ctx, w.s.path) {
+		return true
+	}
+	w.whole = time.Now()
+	return false
 }
 
 // renew sets the damaged file aside under the process, and goes on with a new one. After an error it is tried again.
@@ -199,7 +226,7 @@ func (w *writer) renew(ctx context.Context) error {
 		w.close()
 		name, err := replaceDamaged(ctx, w.s.path, w.s.key[:])
 		if err != nil {
-			w.s.damaged.Store(true)
+			w.s.condemned.Store(true)
 			return err
 		}
 		w.renews = true
@@ -213,7 +240,7 @@ func (w *writer) renew(ctx context.Context) error {
 		return err
 	}
 	w.s.file, w.s.wal, w.sizes = file, nil, sizes{}
-	w.renews = false
+	w.renews, w.whole = false, time.Now()
 	return w.open(ctx)
 }
 

@@ -117,7 +117,7 @@ func TestDamagedAndRemoved(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	s.damaged.Store(true)
+	s.condemned.Store(true)
 	mustPut(t, s, sample("after"))
 	if _, ok, err := s.Get(t.Context(), "after"); err != nil || !ok || s.SetAside() != "" {
 		t.Errorf("%v, %v, set aside %q", ok, err, s.SetAside())

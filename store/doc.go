@@ -22,12 +22,14 @@
 //
 // # Decisions
 //
-// The writer commits everything that is pending at once. It waits 20 ms after a transaction for each of its records, 200 ms
+// The writer commits everything that is pending at once. It waits 20 ms after a transaction for each of its records, 500 ms
 // at the most: a busy process writes a hundred calls at once, which share the pages they change (BenchmarkBusy), and a
 // single record is committed at once. What can't be written (disk full) stays pending and is tried again. What Close can't
 // write goes to a file beside the database, which the next Open takes up. A file that was removed under the process is put
-// back; another one in its place is left alone. A damaged one is set aside, and a new one begun (damaged.go).
-// Tests: TestManyWriters, TestDiskFull, TestFileRemoved, TestOnlyFileRemoved, TestFileReplaced, TestFileDamaged.
+// back; another one in its place is left alone. A damaged one is set aside, and a new one begun (damaged.go),
+// into which is taken what can be read of it (salvage.go). A reader may still have the old file open, so its word that the file is
+// damaged has the writer look through it.
+// Tests: TestManyWriters, TestDiskFull, TestFileRemoved, TestOnlyFileRemoved, TestFileReplaced, TestFileDamaged, TestSalvage, TestLateWordOfDamage.
 //
 // A record is live until it is committed, so the admin API finds a call at any moment. Put returns after the commit, and
 // Keep tells of it. Until then the record is in the journal, so a kill costs nothing of a call that has ended.

@@ -250,6 +250,7 @@ func appendRecord(b []byte, r *Record) []byte {
 	b = numberIf(b, "sip_status", int64(r.SIPStatus))
 	b = numberIf(b, "q850", int64(r.Q850))
 	b = numberIf(b, "restored", int64(r.Restored))
+	b = numberIf(b, "queued_ms", r.QueuedMS)
 	if len(r.Attempts) > 0 {
 		b = appendList(key(b, "attempts"), r.Attempts, appendAttempt)
 	}

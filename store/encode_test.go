@@ -35,6 +35,8 @@ func fill(v reflect.Value, random *rand.Rand, zeros bool) {
 		v.SetString(texts[random.IntN(len(texts))])
 	case reflect.Int, reflect.Int64:
 		v.SetInt(random.Int64N(1e12) - 5e11)
+	case reflect.Bool:
+		v.SetBool(random.IntN(2) == 0)
 	case reflect.Float64:
 		v.SetFloat([]float64{1.5, 4.3, 1e-7, 1e21, -0.000001, 3e-10, 123456789.125, math.MaxFloat64, 1e-300}[random.IntN(9)])
 	case reflect.Pointer: // the report, which has a table of its own
@@ -49,7 +51,7 @@ func TestEncoding(t *testing.T) {
 	for i := range 2000 {
 		var r Record
 		fill(reflect.ValueOf(&r).Elem(), random, i > 0)
-		r.Report, r.Traceparent = nil, "" // not of the journal
+		r.Report, r.Traceparent, r.Waiting = nil, "", false // not of the journal
 		for name, part := range map[string]struct {
 			got  []byte
 			like any

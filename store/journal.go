@@ -156,7 +156,7 @@ func (j *journal) note(kind entryKind, r *Record, kept []byte, now time.Time) {
 		if kind == callEnded {
 			keptID = owedID(keptID)
 		}
-		room.sealed = sealState(room.sealed, j.seal, keptID, kept)
+		room.seal(j.seal, keptID, kept)
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -190,7 +190,7 @@ func (j *journal) owe(id string, state []byte) {
 	room := takeRoom()
 	defer room.release()
 	id = owedID(id)
-	room.sealed = sealState(room.sealed, j.seal, id, state)
+	room.seal(j.seal, id, state)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.file == nil {

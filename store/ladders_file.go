@@ -32,6 +32,10 @@ const laddersTable = `CREATE TABLE IF NOT EXISTS ladders (n INTEGER PRIMARY KEY,
 // laddersID marks the file, as applicationID does that of the records: "Flol".
 const laddersID = 0x466c6f6c
 
+// laddersPage is the size of a new file's pages. A ladder takes 1.4 KB, so five share a page; of 4 KB, two would. An older
+// file keeps its size.
+const laddersPage = 8192
+
 func openLadderFile(ctx context.Context, path string) (f *ladderFile, setAside string, err error) {
 	f, err = tryLadderFile(ctx, path)
 	if err == nil || !isDamaged(err) {
@@ -58,7 +62,9 @@ func tryLadderFile(ctx context.Context, path string) (_ *ladderFile, err error) 
 			err = errors.Join(err, f.close())
 		}
 	}()
-	f.write, err = openDB(dsn(path, "rw", "journal_mode(WAL)", "synchronous(NORMAL)", "journal_size_limit(67108864)"))
+	// The driver runs pragmas in the order of the alphabet, and _journal_mode behind them: from then on, a file keeps its page size.
+	name := dsn(path, "rw", "page_size("+strconv.Itoa(laddersPage)+")", "synchronous(NORMAL)", "journal_size_limit(67108864)")
+	f.write, err = openDB(name + "&_journal_mode=WAL")
 	if err != nil {
 		return nil, err
 	}

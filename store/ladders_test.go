@@ -324,3 +324,34 @@ func BenchmarkLadders(b *testing.B) {
 	}
 	_ = w.closeFiles()
 }
+
+// A new file has large pages, and an older one keeps its own.
+func TestLaddersPages(t *testing.T) {
+	for name, want := range map[string]int{"new": laddersPage, "older": 4096} {
+		path := filepath.Join(t.TempDir(), name)
+		if name == "older" {
+			db, err := openDB(dsn(path, "rwc", "journal_mode(WAL)"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(prepareLadders(t.Context(), db), db.Close()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f, _, err := openLadderFile(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var size int
+		var mode string
+		if err := errors.Join(f.write.QueryRowContext(t.Context(), `PRAGMA page_size`).Scan(&size), f.write.QueryRowContext(t.Context(), `PRAGMA journal_mode`).Scan(&mode)); err != nil {
+			t.Error(err)
+		}
+		if size != want || mode != "wal" {
+			t.Errorf("%s: pages of %d, %s; want %d, wal", name, size, mode, want)
+		}
+		if err := f.close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

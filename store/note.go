@@ -7,11 +7,12 @@ import (
 	"fmt"
 )
 
+const upsertNote = `INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`
+
 // Note keeps a small text under a name, in place of an earlier one.
 func (s *Store) Note(ctx context.Context, name, value string) error {
-	const upsert = `INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`
 	return s.do(ctx, "note "+name, func(wctx context.Context, c *sql.Conn) error {
-		_, err := c.ExecContext(wctx, upsert, "note_"+name, value)
+		_, err := c.ExecContext(wctx, upsertNote, "note_"+name, value)
 		return err
 	})
 }

@@ -66,6 +66,19 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
+// A name without a directory is another file in each working directory, so the error shows which one was looked for.
+func TestNoFileOfARelativeName(t *testing.T) {
+	t.Chdir(t.TempDir())
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = OpenRead(t.Context(), "f.db")
+	if !errors.Is(err, errNotThere) || !strings.Contains(err.Error(), filepath.Join(here, "f.db")) || !strings.Contains(err.Error(), "relative") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestSecondWriterIsRefusedReaderIsNot(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	s := openTest(t, path)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 )
@@ -39,11 +40,20 @@ func (r *Reader) noted(err error) error {
 	return err
 }
 
+// noFile says where no database is. A name without a directory means another file in each working directory.
+func noFile(path string) error {
+	where, hint := path, "the server creates the file on its first start"
+	if whole, err := filepath.Abs(path); err == nil && !filepath.IsAbs(path) {
+		where, hint = whole, "it is relative to the working directory, so go to that of the server, or name the file"
+	}
+	return fmt.Errorf("store %s: %w; check store.path: %s", where, errNotThere, hint)
+}
+
 // OpenRead opens an existing file for reading only, beside a running server or without one.
 func OpenRead(ctx context.Context, path string) (*Reader, error) {
 	st, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) || err == nil && !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("store %s: %w; check store.path: the server creates the file on its first start", path, errNotThere)
+		return nil, noFile(path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("store %s: %w", path, err)

@@ -85,8 +85,12 @@ type Record struct {
 	TraceID string `json:"trace_id"`
 	// Traceparent is the header that the caller brought; empty: none. It is not kept.
 	Traceparent string `json:"-"`
-	// Restored is how often another process went on with the call, because its own was killed or replaced.
+	// Restored is how often another process went on with the call, because its own was killed. Upgrades do not count.
 	Restored int `json:"restored"`
+	// QueuedMS is how long the caller waited for a place at a target. 0: it did not have to.
+	QueuedMS int64 `json:"queued_ms"`
+	// Waiting says that the caller of a live call waits for one now. It is not kept.
+	Waiting bool `json:"-"`
 	// Report is what the platform said of the call afterwards; nil, and null in JSON, before that.
 	Report *Report `json:"report"`
 }

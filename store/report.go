@@ -34,24 +34,10 @@ const insertReport = `INSERT INTO reports (id, received_at, report) VALUES (?, ?
 // PutReport keeps a report of the call with this id, which may still be live. kept is false if the call has a report
 // already, which stays.
 func (s *Store) PutReport(ctx context.Context, id string, r Report) (kept bool, err error) {
-	text, err := json.Marshal(r)
-	if err != nil {
-		return false, fmt.Errorf("report of %s: %w", id, err)
-	}
 	err = s.do(ctx, "report of "+id, func(wctx context.Context, c *sql.Conn) error {
-		err := inTx(wctx, c, func(tx *sql.Tx) error {
-			res, err := tx.ExecContext(wctx, insertReport, id, r.ReceivedAt.String(), string(text))
-			if err != nil {
+		err := inTx(wctx, c, func(tx *sql.Tx) (err error) {
+			if kept, err = putReport(wctx, tx, id, &r); !kept || err != nil {
 				return err
-			}
-			n, err := res.RowsAffected()
-			if kept = n == 1; !kept || err != nil {
-				return err
-			}
-			if r.CallID != "" {
-				if _, err := tx.ExecContext(wctx, insertOther, r.CallID, id); err != nil {
-					return err
-				}
 			}
 			return s.outboxJoined(wctx, tx, id)
 		})
@@ -64,6 +50,25 @@ func (s *Store) PutReport(ctx context.Context, id string, r Report) (kept bool, 
 		return false, err
 	}
 	return kept, nil
+}
+
+// putReport keeps a report, and the platform's id of its call, if the call has none that counts.
+func putReport(ctx context.Context, tx *sql.Tx, id string, r *Report) (kept bool, err error) {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return false, fmt.Errorf("report of %s: %w", id, err)
+	}
+	res, err := tx.ExecContext(ctx, insertReport, id, r.ReceivedAt.String(), string(text))
+	if err != nil {
+		return false, err
+	}
+	if n, err := res.RowsAffected(); n == 0 || err != nil {
+		return false, err
+	}
+	if r.CallID != "" {
+		_, err = tx.ExecContext(ctx, insertOther, r.CallID, id)
+	}
+	return true, err
 }
 
 // Prepared returns the id and target of the finished call that was prepared under this id of the platform, the latest

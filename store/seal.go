@@ -24,10 +24,6 @@ func sealing(key [32]byte) (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
-func sealState(to []byte, aead cipher.AEAD, id string, state []byte) []byte {
-	return aead.Seal(to[:0], nil, state, []byte(id))
-}
-
 // openState gives the state that was sealed for an id; nil: it is damaged, or another key's.
 func openState(aead cipher.AEAD, id string, sealed []byte) []byte {
 	state, err := aead.Open(nil, nil, sealed, []byte(id))
@@ -37,8 +33,13 @@ func openState(aead cipher.AEAD, id string, sealed []byte) []byte {
 	return state
 }
 
-// room is for one state that is being sealed.
-type room struct{ sealed []byte }
+// room is for one state that is being sealed, and its id.
+type room struct{ sealed, id []byte }
+
+func (r *room) seal(aead cipher.AEAD, id string, state []byte) {
+	r.id = append(r.id[:0], id...)
+	r.sealed = aead.Seal(r.sealed[:0], nil, state, r.id)
+}
 
 var rooms = sync.Pool{New: func() any { return &room{sealed: make([]byte, 0, 8192)} }} //nolint:gochecknoglobals // spare memory
 

@@ -39,6 +39,8 @@ type Store struct {
 	writing work
 	aside   atomic.Pointer[string] // where the damaged file is; nil: none was
 	broken  atomic.Pointer[error]
+
+	condemned atomic.Bool // the writer has found that the file is damaged
 }
 
 // Open opens the file for writing, creates it if it is missing (mode 0600), updates its schema and closes the calls

@@ -113,7 +113,7 @@ func (c *gauges) calls(s sink, g *Gauges) {
 	}
 	c.mu.Unlock()
 	for a, n := range sums {
-		s.gauge("calls_active", "Live calls: preparing, dialing or bridged.", float64(n), "trunk", a.Trunk, "target", a.Target, "phase", a.Phase)
+		s.gauge("calls_active", "Live calls: preparing, queued (they wait for a place at a target), dialing or bridged.", float64(n), "trunk", a.Trunk, "target", a.Target, "phase", a.Phase)
 	}
 	s.gauge("calls_open", "Calls that are live, or whose record is not in the database yet.", float64(g.Node.Calls))
 	s.gauge("calls_limit", "How many calls the RTP ports are enough for.", float64(g.Node.Limit))

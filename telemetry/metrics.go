@@ -25,7 +25,7 @@ type Metrics struct {
 	registry *prometheus.Registry
 
 	calls, attempts, prepares, rescues, oneWay, lost *prometheus.CounterVec
-	duration, postDial, setup, stage, prepare        *prometheus.HistogramVec
+	duration, postDial, setup, stage, prepare, wait  *prometheus.HistogramVec
 	jitter, mos                                      *prometheus.HistogramVec
 	writeErrors                                      prometheus.Counter
 }
@@ -48,6 +48,7 @@ func New(o Options) *Metrics {
 	m.setup = m.histogram("call_setup_seconds", "From the INVITE to the 200, of answered calls.", seconds, "trunk")
 	m.stage = m.histogram("setup_stage_seconds", "The parts of the set-up of answered calls: route is from the INVITE to that to the target, answer from there to its 200.", seconds, "stage")
 	m.prepare = m.histogram("prepare_seconds", "How long platforms' APIs took to answer, retries included.", seconds, "target")
+	m.wait = m.histogram("queue_wait_seconds", "How long callers waited for a place at a target, of those that had to, until they got it or went.", []float64{1, 5, 10, 20, 30, 60, 120, 180, 300, 600, 1800}, "route")
 	m.jitter = m.histogram("rtp_jitter_seconds", "The jitter of a leg's RTP at the end of its call (RFC 3550).", []float64{.001, .002, .005, .01, .02, .03, .05, .1, .2}, "leg")
 	m.mos = m.histogram("call_mos", "The quality of calls at their end, of the worse side, 1 to 4.5 (ITU-T G.107).", []float64{1.5, 2, 2.5, 3, 3.25, 3.5, 3.75, 4, 4.1, 4.2, 4.3, 4.4})
 	m.writeErrors = prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: "cdr_write_errors_total", Help: "Records of finished calls that the store refused."})
@@ -145,6 +146,9 @@ func (m *Metrics) Ended(r store.Record) {
 	m.calls.WithLabelValues(trunk, m.options.label(r.Target), r.Disposition, r.Cause).Inc()
 	if r.Disposition == store.DispositionAnswered {
 		m.duration.WithLabelValues(trunk).Observe(float64(r.DurationMS) / 1000)
+	}
+	if r.QueuedMS > 0 {
+		m.wait.WithLabelValues(r.Route).Observe(float64(r.QueuedMS) / 1000)
 	}
 	if r.Media.OneWay != "" {
 		m.oneWay.WithLabelValues(r.Media.OneWay).Inc()

@@ -61,7 +61,7 @@ export function call(main, id) {
   function show(c) {
     const live = c.phase !== 'ended';
     renew(head, el('h1', {}, peer(c.from, 48), el('span.to', { 'aria-label': 'to' }, ' → '), peer(c.to, 48)),
-      el('p', {}, live ? el('span.outcome.live', {}, c.phase === 'bridged' ? 'in call' : words(c.phase)) : el(`span.outcome.${c.disposition}`, {}, words(c.disposition)),
+      el('p', {}, live ? el('span.outcome.live', {}, c.phase === 'bridged' ? 'in call' : c.position ? `waiting, no. ${c.position}` : words(c.phase)) : el(`span.outcome.${c.disposition}`, {}, words(c.disposition)),
         ' ', live ? '' : el('b', {}, words(c.cause)), ' ', el('span.hint', {}, `${dateOf(c.started_at)} ${timeOf(c.started_at)}`,
           c.recording === 'on' || c.recording === 'paused' ? ` · recording ${c.recording === 'on' ? '' : 'paused'}` : '', c.masked ? ' · keys masked' : '',
           c.held?.length ? ` · held by ${c.held.map((s) => (s === 'a' ? 'the caller' : 'the called side')).join(' and ')}` : '')));

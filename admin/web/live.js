@@ -6,7 +6,7 @@ import { clock, count, fixed, momentOf, ms, percent, timeOf, words } from './for
 import { spark } from './charts.js';
 import { table } from './table.js';
 
-const phases = { preparing: 'preparing', dialing: 'dialing', bridged: 'in call', ending: 'ending' };
+const phases = { preparing: 'preparing', queued: 'waiting', dialing: 'dialing', bridged: 'in call', ending: 'ending' };
 
 export function live(main) {
   document.title = 'Live calls · Flowbridge';
@@ -23,7 +23,7 @@ export function live(main) {
       { key: 'to', label: 'To', narrow: true, cell: (r) => line(r.to, 64), sort: (r) => r.to },
       { key: 'trunk', label: 'Trunk', cell: (r) => line(r.trunk, 64), sort: (r) => r.trunk },
       { key: 'target', label: 'Target', cell: (r) => line(r.target, 64), sort: (r) => r.target },
-      { key: 'phase', label: 'Phase', narrow: true, cell: (r) => phases[r.phase] ?? r.phase, sort: (r) => r.phase, state: (r) => r.phase },
+      { key: 'phase', label: 'Phase', narrow: true, cell: (r) => (phases[r.phase] ?? r.phase) + (r.phase === 'queued' ? `, no. ${count(place(r))}` : ''), sort: (r) => r.phase, state: (r) => r.phase },
       { key: 'flags', label: 'Marks', cell: (r) => r.flags, sort: (r) => r.flags },
     ],
   });
@@ -52,6 +52,13 @@ export function live(main) {
     ends();
     clearInterval(tick);
   };
+}
+
+// place is the number of a caller that waits, in the queue of its route. It changes when another one's call does, so the row can't have it.
+function place(r) {
+  let n = 1;
+  for (const other of feed.calls.values()) if (other.phase === 'queued' && other.route === r.route && other.id < r.id) n++;
+  return n;
 }
 
 const health = { ok: 'ok', failing: 'failing', idle: 'idle' };
@@ -111,7 +118,7 @@ function figures() {
   function show(s, history) {
     if (!s) return;
     const p = s.phases ?? {};
-    const phase = [[p.bridged, 'in call'], [p.dialing, 'dialing'], [p.preparing, 'preparing'], [p.ending, 'ending']]
+    const phase = [[p.bridged, 'in call'], [p.dialing, 'dialing'], [p.queued, 'waiting'], [p.preparing, 'preparing'], [p.ending, 'ending']]
       .filter(([n]) => n).map(([n, w]) => `${count(n)} ${w}`).join(' · ');
     const window = `last ${Math.round((s.window_s || 300) / 60)} min`;
     set('calls', count(s.calls), phase);

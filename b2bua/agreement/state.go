@@ -24,9 +24,9 @@ type State struct {
 	Offers      int                    `cbor:"12,keyasint,omitempty"`
 }
 
-// State returns the agreement as plain data.
-func (a *Agreement) State() State {
-	var all []*sdp.Description
+// State returns the agreement as plain data, with room for what is described.
+func (a *Agreement) State(room []sdp.DescriptionState) State {
+	all := make([]*sdp.Description, 0, 5) // of each place below
 	place := func(d *sdp.Description) int {
 		if d == nil {
 			return 0
@@ -37,11 +37,11 @@ func (a *Agreement) State() State {
 		}
 		return i + 1
 	}
-	k := State{Offer: place(a.Offer), Late: a.Late, Answer: a.Answer, CodecName: a.CodecName, OnHold: a.OnHold, Offers: a.offers}
+	k := State{Offer: place(a.Offer), Late: a.Late, Answer: a.Answer, CodecName: a.CodecName, OnHold: a.OnHold, Offers: a.offers, Described: room}
 	for _, side := range [2]media.Side{media.SideA, media.SideB} {
 		k.Description[side], k.StreamOrder[side] = place(a.Description[side]), place(a.StreamOrder[side])
-		k.SentTo[side], k.Told[side] = sdp.StateOfFormats(a.SentTo[side]), sdp.StateOfFormats(a.Told[side])
-		k.Codec[side] = a.Codec[side].State()
+		k.SentTo[side], k.Told[side] = a.SentTo[side], a.Told[side]
+		k.Codec[side] = sdp.CodecState(a.Codec[side])
 	}
 	for _, d := range all {
 		k.Described = append(k.Described, d.State())
@@ -64,8 +64,8 @@ func Restore(k *State) Agreement {
 	a := Agreement{Offer: at(k.Offer), Late: k.Late, Answer: k.Answer, CodecName: k.CodecName, OnHold: k.OnHold, offers: k.Offers}
 	for _, side := range [2]media.Side{media.SideA, media.SideB} {
 		a.Description[side], a.StreamOrder[side] = at(k.Description[side]), at(k.StreamOrder[side])
-		a.SentTo[side], a.Told[side] = k.SentTo[side].Restore(), k.Told[side].Restore()
-		a.Codec[side] = k.Codec[side].Restore()
+		a.SentTo[side], a.Told[side] = k.SentTo[side], k.Told[side]
+		a.Codec[side] = sdp.Codec(k.Codec[side])
 	}
 	return a
 }

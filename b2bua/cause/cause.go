@@ -42,6 +42,8 @@ const (
 	DNSFailed         Cause = "dns_failed"
 	TargetCapped      Cause = "target_capped"
 	TargetCircuitOpen Cause = "target_circuit_open"
+	QueueFull         Cause = "queue_full"
+	QueueTimeout      Cause = "queue_timeout"
 	TargetSilent      Cause = "target_silent"
 	TargetUnreachable Cause = "target_unreachable"
 	TLSFailed         Cause = "tls_failed"
@@ -82,7 +84,7 @@ func Causes() []Cause {
 		NoRoute, BadOffer, NoCommonCodec, SRTPRequired, NoPorts,
 		CallerLimited, DestinationLimited,
 		PrepareTimeout, PrepareFailed, PrepareRefused, PrepareInvalid, APICircuitOpen,
-		TemplateFailed, DNSFailed, TargetCapped, TargetCircuitOpen, TargetSilent, TargetUnreachable, TLSFailed,
+		TemplateFailed, DNSFailed, TargetCapped, TargetCircuitOpen, QueueFull, QueueTimeout, TargetSilent, TargetUnreachable, TLSFailed,
 		InviteTooLarge, RingTimeout, TargetBusy, TargetRefused, TargetError,
 		AuthMissing, AuthUnsupported, AuthRefused, BadAnswer, SRTPRefused, SetupTimeout,
 		NoACK, NoPRACK, BadACK, SessionExpired, DialogLost, MissedHangup, TransferFailed,

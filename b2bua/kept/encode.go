@@ -1,6 +1,7 @@
 package kept
 
 import (
+	"encoding"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -11,6 +12,9 @@ import (
 	"strings"
 	"sync"
 	"unsafe"
+
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/sdp"
 )
 
 // The encoding is CBOR (RFC 8949), which Decode has a library read. It is written here,
@@ -20,11 +24,22 @@ import (
 // shape is how the values of a type are written.
 type shape struct {
 	kind   reflect.Kind
-	binary func(b []byte, at unsafe.Pointer) []byte // of a type with a binary form; nil: it has none
+	form   func(b []byte, at unsafe.Pointer) []byte // of a type with a form of its own; nil: it has none
 	size   uintptr
 	of     *shape  // what a pointer, a slice or an array has
 	count  int     // of an array
 	fields []field // of a struct
+}
+
+// forms are those of types that have one.
+var forms = map[reflect.Type]func(b []byte, at unsafe.Pointer) []byte{
+	reflect.TypeFor[netip.AddrPort]():   addBinary[netip.AddrPort],
+	reflect.TypeFor[netip.Prefix]():     addBinary[netip.Prefix],
+	reflect.TypeFor[message.Kept]():     addBinary[message.Kept],
+	reflect.TypeFor[netip.Addr]():       addText[netip.Addr],
+	reflect.TypeFor[message.KeptAddr](): addText[message.KeptAddr],
+	reflect.TypeFor[sdp.FormatStates](): addText[sdp.FormatStates],
+	reflect.TypeFor[sdp.CodecState]():   addText[sdp.CodecState],
 }
 
 // field is a field of a struct.
@@ -70,12 +85,7 @@ var errKind = errors.New("nothing writes this kind")
 // shapeOf makes the shape of a type. An error means that the state has a type that can't be written.
 func shapeOf(t reflect.Type) (s *shape, err error) {
 	s = &shape{kind: t.Kind(), size: t.Size()}
-	switch t {
-	case reflect.TypeFor[netip.AddrPort]():
-		s.binary = addBinary[netip.AddrPort]
-		return s, nil
-	case reflect.TypeFor[netip.Prefix]():
-		s.binary = addBinary[netip.Prefix]
+	if s.form = forms[t]; s.form != nil {
 		return s, nil
 	}
 	switch t.Kind() {
@@ -114,8 +124,8 @@ func fieldsOf(t reflect.Type) (all []field, err error) {
 
 // add appends the value at an address.
 func (s *shape) add(b []byte, at unsafe.Pointer) []byte {
-	if s.binary != nil {
-		return s.binary(b, at)
+	if s.form != nil {
+		return s.form(b, at)
 	}
 	switch s.kind {
 	case reflect.Struct:
@@ -219,11 +229,21 @@ func (s *shape) addNumber(b []byte, at unsafe.Pointer) []byte {
 }
 
 // addBinary appends what has a binary form.
-func addBinary[T interface {
-	AppendBinary(b []byte) ([]byte, error)
-}](b []byte, at unsafe.Pointer) []byte {
+func addBinary[T encoding.BinaryAppender](b []byte, at unsafe.Pointer) []byte {
 	from := len(b)
 	b, _ = (*(*T)(at)).AppendBinary(b) // never an error
+	return insertHead(b, from, majorBytes)
+}
+
+// addText appends what has a form as text.
+func addText[T encoding.TextAppender](b []byte, at unsafe.Pointer) []byte {
+	from := len(b)
+	b, _ = (*(*T)(at)).AppendText(b) // never an error
+	return insertHead(b, from, majorText)
+}
+
+// insertHead inserts the head of what begins at from.
+func insertHead(b []byte, from int, major byte) []byte {
 	var head [9]byte
-	return slices.Insert(b, from, appendHead(head[:0], majorBytes, uint64(len(b)-from))...)
+	return slices.Insert(b, from, appendHead(head[:0], major, uint64(len(b)-from))...)
 }

@@ -7,19 +7,25 @@
 // routes are named, because the next process has a configuration of its own. Texts of
 // messages are kept only while somebody waits for an answer to them.
 //
+// Times are those of the wall clock, and with them the machine's own: who sets the clock
+// while no process is there ends no call (Rebase).
+//
 // States are written often and read hardly ever. So they are written without reflection, in
 // room that is used again (Sheet), and read by a library.
 package kept
 
 import (
 	"errors"
+	"net/netip"
 	"sync"
+	"time"
 	"unsafe"
 
 	"github.com/fxamacker/cbor/v2"
 
 	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/b2bua/transport"
 	"flowbridge/media"
@@ -27,15 +33,15 @@ import (
 
 // Call is the state of a call beside its record. Times are those of leg.Instant.
 type Call struct {
-	ID       string `cbor:"1,keyasint,omitempty"`
-	Trunk    string `cbor:"2,keyasint,omitempty"` // its kind and name
-	Source   string `cbor:"3,keyasint,omitempty"`
-	Invite   string `cbor:"4,keyasint,omitempty"` // the caller's; without its body once the call is settled
-	Settled  bool   `cbor:"5,keyasint,omitempty"`
-	Route    int    `cbor:"6,keyasint,omitempty"` // its place, from 1; 0: none yet
-	Claimed  bool   `cbor:"7,keyasint,omitempty"`
-	Ended    string `cbor:"8,keyasint,omitempty"` // the cause of a call that is over
-	Restored int    `cbor:"9,keyasint,omitempty"` // how often
+	ID       string           `cbor:"1,keyasint,omitempty"`
+	Trunk    string           `cbor:"2,keyasint,omitempty"` // its kind and name
+	Source   message.KeptAddr `cbor:"3,keyasint,omitzero"`
+	Invite   string           `cbor:"4,keyasint,omitempty"` // the caller's; without its body once the call is settled
+	Settled  bool             `cbor:"5,keyasint,omitempty"`
+	Route    int              `cbor:"6,keyasint,omitempty"` // its place, from 1; 0: none yet
+	Claimed  bool             `cbor:"7,keyasint,omitempty"`
+	Ended    string           `cbor:"8,keyasint,omitempty"` // the cause of a call that is over
+	Restored int              `cbor:"9,keyasint,omitempty"` // how often
 
 	Started  int64 `cbor:"10,keyasint,omitempty"`
 	Answered int64 `cbor:"11,keyasint,omitempty"`
@@ -53,7 +59,7 @@ type Call struct {
 	// Handed: a process that was replaced has handed the call over, which has missed nothing. It is not kept.
 	Handed bool `cbor:"-"`
 
-	Addr      [2]string           `cbor:"30,keyasint,omitempty"` // of our media, by side, as SDP names it
+	Addr      [2]netip.Addr       `cbor:"30,keyasint,omitempty"` // of our media, by side, as SDP names it
 	OneWay    string              `cbor:"31,keyasint,omitempty"`
 	Listening [2]bool             `cbor:"32,keyasint,omitempty"`
 	Media     *media.SessionState `cbor:"33,keyasint,omitempty"`
@@ -63,6 +69,11 @@ type Call struct {
 	Recording bool                `cbor:"37,keyasint,omitempty"`
 	Paused    bool                `cbor:"38,keyasint,omitempty"`
 	Parts     int                 `cbor:"39,keyasint,omitempty"` // recordings so far
+
+	Noted  int64         `cbor:"40,keyasint,omitempty"` // when this was written
+	Uptime time.Duration `cbor:"41,keyasint,omitempty"` // of the machine then; 0: not known
+
+	Refused *transport.State `cbor:"42,keyasint,omitempty"` // nothing else is left of the call
 }
 
 // The roles of legs.
@@ -78,36 +89,44 @@ type Leg struct {
 	State     leg.State           `cbor:"2,keyasint,omitempty"`
 	Crypto    sdp.CryptoState     `cbor:"3,keyasint,omitempty"`
 	Confirmed bool                `cbor:"4,keyasint,omitempty"`
-	From      string              `cbor:"5,keyasint,omitempty"` // of its peer's first message, or where the INVITE went
+	From      message.KeptAddr    `cbor:"5,keyasint,omitzero"` // of its peer's first message, or where the INVITE went
 	Target    string              `cbor:"6,keyasint,omitempty"`
 	Flow      transport.FlowState `cbor:"7,keyasint,omitempty"`
 }
 
 // Attempt is the attempt that made the bridge.
 type Attempt struct {
-	Number    int      `cbor:"1,keyasint,omitempty"`
-	Target    string   `cbor:"2,keyasint,omitempty"`
-	Agent     string   `cbor:"3,keyasint,omitempty"` // whose settings hold for a target that it has named
-	Transport string   `cbor:"4,keyasint,omitempty"`
-	Transfer  bool     `cbor:"5,keyasint,omitempty"`
-	From      string   `cbor:"6,keyasint,omitempty"`
-	To        string   `cbor:"7,keyasint,omitempty"`
-	Dest      string   `cbor:"8,keyasint,omitempty"`
-	Started   int64    `cbor:"9,keyasint,omitempty"`
-	MediaName string   `cbor:"10,keyasint,omitempty"`
-	Dropped   []string `cbor:"11,keyasint,omitempty"`
-	PrepareMS int64    `cbor:"12,keyasint,omitempty"`
-	Prepared  int      `cbor:"13,keyasint,omitempty"` // the status of the preparation
-	Placed    bool     `cbor:"14,keyasint,omitempty"`
-	Rescue    bool     `cbor:"15,keyasint,omitempty"`
+	Number    int              `cbor:"1,keyasint,omitempty"`
+	Target    string           `cbor:"2,keyasint,omitempty"`
+	Agent     string           `cbor:"3,keyasint,omitempty"` // whose settings hold for a target that it has named
+	Transport string           `cbor:"4,keyasint,omitempty"`
+	Transfer  bool             `cbor:"5,keyasint,omitempty"`
+	From      string           `cbor:"6,keyasint,omitempty"`
+	To        string           `cbor:"7,keyasint,omitempty"`
+	Dest      message.KeptAddr `cbor:"8,keyasint,omitzero"`
+	Started   int64            `cbor:"9,keyasint,omitempty"`
+	MediaName netip.Addr       `cbor:"10,keyasint,omitzero"`
+	Dropped   []string         `cbor:"11,keyasint,omitempty"`
+	PrepareMS int64            `cbor:"12,keyasint,omitempty"`
+	Prepared  int              `cbor:"13,keyasint,omitempty"` // the status of the preparation
+	Placed    bool             `cbor:"14,keyasint,omitempty"`
+	Rescue    bool             `cbor:"15,keyasint,omitempty"`
 }
 
-// Transfer is one that the agent has asked for.
+// Transfer is one that the agent has asked for, or a rescue.
 type Transfer struct {
 	Left    bool   `cbor:"1,keyasint,omitempty"`
 	Reports bool   `cbor:"2,keyasint,omitempty"`
 	ID      string `cbor:"3,keyasint,omitempty"`
+
+	// Of a rescue: the cause of the agent's loss, who has ended its leg, and the cause of ITU-T Q.850 that it gave.
+	Lost     string `cbor:"4,keyasint,omitempty"`
+	LostBy   string `cbor:"5,keyasint,omitempty"`
+	LostQ850 int    `cbor:"6,keyasint,omitempty"`
 }
+
+// Rescues says whether the call has lost its agent, and somebody is to take over.
+func (t *Transfer) Rescues() bool { return t != nil && t.Lost != "" }
 
 // Voice is our sound that a side hears until somebody ends it.
 type Voice struct {
@@ -115,7 +134,7 @@ type Voice struct {
 }
 
 var decoding = sync.OnceValues(func() (cbor.DecMode, error) {
-	return cbor.DecOptions{DupMapKey: cbor.DupMapKeyQuiet, MaxNestedLevels: 16, MaxArrayElements: 4096, MaxMapPairs: 4096, UTF8: cbor.UTF8DecodeInvalid}.DecMode()
+	return cbor.DecOptions{DupMapKey: cbor.DupMapKeyQuiet, MaxNestedLevels: 16, MaxArrayElements: 4096, MaxMapPairs: 4096, UTF8: cbor.UTF8DecodeInvalid, TextUnmarshaler: cbor.TextUnmarshalerTextString}.DecMode()
 })
 
 // Sheet is room for the state of a call while it is written. That of TakeSheet is used
@@ -133,8 +152,11 @@ func TakeSheet() *Sheet { return sheets.Get().(*Sheet) }
 
 // Release gives the sheet back. Neither it nor its text may be used any more.
 func (s *Sheet) Release() {
+	described := s.Agreement.Described
 	clear(s.Legs)
-	if *s = (Sheet{Call: Call{Legs: s.Legs[:0]}, text: s.text[:0]}); cap(s.text) <= 64<<10 && cap(s.Legs) <= 8 {
+	clear(described)
+	*s = Sheet{Call: Call{Legs: s.Legs[:0], Agreement: agreement.State{Described: described[:0]}}, text: s.text[:0]}
+	if cap(s.text) <= 64<<10 && cap(s.Legs) <= 8 {
 		sheets.Put(s)
 	}
 }
@@ -171,4 +193,27 @@ func Decode(text []byte) (*Call, error) {
 		return nil, errNoCall
 	}
 	return c, nil
+}
+
+// Rebase moves the call's times by as much as the wall clock was set since the call was noted. now is an Instant, and uptime that
+// of the machine, which nobody sets. After a start of the machine nothing is known.
+func (c *Call) Rebase(now int64, uptime time.Duration) {
+	if c.Uptime == 0 || uptime < c.Uptime {
+		return
+	}
+	by := now - c.Noted - int64(uptime-c.Uptime)
+	move := func(all ...*int64) {
+		for _, at := range all {
+			if *at != 0 {
+				*at += by
+			}
+		}
+	}
+	move(&c.Started, &c.Answered, &c.Until)
+	if c.Bridge != nil {
+		move(&c.Bridge.Started)
+	}
+	for i := range c.Legs {
+		move(&c.Legs[i].State.Timer.Refresh, &c.Legs[i].State.Timer.Expire)
+	}
 }

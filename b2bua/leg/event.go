@@ -97,12 +97,16 @@ type (
 	// Offer offers the peer another session, in a re-INVITE as soon as that is allowed.
 	// Its outcome is AnswerReady or OfferRefused.
 	Offer struct {
-		Ref int // not 0
-		SDP []byte
+		Ref     int // not 0
+		SDP     []byte
+		Headers []sip.Header // of the other side's re-INVITE or UPDATE that are passed on
 	}
 	// Accept answers what the peer Offered: with an answer, or with an offer if the
 	// peer sent none.
-	Accept struct{ SDP []byte }
+	Accept struct {
+		SDP     []byte
+		Headers []sip.Header // of the other side's answer that are passed on
+	}
 	// Reject refuses what the peer Offered. The session stays as it was.
 	Reject struct {
 		Code    int
@@ -195,6 +199,8 @@ type (
 	Offered struct {
 		Method sip.RequestMethod
 		SDP    []byte // nil: it asks for an offer
+
+		Headers []sip.Header // all of the request's
 	}
 	// Withdrawn says that the peer has cancelled what it Offered.
 	Withdrawn struct{}
@@ -205,6 +211,8 @@ type (
 		Late     bool   // in ACK or PRACK
 		Ref      int    // of the Offer; 0: to a refresh, or to an offer that another one has replaced
 		Overtook bool   // the offer counts as refused: the peer has another session than this side
+
+		Headers []sip.Header // all of the answer's to a re-INVITE
 	}
 	// OfferRefused says that the peer refused an offer. The session stays as it was.
 	OfferRefused struct {

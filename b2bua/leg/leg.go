@@ -188,7 +188,7 @@ func (l *Leg) Step(now time.Time, in Input) ([]Fact, []Effect) {
 	case Offer:
 		l.offer(in)
 	case Accept:
-		l.accept(now, in.SDP)
+		l.accept(now, in.SDP, in.Headers)
 	case Reject:
 		l.reject(now, in)
 	case Send:

@@ -3,7 +3,6 @@ package leg
 import (
 	"math/rand/v2"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -35,6 +34,7 @@ type negotiation struct {
 	local   []byte       // this side's description that the peer has agreed to
 	before  *describedAs // the state before the last answer, which may lose to a CANCEL; nil: there was none
 	wanted  []byte       // the call's offer without an answer
+	passing []sip.Header // with it, of the other side's
 	ref     int          // and its Ref
 	sending bool         // the leg's re-INVITE has no final answer
 	tries   int          // of wanted
@@ -72,7 +72,7 @@ func (l *Leg) onReinvite(now time.Time, in RequestIn) {
 		if sdp != nil {
 			l.session.state = offerTheirs
 		}
-		l.fact(Offered{Method: sip.INVITE, SDP: sdp})
+		l.fact(Offered{Method: sip.INVITE, SDP: sdp, Headers: req.Headers()})
 	}
 }
 
@@ -97,7 +97,7 @@ func (l *Leg) onUpdate(now time.Time, in RequestIn) {
 	case sdp != nil:
 		l.retarget(in)
 		l.session.pending, l.session.state = req, offerTheirs
-		l.fact(Offered{Method: sip.UPDATE, SDP: sdp})
+		l.fact(Offered{Method: sip.UPDATE, SDP: sdp, Headers: req.Headers()})
 	default:
 		l.retarget(in)
 		headers := append(l.agreeOnTimer(now, req), sip.NewHeader("Contact", l.Local.contact()), l.Allow(), Supported(l.Peer))
@@ -136,7 +136,7 @@ func (l *Leg) retarget(in RequestIn) {
 }
 
 // accept answers the peer's offer, or makes the offer that it asked for.
-func (l *Leg) accept(now time.Time, sdp []byte) {
+func (l *Leg) accept(now time.Time, sdp []byte, headers []sip.Header) {
 	req := l.session.pending
 	if req == nil {
 		return // withdrawn meanwhile
@@ -149,7 +149,7 @@ func (l *Leg) accept(now time.Time, sdp []byte) {
 	if late {
 		l.session.state = offerOurs
 	}
-	res := l.responseWith(req, 200, message.StatusText(200), sdp, l.agreeOnTimer(now, req))
+	res := l.responseWith(req, 200, message.StatusText(200), sdp, append(l.agreeOnTimer(now, req), headers...))
 	l.respondWith(req, res)
 	l.keepEarly(req)
 	if req.Method == sip.INVITE {
@@ -179,7 +179,7 @@ func (l *Leg) offer(in Offer) {
 		return
 	}
 	l.session.wanted, l.session.ref, l.session.tries = in.SDP, in.Ref, 0
-	l.session.retryAt = time.Time{}
+	l.session.retryAt, l.session.passing = time.Time{}, in.Headers
 }
 
 // goOn sends the refresh of the session timer, or the offer, that had to wait for
@@ -201,13 +201,13 @@ func (l *Leg) sendOffer(now time.Time) {
 		return
 	}
 	l.session.tries++
-	l.reinvite(now, l.session.wanted).offer = l.session.ref
+	l.reinvite(now, l.session.wanted, l.session.passing...).offer = l.session.ref
 }
 
 // reinvite sends a re-INVITE with a description. It refreshes the session timer, too.
-func (l *Leg) reinvite(now time.Time, sdp []byte) *sentRequest {
+func (l *Leg) reinvite(now time.Time, sdp []byte, passing ...sip.Header) *sentRequest {
 	headers := append([]sip.Header{sip.NewHeader("Contact", l.Local.contact()), l.Allow(), Supported(l.Peer)}, l.timer.ask()...)
-	req, to := l.request(&l.dialog, sip.INVITE, append(headers, contentSDP())...)
+	req, to := l.request(&l.dialog, sip.INVITE, append(append(headers, contentSDP()), passing...)...)
 	req.SetBody(l.Describe(l.dialog.origin.Again(sdp))) // another one may have been sent since
 	l.session.sending, l.session.state = true, offerOurs
 	l.session.giveUpAt = now.Add(GiveUp)
@@ -237,7 +237,7 @@ func (l *Leg) giveUpOffer(now time.Time) {
 	l.session.giveUpAt = now.Add(GiveUp)
 	l.effects = append(l.effects, SendRequest{Req: cancelOf(r.sent.Req), To: r.sent.To})
 	if !r.refresh {
-		l.session.wanted = nil
+		l.session.wanted, l.session.passing = nil, nil
 		l.fact(OfferRefused{Ref: r.offer, Code: 408})
 	}
 }
@@ -280,7 +280,7 @@ func (l *Leg) onOfferRefused(now time.Time, r sentRequest, res *sip.Response) {
 			return
 		}
 	}
-	l.session.wanted = nil
+	l.session.wanted, l.session.passing = nil, nil
 	l.fact(OfferRefused{Ref: r.offer, Code: code})
 }
 
@@ -296,9 +296,9 @@ func (l *Leg) offerTaken(now time.Time, r sentRequest, res *sip.Response) {
 	l.session.local = r.sent.Req.Body()
 	l.timer.taken(now, res)
 	wanted := !r.refresh && l.asWanted(r)
-	answer := AnswerReady{SDP: message.SDPBody(res), Overtook: r.givenUp && !r.refresh}
+	answer := AnswerReady{SDP: message.SDPBody(res), Overtook: r.givenUp && !r.refresh, Headers: res.Headers()}
 	if wanted {
-		answer.Ref, l.session.wanted = r.offer, nil
+		answer.Ref, l.session.wanted, l.session.passing = r.offer, nil, nil
 	}
 	l.fact(answer)
 }
@@ -313,8 +313,7 @@ func (l *Leg) backOff(code int, res *sip.Response) time.Duration {
 		}
 		return time.Duration(210+rand.IntN(191)) * 10 * time.Millisecond
 	}
-	seconds, _ := strconv.Atoi(res.GetHeader("Retry-After").Value())
-	return time.Duration(min(max(seconds, 0), 10)) * time.Second
+	return min(message.RetryAfter(res.Headers()), 10*time.Second)
 }
 
 // responseWith makes an answer that makes, keeps or changes a dialog, with Contact and

@@ -25,62 +25,62 @@ type State struct {
 	Dialog    DialogState `cbor:"4,keyasint,omitempty"`
 	InviteSeq uint32      `cbor:"5,keyasint,omitempty"`
 
-	Invite    []byte   `cbor:"6,keyasint,omitempty"` // sent, as long as it has no final answer
-	Hop       HopState `cbor:"7,keyasint,omitempty"` // of Invite
-	Cancelled bool     `cbor:"8,keyasint,omitempty"`
+	Invite    message.Kept `cbor:"6,keyasint,omitzero"`  // sent, as long as it has no final answer
+	Hop       HopState     `cbor:"7,keyasint,omitempty"` // of Invite
+	Cancelled bool         `cbor:"8,keyasint,omitempty"`
 
 	URI         string        `cbor:"9,keyasint,omitempty"`
 	Credentials []HeaderState `cbor:"10,keyasint,omitempty"`
 
-	Negotiation int     `cbor:"11,keyasint,omitempty"`
-	Described   []byte  `cbor:"12,keyasint,omitempty"` // Dialog.Origin has it where it is empty
-	Sending     bool    `cbor:"13,keyasint,omitempty"`
-	Pending     []byte  `cbor:"14,keyasint,omitempty"` // the peer's INVITE that has no final answer
-	Asked       bool    `cbor:"15,keyasint,omitempty"` // an offer of the call waits to be sent
-	Updates     bool    `cbor:"16,keyasint,omitempty"`
-	OK          []byte  `cbor:"17,keyasint,omitempty"` // the 200 that has no ACK yet
-	OKSeq       uint32  `cbor:"18,keyasint,omitempty"`
-	OKOffers    bool    `cbor:"19,keyasint,omitempty"`
-	Hangup      string  `cbor:"20,keyasint,omitempty"` // the cause of a BYE that is owed
-	HangupQ850  int     `cbor:"21,keyasint,omitempty"`
-	ACKs        []ACK   `cbor:"22,keyasint,omitempty"`
-	AnsweredBye string  `cbor:"23,keyasint,omitempty"`
-	Acked       string  `cbor:"24,keyasint,omitempty"`
-	Timer       Timings `cbor:"25,keyasint,omitempty"`
-	Why         string  `cbor:"26,keyasint,omitempty"` // it was given up
+	Negotiation int          `cbor:"11,keyasint,omitempty"`
+	Described   []byte       `cbor:"12,keyasint,omitempty"` // Dialog.Origin has it where it is empty
+	Sending     bool         `cbor:"13,keyasint,omitempty"`
+	Pending     message.Kept `cbor:"14,keyasint,omitzero"`  // the peer's INVITE that has no final answer
+	Asked       bool         `cbor:"15,keyasint,omitempty"` // an offer of the call waits to be sent
+	Updates     bool         `cbor:"16,keyasint,omitempty"`
+	OK          message.Kept `cbor:"17,keyasint,omitzero"` // the 200 that has no ACK yet
+	OKSeq       uint32       `cbor:"18,keyasint,omitempty"`
+	OKOffers    bool         `cbor:"19,keyasint,omitempty"`
+	Hangup      string       `cbor:"20,keyasint,omitempty"` // the cause of a BYE that is owed
+	HangupQ850  int          `cbor:"21,keyasint,omitempty"`
+	ACKs        []ACK        `cbor:"22,keyasint,omitempty"`
+	AnsweredBye string       `cbor:"23,keyasint,omitempty"`
+	Acked       string       `cbor:"24,keyasint,omitempty"`
+	Timer       Timings      `cbor:"25,keyasint,omitempty"`
+	Why         string       `cbor:"26,keyasint,omitempty"` // it was given up
 }
 
 // LocalState is a Local.
 type LocalState struct {
-	Transport string `cbor:"1,keyasint,omitempty"`
-	Listen    string `cbor:"2,keyasint,omitempty"`
-	Host      string `cbor:"3,keyasint,omitempty"`
-	Port      uint16 `cbor:"4,keyasint,omitempty"`
-	Secure    bool   `cbor:"5,keyasint,omitempty"`
+	Transport string           `cbor:"1,keyasint,omitempty"`
+	Listen    message.KeptAddr `cbor:"2,keyasint,omitzero"`
+	Host      string           `cbor:"3,keyasint,omitempty"`
+	Port      uint16           `cbor:"4,keyasint,omitempty"`
+	Secure    bool             `cbor:"5,keyasint,omitempty"`
 }
 
 // DialogState is a Dialog.
 type DialogState struct {
-	CallID       string          `cbor:"1,keyasint,omitempty"`
-	LocalTag     string          `cbor:"2,keyasint,omitempty"`
-	RemoteTag    string          `cbor:"3,keyasint,omitempty"`
-	LocalParty   string          `cbor:"4,keyasint,omitempty"`
-	RemoteParty  string          `cbor:"5,keyasint,omitempty"`
-	LocalSeq     uint32          `cbor:"6,keyasint,omitempty"`
-	RemoteSeq    uint32          `cbor:"7,keyasint,omitempty"`
-	Heard        bool            `cbor:"8,keyasint,omitempty"`
-	RemoteTarget string          `cbor:"9,keyasint,omitempty"`
-	RouteSet     []string        `cbor:"10,keyasint,omitempty"`
-	Source       string          `cbor:"11,keyasint,omitempty"`
-	Transport    string          `cbor:"12,keyasint,omitempty"`
-	Own          string          `cbor:"13,keyasint,omitempty"`
-	Origin       sdp.OriginState `cbor:"14,keyasint,omitempty"`
+	CallID       string           `cbor:"1,keyasint,omitempty"`
+	LocalTag     string           `cbor:"2,keyasint,omitempty"`
+	RemoteTag    string           `cbor:"3,keyasint,omitempty"`
+	LocalParty   string           `cbor:"4,keyasint,omitempty"`
+	RemoteParty  string           `cbor:"5,keyasint,omitempty"`
+	LocalSeq     uint32           `cbor:"6,keyasint,omitempty"`
+	RemoteSeq    uint32           `cbor:"7,keyasint,omitempty"`
+	Heard        bool             `cbor:"8,keyasint,omitempty"`
+	RemoteTarget string           `cbor:"9,keyasint,omitempty"`
+	RouteSet     []string         `cbor:"10,keyasint,omitempty"`
+	Source       message.KeptAddr `cbor:"11,keyasint,omitzero"`
+	Transport    string           `cbor:"12,keyasint,omitempty"`
+	Own          netip.Addr       `cbor:"13,keyasint,omitzero"`
+	Origin       sdp.OriginState  `cbor:"14,keyasint,omitempty"`
 }
 
 // HopState is a Hop with an address.
 type HopState struct {
-	Transport string `cbor:"1,keyasint,omitempty"`
-	Addr      string `cbor:"2,keyasint,omitempty"`
+	Transport string           `cbor:"1,keyasint,omitempty"`
+	Addr      message.KeptAddr `cbor:"2,keyasint,omitzero"`
 }
 
 // HeaderState is a header line.
@@ -104,20 +104,22 @@ type Timings struct {
 	Expire   int64         `cbor:"5,keyasint,omitempty"`
 }
 
-// Instant is a time as State has it.
+// Instant is a time as State has it: what the wall clock will show then, or did, as it goes now.
 func Instant(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
 	}
-	return t.UnixNano() //nolint:forbidigo // another process has no part of this one's monotonic clock
+	now := time.Now()
+	return now.UnixNano() + int64(t.Sub(now)) //nolint:forbidigo // another process has no part of this one's monotonic clock
 }
 
-// TimeOf is the time of an Instant.
+// TimeOf is the time of an Instant. From now on it does not move where the wall clock is set.
 func TimeOf(at int64) time.Time {
 	if at == 0 {
 		return time.Time{}
 	}
-	return time.Unix(0, at)
+	now := time.Now()
+	return now.Add(time.Duration(at - now.UnixNano())) //nolint:forbidigo // as in Instant
 }
 
 // State returns the leg as plain data. Requests of the peer that have no answer count as
@@ -126,18 +128,15 @@ func (l *Leg) State() State {
 	d, n := &l.dialog, &l.session
 	s := State{
 		UAS: l.UAS, Phase: int(l.state), InviteSeq: l.InviteSeq, Updates: l.updates,
-		Local: LocalState{l.Local.Transport, addrText(l.Local.Listen), l.Local.Host, l.Local.Port, l.Local.secure},
+		Local: LocalState{l.Local.Transport, message.KeptAddr{AddrPort: l.Local.Listen}, l.Local.Host, l.Local.Port, l.Local.secure},
 		Dialog: DialogState{
 			CallID: d.CallID, LocalTag: d.LocalTag, RemoteTag: d.remoteTag, LocalParty: d.localParty, RemoteParty: d.RemoteParty,
 			LocalSeq: d.localSeq, RemoteSeq: l.answeredSeq(), Heard: d.heard, RemoteTarget: d.RemoteTarget, RouteSet: d.routeSet,
-			Source: addrText(d.Source), Transport: d.transport, Origin: d.origin.State(),
+			Source: message.KeptAddr{AddrPort: d.Source}, Transport: d.transport, Own: d.own, Origin: d.origin.State(),
 		},
 		URI: l.invited.uri, Negotiation: int(n.state), Described: n.local, Sending: n.sending, Asked: n.wanted != nil,
 		AnsweredBye: l.AnsweredBye, Acked: l.acked,
 		Timer: Timings{l.timer.interval, l.timer.ours, l.timer.least, Instant(l.timer.refreshAt), Instant(l.timer.expireAt)},
-	}
-	if d.own.IsValid() {
-		s.Dialog.Own = d.own.String()
 	}
 	if bytes.Equal(s.Described, s.Dialog.Origin.Last) {
 		s.Described = nil
@@ -149,16 +148,16 @@ func (l *Leg) State() State {
 		s.ACKs = append(s.ACKs, ACK{a.seq, a.branch})
 	}
 	if l.ok.res != nil {
-		s.OK, s.OKSeq, s.OKOffers = message.Text(l.ok.res), l.ok.seq, l.ok.offers
+		s.OK.Msg, s.OKSeq, s.OKOffers = l.ok.res, l.ok.seq, l.ok.offers
 	}
 	if n.pending != nil && n.pending.Method == sip.INVITE {
-		s.Pending = message.Text(n.pending)
+		s.Pending.Msg = n.pending
 	}
 	if l.hangupOwed != nil {
 		s.Hangup, s.HangupQ850 = string(l.hangupOwed.Why), l.hangupOwed.Q850
 	}
 	if l.setup != nil && !l.UAS && l.invite != nil {
-		s.Invite, s.Hop = message.Text(l.invite), HopState{l.inviteHop.Transport, addrText(l.inviteHop.Addr)}
+		s.Invite.Msg, s.Hop = l.invite, HopState{l.inviteHop.Transport, message.KeptAddr{AddrPort: l.inviteHop.Addr}}
 		s.Cancelled, s.Why = l.cancelled, string(l.why)
 	}
 	return s
@@ -174,18 +173,6 @@ func (l *Leg) answeredSeq() uint32 {
 		seq = min(seq, req.CSeq().SeqNo-1)
 	}
 	return seq
-}
-
-func addrText(a netip.AddrPort) string {
-	if !a.IsValid() {
-		return ""
-	}
-	return a.String()
-}
-
-func addrOf(text string) netip.AddrPort {
-	a, _ := netip.ParseAddrPort(text)
-	return a
 }
 
 // Asks reports whether an offer of the peer waits for Accept or Reject.
@@ -210,7 +197,7 @@ type Restored struct {
 func Restore(now time.Time, o Options, s *State, invite *sip.Request, auth *config.Auth) Restored {
 	l := &Leg{
 		side: o.Side, UAS: s.UAS, mint: o.Minter, agent: o.Agent, Peer: o.Peer, state: legState(s.Phase),
-		Local:     Local{s.Local.Transport, addrOf(s.Local.Listen), s.Local.Host, s.Local.Port, s.Local.Secure},
+		Local:     Local{s.Local.Transport, s.Local.Listen.AddrPort, s.Local.Host, s.Local.Port, s.Local.Secure},
 		InviteSeq: s.InviteSeq, updates: s.Updates, AnsweredBye: s.AnsweredBye, acked: s.Acked,
 		invited: invited{uri: s.URI}, digest: Digest{auth: auth},
 		dialog:  restoreDialog(&s.Dialog, o.Peer.NAT),
@@ -237,7 +224,7 @@ func Restore(now time.Time, o Options, s *State, invite *sip.Request, auth *conf
 	if l.setup != nil && !l.UAS {
 		r.Invite = l.invite
 	}
-	if req, ok := parsed[*sip.Request](s.Pending); ok && req.Via() != nil && req.CSeq() != nil && l.state == legConfirmed && l.ok.res == nil {
+	if req, ok := parsed[*sip.Request](s.Pending.Text); ok && req.Via() != nil && req.CSeq() != nil && l.state == legConfirmed && l.ok.res == nil {
 		r.Pending, l.session.pending = req, req
 	}
 	return r
@@ -256,11 +243,10 @@ func (t *sessionTimer) resume(now time.Time) {
 }
 
 func restoreDialog(s *DialogState, nat config.NATMode) Dialog {
-	own, _ := netip.ParseAddr(s.Own)
 	return Dialog{
 		CallID: s.CallID, LocalTag: s.LocalTag, remoteTag: s.RemoteTag, localParty: s.LocalParty, RemoteParty: s.RemoteParty,
 		localSeq: s.LocalSeq + unnoted, remoteSeq: s.RemoteSeq, heard: s.Heard, RemoteTarget: s.RemoteTarget,
-		routeSet: slices.Clone(s.RouteSet), Source: addrOf(s.Source), transport: s.Transport, nat: nat, own: own,
+		routeSet: slices.Clone(s.RouteSet), Source: s.Source.AddrPort, transport: s.Transport, nat: nat, own: s.Own,
 		origin: sdp.RestoreOrigin(&s.Origin),
 	}
 }
@@ -277,7 +263,7 @@ func (l *Leg) resume(now time.Time, s *State, invite *sip.Request) bool {
 		l.setup = &setup{invite: invite}
 		return l.UAS && invite != nil
 	case legConfirmed:
-		return l.resumeAnswer(now, s) || s.OK == nil
+		return l.resumeAnswer(now, s) || len(s.OK.Text) == 0
 	case legEnding: // its BYE may have been lost
 		l.state = legConfirmed
 		return true
@@ -294,19 +280,19 @@ func (l *Leg) resumeSetup(s *State, invite *sip.Request) bool {
 		l.setup = &setup{invite: invite}
 		return l.state == legProceeding && invite != nil
 	}
-	sent, ok := parsed[*sip.Request](s.Invite)
+	sent, ok := parsed[*sip.Request](s.Invite.Text)
 	if !ok || sent.Via() == nil || sent.From() == nil || sent.To() == nil || sent.CallID() == nil || sent.CSeq() == nil {
 		return false
 	}
 	l.state = legProceeding
 	l.session.state = offerOurs
-	l.setup = &setup{invite: sent, inviteHop: Hop{Transport: s.Hop.Transport, Addr: addrOf(s.Hop.Addr)}, why: cause.Cause(s.Why)}
+	l.setup = &setup{invite: sent, inviteHop: Hop{Transport: s.Hop.Transport, Addr: s.Hop.Addr.AddrPort}, why: cause.Cause(s.Why)}
 	return true
 }
 
 // resumeAnswer restores the 200 that waits for its ACK. It is sent again at once.
 func (l *Leg) resumeAnswer(now time.Time, s *State) bool {
-	res, ok := parsed[*sip.Response](s.OK)
+	res, ok := parsed[*sip.Response](s.OK.Text)
 	if !ok || res.Via() == nil || res.CSeq() == nil {
 		return false
 	}

@@ -51,8 +51,8 @@ func (r *Resolver) usableFirst(of string, hops []Hop) []Hop {
 	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if f, known := r.found[of]; of != "" && (known || len(r.found) < maxFound) && now.Sub(f.at) > time.Second { // often enough for people
-		r.found[of] = found{slices.Clone(hops), now}
+	if of != "" {
+		r.noteFound(now, of, hops)
 	}
 	if len(r.avoided) == 0 {
 		return hops
@@ -68,6 +68,25 @@ func (r *Resolver) usableFirst(of string, hops []Hop) []Hop {
 		return -1
 	})
 	return hops
+}
+
+// noteFound notes where somebody's calls go. Where there is no room, the one whose calls were longest ago is forgotten: a reload may
+// have taken it away. The lock is held.
+func (r *Resolver) noteFound(now time.Time, of string, hops []Hop) {
+	f, known := r.found[of]
+	switch {
+	case known && now.Sub(f.at) <= time.Second: // often enough for people
+		return
+	case !known && len(r.found) >= maxFound:
+		oldest := of
+		for name, f := range r.found {
+			if oldest == of || f.at.Before(r.found[oldest].at) {
+				oldest = name
+			}
+		}
+		delete(r.found, oldest)
+	}
+	r.found[of] = found{slices.Clone(hops), now}
 }
 
 // State is how an address does.

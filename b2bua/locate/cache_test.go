@@ -19,7 +19,7 @@ func TestNamesOfPeersAreBounded(t *testing.T) {
 		for i := range 2 * maxForeign {
 			group.Go(func() {
 				began := time.Now()
-				_, err := r.Locate(t.Context(), "", Query{fmt.Sprintf("n%d.test", i), 1, UDP})
+				_, err := r.Locate(t.Context(), "", Query{fmt.Sprintf("n%d.test", i), 1, udp})
 				if errors.Is(err, errTooMany) && time.Since(began) == 0 {
 					failed.Add(1)
 				}
@@ -29,7 +29,7 @@ func TestNamesOfPeersAreBounded(t *testing.T) {
 		if r.foreign != maxForeign || failed.Load() == 0 {
 			t.Errorf("%d are under way, %d failed at once", r.foreign, failed.Load())
 		}
-		if got := r.leads(t.Context(), Query{"a.test", 1, UDP}); got != "udp://192.0.2.1:1" {
+		if got := r.leads(t.Context(), Query{"a.test", 1, udp}); got != "udp://192.0.2.1:1" {
 			t.Errorf("a name of the configuration: %s", got)
 		}
 		group.Wait()
@@ -42,12 +42,12 @@ func TestNamesOfPeersAreBounded(t *testing.T) {
 // Names of peers don't drive those of the configuration out.
 func TestNamesOfPeersGoFirst(t *testing.T) {
 	with(t, "a.test. 3600 IN A 192.0.2.1", func(t *testing.T, r *Resolver, z *zone) {
-		r.leads(t.Context(), Query{"a.test", 1, UDP})
+		r.leads(t.Context(), Query{"a.test", 1, udp})
 		for i := range maxEntries {
-			_, _ = r.Locate(t.Context(), "", Query{fmt.Sprintf("n%d.test", i), 1, UDP})
+			_, _ = r.Locate(t.Context(), "", Query{fmt.Sprintf("n%d.test", i), 1, udp})
 		}
 		z.asks()
-		if r.leads(t.Context(), Query{"a.test", 1, UDP}); z.asks() != "" || len(r.cache) > maxEntries {
+		if r.leads(t.Context(), Query{"a.test", 1, udp}); z.asks() != "" || len(r.cache) > maxEntries {
 			t.Errorf("asked again, of %d entries", len(r.cache))
 		}
 	})

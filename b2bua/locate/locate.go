@@ -14,12 +14,12 @@ import (
 	"github.com/miekg/dns"
 )
 
-// The transports of a Hop, in the configuration's spelling. Auto asks for what the records say.
+// The transports of a Hop, in the configuration's spelling. auto asks for what the records say.
 const (
-	UDP  = "udp"
-	TCP  = "tcp"
-	TLS  = "tls"
-	Auto = "auto"
+	udp  = "udp"
+	tcp  = "tcp"
+	tls  = "tls"
+	auto = "auto"
 )
 
 // ErrNotFound means that a name has no address.
@@ -42,7 +42,7 @@ const wholeTimeout = 4 * time.Second
 type Query struct {
 	Host      string
 	Port      int    // 0: none
-	Transport string // UDP, TCP, TLS or Auto
+	Transport string // udp, tcp or tls; auto: what the records say, udp where they say nothing
 }
 
 // Hop is one place to send a request to.
@@ -120,13 +120,13 @@ func (r *Resolver) Locate(ctx context.Context, of string, q Query) ([]Hop, error
 // hop is a place at an address. port is what the records say, 0 for nothing.
 func (q Query) hop(a netip.Addr, port uint16) Hop {
 	h := Hop{Transport: q.Transport}
-	if h.Transport == Auto || h.Transport == "" {
-		h.Transport = UDP // RFC 3263 section 4.1, for a SIP URI with a port or an address
+	if h.Transport == auto || h.Transport == "" {
+		h.Transport = udp // RFC 3263 section 4.1, for a SIP URI with a port or an address
 	}
 	switch {
 	case q.Port > 0 && q.Port <= 65535:
 		port = uint16(q.Port)
-	case port == 0 && h.Transport == TLS:
+	case port == 0 && h.Transport == tls:
 		port = 5061
 	case port == 0:
 		port = 5060
@@ -165,12 +165,12 @@ type service struct{ name, transport string }
 
 // services are the SRV names of a host: of its NAPTR records if no transport is given, else those by the rule.
 func (r *Resolver) services(ctx context.Context, q Query, owned bool) []service {
-	rule := []service{{"_sip._udp." + q.Host, UDP}, {"_sip._tcp." + q.Host, TCP}, {"_sips._tcp." + q.Host, TLS}}
+	rule := []service{{"_sip._udp." + q.Host, udp}, {"_sip._tcp." + q.Host, tcp}, {"_sips._tcp." + q.Host, tls}}
 	switch q.Transport {
-	case Auto:
-	case TCP:
+	case auto:
+	case tcp:
 		return rule[1:2]
-	case TLS:
+	case tls:
 		return rule[2:]
 	default:
 		return rule[:1]
@@ -184,7 +184,7 @@ func (r *Resolver) services(ctx context.Context, q Query, owned bool) []service 
 	})
 	var all []service
 	for _, n := range records {
-		transport := map[string]string{"SIP+D2U": UDP, "SIP+D2T": TCP, "SIPS+D2T": TLS}[strings.ToUpper(n.service)]
+		transport := map[string]string{"SIP+D2U": udp, "SIP+D2T": tcp, "SIPS+D2T": tls}[strings.ToUpper(n.service)]
 		if transport != "" && strings.EqualFold(n.flags, "s") && n.target != "" {
 			all = append(all, service{n.target, transport})
 		}

@@ -146,25 +146,25 @@ func TestLocate(t *testing.T) {
 		q    Query
 		want string
 	}{
-		{Query{"pbx.test", 0, Auto}, "tcp://192.0.2.1:5071 tcp://[2001:db8::1]:5071 tcp://192.0.2.2:5070 tcp://192.0.2.3:5070"},
-		{Query{"pbx.test", 0, UDP}, "udp://192.0.2.1:5072 udp://[2001:db8::1]:5072"},
-		{Query{"a.test", 5080, Auto}, "udp://192.0.2.1:5080 udp://[2001:db8::1]:5080"},
-		{Query{"A.TEST.", 5080, TLS}, "tls://192.0.2.1:5080 tls://[2001:db8::1]:5080"},
-		{Query{"a.test", 0, TLS}, "tls://192.0.2.1:5061 tls://[2001:db8::1]:5061"},
-		{Query{"plain.test", 0, Auto}, "udp://192.0.2.1:5073 udp://[2001:db8::1]:5073"},
-		{Query{"plain.test", 0, TLS}, "tls://192.0.2.4:5074"},
-		{Query{"secure.test", 0, Auto}, "tls://192.0.2.4:5074"},
-		{Query{"odd.test", 0, Auto}, "udp://192.0.2.5:5060"},
-		{Query{"empty.test", 0, TCP}, "tcp://192.0.2.6:5060"},
-		{Query{"no.test", 0, UDP}, "look up no.test: name not found: _sip._udp.no.test says that there is no such service"},
-		{Query{"no.test", 0, Auto}, "look up no.test: name not found: _sip._udp.no.test says that there is no such service"},
-		{Query{"some.test", 0, Auto}, "tcp://192.0.2.1:5075 tcp://[2001:db8::1]:5075"},
-		{Query{"some.test", 0, UDP}, "look up some.test: name not found: _sip._udp.some.test says that there is no such service"},
-		{Query{"nowhere.test", 0, Auto}, "look up nowhere.test: name not found"},
-		{Query{"192.0.2.9", 0, Auto}, "udp://192.0.2.9:5060"},
-		{Query{"192.0.2.9", 0, TLS}, "tls://192.0.2.9:5061"},
-		{Query{"[2001:db8::9]", 5062, TCP}, "tcp://[2001:db8::9]:5062"},
-		{Query{"::ffff:192.0.2.9", 70000, UDP}, "udp://192.0.2.9:5060"},
+		{Query{"pbx.test", 0, auto}, "tcp://192.0.2.1:5071 tcp://[2001:db8::1]:5071 tcp://192.0.2.2:5070 tcp://192.0.2.3:5070"},
+		{Query{"pbx.test", 0, udp}, "udp://192.0.2.1:5072 udp://[2001:db8::1]:5072"},
+		{Query{"a.test", 5080, auto}, "udp://192.0.2.1:5080 udp://[2001:db8::1]:5080"},
+		{Query{"A.TEST.", 5080, tls}, "tls://192.0.2.1:5080 tls://[2001:db8::1]:5080"},
+		{Query{"a.test", 0, tls}, "tls://192.0.2.1:5061 tls://[2001:db8::1]:5061"},
+		{Query{"plain.test", 0, auto}, "udp://192.0.2.1:5073 udp://[2001:db8::1]:5073"},
+		{Query{"plain.test", 0, tls}, "tls://192.0.2.4:5074"},
+		{Query{"secure.test", 0, auto}, "tls://192.0.2.4:5074"},
+		{Query{"odd.test", 0, auto}, "udp://192.0.2.5:5060"},
+		{Query{"empty.test", 0, tcp}, "tcp://192.0.2.6:5060"},
+		{Query{"no.test", 0, udp}, "look up no.test: name not found: _sip._udp.no.test says that there is no such service"},
+		{Query{"no.test", 0, auto}, "look up no.test: name not found: _sip._udp.no.test says that there is no such service"},
+		{Query{"some.test", 0, auto}, "tcp://192.0.2.1:5075 tcp://[2001:db8::1]:5075"},
+		{Query{"some.test", 0, udp}, "look up some.test: name not found: _sip._udp.some.test says that there is no such service"},
+		{Query{"nowhere.test", 0, auto}, "look up nowhere.test: name not found"},
+		{Query{"192.0.2.9", 0, auto}, "udp://192.0.2.9:5060"},
+		{Query{"192.0.2.9", 0, tls}, "tls://192.0.2.9:5061"},
+		{Query{"[2001:db8::9]", 5062, tcp}, "tcp://[2001:db8::9]:5062"},
+		{Query{"::ffff:192.0.2.9", 70000, udp}, "udp://192.0.2.9:5060"},
 	} {
 		with(t, all, func(t *testing.T, r *Resolver, _ *zone) {
 			if got := r.leads(t.Context(), c.q); got != c.want {
@@ -177,23 +177,23 @@ func TestLocate(t *testing.T) {
 // What is asked is what the rules need, once, until a TTL is over; and no name of the search list.
 func TestQuestions(t *testing.T) {
 	with(t, "pbx.test. 30 IN A 192.0.2.1", func(t *testing.T, r *Resolver, z *zone) {
-		r.leads(t.Context(), Query{"pbx.test", 0, Auto})
+		r.leads(t.Context(), Query{"pbx.test", 0, auto})
 		want := "_sip._tcp.pbx.test SRV, _sip._udp.pbx.test SRV, _sips._tcp.pbx.test SRV, pbx.test A, pbx.test AAAA, pbx.test NAPTR"
 		if got := z.asks(); got != want {
 			t.Errorf("asked %s", got)
 		}
 		time.Sleep(9 * time.Second)
-		if r.leads(t.Context(), Query{"pbx.test", 0, Auto}); z.asks() != "" {
+		if r.leads(t.Context(), Query{"pbx.test", 0, auto}); z.asks() != "" {
 			t.Error("asked again")
 		}
 		time.Sleep(2 * time.Second) // that there is nothing holds for 10 s
-		r.leads(t.Context(), Query{"pbx.test", 0, UDP})
+		r.leads(t.Context(), Query{"pbx.test", 0, udp})
 		if got := z.asks(); got != "_sip._udp.pbx.test SRV, pbx.test AAAA" {
 			t.Errorf("after 11 s: %s", got)
 		}
 		time.Sleep(20 * time.Second)
 		z.set("pbx.test. 30 IN A 192.0.2.2")
-		if got := r.leads(t.Context(), Query{"pbx.test", 5060, UDP}); got != "udp://192.0.2.2:5060" {
+		if got := r.leads(t.Context(), Query{"pbx.test", 5060, udp}); got != "udp://192.0.2.2:5060" {
 			t.Errorf("after its TTL: %s", got)
 		}
 	})
@@ -206,7 +206,7 @@ func TestOneQuestion(t *testing.T) {
 		var group sync.WaitGroup
 		for range 100 {
 			group.Go(func() {
-				if got := r.leads(t.Context(), Query{"a.test", 1, UDP}); got != "udp://192.0.2.1:1" {
+				if got := r.leads(t.Context(), Query{"a.test", 1, udp}); got != "udp://192.0.2.1:1" {
 					t.Error(got)
 				}
 			})
@@ -221,7 +221,7 @@ func TestOneQuestion(t *testing.T) {
 // While no name server answers, what was known stays in use, and costs a tenth of a second at most.
 func TestStale(t *testing.T) {
 	with(t, "a.test. 30 IN A 192.0.2.1", func(t *testing.T, r *Resolver, z *zone) {
-		q := Query{"a.test", 5060, UDP}
+		q := Query{"a.test", 5060, udp}
 		r.leads(t.Context(), q)
 		z.hang = true
 		time.Sleep(time.Hour)
@@ -232,7 +232,7 @@ func TestStale(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		if got := r.leads(t.Context(), Query{"new.test", 1, UDP}); !strings.Contains(got, "deadline exceeded") {
+		if got := r.leads(t.Context(), Query{"new.test", 1, udp}); !strings.Contains(got, "deadline exceeded") {
 			t.Errorf("a name that was never known: %s", got)
 		}
 		time.Sleep(25 * time.Hour)
@@ -241,7 +241,7 @@ func TestStale(t *testing.T) {
 		}
 		synctest.Wait() // the question about the other family may still read
 		z.hang, z.err = false, errors.New("SERVFAIL")
-		if got := r.leads(t.Context(), Query{"new2.test", 1, UDP}); got != "look up new2.test: name not found: SERVFAIL" {
+		if got := r.leads(t.Context(), Query{"new2.test", 1, udp}); got != "look up new2.test: name not found: SERVFAIL" {
 			t.Errorf("a server that fails: %s", got)
 		}
 	})
@@ -253,11 +253,11 @@ func TestGivenUp(t *testing.T) {
 		z.after = 3 * time.Second
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := r.Locate(ctx, "t", Query{"a.test", 1, UDP}); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrNotFound) {
+		if _, err := r.Locate(ctx, "t", Query{"a.test", 1, udp}); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrNotFound) {
 			t.Errorf("got %v", err)
 		}
 		began := time.Now()
-		if got := r.leads(t.Context(), Query{"a.test", 1, UDP}); got != "udp://192.0.2.1:1" || time.Since(began) != 2*time.Second {
+		if got := r.leads(t.Context(), Query{"a.test", 1, udp}); got != "udp://192.0.2.1:1" || time.Since(began) != 2*time.Second {
 			t.Errorf("%s after %v", got, time.Since(began))
 		}
 	})
@@ -266,7 +266,7 @@ func TestGivenUp(t *testing.T) {
 // An address that failed has its turn after the others, for a while.
 func TestAvoided(t *testing.T) {
 	with(t, "a.test. 900 IN A 192.0.2.1\na.test. 900 IN A 192.0.2.2", func(t *testing.T, r *Resolver, _ *zone) {
-		q := Query{"a.test", 5060, UDP}
+		q := Query{"a.test", 5060, udp}
 		one, two := "udp://192.0.2.1:5060", "udp://192.0.2.2:5060"
 		want := func(hops string) {
 			t.Helper()
@@ -296,6 +296,22 @@ func TestAvoided(t *testing.T) {
 		time.Sleep(2 * time.Hour)
 		if s := r.States("t"); s != nil {
 			t.Errorf("states of a name that is not called: %+v", s)
+		}
+	})
+}
+
+// Where calls went is known of those that were called last, however many there have been.
+func TestFoundAreBounded(t *testing.T) {
+	with(t, "a.test. 900 IN A 192.0.2.1", func(t *testing.T, r *Resolver, _ *zone) {
+		q := Query{"a.test", 5060, udp}
+		for i := range maxFound + 10 {
+			if _, err := r.Locate(t.Context(), fmt.Sprintf("t%d", i), q); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		if r.States("t0") != nil || len(r.States(fmt.Sprintf("t%d", maxFound+9))) != 1 || len(r.found) != maxFound {
+			t.Errorf("%d are known; the first is %v", len(r.found), r.States("t0"))
 		}
 	})
 }
@@ -341,25 +357,25 @@ func TestBounds(t *testing.T) {
 	}
 	with(t, b.String(), func(t *testing.T, r *Resolver, z *zone) {
 		for _, host := range []string{"x.test", "chain0.test"} {
-			if got := r.leads(t.Context(), Query{host, 5060, UDP}); !strings.Contains(got, "too many aliases") {
+			if got := r.leads(t.Context(), Query{host, 5060, udp}); !strings.Contains(got, "too many aliases") {
 				t.Errorf("%s: %s", host, got)
 			}
 		}
-		hops, err := r.Locate(t.Context(), "t", Query{"many.test", 5060, UDP})
+		hops, err := r.Locate(t.Context(), "t", Query{"many.test", 5060, udp})
 		if err != nil || len(hops) != maxHops {
 			t.Errorf("%d hops, %v", len(hops), err)
 		}
 		z.asks()
-		r.leads(t.Context(), Query{"wide.test", 0, UDP})
+		r.leads(t.Context(), Query{"wide.test", 0, udp})
 		if n := strings.Count(z.asks(), ","); n > 2*maxNames+4 {
 			t.Errorf("%d questions", n)
 		}
-		r.leads(t.Context(), Query{"wide.test", 0, Auto})
+		r.leads(t.Context(), Query{"wide.test", 0, auto})
 		if n := strings.Count(z.asks(), ","); n > maxNames+4 {
 			t.Errorf("%d questions by NAPTR", n)
 		}
 		for i := range maxEntries {
-			r.leads(t.Context(), Query{fmt.Sprintf("n%d.test", i), 1, UDP})
+			r.leads(t.Context(), Query{fmt.Sprintf("n%d.test", i), 1, udp})
 		}
 		if n := len(r.cache); n > maxEntries {
 			t.Errorf("%d entries", n)

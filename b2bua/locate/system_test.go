@@ -65,7 +65,7 @@ func TestSystem(t *testing.T) {
 		s.mu.Lock()
 		s.looked = time.Now()
 		s.mu.Unlock()
-		if got := r.leads(t.Context(), Query{host, 5060, UDP}); got != want {
+		if got := r.leads(t.Context(), Query{host, 5060, udp}); got != want {
 			t.Errorf("%s: %s; want %s", host, got, want)
 		}
 	}

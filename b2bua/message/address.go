@@ -125,6 +125,9 @@ func TrimBrackets(host string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 }
 
+// KeptAddr is an address that a state has as text, empty where there is none.
+type KeptAddr struct{ netip.AddrPort }
+
 // ParseSource parses the address that the SIP library names as a message's source.
 func ParseSource(s string) netip.AddrPort {
 	ap, err := netip.ParseAddrPort(s)

@@ -1,6 +1,7 @@
 package message
 
 import (
+	"bytes"
 	"strings"
 
 	"github.com/emiago/sipgo/sip"
@@ -48,4 +49,27 @@ func Text(msg sip.Message) []byte {
 	defer b.Release()
 	b.Append(msg)
 	return append([]byte(nil), b.Bytes...)
+}
+
+// Kept is a message that a state has as text, which Parse reads: Text, or that of Msg where there is one.
+type Kept struct {
+	Msg  sip.Message
+	Text []byte
+}
+
+// AppendBinary appends the text. There is no error.
+func (k Kept) AppendBinary(b []byte) ([]byte, error) {
+	if k.Msg == nil {
+		return append(b, k.Text...), nil
+	}
+	text := TakeBuffer()
+	defer text.Release()
+	text.Append(k.Msg)
+	return append(b, text.Bytes...), nil
+}
+
+// UnmarshalBinary reads the text.
+func (k *Kept) UnmarshalBinary(text []byte) error {
+	k.Text = bytes.Clone(text)
+	return nil
 }

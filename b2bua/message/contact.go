@@ -53,14 +53,22 @@ func ContactsIn(msg sip.Message) (list []Contact, all bool, wrong string) {
 
 // ExpiresOf reads delta-seconds. More than 2^32-1 counts as that (RFC 3261 section 20.19), and what is no number as an hour.
 func ExpiresOf(text string) time.Duration {
+	if d, ok := Seconds(text); ok {
+		return d
+	}
+	return misread
+}
+
+// Seconds reads delta-seconds (RFC 3261 section 25.1). More than 2^32-1 counts as that.
+func Seconds(text string) (d time.Duration, ok bool) {
 	if text = Trim(text); !AllDigits(text) {
-		return misread
+		return 0, false
 	}
 	n, err := strconv.ParseUint(text, 10, 32)
 	if err != nil {
 		n = 1<<32 - 1
 	}
-	return time.Duration(n) * time.Second
+	return time.Duration(n) * time.Second, true
 }
 
 // parseQ reads a qvalue (RFC 3261 section 25.1) as thousandths.

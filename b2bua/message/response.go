@@ -4,6 +4,10 @@ import (
 	"bytes"
 	"net/netip"
 	"strconv"
+	"strings"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
 )
 
 // StatusText returns the reason phrase of a status (RFC 3261 section 21).
@@ -22,7 +26,7 @@ func StatusText(code int) string {
 }
 
 var reasonPhrases = map[int]string{
-	180: "Ringing", 183: "Session Progress", 200: "OK",
+	180: "Ringing", 182: "Queued", 183: "Session Progress", 200: "OK",
 	202: "Accepted",
 	400: "Bad Request", 401: "Unauthorized", 415: "Unsupported Media Type", 421: "Extension Required",
 	422: "Session Interval Too Small", 491: "Request Pending", 405: "Method Not Allowed", 481: "Call/Transaction Does Not Exist", 482: "Loop Detected",
@@ -182,3 +186,20 @@ func echoed(kind headerKind) bool {
 
 // RetrySeconds is the Retry-After of a refusal for lack of capacity.
 const RetrySeconds = "5"
+
+// RetryAfter reads the Retry-After of an answer, without its comment and parameters (RFC 3261 section 20.33); 0: it has none that can
+// be read.
+func RetryAfter(headers []sip.Header) time.Duration {
+	for _, h := range headers {
+		if EqualFold(h.Name(), "retry-after") {
+			text := h.Value()
+			if i := strings.IndexAny(text, ";("); i >= 0 {
+				text = text[:i]
+			}
+			if d, ok := Seconds(text); ok {
+				return d
+			}
+		}
+	}
+	return 0
+}

@@ -98,7 +98,7 @@ func Build(t *peers.Dial, uri sip.Uri, vars config.Vars, in Inbound, local leg.L
 			out.configured = append(out.configured, f)
 		}
 	}
-	out.pass(WantedHeaders(t.PassHeaders, in.Source.Headers(), t.Headers), in)
+	out.pass(Wanted(t.PassHeaders, in.Source.Headers(), t.Headers), in)
 	from := CallingParty(vars)
 	caller := "<" + local.URI(message.UserOf(from)) + ">"
 	known := !in.Privacy.number && !message.NamesNobody(from)

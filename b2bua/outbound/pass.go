@@ -15,18 +15,22 @@ const maxPassed = 24
 
 // pass takes the headers of the carrier's INVITE that the target gets, in the order of
 // its list. A header with a value that can't be passed on is left out whole.
-func (o *Draft) pass(names []string, in Inbound) {
-	for _, name := range names {
-		if has(o.configured, name) || has(o.passed, name) {
+func (o *Draft) pass(list []config.Pass, in Inbound) {
+	for _, p := range list {
+		if has(o.configured, p.To) || has(o.passed, p.To) {
 			continue
 		}
-		found, sound := headerValues(in.Source.Headers(), name)
+		found, sound := headerValues(in.Source.Headers(), p.From)
+		if sound && len(found) > 0 && !in.Reveals(p.From, found) && !in.Reveals(p.To, found) {
+			found, sound = mapped(p, found)
+		} else if len(found) > 0 {
+			sound = false
+		}
 		switch {
-		case len(found) == 0:
-		case !sound || in.Reveals(name, found):
-			o.drop(name)
-		default:
-			o.passed = append(o.passed, Field{Name: name, Values: found, Kept: indispensable(name)})
+		case !sound:
+			o.drop(p.To)
+		case len(found) > 0:
+			o.passed = append(o.passed, Field{Name: p.To, Values: found, Kept: indispensable(p.To)})
 		}
 	}
 }
@@ -36,21 +40,44 @@ func (o *Draft) drop(name string) { o.Dropped = append(o.Dropped, name) }
 
 // Passed returns the headers of a target's message that the carrier gets, and the names
 // of those that can't be passed on.
-func Passed(headers []sip.Header, names []string) (out []sip.Header, dropped []string) {
-	for _, name := range WantedHeaders(names, headers, nil) {
-		found, sound := headerValues(headers, name)
+func Passed(headers []sip.Header, list []config.Pass) (out []sip.Header, dropped []string) {
+	for _, p := range Wanted(list, headers, nil) {
+		found, sound := headerValues(headers, p.From)
+		if sound {
+			found, sound = mapped(p, found)
+		}
 		for _, v := range found {
 			sound = sound && len(v) <= message.MaxPassedValue
 		}
 		if !sound || len(out)+len(found) > maxPassed {
-			dropped = append(dropped, name)
+			dropped = append(dropped, p.To)
 			continue
 		}
 		for _, v := range found {
-			out = append(out, sip.NewHeader(name, v))
+			out = append(out, sip.NewHeader(p.To, v))
 		}
 	}
 	return out, dropped
+}
+
+// mapped returns what an entry makes of a header's values. They are not sound if one is
+// not what the entry takes.
+func mapped(p config.Pass, found []string) (out []string, sound bool) {
+	if p.UUI == config.UUIKeep {
+		return found, true
+	}
+	for _, v := range found {
+		if p.UUI == config.UUIEncode {
+			out = append(out, message.UserToUser(v, p.Discriminator, p.Purpose, p.Content))
+			continue
+		}
+		texts, ok := message.UserToUserTexts(v, p.Purpose, p.Discriminator)
+		if !ok {
+			return nil, false
+		}
+		out = append(out, texts...)
+	}
+	return out, true
 }
 
 // headerValues returns the values of all headers of this name, in order. They are not
@@ -102,33 +129,34 @@ func anyValue(headers []string, is func(string) bool) bool {
 	return false
 }
 
-// WantedHeaders returns the names of the headers of a message that a list of
-// pass_headers selects. A name that ends in * selects all that begin so, in the order
-// and spelling of the message. It does not select names of the list, headers that belong
-// to one side, X-EI, which identifies one call, and those that the target's own
+// Wanted returns the entries of pass_headers that hold for a message, each with one
+// header. An entry that ends in * stands for all headers that begin so, in the order and
+// spelling of the message. It does not select names of the list, headers that belong to
+// one side, X-EI, which identifies one call, and those that the target's own
 // configuration sets.
-func WantedHeaders(list []string, headers []sip.Header, set []config.Header) []string {
+func Wanted(list []config.Pass, headers []sip.Header, set []config.Header) []config.Pass {
 	if !slices.ContainsFunc(list, isPattern) {
 		return list
 	}
-	var names []string
-	for _, name := range list {
-		if !isPattern(name) {
-			names = append(names, name)
+	var all []config.Pass
+	for _, p := range list {
+		if !isPattern(p) {
+			all = append(all, p)
 			continue
 		}
-		begin := strings.TrimSuffix(name, "*")
+		begin := strings.TrimSuffix(p.From, "*")
 		for _, h := range headers {
 			n := message.FullName(h.Name())
-			if beginsWith(n, begin) && mayMatch(n) && !isSet(set, n) && !listed(list, n) && !listed(names, n) {
-				names = append(names, n)
+			if beginsWith(n, begin) && mayMatch(n) && !isSet(set, n) && !listed(list, n) && !listed(all, n) {
+				p.From, p.To = n, n
+				all = append(all, p)
 			}
 		}
 	}
-	return names
+	return all
 }
 
-func isPattern(name string) bool { return strings.HasSuffix(name, "*") }
+func isPattern(p config.Pass) bool { return strings.HasSuffix(p.From, "*") }
 
 func beginsWith(name, begin string) bool {
 	return len(name) >= len(begin) && strings.EqualFold(name[:len(begin)], begin)
@@ -146,8 +174,9 @@ func isSet(set []config.Header, name string) bool {
 	return slices.ContainsFunc(set, func(h config.Header) bool { return strings.EqualFold(h.Name, name) })
 }
 
-func listed(list []string, name string) bool {
-	return slices.ContainsFunc(list, func(n string) bool { return strings.EqualFold(n, name) })
+// listed reports whether an entry takes a header, or makes one of its name.
+func listed(list []config.Pass, name string) bool {
+	return slices.ContainsFunc(list, func(p config.Pass) bool { return strings.EqualFold(p.From, name) || strings.EqualFold(p.To, name) })
 }
 
 // maxPassedName bounds a name that a peer chose, in bytes.

@@ -47,7 +47,7 @@ func TestPass(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			o := &Draft{configured: []Field{{Name: "x-set", Values: []string{"ours"}}}}
-			o.pass(tt.pass, Inbound{Source: siptest.InviteFrom(t, "<sip:a@b>;tag=x", tt.headers...), Trusted: tt.trusted, Privacy: tt.privacy})
+			o.pass(config.PassNamed(tt.pass...), Inbound{Source: siptest.InviteFrom(t, "<sip:a@b>;tag=x", tt.headers...), Trusted: tt.trusted, Privacy: tt.privacy})
 			var got []string
 			for _, f := range o.passed {
 				for _, v := range f.Values {
@@ -65,7 +65,7 @@ func TestPass(t *testing.T) {
 // others.
 func TestPassLoneLF(t *testing.T) {
 	bad := []sip.Header{sip.NewHeader("X-A", "1"), sip.NewHeader("X-A", "a\nX-Evil: b"), sip.NewHeader("X-B", "2")}
-	out, dropped := Passed(bad, []string{"X-A", "X-B"})
+	out, dropped := Passed(bad, config.PassNamed("X-A", "X-B"))
 	if len(out) != 1 || out[0].String() != "X-B: 2" || !slices.Equal(dropped, []string{"X-A"}) {
 		t.Errorf("%v, left out %v", out, dropped)
 	}
@@ -73,9 +73,59 @@ func TestPassLoneLF(t *testing.T) {
 	for range maxPassed {
 		long = append(long, sip.NewHeader("X-B", "1"))
 	}
-	out, dropped = Passed(append(long, sip.NewHeader("X-C", "1")), []string{"X-A", "X-B", "X-C"})
+	out, dropped = Passed(append(long, sip.NewHeader("X-C", "1")), config.PassNamed("X-A", "X-B", "X-C"))
 	if len(out) != maxPassed || !slices.Equal(dropped, []string{"X-A", "X-C"}) {
 		t.Errorf("%d headers, left out %v", len(out), dropped)
+	}
+}
+
+// Entries rename headers, and make texts of User-to-User and the reverse. What is
+// withheld does not pass under another name either.
+func TestPassMapped(t *testing.T) {
+	uui := "User-to-User"
+	for _, tt := range []struct {
+		name          string
+		pass          []config.Pass
+		privacy       Privacy
+		headers       []string
+		want, dropped string
+	}{
+		{"renamed, byte for byte", []config.Pass{{From: uui, To: "X-Context", UUI: config.UUIKeep}}, Privacy{}, []string{"user-to-user: 56a3;encoding=hex;purpose=x"}, "X-Context: 56a3;encoding=hex;purpose=x", ""},
+		{"twice", []config.Pass{{From: "X-A", To: "X-A", UUI: config.UUIKeep}, {From: "X-A", To: "X-B", UUI: config.UUIKeep}}, Privacy{}, []string{"X-A: 1"}, "X-A: 1|X-B: 1", ""},
+		{"decoded", []config.Pass{{From: uui, To: "X-Context", UUI: config.UUIDecode, Discriminator: "04"}}, Privacy{}, []string{uui + ": 04616263;encoding=hex", uui + ": 64;encoding=hex"}, "X-Context: abc|X-Context: d", ""},
+		{"of one purpose", []config.Pass{{From: uui, To: "X-Context", UUI: config.UUIDecode, Purpose: "dial"}}, Privacy{}, []string{uui + ": 61;encoding=hex, 62;encoding=hex;purpose=dial"}, "X-Context: b", ""},
+		{"of no such purpose", []config.Pass{{From: uui, To: "X-Context", UUI: config.UUIDecode, Purpose: "dial"}}, Privacy{}, []string{uui + ": 61;encoding=hex"}, "", ""},
+		{"not hex", []config.Pass{{From: uui, To: "X-Context", UUI: config.UUIDecode}}, Privacy{}, []string{uui + ": 6;encoding=hex"}, "", "X-Context"},
+		{"a line end in it", []config.Pass{{From: uui, To: "X-Context", UUI: config.UUIDecode}}, Privacy{}, []string{uui + ": 610d0a582d4576696c3a31;encoding=hex"}, "", "X-Context"},
+		{"encoded", []config.Pass{{From: "X-A", To: uui, UUI: config.UUIEncode, Discriminator: "00", Purpose: "isdn-uui", Content: "isdn-uui"}}, Privacy{}, []string{"X-A: abc"}, uui + ": 00616263;encoding=hex;purpose=isdn-uui;content=isdn-uui", ""},
+		{"withheld", []config.Pass{{From: "P-Asserted-Identity", To: "X-Caller", UUI: config.UUIKeep}}, Privacy{number: true}, []string{"P-Asserted-Identity: <sip:1@h>"}, "", "X-Caller"},
+		{"an identity by another name", []config.Pass{{From: "X-Caller", To: "Remote-Party-ID", UUI: config.UUIKeep}}, Privacy{number: true}, []string{"X-Caller: <sip:1@h>"}, "", "Remote-Party-ID"},
+		{"a pattern takes neither end", append(config.PassNamed("X-*"), config.Pass{From: "X-A", To: "X-B", UUI: config.UUIKeep}), Privacy{}, []string{"X-A: 1", "X-B: 2", "X-C: 3"}, "X-C: 3|X-B: 1", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o, in := &Draft{}, Inbound{Source: siptest.InviteFrom(t, "<sip:a@b>;tag=x", tt.headers...), Trusted: true, Privacy: tt.privacy}
+			o.pass(Wanted(tt.pass, in.Source.Headers(), nil), in)
+			var got []string
+			for _, f := range o.passed {
+				for _, v := range f.Values {
+					got = append(got, f.Name+": "+v)
+				}
+			}
+			if g := strings.Join(got, "|"); g != tt.want || strings.Join(o.Dropped, " ") != tt.dropped {
+				t.Errorf("%q, left out %v; want %q, %q", g, o.Dropped, tt.want, tt.dropped)
+			}
+			if tt.privacy != (Privacy{}) {
+				return
+			}
+			got = nil
+			out, dropped := Passed(in.Source.Headers(), tt.pass)
+			for _, h := range out {
+				got = append(got, h.Name()+": "+h.Value())
+			}
+			if g := strings.Join(got, "|"); g != tt.want || strings.Join(dropped, " ") != tt.dropped {
+				t.Errorf("toward the carrier %q, left out %v; want %q, %q", g, dropped, tt.want, tt.dropped)
+			}
+		})
 	}
 }
 
@@ -98,7 +148,12 @@ func TestWanted(t *testing.T) {
 		for n := range strings.SplitSeq(tt.headers, " ") {
 			headers = append(headers, sip.NewHeader(n, "1"))
 		}
-		got := WantedHeaders(strings.Fields(tt.list), headers, []config.Header{{Name: "x-set"}})
+		var got []string
+		for _, p := range Wanted(config.PassNamed(strings.Fields(tt.list)...), headers, []config.Header{{Name: "x-set"}}) {
+			if got = append(got, p.To); p.From != p.To {
+				t.Errorf("%s: %s is passed as %s", tt.name, p.From, p.To)
+			}
+		}
 		if g := strings.Join(got, " "); g != tt.want {
 			t.Errorf("%s: got %q; want %q", tt.name, g, tt.want)
 		}
@@ -127,7 +182,7 @@ func FuzzPassedOn(f *testing.F) {
 		if !ok {
 			return
 		}
-		headers, _ := Passed(res.Headers(), []string{"X-Foo", "Retry-After", "Reason", "Warning", "X-*"})
+		headers, _ := Passed(res.Headers(), config.PassNamed("X-Foo", "Retry-After", "Reason", "Warning", "X-*"))
 		out := sip.NewResponse(res.StatusCode, message.Phrase(res.Reason))
 		out.AppendHeader(sip.NewHeader("Server", AgentName)) // without any header the library ends it with an empty line more
 		for _, h := range headers {

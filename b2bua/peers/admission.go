@@ -32,18 +32,22 @@ type Admission struct {
 	nodes    int           // that share the caps; 0: there is no fleet
 	allotted time.Time     // until when the tallies' quotas hold
 	short    chan struct{} // constant
+	queue    queue
+	queues   atomic.Int32 // calls that wait in it
 }
 
 // tally counts the open calls of a trunk or target. It outlives reloads.
 type tally struct {
 	rate *rate.Limiter
-	cps  int // the limit of the configuration
+	cps  int // the limit of the configuration, as is the next
+	most int // calls; 0: any number
 
 	registered atomic.Pointer[registered] // nil: it is not
 
 	// guarded by Admission.mu
 	calls         int
 	asked         int // calls since the last Demands
+	waiters       int // calls in the queue that wait for it
 	quota         quota
 	setups, ports share // of the calls that come from it
 	callers       numbers
@@ -71,6 +75,7 @@ func NewAdmission(cfg *config.Config, preparers map[string]Preparer) *Admission 
 	a := &Admission{
 		setups: pool{size: cfg.SIP.Limits.Setups}, ports: pool{size: cfg.Media.Calls()},
 		trunks: map[string]*tally{}, targets: map[string]*tally{}, callers: map[string]*tally{}, circuits: newCircuits(), sources: NewRates(), short: make(chan struct{}, 1),
+		queue: queue{routes: map[uint64]int{}},
 	}
 	a.Reload(cfg, preparers)
 	return a
@@ -84,11 +89,11 @@ func (a *Admission) Reload(cfg *config.Config, preparers map[string]Preparer) {
 		sources: a.sources,
 	}
 	a.mu.Lock()
-	defer a.mu.Unlock()
+	defer a.unlock()
 	old := a.Peers.Load()
 	for i := range cfg.Trunks {
 		t := &cfg.Trunks[i]
-		own := newTrunk(callerOfTrunk(t), nil, tallied(a.trunks, t.Name, t.MaxCPS))
+		own := newTrunk(callerOfTrunk(t), nil, tallied(a.trunks, t.Name, t.MaxCalls, t.MaxCPS))
 		p.Trunks = append(p.Trunks, own)
 		if t.URI != nil { // its channels are the same, whoever calls: one tally
 			p.Callees[t.Name] = &Target{Dial: dialOfTrunk(t), Trunk: own.Caller, tally: own.tally}
@@ -96,11 +101,11 @@ func (a *Admission) Reload(cfg *config.Config, preparers map[string]Preparer) {
 	}
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
-		own := &Target{Dial: DialOf(t), Preparer: preparers[t.Name], tally: tallied(a.targets, t.Name, t.MaxCPS)}
+		own := &Target{Dial: DialOf(t), Preparer: preparers[t.Name], tally: tallied(a.targets, t.Name, t.MaxCalls, t.MaxCPS)}
 		p.Targets[t.Name] = own
 		if t.MayCall() {
 			caller := callerOfTrunk(t.Caller())
-			p.Trunks = append(p.Trunks, newTrunk(caller, &own.Dial.Policy, tallied(a.callers, t.Name, caller.MaxCPS)))
+			p.Trunks = append(p.Trunks, newTrunk(caller, &own.Dial.Policy, tallied(a.callers, t.Name, caller.MaxCalls, caller.MaxCPS)))
 		}
 	}
 	a.connect(p, cfg)
@@ -108,16 +113,18 @@ func (a *Admission) Reload(cfg *config.Config, preparers map[string]Preparer) {
 	a.Peers.Store(p)
 	if old != nil {
 		a.forget(p)
+		a.serveAll(time.Now())
 	}
 }
 
 // tallied finds or makes the tally of this name. Its rate starts anew if it has changed.
-func tallied(tallies map[string]*tally, name string, cps int) *tally {
+func tallied(tallies map[string]*tally, name string, most, cps int) *tally {
 	t := tallies[name]
 	if t == nil {
 		t = &tally{}
 		tallies[name] = t
 	}
+	t.most = most
 	if t.rate == nil || cps <= 0 || t.cps != cps {
 		t.rate, t.cps = limiter(cps), cps
 	}
@@ -135,7 +142,7 @@ func (a *Admission) forget(p *Snapshot) {
 	}
 	for _, tallies := range []map[string]*tally{a.trunks, a.targets, a.callers} {
 		for name, t := range tallies {
-			if !has[t] && t.calls == 0 {
+			if !has[t] && t.calls+t.waiters == 0 {
 				delete(tallies, name)
 			}
 		}
@@ -226,7 +233,7 @@ func (a *Admission) closed() Capacity {
 // room returns the capacity for a new call from a trunk.
 func (a *Admission) room(t *Trunk, now time.Time) Capacity {
 	switch {
-	case !a.hasRoom(t.tally, t.Caller.MaxCalls, now):
+	case !a.hasRoom(t.tally, now):
 		return CapacityNone
 	case !a.setups.hasRoom(&t.setups):
 		return CapacitySetups
@@ -281,12 +288,13 @@ func (a *Admission) Answered(t *Trunk) {
 // Leave gives a call's place back, and the one in set-up if the call still has it.
 func (a *Admission) Leave(t *Trunk, inSetup bool) {
 	a.mu.Lock()
-	defer a.mu.Unlock()
+	defer a.unlock()
 	t.calls--
 	a.ports.add(&t.ports, -1)
 	if inSetup {
 		a.setups.add(&t.setups, -1)
 	}
+	a.serve(t.tally, time.Now())
 }
 
 // Occupy takes a place for a call to the target, unless its circuit is open. Vacate gives it back. A trunk that is
@@ -295,9 +303,14 @@ func (a *Admission) Occupy(t *Target, p Parties) (circuit.Try, Limit) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := time.Now()
-	if !a.hasRoom(t.tally, t.Dial.MaxCalls, now) {
+	if !a.hasRoom(t.tally, now) || t.waiters > 0 { // who waits has the next place
 		return circuit.Try{}, LimitCap
 	}
+	return a.occupy(t, p, now)
+}
+
+// occupy is Occupy for a call that there is room for.
+func (a *Admission) occupy(t *Target, p Parties, now time.Time) (circuit.Try, Limit) {
 	try, closed := t.SIP.Begin(now)
 	if !closed {
 		return try, LimitCircuit
@@ -312,14 +325,19 @@ func (a *Admission) Occupy(t *Target, p Parties) (circuit.Try, Limit) {
 	return try, LimitNone
 }
 
-// Vacate gives the place of a call to the target back.
+// Vacate gives the place of a call to the target back. It goes to the first call that waits for it.
 func (a *Admission) Vacate(t *Target, p Parties) {
 	a.mu.Lock()
-	defer a.mu.Unlock()
+	defer a.unlock()
+	a.vacate(t, p, time.Now())
+}
+
+func (a *Admission) vacate(t *Target, p Parties, now time.Time) {
 	t.calls--
 	if t.Trunk != nil {
 		t.release(p)
 	}
+	a.serve(t.tally, now)
 }
 
 // Resume counts an answered call of the process before, whatever the limits: its trunk, and
@@ -340,11 +358,12 @@ func (a *Admission) Resume(t *Trunk, p Parties, callee *Target, calleeParties Pa
 	}
 }
 
-// Drain refuses all new calls from now on.
+// Drain refuses all new calls from now on, and those that wait.
 func (a *Admission) Drain() {
 	a.mu.Lock()
-	defer a.mu.Unlock()
+	defer a.unlock()
 	a.draining = true
+	a.dismiss(LimitClosed)
 }
 
 // IsDraining reports whether all new calls are refused.

@@ -33,6 +33,9 @@ func (a *Admission) kept(all map[string]*circuit.Breaker, key, name string, s ci
 			if told := a.CircuitChanged.Load(); told != nil {
 				(*told)(c)
 			}
+			if a.queues.Load() > 0 {
+				go a.circuitMoved() // the lock may be held
+			}
 		})
 		all[key] = b
 	}

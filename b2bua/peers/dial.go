@@ -20,7 +20,7 @@ import (
 type Peer struct {
 	Name           string
 	TLS            config.TargetTLS
-	PassHeaders    []string
+	PassHeaders    []config.Pass
 	Media          config.PeerMedia
 	MediaSources   []netip.Prefix
 	rel100         config.Rel100Mode

@@ -19,6 +19,9 @@ const (
 	LimitCircuit           // it is out of use, because it has failed
 	LimitCaller            // of the calling number
 	LimitDestination       // of the called number
+	LimitQueue             // of the route's queue
+	LimitWait              // of the time in it
+	LimitClosed            // no new call is taken
 )
 
 // numbers counts the calls of a trunk by number. Its memory is bounded by the open calls,

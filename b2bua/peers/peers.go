@@ -38,7 +38,8 @@ type Trunk struct {
 	Caller   *Caller
 	Platform *Policy // of the target that it is; nil: a real trunk
 	*tally
-	secret *secret // nil: it need not show credentials
+	secret      *secret // nil: it need not show credentials
+	kindAndName string
 }
 
 // Target is a target with its open calls, or a trunk that can be called.
@@ -52,7 +53,11 @@ type Target struct {
 }
 
 func newTrunk(c *Caller, platform *Policy, n *tally) *Trunk {
-	return &Trunk{Caller: c, Platform: platform, tally: n, secret: newSecret(c.auth)}
+	kind := "trunk "
+	if platform != nil {
+		kind = "target "
+	}
+	return &Trunk{Caller: c, Platform: platform, tally: n, secret: newSecret(c.auth), kindAndName: kind + c.Name}
 }
 
 // NeedsCredentials reports whether calls of the trunk must show credentials.
@@ -142,12 +147,7 @@ func (t *Trunk) LogField() (key, name string) {
 }
 
 // KindAndName returns a description for people: "trunk carrier".
-func (t *Trunk) KindAndName() string {
-	if t.Platform != nil {
-		return "target " + t.Caller.Name
-	}
-	return "trunk " + t.Caller.Name
-}
+func (t *Trunk) KindAndName() string { return t.kindAndName }
 
 // CallerNamed returns the trunk, or target that calls, of this kind and name; false: there is none, and it stands for the
 // one that there was.
@@ -422,7 +422,11 @@ func tonesOf(cfg *config.Config) map[string]*audio.Sound {
 	maps.Copy(all, cfg.Sounds)
 	all[ToneBeep], _ = audio.Tone(ToneBeep)
 	for i := range cfg.Routes {
-		for _, name := range []string{cfg.Routes[i].Ringback, cfg.Routes[i].Hold} {
+		names := []string{cfg.Routes[i].Ringback, cfg.Routes[i].Hold}
+		if q := cfg.Routes[i].Queue; q != nil {
+			names = append(names, q.Sound)
+		}
+		for _, name := range names {
 			if all[name] != nil {
 				continue
 			}

@@ -47,7 +47,7 @@ type quota struct {
 // node has the whole of each limit.
 func (a *Admission) Allot(q Quotas) {
 	a.mu.Lock()
-	defer a.mu.Unlock()
+	defer a.unlock()
 	now := time.Now()
 	a.nodes, a.allotted = max(1, q.Nodes), q.Until
 	for callee, tallies := range map[bool]map[string]*tally{false: a.trunks, true: a.targets} {
@@ -57,6 +57,7 @@ func (a *Admission) Allot(q Quotas) {
 			a.pace(t, now) // from now on, not from the next call
 		}
 	}
+	a.serveAll(now)
 }
 
 func lookUp(parts map[Cap]int, c Cap) (int, bool) { n, ok := parts[c]; return n, ok }
@@ -116,10 +117,15 @@ func (a *Admission) pace(t *tally, now time.Time) {
 	}
 }
 
-// hasRoom reports whether this node's part of cap and rate allows one more call. It takes nothing.
-func (a *Admission) hasRoom(t *tally, most int, now time.Time) bool {
+// fits reports whether this node's part of cap and rate allows one more call. It takes nothing.
+func (a *Admission) fits(t *tally, now time.Time) bool {
 	a.pace(t, now)
-	if t.calls < a.part(t, most, now) && (t.rate == nil || t.rate.TokensAt(now) >= 1) {
+	return t.calls < a.part(t, t.most, now) && (t.rate == nil || t.rate.TokensAt(now) >= 1)
+}
+
+// hasRoom is fits for a new call. Without room, the fleet is asked for more soon.
+func (a *Admission) hasRoom(t *tally, now time.Time) bool {
+	if a.fits(t, now) {
 		return true
 	}
 	if a.nodes > 0 {

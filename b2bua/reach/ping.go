@@ -158,20 +158,10 @@ func pingHop(ctx context.Context, t *peers.Target, stack *transport.Stack, uri, 
 
 // optionsTo makes an OPTIONS outside of a dialog.
 func optionsTo(uri sip.Uri, local leg.Local, stack *transport.Stack) *sip.Request {
-	req := sip.NewRequest(sip.OPTIONS, uri)
 	tag := stack.Minter().Tag()
-	hops, callID := sip.MaxForwardsHeader(70), sip.CallIDHeader(message.NewCallID())
-	for _, h := range []sip.Header{
-		&sip.ViaHeader{
-			ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: message.ViaTransport(local.Transport), Host: local.Host, Port: int(local.Port),
-			Params: sip.HeaderParams{{K: "branch", V: stack.Minter().Branch(tag)}, {K: "rport"}},
-		},
-		&hops, sip.NewHeader("From", message.WithTag("<"+local.URI("ping")+">", tag)), sip.NewHeader("To", message.AddrText(&uri)),
-		&callID, &sip.CSeqHeader{SeqNo: 1, MethodName: sip.OPTIONS}, sip.NewHeader("Accept", "application/sdp"),
-		sip.NewHeader("User-Agent", outbound.AgentName),
-	} {
-		req.AppendHeader(h)
+	out := leg.Outside{
+		Method: sip.OPTIONS, URI: uri, From: "<" + local.URI("ping") + ">", To: message.AddrText(&uri), Tag: tag, Branch: stack.Minter().Branch(tag),
+		CallID: message.NewCallID(), Seq: 1, Agent: outbound.AgentName,
 	}
-	req.SetBody(nil)
-	return req
+	return out.Request(local, sip.NewHeader("Accept", "application/sdp"))
 }

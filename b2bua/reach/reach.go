@@ -18,6 +18,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/registrar"
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 )
@@ -38,6 +39,7 @@ type Reached struct {
 	// Tried are the addresses that failed, each with how.
 	Tried []string
 	since time.Time // of the first address's turn
+	contacts
 }
 
 // nextHop is where a request to a target goes, and its Route: the Request-URI, or the proxy in front of it (RFC 3261
@@ -49,17 +51,19 @@ func nextHop(t *peers.Dial, uri sip.Uri) (via sip.Uri, route []string) {
 	return message.ParseURI("sip:" + t.Proxy), []string{"<sip:" + t.Proxy + ";lr>"}
 }
 
-// Begin gets what an attempt needs.
-func Begin(ctx context.Context, t *peers.Target, vars config.Vars, stack *transport.Stack) Reached {
-	r := Reached{Requested: outbound.Request(ctx, t, vars)}
+// Begin gets what an attempt needs. by has the Contacts of trunks that register here.
+func Begin(ctx context.Context, t *peers.Target, vars config.Vars, stack *transport.Stack, by *registrar.Registrar) Reached {
+	r := Reached{Requested: outbound.Request(ctx, t, vars), since: time.Now()}
 	if r.Cause != cause.None {
 		return r
 	}
-	if r.Unprepared, r.Err = r.Err, nil; t.Dial.Registered { // its Contact leads there
+	if r.Unprepared, r.Err = r.Err, nil; t.Dial.Registered {
+		r.contacts = contactsOf(by, t.Dial, r.URI.User)
+		r.nextContact(ctx, t, stack)
 		return r
 	}
 	r.via, r.Route = nextHop(t.Dial, r.URI)
-	r.since, r.left = time.Now(), maxAddresses
+	r.left = maxAddresses
 	hops, err := stack.Locate(ctx, t.Dial.Name, queryOf(t.Dial, &r.via))
 	if err != nil {
 		r.Cause, r.Err = cause.DNSFailed, err
@@ -77,9 +81,13 @@ const (
 	leastTurn    = 1500 * time.Millisecond
 )
 
-// Next goes on to the next address that can be reached, as long as the target's time for its first answer is not over. Cause and
-// Err are those of the last one where there is none.
+// Next goes on to the next address or Contact that can be reached, as long as the target's time for its first answer is not over.
+// Cause and Err are those of the last one where there is none.
 func (r *Reached) Next(ctx context.Context, t *peers.Target, stack *transport.Stack) {
+	if t.Dial.Registered {
+		r.nextContact(ctx, t, stack)
+		return
+	}
 	for len(r.more) > 0 && r.left > 0 {
 		r.hop, r.more = r.more[0], r.more[1:]
 		r.left--
@@ -120,7 +128,7 @@ func (r *Reached) connect(ctx context.Context, t *peers.Dial, stack *transport.S
 
 // Sent lets go of the platform's answer, which may be large, unless a further address may need an INVITE made of it.
 func (r *Reached) Sent() {
-	if len(r.more) == 0 || r.left == 0 {
+	if len(r.bindings) == 0 && (len(r.more) == 0 || r.left == 0) {
 		r.Prepared.Body = nil
 	}
 }
@@ -131,6 +139,9 @@ func (r *Reached) note(how string) { r.Tried = append(r.Tried, r.hop.String()+" 
 // Turn is how long the present address may stay silent: its part of the target's whole time, of which all addresses have the
 // same.
 func (r *Reached) Turn(t *peers.Dial) time.Duration {
+	if t.Registered { // a phone that rings is not hurried by one that does not
+		return t.FirstResponseTimeout
+	}
 	left := t.FirstResponseTimeout - time.Since(r.since)
 	others := min(len(r.more), r.left)
 	if others == 0 {
@@ -143,20 +154,26 @@ func (r *Reached) Turn(t *peers.Dial) time.Duration {
 }
 
 // FailedAt notes that the present address has failed, and says whether another one has its turn: after 503, silence and errors
-// of the transport (RFC 3263 section 4.3), as long as the target's time for its first answer is not over.
+// of the transport (RFC 3263 section 4.3), as long as the target's time for its first answer is not over. Of what has registered
+// here, the next Contact has its turn after 408, 480 and 5xx, too, as long as its time to ring is not over.
 func (r *Reached) FailedAt(t *peers.Dial, stack *transport.Stack, f leg.Refused) bool {
 	how := string(f.Cause)
 	switch {
 	case f.Code == 503:
 		how = "503"
 	case f.Code == 0 && (f.Cause == cause.TargetSilent || f.Cause == cause.TargetUnreachable || f.Cause == cause.TLSFailed):
-	default:
+	case !t.Registered || f.Code != 408 && f.Code != 480 && (f.Code < 500 || f.Code > 599):
 		return false
+	default:
+		how = strconv.Itoa(f.Code)
+	}
+	if t.Registered {
+		return r.contactFailed(t, how)
 	}
 	if !r.hop.Addr.IsValid() {
 		return false
 	}
-	stack.Names().Failed(r.hop, how, retryAfter(f.Headers))
+	stack.Names().Failed(r.hop, how, message.RetryAfter(f.Headers))
 	if len(r.more) == 0 || r.left == 0 || time.Since(r.since) >= t.FirstResponseTimeout {
 		return false
 	}
@@ -166,20 +183,8 @@ func (r *Reached) FailedAt(t *peers.Dial, stack *transport.Stack, f leg.Refused)
 
 // Says is where an attempt goes next, for the ladder.
 func (r *Reached) Says() string {
-	return fmt.Sprintf("%s; its next address is %v", strings.Join(r.Tried[len(r.Tried)-1:], ""), r.more[0])
-}
-
-// retryAfter reads Retry-After (RFC 3261 section 20.33); 0: there is none that can be read.
-func retryAfter(headers []sip.Header) time.Duration {
-	for _, h := range headers {
-		if message.EqualFold(h.Name(), "Retry-After") {
-			digits, _, _ := strings.Cut(strings.TrimSpace(h.Value()), ";")
-			digits, _, _ = strings.Cut(digits, "(")
-			n, err := strconv.ParseUint(strings.TrimSpace(digits), 10, 32)
-			if err == nil {
-				return time.Duration(n) * time.Second
-			}
-		}
+	if len(r.more) == 0 {
+		return strings.Join(r.Tried[len(r.Tried)-1:], "") + "; its next Contact is tried"
 	}
-	return 0
+	return fmt.Sprintf("%s; its next address is %v", strings.Join(r.Tried[len(r.Tried)-1:], ""), r.more[0])
 }

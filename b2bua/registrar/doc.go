@@ -15,7 +15,8 @@
 //
 // What is kept is bounded for each holder, and for all; so is what one REGISTER may cost: it has at most two Contacts for each one
 // that the holder may have, one to be removed and one in its place. A device that comes with another address replaces its former
-// binding if it names itself (+sip.instance, RFC 5626 section 4.1).
+// binding if it names itself (+sip.instance, RFC 5626 section 4.1). If the address that it comes with was another's, that binding
+// goes, too: an address is bound once (RFC 3261 section 10.3, step 7), and a device has one binding. Held by TestRegister.
 //
 // The store has the bindings, so calls find phones after a restart, too. A connection does not outlive one: such a binding is
 // dropped when it is called, and the phone registers again because its connection broke.

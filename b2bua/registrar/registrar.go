@@ -23,10 +23,11 @@ type Registrar struct {
 	mu    sync.Mutex                 // guards what follows
 	of    map[string][]store.Binding // by holder, in no order
 	total int
+	whole map[string]time.Time // when a holder may register as often as it may at once, by holder
 }
 
-// MaxBindings bounds the bindings of all holders.
-const MaxBindings = 100_000
+// maxBindings bounds the bindings of all holders.
+const maxBindings = 100_000
 
 // New makes a registrar with the bindings of the process before. keep is told the bindings of a holder when they change, while a
 // lock is held: it does not block. It may be nil.
@@ -34,7 +35,7 @@ func New(before map[string][]store.Binding, keep func(holder string, all []store
 	if keep == nil {
 		keep = func(string, []store.Binding) {}
 	}
-	r := &Registrar{keep: keep, of: map[string][]store.Binding{}}
+	r := &Registrar{keep: keep, of: map[string][]store.Binding{}, whole: map[string]time.Time{}}
 	for holder, all := range before {
 		r.of[holder] = all
 		r.total += len(all)
@@ -69,18 +70,39 @@ func refuse(code int, reason string, headers ...sip.Header) Answer {
 func (r *Registrar) Register(now time.Time, q Request) Answer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.tooOften(now, &q) {
+		return refuse(503, "Too Many Registrations a Second", sip.NewHeader("Retry-After", message.RetrySeconds))
+	}
 	before := r.of[q.Holder]
 	next, changed, refusal := apply(now, before, &q)
 	switch {
 	case refusal.Code != 0:
 		return refusal
-	case r.total-len(before)+len(next) > MaxBindings:
+	case r.total-len(before)+len(next) > maxBindings:
 		return refuse(503, "Too Many Registrations")
 	}
 	if changed || len(next) != len(before) {
 		r.set(q.Holder, next)
 	}
 	return granted(now, next, &q)
+}
+
+// leastRate is how many REGISTERs a second a holder may send at least, so many at once.
+const leastRate = 10
+
+// tooOften says whether a holder sends more REGISTERs than its Contacts need at once. It counts this one.
+// The lock is held.
+func (r *Registrar) tooOften(now time.Time, q *Request) bool {
+	whole := r.whole[q.Holder]
+	if whole.Before(now) {
+		whole = now
+	}
+	whole = whole.Add(time.Second / time.Duration(max(leastRate, q.Rules.MaxContacts)))
+	if whole.Sub(now) > time.Second {
+		return true
+	}
+	r.whole[q.Holder] = whole
+	return false
 }
 
 // set replaces the bindings of a holder. The lock is held.
@@ -215,15 +237,13 @@ func (q *Request) bind(now time.Time, all []bound, c *message.Contact, header ti
 		return nil, refuse(400, "Contact Is Too Long")
 	}
 	instance := clip(c.Instance)
-	at := slices.IndexFunc(all, func(b bound) bool {
+	replaced := func(b bound) bool {
 		return message.SameURI(&b.uri, &c.URI) || instance != "" && b.Instance == instance
-	})
-	if at >= 0 && all[at].old {
+	}
+	if slices.ContainsFunc(all, func(b bound) bool { return b.old && replaced(b) }) {
 		return nil, refuse(500, "REGISTER Is Older Than the Last One")
 	}
-	if at >= 0 {
-		all = slices.Delete(all, at, at+1)
-	}
+	all = slices.DeleteFunc(all, replaced)
 	switch {
 	case lasts == 0:
 		return all, Answer{}
@@ -304,6 +324,7 @@ func (r *Registrar) Drop(holder string, gone store.Binding) {
 func (r *Registrar) Tidy(now time.Time, isHolder func(string) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	maps.DeleteFunc(r.whole, func(holder string, _ time.Time) bool { return !isHolder(holder) })
 	for holder, all := range r.of {
 		left := slices.DeleteFunc(slices.Clone(all), func(b store.Binding) bool { return !now.Before(b.Expires) || !isHolder(holder) })
 		if len(left) < len(all) {

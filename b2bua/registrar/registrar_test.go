@@ -87,6 +87,15 @@ func TestRegister(t *testing.T) {
 			lines: "Contact: <sip:new@10.0.0.9>;+sip.instance=\"<urn:uuid:1>\", <sip:newer@10.0.0.9>;+sip.instance=\"<urn:uuid:1>\"\n", code: 200,
 			want: "<sip:newer@10.0.0.9>;expires=900, <sip:b@10.0.0.5>;expires=600;q=0.500",
 		},
+		"the address of one, by the device of another": {
+			lines: "Contact: <sip:b@10.0.0.5>;+sip.instance=\"<urn:uuid:1>\"\n", code: 200, want: "<sip:b@10.0.0.5>;expires=900",
+		},
+		"the address of one, removed by the device of another": {
+			lines: "Contact: <sip:b@10.0.0.5>;+sip.instance=\"<urn:uuid:1>\";expires=0\n", code: 200,
+		},
+		"an older one of the other": {
+			callID: "one", seq: 5, lines: "Contact: <sip:new@10.0.0.9>;+sip.instance=\"<urn:uuid:1>\"\n", code: 500, reason: "REGISTER Is Older Than the Last One",
+		},
 		"a Path of many":               {lines: "Contact: <sip:c@10.0.0.5>\nPath: <sip:p;lr>" + strings.Repeat(", <sip:p;lr>", 8) + "\n", code: 400, reason: "Path Is Too Long"},
 		"a Path with nothing in it":    {lines: "Contact: <sip:c@10.0.0.5>\nPath: <sip:p;lr>, , <sip:q;lr>\n", code: 400, reason: "Path Is Malformed"},
 		"a Path without a host":        {lines: "Contact: <sip:c@10.0.0.5>\nPath: <sip:;lr>\n", code: 400, reason: "Path Is Malformed"},
@@ -187,10 +196,37 @@ func TestPathIsCopied(t *testing.T) {
 
 // All holders together have a bound.
 func TestMostBindings(t *testing.T) {
-	many := make([]store.Binding, MaxBindings)
+	many := make([]store.Binding, maxBindings)
 	r := New(map[string][]store.Binding{"trunk other": many}, nil)
 	if a := r.Register(start, register(t, "one", 1, "Contact: <sip:a@10.0.0.5>\n")); a.Code != 503 {
 		t.Errorf("the answer is %+v", a)
+	}
+}
+
+// One holder has so many REGISTERs a second, and does not touch those of another. Who is none any more is forgotten.
+func TestRegistersASecond(t *testing.T) {
+	r := New(nil, nil)
+	at := func(holder string, seq int, now time.Time) int {
+		q := register(t, "one", seq, "Contact: <sip:a@10.0.0.5>\n")
+		q.Holder = holder
+		return r.Register(now, q).Code
+	}
+	for i := range leastRate {
+		if code := at("trunk phone", 1+i, start); code != 200 {
+			t.Fatalf("REGISTER %d is answered by %d", i, code)
+		}
+	}
+	if code := at("trunk phone", 50, start); code != 503 || r.Of("trunk phone", start)[0].CSeq != leastRate {
+		t.Errorf("one too many is answered by %d", code)
+	}
+	if code := at("trunk other", 1, start); code != 200 {
+		t.Errorf("another's is answered by %d", code)
+	}
+	if code := at("trunk phone", 51, start.Add(100*time.Millisecond)); code != 200 {
+		t.Errorf("a moment later, it is answered by %d", code)
+	}
+	if r.Tidy(start, func(holder string) bool { return holder == "trunk phone" }); len(r.whole) != 1 {
+		t.Errorf("%d holders are kept", len(r.whole))
 	}
 }
 

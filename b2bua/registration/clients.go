@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/locate"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
@@ -57,6 +58,9 @@ func NewClients(o ClientsOptions) *Clients {
 func (c *Clients) Use(trunks []config.Trunk) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.leaving { // all that there are leave, and none begins any more
+		return
+	}
 	maps.DeleteFunc(c.last, func(_ string, one *client) bool { return one.ended() })
 	wanted := map[string]bool{}
 	for i := range trunks {
@@ -128,10 +132,13 @@ func (c *Clients) Left() bool {
 	return !leaving || !slices.ContainsFunc(c.clients(), func(one *client) bool { return !one.ended() })
 }
 
-// clients are those that run, in the order of their names.
+// clients are those that run, in the order of their names, and those that a reload has told to leave.
 func (c *Clients) clients() (all []*client) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for _, one := range c.last {
+		all = append(all, one)
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.all)) {
 		if one := c.all[name]; one.begun {
 			all = append(all, one)
@@ -179,7 +186,7 @@ type client struct {
 	machine *Machine
 	wire    *transport.Wire
 	local   leg.Local
-	dest    netip.AddrPort
+	hop     locate.Hop
 	flow    *transport.Stream // nil: over UDP, or none yet
 	reach   context.CancelFunc
 
@@ -311,7 +318,10 @@ func (c *client) step(in Input) {
 		case Reach:
 			c.find(e)
 		case Send:
-			c.wire.Perform([]leg.Effect{leg.SendRequest{Req: e.Req, To: leg.Hop{Transport: c.local.Transport, Addr: c.dest}}})
+			c.wire.Perform([]leg.Effect{leg.SendRequest{Req: e.Req, To: leg.Hop{Transport: c.local.Transport, Addr: c.hop.Addr}}})
+		case Avoid:
+			c.log.Debug().Stringer("at", e.Hop).Str("reason", e.Why).Msg("an address of the registrar has failed")
+			c.of.o.Stack.Names().Failed(e.Hop, e.Why, e.After)
 		case Ping:
 			if c.flow != nil {
 				c.flow.Ping()
@@ -334,7 +344,8 @@ func (c *client) changed(before Status) {
 			c.log.Warn().Str("registrar", before.Registrar).Int("code", now.Code).Str("reason", now.Reason).Time("until", now.Until).Msg("registration not renewed")
 			return
 		}
-		c.of.o.Reached(c.trunk.Name, c.machine.o.Token, c.dest.Addr())
+		c.of.o.Reached(c.trunk.Name, c.machine.o.Token, c.hop.Addr.Addr())
+		c.of.o.Stack.Names().Worked(c.hop)
 		c.log.Info().Str("registrar", now.Registrar).Str("contact", now.Contact).Time("until", now.Until).Msg("registered")
 	case Unavailable:
 		c.withdraw()
@@ -380,7 +391,7 @@ func (c *client) find(e Reach) {
 		at, flow, err := c.connect(ctx, e)
 		t := told{in: at, found: &found{ctx: ctx, at: at, flow: flow}}
 		if err != nil {
-			t = told{in: Unreached{Err: err}, found: &found{ctx: ctx}}
+			t = told{in: Unreached{Err: err, Place: at.Place}, found: &found{ctx: ctx}}
 		}
 		c.put(t)
 	})
@@ -388,16 +399,20 @@ func (c *client) find(e Reach) {
 
 func (c *client) connect(ctx context.Context, e Reach) (in Reached, flow *transport.Stream, err error) {
 	stack := c.of.o.Stack
-	addr, err := stack.Resolve(ctx, e.Host)
+	hops, err := stack.Locate(ctx, "registrar of trunk "+c.trunk.Name, e.Query)
 	if err != nil {
 		return in, nil, err
 	}
-	in.Addr = netip.AddrPortFrom(addr, e.Port)
-	if !message.IsStream(c.trunk.Transport) {
-		in.Local, err = stack.LocalFor("", addr)
+	hops = slices.DeleteFunc(slices.Clone(hops), func(h locate.Hop) bool { return slices.Contains(e.Tried, h) })
+	if len(hops) == 0 {
+		return in, nil, errNoOther
+	}
+	in.Hop, in.More = hops[0], len(hops) > 1
+	if !message.IsStream(in.Hop.Transport) {
+		in.Local, err = stack.LocalFor("", in.Hop.Addr.Addr())
 		return in, nil, err
 	}
-	if flow, err = stack.Connect(ctx, c.trunk.TLS, c.trunk.Transport, sip.Uri{Host: e.Host}, in.Addr); err == nil {
+	if flow, err = stack.Connect(ctx, c.trunk.TLS, in.Hop.Transport, sip.Uri{Host: e.Host}, in.Hop.Addr); err == nil {
 		in.Local, err = stack.LocalOver(flow)
 	}
 	return in, flow, err
@@ -408,8 +423,8 @@ func (c *client) use(f *found) bool {
 	if f.ctx.Err() != nil {
 		return false
 	}
-	if f.at.Addr.IsValid() {
-		c.local, c.dest, c.flow = f.at.Local, f.at.Addr, f.flow
+	if f.at.Local.Host != "" {
+		c.local, c.hop, c.flow = f.at.Local, f.at.Hop, f.flow
 		c.wire = c.of.o.Stack.NewWire(f.at.Local, f.flow, c.post)
 		c.wire.TLS = c.trunk.TLS
 	}
@@ -431,6 +446,9 @@ func (c *client) post(in leg.Input) bool {
 	}
 	return c.tell(Failed{Method: f.Method, Seq: f.Seq, Err: failure(reason)})
 }
+
+// errNoOther means that the records of a host have changed since its last address failed.
+const errNoOther = failure("the host has no further address")
 
 type failure string
 

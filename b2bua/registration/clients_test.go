@@ -34,12 +34,42 @@ func TestLeaveOfBusyClient(t *testing.T) {
 	})
 }
 
+// A reload while it leaves begins no registration, which would never leave.
+func TestReloadWhileLeaving(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := NewClients(ClientsOptions{Minter: minter, Log: zerolog.Nop()})
+		defer c.Close()
+		c.Go()
+		c.Leave()
+		c.Use([]config.Trunk{{Name: "line", Register: &config.Register{Registrars: []string{"one.test"}, User: "acme", Auth: &config.Auth{}, Expires: time.Hour}}})
+		if !c.Left() || len(c.Statuses()) != 0 {
+			t.Errorf("it has begun %+v", c.Statuses())
+		}
+	})
+}
+
+// A registration that a reload has ended is waited for, too.
+func TestLeftAfterReload(t *testing.T) {
+	c := NewClients(ClientsOptions{Minter: minter, Log: zerolog.Nop()})
+	defer c.Close()
+	one := &client{begun: true, leave: make(chan struct{}, 1), over: make(chan struct{})}
+	c.all["line"] = one
+	c.Use(nil)
+	c.Leave()
+	if c.Left() {
+		t.Error("its removal is not waited for")
+	}
+	if close(one.over); !c.Left() {
+		t.Error("it has left")
+	}
+}
+
 // A failure is told of the registrar that it was at, and not of the one that is tried next.
 func TestFailureNamesItsRegistrar(t *testing.T) {
 	var log bytes.Buffer
 	b := newBench(t, func(*Options) {})
 	one := &client{of: NewClients(ClientsOptions{}), machine: b.m, log: zerolog.New(&log)}
-	b.reach("one.test", 5060)
+	b.reach("one.test", 0)
 	b.answer(b.sent(sip.REGISTER), "200 OK")
 	b.now = b.m.Status().Next
 	b.do(DeadlineReached{})

@@ -1,11 +1,12 @@
 package registration
 
 import (
-	"net/netip"
+	"time"
 
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/locate"
 )
 
 // Input is an event for a registration. The set is closed: all its members are in this file.
@@ -19,10 +20,13 @@ type (
 	// Reached says that the registrar's host has an address, and how this server is named toward it.
 	Reached struct {
 		Local leg.Local
-		Addr  netip.AddrPort
+		Place
 	}
-	// Unreached says that the host has no address, or takes no connection.
-	Unreached struct{ Err error }
+	// Unreached says that the host has no address, or that this one takes no connection.
+	Unreached struct {
+		Err error
+		Place
+	}
 	// Answered is a final answer to the last request.
 	Answered struct{ Res *sip.Response }
 	// Failed says that a request with this CSeq gets no answer.
@@ -48,17 +52,29 @@ func (Broken) isInput()          {}
 func (DeadlineReached) isInput() {}
 func (Leave) isInput()           {}
 
+// Place is an address of a registrar.
+type Place struct {
+	Hop  locate.Hop // zero: none was found
+	More bool       // there are others that were not tried
+}
+
 // Effect is what a registration wants done. The set is closed: all its members are in this file.
 //
 //sumtype:decl
 type Effect interface{ isEffect() }
 
 type (
-	// Reach finds the address of a host, and a connection to it where the transport has them: then Reached, or
-	// Unreached. What was under way ends.
+	// Reach finds an address of a host, the first one that is not among those tried (RFC 3263 section 4.3), and a connection to it
+	// where the transport has them: then Reached, or Unreached. What was under way ends.
 	Reach struct {
-		Host string
-		Port uint16
+		locate.Query
+		Tried []locate.Hop
+	}
+	// Avoid says that an address has failed, and for how long it does not want to be asked; 0: it says nothing.
+	Avoid struct {
+		Hop   locate.Hop
+		Why   string
+		After time.Duration
 	}
 	// Send sends a request to what was Reached last.
 	Send struct{ Req *sip.Request }
@@ -69,6 +85,7 @@ type (
 )
 
 func (Reach) isEffect()   {}
+func (Avoid) isEffect()   {}
 func (Send) isEffect()    {}
 func (Ping) isEffect()    {}
 func (Changed) isEffect() {}

@@ -2,7 +2,6 @@ package registration
 
 import (
 	"fmt"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -11,6 +10,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/locate"
 	"flowbridge/b2bua/message"
 	"flowbridge/config"
 )
@@ -53,6 +53,10 @@ const (
 	// patience is how long a registrar may take for an answer: half of Timer F (RFC 3261 section 17.1.2.2), so that the next one
 	// is tried in time.
 	patience = 32 * leg.T1
+	// impatience is that of an address that is not the last one: three retransmissions over UDP.
+	impatience = 8 * leg.T1
+	// maxAddresses bounds the addresses of a registrar that are tried in a round.
+	maxAddresses = 8
 	// reachable is how long it may take to find a host and connect to it.
 	reachable = 10 * time.Second
 	// baseTime and maxTime bound the wait after failures (RFC 5626 section 4.5).
@@ -78,10 +82,11 @@ type Machine struct {
 	status    Status
 	at        int       // index of the registrar
 	round     int       // registrars tried in this round
-	ready     bool      // local and dest are those of the registrar
+	ready     bool      // local and place are those of the registrar
 	local     leg.Local // toward it
-	dest      netip.AddrPort
-	bound     netip.AddrPort    // dest of the last grant
+	place     Place
+	tried     []locate.Hop      // addresses of this registrar that have failed in this round
+	bound     locate.Hop        // of the last grant
 	boundBy   string            // the registrar of the last grant
 	triedAt   time.Time         // of the last try
 	seq       uint32            // of the last request
@@ -130,6 +135,7 @@ func (m *Machine) Step(now time.Time, in Input) []Effect {
 	case Reached:
 		m.reached(now, in)
 	case Unreached:
+		m.place = in.Place
 		m.failed(now, 0, in.Err.Error())
 	case Answered:
 		m.answered(now, in.Res)
@@ -167,32 +173,35 @@ func (m *Machine) lapse(now time.Time) {
 
 // try begins with the registrar at hand.
 func (m *Machine) try(now time.Time) {
+	m.tried = nil
+	m.find(now)
+}
+
+// find goes to an address of the registrar that was not tried.
+func (m *Machine) find(now time.Time) {
 	m.ready, m.asking, m.keepAt, m.renewAt, m.status.Next = false, "", time.Time{}, time.Time{}, time.Time{}
+	m.place = Place{}
 	m.challenged, m.intervals = 0, 0
 	m.status.Registrar, m.triedAt = m.o.Config.Registrars[m.at], now
 	m.giveUpAt = now.Add(reachable)
-	host, port := m.hop()
-	m.effects = append(m.effects, Reach{Host: host, Port: port})
+	m.effects = append(m.effects, Reach{Query: m.hop(), Tried: m.tried})
 }
 
-// hop is the host that requests go to.
-func (m *Machine) hop() (host string, port uint16) {
+// hop is where requests go to.
+func (m *Machine) hop() locate.Query {
 	text := m.o.Config.OutboundProxy
 	if text == "" {
 		text = m.o.Config.Registrars[m.at]
 	}
 	uri := message.ParseURI("sip:" + text)
-	if port = message.DefaultPort(m.o.Transport); uri.Port > 0 {
-		port = uint16(uri.Port)
-	}
-	return message.TrimBrackets(uri.Host), port
+	return locate.Query{Host: message.TrimBrackets(uri.Host), Port: uri.Port, Transport: m.o.Transport}
 }
 
 func (m *Machine) reached(now time.Time, in Reached) {
 	if m.ready || m.asking != "" || !m.renewAt.IsZero() { // too late
 		return
 	}
-	m.ready, m.local, m.dest = true, in.Local, in.Addr
+	m.ready, m.local, m.place = true, in.Local, in.Place
 	if m.leaving && m.status.Until.IsZero() {
 		m.left(now)
 		return
@@ -219,26 +228,21 @@ func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Sec
 // send sends a request to the registrar (RFC 3261 section 10.2), with credentials where it has asked for them.
 func (m *Machine) send(now time.Time, method sip.RequestMethod, headers ...sip.Header) {
 	m.seq++
-	m.asking, m.giveUpAt, m.renewAt, m.status.Next = method, now.Add(patience), time.Time{}, time.Time{}
+	m.asking, m.giveUpAt, m.renewAt, m.status.Next = method, now.Add(m.patience()), time.Time{}, time.Time{}
 	registrar := m.o.Config.Registrars[m.at]
 	record := "<sip:" + m.o.Config.User + "@" + message.ParseURI("sip:"+registrar).Host + ">"
-	req := message.NewRequest(method)
-	message.ReadURI("sip:"+registrar, &req.Recipient)
-	maxForwards, callID, none := sip.MaxForwardsHeader(70), sip.CallIDHeader(m.callID[m.at]), sip.ContentLengthHeader(0)
-	all := []sip.Header{
-		m.local.Via(m.o.Minter.Branch(m.tag)), &maxForwards,
-		sip.NewHeader("From", message.WithTag(record, m.tag)), sip.NewHeader("To", record),
-		&callID, &sip.CSeqHeader{SeqNo: m.seq, MethodName: method},
+	out := leg.Outside{
+		Method: method, URI: message.ParseURI("sip:" + registrar), From: record, To: record, Tag: m.tag, Branch: m.o.Minter.Branch(m.tag),
+		CallID: m.callID[m.at], Seq: m.seq, Agent: m.o.Agent,
 	}
 	if proxy := m.o.Config.OutboundProxy; proxy != "" {
 		param := ";lr"
-		if message.IsStream(m.o.Transport) {
-			param = ";transport=" + m.o.Transport + param
+		if message.IsStream(m.local.Transport) {
+			param = ";transport=" + m.local.Transport + param
 		}
-		all = append(all, sip.NewHeader("Route", "<sip:"+proxy+param+">"))
+		out.Route = "<sip:" + proxy + param + ">"
 	}
-	all = append(all, headers...)
-	message.SetHeaders(req, append(all, sip.NewHeader("User-Agent", m.o.Agent), &none)...)
+	req := out.Request(m.local, headers...)
 	if method == sip.REGISTER {
 		m.digest[m.at].Authorize(req)
 	}
@@ -263,7 +267,11 @@ func (m *Machine) answered(now time.Time, res *sip.Response) {
 		m.intervals++
 		m.register(now)
 	default:
-		m.notBefore = max(m.notBefore, retryAfter(res))
+		after := min(message.RetryAfter(res.Headers()), maxTime)
+		m.notBefore = max(m.notBefore, after)
+		if res.StatusCode == 503 { // this address says so, and not the registrar (RFC 3263 section 4.3)
+			m.avoid(message.Phrase(res.Reason), after)
+		}
 		m.failed(now, res.StatusCode, message.Phrase(res.Reason))
 	}
 }
@@ -284,35 +292,12 @@ func (m *Machine) challenge(now time.Time, res *sip.Response) {
 
 // lengthen asks for the time that the registrar wants at least (RFC 3261 section 10.2.8).
 func (m *Machine) lengthen(res *sip.Response) bool {
-	least, ok := secondsIn(message.FirstHeader(res, "Min-Expires"))
+	least, ok := message.Seconds(message.FirstHeader(res, "Min-Expires"))
 	if !ok || least <= m.expires || least > mostExpires || m.leaving {
 		return false
 	}
 	m.expires = least
 	return true
-}
-
-// retryAfter reads Retry-After (RFC 3261 section 20.33); 0: there is none.
-func retryAfter(res *sip.Response) time.Duration {
-	text := message.FirstHeader(res, "Retry-After")
-	if i := strings.IndexAny(text, " ;("); i >= 0 {
-		text = text[:i]
-	}
-	d, _ := secondsIn(text)
-	return min(d, maxTime)
-}
-
-// secondsIn reads delta-seconds; what is more than can be counted is very long.
-func secondsIn(text string) (time.Duration, bool) {
-	text = message.Trim(text)
-	if !message.AllDigits(text) {
-		return 0, false
-	}
-	n, err := strconv.ParseInt(text, 10, 32)
-	if err != nil {
-		return time.Duration(1<<31-1) * time.Second, true
-	}
-	return time.Duration(n) * time.Second, true
 }
 
 // granted notes the binding, and when it is to be renewed.
@@ -330,12 +315,13 @@ func (m *Machine) granted(now time.Time, res *sip.Response) {
 		m.failed(now, res.StatusCode, "the registrar grants nothing: its 200 has expires=0")
 		return
 	}
-	if m.dest != m.bound || m.status.Registrar != m.boundBy || m.status.Failures > 0 || m.status.Reason != "" {
+	if m.place.Hop != m.bound || m.status.Registrar != m.boundBy || m.status.Failures > 0 || m.status.Reason != "" {
 		m.changed = true
 	}
-	m.bound, m.boundBy = m.dest, m.status.Registrar
+	m.bound, m.boundBy = m.place.Hop, m.status.Registrar
 	m.status.Until, m.status.Failures, m.status.Code, m.status.Reason = now.Add(lasts), 0, 0, ""
 	m.round, m.notBefore = 0, 0
+	m.place.More, m.tried = m.place.More || len(m.tried) > 0, nil // at a renewal, all have their turn
 	part := 0.75 + 0.1*m.o.Random()
 	m.status.Next = now.Add(max(leastRenewal, time.Duration(part*float64(lasts))))
 	m.become(now, Registered)
@@ -351,11 +337,11 @@ func (m *Machine) lasts(res *sip.Response) time.Duration {
 		if !ok || c.Address.User != m.o.Token {
 			continue
 		}
-		if d, ok := secondsIn(message.ParamOf(c.Params, "expires")); ok {
+		if d, ok := message.Seconds(message.ParamOf(c.Params, "expires")); ok {
 			return min(d, asked)
 		}
 	}
-	if d, ok := secondsIn(message.FirstHeader(res, "Expires")); ok {
+	if d, ok := message.Seconds(message.FirstHeader(res, "Expires")); ok {
 		return min(d, asked)
 	}
 	return asked
@@ -376,13 +362,13 @@ func (m *Machine) due(now time.Time) {
 	case is(m.giveUpAt) && !m.ready:
 		m.unanswered(now, fmt.Sprintf("neither found nor connected to within %v", reachable))
 	case is(m.giveUpAt):
-		m.unanswered(now, fmt.Sprintf("no answer for %v", patience))
+		m.unanswered(now, fmt.Sprintf("no answer for %v", m.patience()))
 	case is(m.renewAt) && m.status.State == Registered && m.ready:
 		m.challenged, m.intervals, m.keepAt = 0, 0, time.Time{}
 		m.register(now)
 	case is(m.renewAt):
 		m.try(now)
-	case is(m.keepAt) && message.IsStream(m.o.Transport):
+	case is(m.keepAt) && message.IsStream(m.local.Transport):
 		m.effects = append(m.effects, Ping{})
 		m.wait(now)
 	case is(m.keepAt):
@@ -396,6 +382,7 @@ func (m *Machine) due(now time.Time) {
 // unanswered: the registrar is silent.
 func (m *Machine) unanswered(now time.Time, why string) {
 	if m.asking == sip.OPTIONS { // the way to it is gone, or it is: the binding may be, too
+		m.avoid(why, 0)
 		m.try(now)
 		return
 	}
@@ -428,6 +415,14 @@ func (m *Machine) failed(now time.Time, code int, why string) {
 		m.left(now)
 		return
 	}
+	if code == 0 {
+		m.avoid(why, 0)
+	}
+	if (code == 0 || code == 503) && m.place.More && len(m.tried)+1 < maxAddresses {
+		m.tried = append(m.tried, m.place.Hop)
+		m.find(now)
+		return
+	}
 	m.at = (m.at + 1) % len(m.o.Config.Registrars)
 	if m.round++; m.round < len(m.o.Config.Registrars) {
 		m.changed = true
@@ -450,6 +445,21 @@ func (m *Machine) failed(now time.Time, code int, why string) {
 		m.become(now, Unavailable)
 	}
 	m.status.Next = m.renewAt
+}
+
+// patience is how long the address at hand may take for an answer.
+func (m *Machine) patience() time.Duration {
+	if m.place.More {
+		return impatience
+	}
+	return patience
+}
+
+// avoid has calls and other registrations try the other addresses first.
+func (m *Machine) avoid(why string, after time.Duration) {
+	if m.place.Hop.Addr.IsValid() {
+		m.effects = append(m.effects, Avoid{Hop: m.place.Hop, Why: why, After: after})
+	}
 }
 
 // leave removes the binding, if there is one.

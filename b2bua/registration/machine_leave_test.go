@@ -26,27 +26,27 @@ func TestLeave(t *testing.T) {
 	for name, end := range map[string]func(b *bench){
 		"before it has begun": func(b *bench) { b.do(Leave{}) },
 		"while it registers": func(b *bench) {
-			b.reach("one.test", 5060)
+			b.reach("one.test", 0)
 			req := b.sent(sip.REGISTER)
 			b.leaves()
 			b.answer(req, "200 OK")
 			removal(b)
 		},
 		"while it is challenged": func(b *bench) {
-			b.reach("one.test", 5060)
+			b.reach("one.test", 0)
 			req := b.sent(sip.REGISTER)
 			b.leaves()
 			b.answer(req, "401 Unauthorized", challenge)
 			removal(b)
 		},
 		"while it is refused": func(b *bench) {
-			b.reach("one.test", 5060)
+			b.reach("one.test", 0)
 			req := b.sent(sip.REGISTER)
 			b.leaves()
 			b.answer(req, "503 Service Unavailable")
 		},
 		"while it is renewed, and refused": func(b *bench) {
-			b.reach("one.test", 5060)
+			b.reach("one.test", 0)
 			b.answer(b.sent(sip.REGISTER), "200 OK")
 			b.now = b.m.Status().Next
 			b.do(DeadlineReached{})
@@ -56,25 +56,25 @@ func TestLeave(t *testing.T) {
 			removal(b)
 		},
 		"while nobody answers": func(b *bench) {
-			b.reach("one.test", 5060)
+			b.reach("one.test", 0)
 			b.leaves()
 			b.due()
 			removal(b)
 		},
 		"registered": func(b *bench) {
-			b.reach("one.test", 5060)
+			b.reach("one.test", 0)
 			b.answer(b.sent(sip.REGISTER), "200 OK")
 			b.do(Leave{})
 			removal(b)
 		},
 		"nobody answers": func(b *bench) {
-			b.reach("one.test", 5060)
+			b.reach("one.test", 0)
 			b.answer(b.sent(sip.REGISTER), "200 OK")
 			b.do(Leave{})
 			b.due()
 		},
 		"with another challenge": func(b *bench) {
-			b.reach("one.test", 5060)
+			b.reach("one.test", 0)
 			b.answer(b.sent(sip.REGISTER), "200 OK")
 			b.do(Leave{})
 			b.answer(b.sent(sip.REGISTER), "401 Unauthorized", challenge)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/locate"
 	"flowbridge/b2bua/message"
 	"flowbridge/config"
 )
@@ -47,12 +49,19 @@ func newBench(t *testing.T, change func(*Options)) *bench {
 func (b *bench) do(in Input) { b.effects = b.m.Step(b.now, in) }
 
 // reach says that the host is found.
-func (b *bench) reach(host string, port uint16) {
+func (b *bench) reach(host string, port int) {
 	b.Helper()
-	if want := (Reach{host, port}); !slices.Contains(b.effects, Effect(want)) {
+	b.reachOne(host, port, Place{Hop: locate.Hop{Transport: b.m.o.Transport, Addr: at}})
+}
+
+// reachOne says that the host is found at this place. tried have failed.
+func (b *bench) reachOne(host string, port int, place Place, tried ...locate.Hop) {
+	b.Helper()
+	want := Reach{locate.Query{Host: host, Port: port, Transport: b.m.o.Transport}, tried}
+	if !slices.ContainsFunc(b.effects, func(e Effect) bool { return reflect.DeepEqual(e, want) }) {
 		b.Fatalf("effects %v; want %v", b.effects, want)
 	}
-	b.do(Reached{Local: leg.Local{Transport: b.m.o.Transport, Host: "198.51.100.1", Port: 5060}, Addr: at})
+	b.do(Reached{Local: leg.Local{Transport: b.m.o.Transport, Host: "198.51.100.1", Port: 5060}, Place: place})
 }
 
 // sent is the request of the last step.
@@ -119,7 +128,7 @@ func TestGranted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, func(o *Options) { o.Config.KeepAlive = 0 })
-			b.reach("one.test", 5060)
+			b.reach("one.test", 0)
 			b.answer(b.sent(sip.REGISTER), "200 OK", tt.lines...)
 			b.want(Registered, tt.next)
 			b.due()
@@ -133,7 +142,7 @@ func TestGranted(t *testing.T) {
 // A registration that is granted nothing is none.
 func TestGrantedNothing(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.Config.Registrars = o.Config.Registrars[:1] })
-	b.reach("one.test", 5060)
+	b.reach("one.test", 0)
 	b.answer(b.sent(sip.REGISTER), "200 OK", "Contact: <sip:tok@198.51.100.1:5060>;expires=0")
 	b.want(Unavailable, 45*time.Second) // 75 % of 60 s
 }
@@ -141,7 +150,7 @@ func TestGrantedNothing(t *testing.T) {
 // The challenge is answered, a stale nonce too; wrong credentials are not sent again and again.
 func TestChallenges(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.Config.Registrars = o.Config.Registrars[:1] })
-	b.reach("one.test", 5060)
+	b.reach("one.test", 0)
 	first := b.sent(sip.REGISTER)
 	if first.GetHeader("Authorization") != nil {
 		t.Error("credentials without a challenge")
@@ -176,7 +185,7 @@ func TestChallenges(t *testing.T) {
 // What is too short is asked for longer, as long as that makes sense.
 func TestTooBrief(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.Config.Expires = time.Minute })
-	b.reach("one.test", 5060)
+	b.reach("one.test", 0)
 	b.answer(b.sent(sip.REGISTER), "423 Interval Too Brief", "Min-Expires: 300")
 	req := b.sent(sip.REGISTER)
 	if req.GetHeader("Expires").Value() != "300" || !strings.HasSuffix(req.GetHeader("Contact").Value(), ";expires=300") {
@@ -186,7 +195,7 @@ func TestTooBrief(t *testing.T) {
 	b.want(Registered, 240*time.Second)
 	for _, silly := range []string{"Min-Expires: 99999999", "Min-Expires: 10", "Min-Expires: x", "X: 1"} {
 		b := newBench(t, func(*Options) {})
-		b.reach("one.test", 5060)
+		b.reach("one.test", 0)
 		b.answer(b.sent(sip.REGISTER), "423 Interval Too Brief", silly)
 		b.reach("two.test", 5070)
 	}
@@ -202,13 +211,13 @@ func TestFailures(t *testing.T) {
 		b.want(Unavailable, wait*time.Second)
 		b.due()
 	}
-	b.reach("one.test", 5060)
+	b.reach("one.test", 0)
 	b.due() // it does not answer
 	b.reach("two.test", 5070)
 	b.answer(b.sent(sip.REGISTER), "503 Service Unavailable", "Retry-After: 1700")
 	b.want(Unavailable, 1700*time.Second)
 	b.due()
-	b.reach("one.test", 5060)
+	b.reach("one.test", 0)
 	b.answer(b.sent(sip.REGISTER), "200 OK")
 	if s := b.m.Status(); s.State != Registered || s.Failures != 0 || s.Reason != "" {
 		t.Errorf("after its success: %+v", s)
@@ -218,7 +227,7 @@ func TestFailures(t *testing.T) {
 // A binding counts as long as it was granted for, also while its renewal fails.
 func TestRenewalFails(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.Config.Registrars, o.Config.KeepAlive = o.Config.Registrars[:1], 0 })
-	b.reach("one.test", 5060)
+	b.reach("one.test", 0)
 	b.answer(b.sent(sip.REGISTER), "200 OK", "Expires: 100")
 	b.due()
 	b.answer(b.sent(sip.REGISTER), "500 Server Error")
@@ -227,13 +236,13 @@ func TestRenewalFails(t *testing.T) {
 	if s := b.m.Status(); s.State != Unavailable {
 		t.Errorf("after its end: %+v", s)
 	}
-	b.reach("one.test", 5060)
+	b.reach("one.test", 0)
 }
 
 // Over UDP an OPTIONS keeps a NAT open; silence means that the way is gone. Any answer is one.
 func TestKeepAlive(t *testing.T) {
 	b := newBench(t, func(*Options) {})
-	b.reach("one.test", 5060)
+	b.reach("one.test", 0)
 	b.answer(b.sent(sip.REGISTER), "200 OK")
 	next := b.m.Status().Next
 	for range 3 {
@@ -245,21 +254,21 @@ func TestKeepAlive(t *testing.T) {
 	}
 	b.due()
 	b.do(Failed{Method: sip.OPTIONS, Seq: b.sent(sip.OPTIONS).CSeq().SeqNo, Err: errDead})
-	b.reach("one.test", 5060)
+	b.reach("one.test", 0)
 	b.sent(sip.REGISTER)
 }
 
 // Over a connection empty lines do, and its end has another one opened.
 func TestKeepAliveOverTCP(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.Transport = config.TransportTCP })
-	b.reach("one.test", 5060)
+	b.reach("one.test", 0)
 	b.answer(b.sent(sip.REGISTER), "200 OK")
 	b.due()
 	if !slices.Contains(b.effects, Effect(Ping{})) {
 		t.Errorf("the keep-alive is %v", b.effects)
 	}
 	b.do(Broken{})
-	b.reach("one.test", 5060)
+	b.reach("one.test", 0)
 	if req := b.sent(sip.REGISTER); !strings.Contains(req.GetHeader("Contact").Value(), "sip:tok@198.51.100.1:5060;transport=tcp") {
 		t.Errorf("it registers\n%s", req)
 	}
@@ -269,18 +278,18 @@ func TestKeepAliveOverTCP(t *testing.T) {
 func TestHangsUp(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.Transport, o.Config.Registrars = config.TransportTCP, o.Config.Registrars[:1] })
 	for _, wait := range []time.Duration{45, 90, 180} {
-		b.reach("one.test", 5060)
+		b.reach("one.test", 0)
 		b.do(Broken{})
 		b.want(Unavailable, wait*time.Second)
 		b.due()
 	}
-	b.reach("one.test", 5060)
+	b.reach("one.test", 0)
 	for range 3 {
 		b.answer(b.sent(sip.REGISTER), "200 OK")
 		b.do(Broken{})
 		b.want(Registered, leastRenewal)
 		b.due()
-		b.reach("one.test", 5060)
+		b.reach("one.test", 0)
 	}
 }
 
@@ -295,7 +304,7 @@ func TestGrantedElsewhere(t *testing.T) {
 		}
 		b.due()
 	}
-	b.reach("one.test", 5060)
+	b.reach("one.test", 0)
 	granted(true)
 	granted(false)
 	b.due() // nobody answers any more
@@ -303,13 +312,13 @@ func TestGrantedElsewhere(t *testing.T) {
 	granted(true)
 	granted(false)
 	b.do(Failed{Method: sip.REGISTER, Seq: b.sent(sip.REGISTER).CSeq().SeqNo, Err: errDead})
-	b.reach("one.test", 5060)
+	b.reach("one.test", 0)
 	granted(true)
 	granted(false)
 	b.do(Failed{Method: sip.REGISTER, Seq: b.sent(sip.REGISTER).CSeq().SeqNo, Err: errDead})
 	b.do(Unreached{Err: errDead})
 	b.due()
-	b.reach("one.test", 5060)
+	b.reach("one.test", 0)
 	granted(true)
 }
 
@@ -364,7 +373,7 @@ func FuzzMachine(f *testing.F) {
 			case 0:
 				b.do(Begin{})
 			case 1:
-				b.do(Reached{Local: leg.Local{Host: "198.51.100.1", Port: 5060}, Addr: at})
+				b.do(Reached{Local: leg.Local{Host: "198.51.100.1", Port: 5060}, Place: Place{Hop: locate.Hop{Addr: at}}})
 			case 2, 3, 4, 5, 6:
 				if last == nil {
 					continue
@@ -393,4 +402,44 @@ func FuzzMachine(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A registrar has several addresses (RFC 3263 section 4.3): the next one has its turn after silence, 503 and errors, and after the
+// last one the next registrar. What the registrar itself says ends its turn.
+func TestAddresses(t *testing.T) {
+	place := func(n byte, more bool) Place {
+		return Place{Hop: locate.Hop{Transport: config.TransportUDP, Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, n}), 5060)}, More: more}
+	}
+	one, two, three := place(1, true), place(2, true), place(3, false)
+	b := newBench(t, func(*Options) {})
+	avoids := func(p Place, why string, after time.Duration) {
+		t.Helper()
+		if want := (Avoid{Hop: p.Hop, Why: why, After: after}); !slices.ContainsFunc(b.effects, func(e Effect) bool { return reflect.DeepEqual(e, want) }) {
+			t.Errorf("effects %v; want %v", b.effects, want)
+		}
+	}
+	b.reachOne("one.test", 0, one)
+	if b.due(); b.now.Sub(b.m.Status().Since) != impatience {
+		t.Errorf("it waits %v", b.now.Sub(b.m.Status().Since))
+	}
+	avoids(one, "no answer for 4s", 0)
+	b.reachOne("one.test", 0, two, one.Hop)
+	b.answer(b.sent(sip.REGISTER), "503 Busy", "Retry-After: 9")
+	avoids(two, "Busy", 9*time.Second)
+	b.do(Unreached{Err: errDead, Place: three})
+	avoids(three, "no route", 0)
+	b.reachOne("two.test", 5070, one)
+	b.answer(b.sent(sip.REGISTER), "403 Forbidden")
+	b.want(Unavailable, 45*time.Second)
+	b.due()
+	b.reachOne("one.test", 0, one)
+	b.due()
+	b.reachOne("one.test", 0, place(2, false), one.Hop)
+	b.answer(b.sent(sip.REGISTER), "200 OK")
+	b.want(Registered, 48*time.Minute)
+	b.due() // its keep-alive
+	b.due() // has no answer
+	avoids(place(2, false), "no answer for 4s", 0)
+	b.reachOne("one.test", 0, one)
+	b.sent(sip.REGISTER)
 }

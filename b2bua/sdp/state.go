@@ -1,11 +1,11 @@
 package sdp
 
 import (
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
 
+	"flowbridge/b2bua/message"
 	"flowbridge/config"
 	"flowbridge/media"
 )
@@ -15,21 +15,21 @@ import (
 
 // DescriptionState is a Description.
 type DescriptionState struct {
-	Session    string         `cbor:"1,keyasint,omitempty"`
-	Stream     string         `cbor:"2,keyasint,omitempty"`
-	Streams    []string       `cbor:"3,keyasint,omitempty"`
-	Audio      int            `cbor:"4,keyasint,omitempty"`
-	Formats    FormatStates   `cbor:"5,keyasint,omitempty"`
-	Grouped    bool           `cbor:"6,keyasint,omitempty"`
-	Connection string         `cbor:"7,keyasint,omitempty"`
-	RTP        string         `cbor:"8,keyasint,omitempty"`
-	RTCP       string         `cbor:"9,keyasint,omitempty"`
-	Port       uint16         `cbor:"10,keyasint,omitempty"`
-	Muxes      bool           `cbor:"11,keyasint,omitempty"`
-	Way        string         `cbor:"12,keyasint,omitempty"`
-	Ptime      time.Duration  `cbor:"13,keyasint,omitempty"`
-	Proto      string         `cbor:"14,keyasint,omitempty"`
-	Securing   *SecuringState `cbor:"15,keyasint,omitempty"`
+	Session    string           `cbor:"1,keyasint,omitempty"`
+	Stream     string           `cbor:"2,keyasint,omitempty"`
+	Streams    []string         `cbor:"3,keyasint,omitempty"`
+	Audio      int              `cbor:"4,keyasint,omitempty"`
+	Formats    FormatStates     `cbor:"5,keyasint,omitempty"`
+	Grouped    bool             `cbor:"6,keyasint,omitempty"`
+	Connection string           `cbor:"7,keyasint,omitempty"`
+	RTP        message.KeptAddr `cbor:"8,keyasint,omitzero"`
+	RTCP       message.KeptAddr `cbor:"9,keyasint,omitzero"`
+	Port       uint16           `cbor:"10,keyasint,omitempty"`
+	Muxes      bool             `cbor:"11,keyasint,omitempty"`
+	Way        string           `cbor:"12,keyasint,omitempty"`
+	Ptime      time.Duration    `cbor:"13,keyasint,omitempty"`
+	Proto      string           `cbor:"14,keyasint,omitempty"`
+	Securing   *SecuringState   `cbor:"15,keyasint,omitempty"`
 }
 
 // SecuringState is the SRTP of a stream, with its keys.
@@ -42,8 +42,8 @@ type SecuringState struct {
 // State returns the description as plain data.
 func (d *Description) State() DescriptionState {
 	return DescriptionState{
-		Session: d.session, Stream: d.stream, Streams: d.streams, Audio: d.audio, Formats: StateOfFormats(d.formats), Grouped: d.grouped,
-		Connection: d.connection, RTP: addrText(d.rtp), RTCP: addrText(d.rtcp), Port: d.port, Muxes: d.muxes, Way: string(d.way),
+		Session: d.session, Stream: d.stream, Streams: d.streams, Audio: d.audio, Formats: d.formats, Grouped: d.grouped,
+		Connection: d.connection, RTP: message.KeptAddr{AddrPort: d.rtp}, RTCP: message.KeptAddr{AddrPort: d.rtcp}, Port: d.port, Muxes: d.muxes, Way: string(d.way),
 		Ptime: d.ptime, Proto: d.proto, Securing: d.securing.state(),
 	}
 }
@@ -51,44 +51,30 @@ func (d *Description) State() DescriptionState {
 // RestoreDescription makes the description of a state.
 func RestoreDescription(s *DescriptionState) *Description {
 	return &Description{
-		session: s.Session, stream: s.Stream, streams: s.Streams, audio: s.Audio, formats: s.Formats.Restore(), grouped: s.Grouped,
-		connection: s.Connection, rtp: addrOf(s.RTP), rtcp: addrOf(s.RTCP), port: s.Port, muxes: s.Muxes, way: Direction(s.Way),
+		session: s.Session, stream: s.Stream, streams: s.Streams, audio: s.Audio, formats: s.Formats, grouped: s.Grouped,
+		connection: s.Connection, rtp: s.RTP.AddrPort, rtcp: s.RTCP.AddrPort, port: s.Port, muxes: s.Muxes, way: Direction(s.Way),
 		ptime: s.Ptime, proto: knownProto(s.Proto), securing: s.Securing.restore(),
 	}
 }
 
-// addrText is an address as text, empty where there is none.
-func addrText(a netip.AddrPort) string {
-	if !a.IsValid() {
-		return ""
-	}
-	return a.String()
-}
-
-func addrOf(text string) netip.AddrPort {
-	a, _ := netip.ParseAddrPort(text)
-	return a
-}
-
-// FormatStates are formats as one text, which costs a tenth of a structure: for each its fields, ended by formatEnd.
-type FormatStates string
+// FormatStates are formats that are written as one text, which costs a tenth of a structure: for each its fields, ended by
+// formatEnd.
+type FormatStates []Format
 
 const (
 	fieldEnd  = '\x1f'
 	formatEnd = '\x1e'
 )
 
-// StateOfFormats returns formats as text, empty for none.
-func StateOfFormats(formats []Format) FormatStates {
-	var room [256]byte
-	b := room[:0]
-	for i := range formats {
-		f := &formats[i]
+// AppendText appends the formats as text. There is no error.
+func (s FormatStates) AppendText(b []byte) ([]byte, error) {
+	for i := range s {
+		f := &s[i]
 		b = f.appendTo(b)
 		b = append(append(b, f.Mapping...), fieldEnd)
 		b = append(append(b, f.Number, f.source, byte(f.lines)), formatEnd)
 	}
-	return FormatStates(b)
+	return b, nil
 }
 
 func (k Codec) appendTo(b []byte) []byte {
@@ -97,21 +83,22 @@ func (k Codec) appendTo(b []byte) []byte {
 	return append(append(b, k.channels...), fieldEnd)
 }
 
-// Restore makes the formats of a text. It leaves out what is no format.
-func (s FormatStates) Restore() (formats []Format) {
-	rest := string(s)
+// UnmarshalText reads formats. It leaves out what is no format.
+func (s *FormatStates) UnmarshalText(text []byte) error {
+	*s = nil
+	rest := string(text)
 	for rest != "" {
 		k, behind, ok := readCodec(rest)
 		mapping, behind, found := strings.Cut(behind, string(rune(fieldEnd)))
 		if !ok || !found || len(behind) < 4 || behind[3] != formatEnd {
-			return formats
+			return nil
 		}
 		if f := (Format{Codec: k, Mapping: mapping, Number: behind[0], source: behind[1], lines: formatLines(behind[2])}); f.Number < 128 && f.source < 128 {
-			formats = append(formats, f)
+			*s = append(*s, f)
 		}
 		rest = behind[4:]
 	}
-	return formats
+	return nil
 }
 
 func readCodec(text string) (k Codec, rest string, ok bool) {
@@ -122,16 +109,17 @@ func readCodec(text string) (k Codec, rest string, ok bool) {
 	return Codec{Name: name, Clock: uint32(hz), channels: channels}, rest, ok
 }
 
-// CodecState is a codec as text.
-type CodecState string
+// CodecState is a codec that is written as text.
+type CodecState Codec
 
-// State returns a codec as text.
-func (k Codec) State() CodecState { return CodecState(k.appendTo(make([]byte, 0, 32))) }
+// AppendText appends the codec as text. There is no error.
+func (s CodecState) AppendText(b []byte) ([]byte, error) { return Codec(s).appendTo(b), nil }
 
-// Restore makes the codec of a text.
-func (s CodecState) Restore() Codec {
-	k, _, _ := readCodec(string(s))
-	return k
+// UnmarshalText reads a codec.
+func (s *CodecState) UnmarshalText(text []byte) error {
+	k, _, _ := readCodec(string(text))
+	*s = CodecState(k)
+	return nil
 }
 
 func (s *securing) state() *SecuringState {

@@ -15,6 +15,7 @@ type Server struct {
 	cancel    *sip.Request // that nobody was told of yet
 	onCancel  func(cancel *sip.Request)
 	taken     func()
+	settled   func()
 }
 
 // Receive gives the transaction of a request other than ACK that has not come before; nil: it has,
@@ -76,14 +77,40 @@ func (t *Table) repeat(s *Server) {
 // is done with. The ACK of a 2xx is for the dialog, whatever its branch.
 func (t *Table) Acknowledge(key Key) bool {
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	s := t.servers[key]
 	if s == nil {
+		t.mu.Unlock()
 		return false
 	}
 	passed := s.step(t.now(), acknowledged)&pass != 0
 	t.settle(s)
+	settled := settledOf(s)
+	t.mu.Unlock()
+	if settled != nil {
+		settled()
+	}
 	return !passed
+}
+
+// OnSettled has f called when the refusal of an INVITE has got its ACK, or is not repeated any more. f must not block.
+func (s *Server) OnSettled(f func()) {
+	s.table.mu.Lock()
+	waits := s.state == completed
+	if waits {
+		s.settled = f
+	}
+	s.table.mu.Unlock()
+	if !waits {
+		f()
+	}
+}
+
+// settledOf gives what is to be called after a step, without the lock; nil: nothing.
+func settledOf(m member) (f func()) {
+	if s, ok := m.(*Server); ok && s.state > completed {
+		f, s.settled = s.settled, nil
+	}
+	return f
 }
 
 // Acknowledged says that the 2xx to an INVITE has got its ACK, which only the dialog

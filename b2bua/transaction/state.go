@@ -30,43 +30,56 @@ func (t *Table) Answered(name func(Sender) string) (all []AnsweredState) {
 	defer t.mu.Unlock()
 	now := t.now()
 	for _, s := range t.servers {
-		if (s.state != completed && s.state != confirmed) || len(s.text) == 0 {
-			continue
+		if a, ok := s.answered(now, name); ok {
+			all = append(all, a)
 		}
-		over := name(s.way.Over)
-		if over == "" {
-			continue
-		}
-		a := AnsweredState{
-			Answer: append([]byte(nil), s.text...), Source: s.key.source.String(), Over: over, To: s.way.To.String(), Reliable: s.reliable,
-			State: uint8(s.state), Interval: s.interval, End: time.Duration(s.end - now),
-		}
-		if s.again != 0 {
-			a.Again = time.Duration(s.again - now)
-		}
-		all = append(all, a)
 	}
 	return all
 }
 
-// Restore takes up a request that another process has answered; false: it is none.
-func (t *Table) Restore(a *AnsweredState, over Sender) bool {
+// Answered is the state of a request of Answered; false: it is none of them.
+func (s *Server) Answered(name func(Sender) string) (AnsweredState, bool) {
+	s.table.mu.Lock()
+	defer s.table.mu.Unlock()
+	return s.answered(s.table.now(), name)
+}
+
+func (s *Server) answered(now instant, name func(Sender) string) (a AnsweredState, ok bool) {
+	if (s.state != completed && s.state != confirmed) || len(s.text) == 0 {
+		return a, false
+	}
+	over := name(s.way.Over)
+	if over == "" {
+		return a, false
+	}
+	a = AnsweredState{
+		Answer: append([]byte(nil), s.text...), Source: s.key.source.String(), Over: over, To: s.way.To.String(), Reliable: s.reliable,
+		State: uint8(s.state), Interval: s.interval, End: time.Duration(s.end - now),
+	}
+	if s.again != 0 {
+		a.Again = time.Duration(s.again - now)
+	}
+	return a, true
+}
+
+// Restore takes up a request that another process has answered; nil: it is none.
+func (t *Table) Restore(a *AnsweredState, over Sender) *Server {
 	msg, err := message.Parse(a.Answer)
 	res, ok := msg.(*sip.Response)
 	source, bad := netip.ParseAddr(a.Source)
 	to, bad2 := netip.ParseAddrPort(a.To)
 	was := state(a.State)
 	if err != nil || !ok || bad != nil || bad2 != nil || (was != completed && was != confirmed) {
-		return false
+		return nil
 	}
 	key, ok := keyOf(res, source, a.Reliable)
 	if !ok {
-		return false
+		return nil
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed || t.servers[key] != nil {
-		return false
+		return nil
 	}
 	now := t.now()
 	at := func(after time.Duration) instant { return now + instant(min(max(after, 1), Patience+time.Second)) }
@@ -82,5 +95,5 @@ func (t *Table) Restore(a *AnsweredState, over Sender) bool {
 	t.servers[key] = s
 	t.keep(&s.transaction, a.Answer)
 	t.settle(s)
-	return true
+	return s
 }

@@ -33,10 +33,10 @@ func TestRestore(t *testing.T) {
 			if err == nil {
 				err = cbor.Unmarshal(text, &a)
 			}
-			if err != nil || !n.table.Restore(&a, n) {
+			if err != nil || n.table.Restore(&a, n) == nil {
 				t.Fatalf("%v: %s is not taken up", err, a.Answer)
 			}
-			if n.table.Restore(&a, n) {
+			if n.table.Restore(&a, n) != nil {
 				t.Error("it is taken up twice")
 			}
 		}
@@ -76,7 +76,7 @@ func FuzzRestore(f *testing.F) {
 		table := NewTable()
 		defer table.Close()
 		a := AnsweredState{Answer: answer, Source: source, To: to, State: was, Again: time.Duration(again), End: time.Duration(end)}
-		if table.Restore(&a, nowhere{}) {
+		if table.Restore(&a, nowhere{}) != nil {
 			if _, servers := table.Len(); servers > 1 { // its time may be over already
 				t.Errorf("%d transactions", servers)
 			}

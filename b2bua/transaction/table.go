@@ -210,7 +210,11 @@ func (t *Table) expire() {
 		}
 		way := c.way
 		t.settle(m)
+		settled := settledOf(m)
 		t.mu.Unlock()
+		if settled != nil {
+			settled()
+		}
 		if do&resend != 0 && len(again.Bytes) > 0 {
 			_ = way.Over.Send(again.Bytes, way.To) // as if lost on the way: the peer may have the first one, and is not left with it
 		}
@@ -247,7 +251,11 @@ func (t *Table) fail(m member, err error) {
 	t.mu.Lock()
 	do := m.common().step(t.now(), unsent)
 	t.settle(m)
+	settled := settledOf(m)
 	t.mu.Unlock()
+	if settled != nil {
+		settled()
+	}
 	if client, ok := m.(*Client); ok && do&over != 0 {
 		client.user.Failed(err)
 	}

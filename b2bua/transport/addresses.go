@@ -2,7 +2,6 @@ package transport
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -57,7 +56,7 @@ func (s *Stack) Locate(ctx context.Context, of string, q locate.Query) ([]locate
 
 // Resolve gives the address of a host with a port, within a dialog.
 func (s *Stack) Resolve(ctx context.Context, host string) (netip.Addr, error) {
-	hops, err := s.Locate(ctx, "", locate.Query{Host: host, Port: anyPort, Transport: locate.UDP})
+	hops, err := s.Locate(ctx, "", locate.Query{Host: host, Port: anyPort})
 	if err != nil {
 		return netip.Addr{}, err
 	}
@@ -66,24 +65,6 @@ func (s *Stack) Resolve(ctx context.Context, host string) (netip.Addr, error) {
 
 // anyPort has the addresses of a host looked up, and no services.
 const anyPort = 1
-
-// LookupHost asks the system's resolver. IPv4 comes first where there is
-// both: the platforms publish it and more networks carry it.
-func LookupHost(ctx context.Context, host string) (netip.Addr, error) {
-	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	if err != nil {
-		return netip.Addr{}, err
-	}
-	for _, a := range addrs {
-		if a.Unmap().Is4() {
-			return a.Unmap(), nil
-		}
-	}
-	if len(addrs) == 0 {
-		return netip.Addr{}, errors.New("no address")
-	}
-	return addrs[0], nil
-}
 
 // LocalFor is our own address toward a peer over a transport: the socket of its
 // family, and the address at which it reaches us. Without a listener Port is 0,

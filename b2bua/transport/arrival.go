@@ -179,7 +179,7 @@ func (s *Stack) ReplyOnce(req *sip.Request, tx *transaction.Server, code int, re
 	if req.Method == sip.ACK {
 		return
 	}
-	if !s.isStranger(req) || s.strangersBy(message.TransportOf(req)).Allow() {
+	if !s.isStranger(req) || s.strangersBy(message.TransportOf(req)).allows([]byte(req.Method)) {
 		s.Reply(req, tx, code, reason, headers...)
 	}
 	tx.Terminate()

@@ -2,12 +2,16 @@ package transport
 
 import (
 	"fmt"
+	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
+	"flowbridge/config"
 )
 
 // knows says whether a refusal is remembered.
@@ -85,4 +89,31 @@ func TestRefusedInAFlood(t *testing.T) {
 			}
 		}
 	})
+}
+
+// An INVITE that came twice at once, of which one was refused and the other has made a call, is the call's: its transaction answers
+// what comes again (RFC 3261 section 17.2.1).
+func TestRefusedAndTaken(t *testing.T) {
+	h := newHost(t, judgeConfig, Network{}, Unplugged)
+	sc := h.stack.newScreen(config.TransportUDP, nil)
+	invite, from := newCall("INVITE", ""), netip.MustParseAddrPort("192.0.2.11:5060")
+	if v := sc.noRoom(scanned(t, invite), peers.Sender{Addr: from}); v.status == "" {
+		t.Fatal("it is not refused")
+	}
+	if v := sc.judge(invite, from); !strings.HasPrefix(v.status, "503 ") {
+		t.Errorf("it comes again, and gets %q", v.status)
+	}
+	h.pending = true
+	if v := sc.judge(invite, from); !v.admitted {
+		t.Errorf("it is a call, and gets %q", v.status)
+	}
+}
+
+func scanned(t *testing.T, text []byte) message.Scanned {
+	t.Helper()
+	msg, ok := message.Scan(text)
+	if !ok {
+		t.Fatal("it can't be read")
+	}
+	return msg
 }

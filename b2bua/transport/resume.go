@@ -113,6 +113,37 @@ func (w *Wire) Invited(req *sip.Request) {
 	w.invited = message.URIText(&req.Recipient)
 }
 
+// Refused is the refusal of the peer's INVITE, of which nothing but a repeat would tell the peer if it was lost: over UDP, as
+// long as no ACK has come. nil: there is none. settled is called, once, when it has come or is not waited for any more.
+func (w *Wire) Refused() (st *State, onSettled func(settled func())) {
+	w.mu.Lock()
+	tx := w.refused
+	w.mu.Unlock()
+	if tx == nil || tx.IsReliable() {
+		return nil, nil
+	}
+	a, ok := tx.Answered(nameOf)
+	if !ok {
+		return nil, nil
+	}
+	return &State{Answered: []transaction.AnsweredState{a}}, tx.OnSettled
+}
+
+// RefuseAgain repeats the refusals of another process, as Refused has given them. settled is called for each, at once if it can't
+// be repeated.
+func (s *Stack) RefuseAgain(st *State, settled func()) {
+	for i := range st.Answered {
+		over := s.named(st.Answered[i].Over)
+		if over == nil {
+			settled()
+		} else if tx := s.transactions.Restore(&st.Answered[i], over); tx != nil {
+			tx.OnSettled(settled)
+		} else {
+			settled()
+		}
+	}
+}
+
 // Discard closes a wire that was not used, and forgets what was readmitted.
 func (w *Wire) Discard() {
 	w.mu.Lock()

@@ -32,7 +32,7 @@ type screen struct {
 	limits limits
 	offer  []message.Algorithm // to trunks that need credentials
 	rejectionLog
-	strangers *rate.Limiter // answers to unknown senders
+	strangers *budgets // answers to unknown senders
 	declined  *refused
 }
 
@@ -53,15 +53,37 @@ func (s *screen) sender(source netip.AddrPort) peers.Sender {
 }
 
 // strangerRate bounds the answers to strangers, a second: over UDP, where their addresses
-// can be forged, and over connections.
+// can be forged, and over connections; to INVITE, REGISTER, and all else.
 const strangerRate = 200
 
-// strangersBy is the limit of answers to strangers by a transport.
-func (s *Stack) strangersBy(transport string) *rate.Limiter {
-	if message.IsStream(transport) {
-		return s.strangersConnected
+// budgets are what is left of the answers to INVITE, to REGISTER and to all else: a flood of one kind leaves those of another alone.
+type budgets [3]*rate.Limiter
+
+func newBudgets() (all budgets) {
+	for i := range all {
+		all[i] = rate.NewLimiter(strangerRate, strangerRate)
 	}
-	return s.strangers
+	return all
+}
+
+// allows says whether a stranger's request with this method may be answered, and counts it.
+func (b *budgets) allows(method []byte) bool {
+	switch string(method) {
+	case "INVITE":
+		return b[0].Allow()
+	case "REGISTER":
+		return b[1].Allow()
+	default:
+		return b[2].Allow()
+	}
+}
+
+// strangersBy are the limits of answers to strangers by a transport.
+func (s *Stack) strangersBy(transport string) *budgets {
+	if message.IsStream(transport) {
+		return &s.strangersConnected
+	}
+	return &s.strangers
 }
 
 // verdict is the screen's decision about a message.
@@ -130,7 +152,7 @@ func (s *screen) judge(text []byte, from netip.AddrPort) verdict {
 		return v
 	}
 	if !who.Known {
-		if !s.strangers.Allow() {
+		if !s.strangers.allows(msg.Method) {
 			return verdict{hangup: v.hangup}
 		}
 		v.atMost = len(text)
@@ -219,12 +241,18 @@ func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, who peers.Sta
 	why := peers.CapacityFree
 	if invite {
 		if s.declined.has(func() message.Minted { return s.mint.InviteTag(originOf(msg, from)) }) {
-			return s.refuseAgain(msg, from), true
+			// One that came twice at once may have been refused once: the transaction of the other has the answer (RFC 3261
+			// section 17.2.1).
+			return s.refuseAgain(msg, from), !s.inProgress(msg, from)
 		}
 		why = s.server.Capacity(from)
 	}
 	shown, moved := s.shows(msg, from, who)
 	register := who.Registers && string(msg.Method) == "REGISTER"
+	if register && shown && !who.Known && !s.server.Peers().MayRegister(from, time.Now()) {
+		s.rejected(&s.count.Flood, from.Addr, "source_rate")
+		return s.refuseAgain(msg, from), true
+	}
 	challenged := (register || who.Asked && (invite || (string(msg.Method) == "OPTIONS" && !who.Known))) && !shown
 	if (why == peers.CapacityFree && !challenged) || (invite && s.inProgress(msg, from)) {
 		return v, false

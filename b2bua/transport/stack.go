@@ -13,7 +13,6 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 	"github.com/rs/zerolog"
-	"golang.org/x/time/rate"
 
 	"flowbridge/b2bua/locate"
 	"flowbridge/b2bua/message"
@@ -43,10 +42,10 @@ type Stack struct {
 
 	rejected  Rejections
 	passed    Messages
-	rejecting rejectionLog  // of messages that were parsed
-	strangers *rate.Limiter // answers to unknown senders over UDP
+	rejecting rejectionLog // of messages that were parsed
+	strangers budgets      // answers to unknown senders over UDP
 
-	strangersConnected *rate.Limiter // and over connections, which a flood of UDP must not starve
+	strangersConnected budgets // and over connections, which a flood of UDP must not starve
 	load               load
 	still              stillness
 	group              sync.WaitGroup // of wires, and others that end by themselves
@@ -74,7 +73,7 @@ type streamListener struct {
 func newStack(ctx context.Context, o Options) *Stack {
 	s := &Stack{
 		mint: o.Minter, server: o.Handler, agent: o.Agent, log: o.Log, cfg: o.Config, network: o.Network,
-		rejecting: newRejectionLog(o.Log), strangers: rate.NewLimiter(strangerRate, strangerRate), strangersConnected: rate.NewLimiter(strangerRate, strangerRate), load: load{limit: o.Config.MaxDelay},
+		rejecting: newRejectionLog(o.Log), strangers: newBudgets(), strangersConnected: newBudgets(), load: load{limit: o.Config.MaxDelay},
 		routes: map[netip.Addr]cachedRoute{}, noTCP: map[netip.AddrPort]time.Time{},
 	}
 	s.ctx, s.stop = context.WithCancel(ctx)

@@ -37,7 +37,8 @@ type Wire struct {
 	brief   bool // the wire never counts as a user of its connection
 	closed  bool // the wire no longer counts as one
 
-	again *transaction.Server // of a 200 that another process has sent; nil: none
+	again   *transaction.Server // of a 200 that another process has sent; nil: none
+	refused *transaction.Server // the peer's INVITE that was refused last; nil: none
 }
 
 // serverTx is a request of the peer that may still be answered.
@@ -253,6 +254,10 @@ func (w *Wire) respond(e leg.SendResponse) {
 		w.post(leg.FinalLost{Seq: e.Seq})
 	case err != nil:
 		w.stack.log.Debug().Err(err).Msg("response not sent")
+	case e.Method == sip.INVITE && e.Res.StatusCode >= 300:
+		w.mu.Lock()
+		w.refused = tx
+		w.mu.Unlock()
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
-	"flowbridge/b2bua/transport"
+	"flowbridge/b2bua/locate"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/cmd/flowbridge/testcall"
 	"flowbridge/config"
@@ -84,7 +84,7 @@ func (o *testCall) place(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if to.Addr, err = lookUp(ctx, "--to", host, to.Addr.Port()); err != nil {
+	if to.Addr, err = lookUp(ctx, "--to", to.Network, host, to.Addr.Port()); err != nil {
 		return err
 	}
 	call.Dest = to.Addr
@@ -240,7 +240,7 @@ func (o *testCall) tls(host string) (*tls.Config, error) {
 	return c, nil
 }
 
-// callee is the transport, host and port of --to: a SIP URI without a password.
+// callee is the transport, host and port of --to, a SIP URI without a password. Port 0: none is written.
 func (o *testCall) callee() (network, host string, port netip.AddrPort, err error) {
 	rest, isSIP := strings.CutPrefix(o.to, "sip:")
 	user, after, hasUser := strings.Cut(rest, "@")
@@ -255,11 +255,10 @@ func (o *testCall) callee() (network, host string, port netip.AddrPort, err erro
 			network = strings.ToUpper(value)
 		}
 	}
-	standard := uint16(5060)
-	if network == "TLS" {
-		standard = 5061
+	host, number, ok := cli.HostPort(at, 5060)
+	if _, written := config.HostPort("sip:" + at); written == 0 {
+		number = 0
 	}
-	host, number, ok := cli.HostPort(at, standard)
 	switch {
 	case o.to == "":
 		err = cli.Usage("--to is needed, like sip:100@127.0.0.1:5060")
@@ -285,13 +284,17 @@ func headersOf(lines []string) ([]sim.Header, error) {
 	return all, nil
 }
 
-// lookUp gives the address of a host from a flag.
-func lookUp(ctx context.Context, flag, host string, port uint16) (netip.AddrPort, error) {
-	a, err := transport.LookupHost(ctx, host)
+// lookUp gives the first address of a host from a flag, found as those of targets are (RFC 3263). Port 0: what the records say.
+func lookUp(ctx context.Context, flag, network, host string, port uint16) (netip.AddrPort, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	names := locate.New(ctx, locate.Options{})
+	defer names.Wait()
+	defer cancel()
+	hops, err := names.Locate(ctx, "", locate.Query{Host: host, Port: int(port), Transport: strings.ToLower(network)})
 	if err != nil {
 		return netip.AddrPort{}, fmt.Errorf("%s: %w", flag, err)
 	}
-	return netip.AddrPortFrom(a, port), nil
+	return hops[0].Addr, nil
 }
 
 // callFrom is the address to call from: that of --listen, else one on the way to the destination.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -81,6 +82,18 @@ func TestCheckOfStandardInput(t *testing.T) {
 	out, code := run(t, "check", "--config", "-")
 	if code != 0 || !strings.Contains(out, "standard input: 1 trunk, 1 target, 1 route: valid") || !strings.Contains(out, "warning: standard input:1: trunks[0]") || strings.Contains(out, "-:") {
 		t.Errorf("exit code %d\n%s", code, out)
+	}
+}
+
+// A command without a configuration asks the default address, and says so if nobody answers there. It can't be known that
+// nobody does, so the request has no time.
+func TestGuessedAddress(t *testing.T) {
+	t.Chdir(t.TempDir())
+	done, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out bytes.Buffer
+	if code := cli.Run(done, command(), []string{"calls", "list"}, &out, &out); code != 1 || !strings.Contains(out.String(), "there is no flowbridge.yaml here") {
+		t.Errorf("exit code %d\n%s", code, out.String())
 	}
 }
 

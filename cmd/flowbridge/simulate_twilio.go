@@ -120,7 +120,7 @@ func (o *twilioCall) findDestination(ctx context.Context) error {
 		return cli.Usage("%s %q: write host and port, like 127.0.0.1:5060", flag, at)
 	}
 	var err error
-	o.call.Dest, err = lookUp(ctx, flag, host, port)
+	o.call.Dest, err = lookUp(ctx, flag, "UDP", host, port)
 	return err
 }
 

@@ -248,13 +248,22 @@ func (a *audio) lost() (lost, sent int64) {
 	return lost, sent
 }
 
-// deaf are the calls that are on and to a side of which nothing came for a while.
-func (a *audio) deaf(since time.Duration) (calls []uint32) {
+// deaf are the calls that are on and to a side of which nothing has come since somebody began to listen, for as long as that may
+// take on a machine with much to do.
+func (a *audio) deaf(listen time.Duration) (calls []uint32) {
+	begun := batch.Clock(unix.CLOCK_MONOTONIC)
+	for end := time.Now().Add(listen); ; time.Sleep(50 * time.Millisecond) {
+		if calls = a.silentSince(begun); len(calls) == 0 || time.Now().After(end) {
+			return calls
+		}
+	}
+}
+
+func (a *audio) silentSince(moment int64) (calls []uint32) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	now := batch.Clock(unix.CLOCK_MONOTONIC)
 	for _, t := range a.all {
-		if t.on && (now-t.halves[0].last > int64(since) || now-t.halves[1].last > int64(since)) {
+		if t.on && (t.halves[0].last < moment || t.halves[1].last < moment) {
 			calls = append(calls, t.call)
 		}
 	}

@@ -178,7 +178,7 @@ func (l *leg) bye(why string) {
 	if !l.established() || l.wanted {
 		return
 	}
-	l.wanted, l.why = true, why
+	l.wanted, l.why, l.parted = true, why, time.Since(l.end.begun)
 	l.ask("BYE", sip.WithBody(""), func(m sip.Message) {
 		switch status := statusOf(m); {
 		case status == 481 || status == 408:

@@ -26,10 +26,11 @@ type side struct {
 	why      string
 	fate     fate
 	over     time.Duration
+	parted   time.Duration // when its BYE was sent first
 }
 
 func (l *leg) side() side {
-	return side{l.end.name, l.number, l.callID, l.caller, l.rung, l.answered, l.wanted, l.why, l.fate, l.over}
+	return side{l.end.name, l.number, l.callID, l.caller, l.rung, l.answered, l.wanted, l.why, l.fate, l.over, l.parted}
 }
 
 func (s side) String() string {
@@ -100,13 +101,15 @@ func (i *invariant) breaks(number string, s side) {
 	i.broken = append(i.broken, number+" "+s.String())
 }
 
-// lostCall says how a call ended that should not have. A call ends when one of its ends hangs up, or has died.
+// lostCall says how a call ended that should not have. A call ends when one of its ends hangs up, or has died. A BYE that is
+// answered by 481 has ended it if the others were told after it: the answer was lost, and a process that was started since knows
+// nothing of the call any more.
 func lostCall(legs []side) string {
 	var ended []string
 	caller := false
 	for _, s := range legs {
 		switch {
-		case s.wanted && s.why == "" && s.fate != gone, s.fate == forgotten:
+		case s.wanted && s.why == "" && (s.fate != gone || toldAfter(legs, s)), s.fate == forgotten:
 			return ""
 		case s.caller && s.answered:
 			caller = true
@@ -119,6 +122,20 @@ func lostCall(legs []side) string {
 		return ""
 	}
 	return strings.Join(ended, ", ")
+}
+
+// toldAfter says whether all others of an answered call were told of its end after a side has sent its BYE, of whom there is one.
+func toldAfter(legs []side, by side) (is bool) {
+	for _, s := range legs {
+		if s.callID == by.callID || !s.answered {
+			continue
+		}
+		if s.fate != told || s.over < by.parted {
+			return false
+		}
+		is = true
+	}
+	return is
 }
 
 // judgeRecords holds the records to the calls. before are those of a database that was damaged or removed since; those of

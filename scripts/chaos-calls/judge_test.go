@@ -4,6 +4,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"flowbridge/scripts/internal/sip"
 )
@@ -28,6 +29,10 @@ func TestJudgeCalls(t *testing.T) {
 	}
 	late := carrier(hungUp, true, true)
 	late.why = "session expired"
+	parted := func(s side, at, over int) side {
+		s.parted, s.over = time.Duration(at), time.Duration(over)
+		return s
+	}
 	unknown := side{end: "carrier", number: number, caller: true, fate: unheard}
 	for _, test := range []struct {
 		name  string
@@ -39,6 +44,8 @@ func TestJudgeCalls(t *testing.T) {
 		{"the agent was not told", []side{carrier(hungUp, true, true), agent(open, true, false)}, "both ends"},
 		{"nobody answers the BYE", []side{carrier(untold, true, true), agent(told, true, false)}, "both ends"},
 		{"it is gone when the caller hangs up", []side{carrier(gone, true, true), agent(open, true, false)}, "both ends, no answered call"},
+		{"the answer to the BYE was lost", []side{parted(carrier(told, true, false), 0, 8), parted(agent(gone, true, true), 7, 20)}, ""},
+		{"it was ended before the BYE", []side{parted(carrier(told, true, false), 0, 6), parted(agent(gone, true, true), 7, 20)}, "no answered call"},
 		{"it is ended by us", []side{carrier(told, true, false), agent(told, true, false)}, "no answered call"},
 		{"the agent's session expires", []side{late, agent(told, true, false)}, "no answered call"},
 		{"the agent dies", []side{carrier(told, true, false), agent(forgotten, true, false)}, ""},

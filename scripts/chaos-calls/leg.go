@@ -61,6 +61,7 @@ type leg struct {
 	why      string         // we hung up, if that was not planned
 	fate     fate
 	over     time.Duration
+	parted   time.Duration // our BYE was sent first
 	expiry   *time.Timer
 	stream   *stream
 	moments  []moment

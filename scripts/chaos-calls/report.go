@@ -130,13 +130,17 @@ func (r *runner) print(all []side, found []invariant, records []record) {
 			continue
 		}
 		fmt.Fprintf(r.out, "\nBROKEN: %s\n", i.name)
+		shown := 0
 		for n, text := range i.broken {
-			if n == r.show {
+			number, _, _ := strings.Cut(text, " ")
+			isCall := strings.HasPrefix(number, prefix)
+			if isCall && shown == r.show {
 				fmt.Fprintf(r.out, "  and %d more\n", len(i.broken)-n)
 				break
 			}
 			fmt.Fprintln(r.out, " ", text)
-			if number, _, _ := strings.Cut(text, " "); strings.HasPrefix(number, prefix) {
+			if isCall {
+				shown++
 				r.ladder(number)
 			}
 		}

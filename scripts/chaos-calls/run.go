@@ -52,7 +52,7 @@ func (r *runner) run(steps []step, causes map[string]bool) error {
 		err = r.admin.awaitReady(settling)
 	}
 	load()
-	deaf := r.audio.deaf(time.Second)
+	deaf := r.audio.deaf(10 * time.Second)
 	r.finish()
 	if errors.Is(err, errStopped) {
 		return err

@@ -179,7 +179,7 @@ func readableKeys(cfg *config.Config) []warning {
 	var found []warning
 	warn := func(who, remedy string) {
 		found = append(found, warning{
-			fmt.Sprintf("%s has media.srtp, but its SIP does not go over TLS: the keys can be read on the way", who), remedy,
+			fmt.Sprintf("%s has media.srtp, but its SIP need not go over TLS: the keys can be read on the way", who), remedy,
 		})
 	}
 	listensTLS := slices.ContainsFunc(cfg.SIP.Listen, func(l config.Listener) bool { return l.Transport == config.TransportTLS })

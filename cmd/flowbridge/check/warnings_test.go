@@ -15,6 +15,8 @@ func TestCheckWarnsOfReadableKeys(t *testing.T) {
 		"off":             {target("media: {srtp: off}") + trunk("media: {srtp: off}")[len(sip)-1:], ""},
 		"target over udp": {target("media: {srtp: optional}"), "target t"},
 		"target over tcp": {target("transport: tcp, media: {srtp: optional}"), "target t"},
+		"target over any": {target("transport: auto, media: {srtp: required}"), "target t"},
+		"trunk over any":  {trunk(`uri: "sip:a@pbx.test", transport: auto, media: {srtp: optional}`), "trunk c"},
 		"target over tls": {target("transport: tls, media: {srtp: optional}"), ""},
 		"no tls listener": {trunk("media: {srtp: optional}"), "trunk c"},
 		"trunk over udp":  {trunk(`uri: "sip:a@192.0.2.1", media: {srtp: optional}`), "trunk c"},

@@ -108,7 +108,7 @@ func (l liveCalls) Find(ctx context.Context, id string) (admin.Call, bool) {
 }
 
 func callOf(c b2bua.LiveCall) admin.Call {
-	call := admin.Call{Record: c.Record, Phase: c.Phase, Recording: c.Recording, Masked: c.Masked}
+	call := admin.Call{Record: c.Record, Phase: c.Phase, Position: c.Position, Recording: c.Recording, Masked: c.Masked}
 	for side, name := range []string{"a", "b"} {
 		if c.Held[side] {
 			call.Held = append(call.Held, name)

@@ -49,6 +49,7 @@ func (n *Node) openMedia(m *config.Media) error {
 		return fmt.Errorf("media.listen or media.ports: %w", err)
 	}
 	n.onClose(n.engine.Close)
+	n.announcePorts(m)
 	if n.before != nil {
 		n.engine.Freeze()
 	}

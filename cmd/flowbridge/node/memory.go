@@ -61,7 +61,11 @@ func governMemory(ctx context.Context, b *budget, log zerolog.Logger) *memory {
 	m.afterCycle()
 	m.group.Go(func() { m.releaseWhenQuiet(ctx) })
 	m.group.Go(func() { m.scarcity.watch(ctx) })
-	log.Info().Uint64("cgroup_bytes", b.group().limit).Uint64("configured_bytes", b.configured).Int64("limit_bytes", debug.SetMemoryLimit(-1)).Bool("gogc_from_environment", !m.setsPercent).
+	limit := debug.SetMemoryLimit(-1)
+	if limit == math.MaxInt64 {
+		limit = 0 // none, as in the other two
+	}
+	log.Info().Uint64("cgroup_bytes", b.group().limit).Uint64("configured_bytes", b.configured).Int64("limit_bytes", limit).Bool("gogc_from_environment", !m.setsPercent).
 		Bool("gomemlimit_from_environment", !m.setsLimit).Msg("memory policy")
 	return m
 }

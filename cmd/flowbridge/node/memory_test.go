@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
@@ -124,7 +125,11 @@ func TestMemoryFollowsTheHeap(t *testing.T) {
 	t.Setenv("GOGC", "")
 	t.Setenv("GOMEMLIMIT", "")
 	before, limit := debug.SetGCPercent(100), debug.SetMemoryLimit(-1)
-	m := governMemory(t.Context(), &budget{root: fstest.MapFS{}}, zerolog.Nop())
+	var log bytes.Buffer
+	m := governMemory(t.Context(), &budget{root: fstest.MapFS{}}, zerolog.New(&log))
+	if !strings.Contains(log.String(), `"limit_bytes":0,`) {
+		t.Errorf("without a limit the log says %s", log.String())
+	}
 	defer func() {
 		m.close()
 		debug.SetGCPercent(before)

@@ -75,6 +75,12 @@ func (n *Node) partGauges() (all []telemetry.Gauge) {
 	all = append(all,
 		telemetry.Gauge{Name: "store_set_aside", Help: "Whether this process has set a damaged database aside, and begun a new one.", Value: oneIf(n.store.SetAside() != "")},
 		telemetry.Gauge{Name: "store_unreadable_records", Help: "Records of the database that could not be read, and were left out of lists; 1000 at most.", Value: float64(len(n.store.Unreadable()))})
+	for _, q := range n.server.Waiting() {
+		label := []string{"route", q.Route}
+		all = append(all,
+			telemetry.Gauge{Name: "queue_calls", Help: "Callers that wait for a place at a target of a route.", Labels: label, Value: float64(q.Calls)},
+			telemetry.Gauge{Name: "queue_limit", Help: "How many may wait at once, queue.limit.", Labels: label, Value: float64(q.Limit)})
+	}
 	if n.ladders != nil {
 		all = append(all,
 			telemetry.Gauge{Name: "ladders_dropped_total", Help: "Ladders that were left out because the disk was too slow or broken.", Value: float64(n.ladders.Dropped())},

@@ -216,7 +216,7 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	n.server, err = b2bua.NewServer(b2bua.Options{
 		Bindings: n.bindings(ctx), KeepBindings: n.store.KeepBindings,
 		Config: cfg, Relay: b2bua.EngineRelay{Engine: n.engine}, Sink: n.sink(), Preparers: current.preparers,
-		Key: n.store.Key(), Left: n.left(), Node: name, Log: n.log, Ladders: n.collects(), Archive: n.archive, Admission: n.admit(&cfg.Fleet), Before: n.serverBefore(),
+		Key: n.store.Key(), Left: n.left(), Uptime: uptime, Node: name, Log: n.log, Ladders: n.collects(), Archive: n.archive, Admission: n.admit(&cfg.Fleet), Before: n.serverBefore(),
 	})
 	if err != nil {
 		return err
@@ -232,6 +232,15 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	}
 	n.tendAll(ctx)
 	return n.serveAPI(ctx, o)
+}
+
+// uptime is how long the machine runs, whatever its wall clock is set to.
+func uptime() time.Duration {
+	var t unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) != nil {
+		return 0
+	}
+	return time.Duration(t.Nano())
 }
 
 // bindings are those of who had registered at the process before.
@@ -253,6 +262,7 @@ func (n *Node) tendAll(ctx context.Context) {
 		tended.Go(func() { n.tend(ctx) })
 		tended.Go(func() { reach.Ping(ctx, n.admission.Peers.Load, n.server.Stack()) })
 		tended.Go(func() { n.purgeHourly(ctx) })
+		tended.Go(func() { n.salvage(ctx) })
 	})
 	n.onClose(func() error { tended.Wait(); return nil })
 }

@@ -54,7 +54,7 @@ func printCalls(w io.Writer, calls []admin.Call, now time.Time) error {
 		if until.IsZero() {
 			until = now
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.StartedAt, c.Phase, orDash(c.Trunk), orDash(c.From), orDash(c.To), orDash(c.Target),
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.StartedAt, phaseOf(c), orDash(c.Trunk), orDash(c.From), orDash(c.To), orDash(c.Target),
 			seconds(max(until.Sub(c.StartedAt.Time).Milliseconds(), 0)), c.ID)
 	}
 	return t.Flush()
@@ -98,11 +98,19 @@ func showCommand() *cobra.Command {
 	return c
 }
 
+// phaseOf is a call's phase, with the number that a waiting caller has.
+func phaseOf(c *admin.Call) string {
+	if c.Position > 0 {
+		return fmt.Sprintf("%s %d", c.Phase, c.Position)
+	}
+	return c.Phase
+}
+
 func printCall(w io.Writer, c *admin.Call) {
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-10s %s\n", name, strings.TrimSpace(fmt.Sprintf(format, args...)))
 	}
-	row("call", "%s, %s", c.ID, c.Phase)
+	row("call", "%s, %s", c.ID, phaseOf(c))
 	row("from", "%s, trunk %s", orDash(c.From), orDash(c.Trunk))
 	row("to", "%s, %s, target %s", orDash(c.To), orDash(c.Route), orDash(c.Target))
 	row("started", "%s", c.StartedAt)

@@ -54,12 +54,14 @@ type client struct {
 	spare string // sent where a request without a token is refused
 	shown string // where it asks, for errors
 	body  []byte // of a POST
+	// unnamed is what an error adds where the address is a guess, because there is no configuration.
+	unnamed string
 }
 
 // open finds the API. rights are those that the command needs of a token.
 func (a *access) open(rights string) (*client, error) {
 	var token, spare config.Secret
-	at := a.url
+	at, unnamed := a.url, ""
 	if at == "" {
 		cfg, err := config.LoadSections(a.file, "admin")
 		switch {
@@ -74,6 +76,7 @@ func (a *access) open(rights string) (*client, error) {
 			return nil, err
 		default: // no configuration: where the API listens unless it is told otherwise
 			at = "http://127.0.0.1:8080"
+			unnamed = "; there is no " + a.file + " here: name the server's file with --config"
 		}
 	}
 	if a.tokenFile != "" {
@@ -87,7 +90,7 @@ func (a *access) open(rights string) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.token, c.spare = token.Reveal(), spare.Reveal()
+	c.token, c.spare, c.unnamed = token.Reveal(), spare.Reveal(), unnamed
 	return c, nil
 }
 
@@ -239,7 +242,7 @@ func (c *client) send(ctx context.Context, method, path string) (status int, bod
 		if failed, ok := errors.AsType[*url.Error](err); ok {
 			err = failed.Err
 		}
-		return 0, nil, fmt.Errorf("%s: %w; is Flowbridge running, and is this its admin.listen?", c.shown, err)
+		return 0, nil, fmt.Errorf("%s: %w; is Flowbridge running, and is this its admin.listen?%s", c.shown, err, c.unnamed)
 	}
 	defer func() { _ = res.Body.Close() }()
 	body, err = io.ReadAll(io.LimitReader(res.Body, maxAnswer))

@@ -208,7 +208,7 @@ func TestCommands(t *testing.T) {
 		"calls hangup live --json":    `0 "cause": "operator_hangup"`,
 		"drain":                       "0 draining: 3 calls are left, for up to 1m0s",
 		"drain --json":                `0 "calls": 3`,
-		"reload":                      "0 warning: changes of sip take effect after a restart\nreloaded: 1 trunk, 2 targets, 3 routes",
+		"reload":                      "0 warning: changes of sip take effect after a restart, or by flowbridge upgrade, which ends no call\nreloaded: 1 trunk, 2 targets, 3 routes",
 		"healthcheck":                 "0 ready",
 		"healthcheck --json":          `0 "ready": true`,
 		"calls list --url ftp://a":    "2 write http://127.0.0.1:8080",

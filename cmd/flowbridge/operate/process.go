@@ -46,7 +46,7 @@ func Reload() *cobra.Command {
 		var done admin.Reloaded
 		return at.answer(c, http.MethodPost, "/api/reload", &done, *asJSON, func(w io.Writer) error {
 			if len(done.NeedRestart) > 0 {
-				fmt.Fprintf(w, "warning: changes of %s take effect after a restart\n", strings.Join(done.NeedRestart, ", "))
+				fmt.Fprintf(w, "warning: changes of %s take effect after a restart, or by flowbridge upgrade, which ends no call\n", strings.Join(done.NeedRestart, ", "))
 			}
 			_, err := fmt.Fprintf(w, "reloaded: %s\n", cli.Counts(done.Trunks, done.Targets, done.Routes, done.Numbers))
 			return err

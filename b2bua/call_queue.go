@@ -1,0 +1,130 @@
+package b2bua
+
+import (
+	"strconv"
+	"time"
+
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
+	"flowbridge/config"
+)
+
+// routes[].queue: every target of the route is full, and the caller waits for a place at one of them. The queue is the
+// admission's, which gives each place on under its lock.
+
+// queued is a call's wait; nil: it never had to.
+type queued struct {
+	peers.Waiter
+
+	since time.Time     // zero: it does not wait now
+	left  time.Duration // of setup_timeout, which stands still
+}
+
+// waits says whether the call waits for a place now.
+func (c *Call) waits() bool { return c.queued != nil && !c.queued.since.IsZero() }
+
+// waited is how long the call has waited so far.
+func (c *Call) waited() time.Duration {
+	if c.waits() {
+		return c.record.queued + time.Since(c.queued.since)
+	}
+	return c.record.queued
+}
+
+// wait has the caller wait for a place at one of the targets that were full.
+func (c *Call) wait() phase {
+	again := c.queued != nil
+	if !again {
+		c.queued = &queued{Waiter: peers.Waiter{
+			ID: c.id, Trunk: c.trunk, Mark: c.peers.Marks[c.routeIndex()], Parties: partiesOf(&c.vars),
+			Called: func() { c.mailbox.Post(item{event: Called{}}) },
+		}}
+	}
+	q, now := c.queued, time.Now()
+	if over := c.server.admission.Wait(&q.Waiter, c.plan.full, c.route.Queue.Limit, again); over != peers.LimitNone {
+		return c.unplaced(over)
+	}
+	q.since, q.left = now, c.times.setupUntil.Sub(now)
+	c.times.setupUntil, c.times.queueUntil = time.Time{}, now.Add(c.route.Queue.Timeout-c.waited())
+	if n := c.server.admission.Position(&q.Waiter); n > 0 { // else there is a place after all
+		c.ladder.Decide("all targets are full: the caller waits for a place, as number %d", n)
+		c.log.Info().Str("route", c.vars.Route).Int("position", n).Msg("call queued")
+		c.soundWait()
+		c.journal()
+	}
+	return (*Call).waiting
+}
+
+// waiting: the caller waits for a place at a target.
+func (c *Call) waiting() phase { return c.setUp("queued", (*Call).waiting) }
+
+// soundWait lets the caller hear that it waits. Who gets no ringing by the route gets 182, so that proxies keep the INVITE (RFC
+// 3261 sections 13.3.1.1 and 21.1.4).
+func (c *Call) soundWait() {
+	switch sound := c.route.Ringing == config.RingingSessionProgress || c.route.Queue.Sound != ""; {
+	case sound && (c.told.earlyMedia || c.soundRinging(c.plan.full)):
+		c.sounds.ringing = true
+		c.updateSounds()
+	case c.told.earlyMedia, c.told.ringing:
+	case c.route.Ringing == config.RingingNone:
+		c.sendRinging(leg.Progress{Code: 182, Reason: message.StatusText(182)}, nil)
+	default:
+		c.sendRinging(leg.Progress{Code: 180, Reason: message.StatusText(180)}, nil)
+	}
+}
+
+// called goes on with the place that the caller has, or without one.
+func (c *Call) called() phase {
+	place, ok := c.server.admission.Place(&c.queued.Waiter)
+	if !ok { // it was told of one that it has had already
+		return (*Call).waiting
+	}
+	c.endWait()
+	if place.Why != peers.LimitNone {
+		return c.unplaced(place.Why)
+	}
+	c.ladder.Decide("after %d s there is a place at target %s", int(c.waited().Seconds()), place.Target.Dial.Name)
+	c.vars.Queue.Seconds = strconv.Itoa(int(c.waited().Seconds()))
+	targets := []*peers.Target{place.Target}
+	for _, t := range c.plan.full {
+		if t != place.Target {
+			targets = append(targets, t)
+		}
+	}
+	c.plan.targets, c.plan.full, c.plan.capped, c.plan.place = targets, nil, false, &place
+	c.updateSounds()
+	return c.nextAttempt()
+}
+
+// timedOut ends a wait that was too long, unless a place has just become free.
+func (c *Call) timedOut() phase {
+	if p := c.called(); !c.waits() {
+		return p
+	}
+	c.endWait()
+	return c.unplaced(peers.LimitWait)
+}
+
+// endWait ends the wait, and lets the set-up go on.
+func (c *Call) endWait() {
+	if !c.waits() {
+		return
+	}
+	q := c.queued
+	c.server.admission.Desert(&q.Waiter)
+	c.record.queued, q.since = c.waited(), time.Time{}
+	c.times.queueUntil, c.times.setupUntil = time.Time{}, time.Now().Add(q.left)
+}
+
+// unplaced refuses a caller who gets no place.
+func (c *Call) unplaced(why peers.Limit) phase {
+	switch why {
+	case peers.LimitQueue, peers.LimitWait:
+		return c.refuse(c.route.Queue.Status, causeOfLimit(why))
+	case peers.LimitClosed:
+		return c.refuse(503, causeOfLimit(why), leg.RetryAfter())
+	default:
+		return c.refuse(c.route.Otherwise, causeOfLimit(why))
+	}
+}

@@ -1,0 +1,36 @@
+package leg
+
+import (
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/message"
+)
+
+// Outside is a request that belongs to no dialog, like REGISTER and OPTIONS (RFC 3261 section 8.1.1).
+type Outside struct {
+	Method         sip.RequestMethod
+	URI            sip.Uri // Request-URI
+	From, To       string  // values without tags
+	Tag            string  // of From
+	Branch, CallID string
+	Seq            uint32
+	Route          string // value; empty: none
+	Agent          string // User-Agent
+}
+
+// Request makes the request, with further headers, as one that goes out from an address of this server.
+func (o Outside) Request(local Local, headers ...sip.Header) *sip.Request {
+	req := message.NewRequest(o.Method)
+	req.Recipient = o.URI
+	maxForwards, callID, none := sip.MaxForwardsHeader(70), sip.CallIDHeader(o.CallID), sip.ContentLengthHeader(0)
+	all := []sip.Header{
+		local.Via(o.Branch), &maxForwards, sip.NewHeader("From", message.WithTag(o.From, o.Tag)), sip.NewHeader("To", o.To),
+		&callID, &sip.CSeqHeader{SeqNo: o.Seq, MethodName: o.Method},
+	}
+	if o.Route != "" {
+		all = append(all, sip.NewHeader("Route", o.Route))
+	}
+	all = append(all, headers...)
+	message.SetHeaders(req, append(all, sip.NewHeader("User-Agent", o.Agent), &none)...)
+	return req
+}

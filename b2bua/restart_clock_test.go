@@ -1,0 +1,73 @@
+package b2bua
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/leg"
+	"flowbridge/store"
+)
+
+// clockSet gives a world whose wall clock is set while no process is there: the machine's own time goes by as told.
+func clockSet(t *testing.T, yaml string, test func(w *world, restart func(wall, machine time.Duration))) {
+	t.Helper()
+	var up time.Duration // beside what the bubble's clock says
+	begin := time.Now()
+	inWorldOf(t, yaml, func(o *Options) {
+		begin = time.Now()
+		o.Uptime = func() time.Duration { return time.Hour + up + time.Since(begin) }
+	}, func(w *world) {
+		test(w, func(wall, machine time.Duration) {
+			left := w.die()
+			time.Sleep(wall)
+			up += machine - wall
+			w.begin(left)
+		})
+	})
+}
+
+// TestClockSetForth: a call whose process is killed while the wall clock is set forth by two days ends neither by its limit
+// nor by its session timer, and lasts as long as it did.
+func TestClockSetForth(t *testing.T) {
+	clockSet(t, talkYAML("max_duration: 10m", ""), func(w *world, restart func(wall, machine time.Duration)) {
+		c := w.talk(nil, nil)
+		time.Sleep(2 * noteDelay)
+		restart(48*time.Hour, time.Second)
+		synctest.Wait()
+		w.session().relayed.Add(50)
+		w.agent.reply(w.agent.expect("OPTIONS"), 200, "OK", "", "")
+		w.carrier.silent(time.Minute)
+		w.callerHangsUp(c.d)
+		if r := w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller); r.DurationMS > 3*time.Minute.Milliseconds() {
+			t.Errorf("it lasted %d ms", r.DurationMS)
+		}
+	})
+}
+
+// TestClockSetBack: a call whose process is killed while the wall clock is set back ends by its limit all the same.
+func TestClockSetBack(t *testing.T) {
+	clockSet(t, talkYAML("max_duration: 10m", ""), func(w *world, restart func(wall, machine time.Duration)) {
+		w.talk(nil, nil)
+		time.Sleep(2 * noteDelay)
+		restart(time.Second, 9*time.Minute)
+		synctest.Wait()
+		w.session().relayed.Add(50)
+		w.agent.reply(w.agent.expect("OPTIONS"), 200, "OK", "", "")
+		time.Sleep(50 * time.Second)
+		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.wantRecord(store.DispositionAnswered, cause.MaxDuration, store.EndedBySystem)
+	})
+}
+
+// TestInstant: a time that another process goes on with stays where it is when the wall clock is set then.
+func TestInstant(t *testing.T) {
+	at := time.Now().Add(time.Minute)
+	again := leg.TimeOf(leg.Instant(at))
+	if d := again.Sub(at).Abs(); d > time.Millisecond || !strings.Contains(again.String(), " m=") {
+		t.Errorf("%v is %v", at, again)
+	}
+}

@@ -1,0 +1,132 @@
+package config
+
+import (
+	"reflect"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Pass is one entry of `pass_headers`: a header that goes from one side to the other. A text is its name alone.
+type Pass struct {
+	// The header that the other side sends.
+	From string `key:"from" is:"header-pattern" required:"the header that the other side sends, like X-Agent"`
+	// The name that it goes out by. Empty: that of from.
+	To string `key:"to" is:"passed-name"`
+	// What is made of the value: keep (nothing), decode (the text that a User-to-User has, RFC 7433), encode (a User-to-User of
+	// a text, with encoding=hex).
+	UUI string `key:"uui" enum:"keep decode encode" default:"keep"`
+	// The purpose of the User-to-User: decode takes values with this one only, encode writes it. Empty: any, and none.
+	Purpose string `key:"purpose" is:"uui-token"`
+	// The content parameter that encode writes. Empty: none.
+	Content string `key:"content" is:"uui-token"`
+	// The protocol discriminator before the text, as two hex digits (RFC 7434): decode takes it off where it is there, encode
+	// puts it there. Empty: none.
+	Discriminator string `key:"discriminator" is:"hex-octet"`
+}
+
+// The values of pass_headers[].uui.
+const (
+	UUIKeep   = "keep"
+	UUIDecode = "decode"
+	UUIEncode = "encode"
+)
+
+// PassNamed makes entries of names, which pass as they are.
+func PassNamed(names ...string) []Pass {
+	all := make([]Pass, len(names))
+	for i, name := range names {
+		all[i] = Pass{From: name, To: name, UUI: UUIKeep}
+	}
+	return all
+}
+
+func (p *Pass) check(s section) {
+	switch {
+	case p.To == "":
+		p.To = p.From
+	case strings.HasSuffix(p.From, "*"):
+		s.fields["to"].fail("stands beside a from that ends in *: several headers would have one name", "write the whole name in from, or remove to")
+	case strings.EqualFold(p.To, "X-EI") && !strings.EqualFold(p.From, "X-EI"):
+		s.fields["to"].fail("is the platform's id of the call, which no peer may choose", "set it in headers, or carry the value in another one")
+	}
+	for _, key := range []string{"purpose", "discriminator"} {
+		if p.UUI == UUIKeep && s.filled(key) {
+			s.fields[key].fail("has no effect with uui: keep", "write uui: decode or uui: encode, or remove it")
+		}
+	}
+	if p.UUI != UUIEncode && s.filled("content") {
+		s.fields["content"].fail("has no effect without uui: encode", "write uui: encode, or remove it")
+	}
+}
+
+// passes reads a list of headers that pass: names, or mappings.
+func (s section) passes(k key) (all []Pass) {
+	for _, v := range s.list(k.name) {
+		p, ok := v.pass()
+		switch {
+		case !ok:
+		case passesAs(all, p.To):
+			v.fail("is in the list twice: "+p.To, "keep one of them, or give one another name in to")
+		default:
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+func (v value) pass() (p Pass, ok bool) {
+	if v, ok = v.resolve(); !ok {
+		return p, false
+	}
+	if v.node.Kind == yaml.MappingNode {
+		before := len(v.l.errs)
+		v.section(reflect.TypeFor[Pass]()).read(reflect.ValueOf(&p).Elem())
+		return p, len(v.l.errs) == before
+	}
+	text, ok := v.scalar()
+	if !ok {
+		return p, false
+	}
+	name, c := parseHeaderPattern(text.text)
+	if !c.none() {
+		text.complain(c)
+	}
+	return PassNamed(name)[0], c.none()
+}
+
+func passesAs(all []Pass, name string) bool {
+	for _, p := range all {
+		if strings.EqualFold(p.To, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// parsePassedName takes the name that a header goes out by, or nothing.
+func parsePassedName(t string) (string, complaint) {
+	if strings.HasSuffix(t, "*") {
+		return "", refuse("is not the name of one header", "write the whole name")
+	}
+	if t == "" {
+		return "", complaint{}
+	}
+	return parseHeaderPattern(t)
+}
+
+// parseUUIToken takes the value of a parameter of User-to-User, or nothing.
+func parseUUIToken(t string) (string, complaint) {
+	if t != "" && !tokenOnly.MatchString(t) {
+		return "", refuse("is not a token", "use letters, digits and dashes, like isdn-uui")
+	}
+	return t, complaint{}
+}
+
+// parseHexOctet takes one octet as hex digits, or nothing.
+func parseHexOctet(t string) (string, complaint) {
+	if t != "" && (len(t) != 2 || strings.Trim(strings.ToLower(t), "0123456789abcdef") != "") {
+		return "", refuse("is not an octet", `write it as two hex digits, like "00" or "04"`)
+	}
+	return strings.ToLower(t), complaint{}
+}

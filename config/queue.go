@@ -1,0 +1,49 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Queue is the section `routes[].queue`: callers wait in the order of their arrival while every target of the route is full, by its
+// max_calls or max_cps.
+type Queue struct {
+	// The most callers of the route that wait at once. One more gets status. 0: nobody waits, and each gets status.
+	Limit int `key:"limit" default:"20" max:"10000"`
+	// How long a caller waits at most, then it gets status. setup_timeout stands still meanwhile.
+	Timeout time.Duration `key:"timeout" default:"3m"`
+	// The SIP status for a caller that finds no room in the queue, or has waited in vain. 486: busy.
+	Status int `key:"status" default:"486" min:"400" max:"699"`
+	// The tone or sound that a waiting caller hears, by 183 at the beginning of the wait. Empty: what ringing says, with 180 where that
+	// says on-target.
+	Sound string `key:"sound" is:"sound"`
+}
+
+// queues are those that no caller can come to.
+func (d *doubts) queues() {
+	for i := range d.cfg.Routes {
+		r := &d.cfg.Routes[i]
+		if r.Queue == nil {
+			continue
+		}
+		if name, never := d.neverFull(r); never {
+			d.warn(fmt.Sprintf("routes[%d].queue", i), fmt.Sprintf("is never used: %s has neither max_calls nor max_cps, and is never full", name), "give it max_calls, or remove the queue")
+		}
+	}
+}
+
+// neverFull gives a destination of a route that takes any number of calls.
+func (d *doubts) neverFull(r *Route) (name string, is bool) {
+	for i := range d.cfg.Targets {
+		if t := &d.cfg.Targets[i]; t.MaxCalls == 0 && t.MaxCPS == 0 && slices.Contains(r.Targets, t.Name) {
+			return "target " + t.Name, true
+		}
+	}
+	for i := range d.cfg.Trunks {
+		if t := &d.cfg.Trunks[i]; t.MaxCalls == 0 && t.MaxCPS == 0 && slices.Contains(r.Trunks, t.Name) {
+			return "trunk " + t.Name, true
+		}
+	}
+	return "", false
+}

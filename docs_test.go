@@ -1,0 +1,91 @@
+package main
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A document's links, headings, and names of Go files.
+var (
+	mdLink    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	mdHeading = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	mdCode    = regexp.MustCompile("(?ms)^```.*?^```")
+	goFile    = regexp.MustCompile("`([a-z0-9_/]+\\.go)`")
+)
+
+// TestLinksOfDocuments: a link leads to a file that is there, and to a heading in it.
+func TestLinksOfDocuments(t *testing.T) {
+	headings := map[string][]string{}
+	for _, file := range repositoryFiles(t, ".md") {
+		for _, m := range mdHeading.FindAllStringSubmatch(mdCode.ReplaceAllString(read(t, file), ""), -1) {
+			headings[file] = append(headings[file], anchor(m[1]))
+		}
+	}
+	for file := range headings {
+		for _, m := range mdLink.FindAllStringSubmatch(mdCode.ReplaceAllString(read(t, file), ""), -1) {
+			name, heading, _ := strings.Cut(m[1], "#")
+			if strings.HasPrefix(name, "http://") || strings.HasPrefix(name, "https://") {
+				continue
+			}
+			target := file
+			if name != "" {
+				target = filepath.Join(filepath.Dir(file), name)
+			}
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s: the link %s leads to no file", file, m[1])
+			} else if heading != "" && !slices.Contains(headings[target], heading) {
+				t.Errorf("%s: the link %s leads to no heading", file, m[1])
+			}
+		}
+	}
+}
+
+// TestFilesOfArchitecture: each Go file that ARCHITECTURE.md names is there.
+func TestFilesOfArchitecture(t *testing.T) {
+	files := repositoryFiles(t, ".go")
+	for _, m := range goFile.FindAllStringSubmatch(read(t, "ARCHITECTURE.md"), -1) {
+		if !slices.ContainsFunc(files, func(file string) bool { return strings.HasSuffix("/"+file, "/"+m[1]) }) {
+			t.Errorf("ARCHITECTURE.md names %s, which is not there", m[1])
+		}
+	}
+}
+
+// repositoryFiles are the files with an ending.
+func repositoryFiles(t *testing.T, ending string) []string {
+	t.Helper()
+	var files []string
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && path != "." && strings.HasPrefix(d.Name(), "."):
+			return fs.SkipDir
+		case !d.IsDir() && strings.HasSuffix(path, ending):
+			files = append(files, path)
+		}
+		return nil
+	})
+	if err != nil || len(files) < 10 {
+		t.Fatalf("%d files that end in %s: %v", len(files), ending, err)
+	}
+	return files
+}
+
+// anchor is the part of a URL that a heading has.
+func anchor(heading string) string {
+	kept := strings.Map(func(r rune) rune {
+		switch {
+		case r == ' ':
+			return '-'
+		case r == '-' || r == '_' || r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r > 127:
+			return r
+		}
+		return -1
+	}, strings.ToLower(heading))
+	return kept
+}
