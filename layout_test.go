@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -32,7 +33,7 @@ var layout = map[string]string{
 	"cmd/flowbridge/operate":   "admin b2bua/ladder cmd/flowbridge/cli config live store",
 	"cmd/flowbridge/cli":       "config",
 
-	"b2bua":              "audio b2bua/agreement b2bua/cause b2bua/circuit b2bua/inbox b2bua/kept b2bua/ladder b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/report b2bua/sdp b2bua/transaction b2bua/transport config internal/tracecontext media recording store",
+	"b2bua":              "audio b2bua/agreement b2bua/cause b2bua/circuit b2bua/inbox b2bua/kept b2bua/ladder b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/report b2bua/sdp b2bua/transaction b2bua/transport config internal/tracecontext media media/dtls recording store",
 	"b2bua/reach":        "b2bua/cause b2bua/circuit b2bua/leg b2bua/locate b2bua/message b2bua/outbound b2bua/peers b2bua/registrar b2bua/transport config store",
 	"b2bua/locate":       "",
 	"b2bua/circuit":      "",
@@ -49,12 +50,13 @@ var layout = map[string]string{
 	"b2bua/outbound":     "b2bua/cause b2bua/circuit b2bua/leg b2bua/message b2bua/peers config internal/tracecontext store",
 	"b2bua/peers":        "audio b2bua/cause b2bua/circuit b2bua/leg b2bua/message config store",
 	"b2bua/leg":          "b2bua/cause b2bua/message b2bua/sdp config media",
-	"b2bua/sdp":          "b2bua/message config media",
+	"b2bua/sdp":          "b2bua/message config media media/dtls",
 	"b2bua/cause":        "b2bua/message",
 	"b2bua/message":      "config",
 
 	"recording":     "audio media media/packet",
 	"media":         "audio media/kernel media/packet media/quality",
+	"media/dtls":    "media",
 	"media/kernel":  "",
 	"media/packet":  "",
 	"media/quality": "",
@@ -185,7 +187,7 @@ func TestExamplesAreValid(t *testing.T) {
 	cert, key := writeCertificate(t)
 	secrets := regexp.MustCompile(`/run/secrets/(?:[a-ce-z-][a-z-]*)|twilio\.token`)
 	files := strings.NewReplacer("/etc/flowbridge/cert.pem", cert,
-		"/etc/flowbridge/key.pem", key, "/etc/flowbridge/carriers.pem", cert, "/etc/flowbridge/ca.pem", cert, "/run/secrets/dsn", dsn, "/etc/flowbridge/numbers.csv", "docs/examples/numbers.csv")
+		"/etc/flowbridge/please-wait.wav", writeSound(t), "/etc/flowbridge/key.pem", key, "/etc/flowbridge/carriers.pem", cert, "/etc/flowbridge/ca.pem", cert, "/run/secrets/dsn", dsn, "/etc/flowbridge/numbers.csv", "docs/examples/numbers.csv")
 	parse := func(name, text string) {
 		t.Helper()
 		text = files.Replace(secrets.ReplaceAllString(text, secret))
@@ -218,6 +220,18 @@ func TestExamplesAreValid(t *testing.T) {
 			}
 		}
 	}
+}
+
+// writeSound writes a WAV file of a second of silence in G.711: RIFF, its format, and the samples.
+func writeSound(t *testing.T) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "sound.wav")
+	data := append([]byte("RIFF\x64\x1f\x00\x00WAVEfmt \x10\x00\x00\x00\x07\x00\x01\x00\x40\x1f\x00\x00\x40\x1f\x00\x00\x01\x00\x08\x00data\x40\x1f\x00\x00"),
+		bytes.Repeat([]byte{0xff}, 8000)...)
+	if err := os.WriteFile(name, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
 }
 
 // TestLinksLead: what the documents name of each other is there.

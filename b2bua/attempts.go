@@ -10,6 +10,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/circuit"
 	"flowbridge/b2bua/ladder"
+	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/reach"
@@ -74,10 +75,10 @@ func (all *attempts) againPlain() bool {
 	return true
 }
 
-// cryptoFor is the SRTP state of the leg to a target.
-func (all *attempts) cryptoFor(t *peers.Target) *sdp.LegCrypto {
+// cryptoFor is the SRTP state of the leg to a target, which knows us by this fingerprint.
+func (all *attempts) cryptoFor(t *peers.Target, fingerprint string) *sdp.LegCrypto {
 	m := t.Dial.Media
-	return sdp.NewLegCrypto(m, m.SRTP == config.SRTPRequired || (m.SRTP == config.SRTPOptional && !all.plain[t]))
+	return sdp.NewLegCrypto(m, fingerprint, m.SRTP == config.SRTPRequired || (m.SRTP == config.SRTPOptional && !all.plain[t]))
 }
 
 // attempt is one try at one target. It belongs to its call's goroutine; prepare,
@@ -98,7 +99,8 @@ type attempt struct {
 	dest     netip.AddrPort
 	reached  reach.Reached // what dest is of
 	started  time.Time
-	answered time.Time // zero: not yet, or in a process before
+	answered time.Time     // zero: not yet, or in a process before
+	answer   *leg.Answered // that waits for the keys of its media; nil: none does
 
 	mediaName netip.Addr // our address in the target's SDP
 	dropped   []string   // headers that were left out of its INVITE
@@ -188,7 +190,7 @@ func (c *Call) possible(a *attempt) bool {
 
 // offerTo sets the offer to an attempt's target.
 func (c *Call) offerTo(a *attempt) (err error) {
-	a.crypto = c.attempts.cryptoFor(a.target)
+	a.crypto = c.attempts.cryptoFor(a.target, c.server.fingerprint(a.target.Dial.Media))
 	a.offer, a.formats, err = c.agreement.OfferFor(a.target.Dial, c.eventsFor(a.target))
 	return err
 }

@@ -2,6 +2,7 @@ package b2bua
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -20,7 +21,7 @@ func (c *Call) readOffer() (phase, bool) {
 	body, _, _ := message.BodyOf(c.invite, c.peers.Parts) // refusal has checked it
 	c.agreement.Late = body == nil
 	// A caller that offers nothing may have no SRTP, and could only hang up.
-	c.a.crypto = sdp.NewLegCrypto(c.trunk.Caller.Media, c.agreement.Late && c.trunk.Caller.Media.SRTP == config.SRTPRequired)
+	c.a.crypto = sdp.NewLegCrypto(c.trunk.Caller.Media, c.server.fingerprint(c.trunk.Caller.Media), c.agreement.Late && c.trunk.Caller.Media.SRTP == config.SRTPRequired)
 	if c.agreement.Late {
 		return nil, true
 	}
@@ -41,7 +42,7 @@ func badOffer(err error) (code int, why cause.Cause, header sip.Header) {
 	if errors.Is(err, sdp.ErrMalformed) || errors.Is(err, sdp.ErrTooLong) {
 		return 400, cause.BadOffer, warning("399 " + sdp.ErrMalformed.Error())
 	}
-	if errors.Is(err, sdp.ErrNeedsSRTP) || errors.Is(err, sdp.ErrNoSuite) || errors.Is(err, sdp.ErrNoKey) {
+	if slices.ContainsFunc([]error{sdp.ErrNeedsSRTP, sdp.ErrNoSuite, sdp.ErrNoKey, sdp.ErrKeying, sdp.ErrNoPrint}, func(e error) bool { return errors.Is(err, e) }) {
 		return 488, cause.SRTPRequired, warning("304 " + err.Error())
 	}
 	if errors.Is(err, sdp.ErrNoCodec) {

@@ -80,6 +80,8 @@ func (c *Call) eventInBridge(e event) {
 		c.onWithheld()
 	case Changed:
 		c.noteSoon()
+	case Secured:
+		c.securedInBridge(e)
 	case Killed:
 		c.hangup(e.Cause, e.By)
 	case Expired:

@@ -26,6 +26,7 @@ type RelaySession interface {
 	SetPeer(media.Side, media.Peer)
 	Confirm(media.Side)
 	SetCrypto(media.Side, media.Crypto) error
+	Datagrams(media.Side) *media.Datagrams
 	SetPayloads(from media.Side, changes []media.PayloadChange)
 	SetTelephoneEvents(media.Side, media.TelephoneEvents)
 	Play(to media.Side, p media.Play)
@@ -174,8 +175,9 @@ func (c *Call) setPeer(side media.Side, d *sdp.Description) {
 	}
 	peer := mediaPeer(d, c.agreement.Codec[side], l.leg.Dialog().Source.Addr(), sources, mode)
 	peer.Unconfirmed = !l.confirmed
-	peer.Mux = d.Muxes() && c.agreement.StreamOrder[side].Muxes()
+	peer.Mux = d.Muxes() && (d.OverDTLS() || c.agreement.StreamOrder[side].Muxes()) // with DTLS we offer it, too
 	c.media.session.SetPeer(side, peer)
+	c.shakeHands(side)
 	for _, from := range []media.Side{media.SideA, media.SideB} {
 		if changes, changed := c.agreement.PayloadChanges(from); changed {
 			c.media.session.SetPayloads(from, changes)
@@ -328,7 +330,7 @@ func (c *Call) secure(side media.Side, d *sdp.Description) error {
 			return err
 		}
 	}
-	return c.media.session.SetCrypto(side, d.Crypto())
+	return c.media.session.SetCrypto(side, l.Crypto())
 }
 
 // suite is the name of a side's SRTP suite, empty for plain RTP.

@@ -131,6 +131,10 @@ func (c *Call) setUp(name string, same phase) phase {
 			return c.refuse(c.route.Otherwise, cause.SetupTimeout)
 		case Withheld:
 			c.onWithheld()
+		case Secured:
+			if p := c.securedInSetUp(e); p != nil {
+				return p
+			}
 		case MediaLost, OneWay, Latched, Keyed, Played, Changed: // the media does not run yet
 		}
 		switch f := h.fact.(type) {
@@ -146,6 +150,10 @@ func (c *Call) setUp(name string, same phase) phase {
 			if h.from == c.a { // the caller did not acknowledge what it has to
 				c.abandon(f.Cause, cause.Reasons{})
 				return c.end(f.Cause, store.EndedBySystem, 504, 0)
+			}
+			if a := c.attempts.current; h.from == a.line { // while its answer waits
+				c.dropAttempt(a, f.Cause, nil)
+				return c.nextAttempt()
 			}
 		case leg.Offered:
 			c.offeredEarly(h.from, f)
@@ -238,6 +246,15 @@ func (c *Call) onAnswered(f leg.Answered) phase {
 		c.badAnswer(err)
 		return c.nextAttempt()
 	}
+	if a := c.attempts.current; a.crypto.Awaits() {
+		a.answer = &f
+		return (*Call).dialing
+	}
+	return c.bridgeTo(f)
+}
+
+// bridgeTo connects the caller to the target, which has answered.
+func (c *Call) bridgeTo(f leg.Answered) phase {
 	now := time.Now()
 	c.times.setupUntil = time.Time{}
 	if limit := c.maxDuration(); limit > 0 {
@@ -310,6 +327,7 @@ func (c *Call) abandon(why cause.Cause, caller cause.Reasons) {
 	a.stop()
 	if a.line != nil {
 		c.step(a.line, leg.Abandon{Why: why, Caller: caller})
+		c.step(a.line, leg.Hangup{Why: why}) // if its answer waits
 	}
 	c.noteAttempt(why, 0)
 }

@@ -34,7 +34,8 @@ type fakeSession struct {
 	confirmed [2]bool
 	onEvent   func(media.Event)
 	crypto    [2]media.Crypto
-	exposed   bool // a side that has an address got plain RTP instead of SRTP
+	ways, far [2]*media.Datagrams // of DTLS: ours and the peer's, by side
+	exposed   bool                // a side that has an address got plain RTP instead of SRTP
 	events    [2]media.TelephoneEvents
 	payloads  [2][]media.PayloadChange
 	digits    []string
@@ -112,6 +113,19 @@ func (s *fakeSession) SetCrypto(side media.Side, c media.Crypto) error {
 	return nil
 }
 
+// Datagrams leads to far, else nowhere.
+func (s *fakeSession) Datagrams(side media.Side) *media.Datagrams {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ways[side].Close()
+	s.ways[side] = media.NewDatagrams(func(pkt []byte) {
+		if s.far[side] != nil {
+			s.far[side].Deliver(pkt)
+		}
+	})
+	return s.ways[side]
+}
+
 func (s *fakeSession) SetTelephoneEvents(side media.Side, c media.TelephoneEvents) {
 	s.events[side] = c
 }
@@ -161,7 +175,14 @@ func (s *fakeSession) State() (st media.SessionState) {
 	return st
 }
 
-func (s *fakeSession) Close() media.Stats { s.closed.Store(true); return s.Stats() }
+func (s *fakeSession) Close() media.Stats {
+	s.closed.Store(true)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ways[media.SideA].Close()
+	s.ways[media.SideB].Close()
+	return s.Stats()
+}
 
 type fakeSink struct {
 	mu      sync.Mutex

@@ -10,6 +10,7 @@ import (
 	"flowbridge/b2bua/inbox"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/reach"
+	"flowbridge/b2bua/sdp"
 	"flowbridge/media"
 )
 
@@ -118,6 +119,15 @@ type Latched struct {
 	Source netip.AddrPort
 }
 
+// Secured is the end of a side's DTLS handshake.
+type Secured struct {
+	Side media.Side
+	leg  *sdp.LegCrypto
+	of   sdp.Handshake
+	keys media.Crypto
+	err  error // why there are none
+}
+
 // Changed says that the state of the media on file is worth nothing any more.
 type Changed struct{}
 
@@ -158,6 +168,8 @@ type Called struct{}
 type Expired struct{ Cause cause.Cause }
 
 func (Ready) isEvent() {}
+
+func (Secured) isEvent() {}
 
 func (MediaLost) isEvent() {}
 

@@ -10,6 +10,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/config"
+	"flowbridge/media"
 	"flowbridge/store"
 )
 
@@ -163,6 +164,32 @@ func TestQueueRings(t *testing.T) {
 		w.served(w.agent, quiet)
 		w.callerHangsUp(quiet)
 		w.agent.drainFor(time.Minute)
+	})
+}
+
+// A caller that waits hears the queue's sound, by 183, and then the route's ringback.
+func TestQueueSounds(t *testing.T) {
+	inWorldWith(t, strings.Replace(queueConfig, "timeout: 50s}", "timeout: 50s, sound: hold}, ringback: eu", 1), func(w *world) {
+		first := w.calls("+15075780001")
+		w.served(w.agent, first)
+		second := w.calls("+15075780002")
+		if m := second.learn(w.carrier.expect("SIP/2.0 183")); !strings.Contains(m.raw, "m=audio") {
+			t.Errorf("no media: %s", m.raw)
+		}
+		hears := func(want string) {
+			synctest.Wait()
+			if l, ok := w.callTo(second.to).ask(context.Background()); !ok || l.Hears[media.SideA] != want {
+				t.Errorf("the caller hears %q; want %q", l.Hears[media.SideA], want)
+			}
+		}
+		hears("hold")
+		w.callerHangsUp(first)
+		hears("eu")
+		w.served(w.agent, second)
+		hears("")
+		w.callerHangsUp(second)
+		w.record()
+		w.record()
 	})
 }
 

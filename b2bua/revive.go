@@ -185,8 +185,10 @@ func (v *reviving) nameAgain() {
 	}
 }
 
-// soundAgain begins again what the media's state does not have: lasting sounds, and the recording.
+// soundAgain begins again what the media's state does not have: handshakes, lasting sounds, and the recording.
 func (v *reviving) soundAgain() {
+	v.shakeHands(media.SideA)
+	v.shakeHands(media.SideB)
 	for side, k := range v.k.Voices {
 		if k == nil {
 			continue

@@ -27,6 +27,7 @@ import (
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 	"flowbridge/media"
+	"flowbridge/media/dtls"
 	"flowbridge/recording"
 	"flowbridge/store"
 )
@@ -93,6 +94,7 @@ type Server struct {
 	node        string
 	log         zerolog.Logger
 	mint        *message.Minter
+	identity    *dtls.Identity // by which peers know us in DTLS-SRTP
 	admission   *peers.Admission
 	auth        *peers.Authenticator
 	registry    *registry
@@ -160,6 +162,10 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 	if o.Admission != nil {
 		o.Admission(s.admission)
 	}
+	var err error
+	if s.identity, err = dtls.NewIdentity(o.Key); err != nil {
+		return nil, err
+	}
 	s.auth = peers.NewAuthenticator(s.mint, message.AlgorithmsOf(s.cfg.SIP.AuthAlgorithms), time.Now())
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	t := transport.Options{
@@ -168,7 +174,6 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 	if o.Before != nil {
 		t.Take = o.Before.Take
 	}
-	var err error
 	s.stack, err = listen(s.ctx, t)
 	if err != nil {
 		s.cancel()

@@ -20,7 +20,7 @@ func TestDerived(t *testing.T) {
 		t.Fatal(err)
 	}
 	auth := &Auth{Username: "u", Password: "p"}
-	media := PeerMedia{Latch: LatchStrict, SRTP: SRTPRequired}
+	media := PeerMedia{Latch: LatchStrict, SRTP: SRTPRequired, Keying: KeyingDTLS}
 	networks := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 	trunk := Trunk{
 		Name: "pbx", URI: uri, Transport: "tls", TLS: TargetTLS{CA: "ca"}, DialAuth: auth, PassHeaders: PassNamed("X-A"), Codecs: []string{"PCMA"},
@@ -55,7 +55,7 @@ func TestDerived(t *testing.T) {
 	host := &Target{
 		Name: "pbx.example", Kind: KindSIP, URI: uri, Transport: "tcp", Budget: trunkBudget(), Overflow: OverflowTCP,
 		Codecs: []string{"G722"}, CodecOrder: CodecOrderCaller, FirstResponseTimeout: time.Second, RingTimeout: time.Minute,
-		Media: PeerMedia{Latch: LatchAuto, SRTP: SRTPOff}, Reinvite: ReinviteAuto, Rel100: Rel100Off, MinSE: 90 * time.Second,
+		Media: PeerMedia{Latch: LatchAuto, SRTP: SRTPOff, Keying: KeyingSDES}, Reinvite: ReinviteAuto, Rel100: Rel100Off, MinSE: 90 * time.Second,
 		DTMF: DTMFRelay, PassMethods: []string{"INFO"}, Transfer: TransferRefuse,
 		Circuit: Circuit{Failures: 3, Pause: time.Second, MaxPause: 30 * time.Second}, Ping: Ping{Timeout: 2 * time.Second},
 	}

@@ -121,17 +121,38 @@ type PeerMedia struct {
 	// How the source of its RTP is found: strict (only the address in SDP), auto (learned, then kept), off (every address that
 	// auto believes, at any time).
 	Latch LatchMode `key:"latch" enum:"strict auto off" default:"auto"`
-	// Encrypted RTP with keys in SDP: off, optional (SRTP is offered first, RTP where that is refused), required.
+	// Encrypted RTP: off, optional (SRTP is offered first, RTP where that is refused), required.
 	SRTP SRTPMode `key:"srtp" enum:"off optional required" default:"off"`
+	// Where the keys of SRTP come from: sdes (they are in the SDP), dtls (a handshake on the ports of RTP).
+	Keying SRTPKeying `key:"srtp_keying" enum:"sdes dtls" default:"sdes"`
 	// The crypto suites that are offered, in this order, and taken. Empty: three are offered, and all are taken.
 	SRTPSuites []string `key:"srtp_suites" is:"suite"`
 }
 
 func (m *PeerMedia) check(s section) {
+	const remedy = "write srtp: optional or srtp: required, or remove it"
 	if m.SRTP == SRTPOff && len(m.SRTPSuites) > 0 {
-		s.fields["srtp_suites"].fail("has no effect without srtp", "write srtp: optional or srtp: required, or remove it")
+		s.fields["srtp_suites"].fail("has no effect without srtp", remedy)
+	}
+	if m.Keying != KeyingDTLS {
+		return
+	}
+	if m.SRTP == SRTPOff {
+		s.fields["srtp_keying"].fail("has no effect without srtp", remedy)
+	}
+	if slices.ContainsFunc(m.SRTPSuites, func(name string) bool { return !slices.Contains(DTLSSuites(), name) }) {
+		s.fields["srtp_suites"].fail("has a suite that DTLS can't agree on", "take those of "+strings.Join(DTLSSuites(), ", "))
 	}
 }
+
+// SRTPKeying says where the keys of SRTP come from.
+type SRTPKeying string
+
+// The values of media.srtp_keying of a trunk or target.
+const (
+	KeyingSDES SRTPKeying = "sdes" // RFC 4568
+	KeyingDTLS SRTPKeying = "dtls" // RFC 5763
+)
 
 // LatchMode says how the source of a side's RTP is found.
 type LatchMode string
@@ -143,7 +164,7 @@ const (
 	LatchOff    LatchMode = "off"
 )
 
-// SRTPMode says whether a side's RTP is encrypted, with keys in SDP (RFC 4568).
+// SRTPMode says whether a side's RTP is encrypted.
 type SRTPMode string
 
 // The values of media.srtp of a trunk or target.
@@ -162,3 +183,6 @@ func SRTPSuites() []string {
 func DefaultSRTPSuites() []string {
 	return []string{"AEAD_AES_256_GCM", "AEAD_AES_128_GCM", "AES_CM_128_HMAC_SHA1_80"}
 }
+
+// DTLSSuites are those that DTLS can agree on, the best one first (RFC 5764, RFC 7714).
+func DTLSSuites() []string { return append(DefaultSRTPSuites(), "AES_CM_128_HMAC_SHA1_32") }

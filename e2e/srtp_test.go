@@ -82,3 +82,41 @@ func TestSRTPOnBothSides(t *testing.T) {
 		})
 	}
 }
+
+// The softphone's DTLS-SRTP, with RTCP on the port of RTP.
+const (
+	dtlsModule  = "module dtls_srtp.so\nrtcp_mux yes"
+	dtlsAccount = ";mediaenc=dtls_srtp"
+)
+
+// TestDTLSOnBothSides has two softphones that agree on their keys by DTLS, each with Flowbridge: as the one that is called,
+// and as the one that calls.
+func TestDTLSOnBothSides(t *testing.T) {
+	s := newStage(t)
+	s.prepareCalls()
+	b := s.serve(setup{
+		trunk:  fromLoopback + ", media: {srtp: required, srtp_keying: dtls}",
+		target: fromLoopback + ", media: {srtp: required, srtp_keying: dtls}",
+	})
+	hers, his := softWords(44), softWords(45)
+	callee := s.startBaresipWith(dtlsAccount, called, s.agent, his, dtlsModule)
+	phone := s.startBaresipWith(dtlsAccount, caller, s.freePort(s.carrier), hers, dtlsModule)
+	phone.command("dial", s.to())
+	phone.await("CALL_ESTABLISHED")
+	callee.await("CALL_ESTABLISHED")
+	phone.hears(3 * time.Second)
+	callee.hears(3 * time.Second)
+	phone.hangUp()
+	callee.await("CALL_CLOSED")
+	callee.quit()
+	hearEachOther(t, phone, callee)
+	r := b.finish(hungUpByCaller)[0]
+	for side, m := range map[string]store.MediaSide{"a": r.Media.A, "b": r.Media.B} { // before the keys, packets are dropped
+		if d := m.DroppedBy; d.Unauthentic > 1 || d.Replayed+d.Malformed != 0 {
+			t.Errorf("side %s: dropped %+v", side, d)
+		}
+	}
+	if m := r.Media; m.A.SRTP == "" || m.B.SRTP == "" || m.A.Rx < 100 || m.A.Tx < 100 || m.B.Rx < 100 || m.B.Tx < 100 {
+		t.Errorf("media: %+v; want SRTP on both sides, and at least 100 packets each way", m)
+	}
+}

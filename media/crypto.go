@@ -72,6 +72,9 @@ func (s Suite) String() string { return s.data().name }
 // KeyLen is the length of the suite's master key and master salt together, in bytes. It is 0 for an unknown suite.
 func (s Suite) KeyLen() int { return s.data().key + s.data().salt }
 
+// Lengths are those of the suite's master key and master salt, in bytes.
+func (s Suite) Lengths() (key, salt int) { return s.data().key, s.data().salt }
+
 // Keys secure one direction of one side. They must not be modified after use.
 type Keys struct {
 	Suite Suite  `cbor:"1,keyasint"`
@@ -112,6 +115,10 @@ func (k *Keys) context() (*srtp.Context, error) {
 type Crypto struct {
 	Receive *Keys `cbor:"1,keyasint,omitempty"` // what the side secures its packets with; nil: it sends plain RTP
 	Send    *Keys `cbor:"2,keyasint,omitempty"` // what the packets to it are secured with; nil: it gets plain RTP
+
+	// Awaited: the keys are being agreed on, and Receive and Send are nil. Until then nothing is sent and nothing accepted
+	// but the Datagrams that they are agreed on by.
+	Awaited bool `cbor:"3,keyasint,omitempty"`
 }
 
 // SetCrypto makes a side send and receive SRTP and SRTCP (RFC 3711), or plain RTP again. A session starts with plain
@@ -130,11 +137,19 @@ func (s *Session) SetCrypto(side Side, c Crypto) error {
 		return err
 	}
 	s.set(command{op: opCrypto, side: side, crypto: change, keys: &c})
+	if c == (Crypto{}) {
+		s.mu.Lock()
+		s.endDatagrams(side)
+		s.mu.Unlock()
+	}
 	return nil
 }
 
 // change makes the contexts of the keys.
 func (c *Crypto) change() (change cryptoChange, err error) {
+	if c.Awaited {
+		return cryptoChange{in: &opener{}, out: &sealer{}}, nil
+	}
 	for _, k := range []*Keys{c.Receive, c.Send} {
 		if k == nil {
 			continue

@@ -70,10 +70,10 @@ func (w *window) add(index uint64) {
 type opener struct {
 	// Constant.
 	keys     Keys
-	ctx      *srtp.Context
-	trailer  int // what SRTP adds behind a packet, in bytes
-	trailerC int // and SRTCP
-	indexAt  int // where the index of SRTCP is, from its end
+	ctx      *srtp.Context // nil: the keys are awaited
+	trailer  int           // what SRTP adds behind a packet, in bytes
+	trailerC int           // and SRTCP
+	indexAt  int           // where the index of SRTCP is, from its end
 
 	streams map[uint32]*window // RTP by SSRC
 	reports map[uint32]*window // RTCP
@@ -82,6 +82,8 @@ type opener struct {
 	stale   bool       // a state that was taken earlier does not suffice any more
 	header  rtp.Header // these two to be used again
 	headerC rtcp.Header
+
+	datagrams *Datagrams // that its successor is agreed on by; nil: the side's DTLS goes nowhere
 }
 
 func newOpener(k Keys, ctx *srtp.Context) *opener {
@@ -98,6 +100,9 @@ func newOpener(k Keys, ctx *srtp.Context) *opener {
 	return o
 }
 
+// keyed reports whether there is a key, and not one that is awaited.
+func (o *opener) keyed() bool { return o != nil && o.ctx != nil }
+
 // reusedHeader has room for the largest header, so that reading one allocates nothing.
 func reusedHeader() rtp.Header {
 	return rtp.Header{CSRC: make([]uint32, 0, 15), Extensions: make([]rtp.Extension, 0, 16)}
@@ -108,7 +113,10 @@ func (o *opener) open(dst, pkt []byte, kind Kind) ([]byte, fault) {
 	if len(pkt) < packet.HeaderLenRTCP || pkt[0]>>6 != 2 {
 		return nil, faultMalformed
 	}
-	if kind == RTCP {
+	switch {
+	case o.ctx == nil:
+		return nil, faultUnauthentic
+	case kind == RTCP:
 		return o.openRTCP(dst, pkt)
 	}
 	return o.openRTP(dst, pkt)
@@ -219,7 +227,7 @@ func (o *opener) openRTCP(dst, pkt []byte) ([]byte, fault) {
 type sealer struct {
 	// Constant.
 	keys Keys
-	ctx  *srtp.Context
+	ctx  *srtp.Context // nil: the keys are awaited
 
 	streams map[uint32]*numbers // RTP by SSRC
 	reports map[uint32]uint64   // RTCP: by the SSRCs that the library counts for, up to where its numbers are reserved
@@ -227,6 +235,9 @@ type sealer struct {
 	header  rtp.Header // these two to be used again
 	headerC rtcp.Header
 }
+
+// keyed reports whether there is a key, and not one that is awaited.
+func (s *sealer) keyed() bool { return s != nil && s.ctx != nil }
 
 // numbers are the packet numbers that a source has used under a key.
 type numbers struct {
@@ -244,7 +255,10 @@ func newSealer(k Keys, ctx *srtp.Context) *sealer {
 
 // seal returns a packet as it goes out, in dst, which must not overlap with pkt. False: it must not or can't go out.
 func (s *sealer) seal(dst, pkt []byte, kind Kind) ([]byte, bool) {
-	if kind == RTCP {
+	switch {
+	case s.ctx == nil:
+		return nil, false
+	case kind == RTCP:
 		return s.sealRTCP(dst, pkt)
 	}
 	return s.sealRTP(dst, pkt)

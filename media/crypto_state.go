@@ -25,24 +25,31 @@ type secure struct {
 
 // set takes keys. Unchanged keys keep their context.
 func (s *secure) set(c cryptoChange) {
+	var datagrams *Datagrams
+	if s.in != nil {
+		datagrams = s.in.datagrams
+	}
 	switch {
 	case c.in == nil:
 		s.in, s.former = nil, nil
 	case s.in != nil && s.in.keys.Same(&c.in.keys):
+	case !s.in.keyed() || !c.in.keyed():
+		s.in, s.former = c.in, nil
 	case s.former != nil && s.former.keys.Same(&c.in.keys):
 		s.in, s.former, s.formerUntil = s.former, s.in, never
 	default:
-		if s.in != nil {
-			c.in.before = s.in.streams
-		}
+		c.in.before = s.in.streams
 		s.in, s.former, s.formerUntil = c.in, s.in, never
+	}
+	if s.in != nil {
+		s.in.datagrams = datagrams
 	}
 	switch {
 	case c.out != nil && s.out != nil && s.out.keys.Same(&c.out.keys):
 	case c.out != nil && s.earlier != nil && s.earlier.keys.Same(&c.out.keys):
 		s.out, s.earlier = s.earlier, s.out
 	default:
-		if s.out != nil {
+		if s.out.keyed() {
 			s.earlier = s.out
 		}
 		s.out = c.out
@@ -90,6 +97,9 @@ func (w *worker) unprotect(ep *endpoint, pkt []byte) []byte {
 	case faultNone:
 		return plain
 	case faultMalformed:
+		if w.takesDatagram(ep, pkt) {
+			return nil
+		}
 		ep.count.dropped().Malformed.Add(1)
 	case faultUnauthentic:
 		ep.count.dropped().Unauthentic.Add(1)

@@ -105,6 +105,7 @@ func (s *Session) leave() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.closed = true
+		s.endDatagrams(SideA, SideB)
 		if s.steered.Load() {
 			s.unsteered()
 			return

@@ -95,6 +95,7 @@ type wanted struct {
 
 	confirmed [2]bool
 	started   bool
+	datagrams [2]*Datagrams // nil: no keys are agreed on
 }
 
 // Local returns the RTP address that the side is bound to. The address is unspecified if the engine listens on that.
@@ -195,6 +196,7 @@ func (s *Session) Close() Stats {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.closed = true
+		s.endDatagrams(SideA, SideB)
 		if s.steered.Load() {
 			s.unsteered()
 			return

@@ -70,7 +70,7 @@ func (st *SessionState) uses(side Side, c *Crypto) bool {
 			is.Send = &k.Keys
 		}
 	}
-	return is.Receive.Same(c.Receive) && is.Send.Same(c.Send)
+	return !c.Awaited && is.Receive.Same(c.Receive) && is.Send.Same(c.Send)
 }
 
 // state writes the state of what the session has relayed. The caller has the turn. Times are made those of another clock
@@ -183,12 +183,12 @@ func (r *relay) keys(st *SessionState, at func(time.Duration) time.Duration) {
 	for i := range r.secure {
 		s := &r.secure[i]
 		for _, o := range []*opener{s.in, s.former} {
-			if o != nil {
+			if o.keyed() {
 				keys, sources = keys+1, sources+len(o.streams)+len(o.reports)
 			}
 		}
 		for _, o := range []*sealer{s.out, s.earlier} {
-			if o != nil {
+			if o.keyed() {
 				keys, sources = keys+1, sources+len(o.streams)+len(o.reports)
 			}
 		}
@@ -201,7 +201,7 @@ func (r *relay) keys(st *SessionState, at func(time.Duration) time.Duration) {
 	for i := range r.secure {
 		s := &r.secure[i]
 		for use, o := range []*opener{KeyReceive: s.in, KeyReceiveFormer: s.former} {
-			if o == nil {
+			if !o.keyed() {
 				continue
 			}
 			k := KeyState{Side: Side(i), Use: KeyUse(use), Keys: o.keys}
@@ -212,7 +212,7 @@ func (r *relay) keys(st *SessionState, at func(time.Duration) time.Duration) {
 			st.Keys = append(st.Keys, k)
 		}
 		for use, o := range []*sealer{s.out, s.earlier} {
-			if o == nil {
+			if !o.keyed() {
 				continue
 			}
 			k := KeyState{Side: Side(i), Use: KeySend + KeyUse(use), Keys: o.keys}

@@ -72,6 +72,7 @@ const (
 	opTap
 	opMask
 	opStart
+	opDatagrams
 	opSockets
 	opClose // and behind it what is not about an open session
 	opForget
@@ -86,21 +87,23 @@ func (o op) orders() bool { return o > opOpen && o < opSockets }
 
 // command is a request to a worker; op says which fields count.
 type command struct {
-	op       op
-	side     Side
-	relay    *relay
-	peer     *Peer // normalised
-	crypto   cryptoChange
-	keys     *Crypto // of crypto
-	events   *TelephoneEvents
-	payloads *[maxPayloadChanges]PayloadChange
-	tone     tone
-	play     *Play
-	tap      Tap
-	mask     *Mask
-	sockets  *socketChange
-	pairs    []pair
-	done     chan error // capacity 1; nil: the sender does not wait
+	op        op
+	side      Side
+	relay     *relay
+	peer      *Peer // normalised
+	crypto    cryptoChange
+	keys      *Crypto // of crypto
+	events    *TelephoneEvents
+	payloads  *[maxPayloadChanges]PayloadChange
+	tone      tone
+	play      *Play
+	tap       Tap
+	mask      *Mask
+	sockets   *socketChange
+	datagrams *Datagrams
+	datagram  []byte
+	pairs     []pair
+	done      chan error // capacity 1; nil: the sender does not wait
 }
 
 func newWorker(epoch time.Time, silence silenceLimits) (*worker, error) {
@@ -316,6 +319,8 @@ func (w *worker) perform(c command) error {
 		c.relay.setMask(c.side, *c.mask)
 	case opStart:
 		c.relay.start(w.now)
+	case opDatagrams:
+		w.orderDatagrams(c)
 	case opSockets:
 		w.changeSockets(c.relay, c.sockets)
 	case opClose:

@@ -246,8 +246,7 @@ func (w *writer) renew(ctx context.Context) error {
 
 // forgetConnections has new ones opened: connections know files, not names.
 func (w *writer) forgetConnections() {
-	for _, db := range w.s.pools() {
-		db.SetMaxIdleConns(0)
-		db.SetMaxIdleConns(readers)
-	}
+	w.s.db.SetMaxIdleConns(0)
+	w.s.db.SetMaxIdleConns(readers)
+	w.s.again()
 }

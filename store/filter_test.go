@@ -79,7 +79,7 @@ func TestSearch(t *testing.T) {
 		t.Fatal(err)
 	}
 	left := -1
-	if err := s.Reader.db.QueryRowContext(t.Context(), `SELECT count(*) FROM other_ids`).Scan(&left); err != nil || left != 0 {
+	if err := s.Reader.pool().QueryRowContext(t.Context(), `SELECT count(*) FROM other_ids`).Scan(&left); err != nil || left != 0 {
 		t.Errorf("%d other ids are left, %v", left, err)
 	}
 }
@@ -116,7 +116,7 @@ func explained(t *testing.T, s *Store, f Filter) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows, err := s.Reader.db.QueryContext(t.Context(), `EXPLAIN QUERY PLAN `+query, args...)
+	rows, err := s.Reader.pool().QueryContext(t.Context(), `EXPLAIN QUERY PLAN `+query, args...)
 	if err != nil {
 		t.Fatal(err)
 	}

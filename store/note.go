@@ -22,7 +22,7 @@ func (s *Store) Noted(ctx context.Context, name string) (value string, err error
 	if err := s.ready(ctx); err != nil {
 		return "", fmt.Errorf("note %s: %w", name, err)
 	}
-	err = s.Reader.db.QueryRowContext(ctx, `SELECT value FROM meta WHERE name = ?`, "note_"+name).Scan(&value)
+	err = s.Reader.pool().QueryRowContext(ctx, `SELECT value FROM meta WHERE name = ?`, "note_"+name).Scan(&value)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return "", fmt.Errorf("note %s: %w", name, err)
 	}

@@ -94,7 +94,7 @@ func TestSecondWriterIsRefusedReaderIsNot(t *testing.T) {
 	if records, _, err := r.List(t.Context(), Filter{}); err != nil || len(records) != 1 {
 		t.Errorf("beside a writer: %d records, %v; want 1", len(records), err)
 	}
-	if _, err := r.db.ExecContext(t.Context(), `DELETE FROM calls`); err == nil {
+	if _, err := r.pool().ExecContext(t.Context(), `DELETE FROM calls`); err == nil {
 		t.Error("the reader could write")
 	}
 	if err := s.Close(); err != nil {

@@ -127,7 +127,7 @@ func (s *Store) Outbox(ctx context.Context, consumer string, limit int) ([]Outbo
 	if err := s.ready(ctx); err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)
 	}
-	rows, err := s.Reader.db.QueryContext(ctx, query, consumer, TimeOf(time.Now()).String(), limit)
+	rows, err := s.Reader.pool().QueryContext(ctx, query, consumer, TimeOf(time.Now()).String(), limit)
 	if err != nil {
 		return nil, fmt.Errorf("outbox of %s: %w", consumer, err)
 	}
@@ -216,7 +216,7 @@ func (s *Store) OutboxSize(ctx context.Context) (map[string]int64, error) {
 	if err := s.ready(ctx); err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)
 	}
-	rows, err := s.Reader.db.QueryContext(ctx, `SELECT consumer, count(*) FROM outbox GROUP BY consumer`)
+	rows, err := s.Reader.pool().QueryContext(ctx, `SELECT consumer, count(*) FROM outbox GROUP BY consumer`)
 	if err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)
 	}

@@ -70,7 +70,7 @@ func TestPurgeTakesAll(t *testing.T) {
 	}
 	for _, table := range []string{"calls", "reports", "other_ids", "outbox", "live"} {
 		n := -1
-		if err := s.Reader.db.QueryRowContext(t.Context(), `SELECT count(*) FROM `+table).Scan(&n); err != nil || n != 0 {
+		if err := s.Reader.pool().QueryRowContext(t.Context(), `SELECT count(*) FROM `+table).Scan(&n); err != nil || n != 0 {
 			t.Errorf("%s: %d rows are left, %v", table, n, err)
 		}
 	}

@@ -17,7 +17,7 @@ const readers = 4
 // Reader reads a database file, even while another process writes it.
 type Reader struct {
 	path    string
-	db      *sql.DB
+	db      atomic.Pointer[sql.DB]
 	ground  *ground     // nil: another process writes
 	damaged atomic.Bool // the file, as a reader or the writer has found
 
@@ -70,6 +70,16 @@ func OpenRead(ctx context.Context, path string) (*Reader, error) {
 }
 
 func openReader(path string) (*Reader, error) {
+	db, err := openPool(path)
+	if err != nil {
+		return nil, err
+	}
+	r := &Reader{path: path}
+	r.db.Store(db)
+	return r, nil
+}
+
+func openPool(path string) (*sql.DB, error) {
 	db, err := openDB(dsn(path, "rw", "query_only(1)"))
 	if err != nil {
 		return nil, err
@@ -77,23 +87,34 @@ func openReader(path string) (*Reader, error) {
 	db.SetMaxOpenConns(readers)
 	db.SetMaxIdleConns(readers)
 	db.SetConnMaxLifetime(time.Minute) // a file that was put back has another one's name
-	return &Reader{path: path, db: db}, nil
+	return db, nil
+}
+
+// pool has the connections.
+func (r *Reader) pool() *sql.DB { return r.db.Load() }
+
+// again has the file opened anew by its name: connections know files. Who is reading reads on.
+func (r *Reader) again() {
+	if fresh, err := openPool(r.path); err == nil { // always: it opens nothing yet
+		old := r.db.Swap(fresh)
+		go func() { _ = old.Close() }() // when the last reader is done; it was only read
+	}
 }
 
 // check checks that the tables are those that this version reads.
 func (r *Reader) check(ctx context.Context) error {
 	var app, version int64
-	if err := r.db.QueryRowContext(ctx, `PRAGMA application_id`).Scan(&app); err != nil {
+	if err := r.pool().QueryRowContext(ctx, `PRAGMA application_id`).Scan(&app); err != nil {
 		return err
 	}
 	if app != applicationID {
 		return errForeign
 	}
 	const query = `SELECT max(version_id) FROM goose_db_version WHERE is_applied`
-	if err := r.db.QueryRowContext(ctx, query).Scan(&version); err != nil {
+	if err := r.pool().QueryRowContext(ctx, query).Scan(&version); err != nil {
 		return err
 	}
-	newest, err := newestSchema(r.db)
+	newest, err := newestSchema(r.pool())
 	if err != nil {
 		return err
 	}
@@ -107,14 +128,14 @@ func (r *Reader) check(ctx context.Context) error {
 }
 
 // Close closes the reading connections.
-func (r *Reader) Close() error { return r.db.Close() }
+func (r *Reader) Close() error { return r.pool().Close() }
 
 // Get returns one finished call. ok is false if there is none with that id.
 func (r *Reader) Get(ctx context.Context, id string) (rec Record, ok bool, err error) {
 	if err := r.ready(ctx); err != nil {
 		return Record{}, false, fmt.Errorf("get call %s: %w", id, err)
 	}
-	rec, err = scan(r.db.QueryRowContext(ctx, `SELECT `+selectList+` FROM calls WHERE id = ?`, id))
+	rec, err = scan(r.pool().QueryRowContext(ctx, `SELECT `+selectList+` FROM calls WHERE id = ?`, id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return Record{}, false, nil
 	}
@@ -135,7 +156,7 @@ func (r *Reader) List(ctx context.Context, f Filter) (records []Record, next str
 	if err := r.ready(ctx); err != nil {
 		return nil, "", fmt.Errorf("list calls: %w", err)
 	}
-	rows, err := r.db.QueryContext(ctx, query, args...)
+	rows, err := r.pool().QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, "", fmt.Errorf("list calls: %w", r.noted(err))
 	}

@@ -87,7 +87,7 @@ func (s *Store) Unreported(ctx context.Context, externalID string) (id, target s
 	if err := s.ready(ctx); err != nil {
 		return "", "", fmt.Errorf("call with the external id %s: %w", externalID, err)
 	}
-	if err := s.Reader.db.QueryRowContext(ctx, query, externalID).Scan(&found, &of, &n); err != nil {
+	if err := s.Reader.pool().QueryRowContext(ctx, query, externalID).Scan(&found, &of, &n); err != nil {
 		return "", "", fmt.Errorf("call with the external id %s: %w", externalID, err)
 	}
 	if n != 1 {
@@ -107,7 +107,7 @@ func (s *Store) oneCall(ctx context.Context, query, by string) (id, target strin
 	if err := s.ready(ctx); err != nil {
 		return "", "", fmt.Errorf("call %s: %w", by, err)
 	}
-	err = s.Reader.db.QueryRowContext(ctx, query, by).Scan(&id, &target)
+	err = s.Reader.pool().QueryRowContext(ctx, query, by).Scan(&id, &target)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", "", nil
 	}

@@ -248,3 +248,36 @@ func TestLateWordOfDamage(t *testing.T) {
 		}
 	}
 }
+
+// A list that is being read when the damaged file is set aside reads on, and whoever asks next reads the new one.
+func TestListOverASetAside(t *testing.T) {
+	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
+	mustPut(t, s, sample("old"))
+	var open []*sql.Conn // all that there may be
+	for range readers {
+		c, err := s.pool().Conn(t.Context())
+		if err != nil || c.PingContext(t.Context()) != nil {
+			t.Fatal(err)
+		}
+		open = append(open, c)
+	}
+	s.condemned.Store(true)
+	mustPut(t, s, sample("new"))
+	for _, c := range open {
+		n := 0
+		if err := c.QueryRowContext(t.Context(), `SELECT count(*) FROM calls`).Scan(&n); n != 1 || err != nil {
+			t.Errorf("%d records, %v", n, err)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	for range 2 * readers {
+		if _, ok, err := s.Get(t.Context(), "new"); !ok || err != nil {
+			t.Errorf("%v, %v", ok, err)
+		}
+	}
+	if got, err := s.Salvage(t.Context()); err != nil || got.Records != 1 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}

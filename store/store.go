@@ -149,9 +149,6 @@ func (s *Store) release() error {
 	return errors.Join(append(errs, s.lock.Close())...)
 }
 
-// pools are the connections to the file.
-func (s *Store) pools() []*sql.DB { return []*sql.DB{s.db, s.Reader.db} }
-
 // Interrupted returns how many open calls Open found and closed as interrupted.
 func (s *Store) Interrupted() int { return len(s.interrupted) }
 

@@ -57,6 +57,7 @@ const (
 	AuthRefused       Cause = "auth_refused"
 	BadAnswer         Cause = "bad_answer"
 	SRTPRefused       Cause = "srtp_refused"
+	DTLSFailed        Cause = "dtls_failed"
 	SetupTimeout      Cause = "setup_timeout"
 
 	NoACK           Cause = "no_ack"
@@ -86,7 +87,7 @@ func Causes() []Cause {
 		PrepareTimeout, PrepareFailed, PrepareRefused, PrepareInvalid, APICircuitOpen,
 		TemplateFailed, DNSFailed, TargetCapped, TargetCircuitOpen, QueueFull, QueueTimeout, TargetSilent, TargetUnreachable, TLSFailed,
 		InviteTooLarge, RingTimeout, TargetBusy, TargetRefused, TargetError,
-		AuthMissing, AuthUnsupported, AuthRefused, BadAnswer, SRTPRefused, SetupTimeout,
+		AuthMissing, AuthUnsupported, AuthRefused, BadAnswer, SRTPRefused, DTLSFailed, SetupTimeout,
 		NoACK, NoPRACK, BadACK, SessionExpired, DialogLost, MissedHangup, TransferFailed,
 		NoMedia, MediaTimeout, MaxDuration, Shutdown, Overflow,
 		InternalError, ProcessRestart,

@@ -31,7 +31,7 @@ func benchRead(tb testing.TB, body []byte) *Description {
 // makes that to the target, reads its answer, and makes that to the caller.
 func offerAnswer(tb testing.TB) {
 	tb.Helper()
-	caller, target := NewLegCrypto(config.PeerMedia{}, false), NewLegCrypto(config.PeerMedia{}, false)
+	caller, target := NewLegCrypto(config.PeerMedia{}, "", false), NewLegCrypto(config.PeerMedia{}, "", false)
 	toTarget, toCaller := NewOrigin(), NewOrigin()
 	offer, err := Read(benchOffer, caller.Accept())
 	if err != nil {

@@ -22,6 +22,8 @@ var (
 	ErrNoSuite    = errors.New("no crypto suite in common")
 	ErrNoKey      = errors.New("key or parameters of the crypto line not usable")
 	ErrNotSecured = errors.New("not answered with SRTP as it was offered")
+	ErrKeying     = errors.New("the keys of SRTP come another way: not as media.srtp_keying says")
+	ErrNoPrint    = errors.New("no fingerprint of SHA-2 or no usable setup for DTLS")
 )
 
 // The known transports of an audio stream.
@@ -29,6 +31,8 @@ const (
 	protoAVP   = "RTP/AVP"
 	protoSAVP  = "RTP/SAVP"
 	protoSAVPF = "RTP/SAVPF" // with a=crypto, without the feedback of RFC 4585
+	protoDTLS  = "UDP/TLS/RTP/SAVP"
+	protoDTLSF = "UDP/TLS/RTP/SAVPF"
 )
 
 // cryptoLine is one a=crypto.
@@ -141,32 +145,56 @@ type Accept struct {
 	mode   config.SRTPMode // empty is off
 	suites []media.Suite
 	now    media.Suite  // in force: it is preferred to others
+	answer bool         // an answer is read
 	ours   []cryptoLine // that were offered, if an answer is read
+	dtls   bool         // keys come from DTLS, not from a=crypto
 	Any    bool         // every stream, as in a description of this server's own
 }
 
-// rank returns the rank of an audio stream, 0: it is not taken. chosen is the crypto
-// line that is taken, if any. spoilt: a stream over RTP/SAVP has a line of an acceptable
-// suite that can't be used for another reason.
-func (p Accept) rank(proto, stream string) (rank int, chosen *cryptoLine, spoilt bool) {
+// rank returns the rank of an audio stream, 0: it is not taken. chosen is how it is secured,
+// if it is. spoilt: a secured stream could be taken, but for what is wrong with its keys.
+func (p Accept) rank(proto, session, stream string) (rank int, chosen *securing, spoilt bool) {
 	if p.Any {
 		return 1, nil, false
 	}
 	plain := proto == protoAVP
+	if !plain && isDTLS(proto) != p.dtls {
+		return 0, nil, false
+	}
 	if p.mode == config.SRTPOptional || (!plain && p.mode == config.SRTPRequired) {
-		lines, unusable := p.cryptoLines(stream)
-		chosen, spoilt = p.choose(lines), unusable && !plain
+		chosen, spoilt = p.secure(plain, session, stream)
 	}
 	switch {
 	case !plain && chosen != nil:
 		return 3, chosen, spoilt
-	case plain && chosen != nil && p.ours == nil: // some peers offer SRTP so and accept RTP, too
+	case plain && chosen != nil && !p.answer: // some peers offer SRTP so and accept RTP, too
 		return 2, chosen, spoilt
 	case plain && p.mode != config.SRTPRequired:
 		return 1, nil, spoilt
 	}
 	return 0, nil, spoilt
 }
+
+// secure says how a stream is secured; nil: not in a way that can be taken.
+func (p Accept) secure(plain bool, session, stream string) (chosen *securing, spoilt bool) {
+	if p.dtls {
+		if plain { // without a transport of its own it could not be told from RTP
+			return nil, false
+		}
+		a := readAssociation(session, stream, p.answer)
+		if a == nil {
+			return nil, true
+		}
+		return &securing{association: a}, false
+	}
+	lines, unusable := p.cryptoLines(stream)
+	if line := p.choose(lines); line != nil {
+		chosen = &securing{tag: line.tag, peer: &line.keys}
+	}
+	return chosen, unusable && !plain
+}
+
+func isDTLS(proto string) bool { return proto == protoDTLS || proto == protoDTLSF }
 
 // cryptoLines returns the usable crypto lines of a stream, in their order. spoilt: one of
 // an acceptable suite is not usable.
@@ -191,12 +219,12 @@ func (p Accept) cryptoLines(stream string) (lines []cryptoLine, spoilt bool) {
 // line (RFC 4568 section 5.1.3), but not with the offered key, because two streams
 // would be encrypted alike.
 func (p Accept) choose(lines []cryptoLine) *cryptoLine {
-	if i := slices.IndexFunc(lines, func(l cryptoLine) bool { return l.keys.Suite == p.now }); i >= 0 && p.ours == nil {
+	if i := slices.IndexFunc(lines, func(l cryptoLine) bool { return l.keys.Suite == p.now }); i >= 0 && !p.answer {
 		return &lines[i]
 	}
 	for i := range lines {
 		l := &lines[i]
-		if p.ours == nil && slices.Contains(p.suites, l.keys.Suite) {
+		if !p.answer && slices.Contains(p.suites, l.keys.Suite) {
 			return l
 		}
 		for _, o := range p.ours {
@@ -210,7 +238,7 @@ func (p Accept) choose(lines []cryptoLine) *cryptoLine {
 
 // knownProto returns the transport of an audio stream that can be relayed, else "".
 func knownProto(proto string) string {
-	for _, known := range [...]string{protoAVP, protoSAVP, protoSAVPF} {
+	for _, known := range [...]string{protoAVP, protoSAVP, protoSAVPF, protoDTLS, protoDTLSF} {
 		if proto == known {
 			return known
 		}
@@ -223,22 +251,23 @@ type securing struct {
 	tag  string      // of the a=crypto lines
 	peer *media.Keys // for received packets
 	own  *media.Keys // for sent packets; nil: not decided yet
+
+	association *association // by which the leg gets its keys; nil: they are in the SDP
 }
 
 // Secured reports whether the stream is SRTP.
 func (d *Description) Secured() bool { return d.securing != nil }
 
-// Crypto returns the keys of the stream, none if it is plain RTP.
-func (d *Description) Crypto() media.Crypto {
-	if d.securing == nil {
-		return media.Crypto{}
-	}
-	return media.Crypto{Receive: d.securing.peer, Send: d.securing.own}
-}
+// OverDTLS reports whether the keys of the stream come from DTLS.
+func (d *Description) OverDTLS() bool { return d.securing != nil && d.securing.association != nil }
 
 // StreamTransport is the transport of the audio stream in a description that is made:
-// RTP, or SRTP with its crypto lines.
+// RTP, or SRTP with its crypto lines or its DTLS.
 type StreamTransport struct {
 	proto string // empty: RTP/AVP
 	lines []cryptoLine
+
+	association *legAssociation // nil: no DTLS
+	setup, id   string          // of it, ours
+	muxes       bool            // RTCP on the port of RTP is offered
 }

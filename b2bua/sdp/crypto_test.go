@@ -125,7 +125,7 @@ func TestWhichStreamIsTaken(t *testing.T) {
 		{"required: a bad lifetime", Accept{mode: config.SRTPRequired, suites: suites}, [][]string{avp, none, forever}, 0, "", ErrNoKey},
 		{"required: a parameter that is not known", Accept{mode: config.SRTPRequired, suites: suites}, [][]string{junk}, 0, "", ErrNoKey},
 		{"off: a key too short", Accept{mode: config.SRTPOff, suites: suites}, [][]string{short}, 0, "", ErrNoAudio},
-		{"optional: DTLS", Accept{mode: config.SRTPOptional, suites: suites}, [][]string{dtls}, 0, "", ErrNoAudio},
+		{"optional: DTLS", Accept{mode: config.SRTPOptional, suites: suites}, [][]string{dtls}, 0, "", ErrKeying},
 		{"required: SRTP", Accept{mode: config.SRTPRequired, suites: suites}, [][]string{avp, savpf}, 4004, "1", nil},
 		{"required: RTP", Accept{mode: config.SRTPRequired, suites: suites}, [][]string{avp}, 0, "", ErrNeedsSRTP},
 		{"required: RTP that could be more", Accept{mode: config.SRTPRequired, suites: suites}, [][]string{best}, 0, "", ErrNeedsSRTP},
@@ -152,7 +152,7 @@ func TestWhichStreamIsTaken(t *testing.T) {
 
 // The answer has to take one of the lines that were offered, as it was offered.
 func TestAnswerHasToBeSecured(t *testing.T) {
-	l := NewLegCrypto(config.PeerMedia{SRTP: config.SRTPRequired}, true)
+	l := NewLegCrypto(config.PeerMedia{SRTP: config.SRTPRequired}, "", true)
 	if s := l.Offering(); s.proto != protoSAVP || len(s.lines) != 3 {
 		t.Fatalf("offered: %+v", s)
 	}
@@ -191,7 +191,7 @@ func TestAnswerHasToBeSecured(t *testing.T) {
 }
 
 func TestOurKeyStays(t *testing.T) {
-	l := NewLegCrypto(config.PeerMedia{SRTP: config.SRTPOptional}, false)
+	l := NewLegCrypto(config.PeerMedia{SRTP: config.SRTPOptional}, "", false)
 	offer := func(suite media.Suite, seed byte, more string) *Description {
 		t.Helper()
 		d, err := Read(streamsLike(t, []string{"RTP/SAVP 4000", fmt.Sprintf("4 %v inline:%s%s", suite, siptest.SRTPKey(suite, seed), more)}), l.Accept())

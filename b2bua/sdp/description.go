@@ -77,12 +77,9 @@ func Read(body []byte, accept Accept) (*Description, error) {
 		if m.kind != "audio" || m.proto == "" {
 			continue
 		}
-		if taken, line := audio.add(m.port, m.proto, lines); taken {
-			d.audio, d.stream, d.proto, d.securing = i, lines, m.proto, nil
+		if taken, by := audio.add(m, d.session, lines); taken {
+			d.audio, d.stream, d.proto, d.securing = i, lines, m.proto, by
 			port, formats = m.port, m.formats
-			if line != nil {
-				d.securing = &securing{tag: line.tag, peer: &line.keys}
-			}
 		}
 	}
 	if d.audio < 0 {
@@ -123,24 +120,32 @@ type audioStreams struct {
 	rejected bool // one has the port 0
 	plain    bool // one is RTP
 	secure   bool // one is SRTP
+	other    bool // one is SRTP, with keys from elsewhere
 	spoilt   bool // one has an acceptable suite with an unusable key or parameter
 }
 
-// add considers a stream. It is taken if it ranks higher than those before it; line
-// is then its crypto line, if it has one that counts.
-func (a *audioStreams) add(port, proto string, lines string) (taken bool, line *cryptoLine) {
-	if strings.Trim(port, "0") == "" {
-		a.rejected = a.rejected || proto == protoAVP || a.accept.ours != nil
+// add considers a stream. It is taken if it ranks higher than those before it; by is
+// then how it is secured, if it is.
+func (a *audioStreams) add(m mediaLine, session, lines string) (taken bool, by *securing) {
+	if strings.Trim(m.port, "0") == "" {
+		a.rejected = a.rejected || m.proto == protoAVP || a.accept.answer
 		return false, nil
 	}
-	a.plain, a.secure = a.plain || proto == protoAVP, a.secure || proto != protoAVP
-	rank, line, spoilt := a.accept.rank(proto, lines)
+	switch {
+	case m.proto == protoAVP:
+		a.plain = true
+	case isDTLS(m.proto) == a.accept.dtls:
+		a.secure = true
+	default:
+		a.other = true
+	}
+	rank, by, spoilt := a.accept.rank(m.proto, session, lines)
 	a.spoilt = a.spoilt || spoilt
 	if rank <= a.best {
 		return false, nil
 	}
 	a.best = rank
-	return true, line
+	return true, by
 }
 
 // missing returns why no stream was taken.
@@ -150,12 +155,16 @@ func (a *audioStreams) missing() error {
 	switch {
 	case a.rejected:
 		return ErrRejected
-	case a.accept.ours != nil && (a.plain || a.secure):
+	case a.spoilt && a.accept.dtls:
+		return ErrNoPrint
+	case a.accept.answer && (a.plain || a.secure || a.other):
 		return ErrNotSecured
 	case a.spoilt && secured:
 		return ErrNoKey
 	case a.secure && secured:
 		return ErrNoSuite
+	case a.other && secured:
+		return ErrKeying
 	case a.plain && mode == config.SRTPRequired:
 		return ErrNeedsSRTP
 	}

@@ -22,13 +22,15 @@ type LegCrypto struct {
 	Offers  bool          // this side's offers are of SRTP
 	current *securing     // in force
 	proto   string        // of it
-	last    []cryptoLine  // of this side's last offer; nil: plain RTP
+	last    []cryptoLine  // of this side's last offer; nil: plain RTP, or DTLS
+
+	dtls *legAssociation // nil: the keys are in SDP
 }
 
 // NewLegCrypto returns the SRTP of a leg with these settings. offers: this side makes
-// the first offer, with SRTP.
-func NewLegCrypto(m config.PeerMedia, offers bool) *LegCrypto {
-	l := &LegCrypto{mode: m.SRTP, Offers: offers}
+// the first offer, with SRTP. fingerprint is ours, for DTLS.
+func NewLegCrypto(m config.PeerMedia, fingerprint string, offers bool) *LegCrypto {
+	l := &LegCrypto{mode: m.SRTP, Offers: offers, dtls: newLegAssociation(m, fingerprint)}
 	if !offers && (m.SRTP == config.SRTPOff || m.SRTP == "") {
 		return l
 	}
@@ -36,8 +38,7 @@ func NewLegCrypto(m config.PeerMedia, offers bool) *LegCrypto {
 	if len(names) == 0 {
 		names = config.SRTPSuites()
 	}
-	l.suites = suitesOf(names)
-	if offers {
+	if l.suites = suitesOf(names); offers && l.dtls == nil {
 		if len(m.SRTPSuites) == 0 {
 			names = config.DefaultSRTPSuites()
 		}
@@ -66,8 +67,8 @@ func newKeys(s media.Suite, mki []byte) media.Keys {
 
 // Accept returns which streams of the peer's offers are accepted.
 func (l *LegCrypto) Accept() Accept {
-	a := Accept{mode: l.mode, suites: l.suites}
-	if l.current != nil {
+	a := Accept{mode: l.mode, suites: l.suites, dtls: l.dtls != nil}
+	if l.current != nil && l.current.peer != nil {
 		a.now = l.current.peer.Suite
 	}
 	return a
@@ -76,24 +77,31 @@ func (l *LegCrypto) Accept() Accept {
 // AcceptAnswer returns which stream is accepted in the answer to this side's last
 // offer: the offered one and no other.
 func (l *LegCrypto) AcceptAnswer() Accept {
-	if l.last == nil {
+	overDTLS := l.dtls != nil && l.dtls.offered
+	if l.last == nil && !overDTLS {
 		return Accept{}
 	}
-	return Accept{mode: config.SRTPRequired, ours: l.last}
+	return Accept{mode: config.SRTPRequired, answer: true, ours: l.last, dtls: overDTLS}
 }
 
 // Offering returns the transport for an offer: as it is agreed on, with the same key,
 // else with a line for each suite.
 func (l *LegCrypto) Offering() StreamTransport {
 	switch {
+	case l.current != nil && l.current.association != nil:
+		return l.dtls.offering(l.proto)
 	case l.current != nil:
 		l.last = []cryptoLine{{tag: l.current.tag, keys: *l.current.own}}
 		return StreamTransport{proto: l.proto, lines: l.last}
+	case l.Offers && l.dtls != nil:
+		return l.dtls.offering("")
 	case l.Offers:
 		l.last = l.offered
 		return StreamTransport{proto: protoSAVP, lines: l.last}
 	}
-	l.last = nil
+	if l.last = nil; l.dtls != nil {
+		l.dtls.offered = false
+	}
 	return StreamTransport{}
 }
 
@@ -104,6 +112,9 @@ func (l *LegCrypto) Answering(offer *Description, elsewhere bool) StreamTranspor
 	s := offer.securing
 	if s == nil {
 		return StreamTransport{proto: offer.proto}
+	}
+	if s.association != nil {
+		return l.dtls.answering(offer)
 	}
 	if s.own == nil {
 		s.own = l.keysFor(s.peer, elsewhere)
@@ -136,12 +147,29 @@ func (l *LegCrypto) Answered(answer *Description) {
 // Apply puts the SRTP of a description into force.
 func (l *LegCrypto) Apply(d *Description) {
 	l.current, l.proto, l.Offers = d.securing, d.proto, d.securing != nil
+	if d.OverDTLS() {
+		l.dtls.apply(d.securing.association)
+	}
+}
+
+// Crypto returns the keys in force, none for plain RTP.
+func (l *LegCrypto) Crypto() media.Crypto {
+	switch {
+	case l.current == nil:
+		return media.Crypto{}
+	case l.current.association != nil:
+		return l.dtls.crypto()
+	}
+	return media.Crypto{Receive: l.current.peer, Send: l.current.own}
 }
 
 // Suite returns the name of the suite in force, "" if there is none.
 func (l *LegCrypto) Suite() string {
-	if l == nil || l.current == nil {
+	if l == nil {
 		return ""
 	}
-	return l.current.peer.Suite.String()
+	if keys := l.Crypto(); keys.Receive != nil {
+		return keys.Receive.Suite.String()
+	}
+	return ""
 }

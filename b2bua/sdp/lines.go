@@ -109,6 +109,10 @@ func attributeCounts(key, value []byte, section int) bool {
 	if section == inOther {
 		return false
 	}
+	switch string(key) {
+	case "fingerprint", "setup", "tls-id":
+		return true
+	}
 	if section == inAudio {
 		switch string(key) {
 		case "crypto", "rtcp", "rtcp-mux":

@@ -30,14 +30,18 @@ func (d *Description) Answering(offer *Description, at netip.AddrPort, over Stre
 			continue
 		}
 		b = d.appendStream(b, at.Port(), over, formats)
-		b = d.appendAttributes(b, at.Port(), numbersOf(formats), way, offer.Muxes())
+		muxes := offer.Muxes() || over.muxes
+		b = d.appendAttributes(b, at.Port(), numbersOf(formats), way, muxes)
 		for _, l := range over.lines {
 			b = append(l.appendTo(append(b, "a=crypto:"...)), "\r\n"...)
+		}
+		if over.association != nil {
+			b = appendAssociation(b, over.association.fingerprint, over.setup, over.id)
 		}
 		if way != AsIs && way != SendRecv { // which needs no attribute
 			b = append(append(append(b, "a="...), way...), "\r\n"...)
 		}
-		if offer.Muxes() {
+		if muxes {
 			b = append(b, "a=rtcp-mux\r\n"...)
 		}
 	}
@@ -48,6 +52,9 @@ func (d *Description) Answering(offer *Description, at netip.AddrPort, over Stre
 // only copied while it is written.
 func (d *Description) room(offer *Description, over StreamTransport) int {
 	n := 208 + len(d.session) + len(d.stream) + 24*len(d.formats) + 128*len(over.lines)
+	if over.association != nil {
+		n += 192
+	}
 	if offer != nil {
 		for _, s := range offer.streams {
 			n += len(s) + 4
@@ -71,7 +78,7 @@ func (d *Description) appendSession(b []byte, at netip.Addr, way Direction) []by
 func appendLines(b []byte, section string, kind byte, way Direction) []byte {
 	for line := ""; section != ""; {
 		line, section = cutLine(section)
-		if line[0] == kind && (way == AsIs || !isDirection(line)) {
+		if key, _ := cutAttribute(line[2:]); line[0] == kind && (way == AsIs || !isDirection(line)) && (kind != 'a' || !isKeying(key)) {
 			b = append(append(b, line...), "\r\n"...)
 		}
 	}
@@ -106,7 +113,7 @@ func (d *Description) appendAttributes(b []byte, port uint16, told numbers, way 
 	for line, rest := cutLine(d.stream); line != ""; line, rest = cutLine(rest) {
 		key, _ := cutAttribute(line[2:])
 		switch {
-		case line[0] != 'a', key == "crypto", key == "rtcp-mux", key == "rtcp" && muxes, way != AsIs && isDirection(line):
+		case line[0] != 'a', key == "crypto", isKeying(key), key == "rtcp-mux", key == "rtcp" && muxes, way != AsIs && isDirection(line):
 		case key == "rtcp":
 			b = strconv.AppendUint(append(b, "a=rtcp:"...), uint64(port)+1, 10)
 			b = append(b, "\r\n"...)

@@ -37,6 +37,29 @@ type SecuringState struct {
 	Tag  string      `cbor:"1,keyasint,omitempty"`
 	Peer *media.Keys `cbor:"2,keyasint,omitempty"`
 	Own  *media.Keys `cbor:"3,keyasint,omitempty"`
+
+	Association *AssociationState `cbor:"4,keyasint,omitempty"`
+}
+
+// AssociationState is what a description says of its DTLS.
+type AssociationState struct {
+	Fingerprints []string `cbor:"1,keyasint,omitempty"`
+	Setup        string   `cbor:"2,keyasint,omitempty"`
+	ID           string   `cbor:"3,keyasint,omitempty"`
+}
+
+func (a *association) state() *AssociationState {
+	if a == nil {
+		return nil
+	}
+	return &AssociationState{Fingerprints: a.fingerprints, Setup: a.setup, ID: a.id}
+}
+
+func (s *AssociationState) restore() *association {
+	if s == nil {
+		return nil
+	}
+	return &association{fingerprints: s.Fingerprints, setup: s.Setup, id: s.ID}
 }
 
 // State returns the description as plain data.
@@ -126,11 +149,14 @@ func (s *securing) state() *SecuringState {
 	if s == nil {
 		return nil
 	}
-	return &SecuringState{Tag: s.tag, Peer: s.peer, Own: s.own}
+	return &SecuringState{Tag: s.tag, Peer: s.peer, Own: s.own, Association: s.association.state()}
 }
 
 // restore makes the SRTP of a state; nil: none, or keys that no suite has.
 func (s *SecuringState) restore() *securing {
+	if s != nil && s.Association != nil {
+		return &securing{association: s.Association.restore()}
+	}
 	if s == nil || !usable(s.Peer) || s.Own != nil && !usable(s.Own) {
 		return nil
 	}
@@ -154,6 +180,17 @@ type CryptoState struct {
 	Current *SecuringState  `cbor:"2,keyasint,omitempty"`
 	Proto   string          `cbor:"3,keyasint,omitempty"`
 	Last    []SecuringState `cbor:"4,keyasint,omitempty"` // Tag and Own of each line
+
+	DTLS *LegAssociationState `cbor:"5,keyasint,omitempty"`
+}
+
+// LegAssociationState is the DTLS-SRTP of a leg, with its keys.
+type LegAssociationState struct {
+	ID      string            `cbor:"1,keyasint,omitempty"`
+	Offered bool              `cbor:"2,keyasint,omitempty"`
+	Peer    *AssociationState `cbor:"3,keyasint,omitempty"`
+	Client  bool              `cbor:"4,keyasint,omitempty"`
+	Keys    media.Crypto      `cbor:"5,keyasint,omitzero"`
 }
 
 // State returns the SRTP of the leg as plain data.
@@ -165,23 +202,42 @@ func (l *LegCrypto) State() CryptoState {
 	for i := range l.last {
 		s.Last = append(s.Last, SecuringState{Tag: l.last[i].tag, Own: &l.last[i].keys})
 	}
+	if a := l.dtls; a != nil {
+		s.DTLS = &LegAssociationState{ID: a.id, Offered: a.offered, Peer: a.peer.state(), Client: a.client, Keys: a.keys}
+	}
 	return s
 }
 
 // RestoreLegCrypto makes the SRTP of a leg with these settings. A stream that was secured
 // stays so.
-func RestoreLegCrypto(m config.PeerMedia, s *CryptoState) *LegCrypto {
-	l := NewLegCrypto(m, false)
+func RestoreLegCrypto(m config.PeerMedia, fingerprint string, s *CryptoState) *LegCrypto {
+	l := NewLegCrypto(m, fingerprint, false)
+	l.dtls = s.DTLS.restore(fingerprint)
 	if s.Current != nil && l.suites == nil {
 		l.suites = suitesOf(config.SRTPSuites())
 	}
 	l.Offers, l.current, l.proto = s.Offers, s.Current.restore(), knownProto(s.Proto)
+	if l.dtls == nil && l.current != nil && l.current.association != nil {
+		l.current = nil // never: a state has both or none
+	}
 	for _, line := range s.Last {
 		if usable(line.Own) {
 			l.last = append(l.last, cryptoLine{tag: line.Tag, keys: *line.Own})
 		}
 	}
 	return l
+}
+
+// restore makes the DTLS-SRTP of a leg. A handshake that was under way begins again.
+func (s *LegAssociationState) restore(fingerprint string) *legAssociation {
+	if s == nil {
+		return nil
+	}
+	a := &legAssociation{fingerprint: fingerprint, id: s.ID, offered: s.Offered, peer: s.Peer.restore(), client: s.Client, counter: 1}
+	if usable(s.Keys.Receive) && usable(s.Keys.Send) {
+		a.keys, a.begun = s.Keys, true
+	}
+	return a
 }
 
 // OriginState is the o= line of a leg: the number of the session, and of the version that was sent last.

@@ -25,6 +25,10 @@ func (r *runner) report(ran error, before, after figures, deaf []uint32, causes 
 	}
 	found = append(found, audio)
 	records, err := r.admin.records()
+	if err != nil { // who finds a database damaged asks again: the process takes over what can be read of it
+		_ = r.pause(takesOver)
+		records, err = r.admin.records()
+	}
 	if err != nil {
 		fmt.Fprintln(r.out, "records:", err)
 	}

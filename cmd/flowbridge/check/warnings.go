@@ -177,10 +177,12 @@ func leadWarnings(t *config.Target) (all []warning) {
 // readableKeys warns of SRTP keys in unencrypted SIP: an eavesdropper on SIP could decrypt the media.
 func readableKeys(cfg *config.Config) []warning {
 	var found []warning
-	warn := func(who, remedy string) {
-		found = append(found, warning{
-			fmt.Sprintf("%s has media.srtp, but its SIP need not go over TLS: the keys can be read on the way", who), remedy,
-		})
+	warn := func(who string, m config.PeerMedia, remedy string) {
+		what := "the keys can be read on the way"
+		if m.Keying == config.KeyingDTLS {
+			what = "who changes the fingerprint on the way can listen"
+		}
+		found = append(found, warning{fmt.Sprintf("%s has media.srtp, but its SIP need not go over TLS: %s", who, what), remedy})
 	}
 	listensTLS := slices.ContainsFunc(cfg.SIP.Listen, func(l config.Listener) bool { return l.Transport == config.TransportTLS })
 	for i := range cfg.Trunks {
@@ -188,14 +190,14 @@ func readableKeys(cfg *config.Config) []warning {
 		switch {
 		case t.Media.SRTP == config.SRTPOff:
 		case t.URI != nil && t.Transport != config.TransportTLS:
-			warn("trunk "+t.Name, "write transport: tls below it")
+			warn("trunk "+t.Name, t.Media, "write transport: tls below it")
 		case !listensTLS:
-			warn("trunk "+t.Name, "add a tls:// address to sip.listen, and have it call that")
+			warn("trunk "+t.Name, t.Media, "add a tls:// address to sip.listen, and have it call that")
 		}
 	}
 	for i := range cfg.Targets {
 		if t := &cfg.Targets[i]; t.Media.SRTP != config.SRTPOff && t.Transport != config.TransportTLS {
-			warn("target "+t.Name, "write transport: tls below it")
+			warn("target "+t.Name, t.Media, "write transport: tls below it")
 		}
 	}
 	return found

@@ -10,9 +10,9 @@ import (
 func (n *Node) circuitChanged(c circuit.Change) {
 	switch {
 	case c.State == circuit.Open && !c.Again:
-		n.log.Warn().Str("circuit", c.Name).Dur("pause", c.Pause).Msg("circuit open: it fails, and calls do without it")
+		n.log.Warn().Str("circuit", c.Name).Dur("pause_ms", c.Pause).Msg("circuit open: it fails, and calls do without it")
 	case c.State == circuit.Open:
-		n.log.Info().Str("circuit", c.Name).Dur("pause", c.Pause).Msg("circuit still open")
+		n.log.Info().Str("circuit", c.Name).Dur("pause_ms", c.Pause).Msg("circuit still open")
 	case c.State == circuit.Closed:
 		n.log.Info().Str("circuit", c.Name).Dur("open_for", c.For).Msg("circuit closed")
 	}

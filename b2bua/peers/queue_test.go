@@ -1,0 +1,281 @@
+package peers
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/b2bua/circuit"
+	"flowbridge/config"
+)
+
+// queueing is an admission whose waiting calls note when they are called.
+type queueing struct {
+	*Admission
+	t      *testing.T
+	n      int
+	called []string
+}
+
+func newQueueing(t *testing.T, targets string) *queueing {
+	t.Helper()
+	return &queueing{Admission: NewAdmission(queueConfig(t, targets), nil), t: t}
+}
+
+// queueConfig has these targets, of a trunk that can be called, too.
+func queueConfig(t *testing.T, targets string) *config.Config {
+	t.Helper()
+	cfg, err := config.Parse("test.yaml", []byte(`
+trunks: [{name: carrier, sources: [192.0.2.1], uri: "sip:{{.To.Number}}@192.0.2.1", max_calls: 3, limits: {per_destination_calls: 1}}]
+targets: [`+targets+`]
+routes: [{trunk: carrier, targets: [a], queue: {limit: 5}}]`), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+func (a *queueing) targets(names ...string) (all []*Target) {
+	p := a.Peers.Load()
+	for _, name := range names {
+		all = append(all, p.CalleeNamed(name))
+	}
+	return all
+}
+
+// arrives has a call enter and wait.
+func (a *queueing) arrives(to string, names ...string) (*Waiter, Limit) {
+	a.t.Helper()
+	p := a.Peers.Load()
+	a.n++
+	w := &Waiter{ID: fmt.Sprintf("%03d", a.n), Trunk: p.Trunks[0], Mark: p.Marks[0], Parties: Parties{To: to}}
+	w.Called = func() { a.called = append(a.called, w.ID) }
+	a.setups.add(&w.Trunk.setups, 1)
+	return w, a.Wait(w, a.targets(names...), 5, false)
+}
+
+// takes takes places at a target without waiting.
+func (a *queueing) takes(name string, n int) (why Limit) {
+	for range n {
+		if _, why = a.Occupy(a.targets(name)[0], Parties{}); why != LimitNone {
+			return why
+		}
+	}
+	return LimitNone
+}
+
+// wants checks who was called since the last time.
+func (a *queueing) wants(ids ...string) {
+	a.t.Helper()
+	synctest.Wait()
+	if !slices.Equal(a.called, ids) {
+		a.t.Errorf("called %v; want %v", a.called, ids)
+	}
+	a.called = nil
+}
+
+const oneEach = `{name: a, kind: sip, uri: "sip:a@192.0.2.9", max_calls: 1}, {name: b, kind: sip, uri: "sip:b@192.0.2.9", max_calls: 1}`
+
+// Each place goes to who has waited longest for one of its target's, whether a new call comes at that moment, the one that was called
+// has gone, or several become free at once.
+func TestQueueOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newQueueing(t, oneEach)
+		a.takes("a", 1)
+		a.takes("b", 1)
+		first, _ := a.arrives("", "a", "b")
+		second, _ := a.arrives("", "b")
+		third, _ := a.arrives("", "a", "b")
+		for i, w := range []*Waiter{first, second, third} {
+			if got := a.Position(w); got != i+1 {
+				t.Errorf("position %d; want %d", got, i+1)
+			}
+		}
+		a.Vacate(a.targets("b")[0], Parties{})
+		a.wants("001")
+		if got := a.takes("b", 1); got != LimitCap {
+			t.Errorf("a new call gets the place: %d", got)
+		}
+		a.Desert(first) // at the moment in which it is called
+		a.Desert(first)
+		a.wants("002")
+		a.Vacate(a.targets("a")[0], Parties{})
+		a.wants("003")
+		if p, ok := a.Place(third); !ok || p.Target.Dial.Name != "a" || p.Why != LimitNone {
+			t.Errorf("place %+v, %t", p, ok)
+		}
+		if _, ok := a.Place(third); ok {
+			t.Error("a place is given twice")
+		}
+		a.Place(second)
+		late, _ := a.arrives("", "a")
+		again := &Waiter{ID: "000", Trunk: late.Trunk, Mark: late.Mark, Called: func() { a.called = append(a.called, "000") }}
+		a.setups.add(&late.Trunk.setups, 1)
+		a.Wait(again, a.targets("a"), 0, true) // it has waited before, and keeps its place in the queue
+		a.Vacate(a.targets("a")[0], Parties{})
+		a.wants("000")
+		a.Desert(late)
+		a.Desert(again)
+		if open := a.Open(); open.Setups != 5 || open.Targets["a"] != 0 || open.Targets["b"] != 1 || len(a.queue.all)+len(a.queue.routes) != 0 {
+			t.Errorf("left: %+v, %d wait", open, len(a.queue.all))
+		}
+	})
+}
+
+// A place that becomes free between the refusal of a call and its wait is the call's.
+func TestQueueWithRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newQueueing(t, oneEach)
+		w, _ := a.arrives("", "a")
+		a.wants("001")
+		if p, ok := a.Place(w); !ok || p.Target.Dial.Name != "a" {
+			t.Errorf("place %+v", p)
+		}
+	})
+}
+
+// Nobody waits beyond the limit, for what is out of use, or once no call is taken any more.
+func TestQueueRefuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newQueueing(t, oneEach)
+		a.takes("a", 1)
+		for range 5 {
+			a.arrives("", "a")
+		}
+		if _, why := a.arrives("", "a"); why != LimitQueue {
+			t.Errorf("one too many: %d", why)
+		}
+		a.Drain()
+		a.wants("001", "002", "003", "004", "005")
+		if _, why := a.arrives("", "a"); why != LimitClosed {
+			t.Errorf("while draining: %d", why)
+		}
+	})
+}
+
+// A called trunk's limit for a number concerns that number alone: who would be over it is told, and the next one is served.
+func TestQueueOfATrunk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newQueueing(t, oneEach)
+		carrier := a.targets("carrier")[0]
+		for _, to := range []string{"1", "2", "3"} {
+			a.Occupy(carrier, Parties{To: to})
+		}
+		same, _ := a.arrives("1", "carrier")
+		a.arrives("4", "carrier")
+		a.Vacate(carrier, Parties{To: "2"})
+		a.wants("001", "002")
+		if p, ok := a.Place(same); !ok || p.Why != LimitDestination {
+			t.Errorf("told %+v", p)
+		}
+		// A call from the trunk ends: it has one limit for both directions.
+		a.arrives("5", "carrier")
+		a.wants()
+		a.Leave(a.Peers.Load().Trunks[0], false)
+		a.wants("003")
+	})
+}
+
+// In a fleet, the places come with its permits. Who waits keeps asking for some.
+func TestQueueOfAFleet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newQueueing(t, `{name: a, kind: sip, uri: "sip:a@192.0.2.9", max_calls: 8}`)
+		part := func(n int) {
+			a.Allot(Quotas{Until: time.Now().Add(12 * time.Second), Parts: map[Cap]int{{Callee: true, Name: "a"}: n}, Nodes: 2})
+		}
+		part(2)
+		a.takes("a", 2)
+		a.arrives("", "a")
+		a.arrives("", "a")
+		for range 3 {
+			a.Demands()
+			part(2)
+			if asked := a.Demands()[2].Asked; asked == 0 { // after those of the trunk
+				t.Error("nobody asks")
+			}
+		}
+		a.wants()
+		part(3)
+		a.wants("001")
+	})
+}
+
+// Calls come, wait, give up, get places and leave at random, circuits open, and limits change. There is never a place free that
+// somebody waits for, nobody is overtaken, and in the end all counts are 0.
+func TestQueueModel(t *testing.T) {
+	var configs []*config.Config // read once: that takes longest
+	for i := range 6 {
+		configs = append(configs, queueConfig(t, fmt.Sprintf(`{name: a, kind: sip, uri: "sip:a@192.0.2.9", max_calls: %d}, {name: b, kind: sip, uri: "sip:b@192.0.2.9", max_cps: %d}`, 1+i/2, 1+i%2)))
+	}
+	for seed := range uint64(50) {
+		synctest.Test(t, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 1))
+			a := &queueing{Admission: NewAdmission(configs[0], nil), t: t}
+			waiting, up := map[string]*Waiter{}, []*Target{}
+			for range 200 {
+				switch random.IntN(8) {
+				case 0, 1, 2:
+					names := [][]string{{"a"}, {"b"}, {"a", "b"}}[random.IntN(3)]
+					if w, why := a.arrives("", names...); why == LimitNone {
+						waiting[w.ID] = w
+					}
+				case 3, 4:
+					if len(up) > 0 {
+						i := random.IntN(len(up))
+						a.Vacate(up[i], Parties{})
+						up = slices.Delete(up, i, i+1)
+					}
+				case 5:
+					for id, w := range waiting { // any, also one that was called just now
+						a.Desert(w)
+						delete(waiting, id)
+						break
+					}
+				case 6:
+					a.Reload(configs[random.IntN(len(configs))], nil)
+				case 7:
+					b := a.targets("b")[0].SIP
+					for b.Status().State != circuit.Open && random.IntN(2) == 0 {
+						try, _ := b.Begin(time.Now())
+						time.Sleep(600 * time.Millisecond)
+						b.End(time.Now(), &try, circuit.Failed)
+					}
+				}
+				synctest.Wait()
+				if random.IntN(3) > 0 {
+					continue // they are slow to hear it
+				}
+				for _, id := range a.called {
+					if w := waiting[id]; w != nil {
+						if p, ok := a.Place(w); ok && p.Why == LimitNone {
+							p.Target.SIP.End(time.Now(), &p.Try, circuit.Succeeded)
+							up = append(up, p.Target)
+						}
+						delete(waiting, id)
+					}
+				}
+				a.called = nil
+				for _, w := range a.queue.all {
+					for _, target := range w.targets {
+						if target.SIP.Status().State == circuit.Closed && a.fits(target.tally, time.Now()) {
+							t.Fatalf("seed %d: %s waits for %s, which has room", seed, w.ID, target.Dial.Name)
+						}
+					}
+				}
+			}
+			for _, w := range waiting {
+				a.Desert(w)
+			}
+			for _, target := range up {
+				a.Vacate(target, Parties{})
+			}
+			synctest.Wait()
+			if open := a.Open(); open.Targets["a"]+open.Targets["b"] != 0 || len(a.queue.all)+len(a.queue.routes) != 0 || a.queues.Load() != 0 {
+				t.Errorf("seed %d: left %+v, %d wait", seed, open, len(a.queue.all))
+			}
+		})
+	}
+}

@@ -1,0 +1,242 @@
+package sdp
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"slices"
+	"strings"
+
+	"flowbridge/config"
+	"flowbridge/media"
+	"flowbridge/media/dtls"
+)
+
+// SRTP with keys from DTLS (RFC 5763): a=fingerprint (RFC 8122), a=setup (RFC 4145) and a=tls-id (RFC 8842) of an audio
+// stream, and what they say about the handshake.
+
+// The values of a=setup (RFC 4145 section 4). A side with holdconn wants no handshake, and so no media.
+const (
+	setupActive  = "active"  // it begins the handshake
+	setupPassive = "passive" // the other side does
+	setupActPass = "actpass" // in an offer: the answer decides
+)
+
+// maxFingerprints bounds those of a stream. One for each hash would do.
+const maxFingerprints = 8
+
+// association is what a description says of its DTLS association. It never changes.
+type association struct {
+	fingerprints []string // a hash and its digits each, in capitals; sorted
+	setup        string
+	id           string // a=tls-id; empty: none
+}
+
+// readAssociation reads the attributes of a stream, else those of the session (RFC 5763 section 5). nil: there is none
+// that can be used.
+func readAssociation(session, stream string, answer bool) *association {
+	a := &association{fingerprints: fingerprintsIn(stream)}
+	if a.fingerprints == nil {
+		a.fingerprints = fingerprintsIn(session)
+	}
+	a.setup = strings.TrimSpace(attributeIn(stream, session, "setup"))
+	if a.setup == "" { // RFC 4145 section 4.1
+		a.setup = setupActive
+		if answer {
+			a.setup = setupPassive
+		}
+	}
+	if id := strings.TrimSpace(attributeIn(stream, session, "tls-id")); isTLSID(id) {
+		a.id = id
+	}
+	known := a.setup == setupActive || a.setup == setupPassive || a.setup == setupActPass && !answer
+	if !known || len(a.fingerprints) == 0 {
+		return nil
+	}
+	return a
+}
+
+func attributeIn(stream, session, name string) string {
+	if value, ok := attributeOf(stream, name); ok {
+		return value
+	}
+	value, _ := attributeOf(session, name)
+	return value
+}
+
+// fingerprintsIn returns the usable fingerprints of a section: of SHA-2, which every peer has to have (RFC 8122 section 5).
+func fingerprintsIn(section string) (all []string) {
+	for line := ""; section != ""; {
+		line, section = cutLine(section)
+		value, ok := strings.CutPrefix(line, "a=fingerprint:")
+		if !ok || len(all) == maxFingerprints {
+			continue
+		}
+		hash, digits := cutField(strings.TrimSpace(value))
+		if hash, digits = strings.ToLower(hash), strings.ToUpper(digits); isFingerprint(hash, digits) {
+			all = append(all, hash+" "+digits)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// isFingerprint reports whether the digits are a hash: bytes in hexadecimal with colons between them.
+func isFingerprint(hash, digits string) bool {
+	n := map[string]int{"sha-256": 32, "sha-384": 48, "sha-512": 64}[hash]
+	if n == 0 || len(digits) != 3*n-1 {
+		return false
+	}
+	for i := range len(digits) {
+		if digit := strings.IndexByte("0123456789ABCDEF", digits[i]) >= 0; digit == (i%3 == 2) || i%3 == 2 && digits[i] != ':' {
+			return false
+		}
+	}
+	return true
+}
+
+// isTLSID reports whether a value is 20 to 255 letters, digits and some signs (RFC 8842 section 4).
+func isTLSID(s string) bool {
+	for i := range len(s) {
+		if c := s[i] | 0x20; (c < 'a' || c > 'z') && (s[i] < '0' || s[i] > '9') && strings.IndexByte("+/-_", s[i]) < 0 {
+			return false
+		}
+	}
+	return len(s) >= 20 && len(s) <= 255
+}
+
+// isKeying reports whether an attribute is about the association: it is read, and never passed on.
+func isKeying(key string) bool { return key == "fingerprint" || key == "setup" || key == "tls-id" }
+
+// same reports whether the peer means the association of o (RFC 8842 section 3.1): its certificate and its id are the same.
+// The peer may have no id, where it knows only RFC 5763.
+func (a *association) same(o *association) bool {
+	return a != nil && o != nil && slices.Equal(a.fingerprints, o.fingerprints) && (a.id == o.id || a.id == "" || o.id == "")
+}
+
+// appendAssociation appends our attributes.
+func appendAssociation(b []byte, fingerprint, setup, id string) []byte {
+	b = append(append(append(b, "a=fingerprint:"...), fingerprint...), "\r\na=setup:"...)
+	b = append(append(b, setup...), "\r\n"...)
+	if id != "" {
+		b = append(append(append(b, "a=tls-id:"...), id...), "\r\n"...)
+	}
+	return b
+}
+
+// legAssociation is the DTLS-SRTP of one leg. An association stays as long as both certificates, ids and roles do, and with
+// it the keys, through all changes of the session.
+type legAssociation struct {
+	fingerprint string // ours; empty: the leg has no DTLS
+	id          string // ours
+	offered     bool   // this side's last offer was of DTLS-SRTP
+
+	peer    *association // in force; nil: none
+	client  bool         // we begin, or began, the handshake
+	keys    media.Crypto // of it; none while it is under way
+	begun   bool         // the handshake has begun
+	counter int          // of associations
+}
+
+// newLegAssociation returns the DTLS-SRTP of a leg with these settings, with our fingerprint.
+func newLegAssociation(m config.PeerMedia, fingerprint string) *legAssociation {
+	if m.Keying != config.KeyingDTLS || m.SRTP == config.SRTPOff || m.SRTP == "" {
+		return nil
+	}
+	return &legAssociation{fingerprint: fingerprint, id: newTLSID()}
+}
+
+func newTLSID() string {
+	var random [16]byte
+	_, _ = rand.Read(random[:]) // never fails (crypto/rand)
+	return hex.EncodeToString(random[:])
+}
+
+// roleWith reports whether we begin the handshake with a peer. Where we may choose, we do (RFC 5763 section 5), unless the
+// roles are given already.
+func (l *legAssociation) roleWith(peer *association) (client bool) {
+	switch peer.setup {
+	case setupActive:
+		return false
+	case setupPassive:
+		return true
+	}
+	return l.client || !peer.same(l.peer)
+}
+
+// goesOn reports whether a description of the peer is of the association in force: certificate, id and roles are as they were.
+func (l *legAssociation) goesOn(peer *association) bool {
+	return peer.same(l.peer) && l.roleWith(peer) == l.client
+}
+
+// offering is our part of an offer.
+func (l *legAssociation) offering(proto string) StreamTransport {
+	l.offered = true
+	if proto == "" {
+		proto = protoDTLS
+	}
+	return StreamTransport{proto: proto, association: l, setup: setupActPass, id: l.id, muxes: true}
+}
+
+// answering is our part of the answer to an offer.
+func (l *legAssociation) answering(offer *Description) StreamTransport {
+	peer := offer.securing.association
+	if l.peer != nil && !l.goesOn(peer) {
+		l.id = newTLSID() // RFC 8842 section 5.3
+	}
+	t := StreamTransport{proto: offer.proto, association: l, setup: setupPassive}
+	if l.roleWith(peer) {
+		t.setup = setupActive
+	}
+	if peer.id != "" {
+		t.id = l.id
+	}
+	return t
+}
+
+// apply puts a peer's description into force. Keys of the association before stay until those of the new one are there.
+func (l *legAssociation) apply(peer *association) {
+	if l.goesOn(peer) {
+		if peer.id != "" {
+			l.peer = peer // whose id may have been unknown
+		}
+		return
+	}
+	l.client = l.roleWith(peer)
+	l.peer, l.begun = peer, false
+	l.counter++
+}
+
+// crypto is the keys in force, or that they are awaited.
+func (l *legAssociation) crypto() media.Crypto {
+	if l.keys.Receive == nil {
+		return media.Crypto{Awaited: true}
+	}
+	return l.keys
+}
+
+// Handshake is one that has to be done for a leg.
+type Handshake struct {
+	With dtls.Peer
+	of   int // the number of its association
+}
+
+// Handshake returns the handshake that the leg needs now, once; false: none.
+func (l *LegCrypto) Handshake() (h Handshake, needed bool) {
+	a := l.dtls
+	if a == nil || a.peer == nil || a.begun || l.current == nil || l.current.association == nil {
+		return h, false
+	}
+	a.begun = true
+	return Handshake{With: dtls.Peer{Fingerprints: a.peer.fingerprints, Client: a.client, Suites: dtls.Suites(l.suites)}, of: a.counter}, true
+}
+
+// IsCurrent reports whether a handshake is still the one of the leg's association.
+func (l *LegCrypto) IsCurrent(h Handshake) bool { return l.dtls != nil && l.dtls.counter == h.of }
+
+// Agreed takes the keys of a handshake.
+func (l *LegCrypto) Agreed(keys media.Crypto) { l.dtls.keys = keys }
+
+// Awaits reports whether the leg has no keys yet, because its handshake is under way.
+func (l *LegCrypto) Awaits() bool {
+	return l != nil && l.current != nil && l.current.association != nil && l.dtls.keys.Receive == nil
+}

@@ -1,0 +1,136 @@
+package sdp
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"flowbridge/config"
+	"flowbridge/media"
+)
+
+var dtlsMedia = config.PeerMedia{SRTP: config.SRTPRequired, Keying: config.KeyingDTLS} //nolint:gochecknoglobals // a constant
+
+const ourPrint = "sha-256 AA"
+
+// print is an a=fingerprint of SHA-256 whose bytes are alike.
+func printOf(digits string) string {
+	return "a=fingerprint:sha-256 " + strings.TrimSuffix(strings.Repeat(digits+":", 32), ":")
+}
+
+// dtlsText is a description of DTLS-SRTP with these lines of the stream.
+func dtlsText(lines ...string) []byte {
+	return []byte("v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 UDP/TLS/RTP/SAVP 0\r\n" + strings.Join(lines, "\r\n") + "\r\n")
+}
+
+func TestAssociation(t *testing.T) {
+	const id = "abcdefghijklmnopqrst+/-_09"
+	for name, c := range map[string]struct {
+		answer bool
+		lines  []string
+		want   *association
+	}{
+		"an offer":        {false, []string{printOf("ab"), "a=setup:actpass", "a=tls-id:" + id}, &association{setup: "actpass", id: id}},
+		"an answer":       {true, []string{printOf("AB"), "a=setup:active"}, &association{setup: "active"}},
+		"no setup":        {true, []string{printOf("AB")}, &association{setup: "passive"}},
+		"no setup, offer": {false, []string{printOf("AB")}, &association{setup: "active"}},
+		"a bad id":        {false, []string{printOf("AB"), "a=setup:actpass", "a=tls-id:short"}, &association{setup: "actpass"}},
+		"more prints":     {false, []string{"a=fingerprint:md5 AB", printOf("AB"), printOf("ab"), "a=setup:active"}, &association{setup: "active"}},
+		"actpass answer":  {true, []string{printOf("AB"), "a=setup:actpass"}, nil},
+		"holdconn":        {false, []string{printOf("AB"), "a=setup:holdconn"}, nil},
+		"no print":        {false, []string{"a=setup:actpass"}, nil},
+		"colons":          {false, []string{strings.ReplaceAll(printOf("AB"), "B:A", "BCA"), "a=setup:actpass"}, nil},
+		"digits":          {false, []string{printOf("AG"), "a=setup:actpass"}, nil},
+		"another hash":    {false, []string{strings.Replace(printOf("AB"), "256", "512", 1), "a=setup:actpass"}, nil},
+	} {
+		got := readAssociation("", strings.Join(c.lines, "\r\n")+"\r\n", c.answer)
+		if (got == nil) != (c.want == nil) {
+			t.Errorf("%s: %+v; want %+v", name, got, c.want)
+		} else if got != nil && (got.setup != c.want.setup || got.id != c.want.id || !slices.Equal(got.fingerprints, []string{strings.ToLower(printOf("")[14:21]) + " " + printOf("AB")[22:]})) {
+			t.Errorf("%s: %+v; want %+v", name, got, c.want)
+		}
+	}
+	session := readAssociation(printOf("AB")+"\r\na=setup:active\r\n", printOf("CD")+"\r\n", false)
+	if session.setup != "active" || !strings.HasSuffix(session.fingerprints[0], "CD") {
+		t.Errorf("the stream's attributes come before the session's: %+v", session)
+	}
+}
+
+// The association of a leg stays or ends with what the peer says.
+func TestAssociationGoesOn(t *testing.T) {
+	l := NewLegCrypto(dtlsMedia, ourPrint, false)
+	at := netip.MustParseAddrPort("198.51.100.1:5000")
+	offered := func(lines ...string) (answer string, again bool) {
+		t.Helper()
+		d, err := Read(dtlsText(lines...), l.Accept())
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer = string(d.Answering(d, at, l.Answering(d, false), d.Formats(), AsIs))
+		l.Apply(d)
+		h, needed := l.Handshake()
+		if needed {
+			l.Agreed(media.Crypto{Receive: &media.Keys{}, Send: &media.Keys{}})
+		}
+		if _, twice := l.Handshake(); twice || needed && !l.IsCurrent(h) {
+			t.Error("a handshake is needed twice, or is not the current one")
+		}
+		return answer, needed
+	}
+	for i, c := range []struct {
+		lines []string
+		setup string
+		again bool
+	}{
+		{[]string{printOf("AB"), "a=setup:actpass"}, "active", true},
+		{[]string{printOf("AB"), "a=setup:actpass"}, "active", false},
+		{[]string{printOf("AB"), "a=setup:passive"}, "active", false},
+		{[]string{printOf("AB"), "a=setup:active"}, "passive", true}, // other roles
+		{[]string{printOf("AB"), "a=setup:actpass"}, "passive", false},
+		{[]string{printOf("CD"), "a=setup:actpass"}, "active", true}, // another certificate
+		{[]string{printOf("CD"), "a=setup:actpass", "a=tls-id:aaaaaaaaaaaaaaaaaaaaaaaa"}, "active", false},
+		{[]string{printOf("CD"), "a=setup:actpass", "a=tls-id:bbbbbbbbbbbbbbbbbbbbbbbb"}, "active", true}, // another id
+	} {
+		answer, again := offered(c.lines...)
+		if again != c.again || !strings.Contains(answer, "a=setup:"+c.setup+"\r\n") || !strings.Contains(answer, "a=fingerprint:"+ourPrint+"\r\n") {
+			t.Errorf("%d: a handshake is %v; want %v, with %s:\n%s", i, again, c.again, c.setup, answer)
+		}
+	}
+	restored := RestoreLegCrypto(dtlsMedia, ourPrint, new(l.State()))
+	if got, want := string(offerOf(t, restored, at)), string(offerOf(t, l, at)); got != want {
+		t.Errorf("restored, the leg offers\n%s; want\n%s", got, want)
+	}
+}
+
+func offerOf(t *testing.T, l *LegCrypto, at netip.AddrPort) []byte {
+	t.Helper()
+	d, err := Synthetic([]string{"PCMU"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.ForTarget(at, l.Offering(), d.Formats(), SendRecv)
+}
+
+// Whatever a peer says of DTLS, the answer to it can be read, and shows nothing of it.
+func FuzzAssociation(f *testing.F) {
+	f.Add(printOf("AB") + "\r\na=setup:actpass\r\na=tls-id:aaaaaaaaaaaaaaaaaaaaaaaa\r\na=rtcp-mux")
+	f.Add("a=fingerprint:sha-256\r\na=setup:\r\na=tls-id")
+	f.Add(printOf("AB") + "\r\n" + printOf("CD") + "\r\na=setup: active ")
+	at := netip.MustParseAddrPort("198.51.100.1:5000")
+	f.Fuzz(func(t *testing.T, lines string) {
+		l := NewLegCrypto(dtlsMedia, ourPrint, false)
+		d, err := Read(dtlsText(lines), l.Accept())
+		if err != nil {
+			return
+		}
+		answer := d.Answering(d, at, l.Answering(d, false), d.Formats(), AsIs)
+		if strings.Count(string(answer), "a=fingerprint:") != 1 || strings.Count(string(answer), "a=setup:") != 1 {
+			t.Errorf("answered with\n%s", answer)
+		}
+		l.Apply(d)
+		if h, needed := l.Handshake(); !needed || len(h.With.Fingerprints) == 0 || len(h.With.Fingerprints) > maxFingerprints || !l.Awaits() || !l.Crypto().Awaited {
+			t.Errorf("no handshake: %+v", h)
+		}
+	})
+}

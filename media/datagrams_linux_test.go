@@ -1,0 +1,104 @@
+package media
+
+import (
+	"bytes"
+	"testing"
+)
+
+// record is a datagram as DTLS has them.
+func record(kind byte, body string) []byte {
+	pkt := append([]byte{kind, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 1, 0, byte(len(body))}, body...)
+	return pkt
+}
+
+// A side whose keys are awaited is sent nothing and heard nothing but the datagrams that they are agreed on by.
+func TestAwaitedKeys(t *testing.T) {
+	s := newSecured(t, [2]Suite{})
+	if err := s.SetCrypto(SideB, Crypto{Awaited: true}); err != nil {
+		t.Fatal(err)
+	}
+	d := s.Datagrams(SideB)
+	s.a.send(s.Local(SideA), rtpPacket(t, 0, 1, "too early"))
+	s.b.send(s.Local(SideB), rtpPacket(t, 0, 1, "too early, and long enough to have a tag"))
+	await(t, "the drops", func() bool {
+		st := s.Stats()
+		return st.A.Dropped.Unprotected == 1 && st.B.Dropped.Unauthentic == 1
+	})
+	for _, pkt := range [][]byte{record(19, "no"), record(64, "no"), {22, 0xfe}} {
+		s.b.send(s.Local(SideB), pkt)
+	}
+	s.b.send(s.Local(SideB), record(22, "hello"))
+	if got := <-d.Received(); !bytes.Equal(got, record(22, "hello")) {
+		t.Errorf("received % x", got)
+	}
+	d.Send(record(22, "hello to you"))
+	if got, from := s.b.read(); !bytes.Equal(got, record(22, "hello to you")) || from != s.Local(SideB) {
+		t.Errorf("the side got % x from %v", got, from)
+	}
+	newClient(t, "127.0.9.9:0").send(s.Local(SideB), record(22, "a stranger"))
+	await(t, "the stranger", func() bool { return s.Stats().B.Dropped.WrongSource == 1 })
+	s.crypto[SideB] = Crypto{Receive: testKeys(SuiteAEADAES128GCM, 1), Send: testKeys(SuiteAEADAES128GCM, 2)}
+	s.seals[SideB], s.unseals[SideB] = far(t, s.crypto[SideB].Receive), far(t, s.crypto[SideB].Send)
+	if err := s.SetCrypto(SideB, s.crypto[SideB]); err != nil {
+		t.Fatal(err)
+	}
+	s.carries(SideA, rtpPacket(t, 0, 2, "now"))
+	s.carries(SideB, rtpPacket(t, 0, 2, "now"))
+	s.b.send(s.Local(SideB), record(22, "again"))
+	if got := <-d.Received(); !bytes.Equal(got, record(22, "again")) {
+		t.Errorf("received % x", got)
+	}
+	s.Close()
+	<-d.Done()
+	d.Send(record(22, "too late"))
+	s.b.expectNothing()
+}
+
+// The way for datagrams ends with another one, and with plain RTP. A side without awaited or real keys has none.
+func TestDatagramsEnd(t *testing.T) {
+	s := newSecured(t, [2]Suite{})
+	if err := s.SetCrypto(SideA, Crypto{Awaited: true}); err != nil {
+		t.Fatal(err)
+	}
+	first := s.Datagrams(SideA)
+	second := s.Datagrams(SideA)
+	<-first.Done()
+	if err := s.SetCrypto(SideA, Crypto{}); err != nil {
+		t.Fatal(err)
+	}
+	<-second.Done()
+	s.a.send(s.Local(SideA), record(22, "hello"))
+	await(t, "the drop", func() bool { return s.Stats().A.Dropped.Malformed == 1 })
+	s.Close()
+	<-s.Datagrams(SideA).Done()
+}
+
+// What nobody reads is dropped, and holds nothing up.
+func TestDatagramsAreBounded(t *testing.T) {
+	d := NewDatagrams(func([]byte) {})
+	for range 10 * datagramsWaiting {
+		d.Deliver(record(22, "junk"))
+	}
+	if n := len(d.Received()); n != datagramsWaiting {
+		t.Errorf("%d wait; want %d", n, datagramsWaiting)
+	}
+}
+
+// A process that goes on while keys are awaited relays nothing in clear.
+func TestAwaitedKeysInTheNextLife(t *testing.T) {
+	s := newSecured(t, [2]Suite{})
+	if err := s.SetCrypto(SideB, Crypto{Awaited: true}); err != nil {
+		t.Fatal(err)
+	}
+	s.a.send(s.Local(SideA), rtpPacket(t, 0, 1, "too early"))
+	await(t, "the drop", func() bool { return s.Stats().A.Dropped.Unprotected == 1 })
+	st := s.State()
+	if c := st.Sides[SideB].Crypto; c == nil || !c.Awaited || len(st.Keys) > 0 {
+		t.Fatalf("the state has %+v and %d keys", c, len(st.Keys))
+	}
+	all, err := st.secure(0, 0)
+	if err != nil || all[SideB].in == nil || all[SideB].in.keyed() || all[SideB].out.keyed() {
+		t.Errorf("%+v, %v", all[SideB], err)
+	}
+	s.Close()
+}

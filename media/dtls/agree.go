@@ -1,0 +1,224 @@
+package dtls
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/pion/dtls/v3"
+	"github.com/pion/logging"
+
+	"flowbridge/media"
+)
+
+const (
+	// Patience is how long a handshake may take.
+	Patience = 10 * time.Second
+
+	// repeatAfter is how long the first answer to a flight is waited for, and then twice as long each time. RFC 6347 §4.2.4.1
+	// has a second, and less for media that somebody waits for: RFC 9147 §5.8.2 says so.
+	repeatAfter = 400 * time.Millisecond
+
+	// lingers is how long the server of a handshake answers repeated last messages: a client repeats its own until it has
+	// those of the server (RFC 6347 §4.2.4).
+	lingers = 10 * time.Second
+
+	// attempts bounds how often a handshake begins again because of something that can't be read.
+	attempts = 20
+
+	// unanswered is after how long a server that has answered nothing begins again. The library keeps the first ClientHello,
+	// readable or not, and takes that of the peer, which repeats it, for the same.
+	unanswered = 700 * time.Millisecond
+
+	// unreadable bounds what comes to a server that lingers.
+	unreadable = 100
+)
+
+// The errors of a handshake, besides those of the library. They may go to logs and records.
+var (
+	errFingerprint = errors.New("the certificate is not the one of a=fingerprint")
+	errTimeout     = fmt.Errorf("no DTLS handshake within %v", Patience)
+	errProfile     = errors.New("no SRTP profile in common")
+)
+
+// profiles are the suites that DTLS can agree on (RFC 5764 §4.1.2, RFC 7714 §14.2).
+var profiles = [...]struct {
+	suite   media.Suite
+	profile dtls.SRTPProtectionProfile
+}{
+	{media.SuiteAEADAES256GCM, dtls.SRTP_AEAD_AES_256_GCM},
+	{media.SuiteAEADAES128GCM, dtls.SRTP_AEAD_AES_128_GCM},
+	{media.SuiteAESCM128SHA80, dtls.SRTP_AES128_CM_HMAC_SHA1_80},
+	{media.SuiteAESCM128SHA32, dtls.SRTP_AES128_CM_HMAC_SHA1_32},
+}
+
+// Peer is who to agree with, as the SDP of both says.
+type Peer struct {
+	Fingerprints []string // values of a=fingerprint (RFC 8122), of which one has to fit
+	Client       bool     // we begin the handshake: the peer is passive (RFC 5763 §5)
+	Suites       []media.Suite
+}
+
+// Agree runs a handshake, and gives agreed the keys. A server then goes on for a while, so that the peer has them, too. An
+// error means that agreed was not called: nothing came, the certificate was another one, the peer has refused, or d has ended.
+func (i *Identity) Agree(ctx context.Context, d *media.Datagrams, with Peer, agreed func(media.Crypto)) error {
+	w := newWire(d)
+	ctx, cancel := context.WithTimeoutCause(ctx, Patience, errTimeout)
+	defer cancel()
+	for n := 1; ; n++ {
+		conn, keys, err := i.handshake(ctx, w, with)
+		if err == nil {
+			agreed(keys)
+			w.linger(conn, with.Client)
+			return nil
+		}
+		switch {
+		case ctx.Err() != nil:
+			err = context.Cause(ctx)
+		case n < attempts && !final(err):
+			continue
+		}
+		return fmt.Errorf("dtls: %w", err)
+	}
+}
+
+// final reports whether it is of no use to begin again. Somebody who sends garbage must not end a handshake.
+func final(err error) bool {
+	var alert interface{ IsFatalOrCloseNotify() bool } // of the library
+	return errors.Is(err, errFingerprint) || errors.Is(err, errProfile) || errors.Is(err, net.ErrClosed) || errors.As(err, &alert)
+}
+
+// handshake runs one handshake.
+func (i *Identity) handshake(ctx context.Context, w *wire, with Peer) (*dtls.Conn, media.Crypto, error) {
+	wrong := false
+	options := []dtls.Option{
+		dtls.WithCertificates(i.certificate),
+		dtls.WithInsecureSkipVerify(true), // no authority: the fingerprint decides
+		dtls.WithVerifyPeerCertificate(func(certificates [][]byte, _ [][]*x509.Certificate) error {
+			if len(certificates) > 0 && matches(certificates[0], with.Fingerprints) {
+				return nil
+			}
+			wrong = true
+			return errFingerprint
+		}),
+		dtls.WithSRTPProtectionProfiles(profilesOf(with.Suites)...),
+		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret), // RFC 7627: else the keys are not of this handshake alone
+		dtls.WithFlightInterval(repeatAfter),
+		dtls.WithLoggerFactory(&logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled}),
+	}
+	conn, err := open(w, with.Client, options)
+	if err != nil {
+		return nil, media.Crypto{}, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if w.sent.Store(false); !with.Client {
+		defer time.AfterFunc(unanswered, func() {
+			if !w.sent.Load() {
+				cancel()
+			}
+		}).Stop()
+	}
+	if err = conn.HandshakeContext(ctx); err == nil {
+		var keys media.Crypto
+		if keys, err = keysOf(conn, with); err == nil {
+			return conn, keys, nil
+		}
+	}
+	w.close(conn)
+	if wrong {
+		err = errFingerprint
+	}
+	return nil, media.Crypto{}, err
+}
+
+func open(w *wire, client bool, options []dtls.Option) (*dtls.Conn, error) {
+	if client {
+		all := make([]dtls.ClientOption, 0, len(options))
+		for _, o := range options {
+			all = append(all, o)
+		}
+		return dtls.ClientWithOptions(w, address{}, all...)
+	}
+	all := []dtls.ServerOption{dtls.WithClientAuth(dtls.RequireAnyClientCert)}
+	for _, o := range options {
+		all = append(all, o)
+	}
+	return dtls.ServerWithOptions(w, address{}, all...)
+}
+
+func profilesOf(suites []media.Suite) (all []dtls.SRTPProtectionProfile) {
+	for _, s := range suites {
+		for _, p := range profiles {
+			if p.suite == s {
+				all = append(all, p.profile)
+			}
+		}
+	}
+	return all
+}
+
+// Suites are those of some suites that DTLS can agree on, in their order.
+func Suites(some []media.Suite) []media.Suite {
+	return slices.DeleteFunc(slices.Clone(some), func(s media.Suite) bool { return len(profilesOf([]media.Suite{s})) == 0 })
+}
+
+// keysOf exports the keys of a handshake (RFC 5764 §4.2): those of the client and of the server, then their salts.
+func keysOf(conn *dtls.Conn, with Peer) (media.Crypto, error) {
+	state, ok := conn.ConnectionState()
+	if !ok || len(state.PeerCertificates) == 0 || !matches(state.PeerCertificates[0], with.Fingerprints) {
+		return media.Crypto{}, errFingerprint
+	}
+	profile, _ := conn.SelectedSRTPProtectionProfile()
+	for _, p := range profiles {
+		if p.profile != profile || !slices.Contains(with.Suites, p.suite) {
+			continue
+		}
+		key, salt := p.suite.Lengths()
+		text, err := state.ExportKeyingMaterial("EXTRACTOR-dtls_srtp", nil, 2*(key+salt))
+		if err != nil {
+			return media.Crypto{}, err
+		}
+		of := func(n int) *media.Keys {
+			return &media.Keys{Suite: p.suite, Key: slices.Concat(text[n*key:(n+1)*key], text[2*key+n*salt:2*key+(n+1)*salt])}
+		}
+		client, server := of(0), of(1)
+		if with.Client {
+			return media.Crypto{Receive: server, Send: client}, nil
+		}
+		return media.Crypto{Receive: client, Send: server}, nil
+	}
+	return media.Crypto{}, errProfile
+}
+
+// linger answers what the peer repeats, if it may have to, and ends our part of the association. The peer is told
+// nothing: many take that for the end of the call.
+func (w *wire) linger(conn *dtls.Conn, client bool) {
+	defer w.close(conn)
+	if client {
+		return
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(lingers)); err != nil {
+		return
+	}
+	var buf [2048]byte // data is ignored
+	for range unreadable {
+		_, err := conn.Read(buf[:])
+		var timeout net.Error
+		if errors.Is(err, io.EOF) || errors.As(err, &timeout) && timeout.Timeout() {
+			return
+		}
+	}
+}
+
+// close ends the library's part, which sends nothing more.
+func (w *wire) close(conn *dtls.Conn) {
+	w.silent.Store(true)
+	_ = conn.Close()
+	w.silent.Store(false)
+}

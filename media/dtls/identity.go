@@ -1,0 +1,102 @@
+package dtls
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/hkdf"
+	"crypto/sha256"
+	_ "crypto/sha512" // hashes of fingerprints
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"math/big"
+	"strings"
+	"time"
+)
+
+// Identity is our certificate, which signs itself: the peer knows it by its fingerprint alone.
+type Identity struct {
+	certificate tls.Certificate
+	fingerprint string
+}
+
+// NewIdentity makes the identity that belongs to a key: the same each time.
+func NewIdentity(key [32]byte) (*Identity, error) {
+	seed, err := hkdf.Key(sha256.New, key[:], nil, "flowbridge DTLS-SRTP certificate", 48)
+	if err != nil {
+		return nil, fmt.Errorf("dtls: %w", err)
+	}
+	// As FIPS 186-5 A.2.1 makes a key of random bits: 128 more than the order has, so that all keys are alike.
+	curve := elliptic.P256()
+	order := new(big.Int).Sub(curve.Params().N, big.NewInt(1))
+	d := new(big.Int).Mod(new(big.Int).SetBytes(seed), order)
+	private, err := ecdsa.ParseRawPrivateKey(curve, d.Add(d, big.NewInt(1)).FillBytes(make([]byte, 32)))
+	if err != nil {
+		return nil, fmt.Errorf("dtls: %w", err)
+	}
+	template := x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "flowbridge"},
+		NotBefore: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(2126, 1, 1, 0, 0, 0, 0, time.UTC),
+		KeyUsage: x509.KeyUsageDigitalSignature,
+	}
+	der, err := x509.CreateCertificate(nil, &template, &template, private.Public(), repeatable{private})
+	if err != nil {
+		return nil, fmt.Errorf("dtls: %w", err)
+	}
+	return &Identity{
+		certificate: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private},
+		fingerprint: fingerprint("sha-256", crypto.SHA256, der),
+	}, nil
+}
+
+// repeatable signs the same in the same way (RFC 6979).
+type repeatable struct{ *ecdsa.PrivateKey }
+
+// Sign implements crypto.Signer without its source of randomness.
+func (r repeatable) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	return r.PrivateKey.Sign(nil, digest, opts)
+}
+
+// Fingerprint is what a=fingerprint says of the certificate (RFC 8122 §5).
+func (i *Identity) Fingerprint() string { return i.fingerprint }
+
+// fingerprint is the value of an a=fingerprint.
+func fingerprint(name string, hash crypto.Hash, der []byte) string {
+	h := hash.New()
+	h.Write(der)
+	digits := strings.ToUpper(hex.EncodeToString(h.Sum(nil)))
+	b := append([]byte(name), ' ')
+	for i := 0; i < len(digits); i += 2 {
+		if i > 0 {
+			b = append(b, ':')
+		}
+		b = append(b, digits[i:i+2]...)
+	}
+	return string(b)
+}
+
+// matches reports whether a certificate has one of these fingerprints. A fingerprint of another hash matches nothing.
+func matches(der []byte, fingerprints []string) bool {
+	for _, f := range fingerprints {
+		name, _, _ := strings.Cut(f, " ")
+		var hash crypto.Hash
+		switch strings.ToLower(name) {
+		case "sha-256":
+			hash = crypto.SHA256
+		case "sha-384":
+			hash = crypto.SHA384
+		case "sha-512":
+			hash = crypto.SHA512
+		default:
+			continue
+		}
+		if strings.EqualFold(f, fingerprint(name, hash, der)) {
+			return true
+		}
+	}
+	return false
+}

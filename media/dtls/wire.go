@@ -1,0 +1,74 @@
+package dtls
+
+import (
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/transport/v5/deadline"
+
+	"flowbridge/media"
+)
+
+// wire is media.Datagrams as the library wants them. Closing it closes nothing.
+type wire struct {
+	*media.Datagrams
+	read   *deadline.Deadline
+	silent atomic.Bool // what is sent goes nowhere
+	sent   atomic.Bool // something was sent in this attempt
+}
+
+func newWire(d *media.Datagrams) *wire { return &wire{Datagrams: d, read: deadline.New()} }
+
+// The side's address is the media's to know.
+type address struct{}
+
+func (address) Network() string { return "udp" }
+func (address) String() string  { return "the side" }
+
+// ReadFrom waits for a datagram.
+func (w *wire) ReadFrom(p []byte) (int, net.Addr, error) {
+	for {
+		select {
+		case pkt := <-w.Received():
+			if plausible(pkt) {
+				return copy(p, pkt), address{}, nil
+			}
+		case <-w.Done():
+			return 0, nil, net.ErrClosed
+		case <-w.read.Done():
+			return 0, nil, w.read.Err()
+		}
+	}
+}
+
+// WriteTo sends a datagram, and never blocks.
+func (w *wire) WriteTo(p []byte, _ net.Addr) (int, error) {
+	select {
+	case <-w.Done():
+		return 0, net.ErrClosed
+	default:
+	}
+	if w.sent.Store(true); !w.silent.Load() {
+		w.Send(p)
+	}
+	return len(p), nil
+}
+
+// Close implements net.PacketConn.
+func (w *wire) Close() error { return nil }
+
+// LocalAddr implements net.PacketConn.
+func (w *wire) LocalAddr() net.Addr { return address{} }
+
+// SetDeadline implements net.PacketConn.
+func (w *wire) SetDeadline(t time.Time) error { return w.SetReadDeadline(t) }
+
+// SetReadDeadline implements net.PacketConn.
+func (w *wire) SetReadDeadline(t time.Time) error {
+	w.read.Set(t)
+	return nil
+}
+
+// SetWriteDeadline implements net.PacketConn.
+func (w *wire) SetWriteDeadline(time.Time) error { return nil }
