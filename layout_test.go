@@ -190,7 +190,7 @@ func TestExamplesAreValid(t *testing.T) {
 	cert, key := writeCertificate(t)
 	secrets := regexp.MustCompile(`/run/secrets/(?:[a-ce-z-][a-z-]*)|twilio\.token`)
 	files := strings.NewReplacer("/etc/flowbridge/cert.pem", cert,
-		"/etc/flowbridge/please-wait.wav", writeSound(t), "/etc/flowbridge/key.pem", key, "/etc/flowbridge/carriers.pem", cert, "/etc/flowbridge/ca.pem", cert, "/etc/flowbridge/sti-roots.pem", cert, "/run/secrets/dsn", dsn)
+		"/etc/flowbridge/please-wait.wav", writeSound(t), "/etc/flowbridge/key.pem", key, "/etc/flowbridge/carriers.pem", cert, "/etc/flowbridge/ca.pem", cert, "/etc/flowbridge/sti-roots.pem", cert, "/run/secrets/dsn", dsn, "/etc/flowbridge/numbers.csv", "docs/examples/numbers.csv")
 	parse := func(name, text string) {
 		t.Helper()
 		text = files.Replace(secrets.ReplaceAllString(text, secret))

@@ -46,10 +46,11 @@ type Drained struct {
 
 // Reloaded is the answer to a reload.
 type Reloaded struct {
-	// Trunks, Targets and Routes count those in force now.
+	// Trunks, Targets and Routes count those in force now, and Numbers those of the table.
 	Trunks  int `json:"trunks"`
 	Targets int `json:"targets"`
 	Routes  int `json:"routes"`
+	Numbers int `json:"numbers"`
 	// NeedRestart are the changed sections that only a restart applies.
 	NeedRestart []string `json:"need_restart"`
 }

@@ -68,7 +68,7 @@ func TestReload(t *testing.T) {
 	opts.Operator = op
 	h := New(opts)
 	res, body := do(t, h, "POST", "/api/reload")
-	if want := `{"trunks":1,"targets":2,"routes":3,"need_restart":[]}` + "\n"; res.StatusCode != 200 || body != want {
+	if want := `{"trunks":1,"targets":2,"routes":3,"numbers":0,"need_restart":[]}` + "\n"; res.StatusCode != 200 || body != want {
 		t.Errorf("got %d %s; want %s", res.StatusCode, body, want)
 	}
 	op.needRestart = []string{"sip"}

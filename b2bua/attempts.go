@@ -25,6 +25,7 @@ import (
 // and the source of their INVITEs.
 type plan struct {
 	targets    []*peers.Target // not tried yet
+	shared     bool            // the first one is chosen by the route's split
 	failoverOn []int           // statuses, besides the usual ones, after which the next target is tried
 	full       []*peers.Target // had no room for a call that may wait for it, or are out of use
 	capped     bool            // one of them had no room
@@ -54,6 +55,7 @@ func (all *attempts) next(p *plan) *attempt {
 	}
 	all.tried++
 	all.current = &attempt{number: all.tried, plan: p, target: p.targets[0], started: time.Now()}
+	all.current.shared, p.shared = p.shared, false
 	p.targets = p.targets[1:]
 	return all.current
 }
@@ -85,6 +87,7 @@ type attempt struct {
 	number   int   // from 1
 	plan     *plan // that it belongs to
 	target   *peers.Target
+	shared   bool               // it is chosen by the route's split
 	offer    *sdp.Description   // that its INVITE is made of
 	formats  []sdp.Format       // of the offer, for the target
 	crypto   *sdp.LegCrypto     // SRTP state of its leg
@@ -130,9 +133,13 @@ func (a *attempt) callID() string {
 
 // recordOf is an attempt's entry in the record.
 func (a *attempt) recordOf(why cause.Cause, code int) store.Attempt {
+	reason := a.plan.reason
+	if a.shared {
+		reason = store.ReasonSplit
+	}
 	return store.Attempt{
 		StartedAt: store.TimeOf(a.started),
-		Target:    a.target.Dial.Name, Reason: a.plan.reason, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
+		Target:    a.target.Dial.Name, Reason: reason, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
 		SIPStatus: code, Cause: string(why), MS: time.Since(a.started).Milliseconds(), Transport: a.transport, DroppedHeaders: a.dropped,
 		SIPCallID: a.callID(), Tried: a.reached.Tried,
 	}

@@ -108,12 +108,12 @@ func (c *Call) rescuers(r *config.Rescue, vars *config.Vars) []*peers.Target {
 	if len(r.Targets)+len(r.Trunks) == 0 {
 		return peers.DialableOf(c.untried(), vars, c.route.To, c.route.From)
 	}
-	return peers.DialableOf(c.peers.Destinations(&config.Route{Targets: r.Targets, Trunks: r.Trunks}), vars, c.route.To, c.route.From)
+	return peers.DialableOf(c.peers.Destinations(&config.Route{Targets: r.Targets, Trunks: r.Trunks}, vars), vars, c.route.To, c.route.From)
 }
 
 // untried are the route's targets after the last one that was tried.
 func (c *Call) untried() []*peers.Target {
-	all := c.peers.DestinationsFor(c.route, &c.vars)
+	all, _ := c.peers.DestinationsFor(c.route, &c.vars)
 	for i, t := range all {
 		if t == c.bridge.target {
 			return all[i+1:]

@@ -10,7 +10,6 @@ import (
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
-	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/store"
@@ -46,7 +45,7 @@ func (c *Call) admitted() phase {
 // routing finds the route, reads the offer, opens the media and sends ringing to
 // the caller.
 func (c *Call) routing() phase {
-	index := c.peers.FirstRoute(&c.vars)
+	index := c.peers.FirstRoute(&c.vars, c.times.started)
 	if index < 0 {
 		c.journal()
 		return c.refuse(404, cause.NoRoute)
@@ -62,9 +61,12 @@ func (c *Call) routing() phase {
 	if p, ok := c.readOffer(); !ok {
 		return p
 	}
-	targets := c.peers.DestinationsFor(c.route, &c.vars)
+	targets, share := c.peers.DestinationsFor(c.route, &c.vars)
 	c.ladder.Routed(c.vars.Route, c.vars.To.Number, dialNames(targets))
-	c.plan = plan{targets: targets, failoverOn: c.route.FailoverOn}
+	if share > 0 {
+		c.ladder.Decide("split: target %s has this caller, by %d of %d", targets[0].Dial.Name, share, c.route.Total())
+	}
+	c.plan = plan{targets: targets, shared: share > 0, failoverOn: c.route.FailoverOn}
 	if !slices.ContainsFunc(targets, c.agreement.SharesCodec) {
 		return c.refuse(488, cause.NoCommonCodec, warning("305 no codec in common"))
 	}
@@ -82,7 +84,8 @@ func (c *Call) routing() phase {
 // takeRoute notes the route of the call, with its direction and lead.
 func (c *Call) takeRoute(index int) {
 	c.route = &c.peers.Routes[index]
-	c.vars.Route, c.vars.Direction = peers.RouteName(index), c.route.Direction
+	c.vars.Route, c.vars.Direction = c.peers.RouteName(index), c.route.Direction
+	c.vars.Row = c.peers.RowOf(c.route.AgentNumber(&c.vars))
 }
 
 // routeIndex is where the route of the call stands; -1: it has none.

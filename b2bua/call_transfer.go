@@ -102,7 +102,7 @@ func (c *Call) refer(from *legOnWire, req *sip.Request, to message.Referral) {
 	}
 	c.referrals++
 	vars := c.vars
-	vars.To, vars.Route = dest.party, dest.route
+	vars.To, vars.Route, vars.Row = dest.party, dest.route, c.peers.RowOf(dest.party.Number)
 	if c.vars.Target == "" { // the customer is the calling party in either direction
 		vars.From, vars.Direction = outbound.CallingParty(c.vars), config.DirectionInbound
 	}

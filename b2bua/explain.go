@@ -28,7 +28,10 @@ func Explain(cfg *config.Config, preparers map[string]peers.Preparer, q report.Q
 		return report.Explanation{}, err
 	}
 	defer s.Close()
-	x := explainer{server: s, q: q}
+	if q.At.IsZero() {
+		q.At = time.Now()
+	}
+	x := explainer{server: s, q: q, out: report.Explanation{At: q.At}}
 	if err := x.nameTrunk(); err != nil {
 		return report.Explanation{}, err
 	}
@@ -63,7 +66,7 @@ func Explain(cfg *config.Config, preparers map[string]peers.Preparer, q report.Q
 	}
 	from := x.sender()
 	x.local(x.transport, from.Addr.Addr()) // the caller's leg needs an address, too
-	c := s.newCall(NewID(), time.Now(), req, s.admission.Peers.Load(), t, from.Addr)
+	c := s.newCall(NewID(), q.At, req, s.admission.Peers.Load(), t, from.Addr)
 	return x.out, x.call(c)
 }
 
@@ -280,13 +283,14 @@ func (x *explainer) call(c *Call) error {
 	if c.trunk.Caller.Identity != nil && !x.identity(c) {
 		return nil
 	}
-	index := c.peers.FirstRoute(&c.vars)
+	index := c.peers.FirstRoute(&c.vars, c.times.started)
 	x.routes(c, index)
 	if index < 0 {
 		x.refuse(404, message.StatusText(404), "no route matches")
 		return nil
 	}
 	c.takeRoute(index)
+	o.Row = c.vars.Row
 	o.Direction, o.Lead = c.vars.Direction, c.vars.Lead().Number
 	o.Route, o.Ringing, o.Otherwise = c.vars.Route, c.route.Ringing, c.route.Otherwise
 	o.Ringback, o.Hold, o.Record, o.MaskDTMF = c.route.Ringback, c.route.Hold, string(c.route.Record), string(c.route.MaskDTMF)
@@ -300,8 +304,11 @@ func (x *explainer) call(c *Call) error {
 	if q := c.route.Queue; q != nil {
 		x.note("while every target is full, up to %d callers wait for up to %v; others get %d", q.Limit, q.Timeout, q.Status)
 	}
-	targets := c.peers.DestinationsFor(c.route, &c.vars)
-	for _, t := range c.peers.Destinations(c.route) {
+	targets, share := c.peers.DestinationsFor(c.route, &c.vars)
+	if share > 0 {
+		o.Split = &report.Share{Target: targets[0].Dial.Name, Weight: share, Of: c.route.Total()}
+	}
+	for _, t := range c.peers.Destinations(c.route, &c.vars) {
 		if !slices.Contains(targets, t) {
 			x.note("target %s is left out: "+noPhoneNumber, t.Dial.Name, c.vars.Agent().Number)
 		}

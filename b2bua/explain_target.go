@@ -151,8 +151,8 @@ func (x *explainer) headersOf(r *report.Target, t *peers.Dial) {
 func (x *explainer) routes(c *Call, found int) {
 	for i := range x.server.cfg.Routes {
 		r := &x.server.cfg.Routes[i]
-		why := report.Route{Route: peers.RouteName(i), Matches: i == found}
-		switch peers.Mismatch(r, &c.vars) {
+		why := report.Route{Route: c.peers.RouteName(i), Matches: i == found}
+		switch c.peers.Mismatch(r, &c.vars, c.times.started) {
 		case "target":
 			why.Why = "it is for calls of trunks"
 			if r.Target != "" {
@@ -164,6 +164,10 @@ func (x *explainer) routes(c *Call, found int) {
 			why.Why = fmt.Sprintf("the called number %s does not match to: %s", c.vars.To.Number, r.To)
 		case "from":
 			why.Why = fmt.Sprintf("the calling number %s does not match from: %s", c.vars.From.Number, r.From)
+		case "hours":
+			why.Why = fmt.Sprintf("it is open %s, and the time there is %s", r.Hours, r.Hours.Clock(c.times.started))
+		case "listed":
+			why.Why = report.Unlisted(r, x.server.cfg.Numbers, &c.vars)
 		default:
 			why.Why = report.Met(r)
 			if i != found {

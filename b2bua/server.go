@@ -438,7 +438,7 @@ func (s *Server) legOptions(side media.Side, local leg.Local, peer leg.PeerOptio
 // Redirected begins to redirect calls to the targets of the server.
 func (s *Server) Redirected(o redirected.Options) *redirected.Calls {
 	return redirected.New(redirected.Server{
-		Targets:  func() map[string]*peers.Target { return s.admission.Peers.Load().Targets },
+		Peers:    s.admission.Peers.Load,
 		Draining: s.Draining,
 		Journal:  func(r store.Record) { s.sink.Journal(r, nil) }, Put: s.sink.Put,
 		Node: s.node, OTLP: &s.cfg.Telemetry.OTLP, Log: s.log,

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -114,12 +115,12 @@ func (c *Call) routeOfTarget(to config.Party) (targets []*peers.Target, route st
 	}
 	for i := range c.peers.Routes {
 		r := &c.peers.Routes[i]
-		if peers.Mismatch(r, &vars) != "" {
+		if c.peers.Mismatch(r, &vars, time.Now()) != "" {
 			continue
 		}
 		naming := slices.Concat(agent.TransferNumbers, []*config.Numbers{r.To, r.From})
-		if targets = peers.DialableOf(c.peers.Destinations(r), &vars, naming...); len(targets) > 0 {
-			return targets, peers.RouteName(i), r.FailoverOn
+		if targets, _ = c.peers.DestinationsNamed(r, &vars, naming...); len(targets) > 0 {
+			return targets, c.peers.RouteName(i), r.FailoverOn
 		}
 	}
 	if callee := c.peers.Callees[c.trunk.Caller.Name]; callee != nil && c.trunk.Platform == nil {

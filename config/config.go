@@ -19,6 +19,9 @@ type Config struct {
 	Recording Recording `key:"recording"`
 	// WAV files by name: mono, 8000 Hz, 16-bit PCM or G.711, at most 10 minutes. Routes and the admin API play them.
 	Sounds map[string]*audio.Sound `key:"sounds"`
+	// The CSV file of the numbers that have an agent, a route, targets or values of their own, relative to the working directory. Its
+	// first line names the columns: number, perhaps route and targets, and names for templates ({{.Row.agent}}).
+	Numbers *Table `key:"numbers"`
 	// The carriers and PBXs that may call, and that calls may be placed to. Unknown sources get no answer.
 	Trunks []Trunk `key:"trunks"`
 	// The platforms and SIP addresses that calls go to.

@@ -22,7 +22,7 @@ func (d *doubts) routes() {
 
 // takesAll reports whether a route certainly takes every call of a later one.
 func (d *doubts) takesAll(first, later *Route) bool {
-	return first.Target == later.Target && (first.Trunk == "" || first.Trunk == later.Trunk) &&
+	return first.Target == later.Target && !first.Listed && first.Hours == nil && (first.Trunk == "" || first.Trunk == later.Trunk) &&
 		d.covers(first, first.To, later.To) && d.covers(first, first.From, later.From)
 }
 

@@ -13,7 +13,9 @@ type Error struct {
 	File string
 	// Line counts from 1; 0 concerns the file as a whole.
 	Line int
-	// Path is the key's path: trunks[0].sources.
+	// Column counts the bytes of the line from 1, where it is known: in the table of numbers. Else it is 0.
+	Column int
+	// Path is the key's path: trunks[0].sources; in the table of numbers it is the column's name.
 	Path string
 	// Problem says what is wrong. It never holds a secret or what a variable of the environment contains.
 	Problem string
@@ -27,6 +29,9 @@ func (e Error) Error() string {
 	b.WriteString(e.File)
 	if e.Line > 0 {
 		fmt.Fprintf(&b, ":%d", e.Line)
+	}
+	if e.Column > 0 {
+		fmt.Fprintf(&b, ":%d", e.Column)
 	}
 	b.WriteString(": ")
 	if e.Path != "" {
@@ -54,6 +59,6 @@ func (es Errors) Error() string {
 }
 
 func (es Errors) sorted() Errors {
-	slices.SortStableFunc(es, func(a, b Error) int { return cmp.Compare(a.Line, b.Line) })
+	slices.SortStableFunc(es, func(a, b Error) int { return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line)) })
 	return es
 }

@@ -124,6 +124,8 @@ func (s section) fill(k key, dst reflect.Value) {
 		*p = s.members(k.name)
 	case *map[string]*audio.Sound:
 		*p = s.sounds(k.name)
+	case **Table:
+		*p = s.table(k.name)
 	case **Template:
 		*p = s.template(k)
 	case *[]*Template:

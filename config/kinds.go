@@ -63,6 +63,7 @@ var kinds = map[string]kind{
 	"config.Listener":     {parse: uniqueListeners, title: "transport://address:port", pattern: `^(udp|tcp|tls)://.+:[0-9]+$`},
 	"config.AdminAddress": {parse: parsed(parseAdminAddress), title: "address:port or unix://path", pattern: `^.+:[0-9]+$|^unix:///.+$`},
 	"fs.FileMode":         {parse: parsed(parseFileMode), title: "octal file mode", pattern: `^(0o)?[0-7]{1,4}$`, types: number, high: 777},
+	"*config.Table":       {title: "file", types: anyScalar},
 	"*config.Template":    {title: "template", types: anyScalar},
 	"*config.URL":         {title: "URL with templates", pattern: `^[Hh][Tt][Tt][Pp][Ss]?://.+`},
 	"config.Secret":       {title: "file"},
@@ -106,6 +107,7 @@ var kinds = map[string]kind{
 	"kind":                {parse: parsed(parseKind), title: "kind", enum: targetKinds()},
 	"method":              words(true, "is no method that can go from one side to the other", "write some of INFO, MESSAGE, NOTIFY, SUBSCRIBE", "INFO", "MESSAGE", "NOTIFY", "SUBSCRIBE"),
 	"number-pattern":      {parse: parsed(parseNumberPattern), title: "regular expression", pattern: ".", types: anyScalar},
+	"opening":             {parse: parsed(parseOpening), title: "days and time of the day", pattern: `^([A-Za-z,-]+ +)?[0-9]{2}:[0-9]{2}-[0-9]{2}:[0-9]{2}$`},
 	"part":                {parse: parsed(parsePart), title: "content type", pattern: `^[^/*;]+/[^/*;]+$`},
 	"passed-name":         {parse: parsed(parsePassedName), title: "header name", pattern: "^[A-Za-z0-9.!%_+`'~-]*$", types: anyScalar},
 	"path":                {parse: parsed(parsePath), title: "path", pattern: `^(/[A-Za-z0-9._~-]+)+$`},
@@ -114,6 +116,7 @@ var kinds = map[string]kind{
 	"register-user":       {parse: parsed(parseRegisterUser), title: "user of a SIP URI", pattern: `^[A-Za-z0-9_.!~*'()&=+$,;?/%:-]*$`, types: anyScalar},
 	"registration-least":  {parse: parsed(parseRegistrationLeast), title: "duration", pattern: durationText},
 	"registration-time":   {parse: parsed(parseRegistrationTime), title: "duration", pattern: durationText},
+	"route-name":          {parse: named("route", func(l *loader) map[string]bool { return l.routes }), title: "name", pattern: nameText, types: anyScalar},
 	"server-name":         {parse: parsed(parseServerName), title: "host name or address", pattern: hostText, types: anyScalar},
 	"file-size":           {parse: parsed(parseFileSize), title: "size", pattern: `^[0-9]{1,4}(MB|GB)$`},
 	"memory-size":         {parse: parsed(parseMemorySize), title: "size", pattern: `^0$|^[0-9]{1,4}(MB|GB)$`, types: number},
@@ -140,6 +143,7 @@ var kinds = map[string]kind{
 	"webhook-name":        {parse: named("webhook", func(l *loader) map[string]bool { return l.webhooks }), title: "name", pattern: nameText, types: anyScalar},
 	"webhook-timeout":     {parse: parsed(parseWebhookTimeout), title: "duration", pattern: durationText},
 	"webhook-url":         {parse: parsed(parseWebhookURL), title: "URL", pattern: `^[Hh][Tt][Tt][Pp][Ss]?://.+`},
+	"zone":                {parse: parsed(parseZone), title: "time zone", pattern: `^[A-Za-z0-9_+/-]+$`},
 	"environment-name":    {title: "environment variable", pattern: `^[A-Za-z_][A-Za-z0-9_]*$|^$`},
 }
 

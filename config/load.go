@@ -114,6 +114,9 @@ type loader struct {
 	webhooks   map[string]bool      // names so far
 	workspaces map[string]workspace // by id
 
+	routes  map[string]bool // names so far
+	inTable readTable
+
 	sources map[string]string // prefix and claim, or user, to trunk or target
 }
 
@@ -121,7 +124,7 @@ func newLoader(file string, env func(string) (string, bool), running *Config) *l
 	return &loader{
 		file: file, env: env, cfg: &Config{}, running: running, trunks: map[string]bool{}, targets: map[string]bool{},
 		callees: map[string]bool{}, callers: map[string]bool{}, sources: map[string]string{}, sounds: map[string]bool{},
-		workspaces: map[string]workspace{}, twice: map[string]int{}, webhooks: map[string]bool{},
+		workspaces: map[string]workspace{}, routes: map[string]bool{}, twice: map[string]int{}, webhooks: map[string]bool{},
 	}
 }
 

@@ -376,5 +376,7 @@ func (p *Prepare) sample() *PrepareVars {
 
 // SampleVars are the values of a made-up call to a target, with its sample of the platform's answer.
 func (t *Target) SampleVars() Vars {
-	return templateUse{prepare: t.Prepare != nil, sample: t.Prepare.sample()}.vars()
+	v := templateUse{prepare: t.Prepare != nil, sample: t.Prepare.sample()}.vars()
+	v.Row = t.Sample
+	return v
 }

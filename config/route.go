@@ -1,9 +1,14 @@
 package config
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Route is one entry of `routes`.
 type Route struct {
+	// What the route is called in records, in ladders and in the table of numbers. Empty: routes[0], by its place.
+	Name string `key:"name" is:"route-name"`
 	// The trunk whose calls the route is for. Empty: any trunk.
 	Trunk string `key:"trunk" is:"trunk"`
 	// The target whose own calls and transfers the route is for, and no others. It stands instead of trunk.
@@ -13,6 +18,11 @@ type Route struct {
 	To *Numbers `key:"to"`
 	// The same over the calling number. Empty: any.
 	From *Numbers `key:"from"`
+	// Whether the route takes only calls to numbers of the table (`numbers`), and of these only such that name this route or none.
+	// Where a row has targets, these are tried instead of the route's own. With direction outbound it is the calling number that counts.
+	Listed bool `key:"listed" default:"false"`
+	// When the route takes calls. Outside of these hours it does not match, and the next routes are asked. Empty: always.
+	Hours *Hours `key:"hours"`
 	// Who the customer is: inbound (the caller) or outbound (the called party; a PBX hands the answered call over). Routes to
 	// trunks and routes of a target must not have it.
 	Direction string `key:"direction" enum:"inbound outbound" default:"inbound"`
@@ -20,6 +30,9 @@ type Route struct {
 	Targets []string `key:"targets" is:"target"`
 	// The trunks that the call is placed to, in this order. They need a uri.
 	Trunks []string `key:"trunks" is:"callee"`
+	// What parts of the route's calls its targets, or trunks, have, by name: {new: 10, old: 90}. A caller always has the same one, and the
+	// others follow in their order if it does not take the call. Empty: the first one is tried first.
+	Split []Share `key:"split" later:""`
 	// When the caller hears ringing: immediate (180 at once), on-target (with the target's own 18x), session-progress (183 at
 	// once, and ringback until the target's media or answer), none.
 	Ringing string `key:"ringing" enum:"immediate on-target none session-progress" default:"immediate"`
@@ -45,6 +58,10 @@ type Route struct {
 
 func (r *Route) check(s section) {
 	r.checkRescue(s)
+	r.Split = s.shares(slices.Concat(r.Targets, r.Trunks))
+	if r.Listed && s.l.cfg.Numbers == nil && !s.l.root.has("numbers") {
+		s.fields["listed"].fail("has no effect without a table of numbers: no call would take the route", "name its file in numbers at the top level, or remove it")
+	}
 	if r.Record != WantedOff && s.l.cfg.Recording.MaxSize == 0 { // no section
 		s.fields["record"].fail("has no effect without the section recording", "write recording: {path: …} at the top level, or remove it")
 	}

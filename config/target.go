@@ -87,6 +87,9 @@ type Target struct {
 	TransferNumbers []*Numbers `key:"transfer_numbers" is:"number-pattern"`
 	// The hosts that it may transfer to.
 	TransferHosts []string `key:"transfer_hosts" is:"host"`
+
+	// Sample is a row of the table of numbers, with which its templates are tried; nil without a table.
+	Sample Row
 }
 
 func (t *Target) check(s section) {
@@ -100,6 +103,7 @@ func (t *Target) check(s section) {
 	s.l.callers[t.Name] = t.MayCall() || t.Transfer != TransferRefuse
 	t.overBudget(s)
 	t.Prepare = s.prepare(t.Kind)
+	t.Sample = s.l.sampleRow()
 	use := templateUse{prepare: s.has("prepare"), without: noPrepareStep, sample: t.Prepare.sample()}
 	t.Headers = s.headers(use) // one that needs the id is left out where there is none
 	use.mayLack = t.Prepare != nil && t.Prepare.OnFailure == OnFailureDial

@@ -30,6 +30,7 @@ type Template struct {
 	parsed   *template.Template
 	plain    []plainPart // the whole of it; nil: text/template evaluates it
 	prepare  bool
+	columns  []string // of the table of numbers
 	dials    []string // see walker.dials
 	constant bool     // it gives its text for every call
 
@@ -38,7 +39,7 @@ type Template struct {
 
 // ParseTemplate parses text and checks that every field it names exists.
 func ParseTemplate(text string) (*Template, error) {
-	parsed, err := template.New("template").Option("missingkey=error").Funcs(template.FuncMap{"xei": xeiToken}).Parse(text)
+	parsed, err := template.New("template").Option("missingkey=zero").Funcs(template.FuncMap{"xei": xeiToken}).Parse(text)
 	if err != nil {
 		return nil, errors.New(plainTemplateError(err))
 	}
@@ -55,7 +56,7 @@ func ParseTemplate(text string) (*Template, error) {
 	if w.err != nil {
 		return nil, w.err
 	}
-	t.prepare, t.dials, t.plain = w.prepare, w.dials, plainParts(parsed.Root)
+	t.prepare, t.columns, t.dials, t.plain = w.prepare, w.columns, w.dials, plainParts(parsed.Root)
 	t.constant = !slices.ContainsFunc(parsed.Root.Nodes, func(n parse.Node) bool { return n.Type() != parse.NodeText })
 	return t, nil
 }

@@ -55,6 +55,8 @@ func (v *Vars) field(path string) (value string, ok bool) {
 		return v.From.field(part)
 	case "Lead":
 		return v.lead().field(part)
+	case "Row":
+		return v.Row[part], true
 	case "Agent":
 		return v.agent().field(part)
 	}

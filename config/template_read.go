@@ -108,13 +108,17 @@ func (v value) template(use templateUse) (*Template, string, bool) {
 		s.complain(refuse("uses .Prepare, "+use.without, remedy))
 		return nil, "", false
 	}
-	sample, err := t.Render(use.vars())
+	if c := v.l.columnsOf(t); !c.none() {
+		s.complain(c)
+		return nil, "", false
+	}
+	sample, err := t.Render(v.l.sampleVars(use, t))
 	if err != nil {
 		s.complain(refuse(s.describe(err), "correct the template"))
 		return nil, "", false
 	}
 	if use.mayLack {
-		if _, err := t.Render(SampleVars(false)); err != nil {
+		if _, err := t.Render(v.l.sampleVars(templateUse{}, t)); err != nil {
 			s.complain(refuse("fails when the prepare step failed, and on_failure is dial",
 				"put the part with .Prepare between {{with .Prepare}} and {{end}} and write {{.CallID}} there, or write on_failure: next"))
 			return nil, "", false

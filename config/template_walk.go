@@ -12,6 +12,7 @@ import (
 // that the sample values never reach.
 type walker struct {
 	prepare bool
+	columns []string // of the table of numbers
 	dials   []string // the first two names of the fields whose values come before an @: "To.Number"
 	host    bool     // the @ is there
 	asks    bool     // within a condition, which gives no value
@@ -88,9 +89,21 @@ func (w *walker) note(fields []string) {
 	if len(fields) > 0 && fields[0] == "Prepare" {
 		w.prepare = true
 	}
+	if len(fields) > 0 && fields[0] == "Row" {
+		w.column(fields[1:])
+	}
 	if !w.host && !w.asks {
 		w.dials = append(w.dials, strings.Join(fields[:min(len(fields), 2)], "."))
 	}
+}
+
+// column notes a column of the table. The row as a whole is no value.
+func (w *walker) column(names []string) {
+	if len(names) != 1 {
+		w.fail(".Row stands with one name of a column, like .Row.agent")
+		return
+	}
+	w.columns = append(w.columns, names[0])
 }
 
 func (w *walker) fail(format string, args ...any) {
@@ -109,6 +122,9 @@ func (w *walker) resolve(path []string) {
 			}
 			at = m.Type.Out(0)
 			continue
+		}
+		if at == reflect.TypeFor[Row]() {
+			return
 		}
 		st := at
 		if st.Kind() == reflect.Pointer {

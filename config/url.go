@@ -45,7 +45,7 @@ func (s section) urlTemplate(key string) *URL {
 	}
 	u, err := newURL(t, sc.text)
 	if err == nil {
-		_, err = u.render(SampleVars(false))
+		_, err = u.render(s.l.sampleVars(templateUse{}, t))
 	}
 	if err != nil {
 		sc.complain(refuse(sc.describe(err), "correct the URL"))

@@ -33,6 +33,8 @@ type Vars struct {
 	Attempt int
 	// Diversion is the number of the topmost Diversion, or what History-Info says, or empty.
 	Diversion string
+	// Row is what the table of numbers has of the agent's number; nil where it has no row.
+	Row Row
 	// Prepare is what the prepare step gave; nil where there was none.
 	Prepare *PrepareVars
 	// Rescue says what has happened, where a target takes over from an agent whose leg has died; else empty.

@@ -119,6 +119,7 @@ type Recording struct {
 
 // The reasons of attempts that are not for the call's route.
 const (
+	ReasonSplit    = "split"    // the route's split has chosen the target
 	ReasonTransfer = "transfer" // a REFER of the agent
 	ReasonRescue   = "rescue"   // the agent's leg has died
 )
@@ -126,7 +127,7 @@ const (
 // Attempt is one try at one target.
 type Attempt struct {
 	Target string `json:"target"`
-	// Reason is why the attempt was made: empty for the route of the call, ReasonTransfer or ReasonRescue.
+	// Reason is why the attempt was made: empty for the route of the call, ReasonSplit, ReasonTransfer or ReasonRescue.
 	Reason        string `json:"reason,omitempty"`
 	PrepareMS     int64  `json:"prepare_ms"`
 	PrepareStatus int    `json:"prepare_status"`

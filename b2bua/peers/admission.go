@@ -84,7 +84,7 @@ func NewAdmission(cfg *config.Config, preparers map[string]Preparer) *Admission 
 // Reload replaces trunks, targets and routes for new calls.
 func (a *Admission) Reload(cfg *config.Config, preparers map[string]Preparer) {
 	p := &Snapshot{
-		Routes: cfg.Routes, Marks: routeMarks(cfg.Routes), Targets: map[string]*Target{}, Callees: map[string]*Target{},
+		Routes: cfg.Routes, Numbers: cfg.Numbers, Marks: routeMarks(cfg.Routes), Targets: map[string]*Target{}, Callees: map[string]*Target{},
 		Allow: allowedToTrunks(cfg.Targets), Parts: passedParts(cfg.Targets), Tones: tonesOf(cfg),
 		sources: a.sources,
 	}

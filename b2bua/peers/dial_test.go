@@ -32,6 +32,8 @@ func filled(v reflect.Value) {
 				f.SetInt(7)
 			case reflect.Uint16:
 				f.SetUint(7)
+			case reflect.Map:
+				f.Set(reflect.MakeMap(f.Type()))
 			case reflect.Slice:
 				f.Set(reflect.MakeSlice(f.Type(), 1, 1))
 			case reflect.Pointer:
@@ -73,7 +75,7 @@ func TestEveryKeyReachesCalls(t *testing.T) {
 		other []string
 	}{
 		{"a trunk", trunk, []any{*callerOfTrunk(&trunk), *dialOfTrunk(&trunk)}, []string{"DialAuth"}},
-		{"a target", target, []any{*callerOfTrunk(target.Caller()), *DialOf(&target)}, []string{"CallAuth", "Region", "Account"}},
+		{"a target", target, []any{*callerOfTrunk(target.Caller()), *DialOf(&target)}, []string{"CallAuth", "Region", "Account", "Sample"}},
 	} {
 		want, zero := fields(reflect.ValueOf(tt.from))
 		if len(zero) > 0 {

@@ -22,6 +22,7 @@ import (
 // reload makes another, and a call keeps the one that it began with.
 type Snapshot struct {
 	Routes  []config.Route
+	Numbers *config.Table           // nil: there is none
 	Marks   []uint64                // of the routes, in their order
 	Trunks  []*Trunk                // in file order, and behind them the targets that may call
 	Targets map[string]*Target      // by name
@@ -178,18 +179,6 @@ func (p *Snapshot) Callers() (real, targets []*Trunk) {
 		}
 	}
 	return real, targets
-}
-
-// Destinations returns the targets and trunks of a route.
-func (p *Snapshot) Destinations(r *config.Route) []*Target {
-	all := make([]*Target, 0, len(r.Targets)+len(r.Trunks))
-	for _, name := range r.Targets {
-		all = append(all, p.Targets[name])
-	}
-	for _, name := range r.Trunks {
-		all = append(all, p.Callees[name])
-	}
-	return all
 }
 
 // Sender is the origin of a message, as its transport knows it.

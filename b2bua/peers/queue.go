@@ -153,7 +153,7 @@ func (a *Admission) Waiting() (all []Waiting) {
 	defer a.mu.Unlock()
 	for i := range p.Routes {
 		if q := p.Routes[i].Queue; q != nil {
-			all = append(all, Waiting{Route: RouteName(i), Calls: a.queue.routes[p.Marks[i]], Limit: q.Limit})
+			all = append(all, Waiting{Route: p.RouteName(i), Calls: a.queue.routes[p.Marks[i]], Limit: q.Limit})
 		}
 	}
 	return all

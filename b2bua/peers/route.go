@@ -1,22 +1,33 @@
 package peers
 
 import (
+	"cmp"
 	"slices"
+	"strconv"
+	"time"
 
 	"flowbridge/config"
 )
 
-// FirstRoute is the index of the first route that a call matches and that leads it anywhere, -1: none.
-func (p *Snapshot) FirstRoute(vars *config.Vars) int {
-	return slices.IndexFunc(p.Routes, func(r config.Route) bool {
-		return Mismatch(&r, vars) == "" && p.reaches(&r, vars)
-	})
+// FirstRoute is the index of the first route that a call matches at a time and that leads it anywhere, -1: none.
+func (p *Snapshot) FirstRoute(vars *config.Vars, at time.Time) int {
+	for i := range p.Routes {
+		if r := &p.Routes[i]; p.Mismatch(r, vars, at) == "" && p.reaches(r, vars) {
+			return i
+		}
+	}
+	return -1
 }
 
-// Mismatch is the first key of a route that a call does not match: target, trunk,
-// to or from; "" when it matches them all. A route without target does not take the
+// RouteName is how a route is called: by its name, or without one by its place.
+func (p *Snapshot) RouteName(index int) string {
+	return cmp.Or(p.Routes[index].Name, "routes["+strconv.Itoa(index)+"]")
+}
+
+// Mismatch is the first key of a route that a call does not match at a time: target, trunk,
+// to, from, listed or hours; "" when it matches them all. A route without target does not take the
 // calls of targets.
-func Mismatch(r *config.Route, vars *config.Vars) string {
+func (p *Snapshot) Mismatch(r *config.Route, vars *config.Vars, at time.Time) string {
 	switch {
 	case r.Target != vars.Target:
 		return "target"
@@ -26,26 +37,82 @@ func Mismatch(r *config.Route, vars *config.Vars) string {
 		return "to"
 	case !r.From.Match(vars.From.Number):
 		return "from"
+	case r.Listed && !p.lists(r, vars):
+		return "listed"
+	case !r.Hours.Includes(at):
+		return "hours"
 	default:
 		return ""
 	}
+}
+
+// lists reports whether the table has the agent's number for a route.
+func (p *Snapshot) lists(r *config.Route, vars *config.Vars) bool {
+	row, ok := p.Numbers.Find(r.AgentNumber(vars))
+	return ok && (row.Route() == "" || row.Route() == r.Name)
 }
 
 // reaches reports whether a route that a call matches has destinations for it.
 func (p *Snapshot) reaches(r *config.Route, vars *config.Vars) bool {
 	v := *vars
 	v.Direction = r.Direction
-	return slices.ContainsFunc(r.Targets, func(name string) bool { return Dialable(p.Targets[name], &v, r.To, r.From) }) ||
-		slices.ContainsFunc(r.Trunks, func(name string) bool { return Dialable(p.Callees[name], &v, r.To, r.From) })
+	targets, trunks, _ := p.named(r, vars)
+	return slices.ContainsFunc(targets, func(name string) bool { return Dialable(p.Targets[name], &v, r.To, r.From) }) ||
+		slices.ContainsFunc(trunks, func(name string) bool { return Dialable(p.Callees[name], &v, r.To, r.From) })
+}
+
+// named are the names of the targets and trunks that a route leads a call to: those of the
+// table where it looks there, or its own.
+func (p *Snapshot) named(r *config.Route, vars *config.Vars) (targets, trunks []string, own bool) {
+	if r.Listed {
+		if row, ok := p.Numbers.Find(r.AgentNumber(vars)); ok {
+			if targets := row.Targets(); len(targets) > 0 {
+				return targets, nil, false
+			}
+		}
+	}
+	return r.Targets, r.Trunks, true
+}
+
+// Destinations returns the targets and trunks that a route leads a call to.
+func (p *Snapshot) Destinations(r *config.Route, vars *config.Vars) []*Target {
+	targets, trunks, _ := p.named(r, vars)
+	all := make([]*Target, 0, len(targets)+len(trunks))
+	for _, name := range targets {
+		all = append(all, p.Targets[name])
+	}
+	for _, name := range trunks {
+		all = append(all, p.Callees[name])
+	}
+	return all
 }
 
 // DestinationsFor are the targets and trunks of a route that can be called for a call
-// that matches it. A caller who names "+1507&SIP/x" gets to an agent, but not into the
-// Request-URI of one that is called by the number.
-func (p *Snapshot) DestinationsFor(r *config.Route, vars *config.Vars) []*Target {
+// that matches it, in the order in which they are tried. A caller who names "+1507&SIP/x"
+// gets to an agent, but not into the Request-URI of one that is called by the number. share
+// is the weight by which the first one has the call; 0: it is simply the first.
+func (p *Snapshot) DestinationsFor(r *config.Route, vars *config.Vars) (all []*Target, share int) {
 	v := *vars
 	v.Direction = r.Direction
-	return DialableOf(p.Destinations(r), &v, r.To, r.From)
+	return p.DestinationsNamed(r, &v, r.To, r.From)
+}
+
+// DestinationsNamed is DestinationsFor in the direction of the variables, where other
+// expressions say which user parts may be dialled.
+func (p *Snapshot) DestinationsNamed(r *config.Route, vars *config.Vars, naming ...*config.Numbers) (all []*Target, share int) {
+	all = DialableOf(p.Destinations(r, vars), vars, naming...)
+	if _, _, own := p.named(r, vars); own && len(r.Split) > 0 {
+		share = splitBy(r, vars, all)
+	}
+	return all, share
+}
+
+// RowOf is what templates have of a number in the table; nil: it is not there.
+func (p *Snapshot) RowOf(number string) config.Row {
+	if row, ok := p.Numbers.Find(number); ok {
+		return row.Row()
+	}
+	return nil
 }
 
 // DialableOf are those of the targets that can be called.

@@ -15,6 +15,12 @@ func routeMarks(routes []config.Route) []uint64 {
 	for i := range routes {
 		r, hash := &routes[i], fnv.New64a()
 		_, _ = fmt.Fprintf(hash, "%q %q %q %q %q %q %q", r.Trunk, r.Target, textOf(r.To), textOf(r.From), r.Direction, r.Targets, r.Trunks) // never fails
+		if r.Listed {                                                                                                                       // a mark of a route without such keys is the same in every version
+			_, _ = fmt.Fprintf(hash, " listed %q", r.Name)
+		}
+		if r.Hours != nil {
+			_, _ = fmt.Fprintf(hash, " hours %s", r.Hours)
+		}
 		all[i] = max(hash.Sum64(), 1)
 	}
 	return all
@@ -35,6 +41,3 @@ func (p *Snapshot) RouteMarked(mark uint64, place int) int {
 	}
 	return slices.Index(p.Marks, mark)
 }
-
-// RouteName is how a route, which has no name, is called: by its place.
-func RouteName(index int) string { return fmt.Sprintf("routes[%d]", index) }

@@ -43,7 +43,7 @@ type Calls struct {
 
 // Server is what redirected calls need of the server whose targets they go to.
 type Server struct {
-	Targets  func() map[string]*peers.Target // in force, by name
+	Peers    func() *peers.Snapshot // in force
 	Draining func() bool
 	Journal  func(store.Record)                        // notes the record of a call that is open; does not block
 	Put      func(context.Context, store.Record) error // keeps that of a call that is over, and returns when it is safe
@@ -123,7 +123,8 @@ func (r *Calls) Begin(ctx context.Context, vars config.Vars) (Destination, error
 
 // newCall is a new call, with the targets of the configuration in force.
 func (r *Calls) newCall(vars config.Vars) *call {
-	now := time.Now()
+	now, inForce := time.Now(), r.server.Peers()
+	vars.Row = inForce.RowOf(vars.To.Number)
 	c := &call{id: vars.CallID, vars: vars, began: now, steps: map[int]*decision{}, record: store.Record{
 		ID: vars.CallID, Node: r.server.Node, Route: r.options.Route, Direction: vars.Direction, From: vars.From.Number, To: vars.To.Number,
 		Lead: vars.Lead().Number, StartedAt: store.TimeOf(now), TraceID: outbound.TraceOf(vars.CallID, nil, false, r.server.OTLP).ID(),
@@ -139,9 +140,8 @@ func (r *Calls) newCall(vars config.Vars) *call {
 			break
 		}
 	}
-	targets := r.server.Targets()
 	for _, name := range names {
-		t := targets[name]
+		t := inForce.Targets[name]
 		if t == nil { // its attempt fails with errNotThere
 			t = &peers.Target{Dial: &peers.Dial{Peer: peers.Peer{Name: name}}}
 		}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/sdp"
@@ -22,6 +23,7 @@ type Question struct {
 	Trunk   string     // the trunk that it comes from; empty: the trunk of Source
 	Target  string     // the target that places it, instead of a trunk
 	Source  netip.Addr // the address that it comes from; zero: one of the trunk's
+	At      time.Time  // when; zero: now
 }
 
 // ErrQuestion means that a question makes no sense.

@@ -5,6 +5,7 @@ package report
 import (
 	"net/netip"
 	"strings"
+	"time"
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/config"
@@ -15,6 +16,7 @@ type Explanation struct {
 	Trunk  string     `json:"trunk"`  // empty: the source belongs to none
 	Target string     `json:"target"` // that places the call, instead of a trunk; empty: none
 	Source netip.Addr `json:"source"` // where the call would come from
+	At     time.Time  `json:"at"`     // when it would come
 	From   Party      `json:"from"`
 	To     Party      `json:"to"`
 
@@ -32,8 +34,11 @@ type Explanation struct {
 	Reason  string `json:"reason"`
 	Why     string `json:"why"`
 
+	Row config.Row `json:"row"` // of the agent's number in the table; null: it is not there
+
 	Routes  []Route  `json:"routes"` // up to the one that matches
 	Route   string   `json:"route"`  // empty: none matches
+	Split   *Share   `json:"split"`  // null: its first target is simply the first
 	Targets []Target `json:"targets"`
 
 	Ringing        string `json:"ringing"`
@@ -93,6 +98,13 @@ type Route struct {
 	Route   string `json:"route"`
 	Matches bool   `json:"matches"`
 	Why     string `json:"why"`
+}
+
+// Share says whose share of a route's calls a call belongs to.
+type Share struct {
+	Target string `json:"target"`
+	Weight int    `json:"weight"`
+	Of     int    `json:"of"` // the sum of all weights
 }
 
 // Target is an attempt at one target.
@@ -156,8 +168,23 @@ func Met(r *config.Route) string {
 	if r.From != nil {
 		why = append(why, "from: "+r.From.String())
 	}
+	if r.Listed {
+		why = append(why, "the table of numbers")
+	}
+	if r.Hours != nil {
+		why = append(why, "hours: "+r.Hours.String())
+	}
 	if why == nil {
 		return "it takes every call"
 	}
 	return "it matches " + strings.Join(why, ", ")
+}
+
+// Unlisted says why a route that looks into the table of numbers does not take a call.
+func Unlisted(r *config.Route, numbers *config.Table, vars *config.Vars) string {
+	number := r.AgentNumber(vars)
+	if row, ok := numbers.Find(number); ok {
+		return "the table of numbers has route " + row.Route() + " for " + number
+	}
+	return "the number " + number + " is not in the table of numbers"
 }

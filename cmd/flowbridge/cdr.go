@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -127,10 +126,10 @@ func newWanted(c *cobra.Command) *wanted {
 
 // read opens the database for a function.
 func (w *wanted) read(ctx context.Context, do func(r store.Lister, filter store.Filter) error) (err error) {
-	if w.filter.Since, err = timeFlag("since", w.since); err != nil {
+	if w.filter.Since, err = cli.Moment("since", w.since); err != nil {
 		return err
 	}
-	if w.filter.Until, err = timeFlag("until", w.until); err != nil {
+	if w.filter.Until, err = cli.Moment("until", w.until); err != nil {
 		return err
 	}
 	if w.number != "" {
@@ -184,22 +183,6 @@ func (w *wanted) readFleet(do func(r store.Lister, filter store.Filter) error) e
 	}
 	defer r.Close()
 	return do(r, w.filter)
-}
-
-// timeFlag reads a moment: RFC 3339, a date with or without a time (UTC), or a duration before now.
-func timeFlag(name, value string) (time.Time, error) {
-	if value == "" {
-		return time.Time{}, nil
-	}
-	if d, err := time.ParseDuration(value); err == nil {
-		return time.Now().Add(-d.Abs()), nil
-	}
-	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02"} {
-		if t, err := time.Parse(layout, value); err == nil {
-			return t, nil
-		}
-	}
-	return time.Time{}, cli.Usage(`--%s %q: write 2026-11-20T08:00:00Z, "2026-11-20 08:00" (UTC), or 2h for two hours ago`, name, value)
 }
 
 func listCDRs(ctx context.Context, w io.Writer, r store.Lister, filter store.Filter, asJSON bool) error {

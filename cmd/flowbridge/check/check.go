@@ -44,6 +44,7 @@ type checked struct {
 	Trunks   int       `json:"trunks"`
 	Targets  int       `json:"targets"`
 	Routes   int       `json:"routes"`
+	Numbers  int       `json:"numbers"`         // in the table
 	Media    string    `json:"media,omitempty"` // what would carry RTP, for a file that is valid
 	Errors   []flaw    `json:"errors"`
 	Warnings []flaw    `json:"warnings"`
@@ -52,16 +53,22 @@ type checked struct {
 
 // flaw is one error or warning.
 type flaw struct {
-	Line    int    `json:"line"` // 0: the file as a whole, or the machine
+	File    string `json:"file,omitempty"`   // where it is not the configuration itself
+	Line    int    `json:"line"`             // 0: the file as a whole, or the machine
+	Column  int    `json:"column,omitempty"` // in the table of numbers
 	Key     string `json:"key"`
 	Problem string `json:"problem"`
 	Remedy  string `json:"remedy"`
 }
 
-func flawsOf(all config.Errors) []flaw {
+// flawsOf are the errors or warnings of a configuration file, and of the table that it names.
+func flawsOf(all config.Errors, file string) []flaw {
 	flaws := []flaw{}
 	for _, e := range all {
-		flaws = append(flaws, flaw{e.Line, e.Path, e.Problem, e.Remedy})
+		if e.File == config.ShownName(file) {
+			e.File = ""
+		}
+		flaws = append(flaws, flaw{e.File, e.Line, e.Column, e.Path, e.Problem, e.Remedy})
 	}
 	return flaws
 }
@@ -81,7 +88,8 @@ func check(w io.Writer, file string, m machine, asJSON bool, try func(*config.Co
 	if failed == nil {
 		result.Valid = true
 		result.Trunks, result.Targets, result.Routes = len(cfg.Trunks), len(cfg.Targets), len(cfg.Routes)
-		result.Warnings = flawsOf(cfg.Warnings)
+		result.Numbers = cfg.Numbers.Size()
+		result.Warnings = flawsOf(cfg.Warnings, file)
 		result.Media = m.media(cfg)
 		var more []warning
 		if result.Trunks == 0 || result.Routes == 0 {
@@ -98,7 +106,7 @@ func check(w io.Writer, file string, m machine, asJSON bool, try func(*config.Co
 		}
 	}
 	if all, ok := errors.AsType[config.Errors](failed); ok {
-		result.Errors = flawsOf(all)
+		result.Errors = flawsOf(all, file)
 	}
 	if asJSON {
 		return errors.Join(failed, cli.PrintJSON(w, result))
@@ -113,7 +121,6 @@ func check(w io.Writer, file string, m machine, asJSON bool, try func(*config.Co
 		fmt.Fprintln(w, f.text())
 	}
 	fmt.Fprintln(w, "RTP:", result.Media)
-	_, err := fmt.Fprintf(w, "%s: %s, %s, %s: valid\n", config.ShownName(file),
-		cli.Count(result.Trunks, "trunk"), cli.Count(result.Targets, "target"), cli.Count(result.Routes, "route"))
+	_, err := fmt.Fprintf(w, "%s: %s: valid\n", config.ShownName(file), cli.Counts(result.Trunks, result.Targets, result.Routes, result.Numbers))
 	return errors.Join(failed, err)
 }

@@ -27,6 +27,15 @@ func Count(n int, what string) string {
 	return strconv.Itoa(n) + " " + what + "s"
 }
 
+// Counts says how much a configuration has: "1 trunk, 2 targets, 3 routes", and the numbers of its table if there is one.
+func Counts(trunks, targets, routes, numbers int) string {
+	text := Count(trunks, "trunk") + ", " + Count(targets, "target") + ", " + Count(routes, "route")
+	if numbers > 0 {
+		text += ", " + Count(numbers, "number")
+	}
+	return text
+}
+
 // CallsLeft says how many calls are left.
 func CallsLeft(n int) string {
 	if n == 1 {

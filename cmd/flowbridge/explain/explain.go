@@ -44,6 +44,7 @@ func Command() *cobra.Command {
 	f.StringVar(&q.Trunk, "trunk", "", "the trunk that the call comes from (default the only one)")
 	f.StringVar(&q.Target, "target", "", "the target that places the call, instead of a trunk")
 	source := f.String("source", "", "the IP address that it comes from")
+	at := f.String("at", "", "when it comes, for routes with hours: a time (UTC, or with an offset as 2026-12-24T19:00:00+01:00), or how long ago (default now)")
 	asJSON := f.Bool("json", false, "as JSON")
 	cli.CompleteNames(c, "trunk", "trunks", file)
 	cli.CompleteNames(c, "target", "targets", file)
@@ -57,6 +58,10 @@ func Command() *cobra.Command {
 				return cli.Usage("--source %q: write an IP address", *source)
 			}
 			q.Source = addr.Unmap()
+		}
+		var err error
+		if q.At, err = cli.Moment("at", *at); err != nil {
+			return err
 		}
 		cfg, err := config.Load(*file)
 		if err != nil {
@@ -86,7 +91,7 @@ func explain(w io.Writer, cfg *config.Config, q report.Question, asJSON bool) er
 	if err != nil {
 		return err
 	}
-	full := explained{Explanation: x, Prepare: asked.requests}
+	full := explained{Explanation: x, Prepare: asked.requests, asked: !q.At.IsZero()}
 	if asJSON {
 		err = cli.PrintJSON(w, full)
 	} else {
@@ -188,6 +193,8 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 type explained struct {
 	report.Explanation
 	Prepare map[string]apiRequest `json:"prepare"` // by target
+
+	asked bool // for a time
 }
 
 // text is the explanation for people.
@@ -208,11 +215,17 @@ func (x *explained) text() string {
 		row("from", "%s", party(x.From))
 		row("to", "%s", party(x.To))
 	}
+	if x.asked {
+		row("at", "%s", x.At.Format("Mon "+time.RFC3339))
+	}
 	if x.Diversion != "" {
 		row("diversion", "%s", x.Diversion)
 	}
 	if id := x.Identity; id != nil {
 		row("identity", "%s", id.Result)
+	}
+	if words := rowWords(x.Row); words != "" {
+		row("table", "%s", words)
 	}
 	for _, r := range x.Routes {
 		if r.Matches {
@@ -231,6 +244,9 @@ func (x *explained) text() string {
 	}
 	if x.Direction == config.DirectionOutbound && x.Target == "" {
 		row("direction", "outbound: %s was called, and is the lead", x.Lead)
+	}
+	if s := x.Split; s != nil {
+		row("split", "target %s has this caller, by %d of %d", s.Target, s.Weight, s.Of)
 	}
 	row("ringing", "%s", ringingWords[x.Ringing])
 	for _, part := range []struct{ name, value, def string }{

@@ -2,6 +2,8 @@ package explain
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"flowbridge/b2bua/cause"
@@ -39,6 +41,17 @@ func caps(calls, cps int) string {
 		s += "; at most " + cli.Count(cps, "new call") + " a second"
 	}
 	return s
+}
+
+// rowWords are the values of a row that are not empty, by column.
+func rowWords(row config.Row) string {
+	var words []string
+	for _, name := range slices.Sorted(maps.Keys(row)) {
+		if row[name] != "" {
+			words = append(words, name+" "+row[name])
+		}
+	}
+	return strings.Join(words, ", ")
 }
 
 // mediaWords describes unusual media settings of a target.

@@ -140,7 +140,7 @@ func (o *operator) Reload(context.Context) (admin.Reloaded, error) {
 	case err != nil:
 		o.log.Warn().Err(err).Msg("configuration not reloaded")
 	default:
-		o.log.Info().Str("config", o.file).Int("trunks", done.Trunks).Int("targets", done.Targets).Int("routes", done.Routes).
+		o.log.Info().Str("config", o.file).Int("trunks", done.Trunks).Int("targets", done.Targets).Int("routes", done.Routes).Int("numbers", done.Numbers).
 			Msg("configuration reloaded")
 		if len(done.NeedRestart) > 0 {
 			o.log.Warn().Strs("sections", done.NeedRestart).Msg("changed sections take effect after a restart")
@@ -172,7 +172,7 @@ func (o *operator) reload() (done admin.Reloaded, err error) {
 	logWarnings(cfg, o.log)
 	closeReplaced(current.preparers, next.preparers)
 	return admin.Reloaded{
-		Trunks: len(cfg.Trunks), Targets: len(cfg.Targets), Routes: len(cfg.Routes), NeedRestart: needRestart,
+		Trunks: len(cfg.Trunks), Targets: len(cfg.Targets), Routes: len(cfg.Routes), Numbers: cfg.Numbers.Size(), NeedRestart: needRestart,
 	}, nil
 }
 

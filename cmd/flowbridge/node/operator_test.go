@@ -202,7 +202,7 @@ func TestReloadByAPI(t *testing.T) {
 		body, _ := io.ReadAll(res.Body)
 		return res.StatusCode, string(body)
 	}
-	if code, body := post("/api/reload"); code != 200 || body != `{"trunks":1,"targets":2,"routes":1,"need_restart":[]}`+"\n" {
+	if code, body := post("/api/reload"); code != 200 || body != `{"trunks":1,"targets":2,"routes":1,"numbers":0,"need_restart":[]}`+"\n" {
 		t.Errorf("got %d %s", code, body)
 	}
 	for range 2 {

@@ -48,7 +48,7 @@ func Reload() *cobra.Command {
 			if len(done.NeedRestart) > 0 {
 				fmt.Fprintf(w, "warning: changes of %s take effect after a restart, or by flowbridge upgrade, which ends no call\n", strings.Join(done.NeedRestart, ", "))
 			}
-			_, err := fmt.Fprintf(w, "reloaded: %s, %s, %s\n", cli.Count(done.Trunks, "trunk"), cli.Count(done.Targets, "target"), cli.Count(done.Routes, "route"))
+			_, err := fmt.Fprintf(w, "reloaded: %s\n", cli.Counts(done.Trunks, done.Targets, done.Routes, done.Numbers))
 			return err
 		})
 	}

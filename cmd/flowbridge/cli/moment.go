@@ -1,0 +1,19 @@
+package cli
+
+import "time"
+
+// Moment reads the value of a flag: RFC 3339, a date with or without a time (UTC), or a duration before now. An empty one is the zero time.
+func Moment(name, value string) (time.Time, error) {
+	if value == "" {
+		return time.Time{}, nil
+	}
+	if d, err := time.ParseDuration(value); err == nil {
+		return time.Now().Add(-d.Abs()), nil
+	}
+	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02"} {
+		if t, err := time.Parse(layout, value); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, Usage(`--%s %q: write 2026-11-20T08:00:00Z, "2026-11-20 08:00" (UTC), or 2h for two hours ago`, name, value)
+}

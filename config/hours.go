@@ -1,0 +1,141 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	_ "time/tzdata" // an image may have no time zones of its own
+)
+
+// Hours is the section `routes[].hours`: when the route takes calls.
+type Hours struct {
+	// The time zone of open, by its name in the IANA database: Europe/Berlin. Summer time begins and ends as its clocks do.
+	Zone *time.Location `key:"zone" is:"zone" required:"the time zone that the hours are in, like Europe/Berlin"`
+	// When the route takes calls: "mon-fri 08:00-17:30". Days are mon to sun, one, a range, or several with commas; without days it
+	// is every day. The end is the first minute that is not open, at most 24:00. An end before its beginning is on the next day.
+	Open []Opening `key:"open" is:"opening" required:"when calls are taken, like [\"mon-fri 08:00-17:30\"]" filled:""`
+}
+
+// Opening is a time of the day, on some days of the week.
+type Opening struct {
+	days       uint8 // a bit for each time.Weekday
+	from, till int   // minutes since midnight; not later than from: on the next day
+}
+
+// Includes reports whether it is open at a moment. No hours include all.
+func (h *Hours) Includes(at time.Time) bool {
+	if h == nil {
+		return true
+	}
+	at = at.In(h.Zone)
+	minute, today, yesterday := at.Hour()*60+at.Minute(), at.Weekday(), (at.Weekday()+6)%7
+	return slices.ContainsFunc(h.Open, func(o Opening) bool {
+		if o.from < o.till {
+			return o.on(today) && o.from <= minute && minute < o.till
+		}
+		return o.on(today) && o.from <= minute || o.on(yesterday) && minute < o.till
+	})
+}
+
+// String gives the hours as they could be written in the file.
+func (h *Hours) String() string {
+	all := make([]string, len(h.Open))
+	for i, o := range h.Open {
+		all[i] = o.String()
+	}
+	return strings.Join(all, "; ") + " " + h.Zone.String()
+}
+
+// Clock is a moment as a clock in the zone of the hours shows it, with its day: "sat 14:03".
+func (h *Hours) Clock(at time.Time) string {
+	at = at.In(h.Zone)
+	return weekdays[at.Weekday()] + at.Format(" 15:04")
+}
+
+func (o Opening) on(day time.Weekday) bool { return o.days>>day&1 == 1 }
+
+// String gives the opening as it could be written in the file.
+func (o Opening) String() string {
+	var days []string
+	for _, day := range weekOrder {
+		if o.on(day) {
+			days = append(days, weekdays[day])
+		}
+	}
+	return fmt.Sprintf("%s %02d:%02d-%02d:%02d", strings.Join(days, ","), o.from/60, o.from%60, o.till/60, o.till%60)
+}
+
+var (
+	weekdays  = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
+	weekOrder = []time.Weekday{time.Monday, time.Tuesday, time.Wednesday, time.Thursday, time.Friday, time.Saturday, time.Sunday}
+	opening   = regexp.MustCompile(`^(?:([A-Za-z,-]+) +)?(\d{2}):(\d{2})-(\d{2}):(\d{2})$`)
+)
+
+const everyDay = 1<<7 - 1
+
+// parseOpening takes days and a time of the day.
+func parseOpening(t string) (Opening, complaint) {
+	const remedy = `write days and a time, like "mon-fri 08:00-17:30", "sat,sun 10:00-14:00" or "22:00-06:00"`
+	m := opening.FindStringSubmatch(t)
+	if m == nil {
+		return Opening{}, refuse("is not a time of the week", remedy)
+	}
+	o := Opening{days: everyDay}
+	if m[1] != "" {
+		days, wrong, ok := parseDays(strings.ToLower(m[1]))
+		if !ok {
+			return Opening{}, refuse(strconv.Quote(wrong)+" in it is no day", "the days are mon, tue, wed, thu, fri, sat, sun; "+remedy)
+		}
+		o.days = days
+	}
+	var ok, too bool
+	o.from, ok = minuteOf(m[2], m[3], 23)
+	o.till, too = minuteOf(m[4], m[5], 24)
+	switch {
+	case !ok || !too:
+		return Opening{}, refuse("has a time that no clock shows", "write hours from 00:00 to 23:59; a day ends at 24:00")
+	case o.from == o.till:
+		return Opening{}, refuse("begins and ends at the same time", "write 00:00-24:00 for a whole day")
+	}
+	return o, complaint{}
+}
+
+// minuteOf gives the minute of the day. The last hour has its first minute only, if it is 24.
+func minuteOf(hour, minute string, last int) (int, bool) {
+	h, _ := strconv.Atoi(hour) // two digits, as opening has it
+	m, _ := strconv.Atoi(minute)
+	return h*60 + m, h <= last && m < 60 && (h < 24 || m == 0)
+}
+
+// parseDays takes days and ranges of them. wrong is what is none.
+func parseDays(t string) (days uint8, wrong string, ok bool) {
+	for part := range strings.SplitSeq(t, ",") {
+		first, last, isRange := strings.Cut(part, "-")
+		if !isRange {
+			last = first
+		}
+		from, till := slices.Index(weekdays, first), slices.Index(weekdays, last)
+		if from < 0 || till < 0 {
+			return 0, part, false
+		}
+		for day := from; ; day = (day + 1) % len(weekdays) {
+			days |= 1 << day
+			if day == till {
+				break
+			}
+		}
+	}
+	return days, "", true
+}
+
+// parseZone takes a time zone by its name.
+func parseZone(t string) (*time.Location, complaint) {
+	zone, err := time.LoadLocation(t)
+	if err != nil || t == "" || t == "Local" { // which another machine may not have, or have otherwise
+		return nil, refuse("is not the name of a time zone", "write one of the IANA database, like Europe/Berlin, America/New_York or UTC")
+	}
+	return zone, complaint{}
+}

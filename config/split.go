@@ -1,0 +1,69 @@
+package config
+
+import (
+	"slices"
+	"strconv"
+)
+
+// Share is the part that a target, or trunk, has of a route's calls.
+type Share struct {
+	Name   string
+	Weight int // of the sum of all
+}
+
+// maxWeight bounds the weight of a share.
+const maxWeight = 1000
+
+// shares reads the key split of a route with these destinations. It is checked here, too.
+func (s section) shares(names []string) (all []Share) {
+	v, ok := s.fields["split"]
+	if !ok {
+		return nil
+	}
+	entries, ok := v.entries(join)
+	kind, sum := integer(0, maxWeight), 0
+	for _, e := range entries {
+		if !slices.Contains(names, e.key) {
+			v.l.fail(e.line, e.path, "is none of the route's targets or trunks", meant(e.key, names, "add it there, too: the others follow when it does not take a call"))
+			ok = false
+			continue
+		}
+		text, fine := e.scalar()
+		if !fine {
+			ok = false
+			continue
+		}
+		if _, c := kind.parse(s)(text.text); !c.none() {
+			text.complain(c)
+			ok = false
+			continue
+		}
+		weight, _ := strconv.Atoi(text.text)
+		sum += weight
+		all = append(all, Share{e.key, weight})
+	}
+	switch {
+	case !ok:
+	case len(all) < 2:
+		v.fail("has one share, which is all calls", "write a share for each that is to have calls: {new: 10, old: 90}")
+	case sum == 0:
+		v.fail("has no share above 0", "write a share for each that is to have calls: {new: 10, old: 90}")
+	}
+	return all
+}
+
+// Total is the sum of the weights of a route's split; 0: it has none.
+func (r *Route) Total() (sum int) {
+	for _, s := range r.Split {
+		sum += s.Weight
+	}
+	return sum
+}
+
+// Weight is the share of a target, or trunk, in a route's split; 0: it has none.
+func (r *Route) Weight(name string) int {
+	if i := slices.IndexFunc(r.Split, func(s Share) bool { return s.Name == name }); i >= 0 {
+		return r.Split[i].Weight
+	}
+	return 0
+}
