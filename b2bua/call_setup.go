@@ -104,8 +104,7 @@ func (c *Call) preparing() phase { return c.setUp("preparing", (*Call).preparing
 // dialing: the INVITE to the target has no final answer.
 func (c *Call) dialing() phase { return c.setUp("dialing", (*Call).dialing) }
 
-// setUp handles what happens in a phase before the answer. Facts of a leg B come
-// only while it is dialled.
+// setUp handles what happens in a phase before the answer.
 func (c *Call) setUp(name string, same phase) phase {
 	c.phase = name
 	for {
@@ -113,65 +112,80 @@ func (c *Call) setUp(name string, same phase) phase {
 		if !ok {
 			return same
 		}
-		switch e := h.event.(type) {
-		case Ready:
-			if a := c.attempts.current; a != nil && e.Attempt == a.number { // else of an attempt before
-				return c.onReady(e)
-			}
-		case Killed:
-			c.abandon(e.Cause, cause.Reasons{})
-			c.step(c.a, refusal(e.status()))
-			return c.end(e.Cause, e.By, e.status(), 0)
-		case Called:
-			if c.waits() {
-				return c.called()
-			}
-		case Expired:
-			if e.Cause == cause.QueueTimeout {
-				return c.timedOut()
-			}
-			c.abandon(cause.SetupTimeout, cause.Reasons{})
-			return c.refuse(c.route.Otherwise, cause.SetupTimeout)
-		case Withheld:
-			c.onWithheld()
-		case Secured:
-			if p := c.securedInSetUp(e); p != nil {
-				return p
-			}
-		case Verified:
-			return c.onVerified(e)
-		case MediaLost, OneWay, Latched, Keyed, Played, Changed: // the media does not run yet
+		next := c.setUpEvent(h.event)
+		if next == nil {
+			next = c.setUpFact(h.from, h.fact)
 		}
-		switch f := h.fact.(type) {
-		case leg.Progress:
-			c.onProgress(f)
-		case leg.Answered:
-			return c.onAnswered(f)
-		case leg.Refused:
-			return c.onRefused(f)
-		case leg.Cancelled:
-			return c.cancelledByCaller(f)
-		case leg.Gone:
-			if h.from == c.a { // the caller did not acknowledge what it has to
-				c.abandon(f.Cause, cause.Reasons{})
-				return c.end(f.Cause, store.EndedBySystem, 504, 0)
-			}
-			if a := c.attempts.current; h.from == a.line { // while its answer waits
-				c.dropAttempt(a, f.Cause, nil)
-				return c.nextAttempt()
-			}
-		case leg.Offered:
-			c.offeredEarly(h.from, f)
-		case leg.Asked:
-			c.reply(h.from, f.Req, 480)
-		case leg.AnswerReady: // the caller's, in its PRACK
-			if err := c.ownOfferAnswered(h.from, f); err != nil {
-				c.abandon(cause.BadAnswer, cause.Reasons{})
-				return c.refuse(488, cause.BadAnswer, warning("304 "+err.Error()))
-			}
-		case leg.Withdrawn, leg.OfferRefused, leg.Replied, leg.Confirmed: // not possible yet
+		if next != nil {
+			return next
 		}
 	}
+}
+
+// setUpEvent is the next phase after an event; nil: the same one.
+func (c *Call) setUpEvent(e event) phase {
+	switch e := e.(type) {
+	case Ready:
+		if a := c.attempts.current; a != nil && e.Attempt == a.number { // else of an attempt before
+			return c.onReady(e)
+		}
+	case Killed:
+		c.abandon(e.Cause, cause.Reasons{})
+		c.step(c.a, refusal(e.status()))
+		return c.end(e.Cause, e.By, e.status(), 0)
+	case Called:
+		if c.waits() {
+			return c.called()
+		}
+	case Expired:
+		if e.Cause == cause.QueueTimeout {
+			return c.timedOut()
+		}
+		c.abandon(cause.SetupTimeout, cause.Reasons{})
+		return c.refuse(c.route.Otherwise, cause.SetupTimeout)
+	case Withheld:
+		c.onWithheld()
+	case Secured:
+		return c.securedInSetUp(e)
+	case Verified:
+		return c.onVerified(e)
+	case MediaLost, OneWay, Latched, Keyed, Played, Changed: // the media does not run yet
+	}
+	return nil
+}
+
+// setUpFact is the next phase after a fact of a leg; nil: the same one. Those of a leg B come only while it is dialled.
+func (c *Call) setUpFact(from *legOnWire, f leg.Fact) phase {
+	switch f := f.(type) {
+	case leg.Progress:
+		c.onProgress(f)
+	case leg.Answered:
+		return c.onAnswered(f)
+	case leg.Refused:
+		return c.onRefused(f)
+	case leg.Cancelled:
+		return c.cancelledByCaller(f)
+	case leg.Gone:
+		if from == c.a { // the caller did not acknowledge what it has to
+			c.abandon(f.Cause, cause.Reasons{})
+			return c.end(f.Cause, store.EndedBySystem, 504, 0)
+		}
+		if a := c.attempts.current; from == a.line { // while its answer waits
+			c.dropAttempt(a, f.Cause, nil)
+			return c.nextAttempt()
+		}
+	case leg.Offered:
+		c.offeredEarly(from, f)
+	case leg.Asked:
+		c.reply(from, f.Req, 480)
+	case leg.AnswerReady: // the caller's, in its PRACK
+		if err := c.ownOfferAnswered(from, f); err != nil {
+			c.abandon(cause.BadAnswer, cause.Reasons{})
+			return c.refuse(488, cause.BadAnswer, warning("304 "+err.Error()))
+		}
+	case leg.Withdrawn, leg.OfferRefused, leg.Replied, leg.Confirmed: // not possible yet
+	}
+	return nil
 }
 
 // nextAttempt tries the next target, or ends the call where none is left.
