@@ -13,7 +13,7 @@ import (
 // says of itself.
 var (
 	carrierOnly = []string{"carriersecret", "192.0.2.10", "10.9.9.9", "198.18.1."}
-	agentOnly   = []string{"agentsecret", "192.0.2.20", "10.9.9.9", "198.18.2.", "32681"}
+	agentOnly   = []string{"agentsecret", "192.0.2.20", "10.9.9.9", "198.18.2.", ":32681"}
 )
 
 const carrierTells = `Via: SIP/2.0/UDP 198.18.1.1:5060;branch=z9hG4bKother;x=carriersecret
