@@ -119,8 +119,11 @@ func (s *fakeSession) Datagrams(side media.Side) *media.Datagrams {
 	defer s.mu.Unlock()
 	s.ways[side].Close()
 	s.ways[side] = media.NewDatagrams(func(pkt []byte) {
-		if s.far[side] != nil {
-			s.far[side].Deliver(pkt)
+		s.mu.Lock()
+		far := s.far[side]
+		s.mu.Unlock()
+		if far != nil {
+			far.Deliver(pkt)
 		}
 	})
 	return s.ways[side]

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,9 +16,20 @@ import (
 // queueing is an admission whose waiting calls note when they are called.
 type queueing struct {
 	*Admission
-	t      *testing.T
-	n      int
+	t *testing.T
+	n int
+
+	mu     sync.Mutex // guards called: several goroutines call
 	called []string
+}
+
+// tells has a call note that it was called.
+func (a *queueing) tells(id string) func() {
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.called = append(a.called, id)
+	}
 }
 
 func newQueueing(t *testing.T, targets string) *queueing {
@@ -52,7 +64,7 @@ func (a *queueing) arrives(to string, names ...string) (*Waiter, Limit) {
 	p := a.Peers.Load()
 	a.n++
 	w := &Waiter{ID: fmt.Sprintf("%03d", a.n), Trunk: p.Trunks[0], Mark: p.Marks[0], Parties: Parties{To: to}}
-	w.Called = func() { a.called = append(a.called, w.ID) }
+	w.Called = a.tells(w.ID)
 	a.setups.add(&w.Trunk.setups, 1)
 	return w, a.Wait(w, a.targets(names...), 5, false)
 }
@@ -112,7 +124,7 @@ func TestQueueOrder(t *testing.T) {
 		}
 		a.Place(second)
 		late, _ := a.arrives("", "a")
-		again := &Waiter{ID: "000", Trunk: late.Trunk, Mark: late.Mark, Called: func() { a.called = append(a.called, "000") }}
+		again := &Waiter{ID: "000", Trunk: late.Trunk, Mark: late.Mark, Called: a.tells("000")}
 		a.setups.add(&late.Trunk.setups, 1)
 		a.Wait(again, a.targets("a"), 0, true) // it has waited before, and keeps its place in the queue
 		a.Vacate(a.targets("a")[0], Parties{})

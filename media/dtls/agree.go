@@ -117,9 +117,9 @@ func (i *Identity) handshake(ctx context.Context, w *wire, with Peer) (*dtls.Con
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if w.sent.Store(false); !with.Client {
+	if w.spoken.Store(saidNothing); !with.Client {
 		defer time.AfterFunc(unanswered, func() {
-			if !w.sent.Load() {
+			if w.spoken.CompareAndSwap(saidNothing, givenUp) {
 				cancel()
 			}
 		}).Stop()

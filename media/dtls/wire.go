@@ -14,9 +14,17 @@ import (
 type wire struct {
 	*media.Datagrams
 	read   *deadline.Deadline
-	silent atomic.Bool // what is sent goes nowhere
-	sent   atomic.Bool // something was sent in this attempt
+	silent atomic.Bool   // what is sent goes nowhere
+	spoken atomic.Uint32 // in this attempt
 }
+
+// The values of wire.spoken. Only the first one changes, once: an attempt has begun to answer, or never does. The peer goes on
+// from what it was told, and a further attempt would not know of that.
+const (
+	saidNothing uint32 = iota
+	hasAnswered
+	givenUp
+)
 
 func newWire(d *media.Datagrams) *wire { return &wire{Datagrams: d, read: deadline.New()} }
 
@@ -49,7 +57,8 @@ func (w *wire) WriteTo(p []byte, _ net.Addr) (int, error) {
 		return 0, net.ErrClosed
 	default:
 	}
-	if w.sent.Store(true); !w.silent.Load() {
+	w.spoken.CompareAndSwap(saidNothing, hasAnswered)
+	if w.spoken.Load() == hasAnswered && !w.silent.Load() {
 		w.Send(p)
 	}
 	return len(p), nil
