@@ -112,7 +112,7 @@ func (v *Verifier) Verify(p *Policy, r *Request) Result {
 // where the certificate would come from, empty where the result is final.
 func Foresee(p *Policy, r *Request) (out Result, url string) {
 	out = check(p, r, func(pass *passport) Result {
-		if _, err := allowed(pass.url, p.Hosts); err != nil {
+		if _, _, err := allowed(pass.url, p.Hosts); err != nil {
 			return failed(StatusUnfetched, err)
 		}
 		url = pass.url
