@@ -19,14 +19,14 @@ import (
 // trunks[].identity: who calls is verified before the call has a route, and before anything
 // rings.
 
-// identityOf is what a caller's INVITE says for the verification: the number that it
-// calls as, and the one in To (RFC 8224 section 5.1).
+// identityOf is what a caller's INVITE says for the verification (RFC 8224 section 5.1).
 func (c *Call) identityOf() (*stir.Policy, *stir.Request) {
 	by := c.trunk.Caller.Identity
 	to := message.PartyOf("", &c.invite.To().Address, c.trunk.Caller.Country)
 	return &stir.Policy{Roots: by.Roots, Hosts: by.Hosts, Fresh: by.Fresh, Timeout: by.Timeout}, &stir.Request{
 		Identity: message.RawValues(c.invite, "Identity", "y"), Date: message.FirstHeader(c.invite, "Date"),
-		From: c.vars.From.Number, To: to.Number, CallID: c.vars.SIPCallID,
+		From: c.vars.From.Number, To: to.Number, Called: c.vars.To.Number, CallID: c.vars.SIPCallID, FromTag: message.TagOf(c.invite.From().Params),
+		Diverted: c.vars.Diversion != "" || message.FirstHeader(c.invite, "Diversion") != "",
 	}
 }
 

@@ -139,6 +139,48 @@ func TestCallerIsRefused(t *testing.T) {
 	})
 }
 
+// What a caller copies of another call does not pass by the copied Call-ID, nor to a number
+// that was not signed, unless the call says that it was diverted there.
+func TestCopiedIdentity(t *testing.T) {
+	inVerifyingWorld(t, ", refuse: [438]", func(w *world, s *stirtest.Signer) {
+		original := signed(w, s, certificateURL, 0)
+		identity := original.extra
+		w.answeredBySpareTo(original, agentSDP())
+		w.callerHangsUpAt(w.agent2, original)
+		w.record()
+		diversion := "Diversion: <sip:+15095785607@192.0.2.10>;reason=unconditional\n"
+		for _, tt := range []struct{ name, tag, extra string }{
+			{"same tag", ";tag=ann", identity},
+			{"another tag", ";tag=eve", identity},
+			{"said to be diverted", ";tag=ann", identity + diversion},
+			{"of a call that was not seen", ";tag=ann", signed(w, s, certificateURL, 0).extra},
+		} {
+			d := w.carrier.newCall("+15095785607")
+			d.callID, d.extra, d.from = original.callID, tt.extra, strings.Replace(d.from, ";tag=ann", tt.tag, 1)
+			w.carrier.send(strings.Replace(d.request("INVITE"), "+1509578560", "+1509000000", 1))
+			if m := d.learn(w.carrier.expect("SIP/2.0 4")); !strings.Contains(m.raw, "438 Invalid Identity Header") {
+				t.Fatalf("%s:\n%s", tt.name, m.raw)
+			}
+			w.carrier.ackRefused(d)
+			w.wantRecord("failed", cause.IdentityRefused, store.EndedBySystem)
+		}
+		diverted := signed(w, s, certificateURL, 0)
+		diverted.extra += diversion
+		w.carrier.send(strings.Replace(diverted.request("INVITE"), "+1509578560", "+1509000000", 1))
+		diverted.extra = ""
+		diverted.learn(w.carrier.expect("SIP/2.0 180"))
+		invite := w.agent2.expect("INVITE")
+		if invite.value("X-Verstat") != stir.Passed {
+			t.Errorf("INVITE:\n%s", invite.raw)
+		}
+		w.agent2.reply(invite, 486, "Busy Here", "agent2", "")
+		w.agent2.expect("ACK")
+		w.carrier.expect("SIP/2.0 486")
+		w.carrier.ackRefused(diverted)
+		w.record()
+	})
+}
+
 // A server of certificates that hangs costs a call what the trunk says, and the next ones
 // nothing. A caller who hangs up meanwhile does not wait.
 func TestCertificateServerHangs(t *testing.T) {

@@ -31,6 +31,7 @@ func doubtsOf(cfg *Config, root value) Errors {
 	d.xei()
 	d.routes()
 	d.queues()
+	d.shared()
 	d.idle()
 	return d.all.sorted()
 }
@@ -314,6 +315,14 @@ func (d *doubts) xei() {
 					`write {{xei "O" .Diversion}} for O.{{.Diversion}}; it gives nothing where there is no value`)
 			}
 		}
+	}
+}
+
+// shared is a webhook of OpenAI, which has one URL for a project, where calls are at several nodes.
+func (d *doubts) shared() {
+	if d.cfg.Fleet.On() && d.cfg.Hooks.OpenAI != nil {
+		d.warn("hooks.openai", "stands in a fleet: a node rejects each call that another node has sent to OpenAI, because it does not know it",
+			"give each node an OpenAI project of its own, with a webhook that leads to this node alone, or let one node alone send calls to OpenAI")
 	}
 }
 

@@ -117,6 +117,34 @@ func TestDoubtsOfAdmin(t *testing.T) {
 	}
 }
 
+// OpenAI's webhook is one for a project: it does not fit a fleet, whose nodes know their own calls alone.
+func TestDoubtsOfOpenAIInFleet(t *testing.T) {
+	dsn := filepath.Join(t.TempDir(), "dsn")
+	if err := os.WriteFile(dsn, []byte("postgres://f:p@db.example/f"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := func(string) (string, bool) { return "whsec_c2VjcmV0", true }
+	fleet := "fleet: {dsn_file: " + dsn + ", node: one}\n"
+	const hooks = "hooks: {openai: {listen: '127.0.0.1:8081', secret_env: SECRET, token_env: SECRET, session: {type: realtime}}}\n"
+	for text, want := range map[string]string{
+		doubtful + hooks:         "",
+		doubtful + hooks + fleet: "f.yaml:8: hooks.openai: stands in a fleet",
+		doubtful + fleet:         "",
+	} {
+		cfg, err := Parse("f.yaml", []byte(text), env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, w := range cfg.Warnings {
+			got += w.Error()
+		}
+		if !strings.HasPrefix(got, want) || want == "" && got != "" {
+			t.Errorf("%q; want %q", got, want)
+		}
+	}
+}
+
 // A route that gets no call is named, and no other.
 func TestShadowedRoutes(t *testing.T) {
 	const head = `trunks: [{name: a, sources: [192.0.2.1], uri: "sip:{{.To.Number}}@192.0.2.1"}, {name: b, sources: [192.0.2.2]}]

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -149,6 +150,11 @@ func (h *Webhook) decide(ctx context.Context, call Call) (word string, err error
 		action, word, body = "reject", "rejected", rest.Object{"status_code": d.Status}
 	}
 	err = h.tell(ctx, call.ID, action, body)
+	if d.Session != nil && final(rest.StatusOf(err)) {
+		h.opts.Log.Warn().Err(err).Str("openai_call_id", call.ID).Msg("openai does not take the session: the call is rejected")
+		d.Session, word = nil, "rejected"
+		err = h.tell(ctx, call.ID, "reject", rest.Object{"status_code": http.StatusInternalServerError}) // of SIP, too: the next target has its turn
+	}
 	if status := rest.StatusOf(err); status == http.StatusNotFound || status == http.StatusGone {
 		return "gone", nil // the caller has hung up meanwhile
 	}
@@ -156,6 +162,11 @@ func (h *Webhook) decide(ctx context.Context, call Call) (word string, err error
 		d.Accepted()
 	}
 	return word, err
+}
+
+// final reports whether a request that got this status would get it again.
+func final(status int) bool {
+	return status >= 400 && status < 500 && !slices.Contains([]int{http.StatusNotFound, http.StatusRequestTimeout, http.StatusGone, http.StatusTooManyRequests}, status)
 }
 
 // tell makes the request, again where the API is overloaded or says nothing, within ctx's time.

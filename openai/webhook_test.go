@@ -141,6 +141,7 @@ var session = rest.Object{"type": "realtime", "model": "gpt-realtime"}
 func TestDecisions(t *testing.T) {
 	always := func(status int) func(int) int { return func(int) int { return status } }
 	const accept, reject = `/v1/realtime/calls/rtc_1/accept {"model":"gpt-realtime","type":"realtime"}`, `/v1/realtime/calls/rtc_1/reject {"status_code":603}`
+	const fail = `/v1/realtime/calls/rtc_1/reject {"status_code":500}`
 	for name, tt := range map[string]struct {
 		api      func(n int) int
 		decision Decision
@@ -150,14 +151,18 @@ func TestDecisions(t *testing.T) {
 		asked    []string
 		accepted bool
 	}{
-		"accepted":               {always(200), Decision{Session: session}, nil, 200, "accepted", []string{accept}, true},
-		"rejected":               {always(200), Decision{Status: 603}, nil, 200, "rejected", []string{reject}, false},
-		"gone":                   {always(404), Decision{Session: session}, nil, 200, "gone", []string{accept}, false},
-		"at the third time":      {func(n int) int { return []int{503, 429, 200}[n-1] }, Decision{Session: session}, nil, 200, "accepted", []string{accept, accept, accept}, true},
-		"never":                  {always(500), Decision{Session: session}, nil, 503, "send it again", []string{accept, accept, accept}, false},
-		"no answer":              {always(0), Decision{Session: session}, nil, 503, "send it again", []string{accept, accept, accept}, false},
-		"a key that is not good": {always(401), Decision{Session: session}, nil, 503, "send it again", []string{accept}, false},
-		"undecided":              {always(200), Decision{}, errors.New("busy"), 503, "send it again", nil, false},
+		"accepted":                         {always(200), Decision{Session: session}, nil, 200, "accepted", []string{accept}, true},
+		"rejected":                         {always(200), Decision{Status: 603}, nil, 200, "rejected", []string{reject}, false},
+		"gone":                             {always(404), Decision{Session: session}, nil, 200, "gone", []string{accept}, false},
+		"at the third time":                {func(n int) int { return []int{503, 429, 200}[n-1] }, Decision{Session: session}, nil, 200, "accepted", []string{accept, accept, accept}, true},
+		"never":                            {always(500), Decision{Session: session}, nil, 503, "send it again", []string{accept, accept, accept}, false},
+		"no answer":                        {always(0), Decision{Session: session}, nil, 503, "send it again", []string{accept, accept, accept}, false},
+		"a key that is not good":           {always(401), Decision{Session: session}, nil, 503, "send it again", []string{accept, fail}, false},
+		"a model that is not there":        {func(n int) int { return []int{400, 200}[n-1] }, Decision{Session: session}, nil, 200, "rejected", []string{accept, fail}, false},
+		"a key for nothing, and a hang-up": {func(n int) int { return []int{403, 404}[n-1] }, Decision{Session: session}, nil, 200, "gone", []string{accept, fail}, false},
+		"too late":                         {always(408), Decision{Session: session}, nil, 503, "send it again", []string{accept}, false},
+		"a rejection that is not taken":    {always(400), Decision{Status: 603}, nil, 503, "send it again", []string{reject}, false},
+		"undecided":                        {always(200), Decision{}, errors.New("busy"), 503, "send it again", nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

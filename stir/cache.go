@@ -20,8 +20,11 @@ import (
 
 // The bounds of the cache and of its requests.
 const (
-	maxCached    = 1000
+	maxCached    = 1000 // certificates
+	maxFailed    = 250  // URLs that have failed, and hosts
+	maxMisses    = 5    // of a host's URLs, until the host is left alone
 	maxFlights   = 32
+	maxOfEntry   = 8 // flights to the hosts of one entry of the list, for certificates that were never there
 	maxFile      = 64 << 10
 	maxHops      = 16 << 10        // of an answer's header, in bytes
 	fetchTimeout = 5 * time.Second // of a request, which goes on while no call waits for it
@@ -45,23 +48,26 @@ type cache struct {
 	client *http.Client
 
 	mu      sync.Mutex
-	entries map[string]*list.Element // by URL; a host that does not answer by its name
-	recent  *list.List               // of *entry, the last used one in front
+	good    shelf // of URLs; one that is no longer fresh stays, as a URL that had a certificate
+	bad     shelf // of URLs and, by their names, hosts: whoever names what is not there displaces no certificate
 	flights map[string]*flight
 	stats   Fetches
 }
 
 // entry is what is known of a URL until a time.
 type entry struct {
-	key   string
-	chain *chain
-	err   error
-	until time.Time
-	roots map[*x509.CertPool]time.Time // that the chain leads to, and until when
+	key    string
+	chain  *chain
+	err    error
+	until  time.Time
+	roots  map[*x509.CertPool]time.Time // that the chain leads to, and until when
+	misses int                          // of a host: its URLs that have failed in succession
+	silent bool                         // of a host: it did not answer
 }
 
 // flight is a request that is under way.
 type flight struct {
+	of    string // the entry of the list
 	began time.Time
 	done  chan struct{}
 	entry *entry
@@ -82,7 +88,7 @@ func newCache(ctx context.Context, transport http.RoundTripper) *cache {
 		}
 	}
 	return &cache{
-		ctx: ctx, entries: map[string]*list.Element{}, recent: list.New(), flights: map[string]*flight{},
+		ctx: ctx, good: newShelf(maxCached), bad: newShelf(maxFailed), flights: map[string]*flight{},
 		client: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 	}
 }
@@ -90,11 +96,11 @@ func newCache(ctx context.Context, transport http.RoundTripper) *cache {
 // get returns the certificate at a URL. It waits until a deadline, and for the policy's
 // timeout at most, from when the request began.
 func (c *cache) get(where string, p *Policy, deadline time.Time) (*entry, error) {
-	u, err := allowed(where, p.Hosts)
+	u, of, err := allowed(where, p.Hosts)
 	if err != nil {
 		return nil, err
 	}
-	f, e := c.begin(u)
+	f, e := c.begin(u, of)
 	if e != nil {
 		return e, e.err
 	}
@@ -121,39 +127,39 @@ func (c *cache) get(where string, p *Policy, deadline time.Time) (*entry, error)
 }
 
 // begin returns what is known of a URL, or the request that is under way, which it starts
-// if there is none. Neither: too many are under way.
-func (c *cache) begin(u *url.URL) (*flight, *entry) {
+// if there is none. Neither: too many are under way. A URL that had a certificate waits
+// for no other of its host or entry.
+func (c *cache) begin(u *url.URL, of string) (*flight, *entry) {
 	now, key := time.Now(), u.String()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, k := range [...]string{key, u.Host} {
-		if e := c.known(k, now); e != nil {
-			c.stats.Cached++
-			return nil, e
+	had := c.good.at(key)
+	for _, e := range [...]*entry{had, c.bad.at(key), c.bad.at(u.Host)} {
+		if e == nil || !now.Before(e.until) {
+			continue
 		}
+		if isHost := e.misses > 0; isHost && !e.silent && (had != nil || e.misses < maxMisses) {
+			continue
+		}
+		c.stats.Cached++
+		return nil, e
 	}
 	f := c.flights[key]
-	if f == nil && len(c.flights) < maxFlights {
-		f = &flight{began: now, done: make(chan struct{})}
+	if f == nil && len(c.flights) < maxFlights && (had != nil || c.flightsOf(of) < maxOfEntry) {
+		f = &flight{of: of, began: now, done: make(chan struct{})}
 		c.flights[key] = f
 		go c.fly(f, u)
 	}
 	return f, nil
 }
 
-func (c *cache) known(key string, now time.Time) *entry {
-	at := c.entries[key]
-	if at == nil {
-		return nil
+func (c *cache) flightsOf(of string) (n int) {
+	for _, f := range c.flights {
+		if f.of == of {
+			n++
+		}
 	}
-	e, _ := at.Value.(*entry)
-	if !now.Before(e.until) {
-		c.recent.Remove(at)
-		delete(c.entries, key)
-		return nil
-	}
-	c.recent.MoveToFront(at)
-	return e
+	return n
 }
 
 // fly makes the request of a flight.
@@ -182,31 +188,68 @@ func (c *cache) fly(f *flight, u *url.URL) {
 // unusable is a certificate that came, and that no number can be verified by.
 type unusable struct{ error }
 
-// land notes what a request has brought. A host that did not answer is left alone.
+// land notes what a request has brought. A host that did not answer, or that had none of
+// several URLs, is left alone.
 func (c *cache) land(f *flight, e *entry, u *url.URL) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.flights, e.key)
 	f.entry = e
-	c.keep(e)
-	if c.stats.OK++; e.err != nil {
-		c.stats.OK--
-		c.stats.Failed++
+	defer close(f.done)
+	if e.err == nil {
+		c.stats.OK++
+		c.good.keep(e)
+		c.bad.drop(u.Host)
+		return
 	}
+	c.stats.Failed++
+	c.bad.keep(e)
+	host := &entry{key: u.Host, err: e.err, until: e.until, misses: 1}
 	if _, ok := errors.AsType[net.Error](e.err); ok {
-		c.keep(&entry{key: u.Host, err: e.err, until: e.until})
+		host.silent = true
 	}
-	close(f.done)
+	if before := c.bad.at(u.Host); before != nil && time.Now().Before(before.until) {
+		host.misses += before.misses
+		host.silent = host.silent || before.silent
+	}
+	c.bad.keep(host)
 }
 
-func (c *cache) keep(e *entry) {
-	if at := c.entries[e.key]; at != nil {
-		c.recent.Remove(at)
+// shelf has a number of entries. The one that was not used for longest gives way.
+type shelf struct {
+	most    int
+	entries map[string]*list.Element
+	recent  *list.List // of *entry, the last used one in front
+}
+
+func newShelf(most int) shelf {
+	return shelf{most: most, entries: map[string]*list.Element{}, recent: list.New()}
+}
+
+// at returns the entry of a key, which may have ended; nil: there is none.
+func (s *shelf) at(key string) *entry {
+	at := s.entries[key]
+	if at == nil {
+		return nil
 	}
-	c.entries[e.key] = c.recent.PushFront(e)
-	if last := c.recent.Back(); c.recent.Len() > maxCached {
-		old, _ := c.recent.Remove(last).(*entry)
-		delete(c.entries, old.key)
+	s.recent.MoveToFront(at)
+	e, _ := at.Value.(*entry)
+	return e
+}
+
+func (s *shelf) keep(e *entry) {
+	s.drop(e.key)
+	s.entries[e.key] = s.recent.PushFront(e)
+	if last := s.recent.Back(); s.recent.Len() > s.most {
+		old, _ := s.recent.Remove(last).(*entry)
+		delete(s.entries, old.key)
+	}
+}
+
+func (s *shelf) drop(key string) {
+	if at := s.entries[key]; at != nil {
+		s.recent.Remove(at)
+		delete(s.entries, key)
 	}
 }
 
@@ -261,10 +304,11 @@ func freshness(h http.Header, now time.Time) time.Duration {
 }
 
 // allowed reads a certificate's URL: https, a host of the list, and the port of the entry, or 443 or 8443 (ATIS-1000074).
-func allowed(where string, hosts []string) (*url.URL, error) {
-	u, err := url.Parse(where)
+// of is the entry.
+func allowed(where string, hosts []string) (u *url.URL, of string, err error) {
+	u, err = url.Parse(where)
 	if err != nil || u.Scheme != "https" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.Opaque != "" {
-		return nil, fmt.Errorf("%w: it is not https with a host and a path", ErrForbidden)
+		return nil, "", fmt.Errorf("%w: it is not https with a host and a path", ErrForbidden)
 	}
 	host, port := strings.ToLower(strings.TrimSuffix(u.Hostname(), ".")), u.Port()
 	for _, entry := range hosts {
@@ -273,10 +317,10 @@ func allowed(where string, hosts []string) (*url.URL, error) {
 			continue
 		}
 		if end, pattern := strings.CutPrefix(name, "*"); pattern && strings.HasSuffix(host, end) && len(host) > len(end) || name == host {
-			return u, nil
+			return u, entry, nil
 		}
 	}
-	return nil, fmt.Errorf("%w: its host %q is not on the list", ErrForbidden, u.Host)
+	return nil, "", fmt.Errorf("%w: its host %q is not on the list", ErrForbidden, u.Host)
 }
 
 // cutPort splits host and port of an entry, which may be an address.

@@ -120,17 +120,83 @@ func TestManyURLs(t *testing.T) {
 			go v.Verify(p, request(moved(t, s, fmt.Sprintf("https://h%d.example.net/x.pem", i))))
 		}
 		synctest.Wait()
+		if n := server.count(); n != maxOfEntry {
+			t.Errorf("%d requests to the hosts of an entry", n)
+		}
+		for i := range 200 {
+			q := *p
+			q.Hosts = []string{fmt.Sprintf("i%d.example.net", i)}
+			go v.Verify(&q, request(moved(t, s, "https://"+q.Hosts[0]+"/x.pem")))
+		}
+		synctest.Wait()
 		if n := server.count(); n != maxFlights {
 			t.Errorf("%d requests", n)
 		}
 		time.Sleep(time.Minute)
 		server.answer = says(404, nil)
 		for i := range maxCached + 100 {
+			v.Verify(p, request(moved(t, s, fmt.Sprintf("https://g%d.example.net/x.pem", i))))
+		}
+		server.answer = says(200, s.File)
+		for i := range maxCached + 100 {
 			v.Verify(p, request(moved(t, s, fmt.Sprintf("https://h.example.net/%d.pem", i))))
 		}
-		if n, m := len(v.cache.entries), v.cache.recent.Len(); n > maxCached || n != m {
-			t.Errorf("%d and %d are kept", n, m)
+		for _, kept := range []*shelf{&v.cache.good, &v.cache.bad} {
+			if n, m := len(kept.entries), kept.recent.Len(); n != kept.most || n != m {
+				t.Errorf("%d and %d of %d are kept", n, m, kept.most)
+			}
 		}
+	})
+}
+
+// A caller who names what is not there takes no certificate from other calls: not one that
+// is kept, nor one of another host, nor one of that host that has to be fetched again.
+func TestRandomPaths(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSigner(t, provider)
+		hang := false
+		server := &server{answer: func(r *http.Request) (*http.Response, error) {
+			switch {
+			case strings.HasSuffix(r.URL.Path, "/shaken.pem"):
+				return says(200, s.File)(r)
+			case hang:
+				<-r.Context().Done()
+				return nil, r.Context().Err()
+			}
+			return says(404, nil)(r)
+		}}
+		v, p := New(t.Context(), server), s.policy()
+		p.Hosts = []string{"certs.example.net", "other.example.net"}
+		right := func(when, url string) {
+			t.Helper()
+			if got := v.Verify(p, request(s.Identity(t, url, "15075550100", "15075785607"))); got.Status != 0 {
+				t.Errorf("%s: %v", when, got)
+			}
+		}
+		right("at first", where)
+		asked := server.count()
+		for i := range maxCached + maxFailed {
+			v.Verify(p, request(moved(t, s, fmt.Sprintf("https://certs.example.net/%d.pem", i))))
+		}
+		if n := server.count() - asked; n != maxMisses {
+			t.Errorf("the host was asked %d times for what it has not", n)
+		}
+		right("while its host is left alone", where)
+		right("of another host", "https://other.example.net/shaken.pem")
+		time.Sleep(usuallyFresh)
+		for i := range maxMisses {
+			v.Verify(p, request(moved(t, s, fmt.Sprintf("https://certs.example.net/again%d.pem", i))))
+		}
+		right("that is fetched again", where)
+
+		time.Sleep(usuallyFresh)
+		hang = true
+		for i := range 100 {
+			go v.Verify(p, request(moved(t, s, fmt.Sprintf("https://certs.example.net/hangs%d.pem", i))))
+		}
+		synctest.Wait()
+		right("while others hang", where)
+		right("of another host, while others hang", "https://other.example.net/b/shaken.pem")
 	})
 }
 

@@ -132,14 +132,21 @@ func (c *claims) check(isShaken bool) error {
 	return nil
 }
 
-// names reports whether the claims are of a call from one number to another.
-func (c *claims) names(from, to string) error {
-	from, to = Canonical(from), Canonical(to)
+// names reports whether the claims are of a call: of its caller, of its To (RFC 8224
+// section 5.1), and of the number that it is routed by. That differs from To where a call
+// was diverted, and where somebody has copied the headers of another call.
+func (c *claims) names(r *Request) error {
+	from, to, called := Canonical(r.From), Canonical(r.To), Canonical(r.Called)
+	isFor := func(number string) bool {
+		return number != "" && slices.ContainsFunc(c.Dest.TN, func(tn string) bool { return Canonical(tn) == number })
+	}
 	switch {
 	case from == "" || Canonical(c.Orig.TN) != from:
 		return fmt.Errorf("%w: it calls as %q, and the PASSporT is of %q", errMismatch, from, c.Orig.TN)
-	case to == "" || !slices.ContainsFunc(c.Dest.TN, func(tn string) bool { return Canonical(tn) == to }):
+	case !isFor(to):
 		return fmt.Errorf("%w: it calls %q, and the PASSporT is for %q", errMismatch, to, c.Dest.TN)
+	case !isFor(called) && !r.Diverted:
+		return fmt.Errorf("%w: its Request-URI calls %q, the PASSporT is for %q, and neither Diversion nor History-Info says why", errMismatch, r.Called, c.Dest.TN)
 	}
 	return nil
 }

@@ -14,7 +14,7 @@ const maxReplays = 100_000
 type replays struct {
 	mu   sync.Mutex
 	seed maphash.Seed
-	seen map[nonce]uint64 // a hash of the call's Call-ID
+	seen map[nonce]uint64 // a hash of what a call is known by
 	ring []nonce          // in the order in which they came
 	next int
 }
@@ -24,17 +24,17 @@ type replays struct {
 type nonce [signatureSize / 2]byte
 
 // first reports whether no other call had a signature. A call has its own again: a
-// forked INVITE has the same Call-ID.
-func (r *replays) first(signature []byte, callID string) bool {
+// forked INVITE has the same Call-ID and From tag, and calls the same number.
+func (r *replays) first(signature []byte, of *Request) bool {
 	n := nonce(signature[:signatureSize/2])
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.seen == nil {
 		r.seen, r.seed = map[nonce]uint64{}, maphash.MakeSeed()
 	}
-	call := maphash.String(r.seed, callID)
-	if of, ok := r.seen[n]; ok {
-		return of == call
+	call := maphash.Comparable(r.seed, [...]string{of.CallID, of.FromTag, Canonical(of.Called)})
+	if had, ok := r.seen[n]; ok {
+		return had == call
 	}
 	if len(r.ring) < maxReplays {
 		r.ring = append(r.ring, n)

@@ -24,7 +24,10 @@ type Request struct {
 	Identity []string // the values of its Identity headers
 	Date     string
 	From, To string // the numbers, in international form
+	Called   string // the number that the call is routed by, that of its Request-URI
+	Diverted bool   // the call says that it was diverted: Called need not be a number that was signed
 	CallID   string
+	FromTag  string
 }
 
 // The values of verstat (3GPP TS 24.229 section 7.2A.20).
@@ -109,7 +112,7 @@ func (v *Verifier) Verify(p *Policy, r *Request) Result {
 // where the certificate would come from, empty where the result is final.
 func Foresee(p *Policy, r *Request) (out Result, url string) {
 	out = check(p, r, func(pass *passport) Result {
-		if _, err := allowed(pass.url, p.Hosts); err != nil {
+		if _, _, err := allowed(pass.url, p.Hosts); err != nil {
 			return failed(StatusUnfetched, err)
 		}
 		url = pass.url
@@ -168,7 +171,7 @@ func one(p *Policy, r *Request, value string, prove func(*passport) Result) Resu
 	if age := time.Since(pass.claims.issued); age > p.Fresh || age < -p.Fresh {
 		return failed(StatusStale, fmt.Errorf("%w: it is %v old", errStale, age.Round(time.Second)))
 	}
-	if err := pass.claims.names(r.From, r.To); err != nil {
+	if err := pass.claims.names(r); err != nil {
 		return failed(StatusInvalid, err)
 	}
 	return prove(&pass)
@@ -192,7 +195,7 @@ func (v *Verifier) prove(p *Policy, r *Request, pass *passport, deadline time.Ti
 		return failed(StatusCredential, errNotTheirs)
 	case !pass.verify(e.chain.key):
 		return failed(StatusInvalid, errWrong)
-	case !v.replays.first(pass.signature, r.CallID):
+	case !v.replays.first(pass.signature, r):
 		return failed(StatusInvalid, errReplayed)
 	}
 	return passed(&pass.claims)

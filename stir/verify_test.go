@@ -181,7 +181,7 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
-// A signature counts for one Call-ID, also where s was replaced by n-s, which is right,
+// A signature counts for one call, also where s was replaced by n-s, which is right,
 // too.
 func TestReplay(t *testing.T) {
 	s := newSigner(t, provider)
@@ -201,10 +201,15 @@ func TestReplay(t *testing.T) {
 	mirrored := new(big.Int).Sub(elliptic.P256().Params().N, new(big.Int).SetBytes(b[32:]))
 	mirrored.FillBytes(b[32:])
 	for _, again := range []string{identity, signed + "." + base64.RawURLEncoding.EncodeToString(b) + ";" + params} {
-		r := request(again)
-		r.CallID = "two"
-		if got := v.Verify(s.policy(), r); got.Status != StatusInvalid || !errors.Is(got.Err, errReplayed) {
-			t.Errorf("%v", got)
+		for name, change := range map[string]func(r *Request){
+			"another Call-ID": func(r *Request) { r.CallID = "two" }, "another From tag": func(r *Request) { r.FromTag = "b" },
+			"another number": func(r *Request) { r.Called, r.Diverted = "+15075785608", true },
+		} {
+			r := request(again)
+			change(r)
+			if got := v.Verify(s.policy(), r); got.Status != StatusInvalid || !errors.Is(got.Err, errReplayed) {
+				t.Errorf("%s: %v", name, got)
+			}
 		}
 	}
 	another := request(s.identity(t))
@@ -221,8 +226,31 @@ func TestReplay(t *testing.T) {
 			invalid = n
 		}
 	})
-	if passed != 3 || invalid != 2 {
+	if passed != 3 || invalid != 6 {
 		t.Errorf("counted %d and %d", passed, invalid)
+	}
+}
+
+// A call is routed by a number that was signed, or says that it was diverted.
+func TestCalledNumber(t *testing.T) {
+	s := newSigner(t, provider)
+	for _, tt := range []struct {
+		called   string
+		diverted bool
+		status   int
+	}{
+		{"+15075785607", false, 0},
+		{"+15075785608", false, StatusInvalid},
+		{"alice", false, StatusInvalid},
+		{"", false, StatusInvalid},
+		{"+15075785608", true, 0},
+		{"alice", true, 0},
+	} {
+		r := request(s.identity(t))
+		r.Called, r.Diverted = tt.called, tt.diverted
+		if got := New(t.Context(), &server{answer: says(200, s.File)}).Verify(s.policy(), r); got.Status != tt.status {
+			t.Errorf("%+v: %v", tt, got)
+		}
 	}
 }
 
@@ -235,11 +263,11 @@ func TestReplaysAreBounded(t *testing.T) {
 		return b
 	}
 	for i := range maxReplays + 10 {
-		if !r.first(signature(i), "one") {
+		if !r.first(signature(i), &Request{CallID: "one"}) {
 			t.Fatalf("%d is known", i)
 		}
 	}
-	if len(r.seen) != maxReplays || !r.first(signature(5), "two") || r.first(signature(maxReplays), "two") {
+	if len(r.seen) != maxReplays || !r.first(signature(5), &Request{CallID: "two"}) || r.first(signature(maxReplays), &Request{CallID: "two"}) {
 		t.Errorf("%d are kept", len(r.seen))
 	}
 }

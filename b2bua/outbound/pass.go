@@ -10,7 +10,8 @@ import (
 	"flowbridge/config"
 )
 
-// maxPassed bounds the header lines that pass from a target's message to the carrier.
+// maxPassed bounds the header lines that pass from a target's message to the carrier, and
+// those that an entry makes of a header by uui.
 const maxPassed = 24
 
 // pass takes the headers of the carrier's INVITE that the target gets, in the order of
@@ -61,7 +62,8 @@ func Passed(headers []sip.Header, list []config.Pass) (out []sip.Header, dropped
 }
 
 // mapped returns what an entry makes of a header's values. They are not sound if one is
-// not what the entry takes.
+// not what the entry takes, and if they become too many or too long: each comma of a
+// User-to-User is a line.
 func mapped(p config.Pass, found []string) (out []string, sound bool) {
 	if p.UUI == config.UUIKeep {
 		return found, true
@@ -75,9 +77,12 @@ func mapped(p config.Pass, found []string) (out []string, sound bool) {
 		if !ok {
 			return nil, false
 		}
-		out = append(out, texts...)
+		if out = append(out, texts...); len(out) > maxPassed {
+			return nil, false
+		}
 	}
-	return out, true
+	tooLong := func(v string) bool { return len(v) > message.MaxPassedValue }
+	return out, len(out) <= maxPassed && !slices.ContainsFunc(out, tooLong)
 }
 
 // headerValues returns the values of all headers of this name, in order. They are not
