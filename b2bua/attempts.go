@@ -29,7 +29,6 @@ type plan struct {
 	failoverOn []int           // statuses, besides the usual ones, after which the next target is tried
 	full       []*peers.Target // had no room for a call that may wait for it, or are out of use
 	capped     bool            // one of them had no room
-	place      *peers.Place    // that the call has at the first of targets; nil: none
 
 	reason  string           // of the attempts in the record: "" for the route, store.ReasonTransfer or store.ReasonRescue
 	vars    *config.Vars     // of its templates; nil: the call's
@@ -168,8 +167,8 @@ func (c *Call) try(p *plan) bool {
 func (c *Call) possible(a *attempt) bool {
 	vars := a.varsOf(c.vars)
 	a.parties = partiesOf(&vars)
-	if p := a.plan.place; p != nil {
-		a.plan.place, a.try, a.placed = nil, p.Try, true
+	if c.queued != nil {
+		a.try, a.placed = c.server.admission.Take(&c.queued.Waiter, a.target)
 	}
 	if err := c.offerTo(a); err != nil {
 		c.failed(attemptEnd{cause: cause.NoCommonCodec})

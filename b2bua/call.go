@@ -184,6 +184,9 @@ func (c *Call) finish() {
 		c.ended = &whole
 	}
 	r := c.ended
+	if c.queued != nil {
+		c.server.admission.Desert(&c.queued.Waiter)
+	}
 	if c.claimed {
 		c.server.admission.Release(c.trunk, partiesOf(&c.vars))
 	}

@@ -92,7 +92,7 @@ func (c *Call) called() phase {
 			targets = append(targets, t)
 		}
 	}
-	c.plan.targets, c.plan.full, c.plan.capped, c.plan.place = targets, nil, false, &place
+	c.plan.targets, c.plan.full, c.plan.capped = targets, nil, false
 	c.updateSounds()
 	return c.nextAttempt()
 }
@@ -106,13 +106,12 @@ func (c *Call) timedOut() phase {
 	return c.unplaced(peers.LimitWait)
 }
 
-// endWait ends the wait, and lets the set-up go on.
+// endWait ends the wait, and lets the set-up go on. The call has the place that it was called for, or finish gives it on.
 func (c *Call) endWait() {
 	if !c.waits() {
 		return
 	}
 	q := c.queued
-	c.server.admission.Desert(&q.Waiter)
 	c.record.queued, q.since = c.waited(), time.Time{}
 	c.times.queueUntil, c.times.setupUntil = time.Time{}, time.Now().Add(q.left)
 }

@@ -24,7 +24,7 @@ type fakeRelay struct {
 	mu       sync.Mutex
 	sessions []*fakeSession
 	fail     error
-	broken   bool          // sessions panic when they start
+	broken   bool          // sessions panic when they start or play
 	hold     chan struct{} // the next session is opened when it is closed; nil: at once
 }
 
@@ -138,6 +138,9 @@ func (s *fakeSession) SetPayloads(from media.Side, changes []media.PayloadChange
 }
 
 func (s *fakeSession) Play(to media.Side, p media.Play) {
+	if s.broken {
+		panic("the media is broken")
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.plays[to] = p

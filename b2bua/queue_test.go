@@ -193,6 +193,30 @@ func TestQueueSounds(t *testing.T) {
 	})
 }
 
+// A call that panics when it is called gives its place on.
+func TestQueuePanic(t *testing.T) {
+	inWorldWith(t, strings.Replace(queueConfig, "timeout: 50s}", "timeout: 50s, sound: hold}, ringback: eu", 1), func(w *world) {
+		first := w.calls("+15075780001")
+		w.served(w.agent, first)
+		second := w.calls("+15075780002")
+		second.learn(w.carrier.expect("SIP/2.0 183"))
+		third := w.calls("+15075780003")
+		third.learn(w.carrier.expect("SIP/2.0 183"))
+		w.relay.sessions[1].broken = true
+		w.callerHangsUp(first)
+		w.refused(second, "500")
+		w.served(w.agent, third)
+		w.callerHangsUp(third)
+		for range 3 {
+			w.record()
+		}
+		if open := w.server.Open(); open.Targets["agent"] != 0 || open.Setups != 0 {
+			t.Errorf("left: %+v", open)
+		}
+		w.panics = 1
+	})
+}
+
 // A wait ends with its time, with a CANCEL, a hang-up by the operator, and with a drain: then the next ones move up.
 func TestQueueLeft(t *testing.T) {
 	inQueue(t, func(w *world) {

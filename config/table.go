@@ -137,6 +137,9 @@ type namedAt struct {
 // check finds the routes and targets that the table names, when all of them are read.
 func (c *Config) check(s section) {
 	for _, t := range s.l.inTable.targets {
+		if s.l.inTable.errors > maxTableErrors {
+			return
+		}
 		if _, why := s.l.targetName(t.name); !why.none() {
 			s.l.failTable(t.line, t.column, columnTargets, fmt.Sprintf("%.80q %s", t.name, why.problem), why.remedy+"; several are written with spaces between")
 		}
@@ -145,6 +148,9 @@ func (c *Config) check(s section) {
 		return // its name may be there
 	}
 	for _, r := range s.l.inTable.routes {
+		if s.l.inTable.errors > maxTableErrors {
+			return
+		}
 		at := slices.IndexFunc(c.Routes, func(route Route) bool { return route.Name == r.name })
 		switch {
 		case at < 0:
@@ -156,7 +162,13 @@ func (c *Config) check(s section) {
 	}
 }
 
-// failTable reports an error of the table's file.
+// failTable reports an error of the table's file. After maxTableErrors it says once that there are more.
 func (l *loader) failTable(line, column int, name, problem, remedy string) {
+	if l.inTable.errors++; l.inTable.errors > maxTableErrors+1 {
+		return
+	}
+	if l.inTable.errors > maxTableErrors {
+		column, name, problem, remedy = 0, "", "there are more errors, from this line on", "correct those before it first"
+	}
 	l.errs = append(l.errs, Error{File: l.inTable.file, Line: line, Column: column, Path: name, Problem: problem, Remedy: remedy})
 }

@@ -27,6 +27,7 @@ const (
 type readTable struct {
 	file            string // its name for errors
 	routes, targets []namedAt
+	errors          int // so far
 }
 
 // table reads the file of numbers that a key names.
@@ -112,8 +113,7 @@ type tableReader struct {
 	number int                // the column of the numbers
 	lines  []int              // of the rows
 	known  map[string]uint32  // the values so far
-	seen   [2]map[string]bool // the cells of route and of targets so far
-	errors int
+	seen   [2]map[string]bool // the cells of route and of targets so far, and the names in them
 }
 
 func newTableReader(l *loader, in io.Reader) *tableReader {
@@ -136,12 +136,11 @@ func (r *tableReader) fail(field int, problem, remedy string) {
 }
 
 func (r *tableReader) failAt(line, column int, name, problem, remedy string) {
-	if r.errors++; r.errors <= maxTableErrors {
-		r.l.failTable(line, column, name, problem, remedy)
-	} else if r.errors == maxTableErrors+1 {
-		r.l.failTable(line, 0, "", "there are more errors, from this line on", "correct those before it first")
-	}
+	r.l.failTable(line, column, name, problem, remedy)
 }
+
+// errors is how many there are so far.
+func (r *tableReader) errors() int { return r.l.inTable.errors }
 
 // read gives the table, or nil where something is wrong, which is reported.
 func (r *tableReader) read() *Table {
@@ -156,7 +155,7 @@ func (r *tableReader) read() *Table {
 	case !r.columns(header):
 		return nil
 	}
-	for r.errors <= maxTableErrors {
+	for r.errors() <= maxTableErrors {
 		fields, err := r.csv.Read()
 		if errors.Is(err, io.EOF) {
 			break
@@ -174,7 +173,7 @@ func (r *tableReader) read() *Table {
 		}
 		r.row(fields)
 	}
-	if r.errors > 0 {
+	if r.errors() > 0 {
 		return nil
 	}
 	if len(r.lines) == 0 {
@@ -238,13 +237,13 @@ func (r *tableReader) columns(header []string) bool {
 		r.table.columns = append(r.table.columns, name)
 	}
 	switch {
-	case r.errors > 0:
+	case r.errors() > 0:
 	case r.number < 0:
 		r.failAt(1, 0, "", "has no column number", "name the columns in the first line, like "+tableHeader)
 	case len(header) > maxColumns:
 		r.failAt(1, 0, "", fmt.Sprintf("has more than %d columns", maxColumns), "leave those out that no template uses")
 	}
-	return r.errors == 0
+	return r.errors() == 0
 }
 
 // row takes one line.
@@ -255,12 +254,12 @@ func (r *tableReader) row(fields []string) {
 			"write a value, or nothing, for each column; a value with a comma stands in quotes")
 		return
 	}
-	before := r.errors
+	before := r.errors()
 	for i := range fields {
 		fields[i] = strings.TrimSpace(fields[i])
 		r.plain(i, fields[i])
 	}
-	if r.errors > before || !r.numbered(fields[r.number]) {
+	if r.errors() > before || !r.numbered(fields[r.number]) {
 		return
 	}
 	for i, text := range fields {
@@ -326,17 +325,19 @@ func (r *tableReader) note(field int, cell string, seen map[string]bool, all *[]
 	if cell == "" || seen[cell] {
 		return
 	}
-	seen[strings.Clone(cell)] = true
+	cell = strings.Clone(cell)
 	line, column := r.csv.FieldPos(field)
 	names := []string{cell}
 	if r.header[field] == columnTargets {
 		names = strings.Fields(cell)
 	}
 	for _, name := range names {
-		if !slices.ContainsFunc(*all, func(n namedAt) bool { return n.name == name }) {
-			*all = append(*all, namedAt{strings.Clone(name), line, column})
+		if !seen[name] {
+			seen[name] = true
+			*all = append(*all, namedAt{name, line, column})
 		}
 	}
+	seen[cell] = true
 }
 
 // place gives the place of a value among all, where it stands once.

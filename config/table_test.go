@@ -143,6 +143,25 @@ func TestBadTable(t *testing.T) {
 	}
 }
 
+// A column of wrong names is one mistake: its first ones are reported.
+func TestTableOfWrongNames(t *testing.T) {
+	for column, row := range map[string]string{"route": "%d,name-%d,,a,b\n", "targets": "%d,,name-%d other-%[1]d,a,b\n"} {
+		var csv strings.Builder
+		csv.WriteString("number,route,targets,agent,customer\n")
+		for i := range 50_000 {
+			fmt.Fprintf(&csv, row, i+1, i)
+		}
+		_, err := parseTable(t, csv.String())
+		if err == nil {
+			t.Fatalf("%s: no error", column)
+		}
+		lines := strings.Split(err.Error(), "\n")
+		if len(lines) != maxTableErrors+1 || !strings.Contains(lines[maxTableErrors], "there are more errors, from this line on") {
+			t.Errorf("%s: got %d lines\n%.1000s", column, len(lines), err)
+		}
+	}
+}
+
 // A file that is no table, or far too large, is refused before it is read.
 func TestTableFile(t *testing.T) {
 	dir := t.TempDir()

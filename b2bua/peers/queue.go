@@ -30,9 +30,10 @@ const (
 	waitsNot  waiting = iota
 	waits             // it is in the queue
 	wasCalled         // Place has something
+	hasPlace          // until Take
 )
 
-// Place is a place at a target, which the waiting call now has and gives back with Vacate; or why there will be none.
+// Place is a place at a target, which the waiting call takes with Take, or gives back with Desert; or why there will be none.
 type Place struct {
 	Target *Target
 	Try    circuit.Try
@@ -76,6 +77,9 @@ func (a *Admission) Wait(w *Waiter, targets []*Target, limit int, again bool) Li
 	for _, t := range targets {
 		t.waiters++
 	}
+	if a.nodes > 0 { // a place may be free at another node
+		a.runShort()
+	}
 	now := time.Now()
 	for _, t := range targets { // a place may have become free since the call was refused it
 		a.serve(t.tally, now)
@@ -93,7 +97,22 @@ func (a *Admission) Place(w *Waiter) (p Place, ok bool) {
 	if w.state != wasCalled {
 		return Place{}, false
 	}
-	return a.collect(w), true
+	if p = a.collect(w); p.Why == LimitNone {
+		w.state = hasPlace
+	}
+	return p, true
+}
+
+// Take has a call keep the place at a target that Place has given it; ok is false if it has none there. Vacate gives it back, and the
+// try is to be ended with Judge.
+func (a *Admission) Take(w *Waiter, t *Target) (try circuit.Try, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if w.state != hasPlace || w.place.Target != t {
+		return circuit.Try{}, false
+	}
+	w.state = waitsNot
+	return w.place.Try, true
 }
 
 // collect has the call be one in set-up again.
@@ -113,12 +132,20 @@ func (a *Admission) Desert(w *Waiter) {
 		a.remove(w)
 		a.collect(w)
 	case wasCalled:
-		if p := a.collect(w); p.Why == LimitNone {
-			now := time.Now()
-			p.Target.SIP.End(now, &p.Try, circuit.Neutral)
-			a.vacate(p.Target, w.Parties, now)
+		if a.collect(w).Why == LimitNone {
+			a.pass(w)
 		}
+	case hasPlace:
+		w.state = waitsNot
+		a.pass(w)
 	}
+}
+
+// pass gives a place that a call has not taken to the next one.
+func (a *Admission) pass(w *Waiter) {
+	now := time.Now()
+	w.place.Target.SIP.End(now, &w.place.Try, circuit.Neutral)
+	a.vacate(w.place.Target, w.Parties, now)
 }
 
 // Position is a waiting call's place in the queue of its route, from 1. 0: it does not wait.
@@ -179,13 +206,13 @@ func (a *Admission) serve(at *tally, now time.Time) {
 	for at.waiters > 0 {
 		w, t := a.queue.firstFor(at)
 		if !a.fits(at, now) {
-			at.asked++ // in a fleet, a place may be free at another node
 			a.lookAgain(t, now)
 			return
 		}
 		try, why := a.occupy(t, w.Parties, now)
 		switch why {
 		case LimitNone:
+			at.asked-- // it has asked when it came, and by Demands
 			a.call(w, Place{Target: t, Try: try})
 		case LimitCaller, LimitDestination: // of a trunk: the next one need not wait for that
 			a.despair(w, t, why)

@@ -123,11 +123,19 @@ func TestQueueOrder(t *testing.T) {
 			t.Error("a place is given twice")
 		}
 		a.Place(second)
+		if _, ok := a.Take(second, a.targets("a")[0]); ok {
+			t.Error("a place at another target is taken")
+		}
+		if _, ok := a.Take(second, a.targets("b")[0]); !ok {
+			t.Error("the place can't be taken")
+		}
+		a.Desert(second) // it keeps what it has taken
 		late, _ := a.arrives("", "a")
 		again := &Waiter{ID: "000", Trunk: late.Trunk, Mark: late.Mark, Called: a.tells("000")}
 		a.setups.add(&late.Trunk.setups, 1)
 		a.Wait(again, a.targets("a"), 0, true) // it has waited before, and keeps its place in the queue
-		a.Vacate(a.targets("a")[0], Parties{})
+		a.Desert(third)                        // before it has taken its place
+		a.Desert(third)
 		a.wants("000")
 		a.Desert(late)
 		a.Desert(again)
@@ -198,20 +206,37 @@ func TestQueueOfAFleet(t *testing.T) {
 		part := func(n int) {
 			a.Allot(Quotas{Until: time.Now().Add(12 * time.Second), Parts: map[Cap]int{{Callee: true, Name: "a"}: n}, Nodes: 2})
 		}
+		asked := func() int { return a.Demands()[2].Asked } // after those of the trunk
 		part(2)
 		a.takes("a", 2)
+		asked()
 		a.arrives("", "a")
+		select {
+		case <-a.Short():
+		default:
+			t.Error("the fleet is not asked soon")
+		}
 		a.arrives("", "a")
 		for range 3 {
-			a.Demands()
-			part(2)
-			if asked := a.Demands()[2].Asked; asked == 0 { // after those of the trunk
-				t.Error("nobody asks")
+			asked()
+			for range 5 { // whatever has the queue looked at
+				part(2)
+				a.serveQueue()
+			}
+			if n := asked(); n != 2 {
+				t.Errorf("%d ask; want the two that wait", n)
 			}
 		}
-		a.wants()
-		part(3)
+		a.Vacate(a.targets("a")[0], Parties{})
 		a.wants("001")
+		if n := asked(); n != 2 {
+			t.Errorf("%d ask; want who has got a place, and who waits", n)
+		}
+		if n := asked(); n != 1 {
+			t.Errorf("%d ask; want who waits", n)
+		}
+		part(3)
+		a.wants("002")
 	})
 }
 
@@ -262,8 +287,12 @@ func TestQueueModel(t *testing.T) {
 				}
 				for _, id := range a.called {
 					if w := waiting[id]; w != nil {
-						if p, ok := a.Place(w); ok && p.Why == LimitNone {
-							p.Target.SIP.End(time.Now(), &p.Try, circuit.Succeeded)
+						if p, ok := a.Place(w); !ok || p.Why != LimitNone || random.IntN(4) == 0 {
+							a.Desert(w) // before it has taken the place
+						} else if try, ok := a.Take(w, p.Target); !ok {
+							t.Fatalf("seed %d: %s has lost its place", seed, w.ID)
+						} else {
+							p.Target.SIP.End(time.Now(), &try, circuit.Succeeded)
 							up = append(up, p.Target)
 						}
 						delete(waiting, id)

@@ -74,7 +74,7 @@ func (a *Admission) Demands() (all []Demand) {
 		if t.cps > 0 {
 			all = append(all, Demand{Cap: Cap{Callee: callee, Name: name, Rate: true}, Limit: t.cps, Asked: t.asked})
 		}
-		t.asked = 0
+		t.asked = t.waiters // they ask until they have a place
 	}
 	for _, t := range p.Trunks {
 		if a.trunks[t.Caller.Name] == t.tally { // else it is a target that calls
@@ -130,10 +130,15 @@ func (a *Admission) hasRoom(t *tally, now time.Time) bool {
 	}
 	if a.nodes > 0 {
 		t.asked++
-		select {
-		case a.short <- struct{}{}:
-		default:
-		}
+		a.runShort()
 	}
 	return false
+}
+
+// runShort has the fleet asked for more soon.
+func (a *Admission) runShort() {
+	select {
+	case a.short <- struct{}{}:
+	default:
+	}
 }
