@@ -189,7 +189,7 @@ func (c *Call) possible(a *attempt) bool {
 
 // offerTo sets the offer to an attempt's target.
 func (c *Call) offerTo(a *attempt) (err error) {
-	a.crypto = c.attempts.cryptoFor(a.target, c.server.fingerprint(a.target.Dial.Media))
+	a.crypto = c.attempts.cryptoFor(a.target, c.server.identity.Fingerprint())
 	a.offer, a.formats, err = c.agreement.OfferFor(a.target.Dial, c.eventsFor(a.target))
 	return err
 }
@@ -245,7 +245,7 @@ func (c *Call) detachTarget(a *attempt) {
 	if _, t := c.attemptLine(); t != a.target {
 		return
 	}
-	c.media.session.SetPeer(media.SideB, media.Peer{})
+	c.unplug()
 	c.agreement.Description[media.SideB], c.agreement.SentTo[media.SideB], c.sounds.voices[media.SideB] = nil, nil, nil
 	c.updateSounds()
 }

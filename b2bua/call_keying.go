@@ -3,21 +3,12 @@ package b2bua
 import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
-	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/store"
 )
 
 // SRTP whose keys come from a DTLS handshake (RFC 5763). It runs beside the call, for each association that the
 // descriptions of a side agree on, and posts one event.
-
-// fingerprint is what our SDP says of our certificate to a peer with these settings.
-func (s *Server) fingerprint(m config.PeerMedia) string {
-	if m.Keying != config.KeyingDTLS {
-		return ""
-	}
-	return s.identity.Fingerprint()
-}
 
 // shakeHands begins the handshake that a side needs, if it does. It ends with the side's media.
 func (c *Call) shakeHands(side media.Side) {
@@ -63,7 +54,11 @@ func (c *Call) onSecured(e Secured) bool {
 // securedInSetUp goes on with a target that has answered, or with the next one; nil: nothing changes. An answer of a target
 // waits until it can be heard, so that the next one can be tried.
 func (c *Call) securedInSetUp(e Secured) phase {
-	ok, a := c.onSecured(e), c.attempts.current
+	a := c.attempts.current
+	if e.Side == media.SideB && (a == nil || e.leg != a.crypto) {
+		return nil // of an attempt before
+	}
+	ok := c.onSecured(e)
 	switch {
 	case !ok && e.Side == media.SideA:
 		c.abandon(cause.DTLSFailed, cause.Reasons{})
@@ -71,7 +66,7 @@ func (c *Call) securedInSetUp(e Secured) phase {
 	case !ok:
 		c.dropAttempt(a, cause.DTLSFailed, e.err)
 		return c.nextAttempt()
-	case a.answer != nil && !a.crypto.Awaits():
+	case a != nil && a.answer != nil && !a.crypto.Awaits():
 		return c.bridgeTo(*a.answer)
 	}
 	return nil

@@ -333,5 +333,13 @@ func (c *Call) secure(side media.Side, d *sdp.Description) error {
 	return c.media.session.SetCrypto(side, l.Crypto())
 }
 
+// unplug ends what goes to and comes from side B, with its keys and the handshake for them: its port may be another call's
+// by now.
+func (c *Call) unplug() {
+	c.media.session.SetPeer(media.SideB, media.Peer{})
+	_ = c.media.session.SetCrypto(media.SideB, media.Crypto{}) // never fails without keys
+	c.media.secured[media.SideB] = secured{plain: true}
+}
+
 // suite is the name of a side's SRTP suite, empty for plain RTP.
 func (m *callMedia) suite(side media.Side) string { return m.secured[side].leg.Suite() }

@@ -93,10 +93,7 @@ func (c *Call) rescue(l loss) bool {
 // rescueAgain begins the rescue again that the end of a process has ended, whose targets are told by their legs.
 func (c *Call) rescueAgain(k *kept.Transfer) {
 	l := loss{cause: cause.Cause(k.Lost), by: k.LostBy, q850: k.LostQ850}
-	if err := c.media.session.SetCrypto(media.SideB, media.Crypto{}); err != nil { // that of the agent
-		c.log.Error().Err(err).Stringer("side", media.SideB).Msg("SRTP keys not usable")
-	}
-	c.media.secured[media.SideB] = secured{plain: true}
+	c.unplug() // the agent
 	if c.rescues--; !c.rescue(l) {
 		c.giveUp(l)
 	}

@@ -308,7 +308,7 @@ func (c *Call) loseAgent() {
 		c.agreement.SentTo[media.SideB] = c.attempts.current.formats
 		c.setPeer(media.SideB, early)
 	} else {
-		c.media.session.SetPeer(media.SideB, media.Peer{}) // its port may be another call's by now
+		c.unplug()
 	}
 	c.updateSounds()
 }

@@ -109,7 +109,11 @@ func (s *fakeSession) SetCrypto(side media.Side, c media.Crypto) error {
 	if s.crypto[side].Send != nil && c.Send == nil && s.peers[side].RTP.IsValid() {
 		s.exposed = true
 	}
-	s.crypto[side] = c
+	if s.crypto[side] = c; c == (media.Crypto{}) {
+		s.mu.Lock()
+		s.ways[side].Close()
+		s.mu.Unlock()
+	}
 	return nil
 }
 

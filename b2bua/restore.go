@@ -227,7 +227,7 @@ func (v *reviving) restoreLeg(k *kept.Leg) {
 	}
 	flow := s.stack.Lost(&k.Flow, tls)
 	l := v.putOnWire(r.Leg, r.Local, flow)
-	l.wire.TLS, l.confirmed, l.crypto = tls, k.Confirmed, sdp.RestoreLegCrypto(settings, s.fingerprint(settings), &k.Crypto)
+	l.wire.TLS, l.confirmed, l.crypto = tls, k.Confirmed, sdp.RestoreLegCrypto(settings, s.identity.Fingerprint(), &k.Crypto)
 	l.senders = senders{peers: p, caller: v.trunk, callee: target}
 	l.senders.from = k.From.AddrPort
 	if caller {

@@ -1,6 +1,7 @@
 package media
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"sync"
 )
@@ -19,8 +20,7 @@ type Datagrams struct {
 	once     sync.Once
 
 	// Owned by the worker.
-	source netip.AddrPort // of the last one that came: that is where ours go
-	named  bool           // source is the one that the side names
+	source netip.AddrPort // of the last beginning of a handshake that came: ours go there, too
 }
 
 // NewDatagrams returns a way for datagrams, which are sent by send. Engines make it; it is exported for tests of their users.
@@ -92,16 +92,21 @@ func (s *Session) endDatagrams(sides ...Side) {
 // isDTLS reports whether a packet on a port of RTP is a record of DTLS (RFC 7983 §7).
 func isDTLS(pkt []byte) bool { return len(pkt) >= dtlsHeaderLen && pkt[0] >= 20 && pkt[0] <= 63 }
 
+// begins reports whether a record may be of the beginning of a handshake, which is not encrypted yet. What a former peer still
+// sends is none: the end of its association is encrypted.
+func begins(pkt []byte) bool {
+	return pkt[0] == 22 && pkt[1] == 0xfe && binary.BigEndian.Uint16(pkt[3:]) == 0 // RFC 6347 §4.1: type, version, epoch
+}
+
 // takesDatagram takes a packet of an admitted source that is DTLS. False: nobody waits for it, or it is something else.
-// The answer goes to where it came from: a side behind NAT is not where it says. A stranger there can disturb, but does not
-// have the side's certificate.
+// The answer to a handshake goes to where that came from, too: a side behind NAT is not where it says.
 func (w *worker) takesDatagram(ep *endpoint, pkt []byte) bool {
 	d := ep.relay.secure[ep.side].in.datagrams
 	if d == nil || ep.kind != RTP || !isDTLS(pkt) {
 		return false
 	}
-	if src := w.from.addrPort(); !d.named {
-		d.source, d.named = src, src == ep.latch().named
+	if begins(pkt) && d.source != ep.latch().named {
+		d.source = w.from.addrPort()
 	}
 	d.Deliver(pkt)
 	return true
@@ -116,13 +121,23 @@ func (w *worker) orderDatagrams(c command) {
 	}
 }
 
-// sendDatagram sends DTLS to a side, from the socket that its RTP comes to.
+// sendDatagram sends DTLS to a side, from the socket that its RTP comes to: to where its handshake came from, and to where its
+// media goes unless that was the address which it names. Nothing has proved yet that it is there, so one of them may be a
+// stranger's, who has not the side's certificate.
 func (w *worker) sendDatagram(r *relay, side Side, pkt []byte) {
-	in, from, dest := r.secure[side].in, &r.endpoint[side.Other()][RTP], r.party[side].dest(RTP)
+	in, dest := r.secure[side].in, r.party[side].dest(RTP)
 	if in != nil && in.datagrams != nil && in.datagrams.source.IsValid() {
-		dest = in.datagrams.source
+		source := in.datagrams.source
+		if w.sendDatagramTo(r, side, pkt, source); source == dest || source == r.party[side].rtp.named {
+			return
+		}
 	}
-	if !dest.IsValid() || dest.Addr().Is4() != r.local[side].Addr().Is4() || r.endpoint[side][RTP].fd == noSocket {
+	w.sendDatagramTo(r, side, pkt, dest)
+}
+
+func (w *worker) sendDatagramTo(r *relay, side Side, pkt []byte, dest netip.AddrPort) {
+	ep, from := &r.endpoint[side][RTP], &r.endpoint[side.Other()][RTP]
+	if !dest.IsValid() || dest.Addr().Is4() != r.local[side].Addr().Is4() || ep.fd == noSocket {
 		return
 	}
 	if r.party[side].isUnconfirmed(dest) && from.withholds(len(pkt)) {
@@ -130,5 +145,5 @@ func (w *worker) sendDatagram(r *relay, side Side, pkt []byte) {
 	}
 	var to sockaddr
 	to.set(dest)
-	_ = w.transmit(&r.endpoint[side][RTP], pkt, &to)
+	_ = w.transmit(ep, pkt, &to)
 }

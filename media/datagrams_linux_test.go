@@ -2,6 +2,7 @@ package media
 
 import (
 	"bytes"
+	"net/netip"
 	"testing"
 )
 
@@ -101,4 +102,42 @@ func TestAwaitedKeysInTheNextLife(t *testing.T) {
 		t.Errorf("%+v, %v", all[SideB], err)
 	}
 	s.Close()
+}
+
+// A stranger at the side's address has nothing sent there alone: what comes behind a handshake moves nothing, and while the
+// side has not been heard from where it says, it gets its datagrams there, too.
+func TestDatagramsOfAStray(t *testing.T) {
+	s := newSecured(t, [2]Suite{})
+	if err := s.SetCrypto(SideB, Crypto{Awaited: true}); err != nil {
+		t.Fatal(err)
+	}
+	d := s.Datagrams(SideB)
+	stray := newClient(t, netip.AddrPortFrom(s.b.addr.Addr(), 0).String())
+	late := record(21, "close notify")
+	late[4] = 1 // encrypted
+	stray.send(s.Local(SideB), late)
+	<-d.Received()
+	d.Send(record(22, "one"))
+	if got, _ := s.b.read(); !bytes.Equal(got, record(22, "one")) {
+		t.Errorf("the side got % x", got)
+	}
+	stray.expectNothing()
+	stray.send(s.Local(SideB), record(22, "hello"))
+	<-d.Received()
+	d.Send(record(22, "two"))
+	for _, c := range []*client{stray, s.b} {
+		if got, _ := c.read(); !bytes.Equal(got, record(22, "two")) {
+			t.Errorf("got % x", got)
+		}
+	}
+	s.b.send(s.Local(SideB), record(22, "hello"))
+	<-d.Received()
+	stray.send(s.Local(SideB), record(22, "hello"))
+	<-d.Received()
+	d.Send(record(22, "three"))
+	if got, _ := s.b.read(); !bytes.Equal(got, record(22, "three")) {
+		t.Errorf("the side got % x", got)
+	}
+	stray.expectNothing()
+	s.b.expectNothing()
 }

@@ -132,7 +132,8 @@ type legAssociation struct {
 
 	peer    *association // in force; nil: none
 	client  bool         // we begin, or began, the handshake
-	keys    media.Crypto // of it; none while it is under way
+	keys    media.Crypto // of it, or of the one before while it is under way; none: neither
+	keyed   int          // the number of the association that keys are of
 	begun   bool         // the handshake has begun
 	counter int          // of associations
 }
@@ -206,6 +207,12 @@ func (l *legAssociation) apply(peer *association) {
 	l.counter++
 }
 
+// leave gives the association up, for the peer has none in its description. Its keys must not be used again: the media forgets
+// the numbers of the packets under them.
+func (l *legAssociation) leave() {
+	*l = legAssociation{fingerprint: l.fingerprint, id: newTLSID(), offered: l.offered, counter: l.counter + 1}
+}
+
 // crypto is the keys in force, or that they are awaited.
 func (l *legAssociation) crypto() media.Crypto {
 	if l.keys.Receive == nil {
@@ -234,7 +241,12 @@ func (l *LegCrypto) Handshake() (h Handshake, needed bool) {
 func (l *LegCrypto) IsCurrent(h Handshake) bool { return l.dtls != nil && l.dtls.counter == h.of }
 
 // Agreed takes the keys of a handshake.
-func (l *LegCrypto) Agreed(keys media.Crypto) { l.dtls.keys = keys }
+func (l *LegCrypto) Agreed(keys media.Crypto) { l.dtls.keys, l.dtls.keyed = keys, l.dtls.counter }
+
+// Agrees reports whether the handshake of the leg's association is not over.
+func (l *LegCrypto) Agrees() bool {
+	return l != nil && l.current != nil && l.current.association != nil && l.dtls.keyed != l.dtls.counter
+}
 
 // Awaits reports whether the leg has no keys yet, because its handshake is under way.
 func (l *LegCrypto) Awaits() bool {

@@ -134,3 +134,68 @@ func FuzzAssociation(f *testing.F) {
 		}
 	})
 }
+
+// A description without DTLS ends the association, also while its handshake is under way: that one's end is nobody's, and
+// DTLS begins anew, with another id.
+func TestAssociationLeft(t *testing.T) {
+	for name, keyed := range map[string]bool{"in its handshake": false, "with keys": true} {
+		t.Run(name, func(t *testing.T) {
+			m := dtlsMedia
+			m.SRTP = config.SRTPOptional
+			l := NewLegCrypto(m, ourPrint, false)
+			apply := func(sdp []byte) (Handshake, bool) {
+				t.Helper()
+				d, err := Read(sdp, l.Accept())
+				if err != nil {
+					t.Fatal(err)
+				}
+				l.Answering(d, false)
+				l.Apply(d)
+				return l.Handshake()
+			}
+			over := dtlsText(printOf("AB"), "a=setup:actpass", "a=tls-id:aaaaaaaaaaaaaaaaaaaaaaaa")
+			plain := []byte(strings.Replace(string(dtlsText()), "UDP/TLS/RTP/SAVP", "RTP/AVP", 1))
+			first, _ := apply(over)
+			id := l.dtls.id
+			if keyed {
+				l.Agreed(media.Crypto{Receive: &media.Keys{}, Send: &media.Keys{}})
+			}
+			if l.Agrees() == keyed {
+				t.Errorf("a handshake is under way: %v", !keyed)
+			}
+			if _, needed := apply(plain); needed || l.IsCurrent(first) || l.Agrees() || l.Crypto() != (media.Crypto{}) {
+				t.Error("the association goes on without DTLS")
+			}
+			second, needed := apply(over)
+			if !needed || l.IsCurrent(first) || !l.IsCurrent(second) || !l.Crypto().Awaited || l.dtls.id == id {
+				t.Error("no handshake of another association")
+			}
+		})
+	}
+}
+
+// A new association whose handshake was under way begins it again in the next process, and not with the keys before.
+func TestAssociationRestoredInItsHandshake(t *testing.T) {
+	l := NewLegCrypto(dtlsMedia, ourPrint, false)
+	for _, digits := range []string{"AB", "CD"} {
+		d, err := Read(dtlsText(printOf(digits), "a=setup:actpass"), l.Accept())
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Apply(d)
+		if _, needed := l.Handshake(); !needed {
+			t.Fatal("no handshake")
+		}
+		if digits == "AB" {
+			key := newKeys(media.SuiteAEADAES128GCM, nil)
+			l.Agreed(media.Crypto{Receive: &key, Send: &key})
+		}
+	}
+	if !l.Agrees() || l.Awaits() {
+		t.Error("the keys before are not in force in the handshake")
+	}
+	restored := RestoreLegCrypto(dtlsMedia, ourPrint, new(l.State()))
+	if _, needed := restored.Handshake(); !needed || !restored.Agrees() {
+		t.Error("the handshake does not begin again")
+	}
+}

@@ -149,6 +149,8 @@ func (l *LegCrypto) Apply(d *Description) {
 	l.current, l.proto, l.Offers = d.securing, d.proto, d.securing != nil
 	if d.OverDTLS() {
 		l.dtls.apply(d.securing.association)
+	} else if l.dtls != nil && l.dtls.peer != nil {
+		l.dtls.leave()
 	}
 }
 

@@ -203,7 +203,10 @@ func (l *LegCrypto) State() CryptoState {
 		s.Last = append(s.Last, SecuringState{Tag: l.last[i].tag, Own: &l.last[i].keys})
 	}
 	if a := l.dtls; a != nil {
-		s.DTLS = &LegAssociationState{ID: a.id, Offered: a.offered, Peer: a.peer.state(), Client: a.client, Keys: a.keys}
+		s.DTLS = &LegAssociationState{ID: a.id, Offered: a.offered, Peer: a.peer.state(), Client: a.client}
+		if a.keyed == a.counter {
+			s.DTLS.Keys = a.keys
+		}
 	}
 	return s
 }
@@ -235,7 +238,7 @@ func (s *LegAssociationState) restore(fingerprint string) *legAssociation {
 	}
 	a := &legAssociation{fingerprint: fingerprint, id: s.ID, offered: s.Offered, peer: s.Peer.restore(), client: s.Client, counter: 1}
 	if usable(s.Keys.Receive) && usable(s.Keys.Send) {
-		a.keys, a.begun = s.Keys, true
+		a.keys, a.keyed, a.begun = s.Keys, a.counter, true
 	}
 	return a
 }

@@ -184,7 +184,7 @@ func TestHandshakeEndsWithItsSession(t *testing.T) {
 }
 
 // junk is what somebody at the peer's address may send who does not see the handshake: any bytes behind the header of a
-// record, or of a ClientHello. Alerts are believed (RFC 6347 section 4.1.2.7).
+// record, or of a ClientHello.
 func junk(r *rand.Rand, hello bool) []byte {
 	pkt := make([]byte, 25+r.IntN(200))
 	for i := range pkt {
@@ -220,6 +220,22 @@ func TestJunk(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Alerts that anybody can send end no handshake (RFC 6347 section 4.1.2.7).
+func TestForgedAlerts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newNetwork(nil)
+		defer w.close()
+		w.drops = func(from, n int, pkt []byte) bool {
+			for _, alert := range []string{"\x02\x28", "\x01\x00"} { // handshake_failure, close_notify
+				w.ends[1-from].Deliver(append([]byte{21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, byte(20 + n), 0, 2}, alert...))
+			}
+			return false
+		}
+		server, client := both(t, w, suites, suites)
+		wantSameKeys(t, server, client, media.SuiteAEADAES256GCM)
+	})
 }
 
 // The certificate is that of its key, in every process.

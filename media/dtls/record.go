@@ -8,7 +8,6 @@ const (
 	handshakeLen = 12 // of a message's header (RFC 6347 §4.2.2)
 
 	changeCipherSpec = 20
-	alertRecord      = 21
 	handshakeRecord  = 22
 	dataRecord       = 23
 
@@ -36,7 +35,8 @@ func plausible(datagram []byte) bool {
 	return true
 }
 
-// isRecord reports whether a record of the right length may be the peer's.
+// isRecord reports whether a record of the right length may be the peer's. An alert that is not encrypted is none: the library
+// ends a handshake for it, and RFC 6347 §4.1.2.7 warns of that where anybody can send one.
 func isRecord(record []byte) bool {
 	epoch, number, body := binary.BigEndian.Uint16(record[3:]), binary.BigEndian.Uint64(record[3:])&(1<<48-1), record[recordLen:]
 	if epoch > 0 {
@@ -48,8 +48,6 @@ func isRecord(record []byte) bool {
 	switch record[0] {
 	case changeCipherSpec:
 		return len(body) == 1 && body[0] == 1
-	case alertRecord:
-		return len(body) == 2 && (body[0] == 1 || body[0] == 2)
 	case handshakeRecord:
 		return isHandshake(body)
 	}
