@@ -104,6 +104,9 @@ func (w *walk) all(ctx context.Context) error {
 	if err != nil && !hurt(err) {
 		return err
 	}
+	if first == 0 { // the last page is damaged
+		first = lastRow
+	}
 	for at := last; at < first; {
 		next, err := w.pass(ctx, `ORDER BY rowid LIMIT ?3`, at, first, salvageStep)
 		switch {

@@ -86,8 +86,10 @@ func TestSalvage(t *testing.T) {
 		lost  int    // at most
 		gaps  bool
 	}{
-		"nothing":                 {"0", 0, false},
-		"some leaves":             {"name = 'calls' AND pagetype = 'leaf' AND pageno % 40 = 0", 200, true},
+		"nothing":     {"0", 0, false},
+		"some leaves": {"name = 'calls' AND pagetype = 'leaf' AND pageno % 40 = 0", 200, true},
+		"its last leaf and another": {`name = 'calls' AND pagetype = 'leaf' AND (path = (SELECT max(path) FROM dbstat WHERE name = 'calls' AND pagetype = 'leaf')
+			OR path = (SELECT min(path) FROM dbstat WHERE name = 'calls' AND pagetype = 'leaf' AND path LIKE '/001/%'))`, 10, true},
 		"a page of its branches":  {"name = 'calls' AND pagetype = 'internal' AND path <> '/' ORDER BY path LIMIT 1", 1000, true},
 		"numbers of its branches": {"", 0, false},
 		"all indexes":             {"name LIKE 'calls\\_%' ESCAPE '\\' OR name LIKE 'sqlite_autoindex_calls%'", 0, false},
