@@ -9,10 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 	"sync/atomic"
-
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // A damaged database has lost a few pages, and its other records are as good as before. So what can be read of a file that
@@ -48,8 +46,8 @@ type salvage struct {
 }
 
 // Salvage takes over what can be read of a damaged database that was set aside, by this process or one before. It may be called
-// at any time, by one goroutine. After an error of writing it goes on with the next call; an error of reading is told
-// once.
+// at any time, by one goroutine. After an error of writing it goes on with the next call; damage is told once. A file whose tables this version
+// can't read stays noted.
 func (s *Store) Salvage(ctx context.Context) (Salvaged, error) {
 	name, err := s.Noted(ctx, salvageNote)
 	if err != nil || name == "" {
@@ -103,6 +101,9 @@ func (w *walk) all(ctx context.Context) error {
 	first, err := w.pass(ctx, `ORDER BY rowid DESC`)
 	if err != nil && !hurt(err) {
 		return err
+	}
+	if first == 0 { // the last page is damaged
+		first = lastRow
 	}
 	for at := last; at < first; {
 		next, err := w.pass(ctx, `ORDER BY rowid LIMIT ?3`, at, first, salvageStep)
@@ -159,11 +160,8 @@ func (w *walk) kept(ctx context.Context) error {
 	return nil
 }
 
-// hurt says whether the old file could not be read on, by what is in it: its pages, or tables that an earlier version has made.
-func hurt(err error) bool {
-	code, ok := errors.AsType[*sqlite.Error](err)
-	return ok && !errors.Is(err, errUnkept) && (isDamaged(err) || code.Code() == sqlite3.SQLITE_ERROR)
-}
+// hurt says whether the old file could not be read on for its damage.
+func hurt(err error) bool { return isDamaged(err) && !errors.Is(err, errUnkept) }
 
 // numbered is a row behind whose number the others are.
 type numbered struct {
@@ -197,8 +195,51 @@ func (w *walk) behind(ctx context.Context, at int64) int64 {
 	return high
 }
 
+// columnsOf gives the columns of a table of a database, with the defaults of those that have one.
+func columnsOf(ctx context.Context, db *sql.DB, table string) (map[string]string, error) {
+	rows, err := db.QueryContext(ctx, `SELECT name, coalesce(dflt_value, '') FROM pragma_table_info(?)`, table)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }() // rows.Err says what went wrong
+	all := map[string]string{}
+	for rows.Next() {
+		var name, value string
+		if err := rows.Scan(&name, &value); err != nil {
+			return nil, err
+		}
+		all[name] = value
+	}
+	return all, rows.Err()
+}
+
+// callColumns is columnList for the old file. An earlier version may have made it: what that did not know has its default.
+func (v *salvage) callColumns(ctx context.Context) (string, error) {
+	now, err := columnsOf(ctx, v.s.Reader.pool(), "calls")
+	if err != nil {
+		return "", fmt.Errorf("%w: %s", errUnkept, err.Error())
+	}
+	had, err := columnsOf(ctx, v.db, "calls")
+	if err != nil || len(had) == 0 {
+		return "", err
+	}
+	list := strings.Split(columnList, ",")
+	for i, name := range list {
+		name = strings.TrimSpace(name)
+		if _, ok := had[name]; !ok && now[name] != "" {
+			list[i] = now[name]
+		}
+	}
+	return strings.Join(list, ","), nil
+}
+
 // records takes over finished calls with their reports.
 func (v *salvage) records(ctx context.Context) error {
+	columns, err := v.callColumns(ctx)
+	if columns == "" { // there is no such table, or it can't be read
+		v.Gaps++
+		return err
+	}
 	var all []Record
 	read := func(from row) error {
 		r, err := scan(from)
@@ -207,7 +248,7 @@ func (v *salvage) records(ctx context.Context) error {
 		}
 		return err
 	}
-	return (&walk{v, "calls", columnList + `, NULL`, read, func(ctx context.Context) error {
+	return (&walk{v, "calls", columns + `, NULL`, read, func(ctx context.Context) error {
 		for i := range all {
 			all[i].Report = v.report(ctx, all[i].ID)
 		}
@@ -262,6 +303,9 @@ const insertSalvaged = `INSERT INTO outbox (consumer, call_id, kind, created_at,
 
 // items takes over what the consumers of the outbox have yet to get.
 func (v *salvage) items(ctx context.Context) error {
+	if had, err := columnsOf(ctx, v.db, "outbox"); err != nil || len(had) == 0 {
+		return err
+	}
 	var all [][]any
 	read := func(from row) error {
 		var consumer, call, kind, created, due, reason string

@@ -4,10 +4,10 @@ import (
 	"cmp"
 	"database/sql"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -86,8 +86,10 @@ func TestSalvage(t *testing.T) {
 		lost  int    // at most
 		gaps  bool
 	}{
-		"nothing":                 {"0", 0, false},
-		"some leaves":             {"name = 'calls' AND pagetype = 'leaf' AND pageno % 40 = 0", 200, true},
+		"nothing":     {"0", 0, false},
+		"some leaves": {"name = 'calls' AND pagetype = 'leaf' AND pageno % 40 = 0", 200, true},
+		"its last leaf and another": {`name = 'calls' AND pagetype = 'leaf' AND (path = (SELECT max(path) FROM dbstat WHERE name = 'calls' AND pagetype = 'leaf')
+			OR path = (SELECT min(path) FROM dbstat WHERE name = 'calls' AND pagetype = 'leaf' AND path LIKE '/001/%'))`, 10, true},
 		"a page of its branches":  {"name = 'calls' AND pagetype = 'internal' AND path <> '/' ORDER BY path LIMIT 1", 1000, true},
 		"numbers of its branches": {"", 0, false},
 		"all indexes":             {"name LIKE 'calls\\_%' ESCAPE '\\' OR name LIKE 'sqlite_autoindex_calls%'", 0, false},
@@ -156,15 +158,9 @@ func TestSalvage(t *testing.T) {
 // A file of which nothing can be read is told once; so is one that somebody has moved away.
 func TestSalvageNothing(t *testing.T) {
 	for name, spoil := range map[string]func(path string) error{
-		"zeros":   func(path string) error { return os.WriteFile(path, make([]byte, 8192), 0o600) },
-		"removed": os.Remove,
-		"tables of an earlier version": func(path string) error {
-			db, err := openRaw(path)
-			if err == nil {
-				_, err = db.ExecContext(t.Context(), `ALTER TABLE calls RENAME COLUMN lead TO leads`)
-			}
-			return errors.Join(err, db.Close())
-		},
+		"zeros":             func(path string) error { return os.WriteFile(path, make([]byte, 8192), 0o600) },
+		"removed":           os.Remove,
+		"an empty database": func(path string) error { return os.Truncate(path, 0) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "f.db")
@@ -183,6 +179,86 @@ func TestSalvageNothing(t *testing.T) {
 				t.Errorf("again: %+v, %v", got, err)
 			}
 		})
+	}
+}
+
+// What an earlier version has written is taken over, with what that did not know as it is by default.
+func TestSalvageEarlierSchema(t *testing.T) {
+	for version := range int64(9) {
+		version++
+		path := filepath.Join(t.TempDir(), "f.db")
+		s := openTest(t, path)
+		want := sample("old")
+		want.Restored, want.QueuedMS, want.Verstat, want.Attest, want.OrigID = 1, 2, "TN-Validation-Passed", "A", "o"
+		mustPut(t, s, want)
+		s.condemned.Store(true)
+		mustPut(t, s, sample("new"))
+		db, err := openRaw(s.SetAside())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := provider(db)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.DownTo(t.Context(), version); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if version < 9 {
+			want.Verstat, want.Attest, want.OrigID = "", "", ""
+		}
+		if version < 8 {
+			want.QueuedMS = 0
+		}
+		if version < 6 {
+			want.Restored = 0
+		}
+		if version < 4 {
+			want.TraceID = ""
+		}
+		if version < 3 {
+			want.Lead, want.ExternalID = "", ""
+		}
+		if version < 2 {
+			want.Recordings = nil
+		}
+		if got, err := s.Salvage(t.Context()); err != nil || got.Records != 1 || got.Gaps != 0 {
+			t.Errorf("schema %d: %+v, %v", version, got, err)
+		}
+		got, _, err := s.Get(t.Context(), "old")
+		if version < 2 && len(got.Recordings) == 0 {
+			got.Recordings = nil
+		}
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("schema %d: %v\n got %+v\nwant %+v", version, err, got, want)
+		}
+	}
+}
+
+// A file whose tables this version can't read stays noted, for another one.
+func TestSalvageUnknownSchema(t *testing.T) {
+	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
+	mustPut(t, s, sample("old"))
+	s.condemned.Store(true)
+	mustPut(t, s, sample("new"))
+	db, err := openRaw(s.SetAside())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, step := range []struct {
+		alter   string
+		records int
+	}{{`ALTER TABLE calls RENAME COLUMN node TO nodes`, 0}, {`ALTER TABLE calls RENAME COLUMN nodes TO node`, 1}} {
+		if _, err := db.ExecContext(t.Context(), step.alter); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.Salvage(t.Context()); err == nil != (step.records == 1) || got.Records != step.records || got.File != s.SetAside() {
+			t.Errorf("%s: %+v, %v", step.alter, got, err)
+		}
 	}
 }
 
