@@ -1,6 +1,7 @@
 package b2bua
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -86,13 +87,8 @@ func (c *Call) called() phase {
 	}
 	c.ladder.Decide("after %d s there is a place at target %s", int(c.waited().Seconds()), place.Target.Dial.Name)
 	c.vars.Queue.Seconds = strconv.Itoa(int(c.waited().Seconds()))
-	targets := []*peers.Target{place.Target}
-	for _, t := range c.plan.full {
-		if t != place.Target {
-			targets = append(targets, t)
-		}
-	}
-	c.plan.targets, c.plan.full, c.plan.capped = targets, nil, false
+	others := slices.DeleteFunc(c.plan.full, func(t *peers.Target) bool { return t == place.Target })
+	c.plan.targets, c.plan.full, c.plan.capped = append([]*peers.Target{place.Target}, others...), nil, false
 	c.updateSounds()
 	return c.nextAttempt()
 }
@@ -102,7 +98,6 @@ func (c *Call) timedOut() phase {
 	if p := c.called(); !c.waits() {
 		return p
 	}
-	c.endWait()
 	return c.unplaced(peers.LimitWait)
 }
 
@@ -111,9 +106,8 @@ func (c *Call) endWait() {
 	if !c.waits() {
 		return
 	}
-	q := c.queued
-	c.record.queued, q.since = c.waited(), time.Time{}
-	c.times.queueUntil, c.times.setupUntil = time.Time{}, time.Now().Add(q.left)
+	c.record.queued, c.queued.since = c.waited(), time.Time{}
+	c.times.queueUntil, c.times.setupUntil = time.Time{}, time.Now().Add(c.queued.left)
 }
 
 // unplaced refuses a caller who gets no place.

@@ -94,7 +94,7 @@ func (s *Server) settled(again bool) (first error) {
 	waiting := 0
 	for _, c := range s.registry.open() {
 		if why := c.restless(); why != nil && (!again || !errors.Is(why, errSetUp)) {
-			if waiting++; first == nil {
+			if waiting++; first == nil || errors.Is(why, ErrQueued) {
 				first = fmt.Errorf("call %s: %w", c.id, why)
 			}
 		}
@@ -106,6 +106,8 @@ func (s *Server) settled(again bool) (first error) {
 }
 
 var (
+	// ErrQueued is of a call that can't be handed over for as long as it is in a queue.
+	ErrQueued   = errors.New("its caller waits in a queue, and hears a sound or was told so reliably: try again when no such caller waits")
 	errSetUp    = errors.New("it is being set up")
 	errEarly    = errors.New("it is being set up, and the caller hears the target already")
 	errTransfer = errors.New("a transfer is under way")
@@ -119,6 +121,9 @@ func (c *Call) restless() error {
 	case c.finished:
 		return nil
 	case c.times.answered.IsZero() && (c.told.earlyMedia || c.a.leg.AnsweredReliably()):
+		if c.waits() {
+			return ErrQueued
+		}
 		return errEarly
 	case c.times.answered.IsZero():
 		return errSetUp

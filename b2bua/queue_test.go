@@ -2,6 +2,7 @@ package b2bua
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -367,6 +368,49 @@ func TestQueueOutlivesItsProcess(t *testing.T) {
 			}
 		})
 	})
+}
+
+// What says why there can be no upgrade names a caller that waits with early media or a reliable answer before all
+// others, which are done sooner.
+func TestQueueKeepsItsProcess(t *testing.T) {
+	for name, tt := range map[string]struct{ sound, extra string }{
+		"early media":     {sound: ", sound: hold"},
+		"reliable answer": {extra: "Require: 100rel\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorldWith(t, strings.Replace(queueConfig, "50s", "50s"+tt.sound, 1), func(w *world) {
+				first := w.calls("+15075780001")
+				invite := w.agent.expect("INVITE")
+				second := w.carrier.newCall("+15075780002")
+				second.extra = tt.extra
+				w.carrier.invite(second)
+				hears := second.learn(w.carrier.expect("SIP/2.0 180"))
+				if tt.sound != "" {
+					w.carrier.expect("SIP/2.0 183")
+				}
+				synctest.Wait()
+				id := w.callTo(second.to).id
+				for _, again := range []bool{false, true} {
+					if err := w.server.Settled(again); !errors.Is(err, ErrQueued) || !strings.Contains(err.Error(), id) {
+						t.Errorf("settled: %v", err)
+					}
+				}
+				if second.extra = ""; tt.extra != "" {
+					w.carrier.prack(second, hears, "")
+				}
+				w.carrier.cancel(second)
+				w.carrier.expect("SIP/2.0 200")
+				w.refused(second, "487")
+				w.record()
+				w.agent.answer(invite, "agent1")
+				w.agent.expect("ACK")
+				first.learn(w.carrier.expect("SIP/2.0 200"))
+				w.carrier.ack(first)
+				w.callerHangsUp(first)
+				w.record()
+			})
+		})
+	}
 }
 
 // callTo is the live call to a number; nil: there is none.
