@@ -167,7 +167,7 @@ func (c *Call) inviteText() (text string, settled bool) {
 func (c *Call) state(k *kept.Sheet) {
 	k.ID, k.Trunk, k.Source, k.Claimed, k.Restored = c.id, c.trunk.KindAndName(), message.KeptAddr{AddrPort: c.source}, c.claimed, c.record.restored
 	k.Started, k.Answered, k.Until = leg.Instant(c.times.started), leg.Instant(c.times.answered), leg.Instant(c.times.durationUntil)
-	k.Noted, k.Uptime = leg.Instant(time.Now()), c.server.uptime()
+	k.Note(leg.Instant(time.Now()), c.server.machine)
 	k.Legs, k.Tried, k.Referrals, k.Rescues = c.legStates(k.Legs), c.attempts.tried, c.referrals, c.rescues
 	k.Invite, k.Settled = c.inviteText()
 	if i := c.routeIndex(); i >= 0 {

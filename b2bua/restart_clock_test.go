@@ -18,7 +18,7 @@ func clockSet(t *testing.T, yaml string, test func(w *world, restart func(wall, 
 	begin := time.Now()
 	inWorldOf(t, yaml, func(o *Options) {
 		begin = time.Now()
-		o.Uptime = func() time.Duration { return time.Hour + up + time.Since(begin) }
+		o.Machine = func() (time.Duration, uint64) { return time.Hour + up + time.Since(begin), 1 }
 	}, func(w *world) {
 		test(w, func(wall, machine time.Duration) {
 			left := w.die()

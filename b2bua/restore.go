@@ -69,7 +69,7 @@ func (s *Server) restoreCall(l *store.Left) (on bool) {
 func (s *Server) decode(state []byte) (*kept.Call, error) {
 	k, err := kept.Decode(state)
 	if err == nil {
-		k.Rebase(leg.Instant(time.Now()), s.uptime())
+		k.Rebase(leg.Instant(time.Now()), s.machine)
 	}
 	return k, err
 }

@@ -72,8 +72,8 @@ type Options struct {
 	// Left are the calls of a killed process.
 	Left []store.Left
 
-	// Uptime is how long the machine runs, whatever its wall clock is set to; nil: calls that outlive a process trust the wall clock.
-	Uptime func() time.Duration
+	// Machine tells how long the machine runs, whatever its wall clock is set to; nil: calls that outlive a process trust the wall clock.
+	Machine func() (uptime time.Duration, boot uint64)
 
 	// Bindings are what had registered at the process before, by holder; KeepBindings is told when those of a holder change, and
 	// does not block. Both may be nil.
@@ -114,7 +114,7 @@ type Server struct {
 	verifier    *stir.Verifier        // of callers
 	interrupted []func()              // begin again what HandOver has ended; owned by who calls it
 	again       sync.Map              // records of calls that the process before was setting up, by the tag of the caller's leg
-	uptime      func() time.Duration
+	machine     func() (uptime time.Duration, boot uint64)
 	unwritten   atomic.Int64 // records that the sink has not taken yet
 
 	ctx    context.Context
@@ -159,11 +159,11 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 		registrar:  registrar.New(o.Bindings, o.KeepBindings),
 		keepsNames: asksForCalls(&o.Config.Hooks),
 		archive:    o.Archive,
-		uptime:     o.Uptime,
+		machine:    o.Machine,
 		strays:     rate.NewLimiter(strayRate, strayRate),
 	}
-	if s.uptime == nil {
-		s.uptime = func() time.Duration { return 0 }
+	if s.machine == nil {
+		s.machine = func() (time.Duration, uint64) { return 0, 0 }
 	}
 	if o.Admission != nil {
 		o.Admission(s.admission)

@@ -72,6 +72,7 @@ type Call struct {
 
 	Noted  int64         `cbor:"40,keyasint,omitempty"` // when this was written
 	Uptime time.Duration `cbor:"41,keyasint,omitempty"` // of the machine then; 0: not known
+	Boot   uint64        `cbor:"43,keyasint,omitempty"` // which start of the machine that is of; 0: not known
 
 	Refused *transport.State `cbor:"42,keyasint,omitempty"` // nothing else is left of the call
 }
@@ -195,10 +196,21 @@ func Decode(text []byte) (*Call, error) {
 	return c, nil
 }
 
-// Rebase moves the call's times by as much as the wall clock was set since the call was noted. now is an Instant, and uptime that
-// of the machine, which nobody sets. After a start of the machine nothing is known.
-func (c *Call) Rebase(now int64, uptime time.Duration) {
-	if c.Uptime == 0 || uptime < c.Uptime {
+// Machine gives for how long the machine runs, which nobody sets, and a number that is another one after each of its starts; 0:
+// not known.
+type Machine func() (uptime time.Duration, boot uint64)
+
+// Note notes when the state is written. now is an Instant.
+func (c *Call) Note(now int64, machine Machine) {
+	c.Noted = now
+	c.Uptime, c.Boot = machine()
+}
+
+// Rebase moves the call's times by as much as the wall clock was set since the call was noted. now is an Instant. After a start of
+// the machine, or on another one, nothing is known.
+func (c *Call) Rebase(now int64, machine Machine) {
+	uptime, boot := machine()
+	if c.Boot == 0 || boot != c.Boot || uptime < c.Uptime {
 		return
 	}
 	by := now - c.Noted - int64(uptime-c.Uptime)

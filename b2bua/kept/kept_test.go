@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -207,5 +208,28 @@ func TestEncodeZeroes(t *testing.T) {
 	}
 	if got, err := Decode(text); err != nil || !reflect.DeepEqual(got, want) {
 		t.Fatalf("%v:\n got %+v\nwant %+v", err, got, want)
+	}
+}
+
+// Only on the machine that has noted a call, and while that runs on, its uptime says how far the wall clock was set.
+func TestRebase(t *testing.T) {
+	for name, tt := range map[string]struct {
+		noted, boot uint64
+		uptime      time.Duration
+		want        int64
+	}{
+		"the same start":      {1, 1, 110, 40 + 900 - 10},
+		"another start":       {1, 2, 110, 40},
+		"an earlier version":  {0, 1, 110, 40},
+		"unknown now":         {1, 0, 110, 40},
+		"both unknown":        {0, 0, 110, 40},
+		"time that runs back": {1, 1, 90, 40},
+	} {
+		c := Call{Started: 40}
+		c.Note(100, func() (time.Duration, uint64) { return 100, tt.noted })
+		c.Rebase(1000, func() (time.Duration, uint64) { return tt.uptime, tt.boot })
+		if c.Started != tt.want {
+			t.Errorf("%s: %d; want %d", name, c.Started, tt.want)
+		}
 	}
 }
