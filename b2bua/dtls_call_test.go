@@ -2,17 +2,12 @@ package b2bua
 
 import (
 	"context"
-	"errors"
-	"net/netip"
-	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/sdp"
-	"flowbridge/config"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
 	"flowbridge/media/dtls"
@@ -344,132 +339,4 @@ func (k *dtlsTalk) reinvites(sdp string) received {
 		k.w.t.Errorf("our fingerprint %q; want %q", got, k.fingerprint)
 	}
 	return ok
-}
-
-// A caller that waits hears the queue's sound by SRTP.
-func TestDTLSCallerWaits(t *testing.T) {
-	yaml := strings.Replace(queueConfig, "timeout: 50s}", "timeout: 50s, sound: hold}", 1)
-	inWorldWith(t, strings.Replace(yaml, `country: "1"}`, `country: "1", `+dtlsYAML+"}", 1), func(w *world) {
-		calls := func(phone *dtlsEnd) *dialogue {
-			d := w.carrier.newCall("+15075780001")
-			d.sdp = phone.describes("192.0.2.10", 20000, "actpass")
-			w.carrier.invite(d)
-			d.learn(w.carrier.expect("SIP/2.0 180"))
-			return d
-		}
-		phone := w.dtlsEnd(media.SideA, 9)
-		first := calls(phone)
-		w.agent.answer(w.agent.expect("INVITE"), "agent1")
-		w.agent.expect("ACK")
-		ok := first.learn(w.carrier.expect("SIP/2.0 200"))
-		w.carrier.ack(first)
-		phone.shakes(ok, false)
-		phone.agreed()
-		waits := w.dtlsEnd(media.SideA, 10)
-		second := calls(waits)
-		waits.shakes(second.learn(w.carrier.expect("SIP/2.0 183")), false)
-		waits.agreed()
-		if got := w.waiting(); got != "0001" {
-			t.Errorf("waiting: %s", got)
-		}
-		w.carrier.cancel(second)
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.expect("SIP/2.0 487")
-		w.carrier.ackRefused(second)
-		w.record()
-		w.callerHangsUp(first)
-		w.record()
-	})
-}
-
-// The handshake of a target that refuses after early media is not the next one's.
-func TestDTLSTargetRefusesAfterEarlyMedia(t *testing.T) {
-	inWorldWith(t, talkYAML("", dtlsYAML), func(w *world) {
-		d := w.carrier.newCall("+15085785607")
-		w.carrier.invite(d)
-		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 183, "Session Progress", "agent1", w.dtlsEnd(media.SideB, 9).describes("192.0.2.20", 30000, "active"))
-		d.learn(w.carrier.expect("SIP/2.0 183"))
-		synctest.Wait()
-		way := w.relay.sessions[0].ways[media.SideB]
-		w.agent.reply(in, 503, "Service Unavailable", "agent1", "")
-		w.agent.expect("ACK")
-		second := w.agent2.expect("INVITE")
-		select {
-		case <-way.Done():
-		default:
-			t.Error("the handshake goes on")
-		}
-		w.agent2.reply(second, 180, "Ringing", "spare", "")
-		w.carrier.expect("SIP/2.0 180")
-		time.Sleep(dtls.Patience + time.Second)
-		w.agent2.reply(second, 486, "Busy Here", "spare", "")
-		w.agent2.expect("ACK")
-		w.carrier.expect("SIP/2.0 486")
-		w.carrier.ackRefused(d)
-		if r := w.record(); len(r.Attempts) != 2 || r.Attempts[0].SIPStatus != 503 || r.Attempts[1].SIPStatus != 486 {
-			t.Errorf("attempts: %+v", r.Attempts)
-		}
-	})
-}
-
-// The handshake of an agent that has died does not end the call of the caller who waits for another one.
-func TestDTLSAgentDiesInItsHandshake(t *testing.T) {
-	yaml := strings.Replace(strings.Replace(rescueConfig, "@RESCUE@", "window: 1m", 1), "@192.0.2.20:32681\"}", "@192.0.2.20:32681\", "+dtlsYAML+"}", 1)
-	inWorldWith(t, yaml, func(w *world) {
-		agent := w.dtlsEnd(media.SideB, 9)
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
-		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 200, "OK", "agent1", agent.describes("192.0.2.20", 30000, "active"))
-		w.agent.expect("ACK")
-		synctest.Wait()
-		agent.shakes(in, true)
-		d.learn(w.carrier.expect("SIP/2.0 200"))
-		w.carrier.ack(d)
-		agent.agreed()
-		w.agent.agentSends("INVITE", in, "agent1", 2, w.dtlsEnd(media.SideB, 10).describes("192.0.2.20", 30002, "active"))
-		w.agent.expect("SIP/2.0 200")
-		w.agent.agentSends("ACK", in, "agent1", 2, "")
-		synctest.Wait()
-		if err := w.upgrade(); !errors.Is(err, errExchange) {
-			t.Errorf("an upgrade in a handshake: %v; want %v", err, errExchange)
-		}
-		w.agentDies(time.Second, in)
-		called := w.agent2.expect("INVITE")
-		w.agent2.reply(called, 180, "Ringing", "spare", "")
-		time.Sleep(dtls.Patience + time.Second)
-		w.agent2.reply(called, 200, "OK", "spare", sdpAt("192.0.2.21", 41000))
-		w.agent2.expect("ACK")
-		synctest.Wait()
-		w.carrier.bye(d)
-		w.carrier.expect("SIP/2.0 200")
-		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
-	})
-}
-
-// A call keeps its fingerprint when another process with other settings goes on with it.
-func TestDTLSRestoredWithoutItsSetting(t *testing.T) {
-	inWorldWith(t, talkYAML(dtlsYAML, ""), func(w *world) {
-		k := w.dtlsTalk(w.dtlsEnd(media.SideA, 9))
-		time.Sleep(noteDelay + time.Second) // its ACK is noted
-		left := w.die()
-		cfg, err := config.Parse("test.yaml", []byte(talkYAML("", "")), os.LookupEnv)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.options.Config = cfg
-		w.begin(left)
-		synctest.Wait()
-		call := w.server.registry.all()[0]
-		at := netip.MustParseAddrPort("198.51.100.1:5000")
-		offer := call.agreement.Description[media.SideA].ForTarget(at, call.a.crypto.Offering(), nil, sdp.SendRecv)
-		if !strings.Contains(string(offer), "a=fingerprint:"+k.fingerprint+"\r\n") {
-			t.Errorf("the next offer has another fingerprint than %s:\n%s", k.fingerprint, offer)
-		}
-		w.callerHangsUp(k.d)
-		w.record()
-	})
 }

@@ -215,7 +215,7 @@ func columnsOf(ctx context.Context, db *sql.DB, table string) (map[string]string
 
 // callColumns is columnList for the old file. An earlier version may have made it: what that did not know has its default.
 func (v *salvage) callColumns(ctx context.Context) (string, error) {
-	now, err := columnsOf(ctx, v.s.Reader.pool(), "calls")
+	now, err := columnsOf(ctx, v.s.pool(), "calls")
 	if err != nil {
 		return "", fmt.Errorf("%w: %s", errUnkept, err.Error())
 	}
