@@ -349,7 +349,7 @@ func (s *server) sockets() sockets {
 	mine := s.socketInodes()
 	// What is not in a table is UDP. A row that is missing from one makes one too
 	// many, and the caller look again: never one too few.
-	n := sockets{udp: len(mine) - countIn("/proc/net/netlink", mine)}
+	n := sockets{udp: len(mine) - countIn("/proc/net/netlink", 9, mine) - countIn("/proc/net/unix", 6, mine)}
 	for _, table := range []string{"udp", "udp6"} {
 		for _, row := range kernelTable(s.t, table) {
 			if mine[row.inode] && (row.port >= firstRTP && row.port <= lastRTP || s.isShared(row)) {
@@ -454,11 +454,11 @@ func kernelTable(t *testing.T, name string) []tableRow {
 	return rows
 }
 
-// countIn is how many sockets a table of the kernel has, whose last column is the inode.
-func countIn(table string, inodes map[string]bool) (n int) {
+// countIn is how many sockets a table of the kernel has, whose inodes are in a column, from 0.
+func countIn(table string, column int, inodes map[string]bool) (n int) {
 	text, _ := os.ReadFile(table) // none is as good as an empty one
 	for line := range strings.Lines(string(text)) {
-		if f := strings.Fields(line); len(f) > 0 && inodes[f[len(f)-1]] {
+		if f := strings.Fields(line); len(f) > column && inodes[f[column]] {
 			n++
 		}
 	}
