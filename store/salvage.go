@@ -46,8 +46,8 @@ type salvage struct {
 }
 
 // Salvage takes over what can be read of a damaged database that was set aside, by this process or one before. It may be called
-// at any time, by one goroutine. After an error of writing it goes on with the next call; damage is told once. A file whose tables this version
-// can't read stays noted.
+// at any time, by one goroutine. After an error of writing it goes on with the next call; damage is told once. A file whose
+// tables this version can't read stays noted.
 func (s *Store) Salvage(ctx context.Context) (Salvaged, error) {
 	name, err := s.Noted(ctx, salvageNote)
 	if err != nil || name == "" {
@@ -56,12 +56,26 @@ func (s *Store) Salvage(ctx context.Context) (Salvaged, error) {
 	v := &salvage{s: s, Salvaged: Salvaged{File: name}}
 	next, err := v.run(ctx)
 	if err == nil || hurt(err) || errors.Is(err, fs.ErrNotExist) {
-		err = errors.Join(err, s.Note(ctx, salvageNote, next))
+		err = errors.Join(err, s.salvaged(ctx, next))
 	}
 	if err != nil {
 		err = fmt.Errorf("salvage %s: %w", name, err)
 	}
 	return v.Salvaged, err
+}
+
+// salvaged ends the work on a file, and has its items be due. next is the file that comes then.
+func (s *Store) salvaged(ctx context.Context, next string) error {
+	return s.do(ctx, "note "+salvageNote, func(wctx context.Context, c *sql.Conn) error {
+		defer s.outboxFilled()
+		return inTx(wctx, c, func(tx *sql.Tx) error {
+			if _, err := tx.ExecContext(wctx, `UPDATE outbox SET due_at = '' WHERE due_at = ?`, dueWhenDone); err != nil {
+				return err
+			}
+			_, err := tx.ExecContext(wctx, upsertNote, "note_"+salvageNote, next)
+			return err
+		})
+	})
 }
 
 // run takes over records and items. next is the file that the old one was to take over itself.
@@ -297,8 +311,12 @@ func (s *Store) keepSalvaged(ctx context.Context, all []Record) (int, error) {
 	return int(kept.Load()), err
 }
 
-// insertSalvaged adds an item of the outbox, if a process that was killed has not.
-const insertSalvaged = `INSERT INTO outbox (consumer, call_id, kind, created_at, due_at, tries, reason) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
+// dueWhenDone is when an item is due until all of its file is taken over: in no time that comes. Were it delivered before, who
+// begins with the file again after an error or a kill would add it again.
+const dueWhenDone = "9999"
+
+// insertSalvaged adds an item of the outbox, if it is not there yet.
+const insertSalvaged = `INSERT INTO outbox (consumer, call_id, kind, created_at, tries, reason, due_at) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
 	WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE consumer = ?1 AND call_id = ?2 AND kind = ?3 AND created_at = ?4)`
 
 // items takes over what the consumers of the outbox have yet to get.
@@ -308,20 +326,19 @@ func (v *salvage) items(ctx context.Context) error {
 	}
 	var all [][]any
 	read := func(from row) error {
-		var consumer, call, kind, created, due, reason string
+		var consumer, call, kind, created, reason string
 		var tries int64
-		err := from.Scan(&consumer, &call, &kind, &created, &due, &tries, &reason)
+		err := from.Scan(&consumer, &call, &kind, &created, &tries, &reason)
 		if err == nil {
-			all = append(all, []any{consumer, call, kind, created, due, tries, reason})
+			all = append(all, []any{consumer, call, kind, created, tries, reason, dueWhenDone})
 		}
 		return err
 	}
-	return (&walk{v, "outbox", `consumer, call_id, kind, created_at, due_at, tries, reason`, read, func(ctx context.Context) error {
+	return (&walk{v, "outbox", `consumer, call_id, kind, created_at, tries, reason`, read, func(ctx context.Context) error {
 		items := all
 		all = nil
 		var added atomic.Int64
 		err := v.s.do(ctx, "keep", func(wctx context.Context, c *sql.Conn) error {
-			defer v.s.outboxFilled()
 			return inTx(wctx, c, func(tx *sql.Tx) error {
 				for _, item := range items {
 					if !slices.Contains(v.s.consumers, item[0].(string)) {

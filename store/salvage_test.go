@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -259,6 +260,46 @@ func TestSalvageUnknownSchema(t *testing.T) {
 		if got, err := s.Salvage(t.Context()); err == nil != (step.records == 1) || got.Records != step.records || got.File != s.SetAside() {
 			t.Errorf("%s: %+v, %v", step.alter, got, err)
 		}
+	}
+}
+
+// An item is delivered once, also if the process is killed when a part of the file is taken over.
+func TestSalvageDeliversOnce(t *testing.T) {
+	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "f.db"), "hook")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	mustPut(t, s, sample("old"))
+	s.condemned.Store(true)
+	mustPut(t, s, sample("new"))
+	delivered := map[string]int{}
+	deliver := func() {
+		for {
+			items, err := s.Outbox(t.Context(), "hook", 10)
+			if err != nil || len(items) == 0 {
+				return
+			}
+			for _, i := range items {
+				delivered[i.CallID+" "+i.Kind]++
+				if err := s.Delivered(t.Context(), []int64{i.Seq}); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}
+	v := &salvage{s: s, Salvaged: Salvaged{File: s.SetAside()}}
+	if _, err := v.run(t.Context()); err != nil || v.Items == 0 { // and then a kill
+		t.Fatalf("%+v, %v", v.Salvaged, err)
+	}
+	deliver()
+	if got, err := s.Salvage(t.Context()); err != nil || got.Items != 0 {
+		t.Errorf("again: %+v, %v", got, err)
+	}
+	deliver()
+	want := map[string]int{"old call": 1, "old recording": 1, "new call": 1, "new recording": 1}
+	if size, err := s.OutboxSize(t.Context()); err != nil || len(size) > 0 || !maps.Equal(delivered, want) {
+		t.Errorf("delivered %v, left %v, %v", delivered, size, err)
 	}
 }
 
