@@ -46,6 +46,20 @@ func wantSecure(t *testing.T, r store.Record) {
 	}
 }
 
+// talksWith has one softphone call another, and both hear each other.
+func (p *baresip) talksWith(callee *baresip, uri string) {
+	p.t.Helper()
+	p.command("dial", uri)
+	p.await("CALL_ESTABLISHED")
+	callee.await("CALL_ESTABLISHED")
+	p.hears(3 * time.Second)
+	callee.hears(3 * time.Second)
+	p.hangUp()
+	callee.await("CALL_CLOSED")
+	callee.quit()
+	hearEachOther(p.t, p, callee)
+}
+
 // TestSRTPOnBothSides has two softphones, each with a suite of its own, hear
 // each other.
 func TestSRTPOnBothSides(t *testing.T) {
@@ -61,15 +75,7 @@ func TestSRTPOnBothSides(t *testing.T) {
 			hers, his := softWords(42), softWords(43)
 			callee := s.startBaresipWith(srtpAccount, called, s.agent, his, srtpModule)
 			phone := s.startBaresipWith(srtpAccount, caller, s.freePort(s.carrier), hers, srtpModule)
-			phone.command("dial", s.to())
-			phone.await("CALL_ESTABLISHED")
-			callee.await("CALL_ESTABLISHED")
-			phone.hears(3 * time.Second)
-			callee.hears(3 * time.Second)
-			phone.hangUp()
-			callee.await("CALL_CLOSED")
-			callee.quit()
-			hearEachOther(t, phone, callee)
+			phone.talksWith(callee, s.to())
 			r := b.finish(hungUpByCaller)[0]
 			relayed(t, r)
 			if m := r.Media; m.A.SRTP != "AES_CM_128_HMAC_SHA1_80" || m.B.SRTP != suite || m.A.Rx < 100 || m.A.Tx < 100 || m.B.Rx < 100 || m.B.Tx < 100 {
@@ -92,6 +98,7 @@ const (
 // TestDTLSOnBothSides has two softphones that agree on their keys by DTLS, each with Flowbridge: as the one that is called,
 // and as the one that calls.
 func TestDTLSOnBothSides(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	s.prepareCalls()
 	b := s.serve(setup{
@@ -101,15 +108,7 @@ func TestDTLSOnBothSides(t *testing.T) {
 	hers, his := softWords(44), softWords(45)
 	callee := s.startBaresipWith(dtlsAccount, called, s.agent, his, dtlsModule)
 	phone := s.startBaresipWith(dtlsAccount, caller, s.freePort(s.carrier), hers, dtlsModule)
-	phone.command("dial", s.to())
-	phone.await("CALL_ESTABLISHED")
-	callee.await("CALL_ESTABLISHED")
-	phone.hears(3 * time.Second)
-	callee.hears(3 * time.Second)
-	phone.hangUp()
-	callee.await("CALL_CLOSED")
-	callee.quit()
-	hearEachOther(t, phone, callee)
+	phone.talksWith(callee, s.to())
 	r := b.finish(hungUpByCaller)[0]
 	for side, m := range map[string]store.MediaSide{"a": r.Media.A, "b": r.Media.B} { // before the keys, packets are dropped
 		if d := m.DroppedBy; d.Unauthentic > 1 || d.Replayed+d.Malformed != 0 {

@@ -19,7 +19,6 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"flowbridge/config"
 	"flowbridge/fleet"
 	"flowbridge/store"
 	"flowbridge/telemetry"
@@ -110,24 +109,12 @@ func TestSampled(t *testing.T) {
 	if err := os.WriteFile(secret, []byte("0123456789abcdef0123456789abcdef"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := config.Parse("f.yaml", []byte(`
+	n := startNode(t, `
 sip: {listen: ["tls://127.0.0.1:0"], tls: {cert: "`+cert+`", key: "`+key+`"}}
 store: {path: "`+filepath.Join(dir, "c.db")+`", ladders: off}
 admin: {listen: "127.0.0.1:0"}
 webhooks: [{name: crm, url: "http://127.0.0.1:9", secret_file: "`+secret+`"}]
-`), os.LookupEnv)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, err := Start(t.Context(), cfg, zerolog.Nop(), Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := n.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+`, os.LookupEnv)
 	waitFor(t, "the figures are taken", func() bool { return n.sampled.Load() != nil })
 	g := n.gauges()
 	if until, ok := g.Certificates[cert]; !ok || until.IsZero() {
@@ -142,7 +129,7 @@ webhooks: [{name: crm, url: "http://127.0.0.1:9", secret_file: "`+secret+`"}]
 
 // Each target has the state of its SIP side and of its API once, and a scrape finds nothing wrong.
 func TestCircuitsAreScraped(t *testing.T) {
-	cfg, err := config.Parse("f.yaml", []byte(`
+	n := startNode(t, `
 sip: {listen: ["udp://127.0.0.1:0"]}
 trunks:
   - {name: carrier, sources: [127.0.0.2]}
@@ -153,19 +140,7 @@ routes:
   - {targets: [one, two]}
 store: {path: "`+filepath.Join(t.TempDir(), "c.db")+`", ladders: off}
 admin: {listen: "127.0.0.1:0"}
-`), os.LookupEnv)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, err := Start(t.Context(), cfg, zerolog.Nop(), Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := n.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+`, os.LookupEnv)
 	var complaints strings.Builder
 	w := httptest.NewRecorder()
 	n.metrics.Handler(zerolog.New(&complaints)).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil))
