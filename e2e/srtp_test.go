@@ -98,7 +98,6 @@ const (
 // TestDTLSOnBothSides has two softphones that agree on their keys by DTLS, each with Flowbridge: as the one that is called,
 // and as the one that calls.
 func TestDTLSOnBothSides(t *testing.T) {
-	t.Parallel()
 	s := newStage(t)
 	s.prepareCalls()
 	b := s.serve(setup{
