@@ -41,7 +41,7 @@ var layout = map[string]string{
 	"b2bua/registrar":    "b2bua/message config store",
 	"b2bua/registration": "b2bua/cause b2bua/leg b2bua/locate b2bua/message b2bua/transport config",
 	"b2bua/inbox":        "b2bua/transport",
-	"b2bua/report":       "b2bua/cause b2bua/message b2bua/sdp config config/template",
+	"b2bua/report":       "b2bua/cause b2bua/message b2bua/peers b2bua/sdp config config/template",
 	"b2bua/agreement":    "audio b2bua/peers b2bua/sdp media recording",
 	"b2bua/kept":         "b2bua/agreement b2bua/leg b2bua/message b2bua/sdp b2bua/transport media",
 	"b2bua/ladder":       "b2bua/cause b2bua/leg b2bua/message b2bua/transport media recording",
@@ -103,7 +103,7 @@ var layout = map[string]string{
 
 // knowsSIP are the packages that may import the SIP library: those of the B2BUA, and
 // the other end of its calls in tests, which is made on purpose without them.
-const knowsSIP = "b2bua b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/transport b2bua/transaction b2bua/outbound b2bua/peers b2bua/leg b2bua/message sim internal/siptest"
+const knowsSIP = "b2bua b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/transport b2bua/transaction b2bua/outbound b2bua/report b2bua/peers b2bua/leg b2bua/message sim internal/siptest"
 
 // TestImports holds every package to the layout.
 func TestImports(t *testing.T) {

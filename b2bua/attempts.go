@@ -191,7 +191,7 @@ func (c *Call) possible(a *attempt) bool {
 		if full := over == peers.LimitCap; full || over == peers.LimitCircuit {
 			a.plan.full, a.plan.capped = append(a.plan.full, a.target), a.plan.capped || full
 		}
-		c.failed(attemptEnd{cause: causeOfLimit(over)})
+		c.failed(attemptEnd{cause: over.Cause()})
 	}
 	return a.placed
 }
