@@ -11,6 +11,7 @@ import (
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/media"
+	"flowbridge/media/latch"
 )
 
 // Relay opens the media of calls. EngineRelay is one.
@@ -143,15 +144,15 @@ func mediaPeer(d *sdp.Description, speaks sdp.Codec, signalling netip.Addr, conf
 	return peer
 }
 
-func latchMode(m config.LatchMode) media.LatchMode {
+func latchMode(m config.LatchMode) latch.Mode {
 	switch m {
 	case config.LatchStrict:
-		return media.LatchStrict
+		return latch.Strict
 	case config.LatchOff:
-		return media.LatchOff
+		return latch.Off
 	case config.LatchAuto:
 	}
-	return media.LatchAuto
+	return latch.Auto
 }
 
 // setPeer puts a side's description into force.
