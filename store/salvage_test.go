@@ -263,6 +263,26 @@ func TestSalvageUnknownSchema(t *testing.T) {
 	}
 }
 
+// deliverAll delivers what is due, and counts it.
+func deliverAll(t *testing.T, s *Store, delivered map[string]int) {
+	t.Helper()
+	for {
+		items, err := s.Outbox(t.Context(), "hook", 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range items {
+			delivered[i.CallID+" "+i.Kind]++
+			if err := s.Delivered(t.Context(), []int64{i.Seq}); err != nil {
+				t.Error(err)
+			}
+		}
+		if len(items) == 0 {
+			return
+		}
+	}
+}
+
 // An item is delivered once, also if the process is killed when a part of the file is taken over.
 func TestSalvageDeliversOnce(t *testing.T) {
 	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "f.db"), "hook")
@@ -274,30 +294,48 @@ func TestSalvageDeliversOnce(t *testing.T) {
 	s.condemned.Store(true)
 	mustPut(t, s, sample("new"))
 	delivered := map[string]int{}
-	deliver := func() {
-		for {
-			items, err := s.Outbox(t.Context(), "hook", 10)
-			if err != nil || len(items) == 0 {
-				return
-			}
-			for _, i := range items {
-				delivered[i.CallID+" "+i.Kind]++
-				if err := s.Delivered(t.Context(), []int64{i.Seq}); err != nil {
-					t.Error(err)
-				}
-			}
-		}
-	}
 	v := &salvage{s: s, Salvaged: Salvaged{File: s.SetAside()}}
 	if _, err := v.run(t.Context()); err != nil || v.Items == 0 { // and then a kill
 		t.Fatalf("%+v, %v", v.Salvaged, err)
 	}
-	deliver()
+	deliverAll(t, s, delivered)
 	if got, err := s.Salvage(t.Context()); err != nil || got.Items != 0 {
 		t.Errorf("again: %+v, %v", got, err)
 	}
-	deliver()
+	deliverAll(t, s, delivered)
 	want := map[string]int{"old call": 1, "old recording": 1, "new call": 1, "new recording": 1}
+	if size, err := s.OutboxSize(t.Context()); err != nil || len(size) > 0 || !maps.Equal(delivered, want) {
+		t.Errorf("delivered %v, left %v, %v", delivered, size, err)
+	}
+}
+
+// An item is delivered once, also if it is in two damaged files, because the second was damaged while it took over the first; and
+// if the record of its call was written again, from the journal, before that was taken over.
+func TestSalvageChainDeliversOnce(t *testing.T) {
+	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "f.db"), "hook")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, id := range []string{"old", "between", "new"} {
+		mustPut(t, s, sample(id))
+		if id == "between" {
+			v := &salvage{s: s, Salvaged: Salvaged{File: s.SetAside()}}
+			if _, err := v.run(t.Context()); err != nil || v.Items == 0 {
+				t.Fatalf("%+v, %v", v.Salvaged, err)
+			}
+		}
+		s.condemned.Store(id != "new")
+	}
+	mustPut(t, s, sample("between"))
+	delivered := map[string]int{}
+	for _, file := range []string{"the second", "the first"} {
+		if _, err := s.Salvage(t.Context()); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+		deliverAll(t, s, delivered)
+	}
+	want := map[string]int{"old call": 1, "old recording": 1, "between call": 1, "between recording": 1, "new call": 1, "new recording": 1}
 	if size, err := s.OutboxSize(t.Context()); err != nil || len(size) > 0 || !maps.Equal(delivered, want) {
 		t.Errorf("delivered %v, left %v, %v", delivered, size, err)
 	}
