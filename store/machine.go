@@ -11,24 +11,32 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Machine gives for how long the machine runs, whatever its wall clock is set to, and a number that is another one after each of its
-// starts; 0: not known.
-func Machine() (uptime time.Duration, boot uint64) {
-	var t unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) != nil {
+// Machine gives for how long the machine runs, whatever its wall clock is set to, and a number of its start; 0: not known.
+// Time in which it was suspended does not count, as it does not for timers.
+func Machine() (uptime time.Duration, start uint64) {
+	b := booted()
+	if b.start == 0 {
 		return 0, 0
 	}
-	return time.Duration(t.Nano()), bootNumber()
+	return b.uptime + time.Since(b.at), b.start
 }
 
-var bootNumber = sync.OnceValue(func() uint64 { //nolint:gochecknoglobals // it is the same as long as the process lives
+// boot is a start of the machine.
+type boot struct {
+	start  uint64 // its number; 0: not known
+	uptime time.Duration
+	at     time.Time // when the uptime was that; from there on time.Since goes without a system call
+}
+
+var booted = sync.OnceValue(func() (b boot) { //nolint:gochecknoglobals // it is the same as long as the process lives
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return 0
+	var up unix.Timespec
+	if err != nil || unix.ClockGettime(unix.CLOCK_MONOTONIC, &up) != nil {
+		return boot{}
 	}
 	h := fnv.New64a()
 	_, _ = h.Write(id) // never fails
-	return h.Sum64()
+	return boot{start: h.Sum64(), uptime: time.Duration(up.Nano()), at: time.Now()}
 })
 
 // moment is one by the wall clock, and by the machine's own, which nobody sets.
