@@ -10,7 +10,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -272,7 +271,7 @@ func (w *worker) deliver(ctx context.Context, item store.OutboxItem) result {
 func idOf(item *store.OutboxItem) string {
 	id := item.CallID + "." + item.Kind
 	if item.Kind == store.OutboxReport {
-		id += "." + strconv.FormatInt(item.CreatedAt.UnixMilli(), 10)
+		id += "." + item.CreatedAt.Format("20060102T150405.000")
 	}
 	return id
 }
