@@ -31,20 +31,18 @@ type keptBinding struct {
 	moment
 }
 
-// keep gives the binding for the file. Who has set the clock since it was made has not moved its end.
-func (b Binding) keep(now moment) keptBinding {
-	b.Registered = now.Wall.Add(b.Registered.Sub(now.Wall))
-	b.Expires = now.Wall.Add(b.Expires.Sub(now.Wall))
-	return keptBinding{b, now}
+// by gives the binding with times that go by from now, whatever the wall clock was set to since it was made, and will be.
+func (b Binding) by(now time.Time) Binding {
+	b.Registered, b.Expires = now.Add(b.Registered.Sub(now)), now.Add(b.Expires.Sub(now))
+	return b
 }
 
 // after gives the binding as it is at a later moment, whatever the wall clock was set to in between.
 func (k *keptBinding) after(now moment) Binding {
 	set := now.Wall.Sub(k.Wall) - now.since(k.moment)
-	if set = set.Round(time.Second); set != 0 {
-		k.Registered, k.Expires = k.Registered.Add(set), k.Expires.Add(set)
-	}
-	return k.Binding
+	set = set.Round(time.Second) // else it was not set
+	k.Registered, k.Expires = k.Registered.Add(set), k.Expires.Add(set)
+	return k.by(now.Wall)
 }
 
 // bindings are those that wait for the writer.
@@ -57,9 +55,9 @@ type bindings struct {
 // KeepBindings keeps the bindings of a holder in place of those before. It does not block. What the disk does not take goes with
 // the next ones; what a kill takes with it, the next REGISTER brings back.
 func (s *Store) KeepBindings(holder string, all []Binding) {
-	now, list := s.journal.moment(time.Now().UTC()), make([]keptBinding, len(all))
+	now, list := s.journal.moment(time.Now()), make([]keptBinding, len(all))
 	for i := range all {
-		list[i] = all[i].keep(now)
+		list[i] = keptBinding{all[i].by(now.Wall), now}
 	}
 	b := &s.bound
 	b.mu.Lock()
