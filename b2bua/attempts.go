@@ -96,7 +96,7 @@ type attempt struct {
 	parties  peers.Parties      // for whom it has the place
 	try      circuit.Try        // at the target's circuit, until it is known to work or not
 	dest     netip.AddrPort
-	reached  reach.Reached // what dest is of
+	reached  *reach.Reached // what dest is of; nil: not known yet, or settled
 	started  time.Time
 	answered time.Time     // zero: not yet, or in a process before
 	answer   *leg.Answered // that waits for the keys of its media; nil: none does
@@ -130,6 +130,14 @@ func (a *attempt) callID() string {
 	return a.line.callID
 }
 
+// tried are the addresses that failed, each with how.
+func (a *attempt) tried() []string {
+	if a.reached == nil {
+		return nil
+	}
+	return a.reached.Tried
+}
+
 // recordOf is an attempt's entry in the record.
 func (a *attempt) recordOf(why cause.Cause, code int) store.Attempt {
 	reason := a.plan.reason
@@ -140,7 +148,7 @@ func (a *attempt) recordOf(why cause.Cause, code int) store.Attempt {
 		StartedAt: store.TimeOf(a.started),
 		Target:    a.target.Dial.Name, Reason: reason, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
 		SIPStatus: code, Cause: string(why), MS: time.Since(a.started).Milliseconds(), Transport: a.transport, DroppedHeaders: a.dropped,
-		SIPCallID: a.callID(), Tried: a.reached.Tried,
+		SIPCallID: a.callID(), Tried: a.tried(),
 	}
 }
 
@@ -212,8 +220,13 @@ func (c *Call) prepare(a *attempt) {
 		ctx = c.ladder.Context(ctx, t.Dial.Name)
 	}
 	c.server.beside(func() {
-		ready := Ready{Attempt: number, Reached: reach.Reached{Requested: outbound.Requested{Cause: cause.InternalError}}}
-		defer func() { c.mailbox.PostLast(item{event: ready}) }()
+		ready := Ready{Attempt: number}
+		defer func() {
+			if ready.Reached == nil { // it panicked
+				ready.Reached = &reach.Reached{Requested: outbound.Requested{Cause: cause.InternalError}}
+			}
+			c.mailbox.PostLast(item{event: ready})
+		}()
 		defer c.server.recovered("prepare")
 		ready.Reached = reach.Begin(ctx, t, vars, stack, c.server.registrar)
 	})

@@ -38,7 +38,11 @@ func (c *Call) compact() {
 // settle lets go of what an attempt needed until its target answered.
 func (a *attempt) settle() {
 	a.offer, a.formats = nil, nil
-	a.reached = reach.Reached{Tried: a.reached.Tried} // without the platform's answer, which may be large
+	if tried := a.tried(); tried != nil {
+		a.reached = &reach.Reached{Tried: tried} // without the platform's answer, which may be large
+	} else {
+		a.reached = nil
+	}
 	a.plan = &plan{reason: a.plan.reason}
 }
 

@@ -52,8 +52,8 @@ func nextHop(t *peers.Dial, uri sip.Uri) (via sip.Uri, route []string) {
 }
 
 // Begin gets what an attempt needs. by has the Contacts of trunks that register here.
-func Begin(ctx context.Context, t *peers.Target, vars config.Vars, stack *transport.Stack, by *registrar.Registrar) Reached {
-	r := Reached{Requested: outbound.Request(ctx, t, vars), since: time.Now()}
+func Begin(ctx context.Context, t *peers.Target, vars config.Vars, stack *transport.Stack, by *registrar.Registrar) *Reached {
+	r := &Reached{Requested: outbound.Request(ctx, t, vars), since: time.Now()}
 	if r.Cause != cause.None {
 		return r
 	}
