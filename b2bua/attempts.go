@@ -16,6 +16,7 @@ import (
 	"flowbridge/b2bua/reach"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
+	"flowbridge/config/template"
 	"flowbridge/internal/tracecontext"
 	"flowbridge/media"
 	"flowbridge/store"
@@ -31,7 +32,7 @@ type plan struct {
 	capped     bool            // one of them had no room
 
 	reason  string           // of the attempts in the record: "" for the route, store.ReasonTransfer or store.ReasonRescue
-	vars    *config.Vars     // of its templates; nil: the call's
+	vars    *template.Vars   // of its templates; nil: the call's
 	source  *sip.Request     // whose headers pass on; nil: the caller's INVITE
 	headers []outbound.Field // further headers of its INVITEs
 }
@@ -203,7 +204,7 @@ func (c *Call) offerTo(a *attempt) (err error) {
 }
 
 // varsOf are the variables of an attempt's templates, in a call with these.
-func (a *attempt) varsOf(vars config.Vars) config.Vars {
+func (a *attempt) varsOf(vars template.Vars) template.Vars {
 	if a.plan.vars != nil {
 		vars = *a.plan.vars
 	}

@@ -67,5 +67,5 @@ func (t headerText) request() *sip.Request {
 	return sip.NewRequest(sip.INVITE, sip.Uri{}) // never: it has been read before
 }
 
-// value is the first value of a header, as config.Vars.HeaderFunc.
+// value is the first value of a header, as template.Vars.HeaderFunc.
 func (t headerText) value(name string) string { return outbound.HeaderOf(t.request())(name) }
