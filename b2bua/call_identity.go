@@ -34,6 +34,7 @@ func (c *Call) identityOf() (*stir.Policy, *stir.Request) {
 // first.
 func (c *Call) verify() phase {
 	c.journal()
+	c.a.wire.Trying()
 	policy, request := c.identityOf()
 	c.server.beside(func() {
 		e := Verified{stir.Unverified()}

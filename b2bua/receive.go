@@ -14,7 +14,6 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/registrar"
 	"flowbridge/b2bua/transaction"
-	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 	"flowbridge/media"
 )
@@ -158,7 +157,6 @@ func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 		s.replyOnce(req, tx, 503, leg.RetryAfter())
 		return
 	}
-	transport.Trying(req, tx)
 	s.begin(req, tx, p, t, source, local)
 }
 
