@@ -58,6 +58,7 @@ var layout = map[string]string{
 	"media":           "audio media/kernel media/latch media/packet media/quality",
 	"media/dtls":      "media",
 	"media/kernel":    "",
+	"media/latch":     "media/packet",
 	"media/packet":    "",
 	"media/quality":   "",
 	"config":          "audio config/template twilio",
