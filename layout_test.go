@@ -42,7 +42,7 @@ var layout = map[string]string{
 	"b2bua/registration": "b2bua/cause b2bua/leg b2bua/locate b2bua/message b2bua/transport config",
 	"b2bua/inbox":        "b2bua/transport",
 	"b2bua/report":       "b2bua/cause b2bua/message b2bua/peers b2bua/sdp config config/template",
-	"b2bua/agreement":    "audio b2bua/peers b2bua/sdp media recording",
+	"b2bua/agreement":    "audio b2bua/peers b2bua/sdp config media media/latch recording",
 	"b2bua/kept":         "b2bua/agreement b2bua/leg b2bua/message b2bua/sdp b2bua/transport media",
 	"b2bua/ladder":       "b2bua/cause b2bua/leg b2bua/message b2bua/transport media recording",
 	"b2bua/transport":    "b2bua/cause b2bua/leg b2bua/locate b2bua/message b2bua/peers b2bua/transaction config",

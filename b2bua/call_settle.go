@@ -36,7 +36,7 @@ func (c *Call) compact() {
 
 // settle lets go of what an attempt needed until its target answered.
 func (a *attempt) settle() {
-	a.offer, a.formats = nil, nil
+	a.offer, a.formats, a.answer = nil, nil, nil
 	if tried := a.tried(); tried != nil {
 		a.reached = &reach.Reached{Tried: tried} // without the platform's answer, which may be large
 	} else {
