@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 )
@@ -74,7 +75,7 @@ func TestBindings(t *testing.T) {
 	defer s.Close()
 	got, err := s.Bindings(t.Context())
 	for i, b := range got["trunk phone"] {
-		if b.Expires == b.Expires.Round(0) {
+		if !strings.Contains(b.Expires.String(), " m=") {
 			t.Errorf("who sets the wall clock now moves its end: %v", b.Expires)
 		}
 		got["trunk phone"][i].Registered, got["trunk phone"][i].Expires = b.Registered.UTC(), b.Expires.UTC()
