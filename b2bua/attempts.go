@@ -16,6 +16,7 @@ import (
 	"flowbridge/b2bua/reach"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
+	"flowbridge/config/template"
 	"flowbridge/internal/tracecontext"
 	"flowbridge/media"
 	"flowbridge/store"
@@ -31,7 +32,7 @@ type plan struct {
 	capped     bool            // one of them had no room
 
 	reason  string           // of the attempts in the record: "" for the route, store.ReasonTransfer or store.ReasonRescue
-	vars    *config.Vars     // of its templates; nil: the call's
+	vars    *template.Vars   // of its templates; nil: the call's
 	source  *sip.Request     // whose headers pass on; nil: the caller's INVITE
 	headers []outbound.Field // further headers of its INVITEs
 }
@@ -96,7 +97,7 @@ type attempt struct {
 	parties  peers.Parties      // for whom it has the place
 	try      circuit.Try        // at the target's circuit, until it is known to work or not
 	dest     netip.AddrPort
-	reached  reach.Reached // what dest is of
+	reached  *reach.Reached // what dest is of; nil: not known yet, or settled
 	started  time.Time
 	answered time.Time     // zero: not yet, or in a process before
 	answer   *leg.Answered // that waits for the keys of its media; nil: none does
@@ -130,6 +131,14 @@ func (a *attempt) callID() string {
 	return a.line.callID
 }
 
+// tried are the addresses that failed, each with how.
+func (a *attempt) tried() []string {
+	if a.reached == nil {
+		return nil
+	}
+	return a.reached.Tried
+}
+
 // recordOf is an attempt's entry in the record.
 func (a *attempt) recordOf(why cause.Cause, code int) store.Attempt {
 	reason := a.plan.reason
@@ -140,7 +149,7 @@ func (a *attempt) recordOf(why cause.Cause, code int) store.Attempt {
 		StartedAt: store.TimeOf(a.started),
 		Target:    a.target.Dial.Name, Reason: reason, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
 		SIPStatus: code, Cause: string(why), MS: time.Since(a.started).Milliseconds(), Transport: a.transport, DroppedHeaders: a.dropped,
-		SIPCallID: a.callID(), Tried: a.reached.Tried,
+		SIPCallID: a.callID(), Tried: a.tried(),
 	}
 }
 
@@ -195,7 +204,7 @@ func (c *Call) offerTo(a *attempt) (err error) {
 }
 
 // varsOf are the variables of an attempt's templates, in a call with these.
-func (a *attempt) varsOf(vars config.Vars) config.Vars {
+func (a *attempt) varsOf(vars template.Vars) template.Vars {
 	if a.plan.vars != nil {
 		vars = *a.plan.vars
 	}
@@ -212,8 +221,13 @@ func (c *Call) prepare(a *attempt) {
 		ctx = c.ladder.Context(ctx, t.Dial.Name)
 	}
 	c.server.beside(func() {
-		ready := Ready{Attempt: number, Reached: reach.Reached{Requested: outbound.Requested{Cause: cause.InternalError}}}
-		defer func() { c.mailbox.PostLast(item{event: ready}) }()
+		ready := Ready{Attempt: number}
+		defer func() {
+			if ready.Reached == nil { // it panicked
+				ready.Reached = &reach.Reached{Requested: outbound.Requested{Cause: cause.InternalError}}
+			}
+			c.mailbox.PostLast(item{event: ready})
+		}()
 		defer c.server.recovered("prepare")
 		ready.Reached = reach.Begin(ctx, t, vars, stack, c.server.registrar)
 	})

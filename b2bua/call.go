@@ -20,6 +20,7 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
+	"flowbridge/config/template"
 	"flowbridge/internal/tracecontext"
 	"flowbridge/media"
 	"flowbridge/store"
@@ -61,7 +62,7 @@ type Call struct {
 	b      *legOnWire // bridged to the caller; nil: none, or it has gone and another one is called
 	bridge *attempt   // bridged to the caller, now or last
 
-	vars     config.Vars
+	vars     template.Vars
 	route    *config.Route
 	plan     plan // of the route
 	attempts attempts
@@ -113,7 +114,7 @@ func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peer
 	c.mailbox.Open(c.run, s.stack.Turns())
 	c.trace = outbound.TraceOf(c.id, req, t.Caller.Trusted, &s.cfg.Telemetry.OTLP)
 	c.log, c.peerLog = callLog{call: c}, callLog{call: c, bounded: true}
-	c.vars = config.Vars{
+	c.vars = template.Vars{
 		To:         outbound.CalledOf(req, t),
 		From:       outbound.CallerOf(req, t.Caller),
 		CallID:     c.id,

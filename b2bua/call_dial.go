@@ -66,7 +66,7 @@ func (c *Call) dialPrepared(f Ready) progress {
 func (c *Call) notePrepared(f Ready) (first bool) {
 	a := c.attempts.current
 	a.stop() // it is over, and its context can go
-	first = !f.TriedTCP && a.reached.URI.Host == ""
+	first = !f.TriedTCP && a.reached == nil
 	a.prepareStatus, a.dest, a.reached = f.Prepared.Status, f.Dest, f.Reached
 	if !f.AskedAPI || !first {
 		return first
@@ -175,8 +175,9 @@ var errWantsTCP = errors.New("INVITE is over the UDP budget and goes over TCP")
 func (c *Call) connect(f Ready) {
 	ctx, cancel := context.WithCancel(c.server.ctx)
 	c.attempts.current.cancel = cancel
+	again := *f.Reached // as the call has the other one
+	f.Reached, f.TriedTCP, f.Err = &again, true, nil
 	c.server.beside(func() {
-		f.TriedTCP, f.Err = true, nil
 		defer func() { c.mailbox.PostLast(item{event: f}) }()
 		defer c.server.recovered("connect")
 		f.Flow, f.Err = c.server.stack.ConnectTCP(ctx, f.URI, f.Dest)
@@ -206,7 +207,8 @@ func (c *Call) elsewhere(f leg.Refused) bool {
 	c.drop(a.line)
 	ctx, cancel := context.WithCancel(c.server.ctx)
 	a.cancel = cancel
-	ready, target := Ready{Attempt: a.number, Reached: a.reached}, a.target
+	again := *a.reached // which the record reads meanwhile
+	ready, target := Ready{Attempt: a.number, Reached: &again}, a.target
 	c.server.beside(func() {
 		defer func() { c.mailbox.PostLast(item{event: ready}) }()
 		defer c.server.recovered("connect")

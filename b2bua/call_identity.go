@@ -11,7 +11,7 @@ import (
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/report"
-	"flowbridge/config"
+	"flowbridge/config/template"
 	"flowbridge/stir"
 	"flowbridge/store"
 )
@@ -49,7 +49,7 @@ func (c *Call) verifying() phase { return c.setUp("preparing", (*Call).verifying
 
 // onVerified goes on with the call, or refuses it, as the trunk says.
 func (c *Call) onVerified(e Verified) phase {
-	c.vars.Verified = &config.IdentityVars{Verstat: e.Verstat, Attest: e.Attest, OrigID: e.OrigID}
+	c.vars.Verified = &template.IdentityVars{Verstat: e.Verstat, Attest: e.Attest, OrigID: e.OrigID}
 	c.ladder.Decide("the caller's identity: %s", e.String())
 	if e.Status == 0 {
 		return c.routing()
@@ -73,7 +73,7 @@ func (x *explainer) identity(c *Call) bool {
 	policy, request := c.identityOf()
 	out, url := stir.Foresee(policy, request)
 	x.out.Identity = &report.Identity{Verstat: out.Verstat, Attest: out.Attest, OrigID: out.OrigID, Result: out.String(), Certificate: url, Refuse: c.trunk.Caller.Identity.Refuse}
-	c.vars.Verified = &config.IdentityVars{Verstat: out.Verstat, Attest: out.Attest, OrigID: out.OrigID}
+	c.vars.Verified = &template.IdentityVars{Verstat: out.Verstat, Attest: out.Attest, OrigID: out.OrigID}
 	if url != "" {
 		x.note("the certificate at %s is not fetched, and the signature is taken to be right", url)
 	}

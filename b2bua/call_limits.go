@@ -3,11 +3,11 @@ package b2bua
 import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/peers"
-	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 // partiesOf are the numbers for whose limits a call counts.
-func partiesOf(vars *config.Vars) peers.Parties {
+func partiesOf(vars *template.Vars) peers.Parties {
 	return peers.Parties{From: vars.From.Number, To: vars.To.Number}
 }
 

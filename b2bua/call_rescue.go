@@ -11,6 +11,7 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
+	"flowbridge/config/template"
 	"flowbridge/media"
 	"flowbridge/store"
 )
@@ -66,12 +67,12 @@ func (c *Call) rescue(l loss) bool {
 		return false
 	}
 	vars := c.vars
-	vars.Rescue = config.RescueVars{
+	vars.Rescue = template.RescueVars{
 		Cause: string(l.cause), Target: c.bridge.target.Dial.Name,
 		Seconds: strconv.FormatFloat(time.Since(c.times.answered).Seconds(), 'f', 0, 64),
 	}
 	if r.To != "" {
-		vars.To = config.Party{Number: r.To, User: r.To}
+		vars.To = template.Party{Number: r.To, User: r.To}
 	}
 	targets := c.rescuers(r, &vars)
 	if len(targets) == 0 {
@@ -101,7 +102,7 @@ func (c *Call) rescueAgain(k *kept.Transfer) {
 
 // rescuers are those that may take over: of the section, else the route's that were not
 // tried.
-func (c *Call) rescuers(r *config.Rescue, vars *config.Vars) []*peers.Target {
+func (c *Call) rescuers(r *config.Rescue, vars *template.Vars) []*peers.Target {
 	if len(r.Targets)+len(r.Trunks) == 0 {
 		return peers.DialableOf(c.untried(), vars, c.route.To, c.route.From)
 	}

@@ -38,7 +38,11 @@ func (c *Call) compact() {
 // settle lets go of what an attempt needed until its target answered.
 func (a *attempt) settle() {
 	a.offer, a.formats = nil, nil
-	a.reached = reach.Reached{Tried: a.reached.Tried} // without the platform's answer, which may be large
+	if tried := a.tried(); tried != nil {
+		a.reached = &reach.Reached{Tried: tried} // without the platform's answer, which may be large
+	} else {
+		a.reached = nil
+	}
 	a.plan = &plan{reason: a.plan.reason}
 }
 
@@ -63,5 +67,5 @@ func (t headerText) request() *sip.Request {
 	return sip.NewRequest(sip.INVITE, sip.Uri{}) // never: it has been read before
 }
 
-// value is the first value of a header, as config.Vars.HeaderFunc.
+// value is the first value of a header, as template.Vars.HeaderFunc.
 func (t headerText) value(name string) string { return outbound.HeaderOf(t.request())(name) }

@@ -16,6 +16,7 @@ import (
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
+	"flowbridge/config/template"
 	"flowbridge/media"
 	"flowbridge/store"
 )
@@ -104,7 +105,7 @@ func (c *Call) refer(from *legOnWire, req *sip.Request, to message.Referral) {
 	vars := c.vars
 	vars.To, vars.Route, vars.Row = dest.party, dest.route, c.peers.RowOf(dest.party.Number)
 	if c.vars.Target == "" { // the customer is the calling party in either direction
-		vars.From, vars.Direction = outbound.CallingParty(c.vars), config.DirectionInbound
+		vars.From, vars.Direction = outbound.CallingParty(c.vars), template.DirectionInbound
 	}
 	t := &transfer{
 		agent: from, reports: message.WantsReport(req), code: 503, reason: message.StatusText(503),

@@ -50,7 +50,7 @@ func (x *explainer) attempt(c *Call) report.Target {
 	if t.Media.SRTP == config.SRTPOptional {
 		x.note("target %s: where it does not take SRTP, RTP is offered by a second INVITE", t.Name)
 	}
-	ready := Ready{Attempt: a.number, Reached: reach.Reached{Requested: outbound.Request(c.server.ctx, a.target, a.varsOf(c.vars))}}
+	ready := Ready{Attempt: a.number, Reached: &reach.Reached{Requested: outbound.Request(c.server.ctx, a.target, a.varsOf(c.vars))}}
 	if ready.Cause != cause.None {
 		r.Cause = ready.Cause
 		if ready.Err != nil {

@@ -96,7 +96,7 @@ type event interface{ isEvent() }
 // Ready is the result of an attempt's preparation: API call, name lookup, connection. It comes again for each further address.
 type Ready struct {
 	Attempt int
-	reach.Reached
+	*reach.Reached
 	TriedTCP bool // an INVITE over the budget asked for a connection; no Flow: it could not be opened
 }
 

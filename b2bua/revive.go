@@ -13,6 +13,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
+	"flowbridge/config/template"
 	"flowbridge/media"
 	"flowbridge/store"
 )
@@ -115,7 +116,7 @@ func (v *reviving) restoreRecord(r *store.Record) {
 		setupMS: r.SetupMS, attempts: r.Attempts, restored: v.k.Restored, queued: time.Duration(r.QueuedMS) * time.Millisecond,
 	}
 	if r.Verstat != "" {
-		v.vars.Verified = &config.IdentityVars{Verstat: r.Verstat, Attest: r.Attest, OrigID: r.OrigID}
+		v.vars.Verified = &template.IdentityVars{Verstat: r.Verstat, Attest: r.Attest, OrigID: r.OrigID}
 	}
 	v.recordings.parts = v.k.Parts
 	if v.k.Handed {

@@ -27,6 +27,7 @@ import (
 	"flowbridge/b2bua/registration"
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
+	"flowbridge/config/template"
 	"flowbridge/media"
 	"flowbridge/media/dtls"
 	"flowbridge/recording"
@@ -406,9 +407,9 @@ type LiveCall struct {
 	Held  [2]bool   // by media.Side: it wants no media
 	Hears [2]string // by media.Side: our tone or sound that it hears
 
-	Vars    config.Vars  // of its templates
-	headers []sip.Header // of the carrier's INVITE
-	caller  headerText   // instead of headers, in a call that is settled
+	Vars    template.Vars // of its templates
+	headers []sip.Header  // of the carrier's INVITE
+	caller  headerText    // instead of headers, in a call that is settled
 }
 
 // Live gives the calls that are live, in no order.

@@ -16,11 +16,12 @@ import (
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 // destination is where a transfer goes.
 type destination struct {
-	party      config.Party
+	party      template.Party
 	targets    []*peers.Target // that are tried, in order
 	failoverOn []int           // of their route
 	route      string          // of these targets, empty: none
@@ -83,7 +84,7 @@ func (c *Call) directly(to message.Referral, d destination) (destination, int, e
 		return !slices.Contains([]string{"user", "transport", "lr"}, strings.ToLower(p.K))
 	})
 	text := parsed.String()
-	uri, err := config.ParseTemplate(text) // which has no braces: no URI does
+	uri, err := template.Parse(text) // which has no braces: no URI does
 	if err != nil {
 		return d, 400, message.ErrReferTo
 	}
@@ -105,13 +106,13 @@ func callableUser(user string) bool {
 // routeOfTarget finds the targets for a number that the agent names: by the first
 // route for its calls that leads to any, else the trunk that the caller came by. Nothing
 // is dialled that is no number, unless the route or transfer_numbers name it in full.
-func (c *Call) routeOfTarget(to config.Party) (targets []*peers.Target, route string, failoverOn []int) {
+func (c *Call) routeOfTarget(to template.Party) (targets []*peers.Target, route string, failoverOn []int) {
 	agent := c.bridge.target.Dial
 	vars := c.vars
 	vars.From = outbound.CallingParty(vars)
 	vars.To, vars.Trunk, vars.Target = to, "", agent.Name
 	if c.vars.Target == "" { // as it will be dialled
-		vars.Direction = config.DirectionInbound
+		vars.Direction = template.DirectionInbound
 	}
 	for i := range c.peers.Routes {
 		r := &c.peers.Routes[i]
@@ -133,7 +134,7 @@ func (c *Call) routeOfTarget(to config.Party) (targets []*peers.Target, route st
 // only our address. Numbers are at the proxy in front of the caller, which may be a
 // phone, or at the caller itself where there is none. It has the listed number without
 // parameters, because parameters could make it another number (rn, RFC 4694).
-func (l *legOnWire) referToNumber(to message.Referral, who config.Party) string {
+func (l *legOnWire) referToNumber(to message.Referral, who template.Party) string {
 	d := l.leg.Dialog()
 	remote := message.ParseURI(cmp.Or(d.Proxy(), d.RemoteTarget))
 	host := remote.Host

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"flowbridge/config/template"
 )
 
 // Body is a JSON object whose texts are templates. Names, numbers, true, false and null are the same for every call.
@@ -19,8 +21,8 @@ type part struct {
 	members []bodyMember
 	list    bool
 	items   []part
-	literal []byte    // JSON; nil: it is something else
-	text    *Template // of a text; nil gives ""
+	literal []byte             // JSON; nil: it is something else
+	text    *template.Template // of a text; nil gives ""
 }
 
 // bodyMember is a member of an object.
@@ -138,9 +140,9 @@ func (s scalar) literal() (v any, ok bool) {
 }
 
 // JSON gives the body for one call. The error names the key whose template failed.
-func (b *Body) JSON(v Vars) ([]byte, error) { return b.root.append(make([]byte, 0, 256), &v) }
+func (b *Body) JSON(v template.Vars) ([]byte, error) { return b.root.append(make([]byte, 0, 256), &v) }
 
-func (p *part) append(b []byte, v *Vars) ([]byte, error) {
+func (p *part) append(b []byte, v *template.Vars) ([]byte, error) {
 	var err error
 	switch {
 	case p.object:

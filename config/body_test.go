@@ -6,6 +6,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"flowbridge/config/template"
 )
 
 // requestOf reads the prepare step of a target of kind http.
@@ -39,13 +41,13 @@ body:
   empty: {}
   none: []
   "a \"name\"": "x"`)
-	ask, err := p.Ask(Vars{To: Party{Number: "+1"}, From: Party{Name: `Ann "A" <b>, {"x":1}`}, Trunk: `\`})
+	ask, err := p.Ask(template.Vars{To: template.Party{Number: "+1"}, From: template.Party{Name: `Ann "A" <b>, {"x":1}`}, Trunk: `\`})
 	want := `{"to":"+1","version":3,"ratio":0.5,"flag":true,"nothing":null,"quoted":"3",` +
 		`"list":["Ann \"A\" <b>, {\"x\":1}",1,{"deep":"\\"}],"empty":{},"none":[],"a \"name\"":"x"}`
 	if err != nil || string(ask.Body) != want {
 		t.Errorf("got  %s, %v\nwant %s", ask.Body, err, want)
 	}
-	if _, err := p.Ask(Vars{From: Party{Name: "a\r\nb"}}); !errors.Is(err, errControlByte) || !strings.Contains(err.Error(), "prepare.body.list[0]") {
+	if _, err := p.Ask(template.Vars{From: template.Party{Name: "a\r\nb"}}); !errors.Is(err, template.ErrControlByte) || !strings.Contains(err.Error(), "prepare.body.list[0]") {
 		t.Errorf("a line break: %v", err)
 	}
 }
@@ -58,9 +60,9 @@ func FuzzBody(f *testing.F) {
 url: "https://api.example.com/calls"
 body: {to: "{{.To.Number}}", deep: {names: ["{{.From.Name}}", '{{.Header "X-A"}}-{{.From.Name}}']}}`).Body
 	f.Fuzz(func(t *testing.T, number, name, header string) {
-		got, err := body.JSON(Vars{To: Party{Number: number}, From: Party{Name: name}, HeaderFunc: func(string) string { return header }})
+		got, err := body.JSON(template.Vars{To: template.Party{Number: number}, From: template.Party{Name: name}, HeaderFunc: func(string) string { return header }})
 		if err != nil {
-			if got != nil || !errors.Is(err, errControlByte) && !errors.Is(err, errTooLong) {
+			if got != nil || !errors.Is(err, template.ErrControlByte) && !errors.Is(err, template.ErrTooLong) {
 				t.Fatalf("%s, %v", got, err)
 			}
 			return
@@ -83,29 +85,6 @@ body: {to: "{{.To.Number}}", deep: {names: ["{{.From.Name}}", '{{.Header "X-A"}}
 	})
 }
 
-// FuzzURL: whatever a caller says, the request goes to the host of the file, and to the path that the file has but for one
-// segment.
-func FuzzURL(f *testing.F) {
-	for _, v := range []string{"+1507", "..", "a/b", "?x=1", "#", "%2e%2e", "@evil.test/", "//evil.test", "a b", "é\\", ";x", ""} {
-		f.Add(v, v)
-	}
-	u := requestOf(f, `url: "https://api.example.com:8443/v2/{{.To.Number}}/calls?from={{.From.User}}&x=1"`).URL
-	f.Fuzz(func(t *testing.T, segment, value string) {
-		at, err := u.render(Vars{To: Party{Number: segment}, From: Party{User: value}})
-		if err != nil {
-			return
-		}
-		parts := strings.Split(at.EscapedPath(), "/")
-		if at.Scheme != "https" || at.Host != "api.example.com:8443" || at.User != nil || at.Fragment != "" || len(parts) != 4 || at.Path != "/v2/"+segment+"/calls" {
-			t.Fatalf("%q becomes %s", segment, at)
-		}
-		q := at.Query()
-		if len(q) != 2 || q.Get("from") != value || q.Get("x") != "1" {
-			t.Fatalf("%q becomes %s", value, at)
-		}
-	})
-}
-
 // FuzzPath: a path leads to a value of the answer or to nothing.
 func FuzzPath(f *testing.F) {
 	f.Add([]byte(`{"a":{"b":["x",{"c":7}]},"":1}`), "a.b.1.c")
@@ -113,12 +92,12 @@ func FuzzPath(f *testing.F) {
 	f.Add([]byte(`{"a":1} {"a":2}`), "a")
 	f.Add([]byte(`{"a":1e400,"b":-0}`), "a.-1")
 	f.Fuzz(func(t *testing.T, body []byte, path string) {
-		text, err := (&PrepareVars{Body: body}).JSON(path)
-		v, decoded := DecodeJSON(body)
+		text, err := (&template.PrepareVars{Body: body}).JSON(path)
+		v, decoded := template.DecodeJSON(body)
 		if (err == nil) != (decoded == nil) {
 			t.Fatalf("%v beside %v", err, decoded)
 		}
-		if err == nil && AtPath(v, path) == nil && text != "" {
+		if err == nil && template.AtPath(v, path) == nil && text != "" {
 			t.Fatalf("%q where there is nothing", text)
 		}
 	})

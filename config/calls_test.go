@@ -6,13 +6,15 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"flowbridge/config/template"
 )
 
 // Who may place calls, to whom, and what passes on the way.
 func TestCalls(t *testing.T) {
 	c := parseFile(t, "testdata/good/calls.yaml")
 	pbx, carrier := c.Trunks[0], c.Trunks[1]
-	if got, err := pbx.URI.Render(SampleVars(false)); got != "sip:+15550100002@pbx.example.com;user=phone" || err != nil {
+	if got, err := pbx.URI.Render(template.SampleVars(false)); got != "sip:+15550100002@pbx.example.com;user=phone" || err != nil {
 		t.Errorf("uri: got %q, %v", got, err)
 	}
 	if pbx.Transport != TransportTCP || pbx.DialAuth.Username != "flowbridge" || pbx.DialAuth.Password.Reveal() != "pw-456" || pbx.Auth != nil {

@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"flowbridge/config/template"
+)
 
 // Circuit is the section `circuit` of a target or trunk: its circuit breaker. The API that a target prepares by has one of its own,
 // with the same settings.
@@ -41,7 +45,7 @@ func (p *Ping) check(s section) {
 }
 
 // pinged reports OPTIONS that would have nowhere to go: to what registers here, or to a host that a call decides.
-func (s section) pinged(p Ping, uri *Template, registered bool) {
+func (s section) pinged(p Ping, uri *template.Template, registered bool) {
 	if p.Interval == 0 || !s.has("ping") {
 		return
 	}

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"flowbridge/config/template"
 )
 
 // defaults is a section without keys. The reader's complaints are not kept.
@@ -38,7 +40,7 @@ func (t *Target) Caller() *Trunk {
 }
 
 // Referred is a host that an agent has named, as a target: it is called by uri, with these codecs and timeouts.
-func Referred(host string, uri *Template, transport string, codecs []string, firstResponse, ring time.Duration) *Target {
+func Referred(host string, uri *template.Template, transport string, codecs []string, firstResponse, ring time.Duration) *Target {
 	c := defaults[Target]()
 	c.Name, c.Kind, c.URI, c.Transport = host, KindSIP, uri, transport
 	c.Budget, c.Overflow, c.Codecs = trunkBudget(), OverflowTCP, codecs

@@ -6,16 +6,18 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"flowbridge/config/template"
 )
 
 var bare = cmp.Options{
 	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
-	cmp.Comparer(func(a, b *Template) bool { return a == b }),
+	cmp.Comparer(func(a, b *template.Template) bool { return a == b }),
 }
 
 // TestDerived: what is derived has what it is derived from, and defaults for the rest.
 func TestDerived(t *testing.T) {
-	uri, err := ParseTemplate("sip:a@b.example")
+	uri, err := template.Parse("sip:a@b.example")
 	if err != nil {
 		t.Fatal(err)
 	}

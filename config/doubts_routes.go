@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"flowbridge/config/template"
 )
 
 // routes are those that get no call, because one before them takes all of theirs.
@@ -49,7 +51,7 @@ func namesSomebody(n *Numbers) bool {
 
 // dialsNumber reports whether a destination of the route is called by a number of the call.
 func (d *doubts) dialsNumber(r *Route) bool {
-	v := SampleVars(true)
+	v := template.SampleVars(true)
 	for i := range d.cfg.Targets {
 		for _, name := range r.Targets {
 			if t := &d.cfg.Targets[i]; t.Name == name && len(slices.Collect(t.URI.Dialled(&v))) > 0 {

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"flowbridge/config/template"
 )
 
 // VapiHook is the section `hooks.vapi`.
@@ -36,15 +38,15 @@ type VapiRule struct {
 	// The same over the calling number of the carrier's call.
 	From *Numbers `key:"from"`
 	// A template that gives "true" for the calls that the rule is for.
-	When *Template `key:"when" use:"hook"`
+	When *template.Template `key:"when" use:"hook"`
 	// The template of an assistant's id. A rule has one of assistant_id, assistant, destination and error.
-	AssistantID *Template `key:"assistant_id" use:"hook"`
+	AssistantID *template.Template `key:"assistant_id" use:"hook"`
 	// A transient assistant, as Vapi's JSON. Vapi's own {{placeholders}} stay in it.
 	Assistant json.RawMessage `key:"assistant"`
 	// Where the call goes instead, as Vapi's JSON.
 	Destination json.RawMessage `key:"destination"`
 	// The template of words that the caller hears before the call ends.
-	Error *Template `key:"error" use:"hook"`
+	Error *template.Template `key:"error" use:"hook"`
 	// Vapi's assistantOverrides, beside assistant_id or assistant.
 	Overrides json.RawMessage `key:"overrides"`
 	// Templates of values for the assistant's {{placeholders}}, beside assistant_id or assistant.

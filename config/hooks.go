@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"path"
 	"regexp"
+
+	"flowbridge/config/template"
 )
 
 // Hooks is the section `hooks`. A hook without listen is nil.
@@ -53,7 +55,7 @@ type VariablesHook struct {
 	// The bearer token that must be shown. Required.
 	Token Secret `key:"token"`
 	// Templates of further ids that a call has.
-	IDs []*Template `key:"ids" use:"hook" default:"{{.Header \"X-Twilio-CallSid\"}}"`
+	IDs []*template.Template `key:"ids" use:"hook" default:"{{.Header \"X-Twilio-CallSid\"}}"`
 	// The headers of the carrier's INVITE that are given. "X-*": all that begin so.
 	Headers []string `key:"headers" is:"header-pattern" default:"X-*"`
 	// Variables by name, with a template each.

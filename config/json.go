@@ -2,8 +2,12 @@ package config
 
 import (
 	"encoding/json"
+	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"flowbridge/config/template"
 )
 
 // json reads a mapping as JSON, as it is written but for ${NAME}.
@@ -64,4 +68,19 @@ func (v value) tree() (any, bool) {
 		return plain, true
 	}
 	return sc.text, true
+}
+
+// maxJSONPath bounds a path, in bytes.
+const maxJSONPath = 256
+
+// parseJSONPath takes a path as template.PrepareVars.JSON reads it, or nothing.
+func parseJSONPath(t string) (string, complaint) {
+	switch {
+	case t == "":
+	case len(t) > maxJSONPath, strings.ContainsFunc(t, template.IsControl), slices.Contains(strings.Split(t, "."), ""):
+		return "", refuse("is not a JSON path", "write members and indices of lists, joined by dots, like call.id or calls.0.id")
+	case strings.ContainsAny(t, "$[]"):
+		return "", refuse("is not a JSON path of this kind", "write call.id for $.call.id, and calls.0.id for calls[0].id")
+	}
+	return t, complaint{}
 }

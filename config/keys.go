@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"flowbridge/audio"
+	"flowbridge/config/template"
 	"flowbridge/twilio"
 )
 
@@ -126,9 +127,9 @@ func (s section) fill(k key, dst reflect.Value) {
 		*p = s.sounds(k.name)
 	case **Table:
 		*p = s.table(k.name)
-	case **Template:
+	case **template.Template:
 		*p = s.template(k)
-	case *[]*Template:
+	case *[]*template.Template:
 		*p = s.templates(k)
 	case *[]Variable:
 		*p = s.variables(k)

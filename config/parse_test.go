@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"flowbridge/config/template"
 )
 
 var update = flag.Bool("update", false, "write the .want files of testdata/bad")
@@ -127,7 +129,7 @@ func TestComplete(t *testing.T) {
 	}
 	var headers []string
 	for _, h := range target.Headers {
-		v, err := h.Value.Render(SampleVars(true))
+		v, err := h.Value.Render(template.SampleVars(true))
 		if err != nil {
 			t.Error(err)
 		}
@@ -158,10 +160,10 @@ func TestVariety(t *testing.T) {
 	if dial.Prepare.API != "http://sim:8080" || dial.Prepare.ModelID.String() != "m1" || dial.Headers[0].Name != "x-lower" {
 		t.Errorf("target: got %+v", dial)
 	}
-	if v, err := dial.Headers[1].Value.Render(SampleVars(false)); v != "" || err != nil {
+	if v, err := dial.Headers[1].Value.Render(template.SampleVars(false)); v != "" || err != nil {
 		t.Errorf("without an id: got %q, %v; want nothing", v, err)
 	}
-	if got, err := c.Targets[1].URI.Render(SampleVars(true)); got != "sip:+15550100002@h.example:5062" || err != nil {
+	if got, err := c.Targets[1].URI.Render(template.SampleVars(true)); got != "sip:+15550100002@h.example:5062" || err != nil {
 		t.Errorf("uri: got %q, %v", got, err)
 	}
 	if diff := cmp.Diff([]string{"PCMA", "opus"}, c.Targets[2].Codecs); diff != "" {
@@ -284,4 +286,18 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("leak: %v", err)
 		}
 	})
+}
+
+func TestEnvironmentIsRedacted(t *testing.T) {
+	cfg, err := Parse("f.yaml", []byte("targets: [{name: t, kind: sip, uri: 'sip:a@b.example', headers: {X-A: '${PW} ${LEAK}-{{.Trunk}}${PW}', X-B: plain}}]"), testEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"[redacted] [redacted]-trunk[redacted]", "plain"} {
+		h := cfg.Targets[0].Headers[i]
+		text, err := h.Value.Render(template.SampleVars(false))
+		if got := h.Value.Redact(text); err != nil || got != want {
+			t.Errorf("%q, %v; want %q", got, err, want)
+		}
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/config/template"
 	"flowbridge/twilio"
 )
 
@@ -36,7 +37,7 @@ func TestRegions(t *testing.T) {
 				continue
 			}
 			target := cfg.Targets[0]
-			uri, err := target.URI.Render(SampleVars(false))
+			uri, err := target.URI.Render(template.SampleVars(false))
 			api := target.Account
 			if section == "prepare" {
 				api = &Account{API: target.Prepare.API}
@@ -53,26 +54,26 @@ func TestRegions(t *testing.T) {
 	if err != nil || cfg.Targets[0].Region != RegionUS {
 		t.Fatalf("got %v, %v", cfg, err)
 	}
-	if uri, _ := cfg.Targets[0].URI.Render(SampleVars(false)); uri != "sip:+15550100002@sip.us.synthflow.ai:32681" {
+	if uri, _ := cfg.Targets[0].URI.Render(template.SampleVars(false)); uri != "sip:+15550100002@sip.us.synthflow.ai:32681" {
 		t.Errorf("the SIP host of an API's region: got %s", uri)
 	}
 }
 
 // The lead is the customer, whoever called whom.
 func TestLead(t *testing.T) {
-	tmpl, err := ParseTemplate("{{.Direction}} {{.Lead.Number}} {{.Agent.Number}}")
+	tmpl, err := template.Parse("{{.Direction}} {{.Lead.Number}} {{.Agent.Number}}")
 	if err != nil {
 		t.Fatal(err)
 	}
-	vars := SampleVars(false)
+	vars := template.SampleVars(false)
 	if got, err := tmpl.Render(vars); got != "inbound +15550100001 +15550100002" || err != nil {
 		t.Errorf("got %q, %v", got, err)
 	}
-	vars.Direction = DirectionOutbound
+	vars.Direction = template.DirectionOutbound
 	if got, err := tmpl.Render(vars); got != "outbound +15550100002 +15550100001" || err != nil {
 		t.Errorf("got %q, %v", got, err)
 	}
-	for text, want := range map[string]string{"": DirectionInbound, ", direction: outbound": DirectionOutbound} {
+	for text, want := range map[string]string{"": template.DirectionInbound, ", direction: outbound": template.DirectionOutbound} {
 		cfg, err := Parse("x.yaml", []byte("targets: [{name: t, kind: sip, uri: \"sip:a@b.example\"}]\nroutes: [{targets: [t]"+text+"}]"), testEnv)
 		if err != nil || cfg.Routes[0].Direction != want {
 			t.Errorf("%q: got %v, %v", text, cfg, err)

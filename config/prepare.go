@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"flowbridge/config/template"
 )
 
 // Prepare is the section `prepare` of a target.
@@ -20,20 +22,20 @@ type Prepare struct {
 	// The token. It is sent as Authorization: Bearer, unless token_header says otherwise. Kind synthflow requires it.
 	Token Secret `key:"token" later:""`
 	// Kind synthflow: the workspace, sent as workspace_id.
-	WorkspaceID *Template `key:"workspace_id" use:"prepare"`
+	WorkspaceID *template.Template `key:"workspace_id" use:"prepare"`
 	// Kind synthflow: the agent that takes the call, sent as model_id. A template chooses it by the called number, for example.
-	ModelID *Template `key:"model_id" use:"prepare"`
+	ModelID *template.Template `key:"model_id" use:"prepare"`
 	// Kind synthflow: the lead's number, sent as from_number.
-	FromNumber *Template `key:"from_number" use:"prepare" default:"{{.Lead.Number}}"`
+	FromNumber *template.Template `key:"from_number" use:"prepare" default:"{{.Lead.Number}}"`
 	// Kind synthflow: the agent's number, sent as to_number.
-	ToNumber *Template `key:"to_number" use:"prepare" default:"{{.Agent.Number}}"`
+	ToNumber *template.Template `key:"to_number" use:"prepare" default:"{{.Agent.Number}}"`
 	// Kind synthflow: variables by name, with a template each, sent as custom_variables in this order.
 	CustomVariables []Variable `key:"custom_variables" use:"prepare"`
 	// Kind http: the method of the request.
 	Method string `key:"method" enum:"POST PUT PATCH GET" default:"POST"`
 	// Kind http: the URL. Path and query may hold templates, whose values are escaped for their place. Scheme and host are the same
 	// for every call. Redirects are not followed.
-	URL *URL `key:"url" later:""`
+	URL *template.URL `key:"url" later:""`
 	// Kind http: the header that has the token, alone, in place of Authorization: Bearer.
 	TokenHeader string `key:"token_header" is:"header-name"`
 	// Kind http: further headers of the request by name, with a template each. One whose template gives nothing is left out.
@@ -115,7 +117,7 @@ type Variable struct {
 	// Name is the variable's name.
 	Name string
 	// Value is the template of its value.
-	Value *Template
+	Value *template.Template
 }
 
 // The keys of one kind of target alone.
@@ -255,7 +257,7 @@ func (p *Prepare) Origin() string {
 
 // synthflow makes the request of a target of kind synthflow.
 func (p *Prepare) synthflow() {
-	at, err := ParseURL(strings.TrimSuffix(strings.TrimRight(p.API, "/"), "/v2") + synthflowPath)
+	at, err := template.ParseURL(strings.TrimSuffix(strings.TrimRight(p.API, "/"), "/v2") + synthflowPath)
 	if err != nil { // the API is wrong, and that is reported
 		return
 	}
@@ -289,9 +291,9 @@ type Ask struct {
 }
 
 // Ask makes the request for one call. The error names the key whose template failed.
-func (p *Prepare) Ask(v Vars) (a Ask, err error) {
+func (p *Prepare) Ask(v template.Vars) (a Ask, err error) {
 	a = Ask{Method: p.Method, Answer: &p.answer}
-	if a.URL, err = p.URL.render(v); err != nil {
+	if a.URL, err = p.URL.Render(v); err != nil {
 		return a, fmt.Errorf("prepare.url: %w", err)
 	}
 	for _, h := range p.Headers {
@@ -315,7 +317,7 @@ func (p *Prepare) Ask(v Vars) (a Ask, err error) {
 
 // FromEnvironment gives what the request has from the environment: it may be secret.
 func (p *Prepare) FromEnvironment() []string {
-	all := slices.Clone(p.URL.template.FromEnvironment())
+	all := slices.Clone(p.URL.FromEnvironment())
 	for _, h := range p.Headers {
 		all = append(all, h.Value.FromEnvironment()...)
 	}
@@ -363,11 +365,11 @@ func put(o map[string]any, path string, v any) {
 }
 
 // sample is what templates have of the sample; nil for a nil section.
-func (p *Prepare) sample() *PrepareVars {
+func (p *Prepare) sample() *template.PrepareVars {
 	if p == nil || p.kind != KindHTTP {
 		return nil
 	}
-	v := &PrepareVars{Body: p.Sample(sampleCallID)}
+	v := &template.PrepareVars{Body: p.Sample(sampleCallID)}
 	if p.answer.ID != "" {
 		v.CallID, _ = v.JSON(p.answer.ID)
 	}
@@ -375,7 +377,7 @@ func (p *Prepare) sample() *PrepareVars {
 }
 
 // SampleVars are the values of a made-up call to a target, with its sample of the platform's answer.
-func (t *Target) SampleVars() Vars {
+func (t *Target) SampleVars() template.Vars {
 	v := templateUse{prepare: t.Prepare != nil, sample: t.Prepare.sample()}.vars()
 	v.Row = t.Sample
 	return v

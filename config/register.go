@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"flowbridge/config/template"
 )
 
 // Register is the section `register` of a trunk: where Flowbridge registers. Its address-of-record is user@registrar.
@@ -55,8 +57,8 @@ func (r *Registrar) check(s section) {
 const RegisteredHost = "registered"
 
 // registered reads the uri of a trunk that registers here: of the Contact, or of the called number at the Contact's host.
-func (s section) registered(transport string) *Template {
-	contact, _ := ParseTemplate("sip:" + RegisteredHost)
+func (s section) registered(transport string) *template.Template {
+	contact, _ := template.Parse("sip:" + RegisteredHost)
 	if !s.filled("uri") {
 		return contact
 	}

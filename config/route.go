@@ -3,6 +3,8 @@ package config
 import (
 	"slices"
 	"time"
+
+	"flowbridge/config/template"
 )
 
 // Route is one entry of `routes`.
@@ -67,7 +69,7 @@ func (r *Route) check(s section) {
 	}
 	switch {
 	case !s.has("direction") && s.filled("target"):
-		r.Direction = DirectionOutbound
+		r.Direction = template.DirectionOutbound
 	case !s.has("direction"):
 	case s.filled("target"):
 		s.fields["direction"].fail("stands beside target: what a target places is outbound", "remove it")

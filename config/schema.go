@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"flowbridge/audio"
+	"flowbridge/config/template"
 )
 
 // source is where the sections are declared: the comments of their fields are the descriptions of the schema.
@@ -132,7 +133,7 @@ func (d described) value(k key) object {
 	case reflect.TypeFor[json.RawMessage](), reflect.TypeFor[*Body](), reflect.TypeFor[[]Member]():
 		return object{{"type", "object"}}
 	case reflect.TypeFor[[]Variable](), reflect.TypeFor[[]Header]():
-		return object{{"type", "object"}, {"additionalProperties", kinds["*config.Template"].schema()}}
+		return object{{"type", "object"}, {"additionalProperties", kinds["*template.Template"].schema()}}
 	case reflect.TypeFor[[]Share]():
 		return object{{"type", "object"}, {"additionalProperties", integer(0, maxWeight).schema()}}
 	case reflect.TypeFor[map[string]*audio.Sound]():
@@ -158,7 +159,7 @@ func (d described) value(k key) object {
 		if k.def != "" {
 			def = strings.Split(k.def, ", ")
 		}
-		return append(s, member{"uniqueItems", t != reflect.TypeFor[*Template]()}, member{"default", def})
+		return append(s, member{"uniqueItems", t != reflect.TypeFor[*template.Template]()}, member{"default", def})
 	}
 	if types := k.kind().types; json.Valid([]byte(k.def)) && (slices.Contains(types, "integer") || slices.Equal(types, boolean)) {
 		return append(item(), member{"default", json.RawMessage(k.def)})

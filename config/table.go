@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"flowbridge/config/template"
 )
 
 // Table is the file that the key `numbers` names: what is known of each number. It holds every distinct value once.
@@ -12,8 +14,8 @@ type Table struct {
 	rows    map[string]uint32 // the place of a number's values
 	cells   []uint32          // of all rows, a number for each value
 	values  []string
-	sample  Row // a value of each column that has one somewhere
-	route   int // the columns that routes read; -1: the file has none
+	sample  template.Row // a value of each column that has one somewhere
+	route   int          // the columns that routes read; -1: the file has none
 	targets int
 }
 
@@ -23,9 +25,6 @@ const (
 	columnRoute   = "route"
 	columnTargets = "targets"
 )
-
-// Row is a row of the table as templates see it: values by column. It is nil in a call whose number has none.
-type Row map[string]string
 
 // Listed is a row of the table, for routes.
 type Listed struct {
@@ -64,8 +63,8 @@ func (l Listed) Route() string { return l.value(l.table.route) }
 func (l Listed) Targets() []string { return strings.Fields(l.value(l.table.targets)) }
 
 // Row gives the values for templates.
-func (l Listed) Row() Row {
-	row := make(Row, len(l.table.columns))
+func (l Listed) Row() template.Row {
+	row := make(template.Row, len(l.table.columns))
 	for i, name := range l.table.columns {
 		row[name] = l.value(i)
 	}
@@ -74,8 +73,8 @@ func (l Listed) Row() Row {
 
 // AgentNumber is the number of a call that a route looks up in the table: the called one. Where a PBX hands over a call that
 // it has placed (direction outbound), it is the calling one.
-func (r *Route) AgentNumber(vars *Vars) string {
-	if r.Direction == DirectionOutbound && r.Target == "" {
+func (r *Route) AgentNumber(vars *template.Vars) string {
+	if r.Direction == template.DirectionOutbound && r.Target == "" {
 		return vars.From.Number
 	}
 	return vars.To.Number
@@ -83,7 +82,7 @@ func (r *Route) AgentNumber(vars *Vars) string {
 
 // takeSample finds a value for each column, with which templates are tried.
 func (t *Table) takeSample() {
-	t.sample = make(Row, len(t.columns))
+	t.sample = make(template.Row, len(t.columns))
 	for i, name := range t.columns {
 		for at := i; at < len(t.cells) && t.sample[name] == ""; at += len(t.columns) {
 			t.sample[name] = t.values[t.cells[at]]
@@ -93,18 +92,18 @@ func (t *Table) takeSample() {
 
 // sampleVars are the values of a made-up call for a template. Its number has a row in the table; in one that could not be read
 // there is something in each column.
-func (l *loader) sampleVars(use templateUse, t *Template) Vars {
+func (l *loader) sampleVars(use templateUse, t *template.Template) template.Vars {
 	v := use.vars()
-	if v.Row = l.sampleRow(); v.Row == nil && len(t.columns) > 0 {
-		v.Row = Row{}
-		for _, name := range t.columns {
+	if v.Row = l.sampleRow(); v.Row == nil && len(t.Columns()) > 0 {
+		v.Row = template.Row{}
+		for _, name := range t.Columns() {
 			v.Row[name] = "value-of-" + name
 		}
 	}
 	return v
 }
 
-func (l *loader) sampleRow() Row {
+func (l *loader) sampleRow() template.Row {
 	if l.cfg.Numbers == nil {
 		return nil
 	}
@@ -112,15 +111,15 @@ func (l *loader) sampleRow() Row {
 }
 
 // columnsOf says what is wrong with the columns that a template names.
-func (l *loader) columnsOf(t *Template) complaint {
+func (l *loader) columnsOf(t *template.Template) complaint {
 	table := l.cfg.Numbers
-	if len(t.columns) == 0 || table == nil && (l.withoutSecrets || l.root.has("numbers")) { // it is not read, or that is reported
+	if len(t.Columns()) == 0 || table == nil && (l.withoutSecrets || l.root.has("numbers")) { // it is not read, or that is reported
 		return complaint{}
 	}
 	if table == nil {
 		return refuse("uses .Row, and there is no table of numbers", "name its file in numbers at the top level, or use other fields of the call")
 	}
-	for _, name := range t.columns {
+	for _, name := range t.Columns() {
 		if !slices.Contains(table.columns, name) {
 			return refuse("uses .Row."+name+", and the table of numbers has no such column", meant(name, table.columns, "its columns are "+strings.Join(table.columns, ", ")))
 		}

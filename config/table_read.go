@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"flowbridge/config/template"
 )
 
 // The bounds of the table's file. They keep a wrong one from taking the memory that calls need.
@@ -288,7 +290,7 @@ func (r *tableReader) plain(field int, text string) {
 	switch {
 	case !utf8.ValidString(text):
 		r.fail(field, "is not UTF-8", "save the file as CSV UTF-8")
-	case strings.ContainsFunc(text, IsControl):
+	case strings.ContainsFunc(text, template.IsControl):
 		r.fail(field, "holds a line break or another control character", "write the value in one line; a quote that is not closed takes what follows, too")
 	case len(text) > maxTableValue:
 		r.fail(field, fmt.Sprintf("is longer than %d bytes", maxTableValue), "write what a header has room for")

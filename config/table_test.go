@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"flowbridge/config/template"
 )
 
 // tableConfig names a table, which its target's templates use.
@@ -75,13 +77,13 @@ func TestRowInTemplates(t *testing.T) {
 		{`{{if eq .Row.agent "a-1"}}one{{end}}`, "one"},
 		{`{{xei "E" .Row.agent}}`, "E.a-1;"},
 	} {
-		tmpl, err := ParseTemplate(tt.template)
+		tmpl, err := template.Parse(tt.template)
 		if err != nil {
 			t.Errorf("%s: %v", tt.template, err)
 			continue
 		}
-		v := SampleVars(false)
-		v.Row = Row{"agent": "a-1"}
+		v := template.SampleVars(false)
+		v.Row = template.Row{"agent": "a-1"}
 		if got, err := tmpl.Render(v); got != tt.want || err != nil {
 			t.Errorf("%s: got %q, %v", tt.template, got, err)
 		}
@@ -91,7 +93,7 @@ func TestRowInTemplates(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"{{.Row}}", "{{with .Row}}{{.agent}}{{end}}", `{{index .Row "agent"}}`, "{{$r := .Row}}{{$r.agent}}", "{{.Row.agent.name}}", "{{len .Row}}"} {
-		if _, err := ParseTemplate(text); err == nil || !strings.Contains(err.Error(), "like .Row.agent") {
+		if _, err := template.Parse(text); err == nil || !strings.Contains(err.Error(), "like .Row.agent") {
 			t.Errorf("%s: got %v", text, err)
 		}
 	}

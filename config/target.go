@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"flowbridge/config/template"
 )
 
 // Target is one entry of `targets`: where calls go.
@@ -18,7 +20,7 @@ type Target struct {
 	Region string `key:"region" enum:"global us eu" later:""`
 	// The template of the Request-URI. Required except for kind synthflow. Default there: "sip:{{.Agent.Number}}@", the
 	// region's SIP host (sipin.synthflow.ai where no region is named), and port 32681, or 32682 over TLS.
-	URI *Template `key:"uri" later:""`
+	URI *template.Template `key:"uri" later:""`
 	// The transport of calls to it. auto: what the NAPTR and SRV records of the host say, UDP where it has none, or a port.
 	Transport string `key:"transport" enum:"udp tcp tls auto" default:"udp"`
 	// How its certificate is checked, and which one it is shown, with transport: tls.
@@ -89,7 +91,7 @@ type Target struct {
 	TransferHosts []string `key:"transfer_hosts" is:"host"`
 
 	// Sample is a row of the table of numbers, with which its templates are tried; nil without a table.
-	Sample Row
+	Sample template.Row
 }
 
 func (t *Target) check(s section) {
@@ -214,7 +216,7 @@ type Header struct {
 	// Name is the header's name, spelled as it goes out.
 	Name string
 	// Value is the template of the header's value.
-	Value *Template
+	Value *template.Template
 }
 
 // headers reads the header mapping, in file order.

@@ -3,11 +3,12 @@ package config
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"flowbridge/config/template"
 )
 
 // templateUse says what a template may name where it stands.
@@ -15,12 +16,12 @@ type templateUse struct {
 	prepare bool   // the answer of a prepare step
 	mayLack bool   // a call may be dialled although that step failed
 	without string // why there is no answer of a prepare step
-	sample  *PrepareVars
+	sample  *template.PrepareVars
 }
 
 // vars are those of the sample call.
-func (u templateUse) vars() Vars {
-	v := SampleVars(u.prepare)
+func (u templateUse) vars() template.Vars {
+	v := template.SampleVars(u.prepare)
 	if u.prepare && u.sample != nil {
 		v.Prepare = u.sample
 	}
@@ -42,7 +43,7 @@ func (k key) templateUse() templateUse {
 }
 
 // template reads a template; nil where it is absent and has no default.
-func (s section) template(k key) *Template {
+func (s section) template(k key) *template.Template {
 	v, ok := s.fields[k.name]
 	if !ok && k.def == "" {
 		return nil
@@ -55,7 +56,7 @@ func (s section) template(k key) *Template {
 }
 
 // templates reads a list of templates. Its default is one.
-func (s section) templates(k key) (all []*Template) {
+func (s section) templates(k key) (all []*template.Template) {
 	list := s.list(k.name)
 	if !s.has(k.name) {
 		list = []value{s.constant(k.name, k.def)}
@@ -89,17 +90,17 @@ func (s section) constant(key, text string) value {
 }
 
 // template parses a template and tries it with sample values. It also gives the sample's result.
-func (v value) template(use templateUse) (*Template, string, bool) {
+func (v value) template(use templateUse) (*template.Template, string, bool) {
 	s, ok := v.scalar()
 	if !ok {
 		return nil, "", false
 	}
-	t, err := ParseTemplate(s.text)
+	t, err := template.Parse(s.text)
 	if err != nil {
 		s.complain(refuse(s.describe(err), "correct the template"))
 		return nil, "", false
 	}
-	t.environment = slices.SortedFunc(slices.Values(s.environment), func(a, b string) int { return len(b) - len(a) }) // one may be within another
+	t.TakeEnvironment(s.environment)
 	if t.UsesPrepare() && !use.prepare {
 		remedy := "use other fields of the call"
 		if use.without == noPrepareStep {
@@ -127,8 +128,38 @@ func (v value) template(use templateUse) (*Template, string, bool) {
 	return t, sample, true
 }
 
+// urlTemplate reads the URL of a request.
+func (s section) urlTemplate(key string) *template.URL {
+	sc, ok := s.get(key)
+	if !ok {
+		return nil
+	}
+	origin := template.OriginOf(sc.text)
+	if _, c := parseAPI(origin); !c.none() {
+		if strings.Contains(origin, "{{") {
+			c = refuse("has a template in its scheme or host, which are the same for every call", "write the host itself, and templates behind it")
+		}
+		c.remedy = strings.ReplaceAll(c.remedy, "https://api.synthflow.ai", "https://api.example.com/calls")
+		sc.complain(c)
+		return nil
+	}
+	t, _, ok := sc.template(templateUse{without: ownStep})
+	if !ok {
+		return nil
+	}
+	u, err := template.NewURL(t)
+	if err == nil {
+		_, err = u.Render(s.l.sampleVars(templateUse{}, t))
+	}
+	if err != nil {
+		sc.complain(refuse(sc.describe(err), "correct the URL"))
+		return nil
+	}
+	return u
+}
+
 // uri reads the URI of a target or trunk and checks what it gives for a sample call, which it also gives.
-func (s section) uri(use templateUse, transport string) (*Template, string) {
+func (s section) uri(use templateUse, transport string) (*template.Template, string) {
 	v, ok := s.fields["uri"]
 	if !ok {
 		return nil, ""

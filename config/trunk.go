@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"flowbridge/config/template"
 )
 
 // Trunk is one entry of `trunks`: a carrier or PBX that calls, or is called.
@@ -51,7 +53,7 @@ type Trunk struct {
 	// The template of the Request-URI of calls to it: "sip:{{.To.Number}}@pbx.example.com". Empty: there are no such calls. With
 	// registrar, calls go to what has registered: empty, to its Contact as it is; "sip:{{.To.Number}}@registered", to the called
 	// number there.
-	URI *Template `key:"uri" later:""`
+	URI *template.Template `key:"uri" later:""`
 	// The transport of calls to it, as for targets, and of register.
 	Transport string `key:"transport" enum:"udp tcp tls auto" default:"udp"`
 	// How its certificate is checked, and which one it is shown, over TLS.

@@ -54,6 +54,12 @@ func TestAsterisk(t *testing.T) {
 		{[]string{"Asterisk", "With a password"}, []string{"change-me", apiToken}, tries{
 			{"password", (*asterisk).password},
 		}},
+		{[]string{"Asterisk", "With a password", "Asterisk registers"}, []string{"change-me", apiToken}, tries{
+			{"Asterisk_registers,_calls_go_both_ways", (*asterisk).registers},
+		}},
+		{[]string{"Asterisk", "Flowbridge registers"}, []string{"change-me", apiToken, "contact = sip:192.168.10.5:5060\nqualify_frequency = 60", ""}, tries{
+			{"Flowbridge_registers,_calls_go_both_ways", (*asterisk).registered},
+		}},
 		{[]string{"Asterisk", "TLS and SRTP"}, []string{"[flowbridge]\ntype = aor\ncontact = sip:192.168.10.5:5060", "[flowbridge]\ntype = aor"}, tries{
 			{"TLS_and_SRTP_outbound", (*asterisk).encrypted},
 			{"TLS_and_SRTP_to_an_extension", (*asterisk).encryptedCalled},
@@ -222,8 +228,8 @@ func (a *asterisk) called(s *stage) {
 	s.agentCalls(b)
 }
 
-// agentCalls has the agent call a phone.
-func (s *stage) agentCalls(b *server) {
+// agentCalls has the agent call a phone, after calls with these records.
+func (s *stage) agentCalls(b *server, before ...want) {
 	s.Helper()
 	other := s.extension(labPhone2, "6002", 111)
 	call := labPlatform.command(labPlatform.dir(s.T), program, "call", "--to", "sip:6002@192.168.10.5", "--from", "agent", "--listen", "192.168.10.30:5080", "--seconds", "4")
@@ -234,7 +240,7 @@ func (s *stage) agentCalls(b *server) {
 	other.await("CALL_ESTABLISHED")
 	other.await("CALL_CLOSED")
 	other.quit()
-	s.finishLab(b, want{"answered", "caller_hangup", "caller", 200, []try{{"", 0, 200}}})
+	s.finishLab(b, append(before, want{"answered", "caller_hangup", "caller", 200, []try{{"", 0, 200}}})...)
 }
 
 // keys: both sides hear each other's keys.

@@ -47,11 +47,12 @@ type prepareAPI struct {
 
 // prepareRequest is what the B2BUA asks.
 type prepareRequest struct {
-	From  string `json:"from_number"`
-	To    string `json:"to_number"`
-	Model string `json:"model_id"`
-	ID    string `json:"-"` // what it got
-	Trace string `json:"-"` // traceparent
+	From      string            `json:"from_number"`
+	To        string            `json:"to_number"`
+	Model     string            `json:"model_id"`
+	Variables map[string]string `json:"custom_variables"`
+	ID        string            `json:"-"` // what it got
+	Trace     string            `json:"-"` // traceparent
 }
 
 // prepareCalls starts the API, and chooses where the agent is going to be.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"flowbridge/config"
+	"flowbridge/config/template"
 	"flowbridge/internal/rest"
 )
 
@@ -42,25 +43,25 @@ func readAnswer(body []byte, want *config.Answer) (string, *Error) {
 	if want.ID == "" && len(want.Members) == 0 && len(bytes.TrimSpace(body)) == 0 {
 		return "", nil
 	}
-	v, err := config.DecodeJSON(body)
+	v, err := template.DecodeJSON(body)
 	if err != nil {
 		return "", &Error{Kind: KindMalformed, err: err}
 	}
-	if inner := config.AtPath(v, want.Within); want.Within != "" && len(want.Members) > 0 && config.AtPath(v, want.Members[0].Path) == nil && isObject(inner) {
+	if inner := template.AtPath(v, want.Within); want.Within != "" && len(want.Members) > 0 && template.AtPath(v, want.Members[0].Path) == nil && isObject(inner) {
 		v = inner
 		if unwrapped, err := json.Marshal(inner); err == nil {
 			body = unwrapped
 		}
 	}
 	for _, m := range want.Members {
-		if err := compare(config.AtPath(v, m.Path), m, body); err != nil {
+		if err := compare(template.AtPath(v, m.Path), m, body); err != nil {
 			return "", err
 		}
 	}
 	if want.ID == "" {
 		return "", nil
 	}
-	switch id := config.AtPath(v, want.ID).(type) {
+	switch id := template.AtPath(v, want.ID).(type) {
 	case nil:
 		return "", &Error{Kind: KindMissingID, Detail: joinDetail("no "+want.ID, detailIn(body))}
 	case string:

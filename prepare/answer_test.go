@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"flowbridge/config"
+	"flowbridge/config/template"
 	"flowbridge/internal/rest"
 )
 
@@ -152,8 +153,8 @@ func FuzzUsualAnswer(f *testing.F) {
 		if !isUsual {
 			return
 		}
-		want, err := config.DecodeJSON(body)
-		if err != nil || got[0] != config.AtPath(want, "call_status") || got[1] != config.AtPath(want, "synthflow_call_id") {
+		want, err := template.DecodeJSON(body)
+		if err != nil || got[0] != template.AtPath(want, "call_status") || got[1] != template.AtPath(want, "synthflow_call_id") {
 			t.Fatalf("got %+v; want %+v, %v", got, want, err)
 		}
 	})

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"flowbridge/config"
+	"flowbridge/config/template"
 	"flowbridge/internal/rest"
 )
 
@@ -22,7 +23,7 @@ func (a *oneAnswer) RoundTrip(*http.Request) (*http.Response, error) {
 }
 
 // sampleVars are those of a call.
-var sampleVars = config.Vars{From: config.Party{Number: "+15550100001"}, To: config.Party{Number: "+15550100002"}, CallID: "0190a1b2c3d4"}
+var sampleVars = template.Vars{From: template.Party{Number: "+15550100001"}, To: template.Party{Number: "+15550100002"}, CallID: "0190a1b2c3d4"}
 
 // targetOf is a target with a prepare step at an API.
 func targetOf(t testing.TB, api string) *config.Target {

@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"flowbridge/config"
+	"flowbridge/config/template"
 	"flowbridge/internal/rest"
 )
 
@@ -64,7 +65,7 @@ func askOf(t testing.TB, kind, api string) config.Ask {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ask, err := cfg.Targets[0].Prepare.Ask(config.Vars{})
+	ask, err := cfg.Targets[0].Prepare.Ask(template.Vars{})
 	if err != nil {
 		t.Fatal(err)
 	}

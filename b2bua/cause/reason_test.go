@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"flowbridge/b2bua/message"
-	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 func TestParseReasons(t *testing.T) {
@@ -85,7 +85,7 @@ func FuzzReasons(f *testing.F) {
 		}
 		for _, r := range all {
 			text := r.String()
-			if len(text) > 3*message.MaxPhrase+40 || strings.ContainsFunc(text, config.IsControl) || r.cause < 0 || r.cause > maxReasonCause {
+			if len(text) > 3*message.MaxPhrase+40 || strings.ContainsFunc(text, template.IsControl) || r.cause < 0 || r.cause > maxReasonCause {
 				t.Errorf("%q gives %q", value, text)
 			}
 			if again := parseReasons([]string{text}); len(again) != 1 || again[0] != r {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 // ParseURI parses a SIP URI that has been checked before. Anything else gives the
@@ -108,7 +108,7 @@ func Quote(s string) string {
 	b.Grow(len(s) + len(`""`))
 	b.WriteByte('"')
 	for _, r := range s {
-		if config.IsControl(r) {
+		if template.IsControl(r) {
 			continue
 		}
 		if r == '"' || r == '\\' {

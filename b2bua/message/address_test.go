@@ -6,7 +6,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 func TestAddrSpec(t *testing.T) {
@@ -51,7 +51,7 @@ func TestEscapeUser(t *testing.T) {
 		"+15075550100": "+15075550100", "": "anonymous", "alice": "alice", "a b": "a%20b", "a@b": "a%40b", "a:b": "a%3Ab",
 		"#31#": "%2331%23", "*98": "*98", "a\r\nb": "a%0D%0Ab", "a>b": "a%3Eb", "a%b": "a%25b", "ü": "%C3%BC", `"`: "%22", "a;b=c": "a%3Bb=c",
 	} {
-		got := UserOf(config.Party{Number: number})
+		got := UserOf(template.Party{Number: number})
 		if got != want {
 			t.Errorf("%q: %q; want %q", number, got, want)
 		}

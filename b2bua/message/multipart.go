@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 // The errors of bodies.
@@ -342,7 +342,7 @@ func (p *BodyPart) add(line string) error {
 // soundLine reports whether a header may be passed on as it is.
 func soundLine(h HeaderLine) bool {
 	return len(h.Name) <= MaxPhrase && len(h.Value) <= MaxPassedValue &&
-		!strings.ContainsFunc(h.Value, func(r rune) bool { return config.IsControl(r) && r != '\t' })
+		!strings.ContainsFunc(h.Value, func(r rune) bool { return template.IsControl(r) && r != '\t' })
 }
 
 // Field returns the value of one header of the part, "" if there is none.

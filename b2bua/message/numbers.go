@@ -4,7 +4,7 @@ import (
 	"net/url"
 	"strings"
 
-	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 // NormaliseNumber turns a user part into a number: digits, with + if the country is
@@ -140,7 +140,7 @@ func withoutSeparators(s string) string {
 // have control characters.
 func Unescape(s string) string {
 	plain, err := url.PathUnescape(s)
-	if err != nil || strings.ContainsFunc(plain, config.IsControl) {
+	if err != nil || strings.ContainsFunc(plain, template.IsControl) {
 		return s
 	}
 	return plain

@@ -5,7 +5,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 // The bounds of a party's URI and name, in bytes.
@@ -17,10 +17,10 @@ const (
 // PartyOf returns one side of the call as templates see it. If the URI is too long or
 // has control characters, only the name is kept, because a part of a number would be
 // another number.
-func PartyOf(name string, uri *sip.Uri, country string) config.Party {
-	p := config.Party{Name: Printable(Unquote(name), maxName)}
+func PartyOf(name string, uri *sip.Uri, country string) template.Party {
+	p := template.Party{Name: Printable(Unquote(name), maxName)}
 	text := URIText(uri)
-	if len(text) > MaxURI || strings.ContainsFunc(text, config.IsControl) {
+	if len(text) > MaxURI || strings.ContainsFunc(text, template.IsControl) {
 		return p
 	}
 	p.User, p.Host, p.URI = userIn(uri), uri.Host, text
@@ -44,12 +44,12 @@ func userIn(uri *sip.Uri) string {
 // HidesCaller reports whether the URI of a From is a placeholder for a caller who wants
 // privacy.
 func HidesCaller(uri *sip.Uri) bool {
-	return IsHidden(config.Party{User: userIn(uri), Host: uri.Host}) && IsHidden(PartyOf("", uri, ""))
+	return IsHidden(template.Party{User: userIn(uri), Host: uri.Host}) && IsHidden(PartyOf("", uri, ""))
 }
 
 // ParseParty reads one name-addr or addr-spec of a telephone or SIP user, and the
 // parameters behind it.
-func ParseParty(value, country string) (p config.Party, params sip.HeaderParams, ok bool) {
+func ParseParty(value, country string) (p template.Party, params sip.HeaderParams, ok bool) {
 	var uri sip.Uri
 	name, err := sip.ParseAddressValue(strings.TrimSpace(value), &uri, &params)
 	if err != nil {
@@ -73,19 +73,19 @@ func IsNumber(s string) bool { return AllDigits(strings.TrimPrefix(s, "+")) }
 
 // IsHidden reports whether a party is a placeholder for a caller who wants privacy
 // (RFC 3323 section 4.1.1.3, and the words that carriers use).
-func IsHidden(p config.Party) bool {
+func IsHidden(p template.Party) bool {
 	user := plainUser(p)
 	return user == "anonymous" || user == "restricted" || user == "private" || strings.EqualFold(p.Host, "anonymous.invalid")
 }
 
 // plainUser returns a party's user part in lower case, without parameters.
-func plainUser(p config.Party) string {
+func plainUser(p template.Party) string {
 	user, _, _ := strings.Cut(p.User, ";")
 	return strings.ToLower(Unescape(user))
 }
 
 // NamesNobody reports whether a party is hidden or unknown.
-func NamesNobody(p config.Party) bool {
+func NamesNobody(p template.Party) bool {
 	user := plainUser(p)
 	return IsHidden(p) || user == "" || user == "unavailable" || user == "unknown" || strings.EqualFold(p.Host, "unknown.invalid")
 }

@@ -6,7 +6,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/config"
+	"flowbridge/config/template"
 	"flowbridge/internal/siptest"
 )
 
@@ -44,7 +44,7 @@ func TestPartyOf(t *testing.T) {
 
 func TestParseParty(t *testing.T) {
 	long := strings.Repeat("9", 600)
-	for value, want := range map[string]config.Party{
+	for value, want := range map[string]template.Party{
 		`<tel:+1-507-555-0198;ext=12>`: {Number: "+15075550198", User: "+1-507-555-0198;ext=12", URI: "tel:+1-507-555-0198;ext=12"},
 		`tel:+15075550198`:             {Number: "+15075550198", User: "+15075550198", URI: "tel:+15075550198"},
 		`<sip:5550198@h;phone-context=+1507;user=phone>`: {
@@ -69,7 +69,7 @@ func TestParseParty(t *testing.T) {
 		`"never closed <sip:1@h>`:            {},
 		`<sip:1@h`:                           {},
 	} {
-		if got, _, ok := ParseParty(value, ""); (ok && got != want) || ok != (want != config.Party{}) {
+		if got, _, ok := ParseParty(value, ""); (ok && got != want) || ok != (want != template.Party{}) {
 			t.Errorf("%q: %+v, %v; want %+v", value, got, ok, want)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 // The errors of a REFER. Their texts go out in the Warning of the refusal.
@@ -208,7 +208,7 @@ func embeddedHeader(escaped string) (h HeaderLine, err error) {
 	switch {
 	case len(h.Value) > MaxPassedValue:
 		return HeaderLine{}, fmt.Errorf("%w: more than %d bytes of %s", ErrReferTo, MaxPassedValue, h.Name)
-	case strings.ContainsFunc(h.Value, config.IsControl):
+	case strings.ContainsFunc(h.Value, template.IsControl):
 		return HeaderLine{}, fmt.Errorf("%w: control characters in %s", ErrReferTo, h.Name)
 	case !utf8.ValidString(h.Value):
 		return HeaderLine{}, fmt.Errorf("%w: no UTF-8 in %s", ErrReferTo, h.Name)

@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 func TestParseReferTo(t *testing.T) {
@@ -120,7 +120,7 @@ func TestParseReferToErrors(t *testing.T) {
 			t.Errorf("%q: %+v, %v; want %v", value, r, err, want)
 			continue
 		}
-		if len(err.Error()) > 300 || strings.ContainsFunc(err.Error(), config.IsControl) || r.URI != "" || r.Headers != nil {
+		if len(err.Error()) > 300 || strings.ContainsFunc(err.Error(), template.IsControl) || r.URI != "" || r.Headers != nil {
 			t.Errorf("%q: %+v, %q", value, r, err)
 		}
 	}
@@ -199,7 +199,7 @@ func TestSipfrag(t *testing.T) {
 func soundReferral(t *testing.T, r Referral) {
 	t.Helper()
 	uri := ParseURI(r.URI)
-	if uri.Scheme != r.Scheme || len(r.URI) > MaxURI || strings.ContainsFunc(r.URI, config.IsControl) {
+	if uri.Scheme != r.Scheme || len(r.URI) > MaxURI || strings.ContainsFunc(r.URI, template.IsControl) {
 		t.Errorf("%+v: read as %+v", r, uri)
 	}
 	if r.Scheme == "tel" {

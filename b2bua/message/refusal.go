@@ -5,7 +5,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 // URIRefusal checks the Request-URI and whether the request may go further. A
@@ -17,7 +17,7 @@ func URIRefusal(req *sip.Request, secure bool) (code int, reason string) {
 		return 416, "Unsupported URI Scheme"
 	case len(uri) > MaxURI:
 		return 414, "Request-URI Too Long"
-	case strings.ContainsFunc(uri, config.IsControl):
+	case strings.ContainsFunc(uri, template.IsControl):
 		return 400, "Request-URI holds a control character"
 	case req.MaxForwards() != nil && *req.MaxForwards() == 0:
 		return 483, "Too Many Hops"

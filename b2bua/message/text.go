@@ -3,7 +3,7 @@ package message
 import (
 	"strings"
 
-	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 // text is a part of a message: bytes in Scan, a string in the readers of the
@@ -184,7 +184,7 @@ func Phrase(s string) string { return harmless(s, MaxPhrase, ' ') }
 // and cut to n bytes.
 func harmless(s string, n int, control rune) string {
 	s = strings.Map(func(r rune) rune {
-		if config.IsControl(r) {
+		if template.IsControl(r) {
 			return control
 		}
 		return r

@@ -8,6 +8,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 // IsSound reports whether the parts of a rendered URI are where they seem to be: it
@@ -26,7 +27,7 @@ func IsSound(text string, uri *sip.Uri) bool {
 
 // UserOf returns a party's number as the user part of a SIP URI. A number that is too
 // long for its escapes is of no use.
-func UserOf(p config.Party) string {
+func UserOf(p template.Party) string {
 	if user := EscapeUser(p.Number); user != "" && len(user) <= MaxURI/2 {
 		return user
 	}

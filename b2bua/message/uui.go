@@ -5,7 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 // UserToUser returns the value of a User-to-User header (RFC 7433 section 4.1) that has a
@@ -75,7 +75,7 @@ func uuiText(data, encoding, discriminator string) (text string, ok bool) {
 		b, err := hex.DecodeString(strings.TrimPrefix(strings.ToLower(text), discriminator))
 		text, ok = string(b), err == nil
 	}
-	return text, ok && len(text) <= MaxPassedValue && utf8.ValidString(text) && !strings.ContainsFunc(text, config.IsControl)
+	return text, ok && len(text) <= MaxPassedValue && utf8.ValidString(text) && !strings.ContainsFunc(text, template.IsControl)
 }
 
 // tokenOrQuoted returns a token, or what a quoted-string says.

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 func TestUserToUserTexts(t *testing.T) {
@@ -56,7 +56,7 @@ func FuzzUserToUser(f *testing.F) {
 			t.Errorf("%q gives %q, which is not sound", value, texts)
 		}
 		for _, text := range texts {
-			if text == "" || len(text) > MaxPassedValue || !utf8.ValidString(text) || strings.ContainsFunc(text, config.IsControl) {
+			if text == "" || len(text) > MaxPassedValue || !utf8.ValidString(text) || strings.ContainsFunc(text, template.IsControl) {
 				t.Errorf("%q gives %q", value, text)
 			}
 			back, ok := UserToUserTexts(UserToUser(text, "04", "", "isdn-uui"), "", "04")

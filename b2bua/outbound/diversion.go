@@ -6,7 +6,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/message"
-	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 // Diversion returns the number that the call was diverted from: that of the topmost
@@ -26,7 +26,7 @@ func Diversion(invite *sip.Request, country string) string {
 
 // historyEntry is one hi-entry of History-Info (RFC 7044 section 5).
 type historyEntry struct {
-	party config.Party
+	party template.Party
 	index string
 	// from is the entry that this one was made from: with mp for another user (a
 	// diversion), with rc and np for the same.

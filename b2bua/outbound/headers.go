@@ -12,6 +12,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 // anonymousURI names a caller who is private or unknown (RFC 3323 section 4.1.1.3).
@@ -54,7 +55,7 @@ type Field struct {
 }
 
 // RenderURI returns the Request-URI of an attempt.
-func RenderURI(t *peers.Dial, vars config.Vars) (sip.Uri, error) {
+func RenderURI(t *peers.Dial, vars template.Vars) (sip.Uri, error) {
 	var uri sip.Uri
 	text, err := t.URI.Render(vars)
 	if err != nil {
@@ -78,7 +79,7 @@ func RouteField(proxies []string) []Field {
 // one hop less in Max-Forwards, the configured headers byte for byte in file order, and
 // the passed headers. A configured header replaces a passed one of its name, and either
 // replaces an own one.
-func Build(t *peers.Dial, uri sip.Uri, vars config.Vars, in Inbound, local leg.Local, peer leg.PeerOptions, offer []byte) (Draft, error) {
+func Build(t *peers.Dial, uri sip.Uri, vars template.Vars, in Inbound, local leg.Local, peer leg.PeerOptions, offer []byte) (Draft, error) {
 	configured, err := RenderHeaders(t, vars)
 	if err != nil {
 		return Draft{}, err
@@ -173,7 +174,7 @@ func (o *Draft) Request() *sip.Request {
 }
 
 // RenderHeaders returns the configured headers that have a value for this call.
-func RenderHeaders(t *peers.Dial, vars config.Vars) (fields []Field, err error) {
+func RenderHeaders(t *peers.Dial, vars template.Vars) (fields []Field, err error) {
 	if len(t.Headers) == 0 {
 		return nil, nil
 	}

@@ -19,6 +19,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
+	"flowbridge/config/template"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
 )
@@ -84,10 +85,10 @@ var update = flag.Bool("update", false, "write the golden files anew")
 func sent(cfg *config.Config, req *sip.Request, id string) (text string, out Draft, err error) {
 	all := peers.NewAdmission(cfg, nil).Peers.Load()
 	trunk, target := all.Trunks[0].Caller, all.Targets[cfg.Targets[0].Name].Dial
-	vars := config.Vars{
+	vars := template.Vars{
 		To: message.PartyOf("", &req.Recipient, trunk.Country), From: CallerOf(req, trunk), CallID: "ours", Trunk: trunk.Name, Attempt: 1,
 		Diversion: Diversion(req, trunk.Country), HeaderFunc: HeaderOf(req),
-		Prepare: &config.PrepareVars{CallID: id, Body: []byte("{}")},
+		Prepare: &template.PrepareVars{CallID: id, Body: []byte("{}")},
 	}
 	uri, err := RenderURI(target, vars)
 	if err != nil {
@@ -245,7 +246,7 @@ func checkOutbound(t *testing.T, cfg *config.Config, text []byte, id string) {
 
 // What a caller puts into a number must not decide where the call goes.
 func TestRenderURI(t *testing.T) {
-	template, err := config.ParseTemplate("sip:{{.To.Number}}@sip.example.com:5060")
+	target, err := template.Parse("sip:{{.To.Number}}@sip.example.com:5060")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,8 +269,8 @@ func TestRenderURI(t *testing.T) {
 		"x%4":                           "",
 		"a@evil.example>;tag=1\r\nX: y": "",
 	} {
-		vars := config.Vars{To: config.Party{Number: message.NormaliseNumber(user, ""), User: user}}
-		uri, err := RenderURI(&peers.Dial{URI: template}, vars)
+		vars := template.Vars{To: template.Party{Number: message.NormaliseNumber(user, ""), User: user}}
+		uri, err := RenderURI(&peers.Dial{URI: target}, vars)
 		got := ""
 		if err == nil {
 			got = uri.String()
@@ -285,13 +286,13 @@ func FuzzRenderURI(f *testing.F) {
 	for _, user := range []string{"+15075785607", "%2B1507", "0301234567;phone-context=+49", "a@b", "1:2", "\r\n", "sip:x", "%", ";", "//x", "[::1"} {
 		f.Add(user)
 	}
-	template, err := config.ParseTemplate("sip:{{.To.Number}}@target.example:5060")
+	target, err := template.Parse("sip:{{.To.Number}}@target.example:5060")
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, user string) {
 		number := message.NormaliseNumber(user, "1")
-		uri, err := RenderURI(&peers.Dial{URI: template}, config.Vars{To: config.Party{Number: number}})
+		uri, err := RenderURI(&peers.Dial{URI: target}, template.Vars{To: template.Party{Number: number}})
 		if err == nil && (uri.Host != "target.example" || uri.Port != 5060 || strings.ContainsFunc(uri.String(), unicode.IsControl)) {
 			t.Errorf("%q gives %q", number, uri.String())
 		}
@@ -333,7 +334,7 @@ func FuzzIDsIn(f *testing.F) {
 }
 
 func TestCarriersXEIMayHaveAnyTokens(t *testing.T) {
-	passed, err := config.ParseTemplate(`{{.Header "X-Ei"}}`)
+	passed, err := template.Parse(`{{.Header "X-Ei"}}`)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,13 +8,13 @@ import (
 
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
-	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 // CallerOf returns the calling party: from a trusted trunk that of P-Asserted-Identity
 // (RFC 3325 section 9.1), else of Remote-Party-ID (draft-ietf-sip-privacy-04), else of
 // From.
-func CallerOf(invite *sip.Request, t *peers.Caller) config.Party {
+func CallerOf(invite *sip.Request, t *peers.Caller) template.Party {
 	if t.Trusted {
 		for _, name := range []string{"p-asserted-identity", "remote-party-id"} {
 			if p, ok := identified(message.Values(invite, name), t.Country); ok {
@@ -28,7 +28,7 @@ func CallerOf(invite *sip.Request, t *peers.Caller) config.Party {
 
 // CalledOf returns the called party: the Request-URI's, or that of P-Called-Party-ID (RFC 7315 section 4.2) or To where the
 // Request-URI is the Contact that the trunk has registered.
-func CalledOf(invite *sip.Request, t *peers.Trunk) config.Party {
+func CalledOf(invite *sip.Request, t *peers.Trunk) template.Party {
 	if !t.IsContact(invite.Recipient.User) {
 		return message.PartyOf("", &invite.Recipient, t.Caller.Country)
 	}
@@ -42,7 +42,7 @@ func CalledOf(invite *sip.Request, t *peers.Trunk) config.Party {
 
 // identified returns the first of these identities with a number, else the first that
 // names a party. All are of one party, so another one may have its name.
-func identified(identities []string, country string) (best config.Party, ok bool) {
+func identified(identities []string, country string) (best template.Party, ok bool) {
 	name := ""
 	for _, v := range identities {
 		p, params, good := message.ParseParty(v, country)
@@ -147,7 +147,7 @@ func withheld(params sip.HeaderParams) bool {
 
 // CallingParty returns the caller as a target sees it: the customer, also if a PBX has
 // called the customer and hands the call over; or the target that has placed the call.
-func CallingParty(vars config.Vars) config.Party {
+func CallingParty(vars template.Vars) template.Party {
 	if vars.Target != "" {
 		return vars.From
 	}
@@ -156,8 +156,8 @@ func CallingParty(vars config.Vars) config.Party {
 
 // WithheldFrom returns the privacy toward a target. In an outbound call, the privacy of
 // the party that placed it concerns the customer, not the target.
-func WithheldFrom(vars config.Vars, p Privacy) Privacy {
-	if vars.Target == "" && vars.Direction == config.DirectionOutbound {
+func WithheldFrom(vars template.Vars, p Privacy) Privacy {
+	if vars.Target == "" && vars.Direction == template.DirectionOutbound {
 		return Privacy{history: p.history}
 	}
 	return p

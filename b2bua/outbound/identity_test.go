@@ -8,7 +8,7 @@ import (
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
-	"flowbridge/config"
+	"flowbridge/config/template"
 	"flowbridge/internal/siptest"
 )
 
@@ -19,17 +19,17 @@ func TestCallerOf(t *testing.T) {
 		from    string
 		headers []string
 		trusted bool
-		want    config.Party
+		want    template.Party
 	}{
 		{
 			"From alone", from, nil, true,
-			config.Party{Number: "+15075550100", User: "5075550100", Name: "Ann Smith", Host: "192.0.2.10", URI: "sip:5075550100@192.0.2.10"},
+			template.Party{Number: "+15075550100", User: "5075550100", Name: "Ann Smith", Host: "192.0.2.10", URI: "sip:5075550100@192.0.2.10"},
 		},
 		{
 			"asserted", from,
 			[]string{`P-Asserted-Identity: "Bob" <sip:+15075550199@carrier.example;user=phone>`},
 			true,
-			config.Party{
+			template.Party{
 				Number: "+15075550199", User: "+15075550199", Name: "Bob", Host: "carrier.example",
 				URI: "sip:+15075550199@carrier.example;user=phone",
 			},
@@ -38,7 +38,7 @@ func TestCallerOf(t *testing.T) {
 			"asserted, not trusted", from,
 			[]string{`P-Asserted-Identity: <sip:+15075550199@carrier.example>`},
 			false,
-			config.Party{Number: "+15075550100", User: "5075550100", Name: "Ann Smith", Host: "192.0.2.10", URI: "sip:5075550100@192.0.2.10"},
+			template.Party{Number: "+15075550100", User: "5075550100", Name: "Ann Smith", Host: "192.0.2.10", URI: "sip:5075550100@192.0.2.10"},
 		},
 		{
 			"two headers", from,
@@ -46,19 +46,19 @@ func TestCallerOf(t *testing.T) {
 				"P-Asserted-Identity: <sip:+15075550199@carrier.example>", "P-Asserted-Identity: <tel:+15075550198>",
 			},
 			true,
-			config.Party{Number: "+15075550199", User: "+15075550199", Host: "carrier.example", URI: "sip:+15075550199@carrier.example"},
+			template.Party{Number: "+15075550199", User: "+15075550199", Host: "carrier.example", URI: "sip:+15075550199@carrier.example"},
 		},
 		{
 			"tel", from,
 			[]string{"P-Asserted-Identity: <tel:+1-507-555-0198>"},
 			true,
-			config.Party{Number: "+15075550198", User: "+1-507-555-0198", URI: "tel:+1-507-555-0198"},
+			template.Party{Number: "+15075550198", User: "+1-507-555-0198", URI: "tel:+1-507-555-0198"},
 		},
 		{
 			"tel with phone-context", from,
 			[]string{"P-Asserted-Identity: <tel:5550198;phone-context=+1507>"},
 			true,
-			config.Party{Number: "+15075550198", User: "5550198;phone-context=+1507", URI: "tel:5550198;phone-context=+1507"},
+			template.Party{Number: "+15075550198", User: "5550198;phone-context=+1507", URI: "tel:5550198;phone-context=+1507"},
 		},
 		{
 			"broken, then good", from,
@@ -66,26 +66,26 @@ func TestCallerOf(t *testing.T) {
 				`P-Asserted-Identity: "never closed <sip:1@2>`, "P-Asserted-Identity: <sip:+15075550199@carrier.example>",
 			},
 			true,
-			config.Party{Number: "+15075550199", User: "+15075550199", Host: "carrier.example", URI: "sip:+15075550199@carrier.example"},
+			template.Party{Number: "+15075550199", User: "+15075550199", Host: "carrier.example", URI: "sip:+15075550199@carrier.example"},
 		},
 		{
 			"broken alone", from,
 			[]string{"P-Asserted-Identity: <"},
 			true,
-			config.Party{Number: "+15075550100", User: "5075550100", Name: "Ann Smith", Host: "192.0.2.10", URI: "sip:5075550100@192.0.2.10"},
+			template.Party{Number: "+15075550100", User: "5075550100", Name: "Ann Smith", Host: "192.0.2.10", URI: "sip:5075550100@192.0.2.10"},
 		},
 		{
 			"anonymous", `"Anonymous" <sip:anonymous@anonymous.invalid>;tag=x`, nil, true,
-			config.Party{
+			template.Party{
 				Number: "anonymous", User: "anonymous", Name: "Anonymous", Host: "anonymous.invalid",
 				URI: "sip:anonymous@anonymous.invalid",
 			},
 		},
 		{
 			"escaped name", `"Ann \"the\" Smith" <sip:1@h>;tag=x`, nil, true,
-			config.Party{Number: "1", User: "1", Name: `Ann "the" Smith`, Host: "h", URI: "sip:1@h"},
+			template.Party{Number: "1", User: "1", Name: `Ann "the" Smith`, Host: "h", URI: "sip:1@h"},
 		},
-		{"no user", `<sip:192.0.2.10>;tag=x`, nil, true, config.Party{Host: "192.0.2.10", URI: "sip:192.0.2.10"}},
+		{"no user", `<sip:192.0.2.10>;tag=x`, nil, true, template.Party{Host: "192.0.2.10", URI: "sip:192.0.2.10"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			trunk := &peers.Caller{Trusted: tt.trusted, Country: "1"}

@@ -8,6 +8,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
+	"flowbridge/config/template"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
 )
@@ -40,9 +41,9 @@ routes: [{targets: [agent]}]
 	all := peers.NewAdmission(cfg, nil).Peers.Load()
 	trunk, target := all.Trunks[0].Caller, all.Targets["agent"].Dial
 	req := siptest.Request(t, carriersInvite)
-	vars := config.Vars{
+	vars := template.Vars{
 		To: message.PartyOf("", &req.Recipient, ""), From: CallerOf(req, trunk), CallID: "ours", Trunk: trunk.Name, Attempt: 1,
-		HeaderFunc: HeaderOf(req), Prepare: &config.PrepareVars{CallID: "5f1c2f9e-6b7a-4c1d-9e8f-0a1b2c3d4e5f"},
+		HeaderFunc: HeaderOf(req), Prepare: &template.PrepareVars{CallID: "5f1c2f9e-6b7a-4c1d-9e8f-0a1b2c3d4e5f"},
 	}
 	uri, err := RenderURI(target, vars)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"flowbridge/b2bua/message"
 	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 // maxPassed bounds the header lines that pass from a target's message to the carrier, and
@@ -96,7 +97,7 @@ func headerValues(headers []sip.Header, name string) (found []string, sound bool
 			continue
 		}
 		v := h.Value()
-		sound = sound && !strings.ContainsFunc(v, func(r rune) bool { return config.IsControl(r) && r != '\t' })
+		sound = sound && !strings.ContainsFunc(v, func(r rune) bool { return template.IsControl(r) && r != '\t' })
 		found = append(found, v)
 	}
 	return found, sound

@@ -10,6 +10,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/message"
 	"flowbridge/config"
+	"flowbridge/config/template"
 	"flowbridge/internal/siptest"
 )
 
@@ -193,7 +194,7 @@ func FuzzPassedOn(f *testing.F) {
 			out.AppendHeader(h)
 		}
 		lines := strings.Split(strings.TrimSuffix(out.String(), "\r\n\r\n"), "\r\n")
-		if len(lines) != 2+len(headers) || strings.ContainsFunc(strings.Join(lines, ""), func(r rune) bool { return config.IsControl(r) && r != '\t' }) {
+		if len(lines) != 2+len(headers) || strings.ContainsFunc(strings.Join(lines, ""), func(r rune) bool { return template.IsControl(r) && r != '\t' }) {
 			t.Errorf("%d headers give %q", len(headers), lines)
 		}
 		if len(headers) > maxPassed || len(lines[0]) > message.MaxPhrase+len("SIP/2.0 486 ") {

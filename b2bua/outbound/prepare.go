@@ -12,6 +12,7 @@ import (
 	"flowbridge/b2bua/circuit"
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 // PrepareError says why there is no id.
@@ -37,15 +38,15 @@ type Requested struct {
 }
 
 // Answer is the platform's answer for the templates of headers; nil: there is none. An answer may be without an id.
-func (out *Requested) Answer() *config.PrepareVars {
+func (out *Requested) Answer() *template.PrepareVars {
 	if !out.AskedAPI || (out.Prepared.CallID == "" && len(out.Prepared.Body) == 0) {
 		return nil
 	}
-	return &config.PrepareVars{CallID: out.Prepared.CallID, Body: out.Prepared.Body}
+	return &template.PrepareVars{CallID: out.Prepared.CallID, Body: out.Prepared.Body}
 }
 
 // Request asks for the platform's id, and makes the Request-URI.
-func Request(ctx context.Context, t *peers.Target, vars config.Vars) (out Requested) {
+func Request(ctx context.Context, t *peers.Target, vars template.Vars) (out Requested) {
 	rendered := !t.Dial.URI.UsesPrepare()
 	if rendered { // if this fails, there is no need to ask the platform
 		if out.URI, out.Err = RenderURI(t.Dial, vars); out.Err != nil {
@@ -61,7 +62,7 @@ func Request(ctx context.Context, t *peers.Target, vars config.Vars) (out Reques
 		}
 		err = out.ask(ctx, t, peers.PrepareRequest{Ask: ask, CallID: vars.CallID})
 		if err == nil {
-			vars.Prepare = &config.PrepareVars{CallID: out.Prepared.CallID, Body: out.Prepared.Body}
+			vars.Prepare = &template.PrepareVars{CallID: out.Prepared.CallID, Body: out.Prepared.Body}
 		} else {
 			out.Prepared, out.Err = peers.Prepared{}, err
 			if pe, ok := errors.AsType[*PrepareError](err); ok {

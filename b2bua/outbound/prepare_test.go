@@ -7,6 +7,7 @@ import (
 
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 // FuzzPlatformValues: whatever a platform's answer has, the INVITE goes to the host of the file, unless the file takes the host
@@ -32,7 +33,7 @@ func FuzzPlatformValues(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		uri, err := RenderURI(dial, config.Vars{Prepare: &config.PrepareVars{CallID: id, Body: body}})
+		uri, err := RenderURI(dial, template.Vars{Prepare: &template.PrepareVars{CallID: id, Body: body}})
 		if err != nil {
 			return
 		}

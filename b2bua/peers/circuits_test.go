@@ -9,6 +9,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/circuit"
 	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 // noAPI is a platform that nobody asks.
@@ -86,7 +87,7 @@ func TestPingAt(t *testing.T) {
 		{"sip:{{.To.Number}}@{{.To.Host}}", false, ""},
 		{"sip:registered", true, ""},
 	} {
-		uri, err := config.ParseTemplate(tt.uri)
+		uri, err := template.Parse(tt.uri)
 		if err != nil {
 			t.Fatal(err)
 		}

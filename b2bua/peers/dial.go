@@ -9,6 +9,7 @@ import (
 
 	"flowbridge/b2bua/message"
 	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 // Calls go both ways. A target that calls, as platforms do for a warm transfer, is
@@ -55,7 +56,7 @@ type Dial struct {
 	Peer
 	Policy
 	Kind                 string
-	URI                  *config.Template
+	URI                  *template.Template
 	Transport            string
 	Auth                 *config.Auth
 	Headers              []config.Header
@@ -149,7 +150,7 @@ func dialOfTrunk(t *config.Trunk) *Dial {
 
 // NewReferred makes a target of a URI that the agent of another target has named. It is
 // called with that target's codecs and time limits, and counts nowhere.
-func NewReferred(name string, uri *config.Template, transport string, agent *Dial) *Target {
+func NewReferred(name string, uri *template.Template, transport string, agent *Dial) *Target {
 	referred := config.Referred(name, uri, transport, agent.Codecs, agent.FirstResponseTimeout, agent.RingTimeout)
 	return &Target{tally: &tally{}, Dial: DialOf(referred)}
 }

@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 
 	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 // A call over one limit uses up none of the others: neither its caller's rate, nor its
@@ -46,7 +47,7 @@ func TestRefusedCallsTakeNothing(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				cfg := trunksOf(100, 100, 0)
 				cfg.Trunks[0].Limits, cfg.Trunks[0].MaxCPS = tt.calls, tt.cps
-				cfg.Trunks[0].URI = &config.Template{}
+				cfg.Trunks[0].URI = &template.Template{}
 				a := NewAdmission(cfg, nil)
 				callee := a.Peers.Load().Callees["0"]
 				for i, try := range tt.tries {

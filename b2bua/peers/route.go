@@ -7,10 +7,11 @@ import (
 	"time"
 
 	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 // FirstRoute is the index of the first route that a call matches at a time and that leads it anywhere, -1: none.
-func (p *Snapshot) FirstRoute(vars *config.Vars, at time.Time) int {
+func (p *Snapshot) FirstRoute(vars *template.Vars, at time.Time) int {
 	for i := range p.Routes {
 		if r := &p.Routes[i]; p.Mismatch(r, vars, at) == "" && p.reaches(r, vars) {
 			return i
@@ -27,7 +28,7 @@ func (p *Snapshot) RouteName(index int) string {
 // Mismatch is the first key of a route that a call does not match at a time: target, trunk,
 // to, from, listed or hours; "" when it matches them all. A route without target does not take the
 // calls of targets.
-func (p *Snapshot) Mismatch(r *config.Route, vars *config.Vars, at time.Time) string {
+func (p *Snapshot) Mismatch(r *config.Route, vars *template.Vars, at time.Time) string {
 	switch {
 	case r.Target != vars.Target:
 		return "target"
@@ -47,13 +48,13 @@ func (p *Snapshot) Mismatch(r *config.Route, vars *config.Vars, at time.Time) st
 }
 
 // lists reports whether the table has the agent's number for a route.
-func (p *Snapshot) lists(r *config.Route, vars *config.Vars) bool {
+func (p *Snapshot) lists(r *config.Route, vars *template.Vars) bool {
 	row, ok := p.Numbers.Find(r.AgentNumber(vars))
 	return ok && (row.Route() == "" || row.Route() == r.Name)
 }
 
 // reaches reports whether a route that a call matches has destinations for it.
-func (p *Snapshot) reaches(r *config.Route, vars *config.Vars) bool {
+func (p *Snapshot) reaches(r *config.Route, vars *template.Vars) bool {
 	v := *vars
 	v.Direction = r.Direction
 	targets, trunks, _ := p.named(r, vars)
@@ -63,7 +64,7 @@ func (p *Snapshot) reaches(r *config.Route, vars *config.Vars) bool {
 
 // named are the names of the targets and trunks that a route leads a call to: those of the
 // table where it looks there, or its own.
-func (p *Snapshot) named(r *config.Route, vars *config.Vars) (targets, trunks []string, own bool) {
+func (p *Snapshot) named(r *config.Route, vars *template.Vars) (targets, trunks []string, own bool) {
 	if r.Listed {
 		if row, ok := p.Numbers.Find(r.AgentNumber(vars)); ok {
 			if targets := row.Targets(); len(targets) > 0 {
@@ -75,7 +76,7 @@ func (p *Snapshot) named(r *config.Route, vars *config.Vars) (targets, trunks []
 }
 
 // Destinations returns the targets and trunks that a route leads a call to.
-func (p *Snapshot) Destinations(r *config.Route, vars *config.Vars) []*Target {
+func (p *Snapshot) Destinations(r *config.Route, vars *template.Vars) []*Target {
 	targets, trunks, _ := p.named(r, vars)
 	all := make([]*Target, 0, len(targets)+len(trunks))
 	for _, name := range targets {
@@ -91,7 +92,7 @@ func (p *Snapshot) Destinations(r *config.Route, vars *config.Vars) []*Target {
 // that matches it, in the order in which they are tried. A caller who names "+1507&SIP/x"
 // gets to an agent, but not into the Request-URI of one that is called by the number. share
 // is the weight by which the first one has the call; 0: it is simply the first.
-func (p *Snapshot) DestinationsFor(r *config.Route, vars *config.Vars) (all []*Target, share int) {
+func (p *Snapshot) DestinationsFor(r *config.Route, vars *template.Vars) (all []*Target, share int) {
 	v := *vars
 	v.Direction = r.Direction
 	return p.DestinationsNamed(r, &v, r.To, r.From)
@@ -99,7 +100,7 @@ func (p *Snapshot) DestinationsFor(r *config.Route, vars *config.Vars) (all []*T
 
 // DestinationsNamed is DestinationsFor in the direction of the variables, where other
 // expressions say which user parts may be dialled.
-func (p *Snapshot) DestinationsNamed(r *config.Route, vars *config.Vars, naming ...*config.Numbers) (all []*Target, share int) {
+func (p *Snapshot) DestinationsNamed(r *config.Route, vars *template.Vars, naming ...*config.Numbers) (all []*Target, share int) {
 	all = DialableOf(p.Destinations(r, vars), vars, naming...)
 	if _, _, own := p.named(r, vars); own && len(r.Split) > 0 {
 		share = splitBy(r, vars, all)
@@ -108,7 +109,7 @@ func (p *Snapshot) DestinationsNamed(r *config.Route, vars *config.Vars, naming 
 }
 
 // RowOf is what templates have of a number in the table; nil: it is not there.
-func (p *Snapshot) RowOf(number string) config.Row {
+func (p *Snapshot) RowOf(number string) template.Row {
 	if row, ok := p.Numbers.Find(number); ok {
 		return row.Row()
 	}
@@ -116,13 +117,13 @@ func (p *Snapshot) RowOf(number string) config.Row {
 }
 
 // DialableOf are those of the targets that can be called.
-func DialableOf(all []*Target, vars *config.Vars, naming ...*config.Numbers) []*Target {
+func DialableOf(all []*Target, vars *template.Vars, naming ...*config.Numbers) []*Target {
 	return slices.DeleteFunc(all, func(t *Target) bool { return !Dialable(t, vars, naming...) })
 }
 
 // Dialable reports whether what the URI of a target takes from a call's parties is a
 // number each, or a user part that one of the expressions names in full.
-func Dialable(t *Target, vars *config.Vars, naming ...*config.Numbers) bool {
+func Dialable(t *Target, vars *template.Vars, naming ...*config.Numbers) bool {
 	for text := range t.Dial.URI.Dialled(vars) {
 		if !config.IsDialString(text) && !Named(naming, text) {
 			return false

@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 // splitBy puts the one first to whose share of a route's calls a call belongs, and gives its
@@ -14,7 +15,7 @@ import (
 // This is weighted rendezvous hashing: each share draws a lot by the customer's number, and
 // the heavier it is, the better its lots are. It has no state, so a reload or a restart
 // changes nothing. A new weight moves callers to or from its share alone.
-func splitBy(r *config.Route, vars *config.Vars, all []*Target) (weight int) {
+func splitBy(r *config.Route, vars *template.Vars, all []*Target) (weight int) {
 	best, first := math.Inf(1), -1
 	for i, t := range all {
 		if w := r.Weight(t.Dial.Name); w > 0 {
@@ -34,7 +35,7 @@ func splitBy(r *config.Route, vars *config.Vars, all []*Target) (weight int) {
 // lotOf draws the lot of a name for a call: exponentially distributed, with mean 1. A call
 // without a number is drawn for by its Call-ID. A route without a name draws like all others
 // without one, and not by its place, which changes.
-func lotOf(r *config.Route, vars *config.Vars, name string) float64 {
+func lotOf(r *config.Route, vars *template.Vars, name string) float64 {
 	caller := vars.Lead().Number
 	if !config.IsDialString(caller) {
 		caller = vars.SIPCallID

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 // splitPeers has three targets and a trunk with a uri, and one route.
@@ -35,8 +36,8 @@ func namesOf(all []*Target) (names []string) {
 	return names
 }
 
-func callFrom(number string) *config.Vars {
-	return &config.Vars{From: config.Party{Number: number}, To: config.Party{Number: "+15075785607"}, SIPCallID: "call", Trunk: "carrier"}
+func callFrom(number string) *template.Vars {
+	return &template.Vars{From: template.Party{Number: number}, To: template.Party{Number: "+15075785607"}, SIPCallID: "call", Trunk: "carrier"}
 }
 
 // chosen gives the first target of each of many callers.

@@ -16,6 +16,7 @@ import (
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
+	"flowbridge/config/template"
 	"flowbridge/internal/tracecontext"
 	"flowbridge/store"
 )
@@ -27,9 +28,9 @@ type Options struct {
 	Route   string              // of the calls in their records
 	Follow  bool                // the ends of attempts are reported, and each call gets a record
 
-	Accept    func(Destination) error             // whether the dialling party can use it; nil: always
-	Variables func(config.Vars) map[string]string // for agents that ask; nil: none asks
-	IDs       []*config.Template                  // further ids of a call
+	Accept    func(Destination) error               // whether the dialling party can use it; nil: always
+	Variables func(template.Vars) map[string]string // for agents that ask; nil: none asks
+	IDs       []*template.Template                  // further ids of a call
 }
 
 // Calls are the redirected calls of a server. Its methods may be called from
@@ -101,7 +102,7 @@ const (
 // Begin gives a new call its first target that can be dialled. vars.CallID is from
 // NewID. A question that is repeated within 30 s, because the answer was lost, is
 // about the same call.
-func (r *Calls) Begin(ctx context.Context, vars config.Vars) (Destination, error) {
+func (r *Calls) Begin(ctx context.Context, vars template.Vars) (Destination, error) {
 	if r.followed == nil {
 		to, _, err := r.next(ctx, r.newCall(vars))
 		return to, err
@@ -122,7 +123,7 @@ func (r *Calls) Begin(ctx context.Context, vars config.Vars) (Destination, error
 }
 
 // newCall is a new call, with the targets of the configuration in force.
-func (r *Calls) newCall(vars config.Vars) *call {
+func (r *Calls) newCall(vars template.Vars) *call {
 	now, inForce := time.Now(), r.server.Peers()
 	vars.Row = inForce.RowOf(vars.To.Number)
 	c := &call{id: vars.CallID, vars: vars, began: now, steps: map[int]*decision{}, record: store.Record{
@@ -249,7 +250,7 @@ func (r *Calls) prepare(ctx context.Context, a *attempt, c *call) (Destination, 
 }
 
 // remember keeps a call for questions of its agent and reports of its platform.
-func (r *Calls) remember(to Destination, vars config.Vars) {
+func (r *Calls) remember(to Destination, vars template.Vars) {
 	if r.options.Variables == nil && r.followed == nil {
 		return
 	}
@@ -330,7 +331,7 @@ type Destination struct {
 
 // destinationOf prepares an attempt like one of our own calls. Its error is a
 // *outbound.PrepareError if the platform, or the way to it, is the reason.
-func destinationOf(ctx context.Context, a *attempt, vars config.Vars) (Destination, error) {
+func destinationOf(ctx context.Context, a *attempt, vars template.Vars) (Destination, error) {
 	t := a.target.Dial
 	ready := outbound.Request(ctx, a.target, vars)
 	a.prepareMS, a.prepareStatus = ready.Elapsed.Milliseconds(), ready.Prepared.Status
@@ -376,13 +377,13 @@ func (r Destination) externalID() (id string) {
 
 // PartyOf is one side of a call that did not come by SIP: a number, or a SIP
 // URI.
-func PartyOf(text string) config.Party {
+func PartyOf(text string) template.Party {
 	var uri sip.Uri
 	if scheme, _, ok := strings.Cut(text, ":"); ok && strings.HasPrefix(strings.ToLower(scheme), "sip") && sip.ParseUri(text, &uri) == nil {
 		return message.PartyOf("", &uri, "")
 	}
-	if len(text) > message.MaxURI || strings.ContainsFunc(text, config.IsControl) {
-		return config.Party{}
+	if len(text) > message.MaxURI || strings.ContainsFunc(text, template.IsControl) {
+		return template.Party{}
 	}
-	return config.Party{Number: message.NormaliseNumber(text, ""), User: text}
+	return template.Party{Number: message.NormaliseNumber(text, ""), User: text}
 }

@@ -12,6 +12,7 @@ import (
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 // preparer gives an id, an answer without one, or an error.
@@ -48,9 +49,9 @@ targets:
 	if err != nil {
 		t.Fatal(err)
 	}
-	vars := config.Vars{
-		To: config.Party{Number: "+15085785607"}, From: config.Party{Number: "+15075550100"}, SIPCallID: "CA123", CallID: "ours",
-		Direction: config.DirectionInbound,
+	vars := template.Vars{
+		To: template.Party{Number: "+15085785607"}, From: template.Party{Number: "+15075550100"}, SIPCallID: "CA123", CallID: "ours",
+		Direction: template.DirectionInbound,
 	}
 	p := &preparer{}
 	got, err := destinationOf(t.Context(), &attempt{target: &peers.Target{Dial: peers.DialOf(&cfg.Targets[0]), Preparer: p}}, vars)

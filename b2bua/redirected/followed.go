@@ -15,6 +15,7 @@ import (
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
+	"flowbridge/config/template"
 	"flowbridge/store"
 )
 
@@ -36,7 +37,7 @@ const (
 type call struct {
 	// constant
 	id, sid string // our id; the dialling party's, or empty
-	vars    config.Vars
+	vars    template.Vars
 	naming  []*config.Numbers // the expressions of its rule
 	began   time.Time
 

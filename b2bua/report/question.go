@@ -13,6 +13,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 // Question is a call that explain is asked about.
@@ -64,7 +65,7 @@ func hostOf(a netip.Addr) string {
 
 // calledURI is a number, or a URI, as a Request-URI.
 func calledURI(to, host string) (string, error) {
-	if to == "" || strings.ContainsFunc(to, func(r rune) bool { return config.IsControl(r) || strings.ContainsRune(" <>\"", r) }) {
+	if to == "" || strings.ContainsFunc(to, func(r rune) bool { return template.IsControl(r) || strings.ContainsRune(" <>\"", r) }) {
 		return "", fmt.Errorf("%w: %q can't be called: write a number or a SIP URI", ErrQuestion, to)
 	}
 	if hasScheme(to) {
@@ -76,7 +77,7 @@ func calledURI(to, host string) (string, error) {
 // callerValue is a number, a URI or a name-addr as the value of From.
 func callerValue(from, host string) (string, error) {
 	switch {
-	case from == "" || strings.ContainsFunc(from, config.IsControl):
+	case from == "" || strings.ContainsFunc(from, template.IsControl):
 		return "", fmt.Errorf("%w: %q can't call: write a number, a SIP URI or a From value", ErrQuestion, from)
 	case strings.Contains(from, "<"):
 		return from, nil
@@ -100,7 +101,7 @@ func questionHeaders(lines []string) (text, hops string, err error) {
 		name, value, ok := strings.Cut(line, ":")
 		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
 		switch lower := strings.ToLower(name); {
-		case !ok || name == "" || strings.ContainsFunc(name, config.IsControl) || strings.ContainsFunc(value, func(r rune) bool { return config.IsControl(r) && r != '\t' }):
+		case !ok || name == "" || strings.ContainsFunc(name, template.IsControl) || strings.ContainsFunc(value, func(r rune) bool { return template.IsControl(r) && r != '\t' }):
 			return "", "", fmt.Errorf("%w: header %q: write it like 'X-Name: value'", ErrQuestion, line)
 		case slices.Contains([]string{"via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "contact", "m", "content-type", "c", "content-length", "l"}, lower):
 			return "", "", fmt.Errorf("%w: header %s is made from the numbers and can't be given", ErrQuestion, name)

@@ -9,6 +9,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 // Explanation is what a call would do and send.
@@ -34,7 +35,7 @@ type Explanation struct {
 	Reason  string `json:"reason"`
 	Why     string `json:"why"`
 
-	Row config.Row `json:"row"` // of the agent's number in the table; null: it is not there
+	Row template.Row `json:"row"` // of the agent's number in the table; null: it is not there
 
 	Routes  []Route  `json:"routes"` // up to the one that matches
 	Route   string   `json:"route"`  // empty: none matches
@@ -181,7 +182,7 @@ func Met(r *config.Route) string {
 }
 
 // Unlisted says why a route that looks into the table of numbers does not take a call.
-func Unlisted(r *config.Route, numbers *config.Table, vars *config.Vars) string {
+func Unlisted(r *config.Route, numbers *config.Table, vars *template.Vars) string {
 	number := r.AgentNumber(vars)
 	if row, ok := numbers.Find(number); ok {
 		return "the table of numbers has route " + row.Route() + " for " + number

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"flowbridge/config"
+	"flowbridge/config/template"
 	"flowbridge/internal/rest"
 	"flowbridge/prepare"
 	"flowbridge/sim"
@@ -51,7 +52,7 @@ func inbound(t *testing.T, kind string, s *Platform, call string) prepare.Reques
 	if err != nil {
 		t.Fatal(err)
 	}
-	ask, err := cfg.Targets[0].Prepare.Ask(config.Vars{From: config.Party{Number: "+15550100001"}, To: config.Party{Number: number}})
+	ask, err := cfg.Targets[0].Prepare.Ask(template.Vars{From: template.Party{Number: "+15550100001"}, To: template.Party{Number: number}})
 	if err != nil {
 		t.Fatal(err)
 	}

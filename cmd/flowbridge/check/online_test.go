@@ -16,6 +16,7 @@ import (
 	"flowbridge/b2bua/locate"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 // answering is a SIP peer over UDP that answers what comes with these lines;
@@ -332,7 +333,7 @@ func TestPlatformWarnings(t *testing.T) {
 		`kind: vapi, uri: "sip:a@SIP.VAPI.AI:32681"`:                                                                        "SIP.VAPI.AI is called at port 32681",
 	} {
 		cfg := onlineConfig(t, target)
-		cfg.Routes = []config.Route{{Targets: []string{"t"}, Direction: config.DirectionOutbound}}
+		cfg.Routes = []config.Route{{Targets: []string{"t"}, Direction: template.DirectionOutbound}}
 		got := fmt.Sprint(platformWarnings(cfg))
 		if (want == "") != (got == "[]") || !strings.Contains(got, want) {
 			t.Errorf("%s: got %s; want %q", target, got, want)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"flowbridge/config"
+	"flowbridge/config/template"
 	"flowbridge/prepare"
 	"flowbridge/synthflow"
 )
@@ -65,7 +66,7 @@ func prepareWarnings(t *config.Target) (all []warning) {
 		}
 		return all
 	}
-	for key, value := range map[string]*config.Template{"model_id": t.Prepare.ModelID, "workspace_id": t.Prepare.WorkspaceID} {
+	for key, value := range map[string]*template.Template{"model_id": t.Prepare.ModelID, "workspace_id": t.Prepare.WorkspaceID} {
 		if text, constant := value.Constant(); constant && text == "" {
 			all = append(all, warning{fmt.Sprintf("target %s: prepare has no %s, and goes out with an empty one", t.Name, key), "write the account's, unless the API does without"})
 		}
@@ -145,7 +146,7 @@ func portWarning(t *config.Target, host string, port uint16) []warning {
 
 func outboundTo(cfg *config.Config, target string) bool {
 	return slices.ContainsFunc(cfg.Routes, func(r config.Route) bool {
-		return r.Target == "" && r.Direction == config.DirectionOutbound && slices.Contains(r.Targets, target)
+		return r.Target == "" && r.Direction == template.DirectionOutbound && slices.Contains(r.Targets, target)
 	})
 }
 
@@ -153,7 +154,7 @@ func outboundTo(cfg *config.Config, target string) bool {
 func leadWarnings(t *config.Target) (all []warning) {
 	type place struct {
 		key string
-		of  *config.Template
+		of  *template.Template
 	}
 	places := []place{{"uri", t.URI}}
 	if t.Prepare != nil {

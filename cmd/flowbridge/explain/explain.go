@@ -23,6 +23,7 @@ import (
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/cmd/flowbridge/node"
 	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 // Command is `flowbridge explain`.
@@ -242,7 +243,7 @@ func (x *explained) text() string {
 		}
 		return b.String()
 	}
-	if x.Direction == config.DirectionOutbound && x.Target == "" {
+	if x.Direction == template.DirectionOutbound && x.Target == "" {
 		row("direction", "outbound: %s was called, and is the lead", x.Lead)
 	}
 	if s := x.Split; s != nil {

@@ -10,6 +10,7 @@ import (
 	"flowbridge/b2bua/report"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 // limits are those of the trunk for its numbers and addresses.
@@ -44,7 +45,7 @@ func caps(calls, cps int) string {
 }
 
 // rowWords are the values of a row that are not empty, by column.
-func rowWords(row config.Row) string {
+func rowWords(row template.Row) string {
 	var words []string
 	for _, name := range slices.Sorted(maps.Keys(row)) {
 		if row[name] != "" {

@@ -10,6 +10,7 @@ import (
 
 	"flowbridge/b2bua"
 	"flowbridge/config"
+	"flowbridge/config/template"
 	"flowbridge/internal/rest"
 	"flowbridge/openai"
 	"flowbridge/store"
@@ -65,7 +66,7 @@ func (s sessions) callOf(ctx context.Context, h http.Header) (b2bua.LiveCall, bo
 	return b2bua.LiveCall{}, false, nil
 }
 
-func (s sessions) sessionOf(vars config.Vars) (session rest.Object, err error) {
+func (s sessions) sessionOf(vars template.Vars) (session rest.Object, err error) {
 	text, err := s.hook.Session.JSON(vars)
 	if err == nil {
 		err = json.Unmarshal(text, &session)

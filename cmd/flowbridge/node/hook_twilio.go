@@ -9,6 +9,7 @@ import (
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/redirected"
 	"flowbridge/config"
+	"flowbridge/config/template"
 	"flowbridge/twilio"
 )
 
@@ -35,7 +36,7 @@ func (n *Node) redirectOptions() redirected.Options {
 	}
 	if v := h.Variables; v != nil {
 		o.IDs = v.IDs
-		o.Variables = func(vars config.Vars) map[string]string { return n.variables(vars.CallID, vars, nil) }
+		o.Variables = func(vars template.Vars) map[string]string { return n.variables(vars.CallID, vars, nil) }
 	}
 	return o
 }
@@ -114,10 +115,10 @@ func outcomeOf(e twilio.Ended) outbound.Outcome {
 // redirectVars is what templates see of a call that is at Twilio. Its CallSid
 // stands for the Call-ID, and for the header that Twilio's own INVITEs have it in,
 // so that one target serves calls by SIP and redirects.
-func redirectVars(call twilio.Call) config.Vars {
-	return config.Vars{
+func redirectVars(call twilio.Call) template.Vars {
+	return template.Vars{
 		To: redirected.PartyOf(call.Called), From: withName(redirected.PartyOf(call.Caller), call.CallerName),
-		CallID: b2bua.NewID(), SIPCallID: call.SID, Direction: config.DirectionInbound,
+		CallID: b2bua.NewID(), SIPCallID: call.SID, Direction: template.DirectionInbound,
 		Diversion: redirected.PartyOf(call.ForwardedFrom).Number,
 		HeaderFunc: func(name string) string {
 			switch {
@@ -131,7 +132,7 @@ func redirectVars(call twilio.Call) config.Vars {
 	}
 }
 
-func withName(p config.Party, name string) config.Party {
+func withName(p template.Party, name string) template.Party {
 	if !strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }) && len(name) <= 128 {
 		p.Name = name
 	}

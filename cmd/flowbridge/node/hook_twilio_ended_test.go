@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bytes"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -18,6 +17,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/config"
+	"flowbridge/config/template"
 	"flowbridge/sim/synthflow"
 	"flowbridge/store"
 )
@@ -42,23 +42,6 @@ type followStage struct {
 	t    *testing.T
 	path string
 	log  *lockedBuffer
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 func newFollowStage(t *testing.T, targets string) *followStage {
@@ -437,7 +420,7 @@ func TestTwilioInterrupted(t *testing.T) {
 		attemptsText(r) != "first 0 shutdown" {
 		t.Errorf("record %+v", r)
 	}
-	if _, err := n.redirects.Begin(t.Context(), config.Vars{CallID: "x"}); err == nil {
+	if _, err := n.redirects.Begin(t.Context(), template.Vars{CallID: "x"}); err == nil {
 		t.Error("a call begins after the end")
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"flowbridge/b2bua"
 	"flowbridge/b2bua/redirected"
 	"flowbridge/config"
+	"flowbridge/config/template"
 	"flowbridge/store"
 	"flowbridge/vapi"
 )
@@ -49,7 +50,7 @@ func (a assistants) decide(ctx context.Context, r vapi.Request) (vapi.Answer, er
 
 // varsOf are the variables for the rules. They come from the carrier's INVITE if the call came through this process,
 // else from the platform's request.
-func (a assistants) varsOf(ctx context.Context, r vapi.Request) (vars config.Vars, known bool) {
+func (a assistants) varsOf(ctx context.Context, r vapi.Request) (vars template.Vars, known bool) {
 	if live, ok := a.node.vapiCall(ctx, r); ok {
 		vars := live.Vars
 		carrier := vars.HeaderFunc
@@ -61,13 +62,13 @@ func (a assistants) varsOf(ctx context.Context, r vapi.Request) (vars config.Var
 		}
 		return vars, true
 	}
-	return config.Vars{
+	return template.Vars{
 		To: partyOf(r.CalledNumber, r.CalledURI), From: partyOf(r.CustomerNumber, r.CustomerURI),
-		SIPCallID: r.SIPCallID, Direction: config.DirectionInbound, HeaderFunc: r.Header,
+		SIPCallID: r.SIPCallID, Direction: template.DirectionInbound, HeaderFunc: r.Header,
 	}, false
 }
 
-func partyOf(number, uri string) config.Party {
+func partyOf(number, uri string) template.Party {
 	if number != "" {
 		return redirected.PartyOf(number)
 	}
@@ -145,7 +146,7 @@ func (n *Node) atVapi(live b2bua.LiveCall) bool {
 	return n.isVapi(live.Record.Target) && live.Vars.HeaderFunc != nil
 }
 
-func ruleMatches(r *config.VapiRule, vars config.Vars) (bool, error) {
+func ruleMatches(r *config.VapiRule, vars template.Vars) (bool, error) {
 	switch {
 	case r.Trunk != "" && r.Trunk != vars.Trunk,
 		!r.To.Match(vars.To.Number),
@@ -158,10 +159,10 @@ func ruleMatches(r *config.VapiRule, vars config.Vars) (bool, error) {
 	return strings.TrimSpace(text) == "true", err
 }
 
-func answerOf(r *config.VapiRule, vars config.Vars) (a vapi.Answer, err error) {
+func answerOf(r *config.VapiRule, vars template.Vars) (a vapi.Answer, err error) {
 	a = vapi.Answer{Assistant: r.Assistant, Destination: r.Destination}
 	for _, t := range []struct {
-		of *config.Template
+		of *template.Template
 		to *string
 	}{{r.AssistantID, &a.AssistantID}, {r.Error, &a.Error}} {
 		if t.of == nil {
@@ -176,7 +177,7 @@ func answerOf(r *config.VapiRule, vars config.Vars) (a vapi.Answer, err error) {
 }
 
 // overridesOf adds the rule's variables to its overrides.
-func overridesOf(r *config.VapiRule, vars config.Vars) (json.RawMessage, error) {
+func overridesOf(r *config.VapiRule, vars template.Vars) (json.RawMessage, error) {
 	if len(r.Variables) == 0 {
 		return r.Overrides, nil
 	}

@@ -8,7 +8,7 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/redirected"
 	"flowbridge/cmd/flowbridge/cli"
-	"flowbridge/config"
+	"flowbridge/config/template"
 	"flowbridge/hooks"
 	"flowbridge/internal/rest"
 	"flowbridge/openai"
@@ -104,7 +104,7 @@ func redirectedCall(c redirected.Call) hooks.Call {
 }
 
 // variables are headers of the carrier's INVITE and the configured values.
-func (n *Node) variables(id string, vars config.Vars, headers []peers.Variable) map[string]string {
+func (n *Node) variables(id string, vars template.Vars, headers []peers.Variable) map[string]string {
 	all := map[string]string{}
 	for _, h := range headers {
 		all[h.Name] = h.Value

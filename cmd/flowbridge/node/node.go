@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"net"
 	"net/http"
 	"net/netip"
@@ -234,26 +233,6 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	n.tendAll(ctx)
 	return n.serveAPI(ctx, o)
 }
-
-// machine gives for how long the machine runs, whatever its wall clock is set to, and which of its starts that is of; 0: not known.
-func machine() (uptime time.Duration, start uint64) {
-	var t unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) != nil {
-		return 0, 0
-	}
-	return time.Duration(t.Nano()), boot()
-}
-
-// boot is a number of the machine's start; 0: not known.
-var boot = sync.OnceValue(func() uint64 { //nolint:gochecknoglobals // it is the same as long as the process lives
-	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return 0
-	}
-	h := fnv.New64a()
-	_, _ = h.Write(id) // never fails
-	return h.Sum64()
-})
 
 // bindings are those of who had registered at the process before.
 func (n *Node) bindings(ctx context.Context) map[string][]store.Binding {

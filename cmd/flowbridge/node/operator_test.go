@@ -29,6 +29,7 @@ import (
 	"flowbridge/admin"
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
+	"flowbridge/config/template"
 	"flowbridge/store"
 )
 
@@ -254,7 +255,7 @@ func TestReplacedClientsCloseTheirConnections(t *testing.T) {
 	}
 	before := s.node.inForce.Load()
 	old := before.preparers["one"]
-	ask, err := before.targetNamed("one").Prepare.Ask(config.Vars{})
+	ask, err := before.targetNamed("one").Prepare.Ask(template.Vars{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
+	"flowbridge/config/template"
 	"flowbridge/synthflow"
 )
 
@@ -180,8 +181,8 @@ func (u *setup) otherwise(t *config.Target, model string) (wrong []string) {
 	}
 	differs("kind", t.Kind, config.KindSynthflow)
 	if t.URI != nil {
-		number := config.Party{Number: u.phoneNumber, User: u.phoneNumber}
-		uri, err := t.URI.Render(config.Vars{To: number})
+		number := template.Party{Number: u.phoneNumber, User: u.phoneNumber}
+		uri, err := t.URI.Render(template.Vars{To: number})
 		if err != nil {
 			uri = t.URI.String()
 		}

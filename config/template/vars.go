@@ -1,4 +1,4 @@
-package config
+package template
 
 import (
 	"bytes"
@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -116,6 +115,9 @@ func (p *Party) dialled(field string) (texts [2]string) {
 	return texts
 }
 
+// Row is a row of the table of numbers: values by column. It is nil in a call whose number has none.
+type Row map[string]string
+
 // PrepareVars is the answer of the prepare step.
 type PrepareVars struct {
 	// CallID is the platform's id for the call.
@@ -195,21 +197,6 @@ func AtPath(v any, path string) any {
 		}
 	}
 	return v
-}
-
-// maxJSONPath bounds a path, in bytes.
-const maxJSONPath = 256
-
-// parseJSONPath takes a path as PrepareVars.JSON reads it, or nothing.
-func parseJSONPath(t string) (string, complaint) {
-	switch {
-	case t == "":
-	case len(t) > maxJSONPath, strings.ContainsFunc(t, IsControl), slices.Contains(strings.Split(t, "."), ""):
-		return "", refuse("is not a JSON path", "write members and indices of lists, joined by dots, like call.id or calls.0.id")
-	case strings.ContainsAny(t, "$[]"):
-		return "", refuse("is not a JSON path of this kind", "write call.id for $.call.id, and calls.0.id for calls[0].id")
-	}
-	return t, complaint{}
 }
 
 func plainJSON(v any) (string, error) {

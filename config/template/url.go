@@ -1,4 +1,4 @@
-package config
+package template
 
 import (
 	"errors"
@@ -24,38 +24,8 @@ var (
 	errQueryInBranch = errors.New("the ? before the query stands within a condition: write it outside of {{if}} and {{with}}")
 )
 
-// urlTemplate reads the URL of a request.
-func (s section) urlTemplate(key string) *URL {
-	sc, ok := s.get(key)
-	if !ok {
-		return nil
-	}
-	origin := originOf(sc.text)
-	if _, c := parseAPI(origin); !c.none() {
-		if strings.Contains(origin, "{{") {
-			c = refuse("has a template in its scheme or host, which are the same for every call", "write the host itself, and templates behind it")
-		}
-		c.remedy = strings.ReplaceAll(c.remedy, "https://api.synthflow.ai", "https://api.example.com/calls")
-		sc.complain(c)
-		return nil
-	}
-	t, _, ok := sc.template(templateUse{without: ownStep})
-	if !ok {
-		return nil
-	}
-	u, err := newURL(t, sc.text)
-	if err == nil {
-		_, err = u.render(s.l.sampleVars(templateUse{}, t))
-	}
-	if err != nil {
-		sc.complain(refuse(sc.describe(err), "correct the URL"))
-		return nil
-	}
-	return u
-}
-
-// originOf is the scheme, host and port that a URL begins with, right or wrong.
-func originOf(text string) string {
+// OriginOf is the scheme, host and port that a URL begins with, right or wrong.
+func OriginOf(text string) string {
 	scheme, after, ok := strings.Cut(text, "://")
 	if !ok {
 		return text
@@ -68,23 +38,23 @@ func originOf(text string) string {
 
 // ParseURL takes a URL whose path and query may hold templates.
 func ParseURL(text string) (*URL, error) {
-	t, err := ParseTemplate(text)
+	t, err := Parse(text)
 	if err != nil {
 		return nil, err
 	}
-	return newURL(t, text)
+	return NewURL(t)
 }
 
-// newURL makes a URL of its template, which it takes.
-func newURL(t *Template, text string) (*URL, error) {
-	origin := originOf(text)
+// NewURL makes a URL of its template, which nothing else may use from then on.
+func NewURL(t *Template) (*URL, error) {
+	origin := OriginOf(t.text)
 	at, err := url.Parse(origin)
 	if err != nil || at.Host == "" {
 		return nil, errors.New("it has no host")
 	}
 	u := &URL{template: t, origin: origin, host: at.Host}
 	if t.constant {
-		u.constant, err = u.parse(text)
+		u.constant, err = u.parse(t.text)
 		return u, err
 	}
 	e := urlEscapes{}
@@ -150,8 +120,8 @@ func inURLPath(value any) (string, error) {
 	return url.PathEscape(text), nil
 }
 
-// render gives the URL for one call.
-func (u *URL) render(v Vars) (*url.URL, error) {
+// Render gives the URL for one call.
+func (u *URL) Render(v Vars) (*url.URL, error) {
 	if u.constant != nil {
 		return u.constant, nil
 	}
@@ -181,6 +151,9 @@ func (u *URL) parse(text string) (*url.URL, error) {
 	}
 	return at, nil
 }
+
+// FromEnvironment gives what the URL has from the environment.
+func (u *URL) FromEnvironment() []string { return u.template.FromEnvironment() }
 
 // Origin is the URL's scheme, host and port.
 func (u *URL) Origin() string { return u.origin }

@@ -1,4 +1,4 @@
-package config
+package template
 
 import (
 	"errors"
@@ -10,7 +10,7 @@ import (
 
 func mustTemplate(t *testing.T, text string) *Template {
 	t.Helper()
-	tmpl, err := ParseTemplate(text)
+	tmpl, err := Parse(text)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,11 +62,11 @@ func TestRenderFails(t *testing.T) {
 		vars       Vars
 		want       error
 	}{
-		{"CR", "{{.To.User}}", with(func(v *Vars) { v.To.User = "a\rb" }), errControlByte},
-		{"LF", "{{.To.User}}", with(func(v *Vars) { v.To.User = "a\nVia: x" }), errControlByte},
-		{"NUL", "{{.From.Name}}", with(func(v *Vars) { v.From.Name = "a\x00" }), errControlByte},
-		{"LF in JSON", `{{.Prepare.JSON "x"}}`, with(func(v *Vars) { v.Prepare.Body = []byte(`{"x":"a\nb"}`) }), errControlByte},
-		{"long", "{{.To.User}}", with(func(v *Vars) { v.To.User = strings.Repeat("x", maxRendered+1) }), errTooLong},
+		{"CR", "{{.To.User}}", with(func(v *Vars) { v.To.User = "a\rb" }), ErrControlByte},
+		{"LF", "{{.To.User}}", with(func(v *Vars) { v.To.User = "a\nVia: x" }), ErrControlByte},
+		{"NUL", "{{.From.Name}}", with(func(v *Vars) { v.From.Name = "a\x00" }), ErrControlByte},
+		{"LF in JSON", `{{.Prepare.JSON "x"}}`, with(func(v *Vars) { v.Prepare.Body = []byte(`{"x":"a\nb"}`) }), ErrControlByte},
+		{"long", "{{.To.User}}", with(func(v *Vars) { v.To.User = strings.Repeat("x", maxRendered+1) }), ErrTooLong},
 		{"not JSON", `{{.Prepare.JSON "x"}}`, with(func(v *Vars) { v.Prepare.Body = []byte("<html>") }), nil},
 		{"no prepare", "{{.Prepare.CallID}}", with(func(v *Vars) { v.Prepare = nil }), nil},
 		{"no prepare for JSON", `{{.Prepare.JSON "x"}}`, with(func(v *Vars) { v.Prepare = nil }), nil},
@@ -118,7 +118,7 @@ func TestRenderTogether(t *testing.T) {
 func BenchmarkRender(b *testing.B) {
 	vars := SampleVars(true)
 	for name, text := range map[string]string{"plain": "S.{{.Prepare.CallID}};", "piped": `{{xei "S" .Prepare.CallID}}`} {
-		tmpl, err := ParseTemplate(text)
+		tmpl, err := Parse(text)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -196,7 +196,7 @@ func TestRenderRefusesLineEnds(t *testing.T) {
 	for _, r := range "\r\n\x00\v\f\x1c\x1d\x1e\x7f\u0080\u0085\u009f\u2028\u2029" {
 		v := SampleVars(true)
 		v.From.Name = "Ann" + string(r) + "X-Injected: 1"
-		if got, err := mustTemplate(t, "{{.From.Name}}").Render(v); !errors.Is(err, errControlByte) {
+		if got, err := mustTemplate(t, "{{.From.Name}}").Render(v); !errors.Is(err, ErrControlByte) {
 			t.Errorf("%U: %q, %v", r, got, err)
 		}
 	}
@@ -208,16 +208,11 @@ func TestRenderRefusesLineEnds(t *testing.T) {
 }
 
 func TestRedact(t *testing.T) {
-	cfg, err := Parse("f.yaml", []byte("targets: [{name: t, kind: sip, uri: 'sip:a@b.example', headers: {X-A: '${PW} ${LEAK}-{{.Trunk}}${PW}', X-B: plain}}]"), testEnv)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, want := range []string{"[redacted] [redacted]-trunk[redacted]", "plain"} {
-		h := cfg.Targets[0].Headers[i]
-		text, err := h.Value.Render(SampleVars(false))
-		if got := h.Value.Redact(text); err != nil || got != want {
-			t.Errorf("%q, %v; want %q", got, err, want)
-		}
+	tmpl := mustTemplate(t, "secret longer-secret-{{.Trunk}}secret")
+	tmpl.TakeEnvironment([]string{"secret", "longer-secret"})
+	text, err := tmpl.Render(SampleVars(false))
+	if got := tmpl.Redact(text); got != "[redacted] [redacted]-trunk[redacted]" || err != nil {
+		t.Errorf("%q, %v", got, err)
 	}
 }
 
@@ -229,7 +224,7 @@ func TestConstantHost(t *testing.T) {
 		"sip:a@{{.To.Host}}": "", "sip:{{.To.Host}}": "", "sip:{{.To.Host}}:5060": "", "sip:a@{{.To.User}}.sip.test": "", "{{.To.URI}}": "", "": "",
 		`sip:{{.Prepare.JSON "uri"}}`: "", "sip:a@sip.test{{if .To.User}}:5070{{end}}": "", "sip:a@{{.To.Host}};transport=tcp": "",
 	} {
-		parsed, err := ParseTemplate(text)
+		parsed, err := Parse(text)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package config
+package template
 
 import (
 	"errors"
@@ -23,7 +23,7 @@ func FuzzTemplate(f *testing.F) {
 		if strings.Contains(text, "printf") && strings.ContainsAny(text, "123456789*") {
 			return // a width of a million fills the machine, not the header
 		}
-		tmpl, err := ParseTemplate(text)
+		tmpl, err := Parse(text)
 		if err != nil {
 			if err.Error() == "" || strings.Contains(err.Error(), "\n") {
 				t.Errorf("%q is refused with %q", text, err)
@@ -35,7 +35,7 @@ func FuzzTemplate(f *testing.F) {
 		}
 		with, withErr := tmpl.Render(SampleVars(true))
 		inBounds(t, text, with, withErr)
-		if tmpl.UsesPrepare() || errors.Is(withErr, errTooLong) {
+		if tmpl.UsesPrepare() || errors.Is(withErr, ErrTooLong) {
 			return
 		}
 		without, err := tmpl.Render(SampleVars(false))
@@ -59,7 +59,7 @@ func FuzzRender(f *testing.F) {
 		`{{.Prepare.JSON .To.Host}}`, `{{with .Prepare.JSON .To.Host}}{{.}}{{end}}`, `{{printf "%q" (.Header "X")}}`,
 		`{{urlquery .From.Name}}{{html .To.User}}{{js .Diversion}}`,
 	} {
-		tmpl, err := ParseTemplate(text)
+		tmpl, err := Parse(text)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -73,6 +73,32 @@ func FuzzRender(f *testing.F) {
 		for _, tmpl := range templates {
 			got, err := tmpl.Render(vars)
 			inBounds(t, tmpl.String(), got, err)
+		}
+	})
+}
+
+// FuzzURL: whatever a caller says, the request goes to the host of the file, and to the path that the file has but for one
+// segment.
+func FuzzURL(f *testing.F) {
+	for _, v := range []string{"+1507", "..", "a/b", "?x=1", "#", "%2e%2e", "@evil.test/", "//evil.test", "a b", "é\\", ";x", ""} {
+		f.Add(v, v)
+	}
+	u, err := ParseURL("https://api.example.com:8443/v2/{{.To.Number}}/calls?from={{.From.User}}&x=1")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, segment, value string) {
+		at, err := u.Render(Vars{To: Party{Number: segment}, From: Party{User: value}})
+		if err != nil {
+			return
+		}
+		parts := strings.Split(at.EscapedPath(), "/")
+		if at.Scheme != "https" || at.Host != "api.example.com:8443" || at.User != nil || at.Fragment != "" || len(parts) != 4 || at.Path != "/v2/"+segment+"/calls" {
+			t.Fatalf("%q becomes %s", segment, at)
+		}
+		q := at.Query()
+		if len(q) != 2 || q.Get("from") != value || q.Get("x") != "1" {
+			t.Fatalf("%q becomes %s", value, at)
 		}
 	})
 }

@@ -1,4 +1,4 @@
-package config
+package template
 
 import (
 	"errors"
@@ -14,12 +14,15 @@ import (
 // maxRendered bounds the result of a template, in bytes: more does not fit a SIP message over UDP anyway.
 const maxRendered = 4096
 
+// redacted stands for what a template has from the environment.
+const redacted = "[redacted]"
+
 var (
-	// errControlByte means that a template gave CR, LF, NUL or another character that ends or splits a header for some
+	// ErrControlByte means that a template gave CR, LF, NUL or another character that ends or splits a header for some
 	// reader, or has no place in one (RFC 3261 section 25.1).
-	errControlByte = errors.New("result holds a control character")
-	// errTooLong means that a template gave more than 4096 bytes.
-	errTooLong = errors.New("result is longer than 4096 bytes")
+	ErrControlByte = errors.New("result holds a control character")
+	// ErrTooLong means that a template gave more than 4096 bytes.
+	ErrTooLong = errors.New("result is longer than 4096 bytes")
 	// errTokenValue means that a value within X-EI would be read as several tokens.
 	errTokenValue = errors.New("a value for X-EI holds a ';'")
 )
@@ -37,8 +40,8 @@ type Template struct {
 	environment []string // the values of ${NAME} in it
 }
 
-// ParseTemplate parses text and checks that every field it names exists.
-func ParseTemplate(text string) (*Template, error) {
+// Parse parses text and checks that every field it names exists.
+func Parse(text string) (*Template, error) {
 	parsed, err := template.New("template").Option("missingkey=zero").Funcs(template.FuncMap{"xei": xeiToken}).Parse(text)
 	if err != nil {
 		return nil, errors.New(plainTemplateError(err))
@@ -89,7 +92,7 @@ func (t *Template) Render(v Vars) (string, error) {
 		}
 	}
 	if strings.ContainsFunc(s, func(r rune) bool { return r != '\t' && IsControl(r) }) {
-		return "", errControlByte
+		return "", ErrControlByte
 	}
 	return s, nil
 }
@@ -98,8 +101,8 @@ func (t *Template) Render(v Vars) (string, error) {
 func (t *Template) execute(v Vars) (string, error) {
 	var out limited
 	if err := t.parsed.Execute(&out, v); err != nil {
-		if errors.Is(err, errTooLong) {
-			return "", errTooLong
+		if errors.Is(err, ErrTooLong) {
+			return "", ErrTooLong
 		}
 		return "", errors.New(plainTemplateError(err))
 	}
@@ -118,6 +121,11 @@ func (t *Template) Redact(text string) string {
 	return text
 }
 
+// TakeEnvironment says what the template has from the environment, before anything else uses it.
+func (t *Template) TakeEnvironment(values []string) {
+	t.environment = slices.SortedFunc(slices.Values(values), func(a, b string) int { return len(b) - len(a) }) // one may be within another
+}
+
 // FromEnvironment gives what the template has from the environment.
 func (t *Template) FromEnvironment() []string {
 	if t == nil {
@@ -125,6 +133,9 @@ func (t *Template) FromEnvironment() []string {
 	}
 	return t.environment
 }
+
+// Columns are the columns of the table of numbers that the template names.
+func (t *Template) Columns() []string { return t.columns }
 
 // UsesPrepare says whether the template names .Prepare anywhere.
 func (t *Template) UsesPrepare() bool { return t.prepare }
@@ -196,7 +207,7 @@ type limited struct{ strings.Builder }
 // Write refuses what would pass the bound.
 func (l *limited) Write(p []byte) (int, error) {
 	if l.Len()+len(p) > maxRendered {
-		return 0, errTooLong
+		return 0, ErrTooLong
 	}
 	return l.Builder.Write(p)
 }

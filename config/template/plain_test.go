@@ -1,4 +1,4 @@
-package config
+package template
 
 import (
 	"strings"
@@ -59,7 +59,7 @@ func FuzzPlainTemplate(f *testing.F) {
 		f.Add(text, "\r\n", strings.Repeat("x", maxRendered), false)
 	}
 	f.Fuzz(func(t *testing.T, text, number, id string, prepared bool) {
-		tmpl, err := ParseTemplate(text)
+		tmpl, err := Parse(text)
 		if err != nil || tmpl.plain == nil {
 			return
 		}
