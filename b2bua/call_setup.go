@@ -57,6 +57,7 @@ func (c *Call) routing() phase {
 	}
 	c.maskIfWanted()
 	c.journal()
+	c.a.wire.Trying()
 	c.times.setupUntil = time.Now().Add(c.route.SetupTimeout)
 	if p, ok := c.readOffer(); !ok {
 		return p

@@ -118,7 +118,7 @@ func TestLadderOfFailures(t *testing.T) {
 		w.carrier.ackRefused(d)
 		r := w.wantRecord(store.DispositionFailed, cause.NoRoute, store.EndedBySystem)
 		time.Sleep(time.Minute)
-		wantLines(w.t, w.ladder(r.ID), "carrier>flowbridge INVITE", "flowbridge>carrier 100 INVITE",
+		wantLines(w.t, w.ladder(r.ID), "carrier>flowbridge INVITE",
 			"*>* the caller is refused with 404 Not Found: no route", "flowbridge>carrier 404 INVITE", "*>* the call ends", "carrier>flowbridge ACK")
 	})
 }

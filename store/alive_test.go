@@ -6,30 +6,73 @@ import (
 	"time"
 )
 
-// A call of a killed process lasted at least as long as the process is known
-// to have lived.
+// A call of a killed process lasted at least as long as the process is known to have lived, whatever its wall clock was set to
+// meanwhile. Where the machine's own clock is not known, or was begun anew, the wall clock has to do.
 func TestInterruptedLastsUntilAlive(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "alive.db")
-	s, err := Open(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
+	const talked, lived = 10 * time.Minute, 3 * time.Hour
+	for name, tt := range map[string]struct {
+		set         time.Duration // the wall clock, after the call was noted
+		boot, after uint64
+		stop        time.Duration // the machine's own clock at the end; 0: as it went on
+		want        time.Duration
+		ended       time.Duration // by the wall clock
+	}{
+		"known":                 {boot: 7, after: 7, want: lived, ended: lived},
+		"not known":             {want: lived, ended: lived},
+		"clock set forth":       {set: 48 * time.Hour, boot: 7, after: 7, want: lived, ended: lived + 48*time.Hour},
+		"clock set back":        {set: -48 * time.Hour, boot: 7, after: 7, want: lived, ended: lived - 48*time.Hour},
+		"started in between":    {boot: 7, after: 8, stop: time.Second, want: lived, ended: lived},
+		"known, set, not known": {set: time.Hour, want: lived + time.Hour, ended: lived + time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "alive.db")
+			s, err := Open(t.Context(), path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			up, boot := time.Hour, tt.boot
+			s.journal.machine = func() (time.Duration, uint64) { return up, boot }
+			noted := time.Now()
+			answered := noted.Add(-talked)
+			s.Journal(Record{ID: "a", StartedAt: TimeOf(answered), AnsweredAt: TimeOf(answered), DurationMS: talked.Milliseconds()}, nil)
+			for _, after := range []time.Duration{time.Minute, lived - talked} {
+				up, boot = time.Hour+after, tt.after
+				if tt.stop != 0 {
+					up = tt.stop
+				}
+				if err := s.Alive(t.Context(), noted.Add(tt.set+after)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := s.Close(); err != nil { // the call is left open, as by a killed process
+				t.Fatal(err)
+			}
+			if s, err = Open(t.Context(), path); err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			r, ok, err := s.Get(t.Context(), "a")
+			if err != nil || !ok || r.Disposition != DispositionInterrupted {
+				t.Fatalf("%v, %v: %+v", ok, err, r)
+			}
+			// The record's times are cut to milliseconds.
+			got, ended := time.Duration(r.DurationMS)*time.Millisecond, r.EndedAt.Sub(answered)
+			if (got-tt.want).Abs() > time.Millisecond || (ended-tt.ended).Abs() > time.Millisecond {
+				t.Errorf("it lasted %v and ended after %v; want %v, %v", got, ended, tt.want, tt.ended)
+			}
+		})
 	}
-	answered := time.Now()
-	s.Journal(Record{ID: "a", StartedAt: TimeOf(answered), AnsweredAt: TimeOf(answered)}, nil)
-	for _, after := range []time.Duration{time.Minute, 3 * time.Hour} {
-		if err := s.Alive(t.Context(), answered.Add(after)); err != nil {
-			t.Fatal(err)
+}
+
+// An earlier version that has lived in between knows the wall clock alone: what this one has noted before says nothing any more.
+func TestAliveOfAnEarlierVersion(t *testing.T) {
+	at := moment{Wall: time.Now(), Uptime: time.Hour, Boot: 1 << 63}
+	if got := momentOf(at.text(), TimeOf(at.Wall)); got.Uptime != at.Uptime || got.Boot != at.Boot {
+		t.Errorf("%+v; want %+v", got, at)
+	}
+	for text, wall := range map[string]Time{at.text(): TimeOf(at.Wall.Add(time.Second)), "": {}, "x": {}, at.text() + "0": {}} {
+		if got := momentOf(text, wall); got.Boot != 0 || got.Wall != wall.Time {
+			t.Errorf("%q: %+v", text, got)
 		}
-	}
-	if err := s.Close(); err != nil { // the call is left open, as by a killed process
-		t.Fatal(err)
-	}
-	if s, err = Open(t.Context(), path); err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	r, ok, err := s.Get(t.Context(), "a")
-	if err != nil || !ok || r.DurationMS != (3*time.Hour).Milliseconds() || r.Disposition != DispositionInterrupted {
-		t.Errorf("%v, %v: %+v", ok, err, r)
 	}
 }

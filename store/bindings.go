@@ -25,23 +25,47 @@ type Binding struct {
 	Expires    time.Time      `json:"expires_at"`
 }
 
+// keptBinding is a binding on file. Its times are those of the wall clock at the moment.
+type keptBinding struct {
+	Binding
+	moment
+}
+
+// by gives the binding with times that go by from now, whatever the wall clock was set to since it was made, and will be.
+func (b Binding) by(now time.Time) Binding {
+	b.Registered, b.Expires = now.Add(b.Registered.Sub(now)), now.Add(b.Expires.Sub(now))
+	return b
+}
+
+// after gives the binding as it is at a later moment, whatever the wall clock was set to in between.
+func (k *keptBinding) after(now moment) Binding {
+	set := now.Wall.Sub(k.Wall) - now.since(k.moment)
+	set = set.Round(time.Second) // else it was not set
+	k.Registered, k.Expires = k.Registered.Add(set), k.Expires.Add(set)
+	return k.by(now.Wall)
+}
+
 // bindings are those that wait for the writer.
 type bindings struct {
-	mu      sync.Mutex           // guards what follows
-	pending map[string][]Binding // by holder
-	asked   bool                 // the writer is to come for them
+	mu      sync.Mutex               // guards what follows
+	pending map[string][]keptBinding // by holder
+	asked   bool                     // the writer is to come for them
 }
 
 // KeepBindings keeps the bindings of a holder in place of those before. It does not block. What the disk does not take goes with
 // the next ones; what a kill takes with it, the next REGISTER brings back.
 func (s *Store) KeepBindings(holder string, all []Binding) {
+	now, list := s.journal.moment(time.Now()), make([]keptBinding, len(all))
+	for i := range all {
+		list[i] = keptBinding{all[i].by(now.Wall), now}
+	}
 	b := &s.bound
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.pending == nil {
-		b.pending = map[string][]Binding{}
+		b.pending = map[string][]keptBinding{}
 	}
-	b.pending[holder] = all
+	b.pending[holder] = list
 	if b.asked {
 		return
 	}
@@ -81,7 +105,7 @@ func (s *Store) writeBindings(ctx context.Context, c *sql.Conn) error {
 	for holder, of := range all {
 		if _, newer := b.pending[holder]; !newer {
 			if b.pending == nil {
-				b.pending = map[string][]Binding{}
+				b.pending = map[string][]keptBinding{}
 			}
 			b.pending[holder] = of
 		}
@@ -92,7 +116,7 @@ func (s *Store) writeBindings(ctx context.Context, c *sql.Conn) error {
 // Bindings gives what was registered when the process before ended, by holder. A row that can't be read is left out: the next
 // REGISTER replaces it.
 func (s *Store) Bindings(ctx context.Context) (map[string][]Binding, error) {
-	all := map[string][]Binding{}
+	all, now := map[string][]Binding{}, s.journal.moment(time.Now())
 	err := s.do(ctx, "bindings", func(ctx context.Context, c *sql.Conn) error {
 		rows, err := c.QueryContext(ctx, `SELECT holder, bindings FROM registrations`)
 		if err != nil {
@@ -104,9 +128,13 @@ func (s *Store) Bindings(ctx context.Context) (map[string][]Binding, error) {
 			if err := rows.Scan(&holder, &text); err != nil {
 				return err
 			}
-			var of []Binding
-			if json.Unmarshal([]byte(text), &of) == nil {
-				all[holder] = of
+			var of []keptBinding
+			if json.Unmarshal([]byte(text), &of) != nil {
+				continue
+			}
+			all[holder] = nil
+			for i := range of {
+				all[holder] = append(all[holder], of[i].after(now))
 			}
 		}
 		return rows.Err()

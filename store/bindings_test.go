@@ -6,9 +6,39 @@ import (
 	"net/netip"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 )
+
+// Who sets the clock, with a process or without, does not move the end of a binding.
+func TestBindingsClockSet(t *testing.T) {
+	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
+	begun := time.Now()
+	b := Binding{Registered: begun.Add(-time.Minute), Expires: begun.Add(time.Hour)}
+	up, boot := time.Hour, uint64(7)
+	machine := func() (time.Duration, uint64) { return up, boot }
+	s.journal.machine = machine
+	kept := keptBinding{b.by(begun), s.journal.moment(begun)}
+	for name, tt := range map[string]struct {
+		set  time.Duration
+		boot uint64
+		want time.Duration // how far the binding is moved by the wall clock
+	}{
+		"not set":         {boot: 7},
+		"forth":           {set: 48 * time.Hour, boot: 7, want: 48 * time.Hour},
+		"back":            {set: -48 * time.Hour, boot: 7, want: -48 * time.Hour},
+		"another machine": {set: 48 * time.Hour, boot: 8},
+		"not known":       {set: 48 * time.Hour},
+	} {
+		up, boot = time.Hour+time.Minute, tt.boot
+		again := kept
+		got := again.after(s.journal.moment(begun.Round(0).Add(tt.set + time.Minute)))
+		if !got.Expires.Equal(b.Expires.Add(tt.want)) || !got.Registered.Equal(b.Registered.Add(tt.want)) {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
 
 // What has registered is there for the next process; what is removed is not, and a row that can't be read costs nothing else.
 func TestBindings(t *testing.T) {
@@ -44,6 +74,12 @@ func TestBindings(t *testing.T) {
 	}
 	defer s.Close()
 	got, err := s.Bindings(t.Context())
+	for i, b := range got["trunk phone"] {
+		if !strings.Contains(b.Expires.String(), " m=") { // without the monotonic clock
+			t.Errorf("who sets the wall clock now moves its end: %v", b.Expires)
+		}
+		got["trunk phone"][i].Registered, got["trunk phone"][i].Expires = b.Registered.UTC(), b.Expires.UTC()
+	}
 	if want := map[string][]Binding{"trunk phone": one}; err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v; want %+v", got, err, want)
 	}

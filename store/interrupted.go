@@ -17,22 +17,26 @@ import (
 // q850Unspecified is the ISDN cause (ITU-T Q.850) of an end that no party asked for.
 const q850Unspecified = 31
 
-// setAlive and getAlive keep the last moment that the process is known to have lived, in two rows: versions before the
-// journal's files know the first alone. So that says nothing of the calls in the files where such a version ran in between.
+// setAlive and getAlive keep the last moment that the process is known to have lived, in three rows: versions before the
+// journal's files know the first alone, and earlier ones not the third, which has the machine's own time. So the first says nothing of
+// the calls in the files where such a version ran in between.
 const (
-	setAlive = `INSERT INTO meta (name, value) VALUES ('alive_at', ?1), ('journal_alive_at', ?1)
+	setAlive = `INSERT INTO meta (name, value) VALUES ('alive_at', ?1), ('journal_alive_at', ?1), ('journal_alive', ?2)
 		ON CONFLICT (name) DO UPDATE SET value = excluded.value`
-	getAlive = `SELECT coalesce(max(CASE name WHEN 'alive_at' THEN value END), ''), coalesce(max(CASE name WHEN 'journal_alive_at' THEN value END), '')
-		FROM meta WHERE name IN ('alive_at', 'journal_alive_at')`
+	getAlive = `SELECT coalesce(max(CASE name WHEN 'alive_at' THEN value END), ''), coalesce(max(CASE name WHEN 'journal_alive_at' THEN value END), ''),
+		coalesce(max(CASE name WHEN 'journal_alive' THEN value END), '')
+		FROM meta WHERE name IN ('alive_at', 'journal_alive_at', 'journal_alive')`
 )
 
 // closeInterrupted finishes the calls that a killed process left in the journal, and notes their ids. It keeps those that were
 // finished as they are.
 func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
-	var ofTable, ofFiles Time // zero in a new database
-	if err := s.db.QueryRowContext(ctx, getAlive).Scan(&ofTable, &ofFiles); err != nil {
+	var ofTable, at Time // zero in a new database
+	var machine string
+	if err := s.db.QueryRowContext(ctx, getAlive).Scan(&ofTable, &at, &machine); err != nil {
 		return err
 	}
+	ofFiles := momentOf(machine, at)
 	files, err := readJournal(s.path)
 	if err != nil {
 		return err
@@ -49,12 +53,10 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 	goesOn := map[string]lastState{}
 	err = s.keepAll(ctx, func(tx *sql.Tx, keep func(Record) (bool, error)) error {
 		for _, l := range left {
-			alive := ofFiles
 			if l.table {
-				alive = ofTable
-			}
-			if alive.After(l.written.Time) {
-				l.written = alive
+				l.lives(moment{Wall: ofTable.Time})
+			} else {
+				l.lives(ofFiles)
 			}
 			if l.ended {
 			} else if l.goesOn(seal) {
@@ -63,12 +65,12 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 					return err
 				}
 				if !known { // else the process was killed just after the record was written
-					s.left = append(s.left, Left{Record: l.record, Interrupted: interrupted(l.record, l.written, now), State: l.state})
+					s.left = append(s.left, Left{Record: l.record, Interrupted: l.interrupted(now), State: l.state})
 					goesOn[l.record.ID] = states[l.record.ID]
 				}
 				continue
 			} else {
-				l.record = interrupted(l.record, l.written, now)
+				l.record = l.interrupted(now)
 			}
 			fresh, err := keep(l.record)
 			switch {
@@ -132,12 +134,30 @@ func (s *Store) takeOwed(seal cipher.AEAD, states, goesOn map[string]lastState) 
 
 // left is the last state of a call that a killed process left.
 type left struct {
-	record  Record
-	written Time
-	ended   bool // the record is whole
-	kept    []byte
-	state   []byte // of kept
-	table   bool   // from the table of earlier versions
+	record Record
+	noted  moment        // zero: not known
+	until  Time          // the last moment at which the process is known to have run
+	lived  time.Duration // since noted
+	ended  bool          // the record is whole
+	kept   []byte
+	state  []byte // of kept
+	table  bool   // from the table of earlier versions
+}
+
+// lives says that the process was alive at a moment; a zero one: not known.
+func (l *left) lives(at moment) {
+	if d := at.since(l.noted); d > 0 && !at.Wall.IsZero() {
+		l.until, l.lived = Time{at.Wall}, d
+	}
+}
+
+// interrupted ends the record. What the call has lasted is not asked of the wall clock, which may have been set meanwhile.
+func (l *left) interrupted(now time.Time) Record {
+	r := interrupted(l.record, l.until, now)
+	if l.noted.Boot != 0 && !r.AnsweredAt.IsZero() {
+		r.DurationMS = l.record.DurationMS + l.lived.Milliseconds()
+	}
+	return r
 }
 
 // goesOn says whether the call may go on: its state can be read.
@@ -186,10 +206,14 @@ func leftInFiles(states map[string]lastState) (all []left) {
 
 func newLeft(kind entryKind, id, written, record string) left {
 	l := left{ended: kind == callEnded}
-	if json.Unmarshal([]byte(record), &l.record) != nil {
+	if json.Unmarshal([]byte(record), &struct {
+		*Record
+		*moment
+	}{&l.record, &l.noted}) != nil {
 		l = left{} // the call took place: its id and time are worth a record
 	}
-	_ = l.written.parse(written) // zero: not known
+	_ = l.until.parse(written) // zero: not known
+	l.noted.Wall = l.until.Time
 	l.record.ID = id
 	return l
 }

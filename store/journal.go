@@ -24,8 +24,9 @@ const (
 // was killed. An entry is written by the caller who brings it. While somebody writes, the others leave theirs to them,
 // so a slow disk holds up one call, and not all.
 type journal struct {
-	path string
-	seal cipher.AEAD // of states
+	path    string
+	seal    cipher.AEAD                                // of states
+	machine func() (uptime time.Duration, boot uint64) // Machine
 
 	mu       sync.Mutex // guards what follows; not held while a caller writes
 	live     map[string]place
@@ -114,7 +115,7 @@ func (j *journal) begin(before *journalSegment) {
 }
 
 func newJournal(path string, seal cipher.AEAD) *journal {
-	j := &journal{path: path, live: map[string]place{}, seal: seal}
+	j := &journal{path: path, live: map[string]place{}, seal: seal, machine: Machine}
 	j.written = sync.NewCond(&j.mu)
 	return j
 }
@@ -149,6 +150,7 @@ func (j *journal) goOn(files *journalFiles, states, left map[string]lastState) {
 // note keeps the state of a call in place of an earlier one. kept is what the call needs to go on; nil: it can't. Of a
 // callEnded it is what the call owes; nil: nothing.
 func (j *journal) note(kind entryKind, r *Record, kept []byte, now time.Time) {
+	noted := j.moment(now)
 	room := takeRoom()
 	defer room.release()
 	keptID := r.ID
@@ -166,7 +168,9 @@ func (j *journal) note(kind entryKind, r *Record, kept []byte, now time.Time) {
 	}
 	from := len(j.waiting)
 	b := beginEntry(j.waiting, kind, r.ID)
-	b = appendRecord(TimeOf(now).appendText(b), r)
+	if b = appendRecord(TimeOf(now).appendText(b), r); kind == callState {
+		b = noted.append(b)
+	}
 	endEntry(b, from)
 	if kept != nil && kind == callState {
 		at := len(b)

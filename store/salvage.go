@@ -64,12 +64,12 @@ func (s *Store) Salvage(ctx context.Context) (Salvaged, error) {
 	return v.Salvaged, err
 }
 
-// salvaged ends the work on a file, and has its items be due. next is the file that comes then.
+// salvaged ends the work on a file. next is the file that comes then; without one, all items are due.
 func (s *Store) salvaged(ctx context.Context, next string) error {
 	return s.do(ctx, "note "+salvageNote, func(wctx context.Context, c *sql.Conn) error {
 		defer s.outboxFilled()
 		return inTx(wctx, c, func(tx *sql.Tx) error {
-			if _, err := tx.ExecContext(wctx, `UPDATE outbox SET due_at = '' WHERE due_at = ?`, dueWhenDone); err != nil {
+			if _, err := tx.ExecContext(wctx, `UPDATE outbox SET due_at = '' WHERE due_at = ? AND ? = ''`, dueWhenDone, next); err != nil {
 				return err
 			}
 			_, err := tx.ExecContext(wctx, upsertNote, "note_"+salvageNote, next)
@@ -311,13 +311,14 @@ func (s *Store) keepSalvaged(ctx context.Context, all []Record) (int, error) {
 	return int(kept.Load()), err
 }
 
-// dueWhenDone is when an item is due until all of its file is taken over: in no time that comes. Were it delivered before, who
-// begins with the file again after an error or a kill would add it again.
+// dueWhenDone is when an item is due until all is taken over: in no time that comes. Were it delivered before, who begins with the
+// file again after an error or a kill, or goes on with one before, which may have the item, too, would add it again.
 const dueWhenDone = "9999"
 
-// insertSalvaged adds an item of the outbox, if it is not there yet.
+// insertSalvaged adds an item of the outbox, if it is not there yet. A call whose record was written again has another time of its
+// end, and one end.
 const insertSalvaged = `INSERT INTO outbox (consumer, call_id, kind, created_at, tries, reason, due_at) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
-	WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE consumer = ?1 AND call_id = ?2 AND kind = ?3 AND created_at = ?4)`
+	WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE consumer = ?1 AND call_id = ?2 AND kind = ?3 AND (kind <> '` + OutboxReport + `' OR created_at = ?4))`
 
 // items takes over what the consumers of the outbox have yet to get.
 func (v *salvage) items(ctx context.Context) error {

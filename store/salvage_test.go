@@ -274,63 +274,18 @@ func TestSalvageDeliversOnce(t *testing.T) {
 	s.condemned.Store(true)
 	mustPut(t, s, sample("new"))
 	delivered := map[string]int{}
-	deliver := func() {
-		for {
-			items, err := s.Outbox(t.Context(), "hook", 10)
-			if err != nil || len(items) == 0 {
-				return
-			}
-			for _, i := range items {
-				delivered[i.CallID+" "+i.Kind]++
-				if err := s.Delivered(t.Context(), []int64{i.Seq}); err != nil {
-					t.Error(err)
-				}
-			}
-		}
-	}
 	v := &salvage{s: s, Salvaged: Salvaged{File: s.SetAside()}}
 	if _, err := v.run(t.Context()); err != nil || v.Items == 0 { // and then a kill
 		t.Fatalf("%+v, %v", v.Salvaged, err)
 	}
-	deliver()
+	deliverAll(t, s, delivered)
 	if got, err := s.Salvage(t.Context()); err != nil || got.Items != 0 {
 		t.Errorf("again: %+v, %v", got, err)
 	}
-	deliver()
+	deliverAll(t, s, delivered)
 	want := map[string]int{"old call": 1, "old recording": 1, "new call": 1, "new recording": 1}
 	if size, err := s.OutboxSize(t.Context()); err != nil || len(size) > 0 || !maps.Equal(delivered, want) {
 		t.Errorf("delivered %v, left %v, %v", delivered, size, err)
-	}
-}
-
-// A second file is damaged before the first is taken over: what can be read of both is there, and each item once.
-func TestSalvageChain(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "f.db")
-	s, err := Open(t.Context(), path, "hook")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	for _, id := range []string{"1", "2", "3"} {
-		mustPut(t, s, sample(id))
-		s.condemned.Store(true)
-	}
-	mustPut(t, s, sample("4"))
-	for range 4 {
-		if _, err := s.Salvage(t.Context()); err != nil {
-			t.Error(err)
-		}
-	}
-	if err := s.Note(t.Context(), salvageNote, s.SetAside()); err != nil { // as after a kill within it
-		t.Fatal(err)
-	}
-	if got, err := s.Salvage(t.Context()); err != nil || got.Records != 0 || got.Items != 0 {
-		t.Errorf("again: %+v, %v", got, err)
-	}
-	records, _, err := s.List(t.Context(), Filter{})
-	size, sizeErr := s.OutboxSize(t.Context())
-	if err != nil || sizeErr != nil || len(records) != 4 || size["hook"] != 2*4 { // each has a recording
-		t.Errorf("%d records, %v; items: %v, %v", len(records), err, size, sizeErr)
 	}
 }
 

@@ -275,7 +275,7 @@ func (s *Store) wait(ctx context.Context, done <-chan error, what string) error 
 // Alive notes that the process runs. After a kill, its live calls count as having lasted until the last such moment.
 func (s *Store) Alive(ctx context.Context, now time.Time) error {
 	return s.do(ctx, "alive", func(wctx context.Context, c *sql.Conn) error {
-		if _, err := c.ExecContext(wctx, setAlive, TimeOf(now)); err != nil {
+		if _, err := c.ExecContext(wctx, setAlive, TimeOf(now), s.journal.moment(now).text()); err != nil {
 			return err
 		}
 		return s.journal.tend()

@@ -136,7 +136,7 @@ func TestInterrupted(t *testing.T) {
 		r.EndedAt, r.Disposition, r.Cause, r.EndedBy, r.DurationMS = Time{}, "", "", "", 0
 	}
 	ringing.AnsweredAt = Time{}
-	answered.AnsweredAt = TimeOf(time.Now().Add(-time.Minute))
+	answered.AnsweredAt, answered.DurationMS = TimeOf(time.Now().Add(-time.Minute)), time.Minute.Milliseconds()
 	s.Journal(answered, nil)
 	s.Journal(ringing, nil)
 	if err := s.Close(); err != nil {

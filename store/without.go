@@ -92,10 +92,10 @@ func (s *Store) leaveInterrupted(now time.Time) error {
 		case l.ended:
 			s.recovered++
 		case l.goesOn(seal):
-			s.left = append(s.left, Left{Record: l.record, Interrupted: interrupted(l.record, l.written, now), State: l.state})
+			s.left = append(s.left, Left{Record: l.record, Interrupted: l.interrupted(now), State: l.state})
 			continue
 		default:
-			l.record = interrupted(l.record, l.written, now)
+			l.record = l.interrupted(now)
 			s.interrupted = append(s.interrupted, l.record.ID)
 		}
 		if _, err := s.queue.put(newFinish(&l.record)); err != nil {

@@ -222,6 +222,47 @@ func TestDeliveredOnce(t *testing.T) {
 	})
 }
 
+// renumbered is a store that gives items numbers anew, and forgets that they were delivered, as where its database was set aside.
+type renumbered struct {
+	*store.Store
+
+	by atomic.Int64
+}
+
+func (r *renumbered) Outbox(ctx context.Context, consumer string, limit int) ([]store.OutboxItem, error) {
+	items, err := r.Store.Outbox(ctx, consumer, limit)
+	for i := range items {
+		items[i].Seq += r.by.Add(1)
+	}
+	return items, err
+}
+
+func (r *renumbered) Delivered(context.Context, []int64) error { return nil }
+
+// A message that is sent again has its id, whatever number its item has by now; two reports of a call are two messages.
+func TestIDStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		defer s.close()
+		s.sender = New(Options{Outbox: &renumbered{Store: s.store}, Log: zerolog.New(&s.log), Transport: s.receiver})
+		s.set(hook())
+		s.put(call("1"))
+		time.Sleep(time.Hour)
+		ids := map[string]int{}
+		for _, d := range s.deliveries() {
+			ids[d.ID]++
+		}
+		if len(ids) != 1 || ids["1.call"] < 2 {
+			t.Errorf("got %v", ids)
+		}
+	})
+	first := store.OutboxItem{CallID: "1", Kind: store.OutboxReport, CreatedAt: store.TimeOf(time.Unix(1, 0))}
+	second := first
+	if second.CreatedAt = store.TimeOf(time.Unix(2, 0)); idOf(&first) == idOf(&second) {
+		t.Error(idOf(&first))
+	}
+}
+
 // Only what a receiver wants is sent to it; nothing else waits for it.
 func TestFilters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -10,7 +10,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -257,7 +256,7 @@ func (w *worker) deliver(ctx context.Context, item store.OutboxItem) result {
 	if !found || !w.hook.wants(event, &record) { // not found: older than store.keep
 		return result{sent: true}
 	}
-	id := item.CallID + "." + strconv.FormatInt(item.Seq, 10)
+	id := idOf(&item)
 	req, err := w.hook.request(ctx, event, id, w.UserAgent, Message{Event: event, ID: id, CreatedAt: item.CreatedAt, Record: record}, time.Now())
 	if err != nil {
 		return result{reason: "the request can't be made"}
@@ -265,6 +264,16 @@ func (w *worker) deliver(ctx context.Context, item store.OutboxItem) result {
 	r := w.send(req)
 	w.Log.Debug().Str("webhook", w.hook.Name).Str("call", item.CallID).Str("event", event).Bool("sent", r.sent).Str("reason", r.reason).Msg("webhook request")
 	return r
+}
+
+// idOf is the id of an item's message. It has no number in it, which the item gets anew where a damaged database is set aside. A
+// call has one item of each kind, but two reports where the first was not confirmed.
+func idOf(item *store.OutboxItem) string {
+	id := item.CallID + "." + item.Kind
+	if item.Kind == store.OutboxReport {
+		id += "." + item.CreatedAt.Format("20060102T150405.000")
+	}
+	return id
 }
 
 // send sends a request and judges the answer.

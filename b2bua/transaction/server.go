@@ -138,8 +138,14 @@ func (s *Server) Respond(res *sip.Response) error {
 	return s.respond(inputOf(res), b.Bytes, false)
 }
 
-// Trying answers an INVITE with 100. The errors are those of Respond.
+// Trying answers an INVITE with 100, unless it has got an answer before. The errors are those of Respond.
 func (s *Server) Trying(req *sip.Request) error {
+	s.table.mu.Lock()
+	told := s.text != nil && !s.cancelled
+	s.table.mu.Unlock()
+	if told {
+		return nil
+	}
 	b := message.TakeBuffer()
 	defer b.Release()
 	b.AppendTrying(req)

@@ -190,12 +190,6 @@ func (s *Stack) isStranger(req *sip.Request) bool {
 	return !s.server.Peers().Standing(s.SenderOf(req)).Known
 }
 
-// Trying answers an INVITE with 100, unless it was cancelled meanwhile: then it has its
-// answer.
-func Trying(req *sip.Request, tx *transaction.Server) {
-	_ = tx.Trying(req)
-}
-
 // SenderOf is the sender of a message: its address and certificate names.
 func (s *Stack) SenderOf(msg sip.Message) peers.Sender {
 	source := message.ParseSource(msg.Source())

@@ -81,7 +81,7 @@ func (w *Wire) Rests() bool {
 
 // Trying answers the peer's INVITE that waits for a while with 100.
 func (w *Wire) Trying() {
-	var waiting []*transaction.Server
+	waiting := make([]*transaction.Server, 0, 4)
 	w.mu.Lock()
 	for _, s := range w.servers {
 		if s.method == sip.INVITE {
@@ -91,7 +91,7 @@ func (w *Wire) Trying() {
 	w.mu.Unlock()
 	for _, tx := range waiting {
 		if req := tx.Request(); req != nil {
-			Trying(req, tx)
+			_ = tx.Trying(req) // it was cancelled meanwhile: then it has its answer
 		}
 	}
 }

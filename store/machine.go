@@ -1,0 +1,81 @@
+package store
+
+import (
+	"fmt"
+	"hash/fnv"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Machine gives for how long the machine runs, whatever its wall clock is set to, and a number of its start; 0: not known.
+// Time in which it was suspended does not count, as it does not for timers.
+func Machine() (uptime time.Duration, start uint64) {
+	b := booted()
+	if b.start == 0 {
+		return 0, 0
+	}
+	return b.uptime + time.Since(b.at), b.start
+}
+
+// boot is a start of the machine.
+type boot struct {
+	start  uint64 // its number; 0: not known
+	uptime time.Duration
+	at     time.Time // when the uptime was that; from there on time.Since goes without a system call
+}
+
+var booted = sync.OnceValue(func() (b boot) { //nolint:gochecknoglobals // it is the same as long as the process lives
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	var up unix.Timespec
+	if err != nil || unix.ClockGettime(unix.CLOCK_MONOTONIC, &up) != nil {
+		return boot{}
+	}
+	h := fnv.New64a()
+	_, _ = h.Write(id) // never fails
+	return boot{start: h.Sum64(), uptime: time.Duration(up.Nano()), at: time.Now()}
+})
+
+// moment is one by the wall clock, and by the machine's own, which nobody sets.
+type moment struct {
+	Wall   time.Time     `json:"noted_at,omitzero"`
+	Uptime time.Duration `json:"noted_uptime,omitempty"`
+	Boot   uint64        `json:"noted_boot,omitempty"` // 0: not known
+}
+
+// moment gives what the wall clock says together with what the machine's own does.
+func (j *journal) moment(wall time.Time) moment {
+	m := moment{Wall: wall}
+	m.Uptime, m.Boot = j.machine()
+	return m
+}
+
+// append adds the moment, but for the wall time, to an object in JSON.
+func (m moment) append(object []byte) []byte {
+	b := numberIf(object[:len(object)-1], "noted_uptime", int64(m.Uptime))
+	return append(strconv.AppendUint(key(b, "noted_boot"), m.Boot, 10), '}')
+}
+
+// since is the time that has gone by since another moment. Where the machine's own clock does not know, the wall clock has to: after
+// another start of the machine, or where an earlier version has noted one of them.
+func (m moment) since(before moment) time.Duration {
+	if m.Boot == 0 || m.Boot != before.Boot {
+		return m.Wall.Sub(before.Wall)
+	}
+	return m.Uptime - before.Uptime
+}
+
+// text is the moment as it is kept beside the same one in the form of earlier versions.
+func (m moment) text() string { return fmt.Sprintf("%s %d %d", TimeOf(m.Wall), m.Boot, m.Uptime) }
+
+// momentOf reads a text. Another wall time than wall means that an earlier version has lived since, which has noted that alone.
+func momentOf(text string, wall Time) moment {
+	m, at := moment{Wall: wall.Time}, ""
+	if n, _ := fmt.Sscanf(text, "%s %d %d", &at, &m.Boot, &m.Uptime); n < 3 || at != wall.String() {
+		m.Boot = 0
+	}
+	return m
+}
