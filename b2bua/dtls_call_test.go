@@ -289,6 +289,11 @@ func TestDTLSSessionChanges(t *testing.T) {
 		if !phone.keys.Send.Same(first.Send) {
 			t.Error("a hold has changed the keys")
 		}
+		k.reinvites(phone.describes("192.0.2.12", 20004, "actpass"))
+		phone.agreed()
+		if got := w.session().peers[media.SideA].RTP.String(); got != "192.0.2.12:20004" || !phone.keys.Send.Same(first.Send) {
+			t.Errorf("a move to %s has changed the keys", got)
+		}
 		other := w.dtlsEnd(media.SideA, 11) // another device behind the same dialog
 		ok := k.reinvites(other.describes("192.0.2.11", 20002, "active"))
 		wantDTLS(t, ok, "passive")
