@@ -45,6 +45,28 @@ func TestLinksOfDocuments(t *testing.T) {
 	}
 }
 
+// TestLinksOfPackage: a link of a document in the Debian package leads to a file in it. scripts/package lays them out as they are here.
+func TestLinksOfPackage(t *testing.T) {
+	packaged := func(file string) bool {
+		ending := filepath.Ext(file)
+		return slices.Contains([]string{"README.md", "CHANGELOG.md", "ARCHITECTURE.md"}, file) ||
+			strings.HasPrefix(file, "contrib/") && !strings.HasPrefix(file, "contrib/debian/") ||
+			strings.HasPrefix(file, "docs/") && (slices.Contains([]string{".md", ".json", ".png"}, ending) || strings.HasPrefix(file, "docs/examples/"))
+	}
+	for _, file := range repositoryFiles(t, ".md") {
+		for _, m := range mdLink.FindAllStringSubmatch(mdCode.ReplaceAllString(read(t, file), ""), -1) {
+			name, _, _ := strings.Cut(m[1], "#")
+			target := filepath.Join(filepath.Dir(file), name)
+			if info, err := os.Stat(target); !packaged(file) || name == "" || strings.Contains(name, "://") || err == nil && info.IsDir() && packaged(target+"/x.md") {
+				continue
+			}
+			if !packaged(target) {
+				t.Errorf("%s: the link %s leads to no file of the package", file, m[1])
+			}
+		}
+	}
+}
+
 // TestFilesOfArchitecture: each Go file that ARCHITECTURE.md names is there.
 func TestFilesOfArchitecture(t *testing.T) {
 	files := repositoryFiles(t, ".go")

@@ -33,7 +33,7 @@ var layout = map[string]string{
 	"cmd/flowbridge/operate":   "admin b2bua/ladder cmd/flowbridge/cli config live store",
 	"cmd/flowbridge/cli":       "config",
 
-	"b2bua":              "audio b2bua/agreement b2bua/cause b2bua/circuit b2bua/inbox b2bua/kept b2bua/ladder b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/report b2bua/sdp b2bua/transaction b2bua/transport config config/template internal/tracecontext media media/dtls recording stir store",
+	"b2bua":              "audio b2bua/agreement b2bua/cause b2bua/circuit b2bua/inbox b2bua/kept b2bua/ladder b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/report b2bua/sdp b2bua/transaction b2bua/transport config config/template internal/tracecontext media media/dtls media/latch recording stir store",
 	"b2bua/reach":        "b2bua/cause b2bua/circuit b2bua/leg b2bua/locate b2bua/message b2bua/outbound b2bua/peers b2bua/registrar b2bua/transport config/template store",
 	"b2bua/locate":       "",
 	"b2bua/circuit":      "",
@@ -41,8 +41,8 @@ var layout = map[string]string{
 	"b2bua/registrar":    "b2bua/message config store",
 	"b2bua/registration": "b2bua/cause b2bua/leg b2bua/locate b2bua/message b2bua/transport config",
 	"b2bua/inbox":        "b2bua/transport",
-	"b2bua/report":       "b2bua/cause b2bua/message b2bua/sdp config config/template",
-	"b2bua/agreement":    "audio b2bua/peers b2bua/sdp media recording",
+	"b2bua/report":       "b2bua/cause b2bua/message b2bua/peers b2bua/sdp config config/template",
+	"b2bua/agreement":    "audio b2bua/peers b2bua/sdp config media media/latch recording",
 	"b2bua/kept":         "b2bua/agreement b2bua/leg b2bua/message b2bua/sdp b2bua/transport media",
 	"b2bua/ladder":       "b2bua/cause b2bua/leg b2bua/message b2bua/transport media recording",
 	"b2bua/transport":    "b2bua/cause b2bua/leg b2bua/locate b2bua/message b2bua/peers b2bua/transaction config",
@@ -55,9 +55,10 @@ var layout = map[string]string{
 	"b2bua/message":      "config config/template",
 
 	"recording":       "audio media media/packet",
-	"media":           "audio media/kernel media/packet media/quality",
+	"media":           "audio media/kernel media/latch media/packet media/quality",
 	"media/dtls":      "media",
 	"media/kernel":    "",
+	"media/latch":     "media/packet",
 	"media/packet":    "",
 	"media/quality":   "",
 	"config":          "audio config/template twilio",
@@ -103,7 +104,7 @@ var layout = map[string]string{
 
 // knowsSIP are the packages that may import the SIP library: those of the B2BUA, and
 // the other end of its calls in tests, which is made on purpose without them.
-const knowsSIP = "b2bua b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/transport b2bua/transaction b2bua/outbound b2bua/peers b2bua/leg b2bua/message sim internal/siptest"
+const knowsSIP = "b2bua b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/transport b2bua/transaction b2bua/outbound b2bua/report b2bua/peers b2bua/leg b2bua/message sim internal/siptest"
 
 // TestImports holds every package to the layout.
 func TestImports(t *testing.T) {

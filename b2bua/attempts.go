@@ -191,7 +191,7 @@ func (c *Call) possible(a *attempt) bool {
 		if full := over == peers.LimitCap; full || over == peers.LimitCircuit {
 			a.plan.full, a.plan.capped = append(a.plan.full, a.target), a.plan.capped || full
 		}
-		c.failed(attemptEnd{cause: causeOfLimit(over)})
+		c.failed(attemptEnd{cause: over.Cause()})
 	}
 	return a.placed
 }
@@ -245,7 +245,7 @@ func (c *Call) failed(o attemptEnd) {
 	})
 	c.detachTarget(a)
 	c.log.Info().Str("target", a.target.Dial.Name).Str("cause", string(o.cause)).Int("code", o.code).
-		Int("attempt", a.number).Str("target_sip_call_id", a.callID()).Str("dest", destText(a.dest)).AnErr("err", o.err).Msg("attempt failed")
+		Int("attempt", a.number).Str("target_sip_call_id", a.callID()).Str("dest", ladder.Shown(a.dest)).AnErr("err", o.err).Msg("attempt failed")
 	c.server.vacate(a)
 }
 
@@ -266,14 +266,6 @@ func (c *Call) detachTarget(a *attempt) {
 
 // judge tells the target's circuit how the attempt went.
 func (a *attempt) judge(why cause.Cause, code int) { a.target.Judge(&a.try, why, code) }
-
-// destText is an address in the log, empty where there is none yet.
-func destText(dest netip.AddrPort) string {
-	if !dest.IsValid() {
-		return ""
-	}
-	return dest.String()
-}
 
 func (c *Call) noteAttempt(cause cause.Cause, code int) {
 	c.attempts.current.judge(cause, code)

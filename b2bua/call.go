@@ -40,9 +40,9 @@ type Call struct {
 	server  *Server
 	peers   *peers.Snapshot // of the configuration that it began with
 	trunk   *peers.Trunk
-	invite  *sip.Request // nil once the call is settled
-	noted   string       // it as notes have it; empty: none has it yet
-	caller  headerText   // what is left of it then
+	invite  *sip.Request       // nil once the call is settled
+	noted   string             // it as notes have it; empty: none has it yet
+	caller  message.HeaderText // what is left of it then
 	source  netip.AddrPort
 	privacy outbound.Privacy // what the caller withholds
 	trace   tracecontext.Trace
@@ -307,7 +307,7 @@ func (c *Call) putOnWire(machine *leg.Leg, local leg.Local, flow *transport.Stre
 // addLeg is putOnWire for a leg to the target of an attempt. The server can find it.
 func (c *Call) addLeg(leg *leg.Leg, local leg.Local, f Ready) *legOnWire {
 	l := c.putOnWire(leg, local, f.Flow)
-	l.senders = senders{peers: c.peers, caller: c.trunk, callee: c.attempts.current.target, from: f.Dest}
+	l.senders = peers.Senders{Peers: c.peers, Caller: c.trunk, Callee: c.attempts.current.target, From: f.Dest}
 	l.confirmed = true // its media begins with its answer
 	c.server.registry.addLeg(l)
 	c.legs = append(c.legs, l)

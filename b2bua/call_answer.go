@@ -116,9 +116,6 @@ func causeOfAnswer(err error) cause.Cause {
 	return cause.BadAnswer
 }
 
-// refusesSRTP says whether a status refuses an offer for its content.
-func refusesSRTP(code int) bool { return code == 488 || code == 606 || code == 415 }
-
 // triesPlain makes RTP the next attempt at a target that has refused optional SRTP,
 // and says whether there is such an attempt.
 func (c *Call) triesPlain() bool {

@@ -192,7 +192,7 @@ func (c *Call) refusedBy(f leg.Refused) (next bool) {
 		a.line.wire.Distrust()
 	}
 	c.failed(attemptEnd{code: f.Code, reason: f.Reason, cause: f.Cause, q850: f.Q850, err: f.Err})
-	return (refusesSRTP(f.Code) && c.triesPlain()) || f.Code == 0 || f.Cause == cause.InviteTooLarge || cause.NextTarget(f.Code, a.plan.failoverOn)
+	return (cause.RefusesOffer(f.Code) && c.triesPlain()) || f.Code == 0 || f.Cause == cause.InviteTooLarge || cause.NextTarget(f.Code, a.plan.failoverOn)
 }
 
 // elsewhere goes on with the attempt at the target's next address, where a refusal is a

@@ -76,11 +76,11 @@ func (x *explainer) identity(c *Call) bool {
 	x.out.Identity = &report.Identity{Verstat: out.Verstat, Attest: out.Attest, OrigID: out.OrigID, Result: out.String(), Certificate: url, Refuse: c.trunk.Caller.Identity.Refuse}
 	c.vars.Verified = &template.IdentityVars{Verstat: out.Verstat, Attest: out.Attest, OrigID: out.OrigID}
 	if url != "" {
-		x.note("the certificate at %s is not fetched, and the signature is taken to be right", url)
+		x.out.Note("the certificate at %s is not fetched, and the signature is taken to be right", url)
 	}
 	if out.Status == 0 || !slices.Contains(c.trunk.Caller.Identity.Refuse, out.Status) {
 		return true
 	}
-	x.refuse(out.Status, stir.ReasonPhrase(out.Status), out.Err.Error())
+	x.out.Refuse(out.Status, stir.ReasonPhrase(out.Status), out.Err.Error())
 	return false
 }

@@ -3,6 +3,8 @@ package b2bua
 import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/sdp"
 	"flowbridge/media"
 	"flowbridge/store"
 )
@@ -83,9 +85,59 @@ func (c *Call) dropAttempt(a *attempt, why cause.Cause, err error) {
 	c.failed(attemptEnd{code: code, cause: why, err: err})
 }
 
-// securedInBridge ends a call whose side can't be heard.
+// securedInBridge goes on with the target of a transfer, or with the next one. It ends the call of another side that can't be heard.
 func (c *Call) securedInBridge(e Secured) {
-	if !c.onSecured(e) {
+	a, ok := c.attempts.current, c.onSecured(e)
+	switch tried := c.transfer != nil && a != c.bridge && e.leg == a.crypto; {
+	case !ok && tried:
+		c.tryFailed(cause.DTLSFailed, e.err)
+	case !ok:
 		c.hangup(cause.DTLSFailed, store.EndedBySystem)
+	case tried && a.answer != nil && !a.crypto.Awaits():
+		c.transferAnswered(*a.answer)
 	}
+}
+
+// tryOut has a transfer's target agree on its keys before it takes the agent's place: a failure is the next target's turn. An
+// agent that is still there waits meanwhile, without media. False: the keys are there.
+func (c *Call) tryOut(f leg.Answered, answer *sdp.Description) (waits bool) {
+	a := c.attempts.current
+	a.answer = &f
+	if agent := c.b; agent != nil {
+		if x := c.exchange; x != nil && x.from == agent {
+			c.refuseExchange(x, 491)
+		}
+		c.dropExchange()
+		c.dropRelays(agent)
+		c.agreement.KeepBefore(media.SideB, false)
+		c.transfer.held, c.transfer.waiting, c.b = c.agreement.Description[media.SideB].Held(), agent, nil
+	}
+	c.agreement.SentTo[media.SideB] = a.formats
+	c.setPeer(media.SideB, answer)
+	return a.crypto.Awaits()
+}
+
+// tryFailed: the target of a transfer can't be heard, or has gone before it could be. An agent that has waited goes on with the
+// caller, and is offered the session again: what it has said of it meanwhile was not taken.
+func (c *Call) tryFailed(why cause.Cause, err error) {
+	t := c.transfer
+	c.dropAttempt(c.attempts.current, why, err)
+	if before := c.agreement.Before[media.SideB]; t.waiting != nil {
+		c.b, t.waiting, c.agreement.Before[media.SideB] = t.waiting, nil, nil
+		c.agreement.SentTo[media.SideB] = before.Terms.SentTo[media.SideB]
+		c.setPeer(media.SideB, before.Description)
+		c.restore(c.b)
+	}
+	t.early, t.code, t.reason = nil, 488, message.StatusText(488)
+	c.nextTransfer()
+}
+
+// goneInTry: the target of a transfer has gone while its answer waits, or the agent that waits with it.
+func (c *Call) goneInTry(from *legOnWire, f leg.Gone) {
+	if from != c.transfer.waiting {
+		c.tryFailed(f.Cause, nil)
+		return
+	}
+	c.transfer.waiting, c.transfer.left = nil, true
+	c.server.vacate(c.bridge)
 }

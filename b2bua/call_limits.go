@@ -16,33 +16,11 @@ func partiesOf(vars *template.Vars) peers.Parties {
 func (c *Call) limited() (why cause.Cause, status int) {
 	switch over := c.server.admission.Claim(c.trunk, partiesOf(&c.vars)); over {
 	case peers.LimitCaller:
-		return causeOfLimit(over), 403
+		return over.Cause(), 403
 	case peers.LimitDestination:
-		return causeOfLimit(over), 486
+		return over.Cause(), 486
 	case peers.LimitNone, peers.LimitCap, peers.LimitCircuit, peers.LimitQueue, peers.LimitWait, peers.LimitClosed: // Claim judges none of these but the first
 		c.claimed = true
 	}
 	return cause.None, 0
-}
-
-// causeOfLimit is the cause of a call, or an attempt, that is over a limit.
-func causeOfLimit(over peers.Limit) cause.Cause {
-	switch over {
-	case peers.LimitCap:
-		return cause.TargetCapped
-	case peers.LimitCircuit:
-		return cause.TargetCircuitOpen
-	case peers.LimitCaller:
-		return cause.CallerLimited
-	case peers.LimitDestination:
-		return cause.DestinationLimited
-	case peers.LimitQueue:
-		return cause.QueueFull
-	case peers.LimitWait:
-		return cause.QueueTimeout
-	case peers.LimitClosed:
-		return cause.Shutdown
-	case peers.LimitNone:
-	}
-	return cause.None
 }

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
@@ -13,7 +14,7 @@ import (
 	"flowbridge/media"
 )
 
-// Relay opens the media of calls. EngineRelay is one.
+// Relay opens the media of calls.
 type Relay interface {
 	Open(c media.SessionConfig) (RelaySession, error)
 	// Resume goes on with the session of another process, on its ports.
@@ -48,27 +49,6 @@ type callMedia struct {
 	oneWay    string        // the side that was silent; empty: none
 	listening [2]bool       // for digits, by side
 	heard     [2]uint64     // packets before a restart, by side
-}
-
-// EngineRelay is a media engine as calls see it.
-type EngineRelay struct{ *media.Engine }
-
-// Open leases ports and opens a session.
-func (e EngineRelay) Open(c media.SessionConfig) (RelaySession, error) {
-	s, err := e.NewSession(c)
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
-// Resume goes on with the session of another process.
-func (e EngineRelay) Resume(c media.SessionConfig, st media.SessionState) (RelaySession, error) {
-	s, err := e.Engine.Resume(c, st)
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
 }
 
 // openMedia leases the ports of both sides: the target's in the address family of
@@ -124,36 +104,6 @@ func mediaCause(err error) cause.Cause {
 	return cause.NoPorts
 }
 
-// mediaPeer says where a side's media goes, and which sources of its media are
-// believed: the address in its SDP, that of its signalling, and the configured ones.
-// The side speaks this codec if its description has it.
-func mediaPeer(d *sdp.Description, speaks sdp.Codec, signalling netip.Addr, configured []netip.Prefix, mode config.LatchMode) media.Peer {
-	if !sdp.Includes(d.Formats(), speaks) {
-		speaks = d.Speaks()
-	}
-	peer := media.Peer{
-		Listed: configured, ClockRate: speaks.Clock, Codec: speaks.Name, Held: d.Held(), Mute: d.Mute(), Latch: latchMode(mode),
-	}
-	if signalling.IsValid() {
-		peer.Believed = []netip.Prefix{netip.PrefixFrom(signalling, signalling.BitLen())}
-	}
-	if rtp := d.RTP(); !rtp.Addr().IsLoopback() || signalling.IsLoopback() { // a remote peer must not reach services of our own machine
-		peer.RTP, peer.RTCP = rtp, d.RTCP()
-	}
-	return peer
-}
-
-func latchMode(m config.LatchMode) media.LatchMode {
-	switch m {
-	case config.LatchStrict:
-		return media.LatchStrict
-	case config.LatchOff:
-		return media.LatchOff
-	case config.LatchAuto:
-	}
-	return media.LatchAuto
-}
-
 // setPeer puts a side's description into force.
 func (c *Call) setPeer(side media.Side, d *sdp.Description) {
 	if err := c.secure(side, d); err != nil { // no media is better than plain media
@@ -173,7 +123,7 @@ func (c *Call) setPeer(side media.Side, d *sdp.Description) {
 		b, t := c.attemptLine()
 		l, sources, mode = b, t.Dial.MediaSources, t.Dial.Media.Latch
 	}
-	peer := mediaPeer(d, c.agreement.Codec[side], l.leg.Dialog().Source.Addr(), sources, mode)
+	peer := agreement.PeerOf(d, c.agreement.Codec[side], l.leg.Dialog().Source.Addr(), sources, mode)
 	peer.Unconfirmed = !l.confirmed
 	peer.Mux = d.Muxes() && (d.OverDTLS() || c.agreement.StreamOrder[side].Muxes()) // with DTLS we offer it, too
 	c.media.session.SetPeer(side, peer)

@@ -114,10 +114,10 @@ func (c *Call) endWait() {
 func (c *Call) unplaced(why peers.Limit) phase {
 	switch why {
 	case peers.LimitQueue, peers.LimitWait:
-		return c.refuse(c.route.Queue.Status, causeOfLimit(why))
+		return c.refuse(c.route.Queue.Status, why.Cause())
 	case peers.LimitClosed:
-		return c.refuse(503, causeOfLimit(why), leg.RetryAfter())
+		return c.refuse(503, why.Cause(), leg.RetryAfter())
 	default:
-		return c.refuse(c.route.Otherwise, causeOfLimit(why))
+		return c.refuse(c.route.Otherwise, why.Cause())
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/message"
-	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/reach"
 )
 
@@ -16,8 +15,8 @@ func (c *Call) settle() {
 	if c.invite == nil {
 		return
 	}
-	c.caller = headerText(message.HeaderText(c.invite))
-	c.invite, c.noted, c.vars.HeaderFunc = nil, "", c.caller.value
+	c.caller = message.HeaderTextOf(c.invite)
+	c.invite, c.noted, c.vars.HeaderFunc = nil, "", c.caller.Value
 	c.compact()
 }
 
@@ -37,7 +36,7 @@ func (c *Call) compact() {
 
 // settle lets go of what an attempt needed until its target answered.
 func (a *attempt) settle() {
-	a.offer, a.formats = nil, nil
+	a.offer, a.formats, a.answer = nil, nil, nil
 	if tried := a.tried(); tried != nil {
 		a.reached = &reach.Reached{Tried: tried} // without the platform's answer, which may be large
 	} else {
@@ -52,20 +51,5 @@ func (c *Call) callerInvite() *sip.Request {
 	if c.invite != nil {
 		return c.invite
 	}
-	return c.caller.request()
+	return c.caller.Request()
 }
-
-// headerText is an INVITE without its body, of message.HeaderText.
-type headerText string
-
-// request reads the INVITE again.
-func (t headerText) request() *sip.Request {
-	msg, err := message.Parse([]byte(t))
-	if req, ok := msg.(*sip.Request); ok && err == nil {
-		return req
-	}
-	return sip.NewRequest(sip.INVITE, sip.Uri{}) // never: it has been read before
-}
-
-// value is the first value of a header, as template.Vars.HeaderFunc.
-func (t headerText) value(name string) string { return outbound.HeaderOf(t.request())(name) }

@@ -41,8 +41,9 @@ type transfer struct {
 	early   *sdp.Description // early media of the new target
 	code    int              // the last final answer
 	reason  string
-	told    int   // the last status that was reported to the agent
-	lost    *loss // of the agent, from whom somebody takes over; nil: the agent has asked for it
+	told    int        // the last status that was reported to the agent
+	waiting *legOnWire // the agent, while the new target agrees on its keys; nil: it does not wait
+	lost    *loss      // of the agent, from whom somebody takes over; nil: the agent has asked for it
 }
 
 // onRefer is a REFER of the agent.
@@ -162,7 +163,7 @@ func (c *Call) nextTransfer() {
 	}
 }
 
-// onTransfer handles a fact of the leg that is called for a transfer.
+// onTransfer handles a fact of the leg that is called for a transfer, or of an agent that waits for it.
 func (c *Call) onTransfer(from *legOnWire, f leg.Fact) {
 	switch f := f.(type) {
 	case leg.Progress:
@@ -172,10 +173,14 @@ func (c *Call) onTransfer(from *legOnWire, f leg.Fact) {
 	case leg.Refused:
 		c.transferRefused(f)
 	case leg.Offered:
-		c.step(from, notAcceptable())
+		c.step(from, rejection(491))
 	case leg.Asked:
 		c.reply(from, f.Req, 480)
-	case leg.Cancelled, leg.Confirmed, leg.Gone, leg.Withdrawn, leg.AnswerReady, leg.OfferRefused, leg.Replied: // not for here
+	case leg.Gone:
+		c.goneInTry(from, f)
+	case leg.Replied:
+		c.onReplied(f)
+	case leg.Cancelled, leg.Confirmed, leg.Withdrawn, leg.AnswerReady, leg.OfferRefused: // not for here
 	}
 }
 
@@ -213,7 +218,7 @@ func (c *Call) transferRings(f leg.Progress) {
 	}
 }
 
-// transferAnswered bridges the caller to the new target.
+// transferAnswered bridges the caller to the new target, once that can be heard.
 func (c *Call) transferAnswered(f leg.Answered) {
 	answer, err := c.attempts.current.readAnswer(f.SDP, c.server.cfg.SIP.Limits.SDP)
 	if err == nil && answer.InNumbersOf(c.agreement.OnlyAgreedCodec(media.SideA, c.agreement.Offer)).Speaks() != c.agreement.Codec[media.SideA] {
@@ -225,9 +230,12 @@ func (c *Call) transferAnswered(f leg.Answered) {
 		c.nextTransfer()
 		return
 	}
+	if answer.OverDTLS() && c.attempts.current.answer == nil && c.tryOut(f, answer) {
+		return
+	}
 	c.noteAttempt(cause.None, 200)
 	agent, left, rescued, before := c.transfer.agent, c.transfer.left, c.transfer.lost != nil, c.bridge
-	held := c.transfer.held || !left && c.agreement.Description[media.SideB].Held()
+	held := c.transfer.held || c.b != nil && c.agreement.Description[media.SideB].Held()
 	c.report(200, message.StatusText(200))
 	c.transfer = nil
 	c.bridge, c.b = c.attempts.current, c.attempts.current.line
@@ -319,15 +327,16 @@ func (c *Call) stopTransfer(why cause.Cause) {
 	if c.transfer == nil {
 		return
 	}
+	c.b = cmp.Or(c.transfer.waiting, c.b)
 	c.report(487, message.StatusText(487))
 	c.abandon(why, cause.Reasons{})
 	c.server.vacate(c.attempts.current)
 	c.transfer = nil
 }
 
-// isTransferLine says whether a leg is the one that is called for a transfer.
+// isTransferLine says whether a leg is the one that is called for a transfer, or of an agent that waits for it.
 func (c *Call) isTransferLine(l *legOnWire) bool {
-	return c.transfer != nil && l != nil && l == c.attempts.current.line
+	return c.transfer != nil && l != nil && (l == c.attempts.current.line || l == c.transfer.waiting)
 }
 
 // relayRefer passes the REFER to the caller's side, which carries it out. Its reports

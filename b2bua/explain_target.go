@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -45,10 +44,10 @@ func (x *explainer) attempt(c *Call) report.Target {
 		return r
 	}
 	if a.crypto.Offers {
-		x.note("target %s: SRTP keys are new for each call, and not shown", t.Name)
+		x.out.Note("target %s: SRTP keys are new for each call, and not shown", t.Name)
 	}
 	if t.Media.SRTP == config.SRTPOptional {
-		x.note("target %s: where it does not take SRTP, RTP is offered by a second INVITE", t.Name)
+		x.out.Note("target %s: where it does not take SRTP, RTP is offered by a second INVITE", t.Name)
 	}
 	ready := Ready{Attempt: a.number, Reached: &reach.Reached{Requested: outbound.Request(c.server.ctx, a.target, a.varsOf(c.vars))}}
 	if ready.Cause != cause.None {
@@ -61,7 +60,7 @@ func (x *explainer) attempt(c *Call) report.Target {
 	peer := x.addrOf(ready.URI.Host, t)
 	l, in, cause, err := c.outboundLeg(ready, x.local(t.Transport, peer), x.media(peer, t.Media.Address))
 	if errors.Is(err, errWantsTCP) {
-		x.note("target %s: the INVITE is over the UDP budget and goes over TCP; where no connection can be opened, headers are left out", t.Name)
+		x.out.Note("target %s: the INVITE is over the UDP budget and goes over TCP; where no connection can be opened, headers are left out", t.Name)
 		r.Transport, ready.Flow = config.TransportTCP, &transport.Stream{}
 		l, in, cause, err = c.outboundLeg(ready, x.local(config.TransportTCP, peer), x.media(peer, t.Media.Address))
 	}
@@ -79,7 +78,7 @@ func (x *explainer) attempt(c *Call) report.Target {
 		}
 	}
 	r.Dropped = a.dropped
-	x.headersOf(&r, t)
+	r.Configured(t.Headers, &x.out)
 	budgetOf(&r, a, in)
 	return r
 }
@@ -87,25 +86,22 @@ func (x *explainer) attempt(c *Call) report.Target {
 // addrOf is the address of a target, or a made-up one for a name and for what has registered.
 func (x *explainer) addrOf(host string, t *peers.Dial) netip.Addr {
 	if t.Registered {
-		x.note("%s: the call goes to what has registered; without a uri, its Contact stands in place of sip:%s", t.Name, config.RegisteredHost)
-		return x.sample()
+		x.out.Note("%s: the call goes to what has registered; without a uri, its Contact stands in place of sip:%s", t.Name, config.RegisteredHost)
+		return report.SampleAddr(x.server.cfg)
 	}
 	if a, err := netip.ParseAddr(message.TrimBrackets(host)); err == nil {
 		return a.Unmap()
 	}
-	x.note("%s is not looked up: our own address is the one toward the internet, which another route to it may change", host)
-	return x.sample()
+	x.out.Note("%s is not looked up: our own address is the one toward the internet, which another route to it may change", host)
+	return report.SampleAddr(x.server.cfg)
 }
 
 // media is our RTP address toward a target.
 func (x *explainer) media(peer, wanted netip.Addr) netip.AddrPort {
 	_, name, err := x.server.mediaAddr(peer, wanted)
 	if err != nil {
-		x.note("our media address toward %v is not known (%v): a made-up one stands for it", peer, err)
-		name = sampleV4
-		if peer.Is6() {
-			name = sampleV6
-		}
+		x.out.Note("our media address toward %v is not known (%v): a made-up one stands for it", peer, err)
+		name = report.SampleLike(peer)
 	}
 	return netip.AddrPortFrom(name, x.server.cfg.Media.PortLow)
 }
@@ -123,28 +119,6 @@ func budgetOf(r *report.Target, a *attempt, in leg.Invite) {
 	before := len(a.dropped)
 	_, fits := in.Shorten(outbound.TypicalCredentials)
 	r.ForChallenges = &report.Credentials{Bytes: outbound.TypicalCredentials, Fits: fits, Dropped: a.dropped[before:]}
-}
-
-// headersOf notes the configured headers that are missing, and those whose value
-// depends on the platform's real answer. It hides what comes from the environment.
-func (x *explainer) headersOf(r *report.Target, t *peers.Dial) {
-	for _, h := range t.Headers {
-		at := slices.IndexFunc(r.Invite, func(line string) bool {
-			name, _, _ := strings.Cut(line, ":")
-			return strings.EqualFold(name, h.Name)
-		})
-		sent := at >= 0
-		if sent {
-			name, value, _ := strings.Cut(r.Invite[at], ":")
-			r.Invite[at] = name + ":" + h.Value.Redact(value)
-		}
-		if !sent && !slices.Contains(r.Dropped, h.Name) {
-			r.LeftOut = append(r.LeftOut, h.Name)
-		}
-		if strings.Contains(h.Value.String(), ".Prepare.JSON") {
-			x.note("%s of target %s takes a value of the platform's answer, which is not asked for here", h.Name, t.Name)
-		}
-	}
 }
 
 // routes says why the routes before the matching one don't match.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/internal/siptest"
@@ -83,7 +84,7 @@ func TestCodecOfAPeer(t *testing.T) {
 		if name == "OPUS" {
 			speaks.Clock = 48000
 		}
-		p := mediaPeer(d, speaks, netip.Addr{}, nil, config.LatchAuto)
+		p := agreement.PeerOf(d, speaks, netip.Addr{}, nil, config.LatchAuto)
 		if got := fmt.Sprint(p.Codec, " ", p.ClockRate); got != want {
 			t.Errorf("%s: got %s; want %s", name, got, want)
 		}

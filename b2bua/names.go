@@ -153,7 +153,7 @@ func (c *Call) nameOutbound(callID string, invite *sip.Request) (external string
 // a trunk's pass_headers, each with its first value.
 func (l LiveCall) Headers(patterns []string) (all []peers.Variable) {
 	if l.caller != "" {
-		l.headers = l.caller.request().Headers()
+		l.headers = l.caller.Request().Headers()
 	}
 	for _, p := range outbound.Wanted(config.PassNamed(patterns...), l.headers, nil) {
 		i := slices.IndexFunc(l.headers, func(h sip.Header) bool { return strings.EqualFold(message.FullName(h.Name()), p.From) })

@@ -203,15 +203,15 @@ func (c *Call) legStates(all []kept.Leg) []kept.Leg {
 		if l.leg.Done() {
 			continue
 		}
-		k := kept.Leg{State: l.leg.State(), Crypto: l.crypto.State(), Confirmed: l.confirmed, From: message.KeptAddr{AddrPort: l.senders.from}, Flow: l.wire.Flow()}
+		k := kept.Leg{State: l.leg.State(), Crypto: l.crypto.State(), Confirmed: l.confirmed, From: message.KeptAddr{AddrPort: l.senders.From}, Flow: l.wire.Flow()}
 		switch l {
 		case c.a:
 			k.Role = kept.RoleCaller
 		case c.b:
 			k.Role = kept.RoleBridge
 		}
-		if l.senders.callee != nil {
-			k.Target = l.senders.callee.Dial.Name
+		if l.senders.Callee != nil {
+			k.Target = l.senders.Callee.Dial.Name
 		}
 		all = append(all, k)
 	}

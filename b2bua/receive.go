@@ -1,7 +1,6 @@
 package b2bua
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -141,7 +140,7 @@ func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 		s.replyOnce(req, tx, 482)
 		return
 	}
-	if code, reason, headers := s.refusal(req, t.Options(p)); code != 0 {
+	if code, reason, headers := leg.Refusal(req, t.Options(p), s.cfg.SIP.Limits.SDP); code != 0 {
 		s.stack.LogRefused(req, code, reason)
 		s.stack.ReplyOnce(req, tx, code, reason, headers...)
 		return
@@ -188,7 +187,7 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 	flow := s.stack.StreamOf(req)
 	c.a = c.putOnWire(leg, local, flow)
 	c.a.branch, c.a.merged = strings.Clone(message.BranchOf(req)), t.MergeKey(req)
-	c.a.senders = senders{peers: p, caller: t, from: source, shown: credentialsIn(req)}
+	c.a.senders = peers.Senders{Peers: p, Caller: t, From: source, Shown: peers.CredentialsIn(req)}
 	c.a.confirmed = flow != nil || t.NeedsCredentials()
 	c.a.sequence.Next = req.CSeq().SeqNo + 1
 	c.a.wire.TLS = s.callerTLS(t)
@@ -260,19 +259,8 @@ func (s *Server) ackStray(res *sip.Response, l *legOnWire) {
 	if l != nil {
 		uri = l.wire.LastInvited()
 	}
-	ack := sip.NewRequest(sip.ACK, *uri.Clone())
-	via := res.Via().Clone()
-	via.Params = sip.HeaderParams{{K: "branch", V: message.BranchOf(res)}, {K: "rport"}}
-	ack.AppendHeader(via)
-	maxForwards := sip.MaxForwardsHeader(70)
-	ack.AppendHeader(&maxForwards)
-	for _, name := range []string{"From", "To", "Call-ID"} {
-		sip.CopyHeaders(name, res, ack)
-	}
-	ack.AppendHeader(&sip.CSeqHeader{SeqNo: res.CSeq().SeqNo, MethodName: sip.ACK})
-	ack.SetBody(nil)
 	s.stack.Send(local, s.stack.StreamOf(res), []leg.Effect{
-		leg.SendACK{Req: ack, To: leg.Hop{Transport: local.Transport, Addr: source}},
+		leg.SendACK{Req: leg.AckOfRefusal(res, uri), To: leg.Hop{Transport: local.Transport, Addr: source}},
 	})
 }
 
@@ -333,31 +321,6 @@ func (s front) InProgress(toTag message.Minted) bool { return s.registry.has(toT
 
 // Panicked counts and logs a panic that was recovered.
 func (s front) Panicked(where string, value any) { s.panicked(s.log.Error(), where, value) }
-
-// refusal checks a new INVITE in the order of RFC 3261 section 8.2; code 0:
-// nothing is wrong.
-func (s *Server) refusal(req *sip.Request, o leg.PeerOptions) (code int, reason string, headers []sip.Header) {
-	secure := message.TransportOf(req) == config.TransportTLS
-	if code, reason = message.URIRefusal(req, secure); code != 0 {
-		return code, reason, nil
-	}
-	if reason = message.ContactRefusal(req, secure); reason != "" {
-		return 400, reason, nil
-	}
-	if code, reason, headers = leg.Unsupported(req, o); code != 0 {
-		return code, reason, headers
-	}
-	if code, reason, headers = message.BodyRefusal(req, o.Parts); code != 0 {
-		return code, reason, headers
-	}
-	switch sdp, _, _ := message.BodyOf(req, o.Parts); {
-	case len(sdp) > s.cfg.SIP.Limits.SDP:
-		return 400, fmt.Sprintf("Session Description Longer Than %d Bytes", s.cfg.SIP.Limits.SDP), nil
-	case !leg.AcceptsSDP(req.GetHeaders("accept")):
-		return 406, "Not Acceptable", nil
-	}
-	return 0, "", nil
-}
 
 // looped says whether a request has passed this server before: one of its Vias has the
 // branch of a leg with its From tag, which proxies keep (RFC 3261 sections 16.3, item 4,

@@ -7,6 +7,7 @@ import (
 
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/b2bua/transport"
 )
@@ -22,7 +23,7 @@ type legOnWire struct {
 	callID   string
 	branch   string // of the INVITE that made a UAS leg
 	merged   string // what that INVITE shares with its copies: see peers.Trunk.MergeKey
-	senders  senders
+	senders  peers.Senders
 	sequence leg.Sequence
 	crypto   *sdp.LegCrypto // its SRTP state; nil: nothing is offered yet
 

@@ -188,7 +188,7 @@ type reviving struct {
 
 // newReviving makes the call of a state, with its legs.
 func (s *Server) newReviving(k *kept.Call, t *peers.Trunk, p *peers.Snapshot) (reviving, error) {
-	req := headerText(k.Invite).request()
+	req := message.HeaderText(k.Invite).Request()
 	source := k.Source.AddrPort
 	if req.From() == nil || req.To() == nil || req.CallID() == nil || req.CSeq() == nil || req.Via() == nil {
 		return reviving{}, errNoLeg
@@ -196,8 +196,8 @@ func (s *Server) newReviving(k *kept.Call, t *peers.Trunk, p *peers.Snapshot) (r
 	req.SetSource(source.String())
 	v := reviving{k: k, invite: req, Call: s.newCall(k.ID, leg.TimeOf(k.Started), req, p, t, source)}
 	if k.Settled {
-		v.caller = headerText(k.Invite)
-		v.Call.invite, v.vars.HeaderFunc = nil, v.caller.value
+		v.caller = message.HeaderText(k.Invite)
+		v.Call.invite, v.vars.HeaderFunc = nil, v.caller.Value
 	}
 	for i := range k.Legs {
 		v.restoreLeg(&k.Legs[i])
@@ -228,10 +228,10 @@ func (v *reviving) restoreLeg(k *kept.Leg) {
 	flow := s.stack.Lost(&k.Flow, tls)
 	l := v.putOnWire(r.Leg, r.Local, flow)
 	l.wire.TLS, l.confirmed, l.crypto = tls, k.Confirmed, sdp.RestoreLegCrypto(settings, s.identity.Fingerprint(), &k.Crypto)
-	l.senders = senders{peers: p, caller: v.trunk, callee: target}
-	l.senders.from = k.From.AddrPort
+	l.senders = peers.Senders{Peers: p, Caller: v.trunk, Callee: target}
+	l.senders.From = k.From.AddrPort
 	if caller {
-		l.senders.shown = credentialsIn(v.invite)
+		l.senders.Shown = peers.CredentialsIn(v.invite)
 		l.branch, l.merged = message.BranchOf(v.invite), v.trunk.MergeKey(v.invite)
 	} else {
 		v.ladder.Join(l.callID, l.tag, k.Target)

@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/emiago/sipgo/sip"
 	"github.com/google/uuid"
 	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
@@ -27,7 +26,6 @@ import (
 	"flowbridge/b2bua/registration"
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
-	"flowbridge/config/template"
 	"flowbridge/media"
 	"flowbridge/media/dtls"
 	"flowbridge/recording"
@@ -352,84 +350,6 @@ func (s *Server) stopCalls() {
 		c.mailbox.Rouse()
 	}
 	s.calls.Wait()
-}
-
-// probed is how many calls Responsive asks.
-const probed = 8
-
-// Responsive says whether calls are handled: one of several live calls answers
-// before ctx ends. It never returns if a lock is stuck, so only a watchdog should
-// call it.
-func (s *Server) Responsive(ctx context.Context) error {
-	calls := s.registry.all() // in the order of a map, which is by chance
-	calls = calls[:min(len(calls), probed)]
-	s.admission.IsDraining() // takes its lock
-	if len(calls) == 0 {
-		return nil
-	}
-	answers := make(chan bool, len(calls))
-	for _, c := range calls {
-		go func() { // ends with ctx at the latest
-			_, ok := c.ask(ctx)
-			answers <- ok
-		}()
-	}
-	for range calls {
-		if <-answers {
-			return nil
-		}
-	}
-	return fmt.Errorf("none of %d calls answers: %w", len(calls), context.Cause(ctx))
-}
-
-// Underway gives the calls that have a turn, each with a number that changes while that gets on.
-func (s *Server) Underway(yield func(id string, step uint64)) {
-	for _, c := range s.registry.all() {
-		if step, is := c.mailbox.Underway(); is {
-			yield(c.id, step)
-		}
-	}
-}
-
-// Reading gives the SIP sockets whose reader handles a message, as Underway gives calls.
-func (s *Server) Reading(yield func(socket string, step uint64)) { s.stack.Reading(yield) }
-
-// LiveCall is the state of a call that is not over.
-type LiveCall struct {
-	Record store.Record
-	Phase  string // preparing, queued, dialing, bridged or ending
-
-	Position int // in the queue of its route, from 1; 0: it does not wait for a place
-
-	Recording string // RecordingOff, …
-	Masked    bool   // the caller's keys are
-
-	Held  [2]bool   // by media.Side: it wants no media
-	Hears [2]string // by media.Side: our tone or sound that it hears
-
-	Vars    template.Vars // of its templates
-	headers []sip.Header  // of the carrier's INVITE
-	caller  headerText    // instead of headers, in a call that is settled
-}
-
-// Live gives the calls that are live, in no order.
-func (s *Server) Live(ctx context.Context) []LiveCall {
-	var all []LiveCall
-	for _, c := range s.registry.all() {
-		if l, ok := c.ask(ctx); ok {
-			all = append(all, l)
-		}
-	}
-	return all
-}
-
-// Find gives the live call with this id.
-func (s *Server) Find(ctx context.Context, id string) (LiveCall, bool) {
-	c := s.registry.call(id)
-	if c == nil {
-		return LiveCall{}, false
-	}
-	return c.ask(ctx)
 }
 
 func (s *Server) legOptions(side media.Side, local leg.Local, peer leg.PeerOptions) leg.Options {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"net"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,7 +35,7 @@ func (c *Call) destination(to message.Referral) (d destination, code int, err er
 	uri := message.ParseURI(to.URI)
 	d.party = message.PartyOf("", &uri, c.trunk.Caller.Country)
 	cfg := c.bridge.target.Dial
-	if to.Scheme != "tel" && !c.isOurs(to.Host) && listedHost(cfg.TransferHosts, to.Host) {
+	if to.Scheme != "tel" && !c.isOurs(to.Host) && slices.ContainsFunc(cfg.TransferHosts, func(h string) bool { return peers.SameHost(h, to.Host) }) {
 		return c.directly(to, d)
 	}
 	if d.party.Number == "" && to.Scheme != "tel" && c.isOurs(to.Host) {
@@ -55,10 +54,6 @@ func (c *Call) destination(to message.Referral) (d destination, code int, err er
 		return d, 404, errNoWay
 	}
 	return d, 0, nil
-}
-
-func listedHost(allowed []string, host string) bool {
-	return slices.ContainsFunc(allowed, func(h string) bool { return peers.SameHost(h, host) })
 }
 
 // isOurs says whether a host is our own address as a leg's peer knows it.
@@ -93,7 +88,7 @@ func (c *Call) directly(to message.Referral, d destination) (destination, int, e
 		referred.Dial.Overflow = config.OverflowTrim
 	}
 	d.targets = []*peers.Target{referred}
-	d.referTo = withEmbedded(text, to.Headers)
+	d.referTo = message.WithEmbedded(text, to.Headers)
 	return d, 0, nil
 }
 
@@ -144,16 +139,5 @@ func (l *legOnWire) referToNumber(to message.Referral, who template.Party) strin
 	if remote.Port > 0 {
 		host = net.JoinHostPort(message.TrimBrackets(host), strconv.Itoa(remote.Port))
 	}
-	return withEmbedded("sip:"+message.UserOf(who)+"@"+host, to.Headers)
-}
-
-// withEmbedded is a URI with embedded headers (RFC 3261 section 19.1.1), in the angle
-// brackets that these need.
-func withEmbedded(uri string, headers []message.HeaderLine) string {
-	sep := "?"
-	for _, h := range headers {
-		uri += sep + h.Name + "=" + strings.ReplaceAll(url.QueryEscape(h.Value), "+", "%20")
-		sep = "&"
-	}
-	return "<" + uri + ">"
+	return message.WithEmbedded("sip:"+message.UserOf(who)+"@"+host, to.Headers)
 }

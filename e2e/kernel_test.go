@@ -86,7 +86,7 @@ func withPins(t *testing.T) bool {
 	case err != nil || !bytes.Contains(out, []byte("--- ")):
 		t.Errorf("%v\n%s", err, out)
 	case bytes.Contains(out, []byte("--- SKIP: "+t.Name()+" ")):
-		t.Skipf("%s", out)
+		t.Skipf("the test in a mount namespace of its own was skipped, for the reason that it gives:\n%s", out)
 	}
 	return false
 }

@@ -177,7 +177,7 @@ func (d debian) installed() {
 	if verified := tool(d.T, "", "systemd-analyze", "verify", "--man=no", here); strings.Contains(verified, "flowbridge.service") {
 		d.Errorf("systemd-analyze verify: %s", verified)
 	}
-	for _, file := range []string{"usr/lib/sysctl.d/60-flowbridge.conf", "usr/lib/sysusers.d/flowbridge.conf", "usr/share/doc/flowbridge/copyright", "usr/share/doc/flowbridge/operations.md"} {
+	for _, file := range []string{"usr/lib/sysctl.d/60-flowbridge.conf", "usr/lib/sysusers.d/flowbridge.conf", "usr/share/doc/flowbridge/copyright", "usr/share/doc/flowbridge/docs/operations.md"} {
 		if !d.has(file) {
 			// A minimal Debian leaves the documents out.
 			if excluded := d.has("etc/dpkg/dpkg.cfg.d/docker"); !excluded {

@@ -37,11 +37,13 @@ func TestPage(t *testing.T) {
 	page.open(b.admin + "/")
 	page.shows(`document.querySelector('#state').textContent === 'live'`)
 	page.shows(rows + `.length === 0`)
+	page.reads("No live calls.")
 	value[int](page, `window.notReloaded = 1`)
 
 	carrier := s.sippCarrier("agent_hangup")
 	carrier.answered(1)
 	page.shows(rows + fmt.Sprintf(`.some((r) => r.innerText.includes(%q) && r.innerText.includes('in call'))`, caller))
+	page.shows(`document.querySelector('.none').hidden`)
 	page.click(`.vtable a.tr:not([hidden])`)
 	page.reads("It was answered after")
 	page.shows(`document.querySelectorAll('.arrow').length >= 6`)

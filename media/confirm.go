@@ -12,8 +12,7 @@ const unconfirmedBound = 50 * (packet.HeaderLen + 160)
 
 // isUnconfirmed reports whether the bound holds for an address of the party.
 func (p *party) isUnconfirmed(dest netip.AddrPort) bool {
-	return p.named.Unconfirmed && !p.confirmed && dest.IsValid() &&
-		!contains(p.named.Believed, dest.Addr()) && !contains(p.named.Listed, dest.Addr())
+	return p.named.Unconfirmed && !p.confirmed && dest.IsValid() && !p.named.trusts(dest.Addr())
 }
 
 func (r *relay) confirm(side Side) error {

@@ -3,6 +3,8 @@ package media
 import (
 	"testing"
 	"time"
+
+	"flowbridge/media/latch"
 )
 
 // hears has side B send so many packets of 20 ms of G.711, and returns how many of them side A gets.
@@ -53,7 +55,7 @@ func TestUnconfirmedSideGetsOneSecond(t *testing.T) {
 			first:   50, then: 75,
 		},
 		"its RTP, nothing learned": {
-			peer:    Peer{Latch: LatchOff},
+			peer:    Peer{Latch: latch.Off},
 			confirm: func(br *bridge) { br.speak(t, br.a) },
 			first:   50, then: 75,
 		},
@@ -74,7 +76,7 @@ func TestUnconfirmedSideGetsOneSecond(t *testing.T) {
 			first: 50,
 		},
 		"RTP of its signalling, nothing learned": { // of another address than its media goes to
-			peer:    Peer{Latch: LatchOff, Believed: prefixes("127.0.9.0/24")},
+			peer:    Peer{Latch: latch.Off, Believed: prefixes("127.0.9.0/24")},
 			confirm: func(br *bridge) { br.speak(t, newClient(t, "127.0.9.1:0")) },
 			first:   50,
 		},
@@ -110,7 +112,7 @@ func TestUnconfirmedSideBehindNAT(t *testing.T) {
 	br := newBridge(t, openEngine(t, nil))
 	nat := newClient(t, "127.0.9.1:0")
 	br.SetPeer(SideA, Peer{RTP: br.a.addr, Believed: prefixes("127.0.9.1/32"), Unconfirmed: true})
-	for seq := range uint16(proofFirst) {
+	for seq := range uint16(latch.ProofFirst) {
 		nat.send(br.Local(SideA), sourcePacket(t, 1, seq))
 	}
 	br.b.read()

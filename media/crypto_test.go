@@ -323,6 +323,16 @@ func TestKeysComeBack(t *testing.T) {
 	if s.out != out {
 		t.Error("a key that comes back after none has another context")
 	}
+	awaited, err := (&Crypto{Awaited: true}).change() // another peer had the side, and agreed on nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []cryptoChange{{}, awaited, {}, {out: sealing(t, first)}} {
+		s.set(c)
+	}
+	if s.out != out {
+		t.Error("a key that comes back after awaited ones has another context")
+	}
 }
 
 // TestNumbersAreUsedOnce has random streams go out, of sources that jump, begin

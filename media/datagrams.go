@@ -105,7 +105,7 @@ func (w *worker) takesDatagram(ep *endpoint, pkt []byte) bool {
 	if d == nil || ep.kind != RTP || !isDTLS(pkt) {
 		return false
 	}
-	if begins(pkt) && d.source != ep.latch().named {
+	if begins(pkt) && d.source != ep.latch().Named() {
 		d.source = w.from.addrPort()
 	}
 	d.Deliver(pkt)
@@ -128,7 +128,7 @@ func (w *worker) sendDatagram(r *relay, side Side, pkt []byte) {
 	in, dest := r.secure[side].in, r.party[side].dest(RTP)
 	if in != nil && in.datagrams != nil && in.datagrams.source.IsValid() {
 		source := in.datagrams.source
-		if w.sendDatagramTo(r, side, pkt, source); source == dest || source == r.party[side].rtp.named {
+		if w.sendDatagramTo(r, side, pkt, source); source == dest || source == r.party[side].rtp.Named() {
 			return
 		}
 	}

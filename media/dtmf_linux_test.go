@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"flowbridge/audio"
+	"flowbridge/media/latch"
 	"flowbridge/media/packet"
 )
 
@@ -148,7 +149,7 @@ func TestKeyAfterAChangeOfSource(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newLine(t)
 			l.talkOn(0xa, 1, 5)
-			l.pass(streamSilence)
+			l.pass(latch.StreamSilence)
 			next := l.talkOn(0xb, 30000, speech)
 			keys := press(t, next, uint32(next)*160, packet.Event{Code: 7, Volume: 33}, 160, 800)
 			for _, pkt := range keys {
@@ -164,7 +165,7 @@ func TestKeyAfterAChangeOfSource(t *testing.T) {
 			checkOrder(t, got)
 			lost := 0 // the new source has to show that it is one
 			if speech == 0 {
-				lost = proofFirst - 1
+				lost = latch.ProofFirst - 1
 			}
 			key := events(got)
 			if len(key) != len(keys)-lost {

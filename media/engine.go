@@ -237,7 +237,7 @@ func (e *Engine) forbids(p Peer, a netip.AddrPort) bool {
 	addr := a.Addr().Unmap()
 	ours := slices.Contains(e.locals, addr) && !addr.IsLoopback() &&
 		!slices.ContainsFunc(e.config.Advertised, func(b netip.Addr) bool { return b.Unmap() == addr })
-	return e.own(a) || (ours && !contains(p.Believed, addr) && !contains(p.Listed, addr))
+	return e.own(a) || (ours && !p.trusts(addr))
 }
 
 // own reports whether a is a leased port of this engine. Media from or to such a port would loop for ever.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"flowbridge/media/latch"
 	"flowbridge/media/packet"
 
 	"github.com/pion/rtp"
@@ -151,14 +152,14 @@ func TestSourceChangesItsSSRC(t *testing.T) {
 	const changes, each = 20, 30
 	for i := range uint32(changes) {
 		l.talkOn(0x100+i, uint16(i*7919), each)
-		l.pass(streamSilence)
+		l.pass(latch.StreamSilence)
 	}
 	got := l.take()
 	checkOrder(t, got)
-	if want := each + (changes-1)*(each-proofFirst+1); len(got) != want {
+	if want := each + (changes-1)*(each-latch.ProofFirst+1); len(got) != want {
 		t.Errorf("%d packets heard; want %d", len(got), want)
 	}
-	if st := l.r.ledger.stats(l.w.epoch).A; st.SSRCChanges != changes-1 || st.Lost != 0 || st.Dropped != (Drops{WrongSSRC: (changes - 1) * (proofFirst - 1)}) {
+	if st := l.r.ledger.stats(l.w.epoch).A; st.SSRCChanges != changes-1 || st.Lost != 0 || st.Dropped != (Drops{WrongSSRC: (changes - 1) * (latch.ProofFirst - 1)}) {
 		t.Errorf("%d changes, %d lost, dropped %+v", st.SSRCChanges, st.Lost, st.Dropped)
 	}
 }

@@ -56,8 +56,8 @@ func loopback(family netip.Addr) netip.Addr {
 // believe locks on what a flow of a side comes from, and relays it as the flow says.
 func (r *relay) believe(side Side, f kernel.Flow, now time.Duration) {
 	ep, l := r.heard(side), &r.party[side].rtp
-	if l.source != f.Source || l.ssrc != f.SSRC {
-		l.source, l.ssrc, l.lockedAt, l.streamAt = f.Source, f.SSRC, now-relockWindow, now
+	if l.Source() != f.Source || l.SSRC() != f.SSRC {
+		l.Adopt(f.Source, f.SSRC, now)
 		r.ledger.located(side, f.Source)
 	}
 	ep.stream.started, ep.stream.ssrc, ep.stream.renewed = true, f.SSRC, false

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"flowbridge/media/latch"
 )
 
 // Whoever forges a side's source, address and port, is not told from the side but
@@ -74,7 +76,7 @@ func TestInjectionInAPause(t *testing.T) {
 					forged++
 				}
 				v, f := tally(l.take())
-				if most := int(pause / (20 * ms)); v != 0 || f > most || (pause < streamSilence && f > 1) {
+				if most := int(pause / (20 * ms)); v != 0 || f > most || (pause < latch.StreamSilence && f > 1) {
 					t.Errorf("%d forged packets heard in the pause; want %d at most", f, most)
 				}
 				seq, forged = l.both(seq, forged, 100, intruder)
@@ -121,12 +123,12 @@ func TestNamedSourceComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.talkOn(voice, 1, 10)
-	l.pass(relockSilence)
+	l.pass(latch.RelockSilence)
 	for i := range uint16(10) {
 		l.talkFrom(other, intruder, intruding+i)
 		l.pass(20 * ms)
 	}
-	if got := l.r.party[SideA].rtp.source; got != other.addr {
+	if got := l.r.party[SideA].rtp.Source(); got != other.addr {
 		t.Fatalf("locked on %v; want %v, in the side's silence", got, other.addr)
 	}
 	l.got = nil
@@ -135,7 +137,7 @@ func TestNamedSourceComesBack(t *testing.T) {
 		l.talkFrom(other, intruder, intruding+10+i)
 		l.pass(20 * ms)
 	}
-	if got := l.r.party[SideA].rtp.source; got != named {
+	if got := l.r.party[SideA].rtp.Source(); got != named {
 		t.Errorf("locked on %v; want %v, which the SDP names", got, named)
 	}
 }

@@ -94,7 +94,7 @@ type offload struct {
 // overtaken, and a waiting command would come too late.
 func (w *worker) offload(ep *endpoint) {
 	o := w.offloader
-	if o == nil || w.now < max(ep.offload.from, ep.latch().lockedAt+o.after) || !ep.isPlain(w.now) || waits(ep.fd) {
+	if o == nil || w.now < max(ep.offload.from, ep.latch().LockedAt()+o.after) || !ep.isPlain(w.now) || waits(ep.fd) {
 		return
 	}
 	r := ep.relay
@@ -145,7 +145,7 @@ func (o *offloader) aim(ep *endpoint) kernel.Flow {
 func (ep *endpoint) isPlain(now time.Duration) bool {
 	r, other := ep.relay, ep.side.Other()
 	switch {
-	case ep.offload.by != nil, ep.dest.size == 0, ep.flow.Unconfirmed, r.tap != nil, !ep.latch().steady(now),
+	case ep.offload.by != nil, ep.dest.size == 0, ep.flow.Unconfirmed, r.tap != nil, !ep.latch().Steady(now),
 		r.secure[ep.side].in != nil, r.secure[other].out != nil, !ep.stream.started, ep.stream.renewed, !ep.outlet.steady(now),
 		ep.masker != nil && !ep.masker.quiet(now), ep.listener != nil && ep.listener.listening,
 		ep.dialer != nil && ep.dialer.next != never, ep.player != nil && ep.player.playing:
@@ -157,11 +157,6 @@ func (ep *endpoint) isPlain(now time.Duration) bool {
 		}
 	}
 	return true
-}
-
-// steady reports whether the latch takes nothing but the locked stream, as long as that is heard.
-func (l *latch) steady(now time.Duration) bool {
-	return l.mode != LatchOff && l.source.IsValid() && (l.source == l.named || now-l.lockedAt >= relockWindow)
 }
 
 // steady reports whether the relayed stream is sent as it is shifted now.

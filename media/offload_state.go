@@ -13,7 +13,7 @@ import (
 func (o *offloader) state(ep *endpoint) kernel.State {
 	s, l, c, d := &ep.stream, &ep.stream.losses, ep.count, read(&ep.count.drops)
 	return kernel.State{
-		Last:    ep.latch().heard + o.epoch,
+		Last:    ep.latch().Heard() + o.epoch,
 		Packets: c.RxPackets.Load(), Bytes: c.RxBytes.Load(), Sent: c.TxPackets.Load(), SentBytes: c.TxBytes.Load(),
 		WrongSource: d.WrongSource.Load(), WrongSSRC: d.WrongSSRC.Load(), Discarded: d.Discarded.Load(),
 		Started: s.started, Jumped: s.jumped, Timed: s.timed,
@@ -43,7 +43,7 @@ func (ep *endpoint) takeOver(k *kernel.State) {
 		c.TxPackets.Add(k.Sent - was.Sent)
 		c.TxBytes.Add(k.SentBytes - was.SentBytes)
 		last := k.Last - ep.offload.by.epoch
-		ep.latch().heard = max(ep.latch().heard, last)
+		ep.latch().Hear(max(ep.latch().Heard(), last))
 		ep.relay.hears(ep.side, last)
 		ep.stream.takeOver(k, ep.offload.by.epoch)
 		heard := c.ofRTP()

@@ -50,8 +50,8 @@ func TestStateGoesToTheKernelAndBack(t *testing.T) {
 		if c.RxPackets.Load() != 20 || c.RxBytes.Load() != 200 || c.TxPackets.Load() != 18 || c.TxBytes.Load() != 180 {
 			t.Errorf("received %d of %d bytes, sent %d of %d", c.RxPackets.Load(), c.RxBytes.Load(), c.TxPackets.Load(), c.TxBytes.Load())
 		}
-		if again.latch().heard != 2*time.Second || again.relay.hearing.last != 2*time.Second {
-			t.Errorf("last heard at %v, the session at %v", again.latch().heard, again.relay.hearing.last)
+		if again.latch().Heard() != 2*time.Second || again.relay.hearing.last != 2*time.Second {
+			t.Errorf("last heard at %v, the session at %v", again.latch().Heard(), again.relay.hearing.last)
 		}
 	})
 }

@@ -4,12 +4,14 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"flowbridge/media/latch"
 )
 
 // party is where one side's packets come from and go to.
 type party struct {
 	named Peer // normalised
-	rtp   latch
+	rtp   latch.Latch
 	rtcp  reports
 
 	confirmed   bool  // it is there; that stays so
@@ -31,25 +33,25 @@ func (p *party) set(peer Peer, now time.Duration) (moved bool) {
 		p.rtcp.source = netip.AddrPort{}
 	}
 	p.named = peer
-	p.rtp.describe(peer, now)
+	p.rtp.Describe(latch.Description{Mode: peer.Latch, Named: peer.RTP, Held: peer.Held, Believed: peer.Believed, Listed: peer.Listed}, now)
 	return moved
 }
 
-func (p *party) judgeReport(src netip.AddrPort) verdict {
+func (p *party) judgeReport(src netip.AddrPort) latch.Verdict {
 	r, rtp := &p.rtcp, &p.rtp
 	switch {
 	case src == r.source:
-		return keep
+		return latch.Keep
 	case src == p.named.RTCP:
-		return lock
-	case rtp.mode == LatchStrict, r.source.IsValid():
-		return stray
-	case rtp.mode == LatchOff && (rtp.believes(src.Addr()) || rtp.lists(src.Addr())):
-		return keep
-	case rtp.source.IsValid() && src.Addr() == rtp.source.Addr():
-		return lock
+		return latch.Lock
+	case rtp.Mode() == latch.Strict, r.source.IsValid():
+		return latch.Stray
+	case rtp.Mode() == latch.Off && (rtp.Believes(src.Addr()) || rtp.Lists(src.Addr())):
+		return latch.Keep
+	case rtp.Source().IsValid() && src.Addr() == rtp.Source().Addr():
+		return latch.Lock
 	}
-	return stray
+	return latch.Stray
 }
 
 // source returns the accepted source; invalid while it is unknown.
@@ -57,7 +59,7 @@ func (p *party) source(k Kind) netip.AddrPort {
 	if k == RTCP {
 		return p.rtcp.source
 	}
-	return p.rtp.source
+	return p.rtp.Source()
 }
 
 // dest returns where packets for the party go, invalid for nowhere.
@@ -74,10 +76,16 @@ func (p *party) dest(k Kind) netip.AddrPort {
 		return p.source(k)
 	case k == RTP:
 		return p.named.RTP
-	case !p.rtp.source.IsValid() || p.rtp.source.Addr() == p.named.RTP.Addr():
+	case !p.rtp.Source().IsValid() || p.rtp.Source().Addr() == p.named.RTP.Addr():
 		return p.named.RTCP
 	}
-	return portAbove(p.rtp.source)
+	return portAbove(p.rtp.Source())
+}
+
+// trusts reports whether an address is believed or listed.
+func (p *Peer) trusts(a netip.Addr) bool {
+	has := func(n netip.Prefix) bool { return n.Contains(a) }
+	return slices.ContainsFunc(p.Believed, has) || slices.ContainsFunc(p.Listed, has)
 }
 
 // normal unmaps 4-in-6 addresses, makes unusable addresses invalid, fills in RTCP and copies the lists.

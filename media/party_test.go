@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"flowbridge/media/latch"
 	"flowbridge/media/packet"
 )
 
@@ -32,7 +33,7 @@ func TestPartyDestinations(t *testing.T) {
 		var p party
 		p.set(tt.peer, 0)
 		if tt.rtp != "" {
-			p.rtp.take(addr(tt.rtp), packet.Header{}, 0)
+			p.rtp.Take(addr(tt.rtp), packet.Header{}, 0)
 		}
 		if tt.rtcp != "" {
 			p.rtcp.source = addr(tt.rtcp)
@@ -64,11 +65,11 @@ func TestPartySet(t *testing.T) {
 	} {
 		var p party
 		p.set(Peer{RTP: rtp, RTCP: rtcp}, 0)
-		p.rtp.take(rtp, packet.Header{}, 0)
+		p.rtp.Take(rtp, packet.Header{}, 0)
 		p.rtcp.source = rtcp
 		p.set(tt.to, 0)
-		if p.rtp.source.IsValid() != tt.rtpOn || p.rtcp.source.IsValid() != tt.rtcpOn {
-			t.Errorf("%s: RTP locked on %v, RTCP on %v; want locked %v and %v", tt.name, p.rtp.source, p.rtcp.source, tt.rtpOn, tt.rtcpOn)
+		if p.rtp.Source().IsValid() != tt.rtpOn || p.rtcp.source.IsValid() != tt.rtcpOn {
+			t.Errorf("%s: RTP locked on %v, RTCP on %v; want locked %v and %v", tt.name, p.rtp.Source(), p.rtcp.source, tt.rtpOn, tt.rtcpOn)
 		}
 	}
 }
@@ -77,28 +78,28 @@ func TestPartyJudgesReports(t *testing.T) {
 	const named, above, elsewhere, guess = "198.51.100.7:4011", "203.0.113.1:7", "203.0.113.1:9", "192.0.2.66:4011"
 	for _, tt := range []struct {
 		name   string
-		mode   LatchMode
+		mode   latch.Mode
 		rtp    string // locked
 		locked string
 		from   string
-		want   verdict
+		want   latch.Verdict
 	}{
-		{"the named one", LatchAuto, "", "", named, lock},
-		{"a guess", LatchAuto, "203.0.113.1:6", "", guess, stray},
-		{"the address of RTP", LatchAuto, "203.0.113.1:6", "", above, lock},
-		{"before RTP", LatchAuto, "", "", above, stray},
-		{"the locked one", LatchAuto, "203.0.113.1:6", above, above, keep},
-		{"another port beside the locked one", LatchAuto, "203.0.113.1:6", above, elsewhere, stray},
-		{"the named one after another", LatchAuto, "203.0.113.1:6", above, named, lock},
-		{"strict", LatchStrict, "198.51.100.7:4000", "", "198.51.100.7:9", stray},
-		{"strict, named", LatchStrict, "198.51.100.7:4000", "", named, lock},
-		{"off, believed", LatchOff, "", "", above, keep},
-		{"off, a guess", LatchOff, "", "", guess, stray},
+		{"the named one", latch.Auto, "", "", named, latch.Lock},
+		{"a guess", latch.Auto, "203.0.113.1:6", "", guess, latch.Stray},
+		{"the address of RTP", latch.Auto, "203.0.113.1:6", "", above, latch.Lock},
+		{"before RTP", latch.Auto, "", "", above, latch.Stray},
+		{"the locked one", latch.Auto, "203.0.113.1:6", above, above, latch.Keep},
+		{"another port beside the locked one", latch.Auto, "203.0.113.1:6", above, elsewhere, latch.Stray},
+		{"the named one after another", latch.Auto, "203.0.113.1:6", above, named, latch.Lock},
+		{"strict", latch.Strict, "198.51.100.7:4000", "", "198.51.100.7:9", latch.Stray},
+		{"strict, named", latch.Strict, "198.51.100.7:4000", "", named, latch.Lock},
+		{"off, believed", latch.Off, "", "", above, latch.Keep},
+		{"off, a guess", latch.Off, "", "", guess, latch.Stray},
 	} {
 		var p party
 		p.set(Peer{RTP: addr("198.51.100.7:4000"), RTCP: addr(named), Believed: prefixes("203.0.113.1/32"), Latch: tt.mode}, 0)
 		if tt.rtp != "" {
-			p.rtp.take(addr(tt.rtp), packet.Header{}, 0)
+			p.rtp.Take(addr(tt.rtp), packet.Header{}, 0)
 		}
 		if tt.locked != "" {
 			p.rtcp.source = addr(tt.locked)
@@ -116,4 +117,13 @@ func TestPeerIsCopied(t *testing.T) {
 	if want := netip.MustParsePrefix("192.0.2.0/24"); n.Believed[0] != want {
 		t.Errorf("got %v; want %v", n.Believed[0], want)
 	}
+}
+
+func addr(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
+
+func prefixes(list ...string) (p []netip.Prefix) {
+	for _, s := range list {
+		p = append(p, netip.MustParsePrefix(s))
+	}
+	return p
 }

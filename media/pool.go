@@ -7,12 +7,14 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"flowbridge/media/latch"
 )
 
 const (
 	// restFor is how long a pair rests between two calls, if another one can be had. A peer that is told of the end
 	// goes on sending for a moment. It is lateWindow for the same reason as within a call.
-	restFor = lateWindow
+	restFor = latch.LateWindow
 
 	// trimEvery is how often pairs that were not needed are given back, a quarter of them each time. So an hour's peak
 	// is forgotten within some minutes, and a pause of seconds costs nothing.

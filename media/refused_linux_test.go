@@ -4,13 +4,15 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"flowbridge/media/latch"
 )
 
 // The statistics name the source that is not taken, each side's own.
 func TestRefusedSource(t *testing.T) {
 	noLeaks(t)
 	br := newBridge(t, openEngine(t, nil))
-	br.SetPeer(SideA, Peer{RTP: br.a.addr, Latch: LatchStrict})
+	br.SetPeer(SideA, Peer{RTP: br.a.addr, Latch: latch.Strict})
 	br.a.send(br.Local(SideA), sourcePacket(t, 1, 1))
 	br.b.read()
 	if st := br.Stats(); st.A.Refused.IsValid() || st.B.Refused.IsValid() {

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"flowbridge/media/latch"
 	"flowbridge/media/packet"
 	"flowbridge/media/quality"
 )
@@ -128,7 +129,7 @@ func (r *relay) heard(side Side) *endpoint {
 }
 
 // latch says which source a side's RTP is accepted from.
-func (ep *endpoint) latch() *latch { return &ep.relay.party[ep.side].rtp }
+func (ep *endpoint) latch() *latch.Latch { return &ep.relay.party[ep.side].rtp }
 
 // speaks reports whether our own packets replace those of ep.
 func (ep *endpoint) speaks() bool {
@@ -150,7 +151,7 @@ func (r *relay) resolve(from Side, kind Kind) flow {
 	f.Source, f.Dest = r.party[from].source(kind), r.party[from.Other()].dest(kind)
 	f.Unconfirmed = r.party[from.Other()].isUnconfirmed(f.Dest)
 	if kind == RTP {
-		f.SSRC = r.party[from].rtp.ssrc
+		f.SSRC = r.party[from].rtp.SSRC()
 		if ep := &r.endpoint[from][RTP]; ep.rtpState != nil {
 			f.Rewrite = ep.outlet.shift
 		}
@@ -178,7 +179,7 @@ func (r *relay) route() error {
 			}
 			ep.attached, ep.flow, ep.out = true, f.course, out
 		}
-		r.ledger.located(ep.side, r.party[ep.side].rtp.source)
+		r.ledger.located(ep.side, r.party[ep.side].rtp.Source())
 	}
 	return nil
 }
@@ -229,12 +230,12 @@ func (r *relay) setEvents(side Side, c TelephoneEvents) {
 // learn locks on the source and stream of an RTP packet.
 func (r *relay) learn(ep *endpoint, src netip.AddrPort, h packet.Header, now time.Duration) {
 	l := &r.party[ep.side].rtp
-	moved := src != l.source
-	if l.source.IsValid() && src.Addr() != l.source.Addr() {
+	moved := src != l.Source()
+	if l.Source().IsValid() && src.Addr() != l.Source().Addr() {
 		r.party[ep.side].rtcp.source = netip.AddrPort{} // RTCP now comes from there too
 	}
 	ep.outlet.leave(&ep.stream)
-	l.take(src, h, now)
+	l.Take(src, h, now)
 	if !moved && h.SSRC != ep.stream.ssrc {
 		ep.stream.ssrcChanges++
 	}
@@ -248,7 +249,7 @@ func (r *relay) learn(ep *endpoint, src netip.AddrPort, h packet.Header, now tim
 // vouches reports whether a compound proves that it is the side's: it is authentic, or begins with a report (RFC 3550
 // §6.1) of the side's known stream. A goodbye proves nothing, because its sender need not be heard again.
 func (r *relay) vouches(side Side, compound []byte) bool {
-	return r.secure[side].in != nil || packet.ReportsOf(compound, r.party[side].rtp.ssrc)
+	return r.secure[side].in != nil || packet.ReportsOf(compound, r.party[side].rtp.SSRC())
 }
 
 func (r *relay) post(e Event) {

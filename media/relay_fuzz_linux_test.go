@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/media/latch"
 	"flowbridge/media/packet"
 )
 
@@ -15,7 +16,7 @@ const (
 	fuzzRenumber
 	fuzzMask
 	fuzzTap
-	fuzzOff // LatchOff
+	fuzzOff // latch.Off
 	fuzzOtherPort
 )
 
@@ -39,7 +40,7 @@ func FuzzRelay(f *testing.F) {
 		peer := l.r.party[SideA].named
 		peer.Mux = flags&fuzzMux != 0
 		if flags&fuzzOff != 0 {
-			peer.Latch = LatchOff
+			peer.Latch = latch.Off
 		}
 		if err := l.r.setPeer(SideA, peer, l.w.now); err != nil {
 			t.Fatal(err)

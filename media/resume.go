@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"flowbridge/media/latch"
 	"flowbridge/media/packet"
 	"flowbridge/media/quality"
 )
@@ -89,7 +90,7 @@ func (s *SideState) valid() bool {
 			return false
 		}
 	}
-	return s.Peer.Latch <= LatchOff && s.Latch.Mode <= LatchOff && len(s.Payloads) <= maxPayloadChanges &&
+	return s.Peer.Latch <= latch.Off && s.Latch.Mode <= latch.Off && len(s.Payloads) <= maxPayloadChanges &&
 		s.Events.PayloadType <= 127 && s.Stream.Base <= s.Stream.Top && s.Stream.Top < 1<<48 && s.Early >= 0 && s.Early <= unconfirmedBound+1
 }
 
@@ -160,7 +161,7 @@ func (r *relay) resume(st *SessionState, c clock) {
 		s, p := &st.Sides[i], &r.party[i]
 		p.confirmed, p.withheld, p.unconfirmed = s.Confirmed, s.Withheld, s.Early
 		p.resume(s, st.Exact, c)
-		r.ledger.located(Side(i), p.rtp.source)
+		r.ledger.located(Side(i), p.rtp.Source())
 		if ep := &r.endpoint[i][RTP]; ep.rtpState != nil || s.Stream.Started || s.Outlet.Begun {
 			r.heard(Side(i)).stream.rate = int64(s.Peer.ClockRate)
 			ep.stream.resume(&s.Stream, st.Exact, c)
@@ -184,24 +185,15 @@ func (r *relay) resume(st *SessionState, c clock) {
 // resume describes the party, and locks its latch again: a stranger must not take the place of a source that was not
 // heard for a while because nobody was there. What was set and not carried out follows.
 func (p *party) resume(s *SideState, exact bool, c clock) {
-	l, is := &s.Latch, s.Peer
+	l, is := s.Latch, s.Peer
 	p.named, p.rtcp.source = is, sendable(s.RTCP)
-	p.rtp = latch{
-		mode: l.Mode, named: sendable(l.Named), believed: is.Believed, listed: is.Listed, learnTil: c.until(l.LearnTil, learnWindow),
-		source: sendable(l.Source), ssrc: l.SSRC, relocked: l.Relocked, lockedAt: c.past(l.LockedAt), heard: c.past(l.Heard),
-		streamAt: c.past(l.StreamAt), recent: l.Recent,
-	}
+	l.Named, l.Source = sendable(l.Named), sendable(l.Source)
+	p.rtp = latch.Resume(&l, is.Believed, is.Listed, c.until)
 	if !exact {
-		p.rtp.heard = c.now
+		p.rtp.Hear(c.now)
 	}
-	if l.Former.IsValid() {
-		p.rtp.former = &former{source: l.Former, name: l.FormerName, until: c.until(l.FormerUntil, lateWindow)}
-	}
-	if l.Before.IsValid() {
-		p.rtp.before = &replaced{source: l.Before, ssrc: l.BeforeSSRC, lived: l.BeforeLived}
-	}
-	if p.rtp.named != is.RTP || l.Mode != is.Latch {
-		p.named.RTP = p.rtp.named
+	if p.rtp.Named() != is.RTP || l.Mode != is.Latch {
+		p.named.RTP = p.rtp.Named()
 		p.set(is, c.now)
 	}
 }

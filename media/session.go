@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+
+	"flowbridge/media/latch"
 )
 
 // SessionConfig says how to make a session.
@@ -42,7 +44,7 @@ type Peer struct {
 	Listed []netip.Prefix `cbor:"5,keyasint,omitempty"`
 
 	// Latch says how the source is found among all these.
-	Latch LatchMode `cbor:"6,keyasint,omitempty"`
+	Latch latch.Mode `cbor:"6,keyasint,omitempty"`
 
 	// Unconfirmed: it is not known yet whether the side is there, or somebody else has named its address. It is sent a
 	// second's worth of media at most, except at addresses of Believed and Listed, until it is confirmed: by

@@ -30,7 +30,7 @@ func (r *relay) start(now time.Duration) {
 	}
 	r.hearing = hearing{started: true, last: now, since: now}
 	for side := range r.party {
-		r.party[side].rtp.learn(now)
+		r.party[side].rtp.Learn(now)
 	}
 }
 

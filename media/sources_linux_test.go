@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/media/latch"
 	"flowbridge/media/packet"
 )
 
@@ -115,9 +116,9 @@ func TestRebindingInMidCall(t *testing.T) {
 		heard         int
 	}{
 		"without an offer":     {false, false, 0},
-		"with an offer":        {true, false, 100 - proofReplace + 1},
-		"a listed source":      {false, true, 100 - proofReplace + 1},
-		"listed, and an offer": {true, true, 100 - proofReplace + 1},
+		"with an offer":        {true, false, 100 - latch.ProofReplace + 1},
+		"a listed source":      {false, true, 100 - latch.ProofReplace + 1},
+		"listed, and an offer": {true, true, 100 - latch.ProofReplace + 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLine(t)
@@ -131,8 +132,8 @@ func TestRebindingInMidCall(t *testing.T) {
 				}
 			}
 			describe()
-			seq := l.talkOn(voice, 1, int(learnWindow/(20*ms)))
-			l.pass(relockSilence)
+			seq := l.talkOn(voice, 1, int(latch.LearnWindow/(20*ms)))
+			l.pass(latch.RelockSilence)
 			l.take()
 			if tt.offer {
 				describe()
@@ -222,7 +223,7 @@ func TestResumeBehindNAT(t *testing.T) {
 func TestStrictSource(t *testing.T) {
 	noLeaks(t)
 	c := newAttacked(t, openEngine(t, nil))
-	strict := Peer{RTP: c.a.addr, RTCP: c.aRTCP.addr, Latch: LatchStrict, Believed: prefixes("127.0.3.0/24"), Listed: prefixes("127.0.4.0/24")}
+	strict := Peer{RTP: c.a.addr, RTCP: c.aRTCP.addr, Latch: latch.Strict, Believed: prefixes("127.0.3.0/24"), Listed: prefixes("127.0.4.0/24")}
 	c.SetPeer(SideA, strict)
 	others := []*client{newClient(t, "127.0.1.1:0"), newClient(t, "127.0.3.1:0"), newClient(t, "127.0.4.1:0"), newClient(t, "127.0.9.1:0")}
 	strays := uint64(0)
@@ -259,7 +260,7 @@ func TestAnySource(t *testing.T) {
 	noLeaks(t)
 	c := newAttacked(t, openEngine(t, nil))
 	c.SetPeer(SideA, Peer{
-		RTP: c.a.addr, RTCP: c.aRTCP.addr, Latch: LatchOff, Believed: prefixes("127.0.3.0/24"), Listed: prefixes("127.0.4.0/24"),
+		RTP: c.a.addr, RTCP: c.aRTCP.addr, Latch: latch.Off, Believed: prefixes("127.0.3.0/24"), Listed: prefixes("127.0.4.0/24"),
 	})
 	sources := []*client{c.a, newClient(t, "127.0.1.1:0"), newClient(t, "127.0.3.1:0"), newClient(t, "127.0.4.1:0")}
 	stranger := newClient(t, "127.0.9.1:0")

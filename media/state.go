@@ -3,6 +3,8 @@ package media
 import (
 	"net/netip"
 	"time"
+
+	"flowbridge/media/latch"
 )
 
 // SessionState is what another process needs to go on with a session: plain data, for any encoding. Times are of
@@ -37,7 +39,7 @@ type SideState struct {
 	Early     int32           `cbor:"7,keyasint,omitempty"` // bytes that it was sent unconfirmed
 	Withheld  bool            `cbor:"8,keyasint,omitempty"`
 
-	Latch  LatchState     `cbor:"10,keyasint,omitzero"`
+	Latch  latch.State    `cbor:"10,keyasint,omitzero"`
 	RTCP   netip.AddrPort `cbor:"11,keyasint,omitzero"` // where its RTCP comes from
 	Stream StreamState    `cbor:"12,keyasint,omitzero"` // what it sends
 	Outlet OutletState    `cbor:"13,keyasint,omitzero"` // what the other side is sent
@@ -53,28 +55,6 @@ type SideState struct {
 
 	// Playing is the sound towards the side. Who resumes the session plays it again from where it was.
 	Playing PlayState `cbor:"17,keyasint,omitzero"`
-}
-
-// LatchState says which source is locked, and for which description.
-type LatchState struct {
-	Named    netip.AddrPort `cbor:"1,keyasint,omitzero"`
-	Mode     LatchMode      `cbor:"2,keyasint,omitempty"`
-	Source   netip.AddrPort `cbor:"3,keyasint,omitzero"`
-	SSRC     uint32         `cbor:"4,keyasint,omitempty"`
-	Relocked bool           `cbor:"5,keyasint,omitempty"`
-	LockedAt time.Duration  `cbor:"6,keyasint,omitempty"`
-	Heard    time.Duration  `cbor:"7,keyasint,omitempty"`
-	StreamAt time.Duration  `cbor:"8,keyasint,omitempty"`
-	LearnTil time.Duration  `cbor:"9,keyasint,omitempty"`
-	Recent   netip.AddrPort `cbor:"10,keyasint,omitzero"`
-
-	// The source before a change of name, and the stream before another replaced it.
-	Former      netip.AddrPort `cbor:"11,keyasint,omitzero"`
-	FormerName  netip.AddrPort `cbor:"12,keyasint,omitzero"`
-	FormerUntil time.Duration  `cbor:"13,keyasint,omitempty"`
-	Before      netip.AddrPort `cbor:"14,keyasint,omitzero"`
-	BeforeSSRC  uint32         `cbor:"15,keyasint,omitempty"`
-	BeforeLived time.Duration  `cbor:"16,keyasint,omitempty"`
 }
 
 // StreamState is what is known of the RTP that a side sends.

@@ -92,7 +92,7 @@ func (r *relay) state(st *SessionState, epoch time.Duration) {
 		s, p, side := &st.Sides[i], &r.party[i], Side(i)
 		s.Local = r.local[i]
 		s.Confirmed, s.Early, s.Withheld, s.RTCP = p.confirmed, p.unconfirmed, p.withheld, p.rtcp.source
-		p.rtp.state(&s.Latch, at)
+		s.Latch = p.rtp.State(at)
 		if ep := &r.endpoint[i][RTP]; ep.rtpState != nil {
 			ep.stream.state(&s.Stream, at)
 			ep.outlet.state(&s.Outlet, &ep.stream, st.Exact, at)
@@ -118,19 +118,6 @@ func (ep *endpoint) playing() *player {
 		return nil
 	}
 	return ep.player
-}
-
-func (l *latch) state(st *LatchState, at func(time.Duration) time.Duration) {
-	*st = LatchState{
-		Named: l.named, Mode: l.mode, Source: l.source, SSRC: l.ssrc, Relocked: l.relocked, LockedAt: at(l.lockedAt),
-		Heard: at(l.heard), StreamAt: at(l.streamAt), LearnTil: at(l.learnTil), Recent: l.recent,
-	}
-	if f := l.former; f != nil {
-		st.Former, st.FormerName, st.FormerUntil = f.source, f.name, at(f.until)
-	}
-	if b := l.before; b != nil {
-		st.Before, st.BeforeSSRC, st.BeforeLived = b.source, b.ssrc, b.lived
-	}
 }
 
 func (s *stream) state(st *StreamState, at func(time.Duration) time.Duration) {

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"flowbridge/media/latch"
 	"flowbridge/media/packet"
 )
 
@@ -102,18 +103,18 @@ func (w *worker) relay(ep *endpoint, n int) {
 // relayReport handles RTCP that came to the RTCP port.
 func (w *worker) relayReport(ep *endpoint, src netip.AddrPort, pkt []byte) {
 	v := ep.relay.party[ep.side].judgeReport(src)
-	if v == stray || (v == lock && ep.relay.own(src)) {
+	if v == latch.Stray || (v == latch.Lock && ep.relay.own(src)) {
 		ep.count.dropped().WrongSource.Add(1)
 		return
 	}
 	if pkt = w.openReport(ep, pkt); pkt == nil {
 		return
 	}
-	if v == lock && src != ep.relay.party[ep.side].named.RTCP && !ep.relay.vouches(ep.side, pkt) {
+	if v == latch.Lock && src != ep.relay.party[ep.side].named.RTCP && !ep.relay.vouches(ep.side, pkt) {
 		ep.count.dropped().WrongSource.Add(1)
 		return
 	}
-	if v == lock {
+	if v == latch.Lock {
 		ep.relay.party[ep.side].rtcp.source = src
 		_ = ep.relay.route()
 	}
@@ -149,41 +150,41 @@ func (w *worker) control(ep *endpoint, pkt []byte) {
 	}
 }
 
-// admits reports whether to look at a packet that is not from the locked source. With LatchOff this is the only check
+// admits reports whether to look at a packet that is not from the locked source. With latch.Off this is the only check
 // of its source.
 func (w *worker) admits(ep *endpoint, src netip.AddrPort) bool {
 	l := ep.latch()
-	return src == l.recent || (l.admits(src, w.now) && (l.mode != LatchOff || !ep.relay.own(src)))
+	return src == l.Recent() || (l.Admits(src, w.now) && (l.Mode() != latch.Off || !ep.relay.own(src)))
 }
 
 // guard reports whether to accept a packet of an admitted source, and counts the reason if not.
 func (w *worker) guard(ep *endpoint, src netip.AddrPort, h packet.Header) bool {
 	l := ep.latch()
-	v := l.judge(src, h, w.now)
-	if v == unproven && ep.relay.secure[ep.side].in != nil {
-		v = lock // authentication is a better proof than packets in a row
+	v := l.Judge(src, h, w.now)
+	if v == latch.Unproven && ep.relay.secure[ep.side].in != nil {
+		v = latch.Lock // authentication is a better proof than packets in a row
 	}
-	if v == lock && src != l.source && ep.relay.own(src) {
-		v = stray // what comes from a port of our own would go round for ever
+	if v == latch.Lock && src != l.Source() && ep.relay.own(src) {
+		v = latch.Stray // what comes from a port of our own would go round for ever
 	}
-	if v == keep || v == lock {
+	if v == latch.Keep || v == latch.Lock {
 		ep.cameUp(w.now)
 	}
 	switch v {
-	case keep:
-		if h.SSRC != ep.outlet.source && l.mode == LatchOff {
+	case latch.Keep:
+		if h.SSRC != ep.outlet.source && l.Mode() == latch.Off {
 			ep.outlet.leave(&ep.stream)
 		}
-		l.heard = w.now
+		l.Hear(w.now)
 		return true
-	case lock:
+	case latch.Lock:
 		ep.relay.learn(ep, src, h, w.now)
 		return true
-	case stray:
+	case latch.Stray:
 		w.refuse(ep, src)
-	case unproven:
+	case latch.Unproven:
 		ep.count.dropped().Unproven.Add(1)
-	case foreign:
+	case latch.Foreign:
 		ep.count.dropped().WrongSSRC.Add(1)
 	}
 	return false
@@ -301,7 +302,7 @@ func (w *worker) refuse(ep *endpoint, src netip.AddrPort) {
 // that.
 func (w *worker) relayMuxed(rtp *endpoint, src netip.AddrPort, pkt []byte) {
 	ep, l := &rtp.relay.endpoint[rtp.side][RTCP], rtp.latch()
-	if src != l.source && src != l.named && l.mode != LatchOff {
+	if src != l.Source() && src != l.Named() && l.Mode() != latch.Off {
 		ep.count.dropped().WrongSource.Add(1)
 		return
 	}

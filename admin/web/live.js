@@ -14,6 +14,7 @@ export function live(main) {
   const targets = el('tbody');
   const filter = el('input', { type: 'search', placeholder: 'Filter', 'aria-label': 'Filter live calls by number, id, trunk, target or phase', autocomplete: 'off', spellcheck: 'false', oninput: refresh });
   const shown = el('span.hint', { role: 'status' });
+  const none = el('p.none', { role: 'status' });
   const calls = table({
     label: 'Live calls', sorted: 'started', href: (r) => `#/calls/${encodeURIComponent(r.id)}`,
     columns: [
@@ -32,7 +33,7 @@ export function live(main) {
     el('section', { 'aria-labelledby': 'h-targets' }, el('h2', { id: 'h-targets' }, 'Targets'),
       el('div.wrap', {}, el('table.cards', {}, el('thead', {}, el('tr', {},
         ['Target', 'Health', 'Calls', 'Attempts', 'Answered', 'Prepare p50 / p95', 'Answer p50 / p95', 'Last error'].map((h) => el('th', { scope: 'col' }, h)))), targets))),
-    el('section.calls', { 'aria-labelledby': 'h-calls' }, el('div.row', {}, el('h2', { id: 'h-calls' }, 'Live calls'), shown, filter), calls.element));
+    el('section.calls', { 'aria-labelledby': 'h-calls' }, el('div.row', {}, el('h2', { id: 'h-calls' }, 'Live calls'), shown, filter), none, calls.element));
 
   let targetsShown = null;
   function refresh() {
@@ -43,6 +44,8 @@ export function live(main) {
     }
     const wanted = filter.value.trim().toLowerCase();
     const n = calls.show(feed.calls, (r) => !wanted || r.hay.includes(wanted));
+    put(none, n ? '' : wanted && feed.calls.size ? 'No live call fits the filter.' : 'No live calls.');
+    none.hidden = n > 0;
     put(shown, wanted ? `${count(n)} of ${count(feed.calls.size)}` : count(n));
   }
   const ends = listen(refresh);

@@ -113,6 +113,9 @@ func declined(code int) bool {
 	return code == 600 || code == 603 || code == 607 || code == 608
 }
 
+// RefusesOffer reports whether a status refuses an offer for its content.
+func RefusesOffer(code int) bool { return code == 488 || code == 606 || code == 415 }
+
 // NextTarget reports whether the next target is tried after a target's answer. Other
 // answers are passed on as they are. Code 0 means no answer.
 func NextTarget(code int, failoverOn []int) bool {

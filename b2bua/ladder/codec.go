@@ -182,7 +182,7 @@ func decode(raw []byte) (*Ladder, error) {
 		m := messageOf(e, begin)
 		if e.ends > 0 {
 			at := all[e.ends-1]
-			m.Local, m.Remote, m.Transport, m.ends = shown(at.local), shown(at.remote), at.transport, at
+			m.Local, m.Remote, m.Transport, m.ends = Shown(at.local), Shown(at.remote), at.transport, at
 		}
 		if e.kind == SIP {
 			key := string(binary.AppendUvarint([]byte{byte(m.From), byte(m.To)}, uint64(e.lane))) + string(e.text)
@@ -200,7 +200,8 @@ func decode(raw []byte) (*Ladder, error) {
 	return l, nil
 }
 
-func shown(a netip.AddrPort) string {
+// Shown is an address in a log or ladder, empty where there is none.
+func Shown(a netip.AddrPort) string {
 	if !a.IsValid() {
 		return ""
 	}

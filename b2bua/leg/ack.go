@@ -111,3 +111,20 @@ func (l *Leg) ackLate(seq uint32) {
 func (l *Leg) newACK(d *Dialog, seq uint32, branch string) (*sip.Request, Hop) {
 	return d.request(sip.ACK, seq, l.viaOf(branch), l.invited.credentials...)
 }
+
+// AckOfRefusal acknowledges a refusal of our INVITE, which went to uri, from the
+// refusal's own headers (RFC 3261 section 17.1.1.3).
+func AckOfRefusal(res *sip.Response, uri sip.Uri) *sip.Request {
+	ack := sip.NewRequest(sip.ACK, *uri.Clone())
+	via := res.Via().Clone()
+	via.Params = sip.HeaderParams{{K: "branch", V: message.BranchOf(res)}, {K: "rport"}}
+	ack.AppendHeader(via)
+	maxForwards := sip.MaxForwardsHeader(70)
+	ack.AppendHeader(&maxForwards)
+	for _, name := range []string{"From", "To", "Call-ID"} {
+		sip.CopyHeaders(name, res, ack)
+	}
+	ack.AppendHeader(&sip.CSeqHeader{SeqNo: res.CSeq().SeqNo, MethodName: sip.ACK})
+	ack.SetBody(nil)
+	return ack
+}

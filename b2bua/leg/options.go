@@ -1,6 +1,7 @@
 package leg
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -75,6 +76,31 @@ func missing(req *sip.Request, o PeerOptions) string {
 		}
 	}
 	return strings.Join(unknown, ", ")
+}
+
+// Refusal checks a new INVITE, whose description may have maxSDP bytes, in the order of
+// RFC 3261 section 8.2; code 0: nothing is wrong.
+func Refusal(req *sip.Request, o PeerOptions, maxSDP int) (code int, reason string, headers []sip.Header) {
+	secure := message.TransportOf(req) == config.TransportTLS
+	if code, reason = message.URIRefusal(req, secure); code != 0 {
+		return code, reason, nil
+	}
+	if reason = message.ContactRefusal(req, secure); reason != "" {
+		return 400, reason, nil
+	}
+	if code, reason, headers = Unsupported(req, o); code != 0 {
+		return code, reason, headers
+	}
+	if code, reason, headers = message.BodyRefusal(req, o.Parts); code != 0 {
+		return code, reason, headers
+	}
+	switch sdp, _, _ := message.BodyOf(req, o.Parts); {
+	case len(sdp) > maxSDP:
+		return 400, fmt.Sprintf("Session Description Longer Than %d Bytes", maxSDP), nil
+	case !AcceptsSDP(req.GetHeaders("accept")):
+		return 406, "Not Acceptable", nil
+	}
+	return 0, "", nil
 }
 
 // Unsupported returns the refusal of a request that requires an unknown extension,

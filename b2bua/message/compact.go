@@ -26,8 +26,11 @@ func Compact(all ...*string) {
 	}
 }
 
-// HeaderText returns a request without its body as text, which Parse reads.
-func HeaderText(req *sip.Request) string {
+// HeaderText is a request without its body as text, which Parse reads.
+type HeaderText string
+
+// HeaderTextOf gives the text of a request.
+func HeaderTextOf(req *sip.Request) HeaderText {
 	b := TakeBuffer()
 	defer b.Release()
 	b.add(string(req.Method), " ")
@@ -40,8 +43,20 @@ func HeaderText(req *sip.Request) string {
 		}
 	}
 	b.add("\r\n")
-	return string(b.Bytes)
+	return HeaderText(b.Bytes)
 }
+
+// Request reads the request again.
+func (t HeaderText) Request() *sip.Request {
+	msg, err := Parse([]byte(t))
+	if req, ok := msg.(*sip.Request); ok && err == nil {
+		return req
+	}
+	return sip.NewRequest(sip.INVITE, sip.Uri{}) // never: it has been read before
+}
+
+// Value is the first value of a header, as template.Vars.HeaderFunc.
+func (t HeaderText) Value(name string) string { return FirstHeader(t.Request(), name) }
 
 // Text returns a message as text, which Parse reads.
 func Text(msg sip.Message) []byte {

@@ -284,3 +284,14 @@ func Sipfrag(code int, reason string) []byte {
 	}
 	return []byte("SIP/2.0 " + strconv.Itoa(code) + " " + reason + "\r\n")
 }
+
+// WithEmbedded is a URI with embedded headers (RFC 3261 section 19.1.1), in the angle
+// brackets that these need.
+func WithEmbedded(uri string, headers []HeaderLine) string {
+	sep := "?"
+	for _, h := range headers {
+		uri += sep + h.Name + "=" + strings.ReplaceAll(url.QueryEscape(h.Value), "+", "%20")
+		sep = "&"
+	}
+	return "<" + uri + ">"
+}

@@ -92,7 +92,7 @@ func FuzzHeaderText(f *testing.F) {
 		if req.Via() == nil || req.From() == nil || req.To() == nil || req.CSeq() == nil || req.CallID() == nil {
 			t.Fatalf("a header is missing in\n%q", text)
 		}
-		again := parsedRequest(t, []byte(HeaderText(req)))
+		again := parsedRequest(t, []byte(HeaderTextOf(req)))
 		if got, want := URIText(&again.Recipient), URIText(&req.Recipient); got != want {
 			t.Errorf("Request-URI %s; want %s", got, want)
 		}

@@ -3,6 +3,7 @@ package peers
 import (
 	"time"
 
+	"flowbridge/b2bua/cause"
 	"flowbridge/config"
 )
 
@@ -23,6 +24,28 @@ const (
 	LimitWait              // of the time in it
 	LimitClosed            // no new call is taken
 )
+
+// Cause is the cause of a call, or an attempt, that is over a limit.
+func (l Limit) Cause() cause.Cause {
+	switch l {
+	case LimitCap:
+		return cause.TargetCapped
+	case LimitCircuit:
+		return cause.TargetCircuitOpen
+	case LimitCaller:
+		return cause.CallerLimited
+	case LimitDestination:
+		return cause.DestinationLimited
+	case LimitQueue:
+		return cause.QueueFull
+	case LimitWait:
+		return cause.QueueTimeout
+	case LimitClosed:
+		return cause.Shutdown
+	case LimitNone:
+	}
+	return cause.None
+}
 
 // numbers counts the calls of a trunk by number. Its memory is bounded by the open calls,
 // and a rate's is fixed.

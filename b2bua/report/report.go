@@ -1,9 +1,11 @@
-// Package report has what explain is asked, the caller's INVITE that this makes, and what it
-// answers: which trunk and route take a call, and what goes out to each target.
+// Package report has what explain is asked, who places that call, the INVITE that this makes,
+// and what explain answers: which trunk and route take a call, and what goes out to each target.
 package report
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,6 +60,18 @@ type Explanation struct {
 	Reserved Reserved `json:"reserved"`
 
 	Notes []string `json:"notes"` // what is a guess, and why
+}
+
+// Note adds a remark, once.
+func (e *Explanation) Note(format string, args ...any) {
+	if n := fmt.Sprintf(format, args...); !slices.Contains(e.Notes, n) {
+		e.Notes = append(e.Notes, n)
+	}
+}
+
+// Refuse says that the call would be refused, or with status 0 get no answer.
+func (e *Explanation) Refuse(status int, reason, why string) {
+	e.Refused, e.Status, e.Reason, e.Why = true, status, reason, why
 }
 
 // Identity is what the verification of the caller would say.
@@ -152,6 +166,28 @@ type Credentials struct {
 	Bytes   int      `json:"bytes"`   // of the credentials
 	Fits    bool     `json:"fits"`    // there is room for them
 	Dropped []string `json:"dropped"` // headers that are left out besides
+}
+
+// Configured notes the configured headers that are missing, and those whose value
+// depends on the platform's real answer. It hides what comes from the environment.
+func (t *Target) Configured(headers []config.Header, e *Explanation) {
+	for _, h := range headers {
+		at := slices.IndexFunc(t.Invite, func(line string) bool {
+			name, _, _ := strings.Cut(line, ":")
+			return strings.EqualFold(name, h.Name)
+		})
+		sent := at >= 0
+		if sent {
+			name, value, _ := strings.Cut(t.Invite[at], ":")
+			t.Invite[at] = name + ":" + h.Value.Redact(value)
+		}
+		if !sent && !slices.Contains(t.Dropped, h.Name) {
+			t.LeftOut = append(t.LeftOut, h.Name)
+		}
+		if strings.Contains(h.Value.String(), ".Prepare.JSON") {
+			e.Note("%s of target %s takes a value of the platform's answer, which is not asked for here", h.Name, t.Target)
+		}
+	}
 }
 
 // Met names the conditions of a route, which the call meets.

@@ -56,7 +56,7 @@ func callCommand() *cobra.Command {
 	f.StringVar(&o.passwordEnv, "password-env", "", "environment variable with the password for it")
 	f.StringVar(&o.authority, "ca", "", "PEM file of the authorities for TLS (default those of the system)")
 	f.BoolVar(&o.insecure, "insecure", false, "take any certificate over TLS")
-	f.StringVarP(&o.file, "config", "c", cli.DefaultConfig, "configuration of the called Flowbridge, to say why it does not answer")
+	cli.ConfigFlagTo(c, &o.file, "configuration of the called Flowbridge, to say why it does not answer")
 	f.BoolVar(&o.asJSON, "json", false, "print JSON instead of text")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		ctx, stop := cli.Interruptible(c.Context())

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,6 +18,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/cmd/flowbridge/node"
 	"flowbridge/cmd/flowbridge/operate"
 	"flowbridge/config"
@@ -317,5 +319,38 @@ func TestSecretsOfProfiles(t *testing.T) {
 				t.Errorf("%s: %q is in %s", name, secret, text.String())
 			}
 		}
+	}
+}
+
+// TestProfilesAsPrinted: what a profile says to replace, check names in a file where it was not.
+func TestProfilesAsPrinted(t *testing.T) {
+	t.Setenv("POLYAI_TOKEN", "x")
+	dir := t.TempDir()
+	secret, file := filepath.Join(dir, "secret"), filepath.Join(dir, "flowbridge.yaml")
+	inCapitals, told := regexp.MustCompile(`\b[A-Z]+(?:[_-][A-Z]+)*\b`), 0
+	for _, p := range operate.Profiles() {
+		for name, text := range map[string]string{secret: "x\n", file: secretFile.ReplaceAllString(p.YAML, secret)} {
+			if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var out, errs bytes.Buffer
+		if code := cli.Run(t.Context(), command(), []string{"check", "--config", file}, &out, &errs); code != 0 {
+			t.Fatalf("%s: %s", p.Name, &errs)
+		}
+		_, replace, _ := strings.Cut(p.YAML, "# Replace ")
+		replace, _, _ = strings.Cut(replace, "\ntargets:")
+		body := p.YAML[strings.Index(p.YAML, "\ntargets:"):]
+		for _, word := range inCapitals.FindAllString(replace, -1) {
+			if len(word) < len("AGENT_ID") || strings.HasPrefix(word, "X-") || !strings.Contains(body, word) {
+				continue // it is an abbreviation
+			}
+			if told++; !strings.Contains(out.String(), "targets[0].") || !strings.Contains(out.String(), "has the profile's "+word+",") {
+				t.Errorf("%s: nothing of %s:\n%s", p.Name, word, &out)
+			}
+		}
+	}
+	if told < 7 {
+		t.Errorf("only %d things to replace were found", told)
 	}
 }

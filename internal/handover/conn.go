@@ -124,10 +124,10 @@ func (e *RefusedError) Error() string { return e.Why }
 // message reads one message with its files.
 func (c *Conn) message() (b []byte, files []int, err error) {
 	n, rights, flags, _, err := c.unix.ReadMsgUnix(c.text, c.oob)
-	switch {
-	case errors.Is(err, unix.ECONNRESET):
-		return nil, nil, io.EOF // it has gone without reading what we said
-	case err != nil:
+	if errors.Is(err, unix.ECONNRESET) { // it has gone without reading what we said; what it said itself comes after that
+		n, rights, flags, _, err = c.unix.ReadMsgUnix(c.text, c.oob)
+	}
+	if err != nil {
 		return nil, nil, err
 	}
 	if files, err = filesIn(c.oob[:rights]); err == nil && flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 {

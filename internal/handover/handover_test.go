@@ -113,6 +113,26 @@ func TestExpect(t *testing.T) {
 	}
 }
 
+// TestRefusedUnread: a process that refuses, and goes without reading what it was told, has said why, whether it is told more or not.
+func TestRefusedUnread(t *testing.T) {
+	for _, more := range []bool{false, true} {
+		a, b := pair(t)
+		if err := errors.Join(a.Send(Begin, nil), b.Send(Refused, Refusal{Why: "no"}), b.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if more && a.Send(End, nil) == nil {
+			t.Error("what is said to nobody has arrived")
+		}
+		var refused *RefusedError
+		if _, err := a.Expect(Loaded); !errors.As(err, &refused) || refused.Why != "no" {
+			t.Errorf("told more %v: got %v", more, err)
+		}
+		if _, err := a.Receive(); !errors.Is(err, io.EOF) {
+			t.Errorf("told more %v: then %v; want the end", more, err)
+		}
+	}
+}
+
 // Frames that no process of this kind sends are refused, and their files are closed.
 func TestHostileFrames(t *testing.T) {
 	head := func(change func([]byte)) []byte {

@@ -102,7 +102,7 @@ func inBPF(dir string) error {
 		return fmt.Errorf("%s: %w", at, err)
 	}
 	if fs.Type != unix.BPF_FS_MAGIC {
-		return fmt.Errorf("%s is not in a BPF file system: mount one, as in mount -t bpf bpf /sys/fs/bpf", at)
+		return fmt.Errorf("%s is not in a BPF file system", at)
 	}
 	if strings.Contains(filepath.Base(dir), ".") {
 		return fmt.Errorf("%s: names in a BPF file system have no dots", dir)

@@ -89,7 +89,7 @@ func check(w io.Writer, file string, m machine, asJSON bool, try func(*config.Co
 		result.Valid = true
 		result.Trunks, result.Targets, result.Routes = len(cfg.Trunks), len(cfg.Targets), len(cfg.Routes)
 		result.Numbers = cfg.Numbers.Size()
-		result.Warnings = flawsOf(cfg.Warnings, file)
+		result.Warnings = append(flawsOf(cfg.Warnings, file), placeholders(file)...)
 		result.Media = m.media(cfg)
 		var more []warning
 		if result.Trunks == 0 || result.Routes == 0 {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -36,6 +38,7 @@ func UserAgent() string { return "flowbridge/" + Version() }
 func Root() *cobra.Command {
 	root := Group("flowbridge", "A SIP back-to-back user agent between carriers and voice-AI platforms", "", "")
 	root.Version, root.SilenceUsage, root.SilenceErrors = Version(), true, true
+	root.PersistentPreRun = func(c *cobra.Command, _ []string) { findConfig(c, packagedConfig) }
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return Usage("%w", err) })
 	return root
 }
@@ -92,12 +95,39 @@ func Args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
-// DefaultConfig is the configuration file of commands that are not told another one.
-const DefaultConfig = "flowbridge.yaml"
+// DefaultConfig is the configuration file of commands that are not told another one. Where there is none, they take the package's.
+const (
+	DefaultConfig  = "flowbridge.yaml"
+	packagedConfig = "/etc/flowbridge/flowbridge.yaml"
+)
+
+// orPackaged is said of --config.
+const orPackaged = "; without this flag and that file, " + packagedConfig
 
 // ConfigFlag adds --config, which most commands have.
 func ConfigFlag(c *cobra.Command) *string {
-	return c.Flags().StringP("config", "c", DefaultConfig, "configuration file; - for standard input")
+	file := ""
+	ConfigFlagTo(c, &file, "configuration file; - for standard input")
+	return &file
+}
+
+// ConfigFlagTo is ConfigFlag of a command that has another use for the file.
+func ConfigFlagTo(c *cobra.Command, file *string, usage string) {
+	c.Flags().StringVarP(file, "config", "c", DefaultConfig, usage+orPackaged)
+}
+
+// findConfig has a command that was not told of a configuration take the package's, if there is none where it runs.
+func findConfig(c *cobra.Command, packaged string) {
+	f := c.Flags().Lookup("config")
+	if f == nil || f.Changed || f.DefValue != DefaultConfig {
+		return
+	}
+	if _, err := os.Stat(DefaultConfig); !errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	if _, err := os.Stat(packaged); err == nil {
+		_ = f.Value.Set(packaged) // any text is one
+	}
 }
 
 // CompleteWords has a shell complete a flag by words.

@@ -3,6 +3,8 @@ package cli
 import (
 	"bytes"
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -26,5 +28,42 @@ func TestEachLineOfAnErrorIsNamed(t *testing.T) {
 		if code := Run(t.Context(), root, []string{"fail"}, &out, &errs); code != tt.code || errs.String() != tt.want {
 			t.Errorf("%d, %q; want %d, %q", code, errs.String(), tt.code, tt.want)
 		}
+	}
+}
+
+// A command takes the package's configuration where it is told of none, and there is none where it runs.
+func TestPackagedConfig(t *testing.T) {
+	packaged := filepath.Join(t.TempDir(), "packaged.yaml")
+	for _, tt := range []struct {
+		name              string
+		here, there, told bool
+		want              string
+	}{
+		{"none", false, false, false, DefaultConfig},
+		{"the package's", false, true, false, packaged},
+		{"one here", true, true, false, DefaultConfig},
+		{"told", false, true, true, DefaultConfig},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Chdir(t.TempDir())
+			c := Command("test", "", "", "")
+			file := ConfigFlag(c)
+			for name, wanted := range map[string]bool{DefaultConfig: tt.here, packaged: tt.there} {
+				_ = os.Remove(name)
+				if wanted {
+					if err := os.WriteFile(name, nil, 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			if tt.told {
+				if err := c.Flags().Set("config", DefaultConfig); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if findConfig(c, packaged); *file != tt.want {
+				t.Errorf("%s; want %s", *file, tt.want)
+			}
+		})
 	}
 }

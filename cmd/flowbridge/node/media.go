@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"runtime"
 
+	"flowbridge/b2bua"
 	"flowbridge/config"
 	"flowbridge/live"
 	"flowbridge/media"
@@ -88,4 +89,25 @@ func (n *Node) mediaPath() live.Media {
 		return n.carried
 	}
 	return live.Media{Engine: config.EngineKernel, Detail: n.kernel.Path()}
+}
+
+// engineRelay is a media engine as calls see it.
+type engineRelay struct{ *media.Engine }
+
+// Open leases ports and opens a session.
+func (e engineRelay) Open(c media.SessionConfig) (b2bua.RelaySession, error) {
+	s, err := e.NewSession(c)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Resume goes on with the session of another process.
+func (e engineRelay) Resume(c media.SessionConfig, st media.SessionState) (b2bua.RelaySession, error) {
+	s, err := e.Engine.Resume(c, st)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }

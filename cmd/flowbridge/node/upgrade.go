@@ -107,7 +107,10 @@ func (o *operator) upgrade(ctx context.Context) (done admin.Upgraded, err error)
 
 // ended ends a new process that can't go on, and says why it can't.
 func ended(ctx context.Context, p *handover.Process, err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, unix.EPIPE) {
+	if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) { // it had gone before it was told; it may have said why
+		_, err = p.Expect(handover.Ready)
+	}
+	if errors.Is(err, io.EOF) {
 		select {
 		case was := <-p.Ended:
 			_ = p.Close()

@@ -40,7 +40,7 @@ type access struct {
 func accessFlags(c *cobra.Command) *access {
 	a := &access{flags: c.Flags()}
 	f := c.Flags()
-	f.StringVarP(&a.file, "config", "c", cli.DefaultConfig, "configuration file, whose section admin says where to ask")
+	cli.ConfigFlagTo(c, &a.file, "configuration file, whose section admin says where to ask")
 	f.StringVar(&a.url, "url", "", "where to ask instead: http://127.0.0.1:8080, or unix:///run/flowbridge/admin.sock")
 	f.StringVar(&a.tokenFile, "token-file", "", "file with the bearer token (default: one of the configuration that this user may read)")
 	return a

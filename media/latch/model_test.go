@@ -1,4 +1,4 @@
-package media
+package latch
 
 import (
 	"testing"
@@ -15,25 +15,25 @@ import (
 func TestLatchUnderAttack(t *testing.T) {
 	const named, otherPort, carrier, stranger = "198.51.100.7:4000", "198.51.100.7:4002", "203.0.113.9:4000", "192.0.2.66:4000"
 	rapid.Check(t, func(t *rapid.T) {
-		var l latch
+		var l Latch
 		now := time.Duration(0)
 		hear := func(from string, h packet.Header) bool {
 			src := addr(from)
-			if !l.admits(src, now) {
+			if !l.Admits(src, now) {
 				return false
 			}
-			switch l.judge(src, h, now) {
-			case keep:
+			switch l.Judge(src, h, now) {
+			case Keep:
 				l.heard = now
-			case lock:
-				l.take(src, h, now)
-			case stray, unproven, foreign:
+			case Lock:
+				l.Take(src, h, now)
+			case Stray, Unproven, Foreign:
 				return false
 			}
 			return true
 		}
 		describe := func() {
-			l.describe(Peer{RTP: addr(named), Believed: prefixes("203.0.113.9/32")}, now)
+			l.Describe(Description{Named: addr(named), Believed: prefixes("203.0.113.9/32")}, now)
 		}
 		describe()
 		seq := uint16(0)
@@ -52,7 +52,7 @@ func TestLatchUnderAttack(t *testing.T) {
 				seq++
 				if ok {
 					paused, missed = false, 0
-				} else if missed++; !paused || missed > proofFirst-1 {
+				} else if missed++; !paused || missed > ProofFirst-1 {
 					t.Fatalf("the voice is not heard at %v", now)
 				}
 			case "forged":

@@ -1,0 +1,170 @@
+package report
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
+	"flowbridge/config"
+)
+
+// Caller is who places the call of a question, and how it arrives.
+type Caller struct {
+	Trunk     *peers.Trunk // that the question names, or the only one; nil: the source says which
+	Source    netip.Addr   // where the call comes from
+	Transport string       // config.Transport…; empty: udp
+}
+
+// Caller finds who places the call. listeners are the addresses that SIP is received on.
+func (q *Question) Caller(cfg *config.Config, p *peers.Snapshot, listeners []config.Listener) (Caller, error) {
+	trunk, err := q.trunk(p)
+	if err != nil {
+		return Caller{}, err
+	}
+	return Caller{Trunk: trunk, Source: q.source(cfg, trunk), Transport: arrival(trunk, listeners)}, nil
+}
+
+// trunk finds the trunk, or target, that the question names, or the only trunk; nil: its
+// source says which.
+func (q *Question) trunk(p *peers.Snapshot) (*peers.Trunk, error) {
+	all, callers := p.Callers()
+	switch {
+	case q.Target != "" && q.Trunk != "":
+		return nil, fmt.Errorf("%w: it comes from a trunk or from a target, not from both", ErrQuestion)
+	case q.Target != "":
+		i := slices.IndexFunc(callers, func(t *peers.Trunk) bool { return t.Caller.Name == q.Target })
+		if i < 0 {
+			return nil, fmt.Errorf("%w: there is no target %q with sources or call_auth, which calls; there are: %s", ErrQuestion, q.Target, trunkNames(callers))
+		}
+		return callers[i], nil
+	case q.Trunk != "":
+		i := slices.IndexFunc(all, func(t *peers.Trunk) bool { return t.Caller.Name == q.Trunk })
+		if i < 0 {
+			return nil, fmt.Errorf("%w: there is no trunk %q; there are: %s", ErrQuestion, q.Trunk, trunkNames(all))
+		}
+		return all[i], nil
+	case q.Source.IsValid():
+	case len(all) == 1:
+		return all[0], nil
+	case len(all) > 1:
+		return nil, fmt.Errorf("%w: the trunk is not told, and there are several: %s", ErrQuestion, trunkNames(all))
+	}
+	return nil, nil
+}
+
+// arrival is the transport of the call: TLS if its trunk needs certificates, else one
+// that we listen on.
+func arrival(trunk *peers.Trunk, listeners []config.Listener) string {
+	if trunk != nil && len(trunk.Caller.Certificates) > 0 {
+		return config.TransportTLS
+	}
+	if len(listeners) > 0 && message.IsStream(listeners[0].Transport) {
+		return listeners[0].Transport
+	}
+	return ""
+}
+
+// source is where the call would come from.
+func (q *Question) source(cfg *config.Config, trunk *peers.Trunk) netip.Addr {
+	if q.Source.IsValid() {
+		return q.Source
+	}
+	if trunk != nil && len(trunk.Caller.Sources) > 0 {
+		p := trunk.Caller.Sources[0]
+		if p.Bits() < p.Addr().BitLen()-1 {
+			return p.Addr().Next() // the first is the network's own
+		}
+		return p.Addr()
+	}
+	return SampleAddr(cfg)
+}
+
+// Sender is the sender of the call. It meets its trunk's conditions, unless the
+// question says otherwise.
+func (c *Caller) Sender() peers.Sender {
+	from := peers.Sender{Addr: netip.AddrPortFrom(c.Source, uint16(sip.DefaultUdpPort))}
+	if c.Trunk != nil {
+		from.Names = c.Trunk.Caller.Certificates
+		if port := c.Trunk.Caller.Match.Port; port != 0 {
+			from.Addr = netip.AddrPortFrom(c.Source, port)
+		}
+	}
+	return from
+}
+
+// Read gives the INVITE as the parser of real ones reads it.
+func (c *Caller) Read(text []byte) (*sip.Request, error) {
+	msg, err := message.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrQuestion, err)
+	}
+	req, ok := msg.(*sip.Request)
+	if !ok {
+		return nil, fmt.Errorf("%w: it is no request", ErrQuestion)
+	}
+	req.SetTransport(message.ViaTransport(c.Transport))
+	req.SetSource(c.Sender().Addr.String())
+	return req, nil
+}
+
+// TrunkOf finds the trunk as for a real call, by address, certificate and match.
+// Credentials are taken to be right. nil: the call belongs to no trunk, and is refused.
+func (c *Caller) TrunkOf(req *sip.Request, all *peers.Snapshot, e *Explanation) (*peers.Trunk, error) {
+	from := c.Sender()
+	fit := all.Candidates(req, from)
+	if len(fit) == 0 {
+		if all.Standing(from).Known {
+			e.Refuse(403, message.StatusText(403), "the address belongs to a trunk, but the call does not meet its match")
+		} else {
+			e.Refuse(0, "", fmt.Sprintf("the address %v is in no trunk's sources, and the call does not meet the match of a trunk without sources", c.Source))
+		}
+		return nil, nil
+	}
+	asked, other := peers.Contenders(fit, from)
+	switch {
+	case c.Trunk == nil && len(asked) > 0:
+		return asked[0], nil
+	case c.Trunk == nil:
+		return other, nil
+	case c.Trunk == other || slices.Contains(asked, c.Trunk):
+		return c.Trunk, nil
+	default:
+		return nil, fmt.Errorf("%w: such a call from %v belongs to %s, not to %s",
+			ErrQuestion, from.Addr.Addr(), fit[0].KindAndName(), c.Trunk.KindAndName())
+	}
+}
+
+func trunkNames(all []*peers.Trunk) string {
+	names := make([]string, 0, len(all))
+	for _, t := range all {
+		names = append(names, t.Caller.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// Addresses that stand for unknown ones (RFC 5737, RFC 3849).
+var (
+	sampleV4 = netip.AddrFrom4([4]byte{192, 0, 2, 1})
+	sampleV6 = netip.MustParseAddr("2001:db8::1")
+)
+
+// SampleAddr is a made-up address of the family that we listen in.
+func SampleAddr(cfg *config.Config) netip.Addr {
+	if l := cfg.SIP.Listen; len(l) > 0 && l[0].AddrPort.Addr().Is6() {
+		return sampleV6
+	}
+	return sampleV4
+}
+
+// SampleLike is a made-up address of the family of another one.
+func SampleLike(a netip.Addr) netip.Addr {
+	if a.Is6() {
+		return sampleV6
+	}
+	return sampleV4
+}

@@ -1,0 +1,51 @@
+package check
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+
+	"go.yaml.in/yaml/v3"
+
+	"flowbridge/config"
+)
+
+// placeholder is what stands in a printed profile for a value of the operator's account.
+var placeholder = regexp.MustCompile(`ACCOUNT_SIP_DOMAIN|AGENT_ID|DOMAIN-TRUNK|PROJECT_ID|SUBDOMAIN|USERNAME`)
+
+// placeholders are the values of targets that were pasted from a profile and not replaced. file is one that is valid.
+func placeholders(file string) []flaw {
+	if file == config.Stdin { // it can't be read again
+		return nil
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil
+	}
+	var root struct{ Targets yaml.Node }
+	if yaml.Unmarshal(data, &root) != nil {
+		return nil
+	}
+	return placeholdersIn(&root.Targets, "targets", nil)
+}
+
+func placeholdersIn(n *yaml.Node, key string, all []flaw) []flaw {
+	switch n.Kind {
+	case yaml.SequenceNode:
+		for i, c := range n.Content {
+			all = placeholdersIn(c, fmt.Sprintf("%s[%d]", key, i), all)
+		}
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if name := n.Content[i].Value; name != "example" { // which goes nowhere
+				all = placeholdersIn(n.Content[i+1], key+"."+name, all)
+			}
+		}
+	case yaml.ScalarNode:
+		for _, found := range placeholder.FindAllString(n.Value, -1) {
+			all = append(all, flaw{Line: n.Line, Key: key, Problem: "has the profile's " + found + ", which stands for a value of your account", Remedy: "write that value"})
+		}
+	case yaml.DocumentNode, yaml.AliasNode: // is the anchor's
+	}
+	return all
+}
