@@ -136,7 +136,7 @@ func Open(cfg Config) (*Engine, error) {
 			return nil, errors.Join(fmt.Errorf("media: %w", err), e.Close())
 		}
 		if cfg.Kernel != nil {
-			w.offloader = newOffloader(cfg.Kernel, e.began, cfg.DSCP)
+			w.offloader = newOffloader(cfg.Kernel, e.began, e.now, cfg.DSCP)
 			w.shareSockets(len(e.workers))
 		}
 		if cfg.path != nil {

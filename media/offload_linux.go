@@ -35,9 +35,10 @@ const (
 // offloader gives flows to the kernel. It is constant.
 type offloader struct {
 	relay *kernel.Relay
-	epoch time.Duration // of the engine, by the kernel's clock
-	after time.Duration // offloadAfter
-	age   time.Duration // figuresAge
+	epoch time.Duration        // of the engine, by the kernel's clock
+	now   func() time.Duration // Engine.now: the kernel's clock, asked without a system call
+	after time.Duration        // offloadAfter
+	age   time.Duration        // figuresAge
 	dscp  uint8
 	look  func(kernel.Flow) bool // finds out how its packets leave; false: some time
 
@@ -48,10 +49,8 @@ type offloader struct {
 // looksMost is how many routes are looked up at once. Where the kernel does not answer, no more goroutines wait for it.
 const looksMost = 16
 
-func newOffloader(relay *kernel.Relay, epoch time.Duration, dscp uint8) *offloader {
-	o := &offloader{
-		relay: relay, epoch: epoch, after: offloadAfter, age: figuresAge, dscp: dscp, looks: make(chan struct{}, looksMost),
-	}
+func newOffloader(relay *kernel.Relay, epoch time.Duration, now func() time.Duration, dscp uint8) *offloader {
+	o := &offloader{relay: relay, epoch: epoch, now: now, after: offloadAfter, age: figuresAge, dscp: dscp, looks: make(chan struct{}, looksMost)}
 	o.look = o.lookSoon
 	return o
 }
@@ -226,7 +225,7 @@ func (ep *endpoint) refresh(age time.Duration) {
 		return
 	}
 	o := ep.offload.by
-	now := kernel.Now() - o.epoch
+	now := o.now()
 	if age > 0 && now-ep.offload.read < age {
 		return
 	}
@@ -246,7 +245,7 @@ func (ep *endpoint) figures(times uint64) func(*kernel.State) {
 		defer ep.relay.leave()
 		was := &ep.offload.seen
 		if o := ep.offload.by; o != nil && ep.offload.times == times {
-			ep.offload.read = kernel.Now() - o.epoch
+			ep.offload.read = o.now()
 			if s.Packets >= was.Packets && s.WrongSource >= was.WrongSource && s.WrongSSRC >= was.WrongSSRC {
 				ep.takeOver(s)
 			}
@@ -289,7 +288,7 @@ func (ep *endpoint) reclaim() {
 		ep.takeOver(&state)
 	}
 	ep.offload.by = nil
-	ep.offload.from = kernel.Now() - o.epoch + o.after
+	ep.offload.from = o.now() + o.after
 	ep.relay.offloaded.Add(-1)
 }
 

@@ -72,10 +72,20 @@ func startTalk(t *testing.T, br *bridge) *talk {
 	return k
 }
 
-// ahead reports whether more packets may be under way than a socket holds. Every so often is often enough.
+// ahead reports whether more packets may be under way than a socket holds: side A's, or side B's. Every so often is often enough.
 func (k *talk) ahead() bool {
 	const often, most = 16, 64
-	return k.sent%often == 0 && uint64(k.sent) > k.br.relay.ledger.flow[SideA][RTP].RxPackets.Load()+most && uint64(k.sent) > k.br.Stats().A.RxPackets+most
+	if k.sent%often != 0 {
+		return false
+	}
+	if k.br.relay.ledger.flow[SideA][RTP].TxPackets.Load() > k.came.Load()+most {
+		return true
+	}
+	if uint64(k.sent) <= k.br.relay.ledger.flow[SideA][RTP].RxPackets.Load()+most {
+		return false
+	}
+	st := k.br.Stats()
+	return uint64(k.sent) > st.A.RxPackets+most || st.B.TxPackets > k.came.Load()+most
 }
 
 // end ends the talk and returns the figures of side A, when all that was sent is counted.

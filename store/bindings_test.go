@@ -75,7 +75,7 @@ func TestBindings(t *testing.T) {
 	defer s.Close()
 	got, err := s.Bindings(t.Context())
 	for i, b := range got["trunk phone"] {
-		if !strings.Contains(b.Expires.String(), " m=") { // without the monotonic clock
+		if !strings.Contains(b.Expires.String(), " m=") {
 			t.Errorf("who sets the wall clock now moves its end: %v", b.Expires)
 		}
 		got["trunk phone"][i].Registered, got["trunk phone"][i].Expires = b.Registered.UTC(), b.Expires.UTC()

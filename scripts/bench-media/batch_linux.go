@@ -6,7 +6,25 @@ import (
 	"flowbridge/scripts/internal/batch"
 )
 
-const batchSize = 64 // packets that are read at a time
+const batchSize = 64 // packets that are sent or read at a time
+
+// outgoing is room for a batch of packets, which all calls share: what each call had of its own would not stay in the
+// processor's cache, and what is in between would be charged for the rest.
+type outgoing struct {
+	messages [batchSize]batch.Message
+	packet   [batchSize][packetSize]byte
+	peer     [batchSize]unix.RawSockaddrInet4
+}
+
+func newOutgoing() *outgoing {
+	out := &outgoing{}
+	for i := range out.messages {
+		iov := &unix.Iovec{Base: &out.packet[i][0]}
+		iov.SetLen(packetSize)
+		out.messages[i].Prepare(iov, &out.peer[i], nil)
+	}
+	return out
+}
 
 // incoming is room for a batch of packets.
 type incoming struct {

@@ -2,6 +2,7 @@
 // relays with RTP, one after the other.
 //
 //	bench-media run -flowbridge BINARY [-rounds N] [-seconds N] [-systems LIST] [-json FILE] CALLS...
+//	bench-media forwarding ...     what a packet takes that the kernel relays, beside one that it forwards
 //	bench-media survive ...        kills Flowbridge while it relays, and starts it again
 //	bench-media upgrade ...        replaces Flowbridge by flowbridge upgrade while it relays
 //	bench-media held ...           calls with one packet a second: memory and open files
@@ -14,7 +15,7 @@
 // reads in batches every half a millisecond, and has the kernel note when packets
 // came, so that nobody waits at a socket and its own cost stays small and the same
 // whatever is in between. That cost is measured with one link and nothing else in
-// between, "direct".
+// between, in turns with each system, as processors of shared machines are not equally fast for long.
 //
 // The systems take turns, each freshly started for each round in a network of its
 // own.

@@ -16,49 +16,51 @@ type figures struct {
 
 	Sent     int64   `json:"sent"`
 	Lost     int64   `json:"lost"`
-	Unsent   int64   `json:"unsent"` // by the generator, for want of room: part of Lost
-	Seconds  float64 `json:"seconds"`
+	Unsent   int64   `json:"unsent"`   // by the generator, for want of room: part of Lost
 	RelayUS  float64 `json:"relay_us"` // CPU of the relay's process
 	OursUS   float64 `json:"generator_us"`
 	KernelUS float64 `json:"kernel_us"` // of the kernel's threads
 
-	MarginalUS float64 `json:"marginal_us"` // all three, less what they are with nothing in between
+	DirectUS   float64 `json:"direct_us"`   // generator and kernel's threads, with nothing in between
+	MarginalUS float64 `json:"marginal_us"` // all three, less that
+	Least      float64 `json:"-"`           // of the rounds
+	Most       float64 `json:"-"`
 
 	P50US     float64 `json:"p50_us"` // one-way delay
 	P99US     float64 `json:"p99_us"`
+	DirectP50 float64 `json:"direct_p50_us"`
+	DirectP99 float64 `json:"direct_p99_us"`
 	AddedP50  float64 `json:"added_p50_us"` // less what it is with nothing in between
 	AddedP99  float64 `json:"added_p99_us"`
 	LateMS    float64 `json:"generator_late_ms"` // that the measurement took longer, as others had the processors
 	KBPerCall float64 `json:"kb_per_call"`
 }
 
+// each is the time that each packet of a load took, in microseconds.
+func each(d time.Duration, l *load) float64 {
+	return float64(d.Nanoseconds()) / 1000 / float64(max(l.received(), 1))
+}
+
 // take fills in what a run has shown.
-func (f *figures) take(l *load, start, end usage) {
-	used := end.since(start)
-	f.Sent = l.sent()
+func (f *figures) take(l *load, used usage) {
+	f.Sent = l.sent
 	f.Lost = f.Sent - l.received()
 	f.Unsent = l.side[0].unsent + l.side[1].unsent
-	f.Seconds = float64(l.last-l.first) * interval.Seconds()
-	each := func(d time.Duration) float64 {
-		return float64(d.Nanoseconds()) / 1000 / float64(max(l.received(), 1))
-	}
-	f.RelayUS, f.OursUS, f.KernelUS = each(used.relay), each(used.generator), each(used.kernel)
+	f.RelayUS, f.OursUS, f.KernelUS = each(used.relay, l), each(used.generator, l), each(used.kernel, l)
 	f.P50US, f.P99US = l.delay(0.5), l.delay(0.99)
 	f.LateMS = float64(l.late) / 1e6
 }
 
-// deduct takes from each run what its round's run without a relay had.
-func deduct(all []figures) {
-	for i := range all {
-		f := &all[i]
-		at := slices.IndexFunc(all, func(d figures) bool { return d.System == direct && d.Calls == f.Calls && d.Round == f.Round })
-		if at < 0 {
-			continue
-		}
-		d := &all[at]
-		f.MarginalUS = f.RelayUS + f.OursUS + f.KernelUS - d.RelayUS - d.OursUS - d.KernelUS
-		f.AddedP50, f.AddedP99 = f.P50US-d.P50US, f.P99US-d.P99US
-	}
+// takeDirect fills in what the same load without a relay has shown. The relay's process rests meanwhile.
+func (f *figures) takeDirect(l *load, used usage) {
+	f.DirectUS = each(used.generator+used.kernel, l)
+	f.DirectP50, f.DirectP99 = l.delay(0.5), l.delay(0.99)
+}
+
+// deduct takes from a run what it has without a relay.
+func (f *figures) deduct() {
+	f.MarginalUS = f.RelayUS + f.OursUS + f.KernelUS - f.DirectUS
+	f.AddedP50, f.AddedP99 = f.P50US-f.DirectP50, f.P99US-f.DirectP99
 }
 
 // median is the middle of each figure of the rounds. Of what was lost it is the
@@ -80,6 +82,7 @@ func median(all []figures, system string, calls int) figures {
 		RelayUS:    middle(func(f figures) float64 { return f.RelayUS }),
 		OursUS:     middle(func(f figures) float64 { return f.OursUS }),
 		KernelUS:   middle(func(f figures) float64 { return f.KernelUS }),
+		DirectUS:   middle(func(f figures) float64 { return f.DirectUS }),
 		MarginalUS: middle(func(f figures) float64 { return f.MarginalUS }),
 		P50US:      middle(func(f figures) float64 { return f.P50US }),
 		P99US:      middle(func(f figures) float64 { return f.P99US }),
@@ -88,16 +91,18 @@ func median(all []figures, system string, calls int) figures {
 		LateMS:     middle(func(f figures) float64 { return f.LateMS }),
 		KBPerCall:  middle(func(f figures) float64 { return f.KBPerCall }),
 	}
+	m.Least, m.Most = rounds[0].MarginalUS, rounds[0].MarginalUS
 	for _, f := range rounds {
+		m.Least, m.Most = min(m.Least, f.MarginalUS), max(m.Most, f.MarginalUS)
 		m.Sent, m.Lost, m.Unsent = m.Sent+f.Sent, m.Lost+f.Lost, m.Unsent+f.Unsent
 	}
 	return m
 }
 
-const heading = "system       calls   relay µs  marginal µs  generator µs  added p50 µs  added p99 µs     lost of     sent  KB/call"
+const heading = "system       calls   relay µs   marginal µs (from, to)  generator µs  direct µs  added p50 µs  added p99 µs     lost of     sent  KB/call"
 
 // row is a line of the table under heading.
 func (f figures) row() string {
-	return fmt.Sprintf("%-12s %5d %10.2f %12.2f %13.2f %13.0f %13.0f %8d %11d %8.1f",
-		f.System, f.Calls, f.RelayUS, f.MarginalUS, f.OursUS, f.AddedP50, f.AddedP99, f.Lost, f.Sent, f.KBPerCall)
+	return fmt.Sprintf("%-12s %5d %10.2f %11.2f (%5.2f,%6.2f) %13.2f %10.2f %13.0f %13.0f %8d %11d %8.1f",
+		f.System, f.Calls, f.RelayUS, f.MarginalUS, f.Least, f.Most, f.OursUS, f.DirectUS, f.AddedP50, f.AddedP99, f.Lost, f.Sent, f.KBPerCall)
 }

@@ -24,7 +24,8 @@ type holding struct {
 // sparse is how rarely a held call has a packet each way: once a second.
 const sparse = int(time.Second / interval)
 
-// beginning is how many calls are set up between seconds of packets.
+// beginning is how many calls are set up at once, before those that are up have their packets for as long as so many calls
+// are to take.
 const beginning = 500
 
 func noUsage() (usage, error) { return usage{}, nil }
@@ -53,7 +54,7 @@ func (b *bench) hold(name string, calls int) (h holding, err error) {
 		return h, err
 	}
 	defer s.stop()
-	l, err := newLoad(s.network, endsOf(name), calls)
+	l, err := newLoad(s.network, relayAddrs, calls)
 	if err != nil {
 		return h, err
 	}
@@ -73,7 +74,7 @@ func (b *bench) hold(name string, calls int) (h holding, err error) {
 		h.Calls++
 		if h.Calls%beginning == 0 { // so that the calls that are up have RTP while others begin
 			l.calls = h.Calls
-			if _, _, err = l.run(time.Second, 0, noUsage); err != nil {
+			if _, _, err = l.run(beginning*time.Second/time.Duration(b.rate), 0, noUsage); err != nil {
 				return h, err
 			}
 		}
@@ -89,7 +90,7 @@ func (b *bench) hold(name string, calls int) (h holding, err error) {
 	n := float64(h.Calls)
 	h.KB, h.KernelKB = float64(after.memory-before.memory)/n/1024, float64(after.maps-before.maps)/n/1024
 	h.Descriptors = float64(after.files-before.files) / n
-	h.Sent, h.Lost = l.sent(), l.sent()-l.received()
+	h.Sent, h.Lost = l.sent, l.sent-l.received()
 	return h, err
 }
 

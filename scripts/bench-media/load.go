@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -35,18 +36,19 @@ const (
 
 // side is one end of all calls.
 type side struct {
-	fd       int
-	addr     netip.AddrPort
-	packets  [][]byte               // by call
-	messages [ticks][]batch.Message // by tick
-	due      [ticks][]int           // calls, by tick
-	count    int64                  // received, of the measurement
-	delays   [maxDelay]uint32       // packets by microseconds, those over it in the last
-	unsent   int64                  // that the system did not take
-	heard    []int64                // when the last packet of a call came, wall clock in nanoseconds; 0: none has
-	last     []int64                // that, or at last the end of the measurement
-	gaps     []int64                // the longest time between two packets of a call, in nanoseconds
-	in       *incoming
+	fd     int
+	number int // which one
+	addr   netip.AddrPort
+	to     []unix.RawSockaddrInet4 // by call
+	due    [ticks][]int            // calls, by tick
+	count  int64                   // received, of the measurement
+	delays [maxDelay]uint32        // packets by microseconds, those over it in the last
+	unsent int64                   // that the system did not take
+	heard  []int64                 // when the last packet of a call came, wall clock in nanoseconds; 0: none has
+	last   []int64                 // that, or at last the end of the measurement
+	gaps   []int64                 // the longest time between two packets of a call, in nanoseconds
+	in     *incoming
+	out    *outgoing
 }
 
 const maxDelay = 200_000 // µs
@@ -59,6 +61,7 @@ type load struct {
 
 	next        uint32 // number of the first packet of the next run
 	first, last uint32 // numbers of the packets that are measured; last not among them
+	sent        int64  // packets that were measured, of all runs
 	late        int64  // ns that the processors were not had for, beyond an interval each time
 }
 
@@ -66,7 +69,10 @@ type load struct {
 func newLoad(n *network, ends [2]netip.Addr, calls int) (*load, error) {
 	l := &load{calls: calls, every: 1, first: ^uint32(0), last: ^uint32(0)}
 	for i, ns := range []namespace.Namespace{n.carrier, n.agent} {
-		s := &side{packets: make([][]byte, calls), heard: make([]int64, calls), last: make([]int64, calls), gaps: make([]int64, calls), in: newIncoming()}
+		s := &side{
+			number: i, to: make([]unix.RawSockaddrInet4, calls), in: newIncoming(), out: newOutgoing(),
+			heard: make([]int64, calls), last: make([]int64, calls), gaps: make([]int64, calls),
+		}
 		if err := ns.Do(func() (err error) {
 			s.fd, s.addr, err = batch.Open(netip.AddrPortFrom(ends[i], 0))
 			return err
@@ -91,20 +97,14 @@ func (l *load) close() {
 func (l *load) connect(call int, toA, toB netip.AddrPort) {
 	for i, to := range []netip.AddrPort{toA, toB} {
 		s := l.side[i]
-		p := make([]byte, packetSize)
-		p[0] = 2 << 6                                         // RFC 3550 §5.1: version 2, payload type 0
-		binary.BigEndian.PutUint32(p[8:], uint32(2*call+i+1)) // SSRC
-		binary.BigEndian.PutUint64(p[atMagic:], magic)
-		binary.BigEndian.PutUint32(p[atCall:], uint32(call))
-		s.packets[call] = p
+		s.to[call] = batch.Sockaddr(to)
 		at := (call + i*ticks/2) % ticks // the two sides of a call in turns
 		s.due[at] = append(s.due[at], call)
-		s.messages[at] = append(s.messages[at], batch.Outgoing(p, to))
 	}
 }
 
 // run sends for as long as it is told, after warming up, and asks for the usage
-// at the start and the end of the measurement. A later run goes on with the same streams.
+// at the start and the end of the measurement. A later run goes on with the same streams, and adds to what was counted.
 func (l *load) run(warm, measured time.Duration, ask func() (usage, error)) (start, end usage, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -115,6 +115,11 @@ func (l *load) run(warm, measured time.Duration, ask func() (usage, error)) (sta
 	from := l.next
 	first, last := from+uint32(warm/interval), from+uint32((warm+measured)/interval)
 	l.first, l.last, l.next = first, last, last
+	lost := l.sent - l.received()
+	l.sent += 2 * int64(l.calls) * int64(last-first) / int64(l.every)
+	for _, s := range l.side {
+		clear(s.last)
+	}
 	begin := batch.Clock(unix.CLOCK_MONOTONIC)
 	for number := from; number < last; number++ {
 		if number == first {
@@ -147,7 +152,7 @@ func (l *load) run(warm, measured time.Duration, ask func() (usage, error)) (sta
 	if measured == 0 {
 		return start, end, nil
 	}
-	for until := batch.Clock(unix.CLOCK_MONOTONIC) + int64(settled); l.received() < l.sent() && batch.Clock(unix.CLOCK_MONOTONIC) < until; {
+	for until := batch.Clock(unix.CLOCK_MONOTONIC) + int64(settled); l.received() < l.sent-lost && batch.Clock(unix.CLOCK_MONOTONIC) < until; {
 		batch.SleepUntil(batch.Clock(unix.CLOCK_MONOTONIC) + int64(tick))
 		l.read()
 	}
@@ -164,20 +169,27 @@ func (l *load) run(warm, measured time.Duration, ask func() (usage, error)) (sta
 // send sends what is due at a tick: of all calls, or of a part of them, in turns.
 func (s *side) send(at int, number uint32, every int) {
 	turn, n := int(number)%every, len(s.due[at])
-	first, last := turn*n/every, (turn+1)*n/every
-	if first == last {
-		return
+	for calls := range slices.Chunk(s.due[at][turn*n/every:(turn+1)*n/every], batchSize) {
+		now := batch.Clock(unix.CLOCK_REALTIME)
+		for i, call := range calls {
+			s.out.peer[i] = s.to[call]
+			s.write(s.out.packet[i][:], call, number, now)
+		}
+		sent, _ := batch.Send(s.fd, s.out.messages[:len(calls)])
+		s.unsent += int64(len(calls) - sent)
 	}
-	now := batch.Clock(unix.CLOCK_REALTIME)
-	for _, call := range s.due[at][first:last] {
-		p := s.packets[call]
-		binary.BigEndian.PutUint16(p[2:], uint16(number))
-		binary.BigEndian.PutUint32(p[4:], number*160)
-		binary.BigEndian.PutUint32(p[atNumber:], number)
-		binary.BigEndian.PutUint64(p[atTime:], uint64(now))
-	}
-	sent, _ := batch.Send(s.fd, s.messages[at][first:last])
-	s.unsent += int64(last - first - sent)
+}
+
+// write makes a packet of a call.
+func (s *side) write(p []byte, call int, number uint32, now int64) {
+	p[0] = 2 << 6 // RFC 3550 §5.1: version 2, payload type 0
+	binary.BigEndian.PutUint16(p[2:], uint16(number))
+	binary.BigEndian.PutUint32(p[4:], number*160)
+	binary.BigEndian.PutUint32(p[8:], uint32(2*call+s.number+1)) // SSRC
+	binary.BigEndian.PutUint64(p[atMagic:], magic)
+	binary.BigEndian.PutUint32(p[atCall:], uint32(call))
+	binary.BigEndian.PutUint32(p[atNumber:], number)
+	binary.BigEndian.PutUint64(p[atTime:], uint64(now))
 }
 
 // read takes what has come to both sides.
@@ -217,9 +229,6 @@ func (s *side) came(call int, at int64) {
 	}
 	s.last[call] = at
 }
-
-// sent is how many packets belong to the measurement.
-func (l *load) sent() int64 { return 2 * int64(l.calls) * int64(l.last-l.first) / int64(l.every) }
 
 func (l *load) received() int64 { return l.side[0].count + l.side[1].count }
 

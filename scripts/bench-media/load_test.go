@@ -15,26 +15,32 @@ import (
 
 // carried loads what connects the two ends of a few calls, and checks that each
 // packet came once.
-func carried(t *testing.T, s *system, ends [2]netip.Addr) {
+func carried(t *testing.T, s *system) {
 	t.Helper()
-	l, err := newLoad(s.network, ends, 3)
+	relayed, linked, err := s.loads(3)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.close()
-	if err := s.connect(l); err != nil {
-		t.Fatal(err)
+	measured(t, relayed)
+	measured(t, linked)
+}
+
+func measured(t *testing.T, l *load) {
+	t.Helper()
+	var used usage
+	for range 2 { // streams go on
+		start, end, err := l.run(2*interval, 5*interval, func() (usage, error) { return usageOf(os.Getpid()) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		used = used.plus(end.since(start))
 	}
-	start, end, err := l.run(2*interval, 10*interval, func() (usage, error) { return usageOf(os.Getpid()) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	if l.sent() != 60 || l.received() != 60 || l.side[0].count != 30 {
-		t.Errorf("%d of %d packets came, %d of them to side A; want 60 of 60 and 30", l.received(), l.sent(), l.side[0].count)
+	if l.sent != 60 || l.received() != 60 || l.side[0].count != 30 {
+		t.Errorf("%d of %d packets came, %d of them to side A; want 60 of 60 and 30", l.received(), l.sent, l.side[0].count)
 	}
 	var f figures
-	f.take(l, start, end)
-	if used := end.since(start); f.Lost != 0 || f.P50US > f.P99US || used.generator <= 0 || f.Seconds != 0.2 {
+	f.take(l, used)
+	if f.Lost != 0 || f.P50US > f.P99US || used.generator <= 0 || used.all() < used.generator {
 		t.Errorf("got %+v of %+v", f, used)
 	}
 }
@@ -55,14 +61,12 @@ func inNetwork(t *testing.T) *system {
 	return s
 }
 
-func TestLoadDirect(t *testing.T) { carried(t, inNetwork(t), directAddrs) }
-
 func TestLoadForwarded(t *testing.T) {
 	s := inNetwork(t)
 	if err := s.network.forward(); err != nil {
 		t.Fatal(err)
 	}
-	carried(t, s, endsOf(forward))
+	carried(t, s)
 }
 
 func TestLoadThroughGoroutines(t *testing.T) {
@@ -79,7 +83,7 @@ func TestLoadThroughGoroutines(t *testing.T) {
 		from.Scan()
 		return twoAddrs(from.Text())
 	}
-	carried(t, s, endsOf("goroutines"))
+	carried(t, s)
 	give.Close()
 	if err := <-ended; err != nil {
 		t.Error(err)
@@ -95,14 +99,12 @@ func TestLoadSparse(t *testing.T) {
 	}
 	defer l.close()
 	l.every = 5
-	if err := s.connect(l); err != nil {
-		t.Fatal(err)
-	}
+	l.connectDirectly()
 	if _, _, err := l.run(0, 20*interval, func() (usage, error) { return usage{}, nil }); err != nil {
 		t.Fatal(err)
 	}
-	if l.sent() != 56 || l.received() != 56 {
-		t.Errorf("%d of %d packets came, want 56 of 56", l.received(), l.sent())
+	if l.sent != 56 || l.received() != 56 {
+		t.Errorf("%d of %d packets came, want 56 of 56", l.received(), l.sent)
 	}
 	if l.side[0].gaps[0] < int64(4*interval) {
 		t.Errorf("the longest gap is %d ns", l.side[0].gaps[0])
@@ -119,28 +121,28 @@ func TestLoadCountsItsOwn(t *testing.T) {
 	defer l.close()
 	l.connect(0, l.side[1].addr, l.side[0].addr)
 	l.first, l.last = 5, 6
-	p := l.side[0].packets[0]
-	for _, number := range []byte{4, 5, 6} {
-		p[atNumber+3] = number
+	p := make([]byte, packetSize)
+	for _, number := range []uint32{4, 5, 6} {
+		l.side[0].write(p, 0, number, 0)
 		l.take(l.side[1], p, 1_500_000)
 	}
 	l.take(l.side[1], p[:100], 0)
 	l.take(l.side[1], make([]byte, packetSize), 0)
-	if l.received() != 1 || l.sent() != 2 || l.delay(0.5) != 1500 {
-		t.Errorf("%d of %d came, after %v µs; want 1 of 2 after 1500", l.received(), l.sent(), l.delay(0.5))
+	if l.received() != 1 || l.delay(0.5) != 1500 {
+		t.Errorf("%d came, after %v µs; want 1 after 1500", l.received(), l.delay(0.5))
 	}
 }
 
 func TestMedianAndMarginal(t *testing.T) {
 	all := []figures{
-		{System: direct, Calls: 10, Round: 1, OursUS: 2, KernelUS: 1, P50US: 10, P99US: 20},
-		{System: "a", Calls: 10, Round: 1, RelayUS: 5, OursUS: 3, KernelUS: 1, P50US: 50, P99US: 60, Sent: 100, Lost: 1},
-		{System: direct, Calls: 10, Round: 2, OursUS: 3},
-		{System: "a", Calls: 10, Round: 2, RelayUS: 7, OursUS: 3, Sent: 100},
+		{System: "a", Calls: 10, Round: 1, RelayUS: 5, OursUS: 3, KernelUS: 1, DirectUS: 3, P50US: 50, DirectP50: 10, Sent: 100, Lost: 1},
+		{System: "a", Calls: 10, Round: 2, RelayUS: 7, OursUS: 3, DirectUS: 3, Sent: 100},
 		{System: "a", Calls: 20, Round: 1, RelayUS: 99},
 	}
-	deduct(all)
-	if m := median(all, "a", 10); m.MarginalUS != 6.5 || m.RelayUS != 6 || m.AddedP50 != 20 || m.Lost != 1 || m.Sent != 200 {
+	for i := range all {
+		all[i].deduct()
+	}
+	if m := median(all, "a", 10); m.MarginalUS != 6.5 || m.Least != 6 || m.Most != 7 || m.RelayUS != 6 || m.AddedP50 != 20 || m.Lost != 1 || m.Sent != 200 {
 		t.Errorf("got %+v", m)
 	}
 }
@@ -160,7 +162,7 @@ func TestMediaOf(t *testing.T) {
 }
 
 func TestParseArguments(t *testing.T) {
-	for _, args := range []string{"", "x", "run", "run 0", "run many", "run -systems none 5", "run -rounds 0 5", "run -seconds 0 5"} {
+	for _, args := range []string{"", "x", "run", "run 0", "run many", "run -systems none 5", "run -rounds 0 5", "run -seconds 0 5", "held -rate 0 5"} {
 		if err := run(strings.Fields(args), nil, io.Discard); err == nil {
 			t.Errorf("%q was taken", args)
 		}

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-var errUsage = errors.New("usage: bench-media run|held|survive|upgrade|rescue -flowbridge BINARY [-rounds N] [-seconds N] [-systems LIST] [-json FILE] CALLS..., or relay ADDRESS")
+var errUsage = errors.New("usage: bench-media run|forwarding|held|survive|upgrade|rescue -flowbridge BINARY [-rounds N] [-seconds N] [-systems LIST] [-json FILE] CALLS..., or relay ADDRESS")
 
 func main() {
 	if err := run(os.Args[1:], os.Stdin, os.Stdout); err != nil {
@@ -41,6 +41,8 @@ func run(args []string, in io.Reader, out io.Writer) error {
 	switch args[0] {
 	case "run":
 		return b.run()
+	case "forwarding":
+		return b.forwarding()
 	case "held":
 		return b.held()
 	case "survive":
@@ -60,6 +62,7 @@ type bench struct {
 	calls      []int
 	rounds     int
 	seconds    int
+	rate       int    // held: calls a second that begin
 	json       string // file; empty: none
 	out        io.Writer
 	dir        string // for what the systems write
@@ -71,6 +74,7 @@ func parse(args []string) (*bench, error) {
 	f.StringVar(&b.flowbridge, "flowbridge", "", "the binary to measure")
 	f.IntVar(&b.rounds, "rounds", 3, "times that the systems take turns; medians are shown")
 	f.IntVar(&b.seconds, "seconds", 10, "length of a measurement")
+	f.IntVar(&b.rate, "rate", 500, "held: calls that begin in a second")
 	f.StringVar(&b.json, "json", "", "file for all figures")
 	systems := f.String("systems", strings.Join(systemNames, ","), "which systems")
 	if err := f.Parse(args); err != nil {
@@ -89,7 +93,7 @@ func parse(args []string) (*bench, error) {
 		}
 		b.calls = append(b.calls, n)
 	}
-	if len(b.calls) == 0 || b.rounds < 1 || b.seconds < 1 {
+	if len(b.calls) == 0 || b.rounds < 1 || b.seconds < 1 || b.rate < 1 {
 		return nil, errUsage
 	}
 	return b, nil
@@ -101,7 +105,7 @@ func (b *bench) run() error {
 	fmt.Fprintln(b.out, heading)
 	for _, calls := range b.calls {
 		for round := 1; round <= b.rounds; round++ {
-			for _, name := range append([]string{direct}, b.systems...) {
+			for _, name := range b.systems {
 				f, err := b.measure(name, calls)
 				if err != nil {
 					return fmt.Errorf("%s with %d calls: %w", name, calls, err)
@@ -110,8 +114,7 @@ func (b *bench) run() error {
 				all = append(all, f)
 			}
 		}
-		deduct(all)
-		for _, name := range append([]string{direct}, b.systems...) {
+		for _, name := range b.systems {
 			fmt.Fprintln(b.out, median(all, name, calls).row())
 		}
 	}
@@ -135,7 +138,14 @@ const (
 	settled = 2 * time.Second // for packets under way at the end, if there are any
 )
 
-// measure has one system carry calls.
+// A measurement is in slices, with and without the relay in turns: what is compared is so of the same moments. Processors
+// of shared machines are not equally fast for long.
+const (
+	slice     = time.Second
+	sliceWarm = 200 * time.Millisecond
+)
+
+// measure has one system carry calls, in turns with a link between the same ends.
 func (b *bench) measure(name string, calls int) (f figures, err error) {
 	f = figures{System: name, Calls: calls}
 	s, err := b.start(name)
@@ -143,19 +153,15 @@ func (b *bench) measure(name string, calls int) (f figures, err error) {
 		return f, err
 	}
 	defer s.stop()
-	l, err := newLoad(s.network, endsOf(name), calls)
-	if err != nil {
-		return f, err
-	}
-	defer l.close()
 	before, err := memoryOf(s.pid)
 	if err != nil {
 		return f, err
 	}
-	if err := s.connect(l); err != nil {
+	l, d, err := s.loads(calls)
+	if err != nil {
 		return f, err
 	}
-	start, end, err := l.run(warmUp, time.Duration(b.seconds)*time.Second, func() (usage, error) { return usageOf(s.pid) })
+	used, err := b.takeTurns(s, l, d)
 	if err != nil {
 		return f, err
 	}
@@ -163,12 +169,35 @@ func (b *bench) measure(name string, calls int) (f figures, err error) {
 	if err != nil {
 		return f, err
 	}
-	if l.received() == 0 {
+	if l.received() == 0 || d.received() == 0 {
 		return f, errors.New("no packet came through")
 	}
-	f.take(l, start, end)
+	f.take(l, used[0])
+	f.takeDirect(d, used[1])
+	f.deduct()
 	f.KBPerCall = float64(after-before) / float64(calls) / 1024
 	return f, nil
+}
+
+// takeTurns runs two loads, a slice of each for each second of the measurement, and returns what they have used.
+func (b *bench) takeTurns(s *system, loads ...*load) (used []usage, err error) {
+	for _, l := range loads {
+		if _, _, err := l.run(warmUp, 0, noUsage); err != nil {
+			return nil, err
+		}
+	}
+	used = make([]usage, len(loads))
+	for i := range b.seconds {
+		for turn := range loads {
+			at := (i + turn) % len(loads) // who begins changes
+			start, end, err := loads[at].run(sliceWarm, slice, func() (usage, error) { return usageOf(s.pid) })
+			if err != nil {
+				return nil, err
+			}
+			used[at] = used[at].plus(end.since(start))
+		}
+	}
+	return used, nil
 }
 
 // connect sets up the calls of a load.
@@ -181,4 +210,25 @@ func (s *system) connect(l *load) error {
 		l.connect(i, toA, toB)
 	}
 	return nil
+}
+
+// connectDirectly has each end of a load send to the other one, with nothing in between.
+func (l *load) connectDirectly() {
+	for i := range l.calls {
+		l.connect(i, l.side[1].addr, l.side[0].addr)
+	}
+}
+
+// loads are one with calls by the system, and one by the link between the ends. They end with the system.
+func (s *system) loads(calls int) (relayed, linked *load, err error) {
+	if relayed, err = newLoad(s.network, relayAddrs, calls); err != nil {
+		return nil, nil, err
+	}
+	s.closers = append(s.closers, relayed.close)
+	if linked, err = newLoad(s.network, directAddrs, calls); err != nil {
+		return nil, nil, err
+	}
+	s.closers = append(s.closers, linked.close)
+	linked.connectDirectly()
+	return relayed, linked, s.connect(relayed)
 }

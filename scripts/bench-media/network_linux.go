@@ -20,12 +20,13 @@ import (
 // A namespace ends with the last process and descriptor in it.
 type network struct{ carrier, relay, agent namespace.Namespace }
 
-// The addresses.
+// The addresses. What is measured is compared with directAddrs, a link between the two ends and nothing else.
 var (
 	systemAddr  = netip.MustParseAddr("10.205.1.1")
 	carrierAddr = netip.MustParseAddr("10.205.2.2")
 	agentAddr   = netip.MustParseAddr("10.205.3.2")
 	gateways    = [2]netip.Addr{netip.MustParseAddr("10.205.2.1"), netip.MustParseAddr("10.205.3.1")} // the relay's, of both links
+	relayAddrs  = [2]netip.Addr{carrierAddr, agentAddr}
 	directAddrs = [2]netip.Addr{netip.MustParseAddr("10.205.4.1"), netip.MustParseAddr("10.205.4.2")} // of carrier and agent
 )
 

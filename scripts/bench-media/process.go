@@ -15,6 +15,12 @@ func (u usage) since(before usage) usage {
 	return usage{u.relay - before.relay, u.generator - before.generator, u.kernel - before.kernel}
 }
 
+func (u usage) plus(v usage) usage {
+	return usage{u.relay + v.relay, u.generator + v.generator, u.kernel + v.kernel}
+}
+
+func (u usage) all() time.Duration { return u.relay + u.generator + u.kernel }
+
 // usageOf reads the CPU time of a relay (pid 0: none), of ourselves and of the
 // kernel's threads. What the kernel does for packets on loopback is counted as
 // that of who sends them.

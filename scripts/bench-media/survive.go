@@ -56,7 +56,7 @@ func (b *bench) replaced(name string, calls int, replace replacement) (v surviva
 	if err != nil {
 		return v, err
 	}
-	v.Sent, v.Lost = l.sent(), l.sent()-l.received()
+	v.Sent, v.Lost = l.sent, l.sent-l.received()
 	v.GapMS = float64(max(slices.Max(l.side[0].gaps), slices.Max(l.side[1].gaps))) / 1e6
 	return v, nil
 }
@@ -77,7 +77,7 @@ func (b *bench) during(name string, calls int, do func(*system, flowbridge, *loa
 	if err := errors.Join(s.startFlowbridge(f), s.callBySIP()); err != nil {
 		return nil, err
 	}
-	l, err := newLoad(s.network, endsOf(name), calls)
+	l, err := newLoad(s.network, relayAddrs, calls)
 	if err != nil {
 		return nil, err
 	}

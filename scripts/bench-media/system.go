@@ -11,9 +11,6 @@ import (
 	"time"
 )
 
-// direct is what the others are compared with: a link between the two ends, and nothing else.
-const direct = "direct"
-
 // forward is what a relay costs at least: a machine between the two ends that forwards their packets by itself.
 const forward = "forward"
 
@@ -46,8 +43,6 @@ func (b *bench) start(name string) (s *system, err error) {
 	}
 	s.closers = append(s.closers, s.network.close)
 	switch name {
-	case direct:
-		s.open = crossed
 	case forward:
 		s.open, err = crossed, s.network.forward()
 	case "kernel", "userspace":
@@ -71,14 +66,6 @@ func (b *bench) start(name string) (s *system, err error) {
 
 // crossed has each end send to the other one.
 func crossed(_ int, a, b netip.AddrPort) (forA, forB netip.AddrPort, err error) { return b, a, nil }
-
-// ends are where the carriers and the agents of a system's calls have their media.
-func endsOf(system string) [2]netip.Addr {
-	if system == direct {
-		return directAddrs
-	}
-	return [2]netip.Addr{carrierAddr, agentAddr}
-}
 
 // command is a process that launch can start.
 func (s *system) command(binary string, args ...string) *exec.Cmd {
