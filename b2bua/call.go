@@ -340,9 +340,6 @@ func (c *Call) snapshot() LiveCall {
 	if c.media.session != nil {
 		r.Media = c.media.record(c.media.session.Stats(), &c.agreement)
 	}
-	if r.EndedAt.IsZero() && !r.AnsweredAt.IsZero() {
-		r.DurationMS = time.Since(c.times.answered).Milliseconds() // so far
-	}
 	live := LiveCall{Record: r, Phase: c.phase, Recording: RecordingOff}
 	if c.finished { // its goroutine may be letting go of the rest
 		return live

@@ -123,7 +123,7 @@ func (c *Call) tryFailed(why cause.Cause, err error) {
 	t := c.transfer
 	c.dropAttempt(c.attempts.current, why, err)
 	if before := c.agreement.Before[media.SideB]; t.waiting != nil {
-		c.b, t.waiting, c.agreement.Before[media.SideB] = t.waiting, nil, nil
+		c.b, t.waiting, t.held, c.agreement.Before[media.SideB] = t.waiting, nil, false, nil
 		c.agreement.SentTo[media.SideB] = before.Terms.SentTo[media.SideB]
 		c.setPeer(media.SideB, before.Description)
 		c.restore(c.b)
@@ -139,5 +139,6 @@ func (c *Call) goneInTry(from *legOnWire, f leg.Gone) {
 		return
 	}
 	c.transfer.waiting, c.transfer.left = nil, true
+	c.updateSounds()
 	c.server.vacate(c.bridge)
 }

@@ -32,12 +32,16 @@ func (c *Call) cdr() store.Record {
 	if attempts == nil {
 		attempts = []store.Attempt{}
 	}
+	var lasts time.Duration // so far
+	if !c.times.answered.IsZero() {
+		lasts = time.Since(c.times.answered)
+	}
 	return store.Record{
 		ID: c.id, Node: c.server.node, Trunk: r.trunk, Route: c.vars.Route, Target: r.target, Direction: c.vars.Direction,
 		From: c.vars.From.Number, To: c.vars.To.Number, Lead: c.vars.Lead().Number,
 		SIPCallID: c.vars.SIPCallID, TargetSIPCallID: r.targetSIPCallID, SynthflowCallID: r.synthflowCallID, ExternalID: r.externalID,
 		StartedAt: r.startedAt, RingingAt: r.ringingAt, PreparedAt: r.preparedAt, DialedAt: r.dialedAt, AnsweredAt: r.answeredAt,
-		SetupMS: r.setupMS, Codec: c.agreement.CodecName, Attempts: attempts, Restored: r.restored,
+		SetupMS: r.setupMS, DurationMS: lasts.Milliseconds(), Codec: c.agreement.CodecName, Attempts: attempts, Restored: r.restored,
 		QueuedMS: c.waited().Milliseconds(), Waiting: c.waits(),
 		TraceID: c.trace.ID(), Traceparent: c.trace.Caller(),
 		Verstat: c.vars.Identity().Verstat, Attest: c.vars.Identity().Attest, OrigID: c.vars.Identity().OrigID,

@@ -173,7 +173,11 @@ func (c *Call) onTransfer(from *legOnWire, f leg.Fact) {
 	case leg.Refused:
 		c.transferRefused(f)
 	case leg.Offered:
-		c.step(from, rejection(491))
+		if from == c.transfer.waiting || c.attempts.current.answer != nil { // until the target has its keys
+			c.step(from, rejection(491))
+		} else {
+			c.step(from, notAcceptable())
+		}
 	case leg.Asked:
 		c.reply(from, f.Req, 480)
 	case leg.Gone:

@@ -146,6 +146,9 @@ func TestDTLSTransferIsLeft(t *testing.T) {
 				if n := w.server.admission.Open().Targets["agent"]; n != 0 {
 					t.Errorf("the agent has %d calls", n)
 				}
+				if s := w.session(); len(s.heard) == 0 || strings.HasSuffix(s.heard[len(s.heard)-1], "hears nothing") {
+					t.Errorf("the caller waits in silence: %q", s.heard)
+				}
 				if heard {
 					human.shakes(called, true)
 					human.agreed()

@@ -3,6 +3,7 @@ package b2bua
 import (
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -30,6 +31,24 @@ func TestNoteIsSmall(t *testing.T) {
 		c := answeredCall(w)
 		if n, err := encode(c); err != nil || n > 4096 {
 			t.Errorf("%v, %d bytes; want at most 4096", err, n)
+		}
+		w.server.HangupAll()
+		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+	})
+}
+
+// A note says what the call has lasted, because a record of an interrupted call goes on from there.
+func TestNoteHasDuration(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		c := answeredCall(w)
+		time.Sleep(50*time.Minute - time.Since(c.times.answered))
+		c.journal()
+		w.sink.mu.Lock()
+		noted := w.sink.journal[len(w.sink.journal)-1]
+		w.sink.mu.Unlock()
+		if noted.DurationMS != (50 * time.Minute).Milliseconds() {
+			t.Errorf("lasted %d ms", noted.DurationMS)
 		}
 		w.server.HangupAll()
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")

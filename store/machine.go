@@ -35,7 +35,7 @@ var booted = sync.OnceValue(func() (b boot) { //nolint:gochecknoglobals // it is
 		return boot{}
 	}
 	h := fnv.New64a()
-	_, _ = h.Write(id) // never fails
+	_, _ = h.Write(append(id, "monotonic"...)) // which never fails. Another clock's uptime is no uptime of this one: earlier versions asked another
 	return boot{start: h.Sum64(), uptime: time.Duration(up.Nano()), at: time.Now()}
 })
 

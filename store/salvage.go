@@ -11,6 +11,9 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // A damaged database has lost a few pages, and its other records are as good as before. So what can be read of a file that
@@ -55,8 +58,11 @@ func (s *Store) Salvage(ctx context.Context) (Salvaged, error) {
 	}
 	v := &salvage{s: s, Salvaged: Salvaged{File: name}}
 	next, err := v.run(ctx)
-	if err == nil || hurt(err) || errors.Is(err, fs.ErrNotExist) {
-		err = errors.Join(err, s.salvaged(ctx, next))
+	switch {
+	case err == nil || hurt(err) || errors.Is(err, fs.ErrNotExist):
+		err = errors.Join(err, s.salvaged(ctx, next, next == ""))
+	case v.Items == 0 && !errors.Is(err, errUnkept): // what the files before it gave does not wait for one that may never be read
+		err = errors.Join(err, s.salvaged(ctx, name, true))
 	}
 	if err != nil {
 		err = fmt.Errorf("salvage %s: %w", name, err)
@@ -64,12 +70,12 @@ func (s *Store) Salvage(ctx context.Context) (Salvaged, error) {
 	return v.Salvaged, err
 }
 
-// salvaged ends the work on a file. next is the file that comes then; without one, all items are due.
-func (s *Store) salvaged(ctx context.Context, next string) error {
+// salvaged ends the work on a file. next is the file that comes then, due says whether what was taken over is to be delivered.
+func (s *Store) salvaged(ctx context.Context, next string, due bool) error {
 	return s.do(ctx, "note "+salvageNote, func(wctx context.Context, c *sql.Conn) error {
 		defer s.outboxFilled()
 		return inTx(wctx, c, func(tx *sql.Tx) error {
-			if _, err := tx.ExecContext(wctx, `UPDATE outbox SET due_at = '' WHERE due_at = ? AND ? = ''`, dueWhenDone, next); err != nil {
+			if _, err := tx.ExecContext(wctx, `UPDATE outbox SET due_at = '' WHERE due_at = ? AND ?`, dueWhenDone, due); err != nil {
 				return err
 			}
 			_, err := tx.ExecContext(wctx, upsertNote, "note_"+salvageNote, next)
@@ -175,7 +181,11 @@ func (w *walk) kept(ctx context.Context) error {
 }
 
 // hurt says whether the old file could not be read on for its damage.
-func hurt(err error) bool { return isDamaged(err) && !errors.Is(err, errUnkept) }
+func hurt(err error) bool {
+	code, ok := errors.AsType[*sqlite.Error](err)
+	unreadable := ok && code.Code()&0xff == sqlite3.SQLITE_IOERR
+	return (isDamaged(err) || unreadable) && !errors.Is(err, errUnkept)
+}
 
 // numbered is a row behind whose number the others are.
 type numbered struct {

@@ -58,6 +58,40 @@ func TestSalvageChainDeliversOnce(t *testing.T) {
 	}
 }
 
+// Of two files the older one can't be read by this version, perhaps never: the items of the other one are delivered.
+func TestSalvageChainThatCanNotBeRead(t *testing.T) {
+	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "f.db"), "hook")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var files []string
+	for _, id := range []string{"old", "between", "new"} {
+		mustPut(t, s, sample(id))
+		files = append(files, s.SetAside())
+		s.condemned.Store(id != "new")
+	}
+	db, err := openRaw(files[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), `ALTER TABLE calls RENAME COLUMN node TO nodes`); err != nil {
+		t.Fatal(err)
+	}
+	delivered := map[string]int{}
+	for _, readable := range []bool{true, false, false} {
+		if _, err := s.Salvage(t.Context()); (err == nil) != readable {
+			t.Errorf("readable %v: %v", readable, err)
+		}
+		deliverAll(t, s, delivered)
+	}
+	want := map[string]int{"between call": 1, "between recording": 1, "new call": 1, "new recording": 1}
+	if !maps.Equal(delivered, want) {
+		t.Errorf("delivered %v", delivered)
+	}
+}
+
 // A second file is damaged before the first is taken over: what can be read of both is there, and each item once.
 func TestSalvageChain(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")

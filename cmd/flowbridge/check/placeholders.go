@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -12,6 +13,9 @@ import (
 
 // placeholder is what stands in a printed profile for a value of the operator's account.
 var placeholder = regexp.MustCompile(`ACCOUNT_SIP_DOMAIN|AGENT_ID|DOMAIN-TRUNK|PROJECT_ID|SUBDOMAIN|USERNAME`)
+
+// fromEnvironment is a value that the environment has.
+var fromEnvironment = regexp.MustCompile(`\$\{[^}]*\}`)
 
 // placeholders are the values of targets that were pasted from a profile and not replaced. file is one that is valid.
 func placeholders(file string) []flaw {
@@ -37,12 +41,12 @@ func placeholdersIn(n *yaml.Node, key string, all []flaw) []flaw {
 		}
 	case yaml.MappingNode:
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			if name := n.Content[i].Value; name != "example" { // which goes nowhere
+			if name := n.Content[i].Value; name != "example" && !strings.HasSuffix(name, "_env") && !strings.HasSuffix(name, "_file") { // which go nowhere
 				all = placeholdersIn(n.Content[i+1], key+"."+name, all)
 			}
 		}
 	case yaml.ScalarNode:
-		for _, found := range placeholder.FindAllString(n.Value, -1) {
+		for _, found := range placeholder.FindAllString(fromEnvironment.ReplaceAllString(n.Value, ""), -1) {
 			all = append(all, flaw{Line: n.Line, Key: key, Problem: "has the profile's " + found + ", which stands for a value of your account", Remedy: "write that value"})
 		}
 	case yaml.DocumentNode, yaml.AliasNode: // is the anchor's

@@ -108,7 +108,9 @@ func (o *operator) upgrade(ctx context.Context) (done admin.Upgraded, err error)
 // ended ends a new process that can't go on, and says why it can't.
 func ended(ctx context.Context, p *handover.Process, err error) error {
 	if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) { // it had gone before it was told; it may have said why
-		_, err = p.Expect(handover.Ready)
+		for err = nil; err == nil; { // it may be ready for the next step, and then refuse
+			_, err = p.Expect(handover.Loaded)
+		}
 	}
 	if errors.Is(err, io.EOF) {
 		select {
