@@ -20,19 +20,19 @@ import (
 
 // The bounds of the cache and of its requests.
 const (
-	maxCached    = 1000 // certificates
-	maxFailed    = 250  // URLs that have failed, and hosts
-	maxMisses    = 5    // of a host's URLs, until the host is left alone
-	maxFlights   = 32
-	maxOfEntry   = 8 // flights to the hosts of one entry of the list, for certificates that were never there
-	maxFile      = 64 << 10
-	maxHops      = 16 << 10        // of an answer's header, in bytes
-	fetchTimeout = 5 * time.Second // of a request, which goes on while no call waits for it
-	leastFresh   = 10 * time.Second
-	usuallyFresh = 5 * time.Minute // where the server says nothing
-	longestFresh = 24 * time.Hour
-	pauseAfter   = 10 * time.Second // after a URL, or a host, has failed
-	maxRoots     = 16               // sets of roots that a chain was tried against
+	maxCached       = 1000 // certificates
+	maxFailed       = 250  // URLs that have failed, and hosts
+	maxMisses       = 5    // of a host's URLs, until the host is left alone
+	maxFlights      = 32
+	maxOfEntry      = 8 // flights to the hosts of one entry of the list, for certificates that were never there
+	maxFile         = 64 << 10
+	maxAnswerHeader = 16 << 10        // bytes
+	fetchTimeout    = 5 * time.Second // of a request, which goes on while no call waits for it
+	leastFresh      = 10 * time.Second
+	usuallyFresh    = 5 * time.Minute // where the server says nothing
+	longestFresh    = 24 * time.Hour
+	pauseAfter      = 10 * time.Second // after a URL, or a host, has failed
+	maxRoots        = 16               // sets of roots that a chain was tried against
 )
 
 // ErrForbidden means that a certificate's URL is not one that may be fetched.
@@ -84,7 +84,7 @@ func newCache(ctx context.Context, transport http.RoundTripper) *cache {
 	if transport == nil {
 		transport = &http.Transport{
 			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, DisableKeepAlives: true, DisableCompression: true,
-			TLSHandshakeTimeout: fetchTimeout, MaxResponseHeaderBytes: maxHops,
+			TLSHandshakeTimeout: fetchTimeout, MaxResponseHeaderBytes: maxAnswerHeader,
 		}
 	}
 	return &cache{

@@ -108,7 +108,7 @@ func (a *Admission) Reload(cfg *config.Config, preparers map[string]Preparer) {
 			p.Trunks = append(p.Trunks, newTrunk(caller, &own.Dial.Policy, tallied(a.callers, t.Name, caller.MaxCalls, caller.MaxCPS)))
 		}
 	}
-	a.connect(p, cfg)
+	a.assignCircuits(p, cfg)
 	a.share(p)
 	a.Peers.Store(p)
 	if old != nil {

@@ -14,7 +14,7 @@ func (n *Node) circuitChanged(c circuit.Change) {
 	case c.State == circuit.Open:
 		n.log.Info().Str("circuit", c.Name).Dur("pause_ms", c.Pause).Msg("circuit still open")
 	case c.State == circuit.Closed:
-		n.log.Info().Str("circuit", c.Name).Dur("open_for", c.For).Msg("circuit closed")
+		n.log.Info().Str("circuit", c.Name).Dur("open_for_ms", c.For).Msg("circuit closed")
 	}
 }
 
