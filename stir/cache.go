@@ -35,9 +35,9 @@ const (
 	maxRoots        = 16               // sets of roots that a chain was tried against
 )
 
-// ErrForbidden means that a certificate's URL is not one that may be fetched.
+// errForbidden means that a certificate's URL is not one that may be fetched.
 var (
-	ErrForbidden = errors.New("a URL that no certificate is fetched from")
+	errForbidden = errors.New("a URL that no certificate is fetched from")
 	errPending   = errors.New("the server of the certificate takes too long")
 	errBusy      = errors.New("too many certificates are being fetched")
 )
@@ -308,7 +308,7 @@ func freshness(h http.Header, now time.Time) time.Duration {
 func allowed(where string, hosts []string) (u *url.URL, of string, err error) {
 	u, err = url.Parse(where)
 	if err != nil || u.Scheme != "https" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.Opaque != "" {
-		return nil, "", fmt.Errorf("%w: it is not https with a host and a path", ErrForbidden)
+		return nil, "", fmt.Errorf("%w: it is not https with a host and a path", errForbidden)
 	}
 	host, port := strings.ToLower(strings.TrimSuffix(u.Hostname(), ".")), u.Port()
 	for _, entry := range hosts {
@@ -320,7 +320,7 @@ func allowed(where string, hosts []string) (u *url.URL, of string, err error) {
 			return u, entry, nil
 		}
 	}
-	return nil, "", fmt.Errorf("%w: its host %q is not on the list", ErrForbidden, u.Host)
+	return nil, "", fmt.Errorf("%w: its host %q is not on the list", errForbidden, u.Host)
 }
 
 // cutPort splits host and port of an entry, which may be an address.

@@ -134,7 +134,7 @@ func TestQueueOrder(t *testing.T) {
 		again := &Waiter{ID: "000", Trunk: late.Trunk, Mark: late.Mark, Called: a.tells("000")}
 		a.setups.add(&late.Trunk.setups, 1)
 		a.Wait(again, a.targets("a"), 0, true) // it has waited before, and keeps its place in the queue
-		a.StopWaiting(third)                        // before it has taken its place
+		a.StopWaiting(third)                   // before it has taken its place
 		a.StopWaiting(third)
 		a.wants("000")
 		a.StopWaiting(late)
