@@ -320,7 +320,7 @@ func allowed(where string, hosts []string) (u *url.URL, of string, err error) {
 			return u, entry, nil
 		}
 	}
-	return nil, "", fmt.Errorf("%w: its host %q is not on the list", errForbidden, u.Host)
+	return nil, "", fmt.Errorf("%w: its host %q is not on the list of identity.hosts", errForbidden, u.Host)
 }
 
 // cutPort splits host and port of an entry, which may be an address.
