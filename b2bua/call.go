@@ -186,7 +186,7 @@ func (c *Call) finish() {
 	}
 	r := c.ended
 	if c.queued != nil {
-		c.server.admission.Desert(&c.queued.Waiter)
+		c.server.admission.StopWaiting(&c.queued.Waiter)
 	}
 	if c.claimed {
 		c.server.admission.Release(c.trunk, partiesOf(&c.vars))

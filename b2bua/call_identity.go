@@ -10,7 +10,6 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
-	"flowbridge/b2bua/report"
 	"flowbridge/config/template"
 	"flowbridge/stir"
 	"flowbridge/store"
@@ -66,21 +65,4 @@ func (c *Call) onVerified(e Verified) phase {
 	}
 	c.step(c.a, refusal)
 	return c.end(cause.IdentityRefused, store.EndedBySystem, e.Status, 0)
-}
-
-// identity foresees the verification as far as that goes without a certificate. False: it
-// has the call refused.
-func (x *explainer) identity(c *Call) bool {
-	policy, request := c.identityOf()
-	out, url := stir.Foresee(policy, request)
-	x.out.Identity = &report.Identity{Verstat: out.Verstat, Attest: out.Attest, OrigID: out.OrigID, Result: out.String(), Certificate: url, Refuse: c.trunk.Caller.Identity.Refuse}
-	c.vars.Verified = &template.IdentityVars{Verstat: out.Verstat, Attest: out.Attest, OrigID: out.OrigID}
-	if url != "" {
-		x.out.Note("the certificate at %s is not fetched, and the signature is taken to be right", url)
-	}
-	if out.Status == 0 || !slices.Contains(c.trunk.Caller.Identity.Refuse, out.Status) {
-		return true
-	}
-	x.out.Refuse(out.Status, stir.ReasonPhrase(out.Status), out.Err.Error())
-	return false
 }

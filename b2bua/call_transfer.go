@@ -262,11 +262,11 @@ func (c *Call) transferAnswered(f leg.Answered) {
 		c.step(agent, leg.Hangup{Why: cause.Transferred})
 	}
 	c.listenToAgent()
-	how := "transferred"
+	how, message := "transferred", "call transferred"
 	if rescued {
-		how = "rescued"
+		how, message = "rescued", "call rescued"
 	}
-	c.log.Info().Str("target", c.bridge.target.Dial.Name).Str("target_sip_call_id", c.b.callID).Msg("call " + how)
+	c.log.Info().Str("target", c.bridge.target.Dial.Name).Str("target_sip_call_id", c.b.callID).Msg(message)
 	c.ladder.Decide("%s: the caller is connected to %s", how, c.bridge.target.Dial.Name)
 	c.journal()
 }

@@ -16,6 +16,8 @@ import (
 	"flowbridge/b2bua/sdp"
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
+	"flowbridge/config/template"
+	"flowbridge/stir"
 )
 
 // Explain says what a call would do, with the functions of real calls. It opens no
@@ -171,4 +173,21 @@ func (x *explainer) call(c *Call) error {
 		o.Targets = append(o.Targets, x.attempt(c))
 	}
 	return nil
+}
+
+// identity foresees the verification as far as that goes without a certificate. False: it
+// has the call refused.
+func (x *explainer) identity(c *Call) bool {
+	policy, request := c.identityOf()
+	out, url := stir.Foresee(policy, request)
+	x.out.Identity = &report.Identity{Verstat: out.Verstat, Attest: out.Attest, OrigID: out.OrigID, Result: out.String(), Certificate: url, Refuse: c.trunk.Caller.Identity.Refuse}
+	c.vars.Verified = &template.IdentityVars{Verstat: out.Verstat, Attest: out.Attest, OrigID: out.OrigID}
+	if url != "" {
+		x.out.Note("the certificate at %s is not fetched, and the signature is taken to be right", url)
+	}
+	if out.Status == 0 || !slices.Contains(c.trunk.Caller.Identity.Refuse, out.Status) {
+		return true
+	}
+	x.out.Refuse(out.Status, stir.ReasonPhrase(out.Status), out.Err.Error())
+	return false
 }

@@ -39,11 +39,14 @@ func (x *explainer) attempt(c *Call) report.Target {
 	if t.Prepare != nil {
 		r.PrepareTimeoutMS, r.OnFailure, r.PrepareSuccess = t.Prepare.Timeout.Milliseconds(), t.Prepare.OnFailure, t.Prepare.Answer().String()
 	}
+	if t.Media.Keying == config.KeyingDTLS {
+		r.SRTPKeying = string(t.Media.Keying)
+	}
 	if err := c.offerTo(a); err != nil {
 		r.Cause, r.Error = cause.NoCommonCodec, err.Error()
 		return r
 	}
-	if a.crypto.Offers {
+	if a.crypto.Offers && r.SRTPKeying == "" {
 		x.out.Note("target %s: SRTP keys are new for each call, and not shown", t.Name)
 	}
 	if t.Media.SRTP == config.SRTPOptional {

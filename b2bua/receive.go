@@ -153,7 +153,7 @@ func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 	}
 	if why := s.admission.Enter(t); why != peers.CapacityFree {
 		s.noteFull(why, source)
-		s.stack.WasRefused(message.TagOf(req.To().Params))
+		s.stack.NoteRefusal(message.TagOf(req.To().Params))
 		s.replyOnce(req, tx, 503, leg.RetryAfter())
 		return
 	}

@@ -193,7 +193,7 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 }
 
 // Registrations are those of the trunks at their registrars.
-func (s *Server) Registrations() []registration.Of { return s.clients.Statuses() }
+func (s *Server) Registrations() []registration.TrunkStatus { return s.clients.Statuses() }
 
 // Verifier verifies who calls.
 func (s *Server) Verifier() *stir.Verifier { return s.verifier }

@@ -140,8 +140,8 @@ func (m *PeerMedia) check(s section) {
 	if m.SRTP == SRTPOff {
 		s.fields["srtp_keying"].fail("has no effect without srtp", remedy)
 	}
-	if slices.ContainsFunc(m.SRTPSuites, func(name string) bool { return !slices.Contains(DTLSSuites(), name) }) {
-		s.fields["srtp_suites"].fail("has a suite that DTLS can't agree on", "take those of "+strings.Join(DTLSSuites(), ", "))
+	if slices.ContainsFunc(m.SRTPSuites, func(name string) bool { return !slices.Contains(dtlsSuites(), name) }) {
+		s.fields["srtp_suites"].fail("has a suite that DTLS can't agree on", "take those of "+strings.Join(dtlsSuites(), ", "))
 	}
 }
 
@@ -184,5 +184,5 @@ func DefaultSRTPSuites() []string {
 	return []string{"AEAD_AES_256_GCM", "AEAD_AES_128_GCM", "AES_CM_128_HMAC_SHA1_80"}
 }
 
-// DTLSSuites are those that DTLS can agree on, the best one first (RFC 5764, RFC 7714).
-func DTLSSuites() []string { return append(DefaultSRTPSuites(), "AES_CM_128_HMAC_SHA1_32") }
+// dtlsSuites are those that DTLS can agree on, the best one first (RFC 5764, RFC 7714).
+func dtlsSuites() []string { return append(DefaultSRTPSuites(), "AES_CM_128_HMAC_SHA1_32") }

@@ -184,8 +184,8 @@ func (w *worker) sound(ep *endpoint) {
 		return
 	}
 	frame, over := p.write(&ep.outlet, &w.frame, w.now)
-	if ep.dest.size > 0 && w.emit(ep, frame) {
-		ep.count.ofRTP().Played.Add(1)
+	if ep.dest.size > 0 {
+		w.emit(ep, frame)
 	}
 	if over {
 		w.played(ep)

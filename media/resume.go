@@ -228,7 +228,6 @@ func (o *outlet) resume(st *OutletState, exact bool, c clock) {
 
 func (c *countersRTP) resume(st *CountState, s *stream, k clock) {
 	c.Digits.Store(st.Digits)
-	c.Played.Store(st.Played)
 	if st.First == 0 {
 		return
 	}

@@ -115,7 +115,6 @@ type CountState struct {
 	TxBytes      uint64         `cbor:"4,keyasint,omitempty"`
 	Dropped      Drops          `cbor:"5,keyasint,omitzero"`
 	Digits       uint64         `cbor:"6,keyasint,omitempty"`
-	Played       uint64         `cbor:"7,keyasint,omitempty"`
 	SSRC         uint32         `cbor:"8,keyasint,omitempty"`
 	PayloadType  uint8          `cbor:"9,keyasint,omitempty"`
 	First        time.Duration  `cbor:"10,keyasint,omitempty"`

@@ -155,7 +155,7 @@ func (c *counters) state(st *CountState, at func(time.Duration) time.Duration) {
 		}
 	}
 	if h := c.rtp.Load(); h != nil {
-		st.Digits, st.Played, st.SSRC, st.PayloadType = h.Digits.Load(), h.Played.Load(), h.SSRC.Load(), uint8(h.PayloadType.Load())
+		st.Digits, st.SSRC, st.PayloadType = h.Digits.Load(), h.SSRC.Load(), uint8(h.PayloadType.Load())
 		st.First, st.Last = at(time.Duration(h.First.Load())), at(time.Duration(h.Last.Load()))
 	}
 	if h := c.rtcp.Load(); h != nil {

@@ -47,7 +47,6 @@ type SideStats struct {
 	TxPackets, TxBytes uint64
 	RxRTCP, TxRTCP     uint64 // packets
 	TxDigits           uint64 // of TxPackets, those of Session.SendDigit
-	TxPlayed           uint64 // of TxPackets, those of Session.Play
 
 	// Lost is how many packets of the received streams are missing by their sequence numbers (RFC 3550 §A.3), never
 	// negative. A late packet is missing until it comes. A duplicate does not replace another packet.
@@ -114,7 +113,7 @@ type counters struct {
 
 // countersRTP are of RTP flows only. Times are nanoseconds since the engine was opened, 0 for never.
 type countersRTP struct {
-	Digits, Played                            atomic.Uint64 // of TxPackets
+	Digits                                    atomic.Uint64 // of TxPackets
 	Lost, Bursts, LongestBurst                atomic.Uint64
 	Duplicates, Reordered, Wraps, SSRCChanges atomic.Uint64
 	Jitter, JitterMax, JitterMean             atomic.Uint64 // bits of a float64, milliseconds
@@ -208,8 +207,8 @@ func (l *ledger) side(s Side, epoch time.Time) SideStats {
 		RxPackets: in.RxPackets.Load(), RxBytes: in.RxBytes.Load(),
 		TxPackets: out.TxPackets.Load(), TxBytes: out.TxBytes.Load(),
 		RxRTCP: inRTCP.RxPackets.Load(), TxRTCP: outRTCP.TxPackets.Load(),
-		TxDigits: sent.Digits.Load(), TxPlayed: sent.Played.Load(),
-		Lost: heard.Lost.Load(), Bursts: heard.Bursts.Load(), LongestBurst: heard.LongestBurst.Load(),
+		TxDigits: sent.Digits.Load(),
+		Lost:     heard.Lost.Load(), Bursts: heard.Bursts.Load(), LongestBurst: heard.LongestBurst.Load(),
 		Duplicates: heard.Duplicates.Load(), Reordered: heard.Reordered.Load(),
 		Wraps: heard.Wraps.Load(), SSRCChanges: heard.SSRCChanges.Load(),
 		JitterMS:     math.Float64frombits(heard.Jitter.Load()),

@@ -20,24 +20,24 @@ import (
 
 // The bounds of the cache and of its requests.
 const (
-	maxCached    = 1000 // certificates
-	maxFailed    = 250  // URLs that have failed, and hosts
-	maxMisses    = 5    // of a host's URLs, until the host is left alone
-	maxFlights   = 32
-	maxOfEntry   = 8 // flights to the hosts of one entry of the list, for certificates that were never there
-	maxFile      = 64 << 10
-	maxHops      = 16 << 10        // of an answer's header, in bytes
-	fetchTimeout = 5 * time.Second // of a request, which goes on while no call waits for it
-	leastFresh   = 10 * time.Second
-	usuallyFresh = 5 * time.Minute // where the server says nothing
-	longestFresh = 24 * time.Hour
-	pauseAfter   = 10 * time.Second // after a URL, or a host, has failed
-	maxRoots     = 16               // sets of roots that a chain was tried against
+	maxCached       = 1000 // certificates
+	maxFailed       = 250  // URLs that have failed, and hosts
+	maxMisses       = 5    // of a host's URLs, until the host is left alone
+	maxFlights      = 32
+	maxOfEntry      = 8 // flights to the hosts of one entry of the list, for certificates that were never there
+	maxFile         = 64 << 10
+	maxAnswerHeader = 16 << 10        // bytes
+	fetchTimeout    = 5 * time.Second // of a request, which goes on while no call waits for it
+	leastFresh      = 10 * time.Second
+	usuallyFresh    = 5 * time.Minute // where the server says nothing
+	longestFresh    = 24 * time.Hour
+	pauseAfter      = 10 * time.Second // after a URL, or a host, has failed
+	maxRoots        = 16               // sets of roots that a chain was tried against
 )
 
-// ErrForbidden means that a certificate's URL is not one that may be fetched.
+// errForbidden means that a certificate's URL is not one that may be fetched.
 var (
-	ErrForbidden = errors.New("a URL that no certificate is fetched from")
+	errForbidden = errors.New("a URL that no certificate is fetched from")
 	errPending   = errors.New("the server of the certificate takes too long")
 	errBusy      = errors.New("too many certificates are being fetched")
 )
@@ -84,7 +84,7 @@ func newCache(ctx context.Context, transport http.RoundTripper) *cache {
 	if transport == nil {
 		transport = &http.Transport{
 			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, DisableKeepAlives: true, DisableCompression: true,
-			TLSHandshakeTimeout: fetchTimeout, MaxResponseHeaderBytes: maxHops,
+			TLSHandshakeTimeout: fetchTimeout, MaxResponseHeaderBytes: maxAnswerHeader,
 		}
 	}
 	return &cache{
@@ -308,7 +308,7 @@ func freshness(h http.Header, now time.Time) time.Duration {
 func allowed(where string, hosts []string) (u *url.URL, of string, err error) {
 	u, err = url.Parse(where)
 	if err != nil || u.Scheme != "https" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.Opaque != "" {
-		return nil, "", fmt.Errorf("%w: it is not https with a host and a path", ErrForbidden)
+		return nil, "", fmt.Errorf("%w: it is not https with a host and a path", errForbidden)
 	}
 	host, port := strings.ToLower(strings.TrimSuffix(u.Hostname(), ".")), u.Port()
 	for _, entry := range hosts {
@@ -320,7 +320,7 @@ func allowed(where string, hosts []string) (u *url.URL, of string, err error) {
 			return u, entry, nil
 		}
 	}
-	return nil, "", fmt.Errorf("%w: its host %q is not on the list", ErrForbidden, u.Host)
+	return nil, "", fmt.Errorf("%w: its host %q is not on the list of identity.hosts", errForbidden, u.Host)
 }
 
 // cutPort splits host and port of an entry, which may be an address.

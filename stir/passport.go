@@ -106,7 +106,7 @@ func (p *passport) rebuild(h *header, r *Request) error {
 	}
 	c := &p.claims
 	c.issued, c.IAT = date, json.Number(fmt.Sprint(date.Unix()))
-	c.Orig.TN, c.Dest.TN = Canonical(r.From), []string{Canonical(r.To)}
+	c.Orig.TN, c.Dest.TN = canonical(r.From), []string{canonical(r.To)}
 	p.signed = encode(protected{Alg: "ES256", Typ: "passport", X5U: h.info}) + "." + encode(c)
 	return nil
 }
@@ -136,12 +136,12 @@ func (c *claims) check(isShaken bool) error {
 // section 5.1), and of the number that it is routed by. That differs from To where a call
 // was diverted, and where somebody has copied the headers of another call.
 func (c *claims) names(r *Request) error {
-	from, to, called := Canonical(r.From), Canonical(r.To), Canonical(r.Called)
+	from, to, called := canonical(r.From), canonical(r.To), canonical(r.Called)
 	isFor := func(number string) bool {
-		return number != "" && slices.ContainsFunc(c.Dest.TN, func(tn string) bool { return Canonical(tn) == number })
+		return number != "" && slices.ContainsFunc(c.Dest.TN, func(tn string) bool { return canonical(tn) == number })
 	}
 	switch {
-	case from == "" || Canonical(c.Orig.TN) != from:
+	case from == "" || canonical(c.Orig.TN) != from:
 		return fmt.Errorf("%w: it calls as %q, and the PASSporT is of %q", errMismatch, from, c.Orig.TN)
 	case !isFor(to):
 		return fmt.Errorf("%w: it calls %q, and the PASSporT is for %q", errMismatch, to, c.Dest.TN)
@@ -153,9 +153,9 @@ func (c *claims) names(r *Request) error {
 
 var errMismatch = errors.New("a PASSporT of another call")
 
-// Canonical returns a telephone number as PASSporTs have it (RFC 8224 section 8.3): digits
+// canonical returns a telephone number as PASSporTs have it (RFC 8224 section 8.3): digits
 // with the country code, and no plus. Empty: it is none.
-func Canonical(number string) string {
+func canonical(number string) string {
 	var b strings.Builder
 	for _, r := range strings.TrimPrefix(number, "+") {
 		switch {

@@ -32,7 +32,7 @@ func (r *replays) first(signature []byte, of *Request) bool {
 	if r.seen == nil {
 		r.seen, r.seed = map[nonce]uint64{}, maphash.MakeSeed()
 	}
-	call := maphash.Comparable(r.seed, [...]string{of.CallID, of.FromTag, Canonical(of.Called)})
+	call := maphash.Comparable(r.seed, [...]string{of.CallID, of.FromTag, canonical(of.Called)})
 	if had, ok := r.seen[n]; ok {
 		return had == call
 	}

@@ -191,7 +191,7 @@ func (v *Verifier) prove(p *Policy, r *Request, pass *passport, deadline time.Ti
 		return failed(StatusCredential, err)
 	}
 	switch {
-	case !e.chain.authority.has(Canonical(pass.claims.Orig.TN)):
+	case !e.chain.authority.has(canonical(pass.claims.Orig.TN)):
 		return failed(StatusCredential, errNotTheirs)
 	case !pass.verify(e.chain.key):
 		return failed(StatusInvalid, errWrong)

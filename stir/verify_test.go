@@ -287,7 +287,7 @@ func TestCanonical(t *testing.T) {
 		"+1 (507) 555-0100": "15075550100", "15075550100": "15075550100", "+1.507.555.0100": "15075550100", "*67#": "*67#",
 		"alice": "", "": "", "1507x": "", "++1": "",
 	} {
-		if got := Canonical(in); got != want {
+		if got := canonical(in); got != want {
 			t.Errorf("%q gives %q; want %q", in, got, want)
 		}
 	}

@@ -31,18 +31,18 @@ type keptBinding struct {
 	moment
 }
 
-// by gives the binding with times that go by from now, whatever the wall clock was set to since it was made, and will be.
-func (b Binding) by(now time.Time) Binding {
+// withMonotonicTimes gives the binding with times that setting the wall clock does not move.
+func (b Binding) withMonotonicTimes(now time.Time) Binding {
 	b.Registered, b.Expires = now.Add(b.Registered.Sub(now)), now.Add(b.Expires.Sub(now))
 	return b
 }
 
-// after gives the binding as it is at a later moment, whatever the wall clock was set to in between.
-func (k *keptBinding) after(now moment) Binding {
+// asOf gives the binding as it is at a later moment, whatever the wall clock was set to in between.
+func (k *keptBinding) asOf(now moment) Binding {
 	set := now.Wall.Sub(k.Wall) - now.since(k.moment)
 	set = set.Round(time.Second) // else it was not set
 	k.Registered, k.Expires = k.Registered.Add(set), k.Expires.Add(set)
-	return k.by(now.Wall)
+	return k.withMonotonicTimes(now.Wall)
 }
 
 // bindings are those that wait for the writer.
@@ -57,7 +57,7 @@ type bindings struct {
 func (s *Store) KeepBindings(holder string, all []Binding) {
 	now, list := s.journal.moment(time.Now()), make([]keptBinding, len(all))
 	for i := range all {
-		list[i] = keptBinding{all[i].by(now.Wall), now}
+		list[i] = keptBinding{all[i].withMonotonicTimes(now.Wall), now}
 	}
 	b := &s.bound
 	b.mu.Lock()
@@ -134,7 +134,7 @@ func (s *Store) Bindings(ctx context.Context) (map[string][]Binding, error) {
 			}
 			all[holder] = nil
 			for i := range of {
-				all[holder] = append(all[holder], of[i].after(now))
+				all[holder] = append(all[holder], of[i].asOf(now))
 			}
 		}
 		return rows.Err()

@@ -19,7 +19,7 @@ func TestBindingsClockSet(t *testing.T) {
 	up, boot := time.Hour, uint64(7)
 	machine := func() (time.Duration, uint64) { return up, boot }
 	s.journal.machine = machine
-	kept := keptBinding{b.by(begun), s.journal.moment(begun)}
+	kept := keptBinding{b.withMonotonicTimes(begun), s.journal.moment(begun)}
 	for name, tt := range map[string]struct {
 		set  time.Duration
 		boot uint64
@@ -33,7 +33,7 @@ func TestBindingsClockSet(t *testing.T) {
 	} {
 		up, boot = time.Hour+time.Minute, tt.boot
 		again := kept
-		got := again.after(s.journal.moment(begun.Round(0).Add(tt.set + time.Minute)))
+		got := again.asOf(s.journal.moment(begun.Round(0).Add(tt.set + time.Minute)))
 		if !got.Expires.Equal(b.Expires.Add(tt.want)) || !got.Registered.Equal(b.Registered.Add(tt.want)) {
 			t.Errorf("%s: %+v", name, got)
 		}

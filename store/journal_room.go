@@ -22,8 +22,8 @@ const (
 	roomEvery = time.Second
 )
 
-// errRoomless is told once a file system has said that it can't give room ahead.
-var errRoomless = errors.New("the file system gives no room ahead")
+// errNoPreallocation is told once a file system has said that it can't give room ahead.
+var errNoPreallocation = errors.New("the file system gives no room ahead")
 
 // grow gives a file room up to a size, in steps. Without an error it has it.
 func (s *journalSegment) grow(size int64) error {
@@ -37,7 +37,7 @@ func (s *journalSegment) grow(size int64) error {
 		return nil
 	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS):
 		s.roomless = true
-		return errRoomless
+		return errNoPreallocation
 	default:
 		return err
 	}
@@ -81,13 +81,13 @@ func (j *journal) reserve() {
 	if err != nil {
 		j.roomAt = now.Add(roomEvery)
 	}
-	if errors.Is(err, errRoomless) {
+	if errors.Is(err, errNoPreallocation) {
 		j.roomAt = now.Add(time.Hour)
 	}
 }
 
-// short says whether the file has little room left, and the next one has enough.
-func (j *journal) short() bool {
+// runsOutOfRoom says whether the file has little room left, and the next one has enough.
+func (j *journal) runsOutOfRoom() bool {
 	return j.next != nil && j.file.room > 0 && j.file.end+roomStep > j.file.room && j.next.room >= j.size+roomStep && j.file.written > j.size+roomStep
 }
 
@@ -123,8 +123,8 @@ func (s *journalSegment) inPlace() bool {
 	return err == nil && os.SameFile(st, held)
 }
 
-// again empties a file that nothing needs any more, and gives it as the next one; nil: it is removed.
-func (s *journalSegment) again() (next *journalSegment, err error) {
+// recycle empties a file that nothing needs any more, and gives it as the next one; nil: it is removed.
+func (s *journalSegment) recycle() (next *journalSegment, err error) {
 	if s.room > 0 && s.inPlace() && s.f.Truncate(0) == nil {
 		next = &journalSegment{name: s.name, f: s.f}
 		if err = next.grow(journalFile); err == nil {

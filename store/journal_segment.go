@@ -156,7 +156,7 @@ func (j *journal) move() {
 	err := file.f.Sync() // a power failure must not take the copies, and the old file, too
 	var next *journalSegment
 	if err == nil {
-		next, err = old.again()
+		next, err = old.recycle()
 	}
 	j.mu.Lock()
 	if err != nil {

@@ -113,7 +113,7 @@ func NewEndedHandler(o Options, ended func(context.Context, Ended) (Next, error)
 			body = h.fallback
 		}
 		h.opts.Log.WithLevel(levelOf(err)).Err(err).Str("call", e.Call).Int("attempt", e.Attempt).Str("call_sid", e.SID).Str("call_status", e.CallStatus).
-			Str("dial_status", e.Status).Int("code", e.SIPStatus).Str("target_sip_call_id", e.SIPCallID).Dur("duration", e.Duration).
+			Str("dial_status", e.Status).Int("code", e.SIPStatus).Str("target_sip_call_id", e.SIPCallID).Dur("dur_ms", e.Duration).
 			Msg("twilio dial ended")
 		return body, nil
 	}

@@ -56,10 +56,10 @@ type Hook struct {
 }
 
 // Consumer is the name of the receiver's items in the outbox.
-func (h *Hook) Consumer() string { return ConsumerPrefix + h.Name }
+func (h *Hook) Consumer() string { return consumerPrefix + h.Name }
 
-// ConsumerPrefix begins the name of each consumer that is a webhook.
-const ConsumerPrefix = "webhook:"
+// consumerPrefix begins the name of each consumer that is a webhook.
+const consumerPrefix = "webhook:"
 
 // wants says whether the receiver is told of an event of a call.
 func (h *Hook) wants(event string, r *store.Record) bool {

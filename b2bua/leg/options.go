@@ -97,7 +97,7 @@ func Refusal(req *sip.Request, o PeerOptions, maxSDP int) (code int, reason stri
 	switch sdp, _, _ := message.BodyOf(req, o.Parts); {
 	case len(sdp) > maxSDP:
 		return 400, fmt.Sprintf("Session Description Longer Than %d Bytes", maxSDP), nil
-	case !AcceptsSDP(req.GetHeaders("accept")):
+	case !acceptsSDP(req.GetHeaders("accept")):
 		return 406, "Not Acceptable", nil
 	}
 	return 0, "", nil
@@ -119,9 +119,9 @@ func Unsupported(req *sip.Request, o PeerOptions) (code int, reason string, head
 	return 0, "", nil
 }
 
-// AcceptsSDP reports whether the answer to an INVITE may have SDP. Without Accept it
+// acceptsSDP reports whether the answer to an INVITE may have SDP. Without Accept it
 // may (RFC 3261 section 20.1).
-func AcceptsSDP(accept []sip.Header) bool {
+func acceptsSDP(accept []sip.Header) bool {
 	for _, h := range accept {
 		for kind := range strings.SplitSeq(h.Value(), ",") {
 			kind, _, _ = strings.Cut(kind, ";")

@@ -52,7 +52,7 @@ func NameAddr(displayName string, uri *sip.Uri, params sip.HeaderParams) string 
 	b.uri(uri)
 	b.add(">")
 	for _, p := range params {
-		if IsTag(p.K) {
+		if isTag(p.K) {
 			continue
 		}
 		b.add(";")
@@ -64,7 +64,7 @@ func NameAddr(displayName string, uri *sip.Uri, params sip.HeaderParams) string 
 // TagOf returns the tag parameter, "" if there is none.
 func TagOf(params sip.HeaderParams) string {
 	for _, p := range params {
-		if IsTag(p.K) {
+		if isTag(p.K) {
 			return p.V
 		}
 	}
@@ -82,8 +82,8 @@ func ParamOf(params sip.HeaderParams, name string) string {
 	return ""
 }
 
-// IsTag reports whether a parameter is the tag, in any case.
-func IsTag(name string) bool { return EqualFold(name, "tag") }
+// isTag reports whether a parameter is the tag, in any case.
+func isTag(name string) bool { return EqualFold(name, "tag") }
 
 // Unquote undoes the escapes in a quoted-string's content. A backslash at the end
 // stands for itself.

@@ -96,7 +96,7 @@ func (p *parsing) readAddress(header, value string, h sip.Header, name *string, 
 	for list := a.params; list != ""; {
 		var key, val string
 		if key, val, list = CutParam(list); key != "" {
-			if IsTag(key) {
+			if isTag(key) {
 				key = "tag" // in every case the same parameter, as for Scan
 			}
 			params.Add(key, bare(val))

@@ -44,7 +44,7 @@ func userIn(uri *sip.Uri) string {
 // HidesCaller reports whether the URI of a From is a placeholder for a caller who wants
 // privacy.
 func HidesCaller(uri *sip.Uri) bool {
-	return IsHidden(template.Party{User: userIn(uri), Host: uri.Host}) && IsHidden(PartyOf("", uri, ""))
+	return isHidden(template.Party{User: userIn(uri), Host: uri.Host}) && isHidden(PartyOf("", uri, ""))
 }
 
 // ParseParty reads one name-addr or addr-spec of a telephone or SIP user, and the
@@ -71,9 +71,9 @@ func ParseParty(value, country string) (p template.Party, params sip.HeaderParam
 // IsNumber reports whether s is digits, with or without a plus.
 func IsNumber(s string) bool { return AllDigits(strings.TrimPrefix(s, "+")) }
 
-// IsHidden reports whether a party is a placeholder for a caller who wants privacy
+// isHidden reports whether a party is a placeholder for a caller who wants privacy
 // (RFC 3323 section 4.1.1.3, and the words that carriers use).
-func IsHidden(p template.Party) bool {
+func isHidden(p template.Party) bool {
 	user := plainUser(p)
 	return user == "anonymous" || user == "restricted" || user == "private" || strings.EqualFold(p.Host, "anonymous.invalid")
 }
@@ -87,5 +87,5 @@ func plainUser(p template.Party) string {
 // NamesNobody reports whether a party is hidden or unknown.
 func NamesNobody(p template.Party) bool {
 	user := plainUser(p)
-	return IsHidden(p) || user == "" || user == "unavailable" || user == "unknown" || strings.EqualFold(p.Host, "unknown.invalid")
+	return isHidden(p) || user == "" || user == "unavailable" || user == "unknown" || strings.EqualFold(p.Host, "unknown.invalid")
 }

@@ -39,7 +39,7 @@ func FuzzHidesCaller(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		u := ParseURI(s)
-		if got, want := HidesCaller(&u), IsHidden(PartyOf("", &u, "")); got != want {
+		if got, want := HidesCaller(&u), isHidden(PartyOf("", &u, "")); got != want {
 			t.Errorf("%q: %v; want %v", s, got, want)
 		}
 	})

@@ -54,8 +54,8 @@ type Field struct {
 	Kept   bool // never left out
 }
 
-// RenderURI returns the Request-URI of an attempt.
-func RenderURI(t *peers.Dial, vars template.Vars) (sip.Uri, error) {
+// renderURI returns the Request-URI of an attempt.
+func renderURI(t *peers.Dial, vars template.Vars) (sip.Uri, error) {
 	var uri sip.Uri
 	text, err := t.URI.Render(vars)
 	if err != nil {

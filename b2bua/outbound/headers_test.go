@@ -90,7 +90,7 @@ func sent(cfg *config.Config, req *sip.Request, id string) (text string, out Dra
 		Diversion: Diversion(req, trunk.Country), HeaderFunc: HeaderOf(req),
 		Prepare: &template.PrepareVars{CallID: id, Body: []byte("{}")},
 	}
-	uri, err := RenderURI(target, vars)
+	uri, err := renderURI(target, vars)
 	if err != nil {
 		return "", out, err
 	}
@@ -270,7 +270,7 @@ func TestRenderURI(t *testing.T) {
 		"a@evil.example>;tag=1\r\nX: y": "",
 	} {
 		vars := template.Vars{To: template.Party{Number: message.NormaliseNumber(user, ""), User: user}}
-		uri, err := RenderURI(&peers.Dial{URI: target}, vars)
+		uri, err := renderURI(&peers.Dial{URI: target}, vars)
 		got := ""
 		if err == nil {
 			got = uri.String()
@@ -292,7 +292,7 @@ func FuzzRenderURI(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, user string) {
 		number := message.NormaliseNumber(user, "1")
-		uri, err := RenderURI(&peers.Dial{URI: target}, template.Vars{To: template.Party{Number: number}})
+		uri, err := renderURI(&peers.Dial{URI: target}, template.Vars{To: template.Party{Number: number}})
 		if err == nil && (uri.Host != "target.example" || uri.Port != 5060 || strings.ContainsFunc(uri.String(), unicode.IsControl)) {
 			t.Errorf("%q gives %q", number, uri.String())
 		}

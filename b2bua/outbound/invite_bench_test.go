@@ -45,7 +45,7 @@ routes: [{targets: [agent]}]
 		To: message.PartyOf("", &req.Recipient, ""), From: CallerOf(req, trunk), CallID: "ours", Trunk: trunk.Name, Attempt: 1,
 		HeaderFunc: HeaderOf(req), Prepare: &template.PrepareVars{CallID: "5f1c2f9e-6b7a-4c1d-9e8f-0a1b2c3d4e5f"},
 	}
-	uri, err := RenderURI(target, vars)
+	uri, err := renderURI(target, vars)
 	if err != nil {
 		t.Fatal(err)
 	}

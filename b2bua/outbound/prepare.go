@@ -49,7 +49,7 @@ func (out *Requested) Answer() *template.PrepareVars {
 func Request(ctx context.Context, t *peers.Target, vars template.Vars) (out Requested) {
 	rendered := !t.Dial.URI.UsesPrepare()
 	if rendered { // if this fails, there is no need to ask the platform
-		if out.URI, out.Err = RenderURI(t.Dial, vars); out.Err != nil {
+		if out.URI, out.Err = renderURI(t.Dial, vars); out.Err != nil {
 			out.Cause = cause.TemplateFailed
 			return out
 		}
@@ -76,7 +76,7 @@ func Request(ctx context.Context, t *peers.Target, vars template.Vars) (out Requ
 	}
 	if !rendered {
 		var err error
-		if out.URI, err = RenderURI(t.Dial, vars); err != nil {
+		if out.URI, err = renderURI(t.Dial, vars); err != nil {
 			out.Cause, out.Err = cause.TemplateFailed, err
 		}
 	}

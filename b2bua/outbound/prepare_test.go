@@ -33,7 +33,7 @@ func FuzzPlatformValues(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		uri, err := RenderURI(dial, template.Vars{Prepare: &template.PrepareVars{CallID: id, Body: body}})
+		uri, err := renderURI(dial, template.Vars{Prepare: &template.PrepareVars{CallID: id, Body: body}})
 		if err != nil {
 			return
 		}

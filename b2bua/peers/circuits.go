@@ -25,8 +25,8 @@ func settingsOf(c config.Circuit, probed bool) circuit.Settings {
 	return circuit.Settings{Failures: c.Failures, Pause: c.Pause, MaxPause: max(c.Pause, c.MaxPause), Probed: probed}
 }
 
-// kept finds or makes the circuit of this key.
-func (a *Admission) kept(all map[string]*circuit.Breaker, key, name string, s circuit.Settings) *circuit.Breaker {
+// breaker finds or makes the circuit of this key.
+func (a *Admission) breaker(all map[string]*circuit.Breaker, key, name string, s circuit.Settings) *circuit.Breaker {
 	b := all[key]
 	if b == nil {
 		b = circuit.New(name, s, func(c circuit.Change) {
@@ -42,9 +42,9 @@ func (a *Admission) kept(all map[string]*circuit.Breaker, key, name string, s ci
 	return b
 }
 
-// connect gives the targets and callees of a snapshot their circuits, and drops those that nobody has any more. Of the
+// assignCircuits gives the targets and callees of a snapshot their circuits, and drops those that nobody has any more. Of the
 // targets of one API the first one's settings count.
-func (a *Admission) connect(p *Snapshot, cfg *config.Config) {
+func (a *Admission) assignCircuits(p *Snapshot, cfg *config.Config) {
 	now, used := time.Now(), map[*circuit.Breaker]bool{}
 	configure := func(b *circuit.Breaker, s circuit.Settings) {
 		if !used[b] {
@@ -55,7 +55,7 @@ func (a *Admission) connect(p *Snapshot, cfg *config.Config) {
 	sip := func(t *Target, kind string) {
 		_, pinged := t.Dial.PingAt()
 		s := settingsOf(t.Dial.Circuit, pinged)
-		t.SIP = a.kept(a.circuits.sip, t.Dial.Name, kind+" "+t.Dial.Name, s)
+		t.SIP = a.breaker(a.circuits.sip, t.Dial.Name, kind+" "+t.Dial.Name, s)
 		configure(t.SIP, s)
 	}
 	for _, t := range p.Callees {
@@ -67,7 +67,7 @@ func (a *Admission) connect(p *Snapshot, cfg *config.Config) {
 		if t.Preparer != nil && t.Dial.Prepare != nil {
 			s := settingsOf(t.Dial.Circuit, false)
 			at := t.Dial.Prepare.Origin()
-			t.API = a.kept(a.circuits.apis, at, "API "+at, s)
+			t.API = a.breaker(a.circuits.apis, at, "API "+at, s)
 			configure(t.API, s)
 		}
 	}

@@ -30,7 +30,7 @@ type Snapshot struct {
 	Allow   string                  // methods that a trunk may send
 	Parts   []string                // types of body parts that some target gets
 	Tones   map[string]*audio.Sound // tones and sounds by name
-	sources *Rates                  // new requests by address; the same in all snapshots
+	sources *rates                  // new requests by address; the same in all snapshots
 }
 
 // Trunk is a trunk with its open calls, or a target that may call.
@@ -203,10 +203,10 @@ func (t *Trunk) isListed() bool {
 	return len(t.Caller.Sources)+len(t.Caller.Certificates) > 0 || t.Caller.bound()
 }
 
-// IsOthers reports whether the sender has an address or certificate of real trunks, none
+// isOthers reports whether the sender has an address or certificate of real trunks, none
 // of which is caller or callee. callee may be nil. Where it was called at an address of a
 // trunk's network, it shares that network.
-func (p *Snapshot) IsOthers(from Sender, caller *Trunk, callee *Target, at netip.Addr) bool {
+func (p *Snapshot) isOthers(from Sender, caller *Trunk, callee *Target, at netip.Addr) bool {
 	others := false
 	for _, t := range p.Trunks {
 		if t.Platform != nil || !t.Has(from) {
@@ -271,10 +271,10 @@ func (t *Trunk) certified(names []string) bool {
 	return false
 }
 
-// Rank compares two possible trunks of a sender: it is negative if a is more specific.
+// rank compares two possible trunks of a sender: it is negative if a is more specific.
 // A certificate counts more than an address, a longer prefix more than a shorter one,
 // and more conditions count more than fewer.
-func Rank(a, b *Trunk, from Sender) int {
+func rank(a, b *Trunk, from Sender) int {
 	certificate := func(t *Trunk) int { return min(len(t.Caller.Certificates), 1) }
 	addr := from.Addr.Addr()
 	return cmp.Or(
@@ -297,7 +297,7 @@ func (p *Snapshot) Candidates(req *sip.Request, from Sender) []*Trunk {
 		}
 	}
 	slices.SortStableFunc(fit, func(a, b *Trunk) int {
-		switch c := Rank(a, b, from); {
+		switch c := rank(a, b, from); {
 		case c != 0 || (a.secret == nil) == (b.secret == nil):
 			return c
 		case a.secret == nil:
@@ -330,7 +330,7 @@ func Contenders(fit []*Trunk, from Sender) (asked []*Trunk, fallback *Trunk) {
 	switch {
 	case open < 0:
 		return fit, nil
-	case open == 0 || Rank(fit[0], fit[open], from) == 0:
+	case open == 0 || rank(fit[0], fit[open], from) == 0:
 		return fit[:open], fit[open]
 	default:
 		return fit[:open], nil
@@ -364,7 +364,7 @@ func (p *Snapshot) Likely(req *sip.Request, from Sender) *Trunk {
 			continue
 		}
 		m := t.matches(req)
-		if best == nil || (m && !fits) || (m == fits && Rank(t, best, from) < 0) {
+		if best == nil || (m && !fits) || (m == fits && rank(t, best, from) < 0) {
 			best, fits = t, m
 		}
 	}

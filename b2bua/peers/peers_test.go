@@ -152,7 +152,7 @@ func TestIsOthers(t *testing.T) {
 		{"198.51.100.7", p.Targets["agent"], "192.0.2.20", true},
 	} {
 		from := Sender{Addr: netip.AddrPortFrom(netip.MustParseAddr(tt.from), 5060)}
-		if got := p.IsOthers(from, p.Trunks[0], tt.callee, netip.MustParseAddr(tt.at)); got != tt.want {
+		if got := p.isOthers(from, p.Trunks[0], tt.callee, netip.MustParseAddr(tt.at)); got != tt.want {
 			t.Errorf("%s, of a leg to %+v at %s: another trunk's %v; want %v", tt.from, tt.callee, tt.at, got, tt.want)
 		}
 	}

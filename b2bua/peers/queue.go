@@ -33,7 +33,7 @@ const (
 	hasPlace          // until Take
 )
 
-// Place is a place at a target, which the waiting call takes with Take, or gives back with Desert; or why there will be none.
+// Place is a place at a target, which the waiting call takes with Take, or gives back with StopWaiting; or why there will be none.
 type Place struct {
 	Target *Target
 	Try    circuit.Try
@@ -60,7 +60,7 @@ func (a *Admission) Wait(w *Waiter, targets []*Target, limit int, again bool) Li
 	switch {
 	case a.draining:
 		return LimitClosed
-	case !slices.ContainsFunc(targets, hasHope):
+	case !slices.ContainsFunc(targets, mayFree):
 		return LimitCircuit
 	case !again && q.routes[w.Mark] >= limit:
 		return LimitQueue
@@ -87,8 +87,8 @@ func (a *Admission) Wait(w *Waiter, targets []*Target, limit int, again bool) Li
 	return LimitNone
 }
 
-// hasHope reports whether a full target is one to wait for: it is not out of use.
-func hasHope(t *Target) bool { return t.SIP.Status().State != circuit.Open }
+// mayFree reports whether a full target is one to wait for: it is not out of use.
+func mayFree(t *Target) bool { return t.SIP.Status().State != circuit.Open }
 
 // Place gives what a waiting call was called for; ok is false if it was not.
 func (a *Admission) Place(w *Waiter) (p Place, ok bool) {
@@ -122,8 +122,8 @@ func (a *Admission) collect(w *Waiter) Place {
 	return w.place
 }
 
-// Desert ends the wait of a call, whether or not it waits. A place that it has not taken yet goes to the next one.
-func (a *Admission) Desert(w *Waiter) {
+// StopWaiting ends the wait of a call, whether or not it waits. A place that it has not taken yet goes to the next one.
+func (a *Admission) StopWaiting(w *Waiter) {
 	a.mu.Lock()
 	defer a.unlock()
 	switch w.state {
@@ -215,7 +215,7 @@ func (a *Admission) serve(at *tally, now time.Time) {
 			at.asked-- // it has asked when it came, and by Demands
 			a.call(w, Place{Target: t, Try: try})
 		case LimitCaller, LimitDestination: // of a trunk: the next one need not wait for that
-			a.despair(w, t, why)
+			a.dropTarget(w, t, why)
 		default:
 			a.lookAgain(t, now)
 			return
@@ -235,8 +235,8 @@ func (q *queue) firstFor(at *tally) (*Waiter, *Target) {
 	return nil, nil // never: waiters counts them
 }
 
-// despair has a call wait for one target less. With the last one its wait is over.
-func (a *Admission) despair(w *Waiter, t *Target, why Limit) {
+// dropTarget has a call wait for one target less. With the last one its wait is over.
+func (a *Admission) dropTarget(w *Waiter, t *Target, why Limit) {
 	if len(w.targets) == 1 {
 		a.call(w, Place{Why: why})
 		return
@@ -284,7 +284,7 @@ func (a *Admission) circuitMoved() {
 	a.mu.Lock()
 	defer a.unlock()
 	for _, w := range slices.Clone(a.queue.all) {
-		if !slices.ContainsFunc(w.targets, hasHope) {
+		if !slices.ContainsFunc(w.targets, mayFree) {
 			a.call(w, Place{Why: LimitCircuit})
 		}
 	}

@@ -111,8 +111,8 @@ func TestQueueOrder(t *testing.T) {
 		if got := a.takes("b", 1); got != LimitCap {
 			t.Errorf("a new call gets the place: %d", got)
 		}
-		a.Desert(first) // at the moment in which it is called
-		a.Desert(first)
+		a.StopWaiting(first) // at the moment in which it is called
+		a.StopWaiting(first)
 		a.wants("002")
 		a.Vacate(a.targets("a")[0], Parties{})
 		a.wants("003")
@@ -129,16 +129,16 @@ func TestQueueOrder(t *testing.T) {
 		if _, ok := a.Take(second, a.targets("b")[0]); !ok {
 			t.Error("the place can't be taken")
 		}
-		a.Desert(second) // it keeps what it has taken
+		a.StopWaiting(second) // it keeps what it has taken
 		late, _ := a.arrives("", "a")
 		again := &Waiter{ID: "000", Trunk: late.Trunk, Mark: late.Mark, Called: a.tells("000")}
 		a.setups.add(&late.Trunk.setups, 1)
 		a.Wait(again, a.targets("a"), 0, true) // it has waited before, and keeps its place in the queue
-		a.Desert(third)                        // before it has taken its place
-		a.Desert(third)
+		a.StopWaiting(third)                   // before it has taken its place
+		a.StopWaiting(third)
 		a.wants("000")
-		a.Desert(late)
-		a.Desert(again)
+		a.StopWaiting(late)
+		a.StopWaiting(again)
 		if open := a.Open(); open.Setups != 5 || open.Targets["a"] != 0 || open.Targets["b"] != 1 || len(a.queue.all)+len(a.queue.routes) != 0 {
 			t.Errorf("left: %+v, %d wait", open, len(a.queue.all))
 		}
@@ -267,7 +267,7 @@ func TestQueueModel(t *testing.T) {
 					}
 				case 5:
 					for id, w := range waiting { // any, also one that was called just now
-						a.Desert(w)
+						a.StopWaiting(w)
 						delete(waiting, id)
 						break
 					}
@@ -288,7 +288,7 @@ func TestQueueModel(t *testing.T) {
 				for _, id := range a.called {
 					if w := waiting[id]; w != nil {
 						if p, ok := a.Place(w); !ok || p.Why != LimitNone || random.IntN(4) == 0 {
-							a.Desert(w) // before it has taken the place
+							a.StopWaiting(w) // before it has taken the place
 						} else if try, ok := a.Take(w, p.Target); !ok {
 							t.Fatalf("seed %d: %s has lost its place", seed, w.ID)
 						} else {
@@ -308,7 +308,7 @@ func TestQueueModel(t *testing.T) {
 				}
 			}
 			for _, w := range waiting {
-				a.Desert(w)
+				a.StopWaiting(w)
 			}
 			for _, target := range up {
 				a.Vacate(target, Parties{})

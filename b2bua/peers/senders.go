@@ -38,7 +38,7 @@ func (s *Senders) Judge(from Sender) Trust {
 	switch {
 	case from.Addr.Addr() == s.From.Addr() || (trunk && s.Caller.Has(from)):
 		return TrustFull
-	case s.Peers.IsOthers(from, s.Caller, s.Callee, s.From.Addr()):
+	case s.Peers.isOthers(from, s.Caller, s.Callee, s.From.Addr()):
 		return TrustNone
 	case !trunk:
 		return TrustFull

@@ -197,7 +197,7 @@ func (r *Calls) dialNext(ctx context.Context, c *call) (Next, error) {
 		return Next{Dial: &to}, nil
 	}
 	if r.followed.ctx.Err() != nil {
-		return Next{Fallback: true}, ErrStopping
+		return Next{Fallback: true}, errStopping
 	}
 	last := r.followed.untaken(c, failed)
 	r.followed.finish(c, outbound.OutcomeOf(last.SIPStatus, cause.Cause(last.Cause)), last.SIPStatus, store.EndedBySystem, time.Now())

@@ -122,8 +122,8 @@ func newFollowed(journal func(store.Record), keep func(context.Context, store.Re
 	}
 }
 
-// ErrStopping says that the process is stopping: close ends the calls.
-var ErrStopping = errors.New("the process is stopping")
+// errStopping says that the process is stopping: close ends the calls.
+var errStopping = errors.New("the process is stopping")
 
 // begin opens a call. A question that is repeated because the answer was lost is about
 // the same call.
@@ -131,7 +131,7 @@ func (s *followed) begin(c *call, now time.Time) (*call, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return nil, ErrStopping
+		return nil, errStopping
 	}
 	if before := s.bySID[c.sid]; before != nil { // never of an empty one
 		if len(before.steps) <= 1 && now.Sub(before.began) < repeatFor {
@@ -176,7 +176,7 @@ func (s *followed) decide(ctx context.Context, c *call, number int, how func(con
 	if st == nil {
 		if s.closed {
 			s.mu.Unlock()
-			return Next{Fallback: true}, ErrStopping
+			return Next{Fallback: true}, errStopping
 		}
 		st = &decision{done: make(chan struct{})}
 		c.steps[number] = st

@@ -153,20 +153,20 @@ func (c *Clients) Close() {
 	c.group.Wait()
 }
 
-// Of is the registration of a trunk.
-type Of struct {
+// TrunkStatus is the registration of a trunk.
+type TrunkStatus struct {
 	Trunk string
 	Status
 }
 
 // Statuses are those of all registrations, in the order of the trunks' names.
-func (c *Clients) Statuses() (all []Of) {
+func (c *Clients) Statuses() (all []TrunkStatus) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, name := range slices.Sorted(maps.Keys(c.all)) {
 		one := c.all[name]
 		one.mu.Lock()
-		all = append(all, Of{Trunk: name, Status: one.status})
+		all = append(all, TrunkStatus{Trunk: name, Status: one.status})
 		one.mu.Unlock()
 	}
 	return all

@@ -125,7 +125,7 @@ type Share struct {
 // Target is an attempt at one target.
 type Target struct {
 	Target    string `json:"target"` // or the trunk that the call is placed to
-	Kind      string `json:"kind"`   // synthflow, sip; or trunk
+	Kind      string `json:"kind"`   // synthflow, vapi, sip, http, or trunk
 	Transport string `json:"transport"`
 	Prepares  bool   `json:"prepares"` // asks its API first
 	OnFailure string `json:"on_failure"`
@@ -147,9 +147,10 @@ type Target struct {
 	Overflow      string       `json:"overflow"`       // what becomes of a larger one: tcp, trim
 	ForChallenges *Credentials `json:"for_challenges"` // nil: no credentials, or not over UDP
 
-	MediaAddress netip.Addr `json:"media_address"` // that its RTP is bound to; zero: the first of the IP version
-	Latch        string     `json:"latch"`         // auto, strict, off
-	SRTP         string     `json:"srtp"`          // off, optional, required
+	MediaAddress netip.Addr `json:"media_address"`         // that its RTP is bound to; zero: the first of the IP version
+	Latch        string     `json:"latch"`                 // auto, strict, off
+	SRTP         string     `json:"srtp"`                  // off, optional, required
+	SRTPKeying   string     `json:"srtp_keying,omitempty"` // dtls; empty: the keys are in the SDP, or there is no SRTP
 
 	Username string `json:"username"` // whose credentials answer 401 and 407; empty: nobody's
 

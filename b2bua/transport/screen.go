@@ -33,14 +33,14 @@ type screen struct {
 	offer  []message.Algorithm // to trunks that need credentials
 	rejectionLog
 	strangers *budgets // answers to unknown senders
-	declined  *refused
+	refusals  *refusals
 }
 
 func (s *Stack) newScreen(transport string, tap Tap) *screen {
 	return &screen{
 		mint: s.mint, server: s.server, transport: transport, tap: tap, count: &s.rejected, passed: &s.passed, limits: newLimits(s.cfg.Limits),
 		offer: message.AlgorithmsOf(s.cfg.AuthAlgorithms), rejectionLog: newRejectionLog(s.log), strangers: s.strangersBy(transport),
-		declined: s.declined,
+		refusals: s.refusals,
 	}
 }
 
@@ -240,7 +240,7 @@ func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, who peers.Sta
 	invite := string(msg.Method) == "INVITE"
 	why := peers.CapacityFree
 	if invite {
-		if s.declined.has(func() message.Minted { return s.mint.InviteTag(originOf(msg, from)) }) {
+		if s.refusals.has(func() message.Minted { return s.mint.InviteTag(originOf(msg, from)) }) {
 			// One that came twice at once may have been refused once: the transaction of the other has the answer (RFC 3261
 			// section 17.2.1).
 			return s.refuseAgain(msg, from), !s.inProgress(msg, from)
@@ -281,7 +281,7 @@ func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, who peers.Sta
 func (s *screen) noRoom(msg message.Scanned, from peers.Sender) verdict {
 	if string(msg.Method) == "INVITE" {
 		tag := s.mint.InviteTag(originOf(msg, from))
-		s.declined.note(tag[:])
+		s.refusals.note(tag[:])
 	}
 	return s.refuseAgain(msg, from)
 }

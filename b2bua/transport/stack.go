@@ -53,7 +53,7 @@ type Stack struct {
 	turns              Turns
 	writing            atomic.Int32 // goroutines of wires that perform effects
 	held               held
-	declined           *refused // constant
+	refusals           *refusals // constant
 
 	mu     sync.Mutex                   // guards what follows
 	routes map[netip.Addr]cachedRoute   // peer to our own address on a wildcard socket
@@ -77,7 +77,7 @@ func newStack(ctx context.Context, o Options) *Stack {
 		routes: map[netip.Addr]cachedRoute{}, noTCP: map[netip.AddrPort]time.Time{},
 	}
 	s.ctx, s.stop = context.WithCancel(ctx)
-	s.declined = newRefused()
+	s.refusals = newRefusals()
 	s.names = locate.New(s.ctx, o.Network.Names)
 	s.streams = newStreams(s, o)
 	s.transactions = transaction.NewTable()

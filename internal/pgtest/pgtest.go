@@ -45,7 +45,9 @@ func Start(tb testing.TB, settings ...string) *Server {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return StartIn(tb, dir, settings...)
+	s := start(tb, dir, settings...)
+	tb.Cleanup(s.Kill)
+	return s
 }
 
 // shared is the server of a package's tests that do not stop it.
@@ -78,15 +80,6 @@ func Shared(tb testing.TB) *Server {
 		shared.server = start(tb, dir)
 	}
 	return shared.server
-}
-
-// StartIn is Start in an empty directory of the caller's, as of a small file system. Its path is short: a socket is in
-// it.
-func StartIn(tb testing.TB, dir string, settings ...string) *Server {
-	tb.Helper()
-	s := start(tb, dir, settings...)
-	tb.Cleanup(s.Kill)
-	return s
 }
 
 func start(tb testing.TB, dir string, settings ...string) *Server {

@@ -19,17 +19,16 @@ import (
 type Call struct {
 	sim.AgentCall
 
-	SynthflowID    string            // empty for a refused call
-	XEI            string            // the X-EI header line as it was on the wire, without its line end
-	ModelID        string            // of the agent, if known
-	ExternalID     string            // E token of X-EI, or a bare X-EI
-	Diversion      string            // O token of X-EI, or the number in Diversion or X-Diversion
-	Variables      map[string]string // X- headers without X-EI, by their names on the wire
-	IgnoredHeaders int               // X- headers that are repeated, or whose name no variable can have
-	Fetched        map[string]string // result of the pre-action, by dotted path
-	FetchError     string            // why there is no result; empty without a pre-action
-	WebhookTries   int               // deliveries of the webhook after the call
-	WebhookStatus  int               // HTTP status of the last delivery; 0: no answer
+	SynthflowID   string            // empty for a refused call
+	XEI           string            // the X-EI header line as it was on the wire, without its line end
+	ModelID       string            // of the agent, if known
+	ExternalID    string            // E token of X-EI, or a bare X-EI
+	Diversion     string            // O token of X-EI, or the number in Diversion or X-Diversion
+	Variables     map[string]string // X- headers without X-EI, by their names on the wire
+	Fetched       map[string]string // result of the pre-action, by dotted path
+	FetchError    string            // why there is no result; empty without a pre-action
+	WebhookTries  int               // deliveries of the webhook after the call
+	WebhookStatus int               // HTTP status of the last delivery; 0: no answer
 }
 
 // call is a call at the platform.
@@ -57,7 +56,7 @@ func (p *Platform) NewCall(in *sim.Incoming) sim.Handler {
 				s.XEI = line
 			}
 		}
-		s.Variables, s.IgnoredHeaders = variablesOf(headers)
+		s.Variables, _ = variablesOf(headers)
 		s.Diversion = cmp.Or(numberIn(in.Header("Diversion")), numberIn(carriedDiversion(headers)))
 	})
 	p.calls.Add(c)

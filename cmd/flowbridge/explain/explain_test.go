@@ -114,6 +114,24 @@ func TestExplainMedia(t *testing.T) {
 	}
 }
 
+// The keys of a target by DTLS are in no SDP, so that nothing is said of them.
+func TestExplainDTLS(t *testing.T) {
+	t.Setenv("EXPLAIN_TOKEN", "tok")
+	file := filepath.Join(t.TempDir(), "flowbridge.yaml")
+	text := strings.Replace(explainConfig, "sources: [127.0.0.4]", "sources: [127.0.0.4], media: {srtp: required, srtp_keying: dtls}", 1)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"explain", "--trunk", "carrier", "--from", "1", "--to", "+15075785607", "-c", file}
+	out, code := run(t, args...)
+	if code != 0 || strings.Count(out, "  media: srtp required (dtls)\n") != 1 || strings.Contains(out, "SRTP keys are new") {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
+	if out, code = run(t, append(args, "--json")...); code != 0 || strings.Count(out, `"srtp_keying": "dtls"`) != 1 {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
+}
+
 func TestExplainCallOfTarget(t *testing.T) {
 	out, code := run(t, "explain", "-c", explainFile(t), "--target", "spare", "--from", "+15075550100", "--to", "+15075785607")
 	if code != 0 {

@@ -65,7 +65,11 @@ func mediaWords(t *report.Target) string {
 		words = append(words, "latch "+t.Latch)
 	}
 	if t.SRTP != string(config.SRTPOff) {
-		words = append(words, "srtp "+t.SRTP)
+		srtp := "srtp " + t.SRTP
+		if t.SRTPKeying != "" {
+			srtp += " (" + t.SRTPKeying + ")"
+		}
+		words = append(words, srtp)
 	}
 	return strings.Join(words, ", ")
 }

@@ -6,15 +6,18 @@ import (
 	"flowbridge/store"
 )
 
+const circuitRemedy = "see flowbridge targets list; what failed is in the log's lines before, and calls try again by themselves"
+
 // circuitChanged logs what becomes of a circuit. One that opens is told at once; each try that fails afterwards is a detail.
 func (n *Node) circuitChanged(c circuit.Change) {
 	switch {
 	case c.State == circuit.Open && !c.Again:
-		n.log.Warn().Str("circuit", c.Name).Dur("pause_ms", c.Pause).Msg("circuit open: it fails, and calls do without it")
+		n.log.Warn().Str("circuit", c.Name).Dur("pause_ms", c.Pause).
+			Str("remedy", circuitRemedy).Msg("circuit open: the platform fails, and calls skip it")
 	case c.State == circuit.Open:
 		n.log.Info().Str("circuit", c.Name).Dur("pause_ms", c.Pause).Msg("circuit still open")
 	case c.State == circuit.Closed:
-		n.log.Info().Str("circuit", c.Name).Dur("open_for", c.For).Msg("circuit closed")
+		n.log.Info().Str("circuit", c.Name).Dur("open_for_ms", c.For).Msg("circuit closed")
 	}
 }
 

@@ -8,13 +8,13 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// refused remembers the INVITEs that were refused for want of room, by the tags that their calls would have. Who refuses without
+// refusals remember the INVITEs that were refused for want of room, by the tags that their calls would have. Who refuses without
 // state has to answer a retransmission as the first one (RFC 3261 section 8.2.7): a moment later there may be room, and a call
 // that began then would ring at its target, though its caller has gone and takes no notice of our 200.
 //
 // Its size is fixed: where it is full, the oldest of four is forgotten. It has no lock, and none at all where nothing was refused
 // for a while. What two goroutines note at once, one of them may lose.
-type refused struct {
+type refusals struct {
 	seed  maphash.Seed
 	begun time.Time
 	last  atomic.Int64 // when something was noted, in seconds after begun
@@ -32,10 +32,10 @@ const (
 	refusedTime = 1<<16 - 1
 )
 
-func newRefused() *refused { return &refused{seed: maphash.MakeSeed(), begun: time.Now()} }
+func newRefusals() *refusals { return &refusals{seed: maphash.MakeSeed(), begun: time.Now()} }
 
 // note notes that an INVITE was refused.
-func (r *refused) note(tag []byte) {
+func (r *refusals) note(tag []byte) {
 	now := int64(time.Since(r.begun) / time.Second)
 	sets := r.sets.Load()
 	if sets == nil {
@@ -64,7 +64,7 @@ func (r *refused) note(tag []byte) {
 }
 
 // has says whether an INVITE was refused just before. Its tag is asked for only where something was.
-func (r *refused) has(tag func() message.Minted) bool {
+func (r *refusals) has(tag func() message.Minted) bool {
 	sets := r.sets.Load()
 	if sets == nil {
 		return false
@@ -84,7 +84,7 @@ func (r *refused) has(tag func() message.Minted) bool {
 	return false
 }
 
-func (r *refused) find(sets *[refusedSets]refusedSet, tag []byte) (set *refusedSet, entry uint64) {
+func (r *refusals) find(sets *[refusedSets]refusedSet, tag []byte) (set *refusedSet, entry uint64) {
 	hash := maphash.Bytes(r.seed, tag)
 	return &sets[hash%refusedSets], max(hash&^refusedTime, refusedTime+1)
 }
@@ -97,5 +97,5 @@ func age(entry uint64, now int64) uint64 {
 	return uint64(now-int64(entry)) & refusedTime
 }
 
-// WasRefused notes that an INVITE was refused for want of room, once it was parsed. tag is the one that its dialog would have.
-func (s *Stack) WasRefused(tag string) { s.declined.note([]byte(tag)) }
+// NoteRefusal notes that an INVITE was refused for want of room, once it was parsed. tag is the one that its dialog would have.
+func (s *Stack) NoteRefusal(tag string) { s.refusals.note([]byte(tag)) }

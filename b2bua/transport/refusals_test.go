@@ -15,14 +15,14 @@ import (
 )
 
 // knows says whether a refusal is remembered.
-func (r *refused) knows(tag string) bool {
+func (r *refusals) knows(tag string) bool {
 	return r.has(func() (m message.Minted) {
 		copy(m[:], tag)
 		return m
 	})
 }
 
-func (r *refused) refuse(tag string) {
+func (r *refusals) refuse(tag string) {
 	var m message.Minted
 	copy(m[:], tag)
 	r.note(m[:])
@@ -31,7 +31,7 @@ func (r *refused) refuse(tag string) {
 // A refusal is remembered for as long as its INVITE may be repeated, and nothing is kept after that.
 func TestRefusedAreRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRefused()
+		r := newRefusals()
 		if r.knows("a") {
 			t.Error("something is known at the beginning")
 		}
@@ -63,7 +63,7 @@ func TestRefusedAreRemembered(t *testing.T) {
 // Of a flood the newest are known. Many goroutines may note and ask.
 func TestRefusedInAFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRefused()
+		r := newRefusals()
 		var all sync.WaitGroup
 		for g := range 4 {
 			all.Go(func() {
