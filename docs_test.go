@@ -73,12 +73,14 @@ func TestLinksOfPackage(t *testing.T) {
 	}
 }
 
-// TestFilesOfArchitecture: each Go file that ARCHITECTURE.md names is there.
+// TestFilesOfArchitecture: each Go file that the documents of the code name is there.
 func TestFilesOfArchitecture(t *testing.T) {
 	files := repositoryFiles(t, ".go")
-	for _, m := range goFile.FindAllStringSubmatch(read(t, "ARCHITECTURE.md"), -1) {
-		if !slices.ContainsFunc(files, func(file string) bool { return strings.HasSuffix("/"+file, "/"+m[1]) }) {
-			t.Errorf("ARCHITECTURE.md names %s, which is not there", m[1])
+	for _, document := range []string{"ARCHITECTURE.md", "docs/contributing.md"} {
+		for _, m := range goFile.FindAllStringSubmatch(read(t, document), -1) {
+			if !slices.ContainsFunc(files, func(file string) bool { return strings.HasSuffix("/"+file, "/"+m[1]) }) {
+				t.Errorf("%s names %s, which is not there", document, m[1])
+			}
 		}
 	}
 }
