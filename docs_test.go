@@ -18,6 +18,12 @@ var (
 	goFile    = regexp.MustCompile("`([a-z0-9_/]+\\.go)`")
 )
 
+// A test that a document names, and one that a file has.
+var (
+	testNamed   = regexp.MustCompile(`\b(?:Test|Fuzz|Benchmark)[A-Z]\w*`)
+	testDefined = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)[A-Z]\w*)\(`)
+)
+
 // TestLinksOfDocuments: a link leads to a file that is there, and to a heading in it.
 func TestLinksOfDocuments(t *testing.T) {
 	headings := map[string][]string{}
@@ -67,12 +73,31 @@ func TestLinksOfPackage(t *testing.T) {
 	}
 }
 
-// TestFilesOfArchitecture: each Go file that ARCHITECTURE.md names is there.
+// TestFilesOfArchitecture: each Go file that the documents of the code name is there.
 func TestFilesOfArchitecture(t *testing.T) {
 	files := repositoryFiles(t, ".go")
-	for _, m := range goFile.FindAllStringSubmatch(read(t, "ARCHITECTURE.md"), -1) {
-		if !slices.ContainsFunc(files, func(file string) bool { return strings.HasSuffix("/"+file, "/"+m[1]) }) {
-			t.Errorf("ARCHITECTURE.md names %s, which is not there", m[1])
+	for _, document := range []string{"ARCHITECTURE.md", "docs/contributing.md"} {
+		for _, m := range goFile.FindAllStringSubmatch(read(t, document), -1) {
+			if !slices.ContainsFunc(files, func(file string) bool { return strings.HasSuffix("/"+file, "/"+m[1]) }) {
+				t.Errorf("%s names %s, which is not there", document, m[1])
+			}
+		}
+	}
+}
+
+// TestTestsOfDocuments: each test, fuzz target and benchmark that a document or a package's comment names is there.
+func TestTestsOfDocuments(t *testing.T) {
+	defined := map[string]bool{}
+	for _, file := range repositoryFiles(t, "_test.go") {
+		for _, m := range testDefined.FindAllStringSubmatch(read(t, file), -1) {
+			defined[m[1]] = true
+		}
+	}
+	for _, file := range append(repositoryFiles(t, ".md"), repositoryFiles(t, "doc.go")...) {
+		for _, name := range testNamed.FindAllString(read(t, file), -1) {
+			if !defined[name] {
+				t.Errorf("%s names %s, which is not there", file, name)
+			}
 		}
 	}
 }

@@ -17,7 +17,7 @@
 //
 // A record is written as often as it changes, by its call's id: to send it twice changes nothing. So an item leaves the
 // outbox only after the database's commit, and no crash loses or doubles a record.
-// Tests: TestDrainKilled, TestDrainAway.
+// Tests: TestDrainAway, and TestFleetKill in e2e.
 //
 // The database's clock ends leases, and each node's monotonic clock ends its own use of them some seconds earlier. It
 // counts from before the request. So nobody uses permits that others may have, as long as clocks advance alike.

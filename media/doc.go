@@ -49,11 +49,8 @@
 //
 // # Decisions
 //
-// A source of RTP proves itself. Only the source that the SDP names is accepted
-// at once. Learning ends after 10 s, and a locked source is kept together with
-// its SSRC. A spoofer of the address must also match the SSRC or hit a silence.
-// RTCP follows the side's RTP and moves nothing else.
-// Tests: TestLatchUnderAttack, TestInjectionBesideTheStream, TestPartyJudgesReports.
+// A source of RTP proves itself: see package latch. RTCP follows the side's RTP
+// and moves nothing else. Test: TestPartyJudgesReports.
 //
 // A side that may not be there is sent a second of media. The bound is in bytes, so that early media begins at once
 // and has no gap where the side is confirmed in time. It is the address that counts, not the port, as in the latch.

@@ -18,9 +18,9 @@
 // for some seconds, so that a slow server's certificate is there for later calls. A host
 // that did not answer is left alone for a while, so later calls don't wait. TestHangingServer.
 //
-// A signature counts once, for one Call-ID: (r, s) and (r, n-s) are both right, so r is
-// what is remembered. Only signatures that are right are, so nobody fills the memory with
-// others. TestReplay.
+// A signature counts for one call: one Call-ID, From tag and called number. Both (r, s) and
+// (r, n-s) are right, so r is what is remembered. Only right signatures are remembered, so
+// nobody fills the memory with others. TestReplay.
 //
 // Certificates that were revoked are not looked up: the list of the US policy
 // administrator is not fetched.

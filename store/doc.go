@@ -1,5 +1,6 @@
-// Package store keeps what outlives the process: the records of finished calls, in a SQLite file; the journal of live ones,
-// in a pair of files beside it; and ladders, in another SQLite file. It imports no other package of this module.
+// Package store keeps what outlives the process. The records of finished calls, the outbox, and who is registered here are in a
+// SQLite file, with the signalling key. Beside it are the journal of live calls, in a pair of files, and a copy of the key
+// (.key). Ladders are in another SQLite file. The package imports no other one of this module.
 //
 //	Journal ─▶ entry ─▶ journal's file ─▶ the next Open
 //	                          ▲ over
@@ -43,10 +44,10 @@
 // The journal has an entry at the start, at dialling, at the answer, and at each later change: appended to a file, with a checksum, in one write
 // and some microseconds. It is in the file when Journal returns, or, while another call writes, right after that. So a slow
 // disk holds up one call, and a SIGKILL takes at most what came while that call was being written. A power failure may take
-// the last seconds, as with the database: nothing is synced. The end of a call is an entry, too, when its record is
-// committed. At 32 MB the live calls move to the other file and the first is removed, so there are two of them for moments
-// only. A reader passes over what is damaged. An entry has a kind: what else of a call is to outlive the process goes the
-// same way. The file is written and not mapped, although to copy costs less: where a file system is frozen for a snapshot, or
+// the last seconds, as with the database: no entry is synced. The end of a call is an entry, too, when its record is
+// committed. At 32 MB the live calls are copied to the other file and synced. The first one is emptied and keeps its room for
+// the next turn, or is removed where it has none (journal_room.go). A reader passes over what is damaged. An entry has a kind:
+// what else of a call is to outlive the process goes the same way. The file is written and not mapped, although to copy costs less: where a file system is frozen for a snapshot, or
 // its disk hangs, a page keeps the thread that touches it and its processor, until the next cycle of the collector stops all
 // the others. A write keeps its call. SQLite's index of its log is mapped, and has that weakness: so before each use, a system call finds
 // out whether the file system takes changes (disk.go).
@@ -56,6 +57,16 @@
 //
 // The table live was the journal of earlier versions, which still find and write it: Open empties it.
 // Tests: TestJournal…, FuzzJournal, TestInterrupted, TestKilled, BenchmarkJournal.
+//
+// A disk that is full takes no entry, and a kill would then restore older states. So the journal has room on its disk ahead
+// (journal_room.go): what its file may still grow by, and the next file with what the live calls take. Where the file system
+// gives no room ahead, the journal goes on without.
+// Tests: TestJournalHasRoomOnAFullDisk, TestJournalLeavesAShortFile.
+//
+// A disk that takes nothing keeps no process from its calls. Where the database can't be opened for writing, the store begins
+// without it (without.go): it reads the key, goes on with the journal's calls, and opens the database once it can. Records wait
+// in memory meanwhile. Without the key, or its copy, there is no start.
+// Tests: TestStartOnADiskThatTakesNothing, TestFirstStartOnADiskThatTakesNothing.
 //
 // The outbox has an item for each consumer and each change of a finished call, written in the transaction of that change.
 // An item names the call, and the consumer reads the record: so it sees the newest state. Without consumers it costs nothing.

@@ -252,7 +252,7 @@ func TestJoinBody(t *testing.T) {
 	}
 }
 
-// FuzzSplitbody: what is taken out of a body stands in it, is bounded, and is
+// FuzzSplitBody: what is taken out of a body stands in it, is bounded, and is
 // the same once it was put together again. What the library's reader can read
 // we read in the same way.
 func FuzzSplitBody(f *testing.F) {

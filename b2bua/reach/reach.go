@@ -1,5 +1,3 @@
-// Package reach gets what an attempt needs before its INVITE: the platform's id, the addresses of its SIP host, and the
-// connection to one of them; and it decides when the next address has its turn (RFC 3263 section 4.3).
 package reach
 
 import (

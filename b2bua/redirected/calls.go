@@ -221,7 +221,7 @@ func (r *Calls) next(ctx context.Context, c *call) (to Destination, failed []sto
 	return Destination{}, failed, fmt.Errorf("%w: %w", ErrNoTarget, errors.Join(why...))
 }
 
-// prepare prepares an attempt. With an error, the redirection has its cause.
+// prepare prepares an attempt. With an error, the Destination has its cause.
 func (r *Calls) prepare(ctx context.Context, a *attempt, c *call) (Destination, error) {
 	vars := c.vars
 	switch {

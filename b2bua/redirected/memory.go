@@ -13,7 +13,7 @@ type Call struct {
 	ID, SIPCallID, SynthflowCallID, ExternalID string
 	Target, Direction                          string
 	From, To, Lead, Diversion                  string            // numbers
-	Variables                                  map[string]string // by the options of redirects
+	Variables                                  map[string]string // of the agent, by Options.Variables
 }
 
 // The reasons why an id finds no call.

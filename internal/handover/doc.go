@@ -15,7 +15,7 @@
 //
 // The old process decides, and once: until it has said Go it may go on itself, and the new one has said nothing to anybody. So
 // there is no moment at which both serve, and none at which nobody would. A new process that dies after Go is one that was
-// killed. TestNobodyServesTwice in package node.
+// killed. TestFailedUpgrade in package node, TestUpgradesUnderLoad in e2e.
 //
 // The new process is a child of the old one. It has its arguments, environment and standard files, and is in its control group,
 // so that a supervisor takes it for the same service.

@@ -1,5 +1,3 @@
-// Package latch learns which source a side's RTP comes from, and keeps to it (symmetric RTP,
-// RFC 4961). It opens no socket and reads no clock.
 package latch
 
 import (
@@ -236,7 +234,7 @@ func (l *Latch) judgeStream(h packet.Header, now time.Duration) Verdict {
 	return Foreign
 }
 
-// proof notes a packet of a source that is not locked. It returns lock when enough packets came in a row, of one SSRC
+// proof notes a packet of a source that is not locked. It returns Lock when enough packets came in a row, of one SSRC
 // with rising numbers.
 func (l *Latch) proof(src netip.AddrPort, h packet.Header, now time.Duration, needed uint8) Verdict {
 	t := l.trial(src, h.SSRC)

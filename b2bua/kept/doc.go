@@ -1,0 +1,22 @@
+// Package kept has the state of a call as plain data: what the process after this one
+// needs to go on with it. It is written to the store's journal, or handed over.
+//
+// # Decisions
+//
+// The fields have numbers, so an older or newer process reads what it knows. A type with a
+// form of its own keeps that of earlier versions. TestForms, TestEncodeAll.
+//
+// Peers and routes are named, because the next process has a configuration of its own.
+// TestRouteIsKnownAgain in b2bua.
+//
+// Texts of messages are kept only while somebody waits for an answer to them.
+// TestNoteIsSmall in b2bua.
+//
+// Times are those of the wall clock, and with them the machine's own: who sets the clock
+// while no process is there ends no call. TestRebase, and TestClockSetForth and
+// TestClockSetBack in b2bua.
+//
+// States are written often and read hardly ever. So they are written without reflection, in
+// room that is used again (Sheet), and read by a library. What a file has is no state, or one
+// whose parts can be made. TestEncode, FuzzDecode, and TestNoteAllocatesLittle in b2bua.
+package kept
