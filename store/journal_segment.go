@@ -116,7 +116,7 @@ func (j *journal) turn() {
 	j.write()
 }
 
-// move copies the last entries of live calls out of the old file, and removes that.
+// move copies the last entries of live calls out of the old file, and has that emptied for the next turn.
 func (j *journal) move() {
 	ids := make([]string, 0, len(j.live))
 	for id, p := range j.live {
