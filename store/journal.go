@@ -26,7 +26,7 @@ const (
 type journal struct {
 	path    string
 	seal    cipher.AEAD                                // of states
-	machine func() (uptime time.Duration, boot uint64) // Machine
+	machine func() (uptime time.Duration, boot uint64) // Uptime
 
 	mu       sync.Mutex // guards what follows; not held while a caller writes
 	live     map[string]place
@@ -115,7 +115,7 @@ func (j *journal) begin(before *journalSegment) {
 }
 
 func newJournal(path string, seal cipher.AEAD) *journal {
-	j := &journal{path: path, live: map[string]place{}, seal: seal, machine: Machine}
+	j := &journal{path: path, live: map[string]place{}, seal: seal, machine: Uptime}
 	j.written = sync.NewCond(&j.mu)
 	return j
 }

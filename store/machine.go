@@ -11,32 +11,32 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Machine gives for how long the machine runs, whatever its wall clock is set to, and a number of its start; 0: not known.
+// Uptime gives for how long the machine runs, whatever its wall clock is set to, and the number of its boot; 0: not known.
 // Time in which it was suspended does not count, as it does not for timers.
-func Machine() (uptime time.Duration, start uint64) {
+func Uptime() (uptime time.Duration, boot uint64) {
 	b := booted()
-	if b.start == 0 {
+	if b.boot == 0 {
 		return 0, 0
 	}
-	return b.uptime + time.Since(b.at), b.start
+	return b.uptime + time.Since(b.at), b.boot
 }
 
-// boot is a start of the machine.
-type boot struct {
-	start  uint64 // its number; 0: not known
+// lastBoot is when the machine was started last.
+type lastBoot struct {
+	boot   uint64 // its number; 0: not known
 	uptime time.Duration
 	at     time.Time // when the uptime was that; from there on time.Since goes without a system call
 }
 
-var booted = sync.OnceValue(func() (b boot) { //nolint:gochecknoglobals // it is the same as long as the process lives
+var booted = sync.OnceValue(func() (b lastBoot) { //nolint:gochecknoglobals // it is the same as long as the process lives
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	var up unix.Timespec
 	if err != nil || unix.ClockGettime(unix.CLOCK_MONOTONIC, &up) != nil {
-		return boot{}
+		return lastBoot{}
 	}
 	h := fnv.New64a()
 	_, _ = h.Write(append(id, "monotonic"...)) // which never fails. Another clock's uptime is no uptime of this one: earlier versions asked another
-	return boot{start: h.Sum64(), uptime: time.Duration(up.Nano()), at: time.Now()}
+	return lastBoot{boot: h.Sum64(), uptime: time.Duration(up.Nano()), at: time.Now()}
 })
 
 // moment is one by the wall clock, and by the machine's own, which nobody sets.

@@ -216,7 +216,7 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	n.server, err = b2bua.NewServer(b2bua.Options{
 		Bindings: n.bindings(ctx), KeepBindings: n.store.KeepBindings,
 		Config: cfg, Relay: engineRelay{Engine: n.engine}, Sink: n.sink(), Preparers: current.preparers,
-		Key: n.store.Key(), Left: n.left(), Machine: store.Machine, Node: name, Log: n.log, Ladders: n.collects(), Archive: n.archive, Admission: n.admit(&cfg.Fleet), Before: n.serverBefore(),
+		Key: n.store.Key(), Left: n.left(), Machine: store.Uptime, Node: name, Log: n.log, Ladders: n.collects(), Archive: n.archive, Admission: n.admit(&cfg.Fleet), Before: n.serverBefore(),
 	})
 	if err != nil {
 		return err
