@@ -23,9 +23,16 @@ type costs struct {
 	Switches float64 `json:"switches_per_call"` // of context
 }
 
-// costs counts while a system carries calls.
+// warmUp is how long a system carries calls before they are counted: until the sockets that calls have left are enough for those
+// that come.
+const warmUp = 5 * time.Second
+
+// costs counts while a system carries calls, as it has for a while.
 func (b *bench) costs(s *system, rate int) (c costs, err error) {
 	c = costs{System: s.name, Rate: rate}
+	if _, err = b.round(s, rate, min(warmUp, time.Duration(b.seconds)*time.Second)); err != nil {
+		return c, err
+	}
 	var before, after allocations
 	if s.admin != "" {
 		if before, err = s.allocations(); err != nil {
