@@ -22,7 +22,6 @@ func (w *world) answersDTLS(called received) *dtlsEnd {
 	human := w.dtlsEnd(media.SideB, 9)
 	w.agent2.reply(called, 200, "OK", "human", human.describes("192.0.2.21", 41000, "active"))
 	w.agent2.expect("ACK")
-	synctest.Wait()
 	return human
 }
 
@@ -74,7 +73,6 @@ func TestDTLSTransferFails(t *testing.T) {
 			w.agent.notified("488", "terminated")
 			w.agent.reply(again, 200, "OK", "", agentSays)
 			w.agent.expect("ACK")
-			synctest.Wait()
 			s, same := w.session(), func(a, b *media.Keys) bool { return a == b || a != nil && b != nil && a.Same(b) }
 			if got := s.crypto[media.SideB]; s.peers[media.SideB].RTP.String() != "192.0.2.20:30000" || got.Awaited || !same(got.Receive, keys.Receive) || !same(got.Send, keys.Send) {
 				t.Errorf("side B is at %v with %+v", s.peers[media.SideB].RTP, got)

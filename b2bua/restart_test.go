@@ -30,7 +30,6 @@ func TestAnsweredCallLivesOn(t *testing.T) {
 			e.p.expect("SIP/2.0 200")
 			e.acks(seq, "")
 		}
-		synctest.Wait()
 		if p := w.session().peers[media.SideA]; p.RTP.Port() != 40000 {
 			t.Errorf("the caller's media goes to %v", p.RTP)
 		}
@@ -64,7 +63,6 @@ func TestSilentCallIsAskedOnce(t *testing.T) {
 		c := w.talk(nil, nil)
 		time.Sleep(2 * noteDelay)
 		w.restart()
-		synctest.Wait()
 		w.session().relayed.Add(50)
 		w.agent.reply(w.agent.expect("OPTIONS"), 200, "OK", "", "")
 		w.carrier.silent(time.Minute)
@@ -106,7 +104,6 @@ func TestToldOnce(t *testing.T) {
 		w.carrier.silent(time.Second)
 		w.agent.reply(in, 487, "Terminated", "agent1", "")
 		w.agent.expect("ACK")
-		synctest.Wait()
 		if left := w.die(); len(left) != 0 {
 			t.Errorf("%d calls are left", len(left))
 		}
