@@ -32,9 +32,9 @@ const laddersTable = `CREATE TABLE IF NOT EXISTS ladders (n INTEGER PRIMARY KEY,
 // laddersID marks the file, as applicationID does that of the records: "Flol".
 const laddersID = 0x466c6f6c
 
-// laddersPage is the size of a new file's pages. A ladder takes 1.4 KB, so five share a page; of 4 KB, two would. An older
-// file keeps its size.
-const laddersPage = 8192
+// laddersPage is the size of a new file's pages. A ladder takes 1.4 KB, so eleven share a page, which takes two writes to the log,
+// and one more when it is moved from there; of 4 KB, two would. An older file keeps its size.
+const laddersPage = 16384
 
 func openLadderFile(ctx context.Context, path string) (f *ladderFile, setAside string, err error) {
 	f, err = tryLadderFile(ctx, path)

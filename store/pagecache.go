@@ -12,7 +12,7 @@ const (
 	// cacheSlot is the room for one of SQLite's pages, with what SQLite notes beside it. Of the records' pages, which are
 	// smaller, the rest of it stays untouched.
 	cacheSlot = laddersPage + 384
-	// cacheSlots is how many pages are kept in memory, of all databases and connections: 8.5 MB. Beyond them, SQLite uses
+	// cacheSlots is how many pages are kept in memory, of all databases and connections: at most 17 MB. Beyond them, SQLite uses
 	// the oldest again.
 	cacheSlots = 1024
 	// scratch is of the size of what SQLite needs for a moment while it balances a tree.

@@ -11,6 +11,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"os"
 	"strings"
@@ -29,14 +30,20 @@ type connection struct {
 	abort        func()    // the socket's end at once, by whichever goroutine
 	since        time.Time // idle since
 
-	// of the exchange, in bytes
+	// of the exchange; in bytes
 	sent, received int64
 	room           int64 // what may yet come of the headers
+
+	send   func() bool   // what is done before the wait for an answer, on the request
+	asks   *http.Request // nil: it is sent
+	reused bool
+	failed error // to send it
 }
 
 func newConnection(of *Transport, to *url.URL, s *socket, stream net.Conn) *connection {
 	c := &connection{of: of, scheme: to.Scheme, host: to.Host, socket: s, stream: stream, abort: func() { _ = s.Close() }}
 	c.in, c.out = bufio.NewReader(c), bufio.NewWriter(c)
+	c.send = c.sendOnce
 	return c
 }
 
@@ -63,6 +70,9 @@ func (c *connection) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// errEnded is an idle connection that has ended, or on which something has come.
+var errEnded = errors.New("the connection has ended")
+
 // alive says whether an idle connection can be used: nothing has come on it, not even its end.
 func (c *connection) alive() bool {
 	c.socket.look, c.room = true, 1
@@ -71,21 +81,42 @@ func (c *connection) alive() bool {
 	return errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// exchange sends a request and waits for the headers of its answer. After an error the connection is closed.
-func (c *connection) exchange(r *http.Request) (*http.Response, error) {
-	c.sent, c.received, c.room = 0, 0, cmp.Or(c.of.other.MaxResponseHeaderBytes, maxHeaders)
+// sendOnce sends the request, if an idle connection is alive. It says whether there is nothing to wait for: the second time, after
+// an error, and where a server says something before it is asked.
+func (c *connection) sendOnce() bool {
+	r := c.asks
+	if c.asks = nil; r == nil {
+		return true
+	}
+	silent := c.alive()
+	if c.reused && !silent {
+		c.failed = errEnded
+		return true
+	}
+	c.room = cmp.Or(c.of.other.MaxResponseHeaderBytes, maxHeaders)
+	if trace := httptrace.ContextClientTrace(r.Context()); trace != nil && trace.GotConn != nil {
+		trace.GotConn(httptrace.GotConnInfo{Conn: c.stream, Reused: c.reused})
+	}
+	if c.failed = r.Write(c.out); c.failed == nil {
+		c.failed = c.out.Flush()
+	}
+	return c.failed != nil || !silent
+}
+
+// exchange sends a request and waits for the headers of its answer. After an error the connection is closed; errEnded: it was
+// of no use, and nothing was sent.
+func (c *connection) exchange(r *http.Request, reused bool) (*http.Response, error) {
 	a := &answerBody{connection: c, ctx: r.Context(), stop: context.AfterFunc(r.Context(), c.abort)}
-	failed := r.Write(c.out)
-	if failed == nil {
-		failed = c.out.Flush()
+	c.asks, c.reused, c.failed, c.sent, c.received = r, reused, nil, 0, 0
+	failed := c.socket.wait(c.send)
+	if failed = cmp.Or(c.failed, failed); errors.Is(failed, errEnded) {
+		a.end(false)
+		return nil, failed
 	}
 	res, err := c.answer(r) // also after a failed write: a server may refuse a request before it is whole
 	if err != nil {
 		a.end(false)
-		if failed != nil {
-			err = failed
-		}
-		return nil, err
+		return nil, cmp.Or(failed, err)
 	}
 	c.room = math.MaxInt64 // whoever reads the body bounds it
 	a.keep = failed == nil && !res.Close && !r.Close && res.StatusCode != http.StatusSwitchingProtocols
@@ -183,12 +214,11 @@ func (u *unzipped) Close() error { return u.from.Close() }
 type socket struct {
 	net.Conn
 	raw  syscall.RawConn
-	look bool // reads don't wait: where there is nothing, they end as after a deadline
+	look bool // reads don't wait: where there is nothing, they end as after a deadline. Within wait alone
 
-	try func(fd uintptr) bool // a read of p
-	p   []byte
-	n   int
-	err error
+	step func() bool // of wait
+	try  func(fd uintptr) bool
+	fd   int // within wait
 }
 
 func newSocket(conn net.Conn) (*socket, error) {
@@ -202,10 +232,17 @@ func newSocket(conn net.Conn) (*socket, error) {
 	}
 	s := &socket{Conn: conn, raw: raw}
 	s.try = func(fd uintptr) bool {
-		s.n, s.err = syscall.Read(int(fd), s.p)
-		return true
+		s.fd = int(fd)
+		return s.step()
 	}
 	return s, nil
+}
+
+// wait does a step until that says true, each time after something has come since the step before began, or the connection's end. So
+// a request that is sent within a step is not followed by a read that finds nothing yet. A step may look and write, not close.
+func (s *socket) wait(step func() bool) error {
+	s.step = step
+	return s.raw.Read(s.try)
 }
 
 // Read reads from the connection.
@@ -213,18 +250,14 @@ func (s *socket) Read(p []byte) (int, error) {
 	if !s.look {
 		return s.Conn.Read(p)
 	}
-	s.p = p
-	err := s.raw.Read(s.try)
-	s.p = nil
-	switch {
+	switch n, err := syscall.Read(s.fd, p); {
+	case errors.Is(err, syscall.EAGAIN):
+		return 0, os.ErrDeadlineExceeded // which TLS gets over
 	case err != nil:
 		return 0, err
-	case errors.Is(s.err, syscall.EAGAIN):
-		return 0, os.ErrDeadlineExceeded // which TLS gets over
-	case s.err != nil:
-		return 0, s.err
-	case s.n == 0:
+	case n == 0:
 		return 0, io.EOF
+	default:
+		return n, nil
 	}
-	return s.n, nil
 }

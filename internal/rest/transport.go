@@ -4,9 +4,9 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"sync"
@@ -64,12 +64,15 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 			closeBody(r)
 			return nil, err
 		}
-		res, err := c.exchange(r)
+		res, err := c.exchange(r, reused)
 		if err == nil {
 			return res, nil
 		}
 		if r.Context().Err() != nil {
 			return nil, context.Cause(r.Context())
+		}
+		if errors.Is(err, errEnded) {
+			continue
 		}
 		if !reused || c.received > 0 || (c.sent > 0 && !replayable(r)) {
 			return nil, err
@@ -119,24 +122,13 @@ func closeBody(r *http.Request) {
 	}
 }
 
-// connection gives a connection for a request, a kept one if there is one that is alive.
+// connection gives a connection for a request, a kept one if there is one.
 func (t *Transport) connection(r *http.Request) (c *connection, reused bool, err error) {
-	for c = t.take(r.URL); c != nil; c = t.take(r.URL) {
-		if c.alive() {
-			reused = true
-			break
-		}
-		c.close()
+	if c = t.take(r.URL); c == nil {
+		c, err = t.dial(r.Context(), r.URL)
+		return c, false, err
 	}
-	if c == nil {
-		if c, err = t.dial(r.Context(), r.URL); err != nil {
-			return nil, false, err
-		}
-	}
-	if trace := httptrace.ContextClientTrace(r.Context()); trace != nil && trace.GotConn != nil {
-		trace.GotConn(httptrace.GotConnInfo{Conn: c.stream, Reused: reused})
-	}
-	return c, reused, nil
+	return c, true, nil
 }
 
 // take takes the connection to a server that was used last.

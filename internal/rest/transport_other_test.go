@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -95,7 +96,7 @@ func TestTransportOverTLS(t *testing.T) {
 		}
 	}
 	s.CloseClientConnections() // with TLS's own goodbye
-	for deadline := time.Now().Add(time.Minute); len(tr.idle) == 1 && tr.idle[0].alive() && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); len(tr.idle) == 1 && tr.idle[0].isAlive() && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
 	}
 	if got, want := get(), "HTTP/1.1 example.com false <nil>"; got != want || opened.Load() != 2 {
@@ -153,11 +154,22 @@ func (s *speech) Close() error {
 	return nil
 }
 
+// readable is a socket on which something has always come.
+type readable struct{ syscall.RawConn }
+
+func (readable) Read(f func(uintptr) bool) error {
+	for !f(0) {
+	}
+	return nil
+}
+
 // spoken is a connection to such a server.
 func spoken(text string, piece, takes int) *connection {
 	stream := &speech{text: []byte(text), piece: piece, takes: takes}
 	t := NewTransport(&http.Transport{MaxIdleConnsPerHost: 1, MaxResponseHeaderBytes: maxHeaders})
-	return newConnection(t, &url.URL{Scheme: "http", Host: "a"}, &socket{Conn: stream}, stream)
+	s := &socket{Conn: stream, raw: readable{}}
+	s.try = func(uintptr) bool { return s.step() }
+	return newConnection(t, &url.URL{Scheme: "http", Host: "a"}, s, stream)
 }
 
 // FuzzAnswer: whatever a server says, the exchange ends, with bounded headers. A connection is either closed, or kept with
@@ -171,7 +183,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, says string, piece uint16) {
 		c := spoken(says, int(piece)+1, 1<<20)
 		r, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://a/", strings.NewReader("{}"))
-		res, err := c.exchange(r)
+		res, err := c.exchange(r, false)
 		stream := c.stream.(*speech)
 		if err != nil {
 			if !stream.closed || len(c.of.idle) != 0 || c.received > maxHeaders+4096 {

@@ -146,12 +146,21 @@ func TestIdleConnectionEnds(t *testing.T) {
 	}
 }
 
+// isAlive is alive of an idle connection.
+func (c *connection) isAlive() (alive bool) {
+	_ = c.socket.wait(func() bool {
+		alive = c.alive()
+		return true
+	})
+	return alive
+}
+
 // waitForEvent waits until what a server has done to the idle connection has arrived here.
 func (b *bytewise) waitForEvent(t *testing.T) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		b.Transport.mu.Lock()
-		alive := len(b.idle) == 1 && b.idle[0].alive()
+		alive := len(b.idle) == 1 && b.idle[0].isAlive()
 		b.Transport.mu.Unlock()
 		if !alive {
 			return
@@ -379,7 +388,7 @@ func TestAnswerBeforeTheRequestIsWhole(t *testing.T) {
 	t.Run("write failed", func(t *testing.T) {
 		c := spoken(refusal, 100, 0)
 		r, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://a/", strings.NewReader("x"))
-		res, err := c.exchange(r)
+		res, err := c.exchange(r, false)
 		if err != nil || res.StatusCode != 413 || len(c.of.idle) != 0 {
 			t.Errorf("got %v, %v", res, err)
 		}
@@ -387,7 +396,7 @@ func TestAnswerBeforeTheRequestIsWhole(t *testing.T) {
 	t.Run("nothing said", func(t *testing.T) {
 		c := spoken("", 100, 0)
 		r, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://a/", strings.NewReader("x"))
-		if _, err := c.exchange(r); !errors.Is(err, io.ErrClosedPipe) {
+		if _, err := c.exchange(r, false); !errors.Is(err, io.ErrClosedPipe) {
 			t.Errorf("got %v", err)
 		}
 	})
