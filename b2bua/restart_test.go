@@ -151,6 +151,31 @@ func TestExchangeOverARestart(t *testing.T) {
 	})
 }
 
+// TestTransferOverARestart: a transfer that was under way has failed, and the record has its attempt. A later one may come off.
+func TestTransferOverARestart(t *testing.T) {
+	inWorldWith(t, transferConfig, func(w *world) {
+		d, invite := w.established()
+		w.referred(invite, "<tel:4711>")
+		called := w.agent2.expect("INVITE")
+		w.agent2.reply(called, 180, "Ringing", "human", "")
+		w.agent.notified("180", "active")
+		w.restart()
+		w.agent.notified("500", "terminated")
+		w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "human", "")
+		w.agent2.reply(called, 487, "Terminated", "human", "")
+		w.agent2.expect("ACK")
+		w.agent.agentRequest("REFER", invite, "agent1", 11, "Refer-To: <tel:4711>")
+		w.agent.expect("SIP/2.0 202")
+		w.agent.notified("100", "active")
+		w.takenByPBX(w.agent2.expect("INVITE"))
+		w.callerHangsUpAt(w.agent2, d)
+		r := w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+		if n := len(r.Attempts); n != 3 || r.Attempts[1].Cause != string(cause.ProcessRestart) || r.Attempts[1].SIPStatus != 0 || r.Attempts[2].SIPStatus != 200 {
+			t.Errorf("attempts: %+v", r.Attempts)
+		}
+	})
+}
+
 // TestOwedAfterARestart: what a call that was over owed its legs is told by the next process, once, and by the one after it.
 func TestOwedAfterARestart(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
