@@ -202,6 +202,7 @@ func TestDTLSTransferIsLeft(t *testing.T) {
 				human := w.answersDTLS(called)
 				w.agent.agentRequest("BYE", invite, "agent1", 11)
 				w.agent.expect("SIP/2.0 200")
+				synctest.Wait()
 				if n := w.server.admission.Open().Targets["agent"]; n != 0 {
 					t.Errorf("the agent has %d calls", n)
 				}
