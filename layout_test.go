@@ -33,7 +33,7 @@ var layout = map[string]string{
 	"cmd/flowbridge/operate":   "admin b2bua/ladder cmd/flowbridge/cli config live store",
 	"cmd/flowbridge/cli":       "config",
 
-	"b2bua":              "audio b2bua/agreement b2bua/cause b2bua/circuit b2bua/inbox b2bua/kept b2bua/ladder b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/report b2bua/sdp b2bua/transaction b2bua/transport config config/template internal/tracecontext media media/dtls media/latch recording stir store",
+	"b2bua":              "audio b2bua/agreement b2bua/cause b2bua/circuit b2bua/inbox b2bua/kept b2bua/ladder b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/report b2bua/sdp b2bua/transaction b2bua/transport config config/template internal/parallel internal/tracecontext media media/dtls media/latch recording stir store",
 	"b2bua/reach":        "b2bua/cause b2bua/circuit b2bua/leg b2bua/locate b2bua/message b2bua/outbound b2bua/peers b2bua/registrar b2bua/transport config/template store",
 	"b2bua/locate":       "",
 	"b2bua/circuit":      "",
@@ -95,6 +95,7 @@ var layout = map[string]string{
 	"internal/yamledit":     "",
 	"internal/tracecontext": "",
 	"internal/memnet":       "",
+	"internal/parallel":     "",
 	"internal/siptest":      "media",
 	"internal/stirtest":     "",
 	"internal/openapitest":  "",

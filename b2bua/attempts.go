@@ -118,6 +118,14 @@ func (a *attempt) stop() {
 	}
 }
 
+// status is the final answer that an attempt has, 0: none.
+func (a *attempt) status() int {
+	if a.answer != nil {
+		return 200
+	}
+	return 0
+}
+
 // readAnswer reads the target's answer, of at most limit bytes.
 func (a *attempt) readAnswer(body []byte, limit int) (*sdp.Description, error) {
 	return a.line.readAnswer(body, a.formats, limit)
@@ -270,6 +278,12 @@ func (a *attempt) judge(why cause.Cause, code int) { a.target.Judge(&a.try, why,
 func (c *Call) noteAttempt(cause cause.Cause, code int) {
 	c.attempts.current.judge(cause, code)
 	c.record.attempts = append(c.record.attempts, c.attempts.current.recordOf(cause, code))
+}
+
+// triesBeside says whether a target is tried beside the bridge. Each attempt is in the record once it is over.
+func (c *Call) triesBeside() bool {
+	a := c.attempts.current
+	return c.transfer != nil && a != nil && a.number > len(c.record.attempts)
 }
 
 // noteDestination notes an attempt's destination in the record. In a call that a

@@ -82,14 +82,12 @@ func TestCancelBeats200ToCarrier(t *testing.T) {
 		w.carrier.invite(d)
 		d.learn(w.carrier.expect("SIP/2.0 180"))
 		invite := w.agent.expect("INVITE")
-		synctest.Wait()
 		w.agent.answer(invite, "a")
 		w.carrier.cancel(d) // both are in flight at the same instant
 		w.agent.expect("ACK")
 		// Whichever won, the carrier has one final answer and the agent is not left alone.
 		final := map[string]int{}
 		time.Sleep(100 * time.Millisecond)
-		synctest.Wait()
 		for _, m := range w.carrier.rest() {
 			final[m.value("CSeq")+" "+m.raw[8:11]]++
 		}

@@ -76,13 +76,9 @@ func (c *Call) securedInSetUp(e Secured) phase {
 
 // dropAttempt ends an attempt whose target may have answered.
 func (c *Call) dropAttempt(a *attempt, why cause.Cause, err error) {
-	code := 0
-	if a.answer != nil {
-		code = 200
-	}
 	c.step(a.line, leg.Abandon{Why: why})
 	c.step(a.line, leg.Hangup{Why: why})
-	c.failed(attemptEnd{code: code, cause: why, err: err})
+	c.failed(attemptEnd{code: a.status(), cause: why, err: err})
 }
 
 // securedInBridge goes on with the target of a transfer, or with the next one. It ends the call of another side that can't be heard.
@@ -124,12 +120,17 @@ func (c *Call) tryFailed(why cause.Cause, err error) {
 	c.dropAttempt(c.attempts.current, why, err)
 	if before := c.agreement.Before[media.SideB]; t.waiting != nil {
 		c.b, t.waiting, t.held, c.agreement.Before[media.SideB] = t.waiting, nil, false, nil
-		c.agreement.SentTo[media.SideB] = before.Terms.SentTo[media.SideB]
-		c.setPeer(media.SideB, before.Description)
+		c.plugBack(before.Description, before.Terms.SentTo[media.SideB])
 		c.restore(c.b)
 	}
 	t.early, t.code, t.reason = nil, 488, message.StatusText(488)
 	c.nextTransfer()
+}
+
+// plugBack gives side B back to the agent that has waited, as it was before.
+func (c *Call) plugBack(d *sdp.Description, sentTo []sdp.Format) {
+	c.agreement.SentTo[media.SideB] = sentTo
+	c.setPeer(media.SideB, d)
 }
 
 // goneInTry: the target of a transfer has gone while its answer waits, or the agent that waits with it.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
@@ -93,7 +92,6 @@ func TestCancelledReinvitesAreForgotten(t *testing.T) {
 			w.carrier.send(strings.Replace(ack, fmt.Sprintf("CSeq: %d INVITE", seq), fmt.Sprintf("CSeq: %d ACK", seq), 1))
 			w.agent2.reply(asked, 488, "Not Acceptable Here", "", "")
 			w.agent2.expect("ACK")
-			synctest.Wait()
 		}
 		l := w.server.registry.leg(d.toTag)
 		n := inside(l.wire, "servers").Len()

@@ -100,7 +100,6 @@ func TestRetransmittedInviteMakesOneCall(t *testing.T) {
 		w.carrier.invite(d)
 		d.learn(w.carrier.expect("SIP/2.0 180"))
 		invite := w.agent.expect("INVITE")
-		synctest.Wait()
 		w.carrier.rest() // what the transaction said to the retransmission
 		w.carrier.invite(d)
 		w.carrier.expect("SIP/2.0 180") // and to this one

@@ -98,7 +98,6 @@ func TestReliableEarlyMedia(t *testing.T) {
 				invite = in
 				w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 				w.agent.expect("ACK")
-				synctest.Wait()
 				then(w, d, m)
 			})
 		})

@@ -4,7 +4,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"flowbridge/b2bua/cause"
@@ -331,7 +330,6 @@ func TestRepeated200ToReinvite(t *testing.T) {
 					e.acks(seq, "")
 				}
 			}
-			synctest.Wait()
 			e.p.rest()
 		}
 	})

@@ -61,7 +61,6 @@ func TestDTLSTargetRefusesAfterEarlyMedia(t *testing.T) {
 		in := w.agent.expect("INVITE")
 		w.agent.reply(in, 183, "Session Progress", "agent1", w.dtlsEnd(media.SideB, 9).describes("192.0.2.20", 30000, "active"))
 		d.learn(w.carrier.expect("SIP/2.0 183"))
-		synctest.Wait()
 		way := w.relay.sessions[0].ways[media.SideB]
 		w.agent.reply(in, 503, "Service Unavailable", "agent1", "")
 		w.agent.expect("ACK")
@@ -95,7 +94,6 @@ func TestDTLSAgentDiesInItsHandshake(t *testing.T) {
 		in := w.agent.expect("INVITE")
 		w.agent.reply(in, 200, "OK", "agent1", agent.describes("192.0.2.20", 30000, "active"))
 		w.agent.expect("ACK")
-		synctest.Wait()
 		agent.shakes(in, true)
 		d.learn(w.carrier.expect("SIP/2.0 200"))
 		w.carrier.ack(d)
@@ -113,7 +111,6 @@ func TestDTLSAgentDiesInItsHandshake(t *testing.T) {
 		time.Sleep(dtls.Patience + time.Second)
 		w.agent2.reply(called, 200, "OK", "spare", sdpAt("192.0.2.21", 41000))
 		w.agent2.expect("ACK")
-		synctest.Wait()
 		w.carrier.bye(d)
 		w.carrier.expect("SIP/2.0 200")
 		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")

@@ -1,12 +1,14 @@
 package b2bua
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/internal/siptest"
 	"flowbridge/media"
 	"flowbridge/media/dtls"
 	"flowbridge/store"
@@ -22,7 +24,6 @@ func (w *world) answersDTLS(called received) *dtlsEnd {
 	human := w.dtlsEnd(media.SideB, 9)
 	w.agent2.reply(called, 200, "OK", "human", human.describes("192.0.2.21", 41000, "active"))
 	w.agent2.expect("ACK")
-	synctest.Wait()
 	return human
 }
 
@@ -74,9 +75,8 @@ func TestDTLSTransferFails(t *testing.T) {
 			w.agent.notified("488", "terminated")
 			w.agent.reply(again, 200, "OK", "", agentSays)
 			w.agent.expect("ACK")
-			synctest.Wait()
-			s, same := w.session(), func(a, b *media.Keys) bool { return a == b || a != nil && b != nil && a.Same(b) }
-			if got := s.crypto[media.SideB]; s.peers[media.SideB].RTP.String() != "192.0.2.20:30000" || got.Awaited || !same(got.Receive, keys.Receive) || !same(got.Send, keys.Send) {
+			s := w.session()
+			if got := s.crypto[media.SideB]; s.peers[media.SideB].RTP.String() != "192.0.2.20:30000" || got.Awaited || !sameKeys(got.Receive, keys.Receive) || !sameKeys(got.Send, keys.Send) {
 				t.Errorf("side B is at %v with %+v", s.peers[media.SideB].RTP, got)
 			}
 			w.callerHangsUp(d)
@@ -114,6 +114,63 @@ func TestDTLSTransferGoesOn(t *testing.T) {
 				w.carrier.expect("SIP/2.0 200")
 				w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 				w.record()
+			})
+		})
+	}
+}
+
+// An agent that waits for its transfer's target goes on with the caller when the process is killed meanwhile: with its own media, numbers and keys.
+func TestDTLSTransferOverARestart(t *testing.T) {
+	for name, agent := range map[string]struct{ media, says string }{
+		"plain": {"", siptest.SessionAt("192.0.2.20", 30000, "0 96")},
+		"SDES":  {"    media: {srtp: required}\n", securedAt("192.0.2.20", 30000, cryptoAttr(2, gcm, 7))},
+		"DTLS":  {"    media: {srtp: required, srtp_keying: dtls}\n", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorldWith(t, strings.Replace(toDTLS, "    transfer: local\n", "    transfer: local\n"+agent.media, 1), func(w *world) {
+				phone := w.dtlsEnd(media.SideB, 8)
+				if agent.says == "" {
+					agent.says = phone.describes("192.0.2.20", 30000, "active")
+				}
+				d := w.carrier.newCall("+15075785607")
+				w.carrier.invite(d)
+				d.learn(w.carrier.expect("SIP/2.0 180"))
+				invite := w.agent.expect("INVITE")
+				w.agent.reply(invite, 200, "OK", "agent1", agent.says)
+				w.agent.expect("ACK")
+				if synctest.Wait(); name == "DTLS" {
+					phone.shakes(invite, true)
+				}
+				w.carrier.expect("SIP/2.0 200")
+				w.carrier.ack(d)
+				seq := w.carrier.reinvite(d, siptest.SessionAt("192.0.2.10", 20000, "0 100")) // the agent was told of 101
+				w.carrier.expect("SIP/2.0 200")
+				w.carrier.ackOf(d, seq, "")
+				synctest.Wait()
+				peer, keys, numbers := w.session().peers[media.SideB], w.session().crypto[media.SideB], w.session().payloads
+				w.referred(invite, "<tel:4711>")
+				called := w.agent2.expect("INVITE")
+				w.answersDTLS(called)
+				w.restart()
+				w.leavesPBX()
+				again := w.agent.expect("INVITE")
+				w.agent.notified("500", "terminated")
+				synctest.Wait() // its answer sets the same things
+				s := w.session()
+				if got := s.peers[media.SideB]; got.RTP != peer.RTP || got.Mux != peer.Mux || !reflect.DeepEqual(s.payloads, numbers) {
+					t.Errorf("side B is at %v with %v; before at %v with %v", got, s.payloads, peer, numbers)
+				}
+				if got := s.crypto[media.SideB]; got.Awaited || !sameKeys(got.Receive, keys.Receive) || !sameKeys(got.Send, keys.Send) || s.exposed || !s.forgot[media.SideB] {
+					t.Errorf("side B has other keys: %+v; before %+v; forgot the target's: %v", got, keys, s.forgot)
+				}
+				w.agent.reply(again, 200, "OK", "", agent.says)
+				w.agent.expect("ACK")
+				w.callerHangsUp(d)
+				r := w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+				if n := len(r.Attempts); n != 2 || r.Attempts[1].Cause != string(cause.ProcessRestart) || r.Attempts[1].SIPStatus != 200 ||
+					r.Attempts[1].Reason != store.ReasonTransfer || r.Attempts[1].SIPCallID != called.value("Call-ID") {
+					t.Errorf("attempts: %+v", r.Attempts)
+				}
 			})
 		})
 	}
@@ -200,3 +257,5 @@ func (w *world) establishedTo(says string) (d *dialogue, invite received) {
 	synctest.Wait()
 	return d, invite
 }
+
+func sameKeys(a, b *media.Keys) bool { return a == b || a != nil && b != nil && a.Same(b) }

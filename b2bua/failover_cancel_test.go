@@ -3,7 +3,6 @@ package b2bua
 import (
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"flowbridge/b2bua/cause"
@@ -173,7 +172,6 @@ func TestCancelAtEveryStage(t *testing.T) {
 					w.carrier.invite(d)
 					stage.until(w)
 					time.Sleep(100 * time.Millisecond)
-					synctest.Wait()
 					for _, m := range w.carrier.rest() { // 180 and 183
 						d.learn(m)
 					}

@@ -36,6 +36,7 @@ type fakeSession struct {
 	crypto    [2]media.Crypto
 	ways, far [2]*media.Datagrams // of DTLS: ours and the peer's, by side
 	exposed   bool                // a side that has an address got plain RTP instead of SRTP
+	forgot    [2]bool             // a side's keys, since the session was opened or resumed
 	events    [2]media.TelephoneEvents
 	payloads  [2][]media.PayloadChange
 	digits    []string
@@ -110,6 +111,7 @@ func (s *fakeSession) SetCrypto(side media.Side, c media.Crypto) error {
 		s.exposed = true
 	}
 	if s.crypto[side] = c; c == (media.Crypto{}) {
+		s.forgot[side] = true
 		s.mu.Lock()
 		s.ways[side].Close()
 		s.mu.Unlock()

@@ -10,6 +10,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/transport"
+	"flowbridge/internal/parallel"
 	"flowbridge/media"
 	"flowbridge/store"
 )
@@ -240,12 +241,13 @@ func (s *Server) replace(before Predecessor) error {
 	if err := before.Restore(s.stack); err != nil {
 		return err
 	}
-	for _, h := range before.Calls() {
-		if err := s.safely(func() error { return s.takeOver(h) }); err != nil {
-			return fmt.Errorf("call %s: %w", h.Record.ID, err)
+	all := before.Calls()
+	return parallel.Do(len(all), func(i int) error {
+		if err := s.safely(func() error { return s.takeOver(all[i]) }); err != nil {
+			return fmt.Errorf("call %s: %w", all[i].Record.ID, err)
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // idFor is the id of a new call: that of before where the process before was setting it up.

@@ -53,7 +53,6 @@ func TestCallThatIsChangedStays(t *testing.T) {
 		time.Sleep(time.Second)
 		seq := c.carrier.offers("INVITE", siptest.SessionAt(c.carrier.address, 40000, "8 101"))
 		in := w.agent.expect("INVITE")
-		synctest.Wait()
 		if err := w.upgrade(); !errors.Is(err, errExchange) {
 			t.Fatalf("%v", err)
 		}
@@ -168,7 +167,6 @@ func (w *world) cancelled(in received) {
 // cancelledAndAgain takes the CANCEL of an INVITE, and the next INVITE, which come in no order.
 func (w *world) cancelledAndAgain(in received) (again received) {
 	w.t.Helper()
-	synctest.Wait()
 	for _, m := range w.agent.rest() {
 		switch {
 		case strings.HasPrefix(m.raw, "CANCEL "):

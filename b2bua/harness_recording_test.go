@@ -62,7 +62,11 @@ func inRecordedWorld(t *testing.T, yaml string, test func(w *recorded)) {
 }
 
 // session is the media of the first call.
-func (w *world) session() *fakeSession { return w.relay.sessions[0] }
+// session is the media of the first call when the server has done everything it has to.
+func (w *world) session() *fakeSession {
+	synctest.Wait()
+	return w.relay.sessions[0]
+}
 
 // says has a side's packet shown to the recorder, if there is one.
 func (w *recorded) says(side media.Side, payloadType byte, n int) []byte {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"testing/synctest"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -166,7 +165,6 @@ func (p *peer) hungUp(d time.Duration) {
 
 func (p *peer) drainFor(d time.Duration) {
 	time.Sleep(d)
-	synctest.Wait()
 	p.rest()
 }
 

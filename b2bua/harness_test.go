@@ -288,7 +288,9 @@ func (p *peer) sendBytes(b []byte) {
 }
 
 // expect waits, at most 40 s, for a message whose start line begins with
-// start, passing over 100 Trying, and fails on any other.
+// start, passing over 100 Trying, and fails on any other. It comes back when
+// everything that the server does with the message is done, so that a test
+// may look at the server's state.
 func (p *peer) expect(start string) received {
 	p.w.t.Helper()
 	timeout := time.After(40 * time.Second)
@@ -299,6 +301,7 @@ func (p *peer) expect(start string) received {
 				p.w.t.Fatalf("%s waits for %q, and is hung up", p.conn.LocalAddr(), start)
 			}
 			if strings.HasPrefix(m.raw, start) {
+				synctest.Wait()
 				return m
 			}
 			if strings.HasPrefix(m.raw, "SIP/2.0 100 ") {
@@ -315,13 +318,14 @@ func (p *peer) expect(start string) received {
 func (p *peer) silent(d time.Duration) {
 	p.w.t.Helper()
 	time.Sleep(d)
-	synctest.Wait()
 	for _, m := range p.rest() {
 		p.w.t.Errorf("%s got a message that it should not:\n%s", p.conn.LocalAddr(), m.raw)
 	}
 }
 
+// rest is what has come when nobody has anything left to do, without 100 Trying.
 func (p *peer) rest() (left []received) {
+	synctest.Wait()
 	for {
 		select {
 		case m, open := <-p.in:

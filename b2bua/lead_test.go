@@ -123,7 +123,6 @@ func TestFindNamed(t *testing.T) {
 		w.carrier.invite(d)
 		d.learn(w.carrier.expect("SIP/2.0 180"))
 		invite := w.agent.expect("INVITE")
-		synctest.Wait()
 		live := w.server.Live(context.Background())[0]
 		ids := []string{live.Record.ID, d.callID, invite.value("Call-ID"), "id-1", "CA123"}
 		for _, id := range ids {

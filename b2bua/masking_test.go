@@ -133,18 +133,15 @@ func TestMaskFollowsTheSession(t *testing.T) {
 		w.agent.expect("ACK")
 		w.carrier.expect("SIP/2.0 200")
 		w.carrier.ack(d)
-		synctest.Wait()
 		if m := w.session().masks[media.SideA]; !m.On || m.Always || !m.Events.Has(101) || !m.ULaw.Has(0) {
 			t.Errorf("with telephone-events: %+v", m)
 		}
 		c := w.talkOf(d, in)
 		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0"), "200")
-		synctest.Wait()
 		if m := w.session().masks[media.SideA]; !m.On || !m.Always || !m.ULaw.Has(0) {
 			t.Errorf("without telephone-events: %+v", m)
 		}
 		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 96"), "200")
-		synctest.Wait()
 		if m := w.session().masks[media.SideA]; !m.On || !m.Events.Has(96) {
 			t.Errorf("with telephone-events of another number: %+v", m)
 		}
@@ -166,7 +163,6 @@ func TestMaskWhereThePlatformHasNoEvents(t *testing.T) {
 			t.Errorf("the caller is told\n%s", ok.raw)
 		}
 		w.carrier.ack(d)
-		synctest.Wait()
 		if m := w.session().masks[media.SideA]; !m.On || !m.Always || !m.Events.Has(101) || !m.ULaw.Has(0) {
 			t.Errorf("mask: %+v", m)
 		}

@@ -1,11 +1,13 @@
 package b2bua
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
@@ -91,7 +93,10 @@ func (c *Call) journal() {
 		text = nil
 	}
 	r := c.cdr()
-	r.Attempts = slices.Clip(r.Attempts) // which are only appended to
+	if r.Attempts = slices.Clip(r.Attempts); c.triesBeside() { // which are only appended to
+		a := c.attempts.current
+		r.Attempts = append(r.Attempts, a.recordOf(cause.ProcessRestart, a.status())) // if the next process reads this
+	}
 	r.Recordings = append(slices.Clip(c.recordings.past), recordingsOf(c.recordings.all)...)
 	c.server.sink.Journal(r, text)
 }
@@ -183,6 +188,9 @@ func (c *Call) state(k *kept.Sheet) {
 		if l := t.lost; l != nil {
 			k.Transfer.Lost, k.Transfer.LostBy, k.Transfer.LostQ850 = string(l.cause), l.by, l.q850
 		}
+		if before := c.agreement.Before[media.SideB]; t.waiting != nil {
+			k.Transfer.Waiting = &kept.Waiting{Description: before.Description.State(), SentTo: before.Terms.SentTo[media.SideB]}
+		}
 	}
 	k.SetMedia(c.media.session.State())
 	k.Addr, k.OneWay, k.Listening = c.media.addr, c.media.oneWay, c.media.listening
@@ -199,6 +207,10 @@ func (c *Call) state(k *kept.Sheet) {
 
 // legStates appends the legs as plain data.
 func (c *Call) legStates(all []kept.Leg) []kept.Leg {
+	agent := c.b
+	if c.transfer != nil {
+		agent = cmp.Or(c.transfer.waiting, c.b)
+	}
 	for _, l := range c.legs {
 		if l.leg.Done() {
 			continue
@@ -207,7 +219,7 @@ func (c *Call) legStates(all []kept.Leg) []kept.Leg {
 		switch l {
 		case c.a:
 			k.Role = kept.RoleCaller
-		case c.b:
+		case agent:
 			k.Role = kept.RoleBridge
 		}
 		if l.senders.Callee != nil {

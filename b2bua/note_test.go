@@ -43,6 +43,7 @@ func TestNoteHasDuration(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		c := answeredCall(w)
 		time.Sleep(50*time.Minute - time.Since(c.times.answered))
+		synctest.Wait()
 		c.journal()
 		w.sink.mu.Lock()
 		noted := w.sink.journal[len(w.sink.journal)-1]

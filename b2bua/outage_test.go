@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"flowbridge/b2bua/cause"
@@ -27,7 +26,6 @@ func (w *world) callsFor(d time.Duration, to string) []store.Record {
 			calls[c.callID] = c
 		}
 		time.Sleep(step)
-		synctest.Wait()
 		for _, m := range w.carrier.rest() {
 			if c := calls[m.value("Call-ID")]; strings.HasPrefix(m.raw, "SIP/2.0 5") {
 				c.learn(m)

@@ -40,7 +40,6 @@ func (w *world) calls(to string) *dialogue {
 	d := w.carrier.newCall(to)
 	w.carrier.invite(d)
 	d.learn(w.carrier.expect("SIP/2.0 180"))
-	synctest.Wait()
 	return d
 }
 
@@ -353,7 +352,6 @@ func TestQueueOutlivesItsProcess(t *testing.T) {
 			if err := w.upgrade(); err != nil {
 				t.Fatal(err)
 			}
-			synctest.Wait()
 			w.carrier.rest() // 180 again
 			if got := w.waiting(); got != "0002 0003" {
 				t.Errorf("waiting: %s", got)

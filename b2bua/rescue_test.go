@@ -3,7 +3,6 @@ package b2bua
 import (
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"flowbridge/b2bua/cause"
@@ -49,7 +48,6 @@ func (w *world) takesOver(uri string) received {
 	called := w.agent2.expect("INVITE sip:" + uri + "@192.0.2.21:32681")
 	w.agent2.reply(called, 200, "OK", "spare", sdpAt("192.0.2.21", 41000))
 	w.agent2.expect("ACK")
-	synctest.Wait()
 	return called
 }
 
@@ -80,7 +78,6 @@ func TestRescue(t *testing.T) {
 					w.wantRecord(store.DispositionAnswered, cause.AgentHangup, store.EndedByAgent)
 					return
 				}
-				synctest.Wait()
 				if heard := strings.Join(w.session().heard, "\n"); !strings.Contains(heard, "a hears") {
 					t.Errorf("the caller hears: %s", heard)
 				}
@@ -130,11 +127,12 @@ func TestRescueOfLostDialog(t *testing.T) {
 func TestRescueOfSilence(t *testing.T) {
 	inRescue(t, "silence: 20s", func(w *world) {
 		d, _ := w.established()
+		s := w.session()
 		speak := func(seconds int, a, b uint64) {
 			for range seconds {
 				time.Sleep(time.Second)
-				w.session().relayed.Add(50 * a)
-				w.session().answered.Add(50 * b)
+				s.relayed.Add(50 * a)
+				s.answered.Add(50 * b)
 			}
 		}
 		speak(60, 1, 1)

@@ -30,7 +30,6 @@ func TestAnsweredCallLivesOn(t *testing.T) {
 			e.p.expect("SIP/2.0 200")
 			e.acks(seq, "")
 		}
-		synctest.Wait()
 		if p := w.session().peers[media.SideA]; p.RTP.Port() != 40000 {
 			t.Errorf("the caller's media goes to %v", p.RTP)
 		}
@@ -64,7 +63,6 @@ func TestSilentCallIsAskedOnce(t *testing.T) {
 		c := w.talk(nil, nil)
 		time.Sleep(2 * noteDelay)
 		w.restart()
-		synctest.Wait()
 		w.session().relayed.Add(50)
 		w.agent.reply(w.agent.expect("OPTIONS"), 200, "OK", "", "")
 		w.carrier.silent(time.Minute)
@@ -106,7 +104,6 @@ func TestToldOnce(t *testing.T) {
 		w.carrier.silent(time.Second)
 		w.agent.reply(in, 487, "Terminated", "agent1", "")
 		w.agent.expect("ACK")
-		synctest.Wait()
 		if left := w.die(); len(left) != 0 {
 			t.Errorf("%d calls are left", len(left))
 		}
@@ -151,6 +148,31 @@ func TestExchangeOverARestart(t *testing.T) {
 		w.agent.reply(again, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		w.agent.expect("ACK")
 		c.hangsUp()
+	})
+}
+
+// TestTransferOverARestart: a transfer that was under way has failed, and the record has its attempt. A later one may come off.
+func TestTransferOverARestart(t *testing.T) {
+	inWorldWith(t, transferConfig, func(w *world) {
+		d, invite := w.established()
+		w.referred(invite, "<tel:4711>")
+		called := w.agent2.expect("INVITE")
+		w.agent2.reply(called, 180, "Ringing", "human", "")
+		w.agent.notified("180", "active")
+		w.restart()
+		w.agent.notified("500", "terminated")
+		w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "human", "")
+		w.agent2.reply(called, 487, "Terminated", "human", "")
+		w.agent2.expect("ACK")
+		w.agent.agentRequest("REFER", invite, "agent1", 11, "Refer-To: <tel:4711>")
+		w.agent.expect("SIP/2.0 202")
+		w.agent.notified("100", "active")
+		w.takenByPBX(w.agent2.expect("INVITE"))
+		w.callerHangsUpAt(w.agent2, d)
+		r := w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+		if n := len(r.Attempts); n != 3 || r.Attempts[1].Cause != string(cause.ProcessRestart) || r.Attempts[1].SIPStatus != 0 || r.Attempts[2].SIPStatus != 200 {
+			t.Errorf("attempts: %+v", r.Attempts)
+		}
 	})
 }
 

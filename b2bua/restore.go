@@ -3,6 +3,7 @@ package b2bua
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -15,6 +16,7 @@ import (
 	"flowbridge/b2bua/sdp"
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
+	"flowbridge/internal/parallel"
 	"flowbridge/media"
 	"flowbridge/store"
 )
@@ -30,17 +32,19 @@ var (
 	errNoLeg      = errors.New("a leg of it was over")
 )
 
-// restore takes up the calls of a killed process. Nothing is read from the sockets yet.
+// restore takes up the calls of a killed process. Nothing is read from the sockets yet, and no call has a turn: its audio comes
+// first, and that of all others.
 func (s *Server) restore(all []store.Left) {
-	on := 0
-	for i := range all {
-		if s.restoreCall(&all[i]) {
-			on++
-		}
+	if len(all) == 0 || s.stack.Freeze(s.ctx, nil) != nil {
+		return // the server ends
 	}
-	if len(all) > 0 {
-		s.log.Info().Int("calls", on).Int("of", len(all)).Msg("calls of a killed process go on")
-	}
+	on := make([]bool, len(all))
+	_ = parallel.Do(len(all), func(i int) error {
+		on[i] = s.restoreCall(&all[i])
+		return nil
+	})
+	over := func(on bool) bool { return !on }
+	s.log.Info().Int("calls", len(slices.DeleteFunc(on, over))).Int("of", len(all)).Msg("calls of a killed process go on")
 }
 
 // restoreCall takes up one call, and says whether it goes on.

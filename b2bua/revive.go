@@ -9,9 +9,11 @@ import (
 
 	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/config/template"
 	"flowbridge/media"
@@ -149,6 +151,9 @@ func (v *reviving) revived() phase {
 	c.log.Info().Int("restored", c.record.restored).Msg("call goes on after the end of its process")
 	c.ladder.Decide("the process was ended, and another one goes on with the call")
 	v.nameAgain()
+	if t := v.k.Transfer; t != nil && t.Waiting != nil {
+		v.takeBack(t.Waiting)
+	}
 	for _, l := range v.sending {
 		if l.leg.Asks() {
 			c.step(l, rejection(500, leg.RetryAfter()))
@@ -177,6 +182,15 @@ func (v *reviving) revived() phase {
 	c.times.askAt = time.Now().Add(askAfter + rand.N(askAfter))
 	c.journal()
 	return (*Call).bridged
+}
+
+// takeBack has an agent that has waited for its transfer go on with the caller. Side B of the media is still the new target's.
+func (v *reviving) takeBack(k *kept.Waiting) {
+	v.unplug()
+	v.plugBack(sdp.RestoreDescription(&k.Description), k.SentTo)
+	if !slices.Contains(v.sending, v.b) {
+		v.sending = append(v.sending, v.b)
+	}
 }
 
 // nameAgain has hooks find the call.

@@ -3,7 +3,6 @@ package b2bua
 import (
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"flowbridge/b2bua/cause"
@@ -29,7 +28,6 @@ func TestSplit(t *testing.T) {
 				d.from = strings.Replace(d.from, "+15075550100", from, 1)
 				w.carrier.invite(d)
 				d.learn(w.carrier.expect("SIP/2.0 180"))
-				synctest.Wait()
 				target, other := w.agent, w.agent2
 				if len(w.agent2.in) > 0 {
 					target, other = w.agent2, w.agent
@@ -85,7 +83,6 @@ func TestHoursOfRoute(t *testing.T) {
 			d := w.carrier.newCall("+15075785607")
 			w.carrier.invite(d)
 			d.learn(w.carrier.expect("SIP/2.0 180"))
-			synctest.Wait()
 			at := w.agent
 			if len(w.agent2.in) > 0 {
 				at = w.agent2

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
@@ -44,7 +43,6 @@ func TestStrangersMergedInvite(t *testing.T) {
 		copied := *d
 		copied.branch, copied.toTag = "z9hG4bKcopy", ""
 		p.invite(&copied)
-		synctest.Wait()
 		p.rest() // maybe a challenge
 		p.silent(time.Minute)
 		w.callerHangsUp(d)

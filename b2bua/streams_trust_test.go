@@ -29,7 +29,7 @@ func TestSilentConnectionIsNotUsedAgain(t *testing.T) {
 		for range 3 {
 			go func() {
 				agent := agents.accept()
-				agent.expect("INVITE")
+				<-agent.in
 				defer agent.conn.Close()
 				time.Sleep(time.Minute)
 			}()

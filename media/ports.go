@@ -20,6 +20,7 @@ type ports struct {
 
 	mu      sync.Mutex // guards what follows
 	queue   []uint16   // ring of free RTP ports without sockets, as long as there are pairs
+	at      []uint16   // where in it a pair was put last, by pair
 	head    int
 	free    int
 	used    int
@@ -30,7 +31,11 @@ type ports struct {
 
 func newPorts(low, high uint16) *ports {
 	p := orderedPorts(low, high)
-	rand.Shuffle(len(p.queue), func(i, j int) { p.queue[i], p.queue[j] = p.queue[j], p.queue[i] })
+	rand.Shuffle(len(p.queue), func(i, j int) {
+		a, b := p.queue[i], p.queue[j]
+		p.put(i, b)
+		p.put(j, a)
+	})
 	return p
 }
 
@@ -38,7 +43,8 @@ func orderedPorts(low, high uint16) *ports {
 	first := int(low) + int(low)%2
 	p := &ports{first: uint16(first), rests: map[place]*rest{}} // at most 65536, which has no pairs
 	for port := first; port+1 <= int(high); port += 2 {
-		p.queue = append(p.queue, uint16(port)) // at most high
+		p.at = append(p.at, uint16(len(p.queue))) // at most 32767
+		p.queue = append(p.queue, uint16(port))   // at most high
 	}
 	p.free = len(p.queue)
 	p.leased = make([]bool, p.free)
@@ -53,7 +59,7 @@ func (p *ports) lease() (uint16, bool) {
 		port := p.queue[p.head]
 		p.head = (p.head + 1) % len(p.queue)
 		if p.taken != nil && p.taken(port) {
-			p.queue[(p.head+p.free-1)%len(p.queue)] = port
+			p.put(p.free-1, port)
 			continue
 		}
 		p.free--
@@ -64,23 +70,30 @@ func (p *ports) lease() (uint16, bool) {
 	return 0, false
 }
 
-// claim leases a certain free pair.
+// put puts a free pair into the queue, so many behind its head.
+func (p *ports) put(behind int, port uint16) {
+	at := (p.head + behind) % len(p.queue)
+	p.queue[at], p.at[p.pair(port)] = port, uint16(at) // at most 32767
+}
+
+// claim leases a certain free pair without sockets.
 func (p *ports) claim(port uint16) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i := range p.free {
-		at := (p.head + i) % len(p.queue)
-		if p.queue[at] != port {
-			continue
-		}
-		p.queue[at] = p.queue[p.head]
-		p.head = (p.head + 1) % len(p.queue)
-		p.free--
-		p.used++
-		p.leased[p.pair(port)] = true
-		return true
+	i := p.pair(port)
+	if i < 0 || i >= len(p.at) || p.queue[p.at[i]] != port {
+		return false
 	}
-	return false
+	behind := (int(p.at[i]) - p.head + len(p.queue)) % len(p.queue)
+	if behind >= p.free { // it is leased, or rests
+		return false
+	}
+	p.put(behind, p.queue[p.head])
+	p.head = (p.head + 1) % len(p.queue)
+	p.free--
+	p.used++
+	p.leased[i] = true
+	return true
 }
 
 // release returns a leased pair to the end of the queue. It reports whether the pair was leased.
@@ -93,7 +106,7 @@ func (p *ports) release(port uint16) bool {
 	}
 	p.leased[i] = false
 	p.used--
-	p.queue[(p.head+p.free)%len(p.queue)] = port
+	p.put(p.free, port)
 	p.free++
 	return true
 }

@@ -1,6 +1,8 @@
 package media
 
 import (
+	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"sync"
 	"testing"
@@ -106,6 +108,59 @@ func TestPortsNeverLeasedTwice(t *testing.T) {
 	wg.Wait()
 	if used, _ := p.usage(); used != 0 {
 		t.Errorf("%d in use; want 0", used)
+	}
+}
+
+// A certain pair can be claimed while it is free, wherever it waits, and the others go out as they did. Compared with a plain list.
+func TestPortsClaim(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	p := orderedPorts(10001, 10041)
+	at := place{addr: netip.MustParseAddr("127.0.0.1")}
+	var free, leased, resting []uint16
+	for port := uint16(10002); port <= 10040; port += 2 {
+		free = append(free, port)
+	}
+	take := func(from []uint16, port uint16) []uint16 {
+		i := slices.Index(from, port)
+		return slices.Delete(from, i, i+1)
+	}
+	for range 20_000 {
+		switch port := uint16(9998 + rng.IntN(48)); rng.IntN(6) {
+		case 0, 1:
+			is := slices.Contains(free, port)
+			if got := p.claim(port); got != is {
+				t.Fatalf("claimed %d: %v; want %v", port, got, is)
+			}
+			if is { // what was first goes where it was
+				first := free[0]
+				free[slices.Index(free, port)] = first
+				free, leased = free[1:], append(leased, port)
+			}
+		case 2:
+			got, ok := p.lease()
+			if ok != (len(free) > 0) || ok && got != free[0] {
+				t.Fatalf("leased %d, %v of %v", got, ok, free)
+			}
+			if ok {
+				free, leased = free[1:], append(leased, got)
+			}
+		case 3, 4:
+			port &^= 1
+			is := slices.Contains(leased, port)
+			if got := p.release(port); got != is {
+				t.Fatalf("released %d: %v; want %v", port, got, is)
+			}
+			if is {
+				leased, free = take(leased, port), append(free, port)
+			}
+		case 5:
+			if slices.Contains(leased, port) {
+				p.keep(at, pair{port: port}, 0)
+				leased, resting = take(leased, port), append(resting, port)
+			} else if got, ok := p.tired(at, 0); ok {
+				resting, leased = take(resting, got.port), append(leased, got.port)
+			}
+		}
 	}
 }
 

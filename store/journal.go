@@ -18,11 +18,15 @@ const (
 	journalWaiting = 16 << 20
 	// moveStep is how many entries are moved at a time, while callers wait.
 	moveStep = 32
+	// journalPatience bounds how long a caller waits for another one's write, after which its own entry is written. A disk
+	// that is healthy takes some microseconds.
+	journalPatience = 20 * time.Millisecond
 )
 
 // journal keeps the states of live calls in files, so that the next process finds the calls that were live when this one
-// was killed. An entry is written by the caller who brings it. While somebody writes, the others leave theirs to them,
-// so a slow disk holds up one call, and not all.
+// was killed. An entry is written by the caller who brings it. While somebody writes, the others leave theirs to them, and
+// wait until it is in the file, because they tell a peer next. A slow disk holds up one call, and not all: nobody waits for
+// a write for which somebody has waited in vain.
 type journal struct {
 	path    string
 	seal    cipher.AEAD                                // of states
@@ -38,7 +42,8 @@ type journal struct {
 	held     bool            // old stays: its process may go on
 	unopened bool            // a file of an earlier process could not be opened
 	writing  bool            // somebody writes to file
-	written  *sync.Cond      // signalled when nobody does any more
+	landed   chan struct{}   // closed when that write is over; nil: nobody waits for it
+	late     bool            // somebody has waited for that write in vain
 	waiting  []byte          // entries that are not in the file; they begin at file.written, or after what is being written
 	spare    []byte          // for waiting
 	dropped  int64
@@ -115,9 +120,7 @@ func (j *journal) begin(before *journalSegment) {
 }
 
 func newJournal(path string, seal cipher.AEAD) *journal {
-	j := &journal{path: path, live: map[string]place{}, seal: seal, machine: Uptime}
-	j.written = sync.NewCond(&j.mu)
-	return j
+	return &journal{path: path, live: map[string]place{}, seal: seal, machine: Uptime}
 }
 
 // goOn goes on with the files of an earlier process and these states, of which those of left are not over.
@@ -186,7 +189,7 @@ func (j *journal) note(kind entryKind, r *Record, kept []byte, now time.Time) {
 	if kept != nil && kind == callEnded {
 		j.owes(keptID, room.sealed)
 	}
-	j.write()
+	j.land()
 }
 
 // owe keeps what a finished call owes its peers.
@@ -202,7 +205,7 @@ func (j *journal) owe(id string, state []byte) {
 		return
 	}
 	j.owes(id, room.sealed)
-	j.write()
+	j.land()
 }
 
 // owes appends what a finished call owes. The lock is held, and there is a file.
@@ -263,10 +266,14 @@ func (j *journal) write() {
 	j.writing = true
 	for len(j.waiting) > 0 {
 		b, to := j.waiting, j.file
-		j.waiting = j.spare[:0]
+		j.waiting, j.late = j.spare[:0], false
 		j.mu.Unlock()
 		_, err := to.f.WriteAt(b, to.written)
 		j.mu.Lock()
+		if j.landed != nil {
+			close(j.landed)
+			j.landed = nil
+		}
 		if j.err = err; err != nil {
 			j.err = fmt.Errorf("journal: %w", err)
 			j.waiting = append(b, j.waiting...)
@@ -279,7 +286,36 @@ func (j *journal) write() {
 		}
 	}
 	j.writing = false
-	j.written.Broadcast()
+}
+
+// land writes what waits, or waits until the caller that writes has written it, too. It gives the lock away meanwhile.
+func (j *journal) land() {
+	if j.write(); !j.writing {
+		return
+	}
+	file, end := j.file, j.file.end
+	patience := time.NewTimer(journalPatience)
+	defer patience.Stop()
+	for j.writing && !j.late && file.written < end {
+		j.late = !j.untilLanded(patience.C)
+	}
+}
+
+// untilLanded waits until the write that is under way is over, and says false if it was still under way when enough has come.
+// The lock is held, but not meanwhile.
+func (j *journal) untilLanded(enough <-chan time.Time) bool {
+	if j.landed == nil {
+		j.landed = make(chan struct{})
+	}
+	landed := j.landed
+	j.mu.Unlock()
+	defer j.mu.Lock()
+	select {
+	case <-landed:
+		return true
+	case <-enough:
+		return false
+	}
 }
 
 // moves says whether calls are in two files.
@@ -294,7 +330,7 @@ func (j *journal) wait() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for j.writing {
-		j.written.Wait()
+		j.untilLanded(nil)
 	}
 	return j.err
 }

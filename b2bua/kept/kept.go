@@ -110,6 +110,14 @@ type Transfer struct {
 	Lost     string `cbor:"4,keyasint,omitempty"`
 	LostBy   string `cbor:"5,keyasint,omitempty"`
 	LostQ850 int    `cbor:"6,keyasint,omitempty"`
+
+	Waiting *Waiting `cbor:"7,keyasint,omitempty"` // the agent, while the new target agrees on its keys
+}
+
+// Waiting is what an agent and the caller have agreed on, whose media another target has for a try. Its leg has RoleBridge.
+type Waiting struct {
+	Description sdp.DescriptionState `cbor:"1,keyasint,omitempty"`
+	SentTo      sdp.FormatStates     `cbor:"2,keyasint,omitempty"` // to the agent
 }
 
 // Rescues says whether the call has lost its agent, and somebody is to take over.

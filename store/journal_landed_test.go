@@ -1,0 +1,88 @@
+package store
+
+import (
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// noteLater has a call noted while another call's write is under way.
+func noteLater(j *journal, id string) (noted <-chan struct{}) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r := sample(id)
+		j.note(callState, &r, nil, time.Now())
+	}()
+	return done
+}
+
+func isOver(done <-chan struct{}) bool {
+	synctest.Wait()
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
+}
+
+// An entry that waits behind another call's write is in the file when its call goes on, because a peer is told next.
+func TestNoteIsOnFileBeforeItsCallGoesOn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	synctest.Test(t, func(t *testing.T) {
+		j := openJournal(path, nil)
+		j.writing = true
+		first, second := noteLater(j, "1"), noteLater(j, "2")
+		if isOver(first) || isOver(second) {
+			t.Fatal("the calls go on while the entries are in memory")
+		}
+		j.mu.Lock()
+		j.writing = false // the other's write is over
+		j.write()
+		j.mu.Unlock()
+		if !isOver(first) || !isOver(second) {
+			t.Fatal("the calls wait for ever")
+		}
+		files, err := readJournal(path)
+		if states := files.lastStates(); err != nil || len(states) != 2 {
+			t.Errorf("%d states, %v", len(states), err)
+		}
+		if err := j.close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A write that hangs holds one other call up, for a moment, and no more of them.
+func TestHangingWriteHoldsUpOneCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := openJournal(filepath.Join(t.TempDir(), "f.db"), nil)
+		j.writing = true
+		r := sample("1")
+		for i, want := range []time.Duration{journalPatience, 0, 0} {
+			began := time.Now()
+			j.note(callState, &r, nil, began)
+			if took := time.Since(began); took != want {
+				t.Errorf("call %d waited %v; want %v", i, took, want)
+			}
+		}
+		j.mu.Lock()
+		j.writing = false
+		j.write()
+		j.writing = true // the next write has a chance of its own
+		j.mu.Unlock()
+		began := time.Now()
+		j.note(callState, &r, nil, began)
+		if took := time.Since(began); took != journalPatience {
+			t.Errorf("behind the next write: %v; want %v", took, journalPatience)
+		}
+		j.mu.Lock()
+		j.writing = false
+		j.mu.Unlock()
+		if err := j.close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
