@@ -56,11 +56,11 @@ type Leg struct {
 
 	*setup            // nil once the INVITE is over, see settle
 	InviteSeq uint32  // CSeq of the INVITE
+	updates   bool    // the peer accepts UPDATE (RFC 3311)
 	invited   invited // UAC: what is left of the INVITE
 
 	session negotiation
 	timer   sessionTimer
-	updates bool // the peer accepts UPDATE (RFC 3311)
 
 	ok         unacknowledged
 	hangupOwed *Hangup        // BYE that waits for the ACK (RFC 3261 section 15), or a NOTIFY's answer
