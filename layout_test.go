@@ -64,7 +64,7 @@ var layout = map[string]string{
 	"config":          "audio config/template twilio",
 	"config/template": "",
 	"fleet":           "store",
-	"store":           "",
+	"store":           "internal/parallel",
 	"stir":            "",
 	"audio":           "",
 

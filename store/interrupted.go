@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"flowbridge/internal/parallel"
 )
 
 // q850Unspecified is the ISDN cause (ITU-T Q.850) of an end that no party asked for.
@@ -42,29 +44,30 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 		return err
 	}
 	states := files.lastStates()
-	left, err := leftOver(ctx, states, s.db)
+	seal, err := sealing(s.key)
 	if err != nil {
 		return err
 	}
-	seal, err := sealing(s.key)
+	left, err := leftOver(ctx, states, seal, s.db)
 	if err != nil {
 		return err
 	}
 	goesOn := map[string]lastState{}
 	err = s.keepAll(ctx, func(tx *sql.Tx, keep func(Record) (bool, error)) error {
-		for _, l := range left {
+		known, err := recorded(ctx, tx, left)
+		if err != nil {
+			return err
+		}
+		for i := range left {
+			l := &left[i]
 			if l.table {
 				l.lives(moment{Wall: ofTable.Time})
 			} else {
 				l.lives(ofFiles)
 			}
 			if l.ended {
-			} else if l.goesOn(seal) {
-				known, err := isRecorded(ctx, tx, l.record.ID)
-				if err != nil {
-					return err
-				}
-				if !known { // else the process was killed just after the record was written
+			} else if l.state != nil {
+				if !known[l.record.ID] { // else the process was killed just after the record was written
 					s.left = append(s.left, Left{Record: l.record, Interrupted: l.interrupted(now), State: l.state})
 					goesOn[l.record.ID] = states[l.record.ID]
 				}
@@ -83,7 +86,7 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 				s.interrupted = append(s.interrupted, l.record.ID)
 			}
 		}
-		_, err := tx.ExecContext(ctx, `DELETE FROM live`)
+		_, err = tx.ExecContext(ctx, `DELETE FROM live`)
 		return err
 	})
 	if err != nil {
@@ -102,10 +105,32 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// isRecorded says whether a call has its record.
-func isRecorded(ctx context.Context, tx *sql.Tx, id string) (known bool, err error) {
-	err = tx.QueryRowContext(ctx, `SELECT count(*) FROM calls WHERE id = ?`, id).Scan(&known)
-	return known, err
+// recorded are the ids of calls that may go on and have their records. One question is asked for all: their callers hear nothing.
+func recorded(ctx context.Context, tx *sql.Tx, left []left) (map[string]bool, error) {
+	var ids []string
+	for i := range left {
+		if l := &left[i]; l.state != nil {
+			ids = append(ids, l.record.ID)
+		}
+	}
+	text, err := json.Marshal(ids)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := tx.QueryContext(ctx, `SELECT id FROM calls WHERE id IN (SELECT value FROM json_each(?))`, string(text))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }() // rows.Err says what went wrong
+	known := map[string]bool{}
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		known[id] = true
+	}
+	return known, rows.Err()
 }
 
 // Left is a call that a killed process left, and that may go on. Until its record is written it stays in the journal.
@@ -139,9 +164,8 @@ type left struct {
 	until  Time          // the last moment at which the process is known to have run
 	lived  time.Duration // since noted
 	ended  bool          // the record is whole
-	kept   []byte
-	state  []byte // of kept
-	table  bool   // from the table of earlier versions
+	state  []byte        // what it needs to go on; nil: it can't
+	table  bool          // from the table of earlier versions
 }
 
 // lives says that the process was alive at a moment; a zero one: not known.
@@ -160,17 +184,9 @@ func (l *left) interrupted(now time.Time) Record {
 	return r
 }
 
-// goesOn says whether the call may go on: its state can be read.
-func (l *left) goesOn(seal cipher.AEAD) bool {
-	if l.kept != nil {
-		l.state = openState(seal, l.record.ID, l.kept)
-	}
-	return l.state != nil
-}
-
 // leftOver reads the calls of the journal: of its files, and of the table that versions before them wrote.
-func leftOver(ctx context.Context, states map[string]lastState, db *sql.DB) ([]left, error) {
-	all := leftInFiles(states)
+func leftOver(ctx context.Context, states map[string]lastState, seal cipher.AEAD, db *sql.DB) ([]left, error) {
+	all := leftInFiles(states, seal)
 	rows, err := db.QueryContext(ctx, `SELECT id, written_at, record FROM live`)
 	if err != nil {
 		return nil, err
@@ -191,16 +207,24 @@ func leftOver(ctx context.Context, states map[string]lastState, db *sql.DB) ([]l
 	return all, rows.Err()
 }
 
-func leftInFiles(states map[string]lastState) (all []left) {
+func leftInFiles(states map[string]lastState, seal cipher.AEAD) []left {
+	ids := make([]string, 0, len(states))
 	for id, e := range states {
-		if e.kind == callOwes {
-			continue
+		if e.kind != callOwes {
+			ids = append(ids, id)
 		}
+	}
+	all := make([]left, len(ids))
+	_ = parallel.Do(len(ids), func(i int) error {
+		id, e := ids[i], states[ids[i]]
 		at := min(len(timeLayout), len(e.state))
 		l := newLeft(e.kind, id, string(e.state[:at]), string(e.state[at:]))
-		l.kept = e.kept
-		all = append(all, l)
-	}
+		if e.kept != nil {
+			l.state = openState(seal, id, e.kept)
+		}
+		all[i] = l
+		return nil
+	})
 	return all
 }
 

@@ -87,11 +87,11 @@ func (s *Store) leaveInterrupted(now time.Time) error {
 		return err
 	}
 	states := files.lastStates()
-	for _, l := range leftInFiles(states) {
+	for _, l := range leftInFiles(states, seal) {
 		switch {
 		case l.ended:
 			s.recovered++
-		case l.goesOn(seal):
+		case l.state != nil:
 			s.left = append(s.left, Left{Record: l.record, Interrupted: l.interrupted(now), State: l.state})
 			continue
 		default:
