@@ -2,6 +2,7 @@ package b2bua
 
 import (
 	"context"
+	"encoding/json"
 	"net/netip"
 	"time"
 
@@ -101,6 +102,7 @@ type attempt struct {
 	started  time.Time
 	answered time.Time     // zero: not yet, or in a process before
 	answer   *leg.Answered // that waits for the keys of its media; nil: none does
+	recorded bool          // it is over, or has made the bridge
 
 	mediaName netip.Addr // our address in the target's SDP
 	dropped   []string   // headers that were left out of its INVITE
@@ -276,14 +278,23 @@ func (c *Call) detachTarget(a *attempt) {
 func (a *attempt) judge(why cause.Cause, code int) { a.target.Judge(&a.try, why, code) }
 
 func (c *Call) noteAttempt(cause cause.Cause, code int) {
-	c.attempts.current.judge(cause, code)
-	c.record.attempts = append(c.record.attempts, c.attempts.current.recordOf(cause, code))
+	a := c.attempts.current
+	a.judge(cause, code)
+	a.recorded = true
+	c.record.attempts = append(c.record.attempts, a.recordOf(cause, code))
 }
 
-// triesBeside says whether a target is tried beside the bridge. Each attempt is in the record once it is over.
-func (c *Call) triesBeside() bool {
+// tryBeside is how the record has an attempt beside the bridge if this process ends now, as JSON; nil: there is none.
+func (c *Call) tryBeside() []byte {
 	a := c.attempts.current
-	return c.transfer != nil && a != nil && a.number > len(c.record.attempts)
+	if a == nil || a == c.bridge || a.recorded {
+		return nil
+	}
+	text, err := json.Marshal(a.recordOf(cause.ProcessRestart, a.status()))
+	if err != nil { // never: it has nothing that can't be encoded
+		return nil
+	}
+	return text
 }
 
 // noteDestination notes an attempt's destination in the record. In a call that a

@@ -49,7 +49,9 @@ func (c *Call) onSecured(e Secured) bool {
 		return false
 	}
 	c.ladder.Decide("side %v: SRTP keys by DTLS, %s", e.Side, e.leg.Suite())
-	c.journal()
+	if t := c.transfer; e.Side == media.SideA || t == nil || t.waiting == nil { // else the target's bridge is noted next
+		c.journal()
+	}
 	return true
 }
 

@@ -125,7 +125,7 @@ func (c *Call) refer(from *legOnWire, req *sip.Request, to message.Referral) {
 		accepted = append(accepted, sip.NewHeader("Refer-Sub", "false")) // RFC 4488 section 4
 	}
 	c.reply(from, req, 202, accepted...)
-	c.report(100, "Trying")
+	c.report(c.transfer, 100, "Trying")
 	c.nextTransfer()
 }
 
@@ -140,8 +140,7 @@ func (c *Call) referrer(req *sip.Request) string {
 }
 
 // report reports a transfer's progress to the agent (RFC 3515 section 2.4.4).
-func (c *Call) report(code int, reason string) {
-	t := c.transfer
+func (c *Call) report(t *transfer, code int, reason string) {
 	if t.left || !t.reports || t.told >= 200 || (code < 200 && t.told == code) {
 		return
 	}
@@ -207,7 +206,7 @@ func (c *Call) transferRefused(f leg.Refused) {
 // gone.
 func (c *Call) transferRings(f leg.Progress) {
 	c.attempts.current.judge(cause.None, f.Code)
-	c.report(f.Code, f.Reason)
+	c.report(c.transfer, f.Code, f.Reason)
 	if f.SDP == nil {
 		return
 	}
@@ -238,9 +237,8 @@ func (c *Call) transferAnswered(f leg.Answered) {
 		return
 	}
 	c.noteAttempt(cause.None, 200)
-	agent, left, rescued, before := c.transfer.agent, c.transfer.left, c.transfer.lost != nil, c.bridge
-	held := c.transfer.held || c.b != nil && c.agreement.Description[media.SideB].Held()
-	c.report(200, message.StatusText(200))
+	t, before := c.transfer, c.bridge
+	held := t.held || c.b != nil && c.agreement.Description[media.SideB].Held()
 	c.transfer = nil
 	c.bridge, c.b = c.attempts.current, c.attempts.current.line
 	c.bridge.answered = time.Now()
@@ -251,19 +249,21 @@ func (c *Call) transferAnswered(f leg.Answered) {
 	c.setPeer(media.SideB, answer)
 	c.listenForDigits()
 	c.dropExchange()
-	c.dropRelays(agent)
+	c.dropRelays(t.agent)
 	c.server.vacate(before)
 	c.limitDuration()
 	c.bridge.settle()
+	c.noteBefore(true) // the agent leaves when it is told, and the target stays after its ACK
+	c.report(t, 200, message.StatusText(200))
 	if held {
 		c.resume()
 	}
-	if !left {
-		c.step(agent, leg.Hangup{Why: cause.Transferred})
+	if !t.left {
+		c.step(t.agent, leg.Hangup{Why: cause.Transferred})
 	}
 	c.listenToAgent()
 	how, message := "transferred", "call transferred"
-	if rescued {
+	if t.lost != nil {
 		how, message = "rescued", "call rescued"
 	}
 	c.log.Info().Str("target", c.bridge.target.Dial.Name).Str("target_sip_call_id", c.b.callID).Msg(message)
@@ -283,7 +283,7 @@ func (c *Call) resume() {
 // gone, the call ends.
 func (c *Call) transferFailed() {
 	t := c.transfer
-	c.report(t.code, t.reason)
+	c.report(t, t.code, t.reason)
 	c.log.Warn().Int("code", t.code).Bool("agent_left", t.left).Bool("rescue", t.lost != nil).Msg("transfer failed")
 	c.ladder.Decide("nobody takes the caller: %d %s", t.code, t.reason)
 	c.transfer, c.attempts.current = nil, c.bridge
@@ -332,7 +332,7 @@ func (c *Call) stopTransfer(why cause.Cause) {
 		return
 	}
 	c.b = cmp.Or(c.transfer.waiting, c.b)
-	c.report(487, message.StatusText(487))
+	c.report(c.transfer, 487, message.StatusText(487))
 	c.abandon(why, cause.Reasons{})
 	c.server.vacate(c.attempts.current)
 	c.transfer = nil

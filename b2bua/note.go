@@ -7,7 +7,6 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
@@ -93,10 +92,7 @@ func (c *Call) journal() {
 		text = nil
 	}
 	r := c.cdr()
-	if r.Attempts = slices.Clip(r.Attempts); c.triesBeside() { // which are only appended to
-		a := c.attempts.current
-		r.Attempts = append(r.Attempts, a.recordOf(cause.ProcessRestart, a.status())) // if the next process reads this
-	}
+	r.Attempts = slices.Clip(r.Attempts) // which are only appended to
 	r.Recordings = append(slices.Clip(c.recordings.past), recordingsOf(c.recordings.all)...)
 	c.server.sink.Journal(r, text)
 }
@@ -184,7 +180,7 @@ func (c *Call) state(k *kept.Sheet) {
 	k.Bridge = c.bridge.state(c)
 	k.Agreement = c.agreement.State(k.Agreement.Described)
 	if t := c.transfer; t != nil {
-		k.Transfer = &kept.Transfer{Left: t.left, Reports: t.reports, ID: t.id}
+		k.Transfer = &kept.Transfer{Left: t.left, Reports: t.reports, ID: t.id, Try: c.tryBeside()}
 		if l := t.lost; l != nil {
 			k.Transfer.Lost, k.Transfer.LostBy, k.Transfer.LostQ850 = string(l.cause), l.by, l.q850
 		}

@@ -33,7 +33,7 @@ var (
 )
 
 // restore takes up the calls of a killed process. Nothing is read from the sockets yet, and no call has a turn: its audio comes
-// first, and that of all others.
+// first, and that of all others. SRTP begins with the turn, because its numbers are on file first.
 func (s *Server) restore(all []store.Left) {
 	if len(all) == 0 || s.stack.Freeze(s.ctx, nil) != nil {
 		return // the server ends

@@ -1,6 +1,7 @@
 package b2bua
 
 import (
+	"encoding/json"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -126,6 +127,12 @@ func (v *reviving) restoreRecord(r *store.Record) {
 		return
 	}
 	v.record.restored++
+	if t := v.k.Transfer; t != nil {
+		var try store.Attempt
+		if json.Unmarshal(t.Try, &try) == nil {
+			v.record.attempts = append(v.record.attempts, try)
+		}
+	}
 	if r.Killed(); v.server.archive != nil {
 		r.SettleRecordings(v.server.archive.Finished)
 	}

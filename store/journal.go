@@ -296,24 +296,28 @@ func (j *journal) land() {
 	file, end := j.file, j.file.end
 	patience := time.NewTimer(journalPatience)
 	defer patience.Stop()
-	for j.writing && !j.late && file.written < end {
-		j.late = !j.untilLanded(patience.C)
+	for j.writing && !j.late && j.file == file && file.written < end {
+		if !j.untilLanded(patience.C) {
+			return
+		}
 	}
 }
 
-// untilLanded waits until the write that is under way is over, and says false if it was still under way when enough has come.
-// The lock is held, but not meanwhile.
+// untilLanded waits until the write that is under way is over. False: enough has come before. The lock is held, but not
+// meanwhile.
 func (j *journal) untilLanded(enough <-chan time.Time) bool {
 	if j.landed == nil {
 		j.landed = make(chan struct{})
 	}
 	landed := j.landed
 	j.mu.Unlock()
-	defer j.mu.Lock()
 	select {
 	case <-landed:
+		j.mu.Lock()
 		return true
 	case <-enough:
+		j.mu.Lock()
+		j.late = j.late || j.landed == landed // else it is another write that is under way
 		return false
 	}
 }

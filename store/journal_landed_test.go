@@ -86,3 +86,28 @@ func TestHangingWriteHoldsUpOneCall(t *testing.T) {
 		}
 	})
 }
+
+// A caller whose patience ends as the write does has no say on the next one.
+func TestLateIsOfItsWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := newJournal("", nil)
+		j.writing = true
+		enough, done := make(chan time.Time), make(chan struct{})
+		go func() {
+			defer close(done)
+			j.mu.Lock()
+			defer j.mu.Unlock()
+			j.untilLanded(enough)
+		}()
+		synctest.Wait()
+		j.mu.Lock()
+		enough <- time.Now() // the caller waits for the lock, while the writer is done and begins again
+		close(j.landed)
+		j.landed = nil
+		j.mu.Unlock()
+		<-done
+		if j.late {
+			t.Error("the next write is late before anybody has waited for it")
+		}
+	})
+}

@@ -112,6 +112,7 @@ type Transfer struct {
 	LostQ850 int    `cbor:"6,keyasint,omitempty"`
 
 	Waiting *Waiting `cbor:"7,keyasint,omitempty"` // the agent, while the new target agrees on its keys
+	Try     []byte   `cbor:"8,keyasint,omitempty"` // the attempt under way as the record gets it, as JSON
 }
 
 // Waiting is what an agent and the caller have agreed on, whose media another target has for a try. Its leg has RoleBridge.

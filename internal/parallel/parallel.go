@@ -8,27 +8,24 @@ import (
 	"sync/atomic"
 )
 
-// Do calls do with each of 0 to n-1, from as many goroutines as there are processors, in no order. It returns when all have
-// returned, with the error of the lowest number; the others are done all the same.
+// Do calls do with each of 0 to n-1, from as many goroutines as may run at a time, in no order. After an error none begins any
+// more. It returns when all have returned, with one of their errors.
 func Do(n int, do func(i int) error) error {
 	var next atomic.Int64
 	var all sync.WaitGroup
-	var mu sync.Mutex
-	var first error
-	lowest := n
-	for range min(runtime.NumCPU(), n) {
+	var failed atomic.Pointer[error]
+	for range min(runtime.GOMAXPROCS(0), n) {
 		all.Go(func() {
-			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+			for i := int(next.Add(1)) - 1; i < n && failed.Load() == nil; i = int(next.Add(1)) - 1 {
 				if err := do(i); err != nil {
-					mu.Lock()
-					if i < lowest {
-						lowest, first = i, err
-					}
-					mu.Unlock()
+					failed.Store(&err)
 				}
 			}
 		})
 	}
 	all.Wait()
-	return first
+	if err := failed.Load(); err != nil {
+		return *err
+	}
+	return nil
 }

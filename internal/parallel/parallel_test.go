@@ -6,28 +6,31 @@ import (
 	"testing"
 )
 
-// Each is done once, and the error is that of the lowest number.
+// Each is done once. After an error none begins any more.
 func TestDo(t *testing.T) {
-	errOdd, errNine := errors.New("odd"), errors.New("nine")
-	for _, n := range []int{0, 1, 2, 9, 1000} {
+	errNine := errors.New("nine")
+	for _, n := range []int{0, 1, 2, 9, 10, 100_000} {
 		times := make([]atomic.Int32, n)
 		err := Do(n, func(i int) error {
 			times[i].Add(1)
-			switch {
-			case i == 9:
+			if i == 9 {
 				return errNine
-			case i > 9 && i%2 == 1:
-				return errOdd
 			}
 			return nil
 		})
 		if want := n > 9; (want && !errors.Is(err, errNine)) || (!want && err != nil) {
 			t.Errorf("%d: %v", n, err)
 		}
+		done := 0
 		for i := range times {
-			if got := times[i].Load(); got != 1 {
+			got := times[i].Load()
+			if got > 1 || got < 1 && err == nil {
 				t.Errorf("%d of %d was done %d times", i, n, got)
 			}
+			done += int(got)
+		}
+		if done == 100_000 {
+			t.Error("all were done in spite of an error")
 		}
 	}
 }

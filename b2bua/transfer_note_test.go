@@ -1,0 +1,74 @@
+package b2bua
+
+import (
+	"slices"
+	"testing"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/kept"
+	"flowbridge/store"
+)
+
+// dyingSink has the process die when a call is about to note that its transfer has come off.
+type dyingSink struct {
+	Sink
+	w *world
+}
+
+func (s *dyingSink) Journal(r store.Record, state []byte) {
+	if k, err := kept.Decode(state); err == nil && k.Bridge != nil && k.Bridge.Target == "pbx" {
+		s.w.life.dead.Store(true)
+	}
+	s.Sink.Journal(r, state)
+}
+
+// The agent hears that its transfer has come off, and the target gets its ACK, when that is on file: else the next process
+// would end the target's call, and the agent might be gone.
+func TestTransferIsNotedBeforeAnybodyIsTold(t *testing.T) {
+	for name, yaml := range map[string]string{"plain": transferConfig, "DTLS": toDTLS} {
+		t.Run(name, func(t *testing.T) {
+			inWorldWith(t, yaml, func(w *world) {
+				sink := w.options.Sink
+				w.options.Sink = &dyingSink{sink, w}
+				_, invite := w.established()
+				w.restart()
+				w.agent.rest()
+				w.carrier.rest()
+				w.referred(invite, "<tel:4711>")
+				called := w.agent2.expect("INVITE")
+				if yaml == toDTLS {
+					w.answersDTLS(called).shakes(called, true)
+				} else {
+					w.agent2.reply(called, 200, "OK", "human", agentSDP())
+				}
+				for _, m := range w.agent.rest() {
+					if m.value("Subscription-State") != "active;expires=180" {
+						t.Errorf("the agent was told before the note:\n%s", m.raw)
+					}
+				}
+				if left := w.agent2.rest(); len(left) > 0 {
+					t.Errorf("the target was told before the note:\n%s", left[0].raw)
+				}
+				w.options.Sink = sink
+			})
+		})
+	}
+}
+
+// A note has no attempt that is not over in its record, because the live figures are made of it.
+func TestNotedAttemptsAreOver(t *testing.T) {
+	inWorldWith(t, transferConfig, func(w *world) {
+		d, invite := w.established()
+		w.referred(invite, "<tel:4711>")
+		w.takenByPBX(w.agent2.expect("INVITE"))
+		w.callerHangsUpAt(w.agent2, d)
+		w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+		w.sink.mu.Lock()
+		defer w.sink.mu.Unlock()
+		for _, r := range w.sink.journal {
+			if slices.ContainsFunc(r.Attempts, func(a store.Attempt) bool { return a.Cause == string(cause.ProcessRestart) }) {
+				t.Errorf("noted with %+v", r.Attempts)
+			}
+		}
+	})
+}
