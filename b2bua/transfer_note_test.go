@@ -9,19 +9,6 @@ import (
 	"flowbridge/store"
 )
 
-// dyingSink has the process die when a call is about to note that its transfer has come off.
-type dyingSink struct {
-	Sink
-	w *world
-}
-
-func (s *dyingSink) Journal(r store.Record, state []byte) {
-	if k, err := kept.Decode(state); err == nil && k.Bridge != nil && k.Bridge.Target == "pbx" {
-		s.w.life.dead.Store(true)
-	}
-	s.Sink.Journal(r, state)
-}
-
 // The agent hears that its transfer has come off, and the target gets its ACK, when that is on file: else the next process
 // would end the target's call, and the agent might be gone.
 func TestTransferIsNotedBeforeAnybodyIsTold(t *testing.T) {
@@ -29,7 +16,7 @@ func TestTransferIsNotedBeforeAnybodyIsTold(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inWorldWith(t, yaml, func(w *world) {
 				sink := w.options.Sink
-				w.options.Sink = &dyingSink{sink, w}
+				w.options.Sink = &dyingSink{sink, w, func(k *kept.Call) bool { return k.Bridge != nil && k.Bridge.Target == "pbx" }}
 				_, invite := w.established()
 				w.restart()
 				w.agent.rest()

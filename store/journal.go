@@ -355,7 +355,7 @@ func (j *journal) tend() error {
 	j.err = nil // of the last try; who writes meanwhile says how that went
 	j.write()
 	j.reserve()
-	if j.old == nil && (j.file.f == nil || j.file.written > max(journalFile, 4*j.size) || j.runsOutOfRoom() || j.removed()) {
+	if j.file.f == nil || j.old == nil && (j.file.written > max(journalFile, 4*j.size) || j.runsOutOfRoom() || j.removed()) {
 		j.turn()
 	}
 	if j.old != nil && !j.held {

@@ -137,21 +137,28 @@ func readJournal(path string) (j journalFiles, err error) {
 	return j, nil
 }
 
-// lastStates gives the last entry of each call that was not over.
+// lastStates gives the last entry of each call that was not over. A kill may have torn a write between a state and its callKept:
+// nobody was told then, and the state before counts.
 func (j *journalFiles) lastStates() map[string]lastState {
 	states := map[string]lastState{}
 	for in, text := range j.texts {
+		var half lastState // the last callState
 		for e, rest, ok := nextEntry(text); ok; e, rest, ok = nextEntry(rest) {
 			size := entryHead + len(binary.AppendUvarint(nil, uint64(len(e.id)))) + len(e.id) + len(e.state)
 			end := len(text) - len(rest)
+			last := lastState{entry: e, in: in, at: int64(end - size), size: size}
 			switch e.kind {
-			case callState, callEnded, callOwes:
-				states[string(e.id)] = lastState{entry: e, in: in, at: int64(end - size), size: size}
+			case callState:
+				if half = last; states[string(e.id)].kept == nil {
+					states[string(e.id)] = last
+				}
+			case callEnded, callOwes:
+				states[string(e.id)] = last
 			case callKept:
-				if s, ok := states[string(e.id)]; ok && s.kind == callState && s.in == in && s.at+int64(s.size) == int64(end-size) {
-					s.kept = e.state
-					s.size += size
-					states[string(e.id)] = s
+				if string(half.id) == string(e.id) && half.at+int64(half.size) == last.at {
+					half.kept = e.state
+					half.size += size
+					states[string(e.id)] = half
 				}
 			case callOver:
 				delete(states, string(e.id))

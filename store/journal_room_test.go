@@ -244,3 +244,41 @@ func TestJournalBesideAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// A journal that is begun beside another process's, on a full disk, has its file as soon as there is room.
+func TestJournalBesideAnotherOnAFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("flowbridge", dir, "tmpfs", 0, "size=8m"); err != nil {
+		t.Skipf("needs root, for a disk of its own: %v", err)
+	}
+	defer unix.Unmount(dir, unix.MNT_DETACH)
+	j := openJournal(filepath.Join(dir, "f.db"), testSeal)
+	one, two := sample("one"), sample("two")
+	j.note(callState, &one, nil, start)
+	fillDisk(t, dir)
+	beside, err := openBeside(j.path, testSeal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	beside.note(callState, &one, nil, start) // it goes on here
+	beside.note(callState, &two, nil, start)
+	beside.taken()
+	if beside.tend() == nil {
+		t.Fatal("no error on a full disk")
+	}
+	if err := os.Remove(filepath.Join(dir, "filler")); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the file, and what the other process had
+		if err := beside.tend(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantLive(t, beside, "one", "two")
+	if beside.old != nil {
+		t.Error("the other process's file stays")
+	}
+	if err := beside.close(); err != nil {
+		t.Fatal(err)
+	}
+}

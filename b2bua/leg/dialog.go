@@ -24,6 +24,7 @@ type Dialog struct {
 	localSeq     uint32 // CSeq of the last request to the peer
 	remoteSeq    uint32 // CSeq of the peer's last request
 	heard        bool   // the peer has sent one
+	unsure       bool   // its answer may not have left: the process ended
 	RemoteTarget string // URI of the peer's Contact
 	routeSet     []string
 	Source       netip.AddrPort // of the peer's messages

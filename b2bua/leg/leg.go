@@ -291,11 +291,11 @@ func (l *Leg) onRequest(now time.Time, in RequestIn) {
 		return
 	}
 	switch {
-	case cseq.SeqNo < d.remoteSeq, cseq.SeqNo == d.remoteSeq && d.heard: // RFC 3261 section 12.2.2
+	case cseq.SeqNo < d.remoteSeq, cseq.SeqNo == d.remoteSeq && d.heard && !d.mayRepeat(req.Method): // RFC 3261 section 12.2.2
 		l.respond(req, 500, "CSeq Out Of Order")
 		return
 	}
-	d.remoteSeq, d.heard = cseq.SeqNo, true
+	d.remoteSeq, d.heard, d.unsure = cseq.SeqNo, true, false
 	switch req.Method {
 	case sip.BYE:
 		l.onBye(req)
@@ -327,6 +327,10 @@ func (l *Leg) cameBefore(req *sip.Request) bool {
 	}
 	return false
 }
+
+// mayRepeat says whether the peer's last request may come once more, because a process ended before its answer left. An UPDATE
+// is noted before that, and does the same again; an INVITE has its answer in the note.
+func (d *Dialog) mayRepeat(m sip.RequestMethod) bool { return d.unsure && m == sip.UPDATE }
 
 // onOther handles a request that the call answers.
 func (l *Leg) onOther(req *sip.Request) {

@@ -245,7 +245,7 @@ func (t *sessionTimer) resume(now time.Time) {
 func restoreDialog(s *DialogState, nat config.NATMode) Dialog {
 	return Dialog{
 		CallID: s.CallID, LocalTag: s.LocalTag, remoteTag: s.RemoteTag, localParty: s.LocalParty, RemoteParty: s.RemoteParty,
-		localSeq: s.LocalSeq + unnoted, remoteSeq: s.RemoteSeq, heard: s.Heard, RemoteTarget: s.RemoteTarget,
+		localSeq: s.LocalSeq + unnoted, remoteSeq: s.RemoteSeq, heard: s.Heard, unsure: s.Heard, RemoteTarget: s.RemoteTarget,
 		routeSet: slices.Clone(s.RouteSet), Source: s.Source.AddrPort, transport: s.Transport, nat: nat, own: s.Own,
 		origin: sdp.RestoreOrigin(&s.Origin),
 	}

@@ -1,0 +1,48 @@
+package store
+
+import (
+	"os"
+	"testing"
+)
+
+// A write that a kill has torn anywhere leaves a call that can go on, by that write or the one before; and it does so after
+// others have been written behind it.
+func TestTornStateLeavesTheOneBefore(t *testing.T) {
+	j := journalAt(t)
+	first, second, other := bare("one"), bare("one"), bare("two")
+	second.Cause = "newer"
+	j.note(callState, &first, []byte("first"), start)
+	begin := j.file.written
+	j.note(callState, &second, []byte("second"), start)
+	whole, err := os.ReadFile(j.file.name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := j.file.written
+	j.note(callState, &other, []byte("other"), start)
+	behind, err := os.ReadFile(j.file.name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for cut := begin; cut <= end; cut++ {
+		for _, more := range [][]byte{nil, behind[end:j.file.written]} {
+			if err := os.WriteFile(j.file.name, append(append([]byte(nil), whole[:cut]...), more...), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			states, err := statesAt(j.path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := "first"
+			if cut == end {
+				want = "second"
+			}
+			if got := openState(testSeal, "one", states["one"].kept); string(got) != want {
+				t.Fatalf("cut at %d of %d: state %q; want %q", cut-begin, end-begin, got, want)
+			}
+		}
+	}
+	if err := j.close(); err != nil {
+		t.Fatal(err)
+	}
+}
