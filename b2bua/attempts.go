@@ -120,7 +120,7 @@ func (a *attempt) stop() {
 	}
 }
 
-// status is the final answer that an attempt has, 0: none.
+// status is that of the answer that waits for its keys; 0: there is none.
 func (a *attempt) status() int {
 	if a.answer != nil {
 		return 200

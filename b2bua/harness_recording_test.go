@@ -61,7 +61,6 @@ func inRecordedWorld(t *testing.T, yaml string, test func(w *recorded)) {
 	})
 }
 
-// session is the media of the first call.
 // session is the media of the first call when the server has done everything it has to.
 func (w *world) session() *fakeSession {
 	synctest.Wait()

@@ -3,7 +3,6 @@ package b2bua
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -38,13 +37,18 @@ func (s *Server) restore(all []store.Left) {
 	if len(all) == 0 || s.stack.Freeze(s.ctx, nil) != nil {
 		return // the server ends
 	}
-	on := make([]bool, len(all))
+	on := make([]int, len(all)) // 1: the call goes on
 	_ = parallel.Do(len(all), func(i int) error {
-		on[i] = s.restoreCall(&all[i])
+		if s.restoreCall(&all[i]) {
+			on[i] = 1
+		}
 		return nil
 	})
-	over := func(on bool) bool { return !on }
-	s.log.Info().Int("calls", len(slices.DeleteFunc(on, over))).Int("of", len(all)).Msg("calls of a killed process go on")
+	calls := 0
+	for _, one := range on {
+		calls += one
+	}
+	s.log.Info().Int("calls", calls).Int("of", len(all)).Msg("calls of a killed process go on")
 }
 
 // restoreCall takes up one call, and says whether it goes on.

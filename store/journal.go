@@ -150,8 +150,8 @@ func (j *journal) goOn(files *journalFiles, states, left map[string]lastState) {
 	j.write()
 }
 
-// note keeps the state of a call in place of an earlier one. kept is what the call needs to go on; nil: it can't. Of a
-// callEnded it is what the call owes; nil: nothing.
+// note keeps the state of a call in place of an earlier one. kept is what the call needs to go on; nil: it can't, unless
+// an earlier state can. Of a callEnded it is what the call owes; nil: nothing.
 func (j *journal) note(kind entryKind, r *Record, kept []byte, now time.Time) {
 	noted := j.moment(now)
 	room := takeRoom()

@@ -138,7 +138,7 @@ func readJournal(path string) (j journalFiles, err error) {
 }
 
 // lastStates gives the last entry of each call that was not over. A kill may have torn a write between a state and its callKept:
-// nobody was told then, and the state before counts.
+// nobody was told then, but on a slow disk, and the state before counts.
 func (j *journalFiles) lastStates() map[string]lastState {
 	states := map[string]lastState{}
 	for in, text := range j.texts {

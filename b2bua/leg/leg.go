@@ -328,8 +328,8 @@ func (l *Leg) cameBefore(req *sip.Request) bool {
 	return false
 }
 
-// mayRepeat says whether the peer's last request may come once more, because a process ended before its answer left. An UPDATE
-// is noted before that, and does the same again; an INVITE has its answer in the note.
+// mayRepeat says whether the peer's last request may come once more, because a process ended before its answer left, or was
+// replaced. An UPDATE is noted before that, and does the same again; an INVITE has its answer in the note.
 func (d *Dialog) mayRepeat(m sip.RequestMethod) bool { return d.unsure && m == sip.UPDATE }
 
 // onOther handles a request that the call answers.
