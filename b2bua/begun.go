@@ -2,7 +2,6 @@ package b2bua
 
 import (
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"flowbridge/b2bua/agreement"
@@ -20,8 +19,7 @@ import (
 type begun struct {
 	record store.Record
 	noted  *kept.Call
-	media  RelaySession         // the caller hears a sound by it; nil: it hears none
-	call   atomic.Pointer[Call] // that has begun with it; nil: none yet
+	media  RelaySession // the caller has its description; nil: it has none
 }
 
 // begins gives the id of a new call and when it came: as before where the process before was setting it up.
@@ -33,16 +31,22 @@ func (s *Server) begins(tag string) (id string, at time.Time, before *begun) {
 	return NewID(), time.Now(), nil
 }
 
-// resume takes up the media of a call that is to begin again.
-func (b *begun) resume(s *Server, sockets *media.Sockets) (err error) {
-	if sockets == nil || b.noted.Media == nil {
-		return nil
+// toBegin takes up a call that is to begin again, with its media.
+func (s *Server) toBegin(h *Handed) (err error) {
+	b := &begun{record: h.Record}
+	if b.noted, err = s.decode(h.Noted); err != nil {
+		return err
 	}
-	b.media, err = s.relay.Resume(media.SessionConfig{Sockets: sockets, OnEvent: func(e media.Event) {
-		if c := b.call.Load(); c != nil {
-			c.onMedia(e)
-		}
-	}}, *b.noted.Media)
+	if h.Sockets != nil && b.noted.Media != nil {
+		b.media, err = s.relay.Resume(media.SessionConfig{Sockets: h.Sockets, OnEvent: func(e media.Event) {
+			if l := s.registry.leg(h.Tag); l != nil {
+				l.call.onMedia(e)
+			}
+		}}, *b.noted.Media)
+	}
+	if err == nil {
+		s.again.Store(h.Tag, b)
+	}
 	return err
 }
 
@@ -75,10 +79,10 @@ func (b *begun) goOn(c *Call) {
 	}
 	c.agreement = agreement.Restore(&b.noted.Agreement)
 	c.media.session, c.media.addr = b.media, b.noted.Addr
-	c.media.secured[media.SideA] = secured{leg: c.a.crypto, plain: !c.agreement.Offer.Secured()}
+	d := c.agreement.Description[media.SideA]
+	c.media.secured[media.SideA] = secured{leg: c.a.crypto, plain: d == nil || !d.Secured()}
 	c.told = toldCaller{ringing: true, earlyMedia: true, sound: b.noted.Voices[media.SideA] != nil}
 	c.ladder.Watch(b.media)
-	b.call.Store(c)
 }
 
 // toldBefore goes on with a caller that has our answer since the process before, and its sound. The answer is repeated for proxies

@@ -268,15 +268,10 @@ func (s *Server) takeOver(h Handed) error {
 		s.stack.Restore(&transport.State{Held: []transport.HeldState{*h.Again}})
 	}
 	if h.Noted != nil { // a kill before it has begun again leaves it to the next process
-		b := &begun{record: h.Record}
-		if b.noted, err = s.decode(h.Noted); err == nil {
-			err = b.resume(s, h.Sockets)
-		}
-		if err != nil {
+		if err = s.toBegin(&h); err != nil {
 			return err
 		}
 		s.sink.Journal(h.Record, h.Noted)
-		s.again.Store(h.Tag, b)
 		h.Record = store.Record{ID: NewID()} // of the legs to targets
 		k.ID = h.Record.ID
 	}
