@@ -145,6 +145,16 @@ func TestCallerLeavesAfterTheHandOver(t *testing.T) {
 			w.refused(d, "487")
 			w.wantRecord(store.DispositionCancelled, cause.CallerCancelled, store.EndedByCaller)
 		},
+		"update": func(w *world, d *dialogue) {
+			w.carrier.within(d, "UPDATE", "") // it waits in the socket
+			synctest.Wait()
+			w.serves()
+			w.carrier.expect("SIP/2.0 183")
+			w.carrier.expect("SIP/2.0 200")
+			time.Sleep(49 * time.Second)
+			w.refused(d, "486")
+			w.wantRecord(store.DispositionBusy, cause.QueueTimeout, store.EndedBySystem)
+		},
 		"not taken": func(w *world, d *dialogue) {
 			w.server.Drain()
 			w.serves()
