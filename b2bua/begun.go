@@ -8,6 +8,7 @@ import (
 	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/media"
 	"flowbridge/store"
@@ -20,6 +21,18 @@ type begun struct {
 	record store.Record
 	noted  *kept.Call
 	media  RelaySession // the caller has its description; nil: it has none
+}
+
+// knownBefore is whose INVITE begins again; nil: that is to be found out. It was proven in the process before, with a nonce that is too
+// old by now, and has the tag that only the same INVITE of the same sender gets.
+func (s *Server) knownBefore(tag string) (*peers.Snapshot, *peers.Trunk) {
+	if b, is := s.again.Load(tag); is {
+		p := s.admission.Peers.Load()
+		if t, known := p.CallerNamed(b.(*begun).noted.Trunk); known {
+			return p, t
+		}
+	}
+	return nil, nil
 }
 
 // begins gives the id of a new call and when it came: as before where the process before was setting it up.

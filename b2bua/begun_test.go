@@ -236,3 +236,33 @@ func TestRingingWithASoundGoesOver(t *testing.T) {
 		w.record()
 	})
 }
+
+// TestProvenBefore: a caller that has proven itself need not do so again, though its nonce is too old for the process that goes on.
+func TestProvenBefore(t *testing.T) {
+	yaml := strings.Replace(soundingQueue(""), `sources: ["192.0.2.10"]`, `sources: ["192.0.2.10"], auth: {username: carrier, password_env: P}`, 1)
+	inWorldWith(t, yaml, func(w *world) {
+		calls := func(to string) *dialogue {
+			d := w.carrier.newCall(to)
+			d.extra = authorize(d, w.carrier.challenged(d), "MD5", "carrier", "secret", 1)
+			w.carrier.invite(d)
+			d.learn(w.carrier.expect("SIP/2.0 180"))
+			d.extra = ""
+			return d
+		}
+		first := calls("+15075780001")
+		w.served(w.agent, first)
+		second := calls("+15075780002")
+		told := w.carrier.expect("SIP/2.0 183")
+		time.Sleep(time.Second)
+		w.upgraded()
+		if again := w.carrier.expect("SIP/2.0 183"); again.value("To") != told.value("To") {
+			t.Errorf("another dialog:\n%s", again.raw)
+		}
+		w.callerHangsUp(first)
+		w.served(w.agent, second)
+		w.callerHangsUp(second)
+		w.record()
+		w.record()
+		w.carrier.challenged(w.carrier.newCall("+15075780003")) // others have to
+	})
+}

@@ -129,7 +129,10 @@ func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 		tx.Terminate()
 		return
 	}
-	p, t := s.identify(req, tx)
+	p, t := s.knownBefore(message.TagOf(req.To().Params))
+	if t == nil {
+		p, t = s.identify(req, tx)
+	}
 	if t == nil {
 		return
 	}
