@@ -359,6 +359,7 @@ func (c *Call) relayRefer(from *legOnWire, req *sip.Request, dest destination) {
 		if r.Code >= 300 {
 			c.relays.watcher = nil
 		}
+		c.journal()
 	})
 }
 

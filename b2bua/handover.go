@@ -178,6 +178,11 @@ func (c *Call) handOver() (*Handed, error) {
 	h := &Handed{}
 	state := &kept.Sheet{}
 	c.state(state)
+	for side, v := range c.sounds.voices { // one that is heard once begins again
+		if v != nil && v.lasts && !v.loop && !v.mix {
+			state.Voices[side] = &kept.Voice{Name: v.name, Once: true}
+		}
+	}
 	if s, ok := c.media.session.(interface {
 		HandOver() (media.SessionState, media.Sockets)
 	}); ok {
@@ -296,6 +301,7 @@ func (v *reviving) handed() phase {
 	c.ladder.Decide("the process was replaced, and another one goes on with the call")
 	v.nameAgain()
 	v.soundAgain()
+	c.listenToAgent()
 	c.times.askAt = time.Time{}
 	return (*Call).bridged
 }

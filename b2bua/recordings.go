@@ -54,7 +54,6 @@ func (c *Call) orderedToStop() error {
 		return notRecorded()
 	}
 	c.stopRecording()
-	c.journal()
 	return nil
 }
 

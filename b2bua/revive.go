@@ -47,6 +47,9 @@ func (v *reviving) takeUp(l *store.Left, sockets *media.Sockets) error {
 	v.times.answered, v.times.durationUntil = leg.TimeOf(k.Answered), leg.TimeOf(k.Until)
 	v.agreement = agreement.Restore(&k.Agreement)
 	v.referrals, v.rescues, v.claimed = k.Referrals, k.Rescues, true
+	if k.Watched {
+		v.relays.watcher = v.b
+	}
 	v.masking = masking{on: k.Masked, applied: k.Masked, upTo: k.MaskedTo}
 	v.restoreRecord(&l.Record)
 	v.media.oneWay, v.media.listening, v.media.addr = k.OneWay, k.Listening, k.Addr
@@ -219,7 +222,7 @@ func (v *reviving) soundAgain() {
 			continue
 		}
 		if sound, ok := v.sound(k.Name); ok {
-			v.sounds.voices[side] = &voice{name: k.Name, sound: sound, loop: true, lasts: true}
+			v.sounds.voices[side] = &voice{name: k.Name, sound: sound, loop: !k.Once, lasts: true}
 		}
 	}
 	v.updateSounds()
