@@ -158,3 +158,41 @@ func TestAnnouncementOverAnUpgrade(t *testing.T) {
 type lostSink struct{ Sink }
 
 func (s *lostSink) Keep(_ context.Context, _ *store.Record, _ []byte, done func(error)) { done(nil) }
+
+// TestMaskedKeysStayHidden: neither the capture nor the ladder of a call shows a masked key, also of a process that has taken over.
+func TestMaskedKeysStayHidden(t *testing.T) {
+	for name, next := range map[string]func(w *world){"upgrade": (*world).upgraded, "restart": func(w *world) { w.restart() }} {
+		t.Run(name, func(t *testing.T) {
+			inRecordedWorld(t, recordingYAML("record: always, mask_dtmf: always", "pass_methods: [INFO]"), func(w *recorded) {
+				c := w.talk(nil, nil)
+				time.Sleep(time.Minute)
+				next(w.world)
+				if name == "restart" {
+					w.carrier.reply(w.carrier.expect("OPTIONS"), 200, "OK", "", "")
+					w.agent.reply(w.agent.expect("OPTIONS"), 200, "OK", "", "")
+				}
+				w.press(c.d, "7")
+				w.carrier.expect("SIP/2.0 200")
+				w.callerHangsUp(c.d)
+				r := w.record()
+				sip, _ := w.capture(r.Recordings[len(r.Recordings)-1])
+				shown := w.ladder(r.ID)
+				for i := range shown.Messages {
+					sip = append(sip, datagram{data: string(shown.Messages[i].Text)})
+				}
+				infos := 0
+				for _, m := range sip {
+					if strings.HasPrefix(m.data, "INFO") {
+						infos++
+					}
+					if strings.Contains(m.data, "Signal=7") {
+						t.Errorf("shown:\n%s", m.data)
+					}
+				}
+				if infos == 0 {
+					t.Error("no INFO is shown")
+				}
+			})
+		})
+	}
+}

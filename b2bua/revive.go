@@ -51,6 +51,9 @@ func (v *reviving) takeUp(l *store.Left, sockets *media.Sockets) error {
 		v.relays.watcher = v.b
 	}
 	v.masking = masking{on: k.Masked, applied: k.Masked, upTo: k.MaskedTo}
+	if k.Masked || k.MaskedTo > 0 { // keys of before may come again
+		v.ladder.Mask(k.Masked)
+	}
 	v.restoreRecord(&l.Record)
 	v.media.oneWay, v.media.listening, v.media.addr = k.OneWay, k.Listening, k.Addr
 	for _, side := range []media.Side{media.SideA, media.SideB} {
