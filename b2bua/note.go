@@ -79,14 +79,19 @@ func (c *Call) noteSoon() {
 const noteDelay = 2 * time.Second
 
 // journal notes the call's state and its record so far.
-func (c *Call) journal() {
+func (c *Call) journal() { c.journalAs(nil) }
+
+// journalAs is journal for a call that was taken up and whose first turn is to come, which begins again what k says; nil: it has begun.
+func (c *Call) journalAs(k *kept.Call) {
 	if c.finished {
 		return
 	}
 	c.times.noteAt = time.Time{}
 	sheet := kept.TakeSheet()
 	defer sheet.Release()
-	c.state(sheet)
+	if c.state(sheet); k != nil {
+		sheet.Recording, sheet.Paused, sheet.Voices = k.Recording, k.Paused, k.Voices
+	}
 	text, err := sheet.Encode()
 	if err != nil { // never: it has nothing that can't be encoded
 		text = nil

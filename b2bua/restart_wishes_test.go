@@ -196,3 +196,59 @@ func TestMaskedKeysStayHidden(t *testing.T) {
 		})
 	}
 }
+
+// TestTransferBeforeItsINVITE: an agent whose transfer was taken hears that it has failed, also where its target was not dialled yet.
+func TestTransferBeforeItsINVITE(t *testing.T) {
+	yaml := strings.Replace(transferConfig, "routes:\n", `  - {name: slow, kind: synthflow, uri: "sip:{{.To.Number}}@192.0.2.21:32681", prepare: {api: "https://api.test", token_env: TOKEN, model_id: m, timeout: 3s}}
+routes:
+  - {target: agent, to: "^4", targets: [slow]}
+`, 1)
+	inWorldWith(t, yaml, func(w *world) {
+		d, invite := w.established()
+		time.Sleep(2 * noteDelay)
+		w.prepare.after = 2 * time.Second
+		w.referred(invite, "<tel:4711>")
+		w.restart()
+		w.agent.notified("500", "terminated")
+		w.callerHangsUp(d)
+		w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+	})
+}
+
+// TestPausedRecordingStaysPaused: a recording that pauses stays so over an upgrade and a kill right behind it, or before the new
+// process has done anything.
+func TestPausedRecordingStaysPaused(t *testing.T) {
+	for name, serves := range map[string]bool{"at once": false, "when it serves": true} {
+		t.Run(name, func(t *testing.T) {
+			inRecordedWorld(t, recordingYAML("record: always", ""), func(w *recorded) {
+				c := w.talk(nil, nil)
+				time.Sleep(time.Minute)
+				w.does(OrderPause, RecordingPaused)
+				w.plays(PlayRequest{Side: media.SideA, Sound: "eu", Loop: true}, "")
+				synctest.Wait()
+				h, err := w.handOver()
+				if err != nil {
+					w.t.Fatal(err)
+				}
+				w.beginWith(nil, h)
+				if serves {
+					w.serves()
+				}
+				synctest.Wait()
+				w.life.dead.Store(true)
+				left := w.sink.left()
+				w.server.Stack().Serve() // for its end
+				if err := w.server.Close(); err != nil {
+					w.t.Error(err)
+				}
+				w.begin(left)
+				synctest.Wait()
+				if live := w.server.Live(w.t.Context())[0]; live.Recording != RecordingPaused || live.Hears[media.SideA] != "eu" {
+					w.t.Errorf("recording %s, side A hears %q", live.Recording, live.Hears[media.SideA])
+				}
+				w.callerHangsUp(c.d)
+				w.record()
+			})
+		})
+	}
+}

@@ -77,7 +77,7 @@ func (v *reviving) takeUp(l *store.Left, sockets *media.Sockets) error {
 	}
 	if v.now = func(*Call) phase { return v.revived() }; k.Handed {
 		v.now = func(*Call) phase { return v.handed() }
-		v.journal() // in the files of this process
+		v.journalAs(k) // in the files of this process
 	}
 	return nil
 }
