@@ -181,7 +181,7 @@ func (l *Leg) Asks() bool { return l.session.pending != nil }
 const (
 	// unnoted is how many requests a leg may have sent after its state was noted.
 	unnoted = 100
-	// NotedEvery: a leg's state is noted before a request whose CSeq is a multiple of this is sent.
+	// NotedEvery says before which requests a leg's state is noted: those whose CSeq is a multiple of this.
 	NotedEvery = unnoted / 2
 )
 
