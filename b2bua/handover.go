@@ -147,13 +147,15 @@ func (c *Call) restless() error {
 
 // HandOver gives the calls of a server that stands still. An error means that one can't go.
 func (s *Server) HandOver(each func(Handed) error) error {
+	ctx, cancel := context.WithTimeout(s.ctx, recordingWait) // for the recordings of all: nobody hears anything meanwhile
+	defer cancel()
 	done := map[*Call]bool{}
 	for _, c := range s.registry.open() {
 		if done[c] {
 			continue
 		}
 		done[c] = true
-		h, err := c.handOver()
+		h, err := c.handOver(ctx)
 		if err == nil && h != nil {
 			err = each(*h)
 		}
@@ -165,7 +167,7 @@ func (s *Server) HandOver(each func(Handed) error) error {
 }
 
 // handOver is the call as it goes to another process; nil: nothing is left of it.
-func (c *Call) handOver() (*Handed, error) {
+func (c *Call) handOver(ctx context.Context) (*Handed, error) {
 	if c.finished {
 		return c.handOverLegs()
 	}
@@ -194,7 +196,7 @@ func (c *Call) handOver() (*Handed, error) {
 		c.server.interrupted = append(c.server.interrupted, func() { c.recordAgain(&state.Call) })
 	}
 	h.Record = c.cdr()
-	h.Record.Recordings = append(slices.Clip(c.recordings.past), settledRecordings(c.server.ctx, c.recordings.all)...)
+	h.Record.Recordings = append(slices.Clip(c.recordings.past), settledRecordings(ctx, c.recordings.all)...)
 	var err error
 	h.State, err = state.Encode()
 	return h, err

@@ -9,6 +9,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/media"
+	"flowbridge/recording"
 	"flowbridge/store"
 )
 
@@ -251,4 +252,34 @@ func TestPausedRecordingStaysPaused(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestHandOverWaitsOnce: recordings that the disk does not take hold up a server that stands still for the time of one, however
+// many there are.
+func TestHandOverWaitsOnce(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		var all []*talk
+		for range 3 {
+			all = append(all, w.talk(nil, nil))
+		}
+		time.Sleep(2 * noteDelay)
+		for _, c := range w.server.registry.all() {
+			c.recordings.all = []*recording.Recorder{{}} // which is never done
+		}
+		begun := time.Now()
+		h, err := w.handOver()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(begun); took > recordingWait+time.Second {
+			t.Errorf("the calls stood still for %v", took)
+		}
+		w.beginWith(nil, h)
+		w.serves()
+		for _, c := range all {
+			w.carrier.bye(c.d)
+			w.carrier.expect("SIP/2.0 200")
+			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		}
+	})
 }
