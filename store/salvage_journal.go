@@ -7,7 +7,7 @@ import (
 )
 
 // What was committed last may be in the pages that are lost, and a file without its schema gives nothing. The journal's files
-// still have the records of the calls that ended last, although they are over: some thousands. So a new file begins with them.
+// still have the records of the calls that ended last, although they are over: up to some thousands. So a new file begins with them.
 // Whether their items of the outbox were delivered, the old file alone knows: they wait for what it says.
 
 const (
