@@ -263,9 +263,12 @@ func TestHandOverWaitsOnce(t *testing.T) {
 			all = append(all, w.talk(nil, nil))
 		}
 		time.Sleep(2 * noteDelay)
-		for _, c := range w.server.registry.all() {
-			c.recordings.all = []*recording.Recorder{{}} // which is never done
-		}
+		synctest.Wait()
+		w.server.stack.Turns().Apart(func() {
+			for _, c := range w.server.registry.all() {
+				c.recordings.all = []*recording.Recorder{{}} // which is never done
+			}
+		})
 		begun := time.Now()
 		h, err := w.handOver()
 		if err != nil {
