@@ -207,6 +207,7 @@ func (c *Call) finish() {
 	if r.Recordings = append(slices.Clip(past), recordingsOf(recorders)...); len(recorders) == 0 {
 		c.owe(func(state []byte) { c.keep(r, state) })
 	} else {
+		c.noteOver(r)
 		c.owe(c.oweOnly) // the record comes later
 		c.server.beside(func() {
 			whole := *r // the call's stays as it is

@@ -124,6 +124,7 @@ func (c *Call) refer(from *legOnWire, req *sip.Request, to message.Referral) {
 	if !t.reports {
 		accepted = append(accepted, sip.NewHeader("Refer-Sub", "false")) // RFC 4488 section 4
 	}
+	c.journal() // the next process tells the agent, who has heard that its transfer is under way
 	c.reply(from, req, 202, accepted...)
 	c.report(c.transfer, 100, "Trying")
 	c.nextTransfer()
@@ -359,6 +360,7 @@ func (c *Call) relayRefer(from *legOnWire, req *sip.Request, dest destination) {
 		if r.Code >= 300 {
 			c.relays.watcher = nil
 		}
+		c.journal()
 	})
 }
 

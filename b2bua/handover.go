@@ -145,13 +145,15 @@ func (c *Call) restless() error {
 
 // HandOver gives the calls of a server that stands still. An error means that one can't go.
 func (s *Server) HandOver(each func(Handed) error) error {
+	ctx, cancel := context.WithTimeout(s.ctx, recordingWait) // for the recordings of all: nobody hears anything meanwhile
+	defer cancel()
 	done := map[*Call]bool{}
 	for _, c := range s.registry.open() {
 		if done[c] {
 			continue
 		}
 		done[c] = true
-		h, err := c.handOver()
+		h, err := c.handOver(ctx)
 		if err == nil && h != nil {
 			err = each(*h)
 		}
@@ -163,7 +165,7 @@ func (s *Server) HandOver(each func(Handed) error) error {
 }
 
 // handOver is the call as it goes to another process; nil: nothing is left of it.
-func (c *Call) handOver() (*Handed, error) {
+func (c *Call) handOver(ctx context.Context) (*Handed, error) {
 	if c.finished {
 		return c.handOverLegs()
 	}
@@ -176,12 +178,17 @@ func (c *Call) handOver() (*Handed, error) {
 	h := &Handed{}
 	state := &kept.Sheet{}
 	c.state(state)
+	for side, v := range c.sounds.voices { // one that is heard once begins again
+		if v != nil && v.lasts && !v.loop && !v.mix {
+			state.Voices[side] = &kept.Voice{Name: v.name, Once: true}
+		}
+	}
 	c.handOverMedia(h, state)
 	if c.stopRecording(); state.Recording {
 		c.server.interrupted = append(c.server.interrupted, func() { c.recordAgain(&state.Call) })
 	}
 	h.Record = c.cdr()
-	h.Record.Recordings = append(slices.Clip(c.recordings.past), settledRecordings(c.server.ctx, c.recordings.all)...)
+	h.Record.Recordings = append(slices.Clip(c.recordings.past), settledRecordings(ctx, c.recordings.all)...)
 	var err error
 	h.State, err = state.Encode()
 	return h, err
@@ -288,6 +295,8 @@ func (v *reviving) handed() phase {
 	c.ladder.Decide("the process was replaced, and another one goes on with the call")
 	v.nameAgain()
 	v.soundAgain()
+	c.listenToAgent()
 	c.times.askAt = time.Time{}
+	c.journal()
 	return (*Call).bridged
 }

@@ -21,7 +21,7 @@ import (
 // changes says whether effects tell a peer something that the next process has to know.
 // An answer to an INVITE or UPDATE may change the session, an INVITE or UPDATE of ours
 // begins an exchange, and an ACK ends one; that of the first 200 is noted when the call is
-// settled. Other requests only count on, which a restored leg allows for.
+// settled. Other requests only count on, which a restored leg allows for if it knows one of every few.
 func (c *Call) changes(l *legOnWire, effects []leg.Effect) bool {
 	if c.finished {
 		return false
@@ -31,7 +31,7 @@ func (c *Call) changes(l *legOnWire, effects []leg.Effect) bool {
 		case leg.SendResponse:
 			return e.Res.IsSuccess() && (e.Method == sip.INVITE || e.Method == sip.UPDATE)
 		case leg.SendRequest:
-			return e.Req.Method == sip.INVITE || e.Req.Method == sip.UPDATE
+			return e.Req.Method == sip.INVITE || e.Req.Method == sip.UPDATE || e.Req.CSeq().SeqNo%leg.NotedEvery == 0
 		case leg.Acknowledged:
 			return !l.leg.UAS || e.Seq != l.leg.InviteSeq
 		case leg.SendACK, leg.Forgotten:
@@ -79,14 +79,19 @@ func (c *Call) noteSoon() {
 const noteDelay = 2 * time.Second
 
 // journal notes the call's state and its record so far.
-func (c *Call) journal() {
+func (c *Call) journal() { c.journalAs(nil) }
+
+// journalAs is journal for a call that was taken up and whose first turn is to come, which begins again what k says; nil: it has begun.
+func (c *Call) journalAs(k *kept.Call) {
 	if c.finished {
 		return
 	}
 	c.times.noteAt = time.Time{}
 	sheet := kept.TakeSheet()
 	defer sheet.Release()
-	c.state(sheet)
+	if c.state(sheet); k != nil {
+		sheet.Recording, sheet.Paused, sheet.Voices = k.Recording, k.Paused, k.Voices
+	}
 	text, err := sheet.Encode()
 	if err != nil { // never: it has nothing that can't be encoded
 		text = nil
@@ -115,6 +120,16 @@ func (c *Call) owe(note func(state []byte)) {
 
 // oweOnly notes what the legs owe where the record does not come with it.
 func (c *Call) oweOnly(state []byte) { c.server.sink.Owe(c.id, state) }
+
+// noteOver notes that the call is over, whose record waits for its recordings: the next process must not go on with it.
+func (c *Call) noteOver(r *store.Record) {
+	sheet := kept.TakeSheet()
+	defer sheet.Release()
+	sheet.ID, sheet.Ended = c.id, r.Cause
+	if text, err := sheet.Encode(); err == nil { // always, as in journal
+		c.server.sink.Journal(*r, text)
+	}
+}
 
 // refusedMark is behind the call's id in that of its refusal, which has nothing to do with its legs.
 const refusedMark = "#refused"
@@ -177,7 +192,7 @@ func (c *Call) state(k *kept.Sheet) {
 	if c.times.answered.IsZero() || c.media.session == nil {
 		return
 	}
-	k.Bridge = c.bridge.state(c)
+	k.Bridge, k.Watched = c.bridge.state(c), c.relays.watcher != nil && c.relays.watcher == c.b
 	k.Agreement = c.agreement.State(k.Agreement.Described)
 	if t := c.transfer; t != nil {
 		k.Transfer = &kept.Transfer{Left: t.left, Reports: t.reports, ID: t.id, Try: c.tryBeside()}

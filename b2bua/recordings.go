@@ -46,7 +46,7 @@ func (c *Call) orderedToRecord() error {
 	case c.recordings.current != nil && !c.recordings.current.Failed():
 		return &OrderError{"the call is recorded already", "resume it if it pauses"}
 	}
-	return c.startRecording()
+	return c.startRecording(false)
 }
 
 func (c *Call) orderedToStop() error {
@@ -54,7 +54,6 @@ func (c *Call) orderedToStop() error {
 		return notRecorded()
 	}
 	c.stopRecording()
-	c.journal()
 	return nil
 }
 
@@ -86,14 +85,14 @@ func (c *Call) recordIfWanted() {
 		c.log.Warn().Msg("not recorded: the process runs without recording, restart it")
 		return
 	}
-	if err := c.startRecording(); err != nil {
+	if err := c.startRecording(false); err != nil {
 		c.log.Warn().Err(err).Msg("not recorded")
 	}
 }
 
 // startRecording begins a recording: from now on the recorder gets the session's
-// packets and the SIP, earlier SIP included.
-func (c *Call) startRecording() error {
+// packets and the SIP, earlier SIP included; one that is paused when it is resumed.
+func (c *Call) startRecording(paused bool) error {
 	c.stopRecording() // one that failed
 	r, err := c.server.archive.Record(recording.Call{
 		ID: c.id, Part: c.recordings.parts + len(c.recordings.all) + 1, Local: c.media.addr,
@@ -101,6 +100,9 @@ func (c *Call) startRecording() error {
 	})
 	if err != nil {
 		return &OrderError{err.Error(), "look at the log: the process may be stopping"}
+	}
+	if paused {
+		r.Pause()
 	}
 	c.recordings.current = r
 	c.recordings.all = append(slices.Clip(c.recordings.all), r)
@@ -120,12 +122,8 @@ func (c *Call) recordAgain(k *kept.Call) {
 	if !k.Recording || c.server.archive == nil {
 		return
 	}
-	if err := c.startRecording(); err != nil {
+	if err := c.startRecording(k.Paused); err != nil {
 		c.log.Warn().Err(err).Msg("not recorded")
-		return
-	}
-	if k.Paused {
-		c.recordings.current.Pause()
 	}
 }
 

@@ -58,6 +58,12 @@ func (s *Server) restoreCall(l *store.Left) (on bool) {
 		s.stack.RefuseAgain(k.Refused, func() { s.sink.Owe(k.ID, nil) })
 		return false
 	}
+	if err == nil && k.Ended != "" && !l.Owed { // its recordings were being finished
+		l.Interrupted = l.Record
+		l.Interrupted.Killed()
+		s.keepInterrupted(l)
+		return false
+	}
 	if err == nil {
 		err = s.safely(func() error { return s.goOn(k, l, nil) })
 	}

@@ -47,7 +47,13 @@ func (v *reviving) takeUp(l *store.Left, sockets *media.Sockets) error {
 	v.times.answered, v.times.durationUntil = leg.TimeOf(k.Answered), leg.TimeOf(k.Until)
 	v.agreement = agreement.Restore(&k.Agreement)
 	v.referrals, v.rescues, v.claimed = k.Referrals, k.Rescues, true
+	if k.Watched {
+		v.relays.watcher = v.b
+	}
 	v.masking = masking{on: k.Masked, applied: k.Masked, upTo: k.MaskedTo}
+	if k.Masked || k.MaskedTo > 0 { // keys of before may come again
+		v.ladder.Mask(k.Masked)
+	}
 	v.restoreRecord(&l.Record)
 	v.media.oneWay, v.media.listening, v.media.addr = k.OneWay, k.Listening, k.Addr
 	for _, side := range []media.Side{media.SideA, media.SideB} {
@@ -71,7 +77,7 @@ func (v *reviving) takeUp(l *store.Left, sockets *media.Sockets) error {
 	}
 	if v.now = func(*Call) phase { return v.revived() }; k.Handed {
 		v.now = func(*Call) phase { return v.handed() }
-		v.journal() // in the files of this process
+		v.journalAs(k) // in the files of this process
 	}
 	return nil
 }
@@ -219,7 +225,7 @@ func (v *reviving) soundAgain() {
 			continue
 		}
 		if sound, ok := v.sound(k.Name); ok {
-			v.sounds.voices[side] = &voice{name: k.Name, sound: sound, loop: true, lasts: true}
+			v.sounds.voices[side] = &voice{name: k.Name, sound: sound, loop: !k.Once, lasts: true}
 		}
 	}
 	v.updateSounds()

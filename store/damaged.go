@@ -34,7 +34,7 @@ func openAnew(ctx context.Context, path string, why error, consumers []string) (
 	if key == nil {
 		key = keyBeside(path)
 	}
-	name, err := replaceDamaged(ctx, path, key)
+	name, err := replaceDamaged(ctx, path, key, consumers)
 	if err != nil {
 		return nil, errors.Join(why, err)
 	}
@@ -163,11 +163,10 @@ func setAside(path, name string) (given string, err error) {
 
 // replaceDamaged sets a damaged file aside and puts a new one in its place. The new one is whole before the other, which may have
 // the only key of the journal, is touched: after an error everything is as it was.
-func replaceDamaged(ctx context.Context, path string, key []byte) (name string, err error) {
-	fresh := path + ".new"
-	removeDatabase(fresh)
+func replaceDamaged(ctx context.Context, path string, key []byte, consumers []string) (name string, err error) {
 	aside := asideName(path)
-	if err := beginAnew(ctx, fresh, aside, key); err != nil {
+	fresh, err := beginAnew(ctx, path, aside, key, consumers)
+	if err != nil {
 		removeDatabase(fresh)
 		return "", err
 	}
@@ -186,21 +185,26 @@ func removeDatabase(path string) {
 
 const setKey = `INSERT INTO meta (name, value) VALUES ('signal_key', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`
 
-// beginAnew makes a new file, with a signalling key, or without one, which Open makes, and with the name of the old file, from which
-// something is to be taken over.
-func beginAnew(ctx context.Context, path, old string, key []byte) (err error) {
-	if err := create(path); err != nil {
-		return err
+// beginAnew makes a new file beside a database, with a signalling key, or without one, which Open makes; with the records that the
+// journal still has; and with the name that the old file gets, from which more is to be taken over.
+func beginAnew(ctx context.Context, path, aside string, key []byte, consumers []string) (fresh string, err error) {
+	fresh = path + ".new"
+	removeDatabase(fresh)
+	if err := create(fresh); err != nil {
+		return fresh, err
 	}
-	db, err := openWriter(ctx, path)
+	db, err := openWriter(ctx, fresh)
 	if err != nil {
-		return err
+		return fresh, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if _, err = db.ExecContext(ctx, upsertNote, "note_"+salvageNote, old); err == nil && key != nil {
+	if _, err = db.ExecContext(ctx, upsertNote, "note_"+salvageNote, aside); err == nil && key != nil {
 		_, err = db.ExecContext(ctx, setKey, key)
 	}
-	return err
+	if err == nil {
+		err = keepJournalled(ctx, db, path, consumers)
+	}
+	return fresh, err
 }
 
 // suspectEvery is how long a file counts as whole that was looked through because somebody has found it damaged. Meanwhile the last
@@ -224,7 +228,7 @@ func (w *writer) suspected(ctx context.Context) bool {
 func (w *writer) renew(ctx context.Context) error {
 	if !w.renews {
 		w.close()
-		name, err := replaceDamaged(ctx, w.s.path, w.s.key[:])
+		name, err := replaceDamaged(ctx, w.s.path, w.s.key[:], w.s.consumers)
 		if err != nil {
 			w.s.condemned.Store(true)
 			return err

@@ -28,9 +28,10 @@
 // single record is committed at once. What can't be written (disk full) stays pending and is tried again. What Close can't
 // write goes to a file beside the database, which the next Open takes up. A file that was removed under the process is put
 // back; another one in its place is left alone. A damaged one is set aside, and a new one begun (damaged.go),
-// into which is taken what can be read of it (salvage.go). A reader may still have the old file open, so its word that the file is
+// into which is taken what can be read of it (salvage.go), after the records that the journal's files still have of calls that are
+// over (salvage_journal.go): what was committed last is easily lost. A reader may still have the old file open, so its word that the file is
 // damaged has the writer look through it.
-// Tests: TestManyWriters, TestDiskFull, TestFileRemoved, TestOnlyFileRemoved, TestFileReplaced, TestFileDamaged, TestSalvage, TestLateWordOfDamage.
+// Tests: TestManyWriters, TestDiskFull, TestFileRemoved, TestOnlyFileRemoved, TestFileReplaced, TestFileDamaged, TestSalvage, TestSalvageOfTheJournal, TestLateWordOfDamage.
 //
 // A record is live until it is committed, so the admin API finds a call at any moment. Put returns after the commit, and
 // Keep tells of it. Until then the record is in the journal, so a kill costs nothing of a call that has ended.
@@ -61,7 +62,8 @@
 // A disk that is full takes no entry, and a kill would then restore older states. So the journal has room on its disk ahead
 // (journal_room.go): what its file may still grow by, and the next file with what the live calls take. Where the file system
 // gives no room ahead, the journal goes on without.
-// Tests: TestJournalHasRoomOnAFullDisk, TestJournalLeavesAShortFile.
+// A process that replaces this one takes the next file, and does not begin where a full disk has none for it.
+// Tests: TestJournalHasRoomOnAFullDisk, TestJournalLeavesAShortFile, TestJournalBesideAnotherOnAFullDisk.
 //
 // A disk that takes nothing keeps no process from its calls. Where the database can't be opened for writing, the store begins
 // without it (without.go): it reads the key, goes on with the journal's calls, and opens the database once it can. Records wait

@@ -69,9 +69,9 @@ func prepareKeeper(ctx context.Context, on any) (k keeper, err error) {
 	return k, nil
 }
 
-// keepAll has records kept in one transaction at the start, before there is a writer.
-func (s *Store) keepAll(ctx context.Context, run func(tx *sql.Tx, keep func(Record) (fresh bool, err error)) error) (err error) {
-	c, err := s.db.Conn(ctx)
+// keepAll has records kept in one transaction by a database that has no writer yet.
+func keepAll(ctx context.Context, db *sql.DB, consumers []string, run func(tx *sql.Tx, keep func(Record) (fresh bool, err error)) error) (err error) {
+	c, err := db.Conn(ctx)
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func (s *Store) keepAll(ctx context.Context, run func(tx *sql.Tx, keep func(Reco
 	return inTx(ctx, c, func(tx *sql.Tx) error {
 		return run(tx, func(r Record) (fresh bool, err error) {
 			err = c.Raw(func(any) error {
-				fresh, err = k.keep(ctx, newFinish(&r), s.consumers)
+				fresh, err = k.keep(ctx, newFinish(&r), consumers)
 				return err
 			})
 			return fresh, err

@@ -53,7 +53,7 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 		return err
 	}
 	goesOn := map[string]lastState{}
-	err = s.keepAll(ctx, func(tx *sql.Tx, keep func(Record) (bool, error)) error {
+	err = keepAll(ctx, s.db, s.consumers, func(tx *sql.Tx, keep func(Record) (bool, error)) error {
 		known, err := recorded(ctx, tx, left)
 		if err != nil {
 			return err
@@ -217,8 +217,7 @@ func leftInFiles(states map[string]lastState, seal cipher.AEAD) []left {
 	all := make([]left, len(ids))
 	_ = parallel.Do(len(ids), func(i int) error {
 		id, e := ids[i], states[ids[i]]
-		at := min(len(timeLayout), len(e.state))
-		l := newLeft(e.kind, id, string(e.state[:at]), string(e.state[at:]))
+		l := leftBy(e.entry)
 		if e.kept != nil {
 			l.state = openState(seal, id, e.kept)
 		}
@@ -226,6 +225,12 @@ func leftInFiles(states map[string]lastState, seal cipher.AEAD) []left {
 		return nil
 	})
 	return all
+}
+
+// leftBy reads an entry that has a record.
+func leftBy(e entry) left {
+	at := min(len(timeLayout), len(e.state))
+	return newLeft(e.kind, string(e.id), string(e.state[:at]), string(e.state[at:]))
 }
 
 func newLeft(kind entryKind, id, written, record string) left {

@@ -64,7 +64,8 @@ func openJournal(path string, seal cipher.AEAD) *journal {
 	return j
 }
 
-// openBeside begins a journal beside that of another process, whose files stay until taken.
+// openBeside begins a journal beside that of another process, whose states stay until taken. It takes the room that the other one has
+// ahead: on a full disk there is no other.
 func openBeside(path string, seal cipher.AEAD) (*journal, error) {
 	j := newJournal(path, seal)
 	for _, name := range journalNames(path) {
@@ -79,7 +80,7 @@ func openBeside(path string, seal cipher.AEAD) (*journal, error) {
 			j.old, s = s, j.old
 		}
 		if s != nil {
-			_ = s.f.Close() // it has room for the other process, and nothing else
+			j.next = s // it has room, and nothing else
 		}
 	}
 	if j.old == nil {
@@ -88,6 +89,9 @@ func openBeside(path string, seal cipher.AEAD) (*journal, error) {
 	}
 	j.held = true
 	j.begin(j.old)
+	if j.err != nil { // the other process has its room, and goes on
+		return nil, errors.Join(j.err, j.leave())
+	}
 	return j, nil
 }
 
@@ -112,7 +116,9 @@ func (j *journal) alone() {
 
 // begin begins a file after one before, with its room. Without one, entries wait for it.
 func (j *journal) begin(before *journalSegment) {
-	if j.file, j.err = newSegment(j.otherName(before), before.number+1); j.err != nil {
+	next := j.next
+	j.next = nil
+	if j.file, j.err = j.follow(before, next); j.err != nil {
 		j.file = &journalSegment{name: before.name, number: before.number}
 		return
 	}

@@ -245,40 +245,55 @@ func TestJournalBesideAnother(t *testing.T) {
 	}
 }
 
-// A journal that is begun beside another process's, on a full disk, has its file as soon as there is room.
+// A process that replaces another one on a full disk takes the room that the other one has. Without that it does not begin, and the
+// other one goes on.
 func TestJournalBesideAnotherOnAFullDisk(t *testing.T) {
-	dir := t.TempDir()
-	if err := unix.Mount("flowbridge", dir, "tmpfs", 0, "size=8m"); err != nil {
-		t.Skipf("needs root, for a disk of its own: %v", err)
-	}
-	defer unix.Unmount(dir, unix.MNT_DETACH)
-	j := openJournal(filepath.Join(dir, "f.db"), testSeal)
-	one, two := sample("one"), sample("two")
-	j.note(callState, &one, nil, start)
-	fillDisk(t, dir)
-	beside, err := openBeside(j.path, testSeal)
-	if err != nil {
-		t.Fatal(err)
-	}
-	beside.note(callState, &one, nil, start) // it goes on here
-	beside.note(callState, &two, nil, start)
-	beside.taken()
-	if beside.tend() == nil {
-		t.Fatal("no error on a full disk")
-	}
-	if err := os.Remove(filepath.Join(dir, "filler")); err != nil {
-		t.Fatal(err)
-	}
-	for range 2 { // the file, and what the other process had
-		if err := beside.tend(); err != nil {
+	for size, room := range map[string]bool{"8m": false, "128m": true} {
+		dir := t.TempDir()
+		if err := unix.Mount("flowbridge", dir, "tmpfs", 0, "size="+size); err != nil {
+			t.Skipf("needs root, for a disk of its own: %v", err)
+		}
+		defer unix.Unmount(dir, unix.MNT_DETACH)
+		j := openJournal(filepath.Join(dir, "f.db"), testSeal)
+		if err := j.tend(); err != nil {
 			t.Fatal(err)
 		}
-	}
-	wantLive(t, beside, "one", "two")
-	if beside.old != nil {
-		t.Error("the other process's file stays")
-	}
-	if err := beside.close(); err != nil {
-		t.Fatal(err)
+		one, two := sample("one"), sample("two")
+		j.note(callState, &one, nil, start)
+		fillDisk(t, dir)
+		beside, err := openBeside(j.path, testSeal)
+		if (err == nil) != room {
+			t.Fatalf("with %s: %v", size, err)
+		}
+		if !room {
+			j.alone()
+			j.note(callState, &two, nil, start)
+			wantLive(t, j, "one", "two")
+			if err := j.close(); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		beside.note(callState, &one, nil, start) // it goes on here
+		beside.taken()
+		if err := j.leave(); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 10_000 { // what the disk has not
+			two.Cause = fmt.Sprint("state ", i)
+			beside.note(callState, &two, nil, start)
+			if i%100 == 0 {
+				if err := beside.tend(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if beside.dropped > 0 || len(beside.waiting) > 0 {
+			t.Errorf("%d entries dropped, %d bytes wait", beside.dropped, len(beside.waiting))
+		}
+		wantLive(t, beside, "one", "two")
+		if err := beside.close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

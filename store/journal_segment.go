@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"golang.org/x/sys/unix"
 )
 
 // journalSegment is one of its two files.
@@ -48,7 +50,12 @@ func oldSegment(name string) (*journalSegment, error) {
 	}
 	head := make([]byte, headSize)
 	n, _ := f.ReadAt(head, 0) // a file without a head is an older one
-	return &journalSegment{name: name, number: fileNumber(head[:n]), f: f, written: end, end: end}, nil
+	s := &journalSegment{name: name, number: fileNumber(head[:n]), f: f, written: end, end: end}
+	var st unix.Stat_t
+	if unix.Fstat(int(f.Fd()), &st) == nil && end == 0 {
+		s.room = st.Blocks * 512 / roomStep * roomStep
+	}
+	return s, nil
 }
 
 func newSegment(name string, number uint64) (*journalSegment, error) {
@@ -79,20 +86,22 @@ func (j *journal) removed() bool {
 	return !file.inPlace()
 }
 
+// follow begins the file after one: next, if that is in its place, or a new one.
+func (j *journal) follow(before, next *journalSegment) (*journalSegment, error) {
+	if next != nil && next.written == 0 && next.inPlace() && next.head(before.number+1) == nil {
+		return next, nil
+	}
+	if next != nil {
+		_ = next.f.Close() // it is empty
+	}
+	return newSegment(j.otherName(before), before.number+1)
+}
+
 // turn begins the other file. What could not be written to the one before goes there.
 func (j *journal) turn() {
 	now, next := j.file, j.next
 	j.mu.Unlock()
-	err := errNotThere
-	if next != nil && next.inPlace() {
-		err = next.head(now.number + 1)
-	}
-	if err != nil {
-		if next != nil {
-			_ = next.f.Close() // it is empty
-		}
-		next, err = newSegment(j.otherName(now), now.number+1)
-	}
+	next, err := j.follow(now, next)
 	j.mu.Lock()
 	j.next = nil
 	switch {

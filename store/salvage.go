@@ -43,8 +43,9 @@ type Salvaged struct {
 
 // salvage reads an old file.
 type salvage struct {
-	s  *Store
-	db *sql.DB
+	s      *Store
+	db     *sql.DB
+	unsure map[string]bool // calls with an item that may have been delivered; true: the old file has the call
 	Salvaged
 }
 
@@ -75,7 +76,7 @@ func (s *Store) salvaged(ctx context.Context, next string, due bool) error {
 	return s.do(ctx, "note "+salvageNote, func(wctx context.Context, c *sql.Conn) error {
 		defer s.outboxFilled()
 		return inTx(wctx, c, func(tx *sql.Tx) error {
-			if _, err := tx.ExecContext(wctx, `UPDATE outbox SET due_at = '' WHERE due_at = ? AND ?`, dueWhenDone, due); err != nil {
+			if _, err := tx.ExecContext(wctx, `UPDATE outbox SET due_at = '' WHERE due_at IN (?, ?) AND ?`, dueWhenDone, dueIfUnknown, due); err != nil {
 				return err
 			}
 			_, err := tx.ExecContext(wctx, upsertNote, "note_"+salvageNote, next)
@@ -96,10 +97,17 @@ func (v *salvage) run(ctx context.Context) (next string, err error) {
 	v.db.SetMaxOpenConns(2) // one passes through a table, the other asks for what belongs to its rows
 	const pending = `SELECT value FROM meta WHERE name = ?`
 	_ = v.db.QueryRowContext(ctx, pending, "note_"+salvageNote).Scan(&next) // empty: none, or it can't be read
+	if err := v.askUnsure(ctx); err != nil {
+		return next, err
+	}
 	if err := v.records(ctx); err != nil {
 		return next, err
 	}
-	return next, v.items(ctx)
+	gaps := v.Gaps
+	if err := v.items(ctx); err != nil || v.Gaps > gaps {
+		return next, err
+	}
+	return next, v.removeDelivered(ctx)
 }
 
 // A walk reads the rows of a table.
@@ -269,6 +277,7 @@ func (v *salvage) records(ctx context.Context) error {
 		r, err := scan(from)
 		if err == nil {
 			all = append(all, r)
+			v.has(r.ID)
 		}
 		return err
 	}
@@ -341,7 +350,7 @@ func (v *salvage) items(ctx context.Context) error {
 		var tries int64
 		err := from.Scan(&consumer, &call, &kind, &created, &tries, &reason)
 		if err == nil {
-			all = append(all, []any{consumer, call, kind, created, tries, reason, dueWhenDone})
+			all = append(all, []any{consumer, call, kind, created, tries, reason, dueWhenDone, dueIfUnknown})
 		}
 		return err
 	}
@@ -355,12 +364,14 @@ func (v *salvage) items(ctx context.Context) error {
 					if !slices.Contains(v.s.consumers, item[0].(string)) {
 						continue
 					}
-					res, err := tx.ExecContext(wctx, insertSalvaged, item...)
-					if err != nil {
-						return err
+					for _, statement := range []string{isUndelivered, insertSalvaged} {
+						res, err := tx.ExecContext(wctx, statement, item...)
+						if err != nil {
+							return err
+						}
+						n, _ := res.RowsAffected() // never fails
+						added.Add(n)
 					}
-					n, _ := res.RowsAffected() // never fails
-					added.Add(n)
 				}
 				return nil
 			})

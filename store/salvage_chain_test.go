@@ -69,6 +69,7 @@ func TestSalvageChainThatCanNotBeRead(t *testing.T) {
 	for _, id := range []string{"old", "between", "new"} {
 		mustPut(t, s, sample(id))
 		files = append(files, s.SetAside())
+		forgetEnded(t, s.path)
 		s.condemned.Store(id != "new")
 	}
 	db, err := openRaw(files[1])

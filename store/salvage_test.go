@@ -192,6 +192,7 @@ func TestSalvageEarlierSchema(t *testing.T) {
 		want := sample("old")
 		want.Restored, want.QueuedMS, want.Verstat, want.Attest, want.OrigID = 1, 2, "TN-Validation-Passed", "A", "o"
 		mustPut(t, s, want)
+		forgetEnded(t, s.path)
 		s.condemned.Store(true)
 		mustPut(t, s, sample("new"))
 		db, err := openRaw(s.SetAside())
@@ -243,6 +244,7 @@ func TestSalvageEarlierSchema(t *testing.T) {
 func TestSalvageUnknownSchema(t *testing.T) {
 	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
 	mustPut(t, s, sample("old"))
+	forgetEnded(t, s.path)
 	s.condemned.Store(true)
 	mustPut(t, s, sample("new"))
 	db, err := openRaw(s.SetAside())
@@ -333,6 +335,7 @@ func TestListOverASetAside(t *testing.T) {
 		}
 		open = append(open, c)
 	}
+	forgetEnded(t, s.path)
 	s.condemned.Store(true)
 	mustPut(t, s, sample("new"))
 	for _, c := range open {

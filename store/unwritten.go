@@ -57,7 +57,7 @@ func (s *Store) takeUnwritten(ctx context.Context) (taken int, err error) {
 		return 0, err
 	}
 	defer func() { _ = f.Close() }() // it was only read
-	err = s.keepAll(ctx, func(_ *sql.Tx, keep func(Record) (bool, error)) error {
+	err = keepAll(ctx, s.db, s.consumers, func(_ *sql.Tx, keep func(Record) (bool, error)) error {
 		for lines := bufio.NewReader(f); ; {
 			line, readErr := lines.ReadBytes('\n')
 			var r Record

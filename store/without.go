@@ -133,7 +133,7 @@ func (w *writer) attach(ctx context.Context) (err error) {
 	}
 	db, err := openWriter(ctx, s.path)
 	if err != nil && isDamagedFile(ctx, s.path, err) {
-		name, err := replaceDamaged(ctx, s.path, s.key[:])
+		name, err := replaceDamaged(ctx, s.path, s.key[:], s.consumers)
 		if err != nil {
 			return err
 		}

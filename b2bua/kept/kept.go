@@ -56,6 +56,8 @@ type Call struct {
 	Paused    bool                `cbor:"38,keyasint,omitempty"`
 	Parts     int                 `cbor:"39,keyasint,omitempty"` // recordings so far
 
+	Watched bool `cbor:"44,keyasint,omitempty"` // the caller's side reports on the agent's REFER
+
 	Noted  int64         `cbor:"40,keyasint,omitempty"` // when this was written
 	Uptime time.Duration `cbor:"41,keyasint,omitempty"` // of the machine then; 0: not known
 	Boot   uint64        `cbor:"43,keyasint,omitempty"` // which start of the machine that is of; 0: not known
@@ -124,9 +126,10 @@ type Waiting struct {
 // Rescues says whether the call has lost its agent, and somebody is to take over.
 func (t *Transfer) Rescues() bool { return t != nil && t.Lost != "" }
 
-// Voice is our sound that a side hears until somebody ends it.
+// Voice is our sound that a side hears until its end, or until somebody ends it.
 type Voice struct {
 	Name string `cbor:"1,keyasint,omitempty"`
+	Once bool   `cbor:"2,keyasint,omitempty"` // else again and again; only of a process that is replaced
 }
 
 var decoding = sync.OnceValues(func() (cbor.DecMode, error) {

@@ -200,8 +200,12 @@ func (l *Leg) answeredSeq() uint32 {
 // Asks reports whether an offer of the peer waits for Accept or Reject.
 func (l *Leg) Asks() bool { return l.session.pending != nil }
 
-// unnoted is how many requests a leg may have sent after its state was noted.
-const unnoted = 100
+const (
+	// unnoted is how many requests a leg may have sent after its state was noted.
+	unnoted = 100
+	// NotedEvery says before which requests a leg's state is noted: those whose CSeq is a multiple of this.
+	NotedEvery = unnoted / 2
+)
 
 // Restored is a leg that goes on, with what its wire and its call have to know.
 type Restored struct {

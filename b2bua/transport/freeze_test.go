@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/b2bua/leg"
+	"flowbridge/config"
 	"flowbridge/internal/siptest"
 )
 
@@ -201,6 +203,15 @@ func TestSocketsGoOver(t *testing.T) {
 	if len(ids) != 1 || ids[0] { // the one connection
 		t.Errorf("before and after the connection is %v", ids)
 	}
+	before := old.stack.NewWire(leg.Local{Transport: "tcp"}, old.stack.streams.all()[0], nil)
+	flow := before.Flow()
+	goesOn := heir.stack.Lost(&flow, config.TargetTLS{})
+	after := heir.stack.NewWire(leg.Local{Transport: "tcp"}, goesOn, nil)
+	if goesOn.isClosed() || !after.Carries(heir.stack.streams.all()[0]) || goesOn.users.Load() != 1 {
+		t.Error("a leg does not go on with its connection")
+	}
+	after.Close()
+	before.Close()
 	st := old.stack.State()
 	heir.stack.Restore(&st)
 	heir.stack.Serve()

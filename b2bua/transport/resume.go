@@ -38,12 +38,15 @@ func (w *Wire) Flow() (f FlowState) {
 	return f
 }
 
-// Lost returns a connection that has ended with another process, nil for none. Messages
-// go the ways that lead around a connection that is gone.
+// Lost returns the connection of a leg of another process, nil for none: the one that this process has been given, or one that
+// has ended with the other. Messages go the ways that lead around a connection that is gone.
 func (s *Stack) Lost(f *FlowState, tls config.TargetTLS) *Stream {
 	remote, err := netip.ParseAddrPort(f.Remote)
 	if err != nil || !message.IsStream(f.Transport) {
 		return nil
+	}
+	if c := s.streams.findAny(f.Transport, remote); c != nil && (c.peer != nil) == f.Dialled {
+		return c
 	}
 	c := &Stream{hub: s.streams, transport: f.Transport, remote: remote, closed: make(chan struct{})}
 	c.closeOnce.Do(func() { close(c.closed) })

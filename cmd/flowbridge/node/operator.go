@@ -30,7 +30,7 @@ func Serve(ctx context.Context, cfg *config.Config, file string, out *Log, befor
 	}
 	o := &operator{
 		file: file, log: log, out: out, supervisor: newSupervisor(log), asked: make(chan struct{}), left: make(chan struct{}),
-		program: program, patience: upgradePatience,
+		program: program, parent: os.Getppid(), patience: upgradePatience,
 	}
 	governed := governMemory(ctx, newBudget(cfg.Limits.Memory), log)
 	defer governed.close()
@@ -88,6 +88,7 @@ type operator struct {
 	asked      chan struct{} // closed when the API has asked to drain
 	left       chan struct{} // closed when another process goes on
 	program    handover.Program
+	parent     int           // process that has started this one
 	patience   time.Duration // of an upgrade
 
 	reloads  sync.Mutex // one at a time; held while the file is read and the store told, so never waited for by Drain

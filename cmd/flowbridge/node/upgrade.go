@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
@@ -37,7 +39,7 @@ const (
 // Reasons why there is no upgrade.
 var (
 	errUpgrading = errors.New("an upgrade is under way")
-	errFirst     = errors.New("this is the first process of its container or machine: with it, all others would end")
+	errFirst     = errors.New("this is the first process of its container or machine, or the one for whose end the first waits: with it, all others would end; drain instead, and start the new version")
 	errTooLate   = errors.New("the new process was not ready in time")
 )
 
@@ -65,6 +67,12 @@ type loaded struct {
 	Version string `cbor:"1,keyasint"`
 }
 
+// endsAll says whether the end of a process would be that of all others: the first one's, or its whose parent at its start was an
+// init of containers. Such an init ends with the process that it has started, whoever is there besides.
+func endsAll(pid, parent int, first string) bool {
+	return pid == 1 || parent == 1 && slices.Contains([]string{"docker-init", "tini", "dumb-init", "catatonit"}, strings.TrimSpace(first))
+}
+
 // Upgrade has a new process go on in place of this one.
 func (o *operator) Upgrade(ctx context.Context) (admin.Upgraded, error) {
 	done, err := o.upgrade(context.WithoutCancel(ctx))
@@ -81,7 +89,8 @@ func (o *operator) upgrade(ctx context.Context) (done admin.Upgraded, err error)
 	begun := time.Now()
 	ctx, cancel := context.WithTimeoutCause(ctx, o.patience, errTooLate)
 	defer cancel()
-	if os.Getpid() == 1 {
+	first, _ := os.ReadFile("/proc/1/comm") // where it can't be read, nobody knows
+	if endsAll(os.Getpid(), o.parent, string(first)) {
 		return done, errFirst
 	}
 	if !o.reloads.TryLock() { // nor is the configuration read meanwhile

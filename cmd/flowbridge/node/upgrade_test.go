@@ -201,3 +201,25 @@ func (p *optionsPhone) answered() {
 		p.t.Errorf("got %s", got)
 	}
 }
+
+// TestUpgradeBelowAnInit: the init of a container ends with the process that it has started, and the container with it. So that
+// process can't be replaced. Others below it can, and those of a machine.
+func TestUpgradeBelowAnInit(t *testing.T) {
+	for _, tt := range []struct {
+		pid, parent int
+		first       string
+		ends        bool
+	}{
+		{1, 0, "flowbridge\n", true},
+		{7, 1, "docker-init\n", true},
+		{7, 1, "catatonit\n", true},
+		{9, 7, "docker-init\n", false},
+		{700, 1, "systemd\n", false},
+		{7, 1, "bash\n", false},
+		{7, 1, "", false},
+	} {
+		if got := endsAll(tt.pid, tt.parent, tt.first); got != tt.ends {
+			t.Errorf("%+v: %v", tt, got)
+		}
+	}
+}

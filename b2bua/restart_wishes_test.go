@@ -1,0 +1,288 @@
+package b2bua
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/media"
+	"flowbridge/recording"
+	"flowbridge/store"
+)
+
+// TestOrdersOutliveTheProcess: what an operator was told is done is still done by the next process: keys stay masked, a recording
+// stays paused, and a sound that was ended does not begin again.
+func TestOrdersOutliveTheProcess(t *testing.T) {
+	inRecordedWorld(t, recordingYAML("record: always, mask_dtmf: on_demand", "pass_methods: [INFO]"), func(w *recorded) {
+		c := w.talk(nil, nil)
+		time.Sleep(2 * noteDelay) // its ACK is noted
+		w.plays(PlayRequest{Side: media.SideA, Sound: "eu", Loop: true}, "")
+		w.restart()
+		w.hears("a hears 5s of law 0 as 0, loop true, yield false")
+		w.orders(OrderMask, true)
+		w.does(OrderPause, RecordingPaused)
+		w.plays(PlayRequest{Side: media.SideA, Sound: SoundNone}, "")
+		w.restart()
+		w.hears()
+		synctest.Wait()
+		live := w.server.Live(w.t.Context())[0]
+		if !live.Masked || live.Recording != RecordingPaused {
+			t.Errorf("masked %v, recording %s", live.Masked, live.Recording)
+		}
+		for _, e := range []*end{c.carrier, c.agent} {
+			e.p.reply(e.p.expect("OPTIONS"), 200, "OK", "", "")
+		}
+		w.press(c.d, "7")
+		w.carrier.expect("SIP/2.0 200")
+		w.callerHangsUp(c.d)
+		w.record()
+	})
+}
+
+// TestRecordedCallIsOver: a recorded call that is over stays over where the process is killed while its files are finished: its
+// record says who has hung up, and its legs hear nothing.
+func TestRecordedCallIsOver(t *testing.T) {
+	inRecordedWorld(t, recordingYAML("record: always", ""), func(w *recorded) {
+		c := w.talk(nil, nil)
+		time.Sleep(2 * noteDelay)
+		sink := w.options.Sink
+		w.options.Sink = &lostSink{Sink: sink}
+		w.restart()
+		w.carrier.rest()
+		w.callerHangsUp(c.d)
+		synctest.Wait()
+		w.options.Sink = sink
+		w.restart()
+		w.carrier.silent(time.Minute)
+		w.agent.silent(time.Second)
+		r := w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+		if r.Restored != 1 || r.DurationMS > 60_000 {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// TestManyRequestsBeforeTheEnd: the next process goes on above the CSeqs of all requests, however many there were.
+func TestManyRequestsBeforeTheEnd(t *testing.T) {
+	inWorldWith(t, talkYAML("", "pass_methods: [INFO]"), func(w *world) {
+		c := w.talk(nil, nil)
+		time.Sleep(2 * noteDelay)
+		last := uint32(0)
+		for range 150 {
+			w.carrier.within(c.d, "INFO", "", "Info-Package: x")
+			info := w.agent.expect("INFO")
+			last = info.req().CSeq().SeqNo
+			w.agent.reply(info, 200, "OK", "", "")
+			w.carrier.expect("SIP/2.0 200")
+		}
+		w.restart()
+		w.carrier.bye(c.d)
+		w.carrier.expect("SIP/2.0 200")
+		bye := w.agent.expect("BYE")
+		if seq := bye.req().CSeq().SeqNo; seq <= last {
+			t.Errorf("CSeq %d after %d", seq, last)
+		}
+		w.agent.reply(bye, 200, "OK", "", "")
+		w.record()
+	})
+}
+
+// TestSilenceAfterAnUpgrade: an agent that falls silent after an upgrade, or a restart, is replaced as before.
+func TestSilenceAfterAnUpgrade(t *testing.T) {
+	for name, next := range map[string]func(w *world){"upgrade": (*world).upgraded, "restart": func(w *world) { w.restart() }} {
+		t.Run(name, func(t *testing.T) {
+			inRescue(t, "silence: 20s", func(w *world) {
+				d, _ := w.established()
+				time.Sleep(2 * noteDelay)
+				next(w)
+				s := w.session()
+				s.answered.Add(1)
+				over := make(chan struct{})
+				go func() {
+					defer close(over)
+					for range 40 {
+						time.Sleep(time.Second)
+						s.relayed.Add(50)
+					}
+				}()
+				w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+				w.takesOver("+15075785607")
+				<-over
+				w.callerHangsUpAt(w.agent2, d)
+				w.record()
+			})
+		})
+	}
+}
+
+// TestReportsOfATransferGoOn: the caller's side carries out a transfer, and the agent hears of it from the next process, too.
+func TestReportsOfATransferGoOn(t *testing.T) {
+	for name, next := range map[string]func(w *world){"upgrade": (*world).upgraded, "restart": func(w *world) { w.restart() }} {
+		t.Run(name, func(t *testing.T) {
+			inWorldWith(t, strings.Replace(transferConfig, "transfer: local", "transfer: relay", 1), func(w *world) {
+				d, invite := w.established()
+				time.Sleep(2 * noteDelay)
+				w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <tel:+15075550177>")
+				w.carrier.reply(w.carrier.expect("REFER"), 202, "Accepted", "", "")
+				w.agent.expect("SIP/2.0 202")
+				synctest.Wait()
+				next(w)
+				w.carrier.within(d, "NOTIFY", "SIP/2.0 200 OK\r\n", "Content-Type: message/sipfrag", "Event: refer", "Subscription-State: terminated;reason=noresource")
+				w.agent.notified("200", "terminated")
+				w.carrier.expect("SIP/2.0 200")
+				w.callerHangsUp(d)
+				w.record()
+			})
+		})
+	}
+}
+
+// TestAnnouncementOverAnUpgrade: a sound that is heard once begins again.
+func TestAnnouncementOverAnUpgrade(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		c := w.talk(nil, nil)
+		time.Sleep(2 * noteDelay)
+		w.plays(PlayRequest{Side: media.SideA, Sound: "eu"}, "")
+		w.upgraded()
+		w.hears("a hears 5s of law 0 as 0, loop false, yield false")
+		w.played(media.SideA)
+		w.upgraded()
+		w.hears()
+		c.hangsUp()
+	})
+}
+
+// lostSink loses the records of calls that are over: their process is killed before they come.
+type lostSink struct{ Sink }
+
+func (s *lostSink) Keep(_ context.Context, _ *store.Record, _ []byte, done func(error)) { done(nil) }
+
+// TestMaskedKeysStayHidden: neither the capture nor the ladder of a call shows a masked key, also of a process that has taken over.
+func TestMaskedKeysStayHidden(t *testing.T) {
+	for name, next := range map[string]func(w *world){"upgrade": (*world).upgraded, "restart": func(w *world) { w.restart() }} {
+		t.Run(name, func(t *testing.T) {
+			inRecordedWorld(t, recordingYAML("record: always, mask_dtmf: always", "pass_methods: [INFO]"), func(w *recorded) {
+				c := w.talk(nil, nil)
+				time.Sleep(time.Minute)
+				next(w.world)
+				if name == "restart" {
+					w.carrier.reply(w.carrier.expect("OPTIONS"), 200, "OK", "", "")
+					w.agent.reply(w.agent.expect("OPTIONS"), 200, "OK", "", "")
+				}
+				w.press(c.d, "7")
+				w.carrier.expect("SIP/2.0 200")
+				w.callerHangsUp(c.d)
+				r := w.record()
+				sip, _ := w.capture(r.Recordings[len(r.Recordings)-1])
+				shown := w.ladder(r.ID)
+				for i := range shown.Messages {
+					sip = append(sip, datagram{data: string(shown.Messages[i].Text)})
+				}
+				infos := 0
+				for _, m := range sip {
+					if strings.HasPrefix(m.data, "INFO") {
+						infos++
+					}
+					if strings.Contains(m.data, "Signal=7") {
+						t.Errorf("shown:\n%s", m.data)
+					}
+				}
+				if infos == 0 {
+					t.Error("no INFO is shown")
+				}
+			})
+		})
+	}
+}
+
+// TestTransferBeforeItsINVITE: an agent whose transfer was taken hears that it has failed, also where its target was not dialled yet.
+func TestTransferBeforeItsINVITE(t *testing.T) {
+	yaml := strings.Replace(transferConfig, "routes:\n", `  - {name: slow, kind: synthflow, uri: "sip:{{.To.Number}}@192.0.2.21:32681", prepare: {api: "https://api.test", token_env: TOKEN, model_id: m, timeout: 3s}}
+routes:
+  - {target: agent, to: "^4", targets: [slow]}
+`, 1)
+	inWorldWith(t, yaml, func(w *world) {
+		d, invite := w.established()
+		time.Sleep(2 * noteDelay)
+		w.prepare.after = 2 * time.Second
+		w.referred(invite, "<tel:4711>")
+		w.restart()
+		w.agent.notified("500", "terminated")
+		w.callerHangsUp(d)
+		w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+	})
+}
+
+// TestPausedRecordingStaysPaused: a recording that pauses stays so over an upgrade and a kill right behind it, or before the new
+// process has done anything.
+func TestPausedRecordingStaysPaused(t *testing.T) {
+	for name, serves := range map[string]bool{"at once": false, "when it serves": true} {
+		t.Run(name, func(t *testing.T) {
+			inRecordedWorld(t, recordingYAML("record: always", ""), func(w *recorded) {
+				c := w.talk(nil, nil)
+				time.Sleep(time.Minute)
+				w.does(OrderPause, RecordingPaused)
+				w.plays(PlayRequest{Side: media.SideA, Sound: "eu", Loop: true}, "")
+				synctest.Wait()
+				h, err := w.handOver()
+				if err != nil {
+					w.t.Fatal(err)
+				}
+				w.beginWith(nil, h)
+				if serves {
+					w.serves()
+				}
+				synctest.Wait()
+				w.life.dead.Store(true)
+				left := w.sink.left()
+				w.server.Stack().Serve() // for its end
+				if err := w.server.Close(); err != nil {
+					w.t.Error(err)
+				}
+				w.begin(left)
+				synctest.Wait()
+				if live := w.server.Live(w.t.Context())[0]; live.Recording != RecordingPaused || live.Hears[media.SideA] != "eu" {
+					w.t.Errorf("recording %s, side A hears %q", live.Recording, live.Hears[media.SideA])
+				}
+				w.callerHangsUp(c.d)
+				w.record()
+			})
+		})
+	}
+}
+
+// TestHandOverWaitsOnce: recordings that the disk does not take hold up a server that stands still for the time of one, however
+// many there are.
+func TestHandOverWaitsOnce(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		var all []*talk
+		for range 3 {
+			all = append(all, w.talk(nil, nil))
+		}
+		time.Sleep(2 * noteDelay)
+		synctest.Wait()
+		w.server.stack.Turns().Apart(func() {
+			for _, c := range w.server.registry.all() {
+				c.recordings.all = []*recording.Recorder{{}} // which is never done
+			}
+		})
+		begun := time.Now()
+		h, err := w.handOver()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(begun); took > recordingWait+time.Second {
+			t.Errorf("the calls stood still for %v", took)
+		}
+		w.beginWith(nil, h)
+		w.serves()
+		for _, c := range all {
+			w.carrier.bye(c.d)
+			w.carrier.expect("SIP/2.0 200")
+			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		}
+	})
+}
