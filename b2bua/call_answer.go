@@ -18,6 +18,9 @@ import (
 // targets' codecs, and the caller's answer comes with its ACK or PRACK. On false the
 // call is over.
 func (c *Call) readOffer() (phase, bool) {
+	if c.told.earlyMedia { // the process before has read it
+		return nil, true
+	}
 	body, _, _ := message.BodyOf(c.invite, c.peers.Parts) // refusal has checked it
 	c.agreement.Late = body == nil
 	// A caller that offers nothing may have no SRTP, and could only hang up.

@@ -35,8 +35,8 @@ func (c *Call) waited() time.Duration {
 
 // wait has the caller wait for a place at one of the targets that were full.
 func (c *Call) wait() phase {
-	again := c.queued != nil
-	if !again {
+	again := c.queued != nil || c.record.queued > 0 // in the process before
+	if c.queued == nil {
 		c.queued = &queued{Waiter: peers.Waiter{
 			ID: c.id, Trunk: c.trunk, Mark: c.peers.Marks[c.routeIndex()], Parties: partiesOf(&c.vars),
 			Called: func() { c.mailbox.Post(item{event: Called{}}) },

@@ -71,6 +71,9 @@ func (c *Call) routing() phase {
 	if !slices.ContainsFunc(targets, c.agreement.SharesCodec) {
 		return c.refuse(488, cause.NoCommonCodec, warning("305 no codec in common"))
 	}
+	if c.told.earlyMedia {
+		return c.toldBefore()
+	}
 	if err := c.openMedia(c.source.Addr(), targets[0].Dial.Media.Address); err != nil {
 		c.log.Warn().Err(err).Msg("no media ports")
 		return c.refuse(503, cause.NoPorts, leg.RetryAfter())
@@ -231,6 +234,7 @@ func (c *Call) onProgress(f leg.Progress) {
 type toldCaller struct {
 	ringing    bool // 180
 	earlyMedia bool // a provisional answer with SDP
+	sound      bool // our sound, by the process before
 }
 
 // sendEarlyMedia passes a provisional answer with SDP on, once. As a 180 is

@@ -17,7 +17,7 @@ import (
 	"flowbridge/store"
 )
 
-// A caller that waits hears the queue's sound by SRTP.
+// A caller that waits hears the queue's sound by SRTP, and goes over with its keys when it has them.
 func TestDTLSCallerWaits(t *testing.T) {
 	yaml := strings.Replace(queueConfig, "timeout: 50s}", "timeout: 50s, sound: hold}", 1)
 	inWorldWith(t, strings.Replace(yaml, `country: "1"}`, `country: "1", `+dtlsYAML+"}", 1), func(w *world) {
@@ -38,7 +38,16 @@ func TestDTLSCallerWaits(t *testing.T) {
 		phone.agreed()
 		waits := w.dtlsEnd(media.SideA, 10)
 		second := calls(waits)
-		waits.shakes(second.learn(w.carrier.expect("SIP/2.0 183")), false)
+		told := second.learn(w.carrier.expect("SIP/2.0 183"))
+		if err := w.upgrade(); !errors.Is(err, errRequest) {
+			t.Errorf("upgraded before the handshake: %v", err)
+		}
+		waits.shakes(told, false)
+		waits.agreed()
+		w.upgraded()
+		if again := w.carrier.expect("SIP/2.0 183"); string(again.Body()) != string(told.Body()) {
+			t.Errorf("another description:\n%s", again.raw)
+		}
 		waits.agreed()
 		if got := w.waiting(); got != "0001" {
 			t.Errorf("waiting: %s", got)

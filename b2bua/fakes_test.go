@@ -85,7 +85,7 @@ func (r *fakeRelay) Resume(c media.SessionConfig, st media.SessionState) (RelayS
 		onEvent: c.OnEvent, local: old.local, peers: old.peers, confirmed: old.confirmed, crypto: old.crypto, events: old.events,
 		payloads: old.payloads, masks: old.masks, stats: old.stats,
 	}
-	s.started.Store(true)
+	s.started.Store(old.started.Load())
 	old.closed.Store(true)
 	r.sessions[i] = s
 	return s, nil
@@ -185,6 +185,10 @@ func (s *fakeSession) State() (st media.SessionState) {
 		st.Sides[side].Local = at
 	}
 	return st
+}
+
+func (s *fakeSession) HandOver() (media.SessionState, media.Sockets) {
+	return s.State(), media.Sockets{{-1, -1}, {-1, -1}}
 }
 
 func (s *fakeSession) Close() media.Stats {

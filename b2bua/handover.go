@@ -37,6 +37,7 @@ type Handed struct {
 
 	// Again is the caller's INVITE of a call that is being set up: the other process begins with it again. Then State is what
 	// the legs to targets are owed, Noted the call as it is noted until it has begun again, and Tag that of the caller's leg.
+	// Noted has the media, too, if the caller hears a sound of ours.
 	Again *transport.HeldState
 	Noted []byte
 	Tag   string
@@ -95,7 +96,7 @@ func (s *Server) settled(again bool) (first error) {
 	waiting := 0
 	for _, c := range s.registry.open() {
 		if why := c.restless(); why != nil && (!again || !errors.Is(why, errSetUp)) {
-			if waiting++; first == nil || errors.Is(why, ErrQueued) {
+			if waiting++; first == nil {
 				first = fmt.Errorf("call %s: %w", c.id, why)
 			}
 		}
@@ -107,8 +108,6 @@ func (s *Server) settled(again bool) (first error) {
 }
 
 var (
-	// ErrQueued is of a call that can't be handed over for as long as it is in a queue.
-	ErrQueued   = errors.New("its caller waits in a queue, and hears a sound or was told so reliably: try again when no such caller waits")
 	errSetUp    = errors.New("it is being set up")
 	errEarly    = errors.New("it is being set up, and the caller hears the target already")
 	errTransfer = errors.New("a transfer is under way")
@@ -121,11 +120,10 @@ func (c *Call) restless() error {
 	switch {
 	case c.finished:
 		return nil
-	case c.times.answered.IsZero() && (c.told.earlyMedia || c.a.leg.AnsweredReliably()):
-		if c.waits() {
-			return ErrQueued
-		}
+	case c.times.answered.IsZero() && c.told.earlyMedia && c.agreement.Description[media.SideB] != nil:
 		return errEarly
+	case c.times.answered.IsZero() && (c.a.leg.AwaitsPRACK() || c.a.crypto.Agrees()):
+		return errRequest
 	case c.times.answered.IsZero():
 		return errSetUp
 	case c.b == nil, c.a == nil:
@@ -185,13 +183,7 @@ func (c *Call) handOver(ctx context.Context) (*Handed, error) {
 			state.Voices[side] = &kept.Voice{Name: v.name, Once: true}
 		}
 	}
-	if s, ok := c.media.session.(interface {
-		HandOver() (media.SessionState, media.Sockets)
-	}); ok {
-		st, sockets := s.HandOver()
-		state.SetMedia(st)
-		h.Sockets = &sockets
-	}
+	c.handOverMedia(h, state)
 	if c.stopRecording(); state.Recording {
 		c.server.interrupted = append(c.server.interrupted, func() { c.recordAgain(&state.Call) })
 	}
@@ -202,8 +194,18 @@ func (c *Call) handOver(ctx context.Context) (*Handed, error) {
 	return h, err
 }
 
+func (c *Call) handOverMedia(h *Handed, to *kept.Sheet) {
+	if s, ok := c.media.session.(interface {
+		HandOver() (media.SessionState, media.Sockets)
+	}); ok {
+		st, sockets := s.HandOver()
+		to.SetMedia(st)
+		h.Sockets = &sockets
+	}
+}
+
 // handOverInvite is a call that is being set up: the other process cancels what was dialled, and begins again. The caller's
-// INVITE gets the same To tag there, so it hears nothing of that.
+// INVITE gets the same To tag there, so it hears nothing of that. A sound of ours that it hears goes on, on the same ports.
 func (c *Call) handOverInvite() (*Handed, error) {
 	again, ok := c.a.wire.Again(c.invite, c.source)
 	if !ok {
@@ -223,6 +225,13 @@ func (c *Call) handOverInvite() (*Handed, error) {
 		}
 	}
 	h := &Handed{Record: c.cdr(), Owed: true, Again: &again, Tag: c.a.tag}
+	if c.told.earlyMedia {
+		noted.Agreement, noted.Addr = c.agreement.State(nil), c.media.addr
+		if v := c.sounds.voices[media.SideA]; v != nil {
+			noted.Voices[media.SideA] = &kept.Voice{Name: v.name}
+		}
+		c.handOverMedia(h, noted)
+	}
 	var err error
 	if h.Noted, err = noted.Encode(); err == nil {
 		h.State, err = owed.Encode()
@@ -257,25 +266,6 @@ func (s *Server) replace(before Predecessor) error {
 	})
 }
 
-// idFor is the id of a new call: that of before where the process before was setting it up.
-func (s *Server) idFor(tag string) string {
-	if r, is := s.again.LoadAndDelete(tag); is {
-		return r.(store.Record).ID
-	}
-	return NewID()
-}
-
-// Begun writes the records of calls that the process before was setting up, and that have not begun again: they are refused.
-// The stack serves.
-func (s *Server) Begun() {
-	s.again.Range(func(tag, v any) bool {
-		if _, is := s.again.LoadAndDelete(tag); is {
-			s.keepInterrupted(&store.Left{Interrupted: v.(store.Record).Interrupted(time.Now())})
-		}
-		return true
-	})
-}
-
 func (s *Server) takeOver(h Handed) error {
 	k, err := s.decode(h.State)
 	if err != nil {
@@ -285,8 +275,10 @@ func (s *Server) takeOver(h Handed) error {
 		s.stack.Restore(&transport.State{Held: []transport.HeldState{*h.Again}})
 	}
 	if h.Noted != nil { // a kill before it has begun again leaves it to the next process
+		if err = s.toBegin(&h); err != nil {
+			return err
+		}
 		s.sink.Journal(h.Record, h.Noted)
-		s.again.Store(h.Tag, h.Record)
 		h.Record = store.Record{ID: NewID()} // of the legs to targets
 		k.ID = h.Record.ID
 	}

@@ -368,47 +368,53 @@ func TestQueueOutlivesItsProcess(t *testing.T) {
 	})
 }
 
-// What says why there can be no upgrade names a caller that waits with early media or a reliable answer before all
-// others, which are done sooner.
-func TestQueueKeepsItsProcess(t *testing.T) {
-	for name, tt := range map[string]struct{ sound, extra string }{
-		"early media":     {sound: ", sound: hold"},
-		"reliable answer": {extra: "Require: 100rel\n"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, strings.Replace(queueConfig, "50s", "50s"+tt.sound, 1), func(w *world) {
-				first := w.calls("+15075780001")
-				invite := w.agent.expect("INVITE")
-				second := w.carrier.newCall("+15075780002")
-				second.extra = tt.extra
-				w.carrier.invite(second)
-				hears := second.learn(w.carrier.expect("SIP/2.0 180"))
-				if tt.sound != "" {
-					w.carrier.expect("SIP/2.0 183")
-				}
-				synctest.Wait()
-				id := w.callTo(second.to).id
-				for _, again := range []bool{false, true} {
-					if err := w.server.Settled(again); !errors.Is(err, ErrQueued) || !strings.Contains(err.Error(), id) {
-						t.Errorf("settled: %v", err)
-					}
-				}
-				if second.extra = ""; tt.extra != "" {
-					w.carrier.prack(second, hears, "")
-				}
-				w.carrier.cancel(second)
-				w.carrier.expect("SIP/2.0 200")
-				w.refused(second, "487")
-				w.record()
-				w.agent.answer(invite, "agent1")
-				w.agent.expect("ACK")
-				first.learn(w.carrier.expect("SIP/2.0 200"))
-				w.carrier.ack(first)
-				w.callerHangsUp(first)
-				w.record()
-			})
-		})
-	}
+// A caller that has heard a target goes over when it waits. One whose reliable answer has no PRACK yet is waited for.
+func TestQueueAfterEarlyMediaGoesOver(t *testing.T) {
+	inQueue(t, func(w *world) {
+		first, spare := w.calls("+15085780001"), w.carrier.newCall("+15085780009")
+		w.served(w.agent, first)
+		w.carrier.invite(spare)
+		w.carrier.expect("SIP/2.0 180")
+		w.served(w.agent2, spare)
+		w.callerHangsUp(first)
+		w.record()
+		second := w.calls("+15085780002")
+		invite := w.agent.expect("INVITE")
+		w.agent.reply(invite, 183, "Session Progress", "agent1", agentSDP())
+		told := w.carrier.expect("SIP/2.0 183")
+		if err := w.upgrade(); !errors.Is(err, errEarly) {
+			t.Errorf("upgraded: %v", err)
+		}
+		w.agent.reply(invite, 503, "Service Unavailable", "agent1", "")
+		w.agent.expect("ACK")
+		third := w.carrier.newCall("+15085780003")
+		third.extra = "Require: 100rel\n"
+		w.carrier.invite(third)
+		rings := third.learn(w.carrier.expect("SIP/2.0 180"))
+		third.extra = ""
+		invite = w.agent.expect("INVITE")
+		if err := w.upgrade(); !errors.Is(err, errRequest) {
+			t.Errorf("upgraded: %v", err)
+		}
+		w.carrier.prack(third, rings, "")
+		w.agent.answer(invite, "agent3")
+		w.agent.expect("ACK")
+		third.learn(w.carrier.expect("SIP/2.0 200"))
+		w.carrier.ack(third)
+		if got := w.waiting(); got != "0002" {
+			t.Fatalf("waiting: %s", got)
+		}
+		w.upgraded()
+		if again := w.carrier.expect("SIP/2.0 183"); string(again.Body()) != string(told.Body()) || w.listens(second) != "" {
+			t.Errorf("not as before, the caller hears %q:\n%s", w.listens(second), again.raw)
+		}
+		w.callerHangsUp(third)
+		w.served(w.agent, second)
+		w.callerHangsUp(second)
+		w.callerHangsUpAt(w.agent2, spare)
+		w.record()
+		w.record()
+	})
 }
 
 // callTo is the live call to a number; nil: there is none.

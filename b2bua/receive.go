@@ -129,7 +129,10 @@ func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 		tx.Terminate()
 		return
 	}
-	p, t := s.identify(req, tx)
+	p, t := s.knownBefore(message.TagOf(req.To().Params))
+	if t == nil {
+		p, t = s.identify(req, tx)
+	}
 	if t == nil {
 		return
 	}
@@ -182,7 +185,8 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 			s.admission.Leave(t, true)
 		}
 	}()
-	c := s.newCall(s.idFor(message.TagOf(req.To().Params)), time.Now(), req, p, t, source)
+	id, at, before := s.begins(message.TagOf(req.To().Params))
+	c := s.newCall(id, at, req, p, t, source)
 	leg := leg.NewUAS(s.legOptions(media.SideA, local, t.Options(p)), req, source)
 	flow := s.stack.StreamOf(req)
 	c.a = c.putOnWire(leg, local, flow)
@@ -194,10 +198,12 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 	c.a.wire.Serve(req, tx)
 	if !s.registry.addCall(c, c.a) {
 		c.ladder.Discard()
+		before.close()
 		c.a.wire.Close()
 		s.stack.Reply(req, tx, 482, message.StatusText(482)) // merged with one that came at the same moment
 		return
 	}
+	before.goOn(c)
 	c.legs = append(c.legs, c.a)
 	c.a.cancellable(req, tx)
 	c.log.Debug().Str("from", c.vars.From.Number).Str("to", c.vars.To.Number).Str("sip_call_id", c.vars.SIPCallID).Msg("call started")

@@ -112,7 +112,7 @@ type Server struct {
 	registrar   *registrar.Registrar  // those of others
 	verifier    *stir.Verifier        // of callers
 	interrupted []func()              // begin again what HandOver has ended; owned by who calls it
-	again       sync.Map              // records of calls that the process before was setting up, by the tag of the caller's leg
+	again       sync.Map              // *begun of calls that the process before was setting up, by the tag of the caller's leg
 	machine     func() (uptime time.Duration, boot uint64)
 	unwritten   atomic.Int64 // records that the sink has not taken yet
 

@@ -16,7 +16,7 @@ type Queue struct {
 	// The SIP status for a caller that finds no room in the queue, or has waited in vain. 486: busy.
 	Status int `key:"status" default:"486" min:"400" max:"699"`
 	// The tone or sound that a waiting caller hears, by 183 at the beginning of the wait. Empty: what ringing says, with 180 where that
-	// says on-target. An upgrade is refused while somebody hears it.
+	// says on-target.
 	Sound string `key:"sound" is:"sound"`
 }
 

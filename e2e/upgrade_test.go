@@ -10,9 +10,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"flowbridge/admin"
+	"flowbridge/audio"
 )
 
 // upgrade has another process go on in place of the B2BUA.
@@ -112,5 +115,57 @@ func TestUpgradeOfARecordedCall(t *testing.T) {
 	}
 	if len(r.Recordings) != 4 {
 		t.Errorf("%d recordings", len(r.Recordings))
+	}
+}
+
+// TestUpgradeOfAQueue: a caller that hears the sound of a queue hears it in the next process, too, and in the one after that: one stream,
+// on the same ports and under the same keys. The answer has the description that the caller has got with the sound.
+func TestUpgradeOfAQueue(t *testing.T) {
+	t.Parallel()
+	for name, suite := range map[string]string{"RTP": "", "SRTP": "AES_CM_128_HMAC_SHA1_80"} {
+		t.Run(name, func(t *testing.T) {
+			s := newQuietStage(t)
+			s.prepareCalls()
+			b := s.serve(setup{trunk: ", media: {srtp: optional}", target: ", max_calls: 1", route: ", queue: {timeout: 10m, sound: hold}"})
+			one, two := s.newSide(s.carrier, audio.ULaw, suite), s.newSide(s.platform, audio.ULaw, "")
+			agent := s.agentPlays("described", []string{"-m", "2"}, "@SDP@", two.sdp())
+			first := s.sippCarrier("caller_hangup")
+			ids := first.answered(1)
+			agent.confirmed(1)
+			carrier := s.carrierPlays("described", nil, "@SDP@", one.sdp())
+			told := carrier.received("SIP/2.0 183", 1)[0]
+			one.meets(told)
+			for range 2 {
+				one.awaits(len(one.hears()) + 25)
+				if done := b.upgrade(); done.Calls != 2 || done.Sockets < 8 {
+					t.Errorf("went over: %+v", done)
+				}
+			}
+			one.awaits(len(one.hears()) + 25)
+			first.proceed(ids...)
+			first.finish()
+			ids = carrier.answered(1)
+			agent.confirmed(2)
+			if answer := carrier.received("SIP/2.0 200", 1)[0]; answer.body() != told.body() || answer.header("To") != told.header("To") {
+				t.Errorf("the 200 has another description than the 183:\n%s\n%s", answer.raw, told.raw)
+			}
+			two.meets(agent.received("INVITE ", 2)[1])
+			hers, his := reference(7, time.Second), reference(8, time.Second)
+			var speaking sync.WaitGroup
+			speaking.Go(func() { one.says(hers) })
+			two.says(his)
+			speaking.Wait()
+			eventually(t, "the agent is heard", func() bool { return endsWith(payloads(one.hears()), codes(audio.ULaw, his)) })
+			eventually(t, "the caller is heard", func() bool { return endsWith(payloads(two.hears()), codes(audio.ULaw, hers)) })
+			oneStream(t, one.hears())
+			carrier.proceed(ids...)
+			carrier.finish()
+			agent.finish()
+			queued := hungUpByCaller
+			queued.attempts = append([]try{{"target_capped", 0, 0}}, queued.attempts...)
+			if r := b.finish(hungUpByCaller, queued)[1]; r.Restored != 0 || r.QueuedMS < 1500 {
+				t.Errorf("restored %d times, waited %d ms", r.Restored, r.QueuedMS)
+			}
+		})
 	}
 }

@@ -96,8 +96,8 @@ func (l *Leg) Rests() bool {
 		len(l.asked) == 0 && len(l.held) == 0 && len(l.sent) == 0 && l.hangupOwed == nil || l.Done()
 }
 
-// AnsweredReliably says whether a provisional answer was sent that wants a PRACK.
-func (l *Leg) AnsweredReliably() bool { return l.reliable != nil }
+// AwaitsPRACK says whether a provisional answer has no PRACK yet.
+func (l *Leg) AwaitsPRACK() bool { return l.awaited().res != nil }
 
 // setup is the state of the INVITE that begins the dialog, until its 200 is acknowledged.
 type setup struct {

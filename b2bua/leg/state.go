@@ -48,6 +48,7 @@ type State struct {
 	Acked       string       `cbor:"24,keyasint,omitempty"`
 	Timer       Timings      `cbor:"25,keyasint,omitempty"`
 	Why         string       `cbor:"26,keyasint,omitempty"` // it was given up
+	RSeq        uint32       `cbor:"27,keyasint,omitempty"` // of the last reliable provisional answer
 }
 
 // LocalState is a Local.
@@ -135,7 +136,7 @@ func (l *Leg) State() State {
 			Source: message.KeptAddr{AddrPort: d.Source}, Transport: d.transport, Own: d.own, Origin: d.origin.State(),
 		},
 		URI: l.invited.uri, Negotiation: int(n.state), Described: n.local, Sending: n.sending, Asked: n.wanted != nil,
-		AnsweredBye: l.AnsweredBye, Acked: l.acked,
+		AnsweredBye: l.AnsweredBye, Acked: l.acked, RSeq: l.awaited().last,
 		Timer: Timings{l.timer.interval, l.timer.ours, l.timer.least, Instant(l.timer.refreshAt), Instant(l.timer.expireAt)},
 	}
 	if bytes.Equal(s.Described, s.Dialog.Origin.Last) {
@@ -161,6 +162,27 @@ func (l *Leg) State() State {
 		s.Cancelled, s.Why = l.cancelled, string(l.why)
 	}
 	return s
+}
+
+// Succeed has the leg of an INVITE that is begun again go on behind the answers of another process, whose state this is: with the
+// next RSeq (RFC 3262 section 3), and the description that the peer has.
+func (l *Leg) Succeed(s *State) {
+	l.dialog = restoreDialog(&s.Dialog, l.Peer.NAT)
+	l.updates = s.Updates
+	if l.session.state = offerState(s.Negotiation); l.session.state == offerAgreed {
+		l.session.local = s.described()
+	}
+	if s.RSeq > 0 {
+		l.reliable = &reliable{last: s.RSeq}
+	}
+}
+
+// described is what the peer has agreed to.
+func (s *State) described() []byte {
+	if s.Described == nil {
+		return s.Dialog.Origin.Last
+	}
+	return s.Described
 }
 
 // answeredSeq is the CSeq of the peer's last request before those that have no answer.
@@ -205,11 +227,8 @@ func Restore(now time.Time, o Options, s *State, invite *sip.Request, auth *conf
 		InviteSeq: s.InviteSeq, updates: s.Updates, AnsweredBye: s.AnsweredBye, acked: s.Acked,
 		invited: invited{uri: s.URI}, digest: Digest{auth: auth},
 		dialog:  restoreDialog(&s.Dialog, o.Peer.NAT),
-		session: negotiation{state: offerAgreed, local: s.Described},
+		session: negotiation{state: offerAgreed, local: s.described()},
 		timer:   sessionTimer{interval: s.Timer.Interval, ours: s.Timer.Ours, least: s.Timer.Least, refreshAt: TimeOf(s.Timer.Refresh), expireAt: TimeOf(s.Timer.Expire)},
-	}
-	if l.session.local == nil {
-		l.session.local = s.Dialog.Origin.Last
 	}
 	for _, h := range s.Credentials {
 		l.invited.credentials = append(l.invited.credentials, sip.NewHeader(h.Name, h.Value))

@@ -251,9 +251,6 @@ func (h *handing) still(ctx context.Context) error {
 			h.node.engine.Thaw()
 			server.Stack().Hold()
 		}
-		if errors.Is(why, b2bua.ErrQueued) { // the new calls would wait in vain
-			return why
-		}
 		select {
 		case <-tick.C:
 		case <-settled.Done():

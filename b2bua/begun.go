@@ -1,0 +1,122 @@
+package b2bua
+
+import (
+	"strconv"
+	"time"
+
+	"flowbridge/b2bua/agreement"
+	"flowbridge/b2bua/kept"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/sdp"
+	"flowbridge/media"
+	"flowbridge/store"
+)
+
+// The calls that a replaced process was setting up, and that begin again with the caller's INVITE.
+
+// begun is a call that the process before was setting up, until it begins again.
+type begun struct {
+	record store.Record
+	noted  *kept.Call
+	media  RelaySession // the caller has its description; nil: it has none
+}
+
+// knownBefore is whose INVITE begins again; nil: that is to be found out. It was proven in the process before, with a nonce that is too
+// old by now, and has the tag that only the same INVITE of the same sender gets.
+func (s *Server) knownBefore(tag string) (*peers.Snapshot, *peers.Trunk) {
+	if b, is := s.again.Load(tag); is {
+		p := s.admission.Peers.Load()
+		if t, known := p.CallerNamed(b.(*begun).noted.Trunk); known {
+			return p, t
+		}
+	}
+	return nil, nil
+}
+
+// begins gives the id of a new call and when it came: as before where the process before was setting it up.
+func (s *Server) begins(tag string) (id string, at time.Time, before *begun) {
+	if b, is := s.again.LoadAndDelete(tag); is {
+		before = b.(*begun)
+		return before.record.ID, leg.TimeOf(before.noted.Started), before
+	}
+	return NewID(), time.Now(), nil
+}
+
+// toBegin takes up a call that is to begin again, with its media.
+func (s *Server) toBegin(h *Handed) (err error) {
+	b := &begun{record: h.Record}
+	if b.noted, err = s.decode(h.Noted); err != nil {
+		return err
+	}
+	if h.Sockets != nil && b.noted.Media != nil {
+		b.media, err = s.relay.Resume(media.SessionConfig{Sockets: h.Sockets, OnEvent: func(e media.Event) {
+			if l := s.registry.leg(h.Tag); l != nil {
+				l.call.onMedia(e)
+			}
+		}}, *b.noted.Media)
+	}
+	if err == nil {
+		s.again.Store(h.Tag, b)
+	}
+	return err
+}
+
+// close ends the media of a call that does not begin again.
+func (b *begun) close() {
+	if b != nil && b.media != nil {
+		b.media.Close()
+	}
+}
+
+// goOn has a call that begins again know what its caller was told: the waiting time counts on, the leg's answers follow those
+// before, and the sound has the ports and keys that the caller knows. Nobody else has the call yet.
+func (b *begun) goOn(c *Call) {
+	if b == nil {
+		return
+	}
+	if c.record.queued = time.Duration(b.record.QueuedMS) * time.Millisecond; c.record.queued > 0 {
+		c.vars.Queue.Seconds = strconv.Itoa(int(c.waited().Seconds()))
+	}
+	c.record.ringingAt = b.record.RingingAt
+	for i := range b.noted.Legs { // the caller's
+		k := &b.noted.Legs[i]
+		c.a.leg.Succeed(&k.State)
+		c.a.sequence.Next = max(c.a.sequence.Next, k.State.Dialog.RemoteSeq+1)
+		c.a.confirmed = c.a.confirmed || k.Confirmed
+		c.a.crypto = sdp.RestoreLegCrypto(c.trunk.Caller.Media, c.server.identity.Fingerprint(), &k.Crypto)
+	}
+	if b.media == nil {
+		return
+	}
+	c.agreement = agreement.Restore(&b.noted.Agreement)
+	c.media.session, c.media.addr = b.media, b.noted.Addr
+	d := c.agreement.Description[media.SideA]
+	c.media.secured[media.SideA] = secured{leg: c.a.crypto, plain: d == nil || !d.Secured()}
+	c.told = toldCaller{ringing: true, earlyMedia: true, sound: b.noted.Voices[media.SideA] != nil}
+	c.ladder.Watch(b.media)
+}
+
+// toldBefore goes on with a caller that has our answer since the process before, and its sound. The answer is repeated for proxies
+// (RFC 3261 section 13.3.1.1).
+func (c *Call) toldBefore() phase {
+	c.sendRinging(leg.Progress{Code: 183, Reason: message.StatusText(183)}, c.agreement.Answer)
+	next := c.nextAttempt() // which may have the caller wait, with another sound
+	c.sounds.ringing = c.sounds.ringing || c.told.sound
+	c.updateSounds()
+	return next
+}
+
+// Begun writes the records of calls that the process before was setting up, and that have not begun again: they are refused.
+// The stack serves.
+func (s *Server) Begun() {
+	s.again.Range(func(tag, v any) bool {
+		if _, is := s.again.LoadAndDelete(tag); is {
+			b := v.(*begun)
+			b.close()
+			s.keepInterrupted(&store.Left{Interrupted: b.record.Interrupted(time.Now())})
+		}
+		return true
+	})
+}
