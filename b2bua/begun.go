@@ -80,6 +80,10 @@ func (b *begun) goOn(c *Call) {
 		c.vars.Queue.Seconds = strconv.Itoa(int(c.waited().Seconds()))
 	}
 	c.record.ringingAt = b.record.RingingAt
+	if b.noted.Masked { // ordered before the answer
+		c.masking.on = true
+		c.ladder.Mask(true)
+	}
 	for i := range b.noted.Legs { // the caller's
 		k := &b.noted.Legs[i]
 		c.a.leg.Succeed(&k.State)

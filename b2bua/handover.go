@@ -213,6 +213,7 @@ func (c *Call) handOverInvite() (*Handed, error) {
 	}
 	noted, owed := &kept.Sheet{}, &kept.Sheet{}
 	c.state(noted)
+	noted.Masked = c.masking.on
 	owed.ID, owed.Trunk, owed.Source, owed.Invite, owed.Settled = c.id, noted.Trunk, noted.Source, noted.Invite, noted.Settled
 	owed.Ended = string(cause.ProcessRestart)
 	legs := noted.Legs

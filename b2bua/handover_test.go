@@ -9,6 +9,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/internal/siptest"
+	"flowbridge/media"
 	"flowbridge/store"
 )
 
@@ -85,6 +86,27 @@ func TestSetUpIsBegunAgain(t *testing.T) {
 		time.Sleep(time.Second)
 		w.callerHangsUp(d)
 		w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+	})
+}
+
+// TestMaskedWhileItIsSetUp: keys that an operator has had masked before the answer are masked when the call begins again.
+func TestMaskedWhileItIsSetUp(t *testing.T) {
+	inRecordedWorld(t, recordingYAML("mask_dtmf: on_demand", ""), func(w *recorded) {
+		d, in := w.ringing()
+		w.orders(OrderMask, true)
+		w.upgraded()
+		again := w.cancelledAndAgain(in)
+		w.carrier.expect("SIP/2.0 180")
+		w.agent.answer(again, "agent2")
+		d.learn(w.carrier.expect("SIP/2.0 200"))
+		w.carrier.ack(d)
+		w.agent.expect("ACK")
+		synctest.Wait()
+		if live := w.server.Live(w.t.Context())[0]; !live.Masked || !w.session().masks[media.SideA].On {
+			t.Errorf("masked %v, by the session %+v", live.Masked, w.session().masks[media.SideA])
+		}
+		w.callerHangsUp(d)
+		w.record()
 	})
 }
 
