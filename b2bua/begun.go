@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/emiago/sipgo/sip"
+
 	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
@@ -24,13 +26,16 @@ type begun struct {
 }
 
 // knownBefore is whose INVITE begins again; nil: that is to be found out. It was proven in the process before, with a nonce that is too
-// old by now, and has the tag that only the same INVITE of the same sender gets.
-func (s *Server) knownBefore(tag string) (*peers.Snapshot, *peers.Trunk) {
-	if b, is := s.again.Load(tag); is {
-		p := s.admission.Peers.Load()
-		if t, known := p.CallerNamed(b.(*begun).noted.Trunk); known {
-			return p, t
-		}
+// old by now, and is the same as there.
+func (s *Server) knownBefore(req *sip.Request) (*peers.Snapshot, *peers.Trunk) {
+	v, is := s.again.Load(message.TagOf(req.To().Params))
+	if !is {
+		return nil, nil
+	}
+	b := v.(*begun)
+	p := s.admission.Peers.Load()
+	if t, known := p.CallerNamed(b.noted.Trunk); known && string(message.Text(req)) == b.noted.Invite {
+		return p, t
 	}
 	return nil, nil
 }
@@ -63,15 +68,16 @@ func (s *Server) toBegin(h *Handed) (err error) {
 	return err
 }
 
-// close ends the media of a call that does not begin again.
-func (b *begun) close() {
-	if b != nil && b.media != nil {
+// notBegun ends the media of a call that does not begin again, and writes its record: it is refused.
+func (s *Server) notBegun(b *begun) {
+	if b.media != nil {
 		b.media.Close()
 	}
+	s.keepInterrupted(&store.Left{Interrupted: b.record.Interrupted(time.Now())})
 }
 
 // goOn has a call that begins again know what its caller was told: the waiting time counts on, the leg's answers follow those
-// before, and the sound has the ports and keys that the caller knows. Nobody else has the call yet.
+// before, and the sound has the ports and keys that the caller knows. The call has not begun.
 func (b *begun) goOn(c *Call) {
 	if b == nil {
 		return
@@ -112,14 +118,11 @@ func (c *Call) toldBefore() phase {
 	return next
 }
 
-// Begun writes the records of calls that the process before was setting up, and that have not begun again: they are refused.
-// The stack serves.
+// Begun ends the calls that the process before was setting up, and that have not begun again. The stack serves.
 func (s *Server) Begun() {
 	s.again.Range(func(tag, v any) bool {
 		if _, is := s.again.LoadAndDelete(tag); is {
-			b := v.(*begun)
-			b.close()
-			s.keepInterrupted(&store.Left{Interrupted: b.record.Interrupted(time.Now())})
+			s.notBegun(v.(*begun))
 		}
 		return true
 	})

@@ -298,6 +298,5 @@ func (v *reviving) handed() phase {
 	v.soundAgain()
 	c.listenToAgent()
 	c.times.askAt = time.Time{}
-	c.journal()
 	return (*Call).bridged
 }

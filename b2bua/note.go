@@ -90,7 +90,12 @@ func (c *Call) journalAs(k *kept.Call) {
 	sheet := kept.TakeSheet()
 	defer sheet.Release()
 	if c.state(sheet); k != nil {
-		sheet.Recording, sheet.Paused, sheet.Voices = k.Recording, k.Paused, k.Voices
+		sheet.Recording, sheet.Paused = k.Recording, k.Paused
+		for side, v := range k.Voices {
+			if v != nil && !v.Once { // the process after this one does not begin it again
+				sheet.Voices[side] = v
+			}
+		}
 	}
 	text, err := sheet.Encode()
 	if err != nil { // never: it has nothing that can't be encoded

@@ -129,7 +129,7 @@ func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 		tx.Terminate()
 		return
 	}
-	p, t := s.knownBefore(message.TagOf(req.To().Params))
+	p, t := s.knownBefore(req)
 	if t == nil {
 		p, t = s.identify(req, tx)
 	}
@@ -198,7 +198,9 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 	c.a.wire.Serve(req, tx)
 	if !s.registry.addCall(c, c.a) {
 		c.ladder.Discard()
-		before.close()
+		if before != nil {
+			s.notBegun(before)
+		}
 		c.a.wire.Close()
 		s.stack.Reply(req, tx, 482, message.StatusText(482)) // merged with one that came at the same moment
 		return

@@ -201,8 +201,10 @@ func beginAnew(ctx context.Context, path, aside string, key []byte, consumers []
 	if _, err = db.ExecContext(ctx, upsertNote, "note_"+salvageNote, aside); err == nil && key != nil {
 		_, err = db.ExecContext(ctx, setKey, key)
 	}
-	if err == nil {
-		err = keepJournalled(ctx, db, path, consumers)
+	if err == nil { // a disk that takes nothing is waited for; another error costs these records alone
+		if kept := keepJournalled(ctx, db, path, consumers); refusesWrites(kept) {
+			err = kept
+		}
 	}
 	return fresh, err
 }

@@ -89,7 +89,7 @@ func openBeside(path string, seal cipher.AEAD) (*journal, error) {
 	}
 	j.held = true
 	j.begin(j.old)
-	if j.err != nil { // the other process has its room, and goes on
+	if j.err != nil { // the other process goes on
 		return nil, errors.Join(j.err, j.leave())
 	}
 	return j, nil
@@ -107,9 +107,9 @@ func (j *journal) alone() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.next != nil {
-		_ = j.next.f.Close() // it is empty
+		j.next, _ = j.next.recycle() // without room it is asked for again
 	}
-	if j.next = nil; j.old == nil && j.file != nil {
+	if j.next == nil && j.old == nil && j.file != nil {
 		_ = os.Remove(j.otherName(j.file))
 	}
 }

@@ -104,7 +104,7 @@ func (v *salvage) run(ctx context.Context) (next string, err error) {
 		return next, err
 	}
 	gaps := v.Gaps
-	if err := v.items(ctx); err != nil || v.Gaps > gaps {
+	if err := v.items(ctx); err != nil || v.Gaps > gaps || next != "" { // the file before may have the item
 		return next, err
 	}
 	return next, v.removeDelivered(ctx)
@@ -341,7 +341,8 @@ const insertSalvaged = `INSERT INTO outbox (consumer, call_id, kind, created_at,
 
 // items takes over what the consumers of the outbox have yet to get.
 func (v *salvage) items(ctx context.Context) error {
-	if had, err := columnsOf(ctx, v.db, "outbox"); err != nil || len(had) == 0 {
+	if had, err := columnsOf(ctx, v.db, "outbox"); err != nil || len(had) == 0 { // an earlier version, or it can't be read
+		clear(v.unsure) // nobody knows whether they were delivered
 		return err
 	}
 	var all [][]any
@@ -364,7 +365,7 @@ func (v *salvage) items(ctx context.Context) error {
 					if !slices.Contains(v.s.consumers, item[0].(string)) {
 						continue
 					}
-					for _, statement := range []string{isUndelivered, insertSalvaged} {
+					for _, statement := range []string{noteUndelivered, insertSalvaged} {
 						res, err := tx.ExecContext(wctx, statement, item...)
 						if err != nil {
 							return err

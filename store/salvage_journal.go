@@ -13,8 +13,8 @@ import (
 const (
 	// dueIfUnknown is when an item is due whose record was taken from the journal, until the old file was read: in no time that comes.
 	dueIfUnknown = "9998"
-	// isUndelivered notes that the old file has an item that was made from the journal. Its arguments are those of insertSalvaged.
-	isUndelivered = `UPDATE outbox SET due_at = ?7 WHERE consumer = ?1 AND call_id = ?2 AND kind = ?3 AND due_at = ?8`
+	// noteUndelivered notes that the old file has an item that was made from the journal. Its arguments are those of insertSalvaged.
+	noteUndelivered = `UPDATE outbox SET due_at = ?7 WHERE consumer = ?1 AND call_id = ?2 AND kind = ?3 AND due_at = ?8`
 )
 
 // keepJournalled keeps the records of finished calls that the journal beside a database has, and that were over. A journal that can't
@@ -72,7 +72,10 @@ func (v *salvage) askUnsure(ctx context.Context) error {
 		}
 		v.unsure[id] = false
 	}
-	return rows.Err()
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("%w: %s", errUnkept, err.Error())
+	}
+	return nil
 }
 
 // has notes that the old file has a call.
@@ -85,7 +88,7 @@ func (v *salvage) has(id string) {
 // removeDelivered removes the items of calls that the old file has without them. Those of a call that it has lost are delivered,
 // because nobody knows whether they were.
 func (v *salvage) removeDelivered(ctx context.Context) error {
-	return v.s.do(ctx, "keep", func(wctx context.Context, c *sql.Conn) error {
+	err := v.s.do(ctx, "keep", func(wctx context.Context, c *sql.Conn) error {
 		return inTx(wctx, c, func(tx *sql.Tx) error {
 			for id, has := range v.unsure {
 				if !has {
@@ -100,4 +103,8 @@ func (v *salvage) removeDelivered(ctx context.Context) error {
 			return nil
 		})
 	})
+	if err != nil {
+		return fmt.Errorf("%w: %s", errUnkept, err.Error())
+	}
+	return nil
 }

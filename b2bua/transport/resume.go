@@ -45,7 +45,7 @@ func (s *Stack) Lost(f *FlowState, tls config.TargetTLS) *Stream {
 	if err != nil || !message.IsStream(f.Transport) {
 		return nil
 	}
-	if c := s.streams.findAny(f.Transport, remote); c != nil && (c.peer != nil) == f.Dialled {
+	if c := s.streams.findAny(f.Transport, remote); c != nil && f.Transport == config.TransportTCP && (c.peer != nil) == f.Dialled {
 		return c
 	}
 	c := &Stream{hub: s.streams, transport: f.Transport, remote: remote, closed: make(chan struct{})}

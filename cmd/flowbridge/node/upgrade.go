@@ -70,7 +70,7 @@ type loaded struct {
 // endsAll says whether the end of a process would be that of all others: the first one's, or its whose parent at its start was an
 // init of containers. Such an init ends with the process that it has started, whoever is there besides.
 func endsAll(pid, parent int, first string) bool {
-	return pid == 1 || parent == 1 && slices.Contains([]string{"docker-init", "tini", "dumb-init", "catatonit"}, strings.TrimSpace(first))
+	return pid == 1 || parent == 1 && slices.Contains([]string{"docker-init", "podman-init", "tini", "tini-static", "dumb-init", "catatonit"}, strings.TrimSpace(first))
 }
 
 // Upgrade has a new process go on in place of this one.
