@@ -25,25 +25,44 @@ type begun struct {
 	media  RelaySession // the caller has its description; nil: it has none
 }
 
-// knownBefore is whose INVITE begins again; nil: that is to be found out. It was proven in the process before, with a nonce that is too
-// old by now, and is the same as there.
-func (s *Server) knownBefore(req *sip.Request) (*peers.Snapshot, *peers.Trunk) {
+// beginsAgain is the call that an INVITE begins again; nil: none. It is the same INVITE as in the process before: its To tag alone could
+// be that of another one from the same address.
+func (s *Server) beginsAgain(req *sip.Request) *begun {
 	v, is := s.again.Load(message.TagOf(req.To().Params))
 	if !is {
-		return nil, nil
+		return nil
 	}
 	b := v.(*begun)
-	p := s.admission.Peers.Load()
-	if t, known := p.CallerNamed(b.noted.Trunk); known && string(message.Text(req)) == b.noted.Invite {
-		return p, t
+	if message.ParseSource(req.Source()) != b.noted.Source.AddrPort || string(message.Text(req)) != b.noted.Invite {
+		return nil
+	}
+	return b
+}
+
+// knownBefore is whose INVITE begins again; nil: that is to be found out. It was proven in the process before, with a nonce that is too
+// old by now.
+func (s *Server) knownBefore(req *sip.Request) (*peers.Snapshot, *peers.Trunk) {
+	if b := s.beginsAgain(req); b != nil {
+		p := s.admission.Peers.Load()
+		if t, known := p.CallerNamed(b.noted.Trunk); known {
+			return p, t
+		}
 	}
 	return nil, nil
 }
 
+// enter takes a place for a call of the trunk. One that begins again has its own, whatever the limits.
+func (s *Server) enter(t *peers.Trunk, req *sip.Request) peers.Capacity {
+	if s.beginsAgain(req) != nil {
+		return s.admission.Reenter(t)
+	}
+	return s.admission.Enter(t)
+}
+
 // begins gives the id of a new call and when it came: as before where the process before was setting it up.
-func (s *Server) begins(tag string) (id string, at time.Time, before *begun) {
-	if b, is := s.again.LoadAndDelete(tag); is {
-		before = b.(*begun)
+func (s *Server) begins(req *sip.Request) (id string, at time.Time, before *begun) {
+	if before = s.beginsAgain(req); before != nil {
+		s.again.Delete(message.TagOf(req.To().Params))
 		return before.record.ID, leg.TimeOf(before.noted.Started), before
 	}
 	return NewID(), time.Now(), nil

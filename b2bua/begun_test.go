@@ -3,6 +3,7 @@ package b2bua
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -264,5 +265,67 @@ func TestProvenBefore(t *testing.T) {
 		w.record()
 		w.record()
 		w.carrier.challenged(w.carrier.newCall("+15075780003")) // others have to
+	})
+}
+
+// TestCallersKeepTheirOrder: callers that waited are served in their order by the process that goes on, the one whose target rang
+// first. Their places are theirs, whatever new calls may have.
+func TestCallersKeepTheirOrder(t *testing.T) {
+	yaml := strings.NewReplacer("limit: 2", "limit: 10", `country: "1"}`, `country: "1", max_cps: 1}`,
+		`["udp://198.51.100.1:5060"]`, `["udp://198.51.100.1:5060"], limits: {setups: 4}`).Replace(queueConfig)
+	inWorldWith(t, yaml, func(w *world) {
+		all := []*dialogue{w.calls("+15075780001")}
+		in := w.agent.expect("INVITE")
+		w.agent.reply(in, 180, "Ringing", "agent", "")
+		for i := range 5 {
+			time.Sleep(2 * time.Second)
+			all = append(all, w.calls(fmt.Sprintf("+1507578000%d", i+2)))
+		}
+		w.upgraded()
+		again := w.cancelledAndAgain(in)
+		if !strings.HasPrefix(again.raw, "INVITE sip:"+all[0].to) {
+			t.Errorf("somebody else is served:\n%s", again.raw)
+		}
+		w.carrier.rest()
+		if got := w.waiting(); got != "0002 0003 0004 0005 0006" {
+			t.Errorf("waiting: %s", got)
+		}
+		w.agent.answer(again, "agent2")
+		w.agent.expect("ACK")
+		all[0].learn(w.carrier.expect("SIP/2.0 200"))
+		w.carrier.ack(all[0])
+		for i, d := range all {
+			w.callerHangsUp(d)
+			if i+1 < len(all) {
+				w.served(w.agent, all[i+1])
+			}
+			w.record()
+		}
+	})
+}
+
+// TestAnotherINVITEBeginsNothing: an INVITE that only looks like that of a caller who waits, from the same address, does not get its call.
+func TestAnotherINVITEBeginsNothing(t *testing.T) {
+	inWorldWith(t, soundingQueue(""), func(w *world) {
+		first := w.calls("+15085780001")
+		w.served(w.agent, first)
+		second, told := w.sounds("+15075780002", "", "")
+		time.Sleep(time.Second)
+		w.server.Stack().Hold()
+		forged := *second
+		forged.to, forged.toTag, forged.sdp = "+15085780009", "", sdpAt("192.0.2.10", 30000)
+		w.carrier.invite(&forged)
+		w.upgraded()
+		if again := w.carrier.expect("SIP/2.0 183"); again.value("To") != told.value("To") {
+			t.Errorf("another call:\n%s", again.raw)
+		}
+		if got := w.waiting(); got != "0002" {
+			t.Errorf("waiting: %s", got)
+		}
+		w.callerHangsUp(first)
+		w.served(w.agent, second)
+		w.callerHangsUp(second)
+		w.record()
+		w.record()
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"flowbridge/b2bua/cause"
@@ -262,6 +263,7 @@ func (s *Server) replace(before Predecessor) error {
 		return err
 	}
 	all := before.Calls()
+	s.stack.HoldFirst(invitesOf(all))
 	return parallel.Do(len(all), func(i int) error {
 		if err := s.safely(func() error { return s.takeOver(all[i]) }); err != nil {
 			return fmt.Errorf("call %s: %w", all[i].Record.ID, err)
@@ -270,14 +272,23 @@ func (s *Server) replace(before Predecessor) error {
 	})
 }
 
+// invitesOf are the INVITEs of calls that are begun again, in the order in which the calls came: who waits for a target longest is
+// served first.
+func invitesOf(all []Handed) (invites []transport.HeldState) {
+	again := slices.DeleteFunc(slices.Clone(all), func(h Handed) bool { return h.Again == nil })
+	slices.SortFunc(again, func(a, b Handed) int { return strings.Compare(a.Record.ID, b.Record.ID) })
+	for i := range again {
+		invites = append(invites, *again[i].Again)
+	}
+	return invites
+}
+
 func (s *Server) takeOver(h Handed) error {
 	k, err := s.decode(h.State)
 	if err != nil {
 		return err
 	}
-	if k.Handed = true; h.Again != nil {
-		s.stack.Restore(&transport.State{Held: []transport.HeldState{*h.Again}})
-	}
+	k.Handed = true
 	if h.Noted != nil { // a kill before it has begun again leaves it to the next process
 		if err = s.toBegin(&h); err != nil {
 			return err

@@ -154,7 +154,7 @@ func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 		s.replyOnce(req, tx, 500)
 		return
 	}
-	if why := s.admission.Enter(t); why != peers.CapacityFree {
+	if why := s.enter(t, req); why != peers.CapacityFree {
 		s.noteFull(why, source)
 		s.stack.NoteRefusal(message.TagOf(req.To().Params))
 		s.replyOnce(req, tx, 503, leg.RetryAfter())
@@ -185,7 +185,7 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 			s.admission.Leave(t, true)
 		}
 	}()
-	id, at, before := s.begins(message.TagOf(req.To().Params))
+	id, at, before := s.begins(req)
 	c := s.newCall(id, at, req, p, t, source)
 	leg := leg.NewUAS(s.legOptions(media.SideA, local, t.Options(p)), req, source)
 	flow := s.stack.StreamOf(req)

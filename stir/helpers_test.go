@@ -36,7 +36,7 @@ func (s *signer) identity(t testing.TB) string {
 }
 
 func request(identity ...string) *Request {
-	return &Request{Identity: identity, From: "+15075550100", To: "+15075785607", Called: "+15075785607", CallID: "one", FromTag: "a"}
+	return &Request{Identity: identity, From: "+15075550100", To: "+15075785607", Called: "+15075785607", CallID: "one", FromTag: "a", Came: time.Now()}
 }
 
 func (s *signer) policy() *Policy {

@@ -15,7 +15,7 @@ import (
 type Policy struct {
 	Roots   *x509.CertPool // that certificates lead to
 	Hosts   []string       // that certificates are fetched from: a name or address, *.name, perhaps with a port
-	Fresh   time.Duration  // how far an iat may be from now, either way
+	Fresh   time.Duration  // how far an iat may be from the moment when the INVITE came, either way
 	Timeout time.Duration  // how long a call waits for a certificate
 }
 
@@ -28,6 +28,7 @@ type Request struct {
 	Diverted bool   // the call says that it was diverted: Called need not be a number that was signed
 	CallID   string
 	FromTag  string
+	Came     time.Time // when the INVITE came, which may be before another process was asked
 }
 
 // The values of verstat (3GPP TS 24.229 section 7.2A.20).
@@ -168,7 +169,7 @@ func one(p *Policy, r *Request, value string, prove func(*passport) Result) Resu
 	case h.ppt != "" && h.ppt != shaken: // the header has no ppt, and the PASSporT has
 		return failed(StatusMissing, errOther)
 	}
-	if age := time.Since(pass.claims.issued); age > p.Fresh || age < -p.Fresh {
+	if age := r.Came.Sub(pass.claims.issued); age > p.Fresh || age < -p.Fresh {
 		return failed(StatusStale, fmt.Errorf("%w: it is %v old", errStale, age.Round(time.Second)))
 	}
 	if err := pass.claims.names(r); err != nil {

@@ -348,3 +348,18 @@ func BenchmarkVerify(b *testing.B) {
 		}
 	}
 }
+
+// TestAsOfItsArrival: how old a signature is counts from the arrival of the INVITE, whoever asks when.
+func TestAsOfItsArrival(t *testing.T) {
+	s := newSigner(t, provider)
+	v := New(t.Context(), &server{answer: says(200, s.File)})
+	came := time.Now().Add(-2 * time.Minute)
+	r := request(s.Sign(t, jose, body(came)) + ";info=<" + where + ">")
+	if got := v.Verify(s.policy(), r); got.Status != StatusStale {
+		t.Errorf("it has come now: %v", got)
+	}
+	r.Came = came
+	if got := v.Verify(s.policy(), r); got.Status != 0 {
+		t.Errorf("it has waited: %v", got)
+	}
+}

@@ -89,8 +89,11 @@ func openBeside(path string, seal cipher.AEAD) (*journal, error) {
 	}
 	j.held = true
 	j.begin(j.old)
-	if j.err != nil { // the other process goes on
-		return nil, errors.Join(j.err, j.leave())
+	if j.err == nil {
+		j.err = j.file.grow(roomStep)
+	}
+	if j.err != nil && !errors.Is(j.err, errNoPreallocation) { // the other process goes on
+		return nil, errors.Join(fmt.Errorf("journal: no room for its next file: %w", j.err), j.leave())
 	}
 	return j, nil
 }

@@ -248,7 +248,12 @@ func TestJournalBesideAnother(t *testing.T) {
 // A process that replaces another one on a full disk takes the room that the other one has. Without that it does not begin, and the
 // other one goes on.
 func TestJournalBesideAnotherOnAFullDisk(t *testing.T) {
-	for size, room := range map[string]bool{"8m": false, "128m": true} {
+	for _, tt := range []struct {
+		size string
+		left int64 // on the disk
+		room bool
+	}{{"8m", 0, false}, {"8m", 16 << 10, false}, {"128m", 0, true}} {
+		size, room := tt.size, tt.room
 		dir := t.TempDir()
 		if err := unix.Mount("flowbridge", dir, "tmpfs", 0, "size="+size); err != nil {
 			t.Skipf("needs root, for a disk of its own: %v", err)
@@ -261,6 +266,14 @@ func TestJournalBesideAnotherOnAFullDisk(t *testing.T) {
 		one, two := sample("one"), sample("two")
 		j.note(callState, &one, nil, start)
 		fillDisk(t, dir)
+		filler := filepath.Join(dir, "filler")
+		st, err := os.Stat(filler)
+		if err == nil {
+			err = os.Truncate(filler, st.Size()-tt.left)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 		beside, err := openBeside(j.path, testSeal)
 		if (err == nil) != room {
 			t.Fatalf("with %s: %v", size, err)

@@ -278,6 +278,19 @@ func (a *Admission) Enter(t *Trunk) Capacity {
 	return CapacityFree
 }
 
+// Reenter is Enter for a call of the process before that is begun again: it has a place whatever the limits, unless the server drains.
+func (a *Admission) Reenter(t *Trunk) Capacity {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.draining {
+		return CapacityNone
+	}
+	t.calls++
+	a.setups.add(&t.setups, 1)
+	a.ports.add(&t.ports, 1)
+	return CapacityFree
+}
+
 // Answered gives the place of a call in set-up back.
 func (a *Admission) Answered(t *Trunk) {
 	a.mu.Lock()

@@ -30,15 +30,19 @@ type heldMessage struct {
 // their CANCELs behind them.
 func (s *Stack) Hold() { s.held.on.Store(true) }
 
-// Release handles what was held.
+// Release handles what was held, one after the other: who came first has the first turn.
 func (s *Stack) Release() {
 	s.held.on.Store(false)
 	s.held.mu.Lock()
 	all := s.held.messages
 	s.held.messages = nil
 	s.held.mu.Unlock()
+	r := s.turns.newReader(func() {}) // of messages that are read already
+	defer s.turns.forget(r)
 	for _, m := range all {
+		r.attend()
 		s.receive(m.text, m.from)
+		r.run(0)
 	}
 }
 

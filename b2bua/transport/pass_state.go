@@ -117,7 +117,24 @@ func (s *Stack) Restore(st *State) {
 		}
 	}
 	s.Hold()
-	for _, h := range st.Held {
+	s.holdAll(st.Held)
+}
+
+// HoldFirst holds messages before those that are held already.
+func (s *Stack) HoldFirst(all []HeldState) {
+	s.Hold()
+	s.held.mu.Lock()
+	later := s.held.messages
+	s.held.messages = nil
+	s.held.mu.Unlock()
+	s.holdAll(all)
+	for _, m := range later {
+		s.hold(m.text, m.from)
+	}
+}
+
+func (s *Stack) holdAll(all []HeldState) {
+	for _, h := range all {
 		source, err := netip.ParseAddrPort(h.Source)
 		over := s.named(h.Over)
 		if err != nil || over == nil {

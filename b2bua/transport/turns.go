@@ -64,6 +64,13 @@ func (t *Turns) newReader(serve func()) *reader {
 	return r
 }
 
+// forget forgets a reader that reads no more.
+func (t *Turns) forget(r *reader) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.readers = slices.DeleteFunc(t.readers, func(other *reader) bool { return other == r })
+}
+
 // Begin begins a turn.
 func (t *Turns) Begin(turn func()) {
 	t.mu.Lock()
