@@ -48,6 +48,9 @@ type Handed struct {
 // before, or a call can't be handed over, the server goes on.
 func (s *Server) Freeze(ctx context.Context, freeze func()) error {
 	err := s.stack.Freeze(ctx, func() bool {
+		if s.unwritten.Load() > 0 { // nobody hears less while records are waited for
+			return false
+		}
 		if freeze != nil {
 			freeze()
 			freeze = nil

@@ -1,6 +1,7 @@
 package b2bua
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -44,6 +45,23 @@ func TestCallGoesOver(t *testing.T) {
 		if r := w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller); r.Restored != 0 {
 			t.Errorf("%+v", r)
 		}
+	})
+}
+
+// TestMediaGoOnWhileARecordWaits: the media are not frozen for a record that is not written, and the server goes on at the end of its time.
+func TestMediaGoOnWhileARecordWaits(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		c := w.talk(nil, nil)
+		w.server.unwritten.Add(1)
+		ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
+		defer cancel()
+		frozen := 0
+		if err := w.server.Freeze(ctx, func() { frozen++ }); !errors.Is(err, context.DeadlineExceeded) || frozen != 0 {
+			t.Errorf("%v, frozen %d times", err, frozen)
+		}
+		w.server.unwritten.Add(-1)
+		w.upgraded()
+		c.hangsUp()
 	})
 }
 

@@ -4,7 +4,11 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
 	"net/netip"
+	"os"
 	"sync"
 	"time"
 )
@@ -114,30 +118,90 @@ func (s *Store) writeBindings(ctx context.Context, c *sql.Conn) error {
 }
 
 // Bindings gives what was registered when the process before ended, by holder. A row that can't be read is left out: the next
-// REGISTER replaces it.
+// REGISTER replaces it. It does not wait for the writer, and reads the file also where its disk is full or read-only.
 func (s *Store) Bindings(ctx context.Context) (map[string][]Binding, error) {
+	err := s.ready(ctx)
+	var all map[string][]Binding
+	if err == nil {
+		all, err = s.readBindings(ctx, s.pool())
+	}
+	if err != nil && refusesWrites(err) {
+		for _, name := range withoutIndex(s.path) {
+			if all, failed := s.bindingsIn(ctx, name); failed == nil {
+				return all, nil
+			}
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("bindings: %w", err)
+	}
+	return all, nil
+}
+
+// LaterBindings is Bindings where that has failed: wait returns what the writer reads once it can, before it writes what is kept
+// after this call.
+func (s *Store) LaterBindings() (wait func(context.Context) (map[string][]Binding, error)) {
+	var all map[string][]Binding
+	done := make(chan error, 1)
+	asked := s.queue.ask(job{done: done, run: func(ctx context.Context, c *sql.Conn) (err error) {
+		all, err = s.readBindings(ctx, c)
+		return err
+	}})
+	return func(ctx context.Context) (map[string][]Binding, error) {
+		if asked != nil {
+			return nil, asked
+		}
+		if err := s.wait(ctx, done, "bindings"); err != nil {
+			return nil, err
+		}
+		return all, nil
+	}
+}
+
+// withoutIndex names the file for connections that need no index of its log, which a full or read-only disk has no room for. The
+// first keeps it in memory, and all others out meanwhile. The second reads no log, so it is there only where nothing is in one.
+func withoutIndex(path string) []string {
+	names := []string{dsn(path, "rw", "locking_mode(exclusive)", "query_only(1)")}
+	log, err := os.Stat(path + "-wal")
+	if errors.Is(err, fs.ErrNotExist) || err == nil && log.Size() == 0 {
+		names = append(names, unchanging(path))
+	}
+	return names
+}
+
+// bindingsIn reads them by a connection of its own.
+func (s *Store) bindingsIn(ctx context.Context, name string) (map[string][]Binding, error) {
+	db, err := openDB(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = db.Close() }() // it was only read
+	return s.readBindings(ctx, db)
+}
+
+func (s *Store) readBindings(ctx context.Context, from interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+},
+) (map[string][]Binding, error) {
 	all, now := map[string][]Binding{}, s.journal.moment(time.Now())
-	err := s.do(ctx, "bindings", func(ctx context.Context, c *sql.Conn) error {
-		rows, err := c.QueryContext(ctx, `SELECT holder, bindings FROM registrations`)
-		if err != nil {
-			return err
+	rows, err := from.QueryContext(ctx, `SELECT holder, bindings FROM registrations`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var holder, text string
+		if err := rows.Scan(&holder, &text); err != nil {
+			return nil, err
 		}
-		defer rows.Close()
-		for rows.Next() {
-			var holder, text string
-			if err := rows.Scan(&holder, &text); err != nil {
-				return err
-			}
-			var of []keptBinding
-			if json.Unmarshal([]byte(text), &of) != nil {
-				continue
-			}
-			all[holder] = nil
-			for i := range of {
-				all[holder] = append(all[holder], of[i].asOf(now))
-			}
+		var of []keptBinding
+		if json.Unmarshal([]byte(text), &of) != nil {
+			continue
 		}
-		return rows.Err()
-	})
-	return all, err
+		all[holder] = nil
+		for i := range of {
+			all[holder] = append(all[holder], of[i].asOf(now))
+		}
+	}
+	return all, rows.Err()
 }

@@ -69,10 +69,15 @@ func keyReadOnly(ctx context.Context, path string) []byte {
 	if key := keyOf(ctx, dsn(path, "ro")); key != nil {
 		return key
 	}
-	if key := keyOf(ctx, dsn(path, "ro")+"&"+url.Values{"immutable": {"1"}}.Encode()); key != nil {
+	if key := keyOf(ctx, unchanging(path)); key != nil {
 		return key
 	}
 	return keyBeside(path)
+}
+
+// unchanging names a file that nobody changes: it is read without its log.
+func unchanging(path string) string {
+	return dsn(path, "ro") + "&" + url.Values{"immutable": {"1"}}.Encode()
 }
 
 // leaveInterrupted is closeInterrupted without a database: the records of calls that do not go on wait for it, and all entries

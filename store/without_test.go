@@ -142,3 +142,67 @@ func TestFirstStartOnADiskThatTakesNothing(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// Who has registered is known where the disk takes nothing, at once: nobody waits for it. Where the file can't be read either, it is
+// known once it can be, and nothing that registers meanwhile takes the place of what was not read.
+func TestBindingsOnADiskThatTakesNothing(t *testing.T) {
+	one, two := []Binding{{Contact: "sip:a@10.0.0.5"}}, []Binding{{Contact: "sip:b@10.0.0.6"}}
+	for name, tt := range map[string]struct {
+		log, index, full, later bool
+	}{
+		"read-only":                          {log: true, index: true},
+		"read-only, closed":                  {},
+		"read-only, without the log's index": {log: true, later: true},
+		"full":                               {log: true, index: true, full: true},
+		"full, closed":                       {full: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path, remount := diskOf(t)
+			s := openTest(t, path)
+			s.KeepBindings("trunk phone", one)
+			if err := s.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			files := map[string][]byte{}
+			for _, more := range []string{"", "-wal", "-shm"} {
+				files[more], _ = os.ReadFile(path + more)
+			}
+			kill(t, s)
+			if !tt.index {
+				delete(files, "-shm")
+			}
+			for more, text := range files {
+				if tt.log {
+					if err := os.WriteFile(path+more, text, 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			if tt.full {
+				fillDisk(t, filepath.Dir(path))
+			} else {
+				remount(unix.MS_RDONLY, "")
+			}
+			s, err := Open(t.Context(), path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := s.Bindings(t.Context())
+			if tt.later {
+				if err == nil {
+					t.Fatalf("read are %+v", got)
+				}
+				wait := s.LaterBindings()
+				s.KeepBindings("trunk phone", two)
+				remount(0, "")
+				got, err = wait(t.Context())
+			}
+			if err != nil || len(got) != 1 || len(got["trunk phone"]) != 1 || got["trunk phone"][0].Contact != one[0].Contact {
+				t.Errorf("%+v, %v", got, err)
+			}
+			if err := s.Leave(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}

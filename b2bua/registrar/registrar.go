@@ -43,6 +43,28 @@ func New(before map[string][]store.Binding, keep func(holder string, all []store
 	return r
 }
 
+// TakeUp adds bindings of the process before that could not be read in time for New. What has registered since stays as it is.
+func (r *Registrar) TakeUp(now time.Time, before map[string][]store.Binding) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for holder, all := range before {
+		next := slices.Clone(r.of[holder])
+		for _, b := range all {
+			uri := message.ParseURI(b.Contact)
+			again := func(o store.Binding) bool {
+				other := message.ParseURI(o.Contact)
+				return message.SameURI(&uri, &other) || b.Instance != "" && b.Instance == o.Instance
+			}
+			if now.Before(b.Expires) && !slices.ContainsFunc(r.of[holder], again) && r.total-len(r.of[holder])+len(next) < maxBindings {
+				next = append(next, b)
+			}
+		}
+		if len(next) > len(r.of[holder]) {
+			r.set(holder, next)
+		}
+	}
+}
+
 // Request is a REGISTER that has shown the credentials of its holder.
 type Request struct {
 	*sip.Request

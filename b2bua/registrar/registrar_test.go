@@ -3,6 +3,7 @@ package registrar
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -169,6 +170,39 @@ func TestBindingsEnd(t *testing.T) {
 	r.Drop("trunk phone", all[0])
 	if r.total != 0 || len(r.of) != 0 {
 		t.Errorf("after the drop: %+v", r.of)
+	}
+}
+
+// Bindings of the process before that are read late are added to those that were made since, which stay, and all are kept.
+func TestTakeUp(t *testing.T) {
+	kept := map[string]int{}
+	r := New(nil, func(holder string, all []store.Binding) { kept[holder] = len(all) })
+	r.Register(start, register(t, "one", 7, "Contact: <sip:a@10.0.0.5>\nContact: <sip:b@10.0.0.5>;+sip.instance=\"<urn:b>\"\n"))
+	ends := start.Add(time.Hour)
+	r.TakeUp(start, map[string][]store.Binding{
+		"trunk phone": {
+			{Contact: "sip:a@10.0.0.5:5060;x=y", Expires: ends},
+			{Contact: "sip:a@10.0.0.5", CSeq: 3, Expires: ends},
+			{Contact: "sip:was-b@10.0.0.9", Instance: "<urn:b>", Expires: ends},
+			{Contact: "sip:c@10.0.0.7", Expires: ends},
+			{Contact: "sip:d@10.0.0.8", Expires: start},
+		},
+		"trunk other": {{Contact: "sip:c@10.0.0.7", Expires: ends}},
+	})
+	var got []string
+	for _, h := range r.All(start) {
+		for _, b := range h.Bindings {
+			got = append(got, fmt.Sprintf("%s %s %d", h.Name, b.Contact, b.CSeq))
+		}
+	}
+	slices.Sort(got)
+	want := []string{"trunk other sip:c@10.0.0.7 0", "trunk phone sip:a@10.0.0.5 7", "trunk phone sip:a@10.0.0.5:5060;x=y 0", "trunk phone sip:b@10.0.0.5 7", "trunk phone sip:c@10.0.0.7 0"}
+	if !slices.Equal(got, want) || r.total != 5 || kept["trunk phone"] != 4 || kept["trunk other"] != 1 {
+		t.Errorf("%q, %d in all, kept %v", got, r.total, kept)
+	}
+	r = New(map[string][]store.Binding{"trunk other": make([]store.Binding, maxBindings)}, nil)
+	if r.TakeUp(start, map[string][]store.Binding{"trunk phone": {{Contact: "sip:c@10.0.0.7", Expires: ends}}}); r.total != maxBindings {
+		t.Errorf("%d in all", r.total)
 	}
 }
 

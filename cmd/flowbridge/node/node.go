@@ -234,15 +234,6 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	return n.serveAPI(ctx, o)
 }
 
-// bindings are those of who had registered at the process before.
-func (n *Node) bindings(ctx context.Context) map[string][]store.Binding {
-	all, err := n.store.Bindings(ctx)
-	if err != nil {
-		n.log.Error().Err(err).Msg("registrations not read: a trunk that registers here is called again after its next REGISTER")
-	}
-	return all
-}
-
 // tendAll has what is to be looked after in the background begin with the node.
 func (n *Node) tendAll(ctx context.Context) {
 	n.stalls = newStalls(n.log, n.watched()...)

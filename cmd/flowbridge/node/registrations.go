@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"strings"
 	"time"
 
@@ -9,6 +10,35 @@ import (
 	"flowbridge/store"
 	"flowbridge/telemetry"
 )
+
+// bindingsPatience is how long a start waits for the registrations of before.
+const bindingsPatience = 2 * time.Second
+
+// bindings are those of who had registered at the process before. Those that can't be read now are taken up once they can be.
+func (n *Node) bindings(ctx context.Context) map[string][]store.Binding {
+	bounded, cancel := context.WithTimeout(ctx, bindingsPatience)
+	defer cancel()
+	all, err := n.store.Bindings(bounded)
+	if err != nil {
+		n.log.Error().Err(err).Msg("registrations not read: a trunk that registers here is called again after its next REGISTER")
+		later := n.store.LaterBindings()
+		n.begins = append(n.begins, func() { go n.takeUpBindings(ctx, later) }) // it ends with ctx
+	}
+	return all
+}
+
+// takeUpBindings takes up what could not be read at the start.
+func (n *Node) takeUpBindings(ctx context.Context, later func(context.Context) (map[string][]store.Binding, error)) {
+	all, err := later(ctx)
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		n.log.Error().Err(err).Msg("registrations not read: a trunk that registers here is called again after its next REGISTER")
+	default:
+		n.server.Registrar().TakeUp(time.Now(), all)
+		n.log.Info().Msg("registrations of before are read now")
+	}
+}
 
 // registrations are those of the trunks at others, and of others here, for the admin API.
 func (n *Node) registrations() admin.Registrations {

@@ -32,6 +32,8 @@ const (
 	settlePatience = 2 * time.Second
 	setupPatience  = 500 * time.Millisecond
 	settleEvery    = 5 * time.Millisecond
+	// storePatience is how long the store may take to write what it has, before anything stands still, and while everything does.
+	storePatience = 2 * time.Second
 	// requestPatience is how long HTTP requests under way are waited for.
 	requestPatience = time.Second
 )
@@ -101,6 +103,9 @@ func (o *operator) upgrade(ctx context.Context) (done admin.Upgraded, err error)
 		return done, err
 	}
 	defer func() { o.endUpgrade(done.PID, err) }()
+	if err := o.node.written(ctx); err != nil {
+		return done, err
+	}
 	p, err := handover.Start(o.program)
 	if err != nil {
 		return done, fmt.Errorf("the new process: %w", err)
@@ -112,6 +117,16 @@ func (o *operator) upgrade(ctx context.Context) (done admin.Upgraded, err error)
 	}
 	done.PID, done.TookMS = p.PID, time.Since(begun).Milliseconds()
 	return done, nil
+}
+
+// written waits until the store has written what it was given: another process would not have the rest.
+func (n *Node) written(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, storePatience)
+	defer cancel()
+	if err := n.store.Flush(ctx); err != nil {
+		return fmt.Errorf("records wait in memory, where the new process would not have them: %w; try again when /readyz says 200", err)
+	}
+	return nil
 }
 
 // ended ends a new process that can't go on, and says why it can't.
@@ -223,7 +238,9 @@ func (h *handing) freeze(ctx context.Context) error {
 	undo(n.tending.Unlock)
 	n.webhooks.Set(nil)
 	undo(func() { n.webhooks.Set(hooksOf(n.config())) })
-	lock, resume, err := n.store.Pause(ctx)
+	paused, cancel := context.WithTimeout(ctx, storePatience)
+	defer cancel()
+	lock, resume, err := n.store.Pause(paused)
 	if err != nil {
 		return err
 	}
@@ -242,10 +259,13 @@ func (h *handing) still(ctx context.Context) error {
 	tick := time.NewTicker(settleEvery)
 	defer tick.Stop()
 	for {
+		if err := h.node.store.Err(); err != nil {
+			return fmt.Errorf("%d records are not written: %w", server.Unwritten(), err)
+		}
 		why := server.Settled(time.Since(begun) > setupPatience)
 		if why == nil {
 			h.frozen = time.Now()
-			if why = server.Freeze(ctx, h.node.engine.Freeze); why == nil {
+			if why = server.Freeze(settled, h.node.engine.Freeze); why == nil {
 				return nil
 			}
 			h.node.engine.Thaw()
@@ -254,6 +274,9 @@ func (h *handing) still(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-settled.Done():
+			if k := server.Unwritten(); k > 0 {
+				why = fmt.Errorf("%d records are not written: %w", k, errors.Join(h.node.store.Err(), why))
+			}
 			return why
 		}
 	}

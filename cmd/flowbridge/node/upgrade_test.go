@@ -15,6 +15,7 @@ import (
 
 	"flowbridge/config"
 	"flowbridge/internal/handover"
+	"flowbridge/store"
 )
 
 // successorMode has this test's program be the new process of an upgrade, and says how it fails.
@@ -221,5 +222,42 @@ func TestUpgradeBelowAnInit(t *testing.T) {
 		if got := endsAll(tt.pid, tt.parent, tt.first); got != tt.ends {
 			t.Errorf("%+v: %v", tt, got)
 		}
+	}
+}
+
+// TestUpgradeWithoutARecord: where records can't be written, no other process is begun, and nothing stands still: the refusal says why.
+func TestUpgradeWithoutARecord(t *testing.T) {
+	s := newReloadStage(t)
+	s.left, s.patience, s.program = make(chan struct{}), time.Minute, handover.Program{Path: filepath.Join(s.dir, "nothing")}
+	path, aside := filepath.Join(s.dir, "calls.db"), filepath.Join(s.dir, "aside.db")
+	other, err := store.Open(t.Context(), filepath.Join(s.dir, "other.db"))
+	if err == nil {
+		err = other.Close()
+	}
+	if err == nil {
+		err = os.Rename(path, aside)
+	}
+	if err == nil {
+		err = os.Rename(filepath.Join(s.dir, "other.db"), path)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Upgrade(t.Context()); err == nil || !strings.Contains(err.Error(), "another file is in the place of the database") {
+		t.Errorf("%v", err)
+	}
+	h := &handing{node: s.node}
+	if err := h.still(t.Context()); err == nil || !h.frozen.IsZero() || !strings.Contains(err.Error(), "another file is in the place of the database") {
+		t.Errorf("%v, frozen at %v", err, h.frozen)
+	}
+	s.node.server.Thaw()
+	if err := os.Rename(aside, path); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.node.store.Flush(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Upgrade(t.Context()); err == nil || !strings.Contains(err.Error(), "no such file") {
+		t.Errorf("when they are written: %v", err)
 	}
 }

@@ -1,0 +1,88 @@
+package node
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
+
+	"flowbridge/config"
+	"flowbridge/store"
+)
+
+// TestStartOnADiskThatTakesNothing: a process takes calls, and knows who has registered, although its disk is read-only. What it
+// can't read there, it knows once it can.
+func TestStartOnADiskThatTakesNothing(t *testing.T) {
+	for name, later := range map[string]bool{"at once": false, "later": true} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := unix.Mount("flowbridge", dir, "tmpfs", 0, "size=128m"); err != nil {
+				t.Skipf("needs root, for a disk of its own: %v", err)
+			}
+			t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+			path := filepath.Join(dir, "f.db")
+			kept, err := store.Open(t.Context(), path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			kept.KeepBindings("trunk phone", []store.Binding{{Contact: "sip:a@127.0.72.5", Transport: "udp", Expires: time.Now().Add(time.Hour)}})
+			if err := kept.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if later {
+				if err := os.WriteFile(path+"-wal", []byte("a log that has no index"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			remount := func(flags uintptr) {
+				t.Helper()
+				if err := unix.Mount("", dir, "", unix.MS_REMOUNT|flags, ""); err != nil {
+					t.Fatal(err)
+				}
+			}
+			remount(unix.MS_RDONLY)
+			cfg, err := config.Parse("f.yaml", fmt.Appendf(nil, diskConfig, path), func(string) (string, bool) { return "secret", true })
+			if err != nil {
+				t.Fatal(err)
+			}
+			read := make(chan struct{}, 1)
+			n, err := Start(t.Context(), cfg, zerolog.New(io.Discard).Hook(zerolog.HookFunc(func(_ *zerolog.Event, _ zerolog.Level, message string) {
+				if message == "registrations of before are read now" {
+					read <- struct{}{}
+				}
+			})), Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n.store.Err() == nil {
+				t.Error("the disk takes something")
+			}
+			if later {
+				remount(0)
+				<-read
+			}
+			if got := n.registrations().Incoming; len(got) != 1 || got[0].Contact != "sip:a@127.0.72.5" {
+				t.Errorf("%+v have registered", got)
+			}
+			remount(0)
+			if err := n.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+const diskConfig = `
+sip: {listen: ["udp://127.0.0.1:0"]}
+media: {listen: [127.0.0.1]}
+trunks: [{name: phone, auth: {username: phone, password_env: PASSWORD}, registrar: {}}]
+targets: [{name: one, kind: sip, uri: "sip:a@127.0.0.3"}]
+routes: [{trunk: phone, targets: [one]}]
+store: {path: %q}
+admin: {listen: "127.0.0.1:0"}
+`
