@@ -99,10 +99,16 @@ type sizes struct{ file, wal int64 }
 // shorter one is looked through.
 func (w *writer) truncated(ctx context.Context) bool {
 	now, was := sizes{}, w.sizes
-	if st, err := os.Stat(w.s.path); err == nil && os.SameFile(st, w.s.file) {
+	st, err := os.Stat(w.s.path)
+	switch {
+	case err != nil:
+		now.file = max(was.file, 1) // it is not there
+	case os.SameFile(st, w.s.file):
 		now.file = st.Size()
-	} else {
-		now.file = max(was.file, 1) // it is not there, or another one
+	case st.Size() > 0: // somebody else's, which is left alone
+		return false
+	default:
+		now.file = max(was.file, 1)
 	}
 	if st, err := os.Stat(w.s.path + "-wal"); err == nil {
 		now.wal = st.Size()

@@ -167,3 +167,24 @@ func TestTextIsNotSetAside(t *testing.T) {
 		t.Errorf("%q, %v", b, err)
 	}
 }
+
+// TestAnotherFileIsNotDamaged: a file of text in the place of the database, whose log is removed, is somebody's, and no damaged database.
+func TestAnotherFileIsNotDamaged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	s := openTest(t, path)
+	mustPut(t, s, sample("one"))
+	w := &writer{s: s}
+	if w.truncated(t.Context()) {
+		t.Error("it is whole")
+	}
+	if err := os.WriteFile(path+".text", []byte("a list\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path+".text", path); err != nil {
+		t.Fatal(err)
+	}
+	s.removeLog()
+	if w.truncated(t.Context()) {
+		t.Error("it is taken for a damaged one")
+	}
+}
