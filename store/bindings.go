@@ -123,7 +123,7 @@ func (s *Store) Bindings(ctx context.Context) (map[string][]Binding, error) {
 	err := s.ready(ctx)
 	var all map[string][]Binding
 	if err == nil {
-		all, err = s.readBindings(ctx, s.pool())
+		all, err = s.bindingsIn(ctx, dsn(s.path, "rw", "query_only(1)"))
 	}
 	if err != nil && refusesWrites(err) {
 		for _, name := range withoutIndex(s.path) {
@@ -169,7 +169,8 @@ func withoutIndex(path string) []string {
 	return names
 }
 
-// bindingsIn reads them by a connection of its own.
+// bindingsIn reads them by a connection of its own: one that was opened while the disk was read-only shares its index with all that
+// come later, which then can't write.
 func (s *Store) bindingsIn(ctx context.Context, name string) (map[string][]Binding, error) {
 	db, err := openDB(name)
 	if err != nil {

@@ -200,6 +200,13 @@ func TestBindingsOnADiskThatTakesNothing(t *testing.T) {
 			if err != nil || len(got) != 1 || len(got["trunk phone"]) != 1 || got["trunk phone"][0].Contact != one[0].Contact {
 				t.Errorf("%+v, %v", got, err)
 			}
+			if n := s.pool().Stats().OpenConnections; n > 0 { // the writer could not write beside one that is read-only
+				t.Errorf("%d connections are open", n)
+			}
+			if !tt.full {
+				remount(0, "")
+				mustPut(t, s, sample("late"))
+			}
 			if err := s.Leave(); err != nil {
 				t.Fatal(err)
 			}

@@ -176,6 +176,7 @@ func (w *writer) write(b *batch) (err error) {
 	w.s.ground.await()
 	if w.s.db == nil {
 		if err := w.attach(ctx); err != nil {
+			w.s.again() // what was opened to read while the disk was read-only keeps the writer from it
 			return err
 		}
 	}
