@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/kept"
@@ -311,6 +310,8 @@ func (v *reviving) handed() phase {
 	v.nameAgain()
 	v.soundAgain()
 	c.listenToAgent()
-	c.times.askAt = time.Time{}
+	if v.k.Asks { // that one has outlived a kill just before
+		c.askLater()
+	}
 	return (*Call).bridged
 }

@@ -211,6 +211,7 @@ func (c *Call) state(k *kept.Sheet) {
 	k.SetMedia(c.media.session.State())
 	k.Addr, k.OneWay, k.Listening = c.media.addr, c.media.oneWay, c.media.listening
 	k.Masked, k.MaskedTo = c.masking.on, c.masking.upTo
+	k.Asks = !c.times.askAt.IsZero()
 	k.Recording = c.recordings.current != nil && !c.recordings.current.Failed()
 	k.Paused = k.Recording && c.recordings.current.Paused()
 	k.Parts = c.recordings.parts + len(c.recordings.all)

@@ -57,6 +57,22 @@ func TestMissedBye(t *testing.T) {
 	})
 }
 
+// TestMissedByeBeforeAnUpgrade: it is found out also if the process that was to ask has been replaced.
+func TestMissedByeBeforeAnUpgrade(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		w.talk(nil, nil)
+		time.Sleep(2 * noteDelay)
+		w.restart()
+		time.Sleep(askAfter / 2)
+		w.upgraded()
+		w.carrier.reply(w.carrier.expect("OPTIONS"), 481, "Gone", "", "")
+		w.agent.reply(w.agent.expect("OPTIONS"), 200, "OK", "", "")
+		w.carrier.reply(w.carrier.expect("BYE"), 481, "Gone", "", "")
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.wantRecord(store.DispositionAnswered, cause.MissedHangup, store.EndedBySystem)
+	})
+}
+
 // TestSilentCallIsAskedOnce: a call whose sides both still have it goes on, and one that sends RTP is not asked.
 func TestSilentCallIsAskedOnce(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {

@@ -190,9 +190,7 @@ func (v *reviving) revived() phase {
 		}
 	}
 	c.listenToAgent()
-	stats := c.media.session.Stats()
-	c.media.heard = [2]uint64{stats.A.RxPackets, stats.B.RxPackets}
-	c.times.askAt = time.Now().Add(askAfter + rand.N(askAfter))
+	c.askLater()
 	c.journal()
 	return (*Call).bridged
 }
@@ -241,6 +239,13 @@ const (
 	askRefA = -1
 	askRefB = -2
 )
+
+// askLater has the sides asked that are silent from now on.
+func (c *Call) askLater() {
+	stats := c.media.session.Stats()
+	c.media.heard = [2]uint64{stats.A.RxPackets, stats.B.RxPackets}
+	c.times.askAt = time.Now().Add(askAfter + rand.N(askAfter))
+}
 
 // askSilent asks the sides that have sent no RTP since the restart: a BYE may have been
 // missed.

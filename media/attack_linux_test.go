@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"flowbridge/media/packet"
 
@@ -24,11 +23,7 @@ func noLeaks(tb testing.TB) {
 	_ = c.conn.Close()
 	files, goroutines := filesOpen(tb), runtime.NumGoroutine()
 	tb.Cleanup(func() {
-		now := filesOpen(tb)
-		for end := time.Now().Add(patience); len(now) != len(files) && time.Now().Before(end); now = filesOpen(tb) {
-			runtime.Gosched() // the kernel's relay looks at the interfaces for a moment when one of them changes
-		}
-		if len(now) != len(files) {
+		if now := filesOpen(tb); len(now) != len(files) {
 			tb.Errorf("descriptors at the end: %q; want %q", now, files)
 		}
 		await(tb, "the goroutines' end", func() bool { return runtime.NumGoroutine() <= goroutines })

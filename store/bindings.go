@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"os"
+	"strings"
 	"sync"
 	"time"
 )
@@ -49,31 +51,49 @@ func (k *keptBinding) asOf(now moment) Binding {
 	return k.withMonotonicTimes(now.Wall)
 }
 
-// bindings are those that wait for the writer.
+// bindings are those that the database does not have yet. The journal has them.
 type bindings struct {
-	mu      sync.Mutex               // guards what follows
-	pending map[string][]keptBinding // by holder
-	asked   bool                     // the writer is to come for them
+	left map[string]string // what an earlier process has left there, by holder, as JSON; constant after Open
+
+	mu      sync.Mutex        // guards what follows
+	pending map[string]string // by holder, as JSON
+	asked   bool              // the writer is to come for them
 }
 
-// KeepBindings keeps the bindings of a holder in place of those before. It does not block. What the disk does not take goes with
-// the next ones; what a kill takes with it, the next REGISTER brings back.
+// KeepBindings keeps the bindings of a holder in place of those before. They are in the journal when it returns, as Journal has the
+// states of calls there. What the database does not take is tried again by Alive.
 func (s *Store) KeepBindings(holder string, all []Binding) {
 	now, list := s.journal.moment(time.Now()), make([]keptBinding, len(all))
 	for i := range all {
 		list[i] = keptBinding{all[i].withMonotonicTimes(now.Wall), now}
 	}
+	text, err := json.Marshal(list)
+	if err != nil { // never: it has nothing that can't be encoded
+		return
+	}
 	b := &s.bound
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	s.journal.binds(holder, text)
 	if b.pending == nil {
-		b.pending = map[string][]keptBinding{}
+		b.pending = map[string]string{}
 	}
-	b.pending[holder] = list
-	if b.asked {
-		return
+	b.pending[holder] = string(text)
+	if !b.asked {
+		b.asked = s.queue.ask(job{run: s.writeBindings, done: make(chan error, 1)}) == nil
 	}
-	b.asked = s.queue.ask(job{run: s.writeBindings, done: make(chan error, 1)}) == nil
+}
+
+// takeBound takes up the bindings that an earlier process had in its journal alone. Their entries stay until the database has them. Alive
+// sees to that, after LaterBindings has read what is there.
+func (s *Store) takeBound(states, stay map[string]lastState) {
+	left := map[string]string{}
+	for id, l := range states {
+		if holder, ok := strings.CutPrefix(id, boundMark); ok && l.kind == holderBound {
+			left[holder], stay[id] = string(l.state), l
+		}
+	}
+	s.bound.left, s.bound.pending = left, maps.Clone(left)
 }
 
 func (s *Store) writeBindings(ctx context.Context, c *sql.Conn) error {
@@ -82,40 +102,44 @@ func (s *Store) writeBindings(ctx context.Context, c *sql.Conn) error {
 	all := b.pending
 	b.pending, b.asked = nil, false
 	b.mu.Unlock()
+	if len(all) == 0 {
+		return nil
+	}
 	err := inTx(ctx, c, func(tx *sql.Tx) error {
-		for holder, of := range all {
-			if len(of) == 0 {
-				if _, err := tx.ExecContext(ctx, `DELETE FROM registrations WHERE holder = ?`, holder); err != nil {
-					return err
-				}
-				continue
+		for holder, text := range all {
+			_, err := tx.ExecContext(ctx, `DELETE FROM registrations WHERE holder = ?`, holder)
+			if err == nil && text != noBindings {
+				_, err = tx.ExecContext(ctx, insertBindings, holder, text)
 			}
-			text, err := json.Marshal(of)
 			if err != nil {
-				return err
-			}
-			if _, err = tx.ExecContext(ctx, `INSERT INTO registrations (holder, bindings) VALUES (?1, ?2)
-				ON CONFLICT (holder) DO UPDATE SET bindings = excluded.bindings`, holder, string(text)); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	if err == nil {
-		return nil
-	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for holder, of := range all {
-		if _, newer := b.pending[holder]; !newer {
-			if b.pending == nil {
-				b.pending = map[string][]keptBinding{}
-			}
-			b.pending[holder] = of
+	if b.pending == nil {
+		b.pending = map[string]string{}
+	}
+	for holder, text := range all {
+		if _, newer := b.pending[holder]; newer {
+			delete(all, holder)
+		} else if err != nil {
+			b.pending[holder] = text
 		}
+	}
+	if err == nil {
+		s.journal.hasBound(maps.Keys(all))
 	}
 	return err
 }
+
+const (
+	insertBindings = `INSERT INTO registrations (holder, bindings) VALUES (?, ?)`
+	// noBindings is the JSON of no bindings.
+	noBindings = "[]"
+)
 
 // Bindings gives what was registered when the process before ended, by holder. A row that can't be read is left out: the next
 // REGISTER replaces it. It does not wait for the writer, and reads the file also where its disk is full or read-only.
@@ -185,6 +209,13 @@ func (s *Store) readBindings(ctx context.Context, from interface {
 },
 ) (map[string][]Binding, error) {
 	all, now := map[string][]Binding{}, s.journal.moment(time.Now())
+	take := func(holder, text string) {
+		var of []keptBinding
+		_ = json.Unmarshal([]byte(text), &of) // a text that can't be read has none
+		for i := range of {
+			all[holder] = append(all[holder], of[i].asOf(now))
+		}
+	}
 	rows, err := from.QueryContext(ctx, `SELECT holder, bindings FROM registrations`)
 	if err != nil {
 		return nil, err
@@ -195,14 +226,11 @@ func (s *Store) readBindings(ctx context.Context, from interface {
 		if err := rows.Scan(&holder, &text); err != nil {
 			return nil, err
 		}
-		var of []keptBinding
-		if json.Unmarshal([]byte(text), &of) != nil {
-			continue
-		}
-		all[holder] = nil
-		for i := range of {
-			all[holder] = append(all[holder], of[i].asOf(now))
-		}
+		take(holder, text)
+	}
+	for holder, text := range s.bound.left {
+		delete(all, holder)
+		take(holder, text)
 	}
 	return all, rows.Err()
 }

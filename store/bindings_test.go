@@ -1,9 +1,11 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -82,5 +84,105 @@ func TestBindings(t *testing.T) {
 	}
 	if want := map[string][]Binding{"trunk phone": one}; err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v; want %+v", got, err, want)
+	}
+}
+
+// What has registered just before a kill, and what was removed then, is known to the next process, whatever its disk takes; and to the
+// one after it from the database alone.
+func TestBindingsSurviveAKill(t *testing.T) {
+	for name, start := range map[string]func(t *testing.T, path string) *Store{
+		"a disk that takes everything": func(t *testing.T, path string) *Store { t.Helper(); return openTest(t, path) },
+		"a disk that takes nothing": func(t *testing.T, path string) *Store {
+			t.Helper()
+			s, err := openWithout(t.Context(), path, errNotThere, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = s.Close() })
+			return s
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "f.db")
+			s := openTest(t, path)
+			binding := func(contact string) []Binding {
+				return []Binding{{Contact: contact, Registered: time.Now(), Expires: time.Now().Add(time.Hour)}}
+			}
+			s.KeepBindings("trunk gone", binding("sip:gone@10.0.0.5"))
+			s.KeepBindings("trunk moved", binding("sip:old@10.0.0.5"))
+			if err := s.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			held, goOn := make(chan struct{}), make(chan struct{})
+			go func() {
+				_ = s.do(context.Background(), "hold", func(context.Context, *sql.Conn) error {
+					close(held)
+					<-goOn
+					return nil
+				})
+			}()
+			<-held
+			s.KeepBindings("trunk gone", nil)
+			s.KeepBindings("trunk moved", binding("sip:on its way@10.0.0.5"))
+			s.KeepBindings("trunk moved", binding("sip:moved@10.0.0.5"))
+			s.KeepBindings("trunk new", binding("sip:new@10.0.0.5"))
+			for range 2 { // the second kill comes when the database has them
+				path = filesAt(t, path)
+				if goOn != nil {
+					close(goOn)
+					goOn = nil
+				}
+				s = start(t, path)
+				all, err := s.Bindings(t.Context())
+				if err != nil || len(all) != 2 || len(all["trunk moved"]) != 1 || all["trunk moved"][0].Contact != "sip:moved@10.0.0.5" || len(all["trunk new"]) != 1 {
+					t.Errorf("%+v, %v", all, err)
+				}
+				if err := s.Flush(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if states, err := statesAt(path); err != nil || len(states) > 0 {
+					t.Errorf("the journal still has %d, %v", len(states), err)
+				}
+			}
+		})
+	}
+}
+
+// filesAt copies the files of a store to a place of their own, as a kill now would leave them.
+func filesAt(t *testing.T, path string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(filepath.Dir(path))); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, filepath.Base(path)+"-shm")); err != nil { // the index of the log, which is made anew
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, filepath.Base(path))
+}
+
+// The registrations of a damaged file are in the new one, as far as they can be read.
+func TestBindingsOfADamagedFile(t *testing.T) {
+	path, _ := filled(t)
+	s := openTest(t, path)
+	s.KeepBindings("trunk phone", []Binding{{Contact: "sip:phone@10.0.0.5", Registered: time.Now(), Expires: time.Now().Add(time.Hour)}})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := 4096; at < len(b); at += 4096 {
+		if page := b[at : at+4096]; !bytes.Contains(page, []byte("sip:phone@")) && !bytes.Contains(page, []byte("CREATE TABLE")) {
+			copy(page, bytes.Repeat([]byte("damage! "), 512))
+		}
+	}
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s = openTest(t, path)
+	if all, err := s.Bindings(t.Context()); err != nil || s.SetAside() == "" || len(all["trunk phone"]) != 1 {
+		t.Errorf("%+v, %v, set aside as %q", all, err, s.SetAside())
 	}
 }

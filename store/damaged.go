@@ -3,6 +3,8 @@ package store
 import (
 	"bytes"
 	"context"
+	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -192,7 +194,7 @@ func removeDatabase(path string) {
 const setKey = `INSERT INTO meta (name, value) VALUES ('signal_key', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`
 
 // beginAnew makes a new file beside a database, with a signalling key, or without one, which Open makes; with the records that the
-// journal still has; and with the name that the old file gets, from which more is to be taken over.
+// journal still has; with the registrations of the old file; and with the name that the old file gets, from which more is to be taken over.
 func beginAnew(ctx context.Context, path, aside string, key []byte, consumers []string) (fresh string, err error) {
 	fresh = path + ".new"
 	removeDatabase(fresh)
@@ -208,11 +210,47 @@ func beginAnew(ctx context.Context, path, aside string, key []byte, consumers []
 		_, err = db.ExecContext(ctx, setKey, key)
 	}
 	if err == nil { // a disk that takes nothing is waited for; another error costs these records alone
-		if kept := keepJournalled(ctx, db, path, consumers); refusesWrites(kept) {
+		kept := errors.Join(keepJournalled(ctx, db, path, consumers), keepRegistered(ctx, db, path))
+		if refusesWrites(kept) {
 			err = kept
 		}
 	}
 	return fresh, err
+}
+
+// keepRegistered keeps the registrations of a damaged file, as far as they can be read. A process that has them keeps them once more.
+func keepRegistered(ctx context.Context, db *sql.DB, path string) error {
+	return inTx(ctx, db, func(tx *sql.Tx) error {
+		for holder, bindings := range registeredIn(ctx, path) {
+			if _, err := tx.ExecContext(ctx, insertBindings, holder, bindings); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// registeredIn gives what can be read of the registrations of a file, by holder, as JSON.
+func registeredIn(ctx context.Context, path string) map[string]string {
+	all := map[string]string{}
+	db, err := openDB(dsn(path, "rw", "query_only(1)"))
+	if err != nil {
+		return all
+	}
+	defer func() { _ = db.Close() }() // it was only read
+	rows, err := db.QueryContext(ctx, `SELECT holder, bindings FROM registrations`)
+	if err != nil {
+		return all
+	}
+	defer func() { _ = rows.Close() }() // what it has given is kept
+	for rows.Next() {
+		var holder, bindings string
+		if rows.Scan(&holder, &bindings) == nil && json.Valid([]byte(bindings)) {
+			all[holder] = bindings
+		}
+	}
+	_ = rows.Err() // the damage is known
+	return all
 }
 
 // suspectEvery is how long a file counts as whole that was looked through because somebody has found it damaged. Meanwhile the last

@@ -93,6 +93,7 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 		return err
 	}
 	s.takeOwed(seal, states, goesOn)
+	s.takeBound(states, goesOn)
 	if len(goesOn) > 0 {
 		s.journal = newJournal(s.path, seal)
 		s.journal.goOn(&files, states, goesOn)
@@ -210,7 +211,7 @@ func leftOver(ctx context.Context, states map[string]lastState, seal cipher.AEAD
 func leftInFiles(states map[string]lastState, seal cipher.AEAD) []left {
 	ids := make([]string, 0, len(states))
 	for id, e := range states {
-		if e.kind != callOwes {
+		if e.kind == callState || e.kind == callEnded {
 			ids = append(ids, id)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"sync"
 	"time"
@@ -196,7 +197,7 @@ func (j *journal) note(kind entryKind, r *Record, kept []byte, now time.Time) {
 	j.waiting = b
 	j.placed(r.ID, len(b)-from)
 	if kept != nil && kind == callEnded {
-		j.owes(keptID, room.sealed)
+		j.place(callOwes, keptID, room.sealed)
 	}
 	j.land()
 }
@@ -209,22 +210,26 @@ func (j *journal) owe(id string, state []byte) {
 	room.seal(j.seal, id, state)
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.file == nil {
-		j.dropped++
-		return
-	}
-	j.owes(id, room.sealed)
+	j.place(callOwes, id, room.sealed)
 	j.land()
 }
 
-// owes appends what a finished call owes. The lock is held, and there is a file.
-func (j *journal) owes(id string, sealed []byte) {
-	if len(j.waiting) > journalWaiting || len(sealed) > maxState/2 {
+// binds notes the bindings of a holder, which the database does not have yet.
+func (j *journal) binds(holder string, bindings []byte) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.place(holderBound, boundMark+holder, bindings)
+	j.land()
+}
+
+// place appends an entry that is all there is of its id. The lock is held.
+func (j *journal) place(kind entryKind, id string, state []byte) {
+	if j.file == nil || len(j.waiting) > journalWaiting || len(state) > maxState/2 {
 		j.dropped++
 		return
 	}
 	from := len(j.waiting)
-	j.waiting = append(beginEntry(j.waiting, callOwes, id), sealed...)
+	j.waiting = append(beginEntry(j.waiting, kind, id), state...)
 	endEntry(j.waiting, from)
 	j.placed(id, len(j.waiting)-from)
 }
@@ -249,6 +254,16 @@ func (j *journal) over(finished []*finish) {
 	defer j.mu.Unlock()
 	for _, f := range finished {
 		j.end(f.id)
+	}
+	j.write()
+}
+
+// hasBound notes that the database has the bindings of holders.
+func (j *journal) hasBound(holders iter.Seq[string]) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for holder := range holders {
+		j.end(boundMark + holder)
 	}
 	j.write()
 }

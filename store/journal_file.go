@@ -38,6 +38,8 @@ const (
 	callKept entryKind = 4
 	// callOwes has what a finished call owes its peers, sealed. Its id is owedID's.
 	callOwes entryKind = 5
+	// holderBound has the bindings of a holder, as JSON, until the database has them. Its id is boundMark with the holder's.
+	holderBound entryKind = 6
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -63,6 +65,9 @@ func entrySum(e []byte) uint32 {
 func owedID(id string) string { return id + owedMark }
 
 const owedMark = "#legs"
+
+// boundMark is before the id of a holder.
+const boundMark = "bound "
 
 // entry is one that was read. It refers to the file's bytes.
 type entry struct {
@@ -137,7 +142,7 @@ func readJournal(path string) (j journalFiles, err error) {
 	return j, nil
 }
 
-// lastStates gives the last entry of each call that was not over. A kill may have torn a write between a state and its callKept:
+// lastStates gives the last entry of each call that was not over, and of each holder. A kill may have torn a write between a state and its callKept:
 // nobody was told then, but on a slow disk, and the state before counts.
 func (j *journalFiles) lastStates() map[string]lastState {
 	states := map[string]lastState{}
@@ -152,7 +157,7 @@ func (j *journalFiles) lastStates() map[string]lastState {
 				if half = last; states[string(e.id)].kept == nil {
 					states[string(e.id)] = last
 				}
-			case callEnded, callOwes:
+			case callEnded, callOwes, holderBound:
 				states[string(e.id)] = last
 			case callKept:
 				if string(half.id) == string(e.id) && half.at+int64(half.size) == last.at {

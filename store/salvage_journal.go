@@ -50,7 +50,7 @@ func (j *journalFiles) over() (all []entry) {
 					all = append(all, e)
 				}
 				delete(ended, string(e.id))
-			case callState, callKept, callOwes:
+			case callState, callKept, callOwes, holderBound:
 			}
 		}
 	}

@@ -234,7 +234,7 @@ func (s *Store) begin(r *Record, owes []byte, done func(error)) (f *finish, full
 
 // Flush returns when everything that was noted before is committed, or in the journal's file.
 func (s *Store) Flush(ctx context.Context) error {
-	if err := s.do(ctx, "flush", nil); err != nil {
+	if err := s.do(ctx, "flush", s.writeBindings); err != nil {
 		return err
 	}
 	return s.journal.wait()
@@ -272,13 +272,14 @@ func (s *Store) wait(ctx context.Context, done <-chan error, what string) error 
 	return nil
 }
 
-// Alive notes that the process runs. After a kill, its live calls count as having lasted until the last such moment.
+// Alive notes that the process runs. After a kill, its live calls count as having lasted until the last such moment. What the disk did
+// not take of the journal and of registrations is tried again.
 func (s *Store) Alive(ctx context.Context, now time.Time) error {
 	return s.do(ctx, "alive", func(wctx context.Context, c *sql.Conn) error {
 		if _, err := c.ExecContext(wctx, setAlive, TimeOf(now), s.journal.moment(now).text()); err != nil {
 			return err
 		}
-		return s.journal.tend()
+		return errors.Join(s.writeBindings(wctx, c), s.journal.tend())
 	})
 }
 

@@ -65,6 +65,15 @@ func (r *Registrar) TakeUp(now time.Time, before map[string][]store.Binding) {
 	}
 }
 
+// KeepAll has the bindings of all holders kept once more: what keeps them has lost them.
+func (r *Registrar) KeepAll() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for holder, all := range r.of {
+		r.keep(holder, all)
+	}
+}
+
 // Request is a REGISTER that has shown the credentials of its holder.
 type Request struct {
 	*sip.Request

@@ -200,6 +200,10 @@ func TestTakeUp(t *testing.T) {
 	if !slices.Equal(got, want) || r.total != 5 || kept["trunk phone"] != 4 || kept["trunk other"] != 1 {
 		t.Errorf("%q, %d in all, kept %v", got, r.total, kept)
 	}
+	clear(kept)
+	if r.KeepAll(); kept["trunk phone"] != 4 || kept["trunk other"] != 1 {
+		t.Errorf("kept once more: %v", kept)
+	}
 	r = New(map[string][]store.Binding{"trunk other": make([]store.Binding, maxBindings)}, nil)
 	if r.TakeUp(start, map[string][]store.Binding{"trunk phone": {{Contact: "sip:c@10.0.0.7", Expires: ends}}}); r.total != maxBindings {
 		t.Errorf("%d in all", r.total)

@@ -19,6 +19,32 @@ func brokenOf(all []invariant) (names []string) {
 	return names
 }
 
+func TestJudgePhones(t *testing.T) {
+	var confirmed, sent [phoneCount]int
+	for phone, test := range map[int]struct {
+		confirmed, sent, is int
+		broken              bool
+	}{
+		0: {101, 101, 101, false}, 1: {102, 202, 202, false}, 2: {103, 203, 103, false}, // the next one's answer is on its way
+		3: {104, 104, 4, true}, 4: {105, 105, 0, true}, 5: {106, 106, 206, true}, 6: {0, 107, 0, false},
+	} {
+		confirmed[phone], sent[phone] = test.confirmed, test.sent
+		has := map[int]int{phone: test.is}
+		i := invariant{}
+		i.judge(confirmed, sent, has)
+		if (len(i.broken) > 0) != test.broken {
+			t.Errorf("%+v: %v", test, i.broken)
+		}
+		confirmed[phone] = 0
+	}
+	if phone, serial, ok := phoneOf("sip:p7-107@10.0.0.1:5060"); phone != 7 || serial != 107 || !ok {
+		t.Error(phone, serial, ok)
+	}
+	if _, _, ok := phoneOf("sip:alice@10.0.0.1:5060"); ok {
+		t.Error("somebody else's Contact is a phone's")
+	}
+}
+
 func TestJudgeCalls(t *testing.T) {
 	const number = "+150710000001"
 	carrier := func(f fate, answered, wanted bool) side {

@@ -44,7 +44,7 @@ func (r *runner) report(ran error, before, after figures, deaf []uint32, causes 
 	}
 	restarts, strange := r.flowbridge.kills()
 	text, _ := os.ReadFile(r.log())
-	found = append(found, live, ready, invariant{name: "the process ended only when it was killed", of: restarts, broken: strange}, judgeLog(string(text)))
+	found = append(found, r.phones.lost, live, ready, invariant{name: "the process ended only when it was killed", of: restarts, broken: strange}, judgeLog(string(text)))
 	r.print(all, found, records)
 	for _, i := range found {
 		if len(i.broken) > 0 {

@@ -102,6 +102,7 @@ func (r *runner) step(i int, s step) error {
 		results = append(results, "; not ready: "+err.Error())
 	}
 	_ = r.pause(100 * time.Millisecond)
+	r.phones.look(r.admin)
 	gap, late := r.audio.lull()
 	fmt.Fprintf(r.out, "%3d %7.1f s  %-32s ready after %5d ms, longest gap %5d ms (%d of it ours), pid %d%s\n", i+1, at.Seconds(), s,
 		time.Since(ready).Milliseconds()-100, gap.Milliseconds(), late.Milliseconds(), r.flowbridge.current(), strings.Join(results, ""))
@@ -217,7 +218,7 @@ func restingIn(table string) (n int) {
 	return n
 }
 
-// remember keeps what records there are, because the file is about to be lost.
+// remember keeps what records there are, because the file is about to be lost, and forgets who has registered.
 func (w *world) remember() {
 	all, err := w.admin.records()
 	if err != nil { // nobody could say what was in it
@@ -226,6 +227,7 @@ func (w *world) remember() {
 	for _, r := range all {
 		w.seen[r.ID] = r
 	}
+	w.phones.forget()
 }
 
 // causesOf reads the causes from their table.

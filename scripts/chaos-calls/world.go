@@ -19,10 +19,11 @@ import (
 
 // The addresses. A network namespace each, linked by veth pairs, as if they were three machines:
 //
-//	carrier c0 --- c0 relay a0 --- a0 agents, their HTTP API
+//	carrier, phones c0 --- c0 relay a0 --- a0 agents, their HTTP API
 var (
 	systemAddr  = netip.MustParseAddr("10.205.1.1")
 	carrierAddr = netip.MustParseAddr("10.205.2.2")
+	phoneAddr   = netip.MustParseAddr("10.205.2.3")
 	agentAddr   = netip.MustParseAddr("10.205.3.2")
 	gateways    = [2]netip.Addr{netip.MustParseAddr("10.205.2.1"), netip.MustParseAddr("10.205.3.1")} // the relay's, of both links
 	resolver    = netip.MustParseAddrPort("127.0.0.53:53")
@@ -41,6 +42,7 @@ sip: {listen: ["udp://%[1]v:5060"]}
 media: {listen: [%[1]v], ports: %[11]d-%[12]d, engine: %[6]s}
 trunks:
   - {name: carrier, sources: [%[2]v], session_expires: 90s}
+  - {name: phones, auth: {username: %[13]s, password: %[14]s}, registrar: {max_contacts: %[15]d}}
 targets:
   - name: first
     kind: synthflow
@@ -74,6 +76,7 @@ type world struct {
 
 	carrier, first, second *end
 	audio                  *audio
+	phones                 *phones
 	names                  *names
 	api                    *api
 	flowbridge             *supervisor
@@ -128,7 +131,7 @@ func (w *world) buildNetwork() (err error) {
 	}
 	link(w.carrierNet, "c0", carrierAddr, gateways[0])
 	link(w.agentNet, "a0", agentAddr, gateways[1])
-	return errors.Join(err, w.systemNet.Address("lo", systemAddr, 32))
+	return errors.Join(err, w.carrierNet.Address("c0", phoneAddr, 24), w.systemNet.Address("lo", systemAddr, 32))
 }
 
 // buildDisk mounts what Flowbridge has for itself: the store's disk, the file system of BPF, and the resolver's file.
@@ -185,6 +188,10 @@ func (w *world) buildEnds() (err error) {
 	for _, e := range w.ends() {
 		go e.read()
 	}
+	if w.phones, err = newPhones(w.carrierNet, netip.AddrPortFrom(phoneAddr, 5060), netip.AddrPortFrom(systemAddr, 5060)); err != nil {
+		return err
+	}
+	w.closers = append(w.closers, w.phones.close)
 	w.names, err = newNames(w.systemNet)
 	if err == nil {
 		w.closers = append(w.closers, w.names.close)
@@ -195,7 +202,8 @@ func (w *world) buildEnds() (err error) {
 func (w *world) ends() []*end { return []*end{w.carrier, w.first, w.second} }
 
 func (w *world) configure() error {
-	text := fmt.Sprintf(configuration, systemAddr, carrierAddr, agentAddr, w.store(), w.socket(), w.engine, agentName, apiPort, w.level, w.more, firstPort, lastPort)
+	text := fmt.Sprintf(configuration, systemAddr, carrierAddr, agentAddr, w.store(), w.socket(), w.engine, agentName, apiPort, w.level, w.more, firstPort, lastPort,
+		phoneUser, phonePassword, phoneCount)
 	return os.WriteFile(w.config(), []byte(text), 0o600)
 }
 

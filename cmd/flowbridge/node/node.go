@@ -317,6 +317,7 @@ func (n *Node) tend(ctx context.Context) {
 		if file := n.store.SetAside(); file != aside {
 			aside = file
 			n.log.Error().Str("set_aside", file).Msg("the database was damaged: it is set aside, and a new one begun")
+			n.server.Registrar().KeepAll()
 		}
 		if ids := n.store.Unreadable(); len(ids) != unreadable {
 			unreadable = len(ids)

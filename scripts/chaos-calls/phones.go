@@ -1,0 +1,189 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/icholy/digest"
+
+	"flowbridge/scripts/internal/namespace"
+	"flowbridge/scripts/internal/sip"
+)
+
+const (
+	phoneCount = 100
+	// registerEvery is so short that a kill comes soon after the answer to a REGISTER.
+	registerEvery = 50 * time.Millisecond
+	// maxTries is how often a REGISTER is sent.
+	maxTries = 8
+
+	phoneUser     = "phones"
+	phonePassword = "chaos"
+)
+
+// phones register one after the other, each time with another Contact.
+type phones struct {
+	conn *net.UDPConn
+	at   netip.AddrPort
+	peer netip.AddrPort
+	stop chan struct{}
+	done chan struct{}
+
+	mu        sync.Mutex // guards what follows
+	sent      [phoneCount]int
+	confirmed [phoneCount]int // the last one that had its 200; 0: none
+	lost      invariant
+}
+
+func newPhones(in namespace.Namespace, at, peer netip.AddrPort) (*phones, error) {
+	p := &phones{
+		at: at, peer: peer, stop: make(chan struct{}), done: make(chan struct{}),
+		lost: invariant{name: "a phone whose REGISTER had its 200 is registered"},
+	}
+	err := in.Do(func() (err error) {
+		p.conn, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(at))
+		return err
+	})
+	if err == nil {
+		go p.run()
+	}
+	return p, err
+}
+
+func (p *phones) close() {
+	close(p.stop)
+	_ = p.conn.Close()
+	<-p.done
+}
+
+func (p *phones) run() {
+	defer close(p.done)
+	t := time.NewTicker(registerEvery)
+	defer t.Stop()
+	for serial := 1; ; serial++ {
+		select {
+		case <-p.stop:
+			return
+		case <-t.C:
+		}
+		phone := serial % phoneCount
+		p.mu.Lock()
+		p.sent[phone] = serial
+		p.mu.Unlock()
+		if p.register(phone, serial) {
+			p.mu.Lock()
+			p.confirmed[phone] = serial
+			p.mu.Unlock()
+		}
+	}
+}
+
+// register says whether a REGISTER had its 200. The first one asks for the challenge.
+func (p *phones) register(phone, serial int) bool {
+	answer := p.ask(phone, serial, 1, "")
+	if statusOf(answer) != 401 {
+		return false
+	}
+	challenge, err := digest.ParseChallenge(answer.Header("WWW-Authenticate"))
+	if err != nil {
+		return false
+	}
+	credentials, err := digest.Digest(challenge, digest.Options{Method: "REGISTER", URI: p.uri(), Count: 1, Username: phoneUser, Password: phonePassword})
+	if err != nil {
+		return false
+	}
+	return statusOf(p.ask(phone, serial, 2, "Authorization: "+credentials.String()+"\r\n")) == 200
+}
+
+func (p *phones) uri() string { return "sip:" + p.peer.Addr().String() }
+
+// ask sends a REGISTER until there is an answer; empty: none came.
+func (p *phones) ask(phone, serial, cseq int, more string) sip.Message {
+	callID := fmt.Sprintf("phone%d-%d", phone, serial)
+	branch := fmt.Sprintf("z9hG4bK%s-%d", callID, cseq)
+	text := fmt.Sprintf("REGISTER %s SIP/2.0\r\nVia: SIP/2.0/UDP %v;branch=%s;rport\r\nMax-Forwards: 70\r\nFrom: <sip:%s@%v>;tag=%s\r\nTo: <sip:%s@%v>\r\n"+
+		"Call-ID: %s\r\nCSeq: %d REGISTER\r\nContact: <sip:p%d-%d@%v>;+sip.instance=\"<urn:phone:%d>\"\r\nExpires: 3600\r\n%s%s",
+		p.uri(), p.at, branch, phoneUser, p.peer.Addr(), callID, phoneUser, p.peer.Addr(), callID, cseq, phone, serial, p.at, phone, more, sip.WithBody(""))
+	b := make([]byte, 65536)
+	wait := t1
+	for range maxTries {
+		_, _ = p.conn.WriteToUDPAddrPort([]byte(text), p.peer) // a link that is down is up again soon
+		for until := time.Now().Add(wait); ; {
+			_ = p.conn.SetReadDeadline(until)
+			n, err := p.conn.Read(b)
+			if err != nil {
+				break
+			}
+			if m := sip.Message(b[:n]); m.Branch() == branch && statusOf(m) >= 200 {
+				return m
+			}
+		}
+		select {
+		case <-p.stop:
+			return ""
+		default:
+			wait = min(2*wait, t2)
+		}
+	}
+	return ""
+}
+
+// look holds what the admin API has of the phones to what these were told.
+func (p *phones) look(a *admin) {
+	p.mu.Lock()
+	confirmed := p.confirmed
+	p.mu.Unlock()
+	b, err := a.get("/api/registrations")
+	var all struct {
+		Incoming []struct {
+			Contact string `json:"contact"`
+		} `json:"incoming"`
+	}
+	if err != nil || json.Unmarshal(b, &all) != nil {
+		return // that it is not ready is judged elsewhere
+	}
+	has := map[int]int{}
+	for _, c := range all.Incoming {
+		if phone, serial, ok := phoneOf(c.Contact); ok {
+			has[phone] = serial
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lost.judge(confirmed, p.sent, has)
+}
+
+// judge holds the serial number of each phone's Contact to that of its last REGISTER with a 200, and of the last one that was sent.
+func (i *invariant) judge(confirmed, sent [phoneCount]int, has map[int]int) {
+	for phone, serial := range confirmed {
+		if serial == 0 {
+			continue
+		}
+		i.of++
+		if is := has[phone]; is < serial || is > sent[phone] {
+			i.broken = append(i.broken, fmt.Sprintf("phone %d: Contact %d had its 200, %d was sent, and %d is there", phone, serial, sent[phone], is))
+		}
+	}
+}
+
+// phoneOf reads a Contact.
+func phoneOf(contact string) (phone, serial int, ok bool) {
+	user, _, _ := strings.Cut(strings.TrimPrefix(contact, "sip:p"), "@")
+	first, second, ok := strings.Cut(user, "-")
+	phone, wrong := strconv.Atoi(first)
+	serial, wrongToo := strconv.Atoi(second)
+	return phone, serial, ok && wrong == nil && wrongToo == nil
+}
+
+// forget has nothing asked for that registered before now: its database is about to be damaged, with what it alone has.
+func (p *phones) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.confirmed[:])
+}
