@@ -51,12 +51,10 @@ func openAnew(ctx context.Context, path string, why error, consumers []string) (
 }
 
 // isDamagedFile says whether a file that could not be opened is a damaged database. A file of text is not: it is somebody
-// else's, and store.path is wrong.
+// else's, and store.path is wrong. Where the disk takes nothing, the file is not looked through: calls wait for the start.
 func isDamagedFile(ctx context.Context, path string, why error) bool {
-	for _, other := range []error{errLocked, errNewer, errForeign} {
-		if errors.Is(why, other) {
-			return false
-		}
+	if isAny(why, errLocked, errNewer, errForeign) || takesNothing(why) {
+		return false
 	}
 	f, err := os.Open(path)
 	if err != nil {

@@ -16,7 +16,6 @@ import (
 
 	"github.com/pressly/goose/v3"
 	"golang.org/x/sys/unix"
-	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
@@ -157,8 +156,7 @@ func newestSchema(db *sql.DB) (int64, error) {
 
 // isDamaged says whether an error means that the file is no database, or a damaged one.
 func isDamaged(err error) bool {
-	code, ok := errors.AsType[*sqlite.Error](err)
-	return ok && (code.Code()&0xff == sqlite3.SQLITE_NOTADB || code.Code()&0xff == sqlite3.SQLITE_CORRUPT)
+	return isCode(err, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 }
 
 // explain adds a remedy to an error of opening.

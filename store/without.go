@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,20 +21,22 @@ import (
 
 // refusesWrites says whether an error means that the disk takes nothing, and may be mended.
 func refusesWrites(err error) bool {
-	for _, is := range []error{unix.ENOSPC, unix.EDQUOT, unix.EROFS, unix.EIO, unix.EFBIG} {
-		if errors.Is(err, is) {
-			return true
-		}
-	}
+	return takesNothing(err) || isAny(err, unix.EIO, unix.EFBIG) || isCode(err, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+}
+
+// takesNothing says whether an error means that the disk is full or read-only, and nothing else: what is there is whole.
+func takesNothing(err error) bool {
+	return isAny(err, unix.ENOSPC, unix.EDQUOT, unix.EROFS) || isCode(err, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY)
+}
+
+func isAny(err error, of ...error) bool {
+	return slices.ContainsFunc(of, func(is error) bool { return errors.Is(err, is) })
+}
+
+// isCode says whether an error is one of SQLite's, by their primary codes.
+func isCode(err error, of ...int) bool {
 	code, ok := errors.AsType[*sqlite.Error](err)
-	if !ok {
-		return false
-	}
-	switch code.Code() & 0xff {
-	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN:
-		return true
-	}
-	return false
+	return ok && slices.Contains(of, code.Code()&0xff)
 }
 
 // openWithout opens a store whose database could not be opened because its disk takes nothing. Without a key there is none: then
