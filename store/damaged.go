@@ -53,17 +53,22 @@ func openAnew(ctx context.Context, path string, why error, consumers []string) (
 // isDamagedFile says whether a file that could not be opened is a damaged database. A file of text is not: it is somebody
 // else's, and store.path is wrong. Where the disk takes nothing, the file is not looked through: calls wait for the start.
 func isDamagedFile(ctx context.Context, path string, why error) bool {
-	if isAny(why, errLocked, errNewer, errForeign) || takesNothing(why) {
-		return false
-	}
 	f, err := os.Open(path)
 	if err != nil {
 		return false
 	}
 	defer func() { _ = f.Close() }() // it was only read
+	return isDamagedAt(ctx, path, f, why)
+}
+
+// isDamagedAt is isDamagedFile with the file, which it leaves open.
+func isDamagedAt(ctx context.Context, path string, f *os.File, why error) bool {
+	if isAny(why, errLocked, errNewer, errForeign) || takesNothing(why) {
+		return false
+	}
 	head := make([]byte, 512)
-	n, err := io.ReadFull(f, head)
-	if head = head[:n]; err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+	n, err := f.ReadAt(head, 0)
+	if head = head[:n]; err != nil && !errors.Is(err, io.EOF) {
 		return false
 	}
 	if !bytes.HasPrefix(head, []byte("SQLite format 3\x00")) && utf8.Valid(head) && !bytes.Contains(head, []byte{0}) {

@@ -67,8 +67,9 @@
 //
 // A disk that takes nothing keeps no process from its calls. Where the database can't be opened for writing, the store begins
 // without it (without.go): it reads the key, goes on with the journal's calls, and opens the database once it can. Records wait
-// in memory meanwhile. Without the key, or its copy, there is no start.
-// Tests: TestStartOnADiskThatTakesNothing, TestFirstStartOnADiskThatTakesNothing.
+// in memory meanwhile. Without the key, or its copy, there is no start. Readers have the database open by then, so nothing else of
+// the process may close it: that would take SQLite's locks.
+// Tests: TestStartOnADiskThatTakesNothing, TestFirstStartOnADiskThatTakesNothing, TestLocksOfADatabaseThatIsOpenedLate.
 //
 // The outbox has an item for each consumer and each change of a finished call, written in the transaction of that change.
 // An item names the call, and the consumer reads the record: so it sees the newest state. Without consumers it costs nothing.

@@ -49,13 +49,27 @@ func dsn(path, mode string, pragmas ...string) string {
 
 // lockFile locks the database for this process.
 func lockFile(path string) (*os.File, error) {
+	f, err := openLock(path)
+	if errors.Is(err, unix.EROFS) {
+		f, err = os.Open(path)
+	}
+	return holdLock(path, f, err)
+}
+
+// openLock opens the file for the lock. One that is read-only can be locked all the same.
+func openLock(path string) (*os.File, error) {
 	name := path + ".lock"
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
-	if errors.Is(err, unix.EROFS) { // it can be locked all the same
-		if f, err = os.Open(name); errors.Is(err, fs.ErrNotExist) {
-			f, err = os.Open(path)
+	if errors.Is(err, unix.EROFS) {
+		if f, openErr := os.Open(name); openErr == nil {
+			return f, nil
 		}
 	}
+	return f, err
+}
+
+// holdLock locks a file that was opened with this error.
+func holdLock(path string, f *os.File, err error) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store %s: lock: %w; check store.path and the rights of its directory", path, err)
 	}

@@ -22,6 +22,7 @@ type Store struct {
 	recovered   int
 	left        []Left
 	lock        *os.File    // owned by the writer, as what follows
+	held        []*os.File  // files of the database that must stay open, see hold
 	file, wal   os.FileInfo // which file it is, and its log
 	db          *sql.DB     // nil: it is not open yet
 	queue       *queue
@@ -146,6 +147,7 @@ func (s *Store) release() error {
 	if s.db != nil {
 		errs = append(errs, s.db.Close())
 	}
+	s.letGo()
 	return errors.Join(append(errs, s.lock.Close())...)
 }
 
