@@ -47,7 +47,7 @@
 // disk holds up one call, and a SIGKILL takes at most what came while that call was being written. A power failure may take
 // the last seconds, as with the database: no entry is synced. The end of a call is an entry, too, when its record is
 // committed. At 32 MB the live calls are copied to the other file and synced. The first one is emptied and keeps its room for
-// the next turn, or is removed where it has none (journal_room.go). A reader passes over what is damaged. An entry has a kind:
+// the next turn, or is removed where it has none (journal_room.go). A reader passes over what is damaged, or can't be read. An entry has a kind:
 // what else of a call is to outlive the process goes the same way. The file is written and not mapped, although to copy costs less: where a file system is frozen for a snapshot, or
 // its disk hangs, a page keeps the thread that touches it and its processor, until the next cycle of the collector stops all
 // the others. A write keeps its call. SQLite's index of its log is mapped, and has that weakness: so before each use, a system call finds

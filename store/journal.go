@@ -48,6 +48,7 @@ type journal struct {
 	waiting  []byte          // entries that are not in the file; they begin at file.written, or after what is being written
 	spare    []byte          // for waiting
 	dropped  int64
+	unread   int   // entries that could not be read to be moved, and were not told of
 	err      error // of the last write or tend
 }
 
@@ -405,6 +406,17 @@ func (j *journal) leave() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.closeFiles()
+}
+
+// lost tells once of entries that could not be read to be moved.
+func (j *journal) lost() (err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.unread > 0 {
+		err = fmt.Errorf("journal: the states of %d live calls can't be read: until their next change, a kill ends them", j.unread)
+	}
+	j.unread = 0
+	return err
 }
 
 // state is how many entries were dropped, and why the last write failed.

@@ -25,6 +25,7 @@ type Store struct {
 	held        []*os.File  // files of the database that must stay open, see hold
 	file, wal   os.FileInfo // which file it is, and its log
 	db          *sql.DB     // nil: it is not open yet
+	lost        error       // what could not be read of earlier processes; nil: nothing, or it was told
 	queue       *queue
 	journal     *journal
 	done        chan struct{} // closed when the writer has ended
@@ -275,13 +276,15 @@ func (s *Store) wait(ctx context.Context, done <-chan error, what string) error 
 }
 
 // Alive notes that the process runs. After a kill, its live calls count as having lasted until the last such moment. What the disk did
-// not take of the journal and of registrations is tried again.
+// not take of the journal and of registrations is tried again. Its error tells, once, what could not be read of the journal.
 func (s *Store) Alive(ctx context.Context, now time.Time) error {
 	return s.do(ctx, "alive", func(wctx context.Context, c *sql.Conn) error {
 		if _, err := c.ExecContext(wctx, setAlive, TimeOf(now), s.journal.moment(now).text()); err != nil {
 			return err
 		}
-		return errors.Join(s.writeBindings(wctx, c), s.journal.tend())
+		lost := s.lost
+		s.lost = nil
+		return errors.Join(s.writeBindings(wctx, c), s.journal.tend(), s.journal.lost(), lost)
 	})
 }
 
