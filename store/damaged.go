@@ -196,6 +196,9 @@ func removeDatabase(path string) {
 
 const setKey = `INSERT INTO meta (name, value) VALUES ('signal_key', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`
 
+// setSequence has the outbox of a new file number its items from behind a number.
+const setSequence = `INSERT INTO sqlite_sequence (name, seq) VALUES ('outbox', ?)`
+
 // beginAnew makes a new file beside a database, with a signalling key, or without one, which Open makes; with the records that the
 // journal still has; with the registrations of the old file; and with the name that the old file gets, from which more is to be taken over.
 func beginAnew(ctx context.Context, path, aside string, key []byte, consumers []string) (fresh string, err error) {
@@ -209,7 +212,11 @@ func beginAnew(ctx context.Context, path, aside string, key []byte, consumers []
 		return fresh, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if _, err = db.ExecContext(ctx, upsertNote, "note_"+salvageNote, aside); err == nil && key != nil {
+	if _, err = db.ExecContext(ctx, upsertNote, "note_"+salvageNote, aside); err == nil {
+		// an item of the old file that is under way has another number: once delivered, it must not take one of these
+		_, err = db.ExecContext(ctx, setSequence, time.Now().UnixMicro())
+	}
+	if err == nil && key != nil {
 		_, err = db.ExecContext(ctx, setKey, key)
 	}
 	if err == nil { // a disk that takes nothing is waited for; another error costs these records alone
