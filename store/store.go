@@ -240,7 +240,7 @@ func (s *Store) Flush(ctx context.Context) error {
 	if err := s.do(ctx, "flush", s.writeBindings); err != nil {
 		return err
 	}
-	return s.journal.wait()
+	return s.journal.wait(ctx)
 }
 
 // do waits until run has used the writing connection, and everything that was pending before is committed. what begins
