@@ -86,11 +86,15 @@ func holdLock(path string, f *os.File, err error) (*os.File, error) {
 		}
 		return nil, fmt.Errorf("store %s: %w%s; stop the other process, or set another store.path", path, errLocked, who)
 	}
-	if err := f.Truncate(0); err == nil {
-		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
-		_ = err // the pid is a courtesy; the lock holds without it
-	}
+	sign(f)
 	return f, nil
+}
+
+// sign writes this process's pid to the file of its lock. It is a courtesy: the lock holds without it.
+func sign(f *os.File) {
+	if f.Truncate(0) == nil {
+		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	}
 }
 
 // create makes the file before SQLite does, so that other users can't read it. The -wal and -shm files inherit its

@@ -137,7 +137,14 @@ func (s *Store) newJournal() error {
 }
 
 // Taken says that the process before has ended, and that its calls are in this one's journal: its own is not needed any more.
-func (s *Store) Taken() { s.journal.taken() }
+// The lock names this process from now on.
+func (s *Store) Taken() {
+	s.journal.taken()
+	_ = s.queue.ask(job{done: make(chan error, 1), run: func(context.Context, *sql.Conn) error { // the lock is the writer's
+		sign(s.lock)
+		return nil
+	}})
+}
 
 // release closes what is open, the lock last.
 func (s *Store) release() error {
