@@ -63,7 +63,8 @@
 // (journal_room.go): what its file may still grow by, and the next file with what the live calls take. Where the file system
 // gives no room ahead, the journal goes on without.
 // A process that replaces this one takes the next file, and does not begin where a full disk has none for it.
-// Tests: TestJournalHasRoomOnAFullDisk, TestJournalLeavesAShortFile, TestJournalBesideAnotherOnAFullDisk.
+// Tests: TestJournalHasRoomOnAFullDisk, TestJournalGoesOnWithRoomOnAFullDisk, TestJournalLeavesAShortFile,
+// TestJournalBesideAnotherOnAFullDisk.
 //
 // A disk that takes nothing keeps no process from its calls. Where the database can't be opened for writing, the store begins
 // without it (without.go): it reads the key, goes on with the journal's calls, and opens the database once it can. Records wait
