@@ -15,7 +15,7 @@ func TestUnit(t *testing.T) {
 	const unit, dropIns = "contrib/systemd/flowbridge.service", "contrib/systemd/flowbridge.service.d/"
 	const reload, kernel = "notify-reload.conf", "kernel-media.conf"
 	text := read(t, unit)
-	for _, line := range []string{"Type=notify", "ExecReload=/bin/kill -HUP $MAINPID", "Restart=on-failure", "RestartSec=100ms", "LimitCORE=0", "RuntimeDirectory=flowbridge"} {
+	for _, line := range []string{"Type=notify", "ExecReload=/bin/kill -HUP $MAINPID", "Restart=on-failure", "RestartSec=100ms", "LimitCORE=0", "RuntimeDirectory=flowbridge", "RuntimeDirectoryPreserve=yes"} {
 		if !strings.Contains(text, "\n"+line+"\n") {
 			t.Errorf("%s has no line %s", unit, line)
 		}

@@ -7,19 +7,21 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // unwrittenName is the file for finished calls that Close could not write to the database: one record in each line, as
 // JSON. The next Open takes them up.
 func unwrittenName(path string) string { return path + ".unwritten.jsonl" }
 
-// saveUnwritten writes records beside the database, or, if that can't be, where temporary files go. It returns the file.
+// saveUnwritten writes records beside the database, or, if that can't be, to a directory that outlives the process. It returns the file.
 func saveUnwritten(path string, records []Record) (file string, err error) {
 	var errs []error
-	for _, name := range []string{unwrittenName(path), filepath.Join(os.TempDir(), fmt.Sprintf("flowbridge-%d.unwritten.jsonl", os.Getpid()))} {
+	for _, name := range append([]string{unwrittenName(path)}, spareNames()...) {
 		if err := appendRecords(name, records); err != nil {
 			errs = append(errs, err)
 			continue
@@ -27,6 +29,17 @@ func saveUnwritten(path string, records []Record) (file string, err error) {
 		return name, nil
 	}
 	return "", errors.Join(errs...)
+}
+
+// spareNames are files for what can't be written beside the database. A service of systemd has directories of its own, by
+// variables (systemd.exec(5)); its one for temporary files may be removed when it stops.
+func spareNames() (names []string) {
+	for _, dir := range []string{os.Getenv("STATE_DIRECTORY"), os.Getenv("RUNTIME_DIRECTORY"), os.TempDir()} {
+		if dir, _, _ = strings.Cut(dir, ":"); dir != "" { // the first one
+			names = append(names, filepath.Join(dir, fmt.Sprintf("flowbridge-%d.unwritten.jsonl", os.Getpid())))
+		}
+	}
+	return names
 }
 
 func appendRecords(name string, records []Record) (err error) {
@@ -47,9 +60,11 @@ func appendRecords(name string, records []Record) (err error) {
 }
 
 // takeUnwritten moves the records that an earlier process could not write into the database, and returns their number. The
-// file is removed when they are committed. A line that can't be read, because the disk was full, is left out.
+// file is removed when they are committed, or set aside if it can't be read to its end. A line that is not whole, because the disk was full,
+// is left out.
 func (s *Store) takeUnwritten(ctx context.Context) (taken int, err error) {
-	f, err := os.Open(unwrittenName(s.path))
+	name := unwrittenName(s.path)
+	f, err := os.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}
@@ -57,26 +72,43 @@ func (s *Store) takeUnwritten(ctx context.Context) (taken int, err error) {
 		return 0, err
 	}
 	defer func() { _ = f.Close() }() // it was only read
-	err = keepAll(ctx, s.db, s.consumers, func(_ *sql.Tx, keep func(Record) (bool, error)) error {
-		for lines := bufio.NewReader(f); ; {
-			line, readErr := lines.ReadBytes('\n')
-			var r Record
-			if json.Unmarshal(line, &r) == nil && r.ID != "" {
-				fresh, err := keep(r)
-				if err != nil {
-					return err
-				}
-				if fresh {
-					taken++
-				}
+	var unread error
+	err = keepAll(ctx, s.db, s.consumers, func(_ *sql.Tx, keep func(Record) (bool, error)) (err error) {
+		unread, err = eachRecord(f, func(r Record) error {
+			fresh, err := keep(r)
+			if err == nil && fresh {
+				taken++
 			}
-			if readErr != nil { // the end
-				return nil
-			}
-		}
+			return err
+		})
+		return err
 	})
 	if err != nil {
 		return 0, err
 	}
-	return taken, os.Remove(unwrittenName(s.path))
+	if unread == nil {
+		return taken, os.Remove(name)
+	}
+	aside := asideName(name)
+	s.lost = errors.Join(s.lost, fmt.Errorf("finished calls of an earlier process can't be read: %w; what can be is written, and the file is %s now", unread, aside))
+	return taken, os.Rename(name, aside)
+}
+
+// eachRecord gives the records of a file to a function, until that returns an error. unread says why the rest can't be read.
+func eachRecord(from io.Reader, do func(Record) error) (unread, err error) {
+	for lines := bufio.NewReader(from); ; {
+		line, readErr := lines.ReadBytes('\n')
+		var r Record
+		if json.Unmarshal(line, &r) == nil && r.ID != "" {
+			if err := do(r); err != nil {
+				return nil, err
+			}
+		}
+		if errors.Is(readErr, io.EOF) {
+			return nil, nil
+		}
+		if readErr != nil {
+			return readErr, nil
+		}
+	}
 }

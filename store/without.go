@@ -91,7 +91,7 @@ func (s *Store) leaveInterrupted(now time.Time) error {
 	if err != nil {
 		return err
 	}
-	s.lost = files.lost
+	s.lost = errors.Join(s.lost, files.lost)
 	seal, err := sealing(s.key)
 	if err != nil {
 		return err
