@@ -99,8 +99,7 @@ func (s *Store) leaveInterrupted(now time.Time) error {
 	states := files.lastStates()
 	for _, l := range leftInFiles(states, seal) {
 		switch {
-		case l.ended:
-			s.recovered++
+		case l.ended: // it is written once the disk takes it
 		case l.state != nil:
 			s.left = append(s.left, Left{Record: l.record, Interrupted: l.interrupted(now), State: l.state})
 			continue

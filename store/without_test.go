@@ -213,3 +213,28 @@ func TestBindingsOnADiskThatTakesNothing(t *testing.T) {
 		})
 	}
 }
+
+// A call that had ended is not said to be written while its record waits for the disk.
+func TestRecoveredOnADiskThatTakesNothing(t *testing.T) {
+	path, remount := diskOf(t)
+	s := openTest(t, path)
+	ended := sample("ended")
+	s.journal.note(callEnded, &ended, nil, start)
+	kill(t, s)
+	remount(unix.MS_RDONLY, "")
+	s, err := Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := s.Recovered(); n != 0 {
+		t.Errorf("%d calls are said to be written", n)
+	}
+	remount(0, "")
+	mustPut(t, s, sample("new"))
+	if _, ok, err := s.Get(t.Context(), "ended"); !ok || err != nil {
+		t.Errorf("%v, %v: it is not written", ok, err)
+	}
+	if err := s.Leave(); err != nil {
+		t.Fatal(err)
+	}
+}
