@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"time"
 	"unicode/utf8"
@@ -214,7 +215,7 @@ func beginAnew(ctx context.Context, path, aside string, key []byte, consumers []
 	defer func() { err = errors.Join(err, db.Close()) }()
 	if _, err = db.ExecContext(ctx, upsertNote, "note_"+salvageNote, aside); err == nil {
 		// an item of the old file that is under way has another number: once delivered, it must not take one of these
-		_, err = db.ExecContext(ctx, setSequence, time.Now().UnixMicro())
+		_, err = db.ExecContext(ctx, setSequence, rand.Int64N(1<<52))
 	}
 	if err == nil && key != nil {
 		_, err = db.ExecContext(ctx, setKey, key)
