@@ -93,10 +93,15 @@ func (w *Wire) Again(invite *sip.Request, source netip.AddrPort) (h HeldState, o
 	if over == nil {
 		return h, false
 	}
+	return HeldState{Text: AsItCame(invite), Source: source.String(), Over: nameOf(over)}, true
+}
+
+// AsItCame is the text of an INVITE without what it got here, but for the rport of a caller behind NAT.
+func AsItCame(invite *sip.Request) []byte {
 	req := invite.Clone()
-	req.To().Params.Remove("tag") // what stamp has added
+	req.To().Params.Remove("tag")
 	req.Via().Params.Remove("received")
-	return HeldState{Text: slices.Clone(message.Text(req)), Source: source.String(), Over: nameOf(over)}, true
+	return slices.Clone(message.Text(req))
 }
 
 // Knows says whether what a message came by is there.
