@@ -23,8 +23,7 @@ const (
 	// maxTries is how often a REGISTER is sent.
 	maxTries = 8
 
-	phoneUser     = "phones"
-	phonePassword = "chaos"
+	phoneUser = "phones" // their password is the token
 )
 
 // phones register one after the other, each time with another Contact.
@@ -94,7 +93,7 @@ func (p *phones) register(phone, serial int) bool {
 	if err != nil {
 		return false
 	}
-	credentials, err := digest.Digest(challenge, digest.Options{Method: "REGISTER", URI: p.uri(), Count: 1, Username: phoneUser, Password: phonePassword})
+	credentials, err := digest.Digest(challenge, digest.Options{Method: "REGISTER", URI: p.uri(), Count: 1, Username: phoneUser, Password: token})
 	if err != nil {
 		return false
 	}
