@@ -51,21 +51,24 @@ func openAnew(ctx context.Context, path string, why error, consumers []string) (
 }
 
 // isDamagedFile says whether a file that could not be opened is a damaged database. A file of text is not: it is somebody
-// else's, and store.path is wrong.
+// else's, and store.path is wrong. Where the disk takes nothing, the file is not looked through: calls wait for the start.
 func isDamagedFile(ctx context.Context, path string, why error) bool {
-	for _, other := range []error{errLocked, errNewer, errForeign} {
-		if errors.Is(why, other) {
-			return false
-		}
-	}
 	f, err := os.Open(path)
 	if err != nil {
 		return false
 	}
 	defer func() { _ = f.Close() }() // it was only read
+	return isDamagedAt(ctx, path, f, why)
+}
+
+// isDamagedAt is isDamagedFile with the file, which it leaves open.
+func isDamagedAt(ctx context.Context, path string, f *os.File, why error) bool {
+	if isAny(why, errLocked, errNewer, errForeign) || takesNothing(why) {
+		return false
+	}
 	head := make([]byte, 512)
-	n, err := io.ReadFull(f, head)
-	if head = head[:n]; err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+	n, err := f.ReadAt(head, 0)
+	if head = head[:n]; err != nil && !errors.Is(err, io.EOF) {
 		return false
 	}
 	if !bytes.HasPrefix(head, []byte("SQLite format 3\x00")) && utf8.Valid(head) && !bytes.Contains(head, []byte{0}) {
@@ -193,6 +196,9 @@ func removeDatabase(path string) {
 
 const setKey = `INSERT INTO meta (name, value) VALUES ('signal_key', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`
 
+// setSequence has the outbox of a new file number its items from behind a number.
+const setSequence = `INSERT INTO sqlite_sequence (name, seq) VALUES ('outbox', ?)`
+
 // beginAnew makes a new file beside a database, with a signalling key, or without one, which Open makes; with the records that the
 // journal still has; with the registrations of the old file; and with the name that the old file gets, from which more is to be taken over.
 func beginAnew(ctx context.Context, path, aside string, key []byte, consumers []string) (fresh string, err error) {
@@ -206,7 +212,11 @@ func beginAnew(ctx context.Context, path, aside string, key []byte, consumers []
 		return fresh, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if _, err = db.ExecContext(ctx, upsertNote, "note_"+salvageNote, aside); err == nil && key != nil {
+	if _, err = db.ExecContext(ctx, upsertNote, "note_"+salvageNote, aside); err == nil {
+		// an item of the old file that is under way has another number: once delivered, it must not take one of these
+		_, err = db.ExecContext(ctx, setSequence, time.Now().UnixMicro())
+	}
+	if err == nil && key != nil {
 		_, err = db.ExecContext(ctx, setKey, key)
 	}
 	if err == nil { // a disk that takes nothing is waited for; another error costs these records alone

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // filled is a database with records, a live call and a log, as a killed process leaves it.
@@ -186,5 +188,38 @@ func TestAnotherFileIsNotDamaged(t *testing.T) {
 	s.removeLog()
 	if w.truncated(t.Context()) {
 		t.Error("it is taken for a damaged one")
+	}
+}
+
+// A disk that takes nothing says nothing of the file, which is not looked through: a start would wait for minutes. A disk that can't be
+// read may have damaged it.
+func TestFullDiskIsNoDamage(t *testing.T) {
+	path, _ := filled(t)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(b[len(b)-4096:], bytes.Repeat([]byte("damage! "), 512))
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fails := func(pragma, stmt string) error {
+		db, err := openDB(dsn(filepath.Join(t.TempDir(), "other.db"), "rwc", pragma))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		_, err = db.ExecContext(t.Context(), stmt)
+		return err
+	}
+	full := fails("max_page_count(1)", `CREATE TABLE t AS SELECT zeroblob(100000) AS a`)
+	readOnly := fails("query_only(1)", `CREATE TABLE t (a)`)
+	for _, why := range []error{full, readOnly, unix.ENOSPC, unix.EDQUOT, unix.EROFS} {
+		if isDamagedFile(t.Context(), path, fmt.Errorf("store: %w", why)) {
+			t.Errorf("%v: the file was looked through", why)
+		}
+	}
+	if !isDamagedFile(t.Context(), path, unix.EIO) {
+		t.Error("after an I/O error it was not looked through")
 	}
 }

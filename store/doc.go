@@ -47,7 +47,7 @@
 // disk holds up one call, and a SIGKILL takes at most what came while that call was being written. A power failure may take
 // the last seconds, as with the database: no entry is synced. The end of a call is an entry, too, when its record is
 // committed. At 32 MB the live calls are copied to the other file and synced. The first one is emptied and keeps its room for
-// the next turn, or is removed where it has none (journal_room.go). A reader passes over what is damaged. An entry has a kind:
+// the next turn, or is removed where it has none (journal_room.go). A reader passes over what is damaged, or can't be read. An entry has a kind:
 // what else of a call is to outlive the process goes the same way. The file is written and not mapped, although to copy costs less: where a file system is frozen for a snapshot, or
 // its disk hangs, a page keeps the thread that touches it and its processor, until the next cycle of the collector stops all
 // the others. A write keeps its call. SQLite's index of its log is mapped, and has that weakness: so before each use, a system call finds
@@ -63,12 +63,14 @@
 // (journal_room.go): what its file may still grow by, and the next file with what the live calls take. Where the file system
 // gives no room ahead, the journal goes on without.
 // A process that replaces this one takes the next file, and does not begin where a full disk has none for it.
-// Tests: TestJournalHasRoomOnAFullDisk, TestJournalLeavesAShortFile, TestJournalBesideAnotherOnAFullDisk.
+// Tests: TestJournalHasRoomOnAFullDisk, TestJournalGoesOnWithRoomOnAFullDisk, TestJournalLeavesAShortFile,
+// TestJournalBesideAnotherOnAFullDisk.
 //
 // A disk that takes nothing keeps no process from its calls. Where the database can't be opened for writing, the store begins
 // without it (without.go): it reads the key, goes on with the journal's calls, and opens the database once it can. Records wait
-// in memory meanwhile. Without the key, or its copy, there is no start.
-// Tests: TestStartOnADiskThatTakesNothing, TestFirstStartOnADiskThatTakesNothing.
+// in memory meanwhile. Without the key, or its copy, there is no start. Readers have the database open by then, so nothing else of
+// the process may close it: that would take SQLite's locks.
+// Tests: TestStartOnADiskThatTakesNothing, TestFirstStartOnADiskThatTakesNothing, TestLocksOfADatabaseThatIsOpenedLate.
 //
 // The outbox has an item for each consumer and each change of a finished call, written in the transaction of that change.
 // An item names the call, and the consumer reads the record: so it sees the newest state. Without consumers it costs nothing.

@@ -43,6 +43,7 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	s.lost = files.lost
 	states := files.lastStates()
 	seal, err := sealing(s.key)
 	if err != nil {

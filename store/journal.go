@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"crypto/cipher"
 	"errors"
 	"fmt"
@@ -48,6 +49,7 @@ type journal struct {
 	waiting  []byte          // entries that are not in the file; they begin at file.written, or after what is being written
 	spare    []byte          // for waiting
 	dropped  int64
+	unread   int   // entries that could not be read to be moved, and were not told of
 	err      error // of the last write or tend
 }
 
@@ -330,10 +332,7 @@ func (j *journal) land() {
 // untilLanded waits until the write that is under way is over. False: enough has come before. The lock is held, but not
 // meanwhile.
 func (j *journal) untilLanded(enough <-chan time.Time) bool {
-	if j.landed == nil {
-		j.landed = make(chan struct{})
-	}
-	landed := j.landed
+	landed := j.landing()
 	j.mu.Unlock()
 	select {
 	case <-landed:
@@ -346,6 +345,14 @@ func (j *journal) untilLanded(enough <-chan time.Time) bool {
 	}
 }
 
+// landing is closed when the write that is under way is over.
+func (j *journal) landing() <-chan struct{} {
+	if j.landed == nil {
+		j.landed = make(chan struct{})
+	}
+	return j.landed
+}
+
 // moves says whether calls are in two files.
 func (j *journal) moves() bool {
 	j.mu.Lock()
@@ -354,11 +361,28 @@ func (j *journal) moves() bool {
 }
 
 // wait returns when what was noted before is in the file, or can't be written.
-func (j *journal) wait() error {
+func (j *journal) wait(ctx context.Context) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for j.writing {
-		j.untilLanded(nil)
+	var file *journalSegment
+	var end int64
+	for j.writing && j.file != nil {
+		if j.file != file { // what could not be written to the one before goes there
+			file, end = j.file, j.file.end
+		}
+		if file.written >= end {
+			return nil
+		}
+		landed := j.landing()
+		j.mu.Unlock()
+		select {
+		case <-landed:
+		case <-ctx.Done():
+		}
+		j.mu.Lock()
+		if ctx.Err() != nil {
+			return fmt.Errorf("journal: it is not written yet: %w", ctx.Err())
+		}
 	}
 	return j.err
 }
@@ -405,6 +429,17 @@ func (j *journal) leave() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.closeFiles()
+}
+
+// lost tells once of entries that could not be read to be moved.
+func (j *journal) lost() (err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.unread > 0 {
+		err = fmt.Errorf("journal: the states of %d live calls can't be read: until their next change, a kill ends them", j.unread)
+	}
+	j.unread = 0
+	return err
 }
 
 // state is how many entries were dropped, and why the last write failed.

@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
 	"os"
+
+	"golang.org/x/sys/unix"
 )
 
 // The journal is a pair of files of which one grows. Each begins with a head: magic, and a number that grows from file to
@@ -124,22 +127,63 @@ func journalNames(path string) [2]string { return [2]string{path + ".live-a", pa
 type journalFiles struct {
 	names [2]string
 	texts [2][]byte // nil: there is no such file
+	lost  error     // what could not be read of them; nil: nothing
 }
 
 func readJournal(path string) (j journalFiles, err error) {
 	j.names = journalNames(path)
 	for i, name := range j.names {
-		text, err := os.ReadFile(name)
+		text, lost, err := readWhole(name)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return j, fmt.Errorf("journal %s: %w", name, err)
 		}
-		j.texts[i] = text
+		if j.texts[i] = text; lost > 0 {
+			j.lost = errors.Join(j.lost, fmt.Errorf("journal %s: %d bytes can't be read: the states of calls that were there are lost: %w", name, lost, unix.EIO))
+		}
 	}
 	if fileNumber(j.texts[0]) > fileNumber(j.texts[1]) {
 		j.names[0], j.names[1] = j.names[1], j.names[0]
 		j.texts[0], j.texts[1] = j.texts[1], j.texts[0]
 	}
 	return j, nil
+}
+
+// readWhole reads a file but for what its disk can't read.
+func readWhole(name string) (text []byte, lost int, err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	st, err := f.Stat()
+	if err != nil {
+		return nil, 0, err
+	}
+	return readAround(f, st.Size())
+}
+
+// lostBlock is what is given up where the disk can't read, in bytes: a page of the kernel's.
+const lostBlock = 4096
+
+// readAround reads a file of a size. Blocks that the disk can't read (EIO) are zeros, and counted in lost.
+func readAround(f io.ReaderAt, size int64) (text []byte, lost int, err error) {
+	text = make([]byte, size)
+	for at := 0; at < len(text); {
+		n, err := f.ReadAt(text[at:], int64(at))
+		at += n
+		switch {
+		case errors.Is(err, unix.EIO):
+			next := min((at/lostBlock+1)*lostBlock, len(text))
+			clear(text[at:next])
+			lost += next - at
+			at = next
+		case errors.Is(err, io.EOF): // somebody makes it shorter
+			return text[:at], lost, nil
+		case err != nil:
+			return nil, 0, err
+		}
+	}
+	return text, lost, nil
 }
 
 // lastStates gives the last entry of each call that was not over, and of each holder. A kill may have torn a write between a state and its callKept:

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"context"
+	"errors"
 	"path/filepath"
 	"testing"
 	"testing/synctest"
@@ -108,6 +110,39 @@ func TestLateIsOfItsWrite(t *testing.T) {
 		<-done
 		if j.late {
 			t.Error("the next write is late before anybody has waited for it")
+		}
+	})
+}
+
+// Who waits for what was noted does not wait for what others note later, nor longer than it can.
+func TestFlushOnASlowDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := openJournal(filepath.Join(t.TempDir(), "f.db"), nil)
+		j.writing = true
+		r := sample("1")
+		j.note(callState, &r, nil, time.Now())
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		if err := j.wait(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != 2*time.Second {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+		done := make(chan error, 1)
+		go func() { done <- j.wait(t.Context()) }()
+		synctest.Wait()
+		j.mu.Lock()
+		j.writing = false
+		j.write()
+		j.writing = true // others go on
+		j.mu.Unlock()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		j.mu.Lock()
+		j.writing = false
+		j.mu.Unlock()
+		if err := j.close(); err != nil {
+			t.Error(err)
 		}
 	})
 }

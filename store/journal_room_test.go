@@ -310,3 +310,70 @@ func TestJournalBesideAnotherOnAFullDisk(t *testing.T) {
 		}
 	}
 }
+
+// A process that goes on after a kill on a full disk has the room of the one before: for its file, and for the next ones.
+func TestJournalGoesOnWithRoomOnAFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("flowbridge", dir, "tmpfs", 0, "size=128m"); err != nil {
+		t.Skipf("needs root, for a disk of its own: %v", err)
+	}
+	defer unix.Unmount(dir, unix.MNT_DETACH)
+	j := openJournal(filepath.Join(dir, "f.db"), testSeal)
+	if err := j.tend(); err != nil {
+		t.Fatal(err)
+	}
+	one, two := sample("one"), sample("two")
+	j.note(callState, &one, nil, start)
+	fillDisk(t, dir)
+	if err := j.leave(); err != nil { // as a kill does
+		t.Fatal(err)
+	}
+	files, err := readJournal(j.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	states := files.lastStates()
+	again := newJournal(j.path, testSeal)
+	again.goOn(&files, states, states)
+	if err := again.tend(); err != nil {
+		t.Fatal(err)
+	}
+	fillDisk(t, dir) // somebody takes what is given away
+	turns := again.file.number + 3
+	for i := 0; again.file.number < turns; i++ {
+		two.Cause = fmt.Sprint("state ", i)
+		again.note(callState, &two, nil, start)
+		if i%1000 == 0 {
+			if err := again.tend(); err != nil {
+				t.Fatalf("state %d: %v", i, err)
+			}
+		}
+	}
+	if again.dropped > 0 || len(again.waiting) > 0 {
+		t.Errorf("%d entries dropped, %d bytes wait", again.dropped, len(again.waiting))
+	}
+	wantLive(t, again, "one", "two")
+	if err := again.close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// While somebody writes to the file, the room of the next one stays.
+func TestJournalKeepsRoomWhileItIsWritten(t *testing.T) {
+	j := journalAt(t)
+	if err := j.tend(); err != nil || j.next == nil {
+		t.Fatal(err, j.next)
+	}
+	next, room := j.next, j.next.room
+	j.mu.Lock()
+	j.writing = true
+	j.turn()
+	j.writing = false
+	j.mu.Unlock()
+	if j.next != next || next.room != room || next.written > 0 || !next.inPlace() {
+		t.Errorf("the next file is %+v; want %+v with %d bytes of room", j.next, next, room)
+	}
+	if err := j.close(); err != nil {
+		t.Fatal(err)
+	}
+}

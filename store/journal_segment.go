@@ -32,9 +32,11 @@ func (j *journal) reopen() error {
 		if err != nil {
 			return fmt.Errorf("journal: %w; check the directory of store.path and its rights", err)
 		}
-		s.f = f
+		s.f, s.room = f, roomOf(f)
 	}
-	j.unopened = false
+	if j.unopened = false; j.old != nil && j.old.written == 0 {
+		j.old, j.next = nil, j.old // it has room, and nothing else
+	}
 	return nil
 }
 
@@ -51,11 +53,19 @@ func oldSegment(name string) (*journalSegment, error) {
 	head := make([]byte, headSize)
 	n, _ := f.ReadAt(head, 0) // a file without a head is an older one
 	s := &journalSegment{name: name, number: fileNumber(head[:n]), f: f, written: end, end: end}
-	var st unix.Stat_t
-	if unix.Fstat(int(f.Fd()), &st) == nil && end == 0 {
-		s.room = st.Blocks * 512 / roomStep * roomStep
+	if end == 0 {
+		s.room = roomOf(f)
 	}
 	return s, nil
+}
+
+// roomOf is how much of the disk a file has, in steps of room.
+func roomOf(f *os.File) int64 {
+	var st unix.Stat_t
+	if unix.Fstat(int(f.Fd()), &st) != nil {
+		return 0
+	}
+	return st.Blocks * 512 / roomStep * roomStep
 }
 
 func newSegment(name string, number uint64) (*journalSegment, error) {
@@ -99,6 +109,9 @@ func (j *journal) follow(before, next *journalSegment) (*journalSegment, error) 
 
 // turn begins the other file. What could not be written to the one before goes there.
 func (j *journal) turn() {
+	if j.writing { // to this one: the next time
+		return
+	}
 	now, next := j.file, j.next
 	j.mu.Unlock()
 	next, err := j.follow(now, next)
@@ -108,8 +121,11 @@ func (j *journal) turn() {
 	case err != nil:
 		j.err = err
 		return
-	case j.writing: // to the file before: the next time
-		_ = next.f.Close() // it is empty
+	case j.writing: // to the file before, since then: the next time
+		j.mu.Unlock()
+		next, _ = next.recycle() // without room it is asked for again
+		j.mu.Lock()
+		j.next = next
 		return
 	}
 	for id, p := range j.live {
@@ -147,7 +163,8 @@ func (j *journal) move() {
 		j.waiting = append(j.waiting, make([]byte, p.size)...)
 		if _, err := j.old.f.ReadAt(j.waiting[from:], p.at); err != nil {
 			j.waiting = j.waiting[:from]
-			if errors.Is(err, io.EOF) { // somebody has truncated the file: what is lost is not waited for
+			if isAny(err, io.EOF, unix.EIO) { // somebody has truncated the file, or its disk can't read it: what is lost is not waited for
+				j.unread++
 				delete(j.live, id)
 				j.size -= int64(p.size)
 				continue

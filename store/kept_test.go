@@ -2,11 +2,15 @@ package store
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // leftOf are the calls that a store gives to its process.
@@ -164,5 +168,35 @@ func TestLeftInTwoFiles(t *testing.T) {
 	s = openTest(t, path)
 	if got := leftOf(s); !slices.Equal(got, want) {
 		t.Errorf("left are %q; want %q", got, want)
+	}
+}
+
+// The lock of a process that has taken over from another one names it, and not the one that has ended.
+func TestTakenLockNamesItsProcess(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	before := openTest(t, path)
+	lock, resume, err := before.Pause(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resume()
+	if _, err := lock.WriteAt([]byte("4711\n"), 0); err != nil { // of another process
+		t.Fatal(err)
+	}
+	fd, err := unix.Dup(int(lock.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := OpenTaken(t.Context(), path, os.NewFile(uintptr(fd), lock.Name()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Leave() }()
+	s.Taken()
+	if err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), path); !errors.Is(err, errLocked) || !strings.Contains(err.Error(), fmt.Sprintf("(pid %d)", os.Getpid())) {
+		t.Errorf("%v; want it to name %d", err, os.Getpid())
 	}
 }

@@ -16,7 +16,6 @@ import (
 
 	"github.com/pressly/goose/v3"
 	"golang.org/x/sys/unix"
-	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
@@ -50,13 +49,27 @@ func dsn(path, mode string, pragmas ...string) string {
 
 // lockFile locks the database for this process.
 func lockFile(path string) (*os.File, error) {
+	f, err := openLock(path)
+	if errors.Is(err, unix.EROFS) {
+		f, err = os.Open(path)
+	}
+	return holdLock(path, f, err)
+}
+
+// openLock opens the file for the lock. One that is read-only can be locked all the same.
+func openLock(path string) (*os.File, error) {
 	name := path + ".lock"
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
-	if errors.Is(err, unix.EROFS) { // it can be locked all the same
-		if f, err = os.Open(name); errors.Is(err, fs.ErrNotExist) {
-			f, err = os.Open(path)
+	if errors.Is(err, unix.EROFS) {
+		if f, openErr := os.Open(name); openErr == nil {
+			return f, nil
 		}
 	}
+	return f, err
+}
+
+// holdLock locks a file that was opened with this error.
+func holdLock(path string, f *os.File, err error) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store %s: lock: %w; check store.path and the rights of its directory", path, err)
 	}
@@ -73,11 +86,15 @@ func lockFile(path string) (*os.File, error) {
 		}
 		return nil, fmt.Errorf("store %s: %w%s; stop the other process, or set another store.path", path, errLocked, who)
 	}
-	if err := f.Truncate(0); err == nil {
-		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
-		_ = err // the pid is a courtesy; the lock holds without it
-	}
+	sign(f)
 	return f, nil
+}
+
+// sign writes this process's pid to the file of its lock. It is a courtesy: the lock holds without it.
+func sign(f *os.File) {
+	if f.Truncate(0) == nil {
+		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	}
 }
 
 // create makes the file before SQLite does, so that other users can't read it. The -wal and -shm files inherit its
@@ -157,8 +174,7 @@ func newestSchema(db *sql.DB) (int64, error) {
 
 // isDamaged says whether an error means that the file is no database, or a damaged one.
 func isDamaged(err error) bool {
-	code, ok := errors.AsType[*sqlite.Error](err)
-	return ok && (code.Code()&0xff == sqlite3.SQLITE_NOTADB || code.Code()&0xff == sqlite3.SQLITE_CORRUPT)
+	return isCode(err, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 }
 
 // explain adds a remedy to an error of opening.

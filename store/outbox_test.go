@@ -238,3 +238,31 @@ func cancelled(t *testing.T) context.Context {
 	cancel()
 	return ctx
 }
+
+// An item that was under way when the database was set aside is none of the new one's: once it is delivered, those of other calls stay.
+func TestOutboxOfANewFile(t *testing.T) {
+	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "f.db"), "hook")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	mustPut(t, s, sample("under way"))
+	items, err := s.Outbox(t.Context(), "hook", 10)
+	if err != nil || len(items) == 0 {
+		t.Fatal(err, items)
+	}
+	s.condemned.Store(true)
+	mustPut(t, s, sample("new"))
+	if s.SetAside() == "" {
+		t.Fatal("the file is still there")
+	}
+	for seq := range items[0].Seq + 10 {
+		if err := s.Delivered(t.Context(), []int64{seq}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	items, err = s.Outbox(t.Context(), "hook", 10)
+	if err != nil || !slices.ContainsFunc(items, func(i OutboxItem) bool { return i.CallID == "new" }) {
+		t.Errorf("%v, %+v: nobody is told of the new call", err, items)
+	}
+}

@@ -22,8 +22,10 @@ type Store struct {
 	recovered   int
 	left        []Left
 	lock        *os.File    // owned by the writer, as what follows
+	held        []*os.File  // files of the database that must stay open, see hold
 	file, wal   os.FileInfo // which file it is, and its log
 	db          *sql.DB     // nil: it is not open yet
+	lost        error       // what could not be read of earlier processes; nil: nothing, or it was told
 	queue       *queue
 	journal     *journal
 	done        chan struct{} // closed when the writer has ended
@@ -135,7 +137,14 @@ func (s *Store) newJournal() error {
 }
 
 // Taken says that the process before has ended, and that its calls are in this one's journal: its own is not needed any more.
-func (s *Store) Taken() { s.journal.taken() }
+// The lock names this process from now on.
+func (s *Store) Taken() {
+	s.journal.taken()
+	_ = s.queue.ask(job{done: make(chan error, 1), run: func(context.Context, *sql.Conn) error { // the lock is the writer's
+		sign(s.lock)
+		return nil
+	}})
+}
 
 // release closes what is open, the lock last.
 func (s *Store) release() error {
@@ -146,6 +155,7 @@ func (s *Store) release() error {
 	if s.db != nil {
 		errs = append(errs, s.db.Close())
 	}
+	s.letGo()
 	return errors.Join(append(errs, s.lock.Close())...)
 }
 
@@ -237,7 +247,7 @@ func (s *Store) Flush(ctx context.Context) error {
 	if err := s.do(ctx, "flush", s.writeBindings); err != nil {
 		return err
 	}
-	return s.journal.wait()
+	return s.journal.wait(ctx)
 }
 
 // do waits until run has used the writing connection, and everything that was pending before is committed. what begins
@@ -273,13 +283,15 @@ func (s *Store) wait(ctx context.Context, done <-chan error, what string) error 
 }
 
 // Alive notes that the process runs. After a kill, its live calls count as having lasted until the last such moment. What the disk did
-// not take of the journal and of registrations is tried again.
+// not take of the journal and of registrations is tried again. Its error tells, once, what could not be read of the journal.
 func (s *Store) Alive(ctx context.Context, now time.Time) error {
 	return s.do(ctx, "alive", func(wctx context.Context, c *sql.Conn) error {
 		if _, err := c.ExecContext(wctx, setAlive, TimeOf(now), s.journal.moment(now).text()); err != nil {
 			return err
 		}
-		return errors.Join(s.writeBindings(wctx, c), s.journal.tend())
+		lost := s.lost
+		s.lost = nil
+		return errors.Join(s.writeBindings(wctx, c), s.journal.tend(), s.journal.lost(), lost)
 	})
 }
 

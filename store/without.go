@@ -5,8 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,20 +22,22 @@ import (
 
 // refusesWrites says whether an error means that the disk takes nothing, and may be mended.
 func refusesWrites(err error) bool {
-	for _, is := range []error{unix.ENOSPC, unix.EDQUOT, unix.EROFS, unix.EIO, unix.EFBIG} {
-		if errors.Is(err, is) {
-			return true
-		}
-	}
+	return takesNothing(err) || isAny(err, unix.EIO, unix.EFBIG) || isCode(err, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+}
+
+// takesNothing says whether an error means that the disk is full or read-only, and nothing else: what is there is whole.
+func takesNothing(err error) bool {
+	return isAny(err, unix.ENOSPC, unix.EDQUOT, unix.EROFS) || isCode(err, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY)
+}
+
+func isAny(err error, of ...error) bool {
+	return slices.ContainsFunc(of, func(is error) bool { return errors.Is(err, is) })
+}
+
+// isCode says whether an error is one of SQLite's, by their primary codes.
+func isCode(err error, of ...int) bool {
 	code, ok := errors.AsType[*sqlite.Error](err)
-	if !ok {
-		return false
-	}
-	switch code.Code() & 0xff {
-	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN:
-		return true
-	}
-	return false
+	return ok && slices.Contains(of, code.Code()&0xff)
 }
 
 // openWithout opens a store whose database could not be opened because its disk takes nothing. Without a key there is none: then
@@ -87,6 +91,7 @@ func (s *Store) leaveInterrupted(now time.Time) error {
 	if err != nil {
 		return err
 	}
+	s.lost = files.lost
 	seal, err := sealing(s.key)
 	if err != nil {
 		return err
@@ -121,28 +126,24 @@ func (s *Store) leaveInterrupted(now time.Time) error {
 // attach opens the database of a store that has begun without.
 func (w *writer) attach(ctx context.Context) (err error) {
 	s := w.s
-	lock := s.lock
-	if lock.Name() == s.path { // there was no file for the lock
-		lock, err = lockFile(s.path)
-	} else {
-		lock, err = s.relock()
-	}
-	if err != nil {
+	if err := s.lockAgain(); err != nil {
 		return err
 	}
-	if lock != s.lock {
-		_ = s.lock.Close()
-		s.lock = lock
-	}
-	if err := create(s.path); err != nil {
-		return err
+	switch err := unix.Access(s.path, unix.W_OK); { // which opens no file that would have to be closed, see hold
+	case errors.Is(err, fs.ErrNotExist):
+		if err := create(s.path); err != nil {
+			return err
+		}
+	case err != nil:
+		return fmt.Errorf("store %s: %w; check its disk, and its rights", s.path, err)
 	}
 	db, err := openWriter(ctx, s.path)
-	if err != nil && isDamagedFile(ctx, s.path, err) {
+	if err != nil && s.isDamaged(ctx, err) {
 		name, err := replaceDamaged(ctx, s.path, s.key[:], s.consumers)
 		if err != nil {
 			return err
 		}
+		s.letGo()
 		if name != "" {
 			s.aside.Store(&name)
 		}
@@ -172,4 +173,57 @@ func (s *Store) attached(ctx context.Context, db *sql.DB) error {
 	s.db = db
 	_, err := s.takeUnwritten(ctx)
 	return err
+}
+
+// lockAgain sees that the lock is that of the database's name. On a disk that is read-only, it may be the database itself.
+func (s *Store) lockAgain() error {
+	if s.lock.Name() != s.path {
+		lock, err := s.relock()
+		if err == nil && lock != s.lock {
+			_ = s.lock.Close()
+			s.lock = lock
+		}
+		return err
+	}
+	f, err := openLock(s.path)
+	lock, err := holdLock(s.path, f, err)
+	if err != nil {
+		return err
+	}
+	_ = unix.Flock(int(s.lock.Fd()), unix.LOCK_UN) // the other one holds
+	s.held, s.lock = append(s.held, s.lock), lock
+	return nil
+}
+
+// isDamaged is isDamagedFile beside readers.
+func (s *Store) isDamaged(ctx context.Context, why error) bool {
+	f, err := s.hold()
+	return err == nil && isDamagedAt(ctx, s.path, f, why)
+}
+
+// hold opens the database beside SQLite's connections, and leaves it open. To close it would take the process all its POSIX locks
+// on that file (fcntl), of which SQLite would not know: another process then removes the log under this one.
+func (s *Store) hold() (*os.File, error) {
+	now, err := os.Stat(s.path)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range s.held {
+		if st, err := f.Stat(); err == nil && os.SameFile(st, now) {
+			return f, nil
+		}
+	}
+	f, err := os.Open(s.path)
+	if err == nil {
+		s.held = append(s.held, f)
+	}
+	return f, err
+}
+
+// letGo closes what was held: nothing is read there any more, or only from a file that was set aside.
+func (s *Store) letGo() {
+	for _, f := range s.held {
+		_ = f.Close() // it was only read
+	}
+	s.held = nil
 }

@@ -1,0 +1,135 @@
+package store
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// badBlocks is a file with blocks that its disk can't read.
+type badBlocks struct {
+	*bytes.Reader
+
+	bad []int64 // where they begin
+}
+
+func (b badBlocks) ReadAt(p []byte, at int64) (int, error) {
+	for _, bad := range b.bad {
+		if at < bad+lostBlock && at+int64(len(p)) > bad {
+			n, _ := b.Reader.ReadAt(p[:max(bad-at, 0)], at)
+			return n, unix.EIO
+		}
+	}
+	return b.Reader.ReadAt(p, at)
+}
+
+// unreadableFile is one whose begin can't be read.
+const unreadableFile = "/proc/self/mem"
+
+// Blocks that the disk can't read cost the entries in them, and no others.
+func TestJournalWithUnreadableBlocks(t *testing.T) {
+	j := journalAt(t)
+	for i := range 100 {
+		r := sample(fmt.Sprint("call", i))
+		j.note(callState, &r, nil, start)
+	}
+	text, err := os.ReadFile(j.file.name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range [][]int64{nil, {0}, {4 * lostBlock}, {3 * lostBlock, 4 * lostBlock}, {int64(len(text)) / lostBlock * lostBlock}} {
+		got, lost, err := readAround(badBlocks{bytes.NewReader(text), bad}, int64(len(text)))
+		if err != nil || len(got) != len(text) {
+			t.Fatalf("%v: %v, %d bytes", bad, err, len(got))
+		}
+		holes, want := slices.Clone(text), 0
+		for _, at := range bad {
+			hole := holes[at:min(int(at)+lostBlock, len(holes))]
+			clear(hole)
+			want += len(hole)
+		}
+		if !bytes.Equal(got, holes) || lost != want {
+			t.Errorf("%v: %d bytes are lost, want %d, or others are", bad, lost, want)
+		}
+		files := journalFiles{texts: [2][]byte{nil, got}}
+		if n := len(files.lastStates()); n < 100-5*len(bad) || (n == 100) != (bad == nil) {
+			t.Errorf("%v: %d calls are left", bad, n)
+		}
+	}
+	short, _, err := readAround(bytes.NewReader(text[:5000]), int64(len(text)))
+	if err != nil || !bytes.Equal(short, text[:5000]) {
+		t.Errorf("a file that became shorter: %v, %d bytes", err, len(short))
+	}
+	if err := j.close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A file of the journal that can't be read keeps no process from its start.
+func TestStartWithAnUnreadableJournal(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	s := openTest(t, path)
+	s.Journal(sample("lives"), []byte("a state"))
+	kill(t, s)
+	name := journalNames(path)[1]
+	_ = os.Remove(name)
+	if err := os.Symlink(unreadableFile, name); err != nil {
+		t.Fatal(err)
+	}
+	again := openTest(t, path)
+	if got := leftOf(again); !slices.Equal(got, []string{"lives a state"}) {
+		t.Errorf("left are %q", got)
+	}
+}
+
+// What could not be read is told once.
+func TestUnreadableJournalIsToldOnce(t *testing.T) {
+	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
+	s.lost = unix.EIO
+	s.journal.mu.Lock()
+	s.journal.unread = 2
+	s.journal.mu.Unlock()
+	if err := s.Alive(t.Context(), start); err == nil || !strings.Contains(err.Error(), "the states of 2 live calls") || !strings.Contains(err.Error(), unix.EIO.Error()) {
+		t.Errorf("%v", err)
+	}
+	if err := s.Alive(t.Context(), start); err != nil {
+		t.Error(err)
+	}
+}
+
+// An entry that can't be read is not waited for when its file is left: the call notes again.
+func TestJournalMovesWithoutUnreadableEntries(t *testing.T) {
+	j := journalAt(t)
+	one := sample("one")
+	j.note(callState, &one, nil, start)
+	j.mu.Lock()
+	j.turn()
+	j.mu.Unlock()
+	two := sample("two")
+	j.note(callState, &two, nil, start)
+	bad, err := os.Open(unreadableFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := j.old.f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	j.old.f = bad
+	if err := j.tend(); err != nil || j.old != nil {
+		t.Errorf("%v; the old file is left: %v", err, j.old)
+	}
+	if err := j.lost(); err == nil || j.lost() != nil {
+		t.Errorf("told is %v, or it is told again", err)
+	}
+	j.note(callState, &one, nil, start)
+	wantLive(t, j, "one", "two")
+	if err := j.close(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,103 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// posixLocks is how many locks of fcntl there are on a file.
+func posixLocks(t *testing.T, path string) (n int) {
+	t.Helper()
+	st, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inode, _ := st.Sys().(*syscall.Stat_t)
+	locks, err := os.ReadFile("/proc/locks")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(locks)) {
+		if f := strings.Fields(line); len(f) > 5 && f[1] == "POSIX" && strings.HasSuffix(f[5], fmt.Sprintf(":%d", inode.Ino)) {
+			n++
+		}
+	}
+	return n
+}
+
+// A database that is opened beside a reader keeps SQLite's locks: without them, another process that opens and closes it removes its
+// log, and what is committed later is lost with the process.
+func TestLocksOfADatabaseThatIsOpenedLate(t *testing.T) {
+	for _, name := range []string{"full", "read-only, and the lock is the database"} {
+		t.Run(name, func(t *testing.T) {
+			path, remount := diskOf(t)
+			full := name == "full"
+			if full {
+				fillDisk(t, filepath.Dir(path))
+			} else {
+				if err := os.Remove(path + ".lock"); err != nil {
+					t.Fatal(err)
+				}
+				remount(unix.MS_RDONLY, "")
+			}
+			s, err := Open(t.Context(), path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = s.Leave() }()
+			if full {
+				if err := os.Remove(filepath.Join(filepath.Dir(path), "filler")); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				remount(0, "")
+			}
+			reader, err := s.pool().Conn(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer reader.Close()
+			var n int
+			if err := reader.QueryRowContext(t.Context(), `SELECT count(*) FROM calls`).Scan(&n); err != nil {
+				t.Fatal(err)
+			}
+			if posixLocks(t, path) == 0 {
+				t.Fatal("the reader has no lock")
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			if err := s.Put(ctx, sample("late")); err != nil {
+				t.Fatal(err)
+			}
+			if posixLocks(t, path) == 0 {
+				t.Error("the locks are gone")
+			}
+			if other, err := Open(t.Context(), path); err == nil {
+				t.Error("a second process has it, too", other.Leave())
+			}
+		})
+	}
+}
+
+// A file that can't be opened beside a reader is looked at without a loss of locks, how often so ever.
+func TestLocksOfADatabaseThatIsLookedAt(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	s := openTest(t, path)
+	mustPut(t, s, sample("one"))
+	for range 3 {
+		if s.isDamaged(t.Context(), unix.EIO) {
+			t.Error("it is damaged")
+		}
+	}
+	if posixLocks(t, path) == 0 || len(s.held) != 1 {
+		t.Errorf("%d locks, %d files are held", posixLocks(t, path), len(s.held))
+	}
+}
