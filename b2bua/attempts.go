@@ -186,6 +186,10 @@ func (c *Call) try(p *plan) bool {
 func (c *Call) possible(a *attempt) bool {
 	vars := a.varsOf(c.vars)
 	a.parties = partiesOf(&vars)
+	occupy := c.server.admission.Occupy
+	if c.again {
+		occupy, c.again = c.server.admission.Reoccupy, false
+	}
 	if c.queued != nil {
 		a.try, a.placed = c.server.admission.Take(&c.queued.Waiter, a.target)
 	}
@@ -196,7 +200,7 @@ func (c *Call) possible(a *attempt) bool {
 	if a.placed {
 		return true
 	}
-	try, over := c.server.admission.Occupy(a.target, a.parties)
+	try, over := occupy(a.target, a.parties)
 	if a.try, a.placed = try, over == peers.LimitNone; !a.placed {
 		if full := over == peers.LimitCap; full || over == peers.LimitCircuit {
 			a.plan.full, a.plan.capped = append(a.plan.full, a.target), a.plan.capped || full

@@ -1,6 +1,7 @@
 package b2bua
 
 import (
+	"bytes"
 	"strconv"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
+	"flowbridge/b2bua/transport"
 	"flowbridge/media"
 	"flowbridge/store"
 )
@@ -22,6 +24,7 @@ import (
 type begun struct {
 	record store.Record
 	noted  *kept.Call
+	invite []byte       // as the process before has given it
 	media  RelaySession // the caller has its description; nil: it has none
 }
 
@@ -33,7 +36,7 @@ func (s *Server) beginsAgain(req *sip.Request) *begun {
 		return nil
 	}
 	b := v.(*begun)
-	if message.ParseSource(req.Source()) != b.noted.Source.AddrPort || string(message.Text(req)) != b.noted.Invite {
+	if message.ParseSource(req.Source()) != b.noted.Source.AddrPort || !bytes.Equal(transport.AsItCame(req), b.invite) {
 		return nil
 	}
 	return b
@@ -70,7 +73,7 @@ func (s *Server) begins(req *sip.Request) (id string, at time.Time, before *begu
 
 // toBegin takes up a call that is to begin again, with its media.
 func (s *Server) toBegin(h *Handed) (err error) {
-	b := &begun{record: h.Record}
+	b := &begun{record: h.Record, invite: h.Again.Text}
 	if b.noted, err = s.decode(h.Noted); err != nil {
 		return err
 	}
@@ -104,9 +107,9 @@ func (b *begun) goOn(c *Call) {
 	if c.record.queued = time.Duration(b.record.QueuedMS) * time.Millisecond; c.record.queued > 0 {
 		c.vars.Queue.Seconds = strconv.Itoa(int(c.waited().Seconds()))
 	}
-	c.record.ringingAt = b.record.RingingAt
+	c.record.ringingAt, c.record.attempts, c.again = b.record.RingingAt, b.record.Attempts, true
 	if b.noted.Masked { // ordered before the answer
-		c.masking.on = true
+		c.masking.on, c.masking.applied = true, b.media != nil
 		c.ladder.Mask(true)
 	}
 	for i := range b.noted.Legs { // the caller's

@@ -329,3 +329,90 @@ func TestAnotherINVITEBeginsNothing(t *testing.T) {
 		w.record()
 	})
 }
+
+// Callers that the process before has let in are not refused by rates: they all begin again in the same moment.
+func TestRatesOfCallersThatBeginAgain(t *testing.T) {
+	for name, tt := range map[string]struct{ trunk, target string }{
+		"of the target":   {"", "max_cps: 1"},
+		"of their number": {"limits: {per_destination_cps: 1, per_caller_cps: 1}", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorldWith(t, talkYAML(tt.trunk, tt.target), func(w *world) {
+				w.served(w.agent, w.calls("+15075785607"))
+				time.Sleep(2 * time.Second)
+				var dialed []received
+				for range 2 {
+					d := w.carrier.newCall("+15075785607")
+					w.carrier.invite(d)
+					d.learn(w.carrier.expect("SIP/2.0 180"))
+					dialed = append(dialed, w.agent.expect("INVITE"))
+					w.agent.reply(dialed[len(dialed)-1], 180, "Ringing", "agent2", "")
+					time.Sleep(2 * time.Second)
+				}
+				w.upgraded()
+				for _, m := range w.carrier.rest() {
+					if !strings.HasPrefix(m.raw, "SIP/2.0 180") {
+						t.Errorf("a caller that heard ringing got\n%s", m.raw)
+					}
+				}
+				w.server.HangupAll()
+				w.drain(3 * time.Minute)
+			})
+		})
+	}
+}
+
+// A caller behind NAT whose INVITE has no rport keeps its call: what it got at its arrival here, and again after the upgrade, does not
+// make another INVITE of it.
+func TestBeginsAgainBehindNAT(t *testing.T) {
+	inWorldWith(t, soundingQueue(""), func(w *world) {
+		w.served(w.agent, w.calls("+15085780001"))
+		d := w.carrier.newCall("+15075780002")
+		w.carrier.send(strings.Replace(d.request("INVITE"), "192.0.2.10:5060;branch="+d.branch+";rport", "10.0.0.5:5060;branch="+d.branch, 1))
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		told := w.carrier.expect("SIP/2.0 183")
+		id := w.callTo(d.to).id
+		w.upgraded()
+		for _, m := range w.carrier.rest() {
+			if !strings.HasPrefix(m.raw, "SIP/2.0 183") || string(m.Body()) != string(told.Body()) {
+				t.Errorf("the caller got\n%s\nfirst\n%s", m.raw, told.raw)
+			}
+		}
+		if c := w.callTo(d.to); c == nil || c.id != id {
+			t.Error("it is another call")
+		}
+		w.server.HangupAll()
+		w.drain(3 * time.Minute)
+	})
+}
+
+// An order to mask that came before an upgrade can be undone after it.
+func TestUnmaskedWhereItBeginsAgain(t *testing.T) {
+	yaml := strings.Replace(talkYAML("", ""), "targets: [agent]}", "targets: [agent], mask_dtmf: on_demand, ringing: session-progress}", 1)
+	inWorldWith(t, yaml, func(w *world) {
+		d, _ := w.sounds("+15075785607", "", "")
+		in := w.agent.expect("INVITE")
+		w.agent.reply(in, 180, "Ringing", "agent1", "")
+		synctest.Wait()
+		id := w.callTo(d.to).id
+		if _, err := w.server.Order(w.t.Context(), id, OrderMask); err != nil {
+			t.Fatal(err)
+		}
+		w.upgraded()
+		again := w.cancelledAndAgain(in)
+		if _, err := w.server.Order(w.t.Context(), id, OrderUnmask); err != nil {
+			t.Fatal(err)
+		}
+		w.agent.answer(again, "agent2")
+		w.agent.expect("ACK")
+		w.carrier.expect("SIP/2.0 183")
+		d.learn(w.carrier.expect("SIP/2.0 200"))
+		w.carrier.ack(d)
+		synctest.Wait()
+		if live := w.server.Live(w.t.Context())[0]; live.Masked || w.relay.sessions[0].masks[media.SideA].On {
+			t.Errorf("masked %v; by the session %v", live.Masked, w.relay.sessions[0].masks[media.SideA].On)
+		}
+		w.server.HangupAll()
+		w.drain(3 * time.Minute)
+	})
+}

@@ -14,6 +14,11 @@ func partiesOf(vars *template.Vars) peers.Parties {
 // limited says which limit of the trunk a new call is over, and what the caller gets.
 // Not 503: the carrier would hold back all its calls, and not those of one number.
 func (c *Call) limited() (why cause.Cause, status int) {
+	if c.again {
+		c.server.admission.Reclaim(c.trunk, partiesOf(&c.vars))
+		c.claimed = true
+		return cause.None, 0
+	}
 	switch over := c.server.admission.Claim(c.trunk, partiesOf(&c.vars)); over {
 	case peers.LimitCaller:
 		return over.Cause(), 403

@@ -283,6 +283,12 @@ func (c *Call) resume() {
 // transferFailed tells the agent. The caller stays with the agent; if the agent has
 // gone, the call ends.
 func (c *Call) transferFailed() {
+	c.endTransfer()
+	c.journal() // the next process must not tell it again
+}
+
+// endTransfer is transferFailed without a note.
+func (c *Call) endTransfer() {
 	t := c.transfer
 	c.report(t, t.code, t.reason)
 	c.log.Warn().Int("code", t.code).Bool("agent_left", t.left).Bool("rescue", t.lost != nil).Msg("transfer failed")
@@ -299,7 +305,7 @@ func (c *Call) transferFailed() {
 // giveUpTransfer tells the agent of a transfer that the end of a process has ended, whose target is told by its leg.
 func (c *Call) giveUpTransfer(k *kept.Transfer) {
 	c.transfer = &transfer{agent: c.b, left: k.Left, reports: k.Reports, id: k.ID, code: 500, reason: message.StatusText(500)}
-	c.transferFailed()
+	c.endTransfer()
 }
 
 // agentLeft: the agent hung up during its transfer, as some do once their REFER is
@@ -308,6 +314,7 @@ func (c *Call) agentLeft(f leg.Gone) {
 	c.loseAgent()
 	c.log.Info().Str("cause", string(f.Cause)).Msg("agent left, the transfer goes on")
 	c.ladder.Decide("the agent hangs up, the transfer goes on")
+	c.journal()
 }
 
 // loseAgent leaves the caller alone until the transfer under way has connected it.

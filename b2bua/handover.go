@@ -89,9 +89,9 @@ func (s *Server) rested() bool {
 
 // Settled says that every call could be handed over; if not, it says what the first waits for, and how many do.
 // again: those that are being set up may be begun again, as far as that can be done.
-func (s *Server) Settled(again bool) (err error) {
-	s.stack.Turns().Apart(func() { err = s.settled(again) })
-	return err
+func (s *Server) Settled(ctx context.Context, again bool) (err error) {
+	late := s.stack.Turns().Apart(ctx, func() { err = s.settled(again) })
+	return errors.Join(late, err)
 }
 
 // settled is Settled while no call has a turn.
@@ -116,6 +116,8 @@ var (
 	errTransfer = errors.New("a transfer is under way")
 	errExchange = errors.New("a change of its media is under way")
 	errRequest  = errors.New("a request has no answer yet")
+	// errConnection: the caller waits for an answer over TLS, and that connection ends with the process.
+	errConnection = errors.New("it is being set up over a connection that does not go over")
 )
 
 // restless says why a call can't be handed over; nil: it can. No call has a turn.
@@ -127,6 +129,8 @@ func (c *Call) restless() error {
 		return errEarly
 	case c.times.answered.IsZero() && (c.a.leg.AwaitsPRACK() || c.a.crypto.Agrees()):
 		return errRequest
+	case c.times.answered.IsZero() && !c.a.wire.Passes():
+		return errConnection
 	case c.times.answered.IsZero():
 		return errSetUp
 	case c.b == nil, c.a == nil:
@@ -288,6 +292,9 @@ func (s *Server) takeOver(h Handed) error {
 		return err
 	}
 	k.Handed = true
+	if h.Again != nil && !s.stack.Knows(h.Again) || slices.ContainsFunc(k.Legs, func(l kept.Leg) bool { return !s.stack.Bound(l.State.At()) }) {
+		return errGoneSocket
+	}
 	if h.Noted != nil { // a kill before it has begun again leaves it to the next process
 		if err = s.toBegin(&h); err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/config"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
 	"flowbridge/store"
@@ -223,4 +224,46 @@ func (w *world) cancelledAndAgain(in received) (again received) {
 	}
 	w.agent.expect("ACK")
 	return again
+}
+
+// TestUpgradeWithoutItsAddress: a call that is being set up at an address that the new configuration has no more keeps the old process:
+// nobody would tell the caller or the target anything.
+func TestUpgradeWithoutItsAddress(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		_, in := w.ringing()
+		h, err := w.handOver()
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := w.options
+		o.Before = h
+		if o.Config, err = config.Parse("test.yaml", []byte(strings.Replace(talkYAML("", ""), "198.51.100.1:5060", "198.51.100.1:5070", 1)), func(string) (string, bool) { return "x", true }); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := NewServer(o); !errors.Is(err, errGoneSocket) {
+			t.Errorf("got %v", err)
+		}
+		w.beginWith(nil, h)
+		w.server.Drain()
+		w.serves()
+		w.carrier.expect("SIP/2.0 503")
+		w.cancelled(in)
+		w.wantRecord(store.DispositionInterrupted, cause.ProcessRestart, store.EndedBySystem)
+	})
+}
+
+// TestMissedByeBeforeAnUpgrade: it is found out also if the process that was to ask has been replaced.
+func TestMissedByeBeforeAnUpgrade(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		w.talk(nil, nil)
+		time.Sleep(2 * noteDelay)
+		w.restart()
+		time.Sleep(askAfter / 2)
+		w.upgraded()
+		w.carrier.reply(w.carrier.expect("OPTIONS"), 481, "Gone", "", "")
+		w.agent.reply(w.agent.expect("OPTIONS"), 200, "OK", "", "")
+		w.carrier.reply(w.carrier.expect("BYE"), 481, "Gone", "", "")
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.wantRecord(store.DispositionAnswered, cause.MissedHangup, store.EndedBySystem)
+	})
 }

@@ -12,6 +12,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
 	"flowbridge/config"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
@@ -54,22 +55,6 @@ func TestMissedBye(t *testing.T) {
 		if r := w.wantRecord(store.DispositionAnswered, cause.MissedHangup, store.EndedBySystem); r.Restored != 1 {
 			t.Errorf("%+v", r)
 		}
-	})
-}
-
-// TestMissedByeBeforeAnUpgrade: it is found out also if the process that was to ask has been replaced.
-func TestMissedByeBeforeAnUpgrade(t *testing.T) {
-	inWorldWith(t, talkYAML("", ""), func(w *world) {
-		w.talk(nil, nil)
-		time.Sleep(2 * noteDelay)
-		w.restart()
-		time.Sleep(askAfter / 2)
-		w.upgraded()
-		w.carrier.reply(w.carrier.expect("OPTIONS"), 481, "Gone", "", "")
-		w.agent.reply(w.agent.expect("OPTIONS"), 200, "OK", "", "")
-		w.carrier.reply(w.carrier.expect("BYE"), 481, "Gone", "", "")
-		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(store.DispositionAnswered, cause.MissedHangup, store.EndedBySystem)
 	})
 }
 
@@ -163,6 +148,20 @@ func TestExchangeOverARestart(t *testing.T) {
 		w.agent.expect("ACK")
 		w.agent.reply(again, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		w.agent.expect("ACK")
+		c.hangsUp()
+	})
+}
+
+// TestCancelOfAChangeOverARestart: a CANCEL that comes after its re-INVITE was answered, by a process that was killed, is too late.
+func TestCancelOfAChangeOverARestart(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		c := w.talk(nil, nil)
+		seq := c.carrier.offers("INVITE", siptest.SessionAt(c.carrier.address, 40000, "0 101"))
+		ok := w.carrier.expect("SIP/2.0 200")
+		w.restart()
+		w.server.registry.leg(message.TagOf(ok.res().To().Params)).post(leg.FinalLost{Seq: uint32(seq)})
+		w.carrier.expect("SIP/2.0 200")
+		c.carrier.acks(seq, "")
 		c.hangsUp()
 	})
 }

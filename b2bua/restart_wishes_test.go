@@ -264,7 +264,7 @@ func TestHandOverWaitsOnce(t *testing.T) {
 		}
 		time.Sleep(2 * noteDelay)
 		synctest.Wait()
-		w.server.stack.Turns().Apart(func() {
+		_ = w.server.stack.Turns().Apart(w.t.Context(), func() {
 			for _, c := range w.server.registry.all() {
 				c.recordings.all = []*recording.Recorder{{}} // which is never done
 			}

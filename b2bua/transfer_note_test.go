@@ -59,3 +59,46 @@ func TestNotedAttemptsAreOver(t *testing.T) {
 		}
 	})
 }
+
+// A transfer that has failed is over for the next process, too: the agent, who has been told, is not told again, nor is the target.
+func TestFailedTransferIsNoted(t *testing.T) {
+	inWorldWith(t, transferConfig, func(w *world) {
+		d, invite := w.established()
+		w.referred(invite, "<tel:4711>")
+		called := w.agent2.expect("INVITE")
+		w.agent2.reply(called, 503, "Service Unavailable", "x", "")
+		w.agent2.expect("ACK")
+		second := w.carrier.expect("INVITE sip:4711@192.0.2.10")
+		w.carrier.reply(second, 486, "Busy Here", "y", "")
+		w.carrier.expect("ACK")
+		w.agent.notified("486 Busy Here", "terminated")
+		w.restart()
+		for _, m := range append(w.agent.rest(), w.carrier.rest()...) {
+			t.Errorf("after the restart:\n%s", m.raw)
+		}
+		w.callerHangsUp(d)
+		w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+	})
+}
+
+// An agent that has left during its transfer is not there for the next process: the call ends, because nobody has the caller.
+func TestAgentThatLeftIsNoted(t *testing.T) {
+	inWorldWith(t, transferConfig, func(w *world) {
+		_, invite := w.established()
+		w.referred(invite, "<tel:4711>")
+		called := w.agent2.expect("INVITE")
+		w.agent2.reply(called, 180, "Ringing", "human", "")
+		w.agent.notified("180", "active")
+		w.agent.agentRequest("BYE", invite, "agent1", 11)
+		w.agent.expect("SIP/2.0 200")
+		w.restart()
+		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+		w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "human", "")
+		w.agent2.reply(called, 487, "Terminated", "human", "")
+		w.agent2.expect("ACK")
+		for _, m := range w.agent.rest() {
+			t.Errorf("the agent got:\n%s", m.raw)
+		}
+		w.wantRecord(store.DispositionInterrupted, cause.ProcessRestart, store.EndedBySystem)
+	})
+}

@@ -30,7 +30,7 @@ type Config struct {
 	MaxSize int64         // of one file, in bytes
 	Log     zerolog.Logger
 
-	// Lock is that of a process that this one replaces, by Archive.Lock; nil: Open locks the directory.
+	// Lock is that of a process that this one replaces, by Archive.Lock, which finishes its own files; nil: Open locks the directory.
 	Lock *os.File
 }
 
@@ -71,6 +71,9 @@ func (a *Archive) claim() error {
 		return err
 	}
 	a.create = a.dir.create
+	if a.cfg.Lock != nil { // nobody was killed; and to look through all files takes long, while calls stand still
+		return nil
+	}
 	finished, err := a.finishLeftovers()
 	if err != nil {
 		return errors.Join(err, a.dir.close())

@@ -4,6 +4,7 @@ module flowbridge/scripts
 go 1.26.0
 
 require (
+	github.com/icholy/digest v1.2.0
 	github.com/vishvananda/netlink v1.3.1
 	golang.org/x/sys v0.49.0
 )

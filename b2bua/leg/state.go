@@ -51,6 +51,11 @@ type State struct {
 	RSeq        uint32       `cbor:"27,keyasint,omitempty"` // of the last reliable provisional answer
 }
 
+// At is where the leg is.
+func (s *State) At() Local {
+	return Local{s.Local.Transport, s.Local.Listen.AddrPort, s.Local.Host, s.Local.Port, s.Local.Secure}
+}
+
 // LocalState is a Local.
 type LocalState struct {
 	Transport string           `cbor:"1,keyasint,omitempty"`
@@ -223,7 +228,7 @@ type Restored struct {
 func Restore(now time.Time, o Options, s *State, invite *sip.Request, auth *config.Auth) Restored {
 	l := &Leg{
 		side: o.Side, UAS: s.UAS, mint: o.Minter, agent: o.Agent, Peer: o.Peer, state: legState(s.Phase),
-		Local:     Local{s.Local.Transport, s.Local.Listen.AddrPort, s.Local.Host, s.Local.Port, s.Local.Secure},
+		Local:     s.At(),
 		InviteSeq: s.InviteSeq, updates: s.Updates, AnsweredBye: s.AnsweredBye, acked: s.Acked,
 		invited: invited{uri: s.URI}, digest: Digest{auth: auth},
 		dialog:  restoreDialog(&s.Dialog, o.Peer.NAT),

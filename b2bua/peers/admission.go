@@ -322,6 +322,25 @@ func (a *Admission) Occupy(t *Target, p Parties) (circuit.Try, Limit) {
 	return a.occupy(t, p, now)
 }
 
+// Reoccupy is Occupy for a call that the process before has let in. It had its place for long, and rates don't matter.
+func (a *Admission) Reoccupy(t *Target, p Parties) (circuit.Try, Limit) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := time.Now()
+	if t.calls >= a.part(t.tally, t.most, now) {
+		return circuit.Try{}, LimitCap
+	}
+	try, closed := t.SIP.Begin(now)
+	if !closed {
+		return try, LimitCircuit
+	}
+	if t.Trunk != nil {
+		t.recount(p)
+	}
+	t.calls++
+	return try, LimitNone
+}
+
 // occupy is Occupy for a call that there is room for.
 func (a *Admission) occupy(t *Target, p Parties, now time.Time) (circuit.Try, Limit) {
 	try, closed := t.SIP.Begin(now)
@@ -358,16 +377,15 @@ func (a *Admission) vacate(t *Target, p Parties, now time.Time) {
 func (a *Admission) Resume(t *Trunk, p Parties, callee *Target, calleeParties Parties) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	now := time.Now()
 	t.calls++
 	a.ports.add(&t.ports, 1)
-	t.count(&t.Caller.Limits, p, now)
+	t.recount(p)
 	if callee == nil {
 		return
 	}
 	callee.calls++
 	if callee.Trunk != nil {
-		callee.count(&callee.Trunk.Limits, calleeParties, now)
+		callee.recount(calleeParties)
 	}
 }
 

@@ -98,6 +98,9 @@ func (t *tally) count(l *config.TrunkLimits, p Parties, now time.Time) {
 	t.destinations.add(p.To, l.PerDestinationCPS, now)
 }
 
+// recount is count for a call of the process before, which began long ago: its rates don't matter.
+func (t *tally) recount(p Parties) { t.count(&config.TrunkLimits{}, p, time.Time{}) }
+
 func (t *tally) release(p Parties) {
 	t.callers.remove(p.From)
 	t.destinations.remove(p.To)
@@ -109,6 +112,13 @@ func (a *Admission) Claim(t *Trunk, p Parties) Limit {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return t.claim(&t.Caller.Limits, p, time.Now())
+}
+
+// Reclaim is Claim for a call that the process before has let in, whatever the limits.
+func (a *Admission) Reclaim(t *Trunk, p Parties) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	t.recount(p)
 }
 
 // Release gives back what Claim took.

@@ -224,3 +224,18 @@ func TestSocketsGoOver(t *testing.T) {
 		t.Errorf("the rest of a message gets %s", got)
 	}
 }
+
+// TestHeldOverTLS: an INVITE over TLS is not held, because it could not go to another process: its caller would never hear of it.
+func TestHeldOverTLS(t *testing.T) {
+	inPlace(t, stackConfig, func(p *place) {
+		via := p.socket(netip.AddrPortFrom(siptest.Carrier.Addr(), 40000)).LocalAddr()
+		for _, transport := range []string{config.TransportTCP, config.TransportTLS} {
+			c := &Stream{hub: p.stack.streams, transport: transport, local: ours, remote: netip.AddrPortFrom(siptest.Carrier.Addr(), 40000), closed: make(chan struct{})}
+			p.stack.Hold()
+			held := p.stack.hold(asking("INVITE", "call"+transport, via), arrival{transport: transport, source: c.remote, over: c})
+			if over := len(p.stack.State().Held); held != (transport == config.TransportTCP) || over != 1 {
+				t.Errorf("%s: held %v, %d go over", transport, held, over)
+			}
+		}
+	})
+}

@@ -1,6 +1,10 @@
 package transport
 
-import "sync"
+import (
+	"context"
+	"fmt"
+	"sync"
+)
 
 // gate lets turns run, or keeps them waiting.
 type gate struct {
@@ -35,11 +39,17 @@ func (t *Turns) Leave() {
 	}
 }
 
-// Apart does something while no turn runs. Turns may run before it.
-func (t *Turns) Apart(do func()) {
-	<-t.gate.shut()
+// Apart does something while no turn runs. Turns may run before it. If ctx ends before, it is not done.
+func (t *Turns) Apart(ctx context.Context, do func()) error {
+	still := t.gate.shut()
 	defer t.gate.open()
-	do()
+	select {
+	case <-still:
+		do()
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("a turn of a call takes long: %w", ctx.Err())
+	}
 }
 
 // shut keeps turns from running. What it gives is closed when none does. It is not called twice without open in between.

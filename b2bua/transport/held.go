@@ -52,7 +52,7 @@ func (s *Stack) hold(text []byte, from arrival) bool {
 		return false
 	}
 	msg, ok := message.Scan(text)
-	if !ok || len(msg.ToTag) > 0 {
+	if !ok || len(msg.ToTag) > 0 || nameOf(from.over) == "" { // what comes over TLS can't go to another process
 		return false
 	}
 	branch := string(msg.Branch)

@@ -89,24 +89,43 @@ func (s *Stack) State() (st State) {
 // Again is an INVITE of the wire's peer that has no final answer, as a new one for another stack. false: the way that it came is
 // not there any more.
 func (w *Wire) Again(invite *sip.Request, source netip.AddrPort) (h HeldState, ok bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var over transaction.Sender
-	if w.flow != nil {
-		over = w.flow
-	}
-	for _, g := range w.stack.sockets {
-		if w.flow == nil && g.local == w.local.Listen {
-			over = g
-		}
-	}
-	if over == nil || nameOf(over) == "" {
+	over := w.way()
+	if over == nil {
 		return h, false
 	}
+	return HeldState{Text: AsItCame(invite), Source: source.String(), Over: nameOf(over)}, true
+}
+
+// AsItCame is the text of an INVITE without what it got here, but for the rport of a caller behind NAT.
+func AsItCame(invite *sip.Request) []byte {
 	req := invite.Clone()
-	req.To().Params.Remove("tag") // what stamp has added
+	req.To().Params.Remove("tag")
 	req.Via().Params.Remove("received")
-	return HeldState{Text: slices.Clone(message.Text(req)), Source: source.String(), Over: nameOf(over)}, true
+	return slices.Clone(message.Text(req))
+}
+
+// Knows says whether what a message came by is there.
+func (s *Stack) Knows(h *HeldState) bool { return s.named(h.Over) != nil }
+
+// Passes says whether the way to the wire's peer can go to another process.
+func (w *Wire) Passes() bool { return w.way() != nil }
+
+// way is what the wire's peer is reached by; nil: it does not go to another process.
+func (w *Wire) way() transaction.Sender {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.flow != nil {
+		if nameOf(w.flow) == "" {
+			return nil
+		}
+		return w.flow
+	}
+	for _, g := range w.stack.sockets {
+		if g.local == w.local.Listen {
+			return g
+		}
+	}
+	return nil
 }
 
 // Restore takes up what another stack knew. Its connections are there already.

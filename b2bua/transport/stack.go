@@ -113,9 +113,11 @@ func (s *Stack) recovered(where string) {
 // Serve reads from all sockets, and accepts connections, until Close or Freeze.
 func (s *Stack) Serve() {
 	s.thaw()
-	s.Release() // before what is read: a request within its dialog has to find the call
-	s.setDeadlines(time.Time{})
-	s.still.over()
+	s.Release()            // before what is read: a request within its dialog has to find the call
+	if s.still.on.Load() { // else connections that are read have deadlines of their own
+		s.setDeadlines(time.Time{})
+		s.still.over()
+	}
 }
 
 // Turns runs what messages begin, until Close.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // inherited names the variable that tells a new process which of its files is the socket.
@@ -70,10 +71,16 @@ func environment() []string {
 	})
 }
 
+// killPatience is how long a process may take to end that was killed: one that waits for a disk does later.
+const killPatience = time.Second
+
 // Kill ends the process, waits for its end, and closes the socket.
 func (p *Process) Kill() {
 	_ = p.process.Kill()
-	<-p.Ended
+	select {
+	case <-p.Ended:
+	case <-time.After(killPatience):
+	}
 	_ = p.Close()
 }
 

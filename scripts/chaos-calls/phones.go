@@ -23,8 +23,7 @@ const (
 	// maxTries is how often a REGISTER is sent.
 	maxTries = 8
 
-	phoneUser     = "phones"
-	phonePassword = "chaos"
+	phoneUser = "phones" // their password is the token
 )
 
 // phones register one after the other, each time with another Contact.
@@ -94,7 +93,7 @@ func (p *phones) register(phone, serial int) bool {
 	if err != nil {
 		return false
 	}
-	credentials, err := digest.Digest(challenge, digest.Options{Method: "REGISTER", URI: p.uri(), Count: 1, Username: phoneUser, Password: phonePassword})
+	credentials, err := digest.Digest(challenge, digest.Options{Method: "REGISTER", URI: p.uri(), Count: 1, Username: phoneUser, Password: token})
 	if err != nil {
 		return false
 	}
@@ -108,7 +107,9 @@ func (p *phones) ask(phone, serial, cseq int, more string) sip.Message {
 	callID := fmt.Sprintf("phone%d-%d", phone, serial)
 	branch := fmt.Sprintf("z9hG4bK%s-%d", callID, cseq)
 	text := fmt.Sprintf("REGISTER %s SIP/2.0\r\nVia: SIP/2.0/UDP %v;branch=%s;rport\r\nMax-Forwards: 70\r\nFrom: <sip:%s@%v>;tag=%s\r\nTo: <sip:%s@%v>\r\n"+
-		"Call-ID: %s\r\nCSeq: %d REGISTER\r\nContact: <sip:p%d-%d@%v>;+sip.instance=\"<urn:phone:%d>\"\r\nExpires: 3600\r\n%s%s",
+		"Call-ID: %s\r\nCSeq: %d REGISTER\r\nContact: <sip:p%d-%d@%v>;+sip.instance=\"<urn:phone:%d>\"\r\nExpires: 3600\r\n"+
+		"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REFER, NOTIFY, MESSAGE\r\nAllow-Events: talk, hold, conference, refer, check-sync\r\n"+
+		"Supported: replaces, path, outbound, 100rel, timer, norefersub\r\nUser-Agent: a phone of the chaos, which says as much as phones do\r\n%s%s",
 		p.uri(), p.at, branch, phoneUser, p.peer.Addr(), callID, phoneUser, p.peer.Addr(), callID, cseq, phone, serial, p.at, phone, more, sip.WithBody(""))
 	b := make([]byte, 65536)
 	wait := t1

@@ -42,7 +42,7 @@ sip: {listen: ["udp://%[1]v:5060"]}
 media: {listen: [%[1]v], ports: %[11]d-%[12]d, engine: %[6]s}
 trunks:
   - {name: carrier, sources: [%[2]v], session_expires: 90s}
-  - {name: phones, auth: {username: %[13]s, password: %[14]s}, registrar: {max_contacts: %[15]d}}
+  - {name: phones, auth: {username: %[13]s, password_env: CHAOS_TOKEN}, registrar: {max_contacts: %[14]d}}
 targets:
   - name: first
     kind: synthflow
@@ -203,7 +203,7 @@ func (w *world) ends() []*end { return []*end{w.carrier, w.first, w.second} }
 
 func (w *world) configure() error {
 	text := fmt.Sprintf(configuration, systemAddr, carrierAddr, agentAddr, w.store(), w.socket(), w.engine, agentName, apiPort, w.level, w.more, firstPort, lastPort,
-		phoneUser, phonePassword, phoneCount)
+		phoneUser, phoneCount)
 	return os.WriteFile(w.config(), []byte(text), 0o600)
 }
 

@@ -50,11 +50,15 @@ func (n *Node) admit(cfg *config.Fleet) func(*peers.Admission) {
 		if n.fleet == nil {
 			return
 		}
+		join := func() { n.fleet.Join(nil) }
 		if cfg.Caps {
-			n.fleet.Join(fleetCaps{a})
-		} else {
-			n.fleet.Join(nil)
+			join = func() { n.fleet.Join(fleetCaps{a}) }
 		}
+		if n.before != nil { // the other process may go on, and is this node until then
+			n.begins = append(n.begins, join)
+			return
+		}
+		join()
 	}
 }
 

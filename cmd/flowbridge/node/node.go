@@ -140,11 +140,11 @@ func (n *Node) replace(ctx context.Context, cfg *config.Config, o Options) error
 		return err
 	}
 	n.store.Taken()
-	n.begin()
 	n.engine.Thaw()
 	n.server.Serve()
 	n.server.Begun()
 	n.pause.Go()
+	n.begin() // which may take seconds
 	return nil
 }
 

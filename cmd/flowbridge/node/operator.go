@@ -62,8 +62,7 @@ func Serve(ctx context.Context, cfg *config.Config, file string, out *Log, befor
 	more, replaced := o.untilTold(signals)
 	if replaced {
 		n.leave()
-		log.Info().Msg("replaced")
-		return nil
+		return o.giveWay()
 	}
 	o.drain(ctx, signals, more)
 	if err := n.Close(); err != nil {
@@ -91,17 +90,22 @@ type operator struct {
 	parent     int           // process that has started this one
 	patience   time.Duration // of an upgrade
 
+	heir     *handover.Process // that goes on; set before left is closed
+	passesOn bool              // who has told this process to end means it, too
+
 	reloads  sync.Mutex // one at a time; held while the file is read and the store told, so never waited for by Drain
 	mu       sync.Mutex // guards what follows
 	node     *Node      // nil: not started yet
 	server   reloader
 	draining bool
+	replaced bool // another process goes on, or is about to
 }
 
 // Reasons why a request can't be carried out.
 var (
 	errStarting = errors.New("still starting")
 	errDraining = errors.New("draining")
+	errReplaced = errors.New("another process goes on in a moment: ask that one")
 )
 
 // begin names the node to operate.
@@ -115,8 +119,11 @@ func (o *operator) begin(n *Node) {
 func (o *operator) Drain() (admin.Drained, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.node == nil {
+	switch {
+	case o.node == nil:
 		return admin.Drained{}, errStarting
+	case o.replaced:
+		return admin.Drained{}, errReplaced
 	}
 	o.node.server.Drain()
 	if !o.draining {
@@ -268,6 +275,14 @@ func (o *operator) untilTold(signals <-chan os.Signal) (more int, replaced bool)
 		return 0, true
 	}
 	d, err := o.Drain()
+	for ; errors.Is(err, errReplaced); d, err = o.Drain() { // unless the last word can't be said
+		select {
+		case <-o.left:
+			o.passesOn = true
+			return 0, true
+		case <-time.After(settleEvery):
+		}
+	}
 	o.log.Info().Err(err).Str("signal", by).Int("calls", d.Calls).Int64("limit_ms", d.LimitMS).Msg("draining")
 	return more, false
 }

@@ -52,9 +52,7 @@ func (n *Node) purgeHourly(ctx context.Context) {
 	tick := time.NewTicker(purgeEvery)
 	defer tick.Stop()
 	for {
-		n.tending.Lock()
 		n.purge(ctx, time.Now())
-		n.tending.Unlock()
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -102,18 +102,18 @@ func (o *operator) upgrade(ctx context.Context) (done admin.Upgraded, err error)
 	if _, err := o.beginReload(); err != nil {
 		return done, err
 	}
-	defer func() { o.endUpgrade(done.PID, err) }()
+	var p *handover.Process
+	defer func() { o.endUpgrade(p, err) }()
 	if err := o.node.written(ctx); err != nil {
 		return done, err
 	}
-	p, err := handover.Start(o.program)
-	if err != nil {
+	if p, err = handover.Start(o.program); err != nil {
 		return done, fmt.Errorf("the new process: %w", err)
 	}
 	stop := context.AfterFunc(ctx, func() { p.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	if done, err = o.node.handOver(ctx, p); err != nil {
-		return admin.Upgraded{}, ended(ctx, p, err)
+	if done, err = o.node.handOver(ctx, p, o.giveUp); err != nil {
+		return admin.Upgraded{}, err
 	}
 	done.PID, done.TookMS = p.PID, time.Since(begun).Milliseconds()
 	return done, nil
@@ -151,19 +151,60 @@ func ended(ctx context.Context, p *handover.Process, err error) error {
 	return fmt.Errorf("the new process: %w", err)
 }
 
-// endUpgrade tells the supervisor the result.
-func (o *operator) endUpgrade(pid int, err error) {
+// giveUp is asked before the last word: from then on this process can't be drained. Who was told to drain does not hand over.
+func (o *operator) giveUp() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.draining {
+		return errDraining
+	}
+	o.replaced = true
+	return nil
+}
+
+// endUpgrade has Serve end, or this process go on.
+func (o *operator) endUpgrade(p *handover.Process, err error) {
 	if err == nil {
-		o.supervisor.replaced(pid)
+		o.heir = p
 		close(o.left)
 		return
 	}
-	o.supervisor.ready("Taking calls; the last upgrade failed, see the log")
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.replaced = false; !o.draining {
+		o.supervisor.ready("Taking calls; the last upgrade failed, see the log")
+	}
 }
 
-// handOver gives a new process what this one has. After an error this one goes on.
-func (n *Node) handOver(ctx context.Context, p *handover.Process) (done admin.Upgraded, err error) {
+// errHeirEnded means that both processes of an upgrade are over.
+var errHeirEnded = errors.New("the process that has replaced this one has ended: the next start goes on with the calls")
+
+// giveWay ends this process's part of the service. The supervisor is told last: it does not see the end of a process that is the
+// child of another one, and would take it for the service's.
+func (o *operator) giveWay() error {
+	select {
+	case was := <-o.heir.Ended:
+		return fmt.Errorf("%w (%v)", errHeirEnded, was) //nolint:errorlint // what became of it is no reason of ours
+	default:
+	}
+	o.supervisor.replaced(o.heir.PID)
+	if o.passesOn {
+		_ = unix.Kill(o.heir.PID, unix.SIGTERM)
+	}
+	o.log.Info().Msg("replaced")
+	return nil
+}
+
+// handOver gives a new process what this one has. last is asked before the last word. After an error this one goes on, and the new
+// process has ended: it writes files that this one needs.
+func (n *Node) handOver(ctx context.Context, p *handover.Process, last func() error) (done admin.Upgraded, err error) {
 	h := &handing{node: n, to: p, done: &done}
+	defer func() {
+		if err != nil {
+			err = ended(ctx, p, err)
+			h.thaw()
+		}
+	}()
 	if err := h.prepare(); err != nil {
 		return done, err
 	}
@@ -176,11 +217,6 @@ func (n *Node) handOver(ctx context.Context, p *handover.Process) (done admin.Up
 		return done, err
 	}
 	done.Version = is.Version
-	defer func() {
-		if err != nil {
-			h.thaw()
-		}
-	}()
 	if err := h.freeze(ctx); err != nil {
 		return done, err
 	}
@@ -188,6 +224,9 @@ func (n *Node) handOver(ctx context.Context, p *handover.Process) (done admin.Up
 		return done, err
 	}
 	if _, err := p.Expect(handover.Ready); err != nil {
+		return done, err
+	}
+	if err := last(); err != nil {
 		return done, err
 	}
 	if err := p.Send(handover.Go, nil); err != nil {
@@ -229,13 +268,13 @@ func (h *handing) freeze(ctx context.Context) error {
 	if err := n.pause.Stop(requests); err != nil {
 		n.log.Info().Err(err).Msg("requests of the admin API or hooks are cut off by the upgrade")
 	}
+	n.tending.Lock() // while calls go on: a slow disk holds it
+	undo(n.tending.Unlock)
 	undo(n.server.Thaw)
 	undo(n.engine.Thaw)
 	if err := h.still(ctx); err != nil {
 		return err
 	}
-	n.tending.Lock()
-	undo(n.tending.Unlock)
 	n.webhooks.Set(nil)
 	undo(func() { n.webhooks.Set(hooksOf(n.config())) })
 	paused, cancel := context.WithTimeout(ctx, storePatience)
@@ -262,7 +301,7 @@ func (h *handing) still(ctx context.Context) error {
 		if err := h.node.store.Err(); err != nil {
 			return fmt.Errorf("%d records are not written: %w", server.Unwritten(), err)
 		}
-		why := server.Settled(time.Since(begun) > setupPatience)
+		why := server.Settled(settled, time.Since(begun) > setupPatience)
 		if why == nil {
 			h.frozen = time.Now()
 			if why = server.Freeze(settled, h.node.engine.Freeze); why == nil {

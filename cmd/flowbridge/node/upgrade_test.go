@@ -50,6 +50,15 @@ func succeed(mode string) {
 	case "hangs with all it was given":
 		_ = takeAll(before)
 		_, _ = conn.Receive()
+	case "is ready when it is told":
+		_ = takeAll(before)
+		file := os.Getenv(successorMode + "_FILE")
+		_ = os.WriteFile(file+".taken", nil, 0o600)
+		for !exists(file + ".told") {
+			time.Sleep(time.Millisecond)
+		}
+		_ = conn.Send(handover.Ready, nil)
+		_, _ = conn.Receive()
 	case "takes the store, and ends":
 		if takeAll(before) != nil {
 			return
@@ -64,6 +73,11 @@ func succeed(mode string) {
 		}
 		os.Exit(6)
 	}
+}
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
 }
 
 // takeAll takes all that the old process gives.
@@ -259,5 +273,57 @@ func TestUpgradeWithoutARecord(t *testing.T) {
 	}
 	if _, err := s.Upgrade(t.Context()); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("when they are written: %v", err)
+	}
+}
+
+// TestDrainInAnUpgrade: who is told to drain before the last word is not replaced: the drain would be lost with it.
+func TestDrainInAnUpgrade(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newReloadStage(t)
+	s.left, s.patience, s.program = make(chan struct{}), time.Minute, handover.Program{Path: self, Args: []string{self}}
+	t.Setenv(successorMode+"_FILE", s.file)
+	t.Setenv(successorMode, "is ready when it is told")
+	failed := make(chan error, 1)
+	go func() {
+		_, err := s.Upgrade(t.Context())
+		failed <- err
+	}()
+	waitFor(t, "the new process has taken all", func() bool { return exists(s.file + ".taken") })
+	if _, err := s.Drain(); err != nil {
+		t.Error(err)
+	}
+	if err := os.WriteFile(s.file+".told", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-failed; !errors.Is(err, errDraining) && !strings.Contains(err.Error(), errDraining.Error()) {
+		t.Errorf("upgraded: %v", err)
+	}
+}
+
+// TestGiveWay: the supervisor hears of the process that goes on when this one ends, and not if that has ended before: then this one
+// fails, so that another one is started. Who is told to drain after the last word tells the other one.
+func TestGiveWay(t *testing.T) {
+	s := newReloadStage(t)
+	ended := make(chan error, 1)
+	s.left, s.heir = make(chan struct{}), &handover.Process{PID: 1 << 22, Ended: ended} // of nobody
+	if err := s.giveUp(); err != nil {
+		t.Fatal(err)
+	}
+	close(s.left)
+	signals := make(chan os.Signal, 1)
+	signals <- os.Interrupt
+	if _, replaced := s.untilTold(signals); !replaced {
+		t.Error("it drains")
+	}
+	told := len(s.told.all())
+	if err := s.giveWay(); err != nil || len(s.told.all()) != told+1 {
+		t.Errorf("%v, the supervisor heard %q", err, s.told.all())
+	}
+	ended <- nil
+	if err := s.giveWay(); !errors.Is(err, errHeirEnded) || len(s.told.all()) != told+1 {
+		t.Errorf("%v, the supervisor heard %q", err, s.told.all())
 	}
 }
