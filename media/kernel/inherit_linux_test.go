@@ -55,6 +55,15 @@ func TestHeir(t *testing.T) {
 		if err := next.Inherit(); err != nil {
 			t.Fatal(err)
 		}
+		if _, err := next.Adopt(f); err != nil {
+			t.Fatal(err)
+		}
+		next.Abandon() // it gets ready, and the other one goes on all the same
+		talk()
+		next = heir()
+		if err := next.Inherit(); err != nil {
+			t.Fatal(err)
+		}
 		is, ok := next.Inherited(f.In)
 		if !ok || is.Source != f.Source || is.Dest != f.Dest || is.SSRC != f.SSRC || is.Out != f.Out || is.Rewrite != f.Rewrite {
 			t.Errorf("inherited %+v, %v; want %+v", is, ok, f)

@@ -174,6 +174,9 @@ func (r *Relay) Adopted() int {
 // Leave ends the process's part. Flows go on in the kernel for the next process, if there is a directory.
 func (r *Relay) Leave() { r.end(r.options.Dir != "") }
 
+// Abandon ends the part of a process that does not replace another one after all: what it has inherited is that one's still.
+func (r *Relay) Abandon() { r.end(r.options.Heir != nil) }
+
 // Close ends the flows of this process. Those of an earlier one go on for the next process. If there are none, the
 // program is taken off the interfaces, and the directory's contents are removed.
 func (r *Relay) Close() { r.end(false) }

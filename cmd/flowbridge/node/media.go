@@ -1,8 +1,10 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"runtime"
 
 	"flowbridge/b2bua"
@@ -34,9 +36,13 @@ func mediaConfig(m *config.Media) media.Config {
 // openMedia opens the media engine, on the path that media.engine wants.
 func (n *Node) openMedia(m *config.Media) error {
 	c := mediaConfig(m)
+	heir := n.before.file(partKernel)
 	if m.Engine == config.EngineUserspace {
+		if heir != nil {
+			return errOtherKernel
+		}
 		n.carried = live.Media{Engine: config.EngineUserspace, Detail: "media.engine"}
-	} else if err := n.openKernel(m); err != nil {
+	} else if err := n.openKernel(m, heir); err != nil {
 		return err
 	}
 	left := kernel.OpenLeftovers(kernel.Dirs, m.Timeout, 0) // of a process with another first port, or another engine
@@ -57,11 +63,18 @@ func (n *Node) openMedia(m *config.Media) error {
 	return nil
 }
 
-// openKernel opens the relay in the kernel: with a directory for what outlives the process, or else without.
-func (n *Node) openKernel(m *config.Media) error {
-	o := kernel.Options{Dir: kernel.Dir(m.PortLow), Capacity: 2 * m.Calls(), Timeout: m.Timeout, Heir: n.before.file(partKernel)}
+// errOtherKernel: nobody would know of the flows that the kernel relays.
+var errOtherKernel = errors.New("media.engine or the first port of media.ports is another one, and calls have RTP in the kernel that can't go over: leave them as they are, or drain and restart")
+
+// openKernel opens the relay in the kernel: with a directory for what outlives the process, or else without. heir is that of the process
+// before; nil: it has none.
+func (n *Node) openKernel(m *config.Media, heir *os.File) error {
+	o := kernel.Options{Dir: kernel.Dir(m.PortLow), Capacity: 2 * m.Calls(), Timeout: m.Timeout, Heir: heir}
 	relay, mortal := kernel.Open(o)
 	err := mortal
+	if err != nil && heir != nil {
+		return fmt.Errorf("%w (%w)", errOtherKernel, err)
+	}
 	if err != nil {
 		o.Dir, o.Heir = "", nil
 		relay, err = kernel.Open(o)

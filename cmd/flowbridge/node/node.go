@@ -135,7 +135,7 @@ func (n *Node) replace(ctx context.Context, cfg *config.Config, o Options) error
 	}
 	if err != nil {
 		if n.kernel != nil {
-			n.kernel.Close() // it ends nothing of the other process
+			n.kernel.Abandon()
 		}
 		return err
 	}

@@ -16,6 +16,8 @@ import (
 	"flowbridge/config"
 	"flowbridge/internal/handover"
 	"flowbridge/store"
+
+	"golang.org/x/sys/unix"
 )
 
 // successorMode has this test's program be the new process of an upgrade, and says how it fails.
@@ -325,5 +327,17 @@ func TestGiveWay(t *testing.T) {
 	ended <- nil
 	if err := s.giveWay(); !errors.Is(err, errHeirEnded) || len(s.told.all()) != told+1 {
 		t.Errorf("%v, the supervisor heard %q", err, s.told.all())
+	}
+}
+
+// TestOtherKernel: a process that would not know of the flows which the kernel relays for the one before is refused.
+func TestOtherKernel(t *testing.T) {
+	fd, err := unix.Open(t.TempDir(), unix.O_RDONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &Node{before: &Predecessor{files: map[string][]int{partKernel: {fd}}}}
+	if err := n.openMedia(&config.Media{Engine: config.EngineUserspace}); !errors.Is(err, errOtherKernel) {
+		t.Errorf("got %v", err)
 	}
 }
