@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -114,6 +115,7 @@ func TestBindingsSurviveAKill(t *testing.T) {
 				t.Fatal(err)
 			}
 			held, goOn := make(chan struct{}), make(chan struct{})
+			letGo := sync.OnceFunc(func() { close(goOn) })
 			go func() {
 				_ = s.do(context.Background(), "hold", func(context.Context, *sql.Conn) error {
 					close(held)
@@ -128,10 +130,7 @@ func TestBindingsSurviveAKill(t *testing.T) {
 			s.KeepBindings("trunk new", binding("sip:new@10.0.0.5"))
 			for range 2 { // the second kill comes when the database has them
 				path = filesAt(t, path)
-				if goOn != nil {
-					close(goOn)
-					goOn = nil
-				}
+				letGo()
 				s = start(t, path)
 				all, err := s.Bindings(t.Context())
 				if err != nil || len(all) != 2 || len(all["trunk moved"]) != 1 || all["trunk moved"][0].Contact != "sip:moved@10.0.0.5" || len(all["trunk new"]) != 1 {
