@@ -187,8 +187,8 @@ func (c *Call) possible(a *attempt) bool {
 	vars := a.varsOf(c.vars)
 	a.parties = partiesOf(&vars)
 	occupy := c.server.admission.Occupy
-	if c.again {
-		occupy, c.again = c.server.admission.Reoccupy, false
+	if c.placed {
+		occupy = c.server.admission.Reoccupy
 	}
 	if c.queued != nil {
 		a.try, a.placed = c.server.admission.Take(&c.queued.Waiter, a.target)
@@ -198,10 +198,13 @@ func (c *Call) possible(a *attempt) bool {
 		return false
 	}
 	if a.placed {
+		c.placed = false
 		return true
 	}
 	try, over := occupy(a.target, a.parties)
-	if a.try, a.placed = try, over == peers.LimitNone; !a.placed {
+	if a.try, a.placed = try, over == peers.LimitNone; a.placed {
+		c.placed = false
+	} else {
 		if full := over == peers.LimitCap; full || over == peers.LimitCircuit {
 			a.plan.full, a.plan.capped = append(a.plan.full, a.target), a.plan.capped || full
 		}

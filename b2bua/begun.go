@@ -107,7 +107,8 @@ func (b *begun) goOn(c *Call) {
 	if c.record.queued = time.Duration(b.record.QueuedMS) * time.Millisecond; c.record.queued > 0 {
 		c.vars.Queue.Seconds = strconv.Itoa(int(c.waited().Seconds()))
 	}
-	c.record.ringingAt, c.record.attempts, c.again = b.record.RingingAt, b.record.Attempts, true
+	c.record.ringingAt, c.record.attempts = b.record.RingingAt, b.record.Attempts
+	c.again, c.placed = true, b.noted.Placed
 	if b.noted.Masked { // ordered before the answer
 		c.masking.on, c.masking.applied = true, b.media != nil
 		c.ladder.Mask(true)

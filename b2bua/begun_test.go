@@ -330,38 +330,6 @@ func TestAnotherINVITEBeginsNothing(t *testing.T) {
 	})
 }
 
-// Callers that the process before has let in are not refused by rates: they all begin again in the same moment.
-func TestRatesOfCallersThatBeginAgain(t *testing.T) {
-	for name, tt := range map[string]struct{ trunk, target string }{
-		"of the target":   {"", "max_cps: 1"},
-		"of their number": {"limits: {per_destination_cps: 1, per_caller_cps: 1}", ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, talkYAML(tt.trunk, tt.target), func(w *world) {
-				w.served(w.agent, w.calls("+15075785607"))
-				time.Sleep(2 * time.Second)
-				var dialed []received
-				for range 2 {
-					d := w.carrier.newCall("+15075785607")
-					w.carrier.invite(d)
-					d.learn(w.carrier.expect("SIP/2.0 180"))
-					dialed = append(dialed, w.agent.expect("INVITE"))
-					w.agent.reply(dialed[len(dialed)-1], 180, "Ringing", "agent2", "")
-					time.Sleep(2 * time.Second)
-				}
-				w.upgraded()
-				for _, m := range w.carrier.rest() {
-					if !strings.HasPrefix(m.raw, "SIP/2.0 180") {
-						t.Errorf("a caller that heard ringing got\n%s", m.raw)
-					}
-				}
-				w.server.HangupAll()
-				w.drain(3 * time.Minute)
-			})
-		})
-	}
-}
-
 // A caller behind NAT whose INVITE has no rport keeps its call: what it got at its arrival here, and again after the upgrade, does not
 // make another INVITE of it.
 func TestBeginsAgainBehindNAT(t *testing.T) {

@@ -88,7 +88,8 @@ type Call struct {
 	acks     []heldACK
 	ended    *store.Record // nil: the call goes on
 	claimed  bool          // it counts for the limits of its numbers
-	again    bool          // the process before has let it in, and its first attempt
+	again    bool          // the process before has let it in
+	placed   bool          // it had a place at a target there, and has none here yet
 	finished bool          // the record is handed over
 
 	why     cause.Cause           // for the legs of a call that a killed process has left

@@ -220,7 +220,7 @@ func (c *Call) handOverInvite() (*Handed, error) {
 	}
 	noted, owed := &kept.Sheet{}, &kept.Sheet{}
 	c.state(noted)
-	noted.Masked = c.masking.on
+	noted.Masked, noted.Placed = c.masking.on, !c.waits() && c.attempts.current != nil && c.attempts.current.placed
 	owed.ID, owed.Trunk, owed.Source, owed.Invite, owed.Settled = c.id, noted.Trunk, noted.Source, noted.Invite, noted.Settled
 	owed.Ended = string(cause.ProcessRestart)
 	legs := noted.Legs

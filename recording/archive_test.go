@@ -195,13 +195,15 @@ func TestDirectoryThatCannotBe(t *testing.T) {
 
 // TestOpenFile: only finished recordings are opened.
 func TestOpenFile(t *testing.T) {
-	a := opened(t, nil)
+	var day string
+	a := opened(t, func(c *Config) { // before the archive, which removes empty directories
+		day = filepath.Join(c.Dir, "2026/11/20")
+		if err := os.MkdirAll(filepath.Join(day, callID+"-3.wav", "kept"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	})
 	defer a.shut(t)
 	outside := filepath.Join(t.TempDir(), callID+".wav")
-	day := filepath.Join(a.cfg.Dir, "2026/11/20")
-	if err := os.MkdirAll(filepath.Join(day, callID+"-3.wav"), 0o700); err != nil {
-		t.Fatal(err)
-	}
 	for _, name := range []string{outside, day + "/" + callID + ".wav", day + "/" + callID + ".wav.part", day + "/x.wav"} {
 		if err := os.WriteFile(name, []byte("secret"), 0o600); err != nil {
 			t.Fatal(err)

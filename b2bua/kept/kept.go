@@ -57,6 +57,7 @@ type Call struct {
 	Parts     int                 `cbor:"39,keyasint,omitempty"` // recordings so far
 
 	Watched bool `cbor:"44,keyasint,omitempty"` // the caller's side reports on the agent's REFER
+	Placed  bool `cbor:"46,keyasint,omitempty"` // a call that begins again had a place at a target
 	Asks    bool `cbor:"45,keyasint,omitempty"` // a side that is silent is still to be asked whether it has the call
 
 	Noted  int64         `cbor:"40,keyasint,omitempty"` // when this was written

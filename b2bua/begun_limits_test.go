@@ -1,0 +1,88 @@
+package b2bua
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Callers that the process before has let in are not refused by rates: they all begin again in the same moment.
+func TestRatesOfCallersThatBeginAgain(t *testing.T) {
+	for name, tt := range map[string]struct{ trunk, target string }{
+		"of the target":   {"", "max_cps: 1"},
+		"of their number": {"limits: {per_destination_cps: 1, per_caller_cps: 1}", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorldWith(t, talkYAML(tt.trunk, tt.target), func(w *world) {
+				w.served(w.agent, w.calls("+15075785607"))
+				time.Sleep(2 * time.Second)
+				var dialed []received
+				for range 2 {
+					d := w.carrier.newCall("+15075785607")
+					w.carrier.invite(d)
+					d.learn(w.carrier.expect("SIP/2.0 180"))
+					dialed = append(dialed, w.agent.expect("INVITE"))
+					w.agent.reply(dialed[len(dialed)-1], 180, "Ringing", "agent2", "")
+					time.Sleep(2 * time.Second)
+				}
+				w.upgraded()
+				for _, m := range w.carrier.rest() {
+					if !strings.HasPrefix(m.raw, "SIP/2.0 180") {
+						t.Errorf("a caller that heard ringing got\n%s", m.raw)
+					}
+				}
+				w.server.HangupAll()
+				w.drain(3 * time.Minute)
+			})
+		})
+	}
+}
+
+// Who has waited for the rate of a target waits on: those who had a place there, and no others, are let in whatever the rate.
+func TestWaitersForARateWaitOn(t *testing.T) {
+	yaml := strings.NewReplacer("max_calls: 1", "max_cps: 1").Replace(soundingQueue(""))
+	inWorldWith(t, yaml, func(w *world) {
+		for n := range 8 {
+			d := w.carrier.newCall(fmt.Sprintf("+1507578000%d", n))
+			w.carrier.invite(d)
+		}
+		synctest.Wait()
+		w.carrier.rest()
+		before := len(invites(w.agent.rest()))
+		w.upgraded()
+		if again := len(invites(w.agent.rest())); before != 1 || again > 2 { // that one, and the first of those that wait
+			t.Errorf("%d were dialled, and %d after the upgrade", before, again)
+		}
+		w.server.HangupAll()
+		w.drain(3 * time.Minute)
+	})
+}
+
+// invites are the INVITEs among messages.
+func invites(all []received) []received {
+	return slices.DeleteFunc(all, func(m received) bool { return !strings.HasPrefix(m.raw, "INVITE ") })
+}
+
+// Where the first target has no room, the place at the second one counts.
+func TestPlaceAtTheSecondTargetIsKept(t *testing.T) {
+	yaml := strings.NewReplacer("@192.0.2.21:32681\", max_calls: 1", "@192.0.2.21:32681\", max_cps: 1", "1509\", targets: [agent]", "1509\", targets: [agent, spare]").Replace(queueConfig)
+	inWorldWith(t, yaml, func(w *world) {
+		w.served(w.agent, w.calls("+15095780001"))
+		for n := range 3 {
+			w.calls(fmt.Sprintf("+1509578001%d", n))
+			w.agent2.reply(w.agent2.expect("INVITE"), 180, "Ringing", "spare", "")
+			time.Sleep(2 * time.Second)
+		}
+		w.upgraded()
+		for _, m := range w.carrier.rest() {
+			if !strings.HasPrefix(m.raw, "SIP/2.0 180") {
+				t.Errorf("a caller that heard ringing got\n%s", m.raw)
+			}
+		}
+		w.server.HangupAll()
+		w.drain(3 * time.Minute)
+	})
+}
