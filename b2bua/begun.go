@@ -2,6 +2,7 @@ package b2bua
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"time"
 
@@ -107,7 +108,8 @@ func (b *begun) goOn(c *Call) {
 	if c.record.queued = time.Duration(b.record.QueuedMS) * time.Millisecond; c.record.queued > 0 {
 		c.vars.Queue.Seconds = strconv.Itoa(int(c.waited().Seconds()))
 	}
-	c.record.ringingAt, c.record.attempts = b.record.RingingAt, b.record.Attempts
+	c.record.ringingAt = b.record.RingingAt
+	c.record.attempts = slices.DeleteFunc(slices.Clone(b.record.Attempts), func(a store.Attempt) bool { return a.SIPCallID == "" }) // which is made again
 	c.again, c.placed = true, b.noted.Placed
 	if b.noted.Masked { // ordered before the answer
 		c.masking.on, c.masking.applied = true, b.media != nil

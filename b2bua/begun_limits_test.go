@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"flowbridge/b2bua/cause"
 )
 
 // Callers that the process before has let in are not refused by rates: they all begin again in the same moment.
@@ -81,6 +83,37 @@ func TestPlaceAtTheSecondTargetIsKept(t *testing.T) {
 			if !strings.HasPrefix(m.raw, "SIP/2.0 180") {
 				t.Errorf("a caller that heard ringing got\n%s", m.raw)
 			}
+		}
+		w.server.HangupAll()
+		w.drain(3 * time.Minute)
+	})
+}
+
+// The record keeps the attempts of the process before that had an INVITE. Others are made again: they would be there twice.
+func TestAttemptsOfCallersThatBeginAgain(t *testing.T) {
+	inWorldWith(t, strings.Replace(queueConfig, `1509", targets: [agent]`, `1509", targets: [agent, spare]`, 1), func(w *world) {
+		first := w.calls("+15095780001")
+		w.agent.reply(w.agent.expect("INVITE"), 503, "Service Unavailable", "agent", "")
+		w.agent.expect("ACK")
+		w.agent2.reply(w.agent2.expect("INVITE"), 180, "Ringing", "spare", "")
+		second := w.calls("+15085780002")
+		w.agent.reply(w.agent.expect("INVITE"), 180, "Ringing", "agent", "")
+		third := w.calls("+15075780003")
+		w.upgraded()
+		for d, want := range map[*dialogue]int{first: 1, second: 0, third: 0} {
+			sent := 0
+			for _, a := range w.callTo(d.to).cdr().Attempts {
+				if a.SIPCallID != "" {
+					sent++
+				}
+			}
+			if sent != want {
+				t.Errorf("%s: %d attempts with an INVITE before; want %d", d.to, sent, want)
+			}
+		}
+		capped := w.callTo(third.to).cdr().Attempts
+		if len(capped) != 1 || capped[0].Cause != string(cause.TargetCapped) {
+			t.Errorf("who waits has %+v", capped)
 		}
 		w.server.HangupAll()
 		w.drain(3 * time.Minute)
