@@ -80,7 +80,7 @@
 //
 // A process that replaces a running one opens with the directory of that (Heir): its program takes over at once, with the same
 // maps, and the flows stay those of the other process until Inherit. If it ends before, the other one goes on.
-// Tests: TestHeir, TestOutlivesItsProcess, TestOtherLayout, TestLayoutHasItsNumber, TestFailedStartEndsNothing, TestCloseEndsItsOwn,
+// Tests: TestHeir, TestHeirOfAnotherDirectory, TestHeirOfAnotherCapacity, TestOutlivesItsProcess, TestOtherLayout, TestLayoutHasItsNumber, TestFailedStartEndsNothing, TestCloseEndsItsOwn,
 // TestAdoptedFlowGetsTooOld, TestLeftovers.
 //
 // # Interfaces and routes

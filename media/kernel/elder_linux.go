@@ -29,8 +29,15 @@ type elder struct {
 // elderEvery is how often elders are looked at: it takes a system call for each of their states.
 const elderEvery = 2 * time.Second
 
-func (p *place) findElders(dir string) {
-	p.elders = eldersIn(dir, p.dir)
+// findElders looks for what processes before have left.
+func (p *place) findElders() {
+	if p.root == nil {
+		return
+	}
+	all := eldersIn(filepath.Dir(p.dir), p.dir)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.elders = all
 }
 
 // openElder reads what an elder left. What can't be read has no flows.

@@ -107,6 +107,9 @@ func (r *Relay) DismissAll() {
 	for _, a := range r.orphans() {
 		r.drop(a)
 	}
+	if r.options.Heir != nil {
+		r.place.findElders()
+	}
 	r.place.dismiss()
 }
 

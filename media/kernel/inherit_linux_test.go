@@ -5,6 +5,7 @@ package kernel
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -86,6 +87,110 @@ func TestHeir(t *testing.T) {
 		next.DismissAll()
 		if s, ok := next.Remove(f.In); !ok || s.Packets != uint64(seq)+1 {
 			t.Errorf("removed with %+v, %v", s, ok)
+		}
+	})
+}
+
+// replacing are options with which a process replaces that of a relay.
+func replacing(t *testing.T, old *Relay, o Options) Options {
+	t.Helper()
+	fd, err := unix.Dup(int(old.Directory().Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Heir = os.NewFile(uintptr(fd), "heir")
+	return o
+}
+
+// pinned are all pins and their directories in a BPF file system.
+func pinned(t *testing.T, mount string) []string {
+	t.Helper()
+	pins, err1 := filepath.Glob(filepath.Join(mount, "flowbridge-*", "*", "*"))
+	dirs, err2 := filepath.Glob(filepath.Join(mount, "flowbridge-*"))
+	if err1 != nil || err2 != nil {
+		t.Fatal(err1, err2)
+	}
+	return append(pins, dirs...)
+}
+
+// A process that has another directory than the one that it is to replace is refused, also where that directory is there: it is
+// a third process's.
+func TestHeirOfAnotherDirectory(t *testing.T) {
+	inLab(t, func(t *testing.T, _ *lab) {
+		mount := bpffs(t)
+		var open [2]*Relay
+		for i, name := range []string{"flowbridge-1", "flowbridge-2"} {
+			var err error
+			if open[i], err = Open(Options{Dir: filepath.Join(mount, name), Capacity: 64}); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(open[i].Close)
+		}
+		pins := pinned(t, mount)
+		next, err := Open(replacing(t, open[0], Options{Dir: filepath.Join(mount, "flowbridge-2"), Capacity: 64}))
+		if err == nil {
+			next.Abandon()
+			t.Error("it has the directory of a third process")
+		}
+		if is := pinned(t, mount); !slices.Equal(is, pins) {
+			t.Errorf("pinned are %v; want %v", is, pins)
+		}
+	})
+}
+
+// A process with another capacity opens maps of its own. If it does not get ready, the other one has all that it had, and nothing
+// of the new one stays.
+func TestHeirOfAnotherCapacity(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		t.Chdir(t.TempDir())
+		if err := os.WriteFile("heir", nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		mount := bpffs(t)
+		o := Options{Dir: filepath.Join(mount, "flowbridge-1"), Capacity: 64}
+		old, err := Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(old.Close)
+		pins := pinned(t, mount)
+		o.Capacity = 128
+		heir := func(inherits bool) *Relay {
+			t.Helper()
+			next, err := Open(replacing(t, old, o))
+			if err == nil && inherits {
+				err = next.Inherit()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			return next
+		}
+		for _, inherits := range []bool{false, true} {
+			next := heir(inherits)
+			next.reap(Now()) // the other one has no flow just now
+			next.Abandon()
+			if is := pinned(t, mount); !slices.Equal(is, pins) {
+				t.Fatalf("pinned are %v; want %v", is, pins)
+			}
+		}
+		a, b, f := l.relays(old, false)
+		a.send(f.In, rtp(1, 160, 7, 0, "there"))
+		b.expect(f.Out, rtp(1, 160, 7, 0, "there"))
+
+		next := heir(true)
+		old.Leave()
+		next.DismissAll()
+		next.reap(Now())
+		if n := next.Adopted(); n != 0 {
+			t.Errorf("%d flows of the process that has gone are carried", n)
+		}
+		next.Close()
+		if is := pinned(t, mount); len(is) > 0 {
+			t.Errorf("pinned are %v; want none", is)
+		}
+		if _, err := os.Stat("heir"); err != nil {
+			t.Errorf("a file of the working directory: %v", err)
 		}
 	})
 }

@@ -47,10 +47,10 @@ func openPlace(dir string, capacity int, heir *os.File) (*place, error) {
 	if err := inBPF(dir); err != nil {
 		return nil, err
 	}
-	root, err := heir, error(nil) // the lock is that of an open file, which both processes have
-	if root == nil {
-		root, err = makeDir(dir)
+	if heir != nil {
+		return takePlace(dir, capacity, heir)
 	}
+	root, err := makeDir(dir)
 	for tries := 0; (errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, errGone)) && tries < lockTries; tries++ {
 		time.Sleep(lockPause) // Leftovers has it for a moment
 		root, err = makeDir(dir)
@@ -61,10 +61,26 @@ func openPlace(dir string, capacity int, heir *os.File) (*place, error) {
 	case err != nil:
 		return nil, fmt.Errorf("the directory for what outlives the process: %w", err)
 	}
+	p := newPlace(dir, capacity, root)
+	p.findElders()
+	return p, nil
+}
+
+func newPlace(dir string, capacity int, root *os.File) *place {
 	p := &place{root: root, dir: filepath.Join(dir, fmt.Sprintf("v%d-%d", layout, capacity))}
 	p.findMaps()
-	p.findElders(dir)
-	return p, nil
+	return p
+}
+
+// takePlace takes the directory of the process that this one is to replace. The lock is that of an open file, which both have.
+// What else is there may be that process's, so it is looked for when that has gone.
+func takePlace(dir string, capacity int, heir *os.File) (*place, error) {
+	is, err := os.Stat(dir)
+	if err != nil || !isDir(heir, is) {
+		_ = heir.Close()
+		return nil, fmt.Errorf("%s is not the directory of the process that is to be replaced", dir)
+	}
+	return newPlace(dir, capacity, heir), nil
 }
 
 // CheckDir says why a process of this user could not have flows outlive it in a directory; nil: it could.
@@ -170,7 +186,7 @@ func (p *place) close(leave bool) {
 	}
 	if !leave {
 		clearPins(p.dir)
-		_ = os.Remove(p.root.Name()) // if nothing else is in it
+		_ = os.Remove(filepath.Dir(p.dir)) // if nothing else is in it
 	}
 	_ = p.root.Close()
 }

@@ -175,7 +175,11 @@ func (r *Relay) Adopted() int {
 func (r *Relay) Leave() { r.end(r.options.Dir != "") }
 
 // Abandon ends the part of a process that does not replace another one after all: what it has inherited is that one's still.
-func (r *Relay) Abandon() { r.end(r.options.Heir != nil) }
+func (r *Relay) Abandon() { r.end(r.shares()) }
+
+// shares reports whether the maps and links are also those of the process that this one is to replace. Those of another capacity are
+// not.
+func (r *Relay) shares() bool { return r.options.Heir != nil && r.place.maps != nil }
 
 // Close ends the flows of this process. Those of an earlier one go on for the next process. If there are none, the
 // program is taken off the interfaces, and the directory's contents are removed.
@@ -201,7 +205,7 @@ func (r *Relay) end(leave bool) {
 			c.mu.Unlock()
 		}
 	}
-	leave = leave || r.heir || len(r.adopted) > 0
+	leave = leave || (r.heir && r.shares()) || len(r.adopted) > 0
 	for _, a := range r.attached {
 		a.end(r, leave)
 	}

@@ -62,4 +62,5 @@ func (*Leftovers) Flows() int       { return 0 }
 func (*Leftovers) Close()           {}
 func (*Relay) Path() string         { return "" }
 func (*Relay) Leave()               {}
+func (*Relay) Abandon()             {}
 func (*Relay) Close()               {}
