@@ -30,14 +30,7 @@ func TestRatesOfCallersThatBeginAgain(t *testing.T) {
 					w.agent.reply(dialed[len(dialed)-1], 180, "Ringing", "agent2", "")
 					time.Sleep(2 * time.Second)
 				}
-				w.upgraded()
-				for _, m := range w.carrier.rest() {
-					if !strings.HasPrefix(m.raw, "SIP/2.0 180") {
-						t.Errorf("a caller that heard ringing got\n%s", m.raw)
-					}
-				}
-				w.server.HangupAll()
-				w.drain(3 * time.Minute)
+				w.ringOn()
 			})
 		})
 	}
@@ -78,14 +71,7 @@ func TestPlaceAtTheSecondTargetIsKept(t *testing.T) {
 			w.agent2.reply(w.agent2.expect("INVITE"), 180, "Ringing", "spare", "")
 			time.Sleep(2 * time.Second)
 		}
-		w.upgraded()
-		for _, m := range w.carrier.rest() {
-			if !strings.HasPrefix(m.raw, "SIP/2.0 180") {
-				t.Errorf("a caller that heard ringing got\n%s", m.raw)
-			}
-		}
-		w.server.HangupAll()
-		w.drain(3 * time.Minute)
+		w.ringOn()
 	})
 }
 
@@ -118,4 +104,17 @@ func TestAttemptsOfCallersThatBeginAgain(t *testing.T) {
 		w.server.HangupAll()
 		w.drain(3 * time.Minute)
 	})
+}
+
+// ringOn has callers that hear ringing hear nothing else after an upgrade, and ends all calls.
+func (w *world) ringOn() {
+	w.t.Helper()
+	w.upgraded()
+	for _, m := range w.carrier.rest() {
+		if !strings.HasPrefix(m.raw, "SIP/2.0 180") {
+			w.t.Errorf("a caller that heard ringing got\n%s", m.raw)
+		}
+	}
+	w.server.HangupAll()
+	w.drain(3 * time.Minute)
 }

@@ -56,9 +56,7 @@ func succeed(mode string) {
 		_ = takeAll(before)
 		file := os.Getenv(successorMode + "_FILE")
 		_ = os.WriteFile(file+".taken", nil, 0o600)
-		for !exists(file + ".told") {
-			time.Sleep(time.Millisecond)
-		}
+		_, _ = os.ReadFile(file + ".told") // a pipe
 		_ = conn.Send(handover.Ready, nil)
 		_, _ = conn.Receive()
 	case "takes the store, and ends":
@@ -75,11 +73,6 @@ func succeed(mode string) {
 		}
 		os.Exit(6)
 	}
-}
-
-func exists(file string) bool {
-	_, err := os.Stat(file)
-	return err == nil
 }
 
 // takeAll takes all that the old process gives.
@@ -288,16 +281,22 @@ func TestDrainInAnUpgrade(t *testing.T) {
 	s.left, s.patience, s.program = make(chan struct{}), time.Minute, handover.Program{Path: self, Args: []string{self}}
 	t.Setenv(successorMode+"_FILE", s.file)
 	t.Setenv(successorMode, "is ready when it is told")
+	if err := unix.Mkfifo(s.file+".told", 0o600); err != nil {
+		t.Fatal(err)
+	}
 	failed := make(chan error, 1)
 	go func() {
 		_, err := s.Upgrade(t.Context())
 		failed <- err
 	}()
-	waitFor(t, "the new process has taken all", func() bool { return exists(s.file + ".taken") })
+	waitFor(t, "the new process has taken all", func() bool {
+		_, err := os.Stat(s.file + ".taken")
+		return err == nil
+	})
 	if _, err := s.Drain(); err != nil {
 		t.Error(err)
 	}
-	if err := os.WriteFile(s.file+".told", nil, 0o600); err != nil {
+	if err := os.WriteFile(s.file+".told", []byte("go on"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-failed; !errors.Is(err, errDraining) && !strings.Contains(err.Error(), errDraining.Error()) {
