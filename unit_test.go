@@ -22,7 +22,7 @@ func TestUnit(t *testing.T) {
 	}
 	for name, lines := range map[string]string{
 		reload: "\nType=notify-reload\nExecReload=\n",
-		kernel: "\nCapabilityBoundingSet=CAP_BPF CAP_NET_ADMIN\nAmbientCapabilities=CAP_BPF CAP_NET_ADMIN\nSystemCallFilter=bpf\n",
+		kernel: "\nCapabilityBoundingSet=CAP_BPF CAP_NET_ADMIN CAP_PERFMON\nAmbientCapabilities=CAP_BPF CAP_NET_ADMIN CAP_PERFMON\nSystemCallFilter=bpf\n",
 	} {
 		if got := read(t, dropIns+name); !strings.Contains(got, lines) {
 			t.Errorf("%s:\n%s", name, got)

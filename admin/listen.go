@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/user"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -93,19 +94,34 @@ func listenUnix(ctx context.Context, at Address) (net.Listener, error) {
 	}
 	prepared := at.Socket + ".new"
 	_ = os.Remove(prepared) // of a process that was killed
-	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", prepared)
+	socket, err := bindUnix(ctx, prepared)
 	if err != nil {
 		return nil, fmt.Errorf("%w; the directory must be there, and writable for the user of the process", err)
+	}
+	if err := settle(prepared, at); err != nil {
+		return nil, errors.Join(err, socket.Close(), os.Remove(prepared))
+	}
+	return &unixListener{socket, at.Socket}, nil
+}
+
+// bindUnix makes a socket at a path that only the user of the process can connect to, whatever the umask: Linux gives a bound
+// socket the mode that it has before.
+func bindUnix(ctx context.Context, path string) (*net.UnixListener, error) {
+	narrow := func(_, _ string, c syscall.RawConn) error {
+		var refused error
+		err := c.Control(func(fd uintptr) { refused = syscall.Fchmod(int(fd), 0o600) })
+		return errors.Join(err, refused)
+	}
+	l, err := (&net.ListenConfig{Control: narrow}).Listen(ctx, "unix", path)
+	if err != nil {
+		return nil, err
 	}
 	socket, ok := l.(*net.UnixListener)
 	if !ok {
 		return nil, errors.Join(errors.New("no Unix socket"), l.Close())
 	}
 	socket.SetUnlinkOnClose(false)
-	if err := settle(prepared, at); err != nil {
-		return nil, errors.Join(err, socket.Close(), os.Remove(prepared))
-	}
-	return &unixListener{socket, at.Socket}, nil
+	return socket, nil
 }
 
 // settle gives a socket its permissions, its group and its name.

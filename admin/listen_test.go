@@ -127,6 +127,20 @@ func TestUnixSocket(t *testing.T) {
 	}
 }
 
+// A socket is its user's from the moment at which it has a name, with any umask.
+func TestUnixSocketAtUmaskZero(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "admin.sock")
+	defer syscall.Umask(syscall.Umask(0))
+	l, err := bindUnix(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if st, err := os.Lstat(path); err != nil || st.Mode() != os.ModeSocket|0o600 {
+		t.Errorf("the socket is %v, %v; want %v", st.Mode(), err, os.ModeSocket|0o600)
+	}
+}
+
 // A socket that nobody listens at is replaced. Anything else at its path stays, and so do wrong groups.
 func TestUnixSocketOfAKilledProcess(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "admin.sock")

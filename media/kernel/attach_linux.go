@@ -229,5 +229,8 @@ func (r *Relay) tellPath() {
 	}
 	slices.Sort(names)
 	path := way + " on " + strings.Join(names, ", ")
+	if err := Slow(); err != nil {
+		path += "; " + err.Error()
+	}
 	r.path.Store(&path)
 }

@@ -145,6 +145,9 @@ func Dir(firstPort uint16) string { return fmt.Sprintf("/sys/fs/bpf/flowbridge-%
 // DirRemedy is what to do where flows can't outlive the process.
 const DirRemedy = "mount a BPF file system (mount -t bpf bpf /sys/fs/bpf) and give the process a directory there; see RTP in the kernel in docs/operations.md"
 
+// SlowRemedy is what to do about what Slow says.
+const SlowRemedy = "give the process CAP_PERFMON beside CAP_BPF and CAP_NET_ADMIN; docs/security.md says what that right is"
+
 // Options are what a relay is opened with.
 type Options struct {
 	// Dir is a directory in a BPF file system, such as /sys/fs/bpf/flowbridge-1. It is made if it is missing. The flows

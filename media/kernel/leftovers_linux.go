@@ -4,6 +4,7 @@ package kernel
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -81,6 +82,10 @@ func takeDir(dir string) (*os.File, error) {
 	case err != nil:
 		return nil, err
 	}
+	if err := ownDir(root); err != nil {
+		_ = root.Close()
+		return nil, err
+	}
 	if err := unix.Flock(int(root.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		_ = root.Close()
 		return nil, os.NewSyscallError("flock", err)
@@ -90,6 +95,22 @@ func takeDir(dir string) (*os.File, error) {
 		return nil, errGone
 	}
 	return root, nil
+}
+
+// ownDir refuses a directory of another user, or one where others may write: its maps could be made to say where our
+// packets go. Root's are believed, because root may do that anyway.
+func ownDir(dir *os.File) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(dir.Fd()), &st); err != nil {
+		return os.NewSyscallError("fstat", err)
+	}
+	if own := uint32(os.Geteuid()); st.Uid != own && st.Uid != 0 {
+		return fmt.Errorf("%s belongs to user %d, and the process is user %d: remove it, or chown it", dir.Name(), st.Uid, own)
+	}
+	if st.Mode&0o022 != 0 {
+		return fmt.Errorf("others may write to %s (mode %03o): chmod 700 it", dir.Name(), st.Mode&0o777)
+	}
+	return nil
 }
 
 // eldersIn opens what is in a directory of pins but for one.

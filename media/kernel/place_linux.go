@@ -89,6 +89,12 @@ func CheckDir(dir string) error {
 		return err
 	}
 	err := unix.Access(dir, unix.R_OK|unix.W_OK|unix.X_OK)
+	if root, err := os.Open(dir); err == nil {
+		defer func() { _ = root.Close() }()
+		if err := ownDir(root); err != nil {
+			return err
+		}
+	}
 	if errors.Is(err, unix.ENOENT) {
 		dir = filepath.Dir(dir)
 		err = unix.Access(dir, unix.W_OK|unix.X_OK)

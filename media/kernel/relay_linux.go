@@ -87,6 +87,24 @@ func Try() error {
 	return errors.Join(r.test(), r.program.Close())
 }
 
+// Slow says why the program is slower than it could be for this process; nil: it is not. Without CAP_PERFMON the verifier
+// adds barriers against speculation to it (docs/benchmarks.md has what they cost).
+func Slow() error {
+	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var sets [2]unix.CapUserData
+	if err := unix.Capget(&head, &sets[0]); err != nil {
+		return nil // what can't be found out is not told
+	}
+	for _, enough := range []int{unix.CAP_PERFMON, unix.CAP_SYS_ADMIN} {
+		if sets[enough/32].Effective&(1<<(enough%32)) != 0 {
+			return nil
+		}
+	}
+	return errNoPerfmon
+}
+
+var errNoPerfmon = errors.New("without CAP_PERFMON a packet takes the kernel about 1.6 times as long")
+
 // open does Open. What it has made when it fails is ended by end.
 func (r *Relay) open() (err error) {
 	if r.place, err = openPlace(r.options.Dir, r.options.Capacity, r.options.Heir); err != nil {

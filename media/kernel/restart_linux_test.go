@@ -359,6 +359,19 @@ func TestDirectories(t *testing.T) {
 				t.Errorf("%s: %v", dir, err)
 			}
 		}
+		// What others could have filled is not taken.
+		others, open := filepath.Join(base, "others"), filepath.Join(base, "open")
+		if err := errors.Join(os.Mkdir(others, 0o700), os.Chown(others, 65534, 65534), os.Mkdir(open, 0o700), os.Chmod(open, 0o770)); err != nil {
+			t.Fatal(err)
+		}
+		for dir, why := range map[string]string{others: "belongs to user 65534", open: "others may write"} {
+			if r, err := Open(Options{Dir: dir, Capacity: 64}); err == nil || !strings.Contains(err.Error(), why) {
+				t.Errorf("%s: %v, %v; want %s", dir, r, err, why)
+			}
+			if err := CheckDir(dir); err == nil || !strings.Contains(err.Error(), why) {
+				t.Errorf("%s is looked at: %v; want %s", dir, err, why)
+			}
+		}
 		// What a process left that died as it began.
 		half := filepath.Join(base, "half")
 		if err := os.MkdirAll(filepath.Join(half, fmt.Sprintf("v%d-64", layout)), 0o700); err != nil {
@@ -390,7 +403,8 @@ func TestWithoutRoot(t *testing.T) {
 			{"neither", nil, "needs CAP_BPF and CAP_NET_ADMIN"},
 			{"CAP_BPF", []uintptr{unix.CAP_BPF}, "needs CAP_BPF and CAP_NET_ADMIN"},
 			{"CAP_NET_ADMIN", []uintptr{unix.CAP_NET_ADMIN}, "needs CAP_BPF and CAP_NET_ADMIN"},
-			{"both", []uintptr{unix.CAP_BPF, unix.CAP_NET_ADMIN}, "on left, lo, right"},
+			{"both", []uintptr{unix.CAP_BPF, unix.CAP_NET_ADMIN}, "on left, lo, right; " + errNoPerfmon.Error()},
+			{"all three", []uintptr{unix.CAP_BPF, unix.CAP_NET_ADMIN, unix.CAP_PERFMON}, "on left, lo, right\n"},
 		} {
 			for _, d := range []string{"", dir} {
 				p := startChild(t, childOptions{Options: Options{Dir: d, Capacity: 64}, Flows: []childFlow{f.child()}}, func(c *exec.Cmd) {
@@ -401,16 +415,17 @@ func TestWithoutRoot(t *testing.T) {
 				if d == "" && strings.Contains(p.said, "before Linux 6.6") {
 					continue
 				}
-				if !strings.Contains(p.said, tt.want) {
+				if !strings.Contains(p.said+"\n", tt.want) {
 					t.Errorf("%s, directory %q: the child said %q; want %q", tt.name, d, p.said, tt.want)
 					continue
 				}
-				if tt.name == "both" {
+				if tt.name == "both" || tt.name == "all three" {
 					pkt := rtp(1, 160, 7, 0, "hello")
 					a.send(f.In, pkt)
 					b.expect(f.Out, pkt)
 				}
 				p.kill(t)
+				clearPins(filepath.Join(dir, fmt.Sprintf("v%d-64", layout))) // its flow
 			}
 		}
 	})

@@ -27,6 +27,7 @@ log: {level: warn}
 // flowbridge is the binary with the configuration of an engine.
 type flowbridge struct {
 	binary, file, log string
+	limited           bool // without CAP_PERFMON, and without CAP_SYS_ADMIN, which includes it
 }
 
 // configure writes the configuration that startFlowbridge starts the binary with.
@@ -45,7 +46,11 @@ func configure(binary, engine, dir string) (f flowbridge, err error) {
 
 // startFlowbridge starts the binary and waits until it takes calls.
 func (s *system) startFlowbridge(f flowbridge) error {
-	if err := s.launch(s.command(f.binary, "serve", "--config", f.file), f.log); err != nil {
+	run := []string{f.binary, "serve", "--config", f.file}
+	if f.limited {
+		run = append([]string{"setpriv", "--bounding-set=-perfmon,-sys_admin"}, run...)
+	}
+	if err := s.launch(s.command(run[0], run[1:]...), f.log); err != nil {
 		return err
 	}
 	if err := until(s.readyz); err != nil {

@@ -7,12 +7,16 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
 
 // forward is what a relay costs at least: a machine between the two ends that forwards their packets by itself.
 const forward = "forward"
+
+// limited is the kernel engine in a process that has CAP_BPF and CAP_NET_ADMIN, but not CAP_PERFMON.
+const limited = "kernel, no perfmon"
 
 var systemNames = []string{"kernel", "userspace", "rtpengine", "goroutines", forward}
 
@@ -45,9 +49,11 @@ func (b *bench) start(name string) (s *system, err error) {
 	switch name {
 	case forward:
 		s.open, err = crossed, s.network.forward()
-	case "kernel", "userspace":
+	case "kernel", limited, "userspace":
 		var f flowbridge
-		if f, err = configure(b.flowbridge, name, b.dir); err == nil {
+		engine, _, _ := strings.Cut(name, ",")
+		if f, err = configure(b.flowbridge, engine, b.dir); err == nil {
+			f.limited = name == limited
 			if err = s.startFlowbridge(f); err == nil {
 				err = s.callBySIP()
 			}

@@ -37,6 +37,7 @@ func roomy() machine {
 		},
 		relays:   func() error { return nil },
 		outlives: func(string) error { return nil },
+		slow:     func() error { return nil },
 	}
 }
 
@@ -87,6 +88,8 @@ func TestMachineWarnings(t *testing.T) {
 	without.relays = func() error { return errors.New("CAP_BPF is missing") }
 	mortal := roomy()
 	mortal.outlives = func(dir string) error { return errors.New(dir + " is not in a BPF file system") }
+	slow := roomy()
+	slow.slow = func() error { return errors.New("without CAP_PERFMON a packet takes longer") }
 	blind := machine{
 		relays:    func() error { return errors.New("?") },
 		openFiles: func() (uint64, error) { return 0, errors.New("?") },
@@ -122,6 +125,8 @@ func TestMachineWarnings(t *testing.T) {
 		"no kernel":       {without, "media: {engine: kernel}", []string{"CAP_BPF is missing", "engine: auto"}},
 		"kernel or not":   {without, "", nil},
 		"no pins":         {mortal, "media: {ports: 12000-12399}", []string{"ends with the process: /sys/fs/bpf/flowbridge-12000 is not", "mount -t bpf"}},
+		"barriers":        {slow, "", []string{"media.engine: without CAP_PERFMON", "CAP_PERFMON beside CAP_BPF"}},
+		"no barriers":     {slow, "media: {engine: userspace}", nil},
 		"no kernel, pins": {mortal, "media: {engine: userspace}", nil},
 		"file":            {readOnly, "", []string{"store.path: flowbridge.db"}},
 	} {

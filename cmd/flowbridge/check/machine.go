@@ -36,6 +36,7 @@ type machine struct {
 	addresses func() ([]netip.Addr, error) // of its interfaces
 	relays    func() error                 // why its kernel can't relay RTP
 	outlives  func(dir string) error       // why that would end with the process
+	slow      func() error                 // why the kernel would relay slower than it can
 }
 
 func thisMachine() machine {
@@ -68,6 +69,7 @@ func thisMachine() machine {
 		},
 		relays:   kernel.Try,
 		outlives: kernel.CheckDir,
+		slow:     kernel.Slow,
 	}
 }
 
@@ -97,17 +99,20 @@ func (m machine) warnings(cfg *config.Config) []warning {
 }
 
 // kernel: with media.engine kernel the start fails where the kernel can't relay. Where it can, RTP of calls goes on while
-// the process is replaced, if that is possible.
-func (m machine) kernel(cfg *config.Config) []warning {
+// the process is replaced, if that is possible, and takes more of the processor without a right that is not needed.
+func (m machine) kernel(cfg *config.Config) (found []warning) {
 	if cfg.Media.Engine == config.EngineUserspace {
 		return nil
 	}
 	err := m.relays()
 	if err == nil {
 		if err := m.outlives(kernel.Dir(cfg.Media.PortLow)); err != nil {
-			return []warning{{fmt.Sprintf("media.engine: RTP in the kernel ends with the process: %v", err), kernel.DirRemedy}}
+			found = append(found, warning{fmt.Sprintf("media.engine: RTP in the kernel ends with the process: %v", err), kernel.DirRemedy})
 		}
-		return nil
+		if err := m.slow(); err != nil {
+			found = append(found, warning{fmt.Sprintf("media.engine: %v", err), kernel.SlowRemedy})
+		}
+		return found
 	}
 	if cfg.Media.Engine == config.EngineKernel {
 		return []warning{{
