@@ -201,7 +201,7 @@ func fakeStats(calls int) live.Stats {
 	return live.Stats{
 		Media: live.Media{Engine: "kernel", Detail: "tcx on eth0"},
 		At:    now(), Calls: calls, Phases: live.Phases{Preparing: calls / 100, Dialing: calls / 40, Bridged: calls - calls/100 - calls/40},
-		CallsPerSecond: 4.2, WindowS: 300, Ended: 1260, Answered: 1197, AnswerRatio: new(0.95),
+		CallsPerSecond: 4.2, WindowS: 300, Ended: 1260, Answered: 1197, Decided: 1260, AnswerRatio: new(0.95),
 		PostDialDelay: spread(24, 61, 140), Prepare: spread(290, 812, 2100), Setup: spread(1900, 3400, 6100),
 		Loss: new(0.0012), Jitter: spread(1.4, 6.2, 18), MOS: &live.MOS{P50: 4.31, P5: 3.92},
 		Ports: live.Ports{InUse: 4 * calls, Limit: 22768}, Capacity: live.Capacity{Calls: calls, Limit: 5692},

@@ -68,7 +68,7 @@ func TestLifeOfACall(t *testing.T) {
 		r.Attempts = append(r.Attempts, store.Attempt{Target: "b", SIPStatus: 200, MS: 90})
 		r.AnsweredAt, r.SetupMS = at(began, 150*time.Millisecond), 150
 		n.Changed(r)
-		if s := n.Stats(); s.Phases != (Phases{Bridged: 1}) || s.Ended != 0 || s.AnswerRatio != nil || s.Setup == nil || s.MOS != nil {
+		if s := n.Stats(); s.Phases != (Phases{Bridged: 1}) || s.Ended != 0 || s.Decided != 1 || s.AnswerRatio == nil || *s.AnswerRatio != 1 || s.Setup == nil || s.MOS != nil {
 			t.Errorf("while it is up: %+v", s)
 		}
 		time.Sleep(2 * time.Second)
@@ -91,6 +91,41 @@ func TestLifeOfACall(t *testing.T) {
 		if len(n.saw.heard) != 5 || len(n.calls) != 0 {
 			t.Errorf("heard %q, %d calls", n.saw.heard, len(n.calls))
 		}
+	})
+}
+
+// The answer ratio is of calls whose answer, or end without one, is of the window: fifty that are up and eight that failed are
+// 86 %, and a call that another process had answered is in neither.
+func TestAnswerRatio(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode()
+		for i := range 58 {
+			r := store.Record{ID: fmt.Sprint(i), StartedAt: store.TimeOf(time.Now())}
+			n.Changed(r)
+			if i < 50 {
+				r.AnsweredAt = store.TimeOf(time.Now())
+				n.Changed(r)
+				continue
+			}
+			r.Disposition, r.Cause = store.DispositionFailed, "target_error"
+			n.Ended(r)
+		}
+		restored := store.Record{ID: "restored", StartedAt: store.TimeOf(time.Now()), AnsweredAt: store.TimeOf(time.Now())}
+		n.Changed(restored)
+		check := func(when string, ended, answered, decided uint64, ratio float64) {
+			t.Helper()
+			if s := n.Stats(); s.Ended != ended || s.Answered != answered || s.Decided != decided || *s.AnswerRatio != ratio {
+				t.Errorf("%s: %d ended, %d of %d answered, %v; want %d, %d of %d, %v", when, s.Ended, s.Answered, s.Decided, *s.AnswerRatio, ended, answered, decided, ratio)
+			}
+		}
+		check("while they are up", 8, 50, 58, 0.8621)
+		restored.Disposition = store.DispositionAnswered
+		n.Ended(restored)
+		check("when one of another process has ended", 9, 50, 58, 0.8621)
+		time.Sleep(window)
+		n.Ended(store.Record{ID: "0", AnsweredAt: store.TimeOf(time.Now()), Disposition: store.DispositionAnswered})
+		n.Ended(store.Record{ID: "later", Disposition: store.DispositionFailed})
+		check("when their answers are older than the window", 2, 0, 1, 0)
 	})
 }
 

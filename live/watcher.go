@@ -44,7 +44,8 @@ type Watcher struct {
 	phases                           Phases
 	postDial, prepare, setup, jitter series // milliseconds
 	harm                             series // bestMOS less a call's MOS
-	ended, answered, lost, received  tally
+	ended, lost, received            tally
+	answered, unanswered             tally // calls, at the moment at which it is known
 	causes, rejected                 map[string]*tally
 	sampled                          map[string]uint64 // rejected since the start
 	targets                          map[string]*target
@@ -127,9 +128,11 @@ func (w *Watcher) changed(r *store.Record) news {
 	now := w.advance()
 	c := w.calls[r.ID]
 	if c == nil {
-		c = &call{}
+		c = &call{answered: !r.AnsweredAt.IsZero()} // then another process has counted the call
 		w.calls[r.ID] = c
-		w.rate.add(now)
+		if !c.answered {
+			w.rate.add(now)
+		}
 	} else {
 		*w.phases.of(c.at.Phase)--
 	}
@@ -154,8 +157,8 @@ func (w *Watcher) over(r *store.Record) news {
 	n := w.note(c, r)
 	slot := w.clock.slot()
 	w.ended.add(slot, 1)
-	if r.Disposition == store.DispositionAnswered {
-		w.answered.add(slot, 1)
+	if !c.answered {
+		w.unanswered.add(slot, 1)
 	}
 	w.named(w.causes, r.Cause, 1)
 	for _, side := range []*store.MediaSide{&r.Media.A, &r.Media.B} {
@@ -180,6 +183,7 @@ func (w *Watcher) note(c *call, r *store.Record) (n news) {
 	}
 	if !c.answered && !r.AnsweredAt.IsZero() {
 		c.answered, n.answered = true, true
+		w.answered.add(slot, 1)
 		w.setup.add(slot, float64(r.SetupMS))
 	}
 	if c.attempts < len(r.Attempts) {
@@ -266,7 +270,7 @@ func (w *Watcher) empty(slot int) {
 	for _, s := range []*series{&w.postDial, &w.prepare, &w.setup, &w.jitter, &w.harm} {
 		s.clear(slot)
 	}
-	for _, t := range []*tally{&w.ended, &w.answered, &w.lost, &w.received} {
+	for _, t := range []*tally{&w.ended, &w.answered, &w.unanswered, &w.lost, &w.received} {
 		t.clear(slot)
 	}
 	for _, all := range []map[string]*tally{w.causes, w.rejected} {

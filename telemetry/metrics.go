@@ -90,6 +90,46 @@ func (m *Metrics) begin() {
 	}
 }
 
+// ExpectTrunk makes the series that the answer ratio of a trunk is made of, as Expect does others.
+func (m *Metrics) ExpectTrunk(trunk string) {
+	m.setup.WithLabelValues(trunk)
+	m.calls.WithLabelValues(trunk, "", store.DispositionFailed, "no_route")
+}
+
+// Expect makes the series of how calls of a trunk to a target usually end, because the first event of a series that was not
+// there before is no increase() for Prometheus. prepared is whether the target has an API that is asked before a call.
+func (m *Metrics) Expect(trunk, target string, prepared bool) {
+	m.attempts.WithLabelValues(target, "answered")
+	for _, e := range usualEnds {
+		m.expect(trunk, target, e)
+	}
+	if prepared {
+		m.prepares.WithLabelValues(target, "ok")
+		for _, why := range prepareFails {
+			m.prepares.WithLabelValues(target, why)
+			m.expect(trunk, target, [2]string{store.DispositionFailed, why})
+		}
+	}
+}
+
+func (m *Metrics) expect(trunk, target string, end [2]string) {
+	m.calls.WithLabelValues(trunk, target, end[0], end[1])
+	if end[0] != store.DispositionAnswered {
+		m.attempts.WithLabelValues(target, end[1])
+	}
+}
+
+// usualEnds are how calls usually end: disposition and cause. prepareFails are why an API usually gives no id.
+var (
+	usualEnds = [][2]string{
+		{store.DispositionAnswered, "caller_hangup"}, {store.DispositionAnswered, "agent_hangup"},
+		{store.DispositionCancelled, "caller_cancelled"}, {store.DispositionBusy, "target_busy"}, {store.DispositionNoAnswer, "ring_timeout"},
+		{store.DispositionFailed, "target_refused"}, {store.DispositionFailed, "target_error"}, {store.DispositionFailed, "target_silent"},
+		{store.DispositionFailed, "target_unreachable"}, {store.DispositionFailed, "target_circuit_open"},
+	}
+	prepareFails = []string{"prepare_failed", "prepare_timeout"}
+)
+
 // label bounds a label to the names of the configuration.
 func (o *Options) label(name string) string {
 	if name == "" || o.IsName(name) {

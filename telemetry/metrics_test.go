@@ -77,6 +77,38 @@ func scraped(t *testing.T, m *Metrics) string {
 	return w.Body.String()
 }
 
+// The first failure after a start is an increase, because its series has been there with a 0.
+func TestExpected(t *testing.T) {
+	m := newMetrics(sample)
+	m.ExpectTrunk("carrier")
+	m.Expect("carrier", "synthflow", true)
+	m.Expect("carrier", "vapi", false)
+	got := scraped(t, m)
+	for _, want := range []string{
+		`flowbridge_calls_total{cause="no_route",disposition="failed",target="",trunk="carrier"} 0`,
+		`flowbridge_calls_total{cause="agent_hangup",disposition="answered",target="synthflow",trunk="carrier"} 0`,
+		`flowbridge_calls_total{cause="target_error",disposition="failed",target="vapi",trunk="carrier"} 0`,
+		`flowbridge_calls_total{cause="prepare_timeout",disposition="failed",target="synthflow",trunk="carrier"} 0`,
+		`flowbridge_attempts_total{cause="target_error",target="synthflow"} 0`,
+		`flowbridge_attempts_total{cause="answered",target="synthflow"} 0`,
+		`flowbridge_prepare_requests_total{outcome="prepare_failed",target="synthflow"} 0`,
+		`flowbridge_call_setup_seconds_count{trunk="carrier"} 0`,
+	} {
+		if !strings.Contains(got, want+"\n") {
+			t.Errorf("there is no %s", want)
+		}
+	}
+	if strings.Contains(got, `outcome="ok",target="vapi"`) || strings.Contains(got, `cause="caller_hangup",target=`) {
+		t.Error("a target without an API has requests to it, or an attempt ends with the caller's hang-up")
+	}
+	r := call()
+	r.Disposition, r.Cause = store.DispositionFailed, "target_error"
+	m.Ended(r)
+	if want := `flowbridge_calls_total{cause="target_error",disposition="failed",target="synthflow",trunk="carrier"} 1`; !strings.Contains(scraped(t, m), want) {
+		t.Errorf("there is no %s", want)
+	}
+}
+
 // What a call was is what its metrics say, in base units.
 func TestMetrics(t *testing.T) {
 	m := newMetrics(sample)

@@ -126,8 +126,8 @@ function figures() {
     const window = `last ${Math.round((s.window_s || 300) / 60)} min`;
     set('calls', count(s.calls), phase);
     set('cps', fixed(s.calls_per_second), 'last 10 s');
-    set('ratio', percent(s.answer_ratio), s.ended ? `${count(s.answered)} of ${count(s.ended)}, ${window}` : 'no call ended',
-      s.answer_ratio !== null && s.ended >= 10 ? (s.answer_ratio < 0.5 ? 'bad' : s.answer_ratio < 0.8 ? 'warn' : '') : '');
+    set('ratio', percent(s.answer_ratio), s.decided ? `${count(s.answered)} of ${count(s.decided)}, ${window}` : 'no call yet',
+      s.answer_ratio !== null && s.decided >= 10 ? (s.answer_ratio < 0.5 ? 'bad' : s.answer_ratio < 0.8 ? 'warn' : '') : '');
     set('pdd', ...spread(s.post_dial_delay_ms));
     set('prepare', ...spread(s.prepare_ms));
     set('setup', ...spread(s.setup_ms));

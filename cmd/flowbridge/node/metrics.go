@@ -16,7 +16,35 @@ import (
 func (n *Node) observe() {
 	build := cli.BuildOf()
 	n.metrics = telemetry.New(telemetry.Options{Version: build.Version, Revision: build.Revision, IsName: n.isName, Gauges: n.gauges})
+	n.expect()
 	n.live = live.New(live.Options{Node: n.figures, Peers: n.peers, IsPeer: n.isPeer, Observer: n.metrics})
+}
+
+// expectedPairs bounds the pairs of a trunk and a target whose series are made before anything happens. Each has some twenty.
+const expectedPairs = 100
+
+// expect makes the series of the calls that the routes lead from trunks to targets.
+func (n *Node) expect() {
+	current, pairs := n.inForce.Load(), 0
+	cfg := current.cfg
+	for i := range cfg.Trunks {
+		n.metrics.ExpectTrunk(cfg.Trunks[i].Name)
+	}
+	for i := range cfg.Routes {
+		r := &cfg.Routes[i]
+		for j := range cfg.Trunks {
+			trunk := cfg.Trunks[j].Name
+			if r.Target != "" || r.Trunk != "" && r.Trunk != trunk {
+				continue
+			}
+			for _, target := range slices.Concat(r.Targets, r.Trunks) {
+				if pairs++; pairs > expectedPairs {
+					return
+				}
+				n.metrics.Expect(trunk, target, current.preparers[target] != nil)
+			}
+		}
+	}
 }
 
 // reloads is how the attempts to read the configuration again went.

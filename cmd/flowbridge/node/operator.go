@@ -193,6 +193,7 @@ func (o *operator) putInForce(next *inForce) error {
 	}
 	o.server.Reload(next.cfg, next.preparers)
 	o.node.inForce.Store(next)
+	o.node.expect()
 	return nil
 }
 
