@@ -206,14 +206,14 @@ func TestTLS(t *testing.T) {
 			t.Errorf("after it was broken: serial %d", got)
 		}
 	}
-	if n := strings.Count(log.String(), "of no use"); n != 1 {
+	if n := strings.Count(log.String(), "the new certificate can't be used"); n != 1 {
 		t.Errorf("%d lines say that it is broken: %s", n, log.String())
 	}
 	if err := os.Remove(cert); err != nil {
 		t.Fatal(err)
 	}
 	clock.Add(1)
-	if got := serial(); got != 2 || strings.Count(log.String(), "of no use") != 2 {
+	if got := serial(); got != 2 || strings.Count(log.String(), "the new certificate can't be used") != 2 {
 		t.Errorf("after it was removed: serial %d, %s", got, log.String())
 	}
 	writePair(t, cert, key, 3, time.Unix(3000, 0))

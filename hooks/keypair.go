@@ -64,7 +64,7 @@ func (k *keyPair) renew() {
 		k.log.Info().Str("cert", k.cert).Msg("hooks.tls: the new certificate is in force")
 	case seen != k.warned:
 		k.warned = seen
-		k.log.Warn().Err(err).Str("cert", k.cert).Str("key", k.key).Msg("hooks.tls: the new certificate is of no use, the old one stays")
+		k.log.Warn().Err(err).Str("cert", k.cert).Str("key", k.key).Msg("hooks.tls: the new certificate can't be used, the old one stays")
 	}
 }
 

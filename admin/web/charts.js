@@ -107,7 +107,7 @@ export function phases(record, now) {
   const prepared = last > started && last <= (dialed ?? answered ?? end) ? last : started;
   const parts = [
     prepared > started && ['failed targets', started, prepared],
-    ['preparing', prepared, dialed ?? answered ?? end],
+    [tried.some((a) => a.prepare_ms || a.prepare_status) ? 'preparing' : 'routing', prepared, dialed ?? answered ?? end],
     dialed !== null && ['dialing', dialed, answered ?? end],
     answered !== null && ['in call', answered, end],
   ].filter(Boolean);

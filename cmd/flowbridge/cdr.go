@@ -27,7 +27,8 @@ func cdrCommand() *cobra.Command {
 func cdrListCommand() *cobra.Command {
 	c := cli.Command("list", "List finished calls, newest first",
 		"List finished calls, newest first. It reads the database file, beside a running server or without one.\n"+
-			"Times are UTC; SETUP is how long the caller waited, SECONDS how long the call lasted.",
+			"Times are UTC. WAITED is how long the caller waited, in seconds: from the INVITE to the answer, or to the end of a call\n"+
+			"that was not answered. LASTED is how long the call lasted from its answer, in minutes and seconds.",
 		"  flowbridge cdr list --config flowbridge.yaml\n"+
 			"  flowbridge cdr list --number 5550100 --since 24h\n"+
 			"  flowbridge cdr list --db flowbridge.db --disposition failed --json")
@@ -199,17 +200,26 @@ func listCDRs(ctx context.Context, w io.Writer, r store.Lister, filter store.Fil
 		return enc.Encode(map[string]any{"items": records, "next": next})
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "STARTED\tTRUNK\tFROM\tTO\tTARGET\tDISPOSITION\tCAUSE\tSTATUS\tSETUP\tSECONDS\tID")
+	fmt.Fprintln(t, "STARTED\tTRUNK\tFROM\tTO\tTARGET\tDISPOSITION\tCAUSE\tSTATUS\tWAITED\tLASTED\tID")
 	for _, r := range records {
-		setup := r.SetupMS
-		if r.AnsweredAt.IsZero() {
-			setup = r.EndedAt.Sub(r.StartedAt.Time).Milliseconds() // in vain
+		waited, lasted := r.EndedAt.Sub(r.StartedAt.Time).Milliseconds(), ""
+		if !r.AnsweredAt.IsZero() {
+			waited, lasted = r.SetupMS, clock(r.DurationMS)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%.1f\t%.1f\t%s\n", r.StartedAt, r.Trunk, cli.Shown(r.From), cli.Shown(r.To), r.Target,
-			r.Disposition, r.Cause, r.SIPStatus, float64(setup)/1000, float64(r.DurationMS)/1000, r.ID)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%.1f\t%s\t%s\n", r.StartedAt, r.Trunk, cli.Shown(r.From), cli.Shown(r.To), r.Target,
+			r.Disposition, r.Cause, r.SIPStatus, float64(waited)/1000, lasted, r.ID)
 	}
 	if next != "" {
 		fmt.Fprintf(t, "more: --cursor %s\n", next)
 	}
 	return t.Flush()
+}
+
+// clock gives a duration as the page does: minutes and seconds, or hours, minutes and seconds.
+func clock(ms int64) string {
+	s := ms / 1000
+	if s < 3600 {
+		return fmt.Sprintf("%d:%02d", s/60, s%60)
+	}
+	return fmt.Sprintf("%d:%02d:%02d", s/3600, s/60%60, s%60)
 }

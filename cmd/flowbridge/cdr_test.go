@@ -1,14 +1,44 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"flowbridge/store"
 )
+
+// A caller who got a 503 after four seconds has waited, and a call of seven minutes lasted 7:00.
+func TestCDRTimes(t *testing.T) {
+	began := time.Now()
+	var out strings.Builder
+	records := listed{
+		{ID: "failed", Disposition: store.DispositionFailed, SIPStatus: 503, StartedAt: store.TimeOf(began), EndedAt: store.TimeOf(began.Add(4 * time.Second))},
+		{ID: "short", SIPStatus: 200, AnsweredAt: store.TimeOf(began), StartedAt: store.TimeOf(began), EndedAt: store.TimeOf(began), SetupMS: 340, DurationMS: 420_100},
+		{ID: "long", SIPStatus: 200, AnsweredAt: store.TimeOf(began), StartedAt: store.TimeOf(began), EndedAt: store.TimeOf(began), SetupMS: 12_000, DurationMS: 3_723_000},
+	}
+	if err := listCDRs(t.Context(), &out, records, store.Filter{}, false); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for line := range strings.Lines(out.String()) {
+		words := strings.Fields(line)
+		got = append(got, strings.Join(words[len(words)-min(4, len(words)):], " "))
+	}
+	want := []string{"STATUS WAITED LASTED ID", "failed 503 4.0 failed", "200 0.3 7:00 short", "200 12.0 1:02:03 long"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q; want %q", got, want)
+	}
+}
+
+// listed are records as a list gives them.
+type listed []store.Record
+
+func (l listed) List(context.Context, store.Filter) ([]store.Record, string, error) { return l, "", nil }
 
 // The commands read the file beside a server that writes it, with the filters that the API has.
 func TestCDR(t *testing.T) {
