@@ -122,10 +122,16 @@ func (m *Metrics) expect(trunk, target string, end [2]string) {
 // usualEnds are how calls usually end: disposition and cause. prepareFails are why an API usually gives no id.
 var (
 	usualEnds = [][2]string{
-		{store.DispositionAnswered, "caller_hangup"}, {store.DispositionAnswered, "agent_hangup"},
-		{store.DispositionCancelled, "caller_cancelled"}, {store.DispositionBusy, "target_busy"}, {store.DispositionNoAnswer, "ring_timeout"},
-		{store.DispositionFailed, "target_refused"}, {store.DispositionFailed, "target_error"}, {store.DispositionFailed, "target_silent"},
-		{store.DispositionFailed, "target_unreachable"}, {store.DispositionFailed, "target_circuit_open"},
+		{store.DispositionAnswered, "caller_hangup"},
+		{store.DispositionAnswered, "agent_hangup"},
+		{store.DispositionCancelled, "caller_cancelled"},
+		{store.DispositionBusy, "target_busy"},
+		{store.DispositionNoAnswer, "ring_timeout"},
+		{store.DispositionFailed, "target_refused"},
+		{store.DispositionFailed, "target_error"},
+		{store.DispositionFailed, "target_silent"},
+		{store.DispositionFailed, "target_unreachable"},
+		{store.DispositionFailed, "target_circuit_open"},
 	}
 	prepareFails = []string{"prepare_failed", "prepare_timeout"}
 )

@@ -38,7 +38,9 @@ func TestCDRTimes(t *testing.T) {
 // listed are records as a list gives them.
 type listed []store.Record
 
-func (l listed) List(context.Context, store.Filter) ([]store.Record, string, error) { return l, "", nil }
+func (l listed) List(context.Context, store.Filter) ([]store.Record, string, error) {
+	return l, "", nil
+}
 
 // The commands read the file beside a server that writes it, with the filters that the API has.
 func TestCDR(t *testing.T) {
