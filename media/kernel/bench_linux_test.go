@@ -154,24 +154,6 @@ func BenchmarkPut(b *testing.B) {
 	})
 }
 
-// BenchmarkObserve is a packet that went up and is counted in the kernel.
-func BenchmarkObserve(b *testing.B) {
-	needsRoot(b)
-	r := open(b)
-	f := Flow{In: ap("127.0.0.1:20000"), Source: ap("127.0.0.2:4000"), Out: ap("127.0.0.1:20002"), Dest: ap("127.0.0.3:5000"), SSRC: 7}
-	if err := put(r, f, State{}); err != nil {
-		b.Fatal(err)
-	}
-	seq := uint16(0)
-	defer cpu(b)()
-	for b.Loop() {
-		seq++
-		if !r.Observe(f.In, Header{Seq: seq, SSRC: 7}) {
-			b.Fatal("the flow is gone")
-		}
-	}
-}
-
 // BenchmarkRead is the states of 10,000 flows.
 func BenchmarkRead(b *testing.B) {
 	needsRoot(b)

@@ -8,7 +8,7 @@
 //	                     v  |                                               v
 //	in ---> relay ---> flows, states ---> addresses, checksums, RTP header, TTL ---> next hop, or a socket here
 //	          |
-//	          +---> up: not a packet of a flow ---> routing, firewall, sockets (steer) ---> Observe
+//	          +---> up: not a packet of a flow ---> routing, firewall, sockets (steer)
 //
 // It knows nothing of sessions: media decides who is latched and what is rewritten, and the program compares with that.
 //
@@ -53,8 +53,8 @@
 //   - steered, sockets: addresses without a socket, and what they are steered to, so many packets in a second; they end
 //     with the process.
 //
-// take, change and note are programs for this process alone, run by BPF_PROG_TEST_RUN: take ends a flow and gives its
-// state back at one moment, so that no packet is between, change replaces a flow, and note counts a packet that went up.
+// take and change are programs for this process, run by BPF_PROG_TEST_RUN: take ends a flow and gives its state back at one
+// moment, so that no packet is between, and change replaces a flow.
 // Tests: TestHandedOver, TestPlaceOfAnotherFlow, TestHints, TestSteers, TestSteersSoMany.
 //
 // # Pins and upgrades

@@ -22,7 +22,7 @@ const (
 	flagPayloads = 4
 
 	// requestLen is the length of struct request. What comes back takes its place.
-	requestLen  = 32
+	requestLen  = 16
 	requestSize = ethernetLen + int(unsafe.Sizeof(programFigures{}))
 	requestDone = 1
 )
@@ -132,24 +132,17 @@ func stateOf(s *State, id uint64, f *programFlow) *programState {
 
 func figuresOf(v *programState) *State { return (*State)(unsafe.Pointer(&v.F)) }
 
-// requestOf is the packet that tells a program of a flow, and of an RTP packet.
-func requestOf(slot uint32, id uint64, rate uint32, h Header) []byte {
+// requestOf is the packet that tells a program of a flow.
+func requestOf(slot uint32, id uint64) []byte {
 	b := make([]byte, requestSize)
-	q := b[ethernetLen:]
-	native.PutUint64(q, id)
-	native.PutUint32(q[8:], slot)
-	native.PutUint32(q[12:], rate)
-	native.PutUint32(q[16:], h.Timestamp)
-	native.PutUint32(q[20:], h.SSRC)
-	native.PutUint32(q[24:], uint32(max(h.Length, 0)))
-	native.PutUint16(q[28:], h.Seq)
-	q[30] = h.PayloadType
+	native.PutUint64(b[ethernetLen:], id)
+	native.PutUint32(b[ethernetLen+8:], slot)
 	return b
 }
 
 // changeOf is the packet that replaces a flow.
 func changeOf(slot uint32, id uint64, f *programFlow) []byte {
-	b := requestOf(slot, id, 0, Header{})
+	b := requestOf(slot, id)
 	copy(b[ethernetLen+requestLen:], unsafe.Slice((*byte)(unsafe.Pointer(f)), unsafe.Sizeof(*f)))
 	return b
 }

@@ -272,23 +272,6 @@ func (r *Relay) used() int {
 	return end
 }
 
-// Observe counts a packet of the flow to in that went up, as if it had been relayed: it came from the flow's source with
-// its SSRC, and the caller relays it or not. Sent counts stay, and so does Discarded. It reports whether there is such
-// a flow. Else the caller counts the packet itself. It is one system call.
-func (r *Relay) Observe(in netip.AddrPort, h Header) bool {
-	if !r.enter() {
-		return false
-	}
-	defer r.leave()
-	c := r.find(in)
-	if c == nil {
-		return false
-	}
-	defer c.mu.Unlock()
-	verdict, err := r.program.Note.Run(&ebpf.RunOptions{Data: requestOf(c.slot, c.id, rateOf(c.flow.ClockRate), h)})
-	return err == nil && verdict == requestDone
-}
-
 // change replaces a flow. The program sees the one or the other.
 func (r *Relay) change(slot uint32, id uint64, f *programFlow) error {
 	verdict, err := r.program.Change.Run(&ebpf.RunOptions{Data: changeOf(slot, id, f)})
@@ -303,7 +286,7 @@ func (r *Relay) change(slot uint32, id uint64, f *programFlow) error {
 
 // take ends a flow's part of the program and returns its state.
 func (r *Relay) take(slot uint32, id uint64) (State, bool) {
-	o := ebpf.RunOptions{Data: requestOf(slot, id, 0, Header{}), DataOut: make([]byte, requestSize)}
+	o := ebpf.RunOptions{Data: requestOf(slot, id), DataOut: make([]byte, requestSize)}
 	verdict, err := r.program.Take.Run(&o)
 	if err != nil || verdict != requestDone {
 		return State{}, false

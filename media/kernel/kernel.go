@@ -127,15 +127,6 @@ type Losses struct {
 	Longest       uint64 // of them
 }
 
-// Header is what [Relay.Observe] needs to know of an RTP packet.
-type Header struct {
-	PayloadType uint8
-	Seq         uint16
-	Timestamp   uint32
-	SSRC        uint32
-	Length      int // of the packet in bytes, with its header, without UDP and IP
-}
-
 // Dirs is what all directories of Dir match.
 const Dirs = "/sys/fs/bpf/flowbridge-*"
 

@@ -55,7 +55,7 @@ func (m *model) judge(frame []byte, gso bool, now time.Duration) fate {
 	if f == nil {
 		return up
 	}
-	var h Header
+	var h header
 	whole := p.udp >= 8 && 14+p.length <= len(frame)
 	if whole {
 		payload := frame[p.l4+8 : p.l4+p.udp]
@@ -224,7 +224,7 @@ func modelAddr(b, port []byte) netip.AddrPort {
 }
 
 // modelRTP is packet.ParseRTP, with RTCP left out.
-func modelRTP(pkt []byte) (h Header, ok bool) {
+func modelRTP(pkt []byte) (h header, ok bool) {
 	if len(pkt) < 12 || pkt[0]>>6 != 2 || (pkt[1] >= 192 && pkt[1] <= 223) {
 		return h, false
 	}
@@ -243,7 +243,7 @@ func modelRTP(pkt []byte) (h Header, ok bool) {
 			return h, false
 		}
 	}
-	return Header{
+	return header{
 		PayloadType: pkt[1] & 0x7f, Seq: binary.BigEndian.Uint16(pkt[2:]), Timestamp: binary.BigEndian.Uint32(pkt[4:]),
 		SSRC: binary.BigEndian.Uint32(pkt[8:]), Length: len(pkt),
 	}, true
@@ -264,7 +264,7 @@ func (s *State) arrived(n int, now time.Duration) {
 	s.Last = now
 }
 
-func (s *State) observe(h Header, rate int64, now time.Duration) {
+func (s *State) observe(h header, rate int64, now time.Duration) {
 	s.arrived(h.Length, now)
 	s.LastPayloadType = h.PayloadType
 	if !s.Started || s.Renewed || h.SSRC != s.SSRC {
@@ -376,4 +376,13 @@ func (l *Losses) settle(word, n uint64) {
 		}
 		word <<= 1
 	}
+}
+
+// header is what the model knows of an RTP packet.
+type header struct {
+	PayloadType uint8
+	Seq         uint16
+	Timestamp   uint32
+	SSRC        uint32
+	Length      int // of the packet in bytes, with its header, without UDP and IP
 }

@@ -829,8 +829,7 @@ int relay(struct __sk_buff *skb)
 struct request {
 	__u64 id;
 	__u32 slot;
-	__u32 rate;
-	struct rtp rtp;
+	__u32 unused;
 };
 
 #define DONE 1
@@ -879,28 +878,6 @@ int change(struct __sk_buff *skb)
 	mine = st->f.id == q.id;
 	if (mine)
 		st->flow = is;
-	bpf_spin_unlock(&st->lock);
-	return mine ? DONE : UNKNOWN;
-}
-
-// note counts a packet that went up.
-SEC("tc")
-int note(struct __sk_buff *skb)
-{
-	__u64 now = bpf_ktime_get_ns();
-	struct request q;
-	struct state *st;
-	int mine;
-
-	if (bpf_skb_load_bytes(skb, ETH_HLEN, &q, sizeof(q)))
-		return UNKNOWN;
-	st = bpf_map_lookup_elem(&states, &q.slot);
-	if (!st)
-		return UNKNOWN;
-	bpf_spin_lock(&st->lock);
-	mine = st->f.id == q.id;
-	if (mine)
-		observe(&st->f, &q.rtp, q.rate, now);
 	bpf_spin_unlock(&st->lock);
 	return mine ? DONE : UNKNOWN;
 }

@@ -126,7 +126,6 @@ const (
 	programMapStates  = "states"
 	programMapSteered = "steered"
 	programProgChange = "change"
-	programProgNote   = "note"
 	programProgRelay  = "relay"
 	programProgSteer  = "steer"
 	programProgTake   = "take"
@@ -175,7 +174,6 @@ type programSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type programProgramSpecs struct {
 	Change *ebpf.ProgramSpec `ebpf:"change"`
-	Note   *ebpf.ProgramSpec `ebpf:"note"`
 	Relay  *ebpf.ProgramSpec `ebpf:"relay"`
 	Steer  *ebpf.ProgramSpec `ebpf:"steer"`
 	Take   *ebpf.ProgramSpec `ebpf:"take"`
@@ -246,7 +244,6 @@ type programVariables struct {
 // It can be passed to loadProgramObjects or ebpf.CollectionSpec.LoadAndAssign.
 type programPrograms struct {
 	Change *ebpf.Program `ebpf:"change"`
-	Note   *ebpf.Program `ebpf:"note"`
 	Relay  *ebpf.Program `ebpf:"relay"`
 	Steer  *ebpf.Program `ebpf:"steer"`
 	Take   *ebpf.Program `ebpf:"take"`
@@ -255,7 +252,6 @@ type programPrograms struct {
 func (p *programPrograms) Close() error {
 	return _ProgramClose(
 		p.Change,
-		p.Note,
 		p.Relay,
 		p.Steer,
 		p.Take,

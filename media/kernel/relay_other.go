@@ -46,7 +46,6 @@ func (*Relay) Adopt(Flow) (State, error)               { return State{}, ErrUnfi
 func (*Relay) Dismiss(netip.AddrPort) (State, bool)    { return State{}, false }
 func (*Relay) DismissAll()                             {}
 func (*Relay) Look(Flow)                               {}
-func (*Relay) Observe(netip.AddrPort, Header) bool     { return false }
 func (*Relay) Local(netip.Addr) (netip.Addr, error)    { return netip.Addr{}, ErrUnfit }
 func (*Relay) Uses(uint16) bool                        { return false }
 func (*Relay) Adopted() int                            { return 0 }
