@@ -85,7 +85,8 @@ type Call struct {
 	times    times
 	record   record
 	owes     bool // what its legs owe is on file
-	acks     []heldACK
+	acks     []held
+	byes     []held        // until what they have led to is on file
 	ended    *store.Record // nil: the call goes on
 	claimed  bool          // it counts for the limits of its numbers
 	again    bool          // the process before has let it in

@@ -40,9 +40,9 @@ func (c *Call) changes(l *legOnWire, effects []leg.Effect) bool {
 	})
 }
 
-// heldACK is what goes to a target that has answered, once its answer is on file: it has
-// the call from its ACK on, and the next process could not cancel it.
-type heldACK struct {
+// held is what waits until the call's state is on file. The ACK of a target's answer does: it has the call from that on, and the
+// next process could not cancel it. The answer to a BYE does, too: its peer never says again that the call is over.
+type held struct {
 	wire    *transport.Wire
 	effects []leg.Effect
 }
@@ -50,6 +50,11 @@ type heldACK struct {
 func isAnswer(f leg.Fact) bool {
 	_, ok := f.(leg.Answered)
 	return ok
+}
+
+func isFarewell(f leg.Fact) bool {
+	gone, ok := f.(leg.Gone)
+	return ok && gone.ByPeer
 }
 
 // noteBefore notes the call's state before what comes next is sent, if that changes it or
