@@ -144,7 +144,7 @@ func (c *Call) step(l *legOnWire, in leg.Input) {
 	switch {
 	case slices.ContainsFunc(facts, isAnswer):
 		c.acks = append(c.acks, held{l.wire, slices.Clone(effects)})
-	case slices.ContainsFunc(facts, isFarewell):
+	case !c.finished && (len(c.byes) > 0 || slices.ContainsFunc(facts, isFarewell)):
 		c.byes = append(c.byes, held{l.wire, slices.Clone(effects)})
 	default:
 		c.noteBefore(c.changes(l, effects))

@@ -41,7 +41,7 @@ func (c *Call) changes(l *legOnWire, effects []leg.Effect) bool {
 }
 
 // held is what waits until the call's state is on file. The ACK of a target's answer does: it has the call from that on, and the
-// next process could not cancel it. The answer to a BYE does, too: its peer never says again that the call is over.
+// next process could not cancel it. The answer to a BYE does, too, with what follows it: its peer never says again that it has left.
 type held struct {
 	wire    *transport.Wire
 	effects []leg.Effect
@@ -216,7 +216,9 @@ func (c *Call) state(k *kept.Sheet) {
 	k.SetMedia(c.media.session.State())
 	k.Addr, k.OneWay, k.Listening = c.media.addr, c.media.oneWay, c.media.listening
 	k.Masked, k.MaskedTo = c.masking.on, c.masking.upTo
-	k.Asks = !c.times.askAt.IsZero()
+	for side, since := range c.times.silent {
+		k.Silent[side] = leg.Instant(since)
+	}
 	k.Recording = c.recordings.current != nil && !c.recordings.current.Failed()
 	k.Paused = k.Recording && c.recordings.current.Paused()
 	k.Parts = c.recordings.parts + len(c.recordings.all)

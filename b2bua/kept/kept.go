@@ -56,9 +56,11 @@ type Call struct {
 	Paused    bool                `cbor:"38,keyasint,omitempty"`
 	Parts     int                 `cbor:"39,keyasint,omitempty"` // recordings so far
 
+	// Silent says since when a side of a call that has outlived a kill was not heard, and has not answered. 0: it was, or has.
+	Silent [2]int64 `cbor:"47,keyasint,omitempty"`
+
 	Watched bool `cbor:"44,keyasint,omitempty"` // the caller's side reports on the agent's REFER
 	Placed  bool `cbor:"46,keyasint,omitempty"` // a call that begins again had a place at a target
-	Asks    bool `cbor:"45,keyasint,omitempty"` // a side that is silent is still to be asked whether it has the call
 
 	Noted  int64         `cbor:"40,keyasint,omitempty"` // when this was written
 	Uptime time.Duration `cbor:"41,keyasint,omitempty"` // of the machine then; 0: not known
