@@ -109,6 +109,9 @@ func (s *Server) goOn(k *kept.Call, l *store.Left, sockets *media.Sockets) (err 
 	if !known || k.Bridge == nil || k.Media == nil {
 		return errGoneTrunk
 	}
+	if up, boot := s.machine(); boot != 0 && !l.Alive.IsZero() {
+		k.Media.Died = up - time.Since(l.Alive)
+	}
 	v, err := s.newReviving(k, t, p)
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -127,6 +128,7 @@ func journalNames(path string) [2]string { return [2]string{path + ".live-a", pa
 type journalFiles struct {
 	names [2]string
 	texts [2][]byte // nil: there is no such file
+	alive time.Time // of the newest beat
 	lost  error     // what could not be read of them; nil: nothing
 }
 
@@ -136,6 +138,9 @@ func readJournal(path string) (j journalFiles, err error) {
 		text, lost, err := readWhole(name)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return j, fmt.Errorf("journal %s: %w", name, err)
+		}
+		if st, err := os.Stat(name); err == nil && st.ModTime().After(j.alive) {
+			j.alive = st.ModTime()
 		}
 		if j.texts[i] = text; lost > 0 {
 			j.lost = errors.Join(j.lost, fmt.Errorf("journal %s: %d bytes can't be read: the states of calls that were there are lost: %w", name, lost, unix.EIO))

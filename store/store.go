@@ -123,6 +123,7 @@ func openLocked(ctx context.Context, path string, limit int, consumers []string,
 	if err != nil {
 		return nil, explain(path, err)
 	}
+	go s.journal.beat(s.done)
 	go w.run()
 	return s, nil
 }
