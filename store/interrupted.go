@@ -94,7 +94,7 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 		return err
 	}
 	s.takeOwed(seal, states, goesOn)
-	s.takeBound(states, goesOn)
+	s.takeBound(seal, states, goesOn)
 	if len(goesOn) > 0 {
 		s.journal = newJournal(s.path, seal)
 		s.journal.goOn(&files, states, goesOn)

@@ -228,21 +228,20 @@ func (j *journal) note(kind entryKind, r *Record, kept []byte, now time.Time) {
 
 // owe keeps what a finished call owes its peers.
 func (j *journal) owe(id string, state []byte) {
-	room := takeRoom()
-	defer room.release()
-	id = owedID(id)
-	room.seal(j.seal, id, state)
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.place(callOwes, id, room.sealed)
-	j.land()
+	j.placeSealed(callOwes, owedID(id), state)
 }
 
 // binds notes the bindings of a holder, which the database does not have yet.
-func (j *journal) binds(holder string, bindings []byte) {
+func (j *journal) binds(holder string, bindings []byte) { j.placeSealed(holderBound, boundMark+holder, bindings) }
+
+// placeSealed seals and writes an entry that is all there is of its id.
+func (j *journal) placeSealed(kind entryKind, id string, state []byte) {
+	room := takeRoom()
+	defer room.release()
+	room.seal(j.seal, id, state)
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.place(holderBound, boundMark+holder, bindings)
+	j.place(kind, id, room.sealed)
 	j.land()
 }
 

@@ -136,7 +136,9 @@ func readJournal(path string) (j journalFiles, err error) {
 	j.names = journalNames(path)
 	for i, name := range j.names {
 		text, lost, err := readWhole(name)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, errJournalSize) {
+			j.lost = errors.Join(j.lost, fmt.Errorf("journal %s: %w: the states of calls that are there are lost", name, err))
+		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return j, fmt.Errorf("journal %s: %w", name, err)
 		}
 		if st, err := os.Stat(name); err == nil && st.ModTime().After(j.alive) {
@@ -164,8 +166,17 @@ func readWhole(name string) (text []byte, lost int, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
+	if st.Size() > journalMost {
+		return nil, 0, fmt.Errorf("%w: %d bytes of at most %d", errJournalSize, st.Size(), int64(journalMost))
+	}
 	return readAround(f, st.Size())
 }
+
+// journalMost bounds a file that is read, in bytes. Another one is begun at four times what the states of its live calls take: 50,000 calls
+// of 5 KB reach that.
+const journalMost = 1 << 30
+
+var errJournalSize = errors.New("it is too large")
 
 // lostBlock is what is given up where the disk can't read, in bytes: a page of the kernel's.
 const lostBlock = 4096

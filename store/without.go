@@ -113,7 +113,7 @@ func (s *Store) leaveInterrupted(now time.Time) error {
 		}
 	}
 	s.takeOwed(seal, states, map[string]lastState{})
-	s.takeBound(states, map[string]lastState{})
+	s.takeBound(seal, states, map[string]lastState{})
 	if len(states) == 0 {
 		s.journal = openJournal(s.path, seal)
 		return nil
