@@ -279,7 +279,7 @@ func (c *Call) askSilent() {
 			c.times.silent[side] = time.Time{}
 			c.step(l, leg.MediaHeard{})
 		case now.Sub(since) >= leg.GiveUp:
-			c.missedHangup(media.Side(side), 408)
+			c.onAnsweredAsk(leg.Replied{Ref: askRefA - side, Code: 408})
 			return
 		default:
 			c.askSide(side)
@@ -293,14 +293,10 @@ func (c *Call) onAnsweredAsk(f leg.Replied) {
 	switch side := askRefA - f.Ref; {
 	case c.finished, f.Ref != askRefA && f.Ref != askRefB:
 	case f.Code == 481 || f.Code == 408:
-		c.missedHangup(media.Side(side), f.Code)
+		c.log.Info().Stringer("side", media.Side(side)).Int("code", f.Code).Msg("a side has hung up while no process was there")
+		c.hangup(cause.MissedHangup, store.EndedBySystem)
 	default:
 		c.times.silent[side] = time.Time{}
 		c.noteSoon()
 	}
-}
-
-func (c *Call) missedHangup(side media.Side, code int) {
-	c.log.Info().Stringer("side", side).Int("code", code).Msg("a side has hung up while no process was there")
-	c.hangup(cause.MissedHangup, store.EndedBySystem)
 }
