@@ -202,6 +202,9 @@ func (c *Call) state(k *kept.Sheet) {
 	if c.times.answered.IsZero() || c.media.session == nil {
 		return
 	}
+	if c.ladder != nil {
+		k.Ladder = c.ladder.Encode(k.Ladder)
+	}
 	k.Bridge, k.Watched = c.bridge.state(c), c.relays.watcher != nil && c.relays.watcher == c.b
 	k.Agreement = c.agreement.State(k.Agreement.Described)
 	if t := c.transfer; t != nil {

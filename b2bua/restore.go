@@ -212,6 +212,7 @@ func (s *Server) newReviving(k *kept.Call, t *peers.Trunk, p *peers.Snapshot) (r
 	}
 	req.SetSource(source.String())
 	v := reviving{k: k, invite: req, Call: s.newCall(k.ID, leg.TimeOf(k.Started), req, p, t, source)}
+	v.ladder.GoOn(k.Ladder)
 	if k.Settled {
 		v.caller = message.HeaderText(k.Invite)
 		v.Call.invite, v.vars.HeaderFunc = nil, v.caller.Value
