@@ -75,7 +75,7 @@ func (s *Store) KeepBindings(holder string, all []Binding) {
 	b := &s.bound
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s.journal.binds(holder, text)
+	s.journal.placeSealed(holderBound, boundMark+holder, text)
 	if b.pending == nil {
 		b.pending = map[string]string{}
 	}

@@ -226,15 +226,8 @@ func (j *journal) note(kind entryKind, r *Record, kept []byte, now time.Time) {
 	j.land()
 }
 
-// owe keeps what a finished call owes its peers.
-func (j *journal) owe(id string, state []byte) {
-	j.placeSealed(callOwes, owedID(id), state)
-}
-
-// binds notes the bindings of a holder, which the database does not have yet.
-func (j *journal) binds(holder string, bindings []byte) { j.placeSealed(holderBound, boundMark+holder, bindings) }
-
-// placeSealed seals and writes an entry that is all there is of its id.
+// placeSealed seals and writes an entry that is all there is of its id: what a finished call owes its peers, or the bindings of a holder
+// that the database does not have yet.
 func (j *journal) placeSealed(kind entryKind, id string, state []byte) {
 	room := takeRoom()
 	defer room.release()

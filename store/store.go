@@ -198,7 +198,7 @@ func (s *Store) Owe(id string, state []byte) {
 		s.journal.paid(id)
 		return
 	}
-	s.journal.owe(id, state)
+	s.journal.placeSealed(callOwes, owedID(id), state)
 }
 
 // Put keeps a finished call and returns when it is committed. It may be repeated: the first record of an id stays. If
