@@ -85,7 +85,8 @@ type Call struct {
 	times    times
 	record   record
 	owes     bool // what its legs owe is on file
-	acks     []heldACK
+	acks     []held
+	byes     []held        // the answer to a BYE, and what it has led to
 	ended    *store.Record // nil: the call goes on
 	claimed  bool          // it counts for the limits of its numbers
 	again    bool          // the process before has let it in
@@ -101,11 +102,12 @@ type Call struct {
 // Zero: not yet, or no limit.
 type times struct {
 	started, answered time.Time
-	setupUntil        time.Time // deadline
-	durationUntil     time.Time // deadline
-	queueUntil        time.Time // deadline
-	askAt             time.Time // deadline, of a call that has outlived its process
-	noteAt            time.Time // deadline, of noteSoon
+	setupUntil        time.Time    // deadline
+	durationUntil     time.Time    // deadline
+	queueUntil        time.Time    // deadline
+	askAt             time.Time    // deadline, of a call that has outlived its process
+	silent            [2]time.Time // kept.Call.Silent
+	noteAt            time.Time    // deadline, of noteSoon
 }
 
 func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peers.Snapshot, t *peers.Trunk, source netip.AddrPort) *Call {

@@ -5,6 +5,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
 	"flowbridge/store"
 )
 
@@ -56,8 +57,11 @@ func (c *Call) factInBridge(from *legOnWire, f leg.Fact) {
 	case leg.Replied:
 		c.onReplied(f)
 	case leg.Confirmed:
-		c.settle()
-		c.noteSoon()
+		if c.settle(); message.IsStream(from.leg.Local.Transport) { // the peer repeats it over UDP alone
+			c.journal()
+		} else {
+			c.noteSoon()
+		}
 		c.log.Debug().Msg("call confirmed")
 	case leg.Progress, leg.Answered, leg.Refused:
 		// of an attempt before

@@ -37,6 +37,7 @@ func (c *Call) goOn() (rests bool) {
 	for c.now != nil {
 		c.idle = false
 		c.now = c.now(c)
+		c.acks, c.byes = append(c.acks, c.byes...), nil
 		c.noteBefore(false)
 		if c.idle && c.now != nil && c.mailbox.Rest(c.server.ctx, c.deadline()) {
 			return true
@@ -140,9 +141,12 @@ func (c *Call) nextDue() bool {
 func (c *Call) step(l *legOnWire, in leg.Input) {
 	facts, effects := l.leg.Step(time.Now(), in)
 	c.noteRefusals(l, effects)
-	if slices.ContainsFunc(facts, isAnswer) {
-		c.acks = append(c.acks, heldACK{l.wire, slices.Clone(effects)})
-	} else {
+	switch {
+	case slices.ContainsFunc(facts, isAnswer):
+		c.acks = append(c.acks, held{l.wire, slices.Clone(effects)})
+	case !c.finished && (len(c.byes) > 0 || slices.ContainsFunc(facts, isFarewell)):
+		c.byes = append(c.byes, held{l.wire, slices.Clone(effects)})
+	default:
 		c.noteBefore(c.changes(l, effects))
 		l.wire.Perform(effects)
 	}

@@ -15,7 +15,7 @@ import (
 
 // record is the media's part of the record.
 func (m *callMedia) record(s media.Stats, a *agreement.Agreement) store.Media {
-	r := store.Media{A: m.sideRecord(media.SideA, s.A, a), B: m.sideRecord(media.SideB, s.B, a), OneWay: m.oneWay}
+	r := store.Media{A: m.sideRecord(media.SideA, s.A, a), B: m.sideRecord(media.SideB, s.B, a), OneWay: m.oneWay, GapMS: max(s.A.Gap, s.B.Gap).Milliseconds()}
 	r.MOS = r.A.MOS
 	if r.MOS == 0 || r.B.MOS != 0 && r.B.MOS < r.MOS {
 		r.MOS = r.B.MOS

@@ -317,8 +317,8 @@ func (v *reviving) handed() phase {
 	v.nameAgain()
 	v.soundAgain()
 	c.listenToAgent()
-	if v.k.Asks { // that one has outlived a kill just before
-		c.askLater()
+	if v.k.Silent != [2]int64{} { // that one has outlived a kill just before
+		v.askLater()
 	}
 	return (*Call).bridged
 }

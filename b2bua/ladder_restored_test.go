@@ -20,7 +20,7 @@ func TestLadderOfACallThatGoesOn(t *testing.T) {
 				id := w.record().ID
 				time.Sleep(time.Minute)
 				said := lines(w.ladder(id))
-				for _, want := range []string{"carrier>flowbridge BYE", "flowbridge>agent BYE", "agent>flowbridge 200 BYE"} {
+				for _, want := range []string{"carrier>flowbridge INVITE", "flowbridge>agent INVITE", "flowbridge>carrier 200 INVITE", "carrier>flowbridge BYE", "flowbridge>agent BYE", "agent>flowbridge 200 BYE"} {
 					if !slices.Contains(said, want) {
 						t.Errorf("no %q in %q", want, said)
 					}

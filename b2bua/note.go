@@ -40,9 +40,9 @@ func (c *Call) changes(l *legOnWire, effects []leg.Effect) bool {
 	})
 }
 
-// heldACK is what goes to a target that has answered, once its answer is on file: it has
-// the call from its ACK on, and the next process could not cancel it.
-type heldACK struct {
+// held is what waits until the call's state is on file. The ACK of a target's answer does: it has the call from that on, and the
+// next process could not cancel it. The answer to a BYE does, too, with what follows it: its peer never says again that it has left.
+type held struct {
 	wire    *transport.Wire
 	effects []leg.Effect
 }
@@ -50,6 +50,11 @@ type heldACK struct {
 func isAnswer(f leg.Fact) bool {
 	_, ok := f.(leg.Answered)
 	return ok
+}
+
+func isFarewell(f leg.Fact) bool {
+	gone, ok := f.(leg.Gone)
+	return ok && gone.ByPeer
 }
 
 // noteBefore notes the call's state before what comes next is sent, if that changes it or
@@ -197,6 +202,9 @@ func (c *Call) state(k *kept.Sheet) {
 	if c.times.answered.IsZero() || c.media.session == nil {
 		return
 	}
+	if c.ladder != nil {
+		k.Ladder = c.ladder.Encode(k.Ladder)
+	}
 	k.Bridge, k.Watched = c.bridge.state(c), c.relays.watcher != nil && c.relays.watcher == c.b
 	k.Agreement = c.agreement.State(k.Agreement.Described)
 	if t := c.transfer; t != nil {
@@ -211,7 +219,9 @@ func (c *Call) state(k *kept.Sheet) {
 	k.SetMedia(c.media.session.State())
 	k.Addr, k.OneWay, k.Listening = c.media.addr, c.media.oneWay, c.media.listening
 	k.Masked, k.MaskedTo = c.masking.on, c.masking.upTo
-	k.Asks = !c.times.askAt.IsZero()
+	for side, since := range c.times.silent {
+		k.Silent[side] = leg.Instant(since)
+	}
 	k.Recording = c.recordings.current != nil && !c.recordings.current.Failed()
 	k.Paused = k.Recording && c.recordings.current.Paused()
 	k.Parts = c.recordings.parts + len(c.recordings.all)

@@ -1,7 +1,9 @@
 package b2bua
 
 import (
+	"context"
 	"testing"
+	"testing/synctest"
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/kept"
@@ -11,8 +13,18 @@ import (
 // dyingSink has the process die when a certain state is on file, and before anybody is told.
 type dyingSink struct {
 	Sink
-	w   *world
-	now func(*kept.Call) bool
+	w     *world
+	now   func(*kept.Call) bool
+	atEnd bool // when a call's end comes, which is not on file then
+}
+
+func (s *dyingSink) Keep(ctx context.Context, r *store.Record, owes []byte, done func(error)) {
+	if s.atEnd {
+		s.w.life.dead.Store(true)
+		done(nil)
+		return
+	}
+	s.Sink.Keep(ctx, r, owes, done)
 }
 
 func (s *dyingSink) Journal(r store.Record, state []byte) {
@@ -28,7 +40,7 @@ func TestUpdateWithoutItsAnswerIsServedAgain(t *testing.T) {
 	inWorldWith(t, talkYAML("", "session_expires: 90s"), func(w *world) {
 		c := w.talk([]string{"Supported: timer", "Session-Expires: 90;refresher=uac", "Allow: INVITE, ACK, BYE, UPDATE"}, nil)
 		sink, dies := w.options.Sink, false
-		w.options.Sink = &dyingSink{sink, w, func(*kept.Call) bool { return dies }}
+		w.options.Sink = &dyingSink{Sink: sink, w: w, now: func(*kept.Call) bool { return dies }}
 		w.restart()
 		w.carrier.rest()
 		w.agent.rest()
@@ -49,5 +61,59 @@ func TestUpdateWithoutItsAnswerIsServedAgain(t *testing.T) {
 		c.d.later = 1
 		w.callerHangsUp(c.d)
 		w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+	})
+}
+
+// The end of a call is on file before its BYE is answered. Where the process ends in between, the peer repeats the BYE: one that
+// had its 200 would never say again that the call is over.
+func TestByeIsAnsweredWhenTheEndIsOnFile(t *testing.T) {
+	for _, side := range []string{"caller", "agent"} {
+		t.Run(side, func(t *testing.T) {
+			inWorldWith(t, talkYAML("", ""), func(w *world) {
+				sink := w.options.Sink
+				w.options.Sink = &dyingSink{Sink: sink, w: w, now: func(*kept.Call) bool { return false }, atEnd: true}
+				w.restart()
+				c := w.talk(nil, nil)
+				from, other, bye := w.carrier, w.agent, func() { w.carrier.send(c.d.inDialog("BYE", 2, "")) }
+				why, by := cause.CallerHangup, store.EndedByCaller
+				if side == "agent" {
+					from, other, bye = w.agent, w.carrier, func() { w.agent.agentRequest("BYE", c.invite, "agent1", 1) }
+					why, by = cause.AgentHangup, store.EndedByAgent
+				}
+				bye()
+				for _, m := range from.rest() {
+					t.Fatalf("answered before the end was on file:\n%s", m.raw)
+				}
+				w.options.Sink = sink
+				w.restart()
+				w.carrier.expect("SIP/2.0 200") // whose ACK was not noted
+				w.carrier.ack(c.d)
+				synctest.Wait()
+				other.rest()
+				bye()
+				from.expect("SIP/2.0 200")
+				other.reply(other.expect("BYE"), 200, "OK", "", "")
+				w.wantRecord(store.DispositionAnswered, why, by)
+			})
+		})
+	}
+}
+
+// The note of a call that goes on without its agent is on file before the agent's BYE is answered.
+func TestByeDuringATransferIsAnsweredWhenThatIsNoted(t *testing.T) {
+	inWorldWith(t, transferConfig, func(w *world) {
+		sink, dies := w.options.Sink, false
+		w.options.Sink = &dyingSink{Sink: sink, w: w, now: func(*kept.Call) bool { return dies }}
+		w.restart()
+		_, invite := w.established()
+		w.referred(invite, "<tel:4711>")
+		w.agent2.expect("INVITE")
+		w.agent.rest()
+		dies = true
+		w.agent.agentRequest("BYE", invite, "agent1", 11)
+		for _, m := range w.agent.rest() {
+			t.Errorf("answered before it was noted:\n%s", m.raw)
+		}
+		w.options.Sink = sink
 	})
 }

@@ -109,6 +109,9 @@ func (s *Server) goOn(k *kept.Call, l *store.Left, sockets *media.Sockets) (err 
 	if !known || k.Bridge == nil || k.Media == nil {
 		return errGoneTrunk
 	}
+	if up, boot := s.machine(); boot != 0 && !l.Alive.IsZero() {
+		k.Media.Died = up - time.Since(l.Alive)
+	}
 	v, err := s.newReviving(k, t, p)
 	if err != nil {
 		return err
@@ -209,6 +212,7 @@ func (s *Server) newReviving(k *kept.Call, t *peers.Trunk, p *peers.Snapshot) (r
 	}
 	req.SetSource(source.String())
 	v := reviving{k: k, invite: req, Call: s.newCall(k.ID, leg.TimeOf(k.Started), req, p, t, source)}
+	v.ladder.GoOn(k.Ladder)
 	if k.Settled {
 		v.caller = message.HeaderText(k.Invite)
 		v.Call.invite, v.vars.HeaderFunc = nil, v.caller.Value

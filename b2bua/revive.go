@@ -190,7 +190,7 @@ func (v *reviving) revived() phase {
 		}
 	}
 	c.listenToAgent()
-	c.askLater()
+	v.askLater()
 	c.journal()
 	return (*Call).bridged
 }
@@ -240,30 +240,63 @@ const (
 	askRefB = -2
 )
 
-// askLater has the sides asked that are silent from now on.
-func (c *Call) askLater() {
-	stats := c.media.session.Stats()
-	c.media.heard = [2]uint64{stats.A.RxPackets, stats.B.RxPackets}
-	c.times.askAt = time.Now().Add(askAfter + rand.N(askAfter))
-}
-
-// askSilent asks the sides that have sent no RTP since the restart: a BYE may have been
-// missed.
-func (c *Call) askSilent() {
-	c.times.askAt = time.Time{}
-	stats := c.media.session.Stats()
-	now := [2]uint64{stats.A.RxPackets, stats.B.RxPackets}
-	for side, l := range [2]*legOnWire{c.a, c.b} {
-		if l != nil && now[side] == c.media.heard[side] {
-			c.step(l, leg.Send{Ref: askRefA - side, Method: sip.OPTIONS, Content: leg.Content{Headers: []sip.Header{sip.NewHeader("Accept", message.SDPType)}}})
+// askLater has the sides asked that are silent from now on. One that was silent for as long in processes before is asked at once: the
+// end of the last one may have come before its answer.
+func (v *reviving) askLater() {
+	now, stats := time.Now(), v.media.session.Stats()
+	v.media.heard = [2]uint64{stats.A.RxPackets, stats.B.RxPackets}
+	v.times.askAt = now.Add(askAfter + rand.N(askAfter))
+	for side := range v.times.silent {
+		if v.times.silent[side] = now; v.k.Silent[side] != 0 {
+			v.times.silent[side] = leg.TimeOf(v.k.Silent[side])
+		}
+		if now.Sub(v.times.silent[side]) > 2*askAfter {
+			v.askSide(side)
 		}
 	}
 }
 
+// askSide asks a side whether it still has the call.
+func (c *Call) askSide(side int) {
+	if l := [2]*legOnWire{c.a, c.b}[side]; l != nil {
+		accept := []sip.Header{sip.NewHeader("Accept", message.SDPType)}
+		c.step(l, leg.Send{Ref: askRefA - side, Method: sip.OPTIONS, Content: leg.Content{Headers: accept}})
+	}
+}
+
+// askSilent asks the sides that have sent no RTP since the restart: a BYE may have been missed. A side that was asked by the
+// processes before, too, is not waited for longer than one process would have waited.
+func (c *Call) askSilent() {
+	now, stats := time.Now(), c.media.session.Stats()
+	c.times.askAt = time.Time{}
+	for side, rx := range [2]uint64{stats.A.RxPackets, stats.B.RxPackets} {
+		since := c.times.silent[side]
+		switch l := [2]*legOnWire{c.a, c.b}[side]; {
+		case since.IsZero():
+		case l == nil:
+			c.times.silent[side] = time.Time{}
+		case rx != c.media.heard[side]:
+			c.times.silent[side] = time.Time{}
+			c.step(l, leg.MediaHeard{})
+		case now.Sub(since) >= leg.GiveUp:
+			c.onAnsweredAsk(leg.Replied{Ref: askRefA - side, Code: 408})
+			return
+		default:
+			c.askSide(side)
+		}
+	}
+	c.noteSoon()
+}
+
 // onAnsweredAsk ends the call if a side does not have it any more (RFC 5057 section 5.1).
 func (c *Call) onAnsweredAsk(f leg.Replied) {
-	if (f.Ref == askRefA || f.Ref == askRefB) && (f.Code == 481 || f.Code == 408) && !c.finished {
-		c.log.Info().Stringer("side", media.Side(askRefA-f.Ref)).Int("code", f.Code).Msg("a side has hung up while no process was there")
+	switch side := askRefA - f.Ref; {
+	case c.finished, f.Ref != askRefA && f.Ref != askRefB:
+	case f.Code == 481 || f.Code == 408:
+		c.log.Info().Stringer("side", media.Side(side)).Int("code", f.Code).Msg("a side has hung up while no process was there")
 		c.hangup(cause.MissedHangup, store.EndedBySystem)
+	default:
+		c.times.silent[side] = time.Time{}
+		c.noteSoon()
 	}
 }

@@ -16,7 +16,7 @@ func TestTransferIsNotedBeforeAnybodyIsTold(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inWorldWith(t, yaml, func(w *world) {
 				sink := w.options.Sink
-				w.options.Sink = &dyingSink{sink, w, func(k *kept.Call) bool { return k.Bridge != nil && k.Bridge.Target == "pbx" }}
+				w.options.Sink = &dyingSink{Sink: sink, w: w, now: func(k *kept.Call) bool { return k.Bridge != nil && k.Bridge.Target == "pbx" }}
 				_, invite := w.established()
 				w.restart()
 				w.agent.rest()

@@ -61,6 +61,7 @@ func (r *relay) believe(side Side, f kernel.Flow, now time.Duration) {
 		r.ledger.located(side, f.Source)
 	}
 	ep.stream.started, ep.stream.ssrc, ep.stream.renewed = true, f.SSRC, false
+	ep.stream.missed = 0 // the kernel was there
 	sent := f.SSRC
 	if f.Rewrite.SSRC != 0 {
 		sent = f.Rewrite.SSRC

@@ -21,6 +21,9 @@ var (
 // shortestFrame is the shortest packet that anybody sends. So nobody has sent more packets than frames of it have passed.
 const shortestFrame = 10 * time.Millisecond
 
+// presently is how soon a stream comes after a session was resumed if it was there before. An agent that answers may need a moment.
+const presently = 2 * time.Second
+
 // Resume goes on with a session of another process, on its very ports. Its addresses are in st, and not in sc. What was
 // set stays set; sounds and digits that were being sent are over, and st says how far a sound was. What the kernel relays
 // of it goes on there. Take the state again at once: with SRTP nothing is sent before. Events follow as in any session.
@@ -165,6 +168,9 @@ func (r *relay) resume(st *SessionState, c clock) {
 		if ep := &r.endpoint[i][RTP]; ep.rtpState != nil || s.Stream.Started || s.Outlet.Begun {
 			r.heard(Side(i)).stream.rate = int64(s.Peer.ClockRate)
 			ep.stream.resume(&s.Stream, st.Exact, c)
+			if !st.Exact && st.Died > 0 && s.Stream.Started {
+				ep.stream.missed, ep.stream.missedBy = c.now-max(c.past(st.Died), c.past(st.At)), c.now+presently
+			}
 			ep.outlet.resume(&s.Outlet, st.Exact, c)
 			if st.Exact && s.Press != nil {
 				ep.resume(s.Press, c)
@@ -207,7 +213,7 @@ func (s *stream) resume(st *StreamState, exact bool, c clock) {
 		timed: st.Timed, timestamp: st.Timestamp, timestampAt: c.past(st.TimestampAt),
 		jitter: st.Jitter, jitterMax: st.JitterMax, jitterSum: st.JitterSum, timings: st.Timings,
 		renewed:   st.Renewed || !exact, // what came meanwhile is not lost, but unknown
-		irregular: true,
+		irregular: true, gap: st.Gap,
 	}
 }
 

@@ -24,6 +24,9 @@ type SessionState struct {
 	// Paused: it was resumed so, and State was not called since.
 	Paused bool `cbor:"8,keyasint,omitempty"`
 
+	// Died is when the process ended whose state this is, or a little before; 0: not known. It is not kept.
+	Died time.Duration `cbor:"-"`
+
 	// Exact: nothing was relayed after At, because the session was handed over.
 	Exact bool `cbor:"6,keyasint,omitempty"`
 }
@@ -85,6 +88,7 @@ type StreamState struct {
 	Timings     uint64        `cbor:"24,keyasint,omitempty"`
 	Renewed     bool          `cbor:"25,keyasint,omitempty"`
 	Irregular   bool          `cbor:"26,keyasint,omitempty"`
+	Gap         time.Duration `cbor:"27,keyasint,omitempty"`
 }
 
 // OutletState is where the one stream of all that is sent to a side stands. Sequence, Timestamp and SentAt are of the last

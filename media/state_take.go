@@ -127,7 +127,7 @@ func (s *stream) state(st *StreamState, at func(time.Duration) time.Duration) {
 		LostPast: s.lostPast, WrapsPast: s.wrapsPast, Duplicates: s.duplicates, Reordered: s.reordered, SSRCChanges: s.ssrcChanges,
 		Timed: s.timed, Timestamp: s.timestamp, TimestampAt: at(s.timestampAt),
 		Jitter: s.jitter, JitterMax: s.jitterMax, JitterSum: s.jitterSum, Timings: s.timings,
-		Renewed: s.renewed, Irregular: s.irregular,
+		Renewed: s.renewed, Irregular: s.irregular, Gap: s.gap,
 	}
 }
 

@@ -59,9 +59,10 @@ type SideStats struct {
 	SSRCChanges  uint64 // without a change of source
 	Dropped      Drops
 	DroppedTotal uint64
-	JitterMS     float64 // interarrival jitter, milliseconds (RFC 3550 §6.4.1)
-	JitterMaxMS  float64 // the highest it was
-	JitterMeanMS float64 // over all packets
+	JitterMS     float64       // interarrival jitter, milliseconds (RFC 3550 §6.4.1)
+	Gap          time.Duration // in which no process was there for the side's packets: they are in Lost
+	JitterMaxMS  float64       // the highest it was
+	JitterMeanMS float64       // over all packets
 
 	// RTT is the smoothed round trip between us and the side, from its reception reports (RFC 3550 §6.4.1); 0 means
 	// unknown.
@@ -120,6 +121,7 @@ type countersRTP struct {
 	SSRC                                      atomic.Uint32
 	PayloadType                               atomic.Uint32
 	First, Last                               atomic.Int64
+	Gap                                       atomic.Uint64 // nanoseconds
 }
 
 // countersRTCP are of RTCP flows only, from the reports that come with them.
@@ -175,6 +177,7 @@ func (c *countersRTP) keep(s *stream, h packet.Header) {
 	change(&c.Reordered, s.reordered)
 	change(&c.Wraps, s.wraps())
 	change(&c.SSRCChanges, s.ssrcChanges)
+	change(&c.Gap, uint64(s.gap))
 }
 
 // change stores a new value. Reading costs little, and most figures stay the same from packet to packet.
@@ -210,7 +213,7 @@ func (l *ledger) side(s Side, epoch time.Time) SideStats {
 		TxDigits: sent.Digits.Load(),
 		Lost:     heard.Lost.Load(), Bursts: heard.Bursts.Load(), LongestBurst: heard.LongestBurst.Load(),
 		Duplicates: heard.Duplicates.Load(), Reordered: heard.Reordered.Load(),
-		Wraps: heard.Wraps.Load(), SSRCChanges: heard.SSRCChanges.Load(),
+		Wraps: heard.Wraps.Load(), SSRCChanges: heard.SSRCChanges.Load(), Gap: time.Duration(heard.Gap.Load()),
 		JitterMS:     math.Float64frombits(heard.Jitter.Load()),
 		JitterMaxMS:  math.Float64frombits(heard.JitterMax.Load()),
 		JitterMeanMS: math.Float64frombits(heard.JitterMean.Load()),

@@ -39,6 +39,11 @@ type stream struct {
 	lostPast, wrapsPast                uint64 // of earlier counts
 	duplicates, reordered, ssrcChanges uint64 // of all
 
+	missed   time.Duration // how long no process was there, until that is counted
+	missedBy time.Duration // when the stream has come at the latest if it was there meanwhile
+	sent     uint64        // packets since the state, and before the first one after it
+	gap      time.Duration // what of missed was counted
+
 	timed       bool
 	timestamp   uint32
 	timestampAt time.Duration // when the first packet with it came
@@ -59,7 +64,11 @@ func (s *stream) setRate(rate uint32) {
 	}
 }
 
-func (s *stream) observe(h packet.Header, now time.Duration) {
+// observe counts a packet. seen is how many more the process before has counted for itself.
+func (s *stream) observe(h packet.Header, now time.Duration) (seen uint64) {
+	if s.missed > 0 {
+		seen = s.bridge(h, now)
+	}
 	if !s.started || s.renewed || h.SSRC != s.ssrc {
 		if s.started && !s.renewed {
 			s.ssrcChanges++
@@ -69,6 +78,32 @@ func (s *stream) observe(h packet.Header, now time.Duration) {
 	}
 	s.count(h.Seq)
 	s.time(h.Timestamp, now)
+	return seen
+}
+
+// bridge counts what was sent while no process was there as lost, and returns how many packets the process before has had since its state
+// was taken, modulo 2^16. How long a packet lasts is known with the second one.
+func (s *stream) bridge(h packet.Header, now time.Duration) (seen uint64) {
+	ahead := h.Seq - uint16(s.top) // modulo 2^16 on purpose, as in count
+	switch {
+	case s.renewed && now > s.missedBy:
+		s.missed = 0
+	case s.renewed && h.SSRC == s.ssrc && ahead <= 65535-maxMisorder:
+		s.sent = uint64(ahead)
+	case s.renewed || ahead == 0 || ahead >= maxMisorder || h.Timestamp == s.timestamp:
+	default:
+		lost := min(uint64(units(s.missed, s.rate))*uint64(ahead)/uint64(h.Timestamp-s.timestamp), uint64(s.missed/shortestFrame))
+		if s.sent > 0 { // else it is another stream
+			lost = min(lost, s.sent-1)
+			seen = s.sent - 1 - lost
+		}
+		if lost > 0 {
+			s.lostPast, s.gap, s.irregular = s.lostPast+lost, s.gap+s.missed, true
+			s.losses.Runs, s.losses.Longest = s.losses.Runs+1, max(s.losses.Longest, lost)
+		}
+		s.missed, s.sent = 0, 0
+	}
+	return seen
 }
 
 // renew says that later packets are from another source.

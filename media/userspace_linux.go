@@ -200,7 +200,10 @@ func (w *worker) account(ep *endpoint, h packet.Header, n int) {
 		heard.First.Store(now)
 	}
 	heard.Last.Store(now)
-	ep.stream.observe(h, w.now)
+	if seen := ep.stream.observe(h, w.now); seen > 0 {
+		c.RxPackets.Add(seen)
+		c.TxPackets.Add(seen)
+	}
 	heard.keep(&ep.stream, h)
 }
 

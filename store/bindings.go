@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/cipher"
 	"database/sql"
 	"encoding/json"
 	"errors"
@@ -74,7 +75,7 @@ func (s *Store) KeepBindings(holder string, all []Binding) {
 	b := &s.bound
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s.journal.binds(holder, text)
+	s.journal.placeSealed(holderBound, boundMark+holder, text)
 	if b.pending == nil {
 		b.pending = map[string]string{}
 	}
@@ -86,11 +87,17 @@ func (s *Store) KeepBindings(holder string, all []Binding) {
 
 // takeBound takes up the bindings that an earlier process had in its journal alone. Their entries stay until the database has them. Alive
 // sees to that, after LaterBindings has read what is there.
-func (s *Store) takeBound(states, stay map[string]lastState) {
+func (s *Store) takeBound(seal cipher.AEAD, states, stay map[string]lastState) {
 	left := map[string]string{}
 	for id, l := range states {
 		if holder, ok := strings.CutPrefix(id, boundMark); ok && l.kind == holderBound {
-			left[holder], stay[id] = string(l.state), l
+			text := openState(seal, id, l.state)
+			if text == nil && json.Valid(l.state) { // versions before have not sealed it
+				text = l.state
+			}
+			if text != nil { // else it is damaged, or another key's
+				left[holder], stay[id] = string(text), l
+			}
 		}
 	}
 	s.bound.left, s.bound.pending = left, maps.Clone(left)

@@ -185,3 +185,29 @@ func TestBindingsOfADamagedFile(t *testing.T) {
 		t.Errorf("%+v, %v, set aside as %q", all, err, s.SetAside())
 	}
 }
+
+// The journal has registrations sealed. Those of versions before are read as they are, and what is damaged replaces nothing.
+func TestBindingsInTheJournalAreSealed(t *testing.T) {
+	j := journalAt(t)
+	j.placeSealed(holderBound, boundMark+"trunk new", []byte(`[{"contact":"sip:new@10.0.0.5"}]`))
+	j.mu.Lock()
+	j.place(holderBound, boundMark+"trunk old", []byte(`[{"contact":"sip:old@10.0.0.5"}]`))
+	j.place(holderBound, boundMark+"trunk damaged", []byte("sealed by another key"))
+	j.write()
+	j.mu.Unlock()
+	text, err := os.ReadFile(j.file.name)
+	if err != nil || bytes.Contains(text, []byte("sip:new")) {
+		t.Errorf("%q, %v", text, err)
+	}
+	states, err := statesAt(j.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s Store
+	stay := map[string]lastState{}
+	s.takeBound(testSeal, states, stay)
+	want := map[string]string{"trunk new": `[{"contact":"sip:new@10.0.0.5"}]`, "trunk old": `[{"contact":"sip:old@10.0.0.5"}]`}
+	if !reflect.DeepEqual(s.bound.left, want) || len(stay) != len(want) {
+		t.Errorf("%q, of which %d stay", s.bound.left, len(stay))
+	}
+}

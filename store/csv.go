@@ -166,6 +166,7 @@ func recordColumns() []column {
 	return append(cols,
 		column{"mos", func(r *Record) string { return measured(float64(r.Media.MOS)) }},
 		column{"one_way", func(r *Record) string { return r.Media.OneWay }},
+		column{"gap_ms", func(r *Record) string { return strconv.FormatInt(r.Media.GapMS, 10) }},
 		column{"attempts", func(r *Record) string { return compact(r.Attempts) }},
 		column{"recordings", func(r *Record) string { return compact(r.Recordings) }},
 		column{"report", func(r *Record) string { return compact(r.Report) }})

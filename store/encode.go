@@ -172,7 +172,7 @@ func appendMedia(b []byte, m *Media) []byte {
 	b = appendSide(key(append(b, '{'), "a"), &m.A)
 	b = appendSide(key(b, "b"), &m.B)
 	b = score(b, "mos", float64(m.MOS))
-	return append(textIf(b, "one_way", m.OneWay), '}')
+	return append(numberIf(textIf(b, "one_way", m.OneWay), "gap_ms", m.GapMS), '}')
 }
 
 func appendSide(b []byte, s *MediaSide) []byte {

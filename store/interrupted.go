@@ -69,7 +69,7 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 			if l.ended {
 			} else if l.state != nil {
 				if !known[l.record.ID] { // else the process was killed just after the record was written
-					s.left = append(s.left, Left{Record: l.record, Interrupted: l.interrupted(now), State: l.state})
+					s.left = append(s.left, Left{Record: l.record, Interrupted: l.interrupted(now), State: l.state, Alive: files.alive})
 					goesOn[l.record.ID] = states[l.record.ID]
 				}
 				continue
@@ -94,7 +94,7 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 		return err
 	}
 	s.takeOwed(seal, states, goesOn)
-	s.takeBound(states, goesOn)
+	s.takeBound(seal, states, goesOn)
 	if len(goesOn) > 0 {
 		s.journal = newJournal(s.path, seal)
 		s.journal.goOn(&files, states, goesOn)
@@ -137,10 +137,11 @@ func recorded(ctx context.Context, tx *sql.Tx, left []left) (map[string]bool, er
 
 // Left is a call that a killed process left, and that may go on. Until its record is written it stays in the journal.
 type Left struct {
-	Record      Record // so far
-	Interrupted Record // of a call that can't go on
-	State       []byte // as it was given to Journal or Owe
-	Owed        bool   // the call is over, and owes its peers something
+	Record      Record    // so far
+	Interrupted Record    // of a call that can't go on
+	State       []byte    // as it was given to Journal or Owe
+	Owed        bool      // the call is over, and owes its peers something
+	Alive       time.Time // when the process was alive last, or up to beatEvery before that
 }
 
 // Left returns the calls that may go on. They are to be taken up before other calls are journalled.

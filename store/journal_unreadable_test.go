@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -131,5 +132,28 @@ func TestJournalMovesWithoutUnreadableEntries(t *testing.T) {
 	wantLive(t, j, "one", "two")
 	if err := j.close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A file that is larger than any that this program writes takes no memory, and keeps no process from its start. That is told.
+func TestHugeJournalIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	s := openTest(t, path)
+	s.Journal(sample("lives"), []byte("a state"))
+	kill(t, s)
+	name := journalNames(path)[1]
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f.Truncate(1<<42), f.Close()); err != nil {
+		t.Skip("the file system has no such files: ", err)
+	}
+	again := openTest(t, path)
+	if got := leftOf(again); !slices.Equal(got, []string{"lives a state"}) {
+		t.Errorf("left are %q", got)
+	}
+	if err := again.Alive(t.Context(), start); !errors.Is(err, errJournalSize) || !strings.Contains(err.Error(), name) {
+		t.Errorf("%v", err)
 	}
 }

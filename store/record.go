@@ -154,6 +154,8 @@ type Media struct {
 	MOS Score `json:"mos"`
 	// OneWay is the side, a or b, from which nothing was heard at the start of the call. Empty: both were heard.
 	OneWay string `json:"one_way,omitempty"`
+	// GapMS is how long no process was there for the packets of a leg, because its own was killed: of the leg that has missed more.
+	GapMS int64 `json:"gap_ms,omitempty"`
 }
 
 // Score is a mean opinion score, 1 to 5; 0, and null in JSON, where it was not measured.

@@ -123,6 +123,7 @@ func openLocked(ctx context.Context, path string, limit int, consumers []string,
 	if err != nil {
 		return nil, explain(path, err)
 	}
+	go s.journal.beat(s.done)
 	go w.run()
 	return s, nil
 }
@@ -197,7 +198,7 @@ func (s *Store) Owe(id string, state []byte) {
 		s.journal.paid(id)
 		return
 	}
-	s.journal.owe(id, state)
+	s.journal.placeSealed(callOwes, owedID(id), state)
 }
 
 // Put keeps a finished call and returns when it is committed. It may be repeated: the first record of an id stays. If

@@ -63,6 +63,7 @@ func openWithout(ctx context.Context, path string, why error, consumers []string
 	s.ground = newGround(path)
 	w := &writer{s: s, backOff: firstBackOff}
 	s.queue.signal()
+	go s.journal.beat(s.done)
 	go w.run()
 	return s, nil
 }
@@ -101,7 +102,7 @@ func (s *Store) leaveInterrupted(now time.Time) error {
 		switch {
 		case l.ended: // it is written once the disk takes it
 		case l.state != nil:
-			s.left = append(s.left, Left{Record: l.record, Interrupted: l.interrupted(now), State: l.state})
+			s.left = append(s.left, Left{Record: l.record, Interrupted: l.interrupted(now), State: l.state, Alive: files.alive})
 			continue
 		default:
 			l.record = l.interrupted(now)
@@ -112,7 +113,7 @@ func (s *Store) leaveInterrupted(now time.Time) error {
 		}
 	}
 	s.takeOwed(seal, states, map[string]lastState{})
-	s.takeBound(states, map[string]lastState{})
+	s.takeBound(seal, states, map[string]lastState{})
 	if len(states) == 0 {
 		s.journal = openJournal(s.path, seal)
 		return nil

@@ -162,6 +162,7 @@ function recordOf(c) {
     ['Began', momentOf(c.started_at)], ['Answered', momentOf(c.answered_at)], ['Ended', momentOf(c.ended_at)], ['Ended by', words(c.ended_by)],
     ['Set-up', c.answered_at ? ms(c.setup_ms) : ''], ['Duration', c.ended_at && c.answered_at ? clock(c.duration_ms) : ''],
     ['SIP status', c.sip_status || ''], ['Q.850', c.q850 || ''], ['Codec', c.codec],
+    ['Outlived its process', c.restored ? `${c.restored} ×` : ''], ['Audio missing', c.media?.gap_ms ? ms(c.media.gap_ms) : ''],
   ].filter(([, v]) => v !== undefined && v !== null && v !== '' && v !== '–');
   return [el('dl.record', {}, items.map(([k, v]) => el('div', {}, el('dt', {}, k), el('dd', {}, peer(v, 300))))),
     c.recordings?.length ? el('p', {}, 'Recordings: ', c.recordings.map((r) => [

@@ -23,8 +23,10 @@ export function place(cause) {
   return Object.keys(places).find((p) => places[p].split(' ').includes(cause)) ?? '';
 }
 
-// verdict says where to look. A call that ended well may have waited for targets that failed before: that is not nothing.
+// verdict says where to look. A call that ended well may have waited for targets that failed before, or have outlived its process: that
+// is not nothing.
 export function verdict(c) {
+  if (isNormal(c.cause) && c.restored) return `Its end is as usual, but ${outlived(c)}.`;
   const failed = isNormal(c.cause) ? (c.attempts ?? []).find((a) => a.cause && a.reason !== 'transfer') : null;
   return failed ? said`Its end is as usual, but target ${short(failed.target)} failed first (${words(failed.cause)}).` : place(c.cause);
 }
@@ -37,7 +39,7 @@ const short = (s) => peer(s, 80);
 // children for an element.
 export function story(c, live) {
   const tried = (c.attempts ?? []).map((a, i, all) => attempt(a, c, i === all.length - 1));
-  return [opening(c), ...tried, talk(c, live), live ? '' : ending(c), live ? '' : sound(c)].filter((s) => s.length).map((s) => [s, ' ']);
+  return [opening(c), ...tried, talk(c, live), c.restored ? `${outlived(c)}.` : '', live ? '' : ending(c), live ? '' : sound(c)].filter((s) => s.length).map((s) => [s, ' ']);
 }
 
 function opening(c) {
@@ -60,6 +62,12 @@ function talk(c, live) {
   if (!c.answered_at) return live ? 'It is not answered yet.' : 'It was never answered.';
   if (live) return `It was answered after ${spoken(c.setup_ms)}, and is up.`;
   return `It was answered after ${spoken(c.setup_ms)} and lasted ${spoken(c.duration_ms)}.`;
+}
+
+// outlived says how often the call's process was killed, and what was not heard for that.
+function outlived(c) {
+  const times = c.restored === 1 ? 'once' : `${count(c.restored)} times`;
+  return `Flowbridge was killed ${times} during the call${c.media?.gap_ms ? `, and ${spoken(c.media.gap_ms)} of its audio are missing` : ', and no audio is known to be missing'}`;
 }
 
 const enders = { caller: 'The caller', agent: 'The called side', system: 'Flowbridge', operator: 'An operator' };

@@ -56,9 +56,13 @@ type Call struct {
 	Paused    bool                `cbor:"38,keyasint,omitempty"`
 	Parts     int                 `cbor:"39,keyasint,omitempty"` // recordings so far
 
+	// Silent says since when a side of a call that has outlived a kill was not heard, and has not answered. 0: it was, or has.
+	Silent [2]int64 `cbor:"47,keyasint,omitempty"`
+
+	Ladder []byte `cbor:"48,keyasint,omitempty"` // encoded
+
 	Watched bool `cbor:"44,keyasint,omitempty"` // the caller's side reports on the agent's REFER
 	Placed  bool `cbor:"46,keyasint,omitempty"` // a call that begins again had a place at a target
-	Asks    bool `cbor:"45,keyasint,omitempty"` // a side that is silent is still to be asked whether it has the call
 
 	Noted  int64         `cbor:"40,keyasint,omitempty"` // when this was written
 	Uptime time.Duration `cbor:"41,keyasint,omitempty"` // of the machine then; 0: not known
@@ -156,8 +160,8 @@ func (s *Sheet) Release() {
 	described := s.Agreement.Described
 	clear(s.Legs)
 	clear(described)
-	*s = Sheet{Call: Call{Legs: s.Legs[:0], Agreement: agreement.State{Described: described[:0]}}, text: s.text[:0]}
-	if cap(s.text) <= 64<<10 && cap(s.Legs) <= 8 {
+	*s = Sheet{Call: Call{Ladder: s.Ladder[:0], Legs: s.Legs[:0], Agreement: agreement.State{Described: described[:0]}}, text: s.text[:0]}
+	if cap(s.text) <= 64<<10 && cap(s.Ladder) <= 64<<10 && cap(s.Legs) <= 8 {
 		sheets.Put(s)
 	}
 }

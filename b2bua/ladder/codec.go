@@ -123,6 +123,24 @@ func (r *reader) series() *Streams {
 	return s
 }
 
+// GoOn has a new call's ladder begin with what another process has encoded of it. What can't be read is left out.
+func (c *Call) GoOn(encoded []byte) {
+	raw, err := unpack(encoded)
+	if err != nil || !c.decides() {
+		return
+	}
+	l, begin, all, entries, err := parse(raw)
+	if err != nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.begin, c.lanes, c.ends, c.pages.dropped = begin, l.Lanes, all, l.Dropped
+	for _, e := range entries {
+		c.pages.add(e)
+	}
+}
+
 // Ladder gives the ladder of a call so far; nil after Release.
 func (c *Call) Ladder() (*Ladder, error) {
 	raw := c.append(nil)
@@ -149,36 +167,13 @@ func Decode(b []byte) (*Ladder, error) {
 }
 
 func decode(raw []byte) (*Ladder, error) {
-	r := reader{rest: raw}
-	l := &Ladder{ID: r.text(), TraceID: r.text(), Messages: []Message{}}
-	begin := r.time()
-	l.Dropped = r.uvarint(math.MaxInt32)
-	for range r.uvarint(lanesMax) {
-		l.Lanes = append(l.Lanes, Lane{Name: clean(r.text()), Kind: clean(r.text())})
-	}
-	if len(l.Lanes) <= laneSelf {
-		return nil, errMalformed
-	}
-	var all []ends
-	for range r.uvarint(endsMax) {
-		all = append(all, ends{local: r.addr(), remote: r.addr(), transport: clean(r.text())})
-	}
-	l.Streams = r.series()
-	var entries []entry
-	for len(r.rest) > 0 {
-		if e := r.entry(); r.err == nil {
-			entries = append(entries, e)
-		}
-	}
-	if r.err != nil {
-		return nil, r.err
+	l, begin, all, entries, err := parse(raw)
+	if err != nil {
+		return nil, err
 	}
 	slices.SortStableFunc(entries, func(a, b entry) int { return int(min(max(a.at-b.at, -1), 1)) })
 	seen := map[string]bool{}
 	for _, e := range entries {
-		if e.lane >= len(l.Lanes) || e.ends > len(all) {
-			return nil, errMalformed
-		}
 		m := messageOf(e, begin)
 		if e.ends > 0 {
 			at := all[e.ends-1]
@@ -198,6 +193,32 @@ func decode(raw []byte) (*Ladder, error) {
 		l.Messages[0].MS = 0
 	}
 	return l, nil
+}
+
+// parse reads a ladder but for its messages, which are in the entries.
+func parse(raw []byte) (l *Ladder, begin time.Time, all []ends, entries []entry, err error) {
+	r := reader{rest: raw}
+	l = &Ladder{ID: r.text(), TraceID: r.text(), Messages: []Message{}}
+	begin = r.time()
+	l.Dropped = r.uvarint(math.MaxInt32)
+	for range r.uvarint(lanesMax) {
+		l.Lanes = append(l.Lanes, Lane{Name: clean(r.text()), Kind: clean(r.text())})
+	}
+	for range r.uvarint(endsMax) {
+		all = append(all, ends{local: r.addr(), remote: r.addr(), transport: clean(r.text())})
+	}
+	l.Streams = r.series()
+	for len(r.rest) > 0 {
+		e := r.entry()
+		if e.lane >= len(l.Lanes) || e.ends > len(all) {
+			r.fail()
+		}
+		entries = append(entries, e)
+	}
+	if len(l.Lanes) <= laneSelf {
+		r.fail()
+	}
+	return l, begin, all, entries, r.err
 }
 
 // Shown is an address in a log or ladder, empty where there is none.

@@ -44,6 +44,8 @@ type (
 	// FinalLost says that a CANCEL was faster than the final answer to the INVITE with
 	// this CSeq.
 	FinalLost struct{ Seq uint32 }
+	// MediaHeard says that the peer's RTP comes, to a process that was not there when the peer began to send it.
+	MediaHeard struct{}
 	// DeadlineReached says that the leg's Deadline has come.
 	DeadlineReached struct{}
 
@@ -141,6 +143,7 @@ func (CancelIn) isInput()        {}
 func (ResponseIn) isInput()      {}
 func (RequestFailed) isInput()   {}
 func (FinalLost) isInput()       {}
+func (MediaHeard) isInput()      {}
 func (DeadlineReached) isInput() {}
 func (Ring) isInput()            {}
 func (Answer) isInput()          {}

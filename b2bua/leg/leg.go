@@ -171,6 +171,8 @@ func (l *Leg) Step(now time.Time, in Input) ([]Fact, []Effect) {
 		l.onRequestFailed(now, in)
 	case FinalLost:
 		l.onCancel(in.Seq, cause.Reasons{})
+	case MediaHeard:
+		l.onMediaHeard(now)
 	case DeadlineReached:
 		l.onDeadline(now)
 	case Ring:

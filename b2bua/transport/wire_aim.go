@@ -77,7 +77,7 @@ func (w *Wire) nameOurselves(req *sip.Request, transport string, peer netip.Addr
 }
 
 func (w *Wire) aimStream(req *sip.Request, to leg.Hop, addr netip.AddrPort) (way transaction.Way, err error) {
-	c, err := w.streamTo(to, addr)
+	c, err := w.streamTo(&req.Recipient, to, addr)
 	if err != nil {
 		return way, err
 	}
@@ -89,8 +89,9 @@ func (w *Wire) aimStream(req *sip.Request, to leg.Hop, addr netip.AddrPort) (way
 }
 
 // streamTo gives the connection to an address: the leg's own if it leads to the same
-// peer, one that the peer has opened since, or one that we open.
-func (w *Wire) streamTo(to leg.Hop, addr netip.AddrPort) (*Stream, error) {
+// peer, one that the peer has opened since, or one that we open. Behind NAT, a peer names itself in Via as in its Contact, the
+// request's URI.
+func (w *Wire) streamTo(uri *sip.Uri, to leg.Hop, addr netip.AddrPort) (*Stream, error) {
 	w.mu.Lock()
 	flow, latest := w.flow, w.latest
 	w.mu.Unlock()
@@ -102,8 +103,11 @@ func (w *Wire) streamTo(to leg.Hop, addr netip.AddrPort) (*Stream, error) {
 		return latest, nil
 	}
 	if same && flow.peer == nil {
-		if c := w.stack.streams.findSentBy(to.Transport, addr.Addr(), sentBy{addr.Addr().String(), addr.Port()}); c != nil {
-			return c, nil
+		contact := sentByOf([]byte(message.TrimBrackets(uri.Host)), uri.Port, to.Transport)
+		for _, name := range []sentBy{{addr.Addr().String(), addr.Port()}, contact} {
+			if c := w.stack.streams.findSentBy(to.Transport, addr.Addr(), name); c != nil {
+				return c, nil
+			}
 		}
 	}
 	peer := streamPeer{serverName: w.TLS.ServerName, tls: w.TLS}

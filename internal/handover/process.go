@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -40,8 +41,6 @@ type Process struct {
 
 	PID   int
 	Ended <-chan error // gets what became of it, once
-
-	process *os.Process
 }
 
 // Start starts a program as this process was started, with a socket to it.
@@ -54,6 +53,7 @@ func Start(p Program) (*Process, error) {
 	cmd := &exec.Cmd{
 		Path: p.Path, Args: p.Args, Env: append(environment(), inherited+"=3"),
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, ExtraFiles: []*os.File{theirs},
+		SysProcAttr: &syscall.SysProcAttr{Setpgid: true}, // for Kill
 	}
 	if err := cmd.Start(); err != nil {
 		_ = ours.Close()
@@ -61,7 +61,7 @@ func Start(p Program) (*Process, error) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	return &Process{Conn: ours, PID: cmd.Process.Pid, Ended: ended, process: cmd.Process}, nil
+	return &Process{Conn: ours, PID: cmd.Process.Pid, Ended: ended}, nil
 }
 
 // environment is that of this process without what is meant for its number alone.
@@ -74,9 +74,9 @@ func environment() []string {
 // killPatience is how long a process may take to end that was killed: one that waits for a disk does later.
 const killPatience = time.Second
 
-// Kill ends the process, waits for its end, and closes the socket.
+// Kill ends the process with all that it has started, as a script does, waits for its end, and closes the socket.
 func (p *Process) Kill() {
-	_ = p.process.Kill()
+	_ = syscall.Kill(-p.PID, syscall.SIGKILL) // its group is its own
 	select {
 	case <-p.Ended:
 	case <-time.After(killPatience):
