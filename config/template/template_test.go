@@ -162,6 +162,26 @@ func TestDialled(t *testing.T) {
 	}
 }
 
+func TestDialsNobody(t *testing.T) {
+	for text, want := range map[string]bool{
+		"sip:{{.To.Number}}@host":                                         true,
+		"sip:{{or .Diversion .To.User}}@host":                             true,
+		"sip:{{if .Diversion}}{{.From.Number}}{{end}}{{.To.Number}}@host": true,
+		`sip:{{.To.Number}}@{{.Prepare.JSON "a.b"}}`:                      true,
+		"sip:{{with .To.Number}}{{.}}{{else}}agent{{end}}@host":           false,
+		"sip:{{.Diversion}}{{.Prepare.CallID}}@host":                      false,
+		"sip:{{.From.Number}}@host":                                       false,
+		"sip:agent@host":                                                  false,
+		"sip:host":                                                        false,
+	} {
+		v := SampleVars(true)
+		v.To, v.Diversion, v.Prepare = Party{}, "", nil
+		if got := mustTemplate(t, text).DialsNobody(v); got != want {
+			t.Errorf("%s: %v; want %v", text, got, want)
+		}
+	}
+}
+
 func TestXEIToken(t *testing.T) {
 	v := SampleVars(true)
 	v.Diversion = ""
