@@ -182,6 +182,27 @@ func TestDialsNobody(t *testing.T) {
 	}
 }
 
+func TestEscapeParams(t *testing.T) {
+	for text, want := range map[string]string{
+		"sip:{{.To.User}}@h":                                                     "sip:a;b@h",
+		"sip:x@h;p={{.To.User}};q={{.To.User}}":                                  "sip:x@h;p=a%3Bb;q=a%3Bb",
+		"sip:x;p={{.To.User}}@{{.To.User}}":                                      "sip:x;p=a%3Bb@a;b",
+		"sip:x@h{{with .To.User}};p={{.}}{{end}}":                                "sip:x@h;p=a%3Bb",
+		"sip:{{if .Trunk}}x;p=1{{else}}{{.To.User}}{{end}}@h;p={{.To.User}}":     "sip:x;p=1@h;p=a%3Bb",
+		"sip:{{if .Diversion}}x;p=1{{else}}{{.To.User}}{{end}}@h":                "sip:a;b@h",
+		"sip:x@h{{if .Diversion}}{{else}};p=1{{end}}{{$x := .To.User}};q={{$x}}": "sip:x@h;p=1;q=a%3Bb",
+		`sip:x@h;p={{printf "%s;" .To.User}}`:                                    "sip:x@h;p=a%3Bb%3B",
+	} {
+		v := SampleVars(true)
+		v.To.User, v.Diversion = "a;b", ""
+		tmpl := mustTemplate(t, text)
+		tmpl.EscapeParams()
+		if got, err := tmpl.Render(v); got != want || err != nil {
+			t.Errorf("%s: %q, %v; want %q", text, got, err, want)
+		}
+	}
+}
+
 func TestXEIToken(t *testing.T) {
 	v := SampleVars(true)
 	v.Diversion = ""
