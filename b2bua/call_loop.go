@@ -139,7 +139,11 @@ func (c *Call) nextDue() bool {
 
 // step gives a leg an input, performs its effects and keeps its facts.
 func (c *Call) step(l *legOnWire, in leg.Input) {
+	untyped := l.leg.Untyped
 	facts, effects := l.leg.Step(time.Now(), in)
+	if l.leg.Untyped && !untyped {
+		c.ladder.Decide("side %v (a: caller, b: target) answers without Content-Type: the body begins with v=0 and counts as application/sdp", c.side(l))
+	}
 	c.noteRefusals(l, effects)
 	switch {
 	case slices.ContainsFunc(facts, isAnswer):

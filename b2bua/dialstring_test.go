@@ -55,6 +55,30 @@ func TestDialStrings(t *testing.T) {
 	}
 }
 
+// A call without a user part is led to no target that dials one, but to one with a fixed address (docs: Numbers).
+func TestNoUserPart(t *testing.T) {
+	for targets, want := range map[string]string{"agent": "404", "agent, fixed": "200"} {
+		dialWorld(t, ".*", targets, func(w *world) {
+			d := w.carrier.newCall("x")
+			w.carrier.send(strings.ReplaceAll(d.request("INVITE"), "sip:x@", "sip:"))
+			if want == "404" {
+				d.learn(w.carrier.expect("SIP/2.0 404"))
+				d.refused = true
+				w.carrier.send(strings.ReplaceAll(d.request("ACK"), "sip:x@", "sip:"))
+				w.wantRecord("failed", cause.NoRoute, store.EndedBySystem)
+				return
+			}
+			d.learn(w.carrier.expect("SIP/2.0 180"))
+			w.agent2.answer(w.agent2.expect("INVITE sip:agent@"), "agent2")
+			w.agent2.expect("ACK")
+			w.carrier.expect("SIP/2.0 200")
+			w.carrier.ack(d)
+			w.callerHangsUpAt(w.agent2, d)
+			w.record()
+		})
+	}
+}
+
 // The Request-URI has the number, or the user part that the route names.
 func TestDialledNames(t *testing.T) {
 	for _, tt := range []struct{ to, user, dialled string }{
@@ -97,6 +121,15 @@ func TestDialStringToFixedAgent(t *testing.T) {
 				t.Errorf("attempts %+v", r.Attempts)
 			}
 		})
+	}
+}
+
+// explain says so of a call without a user part, too.
+func TestExplainNoUserPart(t *testing.T) {
+	cfg := testConfigured(t, strings.NewReplacer("@TO@", ".*", "@TARGETS@", "agent").Replace(dialConfig))
+	x, err := Explain(cfg, nil, report.Question{From: "+15075550100", To: "sip:198.51.100.1"})
+	if err != nil || x.Status != 404 || !strings.Contains(x.Routes[0].Why, "the call has none") {
+		t.Errorf("%+v, %v", x, err)
 	}
 }
 

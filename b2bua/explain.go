@@ -165,7 +165,7 @@ func (x *explainer) call(c *Call) error {
 	}
 	for _, t := range c.peers.Destinations(c.route, &c.vars) {
 		if !slices.Contains(targets, t) {
-			x.out.Note("target %s is left out: "+noPhoneNumber, t.Dial.Name, c.vars.Agent().Number)
+			x.out.Note("target %s is left out: %s", t.Dial.Name, noPhoneNumber(c.vars.Agent().Number))
 		}
 	}
 	for i, t := range targets {

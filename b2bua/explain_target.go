@@ -19,7 +19,12 @@ import (
 )
 
 // noPhoneNumber says why a target can't be dialled with a user part that is no phone number.
-const noPhoneNumber = "the target's uri dials the called number, and %q is not a phone number; only a route whose to is exactly that may dial it"
+func noPhoneNumber(user string) string {
+	if user == "" {
+		return "the target's uri dials a number, and the call has none"
+	}
+	return fmt.Sprintf("the target's uri dials the called number, and %q is not a phone number; only a route whose to is exactly that may dial it", user)
+}
 
 // attempt reports on an attempt and its INVITE.
 func (x *explainer) attempt(c *Call) report.Target {
@@ -148,7 +153,7 @@ func (x *explainer) routes(c *Call, found int) {
 		default:
 			why.Why = report.Met(r)
 			if i != found {
-				why.Why = "it matches, but no target is left: " + fmt.Sprintf(noPhoneNumber, c.vars.To.Number)
+				why.Why = "it matches, but no target is left: " + noPhoneNumber(c.vars.To.Number)
 			}
 		}
 		x.out.Routes = append(x.out.Routes, why)

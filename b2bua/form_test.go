@@ -26,6 +26,10 @@ var spoilers = []struct {
 	{"Via of another protocol", "Via: SIP/2.0", "Via: SIP/3.0", "400 Via Is of Another Protocol"},
 	{"Via list with a hole", "Via: SIP/2.0/UDP 192.0.2.10:5060", "Via: SIP/2.0/UDP 192.0.2.10:5060,", "400 Via Is Malformed"},
 	{"second Via malformed", "Max-Forwards", "Via: ;;;\nMax-Forwards", "400 Via Is Malformed"},
+	{"second Via with port 0", "Max-Forwards", "Via: SIP/2.0/UDP 192.0.2.99:0;branch=z9hG4bKy\nMax-Forwards", ""},
+	{"second Via with a port too high", "Max-Forwards", "Via: SIP/2.0/UDP 192.0.2.99:65536;branch=z9hG4bKy\nMax-Forwards", ""},
+	{"line end before it", "INVITE sip", "\nINVITE sip", ""},
+	{"two line ends before it", "INVITE sip", "\n\nINVITE sip", ""},
 	{"angle bracket in a Via", "branch=z9hG4bK", "branch=z9hG<b", "400 Via Is Malformed"},
 
 	{"no From", "From: ", "X-From: ", "400 From Is Missing"},
@@ -95,6 +99,27 @@ var spoilers = []struct {
 	{"URI with headers", ":5060 SIP/2.0", ":5060?a=b SIP/2.0", "400 Request-URI Has Headers"},
 	{"URI with escapes", "INVITE sip:+15075785607", "INVITE sip:%2B15075785607", ""},
 	{"method that is no token", "INVITE sip", "INV@TE sip", "400 Method Is No Token"},
+}
+
+// RFC 3261 section 8.2.6.2: the Vias of others are sent back as they came, whatever their ports.
+func TestLowerViasAreSentBack(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.send(strings.Replace(d.request("INVITE"), "Max-Forwards",
+			"Via: SIP/2.0/UDP 192.0.2.98:0;branch=z9hG4bKx, SIP/2.0/UDP 192.0.2.99:65536;branch=z9hG4bKy\nMax-Forwards", 1))
+		ringing := d.learn(w.carrier.expect("SIP/2.0 180"))
+		for _, via := range []string{"Via: SIP/2.0/UDP 192.0.2.98:0;branch=z9hG4bKx\r\n", "Via: SIP/2.0/UDP 192.0.2.99:65536;branch=z9hG4bKy\r\n"} {
+			if !strings.Contains(ringing.raw, via) {
+				t.Errorf("not there: %s\n%s", via, ringing.raw)
+			}
+		}
+		w.agent.answer(w.agent.expect("INVITE"), "a")
+		w.agent.expect("ACK")
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.ack(d)
+		w.callerHangsUp(d)
+		w.record()
+	})
 }
 
 // What is wrong with an INVITE is answered, in words; what is odd but not

@@ -221,7 +221,8 @@ type peer struct {
 	seen []string // every message that came, owned by its reader
 	seq  int
 
-	ended atomic.Bool // its connection was closed, by either end
+	ended   atomic.Bool // its connection was closed, by either end
+	untyped bool        // leaves Content-Type out of what it sends
 }
 
 type received struct {
@@ -270,6 +271,9 @@ func (w *world) peer(addr netip.AddrPort) *peer {
 }
 
 func (p *peer) send(raw string) {
+	if p.untyped {
+		raw = strings.Replace(raw, "Content-Type: application/sdp\n", "", 1)
+	}
 	raw = strings.ReplaceAll(strings.ReplaceAll(raw, "\r\n", "\n"), "\n", "\r\n")
 	p.sendBytes([]byte(raw))
 }

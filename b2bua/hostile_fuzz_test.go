@@ -82,6 +82,8 @@ func FuzzServer(f *testing.F) {
 		"To: <sip:a@b>;tag=TAG\nCall-ID: CALLID\nCSeq: 1 BYE\nContent-Length: 0\n\n")
 	f.Add(invite, answer)
 	f.Add(cancel, request)
+	f.Add(append([]byte("\r\n\r\n"), invite...), append([]byte("\r\n"), answer...))
+	f.Add(bytes.Replace(invite, []byte("Max-Forwards"), []byte("Via: SIP/2.0/UDP 192.0.2.99:0\r\nMax-Forwards"), 1), request)
 	f.Add(bye, []byte("SIP/2.0 180 Ringing\r\n\r\n"))
 	for _, raw := range siptest.RFC4475(f) {
 		f.Add(raw, answer)

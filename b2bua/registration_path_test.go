@@ -122,6 +122,28 @@ func TestCancelKeepsBinding(t *testing.T) {
 	})
 }
 
+// RFC 3261 section 19.1.1: headers and the parameter method of a Contact have no place in the Request-URI, nor in that of the
+// requests in a dialog.
+func TestContactAsRequestURI(t *testing.T) {
+	inWorldWith(t, phoneConfig, func(w *world) {
+		desk := w.roaming()
+		desk.registers("alice", "alice", "Contact: <sip:desk@10.0.0.5;method=BYE;ob?Route=%3Csip:evil.example%3E&Subject=x>\n")
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 180"))
+		invite := desk.expect("INVITE sip:desk@10.0.0.5;ob SIP/2.0\r\n")
+		if to := invite.value("To"); strings.Contains(to, "?") || strings.Contains(to, "method") {
+			t.Errorf("To: %s", to)
+		}
+		desk.send(hostileAnswer(invite, 200, "d", agentSDP(), "Contact: <sip:desk@203.0.113.9:5070;Method=INVITE;a=b?Subject=y>"))
+		desk.expect("ACK sip:desk@203.0.113.9:5070;a=b SIP/2.0\r\n")
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.ack(d)
+		w.callerHangsUpAt(desk, d)
+		w.record()
+	})
+}
+
 // The Contacts of a trunk have their turns by q, in one attempt (RFC 3261 section 16.6): the next one after 408, 480, 5xx and
 // silence. What somebody has decided there ends the attempt.
 func TestNextContact(t *testing.T) {

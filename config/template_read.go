@@ -168,6 +168,7 @@ func (s section) uri(use templateUse, transport string) (*template.Template, str
 	if !ok {
 		return nil, ""
 	}
+	t.EscapeParams()
 	if c := checkSIPURI(sample, transport); !c.none() {
 		if t.UsesPrepare() {
 			c.remedy += "; an answer that has what it takes can stand in prepare.example"

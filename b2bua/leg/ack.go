@@ -46,7 +46,7 @@ func (l *Leg) onACK(now time.Time, ack *sip.Request) {
 	}
 	if l.ok.offers {
 		l.session.state = offerAgreed
-		defer l.fact(AnswerReady{SDP: message.SDPBody(ack), Late: true})
+		defer l.fact(AnswerReady{SDP: l.answerSDP(ack), Late: true})
 	}
 	l.acknowledged(now)
 }

@@ -121,7 +121,7 @@ func (d *Dialog) establish(in ResponseIn) {
 		d.Source = in.Source
 	}
 	if c := in.Res.Contact(); c != nil {
-		d.RemoteTarget = message.URIText(&c.Address)
+		d.RemoteTarget = message.TargetText(c)
 	}
 	d.setRoutes(message.RawValues(in.Res, "record-route", "record-route"), true)
 }
@@ -192,7 +192,7 @@ func (d *Dialog) routeTransport() string {
 // retarget takes the peer's new Contact, if there is one (RFC 3261 section 12.2).
 func (d *Dialog) retarget(c *sip.ContactHeader) {
 	if c != nil && c.Address.Host != "" {
-		d.RemoteTarget = c.Address.String()
+		d.RemoteTarget = message.TargetText(c)
 	}
 }
 

@@ -59,7 +59,7 @@ func (l *Leg) early100rel(in ResponseIn) bool {
 // earlySDP returns the session description that counts for a provisional answer: the
 // first reliable one of its early dialog, else its own.
 func (l *Leg) earlySDP(in ResponseIn) []byte {
-	sdp := message.SDPBody(in.Res)
+	sdp := l.answerSDP(in.Res)
 	if sdp == nil {
 		return nil
 	}
@@ -73,9 +73,16 @@ func (l *Leg) earlySDP(in ResponseIn) []byte {
 	return e.answer
 }
 
+// answerSDP returns the session description of an answer of the peer.
+func (l *Leg) answerSDP(msg sip.Message) []byte {
+	sdp, untyped := message.AnswerSDP(msg)
+	l.Untyped = l.Untyped || untyped
+	return sdp
+}
+
 // answerIn returns the SDP answer of a 200: its own, or that of its early dialog.
 func (l *Leg) answerIn(res *sip.Response) []byte {
-	sdp := message.SDPBody(res)
+	sdp := l.answerSDP(res)
 	if e := l.early[message.TagOf(res.To().Params)]; e != nil && (e.fixed || sdp == nil) && e.answer != nil {
 		return e.answer
 	}

@@ -57,6 +57,7 @@ type Leg struct {
 	*setup            // nil once the INVITE is over, see settle
 	InviteSeq uint32  // CSeq of the INVITE
 	updates   bool    // the peer accepts UPDATE (RFC 3311)
+	Untyped   bool    // a description of the peer was taken that had no Content-Type
 	invited   invited // UAC: what is left of the INVITE
 
 	session negotiation

@@ -296,7 +296,7 @@ func (l *Leg) offerTaken(now time.Time, r sentRequest, res *sip.Response) {
 	l.session.local = r.sent.Req.Body()
 	l.timer.taken(now, res)
 	wanted := !r.refresh && l.asWanted(r)
-	answer := AnswerReady{SDP: message.SDPBody(res), Overtook: r.givenUp && !r.refresh, Headers: res.Headers()}
+	answer := AnswerReady{SDP: l.answerSDP(res), Overtook: r.givenUp && !r.refresh, Headers: res.Headers()}
 	if wanted {
 		answer.Ref, l.session.wanted, l.session.passing = r.offer, nil, nil
 	}

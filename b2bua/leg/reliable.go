@@ -134,7 +134,7 @@ func (l *Leg) onPRACK(now time.Time, req *sip.Request) {
 	case offered:
 		l.respond(req, 200, message.StatusText(200))
 		l.session.state = offerAgreed
-		l.fact(AnswerReady{SDP: sdp, Late: true})
+		l.fact(AnswerReady{SDP: l.answerSDP(req), Late: true})
 	case sdp != nil && l.session.state == offerAgreed && l.session.pending == nil:
 		l.session.pending, l.session.state = req, offerTheirs
 		l.fact(Offered{Method: sip.PRACK, SDP: sdp})

@@ -41,7 +41,7 @@ func NewUAS(o Options, invite *sip.Request, source netip.AddrPort) *Leg {
 		l.session.state = offerTheirs
 	}
 	if c := invite.Contact(); c != nil {
-		l.dialog.RemoteTarget = message.URIText(&c.Address)
+		l.dialog.RemoteTarget = message.TargetText(c)
 	}
 	l.dialog.setRoutes(message.RawValues(invite, "record-route", "record-route"), false)
 	l.Local.secure = l.dialog.wantsSIPS(invite.Recipient.Scheme)

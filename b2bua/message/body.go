@@ -1,6 +1,7 @@
 package message
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 	"strings"
@@ -17,6 +18,10 @@ var errEncoded = errors.New("a body with a Content-Encoding")
 // BodyOf returns the session description in a message's body and the parts that came
 // with it. allowed are the types of parts that may be required (splitBody).
 func BodyOf(msg sip.Message, allowed []string) (sdp []byte, others []BodyPart, err error) {
+	return bodyOf(msg, contentTypeOf(msg), allowed)
+}
+
+func bodyOf(msg sip.Message, contentType string, allowed []string) (sdp []byte, others []BodyPart, err error) {
 	if len(msg.Body()) == 0 {
 		return nil, nil, nil
 	}
@@ -25,7 +30,7 @@ func BodyOf(msg sip.Message, allowed []string) (sdp []byte, others []BodyPart, e
 			return nil, nil, errEncoded
 		}
 	}
-	return splitBody(contentTypeOf(msg), msg.Body(), allowed)
+	return splitBody(contentType, msg.Body(), allowed)
 }
 
 func contentTypeOf(msg sip.Message) string {
@@ -45,6 +50,31 @@ func SDPBody(msg sip.Message) []byte {
 	}
 	return sdp
 }
+
+// AnswerSDP returns the session description in the body of an answer, nil if there is none. A body or a part of it
+// that begins as a description does, and has no Content-Type, counts as one (untyped): platforms were seen that leave
+// the header out, and to refuse an answer means to lose the call. An offer without the header is refused (BodyRefusal).
+func AnswerSDP(msg sip.Message) (sdp []byte, untyped bool) {
+	kind := contentTypeOf(msg)
+	if kind == "" && bytes.HasPrefix(msg.Body(), descriptionBegins) {
+		kind, untyped = SDPType, true
+	}
+	sdp, others, err := bodyOf(msg, kind, nil)
+	if err != nil {
+		return nil, false
+	}
+	for i := 0; sdp == nil && i < len(others); i++ {
+		p := &others[i]
+		disposition, _ := Disposition(p.Field("Content-Disposition"))
+		if !p.has("Content-Type") && (disposition == "" || disposition == "session") && bytes.HasPrefix(p.body, descriptionBegins) && p.plain() {
+			sdp, untyped = p.body, true
+		}
+	}
+	return sdp, untyped && sdp != nil
+}
+
+// descriptionBegins is the first line of a session description, without its end (RFC 8866 section 5.1).
+var descriptionBegins = []byte("v=0")
 
 // BodyRefusal returns the answer to a request whose body is not acceptable (RFC 3261
 // section 8.2.3, RFC 5621 section 4); code 0: it is acceptable.

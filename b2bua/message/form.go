@@ -58,9 +58,15 @@ func portNumber[T text](port T) (n int, ok bool) {
 	return Decimal(Trim(port[1:]), 65535)
 }
 
+// portNumber reads the port of a Via, which is not 0; no port is 0.
+func (v *via[T]) portNumber() (n int, ok bool) {
+	n, ok = portNumber(v.port)
+	return n, ok && (n > 0 || len(v.port) == 0)
+}
+
 // viaWrong returns what is wrong with the values of one Via header, and whether the
 // first says where an answer goes. The topmost of a message must be of SIP 2.0; the
-// others are only sent back.
+// others are only sent back, as they came.
 func viaWrong[T text](list T, top bool) (wrong string, readable bool) {
 	for more := true; more; top = false {
 		var value T
@@ -73,11 +79,10 @@ func viaWrong[T text](list T, top bool) (wrong string, readable bool) {
 		if _, _, found := CutUnquoted(v.params, '<'); found {
 			return "Is Malformed", true // for some parsers a comma after it does not separate
 		}
-		port, sound := portNumber(v.port)
-		switch {
+		switch _, sound := v.portNumber(); {
 		case top && (!EqualFold(v.name, "sip") || !EqualFold(v.version, "2.0")):
 			return "Is of Another Protocol", true
-		case !sound, port == 0 && len(v.port) > 0:
+		case top && !sound:
 			return "Has No Valid Port", true
 		}
 	}

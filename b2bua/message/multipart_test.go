@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/emiago/sipgo/sip"
 	"github.com/google/go-cmp/cmp"
 
 	"flowbridge/internal/siptest"
@@ -338,6 +339,38 @@ func sameAsLibrary(t *testing.T, kind string, body []byte) {
 	}
 	if !slices.EqualFunc(ours, theirs, func(p BodyPart, b []byte) bool { return bytes.Equal(p.body, b) }) {
 		t.Errorf("we read %q; the library reads %q", ours, theirs)
+	}
+}
+
+func TestAnswerSDP(t *testing.T) {
+	const own = "Content-Disposition: early-session\n\n" + plainSDP
+	for name, tt := range map[string]struct {
+		kind, body string
+		untyped    bool
+	}{
+		"no type":              {"", plainSDP, true},
+		"its type":             {SDPType, plainSDP, false},
+		"another type":         {"text/plain", plainSDP, false},
+		"something else":       {"", "v=1", false},
+		"nothing":              {"", "", false},
+		"a part without":       {"multipart/mixed;boundary=b", parts(partISUP, "\n"+plainSDP), true},
+		"one with":             {"multipart/mixed;boundary=b", parts("\n"+plainSDP, partSDP), false},
+		"of another session":   {"multipart/mixed;boundary=b", parts(own), false},
+		"a part that is text":  {"multipart/mixed;boundary=b", parts("Content-Type: text/plain\n\n" + plainSDP), false},
+		"a part in an unknown": {"multipart/mixed;boundary=b", parts("Content-Transfer-Encoding: x\n\n" + plainSDP), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			res := sip.NewResponse(200, "OK")
+			if tt.kind != "" {
+				kind := sip.ContentTypeHeader(tt.kind)
+				res.AppendHeader(&kind)
+			}
+			res.SetBody(siptest.CRLF(tt.body))
+			sdp, untyped := AnswerSDP(res)
+			if want := tt.untyped || strings.HasPrefix(name, "one") || tt.kind == SDPType; untyped != tt.untyped || (sdp != nil) != want {
+				t.Errorf("%q, untyped: %v", sdp, untyped)
+			}
+		})
 	}
 }
 

@@ -25,7 +25,7 @@ func (p *parsing) to() *sip.ToHeader {
 
 func (p *parsing) readVia(value string) sip.Header {
 	v, ok := splitVia(value)
-	port, sound := portNumber(v.port)
+	port, sound := v.portNumber()
 	if !ok || !sound {
 		return sip.NewHeader("Via", Trim(value)) // not the topmost one, which Scan has checked
 	}

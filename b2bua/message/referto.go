@@ -128,7 +128,7 @@ func (r *Referral) readSIP(rest string) error {
 // telBytes may stand in a number, telParamBytes in its parameters (RFC 3966
 // section 3).
 var (
-	telBytes      = setOfBytes(func(c byte) bool { return isHex(c) || strings.IndexByte("*#-.()", c) >= 0 })
+	telBytes      = setOfBytes(func(c byte) bool { return strings.IndexByte("0123456789abcdefABCDEF*#-.()", c) >= 0 })
 	telParamBytes = setOfBytes(func(c byte) bool { return isTokenByte(c) && c != '`' || strings.IndexByte(";=[]/:&$()", c) >= 0 })
 )
 

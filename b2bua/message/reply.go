@@ -20,9 +20,12 @@ func Reply(req *sip.Request, code int, reason string, body []byte, headers ...si
 	}
 	first := true
 	for _, h := range req.Headers() {
-		if via, ok := h.(*sip.ViaHeader); ok {
+		switch via, ok := h.(*sip.ViaHeader); {
+		case ok:
 			all = append(all, viaBack(via, first, req.Source()))
 			first = false
+		case h.Name() == "Via": // of others, and left as it came
+			all = append(all, h)
 		}
 	}
 	if h := req.From(); h != nil {

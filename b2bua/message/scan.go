@@ -265,7 +265,7 @@ func (s *Scanned) takeVia(value []byte) {
 	top, _, more := CutUnquoted(value, ',')
 	v, _ := splitVia(top)
 	s.ViaHost = v.host
-	s.ViaPort, _ = portNumber(v.port)
+	s.ViaPort, _ = v.portNumber()
 	s.Rport = hasParam(v.params, "rport")
 	if s.Branch, s.viaList = param(v.params, "branch"), more; hasOther(s.Branch, &wordBytes) {
 		s.fault("Via", "Has a Malformed Branch")

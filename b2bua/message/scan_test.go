@@ -169,6 +169,7 @@ var scanSeeds = []string{
 	"BYE sip:a@b SIP/2.0\nv: SIP/2.0/UDP h;branch=z9hG4bK1, SIP/2.0/UDP i\nf: \"x\" <sip:a@b>;tag=f\nt: sip:c@d;tag=t\ni: x\nCSeq: 7 BYE\n\n",
 	"SIP/2.0 200 OK\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\nFrom: <sip:a@b>;tag=f\nTo: <sip:c@d>;tag=t\nCall-ID: id@h\nCSeq: 7 INVITE\n\n",
 	"ACK sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h\n ;branch=x\nTo: <sip:c@d>\n ;tag=t\n\n",
+	"BYE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9hG4bK1, SIP/2.0/UDP i:0\nVia: SIP/2.0/UDP j:70000\nFrom: <sip:a@b>;tag=f\nTo: <sip:c@d>;tag=t\nCall-ID: x\nCSeq: 7 BYE\n\n",
 }
 
 // FuzzScan: what the scan finds well-formed the parser reads, with every

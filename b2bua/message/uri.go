@@ -1,8 +1,8 @@
 package message
 
 import (
-	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/emiago/sipgo/sip"
@@ -25,6 +25,22 @@ func IsSound(text string, uri *sip.Uri) bool {
 	})
 }
 
+// AsRequestURI cuts what a URI may have but a Request-URI may not: headers, and the parameter method (RFC 3261 section 19.1.1).
+func AsRequestURI(uri sip.Uri) sip.Uri {
+	uri.Headers = nil
+	params := uri.UriParams
+	if slices.ContainsFunc(params, func(p sip.HeaderKV) bool { return strings.EqualFold(p.K, "method") || strings.Contains(p.K, "?") }) {
+		uri.UriParams = nil
+		for _, p := range params {
+			p.K, _, _ = strings.Cut(p.K, "?") // the library takes headers for a part of a last parameter without a value
+			if !strings.EqualFold(p.K, "method") {
+				uri.UriParams = append(uri.UriParams, p)
+			}
+		}
+	}
+	return uri
+}
+
 // UserOf returns a party's number as the user part of a SIP URI. A number that is too
 // long for its escapes is of no use.
 func UserOf(p template.Party) string {
@@ -43,15 +59,7 @@ func EscapeUser(user string) string {
 	if onlyUserChars(user) {
 		return user
 	}
-	var b strings.Builder
-	for i := range len(user) {
-		if strings.IndexByte(userChars, user[i]) >= 0 || isEscape(user[i:]) {
-			b.WriteByte(user[i])
-			continue
-		}
-		fmt.Fprintf(&b, "%%%02X", user[i])
-	}
-	return b.String()
+	return template.Escape(user, userChars)
 }
 
 func onlyUserChars(s string) bool {
@@ -66,20 +74,11 @@ func onlyUserChars(s string) bool {
 // isUser reports whether s can be the user part of a SIP URI as it is.
 func isUser(s string) bool {
 	for i := range len(s) {
-		if strings.IndexByte(userChars, s[i]) < 0 && s[i] != ';' && !isEscape(s[i:]) {
+		if strings.IndexByte(userChars, s[i]) < 0 && s[i] != ';' && !template.IsEscape(s[i:]) {
 			return false
 		}
 	}
 	return true
-}
-
-// isEscape reports whether s begins with % and two hexadecimal digits.
-func isEscape(s string) bool {
-	return len(s) >= 3 && s[0] == '%' && isHex(s[1]) && isHex(s[2])
-}
-
-func isHex(c byte) bool {
-	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
 }
 
 // isHost reports whether s is an IP address or can be a host name.

@@ -242,6 +242,12 @@ func AddrText(uri *sip.Uri) string {
 	return string(b.Bytes)
 }
 
+// TargetText is a Contact's URI as the Request-URI that it is in its dialog.
+func TargetText(c *sip.ContactHeader) string {
+	uri := AsRequestURI(c.Address)
+	return URIText(&uri)
+}
+
 // URIText is a URI as text, with one allocation.
 func URIText(uri *sip.Uri) string {
 	b := TakeBuffer()

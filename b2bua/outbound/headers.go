@@ -64,7 +64,7 @@ func renderURI(t *peers.Dial, vars template.Vars) (sip.Uri, error) {
 	if err := sip.ParseUri(text, &uri); err != nil || !message.IsSound(text, &uri) {
 		return uri, fmt.Errorf("%w: %q", errNotSIPURI, text)
 	}
-	return uri, nil
+	return message.AsRequestURI(uri), nil
 }
 
 // RouteField returns the Route of proxies on the way to a target (RFC 3261 section 8.1.2); nothing: there are none.

@@ -10,6 +10,42 @@ import (
 	"flowbridge/config/template"
 )
 
+// A value in a parameter of the Request-URI stays the value of that parameter.
+func TestPlatformValueInParameter(t *testing.T) {
+	cfg, err := config.Parse("t.yaml", []byte(`targets:
+  - name: t
+    kind: http
+    uri: 'sip:{{.To.Number}};phone-context={{.Prepare.JSON "region"}}@{{.Prepare.JSON "host"}};region={{.Prepare.JSON "region"}};x=1'
+    prepare: {url: "https://api.example.com/x", id: id, example: {id: a, region: eu, host: sip.example.com}}
+  - name: whole
+    kind: http
+    uri: '{{.Prepare.JSON "host"}};x={{.Prepare.JSON "region"}}'
+    prepare: {url: "https://api.example.com/x", id: id, example: {id: a, region: eu, host: "sip:a@sip.example.com"}}`), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ host, region, want string }{
+		{"h:5062", "eu", "sip:+1507;phone-context=eu@h:5062;region=eu;x=1"},
+		{"h", "x;maddr=192.0.2.66", "sip:+1507;phone-context=x%3Bmaddr%3D192.0.2.66@h;region=x%3Bmaddr%3D192.0.2.66;x=1"},
+		{"h", "a?b@c=d%3B%", "sip:+1507;phone-context=a%3Fb%40c%3Dd%3B%25@h;region=a%3Fb%40c%3Dd%3B%25;x=1"},
+		{"sip:a@h", "[::1]:5/x&y+$", "sip:a@h;x=[::1]:5/x&y+$"},
+		{"h", "a\r\nX: y", ""},
+		{"sip:b@h;user=phone?Subject=x", "r", "sip:b@h;user=phone"},
+		{"sip:b@h;lr?Subject=x", "r", "sip:b@h;lr"},
+		{"sip:b@h:5061;method=BYE", "é;", "sip:b@h:5061;x=%C3%A9%3B"},
+	} {
+		body, _ := json.Marshal(map[string]string{"region": tt.region, "host": tt.host})
+		dial := peers.DialOf(&cfg.Targets[0])
+		if strings.HasPrefix(tt.host, "sip:") {
+			dial = peers.DialOf(&cfg.Targets[1])
+		}
+		uri, err := renderURI(dial, template.Vars{To: template.Party{Number: "+1507"}, Prepare: &template.PrepareVars{Body: body}})
+		if got := uri.String(); err == nil && got != tt.want || (err != nil) != (tt.want == "") {
+			t.Errorf("%q at %q: %s, %v; want %s", tt.region, tt.host, got, err, tt.want)
+		}
+	}
+}
+
 // FuzzPlatformValues: whatever a platform's answer has, the INVITE goes to the host of the file, unless the file takes the host
 // from the answer.
 func FuzzPlatformValues(f *testing.F) {
@@ -37,7 +73,7 @@ func FuzzPlatformValues(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if uri.Host != "sip.example.com" || uri.Port != 5070 || len(uri.Headers) > 0 {
+		if uri.Host != "sip.example.com" || uri.Port != 5070 || len(uri.Headers) > 0 || len(uri.UriParams) != 1 {
 			t.Fatalf("%q and %q become %s", id, region, uri.String())
 		}
 		if strings.ContainsAny(uri.String(), "\r\n <>\"") {

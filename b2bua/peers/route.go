@@ -122,14 +122,14 @@ func DialableOf(all []*Target, vars *template.Vars, naming ...*config.Numbers) [
 }
 
 // Dialable reports whether what the URI of a target takes from a call's parties is a
-// number each, or a user part that one of the expressions names in full.
+// number each, or a user part that one of the expressions names in full; and whether there is a user part at all.
 func Dialable(t *Target, vars *template.Vars, naming ...*config.Numbers) bool {
 	for text := range t.Dial.URI.Dialled(vars) {
 		if !config.IsDialString(text) && !Named(naming, text) {
 			return false
 		}
 	}
-	return true
+	return !t.Dial.URI.DialsNobody(*vars)
 }
 
 // Named reports whether one of the expressions matches a number, or names a user part in

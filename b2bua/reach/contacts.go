@@ -49,7 +49,7 @@ func (r *Reached) nextContact(ctx context.Context, t *peers.Target, stack *trans
 			}
 			continue
 		}
-		r.URI, r.Flow, r.Dest, r.Route = message.ParseURI(b.Contact), flow, dest, b.Path
+		r.URI, r.Flow, r.Dest, r.Route = message.AsRequestURI(message.ParseURI(b.Contact)), flow, dest, b.Path
 		r.hop = locate.Hop{Transport: b.Transport, Addr: dest}
 		if r.user != "" {
 			r.URI.User = r.user

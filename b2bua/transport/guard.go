@@ -129,18 +129,19 @@ func (g *guard) next() (over error) {
 	g.steps.Add(1)
 	read := time.Now()
 	from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-	v := g.admit(g.in[:n], from)
+	text := bytes.TrimLeft(g.in[:n], "\r\n") // line ends before a start line (RFC 3261 section 7.5)
+	v := g.admit(text, from)
 	g.wait = waitOf(came, read)
 	g.load.waited(read, g.wait)
 	if !v.admitted {
 		return nil
 	}
-	g.passed.received.note(g.in[:n])
+	g.passed.received.note(text)
 	if g.tap != nil {
-		g.tap.Message(v.received(g.in[:n], read, g.transport, g.local, from))
+		g.tap.Message(v.received(text, read, g.transport, g.local, from))
 	}
 	g.turns.attend()
-	g.taken(g.in[:n], from)
+	g.taken(text, from)
 	return nil
 }
 
@@ -164,7 +165,7 @@ func waitOf(came, read time.Time) time.Duration {
 
 // admit says whether a datagram is parsed, and answers a refused one.
 func (g *guard) admit(datagram []byte, from netip.AddrPort) (v verdict) {
-	if len(datagram) <= 4 { // keep-alive (RFC 5626 section 4.4.1)
+	if len(datagram) <= 4 { // keep-alive (RFC 5626 section 4.4.1), of which line ends are left off
 		return v
 	}
 	v = g.judge(datagram, from)

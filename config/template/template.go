@@ -171,19 +171,7 @@ func (t *Template) ConstantHost() (host string, ok bool) {
 func (t *Template) Dialled(v *Vars) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for _, field := range t.dials {
-			var texts [2]string
-			switch name, part, _ := strings.Cut(field, "."); name {
-			case "To":
-				texts = v.To.dialled(part)
-			case "From":
-				texts = v.From.dialled(part)
-			case "Lead":
-				texts = v.lead().dialled(part)
-			case "Agent":
-				texts = v.agent().dialled(part)
-			case "Diversion":
-				texts[0] = v.Diversion
-			}
+			texts, _ := v.dialled(field)
 			for _, text := range texts {
 				if text != "" && !yield(text) {
 					return
@@ -191,6 +179,21 @@ func (t *Template) Dialled(v *Vars) iter.Seq[string] {
 			}
 		}
 	}
+}
+
+// DialsNobody reports whether a URI takes its user part from a call's parties, and gets none from this call: "sip:@host".
+func (t *Template) DialsNobody(v Vars) bool {
+	if !slices.ContainsFunc(t.dials, func(field string) bool {
+		texts, ok := v.dialled(field)
+		return ok && texts[0] == ""
+	}) {
+		return false
+	}
+	if v.Prepare == nil { // it comes later, and its place is not empty then
+		v.Prepare = SampleVars(true).Prepare
+	}
+	text, err := t.Render(v)
+	return err == nil && strings.HasPrefix(text, "sip:@")
 }
 
 // String gives the template's source.

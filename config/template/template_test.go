@@ -162,6 +162,47 @@ func TestDialled(t *testing.T) {
 	}
 }
 
+func TestDialsNobody(t *testing.T) {
+	for text, want := range map[string]bool{
+		"sip:{{.To.Number}}@host":                                         true,
+		"sip:{{or .Diversion .To.User}}@host":                             true,
+		"sip:{{if .Diversion}}{{.From.Number}}{{end}}{{.To.Number}}@host": true,
+		`sip:{{.To.Number}}@{{.Prepare.JSON "a.b"}}`:                      true,
+		"sip:{{with .To.Number}}{{.}}{{else}}agent{{end}}@host":           false,
+		"sip:{{.Diversion}}{{.Prepare.CallID}}@host":                      false,
+		"sip:{{.From.Number}}@host":                                       false,
+		"sip:agent@host":                                                  false,
+		"sip:host":                                                        false,
+	} {
+		v := SampleVars(true)
+		v.To, v.Diversion, v.Prepare = Party{}, "", nil
+		if got := mustTemplate(t, text).DialsNobody(v); got != want {
+			t.Errorf("%s: %v; want %v", text, got, want)
+		}
+	}
+}
+
+func TestEscapeParams(t *testing.T) {
+	for text, want := range map[string]string{
+		"sip:{{.To.User}}@h":                                                     "sip:a;b@h",
+		"sip:x@h;p={{.To.User}};q={{.To.User}}":                                  "sip:x@h;p=a%3Bb;q=a%3Bb",
+		"sip:x;p={{.To.User}}@{{.To.User}}":                                      "sip:x;p=a%3Bb@a;b",
+		"sip:x@h{{with .To.User}};p={{.}}{{end}}":                                "sip:x@h;p=a%3Bb",
+		"sip:{{if .Trunk}}x;p=1{{else}}{{.To.User}}{{end}}@h;p={{.To.User}}":     "sip:x;p=1@h;p=a%3Bb",
+		"sip:{{if .Diversion}}x;p=1{{else}}{{.To.User}}{{end}}@h":                "sip:a;b@h",
+		"sip:x@h{{if .Diversion}}{{else}};p=1{{end}}{{$x := .To.User}};q={{$x}}": "sip:x@h;p=1;q=a%3Bb",
+		`sip:x@h;p={{printf "%s;" .To.User}}`:                                    "sip:x@h;p=a%3Bb%3B",
+	} {
+		v := SampleVars(true)
+		v.To.User, v.Diversion = "a;b", ""
+		tmpl := mustTemplate(t, text)
+		tmpl.EscapeParams()
+		if got, err := tmpl.Render(v); got != want || err != nil {
+			t.Errorf("%s: %q, %v; want %q", text, got, err, want)
+		}
+	}
+}
+
 func TestXEIToken(t *testing.T) {
 	v := SampleVars(true)
 	v.Diversion = ""

@@ -1,6 +1,7 @@
 package template
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/url"
@@ -66,8 +67,56 @@ func NewURL(t *Template) (*URL, error) {
 	return u, nil
 }
 
+// EscapeParams has the values within the parameters of a SIP URI escaped, so that a value adds no parameter. It comes before
+// the first Render. Other places have no need: a user part may have parameters of its own, and the value of a host names it.
+func (t *Template) EscapeParams() {
+	if t.parsed.Tree == nil {
+		return
+	}
+	e := urlEscapes{sip: true}
+	_ = e.list(t.parsed.Root, false) // only the query of a URL can be ambiguous
+	if e.escaped {
+		t.parsed.Funcs(template.FuncMap{"inSIPParam": inSIPParam})
+		t.plain = nil // text/template alone escapes
+	}
+}
+
+// paramChars may be in a parameter of a SIP URI (RFC 3261 section 25.1: unreserved and param-unreserved).
+const paramChars = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.!~*'()[]/:&+$"
+
+// inSIPParam escapes a value for a parameter of a SIP URI. Escapes in it stay, and line ends, which Render refuses.
+func inSIPParam(value any) string {
+	text := fmt.Sprint(value)
+	if strings.ContainsFunc(text, IsControl) {
+		return text
+	}
+	return Escape(text, paramChars)
+}
+
+// Escape percent-encodes the bytes of a text that are not among the allowed ones and begin no escape (RFC 3261 section 19.1.2).
+func Escape(text, allowed string) string {
+	var b strings.Builder
+	for i := range len(text) {
+		if strings.IndexByte(allowed, text[i]) >= 0 || IsEscape(text[i:]) {
+			b.WriteByte(text[i])
+			continue
+		}
+		fmt.Fprintf(&b, "%%%02X", text[i])
+	}
+	return b.String()
+}
+
+// IsEscape reports whether s begins with % and two hexadecimal digits.
+func IsEscape(s string) bool { return len(s) >= 3 && s[0] == '%' && isHex(s[1]) && isHex(s[2]) }
+
+func isHex(c byte) bool { return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F' }
+
 // urlEscapes makes the values of a template escaped for where they stand in a URL.
-type urlEscapes struct{ query bool }
+type urlEscapes struct {
+	query   bool // what follows is in the query; of a SIP URI, in a parameter
+	sip     bool
+	escaped bool // some value is
+}
 
 func (e *urlEscapes) list(l *parse.ListNode, within bool) error {
 	if l == nil {
@@ -77,7 +126,9 @@ func (e *urlEscapes) list(l *parse.ListNode, within bool) error {
 		var err error
 		switch n := n.(type) {
 		case *parse.TextNode:
-			if strings.Contains(string(n.Text), "?") {
+			if last := bytes.LastIndexAny(n.Text, ";@"); e.sip && last >= 0 {
+				e.query = n.Text[last] == ';'
+			} else if !e.sip && strings.Contains(string(n.Text), "?") {
 				if within && !e.query {
 					return errQueryInBranch
 				}
@@ -86,9 +137,9 @@ func (e *urlEscapes) list(l *parse.ListNode, within bool) error {
 		case *parse.ActionNode:
 			e.action(n)
 		case *parse.IfNode:
-			err = errors.Join(e.list(n.List, true), e.list(n.ElseList, true))
+			err = e.branches(&n.BranchNode)
 		case *parse.WithNode:
-			err = errors.Join(e.list(n.List, true), e.list(n.ElseList, true))
+			err = e.branches(&n.BranchNode)
 		}
 		if err != nil {
 			return err
@@ -97,13 +148,26 @@ func (e *urlEscapes) list(l *parse.ListNode, within bool) error {
 	return nil
 }
 
+func (e *urlEscapes) branches(b *parse.BranchNode) error {
+	before := e.query
+	err := e.list(b.List, true)
+	then := e.query
+	e.query = before
+	err = errors.Join(err, e.list(b.ElseList, true))
+	e.query = e.query || then
+	return err
+}
+
 // action has the value of an action escaped. One that declares a variable gives nothing.
 func (e *urlEscapes) action(n *parse.ActionNode) {
-	if len(n.Pipe.Decl) > 0 {
+	if len(n.Pipe.Decl) > 0 || e.sip && !e.query {
 		return
 	}
 	name := "inURLPath"
-	if e.query {
+	switch e.escaped = true; {
+	case e.sip:
+		name = "inSIPParam"
+	case e.query:
 		name = "inURLQuery"
 	}
 	n.Pipe.Cmds = append(n.Pipe.Cmds, &parse.CommandNode{

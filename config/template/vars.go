@@ -102,6 +102,23 @@ type Party struct {
 	URI string
 }
 
+// dialled gives what a field, named as walker.dials does, has of a number; ok is false if it is of no party.
+func (v *Vars) dialled(field string) (texts [2]string, ok bool) {
+	switch name, part, _ := strings.Cut(field, "."); name {
+	case "To":
+		return v.To.dialled(part), true
+	case "From":
+		return v.From.dialled(part), true
+	case "Lead":
+		return v.lead().dialled(part), true
+	case "Agent":
+		return v.agent().dialled(part), true
+	case "Diversion":
+		return [2]string{v.Diversion}, true
+	}
+	return texts, false
+}
+
 // dialled gives what one of the party's fields, or "" for any of them, has of a number.
 func (p *Party) dialled(field string) (texts [2]string) {
 	switch field {
