@@ -148,14 +148,20 @@ func TestDoubtsOfOpenAIInFleet(t *testing.T) {
 // A route that gets no call is named, and no other.
 func TestShadowedRoutes(t *testing.T) {
 	const head = `trunks: [{name: a, sources: [192.0.2.1], uri: "sip:{{.To.Number}}@192.0.2.1"}, {name: b, sources: [192.0.2.2]}]
-targets: [{name: t, kind: sip, uri: "sip:{{.To.Number}}@192.0.2.3", sources: [192.0.2.3]}, {name: u, kind: sip, uri: "sip:u@192.0.2.4"}]
+targets: [{name: t, kind: sip, uri: "sip:{{.To.Number}}@192.0.2.3", sources: [192.0.2.3]}, {name: u, kind: sip, uri: "sip:u@192.0.2.4"},
+  {name: f, kind: sip, uri: "sip:{{.From.Number}}@192.0.2.5"}]
 routes:
 `
 	for name, tt := range map[string]struct {
 		first, later string
 		shadowed     bool
 	}{
-		"the same":                      {"targets: [t]", "targets: [u]", true},
+		"the same":                      {"targets: [t]", "targets: [t]", true},
+		"names to a fixed address":      {"targets: [t]", "targets: [u]", false},
+		"names, everything in words":    {`to: ".*", targets: [t]`, `to: ".*", targets: [u]`, false},
+		"names, one by a fixed address": {`to: ".*", targets: [t, u]`, `to: ".*", targets: [u]`, true},
+		"names after a trunk":           {"target: t, trunks: [a]", "target: t, targets: [u]", false},
+		"callers without a number":      {"targets: [f]", "trunk: a, targets: [t]", false},
 		"all of a trunk":                {"trunk: a, targets: [t]", `trunk: a, to: "^1$", targets: [t]`, true},
 		"any trunk before one":          {"targets: [t]", "trunk: a, targets: [t]", true},
 		"one trunk before any":          {"trunk: a, targets: [t]", "targets: [t]", false},
@@ -181,7 +187,7 @@ routes:
 		"the same target's":             {"target: t, trunks: [a]", `target: t, to: "^1$", trunks: [a]`, true},
 	} {
 		got := warningsOf(t, head+"  - {"+tt.first+"}\n  - {"+tt.later+"}\n  - {targets: [u], from: '^9999$'}\n")
-		if shadowed := strings.Contains(got, "f.yaml:5: routes[1]: is never used: routes[0] takes all of its calls; put it before routes[0]"); shadowed != tt.shadowed {
+		if shadowed := strings.Contains(got, "f.yaml:6: routes[1]: is never used: routes[0] takes all of its calls; put it before routes[0]"); shadowed != tt.shadowed {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
