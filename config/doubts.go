@@ -12,7 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// doubts are what a valid file says that is hardly meant: it has no effect, or a wider one than it seems. They become
+// doubts are what a file says that is valid but probably a mistake: it has no effect, or another one than it seems. They become
 // Config.Warnings.
 type doubts struct {
 	cfg  *Config

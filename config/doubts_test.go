@@ -33,7 +33,7 @@ func warningsOf(t *testing.T, text string) string {
 	return strings.Join(all, "\n")
 }
 
-// What a valid file says, and hardly means, has a warning with its place.
+// What is valid but probably a mistake has a warning with its place.
 func TestDoubts(t *testing.T) {
 	for name, tt := range map[string]struct{ old, new, want string }{
 		"nothing":               {"", "", ""},

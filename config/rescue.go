@@ -32,7 +32,7 @@ func parseRescueSilence(t string) (time.Duration, complaint) {
 }
 
 func parseDurationOrZero(t string) (time.Duration, complaint) {
-	if t == "0" {
+	if isZero(t) {
 		return 0, complaint{}
 	}
 	return parseDuration(t)
