@@ -221,3 +221,49 @@ func TestNearest(t *testing.T) {
 		}
 	}
 }
+
+// An expression that a number as it is compared matches, or a short one as it is dialled, gives no reason for doubt.
+func TestDoubtsOfDialledNumbers(t *testing.T) {
+	for _, tt := range []struct {
+		country, expression string
+		misses              bool
+	}{
+		{"1", `^15075785607$`, true}, {"1", `^1507`, true}, {"1", `^507[0-9]{7}$`, true}, {"1", `^[2-9][0-9]{9}$`, true}, {"1", `^011[0-9]+$`, true},
+		{"1", `^\+1507[0-9]{7}$`, false}, {"1", `^\+?1?507[0-9]{7}$`, false}, {"1", `^8[0-9]*$`, false}, {"1", `^911$`, false},
+		{"1", `^507[0-9]{2}$`, false}, {"1", `^support$`, false}, {"", `^15075785607$`, false}, {"49", `^0[0-9]{9,10}$`, true},
+		{"49", `^030[0-9]+$`, true}, {"49", `^4930[0-9]+$`, false}, {"49", `^110$`, false}, {"39", `^06[0-9]{8}$`, true}, {"39", `^support$`, false},
+	} {
+		n, c := parseRegexp(tt.expression)
+		if !c.none() || misses(n, tt.country) != tt.misses {
+			t.Errorf("%s with country %q: %t, %v", tt.expression, tt.country, !tt.misses, c)
+		}
+	}
+	for expression, numbers := range map[string]bool{`^\\+1-507-5785607$`: true, `^agent-1$`: false, `^\\+1[0-9]{3,10}$`: false, `^\\+1(507|508)`: false, `^\\+1\\(507\\)`: true} {
+		got := warningsOf(t, strings.Replace(doubtful, `^\\+1507[0-9]{7}$`, expression, 1))
+		if strings.Contains(got, "signs between digits") != numbers {
+			t.Errorf("%s: %s", expression, got)
+		}
+	}
+}
+
+// A stand-in has ids of its own, and what is rendered for each call is no id yet.
+func TestDoubtsOfAccounts(t *testing.T) {
+	for prepare, want := range map[string]string{
+		`model_id: "1744274157255x646200691892837600", workspace_id: "1738660423280x428309622607052800"`: "",
+		`model_id: "5f1c2f9e-6b7a-4c1d-9e8f-0a1b2c3d4e5f", workspace_id: w`:                              "",
+		`model_id: "{{.To.Number}}"`:                           "",
+		`model_id: demo-agent, api: "http://127.0.0.1:8090"`:   "",
+		`model_id: demo-agent`:                                 "is it the agent's name",
+		`model_id: "(507) 578-5607"`:                           "is not what ids look like",
+		`model_id: "507-578-5607"`:                             "is a number",
+		`model_id: "1x1", workspace_id: "1x1"`:                 "id of the workspace",
+		`model_id: "", from_number: "+1 507 5550100"`:          "from_number",
+		`model_id: "", custom_variables: {price: "9 $US_TAX"}`: "custom_variables.price: has a $",
+		`model_id: "", custom_variables: {price: "9 $ each"}`:  "",
+	} {
+		text := strings.Replace(doubtful, `kind: sip, uri: "sip:{{.To.Number}}@192.0.2.20"`, "kind: synthflow, prepare: {token_env: PW, "+prepare+"}", 1)
+		if got := warningsOf(t, text); !strings.Contains(got, want) || want == "" && got != "" {
+			t.Errorf("%s: %s; want %q", prepare, got, want)
+		}
+	}
+}

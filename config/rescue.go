@@ -46,6 +46,12 @@ func parseDialled(t string) (string, complaint) {
 	return t, complaint{}
 }
 
+func (r *Rescue) check(s section) {
+	if len(r.Trunks) > 0 && !s.filled("to") {
+		s.fail("has trunks, and no number: the number that the caller has called leads back here, and the rescue would call itself", `write to: "+15075550100", the number to call there`)
+	}
+}
+
 // checkRescue looks at a route's rescue beside the route.
 func (r *Route) checkRescue(s section) {
 	if r.Rescue == nil {
@@ -53,8 +59,6 @@ func (r *Route) checkRescue(s section) {
 	}
 	rescue := s.fields["rescue"]
 	switch {
-	case len(r.Rescue.Trunks) > 0 && r.Rescue.To == "":
-		rescue.fail("has trunks, and no number: the number that the caller has called leads back here, and the rescue would call itself", `write to: "+15075550100", the number to call there`)
 	case s.filled("target"):
 		rescue.fail("stands beside target: the agent has placed these calls itself", "remove it")
 	case len(r.Rescue.Targets)+len(r.Rescue.Trunks) == 0 && s.elements("targets")+s.elements("trunks") == 1:
