@@ -59,7 +59,7 @@ func (m machine) private(cfg *config.Config) []warning {
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
 		_, host, _, err := sampleURI(t)
-		if a, wrong := netip.ParseAddr(host); err == nil && (wrong == nil && isPublic(a) || wrong != nil && namedOutside(host)) {
+		if a, wrong := netip.ParseAddr(host); err == nil && (wrong == nil && isPublic(a) || wrong != nil && !insideName.MatchString(host)) {
 			return []warning{{
 				fmt.Sprintf("sip.advertise: this machine has private addresses only (%s), and target %s is called at %s: "+
 					"from outside it can reach none of them", listed(own), t.Name, host),
@@ -70,12 +70,8 @@ func (m machine) private(cfg *config.Config) []warning {
 	return nil
 }
 
-// namedOutside reports whether a name is none of a private network's (RFC 6762, RFC 8375, RFC 6761).
-func namedOutside(host string) bool {
-	return strings.Contains(strings.TrimSuffix(host, "."), ".") && !insideName.MatchString(host)
-}
-
-var insideName = regexp.MustCompile(`(?i)\.(local|localdomain|localhost|lan|internal|intranet|home\.arpa|test)\.?$`)
+// insideName is a name of a private network (RFC 6761, RFC 6762, RFC 8375), or one without a domain.
+var insideName = regexp.MustCompile(`(?i)^[^.]+$|\.(local|localdomain|localhost|lan|internal|intranet|home\.arpa|test)\.?$`)
 
 func everywhere(a netip.Addr) string {
 	if a.Is4() {
