@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"flowbridge/store"
 )
 
 // A document's links, headings, and names of Go files.
@@ -135,4 +137,37 @@ func anchor(heading string) string {
 		return -1
 	}, strings.ToLower(heading))
 	return kept
+}
+
+// TestDatabasesStayHere: neither a commit nor an image takes what the store writes beside the program, its key above all.
+func TestDatabasesStayHere(t *testing.T) {
+	dir := t.TempDir()
+	s, err := store.Open(t.Context(), filepath.Join(dir, "flowbridge.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	files, err := os.ReadDir(dir)
+	if err != nil || len(files) < 4 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	names := []string{"flowbridge.db.key.new", "flowbridge.db.live-b", "flowbridge.db.unwritten.jsonl", "flowbridge.db.damaged-20060102T150405.000Z", "flowbridge-ladders.db-wal"}
+	for _, f := range files {
+		names = append(names, f.Name())
+	}
+	for list, beginning := range map[string]string{".gitignore": "", ".dockerignore": "**/"} {
+		text, err := os.ReadFile(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			if !slices.ContainsFunc(strings.Fields(string(text)), func(pattern string) bool {
+				pattern, anywhere := strings.CutPrefix(pattern, beginning)
+				ok, _ := filepath.Match(pattern, name)
+				return ok && anywhere
+			}) {
+				t.Errorf("%s does not have %s", list, name)
+			}
+		}
+	}
 }

@@ -59,7 +59,7 @@ func (s section) pinged(p Ping, uri *template.Template, registered bool) {
 // within makes the parser of a duration between two bounds; zero also allows 0.
 func within(low, high time.Duration, zero bool) kind {
 	parse := func(t string) (time.Duration, complaint) {
-		if zero && t == "0" {
+		if zero && isZero(t) {
 			return 0, complaint{}
 		}
 		d, c := parseDuration(t)
@@ -77,7 +77,7 @@ func within(low, high time.Duration, zero bool) kind {
 	}
 	k := kind{parse: parsed(parse), title: "duration", pattern: durationText}
 	if zero {
-		k.pattern, k.types = `^0$|`+durationText, number
+		k.title, k.pattern, k.types = "duration or 0", `^0$|`+durationText, number
 	}
 	return k
 }

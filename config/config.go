@@ -45,7 +45,7 @@ type Config struct {
 	// The PostgreSQL database that several nodes share. Without dsn_file there is none.
 	Fleet Fleet `key:"fleet"`
 
-	// Warnings are what the file says, by line, that is hardly meant.
+	// Warnings are what the file says, by line, that is valid but probably a mistake.
 	Warnings Errors
 }
 
@@ -67,7 +67,7 @@ func (r *Recording) wanted(s section) bool { return !s.absent }
 
 // parseBeep takes the time between two beeps.
 func parseBeep(t string) (time.Duration, complaint) {
-	if t == "0" {
+	if isZero(t) {
 		return 0, complaint{}
 	}
 	d, c := parseDuration(t)
@@ -118,7 +118,7 @@ type Store struct {
 
 // parseLadders takes a duration, or off.
 func parseLadders(t string) (time.Duration, complaint) {
-	if t == "0" || strings.EqualFold(t, "off") {
+	if isZero(t) || strings.EqualFold(t, "off") {
 		return 0, complaint{}
 	}
 	d, c := parseDuration(t)

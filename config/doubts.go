@@ -12,7 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// doubts are what a valid file says that is hardly meant: it has no effect, or a wider one than it seems. They become
+// doubts are what a file says that is valid but probably a mistake: it has no effect, or another one than it seems. They become
 // Config.Warnings.
 type doubts struct {
 	cfg  *Config
@@ -30,6 +30,10 @@ func doubtsOf(cfg *Config, root value) Errors {
 	d.tokens()
 	d.xei()
 	d.routes()
+	d.unmatched()
+	d.accounts()
+	d.times()
+	d.variables()
 	d.queues()
 	d.shared()
 	d.idle()
@@ -187,7 +191,13 @@ const fewCalls = 10
 
 // ports are too few of them.
 func (d *doubts) ports() {
-	calls := d.cfg.Media.Calls()
+	m := &d.cfg.Media
+	for _, l := range d.cfg.SIP.Listen {
+		if port := l.AddrPort.Port(); l.Transport == TransportUDP && m.PortLow <= port && port <= m.PortHigh {
+			d.warn("media.ports", fmt.Sprintf("has the port of sip.listen %v, too", l), `write a range without it, like "10000-32767"`)
+		}
+	}
+	calls := m.Calls()
 	shares := d.shares(calls)
 	for i := range d.cfg.Trunks {
 		kept := 0

@@ -24,16 +24,22 @@ func (d *doubts) routes() {
 
 // takesAll reports whether a route certainly takes every call of a later one.
 func (d *doubts) takesAll(first, later *Route) bool {
+	somebody := template.Party{Number: "x", User: "x"}
+	to, from := template.Vars{To: somebody}, template.Vars{From: somebody}
 	return first.Target == later.Target && !first.Listed && first.Hours == nil && (first.Trunk == "" || first.Trunk == later.Trunk) &&
-		d.covers(first, first.To, later.To) && d.covers(first, first.From, later.From)
+		covers(first.To, later.To, d.dials(first, to), d.dials(later, to)) &&
+		covers(first.From, later.From, d.dials(first, from), d.dials(later, from))
 }
 
-// covers reports whether an expression of a route certainly matches what another one does.
-func (d *doubts) covers(r *Route, a, b *Numbers) bool {
+// covers reports whether a route with the expression a certainly takes what a later one with b does, where each dials the user
+// part, or does not. A route that dials it passes over a user part that is no number and that its expression does not name.
+func covers(a, b *Numbers, firstDials, laterDials bool) bool {
 	switch {
 	case (a == nil || a.every) && (a.Match("") || !b.Match("")):
-		// a name goes to none that is called by the number
-		return b == nil || b.every || !namesSomebody(b) || !d.dialsNumber(r)
+		if b == nil || b.every {
+			return !firstDials || laterDials
+		}
+		return !firstDials || !namesSomebody(b)
 	case b == nil:
 		return false
 	case a.String() == b.String():
@@ -49,17 +55,21 @@ func namesSomebody(n *Numbers) bool {
 	return strings.ContainsFunc(strings.ReplaceAll(n.String(), `\d`, ""), unicode.IsLetter)
 }
 
-// dialsNumber reports whether a destination of the route is called by a number of the call.
-func (d *doubts) dialsNumber(r *Route) bool {
-	v := template.SampleVars(true)
+// dials reports whether the route calls each of its destinations by what v has. A row of the table may have others.
+func (d *doubts) dials(r *Route, v template.Vars) bool {
+	v.Direction = r.Direction
+	dialled := func(uri *template.Template) bool { return uri == nil || len(slices.Collect(uri.Dialled(&v))) > 0 }
 	for i := range d.cfg.Targets {
-		for _, name := range r.Targets {
-			if t := &d.cfg.Targets[i]; t.Name == name && len(slices.Collect(t.URI.Dialled(&v))) > 0 {
-				return true
-			}
+		if t := &d.cfg.Targets[i]; slices.Contains(r.Targets, t.Name) && !dialled(t.URI) {
+			return false
 		}
 	}
-	return len(r.Trunks) > 0
+	for i := range d.cfg.Trunks {
+		if t := &d.cfg.Trunks[i]; slices.Contains(r.Trunks, t.Name) && !dialled(t.URI) {
+			return false
+		}
+	}
+	return !r.Listed
 }
 
 // beginning gives the text that every match of an expression begins with. It is open if any digits may follow it, or none.

@@ -33,7 +33,7 @@ func warningsOf(t *testing.T, text string) string {
 	return strings.Join(all, "\n")
 }
 
-// What a valid file says, and hardly means, has a warning with its place.
+// What is valid but probably a mistake has a warning with its place.
 func TestDoubts(t *testing.T) {
 	for name, tt := range map[string]struct{ old, new, want string }{
 		"nothing":               {"", "", ""},
@@ -148,14 +148,20 @@ func TestDoubtsOfOpenAIInFleet(t *testing.T) {
 // A route that gets no call is named, and no other.
 func TestShadowedRoutes(t *testing.T) {
 	const head = `trunks: [{name: a, sources: [192.0.2.1], uri: "sip:{{.To.Number}}@192.0.2.1"}, {name: b, sources: [192.0.2.2]}]
-targets: [{name: t, kind: sip, uri: "sip:{{.To.Number}}@192.0.2.3", sources: [192.0.2.3]}, {name: u, kind: sip, uri: "sip:u@192.0.2.4"}]
+targets: [{name: t, kind: sip, uri: "sip:{{.To.Number}}@192.0.2.3", sources: [192.0.2.3]}, {name: u, kind: sip, uri: "sip:u@192.0.2.4"},
+  {name: f, kind: sip, uri: "sip:{{.From.Number}}@192.0.2.5"}]
 routes:
 `
 	for name, tt := range map[string]struct {
 		first, later string
 		shadowed     bool
 	}{
-		"the same":                      {"targets: [t]", "targets: [u]", true},
+		"the same":                      {"targets: [t]", "targets: [t]", true},
+		"names to a fixed address":      {"targets: [t]", "targets: [u]", false},
+		"names, everything in words":    {`to: ".*", targets: [t]`, `to: ".*", targets: [u]`, false},
+		"names, one by a fixed address": {`to: ".*", targets: [t, u]`, `to: ".*", targets: [u]`, true},
+		"names after a trunk":           {"target: t, trunks: [a]", "target: t, targets: [u]", false},
+		"callers without a number":      {"targets: [f]", "trunk: a, targets: [t]", false},
 		"all of a trunk":                {"trunk: a, targets: [t]", `trunk: a, to: "^1$", targets: [t]`, true},
 		"any trunk before one":          {"targets: [t]", "trunk: a, targets: [t]", true},
 		"one trunk before any":          {"trunk: a, targets: [t]", "targets: [t]", false},
@@ -181,7 +187,7 @@ routes:
 		"the same target's":             {"target: t, trunks: [a]", `target: t, to: "^1$", trunks: [a]`, true},
 	} {
 		got := warningsOf(t, head+"  - {"+tt.first+"}\n  - {"+tt.later+"}\n  - {targets: [u], from: '^9999$'}\n")
-		if shadowed := strings.Contains(got, "f.yaml:5: routes[1]: is never used: routes[0] takes all of its calls; put it before routes[0]"); shadowed != tt.shadowed {
+		if shadowed := strings.Contains(got, "f.yaml:6: routes[1]: is never used: routes[0] takes all of its calls; put it before routes[0]"); shadowed != tt.shadowed {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
@@ -212,6 +218,66 @@ func TestNearest(t *testing.T) {
 	} {
 		if got := nearest(text, known); got != want {
 			t.Errorf("%q: %q; want %q", text, got, want)
+		}
+	}
+}
+
+// An expression that a number as it is compared matches, or a short one as it is dialled, gives no reason for doubt.
+func TestDoubtsOfDialledNumbers(t *testing.T) {
+	for _, tt := range []struct {
+		country, expression string
+		misses              bool
+	}{
+		{"1", `^15075785607$`, true},
+		{"1", `^1507`, true},
+		{"1", `^507[0-9]{7}$`, true},
+		{"1", `^[2-9][0-9]{9}$`, true},
+		{"1", `^011[0-9]+$`, true},
+		{"1", `^\+1507[0-9]{7}$`, false},
+		{"1", `^\+?1?507[0-9]{7}$`, false},
+		{"1", `^8[0-9]*$`, false},
+		{"1", `^911$`, false},
+		{"1", `^507[0-9]{2}$`, false},
+		{"1", `^support$`, false},
+		{"", `^15075785607$`, false},
+		{"49", `^0[0-9]{9,10}$`, true},
+		{"49", `^030[0-9]+$`, true},
+		{"49", `^4930[0-9]+$`, false},
+		{"49", `^110$`, false},
+		{"39", `^06[0-9]{8}$`, true},
+		{"39", `^support$`, false},
+	} {
+		n, c := parseRegexp(tt.expression)
+		if !c.none() || misses(n, tt.country) != tt.misses {
+			t.Errorf("%s with country %q: %t, %v", tt.expression, tt.country, !tt.misses, c)
+		}
+	}
+	for expression, numbers := range map[string]bool{`^\\+1-507-5785607$`: true, `^agent-1$`: false, `^\\+1[0-9]{3,10}$`: false, `^\\+1(507|508)`: false, `^\\+1\\(507\\)`: true} {
+		got := warningsOf(t, strings.Replace(doubtful, `^\\+1507[0-9]{7}$`, expression, 1))
+		if strings.Contains(got, "signs between digits") != numbers {
+			t.Errorf("%s: %s", expression, got)
+		}
+	}
+}
+
+// A stand-in has ids of its own, and what is rendered for each call is no id yet.
+func TestDoubtsOfAccounts(t *testing.T) {
+	for prepare, want := range map[string]string{
+		`model_id: "1744274157255x646200691892837600", workspace_id: "1738660423280x428309622607052800"`: "",
+		`model_id: "5f1c2f9e-6b7a-4c1d-9e8f-0a1b2c3d4e5f", workspace_id: w`:                              "",
+		`model_id: "{{.To.Number}}"`:                           "",
+		`model_id: demo-agent, api: "http://127.0.0.1:8090"`:   "",
+		`model_id: demo-agent`:                                 "is it the agent's name",
+		`model_id: "(507) 578-5607"`:                           "is not what ids look like",
+		`model_id: "507-578-5607"`:                             "is a number",
+		`model_id: "1x1", workspace_id: "1x1"`:                 "id of the workspace",
+		`model_id: "", from_number: "+1 507 5550100"`:          "from_number",
+		`model_id: "", custom_variables: {price: "9 $US_TAX"}`: "custom_variables.price: has a $",
+		`model_id: "", custom_variables: {price: "9 $ each"}`:  "",
+	} {
+		text := strings.Replace(doubtful, `kind: sip, uri: "sip:{{.To.Number}}@192.0.2.20"`, "kind: synthflow, prepare: {token_env: PW, "+prepare+"}", 1)
+		if got := warningsOf(t, text); !strings.Contains(got, want) || want == "" && got != "" {
+			t.Errorf("%s: %s; want %q", prepare, got, want)
 		}
 	}
 }

@@ -76,7 +76,7 @@ var kinds = map[string]kind{
 	"answer-time":         {parse: parsed(parseAnswerTime), title: "duration", pattern: durationText},
 	"api":                 {parse: parsed(parseAPI), title: "URL", pattern: `^[Hh][Tt][Tt][Pp][Ss]?://.+|^$`},
 	"base-url":            {parse: parsed(parseBase), title: "URL", pattern: `^[Hh][Tt][Tt][Pp][Ss]?://.+|^$`},
-	"beep":                {parse: parsed(parseBeep), title: "duration", pattern: `^0$|` + durationText, types: number},
+	"beep":                {parse: parsed(parseBeep), title: "duration or 0", pattern: `^0$|` + durationText, types: number},
 	"callee":              {parse: known((*loader).callee), title: "name of a trunk", pattern: nameText, types: anyScalar},
 	"caller":              {parse: known((*loader).caller), title: "name of a target", pattern: nameText + "|^$", types: anyScalar},
 	"certificate-host":    {parse: parsed(parseCertificateHost), title: "host, or host:port", pattern: hostText + `|^\*\.`, types: anyScalar},

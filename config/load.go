@@ -104,6 +104,8 @@ type loader struct {
 
 	withoutSecrets bool // one that can't be read is empty
 
+	bare []scalar // values with a variable that stands without braces
+
 	visits int // nodes seen; aliases could make a small file endless
 
 	trunks     map[string]bool      // names so far

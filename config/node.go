@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"strings"
@@ -142,6 +143,9 @@ func (s scalar) complain(c complaint) {
 	if s.fromEnv && c.unseen != "" {
 		c.remedy = c.unseen
 	}
+	if name := s.bareVariable(); name != "" {
+		c.remedy = "write ${" + name + "} for what the variable contains; else " + c.remedy
+	}
 	s.fail(s.quoted()+" "+c.problem, c.remedy)
 }
 
@@ -156,7 +160,7 @@ func (v value) scalar() (scalar, bool) {
 		return scalar{}, false
 	}
 	if v.node.Kind != yaml.ScalarNode {
-		v.fail("must be a single value, not "+kindName(v.node), "write it behind the colon; values with { or [ in quotes")
+		v.fail("must be a single value, not "+kindName(v.node), cmp.Or(hint(v.path+"{}"), "write it behind the colon; values with { or [ in quotes"))
 		return scalar{}, false
 	}
 	switch v.node.ShortTag() {
@@ -166,6 +170,9 @@ func (v value) scalar() (scalar, bool) {
 		return scalar{}, false
 	}
 	s := scalar{value: v, raw: v.node.Value, text: v.node.Value}
+	if s.bareVariable() != "" {
+		v.l.bare = append(v.l.bare, s)
+	}
 	return s.expand()
 }
 
@@ -173,6 +180,20 @@ var (
 	reference = regexp.MustCompile(`\$\{[^}]*\}?`)
 	envName   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
+
+// unbraced is a variable as a shell takes it, action one of a template, which has variables of its own.
+var (
+	unbraced = regexp.MustCompile(`\$([A-Z_][A-Z0-9_]+)`)
+	action   = regexp.MustCompile(`\{\{.*?\}\}`)
+)
+
+// bareVariable gives the name of a variable that stands without braces, "" if there is none.
+func (s scalar) bareVariable() string {
+	if found := unbraced.FindStringSubmatch(action.ReplaceAllString(s.raw, "")); found != nil {
+		return found[1]
+	}
+	return ""
+}
 
 // expand replaces ${NAME} from the environment, once: what a variable contains is not looked at again.
 func (s scalar) expand() (scalar, bool) {

@@ -139,3 +139,36 @@ func anchored(re *syntax.Regexp) (begins, ends bool) {
 	}
 	return re.Op == syntax.OpBeginText, re.Op == syntax.OpEndText
 }
+
+// National reads digits as they are dialled in a country. What is a number there gets + and the country code.
+func National(digits, country string) string {
+	switch {
+	case country == "":
+		return digits
+	case country == "1":
+		return northAmerican(digits)
+	case strings.HasPrefix(digits, "00") && len(digits) > 8:
+		return "+" + digits[2:]
+	case country == "39" && len(digits) > 5: // Italy's numbers keep their 0
+		return "+39" + digits
+	case strings.HasPrefix(digits, "0") && len(digits) > 4:
+		return "+" + country + digits[1:]
+	default: // a short code, or a subscriber number without area code
+		return digits
+	}
+}
+
+// northAmerican reads a number as it is dialled under country code 1, where
+// the national prefix is the country code itself.
+func northAmerican(digits string) string {
+	switch {
+	case strings.HasPrefix(digits, "011") && len(digits) > 10:
+		return "+" + digits[3:]
+	case len(digits) == 11 && digits[0] == '1':
+		return "+" + digits
+	case len(digits) == 10:
+		return "+1" + digits
+	default:
+		return digits
+	}
+}

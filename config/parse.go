@@ -21,8 +21,23 @@ var (
 	sipUser    = regexp.MustCompile(`^[A-Za-z0-9_.!~*'()&=+$,;?/%:-]+$`)
 )
 
-// parseDuration takes Go's syntax, and whole days before it: 90d, 1d12h.
+// parseDuration takes a duration above 0.
 func parseDuration(t string) (time.Duration, complaint) {
+	d, c := readDuration(t)
+	if c.none() && d <= 0 {
+		return 0, refuse("is not longer than nothing", "write a duration above 0")
+	}
+	return d, c
+}
+
+// isZero reports whether a text is no time in whatever unit: 0, 0s.
+func isZero(t string) bool {
+	d, c := readDuration(t)
+	return c.none() && d == 0
+}
+
+// readDuration takes Go's syntax, and whole days before it: 90d, 1d12h.
+func readDuration(t string) (time.Duration, complaint) {
 	wrong := refuse("is not a duration", "write one like 500ms, 30s, 5m, 4h or 90d")
 	var days time.Duration
 	rest := t
@@ -43,8 +58,8 @@ func parseDuration(t string) (time.Duration, complaint) {
 	if more > math.MaxInt64-days {
 		return 0, wrong
 	}
-	if days+more <= 0 || more < 0 {
-		return 0, refuse("is not longer than nothing", "write a duration above 0")
+	if more < 0 {
+		return more, complaint{}
 	}
 	return days + more, complaint{}
 }

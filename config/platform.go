@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"net/url"
 	"reflect"
+	"regexp"
 	"slices"
+	"strings"
 )
 
 // Account is the section `account` of a target.
@@ -127,9 +129,17 @@ func (s section) account(t *Target) *Account {
 	return &a
 }
 
+// webSite is a host of Synthflow or Vapi for browsers or for HTTP.
+var webSite = regexp.MustCompile(`(?i)^(?:(?:www|app|api|docs|dashboard)\.)?(?:(?:us|eu)\.)?(synthflow|vapi)\.ai\.?$`)
+
 // oneRegion holds region, SIP host and API of a target together, and gives the API its default.
 func (s section) oneRegion(t *Target, sipHost string) {
 	name, from := t.Region, "region"
+	if site := webSite.FindStringSubmatch(sipHost); site != nil {
+		s.fields["uri"].fail("goes to "+sipHost+", which takes no SIP: it is the platform's web site or API",
+			map[string]string{"synthflow": "write sip.synthflow.ai:32681, or the host of the account's region", "vapi": "write sip.vapi.ai, or the host of the account's region"}[strings.ToLower(site[1])])
+		return
+	}
 	if kind, r, ok := RegionOfHost(sipHost); ok {
 		switch {
 		case t.Kind != kind && len(regionsOf(t.Kind)) > 0:

@@ -118,7 +118,7 @@ func registrationTime(t string, least, most time.Duration) (time.Duration, compl
 const leastKeepAlive = 5 * time.Second
 
 func parseKeepAlive(t string) (time.Duration, complaint) {
-	if t == "0" {
+	if isZero(t) {
 		return 0, complaint{}
 	}
 	d, c := parseDuration(t)

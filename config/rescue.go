@@ -8,7 +8,7 @@ type Rescue struct {
 	Targets []string `key:"targets" is:"target"`
 	// The trunks that the call is placed to then, after targets. They need a uri.
 	Trunks []string `key:"trunks" is:"callee"`
-	// The number that they are called for, as .To of their templates. Required beside trunks. Empty: the number that the caller has
+	// The number to dial (.To in the templates). Required with trunks. Empty: the number that the caller has
 	// called.
 	To string `key:"to" is:"dialled"`
 	// How soon after its answer an agent's BYE without a reason counts as a failure. A BYE with the reason of a failure (RFC 3326:
@@ -32,7 +32,7 @@ func parseRescueSilence(t string) (time.Duration, complaint) {
 }
 
 func parseDurationOrZero(t string) (time.Duration, complaint) {
-	if t == "0" {
+	if isZero(t) {
 		return 0, complaint{}
 	}
 	return parseDuration(t)
@@ -46,6 +46,12 @@ func parseDialled(t string) (string, complaint) {
 	return t, complaint{}
 }
 
+func (r *Rescue) check(s section) {
+	if len(r.Trunks) > 0 && !s.filled("to") {
+		s.fail("has trunks, and no number: the number that the caller has called leads back here, and the rescue would call itself", `write to: "+15075550100", the number to call there`)
+	}
+}
+
 // checkRescue looks at a route's rescue beside the route.
 func (r *Route) checkRescue(s section) {
 	if r.Rescue == nil {
@@ -53,8 +59,6 @@ func (r *Route) checkRescue(s section) {
 	}
 	rescue := s.fields["rescue"]
 	switch {
-	case len(r.Rescue.Trunks) > 0 && r.Rescue.To == "":
-		rescue.fail("has trunks, and no number: the number that the caller has called leads back here, and the rescue would call itself", `write to: "+15075550100", the number to call there`)
 	case s.filled("target"):
 		rescue.fail("stands beside target: the agent has placed these calls itself", "remove it")
 	case len(r.Rescue.Targets)+len(r.Rescue.Trunks) == 0 && s.elements("targets")+s.elements("trunks") == 1:

@@ -93,18 +93,38 @@ func parseSecret(text string) (Secret, complaint) {
 func secretFromEnv(name string, env func(string) (string, bool)) (Secret, complaint) {
 	if !envName.MatchString(name) { // what stands here may be the secret itself
 		return "", complaint{
-			problem: "is not the name of an environment variable", remedy: "write the variable's name, not what it contains", hide: true,
+			problem: "is not the name of an environment variable", remedy: "write the variable's name without $, not what it contains", hide: true,
 		}
 	}
 	text, set := env(name)
-	if !set || strings.TrimSpace(text) == "" {
-		return "", refuse("is not set in the environment, or empty", "set it before the start")
+	if set && strings.TrimSpace(text) != "" {
+		return parseSecret(text)
 	}
-	return parseSecret(text)
+	if name != strings.ToUpper(name) {
+		return "", complaint{
+			problem: "the variable it names is not set in the environment, or empty", hide: true,
+			remedy: "set it before the start; what stands here must be the variable's name, not what it contains",
+		}
+	}
+	return "", refuse("is not set in the environment, or empty", "set it before the start")
+}
+
+// inDirectory reports whether a text is the path of a file for certain, as its first directory exists. Anything else may be the
+// secret itself.
+func inDirectory(text string) bool {
+	end := strings.IndexByte(text[min(1, len(text)):], '/') + 1
+	_, err := os.Stat(text[:end])
+	return err == nil
 }
 
 func readSecret(path string) (Secret, complaint) {
 	missing := func(err error) (Secret, complaint) {
+		if !inDirectory(path) {
+			return "", complaint{
+				problem: "the file it names cannot be read: " + reason(err), hide: true,
+				remedy: "write the name of a file that holds the secret; what stands here is not shown, as it may be the secret itself",
+			}
+		}
 		return "", refuse("cannot be read: "+reason(err), "write the secret into that file, owned by the user of the service, and chmod 600 it")
 	}
 	st, err := os.Stat(path)

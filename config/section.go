@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -42,7 +43,7 @@ func (v value) section(t reflect.Type) section {
 	s.broken = !ok
 	for _, e := range all {
 		if !slices.Contains(known, e.key) {
-			v.l.fail(e.line, e.path, "unknown key", suggest(e.key, known))
+			v.l.fail(e.line, e.path, "unknown key", cmp.Or(hint(e.path), suggest(e.key, known)))
 			s.meant[nearest(e.key, known)] = true
 			continue
 		}

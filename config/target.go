@@ -253,7 +253,12 @@ func parseKind(t string) (string, complaint) {
 	if slices.Contains(targetKinds(), t) {
 		return t, complaint{}
 	}
-	return "", refuse("is not a kind of target", meant(t, targetKinds(), "write synthflow, vapi, sip or http"))
+	wrong := refuse("is not a kind of target", meant(t, targetKinds(), "write synthflow, vapi, sip or http"))
+	if nearest(t, targetKinds()) == "" && namePart.MatchString(t) {
+		wrong.unseen = wrong.remedy
+		wrong.remedy += "; for a further platform, paste what \"flowbridge targets profiles " + strings.ToLower(t) + "\" prints"
+	}
+	return "", wrong
 }
 
 // transfers reports a list of destinations without transfers, and transfers without one.

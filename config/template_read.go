@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -89,6 +90,9 @@ func (s section) constant(key, text string) value {
 	return value{l: s.l, path: join(s.path, key), node: &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text, Line: s.node.Line}}
 }
 
+// bareHeader is the function Header with a name that is not in quotes.
+var bareHeader = regexp.MustCompile(`\.Header\s+([A-Za-z][A-Za-z0-9_-]*)`)
+
 // template parses a template and tries it with sample values. It also gives the sample's result.
 func (v value) template(use templateUse) (*template.Template, string, bool) {
 	s, ok := v.scalar()
@@ -97,7 +101,11 @@ func (v value) template(use templateUse) (*template.Template, string, bool) {
 	}
 	t, err := template.Parse(s.text)
 	if err != nil {
-		s.complain(refuse(s.describe(err), "correct the template"))
+		remedy := "correct the template"
+		if name := bareHeader.FindStringSubmatch(s.raw); name != nil {
+			remedy = `put the header's name in quotes, {{.Header "` + name[1] + `"}}, and the whole value in single quotes`
+		}
+		s.complain(refuse(s.describe(err), remedy))
 		return nil, "", false
 	}
 	t.TakeEnvironment(s.environment)

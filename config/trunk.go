@@ -238,7 +238,7 @@ func (s section) timers(expires, least time.Duration) {
 }
 
 func parseTimerOrZero(t string) (time.Duration, complaint) {
-	if t == "0" {
+	if isZero(t) {
 		return 0, complaint{}
 	}
 	return parseTimer(t)

@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"strings"
 
+	"flowbridge/config"
 	"flowbridge/config/template"
 )
 
@@ -24,40 +25,7 @@ func NormaliseNumber(user, country string) string {
 	if whole, ok := inContext(digits, phoneContext(params)); ok {
 		return whole
 	}
-	return national(digits, country)
-}
-
-// national reads digits as they are dialled in a country.
-func national(digits, country string) string {
-	switch {
-	case country == "":
-		return digits
-	case country == "1":
-		return northAmerican(digits)
-	case strings.HasPrefix(digits, "00") && len(digits) > 8:
-		return "+" + digits[2:]
-	case country == "39" && len(digits) > 5: // Italy's numbers keep their 0
-		return "+39" + digits
-	case strings.HasPrefix(digits, "0") && len(digits) > 4:
-		return "+" + country + digits[1:]
-	default: // a short code, or a subscriber number without area code
-		return digits
-	}
-}
-
-// northAmerican reads a number as it is dialled under country code 1, where
-// the national prefix is the country code itself.
-func northAmerican(digits string) string {
-	switch {
-	case strings.HasPrefix(digits, "011") && len(digits) > 10:
-		return "+" + digits[3:]
-	case len(digits) == 11 && digits[0] == '1':
-		return "+" + digits
-	case len(digits) == 10:
-		return "+1" + digits
-	default:
-		return digits
-	}
+	return config.National(digits, country)
 }
 
 // phoneContext returns the digits of a phone-context that begins a global number, ""
@@ -92,7 +60,7 @@ func inContext(digits, context string) (string, bool) {
 	if code == "" {
 		return "", false
 	}
-	whole := national(digits, code)
+	whole := config.National(digits, code)
 	switch {
 	case strings.HasPrefix(whole, "+"):
 	case len(context) == len(code) && len(digits) < shortestNum:

@@ -52,7 +52,7 @@ func TestWrongConfigurations(t *testing.T) {
 			if !place.MatchString(l) && !wholeFile.MatchString(l) {
 				t.Errorf("%s: no file, line, key and remedy: %s", file, l)
 			}
-			if strings.Contains(l, "wrong-token") || strings.Contains(l, "everybody-reads-this") || strings.Contains(l, "user:secret") {
+			if strings.Contains(l, "wrong-token") || strings.Contains(l, "wrong_token") || strings.Contains(l, "everybody-reads-this") || strings.Contains(l, "user:secret") {
 				t.Errorf("%s shows a secret: %s", file, l)
 			}
 		}

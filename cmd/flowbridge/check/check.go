@@ -17,22 +17,27 @@ import (
 func Command() *cobra.Command {
 	c := cli.Command("check", "Validate a configuration, and the machine's limits for it",
 		"Validate a configuration as serve would read it, secrets included. All errors are shown at once; the exit code\n"+
-			"is 2 if there are any. Warnings name what is hardly meant (expressions without $, routes that get no call, networks\n"+
-			"that are too large, keys without effect), limits of this machine (its addresses, open files, receive buffer of\n"+
-			"sockets, ports that other programs may take, directories of database and recordings, its kernel), transfers that lead nowhere,\n"+
+			"is 2 if there are any. Warnings name what is valid but probably a mistake (expressions without $, routes that get no\n"+
+			"call, networks that are too large, keys without effect), limits of this machine (open files, receive buffer of\n"+
+			"sockets, ports that other programs may take, rights to directories, its kernel), transfers that lead nowhere,\n"+
 			"SRTP keys that can be read on the way, and settings that a platform does not accept. Nothing is opened or called.\n\n"+
+			"What stops the start on this machine is an error, too, with exit code 1: an address that it does not have, a directory\n"+
+			"that is not there. With --elsewhere, for a service on another machine, only the file is looked at.\n\n"+
 			"With --online each target is also tried: its API with the token, its host name, and its SIP by OPTIONS; and the\n"+
 			"database of fleet.dsn_file. No call is placed, and nothing is changed. The exit code is 1 if one fails.",
 		"  flowbridge check --config flowbridge.yaml\n  flowbridge check --online\n  flowbridge check --json")
 	file := cli.ConfigFlag(c)
 	asJSON := c.Flags().Bool("json", false, "as JSON")
 	online := c.Flags().Bool("online", false, "also try the API, DNS and OPTIONS of each target, and the database of the fleet")
+	elsewhere := c.Flags().Bool("elsewhere", false, "the service runs on another machine: leave out what this one lacks")
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		m := thisMachine()
+		m.elsewhere = *elsewhere
 		var try func(*config.Config) []finding
 		if *online {
 			try = func(cfg *config.Config) []finding { return newProber().probe(c.Context(), cfg) }
 		}
-		return check(c.OutOrStdout(), *file, thisMachine(), *asJSON, try)
+		return check(c.OutOrStdout(), *file, m, *asJSON, try)
 	}
 	return c
 }
@@ -40,7 +45,7 @@ func Command() *cobra.Command {
 // checked is the outcome of a check as JSON.
 type checked struct {
 	File     string    `json:"file"`
-	Valid    bool      `json:"valid"`
+	Valid    bool      `json:"valid"` // the file, wherever the service runs
 	Trunks   int       `json:"trunks"`
 	Targets  int       `json:"targets"`
 	Routes   int       `json:"routes"`
@@ -73,13 +78,15 @@ func flawsOf(all config.Errors, file string) []flaw {
 	return flaws
 }
 
-// text is a warning for people. One of the machine has no place in the file.
-func (f flaw) text(file string) string {
+// text is an error or a warning for people. One of the machine has no place in the file.
+func (f flaw) text(what, file string) string {
 	if f.Line == 0 {
 		file = ""
 	}
-	return "warning: " + strings.TrimPrefix(config.Error{File: file, Line: f.Line, Path: f.Key, Problem: f.Problem, Remedy: f.Remedy}.Error(), ": ")
+	return what + ": " + strings.TrimPrefix(config.Error{File: file, Line: f.Line, Path: f.Key, Problem: f.Problem, Remedy: f.Remedy}.Error(), ": ")
 }
+
+var errStops = errors.New("the service can't start on this machine; check --elsewhere looks at the file only")
 
 // check reads a file and prints its problems. try, if not nil, tries its targets.
 func check(w io.Writer, file string, m machine, asJSON bool, try func(*config.Config) []finding) error {
@@ -95,13 +102,18 @@ func check(w io.Writer, file string, m machine, asJSON bool, try func(*config.Co
 		if result.Trunks == 0 || result.Routes == 0 {
 			more = append(more, warning{"there are no trunks or no routes, so no call can get through", "check that it is the right file and complete"})
 		}
-		for _, x := range slices.Concat(more, deadTransfers(cfg), readableKeys(cfg), platformWarnings(cfg), m.warnings(cfg)) {
+		stops, lacks := m.problems(cfg)
+		for _, x := range stops {
+			result.Errors = append(result.Errors, flaw{Problem: x.Problem, Remedy: x.Remedy})
+			failed = errStops
+		}
+		for _, x := range slices.Concat(more, deadTransfers(cfg), readableKeys(cfg), platformWarnings(cfg), lacks) {
 			result.Warnings = append(result.Warnings, flaw{Problem: x.Problem, Remedy: x.Remedy})
 		}
 		if try != nil {
 			result.Online = try(cfg)
 			if slices.ContainsFunc(result.Online, func(f finding) bool { return !f.OK }) {
-				failed = errOffline
+				failed = errors.Join(failed, errOffline)
 			}
 		}
 	}
@@ -114,8 +126,11 @@ func check(w io.Writer, file string, m machine, asJSON bool, try func(*config.Co
 	if failed != nil && !result.Valid {
 		return failed
 	}
+	for _, x := range result.Errors {
+		fmt.Fprintln(w, x.text("error", config.ShownName(file)))
+	}
 	for _, x := range result.Warnings {
-		fmt.Fprintln(w, x.text(config.ShownName(file)))
+		fmt.Fprintln(w, x.text("warning", config.ShownName(file)))
 	}
 	for _, f := range result.Online {
 		fmt.Fprintln(w, f.text())

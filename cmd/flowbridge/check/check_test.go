@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -90,6 +91,15 @@ func TestMachineWarnings(t *testing.T) {
 	mortal.outlives = func(dir string) error { return errors.New(dir + " is not in a BPF file system") }
 	slow := roomy()
 	slow.slow = func() error { return errors.New("without CAP_PERFMON a packet takes longer") }
+	gone, frozen, elsewhere, inside, shared := roomy(), roomy(), roomy(), roomy(), roomy()
+	gone.writable = func(string) error { return unix.ENOENT }
+	frozen.writable = func(string) error { return unix.EROFS }
+	elsewhere.elsewhere = true
+	inside.addresses = func() ([]netip.Addr, error) {
+		return []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("192.168.10.5"), netip.MustParseAddr("fe80::1")}, nil
+	}
+	shared.addresses = func() ([]netip.Addr, error) { return []netip.Addr{netip.MustParseAddr("100.64.1.2")}, nil }
+	const outside = "targets: [{name: t, kind: sip, uri: 'sip:{{.To.Number}}@sip.platform.example'}]"
 	blind := machine{
 		relays:    func() error { return errors.New("?") },
 		openFiles: func() (uint64, error) { return 0, errors.New("?") },
@@ -101,38 +111,56 @@ func TestMachineWarnings(t *testing.T) {
 	for name, tt := range map[string]struct {
 		m    machine
 		yaml string
-		want []string // words of the one warning; nil: none
+		want []string // words of the one problem; nil: none
+
+		stops bool // the start
 	}{
-		"nothing":         {roomy(), "", nil},
-		"nothing known":   {blind, "", nil},
-		"files":           {few, "", []string{"may open 1024 files", "room for 5692 calls", "takes 22896", "LimitNOFILE=22896"}},
-		"files enough":    {few, "media: {ports: 10000-10399}\ntrunks: [{name: a, sources: [127.0.0.1]}]", nil},
-		"capped calls":    {few, "trunks: [{name: a, sources: [127.0.0.1], max_calls: 200}]", nil},
-		"connections":     {few, "sip: {listen: [\"tcp://127.0.0.1:5060\"]}\nmedia: {ports: 10000-10399}", []string{"1000 connections"}},
-		"buffer":          {with("net.core.rmem_max", "212992"), "", []string{"212992", "rmem_max=4194304"}},
-		"ports overlap":   {roomy(), "media: {ports: 30000-39999}", []string{"ports 32768-39999", "ip_local_reserved_ports=32768-39999"}},
-		"ports below":     {roomy(), "media: {ports: 10000-32767}", nil},
-		"reserved":        {with("net.ipv4.ip_local_reserved_ports", "8080,30000-35000,35001-40000"), "media: {ports: 30000-39999}", nil},
-		"reserved partly": {with("net.ipv4.ip_local_reserved_ports", "30000-35000,35002-40000"), "media: {ports: 30000-39999}", []string{"32768-39999"}},
-		"own address":     {roomy(), "sip: {listen: ['udp://192.168.10.5:5060', 'tcp://[2001:db8::5]:5060', 'udp://[::]:5060']}\nmedia: {listen: [127.0.0.9]}", nil},
-		"no own address":  {roomy(), "sip: {listen: ['udp://203.0.113.7:5060']}", []string{"sip.listen: this machine has no address 203.0.113.7", "192.168.10.5, 2001:db8::5", "or 0.0.0.0"}},
-		"media elsewhere": {roomy(), "media: {listen: ['10.0.0.9=203.0.113.7']}", []string{"media.listen: this machine has no address 10.0.0.9"}},
-		"admin elsewhere": {roomy(), "admin: {listen: '10.0.0.9:8080', token_file: " + token + "}", []string{"admin.listen: this machine has no address 10.0.0.9"}},
-		"hook elsewhere":  {roomy(), "hooks: {variables: {listen: '10.0.0.9:8081', token_env: T}}", []string{"hooks.variables.listen: this machine has no address 10.0.0.9"}},
-		"directory":       {unwritable, "", []string{"store.path: the directory .", "permission denied"}},
-		"no file yet":     {noFile, "", nil},
-		"kernel":          {roomy(), "media: {engine: kernel}", nil},
-		"no kernel":       {without, "media: {engine: kernel}", []string{"CAP_BPF is missing", "engine: auto"}},
-		"kernel or not":   {without, "", nil},
-		"no pins":         {mortal, "media: {ports: 12000-12399}", []string{"ends with the process: /sys/fs/bpf/flowbridge-12000 is not", "mount -t bpf"}},
-		"barriers":        {slow, "", []string{"media.engine: without CAP_PERFMON", "CAP_PERFMON beside CAP_BPF"}},
-		"no barriers":     {slow, "media: {engine: userspace}", nil},
-		"no kernel, pins": {mortal, "media: {engine: userspace}", nil},
-		"file":            {readOnly, "", []string{"store.path: flowbridge.db"}},
+		"nothing":                 {roomy(), "", nil, false},
+		"nothing known":           {blind, "", nil, false},
+		"files":                   {few, "", []string{"may open 1024 files", "room for 5692 calls", "takes 22896", "LimitNOFILE=22896"}, false},
+		"files enough":            {few, "media: {ports: 10000-10399}\ntrunks: [{name: a, sources: [127.0.0.1]}]", nil, false},
+		"capped calls":            {few, "trunks: [{name: a, sources: [127.0.0.1], max_calls: 200}]", nil, false},
+		"connections":             {few, "sip: {listen: [\"tcp://127.0.0.1:5060\"]}\nmedia: {ports: 10000-10399}", []string{"1000 connections"}, false},
+		"buffer":                  {with("net.core.rmem_max", "212992"), "", []string{"212992", "rmem_max=4194304"}, false},
+		"ports overlap":           {roomy(), "media: {ports: 30000-39999}", []string{"ports 32768-39999", "ip_local_reserved_ports=32768-39999"}, false},
+		"ports below":             {roomy(), "media: {ports: 10000-32767}", nil, false},
+		"reserved":                {with("net.ipv4.ip_local_reserved_ports", "8080,30000-35000,35001-40000"), "media: {ports: 30000-39999}", nil, false},
+		"reserved partly":         {with("net.ipv4.ip_local_reserved_ports", "30000-35000,35002-40000"), "media: {ports: 30000-39999}", []string{"32768-39999"}, false},
+		"own address":             {roomy(), "sip: {listen: ['udp://192.168.10.5:5060', 'tcp://[2001:db8::5]:5060', 'udp://[::]:5060']}\nmedia: {listen: [127.0.0.9]}", nil, false},
+		"no own address":          {roomy(), "sip: {listen: ['udp://203.0.113.7:5060']}", []string{"sip.listen: this machine has no address 203.0.113.7", "192.168.10.5, 2001:db8::5", "or 0.0.0.0"}, true},
+		"media elsewhere":         {roomy(), "media: {listen: ['10.0.0.9=203.0.113.7']}", []string{"media.listen: this machine has no address 10.0.0.9"}, true},
+		"admin elsewhere":         {roomy(), "admin: {listen: '10.0.0.9:8080', token_file: " + token + "}", []string{"admin.listen: this machine has no address 10.0.0.9"}, true},
+		"hook elsewhere":          {roomy(), "hooks: {variables: {listen: '10.0.0.9:8081', token_env: T}}", []string{"hooks.variables.listen: this machine has no address 10.0.0.9"}, true},
+		"directory":               {unwritable, "", []string{"store.path: the directory .", "permission denied"}, false},
+		"no directory":            {gone, "store: {path: /srv/calls/x.db}", []string{"store.path: the directory /srv/calls", "no such file", "create it"}, true},
+		"unit's directory":        {gone, "store: {path: /var/lib/flowbridge/x.db}", []string{"it is not there yet; the systemd unit makes it"}, false},
+		"read-only disk":          {frozen, "", []string{"store.path: the directory .", "read-only"}, true},
+		"elsewhere":               {elsewhere, "sip: {listen: ['udp://203.0.113.7:5060']}", nil, false},
+		"moving address":          {with("net.ipv4.ip_nonlocal_bind", "1"), "sip: {listen: ['udp://203.0.113.7:5060']}", nil, false},
+		"behind NAT":              {inside, outside, []string{"this machine has private addresses only (192.168.10.5), and target t is called at sip.platform.example", "sip.advertise and in media.advertise", "write 192.168.10.5 there"}, false},
+		"behind NAT, by address":  {inside, strings.ReplaceAll(outside, "sip.platform.example", "8.8.8.8"), []string{"is called at 8.8.8.8"}, false},
+		"behind a provider's NAT": {shared, outside, []string{"(100.64.1.2)"}, false},
+		"inside, by name":         {inside, strings.ReplaceAll(outside, "sip.platform.example", "pbx.lan"), nil, false},
+		"inside, by address":      {inside, strings.ReplaceAll(outside, "sip.platform.example", "10.1.2.3"), nil, false},
+		"advertised":              {inside, outside + "\nsip: {advertise: 203.0.113.9}", nil, false},
+		"public address":          {roomy(), outside, nil, false},
+		"no file yet":             {noFile, "", nil, false},
+		"kernel":                  {roomy(), "media: {engine: kernel}", nil, false},
+		"no kernel":               {without, "media: {engine: kernel}", []string{"CAP_BPF is missing", "engine: auto"}, false},
+		"kernel or not":           {without, "", nil, false},
+		"no pins":                 {mortal, "media: {ports: 12000-12399}", []string{"ends with the process: /sys/fs/bpf/flowbridge-12000 is not", "mount -t bpf"}, false},
+		"barriers":                {slow, "", []string{"media.engine: without CAP_PERFMON", "CAP_PERFMON beside CAP_BPF"}, false},
+		"no barriers":             {slow, "media: {engine: userspace}", nil, false},
+		"no kernel, pins":         {mortal, "media: {engine: userspace}", nil, false},
+		"file":                    {readOnly, "", []string{"store.path: flowbridge.db"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := parsed(t, tt.yaml)
-			got := tt.m.warnings(cfg)
+			stops, lacks := tt.m.problems(cfg)
+			if got := len(stops) > 0; got != tt.stops {
+				t.Errorf("stops the start: %t", got)
+			}
+			got := slices.Concat(stops, lacks)
 			if len(got) != min(1, len(tt.want)) {
 				t.Fatalf("got %+v", got)
 			}
@@ -162,7 +190,7 @@ func TestCheckWarnsOfRecordings(t *testing.T) {
 		"/sys/x/y":                   "for /sys:",
 	} {
 		cfg := parsed(t, "recording: {path: "+path+"}")
-		got := thisMachine().recordings(cfg)
+		got, _ := thisMachine().recordings(cfg)
 		if len(got) != min(1, len(want)) {
 			t.Errorf("%s: got %+v", path, got)
 		} else if want != "" && (!strings.Contains(got[0].Problem, want) || got[0].Remedy == "") {
@@ -176,7 +204,7 @@ func TestCheckWarnsOfRecordings(t *testing.T) {
 		}
 		return fs.ErrNotExist
 	}
-	if got := m.recordings(parsed(t, "recording: {path: /a/b}")); len(got) != 1 || !strings.Contains(got[0].Problem, "for /: read-only") {
+	if got, _ := m.recordings(parsed(t, "recording: {path: /a/b}")); len(got) != 1 || !strings.Contains(got[0].Problem, "for /: read-only") {
 		t.Errorf("nothing is there: got %+v", got)
 	}
 }
@@ -266,6 +294,20 @@ func TestCheckJSON(t *testing.T) {
 	}
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil || !got.Valid || len(got.Warnings) != 1 || len(got.Errors) != 0 {
 		t.Errorf("got %v\n%s", err, out.String())
+	}
+	gone := roomy()
+	gone.writable = func(string) error { return unix.ENOENT }
+	out.Reset()
+	if err := check(&out, file, gone, false, nil); cli.ExitCode(err) != cli.ExitFailed || !strings.HasPrefix(out.String(), "error: store.path: the directory . ") {
+		t.Errorf("what stops the start: %v, %s", err, out.String())
+	}
+	out.Reset()
+	got = checked{}
+	if err := check(&out, file, gone, true, nil); cli.ExitCode(err) != cli.ExitFailed {
+		t.Errorf("what stops the start: %v", err)
+	}
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil || !got.Valid || len(got.Errors) != 1 || got.Errors[0].Line != 0 {
+		t.Errorf("what stops the start: %v\n%s", err, out.String())
 	}
 	write("")
 	out.Reset()

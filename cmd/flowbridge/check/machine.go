@@ -37,6 +37,7 @@ type machine struct {
 	relays    func() error                 // why its kernel can't relay RTP
 	outlives  func(dir string) error       // why that would end with the process
 	slow      func() error                 // why the kernel would relay slower than it can
+	elsewhere bool                         // the service runs on another one
 }
 
 func thisMachine() machine {
@@ -93,9 +94,22 @@ func writable(path string) error {
 // spareFiles are open files of a process besides calls and connections.
 const spareFiles = 128
 
-// warnings lists what this machine lacks for a configuration. What can't be found out is left out.
-func (m machine) warnings(cfg *config.Config) []warning {
-	return slices.Concat(m.listeners(cfg), m.files(cfg), m.buffer(), m.ports(cfg), m.store(cfg), m.recordings(cfg), m.keys(cfg), m.kernel(cfg))
+// problems lists what this machine lacks for a configuration: what stops the start, and what does not. Missing rights are no
+// error, because the service may run as another user. What can't be found out is left out.
+func (m machine) problems(cfg *config.Config) (stops, warnings []warning) {
+	if m.elsewhere {
+		return nil, nil
+	}
+	stops = m.listeners(cfg)
+	for _, look := range []func(*config.Config) ([]warning, error){m.store, m.recordings} {
+		found, err := look(cfg)
+		if errors.Is(err, fs.ErrPermission) || errors.Is(err, errMadeByUnit) {
+			warnings = append(warnings, found...)
+		} else {
+			stops = append(stops, found...)
+		}
+	}
+	return stops, slices.Concat(warnings, m.private(cfg), m.files(cfg), m.buffer(), m.ports(cfg), m.keys(cfg), m.kernel(cfg))
 }
 
 // kernel: with media.engine kernel the start fails where the kernel can't relay. Where it can, RTP of calls goes on while
@@ -123,68 +137,15 @@ func (m machine) kernel(cfg *config.Config) (found []warning) {
 	return nil
 }
 
-// media says what would carry RTP if this user ran the service, and if not the kernel, why.
+// media says what would carry RTP if this user ran the service, and if not the kernel, why. For another machine it is the setting.
 func (m machine) media(cfg *config.Config) string {
-	if cfg.Media.Engine == config.EngineUserspace {
-		return config.EngineUserspace
+	if cfg.Media.Engine == config.EngineUserspace || m.elsewhere {
+		return cfg.Media.Engine
 	}
 	if err := m.relays(); err != nil {
 		return config.EngineUserspace + ": " + err.Error()
 	}
 	return config.EngineKernel
-}
-
-// listeners: the start fails at an address that this machine does not have.
-func (m machine) listeners(cfg *config.Config) (found []warning) {
-	own, err := m.addresses()
-	if err != nil {
-		return nil
-	}
-	try := func(key string, a netip.Addr) {
-		a = a.Unmap().WithZone("")
-		if !a.IsValid() || a.IsUnspecified() || a.IsLoopback() || slices.Contains(own, a) {
-			return
-		}
-		found = append(found, warning{
-			fmt.Sprintf("%s: this machine has no address %v, so the start fails", key, a),
-			"write one that it has (" + listed(own) + "), or " + everywhere(a) + "; a public address that a router translates belongs in advertise",
-		})
-	}
-	for _, l := range cfg.SIP.Listen {
-		try("sip.listen", l.AddrPort.Addr())
-	}
-	for _, l := range cfg.Media.Listen {
-		try("media.listen", l.Addr)
-	}
-	try("admin.listen", cfg.Admin.Listen.Addr())
-	for _, e := range cfg.Hooks.Endpoints() {
-		try("hooks."+e.Name+".listen", e.Listen.Addr())
-	}
-	return found
-}
-
-func everywhere(a netip.Addr) string {
-	if a.Is4() {
-		return netip.IPv4Unspecified().String()
-	}
-	return netip.IPv6Unspecified().String()
-}
-
-// maxListed is how many addresses a warning names.
-const maxListed = 4
-
-// listed names the addresses that peers on other machines can reach.
-func listed(own []netip.Addr) string {
-	var names []string
-	for _, a := range own {
-		if !a.IsLoopback() && !a.IsLinkLocalUnicast() && len(names) < maxListed {
-			names = append(names, a.String())
-		}
-	}
-	if names == nil {
-		return "it has loopback alone"
-	}
-	return strings.Join(names, ", ")
 }
 
 // files compares the limit of open files with the need of calls, four sockets each at the start, and connections.
@@ -297,30 +258,38 @@ func covered(list string, first, last int) bool {
 	return next > last
 }
 
+// stateDirectory is what the systemd unit makes when it starts the service.
+const stateDirectory = "/var/lib/flowbridge"
+
+var errMadeByUnit = errors.New("it is not there yet; the systemd unit makes it")
+
 // store: the database and its directory must be writable.
-func (m machine) store(cfg *config.Config) []warning {
+func (m machine) store(cfg *config.Config) ([]warning, error) {
 	path := cfg.Store.Path
 	dir := filepath.Dir(path)
 	if err := m.writable(dir); err != nil {
+		if dir == stateDirectory && errors.Is(err, fs.ErrNotExist) {
+			err = errMadeByUnit
+		}
 		return []warning{{
 			fmt.Sprintf("store.path: the directory %s can't be written by this user: %v", dir, err),
 			"create it, or give it to the user that runs the service, or choose another path",
-		}}
+		}}, err
 	}
 	if err := m.writable(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return []warning{{
 			fmt.Sprintf("store.path: %s can't be written by this user: %v", path, err),
 			"give it to the user that runs the service, with the files beside it that begin with its name",
-		}}
+		}}, err
 	}
-	return nil
+	return nil, nil
 }
 
 // recordings: a missing directory is made, so the nearest existing one must be writable.
-func (m machine) recordings(cfg *config.Config) []warning {
+func (m machine) recordings(cfg *config.Config) ([]warning, error) {
 	path := cfg.Recording.Path
 	if path == "" {
-		return nil
+		return nil, nil
 	}
 	dir := filepath.Clean(path)
 	err := m.writable(dir)
@@ -332,12 +301,12 @@ func (m machine) recordings(cfg *config.Config) []warning {
 		err = unix.ENOTDIR
 	}
 	if err == nil {
-		return nil
+		return nil, nil
 	}
 	return []warning{{
 		fmt.Sprintf("recording.path: %s can't be written or made by this user, for %s: %v", path, dir, err),
 		"create the directory, or give it to the user that runs the service, or choose another path",
-	}}
+	}}, err
 }
 
 // keys: a private key that other users can read is no secret.

@@ -57,7 +57,7 @@ func TestReusedIDIsInvalid(t *testing.T) {
 	}
 }
 
-// What a new file says that is hardly meant is logged, as at the start.
+// What is valid in a new file but probably a mistake is logged, as at the start.
 func TestReloadLogsWarnings(t *testing.T) {
 	s := newReloadStage(t)
 	data, err := os.ReadFile(s.file)

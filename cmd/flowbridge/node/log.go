@@ -79,7 +79,7 @@ func console(file *os.File, out io.Writer) io.Writer {
 	}
 }
 
-// logWarnings logs what the configuration says that is hardly meant, as check shows it.
+// logWarnings logs what is valid in the configuration but probably a mistake, as check shows it.
 func logWarnings(cfg *config.Config, log zerolog.Logger) {
 	for _, w := range cfg.Warnings {
 		log.Warn().Int("line", w.Line).Str("key", w.Path).Str("problem", w.Problem).Str("remedy", w.Remedy).Msg("configuration warning")

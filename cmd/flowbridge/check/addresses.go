@@ -1,0 +1,98 @@
+package check
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+
+	"flowbridge/config"
+)
+
+// listeners: the start fails at an address that this machine does not have.
+func (m machine) listeners(cfg *config.Config) (found []warning) {
+	own, err := m.addresses()
+	if err != nil {
+		return nil
+	}
+	try := func(key string, a netip.Addr) {
+		a = a.Unmap().WithZone("")
+		if !a.IsValid() || a.IsUnspecified() || a.IsLoopback() || slices.Contains(own, a) {
+			return
+		}
+		if later, err := m.setting(map[bool]string{true: "net.ipv4", false: "net.ipv6"}[a.Is4()] + ".ip_nonlocal_bind"); err == nil && later == "1" {
+			return // one that moves between machines can be bound to before it is here
+		}
+		found = append(found, warning{
+			fmt.Sprintf("%s: this machine has no address %v, so the start fails", key, a),
+			"write one that it has (" + listed(own) + "), or " + everywhere(a) + "; a public address that a router translates belongs in advertise",
+		})
+	}
+	for _, l := range cfg.SIP.Listen {
+		try("sip.listen", l.AddrPort.Addr())
+	}
+	for _, l := range cfg.Media.Listen {
+		try("media.listen", l.Addr)
+	}
+	try("admin.listen", cfg.Admin.Listen.Addr())
+	for _, e := range cfg.Hooks.Endpoints() {
+		try("hooks."+e.Name+".listen", e.Listen.Addr())
+	}
+	return found
+}
+
+// sharedSpace are the addresses between a provider's NAT and its customers (RFC 6598).
+var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
+
+func isPublic(a netip.Addr) bool {
+	return a.IsGlobalUnicast() && !a.IsPrivate() && !sharedSpace.Contains(a)
+}
+
+// private: behind a NAT a peer outside is told an address that it can't reach.
+func (m machine) private(cfg *config.Config) []warning {
+	own, err := m.addresses()
+	inside := slices.IndexFunc(own, func(a netip.Addr) bool { return a.Is4() && a.IsGlobalUnicast() })
+	if err != nil || cfg.SIP.Advertise != "" || inside < 0 || slices.ContainsFunc(own, isPublic) {
+		return nil
+	}
+	for i := range cfg.Targets {
+		t := &cfg.Targets[i]
+		_, host, _, err := sampleURI(t)
+		if a, wrong := netip.ParseAddr(host); err == nil && (wrong == nil && isPublic(a) || wrong != nil && !insideName.MatchString(host)) {
+			return []warning{{
+				fmt.Sprintf("sip.advertise: this machine has private addresses only (%s), and target %s is called at %s: "+
+					"from outside it can reach none of them", listed(own), t.Name, host),
+				fmt.Sprintf("write the public address in sip.advertise and in media.advertise; if %s is in this network, write %v there", host, own[inside]),
+			}}
+		}
+	}
+	return nil
+}
+
+// insideName is a name of a private network (RFC 6761, RFC 6762, RFC 8375), or one without a domain.
+var insideName = regexp.MustCompile(`(?i)^[^.]+$|\.(local|localdomain|localhost|lan|internal|intranet|home\.arpa|test)\.?$`)
+
+func everywhere(a netip.Addr) string {
+	if a.Is4() {
+		return netip.IPv4Unspecified().String()
+	}
+	return netip.IPv6Unspecified().String()
+}
+
+// maxListed is how many addresses a warning names.
+const maxListed = 4
+
+// listed names the addresses that peers on other machines can reach.
+func listed(own []netip.Addr) string {
+	var names []string
+	for _, a := range own {
+		if !a.IsLoopback() && !a.IsLinkLocalUnicast() && len(names) < maxListed {
+			names = append(names, a.String())
+		}
+	}
+	if names == nil {
+		return "it has loopback alone"
+	}
+	return strings.Join(names, ", ")
+}
