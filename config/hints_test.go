@@ -22,7 +22,7 @@ func TestHints(t *testing.T) {
 		if !ok || remedy == "" {
 			t.Errorf("no remedy: %s", line)
 		}
-		for _, path := range strings.FieldsSeq(keys) {
+		for path := range strings.FieldsSeq(keys) {
 			if known[path] || slices.Contains(seen, path) || hint(strings.ReplaceAll(path, "[]", "[12]")) != remedy {
 				t.Errorf("%s is a key, is there twice, or has no hint", path)
 			}
