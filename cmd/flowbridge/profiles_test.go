@@ -338,6 +338,11 @@ func TestProfilesAsPrinted(t *testing.T) {
 		if code := cli.Run(t.Context(), command(), []string{"check", "--config", file}, &out, &errs); code != 0 {
 			t.Fatalf("%s: %s", p.Name, &errs)
 		}
+		for l := range strings.Lines(out.String()) {
+			if strings.Contains(l, "warning: "+file) && !strings.Contains(l, "has the profile's") {
+				t.Errorf("%s: %s", p.Name, l)
+			}
+		}
 		_, replace, _ := strings.Cut(p.YAML, "# Replace ")
 		replace, _, _ = strings.Cut(replace, "\ntargets:")
 		body := p.YAML[strings.Index(p.YAML, "\ntargets:"):]
