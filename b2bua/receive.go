@@ -166,6 +166,8 @@ func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 func (s *Server) noteFull(why peers.Capacity, source netip.AddrPort) {
 	count := s.stack.Rejections()
 	switch why {
+	case peers.CapacityDraining:
+		s.stack.Reject(&count.Draining, source, "draining")
 	case peers.CapacitySetups:
 		s.stack.Reject(&count.Setups, source, "setups")
 	case peers.CapacityPorts:

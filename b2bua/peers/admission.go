@@ -163,7 +163,8 @@ type Capacity int
 // The capacities.
 const (
 	CapacityFree     Capacity = iota
-	CapacityNone              // the caps of every possible trunk are reached, or the server drains
+	CapacityNone              // the caps of every possible trunk are reached
+	CapacityDraining          // the server drains
 	CapacitySetups            // too many calls wait for their answer
 	CapacityPorts             // too many calls have ports
 	CapacityOverload          // messages wait for too long
@@ -222,7 +223,7 @@ func (a *Admission) Capacity(from Sender) Capacity {
 func (a *Admission) closed() Capacity {
 	switch {
 	case a.draining:
-		return CapacityNone
+		return CapacityDraining
 	case a.scarce:
 		return CapacityMemory
 	default:
@@ -283,7 +284,7 @@ func (a *Admission) Reenter(t *Trunk) Capacity {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.draining {
-		return CapacityNone
+		return CapacityDraining
 	}
 	t.calls++
 	a.setups.add(&t.setups, 1)

@@ -260,6 +260,8 @@ func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, who peers.Sta
 	switch why {
 	case peers.CapacityNone:
 		s.rejected(&s.count.Full, from.Addr, "full")
+	case peers.CapacityDraining:
+		s.rejected(&s.count.Draining, from.Addr, "draining")
 	case peers.CapacitySetups:
 		s.rejected(&s.count.Setups, from.Addr, "setups")
 	case peers.CapacityPorts:
@@ -390,7 +392,8 @@ type Rejections struct {
 	NotSIP        atomic.Uint64
 	NoDialog      atomic.Uint64 // 481: within an unknown dialog
 	Malformed     atomic.Uint64 // 400; no answer to a response or ACK
-	Full          atomic.Uint64 // 503: trunk or process over its caps, or draining
+	Full          atomic.Uint64 // 503: trunk or process over its caps
+	Draining      atomic.Uint64 // 503: the process drains
 	Connections   atomic.Uint64 // closed: more than the limits allow
 	Setups        atomic.Uint64 // 503: too many calls wait for their answer
 	Ports         atomic.Uint64 // 503: too many calls have ports
