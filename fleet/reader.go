@@ -18,8 +18,14 @@ import (
 // readTimeout bounds one query, in place of the caller's patience.
 const readTimeout = 10 * time.Second
 
+// errShape means that a record is of another call than its row.
+var errShape = errors.New("a record without the id of its row")
+
 // Reader reads the records of all nodes.
-type Reader struct{ pool *pgxpool.Pool }
+type Reader struct {
+	pool       *pgxpool.Pool
+	unreadable store.Unreadable
+}
 
 // OpenReader makes a reader, which connects when it is used. application names it to the database.
 func OpenReader(url, application string) (*Reader, error) {
@@ -27,7 +33,7 @@ func OpenReader(url, application string) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{pool}, nil
+	return &Reader{pool: pool}, nil
 }
 
 // Close closes the connections.
@@ -37,12 +43,20 @@ func (r *Reader) Close() { r.pool.Close() }
 func (r *Reader) Get(ctx context.Context, id string) (rec store.Record, ok bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	rows, err := r.query(ctx, `SELECT record::text FROM flowbridge_calls WHERE id = $1`, id)
-	if err != nil || len(rows) == 0 {
+	rows, err := r.query(ctx, selectCalls+` WHERE id = $1`, id)
+	switch {
+	case err != nil || len(rows) == 0:
 		return store.Record{}, false, err
+	case rows[0].err != nil:
+		return store.Record{}, false, &AwayError{
+			"this version can't read the record of call " + id, "update this node to the version of the node that wrote it", rows[0].err,
+		}
 	}
-	return rows[0], true, nil
+	return rows[0].record, true, nil
 }
+
+// Unreadable returns the ids of records that this version could not read and that lists left out, in order; 1,000 at most.
+func (r *Reader) Unreadable() []string { return r.unreadable.IDs() }
 
 // List is store.Reader's List for the calls of all nodes. Its errors are store.ErrCursor or an AwayError.
 func (r *Reader) List(ctx context.Context, f store.Filter) (records []store.Record, next string, err error) {
@@ -54,18 +68,52 @@ func (r *Reader) List(ctx context.Context, f store.Filter) (records []store.Reco
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	limit := f.PageSize()
-	query := translated(`SELECT record::text FROM flowbridge_calls` + where + ` ORDER BY started_at DESC, id DESC LIMIT ?`)
-	if records, err = r.query(ctx, query, append(args, limit+1)...); err != nil {
+	query := translated(selectCalls + where + ` ORDER BY started_at DESC, id DESC LIMIT ?`)
+	rows, err := r.query(ctx, query, append(args, limit+1)...)
+	if err != nil {
 		return nil, "", err
 	}
-	if len(records) > limit {
-		records = records[:limit]
-		next = store.CursorOf(records[limit-1])
+	if len(rows) > limit {
+		rows = rows[:limit]
+		next = store.CursorOf(rows[limit-1].record)
+	}
+	records = make([]store.Record, 0, len(rows))
+	for _, c := range rows {
+		if c.err == nil {
+			records = append(records, c.record)
+		} else {
+			r.unreadable.Add(c.record.ID)
+		}
 	}
 	return records, next, nil
 }
 
-func (r *Reader) query(ctx context.Context, query string, args ...any) ([]store.Record, error) {
+const selectCalls = `SELECT id, started_at, record::text FROM flowbridge_calls`
+
+// call is a row. Where the record has another shape, as that of a newer version may, err says so, and of the record only its
+// place in a list is known.
+type call struct {
+	record store.Record
+	err    error
+}
+
+func readCall(row pgx.CollectableRow) (c call, err error) {
+	var id, text string
+	var started time.Time
+	if err := row.Scan(&id, &started, &text); err != nil {
+		return c, err
+	}
+	c.err = json.Unmarshal([]byte(text), &c.record)
+	if c.err == nil && c.record.ID != id {
+		c.err = errShape
+	}
+	if c.err != nil {
+		c.record = store.Record{ID: id, StartedAt: store.TimeOf(started)}
+	}
+	return c, nil
+}
+
+func (r *Reader) query(ctx context.Context, query string, args ...any) ([]call, error) {
 	for i, arg := range args {
 		if text, ok := arg.(string); ok { // PostgreSQL has no other text, and no record has
 			args[i] = strings.ReplaceAll(strings.ToValidUTF8(text, "\ufffd"), "\x00", "\ufffd")
@@ -75,17 +123,10 @@ func (r *Reader) query(ctx context.Context, query string, args ...any) ([]store.
 	if err != nil {
 		return nil, explain(err)
 	}
-	records, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (rec store.Record, err error) {
-		var text string
-		if err := row.Scan(&text); err != nil {
-			return rec, err
-		}
-		err = json.Unmarshal([]byte(text), &rec)
-		return rec, err
-	})
+	calls, err := pgx.CollectRows(rows, readCall)
 	switch {
 	case err == nil:
-		return records, nil
+		return calls, nil
 	case errors.Is(ctx.Err(), context.Canceled):
 		return nil, ctx.Err()
 	}

@@ -293,7 +293,7 @@ func (n *Node) tend(ctx context.Context) {
 	var broken error
 	var ladders watchLadders
 	var aside string
-	unreadable := 0
+	var unreadable, ofFleet int
 	for {
 		now := time.Now()
 		n.tending.Lock()
@@ -323,6 +323,7 @@ func (n *Node) tend(ctx context.Context) {
 			unreadable = len(ids)
 			n.log.Warn().Strs("calls", ids[:min(len(ids), 20)]).Int("count", len(ids)).Msg("records can't be read: they are left out of lists")
 		}
+		ofFleet = n.logFleetUnreadable(ofFleet)
 		n.tendLadders(&ladders)
 		select {
 		case <-tick.C:
@@ -330,6 +331,20 @@ func (n *Node) tend(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// logFleetUnreadable logs the fleet's records that this version can't read if there are more than before, and returns how
+// many there are.
+func (n *Node) logFleetUnreadable(before int) int {
+	if n.fleet == nil {
+		return 0
+	}
+	ids := n.fleet.Unreadable()
+	if len(ids) != before {
+		n.log.Warn().Strs("calls", ids[:min(len(ids), 20)]).Int("count", len(ids)).
+			Msg("records of the fleet can't be read: they are left out of lists")
+	}
+	return len(ids)
 }
 
 // alive is an error when the RTP, the SIP or the calls stand still. What concerns only records, ladders or the admin API is
