@@ -1,6 +1,7 @@
 package stir
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/x509"
@@ -27,6 +28,7 @@ var (
 	errUsage         = errors.New("a certificate that may not sign")
 	errNoTNAuthList  = errors.New("a certificate without TNAuthList")
 	errTNAuthList    = errors.New("a TNAuthList that is not well-formed")
+	errBeyond        = errors.New("a certificate for numbers that the one above it does not have")
 	errNotTheirs     = errors.New("a number that is not in the certificate's TNAuthList")
 )
 
@@ -83,18 +85,18 @@ func newChain(all []*x509.Certificate) (*chain, error) {
 	case c.leaf.KeyUsage != 0 && c.leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0:
 		return nil, errUsage
 	}
-	for _, e := range c.leaf.Extensions {
-		if !e.Id.Equal(tnAuthList()) {
-			continue
-		}
-		var err error
-		if c.authority, err = readAuthority(e.Value); err != nil {
-			return nil, err
-		}
-		c.leaf.UnhandledCriticalExtensions = slices.DeleteFunc(c.leaf.UnhandledCriticalExtensions, tnAuthList().Equal)
-		return c, nil
+	for _, cert := range all { // Go's library does not know the extension, and refuses a critical one; trusted handles it
+		cert.UnhandledCriticalExtensions = slices.DeleteFunc(cert.UnhandledCriticalExtensions, tnAuthList().Equal)
 	}
-	return nil, errNoTNAuthList
+	of, err := authorityOf(c.leaf)
+	switch {
+	case err != nil:
+		return nil, err
+	case of == nil:
+		return nil, errNoTNAuthList
+	}
+	c.authority = *of
+	return c, nil
 }
 
 // trusted reports why a chain leads to none of the roots, and until when it does.
@@ -105,25 +107,90 @@ func (c *chain) trusted(roots *x509.CertPool, now time.Time) (until time.Time, e
 	if err != nil {
 		return until, err
 	}
-	until = c.leaf.NotAfter
-	for _, cert := range chains[0] {
-		if cert.NotAfter.Before(until) {
-			until = cert.NotAfter
+	for _, certs := range chains {
+		if err = delegated(certs); err == nil {
+			return slices.MinFunc(certs, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) }).NotAfter, nil
 		}
 	}
-	return until, nil
+	return until, err
 }
 
-// authority is a TNAuthList: a provider, whose numbers it does not say, or numbers.
+// delegated reports why a chain, the signer's certificate first, gives more than it has: the numbers of each certificate lie
+// within those of the one above it (RFC 9060 section 4). One without a TNAuthList, as a root and most authorities of
+// carriers have none, puts no limit of its own.
+func delegated(certs []*x509.Certificate) error {
+	var above *authority
+	for _, cert := range slices.Backward(certs) {
+		of, err := authorityOf(cert)
+		switch {
+		case err != nil:
+			return err
+		case of == nil:
+			continue
+		case above != nil && !above.encompasses(of):
+			return errBeyond
+		}
+		above = of
+	}
+	return nil
+}
+
+// authorityOf returns the TNAuthList of a certificate; nil: it has none.
+func authorityOf(cert *x509.Certificate) (*authority, error) {
+	for _, e := range cert.Extensions {
+		if e.Id.Equal(tnAuthList()) {
+			a, err := readAuthority(e.Value)
+			return &a, err
+		}
+	}
+	return nil, nil //nolint:nilnil // most certificates have none
+}
+
+// authority is a TNAuthList: codes of providers, whose numbers it does not say, and numbers.
 type authority struct {
-	provider bool
-	ranges   []numberRange
+	codes  []string      // sorted
+	ranges []numberRange // sorted, with gaps between them
+	others []string      // sorted: numbers with * or #
 }
 
-// numberRange is count numbers from the first one on.
-type numberRange struct {
-	first string
-	count uint64
+// numberRange has the keys of its first and its last number.
+type numberRange struct{ first, last uint64 }
+
+// keyOf returns a number from which the next telephone number of as many digits is one away. ok is false for one that has
+// other characters.
+func keyOf(number string) (key uint64, ok bool) {
+	key, err := strconv.ParseUint("1"+number, 10, 64) // the 1 keeps leading zeros
+	return key, err == nil
+}
+
+// add adds the count numbers from the first one on. They end with the last one of as many digits.
+func (a *authority) add(first string, count uint64) {
+	key, ok := keyOf(first)
+	if !ok {
+		a.others = append(a.others, first)
+		return
+	}
+	end := uint64(2)
+	for range first {
+		end *= 10
+	}
+	a.ranges = append(a.ranges, numberRange{key, min(key+count, end) - 1})
+}
+
+// settle sorts what was added.
+func (a *authority) settle() {
+	slices.Sort(a.codes)
+	slices.Sort(a.others)
+	slices.SortFunc(a.ranges, func(x, y numberRange) int { return cmp.Compare(x.first, y.first) })
+	apart := a.ranges[:0]
+	for _, r := range a.ranges {
+		if n := len(apart); n > 0 && r.first <= apart[n-1].last+1 {
+			apart[n-1].last = max(apart[n-1].last, r.last)
+			continue
+		}
+		apart = append(apart, r)
+	}
+	a.ranges = apart
 }
 
 // The tags of TNEntry.
@@ -151,10 +218,10 @@ func readAuthority(der []byte) (a authority, err error) {
 			return a, errTNAuthList
 		case e.Tag == tagProvider:
 			err = whole(asn1.UnmarshalWithParams(e.Bytes, &text, "ia5"))
-			a.provider = true
 			if err != nil {
 				return a, err
 			}
+			a.codes = append(a.codes, text)
 			continue
 		case e.Tag == tagRange:
 			err = whole(asn1.Unmarshal(e.Bytes, &r))
@@ -166,8 +233,9 @@ func readAuthority(der []byte) (a authority, err error) {
 		if err != nil || r.Count < 1 || len(r.First) == 0 || len(r.First) > 15 {
 			return a, errTNAuthList
 		}
-		a.ranges = append(a.ranges, numberRange{r.First, uint64(r.Count)})
+		a.add(r.First, uint64(r.Count))
 	}
+	a.settle()
 	return a, nil
 }
 
@@ -182,12 +250,36 @@ func whole(rest []byte, err error) error {
 // has reports whether a number, in its canonical form, may be signed for. What numbers a
 // provider has, the list does not say.
 func (a *authority) has(number string) bool {
-	return a.provider || slices.ContainsFunc(a.ranges, func(r numberRange) bool {
-		if r.first == number {
-			return true
-		}
-		first, err := strconv.ParseUint(r.first, 10, 64)
-		n, err2 := strconv.ParseUint(number, 10, 64)
-		return err == nil && err2 == nil && len(number) == len(r.first) && n >= first && n-first < r.count
-	})
+	if len(a.codes) > 0 {
+		return true
+	}
+	key, ok := keyOf(number)
+	if !ok {
+		return contains(a.others, number)
+	}
+	return a.covers(numberRange{key, key})
+}
+
+func (a *authority) covers(r numberRange) bool {
+	i, _ := slices.BinarySearchFunc(a.ranges, r.first, func(of numberRange, first uint64) int { return cmp.Compare(of.last, first) })
+	return i < len(a.ranges) && a.ranges[i].first <= r.first && r.last <= a.ranges[i].last
+}
+
+// encompasses reports whether all that another list has lies within this one. A provider may give any number, because the
+// list does not say which ones it has, but no other provider's code.
+func (a *authority) encompasses(b *authority) bool {
+	beyond := func(code string) bool { return !contains(a.codes, code) }
+	switch {
+	case slices.ContainsFunc(b.codes, beyond):
+		return false
+	case len(a.codes) > 0:
+		return true
+	}
+	return !slices.ContainsFunc(b.ranges, func(r numberRange) bool { return !a.covers(r) }) &&
+		!slices.ContainsFunc(b.others, func(number string) bool { return !contains(a.others, number) })
+}
+
+func contains(sorted []string, s string) bool {
+	_, found := slices.BinarySearch(sorted, s)
+	return found
 }
