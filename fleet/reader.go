@@ -39,24 +39,23 @@ func OpenReader(url, application string) (*Reader, error) {
 // Close closes the connections.
 func (r *Reader) Close() { r.pool.Close() }
 
+// Unreadable returns the ids of records that this version could not read and that lists left out, in order; 1,000 at most.
+func (r *Reader) Unreadable() []string { return r.unreadable.IDs() }
+
+const selectCalls = `SELECT id, started_at, record::text FROM flowbridge_calls`
+
 // Get returns one finished call. ok is false if there is none with that id. The error is an AwayError.
 func (r *Reader) Get(ctx context.Context, id string) (rec store.Record, ok bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	rows, err := r.query(ctx, selectCalls+` WHERE id = $1`, id)
-	switch {
-	case err != nil || len(rows) == 0:
-		return store.Record{}, false, err
-	case rows[0].err != nil:
-		return store.Record{}, false, &AwayError{
-			"this version can't read the record of call " + id, "update this node to the version of the node that wrote it", rows[0].err,
-		}
+	var shape error
+	err = r.query(ctx, func(one store.Record, bad error) { rec, ok, shape = one, bad == nil, bad }, selectCalls+` WHERE id = ?`, id)
+	if err == nil && shape != nil {
+		const remedy = "update this node to the version of the node that wrote it"
+		err = &AwayError{"this version can't read the record of call " + id, remedy, shape}
 	}
-	return rows[0].record, true, nil
+	return rec, ok, err
 }
-
-// Unreadable returns the ids of records that this version could not read and that lists left out, in order; 1,000 at most.
-func (r *Reader) Unreadable() []string { return r.unreadable.IDs() }
 
 // List is store.Reader's List for the calls of all nodes. Its errors are store.ErrCursor or an AwayError.
 func (r *Reader) List(ctx context.Context, f store.Filter) (records []store.Record, next string, err error) {
@@ -67,70 +66,59 @@ func (r *Reader) List(ctx context.Context, f store.Filter) (records []store.Reco
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	limit := f.PageSize()
-	query := translated(selectCalls + where + ` ORDER BY started_at DESC, id DESC LIMIT ?`)
-	rows, err := r.query(ctx, query, append(args, limit+1)...)
+	limit, read, last := f.PageSize(), 0, store.Record{}
+	records = []store.Record{}
+	err = r.query(ctx, func(rec store.Record, bad error) {
+		switch read++; {
+		case read > limit:
+			next = store.CursorOf(last)
+			return
+		case bad != nil:
+			r.unreadable.Add(rec.ID)
+		default:
+			records = append(records, rec)
+		}
+		last = rec
+	}, selectCalls+where+` ORDER BY started_at DESC, id DESC LIMIT ?`, append(args, limit+1)...)
 	if err != nil {
 		return nil, "", err
-	}
-	if len(rows) > limit {
-		rows = rows[:limit]
-		next = store.CursorOf(rows[limit-1].record)
-	}
-	records = make([]store.Record, 0, len(rows))
-	for _, c := range rows {
-		if c.err == nil {
-			records = append(records, c.record)
-		} else {
-			r.unreadable.Add(c.record.ID)
-		}
 	}
 	return records, next, nil
 }
 
-const selectCalls = `SELECT id, started_at, record::text FROM flowbridge_calls`
-
-// call is a row. Where the record has another shape, as that of a newer version may, err says so, and of the record only its
-// place in a list is known.
-type call struct {
-	record store.Record
-	err    error
-}
-
-func readCall(row pgx.CollectableRow) (c call, err error) {
-	var id, text string
-	var started time.Time
-	if err := row.Scan(&id, &started, &text); err != nil {
-		return c, err
-	}
-	c.err = json.Unmarshal([]byte(text), &c.record)
-	if c.err == nil && c.record.ID != id {
-		c.err = errShape
-	}
-	if c.err != nil {
-		c.record = store.Record{ID: id, StartedAt: store.TimeOf(started)}
-	}
-	return c, nil
-}
-
-func (r *Reader) query(ctx context.Context, query string, args ...any) ([]call, error) {
+// query gives each of the records to a function. One of another shape, as a newer version may write it, comes with an error
+// and has no more than its place in a list.
+func (r *Reader) query(ctx context.Context, each func(rec store.Record, bad error), query string, args ...any) error {
 	for i, arg := range args {
 		if text, ok := arg.(string); ok { // PostgreSQL has no other text, and no record has
 			args[i] = strings.ReplaceAll(strings.ToValidUTF8(text, "\ufffd"), "\x00", "\ufffd")
 		}
 	}
-	rows, err := r.pool.Query(ctx, query, args...)
+	rows, err := r.pool.Query(ctx, translated(query), args...)
 	if err != nil {
-		return nil, explain(err)
+		return explain(err)
 	}
-	calls, err := pgx.CollectRows(rows, readCall)
+	var id, text string
+	var started time.Time
+	_, err = pgx.ForEachRow(rows, []any{&id, &started, &text}, func() error {
+		var rec store.Record
+		bad := json.Unmarshal([]byte(text), &rec)
+		if bad == nil && rec.ID != id {
+			bad = errShape
+		}
+		if bad != nil {
+			rec = store.Record{ID: id, StartedAt: store.TimeOf(started)}
+		}
+		each(rec, bad)
+		return nil
+	})
 	switch {
 	case err == nil:
-		return calls, nil
+		return nil
 	case errors.Is(ctx.Err(), context.Canceled):
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
-	return nil, explain(err)
+	return explain(err)
 }
 
 // asIndexed is an id as its column has it.

@@ -147,7 +147,9 @@ func (c *cache) begin(u *url.URL, trunk, of string) (*flight, *entry) {
 		return nil, e
 	}
 	f := c.flights[key]
-	if f == nil && len(c.flights) < maxFlights && (had != nil || c.mayFly(trunk, of)) {
+	left := maxFlights - len(c.flights)
+	// A trunk has at most as many as are left for the others.
+	if f == nil && left > 0 && (had != nil || c.flightsOf(trunk, "") < left && c.flightsOf(trunk, of) < maxOfEntry) {
 		f = &flight{trunk: trunk, of: of, began: now, done: make(chan struct{})}
 		c.flights[key] = f
 		go c.fly(f, u)
@@ -155,18 +157,14 @@ func (c *cache) begin(u *url.URL, trunk, of string) (*flight, *entry) {
 	return f, nil
 }
 
-// mayFly reports whether a trunk may start another flight: it has at most as many as are left for the others.
-func (c *cache) mayFly(trunk, of string) bool {
-	all, same := 0, 0
+// flightsOf counts the flights of a trunk to the hosts of one entry; "": to all.
+func (c *cache) flightsOf(trunk, entry string) (n int) {
 	for _, f := range c.flights {
-		if f.trunk == trunk {
-			all++
-			if f.of == of {
-				same++
-			}
+		if f.trunk == trunk && (entry == "" || f.of == entry) {
+			n++
 		}
 	}
-	return all < maxFlights-len(c.flights) && same < maxOfEntry
+	return n
 }
 
 // hostKey is the key of a host for a trunk: what one trunk's callers name there does not count for another.
@@ -349,27 +347,15 @@ func allowed(where string, hosts []string) (u *url.URL, of string, err error) {
 			continue
 		}
 		if end, pattern := strings.CutPrefix(name, "*"); pattern && strings.HasSuffix(host, end) && len(host) > len(end) || name == host {
-			return normal(u, host, port), entry, nil
+			u.Host = strings.TrimSuffix(net.JoinHostPort(host, cmp.Or(port, "443")), ":443")
+			u.Path = cmp.Or(u.Path, "/")
+			if !strings.Contains(strings.ToUpper(u.RawPath), "%2F") { // which is not the same as a slash
+				u.RawPath = ""
+			}
+			return u.ResolveReference(u), entry, nil // without . and ..
 		}
 	}
 	return nil, "", fmt.Errorf("%w: its host %q is not on the list of identity.hosts", errForbidden, u.Host)
-}
-
-func normal(u *url.URL, host, port string) *url.URL {
-	u.Host = host
-	if strings.Contains(host, ":") {
-		u.Host = "[" + host + "]"
-	}
-	if port != "" && port != "443" {
-		u.Host += ":" + port
-	}
-	if !strings.Contains(strings.ToUpper(u.RawPath), "%2F") { // which is not the same as a slash
-		u.RawPath = ""
-	}
-	if u.Path == "" {
-		u.Path = "/"
-	}
-	return u.ResolveReference(u) // removes . and ..
 }
 
 // cutPort splits host and port of an entry, which may be an address.

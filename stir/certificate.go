@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -150,37 +151,21 @@ func authorityOf(cert *x509.Certificate) (*authority, error) {
 type authority struct {
 	codes  []string      // sorted
 	ranges []numberRange // sorted, with gaps between them
-	others []string      // sorted: numbers with * or #
 }
 
 // numberRange has the keys of its first and its last number.
 type numberRange struct{ first, last uint64 }
 
-// keyOf returns a number from which the next telephone number of as many digits is one away. ok is false for one that has
-// other characters.
+// keyOf returns the key of a number: that of the next one of as many digits is one more. ok is false for a number with * or
+// #, which no caller of another network has.
 func keyOf(number string) (key uint64, ok bool) {
 	key, err := strconv.ParseUint("1"+number, 10, 64) // the 1 keeps leading zeros
 	return key, err == nil
 }
 
-// add adds the count numbers from the first one on. They end with the last one of as many digits.
-func (a *authority) add(first string, count uint64) {
-	key, ok := keyOf(first)
-	if !ok {
-		a.others = append(a.others, first)
-		return
-	}
-	end := uint64(2)
-	for range first {
-		end *= 10
-	}
-	a.ranges = append(a.ranges, numberRange{key, min(key+count, end) - 1})
-}
-
-// settle sorts what was added.
+// settle brings what was read in order.
 func (a *authority) settle() {
 	slices.Sort(a.codes)
-	slices.Sort(a.others)
 	slices.SortFunc(a.ranges, func(x, y numberRange) int { return cmp.Compare(x.first, y.first) })
 	apart := a.ranges[:0]
 	for _, r := range a.ranges {
@@ -233,7 +218,10 @@ func readAuthority(der []byte) (a authority, err error) {
 		if err != nil || r.Count < 1 || len(r.First) == 0 || len(r.First) > 15 {
 			return a, errTNAuthList
 		}
-		a.add(r.First, uint64(r.Count))
+		if first, ok := keyOf(r.First); ok {
+			end, _ := keyOf(strings.Repeat("9", len(r.First)))
+			a.ranges = append(a.ranges, numberRange{first, min(first+uint64(r.Count)-1, end)})
+		}
 	}
 	a.settle()
 	return a, nil
@@ -250,14 +238,8 @@ func whole(rest []byte, err error) error {
 // has reports whether a number, in its canonical form, may be signed for. What numbers a
 // provider has, the list does not say.
 func (a *authority) has(number string) bool {
-	if len(a.codes) > 0 {
-		return true
-	}
 	key, ok := keyOf(number)
-	if !ok {
-		return contains(a.others, number)
-	}
-	return a.covers(numberRange{key, key})
+	return len(a.codes) > 0 || ok && a.covers(numberRange{key, key})
 }
 
 func (a *authority) covers(r numberRange) bool {
@@ -268,18 +250,10 @@ func (a *authority) covers(r numberRange) bool {
 // encompasses reports whether all that another list has lies within this one. A provider may give any number, because the
 // list does not say which ones it has, but no other provider's code.
 func (a *authority) encompasses(b *authority) bool {
-	beyond := func(code string) bool { return !contains(a.codes, code) }
-	switch {
-	case slices.ContainsFunc(b.codes, beyond):
-		return false
-	case len(a.codes) > 0:
-		return true
+	for _, code := range b.codes {
+		if _, found := slices.BinarySearch(a.codes, code); !found {
+			return false
+		}
 	}
-	return !slices.ContainsFunc(b.ranges, func(r numberRange) bool { return !a.covers(r) }) &&
-		!slices.ContainsFunc(b.others, func(number string) bool { return !contains(a.others, number) })
-}
-
-func contains(sorted []string, s string) bool {
-	_, found := slices.BinarySearch(sorted, s)
-	return found
+	return len(a.codes) > 0 || !slices.ContainsFunc(b.ranges, func(r numberRange) bool { return !a.covers(r) })
 }

@@ -293,7 +293,7 @@ func (n *Node) tend(ctx context.Context) {
 	var broken error
 	var ladders watchLadders
 	var aside string
-	var unreadable, ofFleet int
+	unreadable := 0
 	for {
 		now := time.Now()
 		n.tending.Lock()
@@ -319,11 +319,14 @@ func (n *Node) tend(ctx context.Context) {
 			n.log.Error().Str("set_aside", file).Msg("the database was damaged: it is set aside, and a new one begun")
 			n.server.Registrar().KeepAll()
 		}
-		if ids := n.store.Unreadable(); len(ids) != unreadable {
+		ids := n.store.Unreadable()
+		if n.fleet != nil {
+			ids = append(ids, n.fleet.Unreadable()...)
+		}
+		if len(ids) != unreadable {
 			unreadable = len(ids)
 			n.log.Warn().Strs("calls", ids[:min(len(ids), 20)]).Int("count", len(ids)).Msg("records can't be read: they are left out of lists")
 		}
-		ofFleet = n.logFleetUnreadable(ofFleet)
 		n.tendLadders(&ladders)
 		select {
 		case <-tick.C:
@@ -331,20 +334,6 @@ func (n *Node) tend(ctx context.Context) {
 			return
 		}
 	}
-}
-
-// logFleetUnreadable logs the fleet's records that this version can't read if there are more than before, and returns how
-// many there are.
-func (n *Node) logFleetUnreadable(before int) int {
-	if n.fleet == nil {
-		return 0
-	}
-	ids := n.fleet.Unreadable()
-	if len(ids) != before {
-		n.log.Warn().Strs("calls", ids[:min(len(ids), 20)]).Int("count", len(ids)).
-			Msg("records of the fleet can't be read: they are left out of lists")
-	}
-	return len(ids)
 }
 
 // alive is an error when the RTP, the SIP or the calls stand still. What concerns only records, ladders or the admin API is
