@@ -398,6 +398,24 @@ func TestShortRegisterIsAnswered(t *testing.T) {
 	}
 }
 
+// A short request of an unknown address is answered once the address has shown its credentials: then it is not forged.
+func TestShortRequestOfTheProven(t *testing.T) {
+	inWorldWith(t, authConfig, func(w *world) {
+		p := w.roaming()
+		short := "OPTIONS sip:h SIP/2.0\nVia: SIP/2.0/UDP h;rport;branch=z9hG4bKshort\nFrom: <sip:a@b>;tag=1\nTo: <sip:a@b>\nCall-ID: 1\nCSeq: 1 OPTIONS\n\n"
+		p.send(short)
+		p.silent(time.Second)
+		d := p.newCall("+15075785607")
+		w.answersCall(p, d, authorize(d, p.challenged(d), "MD5", "acme", "secret", 1))
+		p.send(short)
+		p.expect("SIP/2.0 401")
+		time.Sleep(25 * time.Hour)
+		p.rest()
+		p.send(short)
+		p.silent(time.Second)
+	})
+}
+
 // A flood of REGISTERs, or of OPTIONS, leaves the challenges of calls alone.
 func TestFloodOfRegistersSparesCalls(t *testing.T) {
 	for _, method := range []string{"REGISTER", "OPTIONS"} {
