@@ -110,20 +110,40 @@ func (e *Events) Close() error {
 	return nil
 }
 
-// join adds a reader; nil: there are as many as there may be, or Events is closed.
-func (e *Events) join(calls Calls, wantsCalls bool) *reader {
+// join adds a reader of a sender; nil: no other reader makes room for it, or Events is closed.
+func (e *Events) join(calls Calls, wantsCalls bool, who sender) *reader {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.closed || len(e.readers) >= maxReaders {
+	if e.closed || len(e.readers) >= maxReaders && !e.makeRoom(who) {
 		return nil
 	}
-	r := &reader{calls: wantsCalls, wake: make(chan struct{}, 1), done: make(chan struct{}), at: map[string]int{}}
+	r := &reader{who: who, calls: wantsCalls, wake: make(chan struct{}, 1), done: make(chan struct{}), at: map[string]int{}}
 	e.readers[r] = struct{}{}
 	if e.stop == nil {
 		e.calls, e.stop = calls, make(chan struct{})
 		go e.run(e.stop)
 	}
 	return r
+}
+
+// makeRoom ends a reader for a sender, if one has to give way: one of fewer rights, or one of a sender that has at least two
+// more readers. Of these it is one with the fewest rights, and then of the sender that has most. It needs e.mu.
+func (e *Events) makeRoom(who sender) bool {
+	of := map[sender]int{}
+	for r := range e.readers {
+		of[r.who]++
+	}
+	var last *reader
+	for r := range e.readers {
+		yields := r.who.rights < who.rights || r.who.rights == who.rights && of[r.who] >= of[who]+2
+		if yields && (last == nil || r.who.rights < last.who.rights || r.who.rights == last.who.rights && of[r.who] > of[last.who]) {
+			last = r
+		}
+	}
+	if last != nil {
+		e.remove(last)
+	}
+	return last != nil
 }
 
 // leave removes a reader.
@@ -248,6 +268,7 @@ func encoded(name, key string, v any) event {
 
 // reader is one that reads /api/events.
 type reader struct {
+	who   sender
 	calls bool
 	wake  chan struct{} // something is pending
 	done  chan struct{} // closed when it was removed

@@ -31,7 +31,7 @@ func (a *api) events(w http.ResponseWriter, r *http.Request, who sender) {
 	if r.Method == http.MethodHead {
 		return
 	}
-	me := a.Events.join(a.Calls, q["calls"] != "0")
+	me := a.Events.join(a.Calls, q["calls"] != "0", who)
 	if me == nil {
 		h.Set("Retry-After", "5")
 		a.fail(w, http.StatusServiceUnavailable, "there are "+strconv.Itoa(maxReaders)+" readers of events already", "close one, or read /api/calls")

@@ -226,6 +226,53 @@ func TestEventsAreBounded(t *testing.T) {
 	})
 }
 
+// One token can't take the places of the others: each has its part of them, and one that may only read gives way to one that
+// may operate.
+func TestReadersShareThePlaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, e, opts := told(EventSources{})
+		opts.Access = func() Access {
+			return Access{Tokens: []Token{{"wall", "w", RightsRead}, {"desk", "d", RightsRead}, {"night", "n", RightsOperate}}}
+		}
+		h := New(*opts)
+		open := func(token string, n int) (all []*listener) {
+			for range n {
+				l := listen(t, h, "", true, "Authorization", "Bearer "+token)
+				synctest.Wait()
+				all = append(all, l)
+			}
+			return all
+		}
+		want := func(wall, desk, night int) {
+			t.Helper()
+			synctest.Wait()
+			of := map[string]int{}
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			for r := range e.readers {
+				of[r.who.name]++
+			}
+			if of["wall"] != wall || of["desk"] != desk || of["night"] != night {
+				t.Errorf("readers are %v; want %d, %d and %d", of, wall, desk, night)
+			}
+		}
+		open("w", maxReaders+1)
+		want(maxReaders, 0, 0)
+		open("d", 20)
+		want(16, 16, 0)
+		night := open("n", 20)
+		want(6, 6, 20)
+		open("d", 1)
+		want(6, 6, 20)
+		open("n", 13)
+		want(0, 0, maxReaders)
+		if refused := open("w", 1)[0]; refused.status != 503 {
+			t.Errorf("one that may only read: %d", refused.status)
+		}
+		night[0].next("hello")
+	})
+}
+
 // A reader that does not read holds nobody up: others hear everything, and it is dropped with the event lagged.
 func TestSlowReaderIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -359,7 +406,7 @@ func BenchmarkEvents(b *testing.B) {
 		b.Run(fmt.Sprint(readers), func(b *testing.B) {
 			e := NewEvents(EventSources{})
 			for range readers {
-				r := e.join(fakeCalls(nil), true)
+				r := e.join(fakeCalls(nil), true, sender{})
 				go func() {
 					for {
 						select {

@@ -235,6 +235,9 @@ func TestShutdownHangsUp(t *testing.T) {
 		if refused := d.learn(w.carrier.expect("SIP/2.0 503")); refused.value("Retry-After") == "" {
 			t.Error("503 without Retry-After")
 		}
+		if all := w.server.Rejected().All(); all["draining"] != 1 || all["full"] != 0 {
+			t.Errorf("the refusal of a drain is counted as %v", all)
+		}
 	})
 }
 

@@ -32,7 +32,7 @@ func (s *Server) identify(req *sip.Request, tx *transaction.Server) (p *peers.Sn
 		s.unproven(req, tx, how, from)
 		return p, nil
 	}
-	s.stack.StreamOf(req).Prove()
+	s.stack.Prove(req)
 	return p, t
 }
 

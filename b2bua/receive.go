@@ -108,8 +108,8 @@ func (s *Server) onRegister(req *sip.Request, tx *transaction.Server) {
 		s.unproven(req, tx, how, from)
 		return
 	}
+	s.stack.Prove(req)
 	flow := s.stack.StreamOf(req)
-	flow.Prove()
 	a := s.registrar.Register(now, registrar.Request{Request: req, Holder: t.KindAndName(), Record: t.Record(), Rules: t.Caller.Registrar, From: from.Addr, Flow: flow.ID()})
 	if a.Code >= 300 {
 		s.stack.LogRefused(req, a.Code, a.Reason)
@@ -166,6 +166,8 @@ func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 func (s *Server) noteFull(why peers.Capacity, source netip.AddrPort) {
 	count := s.stack.Rejections()
 	switch why {
+	case peers.CapacityDraining:
+		s.stack.Reject(&count.Draining, source, "draining")
 	case peers.CapacitySetups:
 		s.stack.Reject(&count.Setups, source, "setups")
 	case peers.CapacityPorts:

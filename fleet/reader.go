@@ -18,8 +18,14 @@ import (
 // readTimeout bounds one query, in place of the caller's patience.
 const readTimeout = 10 * time.Second
 
+// errShape means that a record is of another call than its row.
+var errShape = errors.New("a record without the id of its row")
+
 // Reader reads the records of all nodes.
-type Reader struct{ pool *pgxpool.Pool }
+type Reader struct {
+	pool       *pgxpool.Pool
+	unreadable store.Unreadable
+}
 
 // OpenReader makes a reader, which connects when it is used. application names it to the database.
 func OpenReader(url, application string) (*Reader, error) {
@@ -27,21 +33,28 @@ func OpenReader(url, application string) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{pool}, nil
+	return &Reader{pool: pool}, nil
 }
 
 // Close closes the connections.
 func (r *Reader) Close() { r.pool.Close() }
 
+// Unreadable returns the ids of records that this version could not read and that lists left out, in order; 1,000 at most.
+func (r *Reader) Unreadable() []string { return r.unreadable.IDs() }
+
+const selectCalls = `SELECT id, started_at, record::text FROM flowbridge_calls`
+
 // Get returns one finished call. ok is false if there is none with that id. The error is an AwayError.
 func (r *Reader) Get(ctx context.Context, id string) (rec store.Record, ok bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	rows, err := r.query(ctx, `SELECT record::text FROM flowbridge_calls WHERE id = $1`, id)
-	if err != nil || len(rows) == 0 {
-		return store.Record{}, false, err
+	var shape error
+	err = r.query(ctx, func(one store.Record, bad error) { rec, ok, shape = one, bad == nil, bad }, selectCalls+` WHERE id = ?`, id)
+	if err == nil && shape != nil {
+		const remedy = "update this node to the version of the node that wrote it"
+		err = &AwayError{"this version can't read the record of call " + id, remedy, shape}
 	}
-	return rows[0], true, nil
+	return rec, ok, err
 }
 
 // List is store.Reader's List for the calls of all nodes. Its errors are store.ErrCursor or an AwayError.
@@ -53,43 +66,59 @@ func (r *Reader) List(ctx context.Context, f store.Filter) (records []store.Reco
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	limit := f.PageSize()
-	query := translated(`SELECT record::text FROM flowbridge_calls` + where + ` ORDER BY started_at DESC, id DESC LIMIT ?`)
-	if records, err = r.query(ctx, query, append(args, limit+1)...); err != nil {
+	limit, read, last := f.PageSize(), 0, store.Record{}
+	records = []store.Record{}
+	err = r.query(ctx, func(rec store.Record, bad error) {
+		switch read++; {
+		case read > limit:
+			next = store.CursorOf(last)
+			return
+		case bad != nil:
+			r.unreadable.Add(rec.ID)
+		default:
+			records = append(records, rec)
+		}
+		last = rec
+	}, selectCalls+where+` ORDER BY started_at DESC, id DESC LIMIT ?`, append(args, limit+1)...)
+	if err != nil {
 		return nil, "", err
-	}
-	if len(records) > limit {
-		records = records[:limit]
-		next = store.CursorOf(records[limit-1])
 	}
 	return records, next, nil
 }
 
-func (r *Reader) query(ctx context.Context, query string, args ...any) ([]store.Record, error) {
+// query gives each of the records to a function. One of another shape, as a newer version may write it, comes with an error
+// and has no more than its place in a list.
+func (r *Reader) query(ctx context.Context, each func(rec store.Record, bad error), query string, args ...any) error {
 	for i, arg := range args {
 		if text, ok := arg.(string); ok { // PostgreSQL has no other text, and no record has
 			args[i] = strings.ReplaceAll(strings.ToValidUTF8(text, "\ufffd"), "\x00", "\ufffd")
 		}
 	}
-	rows, err := r.pool.Query(ctx, query, args...)
+	rows, err := r.pool.Query(ctx, translated(query), args...)
 	if err != nil {
-		return nil, explain(err)
+		return explain(err)
 	}
-	records, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (rec store.Record, err error) {
-		var text string
-		if err := row.Scan(&text); err != nil {
-			return rec, err
+	var id, text string
+	var started time.Time
+	_, err = pgx.ForEachRow(rows, []any{&id, &started, &text}, func() error {
+		var rec store.Record
+		bad := json.Unmarshal([]byte(text), &rec)
+		if bad == nil && rec.ID != id {
+			bad = errShape
 		}
-		err = json.Unmarshal([]byte(text), &rec)
-		return rec, err
+		if bad != nil {
+			rec = store.Record{ID: id, StartedAt: store.TimeOf(started)}
+		}
+		each(rec, bad)
+		return nil
 	})
 	switch {
 	case err == nil:
-		return records, nil
+		return nil
 	case errors.Is(ctx.Err(), context.Canceled):
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
-	return nil, explain(err)
+	return explain(err)
 }
 
 // asIndexed is an id as its column has it.

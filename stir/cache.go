@@ -21,10 +21,10 @@ import (
 // The bounds of the cache and of its requests.
 const (
 	maxCached       = 1000 // certificates
-	maxFailed       = 250  // URLs that have failed, and hosts
+	maxOthers       = 250  // other URLs, and hosts
 	maxMisses       = 5    // of a host's URLs, until the host is left alone
 	maxFlights      = 32
-	maxOfEntry      = 8 // flights to the hosts of one entry of the list, for certificates that were never there
+	maxOfEntry      = 8 // a trunk's flights to the hosts of one entry of its list, for certificates that have signed nothing yet
 	maxFile         = 64 << 10
 	maxAnswerHeader = 16 << 10        // bytes
 	fetchTimeout    = 5 * time.Second // of a request, which goes on while no call waits for it
@@ -48,8 +48,8 @@ type cache struct {
 	client *http.Client
 
 	mu      sync.Mutex
-	good    shelf // of URLs; one that is no longer fresh stays, as a URL that had a certificate
-	bad     shelf // of URLs and, by their names, hosts: whoever names what is not there displaces no certificate
+	good    shelf // of URLs by whose certificates a call was signed; they stay when they are no longer fresh
+	others  shelf // of URLs that failed or have signed nothing yet, and of each trunk's hosts: they displace none of good
 	flights map[string]*flight
 	stats   Fetches
 }
@@ -57,16 +57,18 @@ type cache struct {
 // entry is what is known of a URL until a time.
 type entry struct {
 	key    string
+	trunk  string // that asked for it
 	chain  *chain
 	err    error
 	until  time.Time
 	roots  map[*x509.CertPool]time.Time // that the chain leads to, and until when
-	misses int                          // of a host: its URLs that have failed in succession
+	misses int                          // of a trunk's host: its URLs that have failed in succession
 	silent bool                         // of a host: it did not answer
 }
 
 // flight is a request that is under way.
 type flight struct {
+	trunk string
 	of    string // the entry of the list
 	began time.Time
 	done  chan struct{}
@@ -88,7 +90,7 @@ func newCache(ctx context.Context, transport http.RoundTripper) *cache {
 		}
 	}
 	return &cache{
-		ctx: ctx, good: newShelf(maxCached), bad: newShelf(maxFailed), flights: map[string]*flight{},
+		ctx: ctx, good: newShelf(maxCached), others: newShelf(maxOthers), flights: map[string]*flight{},
 		client: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 	}
 }
@@ -100,7 +102,7 @@ func (c *cache) get(where string, p *Policy, deadline time.Time) (*entry, error)
 	if err != nil {
 		return nil, err
 	}
-	f, e := c.begin(u, of)
+	f, e := c.begin(u, p.Trunk, of)
 	if e != nil {
 		return e, e.err
 	}
@@ -127,14 +129,14 @@ func (c *cache) get(where string, p *Policy, deadline time.Time) (*entry, error)
 }
 
 // begin returns what is known of a URL, or the request that is under way, which it starts
-// if there is none. Neither: too many are under way. A URL that had a certificate waits
-// for no other of its host or entry.
-func (c *cache) begin(u *url.URL, of string) (*flight, *entry) {
+// if there is none. Neither: too many are under way. A URL by whose certificate a call was
+// signed waits for no other of its host, entry or trunk.
+func (c *cache) begin(u *url.URL, trunk, of string) (*flight, *entry) {
 	now, key := time.Now(), u.String()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	had := c.good.at(key)
-	for _, e := range [...]*entry{had, c.bad.at(key), c.bad.at(u.Host)} {
+	for _, e := range [...]*entry{had, c.others.at(key), c.others.at(hostKey(trunk, u))} {
 		if e == nil || !now.Before(e.until) {
 			continue
 		}
@@ -145,28 +147,34 @@ func (c *cache) begin(u *url.URL, of string) (*flight, *entry) {
 		return nil, e
 	}
 	f := c.flights[key]
-	if f == nil && len(c.flights) < maxFlights && (had != nil || c.flightsOf(of) < maxOfEntry) {
-		f = &flight{of: of, began: now, done: make(chan struct{})}
+	left := maxFlights - len(c.flights)
+	// A trunk has at most as many as are left for the others.
+	if f == nil && left > 0 && (had != nil || c.flightsOf(trunk, "") < left && c.flightsOf(trunk, of) < maxOfEntry) {
+		f = &flight{trunk: trunk, of: of, began: now, done: make(chan struct{})}
 		c.flights[key] = f
 		go c.fly(f, u)
 	}
 	return f, nil
 }
 
-func (c *cache) flightsOf(of string) (n int) {
+// flightsOf counts the flights of a trunk to the hosts of one entry; "": to all.
+func (c *cache) flightsOf(trunk, entry string) (n int) {
 	for _, f := range c.flights {
-		if f.of == of {
+		if f.trunk == trunk && (entry == "" || f.of == entry) {
 			n++
 		}
 	}
 	return n
 }
 
+// hostKey is the key of a host for a trunk: what one trunk's callers name there does not count for another.
+func hostKey(trunk string, u *url.URL) string { return u.Host + " " + trunk }
+
 // fly makes the request of a flight.
 func (c *cache) fly(f *flight, u *url.URL) {
 	ctx, cancel := context.WithTimeout(c.ctx, fetchTimeout)
 	defer cancel()
-	e := &entry{key: u.String(), until: time.Now().Add(pauseAfter)}
+	e := &entry{key: u.String(), trunk: f.trunk, until: time.Now().Add(pauseAfter)}
 	defer func() { // the library's parsers are trusted with peers' bytes, and a panic of theirs is not the process's end
 		if v := recover(); v != nil {
 			e.chain, e.err = nil, fmt.Errorf("%w: %v", errNoCertificate, v)
@@ -198,24 +206,38 @@ func (c *cache) land(f *flight, e *entry, u *url.URL) {
 	defer close(f.done)
 	if e.err == nil {
 		c.stats.OK++
-		c.good.keep(e)
-		c.bad.drop(u.Host)
+		to := &c.others
+		if c.good.at(e.key) != nil {
+			to = &c.good
+		}
+		to.keep(e)
+		c.others.drop(hostKey(f.trunk, u))
 		return
 	}
 	c.stats.Failed++
-	c.bad.keep(e)
-	host := &entry{key: u.Host, err: e.err, until: e.until, misses: 1}
+	c.others.keep(e)
+	host := &entry{key: hostKey(f.trunk, u), trunk: f.trunk, err: e.err, until: e.until, misses: 1}
 	if _, ok := errors.AsType[net.Error](e.err); ok {
 		host.silent = true
 	}
-	if before := c.bad.at(u.Host); before != nil && time.Now().Before(before.until) {
+	if before := c.others.at(host.key); before != nil && time.Now().Before(before.until) {
 		host.misses += before.misses
 		host.silent = host.silent || before.silent
 	}
-	c.bad.keep(host)
+	c.others.keep(host)
 }
 
-// shelf has a number of entries. The one that was not used for longest gives way.
+// proved notes that a call was signed by a certificate.
+func (c *cache) proved(e *entry) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.others.at(e.key) == e {
+		c.others.drop(e.key)
+		c.good.keep(e)
+	}
+}
+
+// shelf has a number of entries. Of those of the trunk that has most, the one that was not used for longest gives way.
 type shelf struct {
 	most    int
 	entries map[string]*list.Element
@@ -240,10 +262,18 @@ func (s *shelf) at(key string) *entry {
 func (s *shelf) keep(e *entry) {
 	s.drop(e.key)
 	s.entries[e.key] = s.recent.PushFront(e)
-	if last := s.recent.Back(); s.recent.Len() > s.most {
-		old, _ := s.recent.Remove(last).(*entry)
-		delete(s.entries, old.key)
+	if s.recent.Len() <= s.most {
+		return
 	}
+	var last *entry // of its trunk
+	of := map[string]int{}
+	for at := s.recent.Front(); at != nil; at = at.Next() {
+		e, _ := at.Value.(*entry)
+		if of[e.trunk]++; last == nil || of[e.trunk] >= of[last.trunk] {
+			last = e
+		}
+	}
+	s.drop(last.key)
 }
 
 func (s *shelf) drop(key string) {
@@ -304,7 +334,7 @@ func freshness(h http.Header, now time.Time) time.Duration {
 }
 
 // allowed reads a certificate's URL: https, a host of the list, and the port of the entry, or 443 or 8443 (ATIS-1000074).
-// of is the entry.
+// u is its normal form (RFC 3986 section 6.2), so that one certificate has one key. of is the entry.
 func allowed(where string, hosts []string) (u *url.URL, of string, err error) {
 	u, err = url.Parse(where)
 	if err != nil || u.Scheme != "https" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.Opaque != "" {
@@ -317,7 +347,12 @@ func allowed(where string, hosts []string) (u *url.URL, of string, err error) {
 			continue
 		}
 		if end, pattern := strings.CutPrefix(name, "*"); pattern && strings.HasSuffix(host, end) && len(host) > len(end) || name == host {
-			return u, entry, nil
+			u.Host = strings.TrimSuffix(net.JoinHostPort(host, cmp.Or(port, "443")), ":443")
+			u.Path = cmp.Or(u.Path, "/")
+			if !strings.Contains(strings.ToUpper(u.RawPath), "%2F") { // which is not the same as a slash
+				u.RawPath = ""
+			}
+			return u.ResolveReference(u), entry, nil // without . and ..
 		}
 	}
 	return nil, "", fmt.Errorf("%w: its host %q is not on the list of identity.hosts", errForbidden, u.Host)

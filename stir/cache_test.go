@@ -125,7 +125,7 @@ func TestManyURLs(t *testing.T) {
 		}
 		for i := range 200 {
 			q := *p
-			q.Hosts = []string{fmt.Sprintf("i%d.example.net", i)}
+			q.Trunk, q.Hosts = fmt.Sprint("trunk", i), []string{fmt.Sprintf("i%d.example.net", i)}
 			go v.Verify(&q, request(moved(t, s, "https://"+q.Hosts[0]+"/x.pem")))
 		}
 		synctest.Wait()
@@ -133,15 +133,15 @@ func TestManyURLs(t *testing.T) {
 			t.Errorf("%d requests", n)
 		}
 		time.Sleep(time.Minute)
-		server.answer = says(404, nil)
-		for i := range maxCached + 100 {
-			v.Verify(p, request(moved(t, s, fmt.Sprintf("https://g%d.example.net/x.pem", i))))
-		}
 		server.answer = says(200, s.File)
 		for i := range maxCached + 100 {
 			v.Verify(p, request(moved(t, s, fmt.Sprintf("https://h.example.net/%d.pem", i))))
 		}
-		for _, kept := range []*shelf{&v.cache.good, &v.cache.bad} {
+		server.answer = says(404, nil)
+		for i := range maxCached + 100 {
+			v.Verify(p, request(moved(t, s, fmt.Sprintf("https://g%d.example.net/x.pem", i))))
+		}
+		for _, kept := range []*shelf{&v.cache.good, &v.cache.others} {
 			if n, m := len(kept.entries), kept.recent.Len(); n != kept.most || n != m {
 				t.Errorf("%d and %d of %d are kept", n, m, kept.most)
 			}
@@ -175,7 +175,7 @@ func TestRandomPaths(t *testing.T) {
 		}
 		right("at first", where)
 		asked := server.count()
-		for i := range maxCached + maxFailed {
+		for i := range maxCached + maxOthers {
 			v.Verify(p, request(moved(t, s, fmt.Sprintf("https://certs.example.net/%d.pem", i))))
 		}
 		if n := server.count() - asked; n != maxMisses {
@@ -198,6 +198,112 @@ func TestRandomPaths(t *testing.T) {
 		right("while others hang", where)
 		right("of another host, while others hang", "https://other.example.net/b/shaken.pem")
 	})
+}
+
+// A trunk whose callers name certificates takes neither the requests nor the places of another one's.
+func TestTrunksShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, other := newSigner(t, provider), newSigner(t, provider)
+		hang := true
+		server := &server{answer: func(r *http.Request) (*http.Response, error) {
+			if hang && r.URL.Path != "/shaken.pem" {
+				<-r.Context().Done()
+				return nil, r.Context().Err()
+			}
+			return says(200, s.File)(r)
+		}}
+		v, loud, quiet := New(t.Context(), server), s.policy(), s.policy()
+		loud.Trunk, quiet.Trunk = "loud", "quiet"
+		loud.Hosts = []string{"*.a.example", "*.b.example", "*.c.example", "*.d.example", "*.e.example", "certs.example.net"}
+		quiet.Hosts = []string{"*.a.example", "certs.example.net"}
+		for _, of := range "abcde" {
+			for i := range maxOfEntry {
+				go v.Verify(loud, request(moved(t, s, fmt.Sprintf("https://h%d.%c.example/x.pem", i, of))))
+			}
+		}
+		synctest.Wait()
+		if n := server.count(); n != maxFlights/2 {
+			t.Errorf("%d requests for one trunk", n)
+		}
+		if got := v.Verify(quiet, request(moved(t, s, "https://h.a.example/shaken.pem"))); got.Status != 0 {
+			t.Errorf("another trunk, by the same entry: %v", got)
+		}
+		time.Sleep(time.Minute)
+
+		// Certificates that came and have signed nothing displace none, and what a host lacks for one trunk it may have for another.
+		hang = false
+		if got := v.Verify(quiet, request(s.identity(t))); got.Status != 0 {
+			t.Errorf("%v", got)
+		}
+		asked := server.count()
+		for i := range maxCached + maxOthers {
+			v.Verify(loud, request(moved(t, other, fmt.Sprintf("https://certs.example.net/%d.pem", i))))
+		}
+		if n := len(v.cache.good.entries); n != 2 {
+			t.Errorf("%d certificates count as good", n)
+		}
+		if n := len(v.cache.others.entries); n > maxOthers {
+			t.Errorf("%d others are kept", n)
+		}
+		if got := v.Verify(quiet, request(s.identity(t))); got.Status != 0 || server.count() != asked+maxCached+maxOthers {
+			t.Errorf("%v, after %d requests", got, server.count()-asked)
+		}
+		server.answer = says(404, nil)
+		for i := range maxMisses {
+			v.Verify(loud, request(moved(t, s, fmt.Sprintf("https://certs.example.net/not%d.pem", i))))
+		}
+		server.answer = says(200, s.File)
+		if got := v.Verify(quiet, request(moved(t, s, "https://certs.example.net/new.pem"))); got.Status != 0 {
+			t.Errorf("a new one of the same host: %v", got)
+		}
+	})
+}
+
+// What is kept of one trunk gives way to that of another, the oldest first.
+func TestShelfOfTrunks(t *testing.T) {
+	s := newShelf(8)
+	for i := range 20 {
+		s.keep(&entry{key: fmt.Sprint("loud", i), trunk: "loud"})
+		if i < 3 {
+			s.keep(&entry{key: fmt.Sprint("quiet", i), trunk: "quiet"})
+		}
+	}
+	for _, key := range []string{"quiet0", "quiet1", "quiet2", "loud15", "loud19"} {
+		if s.at(key) == nil {
+			t.Errorf("%s is gone", key)
+		}
+	}
+	if len(s.entries) != 8 || s.recent.Len() != 8 {
+		t.Errorf("%d and %d entries", len(s.entries), s.recent.Len())
+	}
+}
+
+// A certificate has one key, however its URL is written (RFC 3986 section 6.2).
+func TestNormalURL(t *testing.T) {
+	hosts := []string{"certs.example.net", "2001:db8::1"}
+	for in, want := range map[string]string{
+		"https://certs.example.net/shaken.pem":       where,
+		"HTTPS://CERTS.Example.NET/shaken.pem":       where,
+		"https://certs.example.net./shaken.pem":      where,
+		"https://certs.example.net:443/shaken.pem":   where,
+		"https://certs.example.net:/shaken.pem":      where,
+		"https://certs.example.net/a/../shaken.pem":  where,
+		"https://certs.example.net/./shaken.pem":     where,
+		"https://certs.example.net/%2e/%73haken.pem": where,
+		"https://certs.example.net/../../shaken.pem": where,
+		"https://certs.example.net:8443/shaken.pem":  "https://certs.example.net:8443/shaken.pem",
+		"https://certs.example.net/Shaken.pem":       "https://certs.example.net/Shaken.pem",
+		"https://certs.example.net//shaken.pem":      "https://certs.example.net//shaken.pem",
+		"https://certs.example.net/a%2Fb":            "https://certs.example.net/a%2Fb",
+		"https://certs.example.net/a%20b":            "https://certs.example.net/a%20b",
+		"https://certs.example.net":                  "https://certs.example.net/",
+		"https://[2001:DB8::1]:443/x":                "https://[2001:db8::1]/x",
+	} {
+		u, _, err := allowed(in, hosts)
+		if err != nil || u.String() != want {
+			t.Errorf("%s: %v, %v; want %s", in, u, err, want)
+		}
+	}
 }
 
 func TestFreshness(t *testing.T) {

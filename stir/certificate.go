@@ -1,6 +1,7 @@
 package stir
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/x509"
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -27,6 +29,7 @@ var (
 	errUsage         = errors.New("a certificate that may not sign")
 	errNoTNAuthList  = errors.New("a certificate without TNAuthList")
 	errTNAuthList    = errors.New("a TNAuthList that is not well-formed")
+	errBeyond        = errors.New("a certificate for numbers that the one above it does not have")
 	errNotTheirs     = errors.New("a number that is not in the certificate's TNAuthList")
 )
 
@@ -83,18 +86,18 @@ func newChain(all []*x509.Certificate) (*chain, error) {
 	case c.leaf.KeyUsage != 0 && c.leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0:
 		return nil, errUsage
 	}
-	for _, e := range c.leaf.Extensions {
-		if !e.Id.Equal(tnAuthList()) {
-			continue
-		}
-		var err error
-		if c.authority, err = readAuthority(e.Value); err != nil {
-			return nil, err
-		}
-		c.leaf.UnhandledCriticalExtensions = slices.DeleteFunc(c.leaf.UnhandledCriticalExtensions, tnAuthList().Equal)
-		return c, nil
+	for _, cert := range all { // Go's library does not know the extension, and refuses a critical one; trusted handles it
+		cert.UnhandledCriticalExtensions = slices.DeleteFunc(cert.UnhandledCriticalExtensions, tnAuthList().Equal)
 	}
-	return nil, errNoTNAuthList
+	of, err := authorityOf(c.leaf)
+	switch {
+	case err != nil:
+		return nil, err
+	case of == nil:
+		return nil, errNoTNAuthList
+	}
+	c.authority = *of
+	return c, nil
 }
 
 // trusted reports why a chain leads to none of the roots, and until when it does.
@@ -105,25 +108,74 @@ func (c *chain) trusted(roots *x509.CertPool, now time.Time) (until time.Time, e
 	if err != nil {
 		return until, err
 	}
-	until = c.leaf.NotAfter
-	for _, cert := range chains[0] {
-		if cert.NotAfter.Before(until) {
-			until = cert.NotAfter
+	for _, certs := range chains {
+		if err = delegated(certs); err == nil {
+			return slices.MinFunc(certs, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) }).NotAfter, nil
 		}
 	}
-	return until, nil
+	return until, err
 }
 
-// authority is a TNAuthList: a provider, whose numbers it does not say, or numbers.
+// delegated reports why a chain, the signer's certificate first, gives more than it has: the numbers of each certificate lie
+// within those of the one above it (RFC 9060 section 4). One without a TNAuthList, as a root and most authorities of
+// carriers have none, puts no limit of its own.
+func delegated(certs []*x509.Certificate) error {
+	var above *authority
+	for _, cert := range slices.Backward(certs) {
+		of, err := authorityOf(cert)
+		switch {
+		case err != nil:
+			return err
+		case of == nil:
+			continue
+		case above != nil && !above.encompasses(of):
+			return errBeyond
+		}
+		above = of
+	}
+	return nil
+}
+
+// authorityOf returns the TNAuthList of a certificate; nil: it has none.
+func authorityOf(cert *x509.Certificate) (*authority, error) {
+	for _, e := range cert.Extensions {
+		if e.Id.Equal(tnAuthList()) {
+			a, err := readAuthority(e.Value)
+			return &a, err
+		}
+	}
+	return nil, nil //nolint:nilnil // most certificates have none
+}
+
+// authority is a TNAuthList: codes of providers, whose numbers it does not say, and numbers.
 type authority struct {
-	provider bool
-	ranges   []numberRange
+	codes  []string      // sorted
+	ranges []numberRange // sorted, with gaps between them
 }
 
-// numberRange is count numbers from the first one on.
-type numberRange struct {
-	first string
-	count uint64
+// numberRange has the keys of its first and its last number.
+type numberRange struct{ first, last uint64 }
+
+// keyOf returns the key of a number: that of the next one of as many digits is one more. ok is false for a number with * or
+// #, which no caller of another network has.
+func keyOf(number string) (key uint64, ok bool) {
+	key, err := strconv.ParseUint("1"+number, 10, 64) // the 1 keeps leading zeros
+	return key, err == nil
+}
+
+// settle brings what was read in order.
+func (a *authority) settle() {
+	slices.Sort(a.codes)
+	slices.SortFunc(a.ranges, func(x, y numberRange) int { return cmp.Compare(x.first, y.first) })
+	apart := a.ranges[:0]
+	for _, r := range a.ranges {
+		if n := len(apart); n > 0 && r.first <= apart[n-1].last+1 {
+			apart[n-1].last = max(apart[n-1].last, r.last)
+			continue
+		}
+		apart = append(apart, r)
+	}
+	a.ranges = apart
 }
 
 // The tags of TNEntry.
@@ -151,10 +203,10 @@ func readAuthority(der []byte) (a authority, err error) {
 			return a, errTNAuthList
 		case e.Tag == tagProvider:
 			err = whole(asn1.UnmarshalWithParams(e.Bytes, &text, "ia5"))
-			a.provider = true
 			if err != nil {
 				return a, err
 			}
+			a.codes = append(a.codes, text)
 			continue
 		case e.Tag == tagRange:
 			err = whole(asn1.Unmarshal(e.Bytes, &r))
@@ -166,8 +218,12 @@ func readAuthority(der []byte) (a authority, err error) {
 		if err != nil || r.Count < 1 || len(r.First) == 0 || len(r.First) > 15 {
 			return a, errTNAuthList
 		}
-		a.ranges = append(a.ranges, numberRange{r.First, uint64(r.Count)})
+		if first, ok := keyOf(r.First); ok {
+			end, _ := keyOf(strings.Repeat("9", len(r.First)))
+			a.ranges = append(a.ranges, numberRange{first, min(first+uint64(r.Count)-1, end)})
+		}
 	}
+	a.settle()
 	return a, nil
 }
 
@@ -182,12 +238,22 @@ func whole(rest []byte, err error) error {
 // has reports whether a number, in its canonical form, may be signed for. What numbers a
 // provider has, the list does not say.
 func (a *authority) has(number string) bool {
-	return a.provider || slices.ContainsFunc(a.ranges, func(r numberRange) bool {
-		if r.first == number {
-			return true
+	key, ok := keyOf(number)
+	return len(a.codes) > 0 || ok && a.covers(numberRange{key, key})
+}
+
+func (a *authority) covers(r numberRange) bool {
+	i, _ := slices.BinarySearchFunc(a.ranges, r.first, func(of numberRange, first uint64) int { return cmp.Compare(of.last, first) })
+	return i < len(a.ranges) && a.ranges[i].first <= r.first && r.last <= a.ranges[i].last
+}
+
+// encompasses reports whether all that another list has lies within this one. A provider may give any number, because the
+// list does not say which ones it has, but no other provider's code.
+func (a *authority) encompasses(b *authority) bool {
+	for _, code := range b.codes {
+		if _, found := slices.BinarySearch(a.codes, code); !found {
+			return false
 		}
-		first, err := strconv.ParseUint(r.first, 10, 64)
-		n, err2 := strconv.ParseUint(number, 10, 64)
-		return err == nil && err2 == nil && len(number) == len(r.first) && n >= first && n-first < r.count
-	})
+	}
+	return len(a.codes) > 0 || !slices.ContainsFunc(b.ranges, func(r numberRange) bool { return !a.covers(r) })
 }

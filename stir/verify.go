@@ -13,6 +13,7 @@ import (
 
 // Policy is what one trunk's calls are verified by.
 type Policy struct {
+	Trunk   string         // by which requests and what is kept of them are shared
 	Roots   *x509.CertPool // that certificates lead to
 	Hosts   []string       // that certificates are fetched from: a name or address, *.name, perhaps with a port
 	Fresh   time.Duration  // how far an iat may be from the moment when the INVITE came, either way
@@ -196,7 +197,9 @@ func (v *Verifier) prove(p *Policy, r *Request, pass *passport, deadline time.Ti
 		return failed(StatusCredential, errNotTheirs)
 	case !pass.verify(e.chain.key):
 		return failed(StatusInvalid, errWrong)
-	case !v.replays.first(pass.signature, r):
+	}
+	v.cache.proved(e)
+	if !v.replays.first(pass.signature, r) {
 		return failed(StatusInvalid, errReplayed)
 	}
 	return passed(&pass.claims)

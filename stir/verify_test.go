@@ -330,6 +330,9 @@ func FuzzCertificate(f *testing.F) {
 		}
 		if a, err := readAuthority(list); err == nil {
 			a.has("15075550100")
+			if !a.encompasses(&a) {
+				t.Errorf("%x does not lie within itself", list)
+			}
 		}
 	})
 }

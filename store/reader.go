@@ -21,7 +21,7 @@ type Reader struct {
 	ground  *ground     // nil: another process writes
 	damaged atomic.Bool // the file, as a reader or the writer has found
 
-	unreadable unreadable
+	unreadable Unreadable
 }
 
 // ready returns when the file can be read without waiting for its disk within SQLite.

@@ -9,8 +9,8 @@ import (
 	"modernc.org/sqlite"
 )
 
-// unreadable are records of which the disk has changed something: a list goes on without them, and names them.
-type unreadable struct {
+// Unreadable are the records that a reader could not read: its lists leave them out, and it names them.
+type Unreadable struct {
 	mu  sync.Mutex // guards what follows
 	ids map[string]bool
 }
@@ -19,13 +19,17 @@ type unreadable struct {
 const maxUnreadable = 1000
 
 // Unreadable are the ids of records that could not be read, and were left out of lists, in order; 1,000 at most.
-func (r *Reader) Unreadable() []string {
-	r.unreadable.mu.Lock()
-	defer r.unreadable.mu.Unlock()
-	return slices.Sorted(maps.Keys(r.unreadable.ids))
+func (r *Reader) Unreadable() []string { return r.unreadable.IDs() }
+
+// IDs returns the ids in order, 1,000 at most.
+func (u *Unreadable) IDs() []string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.Sorted(maps.Keys(u.ids))
 }
 
-func (u *unreadable) add(id string) {
+// Add notes the id of a record that can't be read.
+func (u *Unreadable) Add(id string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.ids == nil {
@@ -53,6 +57,6 @@ func (r *Reader) passOver(from row, why error) (rec Record, err error) {
 	started, _ := values[startedColumn].(string)
 	rec.ID, _ = values[0].(string)
 	_ = rec.StartedAt.parse(started) // zero: not known
-	r.unreadable.add(rec.ID)
+	r.unreadable.Add(rec.ID)
 	return rec, nil
 }

@@ -28,7 +28,7 @@ type Admission struct {
 	targets  map[string]*tally // by name
 	callers  map[string]*tally // of targets' own calls, by name
 	circuits circuits
-	sources  *rates        // new requests by address
+	sources  *Rates        // new requests by address
 	nodes    int           // that share the caps; 0: there is no fleet
 	allotted time.Time     // until when the tallies' quotas hold
 	short    chan struct{} // constant
@@ -74,7 +74,7 @@ func (a *Admission) Registered(trunk, token string, at netip.Addr) {
 func NewAdmission(cfg *config.Config, preparers map[string]Preparer) *Admission {
 	a := &Admission{
 		setups: pool{size: cfg.SIP.Limits.Setups}, ports: pool{size: cfg.Media.Calls()},
-		trunks: map[string]*tally{}, targets: map[string]*tally{}, callers: map[string]*tally{}, circuits: newCircuits(), sources: newRates(), short: make(chan struct{}, 1),
+		trunks: map[string]*tally{}, targets: map[string]*tally{}, callers: map[string]*tally{}, circuits: newCircuits(), sources: NewRates(), short: make(chan struct{}, 1),
 		queue: queue{routes: map[uint64]int{}},
 	}
 	a.Reload(cfg, preparers)
@@ -163,7 +163,8 @@ type Capacity int
 // The capacities.
 const (
 	CapacityFree     Capacity = iota
-	CapacityNone              // the caps of every possible trunk are reached, or the server drains
+	CapacityNone              // the caps of every possible trunk are reached
+	CapacityDraining          // the server drains
 	CapacitySetups            // too many calls wait for their answer
 	CapacityPorts             // too many calls have ports
 	CapacityOverload          // messages wait for too long
@@ -222,7 +223,7 @@ func (a *Admission) Capacity(from Sender) Capacity {
 func (a *Admission) closed() Capacity {
 	switch {
 	case a.draining:
-		return CapacityNone
+		return CapacityDraining
 	case a.scarce:
 		return CapacityMemory
 	default:
@@ -283,7 +284,7 @@ func (a *Admission) Reenter(t *Trunk) Capacity {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.draining {
-		return CapacityNone
+		return CapacityDraining
 	}
 	t.calls++
 	a.setups.add(&t.setups, 1)

@@ -29,7 +29,7 @@
 //
 // The limits for numbers are judged when a call has its record, because fraud must be
 // seen there. What is kept for them is bounded by the open calls (numbers) or fixed
-// (rates). Held by TestRates here and TestLimitsOfNumbers in b2bua.
+// (Rates). Held by TestRates here and TestLimitsOfNumbers in b2bua.
 //
 // Credentials are for one number. Their uri names it, or the nonce does where the uri has
 // the host alone: it was given for what the challenged request called. Hosts are not

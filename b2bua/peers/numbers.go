@@ -51,7 +51,7 @@ func (l Limit) Cause() cause.Cause {
 // and a rate's is fixed.
 type numbers struct {
 	open  map[string]int
-	rates *rates // nil: there was no limit yet
+	rates *Rates // nil: there was no limit yet
 }
 
 // allows reports whether one more call of the number is within the limits. It takes
@@ -67,7 +67,7 @@ func (n *numbers) add(number string, cps int, now time.Time) {
 	}
 	n.open[number]++
 	if cps > 0 && n.rates == nil {
-		n.rates = newRates()
+		n.rates = NewRates()
 	}
 	if n.rates != nil {
 		n.rates.Allow([]byte(number), cps, now)

@@ -30,7 +30,7 @@ type Snapshot struct {
 	Allow   string                  // methods that a trunk may send
 	Parts   []string                // types of body parts that some target gets
 	Tones   map[string]*audio.Sound // tones and sounds by name
-	sources *rates                  // new requests by address; the same in all snapshots
+	sources *Rates                  // new requests by address; the same in all snapshots
 }
 
 // Trunk is a trunk with its open calls, or a target that may call.

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// rates limits how often something happens, for each of many keys: numbers, addresses.
+// Rates limits how often something happens, for each of many keys: numbers, addresses.
 // It takes a fixed amount of memory, however many keys there are. With more keys than it
 // has room for, the one that has been quiet for longest begins anew: that allows it more,
 // never less. Allow may be called from any goroutine, and allocates nothing.
-type rates struct {
+type Rates struct {
 	seed maphash.Seed // strangers can't choose keys that displace each other
 	born time.Time
 
@@ -30,19 +30,19 @@ const (
 	rateWays = 8
 )
 
-// newRates returns the state of no key.
-func newRates() *rates {
-	return &rates{seed: maphash.MakeSeed(), born: time.Now(), sets: make([][rateWays]rateSlot, rateSets)}
+// NewRates returns the state of no key.
+func NewRates() *Rates {
+	return &Rates{seed: maphash.MakeSeed(), born: time.Now(), sets: make([][rateWays]rateSlot, rateSets)}
 }
 
 // Allow counts an event of a key, and reports whether it is within n a second, of which
 // n may come at once. An event that is refused does not count. 0: no limit.
-func (r *rates) Allow(key []byte, n int, now time.Time) bool { return r.judge(key, n, now, true) }
+func (r *Rates) Allow(key []byte, n int, now time.Time) bool { return r.judge(key, n, now, true) }
 
 // allows is Allow for an event that does not count yet.
-func (r *rates) allows(key []byte, n int, now time.Time) bool { return r.judge(key, n, now, false) }
+func (r *Rates) allows(key []byte, n int, now time.Time) bool { return r.judge(key, n, now, false) }
 
-func (r *rates) judge(key []byte, n int, now time.Time, count bool) bool {
+func (r *Rates) judge(key []byte, n int, now time.Time, count bool) bool {
 	if n <= 0 {
 		return true
 	}
@@ -62,7 +62,7 @@ func (r *rates) judge(key []byte, n int, now time.Time, count bool) bool {
 
 // slot finds the state of a key, or makes one in the place of the key that has been quiet
 // for longest.
-func (r *rates) slot(hash uint64) *rateSlot {
+func (r *Rates) slot(hash uint64) *rateSlot {
 	set := &r.sets[hash%rateSets]
 	quiet := &set[0]
 	for i := range set {

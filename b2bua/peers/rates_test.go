@@ -8,7 +8,7 @@ import (
 
 // A key has n events at once and n a second, whatever the others do.
 func TestRates(t *testing.T) {
-	r, now := newRates(), time.Now()
+	r, now := NewRates(), time.Now()
 	count := func(key string, n int) (allowed int) {
 		for range 100 {
 			if r.Allow([]byte(key), n, now) {
@@ -46,7 +46,7 @@ func TestRates(t *testing.T) {
 // Any number of keys takes the same memory, and none of them is refused for another's
 // sake.
 func TestRatesAreBounded(t *testing.T) {
-	r, now := newRates(), time.Now()
+	r, now := NewRates(), time.Now()
 	var key [8]byte
 	for i := range uint64(200_000) {
 		binary.LittleEndian.PutUint64(key[:], i)
@@ -63,7 +63,7 @@ func TestRatesAreBounded(t *testing.T) {
 }
 
 func BenchmarkRates(b *testing.B) {
-	r, now := newRates(), time.Now()
+	r, now := NewRates(), time.Now()
 	var key [16]byte
 	for i := uint64(0); b.Loop(); i++ {
 		binary.LittleEndian.PutUint64(key[:], i%5000)

@@ -179,7 +179,11 @@ func (s *Stack) ReplyOnce(req *sip.Request, tx *transaction.Server, code int, re
 	if req.Method == sip.ACK {
 		return
 	}
-	if !s.isStranger(req) || s.strangersBy(message.TransportOf(req)).allows([]byte(req.Method)) {
+	ok := !s.isStranger(req)
+	if !ok {
+		ok, _ = s.strangers.allows(message.TransportOf(req), []byte(req.Method), message.ParseSource(req.Source()).Addr())
+	}
+	if ok {
 		s.Reply(req, tx, code, reason, headers...)
 	}
 	tx.Terminate()

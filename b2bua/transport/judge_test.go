@@ -77,7 +77,7 @@ func judged(t testing.TB) (*screen, map[string]judgedCase) {
 		"not SIP":             {roaming, []byte("GET / HTTP/1.1\r\n\r\n"), ""},
 		"full":                {netip.MustParseAddrPort("192.0.2.11:5060"), invite, "503"},
 		"challenged":          {roaming, invite, "401"},
-		"given to another":    {roaming, moved, "401"},
+		"given to another":    {netip.MustParseAddrPort("203.0.114.77:6060"), moved, "401"},
 	}
 }
 

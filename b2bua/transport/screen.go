@@ -32,14 +32,14 @@ type screen struct {
 	limits limits
 	offer  []message.Algorithm // to trunks that need credentials
 	rejectionLog
-	strangers *budgets // answers to unknown senders
+	strangers *strangers // answers to them
 	refusals  *refusals
 }
 
 func (s *Stack) newScreen(transport string, tap Tap) *screen {
 	return &screen{
 		mint: s.mint, server: s.server, transport: transport, tap: tap, count: &s.rejected, passed: &s.passed, limits: newLimits(s.cfg.Limits),
-		offer: message.AlgorithmsOf(s.cfg.AuthAlgorithms), rejectionLog: newRejectionLog(s.log), strangers: s.strangersBy(transport),
+		offer: message.AlgorithmsOf(s.cfg.AuthAlgorithms), rejectionLog: newRejectionLog(s.log), strangers: s.strangers,
 		refusals: s.refusals,
 	}
 }
@@ -50,40 +50,6 @@ func (s *screen) sender(source netip.AddrPort) peers.Sender {
 		return peers.Sender{Addr: source}
 	}
 	return peers.Sender{Addr: source, Names: s.names(source)}
-}
-
-// strangerRate bounds the answers to strangers, a second: over UDP, where their addresses
-// can be forged, and over connections; to INVITE, REGISTER, and all else.
-const strangerRate = 200
-
-// budgets are what is left of the answers to INVITE, to REGISTER and to all else: a flood of one kind leaves those of another alone.
-type budgets [3]*rate.Limiter
-
-func newBudgets() (all budgets) {
-	for i := range all {
-		all[i] = rate.NewLimiter(strangerRate, strangerRate)
-	}
-	return all
-}
-
-// allows says whether a stranger's request with this method may be answered, and counts it.
-func (b *budgets) allows(method []byte) bool {
-	switch string(method) {
-	case "INVITE":
-		return b[0].Allow()
-	case "REGISTER":
-		return b[1].Allow()
-	default:
-		return b[2].Allow()
-	}
-}
-
-// strangersBy are the limits of answers to strangers by a transport.
-func (s *Stack) strangersBy(transport string) *budgets {
-	if message.IsStream(transport) {
-		return &s.strangersConnected
-	}
-	return &s.strangers
 }
 
 // verdict is the screen's decision about a message.
@@ -99,6 +65,7 @@ type verdict struct {
 	stale    bool                // of a 401
 	offer    []message.Algorithm // of a 401
 	atMost   int                 // bytes of the refusal over UDP: a longer one is not sent; 0: any
+	more     int                 // bytes that one in short form may have besides
 	viaHost  []byte              // in the topmost Via of an admitted request, within the message
 	viaPort  int
 
@@ -106,6 +73,10 @@ type verdict struct {
 	callID, fromTag, toTagOf []byte
 	invite                   bool // outside a dialog
 }
+
+// moreThanAsked is how many bytes a challenge in short form may have more than its request where it has to be answered: a
+// small phone's REGISTER has fewer bytes than any challenge of it, and the rate of answers bounds what a forged one can do.
+const moreThanAsked = 200
 
 // appendRefusal appends the stateless answer to a request that was refused. If that is
 // longer than it may be, it has one challenge alone: the last one, which every phone can
@@ -130,6 +101,7 @@ func (v verdict) appendRefusal(out, request []byte, from netip.AddrPort) []byte 
 			return out
 		}
 	}
+	v.atMost += v.more
 	if out = message.ShortRefusal(out[:begin], request, from, v.status, v.toTag[:], headers(true)); fits() {
 		return out
 	}
@@ -152,10 +124,14 @@ func (s *screen) judge(text []byte, from netip.AddrPort) verdict {
 		return v
 	}
 	if !who.Known {
-		if !s.strangers.allows(msg.Method) {
+		ok, proven := s.strangers.allows(s.transport, msg.Method, from.Addr())
+		if !ok {
 			return verdict{hangup: v.hangup}
 		}
 		v.atMost = len(text)
+		if proven || who.Registers && string(msg.Method) == "REGISTER" {
+			v.more = moreThanAsked
+		}
 	}
 	if !msg.Rport && !who.BehindNAT(msg.ViaHost, from.Addr()) {
 		// RFC 3261 section 18.2.2, as for parsed requests
@@ -260,6 +236,8 @@ func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, who peers.Sta
 	switch why {
 	case peers.CapacityNone:
 		s.rejected(&s.count.Full, from.Addr, "full")
+	case peers.CapacityDraining:
+		s.rejected(&s.count.Draining, from.Addr, "draining")
 	case peers.CapacitySetups:
 		s.rejected(&s.count.Setups, from.Addr, "setups")
 	case peers.CapacityPorts:
@@ -390,7 +368,8 @@ type Rejections struct {
 	NotSIP        atomic.Uint64
 	NoDialog      atomic.Uint64 // 481: within an unknown dialog
 	Malformed     atomic.Uint64 // 400; no answer to a response or ACK
-	Full          atomic.Uint64 // 503: trunk or process over its caps, or draining
+	Full          atomic.Uint64 // 503: trunk or process over its caps
+	Draining      atomic.Uint64 // 503: the process drains
 	Connections   atomic.Uint64 // closed: more than the limits allow
 	Setups        atomic.Uint64 // 503: too many calls wait for their answer
 	Ports         atomic.Uint64 // 503: too many calls have ports
@@ -429,7 +408,7 @@ func (l *rejectionLog) rejected(count *atomic.Uint64, from netip.AddrPort, reaso
 var remedies = map[string]string{ //nolint:gochecknoglobals // a table
 	"unknown_source":       "if it may call, add its address to trunks[].sources and reload",
 	"not_of_call":          "if it is the trunk's, add its address to trunks[].sources and reload: that counts for new calls",
-	"too_short_for_answer": "if it may call, add its address to trunks[].sources and reload: then it is answered",
+	"too_short_for_answer": "if it may call, add its address to trunks[].sources and reload, or have it use TCP: then it is answered",
 	"unauthorized":         "compare its user name and password with trunks[].auth; a uri of another number is wrong, too",
 	"throttled":            "it has sent too many wrong passwords: compare its user name and password with trunks[].auth",
 	"no_trunk":             "its address is a trunk's, but the request meets no trunks[].match",

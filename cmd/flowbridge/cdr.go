@@ -163,10 +163,14 @@ func (w *wanted) read(ctx context.Context, do func(r store.Lister, filter store.
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
 	err = do(r, w.filter)
-	if ids := r.Unreadable(); len(ids) > 0 {
+	tellUnreadable(r.Unreadable())
+	return err
+}
+
+func tellUnreadable(ids []string) {
+	if len(ids) > 0 {
 		fmt.Fprintf(os.Stderr, "%d records can't be read, and are left out: %s\n", len(ids), strings.Join(ids, " "))
 	}
-	return err
 }
 
 // readFleet opens the fleet's database for a function.
@@ -183,7 +187,9 @@ func (w *wanted) readFleet(do func(r store.Lister, filter store.Filter) error) e
 		return err
 	}
 	defer r.Close()
-	return do(r, w.filter)
+	err = do(r, w.filter)
+	tellUnreadable(r.Unreadable())
+	return err
 }
 
 func listCDRs(ctx context.Context, w io.Writer, r store.Lister, filter store.Filter, asJSON bool) error {

@@ -319,7 +319,11 @@ func (n *Node) tend(ctx context.Context) {
 			n.log.Error().Str("set_aside", file).Msg("the database was damaged: it is set aside, and a new one begun")
 			n.server.Registrar().KeepAll()
 		}
-		if ids := n.store.Unreadable(); len(ids) != unreadable {
+		ids := n.store.Unreadable()
+		if n.fleet != nil {
+			ids = append(ids, n.fleet.Unreadable()...)
+		}
+		if len(ids) != unreadable {
 			unreadable = len(ids)
 			n.log.Warn().Strs("calls", ids[:min(len(ids), 20)]).Int("count", len(ids)).Msg("records can't be read: they are left out of lists")
 		}
