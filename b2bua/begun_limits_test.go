@@ -88,7 +88,9 @@ func TestAttemptsOfCallersThatBeginAgain(t *testing.T) {
 		w.upgraded()
 		for d, want := range map[*dialogue]int{first: 1, second: 0, third: 0} {
 			sent := 0
-			for _, a := range w.callTo(d.to).cdr().Attempts {
+			call := w.callTo(d.to)
+			synctest.Wait() // its turn that has answered may not be over
+			for _, a := range call.cdr().Attempts {
 				if a.SIPCallID != "" {
 					sent++
 				}
@@ -97,7 +99,9 @@ func TestAttemptsOfCallersThatBeginAgain(t *testing.T) {
 				t.Errorf("%s: %d attempts with an INVITE before; want %d", d.to, sent, want)
 			}
 		}
-		capped := w.callTo(third.to).cdr().Attempts
+		waits := w.callTo(third.to)
+		synctest.Wait()
+		capped := waits.cdr().Attempts
 		if len(capped) != 1 || capped[0].Cause != string(cause.TargetCapped) {
 			t.Errorf("who waits has %+v", capped)
 		}

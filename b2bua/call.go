@@ -154,8 +154,6 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 		counted = c.media.record(last, &c.agreement)
 		c.media.session = nil
 	}
-	c.server.vacate(c.attempts.current)
-	c.server.vacate(c.bridge)
 	whole := c.cdr()
 	r := &whole
 	r.Media = counted
@@ -219,6 +217,9 @@ func (c *Call) finish() {
 			c.keep(&whole, nil)
 		})
 	}
+	c.noteHeld() // a target with one place hears of this call's end before the next one comes
+	c.server.vacate(c.attempts.current)
+	c.server.vacate(c.bridge)
 	c.answerHangups()
 }
 

@@ -37,8 +37,7 @@ func (c *Call) goOn() (rests bool) {
 	for c.now != nil {
 		c.idle = false
 		c.now = c.now(c)
-		c.acks, c.byes = append(c.acks, c.byes...), nil
-		c.noteBefore(false)
+		c.noteHeld()
 		if c.idle && c.now != nil && c.mailbox.Rest(c.server.ctx, c.deadline()) {
 			return true
 		}

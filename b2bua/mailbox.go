@@ -81,7 +81,7 @@ func (it item) Kind() inbox.Kind {
 		return inbox.Request
 	case leg.CancelIn, leg.FinalLost, leg.RequestFailed:
 		return inbox.Ending
-	case leg.DeadlineReached, leg.Ring, leg.Answer, leg.Refuse, leg.Invite, leg.Abandon, leg.Hangup, leg.Offer, leg.Accept, leg.Reject, leg.Send, leg.Reply: // never posted
+	case leg.DeadlineReached, leg.MediaHeard, leg.Ring, leg.Answer, leg.Refuse, leg.Invite, leg.Abandon, leg.Hangup, leg.Offer, leg.Accept, leg.Reject, leg.Send, leg.Reply: // never posted
 	}
 	return inbox.Normal
 }

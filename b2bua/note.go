@@ -69,6 +69,12 @@ func (c *Call) noteBefore(changes bool) {
 	c.acks = nil
 }
 
+// noteHeld is noteBefore for what is held, also the answer to a BYE.
+func (c *Call) noteHeld() {
+	c.acks, c.byes = append(c.acks, c.byes...), nil
+	c.noteBefore(false)
+}
+
 // noteSoon notes the call's state in a moment: the ACK of its answer, the sources of its
 // media and the first words of both sides come one after the other. Until then the next
 // process sends the answer again, and learns the sources. The numbers of SRTP can't wait.
