@@ -31,7 +31,7 @@ const maxExports = 4
 // cdrs lists finished calls, newest first, or exports all of them.
 func (a *api) cdrs(w http.ResponseWriter, r *http.Request) {
 	q, bad := parseQuery(r.URL.RawQuery, "since", "until", "number", "id", "trunk", "target", "route", "direction", "disposition", "cause",
-		"limit", "cursor", "format", "style", "fleet")
+		"limit", "cursor", "format", "fleet")
 	if bad != nil {
 		a.write(w, http.StatusBadRequest, bad)
 		return
@@ -52,7 +52,7 @@ func (a *api) cdrs(w http.ResponseWriter, r *http.Request) {
 	case format == formatJSON:
 		a.records(w, r, from, f)
 	default:
-		a.export(w, r, from, f, format, q["style"])
+		a.export(w, r, from, f, format)
 	}
 }
 
@@ -86,7 +86,7 @@ func (a *api) unlisted(w http.ResponseWriter, r *http.Request, err error) {
 
 // export gives all records as a stream. Its memory does not depend on their number, and a client that stops to read holds
 // nothing but its connection, for as long as a part may take.
-func (a *api) export(w http.ResponseWriter, r *http.Request, from Records, f store.Filter, format, style string) {
+func (a *api) export(w http.ResponseWriter, r *http.Request, from Records, f store.Filter, format string) {
 	if !a.exporting.Take() {
 		w.Header().Set("Retry-After", "10")
 		a.fail(w, http.StatusTooManyRequests, strconv.Itoa(maxExports)+" exports are under way", "try again when one is done")
@@ -99,7 +99,7 @@ func (a *api) export(w http.ResponseWriter, r *http.Request, from Records, f sto
 	}
 	to := &stream{w: w, kind: kind, name: name}
 	out := bufio.NewWriterSize(to, pacedPart)
-	write, flush := encoder(out, format, style)
+	write, flush := encoder(out, format)
 	if r.Method == http.MethodHead {
 		f.Limit = 1 // its headers are all that is asked for
 	}
@@ -148,9 +148,9 @@ func (a *api) cutOff(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 // encoder writes records in a format.
-func encoder(to io.Writer, format, style string) (write func(*store.Record) error, flush func() error) {
+func encoder(to io.Writer, format string) (write func(*store.Record) error, flush func() error) {
 	if format == formatCSV {
-		c := store.NewCSV(to, style)
+		c := store.NewCSV(to)
 		return c.Write, c.Flush
 	}
 	lines := json.NewEncoder(to)
@@ -167,9 +167,6 @@ func (q query) format(r *http.Request) (string, *failure) {
 	}
 	if !slices.Contains(formats, format) {
 		return "", &failure{"format is unknown: " + quoted(format), "use one of " + strings.Join(formats, ", ")}
-	}
-	if s := q["style"]; s != "" && (format != formatCSV || !slices.Contains(store.Styles(), s)) {
-		return "", &failure{"style is not one of format=csv: " + quoted(s), "use one of " + strings.Join(store.Styles(), ", ")}
 	}
 	return format, nil
 }

@@ -73,9 +73,6 @@ func TestExport(t *testing.T) {
 	if _, body := do(t, h, "GET", "/api/cdrs?format=jsonl&limit=250"); strings.Count(body, "\n") != 250 {
 		t.Errorf("%d lines", strings.Count(body, "\n"))
 	}
-	if _, body := do(t, h, "GET", "/api/cdrs?format=csv&style=asterisk"); !strings.HasPrefix(body, "accountcode,src,dst,") {
-		t.Errorf("got %.60s", body)
-	}
 	if res, body := do(t, h, "HEAD", "/api/cdrs?format=csv"); res.StatusCode != 200 || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/csv") || len(body) > 2000 {
 		t.Errorf("HEAD: %v, %d bytes", res, len(body))
 	}
@@ -105,8 +102,8 @@ func TestSearchParameters(t *testing.T) {
 		t.Errorf("want - got +\n%s", diff)
 	}
 	for query, says := range map[string]string{
-		"number=alice": "number", "number=%2B": "number", "direction=up": "direction", "format=xml": "format", "style=asterisk": "format=csv",
-		"format=csv&style=excel": "style", "format=csv&cursor=x&limit=0": "limit",
+		"number=alice": "number", "number=%2B": "number", "direction=up": "direction", "format=xml": "format", "format=csv&style=asterisk": "style",
+		"format=csv&cursor=x&limit=0": "limit",
 	} {
 		if res, body := do(t, h, "GET", "/api/cdrs?"+query); res.StatusCode != 400 || !strings.Contains(body, says) {
 			t.Errorf("%s: %d %s", query, res.StatusCode, body)

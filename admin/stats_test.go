@@ -27,7 +27,7 @@ func TestFigures(t *testing.T) {
 	o.Figures = fakeFigures{}
 	h = New(o)
 	for path, want := range map[string]string{
-		"/api/stats":   `"calls":7,"phases":{"preparing":0,"queued":0,"dialing":0,"bridged":0},"draining":false,"calls_per_second":0,"window_s":0,"ended":0,"answered":0,"answer_ratio":null,"post_dial_delay_ms":null`,
+		"/api/stats":   `"calls":7,"phases":{"preparing":0,"queued":0,"dialing":0,"bridged":0},"draining":false,"calls_per_second":0,"window_s":0,"ended":0,"answered":0,"decided":0,"answer_ratio":null,"post_dial_delay_ms":null`,
 		"/api/targets": `{"items":[{"name":"synthflow","kind":"","address":"","health":"failing","calls":0,"max_calls":0,"attempts":0,"failed":0,"answer_ratio":null,"prepare_ms":null,"answer_ms":null,"last_answered_at":null,"last_error":{"at":null,"cause":"target_silent"`,
 	} {
 		if got, body := do(t, h, "GET", path); got.StatusCode != 200 || !strings.Contains(body, want) {

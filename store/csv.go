@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -10,19 +9,6 @@ import (
 	"strings"
 	"unicode"
 )
-
-// The styles of NewCSV: which columns a record has, and how they are called.
-const (
-	// StyleFlowbridge has the fields of the record under their own names.
-	StyleFlowbridge = "flowbridge"
-	// StyleAsterisk has the columns of Asterisk's cdr_csv.
-	StyleAsterisk = "asterisk"
-	// StyleFreeSWITCH has the columns of FreeSWITCH's mod_cdr_csv.
-	StyleFreeSWITCH = "freeswitch"
-)
-
-// Styles lists the styles.
-func Styles() []string { return []string{StyleFlowbridge, StyleAsterisk, StyleFreeSWITCH} }
 
 // CSV writes records as comma-separated values (RFC 4180, with LF at the end of a line). The first line names the columns.
 //
@@ -42,17 +28,10 @@ type column struct {
 	of   func(r *Record) string
 }
 
-// NewCSV writes to w, in one of Styles.
-func NewCSV(w io.Writer, style string) *CSV {
-	c := &CSV{to: csv.NewWriter(w), columns: recordColumns()}
-	switch style {
-	case StyleAsterisk:
-		c.columns = asteriskColumns()
-	case StyleFreeSWITCH:
-		c.columns = freeswitchColumns()
-	}
-	c.cells = make([]string, len(c.columns))
-	return c
+// NewCSV writes to w.
+func NewCSV(w io.Writer) *CSV {
+	columns := recordColumns()
+	return &CSV{to: csv.NewWriter(w), columns: columns, cells: make([]string, len(columns))}
 }
 
 // Begin writes the names of the columns, unless Write has done so.
@@ -190,93 +169,4 @@ func compact(v any) string {
 		return "" // a record that was read from the database can be encoded
 	}
 	return string(text)
-}
-
-// stamp is a time as other systems' records have it, in UTC.
-func stamp(t Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.UTC().Format("2006-01-02 15:04:05")
-}
-
-// seconds is how long a call lasted in whole seconds, from its start and from its answer.
-func seconds(r *Record) (all, billed string) {
-	whole := max(0, int64(r.EndedAt.Sub(r.StartedAt.Time).Seconds()))
-	return strconv.FormatInt(whole, 10), strconv.FormatInt(r.DurationMS/1000, 10)
-}
-
-// asteriskColumns are those of Asterisk's cdr_csv, in its order.
-func asteriskColumns() []column {
-	constant := func(s string) func(*Record) string { return func(*Record) string { return s } }
-	return []column{
-		{"accountcode", func(r *Record) string { return r.Trunk }},
-		{"src", func(r *Record) string { return r.From }},
-		{"dst", func(r *Record) string { return r.To }},
-		{"dcontext", func(r *Record) string { return r.Route }},
-		{"clid", func(r *Record) string { return r.From }},
-		{"channel", func(r *Record) string { return r.SIPCallID }},
-		{"dstchannel", func(r *Record) string { return r.TargetSIPCallID }},
-		{"lastapp", constant("Dial")},
-		{"lastdata", func(r *Record) string { return r.Target }},
-		{"start", func(r *Record) string { return stamp(r.StartedAt) }},
-		{"answer", func(r *Record) string { return stamp(r.AnsweredAt) }},
-		{"end", func(r *Record) string { return stamp(r.EndedAt) }},
-		{"duration", func(r *Record) string { all, _ := seconds(r); return all }},
-		{"billsec", func(r *Record) string { _, billed := seconds(r); return billed }},
-		{"disposition", asteriskDisposition},
-		{"amaflags", constant("DOCUMENTATION")},
-		{"uniqueid", func(r *Record) string { return r.ID }},
-		{"userfield", func(r *Record) string { return r.Cause }},
-	}
-}
-
-// asteriskDisposition is Asterisk's word for how a call ended.
-func asteriskDisposition(r *Record) string {
-	switch {
-	case !r.AnsweredAt.IsZero():
-		return "ANSWERED"
-	case r.Disposition == DispositionBusy:
-		return "BUSY"
-	case r.Disposition == DispositionNoAnswer, r.Disposition == DispositionCancelled:
-		return "NO ANSWER"
-	}
-	return "FAILED"
-}
-
-// freeswitchColumns are those of FreeSWITCH's template "example" in cdr_csv.conf, in its order.
-func freeswitchColumns() []column {
-	codec := func(side func(r *Record) *MediaSide) func(*Record) string {
-		return func(r *Record) string { return cmp.Or(side(r).Codec, r.Codec) }
-	}
-	return []column{
-		{"caller_id_name", func(r *Record) string { return r.From }},
-		{"caller_id_number", func(r *Record) string { return r.From }},
-		{"destination_number", func(r *Record) string { return r.To }},
-		{"context", func(r *Record) string { return r.Route }},
-		{"start_stamp", func(r *Record) string { return stamp(r.StartedAt) }},
-		{"answer_stamp", func(r *Record) string { return stamp(r.AnsweredAt) }},
-		{"end_stamp", func(r *Record) string { return stamp(r.EndedAt) }},
-		{"duration", func(r *Record) string { all, _ := seconds(r); return all }},
-		{"billsec", func(r *Record) string { _, billed := seconds(r); return billed }},
-		{"hangup_cause", func(r *Record) string { return hangupCause(r.Q850) }},
-		{"uuid", func(r *Record) string { return r.ID }},
-		{"bleg_uuid", func(r *Record) string { return r.TargetSIPCallID }},
-		{"accountcode", func(r *Record) string { return r.Trunk }},
-		{"read_codec", codec(func(r *Record) *MediaSide { return &r.Media.A })},
-		{"write_codec", codec(func(r *Record) *MediaSide { return &r.Media.B })},
-	}
-}
-
-// hangupCause is FreeSWITCH's name of a cause of ITU-T Q.850, as far as calls of ours end with it.
-func hangupCause(q850 int) string {
-	names := map[int]string{
-		1: "UNALLOCATED_NUMBER", 3: "NO_ROUTE_DESTINATION", 16: "NORMAL_CLEARING", 17: "USER_BUSY", 18: "NO_USER_RESPONSE",
-		19: "NO_ANSWER", 20: "SUBSCRIBER_ABSENT", 21: "CALL_REJECTED", 22: "NUMBER_CHANGED", 27: "DESTINATION_OUT_OF_ORDER",
-		28: "INVALID_NUMBER_FORMAT", 29: "FACILITY_REJECTED", 31: "NORMAL_UNSPECIFIED", 34: "NORMAL_CIRCUIT_CONGESTION",
-		38: "NETWORK_OUT_OF_ORDER", 41: "NORMAL_TEMPORARY_FAILURE", 42: "SWITCH_CONGESTION", 47: "RESOURCE_UNAVAILABLE",
-		65: "BEARERCAPABILITY_NOTIMPL", 79: "SERVICE_NOT_IMPLEMENTED", 88: "INCOMPATIBLE_DESTINATION",
-		102: "RECOVERY_ON_TIMER_EXPIRE", 111: "PROTOCOL_ERROR", 127: "INTERWORKING",
-	}
-	return cmp.Or(names[q850], "NONE")
 }

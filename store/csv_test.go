@@ -7,15 +7,13 @@ import (
 	"testing"
 	"time"
 	"unicode"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // rows is what a CSV reader makes of records.
-func rows(t testing.TB, style string, records ...Record) []map[string]string {
+func rows(t testing.TB, records ...Record) []map[string]string {
 	t.Helper()
 	var b strings.Builder
-	c := NewCSV(&b, style)
+	c := NewCSV(&b)
 	for i := range records {
 		if err := c.Write(&records[i]); err != nil {
 			t.Fatal(err)
@@ -42,7 +40,7 @@ func rows(t testing.TB, style string, records ...Record) []map[string]string {
 func TestCSV(t *testing.T) {
 	r := sample("one")
 	r.Report = &Report{CallID: "p"}
-	got := rows(t, StyleFlowbridge, r, Record{ID: "bare"})
+	got := rows(t, r, Record{ID: "bare"})
 	for name, want := range map[string]string{
 		"id": "one", "from": "+15550100001", "started_at": "2026-11-20T08:00:00.123Z", "duration_ms": "60000", "a_jitter_ms": "1.5", "b_mos": "3.2",
 		"a_mos": "", "mos": "4.3", "one_way": "b", "trace_id": r.TraceID,
@@ -59,41 +57,8 @@ func TestCSV(t *testing.T) {
 			t.Errorf("%s of a bare call: %q", name, c)
 		}
 	}
-	if got := rows(t, StyleFlowbridge); got != nil {
+	if got := rows(t); got != nil {
 		t.Errorf("nothing: %v", got)
-	}
-}
-
-func TestCSVStyles(t *testing.T) {
-	r := sample("one")
-	want := map[string]map[string]string{
-		StyleAsterisk: {
-			"accountcode": "carrier", "src": "+15550100001", "dst": "+15550100002", "dcontext": "0", "clid": "+15550100001", "channel": "a@b",
-			"dstchannel": "c@d", "lastapp": "Dial", "lastdata": "synthflow", "start": "2026-11-20 08:00:00", "answer": "2026-11-20 08:00:04",
-			"end": "2026-11-20 08:01:04", "duration": "64", "billsec": "60", "disposition": "ANSWERED", "amaflags": "DOCUMENTATION", "uniqueid": "one",
-			"userfield": "normal",
-		},
-		StyleFreeSWITCH: {
-			"caller_id_name": "+15550100001", "caller_id_number": "+15550100001", "destination_number": "+15550100002", "context": "0",
-			"start_stamp": "2026-11-20 08:00:00", "answer_stamp": "2026-11-20 08:00:04", "end_stamp": "2026-11-20 08:01:04", "duration": "64", "billsec": "60",
-			"hangup_cause": "NORMAL_CLEARING", "uuid": "one", "bleg_uuid": "c@d", "accountcode": "carrier", "read_codec": "PCMU", "write_codec": "PCMU",
-		},
-	}
-	for style, row := range want {
-		if diff := cmp.Diff(row, rows(t, style, r)[0]); diff != "" {
-			t.Errorf("%s: want - got +\n%s", style, diff)
-		}
-	}
-	for disposition, want := range map[string]string{
-		DispositionBusy: "BUSY", DispositionCancelled: "NO ANSWER", DispositionNoAnswer: "NO ANSWER", DispositionFailed: "FAILED", "": "FAILED",
-	} {
-		r.AnsweredAt, r.Disposition, r.Q850 = Time{}, disposition, 200
-		if got := rows(t, StyleAsterisk, r)[0]["disposition"]; got != want {
-			t.Errorf("%s: %s", disposition, got)
-		}
-	}
-	if got := rows(t, StyleFreeSWITCH, r)[0]["hangup_cause"]; got != "NONE" {
-		t.Errorf("a cause without a name: %s", got)
 	}
 }
 
@@ -117,7 +82,7 @@ func TestCSVIsSafe(t *testing.T) {
 	} {
 		r := sample("x")
 		r.From = in
-		if got := rows(t, StyleFlowbridge, r)[0]["from"]; got != want {
+		if got := rows(t, r)[0]["from"]; got != want {
 			t.Errorf("%q: got %q; want %q", in, got, want)
 		}
 	}
@@ -128,17 +93,15 @@ func FuzzCSV(f *testing.F) {
 	f.Fuzz(func(t *testing.T, a, b, c string) {
 		r := sample(a)
 		r.From, r.To, r.Attempts[0].Cause = b, c, b
-		for _, style := range Styles() {
-			for name, cell := range rows(t, style, r)[0] {
-				if strings.ContainsFunc(cell, unicode.IsControl) {
-					t.Errorf("%s: %q has a control character", name, cell)
-				}
-				if cell == "" || !strings.ContainsRune("=+-@", rune(cell[0])) {
-					continue
-				}
-				if cell[0] != '+' || strings.Trim(cell[1:], "0123456789") != "" || len(cell) == 1 {
-					t.Errorf("%s: %q may be a formula", name, cell)
-				}
+		for name, cell := range rows(t, r)[0] {
+			if strings.ContainsFunc(cell, unicode.IsControl) {
+				t.Errorf("%s: %q has a control character", name, cell)
+			}
+			if cell == "" || !strings.ContainsRune("=+-@", rune(cell[0])) {
+				continue
+			}
+			if cell[0] != '+' || strings.Trim(cell[1:], "0123456789") != "" || len(cell) == 1 {
+				t.Errorf("%s: %q may be a formula", name, cell)
 			}
 		}
 	})

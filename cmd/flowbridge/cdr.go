@@ -55,31 +55,21 @@ func cdrExportCommand() *cobra.Command {
 			"or without one. A text that a spreadsheet would take for a formula has an apostrophe before it; numbers like\n"+
 			"+15550100001 stay as they are. Times are UTC.",
 		"  flowbridge cdr export --csv --since 2026-11-01 --until 2026-12-01 > november.csv\n"+
-			"  flowbridge cdr export --jsonl --cause prepare_failed | jq -r .id\n"+
-			"  flowbridge cdr export --csv --style asterisk > Master.csv")
+			"  flowbridge cdr export --jsonl --cause prepare_failed | jq -r .id")
 	want := newWanted(c)
 	var asCSV, asLines, asJSON bool
-	var style string
 	f := c.Flags()
 	f.BoolVar(&asCSV, "csv", false, "comma-separated values (the default)")
 	f.BoolVar(&asLines, "jsonl", false, "JSON Lines: each record as the admin API has it, in a line of its own")
 	f.BoolVar(&asJSON, "json", false, "the same as --jsonl")
-	f.StringVar(&style, "style", store.StyleFlowbridge, "columns of CSV: "+strings.Join(store.Styles(), ", "))
-	cli.CompleteWords(c, "style", store.Styles())
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		asLines = asLines || asJSON
 		if asCSV && asLines {
 			return cli.Usage("--csv and --jsonl: write one of them")
 		}
-		if !slices.Contains(store.Styles(), style) {
-			return cli.Usage("--style %q: one of %s", style, strings.Join(store.Styles(), ", "))
-		}
-		if asLines && style != store.StyleFlowbridge {
-			return cli.Usage("--style is for --csv")
-		}
 		return want.read(c.Context(), func(r store.Lister, filter store.Filter) error {
 			out := bufio.NewWriter(c.OutOrStdout())
-			to := store.NewCSV(out, style)
+			to := store.NewCSV(out)
 			write, flush := to.Write, to.Flush
 			if asLines {
 				lines := json.NewEncoder(out)
