@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -103,6 +104,9 @@ type attempt struct {
 	answered time.Time     // zero: not yet, or in a process before
 	answer   *leg.Answered // that waits for the keys of its media; nil: none does
 	recorded bool          // it is over, or has made the bridge
+
+	left     atomic.Bool                     // the caller has gone on while the platform is still asked
+	endTrial func(why cause.Cause, code int) // ends the trial that the caller has left; nil: none was
 
 	mediaName netip.Addr // our address in the target's SDP
 	dropped   []string   // headers that were left out of its INVITE
@@ -237,7 +241,10 @@ func (c *Call) prepare(a *attempt) {
 	if t.Preparer != nil {
 		ctx = c.ladder.Context(ctx, t.Dial.Name)
 	}
+	c.triesFrom(time.Now(), a, t.Preparer != nil)
+	told := c.ladder
 	c.server.beside(func() {
+		defer cancel() // if the caller has gone on
 		ready := Ready{Attempt: number}
 		defer func() {
 			if ready.Reached == nil { // it panicked
@@ -247,13 +254,16 @@ func (c *Call) prepare(a *attempt) {
 		}()
 		defer c.server.recovered("prepare")
 		ready.Reached = reach.Begin(ctx, t, vars, stack, c.server.registrar)
+		if a.left.Load() && ready.Answer() != nil {
+			told.Decide("target %s has prepared a call that is not dialled: its caller has gone on", t.Dial.Name)
+		}
 	})
 }
 
 // failed notes how the current attempt ended.
 func (c *Call) failed(o attemptEnd) {
 	a := c.attempts.current
-	c.attempts.last = o
+	c.attempts.last, c.times.lagsAt = o, time.Time{}
 	a.stop()
 	c.noteAttempt(o.cause, o.code)
 	c.ladder.Failed(ladder.Attempt{

@@ -104,6 +104,7 @@ type times struct {
 	setupUntil        time.Time // deadline
 	durationUntil     time.Time // deadline
 	queueUntil        time.Time // deadline
+	lagsAt            time.Time // deadline, of half a trial
 	askAt             time.Time // deadline, of a call that has outlived its process
 	noteAt            time.Time // deadline, of noteSoon
 }

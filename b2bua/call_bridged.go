@@ -91,7 +91,7 @@ func (c *Call) eventInBridge(e event) {
 	case Played:
 		c.onPlayed(e)
 	case Called: // it has had its place for long
-	case Verified: // before there was a bridge
+	case Verified, Lags: // before there was a bridge
 	case Latched:
 		c.log.Debug().Stringer("side", e.Side).Stringer("source", e.Source).Msg("media source learned")
 	}

@@ -147,6 +147,8 @@ func (c *Call) setUpEvent(e event) phase {
 		}
 		c.abandon(cause.SetupTimeout, cause.Reasons{})
 		return c.refuse(c.route.Otherwise, cause.SetupTimeout)
+	case Lags:
+		return c.lags(e.of)
 	case Withheld:
 		c.onWithheld()
 	case Secured:

@@ -316,7 +316,7 @@ func responseToBye(bye *sip.Request, code int) ResponseIn {
 func TestHeard(t *testing.T) {
 	lt, heard := newUAC(t), 0
 	in := inviteOut()
-	in.Heard = func() { heard++ }
+	in.Heard = func(int) { heard++ }
 	lt.do(in)
 	lt.want(lt.do(lt.answerTo(100, "", "")), "")
 	if heard != 1 {
