@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/netip"
-	"sync/atomic"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -105,7 +104,6 @@ type attempt struct {
 	answer   *leg.Answered // that waits for the keys of its media; nil: none does
 	recorded bool          // it is over, or has made the bridge
 
-	left     atomic.Bool                     // the caller has gone on while the platform is still asked
 	endTrial func(why cause.Cause, code int) // ends the trial that the caller has left; nil: none was
 
 	mediaName netip.Addr // our address in the target's SDP
@@ -242,7 +240,6 @@ func (c *Call) prepare(a *attempt) {
 		ctx = c.ladder.Context(ctx, t.Dial.Name)
 	}
 	c.triesFrom(time.Now(), a, t.Preparer != nil)
-	told := c.ladder
 	c.server.beside(func() {
 		defer cancel() // if the caller has gone on
 		ready := Ready{Attempt: number}
@@ -254,9 +251,6 @@ func (c *Call) prepare(a *attempt) {
 		}()
 		defer c.server.recovered("prepare")
 		ready.Reached = reach.Begin(ctx, t, vars, stack, c.server.registrar)
-		if a.left.Load() && ready.Answer() != nil {
-			told.Decide("target %s has prepared a call that is not dialled: its caller has gone on", t.Dial.Name)
-		}
 	})
 }
 

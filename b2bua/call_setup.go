@@ -133,6 +133,7 @@ func (c *Call) setUpEvent(e event) phase {
 		if a := c.attempts.current; a != nil && e.Attempt == a.number { // else of an attempt before
 			return c.onReady(e)
 		}
+		c.late(e)
 	case Killed:
 		c.abandon(e.Cause, cause.Reasons{})
 		c.step(c.a, refusal(e.status()))

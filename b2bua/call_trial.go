@@ -2,7 +2,6 @@ package b2bua
 
 import (
 	"slices"
-	"sync"
 	"time"
 
 	"flowbridge/b2bua/cause"
@@ -38,9 +37,8 @@ func (c *Call) lags(a *attempt) phase {
 	case asks && a.target.API.Status().State == circuit.HalfOpen:
 		end.cause = cause.PrepareTimeout
 		a.cancel = nil // the request goes on, and says itself what becomes of it
-		a.left.Store(true)
 	case !asks && a.target.SIP.Status().State == circuit.HalfOpen:
-		a.leaveTrial()
+		a.endTrial = a.target.Leave(&a.try, a.target.Dial.FirstResponseTimeout/2)
 		if a.line != nil {
 			c.step(a.line, leg.Abandon{Why: end.cause})
 		}
@@ -52,12 +50,11 @@ func (c *Call) lags(a *attempt) phase {
 	return c.nextAttempt()
 }
 
-// leaveTrial has the circuit wait for the end of the trial that the attempt was: an answer, or the end of its whole time.
-func (a *attempt) leaveTrial() {
-	t, try, once := a.target, a.try, sync.Once{}
-	a.try = circuit.Try{}
-	a.endTrial = func(why cause.Cause, code int) { once.Do(func() { t.Judge(&try, why, code) }) }
-	time.AfterFunc(t.Dial.FirstResponseTimeout/2, func() { a.endTrial(cause.TargetSilent, 0) })
+// late says of an attempt that the caller has left that its platform was ready after all.
+func (c *Call) late(f Ready) {
+	if f.AskedAPI && f.Answer() != nil {
+		c.ladder.Decide("attempt %d has prepared a call that is not dialled: its caller has gone on", f.Attempt)
+	}
 }
 
 // heard tells the circuit of an answer to the attempt's INVITE. A final one says something only of a trial whose caller has

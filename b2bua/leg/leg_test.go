@@ -323,7 +323,7 @@ func TestHeard(t *testing.T) {
 		t.Errorf("heard %d times after the 100", heard)
 	}
 	lt.do(lt.answerTo(180, "a", ""), lt.answerTo(486, "a", ""), lt.answerTo(180, "a", ""))
-	if heard != 2 {
+	if heard != 2 { // a final answer is told of by a fact
 		t.Errorf("heard %d times; want once for each provisional answer", heard)
 	}
 }
