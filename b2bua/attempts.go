@@ -104,6 +104,8 @@ type attempt struct {
 	answer   *leg.Answered // that waits for the keys of its media; nil: none does
 	recorded bool          // it is over, or has made the bridge
 
+	endTrial func(why cause.Cause, code int) // ends the trial that the caller has left; nil: none was
+
 	mediaName netip.Addr // our address in the target's SDP
 	dropped   []string   // headers that were left out of its INVITE
 
@@ -237,7 +239,9 @@ func (c *Call) prepare(a *attempt) {
 	if t.Preparer != nil {
 		ctx = c.ladder.Context(ctx, t.Dial.Name)
 	}
+	c.triesFrom(time.Now(), a, t.Preparer != nil)
 	c.server.beside(func() {
+		defer cancel() // if the caller has gone on
 		ready := Ready{Attempt: number}
 		defer func() {
 			if ready.Reached == nil { // it panicked
@@ -253,7 +257,7 @@ func (c *Call) prepare(a *attempt) {
 // failed notes how the current attempt ended.
 func (c *Call) failed(o attemptEnd) {
 	a := c.attempts.current
-	c.attempts.last = o
+	c.attempts.last, c.times.lagsAt = o, time.Time{}
 	a.stop()
 	c.noteAttempt(o.cause, o.code)
 	c.ladder.Failed(ladder.Attempt{

@@ -105,6 +105,7 @@ type times struct {
 	setupUntil        time.Time    // deadline
 	durationUntil     time.Time    // deadline
 	queueUntil        time.Time    // deadline
+	lagsAt            time.Time    // deadline, of half a trial
 	askAt             time.Time    // deadline, of a call that has outlived its process
 	silent            [2]time.Time // kept.Call.Silent
 	noteAt            time.Time    // deadline, of noteSoon

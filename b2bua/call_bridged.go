@@ -72,8 +72,10 @@ func (c *Call) factInBridge(from *legOnWire, f leg.Fact) {
 func (c *Call) eventInBridge(e event) {
 	switch e := e.(type) {
 	case Ready:
-		if c.transfer != nil && e.Attempt == c.attempts.current.number && // else of an attempt before
-			c.dialPrepared(e) == notDialled {
+		switch a := c.attempts.current; {
+		case a == nil || e.Attempt != a.number: // of an attempt before
+			c.late(e)
+		case c.transfer != nil && c.dialPrepared(e) == notDialled:
 			c.nextTransfer()
 		}
 	case MediaLost:
@@ -95,7 +97,7 @@ func (c *Call) eventInBridge(e event) {
 	case Played:
 		c.onPlayed(e)
 	case Called: // it has had its place for long
-	case Verified: // before there was a bridge
+	case Verified, Lags: // before there was a bridge
 	case Latched:
 		c.log.Debug().Stringer("side", e.Side).Stringer("source", e.Source).Msg("media source learned")
 	}

@@ -71,6 +71,7 @@ func (c *Call) notePrepared(f Ready) (first bool) {
 	if !f.AskedAPI || !first {
 		return first
 	}
+	c.times.lagsAt = time.Time{}
 	a.prepareMS = f.Elapsed.Milliseconds()
 	id := f.Prepared.CallID
 	if id == "" {
@@ -113,6 +114,7 @@ func (c *Call) dial(f Ready) (cause.Cause, error) {
 		c.record.dialedAt = store.TimeOf(time.Now())
 	}
 	c.step(a.line, invite)
+	c.triesFrom(time.Now(), a, false)
 	a.reached.Sent()
 	return cause.None, nil
 }
@@ -150,7 +152,7 @@ func (c *Call) outboundLeg(f Ready, local leg.Local, at netip.AddrPort) (*leg.Le
 	invite := leg.Invite{
 		Request: req, Offer: out.Offer, Dest: f.Dest, Transport: local.Transport,
 		FirstResponse: f.Turn(a.target.Dial), RingTimeout: f.RingTimeout(a.target.Dial),
-		Auth: a.target.Dial.Auth, Heard: func() { a.target.SIP.Heard(time.Now(), a.try) },
+		Auth: a.target.Dial.Auth, Heard: a.heard,
 	}
 	if f.Flow == nil {
 		invite.Shorten = func(more int) (*sip.Request, bool) { return c.shorten(a, &out, l, more) }

@@ -198,7 +198,7 @@ func (c *Call) noteSource(l *legOnWire, in leg.RequestIn) {
 
 // deadline is the earliest of the call and its legs; zero: none.
 func (c *Call) deadline() time.Time {
-	first := leg.Earliest(c.times.setupUntil, c.times.queueUntil, c.times.durationUntil, c.exchangeDeadline(), c.recordings.beepAt, c.times.askAt, c.times.noteAt, c.hearing.at)
+	first := leg.Earliest(c.times.setupUntil, c.times.queueUntil, c.times.lagsAt, c.times.durationUntil, c.exchangeDeadline(), c.recordings.beepAt, c.times.askAt, c.times.noteAt, c.hearing.at)
 	for _, l := range c.legs {
 		first = leg.Earliest(first, l.leg.Deadline(), l.sequence.Until)
 	}
@@ -215,6 +215,10 @@ func (c *Call) onTimer(now time.Time) {
 	if due(c.times.queueUntil) {
 		c.times.queueUntil = time.Time{}
 		c.mailbox.happened(Expired{Cause: cause.QueueTimeout})
+	}
+	if due(c.times.lagsAt) {
+		c.times.lagsAt = time.Time{}
+		c.mailbox.happened(Lags{c.attempts.current})
 	}
 	if due(c.times.durationUntil) {
 		c.times.durationUntil = time.Time{}

@@ -133,6 +133,7 @@ func (c *Call) setUpEvent(e event) phase {
 		if a := c.attempts.current; a != nil && e.Attempt == a.number { // else of an attempt before
 			return c.onReady(e)
 		}
+		c.late(e)
 	case Killed:
 		c.abandon(e.Cause, cause.Reasons{})
 		c.step(c.a, refusal(e.status()))
@@ -147,6 +148,8 @@ func (c *Call) setUpEvent(e event) phase {
 		}
 		c.abandon(cause.SetupTimeout, cause.Reasons{})
 		return c.refuse(c.route.Otherwise, cause.SetupTimeout)
+	case Lags:
+		return c.lags(e.of)
 	case Withheld:
 		c.onWithheld()
 	case Secured:

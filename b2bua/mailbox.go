@@ -168,6 +168,9 @@ func (k Killed) status() int {
 // Called says that a call that waits for a place has one, or that there will be none.
 type Called struct{}
 
+// Lags says that half the time of an attempt is over that tries a circuit.
+type Lags struct{ of *attempt }
+
 // Expired says that the set-up or the call has taken as long as it may.
 type Expired struct{ Cause cause.Cause }
 
@@ -185,6 +188,7 @@ func (Latched) isEvent() {}
 
 func (Withheld) isEvent() {}
 func (Changed) isEvent()  {}
+func (Lags) isEvent()     {}
 
 func (Keyed) isEvent() {}
 

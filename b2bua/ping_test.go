@@ -36,7 +36,7 @@ func TestPing(t *testing.T) {
 		for range 2 {
 			w.agent.expect("OPTIONS")
 			w.agent.drainFor(9 * time.Second) // with its repetitions
-			if s := w.agentCircuit(); s.State != circuit.Closed {
+			if s := w.agentCircuit(); s.State != circuit.Closed || s.Probe != "no answer to OPTIONS" {
 				t.Errorf("too early: %+v", s)
 			}
 		}
@@ -62,7 +62,7 @@ func TestPing(t *testing.T) {
 			w.agent.reply(w.agent.expect("OPTIONS"), 200, "OK", "a", "")
 			time.Sleep(time.Millisecond)
 		}
-		if s := w.agentCircuit(); s.State != circuit.Closed {
+		if s := w.agentCircuit(); s.State != circuit.Closed || s.Probe != "" {
 			t.Errorf("after two answers: %+v", s)
 		}
 		if s := w.server.stack.Names().States("agent"); len(s) != 1 || !s[0].Until.IsZero() {

@@ -31,6 +31,8 @@ type Circuit struct {
 	// Opened and Refused are how often it opened, and how many attempts it refused, since the start.
 	Opened  uint64 `json:"opened"`
 	Refused uint64 `json:"refused"`
+	// Ping is what was wrong with the latest OPTIONS; empty: nothing, or none are sent.
+	Ping string `json:"ping"`
 }
 
 // Words says in words what a circuit does that is not closed.

@@ -290,6 +290,11 @@ func TestOpenCircuit(t *testing.T) {
 		if got := n.Targets()[0]; got.Health != HealthOK || len(got.Circuits) != 1 || len(got.Addresses) != 1 {
 			t.Errorf("closed: %+v", got)
 		}
+		n.peers[0].Circuits[0].Ping = "no answer to OPTIONS"
+		if got := n.Targets()[0]; got.Health != HealthFailing {
+			t.Errorf("without an answer to OPTIONS: %+v", got)
+		}
+		n.peers[0].Circuits[0].Ping = ""
 		open := Circuit{Of: CircuitAPI, State: CircuitOpen, Since: at(now, 0), RetryAt: at(now, 4*time.Second), Refused: 7}
 		n.peers[0].Circuits = append(n.peers[0].Circuits, open)
 		if got := n.Targets()[0]; got.Health != HealthFailing {

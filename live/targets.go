@@ -13,7 +13,8 @@ import (
 const (
 	// HealthOK is a target most of whose last attempts did not fail for a reason of its own.
 	HealthOK = "ok"
-	// HealthFailing is one most of whose last attempts did, or one that is out of use because a circuit of it is not closed.
+	// HealthFailing is one most of whose last attempts did, one that is out of use because a circuit of it is not closed, or one
+	// that does not answer OPTIONS.
 	HealthFailing = "failing"
 	// HealthIdle had no attempt in the window.
 	HealthIdle = "idle"
@@ -161,7 +162,7 @@ func (w *Watcher) Targets() []Target {
 			out.AnswerRatio, out.Prepare, out.Answer = ratio(t.answered.sum, t.attempts.sum), latency(&t.prepare), latency(&t.answer)
 			out.LastAnsweredAt, out.LastError = t.lastAnswered, t.lastError
 		}
-		if slices.ContainsFunc(p.Circuits, func(c Circuit) bool { return c.State != CircuitClosed }) {
+		if slices.ContainsFunc(p.Circuits, func(c Circuit) bool { return c.State != CircuitClosed || c.Ping != "" }) {
 			out.Health = HealthFailing
 		}
 		all = append(all, out)

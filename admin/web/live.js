@@ -66,6 +66,12 @@ function place(r) {
 
 const health = { ok: 'ok', failing: 'failing', idle: 'idle' };
 
+// unanswered is what is wrong with the OPTIONS to a target.
+function unanswered(t) {
+  const ping = t.circuits?.find((c) => c.ping)?.ping;
+  return ping ? el('span.hint', {}, ` (${line(ping, 60)})`) : null;
+}
+
 // avoided is how many addresses of a target are tried last, because they failed.
 function avoided(t) {
   const n = t.addresses?.filter((a) => a.state === 'avoided').length;
@@ -78,7 +84,7 @@ function targetRow(t) {
   const pair = (p) => (p ? `${ms(p.p50)} / ${ms(p.p95)}` : '–');
   return el('tr', {},
     el('th', { scope: 'row', title: line(t.address) }, peer(t.name, 64), el('span.hint', {}, ` ${line(t.kind, 24)}`)),
-    td('Health', el(`span.health.${health[t.health] ?? 'idle'}`, {}, t.circuits?.some(c => c.state !== 'closed') ? 'out of use' : health[t.health] ?? line(t.health, 16)), avoided(t)),
+    td('Health', el(`span.health.${health[t.health] ?? 'idle'}`, {}, t.circuits?.some(c => c.state !== 'closed') ? 'out of use' : health[t.health] ?? line(t.health, 16)), unanswered(t), avoided(t)),
     td('Calls', t.max_calls ? `${count(t.calls)} of ${count(t.max_calls)}` : count(t.calls)),
     td('Attempts', count(t.attempts), t.failed ? el('span.bad', {}, `, ${count(t.failed)} failed`) : null),
     td('Answered', percent(t.answer_ratio)),

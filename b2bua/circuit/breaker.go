@@ -76,6 +76,7 @@ type Status struct {
 	RetryAt time.Time // with Open: when the next attempt or probe may go through
 	Opened  uint64    // times since the start
 	Refused uint64    // attempts since the start
+	Probe   string    // what was wrong with the latest probe; empty: nothing, or there was none
 }
 
 // Breaker is one circuit. Its methods may be called from any goroutine, and on nil, which is a circuit that never opens.
@@ -97,6 +98,7 @@ type Breaker struct {
 	began      time.Time // when that row did
 	lastGood   time.Time // when the latest attempt began that got an answer
 	good, bad  int       // probes in a row
+	probe      string    // see Status
 	opened     uint64
 	refused    uint64
 }
@@ -109,7 +111,9 @@ func New(name string, s Settings, changed func(Change)) *Breaker {
 // Configure replaces the settings. A circuit that may no longer open is closed.
 func (b *Breaker) Configure(now time.Time, s Settings) {
 	b.mu.Lock()
-	b.set = s
+	if b.set = s; !s.Probed {
+		b.probe = ""
+	}
 	var told *Change
 	if s.Failures == 0 && b.state != Closed {
 		told = b.close(now)
@@ -211,11 +215,11 @@ func (b *Breaker) answered(try Try) {
 	}
 }
 
-// Probe says how a probe went that no call depends on.
-func (b *Breaker) Probe(now time.Time, ok bool) {
+// Probe says what was wrong with a probe that no call depends on; empty: nothing.
+func (b *Breaker) Probe(now time.Time, wrong string) {
 	b.mu.Lock()
 	var told *Change
-	if ok {
+	if b.probe = wrong; wrong == "" {
 		b.good, b.bad = b.good+1, 0
 		if b.state != Closed && b.good >= goodProbes && !now.Before(b.retryAt) {
 			told = b.close(now)
@@ -239,7 +243,7 @@ func (b *Breaker) Status() Status {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := Status{State: b.state, Since: b.since, Opened: b.opened, Refused: b.refused}
+	s := Status{State: b.state, Since: b.since, Opened: b.opened, Refused: b.refused, Probe: b.probe}
 	if b.state == Open {
 		s.RetryAt = b.retryAt
 	}

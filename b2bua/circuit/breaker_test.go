@@ -240,7 +240,7 @@ func TestProbes(t *testing.T) {
 	probe := func(answers ...bool) {
 		for _, ok := range answers {
 			c.now = c.now.Add(time.Second)
-			c.Probe(c.now, ok)
+			c.Probe(c.now, map[bool]string{false: "no answer"}[ok])
 		}
 	}
 	probe(false, false, true, false, false, false)
@@ -262,7 +262,7 @@ func TestNeverOpens(t *testing.T) {
 		} else {
 			none.End(c.now, &try, Silent)
 		}
-		c.Probe(c.now, false)
+		c.Probe(c.now, "no answer")
 	}
 	c.Configure(c.now, settings)
 	for range 3 {

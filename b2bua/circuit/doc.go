@@ -27,6 +27,9 @@
 // its bound. It stays as long as it was when a circuit opens again soon after it closed, so that one that flaps is tried
 // rarely. Held by TestFlapping.
 //
+// The call that tries a circuit is a person, too. Its caller goes on to another target when half of the time is over, and
+// the try runs on without it (b2bua, TestTrialOfAnAPI, TestTrialOfATarget).
+//
 // A library's breaker has none of this: failsafe-go and gobreaker count only what has ended, and their half-open state lets
 // calls through by number and not by the answer of the one before. What is left is a hundred lines.
 //

@@ -111,7 +111,7 @@ type setup struct {
 	inviteHop  Hop          // the INVITE's, for its CANCEL
 	added      []sip.Header // the leg's own of an INVITE that is not sent yet
 	shorten    func(more int) (*sip.Request, bool)
-	heard      func()
+	heard      func(code int)
 	cancelled  bool   // CANCEL sent
 	leftEarly  string // To tag of a peer that hung up before its 200
 	why        cause.Cause

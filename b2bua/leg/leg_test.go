@@ -316,14 +316,14 @@ func responseToBye(bye *sip.Request, code int) ResponseIn {
 func TestHeard(t *testing.T) {
 	lt, heard := newUAC(t), 0
 	in := inviteOut()
-	in.Heard = func() { heard++ }
+	in.Heard = func(int) { heard++ }
 	lt.do(in)
 	lt.want(lt.do(lt.answerTo(100, "", "")), "")
 	if heard != 1 {
 		t.Errorf("heard %d times after the 100", heard)
 	}
 	lt.do(lt.answerTo(180, "a", ""), lt.answerTo(486, "a", ""), lt.answerTo(180, "a", ""))
-	if heard != 2 {
+	if heard != 2 { // a final answer is told of by a fact
 		t.Errorf("heard %d times; want once for each provisional answer", heard)
 	}
 }

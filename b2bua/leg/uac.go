@@ -247,15 +247,21 @@ func (l *Leg) onProvisional(now time.Time, in ResponseIn) {
 	switch l.state {
 	case legCalling, legProceeding:
 		l.state = legProceeding
-		if l.heard != nil {
-			l.heard()
-		}
+		l.tellHeard(res.StatusCode)
 		if res.StatusCode > 100 && l.early100rel(in) {
 			l.fact(Progress{Code: res.StatusCode, Reason: message.Phrase(res.Reason), SDP: l.earlySDP(in), Headers: res.Headers()})
 		}
 	case legAbandoned:
+		l.tellHeard(res.StatusCode)
 		l.sendCancel(now)
 	case legIdle, legAccepted, legConfirmed, legEnding, legDone: // overtaken by the final answer
+	}
+}
+
+// tellHeard tells of an answer to the INVITE.
+func (l *Leg) tellHeard(code int) {
+	if l.setup != nil && l.heard != nil {
+		l.heard(code)
 	}
 }
 
@@ -282,6 +288,7 @@ func (l *Leg) onInvite2xx(now time.Time, in ResponseIn) {
 	case legAbandoned:
 		why := l.why
 		l.giveUpAt = time.Time{}
+		l.tellHeard(res.StatusCode)
 		l.confirm(in)
 		l.sendBye(now, Hangup{Why: why})
 	case legConfirmed, legEnding, legDone:
@@ -371,6 +378,7 @@ func (l *Leg) onInviteRefused(now time.Time, res *sip.Response) {
 		})
 		l.done()
 	case legAbandoned:
+		l.tellHeard(res.StatusCode)
 		l.done()
 	case legIdle, legAccepted, legConfirmed, legEnding, legDone:
 	}

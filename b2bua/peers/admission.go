@@ -323,6 +323,13 @@ func (a *Admission) Occupy(t *Target, p Parties) (circuit.Try, Limit) {
 	return a.occupy(t, p, now)
 }
 
+// Takes reports whether a call to the target would be let in now, and no circuit needs a trial.
+func (a *Admission) Takes(t *Target) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.fits(t.tally, time.Now()) && t.waiters == 0 && t.SIP.Status().State == circuit.Closed && t.API.Status().State == circuit.Closed
+}
+
 // Reoccupy is Occupy for a call that the process before has let in. It had its place for long, and rates don't matter.
 func (a *Admission) Reoccupy(t *Target, p Parties) (circuit.Try, Limit) {
 	a.mu.Lock()

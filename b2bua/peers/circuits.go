@@ -3,6 +3,7 @@ package peers
 import (
 	"cmp"
 	"slices"
+	"sync"
 	"time"
 
 	"flowbridge/b2bua/cause"
@@ -84,6 +85,15 @@ func (a *Admission) assignCircuits(p *Snapshot, cfg *config.Config) {
 // none. Only the first word about an attempt counts.
 func (t *Target) Judge(try *circuit.Try, why cause.Cause, code int) {
 	t.SIP.End(time.Now(), try, t.outcomeOf(why, code))
+}
+
+// Leave leaves a try alone whose caller has gone on. end judges it; after so long it counts as silent.
+func (t *Target) Leave(try *circuit.Try, after time.Duration) (end func(why cause.Cause, code int)) {
+	left, once := *try, sync.Once{}
+	*try = circuit.Try{}
+	end = func(why cause.Cause, code int) { once.Do(func() { t.Judge(&left, why, code) }) }
+	time.AfterFunc(after, func() { end(cause.TargetSilent, 0) })
+	return end
 }
 
 // outcomeOf says what the end of an attempt tells of its target's SIP side. One that answers at all but with 500, 502, 503,

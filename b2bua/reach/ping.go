@@ -81,14 +81,14 @@ func nextPing(now time.Time, t *peers.Target) time.Time {
 func pingOnce(ctx context.Context, t *peers.Target, uri sip.Uri, stack *transport.Stack) {
 	bounded, cancel := context.WithTimeout(ctx, t.Dial.Ping.Timeout)
 	defer cancel()
-	ok := false
+	wrong := string(cause.DNSFailed)
 	via, _ := nextHop(t.Dial, uri) // a proxy answers OPTIONS for what is behind it, or by itself
 	hops, err := stack.Locate(bounded, t.Dial.Name, queryOf(t.Dial, &via))
 	if err == nil {
-		ok = pingAll(bounded, t, stack, uri, via, hops[:min(len(hops), maxAddresses)])
+		wrong = pingAll(bounded, t, stack, uri, via, hops[:min(len(hops), maxAddresses)])
 	}
 	if ctx.Err() == nil {
-		t.SIP.Probe(time.Now(), ok)
+		t.SIP.Probe(time.Now(), wrong)
 	}
 }
 
@@ -96,22 +96,29 @@ func queryOf(t *peers.Dial, uri *sip.Uri) locate.Query {
 	return locate.Query{Host: message.TrimBrackets(uri.Host), Port: uri.Port, Transport: t.Transport}
 }
 
-func pingAll(ctx context.Context, t *peers.Target, stack *transport.Stack, uri, via sip.Uri, hops []locate.Hop) (ok bool) {
+// pingAll says what was wrong at the last address; empty: one has answered.
+func pingAll(ctx context.Context, t *peers.Target, stack *transport.Stack, uri, via sip.Uri, hops []locate.Hop) (wrong string) {
 	var group sync.WaitGroup
 	errs := make([]error, len(hops))
 	for i, h := range hops {
 		group.Go(func() { errs[i] = pingHop(ctx, t, stack, uri, via, h) })
 	}
 	group.Wait()
+	ok := false
 	for i, h := range hops {
 		if errs[i] == nil {
 			stack.Names().Worked(h)
 			ok = true
-		} else if !errors.Is(ctx.Err(), context.Canceled) {
+			continue
+		}
+		if wrong = errs[i].Error(); !errors.Is(ctx.Err(), context.Canceled) {
 			stack.Names().Failed(h, errs[i].Error(), 0)
 		}
 	}
-	return ok
+	if ok {
+		return ""
+	}
+	return wrong
 }
 
 // pingHop sends an OPTIONS to one address and waits for its answer. The error is how it failed, in a word.

@@ -39,7 +39,7 @@ func (n *Node) circuits() map[string][]live.Circuit {
 	all := map[string][]live.Circuit{}
 	for _, s := range n.server.Circuits() {
 		c := live.Circuit{
-			Of: live.CircuitSIP, State: s.State.String(), Since: store.TimeOf(s.Since), RetryAt: store.TimeOf(s.RetryAt), Opened: s.Opened, Refused: s.Refused,
+			Of: live.CircuitSIP, State: s.State.String(), Since: store.TimeOf(s.Since), RetryAt: store.TimeOf(s.RetryAt), Opened: s.Opened, Refused: s.Refused, Ping: s.Probe,
 		}
 		if s.API {
 			c.Of = live.CircuitAPI

@@ -110,6 +110,7 @@ func (f *fakeServer) Targets() []live.Target {
 			LastError: &live.TargetError{At: began, Cause: "prepare_failed", Call: "done", Text: "its API answered 503 Service Unavailable"},
 		},
 		{Name: "pbx", Kind: "trunk", Health: live.HealthIdle},
+		{Name: "pinged", Kind: "sip", Health: live.HealthFailing, Circuits: []live.Circuit{{State: live.CircuitClosed, Ping: "no answer to OPTIONS"}}},
 	}
 }
 
@@ -188,11 +189,13 @@ func TestCommands(t *testing.T) {
 	f := &fakeServer{}
 	file := listening(t, f, admin.Address{TCP: "127.0.0.1:0"})
 	wants(t, file, map[string]string{
-		"log level":                   "0 info\n",
-		"log level debug --for 5m":    "0 debug until 2026-11-20T08:05:00.000Z, then info",
-		"log level trace":             "2 use one of debug, info, warn, error",
-		"log level debug --for 48h":   "1 for is not a time of at most 24h",
-		"targets list":                "0 synthflow  synthflow  failing  3/200  4         2       50%       12/812      -          sip:x@?",
+		"log level":                 "0 info\n",
+		"log level debug --for 5m":  "0 debug until 2026-11-20T08:05:00.000Z, then info",
+		"log level trace":           "2 use one of debug, info, warn, error",
+		"log level debug --for 48h": "1 for is not a time of at most 24h",
+		"targets list": "0 synthflow  synthflow  failing                         3/200  4         2       50%       12/812      -          sip:x@?\n" +
+			"pbx        trunk      idle                            0      0         0       -         -           -          \n" +
+			"pinged     sip        failing (no answer to OPTIONS)  0 ",
 		"targets list --json":         `0 "text": "its API answered 503 Service Unavailable"`,
 		"calls list":                  "0 +15075550100?  +15075785607",
 		"calls list --json":           `0 "phase": "bridged"`,

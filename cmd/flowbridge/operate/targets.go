@@ -29,7 +29,7 @@ type targetList struct {
 func targetsCommand() *cobra.Command {
 	c := cli.Command("list", "List targets with their health",
 		"List the targets, and the trunks that can be called, with what a running server knows of the last five minutes.\n"+
-			"A target is failing if most of its last five attempts failed for a reason of its own, or if it is out of use, and idle if there was none.\n"+
+			"A target is failing if most of its last five attempts failed for a reason of its own, or if it is out of use or answers no OPTIONS. It is idle if there was none.\n"+
 			"Times are UTC. PREPARE and ANSWER are how long the API and the target took (median/95 %).",
 		"  flowbridge targets list\n  flowbridge targets list --json")
 	at := accessFlags(c)
@@ -46,7 +46,7 @@ func printTargets(w io.Writer, targets []live.Target) error {
 	fmt.Fprintln(t, "TARGET\tKIND\tHEALTH\tCALLS\tATTEMPTS\tFAILED\tANSWERED\tPREPARE MS\tANSWER MS\tADDRESS")
 	for i := range targets {
 		g := &targets[i]
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n", cli.Shown(g.Name), orDash(g.Kind), g.Health, ofMost(g.Calls, g.MaxCalls),
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n", cli.Shown(g.Name), orDash(g.Kind), healthOf(g), ofMost(g.Calls, g.MaxCalls),
 			g.Attempts, g.Failed, percent(g.AnswerRatio), latency(g.Prepare), latency(g.Answer), cli.Shown(g.Address))
 	}
 	if err := t.Flush(); err != nil {
@@ -68,6 +68,16 @@ func printTargets(w io.Writer, targets []live.Target) error {
 		}
 	}
 	return nil
+}
+
+// healthOf is a target's health, with what is wrong with its OPTIONS.
+func healthOf(t *live.Target) string {
+	for _, c := range t.Circuits {
+		if c.Ping != "" {
+			return t.Health + " (" + cli.Shown(c.Ping) + ")"
+		}
+	}
+	return t.Health
 }
 
 func ofMost(n, most int) string {
