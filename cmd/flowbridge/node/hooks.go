@@ -46,7 +46,7 @@ func (n *Node) serveHooks(ctx context.Context) (*hooks.Server, error) {
 	}
 	if a := h.OpenAI; a != nil {
 		handler, err := openai.NewWebhook(openai.Options{
-			Secret: a.Secret.Reveal(), API: rest.Options{BaseURL: a.API, Token: a.Token.Reveal(), Timeout: a.Timeout, UserAgent: cli.UserAgent()},
+			Secret: a.Secret.Reveal(), API: rest.Options{BaseURL: a.API, Token: a.Token.Reveal(), TokenIn: a.TokenHeader, Timeout: a.Timeout, UserAgent: cli.UserAgent()},
 			Decide: sessions{n, a}.decide, Timeout: a.Timeout, Log: n.log,
 		})
 		if err != nil {
