@@ -28,6 +28,12 @@ func (n *Node) serveHooks(ctx context.Context) (*hooks.Server, error) {
 			return nil, err
 		}
 		add(hooks.Endpoint{Name: "twilio", Listen: t.Listen, Path: t.Path, Handler: handler})
+		if t.URL != "" {
+			if handler, err = twilio.NewReferHandler(n.twilioOptions(t), n.twilioRefer); err != nil {
+				return nil, err
+			}
+			add(hooks.Endpoint{Name: "twilio", Listen: t.Listen, Path: t.ReferPath(), Handler: handler})
+		}
 		if t.Follow {
 			if handler, err = twilio.NewEndedHandler(n.twilioOptions(t), n.twilioEnded); err != nil {
 				return nil, err
