@@ -120,7 +120,8 @@ var openAI = Description{
 			Words: words, Required: []string{"type", "model"}, Fields: standin.Fields{
 				"type": standin.IsOneOf("live"), "model": standin.IsString, "instructions": standin.IsString, "audio": standin.IsObject,
 				"delegation": standin.IsObject, "store": standin.IsBool,
-			}}.Check}},
+			},
+		}.Check}},
 		Reject: rejection("status_code"),
 	}}},
 }
