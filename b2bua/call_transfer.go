@@ -74,7 +74,6 @@ var (
 	errTooOften     = errors.New("too many transfers of one call")
 	errTransferring = errors.New("a transfer is under way already")
 	errNotAllowed   = errors.New("not a number or host that may be called")
-	errNoName       = errors.New("a user part that is neither a number nor a name")
 	errOurselves    = errors.New("our own address, and no number")
 	errNoWay        = errors.New("no way to this number")
 	errReplacesUs   = errors.New("a number with Replaces")

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/emiago/sipgo/sip"
-
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
@@ -63,21 +61,15 @@ func (c *Call) isOurs(host string) bool {
 
 // directly is a destination that is called by the agent's URI.
 func (c *Call) directly(to message.Referral, d destination) (destination, int, error) {
-	if to.Scheme == "sips" {
-		return d, 416, message.ErrReferScheme
-	}
-	parsed := message.ParseURI(to.URI)
-	if parsed.User != "" && !callableUser(parsed.User) {
-		return d, 403, errNoName
+	parsed, code, err := peers.ReferredURI(to)
+	if err != nil {
+		return d, code, err
 	}
 	transport := config.TransportUDP
 	t, _ := parsed.UriParams.Get("transport")
 	if message.IsStream(strings.ToLower(t)) {
 		transport = strings.ToLower(t)
 	}
-	parsed.UriParams = slices.DeleteFunc(parsed.UriParams, func(p sip.HeaderKV) bool { // maddr leads elsewhere
-		return !slices.Contains([]string{"user", "transport", "lr"}, strings.ToLower(p.K))
-	})
 	text := parsed.String()
 	uri, err := template.Parse(text) // which has no braces: no URI does
 	if err != nil {
@@ -90,12 +82,6 @@ func (c *Call) directly(to message.Referral, d destination) (destination, int, e
 	d.targets = []*peers.Target{referred}
 	d.referTo = message.WithEmbedded(text, to.Headers)
 	return d, 0, nil
-}
-
-// callableUser reports whether an agent may name a user part at a host: a number, or a
-// name of letters, digits and - . _ ~. What begins with + is a number, or nothing.
-func callableUser(user string) bool {
-	return config.IsDialString(user) || strings.Trim(strings.ToLower(user), "abcdefghijklmnopqrstuvwxyz0123456789-._~") == ""
 }
 
 // routeOfTarget finds the targets for a number that the agent names: by the first

@@ -65,6 +65,14 @@ func (r *TwilioRule) check(s section) { s.twilioTakes(r.Targets) }
 // FollowPath is where Twilio tells how a call ended.
 func (h *TwilioHook) FollowPath() string { return h.Path + "/ended" }
 
+// ReferPath is where Twilio asks where a REFER of a target leads.
+func (h *TwilioHook) ReferPath() string { return h.Path + "/transfer" }
+
+// ReferURL is what Twilio knows ReferPath by. Without a URL there is none.
+func (h *TwilioHook) ReferURL() string {
+	return strings.TrimSuffix(h.URL, h.Path) + h.ReferPath()
+}
+
 // FollowURL is what Twilio knows FollowPath by. A URL that has the path of the Voice URL in it already is taken as it is.
 func (h *TwilioHook) FollowURL() string { return strings.TrimSuffix(h.URL, h.Path) + h.FollowPath() }
 

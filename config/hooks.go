@@ -97,7 +97,8 @@ func (s section) shared(key string, listen netip.AddrPort, why string) Secret {
 func (h *Hooks) check(s section) {
 	all := h.Endpoints()
 	for i, e := range all {
-		if e.Listen.Port() != 0 && s.l.cfg.Admin.Listen.IsValid() && overlap(e.Listen, s.l.cfg.Admin.Listen.AddrPort) {
+		once := i == 0 || all[i-1].Name != e.Name
+		if once && e.Listen.Port() != 0 && s.l.cfg.Admin.Listen.IsValid() && overlap(e.Listen, s.l.cfg.Admin.Listen.AddrPort) {
 			s.fields[e.Name].fail("listens where admin.listen does", "give the hook a port of its own: it is for others than operators")
 		}
 		for _, first := range all[:i] {
@@ -132,6 +133,9 @@ func (h Hooks) Endpoints() (all []Endpoint) {
 		all = append(all, Endpoint{"twilio", h.Twilio.Listen, h.Twilio.Path})
 		if h.Twilio.Follow {
 			all = append(all, Endpoint{"twilio", h.Twilio.Listen, h.Twilio.FollowPath()})
+		}
+		if h.Twilio.URL != "" {
+			all = append(all, Endpoint{"twilio", h.Twilio.Listen, h.Twilio.ReferPath()})
 		}
 	}
 	if h.Vapi != nil {

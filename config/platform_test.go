@@ -167,7 +167,7 @@ hooks:
 			continue
 		}
 		h := cfg.Hooks
-		if !h.Twilio.Follow || h.Twilio.FollowURL() != want || len(h.Endpoints()) != 3 || h.Endpoints()[1].Path != h.Twilio.FollowPath() {
+		if !h.Twilio.Follow || h.Twilio.FollowURL() != want || len(h.Endpoints()) != 4 || h.Endpoints()[2].Path != h.Twilio.ReferPath() || h.Endpoints()[1].Path != h.Twilio.FollowPath() {
 			t.Errorf("%s: got %+v, %s", keys, h.Twilio, h.Twilio.FollowURL())
 		}
 	}

@@ -20,6 +20,7 @@ import (
 // Call is a call that rings at OpenAI.
 type Call struct {
 	ID      string      // OpenAI's
+	Live    bool        // GPT-Live asks for a session, not the Realtime API
 	Headers http.Header // of the INVITE, as OpenAI tells them. Whoever calls the project's address has written them.
 }
 
@@ -27,6 +28,8 @@ type Call struct {
 type Decision struct {
 	Session rest.Object // with which it is accepted; nil: it is rejected
 	Status  int         // the SIP status of a rejection
+	// Attempt names our INVITE that rings. One call is accepted for it: what comes with another id is rejected.
+	Attempt string
 	// Accepted is called when OpenAI has taken the acceptance; nil: nobody wants to know.
 	Accepted func()
 }
@@ -51,9 +54,11 @@ const (
 	// maxTries bounds the requests of one decision, and pause is the wait before the second one, doubled with each.
 	maxTries = 3
 	pause    = 200 * time.Millisecond
+	// statusTaken is the SIP status for a call whose INVITE was accepted under another id.
+	statusTaken = 603
 )
 
-// Webhook is the handler of the webhook realtime.call.incoming.
+// Webhook is the handler of OpenAI's webhooks about calls.
 type Webhook struct {
 	key       []byte
 	opts      Options
@@ -63,7 +68,13 @@ type Webhook struct {
 	strangers zerolog.Logger
 
 	mu    sync.Mutex
-	taken map[string]time.Time // by id of the webhook: until when it is known
+	taken map[string]taken // by id of the webhook, and by attempt
+}
+
+// taken is what must not be taken again.
+type taken struct {
+	by    string    // who may, all the same; empty: nobody
+	until time.Time // it is known
 }
 
 // NewWebhook makes the handler. The error is about the secret or the API.
@@ -78,7 +89,7 @@ func NewWebhook(o Options) (*Webhook, error) {
 	}
 	return &Webhook{
 		key: key, opts: o, api: api, strangers: httpd.Strangers(o.Log), bodies: httpd.Bodies{Max: maxBody, Wait: o.Timeout},
-		places: make(httpd.Places, maxCalls), taken: map[string]time.Time{},
+		places: make(httpd.Places, maxCalls), taken: map[string]taken{},
 	}, nil
 }
 
@@ -106,12 +117,15 @@ func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	call, rings, err := parseEvent(body)
+	if err != nil {
+		h.opts.Log.Warn().Err(err).Str("webhook_id", id).Msg("openai event not understood: a call that rings stays without an answer")
+	}
 	switch {
-	case err != nil:
+	case err != nil && !errors.Is(err, errUnknown): // what is unknown today is unknown when it comes again
 		httpd.Refuse(w, http.StatusBadRequest, err.Error())
 	case !rings:
 		httpd.Answer(w, http.StatusOK, map[string]string{"status": "not for us"})
-	case !h.take(id, time.Now()):
+	case !h.take(id, "", time.Now()):
 		httpd.Answer(w, http.StatusOK, map[string]string{"status": "known already"})
 	default:
 		h.answer(w, r, id, call)
@@ -145,15 +159,27 @@ func (h *Webhook) decide(ctx context.Context, call Call) (word string, err error
 	if err != nil {
 		return "", err
 	}
-	action, word, body := "accept", "accepted", d.Session
-	if d.Session == nil {
-		action, word, body = "reject", "rejected", rest.Object{"status_code": d.Status}
+	if d.Session != nil && call.Live != (d.Session["type"] == "live") {
+		// OpenAI may tell of one call by both events. The session fits one of them.
+		h.strangers.Warn().Str("openai_call_id", call.ID).Bool("live", call.Live).Msg("openai event does not fit the type of hooks.openai.session: it is left alone")
+		return "left alone", nil
 	}
-	err = h.tell(ctx, call.ID, action, body)
+	if d.Session != nil && !h.take("attempt "+d.Attempt, call.ID, time.Now()) {
+		h.opts.Log.Warn().Str("openai_call_id", call.ID).Msg("openai call shows the header of one that was accepted: it is rejected")
+		d.Session, d.Status = nil, statusTaken
+	}
+	action, word, body := "accept", "accepted", d.Session
+	switch {
+	case d.Session == nil:
+		action, word, body = "reject", "rejected", rest.Object{"status_code": d.Status}
+	case call.Live:
+		body = rest.Object{"session": d.Session}
+	}
+	err = h.tell(ctx, call, action, body)
 	if d.Session != nil && final(rest.StatusOf(err)) {
 		h.opts.Log.Warn().Err(err).Str("openai_call_id", call.ID).Msg("openai does not take the session: the call is rejected")
 		d.Session, word = nil, "rejected"
-		err = h.tell(ctx, call.ID, "reject", rest.Object{"status_code": http.StatusInternalServerError}) // of SIP, too: the next target has its turn
+		err = h.tell(ctx, call, "reject", rest.Object{"status_code": http.StatusInternalServerError}) // of SIP, too: the next target has its turn
 	}
 	if status := rest.StatusOf(err); status == http.StatusNotFound || status == http.StatusGone {
 		return "gone", nil // the caller has hung up meanwhile
@@ -170,10 +196,13 @@ func final(status int) bool {
 }
 
 // tell makes the request, again where the API is overloaded or says nothing, within ctx's time.
-func (h *Webhook) tell(ctx context.Context, id, action string, body rest.Object) (err error) {
-	wait := pause
+func (h *Webhook) tell(ctx context.Context, call Call, action string, body rest.Object) (err error) {
+	wait, path := pause, "/v1/realtime/calls/"
+	if call.Live {
+		path = "/v1/live/sessions/"
+	}
 	for try := 1; ; try++ {
-		_, err = h.api.Do(ctx, rest.Request{Method: http.MethodPost, Path: "/v1/realtime/calls/" + rest.Segment(id) + "/" + action, Body: body})
+		_, err = h.api.Do(ctx, rest.Request{Method: http.MethodPost, Path: path + rest.Segment(call.ID) + "/" + action, Body: body})
 		status := rest.StatusOf(err)
 		if err == nil || try == maxTries || status > 0 && status < 500 && status != http.StatusTooManyRequests || !rest.Fits(ctx, wait) {
 			return err
@@ -185,21 +214,21 @@ func (h *Webhook) tell(ctx context.Context, id, action string, body rest.Object)
 	}
 }
 
-// take notes that a webhook was taken; false: it was before.
-func (h *Webhook) take(id string, now time.Time) bool {
+// take notes that something was taken; false: it was before, by another.
+func (h *Webhook) take(id, by string, now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if now.Before(h.taken[id]) {
-		return false
+	if was := h.taken[id]; now.Before(was.until) {
+		return by != "" && by == was.by
 	}
 	if len(h.taken) >= maxTaken {
-		for one, until := range h.taken {
-			if !now.Before(until) || len(h.taken) >= maxTaken { // at least one
+		for one, was := range h.taken {
+			if !now.Before(was.until) || len(h.taken) >= maxTaken { // at least one
 				delete(h.taken, one)
 			}
 		}
 	}
-	h.taken[id] = now.Add(2 * tolerance)
+	h.taken[id] = taken{by, now.Add(2 * tolerance)}
 	return true
 }
 
@@ -209,13 +238,18 @@ func (h *Webhook) forget(id string) {
 	delete(h.taken, id)
 }
 
+// errUnknown is an event that seems to be about a call.
+var errUnknown = errors.New("unknown type of event")
+
 // parseEvent reads a webhook. rings: it is a call that rings.
 func parseEvent(body []byte) (c Call, rings bool, err error) {
 	var e struct {
 		Type string `json:"type"`
 		Data struct {
-			CallID  string `json:"call_id"`
-			Headers []struct {
+			Transport string `json:"type"`
+			CallID    string `json:"call_id"`
+			SessionID string `json:"session_id"`
+			Headers   []struct {
 				Name  string `json:"name"`
 				Value string `json:"value"`
 			} `json:"sip_headers"`
@@ -224,13 +258,21 @@ func parseEvent(body []byte) (c Call, rings bool, err error) {
 	if err := json.Unmarshal(body, &e); err != nil {
 		return c, false, errors.New("the body is no event as JSON")
 	}
-	if e.Type != "realtime.call.incoming" {
+	key := "call_id"
+	switch live := e.Type == "live.transport.incoming" || e.Type == "live.call.incoming"; { // the second is its older name
+	case e.Type == "realtime.call.incoming":
+		c.ID = e.Data.CallID
+	case live && (e.Data.Transport == "" || e.Data.Transport == "sip"):
+		key, c.ID, c.Live = "session_id", e.Data.SessionID, true
+	case strings.HasSuffix(e.Type, ".incoming"), len(e.Data.Headers) > 0:
+		return c, false, fmt.Errorf("%w: type %.64q, data.type %.64q", errUnknown, e.Type, e.Data.Transport)
+	default:
 		return c, false, nil
 	}
-	if why := rest.BadID(e.Data.CallID); why != "" || !rest.IsSegment(e.Data.CallID) {
-		return c, false, fmt.Errorf("data.call_id can't be one: %s", why)
+	if why := rest.BadID(c.ID); why != "" || !rest.IsSegment(c.ID) {
+		return c, false, fmt.Errorf("data.%s can't be one: %s", key, why)
 	}
-	c = Call{ID: e.Data.CallID, Headers: http.Header{}}
+	c.Headers = http.Header{}
 	for _, h := range e.Data.Headers {
 		c.Headers.Add(h.Name, strings.TrimSpace(h.Value))
 	}

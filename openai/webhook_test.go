@@ -87,6 +87,7 @@ type bench struct {
 	mu    sync.Mutex
 	asked []string // of the API: path and body
 	api   func(n int) (status int)
+	log   bytes.Buffer
 }
 
 func (b *bench) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -113,7 +114,7 @@ func newBench(t *testing.T, api func(n int) int, decide func(context.Context, Ca
 	var err error
 	b.Webhook, err = NewWebhook(Options{
 		Secret: secret, API: rest.Options{BaseURL: "https://api.test", Token: "key", Transport: b, Timeout: time.Second}, Decide: decide,
-		Timeout: 5 * time.Second, Log: zerolog.Nop(),
+		Timeout: 5 * time.Second, Log: zerolog.New(&b.log),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -229,7 +230,7 @@ func TestTakenOnce(t *testing.T) {
 			t.Errorf("the API was asked %q", b.asked)
 		}
 		for i := range maxTaken + 10 {
-			b.take(strings.Repeat("x", 1+i%200)+time.Duration(i).String(), time.Now())
+			b.take(strings.Repeat("x", 1+i%200)+time.Duration(i).String(), "", time.Now())
 		}
 		if len(b.taken) > maxTaken {
 			t.Errorf("%d are remembered", len(b.taken))
@@ -244,12 +245,24 @@ func TestOthers(t *testing.T) {
 		return Decision{}, nil
 	})
 	for body, want := range map[string]int{
-		`{"type":"response.completed","data":{"id":"resp_1"}}`: 200, `{}`: 200, `{"type":"live.transport.incoming","data":{"session_id":"live_1"}}`: 200,
+		`{"type":"response.completed","data":{"id":"resp_1"}}`: 200, `{}`: 200, `{"type":"live.call.ended","data":{"session_id":"live_1"}}`: 200,
 		`{`: 400, ``: 400, `[]`: 400, `{"type":"realtime.call.incoming"}`: 400, `{"type":"realtime.call.incoming","data":{"call_id":".."}}`: 400,
 		`{"type":"realtime.call.incoming","data":{"call_id":"a b"}}`: 400, `{"type":"realtime.call.incoming","data":{"call_id":7}}`: 400,
 	} {
 		if status, words := b.post("wh_"+body, body); status != want || !json.Valid([]byte(words)) {
 			t.Errorf("%s: %d %s", body, status, words)
+		}
+	}
+	b.log.Reset()
+	for body, want := range map[string]int{ // each is about a call, and a warning
+		`{"type":"live.transport.incoming","data":{"type":"webrtc","session_id":"live_1"}}`: 200, `{"type":"voice.call.incoming","data":{"call_id":"rtc_1"}}`: 200,
+		`{"type":"voice.ringing","data":{"sip_headers":[{"name":"From","value":"x"}]}}`: 200, `{"type":"live.transport.incoming","data":{"call_id":"rtc_1"}}`: 400,
+		`{"type":"realtime.call.incoming","data":{"session_id":"live_1"}}`: 400, `{"type":"live.call.incoming","data":{"session_id":".."}}`: 400,
+		`{"type":"realtime.call.incoming","data":{"call_id":"rtc_1","sip_headers":{"From":"x"}}}`: 400,
+	} {
+		b.log.Reset()
+		if status, _ := b.post("wh2_"+body, body); status != want || !strings.Contains(b.log.String(), `"level":"warn"`) || !strings.Contains(b.log.String(), "openai event not understood") {
+			t.Errorf("%s: %d, logged %s", body, status, &b.log)
 		}
 	}
 	for _, method := range []string{"GET", "PUT"} {
@@ -275,10 +288,64 @@ func TestOthers(t *testing.T) {
 	}
 }
 
+// GPT-Live asks in its own form, with an id of its own, and is told so. The type of the session says which of both events is answered.
+func TestLive(t *testing.T) {
+	const live = `{"type":"live.transport.incoming","data":{"type":"sip","session_id":"live_1","sip_headers":[{"name":"X-Call","value":"ours"}]}}`
+	old := strings.NewReplacer("live.transport.incoming", "live.call.incoming", `"type":"sip",`, "").Replace(live)
+	for name, tt := range map[string]struct {
+		events  []string
+		session rest.Object
+		asked   []string
+	}{
+		"accepted":           {[]string{live}, rest.Object{"type": "live"}, []string{`/v1/live/sessions/live_1/accept {"session":{"type":"live"}}`}},
+		"by its older name":  {[]string{old}, rest.Object{"type": "live"}, []string{`/v1/live/sessions/live_1/accept {"session":{"type":"live"}}`}},
+		"rejected":           {[]string{live}, nil, []string{`/v1/live/sessions/live_1/reject {"status_code":603}`}},
+		"both, for Live":     {[]string{rings, live}, rest.Object{"type": "live"}, []string{`/v1/live/sessions/live_1/accept {"session":{"type":"live"}}`}},
+		"both, for Realtime": {[]string{live, rings}, rest.Object{"type": "realtime"}, []string{`/v1/realtime/calls/rtc_1/accept {"type":"realtime"}`}},
+	} {
+		b := newBench(t, func(int) int { return 200 }, func(_ context.Context, c Call) (Decision, error) {
+			return Decision{Session: tt.session, Status: 603, Attempt: c.Headers.Get("X-Call")}, nil
+		})
+		for i, event := range tt.events {
+			if status, words := b.post("wh_"+string(rune('1'+i)), event); status != 200 {
+				t.Errorf("%s: %d %s", name, status, words)
+			}
+		}
+		if strings.Join(b.asked, "\n") != strings.Join(tt.asked, "\n") {
+			t.Errorf("%s: the API was asked %q, want %q", name, b.asked, tt.asked)
+		}
+		if both := len(tt.events) > 1; both != strings.Contains(b.log.String(), "does not fit the type") {
+			t.Errorf("%s: logged %s", name, &b.log)
+		}
+	}
+}
+
+// For one INVITE one call is accepted, also where the API took two tries: a copy of its header under another id is rejected.
+func TestAcceptedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		answers := []int{408, 200, 200, 200}
+		b := newBench(t, func(n int) int { return answers[n-1] }, func(_ context.Context, c Call) (Decision, error) {
+			return Decision{Session: session, Attempt: c.Headers.Get("X-Call")}, nil
+		})
+		copied, another := strings.ReplaceAll(rings, "rtc_1", "rtc_2"), strings.NewReplacer("rtc_1", "rtc_3", "ours", "theirs").Replace(rings)
+		for i, tt := range []struct{ id, body, want string }{
+			{"wh_1", rings, "send it again"}, {"wh_2", copied, "rejected"}, {"wh_1", rings, "accepted"}, {"wh_3", another, "accepted"},
+		} {
+			if _, words := b.post(tt.id, tt.body); !strings.Contains(words, tt.want) {
+				t.Errorf("%d: %s, want %s", i, words, tt.want)
+			}
+		}
+		if len(b.asked) != 4 || b.asked[1] != `/v1/realtime/calls/rtc_2/reject {"status_code":603}` {
+			t.Errorf("the API was asked %q", b.asked)
+		}
+	})
+}
+
 // FuzzEvent: whatever is signed, an id that is taken can stand in the path of a request.
 func FuzzEvent(f *testing.F) {
 	f.Add([]byte(rings))
 	f.Add([]byte(`{"type":"realtime.call.incoming","data":{"call_id":"../x","sip_headers":[{}]}}`))
+	f.Add([]byte(`{"type":"live.transport.incoming","data":{"type":"sip","session_id":"live_1","sip_headers":[{"name":"X-Call"}]}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		c, isCall, err := parseEvent(body)
 		if isCall && err == nil && (c.ID == "" || strings.ContainsAny(rest.Segment(c.ID), "/?#") || !rest.IsSegment(c.ID)) {

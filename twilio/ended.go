@@ -92,14 +92,11 @@ func NewEndedHandler(o Options, ended func(context.Context, Ended) (Next, error)
 	if ended == nil {
 		return nil, errors.New("twilio: no function for ended calls")
 	}
-	h, err := newHandler(o)
+	h, err := newAnswered(o)
 	if err != nil {
 		return nil, err
 	}
 	hangup, err := document(response{Hangup: &struct{}{}})
-	if f := o.Fallback; f.Reject != "" || f == (Fallback{}) { // only a call that is not answered can be rejected
-		h.fallback = hangup
-	}
 	h.answer = func(ctx context.Context, params url.Values) ([]byte, *httpd.Refusal) {
 		e := parseEnded(params)
 		next, err := h.next(ctx, e, ended)
@@ -116,6 +113,15 @@ func NewEndedHandler(o Options, ended func(context.Context, Ended) (Next, error)
 			Str("dial_status", e.Status).Int("code", e.SIPStatus).Str("target_sip_call_id", e.SIPCallID).Dur("dur_ms", e.Duration).
 			Msg("twilio dial ended")
 		return body, nil
+	}
+	return h, err
+}
+
+// newAnswered makes a handler for calls that are answered: only one that is not can be rejected, so a hang-up replaces that.
+func newAnswered(o Options) (*handler, error) {
+	h, err := newHandler(o)
+	if f := o.Fallback; err == nil && (f.Reject != "" || f == (Fallback{})) {
+		h.fallback, err = document(response{Hangup: &struct{}{}})
 	}
 	return h, err
 }

@@ -25,7 +25,9 @@ const (
 type Destination struct {
 	URI     string
 	Headers []Header
+	Number  string // that Twilio calls itself, in place of URI
 	Action  string // URL that Twilio asks by POST when that call has ended; empty: that of Options.Dial
+	Refer   string // URL that Twilio asks by POST when the target sends a REFER; empty: none
 }
 
 // Options say how the webhook is answered.
@@ -215,15 +217,18 @@ var (
 
 // dial is the TwiML that dials a destination. If it can't be dialled, it is the fallback, with an error.
 func (h *handler) dial(dest Destination) ([]byte, error) {
-	uri, err := SIPURI(dest.URI, dest.Headers, h.opts.EncodeSemicolon)
-	if err != nil {
-		return h.fallback, err
-	}
 	o := h.opts.Dial
+	o.ReferURL = dest.Refer
 	if dest.Action != "" {
 		o.Action, o.Method = dest.Action, http.MethodPost
 	}
-	body, err := dialSIP(uri, o)
+	var body []byte
+	uri, err := "", error(nil)
+	if dest.Number != "" {
+		body, err = Fallback{Dial: dest.Number}.TwiML(o)
+	} else if uri, err = SIPURI(dest.URI, dest.Headers, h.opts.EncodeSemicolon); err == nil {
+		body, err = dialSIP(uri, o)
+	}
 	if err != nil {
 		return h.fallback, err
 	}

@@ -26,6 +26,7 @@ type DialOptions struct {
 	CallerID       string        // number or name that is shown; empty: the caller's
 	Action         string        // URL that Twilio asks when the call has ended; empty: the call is over
 	Method         string        // of that request, GET or POST; empty: POST
+	ReferURL       string        // URL that Twilio asks when the far end sends a REFER; empty: the REFER is refused
 }
 
 // Fallback is what a caller gets in place of the call, one of its fields. The zero value rejects the call as busy.
@@ -55,6 +56,7 @@ type (
 		CallerID       string `xml:"callerId,attr,omitempty"`
 		Action         string `xml:"action,attr,omitempty"`
 		Method         string `xml:"method,attr,omitempty"`
+		ReferURL       string `xml:"referUrl,attr,omitempty"`
 		SIP            string `xml:"Sip,omitempty"`
 		Number         string `xml:",chardata"`
 	}
@@ -135,6 +137,7 @@ func (o DialOptions) element() (*dial, error) {
 	}
 	return &dial{
 		AnswerOnBridge: o.AnswerOnBridge, Timeout: int(o.Timeout / time.Second), CallerID: o.CallerID, Action: o.Action, Method: o.Method,
+		ReferURL: o.ReferURL,
 	}, nil
 }
 

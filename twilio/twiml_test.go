@@ -23,6 +23,7 @@ func TestDialSIP(t *testing.T) {
 			DialOptions{AnswerOnBridge: true, Timeout: 20 * time.Second, CallerID: "+15550100001", Action: "https://a.example/x?a=1&b=2"},
 			`<Dial answerOnBridge="true" timeout="20" callerId="+15550100001" action="https://a.example/x?a=1&amp;b=2"><Sip>sip:a@b</Sip></Dial>`,
 		},
+		"transfers": {"sip:a@b", DialOptions{ReferURL: "https://a.example/x?a=1&b=2"}, `<Dial referUrl="https://a.example/x?a=1&amp;b=2"><Sip>sip:a@b</Sip></Dial>`},
 		"action": {
 			"sip:a@b",
 			DialOptions{Action: "https://a.example/x", Method: "POST"},

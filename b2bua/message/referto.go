@@ -44,12 +44,12 @@ func ReferTo(req sip.Message) (Referral, error) {
 	if len(all) != 1 {
 		return Referral{}, fmt.Errorf("%w: there are %d", ErrReferTo, len(all))
 	}
-	return parseReferTo(all[0])
+	return ParseReferTo(all[0])
 }
 
-// parseReferTo reads a Refer-To: a name-addr, or an addr-spec, whose URI has no
+// ParseReferTo reads a Refer-To: a name-addr, or an addr-spec, whose URI has no
 // headers (RFC 3261 section 20).
-func parseReferTo(value string) (r Referral, err error) {
+func ParseReferTo(value string) (r Referral, err error) {
 	if firstOf(value) != len(value) {
 		return Referral{}, fmt.Errorf("%w: there are two", ErrReferTo)
 	}

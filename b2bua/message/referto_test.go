@@ -44,7 +44,7 @@ func TestParseReferTo(t *testing.T) {
 		},
 		"<sip:a@h?>": {URI: "sip:a@h", Scheme: "sip", user: "a", Host: "h"},
 	} {
-		got, err := parseReferTo(value)
+		got, err := ParseReferTo(value)
 		if err != nil {
 			t.Errorf("%q: %v", value, err)
 			continue
@@ -115,7 +115,7 @@ func TestParseReferToErrors(t *testing.T) {
 		"<sip:a@h?Replaces=x&REPLACES=y>":  ErrReferTo,
 		"<sip:a@h?" + strings.Repeat("X-A=1&", 16) + "X-B=1>": ErrReferTo,
 	} {
-		r, err := parseReferTo(value)
+		r, err := ParseReferTo(value)
 		if !errors.Is(err, want) {
 			t.Errorf("%q: %+v, %v; want %v", value, r, err, want)
 			continue
@@ -125,7 +125,7 @@ func TestParseReferToErrors(t *testing.T) {
 		}
 	}
 	full := "<sip:a@h?" + strings.Repeat("X-A=1&", 15) + "X-B=" + long[1:] + ">"
-	if r, err := parseReferTo(full); err != nil || len(r.Headers) != 16 {
+	if r, err := ParseReferTo(full); err != nil || len(r.Headers) != 16 {
 		t.Errorf("16 headers: %d, %v", len(r.Headers), err)
 	}
 }
@@ -222,7 +222,7 @@ func soundReferral(t *testing.T, r Referral) {
 			t.Errorf("dropped %q", name)
 		}
 	}
-	again, err := parseReferTo("<" + r.URI + ">")
+	again, err := ParseReferTo("<" + r.URI + ">")
 	r.Headers, r.Dropped, r.method = nil, nil, ""
 	if d := cmp.Diff(r, again, cmp.AllowUnexported(Referral{}, HeaderLine{})); err != nil || d != "" {
 		t.Errorf("read again: %v, %s", err, d)
@@ -237,7 +237,7 @@ func FuzzReferTo(f *testing.F) {
 	f.Add("tel:+1-507;phone-context=+1;method=INVITE")
 	f.Add("sip:a@h?Subject=%0d%0a, <sip:b@h>")
 	f.Fuzz(func(t *testing.T, value string) {
-		if r, err := parseReferTo(value); err == nil {
+		if r, err := ParseReferTo(value); err == nil {
 			soundReferral(t, r)
 		} else if len(err.Error()) > 1000 {
 			t.Errorf("an error of %d bytes", len(err.Error()))

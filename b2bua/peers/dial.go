@@ -2,7 +2,10 @@ package peers
 
 import (
 	"context"
+	"errors"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -153,6 +156,29 @@ func dialOfTrunk(t *config.Trunk) *Dial {
 func NewReferred(name string, uri *template.Template, transport string, agent *Dial) *Target {
 	referred := config.Referred(name, uri, transport, agent.Codecs, agent.FirstResponseTimeout, agent.RingTimeout)
 	return &Target{tally: &tally{}, Dial: DialOf(referred)}
+}
+
+var errNoName = errors.New("a user part that is neither a number nor a name")
+
+// ReferredURI gives the URI of a host that an agent may name, without the parameters that lead elsewhere (maddr), or the status of a
+// refusal.
+func ReferredURI(to message.Referral) (uri sip.Uri, code int, err error) {
+	if to.Scheme == "sips" {
+		return uri, 416, message.ErrReferScheme
+	}
+	if uri = message.ParseURI(to.URI); uri.User != "" && !callableUser(uri.User) {
+		return uri, 403, errNoName
+	}
+	uri.UriParams = slices.DeleteFunc(uri.UriParams, func(p sip.HeaderKV) bool {
+		return !slices.Contains([]string{"user", "transport", "lr"}, strings.ToLower(p.K))
+	})
+	return uri, 0, nil
+}
+
+// callableUser reports whether an agent may name a user part at a host: a number, or a
+// name of letters, digits and - . _ ~. What begins with + is a number, or nothing.
+func callableUser(user string) bool {
+	return config.IsDialString(user) || strings.Trim(strings.ToLower(user), "abcdefghijklmnopqrstuvwxyz0123456789-._~") == ""
 }
 
 // Preparer asks a platform for the id of a call before the INVITE.

@@ -32,13 +32,14 @@ type profileStage struct {
 	platform *platform.Platform
 	node     *node.Node
 	carrier  *sim.Carrier
+	hook     string // of OpenAI's stand-in
 }
 
 // profileNet are the addresses of these tests: Flowbridge, the carrier, the platform.
 var profileNet = [...]string{"127.0.63.1", "127.0.63.2", "127.0.63.3"}
 
 var (
-	sipHost    = regexp.MustCompile(`@[A-Za-z0-9._-]+(:[0-9]+)?"`)
+	sipHost    = regexp.MustCompile(`@[A-Za-z0-9._-]+(?::[0-9]+)?(;transport=tls)?"`)
 	apiHost    = regexp.MustCompile(`https://[A-Za-z0-9._-]+/`)
 	secretFile = regexp.MustCompile(`/run/secrets/[a-z-]+`)
 )
@@ -66,9 +67,9 @@ func profileOf(t *testing.T, name string, p *platform.Platform) string {
 		secret = platform.DefaultPassword
 	}
 	text := secretFile.ReplaceAllString(all[i].YAML, write("secret", secret+"\n"))
-	text = sipHost.ReplaceAllString(text, "@"+at+`"`)
+	text = sipHost.ReplaceAllString(text, "@"+at+`$1"`)
 	text = apiHost.ReplaceAllString(text, p.APIURL()+"/")
-	text = strings.NewReplacer("USERNAME", platform.DefaultUser, "sip:PROJECT_ID@", "sip:proj_4711@",
+	text = strings.NewReplacer("USERNAME", platform.DefaultUser, "sip:PROJECT_ID@", "sip:proj_4711@", "sip:proj_INTERNAL_ID@", "sip:proj_4711@",
 		"agent_AGENT_ID", "agent_5f1c2f9e-6b7a-4c1d-9e8f-0a1b2c3d4e5f").Replace(text)
 	if transport == "TLS" {
 		host, _, _ := net.SplitHostPort(at)

@@ -84,7 +84,10 @@ func platformLong(of platform.Description) string {
 		fmt.Fprintf(&b, "The API takes %s with the members that are documented, and answers with the id of a call.\n", of.API.Route)
 	}
 	if of.Asks != nil {
-		fmt.Fprintf(&b, "With --webhook it asks there, signed, about each call that rings (%s), and answers when its API is told to (POST %s/accept or /reject).\n", of.Asks.Event, of.Asks.Path)
+		b.WriteString("With --webhook it asks there, signed, about each call that rings, and answers when its API is told to by one of these:\n")
+		for _, q := range of.Asks.Questions {
+			fmt.Fprintf(&b, "  %s: POST %s/accept or /reject\n", q.Event, q.Path)
+		}
 	}
 	user := of.Agent.UserIs
 	if of.Agent.User == nil {

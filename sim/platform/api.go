@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/http"
@@ -23,6 +24,7 @@ func (p *Platform) describeAPI() standin.API {
 		tokenIn, created, routes = a.TokenIn, a.Status, map[string]standin.Route{a.Route: p.announce}
 	}
 	if p.of.Asks != nil {
+		tokenIn = cmp.Or(tokenIn, p.of.Asks.TokenIn)
 		maps.Copy(routes, p.decisions())
 	}
 	return standin.API{

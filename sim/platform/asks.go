@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -16,10 +17,20 @@ import (
 
 // Asks is a webhook that is asked while an INVITE rings, and that has the call accepted or rejected by the API.
 type Asks struct {
-	Event   string // type of the event
-	Path    string // of a call in the API; it has {id}
-	Session standin.Shape
-	Reject  standin.Shape
+	Questions []Question // about one call, in this order; the first decision counts
+	TokenIn   string     // the header that has the API's token; empty: Authorization: Bearer
+}
+
+// Question is an event about a call, and where in the API it is answered.
+type Question struct {
+	Event  string // its type
+	Data   map[string]any
+	ID     string // the member of data that has the call's id
+	Prefix string // of that
+	Path   string // of a call in the API; it has {id}
+	Accept standin.Shape
+	In     string // the member of an acceptance that has the session; empty: it is the session
+	Reject standin.Shape
 }
 
 // Webhook is where the question goes.
@@ -41,30 +52,38 @@ const (
 
 // verdict is what becomes of a call. Status 0: it is accepted.
 type verdict struct {
+	id      string // by which the API was told
 	status  int
 	session standin.Object
 }
 
 // ask has the owner of the project decide about a call that rings.
 func (c *call) ask(ctx context.Context) (code int, reason string) {
-	p, id := c.platform, "rtc_"+strings.ReplaceAll(uuid.NewString(), "-", "")
+	p, unique := c.platform, strings.ReplaceAll(uuid.NewString(), "-", "")
 	decided := make(chan verdict, 1)
 	p.mu.Lock()
-	p.undecided[id] = decided
+	for _, q := range p.of.Asks.Questions {
+		p.undecided[q.Prefix+unique] = decided
+	}
 	p.mu.Unlock()
 	defer func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		delete(p.undecided, id)
+		p.forget(decided)
 	}()
-	c.Update(func(seen *Call) { seen.ID = id })
-	if err := c.deliver(ctx, id); err != nil {
-		p.opts.Log.Warn().Err(err).Str("id", id).Msg("nobody takes the webhook")
+	taken := false
+	for _, q := range p.of.Asks.Questions {
+		err := c.deliver(ctx, q, q.Prefix+unique)
+		if taken = taken || err == nil; err != nil {
+			p.opts.Log.Warn().Err(err).Str("id", q.Prefix+unique).Msg("nobody takes the webhook")
+		}
+	}
+	if !taken {
 		return 480, "The webhook was not taken"
 	}
 	select {
 	case v := <-decided:
-		c.Update(func(seen *Call) { seen.Session = v.session })
+		c.Update(func(seen *Call) { seen.ID, seen.Session = v.id, v.session })
 		return v.status, "Rejected"
 	case <-time.After(askPatience):
 		return 480, "Nobody has accepted the call"
@@ -74,16 +93,19 @@ func (c *call) ask(ctx context.Context) (code int, reason string) {
 }
 
 // deliver sends the webhook, again until it is taken.
-func (c *call) deliver(ctx context.Context, id string) error {
-	p := c.platform
+func (c *call) deliver(ctx context.Context, q Question, id string) error {
+	p, data := c.platform, maps.Clone(q.Data)
+	if data == nil {
+		data = map[string]any{}
+	}
 	headers := []map[string]string{}
 	for _, line := range append([]string{"Call-ID: " + c.In.Seen().CallID}, c.In.Seen().Headers...) {
 		name, value, _ := strings.Cut(line, ":")
 		headers = append(headers, map[string]string{"name": strings.TrimSpace(name), "value": strings.TrimSpace(value)})
 	}
+	data[q.ID], data["sip_headers"] = id, headers
 	body, err := json.Marshal(map[string]any{
-		"object": "event", "id": "evt_" + id, "type": p.of.Asks.Event, "created_at": time.Now().Unix(),
-		"data": map[string]any{"call_id": id, "sip_headers": headers},
+		"object": "event", "id": "evt_" + id, "type": q.Event, "created_at": time.Now().Unix(), "data": data,
 	})
 	if err != nil {
 		return err
@@ -113,7 +135,7 @@ func (c *call) deliver(ctx context.Context, id string) error {
 }
 
 // decide takes the decision about a call.
-func (p *Platform) decide(shape standin.Shape, of func(standin.Object) verdict) standin.Route {
+func (p *Platform) decide(shape standin.Shape, of func(string, standin.Object) verdict) standin.Route {
 	return func(r *http.Request, body []byte) (any, *standin.Refusal) {
 		object, err := standin.ParseObject(body)
 		if err != nil {
@@ -123,32 +145,40 @@ func (p *Platform) decide(shape standin.Shape, of func(standin.Object) verdict) 
 			return nil, &standin.Refusal{Code: http.StatusBadRequest, Words: wrong}
 		}
 		p.mu.Lock()
+		defer p.mu.Unlock()
 		decided := p.undecided[r.PathValue("id")]
-		p.mu.Unlock()
 		if decided == nil {
 			return nil, standin.Refuse(http.StatusNotFound, "there is no such call that rings")
 		}
-		select {
-		case decided <- of(object):
-			return standin.Object{}, nil
-		default:
-			return nil, standin.Refuse(http.StatusConflict, "the call was decided before")
-		}
+		p.forget(decided)
+		decided <- of(r.PathValue("id"), object) // it has room for the one decision
+		return standin.Object{}, nil
 	}
+}
+
+// forget has a call asked about no more. The lock is held.
+func (p *Platform) forget(decided chan<- verdict) {
+	maps.DeleteFunc(p.undecided, func(_ string, d chan<- verdict) bool { return d == decided })
 }
 
 // decisions are the routes of the API.
 func (p *Platform) decisions() map[string]standin.Route {
-	a := p.of.Asks
-	return map[string]standin.Route{
-		"POST " + a.Path + "/accept": p.decide(a.Session, func(o standin.Object) verdict { return verdict{session: o} }),
-		"POST " + a.Path + "/reject": p.decide(a.Reject, func(o standin.Object) verdict {
+	routes := map[string]standin.Route{}
+	for _, q := range p.of.Asks.Questions {
+		routes["POST "+q.Path+"/accept"] = p.decide(q.Accept, func(id string, o standin.Object) verdict {
+			if q.In != "" {
+				o, _ = o[q.In].(map[string]any)
+			}
+			return verdict{id: id, session: o}
+		})
+		routes["POST "+q.Path+"/reject"] = p.decide(q.Reject, func(id string, o standin.Object) verdict {
 			n, _ := o["status_code"].(json.Number)
 			code, err := n.Int64()
 			if err != nil {
 				code = 603
 			}
-			return verdict{status: int(code)}
-		}),
+			return verdict{id: id, status: int(code)}
+		})
 	}
+	return routes
 }

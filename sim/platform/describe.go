@@ -53,7 +53,7 @@ var words = standin.Words{Unknown: "unknown field %q", Wrong: "field %q %s", Mis
 
 // Descriptions are those of all platforms, in alphabetical order.
 func Descriptions() []Description {
-	all := []Description{retell, elevenLabs, liveKit, openAI, telnyx, bland, polyAI, ultravox, daily, pipecat, trunk}
+	all := []Description{retell, elevenLabs, liveKit, openAI, telnyx, bland, polyAI, ultravox, daily, pipecat, trunk, azure, xAI, google, cartesia}
 	slices.SortFunc(all, func(a, b Description) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
@@ -108,20 +108,66 @@ var liveKit = Description{
 }
 
 var openAI = Description{
-	Name: "openai", Title: "OpenAI Realtime, SIP",
-	Source: "https://developers.openai.com/api/docs/guides/realtime-sip, read on 22 November 2026",
+	Name: "openai", Title: "OpenAI, SIP: Realtime and GPT-Live",
+	Source: "https://developers.openai.com/api/docs/guides/realtime-sip and /voice-sip, read on 22 and 23 November 2026",
 	Agent: Agent{
 		Transports: []string{"TLS"}, User: regexp.MustCompile(`^proj_[A-Za-z0-9]+$`), UserIs: "the project's id, proj_…",
 		SRTP: sim.SRTPOptional,
 	},
-	Asks: &Asks{
-		Event: "realtime.call.incoming", Path: "/v1/realtime/calls/{id}",
-		Session: standin.Shape{Words: words, Required: []string{"type"}, Fields: standin.Fields{
+	Asks: &Asks{Questions: []Question{realtime("/v1/realtime/calls/{id}"), {
+		Event: "live.transport.incoming", Data: map[string]any{"type": "sip"}, ID: "session_id", Prefix: "live_", Path: "/v1/live/sessions/{id}", In: "session",
+		Accept: standin.Shape{Words: words, Required: []string{"session"}, Fields: standin.Fields{"session": standin.Shape{
+			Words: words, Required: []string{"type", "model"}, Fields: standin.Fields{
+				"type": standin.IsOneOf("live"), "model": standin.IsString, "instructions": standin.IsString, "audio": standin.IsObject,
+				"delegation": standin.IsObject, "store": standin.IsBool,
+			},
+		}.Check}},
+		Reject: rejection("status_code"),
+	}}},
+}
+
+var azure = Description{
+	Name: "azure", Title: "Azure OpenAI Realtime, SIP",
+	Source: "https://learn.microsoft.com/en-us/azure/foundry/openai/how-to/realtime-audio-sip, read on 23 November 2026",
+	Agent:  openAI.Agent,
+	Asks:   &Asks{Questions: []Question{realtime("/openai/v1/realtime/calls/{id}")}, TokenIn: "api-key"},
+}
+
+var xAI = Description{
+	Name: "xai", Title: "xAI Grok Voice, SIP",
+	Source: "https://docs.x.ai/developers/model-capabilities/audio/voice-agent/sip, read on 23 November 2026; that your server joins is taken as done",
+	Agent:  Agent{Transports: []string{"TLS"}, User: e164, UserIs: "a number of the trunk, with +", SRTP: sim.SRTPOptional, Digest: true},
+}
+
+var google = Description{
+	Name: "google", Title: "Google CX Agent Studio and Dialogflow, SIP trunk",
+	Source: "docs.cloud.google.com, CX documentation, concept/integration/sip-trunk, second hand on 22 November 2026; " +
+		"no certificate of the caller is asked for",
+	Agent: Agent{Transports: []string{"TLS", "TCP"}, User: e164, UserIs: "a number of the trunk, with +", SRTP: sim.SRTPRequired},
+}
+
+var cartesia = Description{
+	Name: "cartesia", Title: "Cartesia Line, SIP trunk",
+	Source: "https://docs.cartesia.ai/line/integrations/telephony/sip-trunking, read on 23 November 2026",
+	Agent: Agent{
+		Transports: []string{"TLS", "TCP"}, User: e164, UserIs: "a number of the trunk, with +", SRTP: sim.SRTPOptional, Digest: true,
+	},
+}
+
+// realtime is the question of the Realtime API about a call, which is decided at this path.
+func realtime(path string) Question {
+	return Question{
+		Event: "realtime.call.incoming", ID: "call_id", Prefix: "rtc_", Path: path,
+		Accept: standin.Shape{Words: words, Required: []string{"type"}, Fields: standin.Fields{
 			"type": standin.IsOneOf("realtime"), "model": standin.IsString, "instructions": standin.IsString, "audio": standin.IsObject,
 			"output_modalities": standin.IsStrings, "include": standin.IsStrings, "tools": standin.IsList, "prompt": standin.IsObject,
 		}.With(func(any) string { return "" }, "max_output_tokens", "tool_choice", "tracing", "truncation")},
-		Reject: standin.Shape{Words: words, Fields: standin.Fields{"status_code": standin.NumberWithin(300, 699)}},
-	},
+		Reject: rejection(),
+	}
+}
+
+func rejection(required ...string) standin.Shape {
+	return standin.Shape{Words: words, Required: required, Fields: standin.Fields{"status_code": standin.NumberWithin(300, 699)}}
 }
 
 var telnyx = Description{

@@ -136,6 +136,9 @@ func check(w io.Writer, file string, m machine, asJSON bool, try func(*config.Co
 		fmt.Fprintln(w, f.text())
 	}
 	fmt.Fprintln(w, "RTP:", result.Media)
+	if names := keepers(cfg); len(names) > 0 {
+		fmt.Fprintf(w, "transfers: REFER of %s is refused; write transfer below the target where agents hand callers over\n", strings.Join(names, ", "))
+	}
 	_, err := fmt.Fprintf(w, "%s: %s: valid\n", config.ShownName(file), cli.Counts(result.Trunks, result.Targets, result.Routes, result.Numbers))
 	return errors.Join(failed, err)
 }

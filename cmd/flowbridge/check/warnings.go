@@ -204,6 +204,17 @@ func readableKeys(cfg *config.Config) []warning {
 	return found
 }
 
+// keepers are the targets whose platform sends REFER, and that may neither transfer nor call.
+func keepers(cfg *config.Config) (names []string) {
+	for i := range cfg.Targets {
+		t := &cfg.Targets[i]
+		if (t.Kind == config.KindSynthflow || t.Kind == config.KindVapi) && t.Transfer == config.TransferRefuse && !t.MayCall() {
+			names = append(names, t.Name)
+		}
+	}
+	return names
+}
+
 // deadTransfers warns of targets that may transfer calls to numbers without a route for them, while the trunk of the
 // call has no uri.
 func deadTransfers(cfg *config.Config) []warning {

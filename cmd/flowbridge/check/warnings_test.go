@@ -1,6 +1,8 @@
 package check
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -35,5 +37,28 @@ func TestCheckWarnsOfReadableKeys(t *testing.T) {
 	cfg.SIP.Listen[1].Transport = "tls"
 	if got := readableKeys(cfg); len(got) != 1 {
 		t.Errorf("a trunk over udp beside a tls listener: got %+v", got)
+	}
+}
+
+// check says in one line which platforms' agents can't hand callers over, and nothing where they can or don't.
+func TestTransfersThatAreRefused(t *testing.T) {
+	const line = "transfers: REFER of agent is refused"
+	for keys, want := range map[string]bool{
+		"kind: synthflow, region: us": true, "kind: synthflow, region: us, transfer: local, transfer_hosts: [pbx.example.com]": false,
+		"kind: synthflow, region: us, sources: [192.0.2.0/24]": false, `kind: sip, uri: "sip:a@agent.example.com"`: false,
+		`kind: vapi, uri: "sip:a@sip.vapi.ai"`: true,
+	} {
+		file := filepath.Join(t.TempDir(), "f.yaml")
+		text := "trunks: [{name: pbx, sources: [192.0.2.7]}]\ntargets: [{name: agent, " + keys + "}]\nroutes: [{trunk: pbx, targets: [agent]}]\n"
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out strings.Builder
+		if err := check(&out, file, roomy(), false, nil); err != nil {
+			t.Errorf("%s: %v", keys, err)
+		}
+		if got := strings.Contains(out.String(), line); got != want {
+			t.Errorf("%s: %s", keys, &out)
+		}
 	}
 }

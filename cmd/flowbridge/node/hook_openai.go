@@ -39,12 +39,17 @@ func (s sessions) decide(ctx context.Context, c openai.Call) (openai.Decision, e
 		log.Warn().Str("header", s.hook.Header).Msg("openai call is none of ours: it is rejected")
 		return openai.Decision{Status: statusNotOurs}, nil
 	}
+	attempt := ringing(live)
+	if attempt == "" {
+		log.Warn().Msg("openai call names one of ours that does not ring: it is rejected")
+		return openai.Decision{Status: statusNotOurs}, nil
+	}
 	session, err := s.sessionOf(live.Vars)
 	if err != nil {
 		log.Warn().Err(err).Msg("openai session can't be made: the call is rejected")
 		return openai.Decision{Status: statusNoSession}, nil
 	}
-	return openai.Decision{Session: session, Accepted: func() { s.note(ctx, live.Record.ID, c.ID) }}, nil
+	return openai.Decision{Session: session, Attempt: attempt, Accepted: func() { s.note(ctx, live.Record.ID, c.ID) }}, nil
 }
 
 // callOf finds the call that rings at OpenAI: by the header that its INVITE has, or by the Call-ID of that. Both are random, so
@@ -59,11 +64,25 @@ func (s sessions) callOf(ctx context.Context, h http.Header) (b2bua.LiveCall, bo
 		switch {
 		case err != nil && !errors.Is(err, b2bua.ErrUnknownCall) && !errors.Is(err, b2bua.ErrSeveralCalls):
 			return live, false, err
-		case err == nil && (id == live.Record.ID || id == live.Record.TargetSIPCallID) && live.Record.EndedAt.IsZero():
+		case err == nil && (id == live.Record.ID || id == ringing(live)) && live.Record.EndedAt.IsZero():
 			return live, true, nil
 		}
 	}
 	return b2bua.LiveCall{}, false, nil
+}
+
+// ringing gives the Call-ID of the INVITE of a call that has no final answer yet, or "". While a call is answered, that is the INVITE of a
+// rescue or a transfer.
+func ringing(live b2bua.LiveCall) string {
+	all := live.Record.Attempts
+	switch last := len(all) - 1; {
+	case live.Record.AnsweredAt.IsZero():
+		return live.Record.TargetSIPCallID
+	case last >= 0 && all[last].Cause == "" && all[last].SIPStatus == 0:
+		return all[last].SIPCallID
+	default:
+		return ""
+	}
 }
 
 func (s sessions) sessionOf(vars template.Vars) (session rest.Object, err error) {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"flowbridge/b2bua"
@@ -69,10 +70,25 @@ func (n *Node) twilioEnded(ctx context.Context, e twilio.Ended) (twilio.Next, er
 // that it tells the end to.
 func (n *Node) twilioDestination(to redirected.Destination) twilio.Destination {
 	dest := destinationOf(to)
-	if t := n.config().Hooks.Twilio; t.Follow {
+	t := n.config().Hooks.Twilio
+	if t.Follow {
 		dest.Action = twilio.ActionURL(t.FollowURL(), to.Call, to.Attempt)
 	}
+	if t.URL != "" && n.redirects.Transfers(to.Target) {
+		dest.Refer = twilio.ReferURL(t.ReferURL(), to.Call, to.Attempt, to.Target)
+	}
 	return dest
+}
+
+// twilioRefer says where a REFER of a target leads. The end of a followed call is then that of the call to there.
+func (n *Node) twilioRefer(e twilio.Ended, target, referTo string) (twilio.Destination, error) {
+	to, number, err := n.redirects.Refer(target, referTo)
+	dest := destinationOf(to)
+	dest.Headers = slices.DeleteFunc(dest.Headers, func(h twilio.Header) bool { return twilio.CheckHeader(h.Name) != nil })
+	if dest.Number = number; n.config().Hooks.Twilio.Follow {
+		dest.Action = twilio.ActionURL(n.config().Hooks.Twilio.FollowURL(), e.Call, e.Attempt)
+	}
+	return dest, err
 }
 
 func destinationOf(to redirected.Destination) twilio.Destination {

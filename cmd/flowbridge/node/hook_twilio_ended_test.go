@@ -26,7 +26,7 @@ const followConfig = `
 sip: {listen: ["udp://127.0.0.1:0"], max_delay: 1m}
 media: {listen: [127.0.0.1]}
 targets:
-  - {name: first, kind: sip, uri: "sip:{{.To.Number}}@127.0.0.1:5071", headers: {X-EI: "{{.SIPCallID}}", X-Attempt: "{{.Attempt}}"}}
+  - {name: first, kind: sip, uri: "sip:{{.To.Number}}@127.0.0.1:5071", headers: {X-EI: "{{.SIPCallID}}", X-Attempt: "{{.Attempt}}"}, transfer: local, transfer_numbers: ["^\\+15075785[0-9]{3}$"], transfer_hosts: [pbx.example.com]}
   - {name: unready, kind: synthflow, uri: "sip:{{.To.Number}}@127.0.0.1:5072", prepare: {api: "http://127.0.0.1:9", token_env: SIM_TOKEN, model_id: demo-agent, workspace_id: demo, timeout: 1s}}
   - {name: broken, kind: sip, uri: "sip:{{.To.Number}}@127.0.0.1:5074", headers: {X-Broken: '{{if eq .SIPCallID "CA1"}}{{"\x01"}}{{end}}'}}
   - {name: second, kind: synthflow, uri: "sip:{{.To.Number}}@127.0.0.1:5073", prepare: {api: "%s", token_env: SIM_TOKEN, model_id: demo-agent, workspace_id: demo}, headers: {X-EI: "S.{{.Prepare.CallID}};", X-Attempt: "{{.Attempt}}"}}
@@ -79,7 +79,9 @@ type asked struct {
 	Dial *struct {
 		Action string `xml:"action,attr"`
 		Method string `xml:"method,attr"`
+		Refer  string `xml:"referUrl,attr"`
 		Sip    string
+		Number string `xml:",chardata"`
 	}
 	Say    string
 	Hangup *struct{}
@@ -89,7 +91,7 @@ type asked struct {
 func (a asked) String() string {
 	switch {
 	case a.Dial != nil:
-		return "dial " + a.Dial.Sip
+		return "dial " + a.Dial.Sip + a.Dial.Number
 	case a.Say != "":
 		return "say"
 	case a.Hangup != nil:

@@ -28,6 +28,12 @@ func (n *Node) serveHooks(ctx context.Context) (*hooks.Server, error) {
 			return nil, err
 		}
 		add(hooks.Endpoint{Name: "twilio", Listen: t.Listen, Path: t.Path, Handler: handler})
+		if t.URL != "" {
+			if handler, err = twilio.NewReferHandler(n.twilioOptions(t), n.twilioRefer); err != nil {
+				return nil, err
+			}
+			add(hooks.Endpoint{Name: "twilio", Listen: t.Listen, Path: t.ReferPath(), Handler: handler})
+		}
 		if t.Follow {
 			if handler, err = twilio.NewEndedHandler(n.twilioOptions(t), n.twilioEnded); err != nil {
 				return nil, err
@@ -46,7 +52,7 @@ func (n *Node) serveHooks(ctx context.Context) (*hooks.Server, error) {
 	}
 	if a := h.OpenAI; a != nil {
 		handler, err := openai.NewWebhook(openai.Options{
-			Secret: a.Secret.Reveal(), API: rest.Options{BaseURL: a.API, Token: a.Token.Reveal(), Timeout: a.Timeout, UserAgent: cli.UserAgent()},
+			Secret: a.Secret.Reveal(), API: rest.Options{BaseURL: a.API, Token: a.Token.Reveal(), TokenIn: a.TokenHeader, Timeout: a.Timeout, UserAgent: cli.UserAgent()},
 			Decide: sessions{n, a}.decide, Timeout: a.Timeout, Log: n.log,
 		})
 		if err != nil {
