@@ -177,7 +177,7 @@ func setAside(path, name string) (given string, err error) {
 // the only key of the journal, is touched: after an error everything is as it was.
 func replaceDamaged(ctx context.Context, path string, key []byte, consumers []string) (name string, err error) {
 	aside := asideName(path)
-	fresh, err := beginAnew(ctx, path, aside, key, consumers)
+	fresh, err := beginAnew(ctx, path, key, consumers)
 	if err != nil {
 		removeDatabase(fresh)
 		return "", err
@@ -201,8 +201,8 @@ const setKey = `INSERT INTO meta (name, value) VALUES ('signal_key', ?) ON CONFL
 const setSequence = `INSERT INTO sqlite_sequence (name, seq) VALUES ('outbox', ?)`
 
 // beginAnew makes a new file beside a database, with a signalling key, or without one, which Open makes; with the records that the
-// journal still has; with the registrations of the old file; and with the name that the old file gets, from which more is to be taken over.
-func beginAnew(ctx context.Context, path, aside string, key []byte, consumers []string) (fresh string, err error) {
+// journal still has; and with the registrations of the old file.
+func beginAnew(ctx context.Context, path string, key []byte, consumers []string) (fresh string, err error) {
 	fresh = path + ".new"
 	removeDatabase(fresh)
 	if err := create(fresh); err != nil {
@@ -213,10 +213,8 @@ func beginAnew(ctx context.Context, path, aside string, key []byte, consumers []
 		return fresh, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if _, err = db.ExecContext(ctx, upsertNote, "note_"+salvageNote, aside); err == nil {
-		// an item of the old file that is under way has another number: once delivered, it must not take one of these
-		_, err = db.ExecContext(ctx, setSequence, rand.Int64N(1<<52))
-	}
+	// An item of the old file that is under way has another number: once delivered, it must not take one of these.
+	_, err = db.ExecContext(ctx, setSequence, rand.Int64N(1<<52))
 	if err == nil && key != nil {
 		_, err = db.ExecContext(ctx, setKey, key)
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"database/sql"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -221,5 +222,68 @@ func TestFullDiskIsNoDamage(t *testing.T) {
 	}
 	if !isDamagedFile(t.Context(), path, unix.EIO) {
 		t.Error("after an I/O error it was not looked through")
+	}
+}
+
+// Files that are set aside in the same moment, or with the clock set back, have names of their own.
+func TestAsideName(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.db")
+	for range 5 {
+		name := asideName(path)
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if all, err := filepath.Glob(path + ".damaged-*"); err != nil || len(all) != 5 {
+		t.Errorf("%q, %v", all, err)
+	}
+}
+
+// A reader that has begun on a damaged file speaks of that, and not of the new one; what is whole is not set aside.
+func TestLateWordOfDamage(t *testing.T) {
+	for _, renewed := range []bool{true, false} {
+		s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
+		mustPut(t, s, sample("old"))
+		s.condemned.Store(renewed)
+		mustPut(t, s, sample("new"))
+		aside := s.SetAside()
+		for i := range 3 {
+			s.damaged.Store(true)
+			mustPut(t, s, sample(fmt.Sprint(i)))
+		}
+		if got := s.SetAside(); got != aside || renewed == (aside == "") {
+			t.Errorf("set aside: %q, and then %q", aside, got)
+		}
+	}
+}
+
+// A list that is being read when the damaged file is set aside reads on, and whoever asks next reads the new one.
+func TestListOverASetAside(t *testing.T) {
+	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
+	mustPut(t, s, sample("old"))
+	var open []*sql.Conn // all that there may be
+	for range readers {
+		c, err := s.pool().Conn(t.Context())
+		if err != nil || c.PingContext(t.Context()) != nil {
+			t.Fatal(err)
+		}
+		open = append(open, c)
+	}
+	forgetEnded(t, s.path)
+	s.condemned.Store(true)
+	mustPut(t, s, sample("new"))
+	for _, c := range open {
+		n := 0
+		if err := c.QueryRowContext(t.Context(), `SELECT count(*) FROM calls`).Scan(&n); n != 1 || err != nil {
+			t.Errorf("%d records, %v", n, err)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	for range 2 * readers {
+		if _, ok, err := s.Get(t.Context(), "new"); !ok || err != nil {
+			t.Errorf("%v, %v", ok, err)
+		}
 	}
 }

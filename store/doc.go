@@ -27,11 +27,11 @@
 // at the most: a busy process writes a hundred calls at once, which share the pages they change (BenchmarkBusy), and a
 // single record is committed at once. What can't be written (disk full) stays pending and is tried again. What Close can't
 // write goes to a file beside the database, which the next Open takes up. A file that was removed under the process is put
-// back; another one in its place is left alone. A damaged one is set aside, and a new one begun (damaged.go),
-// into which is taken what can be read of it (salvage.go), after the records that the journal's files still have of calls that are
-// over (salvage_journal.go): what was committed last is easily lost. A reader may still have the old file open, so its word that the file is
-// damaged has the writer look through it.
-// Tests: TestManyWriters, TestDiskFull, TestFileRemoved, TestOnlyFileRemoved, TestFileReplaced, TestFileDamaged, TestSalvage, TestSalvageOfTheJournal, TestLateWordOfDamage.
+// back; another one in its place is left alone. A damaged one is set aside, and a new one begun
+// (damaged.go) with the records of finished calls that the journal's files still have (damaged_journal.go). An operator brings back
+// what else was in it, by SQLite's own means. A reader may still have the old file open, so its word that the file is damaged has the
+// writer look through it.
+// Tests: TestManyWriters, TestDiskFull, TestFileRemoved, TestOnlyFileRemoved, TestFileReplaced, TestFileDamaged, TestDamagedRecordsAreInTheJournal, TestLateWordOfDamage.
 //
 // A record is live until it is committed, so the admin API finds a call at any moment. Put returns after the commit, and
 // Keep tells of it. Until then the record is in the journal, so a kill costs nothing of a call that has ended.

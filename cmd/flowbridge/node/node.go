@@ -244,7 +244,6 @@ func (n *Node) tendAll(ctx context.Context) {
 		tended.Go(func() { n.tend(ctx) })
 		tended.Go(func() { reach.Ping(ctx, n.admission.Peers.Load, n.server.Stack()) })
 		tended.Go(func() { n.purgeHourly(ctx) })
-		tended.Go(func() { n.salvage(ctx) })
 	})
 	n.onClose(func() error { tended.Wait(); return nil })
 }

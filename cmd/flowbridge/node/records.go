@@ -78,30 +78,3 @@ func (n *Node) purge(ctx context.Context, now time.Time) {
 		}
 	}
 }
-
-// salvage has what can be read of a damaged database taken over, beside tend: it may be large.
-func (n *Node) salvage(ctx context.Context) {
-	tick := time.NewTicker(aliveEvery)
-	defer tick.Stop()
-	told := "" // an error that is there again
-	for {
-		got, err := n.store.Salvage(ctx)
-		before := told
-		if told = ""; err != nil {
-			told = err.Error()
-		}
-		switch {
-		case got.File == "" || ctx.Err() != nil || told != "" && told == before:
-		case err != nil || got.Gaps > 0:
-			n.log.Warn().Err(err).Str("set_aside", got.File).Int("records", got.Records).Int("items", got.Items).Int("gaps", got.Gaps).
-				Msg("not all of a damaged database could be taken over")
-		default:
-			n.log.Info().Str("set_aside", got.File).Int("records", got.Records).Int("items", got.Items).Msg("all of a damaged database is taken over")
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
