@@ -176,13 +176,12 @@ func setAside(path, name string) (given string, err error) {
 // replaceDamaged sets a damaged file aside and puts a new one in its place. The new one is whole before the other, which may have
 // the only key of the journal, is touched: after an error everything is as it was.
 func replaceDamaged(ctx context.Context, path string, key []byte, consumers []string) (name string, err error) {
-	aside := asideName(path)
 	fresh, err := beginAnew(ctx, path, key, consumers)
 	if err != nil {
 		removeDatabase(fresh)
 		return "", err
 	}
-	if name, err = setAside(path, aside); err != nil {
+	if name, err = setAside(path, asideName(path)); err != nil {
 		return "", err
 	}
 	return name, os.Rename(fresh, path)

@@ -100,38 +100,32 @@ func (m *Metrics) ExpectTrunk(trunk string) {
 // there before is no increase() for Prometheus. prepared is whether the target has an API that is asked before a call.
 func (m *Metrics) Expect(trunk, target string, prepared bool) {
 	m.attempts.WithLabelValues(target, "answered")
-	for _, e := range usualEnds {
-		m.expect(trunk, target, e)
+	for disposition, causes := range usualEnds {
+		m.expect(trunk, target, disposition, causes)
 	}
 	if prepared {
-		m.prepares.WithLabelValues(target, "ok")
-		for _, why := range prepareFails {
-			m.prepares.WithLabelValues(target, why)
-			m.expect(trunk, target, [2]string{store.DispositionFailed, why})
+		m.expect(trunk, target, store.DispositionFailed, prepareFails)
+		for _, outcome := range append(prepareFails, "ok") {
+			m.prepares.WithLabelValues(target, outcome)
 		}
 	}
 }
 
-func (m *Metrics) expect(trunk, target string, end [2]string) {
-	m.calls.WithLabelValues(trunk, target, end[0], end[1])
-	if end[0] != store.DispositionAnswered {
-		m.attempts.WithLabelValues(target, end[1])
+func (m *Metrics) expect(trunk, target, disposition string, causes []string) {
+	for _, why := range causes {
+		m.calls.WithLabelValues(trunk, target, disposition, why)
+		if disposition != store.DispositionAnswered {
+			m.attempts.WithLabelValues(target, why)
+		}
 	}
 }
 
-// usualEnds are how calls usually end: disposition and cause. prepareFails are why an API usually gives no id.
+// usualEnds are why calls usually end, by disposition. prepareFails are why an API usually gives no id.
 var (
-	usualEnds = [][2]string{
-		{store.DispositionAnswered, "caller_hangup"},
-		{store.DispositionAnswered, "agent_hangup"},
-		{store.DispositionCancelled, "caller_cancelled"},
-		{store.DispositionBusy, "target_busy"},
-		{store.DispositionNoAnswer, "ring_timeout"},
-		{store.DispositionFailed, "target_refused"},
-		{store.DispositionFailed, "target_error"},
-		{store.DispositionFailed, "target_silent"},
-		{store.DispositionFailed, "target_unreachable"},
-		{store.DispositionFailed, "target_circuit_open"},
+	usualEnds = map[string][]string{
+		store.DispositionAnswered: {"caller_hangup", "agent_hangup"}, store.DispositionCancelled: {"caller_cancelled"},
+		store.DispositionBusy: {"target_busy"}, store.DispositionNoAnswer: {"ring_timeout"},
+		store.DispositionFailed: {"target_refused", "target_error", "target_silent", "target_unreachable", "target_circuit_open"},
 	}
 	prepareFails = []string{"prepare_failed", "prepare_timeout"}
 )

@@ -29,7 +29,7 @@ func realtimeSession(instructions string) string {
 // session, and further settings.
 func openAIStage(t *testing.T, name, secret, api, more string) *profileStage {
 	t.Helper()
-	of, _ := platform.Describe(name)
+	of, _ := described(name)
 	at, dir := freeAddress(t), t.TempDir()
 	for name, text := range map[string]string{"secret": secret, "token": platform.DefaultToken} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text+"\n"), 0o600); err != nil {

@@ -239,7 +239,7 @@ func TestProfilesAreHeld(t *testing.T) {
 		{"retell", "status: [201]", "status: [200]", "", 503, cause.PrepareFailed},
 	} {
 		t.Run(fmt.Sprint(tt.of, i), func(t *testing.T) {
-			of, _ := platform.Describe(tt.of)
+			of, _ := described(tt.of)
 			s := newProfileStage(t, of, platform.Options{Number: tt.number}, func(text string) string {
 				if !strings.Contains(text, tt.old) {
 					t.Fatalf("%q is not in\n%s", tt.old, text)
@@ -256,7 +256,7 @@ func TestProfilesAreHeld(t *testing.T) {
 
 // TestLyingAPI: whatever the API of a platform answers, no call is dialled by it, and the record says why.
 func TestLyingAPI(t *testing.T) {
-	of, _ := platform.Describe("retell")
+	of, _ := described("retell")
 	s := newProfileStage(t, of, platform.Options{}, func(text string) string {
 		text = strings.Replace(text, "    prepare:\n", "    circuit: {failures: 0}\n    prepare:\n", 1) // each lie is asked for
 		return strings.Replace(text, "      id: call_id", "      timeout: 1s\n      id: call_id", 1)
@@ -291,7 +291,7 @@ func TestSecretsOfProfiles(t *testing.T) {
 	for name, secrets := range map[string][]string{
 		"retell": {platform.DefaultToken, platform.DefaultSecret}, "pipecat": {platform.DefaultToken, platform.DefaultSecret}, "polyai": {platform.DefaultSecret},
 	} {
-		of, _ := platform.Describe(name)
+		of, _ := described(name)
 		if name == "pipecat" {
 			of.API = new(*of.API)
 			of.API.TokenIn = "X-Account"
@@ -359,4 +359,14 @@ func TestProfilesAsPrinted(t *testing.T) {
 	if told < 7 {
 		t.Errorf("only %d things to replace were found", told)
 	}
+}
+
+// described gives the description with this name.
+func described(name string) (platform.Description, bool) {
+	for _, d := range platform.Descriptions() {
+		if d.Name == name {
+			return d, true
+		}
+	}
+	return platform.Description{}, false
 }

@@ -4,7 +4,7 @@
 //
 //	           what a flow says, and its state                      what the routes say
 //	                     |  ^                                               |
-//	              Put, Change, Remove                                    watcher
+//	              Put, Remove                                           watcher
 //	                     v  |                                               v
 //	in ---> relay ---> flows, states ---> addresses, checksums, RTP header, TTL ---> next hop, or a socket here
 //	          |

@@ -128,36 +128,6 @@ func (r *Relay) find(in netip.AddrPort) *carried {
 	return c
 }
 
-// Change replaces the flow with the same In at once; its state goes on. An error leaves the flow as it was. What Put was
-// told to call for figures stays. It may wait for routes.
-func (r *Relay) Change(f Flow) error {
-	if !r.enter() {
-		return errClosed
-	}
-	defer r.leave()
-	c := r.find(f.In)
-	if c == nil {
-		return fmt.Errorf("%w: there is no flow to %v", ErrUnfit, f.In)
-	}
-	defer c.mu.Unlock()
-	switch {
-	case c.lost:
-		return fmt.Errorf("%w: there is no flow to %v", ErrUnfit, f.In)
-	case f.Kind != c.flow.Kind:
-		return fmt.Errorf("the flow to %v is of another kind", f.In)
-	}
-	out, err := r.fits(f, r.routes.to)
-	if err != nil {
-		return err
-	}
-	is := &carried{flow: f, out: out}
-	if err := r.change(c.slot, c.id, is.value()); err != nil {
-		return err
-	}
-	c.flow, c.out = f, out
-	return nil
-}
-
 // Remove ends the flow to our address in. When it returns, no packet is relayed any more, and all that were are in the
 // state. It reports whether there was such a flow.
 func (r *Relay) Remove(in netip.AddrPort) (s State, ok bool) {

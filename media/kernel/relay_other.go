@@ -35,7 +35,6 @@ func Now() time.Duration { return 0 }
 // The methods of a relay, which never exists here.
 
 func (*Relay) Put(Flow, State) error                   { return ErrUnfit }
-func (*Relay) Change(Flow) error                       { return ErrUnfit }
 func (*Relay) Remove(netip.AddrPort) (State, bool)     { return State{}, false }
 func (*Relay) State(netip.AddrPort) (State, bool)      { return State{}, false }
 func (*Relay) Read() error                             { return nil }

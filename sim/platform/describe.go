@@ -58,16 +58,6 @@ func Descriptions() []Description {
 	return all
 }
 
-// Describe gives the description with this name.
-func Describe(name string) (Description, bool) {
-	for _, d := range Descriptions() {
-		if d.Name == name {
-			return d, true
-		}
-	}
-	return Description{}, false
-}
-
 var every = []string{"UDP", "TCP", "TLS"}
 
 var retell = Description{

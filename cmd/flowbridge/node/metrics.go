@@ -26,22 +26,17 @@ const expectedPairs = 100
 // expect makes the series of the calls that the routes lead from trunks to targets.
 func (n *Node) expect() {
 	current, pairs := n.inForce.Load(), 0
-	cfg := current.cfg
-	for i := range cfg.Trunks {
-		n.metrics.ExpectTrunk(cfg.Trunks[i].Name)
-	}
-	for i := range cfg.Routes {
-		r := &cfg.Routes[i]
-		for j := range cfg.Trunks {
-			trunk := cfg.Trunks[j].Name
+	for i := range current.cfg.Trunks {
+		trunk := current.cfg.Trunks[i].Name
+		n.metrics.ExpectTrunk(trunk)
+		for _, r := range current.cfg.Routes {
 			if r.Target != "" || r.Trunk != "" && r.Trunk != trunk {
 				continue
 			}
 			for _, target := range slices.Concat(r.Targets, r.Trunks) {
-				if pairs++; pairs > expectedPairs {
-					return
+				if pairs++; pairs <= expectedPairs {
+					n.metrics.Expect(trunk, target, current.preparers[target] != nil)
 				}
-				n.metrics.Expect(trunk, target, current.preparers[target] != nil)
 			}
 		}
 	}
