@@ -48,3 +48,45 @@ func TestGapOfAKill(t *testing.T) {
 		t.Errorf("%+v", is)
 	}
 }
+
+// TestGapOfAStreamThatIsNotNoted: a stream that has begun after the last note, as right after the answer, was there, too.
+func TestGapOfAStreamThatIsNotNoted(t *testing.T) {
+	if path.kernel != nil {
+		return // TestGapOfAKill holds what is relayed there
+	}
+	noLeaks(t)
+	e := openEngine(t, nil)
+	br := newBridge(t, e)
+	br.Start()
+	st := br.State()
+	speak := func(from, to uint16) {
+		for seq := from; seq < to; seq++ {
+			pkt := sourcePacket(t, 7, seq)
+			br.a.send(br.Local(SideA), pkt)
+			br.b.expect(br.Local(SideB), pkt)
+		}
+	}
+	speak(100, 110)
+	died := e.began + e.now() - 50*time.Millisecond
+	kill(t, e)
+	next := openEngine(t, nil)
+	st = filed(t, st)
+	st.At, st.Died = died-time.Second, died
+	s, err := next.Resume(SessionConfig{}, st)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.relay.enter() {
+		s.relay.heard(SideA).stream.missedBy = never // however slow this machine is
+		s.relay.leave()
+	}
+	br.Session = s
+	speak(115, 120)
+	is := s.Close()
+	if a := is.A; a.Gap < 50*time.Millisecond || a.Lost != uint64(a.Gap/(20*time.Millisecond)) || a.Bursts != 1 {
+		t.Errorf("gap %v, lost %d in %d; want a gap of 50 ms at least and its packets", a.Gap, a.Lost, a.Bursts)
+	}
+	if is.B.Gap != 0 || is.B.Lost != 0 {
+		t.Errorf("the side that says nothing: gap %v, lost %d", is.B.Gap, is.B.Lost)
+	}
+}

@@ -165,10 +165,11 @@ func (r *relay) resume(st *SessionState, c clock) {
 		p.confirmed, p.withheld, p.unconfirmed = s.Confirmed, s.Withheld, s.Early
 		p.resume(s, st.Exact, c)
 		r.ledger.located(Side(i), p.rtp.Source())
-		if ep := &r.endpoint[i][RTP]; ep.rtpState != nil || s.Stream.Started || s.Outlet.Begun {
+		died := !st.Exact && st.Died > 0 // then the stream may have begun after the state was taken
+		if ep := &r.endpoint[i][RTP]; ep.rtpState != nil || s.Stream.Started || s.Outlet.Begun || died {
 			r.heard(Side(i)).stream.rate = int64(s.Peer.ClockRate)
 			ep.stream.resume(&s.Stream, st.Exact, c)
-			if !st.Exact && st.Died > 0 && s.Stream.Started {
+			if died {
 				ep.stream.missed, ep.stream.missedBy = c.now-max(c.past(st.Died), c.past(st.At)), c.now+presently
 			}
 			ep.outlet.resume(&s.Outlet, st.Exact, c)

@@ -88,7 +88,7 @@ func (s *stream) bridge(h packet.Header, now time.Duration) (seen uint64) {
 	switch {
 	case s.renewed && now > s.missedBy:
 		s.missed = 0
-	case s.renewed && h.SSRC == s.ssrc && ahead <= 65535-maxMisorder:
+	case s.renewed && s.started && h.SSRC == s.ssrc && ahead <= 65535-maxMisorder:
 		s.sent = uint64(ahead)
 	case s.renewed || ahead == 0 || ahead >= maxMisorder || h.Timestamp == s.timestamp:
 	default:
