@@ -104,7 +104,7 @@ func listenUnix(ctx context.Context, at Address) (net.Listener, error) {
 	return &unixListener{socket, at.Socket}, nil
 }
 
-// bindUnix makes a socket at a path that only the user of the process can connect to, whatever the umask: Linux gives a bound
+// bindUnix makes a socket at a path that only the user of the process can connect to, with any umask: Linux gives a bound
 // socket the mode that it has before.
 func bindUnix(ctx context.Context, path string) (*net.UnixListener, error) {
 	narrow := func(_, _ string, c syscall.RawConn) error {

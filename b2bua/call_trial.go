@@ -20,7 +20,7 @@ func (c *Call) triesFrom(now time.Time, a *attempt, prepares bool) {
 	case a.plan.replaces():
 	case prepares && t.API.Status().State != circuit.Closed:
 		c.times.lagsAt = now.Add(t.Dial.Prepare.Timeout / 2)
-	case !prepares && c.times.lagsAt.IsZero() && t.SIP.Status().State == circuit.HalfOpen: // nobody else is let through
+	case !prepares && c.times.lagsAt.IsZero() && t.SIP.Status().State == circuit.HalfOpen: // no other call is let through
 		c.times.lagsAt = now.Add(t.Dial.FirstResponseTimeout / 2)
 	}
 }

@@ -76,7 +76,7 @@ type Status struct {
 	RetryAt time.Time // with Open: when the next attempt or probe may go through
 	Opened  uint64    // times since the start
 	Refused uint64    // attempts since the start
-	Probe   string    // what was wrong with the latest probe; empty: nothing, or there was none
+	Probe   string    // what was wrong with the latest probe; empty: it was answered, or there was none
 }
 
 // Breaker is one circuit. Its methods may be called from any goroutine, and on nil, which is a circuit that never opens.
@@ -215,7 +215,7 @@ func (b *Breaker) answered(try Try) {
 	}
 }
 
-// Probe says what was wrong with a probe that no call depends on; empty: nothing.
+// Probe says what was wrong with a probe that no call depends on; empty: it was answered.
 func (b *Breaker) Probe(now time.Time, wrong string) {
 	b.mu.Lock()
 	var told *Change
