@@ -176,6 +176,15 @@ func (n *fakeNode) add(c admin.Call) {
 	n.events.Changed(c.Record)
 }
 
+// end takes a call away.
+func (n *fakeNode) end(c admin.Call) {
+	n.mu.Lock()
+	delete(n.live, c.ID)
+	n.mu.Unlock()
+	c.EndedAt = now()
+	n.events.Ended(c.Record)
+}
+
 func now() store.Time { return store.TimeOf(time.Now()) }
 
 // liveCallOf is a made-up live call.
