@@ -94,6 +94,40 @@ func TestLifeOfACall(t *testing.T) {
 	})
 }
 
+// What a dead process has counted of a call counts no second time: not of a call that goes on here, and not of one whose end
+// only is noted here.
+func TestAnotherProcessHasCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, began := newNode(), time.Now()
+		failed := store.Attempt{Target: "a", Cause: "prepare_failed", PrepareMS: 40, PrepareStatus: 503, MS: 41}
+		ringing := store.Record{ID: "ringing", StartedAt: at(began, -2*time.Second), RingingAt: at(began, -time.Second), Attempts: []store.Attempt{failed}}
+		up := ringing
+		up.ID, up.RingingAt, up.AnsweredAt = "up", store.Time{}, at(began, -time.Second)
+		up.Attempts = append(slices.Clone(up.Attempts), store.Attempt{Target: "b", SIPStatus: 200, MS: 90})
+		n.Changed(ringing)
+		n.Changed(up)
+		for _, r := range []store.Record{ringing, up} {
+			r.ID += ", killed"
+			r.Disposition, r.Cause, r.EndedBy = store.DispositionInterrupted, store.CauseProcessRestart, store.EndedBySystem
+			n.Ended(r)
+		}
+		want := []string{"ringing, killed ended process_restart", "up, killed ended process_restart"}
+		if d := cmp.Diff(want, n.saw.heard); d != "" {
+			t.Error(d)
+		}
+		s := n.Stats()
+		if s.Decided != 0 || s.AnswerRatio != nil || s.PostDialDelay != nil || s.Prepare != nil || s.CallsPerSecond != 0 || s.Ended != 2 {
+			t.Errorf("got %+v; want two calls that ended, and nothing else", s)
+		}
+		ringing.Attempts = append(slices.Clone(ringing.Attempts), store.Attempt{Target: "b", SIPStatus: 200, MS: 90})
+		ringing.AnsweredAt = store.TimeOf(time.Now())
+		n.Changed(ringing)
+		if want = append(want, "ringing tried b ", "ringing answered"); !cmp.Equal(want, n.saw.heard) || n.Stats().Decided != 1 {
+			t.Errorf("heard %q, %d decided; want %q, 1", n.saw.heard, n.Stats().Decided, want)
+		}
+	})
+}
+
 // The answer ratio is of calls whose answer, or end without one, is of the window: fifty that are up and eight that failed are
 // 86 %, and a call that another process had answered is in neither.
 func TestAnswerRatio(t *testing.T) {
@@ -238,6 +272,17 @@ func TestQuantiles(t *testing.T) {
 			t.Errorf("%v is in bucket %d", v, b)
 		}
 	}
+}
+
+// No MOS is below 1, where the scale begins.
+func TestWorstMOS(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode()
+		n.Ended(store.Record{ID: "1", Media: store.Media{MOS: 1}})
+		if s := n.Stats(); *s.MOS != (MOS{P50: 1, P5: 1}) {
+			t.Errorf("got %+v; want 1", *s.MOS)
+		}
+	})
 }
 
 // Calls tell of themselves at once, while operators look.

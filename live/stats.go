@@ -20,7 +20,7 @@ type Stats struct {
 	// WindowS is how far back the rest goes, in seconds.
 	WindowS int `json:"window_s"`
 	// Ended counts the calls that ended. Answered counts the calls that were answered, and Decided these and the calls that
-	// ended without an answer, so that a call counts once, and before its end. AnswerRatio is Answered of Decided; nil without any.
+	// ended without an answer and were not interrupted, so that a call counts once, and before its end. AnswerRatio is Answered of Decided; nil without any.
 	Ended       uint64   `json:"ended"`
 	Answered    uint64   `json:"answered"`
 	Decided     uint64   `json:"decided"`
@@ -123,7 +123,8 @@ func (w *Watcher) Stats() Stats {
 // bestMOS is more than a MOS can be. Quality is kept as the difference from it, because the buckets are finer there.
 const bestMOS = 5
 
-func mosOf(harm float64) float64 { return rounded(bestMOS-harm, 2) }
+// mosOf is the MOS in the middle of a bucket. That of the worst bucket would be below the scale, which begins at 1.
+func mosOf(harm float64) float64 { return rounded(max(1, bestMOS-harm), 2) }
 
 func ratio(part, of uint64) *float64 {
 	if of == 0 {

@@ -128,9 +128,9 @@ func (w *Watcher) changed(r *store.Record) news {
 	now := w.advance()
 	c := w.calls[r.ID]
 	if c == nil {
-		c = &call{answered: !r.AnsweredAt.IsZero()} // then another process has counted the call
+		c = counted(r)
 		w.calls[r.ID] = c
-		if !c.answered {
+		if *c == (call{}) {
 			w.rate.add(now)
 		}
 	} else {
@@ -141,23 +141,35 @@ func (w *Watcher) changed(r *store.Record) news {
 	return w.note(c, r)
 }
 
-// over counts a call that has ended. It may be one that was never live here.
+// counted is a call of which another process has counted what its record says. The first record of a call that began here
+// says nothing yet.
+func counted(r *store.Record) *call {
+	answered := !r.AnsweredAt.IsZero()
+	return &call{attempts: len(r.Attempts), rang: answered || !r.RingingAt.IsZero(), answered: answered}
+}
+
+// over counts a call that has ended. It may be one that was never live here. What its own process could not end is no
+// failure of a target: such a call is in no ratio.
 func (w *Watcher) over(r *store.Record) news {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := w.advance()
 	c := w.calls[r.ID]
-	if c == nil {
-		c = &call{}
-		w.rate.add(now)
-	} else {
+	interrupted := r.Disposition == store.DispositionInterrupted
+	switch {
+	case c != nil:
 		*w.phases.of(c.at.Phase)--
 		delete(w.calls, r.ID)
+	case interrupted:
+		c = counted(r)
+	default:
+		c = &call{}
+		w.rate.add(now)
 	}
 	n := w.note(c, r)
 	slot := w.clock.slot()
 	w.ended.add(slot, 1)
-	if !c.answered {
+	if !c.answered && !interrupted {
 		w.unanswered.add(slot, 1)
 	}
 	w.named(w.causes, r.Cause, 1)
@@ -177,11 +189,12 @@ func (w *Watcher) over(r *store.Record) news {
 // note counts what is new of a call.
 func (w *Watcher) note(c *call, r *store.Record) (n news) {
 	slot := w.clock.slot()
-	if !c.rang && (!r.RingingAt.IsZero() || !r.AnsweredAt.IsZero()) {
+	is := counted(r)
+	if is.rang && !c.rang {
 		c.rang, n.rang = true, true
 		w.postDial.add(slot, millis(postDialDelay(r)))
 	}
-	if !c.answered && !r.AnsweredAt.IsZero() {
+	if is.answered && !c.answered {
 		c.answered, n.answered = true, true
 		w.answered.add(slot, 1)
 		w.setup.add(slot, float64(r.SetupMS))
