@@ -24,21 +24,21 @@ import (
 // layout is what each package may import of ours. Arrows point downward: a package
 // imports only what stands below it in its block of the table.
 var layout = map[string]string{
-	"cmd/flowbridge":           "b2bua/locate b2bua/transport cmd/flowbridge/check cmd/flowbridge/cli cmd/flowbridge/explain cmd/flowbridge/node cmd/flowbridge/operate cmd/flowbridge/provision cmd/flowbridge/testcall config fleet internal/httpd sim sim/platform sim/synthflow sim/twilio sim/vapi store",
+	"cmd/flowbridge":           "b2bua/locate b2bua/transport cmd/flowbridge/check cmd/flowbridge/cli cmd/flowbridge/explain cmd/flowbridge/node cmd/flowbridge/operate cmd/flowbridge/provision cmd/flowbridge/testcall config fleet internal/httpd sim sim/platform sim/synthflow sim/twilio sim/vapi store store/record",
 	"cmd/flowbridge/provision": "cmd/flowbridge/cli cmd/flowbridge/testcall config config/template internal/rest internal/yamledit synthflow vapi",
-	"cmd/flowbridge/testcall":  "cmd/flowbridge/cli cmd/flowbridge/node config sim store",
+	"cmd/flowbridge/testcall":  "cmd/flowbridge/cli cmd/flowbridge/node config sim store/record",
 	"cmd/flowbridge/explain":   "b2bua b2bua/cause b2bua/peers b2bua/report cmd/flowbridge/cli cmd/flowbridge/node config config/template",
-	"cmd/flowbridge/node":      "admin b2bua b2bua/cause b2bua/circuit b2bua/ladder b2bua/outbound b2bua/peers b2bua/reach b2bua/redirected b2bua/registration b2bua/transport cmd/flowbridge/cli config config/template fleet hooks internal/handover internal/httpd internal/rest internal/tracecontext live media media/kernel openai prepare recording stir store synthflow telemetry telemetry/hep telemetry/otlp twilio vapi webhook",
+	"cmd/flowbridge/node":      "admin b2bua b2bua/cause b2bua/circuit b2bua/ladder b2bua/outbound b2bua/peers b2bua/reach b2bua/redirected b2bua/registration b2bua/transport cmd/flowbridge/cli config config/template fleet hooks internal/handover internal/httpd internal/rest internal/tracecontext live media media/kernel openai prepare recording stir store store/record synthflow telemetry telemetry/hep telemetry/otlp twilio vapi webhook",
 	"cmd/flowbridge/check":     "b2bua/locate b2bua/transport cmd/flowbridge/cli config config/template fleet internal/rest media/kernel prepare synthflow vapi",
-	"cmd/flowbridge/operate":   "admin b2bua/ladder cmd/flowbridge/cli config live store",
+	"cmd/flowbridge/operate":   "admin b2bua/ladder cmd/flowbridge/cli config live store/record",
 	"cmd/flowbridge/cli":       "config",
 
-	"b2bua":              "audio b2bua/agreement b2bua/cause b2bua/circuit b2bua/inbox b2bua/kept b2bua/ladder b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/report b2bua/sdp b2bua/transaction b2bua/transport config config/template internal/parallel internal/tracecontext media media/dtls media/latch recording stir store",
-	"b2bua/reach":        "b2bua/cause b2bua/circuit b2bua/leg b2bua/locate b2bua/message b2bua/outbound b2bua/peers b2bua/registrar b2bua/transport config/template store",
+	"b2bua":              "audio b2bua/agreement b2bua/cause b2bua/circuit b2bua/inbox b2bua/kept b2bua/ladder b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/report b2bua/sdp b2bua/transaction b2bua/transport config config/template internal/parallel internal/tracecontext media media/dtls recording stir store/record",
+	"b2bua/reach":        "b2bua/cause b2bua/circuit b2bua/leg b2bua/locate b2bua/message b2bua/outbound b2bua/peers b2bua/registrar b2bua/transport config/template store/record",
 	"b2bua/locate":       "",
 	"b2bua/circuit":      "",
-	"b2bua/redirected":   "b2bua/cause b2bua/message b2bua/outbound b2bua/peers config config/template internal/tracecontext store",
-	"b2bua/registrar":    "b2bua/message config store",
+	"b2bua/redirected":   "b2bua/cause b2bua/message b2bua/outbound b2bua/peers config config/template internal/tracecontext store/record",
+	"b2bua/registrar":    "b2bua/message config store/record",
 	"b2bua/registration": "b2bua/cause b2bua/leg b2bua/locate b2bua/message b2bua/transport config",
 	"b2bua/inbox":        "b2bua/transport",
 	"b2bua/report":       "b2bua/cause b2bua/message b2bua/peers b2bua/sdp config config/template",
@@ -47,8 +47,8 @@ var layout = map[string]string{
 	"b2bua/ladder":       "b2bua/cause b2bua/leg b2bua/message b2bua/transport media recording",
 	"b2bua/transport":    "b2bua/cause b2bua/leg b2bua/locate b2bua/message b2bua/peers b2bua/transaction config",
 	"b2bua/transaction":  "b2bua/message",
-	"b2bua/outbound":     "b2bua/cause b2bua/circuit b2bua/leg b2bua/message b2bua/peers config config/template internal/tracecontext store",
-	"b2bua/peers":        "audio b2bua/cause b2bua/circuit b2bua/leg b2bua/message config config/template store",
+	"b2bua/outbound":     "b2bua/cause b2bua/circuit b2bua/leg b2bua/message b2bua/peers config config/template internal/tracecontext store/record",
+	"b2bua/peers":        "audio b2bua/cause b2bua/circuit b2bua/leg b2bua/message config config/template store/record",
 	"b2bua/leg":          "b2bua/cause b2bua/message b2bua/sdp config media",
 	"b2bua/sdp":          "b2bua/message config media media/dtls",
 	"b2bua/cause":        "b2bua/message",
@@ -63,24 +63,25 @@ var layout = map[string]string{
 	"media/quality":   "",
 	"config":          "audio config/template twilio",
 	"config/template": "",
-	"fleet":           "store",
-	"store":           "internal/parallel",
+	"fleet":           "store/record",
+	"store":           "internal/parallel store/record",
+	"store/record":    "",
 	"stir":            "",
 	"audio":           "",
 
-	"telemetry":      "live store",
+	"telemetry":      "live store/record",
 	"telemetry/hep":  "",
-	"telemetry/otlp": "internal/rest internal/tracecontext store",
-	"live":           "store",
+	"telemetry/otlp": "internal/rest internal/tracecontext store/record",
+	"live":           "store/record",
 
-	"admin":     "internal/httpd live store",
+	"admin":     "internal/httpd live store/record",
 	"hooks":     "internal/httpd",
 	"openai":    "internal/httpd internal/rest",
 	"prepare":   "config config/template internal/rest",
 	"synthflow": "internal/httpd internal/rest",
 	"vapi":      "internal/httpd internal/rest",
 	"twilio":    "internal/httpd",
-	"webhook":   "internal/rest store",
+	"webhook":   "internal/rest store/record",
 
 	"sim/synthflow":        "sim sim/internal/standin synthflow",
 	"sim/vapi":             "sim sim/internal/standin",
@@ -109,7 +110,7 @@ const knowsSIP = "b2bua b2bua/reach b2bua/redirected b2bua/registrar b2bua/regis
 
 // TestImports holds every package to the layout.
 func TestImports(t *testing.T) {
-	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...").Output()
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}{{range .Deps}}{{if eq . "modernc.org/sqlite"}} {{.}}{{end}}{{end}}`, "./...").Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
@@ -128,6 +129,9 @@ func TestImports(t *testing.T) {
 			}
 			if strings.HasPrefix(imported, "github.com/emiago/sipgo") && !slices.Contains(strings.Fields(knowsSIP), pkg) {
 				t.Errorf("%s imports the SIP library", pkg)
+			}
+			if imported == "modernc.org/sqlite" && pkg != "store" && !strings.HasPrefix(pkg, "cmd/") {
+				t.Errorf("%s links SQLite", pkg)
 			}
 		}
 	}

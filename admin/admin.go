@@ -10,7 +10,7 @@ import (
 
 	"flowbridge/internal/httpd"
 	"flowbridge/live"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // phaseEnded is the phase of a call that is finished.
@@ -18,7 +18,7 @@ const phaseEnded = "ended"
 
 // Call is a call as the API shows it: its record so far, and its phase.
 type Call struct {
-	store.Record
+	record.Record
 	// Phase is preparing, queued, dialing, bridged or ending; ended for a finished call.
 	Phase string `json:"phase"`
 	// Position is that of a caller that waits for a target, in the queue of its route, from 1. 0: it does not wait.
@@ -41,8 +41,8 @@ type Calls interface {
 
 // Records gives the finished calls.
 type Records interface {
-	List(ctx context.Context, f store.Filter) ([]store.Record, string, error)
-	Get(ctx context.Context, id string) (store.Record, bool, error)
+	List(ctx context.Context, f record.Filter) ([]record.Record, string, error)
+	Get(ctx context.Context, id string) (record.Record, bool, error)
 }
 
 // Options says what New serves.

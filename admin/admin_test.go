@@ -16,7 +16,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/live"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 type fakeCalls []Call
@@ -33,14 +33,14 @@ func (f fakeCalls) Find(_ context.Context, id string) (Call, bool) {
 }
 
 type fakeRecords struct {
-	records []store.Record
+	records []record.Record
 	next    string
 	err     error
-	asked   store.Filter
+	asked   record.Filter
 	panics  bool
 }
 
-func (f *fakeRecords) List(_ context.Context, filter store.Filter) ([]store.Record, string, error) {
+func (f *fakeRecords) List(_ context.Context, filter record.Filter) ([]record.Record, string, error) {
 	if f.panics {
 		panic("boom")
 	}
@@ -48,24 +48,24 @@ func (f *fakeRecords) List(_ context.Context, filter store.Filter) ([]store.Reco
 	return f.records, f.next, f.err
 }
 
-func (f *fakeRecords) Get(_ context.Context, id string) (store.Record, bool, error) {
+func (f *fakeRecords) Get(_ context.Context, id string) (record.Record, bool, error) {
 	for _, r := range f.records {
 		if r.ID == id {
 			return r, true, f.err
 		}
 	}
-	return store.Record{}, false, f.err
+	return record.Record{}, false, f.err
 }
 
-var start = store.TimeOf(time.Date(2026, 11, 20, 8, 0, 0, 123_000_000, time.UTC))
+var start = record.TimeOf(time.Date(2026, 11, 20, 8, 0, 0, 123_000_000, time.UTC))
 
 func fixture() (Options, *fakeRecords) {
-	recs := &fakeRecords{records: []store.Record{{ID: "done", StartedAt: start, Disposition: store.DispositionAnswered}}, next: "abc"}
-	older := store.TimeOf(start.Add(-time.Minute))
+	recs := &fakeRecords{records: []record.Record{{ID: "done", StartedAt: start, Disposition: record.DispositionAnswered}}, next: "abc"}
+	older := record.TimeOf(start.Add(-time.Minute))
 	return Options{
 		Calls: fakeCalls{
-			{Record: store.Record{ID: "old", StartedAt: older}, Phase: "bridged"},
-			{Record: store.Record{ID: "live", StartedAt: start}, Phase: "dialing"},
+			{Record: record.Record{ID: "old", StartedAt: older}, Phase: "bridged"},
+			{Record: record.Record{ID: "live", StartedAt: start}, Phase: "dialing"},
 		},
 		Records: recs,
 		Access:  func() Access { return Access{Local: RightsOperate} },
@@ -195,7 +195,7 @@ func TestRecordsFilter(t *testing.T) {
 	if res.StatusCode != 200 {
 		t.Fatalf("got %d %s", res.StatusCode, body)
 	}
-	want := store.Filter{
+	want := record.Filter{
 		Since: time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC), Until: time.Date(2026, 11, 21, 0, 0, 0, 500_000_000, time.UTC),
 		Trunk: "a", Target: "b", Disposition: "busy", Limit: 1000, Cursor: "xyz",
 	}
@@ -205,7 +205,7 @@ func TestRecordsFilter(t *testing.T) {
 	if !strings.Contains(body, `"next":"abc"`) || !strings.Contains(body, `"id":"done"`) {
 		t.Errorf("got %s", body)
 	}
-	if _, _ = do(t, h, "GET", "/api/cdrs?trunk=&limit="); !cmp.Equal(recs.asked, store.Filter{}) {
+	if _, _ = do(t, h, "GET", "/api/cdrs?trunk=&limit="); !cmp.Equal(recs.asked, record.Filter{}) {
 		t.Errorf("empty parameters: got %+v", recs.asked)
 	}
 	recs.records, recs.next = nil, ""
@@ -239,7 +239,7 @@ func TestBadInput(t *testing.T) {
 			t.Errorf("%s: got %d %s; want 400 with %q and %q", tc.target, res.StatusCode, body, tc.problem, tc.remedy)
 		}
 	}
-	recs.err = store.ErrCursor
+	recs.err = record.ErrCursor
 	if res, body := do(t, h, "GET", "/api/cdrs?cursor=no"); res.StatusCode != 400 || !strings.Contains(body, "cursor") {
 		t.Errorf("cursor: got %d %s", res.StatusCode, body)
 	}
@@ -386,7 +386,7 @@ func TestInnerFailures(t *testing.T) {
 	if res, body := do(t, New(opts), "GET", "/api/cdrs"); res.StatusCode != 500 || strings.Contains(body, "boom") {
 		t.Errorf("panic: got %d %s", res.StatusCode, body)
 	}
-	opts.Calls = fakeCalls{{Record: store.Record{Media: store.Media{MOS: store.Score(math.NaN())}}}}
+	opts.Calls = fakeCalls{{Record: record.Record{Media: record.Media{MOS: record.Score(math.NaN())}}}}
 	if res, body := do(t, New(opts), "GET", "/api/calls"); res.StatusCode != 500 || !json.Valid([]byte(body)) {
 		t.Errorf("not encodable: got %d %s", res.StatusCode, body)
 	}

@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // page is the answer of every list. Next is "" on the last page.
@@ -96,10 +96,10 @@ func (a *api) find(w http.ResponseWriter, r *http.Request) (Call, bool) {
 // whole replaces missing attempts and recordings by empty lists.
 func whole(c Call) Call {
 	if c.Attempts == nil {
-		c.Attempts = []store.Attempt{}
+		c.Attempts = []record.Attempt{}
 	}
 	if c.Recordings == nil {
-		c.Recordings = []store.Recording{}
+		c.Recordings = []record.Recording{}
 	}
 	return c
 }

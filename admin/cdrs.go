@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // The values of the parameter format.
@@ -57,24 +57,24 @@ func (a *api) cdrs(w http.ResponseWriter, r *http.Request) {
 }
 
 // records gives one page.
-func (a *api) records(w http.ResponseWriter, r *http.Request, from Records, f store.Filter) {
+func (a *api) records(w http.ResponseWriter, r *http.Request, from Records, f record.Filter) {
 	records, next, err := from.List(r.Context(), f)
 	if err != nil {
 		a.unlisted(w, r, err)
 		return
 	}
 	if records == nil {
-		records = []store.Record{}
+		records = []record.Record{}
 	}
 	for i := range records {
 		records[i] = whole(Call{Record: records[i]}).Record
 	}
-	a.write(w, http.StatusOK, page[store.Record]{Items: records, Next: next})
+	a.write(w, http.StatusOK, page[record.Record]{Items: records, Next: next})
 }
 
 // unlisted says why there is no list.
 func (a *api) unlisted(w http.ResponseWriter, r *http.Request, err error) {
-	if errors.Is(err, store.ErrCursor) {
+	if errors.Is(err, record.ErrCursor) {
 		a.fail(w, http.StatusBadRequest, "cursor is not one of this list", `use "next" of the page before, or leave cursor out`)
 		return
 	}
@@ -86,7 +86,7 @@ func (a *api) unlisted(w http.ResponseWriter, r *http.Request, err error) {
 
 // export gives all records as a stream. Its memory does not depend on their number, and a client that stops to read holds
 // nothing but its connection, for as long as a part may take.
-func (a *api) export(w http.ResponseWriter, r *http.Request, from Records, f store.Filter, format string) {
+func (a *api) export(w http.ResponseWriter, r *http.Request, from Records, f record.Filter, format string) {
 	if !a.exporting.Take() {
 		w.Header().Set("Retry-After", "10")
 		a.fail(w, http.StatusTooManyRequests, strconv.Itoa(maxExports)+" exports are under way", "try again when one is done")
@@ -103,7 +103,7 @@ func (a *api) export(w http.ResponseWriter, r *http.Request, from Records, f sto
 	if r.Method == http.MethodHead {
 		f.Limit = 1 // its headers are all that is asked for
 	}
-	err := store.Each(r.Context(), from, f, func(rec store.Record) error { return write(&rec) })
+	err := record.Each(r.Context(), from, f, func(rec record.Record) error { return write(&rec) })
 	switch {
 	case err == nil:
 		to.begin()
@@ -148,14 +148,14 @@ func (a *api) cutOff(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 // encoder writes records in a format.
-func encoder(to io.Writer, format string) (write func(*store.Record) error, flush func() error) {
+func encoder(to io.Writer, format string) (write func(*record.Record) error, flush func() error) {
 	if format == formatCSV {
-		c := store.NewCSV(to)
+		c := record.NewCSV(to)
 		return c.Write, c.Flush
 	}
 	lines := json.NewEncoder(to)
 	lines.SetEscapeHTML(false) // programs read it
-	return func(r *store.Record) error { return lines.Encode(r) }, func() error { return nil }
+	return func(r *record.Record) error { return lines.Encode(r) }, func() error { return nil }
 }
 
 // format is what the answer is: as the parameter says, or the first type of Accept that there is.
@@ -191,8 +191,8 @@ func accepted(accept string) string {
 }
 
 // filter reads the parameters of a list. An empty one counts as absent.
-func (q query) filter() (store.Filter, *failure) {
-	f := store.Filter{
+func (q query) filter() (record.Filter, *failure) {
+	f := record.Filter{
 		ID: q["id"], Trunk: q["trunk"], Target: q["target"], Route: q["route"], Direction: q["direction"],
 		Disposition: q["disposition"], Cause: q["cause"], Cursor: q["cursor"],
 	}
@@ -212,20 +212,20 @@ func (q query) filter() (store.Filter, *failure) {
 	if !f.Since.IsZero() && !f.Until.IsZero() && !f.Until.After(f.Since) {
 		return f, &failure{"until is not after since", "exchange them"}
 	}
-	for name, words := range map[string][]string{"disposition": store.Dispositions(), "direction": store.Directions()} {
+	for name, words := range map[string][]string{"disposition": record.Dispositions(), "direction": record.Directions()} {
 		if q[name] != "" && !slices.Contains(words, q[name]) {
 			return f, &failure{name + " is unknown: " + quoted(q[name]), "use one of " + strings.Join(words, ", ")}
 		}
 	}
 	if q["number"] != "" {
 		var ok bool
-		if f.Number, ok = store.Digits(q["number"]); !ok || len(f.Number) > maxNumber {
+		if f.Number, ok = record.Digits(q["number"]); !ok || len(f.Number) > maxNumber {
 			return f, &failure{"number has no digits, too many, or something else: " + quoted(q["number"]), "write digits, like 5550100"}
 		}
 	}
 	if q["limit"] != "" {
 		n, err := strconv.Atoi(q["limit"])
-		if err != nil || n < 1 || n > store.MaxLimit {
+		if err != nil || n < 1 || n > record.MaxLimit {
 			return f, &failure{"limit is not a number from 1 to 1000: " + quoted(q["limit"]), "write one, or leave it out: for 100, or all of an export"}
 		}
 		f.Limit = n

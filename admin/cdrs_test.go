@@ -18,7 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // many are n records, in pages; the one at broken can't be read.
@@ -30,17 +30,17 @@ type many struct {
 	asked     atomic.Int64
 }
 
-func (m *many) List(_ context.Context, f store.Filter) ([]store.Record, string, error) {
+func (m *many) List(_ context.Context, f record.Filter) ([]record.Record, string, error) {
 	m.open.Add(1)
 	defer m.open.Add(-1)
 	m.asked.Add(1)
 	first, _ := strconv.Atoi(f.Cursor)
-	var page []store.Record
+	var page []record.Record
 	for i := first; i < m.n && len(page) < f.Limit; i++ {
 		if m.broken > 0 && i >= m.broken {
 			return nil, "", errors.New("disk on fire")
 		}
-		page = append(page, store.Record{ID: fmt.Sprintf("call-%d", i), From: "=1+1", StartedAt: start})
+		page = append(page, record.Record{ID: fmt.Sprintf("call-%d", i), From: "=1+1", StartedAt: start})
 	}
 	if first+len(page) < m.n {
 		return page, strconv.Itoa(first + len(page)), nil
@@ -61,7 +61,7 @@ func TestExport(t *testing.T) {
 	res, body = do(t, h, "GET", "/api/cdrs", "Accept", "application/x-ndjson;q=0.9, */*;q=0.1")
 	n := 0
 	for line := range strings.Lines(body) {
-		var r store.Record
+		var r record.Record
 		if err := json.Unmarshal([]byte(line), &r); err != nil || r.ID != fmt.Sprintf("call-%d", n) {
 			t.Fatalf("%v: %s", err, line)
 		}
@@ -97,7 +97,7 @@ func TestSearchParameters(t *testing.T) {
 	if res, body := do(t, h, "GET", "/api/cdrs?number=%2B1%20(507)%20555-0100&id=a@b&route=routes[0]&direction=outbound&cause=busy"); res.StatusCode != 200 {
 		t.Fatalf("%d %s", res.StatusCode, body)
 	}
-	want := store.Filter{Number: "15075550100", ID: "a@b", Route: "routes[0]", Direction: "outbound", Cause: "busy"}
+	want := record.Filter{Number: "15075550100", ID: "a@b", Route: "routes[0]", Direction: "outbound", Cause: "busy"}
 	if diff := cmp.Diff(want, recs.asked); diff != "" {
 		t.Errorf("want - got +\n%s", diff)
 	}

@@ -9,7 +9,7 @@ import (
 	"path"
 	"time"
 
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // Order is a command for a live call.
@@ -161,7 +161,7 @@ func (a *api) ordered(w http.ResponseWriter, r *http.Request, c Call, err error)
 // callRecordings lists the recordings of a call, live or finished.
 func (a *api) callRecordings(w http.ResponseWriter, r *http.Request) {
 	if c, ok := a.find(w, r); ok {
-		a.write(w, http.StatusOK, page[store.Recording]{Items: c.Recordings})
+		a.write(w, http.StatusOK, page[record.Recording]{Items: c.Recordings})
 	}
 }
 

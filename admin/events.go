@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"flowbridge/live"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // The bounds of /api/events.
@@ -59,12 +59,12 @@ func NewEvents(from EventSources) *Events {
 }
 
 // Changed has the record of a live call so far.
-func (e *Events) Changed(r store.Record) {
+func (e *Events) Changed(r record.Record) {
 	e.note(change{call: Call{Record: r, Phase: live.PhaseOf(&r), Recording: recordingOf(&r)}})
 }
 
 // Ended has the record of a call that is over.
-func (e *Events) Ended(r store.Record) {
+func (e *Events) Ended(r record.Record) {
 	e.note(change{call: Call{Record: r, Phase: phaseEnded}, ended: true})
 }
 
@@ -90,7 +90,7 @@ func (e *Events) note(c change) {
 }
 
 // recordingOf says whether a live call is recorded, as its record tells it.
-func recordingOf(r *store.Record) string {
+func recordingOf(r *record.Record) string {
 	for _, rec := range r.Recordings {
 		if rec.EndedAt.IsZero() && rec.Error == "" {
 			return "on"

@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"flowbridge/live"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // listener reads /api/events of a handler, without a network.
@@ -130,11 +130,11 @@ func TestEvents(t *testing.T) {
 			t.Errorf("%v, %v", calls, err)
 		}
 		for i := range 100 {
-			e.Changed(store.Record{ID: "new", SetupMS: int64(i)})
-			e.Changed(store.Record{ID: "live", SetupMS: int64(i)})
+			e.Changed(record.Record{ID: "new", SetupMS: int64(i)})
+			e.Changed(record.Record{ID: "live", SetupMS: int64(i)})
 		}
-		e.Ended(store.Record{ID: "old", Cause: "caller_hangup"})
-		e.Changed(store.Record{ID: "old"}) // comes late
+		e.Ended(record.Record{ID: "old", Cause: "caller_hangup"})
+		e.Changed(record.Record{ID: "old"}) // comes late
 		began := time.Now()
 		if got := l.next("call"); !strings.Contains(got, `"setup_ms":99,`) || !strings.Contains(got, `"phase":"preparing"`) {
 			t.Errorf("a call that only the record knows: %s", got)
@@ -171,7 +171,7 @@ func TestEventsWithoutCalls(t *testing.T) {
 		if got := l.next("hello"); !strings.Contains(got, `"rights":"read"`) {
 			t.Error(got)
 		}
-		e.Changed(store.Record{ID: "live"})
+		e.Changed(record.Record{ID: "live"})
 		l.next("heartbeat")
 		access.Store(&Access{Tokens: staff[:1]}) // the token is taken away
 		if ev, ok := <-l.told; ok {
@@ -198,7 +198,7 @@ func TestEventsAreBounded(t *testing.T) {
 		var figures countedFigures
 		h, e, _ := told(EventSources{Figures: &figures})
 		for i := range 1000 {
-			e.Changed(store.Record{ID: fmt.Sprint(i)})
+			e.Changed(record.Record{ID: fmt.Sprint(i)})
 		}
 		time.Sleep(time.Minute)
 		if len(e.changed) > 0 || figures.asked.Load() > 0 {
@@ -285,7 +285,7 @@ func TestSlowReaderIsDropped(t *testing.T) {
 		var mu sync.Mutex
 		go func() {
 			for ev := range good.told {
-				var r store.Record
+				var r record.Record
 				_ = json.Unmarshal([]byte(ev[1]), &r)
 				mu.Lock()
 				heard[r.ID] = true
@@ -293,7 +293,7 @@ func TestSlowReaderIsDropped(t *testing.T) {
 			}
 		}()
 		for i := range maxPending + 200 {
-			e.Changed(store.Record{ID: fmt.Sprint("call-", i)})
+			e.Changed(record.Record{ID: fmt.Sprint("call-", i)})
 			if i%100 == 0 {
 				time.Sleep(frame)
 			}
@@ -318,7 +318,7 @@ func TestSlowReaderIsDropped(t *testing.T) {
 func TestEndedCallDoesNotComeBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, e, _ := told(EventSources{})
-		e.Ended(store.Record{ID: "old"})
+		e.Ended(record.Record{ID: "old"})
 		l := listen(t, h, "", true)
 		l.next("hello")
 		if got := l.next("calls"); strings.Contains(got, `"id":"old"`) || !strings.Contains(got, `"id":"live"`) {
@@ -379,7 +379,7 @@ func TestEventsOverTheNetwork(t *testing.T) {
 type marker struct{ fakeControl }
 
 func (*marker) Order(context.Context, string, Order) (Call, error) {
-	return Call{Record: store.Record{ID: "masked"}, Phase: "bridged", Masked: true}, nil
+	return Call{Record: record.Record{ID: "masked"}, Phase: "bridged", Masked: true}, nil
 }
 
 // What an order changes is told at once, also if no record has it.
@@ -419,9 +419,9 @@ func BenchmarkEvents(b *testing.B) {
 				}()
 				b.Cleanup(func() { e.leave(r) })
 			}
-			records := make([]store.Record, 10000)
+			records := make([]record.Record, 10000)
 			for i := range records {
-				records[i] = store.Record{ID: fmt.Sprint(i), From: "+15075550100", StartedAt: start}
+				records[i] = record.Record{ID: fmt.Sprint(i), From: "+15075550100", StartedAt: start}
 			}
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {

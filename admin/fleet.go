@@ -5,7 +5,7 @@ import (
 	"errors"
 	"net/http"
 
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // fleetRecords are those of all nodes. Its errors say so.
@@ -17,15 +17,15 @@ type fleetError struct{ err error }
 func (e *fleetError) Error() string { return e.err.Error() }
 func (e *fleetError) Unwrap() error { return e.err }
 
-func (f fleetRecords) List(ctx context.Context, want store.Filter) ([]store.Record, string, error) {
+func (f fleetRecords) List(ctx context.Context, want record.Filter) ([]record.Record, string, error) {
 	records, next, err := f.Records.List(ctx, want)
-	if err != nil && !errors.Is(err, store.ErrCursor) {
+	if err != nil && !errors.Is(err, record.ErrCursor) {
 		err = &fleetError{err}
 	}
 	return records, next, err
 }
 
-func (f fleetRecords) Get(ctx context.Context, id string) (store.Record, bool, error) {
+func (f fleetRecords) Get(ctx context.Context, id string) (record.Record, bool, error) {
 	rec, ok, err := f.Records.Get(ctx, id)
 	if err != nil {
 		err = &fleetError{err}

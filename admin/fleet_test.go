@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // With a fleet, the records of all nodes are there on request, and a finished call of another node by its id. A fleet
@@ -16,7 +16,7 @@ func TestFleetRecords(t *testing.T) {
 	if res, body := do(t, New(opts), "GET", "/api/cdrs?fleet=true"); res.StatusCode != http.StatusBadRequest || !strings.Contains(body, "in no fleet") {
 		t.Errorf("without a fleet: got %d %s", res.StatusCode, body)
 	}
-	all := &fakeRecords{records: []store.Record{{ID: "elsewhere", Node: "other", StartedAt: start}}}
+	all := &fakeRecords{records: []record.Record{{ID: "elsewhere", Node: "other", StartedAt: start}}}
 	opts.Fleet = all
 	h := New(opts)
 	want := func(path string, status int, text ...string) {
@@ -49,7 +49,7 @@ func TestFleetRecords(t *testing.T) {
 	want("/api/calls/elsewhere", http.StatusServiceUnavailable, "is not reached", "another node")
 	want("/api/calls/done", http.StatusOK)
 	want("/api/cdrs", http.StatusOK)
-	all.err = store.ErrCursor
+	all.err = record.ErrCursor
 	want("/api/cdrs?fleet=true&cursor=x", http.StatusBadRequest, "cursor")
 	own.err = errors.New("disk")
 	want("/api/cdrs", http.StatusInternalServerError)

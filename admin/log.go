@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // LogLevel is how much is logged.
@@ -15,7 +15,7 @@ type LogLevel struct {
 	Level      string `json:"level"`
 	Configured string `json:"configured"`
 	// Until is when Configured is in force again; zero, and null in JSON, where it is.
-	Until store.Time `json:"until"`
+	Until record.Time `json:"until"`
 }
 
 // Leveller shows and changes how much is logged.

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 type fakeLeveller struct {
@@ -16,7 +16,7 @@ type fakeLeveller struct {
 }
 
 func (f *fakeLeveller) LogLevel() LogLevel {
-	return LogLevel{Level: f.level, Configured: "info", Until: store.TimeOf(start.Add(f.during))}
+	return LogLevel{Level: f.level, Configured: "info", Until: record.TimeOf(start.Add(f.during))}
 }
 
 func (f *fakeLeveller) SetLogLevel(level string, during time.Duration) LogLevel {

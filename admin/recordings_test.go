@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // fakeControl carries orders out, or fails.
@@ -22,12 +22,12 @@ type fakeControl struct {
 
 func (f *fakeControl) Order(_ context.Context, id string, o Order) (Call, error) {
 	f.asked = append(f.asked, id+" "+string(o))
-	return Call{Record: store.Record{ID: id, StartedAt: start}, Phase: "bridged", Recording: "paused", Masked: true}, f.err
+	return Call{Record: record.Record{ID: id, StartedAt: start}, Phase: "bridged", Recording: "paused", Masked: true}, f.err
 }
 
 func (f *fakeControl) Play(_ context.Context, id string, s PlayRequest) (Call, error) {
 	f.asked = append(f.asked, fmt.Sprintf("%s plays %+v", id, s))
-	return Call{Record: store.Record{ID: id, StartedAt: start}, Phase: "bridged", Recording: "paused", Masked: true}, f.err
+	return Call{Record: record.Record{ID: id, StartedAt: start}, Phase: "bridged", Recording: "paused", Masked: true}, f.err
 }
 
 // fakeFiles has one recording.
@@ -133,7 +133,7 @@ func TestRecordings(t *testing.T) {
 		t.Fatal(err)
 	}
 	opts.Recordings = fakeFiles{"2026/11/20/a.wav", file}
-	recs.records[0].Recordings = []store.Recording{{File: "2026/11/20/a.wav", Format: "wav", StartedAt: start, EndedAt: start, Bytes: 10}}
+	recs.records[0].Recordings = []record.Recording{{File: "2026/11/20/a.wav", Format: "wav", StartedAt: start, EndedAt: start, Bytes: 10}}
 	h := New(opts)
 	res, body := do(t, h, "GET", "/api/calls/done/recordings")
 	if want := `{"items":[{"file":"2026/11/20/a.wav","format":"wav","started_at":"2026-11-20T08:00:00.123Z",` +

@@ -3,7 +3,7 @@ package admin
 import (
 	"net/http"
 
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // Registrations are those of the node at others, and of others at the node.
@@ -14,30 +14,30 @@ type Registrations struct {
 
 // Outgoing is the registration of a trunk at a carrier or PBX.
 type Outgoing struct {
-	Trunk     string     `json:"trunk"`
-	State     string     `json:"state"`
-	Registrar string     `json:"registrar"`
-	Contact   string     `json:"contact"`
-	Since     store.Time `json:"since"`      // that the state holds
-	ExpiresAt store.Time `json:"expires_at"` // null: nothing is registered
-	NextAt    store.Time `json:"next_at"`    // null: a request is under way
-	Failures  int        `json:"failures"`
-	SIPStatus int        `json:"sip_status"`
-	Reason    string     `json:"reason"`
+	Trunk     string      `json:"trunk"`
+	State     string      `json:"state"`
+	Registrar string      `json:"registrar"`
+	Contact   string      `json:"contact"`
+	Since     record.Time `json:"since"`      // that the state holds
+	ExpiresAt record.Time `json:"expires_at"` // null: nothing is registered
+	NextAt    record.Time `json:"next_at"`    // null: a request is under way
+	Failures  int         `json:"failures"`
+	SIPStatus int         `json:"sip_status"`
+	Reason    string      `json:"reason"`
 }
 
 // Incoming is a Contact that has registered here.
 type Incoming struct {
-	Trunk        string     `json:"trunk"`  // that it is of; empty: a target
-	Target       string     `json:"target"` // that it is of; empty: a trunk
-	Contact      string     `json:"contact"`
-	Q            float64    `json:"q"`
-	Address      string     `json:"address"` // where it came from
-	Transport    string     `json:"transport"`
-	Path         []string   `json:"path"`
-	UserAgent    string     `json:"user_agent"`
-	RegisteredAt store.Time `json:"registered_at"`
-	ExpiresAt    store.Time `json:"expires_at"`
+	Trunk        string      `json:"trunk"`  // that it is of; empty: a target
+	Target       string      `json:"target"` // that it is of; empty: a trunk
+	Contact      string      `json:"contact"`
+	Q            float64     `json:"q"`
+	Address      string      `json:"address"` // where it came from
+	Transport    string      `json:"transport"`
+	Path         []string    `json:"path"`
+	UserAgent    string      `json:"user_agent"`
+	RegisteredAt record.Time `json:"registered_at"`
+	ExpiresAt    record.Time `json:"expires_at"`
 }
 
 // registrations lists them.

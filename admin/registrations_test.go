@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 func TestRegistrations(t *testing.T) {
@@ -14,7 +14,7 @@ func TestRegistrations(t *testing.T) {
 	if got, _ := do(t, New(o), "GET", path); got.StatusCode != 404 {
 		t.Errorf("without registrations: %d", got.StatusCode)
 	}
-	at := store.TimeOf(time.Date(2026, 11, 22, 4, 0, 0, 0, time.UTC))
+	at := record.TimeOf(time.Date(2026, 11, 22, 4, 0, 0, 0, time.UTC))
 	all := Registrations{
 		Outgoing: []Outgoing{{Trunk: "line", State: "registered", Registrar: "sip.carrier.example", Contact: "sip:t@192.0.2.1:5060", Since: at, ExpiresAt: at}},
 		Incoming: []Incoming{{Trunk: "phone", Contact: "sip:a@10.0.0.5", Q: 1, Address: "203.0.113.7:5060", Transport: "udp", Path: []string{}, RegisteredAt: at, ExpiresAt: at}},

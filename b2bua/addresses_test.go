@@ -14,7 +14,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/locate"
 	"flowbridge/b2bua/peers"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // twoAddresses has the agent at a name with two addresses: SRV prefers the agent's to the spare one's.
@@ -35,7 +35,7 @@ func inWorldOfNames(t *testing.T, test func(w *world), replace ...string) {
 }
 
 // takesAtSecond has the second address answer the call, and ends it.
-func (w *world) takesAtSecond(d *dialogue) (invite received, r store.Record) {
+func (w *world) takesAtSecond(d *dialogue) (invite received, r record.Record) {
 	w.t.Helper()
 	invite = w.agent2.expect("INVITE")
 	w.agent2.answer(invite, "b")
@@ -46,7 +46,7 @@ func (w *world) takesAtSecond(d *dialogue) (invite received, r store.Record) {
 	return invite, w.record()
 }
 
-func (w *world) wantTried(r store.Record, tried ...string) {
+func (w *world) wantTried(r record.Record, tried ...string) {
 	w.t.Helper()
 	if len(r.Attempts) != 1 || !slices.Equal(r.Attempts[0].Tried, tried) || r.Attempts[0].Cause != "" {
 		w.t.Errorf("attempts %+v; want one that tried %q", r.Attempts, tried)

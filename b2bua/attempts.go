@@ -20,7 +20,7 @@ import (
 	"flowbridge/config/template"
 	"flowbridge/internal/tracecontext"
 	"flowbridge/media"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // plan lists the targets of a route or a transfer, to be tried one after the other,
@@ -152,13 +152,13 @@ func (a *attempt) tried() []string {
 }
 
 // recordOf is an attempt's entry in the record.
-func (a *attempt) recordOf(why cause.Cause, code int) store.Attempt {
+func (a *attempt) recordOf(why cause.Cause, code int) record.Attempt {
 	reason := a.plan.reason
 	if a.shared {
-		reason = store.ReasonSplit
+		reason = record.ReasonSplit
 	}
-	return store.Attempt{
-		StartedAt: store.TimeOf(a.started),
+	return record.Attempt{
+		StartedAt: record.TimeOf(a.started),
 		Target:    a.target.Dial.Name, Reason: reason, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
 		SIPStatus: code, Cause: string(why), MS: time.Since(a.started).Milliseconds(), Transport: a.transport, DroppedHeaders: a.dropped,
 		SIPCallID: a.callID(), Tried: a.tried(),
@@ -173,7 +173,7 @@ func (c *Call) try(p *plan) bool {
 		if !p.replaces() {
 			c.noteDestination(a.target)
 			c.record.targetSIPCallID, c.record.synthflowCallID, c.record.externalID = "", "", ""
-			c.record.preparedAt, c.record.dialedAt = store.Time{}, store.Time{}
+			c.record.preparedAt, c.record.dialedAt = record.Time{}, record.Time{}
 		}
 		if c.possible(a) {
 			c.prepare(a)

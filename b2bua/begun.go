@@ -16,14 +16,14 @@ import (
 	"flowbridge/b2bua/sdp"
 	"flowbridge/b2bua/transport"
 	"flowbridge/media"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // The calls that a replaced process was setting up, and that begin again with the caller's INVITE.
 
 // begun is a call that the process before was setting up, until it begins again.
 type begun struct {
-	record store.Record
+	record record.Record
 	noted  *kept.Call
 	invite []byte       // as the process before has given it
 	media  RelaySession // the caller has its description; nil: it has none
@@ -96,7 +96,7 @@ func (s *Server) notBegun(b *begun) {
 	if b.media != nil {
 		b.media.Close()
 	}
-	s.keepInterrupted(&store.Left{Interrupted: b.record.Interrupted(time.Now())})
+	s.keepInterrupted(&record.Left{Interrupted: b.record.Interrupted(time.Now())})
 }
 
 // goOn has a call that begins again know what its caller was told: the waiting time counts on, the leg's answers follow those
@@ -109,7 +109,7 @@ func (b *begun) goOn(c *Call) {
 		c.vars.Queue.Seconds = strconv.Itoa(int(c.waited().Seconds()))
 	}
 	c.record.ringingAt = b.record.RingingAt
-	c.record.attempts = slices.DeleteFunc(slices.Clone(b.record.Attempts), func(a store.Attempt) bool { return a.SIPCallID == "" }) // which is made again
+	c.record.attempts = slices.DeleteFunc(slices.Clone(b.record.Attempts), func(a record.Attempt) bool { return a.SIPCallID == "" }) // which is made again
 	c.again, c.placed = true, b.noted.Placed
 	if b.noted.Masked { // ordered before the answer
 		c.masking.on, c.masking.applied = true, b.media != nil

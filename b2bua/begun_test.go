@@ -11,7 +11,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/media"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // soundingQueue is queueConfig with a sound, and a trunk with these keys.
@@ -111,7 +111,7 @@ func TestQueueWithASoundGoesOver(t *testing.T) {
 				synctest.Wait()
 				time.Sleep(20 * time.Second)
 				w.refused(third, "486") // 50 s after it came
-				if r := w.wantRecord(store.DispositionBusy, cause.QueueTimeout, store.EndedBySystem); r.QueuedMS != 50_000 || !strings.HasSuffix(r.To, "0003") {
+				if r := w.wantRecord(record.DispositionBusy, cause.QueueTimeout, record.EndedBySystem); r.QueuedMS != 50_000 || !strings.HasSuffix(r.To, "0003") {
 					t.Errorf("waited %d ms", r.QueuedMS)
 				}
 				if tt.offer != "" {
@@ -144,7 +144,7 @@ func TestCallerLeavesAfterTheHandOver(t *testing.T) {
 			w.carrier.cancel(d)
 			w.carrier.expect("SIP/2.0 200")
 			w.refused(d, "487")
-			w.wantRecord(store.DispositionCancelled, cause.CallerCancelled, store.EndedByCaller)
+			w.wantRecord(record.DispositionCancelled, cause.CallerCancelled, record.EndedByCaller)
 		},
 		"update": func(w *world, d *dialogue) {
 			w.carrier.within(d, "UPDATE", "") // it waits in the socket
@@ -154,20 +154,20 @@ func TestCallerLeavesAfterTheHandOver(t *testing.T) {
 			w.carrier.expect("SIP/2.0 200")
 			time.Sleep(49 * time.Second)
 			w.refused(d, "486")
-			w.wantRecord(store.DispositionBusy, cause.QueueTimeout, store.EndedBySystem)
+			w.wantRecord(record.DispositionBusy, cause.QueueTimeout, record.EndedBySystem)
 		},
 		"not taken": func(w *world, d *dialogue) {
 			w.server.Drain()
 			w.serves()
 			w.refused(d, "503")
-			w.wantRecord(store.DispositionInterrupted, cause.ProcessRestart, store.EndedBySystem)
+			w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
 		},
 		"killed": func(w *world, d *dialogue) {
 			w.serves()
 			w.carrier.expect("SIP/2.0 183")
 			w.restart()
 			w.refused(d, "500")
-			w.wantRecord(store.DispositionInterrupted, cause.ProcessRestart, store.EndedBySystem)
+			w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
 			w.relay.sessions[1].Close() // of the dead process
 		},
 		"killed at once": func(w *world, d *dialogue) {
@@ -180,7 +180,7 @@ func TestCallerLeavesAfterTheHandOver(t *testing.T) {
 			}
 			w.begin(left)
 			w.refused(d, "500")
-			w.wantRecord(store.DispositionInterrupted, cause.ProcessRestart, store.EndedBySystem)
+			w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
 			w.relay.sessions[1].Close() // of the dead process
 		},
 	} {

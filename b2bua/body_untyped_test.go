@@ -8,7 +8,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/internal/siptest"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // toldUntyped is how many lines of a call's ladder are about a missing Content-Type.
@@ -87,7 +87,7 @@ func TestAnswerWithoutContentType(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inWorldWith(t, talkYAML("", ""), func(w *world) {
 				play(w)
-				r := w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+				r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 				if n := w.toldUntyped(r.ID); n != 1 {
 					t.Errorf("%d lines in the ladder", n)
 				}

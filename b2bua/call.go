@@ -23,7 +23,7 @@ import (
 	"flowbridge/config/template"
 	"flowbridge/internal/tracecontext"
 	"flowbridge/media"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // phase is one phase of a call: it handles facts until the call leaves it and
@@ -83,15 +83,15 @@ type Call struct {
 	hearing   hearing   // whether the agent is heard
 
 	times    times
-	record   record
+	record   callRecord
 	owes     bool // what its legs owe is on file
 	acks     []held
-	byes     []held        // the answer to a BYE, and what it has led to
-	ended    *store.Record // nil: the call goes on
-	claimed  bool          // it counts for the limits of its numbers
-	again    bool          // the process before has let it in
-	placed   bool          // it had a place at a target there, and has none here yet
-	finished bool          // the record is handed over
+	byes     []held         // the answer to a BYE, and what it has led to
+	ended    *record.Record // nil: the call goes on
+	claimed  bool           // it counts for the limits of its numbers
+	again    bool           // the process before has let it in
+	placed   bool           // it had a place at a target there, and has none here yet
+	finished bool           // the record is handed over
 
 	why     cause.Cause           // for the legs of a call that a killed process has left
 	hangups []chan<- ordered      // operators' orders that wait for the end
@@ -133,7 +133,7 @@ func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peer
 	c.privacy = outbound.PrivacyOf(req, t.Caller)
 	c.ladder = s.ladders.Claim(c.id, c.vars.SIPCallID, message.TagOf(req.From().Params), cmp.Or(t.TrunkName(), t.TargetName()), c.times.started)
 	c.ladder.Traced(c.trace.ID())
-	c.record = record{trunk: t.TrunkName(), target: t.TargetName(), startedAt: store.TimeOf(c.times.started)}
+	c.record = callRecord{trunk: t.TrunkName(), target: t.TargetName(), startedAt: record.TimeOf(c.times.started)}
 	return c
 }
 
@@ -148,7 +148,7 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	c.transfer, c.exchange, c.relays.open = nil, nil, nil
 	now := time.Now()
 	c.stopRecording()
-	var counted store.Media
+	var counted record.Media
 	if c.media.session != nil {
 		last := c.media.session.Close()
 		c.ladder.Unwatch(last)
@@ -158,7 +158,7 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	whole := c.cdr()
 	r := &whole
 	r.Media = counted
-	r.EndedAt = store.TimeOf(now)
+	r.EndedAt = record.TimeOf(now)
 	r.Cause, r.EndedBy = string(why), by
 	if r.AnsweredAt.IsZero() {
 		r.SIPStatus, r.Q850 = status, q850
@@ -167,7 +167,7 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 		}
 		r.Disposition = outbound.DispositionOf(why, status)
 	} else {
-		r.SIPStatus, r.Disposition = 200, store.DispositionAnswered
+		r.SIPStatus, r.Disposition = 200, record.DispositionAnswered
 		r.DurationMS = now.Sub(c.times.answered).Milliseconds()
 		if r.Q850 = q850; q850 == 0 {
 			r.Q850 = cause.Q850OfCause(why)
@@ -225,7 +225,7 @@ func (c *Call) finish() {
 }
 
 // keep hands the record to the sink, with what the call owes. A server that stops does not wait for it.
-func (c *Call) keep(r *store.Record, owes []byte) {
+func (c *Call) keep(r *record.Record, owes []byte) {
 	c.server.sink.Keep(c.server.ctx, r, owes, func(err error) {
 		if err != nil && c.server.ctx.Err() == nil {
 			c.log.Error().Err(err).Msg("record not written")
@@ -245,7 +245,7 @@ func (c *Call) recovered() {
 	}
 	c.server.panicked(c.log.Error(), "call", v)
 	if !c.finished {
-		c.safely(func() { c.end(cause.InternalError, store.EndedBySystem, 500, 0) })
+		c.safely(func() { c.end(cause.InternalError, record.EndedBySystem, 500, 0) })
 		c.safely(func() { c.hangupAll(cause.InternalError) })
 	}
 	if !c.finished {

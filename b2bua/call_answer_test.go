@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"flowbridge/internal/siptest"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // A response that belongs to no request, or has no To, leaves no leg behind when
@@ -50,7 +50,7 @@ func TestByeOfRingingTargetIsNotTheCallers(t *testing.T) {
 		synctest.Wait()
 		w.sink.mu.Lock()
 		for _, r := range w.sink.done {
-			if r.EndedBy == store.EndedByCaller {
+			if r.EndedBy == record.EndedByCaller {
 				t.Errorf("record: %s by %s; the caller did nothing", r.Cause, r.EndedBy)
 			}
 		}

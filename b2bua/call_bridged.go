@@ -6,7 +6,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // bridged: both legs are answered and media flows. A transfer may be under way
@@ -37,7 +37,7 @@ func (c *Call) factInBridge(from *legOnWire, f leg.Fact) {
 	case leg.Cancelled:
 		// The carrier's CANCEL was faster than our 200, which never went out. To the
 		// target the call was answered: it gets BYE.
-		c.neverAnswered(cause.CallerCancelled, store.EndedByCaller, 487)
+		c.neverAnswered(cause.CallerCancelled, record.EndedByCaller, 487)
 	case leg.Offered:
 		c.onOffered(from, f)
 	case leg.Withdrawn:
@@ -46,7 +46,7 @@ func (c *Call) factInBridge(from *legOnWire, f leg.Fact) {
 	case leg.AnswerReady:
 		if err := c.onAnswerReady(from, f); err != nil {
 			c.log.Warn().Err(err).Stringer("side", c.side(from)).Msg("no usable answer in ACK")
-			c.hangup(cause.BadACK, store.EndedBySystem)
+			c.hangup(cause.BadACK, record.EndedBySystem)
 		}
 		c.journal()
 	case leg.OfferRefused:
@@ -91,7 +91,7 @@ func (c *Call) eventInBridge(e event) {
 	case Killed:
 		c.hangup(e.Cause, e.By)
 	case Expired:
-		c.hangup(e.Cause, store.EndedBySystem)
+		c.hangup(e.Cause, record.EndedBySystem)
 	case Keyed:
 		c.onKeyed(e)
 	case Played:
@@ -106,12 +106,12 @@ func (c *Call) eventInBridge(e event) {
 // onGone: one side hung up, or its dialog broke. The call ends, unless the agent has
 // gone during its transfer.
 func (c *Call) onGone(from *legOnWire, f leg.Gone) {
-	by := store.EndedBySystem
+	by := record.EndedBySystem
 	switch {
 	case f.ByPeer && from == c.a:
-		by = store.EndedByCaller
+		by = record.EndedByCaller
 	case f.ByPeer:
-		by = store.EndedByAgent
+		by = record.EndedByAgent
 	}
 	if from == c.b && c.transfer != nil {
 		c.agentLeft(f)
@@ -121,7 +121,7 @@ func (c *Call) onGone(from *legOnWire, f leg.Gone) {
 		return
 	}
 	if f.Cause == cause.NoPRACK && from == c.a {
-		c.neverAnswered(f.Cause, store.EndedBySystem, 504)
+		c.neverAnswered(f.Cause, record.EndedBySystem, 504)
 		return
 	}
 	c.stopTransfer(f.Cause)
@@ -158,7 +158,7 @@ func (c *Call) heardByCaller() int {
 
 // unanswered takes the answer out of the record: the caller never got it.
 func (c *Call) unanswered() {
-	c.record.answeredAt = store.Time{}
+	c.record.answeredAt = record.Time{}
 	c.record.setupMS = 0
 }
 

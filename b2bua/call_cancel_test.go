@@ -10,7 +10,7 @@ import (
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/internal/siptest"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 func TestCancelBeforeAnswer(t *testing.T) {
@@ -41,10 +41,10 @@ func TestCancelBeforeAnswer(t *testing.T) {
 				if !hang {
 					cancel := w.agent.expect("CANCEL sip:+15075785607@192.0.2.20:32681")
 					w.agent.reply(cancel, 200, "OK", "a", "")
-					w.wantRecord("cancelled", cause.CallerCancelled, store.EndedByCaller)
+					w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
 					return
 				}
-				w.wantRecord("cancelled", cause.CallerCancelled, store.EndedByCaller)
+				w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
 				w.agent.silent(time.Minute)
 			})
 		})
@@ -70,7 +70,7 @@ func TestCancelCrossesAnswerOfTarget(t *testing.T) {
 		w.carrier.expect("SIP/2.0 200")
 		w.carrier.expect("SIP/2.0 487")
 		w.carrier.ackRefused(d)
-		w.wantRecord("cancelled", cause.CallerCancelled, store.EndedByCaller)
+		w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
 	})
 }
 
@@ -95,11 +95,11 @@ func TestCancelBeats200ToCarrier(t *testing.T) {
 		case final["1 INVITE 487"] == 1 && final["1 INVITE 200"] == 0:
 			w.carrier.ackRefused(d)
 			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-			w.wantRecord("cancelled", cause.CallerCancelled, store.EndedByCaller)
+			w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
 		case final["1 INVITE 200"] == 1 && final["1 INVITE 487"] == 0:
 			w.carrier.ackRefused(d)
 			w.callerHangsUp(d)
-			w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+			w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 		default:
 			t.Errorf("final answers %v", final)
 		}
@@ -127,7 +127,7 @@ func TestCancelBeforeItsInvite(t *testing.T) {
 			t.Errorf("answers %v", got)
 		}
 		w.carrier.ackRefused(d)
-		w.wantRecord("cancelled", cause.CallerCancelled, store.EndedByCaller)
+		w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
 		w.agent.silent(time.Minute)
 	})
 }

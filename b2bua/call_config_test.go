@@ -12,7 +12,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/sdp"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // With on_failure: dial a target is called without an id when its API fails,
@@ -105,7 +105,7 @@ func TestBehindNAT(t *testing.T) {
 					bye := w.carrier.expect("BYE sip:ann@10.1.2.3:5062")
 					w.carrier.reply(bye, 200, "OK", "", "")
 				}
-				w.wantRecord("answered", cause.AgentHangup, store.EndedByAgent)
+				w.wantRecord("answered", cause.AgentHangup, record.EndedByAgent)
 			})
 		})
 	}

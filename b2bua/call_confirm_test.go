@@ -11,7 +11,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // confirmYAML has the caller's early media begin at once.
@@ -60,7 +60,7 @@ func TestCallerIsConfirmedByItsACK(t *testing.T) {
 		w.carrier.ackOf(d, d.seq+d.later, "")
 		w.wantConfirmed("re-INVITE", true)
 		w.callerHangsUp(d)
-		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 	})
 }
 
@@ -89,7 +89,7 @@ func TestWithheldMediaIsLogged(t *testing.T) {
 			}
 			w.carrier.ack(d)
 			w.callerHangsUp(d)
-			w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+			w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 		})
 	}
 }

@@ -18,7 +18,7 @@ import (
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/media"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // progress is the result of dialling a prepared attempt.
@@ -79,7 +79,7 @@ func (c *Call) notePrepared(f Ready) (first bool) {
 	}
 	c.name(id)
 	if !a.plan.replaces() {
-		c.record.preparedAt = store.TimeOf(time.Now())
+		c.record.preparedAt = record.TimeOf(time.Now())
 		c.record.synthflowCallID = id
 	}
 	if f.Prepared.Shared {
@@ -111,7 +111,7 @@ func (c *Call) dial(f Ready) (cause.Cause, error) {
 	if !a.plan.replaces() {
 		c.media.addr[media.SideB] = a.mediaName
 		c.record.targetSIPCallID, c.record.externalID = leg.Dialog().CallID, external
-		c.record.dialedAt = store.TimeOf(time.Now())
+		c.record.dialedAt = record.TimeOf(time.Now())
 	}
 	c.step(a.line, invite)
 	c.triesFrom(time.Now(), a, false)

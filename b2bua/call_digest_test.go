@@ -12,7 +12,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/message"
 	"flowbridge/internal/siptest"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // digestConfig has credentials for both agents; the password is that of
@@ -87,7 +87,7 @@ func TestChallengedCallAnswered(t *testing.T) {
 		bye = w.agent2.expect("BYE")
 		w.wantCredentials(bye, "n3", 1)
 		w.agent2.reply(bye, 200, "OK", "", "")
-		r := w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+		r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 		if len(r.Attempts) != 1 || r.Attempts[0].SIPStatus != 200 || r.Attempts[0].Cause != "" || r.SetupMS != 16_000 {
 			t.Errorf("record %+v", r)
 		}
@@ -112,7 +112,7 @@ func TestWrongPassword(t *testing.T) {
 		w.carrier.bye(d)
 		w.carrier.expect("SIP/2.0 200")
 		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-		r := w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+		r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 		if len(r.Attempts) != 2 || r.Attempts[0].SIPStatus != 401 || r.Attempts[0].Cause != string(cause.AuthRefused) {
 			t.Errorf("attempts %+v", r.Attempts)
 		}
@@ -143,7 +143,7 @@ func TestChallengeNotAnswered(t *testing.T) {
 				}
 				w.carrier.expect("SIP/2.0 503")
 				w.carrier.ackRefused(d)
-				r := w.wantRecord("failed", tt.cause, store.EndedBySystem)
+				r := w.wantRecord("failed", tt.cause, record.EndedBySystem)
 				if len(r.Attempts) != 1 || r.Attempts[0].SIPStatus != 401 || r.Attempts[0].Cause != string(tt.cause) || r.SIPStatus != 503 {
 					t.Errorf("record %+v", r)
 				}
@@ -186,7 +186,7 @@ func TestCancelAfterChallenge(t *testing.T) {
 					w.agent2.reply(second, 487, "Request Terminated", "a", "")
 					w.agent2.expect("ACK")
 				} // else the CANCEL is not heeded: the transaction ends with the leg
-				r := w.wantRecord("cancelled", cause.CallerCancelled, store.EndedByCaller)
+				r := w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
 				if len(r.Attempts) != 1 || r.Attempts[0].Cause != string(cause.CallerCancelled) {
 					t.Errorf("attempts %+v", r.Attempts)
 				}
@@ -208,7 +208,7 @@ func TestCancelBeforeChallenge(t *testing.T) {
 		w.carrier.ackRefused(d)
 		w.agent2.challenge(invite, `nonce="n1"`)
 		w.agent2.silent(time.Minute)
-		w.wantRecord("cancelled", cause.CallerCancelled, store.EndedByCaller)
+		w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
 	})
 }
 
@@ -228,7 +228,7 @@ func TestSilentAfterChallenge(t *testing.T) {
 			t.Errorf("503 after %v; want 4s after the challenge", got)
 		}
 		w.carrier.ackRefused(d)
-		w.wantRecord("failed", cause.TargetSilent, store.EndedBySystem)
+		w.wantRecord("failed", cause.TargetSilent, record.EndedBySystem)
 		time.Sleep(time.Minute)
 		for _, m := range w.agent2.rest() { // the INVITE goes on being sent until its transaction times out
 			if m.value("CSeq") != "2 INVITE" {

@@ -12,7 +12,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/config/template"
 	"flowbridge/stir"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // trunks[].identity: who calls is verified before the call has a route, and before anything
@@ -65,5 +65,5 @@ func (c *Call) onVerified(e Verified) phase {
 		refusal.Headers = []sip.Header{sip.NewHeader("Date", time.Now().UTC().Format(http.TimeFormat))}
 	}
 	c.step(c.a, refusal)
-	return c.end(cause.IdentityRefused, store.EndedBySystem, e.Status, 0)
+	return c.end(cause.IdentityRefused, record.EndedBySystem, e.Status, 0)
 }

@@ -6,7 +6,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/media"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // SRTP whose keys come from a DTLS handshake (RFC 5763). It runs beside the call, for each association that the
@@ -90,7 +90,7 @@ func (c *Call) securedInBridge(e Secured) {
 	case !ok && tried:
 		c.tryFailed(cause.DTLSFailed, e.err)
 	case !ok:
-		c.hangup(cause.DTLSFailed, store.EndedBySystem)
+		c.hangup(cause.DTLSFailed, record.EndedBySystem)
 	case tried && a.answer != nil && !a.crypto.Awaits():
 		c.transferAnswered(*a.answer)
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // A call to which nothing happens has one line at level info, with what there is to know about it.
@@ -18,7 +18,7 @@ func TestPlainCallIsOneLine(t *testing.T) {
 	inWorldOf(t, testConfig, func(o *Options) { o.Log = zerolog.New(&out).Level(zerolog.InfoLevel) }, func(w *world) {
 		d, _ := w.established()
 		w.callerHangsUp(d)
-		r := w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+		r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 		synctest.Wait()
 		lines := bytes.Split(bytes.TrimSpace(out.text.Bytes()), []byte("\n"))
 		if len(lines) != 1 {

@@ -9,7 +9,7 @@ import (
 	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // The loop of a call's turn: posted items and deadlines go to the legs, and
@@ -71,7 +71,7 @@ func (c *Call) handle() bool {
 	}
 	it, ok, overflow := c.mailbox.Take()
 	if overflow {
-		c.mailbox.happened(Killed{Cause: cause.Overflow, By: store.EndedBySystem})
+		c.mailbox.happened(Killed{Cause: cause.Overflow, By: record.EndedBySystem})
 	}
 	if ok {
 		c.take(it)
@@ -85,7 +85,7 @@ func (c *Call) handle() bool {
 		return true
 	}
 	if !c.finished && c.server.ctx.Err() != nil {
-		c.mailbox.happened(Killed{Cause: cause.Shutdown, By: store.EndedBySystem})
+		c.mailbox.happened(Killed{Cause: cause.Shutdown, By: record.EndedBySystem})
 		return true
 	}
 	return false

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // A panic ends its call, with a cause and both legs told, and nothing else.
@@ -22,14 +22,14 @@ func TestPanicEndsItsCallOnly(t *testing.T) {
 		w.carrier.expect("SIP/2.0 500")
 		w.carrier.ackRefused(other)
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-		r := w.wantRecord("failed", cause.InternalError, store.EndedBySystem)
+		r := w.wantRecord("failed", cause.InternalError, record.EndedBySystem)
 		if r.SIPStatus != 500 {
 			t.Errorf("status %d", r.SIPStatus)
 		}
 		w.panics = 1
 		w.relay.broken = false
 		w.callerHangsUp(d)
-		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 	})
 }
 
@@ -43,7 +43,7 @@ func TestNoPorts(t *testing.T) {
 			t.Error("503 without Retry-After")
 		}
 		w.carrier.ackRefused(d)
-		w.wantRecord("failed", cause.NoPorts, store.EndedBySystem)
+		w.wantRecord("failed", cause.NoPorts, record.EndedBySystem)
 		if len(w.prepare.asked) != 0 {
 			t.Error("the platform was asked")
 		}

@@ -10,12 +10,12 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/config"
 	"flowbridge/media"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // record is the media's part of the record.
-func (m *callMedia) record(s media.Stats, a *agreement.Agreement) store.Media {
-	r := store.Media{A: m.sideRecord(media.SideA, s.A, a), B: m.sideRecord(media.SideB, s.B, a), OneWay: m.oneWay, GapMS: max(s.A.Gap, s.B.Gap).Milliseconds()}
+func (m *callMedia) record(s media.Stats, a *agreement.Agreement) record.Media {
+	r := record.Media{A: m.sideRecord(media.SideA, s.A, a), B: m.sideRecord(media.SideB, s.B, a), OneWay: m.oneWay, GapMS: max(s.A.Gap, s.B.Gap).Milliseconds()}
 	r.MOS = r.A.MOS
 	if r.MOS == 0 || r.B.MOS != 0 && r.B.MOS < r.MOS {
 		r.MOS = r.B.MOS
@@ -23,13 +23,13 @@ func (m *callMedia) record(s media.Stats, a *agreement.Agreement) store.Media {
 	return r
 }
 
-func (m *callMedia) sideRecord(side media.Side, s media.SideStats, a *agreement.Agreement) store.MediaSide {
-	r := store.MediaSide{
+func (m *callMedia) sideRecord(side media.Side, s media.SideStats, a *agreement.Agreement) record.MediaSide {
+	r := record.MediaSide{
 		Rx: int64(s.RxPackets), Tx: int64(s.TxPackets), Lost: int64(s.Lost),
 		Dropped: int64(s.DroppedTotal), DroppedBy: droppedBy(s.Dropped), JitterMS: s.JitterMS,
 		Duplicates: int64(s.Duplicates), Reordered: int64(s.Reordered), Bursts: int64(s.Bursts), SSRCChanges: int64(s.SSRCChanges),
-		RTT:   store.Millis(float64(s.RTT.Round(time.Microsecond)) / float64(time.Millisecond)),
-		MOS:   store.Score(math.Round(100*s.MOS) / 100),
+		RTT:   record.Millis(float64(s.RTT.Round(time.Microsecond)) / float64(time.Millisecond)),
+		MOS:   record.Score(math.Round(100*s.MOS) / 100),
 		Codec: a.Codec[side].Name, SRTP: m.suite(side),
 	}
 	if d := a.Description[side]; d != nil && d.RTP().IsValid() {
@@ -44,8 +44,8 @@ func (m *callMedia) sideRecord(side media.Side, s media.SideStats, a *agreement.
 	return r
 }
 
-func droppedBy(d media.Drops) store.DroppedBy {
-	return store.DroppedBy{
+func droppedBy(d media.Drops) record.DroppedBy {
+	return record.DroppedBy{
 		WrongSource: int64(d.WrongSource), Unproven: int64(d.Unproven), WrongSSRC: int64(d.WrongSSRC),
 		Unauthentic: int64(d.Unauthentic), Replayed: int64(d.Replayed), Unprotected: int64(d.Unprotected), Masked: int64(d.Masked), Malformed: int64(d.Malformed), NoDestination: int64(d.NoDestination),
 		Oversize: int64(d.Oversize), SendError: int64(d.SendError), Held: int64(d.Held), Diverted: int64(d.Diverted),
@@ -61,7 +61,7 @@ func (c *Call) onMediaLost(f MediaLost) {
 	if f.Never {
 		why = cause.NoMedia
 	}
-	c.hangup(why, store.EndedBySystem)
+	c.hangup(why, record.EndedBySystem)
 }
 
 // onOneWay logs what an operator needs to know of a silent side: where its RTP
@@ -99,7 +99,7 @@ func (c *Call) onWithheld() {
 // warnOfDeafness logs one-way audio that we cause: RTP came, but from an address
 // that is not believed.
 func (c *Call) warnOfDeafness() {
-	for side, m := range [...]*store.MediaSide{media.SideA: &c.ended.Media.A, media.SideB: &c.ended.Media.B} {
+	for side, m := range [...]*record.MediaSide{media.SideA: &c.ended.Media.A, media.SideB: &c.ended.Media.B} {
 		side := media.Side(side)
 		if m.Dropped <= m.Rx {
 			continue

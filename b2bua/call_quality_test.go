@@ -18,7 +18,7 @@ import (
 	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // logged is a log that a test reads.
@@ -77,7 +77,7 @@ func TestOneWayAudio(t *testing.T) {
 			t.Errorf("got %v", f)
 		}
 		w.callerHangsUp(c.d)
-		if r := w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller); r.Media.OneWay != "b" {
+		if r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller); r.Media.OneWay != "b" {
 			t.Errorf("one_way %q in the record; want b", r.Media.OneWay)
 		}
 	})
@@ -137,7 +137,7 @@ func inTalkThatEnds(t *testing.T, e media.Event, cause cause.Cause) {
 			t.Errorf("Reason %q; want 102 and %s", got, cause)
 		}
 		w.agent.reply(bye, 200, "OK", "", "")
-		if r := w.wantRecord("answered", cause, store.EndedBySystem); r.Media.OneWay != "" {
+		if r := w.wantRecord("answered", cause, record.EndedBySystem); r.Media.OneWay != "" {
 			t.Errorf("one_way %q where nobody was heard", r.Media.OneWay)
 		}
 	})
@@ -148,9 +148,9 @@ func TestMediaRecord(t *testing.T) {
 		RxPackets: 1, TxPackets: 2, Lost: 3, Bursts: 4, Duplicates: 5, Reordered: 6, SSRCChanges: 7, DroppedTotal: 8,
 		Dropped: media.Drops{WrongSource: 8}, JitterMS: 1.5, RTT: 12345678 * time.Nanosecond, MOS: 4.3456,
 	}
-	want := store.MediaSide{
+	want := record.MediaSide{
 		Rx: 1, Tx: 2, Lost: 3, Bursts: 4, Duplicates: 5, Reordered: 6, SSRCChanges: 7, Dropped: 8,
-		DroppedBy: store.DroppedBy{WrongSource: 8}, JitterMS: 1.5, RTT: 12.346, MOS: 4.35,
+		DroppedBy: record.DroppedBy{WrongSource: 8}, JitterMS: 1.5, RTT: 12.346, MOS: 4.35,
 	}
 	c := &Call{}
 	d, err := sdp.Parse([]byte(siptest.SessionAt("192.0.2.10", 20000, "8")))

@@ -4,39 +4,39 @@ import (
 	"time"
 
 	"flowbridge/b2bua/peers"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
-// record is what the CDR of a call has beside what the call keeps for itself. A whole
-// store.Record is several times as large, most of it for the counts of the media.
-type record struct {
+// callRecord is what the CDR of a call has beside what the call keeps for itself. A whole
+// record.Record is several times as large, most of it for the counts of the media.
+type callRecord struct {
 	trunk, target string
 
 	targetSIPCallID, synthflowCallID, externalID string
 
-	startedAt, ringingAt, preparedAt, dialedAt, answeredAt store.Time
+	startedAt, ringingAt, preparedAt, dialedAt, answeredAt record.Time
 
 	setupMS  int64
 	queued   time.Duration // waited for a place at a target, but for a wait that goes on
 	restored int           // by how many processes
-	attempts []store.Attempt
+	attempts []record.Attempt
 }
 
 // cdr is the call's CDR so far, without the files of recordings.
-func (c *Call) cdr() store.Record {
+func (c *Call) cdr() record.Record {
 	if c.ended != nil {
 		return *c.ended
 	}
 	r := &c.record
 	attempts := r.attempts
 	if attempts == nil {
-		attempts = []store.Attempt{}
+		attempts = []record.Attempt{}
 	}
 	var lasts time.Duration // so far
 	if !c.times.answered.IsZero() {
 		lasts = time.Since(c.times.answered)
 	}
-	return store.Record{
+	return record.Record{
 		ID: c.id, Node: c.server.node, Trunk: r.trunk, Route: c.vars.Route, Target: r.target, Direction: c.vars.Direction,
 		From: c.vars.From.Number, To: c.vars.To.Number, Lead: c.vars.Lead().Number,
 		SIPCallID: c.vars.SIPCallID, TargetSIPCallID: r.targetSIPCallID, SynthflowCallID: r.synthflowCallID, ExternalID: r.externalID,

@@ -13,7 +13,7 @@ import (
 	"flowbridge/config"
 	"flowbridge/config/template"
 	"flowbridge/media"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // routes[].rescue: the agent's leg dies in mid-call, and the caller stays. A rescue is a
@@ -63,7 +63,7 @@ func (a *attempt) answeredAt(c *Call) time.Time {
 // over. False: the route has nobody for it, and the call ends.
 func (c *Call) rescue(l loss) bool {
 	r := c.rescuing()
-	if c.rescues >= r.Times || c.bridge.plan.reason == store.ReasonTransfer || c.a.leg.AnswerWaits() {
+	if c.rescues >= r.Times || c.bridge.plan.reason == record.ReasonTransfer || c.a.leg.AnswerWaits() {
 		return false
 	}
 	vars := c.vars
@@ -81,7 +81,7 @@ func (c *Call) rescue(l loss) bool {
 	c.rescues++
 	c.transfer = &transfer{
 		lost: &l, code: 503, reason: message.StatusText(503),
-		plan: plan{targets: targets, failoverOn: c.route.FailoverOn, reason: store.ReasonRescue, vars: &vars},
+		plan: plan{targets: targets, failoverOn: c.route.FailoverOn, reason: record.ReasonRescue, vars: &vars},
 	}
 	c.log.Warn().Str("target", c.bridge.target.Dial.Name).Str("cause", string(l.cause)).Int("q850", l.q850).Msg("agent lost, the caller is kept")
 	c.ladder.Decide("the agent's leg has died (%s): the caller is kept, and somebody else is called", l.cause.Words())
@@ -163,7 +163,7 @@ func (c *Call) look(now time.Time) {
 		return
 	}
 	agent := c.b
-	if c.rescue(loss{cause: cause.MediaTimeout, by: store.EndedBySystem}) {
+	if c.rescue(loss{cause: cause.MediaTimeout, by: record.EndedBySystem}) {
 		c.step(agent, leg.Hangup{Why: cause.MediaTimeout})
 	} else {
 		h.at = time.Time{} // nobody is left to take over

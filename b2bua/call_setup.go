@@ -12,7 +12,7 @@ import (
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // admitted: the INVITE has a call. A CANCEL that has arrived already ends the call
@@ -175,7 +175,7 @@ func (c *Call) setUpFact(from *legOnWire, f leg.Fact) phase {
 	case leg.Gone:
 		if from == c.a { // the caller did not acknowledge what it has to
 			c.abandon(f.Cause, cause.Reasons{})
-			return c.end(f.Cause, store.EndedBySystem, 504, 0)
+			return c.end(f.Cause, record.EndedBySystem, 504, 0)
 		}
 		if a := c.attempts.current; from == a.line { // while its answer waits
 			c.dropAttempt(a, f.Cause, nil)
@@ -258,7 +258,7 @@ func (c *Call) sendRinging(f leg.Progress, sdp []byte) {
 		c.told.ringing = true
 	}
 	if c.record.ringingAt.IsZero() {
-		c.record.ringingAt = store.TimeOf(time.Now())
+		c.record.ringingAt = record.TimeOf(time.Now())
 	}
 	c.step(c.a, leg.Ring{Code: f.Code, Reason: f.Reason, SDP: sdp, Headers: c.passed(f.Headers)})
 }
@@ -294,7 +294,7 @@ func (c *Call) bridgeTo(f leg.Answered) phase {
 	c.times.answered = now
 	c.updateSounds()
 	c.server.admission.Answered(c.trunk)
-	c.record.answeredAt = store.TimeOf(now)
+	c.record.answeredAt = record.TimeOf(now)
 	c.record.setupMS = now.Sub(c.times.started).Milliseconds()
 	c.recordIfWanted()
 	c.listenToAgent()
@@ -313,7 +313,7 @@ func (c *Call) onRefused(f leg.Refused) phase {
 		return c.nextAttempt()
 	}
 	c.step(c.a, leg.Refuse{Code: f.Code, Reason: f.Reason, Headers: c.passed(f.Headers)})
-	return c.end(f.Cause, store.EndedByAgent, f.Code, f.Q850)
+	return c.end(f.Cause, record.EndedByAgent, f.Code, f.Q850)
 }
 
 // passed picks the headers of a target's answer that the carrier gets.
@@ -329,7 +329,7 @@ func (c *Call) passed(headers []sip.Header) []sip.Header {
 func (c *Call) refuse(code int, cause cause.Cause, headers ...sip.Header) phase {
 	c.ladder.Decide("the caller is refused with %d %s: %s", code, message.StatusText(code), cause.Words())
 	c.step(c.a, refusal(code, headers...))
-	return c.end(cause, store.EndedBySystem, code, c.attempts.last.q850)
+	return c.end(cause, record.EndedBySystem, code, c.attempts.last.q850)
 }
 
 // refusal refuses an INVITE with a status of our own.
@@ -340,7 +340,7 @@ func refusal(code int, headers ...sip.Header) leg.Refuse {
 // cancelledByCaller gives up the target; the carrier has its 487 already.
 func (c *Call) cancelledByCaller(f leg.Cancelled) phase {
 	c.abandon(cause.CallerCancelled, f.Why)
-	return c.end(cause.CallerCancelled, store.EndedByCaller, 487, f.Why.Q850)
+	return c.end(cause.CallerCancelled, record.EndedByCaller, 487, f.Why.Q850)
 }
 
 // abandon stops the current attempt, whatever it is doing. caller is what the

@@ -10,7 +10,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/sdp"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // A target that says nothing is given up after first_response_timeout; what
@@ -45,7 +45,7 @@ func TestSilentTarget(t *testing.T) {
 				for _, m := range w.agent.rest() {
 					invite = m
 				}
-				r := w.wantRecord("failed", cause.TargetSilent, store.EndedBySystem)
+				r := w.wantRecord("failed", cause.TargetSilent, record.EndedBySystem)
 				if len(r.Attempts) != 1 || r.Attempts[0].Cause != string(cause.TargetSilent) {
 					t.Errorf("attempts %+v", r.Attempts)
 				}
@@ -79,7 +79,7 @@ func TestForked200(t *testing.T) {
 		}
 		w.agent.silent(time.Second)
 		w.callerHangsUp(d)
-		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 		time.Sleep(20 * time.Second)
 		w.agent.answer(invite, "fork3") // nobody knows the call any more
 		w.agent.expect("ACK")
@@ -99,10 +99,10 @@ func TestTargetRefuses(t *testing.T) {
 		cause       cause.Cause
 		by          string
 	}{
-		{486, "Busy Here", "SIP/2.0 486 Busy Here", "busy", cause.TargetBusy, store.EndedByAgent},
-		{404, "No Such Number", "SIP/2.0 404 No Such Number", "failed", cause.TargetRefused, store.EndedByAgent},
-		{500, "Broken", "SIP/2.0 503 Service Unavailable", "failed", cause.TargetError, store.EndedBySystem},
-		{603, "Decline", "SIP/2.0 603 Decline", "failed", cause.TargetRefused, store.EndedByAgent},
+		{486, "Busy Here", "SIP/2.0 486 Busy Here", "busy", cause.TargetBusy, record.EndedByAgent},
+		{404, "No Such Number", "SIP/2.0 404 No Such Number", "failed", cause.TargetRefused, record.EndedByAgent},
+		{500, "Broken", "SIP/2.0 503 Service Unavailable", "failed", cause.TargetError, record.EndedBySystem},
+		{603, "Decline", "SIP/2.0 603 Decline", "failed", cause.TargetRefused, record.EndedByAgent},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			inWorld(t, func(w *world) {
@@ -127,7 +127,7 @@ func TestPrepareFails(t *testing.T) {
 		d.learn(w.carrier.expect("SIP/2.0 180"))
 		w.carrier.expect("SIP/2.0 503")
 		w.carrier.ackRefused(d)
-		r := w.wantRecord("failed", cause.PrepareRefused, store.EndedBySystem)
+		r := w.wantRecord("failed", cause.PrepareRefused, record.EndedBySystem)
 		if len(r.Attempts) != 1 || r.Attempts[0].PrepareStatus != 200 {
 			t.Errorf("attempts %+v", r.Attempts)
 		}
@@ -156,7 +156,7 @@ func TestNextTarget(t *testing.T) {
 		w.carrier.bye(d)
 		w.carrier.expect("SIP/2.0 200")
 		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-		r := w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+		r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 		if len(r.Attempts) != 2 || r.Attempts[0].Cause != string(cause.TargetError) || r.Target != "spare" {
 			t.Errorf("record %+v", r)
 		}
@@ -169,7 +169,7 @@ func TestNoRoute(t *testing.T) {
 		w.carrier.invite(d)
 		d.learn(w.carrier.expect("SIP/2.0 404"))
 		w.carrier.ackRefused(d)
-		w.wantRecord("failed", cause.NoRoute, store.EndedBySystem)
+		w.wantRecord("failed", cause.NoRoute, record.EndedBySystem)
 	})
 }
 
@@ -192,7 +192,7 @@ func TestRepeatedRefusal(t *testing.T) {
 		}
 		w.carrier.expect("SIP/2.0 486")
 		w.carrier.ackRefused(d)
-		w.wantRecord("busy", cause.TargetBusy, store.EndedByAgent)
+		w.wantRecord("busy", cause.TargetBusy, record.EndedByAgent)
 		time.Sleep(30 * time.Second)
 		w.agent.reply(invite, 486, "Busy Here", "a", "")
 		w.agent.expect("ACK")
@@ -319,7 +319,7 @@ func TestRingTimeout(t *testing.T) {
 			t.Errorf("the carrier got\n%s", refused.raw)
 		}
 		w.carrier.ackRefused(d)
-		w.wantRecord("no_answer", cause.RingTimeout, store.EndedBySystem)
+		w.wantRecord("no_answer", cause.RingTimeout, record.EndedBySystem)
 	})
 }
 
@@ -344,7 +344,7 @@ func TestSetupTimeout(t *testing.T) {
 		w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "b", "")
 		w.agent2.reply(invite, 487, "Request Terminated", "b", "")
 		w.agent2.expect("ACK")
-		r := w.wantRecord("no_answer", cause.SetupTimeout, store.EndedBySystem)
+		r := w.wantRecord("no_answer", cause.SetupTimeout, record.EndedBySystem)
 		if len(r.Attempts) != 2 || r.Attempts[1].Cause != string(cause.SetupTimeout) {
 			t.Errorf("attempts %+v", r.Attempts)
 		}

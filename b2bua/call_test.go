@@ -12,7 +12,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/media"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 func TestCallAnsweredCallerHangsUp(t *testing.T) {
@@ -71,7 +71,7 @@ func TestCallAnsweredCallerHangsUp(t *testing.T) {
 		bye := w.agent.expect("BYE sip:agent@192.0.2.20:32681")
 		w.agent.reply(bye, 200, "OK", "", "")
 
-		r := w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+		r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 		if r.DurationMS != 60_000 || r.SetupMS != 2000 || r.SynthflowCallID != "id-1" || r.Codec != "PCMU" ||
 			r.SIPStatus != 200 || r.Q850 != 16 || r.Media.A.Rx != 7 || len(r.Attempts) != 1 || r.Target != "agent" {
 			t.Errorf("record %+v", r)
@@ -89,7 +89,7 @@ func TestAgentHangsUp(t *testing.T) {
 			t.Errorf("BYE is not of the dialog:\n%s", bye.raw)
 		}
 		w.carrier.reply(bye, 200, "OK", "", "")
-		w.wantRecord("answered", cause.AgentHangup, store.EndedByAgent)
+		w.wantRecord("answered", cause.AgentHangup, record.EndedByAgent)
 	})
 }
 
@@ -156,7 +156,7 @@ func TestLostACK(t *testing.T) {
 			}
 		}
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord("answered", cause.NoACK, store.EndedBySystem)
+		w.wantRecord("answered", cause.NoACK, record.EndedBySystem)
 	})
 }
 
@@ -170,7 +170,7 @@ func TestByeBeforeACK(t *testing.T) {
 		w.carrier.expect("SIP/2.0 200")
 		w.callerHangsUp(d)
 		w.carrier.ack(d)
-		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 		w.carrier.silent(time.Minute) // the 200 to the INVITE is not sent again
 	})
 }
@@ -191,7 +191,7 @@ func TestAgentHangsUpBeforeACK(t *testing.T) {
 		w.carrier.silent(400 * time.Millisecond)
 		w.carrier.ack(d)
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord("answered", cause.AgentHangup, store.EndedByAgent)
+		w.wantRecord("answered", cause.AgentHangup, record.EndedByAgent)
 	})
 }
 
@@ -206,7 +206,7 @@ func TestMediaTimeoutEndsBothLegs(t *testing.T) {
 		s.onEvent(media.EventSilent{Since: 30 * time.Second})
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord("answered", cause.MediaTimeout, store.EndedBySystem)
+		w.wantRecord("answered", cause.MediaTimeout, record.EndedBySystem)
 	})
 }
 
@@ -216,7 +216,7 @@ func TestMaxDuration(t *testing.T) {
 		time.Sleep(time.Hour)
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-		if r := w.wantRecord("answered", cause.MaxDuration, store.EndedBySystem); r.DurationMS != 3_600_000 {
+		if r := w.wantRecord("answered", cause.MaxDuration, record.EndedBySystem); r.DurationMS != 3_600_000 {
 			t.Errorf("lasted %d ms", r.DurationMS)
 		}
 	})
@@ -229,7 +229,7 @@ func TestShutdownHangsUp(t *testing.T) {
 		w.server.HangupAll()
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord("answered", cause.Shutdown, store.EndedBySystem)
+		w.wantRecord("answered", cause.Shutdown, record.EndedBySystem)
 		d := w.carrier.newCall("+15075785607")
 		w.carrier.invite(d)
 		if refused := d.learn(w.carrier.expect("SIP/2.0 503")); refused.value("Retry-After") == "" {

@@ -18,7 +18,7 @@ import (
 	"flowbridge/config"
 	"flowbridge/config/template"
 	"flowbridge/media"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // A REFER of the agent (RFC 3515) asks us to connect the caller to another party.
@@ -110,7 +110,7 @@ func (c *Call) refer(from *legOnWire, req *sip.Request, to message.Referral) {
 	t := &transfer{
 		agent: from, reports: message.WantsReport(req), code: 503, reason: message.StatusText(503),
 		plan: plan{
-			targets: dest.targets, failoverOn: dest.failoverOn, reason: store.ReasonTransfer, vars: &vars, source: req, headers: headers,
+			targets: dest.targets, failoverOn: dest.failoverOn, reason: record.ReasonTransfer, vars: &vars, source: req, headers: headers,
 		},
 	}
 	if c.referrals > 1 { // RFC 3515 section 2.4.6
@@ -297,7 +297,7 @@ func (c *Call) endTransfer() {
 	case t.lost != nil:
 		c.giveUp(*t.lost)
 	case t.left:
-		c.hangup(cause.TransferFailed, store.EndedBySystem)
+		c.hangup(cause.TransferFailed, record.EndedBySystem)
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/internal/siptest"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // tlsConfig is a server on TLS with targets at agent.test and spare.test.
@@ -103,7 +103,7 @@ func TestCallOverTLS(t *testing.T) {
 		carrier.bye(d)
 		carrier.expect("SIP/2.0 200")
 		agent.reply(agent.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 	})
 }
 
@@ -148,7 +148,7 @@ func TestCallToSIPSURI(t *testing.T) {
 					target = "sips:ann@192.0.2.10:5060"
 				}
 				carrier.reply(carrier.expect("BYE "+target+" "), 200, "OK", "", "")
-				w.wantRecord(store.DispositionAnswered, cause.AgentHangup, store.EndedByAgent)
+				w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
 			})
 		})
 	}
@@ -182,7 +182,7 @@ func TestTargetNotTrusted(t *testing.T) {
 				w.carrier.ack(d)
 				synctest.Wait()
 				w.callerHangsUpAt(w.agent2, d)
-				r := w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+				r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 				if len(r.Attempts) != 2 || r.Attempts[0].Cause != string(cause.TLSFailed) {
 					t.Errorf("attempts %+v", r.Attempts)
 				}
@@ -241,7 +241,7 @@ func TestTrunkByCertificate(t *testing.T) {
 				carrier.bye(d)
 				carrier.expect("SIP/2.0 200")
 				w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-				w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+				w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 				carrier.conn.Close()
 			})
 		})

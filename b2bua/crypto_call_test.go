@@ -11,7 +11,7 @@ import (
 	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // What a caller offers, and what it gets.
@@ -46,7 +46,7 @@ func TestCallerOffersSRTP(t *testing.T) {
 						t.Errorf("no word of why:\n%s", m.raw)
 					}
 					w.carrier.ackRefused(d)
-					w.wantRecord("failed", c.cause, store.EndedBySystem)
+					w.wantRecord("failed", c.cause, record.EndedBySystem)
 					return
 				}
 				d.learn(w.carrier.expect("SIP/2.0 180"))
@@ -66,7 +66,7 @@ func TestCallerOffersSRTP(t *testing.T) {
 					want = cm80.String()
 				}
 				w.callerHangsUp(d)
-				if r := w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller); r.Media.A.SRTP != want || r.Media.B.SRTP != "" {
+				if r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller); r.Media.A.SRTP != want || r.Media.B.SRTP != "" {
 					t.Errorf("record: %+v; want %q on side a", r.Media, want)
 				}
 			})
@@ -85,7 +85,7 @@ func TestCallerOffersBadKey(t *testing.T) {
 			t.Errorf("Warning %q", got)
 		}
 		w.carrier.ackRefused(d)
-		w.wantRecord("failed", cause.SRTPRequired, store.EndedBySystem)
+		w.wantRecord("failed", cause.SRTPRequired, record.EndedBySystem)
 	})
 }
 
@@ -156,7 +156,7 @@ func TestTargetMustHaveSRTP(t *testing.T) {
 						}
 					}
 					w.callerHangsUp(d)
-					if r := w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller); r.Media.B.SRTP != c.taken.String() {
+					if r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller); r.Media.B.SRTP != c.taken.String() {
 						t.Errorf("record: %+v", r.Media)
 					}
 					return
@@ -228,7 +228,7 @@ func TestTargetMayHaveSRTP(t *testing.T) {
 				w.carrier.ack(d)
 				w.wantMedia(media.SideB, 0, nil)
 				w.callerHangsUp(d)
-				if r := w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller); len(r.Attempts) != 2 || r.Attempts[0].SIPStatus != code || r.Media.B.SRTP != "" {
+				if r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller); len(r.Attempts) != 2 || r.Attempts[0].SIPStatus != code || r.Media.B.SRTP != "" {
 					t.Errorf("attempts: %+v, media %+v", r.Attempts, r.Media)
 				}
 			})
@@ -312,7 +312,7 @@ func TestSecuredSessionChanges(t *testing.T) {
 		}
 		w.wantMedia(media.SideB, 'b', toB)
 		w.callerHangsUp(c.d)
-		if r := w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller); r.Media.A.SRTP != cm80.String() || r.Media.B.SRTP != cm80.String() {
+		if r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller); r.Media.A.SRTP != cm80.String() || r.Media.B.SRTP != cm80.String() {
 			t.Errorf("record: %+v", r.Media)
 		}
 	})
@@ -394,7 +394,7 @@ func TestLateOfferOfSRTP(t *testing.T) {
 					w.carrier.ackOf(d, d.seq, siptest.SessionAt("192.0.2.10", 20000, "0 101"))
 					w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 					w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-					w.wantRecord("answered", cause.BadACK, store.EndedBySystem)
+					w.wantRecord("answered", cause.BadACK, record.EndedBySystem)
 					return
 				}
 				w.carrier.ackOf(d, d.seq, securedAt("192.0.2.10", 20000, cryptoAttr(2, gcm, 'a')))

@@ -10,7 +10,7 @@ import (
 	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // formatsOf are the formats of the audio stream in a message.
@@ -102,7 +102,7 @@ func TestCodecs(t *testing.T) {
 					t.Errorf("changes %q and %q afterwards; want %q and %q", a, b, tt.a, tt.b)
 				}
 				w.callerHangsUp(d)
-				if r := w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller); r.Codec != tt.codec {
+				if r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller); r.Codec != tt.codec {
 					t.Errorf("codec %s; want %s", r.Codec, tt.codec)
 				}
 			})
@@ -120,7 +120,7 @@ func TestNoCodecFits(t *testing.T) {
 			t.Errorf("answer\n%s", m.raw)
 		}
 		w.carrier.ackRefused(d)
-		w.wantRecord("failed", cause.NoCommonCodec, store.EndedBySystem)
+		w.wantRecord("failed", cause.NoCommonCodec, record.EndedBySystem)
 	})
 }
 
@@ -153,7 +153,7 @@ func TestFailoverToTheOtherLaw(t *testing.T) {
 		w.carrier.bye(d)
 		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
 		w.carrier.expect("SIP/2.0 200")
-		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 	})
 }
 
@@ -176,7 +176,7 @@ func TestOfferOfPayloadTypesThatAreNone(t *testing.T) {
 		}
 		w.carrier.ack(d)
 		w.callerHangsUp(d)
-		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 	})
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		d := w.carrier.newCall("+15075785607")
@@ -186,6 +186,6 @@ func TestOfferOfPayloadTypesThatAreNone(t *testing.T) {
 			t.Errorf("Warning %q", got)
 		}
 		w.carrier.ackRefused(d)
-		w.wantRecord("failed", cause.NoCommonCodec, store.EndedBySystem)
+		w.wantRecord("failed", cause.NoCommonCodec, record.EndedBySystem)
 	})
 }

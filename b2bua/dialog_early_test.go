@@ -9,7 +9,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/internal/siptest"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // early has the agent send early media reliably to the carrier, or not.
@@ -38,7 +38,7 @@ func TestReliableEarlyMedia(t *testing.T) {
 			w.carrier.ack(d)
 			synctest.Wait()
 			w.callerHangsUp(d)
-			w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+			w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 		},
 		"PRACK with an offer": func(w *world, d *dialogue, m received) {
 			d.learn(m)
@@ -54,7 +54,7 @@ func TestReliableEarlyMedia(t *testing.T) {
 				t.Errorf("media goes to port %d", got)
 			}
 			w.callerHangsUp(d)
-			w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+			w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 		},
 		"CANCEL": func(w *world, d *dialogue, _ received) {
 			w.carrier.cancel(d)
@@ -62,7 +62,7 @@ func TestReliableEarlyMedia(t *testing.T) {
 			c.carrier.finals("200", "487")
 			w.carrier.ackRefused(d)
 			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-			w.wantRecord("cancelled", cause.CallerCancelled, store.EndedByCaller)
+			w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
 		},
 		"nothing": func(w *world, d *dialogue, _ received) {
 			begin := time.Now()
@@ -75,7 +75,7 @@ func TestReliableEarlyMedia(t *testing.T) {
 				t.Errorf("504 after %v", got)
 			}
 			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-			if r := w.wantRecord("failed", cause.NoPRACK, store.EndedBySystem); r.SIPStatus != 504 || !r.AnsweredAt.IsZero() {
+			if r := w.wantRecord("failed", cause.NoPRACK, record.EndedBySystem); r.SIPStatus != 504 || !r.AnsweredAt.IsZero() {
 				t.Errorf("record %+v", r)
 			}
 		},
@@ -84,7 +84,7 @@ func TestReliableEarlyMedia(t *testing.T) {
 			w.agent.expect("SIP/2.0 200")
 			w.carrier.expect("SIP/2.0 480") // the 200 is too late
 			w.carrier.ackRefused(d)
-			if r := w.wantRecord("no_answer", cause.AgentHangup, store.EndedByAgent); r.SIPStatus != 480 {
+			if r := w.wantRecord("no_answer", cause.AgentHangup, record.EndedByAgent); r.SIPStatus != 480 {
 				t.Errorf("record %+v", r)
 			}
 		},
@@ -117,7 +117,7 @@ func TestNoPRACKWhileRinging(t *testing.T) {
 		w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "agent1", "")
 		w.agent.reply(in, 487, "Request Terminated", "agent1", "")
 		w.agent.expect("ACK")
-		if r := w.wantRecord("failed", cause.NoPRACK, store.EndedBySystem); r.SIPStatus != 504 {
+		if r := w.wantRecord("failed", cause.NoPRACK, record.EndedBySystem); r.SIPStatus != 504 {
 			t.Errorf("record %+v", r)
 		}
 	})
@@ -198,7 +198,7 @@ func TestTargetRel100(t *testing.T) {
 			}
 			w.agent.reply(bye, 200, "OK", "", "")
 			w.callerHangsUp(d)
-			w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+			w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 		})
 	}
 }
@@ -245,7 +245,7 @@ func TestAgentHangsUpBeforePRACK(t *testing.T) {
 		w.carrier.expect("SIP/2.0 480")
 		w.carrier.ackRefused(d)
 		synctest.Wait()
-		r := w.wantRecord(store.DispositionNoAnswer, cause.AgentHangup, store.EndedByAgent)
+		r := w.wantRecord(record.DispositionNoAnswer, cause.AgentHangup, record.EndedByAgent)
 		if r.SIPStatus != 480 || !r.AnsweredAt.IsZero() {
 			t.Errorf("record %+v", r)
 		}

@@ -9,7 +9,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // pcma is what changes the codec of a talk, which the other side is asked for.
@@ -269,7 +269,7 @@ func TestDialogLost(t *testing.T) {
 							}
 							x.p.reply(bye, 200, "OK", "", "")
 						}
-						w.wantRecord("answered", cause.DialogLost, store.EndedBySystem)
+						w.wantRecord("answered", cause.DialogLost, record.EndedBySystem)
 					})
 				})
 			}
@@ -300,7 +300,7 @@ func TestReinviteWithoutACK(t *testing.T) {
 				e.p.reply(bye, 200, "OK", "", "")
 				far := c.other(e)
 				far.p.reply(far.p.expect("BYE"), 200, "OK", "", "")
-				w.wantRecord("answered", cause.NoACK, store.EndedBySystem)
+				w.wantRecord("answered", cause.NoACK, record.EndedBySystem)
 			})
 		})
 	}

@@ -10,7 +10,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 const can100rel = "Supported: 100rel\n"
@@ -52,7 +52,7 @@ func TestLateOffer(t *testing.T) {
 		}
 		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20002, "8 101", "a=sendonly"), "200")
 		w.callerHangsUp(d)
-		if r := w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller); r.Codec != "PCMA" {
+		if r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller); r.Codec != "PCMA" {
 			t.Errorf("codec %s", r.Codec)
 		}
 	})
@@ -77,7 +77,7 @@ func TestLateOfferBadACK(t *testing.T) {
 				c := w.talkOf(d, in)
 				c.carrier.byeTo(cause.BadACK)
 				c.agent.byeTo(cause.BadACK)
-				w.wantRecord("answered", cause.BadACK, store.EndedBySystem)
+				w.wantRecord("answered", cause.BadACK, record.EndedBySystem)
 			})
 		})
 	}
@@ -127,7 +127,7 @@ func TestLateOfferBadPRACK(t *testing.T) {
 				w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "agent1", "")
 				w.agent.reply(in, 487, "Request Terminated", "agent1", "")
 				w.agent.expect("ACK")
-				w.wantRecord("failed", cause.BadAnswer, store.EndedBySystem)
+				w.wantRecord("failed", cause.BadAnswer, record.EndedBySystem)
 			})
 		})
 	}
@@ -167,7 +167,7 @@ func TestLateOfferFailover(t *testing.T) {
 			}
 			synctest.Wait()
 			w.callerHangsUpAt(w.agent2, d)
-			w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+			w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 		})
 	}
 }
@@ -193,7 +193,7 @@ func TestLateReinvite(t *testing.T) {
 		e.acks(seq, "")
 		e.byeTo(cause.BadACK)
 		far.byeTo(cause.BadACK)
-		c.w.wantRecord("answered", cause.BadACK, store.EndedBySystem)
+		c.w.wantRecord("answered", cause.BadACK, record.EndedBySystem)
 	})
 }
 

@@ -11,7 +11,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // bothEnds runs a test for a change that the carrier wants, and for one that
@@ -119,7 +119,7 @@ func TestDescriptionWithoutAddress(t *testing.T) {
 		}
 		d.learn(m)
 		w.carrier.ackRefused(d)
-		w.wantRecord("failed", cause.BadOffer, store.EndedBySystem)
+		w.wantRecord("failed", cause.BadOffer, record.EndedBySystem)
 
 		d = w.carrier.newCall("+15085785607")
 		w.carrier.invite(d)
@@ -131,7 +131,7 @@ func TestDescriptionWithoutAddress(t *testing.T) {
 		d.learn(w.carrier.expect("SIP/2.0 200"))
 		w.carrier.ack(d)
 		w.callerHangsUp(d)
-		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 	})
 }
 

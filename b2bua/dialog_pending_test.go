@@ -11,7 +11,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/message"
 	"flowbridge/internal/siptest"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // eachEnd runs a test for a re-INVITE of the carrier, and for one of the agent,
@@ -128,7 +128,7 @@ func TestReinviteCancelUnheeded(t *testing.T) {
 		e.ackRefusal(e.p.expect("SIP/2.0 488"))
 		far.byeTo(cause.DialogLost)
 		e.byeTo(cause.DialogLost)
-		c.w.wantRecord("answered", cause.DialogLost, store.EndedBySystem)
+		c.w.wantRecord("answered", cause.DialogLost, record.EndedBySystem)
 	})
 }
 
@@ -189,10 +189,10 @@ func TestByeWhileReinvitePending(t *testing.T) {
 				byed.p.reply(bye, 200, "OK", "", "")
 				far.p.reply(in, 487, "Request Terminated", "", "")
 				far.p.expect("ACK")
-				by := store.EndedByCaller
+				by := record.EndedByCaller
 				why := cause.CallerHangup
 				if byer == c.agent {
-					by, why = store.EndedByAgent, cause.AgentHangup
+					by, why = record.EndedByAgent, cause.AgentHangup
 				}
 				c.w.wantRecord("answered", why, by)
 			})

@@ -9,7 +9,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/internal/siptest"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // A proxy that recorded its route is where everything goes.
@@ -40,7 +40,7 @@ func TestProxiesOnBothSides(t *testing.T) {
 		w.carrier.bye(d)
 		w.carrier.expect("SIP/2.0 200")
 		behind.reply(behind.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 	})
 }
 
@@ -59,7 +59,7 @@ func TestContactThatCanNotBeReached(t *testing.T) {
 				c.carrier.ackRefusal(m)
 				time.Sleep(time.Minute)
 				w.carrier.rest()
-				w.wantRecord("answered", cause.DialogLost, store.EndedBySystem)
+				w.wantRecord("answered", cause.DialogLost, record.EndedBySystem)
 				if _, lines := w.server.registry.counts(); lines > 1 { // the carrier's BYE is not answered
 					t.Errorf("%d legs are left", lines)
 				}

@@ -7,7 +7,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/internal/siptest"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // An hour on both legs with timers of 90 s, in both roles: whoever has to
@@ -134,7 +134,7 @@ func TestPeerStopsRefreshing(t *testing.T) {
 					t.Errorf("BYE after %v", tt.after-time.Second+d)
 				}
 				c.other(e).byeTo(cause.SessionExpired)
-				if r := w.wantRecord("answered", cause.SessionExpired, store.EndedBySystem); r.Q850 != 102 {
+				if r := w.wantRecord("answered", cause.SessionExpired, record.EndedBySystem); r.Q850 != 102 {
 					t.Errorf("q850 %d", r.Q850)
 				}
 			})
@@ -161,7 +161,7 @@ func TestRefreshFails(t *testing.T) {
 				}
 				c.agent.byeTo(cause.SessionExpired)
 				c.carrier.byeTo(cause.SessionExpired)
-				w.wantRecord("answered", cause.SessionExpired, store.EndedBySystem)
+				w.wantRecord("answered", cause.SessionExpired, record.EndedBySystem)
 			})
 		}
 	}
@@ -199,7 +199,7 @@ func TestSessionTooShort(t *testing.T) {
 		w.carrier.ack(d)
 		d.extra = ""
 		w.callerHangsUp(d)
-		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 	})
 }
 

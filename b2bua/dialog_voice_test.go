@@ -12,7 +12,7 @@ import (
 	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 const (
@@ -70,7 +70,7 @@ func TestRingbackOfOurOwn(t *testing.T) {
 				w.carrier.ack(d)
 				w.hears(quiet)
 				w.callerHangsUp(d)
-				w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+				w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 			})
 		})
 	}
@@ -92,7 +92,7 @@ func TestRingbackIsNotPossible(t *testing.T) {
 				w.agent.expect("ACK")
 				w.carrier.expect("SIP/2.0 486")
 				w.carrier.ackRefused(d)
-				w.wantRecord("busy", cause.TargetBusy, store.EndedByAgent)
+				w.wantRecord("busy", cause.TargetBusy, record.EndedByAgent)
 			})
 		})
 	}
@@ -121,7 +121,7 @@ func TestRingbackForTheNextTarget(t *testing.T) {
 		w.carrier.ack(d)
 		w.hears(quiet)
 		w.callerHangsUpAt(w.agent2, d)
-		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 	})
 }
 
@@ -142,7 +142,7 @@ func TestHoldTone(t *testing.T) {
 		c.agent.changes("INVITE", siptest.SessionAt("192.0.2.20", 30000, "8 101"), "200")
 		w.hears("a hears nothing")
 		w.callerHangsUp(c.d)
-		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 	})
 }
 

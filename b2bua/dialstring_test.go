@@ -5,9 +5,9 @@ import (
 	"testing"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/store"
 
 	"flowbridge/b2bua/report"
+	"flowbridge/store/record"
 )
 
 // dialStrings are user parts that begin like an allowed number, and tell a PBX or
@@ -46,7 +46,7 @@ func TestDialStrings(t *testing.T) {
 				refused := d.learn(w.carrier.expect("SIP/2.0 4"))
 				w.carrier.ackRefused(d)
 				if strings.HasPrefix(refused.raw, "SIP/2.0 404") {
-					w.wantRecord("failed", cause.NoRoute, store.EndedBySystem)
+					w.wantRecord("failed", cause.NoRoute, record.EndedBySystem)
 				} else if !strings.HasPrefix(refused.raw, "SIP/2.0 400") {
 					t.Errorf("%s, to %s:\n%s", user, to, refused.raw)
 				}
@@ -65,7 +65,7 @@ func TestNoUserPart(t *testing.T) {
 				d.learn(w.carrier.expect("SIP/2.0 404"))
 				d.refused = true
 				w.carrier.send(strings.ReplaceAll(d.request("ACK"), "sip:x@", "sip:"))
-				w.wantRecord("failed", cause.NoRoute, store.EndedBySystem)
+				w.wantRecord("failed", cause.NoRoute, record.EndedBySystem)
 				return
 			}
 			d.learn(w.carrier.expect("SIP/2.0 180"))

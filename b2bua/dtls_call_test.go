@@ -11,7 +11,7 @@ import (
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
 	"flowbridge/media/dtls"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // dtlsEnd is a side that agrees on its keys by DTLS.
@@ -115,7 +115,7 @@ func TestDTLSTarget(t *testing.T) {
 				w.carrier.ack(d)
 				agent.agreed()
 				w.callerHangsUp(d)
-				if r := w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller); r.Media.B.SRTP != gcm.String() || r.Media.A.SRTP != "" {
+				if r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller); r.Media.B.SRTP != gcm.String() || r.Media.A.SRTP != "" {
 					t.Errorf("record: %+v", r.Media)
 				}
 			})
@@ -224,7 +224,7 @@ func TestDTLSCaller(t *testing.T) {
 				phone.shakes(ok, answered == "passive")
 				phone.agreed()
 				w.callerHangsUp(d)
-				w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+				w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 			})
 		})
 	}
@@ -241,7 +241,7 @@ func TestDTLSCaller(t *testing.T) {
 			w.carrier.ack(d)
 			w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-			w.wantRecord("answered", cause.DTLSFailed, store.EndedBySystem)
+			w.wantRecord("answered", cause.DTLSFailed, record.EndedBySystem)
 		})
 	})
 }
@@ -270,7 +270,7 @@ func TestDTLSOffersRefused(t *testing.T) {
 					t.Errorf("no word of why:\n%s", m.raw)
 				}
 				w.carrier.ackRefused(d)
-				w.wantRecord("failed", cause.SRTPRequired, store.EndedBySystem)
+				w.wantRecord("failed", cause.SRTPRequired, record.EndedBySystem)
 			})
 		})
 	}
@@ -304,7 +304,7 @@ func TestDTLSSessionChanges(t *testing.T) {
 			t.Error("the keys are the former ones")
 		}
 		w.callerHangsUp(k.d)
-		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 	})
 }
 

@@ -14,7 +14,7 @@ import (
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/media/dtls"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // A caller that waits hears the queue's sound by SRTP, and goes over with its keys when it has them.
@@ -123,7 +123,7 @@ func TestDTLSAgentDiesInItsHandshake(t *testing.T) {
 		w.carrier.bye(d)
 		w.carrier.expect("SIP/2.0 200")
 		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 	})
 }
 

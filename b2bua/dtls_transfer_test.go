@@ -11,7 +11,7 @@ import (
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
 	"flowbridge/media/dtls"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // toDTLS has the PBX, to which agents transfer callers, take nothing but DTLS.
@@ -43,7 +43,7 @@ func TestDTLSTransfer(t *testing.T) {
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 		human.agreed()
 		w.callerHangsUpAt(w.agent2, d)
-		if r := w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller); r.Media.B.SRTP != gcm.String() || len(r.Attempts) != 2 || r.Attempts[1].SIPStatus != 200 {
+		if r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller); r.Media.B.SRTP != gcm.String() || len(r.Attempts) != 2 || r.Attempts[1].SIPStatus != 200 {
 			t.Errorf("record: %+v, %+v", r.Media, r.Attempts)
 		}
 	})
@@ -80,7 +80,7 @@ func TestDTLSTransferFails(t *testing.T) {
 				t.Errorf("side B is at %v with %+v", s.peers[media.SideB].RTP, got)
 			}
 			w.callerHangsUp(d)
-			if r := w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller); len(r.Attempts) != 2 || r.Attempts[1].Cause != string(cause.DTLSFailed) || r.Attempts[1].SIPStatus != 200 {
+			if r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller); len(r.Attempts) != 2 || r.Attempts[1].Cause != string(cause.DTLSFailed) || r.Attempts[1].SIPStatus != 200 {
 				t.Errorf("attempts: %+v", r.Attempts)
 			}
 		})
@@ -166,9 +166,9 @@ func TestDTLSTransferOverARestart(t *testing.T) {
 				w.agent.reply(again, 200, "OK", "", agent.says)
 				w.agent.expect("ACK")
 				w.callerHangsUp(d)
-				r := w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+				r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 				if n := len(r.Attempts); n != 2 || r.Attempts[1].Cause != string(cause.ProcessRestart) || r.Attempts[1].SIPStatus != 200 ||
-					r.Attempts[1].Reason != store.ReasonTransfer || r.Attempts[1].SIPCallID != called.value("Call-ID") {
+					r.Attempts[1].Reason != record.ReasonTransfer || r.Attempts[1].SIPCallID != called.value("Call-ID") {
 					t.Errorf("attempts: %+v", r.Attempts)
 				}
 			})
@@ -188,7 +188,7 @@ func TestDTLSTransferIsLeft(t *testing.T) {
 			w.agent.notified("487", "terminated")
 			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 			w.leavesPBX()
-			w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+			w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 		})
 	})
 	for name, heard := range map[string]bool{"agent, and the target is heard": true, "agent, and the target is not": false} {
@@ -210,13 +210,13 @@ func TestDTLSTransferIsLeft(t *testing.T) {
 					human.shakes(called, true)
 					human.agreed()
 					w.callerHangsUpAt(w.agent2, d)
-					w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+					w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 					return
 				}
 				time.Sleep(dtls.Patience)
 				w.leavesPBX()
 				w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-				w.wantRecord("answered", cause.TransferFailed, store.EndedBySystem)
+				w.wantRecord("answered", cause.TransferFailed, record.EndedBySystem)
 			})
 		})
 	}
@@ -236,7 +236,7 @@ func TestDTLSRescueGoesOn(t *testing.T) {
 		w.hears(ringing)
 		w.takesOver("4711")
 		w.callerHangsUpAt(w.agent2, d)
-		r := w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+		r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 		if len(r.Attempts) != 3 || r.Attempts[1].Cause != string(cause.DTLSFailed) || r.Attempts[2].SIPStatus != 200 {
 			t.Errorf("attempts %+v", r.Attempts)
 		}

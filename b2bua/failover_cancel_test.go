@@ -7,7 +7,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/message"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // cancelStage is a moment of a set-up over two targets at which the caller
@@ -183,7 +183,7 @@ func TestCancelAtEveryStage(t *testing.T) {
 					}
 					d.learn(refused)
 					w.carrier.ackRefused(d)
-					r := w.wantRecord("cancelled", cause.CallerCancelled, store.EndedByCaller)
+					r := w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
 					if took := r.EndedAt.Sub(begin); r.SIPStatus != 487 || r.Q850 != 31 || took > 6*time.Second {
 						t.Errorf("status %d, Q.850 %d after %v", r.SIPStatus, r.Q850, took)
 					}

@@ -14,7 +14,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/sdp"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // withSDP is an agent's description with these formats instead of the usual.
@@ -69,7 +69,7 @@ func TestAnswerOutlivesItsTarget(t *testing.T) {
 						t.Errorf("media goes to %v in %d sessions", got, len(w.relay.sessions))
 					}
 					w.callerHangsUpAt(w.agent2, d)
-					r := w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+					r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 					if len(r.Attempts) != 2 || r.Attempts[0].SIPStatus != 500 || r.Codec != map[byte]string{'0': "PCMU", '8': "PCMA"}[tt.first[0]] {
 						t.Errorf("codec %s, attempts %+v", r.Codec, r.Attempts)
 					}
@@ -92,7 +92,7 @@ func TestCodecOfEarlyMediaIsNotTheOthers(t *testing.T) {
 		w.agent.expect("ACK")
 		w.carrier.expect("SIP/2.0 503")
 		w.carrier.ackRefused(d)
-		r := w.wantRecord("failed", cause.NoCommonCodec, store.EndedBySystem)
+		r := w.wantRecord("failed", cause.NoCommonCodec, record.EndedBySystem)
 		if len(r.Attempts) != 2 || r.Attempts[1].Cause != string(cause.NoCommonCodec) {
 			t.Errorf("attempts %+v", r.Attempts)
 		}
@@ -157,7 +157,7 @@ func TestSetupTimeoutEverywhere(t *testing.T) {
 					t.Errorf("504 after %v; want %v", took, limit)
 				}
 				w.carrier.ackRefused(d)
-				r := w.wantRecord("failed", cause.SetupTimeout, store.EndedBySystem)
+				r := w.wantRecord("failed", cause.SetupTimeout, record.EndedBySystem)
 				if r.SIPStatus != 504 || r.Q850 != 102 {
 					t.Errorf("status %d, Q.850 %d", r.SIPStatus, r.Q850)
 				}
@@ -183,7 +183,7 @@ func inSlowWorld(t *testing.T, yaml string, test func(w *world)) {
 }
 
 // wantCauses checks the attempts of a record, and that their times add up.
-func (w *world) wantCauses(r store.Record, causes ...cause.Cause) {
+func (w *world) wantCauses(r record.Record, causes ...cause.Cause) {
 	w.t.Helper()
 	var got []cause.Cause
 	var sum int64
@@ -230,7 +230,7 @@ func TestOtherwise(t *testing.T) {
 				w.agent2.expect("ACK")
 				d.learn(w.carrier.expect(fmt.Sprintf("SIP/2.0 %d %s\r\n", tt.code, tt.phrase)))
 				w.carrier.ackRefused(d)
-				r := w.wantRecord(tt.disposition, cause.TargetError, store.EndedBySystem)
+				r := w.wantRecord(tt.disposition, cause.TargetError, record.EndedBySystem)
 				if r.SIPStatus != tt.code || r.Q850 != tt.q850 {
 					t.Errorf("status %d, Q.850 %d; want %d", r.SIPStatus, r.Q850, tt.q850)
 				}
@@ -299,7 +299,7 @@ targets:
 		desk.agentRequest("BYE", invite, "c", 1)
 		desk.expect("SIP/2.0 200")
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		r := w.wantRecord("answered", cause.AgentHangup, store.EndedByAgent)
+		r := w.wantRecord("answered", cause.AgentHangup, record.EndedByAgent)
 		w.wantAttempts(r, "agent prepare_timeout", "spare target_error", "desk ")
 		if r.Trunk != "carrier" || r.Target != "desk" {
 			t.Errorf("from %s to %s", r.Trunk, r.Target)
@@ -308,7 +308,7 @@ targets:
 }
 
 // wantAttempts checks targets and causes of the attempts.
-func (w *world) wantAttempts(r store.Record, want ...string) {
+func (w *world) wantAttempts(r record.Record, want ...string) {
 	w.t.Helper()
 	var got []string
 	for _, a := range r.Attempts {

@@ -12,7 +12,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // failoverConfig has a route with one target, one with two, and one where each
@@ -40,9 +40,9 @@ type failure struct {
 	begin   func(w *world) // before the call
 	play    func(w *world) // the target's part
 	after   func(w *world)
-	want    store.Attempt // without its target
-	passed  string        // what the carrier gets of it; empty: the next target's turn
-	refused wantEnd       // the record where no other target is left
+	want    record.Attempt // without its target
+	passed  string         // what the carrier gets of it; empty: the next target's turn
+	refused wantEnd        // the record where no other target is left
 }
 
 // wantEnd is how a record says that a call ended.
@@ -53,7 +53,7 @@ type wantEnd struct {
 }
 
 // lost is the record of a call that no target took.
-func lost(disposition string) wantEnd { return wantEnd{disposition, store.EndedBySystem, 502, 38} }
+func lost(disposition string) wantEnd { return wantEnd{disposition, record.EndedBySystem, 502, 38} }
 
 func statusFailures() (all []failure) {
 	for _, code := range append(slices.Clone(passedOn), failedOver...) {
@@ -63,7 +63,7 @@ func statusFailures() (all []failure) {
 				w.agent.reply(w.agent.expect("INVITE"), code, "Said So", "a", "", "Contact: <sip:elsewhere@192.0.2.99>")
 				w.agent.expect("ACK")
 			},
-			want:    store.Attempt{PrepareStatus: 200, SIPStatus: code, Cause: string(cause.OfStatus(code))},
+			want:    record.Attempt{PrepareStatus: 200, SIPStatus: code, Cause: string(cause.OfStatus(code))},
 			refused: lost("failed"),
 		}
 		if code == 401 || code == 407 {
@@ -71,7 +71,7 @@ func statusFailures() (all []failure) {
 		}
 		if slices.Contains(passedOn, code) {
 			f.passed = fmt.Sprintf("SIP/2.0 %d Said So", code)
-			f.refused = wantEnd{outbound.DispositionOf(cause.Cause(f.want.Cause), code), store.EndedByAgent, code, cause.Q850Of(code)}
+			f.refused = wantEnd{outbound.DispositionOf(cause.Cause(f.want.Cause), code), record.EndedByAgent, code, cause.Q850Of(code)}
 		}
 		all = append(all, f)
 	}
@@ -88,7 +88,7 @@ func prepareFailures() (all []failure) {
 				w.prepare.after, w.prepare.err = 2*time.Second, &outbound.PrepareError{Cause: cause, Status: status, Err: errors.New("so it is")}
 			},
 			play:    func(*world) {},
-			want:    store.Attempt{PrepareStatus: status, PrepareMS: 2000, MS: 2000, Cause: string(cause)},
+			want:    record.Attempt{PrepareStatus: status, PrepareMS: 2000, MS: 2000, Cause: string(cause)},
 			refused: lost("failed"),
 		})
 	}
@@ -99,7 +99,7 @@ func prepareFailures() (all []failure) {
 func unsent(name string, cause cause.Cause, prepared int, replace ...string) failure {
 	return failure{
 		name: name, replace: replace, play: func(*world) {},
-		want: store.Attempt{PrepareStatus: prepared, Cause: string(cause)}, refused: lost("failed"),
+		want: record.Attempt{PrepareStatus: prepared, Cause: string(cause)}, refused: lost("failed"),
 	}
 }
 
@@ -117,7 +117,7 @@ func otherFailures() []failure {
 		w.server.admission.Vacate(w.server.admission.Peers.Load().Targets["agent"], peers.Parties{})
 	}
 	codec := unsent("no codec in common", cause.NoCommonCodec, 0, "- name: agent\n", "- name: agent\n    codecs: [opus]\n")
-	codec.passed, codec.refused = "SIP/2.0 488", wantEnd{"failed", store.EndedBySystem, 488, 65}
+	codec.passed, codec.refused = "SIP/2.0 488", wantEnd{"failed", record.EndedBySystem, 488, 65}
 	tls := unsent("no TLS", cause.TLSFailed, 200, "- name: agent\n", "- name: agent\n    transport: tls\n")
 	tls.begin = func(w *world) { w.listenInVain() }
 	return []failure{
@@ -129,12 +129,12 @@ func otherFailures() []failure {
 		unsent("uri's template", cause.TemplateFailed, 0, agentURI, `uri: "sip:{{slice .Diversion 0 4}}@192.0.2.20"`),
 		unsent("too large", cause.InviteTooLarge, 200, "- name: agent\n", "- name: agent\n    budget: {size: 600}\n    overflow: trim\n"),
 		{
-			name: "silent", want: store.Attempt{PrepareStatus: 200, MS: 4000, Cause: string(cause.TargetSilent)}, refused: lost("failed"),
+			name: "silent", want: record.Attempt{PrepareStatus: 200, MS: 4000, Cause: string(cause.TargetSilent)}, refused: lost("failed"),
 			play:  func(w *world) { w.agent.drainFor(4 * time.Second) },
 			after: func(w *world) { w.agent.drainFor(time.Minute) }, // until its transaction times out
 		},
 		{
-			name: "rings for ever", want: store.Attempt{PrepareStatus: 200, MS: 60_000, Cause: string(cause.RingTimeout)},
+			name: "rings for ever", want: record.Attempt{PrepareStatus: 200, MS: 60_000, Cause: string(cause.RingTimeout)},
 			refused: lost("no_answer"),
 			play: func(w *world) {
 				invite := w.agent.expect("INVITE")
@@ -156,7 +156,7 @@ func otherFailures() []failure {
 func answersBadly(name, sdp string) failure {
 	return failure{
 		name: "answers " + name, refused: lost("failed"),
-		want: store.Attempt{PrepareStatus: 200, SIPStatus: 200, Cause: string(cause.BadAnswer)},
+		want: record.Attempt{PrepareStatus: 200, SIPStatus: 200, Cause: string(cause.BadAnswer)},
 		play: func(w *world) {
 			w.agent.reply(w.agent.expect("INVITE"), 200, "OK", "a", sdp)
 			w.agent.expect("ACK")
@@ -207,10 +207,10 @@ func (w *world) failsOver(f failure, called string) {
 	f.play(w)
 	sent := f.want.SIPStatus != 0 // an answer of the target's that could be passed on
 	next := called[:5] == "+1509" || called[:5] == "+1508" && (f.passed == "" || !sent)
-	r := store.Record{}
+	r := record.Record{}
 	if next {
 		w.spareTakes(d)
-		r = w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+		r = w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 		if len(r.Attempts) != 2 || r.Attempts[1].Target != "spare" || r.Attempts[1].Cause != "" || r.Attempts[1].SIPStatus != 200 {
 			t.Fatalf("attempts %+v", r.Attempts)
 		}
@@ -236,7 +236,7 @@ func (w *world) failsOver(f failure, called string) {
 		}
 	}
 	got := r.Attempts[0]
-	got.Transport, got.SIPCallID, got.DroppedHeaders, got.StartedAt = "", "", nil, store.Time{}
+	got.Transport, got.SIPCallID, got.DroppedHeaders, got.StartedAt = "", "", nil, record.Time{}
 	f.want.Target = "agent"
 	if fmt.Sprint(got) != fmt.Sprint(f.want) {
 		t.Errorf("attempt %+v; want %+v", got, f.want)

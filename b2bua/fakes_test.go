@@ -16,7 +16,7 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/internal/tracecontext"
 	"flowbridge/media"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // fakeRelay opens sessions that carry nothing.
@@ -202,24 +202,24 @@ func (s *fakeSession) Close() media.Stats {
 
 type fakeSink struct {
 	mu      sync.Mutex
-	journal []store.Record
-	done    []store.Record
+	journal []record.Record
+	done    []record.Record
 	hold    chan struct{} // Put waits until it is closed
 
-	states map[string]store.Left // of calls that have no record yet
+	states map[string]record.Left // of calls that have no record yet
 	owed   map[string][]byte
 }
 
-func (s *fakeSink) Journal(r store.Record, state []byte) {
+func (s *fakeSink) Journal(r record.Record, state []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.journal = append(s.journal, r)
 	if s.states == nil {
-		s.states = map[string]store.Left{}
+		s.states = map[string]record.Left{}
 	}
 	closed := r
-	closed.Disposition, closed.Cause, closed.EndedBy = store.DispositionInterrupted, store.CauseProcessRestart, store.EndedBySystem
-	s.states[r.ID] = store.Left{Record: r, Interrupted: closed, State: slices.Clone(state)}
+	closed.Disposition, closed.Cause, closed.EndedBy = record.DispositionInterrupted, record.CauseProcessRestart, record.EndedBySystem
+	s.states[r.ID] = record.Left{Record: r, Interrupted: closed, State: slices.Clone(state)}
 }
 
 func (s *fakeSink) Owe(id string, state []byte) {
@@ -234,19 +234,19 @@ func (s *fakeSink) Owe(id string, state []byte) {
 }
 
 // left is what a killed process leaves to the next one.
-func (s *fakeSink) left() (all []store.Left) {
+func (s *fakeSink) left() (all []record.Left) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, id := range slices.Sorted(maps.Keys(s.states)) {
 		all = append(all, s.states[id])
 	}
 	for _, id := range slices.Sorted(maps.Keys(s.owed)) {
-		all = append(all, store.Left{Record: store.Record{ID: id}, State: s.owed[id], Owed: true})
+		all = append(all, record.Left{Record: record.Record{ID: id}, State: s.owed[id], Owed: true})
 	}
 	return all
 }
 
-func (s *fakeSink) Keep(ctx context.Context, r *store.Record, owes []byte, done func(error)) {
+func (s *fakeSink) Keep(ctx context.Context, r *record.Record, owes []byte, done func(error)) {
 	if owes != nil {
 		s.Owe(r.ID, owes)
 	}
@@ -257,7 +257,7 @@ func (s *fakeSink) Keep(ctx context.Context, r *store.Record, owes []byte, done 
 	go func() { done(s.Put(ctx, *r)) }()
 }
 
-func (s *fakeSink) Put(_ context.Context, r store.Record) error {
+func (s *fakeSink) Put(_ context.Context, r record.Record) error {
 	if s.hold != nil {
 		<-s.hold
 	}

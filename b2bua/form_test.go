@@ -8,7 +8,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/internal/siptest"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // spoilers spoil one thing of a good INVITE, or of the 200 to ours. An empty
@@ -235,7 +235,7 @@ func TestMalformedAnswers(t *testing.T) {
 				w.carrier.expect("SIP/2.0 200")
 				w.carrier.ack(d)
 				w.callerHangsUp(d)
-				w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+				w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 			})
 		})
 	}

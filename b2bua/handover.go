@@ -12,7 +12,7 @@ import (
 	"flowbridge/b2bua/transport"
 	"flowbridge/internal/parallel"
 	"flowbridge/media"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // The calls of a process that another one replaces. Unlike those of a killed process they
@@ -31,7 +31,7 @@ type Predecessor interface {
 // Handed is a call that goes to another process.
 type Handed struct {
 	State   []byte
-	Record  store.Record
+	Record  record.Record
 	Owed    bool           // it is over, and its legs owe their peers something
 	Sockets *media.Sockets // of its media; nil: none
 
@@ -254,7 +254,7 @@ func (c *Call) handOverLegs() (*Handed, error) {
 	state := &kept.Sheet{}
 	c.owed(state)
 	text, err := state.Encode()
-	return &Handed{State: text, Record: store.Record{ID: c.id}, Owed: true}, err
+	return &Handed{State: text, Record: record.Record{ID: c.id}, Owed: true}, err
 }
 
 // replace takes up what another process has handed over. An error means that the other one has to go on.
@@ -300,10 +300,10 @@ func (s *Server) takeOver(h Handed) error {
 			return err
 		}
 		s.sink.Journal(h.Record, h.Noted)
-		h.Record = store.Record{ID: NewID()} // of the legs to targets
+		h.Record = record.Record{ID: NewID()} // of the legs to targets
 		k.ID = h.Record.ID
 	}
-	l := &store.Left{Record: h.Record, State: h.State, Owed: h.Owed}
+	l := &record.Left{Record: h.Record, State: h.State, Owed: h.Owed}
 	if h.Owed {
 		return s.finishLeft(k, l)
 	}

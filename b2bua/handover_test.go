@@ -12,7 +12,7 @@ import (
 	"flowbridge/config"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // upgraded replaces the server, or fails.
@@ -43,7 +43,7 @@ func TestCallGoesOver(t *testing.T) {
 		synctest.Wait()
 		w.upgraded()
 		w.callerHangsUp(c.d)
-		if r := w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller); r.Restored != 0 {
+		if r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller); r.Restored != 0 {
 			t.Errorf("%+v", r)
 		}
 	})
@@ -104,7 +104,7 @@ func TestSetUpIsBegunAgain(t *testing.T) {
 		w.agent.expect("ACK")
 		time.Sleep(time.Second)
 		w.callerHangsUp(d)
-		w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 	})
 }
 
@@ -157,7 +157,7 @@ func TestKilledAfterTheHandOver(t *testing.T) {
 				w.carrier.expect("SIP/2.0 500")
 				w.carrier.ackRefused(d)
 				w.cancelled(in)
-				w.wantRecord(store.DispositionInterrupted, cause.ProcessRestart, store.EndedBySystem)
+				w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
 				synctest.Wait()
 				if left := w.die(); len(left) != 0 {
 					t.Errorf("%d calls are left", len(left))
@@ -181,7 +181,7 @@ func TestSetUpIsNotBegunAgain(t *testing.T) {
 		w.serves()
 		w.carrier.expect("SIP/2.0 503")
 		w.cancelled(in)
-		w.wantRecord(store.DispositionInterrupted, cause.ProcessRestart, store.EndedBySystem)
+		w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
 	})
 }
 
@@ -248,7 +248,7 @@ func TestUpgradeWithoutItsAddress(t *testing.T) {
 		w.serves()
 		w.carrier.expect("SIP/2.0 503")
 		w.cancelled(in)
-		w.wantRecord(store.DispositionInterrupted, cause.ProcessRestart, store.EndedBySystem)
+		w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
 	})
 }
 
@@ -264,6 +264,6 @@ func TestMissedByeBeforeAnUpgrade(t *testing.T) {
 		w.agent.reply(w.agent.expect("OPTIONS"), 200, "OK", "", "")
 		w.carrier.reply(w.carrier.expect("BYE"), 481, "Gone", "", "")
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(store.DispositionAnswered, cause.MissedHangup, store.EndedBySystem)
+		w.wantRecord(record.DispositionAnswered, cause.MissedHangup, record.EndedBySystem)
 	})
 }

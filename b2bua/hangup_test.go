@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // hungUp waits for the end of a call that an operator hangs up.
@@ -50,7 +50,7 @@ func TestHangup(t *testing.T) {
 		}
 		w.carrier.reply(toCarrier, 200, "OK", "", "")
 		w.agent.reply(toAgent, 200, "OK", "", "")
-		if r := w.wantRecord("answered", cause.OperatorHangup, store.EndedByOperator); r.ID != id || r.Q850 != 16 || r.SIPStatus != 200 {
+		if r := w.wantRecord("answered", cause.OperatorHangup, record.EndedByOperator); r.ID != id || r.Q850 != 16 || r.SIPStatus != 200 {
 			t.Errorf("record %+v", r)
 		}
 		if _, err := w.server.Order(w.t.Context(), id, OrderHangup); !errors.Is(err, ErrNoCall) {
@@ -70,7 +70,7 @@ func TestHangupAgain(t *testing.T) {
 		bye := w.agent.expect("BYE")
 		for range 2 {
 			l, err := w.server.Order(w.t.Context(), id, OrderHangup)
-			if err != nil || l.Record.Cause != string(cause.CallerHangup) || l.Record.EndedBy != store.EndedByCaller {
+			if err != nil || l.Record.Cause != string(cause.CallerHangup) || l.Record.EndedBy != record.EndedByCaller {
 				t.Errorf("%v: cause %s by %s", err, l.Record.Cause, l.Record.EndedBy)
 			}
 			if bye.raw != "" { // the second time the call's goroutine is over, too
@@ -80,7 +80,7 @@ func TestHangupAgain(t *testing.T) {
 			time.Sleep(time.Minute)
 		}
 		close(w.sink.hold)
-		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 	})
 }
 
@@ -102,7 +102,7 @@ func TestHangupWhileRinging(t *testing.T) {
 		w.agent.reply(cancelled, 200, "OK", "", "")
 		w.agent.reply(invite, 487, "Request Terminated", "agent1", "")
 		w.agent.expect("ACK")
-		r := w.wantRecord("cancelled", cause.OperatorHangup, store.EndedByOperator)
+		r := w.wantRecord("cancelled", cause.OperatorHangup, record.EndedByOperator)
 		if r.SIPStatus != 480 || len(r.Attempts) != 1 || r.Attempts[0].Cause != string(cause.OperatorHangup) {
 			t.Errorf("record %+v", r)
 		}
@@ -120,7 +120,7 @@ func TestHangupWhilePreparing(t *testing.T) {
 		w.carrier.expect("SIP/2.0 480")
 		w.carrier.ackRefused(d)
 		w.agent.silent(5 * time.Second)
-		w.wantRecord("cancelled", cause.OperatorHangup, store.EndedByOperator)
+		w.wantRecord("cancelled", cause.OperatorHangup, record.EndedByOperator)
 	})
 }
 
@@ -147,6 +147,6 @@ func TestHangupDuringTransfer(t *testing.T) {
 		for range 2 {
 			w.agent.reply(w.agent.expect(""), 200, "OK", "", "") // the last NOTIFY, and BYE
 		}
-		w.wantRecord("answered", cause.OperatorHangup, store.EndedByOperator)
+		w.wantRecord("answered", cause.OperatorHangup, record.EndedByOperator)
 	})
 }

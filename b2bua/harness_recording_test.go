@@ -20,7 +20,7 @@ import (
 
 	"flowbridge/media"
 	"flowbridge/recording"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // recorded is a world whose calls can be recorded.
@@ -125,7 +125,7 @@ func (w *world) refuses(what Order, why string) {
 	}
 }
 
-func (w *recorded) file(f store.Recording) []byte {
+func (w *recorded) file(f record.Recording) []byte {
 	w.t.Helper()
 	b, err := os.ReadFile(filepath.Join(w.dir, f.File))
 	if err != nil {
@@ -141,7 +141,7 @@ type datagram struct {
 }
 
 // capture gives the SIP and the RTP of a capture.
-func (w *recorded) capture(f store.Recording) (sip, rtp []datagram) {
+func (w *recorded) capture(f record.Recording) (sip, rtp []datagram) {
 	w.t.Helper()
 	r, err := pcapgo.NewNgReader(bytes.NewReader(w.file(f)), pcapgo.DefaultNgReaderOptions)
 	if err != nil {

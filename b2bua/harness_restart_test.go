@@ -11,7 +11,7 @@ import (
 
 	"flowbridge/b2bua/transport"
 	"flowbridge/media"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // life is that of one process: when it is killed, nothing that it does reaches anybody.
@@ -24,10 +24,10 @@ type life struct {
 }
 
 // begin starts a server in place of one that was killed, with the calls that it has left.
-func (w *world) begin(left []store.Left) { w.beginWith(left, nil) }
+func (w *world) begin(left []record.Left) { w.beginWith(left, nil) }
 
 // beginWith is begin with what another server has handed over; nil: none has.
-func (w *world) beginWith(left []store.Left, before Predecessor) {
+func (w *world) beginWith(left []record.Left, before Predecessor) {
 	w.t.Helper()
 	l := &life{w: w}
 	o := w.options
@@ -62,7 +62,7 @@ func (w *world) beginWith(left []store.Left, before Predecessor) {
 }
 
 // die kills the server, and gives the calls that it leaves.
-func (w *world) die() []store.Left {
+func (w *world) die() []record.Left {
 	w.t.Helper()
 	synctest.Wait() // what was being said is on file
 	w.life.dead.Store(true)
@@ -197,7 +197,7 @@ type lifeSink struct {
 	*life
 }
 
-func (s lifeSink) Journal(r store.Record, state []byte) {
+func (s lifeSink) Journal(r record.Record, state []byte) {
 	if !s.dead.Load() {
 		s.Sink.Journal(r, state)
 	}
@@ -209,7 +209,7 @@ func (s lifeSink) Owe(id string, state []byte) {
 	}
 }
 
-func (s lifeSink) Keep(ctx context.Context, r *store.Record, owes []byte, done func(error)) {
+func (s lifeSink) Keep(ctx context.Context, r *record.Record, owes []byte, done func(error)) {
 	if s.dead.Load() {
 		done(nil)
 		return
@@ -217,7 +217,7 @@ func (s lifeSink) Keep(ctx context.Context, r *store.Record, owes []byte, done f
 	s.Sink.Keep(ctx, r, owes, done)
 }
 
-func (s lifeSink) Put(ctx context.Context, r store.Record) error {
+func (s lifeSink) Put(ctx context.Context, r record.Record) error {
 	if s.dead.Load() {
 		return nil
 	}

@@ -10,7 +10,7 @@ import (
 	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // talkYAML is a configuration whose trunk and target have further keys.
@@ -167,7 +167,7 @@ func (e *end) ackRefusal(m received) {
 func (c *talk) hangsUp() {
 	c.w.t.Helper()
 	c.w.callerHangsUp(c.d)
-	c.w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+	c.w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 }
 
 // peer is what the media was told of an end.

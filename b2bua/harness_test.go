@@ -21,7 +21,7 @@ import (
 	"flowbridge/config"
 	"flowbridge/internal/memnet"
 	"flowbridge/internal/siptest"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 func TestMain(m *testing.M) {
@@ -191,7 +191,7 @@ func (w *world) close() {
 }
 
 // record waits for the call's record and gives it back.
-func (w *world) record() store.Record {
+func (w *world) record() record.Record {
 	w.t.Helper()
 	synctest.Wait()
 	w.sink.mu.Lock()
@@ -204,7 +204,7 @@ func (w *world) record() store.Record {
 	return r
 }
 
-func (w *world) wantRecord(disposition string, cause cause.Cause, endedBy string) store.Record {
+func (w *world) wantRecord(disposition string, cause cause.Cause, endedBy string) record.Record {
 	w.t.Helper()
 	r := w.record()
 	if r.Disposition != disposition || r.Cause != string(cause) || r.EndedBy != endedBy {

@@ -10,7 +10,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/message"
 	"flowbridge/internal/siptest"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // passingConfig is testConfig with lists of headers that pass, both ways.
@@ -87,7 +87,7 @@ func TestHeadersPassInRefusals(t *testing.T) {
 		w.agent2.expect("ACK")
 		wantPassed(t, w.carrier.expect("SIP/2.0 486"))
 		w.carrier.ackRefused(d)
-		w.wantRecord("busy", cause.TargetBusy, store.EndedByAgent)
+		w.wantRecord("busy", cause.TargetBusy, record.EndedByAgent)
 
 		d = w.carrier.newCall("+15095785607")
 		w.carrier.invite(d)
@@ -149,7 +149,7 @@ func TestInviteTooLarge(t *testing.T) {
 		w.carrier.bye(d)
 		w.carrier.expect("SIP/2.0 200")
 		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-		r := w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+		r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 		if len(r.Attempts) != 2 || r.Attempts[0].Cause != string(cause.InviteTooLarge) || r.Attempts[0].SIPStatus != 0 ||
 			!slices.Contains(r.Attempts[0].DroppedHeaders, "x-Caller") || r.Attempts[1].DroppedHeaders != nil {
 			t.Errorf("attempts %+v", r.Attempts)

@@ -10,7 +10,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/message"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // settle lets every timer run out, ends what is still up, and checks that
@@ -48,7 +48,7 @@ func (w *world) goodCall() {
 	w.carrier.seq += 1000
 	d, _ := w.established()
 	w.callerHangsUp(d)
-	w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+	w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 }
 
 // hostileAnswer is an answer to our INVITE as text, for a test to spoil.

@@ -15,7 +15,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/internal/stirtest"
 	"flowbridge/stir"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 const certificateURL = "https://certs.example.net/shaken.pem"
@@ -132,7 +132,7 @@ func TestCallerIsRefused(t *testing.T) {
 				t.Errorf("answer:\n%s", m.raw)
 			}
 			w.carrier.ackRefused(tt.d)
-			if r := w.wantRecord("failed", cause.IdentityRefused, store.EndedBySystem); r.SIPStatus == 0 || len(r.Attempts) > 0 || r.Verstat == "" {
+			if r := w.wantRecord("failed", cause.IdentityRefused, record.EndedBySystem); r.SIPStatus == 0 || len(r.Attempts) > 0 || r.Verstat == "" {
 				t.Errorf("record %+v", r)
 			}
 		}
@@ -162,7 +162,7 @@ func TestCopiedIdentity(t *testing.T) {
 				t.Fatalf("%s:\n%s", tt.name, m.raw)
 			}
 			w.carrier.ackRefused(d)
-			w.wantRecord("failed", cause.IdentityRefused, store.EndedBySystem)
+			w.wantRecord("failed", cause.IdentityRefused, record.EndedBySystem)
 		}
 		diverted := signed(w, s, certificateURL, 0)
 		diverted.extra += diversion
@@ -216,7 +216,7 @@ func TestCertificateServerHangs(t *testing.T) {
 		w.carrier.expect("SIP/2.0 200")
 		d.learn(w.carrier.expect("SIP/2.0 487"))
 		w.carrier.ackRefused(d)
-		if r := w.wantRecord("cancelled", cause.CallerCancelled, store.EndedByCaller); r.Verstat != "" {
+		if r := w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller); r.Verstat != "" {
 			t.Errorf("verstat %q", r.Verstat)
 		}
 	})

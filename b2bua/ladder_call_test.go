@@ -11,7 +11,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/ladder"
 	"flowbridge/b2bua/outbound"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // lines is a ladder in short: who says what to whom.
@@ -116,7 +116,7 @@ func TestLadderOfFailures(t *testing.T) {
 		w.carrier.invite(d)
 		d.learn(w.carrier.expect("SIP/2.0 404"))
 		w.carrier.ackRefused(d)
-		r := w.wantRecord(store.DispositionFailed, cause.NoRoute, store.EndedBySystem)
+		r := w.wantRecord(record.DispositionFailed, cause.NoRoute, record.EndedBySystem)
 		time.Sleep(time.Minute)
 		wantLines(w.t, w.ladder(r.ID), "carrier>flowbridge INVITE",
 			"*>* the caller is refused with 404 Not Found: no route", "flowbridge>carrier 404 INVITE", "*>* the call ends", "carrier>flowbridge ACK")

@@ -14,7 +14,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // leadConfig has a PBX that hands over calls which it has placed.
@@ -86,7 +86,7 @@ func TestDirection(t *testing.T) {
 			w.agent.expect("ACK")
 			w.carrier.expect("SIP/2.0 486")
 			w.carrier.ackRefused(d)
-			r := w.wantRecord("busy", cause.TargetBusy, store.EndedByAgent)
+			r := w.wantRecord("busy", cause.TargetBusy, record.EndedByAgent)
 			if r.Direction != want.direction || r.Lead != want.lead || r.From != want.from || r.To != to || r.ExternalID != "CA123" {
 				t.Errorf("record %+v", r)
 			}
@@ -244,7 +244,7 @@ func TestXEIInjection(t *testing.T) {
 		w.carrier.expect("SIP/2.0 180")
 		d.learn(w.carrier.expect("SIP/2.0 503"))
 		w.carrier.ackRefused(d)
-		if r := w.wantRecord("failed", cause.TemplateFailed, store.EndedBySystem); r.ExternalID != "" {
+		if r := w.wantRecord("failed", cause.TemplateFailed, record.EndedBySystem); r.ExternalID != "" {
 			t.Errorf("record %+v", r)
 		}
 	})

@@ -8,7 +8,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/config"
 	"flowbridge/internal/siptest"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // testLimits are the limits of a configuration that has none.
@@ -104,7 +104,7 @@ func TestLimitOfAnswers(t *testing.T) {
 					w.carrier.expect("SIP/2.0 200")
 					w.carrier.ack(d)
 					w.callerHangsUp(d)
-					w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+					w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 					return
 				}
 				w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")

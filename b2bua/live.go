@@ -8,7 +8,7 @@ import (
 
 	"flowbridge/b2bua/message"
 	"flowbridge/config/template"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // What others may ask of the calls that are live.
@@ -55,7 +55,7 @@ func (s *Server) Reading(yield func(socket string, step uint64)) { s.stack.Readi
 
 // LiveCall is the state of a call that is not over.
 type LiveCall struct {
-	Record store.Record
+	Record record.Record
 	Phase  string // preparing, queued, dialing, bridged or ending
 
 	Position int // in the queue of its route, from 1; 0: it does not wait for a place

@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/store"
 
 	"flowbridge/b2bua/report"
+	"flowbridge/store/record"
 )
 
 // addressed has media on two addresses: the carrier's is the second.
@@ -113,7 +113,7 @@ func TestMediaAddressOfTheNextTarget(t *testing.T) {
 				if early { // its port stays, so the other address can't be had
 					w.carrier.expect("SIP/2.0 503")
 					w.carrier.ackRefused(d)
-					if r := w.wantRecord("failed", cause.TargetUnreachable, store.EndedBySystem); len(r.Attempts) != 2 {
+					if r := w.wantRecord("failed", cause.TargetUnreachable, record.EndedBySystem); len(r.Attempts) != 2 {
 						t.Errorf("attempts: %+v", r.Attempts)
 					}
 					return
@@ -130,7 +130,7 @@ func TestMediaAddressOfTheNextTarget(t *testing.T) {
 					t.Errorf("%d of %d sessions are open; want 1 of 2", w.relay.open(), len(w.relay.sessions))
 				}
 				w.callerHangsUpAt(w.agent2, d)
-				w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+				w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 			})
 		})
 	}
@@ -150,7 +150,7 @@ func TestMediaAddressOfATransfer(t *testing.T) {
 				if !reached {
 					w.agent.notified("503", "terminated")
 					w.callerHangsUp(d)
-					w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+					w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 					return
 				}
 				second := w.agent2.expect("INVITE")
@@ -162,7 +162,7 @@ func TestMediaAddressOfATransfer(t *testing.T) {
 				w.agent.notified("200", "terminated")
 				w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 				w.callerHangsUpAt(w.agent2, d)
-				w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+				w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 			})
 		})
 	}
@@ -198,7 +198,7 @@ func TestPortsExhausted(t *testing.T) {
 			}
 			w.carrier.ackRefused(more)
 			w.agent.silent(time.Second)
-			r := w.wantRecord("failed", cause.NoPorts, store.EndedBySystem)
+			r := w.wantRecord("failed", cause.NoPorts, record.EndedBySystem)
 			if r.SIPStatus != 503 || len(r.Attempts) != 0 || !r.RingingAt.IsZero() {
 				t.Errorf("got %+v", r)
 			}
@@ -208,7 +208,7 @@ func TestPortsExhausted(t *testing.T) {
 		}
 		w.relay.fail = nil // the call that is up was not disturbed
 		w.callerHangsUp(d)
-		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 	})
 }
 

@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // While memory is scarce, new calls get 503 without state. Live ones go on, and calls are taken again when it is not.
@@ -26,6 +26,6 @@ func TestScarceMemory(t *testing.T) {
 		w.record()
 		d, _ = w.established()
 		w.callerHangsUp(d)
-		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 	})
 }

@@ -9,7 +9,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/transport"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // neighbourAddr is the address of a second trunk.
@@ -67,7 +67,7 @@ func (w *world) busy(calls []ringingCall) {
 		w.agent.expect("ACK")
 		c.from.expect("SIP/2.0 486")
 		c.from.ackRefused(c.caller)
-		w.wantRecord("busy", cause.TargetBusy, store.EndedByAgent)
+		w.wantRecord("busy", cause.TargetBusy, record.EndedByAgent)
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/transport"
 	"flowbridge/media"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // What a call notes of itself, for the process after this one: before its 200 leaves, and
@@ -138,7 +138,7 @@ func (c *Call) owe(note func(state []byte)) {
 func (c *Call) oweOnly(state []byte) { c.server.sink.Owe(c.id, state) }
 
 // noteOver notes that the call is over, whose record waits for its recordings: the next process must not go on with it.
-func (c *Call) noteOver(r *store.Record) {
+func (c *Call) noteOver(r *record.Record) {
 	sheet := kept.TakeSheet()
 	defer sheet.Release()
 	sheet.ID, sheet.Ended = c.id, r.Cause
@@ -265,7 +265,7 @@ func (c *Call) legStates(all []kept.Leg) []kept.Leg {
 
 func (a *attempt) state(c *Call) *kept.Attempt {
 	k := &kept.Attempt{
-		Number: a.number, Target: a.target.Dial.Name, Transport: a.transport, Transfer: a.plan.reason == store.ReasonTransfer, Rescue: a.plan.reason == store.ReasonRescue,
+		Number: a.number, Target: a.target.Dial.Name, Transport: a.transport, Transfer: a.plan.reason == record.ReasonTransfer, Rescue: a.plan.reason == record.ReasonRescue,
 		From: a.parties.From, To: a.parties.To,
 		Dest: message.KeptAddr{AddrPort: a.dest}, Started: leg.Instant(a.started), Dropped: a.dropped, PrepareMS: a.prepareMS, Prepared: a.prepareStatus, Placed: a.placed,
 		MediaName: a.mediaName,

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // limited is testConfig whose trunk has limits for its numbers.
@@ -29,7 +29,7 @@ func (w *world) wantRefused(d *dialogue, status int, why cause.Cause) {
 	w.carrier.invite(d)
 	d.learn(w.carrier.expect(fmt.Sprintf("SIP/2.0 %d", status)))
 	w.carrier.ackRefused(d)
-	if r := w.record(); r.Cause != string(why) || r.SIPStatus != status || r.EndedBy != store.EndedBySystem || len(r.Attempts) != 0 {
+	if r := w.record(); r.Cause != string(why) || r.SIPStatus != status || r.EndedBy != record.EndedBySystem || len(r.Attempts) != 0 {
 		w.t.Errorf("record: %s %d by %s with %d attempts; want %s", r.Cause, r.SIPStatus, r.EndedBy, len(r.Attempts), why)
 	}
 }
@@ -136,7 +136,7 @@ func TestLimitsOfPlacedCalls(t *testing.T) {
 		platform.expect("SIP/2.0 180")
 		second.learn(platform.expect("SIP/2.0 503"))
 		platform.ackRefused(second)
-		r := w.wantRecord("failed", cause.DestinationLimited, store.EndedBySystem)
+		r := w.wantRecord("failed", cause.DestinationLimited, record.EndedBySystem)
 		if len(r.Attempts) != 1 || r.Attempts[0].Cause != string(cause.DestinationLimited) {
 			t.Errorf("attempts: %+v", r.Attempts)
 		}

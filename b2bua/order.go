@@ -6,7 +6,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/media"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // Order is an operator's command to a live call.
@@ -135,7 +135,7 @@ func (c *Call) orderedToEnd(o *order) {
 		return
 	}
 	c.hangups = append(c.hangups, o.reply)
-	c.mailbox.happened(Killed{Cause: cause.OperatorHangup, By: store.EndedByOperator})
+	c.mailbox.happened(Killed{Cause: cause.OperatorHangup, By: record.EndedByOperator})
 }
 
 // answerHangups answers the orders that wait for the call's end.

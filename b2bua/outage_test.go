@@ -10,11 +10,11 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/circuit"
 	"flowbridge/b2bua/outbound"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // callsFor has a caller call every tenth of a second for so long, and gives the records of the calls, in order.
-func (w *world) callsFor(d time.Duration, to string) []store.Record {
+func (w *world) callsFor(d time.Duration, to string) []record.Record {
 	w.t.Helper()
 	before := len(w.sink.done)
 	calls := map[string]*dialogue{}
@@ -33,7 +33,7 @@ func (w *world) callsFor(d time.Duration, to string) []store.Record {
 			}
 		}
 	}
-	all := slices.SortedFunc(slices.Values(w.sink.done[before:]), func(a, b store.Record) int { return a.StartedAt.Compare(b.StartedAt.Time) })
+	all := slices.SortedFunc(slices.Values(w.sink.done[before:]), func(a, b record.Record) int { return a.StartedAt.Compare(b.StartedAt.Time) })
 	if len(all) != len(calls) {
 		w.t.Fatalf("%d records of %d calls", len(all), len(calls))
 	}
@@ -41,7 +41,7 @@ func (w *world) callsFor(d time.Duration, to string) []store.Record {
 }
 
 // attemptsOf counts the attempts of records by target and cause.
-func attemptsOf(records []store.Record) map[string]int {
+func attemptsOf(records []record.Record) map[string]int {
 	all := map[string]int{}
 	for i := range records {
 		for _, a := range records[i].Attempts {

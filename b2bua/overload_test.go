@@ -10,7 +10,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/transport"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // slowSocket has its datagrams lie in the socket for some time.
@@ -78,7 +78,7 @@ func TestOverload(t *testing.T) {
 		w.record()
 		d, _ = w.established()
 		w.callerHangsUp(d)
-		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 	})
 }
 

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 var (
@@ -107,7 +107,7 @@ func TestTargetCallsTrunk(t *testing.T) {
 		platform.bye(d)
 		platform.expect("SIP/2.0 200")
 		pbx.reply(pbx.expect("BYE"), 200, "OK", "", "")
-		r := w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+		r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 		if r.Direction != "outbound" || r.Trunk != "pbx" || r.Target != "pbx" || r.Route != "routes[1]" ||
 			r.From != "+15075550100" || r.To != "+15075785607" || r.TargetSIPCallID != invite.value("Call-ID") ||
 			len(r.Attempts) != 1 || r.Attempts[0].Target != "pbx" || r.Attempts[0].Transport != "udp" {
@@ -146,7 +146,7 @@ func TestTargetCallsByDigest(t *testing.T) {
 		pbx.expect("ACK")
 		p.expect("SIP/2.0 486")
 		p.ackRefused(d)
-		r := w.wantRecord("busy", cause.TargetBusy, store.EndedByAgent)
+		r := w.wantRecord("busy", cause.TargetBusy, record.EndedByAgent)
 		if r.Direction != "outbound" || r.Target != "roaming" || r.Trunk != "pbx" || r.Attempts[0].Target != "pbx" {
 			t.Errorf("record: %+v", r)
 		}
@@ -195,7 +195,7 @@ func TestTargetWithoutRoute(t *testing.T) {
 		platform.invite(d)
 		d.learn(platform.expect("SIP/2.0 404"))
 		platform.ackRefused(d)
-		r := w.wantRecord("failed", cause.NoRoute, store.EndedBySystem)
+		r := w.wantRecord("failed", cause.NoRoute, record.EndedBySystem)
 		if r.Direction != "outbound" || r.Trunk != "" || r.Target != "pbx" || len(r.Attempts) != 0 {
 			t.Errorf("record: %+v", r)
 		}
@@ -240,7 +240,7 @@ func TestPlacedCallsCount(t *testing.T) {
 		platform.expect("SIP/2.0 180")
 		second.learn(platform.expect("SIP/2.0 503"))
 		platform.ackRefused(second)
-		if r := w.wantRecord("failed", cause.TargetCapped, store.EndedBySystem); r.Trunk != "pbx" || r.Target != "pbx" {
+		if r := w.wantRecord("failed", cause.TargetCapped, record.EndedBySystem); r.Trunk != "pbx" || r.Target != "pbx" {
 			t.Errorf("record: %+v", r)
 		}
 		third := pbx.newCall("+15075785607")
@@ -257,7 +257,7 @@ func TestPlacedCallsCount(t *testing.T) {
 		pbx.agentRequest("BYE", invite, "pbx", 1)
 		pbx.expect("SIP/2.0 200")
 		platform.reply(platform.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord("answered", cause.AgentHangup, store.EndedByAgent)
+		w.wantRecord("answered", cause.AgentHangup, record.EndedByAgent)
 	})
 }
 
@@ -271,7 +271,7 @@ func TestPlacedCallEnds(t *testing.T) {
 		time.Sleep(30 * time.Minute)
 		platform.reply(platform.expect("BYE"), 200, "OK", "", "")
 		pbx.reply(pbx.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord("answered", cause.MaxDuration, store.EndedBySystem)
+		w.wantRecord("answered", cause.MaxDuration, record.EndedBySystem)
 	})
 }
 

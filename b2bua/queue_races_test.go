@@ -10,7 +10,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/circuit"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // parties plays the carrier and both agents by the book: whoever is called answers at once.
@@ -159,7 +159,7 @@ func TestQueueTwoAtOnce(t *testing.T) {
 			}
 		}
 		for range all {
-			w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+			w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 		}
 	})
 }
@@ -175,14 +175,14 @@ func TestQueueOfABrokenTarget(t *testing.T) {
 		either := w.calls("+15085780004")
 		w.breakTarget("agent")
 		w.refused(only, "503")
-		w.wantRecord(store.DispositionFailed, cause.TargetCircuitOpen, store.EndedBySystem)
+		w.wantRecord(record.DispositionFailed, cause.TargetCircuitOpen, record.EndedBySystem)
 		if got := w.waiting(); got != "0004" {
 			t.Errorf("waiting: %s", got)
 		}
 		w.callerHangsUp(first) // its place is of no use
 		w.record()
 		w.refused(w.calls("+15075780005"), "503")
-		w.wantRecord(store.DispositionFailed, cause.TargetCircuitOpen, store.EndedBySystem)
+		w.wantRecord(record.DispositionFailed, cause.TargetCircuitOpen, record.EndedBySystem)
 		w.agent.silent(time.Second / 2)
 		time.Sleep(600 * time.Millisecond) // its pause, after which the one that waits tries it
 		later := w.calls("+15075780006")

@@ -12,7 +12,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/config"
 	"flowbridge/media"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // queueConfig has a route whose target takes one call, and one with two such targets.
@@ -105,12 +105,12 @@ func TestQueue(t *testing.T) {
 		}
 		full := w.calls("+15075780004")
 		w.refused(full, "486")
-		if r := w.wantRecord(store.DispositionBusy, cause.QueueFull, store.EndedBySystem); r.QueuedMS != 0 || r.SIPStatus != 486 {
+		if r := w.wantRecord(record.DispositionBusy, cause.QueueFull, record.EndedBySystem); r.QueuedMS != 0 || r.SIPStatus != 486 {
 			t.Errorf("record %+v", r)
 		}
 		plain := w.calls("+15095780005")
 		w.refused(plain, "503")
-		w.wantRecord(store.DispositionFailed, cause.TargetCapped, store.EndedBySystem)
+		w.wantRecord(record.DispositionFailed, cause.TargetCapped, record.EndedBySystem)
 		w.callerHangsUp(first)
 		if r := w.record(); r.QueuedMS != 0 {
 			t.Errorf("who did not wait has %d ms", r.QueuedMS)
@@ -232,13 +232,13 @@ func TestQueueLeft(t *testing.T) {
 		}
 		time.Sleep(30 * time.Second)
 		w.refused(second, "486")
-		if r := w.wantRecord(store.DispositionBusy, cause.QueueTimeout, store.EndedBySystem); r.QueuedMS != 50_000 {
+		if r := w.wantRecord(record.DispositionBusy, cause.QueueTimeout, record.EndedBySystem); r.QueuedMS != 50_000 {
 			t.Errorf("waited %d ms", r.QueuedMS)
 		}
 		w.carrier.cancel(fourth)
 		w.carrier.expect("SIP/2.0 200")
 		w.refused(fourth, "487")
-		if r := w.wantRecord(store.DispositionCancelled, cause.CallerCancelled, store.EndedByCaller); r.QueuedMS != 30_000 {
+		if r := w.wantRecord(record.DispositionCancelled, cause.CallerCancelled, record.EndedByCaller); r.QueuedMS != 30_000 {
 			t.Errorf("waited %d ms", r.QueuedMS)
 		}
 		if got := w.waiting(); got != "0005" {
@@ -246,7 +246,7 @@ func TestQueueLeft(t *testing.T) {
 		}
 		w.server.Drain()
 		w.refused(fifth, "503")
-		w.wantRecord(store.DispositionFailed, cause.Shutdown, store.EndedBySystem)
+		w.wantRecord(record.DispositionFailed, cause.Shutdown, record.EndedBySystem)
 		w.callerHangsUp(first)
 		w.callerHangsUpAt(w.agent2, third)
 	})
@@ -274,7 +274,7 @@ func TestQueueAndReload(t *testing.T) {
 		w.callerHangsUp(second)
 		w.callerHangsUp(third)
 		for range 3 {
-			w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+			w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 		}
 	})
 }
@@ -337,7 +337,7 @@ func TestQueueOutlivesItsProcess(t *testing.T) {
 			time.Sleep(10 * time.Second)
 			w.restart()
 			w.refused(second, "500")
-			w.wantRecord(store.DispositionInterrupted, cause.ProcessRestart, store.EndedBySystem)
+			w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
 			w.callerHangsUp(first)
 			w.record()
 		})

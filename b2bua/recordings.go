@@ -9,7 +9,7 @@ import (
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/recording"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // The recording of a call: routes[].record, and orders.
@@ -18,7 +18,7 @@ import (
 type recordings struct {
 	current *recording.Recorder   // nil: none
 	all     []*recording.Recorder // past and current
-	past    []store.Recording     // of earlier processes
+	past    []record.Recording    // of earlier processes
 	parts   int                   // of these
 	beepAt  time.Time             // zero: no beep is due
 }
@@ -158,12 +158,12 @@ func (r *recordings) state() string {
 }
 
 // recordingsOf are the recordings' entries in the record.
-func recordingsOf(all []*recording.Recorder) []store.Recording {
-	files := []store.Recording{}
+func recordingsOf(all []*recording.Recorder) []record.Recording {
+	files := []record.Recording{}
 	for _, r := range all {
 		for _, f := range r.Files() {
-			files = append(files, store.Recording{
-				File: f.Name, Format: f.Format, StartedAt: store.TimeOf(f.StartedAt), EndedAt: store.TimeOf(f.EndedAt),
+			files = append(files, record.Recording{
+				File: f.Name, Format: f.Format, StartedAt: record.TimeOf(f.StartedAt), EndedAt: record.TimeOf(f.EndedAt),
 				Bytes: f.Bytes, Dropped: f.Dropped, Error: f.Err,
 			})
 		}
@@ -173,7 +173,7 @@ func recordingsOf(all []*recording.Recorder) []store.Recording {
 
 // settledRecordings is recordingsOf when all files are written, or after
 // recordingWait.
-func settledRecordings(ctx context.Context, all []*recording.Recorder) []store.Recording {
+func settledRecordings(ctx context.Context, all []*recording.Recorder) []record.Recording {
 	limit := time.NewTimer(recordingWait)
 	defer limit.Stop()
 	for _, r := range all {

@@ -9,7 +9,7 @@ import (
 	"flowbridge/b2bua/redirected"
 	"flowbridge/config"
 	"flowbridge/config/template"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // A call that no rule is for has a record that says so.
@@ -24,7 +24,7 @@ func TestRedirectWithoutRule(t *testing.T) {
 		if _, err := r.Begin(w.t.Context(), template.Vars{CallID: NewID(), To: redirected.PartyOf("+15085550100")}); !errors.Is(err, redirected.ErrNoTarget) {
 			t.Errorf("%v", err)
 		}
-		if got := w.wantRecord("failed", cause.NoRoute, store.EndedBySystem); got.SIPStatus != 404 || got.Route != "hooks.twilio" {
+		if got := w.wantRecord("failed", cause.NoRoute, record.EndedBySystem); got.SIPStatus != 404 || got.Route != "hooks.twilio" {
 			t.Errorf("%+v", got)
 		}
 	})

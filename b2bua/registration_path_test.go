@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // A Path says which proxies a call passes, and not where it is sent: whoever registers writes it.
@@ -112,7 +112,7 @@ func TestCancelKeepsBinding(t *testing.T) {
 		w.carrier.expect("SIP/2.0 200")
 		w.carrier.expect("SIP/2.0 487")
 		w.carrier.ackRefused(d)
-		w.wantRecord(store.DispositionCancelled, cause.CallerCancelled, store.EndedByCaller)
+		w.wantRecord(record.DispositionCancelled, cause.CallerCancelled, record.EndedByCaller)
 		if w.dials.Load() != 1 || w.bindings() != 1 {
 			t.Errorf("%d connections, and %d bindings are left", w.dials.Load(), w.bindings())
 		}

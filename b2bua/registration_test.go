@@ -13,7 +13,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/registration"
 	"flowbridge/internal/siptest"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // registerConfig has a trunk that is registered at the carrier of the other tests.
@@ -397,9 +397,9 @@ func TestRegisterOfOthers(t *testing.T) {
 
 // The next process knows what is registered.
 func TestBindingsOutliveKill(t *testing.T) {
-	kept := map[string][]store.Binding{}
+	kept := map[string][]record.Binding{}
 	keep := func(o *Options) {
-		o.Bindings, o.KeepBindings = kept, func(holder string, all []store.Binding) { kept[holder] = all }
+		o.Bindings, o.KeepBindings = kept, func(holder string, all []record.Binding) { kept[holder] = all }
 	}
 	inWorldOf(t, phoneConfig, keep, func(w *world) {
 		p := w.roaming()

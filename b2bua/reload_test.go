@@ -9,7 +9,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // reload gives the server a configuration.
@@ -52,12 +52,12 @@ func TestReloadDuringSetup(t *testing.T) {
 		w.carrier.ack(d)
 		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "") // after half a minute
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord("answered", cause.MaxDuration, store.EndedBySystem)
+		w.wantRecord("answered", cause.MaxDuration, record.EndedBySystem)
 
 		w.carrier.bye(old)
 		w.carrier.expect("SIP/2.0 200")
 		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 	})
 }
 
@@ -121,7 +121,7 @@ func TestReloadWithoutTrunk(t *testing.T) {
 		w.agent.agentRequest("BYE", invite, "agent1", 1)
 		w.agent.expect("SIP/2.0 200")
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord("answered", cause.AgentHangup, store.EndedByAgent)
+		w.wantRecord("answered", cause.AgentHangup, record.EndedByAgent)
 		_ = d
 	})
 }

@@ -9,7 +9,7 @@ import (
 	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/message"
 	"flowbridge/media"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // rescueConfig has the caller of a dead agent go to the spare one.
@@ -75,7 +75,7 @@ func TestRescue(t *testing.T) {
 				w.agentDies(tt.after, invite, tt.reason...)
 				if !tt.kept {
 					w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-					w.wantRecord(store.DispositionAnswered, cause.AgentHangup, store.EndedByAgent)
+					w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
 					return
 				}
 				if heard := strings.Join(w.session().heard, "\n"); !strings.Contains(heard, "a hears") {
@@ -89,8 +89,8 @@ func TestRescue(t *testing.T) {
 					t.Errorf("media of side B goes to %s", got)
 				}
 				w.callerHangsUpAt(w.agent2, d)
-				r := w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
-				if len(r.Attempts) != 2 || r.Attempts[1].Target != "spare" || r.Attempts[1].Reason != store.ReasonRescue || r.Attempts[1].SIPStatus != 200 {
+				r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+				if len(r.Attempts) != 2 || r.Attempts[1].Target != "spare" || r.Attempts[1].Reason != record.ReasonRescue || r.Attempts[1].SIPStatus != 200 {
 					t.Errorf("attempts %+v", r.Attempts)
 				}
 			})
@@ -104,7 +104,7 @@ func TestNoRescue(t *testing.T) {
 		_, invite := w.established()
 		w.agentDies(time.Second, invite, "Reason: Q.850;cause=41")
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(store.DispositionAnswered, cause.AgentHangup, store.EndedByAgent)
+		w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
 	})
 }
 
@@ -119,7 +119,7 @@ func TestRescueOfLostDialog(t *testing.T) {
 		w.agent.reply(w.agent.expect("BYE"), 481, "Call/Transaction Does Not Exist", "", "")
 		w.takesOver("+15075785607")
 		w.callerHangsUpAt(w.agent2, d)
-		w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 	})
 }
 
@@ -162,7 +162,7 @@ func TestRescueOfSilence(t *testing.T) {
 		}
 		<-over
 		w.callerHangsUpAt(w.agent2, d)
-		w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 	})
 }
 
@@ -178,8 +178,8 @@ func TestRescueFails(t *testing.T) {
 			t.Errorf("Reason: %s", got)
 		}
 		w.carrier.reply(bye, 200, "OK", "", "")
-		r := w.wantRecord(store.DispositionAnswered, cause.AgentHangup, store.EndedByAgent)
-		if len(r.Attempts) != 2 || r.Attempts[1].SIPStatus != 486 || r.Attempts[1].Reason != store.ReasonRescue {
+		r := w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
+		if len(r.Attempts) != 2 || r.Attempts[1].SIPStatus != 486 || r.Attempts[1].Reason != record.ReasonRescue {
 			t.Errorf("attempts %+v", r.Attempts)
 		}
 	})
@@ -198,7 +198,7 @@ func TestRescueAbandoned(t *testing.T) {
 		w.agent2.reply(cancel, 200, "OK", "spare", "")
 		w.agent2.reply(called, 487, "Request Terminated", "spare", "")
 		w.agent2.expect("ACK")
-		w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 	})
 }
 
@@ -214,7 +214,7 @@ func TestRescueTimes(t *testing.T) {
 			w.agent2.expect("SIP/2.0 200")
 		}
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		if r := w.wantRecord(store.DispositionAnswered, cause.AgentHangup, store.EndedByAgent); len(r.Attempts) != 3 {
+		if r := w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent); len(r.Attempts) != 3 {
 			t.Errorf("attempts %+v", r.Attempts)
 		}
 	})
@@ -238,7 +238,7 @@ func TestRescueOverARestart(t *testing.T) {
 		w.agent2.agentRequest("BYE", called, "spare", 20, "Reason: Q.850;cause=41")
 		w.agent2.expect("SIP/2.0 200")
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(store.DispositionAnswered, cause.AgentHangup, store.EndedByAgent)
+		w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
 	})
 }
 
@@ -278,7 +278,7 @@ func TestRescueAgain(t *testing.T) {
 				t.Errorf("media of side B goes to %s", got)
 			}
 			w.callerHangsUpAt(w.agent2, d)
-			if r := w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller); r.Restored != 1 || r.Attempts[len(r.Attempts)-1].Reason != store.ReasonRescue {
+			if r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller); r.Restored != 1 || r.Attempts[len(r.Attempts)-1].Reason != record.ReasonRescue {
 				t.Errorf("%+v", r)
 			}
 		})
@@ -289,7 +289,7 @@ func TestRescueAgain(t *testing.T) {
 			w.agent2.reply(called, 503, "Service Unavailable", "spare2", "")
 			w.agent2.expect("ACK")
 			w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-			w.wantRecord(store.DispositionAnswered, cause.AgentHangup, store.EndedByAgent)
+			w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
 		})
 	})
 	t.Run("not configured any more", func(t *testing.T) {
@@ -305,7 +305,7 @@ func TestRescueAgain(t *testing.T) {
 			w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "spare", "")
 			w.agent2.reply(lost, 487, "Terminated", "spare", "")
 			w.agent2.expect("ACK")
-			w.wantRecord(store.DispositionAnswered, cause.AgentHangup, store.EndedByAgent)
+			w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
 		})
 	})
 }

@@ -7,7 +7,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // clockSet gives a world whose wall clock is set while no process is there: the machine's own time goes by as told.
@@ -39,7 +39,7 @@ func TestClockSetForth(t *testing.T) {
 		w.agent.reply(w.agent.expect("OPTIONS"), 200, "OK", "", "")
 		w.carrier.silent(time.Minute)
 		w.callerHangsUp(c.d)
-		if r := w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller); r.DurationMS > 3*time.Minute.Milliseconds() {
+		if r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller); r.DurationMS > 3*time.Minute.Milliseconds() {
 			t.Errorf("it lasted %d ms", r.DurationMS)
 		}
 	})
@@ -56,7 +56,7 @@ func TestClockSetBack(t *testing.T) {
 		time.Sleep(50 * time.Second)
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(store.DispositionAnswered, cause.MaxDuration, store.EndedBySystem)
+		w.wantRecord(record.DispositionAnswered, cause.MaxDuration, record.EndedBySystem)
 	})
 }
 

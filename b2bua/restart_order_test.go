@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"flowbridge/media"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // slowRelay takes its time for a session, in which whatever else can happen does.
@@ -28,7 +28,7 @@ type earlySink struct {
 	least atomic.Int32
 }
 
-func (s *earlySink) Journal(r store.Record, state []byte) {
+func (s *earlySink) Journal(r record.Record, state []byte) {
 	s.least.CompareAndSwap(-1, s.relay.resumed.Load())
 	s.Sink.Journal(r, state)
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // TestStreamCallerWhoseProcessIsKilled: a caller over TCP, whom nobody can connect to, stays in its call when the process is
@@ -35,7 +35,7 @@ func TestStreamCallerWhoseProcessIsKilled(t *testing.T) {
 				p.bye(d)
 				p.expect("SIP/2.0 200")
 				w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-				w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+				w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 				p.conn.Close()
 			})
 		})
@@ -68,7 +68,7 @@ func TestByeToACallerBehindNATAfterARestart(t *testing.T) {
 		if after := time.Since(begun); after > time.Second {
 			t.Errorf("after %v", after)
 		}
-		w.wantRecord(store.DispositionAnswered, cause.AgentHangup, store.EndedByAgent)
+		w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
 		p.conn.Close()
 	})
 }
@@ -89,7 +89,7 @@ func TestSilentSideOverRestarts(t *testing.T) {
 			synctest.Wait()
 			w.agent.rest()
 		}
-		w.wantRecord(store.DispositionAnswered, cause.MissedHangup, store.EndedBySystem)
+		w.wantRecord(record.DispositionAnswered, cause.MissedHangup, record.EndedBySystem)
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 		w.carrier.rest()
 		w.agent.drainFor(time.Minute)
@@ -114,7 +114,7 @@ func TestMissedByeOverRestarts(t *testing.T) {
 		w.carrier.reply(asked[0], 481, "Gone", "", "")
 		w.carrier.reply(w.carrier.expect("BYE"), 481, "Gone", "", "")
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(store.DispositionAnswered, cause.MissedHangup, store.EndedBySystem)
+		w.wantRecord(record.DispositionAnswered, cause.MissedHangup, record.EndedBySystem)
 	})
 }
 

@@ -16,7 +16,7 @@ import (
 	"flowbridge/config"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // TestAnsweredCallLivesOn: a call that is up outlives its process: re-INVITE, requests
@@ -36,7 +36,7 @@ func TestAnsweredCallLivesOn(t *testing.T) {
 		}
 		w.restart()
 		w.callerHangsUp(c.d)
-		if r := w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller); r.Restored != 2 || r.SetupMS < 0 {
+		if r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller); r.Restored != 2 || r.SetupMS < 0 {
 			t.Errorf("%+v", r)
 		}
 	})
@@ -52,7 +52,7 @@ func TestMissedBye(t *testing.T) {
 		w.agent.reply(w.agent.expect("OPTIONS"), 200, "OK", "", "")
 		w.carrier.reply(w.carrier.expect("BYE"), 481, "Gone", "", "")
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-		if r := w.wantRecord(store.DispositionAnswered, cause.MissedHangup, store.EndedBySystem); r.Restored != 1 {
+		if r := w.wantRecord(record.DispositionAnswered, cause.MissedHangup, record.EndedBySystem); r.Restored != 1 {
 			t.Errorf("%+v", r)
 		}
 	})
@@ -88,7 +88,7 @@ func TestRingingCallIsTold(t *testing.T) {
 		w.agent.reply(cancel, 200, "OK", "agent1", "")
 		w.agent.reply(in, 487, "Terminated", "agent1", "")
 		w.agent.expect("ACK")
-		w.wantRecord(store.DispositionInterrupted, cause.ProcessRestart, store.EndedBySystem)
+		w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
 	})
 }
 
@@ -184,7 +184,7 @@ func TestTransferOverARestart(t *testing.T) {
 		w.agent.notified("100", "active")
 		w.takenByPBX(w.agent2.expect("INVITE"))
 		w.callerHangsUpAt(w.agent2, d)
-		r := w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+		r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 		if n := len(r.Attempts); n != 3 || r.Attempts[1].Cause != string(cause.ProcessRestart) || r.Attempts[1].SIPStatus != 0 || r.Attempts[2].SIPStatus != 200 {
 			t.Errorf("attempts: %+v", r.Attempts)
 		}
@@ -208,7 +208,7 @@ func TestOwedAfterARestart(t *testing.T) {
 			lost = bye
 		}
 		w.agent.reply(lost, 481, "Gone", "", "")
-		w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 		synctest.Wait()
 		if left := w.die(); len(left) != 0 {
 			t.Errorf("%d calls are left", len(left))
@@ -233,7 +233,7 @@ func TestRefusalOverARestart(t *testing.T) {
 		if again := w.carrier.expect("SIP/2.0"); again.raw != no.raw {
 			t.Errorf("%s\nbefore:\n%s", again.raw, no.raw)
 		}
-		w.wantRecord(store.DispositionBusy, cause.TargetBusy, store.EndedByAgent)
+		w.wantRecord(record.DispositionBusy, cause.TargetBusy, record.EndedByAgent)
 		return d, no
 	}
 	nothing := func(w *world) {
@@ -272,12 +272,12 @@ func TestRefusalOverARestart(t *testing.T) {
 
 // TestBrokenStates: a state that can't be read, or has lost what it names, costs its call alone, and its legs are told.
 func TestBrokenStates(t *testing.T) {
-	for name, spoil := range map[string]func(l *store.Left){
-		"no state":  func(l *store.Left) { l.State = []byte("nonsense") },
-		"no trunk":  func(l *store.Left) { change(l, func(k *kept.Call) { k.Trunk = "trunk gone" }) },
-		"no target": func(l *store.Left) { change(l, func(k *kept.Call) { k.Bridge.Target = "gone" }) },
-		"no leg":    func(l *store.Left) { change(l, func(k *kept.Call) { k.Legs[1].State.Phase = 99 }) },
-		"no address": func(l *store.Left) {
+	for name, spoil := range map[string]func(l *record.Left){
+		"no state":  func(l *record.Left) { l.State = []byte("nonsense") },
+		"no trunk":  func(l *record.Left) { change(l, func(k *kept.Call) { k.Trunk = "trunk gone" }) },
+		"no target": func(l *record.Left) { change(l, func(k *kept.Call) { k.Bridge.Target = "gone" }) },
+		"no leg":    func(l *record.Left) { change(l, func(k *kept.Call) { k.Legs[1].State.Phase = 99 }) },
+		"no address": func(l *record.Left) {
 			change(l, func(k *kept.Call) {
 				k.Legs[0].State.Local.Listen.AddrPort = netip.MustParseAddrPort("203.0.113.1:5060")
 			})
@@ -290,7 +290,7 @@ func TestBrokenStates(t *testing.T) {
 				left := w.die()
 				spoil(&left[0])
 				w.begin(left)
-				w.wantRecord(store.DispositionInterrupted, cause.ProcessRestart, store.EndedBySystem)
+				w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
 				if name != "no state" && name != "no address" {
 					w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 				}
@@ -303,7 +303,7 @@ func TestBrokenStates(t *testing.T) {
 }
 
 // change changes the state of a call that is left.
-func change(l *store.Left, how func(k *kept.Call)) {
+func change(l *record.Left, how func(k *kept.Call)) {
 	k, err := kept.Decode(l.State)
 	if err == nil {
 		how(k)
@@ -329,7 +329,7 @@ func TestAnswerThatWaitsForAPRACK(t *testing.T) {
 		d.learn(w.carrier.expect("SIP/2.0 500"))
 		w.carrier.ackRefused(d)
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-		if r := w.wantRecord(store.DispositionInterrupted, cause.ProcessRestart, store.EndedBySystem); r.SIPStatus != 500 || !r.AnsweredAt.IsZero() {
+		if r := w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem); r.SIPStatus != 500 || !r.AnsweredAt.IsZero() {
 			t.Errorf("%+v", r)
 		}
 	})
@@ -363,7 +363,7 @@ func TestStreamsOverARestart(t *testing.T) {
 			p.bye(d)
 			p.expect("SIP/2.0 200")
 			w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-			w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+			w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 			p.conn.Close()
 		})
 	})
@@ -376,7 +376,7 @@ func TestStreamsOverARestart(t *testing.T) {
 			w.agent2.expect("SIP/2.0 200")
 			p := at.accept()
 			p.reply(p.expect("BYE"), 200, "OK", "", "")
-			w.wantRecord(store.DispositionAnswered, cause.AgentHangup, store.EndedByAgent)
+			w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
 			p.conn.Close()
 		})
 	})
@@ -393,7 +393,7 @@ func TestStreamsOverARestart(t *testing.T) {
 			w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "agent1", "")
 			w.agent2.reply(in, 487, "Terminated", "agent1", "")
 			w.agent2.expect("ACK")
-			w.wantRecord(store.DispositionInterrupted, cause.ProcessRestart, store.EndedBySystem)
+			w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
 			p.conn.Close()
 		})
 	})

@@ -7,7 +7,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/kept"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // dyingSink has the process die when a certain state is on file, and before anybody is told.
@@ -18,7 +18,7 @@ type dyingSink struct {
 	atEnd bool // when a call's end comes, which is not on file then
 }
 
-func (s *dyingSink) Keep(ctx context.Context, r *store.Record, owes []byte, done func(error)) {
+func (s *dyingSink) Keep(ctx context.Context, r *record.Record, owes []byte, done func(error)) {
 	if s.atEnd {
 		s.w.life.dead.Store(true)
 		done(nil)
@@ -27,7 +27,7 @@ func (s *dyingSink) Keep(ctx context.Context, r *store.Record, owes []byte, done
 	s.Sink.Keep(ctx, r, owes, done)
 }
 
-func (s *dyingSink) Journal(r store.Record, state []byte) {
+func (s *dyingSink) Journal(r record.Record, state []byte) {
 	if k, err := kept.Decode(state); err == nil && s.now(k) {
 		s.w.life.dead.Store(true)
 	}
@@ -60,7 +60,7 @@ func TestUpdateWithoutItsAnswerIsServedAgain(t *testing.T) {
 		w.carrier.expect("SIP/2.0 500")
 		c.d.later = 1
 		w.callerHangsUp(c.d)
-		w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 	})
 }
 
@@ -75,10 +75,10 @@ func TestByeIsAnsweredWhenTheEndIsOnFile(t *testing.T) {
 				w.restart()
 				c := w.talk(nil, nil)
 				from, other, bye := w.carrier, w.agent, func() { w.carrier.send(c.d.inDialog("BYE", 2, "")) }
-				why, by := cause.CallerHangup, store.EndedByCaller
+				why, by := cause.CallerHangup, record.EndedByCaller
 				if side == "agent" {
 					from, other, bye = w.agent, w.carrier, func() { w.agent.agentRequest("BYE", c.invite, "agent1", 1) }
-					why, by = cause.AgentHangup, store.EndedByAgent
+					why, by = cause.AgentHangup, record.EndedByAgent
 				}
 				bye()
 				for _, m := range from.rest() {
@@ -93,7 +93,7 @@ func TestByeIsAnsweredWhenTheEndIsOnFile(t *testing.T) {
 				bye()
 				from.expect("SIP/2.0 200")
 				other.reply(other.expect("BYE"), 200, "OK", "", "")
-				w.wantRecord(store.DispositionAnswered, why, by)
+				w.wantRecord(record.DispositionAnswered, why, by)
 			})
 		})
 	}

@@ -10,7 +10,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/media"
 	"flowbridge/recording"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // TestOrdersOutliveTheProcess: what an operator was told is done is still done by the next process: keys stay masked, a recording
@@ -58,7 +58,7 @@ func TestRecordedCallIsOver(t *testing.T) {
 		w.restart()
 		w.carrier.silent(time.Minute)
 		w.agent.silent(time.Second)
-		r := w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+		r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 		if r.Restored != 1 || r.DurationMS > 60_000 {
 			t.Errorf("%+v", r)
 		}
@@ -158,7 +158,7 @@ func TestAnnouncementOverAnUpgrade(t *testing.T) {
 // lostSink loses the records of calls that are over: their process is killed before they come.
 type lostSink struct{ Sink }
 
-func (s *lostSink) Keep(_ context.Context, _ *store.Record, _ []byte, done func(error)) { done(nil) }
+func (s *lostSink) Keep(_ context.Context, _ *record.Record, _ []byte, done func(error)) { done(nil) }
 
 // TestMaskedKeysStayHidden: neither the capture nor the ladder of a call shows a masked key, also of a process that has taken over.
 func TestMaskedKeysStayHidden(t *testing.T) {
@@ -212,7 +212,7 @@ routes:
 		w.restart()
 		w.agent.notified("500", "terminated")
 		w.callerHangsUp(d)
-		w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 	})
 }
 

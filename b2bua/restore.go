@@ -17,7 +17,7 @@ import (
 	"flowbridge/config"
 	"flowbridge/internal/parallel"
 	"flowbridge/media"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // Calls of a killed process. One that was answered goes on: its dialogs, its media on the
@@ -33,7 +33,7 @@ var (
 
 // restore takes up the calls of a killed process. Nothing is read from the sockets yet, and no call has a turn: its audio comes
 // first, and that of all others. SRTP begins with the turn, because its numbers are on file first.
-func (s *Server) restore(all []store.Left) {
+func (s *Server) restore(all []record.Left) {
 	if len(all) == 0 || s.stack.Freeze(s.ctx, nil) != nil {
 		return // the server ends
 	}
@@ -52,7 +52,7 @@ func (s *Server) restore(all []store.Left) {
 }
 
 // restoreCall takes up one call, and says whether it goes on.
-func (s *Server) restoreCall(l *store.Left) (on bool) {
+func (s *Server) restoreCall(l *record.Left) (on bool) {
 	k, err := s.decode(l.State)
 	if err == nil && k.Refused != nil {
 		s.stack.RefuseAgain(k.Refused, func() { s.sink.Owe(k.ID, nil) })
@@ -100,7 +100,7 @@ func (s *Server) safely(do func() error) (err error) {
 }
 
 // goOn takes up a call that was answered.
-func (s *Server) goOn(k *kept.Call, l *store.Left, sockets *media.Sockets) (err error) {
+func (s *Server) goOn(k *kept.Call, l *record.Left, sockets *media.Sockets) (err error) {
 	if k.Answered == 0 || k.Ended != "" {
 		return errUnanswered
 	}
@@ -134,7 +134,7 @@ func (s *Server) goOn(k *kept.Call, l *store.Left, sockets *media.Sockets) (err 
 }
 
 // finishLeft tells the legs of a call that does not go on, and writes its record.
-func (s *Server) finishLeft(k *kept.Call, l *store.Left) error {
+func (s *Server) finishLeft(k *kept.Call, l *record.Left) error {
 	p := s.admission.Peers.Load()
 	t, _ := p.CallerNamed(k.Trunk)
 	v, err := s.newReviving(k, t, p)
@@ -143,7 +143,7 @@ func (s *Server) finishLeft(k *kept.Call, l *store.Left) error {
 	}
 	if v.ladder.Discard(); v.waits && !l.Owed { // it is told now
 		r := &l.Interrupted
-		r.SIPStatus, r.Q850, r.AnsweredAt, r.SetupMS, r.DurationMS = 500, cause.Q850Of(500), store.Time{}, 0, 0
+		r.SIPStatus, r.Q850, r.AnsweredAt, r.SetupMS, r.DurationMS = 500, cause.Q850Of(500), record.Time{}, 0, 0
 	}
 	v.ladder, v.ended, v.finished, v.now = nil, &l.Interrupted, true, (*Call).closing
 	if v.why = cause.ProcessRestart; k.Ended != "" {
@@ -176,7 +176,7 @@ func (c *Call) closing() phase {
 }
 
 // keepInterrupted writes the record of a call that does not go on.
-func (s *Server) keepInterrupted(l *store.Left) {
+func (s *Server) keepInterrupted(l *record.Left) {
 	if l.Owed {
 		s.sink.Owe(l.Record.ID, nil)
 		return

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // A 200 that nobody acknowledges is sent again for 64*T1 (RFC 3261 section
@@ -51,7 +51,7 @@ func TestUnacknowledgedAnswerIsRepeated(t *testing.T) {
 			}
 		}
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(store.DispositionAnswered, cause.NoACK, store.EndedBySystem)
+		w.wantRecord(record.DispositionAnswered, cause.NoACK, record.EndedBySystem)
 	})
 }
 

@@ -18,13 +18,13 @@ import (
 	"flowbridge/config"
 	"flowbridge/config/template"
 	"flowbridge/media"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // The life of a call that has outlived its process.
 
 // takeUp restores what a call has beside its legs. It says nothing to anybody yet.
-func (v *reviving) takeUp(l *store.Left, sockets *media.Sockets) error {
+func (v *reviving) takeUp(l *record.Left, sockets *media.Sockets) error {
 	k := v.k
 	switch {
 	case v.waits:
@@ -109,17 +109,17 @@ func (v *reviving) attempt(target *peers.Target) *attempt {
 	}
 	switch {
 	case k.Transfer:
-		a.plan.reason = store.ReasonTransfer
+		a.plan.reason = record.ReasonTransfer
 	case k.Rescue:
-		a.plan.reason = store.ReasonRescue
+		a.plan.reason = record.ReasonRescue
 	}
 	a.dest, a.mediaName = k.Dest.AddrPort, k.MediaName
 	return a
 }
 
 // restoreRecord takes the record so far. The recordings of the process before end with it.
-func (v *reviving) restoreRecord(r *store.Record) {
-	v.record = record{
+func (v *reviving) restoreRecord(r *record.Record) {
+	v.record = callRecord{
 		trunk: r.Trunk, target: r.Target, targetSIPCallID: r.TargetSIPCallID, synthflowCallID: r.SynthflowCallID, externalID: r.ExternalID,
 		startedAt: r.StartedAt, ringingAt: r.RingingAt, preparedAt: r.PreparedAt, dialedAt: r.DialedAt, answeredAt: r.AnsweredAt,
 		setupMS: r.SetupMS, attempts: r.Attempts, restored: v.k.Restored, queued: time.Duration(r.QueuedMS) * time.Millisecond,
@@ -134,7 +134,7 @@ func (v *reviving) restoreRecord(r *store.Record) {
 	}
 	v.record.restored++
 	if t := v.k.Transfer; t != nil {
-		var try store.Attempt
+		var try record.Attempt
 		if json.Unmarshal(t.Try, &try) == nil {
 			v.record.attempts = append(v.record.attempts, try)
 		}
@@ -294,7 +294,7 @@ func (c *Call) onAnsweredAsk(f leg.Replied) {
 	case c.finished, f.Ref != askRefA && f.Ref != askRefB:
 	case f.Code == 481 || f.Code == 408:
 		c.log.Info().Stringer("side", media.Side(side)).Int("code", f.Code).Msg("a side has hung up while no process was there")
-		c.hangup(cause.MissedHangup, store.EndedBySystem)
+		c.hangup(cause.MissedHangup, record.EndedBySystem)
 	default:
 		c.times.silent[side] = time.Time{}
 		c.noteSoon()

@@ -10,7 +10,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/message"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // neighboursConfig has another trunk, and one that may be anywhere.
@@ -141,7 +141,7 @@ func TestRoamingTrunkMoves(t *testing.T) {
 		moved.bye(d)
 		moved.expect("SIP/2.0 200")
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 	})
 }
 

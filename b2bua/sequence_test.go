@@ -14,7 +14,7 @@ import (
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/transport"
 	"flowbridge/internal/siptest"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // Requests that have changed places on their way all get what they ask for.
@@ -50,7 +50,7 @@ func TestReorderedRequests(t *testing.T) {
 		w.agent2.agentRequest("BYE", called, "human", 5)
 		w.agent2.expect("SIP/2.0 200")
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(store.DispositionAnswered, cause.AgentHangup, store.EndedByAgent)
+		w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
 	})
 }
 
@@ -89,7 +89,7 @@ func TestByeBeforeAnswer(t *testing.T) {
 		w.carrier.expect("SIP/2.0 200")
 		w.carrier.ack(d)
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(store.DispositionAnswered, cause.AgentHangup, store.EndedByAgent)
+		w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
 	})
 }
 

@@ -30,22 +30,22 @@ import (
 	"flowbridge/media/dtls"
 	"flowbridge/recording"
 	"flowbridge/stir"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // Sink takes the records of calls; *store.Store is one.
 type Sink interface {
 	// Journal notes the record of a call that is not over, and what it needs to go on in another process; nil: it can't.
 	// It does not block.
-	Journal(r store.Record, state []byte)
+	Journal(r record.Record, state []byte)
 	// Owe notes what a call that is over owes its peers; nil: nothing any more. It does not block. It keeps nothing of
 	// the state, as Journal and Keep.
 	Owe(id string, state []byte)
 	// Put keeps the record of a finished call and returns when it is safe.
-	Put(ctx context.Context, r store.Record) error
+	Put(ctx context.Context, r record.Record) error
 	// Keep is Put that does not block: what it returned is told to done, once at most. Nobody changes r any more.
 	// owes is as for Owe.
-	Keep(ctx context.Context, r *store.Record, owes []byte, done func(error))
+	Keep(ctx context.Context, r *record.Record, owes []byte, done func(error))
 }
 
 // Options are the parts of a server. Every field is needed unless its comment says
@@ -69,15 +69,15 @@ type Options struct {
 	Archive *recording.Archive
 
 	// Left are the calls of a killed process.
-	Left []store.Left
+	Left []record.Left
 
 	// Machine tells how long the machine runs, whatever its wall clock is set to; nil: calls that outlive a process trust the wall clock.
 	Machine func() (uptime time.Duration, boot uint64)
 
 	// Bindings are what had registered at the process before, by holder; KeepBindings is told when those of a holder change, and
 	// does not block. Both may be nil.
-	Bindings     map[string][]store.Binding
-	KeepBindings func(holder string, all []store.Binding)
+	Bindings     map[string][]record.Binding
+	KeepBindings func(holder string, all []record.Binding)
 
 	Network transport.Network // where a field is nil: the kernel's
 
@@ -292,7 +292,7 @@ func (s *Server) Draining() bool { return s.admission.IsDraining() }
 // HangupAll ends every call that is live.
 func (s *Server) HangupAll() {
 	for _, c := range s.registry.all() {
-		c.mailbox.Post(item{event: Killed{Cause: cause.Shutdown, By: store.EndedBySystem}})
+		c.mailbox.Post(item{event: Killed{Cause: cause.Shutdown, By: record.EndedBySystem}})
 	}
 }
 
@@ -361,7 +361,7 @@ func (s *Server) Redirected(o redirected.Options) *redirected.Calls {
 	return redirected.New(redirected.Server{
 		Peers:    s.admission.Peers.Load,
 		Draining: s.Draining,
-		Journal:  func(r store.Record) { s.sink.Journal(r, nil) }, Put: s.sink.Put,
+		Journal:  func(r record.Record) { s.sink.Journal(r, nil) }, Put: s.sink.Put,
 		Node: s.node, OTLP: &s.cfg.Telemetry.OTLP, Log: s.log,
 	}, o)
 }

@@ -10,7 +10,7 @@ import (
 	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // plays has a side hear a sound, by an order.
@@ -65,7 +65,7 @@ func TestOrderedSounds(t *testing.T) {
 		w.plays(PlayRequest{Side: media.SideA, Sound: SoundNone}, "")
 		w.hears("a hears nothing")
 		w.callerHangsUp(d)
-		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 	})
 }
 
@@ -74,7 +74,7 @@ func TestSoundsWithoutG711(t *testing.T) {
 		c := w.talkIn("9 101", "9 101")
 		w.plays(PlayRequest{Side: media.SideA, Sound: "eu"}, "does not speak G.711")
 		w.callerHangsUp(c.d)
-		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 	})
 }
 
@@ -131,6 +131,6 @@ func TestHoldOfATranslatedCall(t *testing.T) {
 			t.Errorf("answer\n%s", ok.raw)
 		}
 		w.callerHangsUp(c.d)
-		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 	})
 }

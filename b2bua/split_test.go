@@ -7,7 +7,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/report"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // splitYAML splits the calls of testConfig between its targets, and sends those outside of office hours to the second one.
@@ -39,8 +39,8 @@ func TestSplit(t *testing.T) {
 				d.learn(w.carrier.expect("SIP/2.0 200"))
 				w.carrier.ack(d)
 				w.callerHangsUpAt(other, d)
-				r := w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
-				if a := r.Attempts; len(a) != 2 || a[0].Reason != store.ReasonSplit || a[1].Reason != "" || i > 0 && a[0].Target != first[from] {
+				r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+				if a := r.Attempts; len(a) != 2 || a[0].Reason != record.ReasonSplit || a[1].Reason != "" || i > 0 && a[0].Target != first[from] {
 					t.Errorf("%s: got %+v", from, a)
 				}
 				first[from] = r.Attempts[0].Target

@@ -11,7 +11,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/internal/siptest"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // Empty lines behind a message are no message that has begun: the connection
@@ -36,7 +36,7 @@ func TestEmptyLinesBehindMessage(t *testing.T) {
 				p.bye(d)
 				p.expect("SIP/2.0 200")
 				w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-				w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+				w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 				p.conn.Close()
 			})
 		})

@@ -14,7 +14,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/internal/memnet"
 	"flowbridge/internal/siptest"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // Connections are bounded per source and in all, and those that never finish a
@@ -69,7 +69,7 @@ func TestHalfMessages(t *testing.T) {
 		w.carrier.bye(d)
 		w.carrier.expect("SIP/2.0 200")
 		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 	})
 }
 
@@ -106,7 +106,7 @@ func TestConnectionLife(t *testing.T) {
 		p.bye(d)
 		p.expect("SIP/2.0 200")
 		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 		p.hungUp(2 * idleConnection)
 	})
 }
@@ -223,6 +223,6 @@ func TestStrangersPlaces(t *testing.T) {
 		p.bye(d)
 		p.expect("SIP/2.0 200")
 		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 	})
 }

@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 const overflowConfig = `
@@ -56,7 +56,7 @@ func TestOverflowGoesOverTCP(t *testing.T) {
 		w.carrier.ack(d)
 		synctest.Wait()
 		w.callerHangsUpAt(agent, d)
-		r := w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+		r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 		if a := r.Attempts[0]; len(r.Attempts) != 1 || a.Transport != "tcp" || a.DroppedHeaders != nil {
 			t.Errorf("attempts %+v", r.Attempts)
 		}
@@ -77,7 +77,7 @@ func TestOverflowWithoutTCP(t *testing.T) {
 		w.carrier.ack(d)
 		synctest.Wait()
 		w.callerHangsUp(d)
-		r := w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+		r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 		if a := r.Attempts[0]; a.Transport != "udp" || len(a.DroppedHeaders) != 1 || a.DroppedHeaders[0] != "X-Long" {
 			t.Errorf("attempts %+v", r.Attempts)
 		}
@@ -95,7 +95,7 @@ func TestOverflowCancelled(t *testing.T) {
 		w.carrier.expect("SIP/2.0 200")
 		w.carrier.expect("SIP/2.0 487")
 		w.carrier.ackRefused(d)
-		w.wantRecord(store.DispositionCancelled, cause.CallerCancelled, store.EndedByCaller)
+		w.wantRecord(record.DispositionCancelled, cause.CallerCancelled, record.EndedByCaller)
 		close(w.holdDials)
 		synctest.Wait()
 		agents.l.Close()

@@ -9,7 +9,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/internal/memnet"
 	"flowbridge/internal/siptest"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 func TestCallOverTCP(t *testing.T) {
@@ -42,7 +42,7 @@ func TestCallOverTCP(t *testing.T) {
 		agent.expect("SIP/2.0 200")
 		bye := carrier.expect("BYE")
 		carrier.reply(bye, 200, "OK", "", "")
-		w.wantRecord(store.DispositionAnswered, cause.AgentHangup, store.EndedByAgent)
+		w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
 	})
 }
 
@@ -69,7 +69,7 @@ func TestCarrierConnectionDiesWhileRinging(t *testing.T) {
 		again.bye(d)
 		again.expect("SIP/2.0 200")
 		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 	})
 }
 
@@ -96,7 +96,7 @@ func TestCarrierConnectsAgainWhileRinging(t *testing.T) {
 				w.agent2.reply(stop, 200, "OK", "", "")
 				w.agent2.reply(invite, 487, "Request Terminated", "agent1", "")
 				w.agent2.expect("ACK")
-				w.wantRecord(store.DispositionCancelled, cause.CallerCancelled, store.EndedByCaller)
+				w.wantRecord(record.DispositionCancelled, cause.CallerCancelled, record.EndedByCaller)
 				return
 			}
 			again.send(siptest.OptionsOverTCP)
@@ -109,7 +109,7 @@ func TestCarrierConnectsAgainWhileRinging(t *testing.T) {
 			w.agent2.agentRequest("BYE", invite, "agent1", 1)
 			w.agent2.expect("SIP/2.0 200")
 			again.reply(again.expect("BYE"), 200, "OK", "", "")
-			w.wantRecord(store.DispositionAnswered, cause.AgentHangup, store.EndedByAgent)
+			w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
 		})
 	}
 }
@@ -140,7 +140,7 @@ func TestConnectionsDieInMidCall(t *testing.T) {
 		defer agent.conn.Close()
 		carrier.reply(carrier.expect("BYE"), 200, "OK", "", "")
 		agent.reply(agent.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(store.DispositionAnswered, cause.Shutdown, store.EndedBySystem)
+		w.wantRecord(record.DispositionAnswered, cause.Shutdown, record.EndedBySystem)
 	})
 }
 
@@ -169,7 +169,7 @@ func TestTargetConnectionDiesWhileRinging(t *testing.T) {
 				agent.expect("ACK")
 				w.carrier.expect("SIP/2.0 486")
 				w.carrier.ackRefused(d)
-				w.wantRecord(store.DispositionBusy, cause.TargetBusy, store.EndedByAgent)
+				w.wantRecord(record.DispositionBusy, cause.TargetBusy, record.EndedByAgent)
 				return
 			}
 			agent.answer(invite, "agent1")
@@ -180,7 +180,7 @@ func TestTargetConnectionDiesWhileRinging(t *testing.T) {
 			w.carrier.bye(d)
 			w.carrier.expect("SIP/2.0 200")
 			agent.reply(agent.expect("BYE"), 200, "OK", "", "")
-			w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+			w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 		})
 	}
 }
@@ -205,7 +205,7 @@ func TestTargetGoneForGood(t *testing.T) {
 		w.carrier.bye(d)
 		w.carrier.expect("SIP/2.0 200")
 		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-		r := w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+		r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 		if len(r.Attempts) != 2 || r.Attempts[0].Cause != string(cause.TargetUnreachable) {
 			t.Errorf("attempts %+v", r.Attempts)
 		}
@@ -220,6 +220,6 @@ func TestTargetRefusesConnection(t *testing.T) {
 		d.learn(w.carrier.expect("SIP/2.0 180"))
 		w.carrier.expect("SIP/2.0 503")
 		w.carrier.ackRefused(d)
-		w.wantRecord(store.DispositionFailed, cause.TargetUnreachable, store.EndedBySystem)
+		w.wantRecord(record.DispositionFailed, cause.TargetUnreachable, record.EndedBySystem)
 	})
 }

@@ -6,11 +6,11 @@ import (
 	"time"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // refusedCall makes a call that comes to nothing, and gives its record.
-func (w *world) refusedCall(number string) store.Record {
+func (w *world) refusedCall(number string) record.Record {
 	w.t.Helper()
 	d := w.carrier.newCall(number)
 	w.carrier.invite(d)

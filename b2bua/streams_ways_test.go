@@ -9,7 +9,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/internal/memnet"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // An INVITE and its CANCEL in one segment: a call that is cancelled, or none.
@@ -36,7 +36,7 @@ func TestInviteAndCancelInOneSegment(t *testing.T) {
 					t.Errorf("answers %q; want %q among them", final, want)
 				}
 			}
-			w.wantRecord(store.DispositionCancelled, cause.CallerCancelled, store.EndedByCaller)
+			w.wantRecord(record.DispositionCancelled, cause.CallerCancelled, record.EndedByCaller)
 			time.Sleep(time.Minute)
 			w.agent2.rest() // an INVITE, if the CANCEL came later than that
 			carrier.conn.Close()
@@ -63,7 +63,7 @@ func TestCancelByAnotherTransport(t *testing.T) {
 		w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "", "")
 		w.agent2.reply(invite, 487, "Request Terminated", "agent1", "")
 		w.agent2.expect("ACK")
-		w.wantRecord(store.DispositionCancelled, cause.CallerCancelled, store.EndedByCaller)
+		w.wantRecord(record.DispositionCancelled, cause.CallerCancelled, record.EndedByCaller)
 	})
 }
 
@@ -90,7 +90,7 @@ func TestByeByAnotherWay(t *testing.T) {
 			other.bye(d)
 			other.expect("SIP/2.0 200")
 			w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-			w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+			w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 			carrier.silent(time.Minute)
 		})
 	}
@@ -120,7 +120,7 @@ func TestTargetAnswersByItsOwnConnection(t *testing.T) {
 		own.expect("SIP/2.0 200")
 		own.conn.Close()
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(store.DispositionAnswered, cause.AgentHangup, store.EndedByAgent)
+		w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
 	})
 }
 
@@ -156,7 +156,7 @@ func TestTargetClosesAfterEachAnswer(t *testing.T) {
 		agent = agents.accept()
 		agent.reply(agent.expect("BYE"), 200, "OK", "", "")
 		agent.conn.Close()
-		w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 	})
 }
 
@@ -175,7 +175,7 @@ func TestTargetClosesBehindFinalAnswer(t *testing.T) {
 			agent.conn.Close()
 			w.carrier.expect("SIP/2.0 486")
 			w.carrier.ackRefused(d)
-			w.wantRecord(store.DispositionBusy, cause.TargetBusy, store.EndedByAgent)
+			w.wantRecord(record.DispositionBusy, cause.TargetBusy, record.EndedByAgent)
 			for _, m := range agents.hearOn(time.Minute) {
 				if !strings.HasPrefix(m.raw, "ACK ") {
 					t.Errorf("behind its answer the target got\n%s", m.raw)
@@ -230,7 +230,7 @@ func TestContactAsksForAnotherTransport(t *testing.T) {
 			w.carrier.ack(d)
 			synctest.Wait()
 			w.callerHangsUp(d)
-			w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+			w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 		})
 	})
 	t.Run("tcp", func(t *testing.T) {
@@ -252,7 +252,7 @@ func TestContactAsksForAnotherTransport(t *testing.T) {
 			w.carrier.ack(d)
 			synctest.Wait()
 			w.callerHangsUpAt(agent, d)
-			w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+			w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 		})
 	})
 }
@@ -284,7 +284,7 @@ func TestTwoRecordRoutes(t *testing.T) {
 			t.Errorf("the Routes are not in order:\n%s", bye.raw)
 		}
 		carrier.reply(bye, 200, "OK", "", "")
-		w.wantRecord(store.DispositionAnswered, cause.AgentHangup, store.EndedByAgent)
+		w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
 	})
 }
 
@@ -314,7 +314,7 @@ func TestCallGoesOnOverNewConnection(t *testing.T) {
 		w.agent2.agentRequest("BYE", invite, "agent1", 1)
 		w.agent2.expect("SIP/2.0 200")
 		again.reply(again.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(store.DispositionAnswered, cause.AgentHangup, store.EndedByAgent)
+		w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
 	})
 }
 
@@ -348,7 +348,7 @@ func TestCallerReturnsWhileRinging(t *testing.T) {
 		w.agent2.agentRequest("BYE", invite, "agent1", 1)
 		w.agent2.expect("SIP/2.0 200")
 		again.reply(again.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(store.DispositionAnswered, cause.AgentHangup, store.EndedByAgent)
+		w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
 	})
 }
 
@@ -380,7 +380,7 @@ func TestTCPOnly(t *testing.T) {
 				w.server.HangupAll()
 				carrier.reply(carrier.expect("BYE"), 200, "OK", "", "")
 				agent.reply(agent.expect("BYE"), 200, "OK", "", "")
-				w.wantRecord(store.DispositionAnswered, cause.Shutdown, store.EndedBySystem)
+				w.wantRecord(record.DispositionAnswered, cause.Shutdown, record.EndedBySystem)
 			})
 		})
 	}

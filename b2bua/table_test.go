@@ -12,7 +12,7 @@ import (
 	"flowbridge/b2bua/redirected"
 	"flowbridge/b2bua/report"
 	"flowbridge/config/template"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // tableYAML is testConfig with a table of numbers: a route for numbers of the table that name it, one for all numbers of the
@@ -35,7 +35,7 @@ func tableYAML(t *testing.T, rows string) string {
 const tableRows = "+15075785601,support,,a-1\n+15075785602,,,a-2\n+15075785603,any,spare agent,a-3\n+16665550100,handed,,a-4\n"
 
 // callBy places a call, which is answered at one of the two agents, and gives the INVITE there and the record.
-func (w *world) callBy(from, to string, at *peer) (received, store.Record) {
+func (w *world) callBy(from, to string, at *peer) (received, record.Record) {
 	w.t.Helper()
 	d := w.carrier.newCall(to)
 	d.from = strings.Replace(d.from, "+15075550100", from, 1)
@@ -47,7 +47,7 @@ func (w *world) callBy(from, to string, at *peer) (received, store.Record) {
 	d.learn(w.carrier.expect("SIP/2.0 200"))
 	w.carrier.ack(d)
 	w.callerHangsUpAt(at, d)
-	return invite, w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+	return invite, w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 }
 
 // TestTableChoosesRoute: a number's row says by which route its calls go, and to which targets. Their templates have its values.
@@ -103,7 +103,7 @@ func TestTableOutlivesProcess(t *testing.T) {
 			t.Errorf("got %+v", live)
 		}
 		w.callerHangsUp(d)
-		w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 	})
 }
 

@@ -9,7 +9,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/media"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // A request of the caller to the agent gets an answer when the agent hands the
@@ -112,7 +112,7 @@ func TestTransferGoesOnWithoutAgent(t *testing.T) {
 				w.agent2.reply(called, 486, "Busy Here", "human", "")
 				w.agent2.expect("ACK")
 				w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-				w.wantRecord(store.DispositionAnswered, cause.TransferFailed, store.EndedBySystem)
+				w.wantRecord(record.DispositionAnswered, cause.TransferFailed, record.EndedBySystem)
 			})
 		})
 	}

@@ -6,7 +6,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/kept"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // The agent hears that its transfer has come off, and the target gets its ACK, when that is on file: else the next process
@@ -49,11 +49,11 @@ func TestNotedAttemptsAreOver(t *testing.T) {
 		w.referred(invite, "<tel:4711>")
 		w.takenByPBX(w.agent2.expect("INVITE"))
 		w.callerHangsUpAt(w.agent2, d)
-		w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 		w.sink.mu.Lock()
 		defer w.sink.mu.Unlock()
 		for _, r := range w.sink.journal {
-			if slices.ContainsFunc(r.Attempts, func(a store.Attempt) bool { return a.Cause == string(cause.ProcessRestart) }) {
+			if slices.ContainsFunc(r.Attempts, func(a record.Attempt) bool { return a.Cause == string(cause.ProcessRestart) }) {
 				t.Errorf("noted with %+v", r.Attempts)
 			}
 		}
@@ -77,7 +77,7 @@ func TestFailedTransferIsNoted(t *testing.T) {
 			t.Errorf("after the restart:\n%s", m.raw)
 		}
 		w.callerHangsUp(d)
-		w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 	})
 }
 
@@ -99,6 +99,6 @@ func TestAgentThatLeftIsNoted(t *testing.T) {
 		for _, m := range w.agent.rest() {
 			t.Errorf("the agent got:\n%s", m.raw)
 		}
-		w.wantRecord(store.DispositionInterrupted, cause.ProcessRestart, store.EndedBySystem)
+		w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
 	})
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // transferConfig lets the agent hand callers over: to numbers by the carrier
@@ -77,7 +77,7 @@ func TestTransferToNumber(t *testing.T) {
 		w.carrier.bye(d)
 		w.carrier.expect("SIP/2.0 200")
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		r := w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+		r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 		if len(r.Attempts) != 2 || r.Attempts[1].Target != "carrier" || r.Attempts[1].Reason != "transfer" || r.Attempts[1].SIPStatus != 200 {
 			t.Errorf("attempts %+v", r.Attempts)
 		}
@@ -103,7 +103,7 @@ func TestTransferFails(t *testing.T) {
 			t.Errorf("media of side B goes to %s", got)
 		}
 		w.callerHangsUp(d)
-		r := w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+		r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 		if len(r.Attempts) != 3 || r.Attempts[1].Target != "pbx" || r.Attempts[2].SIPStatus != 486 {
 			t.Errorf("attempts %+v", r.Attempts)
 		}
@@ -133,7 +133,7 @@ func TestTransferAgentLeavesAtOnce(t *testing.T) {
 				w.agent2.reply(called, 603, "Decline", "bob", "")
 				w.agent2.expect("ACK")
 				w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-				w.wantRecord(store.DispositionAnswered, cause.TransferFailed, store.EndedBySystem)
+				w.wantRecord(record.DispositionAnswered, cause.TransferFailed, record.EndedBySystem)
 				return
 			}
 			w.agent2.reply(called, 200, "OK", "bob", sdpAt("192.0.2.21", 41000))
@@ -142,7 +142,7 @@ func TestTransferAgentLeavesAtOnce(t *testing.T) {
 			w.agent2.agentRequest("BYE", called, "bob", 5)
 			w.agent2.expect("SIP/2.0 200")
 			w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-			w.wantRecord(store.DispositionAnswered, cause.AgentHangup, store.EndedByAgent)
+			w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
 			_ = d
 		})
 	}
@@ -193,7 +193,7 @@ func TestTransferCallEnds(t *testing.T) {
 		w.agent2.expect("ACK")
 		w.agent.notified("487", "terminated")
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 	})
 }
 

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // turnsUnderWay counts the goroutines that run a call.
@@ -47,7 +47,7 @@ func TestCallThatWaitsHasNoGoroutine(t *testing.T) {
 		bye := w.agent.expect("BYE")
 		none("in linger")
 		w.agent.reply(bye, 200, "OK", "", "")
-		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 	})
 }
 
@@ -57,7 +57,7 @@ func TestStopRousesCalls(t *testing.T) {
 		w.established()
 		synctest.Wait()
 		w.server.stopCalls()
-		w.wantRecord("answered", cause.Shutdown, store.EndedBySystem)
+		w.wantRecord("answered", cause.Shutdown, record.EndedBySystem)
 		for _, p := range []*peer{w.carrier, w.agent} {
 			p.reply(p.expect("BYE"), 200, "OK", "", "")
 		}
@@ -86,7 +86,7 @@ func TestTurnThatWaits(t *testing.T) {
 		release()
 		w.carrier.expect("SIP/2.0 487")
 		w.carrier.ackRefused(stuck)
-		w.wantRecord("cancelled", cause.CallerCancelled, store.EndedByCaller)
+		w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
 		w.callerHangsUp(d)
 	})
 }

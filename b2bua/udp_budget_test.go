@@ -11,9 +11,9 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/store"
 
 	"flowbridge/b2bua/report"
+	"flowbridge/store/record"
 )
 
 // writtenUDP is a platform that is called over UDP because its configuration says so,
@@ -72,7 +72,7 @@ func TestWrittenUDPStaysUDP(t *testing.T) {
 				w.carrier.ack(d)
 				synctest.Wait()
 				w.callerHangsUp(d)
-				r := w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+				r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 				if a := r.Attempts[0]; a.Transport != "udp" || !slices.Equal(a.DroppedHeaders, tt.dropped) {
 					t.Errorf("over %s, without %v; want udp, without %v", a.Transport, a.DroppedHeaders, tt.dropped)
 				}
@@ -114,7 +114,7 @@ func TestCredentialsFit(t *testing.T) {
 				w.carrier.ack(d)
 				synctest.Wait()
 				w.callerHangsUp(d)
-				r := w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+				r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 				if a := r.Attempts[0]; a.Transport != "udp" || !slices.Equal(a.DroppedHeaders, tt.dropped) {
 					t.Errorf("over %s, without %v; want udp, without %v", a.Transport, a.DroppedHeaders, tt.dropped)
 				}
@@ -132,7 +132,7 @@ func TestCredentialsDoNotFit(t *testing.T) {
 		w.agent.challenge(first, `nonce="`+strings.Repeat("n", 900)+`"`)
 		w.carrier.expect("SIP/2.0 503")
 		w.carrier.ackRefused(d)
-		r := w.wantRecord("failed", cause.InviteTooLarge, store.EndedBySystem)
+		r := w.wantRecord("failed", cause.InviteTooLarge, record.EndedBySystem)
 		if a := r.Attempts[0]; a.Cause != string(cause.InviteTooLarge) || a.SIPStatus != 401 {
 			t.Errorf("attempt: %s, %d", a.Cause, a.SIPStatus)
 		}
@@ -158,7 +158,7 @@ func TestRecordRouteWithoutTransport(t *testing.T) {
 		w.carrier.ack(d)
 		synctest.Wait()
 		w.callerHangsUpAt(w.agent2, d)
-		w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 	})
 }
 

@@ -9,7 +9,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/transport"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // hangingSink holds the first call that is journalled, as a disk that hangs does.
@@ -19,7 +19,7 @@ type hangingSink struct {
 	held  string
 }
 
-func (s *hangingSink) Journal(r store.Record, state []byte) {
+func (s *hangingSink) Journal(r record.Record, state []byte) {
 	if s.held == "" {
 		s.held = r.ID
 		<-s.hangs
@@ -74,7 +74,7 @@ func TestUnderway(t *testing.T) {
 		}
 		d, _ := w.established()
 		w.callerHangsUp(d)
-		w.wantRecord("answered", cause.CallerHangup, store.EndedByCaller)
+		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 		close(disk.hangs)
 		first.learn(w.carrier.expect("SIP/2.0 180"))
 		if after := seen(w.server.Underway); len(after) != 0 {

@@ -9,7 +9,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // whatsAppSDP is how WhatsApp describes audio where its keys are in SDP (SDES) and there is no ICE: Opus and telephone-event.
@@ -77,7 +77,7 @@ func TestCallOfWhatsApp(t *testing.T) {
 		meta.bye(d)
 		meta.expect("SIP/2.0 200")
 		agent.reply(agent.expect("BYE"), 200, "OK", "", "")
-		if r := w.wantRecord(store.DispositionAnswered, cause.CallerHangup, store.EndedByCaller); !strings.EqualFold(r.Codec, "opus") || r.Media.A.SRTP == "" || r.Media.B.SRTP == "" {
+		if r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller); !strings.EqualFold(r.Codec, "opus") || r.Media.A.SRTP == "" || r.Media.B.SRTP == "" {
 			t.Errorf("codec %q, media %+v", r.Codec, r.Media)
 		}
 	})

@@ -22,7 +22,7 @@ import (
 
 	"flowbridge/audio"
 	"flowbridge/sim"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // baresip is a softphone without a screen, a microphone or a loudspeaker: it
@@ -251,7 +251,7 @@ func TestSoftphone(t *testing.T) {
 
 // echoes checks that a softphone has heard the simulator's greeting and after
 // that its own words.
-func echoes(t *testing.T, phone *baresip, r store.Record) {
+func echoes(t *testing.T, phone *baresip, r record.Record) {
 	t.Helper()
 	heard, greeting := codes(audio.ULaw, phone.heard()), codes(audio.ULaw, sim.Greeting(r.SynthflowCallID))
 	isHeard(t, "greeting", greeting, heard[:min(len(greeting), len(heard))], 95)

@@ -13,7 +13,7 @@ import (
 
 	"flowbridge/audio"
 	"flowbridge/sim"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // likeness is what sim.Match gives at least for the same sound.
@@ -138,7 +138,7 @@ func (s *stage) relaysWhile(one, two *phone, carrier, agent *sipp, samples int, 
 }
 
 // counts checks that a record counts n packets everywhere.
-func (s *stage) counts(r store.Record, n int64) {
+func (s *stage) counts(r record.Record, n int64) {
 	s.Helper()
 	if m := r.Media; m.A.Rx != n || m.A.Tx != n || m.B.Rx != n || m.B.Tx != n || m.A.Lost+m.B.Lost+m.A.Dropped+m.B.Dropped != 0 {
 		s.Errorf("the record counts %+v; want %d packets everywhere and none lost", m, n)

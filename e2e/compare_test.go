@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"flowbridge/audio"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // passage is what came of something that was said, in packets of 20 ms: each that
@@ -96,7 +96,7 @@ func isHeard(t *testing.T, what string, said, heard []byte, least int) {
 }
 
 // relayed checks that all that came from either side went to the other one.
-func relayed(t *testing.T, r store.Record) {
+func relayed(t *testing.T, r record.Record) {
 	t.Helper()
 	if a, b := r.Media.A, r.Media.B; a.Rx != b.Tx || b.Rx != a.Tx || a.Lost+b.Lost != 0 || min(a.Rx, b.Rx) < 100 {
 		t.Errorf("not all packets were relayed, or fewer than 100 came from a side: %+v", r.Media)

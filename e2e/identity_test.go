@@ -16,7 +16,7 @@ import (
 	"testing"
 
 	"flowbridge/internal/stirtest"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // TestCallerIdentity has callers sign who they are. The certificate comes over HTTPS, once, and what the signature says goes to the
@@ -66,7 +66,7 @@ func TestCallerIdentity(t *testing.T) {
 	} {
 		id := fmt.Sprintf("identity-%d", i)
 		carrier.signedCall(id, tt.identity, tt.status)
-		var r store.Record
+		var r record.Record
 		eventually(t, "the call has a record", func() bool {
 			all := b.cdrs()
 			if len(all) == i+1 {

@@ -16,7 +16,7 @@ import (
 	"testing"
 
 	"flowbridge/audio"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // A machine of the lab has an address and a user. The user's sockets that are bound
@@ -200,9 +200,9 @@ func (s *stage) bridgeOn(m machine, dir, config string, replace ...string) *serv
 
 // finishLab waits for the records, compares them, the first first, and ends the
 // server.
-func (s *stage) finishLab(b *server, wanted ...want) []store.Record {
+func (s *stage) finishLab(b *server, wanted ...want) []record.Record {
 	s.Helper()
-	var all []store.Record
+	var all []record.Record
 	eventually(s.T, "the calls have records", func() bool { all = b.cdrs(); return len(all) >= len(wanted) })
 	slices.Reverse(all)
 	for i, r := range all {

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // kamailio is a proxy that stays in the path of each dialog.
@@ -170,7 +170,7 @@ func recordRoute(t *testing.T, transport, by string) {
 			}
 		}
 	}
-	s.over(transport, []store.Record{r})
+	s.over(transport, []record.Record{r})
 }
 
 // TestRecordRouteEarly has a carrier behind a proxy acknowledge provisional

@@ -15,7 +15,7 @@ import (
 	"strings"
 	"testing"
 
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // saidInCall is a ladder, as the API shows it.
@@ -87,7 +87,7 @@ func TestLadder(t *testing.T) {
 		t.Fatalf("capsule: %d %s", status, file)
 	}
 	inside := unzipped(t, file)
-	var record store.Record
+	var record record.Record
 	if err := json.Unmarshal(inside["call.json"], &record); err != nil || record.ID != r.ID || len(inside["README.txt"]) == 0 {
 		t.Errorf("call.json: %v\n%s", err, inside["call.json"])
 	}

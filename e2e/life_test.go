@@ -15,7 +15,7 @@ import (
 
 	_ "modernc.org/sqlite" // the driver
 
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // TestKill kills the B2BUA with calls up and calls finished, and starts it
@@ -46,7 +46,7 @@ func TestKill(t *testing.T) {
 	}
 	all := again.cdrs()
 	again.sameInFile(all)
-	records := map[string]store.Record{}
+	records := map[string]record.Record{}
 	for _, r := range all {
 		if _, twice := records[r.ID]; twice {
 			t.Errorf("call %s is there twice", r.ID)

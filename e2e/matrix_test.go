@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // The limits of the matrix's targets. A target has one that ends its calls, where
@@ -316,14 +316,14 @@ func TestMatrix(t *testing.T) {
 }
 
 // records are all of them, by the carrier's Call-ID.
-func (m *matrixStage) records(cells []*cell) map[string]store.Record {
+func (m *matrixStage) records(cells []*cell) map[string]record.Record {
 	m.Helper()
-	var all []store.Record
+	var all []record.Record
 	eventually(m.T, "there is a record of each call", func() bool { all = m.server.cdrs(); return len(all) >= len(cells) })
 	if len(all) != len(cells) {
 		m.Errorf("%d records of %d calls", len(all), len(cells))
 	}
-	byID := map[string]store.Record{}
+	byID := map[string]record.Record{}
 	for _, r := range all {
 		m.server.plausible(r)
 		byID[r.SIPCallID] = r
@@ -333,7 +333,7 @@ func (m *matrixStage) records(cells []*cell) map[string]store.Record {
 
 // checkIDs checks that the platform that has the call is the one that gave it
 // its id: a failed attempt's is not used again.
-func (m *matrixStage) checkIDs(t *testing.T, c *cell, r store.Record) {
+func (m *matrixStage) checkIDs(t *testing.T, c *cell, r record.Record) {
 	t.Helper()
 	last, name := m.platforms[c.row.fault], c.row.name()
 	switch {

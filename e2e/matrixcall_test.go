@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // matrixCall is a carrier that makes one call and notes what it gets, and when.
@@ -134,13 +134,13 @@ func (c *cell) check(t *testing.T) {
 
 // checkRinging checks when the carrier was told of ringing, by the clock of the
 // B2BUA: before anything is done for the call, or not before a target rings.
-func (c *cell) checkRinging(t *testing.T, r store.Record) {
+func (c *cell) checkRinging(t *testing.T, r record.Record) {
 	t.Helper()
 	if r.RingingAt.IsZero() {
 		return // which of the calls have it, the responses say
 	}
 	first, rings := r.EndedAt, r.DialedAt
-	for _, at := range []store.Time{r.PreparedAt, r.DialedAt, r.AnsweredAt} {
+	for _, at := range []record.Time{r.PreparedAt, r.DialedAt, r.AnsweredAt} {
 		if !at.IsZero() && at.Before(first.Time) {
 			first = at
 		}

@@ -18,15 +18,15 @@ import (
 
 	"flowbridge/admin"
 	"flowbridge/live"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // fakeNode is a node for the page without telephony: the real admin API with its listener, over calls that a test makes up.
 type fakeNode struct {
 	mu      sync.Mutex
 	live    map[string]admin.Call
-	records []store.Record // the newest first
-	orders  []string       // call and order
+	records []record.Record // the newest first
+	orders  []string        // call and order
 	refuse  *admin.RefusedError
 	access  admin.Access
 	stats   live.Stats
@@ -102,7 +102,7 @@ func (n *fakeNode) Find(_ context.Context, id string) (admin.Call, bool) {
 	return c, ok
 }
 
-func (n *fakeNode) List(_ context.Context, f store.Filter) (found []store.Record, next string, err error) {
+func (n *fakeNode) List(_ context.Context, f record.Filter) (found []record.Record, next string, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	from := 0
@@ -122,12 +122,12 @@ func (n *fakeNode) List(_ context.Context, f store.Filter) (found []store.Record
 	return found, "", nil
 }
 
-func (n *fakeNode) Get(_ context.Context, id string) (store.Record, bool, error) {
+func (n *fakeNode) Get(_ context.Context, id string) (record.Record, bool, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	i := slices.IndexFunc(n.records, func(r store.Record) bool { return r.ID == id })
+	i := slices.IndexFunc(n.records, func(r record.Record) bool { return r.ID == id })
 	if i < 0 {
-		return store.Record{}, false, nil
+		return record.Record{}, false, nil
 	}
 	return n.records[i], true, nil
 }
@@ -152,7 +152,7 @@ func (n *fakeNode) Order(_ context.Context, id string, o admin.Order) (admin.Cal
 		c.Phase, c.EndedAt, c.EndedBy, c.Cause, c.Disposition = "ended", now(), "operator", "operator_hangup", "answered"
 		c.DurationMS = c.EndedAt.Sub(c.AnsweredAt.Time).Milliseconds()
 		delete(n.live, id)
-		n.records = append([]store.Record{c.Record}, n.records...)
+		n.records = append([]record.Record{c.Record}, n.records...)
 		n.events.Ended(c.Record)
 		return c, nil
 	case admin.OrderRecord:
@@ -185,21 +185,21 @@ func (n *fakeNode) end(c admin.Call) {
 	n.events.Ended(c.Record)
 }
 
-func now() store.Time { return store.TimeOf(time.Now()) }
+func now() record.Time { return record.TimeOf(time.Now()) }
 
 // liveCallOf is a made-up live call.
 func liveCallOf(i int) admin.Call {
 	began := time.Now().Add(-time.Duration(i%3600) * time.Second)
-	r := store.Record{
+	r := record.Record{
 		ID: fmt.Sprintf("0193a5d2-%04x-7000-8000-%012x", i%0xffff, i), Node: "node-1", Trunk: []string{"carrier", "pbx", "twilio"}[i%3],
 		Route: "routes[0]", Target: []string{"synthflow", "vapi"}[i%2], Direction: "inbound",
 		From: fmt.Sprintf("+1507555%04d", i%10000), To: fmt.Sprintf("+1507578%04d", i*7%10000), SIPCallID: fmt.Sprintf("%x@carrier.example", i*7919),
-		StartedAt: store.TimeOf(began), RingingAt: store.TimeOf(began.Add(20 * time.Millisecond)),
-		PreparedAt: store.TimeOf(began.Add(300 * time.Millisecond)), DialedAt: store.TimeOf(began.Add(310 * time.Millisecond)),
-		AnsweredAt: store.TimeOf(began.Add(1900 * time.Millisecond)), SetupMS: 1900, Codec: "PCMU",
-		Attempts: []store.Attempt{{Target: "synthflow", PrepareMS: 280, PrepareStatus: 200, SIPStatus: 200, MS: 1600}},
+		StartedAt: record.TimeOf(began), RingingAt: record.TimeOf(began.Add(20 * time.Millisecond)),
+		PreparedAt: record.TimeOf(began.Add(300 * time.Millisecond)), DialedAt: record.TimeOf(began.Add(310 * time.Millisecond)),
+		AnsweredAt: record.TimeOf(began.Add(1900 * time.Millisecond)), SetupMS: 1900, Codec: "PCMU",
+		Attempts: []record.Attempt{{Target: "synthflow", PrepareMS: 280, PrepareStatus: 200, SIPStatus: 200, MS: 1600}},
 	}
-	r.Media.A = store.MediaSide{Rx: 5000, Tx: 5000, JitterMS: 1.2, MOS: 4.3, Codec: "PCMU"}
+	r.Media.A = record.MediaSide{Rx: 5000, Tx: 5000, JitterMS: 1.2, MOS: 4.3, Codec: "PCMU"}
 	r.Media.B = r.Media.A
 	return admin.Call{Record: r, Phase: "bridged", Recording: "off"}
 }
@@ -236,21 +236,21 @@ func fakeTargets(call string) []live.Target {
 }
 
 // failedOver is a finished call that its first target did not take, with its ladder.
-func failedOver(at time.Time) (store.Record, map[string]any) {
+func failedOver(at time.Time) (record.Record, map[string]any) {
 	c := liveCallOf(4711)
 	r := c.Record
-	ms := func(n int) store.Time { return store.TimeOf(at.Add(time.Duration(n) * time.Millisecond)) }
+	ms := func(n int) record.Time { return record.TimeOf(at.Add(time.Duration(n) * time.Millisecond)) }
 	r.ID, r.From, r.To, r.Trunk, r.Target = "0193a5d2-0213-7000-8000-00000000aaaa", "+15075550100", "+15075785607", "carrier", "vapi"
 	r.StartedAt, r.RingingAt, r.PreparedAt, r.DialedAt, r.AnsweredAt, r.EndedAt = ms(0), ms(9), ms(1105), ms(1112), ms(2310), ms(65400)
 	r.SetupMS, r.DurationMS, r.Disposition, r.SIPStatus, r.Q850, r.Cause, r.EndedBy = 2310, 63090, "answered", 200, 16, "caller_hangup", "caller"
 	r.TargetSIPCallID, r.SynthflowCallID = "5f1c0f8d2f6b4b3b", "01J9-vapi"
-	r.Attempts = []store.Attempt{
+	r.Attempts = []record.Attempt{
 		{Target: "synthflow", PrepareMS: 812, PrepareStatus: 503, Cause: "prepare_failed", MS: 815, StartedAt: ms(10)},
 		{Target: "vapi", PrepareMS: 280, PrepareStatus: 201, SIPStatus: 200, MS: 1480, StartedAt: ms(825), SIPCallID: r.TargetSIPCallID, Transport: "udp"},
 	}
-	r.Media = store.Media{
-		A: store.MediaSide{Rx: 3151, Tx: 3148, Lost: 41, Bursts: 7, JitterMS: 4.8, MOS: 4.02, RTT: 38, Codec: "PCMU", Expected: "203.0.113.7:17000", Source: "203.0.113.7:17000"},
-		B: store.MediaSide{Rx: 3148, Tx: 3151, JitterMS: 1.1, MOS: 4.38, RTT: 12, Codec: "PCMU", Expected: "198.51.100.3:40100", Source: "198.51.100.3:40100"}, MOS: 4.02,
+	r.Media = record.Media{
+		A: record.MediaSide{Rx: 3151, Tx: 3148, Lost: 41, Bursts: 7, JitterMS: 4.8, MOS: 4.02, RTT: 38, Codec: "PCMU", Expected: "203.0.113.7:17000", Source: "203.0.113.7:17000"},
+		B: record.MediaSide{Rx: 3148, Tx: 3151, JitterMS: 1.1, MOS: 4.38, RTT: 12, Codec: "PCMU", Expected: "198.51.100.3:40100", Source: "198.51.100.3:40100"}, MOS: 4.02,
 	}
 	return r, failedOverLadder(at)
 }
@@ -267,7 +267,7 @@ func failedOverLadder(at time.Time) map[string]any {
 	messages := []any{}
 	add := func(ms float64, kind string, from, to int, summary, method string, status int, again bool, text string) {
 		messages = append(messages, map[string]any{
-			"at": store.TimeOf(at.Add(time.Duration(ms * 1e6))), "ms": ms, "kind": kind, "from": from, "to": to, "local": "192.0.2.10:5060", "remote": "203.0.113.7:5060", "transport": "udp",
+			"at": record.TimeOf(at.Add(time.Duration(ms * 1e6))), "ms": ms, "kind": kind, "from": from, "to": to, "local": "192.0.2.10:5060", "remote": "203.0.113.7:5060", "transport": "udp",
 			"summary": summary, "sip_call_id": "a84b4c76e66710@203.0.113.7", "method": method, "status": status, "cseq": "1 " + method, "retransmission": again, "text": text, "cut": 0,
 		})
 	}
@@ -313,7 +313,7 @@ func failedOverLadder(at time.Time) map[string]any {
 		"id":       "0193a5d2-0213-7000-8000-00000000aaaa",
 		"lanes":    []any{lane("carrier", "caller"), lane("flowbridge", "self"), lane("synthflow API", "api"), lane("vapi API", "api"), lane("vapi", "callee")},
 		"messages": messages, "dropped": 0, "live": false,
-		"streams": map[string]any{"interval_ms": 5000, "start": store.TimeOf(at.Add(2310 * time.Millisecond)), "points": points},
+		"streams": map[string]any{"interval_ms": 5000, "start": record.TimeOf(at.Add(2310 * time.Millisecond)), "points": points},
 	}
 }
 
@@ -328,18 +328,18 @@ func (n *fakeNode) fill() {
 	for i := range 250 {
 		c := liveCallOf(i).Record
 		c.ID = strings.Replace(c.ID, "8000", "9000", 1)
-		c.StartedAt = store.TimeOf(at.Add(-time.Duration(i) * 37 * time.Second))
+		c.StartedAt = record.TimeOf(at.Add(-time.Duration(i) * 37 * time.Second))
 		c.Disposition, c.Cause, c.EndedBy, c.DurationMS, c.SIPStatus = "answered", "caller_hangup", "caller", int64(i%9)*21000+3000, 200
-		c.EndedAt, c.Media.MOS = store.TimeOf(c.StartedAt.Add(time.Minute)), 4.2
+		c.EndedAt, c.Media.MOS = record.TimeOf(c.StartedAt.Add(time.Minute)), 4.2
 		switch i % 11 {
 		case 3:
-			c.Disposition, c.Cause, c.EndedBy, c.SIPStatus, c.AnsweredAt = "failed", "prepare_failed", "system", 503, store.Time{}
-			c.Attempts[0] = store.Attempt{Target: c.Target, Cause: "prepare_failed", PrepareStatus: 503, PrepareMS: 812, MS: 815}
-			c.Media = store.Media{}
+			c.Disposition, c.Cause, c.EndedBy, c.SIPStatus, c.AnsweredAt = "failed", "prepare_failed", "system", 503, record.Time{}
+			c.Attempts[0] = record.Attempt{Target: c.Target, Cause: "prepare_failed", PrepareStatus: 503, PrepareMS: 812, MS: 815}
+			c.Media = record.Media{}
 		case 5:
 			c.Cause, c.EndedBy = "agent_hangup", "agent"
 		case 7:
-			c.Disposition, c.Cause, c.SIPStatus, c.AnsweredAt, c.Media = "busy", "target_busy", 486, store.Time{}, store.Media{}
+			c.Disposition, c.Cause, c.SIPStatus, c.AnsweredAt, c.Media = "busy", "target_busy", 486, record.Time{}, record.Media{}
 			c.EndedBy = "agent"
 		}
 		n.records = append(n.records, c)
@@ -349,9 +349,9 @@ func (n *fakeNode) fill() {
 		c := liveCallOf(i)
 		switch {
 		case i == 3:
-			c.Phase, c.DialedAt, c.AnsweredAt = "preparing", store.Time{}, store.Time{}
+			c.Phase, c.DialedAt, c.AnsweredAt = "preparing", record.Time{}, record.Time{}
 		case i < 6:
-			c.Phase, c.AnsweredAt = "dialing", store.Time{}
+			c.Phase, c.AnsweredAt = "dialing", record.Time{}
 		case i%17 == 0:
 			c.Recording = "on"
 		}

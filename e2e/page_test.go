@@ -19,7 +19,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"flowbridge/admin"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // rows counts the live calls that the page shows.
@@ -204,8 +204,8 @@ func TestPageWithHostileTexts(t *testing.T) {
 		r.Media.A.Source, r.Media.A.Codec = text, text
 		r.Attempts = slices.Clone(r.Attempts)
 		r.Attempts[0].Target = text
-		r.Recordings = []store.Recording{{File: text, Format: text, Error: text}}
-		r.Report = &store.Report{Status: text, EndReason: text}
+		r.Recordings = []record.Recording{{File: text, Format: text, Error: text}}
+		r.Report = &record.Report{Status: text, EndReason: text}
 		for _, lane := range l["lanes"].([]any) {
 			lane.(map[string]string)["name"] = text
 		}
@@ -216,7 +216,7 @@ func TestPageWithHostileTexts(t *testing.T) {
 		n.records = append(n.records, r)
 		n.ladders[r.ID] = l
 		live := r
-		live.ID, live.EndedAt = "live-"+r.ID, store.Time{}
+		live.ID, live.EndedAt = "live-"+r.ID, record.Time{}
 		n.live[live.ID] = admin.Call{Record: live, Phase: "bridged"}
 		target := fakeTargets(r.ID)[0]
 		target.Name, target.Kind, target.Address, target.Health = text, text, text, text

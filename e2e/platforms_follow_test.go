@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"flowbridge/store"
+	"flowbridge/store/record"
 	"flowbridge/twilio"
 )
 
@@ -57,7 +57,7 @@ func TestRedirectFollowed(t *testing.T) {
 		if !answered(r) || r.Route != "hooks.twilio" || r.Trunk != "" || r.Target != "prepared" || r.Direction != "inbound" ||
 			r.From != "+15550100099" || r.To != "+15550100001" || r.Lead != r.From || r.SIPCallID != got.CallSID ||
 			r.TargetSIPCallID != got.Dials[0].SIPCallID || r.SynthflowCallID == "" || r.ExternalID != got.CallSID || r.Cause != "caller_hangup" ||
-			r.EndedBy != store.EndedByCaller || r.SIPStatus != 200 || r.Q850 != 16 || r.DurationMS == 0 || r.AnsweredAt.IsZero() || r.PreparedAt.IsZero() ||
+			r.EndedBy != record.EndedByCaller || r.SIPStatus != 200 || r.Q850 != 16 || r.DurationMS == 0 || r.AnsweredAt.IsZero() || r.PreparedAt.IsZero() ||
 			len(r.Attempts) != 1 || r.Attempts[0].PrepareStatus != 200 {
 			t.Errorf("record %+v", r)
 		}
@@ -103,8 +103,8 @@ func TestRedirectFollowed(t *testing.T) {
 		if code != 1 || len(got.Dials) != 1 || !strings.Contains(got.Requests[1].Body, "Please call again later.") {
 			t.Errorf("exit code %d, %+v", code, got)
 		}
-		r := p.last(1, func(store.Record) bool { return true })
-		if r.Disposition != store.DispositionFailed || r.Cause != "target_error" || r.SIPStatus != 503 || r.EndedBy != store.EndedBySystem {
+		r := p.last(1, func(record.Record) bool { return true })
+		if r.Disposition != record.DispositionFailed || r.Cause != "target_error" || r.SIPStatus != 503 || r.EndedBy != record.EndedBySystem {
 			t.Errorf("record %+v", r)
 		}
 		p.finish()
@@ -117,7 +117,7 @@ func TestRedirectFollowed(t *testing.T) {
 		if code != 1 || len(got.Dials) != 1 || !strings.Contains(got.Requests[1].Body, "<Hangup>") {
 			t.Errorf("exit code %d, %+v", code, got)
 		}
-		if r := p.last(1, func(store.Record) bool { return true }); r.Disposition != store.DispositionBusy || r.Cause != "target_busy" || r.SIPStatus != 486 {
+		if r := p.last(1, func(record.Record) bool { return true }); r.Disposition != record.DispositionBusy || r.Cause != "target_busy" || r.SIPStatus != 486 {
 			t.Errorf("record %+v", r)
 		}
 		p.finish()
@@ -128,8 +128,8 @@ func TestRedirectFollowed(t *testing.T) {
 		if got, code := p.redirected("--give-up", "300ms"); code != 1 || len(got.Dials) != 1 || got.Dials[0].Status != 487 {
 			t.Errorf("exit code %d, %+v", code, got)
 		}
-		r := p.last(1, func(store.Record) bool { return true })
-		if r.Disposition != store.DispositionCancelled || r.Cause != "caller_cancelled" || r.EndedBy != store.EndedByCaller || r.SIPStatus != 487 {
+		r := p.last(1, func(record.Record) bool { return true })
+		if r.Disposition != record.DispositionCancelled || r.Cause != "caller_cancelled" || r.EndedBy != record.EndedByCaller || r.SIPStatus != 487 {
 			t.Errorf("record %+v", r)
 		}
 		p.finish()
@@ -216,7 +216,7 @@ func TestRedirectKilled(t *testing.T) {
 	for range 2 {
 		p.last(2, answered)
 		r := p.server.cdrs()[1]
-		if r.SIPCallID != "CA1" || r.Disposition != store.DispositionInterrupted || r.Cause != store.CauseProcessRestart || r.Target != "prepared" ||
+		if r.SIPCallID != "CA1" || r.Disposition != record.DispositionInterrupted || r.Cause != record.CauseProcessRestart || r.Target != "prepared" ||
 			r.SynthflowCallID == "" || r.Route != "hooks.twilio" {
 			t.Errorf("record %+v", r)
 		}

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // The account that the platforms' tests have, and its secrets. None of those
@@ -234,16 +234,16 @@ func (p *platforms) call(from, to string, headers ...string) (out string, code i
 }
 
 // last waits for so many records and gives the newest.
-func (p *platforms) last(count int, ready func(store.Record) bool) store.Record {
+func (p *platforms) last(count int, ready func(record.Record) bool) record.Record {
 	p.Helper()
-	var all []store.Record
+	var all []record.Record
 	if !within(patience, func() bool { all = p.server.cdrs(); return len(all) == count && ready(all[0]) }) {
 		p.Fatalf("%d records, of %d; the newest: %+v", len(all), count, first(all))
 	}
 	return all[0]
 }
 
-func first(all []store.Record) any {
+func first(all []record.Record) any {
 	if len(all) == 0 {
 		return nil
 	}
@@ -251,9 +251,9 @@ func first(all []store.Record) any {
 	return string(b)
 }
 
-func answered(r store.Record) bool { return r.Disposition == store.DispositionAnswered }
+func answered(r record.Record) bool { return r.Disposition == record.DispositionAnswered }
 
-func isReported(r store.Record) bool { return r.Report != nil }
+func isReported(r record.Record) bool { return r.Report != nil }
 
 // logged waits for a line of a process's log with all these in it.
 func (p *platforms) logged(from *process, parts ...string) string {

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // TestPreparedCall: a carrier's call is prepared, dialled, asked about and
@@ -53,17 +53,17 @@ func TestDirectDial(t *testing.T) {
 	p.serveAll("plain", "")
 	for i, c := range []struct {
 		number   string
-		external func(r store.Record) string
+		external func(r record.Record) string
 		reported bool
 	}{
-		{"+15550100002", func(store.Record) string { return "" }, false},
-		{"+15550100003", func(r store.Record) string { return r.ID }, true},
-		{"+15550100004", func(r store.Record) string { return r.SIPCallID }, true},
+		{"+15550100002", func(record.Record) string { return "" }, false},
+		{"+15550100003", func(r record.Record) string { return r.ID }, true},
+		{"+15550100004", func(r record.Record) string { return r.SIPCallID }, true},
 	} {
 		if out, code := p.call("+15550100099", c.number); code != 0 {
 			t.Fatalf("%s: exit code %d\n%s", c.number, code, out)
 		}
-		r := p.last(i+1, func(r store.Record) bool { return answered(r) && isReported(r) == c.reported })
+		r := p.last(i+1, func(r record.Record) bool { return answered(r) && isReported(r) == c.reported })
 		if r.SynthflowCallID != "" || r.ExternalID != c.external(r) {
 			t.Errorf("%s: record %+v", c.number, r)
 		}
@@ -301,7 +301,7 @@ func TestLyingAPI(t *testing.T) {
 			if code != 1 || !strings.Contains(out, "503") {
 				t.Errorf("exit code %d\n%s", code, out)
 			}
-			r := p.last(1, func(store.Record) bool { return true })
+			r := p.last(1, func(record.Record) bool { return true })
 			if r.Cause != want || r.Attempts[0].Cause != want || r.SynthflowCallID != "" {
 				t.Errorf("record %+v; want cause %s", r, want)
 			}

@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"flowbridge/sim"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // recordingSetup has calls recorded in both formats.
@@ -51,7 +51,7 @@ func (s *server) orders(path, body, state string) {
 }
 
 // download gives a recording, by the API.
-func (s *server) download(f store.Recording) []byte {
+func (s *server) download(f record.Recording) []byte {
 	s.t.Helper()
 	res, err := client.Get(s.admin + "/api/recordings/" + f.File)
 	if err != nil {
@@ -132,7 +132,7 @@ func TestRecordedCall(t *testing.T) {
 			t.Errorf("%+v of a call from %v to %v", f, r.StartedAt, r.EndedAt)
 		}
 	}
-	if listed := get[store.Recording](b, "/api/calls/"+r.ID+"/recordings"); !slices.Equal(listed, r.Recordings) {
+	if listed := get[record.Recording](b, "/api/calls/"+r.ID+"/recordings"); !slices.Equal(listed, r.Recordings) {
 		t.Errorf("listed are %+v", listed)
 	}
 	left, right := channels(t, b.download(r.Recordings[0]))

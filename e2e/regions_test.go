@@ -22,7 +22,7 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // TestRegions: with nothing but a region in the configuration, calls go by the
@@ -80,7 +80,7 @@ admin: {listen: "127.0.0.1:0"}
 			if out, code := p.call(caller, called); code != 0 {
 				t.Fatalf("exit code %d\n%s", code, out)
 			}
-			if r := p.last(1, answered); r.SynthflowCallID == "" || r.Disposition != store.DispositionAnswered {
+			if r := p.last(1, answered); r.SynthflowCallID == "" || r.Disposition != record.DispositionAnswered {
 				t.Errorf("record %+v", r)
 			}
 			s.server.stop()

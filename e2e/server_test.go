@@ -19,7 +19,7 @@ import (
 	"testing"
 
 	"flowbridge/live"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // apiToken is what the platform's API asks for.
@@ -58,7 +58,7 @@ func (s *server) at(transport string, peer netip.Addr) netip.AddrPort {
 
 // liveCall is an item of /api/calls.
 type liveCall struct {
-	store.Record
+	record.Record
 	Phase string `json:"phase"`
 }
 
@@ -185,13 +185,13 @@ func (s *server) portsInUse() int {
 
 func (s *server) calls() []liveCall { s.t.Helper(); return get[liveCall](s, "/api/calls") }
 
-func (s *server) cdrs() []store.Record {
+func (s *server) cdrs() []record.Record {
 	s.t.Helper()
-	return get[store.Record](s, "/api/cdrs?limit=1000")
+	return get[record.Record](s, "/api/cdrs?limit=1000")
 }
 
 // cdrList reads the records with the command line, from the file.
-func (s *server) cdrList() []store.Record {
+func (s *server) cdrList() []record.Record {
 	s.t.Helper()
 	cmd := exec.Command(program, "cdr", "list", "--db", filepath.Join(s.dir, "calls.db"), "--limit", "1000", "--json")
 	cmd.Env = append(os.Environ(), raceEnv)
@@ -201,7 +201,7 @@ func (s *server) cdrList() []store.Record {
 	if err != nil {
 		s.t.Fatalf("cdr list: %v\n%s", err, stderr.Bytes())
 	}
-	var page struct{ Items []store.Record }
+	var page struct{ Items []record.Record }
 	if err := json.Unmarshal(out, &page); err != nil {
 		s.t.Fatal(err)
 	}
@@ -228,7 +228,7 @@ var (
 	hungUpByAgent  = want{"answered", "agent_hangup", "agent", 200, []try{{"", 200, 200}}}
 )
 
-func wantOf(r store.Record) want {
+func wantOf(r record.Record) want {
 	w := want{r.Disposition, r.Cause, r.EndedBy, r.SIPStatus, nil}
 	for _, a := range r.Attempts {
 		w.attempts = append(w.attempts, try{a.Cause, a.PrepareStatus, a.SIPStatus})
@@ -238,9 +238,9 @@ func wantOf(r store.Record) want {
 
 // records waits until there are as many records as wanted, and compares them,
 // in the order in which the calls began.
-func (s *server) records(wanted ...want) []store.Record {
+func (s *server) records(wanted ...want) []record.Record {
 	s.t.Helper()
-	var all []store.Record
+	var all []record.Record
 	if !within(patience, func() bool { all = s.cdrs(); return len(all) >= len(wanted) }) {
 		s.t.Fatalf("%d records; want %d", len(all), len(wanted))
 	}
@@ -251,14 +251,14 @@ func (s *server) records(wanted ...want) []store.Record {
 }
 
 // sameInFile compares the admin API's records with what the command line says.
-func (s *server) sameInFile(all []store.Record) {
+func (s *server) sameInFile(all []record.Record) {
 	s.t.Helper()
 	if list := s.cdrList(); !reflect.DeepEqual(list, all) {
 		s.t.Errorf("cdr list and /api/cdrs differ:\n%+v\n%+v", list, all)
 	}
 }
 
-func (s *server) compare(all []store.Record, wanted []want) {
+func (s *server) compare(all []record.Record, wanted []want) {
 	s.t.Helper()
 	if len(all) != len(wanted) {
 		s.t.Errorf("%d records; want %d", len(all), len(wanted))
@@ -273,14 +273,14 @@ func (s *server) compare(all []store.Record, wanted []want) {
 }
 
 // plausible checks what holds for every record.
-func (s *server) plausible(r store.Record) {
+func (s *server) plausible(r record.Record) {
 	s.t.Helper()
 	direction := map[bool]string{false: "inbound", true: "outbound"}[s.outbound]
 	if r.Trunk != "carrier" || r.Direction != direction || r.SIPCallID == "" || r.ID == "" {
 		s.t.Errorf("record without identity: %+v", r)
 	}
 	last := r.StartedAt
-	for _, at := range []store.Time{r.PreparedAt, r.DialedAt, r.AnsweredAt, r.EndedAt} {
+	for _, at := range []record.Time{r.PreparedAt, r.DialedAt, r.AnsweredAt, r.EndedAt} {
 		if at.IsZero() {
 			continue
 		}
@@ -289,7 +289,7 @@ func (s *server) plausible(r store.Record) {
 		}
 		last = at
 	}
-	if r.EndedAt.IsZero() || (r.Disposition == store.DispositionAnswered) == r.AnsweredAt.IsZero() {
+	if r.EndedAt.IsZero() || (r.Disposition == record.DispositionAnswered) == r.AnsweredAt.IsZero() {
 		s.t.Errorf("times of record %s don't fit: %+v", r.ID, r)
 	}
 }
@@ -327,7 +327,7 @@ func (s *server) stopped() {
 }
 
 // finish checks the records, that nothing is left, and the end of the server.
-func (s *server) finish(wanted ...want) []store.Record {
+func (s *server) finish(wanted ...want) []record.Record {
 	s.t.Helper()
 	all := s.records(wanted...)
 	s.nothingLeft()

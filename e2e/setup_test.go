@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 var cancelled = want{"cancelled", "caller_cancelled", "caller", 487, []try{{"caller_cancelled", 0, 0}}}
@@ -239,7 +239,7 @@ func TestCancelCrossesAnswer(t *testing.T) {
 	if answered == 0 || answered == calls {
 		t.Errorf("%d of %d calls were answered: CANCEL and 200 have not met", answered, calls)
 	}
-	var all []store.Record
+	var all []record.Record
 	eventually(t, "there is a record of each call", func() bool { all = b.cdrs(); return len(all) == calls })
 	b.sameInFile(all)
 	for i := range all {

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 const (
@@ -37,9 +37,9 @@ func TestSoftphoneSRTP(t *testing.T) {
 // wantSecure checks that no packet was taken for a forgery, and none was lost
 // because it could not be protected. One may be: this softphone (baresip 1.0)
 // says goodbye by RTCP that is not encrypted any more.
-func wantSecure(t *testing.T, r store.Record) {
+func wantSecure(t *testing.T, r record.Record) {
 	t.Helper()
-	for side, m := range map[string]store.MediaSide{"a": r.Media.A, "b": r.Media.B} {
+	for side, m := range map[string]record.MediaSide{"a": r.Media.A, "b": r.Media.B} {
 		if d := m.DroppedBy; d.Unauthentic > 1 || d.Replayed+d.Unprotected+d.Malformed != 0 {
 			t.Errorf("side %s: dropped %+v", side, d)
 		}
@@ -109,7 +109,7 @@ func TestDTLSOnBothSides(t *testing.T) {
 	phone := s.startBaresipWith(dtlsAccount, caller, s.freePort(s.carrier), hers, dtlsModule)
 	phone.talksWith(callee, s.to())
 	r := b.finish(hungUpByCaller)[0]
-	for side, m := range map[string]store.MediaSide{"a": r.Media.A, "b": r.Media.B} { // before the keys, packets are dropped
+	for side, m := range map[string]record.MediaSide{"a": r.Media.A, "b": r.Media.B} { // before the keys, packets are dropped
 		if d := m.DroppedBy; d.Unauthentic > 1 || d.Replayed+d.Malformed != 0 {
 			t.Errorf("side %s: dropped %+v", side, d)
 		}

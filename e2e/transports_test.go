@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // SIPp's words for how it sends: UDP, one connection for all calls, one for
@@ -59,7 +59,7 @@ func (s *stage) agentOver(transport, scenario string, calls int, options ...stri
 }
 
 // over checks what the INVITEs of records went by.
-func (s *stage) over(transport string, records []store.Record) {
+func (s *stage) over(transport string, records []record.Record) {
 	s.Helper()
 	for _, r := range records {
 		for _, a := range r.Attempts {

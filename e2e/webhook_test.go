@@ -17,7 +17,7 @@ import (
 	"syscall"
 	"testing"
 
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // TestWebhook has a receiver fail while calls end, and the process killed meanwhile. After the next start the receiver is told of
@@ -27,12 +27,12 @@ func TestWebhook(t *testing.T) {
 	s.simulate()
 	var mu sync.Mutex
 	var works atomic.Bool
-	tried, told := map[string]string{}, map[string]store.Record{} // by delivery
+	tried, told := map[string]string{}, map[string]record.Record{} // by delivery
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		var m struct {
 			Event, ID string
-			Record    store.Record
+			Record    record.Record
 		}
 		if err == nil {
 			err = json.Unmarshal(body, &m)
@@ -74,7 +74,7 @@ func TestWebhook(t *testing.T) {
 	works.Store(true)
 	again := startServer(t, b.dir, config)
 	eventually(t, "every call is told", func() bool { mu.Lock(); defer mu.Unlock(); return len(told) == calls })
-	byID := map[string]store.Record{}
+	byID := map[string]record.Record{}
 	for _, r := range again.cdrs() {
 		byID[r.ID] = r
 	}

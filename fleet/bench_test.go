@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"flowbridge/internal/pgtest"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // BenchmarkDrain drains records of answered calls with statistics, and says how many a second and how large they are.
@@ -23,10 +23,10 @@ func BenchmarkDrain(b *testing.B) {
 	for b.Loop() {
 		batch := make([]staged, maxBatch)
 		for i := range batch {
-			r := record(time.Now().Format("150405.000000000"))
-			r.StartedAt = store.TimeOf(time.Now())
-			side := store.MediaSide{Rx: 3000, Tx: 3000, JitterMS: 1.25, RTT: 40, MOS: 4.3, Codec: "PCMU", Expected: "192.0.2.9:10000", Source: "192.0.2.9:10000"}
-			r.Media = store.Media{A: side, B: side, MOS: 4.3}
+			r := finished(time.Now().Format("150405.000000000"))
+			r.StartedAt = record.TimeOf(time.Now())
+			side := record.MediaSide{Rx: 3000, Tx: 3000, JitterMS: 1.25, RTT: 40, MOS: 4.3, Codec: "PCMU", Expected: "192.0.2.9:10000", Source: "192.0.2.9:10000"}
+			r.Media = record.Media{A: side, B: side, MOS: 4.3}
 			r.SynthflowCallID, r.ExternalID = "1745923187462x"+r.ID, "1745923187462x"+r.ID
 			if batch[i].text, err = textOf(&r); err != nil {
 				b.Fatal(err)

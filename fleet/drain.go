@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // Consumer is the drain's name in the outbox.
@@ -16,11 +16,11 @@ const Consumer = "fleet"
 
 // Outbox is the store, as the drain uses it.
 type Outbox interface {
-	Outbox(ctx context.Context, consumer string, limit int) ([]store.OutboxItem, error)
+	Outbox(ctx context.Context, consumer string, limit int) ([]record.OutboxItem, error)
 	OutboxChanged() <-chan struct{}
 	Delivered(ctx context.Context, seqs []int64) error
 	Postpone(ctx context.Context, seqs []int64, until time.Time, reason string) error
-	Get(ctx context.Context, id string) (store.Record, bool, error)
+	Get(ctx context.Context, id string) (record.Record, bool, error)
 }
 
 const (
@@ -130,7 +130,7 @@ type refusal struct {
 
 // stage reads the records of items. gone are the items whose record is not there: that of a live call's report, which
 // comes again with the call's end, or one that was removed.
-func (f *Fleet) stage(ctx context.Context, items []store.OutboxItem) (batch []staged, gone []int64, refused []refusal) {
+func (f *Fleet) stage(ctx context.Context, items []record.OutboxItem) (batch []staged, gone []int64, refused []refusal) {
 	for _, item := range items {
 		s := staged{id: item.CallID, seqs: []int64{item.Seq}, try: item.Tries}
 		r, ok, err := f.outbox.Get(ctx, item.CallID)

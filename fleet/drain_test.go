@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"flowbridge/internal/pgtest"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // A finished call gets to the database, and so do its report and what is said of it later; each once.
@@ -21,7 +21,7 @@ func TestDrain(t *testing.T) {
 	if got := count(t, url); got != 1200 {
 		t.Errorf("%d records; want 1200", got)
 	}
-	report := store.Report{CallID: "platform-1", Status: "completed", ReceivedAt: store.TimeOf(time.Now()), Confirmed: true}
+	report := record.Report{CallID: "platform-1", Status: "completed", ReceivedAt: record.TimeOf(time.Now()), Confirmed: true}
 	if _, err := n.store.PutReport(t.Context(), "a-00007", report); err != nil {
 		t.Fatal(err)
 	}
@@ -89,13 +89,13 @@ type stopping struct {
 	postponed int
 }
 
-func (*stopping) Outbox(context.Context, string, int) ([]store.OutboxItem, error) {
-	return []store.OutboxItem{{Seq: 1, CallID: "a"}, {Seq: 2, CallID: "b"}}, nil
+func (*stopping) Outbox(context.Context, string, int) ([]record.OutboxItem, error) {
+	return []record.OutboxItem{{Seq: 1, CallID: "a"}, {Seq: 2, CallID: "b"}}, nil
 }
 
-func (s *stopping) Get(ctx context.Context, _ string) (store.Record, bool, error) {
+func (s *stopping) Get(ctx context.Context, _ string) (record.Record, bool, error) {
 	s.stop()
-	return store.Record{}, false, ctx.Err()
+	return record.Record{}, false, ctx.Err()
 }
 
 func (*stopping) OutboxChanged() <-chan struct{} { return nil }

@@ -64,7 +64,7 @@ func TestDrainText(t *testing.T) {
 	url := pgtest.Shared(t).Database()
 	n := newNode(t, "one")
 	n.join(url, nil)
-	r := record("odd")
+	r := finished("odd")
 	r.From, r.To = "a\x00b\\u0000", "\xff\u202e<script>"+strings.Repeat("x", 20_000)
 	r.SIPCallID, r.Attempts = strings.Repeat("y", 10_000), nil
 	if err := n.store.Put(t.Context(), r); err != nil {
@@ -218,7 +218,7 @@ func TestOlderSchema(t *testing.T) {
 	if err := prepare(t.Context(), pool); err != nil {
 		t.Fatal(err)
 	}
-	r := record("old")
+	r := finished("old")
 	r.Attempts[0].SIPCallID = "lost-attempt"
 	text, err := textOf(&r)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"flowbridge/internal/pgtest"
 	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // patience ends a test that hangs; it says nothing of how long anything takes.
@@ -109,7 +110,7 @@ func (n *node) put(ids ...string) {
 	var all sync.WaitGroup
 	for _, id := range ids {
 		all.Go(func() {
-			if err := n.store.Put(n.t.Context(), record(id)); err != nil {
+			if err := n.store.Put(n.t.Context(), finished(id)); err != nil {
 				n.t.Error(err)
 			}
 		})
@@ -129,14 +130,14 @@ func (n *node) waiting() int64 {
 
 var began = time.Date(2026, 11, 21, 2, 13, 0, 123e6, time.UTC)
 
-// record is that of a finished call.
-func record(id string) store.Record {
-	at := func(s int) store.Time { return store.TimeOf(began.Add(time.Duration(s) * time.Second)) }
-	return store.Record{
+// finished is the record of a finished call.
+func finished(id string) record.Record {
+	at := func(s int) record.Time { return record.TimeOf(began.Add(time.Duration(s) * time.Second)) }
+	return record.Record{
 		ID: id, Node: "n", Trunk: "carrier", Route: "r", Target: "agent", Direction: "inbound", From: "+15075550100", To: "+15075785607",
 		SIPCallID: "sip-" + id, TargetSIPCallID: "b-" + id, StartedAt: at(0), AnsweredAt: at(2), EndedAt: at(62), SetupMS: 2000, DurationMS: 60000,
-		Disposition: store.DispositionAnswered, SIPStatus: 200, Q850: 16, Cause: "caller_hangup", EndedBy: "caller", Codec: "PCMU",
-		Attempts: []store.Attempt{{Target: "agent", SIPStatus: 200, MS: 2000}},
+		Disposition: record.DispositionAnswered, SIPStatus: 200, Q850: 16, Cause: "caller_hangup", EndedBy: "caller", Codec: "PCMU",
+		Attempts: []record.Attempt{{Target: "agent", SIPStatus: 200, MS: 2000}},
 	}
 }
 
@@ -149,11 +150,11 @@ func ids(prefix string, n int) (all []string) {
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 
-func compare(want, got store.Record) string { return cmp.Diff(want, got) }
+func compare(want, got record.Record) string { return cmp.Diff(want, got) }
 
 func count(t *testing.T, url string) int {
 	t.Helper()
 	return pgtest.One[int](t, url, "SELECT count(*) FROM flowbridge_calls")
 }
 
-func compareAll(want, got []store.Record) string { return cmp.Diff(want, got) }
+func compareAll(want, got []record.Record) string { return cmp.Diff(want, got) }

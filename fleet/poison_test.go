@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"flowbridge/internal/pgtest"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // A peer chooses its Call-IDs. Ones that are as long as a SIP message may be are too long for PostgreSQL's indexes, and get
@@ -23,11 +23,11 @@ func TestDrainHostile(t *testing.T) {
 		}
 		return string(b)
 	}
-	r := record("a")
+	r := finished("a")
 	r.SIPCallID, r.TargetSIPCallID, r.ExternalID, r.SynthflowCallID = random(30_000), random(30_000), random(30_000), random(30_000)
 	r.From, r.To, r.Lead = "\x00\xff\xfe"+random(10_000), "<b>\u202e"+random(10_000), "\\u0000\xed\xa0\x80"
-	r.Attempts = []store.Attempt{{Target: "agent", SIPCallID: random(30_000)}, {Target: "agent"}}
-	report := store.Report{CallID: random(30_000), Status: "\x00" + strings.Repeat("\"\\", 5000), ReceivedAt: r.EndedAt}
+	r.Attempts = []record.Attempt{{Target: "agent", SIPCallID: random(30_000)}, {Target: "agent"}}
+	report := record.Report{CallID: random(30_000), Status: "\x00" + strings.Repeat("\"\\", 5000), ReceivedAt: r.EndedAt}
 	if err := n.store.Put(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
@@ -41,12 +41,12 @@ func TestDrainHostile(t *testing.T) {
 		t.Errorf("%d records; want 21; log %.2000s", got, n.log)
 	}
 	for _, id := range []string{r.SIPCallID, r.TargetSIPCallID, r.ExternalID, r.Attempts[0].SIPCallID, report.CallID} {
-		got, _, err := n.fleet.List(t.Context(), store.Filter{ID: id})
+		got, _, err := n.fleet.List(t.Context(), record.Filter{ID: id})
 		if err != nil || len(got) != 1 || got[0].ID != "a" || got[0].SIPCallID != r.SIPCallID {
 			t.Errorf("by %.10s: %d records, %v", id, len(got), err)
 		}
 	}
-	for _, f := range []store.Filter{{ID: "\x00"}, {ID: "\xff"}, {Number: "a\x00"}, {Cause: "\xff"}} {
+	for _, f := range []record.Filter{{ID: "\x00"}, {ID: "\xff"}, {Number: "a\x00"}, {Cause: "\xff"}} {
 		if got, _, err := n.fleet.List(t.Context(), f); err != nil || len(got) != 0 {
 			t.Errorf("%+v: %d records, %v", f, len(got), err)
 		}

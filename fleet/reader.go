@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // readTimeout bounds one query, in place of the caller's patience.
@@ -24,7 +24,7 @@ var errShape = errors.New("a record without the id of its row")
 // Reader reads the records of all nodes.
 type Reader struct {
 	pool       *pgxpool.Pool
-	unreadable store.Unreadable
+	unreadable record.Unreadable
 }
 
 // OpenReader makes a reader, which connects when it is used. application names it to the database.
@@ -45,11 +45,11 @@ func (r *Reader) Unreadable() []string { return r.unreadable.IDs() }
 const selectCalls = `SELECT id, started_at, record::text FROM flowbridge_calls`
 
 // Get returns one finished call. ok is false if there is none with that id. The error is an AwayError.
-func (r *Reader) Get(ctx context.Context, id string) (rec store.Record, ok bool, err error) {
+func (r *Reader) Get(ctx context.Context, id string) (rec record.Record, ok bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	var shape error
-	err = r.query(ctx, func(one store.Record, bad error) { rec, ok, shape = one, bad == nil, bad }, selectCalls+` WHERE id = ?`, id)
+	err = r.query(ctx, func(one record.Record, bad error) { rec, ok, shape = one, bad == nil, bad }, selectCalls+` WHERE id = ?`, id)
 	if err == nil && shape != nil {
 		const remedy = "update this node to the version of the node that wrote it"
 		err = &AwayError{"this version can't read the record of call " + id, remedy, shape}
@@ -57,8 +57,8 @@ func (r *Reader) Get(ctx context.Context, id string) (rec store.Record, ok bool,
 	return rec, ok, err
 }
 
-// List is store.Reader's List for the calls of all nodes. Its errors are store.ErrCursor or an AwayError.
-func (r *Reader) List(ctx context.Context, f store.Filter) (records []store.Record, next string, err error) {
+// List is store.Reader's List for the calls of all nodes. Its errors are record.ErrCursor or an AwayError.
+func (r *Reader) List(ctx context.Context, f record.Filter) (records []record.Record, next string, err error) {
 	f.ID = asIndexed(f.ID)
 	where, args, err := f.SQL()
 	if err != nil {
@@ -66,12 +66,12 @@ func (r *Reader) List(ctx context.Context, f store.Filter) (records []store.Reco
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	limit, read, last := f.PageSize(), 0, store.Record{}
-	records = []store.Record{}
-	err = r.query(ctx, func(rec store.Record, bad error) {
+	limit, read, last := f.PageSize(), 0, record.Record{}
+	records = []record.Record{}
+	err = r.query(ctx, func(rec record.Record, bad error) {
 		switch read++; {
 		case read > limit:
-			next = store.CursorOf(last)
+			next = record.CursorOf(last)
 			return
 		case bad != nil:
 			r.unreadable.Add(rec.ID)
@@ -88,7 +88,7 @@ func (r *Reader) List(ctx context.Context, f store.Filter) (records []store.Reco
 
 // query gives each of the records to a function. One of another shape, as a newer version may write it, comes with an error
 // and has no more than its place in a list.
-func (r *Reader) query(ctx context.Context, each func(rec store.Record, bad error), query string, args ...any) error {
+func (r *Reader) query(ctx context.Context, each func(rec record.Record, bad error), query string, args ...any) error {
 	for i, arg := range args {
 		if text, ok := arg.(string); ok { // PostgreSQL has no other text, and no record has
 			args[i] = strings.ReplaceAll(strings.ToValidUTF8(text, "\ufffd"), "\x00", "\ufffd")
@@ -101,13 +101,13 @@ func (r *Reader) query(ctx context.Context, each func(rec store.Record, bad erro
 	var id, text string
 	var started time.Time
 	_, err = pgx.ForEachRow(rows, []any{&id, &started, &text}, func() error {
-		var rec store.Record
+		var rec record.Record
 		bad := json.Unmarshal([]byte(text), &rec)
 		if bad == nil && rec.ID != id {
 			bad = errShape
 		}
 		if bad != nil {
-			rec = store.Record{ID: id, StartedAt: store.TimeOf(started)}
+			rec = record.Record{ID: id, StartedAt: record.TimeOf(started)}
 		}
 		each(rec, bad)
 		return nil
@@ -132,7 +132,7 @@ func asIndexed(id string) string {
 	return id
 }
 
-// ofPostgres are the words of store.Filter that PostgreSQL has other ones for.
+// ofPostgres are the words of record.Filter that PostgreSQL has other ones for.
 var ofPostgres = strings.NewReplacer("instr(", "strpos(", "other_ids", "flowbridge_other_ids")
 
 // translated writes a query for SQLite as one for PostgreSQL, with $1, $2 … for its question marks.

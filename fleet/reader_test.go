@@ -13,7 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"flowbridge/internal/pgtest"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // The fleet's database answers every filter as the node's own does, page by page.
@@ -23,20 +23,20 @@ func TestListLikeStore(t *testing.T) {
 	n := newNode(t, "one")
 	n.join(url, nil)
 	for i := range 60 {
-		r := record(fmt.Sprintf("c-%02d", i*7%60)) // ids in another order than times
-		r.StartedAt = store.TimeOf(began.Add(time.Duration(i/3) * time.Minute))
+		r := finished(fmt.Sprintf("c-%02d", i*7%60)) // ids in another order than times
+		r.StartedAt = record.TimeOf(began.Add(time.Duration(i/3) * time.Minute))
 		r.Trunk, r.Target = fmt.Sprint("t", i%2), fmt.Sprint("a", i%3)
 		r.Route, r.Cause = fmt.Sprintf("routes[%d]", i%2), []string{"caller_hangup", "prepare_failed"}[i%5/4]
-		r.Disposition = store.Dispositions()[i%len(store.Dispositions())]
-		r.Direction = store.Directions()[i%2]
+		r.Disposition = record.Dispositions()[i%len(record.Dispositions())]
+		r.Direction = record.Directions()[i%2]
 		r.From, r.To, r.Lead = fmt.Sprintf("+1507555%04d", i), fmt.Sprintf("+4930%d", i%4), []string{"", "100%_'"}[i%7/6]
 		r.SynthflowCallID, r.ExternalID = []string{"", fmt.Sprint("p", i)}[i%2], []string{"", fmt.Sprint("x", i)}[i%3/2]
-		r.Attempts = []store.Attempt{{Target: "a", SIPCallID: fmt.Sprint("lost-", i)}, {Target: "b", SIPCallID: r.TargetSIPCallID}}
+		r.Attempts = []record.Attempt{{Target: "a", SIPCallID: fmt.Sprint("lost-", i)}, {Target: "b", SIPCallID: r.TargetSIPCallID}}
 		if err := n.store.Put(t.Context(), r); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := n.store.PutReport(t.Context(), "c-07", store.Report{CallID: "report-7", ReceivedAt: store.TimeOf(began)}); err != nil {
+	if _, err := n.store.PutReport(t.Context(), "c-07", record.Report{CallID: "report-7", ReceivedAt: record.TimeOf(began)}); err != nil {
 		t.Fatal(err)
 	}
 	n.all(url, 60)
@@ -50,10 +50,10 @@ func TestListLikeStore(t *testing.T) {
 			}
 			return began.Add(time.Duration(rapid.IntRange(-1, 21*60).Draw(rt, name)) * time.Second)
 		}
-		f := store.Filter{
+		f := record.Filter{
 			Since: at("since"), Until: at("until"), Trunk: some("trunk", "t0", "t1", "t9"), Target: some("target", "a0", "a1"),
-			Route: some("route", "routes[0]"), Direction: some("direction", store.Directions()...),
-			Disposition: some("disposition", store.Dispositions()...), Cause: some("cause", "prepare_failed", "caller_hangup"),
+			Route: some("route", "routes[0]"), Direction: some("direction", record.Directions()...),
+			Disposition: some("disposition", record.Dispositions()...), Cause: some("cause", "prepare_failed", "caller_hangup"),
 			Number: some("number", "1507", "49301", "5550012", "%", "_", "'"),
 			ID:     some("id", "c-07", "sip-c-21", "b-c-03", "p11", "x5", "lost-9", "report-7", "nothing"),
 			Limit:  rapid.IntRange(0, 20).Draw(rt, "limit"),
@@ -74,7 +74,7 @@ func TestListLikeStore(t *testing.T) {
 			}
 		}
 	})
-	if _, _, err := n.fleet.List(t.Context(), store.Filter{Cursor: "?"}); !errors.Is(err, store.ErrCursor) {
+	if _, _, err := n.fleet.List(t.Context(), record.Filter{Cursor: "?"}); !errors.Is(err, record.ErrCursor) {
 		t.Errorf("got %v; want ErrCursor", err)
 	}
 	if _, ok, err := n.fleet.Get(t.Context(), "nothing"); ok || err != nil {
@@ -98,7 +98,7 @@ func TestListLeavesOutOtherShapes(t *testing.T) {
 	want := []string{"a-00008", "a-00007", "a-00003", "a-00002"}
 	for _, limit := range []int{1, 2, 3, 100} {
 		var got []string
-		for f := (store.Filter{Limit: limit}); ; {
+		for f := (record.Filter{Limit: limit}); ; {
 			records, next, err := n.fleet.List(t.Context(), f)
 			if err != nil {
 				t.Fatal(err)

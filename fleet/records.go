@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // maxIndexed is how many characters of an id its column has: left() below. Peers choose ids as long as a SIP message may be,
@@ -57,9 +57,9 @@ type staged struct {
 
 // textOf is a record as the database takes it. PostgreSQL has no text with a NUL in it, so that is a replacement
 // character, as of other bytes that are no text.
-func textOf(r *store.Record) (string, error) {
+func textOf(r *record.Record) (string, error) {
 	if r.Attempts == nil { // an empty list, as the store has it
-		r.Attempts = []store.Attempt{}
+		r.Attempts = []record.Attempt{}
 	}
 	text, err := json.Marshal(r)
 	if err != nil {

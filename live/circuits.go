@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // The values of Circuit.Of.
@@ -25,9 +25,9 @@ type Circuit struct {
 	Of    string `json:"of"`
 	State string `json:"state"`
 	// Since is since when it has the state; zero: from the start.
-	Since store.Time `json:"since"`
+	Since record.Time `json:"since"`
 	// RetryAt is when an open one lets the next call or ping try.
-	RetryAt store.Time `json:"retry_at"`
+	RetryAt record.Time `json:"retry_at"`
 	// Opened and Refused are how often it opened, and how many attempts it refused, since the start.
 	Opened  uint64 `json:"opened"`
 	Refused uint64 `json:"refused"`
@@ -55,7 +55,7 @@ type Address struct {
 	// State is ok, or avoided: it failed, and the others have their turn before it.
 	State string `json:"state"`
 	// Until is until when an avoided one is.
-	Until store.Time `json:"until"`
+	Until record.Time `json:"until"`
 	// Cause is why it is avoided.
 	Cause string `json:"cause"`
 }

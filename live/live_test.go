@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // node is a watcher of a node that has the targets a and b, and what its observer heard.
@@ -38,23 +38,23 @@ func newNode() *node {
 	return n
 }
 
-func (n *observer) Rang(r store.Record, s float64) {
+func (n *observer) Rang(r record.Record, s float64) {
 	n.heard = append(n.heard, fmt.Sprintf("%s rang %.3f", r.ID, s))
 }
 
-func (n *observer) Tried(r store.Record, a *store.Attempt) {
+func (n *observer) Tried(r record.Record, a *record.Attempt) {
 	n.heard = append(n.heard, r.ID+" tried "+a.Target+" "+a.Cause)
 }
-func (n *observer) Answered(r store.Record) { n.heard = append(n.heard, r.ID+" answered") }
-func (n *observer) Ended(r store.Record)    { n.heard = append(n.heard, r.ID+" ended "+r.Cause) }
+func (n *observer) Answered(r record.Record) { n.heard = append(n.heard, r.ID+" answered") }
+func (n *observer) Ended(r record.Record)    { n.heard = append(n.heard, r.ID+" ended "+r.Cause) }
 
-func at(t time.Time, after time.Duration) store.Time { return store.TimeOf(t.Add(after)) }
+func at(t time.Time, after time.Duration) record.Time { return record.TimeOf(t.Add(after)) }
 
 // A call's life is seen as it happens, each thing once, whether the journal or the record tells it first.
 func TestLifeOfACall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, began := newNode(), time.Now()
-		r := store.Record{ID: "1", Trunk: "carrier", StartedAt: at(began, 0)}
+		r := record.Record{ID: "1", Trunk: "carrier", StartedAt: at(began, 0)}
 		n.Changed(r)
 		r.Target, r.RingingAt, r.DialedAt = "a", at(began, 20*time.Millisecond), at(began, 30*time.Millisecond)
 		n.Changed(r)
@@ -62,18 +62,18 @@ func TestLifeOfACall(t *testing.T) {
 		if got := n.Active(); !cmp.Equal(got, map[Active]int{{"carrier", "a", "dialing"}: 1}) {
 			t.Errorf("active: %v", got)
 		}
-		r.Attempts = []store.Attempt{{Target: "a", Cause: "prepare_failed", PrepareMS: 40, PrepareStatus: 503, StartedAt: r.StartedAt, MS: 41}}
+		r.Attempts = []record.Attempt{{Target: "a", Cause: "prepare_failed", PrepareMS: 40, PrepareStatus: 503, StartedAt: r.StartedAt, MS: 41}}
 		r.Target = "b"
 		n.Changed(r)
-		r.Attempts = append(r.Attempts, store.Attempt{Target: "b", SIPStatus: 200, MS: 90})
+		r.Attempts = append(r.Attempts, record.Attempt{Target: "b", SIPStatus: 200, MS: 90})
 		r.AnsweredAt, r.SetupMS = at(began, 150*time.Millisecond), 150
 		n.Changed(r)
 		if s := n.Stats(); s.Phases != (Phases{Bridged: 1}) || s.Ended != 0 || s.Decided != 1 || s.AnswerRatio == nil || *s.AnswerRatio != 1 || s.Setup == nil || s.MOS != nil {
 			t.Errorf("while it is up: %+v", s)
 		}
 		time.Sleep(2 * time.Second)
-		r.Disposition, r.Cause = store.DispositionAnswered, "caller_hangup"
-		r.Media = store.Media{A: store.MediaSide{Rx: 90, Lost: 10, JitterMS: 2}, MOS: 4.3}
+		r.Disposition, r.Cause = record.DispositionAnswered, "caller_hangup"
+		r.Media = record.Media{A: record.MediaSide{Rx: 90, Lost: 10, JitterMS: 2}, MOS: 4.3}
 		n.Ended(r)
 		want := []string{"1 rang 0.020", "1 tried a prepare_failed", "1 tried b ", "1 answered", "1 ended caller_hangup"}
 		if d := cmp.Diff(want, n.saw.heard); d != "" {
@@ -99,16 +99,16 @@ func TestLifeOfACall(t *testing.T) {
 func TestAnotherProcessHasCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, began := newNode(), time.Now()
-		failed := store.Attempt{Target: "a", Cause: "prepare_failed", PrepareMS: 40, PrepareStatus: 503, MS: 41}
-		ringing := store.Record{ID: "ringing", StartedAt: at(began, -2*time.Second), RingingAt: at(began, -time.Second), Attempts: []store.Attempt{failed}}
+		failed := record.Attempt{Target: "a", Cause: "prepare_failed", PrepareMS: 40, PrepareStatus: 503, MS: 41}
+		ringing := record.Record{ID: "ringing", StartedAt: at(began, -2*time.Second), RingingAt: at(began, -time.Second), Attempts: []record.Attempt{failed}}
 		up := ringing
-		up.ID, up.RingingAt, up.AnsweredAt = "up", store.Time{}, at(began, -time.Second)
-		up.Attempts = append(slices.Clone(up.Attempts), store.Attempt{Target: "b", SIPStatus: 200, MS: 90})
+		up.ID, up.RingingAt, up.AnsweredAt = "up", record.Time{}, at(began, -time.Second)
+		up.Attempts = append(slices.Clone(up.Attempts), record.Attempt{Target: "b", SIPStatus: 200, MS: 90})
 		n.Changed(ringing)
 		n.Changed(up)
-		for _, r := range []store.Record{ringing, up} {
+		for _, r := range []record.Record{ringing, up} {
 			r.ID += ", killed"
-			r.Disposition, r.Cause, r.EndedBy = store.DispositionInterrupted, store.CauseProcessRestart, store.EndedBySystem
+			r.Disposition, r.Cause, r.EndedBy = record.DispositionInterrupted, record.CauseProcessRestart, record.EndedBySystem
 			n.Ended(r)
 		}
 		want := []string{"ringing, killed ended process_restart", "up, killed ended process_restart"}
@@ -119,8 +119,8 @@ func TestAnotherProcessHasCounted(t *testing.T) {
 		if s.Decided != 0 || s.AnswerRatio != nil || s.PostDialDelay != nil || s.Prepare != nil || s.CallsPerSecond != 0 || s.Ended != 2 {
 			t.Errorf("got %+v; want two calls that ended, and nothing else", s)
 		}
-		ringing.Attempts = append(slices.Clone(ringing.Attempts), store.Attempt{Target: "b", SIPStatus: 200, MS: 90})
-		ringing.AnsweredAt = store.TimeOf(time.Now())
+		ringing.Attempts = append(slices.Clone(ringing.Attempts), record.Attempt{Target: "b", SIPStatus: 200, MS: 90})
+		ringing.AnsweredAt = record.TimeOf(time.Now())
 		n.Changed(ringing)
 		if want = append(want, "ringing tried b ", "ringing answered"); !cmp.Equal(want, n.saw.heard) || n.Stats().Decided != 1 {
 			t.Errorf("heard %q, %d decided; want %q, 1", n.saw.heard, n.Stats().Decided, want)
@@ -134,17 +134,17 @@ func TestAnswerRatio(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode()
 		for i := range 58 {
-			r := store.Record{ID: fmt.Sprint(i), StartedAt: store.TimeOf(time.Now())}
+			r := record.Record{ID: fmt.Sprint(i), StartedAt: record.TimeOf(time.Now())}
 			n.Changed(r)
 			if i < 50 {
-				r.AnsweredAt = store.TimeOf(time.Now())
+				r.AnsweredAt = record.TimeOf(time.Now())
 				n.Changed(r)
 				continue
 			}
-			r.Disposition, r.Cause = store.DispositionFailed, "target_error"
+			r.Disposition, r.Cause = record.DispositionFailed, "target_error"
 			n.Ended(r)
 		}
-		restored := store.Record{ID: "restored", StartedAt: store.TimeOf(time.Now()), AnsweredAt: store.TimeOf(time.Now())}
+		restored := record.Record{ID: "restored", StartedAt: record.TimeOf(time.Now()), AnsweredAt: record.TimeOf(time.Now())}
 		n.Changed(restored)
 		check := func(when string, ended, answered, decided uint64, ratio float64) {
 			t.Helper()
@@ -153,12 +153,12 @@ func TestAnswerRatio(t *testing.T) {
 			}
 		}
 		check("while they are up", 8, 50, 58, 0.8621)
-		restored.Disposition = store.DispositionAnswered
+		restored.Disposition = record.DispositionAnswered
 		n.Ended(restored)
 		check("when one of another process has ended", 9, 50, 58, 0.8621)
 		time.Sleep(window)
-		n.Ended(store.Record{ID: "0", AnsweredAt: store.TimeOf(time.Now()), Disposition: store.DispositionAnswered})
-		n.Ended(store.Record{ID: "later", Disposition: store.DispositionFailed})
+		n.Ended(record.Record{ID: "0", AnsweredAt: record.TimeOf(time.Now()), Disposition: record.DispositionAnswered})
+		n.Ended(record.Record{ID: "later", Disposition: record.DispositionFailed})
 		check("when their answers are older than the window", 2, 0, 1, 0)
 	})
 }
@@ -168,7 +168,7 @@ func TestWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode()
 		for i := range 100 {
-			n.Ended(store.Record{ID: fmt.Sprint(i), StartedAt: store.TimeOf(time.Now()), Cause: "no_route", Disposition: store.DispositionFailed, Attempts: []store.Attempt{{Target: "a", Cause: "target_silent"}}})
+			n.Ended(record.Record{ID: fmt.Sprint(i), StartedAt: record.TimeOf(time.Now()), Cause: "no_route", Disposition: record.DispositionFailed, Attempts: []record.Attempt{{Target: "a", Cause: "target_silent"}}})
 			time.Sleep(10 * time.Second)
 		}
 		// 300 s are 30 calls; the slot that begins now has none yet.
@@ -223,7 +223,7 @@ func TestHealth(t *testing.T) {
 	} {
 		n := newNode()
 		for i, why := range c.causes {
-			n.Ended(store.Record{ID: fmt.Sprint(i), Attempts: []store.Attempt{{Target: "a", Cause: why}, {Target: "sip:elsewhere"}}})
+			n.Ended(record.Record{ID: fmt.Sprint(i), Attempts: []record.Attempt{{Target: "a", Cause: why}, {Target: "sip:elsewhere"}}})
 		}
 		if got := n.Targets()[0]; got.Health != c.want || got.MaxCalls != 7 || len(n.targets) > 1 {
 			t.Errorf("%q: %+v; want %s", c.causes, got, c.want)
@@ -239,7 +239,7 @@ func TestHealth(t *testing.T) {
 func TestLastError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode()
-		n.Ended(store.Record{ID: "x", Attempts: []store.Attempt{{Target: "a", StartedAt: at(time.Now(), 0), MS: 812, PrepareMS: 812, PrepareStatus: 503, Cause: "prepare_failed"}}})
+		n.Ended(record.Record{ID: "x", Attempts: []record.Attempt{{Target: "a", StartedAt: at(time.Now(), 0), MS: 812, PrepareMS: 812, PrepareStatus: 503, Cause: "prepare_failed"}}})
 		got := n.Targets()[0].LastError
 		want := &TargetError{At: at(time.Now(), 812*time.Millisecond), Cause: "prepare_failed", PrepareStatus: 503, Call: "x", Text: "its API answered 503 Service Unavailable"}
 		if d := cmp.Diff(want, got); d != "" {
@@ -278,7 +278,7 @@ func TestQuantiles(t *testing.T) {
 func TestWorstMOS(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode()
-		n.Ended(store.Record{ID: "1", Media: store.Media{MOS: 1}})
+		n.Ended(record.Record{ID: "1", Media: record.Media{MOS: 1}})
 		if s := n.Stats(); *s.MOS != (MOS{P50: 1, P5: 1}) {
 			t.Errorf("got %+v; want 1", *s.MOS)
 		}
@@ -293,7 +293,7 @@ func TestConcurrently(t *testing.T) {
 	for i := range 8 {
 		group.Go(func() {
 			for k := range 200 {
-				r := store.Record{ID: fmt.Sprint(i, k), StartedAt: store.TimeOf(time.Now()), Attempts: []store.Attempt{{Target: "a"}}}
+				r := record.Record{ID: fmt.Sprint(i, k), StartedAt: record.TimeOf(time.Now()), Attempts: []record.Attempt{{Target: "a"}}}
 				n.Changed(r)
 				n.Stats()
 				n.Targets()
@@ -312,14 +312,14 @@ func TestConcurrently(t *testing.T) {
 func BenchmarkWatcher(b *testing.B) {
 	n := newNode()
 	n.options.Observer = nil
-	r := store.Record{ID: "1", Trunk: "carrier", Target: "a", StartedAt: store.TimeOf(time.Now())}
+	r := record.Record{ID: "1", Trunk: "carrier", Target: "a", StartedAt: record.TimeOf(time.Now())}
 	b.ReportAllocs()
 	for b.Loop() {
-		r.Attempts, r.AnsweredAt = nil, store.Time{}
+		r.Attempts, r.AnsweredAt = nil, record.Time{}
 		for range 3 {
 			n.Changed(r)
 		}
-		r.Attempts, r.AnsweredAt = []store.Attempt{{Target: "a", MS: 30}}, r.StartedAt
+		r.Attempts, r.AnsweredAt = []record.Attempt{{Target: "a", MS: 30}}, r.StartedAt
 		n.Changed(r)
 		n.Ended(r)
 	}
@@ -329,7 +329,7 @@ func BenchmarkWatcher(b *testing.B) {
 func TestOpenCircuit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, now := newNode(), time.Now()
-		n.Ended(store.Record{ID: "1", Attempts: []store.Attempt{{Target: "a"}}})
+		n.Ended(record.Record{ID: "1", Attempts: []record.Attempt{{Target: "a"}}})
 		n.peers[0].Circuits = []Circuit{{Of: CircuitSIP, State: CircuitClosed}}
 		n.peers[0].Addresses = []Address{{Address: "udp://192.0.2.1:5060", State: AddressOK}}
 		if got := n.Targets()[0]; got.Health != HealthOK || len(got.Circuits) != 1 || len(got.Addresses) != 1 {

@@ -5,12 +5,12 @@ import (
 	"math"
 	"time"
 
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // Stats are the figures of a node, as GET /api/stats gives them.
 type Stats struct {
-	At store.Time `json:"at"`
+	At record.Time `json:"at"`
 	// Calls are live, or their record is not written yet.
 	Calls    int    `json:"calls"`
 	Phases   Phases `json:"phases"`
@@ -107,7 +107,7 @@ func (w *Watcher) Stats() Stats {
 	now := w.advance()
 	w.sample(n.Rejected)
 	s := Stats{
-		At: store.TimeOf(now), Calls: n.Calls, Phases: w.phases, Draining: n.Draining, CallsPerSecond: w.rate.perSecond(now),
+		At: record.TimeOf(now), Calls: n.Calls, Phases: w.phases, Draining: n.Draining, CallsPerSecond: w.rate.perSecond(now),
 		WindowS: int(window / time.Second), Ended: w.ended.sum, Answered: w.answered.sum,
 		Decided: w.answered.sum + w.unanswered.sum, AnswerRatio: ratio(w.answered.sum, w.answered.sum+w.unanswered.sum),
 		PostDialDelay: percentiles(&w.postDial), Prepare: percentiles(&w.prepare), Setup: percentiles(&w.setup),

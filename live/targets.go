@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // The values of Target.Health.
@@ -48,10 +48,10 @@ type Target struct {
 	Attempts uint64 `json:"attempts"`
 	Failed   uint64 `json:"failed"`
 	// AnswerRatio is the part of Attempts that was answered; nil without any.
-	AnswerRatio    *float64   `json:"answer_ratio"`
-	Prepare        *Latency   `json:"prepare_ms"`
-	Answer         *Latency   `json:"answer_ms"`
-	LastAnsweredAt store.Time `json:"last_answered_at"`
+	AnswerRatio    *float64    `json:"answer_ratio"`
+	Prepare        *Latency    `json:"prepare_ms"`
+	Answer         *Latency    `json:"answer_ms"`
+	LastAnsweredAt record.Time `json:"last_answered_at"`
 	// LastError is the last failure for a reason of the target, however long ago; nil: none since the start.
 	LastError *TargetError `json:"last_error"`
 	// Circuits are those of its SIP side and of its API, Addresses those that its host name led calls to lately.
@@ -67,10 +67,10 @@ type Latency struct {
 
 // TargetError is a failed attempt.
 type TargetError struct {
-	At            store.Time `json:"at"`
-	Cause         string     `json:"cause"`
-	SIPStatus     int        `json:"sip_status"`
-	PrepareStatus int        `json:"prepare_status"`
+	At            record.Time `json:"at"`
+	Cause         string      `json:"cause"`
+	SIPStatus     int         `json:"sip_status"`
+	PrepareStatus int         `json:"prepare_status"`
 	// Call is the call's id.
 	Call string `json:"call"`
 	// Text says it in words.
@@ -83,7 +83,7 @@ type target struct {
 	prepare, answer            series // milliseconds
 	last                       [judged]bool
 	tried                      int // attempts since the start; of the last ones, last says whether they failed
-	lastAnswered               store.Time
+	lastAnswered               record.Time
 	lastError                  *TargetError
 }
 
@@ -105,7 +105,7 @@ func (t *target) clear(slot int) {
 	t.answer.clear(slot)
 }
 
-func (t *target) note(slot int, r *store.Record, a *store.Attempt) {
+func (t *target) note(slot int, r *record.Record, a *record.Attempt) {
 	if !countsForTarget(a) {
 		return
 	}
@@ -116,7 +116,7 @@ func (t *target) note(slot int, r *store.Record, a *store.Attempt) {
 	failed := isTargetsFault(a)
 	t.last[t.tried%judged] = failed
 	t.tried++
-	ended := store.Time{Time: a.StartedAt.Add(time.Duration(a.MS) * time.Millisecond)}
+	ended := record.Time{Time: a.StartedAt.Add(time.Duration(a.MS) * time.Millisecond)}
 	switch {
 	case failed:
 		t.failed.add(slot, 1)
@@ -185,7 +185,7 @@ func latency(s *series) *Latency {
 
 // countsForTarget says whether an attempt says anything of its target. One that the caller gave up, or that was never made
 // because of a limit or a template of ours, does not.
-func countsForTarget(a *store.Attempt) bool {
+func countsForTarget(a *record.Attempt) bool {
 	switch a.Cause {
 	case "", "target_busy", "target_refused", "ring_timeout":
 		return true
@@ -196,7 +196,7 @@ func countsForTarget(a *store.Attempt) bool {
 
 // isTargetsFault says whether an attempt failed for a reason of its target or of the way there, which the next call would
 // meet, too. A target that is busy, or whose user does not answer or declines, does its work.
-func isTargetsFault(a *store.Attempt) bool {
+func isTargetsFault(a *record.Attempt) bool {
 	switch a.Cause {
 	case "prepare_timeout", "prepare_failed", "prepare_refused", "prepare_invalid", "dns_failed", "target_silent", "target_unreachable",
 		"tls_failed", "target_error", "auth_missing", "auth_unsupported", "auth_refused", "bad_answer", "srtp_refused":
@@ -207,7 +207,7 @@ func isTargetsFault(a *store.Attempt) bool {
 }
 
 // textOf says in words how an attempt failed.
-func textOf(a *store.Attempt) string {
+func textOf(a *record.Attempt) string {
 	switch a.Cause {
 	case "prepare_timeout":
 		return fmt.Sprintf("its API did not answer within %d ms", a.PrepareMS)

@@ -5,19 +5,19 @@ import (
 	"sync"
 	"time"
 
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // Observer is told what is new of a call, once for each. It must not block. Several calls may tell it at once.
 type Observer interface {
 	// Rang has a call that the caller got its first 18x or 200 for. seconds is since the INVITE.
-	Rang(r store.Record, seconds float64)
+	Rang(r record.Record, seconds float64)
 	// Tried has an attempt of a call that is over: answered, or failed.
-	Tried(r store.Record, a *store.Attempt)
+	Tried(r record.Record, a *record.Attempt)
 	// Answered has a call that was answered. It may still turn out that the caller never acknowledged that.
-	Answered(r store.Record)
+	Answered(r record.Record)
 	// Ended has a call that is over.
-	Ended(r store.Record)
+	Ended(r record.Record)
 }
 
 // Options are the parts of a watcher. Each is needed unless its comment says otherwise.
@@ -79,7 +79,7 @@ const (
 )
 
 // PhaseOf is the phase of a live call: preparing, queued, dialing or bridged.
-func PhaseOf(r *store.Record) string {
+func PhaseOf(r *record.Record) string {
 	switch {
 	case r.Waiting:
 		return phaseQueued
@@ -109,20 +109,20 @@ func (p *Phases) of(phase string) *int {
 // news is what a record says of its call for the first time.
 type news struct {
 	rang, answered bool
-	attempts       []store.Attempt
+	attempts       []record.Attempt
 }
 
 // Changed takes the record of a live call so far.
-func (w *Watcher) Changed(r store.Record) {
+func (w *Watcher) Changed(r record.Record) {
 	if n := w.changed(&r); n.rang || n.answered || len(n.attempts) > 0 {
 		w.tell(r, n, false)
 	}
 }
 
 // Ended takes the record of a call that is over.
-func (w *Watcher) Ended(r store.Record) { w.tell(r, w.over(&r), true) }
+func (w *Watcher) Ended(r record.Record) { w.tell(r, w.over(&r), true) }
 
-func (w *Watcher) changed(r *store.Record) news {
+func (w *Watcher) changed(r *record.Record) news {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := w.advance()
@@ -143,19 +143,19 @@ func (w *Watcher) changed(r *store.Record) news {
 
 // counted is a call of which another process has counted what its record says. The first record of a call that began here
 // says nothing yet.
-func counted(r *store.Record) *call {
+func counted(r *record.Record) *call {
 	answered := !r.AnsweredAt.IsZero()
 	return &call{attempts: len(r.Attempts), rang: answered || !r.RingingAt.IsZero(), answered: answered}
 }
 
 // over counts a call that has ended. It may be one that was never live here. What its own process could not end is no
 // failure of a target: such a call is in no ratio.
-func (w *Watcher) over(r *store.Record) news {
+func (w *Watcher) over(r *record.Record) news {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := w.advance()
 	c := w.calls[r.ID]
-	interrupted := r.Disposition == store.DispositionInterrupted
+	interrupted := r.Disposition == record.DispositionInterrupted
 	switch {
 	case c != nil:
 		*w.phases.of(c.at.Phase)--
@@ -173,7 +173,7 @@ func (w *Watcher) over(r *store.Record) news {
 		w.unanswered.add(slot, 1)
 	}
 	w.named(w.causes, r.Cause, 1)
-	for _, side := range []*store.MediaSide{&r.Media.A, &r.Media.B} {
+	for _, side := range []*record.MediaSide{&r.Media.A, &r.Media.B} {
 		if side.Rx > 0 {
 			w.lost.add(slot, count(side.Lost))
 			w.received.add(slot, count(side.Rx))
@@ -187,7 +187,7 @@ func (w *Watcher) over(r *store.Record) news {
 }
 
 // note counts what is new of a call.
-func (w *Watcher) note(c *call, r *store.Record) (n news) {
+func (w *Watcher) note(c *call, r *record.Record) (n news) {
 	slot := w.clock.slot()
 	is := counted(r)
 	if is.rang && !c.rang {
@@ -215,7 +215,7 @@ func (w *Watcher) note(c *call, r *store.Record) (n news) {
 	return n
 }
 
-func (w *Watcher) tell(r store.Record, n news, over bool) {
+func (w *Watcher) tell(r record.Record, n news, over bool) {
 	o := w.options.Observer
 	if o == nil {
 		return
@@ -235,7 +235,7 @@ func (w *Watcher) tell(r store.Record, n news, over bool) {
 }
 
 // postDialDelay is from the INVITE to the first answer but 100.
-func postDialDelay(r *store.Record) time.Duration {
+func postDialDelay(r *record.Record) time.Duration {
 	first := r.RingingAt
 	if first.IsZero() {
 		first = r.AnsweredAt
@@ -246,12 +246,12 @@ func postDialDelay(r *store.Record) time.Duration {
 func millis(d time.Duration) float64 { return d.Seconds() * 1000 }
 
 // Prepared says whether an attempt asked its platform's API.
-func Prepared(a *store.Attempt) bool {
+func Prepared(a *record.Attempt) bool {
 	return a.PrepareMS > 0 || a.PrepareStatus > 0 || FailedToPrepare(a)
 }
 
 // FailedToPrepare says whether an attempt ended because its platform's API gave no id.
-func FailedToPrepare(a *store.Attempt) bool { return strings.HasPrefix(a.Cause, "prepare_") }
+func FailedToPrepare(a *record.Attempt) bool { return strings.HasPrefix(a.Cause, "prepare_") }
 
 // count is a number of packets, which is not negative.
 func count(n int64) uint64 { return uint64(max(0, n)) }

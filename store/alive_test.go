@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"flowbridge/store/record"
 )
 
 // A call of a killed process lasted at least as long as the process is known to have lived, whatever its wall clock was set to
@@ -34,7 +36,7 @@ func TestInterruptedLastsUntilAlive(t *testing.T) {
 			s.journal.machine = func() (time.Duration, uint64) { return up, boot }
 			noted := time.Now()
 			answered := noted.Add(-talked)
-			s.Journal(Record{ID: "a", StartedAt: TimeOf(answered), AnsweredAt: TimeOf(answered), DurationMS: talked.Milliseconds()}, nil)
+			s.Journal(record.Record{ID: "a", StartedAt: record.TimeOf(answered), AnsweredAt: record.TimeOf(answered), DurationMS: talked.Milliseconds()}, nil)
 			for _, after := range []time.Duration{time.Minute, lived - talked} {
 				up, boot = time.Hour+after, tt.after
 				if tt.stop != 0 {
@@ -52,7 +54,7 @@ func TestInterruptedLastsUntilAlive(t *testing.T) {
 			}
 			defer s.Close()
 			r, ok, err := s.Get(t.Context(), "a")
-			if err != nil || !ok || r.Disposition != DispositionInterrupted {
+			if err != nil || !ok || r.Disposition != record.DispositionInterrupted {
 				t.Fatalf("%v, %v: %+v", ok, err, r)
 			}
 			// The record's times are cut to milliseconds.
@@ -67,10 +69,10 @@ func TestInterruptedLastsUntilAlive(t *testing.T) {
 // An earlier version that has lived in between knows the wall clock alone: what this one has noted before says nothing any more.
 func TestAliveOfAnEarlierVersion(t *testing.T) {
 	at := moment{Wall: time.Now(), Uptime: time.Hour, Boot: 1 << 63}
-	if got := momentOf(at.text(), TimeOf(at.Wall)); got.Uptime != at.Uptime || got.Boot != at.Boot {
+	if got := momentOf(at.text(), record.TimeOf(at.Wall)); got.Uptime != at.Uptime || got.Boot != at.Boot {
 		t.Errorf("%+v; want %+v", got, at)
 	}
-	for text, wall := range map[string]Time{at.text(): TimeOf(at.Wall.Add(time.Second)), "": {}, "x": {}, at.text() + "0": {}} {
+	for text, wall := range map[string]record.Time{at.text(): record.TimeOf(at.Wall.Add(time.Second)), "": {}, "x": {}, at.text() + "0": {}} {
 		if got := momentOf(text, wall); got.Boot != 0 || got.Wall != wall.Time {
 			t.Errorf("%q: %+v", text, got)
 		}

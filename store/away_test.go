@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"flowbridge/store/record"
 )
 
 // waitBroken waits until the store says that it can't write.
@@ -32,7 +34,7 @@ func TestFileRemoved(t *testing.T) {
 	s := openTest(t, path)
 	key := s.Key()
 	mustPut(t, s, sample("before"))
-	if _, _, err := s.List(t.Context(), Filter{}); err != nil { // a reader has the removed file open
+	if _, _, err := s.List(t.Context(), record.Filter{}); err != nil { // a reader has the removed file open
 		t.Fatal(err)
 	}
 	if err := os.RemoveAll(dir); err != nil {
@@ -53,7 +55,7 @@ func TestFileRemoved(t *testing.T) {
 	if err := s.Err(); err != nil {
 		t.Error(err)
 	}
-	if records, _, err := s.List(t.Context(), Filter{}); err != nil || len(records) != 3 {
+	if records, _, err := s.List(t.Context(), record.Filter{}); err != nil || len(records) != 3 {
 		t.Errorf("%d records, %v", len(records), err)
 	}
 	if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o600 {
@@ -66,7 +68,7 @@ func TestFileRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := openTest(t, path)
-	if records, _, err := again.List(t.Context(), Filter{}); err != nil || len(records) != 3 || again.Key() != key {
+	if records, _, err := again.List(t.Context(), record.Filter{}); err != nil || len(records) != 3 || again.Key() != key {
 		t.Errorf("after a restart: %d records, %v, the key is kept: %v", len(records), err, again.Key() == key)
 	}
 }
@@ -80,7 +82,7 @@ func TestOnlyFileRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustPut(t, s, sample("after"))
-	if records, _, err := s.List(t.Context(), Filter{}); err != nil || len(records) != 2 {
+	if records, _, err := s.List(t.Context(), record.Filter{}); err != nil || len(records) != 2 {
 		t.Errorf("%d records, %v", len(records), err)
 	}
 	if _, err := Open(t.Context(), path); !errors.Is(err, errLocked) {
@@ -92,12 +94,12 @@ func TestOnlyFileRemoved(t *testing.T) {
 func TestUnwrittenIsFound(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	r := sample("late")
-	r.Attempts = []Attempt{{SIPCallID: "first try"}}
-	if err := appendRecords(unwrittenName(path), []Record{r}); err != nil {
+	r.Attempts = []record.Attempt{{SIPCallID: "first try"}}
+	if err := appendRecords(unwrittenName(path), []record.Record{r}); err != nil {
 		t.Fatal(err)
 	}
 	s := openTest(t, path)
-	if records, _, err := s.List(t.Context(), Filter{ID: "first try"}); err != nil || len(records) != 1 {
+	if records, _, err := s.List(t.Context(), record.Filter{ID: "first try"}); err != nil || len(records) != 1 {
 		t.Errorf("%d records, %v", len(records), err)
 	}
 }
@@ -129,7 +131,7 @@ func TestFileReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer again.Close()
-	if records, _, err := again.List(t.Context(), Filter{}); err != nil || len(records) != 2 || again.Recovered() != 1 {
+	if records, _, err := again.List(t.Context(), record.Filter{}); err != nil || len(records) != 2 || again.Recovered() != 1 {
 		t.Errorf("%d records, %v, %d recovered: %+v", len(records), err, again.Recovered(), records)
 	}
 	if got, _ := waiting(t, again, "webhook:x"); len(got) != 1 || got[0] != "new call" {
@@ -178,7 +180,7 @@ func TestFileDamaged(t *testing.T) {
 	if err := s.Err(); err != nil {
 		t.Error(err)
 	}
-	if records, _, err := s.List(t.Context(), Filter{}); len(records) != 51 || err != nil { // the journal has the others
+	if records, _, err := s.List(t.Context(), record.Filter{}); len(records) != 51 || err != nil { // the journal has the others
 		t.Errorf("%d records, %v", len(records), err)
 	}
 	if err := s.Close(); err != nil {
@@ -221,7 +223,7 @@ func TestFileLocked(t *testing.T) {
 	}
 	put := make(chan error, 1)
 	go func() { put <- s.Put(t.Context(), sample("one")) }()
-	if _, _, err := s.List(t.Context(), Filter{}); err != nil {
+	if _, _, err := s.List(t.Context(), record.Filter{}); err != nil {
 		t.Errorf("reading meanwhile: %v", err)
 	}
 	begun := time.Now()

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"flowbridge/store/record"
 )
 
 func cpuTime(b *testing.B) time.Duration {
@@ -72,7 +74,7 @@ func BenchmarkCall(b *testing.B) {
 func BenchmarkBusy(b *testing.B) {
 	const every, calls = 20 * time.Millisecond, 10
 	s := openTest(b, filepath.Join(b.TempDir(), "f.db"))
-	recs := make([]Record, b.N)
+	recs := make([]record.Record, b.N)
 	random := rand.NewChaCha8([32]byte{})
 	for i := range recs {
 		r := &recs[i]
@@ -91,7 +93,7 @@ func BenchmarkBusy(b *testing.B) {
 		}
 		all.Go(func() {
 			r := recs[i]
-			r.StartedAt = TimeOf(time.Now())
+			r.StartedAt = record.TimeOf(time.Now())
 			for range 3 {
 				s.Journal(r, nil)
 				time.Sleep(every)

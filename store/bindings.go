@@ -9,47 +9,32 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"net/netip"
 	"os"
 	"strings"
 	"sync"
 	"time"
-)
 
-// Binding is a Contact that has registered here (RFC 3261 section 10).
-type Binding struct {
-	Contact    string         `json:"contact"`            // its URI
-	Instance   string         `json:"instance,omitempty"` // of the device (RFC 5626 section 4.1), with its reg-id; empty: it has not said
-	Q          int            `json:"q"`                  // thousandths: the preference among Contacts
-	CallID     string         `json:"call_id"`            // of the REGISTER that has made it
-	CSeq       uint32         `json:"cseq"`
-	Path       []string       `json:"path,omitempty"` // of the proxies on the way (RFC 3327), the nearest to us first
-	Received   netip.AddrPort `json:"received"`       // where the REGISTER came from
-	Transport  string         `json:"transport"`      // udp, tcp or tls
-	Flow       uint64         `json:"flow,omitempty"` // the connection that it came by, as long as that lasts; 0: none
-	Agent      string         `json:"user_agent,omitempty"`
-	Registered time.Time      `json:"registered_at"` // the last REGISTER
-	Expires    time.Time      `json:"expires_at"`
-}
+	"flowbridge/store/record"
+)
 
 // keptBinding is a binding on file. Its times are those of the wall clock at the moment.
 type keptBinding struct {
-	Binding
+	record.Binding
 	moment
 }
 
-// withMonotonicTimes gives the binding with times that setting the wall clock does not move.
-func (b Binding) withMonotonicTimes(now time.Time) Binding {
+// withMonotonicTimes gives a binding with times that setting the wall clock does not move.
+func withMonotonicTimes(b record.Binding, now time.Time) record.Binding {
 	b.Registered, b.Expires = now.Add(b.Registered.Sub(now)), now.Add(b.Expires.Sub(now))
 	return b
 }
 
 // asOf gives the binding as it is at a later moment, whatever the wall clock was set to in between.
-func (k *keptBinding) asOf(now moment) Binding {
+func (k *keptBinding) asOf(now moment) record.Binding {
 	set := now.Wall.Sub(k.Wall) - now.since(k.moment)
 	set = set.Round(time.Second) // else it was not set
 	k.Registered, k.Expires = k.Registered.Add(set), k.Expires.Add(set)
-	return k.withMonotonicTimes(now.Wall)
+	return withMonotonicTimes(k.Binding, now.Wall)
 }
 
 // bindings are those that the database does not have yet. The journal has them.
@@ -63,10 +48,10 @@ type bindings struct {
 
 // KeepBindings keeps the bindings of a holder in place of those before. They are in the journal when it returns, as Journal has the
 // states of calls there. What the database does not take is tried again by Alive.
-func (s *Store) KeepBindings(holder string, all []Binding) {
+func (s *Store) KeepBindings(holder string, all []record.Binding) {
 	now, list := s.journal.moment(time.Now()), make([]keptBinding, len(all))
 	for i := range all {
-		list[i] = keptBinding{all[i].withMonotonicTimes(now.Wall), now}
+		list[i] = keptBinding{withMonotonicTimes(all[i], now.Wall), now}
 	}
 	text, err := json.Marshal(list)
 	if err != nil { // never: it has nothing that can't be encoded
@@ -150,9 +135,9 @@ const (
 
 // Bindings gives what was registered when the process before ended, by holder. A row that can't be read is left out: the next
 // REGISTER replaces it. It does not wait for the writer, and reads the file also where its disk is full or read-only.
-func (s *Store) Bindings(ctx context.Context) (map[string][]Binding, error) {
+func (s *Store) Bindings(ctx context.Context) (map[string][]record.Binding, error) {
 	err := s.ready(ctx)
-	var all map[string][]Binding
+	var all map[string][]record.Binding
 	if err == nil {
 		all, err = s.bindingsIn(ctx, dsn(s.path, "rw", "query_only(1)"))
 	}
@@ -171,14 +156,14 @@ func (s *Store) Bindings(ctx context.Context) (map[string][]Binding, error) {
 
 // LaterBindings is Bindings where that has failed: wait returns what the writer reads once it can, before it writes what is kept
 // after this call.
-func (s *Store) LaterBindings() (wait func(context.Context) (map[string][]Binding, error)) {
-	var all map[string][]Binding
+func (s *Store) LaterBindings() (wait func(context.Context) (map[string][]record.Binding, error)) {
+	var all map[string][]record.Binding
 	done := make(chan error, 1)
 	asked := s.queue.ask(job{done: done, run: func(ctx context.Context, c *sql.Conn) (err error) {
 		all, err = s.readBindings(ctx, c)
 		return err
 	}})
-	return func(ctx context.Context) (map[string][]Binding, error) {
+	return func(ctx context.Context) (map[string][]record.Binding, error) {
 		if asked != nil {
 			return nil, asked
 		}
@@ -202,7 +187,7 @@ func withoutIndex(path string) []string {
 
 // bindingsIn reads them by a connection of its own: one that was opened while the disk was read-only shares its index with all that
 // come later, which then can't write.
-func (s *Store) bindingsIn(ctx context.Context, name string) (map[string][]Binding, error) {
+func (s *Store) bindingsIn(ctx context.Context, name string) (map[string][]record.Binding, error) {
 	db, err := openDB(name)
 	if err != nil {
 		return nil, err
@@ -214,8 +199,8 @@ func (s *Store) bindingsIn(ctx context.Context, name string) (map[string][]Bindi
 func (s *Store) readBindings(ctx context.Context, from interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 },
-) (map[string][]Binding, error) {
-	all, now := map[string][]Binding{}, s.journal.moment(time.Now())
+) (map[string][]record.Binding, error) {
+	all, now := map[string][]record.Binding{}, s.journal.moment(time.Now())
 	take := func(holder, text string) {
 		var of []keptBinding
 		_ = json.Unmarshal([]byte(text), &of) // a text that can't be read has none

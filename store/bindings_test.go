@@ -12,17 +12,19 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"flowbridge/store/record"
 )
 
 // Who sets the clock, with a process or without, does not move the end of a binding.
 func TestBindingsClockSet(t *testing.T) {
 	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
 	begun := time.Now()
-	b := Binding{Registered: begun.Add(-time.Minute), Expires: begun.Add(time.Hour)}
+	b := record.Binding{Registered: begun.Add(-time.Minute), Expires: begun.Add(time.Hour)}
 	up, boot := time.Hour, uint64(7)
 	machine := func() (time.Duration, uint64) { return up, boot }
 	s.journal.machine = machine
-	kept := keptBinding{b.withMonotonicTimes(begun), s.journal.moment(begun)}
+	kept := keptBinding{withMonotonicTimes(b, begun), s.journal.moment(begun)}
 	for name, tt := range map[string]struct {
 		set  time.Duration
 		boot uint64
@@ -51,7 +53,7 @@ func TestBindings(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := time.Date(2026, 11, 22, 4, 0, 0, 0, time.UTC)
-	one := []Binding{{
+	one := []record.Binding{{
 		Contact: "sip:a@10.0.0.5", Instance: "<urn:uuid:1>", Q: 500, CallID: "c", CSeq: 7, Path: []string{"<sip:p;lr>"},
 		Received: netip.MustParseAddrPort("[2001:db8::1]:5060"), Transport: "tls", Agent: "phone", Registered: at, Expires: at.Add(time.Hour),
 	}}
@@ -83,7 +85,7 @@ func TestBindings(t *testing.T) {
 		}
 		got["trunk phone"][i].Registered, got["trunk phone"][i].Expires = b.Registered.UTC(), b.Expires.UTC()
 	}
-	if want := map[string][]Binding{"trunk phone": one}; err != nil || !reflect.DeepEqual(got, want) {
+	if want := map[string][]record.Binding{"trunk phone": one}; err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v; want %+v", got, err, want)
 	}
 }
@@ -106,8 +108,8 @@ func TestBindingsSurviveAKill(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "f.db")
 			s := openTest(t, path)
-			binding := func(contact string) []Binding {
-				return []Binding{{Contact: contact, Registered: time.Now(), Expires: time.Now().Add(time.Hour)}}
+			binding := func(contact string) []record.Binding {
+				return []record.Binding{{Contact: contact, Registered: time.Now(), Expires: time.Now().Add(time.Hour)}}
 			}
 			s.KeepBindings("trunk gone", binding("sip:gone@10.0.0.5"))
 			s.KeepBindings("trunk moved", binding("sip:old@10.0.0.5"))
@@ -164,7 +166,7 @@ func filesAt(t *testing.T, path string) string {
 func TestBindingsOfADamagedFile(t *testing.T) {
 	path, _ := filled(t)
 	s := openTest(t, path)
-	s.KeepBindings("trunk phone", []Binding{{Contact: "sip:phone@10.0.0.5", Registered: time.Now(), Expires: time.Now().Add(time.Hour)}})
+	s.KeepBindings("trunk phone", []record.Binding{{Contact: "sip:phone@10.0.0.5", Registered: time.Now(), Expires: time.Now().Add(time.Hour)}})
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

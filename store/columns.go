@@ -6,6 +6,8 @@ import (
 	"database/sql/driver"
 	"encoding/json"
 	"fmt"
+
+	"flowbridge/store/record"
 )
 
 // columnList names the columns of calls in the order of values and targets.
@@ -34,16 +36,16 @@ type columns struct {
 }
 
 // of returns the columns of a finished record.
-func (c *columns) of(r *Record) []driver.NamedValue {
-	c.text = appendList(c.text[:0], r.Attempts, appendAttempt)
+func (c *columns) of(r *record.Record) []driver.NamedValue {
+	c.text = record.AppendAttempts(c.text[:0], r.Attempts)
 	attempts := string(c.text)
-	c.text = appendMedia(c.text[:0], &r.Media)
+	c.text = record.AppendMedia(c.text[:0], &r.Media)
 	media := string(c.text)
-	c.text = appendList(c.text[:0], r.Recordings, appendRecording)
+	c.text = record.AppendRecordings(c.text[:0], r.Recordings)
 	c.values = c.values[:0]
 	c.addTexts(r.ID, r.Node, r.Trunk, r.Route, r.Target, r.Direction, r.From, r.To, r.SIPCallID, r.TargetSIPCallID,
 		r.SynthflowCallID, r.StartedAt.String())
-	for _, t := range [...]Time{r.RingingAt, r.PreparedAt, r.DialedAt, r.AnsweredAt, r.EndedAt} {
+	for _, t := range [...]record.Time{r.RingingAt, r.PreparedAt, r.DialedAt, r.AnsweredAt, r.EndedAt} {
 		if t.IsZero() {
 			c.add(nil)
 		} else {
@@ -83,7 +85,7 @@ func (c *columns) add(v driver.Value) {
 const insertOther = `INSERT OR IGNORE INTO other_ids (other, id) VALUES (?, ?)`
 
 // otherID is the Call-ID of an attempt that came to nothing; "" for another.
-func (r *Record) otherID(attempt int) string {
+func otherID(r *record.Record, attempt int) string {
 	if id := r.Attempts[attempt].SIPCallID; id != r.TargetSIPCallID {
 		return id
 	}
@@ -92,8 +94,8 @@ func (r *Record) otherID(attempt int) string {
 
 type row interface{ Scan(dest ...any) error }
 
-func scan(from row) (Record, error) {
-	var r Record
+func scan(from row) (record.Record, error) {
+	var r record.Record
 	var report sql.NullString
 	var attempts, media, recordings string
 	err := from.Scan(&r.ID, &r.Node, &r.Trunk, &r.Route, &r.Target, &r.Direction, &r.From, &r.To, &r.SIPCallID,
@@ -101,7 +103,7 @@ func scan(from row) (Record, error) {
 		&r.EndedAt, &r.SetupMS, &r.DurationMS, &r.Disposition, &r.SIPStatus, &r.Q850, &r.Cause, &r.EndedBy, &r.Codec,
 		&attempts, &media, &recordings, &r.Lead, &r.ExternalID, &r.TraceID, &r.Restored, &r.QueuedMS, &r.Verstat, &r.Attest, &r.OrigID, &report)
 	if err != nil {
-		return Record{}, err
+		return record.Record{}, err
 	}
 	for _, c := range []struct {
 		name, text string
@@ -113,7 +115,7 @@ func scan(from row) (Record, error) {
 		{"report", cmp.Or(report.String, "null"), &r.Report},
 	} {
 		if err := json.Unmarshal([]byte(c.text), c.to); err != nil {
-			return Record{}, fmt.Errorf("%s of call %s: %w", c.name, r.ID, err)
+			return record.Record{}, fmt.Errorf("%s of call %s: %w", c.name, r.ID, err)
 		}
 	}
 	return r, nil

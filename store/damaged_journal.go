@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"database/sql"
+
+	"flowbridge/store/record"
 )
 
 // What was committed last may be in the pages that are lost, and a file without its schema gives nothing. The journal's files
@@ -16,7 +18,7 @@ func keepJournalled(ctx context.Context, db *sql.DB, path string, consumers []st
 	if err != nil {
 		return nil //nolint:nilerr // the journal's own reader tells of it
 	}
-	return keepAll(ctx, db, consumers, func(_ *sql.Tx, keep func(Record) (bool, error)) error {
+	return keepAll(ctx, db, consumers, func(_ *sql.Tx, keep func(record.Record) (bool, error)) error {
 		for _, e := range files.over() {
 			if l := leftBy(e); l.ended {
 				if _, err := keep(l.record); err != nil {

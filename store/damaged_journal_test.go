@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"flowbridge/store/record"
 )
 
 // forgetEnded has the journal's files forget the calls that are over.
@@ -49,7 +51,7 @@ func TestDamagedRecordsAreInTheJournal(t *testing.T) {
 	deliverAll(t, s, map[string]int{})
 	mustPut(t, s, sample("meanwhile"))
 	live := sample("live")
-	live.EndedAt = Time{}
+	live.EndedAt = record.Time{}
 	s.Journal(live, nil)
 	if err := s.Leave(); err != nil { // as after a kill
 		t.Fatal(err)

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"testing"
 
+	"flowbridge/store/record"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -22,7 +24,7 @@ func filled(t *testing.T) (path string, key [32]byte) {
 	}
 	pragma(t, s, `PRAGMA wal_checkpoint(TRUNCATE)`)
 	live := sample("live")
-	live.EndedAt = Time{}
+	live.EndedAt = record.Time{}
 	s.Journal(live, nil)
 	if err := s.Flush(t.Context()); err != nil {
 		t.Fatal(err)
@@ -76,7 +78,7 @@ func TestDamagedAtStart(t *testing.T) {
 			if tt.key && s.Key() != key {
 				t.Error("another key")
 			}
-			if r, ok, err := s.Get(t.Context(), "live"); !ok || err != nil || r.Disposition != DispositionInterrupted {
+			if r, ok, err := s.Get(t.Context(), "live"); !ok || err != nil || r.Disposition != record.DispositionInterrupted {
 				t.Errorf("the call that was live: %v, %v, %s", ok, err, r.Disposition)
 			}
 			mustPut(t, s, sample("new"))
@@ -141,7 +143,7 @@ func TestTruncatedUnderLoad(t *testing.T) {
 			}
 			mustPut(t, s, sample("late1"))
 			mustPut(t, s, sample("late2"))
-			records, _, err := s.List(t.Context(), Filter{ID: "late2"})
+			records, _, err := s.List(t.Context(), record.Filter{ID: "late2"})
 			if err != nil || len(records) != 1 {
 				t.Errorf("%d records, %v; set aside %q", len(records), err, s.SetAside())
 			}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"path/filepath"
 	"testing"
+
+	"flowbridge/store/record"
 )
 
 // While the file system takes no changes, SQLite is not used: who lists calls can give up, calls are journalled, and what waits
@@ -32,7 +34,7 @@ func TestFrozenDisk(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	listed := make(chan error, 1)
 	go func() {
-		_, _, err := s.List(ctx, Filter{})
+		_, _, err := s.List(ctx, record.Filter{})
 		listed <- err
 	}()
 	<-touched // so does the reader
@@ -53,7 +55,7 @@ func TestFrozenDisk(t *testing.T) {
 	if err := <-put; err != nil {
 		t.Error(err)
 	}
-	if records, _, err := s.List(t.Context(), Filter{}); len(records) != 2 || err != nil {
+	if records, _, err := s.List(t.Context(), record.Filter{}); len(records) != 2 || err != nil {
 		t.Errorf("%d records, %v", len(records), err)
 	}
 }

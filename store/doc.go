@@ -1,6 +1,6 @@
 // Package store keeps what outlives the process. The records of finished calls, the outbox, and who is registered here are in a
 // SQLite file, with the signalling key. Beside it are the journal of live calls, in a pair of files, and a copy of the key
-// (.key). Ladders are in another SQLite file. The package imports no other one of this module.
+// (.key). Ladders are in another SQLite file. What they hold is in package record.
 //
 //	Journal ─▶ entry ─▶ journal's file ─▶ the next Open
 //	                          ▲ over
@@ -10,7 +10,7 @@
 //	  └─────────────────────────────────────┘ committed                   │ List, Get
 //	                                                                      ▼ (connections of their own)
 //
-// Words: a [Record] is the CDR of one call. A journalled call has its record so far in the journal, and its state: what it
+// Words: a [record.Record] is the CDR of one call. A journalled call has its record so far in the journal, and its state: what it
 // needs to go on. A finished call has its record in the table calls, where it does not change any more. Open gives the calls
 // that a killed process left with a state to the next one ([Store.Left]), and closes the others: they are interrupted.
 //

@@ -6,22 +6,23 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
+
+	"flowbridge/store/record"
 )
 
 // finish is the end of a call, as it is written.
 type finish struct {
 	id     string
-	record *Record       // nobody changes it
-	done   []func(error) // told of the commit
+	record *record.Record // nobody changes it
+	done   []func(error)  // told of the commit
 }
 
-func newFinish(r *Record) *finish {
+func newFinish(r *record.Record) *finish {
 	if r.StartedAt.IsZero() { // lists are ordered by it
 		dated := *r
 		if dated.StartedAt = r.EndedAt; r.EndedAt.IsZero() {
-			dated.StartedAt = TimeOf(time.Now())
+			dated.StartedAt = record.TimeOf(time.Now())
 		}
 		r = &dated
 	}
@@ -30,7 +31,7 @@ func newFinish(r *Record) *finish {
 
 // recorded says whether the call has recordings that are complete. Those of a killed process are settled later.
 func (f *finish) recorded() bool {
-	return len(f.record.Recordings) > 0 && !slices.ContainsFunc(f.record.Recordings, func(r Recording) bool { return r.Error == killedUnknown })
+	return len(f.record.Recordings) > 0 && f.record.Settled()
 }
 
 // keeper writes finished calls: the record, the ids that its columns don't have, and an item for each consumer. Its
@@ -70,7 +71,7 @@ func prepareKeeper(ctx context.Context, on any) (k keeper, err error) {
 }
 
 // keepAll has records kept in one transaction by a database that has no writer yet.
-func keepAll(ctx context.Context, db *sql.DB, consumers []string, run func(tx *sql.Tx, keep func(Record) (fresh bool, err error)) error) (err error) {
+func keepAll(ctx context.Context, db *sql.DB, consumers []string, run func(tx *sql.Tx, keep func(record.Record) (fresh bool, err error)) error) (err error) {
 	c, err := db.Conn(ctx)
 	if err != nil {
 		return err
@@ -86,7 +87,7 @@ func keepAll(ctx context.Context, db *sql.DB, consumers []string, run func(tx *s
 		return err
 	}
 	return inTx(ctx, c, func(tx *sql.Tx) error {
-		return run(tx, func(r Record) (fresh bool, err error) {
+		return run(tx, func(r record.Record) (fresh bool, err error) {
 			err = c.Raw(func(any) error {
 				fresh, err = k.keep(ctx, newFinish(&r), consumers)
 				return err
@@ -114,7 +115,7 @@ func (k keeper) keep(ctx context.Context, f *finish, consumers []string) (fresh 
 		return false, err
 	}
 	for i := range f.record.Attempts {
-		if other := f.record.otherID(i); other != "" {
+		if other := otherID(f.record, i); other != "" {
 			if _, err := k.other.ExecContext(ctx, k.columns.texts(other, f.id)); err != nil {
 				return false, err
 			}
@@ -123,11 +124,11 @@ func (k keeper) keep(ctx context.Context, f *finish, consumers []string) (fresh 
 	if len(consumers) == 0 {
 		return true, nil
 	}
-	now := TimeOf(time.Now()).String()
+	now := record.TimeOf(time.Now()).String()
 	for _, consumer := range consumers {
-		_, err := k.item.ExecContext(ctx, k.columns.texts(consumer, f.id, OutboxCall, now))
+		_, err := k.item.ExecContext(ctx, k.columns.texts(consumer, f.id, record.OutboxCall, now))
 		if err == nil && f.recorded() {
-			_, err = k.item.ExecContext(ctx, k.columns.texts(consumer, f.id, OutboxRecording, now))
+			_, err = k.item.ExecContext(ctx, k.columns.texts(consumer, f.id, record.OutboxRecording, now))
 		}
 		if err == nil {
 			_, err = k.reported.ExecContext(ctx, k.columns.texts(consumer, now, f.id))

@@ -8,16 +8,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 	"time"
 
 	"flowbridge/internal/parallel"
+	"flowbridge/store/record"
 )
-
-// q850Unspecified is the ISDN cause (ITU-T Q.850) of an end that no party asked for.
-const q850Unspecified = 31
 
 // setAlive and getAlive keep the last moment that the process is known to have lived, in three rows: versions before the
 // journal's files know the first alone, and earlier ones not the third, which has the machine's own time. So the first says nothing of
@@ -33,7 +30,7 @@ const (
 // closeInterrupted finishes the calls that a killed process left in the journal, and notes their ids. It keeps those that were
 // finished as they are.
 func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
-	var ofTable, at Time // zero in a new database
+	var ofTable, at record.Time // zero in a new database
 	var machine string
 	if err := s.db.QueryRowContext(ctx, getAlive).Scan(&ofTable, &at, &machine); err != nil {
 		return err
@@ -54,7 +51,7 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 		return err
 	}
 	goesOn := map[string]lastState{}
-	err = keepAll(ctx, s.db, s.consumers, func(tx *sql.Tx, keep func(Record) (bool, error)) error {
+	err = keepAll(ctx, s.db, s.consumers, func(tx *sql.Tx, keep func(record.Record) (bool, error)) error {
 		known, err := recorded(ctx, tx, left)
 		if err != nil {
 			return err
@@ -69,7 +66,7 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 			if l.ended {
 			} else if l.state != nil {
 				if !known[l.record.ID] { // else the process was killed just after the record was written
-					s.left = append(s.left, Left{Record: l.record, Interrupted: l.interrupted(now), State: l.state, Alive: files.alive})
+					s.left = append(s.left, record.Left{Record: l.record, Interrupted: l.interrupted(now), State: l.state, Alive: files.alive})
 					goesOn[l.record.ID] = states[l.record.ID]
 				}
 				continue
@@ -135,17 +132,8 @@ func recorded(ctx context.Context, tx *sql.Tx, left []left) (map[string]bool, er
 	return known, rows.Err()
 }
 
-// Left is a call that a killed process left, and that may go on. Until its record is written it stays in the journal.
-type Left struct {
-	Record      Record    // so far
-	Interrupted Record    // of a call that can't go on
-	State       []byte    // as it was given to Journal or Owe
-	Owed        bool      // the call is over, and owes its peers something
-	Alive       time.Time // when the process was alive last, or up to beatEvery before that
-}
-
 // Left returns the calls that may go on. They are to be taken up before other calls are journalled.
-func (s *Store) Left() []Left { return s.left }
+func (s *Store) Left() []record.Left { return s.left }
 
 // takeOwed adds what finished calls owe their peers to what is left.
 func (s *Store) takeOwed(seal cipher.AEAD, states, goesOn map[string]lastState) {
@@ -154,7 +142,7 @@ func (s *Store) takeOwed(seal cipher.AEAD, states, goesOn map[string]lastState) 
 			continue
 		}
 		if state := openState(seal, id, l.state); state != nil {
-			s.left = append(s.left, Left{Record: Record{ID: strings.TrimSuffix(id, owedMark)}, State: state, Owed: true})
+			s.left = append(s.left, record.Left{Record: record.Record{ID: strings.TrimSuffix(id, owedMark)}, State: state, Owed: true})
 			goesOn[id] = l
 		}
 	}
@@ -162,9 +150,9 @@ func (s *Store) takeOwed(seal cipher.AEAD, states, goesOn map[string]lastState) 
 
 // left is the last state of a call that a killed process left.
 type left struct {
-	record Record
+	record record.Record
 	noted  moment        // zero: not known
-	until  Time          // the last moment at which the process is known to have run
+	until  record.Time   // the last moment at which the process is known to have run
 	lived  time.Duration // since noted
 	ended  bool          // the record is whole
 	state  []byte        // what it needs to go on; nil: it can't
@@ -174,13 +162,13 @@ type left struct {
 // lives says that the process was alive at a moment; a zero one: not known.
 func (l *left) lives(at moment) {
 	if d := at.since(l.noted); d > 0 && !at.Wall.IsZero() {
-		l.until, l.lived = Time{at.Wall}, d
+		l.until, l.lived = record.Time{Time: at.Wall}, d
 	}
 }
 
 // interrupted ends the record. What the call has lasted is not asked of the wall clock, which may have been set meanwhile.
-func (l *left) interrupted(now time.Time) Record {
-	r := interrupted(l.record, l.until, now)
+func (l *left) interrupted(now time.Time) record.Record {
+	r := l.record.InterruptedAt(l.until, now)
 	if l.noted.Boot != 0 && !r.AnsweredAt.IsZero() {
 		r.DurationMS = l.record.DurationMS + l.lived.Milliseconds()
 	}
@@ -232,69 +220,27 @@ func leftInFiles(states map[string]lastState, seal cipher.AEAD) []left {
 
 // leftBy reads an entry that has a record.
 func leftBy(e entry) left {
-	at := min(len(timeLayout), len(e.state))
+	at := min(len(record.TimeLayout), len(e.state))
 	return newLeft(e.kind, string(e.id), string(e.state[:at]), string(e.state[at:]))
 }
 
-func newLeft(kind entryKind, id, written, record string) left {
+func newLeft(kind entryKind, id, written, text string) left {
 	l := left{ended: kind == callEnded}
-	if json.Unmarshal([]byte(record), &struct {
-		*Record
+	if json.Unmarshal([]byte(text), &struct {
+		*record.Record
 		*moment
 	}{&l.record, &l.noted}) != nil {
 		l = left{} // the call took place: its id and time are worth a record
 	}
-	_ = l.until.parse(written) // zero: not known
+	_ = l.until.UnmarshalText([]byte(written)) // zero: not known
 	l.noted.Wall = l.until.Time
 	l.record.ID = id
 	return l
 }
 
-// interrupted ends a record at the last moment at which the process is known to have run.
-func interrupted(r Record, written Time, now time.Time) Record {
-	r.EndedAt = written
-	if r.EndedAt.IsZero() {
-		r.EndedAt = TimeOf(now)
-	}
-	if r.StartedAt.IsZero() {
-		r.StartedAt = r.EndedAt
-	}
-	r.Disposition, r.Cause, r.EndedBy = DispositionInterrupted, CauseProcessRestart, EndedBySystem
-	r.DurationMS = 0
-	r.Killed()
-	if !r.AnsweredAt.IsZero() {
-		r.SIPStatus, r.Q850 = 200, q850Unspecified
-		r.DurationMS = max(0, r.EndedAt.Sub(r.AnsweredAt.Time).Milliseconds())
-	}
-	return r
-}
-
-// Interrupted is the record of a call that ended now with its process.
-func (r Record) Interrupted(now time.Time) Record { return interrupted(r, TimeOf(now), now) }
-
-// Killed notes that the recordings which had not ended did so with their process. SettleRecordings knows more.
-func (r *Record) Killed() {
-	for i := range r.Recordings {
-		if f := &r.Recordings[i]; f.EndedAt.IsZero() {
-			f.Bytes, f.Error = 0, killedUnknown
-		}
-	}
-}
-
-// The errors of a killed process's recordings. The journal's sizes are as old as its last entry, so the files are
-// asked.
-const (
-	killed        = "the process was killed"
-	killedUnknown = killed + ": it is not known how the file ended"
-)
-
-// FinishedFile returns the size in bytes of a recording and when it was last written. The error is fs.ErrNotExist if
-// there is no such file.
-type FinishedFile func(file string) (bytes int64, ended time.Time, err error)
-
 // SettleRecordings takes the size and the end of the interrupted calls' recordings from their files. A recording
 // whose file can't be read stays unknown: without an end, of 0 bytes.
-func (s *Store) SettleRecordings(ctx context.Context, look FinishedFile) error {
+func (s *Store) SettleRecordings(ctx context.Context, look record.FinishedFile) error {
 	settled := map[string]string{} // as JSON, by call
 	for _, id := range s.interrupted {
 		r, ok, err := s.Get(ctx, id)
@@ -327,26 +273,4 @@ func (s *Store) SettleRecordings(ctx context.Context, look FinishedFile) error {
 			return nil
 		})
 	})
-}
-
-// SettleRecordings takes the size and the end of a killed process's recordings from their files, and says whether it has
-// changed the record.
-func (r *Record) SettleRecordings(look FinishedFile) (changed bool) {
-	for i := range r.Recordings {
-		f := &r.Recordings[i]
-		if f.Error != killedUnknown {
-			continue
-		}
-		switch size, ended, err := look(f.File); {
-		case errors.Is(err, fs.ErrNotExist):
-			f.Error = killed + ", and " + f.File + " is not there: nothing had been written, or it was removed"
-			f.File, f.EndedAt = "", cmp.Or(r.EndedAt, f.StartedAt)
-		case err != nil:
-			continue
-		default:
-			f.Bytes, f.EndedAt, f.Error = size, TimeOf(ended), killed
-		}
-		changed = true
-	}
-	return changed
 }

@@ -10,6 +10,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"flowbridge/store/record"
 )
 
 const (
@@ -186,7 +188,7 @@ func (j *journal) goOn(files *journalFiles, states, left map[string]lastState) {
 
 // note keeps the state of a call in place of an earlier one. kept is what the call needs to go on; nil: it can't, unless
 // an earlier state can. Of a callEnded it is what the call owes; nil: nothing.
-func (j *journal) note(kind entryKind, r *Record, kept []byte, now time.Time) {
+func (j *journal) note(kind entryKind, r *record.Record, kept []byte, now time.Time) {
 	noted := j.moment(now)
 	room := takeRoom()
 	defer room.release()
@@ -205,7 +207,7 @@ func (j *journal) note(kind entryKind, r *Record, kept []byte, now time.Time) {
 	}
 	from := len(j.waiting)
 	b := beginEntry(j.waiting, kind, r.ID)
-	if b = appendRecord(TimeOf(now).appendText(b), r); kind == callState {
+	if b = record.AppendRecord(record.TimeOf(now).AppendTo(b), r); kind == callState {
 		b = noted.append(b)
 	}
 	endEntry(b, from)

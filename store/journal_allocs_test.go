@@ -5,12 +5,14 @@ package store
 import (
 	"fmt"
 	"testing"
+
+	"flowbridge/store/record"
 )
 
 // TestJournalAllocations: a state and the end of a call cost no memory beside the call's place in a map.
 func TestJournalAllocations(t *testing.T) {
 	j := journalAt(t)
-	recs := make([]Record, 100)
+	recs := make([]record.Record, 100)
 	for i := range recs {
 		recs[i] = sample(fmt.Sprint("call", i))
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"flowbridge/store/record"
 )
 
 // An error is over when its cause is, though no call comes: a process that is not ready gets none.
@@ -147,7 +149,7 @@ func TestJournalKeepsWhatTheQueueDoesNot(t *testing.T) {
 	}
 	again := openTest(t, path)
 	for _, id := range []string{"one", "two"} {
-		if r, ok, err := again.Get(t.Context(), id); err != nil || !ok || r.Disposition != DispositionAnswered {
+		if r, ok, err := again.Get(t.Context(), id); err != nil || !ok || r.Disposition != record.DispositionAnswered {
 			t.Errorf("%s: %v, %v, %+v", id, ok, err, r)
 		}
 	}
@@ -157,9 +159,9 @@ func TestJournalKeepsWhatTheQueueDoesNot(t *testing.T) {
 func TestJournalOfBeforeAnOlderVersion(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	s := openTest(t, path)
-	r := Record{ID: "one", StartedAt: TimeOf(start), AnsweredAt: TimeOf(start)}
+	r := record.Record{ID: "one", StartedAt: record.TimeOf(start), AnsweredAt: record.TimeOf(start)}
 	s.Journal(r, nil)
-	lived := TimeOf(time.Now().Add(time.Minute))
+	lived := record.TimeOf(time.Now().Add(time.Minute))
 	if err := s.Alive(t.Context(), lived.Time); err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +172,7 @@ func TestJournalOfBeforeAnOlderVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	later := TimeOf(lived.Add(96 * time.Hour))
+	later := record.TimeOf(lived.Add(96 * time.Hour))
 	for _, stmt := range []string{
 		`UPDATE meta SET value = '` + later.String() + `' WHERE name = 'alive_at'`,
 		`INSERT INTO live (id, written_at, record) VALUES ('two', '` + lived.String() + `', '{}')`,
@@ -183,7 +185,7 @@ func TestJournalOfBeforeAnOlderVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := openTest(t, path)
-	for id, want := range map[string]Time{"one": lived, "two": later} {
+	for id, want := range map[string]record.Time{"one": lived, "two": later} {
 		if got, ok, err := again.Get(t.Context(), id); err != nil || !ok || got.EndedAt != want {
 			t.Errorf("%s: %v, %v; ended at %v; want %v", id, ok, err, got.EndedAt, want)
 		}

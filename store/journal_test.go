@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/store/record"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -289,7 +291,7 @@ func TestJournalOfATable(t *testing.T) {
 	again := openTest(t, path)
 	for id, from := range map[string]string{"whole": "1", "broken": ""} {
 		r, ok, err := again.Get(t.Context(), id)
-		if err != nil || !ok || r.From != from || r.Disposition != DispositionInterrupted || !r.EndedAt.Equal(time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)) {
+		if err != nil || !ok || r.From != from || r.Disposition != record.DispositionInterrupted || !r.EndedAt.Equal(time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)) {
 			t.Errorf("%s: %v, %v, %+v", id, ok, err, r)
 		}
 	}
@@ -323,7 +325,7 @@ func TestJournalKilledAfterCommit(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := openTest(t, path)
-	if got, _, err := again.Get(t.Context(), "one"); err != nil || got.Disposition != DispositionAnswered || again.Interrupted() != 0 {
+	if got, _, err := again.Get(t.Context(), "one"); err != nil || got.Disposition != record.DispositionAnswered || again.Interrupted() != 0 {
 		t.Errorf("%v, %d interrupted: %+v", err, again.Interrupted(), got)
 	}
 }
@@ -400,7 +402,7 @@ func FuzzJournal(f *testing.F) {
 // BenchmarkJournal is one state of a call, and its part of the turns.
 func BenchmarkJournal(b *testing.B) {
 	j := journalAt(b)
-	recs := make([]Record, 64)
+	recs := make([]record.Record, 64)
 	for i := range recs {
 		recs[i] = sample(fmt.Sprint("call", rand.IntN(1000), "-", i))
 	}

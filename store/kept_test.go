@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"flowbridge/store/record"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -79,7 +81,7 @@ func TestLeft(t *testing.T) {
 			s.Owe(l.Record.ID, nil)
 			continue
 		}
-		if l.Interrupted.Disposition != DispositionInterrupted || l.Interrupted.EndedAt.IsZero() || l.Record.Disposition == DispositionInterrupted {
+		if l.Interrupted.Disposition != record.DispositionInterrupted || l.Interrupted.EndedAt.IsZero() || l.Record.Disposition == record.DispositionInterrupted {
 			t.Errorf("%+v", l)
 		}
 		mustPut(t, s, l.Interrupted)
@@ -92,7 +94,7 @@ func TestLeft(t *testing.T) {
 	if got := leftOf(s); len(got) != 0 || s.Interrupted() != 0 {
 		t.Errorf("left are %q, %d interrupted; want none", got, s.Interrupted())
 	}
-	if r, ok, err := s.Get(t.Context(), "none"); err != nil || !ok || r.Disposition != DispositionInterrupted {
+	if r, ok, err := s.Get(t.Context(), "none"); err != nil || !ok || r.Disposition != record.DispositionInterrupted {
 		t.Errorf("a call without a state: %v, %v, %+v", err, ok, r)
 	}
 }

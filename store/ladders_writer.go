@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"flowbridge/store/record"
 )
 
 // ladderWriter is the goroutine that writes the ladders. It owns the writing connection.
@@ -148,7 +150,7 @@ func (w *ladderWriter) commit(ctx context.Context, batch []Ladder) (err error) {
 		return err
 	}
 	defer func() { _ = insert.Close() }()
-	at := TimeOf(time.Now()).String()
+	at := record.TimeOf(time.Now()).String()
 	for _, d := range batch {
 		w.buf = d.Encode(w.buf[:0])
 		if _, err := insert.ExecContext(ctx, d.ID(), at, w.buf); err != nil {
@@ -165,7 +167,7 @@ const laddersStep = 100
 func (w *ladderWriter) purge(ctx context.Context, now time.Time) error {
 	if now.Sub(w.checked) >= laddersPurgeEvery {
 		w.checked = now
-		before := TimeOf(now.Add(-w.of.Keep)).String()
+		before := record.TimeOf(now.Add(-w.of.Keep)).String()
 		for n := int64(laddersStep); n == laddersStep; {
 			var err error
 			n, err = w.remove(ctx, `DELETE FROM ladders WHERE n IN (SELECT n FROM ladders ORDER BY n LIMIT ?) AND at < ?`, laddersStep, before)

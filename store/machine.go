@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"flowbridge/store/record"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -55,8 +57,11 @@ func (j *journal) moment(wall time.Time) moment {
 
 // append adds the moment, but for the wall time, to an object in JSON.
 func (m moment) append(object []byte) []byte {
-	b := numberIf(object[:len(object)-1], "noted_uptime", int64(m.Uptime))
-	return append(strconv.AppendUint(key(b, "noted_boot"), m.Boot, 10), '}')
+	b := object[:len(object)-1]
+	if m.Uptime != 0 {
+		b = strconv.AppendInt(append(b, `,"noted_uptime":`...), int64(m.Uptime), 10)
+	}
+	return append(strconv.AppendUint(append(b, `,"noted_boot":`...), m.Boot, 10), '}')
 }
 
 // since is the time that has gone by since another moment. Where the machine's own clock does not know, the wall clock has to: after
@@ -69,10 +74,12 @@ func (m moment) since(before moment) time.Duration {
 }
 
 // text is the moment as it is kept beside the same one in the form of earlier versions.
-func (m moment) text() string { return fmt.Sprintf("%s %d %d", TimeOf(m.Wall), m.Boot, m.Uptime) }
+func (m moment) text() string {
+	return fmt.Sprintf("%s %d %d", record.TimeOf(m.Wall), m.Boot, m.Uptime)
+}
 
 // momentOf reads a text. Another wall time than wall means that an earlier version has lived since, which has noted that alone.
-func momentOf(text string, wall Time) moment {
+func momentOf(text string, wall record.Time) moment {
 	m, at := moment{Wall: wall.Time}, ""
 	if n, _ := fmt.Sscanf(text, "%s %d %d", &at, &m.Boot, &m.Uptime); n < 3 || at != wall.String() {
 		m.Boot = 0

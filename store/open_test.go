@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"flowbridge/store/record"
 )
 
 func TestOpenRefuses(t *testing.T) {
@@ -91,7 +93,7 @@ func TestSecondWriterIsRefusedReaderIsNot(t *testing.T) {
 	}
 	defer func() { _ = r.Close() }()
 	mustPut(t, s, sample("one"))
-	if records, _, err := r.List(t.Context(), Filter{}); err != nil || len(records) != 1 {
+	if records, _, err := r.List(t.Context(), record.Filter{}); err != nil || len(records) != 1 {
 		t.Errorf("beside a writer: %d records, %v; want 1", len(records), err)
 	}
 	if _, err := r.pool().ExecContext(t.Context(), `DELETE FROM calls`); err == nil {

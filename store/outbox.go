@@ -6,53 +6,26 @@ import (
 	"fmt"
 	"slices"
 	"time"
-)
 
-// The values of OutboxItem.Kind.
-const (
-	// OutboxCall: the call is over, and its record is there.
-	OutboxCall = "call"
-	// OutboxRecording: the recordings of the call are complete, which may be later than the call.
-	OutboxRecording = "recording"
-	// OutboxReport: the platform's report of the call is there, and joined to its record.
-	OutboxReport = "report"
+	"flowbridge/store/record"
 )
-
-// OutboxItem is one change of a finished call that a consumer has yet to get. The record itself is got by its id: so a
-// consumer always sees the newest state.
-type OutboxItem struct {
-	// Seq orders the items. It is never used twice.
-	Seq int64
-	// CallID is Record.ID.
-	CallID string
-	// Kind is OutboxCall, OutboxRecording or OutboxReport.
-	Kind string
-	// Tries is how often the item was postponed.
-	Tries int
-	// DueAt is when it was due after the last postponement; zero: it was not postponed.
-	DueAt Time
-	// CreatedAt is when the change was committed.
-	CreatedAt Time
-	// Reason is why it was postponed last.
-	Reason string
-}
 
 const (
 	insertOutbox = `INSERT INTO outbox (consumer, call_id, kind, created_at) VALUES (?, ?, ?, ?)`
 
 	// insertReported adds the item of a report that came before the end of its call.
 	insertReported = `INSERT INTO outbox (consumer, call_id, kind, created_at)
-		SELECT ?, id, '` + OutboxReport + `', ? FROM reports WHERE id = ?`
+		SELECT ?, id, '` + record.OutboxReport + `', ? FROM reports WHERE id = ?`
 
 	// insertJoined adds the item of a report whose call is over. That of a live call comes with the call's end.
 	insertJoined = `INSERT INTO outbox (consumer, call_id, kind, created_at)
-		SELECT ?, id, '` + OutboxReport + `', ? FROM calls WHERE id = ?`
+		SELECT ?, id, '` + record.OutboxReport + `', ? FROM calls WHERE id = ?`
 )
 
 // outboxSettled adds the items of recordings whose end was not known when the call ended.
 func (s *Store) outboxSettled(ctx context.Context, tx *sql.Tx, id string) error {
 	for _, consumer := range s.consumers {
-		if _, err := tx.ExecContext(ctx, insertOutbox, consumer, id, OutboxRecording, TimeOf(time.Now())); err != nil {
+		if _, err := tx.ExecContext(ctx, insertOutbox, consumer, id, record.OutboxRecording, record.TimeOf(time.Now())); err != nil {
 			return fmt.Errorf("outbox: %w", err)
 		}
 	}
@@ -62,7 +35,7 @@ func (s *Store) outboxSettled(ctx context.Context, tx *sql.Tx, id string) error 
 // outboxJoined adds the items of a report.
 func (s *Store) outboxJoined(ctx context.Context, tx *sql.Tx, id string) error {
 	for _, consumer := range s.consumers {
-		if _, err := tx.ExecContext(ctx, insertJoined, consumer, TimeOf(time.Now()), id); err != nil {
+		if _, err := tx.ExecContext(ctx, insertJoined, consumer, record.TimeOf(time.Now()), id); err != nil {
 			return fmt.Errorf("outbox: %w", err)
 		}
 	}
@@ -119,7 +92,7 @@ func (s *Store) SetConsumers(ctx context.Context, names ...string) (lost map[str
 
 // Outbox returns at most limit items that are due for a consumer, oldest first. Of each call it returns the first one
 // only: a later one is due when that is delivered.
-func (s *Store) Outbox(ctx context.Context, consumer string, limit int) ([]OutboxItem, error) {
+func (s *Store) Outbox(ctx context.Context, consumer string, limit int) ([]record.OutboxItem, error) {
 	const query = `SELECT seq, call_id, kind, tries, due_at, created_at, reason FROM outbox AS o
 		WHERE consumer = ? AND due_at <= ? AND NOT EXISTS (
 			SELECT 1 FROM outbox AS before WHERE before.consumer = o.consumer AND before.call_id = o.call_id AND before.seq < o.seq)
@@ -127,14 +100,14 @@ func (s *Store) Outbox(ctx context.Context, consumer string, limit int) ([]Outbo
 	if err := s.ready(ctx); err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)
 	}
-	rows, err := s.Reader.pool().QueryContext(ctx, query, consumer, TimeOf(time.Now()).String(), limit)
+	rows, err := s.Reader.pool().QueryContext(ctx, query, consumer, record.TimeOf(time.Now()).String(), limit)
 	if err != nil {
 		return nil, fmt.Errorf("outbox of %s: %w", consumer, err)
 	}
 	defer func() { _ = rows.Close() }() // rows.Err says what went wrong
-	var items []OutboxItem
+	var items []record.OutboxItem
 	for rows.Next() {
-		var i OutboxItem
+		var i record.OutboxItem
 		if err := rows.Scan(&i.Seq, &i.CallID, &i.Kind, &i.Tries, &i.DueAt, &i.CreatedAt, &i.Reason); err != nil {
 			return nil, fmt.Errorf("outbox of %s: %w", consumer, err)
 		}
@@ -154,7 +127,7 @@ func (s *Store) Delivered(ctx context.Context, seqs []int64) error {
 // Postpone has items come again, at until. reason is for operators.
 func (s *Store) Postpone(ctx context.Context, seqs []int64, until time.Time, reason string) error {
 	const update = `UPDATE outbox SET tries = tries + 1, due_at = ?, reason = ? WHERE seq = ?`
-	return s.eachItem(ctx, update, seqs, TimeOf(until).String(), reason)
+	return s.eachItem(ctx, update, seqs, record.TimeOf(until).String(), reason)
 }
 
 // eachItem runs a statement whose last argument is the number of an item, for all of them in one transaction.
@@ -183,7 +156,7 @@ func (s *Store) PurgeOutbox(ctx context.Context, olderThan time.Time) (lost map[
 	counts := map[string]int64{}
 	for n := purgeStep; n == purgeStep; {
 		err := s.do(ctx, "purge", func(wctx context.Context, c *sql.Conn) (err error) {
-			n, err = countEach(wctx, c, counts, del, TimeOf(olderThan).String(), purgeStep)
+			n, err = countEach(wctx, c, counts, del, record.TimeOf(olderThan).String(), purgeStep)
 			return err
 		})
 		if err != nil {

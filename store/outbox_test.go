@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"flowbridge/store/record"
 )
 
 // openOutbox opens a file whose changes some consumers get.
@@ -40,7 +42,7 @@ func waiting(t *testing.T, s *Store, consumer string) (all []string, seqs []int6
 }
 
 // bare is a call without recordings.
-func bare(id string) Record {
+func bare(id string) record.Record {
 	r := sample(id)
 	r.Recordings = nil
 	return r
@@ -67,7 +69,7 @@ func TestOutbox(t *testing.T) {
 	}
 	// A report of a finished call is an item; a second one is refused, and none.
 	for range 2 {
-		if _, err := s.PutReport(t.Context(), "1", Report{CallID: "p", ReceivedAt: TimeOf(start)}); err != nil {
+		if _, err := s.PutReport(t.Context(), "1", record.Report{CallID: "p", ReceivedAt: record.TimeOf(start)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -99,7 +101,7 @@ func TestOutbox(t *testing.T) {
 // What was said or recorded before the end of a call comes after it.
 func TestOutboxOrder(t *testing.T) {
 	s := openOutbox(t, filepath.Join(t.TempDir(), "f.db"), "a")
-	if _, err := s.PutReport(t.Context(), "1", Report{CallID: "p", ReceivedAt: TimeOf(start)}); err != nil {
+	if _, err := s.PutReport(t.Context(), "1", record.Report{CallID: "p", ReceivedAt: record.TimeOf(start)}); err != nil {
 		t.Fatal(err)
 	}
 	if got, _ := waiting(t, s, "a"); got != nil {
@@ -151,11 +153,11 @@ func TestOutboxOfKilledCalls(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	s := openOutbox(t, path)
 	left := sample("1")
-	left.EndedAt = Time{}
-	left.Recordings[0].EndedAt = Time{}
+	left.EndedAt = record.Time{}
+	left.Recordings[0].EndedAt = record.Time{}
 	s.Journal(left, nil)
 	stopped := sample("2") // its recording was complete before
-	stopped.EndedAt = Time{}
+	stopped.EndedAt = record.Time{}
 	s.Journal(stopped, nil)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -262,7 +264,7 @@ func TestOutboxOfANewFile(t *testing.T) {
 		}
 	}
 	items, err = s.Outbox(t.Context(), "hook", 10)
-	if err != nil || !slices.ContainsFunc(items, func(i OutboxItem) bool { return i.CallID == "new" }) {
+	if err != nil || !slices.ContainsFunc(items, func(i record.OutboxItem) bool { return i.CallID == "new" }) {
 		t.Errorf("%v, %+v: nobody is told of the new call", err, items)
 	}
 }

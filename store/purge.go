@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"strconv"
 	"time"
+
+	"flowbridge/store/record"
 )
 
 // purgeStep limits how many records one transaction deletes, so that calls' writes get in between.
@@ -51,7 +53,7 @@ func (s *Store) giveBack(ctx context.Context) error {
 }
 
 func (s *Store) purge(ctx context.Context, olderThan time.Time, del string) (int64, error) {
-	return s.inSteps(ctx, "purge", del, TimeOf(olderThan).String())
+	return s.inSteps(ctx, "purge", del, record.TimeOf(olderThan).String())
 }
 
 // inSteps repeats a statement that deletes rows, so that calls' writes get in between, until nothing is left. The

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"flowbridge/store/record"
 )
 
 // size is how long the file is, in bytes.
@@ -57,9 +59,9 @@ func TestFileSize(t *testing.T) {
 func TestPurgeTakesAll(t *testing.T) {
 	s := openOutbox(t, filepath.Join(t.TempDir(), "f.db"), "a")
 	r := sample("1")
-	r.Attempts = []Attempt{{SIPCallID: "other"}}
+	r.Attempts = []record.Attempt{{SIPCallID: "other"}}
 	mustPut(t, s, r)
-	if _, err := s.PutReport(t.Context(), "1", Report{CallID: "p", ReceivedAt: TimeOf(start)}); err != nil {
+	if _, err := s.PutReport(t.Context(), "1", record.Report{CallID: "p", ReceivedAt: record.TimeOf(start)}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Purge(t.Context(), time.Now()); err != nil {

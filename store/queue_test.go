@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"flowbridge/store/record"
 )
 
 // childEnv names the database that this binary, started again as a child, writes until it is killed.
@@ -43,7 +45,7 @@ func child(path string) {
 		go func() {
 			for i := 0; ; i++ {
 				r := sample(fmt.Sprintf("w%d-%d", worker, i))
-				r.EndedAt = Time{}
+				r.EndedAt = record.Time{}
 				s.Journal(r, nil)
 				if i%3 == 0 { // others may be writing it
 					if s.Flush(context.Background()) == nil {
@@ -51,7 +53,7 @@ func child(path string) {
 					}
 				}
 				if i%2 == 0 {
-					r.EndedAt = TimeOf(start)
+					r.EndedAt = record.TimeOf(start)
 					if s.Put(context.Background(), r) == nil {
 						_, _ = fmt.Fprintln(os.Stdout, "P", r.ID)
 					}
@@ -77,7 +79,7 @@ func TestKilled(t *testing.T) {
 		}
 		for id := range put {
 			r, ok, err := s.Get(t.Context(), id)
-			if err != nil || !ok || r.Disposition != DispositionAnswered {
+			if err != nil || !ok || r.Disposition != record.DispositionAnswered {
 				t.Errorf("finished call %s: got %q, %v, %v", id, r.Disposition, ok, err)
 			}
 		}
@@ -87,9 +89,9 @@ func TestKilled(t *testing.T) {
 			if err != nil || !ok {
 				t.Errorf("journalled call %s: %v, %v", id, ok, err)
 			}
-			if r.Disposition == DispositionInterrupted {
+			if r.Disposition == record.DispositionInterrupted {
 				interrupted++
-				if r.Cause != CauseProcessRestart || r.EndedBy != EndedBySystem || r.EndedAt.IsZero() {
+				if r.Cause != record.CauseProcessRestart || r.EndedBy != record.EndedBySystem || r.EndedAt.IsZero() {
 					t.Errorf("journalled call %s: got %+v", id, r)
 				}
 			}
@@ -211,7 +213,7 @@ func TestDiskFull(t *testing.T) {
 	if err := s.Err(); err != nil {
 		t.Errorf("after the disk works again: %v", err)
 	}
-	records, _, err := s.List(t.Context(), Filter{})
+	records, _, err := s.List(t.Context(), record.Filter{})
 	if err != nil || len(records) != 21 {
 		t.Errorf("got %d records, %v; want 21", len(records), err)
 	}
@@ -291,7 +293,7 @@ func TestQueueBound(t *testing.T) {
 	if err := s.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	records, _, err := s.List(t.Context(), Filter{})
+	records, _, err := s.List(t.Context(), record.Filter{})
 	if err != nil || len(records) != 12 {
 		t.Errorf("got %d records, %v; want 12", len(records), err)
 	}
@@ -310,14 +312,14 @@ func TestManyWriters(t *testing.T) {
 				if err := s.Put(t.Context(), r); err != nil {
 					t.Error(err)
 				}
-				if _, _, err := s.List(t.Context(), Filter{Limit: 3}); err != nil {
+				if _, _, err := s.List(t.Context(), record.Filter{Limit: 3}); err != nil {
 					t.Error(err)
 				}
 			}
 		})
 	}
 	wg.Wait()
-	records, _, err := s.List(t.Context(), Filter{Limit: MaxLimit})
+	records, _, err := s.List(t.Context(), record.Filter{Limit: record.MaxLimit})
 	if err != nil || len(records) != 500 {
 		t.Errorf("got %d records, %v; want 500", len(records), err)
 	}

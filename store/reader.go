@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"time"
+
+	"flowbridge/store/record"
 )
 
 // readers is how many connections read at a time.
@@ -21,7 +23,7 @@ type Reader struct {
 	ground  *ground     // nil: another process writes
 	damaged atomic.Bool // the file, as a reader or the writer has found
 
-	unreadable Unreadable
+	unreadable record.Unreadable
 }
 
 // ready returns when the file can be read without waiting for its disk within SQLite.
@@ -131,24 +133,24 @@ func (r *Reader) check(ctx context.Context) error {
 func (r *Reader) Close() error { return r.pool().Close() }
 
 // Get returns one finished call. ok is false if there is none with that id.
-func (r *Reader) Get(ctx context.Context, id string) (rec Record, ok bool, err error) {
+func (r *Reader) Get(ctx context.Context, id string) (rec record.Record, ok bool, err error) {
 	if err := r.ready(ctx); err != nil {
-		return Record{}, false, fmt.Errorf("get call %s: %w", id, err)
+		return record.Record{}, false, fmt.Errorf("get call %s: %w", id, err)
 	}
 	rec, err = scan(r.pool().QueryRowContext(ctx, `SELECT `+selectList+` FROM calls WHERE id = ?`, id))
 	if errors.Is(err, sql.ErrNoRows) {
-		return Record{}, false, nil
+		return record.Record{}, false, nil
 	}
 	if err != nil {
-		return Record{}, false, fmt.Errorf("get call %s: %w", id, r.noted(err))
+		return record.Record{}, false, fmt.Errorf("get call %s: %w", id, r.noted(err))
 	}
 	return rec, true, nil
 }
 
 // List returns finished calls, newest first, and a cursor for those behind them, "" at the end. Calls that end
 // between two pages neither repeat nor hide others. Records that can't be read are left out: Unreadable names them.
-func (r *Reader) List(ctx context.Context, f Filter) (records []Record, next string, err error) {
-	query, args, err := f.query()
+func (r *Reader) List(ctx context.Context, f record.Filter) (records []record.Record, next string, err error) {
+	query, args, err := pageQuery(f)
 	if err != nil {
 		return nil, "", fmt.Errorf("list calls: %w", err)
 	}
@@ -161,8 +163,8 @@ func (r *Reader) List(ctx context.Context, f Filter) (records []Record, next str
 		return nil, "", fmt.Errorf("list calls: %w", r.noted(err))
 	}
 	defer func() { _ = rows.Close() }() // rows.Err says what went wrong
-	records = []Record{}
-	var last Record // that says where it is in the list
+	records = []record.Record{}
+	var last record.Record // that says where it is in the list
 	for read := 0; rows.Next(); read++ {
 		if read == limit {
 			next = nextCursor(last, f.Cursor)
@@ -186,48 +188,22 @@ func (r *Reader) List(ctx context.Context, f Filter) (records []Record, next str
 
 // nextCursor is the cursor behind a page whose last record with a time is given; zero: there is none, as all its times are
 // damaged. Such times sort before those of all others, or behind them, where nothing else is to come.
-func nextCursor(last Record, cursor string) string {
+func nextCursor(last record.Record, cursor string) string {
 	switch {
 	case !last.StartedAt.IsZero():
-		return CursorOf(last)
+		return record.CursorOf(last)
 	case cursor == "":
-		return CursorOf(Record{ID: "~", StartedAt: TimeOf(time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC))})
+		return record.CursorOf(record.Record{ID: "~", StartedAt: record.TimeOf(time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC))})
 	default:
 		return ""
 	}
 }
 
-// eachStep is how many records Each holds at a time.
-const eachStep = 200
-
-// Lister lists finished calls, as Reader does.
-type Lister interface {
-	List(ctx context.Context, f Filter) (records []Record, next string, err error)
-}
-
-// Each gives all finished calls of a filter to a function, newest first, until that returns an error. Filter.Limit counts
-// them all; 0 means no limit. It reads in steps, and nothing is held open between them. So a slow function keeps neither
-// memory nor the database's log from being freed. A call that ends meanwhile comes or not; none comes twice.
-func Each(ctx context.Context, from Lister, f Filter, do func(Record) error) error {
-	for left := f.Limit; ; {
-		f.Limit = eachStep
-		if left > 0 {
-			f.Limit = min(left, eachStep)
-		}
-		records, next, err := from.List(ctx, f)
-		if err != nil {
-			return err
-		}
-		for _, rec := range records {
-			if err := do(rec); err != nil {
-				return err
-			}
-		}
-		if f.Cursor = next; next == "" || left > 0 && left <= len(records) {
-			return nil
-		}
-		if left > 0 {
-			left -= len(records)
-		}
+// pageQuery finds one call more than the limit, which says that there are more.
+func pageQuery(f record.Filter) (text string, args []any, err error) {
+	where, args, err := f.SQL()
+	if err != nil {
+		return "", nil, err
 	}
+	return `SELECT ` + selectList + ` FROM calls` + where + ` ORDER BY started_at DESC, id DESC LIMIT ?`, append(args, f.PageSize()+1), nil
 }

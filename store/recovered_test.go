@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"flowbridge/store/record"
 )
 
 // TestSettleRecordings: what was recorded when the process was killed gets the size and the end of its file, as the next
@@ -14,15 +16,15 @@ import (
 func TestSettleRecordings(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	s := openTest(t, path)
-	at := TimeOf(time.Now().Add(-time.Hour).Truncate(time.Millisecond))
-	ended := TimeOf(at.Add(time.Minute))
+	at := record.TimeOf(time.Now().Add(-time.Hour).Truncate(time.Millisecond))
+	ended := record.TimeOf(at.Add(time.Minute))
 	r, plain := sample("one"), sample("two")
-	r.EndedAt, r.Disposition, r.Cause, r.EndedBy = Time{}, "", "", ""
-	plain.EndedAt, plain.Recordings = Time{}, nil
-	whole := Recording{File: "whole", Format: "wav", StartedAt: at, EndedAt: ended, Bytes: 5}
-	r.Recordings = []Recording{whole}
+	r.EndedAt, r.Disposition, r.Cause, r.EndedBy = record.Time{}, "", "", ""
+	plain.EndedAt, plain.Recordings = record.Time{}, nil
+	whole := record.Recording{File: "whole", Format: "wav", StartedAt: at, EndedAt: ended, Bytes: 5}
+	r.Recordings = []record.Recording{whole}
 	for _, name := range []string{"there", "gone", "unreadable"} {
-		r.Recordings = append(r.Recordings, Recording{File: name, Format: "wav", StartedAt: at, Bytes: 44, Dropped: 2})
+		r.Recordings = append(r.Recordings, record.Recording{File: name, Format: "wav", StartedAt: at, Bytes: 44, Dropped: 2})
 	}
 	s.Journal(r, nil)
 	s.Journal(plain, nil)
@@ -49,7 +51,7 @@ func TestSettleRecordings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Recording{
+	want := []record.Recording{
 		whole,
 		{File: "there", Format: "wav", StartedAt: at, EndedAt: ended, Bytes: 32044, Dropped: 2, Error: "the process was killed"},
 		{

@@ -6,25 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-)
 
-// Report is what a platform says of a call after its end.
-type Report struct {
-	// CallID is the platform's id of the call. For a prepared call it is Record.SynthflowCallID.
-	CallID string `json:"call_id"`
-	// Status is the platform's word for how it ended: completed, failed …
-	Status string `json:"status"`
-	// EndReason is why it ended, in the platform's words.
-	EndReason string `json:"end_reason"`
-	// DurationMS is how long it lasted for the platform.
-	DurationMS int64 `json:"duration_ms"`
-	// ExternalID is the id that we, or the caller, gave the platform.
-	ExternalID string `json:"external_id"`
-	ReceivedAt Time   `json:"received_at"`
-	// Confirmed: the report comes from the platform's API, or with a secret that vouches for all of it. Otherwise it
-	// comes from a webhook whose signature covers only the call's id.
-	Confirmed bool `json:"confirmed"`
-}
+	"flowbridge/store/record"
+)
 
 // A call keeps its first report. Only a confirmed report replaces an unconfirmed one.
 const insertReport = `INSERT INTO reports (id, received_at, report) VALUES (?, ?, ?)
@@ -33,7 +17,7 @@ const insertReport = `INSERT INTO reports (id, received_at, report) VALUES (?, ?
 
 // PutReport keeps a report of the call with this id, which may still be live. kept is false if the call has a report
 // already, which stays.
-func (s *Store) PutReport(ctx context.Context, id string, r Report) (kept bool, err error) {
+func (s *Store) PutReport(ctx context.Context, id string, r record.Report) (kept bool, err error) {
 	err = s.do(ctx, "report of "+id, func(wctx context.Context, c *sql.Conn) error {
 		err := inTx(wctx, c, func(tx *sql.Tx) (err error) {
 			if kept, err = putReport(wctx, tx, id, &r); !kept || err != nil {
@@ -53,7 +37,7 @@ func (s *Store) PutReport(ctx context.Context, id string, r Report) (kept bool, 
 }
 
 // putReport keeps a report, and the platform's id of its call, if the call has none that counts.
-func putReport(ctx context.Context, tx *sql.Tx, id string, r *Report) (kept bool, err error) {
+func putReport(ctx context.Context, tx *sql.Tx, id string, r *record.Report) (kept bool, err error) {
 	text, err := json.Marshal(r)
 	if err != nil {
 		return false, fmt.Errorf("report of %s: %w", id, err)

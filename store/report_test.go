@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/store/record"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -12,8 +14,8 @@ import (
 func TestReport(t *testing.T) {
 	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
 	at := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
-	first := Report{CallID: "sf-1", Status: "completed", EndReason: "human_goodbye", DurationMS: 61000, ExternalID: "CA1", ReceivedAt: TimeOf(at)}
-	put := func(id string, r Report, want bool) {
+	first := record.Report{CallID: "sf-1", Status: "completed", EndReason: "human_goodbye", DurationMS: 61000, ExternalID: "CA1", ReceivedAt: record.TimeOf(at)}
+	put := func(id string, r record.Report, want bool) {
 		t.Helper()
 		if got, err := s.PutReport(t.Context(), id, r); got != want || err != nil {
 			t.Errorf("%s: got %v, %v", id, got, err)
@@ -23,10 +25,10 @@ func TestReport(t *testing.T) {
 	again := first
 	again.EndReason = "forged"
 	put("a", again, false)
-	mustPut(t, s, Record{ID: "a", StartedAt: TimeOf(at), SynthflowCallID: "sf-1", Target: "agent", Lead: "+1", ExternalID: "CA1"},
-		Record{ID: "b", StartedAt: TimeOf(at.Add(time.Second)), Target: "direct", ExternalID: "CA2"},
-		Record{ID: "c", StartedAt: TimeOf(at.Add(2 * time.Second)), Target: "direct", ExternalID: "CA2"},
-		Record{ID: "d", StartedAt: TimeOf(at.Add(3 * time.Second)), TargetSIPCallID: "d@sip", Target: "vapi"})
+	mustPut(t, s, record.Record{ID: "a", StartedAt: record.TimeOf(at), SynthflowCallID: "sf-1", Target: "agent", Lead: "+1", ExternalID: "CA1"},
+		record.Record{ID: "b", StartedAt: record.TimeOf(at.Add(time.Second)), Target: "direct", ExternalID: "CA2"},
+		record.Record{ID: "c", StartedAt: record.TimeOf(at.Add(2 * time.Second)), Target: "direct", ExternalID: "CA2"},
+		record.Record{ID: "d", StartedAt: record.TimeOf(at.Add(3 * time.Second)), TargetSIPCallID: "d@sip", Target: "vapi"})
 	got, ok, err := s.Get(t.Context(), "a")
 	if !ok || err != nil || got.Lead != "+1" || got.ExternalID != "CA1" {
 		t.Fatalf("got %+v, %v, %v", got, ok, err)
@@ -34,8 +36,8 @@ func TestReport(t *testing.T) {
 	if diff := cmp.Diff(&first, got.Report); diff != "" {
 		t.Errorf("want - got +\n%s", diff)
 	}
-	put("b", Report{CallID: "sf-2", Status: "failed", ReceivedAt: TimeOf(at.Add(time.Hour))}, true)
-	all, _, err := s.List(t.Context(), Filter{})
+	put("b", record.Report{CallID: "sf-2", Status: "failed", ReceivedAt: record.TimeOf(at.Add(time.Hour))}, true)
+	all, _, err := s.List(t.Context(), record.Filter{})
 	if err != nil || len(all) != 4 || all[3].Report == nil || all[2].Report == nil || all[2].Report.Status != "failed" || all[0].Report != nil {
 		t.Fatalf("got %+v, %v", all, err)
 	}
@@ -50,7 +52,7 @@ func TestReport(t *testing.T) {
 			t.Errorf("%q: got %q, %q, %v", external, id, target, err)
 		}
 	}
-	mustPut(t, s, Record{ID: "e", StartedAt: TimeOf(at.Add(4 * time.Second)), Target: "direct", ExternalID: "CA2"})
+	mustPut(t, s, record.Record{ID: "e", StartedAt: record.TimeOf(at.Add(4 * time.Second)), Target: "direct", ExternalID: "CA2"})
 	if id, _, err := s.Unreported(t.Context(), "CA2"); id != "" || err != nil {
 		t.Errorf("one of two calls: got %q, %v", id, err)
 	}
@@ -73,5 +75,5 @@ func TestReport(t *testing.T) {
 		t.Fatalf("got %d, %v", n, err)
 	}
 	put("a", first, true) // gone with its time
-	put("b", Report{CallID: "sf-2", ReceivedAt: TimeOf(at)}, false)
+	put("b", record.Report{CallID: "sf-2", ReceivedAt: record.TimeOf(at)}, false)
 }

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"flowbridge/store/record"
 )
 
 // Store writes and reads one database file. Its methods may be called from any goroutine.
@@ -20,7 +22,7 @@ type Store struct {
 	key         [32]byte
 	interrupted []string // ids of calls
 	recovered   int
-	left        []Left
+	left        []record.Left
 	lock        *os.File    // owned by the writer, as what follows
 	held        []*os.File  // files of the database that must stay open, see hold
 	file, wal   os.FileInfo // which file it is, and its log
@@ -186,7 +188,7 @@ func (s *Store) Dropped() int64 {
 
 // Journal notes the record of a live call so far, until its Put, and what it needs to go on in another process; nil: it can't.
 // They are in the file when it returns, unless another call is writing, which then writes them, too. It waits for nobody else.
-func (s *Store) Journal(r Record, state []byte) {
+func (s *Store) Journal(r record.Record, state []byte) {
 	if r.ID != "" {
 		s.journal.note(callState, &r, state, time.Now())
 	}
@@ -204,7 +206,7 @@ func (s *Store) Owe(id string, state []byte) {
 // Put keeps a finished call and returns when it is committed. It may be repeated: the first record of an id stays. If
 // ctx ends first, Put returns its error, and the record is written as soon as possible. A call that finds the queue
 // full to the end of ctx is kept by the journal alone, for the next Open; its error says so.
-func (s *Store) Put(ctx context.Context, r Record) error {
+func (s *Store) Put(ctx context.Context, r record.Record) error {
 	done := make(chan error, 1)
 	f, full, err := s.begin(&r, nil, func(err error) { done <- err })
 	for ; full != nil && err == nil; full, err = s.queue.put(f) {
@@ -225,14 +227,14 @@ func (s *Store) Put(ctx context.Context, r Record) error {
 // Keep is Put that does not wait: what it returned is told to done, once, by any goroutine. A record that is still not
 // committed when the store has closed is kept by the journal alone, and done is not told. Nobody may change r any more.
 // owes is as for Owe.
-func (s *Store) Keep(ctx context.Context, r *Record, owes []byte, done func(error)) {
+func (s *Store) Keep(ctx context.Context, r *record.Record, owes []byte, done func(error)) {
 	if _, full, err := s.begin(r, owes, done); full != nil || err != nil {
 		go func() { done(s.Put(ctx, *r)) }() // ends with the store
 	}
 }
 
 // begin notes a finished call, and what it owes. Without room it returns full, to wait for.
-func (s *Store) begin(r *Record, owes []byte, done func(error)) (f *finish, full <-chan struct{}, err error) {
+func (s *Store) begin(r *record.Record, owes []byte, done func(error)) (f *finish, full <-chan struct{}, err error) {
 	if r.ID == "" {
 		return nil, nil, errNoID
 	}
@@ -287,7 +289,7 @@ func (s *Store) wait(ctx context.Context, done <-chan error, what string) error 
 // not take of the journal and of registrations is tried again. Its error tells, once, what could not be read of the journal.
 func (s *Store) Alive(ctx context.Context, now time.Time) error {
 	return s.do(ctx, "alive", func(wctx context.Context, c *sql.Conn) error {
-		if _, err := c.ExecContext(wctx, setAlive, TimeOf(now), s.journal.moment(now).text()); err != nil {
+		if _, err := c.ExecContext(wctx, setAlive, record.TimeOf(now), s.journal.moment(now).text()); err != nil {
 			return err
 		}
 		lost := s.lost
@@ -315,7 +317,7 @@ func (s *Store) Close() error {
 	}
 	err := errors.Join(s.journal.close(), s.release())
 	if p := s.broken.Load(); p != nil {
-		var left []Record
+		var left []record.Record
 		for _, f := range s.queue.take().order {
 			left = append(left, *f.record)
 		}

@@ -9,27 +9,29 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/store/record"
+
 	"github.com/google/go-cmp/cmp"
 )
 
 var start = time.Date(2026, 11, 20, 8, 0, 0, 123_000_000, time.UTC)
 
-func sample(id string) Record {
-	return Record{
+func sample(id string) record.Record {
+	return record.Record{
 		ID: id, Node: "n1", Trunk: "carrier", Route: "0", Target: "synthflow", Direction: "inbound",
 		From: "+15550100001", To: "+15550100002", SIPCallID: "a@b", TargetSIPCallID: "c@d", SynthflowCallID: "sf-" + id,
-		StartedAt: TimeOf(start), RingingAt: TimeOf(start.Add(time.Second)), PreparedAt: TimeOf(start.Add(2 * time.Second)),
-		DialedAt: TimeOf(start.Add(3 * time.Second)), AnsweredAt: TimeOf(start.Add(4 * time.Second)),
-		EndedAt: TimeOf(start.Add(64 * time.Second)), SetupMS: 4000, DurationMS: 60000, Disposition: DispositionAnswered,
-		SIPStatus: 200, Q850: 16, Cause: "normal", EndedBy: EndedByCaller, Codec: "PCMU",
+		StartedAt: record.TimeOf(start), RingingAt: record.TimeOf(start.Add(time.Second)), PreparedAt: record.TimeOf(start.Add(2 * time.Second)),
+		DialedAt: record.TimeOf(start.Add(3 * time.Second)), AnsweredAt: record.TimeOf(start.Add(4 * time.Second)),
+		EndedAt: record.TimeOf(start.Add(64 * time.Second)), SetupMS: 4000, DurationMS: 60000, Disposition: record.DispositionAnswered,
+		SIPStatus: 200, Q850: 16, Cause: "normal", EndedBy: record.EndedByCaller, Codec: "PCMU",
 		Lead: "+15550100001", ExternalID: "CA0123", TraceID: "0af7651916cd43dd8448eb211c80319c",
-		Attempts: []Attempt{{Target: "synthflow", PrepareMS: 80, PrepareStatus: 200, SIPStatus: 200, Cause: "normal", MS: 900, DroppedHeaders: []string{"X-A", "X-B"}}},
-		Recordings: []Recording{{
-			File: "2026/11/20/x.wav", Format: "wav", StartedAt: TimeOf(time.Date(2026, 11, 20, 8, 0, 4, 0, time.UTC)),
-			EndedAt: TimeOf(time.Date(2026, 11, 20, 8, 1, 4, 0, time.UTC)), Bytes: 1920044, Dropped: 3, Error: "write: no space left on device",
-		}, {Format: "pcapng", EndedAt: TimeOf(time.Date(2026, 11, 20, 8, 0, 4, 0, time.UTC)), Error: "refused"}},
-		Media: Media{A: MediaSide{Rx: 3000, Tx: 2999, Lost: 1, Dropped: 2, JitterMS: 1.5}, B: MediaSide{
-			Rx: 2, DroppedBy: DroppedBy{WrongSource: 3, Replaced: 4}, Duplicates: 5, Reordered: 6, Bursts: 7, SSRCChanges: 8, RTT: 9.5, MOS: 3.2,
+		Attempts: []record.Attempt{{Target: "synthflow", PrepareMS: 80, PrepareStatus: 200, SIPStatus: 200, Cause: "normal", MS: 900, DroppedHeaders: []string{"X-A", "X-B"}}},
+		Recordings: []record.Recording{{
+			File: "2026/11/20/x.wav", Format: "wav", StartedAt: record.TimeOf(time.Date(2026, 11, 20, 8, 0, 4, 0, time.UTC)),
+			EndedAt: record.TimeOf(time.Date(2026, 11, 20, 8, 1, 4, 0, time.UTC)), Bytes: 1920044, Dropped: 3, Error: "write: no space left on device",
+		}, {Format: "pcapng", EndedAt: record.TimeOf(time.Date(2026, 11, 20, 8, 0, 4, 0, time.UTC)), Error: "refused"}},
+		Media: record.Media{A: record.MediaSide{Rx: 3000, Tx: 2999, Lost: 1, Dropped: 2, JitterMS: 1.5}, B: record.MediaSide{
+			Rx: 2, DroppedBy: record.DroppedBy{WrongSource: 3, Replaced: 4}, Duplicates: 5, Reordered: 6, Bursts: 7, SSRCChanges: 8, RTT: 9.5, MOS: 3.2,
 		}, MOS: 4.3, OneWay: "b"},
 	}
 }
@@ -48,7 +50,7 @@ func openTest(tb testing.TB, path string) *Store {
 	return s
 }
 
-func mustPut(tb testing.TB, s *Store, recs ...Record) {
+func mustPut(tb testing.TB, s *Store, recs ...record.Record) {
 	tb.Helper()
 	for _, r := range recs {
 		if err := s.Put(tb.Context(), r); err != nil {
@@ -75,7 +77,7 @@ func TestPutAndGet(t *testing.T) {
 
 func TestSparseRecord(t *testing.T) {
 	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
-	mustPut(t, s, Record{ID: "x"})
+	mustPut(t, s, record.Record{ID: "x"})
 	got, ok, err := s.Get(t.Context(), "x")
 	if err != nil || !ok {
 		t.Fatalf("get: %v, %v", ok, err)
@@ -83,7 +85,7 @@ func TestSparseRecord(t *testing.T) {
 	if got.StartedAt.IsZero() || !got.AnsweredAt.IsZero() || got.Attempts == nil {
 		t.Errorf("got %+v", got)
 	}
-	if err := s.Put(t.Context(), Record{}); err == nil {
+	if err := s.Put(t.Context(), record.Record{}); err == nil {
 		t.Error("a record without an id was taken")
 	}
 }
@@ -94,11 +96,11 @@ func TestPutIsIdempotent(t *testing.T) {
 	again := first
 	again.Cause = "changed"
 	mustPut(t, s, first, again, first)
-	records, _, err := s.List(t.Context(), Filter{})
+	records, _, err := s.List(t.Context(), record.Filter{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]Record{first}, records); diff != "" {
+	if diff := cmp.Diff([]record.Record{first}, records); diff != "" {
 		t.Errorf("want - got +\n%s", diff)
 	}
 }
@@ -132,11 +134,11 @@ func TestInterrupted(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	s := openTest(t, path)
 	answered, ringing := sample("answered"), sample("ringing")
-	for _, r := range []*Record{&answered, &ringing} {
-		r.EndedAt, r.Disposition, r.Cause, r.EndedBy, r.DurationMS = Time{}, "", "", "", 0
+	for _, r := range []*record.Record{&answered, &ringing} {
+		r.EndedAt, r.Disposition, r.Cause, r.EndedBy, r.DurationMS = record.Time{}, "", "", "", 0
 	}
-	ringing.AnsweredAt = Time{}
-	answered.AnsweredAt, answered.DurationMS = TimeOf(time.Now().Add(-time.Minute)), time.Minute.Milliseconds()
+	ringing.AnsweredAt = record.Time{}
+	answered.AnsweredAt, answered.DurationMS = record.TimeOf(time.Now().Add(-time.Minute)), time.Minute.Milliseconds()
 	s.Journal(answered, nil)
 	s.Journal(ringing, nil)
 	if err := s.Close(); err != nil {
@@ -146,7 +148,7 @@ func TestInterrupted(t *testing.T) {
 	if n := again.Interrupted(); n != 2 {
 		t.Fatalf("got %d interrupted; want 2", n)
 	}
-	for _, want := range []Record{answered, ringing} {
+	for _, want := range []record.Record{answered, ringing} {
 		got, ok, err := again.Get(t.Context(), want.ID)
 		if err != nil || !ok {
 			t.Fatalf("get %s: %v, %v", want.ID, ok, err)
@@ -158,9 +160,9 @@ func TestInterrupted(t *testing.T) {
 			t.Errorf("duration_ms %d", got.DurationMS)
 		}
 		want.EndedAt, want.DurationMS = got.EndedAt, got.DurationMS
-		want.Disposition, want.Cause, want.EndedBy = DispositionInterrupted, CauseProcessRestart, EndedBySystem
+		want.Disposition, want.Cause, want.EndedBy = record.DispositionInterrupted, record.CauseProcessRestart, record.EndedBySystem
 		if want.ID == "answered" {
-			want.SIPStatus, want.Q850 = 200, q850Unspecified
+			want.SIPStatus, want.Q850 = 200, 31
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("want - got +\n%s", diff)
@@ -206,14 +208,14 @@ func TestListPages(t *testing.T) {
 	var want []string
 	for i := range 25 {
 		r := sample(fmt.Sprintf("c%02d", i))
-		r.StartedAt = TimeOf(start.Add(time.Duration(i/2) * time.Second)) // pairs share their moment
+		r.StartedAt = record.TimeOf(start.Add(time.Duration(i/2) * time.Second)) // pairs share their moment
 		mustPut(t, s, r)
 		want = append([]string{r.ID}, want...)
 	}
 	var got []string
 	cursor := ""
 	for page := 0; ; page++ {
-		records, next, err := s.List(t.Context(), Filter{Limit: 7, Cursor: cursor})
+		records, next, err := s.List(t.Context(), record.Filter{Limit: 7, Cursor: cursor})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -221,7 +223,7 @@ func TestListPages(t *testing.T) {
 			got = append(got, r.ID)
 		}
 		fresh := sample(fmt.Sprintf("new%d", page))
-		fresh.StartedAt = TimeOf(start.Add(time.Hour))
+		fresh.StartedAt = record.TimeOf(start.Add(time.Hour))
 		mustPut(t, s, fresh)
 		if next == "" {
 			break
@@ -235,34 +237,34 @@ func TestListPages(t *testing.T) {
 
 func TestListFilters(t *testing.T) {
 	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
-	for i, change := range []func(*Record){
-		func(r *Record) {},
-		func(r *Record) { r.Trunk = "pbx" },
-		func(r *Record) { r.Target = "other" },
-		func(r *Record) { r.Disposition = DispositionBusy },
+	for i, change := range []func(*record.Record){
+		func(r *record.Record) {},
+		func(r *record.Record) { r.Trunk = "pbx" },
+		func(r *record.Record) { r.Target = "other" },
+		func(r *record.Record) { r.Disposition = record.DispositionBusy },
 	} {
 		r := sample(fmt.Sprint(i))
-		r.StartedAt = TimeOf(start.Add(time.Duration(i) * time.Second))
+		r.StartedAt = record.TimeOf(start.Add(time.Duration(i) * time.Second))
 		change(&r)
 		mustPut(t, s, r)
 	}
 	at := func(i int) time.Time { return start.Add(time.Duration(i) * time.Second) }
 	for _, tc := range []struct {
 		name string
-		f    Filter
+		f    record.Filter
 		want string
 	}{
-		{"all", Filter{}, "3210"},
-		{"since includes", Filter{Since: at(2)}, "32"},
-		{"since within a millisecond", Filter{Since: at(2).Add(time.Microsecond)}, "3"},
-		{"until excludes", Filter{Until: at(2)}, "10"},
-		{"between", Filter{Since: at(1), Until: at(3)}, "21"},
-		{"trunk", Filter{Trunk: "pbx"}, "1"},
-		{"target", Filter{Target: "other"}, "2"},
-		{"disposition", Filter{Disposition: DispositionBusy}, "3"},
-		{"together", Filter{Disposition: DispositionBusy, Trunk: "pbx"}, ""},
-		{"limit", Filter{Limit: 2}, "32"},
-		{"no injection", Filter{Trunk: "' OR 1=1 --"}, ""},
+		{"all", record.Filter{}, "3210"},
+		{"since includes", record.Filter{Since: at(2)}, "32"},
+		{"since within a millisecond", record.Filter{Since: at(2).Add(time.Microsecond)}, "3"},
+		{"until excludes", record.Filter{Until: at(2)}, "10"},
+		{"between", record.Filter{Since: at(1), Until: at(3)}, "21"},
+		{"trunk", record.Filter{Trunk: "pbx"}, "1"},
+		{"target", record.Filter{Target: "other"}, "2"},
+		{"disposition", record.Filter{Disposition: record.DispositionBusy}, "3"},
+		{"together", record.Filter{Disposition: record.DispositionBusy, Trunk: "pbx"}, ""},
+		{"limit", record.Filter{Limit: 2}, "32"},
+		{"no injection", record.Filter{Trunk: "' OR 1=1 --"}, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			records, _, err := s.List(t.Context(), tc.f)
@@ -278,9 +280,9 @@ func TestListFilters(t *testing.T) {
 			}
 		})
 	}
-	for _, c := range []string{"?", "Zm9v", CursorOf(Record{ID: "x"})} {
-		if _, _, err := s.List(t.Context(), Filter{Cursor: c}); !errors.Is(err, ErrCursor) {
-			t.Errorf("cursor %q: got %v; want %v", c, err, ErrCursor)
+	for _, c := range []string{"?", "Zm9v", record.CursorOf(record.Record{ID: "x"})} {
+		if _, _, err := s.List(t.Context(), record.Filter{Cursor: c}); !errors.Is(err, record.ErrCursor) {
+			t.Errorf("cursor %q: got %v; want %v", c, err, record.ErrCursor)
 		}
 	}
 }
@@ -289,7 +291,7 @@ func TestListLimits(t *testing.T) {
 	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for i := range MaxLimit + 5 { // not waited for: one transaction for most
+	for i := range record.MaxLimit + 5 { // not waited for: one transaction for most
 		if err := s.Put(ctx, sample(fmt.Sprint(i))); err != nil && !errors.Is(err, context.Canceled) {
 			t.Fatal(err)
 		}
@@ -297,8 +299,8 @@ func TestListLimits(t *testing.T) {
 	if err := s.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for limit, want := range map[int]int{0: defaultLimit, -1: defaultLimit, 5: 5, MaxLimit + 1: MaxLimit} {
-		records, next, err := s.List(t.Context(), Filter{Limit: limit})
+	for limit, want := range map[int]int{0: 100, -1: 100, 5: 5, record.MaxLimit + 1: record.MaxLimit} {
+		records, next, err := s.List(t.Context(), record.Filter{Limit: limit})
 		if err != nil || len(records) != want || next == "" {
 			t.Errorf("limit %d: got %d records, next %q, %v; want %d", limit, len(records), next, err, want)
 		}
@@ -311,14 +313,14 @@ func TestPurge(t *testing.T) {
 	cancel()
 	for i := range 2*purgeStep + 10 {
 		r := sample(fmt.Sprint(i))
-		r.StartedAt = TimeOf(start.Add(time.Duration(i) * time.Second))
+		r.StartedAt = record.TimeOf(start.Add(time.Duration(i) * time.Second))
 		_ = s.Put(ctx, r)
 	}
 	n, err := s.Purge(t.Context(), start.Add((2*purgeStep+5)*time.Second))
 	if err != nil || n != 2*purgeStep+5 {
 		t.Errorf("purged %d, %v; want %d", n, err, 2*purgeStep+5)
 	}
-	records, _, err := s.List(t.Context(), Filter{})
+	records, _, err := s.List(t.Context(), record.Filter{})
 	if err != nil || len(records) != 5 {
 		t.Errorf("%d records are left, %v; want 5", len(records), err)
 	}
@@ -335,7 +337,7 @@ func TestKeep(t *testing.T) {
 	if r, found, err := s.Get(t.Context(), "x"); err != nil || !found || r.ID != "x" {
 		t.Errorf("record %q, %v", r.ID, err)
 	}
-	if s.Keep(t.Context(), &Record{}, nil, func(err error) { kept <- err }); !errors.Is(<-kept, errNoID) {
+	if s.Keep(t.Context(), &record.Record{}, nil, func(err error) { kept <- err }); !errors.Is(<-kept, errNoID) {
 		t.Error("a record without an id was kept")
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"flowbridge/store/record"
 )
 
 // Records that can't be read cost a list nothing but themselves, whatever is wrong with them and wherever they are.
@@ -37,7 +39,7 @@ func TestUnreadableRecords(t *testing.T) {
 	}
 	for _, limit := range []int{1, 2, 3, 7, 100} {
 		var got []string
-		f := Filter{Limit: limit}
+		f := record.Filter{Limit: limit}
 		for range 100 {
 			records, next, err := s.List(t.Context(), f)
 			if err != nil {

@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"flowbridge/store/record"
 )
 
 // unwrittenName is the file for finished calls that Close could not write to the database: one record in each line, as
@@ -19,7 +21,7 @@ import (
 func unwrittenName(path string) string { return path + ".unwritten.jsonl" }
 
 // saveUnwritten writes records beside the database, or, if that can't be, to a directory that outlives the process. It returns the file.
-func saveUnwritten(path string, records []Record) (file string, err error) {
+func saveUnwritten(path string, records []record.Record) (file string, err error) {
 	var errs []error
 	for _, name := range append([]string{unwrittenName(path)}, spareNames()...) {
 		if err := appendRecords(name, records); err != nil {
@@ -42,7 +44,7 @@ func spareNames() (names []string) {
 	return names
 }
 
-func appendRecords(name string, records []Record) (err error) {
+func appendRecords(name string, records []record.Record) (err error) {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
@@ -51,7 +53,7 @@ func appendRecords(name string, records []Record) (err error) {
 	var line []byte
 	out := bufio.NewWriter(f)
 	for i := range records {
-		line = append(appendRecord(line[:0], &records[i]), '\n')
+		line = append(record.AppendRecord(line[:0], &records[i]), '\n')
 		if _, err := out.Write(line); err != nil {
 			return err
 		}
@@ -73,8 +75,8 @@ func (s *Store) takeUnwritten(ctx context.Context) (taken int, err error) {
 	}
 	defer func() { _ = f.Close() }() // it was only read
 	var unread error
-	err = keepAll(ctx, s.db, s.consumers, func(_ *sql.Tx, keep func(Record) (bool, error)) (err error) {
-		unread, err = eachRecord(f, func(r Record) error {
+	err = keepAll(ctx, s.db, s.consumers, func(_ *sql.Tx, keep func(record.Record) (bool, error)) (err error) {
+		unread, err = eachRecord(f, func(r record.Record) error {
 			fresh, err := keep(r)
 			if err == nil && fresh {
 				taken++
@@ -95,10 +97,10 @@ func (s *Store) takeUnwritten(ctx context.Context) (taken int, err error) {
 }
 
 // eachRecord gives the records of a file to a function, until that returns an error. unread says why the rest can't be read.
-func eachRecord(from io.Reader, do func(Record) error) (unread, err error) {
+func eachRecord(from io.Reader, do func(record.Record) error) (unread, err error) {
 	for lines := bufio.NewReader(from); ; {
 		line, readErr := lines.ReadBytes('\n')
-		var r Record
+		var r record.Record
 		if json.Unmarshal(line, &r) == nil && r.ID != "" {
 			if err := do(r); err != nil {
 				return nil, err

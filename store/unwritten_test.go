@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"flowbridge/store/record"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -16,9 +18,9 @@ import (
 func TestUnwrittenThatCannotBeRead(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	one := sample("one")
-	text := string(appendRecord(nil, &one)) + "\n"
+	text := string(record.AppendRecord(nil, &one)) + "\n"
 	var ids []string
-	unread, err := eachRecord(io.MultiReader(strings.NewReader(text+text[:10]), iotest.ErrReader(unix.EIO)), func(r Record) error {
+	unread, err := eachRecord(io.MultiReader(strings.NewReader(text+text[:10]), iotest.ErrReader(unix.EIO)), func(r record.Record) error {
 		ids = append(ids, r.ID)
 		return nil
 	})
@@ -45,7 +47,7 @@ func TestUnwrittenOutlivesTheService(t *testing.T) {
 		t.Setenv("RUNTIME_DIRECTORY", "")
 		t.Setenv("TMPDIR", filepath.Join(dir, "none"))
 		t.Setenv(variable, dir)
-		file, err := saveUnwritten(filepath.Join(dir, "none", "f.db"), []Record{sample("one")})
+		file, err := saveUnwritten(filepath.Join(dir, "none", "f.db"), []record.Record{sample("one")})
 		if err != nil || filepath.Dir(file) != dir {
 			t.Errorf("%s: %q, %v", variable, file, err)
 		}

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"time"
 
+	"flowbridge/store/record"
+
 	"golang.org/x/sys/unix"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -102,7 +104,7 @@ func (s *Store) leaveInterrupted(now time.Time) error {
 		switch {
 		case l.ended: // it is written once the disk takes it
 		case l.state != nil:
-			s.left = append(s.left, Left{Record: l.record, Interrupted: l.interrupted(now), State: l.state, Alive: files.alive})
+			s.left = append(s.left, record.Left{Record: l.record, Interrupted: l.interrupted(now), State: l.state, Alive: files.alive})
 			continue
 		default:
 			l.record = l.interrupted(now)

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/store/record"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -107,7 +109,7 @@ func TestStartOnADiskThatTakesNothing(t *testing.T) {
 			for !closedWithin(s) {
 				t.Log("not yet")
 			}
-			for id, want := range map[string]string{"done": DispositionAnswered, "finished": DispositionAnswered, "interrupted": DispositionInterrupted} {
+			for id, want := range map[string]string{"done": record.DispositionAnswered, "finished": record.DispositionAnswered, "interrupted": record.DispositionInterrupted} {
 				if r, ok, err := s.Get(t.Context(), id); err != nil || !ok || r.Disposition != want {
 					t.Errorf("%s: %v, %v, %q", id, err, ok, r.Disposition)
 				}
@@ -146,7 +148,7 @@ func TestFirstStartOnADiskThatTakesNothing(t *testing.T) {
 // Who has registered is known where the disk takes nothing, at once: nobody waits for it. Where the file can't be read either, it is
 // known once it can be, and nothing that registers meanwhile takes the place of what was not read.
 func TestBindingsOnADiskThatTakesNothing(t *testing.T) {
-	one, two := []Binding{{Contact: "sip:a@10.0.0.5"}}, []Binding{{Contact: "sip:b@10.0.0.6"}}
+	one, two := []record.Binding{{Contact: "sip:a@10.0.0.5"}}, []record.Binding{{Contact: "sip:b@10.0.0.6"}}
 	for name, tt := range map[string]struct {
 		log, index, full, later bool
 	}{

@@ -7,7 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"flowbridge/live"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // Options are the parts of Metrics. Each is needed.
@@ -93,7 +93,7 @@ func (m *Metrics) begin() {
 // ExpectTrunk makes the series that the answer ratio of a trunk is made of, as Expect does others.
 func (m *Metrics) ExpectTrunk(trunk string) {
 	m.setup.WithLabelValues(trunk)
-	m.calls.WithLabelValues(trunk, "", store.DispositionFailed, "no_route")
+	m.calls.WithLabelValues(trunk, "", record.DispositionFailed, "no_route")
 }
 
 // Expect makes the series of how calls of a trunk to a target usually end, because the first event of a series that was not
@@ -104,7 +104,7 @@ func (m *Metrics) Expect(trunk, target string, prepared bool) {
 		m.expect(trunk, target, disposition, causes)
 	}
 	if prepared {
-		m.expect(trunk, target, store.DispositionFailed, prepareFails)
+		m.expect(trunk, target, record.DispositionFailed, prepareFails)
 		for _, outcome := range append(prepareFails, "ok") {
 			m.prepares.WithLabelValues(target, outcome)
 		}
@@ -114,7 +114,7 @@ func (m *Metrics) Expect(trunk, target string, prepared bool) {
 func (m *Metrics) expect(trunk, target, disposition string, causes []string) {
 	for _, why := range causes {
 		m.calls.WithLabelValues(trunk, target, disposition, why)
-		if disposition != store.DispositionAnswered {
+		if disposition != record.DispositionAnswered {
 			m.attempts.WithLabelValues(target, why)
 		}
 	}
@@ -123,9 +123,9 @@ func (m *Metrics) expect(trunk, target, disposition string, causes []string) {
 // usualEnds are why calls usually end, by disposition. prepareFails are why an API usually gives no id.
 var (
 	usualEnds = map[string][]string{
-		store.DispositionAnswered: {"caller_hangup", "agent_hangup"}, store.DispositionCancelled: {"caller_cancelled"},
-		store.DispositionBusy: {"target_busy"}, store.DispositionNoAnswer: {"ring_timeout"},
-		store.DispositionFailed: {"target_refused", "target_error", "target_silent", "target_unreachable", "target_circuit_open"},
+		record.DispositionAnswered: {"caller_hangup", "agent_hangup"}, record.DispositionCancelled: {"caller_cancelled"},
+		record.DispositionBusy: {"target_busy"}, record.DispositionNoAnswer: {"ring_timeout"},
+		record.DispositionFailed: {"target_refused", "target_error", "target_silent", "target_unreachable", "target_circuit_open"},
 	}
 	prepareFails = []string{"prepare_failed", "prepare_timeout"}
 )
@@ -139,12 +139,12 @@ func (o *Options) label(name string) string {
 }
 
 // Rang takes a call whose caller hears that it rings.
-func (m *Metrics) Rang(r store.Record, seconds float64) {
+func (m *Metrics) Rang(r record.Record, seconds float64) {
 	m.postDial.WithLabelValues(m.options.label(r.Trunk)).Observe(seconds)
 }
 
 // Answered takes a call that was answered.
-func (m *Metrics) Answered(r store.Record) {
+func (m *Metrics) Answered(r record.Record) {
 	m.setup.WithLabelValues(m.options.label(r.Trunk)).Observe(float64(r.SetupMS) / 1000)
 	if !r.DialedAt.IsZero() {
 		m.stage.WithLabelValues("route").Observe(max(0, r.DialedAt.Sub(r.StartedAt.Time).Seconds()))
@@ -153,13 +153,13 @@ func (m *Metrics) Answered(r store.Record) {
 }
 
 // Tried takes an attempt that is over.
-func (m *Metrics) Tried(_ store.Record, a *store.Attempt) {
+func (m *Metrics) Tried(_ record.Record, a *record.Attempt) {
 	target, outcome := m.options.label(a.Target), a.Cause
 	if outcome == "" {
 		outcome = "answered"
 	}
 	m.attempts.WithLabelValues(target, outcome).Inc()
-	if a.Reason == store.ReasonRescue {
+	if a.Reason == record.ReasonRescue {
 		m.rescues.WithLabelValues(target, outcome).Inc()
 	}
 	if live.Prepared(a) {
@@ -169,7 +169,7 @@ func (m *Metrics) Tried(_ store.Record, a *store.Attempt) {
 }
 
 // prepareOutcome is how a request to a platform's API ended. An attempt may go on without it (prepare.on_failure: dial).
-func prepareOutcome(a *store.Attempt) string {
+func prepareOutcome(a *record.Attempt) string {
 	switch {
 	case live.FailedToPrepare(a):
 		return a.Cause
@@ -181,10 +181,10 @@ func prepareOutcome(a *store.Attempt) string {
 }
 
 // Ended takes a call that is over.
-func (m *Metrics) Ended(r store.Record) {
+func (m *Metrics) Ended(r record.Record) {
 	trunk := m.options.label(r.Trunk)
 	m.calls.WithLabelValues(trunk, m.options.label(r.Target), r.Disposition, r.Cause).Inc()
-	if r.Disposition == store.DispositionAnswered {
+	if r.Disposition == record.DispositionAnswered {
 		m.duration.WithLabelValues(trunk).Observe(float64(r.DurationMS) / 1000)
 	}
 	if r.QueuedMS > 0 {
@@ -200,7 +200,7 @@ func (m *Metrics) Ended(r store.Record) {
 	m.side("b", &r.Media.B)
 }
 
-func (m *Metrics) side(leg string, s *store.MediaSide) {
+func (m *Metrics) side(leg string, s *record.MediaSide) {
 	if s.Rx > 0 {
 		m.jitter.WithLabelValues(leg).Observe(s.JitterMS / 1000)
 		m.lost.WithLabelValues(leg).Add(float64(max(0, s.Lost)))

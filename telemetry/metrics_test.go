@@ -15,7 +15,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/live"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // sample has a value for every gauge.
@@ -39,17 +39,17 @@ func newMetrics(g func() Gauges) *Metrics {
 }
 
 // call is a call with everything in its record.
-func call() store.Record {
-	at := store.TimeOf(time.Unix(1000, 0))
-	return store.Record{
-		ID: "1", Trunk: "carrier", Target: "synthflow", From: "+15075550100", Disposition: store.DispositionAnswered, Cause: "caller_hangup",
-		StartedAt: at, DialedAt: store.TimeOf(at.Add(time.Second)), AnsweredAt: store.TimeOf(at.Add(3 * time.Second)), SetupMS: 3000, DurationMS: 60_000,
-		Media: store.Media{A: store.MediaSide{Rx: 100, Lost: 3, JitterMS: 4}, B: store.MediaSide{Rx: 100}, MOS: 4.2, OneWay: "b"},
+func call() record.Record {
+	at := record.TimeOf(time.Unix(1000, 0))
+	return record.Record{
+		ID: "1", Trunk: "carrier", Target: "synthflow", From: "+15075550100", Disposition: record.DispositionAnswered, Cause: "caller_hangup",
+		StartedAt: at, DialedAt: record.TimeOf(at.Add(time.Second)), AnsweredAt: record.TimeOf(at.Add(3 * time.Second)), SetupMS: 3000, DurationMS: 60_000,
+		Media: record.Media{A: record.MediaSide{Rx: 100, Lost: 3, JitterMS: 4}, B: record.MediaSide{Rx: 100}, MOS: 4.2, OneWay: "b"},
 	}
 }
 
 // tell does what a watcher does with a call.
-func tell(m *Metrics, r *store.Record, attempts ...store.Attempt) {
+func tell(m *Metrics, r *record.Record, attempts ...record.Attempt) {
 	m.Rang(*r, 0.02)
 	for i := range attempts {
 		m.Tried(*r, &attempts[i])
@@ -102,7 +102,7 @@ func TestExpected(t *testing.T) {
 		t.Error("a target without an API has requests to it, or an attempt ends with the caller's hang-up")
 	}
 	r := call()
-	r.Disposition, r.Cause = store.DispositionFailed, "target_error"
+	r.Disposition, r.Cause = record.DispositionFailed, "target_error"
 	m.Ended(r)
 	if want := `flowbridge_calls_total{cause="target_error",disposition="failed",target="synthflow",trunk="carrier"} 1`; !strings.Contains(scraped(t, m), want) {
 		t.Errorf("there is no %s", want)
@@ -113,8 +113,8 @@ func TestExpected(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	m := newMetrics(sample)
 	r := call()
-	tell(m, &r, store.Attempt{Target: "synthflow", PrepareMS: 40, PrepareStatus: 503, Cause: "prepare_failed"}, store.Attempt{Target: "synthflow", PrepareMS: 60, PrepareStatus: 200},
-		store.Attempt{Target: "vapi", Reason: store.ReasonRescue})
+	tell(m, &r, record.Attempt{Target: "synthflow", PrepareMS: 40, PrepareStatus: 503, Cause: "prepare_failed"}, record.Attempt{Target: "synthflow", PrepareMS: 60, PrepareStatus: 200},
+		record.Attempt{Target: "vapi", Reason: record.ReasonRescue})
 	m.NotWritten()
 	got := scraped(t, m)
 	for _, want := range []string{
@@ -166,7 +166,7 @@ func TestMetrics(t *testing.T) {
 func TestNativeHistograms(t *testing.T) {
 	m := newMetrics(sample)
 	r := call()
-	tell(m, &r, store.Attempt{Target: "synthflow", PrepareMS: 60, PrepareStatus: 200})
+	tell(m, &r, record.Attempt{Target: "synthflow", PrepareMS: 60, PrepareStatus: 200})
 	native := 0
 	for _, f := range gathered(t, m) {
 		for _, one := range f.GetMetric() {
@@ -186,7 +186,7 @@ func TestLabelsAreBounded(t *testing.T) {
 	for i := range 1000 {
 		r := call()
 		r.ID, r.Trunk, r.Target = fmt.Sprint(i), "x"+fmt.Sprint(i), fmt.Sprint("sip:+1507", i, "@elsewhere")
-		tell(m, &r, store.Attempt{Target: r.Target, Cause: "target_silent"})
+		tell(m, &r, record.Attempt{Target: r.Target, Cause: "target_silent"})
 	}
 	series := 0
 	for _, f := range gathered(t, m) {
@@ -208,7 +208,7 @@ func TestLabelsAreBounded(t *testing.T) {
 func TestNames(t *testing.T) {
 	m := newMetrics(sample)
 	r := call()
-	tell(m, &r, store.Attempt{Target: "synthflow", PrepareMS: 60, PrepareStatus: 200})
+	tell(m, &r, record.Attempt{Target: "synthflow", PrepareMS: 60, PrepareStatus: 200})
 	problems, err := promlint.NewWithMetricFamilies(gathered(t, m)).Lint()
 	if err != nil {
 		t.Fatal(err)
@@ -250,7 +250,7 @@ func TestConcurrently(t *testing.T) {
 		group.Go(func() {
 			for range 50 {
 				r := call()
-				tell(m, &r, store.Attempt{Target: "synthflow"})
+				tell(m, &r, record.Attempt{Target: "synthflow"})
 				w := httptest.NewRecorder()
 				h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil))
 			}
@@ -266,7 +266,7 @@ func TestConcurrently(t *testing.T) {
 func BenchmarkCall(b *testing.B) {
 	m := newMetrics(sample)
 	r := call()
-	a := store.Attempt{Target: "synthflow", PrepareMS: 60, PrepareStatus: 200}
+	a := record.Attempt{Target: "synthflow", PrepareMS: 60, PrepareStatus: 200}
 	b.ReportAllocs()
 	for b.Loop() {
 		tell(m, &r, a)
@@ -277,7 +277,7 @@ func BenchmarkCall(b *testing.B) {
 func BenchmarkScrape(b *testing.B) {
 	m := newMetrics(sample)
 	r := call()
-	tell(m, &r, store.Attempt{Target: "synthflow", PrepareMS: 60, PrepareStatus: 200})
+	tell(m, &r, record.Attempt{Target: "synthflow", PrepareMS: 60, PrepareStatus: 200})
 	b.ReportAllocs()
 	for b.Loop() {
 		w := httptest.NewRecorder()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // A restart, or a change of the configuration, loses nothing.
@@ -88,9 +89,9 @@ type forgetful struct {
 	broken atomic.Bool
 }
 
-func (f *forgetful) Get(ctx context.Context, id string) (store.Record, bool, error) {
+func (f *forgetful) Get(ctx context.Context, id string) (record.Record, bool, error) {
 	if id == "1" && f.broken.Load() {
-		return store.Record{}, false, errors.New("disk I/O error")
+		return record.Record{}, false, errors.New("disk I/O error")
 	}
 	return f.Store.Get(ctx, id)
 }

@@ -16,7 +16,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // The events.
@@ -32,9 +32,9 @@ const (
 // eventOf is the event of an item's kind.
 func eventOf(kind string) string {
 	switch kind {
-	case store.OutboxRecording:
+	case record.OutboxRecording:
 		return EventRecorded
-	case store.OutboxReport:
+	case record.OutboxReport:
 		return EventReported
 	}
 	return EventEnded
@@ -62,7 +62,7 @@ func (h *Hook) Consumer() string { return consumerPrefix + h.Name }
 const consumerPrefix = "webhook:"
 
 // wants says whether the receiver is told of an event of a call.
-func (h *Hook) wants(event string, r *store.Record) bool {
+func (h *Hook) wants(event string, r *record.Record) bool {
 	return fits(h.Events, event) && fits(h.Trunks, r.Trunk) && fits(h.Targets, r.Target)
 }
 
@@ -82,9 +82,9 @@ type Message struct {
 	// ID is the same each time that the message is sent.
 	ID string `json:"id"`
 	// CreatedAt is when it happened.
-	CreatedAt store.Time `json:"created_at"`
+	CreatedAt record.Time `json:"created_at"`
 	// Record is the call's record as it is now.
-	Record store.Record `json:"record"`
+	Record record.Record `json:"record"`
 }
 
 // Sign gives the value of HeaderSignature: "v1=" and the HMAC-SHA256, in hexadecimal, of the timestamp, a dot and the body.
@@ -117,11 +117,11 @@ func (h *Hook) request(ctx context.Context, event, id, userAgent string, m any, 
 
 // Outbox is what waits for receivers, and the records it is about.
 type Outbox interface {
-	Outbox(ctx context.Context, consumer string, limit int) ([]store.OutboxItem, error)
+	Outbox(ctx context.Context, consumer string, limit int) ([]record.OutboxItem, error)
 	OutboxChanged() <-chan struct{}
 	Delivered(ctx context.Context, seqs []int64) error
 	Postpone(ctx context.Context, seqs []int64, until time.Time, reason string) error
-	Get(ctx context.Context, id string) (store.Record, bool, error)
+	Get(ctx context.Context, id string) (record.Record, bool, error)
 }
 
 // Options are what all receivers share.

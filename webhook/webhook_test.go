@@ -20,6 +20,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // receiver is the other side: it notes what it is sent, and answers as it is told.
@@ -163,7 +164,7 @@ func (s *stage) close() {
 	}
 }
 
-func (s *stage) put(records ...store.Record) {
+func (s *stage) put(records ...record.Record) {
 	s.t.Helper()
 	for _, r := range records {
 		if err := s.store.Put(context.Background(), r); err != nil {
@@ -185,8 +186,8 @@ func (s *stage) left() (n int64) {
 	return n
 }
 
-func call(id string) store.Record {
-	return store.Record{ID: id, Trunk: "carrier", Target: "agent", From: "+1<b>", EndedAt: store.TimeOf(time.Now())}
+func call(id string) record.Record {
+	return record.Record{ID: id, Trunk: "carrier", Target: "agent", From: "+1<b>", EndedAt: record.TimeOf(time.Now())}
 }
 
 // A finished call is told once, signed, with an id; its recordings and its report follow.
@@ -195,10 +196,10 @@ func TestDeliveredOnce(t *testing.T) {
 		s := newStage(t, hook())
 		defer s.close()
 		r := call("1")
-		r.Recordings = []store.Recording{{File: "a.wav"}}
+		r.Recordings = []record.Recording{{File: "a.wav"}}
 		s.put(r)
 		time.Sleep(time.Second)
-		if _, err := s.store.PutReport(t.Context(), "1", store.Report{CallID: "p", ReceivedAt: store.TimeOf(time.Now())}); err != nil {
+		if _, err := s.store.PutReport(t.Context(), "1", record.Report{CallID: "p", ReceivedAt: record.TimeOf(time.Now())}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
@@ -229,7 +230,7 @@ type renumbered struct {
 	by atomic.Int64
 }
 
-func (r *renumbered) Outbox(ctx context.Context, consumer string, limit int) ([]store.OutboxItem, error) {
+func (r *renumbered) Outbox(ctx context.Context, consumer string, limit int) ([]record.OutboxItem, error) {
 	items, err := r.Store.Outbox(ctx, consumer, limit)
 	for i := range items {
 		items[i].Seq += r.by.Add(1)
@@ -256,9 +257,9 @@ func TestIDStays(t *testing.T) {
 			t.Errorf("got %v", ids)
 		}
 	})
-	first := store.OutboxItem{CallID: "1", Kind: store.OutboxReport, CreatedAt: store.TimeOf(time.Unix(1, 0))}
+	first := record.OutboxItem{CallID: "1", Kind: record.OutboxReport, CreatedAt: record.TimeOf(time.Unix(1, 0))}
 	second := first
-	if second.CreatedAt = store.TimeOf(time.Unix(2, 0)); idOf(&first) == idOf(&second) {
+	if second.CreatedAt = record.TimeOf(time.Unix(2, 0)); idOf(&first) == idOf(&second) {
 		t.Error(idOf(&first))
 	}
 }
@@ -272,7 +273,7 @@ func TestFilters(t *testing.T) {
 		defer s.close()
 		other, elsewhere, third := call("2"), call("3"), call("4")
 		other.Trunk, elsewhere.Target, third.Target = "pbx", "c", "b"
-		third.Recordings = []store.Recording{{File: "a.wav"}}
+		third.Recordings = []record.Recording{{File: "a.wav"}}
 		s.put(call("1"), other, elsewhere, third)
 		time.Sleep(time.Minute)
 		if got := slices.Sorted(slices.Values(s.events())); !slices.Equal(got, []string{"1 call.ended", "4 call.ended"}) || s.left() != 0 {
@@ -293,7 +294,7 @@ func TestOrderOfOneCall(t *testing.T) {
 			return status(200), nil
 		})
 		first, second := call("1"), call("2")
-		first.Recordings, second.Recordings = []store.Recording{{File: "a.wav"}}, []store.Recording{{File: "b.wav"}}
+		first.Recordings, second.Recordings = []record.Recording{{File: "a.wav"}}, []record.Recording{{File: "b.wav"}}
 		s.put(first, second)
 		time.Sleep(time.Hour)
 		var one, two []string

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"flowbridge/internal/rest"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 const (
@@ -169,7 +169,7 @@ type result struct {
 
 // note keeps the results in the store, and says when a receiver begins to fail, or ends to. What is delivered is noted even if
 // the store fails. Its first error is returned.
-func (w *worker) note(ctx context.Context, items []store.OutboxItem, results []result) (broken error) {
+func (w *worker) note(ctx context.Context, items []record.OutboxItem, results []result) (broken error) {
 	good, bad, last := 0, 0, result{}
 	for i, r := range results {
 		item := items[i]
@@ -247,7 +247,7 @@ func (w *worker) settleDone(ctx context.Context) error {
 }
 
 // deliver sends one item.
-func (w *worker) deliver(ctx context.Context, item store.OutboxItem) result {
+func (w *worker) deliver(ctx context.Context, item record.OutboxItem) result {
 	record, found, err := w.Outbox.Get(ctx, item.CallID)
 	if err != nil {
 		return result{err: err}
@@ -268,9 +268,9 @@ func (w *worker) deliver(ctx context.Context, item store.OutboxItem) result {
 
 // idOf is the id of an item's message. It has no number in it, which the item gets anew where a damaged database is set aside. A
 // call has one item of each kind, but two reports where the first was not confirmed.
-func idOf(item *store.OutboxItem) string {
+func idOf(item *record.OutboxItem) string {
 	id := item.CallID + "." + item.Kind
-	if item.Kind == store.OutboxReport {
+	if item.Kind == record.OutboxReport {
 		id += "." + item.CreatedAt.Format("20060102T150405.000")
 	}
 	return id

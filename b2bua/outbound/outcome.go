@@ -2,7 +2,7 @@ package outbound
 
 import (
 	"flowbridge/b2bua/cause"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // Outcome says what the end of an INVITE means for its call.
@@ -20,7 +20,7 @@ func OutcomeOf(status int, why cause.Cause) Outcome {
 	v := Outcome{Cause: why, Disposition: DispositionOf(why, status), Q850: cause.Q850Of(status)}
 	switch why {
 	case cause.CallerHangup, cause.AgentHangup:
-		v.Disposition, v.Q850 = store.DispositionAnswered, cause.Q850OfCause(why)
+		v.Disposition, v.Q850 = record.DispositionAnswered, cause.Q850OfCause(why)
 	case cause.CallerCancelled:
 	case cause.None:
 		v.Cause, v.Next = cause.OfStatus(status), cause.NextTarget(status, nil)
@@ -34,12 +34,12 @@ func OutcomeOf(status int, why cause.Cause) Outcome {
 func DispositionOf(why cause.Cause, status int) string {
 	switch {
 	case why == cause.CallerCancelled, why == cause.OperatorHangup:
-		return store.DispositionCancelled
+		return record.DispositionCancelled
 	case status == 486 || status == 600:
-		return store.DispositionBusy
+		return record.DispositionBusy
 	case why == cause.RingTimeout || status == 408 || status == 480:
-		return store.DispositionNoAnswer
+		return record.DispositionNoAnswer
 	default:
-		return store.DispositionFailed
+		return record.DispositionFailed
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/config"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // Snapshot is the trunks, targets and routes of one configuration. It never changes: a
@@ -132,9 +132,9 @@ func (t *Trunk) TargetName() string {
 // Direction returns the record's direction of a call that is placed so.
 func (t *Trunk) Direction() string {
 	if t.Platform != nil {
-		return store.DirectionOutbound
+		return record.DirectionOutbound
 	}
-	return store.DirectionInbound
+	return record.DirectionInbound
 }
 
 // LogField returns the field of a call's log lines that names the trunk or target that

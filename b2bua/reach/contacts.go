@@ -11,7 +11,7 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/registrar"
 	"flowbridge/b2bua/transport"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // ErrNotRegistered means that a trunk that registers here has no Contact.
@@ -22,8 +22,8 @@ var ErrNotRegistered = errors.New("nothing is registered for the trunk: is the p
 type contacts struct {
 	by       *registrar.Registrar
 	holder   string
-	user     string          // of the URI; empty: that of the Contact
-	bindings []store.Binding // that had no turn yet
+	user     string           // of the URI; empty: that of the Contact
+	bindings []record.Binding // that had no turn yet
 }
 
 func contactsOf(by *registrar.Registrar, t *peers.Dial, user string) contacts {

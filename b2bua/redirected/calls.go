@@ -18,7 +18,7 @@ import (
 	"flowbridge/config"
 	"flowbridge/config/template"
 	"flowbridge/internal/tracecontext"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // Options are the settings of all redirected calls.
@@ -46,9 +46,9 @@ type Calls struct {
 type Server struct {
 	Peers    func() *peers.Snapshot // in force
 	Draining func() bool
-	Journal  func(store.Record)                        // notes the record of a call that is open; does not block
-	Put      func(context.Context, store.Record) error // keeps that of a call that is over, and returns when it is safe
-	Node     string                                    // name of this node in records; may be empty
+	Journal  func(record.Record)                        // notes the record of a call that is open; does not block
+	Put      func(context.Context, record.Record) error // keeps that of a call that is over, and returns when it is safe
+	Node     string                                     // name of this node in records; may be empty
 	OTLP     *config.OTLP
 	Log      zerolog.Logger
 }
@@ -126,9 +126,9 @@ func (r *Calls) Begin(ctx context.Context, vars template.Vars) (Destination, err
 func (r *Calls) newCall(vars template.Vars) *call {
 	now, inForce := time.Now(), r.server.Peers()
 	vars.Row = inForce.RowOf(vars.To.Number)
-	c := &call{id: vars.CallID, vars: vars, began: now, steps: map[int]*decision{}, record: store.Record{
+	c := &call{id: vars.CallID, vars: vars, began: now, steps: map[int]*decision{}, record: record.Record{
 		ID: vars.CallID, Node: r.server.Node, Route: r.options.Route, Direction: vars.Direction, From: vars.From.Number, To: vars.To.Number,
-		Lead: vars.Lead().Number, StartedAt: store.TimeOf(now), TraceID: outbound.TraceOf(vars.CallID, nil, false, r.server.OTLP).ID(),
+		Lead: vars.Lead().Number, StartedAt: record.TimeOf(now), TraceID: outbound.TraceOf(vars.CallID, nil, false, r.server.OTLP).ID(),
 	}}
 	if len(vars.SIPCallID) <= maxSID && !strings.ContainsFunc(vars.SIPCallID, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		c.sid, c.record.SIPCallID = vars.SIPCallID, vars.SIPCallID
@@ -173,15 +173,15 @@ func (r *Calls) afterAttempt(ctx context.Context, c *call, e End) (Next, error) 
 	}
 	switch {
 	case o.Cause == cause.CallerHangup:
-		r.followed.finish(c, o, statusAnswered, store.EndedByCaller, now)
+		r.followed.finish(c, o, statusAnswered, record.EndedByCaller, now)
 	case o.Cause == cause.AgentHangup:
-		r.followed.finish(c, o, statusAnswered, store.EndedByAgent, now)
+		r.followed.finish(c, o, statusAnswered, record.EndedByAgent, now)
 	case o.Cause == cause.CallerCancelled, o.Next && e.CallerGone:
-		r.followed.finish(c, outbound.OutcomeOf(statusCancelled, cause.CallerCancelled), statusCancelled, store.EndedByCaller, now)
+		r.followed.finish(c, outbound.OutcomeOf(statusCancelled, cause.CallerCancelled), statusCancelled, record.EndedByCaller, now)
 	case o.Next:
 		return r.dialNext(ctx, c)
 	default:
-		r.followed.finish(c, o, e.SIPStatus, store.EndedByAgent, now)
+		r.followed.finish(c, o, e.SIPStatus, record.EndedByAgent, now)
 	}
 	return Next{}, nil
 }
@@ -200,13 +200,13 @@ func (r *Calls) dialNext(ctx context.Context, c *call) (Next, error) {
 		return Next{Fallback: true}, errStopping
 	}
 	last := r.followed.untaken(c, failed)
-	r.followed.finish(c, outbound.OutcomeOf(last.SIPStatus, cause.Cause(last.Cause)), last.SIPStatus, store.EndedBySystem, time.Now())
+	r.followed.finish(c, outbound.OutcomeOf(last.SIPStatus, cause.Cause(last.Cause)), last.SIPStatus, record.EndedBySystem, time.Now())
 	return Next{Fallback: true}, err
 }
 
 // next prepares the next target that can be dialled. failed has the attempts at
 // others before it.
-func (r *Calls) next(ctx context.Context, c *call) (to Destination, failed []store.Attempt, err error) {
+func (r *Calls) next(ctx context.Context, c *call) (to Destination, failed []record.Attempt, err error) {
 	var why []error
 	for a := c.next(); a != nil; a = c.next() {
 		if to, err = r.prepare(ctx, a, c); err == nil {
@@ -274,7 +274,7 @@ func (r *Calls) remember(to Destination, vars template.Vars) {
 
 // keep waits until a record is committed, or the process stops. The sink has the
 // record in both cases.
-func (r *Calls) keep(ctx context.Context, rec store.Record) {
+func (r *Calls) keep(ctx context.Context, rec record.Record) {
 	if err := r.server.Put(ctx, rec); err != nil && ctx.Err() == nil {
 		r.server.Log.Error().Err(err).Str("call", rec.ID).Msg("record not written")
 	}

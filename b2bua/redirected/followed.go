@@ -16,7 +16,7 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/config/template"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // The bounds of followed calls.
@@ -47,9 +47,9 @@ type call struct {
 	begun   int             // attempts so far
 
 	// guarded by followed.mu
-	record  store.Record // so far
-	at      *attempt     // being dialled; nil: none
-	dialled time.Time    // it
+	record  record.Record // so far
+	at      *attempt      // being dialled; nil: none
+	dialled time.Time     // it
 	steps   map[int]*decision
 	over    bool
 	ended   time.Time     // when over; its record may show another hour than the clock, which can be set
@@ -78,9 +78,9 @@ func (c *call) next() *attempt {
 }
 
 // recordOf is an attempt's entry in the record.
-func (a *attempt) recordOf(why cause.Cause, status int) store.Attempt {
-	return store.Attempt{
-		StartedAt: store.TimeOf(a.started), Target: a.target.Dial.Name, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
+func (a *attempt) recordOf(why cause.Cause, status int) record.Attempt {
+	return record.Attempt{
+		StartedAt: record.TimeOf(a.started), Target: a.target.Dial.Name, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
 		SIPStatus: status, Cause: string(why), MS: time.Since(a.started).Milliseconds(),
 	}
 }
@@ -100,8 +100,8 @@ type decision struct {
 // an attempt ends only after it was given out. Requests wait for it. Goroutines hand
 // the records to the store, too; close waits for all of them.
 type followed struct {
-	journal func(store.Record)                  // of a call that is open; does not block
-	keep    func(context.Context, store.Record) // of one that is over; until the context ends
+	journal func(record.Record)                  // of a call that is open; does not block
+	keep    func(context.Context, record.Record) // of one that is over; until the context ends
 	log     zerolog.Logger
 	ctx     context.Context //nolint:containedctx // of what runs in the background, until close
 	stop    context.CancelFunc
@@ -114,7 +114,7 @@ type followed struct {
 	closed     bool
 }
 
-func newFollowed(journal func(store.Record), keep func(context.Context, store.Record), log zerolog.Logger) *followed {
+func newFollowed(journal func(record.Record), keep func(context.Context, record.Record), log zerolog.Logger) *followed {
 	ctx, stop := context.WithCancel(context.Background())
 	return &followed{
 		journal: journal, keep: keep, log: log, ctx: ctx, stop: stop,
@@ -198,7 +198,7 @@ func (s *followed) take(c *call, st *decision, how func(context.Context) (Next, 
 		if p := recover(); p != nil {
 			s.log.Error().Interface("panic", p).Bytes("stack", debug.Stack()).Str("call", c.id).Msg("panic recovered")
 			st.next, st.err = Next{Fallback: true}, fmt.Errorf("panic: %v", p)
-			s.finish(c, outbound.OutcomeOf(0, cause.InternalError), 0, store.EndedBySystem, time.Now())
+			s.finish(c, outbound.OutcomeOf(0, cause.InternalError), 0, record.EndedBySystem, time.Now())
 		}
 	}()
 	ctx, cancel := context.WithTimeout(s.ctx, stepTimeout)
@@ -208,7 +208,7 @@ func (s *followed) take(c *call, st *decision, how func(context.Context) (Next, 
 
 // dialled notes the attempt that is dialled now, and the failed ones before it. It is
 // false for a call that was given up meanwhile.
-func (s *followed) dialled(c *call, to Destination, failed []store.Attempt, now time.Time) bool {
+func (s *followed) dialled(c *call, to Destination, failed []record.Attempt, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c.over {
@@ -218,7 +218,7 @@ func (s *followed) dialled(c *call, to Destination, failed []store.Attempt, now 
 	c.at, c.dialled = c.current, now
 	r := &c.record
 	r.Target, r.SynthflowCallID, r.ExternalID, r.TargetSIPCallID = to.Target, to.CallID, to.externalID(), ""
-	r.PreparedAt, r.DialedAt = store.Time{}, store.TimeOf(now)
+	r.PreparedAt, r.DialedAt = record.Time{}, record.TimeOf(now)
 	if to.CallID != "" {
 		r.PreparedAt = r.DialedAt
 	}
@@ -228,18 +228,18 @@ func (s *followed) dialled(c *call, to Destination, failed []store.Attempt, now 
 
 // untaken notes that no target is left, and gives the last attempt, or one that says that
 // there was no target at all.
-func (s *followed) untaken(c *call, failed []store.Attempt) store.Attempt {
+func (s *followed) untaken(c *call, failed []record.Attempt) record.Attempt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.tried(failed)
 	if len(c.record.Attempts) == 0 {
-		return store.Attempt{SIPStatus: 404, Cause: string(cause.NoRoute)}
+		return record.Attempt{SIPStatus: 404, Cause: string(cause.NoRoute)}
 	}
 	return c.record.Attempts[len(c.record.Attempts)-1]
 }
 
 // tried notes the attempts that failed before they were given out.
-func (c *call) tried(failed []store.Attempt) {
+func (c *call) tried(failed []record.Attempt) {
 	for _, a := range failed {
 		c.record.Target = a.Target
 		c.record.Attempts = append(c.record.Attempts, a)
@@ -261,7 +261,7 @@ func (s *followed) ended(c *call, e End, why cause.Cause, now time.Time) bool {
 		if answered.Before(c.dialled) { // whole seconds, maybe rounded up
 			answered = c.dialled
 		}
-		r.AnsweredAt = store.TimeOf(answered)
+		r.AnsweredAt = record.TimeOf(answered)
 		r.SetupMS, r.DurationMS = answered.Sub(c.began).Milliseconds(), now.Sub(answered).Milliseconds()
 	}
 	return true
@@ -288,7 +288,7 @@ func (s *followed) finishLocked(c *call, v outbound.Outcome, status int, by stri
 		return
 	}
 	r := &c.record
-	r.Cause, r.Disposition, r.SIPStatus, r.Q850, r.EndedBy, r.EndedAt = string(v.Cause), v.Disposition, status, v.Q850, by, store.TimeOf(now)
+	r.Cause, r.Disposition, r.SIPStatus, r.Q850, r.EndedBy, r.EndedAt = string(v.Cause), v.Disposition, status, v.Q850, by, record.TimeOf(now)
 	c.over, c.ended = true, now
 	s.open.Remove(c.elem)
 	c.elem = s.over.PushBack(c)
@@ -329,7 +329,7 @@ func (s *followed) interrupt(c *call, why cause.Cause, now time.Time) {
 	if c.at != nil {
 		c.settle(why, 0, "")
 	}
-	s.finishLocked(c, outbound.Outcome{Cause: why, Disposition: store.DispositionInterrupted}, 0, store.EndedBySystem, now)
+	s.finishLocked(c, outbound.Outcome{Cause: why, Disposition: record.DispositionInterrupted}, 0, record.EndedBySystem, now)
 }
 
 // tend gives up the calls whose end is overdue, and forgets those that have

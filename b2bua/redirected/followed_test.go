@@ -15,16 +15,16 @@ import (
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/internal/siptest"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // keeper collects records.
 type keeper struct {
 	mu  sync.Mutex
-	all []store.Record
+	all []record.Record
 }
 
-func (k *keeper) keep(_ context.Context, r store.Record) {
+func (k *keeper) keep(_ context.Context, r record.Record) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.all = append(k.all, r)
@@ -35,7 +35,7 @@ func followedFor(t *testing.T, f func(t *testing.T, s *followed, k *keeper)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		k := &keeper{}
-		s := newFollowed(func(store.Record) {}, k.keep, zerolog.Nop())
+		s := newFollowed(func(record.Record) {}, k.keep, zerolog.Nop())
 		f(t, s, k)
 		s.close()
 		if s.open.Len() != 0 || len(s.bySID) != 0 {
@@ -50,7 +50,7 @@ func openCall(t *testing.T, s *followed, id, sid string) *call {
 	target := &peers.Target{Dial: &peers.Dial{Peer: peers.Peer{Name: "t"}}}
 	c, err := s.begin(&call{
 		id: id, sid: sid, began: now, steps: map[int]*decision{}, left: []*peers.Target{target, target},
-		record: store.Record{ID: id, SIPCallID: sid, StartedAt: store.TimeOf(now)},
+		record: record.Record{ID: id, SIPCallID: sid, StartedAt: record.TimeOf(now)},
 	}, now)
 	if err != nil {
 		t.Fatal(err)
@@ -88,14 +88,14 @@ func TestFollowedGivenUp(t *testing.T) {
 		time.Sleep(time.Second)
 		s.tend(time.Now())
 		synctest.Wait()
-		if len(k.all) != 1 || k.all[0].Disposition != store.DispositionInterrupted || k.all[0].Cause != string(cause.DialogLost) ||
+		if len(k.all) != 1 || k.all[0].Disposition != record.DispositionInterrupted || k.all[0].Cause != string(cause.DialogLost) ||
 			attemptsText(k.all[0]) != "t 0 dialog_lost" {
 			t.Fatalf("got %+v", k.all)
 		}
 		if s.find(End{Call: "a", Attempt: 1, SIPCallID: "CA1"}) != nil || s.ended(c, End{}, cause.AgentHangup, time.Now()) {
 			t.Error("its end is heard")
 		}
-		s.finish(c, outbound.Outcome{}, 200, store.EndedByAgent, time.Now())
+		s.finish(c, outbound.Outcome{}, 200, record.EndedByAgent, time.Now())
 		time.Sleep(endedFor + time.Second)
 		s.tend(time.Now())
 		if len(s.byID) != 0 || s.over.Len() != 0 {
@@ -112,10 +112,10 @@ func TestFollowedGivenUp(t *testing.T) {
 // long it is known.
 func TestFollowedWhenTheClockIsSetBack(t *testing.T) {
 	k := &keeper{}
-	s := newFollowed(func(store.Record) {}, k.keep, zerolog.Nop())
+	s := newFollowed(func(record.Record) {}, k.keep, zerolog.Nop())
 	start := time.Now()
 	after := func(d time.Duration) time.Time { return siptest.SetBack(t, start.Add(d), time.Hour) }
-	c, err := s.begin(&call{id: "a", began: start, record: store.Record{ID: "a", StartedAt: store.TimeOf(start)}}, start)
+	c, err := s.begin(&call{id: "a", began: start, record: record.Record{ID: "a", StartedAt: record.TimeOf(start)}}, start)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func TestFollowedWhenTheClockIsSetBack(t *testing.T) {
 	if !s.ended(c, End{Answered: true, Duration: 4 * time.Second}, cause.AgentHangup, after(10*time.Second)) {
 		t.Fatal("its end is not heard")
 	}
-	s.finish(c, outbound.Outcome{}, 200, store.EndedByAgent, after(10*time.Second))
+	s.finish(c, outbound.Outcome{}, 200, record.EndedByAgent, after(10*time.Second))
 	if s.tend(after(10*time.Second + endedFor)); len(s.byID) != 1 {
 		t.Error("forgotten early")
 	}
@@ -180,7 +180,7 @@ func TestFollowedBounded(t *testing.T) {
 			t.Errorf("%d records, %d open", len(k.all), s.open.Len())
 		}
 		for s.open.Len() > 0 {
-			s.finish(s.open.Front().Value.(*call), outbound.Outcome{}, 0, store.EndedBySystem, time.Now())
+			s.finish(s.open.Front().Value.(*call), outbound.Outcome{}, 0, record.EndedBySystem, time.Now())
 		}
 		synctest.Wait()
 		if len(k.all) != maxFollowed+more || s.over.Len() != maxFollowed || len(s.byID) != maxFollowed || s.byID["0"] != nil {
@@ -218,7 +218,7 @@ func TestFollowedSteps(t *testing.T) {
 			t.Errorf("a fault: %+v, %v", next, err)
 		}
 		synctest.Wait()
-		if len(k.all) != 1 || k.all[0].Cause != string(cause.InternalError) || k.all[0].Disposition != store.DispositionFailed {
+		if len(k.all) != 1 || k.all[0].Cause != string(cause.InternalError) || k.all[0].Disposition != record.DispositionFailed {
 			t.Errorf("got %+v", k.all)
 		}
 	})
@@ -241,7 +241,7 @@ func TestFollowedClose(t *testing.T) {
 			t.Fatalf("got %+v", k.all)
 		}
 		for _, r := range k.all {
-			if r.Cause != string(cause.Shutdown) || r.Disposition != store.DispositionInterrupted {
+			if r.Cause != string(cause.Shutdown) || r.Disposition != record.DispositionInterrupted {
 				t.Errorf("got %+v", r)
 			}
 		}
@@ -275,7 +275,7 @@ func TestFollowedTimes(t *testing.T) {
 }
 
 // attemptsText is what a record says of its attempts.
-func attemptsText(r store.Record) string {
+func attemptsText(r record.Record) string {
 	var all []string
 	for _, a := range r.Attempts {
 		all = append(all, fmt.Sprintf("%s %d %s", a.Target, a.SIPStatus, a.Cause))

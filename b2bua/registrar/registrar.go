@@ -13,15 +13,15 @@ import (
 
 	"flowbridge/b2bua/message"
 	"flowbridge/config"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // Registrar has the bindings of all holders. It is safe for concurrent use.
 type Registrar struct {
-	keep func(holder string, all []store.Binding)
+	keep func(holder string, all []record.Binding)
 
-	mu    sync.Mutex                 // guards what follows
-	of    map[string][]store.Binding // by holder, in no order
+	mu    sync.Mutex                  // guards what follows
+	of    map[string][]record.Binding // by holder, in no order
 	total int
 	whole map[string]time.Time // when a holder may register as often as it may at once, by holder
 }
@@ -31,11 +31,11 @@ const maxBindings = 100_000
 
 // New makes a registrar with the bindings of the process before. keep is told the bindings of a holder when they change, while a
 // lock is held: it does not block. It may be nil.
-func New(before map[string][]store.Binding, keep func(holder string, all []store.Binding)) *Registrar {
+func New(before map[string][]record.Binding, keep func(holder string, all []record.Binding)) *Registrar {
 	if keep == nil {
-		keep = func(string, []store.Binding) {}
+		keep = func(string, []record.Binding) {}
 	}
-	r := &Registrar{keep: keep, of: map[string][]store.Binding{}, whole: map[string]time.Time{}}
+	r := &Registrar{keep: keep, of: map[string][]record.Binding{}, whole: map[string]time.Time{}}
 	for holder, all := range before {
 		r.of[holder] = all
 		r.total += len(all)
@@ -44,14 +44,14 @@ func New(before map[string][]store.Binding, keep func(holder string, all []store
 }
 
 // TakeUp adds bindings of the process before that could not be read in time for New. What has registered since stays as it is.
-func (r *Registrar) TakeUp(now time.Time, before map[string][]store.Binding) {
+func (r *Registrar) TakeUp(now time.Time, before map[string][]record.Binding) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for holder, all := range before {
 		next := slices.Clone(r.of[holder])
 		for _, b := range all {
 			uri := message.ParseURI(b.Contact)
-			again := func(o store.Binding) bool {
+			again := func(o record.Binding) bool {
 				other := message.ParseURI(o.Contact)
 				return message.SameURI(&uri, &other) || b.Instance != "" && b.Instance == o.Instance
 			}
@@ -137,7 +137,7 @@ func (r *Registrar) tooOften(now time.Time, q *Request) bool {
 }
 
 // set replaces the bindings of a holder. The lock is held.
-func (r *Registrar) set(holder string, all []store.Binding) {
+func (r *Registrar) set(holder string, all []record.Binding) {
 	r.total += len(all) - len(r.of[holder])
 	if r.of[holder] = all; len(all) == 0 {
 		delete(r.of, holder)
@@ -146,7 +146,7 @@ func (r *Registrar) set(holder string, all []store.Binding) {
 }
 
 // apply makes the bindings that a REGISTER leaves of those before. A refusal with a Code leaves them as they are.
-func apply(now time.Time, before []store.Binding, q *Request) (next []store.Binding, changed bool, refusal Answer) {
+func apply(now time.Time, before []record.Binding, q *Request) (next []record.Binding, changed bool, refusal Answer) {
 	if strange := extensions(q.Request); strange != "" {
 		return nil, false, refuse(420, "Bad Extension", sip.NewHeader("Unsupported", strange))
 	}
@@ -166,7 +166,7 @@ func apply(now time.Time, before []store.Binding, q *Request) (next []store.Bind
 	case all && header != 0:
 		return nil, false, refuse(400, "Contact * Needs Expires: 0")
 	}
-	left := slices.DeleteFunc(slices.Clone(before), func(b store.Binding) bool { return !now.Before(b.Expires) })
+	left := slices.DeleteFunc(slices.Clone(before), func(b record.Binding) bool { return !now.Before(b.Expires) })
 	if all {
 		if slices.ContainsFunc(left, q.isOld) {
 			return nil, false, refuse(500, "REGISTER Is Older Than the Last One")
@@ -182,13 +182,13 @@ func apply(now time.Time, before []store.Binding, q *Request) (next []store.Bind
 
 // bound is a binding while a REGISTER is applied.
 type bound struct {
-	store.Binding
+	record.Binding
 	uri sip.Uri // its Contact
 	old bool    // see isOld
 }
 
 // bindAll adds, renews or removes the bindings of all Contacts.
-func (q *Request) bindAll(now time.Time, before []store.Binding, contacts []message.Contact, header time.Duration) (next []store.Binding, refusal Answer) {
+func (q *Request) bindAll(now time.Time, before []record.Binding, contacts []message.Contact, header time.Duration) (next []record.Binding, refusal Answer) {
 	if len(contacts) > 2*q.Rules.MaxContacts { // each in the place of one that is removed
 		return nil, refuse(403, "Too Many Contacts")
 	}
@@ -242,7 +242,7 @@ func extensions(req *sip.Request) string {
 }
 
 // isOld says whether a binding was made by the same user agent with a later REGISTER, or this one.
-func (q *Request) isOld(b store.Binding) bool {
+func (q *Request) isOld(b record.Binding) bool {
 	return b.CallID == clip(q.CallID().Value()) && q.CSeq().SeqNo <= b.CSeq
 }
 
@@ -281,7 +281,7 @@ func (q *Request) bind(now time.Time, all []bound, c *message.Contact, header ti
 	case len(all) >= q.Rules.MaxContacts:
 		return nil, refuse(403, "Too Many Contacts")
 	}
-	return append(all, bound{uri: c.URI, Binding: store.Binding{
+	return append(all, bound{uri: c.URI, Binding: record.Binding{
 		Contact: strings.Clone(uri), Instance: instance, Q: c.Q, CallID: clip(q.CallID().Value()), CSeq: q.CSeq().SeqNo,
 		Path: q.path, Received: q.From, Transport: message.TransportName(message.TransportOf(q.Request)), Flow: q.Flow,
 		Agent: clip(message.FirstHeader(q.Request, "User-Agent")), Registered: now, Expires: now.Add(lasts),
@@ -302,7 +302,7 @@ func clip(text string) string { return strings.Clone(text[:min(len(text), maxWor
 func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
 
 // granted is the answer to a REGISTER that was taken: all bindings, each with what is left of its time (RFC 3261 section 10.3, step 8).
-func granted(now time.Time, all []store.Binding, q *Request) Answer {
+func granted(now time.Time, all []record.Binding, q *Request) Answer {
 	out := Answer{Code: 200, Reason: message.StatusText(200)}
 	for _, b := range best(all) {
 		left := (b.Expires.Sub(now) + time.Second - 1).Truncate(time.Second)
@@ -321,9 +321,9 @@ func granted(now time.Time, all []store.Binding, q *Request) Answer {
 }
 
 // best sorts bindings: the highest q first, and of equals the one that has registered last.
-func best(all []store.Binding) []store.Binding {
+func best(all []record.Binding) []record.Binding {
 	all = slices.Clone(all)
-	slices.SortStableFunc(all, func(a, b store.Binding) int {
+	slices.SortStableFunc(all, func(a, b record.Binding) int {
 		if a.Q != b.Q {
 			return b.Q - a.Q
 		}
@@ -333,17 +333,17 @@ func best(all []store.Binding) []store.Binding {
 }
 
 // Of returns the bindings of a holder, the best first.
-func (r *Registrar) Of(holder string, now time.Time) []store.Binding {
+func (r *Registrar) Of(holder string, now time.Time) []record.Binding {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.DeleteFunc(best(r.of[holder]), func(b store.Binding) bool { return !now.Before(b.Expires) })
+	return slices.DeleteFunc(best(r.of[holder]), func(b record.Binding) bool { return !now.Before(b.Expires) })
 }
 
 // Drop forgets a binding that leads nowhere any more.
-func (r *Registrar) Drop(holder string, gone store.Binding) {
+func (r *Registrar) Drop(holder string, gone record.Binding) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	left := slices.DeleteFunc(slices.Clone(r.of[holder]), func(b store.Binding) bool {
+	left := slices.DeleteFunc(slices.Clone(r.of[holder]), func(b record.Binding) bool {
 		return b.Contact == gone.Contact && b.Received == gone.Received && b.CSeq == gone.CSeq
 	})
 	if len(left) < len(r.of[holder]) {
@@ -357,7 +357,7 @@ func (r *Registrar) Tidy(now time.Time, isHolder func(string) bool) {
 	defer r.mu.Unlock()
 	maps.DeleteFunc(r.whole, func(holder string, _ time.Time) bool { return !isHolder(holder) })
 	for holder, all := range r.of {
-		left := slices.DeleteFunc(slices.Clone(all), func(b store.Binding) bool { return !now.Before(b.Expires) || !isHolder(holder) })
+		left := slices.DeleteFunc(slices.Clone(all), func(b record.Binding) bool { return !now.Before(b.Expires) || !isHolder(holder) })
 		if len(left) < len(all) {
 			r.set(holder, left)
 		}
@@ -367,7 +367,7 @@ func (r *Registrar) Tidy(now time.Time, isHolder func(string) bool) {
 // Holder are the bindings of one holder.
 type Holder struct {
 	Name     string
-	Bindings []store.Binding
+	Bindings []record.Binding
 }
 
 // All returns the bindings of all holders, in the order of their names.

@@ -13,7 +13,7 @@ import (
 
 	"flowbridge/b2bua/message"
 	"flowbridge/config"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 var (
@@ -115,8 +115,8 @@ func TestRegister(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var kept []store.Binding
-			r := New(nil, func(_ string, all []store.Binding) { kept = all })
+			var kept []record.Binding
+			r := New(nil, func(_ string, all []record.Binding) { kept = all })
 			first := r.Register(start, register(t, "one", 5, "Contact: <sip:a@10.0.0.5>;+sip.instance=\"<urn:uuid:1>\", <sip:b@10.0.0.5>;q=0.5\nExpires: 600\n"))
 			if first.Code != 200 || first.values("Contact") != strings.Replace(bound, "q=0.5", "q=0.500", 1) {
 				t.Fatalf("the first is answered by %+v", first)
@@ -158,7 +158,7 @@ func TestRegisterForAnother(t *testing.T) {
 
 // What has ended is neither called nor shown, and is forgotten; so is what has no holder any more.
 func TestBindingsEnd(t *testing.T) {
-	r := New(map[string][]store.Binding{"trunk gone": {{Contact: "sip:x@h", Expires: start.Add(time.Hour)}}}, nil)
+	r := New(map[string][]record.Binding{"trunk gone": {{Contact: "sip:x@h", Expires: start.Add(time.Hour)}}}, nil)
 	r.Register(start, register(t, "one", 1, "Contact: <sip:a@10.0.0.5>;expires=60, <sip:b@10.0.0.5>;expires=120;q=0.1\nPath: <sip:p@192.0.2.5;lr>\nSupported: path\n"))
 	all := r.Of("trunk phone", start.Add(time.Minute))
 	if len(all) != 1 || all[0].Contact != "sip:b@10.0.0.5" || all[0].Received != source || all[0].Transport != "udp" || len(all[0].Path) != 1 {
@@ -176,10 +176,10 @@ func TestBindingsEnd(t *testing.T) {
 // Bindings of the process before that are read late are added to those that were made since, which stay, and all are kept.
 func TestTakeUp(t *testing.T) {
 	kept := map[string]int{}
-	r := New(nil, func(holder string, all []store.Binding) { kept[holder] = len(all) })
+	r := New(nil, func(holder string, all []record.Binding) { kept[holder] = len(all) })
 	r.Register(start, register(t, "one", 7, "Contact: <sip:a@10.0.0.5>\nContact: <sip:b@10.0.0.5>;+sip.instance=\"<urn:b>\"\n"))
 	ends := start.Add(time.Hour)
-	r.TakeUp(start, map[string][]store.Binding{
+	r.TakeUp(start, map[string][]record.Binding{
 		"trunk phone": {
 			{Contact: "sip:a@10.0.0.5:5060;x=y", Expires: ends},
 			{Contact: "sip:a@10.0.0.5", CSeq: 3, Expires: ends},
@@ -204,8 +204,8 @@ func TestTakeUp(t *testing.T) {
 	if r.KeepAll(); kept["trunk phone"] != 4 || kept["trunk other"] != 1 {
 		t.Errorf("kept once more: %v", kept)
 	}
-	r = New(map[string][]store.Binding{"trunk other": make([]store.Binding, maxBindings)}, nil)
-	if r.TakeUp(start, map[string][]store.Binding{"trunk phone": {{Contact: "sip:c@10.0.0.7", Expires: ends}}}); r.total != maxBindings {
+	r = New(map[string][]record.Binding{"trunk other": make([]record.Binding, maxBindings)}, nil)
+	if r.TakeUp(start, map[string][]record.Binding{"trunk phone": {{Contact: "sip:c@10.0.0.7", Expires: ends}}}); r.total != maxBindings {
 		t.Errorf("%d in all", r.total)
 	}
 }
@@ -234,8 +234,8 @@ func TestPathIsCopied(t *testing.T) {
 
 // All holders together have a bound.
 func TestMostBindings(t *testing.T) {
-	many := make([]store.Binding, maxBindings)
-	r := New(map[string][]store.Binding{"trunk other": many}, nil)
+	many := make([]record.Binding, maxBindings)
+	r := New(map[string][]record.Binding{"trunk other": many}, nil)
 	if a := r.Register(start, register(t, "one", 1, "Contact: <sip:a@10.0.0.5>\n")); a.Code != 503 {
 		t.Errorf("the answer is %+v", a)
 	}

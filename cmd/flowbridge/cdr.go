@@ -18,6 +18,7 @@ import (
 	"flowbridge/config"
 	"flowbridge/fleet"
 	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 func cdrCommand() *cobra.Command {
@@ -39,10 +40,10 @@ func cdrListCommand() *cobra.Command {
 	f.IntVar(&want.filter.Limit, "limit", 100, "at most this many, up to 1000")
 	f.BoolVar(&asJSON, "json", false, "print JSON as the admin API does")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		if n := want.filter.Limit; n < 1 || n > store.MaxLimit {
-			return cli.Usage("--limit %d: 1 to %d", n, store.MaxLimit)
+		if n := want.filter.Limit; n < 1 || n > record.MaxLimit {
+			return cli.Usage("--limit %d: 1 to %d", n, record.MaxLimit)
 		}
-		return want.read(c.Context(), func(r store.Lister, filter store.Filter) error {
+		return want.read(c.Context(), func(r record.Lister, filter record.Filter) error {
 			return listCDRs(c.Context(), c.OutOrStdout(), r, filter, asJSON)
 		})
 	}
@@ -67,16 +68,16 @@ func cdrExportCommand() *cobra.Command {
 		if asCSV && asLines {
 			return cli.Usage("--csv and --jsonl: write one of them")
 		}
-		return want.read(c.Context(), func(r store.Lister, filter store.Filter) error {
+		return want.read(c.Context(), func(r record.Lister, filter record.Filter) error {
 			out := bufio.NewWriter(c.OutOrStdout())
-			to := store.NewCSV(out)
+			to := record.NewCSV(out)
 			write, flush := to.Write, to.Flush
 			if asLines {
 				lines := json.NewEncoder(out)
 				lines.SetEscapeHTML(false)
-				write, flush = func(r *store.Record) error { return lines.Encode(r) }, func() error { return nil }
+				write, flush = func(r *record.Record) error { return lines.Encode(r) }, func() error { return nil }
 			}
-			err := store.Each(c.Context(), r, filter, func(r store.Record) error { return write(&r) })
+			err := record.Each(c.Context(), r, filter, func(r record.Record) error { return write(&r) })
 			return errors.Join(err, flush(), out.Flush())
 		})
 	}
@@ -85,7 +86,7 @@ func cdrExportCommand() *cobra.Command {
 
 // wanted is which records of which file a command reads.
 type wanted struct {
-	filter                   store.Filter
+	filter                   record.Filter
 	file                     *string // the configuration
 	db, since, until, number string
 	fleet                    bool
@@ -110,13 +111,13 @@ func newWanted(c *cobra.Command) *wanted {
 	c.MarkFlagsMutuallyExclusive("db", "fleet")
 	cli.CompleteNames(c, "trunk", "trunks", w.file)
 	cli.CompleteNames(c, "target", "targets", w.file)
-	cli.CompleteWords(c, "disposition", store.Dispositions())
-	cli.CompleteWords(c, "direction", store.Directions())
+	cli.CompleteWords(c, "disposition", record.Dispositions())
+	cli.CompleteWords(c, "direction", record.Directions())
 	return w
 }
 
 // read opens the database for a function.
-func (w *wanted) read(ctx context.Context, do func(r store.Lister, filter store.Filter) error) (err error) {
+func (w *wanted) read(ctx context.Context, do func(r record.Lister, filter record.Filter) error) (err error) {
 	if w.filter.Since, err = cli.Moment("since", w.since); err != nil {
 		return err
 	}
@@ -125,14 +126,14 @@ func (w *wanted) read(ctx context.Context, do func(r store.Lister, filter store.
 	}
 	if w.number != "" {
 		var ok bool
-		if w.filter.Number, ok = store.Digits(w.number); !ok {
+		if w.filter.Number, ok = record.Digits(w.number); !ok {
 			return cli.Usage("--number %q: write digits, like 5550100", w.number)
 		}
 	}
 	for _, is := range []struct {
 		flag, value string
 		words       []string
-	}{{"disposition", w.filter.Disposition, store.Dispositions()}, {"direction", w.filter.Direction, store.Directions()}} {
+	}{{"disposition", w.filter.Disposition, record.Dispositions()}, {"direction", w.filter.Direction, record.Directions()}} {
 		if is.value != "" && !slices.Contains(is.words, is.value) {
 			return cli.Usage("--%s %q: one of %s", is.flag, is.value, strings.Join(is.words, ", "))
 		}
@@ -164,7 +165,7 @@ func tellUnreadable(ids []string) {
 }
 
 // readFleet opens the fleet's database for a function.
-func (w *wanted) readFleet(do func(r store.Lister, filter store.Filter) error) error {
+func (w *wanted) readFleet(do func(r record.Lister, filter record.Filter) error) error {
 	cfg, err := config.LoadSections(*w.file, "fleet")
 	if err != nil {
 		return err
@@ -182,9 +183,9 @@ func (w *wanted) readFleet(do func(r store.Lister, filter store.Filter) error) e
 	return err
 }
 
-func listCDRs(ctx context.Context, w io.Writer, r store.Lister, filter store.Filter, asJSON bool) error {
+func listCDRs(ctx context.Context, w io.Writer, r record.Lister, filter record.Filter, asJSON bool) error {
 	records, next, err := r.List(ctx, filter)
-	if errors.Is(err, store.ErrCursor) {
+	if errors.Is(err, record.ErrCursor) {
 		return cli.Usage("--cursor is not one of this list")
 	}
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // A caller who got a 503 after four seconds has waited, and a call of seven minutes lasted 7:00.
@@ -17,11 +18,11 @@ func TestCDRTimes(t *testing.T) {
 	began := time.Now()
 	var out strings.Builder
 	records := listed{
-		{ID: "failed", Disposition: store.DispositionFailed, SIPStatus: 503, StartedAt: store.TimeOf(began), EndedAt: store.TimeOf(began.Add(4 * time.Second))},
-		{ID: "short", SIPStatus: 200, AnsweredAt: store.TimeOf(began), StartedAt: store.TimeOf(began), EndedAt: store.TimeOf(began), SetupMS: 340, DurationMS: 420_100},
-		{ID: "long", SIPStatus: 200, AnsweredAt: store.TimeOf(began), StartedAt: store.TimeOf(began), EndedAt: store.TimeOf(began), SetupMS: 12_000, DurationMS: 3_723_000},
+		{ID: "failed", Disposition: record.DispositionFailed, SIPStatus: 503, StartedAt: record.TimeOf(began), EndedAt: record.TimeOf(began.Add(4 * time.Second))},
+		{ID: "short", SIPStatus: 200, AnsweredAt: record.TimeOf(began), StartedAt: record.TimeOf(began), EndedAt: record.TimeOf(began), SetupMS: 340, DurationMS: 420_100},
+		{ID: "long", SIPStatus: 200, AnsweredAt: record.TimeOf(began), StartedAt: record.TimeOf(began), EndedAt: record.TimeOf(began), SetupMS: 12_000, DurationMS: 3_723_000},
 	}
-	if err := listCDRs(t.Context(), &out, records, store.Filter{}, false); err != nil {
+	if err := listCDRs(t.Context(), &out, records, record.Filter{}, false); err != nil {
 		t.Fatal(err)
 	}
 	var got []string
@@ -36,9 +37,9 @@ func TestCDRTimes(t *testing.T) {
 }
 
 // listed are records as a list gives them.
-type listed []store.Record
+type listed []record.Record
 
-func (l listed) List(context.Context, store.Filter) ([]store.Record, string, error) {
+func (l listed) List(context.Context, record.Filter) ([]record.Record, string, error) {
 	return l, "", nil
 }
 
@@ -51,10 +52,10 @@ func TestCDR(t *testing.T) {
 	}
 	defer s.Close()
 	for i := range 5 {
-		r := store.Record{
-			ID: fmt.Sprintf("call-%d", i), Trunk: "carrier", Route: "routes[0]", Direction: store.DirectionInbound, From: fmt.Sprintf("+155501000%d", i), To: "=1+1",
-			SIPCallID: fmt.Sprintf("%d@carrier", i), StartedAt: store.TimeOf(time.Now()), EndedAt: store.TimeOf(time.Now()), Cause: "busy",
-			Disposition: store.DispositionBusy,
+		r := record.Record{
+			ID: fmt.Sprintf("call-%d", i), Trunk: "carrier", Route: "routes[0]", Direction: record.DirectionInbound, From: fmt.Sprintf("+155501000%d", i), To: "=1+1",
+			SIPCallID: fmt.Sprintf("%d@carrier", i), StartedAt: record.TimeOf(time.Now()), EndedAt: record.TimeOf(time.Now()), Cause: "busy",
+			Disposition: record.DispositionBusy,
 		}
 		if err := s.Put(t.Context(), r); err != nil {
 			t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // A shell completes flags by the names in the configuration, also where it can't be used as it stands.
@@ -16,7 +17,7 @@ func TestCompletion(t *testing.T) {
 	for command, want := range map[string]string{
 		"cdr list --trunk":                     "carrier pbx",
 		"cdr list --target":                    "synthflow",
-		"cdr list --disposition":               strings.Join(store.Dispositions(), " "),
+		"cdr list --disposition":               strings.Join(record.Dispositions(), " "),
 		"explain --trunk":                      "carrier pbx",
 		"explain --target":                     "synthflow",
 		"synthflow number list --target":       "synthflow",
@@ -41,8 +42,8 @@ func TestRecordsNeedTheStoreAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := store.TimeOf(time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC))
-	if err := s.Put(context.Background(), store.Record{ID: "a", Trunk: "carrier", StartedAt: at, EndedAt: at, Disposition: store.DispositionFailed}); err != nil {
+	at := record.TimeOf(time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC))
+	if err := s.Put(context.Background(), record.Record{ID: "a", Trunk: "carrier", StartedAt: at, EndedAt: at, Disposition: record.DispositionFailed}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {

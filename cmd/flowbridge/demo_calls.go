@@ -16,7 +16,7 @@ import (
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/sim"
 	"flowbridge/sim/synthflow"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // minScore is the least likeness of received and sent speech. The same speech through G.711 scores above 0.95, another
@@ -31,7 +31,7 @@ type played struct {
 	seed    uint64
 	carrier sim.CarrierResult
 	agent   synthflow.Call
-	record  store.Record
+	record  record.Record
 
 	greetingScore, wordsScore float64
 }
@@ -99,8 +99,8 @@ func (p *played) check() error {
 	hold(p.wordsScore >= minScore, "the caller's words are not what the agent heard (likeness %.2f)", p.wordsScore)
 	hold(xeiLine.MatchString(p.agent.XEI), "the agent received %q", p.agent.XEI)
 	hold(p.agent.XEI == "X-EI: S."+p.record.SynthflowCallID+";", "X-EI %q is not of call %s", p.agent.XEI, p.record.SynthflowCallID)
-	hold(p.record.Disposition == store.DispositionAnswered && p.record.Cause == "caller_hangup" &&
-		p.record.EndedBy == store.EndedByCaller, "the record says %s, %s, by %s", p.record.Disposition, p.record.Cause, p.record.EndedBy)
+	hold(p.record.Disposition == record.DispositionAnswered && p.record.Cause == "caller_hangup" &&
+		p.record.EndedBy == record.EndedByCaller, "the record says %s, %s, by %s", p.record.Disposition, p.record.Cause, p.record.EndedBy)
 	hold(p.agent.EndedBy == sim.SideCaller, "the agent's leg was not ended by the caller's BYE")
 	hold(p.carrier.RTP.Lost+p.agent.RTP.Lost == 0, "%d packets were lost toward the carrier, %d toward the agent",
 		p.carrier.RTP.Lost, p.agent.RTP.Lost)

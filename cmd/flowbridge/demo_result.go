@@ -6,7 +6,7 @@ import (
 	"io"
 	"time"
 
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // demoOutcome is the result of a demo as JSON.
@@ -19,14 +19,14 @@ type demoOutcome struct {
 
 // demoCall is one call of a demo.
 type demoCall struct {
-	XEI      string       `json:"x_ei"` // the line as the agent received it
-	Greeting float64      `json:"greeting_likeness"`
-	Words    float64      `json:"words_likeness"`
-	DialMS   float64      `json:"post_dial_ms"`
-	AnswerMS float64      `json:"answer_ms"`
-	Lost     uint64       `json:"lost"`
-	Packets  uint64       `json:"packets"`
-	Record   store.Record `json:"record"`
+	XEI      string        `json:"x_ei"` // the line as the agent received it
+	Greeting float64       `json:"greeting_likeness"`
+	Words    float64       `json:"words_likeness"`
+	DialMS   float64       `json:"post_dial_ms"`
+	AnswerMS float64       `json:"answer_ms"`
+	Lost     uint64        `json:"lost"`
+	Packets  uint64        `json:"packets"`
+	Record   record.Record `json:"record"`
 }
 
 // demoResult runs a demo and gives its result; the error is in it, too.

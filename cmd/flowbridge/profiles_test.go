@@ -24,7 +24,7 @@ import (
 	"flowbridge/config"
 	"flowbridge/sim"
 	"flowbridge/sim/platform"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // profileStage is a platform's stand-in, Flowbridge with the platform's profile, and a carrier.
@@ -130,13 +130,13 @@ admin: {listen: "%[1]s:0"}
 }
 
 // call places a call, which the carrier ends after some packets.
-func (s *profileStage) call(t *testing.T) (sim.CarrierResult, store.Record) {
+func (s *profileStage) call(t *testing.T) (sim.CarrierResult, record.Record) {
 	t.Helper()
 	got, err := s.carrier.Call(t.Context(), sim.CarrierCall{To: "sip:+15075785607@" + s.node.SIPAddr().String(), From: "+15075550100", Hold: time.Millisecond, Heard: 60, Seed: 7})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var record store.Record
+	var record record.Record
 	waitFor(t, "the record is written, and the platform's side has ended", func() bool {
 		record, err = s.node.RecordOf(t.Context(), got.SIPCallID)
 		return err == nil && !record.EndedAt.IsZero() && !slices.ContainsFunc(s.platform.Calls(), func(c platform.Call) bool { return c.EndedAt.IsZero() })

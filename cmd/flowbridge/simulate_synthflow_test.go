@@ -19,6 +19,7 @@ import (
 	"flowbridge/cmd/flowbridge/node"
 	"flowbridge/config"
 	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // simulated is what `flowbridge simulate synthflow --json` says of itself.
@@ -140,9 +141,9 @@ func TestSimulateSynthflowAccount(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer records.Close()
-	var report *store.Report
+	var report *record.Report
 	waitFor(t, "the report is there", func() bool {
-		all, _, err := records.List(t.Context(), store.Filter{Limit: 1})
+		all, _, err := records.List(t.Context(), record.Filter{Limit: 1})
 		if err != nil {
 			t.Fatal(err)
 		}

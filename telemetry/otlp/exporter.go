@@ -18,7 +18,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"flowbridge/internal/rest"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 const (
@@ -53,7 +53,7 @@ type Exporter struct {
 	out     *otlptrace.Exporter
 	tracer  trace.Tracer
 	made    *collected
-	waiting chan store.Record
+	waiting chan record.Record
 	closing chan struct{}
 	done    chan struct{}
 	stopped atomic.Bool
@@ -70,7 +70,7 @@ type Exporter struct {
 // New begins to send. It reaches for no network yet.
 func New(o Options) (*Exporter, error) {
 	e := &Exporter{
-		o: o, made: &collected{}, idle: func() {}, waiting: make(chan store.Record, maxWaiting), closing: make(chan struct{}), done: make(chan struct{}),
+		o: o, made: &collected{}, idle: func() {}, waiting: make(chan record.Record, maxWaiting), closing: make(chan struct{}), done: make(chan struct{}),
 	}
 	if o.transport == nil {
 		network := &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConns: 1, IdleConnTimeout: 30 * time.Second, TLSHandshakeTimeout: timeout}
@@ -128,10 +128,10 @@ func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // Changed has nothing to do: spans are made when the call has ended.
-func (*Exporter) Changed(store.Record) {}
+func (*Exporter) Changed(record.Record) {}
 
 // Ended queues the spans of a finished call. It does not block: without room the call is dropped.
-func (e *Exporter) Ended(r store.Record) {
+func (e *Exporter) Ended(r record.Record) {
 	if t := traceOfRecord(&r, e.o.SampleRatio); !t.Sampled() {
 		return
 	}
@@ -184,7 +184,7 @@ func (e *Exporter) run() {
 }
 
 // next takes the calls of one request: those that come within a second after the first. last is true if no more will come.
-func (e *Exporter) next() (batch []store.Record, last bool) {
+func (e *Exporter) next() (batch []record.Record, last bool) {
 	select {
 	case r := <-e.waiting:
 		batch = append(batch, r)
@@ -216,7 +216,7 @@ func (e *Exporter) next() (batch []store.Record, last bool) {
 }
 
 // send sends a batch, again if the collector is away, until it is too old.
-func (e *Exporter) send(ctx context.Context, batch []store.Record) {
+func (e *Exporter) send(ctx context.Context, batch []record.Record) {
 	e.made.spans = e.made.spans[:0]
 	for i := range batch {
 		makeSpans(e.tracer, &batch[i])

@@ -22,7 +22,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"flowbridge/internal/tracecontext"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 const (
@@ -97,14 +97,14 @@ func draw(t *testing.T, req *collector.ExportTraceServiceRequest) string {
 
 var start = time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)
 
-func at(ms int) store.Time { return store.TimeOf(start.Add(time.Duration(ms) * time.Millisecond)) }
+func at(ms int) record.Time { return record.TimeOf(start.Add(time.Duration(ms) * time.Millisecond)) }
 
 // answered is a call whose first target refused to prepare it, which the second one took, and which was transferred.
-func answered() store.Record {
-	return store.Record{
+func answered() record.Record {
+	return record.Record{
 		ID: callID, Trunk: "carrier", Route: "routes[0]", Target: "agent", From: "+15550100001", To: "+15550100002",
-		StartedAt: at(0), RingingAt: at(10), AnsweredAt: at(900), EndedAt: at(20_000), Disposition: store.DispositionAnswered, SIPStatus: 200, Cause: "caller_hangup",
-		Attempts: []store.Attempt{
+		StartedAt: at(0), RingingAt: at(10), AnsweredAt: at(900), EndedAt: at(20_000), Disposition: record.DispositionAnswered, SIPStatus: 200, Cause: "caller_hangup",
+		Attempts: []record.Attempt{
 			{Target: "first", StartedAt: at(5), PrepareMS: 212, PrepareStatus: 503, Cause: "prepare_failed", MS: 212},
 			{Target: "agent", StartedAt: at(220), PrepareMS: 80, PrepareStatus: 200, SIPStatus: 200, MS: 680, SIPCallID: "b-leg"},
 			{Target: "desk", StartedAt: at(9_000), SIPStatus: 200, MS: 700, Reason: "transfer"},
@@ -113,7 +113,7 @@ func answered() store.Record {
 }
 
 // export sends records through an exporter and gives what the collector got.
-func export(t *testing.T, o Options, records ...store.Record) (got []*collector.ExportTraceServiceRequest) {
+func export(t *testing.T, o Options, records ...record.Record) (got []*collector.ExportTraceServiceRequest) {
 	t.Helper()
 	o.Endpoint, o.Log = "http://127.0.0.1:4318/v1/traces", zerolog.Nop()
 	o.transport = roundTrip(func(r *http.Request) (*http.Response, error) {
@@ -136,9 +136,9 @@ func export(t *testing.T, o Options, records ...store.Record) (got []*collector.
 func TestSpansOfACall(t *testing.T) {
 	brought := answered()
 	brought.Traceparent = traceparent
-	failed := store.Record{
-		ID: callID, StartedAt: at(0), EndedAt: at(4_000), Disposition: store.DispositionFailed, SIPStatus: 503, Cause: "prepare_timeout",
-		Attempts: []store.Attempt{
+	failed := record.Record{
+		ID: callID, StartedAt: at(0), EndedAt: at(4_000), Disposition: record.DispositionFailed, SIPStatus: 503, Cause: "prepare_timeout",
+		Attempts: []record.Attempt{
 			{Target: "first", StartedAt: at(1), PrepareMS: 3000, Cause: "prepare_timeout", MS: 3001},
 			{Target: "second", StartedAt: at(3_002), SIPStatus: 486, Cause: "busy", MS: 900},
 			{Target: "never", Cause: "target_limit"},
@@ -155,7 +155,7 @@ ID ringing < call INTERNAL 00.010 +890ms
 `
 	for _, tt := range []struct {
 		name   string
-		record store.Record
+		record record.Record
 		want   string
 	}{
 		{"its own trace", answered(), strings.NewReplacer("ID", ownTrace, "PARENT ", " ").Replace(tree)},

@@ -11,7 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"flowbridge/internal/tracecontext"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // ids gives the spans of a call the ids that follow from the call's. They come in the context.
@@ -50,12 +50,12 @@ type span struct {
 }
 
 // traceOfRecord is the trace of a finished call.
-func traceOfRecord(r *store.Record, share float64) tracecontext.Trace {
+func traceOfRecord(r *record.Record, share float64) tracecontext.Trace {
 	return tracecontext.New(r.ID, r.Traceparent, true, share)
 }
 
 // makeSpans makes the spans of a finished call.
-func makeSpans(tracer trace.Tracer, r *store.Record) {
+func makeSpans(tracer trace.Tracer, r *record.Record) {
 	id, ok := tracecontext.OfCall(r.ID)
 	ctx := context.Background()
 	if caller, brought := tracecontext.Parse(r.Traceparent); brought {
@@ -104,7 +104,7 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-func callSpan(r *store.Record) span {
+func callSpan(r *record.Record) span {
 	s := span{
 		kind: tracecontext.KindCall, spanKind: trace.SpanKindServer, start: r.StartedAt.Time, end: r.EndedAt.Time,
 		attributes: texts(
@@ -120,14 +120,14 @@ func callSpan(r *store.Record) span {
 	if r.Media.MOS != 0 {
 		s.attributes = append(s.attributes, attribute.Float64("flowbridge.mos", float64(r.Media.MOS)))
 	}
-	if r.Disposition == store.DispositionFailed || r.Disposition == store.DispositionInterrupted {
+	if r.Disposition == record.DispositionFailed || r.Disposition == record.DispositionInterrupted {
 		s.problem = r.Cause
 	}
 	return s
 }
 
 // stages are the spans of what a call went through.
-func stages(r *store.Record) (all []span) {
+func stages(r *record.Record) (all []span) {
 	if !r.RingingAt.IsZero() {
 		until := r.AnsweredAt
 		if until.IsZero() {
@@ -141,7 +141,7 @@ func stages(r *store.Record) (all []span) {
 	return all
 }
 
-func attemptSpan(a *store.Attempt, number int) span {
+func attemptSpan(a *record.Attempt, number int) span {
 	s := span{
 		kind: tracecontext.KindAttempt, attempt: number, spanKind: trace.SpanKindClient,
 		start: a.StartedAt.Time, end: a.StartedAt.Add(time.Duration(a.MS) * time.Millisecond), problem: a.Cause,
@@ -158,7 +158,7 @@ func attemptSpan(a *store.Attempt, number int) span {
 }
 
 // prepareSpan is the request to the platform's API that an attempt began with; did is false if it had none.
-func prepareSpan(a *store.Attempt, number int) (s span, did bool) {
+func prepareSpan(a *record.Attempt, number int) (s span, did bool) {
 	failed := strings.HasPrefix(a.Cause, "prepare_")
 	if a.PrepareStatus == 0 && a.PrepareMS == 0 && !failed {
 		return span{}, false

@@ -3,7 +3,7 @@ package node
 import (
 	"flowbridge/b2bua/circuit"
 	"flowbridge/live"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 const circuitRemedy = "see flowbridge targets list; what failed is in the log's lines before, and calls try again by themselves"
@@ -26,7 +26,7 @@ func (n *Node) addresses(target string) []live.Address {
 	states := n.server.Stack().Names().States(target)
 	all := make([]live.Address, len(states))
 	for i, s := range states {
-		all[i] = live.Address{Address: s.String(), State: live.AddressOK, Until: store.TimeOf(s.Until), Cause: s.Cause}
+		all[i] = live.Address{Address: s.String(), State: live.AddressOK, Until: record.TimeOf(s.Until), Cause: s.Cause}
 		if !s.Until.IsZero() {
 			all[i].State = live.AddressAvoided
 		}
@@ -39,7 +39,7 @@ func (n *Node) circuits() map[string][]live.Circuit {
 	all := map[string][]live.Circuit{}
 	for _, s := range n.server.Circuits() {
 		c := live.Circuit{
-			Of: live.CircuitSIP, State: s.State.String(), Since: store.TimeOf(s.Since), RetryAt: store.TimeOf(s.RetryAt), Opened: s.Opened, Refused: s.Refused, Ping: s.Probe,
+			Of: live.CircuitSIP, State: s.State.String(), Since: record.TimeOf(s.Since), RetryAt: record.TimeOf(s.RetryAt), Opened: s.Opened, Refused: s.Refused, Ping: s.Probe,
 		}
 		if s.API {
 			c.Of = live.CircuitAPI

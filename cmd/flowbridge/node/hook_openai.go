@@ -13,7 +13,7 @@ import (
 	"flowbridge/config/template"
 	"flowbridge/internal/rest"
 	"flowbridge/openai"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // sessions accept the calls of this process that ring at OpenAI, and reject all others.
@@ -98,7 +98,7 @@ func (s sessions) sessionOf(vars template.Vars) (session rest.Object, err error)
 
 // note puts OpenAI's id of a call into its record. The call goes on without.
 func (s sessions) note(ctx context.Context, id, platformID string) {
-	_, err := s.node.store.PutReport(ctx, id, store.Report{CallID: platformID, Status: "accepted", ReceivedAt: store.TimeOf(time.Now()), Confirmed: true})
+	_, err := s.node.store.PutReport(ctx, id, record.Report{CallID: platformID, Status: "accepted", ReceivedAt: record.TimeOf(time.Now()), Confirmed: true})
 	if err != nil {
 		s.node.log.Warn().Err(err).Str("call", id).Str("openai_call_id", platformID).Msg("openai's id of a call is not in its record")
 	}

@@ -12,7 +12,7 @@ import (
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
 	"flowbridge/internal/rest"
-	"flowbridge/store"
+	"flowbridge/store/record"
 	"flowbridge/synthflow"
 )
 
@@ -103,22 +103,22 @@ var underWay = []string{"pending", "queue", "registered", "ringing", "in-progres
 
 // confirmed is a report as it goes into the record. Where the target has a token, the platform's API says it again: a
 // signature covers the call's id alone, so a copy of it would fit a forged report of that call.
-func (n *Node) confirmed(ctx context.Context, target string, said synthflow.Report) (store.Report, error) {
+func (n *Node) confirmed(ctx context.Context, target string, said synthflow.Report) (record.Report, error) {
 	told, err := n.tellOf(ctx, target, said.CallID)
 	switch {
 	case errors.Is(err, errNoAccount):
 	case rest.StatusOf(err) == http.StatusNotFound:
-		return store.Report{}, errNoSuchCall
+		return record.Report{}, errNoSuchCall
 	case err != nil:
 		n.log.Warn().Err(err).Str("target", target).Str("synthflow_call_id", said.CallID).Msg("a report could not be confirmed by the API")
 	case slices.Contains(underWay, told.Status):
-		return store.Report{}, fmt.Errorf("%w: %s", errNoWord, told.Status)
+		return record.Report{}, fmt.Errorf("%w: %s", errNoWord, told.Status)
 	default:
 		said = told
 	}
-	return store.Report{
+	return record.Report{
 		CallID: said.CallID, Status: said.Status, EndReason: said.EndReason, DurationMS: said.Duration.Milliseconds(),
-		ExternalID: said.ExternalID, ReceivedAt: store.TimeOf(time.Now()), Confirmed: err == nil,
+		ExternalID: said.ExternalID, ReceivedAt: record.TimeOf(time.Now()), Confirmed: err == nil,
 	}, nil
 }
 

@@ -13,7 +13,7 @@ import (
 
 	"flowbridge/b2bua/redirected"
 	"flowbridge/config"
-	"flowbridge/store"
+	"flowbridge/store/record"
 	"flowbridge/synthflow"
 )
 
@@ -58,8 +58,8 @@ store: {path: "`+filepath.Join(t.TempDir(), "f.db")+`"}
 			t.Error(err)
 		}
 	})
-	at := store.TimeOf(time.Now())
-	for _, r := range []store.Record{
+	at := record.TimeOf(time.Now())
+	for _, r := range []record.Record{
 		{ID: "A", Target: "prepared", SynthflowCallID: "sf-a", ExternalID: "ext-a"},
 		{ID: "B", Target: "direct", ExternalID: "ext-b"},
 		{ID: "C", Target: "bare", ExternalID: "ext-c"},
@@ -133,7 +133,7 @@ func TestTakeReport(t *testing.T) {
 // Vapi's report is of calls at Vapi only.
 func TestVapiReportIsOfVapisCalls(t *testing.T) {
 	s := newReportStage(t)
-	if err := s.store.Put(t.Context(), store.Record{ID: "E", Target: "direct", TargetSIPCallID: "leg-b", StartedAt: store.TimeOf(time.Now())}); err != nil {
+	if err := s.store.Put(t.Context(), record.Record{ID: "E", Target: "direct", TargetSIPCallID: "leg-b", StartedAt: record.TimeOf(time.Now())}); err != nil {
 		t.Fatal(err)
 	}
 	if id, err := s.dialled(t.Context(), "leg-b"); id != "" || err != nil {

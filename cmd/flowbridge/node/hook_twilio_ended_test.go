@@ -20,6 +20,7 @@ import (
 	"flowbridge/config/template"
 	"flowbridge/sim/synthflow"
 	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 const followConfig = `
@@ -143,13 +144,13 @@ func (s *followStage) ended(a asked, sid string, more ...string) asked {
 }
 
 // records waits for so many of them, the newest first.
-func (s *followStage) records(count int) []store.Record {
+func (s *followStage) records(count int) []record.Record {
 	s.t.Helper()
 	for {
 		if err := s.store.Flush(s.t.Context()); err != nil {
 			s.t.Fatal(err)
 		}
-		switch all, _, err := s.store.List(s.t.Context(), store.Filter{Limit: 100}); {
+		switch all, _, err := s.store.List(s.t.Context(), record.Filter{Limit: 100}); {
 		case err != nil || len(all) > count:
 			s.t.Fatalf("%d records, %v; want %d\n%s", len(all), err, count, s.log)
 		case len(all) == count:
@@ -160,7 +161,7 @@ func (s *followStage) records(count int) []store.Record {
 }
 
 // attemptsText is what a record says of its attempts.
-func attemptsText(r store.Record) string {
+func attemptsText(r record.Record) string {
 	var all []string
 	for _, a := range r.Attempts {
 		all = append(all, fmt.Sprintf("%s %d %s", a.Target, a.SIPStatus, a.Cause))
@@ -274,7 +275,7 @@ func TestTwilioFollowed(t *testing.T) {
 				t.Errorf("record %+v", r)
 			}
 			if r.StartedAt.IsZero() || r.DialedAt.Before(r.StartedAt.Time) || r.EndedAt.Before(r.DialedAt.Time) || !r.PreparedAt.IsZero() ||
-				r.AnsweredAt.IsZero() != (r.Disposition != store.DispositionAnswered) {
+				r.AnsweredAt.IsZero() != (r.Disposition != record.DispositionAnswered) {
 				t.Errorf("times of %+v", r)
 			}
 			if again := s.ended(to, "CA1", "DialCallStatus", "failed"); again.String() != then.String() {
@@ -347,7 +348,7 @@ func TestTwilioNoTargetTakesIt(t *testing.T) {
 		t.Errorf("got %v", then)
 	}
 	r := s.records(1)[0]
-	if r.Disposition != store.DispositionFailed || r.Cause != "prepare_failed" || r.EndedBy != store.EndedBySystem || r.Target != "unready" ||
+	if r.Disposition != record.DispositionFailed || r.Cause != "prepare_failed" || r.EndedBy != record.EndedBySystem || r.Target != "unready" ||
 		attemptsText(r) != "first 408 target_error, unready 0 prepare_failed" {
 		t.Errorf("record %+v", r)
 	}
@@ -362,7 +363,7 @@ func TestTwilioNoTargetTakesIt(t *testing.T) {
 	if then := s.ended(s.call("CA1"), "CA1", "DialCallStatus", "no-answer"); then.String() != "say" {
 		t.Errorf("got %v", then)
 	}
-	if r := s.records(1)[0]; r.Cause != "ring_timeout" || r.Disposition != store.DispositionNoAnswer || r.SIPStatus != 0 || r.EndedBy != store.EndedBySystem {
+	if r := s.records(1)[0]; r.Cause != "ring_timeout" || r.Disposition != record.DispositionNoAnswer || r.SIPStatus != 0 || r.EndedBy != record.EndedBySystem {
 		t.Errorf("record %+v", r)
 	}
 }
@@ -414,11 +415,11 @@ func TestTwilioInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	all, _, err := db.List(t.Context(), store.Filter{Limit: 10})
+	all, _, err := db.List(t.Context(), record.Filter{Limit: 10})
 	if err != nil || len(all) != 1 || db.Interrupted() != 0 {
 		t.Fatalf("%+v, %v", all, err)
 	}
-	if r := all[0]; r.Disposition != store.DispositionInterrupted || r.Cause != "shutdown" || r.EndedBy != store.EndedBySystem ||
+	if r := all[0]; r.Disposition != record.DispositionInterrupted || r.Cause != "shutdown" || r.EndedBy != record.EndedBySystem ||
 		attemptsText(r) != "first 0 shutdown" {
 		t.Errorf("record %+v", r)
 	}

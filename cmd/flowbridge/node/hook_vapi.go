@@ -14,7 +14,7 @@ import (
 	"flowbridge/b2bua/redirected"
 	"flowbridge/config"
 	"flowbridge/config/template"
-	"flowbridge/store"
+	"flowbridge/store/record"
 	"flowbridge/vapi"
 )
 
@@ -108,9 +108,9 @@ func (n *Node) takeVapi(kind string, body []byte) error {
 	}
 	first := false
 	if err == nil && id != "" {
-		first, err = n.store.PutReport(ctx, id, store.Report{
+		first, err = n.store.PutReport(ctx, id, record.Report{
 			CallID: said.CallID, Status: "ended", EndReason: said.EndedReason, DurationMS: said.Duration.Milliseconds(),
-			ReceivedAt: store.TimeOf(time.Now()), Confirmed: n.config().Hooks.Vapi.Secret != "",
+			ReceivedAt: record.TimeOf(time.Now()), Confirmed: n.config().Hooks.Vapi.Secret != "",
 		})
 	}
 	n.log.Info().Err(err).Str("vapi_call_id", said.CallID).Str("call", id).Str("end_reason", said.EndedReason).Bool("first", first).Msg("end-of-call-report")

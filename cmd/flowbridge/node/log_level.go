@@ -6,7 +6,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/admin"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // change is a level that is in force for a while.
@@ -49,7 +49,7 @@ func (l *Log) sayLevel(level zerolog.Level, until time.Time) {
 	log := l.Logger()
 	line := log.Log().Str("level", zerolog.InfoLevel.String()).Stringer("log_level", level)
 	if !until.IsZero() {
-		line.Str("until", store.TimeOf(until).String())
+		line.Str("until", record.TimeOf(until).String())
 	}
 	line.Msg("log level changed")
 }
@@ -67,7 +67,7 @@ func (l *Log) Level() (now, configured zerolog.Level, until time.Time) {
 // LogLevel is the level for the admin API.
 func (l *Log) LogLevel() admin.LogLevel {
 	now, configured, until := l.Level()
-	return admin.LogLevel{Level: now.String(), Configured: configured.String(), Until: store.TimeOf(until)}
+	return admin.LogLevel{Level: now.String(), Configured: configured.String(), Until: record.TimeOf(until)}
 }
 
 // SetLogLevel changes the level for the admin API.

@@ -20,29 +20,29 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/fleet"
-	"flowbridge/store"
+	"flowbridge/store/record"
 	"flowbridge/telemetry"
 )
 
 // seen notes what a watcher is told, and when.
 type seen struct{ told []string }
 
-func (s *seen) Changed(r store.Record) { s.told = append(s.told, "changed "+r.ID) }
-func (s *seen) Ended(r store.Record)   { s.told = append(s.told, "ended "+r.ID) }
+func (s *seen) Changed(r record.Record) { s.told = append(s.told, "changed "+r.ID) }
+func (s *seen) Ended(r record.Record)   { s.told = append(s.told, "ended "+r.ID) }
 
 // brokenSink refuses records.
 type brokenSink struct{ of *seen }
 
-func (b brokenSink) Journal(store.Record, []byte) { b.of.told = append(b.of.told, "journal") }
+func (b brokenSink) Journal(record.Record, []byte) { b.of.told = append(b.of.told, "journal") }
 
 func (b brokenSink) Owe(string, []byte) {}
 
-func (b brokenSink) Put(context.Context, store.Record) error {
+func (b brokenSink) Put(context.Context, record.Record) error {
 	b.of.told = append(b.of.told, "put")
 	return errors.New("refused")
 }
 
-func (b brokenSink) Keep(ctx context.Context, r *store.Record, _ []byte, done func(error)) {
+func (b brokenSink) Keep(ctx context.Context, r *record.Record, _ []byte, done func(error)) {
 	done(b.Put(ctx, *r))
 }
 
@@ -51,12 +51,12 @@ func TestWatchedSink(t *testing.T) {
 	all := &seen{}
 	refused := 0
 	s := &watchedSink{Sink: brokenSink{all}, counts: all, watchers: []watcher{all}, refused: func() { refused++ }}
-	s.Journal(store.Record{ID: "1"}, nil)
-	if err := s.Put(t.Context(), store.Record{ID: "1"}); err == nil || refused != 1 {
+	s.Journal(record.Record{ID: "1"}, nil)
+	if err := s.Put(t.Context(), record.Record{ID: "1"}); err == nil || refused != 1 {
 		t.Errorf("%v, refused %d", err, refused)
 	}
 	var kept error
-	s.Keep(t.Context(), &store.Record{ID: "2"}, nil, func(err error) { kept = err })
+	s.Keep(t.Context(), &record.Record{ID: "2"}, nil, func(err error) { kept = err })
 	if kept == nil || refused != 2 {
 		t.Errorf("%v, refused %d", kept, refused)
 	}

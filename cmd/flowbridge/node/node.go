@@ -32,6 +32,7 @@ import (
 	"flowbridge/media/kernel"
 	"flowbridge/recording"
 	"flowbridge/store"
+	"flowbridge/store/record"
 	"flowbridge/telemetry"
 	"flowbridge/webhook"
 )
@@ -389,13 +390,13 @@ func (n *Node) SIPAddr() netip.AddrPort { return n.server.Listeners()[0].AddrPor
 func (n *Node) WaitIdle(ctx context.Context) error { return n.server.WaitIdle(ctx) }
 
 // RecordOf is the record of the call that came in with a Call-ID, once it is written.
-func (n *Node) RecordOf(ctx context.Context, sipCallID string) (store.Record, error) {
-	records, _, err := n.store.List(ctx, store.Filter{ID: sipCallID, Limit: 1})
+func (n *Node) RecordOf(ctx context.Context, sipCallID string) (record.Record, error) {
+	records, _, err := n.store.List(ctx, record.Filter{ID: sipCallID, Limit: 1})
 	switch {
 	case err != nil:
-		return store.Record{}, err
+		return record.Record{}, err
 	case len(records) == 0:
-		return store.Record{}, fmt.Errorf("call %s has no record", sipCallID)
+		return record.Record{}, fmt.Errorf("call %s has no record", sipCallID)
 	}
 	return records[0], nil
 }

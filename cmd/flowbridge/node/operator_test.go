@@ -30,7 +30,7 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/config/template"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // fakeReloader keeps what it was given.
@@ -320,7 +320,7 @@ func TestDrainDoesNotWaitForConsumers(t *testing.T) {
 	if _, err := s.node.store.SetConsumers(t.Context(), "webhook:gone"); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.node.store.Put(t.Context(), store.Record{ID: "1", EndedAt: store.TimeOf(time.Now())}); err != nil {
+	if err := s.node.store.Put(t.Context(), record.Record{ID: "1", EndedAt: record.TimeOf(time.Now())}); err != nil {
 		t.Fatal(err)
 	}
 	told, free := false, false

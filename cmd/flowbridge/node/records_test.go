@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/store"
+	"flowbridge/store/record"
 	"flowbridge/webhook"
 )
 
@@ -46,7 +46,7 @@ func TestWebhooksFollowTheConfiguration(t *testing.T) {
 	}
 	put := func(id string) {
 		t.Helper()
-		if err := s.node.store.Put(t.Context(), store.Record{ID: id, Trunk: "carrier", EndedAt: store.TimeOf(time.Now())}); err != nil {
+		if err := s.node.store.Put(t.Context(), record.Record{ID: id, Trunk: "carrier", EndedAt: record.TimeOf(time.Now())}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -7,7 +7,7 @@ import (
 
 	"flowbridge/admin"
 	"flowbridge/b2bua/registration"
-	"flowbridge/store"
+	"flowbridge/store/record"
 	"flowbridge/telemetry"
 )
 
@@ -15,7 +15,7 @@ import (
 const bindingsPatience = 2 * time.Second
 
 // bindings are those of who had registered at the process before. Those that can't be read now are taken up once they can be.
-func (n *Node) bindings(ctx context.Context) map[string][]store.Binding {
+func (n *Node) bindings(ctx context.Context) map[string][]record.Binding {
 	bounded, cancel := context.WithTimeout(ctx, bindingsPatience)
 	defer cancel()
 	all, err := n.store.Bindings(bounded)
@@ -28,7 +28,7 @@ func (n *Node) bindings(ctx context.Context) map[string][]store.Binding {
 }
 
 // takeUpBindings takes up what could not be read at the start.
-func (n *Node) takeUpBindings(ctx context.Context, later func(context.Context) (map[string][]store.Binding, error)) {
+func (n *Node) takeUpBindings(ctx context.Context, later func(context.Context) (map[string][]record.Binding, error)) {
 	all, err := later(ctx)
 	switch {
 	case ctx.Err() != nil:
@@ -66,11 +66,11 @@ func (n *Node) registrations() admin.Registrations {
 }
 
 // timeOf is a time of the admin API; the zero one is null there.
-func timeOf(t time.Time) store.Time {
+func timeOf(t time.Time) record.Time {
 	if t.IsZero() {
-		return store.Time{}
+		return record.Time{}
 	}
-	return store.TimeOf(t)
+	return record.TimeOf(t)
 }
 
 // holderOf splits what the server calls a trunk or target.

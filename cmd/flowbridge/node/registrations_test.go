@@ -13,6 +13,7 @@ import (
 
 	"flowbridge/config"
 	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // TestStartOnADiskThatTakesNothing: a process takes calls, and knows who has registered, although its disk is read-only. What it
@@ -30,7 +31,7 @@ func TestStartOnADiskThatTakesNothing(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			kept.KeepBindings("trunk phone", []store.Binding{{Contact: "sip:a@127.0.72.5", Transport: "udp", Expires: time.Now().Add(time.Hour)}})
+			kept.KeepBindings("trunk phone", []record.Binding{{Contact: "sip:a@127.0.72.5", Transport: "udp", Expires: time.Now().Add(time.Hour)}})
 			if err := kept.Close(); err != nil {
 				t.Fatal(err)
 			}

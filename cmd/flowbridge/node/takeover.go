@@ -17,7 +17,7 @@ import (
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/internal/handover"
 	"flowbridge/media"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // The new process's part of an upgrade.
@@ -247,7 +247,7 @@ func (p *Predecessor) Restore(stack *transport.Stack) error {
 }
 
 // left are the calls of a killed process; none of one that has handed its calls over.
-func (n *Node) left() []store.Left {
+func (n *Node) left() []record.Left {
 	if n.before != nil {
 		return nil
 	}

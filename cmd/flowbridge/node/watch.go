@@ -4,15 +4,15 @@ import (
 	"context"
 
 	"flowbridge/b2bua"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // watcher is told of calls when the journal and the store are. It must not block.
 type watcher interface {
 	// Changed has the record of a live call so far: at its start, when it is dialled, answered, recorded, transferred.
-	Changed(r store.Record)
+	Changed(r record.Record)
 	// Ended has the record of a call that is over, after it was committed, or could not be.
-	Ended(r store.Record)
+	Ended(r record.Record)
 }
 
 // watchedSink is a Sink whose records are seen by watchers, too.
@@ -31,7 +31,7 @@ func (n *Node) sink() *watchedSink {
 }
 
 // Journal notes the state of a call that is not over.
-func (s *watchedSink) Journal(r store.Record, state []byte) {
+func (s *watchedSink) Journal(r record.Record, state []byte) {
 	s.Sink.Journal(r, state)
 	s.counts.Changed(r)
 	for _, w := range s.watchers {
@@ -40,7 +40,7 @@ func (s *watchedSink) Journal(r store.Record, state []byte) {
 }
 
 // Put keeps the record of a finished call. The watchers see it even if it could not be written.
-func (s *watchedSink) Put(ctx context.Context, r store.Record) error {
+func (s *watchedSink) Put(ctx context.Context, r record.Record) error {
 	s.counts.Ended(r)
 	err := s.Sink.Put(ctx, r)
 	s.ended(ctx, r, err)
@@ -48,7 +48,7 @@ func (s *watchedSink) Put(ctx context.Context, r store.Record) error {
 }
 
 // Keep is Put that does not wait.
-func (s *watchedSink) Keep(ctx context.Context, r *store.Record, owes []byte, done func(error)) {
+func (s *watchedSink) Keep(ctx context.Context, r *record.Record, owes []byte, done func(error)) {
 	s.counts.Ended(*r)
 	s.Sink.Keep(ctx, r, owes, func(err error) {
 		s.ended(ctx, *r, err)
@@ -57,7 +57,7 @@ func (s *watchedSink) Keep(ctx context.Context, r *store.Record, owes []byte, do
 }
 
 // ended tells the watchers of a call whose record was kept, or not.
-func (s *watchedSink) ended(ctx context.Context, r store.Record, err error) {
+func (s *watchedSink) ended(ctx context.Context, r record.Record, err error) {
 	if err != nil && ctx.Err() == nil {
 		s.refused()
 	}

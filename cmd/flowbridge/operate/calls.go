@@ -17,7 +17,7 @@ import (
 	"flowbridge/admin"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // Calls is `flowbridge calls`.
@@ -125,7 +125,7 @@ func printCall(w io.Writer, c *admin.Call) {
 		row("attempt", "%s: prepare %s, status %s, cause %s, %d ms %s", a.Target, statusOrDash(a.PrepareStatus), statusOrDash(a.SIPStatus),
 			orDash(a.Cause), a.MS, a.Reason)
 	}
-	for i, side := range []*store.MediaSide{&c.Media.A, &c.Media.B} {
+	for i, side := range []*record.MediaSide{&c.Media.A, &c.Media.B} {
 		if side.Rx+side.Tx > 0 {
 			row([]string{"caller", "target"}[i], "%d packets in, %d out, %d lost, jitter %.1f ms", side.Rx, side.Tx, side.Lost, float64(side.JitterMS))
 		}

@@ -19,7 +19,7 @@ import (
 	"flowbridge/admin"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/live"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // fakeServer is a server with one live and one finished call.
@@ -47,10 +47,10 @@ func (f *fakeServer) logged() string {
 	return f.log.String()
 }
 
-var began = store.TimeOf(time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC))
+var began = record.TimeOf(time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC))
 
 func (f *fakeServer) Live(context.Context) []admin.Call {
-	return []admin.Call{{Record: store.Record{ID: "live", StartedAt: began, Trunk: "carrier", From: "+15075550100\x1b", To: "+15075785607"}, Phase: "bridged"}}
+	return []admin.Call{{Record: record.Record{ID: "live", StartedAt: began, Trunk: "carrier", From: "+15075550100\x1b", To: "+15075785607"}, Phase: "bridged"}}
 }
 
 func (f *fakeServer) Find(ctx context.Context, id string) (admin.Call, bool) {
@@ -58,14 +58,14 @@ func (f *fakeServer) Find(ctx context.Context, id string) (admin.Call, bool) {
 	return c, id == c.ID
 }
 
-func (f *fakeServer) List(context.Context, store.Filter) ([]store.Record, string, error) {
+func (f *fakeServer) List(context.Context, record.Filter) ([]record.Record, string, error) {
 	return nil, "", nil
 }
 
-func (f *fakeServer) Get(_ context.Context, id string) (store.Record, bool, error) {
-	return store.Record{
+func (f *fakeServer) Get(_ context.Context, id string) (record.Record, bool, error) {
+	return record.Record{
 		ID: "done", StartedAt: began, EndedAt: began, Disposition: "answered", Cause: "caller_hangup", EndedBy: "caller",
-		Attempts: []store.Attempt{{Target: "broken", PrepareStatus: 503, Cause: "prepare_failed", MS: 105}},
+		Attempts: []record.Attempt{{Target: "broken", PrepareStatus: 503, Cause: "prepare_failed", MS: 105}},
 	}, id == "done", nil
 }
 
@@ -119,7 +119,7 @@ func (f *fakeServer) LogLevel() admin.LogLevel {
 }
 
 func (f *fakeServer) SetLogLevel(level string, during time.Duration) admin.LogLevel {
-	return admin.LogLevel{Level: level, Configured: "info", Until: store.TimeOf(began.Add(during))}
+	return admin.LogLevel{Level: level, Configured: "info", Until: record.TimeOf(began.Add(during))}
 }
 
 // listening starts a server's admin API and gives a configuration file that names it.

@@ -17,7 +17,7 @@ import (
 	"flowbridge/cmd/flowbridge/node"
 	"flowbridge/config"
 	"flowbridge/sim"
-	"flowbridge/store"
+	"flowbridge/store/record"
 )
 
 // Through is a test call from a trunk through a configuration.
@@ -109,11 +109,11 @@ func aside(cfg *config.Config, trunk, db string) (own *config.Config, at netip.A
 }
 
 // recordAfter waits for the end of the call and gives its record.
-func recordAfter(ctx context.Context, n *node.Node, sipCallID string) (store.Record, error) {
+func recordAfter(ctx context.Context, n *node.Node, sipCallID string) (record.Record, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if err := n.WaitIdle(ctx); err != nil {
-		return store.Record{}, fmt.Errorf("the call does not end: %w", err)
+		return record.Record{}, fmt.Errorf("the call does not end: %w", err)
 	}
 	record, err := n.RecordOf(ctx, sipCallID)
 	if err != nil {

@@ -1,6 +1,8 @@
-package store
+package record
 
-import "encoding/json"
+import (
+	"encoding/json"
+)
 
 // The values of Record.Disposition.
 const (

@@ -1,4 +1,4 @@
-package store
+package record
 
 import (
 	"encoding/json"
@@ -19,7 +19,7 @@ func fill(v reflect.Value, random *rand.Rand, zeros bool) {
 	switch v.Kind() {
 	case reflect.Struct:
 		if v.Type() == reflect.TypeFor[Time]() {
-			v.Set(reflect.ValueOf(TimeOf(start.Add(time.Duration(random.IntN(1e9)) * time.Microsecond))))
+			v.Set(reflect.ValueOf(TimeOf(time.Unix(1_800_000_000, 0).Add(time.Duration(random.IntN(1e9)) * time.Microsecond))))
 			return
 		}
 		for _, field := range v.Fields() {
@@ -56,9 +56,9 @@ func TestEncoding(t *testing.T) {
 			got  []byte
 			like any
 		}{
-			"attempts":   {appendList(nil, r.Attempts, appendAttempt), emptyNotNil(r.Attempts)},
-			"recordings": {appendList(nil, r.Recordings, appendRecording), emptyNotNil(r.Recordings)},
-			"media":      {appendMedia(nil, &r.Media), r.Media},
+			"attempts":   {AppendAttempts(nil, r.Attempts), emptyNotNil(r.Attempts)},
+			"recordings": {AppendRecordings(nil, r.Recordings), emptyNotNil(r.Recordings)},
+			"media":      {AppendMedia(nil, &r.Media), r.Media},
 		} {
 			want, err := json.Marshal(part.like)
 			if err != nil {
@@ -76,7 +76,7 @@ func TestEncoding(t *testing.T) {
 		if err := json.Unmarshal(text, &want); err != nil {
 			t.Fatal(err)
 		}
-		if err := json.Unmarshal(appendRecord(nil, &r), &got); err != nil {
+		if err := json.Unmarshal(AppendRecord(nil, &r), &got); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -96,7 +96,7 @@ func emptyNotNil[T any](items []T) []T {
 func TestEncodingOfNoNumbers(t *testing.T) {
 	m := Media{A: MediaSide{JitterMS: math.NaN(), RTT: Millis(math.Inf(1))}, MOS: Score(math.Inf(-1))}
 	var got Media
-	if err := json.Unmarshal(appendMedia(nil, &m), &got); err != nil || got != (Media{}) {
+	if err := json.Unmarshal(AppendMedia(nil, &m), &got); err != nil || got != (Media{}) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
@@ -106,7 +106,7 @@ func BenchmarkEncode(b *testing.B) {
 	var text []byte
 	b.ReportAllocs()
 	for b.Loop() {
-		text = appendRecord(text[:0], &r)
+		text = AppendRecord(text[:0], &r)
 	}
 	b.ReportMetric(float64(len(text)), "bytes")
 }

@@ -1,4 +1,4 @@
-package store
+package record
 
 import (
 	"math"
@@ -49,7 +49,7 @@ func (t Time) appendJSON(b []byte) []byte {
 	if t.IsZero() {
 		return append(b, "null"...)
 	}
-	return append(t.appendText(append(b, '"')), '"')
+	return append(t.AppendTo(append(b, '"')), '"')
 }
 
 // score appends null for zero.
@@ -138,6 +138,12 @@ func appendList[T any](b []byte, items []T, one func([]byte, *T) []byte) []byte 
 	return append(b, ']')
 }
 
+// AppendAttempts appends the column attempts.
+func AppendAttempts(b []byte, all []Attempt) []byte { return appendList(b, all, appendAttempt) }
+
+// AppendRecordings appends the column recordings.
+func AppendRecordings(b []byte, all []Recording) []byte { return appendList(b, all, appendRecording) }
+
 func appendAttempt(b []byte, a *Attempt) []byte {
 	b = textOf(append(b, '{'), "target", a.Target)
 	b = textIf(b, "reason", a.Reason)
@@ -168,7 +174,8 @@ func appendRecording(b []byte, r *Recording) []byte {
 	return append(textIf(b, "error", r.Error), '}')
 }
 
-func appendMedia(b []byte, m *Media) []byte {
+// AppendMedia appends the column media.
+func AppendMedia(b []byte, m *Media) []byte {
 	b = appendSide(key(append(b, '{'), "a"), &m.A)
 	b = appendSide(key(b, "b"), &m.B)
 	b = score(b, "mos", float64(m.MOS))
@@ -214,8 +221,8 @@ func appendDropped(b []byte, d *DroppedBy) []byte {
 	return append(numberIf(b, "unconfirmed", d.Unconfirmed), '}')
 }
 
-// appendRecord appends what the journal keeps: a record without its zeros, which most fields of a live call are.
-func appendRecord(b []byte, r *Record) []byte {
+// AppendRecord appends what the journal keeps: a record without its zeros, which most fields of a live call are.
+func AppendRecord(b []byte, r *Record) []byte {
 	b = append(b, '{')
 	for _, f := range [...]struct{ name, text string }{
 		{"id", r.ID},
@@ -258,7 +265,7 @@ func appendRecord(b []byte, r *Record) []byte {
 		b = appendList(key(b, "attempts"), r.Attempts, appendAttempt)
 	}
 	if r.Media != (Media{}) {
-		b = appendMedia(key(b, "media"), &r.Media)
+		b = AppendMedia(key(b, "media"), &r.Media)
 	}
 	if len(r.Recordings) > 0 {
 		b = appendList(key(b, "recordings"), r.Recordings, appendRecording)

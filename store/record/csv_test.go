@@ -1,8 +1,7 @@
-package store
+package record
 
 import (
 	"encoding/csv"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +34,16 @@ func rows(t testing.TB, records ...Record) []map[string]string {
 		all = append(all, row)
 	}
 	return all
+}
+
+// sample is a record with something in each kind of column.
+func sample(id string) Record {
+	return Record{
+		ID: id, From: "+15550100001", StartedAt: TimeOf(time.Date(2026, 11, 20, 8, 0, 0, 123_000_000, time.UTC)), DurationMS: 60000,
+		TraceID: "0af7651916cd43dd8448eb211c80319c", Attempts: []Attempt{{Target: "synthflow", DroppedHeaders: []string{"X-A", "X-B"}}},
+		Recordings: []Recording{{File: "2026/11/20/x.wav", Format: "wav", Bytes: 1920044}},
+		Media:      Media{A: MediaSide{Rx: 3000, JitterMS: 1.5}, B: MediaSide{Rx: 2, DroppedBy: DroppedBy{WrongSource: 3}, MOS: 3.2}, MOS: 4.3, OneWay: "b"},
+	}
 }
 
 func TestCSV(t *testing.T) {
@@ -103,77 +112,6 @@ func FuzzCSV(f *testing.F) {
 			if cell[0] != '+' || strings.Trim(cell[1:], "0123456789") != "" || len(cell) == 1 {
 				t.Errorf("%s: %q may be a formula", name, cell)
 			}
-		}
-	})
-}
-
-// BenchmarkSearch measures searches among a million calls: go test ./store -run - -bench Search -benchtime 3x
-func BenchmarkSearch(b *testing.B) {
-	calls := 1_000_000
-	if testing.Short() {
-		calls = 10_000
-	}
-	path := filepath.Join(b.TempDir(), "f.db")
-	s := openTest(b, path)
-	mustPut(b, s, sample("template"))
-	db, err := openRaw(path)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer db.Close()
-	if _, err := db.ExecContext(b.Context(), `PRAGMA synchronous = OFF`); err != nil {
-		b.Fatal(err)
-	}
-	const fill = `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
-		INSERT INTO calls (` + columnList + `) SELECT printf('%012d', n.i), node, trunk, route, target, direction, printf('+1555%07d', n.i * 7919 % 10000000), "to",
-		printf('%d@carrier', n.i), printf('%d@us', n.i), printf('p%d', n.i), strftime('%Y-%m-%dT%H:%M:%fZ', 1790000000 + n.i * 3, 'unixepoch'),
-		ringing_at, prepared_at, dialed_at, answered_at, ended_at, setup_ms, duration_ms, disposition, sip_status, q850, cause, ended_by, codec,
-		attempts, media, recordings, lead, printf('e%d', n.i), printf('%032x', n.i) FROM n, calls WHERE calls.id = 'template'`
-	begun := time.Now()
-	if _, err := db.ExecContext(b.Context(), fill, calls); err != nil {
-		b.Fatal(err)
-	}
-	if _, err := db.ExecContext(b.Context(), `PRAGMA wal_checkpoint(TRUNCATE)`); err != nil {
-		b.Fatal(err)
-	}
-	b.Logf("%d calls made in %v", calls, time.Since(begun))
-	for name, f := range map[string]Filter{
-		"newest": {}, "rare cause": {Cause: "prepare_failed"}, "other trunk": {Trunk: "pbx"}, "rare number": {Number: "5550007919"}, "no number": {Number: "99999999999"},
-		"common number": {Number: "555"}, "Call-ID": {ID: "77@carrier"}, "no id": {ID: "none"}, "oldest day": {Until: time.Unix(1790080000, 0)},
-	} {
-		b.Run(name, func(b *testing.B) {
-			for range b.N {
-				if _, _, err := s.List(b.Context(), f); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-	b.Run("purge of half", func(b *testing.B) {
-		for range b.N {
-			slowest := make(chan time.Duration, 1)
-			stop := make(chan struct{})
-			go func() {
-				var worst time.Duration
-				defer func() { slowest <- worst }()
-				for i := 0; ; i++ {
-					select {
-					case <-stop:
-						return
-					default:
-					}
-					at := time.Now()
-					r := sample("during-" + time.Now().String())
-					r.StartedAt = TimeOf(time.Now().Add(time.Hour * 24 * 365))
-					if err := s.Put(b.Context(), r); err != nil {
-						b.Error(err)
-					}
-					worst = max(worst, time.Since(at))
-				}
-			}()
-			n, err := s.Purge(b.Context(), time.Unix(1790000000+int64(calls)*3/2, 0))
-			close(stop)
-			b.Logf("%d purged, %v; the slowest call waited %v", n, err, <-slowest)
 		}
 	})
 }

@@ -1,4 +1,4 @@
-package store
+package record
 
 import (
 	"database/sql/driver"
@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// timeLayout is RFC 3339 in UTC with exactly three decimals, so that text sorts like time.
-const timeLayout = "2006-01-02T15:04:05.000Z"
+// TimeLayout is RFC 3339 in UTC with exactly three decimals, so that text sorts like time.
+const TimeLayout = "2006-01-02T15:04:05.000Z"
 
 var errNotTime = errors.New("not an RFC 3339 time")
 
@@ -28,15 +28,15 @@ func (t Time) String() string {
 	if t.IsZero() {
 		return ""
 	}
-	return string(t.appendText(make([]byte, 0, len(timeLayout))))
+	return string(t.AppendTo(make([]byte, 0, len(TimeLayout))))
 }
 
-// appendText appends the text of a time that is not zero, as timeLayout has it.
-func (t Time) appendText(b []byte) []byte {
+// AppendTo appends the text of a time that is not zero, as TimeLayout has it.
+func (t Time) AppendTo(b []byte) []byte {
 	u := t.UTC()
 	year, month, day := u.Date()
 	if year < 0 || year > 9999 {
-		return u.AppendFormat(b, timeLayout)
+		return u.AppendFormat(b, TimeLayout)
 	}
 	hour, minute, second := u.Clock()
 	b = append(appendTwo(appendTwo(b, year/100), year%100), '-')

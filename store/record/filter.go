@@ -1,4 +1,4 @@
-package store
+package record
 
 import (
 	"encoding/base64"
@@ -39,15 +39,6 @@ type Filter struct {
 const byID = `(id = ? OR sip_call_id = ? AND sip_call_id <> '' OR target_sip_call_id = ? AND target_sip_call_id <> ''
 	OR synthflow_call_id = ? AND synthflow_call_id <> '' OR external_id = ? AND external_id <> ''
 	OR trace_id = ? AND trace_id <> '' OR id IN (SELECT o.id FROM other_ids AS o WHERE o.other = ?))`
-
-// query finds one call more than the limit, which says that there are more.
-func (f Filter) query() (text string, args []any, err error) {
-	where, args, err := f.SQL()
-	if err != nil {
-		return "", nil, err
-	}
-	return `SELECT ` + selectList + ` FROM calls` + where + ` ORDER BY started_at DESC, id DESC LIMIT ?`, append(args, f.PageSize()+1), nil
-}
 
 // PageSize is the number of records of a page.
 func (f Filter) PageSize() int {
@@ -134,7 +125,7 @@ func parseCursor(c string) (started, id string, err error) {
 		return "", "", ErrCursor
 	}
 	started, id, ok := strings.Cut(string(b), " ")
-	if _, err := time.Parse(timeLayout, started); err != nil || !ok || id == "" {
+	if _, err := time.Parse(TimeLayout, started); err != nil || !ok || id == "" {
 		return "", "", ErrCursor
 	}
 	return started, id, nil

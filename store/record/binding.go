@@ -1,0 +1,22 @@
+package record
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Binding is a Contact that has registered here (RFC 3261 section 10).
+type Binding struct {
+	Contact    string         `json:"contact"`            // its URI
+	Instance   string         `json:"instance,omitempty"` // of the device (RFC 5626 section 4.1), with its reg-id; empty: it has not said
+	Q          int            `json:"q"`                  // thousandths: the preference among Contacts
+	CallID     string         `json:"call_id"`            // of the REGISTER that has made it
+	CSeq       uint32         `json:"cseq"`
+	Path       []string       `json:"path,omitempty"` // of the proxies on the way (RFC 3327), the nearest to us first
+	Received   netip.AddrPort `json:"received"`       // where the REGISTER came from
+	Transport  string         `json:"transport"`      // udp, tcp or tls
+	Flow       uint64         `json:"flow,omitempty"` // the connection that it came by, as long as that lasts; 0: none
+	Agent      string         `json:"user_agent,omitempty"`
+	Registered time.Time      `json:"registered_at"` // the last REGISTER
+	Expires    time.Time      `json:"expires_at"`
+}

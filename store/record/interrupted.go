@@ -1,0 +1,90 @@
+package record
+
+import (
+	"cmp"
+	"errors"
+	"io/fs"
+	"slices"
+	"time"
+)
+
+// q850Unspecified is the ISDN cause (ITU-T Q.850) of an end that no party asked for.
+const q850Unspecified = 31
+
+// Left is a call that a killed process left, and that may go on. Until its record is written it stays in the journal.
+type Left struct {
+	Record      Record    // so far
+	Interrupted Record    // of a call that can't go on
+	State       []byte    // as it was given to Journal or Owe
+	Owed        bool      // the call is over, and owes its peers something
+	Alive       time.Time // when the process was alive last, or up to beatEvery before that
+}
+
+// InterruptedAt ends a record at the last moment at which its process is known to have run; zero: now.
+func (r Record) InterruptedAt(alive Time, now time.Time) Record {
+	r.EndedAt = alive
+	if r.EndedAt.IsZero() {
+		r.EndedAt = TimeOf(now)
+	}
+	if r.StartedAt.IsZero() {
+		r.StartedAt = r.EndedAt
+	}
+	r.Disposition, r.Cause, r.EndedBy = DispositionInterrupted, CauseProcessRestart, EndedBySystem
+	r.DurationMS = 0
+	r.Killed()
+	if !r.AnsweredAt.IsZero() {
+		r.SIPStatus, r.Q850 = 200, q850Unspecified
+		r.DurationMS = max(0, r.EndedAt.Sub(r.AnsweredAt.Time).Milliseconds())
+	}
+	return r
+}
+
+// Interrupted is the record of a call that ended now with its process.
+func (r Record) Interrupted(now time.Time) Record { return r.InterruptedAt(TimeOf(now), now) }
+
+// Killed notes that the recordings which had not ended did so with their process. SettleRecordings knows more.
+func (r *Record) Killed() {
+	for i := range r.Recordings {
+		if f := &r.Recordings[i]; f.EndedAt.IsZero() {
+			f.Bytes, f.Error = 0, killedUnknown
+		}
+	}
+}
+
+// The errors of a killed process's recordings. The journal's sizes are as old as its last entry, so the files are
+// asked.
+const (
+	killed        = "the process was killed"
+	killedUnknown = killed + ": it is not known how the file ended"
+)
+
+// Settled reports whether no recording waits for SettleRecordings.
+func (r *Record) Settled() bool {
+	return !slices.ContainsFunc(r.Recordings, func(f Recording) bool { return f.Error == killedUnknown })
+}
+
+// FinishedFile returns the size in bytes of a recording and when it was last written. The error is fs.ErrNotExist if
+// there is no such file.
+type FinishedFile func(file string) (bytes int64, ended time.Time, err error)
+
+// SettleRecordings takes the size and the end of a killed process's recordings from their files, and says whether it has
+// changed the record.
+func (r *Record) SettleRecordings(look FinishedFile) (changed bool) {
+	for i := range r.Recordings {
+		f := &r.Recordings[i]
+		if f.Error != killedUnknown {
+			continue
+		}
+		switch size, ended, err := look(f.File); {
+		case errors.Is(err, fs.ErrNotExist):
+			f.Error = killed + ", and " + f.File + " is not there: nothing had been written, or it was removed"
+			f.File, f.EndedAt = "", cmp.Or(r.EndedAt, f.StartedAt)
+		case err != nil:
+			continue
+		default:
+			f.Bytes, f.EndedAt, f.Error = size, TimeOf(ended), killed
+		}
+		changed = true
+	}
+	return changed
+}

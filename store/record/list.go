@@ -1,0 +1,40 @@
+package record
+
+import (
+	"context"
+)
+
+// eachStep is how many records Each holds at a time.
+const eachStep = 200
+
+// Lister lists finished calls, as Reader does.
+type Lister interface {
+	List(ctx context.Context, f Filter) (records []Record, next string, err error)
+}
+
+// Each gives all finished calls of a filter to a function, newest first, until that returns an error. Filter.Limit counts
+// them all; 0 means no limit. It reads in steps, and nothing is held open between them. So a slow function keeps neither
+// memory nor the database's log from being freed. A call that ends meanwhile comes or not; none comes twice.
+func Each(ctx context.Context, from Lister, f Filter, do func(Record) error) error {
+	for left := f.Limit; ; {
+		f.Limit = eachStep
+		if left > 0 {
+			f.Limit = min(left, eachStep)
+		}
+		records, next, err := from.List(ctx, f)
+		if err != nil {
+			return err
+		}
+		for _, rec := range records {
+			if err := do(rec); err != nil {
+				return err
+			}
+		}
+		if f.Cursor = next; next == "" || left > 0 && left <= len(records) {
+			return nil
+		}
+		if left > 0 {
+			left -= len(records)
+		}
+	}
+}

@@ -1,0 +1,30 @@
+package record
+
+// The values of OutboxItem.Kind.
+const (
+	// OutboxCall: the call is over, and its record is there.
+	OutboxCall = "call"
+	// OutboxRecording: the recordings of the call are complete, which may be later than the call.
+	OutboxRecording = "recording"
+	// OutboxReport: the platform's report of the call is there, and joined to its record.
+	OutboxReport = "report"
+)
+
+// OutboxItem is one change of a finished call that a consumer has yet to get. The record itself is got by its id: so a
+// consumer always sees the newest state.
+type OutboxItem struct {
+	// Seq orders the items. It is never used twice.
+	Seq int64
+	// CallID is Record.ID.
+	CallID string
+	// Kind is OutboxCall, OutboxRecording or OutboxReport.
+	Kind string
+	// Tries is how often the item was postponed.
+	Tries int
+	// DueAt is when it was due after the last postponement; zero: it was not postponed.
+	DueAt Time
+	// CreatedAt is when the change was committed.
+	CreatedAt Time
+	// Reason is why it was postponed last.
+	Reason string
+}
