@@ -22,14 +22,14 @@ model: ## calls at random for an hour
 	./scripts/model.sh 60
 
 e2e: ## SIPp and baresip against the real binary
-	go test -tags e2e -count=1 ./e2e
+	go test -tags e2e -count=1 ./cmd/flowbridge/e2e
 
 package: ## the Debian packages, in dist/
 	./scripts/package
 
 lint:
 	golangci-lint run ./...
-	golangci-lint run --build-tags e2e ./e2e/...
+	golangci-lint run --build-tags e2e ./cmd/flowbridge/e2e/...
 	cd scripts && golangci-lint run ./...
 
 bench: ## the hot paths

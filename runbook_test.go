@@ -146,7 +146,7 @@ func wantRow(t *testing.T, rows map[string][]string, name string) {
 }
 
 // notRunning are the packages whose log no operator of a server sees: stand-ins, tests and tools.
-var notRunning = []string{"sim", "e2e", "scripts", ".git"}
+var notRunning = []string{"sim", "cmd/flowbridge/e2e", "scripts", ".git"}
 
 // warnings are the messages that the program logs as warnings or errors, with a place of each.
 func warnings(t *testing.T) map[string]string {

@@ -9,8 +9,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/internal/httpd"
-	"flowbridge/live"
 	"flowbridge/store/record"
+	"flowbridge/telemetry/live"
 )
 
 // phaseEnded is the phase of a call that is finished.

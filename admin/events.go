@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"flowbridge/live"
 	"flowbridge/store/record"
+	"flowbridge/telemetry/live"
 )
 
 // The bounds of /api/events.

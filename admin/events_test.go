@@ -17,8 +17,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"flowbridge/live"
 	"flowbridge/store/record"
+	"flowbridge/telemetry/live"
 )
 
 // listener reads /api/events of a handler, without a network.

@@ -3,7 +3,7 @@ package admin
 import (
 	"net/http"
 
-	"flowbridge/live"
+	"flowbridge/telemetry/live"
 )
 
 // Figures gives the statistics of the last minutes, and how each target does.

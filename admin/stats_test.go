@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"flowbridge/live"
+	"flowbridge/telemetry/live"
 )
 
 type fakeFigures struct{}

@@ -3,7 +3,7 @@ package admin
 import (
 	"net/http"
 
-	"flowbridge/live"
+	"flowbridge/telemetry/live"
 )
 
 // targets lists the targets, and the trunks that can be called, in the order of the configuration.

@@ -10,8 +10,8 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/stir"
 	"flowbridge/config/template"
-	"flowbridge/stir"
 	"flowbridge/store/record"
 )
 

@@ -10,7 +10,7 @@ import (
 // docs/sip-conformance.md and the decisions in doc.go name tests that exist.
 func TestConformanceNamesTests(t *testing.T) {
 	there := map[string]bool{}
-	for _, pattern := range []string{"*_test.go", "*/*_test.go", "../e2e/*_test.go", "../media/*_test.go", "../media/*/*_test.go", "../audio/*_test.go", "../stir/*_test.go", "../config/*_test.go"} {
+	for _, pattern := range []string{"*_test.go", "*/*_test.go", "../cmd/flowbridge/e2e/*_test.go", "../media/*_test.go", "../media/*/*_test.go", "../config/*_test.go"} {
 		files, _ := filepath.Glob(pattern)
 		for _, file := range files {
 			source, err := os.ReadFile(file)

@@ -14,10 +14,10 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/report"
 	"flowbridge/b2bua/sdp"
+	"flowbridge/b2bua/stir"
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 	"flowbridge/config/template"
-	"flowbridge/stir"
 )
 
 // Explain says what a call would do, with the functions of real calls. It opens no

@@ -19,7 +19,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/media"
-	"flowbridge/recording"
+	"flowbridge/media/recording"
 	"flowbridge/store/record"
 )
 

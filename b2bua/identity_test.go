@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/stir"
 	"flowbridge/internal/stirtest"
-	"flowbridge/stir"
 	"flowbridge/store/record"
 )
 

@@ -11,8 +11,8 @@ import (
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/reach"
 	"flowbridge/b2bua/sdp"
+	"flowbridge/b2bua/stir"
 	"flowbridge/media"
-	"flowbridge/stir"
 )
 
 // item is one thing that was posted to a call: an input for one of its legs,

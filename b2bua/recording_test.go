@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"flowbridge/internal/siptest"
-	"flowbridge/recording"
+	"flowbridge/media/recording"
 )
 
 // TestRecordsEveryCall: with record: always a call is recorded from its answer

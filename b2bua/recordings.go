@@ -8,7 +8,7 @@ import (
 	"flowbridge/b2bua/kept"
 	"flowbridge/config"
 	"flowbridge/media"
-	"flowbridge/recording"
+	"flowbridge/media/recording"
 	"flowbridge/store/record"
 )
 

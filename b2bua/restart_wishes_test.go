@@ -9,7 +9,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/media"
-	"flowbridge/recording"
+	"flowbridge/media/recording"
 	"flowbridge/store/record"
 )
 

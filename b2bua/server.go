@@ -24,12 +24,12 @@ import (
 	"flowbridge/b2bua/redirected"
 	"flowbridge/b2bua/registrar"
 	"flowbridge/b2bua/registration"
+	"flowbridge/b2bua/stir"
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/media/dtls"
-	"flowbridge/recording"
-	"flowbridge/stir"
+	"flowbridge/media/recording"
 	"flowbridge/store/record"
 )
 

@@ -6,12 +6,12 @@ import (
 	"strings"
 	"time"
 
-	"flowbridge/audio"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/media"
+	"flowbridge/media/audio"
 )
 
 // Our own sounds to the sides: ringing before the answer and while a transfer

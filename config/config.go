@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"flowbridge/audio"
+	"flowbridge/media/audio"
 )
 
 // Config is the whole of flowbridge.yaml. Sections are read in this order, as later ones name what stands in earlier ones.

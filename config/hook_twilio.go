@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"flowbridge/twilio"
+	"flowbridge/platform/twilio"
 )
 
 // TwilioHook is the section `hooks.twilio`.

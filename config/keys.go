@@ -6,9 +6,9 @@ import (
 	"strconv"
 	"strings"
 
-	"flowbridge/audio"
 	"flowbridge/config/template"
-	"flowbridge/twilio"
+	"flowbridge/media/audio"
+	"flowbridge/platform/twilio"
 )
 
 // key is one key of a section. The tag of a struct's field declares it, and the field's comment describes it: the reader, its

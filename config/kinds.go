@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"flowbridge/audio"
+	"flowbridge/media/audio"
 )
 
 // kind is how a single value is written: what parses it, and what the schema says of it.

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"flowbridge/config/template"
-	"flowbridge/twilio"
+	"flowbridge/platform/twilio"
 )
 
 // API and SIP host come as a pair, whichever of the two is written down.

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"unicode"
 
-	"flowbridge/audio"
 	"flowbridge/config/template"
+	"flowbridge/media/audio"
 )
 
 // source is where the sections are declared: the comments of their fields are the descriptions of the schema.

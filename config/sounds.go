@@ -4,7 +4,7 @@ import (
 	"errors"
 	"os"
 
-	"flowbridge/audio"
+	"flowbridge/media/audio"
 )
 
 // HoldNone is the value of routes[].hold that plays nothing.

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 
-	"flowbridge/audio"
+	"flowbridge/media/audio"
 	"flowbridge/media/packet"
 )
 

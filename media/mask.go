@@ -3,7 +3,7 @@ package media
 import (
 	"time"
 
-	"flowbridge/audio"
+	"flowbridge/media/audio"
 	"flowbridge/media/packet"
 )
 

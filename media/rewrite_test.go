@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"testing"
 
-	"flowbridge/audio"
+	"flowbridge/media/audio"
 	"flowbridge/media/packet"
 )
 

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/audio"
+	"flowbridge/media/audio"
 	"flowbridge/media/packet"
 )
 

@@ -82,15 +82,15 @@ step() {
 limit="-timeout=1h"
 
 step "vet" go vet ./...
-step "vet, end to end" go vet -tags e2e ./e2e
-step "vet, beside other systems" go vet -tags "e2e interop" ./e2e
+step "vet, end to end" go vet -tags e2e ./cmd/flowbridge/e2e
+step "vet, beside other systems" go vet -tags "e2e interop" ./cmd/flowbridge/e2e
 step "vet, scripts" go -C scripts vet ./...
 # Twice as many packages at once as there are processors: tests wait a lot.
 suite "unit and protocol tests, with the race detector" go test -race -p $((2 * $(nproc))) "$limit" -json ./...
 suite "the programs that load" go -C scripts test -race "$limit" -json ./...
 mapfile -t counting < <(grep -rl --include='*_test.go' '^func Test.*Allocat' . | xargs -n1 dirname | sort -u)
 suite "allocations, without the race detector" go test -count=1 -run 'Allocat' "$limit" -json "${counting[@]}"
-suite "end to end: SIPp, baresip and Kamailio against the real binary" go test -tags e2e -count=1 "$limit" -json ./e2e
+suite "end to end: SIPp, baresip and Kamailio against the real binary" go test -tags e2e -count=1 "$limit" -json ./cmd/flowbridge/e2e
 # How many calls a machine can take is what scripts/bench and scripts/load.sh say,
 # not what is tested: any machine takes these.
 step "demo: 20 calls at once" go run ./cmd/flowbridge demo --calls 20

@@ -1,6 +1,6 @@
 package sim
 
-import "flowbridge/audio"
+import "flowbridge/media/audio"
 
 const (
 	payloadPCMU  = 0

@@ -9,7 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"flowbridge/live"
+	"flowbridge/telemetry/live"
 )
 
 // Gauges are what is counted elsewhere, at one moment.

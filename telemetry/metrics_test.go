@@ -14,8 +14,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/rs/zerolog"
 
-	"flowbridge/live"
 	"flowbridge/store/record"
+	"flowbridge/telemetry/live"
 )
 
 // sample has a value for every gauge.

@@ -4,10 +4,10 @@ import (
 	"slices"
 	"strings"
 
-	"flowbridge/audio"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/media"
-	"flowbridge/recording"
+	"flowbridge/media/audio"
+	"flowbridge/media/recording"
 )
 
 // Tell notes the codecs that a side is told, and the one that it speaks.

@@ -10,7 +10,7 @@ import (
 	"github.com/gopacket/gopacket/layers"
 	"github.com/gopacket/gopacket/pcapgo"
 
-	"flowbridge/recording"
+	"flowbridge/media/recording"
 )
 
 // Pcapng writes the messages for Wireshark. A SIP message is a UDP datagram, also one that

@@ -10,11 +10,11 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/audio"
 	"flowbridge/b2bua/circuit"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/config"
+	"flowbridge/media/audio"
 	"flowbridge/store/record"
 )
 

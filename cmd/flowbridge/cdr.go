@@ -16,8 +16,8 @@ import (
 
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
-	"flowbridge/fleet"
 	"flowbridge/store"
+	"flowbridge/store/fleet"
 	"flowbridge/store/record"
 )
 

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/openai"
+	"flowbridge/platform/openai"
 	"flowbridge/sim/platform"
 )
 

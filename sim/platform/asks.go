@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"flowbridge/openai"
+	"flowbridge/platform/openai"
 	"flowbridge/sim/internal/standin"
 )
 

@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/b2bua/prepare"
 	"flowbridge/config"
 	"flowbridge/config/template"
 	"flowbridge/internal/rest"
-	"flowbridge/prepare"
 	"flowbridge/sim"
 	"flowbridge/sim/internal/standin"
 )

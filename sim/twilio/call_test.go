@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/platform/twilio"
 	"flowbridge/sim"
 	"flowbridge/sim/synthflow"
-	"flowbridge/twilio"
 )
 
 // Twilio and the webhook talk to each other in the variants of Synthflow's

@@ -15,10 +15,10 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"flowbridge/platform/twilio"
 	"flowbridge/sim"
 	"flowbridge/sim/internal/standin"
 	"flowbridge/sim/synthflow"
-	"flowbridge/twilio"
 )
 
 const (

@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/platform/vapi"
 	"flowbridge/sim"
 	"flowbridge/sim/internal/standin"
-	"flowbridge/vapi"
 )
 
 // serve runs a handler of package vapi behind a real socket.

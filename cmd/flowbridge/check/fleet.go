@@ -5,7 +5,7 @@ import (
 	"errors"
 
 	"flowbridge/config"
-	"flowbridge/fleet"
+	"flowbridge/store/fleet"
 )
 
 // fleet tries the database that nodes share. It changes nothing there.

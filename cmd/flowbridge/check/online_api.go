@@ -13,8 +13,8 @@ import (
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
 	"flowbridge/internal/rest"
+	"flowbridge/platform/vapi"
 	"flowbridge/synthflow"
-	"flowbridge/vapi"
 )
 
 // api sends a request that changes nothing.

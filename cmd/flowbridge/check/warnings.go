@@ -6,9 +6,9 @@ import (
 	"slices"
 	"strings"
 
+	"flowbridge/b2bua/prepare"
 	"flowbridge/config"
 	"flowbridge/config/template"
-	"flowbridge/prepare"
 	"flowbridge/synthflow"
 )
 

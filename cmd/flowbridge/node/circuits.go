@@ -2,8 +2,8 @@ package node
 
 import (
 	"flowbridge/b2bua/circuit"
-	"flowbridge/live"
 	"flowbridge/store/record"
+	"flowbridge/telemetry/live"
 )
 
 const circuitRemedy = "see flowbridge targets list; what failed is in the log's lines before, and calls try again by themselves"

@@ -4,7 +4,7 @@ import (
 	"slices"
 
 	"flowbridge/config"
-	"flowbridge/live"
+	"flowbridge/telemetry/live"
 )
 
 // kindTrunk is the kind of a trunk in the list of targets.

@@ -8,7 +8,7 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
-	"flowbridge/fleet"
+	"flowbridge/store/fleet"
 )
 
 // nodeName is the name of this node in records.

@@ -12,7 +12,7 @@ import (
 	"flowbridge/config"
 	"flowbridge/config/template"
 	"flowbridge/internal/rest"
-	"flowbridge/openai"
+	"flowbridge/platform/openai"
 	"flowbridge/store/record"
 )
 

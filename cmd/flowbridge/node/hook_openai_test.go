@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/openai"
+	"flowbridge/platform/openai"
 )
 
 // A call that rings at OpenAI and is none of ours is rejected, whatever its headers say, and nothing is kept of it.

@@ -11,7 +11,7 @@ import (
 	"flowbridge/b2bua/redirected"
 	"flowbridge/config"
 	"flowbridge/config/template"
-	"flowbridge/twilio"
+	"flowbridge/platform/twilio"
 )
 
 // twilioOptions are those of the handler of /redirect_call.

@@ -14,8 +14,8 @@ import (
 	"flowbridge/b2bua/redirected"
 	"flowbridge/config"
 	"flowbridge/config/template"
+	"flowbridge/platform/vapi"
 	"flowbridge/store/record"
-	"flowbridge/vapi"
 )
 
 // assistants chooses the assistant of a call by rules.

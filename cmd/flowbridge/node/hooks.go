@@ -9,12 +9,12 @@ import (
 	"flowbridge/b2bua/redirected"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config/template"
-	"flowbridge/hooks"
 	"flowbridge/internal/rest"
-	"flowbridge/openai"
+	"flowbridge/platform/hooks"
+	"flowbridge/platform/openai"
+	"flowbridge/platform/twilio"
+	"flowbridge/platform/vapi"
 	"flowbridge/synthflow"
-	"flowbridge/twilio"
-	"flowbridge/vapi"
 )
 
 // serveHooks opens the configured hooks. It gives nil if there are none.

@@ -14,11 +14,11 @@ import (
 	"flowbridge/b2bua/ladder"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/prepare"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
 	"flowbridge/internal/rest"
 	"flowbridge/internal/tracecontext"
-	"flowbridge/prepare"
 )
 
 // inForce is the configuration for new calls, with the API clients of its targets. It never changes: a reload replaces

@@ -11,8 +11,8 @@ import (
 	"testing"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/prepare"
 	"flowbridge/config"
-	"flowbridge/prepare"
 )
 
 // What an API gave is known to all its targets, and after a reload.

@@ -9,9 +9,9 @@ import (
 
 	"flowbridge/b2bua"
 	"flowbridge/config"
-	"flowbridge/live"
 	"flowbridge/media"
 	"flowbridge/media/kernel"
+	"flowbridge/telemetry/live"
 )
 
 // mediaWorkers is the number of relay threads for a number of processors. A thread can carry some 1,500 calls; idle

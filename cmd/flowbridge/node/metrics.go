@@ -7,9 +7,9 @@ import (
 
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
-	"flowbridge/live"
 	"flowbridge/media"
 	"flowbridge/telemetry"
+	"flowbridge/telemetry/live"
 )
 
 // observe makes what watches calls for the admin API and for Prometheus.

@@ -7,8 +7,8 @@ import (
 	"maps"
 	"time"
 
-	"flowbridge/fleet"
-	"flowbridge/stir"
+	"flowbridge/b2bua/stir"
+	"flowbridge/store/fleet"
 	"flowbridge/telemetry"
 )
 

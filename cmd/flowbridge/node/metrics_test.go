@@ -19,7 +19,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"flowbridge/fleet"
+	"flowbridge/store/fleet"
 	"flowbridge/store/record"
 	"flowbridge/telemetry"
 )

@@ -24,17 +24,17 @@ import (
 	"flowbridge/b2bua/redirected"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
-	"flowbridge/fleet"
-	"flowbridge/hooks"
 	"flowbridge/internal/httpd"
-	"flowbridge/live"
 	"flowbridge/media"
 	"flowbridge/media/kernel"
-	"flowbridge/recording"
+	"flowbridge/media/recording"
+	"flowbridge/platform/hooks"
 	"flowbridge/store"
+	"flowbridge/store/fleet"
 	"flowbridge/store/record"
+	"flowbridge/store/webhook"
 	"flowbridge/telemetry"
-	"flowbridge/webhook"
+	"flowbridge/telemetry/live"
 )
 
 // Node is a running B2BUA with all its parts.

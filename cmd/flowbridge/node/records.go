@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"flowbridge/config"
-	"flowbridge/fleet"
-	"flowbridge/webhook"
+	"flowbridge/store/fleet"
+	"flowbridge/store/webhook"
 )
 
 // consumers are those who get an item in the store's outbox for each change of a finished call.

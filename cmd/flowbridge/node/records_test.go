@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"flowbridge/store/record"
-	"flowbridge/webhook"
+	"flowbridge/store/webhook"
 )
 
 // A webhook gets calls from the reload on that names it, until the one that does not; what waits for it then is lost, with

@@ -18,8 +18,8 @@ import (
 
 	"flowbridge/admin"
 	"flowbridge/cmd/flowbridge/cli"
-	"flowbridge/live"
 	"flowbridge/store/record"
+	"flowbridge/telemetry/live"
 )
 
 // fakeServer is a server with one live and one finished call.

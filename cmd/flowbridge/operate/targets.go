@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"flowbridge/cmd/flowbridge/cli"
-	"flowbridge/live"
+	"flowbridge/telemetry/live"
 )
 
 // Targets is `flowbridge targets`.

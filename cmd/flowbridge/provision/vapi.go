@@ -10,7 +10,7 @@ import (
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
 	"flowbridge/internal/rest"
-	"flowbridge/vapi"
+	"flowbridge/platform/vapi"
 )
 
 // Vapi is `flowbridge vapi`.

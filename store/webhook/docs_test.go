@@ -14,7 +14,7 @@ import (
 // example is a block of the guide.
 func example(t *testing.T, language string) string {
 	t.Helper()
-	guide, err := os.ReadFile("../docs/guides/webhooks.md")
+	guide, err := os.ReadFile("../../docs/guides/webhooks.md")
 	if err != nil {
 		t.Fatal(err)
 	}

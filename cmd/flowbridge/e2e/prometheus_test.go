@@ -25,8 +25,8 @@ import (
 
 // monitoring is what the repository has for Prometheus and Grafana.
 const (
-	prometheusFiles = "../contrib/prometheus"
-	dashboardFile   = "../contrib/grafana/flowbridge.json"
+	prometheusFiles = "../../../contrib/prometheus"
+	dashboardFile   = "../../../contrib/grafana/flowbridge.json"
 )
 
 // prometheus is a real Prometheus that scrapes a server.
@@ -271,7 +271,7 @@ func (s *server) documents() {
 	if out, err := lint.CombinedOutput(); err != nil {
 		s.t.Errorf("promtool check metrics: %v\n%s", err, out)
 	}
-	page, err := os.ReadFile("../docs/metrics.md")
+	page, err := os.ReadFile("../../../docs/metrics.md")
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -11,8 +11,8 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"flowbridge/audio"
 	"flowbridge/media"
+	"flowbridge/media/audio"
 )
 
 const callID = "01939c5e-0000-7000-8000-0123456789ab"

@@ -20,7 +20,7 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/audio"
+	"flowbridge/media/audio"
 	"flowbridge/sim"
 	"flowbridge/store/record"
 )

@@ -9,7 +9,7 @@ import (
 // TestPagePictures looks at each view, light and dark, on a desk and on a phone: nothing is wider than its window. It takes the
 // pictures of docs/guides/page.md, too, if the environment says where they go:
 //
-//	PICTURES=../docs/images go test -tags e2e -count=1 -run TestPagePictures ./e2e
+//	PICTURES=../../../docs/images go test -tags e2e -count=1 -run TestPagePictures ./cmd/flowbridge/e2e
 func TestPagePictures(t *testing.T) {
 	t.Parallel()
 	n := newFakeNode(t, "127.0.0.1:0")

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"flowbridge/platform/twilio"
 	"flowbridge/store/record"
-	"flowbridge/twilio"
 )
 
 // redirected has a call come in at Twilio, and gives what was shown of it.

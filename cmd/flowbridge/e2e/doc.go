@@ -1,7 +1,7 @@
 // Package e2e tests the real binary over real sockets on loopback: SIPp is the
 // carrier and the agent, or the program's own simulator is the platform.
 //
-//	go test -tags e2e -count=1 ./e2e
+//	go test -tags e2e -count=1 ./cmd/flowbridge/e2e
 //
 // With FLOWBRIDGE_E2E_RACE=1 in the environment the binary is built with the
 // race detector. These have to be installed:

@@ -296,7 +296,7 @@ func TestPageKeepsSelection(t *testing.T) {
 
 // TestPageOffline: all that the page loads comes from the node.
 func TestPageOffline(t *testing.T) {
-	files, err := filepath.Glob("../admin/web/*")
+	files, err := filepath.Glob("../../../admin/web/*")
 	if err != nil || len(files) < 10 {
 		t.Fatalf("%v, %v", files, err)
 	}

@@ -15,7 +15,7 @@ import (
 
 	"github.com/pion/rtp"
 
-	"flowbridge/audio"
+	"flowbridge/media/audio"
 )
 
 // TestAudio has both sides of a call say several seconds at the same time, and

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/audio"
+	"flowbridge/media/audio"
 	"flowbridge/sim"
 	"flowbridge/store/record"
 )

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"flowbridge/admin"
-	"flowbridge/audio"
+	"flowbridge/media/audio"
 )
 
 // upgrade has another process go on in place of the B2BUA.

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"flowbridge/audio"
+	"flowbridge/media/audio"
 )
 
 // phone is the RTP and RTCP of one side of a call.

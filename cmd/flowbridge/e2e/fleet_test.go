@@ -70,7 +70,7 @@ log: {level: info}
 // dispatch runs Kamailio with the configuration of the documents.
 func (f *fleetStage) dispatch() {
 	f.Helper()
-	text, err := os.ReadFile("../docs/examples/kamailio-fleet.cfg")
+	text, err := os.ReadFile("../../../docs/examples/kamailio-fleet.cfg")
 	if err != nil {
 		f.Fatal(err)
 	}

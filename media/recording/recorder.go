@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"flowbridge/audio"
 	"flowbridge/media"
+	"flowbridge/media/audio"
 )
 
 // Call says what to record.

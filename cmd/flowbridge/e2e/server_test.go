@@ -18,8 +18,8 @@ import (
 	"syscall"
 	"testing"
 
-	"flowbridge/live"
 	"flowbridge/store/record"
+	"flowbridge/telemetry/live"
 )
 
 // apiToken is what the platform's API asks for.

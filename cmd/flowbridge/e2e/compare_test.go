@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/audio"
+	"flowbridge/media/audio"
 	"flowbridge/store/record"
 )
 

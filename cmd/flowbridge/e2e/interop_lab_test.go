@@ -15,7 +15,7 @@ import (
 	"syscall"
 	"testing"
 
-	"flowbridge/audio"
+	"flowbridge/media/audio"
 	"flowbridge/store/record"
 )
 
@@ -121,7 +121,7 @@ var pageParts = regexp.MustCompile("(?ms)^## ([^\n]+)$|^```([a-z]+)\n(.*?)^```$"
 
 func readPage(t *testing.T, name string) page {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("../docs/interop", name))
+	text, err := os.ReadFile(filepath.Join("../../../docs/interop", name))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/audio"
+	"flowbridge/media/audio"
 )
 
 // TestLatch has a carrier whose RTP comes from another port than its description

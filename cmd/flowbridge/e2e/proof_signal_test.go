@@ -6,7 +6,7 @@ import (
 	"math"
 	"time"
 
-	"flowbridge/audio"
+	"flowbridge/media/audio"
 	"flowbridge/sim"
 )
 

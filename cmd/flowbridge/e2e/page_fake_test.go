@@ -17,8 +17,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/admin"
-	"flowbridge/live"
 	"flowbridge/store/record"
+	"flowbridge/telemetry/live"
 )
 
 // fakeNode is a node for the page without telephony: the real admin API with its listener, over calls that a test makes up.

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/audio"
+	"flowbridge/media/audio"
 )
 
 // restart kills the B2BUA and starts it again with this setup, which has to name its ports.

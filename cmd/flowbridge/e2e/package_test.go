@@ -102,7 +102,7 @@ func (d debian) systemctl() []string {
 func build(t *testing.T, version string, env ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "scripts/package", version)
-	cmd.Dir, cmd.Env = "..", append(os.Environ(), env...)
+	cmd.Dir, cmd.Env = "../../..", append(os.Environ(), env...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
@@ -110,7 +110,7 @@ func build(t *testing.T, version string, env ...string) string {
 	}
 	arch := strings.TrimSpace(tool(t, "", "dpkg", "--print-architecture"))
 	for file := range strings.FieldsSeq(out.String()) {
-		path, err := filepath.Abs(filepath.Join("..", file))
+		path, err := filepath.Abs(filepath.Join("../../..", file))
 		if err != nil {
 			t.Fatal(err)
 		}

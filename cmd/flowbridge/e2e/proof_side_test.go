@@ -15,7 +15,7 @@ import (
 	"github.com/pion/rtp"
 	"github.com/pion/srtp/v3"
 
-	"flowbridge/audio"
+	"flowbridge/media/audio"
 )
 
 // side is a phone that speaks one codec, and RTP or SRTP, with a stream of its
