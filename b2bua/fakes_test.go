@@ -218,8 +218,8 @@ func (s *fakeSink) Journal(r store.Record, state []byte) {
 		s.states = map[string]store.Left{}
 	}
 	closed := r
-	closed.Disposition, closed.Cause, closed.EndedBy = store.DispositionInterrupted, store.CauseProcessRestart, store.EndedBySystem
-	s.states[r.ID] = store.Left{Record: r, Interrupted: closed, State: slices.Clone(state)}
+	closed.Recordings = slices.Clone(r.Recordings)
+	s.states[r.ID] = store.Left{Record: r, Interrupted: closed.Interrupted(time.Now()), State: slices.Clone(state)}
 }
 
 func (s *fakeSink) Owe(id string, state []byte) {

@@ -65,6 +65,7 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 				l.lives(moment{Wall: ofTable.Time})
 			} else {
 				l.lives(ofFiles)
+				l.lives(files.beat())
 			}
 			if l.ended {
 			} else if l.state != nil {
@@ -173,7 +174,7 @@ type left struct {
 
 // lives says that the process was alive at a moment; a zero one: not known.
 func (l *left) lives(at moment) {
-	if d := at.since(l.noted); d > 0 && !at.Wall.IsZero() {
+	if d := at.since(l.noted); d > l.lived && !at.Wall.IsZero() {
 		l.until, l.lived = Time{at.Wall}, d
 	}
 }

@@ -132,6 +132,12 @@ type journalFiles struct {
 	lost  error     // what could not be read of them; nil: nothing
 }
 
+// beat is the moment of the newest beat. It lies before now, whatever the wall clock was set to since.
+func (j *journalFiles) beat() moment {
+	up, boot := Uptime()
+	return moment{Wall: TimeOf(j.alive).Time, Uptime: up - max(0, time.Since(j.alive)), Boot: boot}
+}
+
 func readJournal(path string) (j journalFiles, err error) {
 	j.names = journalNames(path)
 	for i, name := range j.names {
