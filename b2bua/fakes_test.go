@@ -218,8 +218,8 @@ func (s *fakeSink) Journal(r record.Record, state []byte) {
 		s.states = map[string]record.Left{}
 	}
 	closed := r
-	closed.Disposition, closed.Cause, closed.EndedBy = record.DispositionInterrupted, record.CauseProcessRestart, record.EndedBySystem
-	s.states[r.ID] = record.Left{Record: r, Interrupted: closed, State: slices.Clone(state)}
+	closed.Recordings = slices.Clone(r.Recordings)
+	s.states[r.ID] = record.Left{Record: r, Interrupted: closed.Interrupted(time.Now()), State: slices.Clone(state)}
 }
 
 func (s *fakeSink) Owe(id string, state []byte) {

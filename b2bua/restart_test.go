@@ -71,12 +71,17 @@ func TestSilentCallIsAskedOnce(t *testing.T) {
 	})
 }
 
-// TestRingingCallIsTold: the carrier of a call that was not answered gets 500, the target CANCEL.
+// TestRingingCallIsTold: the carrier of a call that was not answered gets 500, the target CANCEL. For the record, the call has
+// ended with the 500, however long the process was away.
 func TestRingingCallIsTold(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		d, in := w.ringing()
-		w.restart()
+		time.Sleep(2 * time.Second)
+		left := w.die()
+		time.Sleep(3 * time.Second)
+		w.begin(left)
 		no := w.carrier.expect("SIP/2.0 500")
+		told := record.TimeOf(time.Now())
 		if no.value("Retry-After") == "" {
 			t.Errorf("%s", no.raw)
 		}
@@ -88,7 +93,9 @@ func TestRingingCallIsTold(t *testing.T) {
 		w.agent.reply(cancel, 200, "OK", "agent1", "")
 		w.agent.reply(in, 487, "Terminated", "agent1", "")
 		w.agent.expect("ACK")
-		w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
+		if r := w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem); r.EndedAt != told {
+			t.Errorf("it ended %v before the caller was told", told.Sub(r.EndedAt.Time))
+		}
 	})
 }
 

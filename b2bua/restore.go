@@ -143,7 +143,8 @@ func (s *Server) finishLeft(k *kept.Call, l *record.Left) error {
 	}
 	if v.ladder.Discard(); v.waits && !l.Owed { // it is told now
 		r := &l.Interrupted
-		r.SIPStatus, r.Q850, r.AnsweredAt, r.SetupMS, r.DurationMS = 500, cause.Q850Of(500), record.Time{}, 0, 0
+		r.EndedAt, r.SIPStatus, r.Q850 = record.TimeOf(time.Now()), 500, cause.Q850Of(500)
+		r.AnsweredAt, r.SetupMS, r.DurationMS = record.Time{}, 0, 0
 	}
 	v.ladder, v.ended, v.finished, v.now = nil, &l.Interrupted, true, (*Call).closing
 	if v.why = cause.ProcessRestart; k.Ended != "" {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -61,6 +62,37 @@ func TestInterruptedLastsUntilAlive(t *testing.T) {
 			got, ended := time.Duration(r.DurationMS)*time.Millisecond, r.EndedAt.Sub(answered)
 			if (got-tt.want).Abs() > time.Millisecond || (ended-tt.ended).Abs() > time.Millisecond {
 				t.Errorf("it lasted %v and ended after %v; want %v, %v", got, ended, tt.want, tt.ended)
+			}
+		})
+	}
+}
+
+// A killed process has lived until its last beat. That is later than what the database says, and a new one says nothing.
+func TestInterruptedLastsUntilTheBeat(t *testing.T) {
+	const talked, lived = time.Minute, 20 * time.Minute
+	up, boot := Uptime()
+	for name, boot := range map[string]uint64{"machine's clock not known": 0, "another boot": boot + 1, "the same boot": boot} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "beat.db")
+			s := openTest(t, path)
+			s.journal.machine = func() (time.Duration, uint64) { return up - time.Hour, boot }
+			noted := record.TimeOf(time.Now().Add(-time.Hour))
+			answered := record.TimeOf(noted.Add(-talked))
+			r := record.Record{ID: "a", StartedAt: answered, AnsweredAt: answered, DurationMS: talked.Milliseconds()}
+			s.journal.note(callState, &r, nil, noted.Time)
+			if err := s.Close(); err != nil { // the call is left open, as by a killed process
+				t.Fatal(err)
+			}
+			if err := os.Chtimes(path+".live-a", time.Time{}, noted.Add(lived)); err != nil {
+				t.Fatal(err)
+			}
+			got, ok, err := openTest(t, path).Get(t.Context(), "a")
+			if err != nil || !ok || got.EndedAt != record.TimeOf(noted.Add(lived)) {
+				t.Fatalf("%v, %v: it ended %v after its note; want %v", err, ok, got.EndedAt.Sub(noted.Time), lived)
+			}
+			// In the same boot, the machine's own clock was read some time before.
+			if lasted := time.Duration(got.DurationMS) * time.Millisecond; lasted != talked+lived && name != "the same boot" {
+				t.Errorf("it lasted %v; want %v", lasted, talked+lived)
 			}
 		})
 	}

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"flowbridge/store/record"
 
@@ -42,7 +44,7 @@ func filled(t *testing.T) (path string, key [32]byte) {
 }
 
 // A damaged database does not keep the process from its start: it is set aside, and a new one begun. The live calls of before
-// have their records, and the key is the same if it can be read.
+// have their records, and the key is the same if it can be read. Nothing of that waits: live calls have no audio before.
 func TestDamagedAtStart(t *testing.T) {
 	for name, tt := range map[string]struct {
 		damage func(b []byte) []byte
@@ -60,6 +62,7 @@ func TestDamagedAtStart(t *testing.T) {
 		"all but one page":  {func(b []byte) []byte { copy(b[4096:], bytes.Repeat([]byte("damage! "), len(b)/8)); return b }, false},
 		"the head is zeros": {func(b []byte) []byte { clear(b[:4096]); return b }, false},
 		"a few bytes":       {func(b []byte) []byte { return b[:60] }, false},
+		"two pages":         {func(b []byte) []byte { copy(b[8192:], bytes.Repeat([]byte("damage! "), 1024)); return b }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path, key := filled(t)
@@ -71,19 +74,29 @@ func TestDamagedAtStart(t *testing.T) {
 			if err := os.WriteFile(path, b, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			s := openTest(t, path)
-			if _, err := os.Stat(s.SetAside()); err != nil {
-				t.Error(err)
-			}
-			if tt.key && s.Key() != key {
-				t.Error("another key")
-			}
-			if r, ok, err := s.Get(t.Context(), "live"); !ok || err != nil || r.Disposition != record.DispositionInterrupted {
-				t.Errorf("the call that was live: %v, %v, %s", ok, err, r.Disposition)
-			}
-			mustPut(t, s, sample("new"))
+			synctest.Test(t, func(t *testing.T) { startsAnew(t, path, key, tt.key) })
 		})
 	}
+}
+
+// startsAnew opens a damaged database in a bubble, whose clock goes on only where all goroutines wait.
+func startsAnew(t *testing.T, path string, key [32]byte, readable bool) {
+	t.Helper()
+	began := time.Now()
+	s := openTest(t, path)
+	if waited := time.Since(began); waited != 0 {
+		t.Errorf("live calls are silent for another %v, which is a wait", waited)
+	}
+	if _, err := os.Stat(s.SetAside()); err != nil {
+		t.Error(err)
+	}
+	if readable && s.Key() != key {
+		t.Error("another key")
+	}
+	if r, ok, err := s.Get(t.Context(), "live"); !ok || err != nil || r.Disposition != record.DispositionInterrupted {
+		t.Errorf("the call that was live: %v, %v, %s", ok, err, r.Disposition)
+	}
+	mustPut(t, s, sample("new"))
 }
 
 // The key outlives a database that is damaged wherever it is, or removed, so calls live on; after a kill between the two names of

@@ -54,7 +54,7 @@
 // out whether the file system takes changes (disk.go).
 //
 // What an interrupted call has lasted, and when a binding ends, is told by the machine's own clock, which is noted with the wall
-// clock's time (machine.go). Tests: TestInterruptedLastsUntilAlive, TestBindingsClockSet.
+// clock's time (machine.go). Tests: TestInterruptedLastsUntilAlive, TestInterruptedLastsUntilTheBeat, TestBindingsClockSet.
 //
 // The table live was the journal of earlier versions, which still find and write it: Open empties it.
 // Tests: TestJournal…, FuzzJournal, TestInterrupted, TestKilled, BenchmarkJournal.

@@ -62,6 +62,7 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 				l.lives(moment{Wall: ofTable.Time})
 			} else {
 				l.lives(ofFiles)
+				l.lives(files.beat())
 			}
 			if l.ended {
 			} else if l.state != nil {
@@ -161,7 +162,7 @@ type left struct {
 
 // lives says that the process was alive at a moment; a zero one: not known.
 func (l *left) lives(at moment) {
-	if d := at.since(l.noted); d > 0 && !at.Wall.IsZero() {
+	if d := at.since(l.noted); d > l.lived && !at.Wall.IsZero() {
 		l.until, l.lived = record.Time{Time: at.Wall}, d
 	}
 }

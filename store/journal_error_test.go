@@ -168,6 +168,9 @@ func TestJournalOfBeforeAnOlderVersion(t *testing.T) {
 	if err := s.Close(); err != nil { // with a live call, as a kill
 		t.Fatal(err)
 	}
+	if err := os.Chtimes(path+".live-a", time.Time{}, lived.Time); err != nil { // the last beat, by the same clock
+		t.Fatal(err)
+	}
 	db, err := openRaw(path)
 	if err != nil {
 		t.Fatal(err)

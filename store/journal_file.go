@@ -11,6 +11,8 @@ import (
 	"os"
 	"time"
 
+	"flowbridge/store/record"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -130,6 +132,12 @@ type journalFiles struct {
 	texts [2][]byte // nil: there is no such file
 	alive time.Time // of the newest beat
 	lost  error     // what could not be read of them; nil: nothing
+}
+
+// beat is the moment of the newest beat. It lies before now, whatever the wall clock was set to since.
+func (j *journalFiles) beat() moment {
+	up, boot := Uptime()
+	return moment{Wall: record.TimeOf(j.alive).Time, Uptime: up - max(0, time.Since(j.alive)), Boot: boot}
 }
 
 func readJournal(path string) (j journalFiles, err error) {

@@ -285,8 +285,9 @@ func (s *Store) wait(ctx context.Context, done <-chan error, what string) error 
 	return nil
 }
 
-// Alive notes that the process runs. After a kill, its live calls count as having lasted until the last such moment. What the disk did
-// not take of the journal and of registrations is tried again. Its error tells, once, what could not be read of the journal.
+// Alive notes that the process runs. After a kill, its live calls count as having lasted until the last such moment, or the
+// journal's last beat. What the disk did not take of the journal and of registrations is tried again. Its error tells, once,
+// what could not be read of the journal.
 func (s *Store) Alive(ctx context.Context, now time.Time) error {
 	return s.do(ctx, "alive", func(wctx context.Context, c *sql.Conn) error {
 		if _, err := c.ExecContext(wctx, setAlive, record.TimeOf(now), s.journal.moment(now).text()); err != nil {

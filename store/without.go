@@ -101,6 +101,7 @@ func (s *Store) leaveInterrupted(now time.Time) error {
 	}
 	states := files.lastStates()
 	for _, l := range leftInFiles(states, seal) {
+		l.lives(files.beat())
 		switch {
 		case l.ended: // it is written once the disk takes it
 		case l.state != nil:
