@@ -27,6 +27,9 @@ func TestFloodSparesTheProven(t *testing.T) {
 		if answers != 200 {
 			t.Errorf("%d answers to forged addresses; want 200", answers)
 		}
+		if r := w.server.Rejected(); r.Challenged.Load() != 1+200 || r.StrangerRate.Load() != 100 {
+			t.Errorf("%d challenged, %d over the rate of strangers; want 201 and 100", r.Challenged.Load(), r.StrangerRate.Load())
+		}
 		d = p.newCall("+15075785607")
 		w.answersCall(p, d, authorize(d, p.challenged(d), "MD5", "acme", "secret", 1))
 		time.Sleep(time.Minute)

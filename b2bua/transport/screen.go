@@ -126,12 +126,18 @@ func (s *screen) judge(text []byte, from netip.AddrPort) verdict {
 	if !who.Known {
 		ok, proven := s.strangers.allows(s.transport, msg.Method, from.Addr())
 		if !ok {
+			if v.offer != nil { // what is refused for another reason has been counted for it
+				s.rejected(&s.count.StrangerRate, from, "stranger_rate")
+			}
 			return verdict{hangup: v.hangup}
 		}
 		v.atMost = len(text)
 		if proven || who.Registers && string(msg.Method) == "REGISTER" {
 			v.more = moreThanAsked
 		}
+	}
+	if v.offer != nil {
+		s.count.Challenged.Add(1)
 	}
 	if !msg.Rport && !who.BehindNAT(msg.ViaHost, from.Addr()) {
 		// RFC 3261 section 18.2.2, as for parsed requests
@@ -247,7 +253,6 @@ func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, who peers.Sta
 	case peers.CapacityMemory:
 		s.rejected(&s.count.Memory, from.Addr, "memory")
 	case peers.CapacityFree:
-		s.count.Challenged.Add(1)
 		v = s.refuse(msg, from, "401 Unauthorized", "")
 		v.nonce, v.offer, v.stale = s.mint.Challenge(from.Addr.Addr(), msg.Called(), time.Now()), s.offer, moved
 		return v, true
@@ -377,6 +382,7 @@ type Rejections struct {
 	Overload      atomic.Uint64 // 503: messages wait for too long
 	Memory        atomic.Uint64 // 503: the process has too little memory
 	Challenged    atomic.Uint64 // 401: no credentials yet, or with a nonce that is too old
+	StrangerRate  atomic.Uint64 // no answer, though a challenge was due: too many to strangers before
 	Unauthorized  atomic.Uint64 // 401: wrong credentials
 	Throttled     atomic.Uint64 // 403: too many wrong ones before
 	NoTrunk       atomic.Uint64 // 403: a trunk's address, but no trunk's match
@@ -412,6 +418,7 @@ var remedies = map[string]string{ //nolint:gochecknoglobals // a table
 	"unauthorized":         "compare its user name and password with trunks[].auth; a uri of another number is wrong, too",
 	"throttled":            "it has sent too many wrong passwords: compare its user name and password with trunks[].auth",
 	"no_trunk":             "its address is a trunk's, but the request meets no trunks[].match",
+	"stranger_rate":        "if it may call, add its address to trunks[].sources and reload: then the rate of strangers is not its own",
 	"source_rate":          "if the trunk sends so many calls, raise limits.per_source_rate of the trunk",
 	"setups":               "if the machine can do more, raise sip.limits.setups; max_calls of the other trunks bounds their shares",
 	"memory":               "give the process more memory (MemoryMax= of the unit, limits.memory), or lower max_calls",
