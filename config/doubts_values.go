@@ -79,7 +79,7 @@ func (d *doubts) accounts() {
 		api, _ := url.Parse(p.API) // it was checked
 		_, _, itsOwn := RegionOfHost(api.Hostname())
 		switch {
-		case !fixed || model == "" || !itsOwn: // a stand-in has ids of its own
+		case !fixed || model == "" || model[0] == '$' || !itsOwn: // a stand-in has ids of its own, and of $NAME is warned anyway
 		case IsDialString(model) || separated.MatchString(model):
 			d.warnOf(path+"model_id", "is a number, and an agent is known by its id", "write the agent's id; the number goes into to_number")
 		case model == workspace || idForm.MatchString(workspace):

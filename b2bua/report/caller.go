@@ -52,7 +52,7 @@ func (q *Question) trunk(p *peers.Snapshot) (*peers.Trunk, error) {
 	case len(all) == 1:
 		return all[0], nil
 	case len(all) > 1:
-		return nil, fmt.Errorf("%w: the trunk is not told, and there are several: %s", ErrQuestion, trunkNames(all))
+		return nil, fmt.Errorf("%w: there are several trunks: %s. Say which one calls, like --trunk %s", ErrQuestion, trunkNames(all), all[0].TrunkName())
 	}
 	return nil, nil
 }

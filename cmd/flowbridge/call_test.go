@@ -120,7 +120,7 @@ func TestCallRefused(t *testing.T) {
 func TestCallRefusedHint(t *testing.T) {
 	for status, want := range map[string]string{
 		"404 Not Found":           "this shows whether a route matches: flowbridge explain --source 127.0.0.1 --from flowbridge-test --to 100 --header 'X-A: it'\\''s'",
-		"503 Service Unavailable": "flowbridge cdr list and the log have the cause; this shows which targets the call has: flowbridge explain --source 127.0.0.1",
+		"503 Service Unavailable": "flowbridge cdr list or the log (sip rejected) has the cause: a server that drains or is full keeps no record; this shows which targets the call has: flowbridge explain --source 127.0.0.1",
 		"486 Busy Here":           "",
 	} {
 		c := newCallee(t, func(method string) (string, string, string) {

@@ -49,6 +49,40 @@ func isPublic(a netip.Addr) bool {
 	return a.IsGlobalUnicast() && !a.IsPrivate() && !sharedSpace.Contains(a)
 }
 
+// outside gives a target that is called at a public address, or by a name that may have one.
+func outside(cfg *config.Config) (name, host string) {
+	for i := range cfg.Targets {
+		t := &cfg.Targets[i]
+		_, host, _, err := sampleURI(t)
+		if a, wrong := netip.ParseAddr(host); err == nil && (wrong == nil && isPublic(a) || wrong != nil && !insideName.MatchString(host)) {
+			return t.Name, host
+		}
+	}
+	return "", ""
+}
+
+// inner: what is sent from loopback does not leave the machine.
+func inner(cfg *config.Config) []warning {
+	name, host := outside(cfg)
+	if name == "" {
+		return nil
+	}
+	var keys []string
+	if !slices.ContainsFunc(cfg.SIP.Listen, func(l config.Listener) bool { return !l.AddrPort.Addr().IsLoopback() }) {
+		keys = append(keys, "sip.listen")
+	}
+	if m := cfg.Media.Listen; len(m) > 0 && !slices.ContainsFunc(m, func(l config.MediaListener) bool { return !l.Addr.IsLoopback() }) {
+		keys = append(keys, "media.listen")
+	}
+	if keys == nil {
+		return nil
+	}
+	return []warning{{
+		fmt.Sprintf("%s: loopback reaches this machine only, and target %s is called at %s", strings.Join(keys, ", "), name, host),
+		"write an address of this machine that reaches it, or 0.0.0.0",
+	}}
+}
+
 // private: behind a NAT a peer outside is told an address that it can't reach.
 func (m machine) private(cfg *config.Config) []warning {
 	own, err := m.addresses()
@@ -56,18 +90,15 @@ func (m machine) private(cfg *config.Config) []warning {
 	if err != nil || cfg.SIP.Advertise != "" || inside < 0 || slices.ContainsFunc(own, isPublic) {
 		return nil
 	}
-	for i := range cfg.Targets {
-		t := &cfg.Targets[i]
-		_, host, _, err := sampleURI(t)
-		if a, wrong := netip.ParseAddr(host); err == nil && (wrong == nil && isPublic(a) || wrong != nil && !insideName.MatchString(host)) {
-			return []warning{{
-				fmt.Sprintf("sip.advertise: this machine has private addresses only (%s), and target %s is called at %s: "+
-					"from outside it can reach none of them", listed(own), t.Name, host),
-				fmt.Sprintf("write the public address in sip.advertise and in media.advertise; if %s is in this network, write %v there", host, own[inside]),
-			}}
-		}
+	name, host := outside(cfg)
+	if name == "" || slices.ContainsFunc(cfg.SIP.Listen, func(l config.Listener) bool { return l.AddrPort.Addr().IsLoopback() }) {
+		return nil
 	}
-	return nil
+	return []warning{{
+		fmt.Sprintf("sip.advertise: this machine has private addresses only (%s), and target %s is called at %s: "+
+			"from outside it can reach none of them", listed(own), name, host),
+		fmt.Sprintf("write the public address in sip.advertise and in media.advertise; if %s is in this network, write %v there", host, own[inside]),
+	}}
 }
 
 // insideName is a name of a private network (RFC 6761, RFC 6762, RFC 8375), or one without a domain.

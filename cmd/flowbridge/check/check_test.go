@@ -144,6 +144,8 @@ func TestMachineWarnings(t *testing.T) {
 		"inside, by address":      {inside, strings.ReplaceAll(outside, "sip.platform.example", "10.1.2.3"), nil, false},
 		"advertised":              {inside, outside + "\nsip: {advertise: 203.0.113.9}", nil, false},
 		"public address":          {roomy(), outside, nil, false},
+		"loopback":                {roomy(), outside + "\nsip: {listen: ['udp://127.0.0.1:5060']}\nmedia: {listen: [127.0.0.9]}", []string{"sip.listen, media.listen: loopback reaches this machine only, and target t is called at sip.platform.example"}, false},
+		"loopback, inside":        {roomy(), strings.ReplaceAll(outside, "sip.platform.example", "pbx.lan") + "\nsip: {listen: ['udp://127.0.0.1:5060']}", nil, false},
 		"no file yet":             {noFile, "", nil, false},
 		"kernel":                  {roomy(), "media: {engine: kernel}", nil, false},
 		"no kernel":               {without, "media: {engine: kernel}", []string{"CAP_BPF is missing", "engine: auto"}, false},

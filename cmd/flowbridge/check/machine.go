@@ -109,7 +109,7 @@ func (m machine) problems(cfg *config.Config) (stops, warnings []warning) {
 			stops = append(stops, found...)
 		}
 	}
-	return stops, slices.Concat(warnings, m.private(cfg), m.files(cfg), m.buffer(), m.ports(cfg), m.keys(cfg), m.kernel(cfg))
+	return stops, slices.Concat(warnings, inner(cfg), m.private(cfg), m.files(cfg), m.buffer(), m.ports(cfg), m.keys(cfg), m.kernel(cfg))
 }
 
 // kernel: with media.engine kernel the start fails where the kernel can't relay. Where it can, RTP of calls goes on while

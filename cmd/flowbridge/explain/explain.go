@@ -2,6 +2,7 @@ package explain
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -165,15 +166,16 @@ func redacted(text string, p *config.Prepare) string {
 		secrets = append(secrets, p.Token.Reveal())
 	}
 	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) }) // one may be within another
+	var pairs []string
 	for _, secret := range secrets {
 		if len(secret) < shortestSecret && secret != p.Token.Reveal() {
 			continue
 		}
 		for _, form := range []string{secret, inJSON(secret), url.PathEscape(secret), url.QueryEscape(secret)} {
-			text = strings.ReplaceAll(text, form, p.Token.String())
+			pairs = append(pairs, form, p.Token.String())
 		}
 	}
-	return text
+	return strings.NewReplacer(pairs...).Replace(text)
 }
 
 // inJSON is a text as the API's client writes it within a string.
@@ -292,7 +294,7 @@ var ringingWords = map[string]string{
 }
 
 func party(p report.Party) string {
-	s := p.Number
+	s := cmp.Or(p.Number, "(none)")
 	if p.Name != "" {
 		s += " " + strconv.Quote(p.Name)
 	}

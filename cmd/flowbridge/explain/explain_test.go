@@ -8,7 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"flowbridge/config/template"
+
 	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/config"
 )
 
 const explainConfig = `
@@ -186,7 +189,7 @@ func TestExplainExitCodes(t *testing.T) {
 		says string
 	}{
 		{"no numbers", nil, 2, "--from and --to"},
-		{"several trunks", []string{"--from", "1", "--to", "2"}, 2, "carrier, pbx"},
+		{"several trunks", []string{"--from", "1", "--to", "2"}, 2, "carrier, pbx. Say which one calls, like --trunk carrier"},
 		{"no trunk of this name", []string{"--from", "1", "--to", "2", "--trunk", "x"}, 2, "carrier, pbx"},
 		{"no address", []string{"--from", "1", "--to", "2", "--source", "x"}, 2, "IP address"},
 		{"target that does not call", []string{"--from", "1", "--to", "2", "--target", "synthflow"}, 2, "there are: spare"},
@@ -220,5 +223,12 @@ func TestExplainHidesTheEnvironment(t *testing.T) {
 		if code != 0 || strings.Contains(out, "secret") || !strings.Contains(out, "X-Key: k=[redacted];carrier") || !strings.Contains(out, "[redacted]!") {
 			t.Errorf("exit code %d\n%s", code, out)
 		}
+	}
+}
+
+// A secret that is a part of what stands for it is hidden once.
+func TestRedactedOnce(t *testing.T) {
+	if got := redacted("k=edac", &config.Prepare{URL: &template.URL{}, Token: "edac"}); got != "k=[redacted]" {
+		t.Errorf("got %s; want k=[redacted]", got)
 	}
 }

@@ -60,7 +60,7 @@ func Refused(status int, options string) string {
 	case 404:
 		return "if it is a Flowbridge, this shows whether a route matches: flowbridge explain " + options
 	case 503:
-		return "if it is a Flowbridge, flowbridge cdr list and the log have the cause; this shows which targets the call has: flowbridge explain " + options
+		return "if it is a Flowbridge, flowbridge cdr list or the log (sip rejected) has the cause: a server that drains or is full keeps no record; this shows which targets the call has: flowbridge explain " + options
 	}
 	return ""
 }
