@@ -46,8 +46,8 @@
 // and some microseconds. It is in the file when Journal returns, or, while another call writes, right after that. So a slow
 // disk holds up one call, and a SIGKILL takes at most what came while that call was being written. A power failure may take
 // the last seconds, as with the database: no entry is synced. The end of a call is an entry, too, when its record is
-// committed. At 32 MB the live calls are copied to the other file and synced. The first one is emptied and keeps its room for
-// the next turn, or is removed where it has none (journal_room.go). A reader passes over what is damaged, or can't be read. An entry has a kind:
+// committed. At 32 MB the live calls are copied to the other file and synced. The first one is
+// removed. A reader passes over what is damaged, or can't be read. An entry has a kind:
 // what else of a call is to outlive the process goes the same way. The file is written and not mapped, although to copy costs less: where a file system is frozen for a snapshot, or
 // its disk hangs, a page keeps the thread that touches it and its processor, until the next cycle of the collector stops all
 // the others. A write keeps its call. SQLite's index of its log is mapped, and has that weakness: so before each use, a system call finds
@@ -59,12 +59,9 @@
 // The table live was the journal of earlier versions, which still find and write it: Open empties it.
 // Tests: TestJournal…, FuzzJournal, TestInterrupted, TestKilled, BenchmarkJournal.
 //
-// A disk that is full takes no entry, and a kill would then restore older states. So the journal has room on its disk ahead
-// (journal_room.go): what its file may still grow by, and the next file with what the live calls take. Where the file system
-// gives no room ahead, the journal goes on without.
-// A process that replaces this one takes the next file, and does not begin where a full disk has none for it.
-// Tests: TestJournalHasRoomOnAFullDisk, TestJournalGoesOnWithRoomOnAFullDisk, TestJournalLeavesAShortFile,
-// TestJournalBesideAnotherOnAFullDisk.
+// A disk that is full takes no entry. They wait in memory until it does: a kill meanwhile restores the states of before. A process
+// that replaces this one does not begin where a full disk has no file for its journal.
+// Tests: TestJournalWithoutADisk, TestJournalLeavesAFile, TestJournalBesideAnotherOnAFullDisk.
 //
 // A disk that takes nothing keeps no process from its calls. Where the database can't be opened for writing, the store begins
 // without it (without.go): it reads the key, goes on with the journal's calls, and opens the database once it can. Records wait

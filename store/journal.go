@@ -41,8 +41,6 @@ type journal struct {
 	size     int64 // of the last entries of live calls, in bytes
 	file     *journalSegment
 	old      *journalSegment // the file before, while live calls have their last entry there; nil: there is none
-	next     *journalSegment // the file after this one, which has room and nothing else; nil: there is none
-	roomAt   time.Time       // when room is asked for again
 	held     bool            // old stays: its process may go on
 	unopened bool            // a file of an earlier process could not be opened
 	writing  bool            // somebody writes to file
@@ -69,8 +67,8 @@ func openJournal(path string, seal cipher.AEAD) *journal {
 	return j
 }
 
-// openBeside begins a journal beside that of another process, whose states stay until taken. It takes the room that the other one has
-// ahead: on a full disk there is no other.
+// openBeside begins a journal beside that of another process, whose states stay until taken. On a full disk there is no room
+// for it, and the other process goes on.
 func openBeside(path string, seal cipher.AEAD) (*journal, error) {
 	j := newJournal(path, seal)
 	for _, name := range journalNames(path) {
@@ -85,7 +83,7 @@ func openBeside(path string, seal cipher.AEAD) (*journal, error) {
 			j.old, s = s, j.old
 		}
 		if s != nil {
-			j.next = s // it has room, and nothing else
+			_ = s.f.Close() // its calls have moved to the newer one
 		}
 	}
 	if j.old == nil {
@@ -94,10 +92,7 @@ func openBeside(path string, seal cipher.AEAD) (*journal, error) {
 	}
 	j.held = true
 	j.begin(j.old)
-	if j.err == nil {
-		j.err = j.file.grow(roomStep)
-	}
-	if j.err != nil && !errors.Is(j.err, errNoPreallocation) { // the other process goes on
+	if j.err != nil {
 		return nil, errors.Join(fmt.Errorf("journal: no room for its next file: %w", j.err), j.leave())
 	}
 	return j, nil
@@ -114,23 +109,16 @@ func (j *journal) taken() {
 func (j *journal) alone() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.next != nil {
-		j.next, _ = j.next.recycle() // without room it is asked for again
-	}
-	if j.next == nil && j.old == nil && j.file != nil {
+	if j.old == nil && j.file != nil {
 		_ = os.Remove(j.otherName(j.file))
 	}
 }
 
-// begin begins a file after one before, with its room. Without one, entries wait for it.
+// begin begins a file after one before. Without one, entries wait for it.
 func (j *journal) begin(before *journalSegment) {
-	next := j.next
-	j.next = nil
-	if j.file, j.err = j.follow(before, next); j.err != nil {
+	if j.file, j.err = newSegment(j.otherName(before), before.number+1); j.err != nil {
 		j.file = &journalSegment{name: before.name, number: before.number}
-		return
 	}
-	_ = j.file.grow(journalFile) // tend tries again
 }
 
 func newJournal(path string, seal cipher.AEAD) *journal {
@@ -418,8 +406,7 @@ func (j *journal) tend() error {
 	}
 	j.err = nil // of the last try; who writes meanwhile says how that went
 	j.write()
-	j.reserve()
-	if j.file.f == nil || j.old == nil && (j.file.written > max(journalFile, 4*j.size) || j.runsOutOfRoom() || j.removed()) {
+	if j.file.f == nil || j.old == nil && (j.file.written > max(journalFile, 4*j.size) || j.removed()) {
 		j.turn()
 	}
 	if j.old != nil && !j.held {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -17,9 +18,6 @@ type journalSegment struct {
 	f       *os.File // nil: there is no file yet
 	written int64    // bytes in the file
 	end     int64    // the same with what waits
-
-	room     int64 // bytes that it has on the disk
-	roomless bool  // its file system gives none ahead
 }
 
 // reopen opens the files of an earlier process. Where they can't be written, entries wait.
@@ -32,11 +30,9 @@ func (j *journal) reopen() error {
 		if err != nil {
 			return fmt.Errorf("journal: %w; check the directory of store.path and its rights", err)
 		}
-		s.f, s.room = f, roomOf(f)
+		s.f = f
 	}
-	if j.unopened = false; j.old != nil && j.old.written == 0 {
-		j.old, j.next = nil, j.old // it has room, and nothing else
-	}
+	j.unopened = false
 	return nil
 }
 
@@ -52,20 +48,7 @@ func oldSegment(name string) (*journalSegment, error) {
 	}
 	head := make([]byte, headSize)
 	n, _ := f.ReadAt(head, 0) // a file without a head is an older one
-	s := &journalSegment{name: name, number: fileNumber(head[:n]), f: f, written: end, end: end}
-	if end == 0 {
-		s.room = roomOf(f)
-	}
-	return s, nil
-}
-
-// roomOf is how much of the disk a file has, in steps of room.
-func roomOf(f *os.File) int64 {
-	var st unix.Stat_t
-	if unix.Fstat(int(f.Fd()), &st) != nil {
-		return 0
-	}
-	return st.Blocks * 512 / roomStep * roomStep
+	return &journalSegment{name: name, number: fileNumber(head[:n]), f: f, written: end, end: end}, nil
 }
 
 func newSegment(name string, number uint64) (*journalSegment, error) {
@@ -96,36 +79,23 @@ func (j *journal) removed() bool {
 	return !file.inPlace()
 }
 
-// follow begins the file after one: next, if that is in its place, or a new one.
-func (j *journal) follow(before, next *journalSegment) (*journalSegment, error) {
-	if next != nil && next.written == 0 && next.inPlace() && next.head(before.number+1) == nil {
-		return next, nil
-	}
-	if next != nil {
-		_ = next.f.Close() // it is empty
-	}
-	return newSegment(j.otherName(before), before.number+1)
-}
-
 // turn begins the other file. What could not be written to the one before goes there.
 func (j *journal) turn() {
 	if j.writing { // to this one: the next time
 		return
 	}
-	now, next := j.file, j.next
+	now := j.file
 	j.mu.Unlock()
-	next, err := j.follow(now, next)
+	next, err := newSegment(j.otherName(now), now.number+1)
 	j.mu.Lock()
-	j.next = nil
 	switch {
 	case err != nil:
 		j.err = err
 		return
 	case j.writing: // to the file before, since then: the next time
 		j.mu.Unlock()
-		next, _ = next.recycle() // without room it is asked for again
+		_ = next.remove() // it is empty, and made anew
 		j.mu.Lock()
-		j.next = next
 		return
 	}
 	for id, p := range j.live {
@@ -141,7 +111,7 @@ func (j *journal) turn() {
 	j.write()
 }
 
-// move copies the last entries of live calls out of the old file, and has that emptied for the next turn.
+// move copies the last entries of live calls out of the old file, and removes that.
 func (j *journal) move() {
 	ids := make([]string, 0, len(j.live))
 	for id, p := range j.live {
@@ -180,25 +150,65 @@ func (j *journal) move() {
 	old, file := j.old, j.file
 	j.mu.Unlock()
 	err := file.f.Sync() // a power failure must not take the copies, and the old file, too
-	var next *journalSegment
 	if err == nil {
-		next, err = old.recycle()
+		err = old.remove()
 	}
 	j.mu.Lock()
 	if err != nil {
 		j.err = fmt.Errorf("journal: %w", err)
 		return
 	}
-	j.old, j.next = nil, next
+	j.old = nil
 }
 
 func (j *journal) closeFiles() error {
 	var errs []error
-	for _, s := range []*journalSegment{j.old, j.file, j.next} {
+	for _, s := range []*journalSegment{j.old, j.file} {
 		if s != nil && s.f != nil {
 			errs = append(errs, s.f.Close())
 		}
 	}
-	j.file, j.old, j.next = nil, nil, nil
+	j.file, j.old = nil, nil
 	return errors.Join(errs...)
+}
+
+// otherName is the name of the other file.
+func (j *journal) otherName(file *journalSegment) string {
+	names := journalNames(j.path)
+	if file.name == names[0] {
+		return names[1]
+	}
+	return names[0]
+}
+
+// openSegment makes a file that has nothing yet.
+func openSegment(name string) (*journalSegment, error) {
+	_ = os.Remove(name) // a new file: who has the old one open goes on with it
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrNotExist) { // it was there at the start
+		return nil, fmt.Errorf("journal: the file was removed with its directory: %w; make its directory again", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("journal: %w; check the directory of store.path and its rights", err)
+	}
+	return &journalSegment{name: name, f: f}, nil
+}
+
+// inPlace says whether the file is where its name says.
+func (s *journalSegment) inPlace() bool {
+	held, err := s.f.Stat()
+	if err != nil {
+		return false
+	}
+	st, err := os.Stat(s.name)
+	return err == nil && os.SameFile(st, held)
+}
+
+// remove removes a file that nothing needs any more.
+func (s *journalSegment) remove() error {
+	if err := os.Remove(s.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	_ = s.f.Close() // it was only read
+	return nil
 }

@@ -2,7 +2,7 @@ package store
 
 import (
 	"errors"
-	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -28,55 +28,13 @@ func fillDisk(t *testing.T, dir string) {
 	}
 }
 
-// On a full disk, live calls go on noting: the file and the one after it have their room already, and give it to nobody.
-func TestJournalHasRoomOnAFullDisk(t *testing.T) {
-	dir := t.TempDir()
-	if err := unix.Mount("flowbridge", dir, "tmpfs", 0, "size=128m"); err != nil {
-		t.Skipf("needs root, for a disk of its own: %v", err)
-	}
-	defer unix.Unmount(dir, unix.MNT_DETACH)
-	j := openJournal(filepath.Join(dir, "f.db"), testSeal)
-	if err := j.tend(); err != nil {
-		t.Fatal(err)
-	}
-	fillDisk(t, dir)
-	stays := make([]string, 200)
-	for i := range stays {
-		stays[i] = fmt.Sprintf("stays%03d", i)
-	}
-	turns, before := 0, j.file
-	for i := range 800 * len(stays) { // a hundred times what the disk has
-		r := sample(stays[i%len(stays)])
-		r.Cause = fmt.Sprint("state ", i)
-		j.note(callState, &r, nil, start)
-		if i%100 == 0 {
-			if err := j.tend(); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if j.file != before {
-			turns, before = turns+1, j.file
-		}
-	}
-	if turns < 4 || j.dropped > 0 || len(j.waiting) > 0 {
-		t.Errorf("%d turns, %d entries dropped, %d bytes wait", turns, j.dropped, len(j.waiting))
-	}
-	wantLive(t, j, stays...)
-	if err := j.close(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// A file that can't get more room is left for the next one before it is full, with what it has not taken any more.
-func TestJournalLeavesAShortFile(t *testing.T) {
+// What a file does not take goes to the next one.
+func TestJournalLeavesAFile(t *testing.T) {
 	j := journalAt(t)
 	one, two := sample("one"), sample("two")
 	j.note(callState, &one, nil, start)
 	if err := j.tend(); err != nil {
 		t.Fatal(err)
-	}
-	if j.next == nil {
-		t.Skip("needs a file system with fallocate")
 	}
 	first, good := j.file, j.file.f
 	bad, err := os.Open(first.name) // can't be written
@@ -98,8 +56,8 @@ func TestJournalLeavesAShortFile(t *testing.T) {
 		t.Errorf("%v, %+v", err, j.old)
 	}
 	wantLive(t, j, "two")
-	if st, err := os.Stat(j.next.name); err != nil || st.Size() != 0 || j.next.room < journalFile {
-		t.Errorf("%v: the file that was left has %+v, and room for %d", err, st, j.next.room)
+	if _, err := os.Stat(first.name); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the file that was left: %v", err)
 	}
 	if err := j.close(); err != nil {
 		t.Fatal(err)
@@ -245,134 +203,29 @@ func TestJournalBesideAnother(t *testing.T) {
 	}
 }
 
-// A process that replaces another one on a full disk takes the room that the other one has. Without that it does not begin, and the
-// other one goes on.
+// A process that replaces another one does not begin where a full disk has no file for it, and the other one goes on.
 func TestJournalBesideAnotherOnAFullDisk(t *testing.T) {
-	for _, tt := range []struct {
-		size string
-		left int64 // on the disk
-		room bool
-	}{{"8m", 0, false}, {"8m", 16 << 10, false}, {"128m", 0, true}} {
-		size, room := tt.size, tt.room
-		dir := t.TempDir()
-		if err := unix.Mount("flowbridge", dir, "tmpfs", 0, "size="+size); err != nil {
-			t.Skipf("needs root, for a disk of its own: %v", err)
-		}
-		defer unix.Unmount(dir, unix.MNT_DETACH)
-		j := openJournal(filepath.Join(dir, "f.db"), testSeal)
-		if err := j.tend(); err != nil {
-			t.Fatal(err)
-		}
-		one, two := sample("one"), sample("two")
-		j.note(callState, &one, nil, start)
-		fillDisk(t, dir)
-		filler := filepath.Join(dir, "filler")
-		st, err := os.Stat(filler)
-		if err == nil {
-			err = os.Truncate(filler, st.Size()-tt.left)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		beside, err := openBeside(j.path, testSeal)
-		if (err == nil) != room {
-			t.Fatalf("with %s: %v", size, err)
-		}
-		if !room {
-			j.alone()
-			j.note(callState, &two, nil, start)
-			wantLive(t, j, "one", "two")
-			if err := j.close(); err != nil {
-				t.Fatal(err)
-			}
-			continue
-		}
-		beside.note(callState, &one, nil, start) // it goes on here
-		beside.taken()
-		if err := j.leave(); err != nil {
-			t.Fatal(err)
-		}
-		for i := range 10_000 { // what the disk has not
-			two.Cause = fmt.Sprint("state ", i)
-			beside.note(callState, &two, nil, start)
-			if i%100 == 0 {
-				if err := beside.tend(); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-		if beside.dropped > 0 || len(beside.waiting) > 0 {
-			t.Errorf("%d entries dropped, %d bytes wait", beside.dropped, len(beside.waiting))
-		}
-		wantLive(t, beside, "one", "two")
-		if err := beside.close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// A process that goes on after a kill on a full disk has the room of the one before: for its file, and for the next ones.
-func TestJournalGoesOnWithRoomOnAFullDisk(t *testing.T) {
 	dir := t.TempDir()
-	if err := unix.Mount("flowbridge", dir, "tmpfs", 0, "size=128m"); err != nil {
+	if err := unix.Mount("flowbridge", dir, "tmpfs", 0, "size=8m"); err != nil {
 		t.Skipf("needs root, for a disk of its own: %v", err)
 	}
 	defer unix.Unmount(dir, unix.MNT_DETACH)
 	j := openJournal(filepath.Join(dir, "f.db"), testSeal)
-	if err := j.tend(); err != nil {
-		t.Fatal(err)
-	}
 	one, two := sample("one"), sample("two")
 	j.note(callState, &one, nil, start)
 	fillDisk(t, dir)
-	if err := j.leave(); err != nil { // as a kill does
+	if _, err := openBeside(j.path, testSeal); !errors.Is(err, unix.ENOSPC) {
+		t.Fatalf("got %v; want that the disk is full", err)
+	}
+	if err := os.Remove(filepath.Join(dir, "filler")); err != nil {
 		t.Fatal(err)
 	}
-	files, err := readJournal(j.path)
-	if err != nil {
+	j.alone()
+	j.note(callState, &two, nil, start)
+	if err := j.tend(); err != nil {
 		t.Fatal(err)
 	}
-	states := files.lastStates()
-	again := newJournal(j.path, testSeal)
-	again.goOn(&files, states, states)
-	if err := again.tend(); err != nil {
-		t.Fatal(err)
-	}
-	fillDisk(t, dir) // somebody takes what is given away
-	turns := again.file.number + 3
-	for i := 0; again.file.number < turns; i++ {
-		two.Cause = fmt.Sprint("state ", i)
-		again.note(callState, &two, nil, start)
-		if i%1000 == 0 {
-			if err := again.tend(); err != nil {
-				t.Fatalf("state %d: %v", i, err)
-			}
-		}
-	}
-	if again.dropped > 0 || len(again.waiting) > 0 {
-		t.Errorf("%d entries dropped, %d bytes wait", again.dropped, len(again.waiting))
-	}
-	wantLive(t, again, "one", "two")
-	if err := again.close(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// While somebody writes to the file, the room of the next one stays.
-func TestJournalKeepsRoomWhileItIsWritten(t *testing.T) {
-	j := journalAt(t)
-	if err := j.tend(); err != nil || j.next == nil {
-		t.Fatal(err, j.next)
-	}
-	next, room := j.next, j.next.room
-	j.mu.Lock()
-	j.writing = true
-	j.turn()
-	j.writing = false
-	j.mu.Unlock()
-	if j.next != next || next.room != room || next.written > 0 || !next.inPlace() {
-		t.Errorf("the next file is %+v; want %+v with %d bytes of room", j.next, next, room)
-	}
+	wantLive(t, j, "one", "two")
 	if err := j.close(); err != nil {
 		t.Fatal(err)
 	}
