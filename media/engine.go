@@ -61,9 +61,6 @@ type Config struct {
 	// the engine. Several engines may share one.
 	Kernel *kernel.Relay
 
-	// Taken reports whether a flow of an earlier process, which Kernel does not know of, has a port. May be nil.
-	Taken func(port uint16) bool
-
 	// path makes the path that carries a worker's sessions; nil: the worker itself.
 	path func(*worker) flowPath
 }
@@ -179,7 +176,7 @@ func (c Config) check() error {
 
 // taken reports whether a flow of an earlier process has a port.
 func (c *Config) taken(port uint16) bool {
-	return (c.Kernel != nil && c.Kernel.Uses(port)) || (c.Taken != nil && c.Taken(port))
+	return c.Kernel != nil && c.Kernel.Uses(port)
 }
 
 // Close closes every session and stops the workers. When it returns, no socket and no goroutine of the engine is

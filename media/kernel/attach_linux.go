@@ -184,7 +184,7 @@ func (r *Relay) attachFilter(at *netlink.LinkAttrs) (*attachment, error) {
 }
 
 // removeFilters takes the filters of a directory from all interfaces.
-func removeFilters(w *routes, dir string) {
+func removeFilters(w *netlink.Handle, dir string) {
 	links, err := w.LinkList()
 	if err != nil {
 		return

@@ -19,7 +19,7 @@
 //   - up: a packet goes on to the sockets as if the program were not there.
 //   - outlet: how packets leave to an address: interface, next hop, MTU.
 //   - unfit: a flow that the program can't carry. A socket can.
-//   - adopted: a flow that an earlier process has left. elder: all that a process has left whose maps were others.
+//   - adopted: a flow that an earlier process has left.
 //
 // # What the program does with a packet
 //
@@ -67,12 +67,12 @@
 // process alone: while there are others, what is pinned stays for the next one.
 //
 // Who changes struct key, place, flow, figures or state counts layout up. Such a process, or one with another capacity, can't
-// take flows over: it opens its own maps beside those of the elder, whose program stays attached and carries its flows
-// until they are silent; then it is removed. Both programs let go up what they do not know. One process has the
-// directory at a time. With clsact, filters have the directory's name, and the rest is the same.
+// take flows over: it opens its own maps beside the others, whose program stays attached and carries its flows until all calls
+// are restored (DismissAll). Then RTP of these calls takes the way through the process. Both programs let go up what they do not
+// know. One process has the directory at a time. With clsact, filters have the directory's name, and the rest is the same.
 //
-// Leftovers are what lies in directories that no process has: of an instance that has another first port now, or relays in
-// userspace. They are removed in the same way, and their ports are taken until then.
+// What lies in directories that no process has, of an instance that has another first port now, or relays in userspace, ends at
+// the same moment (RemoveLeftovers).
 //
 // Who knows the call of an adopted flow looks at it (Inherited) and makes it a flow of this process where it is (Adopt). When all
 // calls have been restored, DismissAll ends the others. Counts are those of the whole call, so what was relayed while nobody was

@@ -97,8 +97,8 @@ func (r *Relay) Dismiss(in netip.AddrPort) (State, bool) {
 	return r.drop(a)
 }
 
-// DismissAll ends all adopted flows: their calls are gone. Those of another layout end within
-// a second, with the program that carries them.
+// DismissAll ends all adopted flows: their calls are gone. Those of another layout or capacity end with their program, and
+// RTP of their calls takes the way through the process.
 func (r *Relay) DismissAll() {
 	if !r.enter() {
 		return
@@ -107,10 +107,7 @@ func (r *Relay) DismissAll() {
 	for _, a := range r.orphans() {
 		r.drop(a)
 	}
-	if r.options.Heir != nil {
-		r.place.findElders()
-	}
-	r.place.dismiss()
+	r.place.removeOthers(r.routes.Handle)
 }
 
 // flow is a flow of an earlier process as it was put.

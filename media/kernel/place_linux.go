@@ -16,6 +16,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/rlimit"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -28,9 +29,6 @@ type place struct {
 	root *os.File             // locked; nil: no directory
 	dir  string               // of this layout and capacity
 	maps map[string]*ebpf.Map // that were pinned in dir; nil: none
-
-	mu     sync.Mutex // guards what follows
-	elders []*elder   // of other layouts and capacities
 }
 
 // How long a directory is waited for that somebody has.
@@ -52,7 +50,7 @@ func openPlace(dir string, capacity int, heir *os.File) (*place, error) {
 	}
 	root, err := makeDir(dir)
 	for tries := 0; (errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, errGone)) && tries < lockTries; tries++ {
-		time.Sleep(lockPause) // Leftovers has it for a moment
+		time.Sleep(lockPause) // RemoveLeftovers has it for a moment
 		root, err = makeDir(dir)
 	}
 	switch {
@@ -61,9 +59,7 @@ func openPlace(dir string, capacity int, heir *os.File) (*place, error) {
 	case err != nil:
 		return nil, fmt.Errorf("the directory for what outlives the process: %w", err)
 	}
-	p := newPlace(dir, capacity, root)
-	p.findElders()
-	return p, nil
+	return newPlace(dir, capacity, root), nil
 }
 
 func newPlace(dir string, capacity int, root *os.File) *place {
@@ -73,7 +69,6 @@ func newPlace(dir string, capacity int, root *os.File) *place {
 }
 
 // takePlace takes the directory of the process that this one is to replace. The lock is that of an open file, which both have.
-// What else is there may be that process's, so it is looked for when that has gone.
 func takePlace(dir string, capacity int, heir *os.File) (*place, error) {
 	is, err := os.Stat(dir)
 	if err != nil || !isDir(heir, is) {
@@ -181,20 +176,24 @@ func clearPins(dir string) {
 	_ = os.Remove(dir)
 }
 
-// close lets the directory go. Unless what is pinned is left for the next process, it is removed, but for elders.
+// close lets the directory go. Unless what is pinned is left for the next process, it is removed.
 func (p *place) close(leave bool) {
 	if p == nil || p.root == nil {
 		return
 	}
 	closeAll(p.maps)
-	for _, e := range p.elders {
-		e.close()
-	}
 	if !leave {
 		clearPins(p.dir)
 		_ = os.Remove(filepath.Dir(p.dir)) // if nothing else is in it
 	}
 	_ = p.root.Close()
+}
+
+// removeOthers ends the flows of processes that had another layout or capacity: this one does not know what they are.
+func (p *place) removeOthers(h *netlink.Handle) {
+	if p.root != nil {
+		removeOthers(h, filepath.Dir(p.dir), p.dir)
+	}
 }
 
 // load loads the program, with the maps of the process before.
@@ -312,7 +311,6 @@ func (r *Relay) reap(now time.Duration) {
 			_, _ = r.drop(a)
 		}
 	}
-	r.place.reap(r.routes, now, r.options.Timeout, r.options.MaxAge)
 }
 
 // drop ends an adopted flow.

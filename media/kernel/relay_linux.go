@@ -176,17 +176,15 @@ func (r *Relay) Local(peer netip.Addr) (netip.Addr, error) {
 // Uses reports whether an adopted flow has the port as one of ours. It may not be leased then.
 func (r *Relay) Uses(port uint16) bool {
 	r.mu.Lock()
-	used := r.ports[port] > 0
-	r.mu.Unlock()
-	return used || r.place.uses(port)
+	defer r.mu.Unlock()
+	return r.ports[port] > 0
 }
 
 // Adopted returns how many flows of an earlier process are carried. They are removed once they are silent, or too old.
 func (r *Relay) Adopted() int {
 	r.mu.Lock()
-	n := len(r.adopted)
-	r.mu.Unlock()
-	return n + r.place.elderFlows()
+	defer r.mu.Unlock()
+	return len(r.adopted)
 }
 
 // Leave ends the process's part. Flows go on in the kernel for the next process, if there is a directory.

@@ -51,17 +51,10 @@ func (*Relay) Adopted() int                            { return 0 }
 func (*Relay) Socket(int, int) error                   { return ErrUnfit }
 func (*Relay) Steer(netip.AddrPort, int, uint32) error { return ErrUnfit }
 func (*Relay) Unsteer(netip.AddrPort)                  {}
+func (*Relay) Path() string                            { return "" }
+func (*Relay) Leave()                                  {}
+func (*Relay) Abandon()                                {}
+func (*Relay) Close()                                  {}
 
-// Leftovers are not there.
-type Leftovers struct{}
-
-// OpenLeftovers finds none.
-func OpenLeftovers(string, time.Duration, time.Duration) *Leftovers { return nil }
-
-func (*Leftovers) Uses(uint16) bool { return false }
-func (*Leftovers) Flows() int       { return 0 }
-func (*Leftovers) Close()           {}
-func (*Relay) Path() string         { return "" }
-func (*Relay) Leave()               {}
-func (*Relay) Abandon()             {}
-func (*Relay) Close()               {}
+// RemoveLeftovers finds none.
+func RemoveLeftovers(string) {}

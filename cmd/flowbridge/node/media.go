@@ -45,12 +45,7 @@ func (n *Node) openMedia(m *config.Media) error {
 	} else if err := n.openKernel(m, heir); err != nil {
 		return err
 	}
-	left := kernel.OpenLeftovers(kernel.Dirs, m.Timeout, 0) // of a process with another first port, or another engine
-	n.onClose(func() error { left.Close(); return nil })
-	if flows := left.Flows(); flows > 0 {
-		n.log.Info().Int("flows", flows).Msg("the kernel relays RTP for processes that are gone")
-	}
-	c.Kernel, c.Taken = n.kernel, left.Uses
+	c.Kernel = n.kernel
 	var err error
 	if n.engine, err = media.Open(c); err != nil {
 		return fmt.Errorf("media.listen or media.ports: %w", err)

@@ -152,6 +152,7 @@ func (n *Node) replace(ctx context.Context, cfg *config.Config, o Options) error
 // begin begins what must not run in two processes.
 func (n *Node) begin() {
 	n.engine.Restored()
+	kernel.RemoveLeftovers(kernel.Dirs)
 	for _, f := range n.begins {
 		f()
 	}
