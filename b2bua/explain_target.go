@@ -29,24 +29,7 @@ func noPhoneNumber(user string) string {
 // attempt reports on an attempt and its INVITE.
 func (x *explainer) attempt(c *Call) report.Target {
 	a, t := c.attempts.current, c.attempts.current.target.Dial
-	r := report.Target{
-		Target: t.Name, Kind: t.Kind, Transport: t.Transport, Prepares: t.Prepare != nil, Codecs: t.Codecs,
-		FirstResponseTimeoutMS: t.FirstResponseTimeout.Milliseconds(), RingTimeoutMS: t.RingTimeout.Milliseconds(),
-		MaxCalls: t.MaxCalls, MaxCPS: t.MaxCPS,
-		MediaAddress: t.Media.Address, Latch: string(t.Media.Latch), SRTP: string(t.Media.SRTP),
-	}
-	if a.target.Trunk != nil {
-		r.Kind = "trunk"
-	}
-	if t.Auth != nil {
-		r.Username = t.Auth.Username
-	}
-	if t.Prepare != nil {
-		r.PrepareTimeoutMS, r.OnFailure, r.PrepareSuccess = t.Prepare.Timeout.Milliseconds(), t.Prepare.OnFailure, t.Prepare.Answer().String()
-	}
-	if t.Media.Keying == config.KeyingDTLS {
-		r.SRTPKeying = string(t.Media.Keying)
-	}
+	r := targetOf(a)
 	if err := c.offerTo(a); err != nil {
 		r.Cause, r.Error = cause.NoCommonCodec, err.Error()
 		return r
@@ -65,6 +48,37 @@ func (x *explainer) attempt(c *Call) report.Target {
 		}
 		return r
 	}
+	x.invite(&r, c, ready)
+	return r
+}
+
+// targetOf is what the configuration says of an attempt's target.
+func targetOf(a *attempt) report.Target {
+	t := a.target.Dial
+	r := report.Target{
+		Target: t.Name, Kind: t.Kind, Transport: t.Transport, Prepares: t.Prepare != nil, Codecs: t.Codecs,
+		FirstResponseTimeoutMS: t.FirstResponseTimeout.Milliseconds(), RingTimeoutMS: t.RingTimeout.Milliseconds(),
+		MaxCalls: t.MaxCalls, MaxCPS: t.MaxCPS,
+		MediaAddress: t.Media.Address, Latch: string(t.Media.Latch), SRTP: string(t.Media.SRTP),
+	}
+	if a.target.Trunk != nil {
+		r.Kind = "trunk"
+	}
+	if t.Auth != nil {
+		r.Username = t.Auth.Username
+	}
+	if t.Prepare != nil {
+		r.PrepareTimeoutMS, r.OnFailure, r.PrepareSuccess = t.Prepare.Timeout.Milliseconds(), t.Prepare.OnFailure, t.Prepare.Answer().String()
+	}
+	if t.Media.Keying == config.KeyingDTLS {
+		r.SRTPKeying = string(t.Media.Keying)
+	}
+	return r
+}
+
+// invite adds the INVITE to a target.
+func (x *explainer) invite(r *report.Target, c *Call, ready Ready) {
+	a, t := c.attempts.current, c.attempts.current.target.Dial
 	peer := x.addrOf(ready.URI.Host, t)
 	l, in, cause, err := c.outboundLeg(ready, x.local(t.Transport, peer), x.media(peer, t.Media.Address))
 	if errors.Is(err, errWantsTCP) {
@@ -74,7 +88,7 @@ func (x *explainer) attempt(c *Call) report.Target {
 	}
 	if err != nil {
 		r.Cause, r.Error = cause, err.Error()
-		return r
+		return
 	}
 	r.URI = ready.URI.String()
 	_, effects := l.Step(time.Now(), in)
@@ -87,8 +101,7 @@ func (x *explainer) attempt(c *Call) report.Target {
 	}
 	r.Dropped = a.dropped
 	r.Configured(t.Headers, &x.out)
-	budgetOf(&r, a, in)
-	return r
+	budgetOf(r, a, in)
 }
 
 // addrOf is the address of a target, or a made-up one for a name and for what has registered.

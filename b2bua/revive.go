@@ -56,15 +56,8 @@ func (v *reviving) takeUp(l *record.Left, sockets *media.Sockets) error {
 	}
 	v.restoreRecord(&l.Record)
 	v.media.oneWay, v.media.listening, v.media.addr = k.OneWay, k.Listening, k.Addr
-	for _, side := range []media.Side{media.SideA, media.SideB} {
-		d := v.agreement.Description[side]
-		if d == nil && (side == media.SideB || !v.agreement.Late) {
-			return errNoLeg
-		}
-		if side == media.SideA || v.b != nil {
-			v.media.secured[side] = secured{leg: v.crypto(side), plain: d == nil || !d.Secured()}
-		}
-		v.agreement.Changes[side], _ = v.agreement.PayloadChanges(side)
+	if !v.takeUpSides() {
+		return errNoLeg
 	}
 	session, err := v.server.relay.Resume(media.SessionConfig{OnEvent: v.onMedia, Sockets: sockets}, *k.Media)
 	if err != nil {
@@ -80,6 +73,21 @@ func (v *reviving) takeUp(l *record.Left, sockets *media.Sockets) error {
 		v.journalAs(k) // in the files of this process
 	}
 	return nil
+}
+
+// takeUpSides restores what is agreed on with each side. False: a side has no description.
+func (v *reviving) takeUpSides() bool {
+	for _, side := range []media.Side{media.SideA, media.SideB} {
+		d := v.agreement.Description[side]
+		if d == nil && (side == media.SideB || !v.agreement.Late) {
+			return false
+		}
+		if side == media.SideA || v.b != nil {
+			v.media.secured[side] = secured{leg: v.crypto(side), plain: d == nil || !d.Secured()}
+		}
+		v.agreement.Changes[side], _ = v.agreement.PayloadChanges(side)
+	}
+	return true
 }
 
 // takeRouteAgain finds the call's route. One that is not configured any more leaves the call without options of a route.

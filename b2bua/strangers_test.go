@@ -93,6 +93,9 @@ func TestShortRequestOfTheProven(t *testing.T) {
 		short := "OPTIONS sip:h SIP/2.0\nVia: SIP/2.0/UDP h;rport;branch=z9hG4bKshort\nFrom: <sip:a@b>;tag=1\nTo: <sip:a@b>\nCall-ID: 1\nCSeq: 1 OPTIONS\n\n"
 		p.send(short)
 		p.silent(time.Second)
+		if r := w.server.Rejected(); r.Challenged.Load() != 0 || r.TooShort.Load() != 1 {
+			t.Errorf("%d challenged, %d too short; want 0 and 1", r.Challenged.Load(), r.TooShort.Load())
+		}
 		d := p.newCall("+15075785607")
 		w.answersCall(p, d, authorize(d, p.challenged(d), "MD5", "acme", "secret", 1))
 		p.send(short)

@@ -293,6 +293,26 @@ func (w *worker) perform(c command) error {
 	switch c.op {
 	case opOpen:
 		w.open(c.relay)
+	case opClose:
+		w.close(c.relay, c.pairs)
+	case opForget:
+		w.forget(c.pairs)
+	case opFreeze:
+		w.freeze()
+	case opThaw:
+		w.frozen = false
+	case opStop:
+		w.stopping = true
+	case opSync: // it was its turn
+	default:
+		return w.change(c)
+	}
+	return nil
+}
+
+// change carries out what is about an open session.
+func (w *worker) change(c command) error {
+	switch c.op {
 	case opPeer:
 		return c.relay.setPeer(c.side, *c.peer, w.now)
 	case opConfirm:
@@ -323,17 +343,7 @@ func (w *worker) perform(c command) error {
 		w.orderDatagrams(c)
 	case opSockets:
 		w.changeSockets(c.relay, c.sockets)
-	case opClose:
-		w.close(c.relay, c.pairs)
-	case opForget:
-		w.forget(c.pairs)
-	case opFreeze:
-		w.freeze()
-	case opThaw:
-		w.frozen = false
-	case opStop:
-		w.stopping = true
-	case opSync: // it was its turn
+	case opOpen, opClose, opForget, opFreeze, opThaw, opStop, opSync: // which perform does
 	}
 	return nil
 }

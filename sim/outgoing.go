@@ -116,13 +116,8 @@ func (o *outgoing) authorize(ctx context.Context, res *sip.Response) (sip.Client
 // await reads responses up to the final one, and sends the CANCEL when it is due.
 // If ctx ended, its error is returned even with a final response.
 func (o *outgoing) await(ctx context.Context, tx sip.ClientTransaction) (*sip.Response, error) {
-	var giveUp, limit, silence <-chan time.Time
-	if o.cc.Silence > 0 {
-		silence = time.After(o.cc.Silence)
-	}
-	if o.cc.CancelAfter > 0 {
-		giveUp = time.After(o.cc.CancelAfter)
-	}
+	giveUp, silence := afterSome(o.cc.CancelAfter), afterSome(o.cc.Silence)
+	var limit <-chan time.Time
 	var over <-chan time.Time // the peer is lost, and nothing more comes of it
 	var lost error
 	done := ctx.Done()
@@ -164,6 +159,14 @@ func (o *outgoing) await(ctx context.Context, tx sip.ClientTransaction) (*sip.Re
 			limit = time.After(o.patience(cause != nil && !proceeding))
 		}
 	}
+}
+
+// afterSome is time.After; never after 0.
+func afterSome(d time.Duration) <-chan time.Time {
+	if d <= 0 {
+		return nil
+	}
+	return time.After(d)
 }
 
 // patience is how long a final response may take once the call is given up. A far

@@ -58,31 +58,21 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 		}
 		for i := range left {
 			l := &left[i]
+			id := l.record.ID
 			if l.table {
 				l.lives(moment{Wall: ofTable.Time})
 			} else {
 				l.lives(ofFiles)
 				l.lives(files.beat())
 			}
-			if l.ended {
-			} else if l.state != nil {
-				if !known[l.record.ID] { // else the process was killed just after the record was written
-					s.left = append(s.left, record.Left{Record: l.record, Interrupted: l.interrupted(now), State: l.state, Alive: files.alive})
-					goesOn[l.record.ID] = states[l.record.ID]
-				}
-				continue
-			} else {
-				l.record = l.interrupted(now)
-			}
-			fresh, err := keep(l.record)
 			switch {
-			case err != nil:
-				return fmt.Errorf("call %s: %w", l.record.ID, err)
-			case !fresh: // the process was killed just after the record was written
-			case l.ended:
-				s.recovered++
-			default:
-				s.interrupted = append(s.interrupted, l.record.ID)
+			case l.ended || l.state == nil:
+				if err := s.finishLeft(l, now, keep); err != nil {
+					return fmt.Errorf("call %s: %w", id, err)
+				}
+			case !known[id]: // else the process was killed just after the record was written
+				s.left = append(s.left, record.Left{Record: l.record, Interrupted: l.interrupted(now), State: l.state, Alive: files.alive})
+				goesOn[id] = states[id]
 			}
 		}
 		_, err = tx.ExecContext(ctx, `DELETE FROM live`)
@@ -93,15 +83,38 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 	}
 	s.takeOwed(seal, states, goesOn)
 	s.takeBound(seal, states, goesOn)
+	return s.beginJournal(seal, &files, states, goesOn)
+}
+
+// beginJournal goes on with the journal of an earlier process, or begins a new one where nothing goes on.
+func (s *Store) beginJournal(seal cipher.AEAD, files *journalFiles, states, goesOn map[string]lastState) error {
 	if len(goesOn) > 0 {
 		s.journal = newJournal(s.path, seal)
-		s.journal.goOn(&files, states, goesOn)
+		s.journal.goOn(files, states, goesOn)
 		return nil
 	}
 	if err := removeJournal(s.path); err != nil {
 		return err
 	}
 	s.journal = openJournal(s.path, seal)
+	return nil
+}
+
+// finishLeft writes the record of a call that is over, or that can't go on.
+func (s *Store) finishLeft(l *left, now time.Time, keep func(record.Record) (fresh bool, err error)) error {
+	if !l.ended {
+		l.record = l.interrupted(now)
+	}
+	fresh, err := keep(l.record)
+	switch {
+	case err != nil:
+		return err
+	case !fresh: // the process was killed just after the record was written
+	case l.ended:
+		s.recovered++
+	default:
+		s.interrupted = append(s.interrupted, l.record.ID)
+	}
 	return nil
 }
 

@@ -100,6 +100,21 @@ func Build(t *peers.Dial, uri sip.Uri, vars template.Vars, in Inbound, local leg
 		}
 	}
 	out.pass(Wanted(t.PassHeaders, in.Source.Headers(), t.Headers), in)
+	out.identify(vars, in, local)
+	out.add("Allow", peer.Allow, false)
+	out.add("Supported", leg.SupportedValue(peer), true)
+	if peer.Rel100 == config.Rel100Required {
+		out.add("Require", "100rel", true)
+	}
+	if peer.SessionExpires > 0 {
+		out.add("Session-Expires", message.SessionExpires{Interval: peer.SessionExpires}.String(), true)
+	}
+	out.add("User-Agent", AgentName, false)
+	return out, nil
+}
+
+// identify says who calls: in From, in Privacy, and in P-Asserted-Identity.
+func (out *Draft) identify(vars template.Vars, in Inbound, local leg.Local) {
 	from := CallingParty(vars)
 	caller := "<" + local.URI(message.UserOf(from)) + ">"
 	known := !in.Privacy.number && !message.NamesNobody(from)
@@ -119,16 +134,6 @@ func Build(t *peers.Dial, uri sip.Uri, vars template.Vars, in Inbound, local leg
 	if known && in.Trusted { // an identity that is not trusted is not asserted (RFC 3325 section 5)
 		out.add("P-Asserted-Identity", caller, false)
 	}
-	out.add("Allow", peer.Allow, false)
-	out.add("Supported", leg.SupportedValue(peer), true)
-	if peer.Rel100 == config.Rel100Required {
-		out.add("Require", "100rel", true)
-	}
-	if peer.SessionExpires > 0 {
-		out.add("Session-Expires", message.SessionExpires{Interval: peer.SessionExpires}.String(), true)
-	}
-	out.add("User-Agent", AgentName, false)
-	return out, nil
 }
 
 // usualOwn is how many headers of our own Build adds, unless there is more to say than

@@ -126,23 +126,8 @@ const maxUsual = 4
 // want.Members, then the id. ok is false for every other answer, which is encoding/json's to read or to refuse; that takes
 // twice as long.
 func usualAnswer(body []byte, want *config.Answer) (found [maxUsual]string, ok bool) {
-	n := 0
-	names := [maxUsual]string{}
-	for _, m := range want.Members {
-		if _, text := m.Value.(string); !text || n == maxUsual-1 || strings.Contains(m.Path, ".") {
-			return found, false
-		}
-		names[n] = m.Path
-		n++
-	}
-	if want.ID != "" && !strings.Contains(want.ID, ".") {
-		names[n] = want.ID
-		n++
-	}
-	if n == 0 || (n == len(want.Members) && want.ID != "") {
-		return found, false
-	}
-	ok = json.Valid(body)
+	names, n := usualNames(want)
+	ok = n > 0 && json.Valid(body)
 	depth, isValue, wanted := 0, false, -1 // of the first depth; whose value comes next
 	for i := 0; ok && i < len(body); i++ {
 		switch body[i] {
@@ -169,6 +154,25 @@ func usualAnswer(body []byte, want *config.Answer) (found [maxUsual]string, ok b
 		ok = ok && found[i] != ""
 	}
 	return found, ok && wanted < 0
+}
+
+// usualNames are the n members that usualAnswer looks for; 0: the answer is not one that it can read.
+func usualNames(want *config.Answer) (names [maxUsual]string, n int) {
+	for _, m := range want.Members {
+		if _, text := m.Value.(string); !text || n == maxUsual-1 || strings.Contains(m.Path, ".") {
+			return names, 0
+		}
+		names[n] = m.Path
+		n++
+	}
+	if strings.Contains(want.ID, ".") {
+		return names, 0
+	}
+	if want.ID != "" {
+		names[n] = want.ID
+		n++
+	}
+	return names, n
 }
 
 func indexOf(names []string, name []byte) int {

@@ -28,29 +28,24 @@ func condensed(body []byte) (string, error) {
 		if len(line) < 2 || line[1] != '=' || bytes.IndexByte(line, '\r') >= 0 || bytes.IndexByte(line, 0) >= 0 {
 			return "", malformed("line %q", line)
 		}
-		counts := false
+		counts, wrong := false, false
 		switch value := line[2:]; line[0] {
 		case 'm':
-			if !isMedia(value) {
-				return "", malformed("line %q", line)
-			}
-			counts, section = true, inOther
-			if bytes.HasPrefix(value, []byte("audio ")) || bytes.HasPrefix(value, []byte("audio\t")) {
-				section = inAudio
-			}
+			counts, wrong, section = true, !isMedia(value), sectionOf(value)
 		case 'c':
 			counts = section != inOther
 		case 'b':
 			counts = section != inOther && isBandwidth(value)
-			if counts && len(value)-bytes.IndexByte(value, ':') > 20 {
-				return "", malformed("line %q", line)
-			}
+			wrong = counts && len(value)-bytes.IndexByte(value, ':') > 20
 		case 'a':
 			key, value := cutAttribute(value)
 			counts = attributeCounts(key, value, section)
 			if len(value) == 0 {
 				line = line[:2+len(key)]
 			}
+		}
+		if wrong {
+			return "", malformed("line %q", line)
 		}
 		if len(text) == 0 {
 			if string(line) != "v=0" {
@@ -66,6 +61,14 @@ func condensed(body []byte) (string, error) {
 		return "", fmt.Errorf("%w: it is empty", ErrMalformed)
 	}
 	return string(text), nil
+}
+
+// sectionOf is the section that an m= line begins.
+func sectionOf(media []byte) int {
+	if bytes.HasPrefix(media, []byte("audio ")) || bytes.HasPrefix(media, []byte("audio\t")) {
+		return inAudio
+	}
+	return inOther
 }
 
 // The sections of a description.

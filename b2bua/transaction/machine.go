@@ -164,24 +164,41 @@ func (m *machine) stepInviteServer(now instant, in input) action {
 		return pass
 	case in == repeated && (m.state == proceeding || m.state == completed):
 		return resend
-	case m.state == completed && in == acknowledged:
-		if m.reliable {
-			return m.terminate(0)
-		}
-		m.state, m.again = confirmed, 0
-		m.linger(now, T4) // Timer I
 	case m.state == accepted && in == success:
 		return pass
-	case m.state == accepted && in == acknowledged: // no more copies but those on their way, as in Confirmed
-		m.linger(now, T4)
-		return pass
-	case in == due && reached(m.end, now):
-		return m.terminate(0)
-	case in == due && reached(m.again, now):
-		m.repeat(now)
-		return resend
+	case in == acknowledged:
+		return m.stepAcknowledged(now)
+	case in == due:
+		return m.stepDue(now)
 	case in == unsent && m.state != accepted && m.state != proceeding: // RFC 6026 section 8.8, and doc.go
 		return m.terminate(0)
+	}
+	return 0
+}
+
+// stepAcknowledged is the step of a server for an INVITE at an ACK.
+func (m *machine) stepAcknowledged(now instant) action {
+	switch {
+	case m.state == completed && m.reliable:
+		return m.terminate(0)
+	case m.state == completed:
+		m.state, m.again = confirmed, 0
+		m.linger(now, T4) // Timer I
+	case m.state == accepted: // no more copies but those on their way, as in Confirmed
+		m.linger(now, T4)
+		return pass
+	}
+	return 0
+}
+
+// stepDue is the step of a server for an INVITE at its deadline.
+func (m *machine) stepDue(now instant) action {
+	switch {
+	case reached(m.end, now):
+		return m.terminate(0)
+	case reached(m.again, now):
+		m.repeat(now)
+		return resend
 	}
 	return 0
 }

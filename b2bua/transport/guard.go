@@ -179,6 +179,7 @@ func (g *guard) admit(datagram []byte, from netip.AddrPort) (v verdict) {
 			g.rejected(&g.count.TooShort, from, "too_short_for_answer")
 			return v
 		}
+		g.countChallenge(v)
 		_ = g.Send(g.out, to)
 	}
 	return v

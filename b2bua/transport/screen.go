@@ -136,9 +136,6 @@ func (s *screen) judge(text []byte, from netip.AddrPort) verdict {
 			v.more = moreThanAsked
 		}
 	}
-	if v.offer != nil {
-		s.count.Challenged.Add(1)
-	}
 	if !msg.Rport && !who.BehindNAT(msg.ViaHost, from.Addr()) {
 		// RFC 3261 section 18.2.2, as for parsed requests
 		v.port = sentByOf(nil, msg.ViaPort, s.transport).port
@@ -170,6 +167,13 @@ func (s *screen) decide(msg message.Scanned, size int, from peers.Sender, who pe
 	}
 	known := len(msg.ToTag) > 0 && string(msg.Method) != "ACK"
 	return verdict{admitted: true, proven: known, viaHost: msg.ViaHost, viaPort: msg.ViaPort}
+}
+
+// countChallenge counts an answer that goes out, if it is a challenge.
+func (s *screen) countChallenge(v verdict) {
+	if v.offer != nil {
+		s.count.Challenged.Add(1)
+	}
 }
 
 // outOfDialog answers a request whose To tag belongs to no leg, without keeping state
@@ -235,29 +239,41 @@ func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, who peers.Sta
 		s.rejected(&s.count.Flood, from.Addr, "source_rate")
 		return s.refuseAgain(msg, from), true
 	}
-	challenged := (register || who.Asked && (invite || (string(msg.Method) == "OPTIONS" && !who.Known))) && !shown
+	challenged := !shown && (register || who.Asked && asksCredentials(msg, who))
 	if (why == peers.CapacityFree && !challenged) || (invite && s.inProgress(msg, from)) {
 		return v, false
 	}
-	switch why {
-	case peers.CapacityNone:
-		s.rejected(&s.count.Full, from.Addr, "full")
-	case peers.CapacityDraining:
-		s.rejected(&s.count.Draining, from.Addr, "draining")
-	case peers.CapacitySetups:
-		s.rejected(&s.count.Setups, from.Addr, "setups")
-	case peers.CapacityPorts:
-		s.rejected(&s.count.Ports, from.Addr, "ports")
-	case peers.CapacityOverload:
-		s.rejected(&s.count.Overload, from.Addr, "overload")
-	case peers.CapacityMemory:
-		s.rejected(&s.count.Memory, from.Addr, "memory")
-	case peers.CapacityFree:
+	if why == peers.CapacityFree {
 		v = s.refuse(msg, from, "401 Unauthorized", "")
 		v.nonce, v.offer, v.stale = s.mint.Challenge(from.Addr.Addr(), msg.Called(), time.Now()), s.offer, moved
 		return v, true
 	}
+	s.countFull(why, from.Addr)
 	return s.noRoom(msg, from), true
+}
+
+// asksCredentials reports whether a request of this method needs credentials from a sender that is asked for them.
+func asksCredentials(msg message.Scanned, who peers.Standing) bool {
+	return string(msg.Method) == "INVITE" || string(msg.Method) == "OPTIONS" && !who.Known
+}
+
+// countFull counts a call for which there is no room.
+func (s *screen) countFull(why peers.Capacity, from netip.AddrPort) {
+	switch why {
+	case peers.CapacityNone:
+		s.rejected(&s.count.Full, from, "full")
+	case peers.CapacityDraining:
+		s.rejected(&s.count.Draining, from, "draining")
+	case peers.CapacitySetups:
+		s.rejected(&s.count.Setups, from, "setups")
+	case peers.CapacityPorts:
+		s.rejected(&s.count.Ports, from, "ports")
+	case peers.CapacityOverload:
+		s.rejected(&s.count.Overload, from, "overload")
+	case peers.CapacityMemory:
+		s.rejected(&s.count.Memory, from, "memory")
+	case peers.CapacityFree:
+	}
 }
 
 // noRoom refuses a request, and remembers that it did.

@@ -121,6 +121,7 @@ func (c *Stream) nextAdmitted() ([]byte, error) {
 		v.atMost = 0 // the connection shows that the address is not forged
 		if v.status != "" {
 			c.out = v.appendRefusal(c.out[:0], text, c.remote)
+			c.screen().countChallenge(v)
 			if err := c.send(c.out, nil); err != nil {
 				return nil, err
 			}

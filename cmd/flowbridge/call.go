@@ -114,7 +114,18 @@ func (o *testCall) place(ctx context.Context, w io.Writer) error {
 	result, failed := carrier.Call(ctx, call)
 	err = carrier.Close() // what is still on its way belongs to the ladder
 	trace.Ladder(text, result.SIPCallID)
-	verdict := testcall.Report(text, result)
+	hint, verdict := o.verdict(ctx, text, result, failed, hint, to, carrier.Addr().Addr())
+	verdict = errors.Join(verdict, err)
+	if o.asJSON {
+		err = cli.PrintJSON(w, testcall.Summarize(result, &trace, verdict, hint))
+		return errors.Join(verdict, err)
+	}
+	return verdict
+}
+
+// verdict prints how a call went, and says what was wrong with it. hint says what may help.
+func (o *testCall) verdict(ctx context.Context, text io.Writer, result sim.CarrierResult, failed error, hint string, to sim.Peer, from netip.Addr) (better string, verdict error) {
+	verdict = testcall.Report(text, result)
 	switch {
 	case ctx.Err() != nil && result.AnsweredAt.IsZero():
 		verdict = errors.New("given up before there was an answer")
@@ -122,20 +133,15 @@ func (o *testCall) place(ctx context.Context, w io.Writer) error {
 		if errors.Is(failed, sim.ErrUnreachable) {
 			hint = cmp.Or(o.noListener(to), hint)
 		}
-		verdict = unanswered(failed, hint, carrier.Addr().Addr())
+		verdict = unanswered(failed, hint, from)
 	case failed != nil:
 		verdict = failed
 	case result.AnsweredAt.IsZero():
-		if why := testcall.Refused(result.Status, o.explained(carrier.Addr().Addr())); why != "" {
+		if why := testcall.Refused(result.Status, o.explained(from)); why != "" {
 			hint, verdict = why, fmt.Errorf("%w\n%s", verdict, why)
 		}
 	}
-	verdict = errors.Join(verdict, err)
-	if o.asJSON {
-		err = cli.PrintJSON(w, testcall.Summarize(result, &trace, verdict, hint))
-		return errors.Join(verdict, err)
-	}
-	return verdict
+	return hint, verdict
 }
 
 // notStarted is the error of a call that could not be placed.

@@ -59,6 +59,8 @@ func (v *Vars) field(path string) (value string, ok bool) {
 		return v.Row[part], true
 	case "Agent":
 		return v.agent().field(part)
+	case "Rescue", "Queue", "Identity", "Prepare":
+		return v.stageField(path)
 	}
 	switch path {
 	case "CallID":
@@ -77,6 +79,13 @@ func (v *Vars) field(path string) (value string, ok bool) {
 		return strconv.Itoa(v.Attempt), true
 	case "Diversion":
 		return v.Diversion, true
+	}
+	return "", false
+}
+
+// stageField gives the value of a plain field that only some calls have at some time.
+func (v *Vars) stageField(path string) (value string, ok bool) {
+	switch path {
 	case "Rescue.Cause":
 		return v.Rescue.Cause, true
 	case "Rescue.Seconds":

@@ -150,54 +150,73 @@ const maxTwiMLDepth = 3
 // them.
 func parseElements(body []byte) (verb, *Error) {
 	d := xml.NewDecoder(bytes.NewReader(body))
-	var open []verb
-	var root *verb
+	e := elements{body: body}
 	for {
 		token, err := d.RawToken()
-		if errors.Is(err, io.EOF) && root != nil && len(open) == 0 {
-			return *root, nil
+		if errors.Is(err, io.EOF) && e.root != nil && len(e.open) == 0 {
+			return *e.root, nil
 		}
 		if err != nil {
 			return verb{}, failure(codeParse, "not XML: %v", err)
 		}
-		switch token := token.(type) {
-		case xml.ProcInst:
-			if token.Target != "xml" || root != nil || len(open) > 0 {
-				return verb{}, failure(codeParse, "<?%s is out of place", token.Target)
-			}
-		case xml.Directive:
-			return verb{}, failure(codeParse, "a document type is not TwiML")
-		case xml.Comment:
-		case xml.StartElement:
-			if root != nil || len(open) == maxTwiMLDepth {
-				return verb{}, failure(codeParse, "<%s> is out of place", token.Name.Local)
-			}
-			v, failed := newVerb(token)
-			if failed != nil {
-				return verb{}, failed
-			}
-			open = append(open, v)
-		case xml.EndElement:
-			if len(open) == 0 || open[len(open)-1].name != token.Name.Local || token.Name.Space != "" {
-				return verb{}, failure(codeParse, "</%s> closes what is not open", token.Name.Local)
-			}
-			done := open[len(open)-1]
-			done.text = strings.TrimSpace(done.text)
-			open = open[:len(open)-1]
-			if len(open) == 0 {
-				root = &done
-			} else {
-				open[len(open)-1].nouns = append(open[len(open)-1].nouns, done)
-			}
-		case xml.CharData:
-			switch {
-			case len(open) > 0:
-				open[len(open)-1].text += string(token)
-			case len(bytes.TrimSpace(token)) > 0 || root == nil && bytes.HasPrefix(body, token):
-				return verb{}, failure(codeParse, "text outside of <Response>, or before <?xml")
-			}
+		if failed := e.take(token); failed != nil {
+			return verb{}, failed
 		}
 	}
+}
+
+// elements are those of a document so far.
+type elements struct {
+	body []byte
+	open []verb // from the outermost to the innermost
+	root *verb  // nil: it has not ended
+}
+
+func (e *elements) take(token xml.Token) *Error {
+	switch token := token.(type) {
+	case xml.ProcInst:
+		if token.Target != "xml" || e.root != nil || len(e.open) > 0 {
+			return failure(codeParse, "<?%s is out of place", token.Target)
+		}
+	case xml.Directive:
+		return failure(codeParse, "a document type is not TwiML")
+	case xml.StartElement:
+		if e.root != nil || len(e.open) == maxTwiMLDepth {
+			return failure(codeParse, "<%s> is out of place", token.Name.Local)
+		}
+		v, failed := newVerb(token)
+		if failed != nil {
+			return failed
+		}
+		e.open = append(e.open, v)
+	case xml.EndElement:
+		return e.end(token.Name)
+	case xml.CharData:
+		switch {
+		case len(e.open) > 0:
+			e.open[len(e.open)-1].text += string(token)
+		case len(bytes.TrimSpace(token)) > 0 || e.root == nil && bytes.HasPrefix(e.body, token):
+			return failure(codeParse, "text outside of <Response>, or before <?xml")
+		}
+	}
+	return nil
+}
+
+// end takes the end of the innermost element.
+func (e *elements) end(name xml.Name) *Error {
+	last := len(e.open) - 1
+	if last < 0 || e.open[last].name != name.Local || name.Space != "" {
+		return failure(codeParse, "</%s> closes what is not open", name.Local)
+	}
+	done := e.open[last]
+	done.text = strings.TrimSpace(done.text)
+	e.open = e.open[:last]
+	if last == 0 {
+		e.root = &done
+	} else {
+		e.open[last-1].nouns = append(e.open[last-1].nouns, done)
+	}
+	return nil
 }
 
 func newVerb(start xml.StartElement) (verb, *Error) {

@@ -104,12 +104,7 @@ func (c Call) Validate() error {
 	if (c.VoiceURL == "") == (c.Trunk == "") {
 		return errors.New("give one of a Voice URL and a trunk's URI")
 	}
-	for name, text := range map[string]string{"Voice URL": c.VoiceURL, "public URL": c.PublicURL} {
-		if u, err := url.Parse(text); text != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.Fragment != "") {
-			return fmt.Errorf("%s: write an http or https URL without user name, like http://127.0.0.1:8081/redirect_call", name)
-		}
-	}
-	if _, err := trunkURI(c.Trunk, "x"); c.Trunk != "" && err != nil {
+	if err := c.validateURLs(); err != nil {
 		return err
 	}
 	switch {
@@ -130,6 +125,20 @@ func (c Call) Validate() error {
 		}
 	}
 	return checkFault(c.Fault, c.method())
+}
+
+// validateURLs returns what is wrong with the URLs of a call.
+func (c Call) validateURLs() error {
+	for name, text := range map[string]string{"Voice URL": c.VoiceURL, "public URL": c.PublicURL} {
+		if u, err := url.Parse(text); text != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.Fragment != "") {
+			return fmt.Errorf("%s: write an http or https URL without user name, like http://127.0.0.1:8081/redirect_call", name)
+		}
+	}
+	if c.Trunk == "" {
+		return nil
+	}
+	_, err := trunkURI(c.Trunk, "x")
+	return err
 }
 
 func (c Call) method() string { return cmp.Or(c.Method, http.MethodPost) }

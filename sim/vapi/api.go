@@ -35,38 +35,7 @@ func (p *Platform) api() standin.API {
 		"assistant":    {&a.assistants, assistantShape, assistantShape},
 		"phone-number": {&a.numbers, newNumberShape, numberShape},
 	} {
-		write := func(shape standin.Shape) standin.Route {
-			return func(r *http.Request, raw []byte) (any, *standin.Refusal) {
-				body, err := standin.ParseObject(raw)
-				if err != nil {
-					return nil, badRequest(err.Error())
-				}
-				o, refusal := a.put(kind.objects, r.PathValue("id"), body, shape)
-				if refusal == nil {
-					p.opts.Log.Info().Str("id", o.Text("id")).Str("path", r.URL.Path).Msg("account changed")
-				}
-				return p.shown(sort, o), refusal
-			}
-		}
-		one := func(do func(*objects, string) (standin.Object, *standin.Refusal)) standin.Route {
-			return func(r *http.Request, _ []byte) (any, *standin.Refusal) {
-				o, refusal := do(kind.objects, r.PathValue("id"))
-				return p.shown(sort, o), refusal
-			}
-		}
-		routes["POST /"+sort] = write(kind.created)
-		routes["PATCH /"+sort+"/{id}"] = write(kind.change)
-		routes["GET /"+sort+"/{id}"] = one(a.get)
-		routes["DELETE /"+sort+"/{id}"] = one(a.remove)
-		routes["GET /"+sort] = func(r *http.Request, _ []byte) (any, *standin.Refusal) {
-			a.mu.Lock()
-			list := kind.objects.All()
-			a.mu.Unlock()
-			for i, o := range list {
-				list[i] = p.shown(sort, o)
-			}
-			return page(r, list)
-		}
+		p.addObjects(routes, sort, kind.objects, kind.created, kind.change)
 	}
 	return standin.API{
 		Token: p.opts.Key, TokenNeeded: "Invalid Key. Use the private key of the account as the bearer token.", MaxBody: maxBody,
@@ -74,6 +43,43 @@ func (p *Platform) api() standin.API {
 		NoRoute: func(r *http.Request, _ []string) *standin.Refusal {
 			return standin.Refuse(http.StatusNotFound, "Cannot %s %s", r.Method, r.URL.Path)
 		},
+	}
+}
+
+// addObjects adds the routes of a sort of objects, which are created and changed with members of these shapes.
+func (p *Platform) addObjects(routes map[string]standin.Route, sort string, all *objects, created, change standin.Shape) {
+	a := p.account
+	write := func(shape standin.Shape) standin.Route {
+		return func(r *http.Request, raw []byte) (any, *standin.Refusal) {
+			body, err := standin.ParseObject(raw)
+			if err != nil {
+				return nil, badRequest(err.Error())
+			}
+			o, refusal := a.put(all, r.PathValue("id"), body, shape)
+			if refusal == nil {
+				p.opts.Log.Info().Str("id", o.Text("id")).Str("path", r.URL.Path).Msg("account changed")
+			}
+			return p.shown(sort, o), refusal
+		}
+	}
+	one := func(do func(*objects, string) (standin.Object, *standin.Refusal)) standin.Route {
+		return func(r *http.Request, _ []byte) (any, *standin.Refusal) {
+			o, refusal := do(all, r.PathValue("id"))
+			return p.shown(sort, o), refusal
+		}
+	}
+	routes["POST /"+sort] = write(created)
+	routes["PATCH /"+sort+"/{id}"] = write(change)
+	routes["GET /"+sort+"/{id}"] = one(a.get)
+	routes["DELETE /"+sort+"/{id}"] = one(a.remove)
+	routes["GET /"+sort] = func(r *http.Request, _ []byte) (any, *standin.Refusal) {
+		a.mu.Lock()
+		list := all.All()
+		a.mu.Unlock()
+		for i, o := range list {
+			list[i] = p.shown(sort, o)
+		}
+		return page(r, list)
 	}
 }
 

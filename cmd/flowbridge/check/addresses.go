@@ -61,6 +61,11 @@ func outside(cfg *config.Config) (name, host string) {
 	return "", ""
 }
 
+// onLoopback reports whether SIP has addresses only that other machines can't reach.
+func onLoopback(cfg *config.Config) bool {
+	return !slices.ContainsFunc(cfg.SIP.Listen, func(l config.Listener) bool { return !l.AddrPort.Addr().IsLoopback() })
+}
+
 // inner: what is sent from loopback does not leave the machine.
 func inner(cfg *config.Config) []warning {
 	name, host := outside(cfg)
@@ -68,7 +73,7 @@ func inner(cfg *config.Config) []warning {
 		return nil
 	}
 	var keys []string
-	if !slices.ContainsFunc(cfg.SIP.Listen, func(l config.Listener) bool { return !l.AddrPort.Addr().IsLoopback() }) {
+	if onLoopback(cfg) {
 		keys = append(keys, "sip.listen")
 	}
 	if m := cfg.Media.Listen; len(m) > 0 && !slices.ContainsFunc(m, func(l config.MediaListener) bool { return !l.Addr.IsLoopback() }) {
@@ -91,7 +96,7 @@ func (m machine) private(cfg *config.Config) []warning {
 		return nil
 	}
 	name, host := outside(cfg)
-	if name == "" || slices.ContainsFunc(cfg.SIP.Listen, func(l config.Listener) bool { return l.AddrPort.Addr().IsLoopback() }) {
+	if name == "" || onLoopback(cfg) {
 		return nil
 	}
 	return []warning{{

@@ -145,6 +145,7 @@ func TestMachineWarnings(t *testing.T) {
 		"advertised":              {inside, outside + "\nsip: {advertise: 203.0.113.9}", nil, false},
 		"public address":          {roomy(), outside, nil, false},
 		"loopback":                {roomy(), outside + "\nsip: {listen: ['udp://127.0.0.1:5060']}\nmedia: {listen: [127.0.0.9]}", []string{"sip.listen, media.listen: loopback reaches this machine only, and target t is called at sip.platform.example"}, false},
+		"loopback, too":           {inside, outside + "\nsip: {listen: ['udp://192.168.10.5:5060', 'tcp://127.0.0.1:5060']}", []string{"sip.advertise: this machine has private addresses only"}, false},
 		"loopback, inside":        {roomy(), strings.ReplaceAll(outside, "sip.platform.example", "pbx.lan") + "\nsip: {listen: ['udp://127.0.0.1:5060']}", nil, false},
 		"no file yet":             {noFile, "", nil, false},
 		"kernel":                  {roomy(), "media: {engine: kernel}", nil, false},

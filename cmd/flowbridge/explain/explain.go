@@ -206,6 +206,28 @@ func (x *explained) text() string {
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "%-10s %s\n", name, fmt.Sprintf(format, args...))
 	}
+	x.call(row)
+	if x.Refused {
+		if x.Status != 0 {
+			row("answer", "%s", x.answer())
+		} else {
+			row("answer", "none: %s", x.Why)
+		}
+		return b.String()
+	}
+	x.route(row)
+	for i := range x.Targets {
+		x.attempt(&b, i)
+	}
+	fmt.Fprintf(&b, "\n%-10s %d when no target took the call\n", "otherwise", x.Otherwise)
+	for _, n := range x.Notes {
+		row("note", "%s", n)
+	}
+	return b.String()
+}
+
+// call writes who calls whom, and which route that finds.
+func (x *explained) call(row func(name, format string, args ...any)) {
 	switch {
 	case x.Target != "":
 		row("target", "%s, from %v", x.Target, x.Source)
@@ -237,14 +259,10 @@ func (x *explained) text() string {
 			row("not", "%s: %s", r.Route, r.Why)
 		}
 	}
-	if x.Refused {
-		if x.Status != 0 {
-			row("answer", "%s", x.answer())
-		} else {
-			row("answer", "none: %s", x.Why)
-		}
-		return b.String()
-	}
+}
+
+// route writes what the route says of the call.
+func (x *explained) route(row func(name, format string, args ...any)) {
 	if x.Direction == template.DirectionOutbound && x.Target == "" {
 		row("direction", "outbound: %s was called, and is the lead", x.Lead)
 	}
@@ -267,14 +285,6 @@ func (x *explained) text() string {
 	if l := limits(x.Limits); l != "" {
 		row("limits", "%s", l)
 	}
-	for i := range x.Targets {
-		x.attempt(&b, i)
-	}
-	fmt.Fprintf(&b, "\n%-10s %d when no target took the call\n", "otherwise", x.Otherwise)
-	for _, n := range x.Notes {
-		row("note", "%s", n)
-	}
-	return b.String()
 }
 
 // answer is the final answer of a refused call, with the reason unless the answer has it.

@@ -182,15 +182,7 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	n.webhooks = webhook.New(webhook.Options{Outbox: n.store, UserAgent: cli.UserAgent(), Log: n.log})
 	n.onClose(n.webhooks.Close)
 	n.begins = append(n.begins, func() { n.tellOthers(ctx, cfg) })
-	if err := n.store.Err(); err != nil {
-		n.log.Error().Err(err).Msg("the disk of store.path takes nothing: records, and the states of live calls, wait in memory")
-	}
-	if k := n.store.Interrupted(); k > 0 {
-		n.log.Warn().Int("calls", k).Msg("calls of a killed process closed as interrupted")
-	}
-	if k := n.store.Recovered(); k > 0 {
-		n.log.Warn().Int("calls", k).Msg("calls that an earlier process could not write are written now")
-	}
+	n.logFound()
 	n.openLadders(ctx, &cfg.Store)
 	if n.engine == nil {
 		err = n.openMedia(&cfg.Media)
@@ -215,17 +207,9 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	if err = n.startTelemetry(&cfg.Telemetry, name); err != nil {
 		return err
 	}
-	n.server, err = b2bua.NewServer(b2bua.Options{
-		Bindings: n.bindings(ctx), KeepBindings: n.store.KeepBindings,
-		Config: cfg, Relay: engineRelay{Engine: n.engine}, Sink: n.sink(), Preparers: current.preparers,
-		Key: n.store.Key(), Left: n.left(), Machine: store.Uptime, Node: name, Log: n.log, Ladders: n.collects(), Archive: n.archive, Admission: n.admit(&cfg.Fleet), Before: n.serverBefore(),
-	})
-	if err != nil {
+	if err = n.openServer(ctx, cfg, name, current.preparers); err != nil {
 		return err
 	}
-	n.onClose(n.server.Close)
-	n.redirects = n.server.Redirected(n.redirectOptions())
-	n.onClose(func() error { n.redirects.Close(); return nil })
 	if n.hookServer, err = n.serveHooks(ctx); err != nil {
 		return err
 	}
@@ -234,6 +218,35 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	}
 	n.tendAll(ctx)
 	return n.serveAPI(ctx, o)
+}
+
+// logFound logs what the store has found of an earlier process.
+func (n *Node) logFound() {
+	if err := n.store.Err(); err != nil {
+		n.log.Error().Err(err).Msg("the disk of store.path takes nothing: records, and the states of live calls, wait in memory")
+	}
+	if k := n.store.Interrupted(); k > 0 {
+		n.log.Warn().Int("calls", k).Msg("calls of a killed process closed as interrupted")
+	}
+	if k := n.store.Recovered(); k > 0 {
+		n.log.Warn().Int("calls", k).Msg("calls that an earlier process could not write are written now")
+	}
+}
+
+// openServer opens the SIP server, which takes up the calls of an earlier process.
+func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string, preparers map[string]peers.Preparer) (err error) {
+	n.server, err = b2bua.NewServer(b2bua.Options{
+		Bindings: n.bindings(ctx), KeepBindings: n.store.KeepBindings,
+		Config: cfg, Relay: engineRelay{Engine: n.engine}, Sink: n.sink(), Preparers: preparers,
+		Key: n.store.Key(), Left: n.left(), Machine: store.Uptime, Node: name, Log: n.log, Ladders: n.collects(), Archive: n.archive, Admission: n.admit(&cfg.Fleet), Before: n.serverBefore(),
+	})
+	if err != nil {
+		return err
+	}
+	n.onClose(n.server.Close)
+	n.redirects = n.server.Redirected(n.redirectOptions())
+	n.onClose(func() error { n.redirects.Close(); return nil })
+	return nil
 }
 
 // tendAll has what is to be looked after in the background begin with the node.

@@ -91,8 +91,7 @@ const newAgentFlags = "--prompt or --prompt-file, --llm and --language"
 // checkRest checks the flags for configuration and call. The SIP host must be of the API's region, because an account
 // exists in one region only.
 func (u *setup) checkRest() error {
-	host, _, isHostPort := cli.HostPort(u.sip, 0)
-	kind, region, known := config.RegionOfHost(host)
+	_, _, isHostPort := cli.HostPort(u.sip, 0)
 	_, badSource := sourceOf(u.trunkSource)
 	number, plus := strings.CutPrefix(u.phoneNumber, "+")
 	switch {
@@ -108,13 +107,22 @@ func (u *setup) checkRest() error {
 		return cli.Usage("--from %q: write a number", u.from)
 	case !plus || number == "" || strings.Trim(number, "0123456789") != "":
 		return cli.Usage("--phone-number %q: calls are routed by it: write it with + and country code", u.phoneNumber)
+	case u.trunkSource != "" && badSource != nil:
+		return cli.Usage("--trunk-source %q: write a network like 203.0.113.0/24, or an address", u.trunkSource)
+	}
+	return u.checkRegion()
+}
+
+// checkRegion checks that the SIP host is Synthflow's, and of the API's region.
+func (u *setup) checkRegion() error {
+	host, _, _ := cli.HostPort(u.sip, 0)
+	kind, region, known := config.RegionOfHost(host)
+	switch {
 	case known && kind != config.KindSynthflow:
 		return cli.Usage("--sip %s is a host of %s", u.sip, kind)
 	case known && u.at.region.Name != "" && u.at.region.Name != region.Name:
 		return cli.Usage("--sip %s is of region %s, and the API %s is of region %s: write --region %s alone, or the host of the account's region",
 			u.sip, region.Name, u.at.BaseURL, u.at.region.Name, region.Name)
-	case u.trunkSource != "" && badSource != nil:
-		return cli.Usage("--trunk-source %q: write a network like 203.0.113.0/24, or an address", u.trunkSource)
 	}
 	return nil
 }

@@ -88,26 +88,7 @@ func vapiAssistants(o *connection) *resource {
 func vapiNumbers(o *connection) *resource {
 	return &resource{
 		connection: o, use: "number", noun: "phone number", key: "id", idName: "ID", args: idArg("phone number"),
-		help: map[string]help{
-			"": {"Create, list, show, change and remove phone numbers", "", "  flowbridge vapi number list"},
-			"create": {
-				"Create a phone number (POST /phone-number), unless it is there",
-				"Create a SIP phone number (provider vapi). If there is one of that SIP URI already, nothing is changed: the exit code\n" +
-					"is 0 if it is as wanted, else 1, and the differences are shown with the command to change it.",
-				"  flowbridge vapi number create --sip-user my-agent --assistant-id 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77\n" +
-					"  flowbridge vapi number create --region eu --sip-uri sip:my-agent@sip.eu.vapi.ai --server-url https://voice.example.com/assistant-request",
-			},
-			"list": {"List the phone numbers (GET /phone-number)", "", "  flowbridge vapi number list --json"},
-			"show": {"Show a phone number (GET /phone-number/{id})", "", "  flowbridge vapi number show 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77 --json"},
-			"update": {
-				"Change a phone number (PATCH /phone-number/{id})",
-				"Change a SIP phone number. --server-url takes the assistant away from it, so that the platform asks that server for\n" +
-					"the assistant of each call (assistant-request).",
-				"  flowbridge vapi number update 0b6c1d5e-2f0e-4a7b-8f6e-9d7c3b2a1f00 --server-url https://voice.example.com/assistant-request\n" +
-					"  flowbridge vapi number update 0b6c1d5e-2f0e-4a7b-8f6e-9d7c3b2a1f00 --authentication-username pbx --authentication-password-file sip.pwd",
-			},
-			"delete": {"Remove a phone number (DELETE /phone-number/{id}), and show what was removed", "", "  flowbridge vapi number delete 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77 --yes"},
-		},
+		help:    vapiNumberHelp(),
 		columns: []string{"id", "sipUri", "name", "assistantId", "serverUrl"},
 		fields: []field{
 			{"sip-uri", "sipUri", fieldText, "the SIP URI that calls go to: sip:my-agent@sip.vapi.ai, the host being the region's"},
@@ -148,6 +129,29 @@ func vapiNumbers(o *connection) *resource {
 			return shown
 		},
 		echoes: true,
+	}
+}
+
+func vapiNumberHelp() map[string]help {
+	return map[string]help{
+		"": {"Create, list, show, change and remove phone numbers", "", "  flowbridge vapi number list"},
+		"create": {
+			"Create a phone number (POST /phone-number), unless it is there",
+			"Create a SIP phone number (provider vapi). If there is one of that SIP URI already, nothing is changed: the exit code\n" +
+				"is 0 if it is as wanted, else 1, and the differences are shown with the command to change it.",
+			"  flowbridge vapi number create --sip-user my-agent --assistant-id 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77\n" +
+				"  flowbridge vapi number create --region eu --sip-uri sip:my-agent@sip.eu.vapi.ai --server-url https://voice.example.com/assistant-request",
+		},
+		"list": {"List the phone numbers (GET /phone-number)", "", "  flowbridge vapi number list --json"},
+		"show": {"Show a phone number (GET /phone-number/{id})", "", "  flowbridge vapi number show 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77 --json"},
+		"update": {
+			"Change a phone number (PATCH /phone-number/{id})",
+			"Change a SIP phone number. --server-url takes the assistant away from it, so that the platform asks that server for\n" +
+				"the assistant of each call (assistant-request).",
+			"  flowbridge vapi number update 0b6c1d5e-2f0e-4a7b-8f6e-9d7c3b2a1f00 --server-url https://voice.example.com/assistant-request\n" +
+				"  flowbridge vapi number update 0b6c1d5e-2f0e-4a7b-8f6e-9d7c3b2a1f00 --authentication-username pbx --authentication-password-file sip.pwd",
+		},
+		"delete": {"Remove a phone number (DELETE /phone-number/{id}), and show what was removed", "", "  flowbridge vapi number delete 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77 --yes"},
 	}
 }
 
