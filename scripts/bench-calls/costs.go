@@ -34,22 +34,22 @@ func (b *bench) costs(s *system, rate int) (c costs, err error) {
 		return c, err
 	}
 	var before, after allocations
-	if s.admin != "" {
+	if s.admin != nil {
 		if before, err = s.allocations(); err != nil {
 			return c, err
 		}
 	}
 	stop := s.countSyscalls()
-	switches := s.switches()
+	switches := s.group.Switches()
 	f, err := b.round(s, rate, time.Duration(b.seconds)*time.Second)
 	if err != nil {
 		return c, err
 	}
 	c.Calls, c.Good = f.Calls, f.Good
 	each := func(n int64) float64 { return float64(n) / float64(max(f.Good, 1)) }
-	c.Switches = each(s.switches() - switches)
+	c.Switches = each(s.group.Switches() - switches)
 	c.Syscalls = each(stop())
-	if s.admin != "" {
+	if s.admin != nil {
 		after, err = s.allocations()
 		c.Objects, c.Bytes = each(after.objects-before.objects), each(after.bytes-before.bytes)
 	}
@@ -59,7 +59,7 @@ func (b *bench) costs(s *system, rate int) (c costs, err error) {
 // countSyscalls has perf count the processes' system calls until stop. It is 0 without perf, or without the right to it.
 func (s *system) countSyscalls() (stop func() int64) {
 	var pids []string
-	for _, pid := range s.pids {
+	for _, pid := range s.group {
 		pids = append(pids, strconv.Itoa(pid))
 	}
 	const event = "raw_syscalls:sys_enter"

@@ -100,20 +100,20 @@ func (b *bench) launchKamailio(s *system, at netip.Addr) error {
 	}
 	// Ended calls are forgotten at once: by default rtpengine keeps them for half a minute, with their sockets.
 	log := filepath.Join(b.dir, "rtpengine.log")
-	media, err := s.launch(log, nil, "rtpengine", "--config-file="+empty, "--foreground", "--log-stderr", "--log-level=3", "--table=-1",
+	media, err := s.launch(log, "rtpengine", "--config-file="+empty, "--foreground", "--log-stderr", "--log-level=3", "--table=-1",
 		"--delete-delay=0", fmt.Sprintf("--interface=%v", at), fmt.Sprintf("--listen-ng=%v:2223", at), "--port-min=10000", "--port-max=59999")
 	if err == nil {
-		err = until(func() error { return ping(netip.AddrPortFrom(at, 2223)) })
+		err = patiently(func() error { return ping(netip.AddrPortFrom(at, 2223)) })
 	}
 	if err != nil {
 		return fmt.Errorf("rtpengine does not start: %w; %s", err, process.Tail(log))
 	}
-	var proxy *exec.Cmd
+	var proxy *process.Child
 	s.again = func() (err error) {
 		log := filepath.Join(b.dir, "kamailio.log")
-		proxy, err = s.launch(log, nil, "kamailio", "-DD", "-E", "-m", "512", "-M", "16", "-f", file, "-Y", b.dir, "-u", "root")
+		proxy, err = s.launch(log, "kamailio", "-DD", "-E", "-m", "512", "-M", "16", "-f", file, "-Y", b.dir, "-u", "root")
 		if err == nil {
-			err = until(func() error { return options(s.sut) })
+			err = patiently(func() error { return options(s.sut) })
 		}
 		if err != nil {
 			return fmt.Errorf("kamailio does not start: %w; %s", err, process.Tail(log))
@@ -123,24 +123,24 @@ func (b *bench) launchKamailio(s *system, at netip.Addr) error {
 	if err := s.again(); err != nil {
 		return err
 	}
-	if err := s.await(proxy.Process.Pid); err != nil {
+	if err := s.await(proxy.PID()); err != nil {
 		return err
 	}
-	s.signalling = append([]int{proxy.Process.Pid}, s.pids...)
-	s.pids = append(slices.Clone(s.signalling), media.Process.Pid)
+	s.signalling = append(process.Group{proxy.PID()}, s.group...)
+	s.group = append(slices.Clone(s.signalling), media.PID())
 	return nil
 }
 
 // await waits until Kamailio has started all its processes: until no more of them come for a second.
 func (s *system) await(pid int) error {
-	const still = 20
+	const still = 50
 	same := 0
-	return until(func() error {
+	return patiently(func() error {
 		all, err := process.Children(pid)
-		if same++; len(all) != len(s.pids) {
+		if same++; len(all) != len(s.group) {
 			same = 0
 		}
-		s.pids = all
+		s.group = all
 		if err == nil && (same < still || len(all) <= kamailioChildren) {
 			err = fmt.Errorf("kamailio has only %d processes", len(all))
 		}

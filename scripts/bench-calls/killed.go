@@ -6,6 +6,8 @@ import (
 	"os"
 	"time"
 
+	"flowbridge/scripts/internal/report"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -46,7 +48,7 @@ func (b *bench) kill() error {
 			all = append(all, k)
 		}
 	}
-	return b.write(all)
+	return report.Write(b.json, all)
 }
 
 func (b *bench) killedWith(name string, calls int) (k killed, err error) {

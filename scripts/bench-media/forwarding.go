@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"flowbridge/scripts/internal/batch"
+	"flowbridge/scripts/internal/report"
 )
 
 // passage is what a packet takes of the processor between the ends' system calls: the kernel does all for it while it is sent.
@@ -49,7 +50,7 @@ func (b *bench) forwarding() error {
 		}
 		all = append(all, got...)
 	}
-	return write(b.json, all)
+	return report.Write(b.json, all)
 }
 
 func (b *bench) pass(calls int) (got []passage, err error) {
