@@ -56,14 +56,17 @@ func (b *bench) startConfigured(name, binary string, last byte, configure config
 	}
 	s := &system{name: name, sut: netip.AddrPortFrom(b.at.at(last), 5060), admin: server.Admin}
 	s.closers = append(s.closers, server.Stop)
-	s.again = func() error {
+	start := func() error {
 		err := server.Start()
 		s.group = process.Group{server.PID}
-		s.signalling = s.group
 		return err
 	}
+	s.replace = func() error {
+		server.Kill()
+		return start()
+	}
 	if err = server.Configure(configure(s, server)); err == nil {
-		err = s.again()
+		err = start()
 	}
 	if err != nil {
 		s.stop()

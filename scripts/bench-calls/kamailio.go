@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"flowbridge/scripts/internal/process"
@@ -108,27 +109,36 @@ func (b *bench) launchKamailio(s *system, at netip.Addr) error {
 	if err != nil {
 		return fmt.Errorf("rtpengine does not start: %w; %s", err, process.Tail(log))
 	}
-	var proxy *process.Child
-	s.again = func() (err error) {
-		log := filepath.Join(b.dir, "kamailio.log")
-		proxy, err = s.launch(log, "kamailio", "-DD", "-E", "-m", "512", "-M", "16", "-f", file, "-Y", b.dir, "-u", "root")
-		if err == nil {
-			err = patiently(func() error { return options(s.sut) })
-		}
-		if err != nil {
-			return fmt.Errorf("kamailio does not start: %w; %s", err, process.Tail(log))
-		}
-		return nil
-	}
-	if err := s.again(); err != nil {
+	proxy, err := b.launchProxy(s, file)
+	if err != nil {
 		return err
 	}
 	if err := s.await(proxy.PID()); err != nil {
 		return err
 	}
-	s.signalling = append(process.Group{proxy.PID()}, s.group...)
-	s.group = append(slices.Clone(s.signalling), media.PID())
+	children := slices.Clone(s.group)
+	s.group = append(s.group, proxy.PID(), media.PID())
+	s.replace = func() error {
+		for _, pid := range children {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		proxy.Kill()
+		_, err := b.launchProxy(s, file)
+		return err
+	}
 	return nil
+}
+
+func (b *bench) launchProxy(s *system, file string) (*process.Child, error) {
+	log := filepath.Join(b.dir, "kamailio.log")
+	proxy, err := s.launch(log, "kamailio", "-DD", "-E", "-m", "512", "-M", "16", "-f", file, "-Y", b.dir, "-u", "root")
+	if err == nil {
+		err = patiently(func() error { return options(s.sut) })
+	}
+	if err != nil {
+		return nil, fmt.Errorf("kamailio does not start: %w; %s", err, process.Tail(log))
+	}
+	return proxy, nil
 }
 
 // await waits until Kamailio has started all its processes: until no more of them come for a second.

@@ -42,15 +42,14 @@ func newEndpoints(network string) (e endpoints, err error) {
 
 // system is something that runs and takes calls.
 type system struct {
-	name       string
-	sut        netip.AddrPort
-	carriers   []netip.AddrPort  // that it takes calls from
-	media      []string          // its addresses for audio
-	group      process.Group     // all that belongs to it
-	signalling process.Group     // those of the group that signal
-	again      func() error      // starts them once more
-	admin      *flowbridge.Admin // of Flowbridge
-	closers    []func()          // run in reverse
+	name     string
+	sut      netip.AddrPort
+	carriers []netip.AddrPort  // that it takes calls from
+	media    []string          // its addresses for audio
+	group    process.Group     // all that belongs to it
+	replace  func() error      // kills those that signal without warning, and starts them again
+	admin    *flowbridge.Admin // of Flowbridge
+	closers  []func()          // run in reverse
 }
 
 func (s *system) stop() {

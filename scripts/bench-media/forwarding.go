@@ -77,8 +77,11 @@ func (b *bench) pass(calls int) (got []passage, err error) {
 			return nil, errors.New(p.System + ": no packet came through")
 		}
 		p.Calls, p.Batches, p.Lost = calls, len(p.took), p.load.sent-p.load.received()
-		p.PacketNS, p.DirectNS = part(p.took, 2), part(p.without, 2)
-		p.MarginalNS, p.Quarter = part(p.between, 2), part(p.between, 4)
+		for _, times := range [][]float64{p.took, p.without, p.between} {
+			slices.Sort(times)
+		}
+		p.PacketNS, p.DirectNS = report.At(p.took, 0.5), report.At(p.without, 0.5)
+		p.MarginalNS, p.Quarter = report.At(p.between, 0.5), report.At(p.between, 0.25)
 		p.Ratio = p.MarginalNS / each[0].MarginalNS
 		got = append(got, p.passage)
 	}
@@ -104,12 +107,6 @@ func (b *bench) prepare(name string, calls int) (p *passing, stop func(), err er
 
 // settling is longer than flows take to get to the kernel.
 const settling = 4 * time.Second
-
-// part is the value that a part of the values are not above, the one in n.
-func part(values []float64, n int) float64 {
-	slices.Sort(values)
-	return values[len(values)/n]
-}
 
 // burst sends a packet of each call from each side and reads them, and returns what each took of this thread's time in nanoseconds.
 func (l *load) burst() float64 {

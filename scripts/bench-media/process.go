@@ -19,8 +19,6 @@ func (u usage) plus(v usage) usage {
 	return usage{u.relay + v.relay, u.generator + v.generator, u.kernel + v.kernel}
 }
 
-func (u usage) all() time.Duration { return u.relay + u.generator + u.kernel }
-
 // usageOf reads the CPU time of a relay, of ourselves and of the kernel's threads. What the kernel does for packets on
 // loopback is counted as the sender's.
 func usageOf(relay process.Group) (u usage, err error) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"flowbridge/scripts/internal/report"
 	"flowbridge/scripts/internal/sip"
 )
 
@@ -47,7 +48,7 @@ func (b *bench) rescued(name string, calls int) (r rescue, err error) {
 	}
 	r.LastMS = float64(took.Milliseconds())
 	gaps := slices.Sorted(slices.Values(l.side[0].gaps))
-	at := func(part float64) float64 { return float64(gaps[int(part*float64(len(gaps)-1))]) / 1e6 }
+	at := func(part float64) float64 { return float64(report.At(gaps, part)) / 1e6 }
 	r.P50MS, r.P99MS, r.MaxMS = at(0.5), at(0.99), at(1)
 	for call := range calls {
 		if l.hears(0, call) && l.hears(1, call) {

@@ -77,36 +77,32 @@ func (c *ngClient) call(n int, a, b netip.AddrPort) (forA, forB netip.AddrPort, 
 	if err != nil {
 		return forA, forB, err
 	}
-	return media(answer["sdp"], offer["sdp"])
+	return media(field(answer, "sdp"), field(offer, "sdp"))
 }
 
 // ask sends a request and returns the reply, which has to be a good one.
-func (c *ngClient) ask(request map[string]string) (map[string]string, error) {
+func (c *ngClient) ask(request map[string]string) (reply string, err error) {
 	c.cookie++
 	cookie := fmt.Sprint(c.cookie, " ")
 	if _, err := c.conn.Write([]byte(cookie + bencode(request))); err != nil {
-		return nil, err
+		return "", err
 	}
 	if err := c.conn.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
-		return nil, err
+		return "", err
 	}
 	var b [65536]byte
 	for {
 		n, err := c.conn.Read(b[:])
 		if err != nil {
-			return nil, err
+			return "", err
 		}
 		text, ours := strings.CutPrefix(string(b[:n]), cookie)
 		if !ours { // of a request that was given up
 			continue
 		}
-		reply, err := bdecode(text)
-		if err != nil {
-			return nil, err
+		if r := field(text, "result"); r != "ok" && r != "pong" {
+			return "", fmt.Errorf("%w: %s %s", errNoAnswer, r, field(text, "error-reason"))
 		}
-		if r := reply["result"]; r != "ok" && r != "pong" {
-			return nil, fmt.Errorf("%w: %s %s", errNoAnswer, r, reply["error-reason"])
-		}
-		return reply, nil
+		return text, nil
 	}
 }
