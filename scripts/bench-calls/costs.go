@@ -23,8 +23,8 @@ type costs struct {
 	Switches float64 `json:"switches_per_call"` // of context
 }
 
-// warmUp is how long a system carries calls before they are counted: until the sockets that calls have left are enough for those
-// that come.
+// warmUp is how long a system carries calls before they are counted: until the sockets that calls have left are
+// enough for those that come.
 const warmUp = 5 * time.Second
 
 // costs counts while a system carries calls, as it has for a while.
@@ -56,7 +56,8 @@ func (b *bench) costs(s *system, rate int) (c costs, err error) {
 	return c, err
 }
 
-// countSyscalls has perf count the processes' system calls until stop. It is 0 without perf, or without the right to it.
+// countSyscalls has perf count the processes' system calls until stop. It is 0 without perf, or without the right to
+// it.
 func (s *system) countSyscalls() (stop func() int64) {
 	var pids []string
 	for _, pid := range s.group {

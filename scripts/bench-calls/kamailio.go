@@ -18,10 +18,10 @@ import (
 // kamailioConfig does for a call what Flowbridge does: it prepares it by HTTP, sends the INVITE to
 // the agent with the id in X-EI, and has rtpengine relay the audio.
 //
-// http_client blocks its process while it waits, so that there are eight of them; four or sixteen cost the
-// same CPU time. Debian's packages do not have http_async_client, which would wait without blocking.
-// http_connect keeps its connection, http_client_query opens one for each request; the former has no argument for headers, so
-// that the token goes with the type of the body.
+// http_client blocks its process while it waits, so that there are eight of them; four or sixteen cost the same CPU
+// time. Debian's packages do not have http_async_client, which would wait without blocking. http_connect keeps its
+// connection, http_client_query opens one for each request; the former has no argument for headers, so that the token
+// goes with the type of the body.
 const kamailioConfig = `
 children=%[6]d
 log_stderror=yes

@@ -14,8 +14,8 @@ import (
 	"flowbridge/scripts/internal/report"
 )
 
-// passage is what a packet takes of the processor between the ends' system calls: the kernel does all for it while it is sent.
-// Times are nanoseconds, medians of batches.
+// passage is what a packet takes of the processor between the ends' system calls: the kernel does all for it while it
+// is sent. Times are nanoseconds, medians of batches.
 type passage struct {
 	System     string  `json:"system"`
 	Calls      int     `json:"calls"`
@@ -35,8 +35,8 @@ type passing struct {
 	took, without, between []float64
 }
 
-// forwarding compares what a packet takes that the kernel relays with one that it forwards. All take turns, a packet of each
-// call at a time, so that all meet the same processor. The time of the relay's process is not in it.
+// forwarding compares what a packet takes that the kernel relays with one that it forwards. All take turns, a packet
+// of each call at a time, so that all meet the same processor. The time of the relay's process is not in it.
 func (b *bench) forwarding() error {
 	var all []passage
 	fmt.Fprintf(b.out, "%-18s %6s %10s %10s %12s %12s %7s %8s\n", "system", "calls", "packet ns", "direct ns", "marginal ns", "(quarter)", "ratio", "lost")
@@ -108,7 +108,8 @@ func (b *bench) prepare(name string, calls int) (p *passing, stop func(), err er
 // settling is longer than flows take to get to the kernel.
 const settling = 4 * time.Second
 
-// burst sends a packet of each call from each side and reads them, and returns what each took of this thread's time in nanoseconds.
+// burst sends a packet of each call from each side and reads them, and returns what each took of this thread's time
+// in nanoseconds.
 func (l *load) burst() float64 {
 	number := l.next
 	l.first, l.last, l.next = number, number+1, number+1

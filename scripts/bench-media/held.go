@@ -25,8 +25,8 @@ type holding struct {
 // sparse is how rarely a held call has a packet each way: once a second.
 const sparse = int(time.Second / rtp.Interval)
 
-// beginning is how many calls are set up at once, before those that are up have their packets for as long as so many calls
-// are to take.
+// beginning is how many calls are set up at once, before those that are up have their packets for as long as so many
+// calls are to take.
 const beginning = 500
 
 func noUsage() (usage, error) { return usage{}, nil }

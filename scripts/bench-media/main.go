@@ -150,8 +150,8 @@ const (
 	settled = 2 * time.Second // for packets under way at the end, if there are any
 )
 
-// A measurement is in slices, with and without the relay in turns: what is compared is so of the same moments. Processors
-// of shared machines are not equally fast for long.
+// A measurement is in slices, with and without the relay in turns: what is compared is so of the same moments.
+// Processors of shared machines are not equally fast for long.
 const (
 	slice     = time.Second
 	sliceWarm = 200 * time.Millisecond

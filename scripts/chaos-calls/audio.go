@@ -217,8 +217,8 @@ func (a *audio) lost() (lost, sent int64) {
 	return lost, sent
 }
 
-// deaf are the calls that are on and to a side of which nothing has come since somebody began to listen, for as long as that may
-// take on a machine with much to do.
+// deaf are the calls that are on and to a side of which nothing has come since somebody began to listen, for as long
+// as that may take on a machine with much to do.
 func (a *audio) deaf(listen time.Duration) (calls []uint32) {
 	begun := batch.Clock(unix.CLOCK_MONOTONIC)
 	for end := time.Now().Add(listen); ; time.Sleep(50 * time.Millisecond) {

@@ -202,7 +202,8 @@ func (l *leg) change(method, more string) {
 	})
 }
 
-// refreshed sets the session timer (RFC 4028). The value is that of a request and its answer; asked: the request was ours.
+// refreshed sets the session timer (RFC 4028). The value is that of a request and its answer; asked: the request was
+// ours.
 func (l *leg) refreshed(value string, asked bool) {
 	if value == "" {
 		return

@@ -103,9 +103,9 @@ func (i *invariant) breaks(number string, s side) {
 	i.broken = append(i.broken, number+" "+s.String())
 }
 
-// lostCall says how a call ended that should not have. A call ends when one of its ends hangs up, or has died. A BYE that is
-// answered by 481 has ended it if the others were told after it: the answer was lost, and a process that was started since knows
-// nothing of the call any more.
+// lostCall says how a call ended that should not have. A call ends when one of its ends hangs up, or has died. A BYE
+// that is answered by 481 has ended it if the others were told after it: the answer was lost, and a process that was
+// started since knows nothing of the call any more.
 func lostCall(legs []side) string {
 	var ended []string
 	caller := false
@@ -126,7 +126,8 @@ func lostCall(legs []side) string {
 	return strings.Join(ended, ", ")
 }
 
-// toldAfter says whether all others of an answered call were told of its end after a side has sent its BYE, of whom there is one.
+// toldAfter says whether all others of an answered call were told of its end after a side has sent its BYE, of whom
+// there is one.
 func toldAfter(legs []side, by side) (is bool) {
 	for _, s := range legs {
 		if s.callID == by.callID || !s.answered {
@@ -140,8 +141,8 @@ func toldAfter(legs []side, by side) (is bool) {
 	return is
 }
 
-// judgeRecords holds the records to the calls. before are those of a database that was damaged or removed since; those of
-// calls that ended before unread may have been lost with one that nobody could read.
+// judgeRecords holds the records to the calls. before are those of a database that was damaged or removed since;
+// those of calls that ended before unread may have been lost with one that nobody could read.
 func judgeRecords(all []side, now []flowbridge.Record, before map[string]flowbridge.Record, unread time.Duration, causes map[string]bool) []invariant {
 	one := invariant{name: "each answered call has one record"}
 	rang := invariant{name: "each call that rang and was not answered has one record"}

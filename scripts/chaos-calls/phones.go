@@ -158,7 +158,8 @@ func (p *phones) look(a *flowbridge.Admin) {
 	p.lost.judge(confirmed, p.sent, has)
 }
 
-// judge holds the serial number of each phone's Contact to that of its last REGISTER with a 200, and of the last one that was sent.
+// judge holds the serial number of each phone's Contact to that of its last REGISTER with a 200, and of the last one
+// that was sent.
 func (i *invariant) judge(confirmed, sent [phoneCount]int, has map[int]int) {
 	for phone, serial := range confirmed {
 		if serial == 0 {

@@ -27,7 +27,8 @@ type runner struct {
 const (
 	warmUp   = 3 * time.Second
 	settling = 75 * time.Second // for what waits for a timer of RFC 3261, for ports to be free again, for memory
-	// takesOver is how long the process may take to put a new database in the place of one that is found damaged at the end.
+	// takesOver is how long the process may take to put a new database in the place of one that is found damaged at
+	// the end.
 	takesOver = 20 * time.Second
 )
 

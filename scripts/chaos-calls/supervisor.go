@@ -16,8 +16,8 @@ import (
 	"flowbridge/scripts/internal/process"
 )
 
-// supervisor starts Flowbridge, and starts it again at once when it ends, as systemd does with Restart=always. It follows
-// an upgrade to the new process.
+// supervisor starts Flowbridge, and starts it again at once when it ends, as systemd does with Restart=always. It
+// follows an upgrade to the new process.
 type supervisor struct {
 	w      *world
 	cgroup string // directory of one for its memory; empty: there is none

@@ -9,8 +9,8 @@ import (
 // Size is how many datagrams are sent or read at a time.
 const Size = 64
 
-// Room is room for a batch of datagrams, of one direction at a time. All calls share it: what each call had of its own would not
-// stay in the processor's cache.
+// Room is room for a batch of datagrams, of one direction at a time. All calls share it: what each call had of its
+// own would not stay in the processor's cache.
 type Room struct {
 	messages [Size]message
 	vectors  [Size]unix.Iovec
@@ -48,8 +48,8 @@ func (r *Room) point(i int, b []byte) {
 // Send sends the first n datagrams, and returns how many the system took, and why not more.
 func (r *Room) Send(fd, n int) (sent int, errno unix.Errno) { return send(fd, r.messages[:n]) }
 
-// Read hands on all datagrams that wait, with their sender and the time of the wall clock at which the kernel took them, in
-// nanoseconds; 0: the kernel did not say.
+// Read hands on all datagrams that wait, with their sender and the time of the wall clock at which the kernel took
+// them, in nanoseconds; 0: the kernel did not say.
 func (r *Room) Read(fd int, take func(b []byte, from netip.AddrPort, came int64)) {
 	for n := Size; n == Size; {
 		for i := range r.used {

@@ -15,8 +15,8 @@ type Child struct {
 	ended chan struct{} // closed by then
 }
 
-// Start starts a command in a namespace. What it says is added to a file. Its thread lives as long as the process, because the
-// thread's end would be the process's, too (PR_SET_PDEATHSIG).
+// Start starts a command in a namespace. What it says is added to a file. Its thread lives as long as the process,
+// because the thread's end would be the process's, too (PR_SET_PDEATHSIG).
 func Start(in namespace.Namespace, log string, c *exec.Cmd) (*Child, error) {
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {

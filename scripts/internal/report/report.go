@@ -34,8 +34,8 @@ func At[T any](sorted []T, q float64) (value T) {
 	return value
 }
 
-// Medians is one of some rounds, whose fields are float64, int and others: each float64 is the median of the rounds', each int their
-// sum, and the rest is empty.
+// Medians is one of some rounds, whose fields are float64, int and others: each float64 is the median of the rounds',
+// each int their sum, and the rest is empty.
 func Medians[T any](rounds []T) (m T) {
 	to := reflect.ValueOf(&m).Elem()
 	for i := range to.NumField() {

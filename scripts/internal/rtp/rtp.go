@@ -58,8 +58,8 @@ type Pace struct {
 // NewPace begins now.
 func NewPace(tick time.Duration) *Pace { return &Pace{tick, batch.Clock(unix.CLOCK_MONOTONIC)} }
 
-// Wait waits for tick n, and returns how late it is. After more than an interval the ticks that follow are later, too: calls never
-// send faster than in life.
+// Wait waits for tick n, and returns how late it is. After more than an interval the ticks that follow are later,
+// too: calls never send faster than in life.
 func (p *Pace) Wait(n int64) (late time.Duration) {
 	due := p.begin + n*int64(p.tick)
 	late = time.Duration(batch.Clock(unix.CLOCK_MONOTONIC) - due)
