@@ -5,11 +5,6 @@
 //	abuse flood TO SECONDS N  N INVITEs a second from one of a trunk's addresses, never acknowledged
 //
 // TO is a loopback address and port. It prints what it did, and what came back.
-//
-//	abuse attack FLOWBRIDGE FILE SECONDS [NAME...]
-//
-// attacks Flowbridge processes that it starts itself, in each way that a hostile peer would, or in those with the names.
-// It prints a table, writes it to FILE as JSON, and fails if something did not hold.
 package main
 
 import (
@@ -24,6 +19,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"flowbridge/scripts/internal/sip"
 )
 
 // The loopback networks that it sends from: the first is a trunk's.
@@ -38,17 +35,11 @@ const (
 	junkSources     = 250
 )
 
-var (
-	errUsage  = errors.New("usage: abuse halves|junk|flood ADDRESS SECONDS [RATE], or abuse attack FLOWBRIDGE FILE SECONDS [NAME...]")
-	errBroken = errors.New("what should have held, and did not")
-)
+var errUsage = errors.New("usage: abuse halves|junk|flood ADDRESS SECONDS [RATE]")
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "abuse:", err)
-		if errors.Is(err, errBroken) {
-			os.Exit(1)
-		}
 		os.Exit(2)
 	}
 }
@@ -56,13 +47,6 @@ func main() {
 func run(args []string) error {
 	if len(args) < 3 {
 		return errUsage
-	}
-	if args[0] == "attack" {
-		seconds, err := strconv.Atoi(strings.Join(args[3:min(len(args), 4)], ""))
-		if err != nil || seconds < 1 {
-			return errUsage
-		}
-		return attack(args[1], args[2], seconds, args[4:])
 	}
 	to, err := netip.ParseAddrPort(args[1])
 	if err != nil || !to.Addr().IsLoopback() {
@@ -80,17 +64,13 @@ func run(args []string) error {
 	case "junk":
 		return junk(to, until)
 	case "flood":
-		if len(args) < 4 {
-			return errUsage
-		}
-		rate, err := strconv.Atoi(args[3])
+		rate, err := strconv.Atoi(strings.Join(args[3:], " "))
 		if err != nil || rate < 1 {
 			return errUsage
 		}
 		return flood(to, until, rate)
-	default:
-		return errUsage
 	}
+	return errUsage
 }
 
 func at(network [3]byte, host int) netip.Addr {
@@ -130,28 +110,22 @@ func halves(to netip.AddrPort, until time.Time) {
 	fmt.Fprintf(os.Stdout, "%d connections opened, %d of them closed by the server\n", opened.Load(), closed.Load())
 }
 
-// sender is a socket of one source address.
-type sender struct {
-	*net.UDPConn
-	answers *atomic.Int64
-}
-
-func newSender(from netip.Addr, answers *atomic.Int64) (sender, error) {
+// newSender opens a socket of one source address, and counts what comes back.
+func newSender(from netip.Addr, answers *atomic.Int64) (*net.UDPConn, error) {
 	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(from, 0)))
 	if err != nil {
-		return sender{}, err
+		return nil, err
 	}
-	s := sender{conn, answers}
 	go func() {
 		b := make([]byte, 65536)
 		for {
-			if _, _, err := s.ReadFromUDPAddrPort(b); err != nil {
+			if _, _, err := conn.ReadFromUDPAddrPort(b); err != nil {
 				return
 			}
-			s.answers.Add(1)
+			answers.Add(1)
 		}
 	}()
-	return s, nil
+	return conn, nil
 }
 
 // pace calls send rate times a second, in steps of a millisecond.
@@ -169,7 +143,7 @@ func pace(until time.Time, rate int, send func(n int)) (sent int) {
 // junk sends what strangers send: noise, halves of messages, whole ones.
 func junk(to netip.AddrPort, until time.Time) error {
 	var answers atomic.Int64
-	senders := make([]sender, junkSources)
+	senders := make([]*net.UDPConn, junkSources)
 	for i := range senders {
 		s, err := newSender(at(strangerNet, 1+i), &answers)
 		if err != nil {
@@ -212,9 +186,8 @@ func flood(to netip.AddrPort, until time.Time, rate int) error {
 }
 
 func invite(to netip.AddrPort, from netip.Addr, n int) string {
-	sdp := fmt.Sprintf("v=0\r\no=- 1 1 IN IP4 %v\r\ns=-\r\nc=IN IP4 %v\r\nt=0 0\r\nm=audio 30000 RTP/AVP 0\r\n", from, from)
 	return fmt.Sprintf("INVITE sip:+15075785607@%[1]v SIP/2.0\r\nVia: SIP/2.0/UDP %[2]v:9;branch=z9hG4bKflood%[3]d;rport\r\n"+
 		"From: <sip:+15075550100@%[2]v>;tag=%[3]d\r\nTo: <sip:+15075785607@%[1]v>\r\nCall-ID: flood-%[3]d\r\nCSeq: 1 INVITE\r\n"+
-		"Contact: <sip:flood@%[2]v:9>\r\nMax-Forwards: 70\r\nContent-Type: application/sdp\r\nContent-Length: %[4]d\r\n\r\n%[5]s",
-		to, from, n, len(sdp), sdp)
+		"Contact: <sip:flood@%[2]v:9>\r\nMax-Forwards: 70\r\n%[4]s",
+		to, from, n, sip.WithBody(sip.Description(netip.AddrPortFrom(from, 30000))))
 }

@@ -23,8 +23,8 @@ type costs struct {
 	Switches float64 `json:"switches_per_call"` // of context
 }
 
-// warmUp is how long a system carries calls before they are counted: until the sockets that calls have left are enough for those
-// that come.
+// warmUp is how long a system carries calls before they are counted: until the sockets that calls have left are
+// enough for those that come.
 const warmUp = 5 * time.Second
 
 // costs counts while a system carries calls, as it has for a while.
@@ -34,32 +34,33 @@ func (b *bench) costs(s *system, rate int) (c costs, err error) {
 		return c, err
 	}
 	var before, after allocations
-	if s.admin != "" {
+	if s.admin != nil {
 		if before, err = s.allocations(); err != nil {
 			return c, err
 		}
 	}
 	stop := s.countSyscalls()
-	switches := s.switches()
+	switches := s.group.Switches()
 	f, err := b.round(s, rate, time.Duration(b.seconds)*time.Second)
 	if err != nil {
 		return c, err
 	}
 	c.Calls, c.Good = f.Calls, f.Good
 	each := func(n int64) float64 { return float64(n) / float64(max(f.Good, 1)) }
-	c.Switches = each(s.switches() - switches)
+	c.Switches = each(s.group.Switches() - switches)
 	c.Syscalls = each(stop())
-	if s.admin != "" {
+	if s.admin != nil {
 		after, err = s.allocations()
 		c.Objects, c.Bytes = each(after.objects-before.objects), each(after.bytes-before.bytes)
 	}
 	return c, err
 }
 
-// countSyscalls has perf count the processes' system calls until stop. It is 0 without perf, or without the right to it.
+// countSyscalls has perf count the processes' system calls until stop. It is 0 without perf, or without the right to
+// it.
 func (s *system) countSyscalls() (stop func() int64) {
 	var pids []string
-	for _, pid := range s.pids {
+	for _, pid := range s.group {
 		pids = append(pids, strconv.Itoa(pid))
 	}
 	const event = "raw_syscalls:sys_enter"

@@ -1,10 +1,10 @@
-// Command bench-calls is what scripts/bench signalling, overload and soak run: it has Flowbridge, and what it is compared
-// with, carry calls.
+// Command bench-calls is what scripts/bench signalling, overload and soak run: it has Flowbridge, and what it is
+// compared with, carry calls.
 //
 //	bench-calls signalling|overload|soak -flowbridge BINARY [flags] [RATE...]
 //
 // One thread plays the carrier and the agent of all calls, with timers as RFC 3261 has them. Calls begin when they
 // should, whatever has become of those before. Every half a millisecond it reads and sends what there is, in batches,
-// and the kernel notes when datagrams came: its own cost stays small and the same whatever is in between, and the delays are not its
-// own. `flowbridge simulate synthflow` plays the platform's HTTP API.
+// and the kernel notes when datagrams came: its own cost stays small and the same whatever is in between, and the
+// delays are not its own. `flowbridge simulate synthflow` plays the platform's HTTP API.
 package main

@@ -1,18 +1,14 @@
 package main
 
 import (
-	"context"
+	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
+	"flowbridge/scripts/internal/flowbridge"
+	"flowbridge/scripts/internal/namespace"
 	"flowbridge/scripts/internal/process"
 )
 
@@ -23,13 +19,18 @@ trunks:
 %[3]stargets:
 %[4]sroutes:
 %[5]sstore: {path: %[6]q}
-admin: {listen: "%[1]v:8080", profiles: true}
+admin: {listen: "unix://%[7]s", profiles: true}
 log: {level: warn}
 `
 
 // A lane is a trunk and a target with an address each for audio: room for 27,500 calls.
 const (
-	trunkConfig = `  - {name: carrier%[1]d, sources: [%[2]v], media: {address: %[3]v}, max_calls: 0, max_cps: 0, limits: {per_source_rate: 0}}
+	trunkConfig = `  - name: carrier%[1]d
+    sources: [%[2]v]
+    media: {address: %[3]v}
+    max_calls: 0
+    max_cps: 0
+    limits: {per_source_rate: 0}
 `
 	targetConfig = `  - name: synthflow%[1]d
     kind: synthflow
@@ -48,37 +49,37 @@ func (b *bench) startFlowbridge(name, binary string, last byte) (*system, error)
 }
 
 // startConfigured starts a binary with a configuration of its own.
-func (b *bench) startConfigured(name, binary string, last byte, configure func(s *system, db string) string) (*system, error) {
-	dir, err := os.MkdirTemp(b.dir, "flowbridge")
+func (b *bench) startConfigured(name, binary string, last byte, configure configuration) (*system, error) {
+	server, err := flowbridge.New(binary, b.dir, namespace.Here, "BENCH_TOKEN="+token)
 	if err != nil {
 		return nil, err
 	}
-	at := b.at.at(last)
-	s := &system{name: name, sut: netip.AddrPortFrom(at, 5060), admin: fmt.Sprintf("http://%v:8080", at)}
-	s.closers = append(s.closers, func() { _ = os.RemoveAll(dir) })
-	file, log := filepath.Join(dir, "flowbridge.yaml"), filepath.Join(dir, "log")
-	if err := os.WriteFile(file, []byte(configure(s, filepath.Join(dir, "calls.db"))), 0o600); err != nil {
-		return nil, err
+	s := &system{name: name, sut: netip.AddrPortFrom(b.at.at(last), 5060), admin: server.Admin}
+	s.closers = append(s.closers, server.Stop)
+	start := func() error {
+		err := server.Start()
+		s.group = process.Group{server.PID}
+		return err
 	}
-	s.again = func() error {
-		c, err := s.launch(log, []string{"BENCH_TOKEN=" + token}, binary, "serve", "--config", file)
-		if err != nil {
-			return err
-		}
-		s.pids = []int{c.Process.Pid}
-		s.signalling = s.pids
-		return until(func() error { _, err := get(s.admin + "/readyz"); return err })
+	s.replace = func() error {
+		server.Kill()
+		return start()
 	}
-	if err := s.again(); err != nil {
-		err = fmt.Errorf("%s does not start: %w; %s", name, err, process.Tail(log))
+	if err = server.Configure(configure(s, server)); err == nil {
+		err = start()
+	}
+	if err != nil {
 		s.stop()
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return s, nil
 }
 
+// configuration is that of a system, whose addresses it notes.
+type configuration func(*system, *flowbridge.Server) string
+
 // configure is the configuration of Flowbridge with its lanes.
-func (b *bench) configure(s *system, db string) string {
+func (b *bench) configure(s *system, f *flowbridge.Server) string {
 	var trunks, targets, routes strings.Builder
 	for i := range b.lanes {
 		carrier := b.at.carrier
@@ -94,48 +95,21 @@ func (b *bench) configure(s *system, db string) string {
 	}
 	listen := slices.Clone(s.media)
 	slices.Sort(listen)
-	return fmt.Sprintf(flowbridgeConfig, s.sut.Addr(), strings.Join(slices.Compact(listen), ", "), trunks.String(), targets.String(), routes.String(), db)
-}
-
-// get returns what a URL of the admin API has.
-func get(url string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return "", err
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = res.Body.Close() }()
-	b, err := io.ReadAll(res.Body)
-	if err == nil && res.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s", url, res.Status)
-	}
-	return string(b), err
-}
-
-func dial(at netip.AddrPort) error {
-	c, err := net.DialTCP("tcp4", nil, net.TCPAddrFromAddrPort(at))
-	if err == nil {
-		_ = c.Close()
-	}
-	return err
+	return fmt.Sprintf(flowbridgeConfig, s.sut.Addr(), strings.Join(slices.Compact(listen), ", "),
+		trunks.String(), targets.String(), routes.String(), f.Store(), f.Socket())
 }
 
 // allocations is what a Go process has allocated so far.
 type allocations struct{ objects, bytes int64 }
 
 func (s *system) allocations() (a allocations, err error) {
-	text, err := get(s.admin + "/debug/pprof/heap?debug=1")
+	text, err := s.admin.Get("/debug/pprof/heap?debug=1")
 	for line := range strings.Lines(text) {
 		_, _ = fmt.Sscanf(line, "# Mallocs = %d", &a.objects)
 		_, _ = fmt.Sscanf(line, "# TotalAlloc = %d", &a.bytes)
 	}
 	if err == nil && a.objects == 0 {
-		err = fmt.Errorf("%s/debug/pprof/heap has no counts", s.admin)
+		err = errors.New("/debug/pprof/heap has no counts")
 	}
 	return a, err
 }

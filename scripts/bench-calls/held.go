@@ -33,11 +33,11 @@ func (b *bench) held(name string, calls int) (h held, err error) {
 		return h, err
 	}
 	time.Sleep(8 * time.Second)
-	rss, pss, err := s.memory()
+	rss, pss, err := s.group.Memory()
 	if err != nil {
 		return h, err
 	}
-	files := s.descriptors()
+	files := s.group.Descriptors()
 	var failure error
 	ramp := time.Duration(calls) * time.Second / heldRate
 	l, err := b.run(s, plan{
@@ -47,9 +47,9 @@ func (b *bench) held(name string, calls int) (h held, err error) {
 				return c.hangUp
 			}
 			each := func(n int64) float64 { return float64(n) / float64(max(c.up, 1)) }
-			rss2, pss2, err := s.memory()
+			rss2, pss2, err := s.group.Memory()
 			h.Calls, failure = c.up, err
-			h.RSS, h.PSS, h.Descriptors = each(rss2-rss)/1024, each(pss2-pss)/1024, each(int64(s.descriptors()-files))
+			h.RSS, h.PSS, h.Descriptors = each(rss2-rss)/1024, each(pss2-pss)/1024, each(int64(s.group.Descriptors()-files))
 			return true
 		},
 	})

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"flowbridge/scripts/internal/process"
@@ -17,10 +18,10 @@ import (
 // kamailioConfig does for a call what Flowbridge does: it prepares it by HTTP, sends the INVITE to
 // the agent with the id in X-EI, and has rtpengine relay the audio.
 //
-// http_client blocks its process while it waits, so that there are eight of them; four or sixteen cost the
-// same CPU time. Debian's packages do not have http_async_client, which would wait without blocking.
-// http_connect keeps its connection, http_client_query opens one for each request; the former has no argument for headers, so
-// that the token goes with the type of the body.
+// http_client blocks its process while it waits, so that there are eight of them; four or sixteen cost the same CPU
+// time. Debian's packages do not have http_async_client, which would wait without blocking. http_connect keeps its
+// connection, http_client_query opens one for each request; the former has no argument for headers, so that the token
+// goes with the type of the body.
 const kamailioConfig = `
 children=%[6]d
 log_stderror=yes
@@ -100,47 +101,56 @@ func (b *bench) launchKamailio(s *system, at netip.Addr) error {
 	}
 	// Ended calls are forgotten at once: by default rtpengine keeps them for half a minute, with their sockets.
 	log := filepath.Join(b.dir, "rtpengine.log")
-	media, err := s.launch(log, nil, "rtpengine", "--config-file="+empty, "--foreground", "--log-stderr", "--log-level=3", "--table=-1",
+	media, err := s.launch(log, "rtpengine", "--config-file="+empty, "--foreground", "--log-stderr", "--log-level=3", "--table=-1",
 		"--delete-delay=0", fmt.Sprintf("--interface=%v", at), fmt.Sprintf("--listen-ng=%v:2223", at), "--port-min=10000", "--port-max=59999")
 	if err == nil {
-		err = until(func() error { return ping(netip.AddrPortFrom(at, 2223)) })
+		err = patiently(func() error { return ping(netip.AddrPortFrom(at, 2223)) })
 	}
 	if err != nil {
 		return fmt.Errorf("rtpengine does not start: %w; %s", err, process.Tail(log))
 	}
-	var proxy *exec.Cmd
-	s.again = func() (err error) {
-		log := filepath.Join(b.dir, "kamailio.log")
-		proxy, err = s.launch(log, nil, "kamailio", "-DD", "-E", "-m", "512", "-M", "16", "-f", file, "-Y", b.dir, "-u", "root")
-		if err == nil {
-			err = until(func() error { return options(s.sut) })
-		}
-		if err != nil {
-			return fmt.Errorf("kamailio does not start: %w; %s", err, process.Tail(log))
-		}
-		return nil
-	}
-	if err := s.again(); err != nil {
+	proxy, err := b.launchProxy(s, file)
+	if err != nil {
 		return err
 	}
-	if err := s.await(proxy.Process.Pid); err != nil {
+	if err := s.await(proxy.PID()); err != nil {
 		return err
 	}
-	s.signalling = append([]int{proxy.Process.Pid}, s.pids...)
-	s.pids = append(slices.Clone(s.signalling), media.Process.Pid)
+	children := slices.Clone(s.group)
+	s.group = append(s.group, proxy.PID(), media.PID())
+	s.replace = func() error {
+		for _, pid := range children {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		proxy.Kill()
+		_, err := b.launchProxy(s, file)
+		return err
+	}
 	return nil
+}
+
+func (b *bench) launchProxy(s *system, file string) (*process.Child, error) {
+	log := filepath.Join(b.dir, "kamailio.log")
+	proxy, err := s.launch(log, "kamailio", "-DD", "-E", "-m", "512", "-M", "16", "-f", file, "-Y", b.dir, "-u", "root")
+	if err == nil {
+		err = patiently(func() error { return options(s.sut) })
+	}
+	if err != nil {
+		return nil, fmt.Errorf("kamailio does not start: %w; %s", err, process.Tail(log))
+	}
+	return proxy, nil
 }
 
 // await waits until Kamailio has started all its processes: until no more of them come for a second.
 func (s *system) await(pid int) error {
-	const still = 20
+	const still = 50
 	same := 0
-	return until(func() error {
+	return patiently(func() error {
 		all, err := process.Children(pid)
-		if same++; len(all) != len(s.pids) {
+		if same++; len(all) != len(s.group) {
 			same = 0
 		}
-		s.pids = all
+		s.group = all
 		if err == nil && (same < still || len(all) <= kamailioChildren) {
 			err = fmt.Errorf("kamailio has only %d processes", len(all))
 		}

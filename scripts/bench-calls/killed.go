@@ -1,12 +1,10 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"flowbridge/scripts/internal/report"
 )
 
 // killed is what became of calls whose process was killed and started again.
@@ -46,7 +44,7 @@ func (b *bench) kill() error {
 			all = append(all, k)
 		}
 	}
-	return b.write(all)
+	return report.Write(b.json, all)
 }
 
 func (b *bench) killedWith(name string, calls int) (k killed, err error) {
@@ -88,35 +86,4 @@ func (b *bench) killedWith(name string, calls int) (k killed, err error) {
 	c := l.carrier
 	k.Good, k.Failed, k.Lost, k.Left = c.ended[good], c.ended[failed]-k.Ended, c.ended[lost], len(l.agent.calls)
 	return k, nil
-}
-
-// replace kills what signals without warning, and starts it again.
-func (s *system) replace() error {
-	for _, pid := range s.signalling {
-		if err := end(pid); err != nil {
-			return err
-		}
-	}
-	return s.again()
-}
-
-// end kills a process, and returns when it is gone.
-func end(pid int) error {
-	fd, err := unix.PidfdOpen(pid, 0)
-	if errors.Is(err, unix.ESRCH) { // with the one before
-		return nil
-	}
-	if err != nil {
-		return os.NewSyscallError("pidfd_open", err)
-	}
-	defer func() { _ = unix.Close(fd) }()
-	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
-		return os.NewSyscallError("pidfd_send_signal", err)
-	}
-	for { // a pidfd can be read once its process has ended
-		_, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1)
-		if !errors.Is(err, unix.EINTR) {
-			return os.NewSyscallError("poll", err)
-		}
-	}
 }

@@ -87,8 +87,8 @@ func (l *load) close() {
 	}
 }
 
-// outside is the nice value of what is not part of the measured system: in
-// life it has its own processors. The threads of Flowbridge that relay have −10. Without the right to it, it stays as it is.
+// outside is the nice value of what is not part of the measured system: in life it has its own processors. The
+// threads of Flowbridge that relay have −10. Without the right to it, it stays as it is.
 const outside = -15
 
 // farewell is how long the agent waits for the last BYE, once the carrier has no call.

@@ -12,6 +12,9 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"flowbridge/scripts/internal/flowbridge"
+	"flowbridge/scripts/internal/report"
 )
 
 // part is a part of an outage: what the API does, and how long.
@@ -52,7 +55,7 @@ targets:
 routes:
   - {targets: [synthflow, spare]}
 store: {path: %[6]q}
-admin: {listen: "%[1]v:8080"}
+admin: {listen: "unix://%[7]s"}
 log: {level: error}
 `
 
@@ -101,14 +104,10 @@ func (b *bench) outages() error {
 	if b.json == "" {
 		return nil
 	}
-	text, err := json.MarshalIndent(all, "", "  ")
-	if err == nil {
-		err = os.WriteFile(b.json, append(text, '\n'), 0o600)
+	if err := report.Write(b.json, all); err != nil {
+		return err
 	}
-	if err == nil {
-		err = os.WriteFile(strings.TrimSuffix(b.json, ".json")+".svg", plot(parts, all), 0o600)
-	}
-	return err
+	return os.WriteFile(strings.TrimSuffix(b.json, ".json")+".svg", plot(parts, all), 0o600)
 }
 
 func (b *bench) outage(parts []part, circuit bool) (*outage, error) {
@@ -121,9 +120,9 @@ func (b *bench) outage(parts []part, circuit bool) (*outage, error) {
 	if circuit {
 		failures = 3
 	}
-	s, err := b.startConfigured("flowbridge", b.binary, 1, func(s *system, db string) string {
+	s, err := b.startConfigured("flowbridge", b.binary, 1, func(s *system, f *flowbridge.Server) string {
 		s.carriers, s.media = append(s.carriers, b.at.carrier), append(s.media, s.sut.Addr().String())
-		return fmt.Sprintf(outageConfig, s.sut.Addr(), b.at.carrier.Addr(), b.at.agent, b.at.api, failures, db)
+		return fmt.Sprintf(outageConfig, s.sut.Addr(), b.at.carrier.Addr(), b.at.agent, b.at.api, failures, f.Store(), f.Socket())
 	})
 	if err != nil {
 		return nil, err
@@ -144,33 +143,29 @@ func (b *bench) outage(parts []part, circuit bool) (*outage, error) {
 func outageOf(parts []part, circuit bool, calls []call) *outage {
 	o := &outage{Circuit: circuit}
 	var ends time.Duration
-	at := 0
+	next := 0
 	for _, part := range parts {
 		ends += part.lasts
-		p, waits := outagePart{Part: part.name}, []float64(nil)
-		for ; at < len(calls) && calls[at].start < ends; at++ {
-			c := &calls[at]
+		p, waits := outagePart{Part: part.name}, []time.Duration(nil)
+		for ; next < len(calls) && calls[next].start < ends; next++ {
+			c := &calls[next]
 			ms := -1.0
 			if p.Calls++; c.setUp > 0 {
 				p.Answered++
 				ms = c.setUp.Seconds() * 1000
-				waits = append(waits, ms)
+				waits = append(waits, c.setUp)
 				if c.setUp > time.Second {
 					p.Waited++
 				}
 			}
 			o.Callers = append(o.Callers, caller{c.start.Seconds(), ms})
 		}
-		if slices.Sort(waits); len(waits) > 0 {
-			p.P50, p.P95, p.P99, p.Max = quantile(waits, 0.5), quantile(waits, 0.95), quantile(waits, 0.99), waits[len(waits)-1]
-		}
+		slices.Sort(waits)
+		p.P50, p.P95, p.P99, p.Max = at(waits, 0.5), at(waits, 0.95), at(waits, 0.99), at(waits, 1)
 		o.Parts = append(o.Parts, p)
 	}
 	return o
 }
-
-// quantile is the value that a part q of sorted values is not above.
-func quantile(sorted []float64, q float64) float64 { return sorted[int(q*float64(len(sorted)-1)+0.5)] }
 
 // faultyAPI is a platform's API that works, hangs and fails in turns.
 type faultyAPI struct {

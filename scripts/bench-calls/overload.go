@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"flowbridge/scripts/internal/report"
 )
 
 // flood is what twice the capacity did to a system. Memory is resident, in MB.
@@ -53,7 +55,7 @@ func (b *bench) overload() error {
 		}
 		all.Floods = append(all.Floods, f)
 	}
-	return b.write(all)
+	return report.Write(b.json, all)
 }
 
 // capacityOf is the capacity of a system that is started for that alone.
@@ -85,18 +87,18 @@ func (b *bench) flood(name string, capacity int) (f flood, err error) {
 		return f, err
 	}
 	defer s.stop()
-	f.StartedMB = s.resident()
+	f.StartedMB = s.group.Resident()
 	if _, err = b.round(s, capacity/2, 10*time.Second); err != nil {
 		return f, err
 	}
 	time.Sleep(20 * time.Second)
-	f.BeforeMB = s.resident()
+	f.BeforeMB = s.group.Resident()
 	if err := b.offer(s, &f); err != nil {
 		return f, err
 	}
-	f.AfterMB = s.resident()
+	f.AfterMB = s.group.Resident()
 	time.Sleep(time.Minute)
-	f.MinuteMB = s.resident()
+	f.MinuteMB = s.group.Resident()
 	f.show(b)
 	if b.sustain > 0 {
 		if f.Sustained, err = b.round(s, capacity*8/10, b.sustain); err != nil {
@@ -113,7 +115,7 @@ func (b *bench) offer(s *system, f *flood) error {
 	l, err := b.run(s, plan{
 		hold: time.Second, steps: []step{{twice, floodLasts}, {float64(f.Capacity) / 2, recoverLasts}},
 		watch: func(time.Duration, *carrier) bool {
-			f.PeakMB = max(f.PeakMB, s.resident())
+			f.PeakMB = max(f.PeakMB, s.group.Resident())
 			return false
 		},
 	})

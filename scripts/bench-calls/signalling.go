@@ -1,12 +1,11 @@
 package main
 
 import (
-	"cmp"
-	"encoding/json"
 	"fmt"
-	"os"
 	"slices"
 	"time"
+
+	"flowbridge/scripts/internal/report"
 )
 
 // figures are those of a system in a round, or medians. Times are ms.
@@ -61,10 +60,7 @@ func (f *figures) count(calls []call) {
 
 // at is a quantile of sorted times, in ms.
 func at(sorted []time.Duration, q float64) float64 {
-	if len(sorted) == 0 {
-		return 0
-	}
-	return float64(sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]) / float64(time.Millisecond)
+	return float64(report.At(sorted, q)) / float64(time.Millisecond)
 }
 
 // startAll starts the systems. stop ends them.
@@ -130,7 +126,7 @@ func (b *bench) signalling() error {
 			r.Held = append(r.Held, h)
 		}
 	}
-	return b.write(r)
+	return report.Write(b.json, r)
 }
 
 // turns is the part with all systems up.
@@ -181,7 +177,7 @@ func (b *bench) turns(r *results) error {
 // round has one system carry calls that are held for a second.
 func (b *bench) round(s *system, rate int, lasts time.Duration) (f figures, err error) {
 	f = figures{System: s.name, Rate: rate}
-	before, err := s.cpu()
+	before, err := s.group.CPU()
 	if err != nil {
 		return f, err
 	}
@@ -190,7 +186,7 @@ func (b *bench) round(s *system, rate int, lasts time.Duration) (f figures, err 
 		return f, err
 	}
 	time.Sleep(2 * time.Second) // records are written, transactions forgotten
-	after, err := s.cpu()
+	after, err := s.group.CPU()
 	if err != nil {
 		return f, err
 	}
@@ -265,7 +261,7 @@ func (b *bench) summary(r *results) {
 					continue
 				}
 				slices.Sort(all)
-				x.Median, x.Least, x.Most = middle(all), all[0], all[len(all)-1]
+				x.Median, x.Least, x.Most = report.Middle(all), all[0], all[len(all)-1]
 				fmt.Fprintf(b.out, "  %s %.2f [%.2f-%.2f]", x.Figure, x.Median, x.Least, x.Most)
 				r.Ratios = append(r.Ratios, x)
 			}
@@ -275,37 +271,7 @@ func (b *bench) summary(r *results) {
 }
 
 func medians(all []figures) figures {
-	m := figures{System: all[0].System, Rate: all[0].Rate}
-	of := func(get func(figures) float64) float64 {
-		slices.SortFunc(all, func(a, b figures) int { return cmp.Compare(get(a), get(b)) })
-		n := len(all)
-		return (get(all[(n-1)/2]) + get(all[n/2])) / 2
-	}
-	m.CPU = of(func(f figures) float64 { return f.CPU })
-	m.P50 = of(func(f figures) float64 { return f.P50 })
-	m.P95 = of(func(f figures) float64 { return f.P95 })
-	m.P99 = of(func(f figures) float64 { return f.P99 })
-	m.LoadCPU = of(func(f figures) float64 { return f.LoadCPU })
-	m.LateMS = of(func(f figures) float64 { return f.LateMS })
-	for _, f := range all {
-		m.Calls, m.Good, m.Refused, m.Failed, m.Lost, m.Resent = m.Calls+f.Calls, m.Good+f.Good, m.Refused+f.Refused, m.Failed+f.Failed, m.Lost+f.Lost, m.Resent+f.Resent
-	}
+	m := report.Medians(all)
+	m.System, m.Rate, m.Round = all[0].System, all[0].Rate, 0
 	return m
-}
-
-func middle(sorted []float64) float64 {
-	n := len(sorted)
-	return (sorted[(n-1)/2] + sorted[n/2]) / 2
-}
-
-// write writes all figures to the file.
-func (b *bench) write(all any) error {
-	if b.json == "" {
-		return nil
-	}
-	text, err := json.MarshalIndent(all, "", " ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(b.json, append(text, '\n'), 0o644)
 }

@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"flowbridge/scripts/internal/report"
 )
 
 // minute is what happened within a minute of a soak. Delays are ms.
@@ -66,7 +68,7 @@ func (b *bench) soak() error {
 		return err
 	}
 	defer s.stop()
-	k := soaked{Machine: thisMachine(), System: name, Rate: rate, Hold: b.holds.String(), Share: share, Started: s.resident()}
+	k := soaked{Machine: thisMachine(), System: name, Rate: rate, Hold: b.holds.String(), Share: share, Started: s.group.Resident()}
 	fmt.Fprintf(b.out, "%s: %d calls/s for %v; %.1f %% of them are held for %v, the others for a second\n", name, rate, b.lasts, 100*share, b.holds)
 	fmt.Fprintln(b.out, "minute   begun    good refused  failed    lost      up  p50 ms  p95 ms  p99 ms  RSS MB")
 	l, err := b.run(s, plan{
@@ -85,7 +87,7 @@ func (b *bench) soak() error {
 	k.note(l.carrier, s)
 	fmt.Fprintln(b.out, k.Minutes[len(k.Minutes)-1].row())
 	time.Sleep(time.Minute)
-	k.After = s.resident()
+	k.After = s.group.Resident()
 	k.compare(b.holds, b.lasts)
 	f := figures{}
 	f.count(l.carrier.calls)
@@ -93,7 +95,7 @@ func (b *bench) soak() error {
 		l.carrier.repeats+l.agent.repeats+l.repeats200)
 	fmt.Fprintf(b.out, "from the first to the last third of the time with all calls up: RSS %+.1f %%, p99 %+.1f %%\n", 100*k.RSSGrowth, 100*k.P99Growth)
 	fmt.Fprintf(b.out, "RSS %.0f MB started, %.0f a minute after the last call\n", k.Started, k.After)
-	return b.write(k)
+	return report.Write(b.json, k)
 }
 
 // share is how many of the calls can be held for long, with as many files as a process here may open.
@@ -104,12 +106,12 @@ func (b *bench) share(name string, rate int) (float64, error) {
 	}
 	defer s.stop()
 	files, up := 0, 1
-	before := s.descriptors()
+	before := s.group.Descriptors()
 	if _, err := b.run(s, plan{
 		hold: time.Minute, steps: []step{{first, 3 * time.Second}},
 		watch: func(at time.Duration, c *carrier) bool {
 			if at > 5*time.Second && c.up > 0 && files == 0 {
-				files, up = s.descriptors()-before, c.up
+				files, up = s.group.Descriptors()-before, c.up
 			}
 			return files > 0
 		},
@@ -130,7 +132,7 @@ const roomShare = 0.8
 func (k *soaked) note(c *carrier, s *system) {
 	m := minute{
 		Minute: len(k.Minutes) + 1, Begun: len(c.calls), Good: c.ended[good], Refused: c.ended[refused],
-		Failed: c.ended[failed], Lost: c.ended[lost], Up: c.up, RSS: s.resident(),
+		Failed: c.ended[failed], Lost: c.ended[lost], Up: c.up, RSS: s.group.Resident(),
 	}
 	for _, b := range k.Minutes {
 		m.Begun, m.Good, m.Refused, m.Failed, m.Lost = m.Begun-b.Begun, m.Good-b.Good, m.Refused-b.Refused, m.Failed-b.Failed, m.Lost-b.Lost

@@ -5,15 +5,16 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"net"
 	"net/netip"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"syscall"
 	"time"
 
+	"flowbridge/scripts/internal/flowbridge"
+	"flowbridge/scripts/internal/namespace"
 	"flowbridge/scripts/internal/process"
 )
 
@@ -41,15 +42,14 @@ func newEndpoints(network string) (e endpoints, err error) {
 
 // system is something that runs and takes calls.
 type system struct {
-	name       string
-	sut        netip.AddrPort
-	carriers   []netip.AddrPort // that it takes calls from
-	media      []string         // its addresses for audio
-	pids       []int            // of all that belongs to it
-	signalling []int            // those of pids that signal
-	again      func() error     // starts them once more
-	admin      string           // of Flowbridge
-	closers    []func()         // run in reverse
+	name     string
+	sut      netip.AddrPort
+	carriers []netip.AddrPort  // that it takes calls from
+	media    []string          // its addresses for audio
+	group    process.Group     // all that belongs to it
+	replace  func() error      // kills those that signal without warning, and starts them again
+	admin    *flowbridge.Admin // of Flowbridge
+	closers  []func()          // run in reverse
 }
 
 func (s *system) stop() {
@@ -60,57 +60,39 @@ func (s *system) stop() {
 }
 
 // launch starts a process that stop ends. What it says goes to a file.
-func (s *system) launch(log string, env []string, binary string, args ...string) (*exec.Cmd, error) {
-	out, err := os.Create(log)
-	if err != nil {
-		return nil, err
+func (s *system) launch(log string, line ...string) (*process.Child, error) {
+	c, err := process.Start(namespace.Here, log, exec.CommandContext(context.Background(), line[0], line[1:]...))
+	if err == nil {
+		s.closers = append(s.closers, c.Stop)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	c := exec.CommandContext(ctx, binary, args...)
-	c.Stderr, c.Env = out, append(os.Environ(), env...)
-	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := c.Start(); err != nil {
-		cancel()
-		_ = out.Close()
-		return nil, err
-	}
-	s.closers = append(s.closers, func() {
-		_ = c.Process.Signal(syscall.SIGTERM)                                                    // Kamailio ends its processes then
-		again := time.AfterFunc(2*time.Second, func() { _ = c.Process.Signal(syscall.SIGTERM) }) // Flowbridge its calls
-		last := time.AfterFunc(5*time.Second, cancel)
-		_ = c.Wait()
-		again.Stop()
-		last.Stop()
-		cancel()
-		_ = out.Close()
-	})
-	return c, nil
+	return c, err
 }
 
-// until asks again and again, for at most ten seconds, and then says why not.
-func until(ready func() error) error {
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		err := ready()
-		if err == nil || time.Now().After(end) {
-			return err
-		}
-	}
-}
+// patiently asks whether something that was started is there.
+func patiently(ready func() error) error { return process.Until(10*time.Second, ready) }
 
 // startPlatform starts the HTTP API that prepares calls.
 func (b *bench) startPlatform() (*system, error) {
 	s := &system{name: "platform"}
 	log := filepath.Join(b.dir, "platform.log")
-	_, err := s.launch(log, nil, "nice", "-n", strconv.Itoa(outside), b.binary, "simulate", "synthflow",
+	_, err := s.launch(log, "nice", "-n", strconv.Itoa(outside), b.binary, "simulate", "synthflow",
 		"--http", b.at.api.String(), "--sip", b.at.agent.Addr().String()+":0", "--token", token)
 	if err == nil {
-		err = until(func() error { return dial(b.at.api) })
+		err = patiently(func() error { return dial(b.at.api) })
 	}
 	if err != nil {
 		s.stop()
 		return nil, fmt.Errorf("the platform does not start: %w; %s", err, process.Tail(log))
 	}
 	return s, nil
+}
+
+func dial(at netip.AddrPort) error {
+	c, err := net.DialTCP("tcp4", nil, net.TCPAddrFromAddrPort(at))
+	if err == nil {
+		_ = c.Close()
+	}
+	return err
 }
 
 // token is that of the platform's API.

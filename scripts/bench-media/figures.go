@@ -1,10 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 	"time"
+
+	"flowbridge/scripts/internal/report"
 )
 
 // figures are those of one run. Times are microseconds per packet that was
@@ -72,29 +72,11 @@ func median(all []figures, system string, calls int) figures {
 			rounds = append(rounds, f)
 		}
 	}
-	middle := func(of func(figures) float64) float64 {
-		slices.SortFunc(rounds, func(a, b figures) int { return cmp.Compare(of(a), of(b)) })
-		n := len(rounds)
-		return (of(rounds[(n-1)/2]) + of(rounds[n/2])) / 2
-	}
-	m := figures{
-		System: system, Calls: calls, Round: len(rounds),
-		RelayUS:    middle(func(f figures) float64 { return f.RelayUS }),
-		OursUS:     middle(func(f figures) float64 { return f.OursUS }),
-		KernelUS:   middle(func(f figures) float64 { return f.KernelUS }),
-		DirectUS:   middle(func(f figures) float64 { return f.DirectUS }),
-		MarginalUS: middle(func(f figures) float64 { return f.MarginalUS }),
-		P50US:      middle(func(f figures) float64 { return f.P50US }),
-		P99US:      middle(func(f figures) float64 { return f.P99US }),
-		AddedP50:   middle(func(f figures) float64 { return f.AddedP50 }),
-		AddedP99:   middle(func(f figures) float64 { return f.AddedP99 }),
-		LateMS:     middle(func(f figures) float64 { return f.LateMS }),
-		KBPerCall:  middle(func(f figures) float64 { return f.KBPerCall }),
-	}
+	m := report.Medians(rounds)
+	m.System, m.Calls, m.Round = system, calls, len(rounds)
 	m.Least, m.Most = rounds[0].MarginalUS, rounds[0].MarginalUS
 	for _, f := range rounds {
 		m.Least, m.Most = min(m.Least, f.MarginalUS), max(m.Most, f.MarginalUS)
-		m.Sent, m.Lost, m.Unsent = m.Sent+f.Sent, m.Lost+f.Lost, m.Unsent+f.Unsent
 	}
 	return m
 }

@@ -11,10 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"flowbridge/scripts/internal/batch"
+	"flowbridge/scripts/internal/report"
 )
 
-// passage is what a packet takes of the processor between the ends' system calls: the kernel does all for it while it is sent.
-// Times are nanoseconds, medians of batches.
+// passage is what a packet takes of the processor between the ends' system calls: the kernel does all for it while it
+// is sent. Times are nanoseconds, medians of batches.
 type passage struct {
 	System     string  `json:"system"`
 	Calls      int     `json:"calls"`
@@ -34,8 +35,8 @@ type passing struct {
 	took, without, between []float64
 }
 
-// forwarding compares what a packet takes that the kernel relays with one that it forwards. All take turns, a packet of each
-// call at a time, so that all meet the same processor. The time of the relay's process is not in it.
+// forwarding compares what a packet takes that the kernel relays with one that it forwards. All take turns, a packet
+// of each call at a time, so that all meet the same processor. The time of the relay's process is not in it.
 func (b *bench) forwarding() error {
 	var all []passage
 	fmt.Fprintf(b.out, "%-18s %6s %10s %10s %12s %12s %7s %8s\n", "system", "calls", "packet ns", "direct ns", "marginal ns", "(quarter)", "ratio", "lost")
@@ -49,7 +50,7 @@ func (b *bench) forwarding() error {
 		}
 		all = append(all, got...)
 	}
-	return write(b.json, all)
+	return report.Write(b.json, all)
 }
 
 func (b *bench) pass(calls int) (got []passage, err error) {
@@ -76,8 +77,11 @@ func (b *bench) pass(calls int) (got []passage, err error) {
 			return nil, errors.New(p.System + ": no packet came through")
 		}
 		p.Calls, p.Batches, p.Lost = calls, len(p.took), p.load.sent-p.load.received()
-		p.PacketNS, p.DirectNS = part(p.took, 2), part(p.without, 2)
-		p.MarginalNS, p.Quarter = part(p.between, 2), part(p.between, 4)
+		for _, times := range [][]float64{p.took, p.without, p.between} {
+			slices.Sort(times)
+		}
+		p.PacketNS, p.DirectNS = report.At(p.took, 0.5), report.At(p.without, 0.5)
+		p.MarginalNS, p.Quarter = report.At(p.between, 0.5), report.At(p.between, 0.25)
 		p.Ratio = p.MarginalNS / each[0].MarginalNS
 		got = append(got, p.passage)
 	}
@@ -104,13 +108,8 @@ func (b *bench) prepare(name string, calls int) (p *passing, stop func(), err er
 // settling is longer than flows take to get to the kernel.
 const settling = 4 * time.Second
 
-// part is the value that a part of the values are not above, the one in n.
-func part(values []float64, n int) float64 {
-	slices.Sort(values)
-	return values[len(values)/n]
-}
-
-// burst sends a packet of each call from each side and reads them, and returns what each took of this thread's time in nanoseconds.
+// burst sends a packet of each call from each side and reads them, and returns what each took of this thread's time
+// in nanoseconds.
 func (l *load) burst() float64 {
 	number := l.next
 	l.first, l.last, l.next = number, number+1, number+1

@@ -2,12 +2,16 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"strings"
+
+	"flowbridge/scripts/internal/namespace"
 )
 
 // startGoroutines starts the relay that is written as one would first write it:
@@ -18,7 +22,7 @@ func (s *system) startGoroutines() error {
 	if err != nil {
 		return err
 	}
-	c := s.command(own, "relay", systemAddr.String())
+	c := exec.CommandContext(context.Background(), own, "relay", namespace.RelayAddr.String())
 	orders, err := c.StdinPipe()
 	if err != nil {
 		return err
@@ -27,7 +31,7 @@ func (s *system) startGoroutines() error {
 	if err != nil {
 		return err
 	}
-	if err := s.launch(c, os.DevNull); err != nil {
+	if err := s.launch(os.DevNull, c); err != nil {
 		return err
 	}
 	from := bufio.NewScanner(replies)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"flowbridge/scripts/internal/process"
+	"flowbridge/scripts/internal/rtp"
 )
 
 // holding is what a call takes that is held.
@@ -22,29 +23,23 @@ type holding struct {
 }
 
 // sparse is how rarely a held call has a packet each way: once a second.
-const sparse = int(time.Second / interval)
+const sparse = int(time.Second / rtp.Interval)
 
-// beginning is how many calls are set up at once, before those that are up have their packets for as long as so many calls
-// are to take.
+// beginning is how many calls are set up at once, before those that are up have their packets for as long as so many
+// calls are to take.
 const beginning = 500
 
 func noUsage() (usage, error) { return usage{}, nil }
 
 // held sets calls up that have a packet a second, and shows what each takes after the time of a measurement.
 func (b *bench) held() error {
-	var all []holding
 	fmt.Fprintf(b.out, "%-10s %7s %9s %9s %11s %8s %10s\n", "engine", "calls", "KB/call", "map KB", "files/call", "lost", "sent")
-	for _, name := range b.engines() {
-		for _, calls := range b.calls {
-			h, err := b.hold(name, calls)
-			if err != nil {
-				return fmt.Errorf("%s with %d calls: %w", name, calls, err)
-			}
-			all = append(all, h)
-			fmt.Fprintf(b.out, "%-10s %7d %9.1f %9.1f %11.2f %8d %10d  %s\n", h.System, h.Calls, h.KB, h.KernelKB, h.Descriptors, h.Lost, h.Sent, h.Refused)
-		}
-	}
-	return write(b.json, all)
+	return eachEngine(b, b.hold)
+}
+
+func (h holding) row() string {
+	return fmt.Sprintf("%-10s %7d %9.1f %9.1f %11.2f %8d %10d  %s",
+		h.System, h.Calls, h.KB, h.KernelKB, h.Descriptors, h.Lost, h.Sent, h.Refused)
 }
 
 func (b *bench) hold(name string, calls int) (h holding, err error) {
@@ -60,7 +55,7 @@ func (b *bench) hold(name string, calls int) (h holding, err error) {
 	}
 	defer l.close()
 	l.every = sparse
-	before, err := takenBy(s.pid)
+	before, err := takenBy(s.relay)
 	if err != nil {
 		return h, err
 	}
@@ -86,7 +81,7 @@ func (b *bench) hold(name string, calls int) (h holding, err error) {
 	if _, _, err = l.run(warmUp, time.Duration(b.seconds)*time.Second, noUsage); err != nil {
 		return h, err
 	}
-	after, err := takenBy(s.pid)
+	after, err := takenBy(s.relay)
 	n := float64(h.Calls)
 	h.KB, h.KernelKB = float64(after.memory-before.memory)/n/1024, float64(after.maps-before.maps)/n/1024
 	h.Descriptors = float64(after.files-before.files) / n
@@ -100,8 +95,8 @@ type taken struct {
 	files        int
 }
 
-func takenBy(pid int) (t taken, err error) {
-	_, t.memory, err = process.Memory(pid)
-	t.maps, t.files = process.Maps(pid), process.Descriptors(pid)
+func takenBy(relay process.Group) (t taken, err error) {
+	_, t.memory, err = relay.Memory()
+	t.maps, t.files = relay.Maps(), relay.Descriptors()
 	return t, err
 }

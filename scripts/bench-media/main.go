@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -11,9 +10,12 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"flowbridge/scripts/internal/report"
 )
 
-var errUsage = errors.New("usage: bench-media run|forwarding|held|survive|upgrade|rescue -flowbridge BINARY [-rounds N] [-seconds N] [-systems LIST] [-json FILE] CALLS..., or relay ADDRESS")
+var errUsage = errors.New("usage: bench-media run|forwarding|held|survive|upgrade|rescue -flowbridge BINARY " +
+	"[-rounds N] [-seconds N] [-systems LIST] [-json FILE] CALLS..., or relay ADDRESS")
 
 func main() {
 	if err := run(os.Args[1:], os.Stdin, os.Stdout); err != nil {
@@ -118,19 +120,29 @@ func (b *bench) run() error {
 			fmt.Fprintln(b.out, median(all, name, calls).row())
 		}
 	}
-	return write(b.json, all)
+	return report.Write(b.json, all)
 }
 
-// write writes figures to a file; none: nowhere.
-func write(file string, all any) error {
-	if file == "" {
-		return nil
+// result is a line of a table and an entry of its file.
+type result interface{ row() string }
+
+// eachEngine measures something with each engine of Flowbridge and number of calls.
+func eachEngine[R result](b *bench, measure func(name string, calls int) (R, error)) error {
+	var all []R
+	for _, name := range b.systems {
+		if name != "kernel" && name != "userspace" {
+			continue
+		}
+		for _, calls := range b.calls {
+			r, err := measure(name, calls)
+			if err != nil {
+				return fmt.Errorf("%s with %d calls: %w", name, calls, err)
+			}
+			fmt.Fprintln(b.out, r.row())
+			all = append(all, r)
+		}
 	}
-	b, err := json.MarshalIndent(all, "", " ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(file, append(b, '\n'), 0o644)
+	return report.Write(b.json, all)
 }
 
 const (
@@ -138,8 +150,8 @@ const (
 	settled = 2 * time.Second // for packets under way at the end, if there are any
 )
 
-// A measurement is in slices, with and without the relay in turns: what is compared is so of the same moments. Processors
-// of shared machines are not equally fast for long.
+// A measurement is in slices, with and without the relay in turns: what is compared is so of the same moments.
+// Processors of shared machines are not equally fast for long.
 const (
 	slice     = time.Second
 	sliceWarm = 200 * time.Millisecond
@@ -153,7 +165,7 @@ func (b *bench) measure(name string, calls int) (f figures, err error) {
 		return f, err
 	}
 	defer s.stop()
-	before, err := memoryOf(s.pid)
+	_, before, err := s.relay.Memory()
 	if err != nil {
 		return f, err
 	}
@@ -165,7 +177,7 @@ func (b *bench) measure(name string, calls int) (f figures, err error) {
 	if err != nil {
 		return f, err
 	}
-	after, err := memoryOf(s.pid)
+	_, after, err := s.relay.Memory()
 	if err != nil {
 		return f, err
 	}
@@ -190,7 +202,7 @@ func (b *bench) takeTurns(s *system, loads ...*load) (used []usage, err error) {
 	for i := range b.seconds {
 		for turn := range loads {
 			at := (i + turn) % len(loads) // who begins changes
-			start, end, err := loads[at].run(sliceWarm, slice, func() (usage, error) { return usageOf(s.pid) })
+			start, end, err := loads[at].run(sliceWarm, slice, func() (usage, error) { return usageOf(s.relay) })
 			if err != nil {
 				return nil, err
 			}

@@ -19,27 +19,20 @@ func (u usage) plus(v usage) usage {
 	return usage{u.relay + v.relay, u.generator + v.generator, u.kernel + v.kernel}
 }
 
-func (u usage) all() time.Duration { return u.relay + u.generator + u.kernel }
-
-// usageOf reads the CPU time of a relay (pid 0: none), of ourselves and of the
-// kernel's threads. What the kernel does for packets on loopback is counted as
-// that of who sends them.
-func usageOf(pid int) (u usage, err error) {
+// usageOf reads the CPU time of a relay, of ourselves and of the kernel's threads. What the kernel does for packets on
+// loopback is counted as the sender's.
+func usageOf(relay process.Group) (u usage, err error) {
 	var own syscall.Rusage
 	if err = syscall.Getrusage(syscall.RUSAGE_SELF, &own); err != nil {
 		return u, os.NewSyscallError("getrusage", err)
 	}
 	u.generator = time.Duration(own.Utime.Nano() + own.Stime.Nano())
-	if pid != 0 {
-		s, err := process.StatOf(pid)
-		if err != nil {
-			return u, err
-		}
-		u.relay = s.CPU
+	if u.relay, err = relay.CPU(); err != nil {
+		return u, err
 	}
 	threads, err := process.Children(kthreadd)
 	for _, thread := range threads {
-		if s, err := process.StatOf(thread); err == nil { // else it has ended meanwhile
+		if s, err := process.StatOf(thread); err == nil { // else it has ended since
 			u.kernel += s.CPU
 		}
 	}
@@ -47,13 +40,3 @@ func usageOf(pid int) (u usage, err error) {
 }
 
 const kthreadd = 2 // the parent of the kernel's threads
-
-// memoryOf is the memory that a process has for itself, and its share of what it
-// has together with others (PSS), in bytes; 0 for pid 0.
-func memoryOf(pid int) (int64, error) {
-	if pid == 0 {
-		return 0, nil
-	}
-	_, pss, err := process.Memory(pid)
-	return pss, err
-}

@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"flowbridge/scripts/internal/report"
+	"flowbridge/scripts/internal/sip"
 )
 
 // rescue is what became of calls whose agents' legs all died at once.
@@ -24,25 +27,19 @@ type rescue struct {
 // rescue has all agents hang up with the reason of a failure, a third of the time in, and takes the calls of those who
 // take over.
 func (b *bench) rescue() error {
-	var all []rescue
-	fmt.Fprintf(b.out, "%-10s %6s %6s %10s %10s %10s %12s\n", "engine", "calls", "kept", "gap p50 ms", "gap p99 ms", "gap max ms", "last back ms")
-	for _, name := range b.engines() {
-		for _, calls := range b.calls {
-			r, err := b.rescued(name, calls)
-			if err != nil {
-				return fmt.Errorf("%s with %d calls: %w", name, calls, err)
-			}
-			all = append(all, r)
-			fmt.Fprintf(b.out, "%-10s %6d %6d %10.0f %10.0f %10.0f %12.0f\n", r.System, r.Calls, r.Kept, r.P50MS, r.P99MS, r.MaxMS, r.LastMS)
-		}
-	}
-	return write(b.json, all)
+	fmt.Fprintf(b.out, "%-10s %6s %6s %10s %10s %10s %12s\n",
+		"engine", "calls", "kept", "gap p50 ms", "gap p99 ms", "gap max ms", "last back ms")
+	return eachEngine(b, b.rescued)
+}
+
+func (r rescue) row() string {
+	return fmt.Sprintf("%-10s %6d %6d %10.0f %10.0f %10.0f %12.0f", r.System, r.Calls, r.Kept, r.P50MS, r.P99MS, r.MaxMS, r.LastMS)
 }
 
 func (b *bench) rescued(name string, calls int) (r rescue, err error) {
 	r = rescue{System: name, Calls: calls}
 	took := time.Duration(0)
-	l, err := b.during(name, calls, func(s *system, _ flowbridge, l *load) (err error) {
+	l, err := b.during(name, calls, func(s *system, l *load) (err error) {
 		took, err = s.ends.die(calls, l.side[1].addr)
 		return err
 	})
@@ -51,7 +48,7 @@ func (b *bench) rescued(name string, calls int) (r rescue, err error) {
 	}
 	r.LastMS = float64(took.Milliseconds())
 	gaps := slices.Sorted(slices.Values(l.side[0].gaps))
-	at := func(part float64) float64 { return float64(gaps[int(part*float64(len(gaps)-1))]) / 1e6 }
+	at := func(part float64) float64 { return float64(report.At(gaps, part)) / 1e6 }
 	r.P50MS, r.P99MS, r.MaxMS = at(0.5), at(0.99), at(1)
 	for call := range calls {
 		if l.hears(0, call) && l.hears(1, call) {
@@ -76,11 +73,10 @@ var errNotTaken = errors.New("not every caller was given to a successor")
 func (e *ends) die(calls int, media netip.AddrPort) (took time.Duration, err error) {
 	begin := time.Now()
 	for call, invite := range e.invites {
-		contact := between(lines(invite, "Contact"), "<", ">")
-		bye := fmt.Sprintf("BYE %s SIP/2.0\r\nVia: SIP/2.0/UDP %v:5060;branch=z9hG4bKbye%d\r\nMax-Forwards: 70\r\nFrom: %s;tag=b%d\r\nTo: %s\r\n%sCSeq: 1 BYE\r\n"+
-			"Reason: Q.850;cause=41\r\nContent-Length: 0\r\n\r\n",
-			contact, agentAddr, call, value(invite, "To"), call, value(invite, "From"), lines(invite, "Call-ID"))
-		if err := say(e.agent, e.to, bye); err != nil {
+		bye := fmt.Sprintf("BYE %s SIP/2.0\r\nVia: SIP/2.0/UDP %v;branch=z9hG4bKbye%d\r\nMax-Forwards: 70\r\n"+
+			"From: %s;tag=b%d\r\nTo: %s\r\n%sCSeq: 1 BYE\r\nReason: Q.850;cause=41\r\nContent-Length: 0\r\n\r\n",
+			invite.Contact(), agentSIP, call, invite.Header("To"), call, invite.Header("From"), invite.Lines("Call-ID"))
+		if err := say(e.agent, systemSIP, bye); err != nil {
 			return 0, err
 		}
 	}
@@ -97,26 +93,15 @@ func (e *ends) die(calls int, media netip.AddrPort) (took time.Duration, err err
 		if err != nil {
 			return 0, err
 		}
-		switch text := string(b[:n]); {
-		case strings.HasPrefix(text, "INVITE "):
-			err = say(e.agent, from, answerOf(text, "s", media))
-		case strings.HasPrefix(text, "ACK "):
-			taken[value(text, "Call-ID")] = true
+		switch m := sip.Message(b[:n]); {
+		case strings.HasPrefix(string(m), "INVITE "):
+			err = say(e.agent, from, accept(m, "s", media))
+		case strings.HasPrefix(string(m), "ACK "):
+			taken[m.Header("Call-ID")] = true
 		}
 		if err != nil {
 			return 0, err
 		}
 	}
 	return time.Since(begin), nil
-}
-
-// value is the value of a header.
-func value(message, name string) string {
-	return strings.TrimSpace(strings.TrimPrefix(lines(message, name), name+":"))
-}
-
-func between(text, from, to string) string {
-	_, text, _ = strings.Cut(text, from)
-	text, _, _ = strings.Cut(text, to)
-	return text
 }

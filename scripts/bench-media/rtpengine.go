@@ -11,7 +11,9 @@ import (
 	"strings"
 	"time"
 
+	"flowbridge/scripts/internal/namespace"
 	"flowbridge/scripts/internal/process"
+	"flowbridge/scripts/internal/sip"
 )
 
 // startRTPEngine starts rtpengine without its kernel module, as it is configured
@@ -28,22 +30,22 @@ func (s *system) startRTPEngine(dir string) error {
 	const control = 2223
 	args := append([]string{
 		"--config-file=" + config, "--foreground", "--log-stderr", "--log-level=4", "--table=-1",
-		fmt.Sprintf("--interface=%v", systemAddr), fmt.Sprintf("--listen-ng=%v:%d", systemAddr, control),
+		fmt.Sprintf("--interface=%v", namespace.RelayAddr), fmt.Sprintf("--listen-ng=%v:%d", namespace.RelayAddr, control),
 		"--port-min=10000", "--port-max=60999",
 	}, strings.Fields(os.Getenv("RTPENGINE_ARGS"))...)
-	if err := s.launch(s.command(binary, args...), log); err != nil {
+	if err := s.launch(log, exec.CommandContext(context.Background(), binary, args...)); err != nil {
 		return err
 	}
 	var conn *net.UDPConn
-	if err := s.network.carrier.Do(func() (err error) {
-		conn, err = net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(systemAddr, control)))
+	if err := s.network.Carrier.Do(func() (err error) {
+		conn, err = net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(namespace.RelayAddr, control)))
 		return err
 	}); err != nil {
 		return err
 	}
 	s.closers = append(s.closers, func() { _ = conn.Close() })
 	c := &ngClient{conn: conn}
-	if err := until(func(context.Context) error {
+	if err := process.Until(10*time.Second, func() error {
 		_, err := c.ask(map[string]string{"command": "ping"})
 		return err
 	}); err != nil {
@@ -63,49 +65,44 @@ type ngClient struct {
 // call has rtpengine connect two ends: an offer of A's description, an answer of
 // B's. What it makes of each is what the other end has to send to.
 func (c *ngClient) call(n int, a, b netip.AddrPort) (forA, forB netip.AddrPort, err error) {
-	request := map[string]string{"command": "offer", "call-id": fmt.Sprint("bench-", n), "from-tag": "a", "sdp": sdpOf(a), "ICE": "remove"}
-	reply, err := c.ask(request)
+	request := map[string]string{
+		"command": "offer", "call-id": fmt.Sprint("bench-", n), "from-tag": "a", "sdp": sip.Description(a), "ICE": "remove",
+	}
+	offer, err := c.ask(request)
 	if err != nil {
 		return forA, forB, err
 	}
-	if forB, err = mediaOf(reply["sdp"]); err != nil {
+	request["command"], request["to-tag"], request["sdp"] = "answer", "b", sip.Description(b)
+	answer, err := c.ask(request)
+	if err != nil {
 		return forA, forB, err
 	}
-	request["command"], request["to-tag"], request["sdp"] = "answer", "b", sdpOf(b)
-	if reply, err = c.ask(request); err != nil {
-		return forA, forB, err
-	}
-	forA, err = mediaOf(reply["sdp"])
-	return forA, forB, err
+	return media(field(answer, "sdp"), field(offer, "sdp"))
 }
 
 // ask sends a request and returns the reply, which has to be a good one.
-func (c *ngClient) ask(request map[string]string) (map[string]string, error) {
+func (c *ngClient) ask(request map[string]string) (reply string, err error) {
 	c.cookie++
 	cookie := fmt.Sprint(c.cookie, " ")
 	if _, err := c.conn.Write([]byte(cookie + bencode(request))); err != nil {
-		return nil, err
+		return "", err
 	}
 	if err := c.conn.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
-		return nil, err
+		return "", err
 	}
 	var b [65536]byte
 	for {
 		n, err := c.conn.Read(b[:])
 		if err != nil {
-			return nil, err
+			return "", err
 		}
 		text, ours := strings.CutPrefix(string(b[:n]), cookie)
 		if !ours { // of a request that was given up
 			continue
 		}
-		reply, err := bdecode(text)
-		if err != nil {
-			return nil, err
+		if r := field(text, "result"); r != "ok" && r != "pong" {
+			return "", fmt.Errorf("%w: %s %s", errNoAnswer, r, field(text, "error-reason"))
 		}
-		if r := reply["result"]; r != "ok" && r != "pong" {
-			return nil, fmt.Errorf("%w: %s %s", errNoAnswer, r, reply["error-reason"])
-		}
-		return reply, nil
+		return text, nil
 	}
 }

@@ -1,14 +1,9 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"os/exec"
-	"path/filepath"
 	"slices"
-	"syscall"
 	"time"
 )
 
@@ -26,33 +21,21 @@ const awayFor = 2 * time.Second // nobody is there
 
 // survive has Flowbridge replaced while it relays, and counts what the calls lost.
 func (b *bench) survive(replace replacement) error {
-	var all []survival
 	fmt.Fprintf(b.out, "%-10s %6s %10s %8s %15s %9s\n", "engine", "calls", "sent", "lost", "longest gap ms", "away ms")
-	for _, name := range b.engines() {
-		for _, calls := range b.calls {
-			s, err := b.replaced(name, calls, replace)
-			if err != nil {
-				return fmt.Errorf("%s with %d calls: %w", name, calls, err)
-			}
-			all = append(all, s)
-			fmt.Fprintf(b.out, "%-10s %6d %10d %8d %15.0f %9.0f\n", s.System, s.Calls, s.Sent, s.Lost, s.GapMS, s.AwayMS)
-		}
-	}
-	return write(b.json, all)
+	return eachEngine(b, func(name string, calls int) (survival, error) { return b.replaced(name, calls, replace) })
 }
 
-// engines are the systems that are Flowbridge.
-func (b *bench) engines() []string {
-	return slices.DeleteFunc(slices.Clone(b.systems), func(name string) bool { return name != "kernel" && name != "userspace" })
+func (s survival) row() string {
+	return fmt.Sprintf("%-10s %6d %10d %8d %15.0f %9.0f", s.System, s.Calls, s.Sent, s.Lost, s.GapMS, s.AwayMS)
 }
 
 // replacement has another process take the place of Flowbridge.
-type replacement func(s *system, f flowbridge, v *survival) error
+type replacement func(s *system, v *survival) error
 
 // replaced has an engine carry calls, and its process replaced a third of the time in.
 func (b *bench) replaced(name string, calls int, replace replacement) (v survival, err error) {
 	v = survival{System: name, Calls: calls}
-	l, err := b.during(name, calls, func(s *system, f flowbridge, _ *load) error { return replace(s, f, &v) })
+	l, err := b.during(name, calls, func(s *system, _ *load) error { return replace(s, &v) })
 	if err != nil {
 		return v, err
 	}
@@ -62,21 +45,12 @@ func (b *bench) replaced(name string, calls int, replace replacement) (v surviva
 }
 
 // during has an engine carry calls, and does something a third of the time in.
-func (b *bench) during(name string, calls int, do func(*system, flowbridge, *load) error) (*load, error) {
-	s := &system{}
-	var err error
-	if s.network, err = newNetwork(); err != nil {
-		return nil, err
-	}
-	s.closers = append(s.closers, s.network.close)
-	defer s.stop()
-	f, err := configure(b.flowbridge, name, b.dir)
+func (b *bench) during(name string, calls int, do func(*system, *load) error) (*load, error) {
+	s, err := b.start(name)
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(s.startFlowbridge(f), s.callBySIP()); err != nil {
-		return nil, err
-	}
+	defer s.stop()
 	l, err := newLoad(s.network, relayAddrs, calls)
 	if err != nil {
 		return nil, err
@@ -87,32 +61,26 @@ func (b *bench) during(name string, calls int, do func(*system, flowbridge, *loa
 	}
 	measured := time.Duration(b.seconds) * time.Second
 	done := make(chan error, 1)
-	time.AfterFunc(warmUp+measured/3, func() { done <- do(s, f, l) })
-	if _, _, err := l.run(warmUp, measured, func() (usage, error) { return usage{}, nil }); err != nil {
+	time.AfterFunc(warmUp+measured/3, func() { done <- do(s, l) })
+	if _, _, err := l.run(warmUp, measured, noUsage); err != nil {
 		return nil, err
 	}
 	return l, <-done
 }
 
 // killed kills the process without warning, and starts another one.
-func killed(s *system, f flowbridge, v *survival) error {
+func killed(s *system, v *survival) error {
 	begin := time.Now()
-	if err := syscall.Kill(s.pid, syscall.SIGKILL); err != nil {
-		return err
-	}
+	s.server.Kill()
 	time.Sleep(awayFor)
-	err := s.startFlowbridge(f)
+	err := s.restart()
 	v.AwayMS = float64(time.Since(begin).Milliseconds())
 	return err
 }
 
 // upgraded has the process replaced by flowbridge upgrade.
-func upgraded(s *system, f flowbridge, v *survival) error {
-	var out []byte
-	err := s.network.carrier.Do(func() (err error) {
-		out, err = exec.CommandContext(context.Background(), f.binary, "upgrade", "--url", fmt.Sprintf("http://%v:8080", systemAddr), "--token-file", filepath.Join(filepath.Dir(f.file), "token"), "--json").CombinedOutput()
-		return err
-	})
+func upgraded(s *system, v *survival) error {
+	out, err := s.server.Upgrade().CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("upgrade: %w: %s", err, out)
 	}
@@ -123,7 +91,6 @@ func upgraded(s *system, f flowbridge, v *survival) error {
 	if err := json.Unmarshal(out, &done); err != nil {
 		return err
 	}
-	s.closers = append(s.closers, func() { _ = syscall.Kill(done.PID, syscall.SIGKILL) })
-	s.pid, v.AwayMS = done.PID, done.PauseMS
-	return until(s.readyz)
+	s.server.PID, v.AwayMS = done.PID, done.PauseMS
+	return s.server.Ready(10 * time.Second)
 }

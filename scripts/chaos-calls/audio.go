@@ -1,9 +1,9 @@
 package main
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,26 +11,19 @@ import (
 
 	"flowbridge/scripts/internal/batch"
 	"flowbridge/scripts/internal/namespace"
+	"flowbridge/scripts/internal/rtp"
 )
 
 const (
-	packetSize = 172 // RTP of 20 ms of G.711
-	interval   = 20 * time.Millisecond
-	tick       = time.Millisecond // each call has its tick in an interval
-	ticks      = int(interval / tick)
-	batchSize  = 64
-
-	atMagic  = 12 // where the payload has what
-	atCall   = atMagic + 8
-	atNumber = atCall + 4
-	magic    = 0x466c6f776368616f
+	tick  = time.Millisecond // each call has its tick in an interval
+	ticks = int(rtp.Interval / tick)
 )
 
 // audio sends and counts the RTP of the held calls, from one socket on each side: 0 the carrier's, 1 the targets'.
 type audio struct {
 	fd   [2]int
 	addr [2]netip.AddrPort
-	in   [2]*incoming
+	room [2]*batch.Room
 	stop chan struct{}
 	done chan struct{}
 
@@ -52,18 +45,17 @@ type talk struct {
 
 // half is what one side sends, and what has come to it.
 type half struct {
-	packet []byte
-	to     netip.AddrPort
-	sent   uint32
-	came   uint32
-	last   int64 // when, by the monotonic clock; 0: nothing has come
-	gap    time.Duration
+	to   netip.AddrPort
+	sent uint32
+	came uint32
+	last int64 // when, by the monotonic clock; 0: nothing has come
 }
 
-func newAudio(spaces [2]namespace.Namespace, at [2]netip.Addr) (*audio, error) {
+func newAudio(n *namespace.Network) (*audio, error) {
 	a := &audio{talks: map[uint32]*talk{}, stop: make(chan struct{}), done: make(chan struct{})}
-	for i, ns := range spaces {
-		a.in[i] = newIncoming()
+	at := [2]netip.Addr{namespace.CarrierAddr, namespace.AgentAddr}
+	for i, ns := range []namespace.Namespace{n.Carrier, n.Agent} {
+		a.room[i] = batch.NewRoom(rtp.Room)
 		if err := ns.Do(func() (err error) {
 			a.fd[i], a.addr[i], err = batch.Open(netip.AddrPortFrom(at[i], 0))
 			return err
@@ -99,12 +91,6 @@ func (a *audio) stream(call uint32, side int) *stream {
 		a.all = append(a.all, t)
 		a.due[call%uint32(ticks)] = append(a.due[call%uint32(ticks)], t)
 	}
-	p := make([]byte, packetSize)
-	p[0] = 2 << 6 // RFC 3550 §5.1: version 2, payload type 0
-	binary.BigEndian.PutUint32(p[8:], 2*call+uint32(side)+1)
-	binary.BigEndian.PutUint64(p[atMagic:], magic)
-	binary.BigEndian.PutUint32(p[atCall:], call)
-	t.halves[side] = half{packet: p}
 	return &stream{a, t, side}
 }
 
@@ -142,7 +128,6 @@ func (s *stream) stop() {
 // came notes that a packet came, or that the audio is over.
 func (a *audio) came(h *half, now int64) {
 	if h.last != 0 {
-		h.gap = max(h.gap, time.Duration(now-h.last))
 		a.worst = max(a.worst, time.Duration(now-h.last))
 	}
 	h.last = now
@@ -170,67 +155,51 @@ func (a *audio) run() {
 	runtime.LockOSThread()
 	batch.Punctual()
 	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), -15) // in life the ends have processors of their own
-	begin := batch.Clock(unix.CLOCK_MONOTONIC)
-	var messages [2][]batch.Message
+	pace := rtp.NewPace(tick)
 	for n := int64(0); ; n++ {
 		select {
 		case <-a.stop:
 			return
 		default:
 		}
-		due := begin + n*int64(tick)
-		if late := batch.Clock(unix.CLOCK_MONOTONIC) - due; late < 0 {
-			batch.SleepUntil(due)
-		} else if late > int64(interval) { // calls never send faster than that
-			begin += late
-			a.mu.Lock()
-			a.late = max(a.late, time.Duration(late))
-			a.mu.Unlock()
-		}
+		late := pace.Wait(n)
 		a.mu.Lock()
-		messages[0], messages[1] = messages[0][:0], messages[1][:0]
-		for _, t := range a.due[n%int64(ticks)] {
-			for side := range t.halves {
-				if t.on {
-					messages[side] = append(messages[side], t.halves[side].next())
-				}
-			}
+		if late > rtp.Interval {
+			a.late = max(a.late, late)
 		}
-		for side, m := range messages {
-			if len(m) > 0 {
-				batch.Send(a.fd[side], m)
-			}
+		for side := range a.room {
+			a.send(side, a.due[n%int64(ticks)])
 			a.read(side)
 		}
 		a.mu.Unlock()
 	}
 }
 
-// next is the next packet of a side.
-func (h *half) next() batch.Message {
-	binary.BigEndian.PutUint16(h.packet[2:], uint16(h.sent))
-	binary.BigEndian.PutUint32(h.packet[4:], h.sent*160)
-	binary.BigEndian.PutUint32(h.packet[atNumber:], h.sent)
-	h.sent++
-	return batch.Outgoing(h.packet, h.to)
+// send sends a packet of each talk that is on.
+func (a *audio) send(side int, due []*talk) {
+	for talks := range slices.Chunk(due, batch.Size) {
+		n := 0
+		for _, t := range talks {
+			if h := &t.halves[side]; t.on {
+				p := a.room[side].Packet(n)[:rtp.Size]
+				rtp.Write(p, t.call, side, h.sent, 0)
+				a.room[side].Put(n, p, h.to)
+				h.sent++
+				n++
+			}
+		}
+		a.room[side].Send(a.fd[side], n)
+	}
 }
 
 func (a *audio) read(side int) {
-	in := a.in[side]
-	for n := batchSize; n == batchSize; {
-		n = in.read(a.fd[side])
-		now := batch.Clock(unix.CLOCK_MONOTONIC)
-		for i := range n {
-			p := in.packet[i][:min(int(in.messages[i].Length), packetSize)]
-			if len(p) != packetSize || binary.BigEndian.Uint64(p[atMagic:]) != magic {
-				continue
-			}
-			if t := a.talks[binary.BigEndian.Uint32(p[atCall:])]; t != nil && t.on {
-				t.halves[side].came++
-				a.came(&t.halves[side], now)
-			}
+	a.room[side].Read(a.fd[side], func(p []byte, _ netip.AddrPort, _ int64) {
+		call, _, _, ours := rtp.Read(p)
+		if t := a.talks[call]; ours && t != nil && t.on {
+			t.halves[side].came++
+			a.came(&t.halves[side], batch.Clock(unix.CLOCK_MONOTONIC))
 		}
-	}
+	})
 }
 
 // lost counts the packets that were sent and never came, and all.
@@ -248,8 +217,8 @@ func (a *audio) lost() (lost, sent int64) {
 	return lost, sent
 }
 
-// deaf are the calls that are on and to a side of which nothing has come since somebody began to listen, for as long as that may
-// take on a machine with much to do.
+// deaf are the calls that are on and to a side of which nothing has come since somebody began to listen, for as long
+// as that may take on a machine with much to do.
 func (a *audio) deaf(listen time.Duration) (calls []uint32) {
 	begun := batch.Clock(unix.CLOCK_MONOTONIC)
 	for end := time.Now().Add(listen); ; time.Sleep(50 * time.Millisecond) {
@@ -269,21 +238,3 @@ func (a *audio) silentSince(moment int64) (calls []uint32) {
 	}
 	return calls
 }
-
-// incoming is room for a batch of packets.
-type incoming struct {
-	messages [batchSize]batch.Message
-	packet   [batchSize][packetSize + 4]byte // longer than any of ours
-}
-
-func newIncoming() *incoming {
-	in := &incoming{}
-	for i := range in.messages {
-		iov := &unix.Iovec{Base: &in.packet[i][0]}
-		iov.SetLen(len(in.packet[i]))
-		in.messages[i].Prepare(iov, nil, nil)
-	}
-	return in
-}
-
-func (in *incoming) read(fd int) int { return batch.Receive(fd, in.messages[:]) }

@@ -71,7 +71,7 @@ func (e *end) place(k kind, serial int) {
 	}
 	given := false
 	invite := l.ask("INVITE", more+"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE\r\n"+sip.WithBody(l.description()), func(m sip.Message) {
-		switch status := statusOf(m); {
+		switch status := m.Status(); {
 		case m == "":
 			l.finish(unheard)
 		case status >= 300:

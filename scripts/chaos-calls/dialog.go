@@ -22,21 +22,21 @@ type server struct {
 // serve begins a server transaction.
 func (l *leg) serve(m sip.Message, from netip.AddrPort) *server {
 	s := &server{request: m, from: from}
-	l.servers[m.Branch()+methodOf(m)] = s
+	l.servers[m.Branch()+m.Method()] = s
 	return s
 }
 
 // requested takes a request to a leg that there is.
 func (l *leg) requested(m sip.Message, from netip.AddrPort) {
-	method := methodOf(m)
+	method := m.Method()
 	if l.fate == forgotten || l.servers == nil {
 		if method != "ACK" {
-			l.send(from, answerTo(m, "481 Call/Transaction Does Not Exist", "forgotten", sip.WithBody("")))
+			l.send(from, m.Answer("481 Call/Transaction Does Not Exist", "forgotten", sip.WithBody("")))
 		}
 		return
 	}
 	if method == "ACK" {
-		if l.invite != nil && numberOf(l.invite.request) == numberOf(m) {
+		if l.invite != nil && l.invite.request.Number() == m.Number() {
 			l.invite.acked = true
 		}
 		return
@@ -53,10 +53,10 @@ func (l *leg) requested(m sip.Message, from netip.AddrPort) {
 		l.cancelled(s)
 	case !l.answered || l.fate != open || !strings.Contains(l.local, "tag="+m.Tag("To")):
 		l.respond(s, "481 Call/Transaction Does Not Exist", sip.WithBody(""))
-	case numberOf(m) <= l.theirs: // RFC 3261 12.2.2
+	case m.Number() <= l.theirs: // RFC 3261 12.2.2
 		l.respond(s, "500 Out Of Order", sip.WithBody(""))
 	default:
-		l.theirs = numberOf(m)
+		l.theirs = m.Number()
 		l.within(s, method)
 	}
 }
@@ -77,7 +77,7 @@ func (l *leg) within(s *server, method string) {
 			l.respond(s, "491 Request Pending", sip.WithBody(""))
 			return
 		}
-		l.target = contact(m)
+		l.target = m.Contact()
 		l.invite = s
 		l.listen(m)
 		l.refreshed(m.Header("Session-Expires"), false)
@@ -107,8 +107,8 @@ func (l *leg) description() string {
 
 // listen takes where the other side wants its audio.
 func (l *leg) listen(m sip.Message) {
-	if port := m.MediaPort(); port != 0 && l.stream != nil {
-		l.stream.aim(netip.AddrPortFrom(l.end.peer.Addr(), port))
+	if at := sip.Media(m.Body()); at.Port() != 0 && l.stream != nil {
+		l.stream.aim(at)
 	}
 }
 
@@ -117,7 +117,7 @@ func (l *leg) respond(s *server, status, more string) {
 	if _, after, ok := strings.Cut(l.local, ";tag="); ok {
 		tag = after
 	}
-	s.response = answerTo(s.request, status, tag, more)
+	s.response = s.request.Answer(status, tag, more)
 	s.final = status[0] != '1'
 	l.rung = l.rung || strings.HasPrefix(status, "18")
 	l.send(s.from, s.response)
@@ -127,12 +127,20 @@ func (l *leg) respond(s *server, status, more string) {
 func (l *leg) answer(s *server, timer string) {
 	l.answered = true
 	l.respond(s, "200 OK", timer+l.contact()+sip.WithBody(l.description()))
-	l.repeat(s, t1, 0)
+	l.repeat(s, l.fate, t1, 0)
 }
 
-func (l *leg) repeat(s *server, wait, so time.Duration) {
+// refuse answers the INVITE, and repeats that until the ACK (timers G and H).
+func (l *leg) refuse(s *server, status string) {
+	l.respond(s, status, sip.WithBody(""))
+	l.finish(refused)
+	l.repeat(s, l.fate, t1, 0)
+}
+
+// repeat repeats a final answer to an INVITE until its ACK, or until the leg gets another fate.
+func (l *leg) repeat(s *server, during fate, wait, so time.Duration) {
 	l.end.after(wait, func() {
-		if s.acked || l.fate != open {
+		if s.acked || l.fate != during {
 			return
 		}
 		if so += wait; so >= patience {
@@ -140,25 +148,8 @@ func (l *leg) repeat(s *server, wait, so time.Duration) {
 			return
 		}
 		l.send(s.from, s.response)
-		l.repeat(s, min(2*wait, t2), so)
+		l.repeat(s, during, min(2*wait, t2), so)
 	})
-}
-
-// refuse answers the INVITE, and repeats that until the ACK (timers G and H).
-func (l *leg) refuse(s *server, status string) {
-	l.respond(s, status, sip.WithBody(""))
-	l.finish(refused)
-	var repeat func(wait, so time.Duration)
-	repeat = func(wait, so time.Duration) {
-		l.end.after(wait, func() {
-			if so += wait; s.acked || so >= patience {
-				return
-			}
-			l.send(s.from, s.response)
-			repeat(min(2*wait, t2), so)
-		})
-	}
-	repeat(t1, 0)
 }
 
 func (l *leg) cancelled(s *server) {
@@ -180,7 +171,7 @@ func (l *leg) bye(why string) {
 	}
 	l.wanted, l.why, l.parted = true, why, time.Since(l.end.begun)
 	l.ask("BYE", sip.WithBody(""), func(m sip.Message) {
-		switch status := statusOf(m); {
+		switch status := m.Status(); {
 		case status == 481 || status == 408:
 			l.finish(gone)
 		case m == "":
@@ -199,7 +190,7 @@ func (l *leg) change(method, more string) {
 	l.asking = method == "INVITE"
 	l.ask(method, more, func(m sip.Message) {
 		l.asking = l.asking && method != "INVITE"
-		switch status := statusOf(m); {
+		switch status := m.Status(); {
 		case m == "" || status == 408:
 			l.bye(method + " not answered")
 		case status == 481: // RFC 5057: the dialog is gone
@@ -211,7 +202,8 @@ func (l *leg) change(method, more string) {
 	})
 }
 
-// refreshed sets the session timer (RFC 4028). The value is that of a request and its answer; asked: the request was ours.
+// refreshed sets the session timer (RFC 4028). The value is that of a request and its answer; asked: the request was
+// ours.
 func (l *leg) refreshed(value string, asked bool) {
 	if value == "" {
 		return

@@ -1,10 +1,11 @@
-// Command chaos-calls is what scripts/chaos runs: Flowbridge carries calls of every kind while everything around it, and
-// the process itself, fails. At the end it is judged what became of each call.
+// Command chaos-calls is what scripts/chaos runs: Flowbridge carries calls of every kind while everything around it,
+// and the process itself, fails. At the end it is judged what became of each call.
 //
 //	chaos-calls -flowbridge BINARY [flags] MINUTES [SEED]
 //
-// The faults are drawn by the seed, and come one after the other, some of them in pairs. The carrier and the targets are user
-// agents that do as RFC 3261 says: repeats, timers, 481 to what they do not know. What they were told is what is judged.
+// The faults are drawn by the seed, and come one after the other, some of them in pairs. The carrier and the targets
+// are user agents that do as RFC 3261 says: repeats, timers, 481 to what they do not know. What they were told is
+// what is judged.
 //
 // It mounts file systems and makes networks, and so wants to be the first process of its own namespaces (unshare(1)).
 package main

@@ -41,12 +41,10 @@ type end struct {
 	arrive func(*leg)
 }
 
-func newEnd(name string, in namespace.Namespace, at, peer netip.AddrPort) (*end, error) {
-	e := &end{name: name, addr: at, peer: peer, legs: map[string]*leg{}}
-	return e, in.Do(func() (err error) {
-		e.conn, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(at))
-		return err
-	})
+func newEnd(name string, in namespace.Namespace, at, peer netip.AddrPort) (e *end, err error) {
+	e = &end{name: name, addr: at, peer: peer, legs: map[string]*leg{}}
+	e.conn, err = in.ListenUDP(at)
+	return e, err
 }
 
 func (e *end) close() { _ = e.conn.Close() }
@@ -101,14 +99,14 @@ func (e *end) response(m sip.Message) {
 		return
 	}
 	l.note(false, m)
-	if t := l.clients[m.Branch()+methodOf(m)]; t != nil {
+	if t := l.clients[m.Branch()+m.Method()]; t != nil {
 		t.heard(m)
 	}
 }
 
 func (e *end) request(m sip.Message, from netip.AddrPort) {
 	l := e.legs[m.Header("Call-ID")]
-	method := methodOf(m)
+	method := m.Method()
 	switch {
 	case l == nil && method == "INVITE" && m.Tag("To") == "" && e.arrive != nil:
 		l = e.accept(m)
@@ -119,26 +117,11 @@ func (e *end) request(m sip.Message, from netip.AddrPort) {
 		return
 	case l == nil && method != "ACK":
 		e.strays++
-		e.send(from, answerTo(m, "481 Call/Transaction Does Not Exist", "stray", sip.WithBody("")))
+		e.send(from, m.Answer("481 Call/Transaction Does Not Exist", "stray", sip.WithBody("")))
 		return
 	case l == nil:
 		return
 	}
 	l.note(false, m)
 	l.requested(m, from)
-}
-
-// methodOf is the method in the CSeq.
-func methodOf(m sip.Message) string {
-	_, method, _ := strings.Cut(m.Header("CSeq"), " ")
-	return strings.TrimSpace(method)
-}
-
-// answerTo is the text of an answer. tag is for a To that has none, more the rest of the headers and the body.
-func answerTo(m sip.Message, status, tag, more string) string {
-	to := m.Header("To")
-	if m.Tag("To") == "" && !strings.HasPrefix(status, "100") {
-		to += ";tag=" + tag
-	}
-	return "SIP/2.0 " + status + "\r\n" + m.Lines("Via", "From", "Call-ID", "CSeq") + "To: " + to + "\r\n" + more
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os/exec"
 	"strings"
 	"syscall"
 	"time"
@@ -59,58 +58,53 @@ func between(r *rand.Rand, low, high time.Duration) time.Duration {
 }
 
 func kill(w *world, _ *rand.Rand) (func(), error) {
-	w.flowbridge.signal(syscall.SIGKILL)
+	w.supervisor.signal(syscall.SIGKILL)
 	return nil, nil
 }
 
 // killTwice kills the next process, too, within a second.
 func killTwice(w *world, r *rand.Rand) (func(), error) {
-	w.flowbridge.signal(syscall.SIGKILL)
+	w.supervisor.signal(syscall.SIGKILL)
 	time.Sleep(between(r, 300*time.Millisecond, time.Second))
-	w.flowbridge.signal(syscall.SIGKILL)
+	w.supervisor.signal(syscall.SIGKILL)
 	return nil, nil
 }
 
 // killRestoring kills the next processes while they start.
 func killRestoring(w *world, r *rand.Rand) (func(), error) {
 	for range 1 + r.IntN(3) {
-		before := w.flowbridge.current()
-		w.flowbridge.signal(syscall.SIGKILL)
-		for w.flowbridge.current() == before {
+		before := w.supervisor.current()
+		w.supervisor.signal(syscall.SIGKILL)
+		for w.supervisor.current() == before {
 			time.Sleep(time.Millisecond)
 		}
 		time.Sleep(between(r, 0, 150*time.Millisecond))
 	}
-	w.flowbridge.signal(syscall.SIGKILL)
+	w.supervisor.signal(syscall.SIGKILL)
 	return nil, nil
 }
 
 // upgrades says whether the binary can replace itself.
 func (w *world) upgrades() error {
-	out, err := exec.Command(w.binary, "upgrade", "--help").CombinedOutput() //nolint:noctx // it ends by itself
+	out, err := w.server.Command(w.binary, "upgrade", "--help").CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "flowbridge upgrade") {
 		return fmt.Errorf("%w the command upgrade", errNeeds)
 	}
 	return nil
 }
 
-// askUpgrade has the process replaced by another one of the same binary.
-func (w *world) askUpgrade() ([]byte, error) {
-	return exec.Command(w.binary, "upgrade", "--config", w.config()).CombinedOutput() //nolint:noctx // it has a time limit of its own
-}
-
 func upgrade(w *world, _ *rand.Rand) (func(), error) {
 	if err := w.upgrades(); err != nil {
 		return nil, err
 	}
-	w.flowbridge.excuse(1)
-	defer w.flowbridge.excuse(-1)
-	before := w.flowbridge.current()
-	if out, err := w.askUpgrade(); err != nil {
+	w.supervisor.excuse(1)
+	defer w.supervisor.excuse(-1)
+	before := w.supervisor.current()
+	if out, err := w.server.Upgrade().CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("upgrade: %w: %s", err, out)
 	}
 	for range 300 {
-		if w.flowbridge.current() != before {
+		if w.supervisor.current() != before {
 			return nil, nil
 		}
 		time.Sleep(10 * time.Millisecond)
@@ -123,29 +117,29 @@ func killUpgrade(w *world, r *rand.Rand) (func(), error) {
 	if err := w.upgrades(); err != nil {
 		return nil, err
 	}
-	w.flowbridge.excuse(1)
+	w.supervisor.excuse(1)
 	asked := make(chan struct{})
 	go func() {
 		defer close(asked)
-		_, _ = w.askUpgrade() // it may fail
+		_ = w.server.Upgrade().Run() // it may fail
 	}()
 	time.Sleep(between(r, 0, 600*time.Millisecond))
-	if all := w.flowbridge.processes(); len(all) > 0 {
+	if all := w.supervisor.processes(); len(all) > 0 {
 		_ = syscall.Kill(all[r.IntN(len(all))], syscall.SIGKILL)
 	}
 	return func() {
 		<-asked
-		w.flowbridge.excuse(-1)
+		w.supervisor.excuse(-1)
 	}, nil
 }
 
 func stop(w *world, _ *rand.Rand) (func(), error) {
-	w.flowbridge.signal(syscall.SIGSTOP)
-	return func() { w.flowbridge.signal(syscall.SIGCONT) }, nil
+	w.supervisor.signal(syscall.SIGSTOP)
+	return func() { w.supervisor.signal(syscall.SIGCONT) }, nil
 }
 
 func reload(w *world, _ *rand.Rand) (func(), error) {
-	w.flowbridge.signal(syscall.SIGHUP)
+	w.supervisor.signal(syscall.SIGHUP)
 	return nil, nil
 }
 

@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
-	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
@@ -34,10 +33,10 @@ func diskFull(w *world, _ *rand.Rand) (func(), error) {
 // diskReadOnly has the process started again on a disk that can't be written. It can't be made so under a process that
 // writes.
 func diskReadOnly(w *world, _ *rand.Rand) (func(), error) {
-	release := w.flowbridge.hold()
+	release := w.supervisor.hold()
 	defer release()
-	w.flowbridge.excuse(1)
-	w.flowbridge.signal(syscall.SIGKILL)
+	w.supervisor.excuse(1)
+	w.supervisor.signal(syscall.SIGKILL)
 	var err error
 	for range 100 {
 		if err = unix.Mount("", w.disk, "", unix.MS_REMOUNT|unix.MS_RDONLY, w.diskSize()); err == nil {
@@ -47,7 +46,7 @@ func diskReadOnly(w *world, _ *rand.Rand) (func(), error) {
 	}
 	return func() {
 		_ = unix.Mount("", w.disk, "", unix.MS_REMOUNT, w.diskSize())
-		time.AfterFunc(time.Second, func() { w.flowbridge.excuse(-1) })
+		time.AfterFunc(time.Second, func() { w.supervisor.excuse(-1) })
 	}, os.NewSyscallError("remount", err)
 }
 
@@ -80,9 +79,9 @@ func dbDamaged(w *world, r *rand.Rand) (func(), error) {
 	if err != nil {
 		return nil, err
 	}
-	w.flowbridge.mu.Lock()
-	w.flowbridge.damaged = true
-	w.flowbridge.mu.Unlock()
+	w.supervisor.mu.Lock()
+	w.supervisor.damaged = true
+	w.supervisor.mu.Unlock()
 	junk := make([]byte, 512)
 	for i := range 8 {
 		for j := range junk {
@@ -96,7 +95,7 @@ func dbDamaged(w *world, r *rand.Rand) (func(), error) {
 			return nil, err
 		}
 	}
-	return func() { w.flowbridge.signal(syscall.SIGKILL) }, nil
+	return func() { w.supervisor.signal(syscall.SIGKILL) }, nil
 }
 
 func dbRemoved(w *world, _ *rand.Rand) (func(), error) {
@@ -110,13 +109,13 @@ func dbRemoved(w *world, _ *rand.Rand) (func(), error) {
 // linkDown takes a link of the relay down.
 func linkDown(name string) func(*world, *rand.Rand) (func(), error) {
 	return func(w *world, _ *rand.Rand) (func(), error) {
-		return func() { _ = w.systemNet.Up(name) }, w.systemNet.Down(name)
+		return func() { _ = w.net.Relay.Up(name) }, w.net.Relay.Down(name)
 	}
 }
 
 // memory lets the process have little more than it has.
 func memory(w *world, _ *rand.Rand) (func(), error) {
-	s := w.flowbridge
+	s := w.supervisor
 	if s.cgroup == "" {
 		return nil, fmt.Errorf("%w a cgroup of memory", errNeeds)
 	}
@@ -126,9 +125,9 @@ func memory(w *world, _ *rand.Rand) (func(), error) {
 
 // descriptors lets the process open a few files more than it has.
 func descriptors(w *world, _ *rand.Rand) (func(), error) {
-	pid := w.flowbridge.current()
+	pid := w.supervisor.current()
 	var before unix.Rlimit
-	now := unix.Rlimit{Cur: uint64(process.Descriptors(pid) + 4)}
+	now := unix.Rlimit{Cur: uint64(process.Group{pid}.Descriptors() + 4)}
 	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, nil, &before); err != nil {
 		return nil, os.NewSyscallError("prlimit", err)
 	}
@@ -141,7 +140,7 @@ func descriptors(w *world, _ *rand.Rand) (func(), error) {
 func adminHang(w *world, _ *rand.Rand) (func(), error) {
 	var all []net.Conn
 	for i := range 80 {
-		c, err := net.Dial("unix", filepath.Join(w.socket())) //nolint:noctx // it is closed below
+		c, err := net.Dial("unix", w.server.Socket()) //nolint:noctx // it is closed below
 		if err != nil {
 			break
 		}

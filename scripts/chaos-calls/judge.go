@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"flowbridge/scripts/internal/flowbridge"
 )
 
 // invariant is something that should hold at the end, whatever happened.
@@ -101,9 +103,9 @@ func (i *invariant) breaks(number string, s side) {
 	i.broken = append(i.broken, number+" "+s.String())
 }
 
-// lostCall says how a call ended that should not have. A call ends when one of its ends hangs up, or has died. A BYE that is
-// answered by 481 has ended it if the others were told after it: the answer was lost, and a process that was started since knows
-// nothing of the call any more.
+// lostCall says how a call ended that should not have. A call ends when one of its ends hangs up, or has died. A BYE
+// that is answered by 481 has ended it if the others were told after it: the answer was lost, and a process that was
+// started since knows nothing of the call any more.
 func lostCall(legs []side) string {
 	var ended []string
 	caller := false
@@ -124,7 +126,8 @@ func lostCall(legs []side) string {
 	return strings.Join(ended, ", ")
 }
 
-// toldAfter says whether all others of an answered call were told of its end after a side has sent its BYE, of whom there is one.
+// toldAfter says whether all others of an answered call were told of its end after a side has sent its BYE, of whom
+// there is one.
 func toldAfter(legs []side, by side) (is bool) {
 	for _, s := range legs {
 		if s.callID == by.callID || !s.answered {
@@ -138,19 +141,19 @@ func toldAfter(legs []side, by side) (is bool) {
 	return is
 }
 
-// judgeRecords holds the records to the calls. before are those of a database that was damaged or removed since; those of
-// calls that ended before unread may have been lost with one that nobody could read.
-func judgeRecords(all []side, now []record, before map[string]record, unread time.Duration, causes map[string]bool) []invariant {
+// judgeRecords holds the records to the calls. before are those of a database that was damaged or removed since;
+// those of calls that ended before unread may have been lost with one that nobody could read.
+func judgeRecords(all []side, now []flowbridge.Record, before map[string]flowbridge.Record, unread time.Duration, causes map[string]bool) []invariant {
 	one := invariant{name: "each answered call has one record"}
 	rang := invariant{name: "each call that rang and was not answered has one record"}
 	twice := invariant{name: "no call has two records"}
 	closed := invariant{name: "causes are of the closed set"}
 	interrupted := invariant{name: "no record of an answered call says interrupted"}
-	known := map[string]map[string]record{} // by Call-ID and id
+	known := map[string]map[string]flowbridge.Record{} // by Call-ID and id
 	listed := map[string]int{}
-	add := func(r record) {
+	add := func(r flowbridge.Record) {
 		if known[r.SIPCallID] == nil {
-			known[r.SIPCallID] = map[string]record{}
+			known[r.SIPCallID] = map[string]flowbridge.Record{}
 		}
 		known[r.SIPCallID][r.ID] = r
 	}
@@ -204,7 +207,7 @@ func judgeRecords(all []side, now []record, before map[string]record, unread tim
 	return []invariant{one, rang, twice, closed, interrupted}
 }
 
-func keys(m map[string]record) (all []string) {
+func keys(m map[string]flowbridge.Record) (all []string) {
 	for k := range m {
 		all = append(all, k)
 	}
@@ -228,7 +231,7 @@ var slack = []struct {
 }
 
 // judgeProcess holds what the process has to what it had before the calls.
-func judgeProcess(before, after figures) (all []invariant) {
+func judgeProcess(before, after flowbridge.Figures) (all []invariant) {
 	for _, s := range slack {
 		i := invariant{name: s.name, of: 1}
 		now, there := after[s.metric]

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/scripts/internal/flowbridge"
+	"flowbridge/scripts/internal/namespace"
 	"flowbridge/scripts/internal/sip"
 )
 
@@ -101,22 +103,22 @@ func TestJudgeCalls(t *testing.T) {
 func TestJudgeRecords(t *testing.T) {
 	causes := map[string]bool{"caller_hangup": true, "process_restart": true}
 	all := []side{{number: "n1", callID: "c1", caller: true, answered: true, fate: hungUp}, {number: "n2", callID: "c2", caller: true, fate: refused}}
-	good := record{ID: "1", SIPCallID: "c1", Cause: "caller_hangup", Disposition: "answered"}
+	good := flowbridge.Record{ID: "1", SIPCallID: "c1", Cause: "caller_hangup", Disposition: "answered"}
 	for _, test := range []struct {
 		name   string
-		now    []record
-		before map[string]record
+		now    []flowbridge.Record
+		before map[string]flowbridge.Record
 		want   string
 	}{
-		{"as it should be", []record{good}, nil, ""},
-		{"it was in the file that was lost", nil, map[string]record{"1": good}, ""},
-		{"it is in both", []record{good}, map[string]record{"1": good}, ""},
+		{"as it should be", []flowbridge.Record{good}, nil, ""},
+		{"it was in the file that was lost", nil, map[string]flowbridge.Record{"1": good}, ""},
+		{"it is in both", []flowbridge.Record{good}, map[string]flowbridge.Record{"1": good}, ""},
 		{"none", nil, nil, "each answered"},
-		{"two", []record{good, {ID: "2", SIPCallID: "c1", Cause: "caller_hangup"}}, nil, "no call has two"},
-		{"two with one id", []record{good, good}, nil, "no call has two"},
-		{"two in two files", []record{good}, map[string]record{"2": {ID: "2", SIPCallID: "c1", Cause: "caller_hangup"}}, "no call has two"},
-		{"a cause that there is not", []record{{ID: "1", SIPCallID: "c1", Cause: "fate"}}, nil, "causes are"},
-		{"interrupted", []record{{ID: "1", SIPCallID: "c1", Cause: "process_restart", Disposition: "interrupted"}}, nil, "no record of an answered"},
+		{"two", []flowbridge.Record{good, {ID: "2", SIPCallID: "c1", Cause: "caller_hangup"}}, nil, "no call has two"},
+		{"two with one id", []flowbridge.Record{good, good}, nil, "no call has two"},
+		{"two in two files", []flowbridge.Record{good}, map[string]flowbridge.Record{"2": {ID: "2", SIPCallID: "c1", Cause: "caller_hangup"}}, "no call has two"},
+		{"a cause that there is not", []flowbridge.Record{{ID: "1", SIPCallID: "c1", Cause: "fate"}}, nil, "causes are"},
+		{"interrupted", []flowbridge.Record{{ID: "1", SIPCallID: "c1", Cause: "process_restart", Disposition: "interrupted"}}, nil, "no record of an answered"},
 	} {
 		got := brokenOf(judgeRecords(all, test.now, test.before, 0, causes))
 		if text := strings.Join(got, ", "); !strings.HasPrefix(text, test.want) || len(got) > 1 || test.want == "" && text != "" {
@@ -130,14 +132,14 @@ func TestJudgeRecordsOfCallsThatRang(t *testing.T) {
 	if got := brokenOf(judgeRecords(all, nil, nil, 0, nil)); len(got) != 1 || !strings.HasPrefix(got[0], "each call that rang") {
 		t.Errorf("got %q", got)
 	}
-	if got := brokenOf(judgeRecords(all, []record{{ID: "1", SIPCallID: "c1"}}, nil, 0, map[string]bool{"": true})); len(got) > 0 {
+	if got := brokenOf(judgeRecords(all, []flowbridge.Record{{ID: "1", SIPCallID: "c1"}}, nil, 0, map[string]bool{"": true})); len(got) > 0 {
 		t.Errorf("got %q", got)
 	}
 }
 
 func TestJudgeProcess(t *testing.T) {
-	before := figures{"process_open_fds": 20, "go_goroutines": 20, "process_resident_memory_bytes": 50 << 20}
-	after := figures{
+	before := flowbridge.Figures{"process_open_fds": 20, "go_goroutines": 20, "process_resident_memory_bytes": 50 << 20}
+	after := flowbridge.Figures{
 		"flowbridge_calls_open": 0, "flowbridge_rtp_ports_in_use": 0, "flowbridge_unwritten_records": 0, "flowbridge_panics_recovered_total": 0,
 		"process_open_fds": 24, "go_goroutines": 30, "process_resident_memory_bytes": 90 << 20,
 	}
@@ -148,7 +150,7 @@ func TestJudgeProcess(t *testing.T) {
 	if got := brokenOf(judgeProcess(before, after)); len(got) != 2 {
 		t.Errorf("broken: %q", got)
 	}
-	if got := brokenOf(judgeProcess(before, figures{})); len(got) < 5 {
+	if got := brokenOf(judgeProcess(before, flowbridge.Figures{})); len(got) < 5 {
 		t.Errorf("a process that says nothing: %q", got)
 	}
 }
@@ -189,7 +191,7 @@ func TestRestingIn(t *testing.T) {
 func TestAnswerName(t *testing.T) {
 	query := append([]byte{1, 2, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0}, "\x06agents\x05chaos\x04test\x00\x00\x01\x00\x01"...)
 	answer := answerName(query)
-	if want := string(agentAddr.AsSlice()); len(answer) != len(query)+16 || string(answer[len(answer)-4:]) != want || answer[7] != 1 {
+	if want := string(namespace.AgentAddr.AsSlice()); len(answer) != len(query)+16 || string(answer[len(answer)-4:]) != want || answer[7] != 1 {
 		t.Errorf("got %x", answer)
 	}
 	query[len(query)-3] = 28 // AAAA
@@ -211,7 +213,7 @@ func TestNumbersSayWhatACallIs(t *testing.T) {
 			t.Errorf("%s is held for %v", number, h)
 		}
 	}
-	if m := sip.Message("x"); statusOf(m) != 0 {
+	if m := sip.Message("x"); m.Status() != 0 {
 		t.Error("a status of nothing")
 	}
 }

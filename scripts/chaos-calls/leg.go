@@ -82,8 +82,8 @@ func (e *end) accept(m sip.Message) *leg {
 	uri := strings.Fields(m.Start())[1]
 	number, _, _ := strings.Cut(strings.TrimPrefix(uri, "sip:"), "@")
 	l := e.newLeg(m.Header("Call-ID"), number, kindOf(number))
-	l.local, l.remote, l.target = m.Header("To")+";tag="+e.unique(), m.Header("From"), contact(m)
-	l.theirs = numberOf(m)
+	l.local, l.remote, l.target = m.Header("To")+";tag="+e.unique(), m.Header("From"), m.Contact()
+	l.theirs = m.Number()
 	return l
 }
 
@@ -95,34 +95,12 @@ func (e *end) dial(number string, k kind) *leg {
 	return l
 }
 
-// contact is the URI of the Contact.
-func contact(m sip.Message) string {
-	_, uri, _ := strings.Cut(m.Header("Contact"), "<")
-	uri, _, _ = strings.Cut(uri, ">")
-	return uri
-}
-
-// numberOf is the number of the CSeq.
-func numberOf(m sip.Message) int {
-	text, _, _ := strings.Cut(m.Header("CSeq"), " ")
-	n, _ := strconv.Atoi(text)
-	return n
-}
-
-func statusOf(m sip.Message) int {
-	if len(m) < 11 {
-		return 0
-	}
-	n, _ := strconv.Atoi(string(m[8:11]))
-	return n
-}
-
 func (l *leg) note(sent bool, m sip.Message) {
 	what, _, _ := strings.Cut(m.Start(), " ")
 	if what == "SIP/2.0" {
 		what = fmt.Sprintf("%.30s (%s)", strings.TrimPrefix(m.Start(), "SIP/2.0 "), m.Header("CSeq"))
 	} else {
-		what += " " + strconv.Itoa(numberOf(m))
+		what += " " + strconv.Itoa(m.Number())
 	}
 	if reason := m.Header("Reason"); reason != "" {
 		what += " " + reason
@@ -155,7 +133,8 @@ func (l *leg) finish(f fate) {
 
 // text is a request of the leg.
 func (l *leg) text(method, branch string, cseq int, more string) string {
-	return fmt.Sprintf("%s %s SIP/2.0\r\nVia: SIP/2.0/UDP %v;branch=%s;rport\r\nMax-Forwards: 70\r\nFrom: %s\r\nTo: %s\r\nCall-ID: %s\r\nCSeq: %d %s\r\nContact: <sip:%v>\r\n%s",
+	return fmt.Sprintf("%s %s SIP/2.0\r\nVia: SIP/2.0/UDP %v;branch=%s;rport\r\nMax-Forwards: 70\r\nFrom: %s\r\nTo: %s\r\n"+
+		"Call-ID: %s\r\nCSeq: %d %s\r\nContact: <sip:%v>\r\n%s",
 		method, l.target, l.end.addr, branch, l.local, l.remote, l.callID, cseq, method, l.end.addr, more)
 }
 
@@ -214,7 +193,7 @@ func (c *client) again() {
 }
 
 func (c *client) heard(m sip.Message) {
-	l, status := c.leg, statusOf(m)
+	l, status := c.leg, m.Status()
 	if status < 200 {
 		c.heard1 = true
 		l.rung = l.rung || c.method == "INVITE" && status > 100
@@ -239,7 +218,7 @@ func (l *leg) acknowledge(c *client, m sip.Message, status int) {
 		to, target := l.remote, l.target
 		l.remote = m.Header("To")
 		if status < 300 {
-			l.target = cmp.Or(contact(m), l.target)
+			l.target = cmp.Or(m.Contact(), l.target)
 			l.ack[c.cseq] = l.text("ACK", "z9hG4bK"+l.end.unique(), c.cseq, sip.WithBody(""))
 		} else {
 			l.ack[c.cseq] = l.text("ACK", c.id, c.cseq, sip.WithBody(""))

@@ -13,12 +13,9 @@ type names struct {
 	away atomic.Bool // it says nothing
 }
 
-func newNames(in namespace.Namespace) (*names, error) {
-	n := &names{}
-	if err := in.Do(func() (err error) {
-		n.conn, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(resolver))
-		return err
-	}); err != nil {
+func newNames(in namespace.Namespace) (n *names, err error) {
+	n = &names{}
+	if n.conn, err = in.ListenUDP(resolver); err != nil {
 		return nil, err
 	}
 	go n.run()
@@ -59,5 +56,5 @@ func answerName(query []byte) []byte {
 	}
 	answer[7] = 1
 	answer = append(answer, 0xc0, header, 0, typeA, 0, 1, 0, 0, 0, 1, 0, 4) // for a second
-	return append(answer, agentAddr.AsSlice()...)
+	return append(answer, namespace.AgentAddr.AsSlice()...)
 }

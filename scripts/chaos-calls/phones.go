@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"net"
 	"net/netip"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/icholy/digest"
 
+	"flowbridge/scripts/internal/flowbridge"
 	"flowbridge/scripts/internal/namespace"
 	"flowbridge/scripts/internal/sip"
 )
@@ -40,16 +40,12 @@ type phones struct {
 	lost      invariant
 }
 
-func newPhones(in namespace.Namespace, at, peer netip.AddrPort) (*phones, error) {
-	p := &phones{
+func newPhones(in namespace.Namespace, at, peer netip.AddrPort) (p *phones, err error) {
+	p = &phones{
 		at: at, peer: peer, stop: make(chan struct{}), done: make(chan struct{}),
 		lost: invariant{name: "a phone whose REGISTER had its 200 is registered"},
 	}
-	err := in.Do(func() (err error) {
-		p.conn, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(at))
-		return err
-	})
-	if err == nil {
+	if p.conn, err = in.ListenUDP(at); err == nil {
 		go p.run()
 	}
 	return p, err
@@ -86,7 +82,7 @@ func (p *phones) run() {
 // register says whether a REGISTER had its 200. The first one asks for the challenge.
 func (p *phones) register(phone, serial int) bool {
 	answer := p.ask(phone, serial, 1, "")
-	if statusOf(answer) != 401 {
+	if answer.Status() != 401 {
 		return false
 	}
 	challenge, err := digest.ParseChallenge(answer.Header("WWW-Authenticate"))
@@ -97,7 +93,7 @@ func (p *phones) register(phone, serial int) bool {
 	if err != nil {
 		return false
 	}
-	return statusOf(p.ask(phone, serial, 2, "Authorization: "+credentials.String()+"\r\n")) == 200
+	return p.ask(phone, serial, 2, "Authorization: "+credentials.String()+"\r\n").Status() == 200
 }
 
 func (p *phones) uri() string { return "sip:" + p.peer.Addr().String() }
@@ -106,11 +102,14 @@ func (p *phones) uri() string { return "sip:" + p.peer.Addr().String() }
 func (p *phones) ask(phone, serial, cseq int, more string) sip.Message {
 	callID := fmt.Sprintf("phone%d-%d", phone, serial)
 	branch := fmt.Sprintf("z9hG4bK%s-%d", callID, cseq)
-	text := fmt.Sprintf("REGISTER %s SIP/2.0\r\nVia: SIP/2.0/UDP %v;branch=%s;rport\r\nMax-Forwards: 70\r\nFrom: <sip:%s@%v>;tag=%s\r\nTo: <sip:%s@%v>\r\n"+
+	text := fmt.Sprintf("REGISTER %s SIP/2.0\r\nVia: SIP/2.0/UDP %v;branch=%s;rport\r\nMax-Forwards: 70\r\n"+
+		"From: <sip:%s@%v>;tag=%s\r\nTo: <sip:%s@%v>\r\n"+
 		"Call-ID: %s\r\nCSeq: %d REGISTER\r\nContact: <sip:p%d-%d@%v>;+sip.instance=\"<urn:phone:%d>\"\r\nExpires: 3600\r\n"+
-		"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REFER, NOTIFY, MESSAGE\r\nAllow-Events: talk, hold, conference, refer, check-sync\r\n"+
+		"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REFER, NOTIFY, MESSAGE\r\n"+
+		"Allow-Events: talk, hold, conference, refer, check-sync\r\n"+
 		"Supported: replaces, path, outbound, 100rel, timer, norefersub\r\nUser-Agent: a phone of the chaos, which says as much as phones do\r\n%s%s",
-		p.uri(), p.at, branch, phoneUser, p.peer.Addr(), callID, phoneUser, p.peer.Addr(), callID, cseq, phone, serial, p.at, phone, more, sip.WithBody(""))
+		p.uri(), p.at, branch, phoneUser, p.peer.Addr(), callID, phoneUser, p.peer.Addr(), callID, cseq,
+		phone, serial, p.at, phone, more, sip.WithBody(""))
 	b := make([]byte, 65536)
 	wait := t1
 	for range maxTries {
@@ -121,7 +120,7 @@ func (p *phones) ask(phone, serial, cseq int, more string) sip.Message {
 			if err != nil {
 				break
 			}
-			if m := sip.Message(b[:n]); m.Branch() == branch && statusOf(m) >= 200 {
+			if m := sip.Message(b[:n]); m.Branch() == branch && m.Status() >= 200 {
 				return m
 			}
 		}
@@ -136,17 +135,16 @@ func (p *phones) ask(phone, serial, cseq int, more string) sip.Message {
 }
 
 // look holds what the admin API has of the phones to what these were told.
-func (p *phones) look(a *admin) {
+func (p *phones) look(a *flowbridge.Admin) {
 	p.mu.Lock()
 	confirmed := p.confirmed
 	p.mu.Unlock()
-	b, err := a.get("/api/registrations")
 	var all struct {
 		Incoming []struct {
 			Contact string `json:"contact"`
 		} `json:"incoming"`
 	}
-	if err != nil || json.Unmarshal(b, &all) != nil {
+	if a.Read("/api/registrations", &all) != nil {
 		return // that it is not ready is judged elsewhere
 	}
 	has := map[int]int{}
@@ -160,7 +158,8 @@ func (p *phones) look(a *admin) {
 	p.lost.judge(confirmed, p.sent, has)
 }
 
-// judge holds the serial number of each phone's Contact to that of its last REGISTER with a 200, and of the last one that was sent.
+// judge holds the serial number of each phone's Contact to that of its last REGISTER with a 200, and of the last one
+// that was sent.
 func (i *invariant) judge(confirmed, sent [phoneCount]int, has map[int]int) {
 	for phone, serial := range confirmed {
 		if serial == 0 {

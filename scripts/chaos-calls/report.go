@@ -6,10 +6,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"flowbridge/scripts/internal/flowbridge"
 )
 
 // report judges, and prints what was found.
-func (r *runner) report(ran error, before, after figures, deaf []uint32, causes map[string]bool) error {
+func (r *runner) report(ran error, before, after flowbridge.Figures, deaf []uint32, causes map[string]bool) error {
 	var all []side
 	for _, e := range r.ends() {
 		e.mu.Lock()
@@ -24,10 +26,10 @@ func (r *runner) report(ran error, before, after figures, deaf []uint32, causes 
 		audio.broken = append(audio.broken, numberFor(held, int(call)))
 	}
 	found = append(found, audio)
-	records, err := r.admin.records()
+	records, err := r.admin.Records()
 	if err != nil { // who finds a database damaged asks again: the process takes over what can be read of it
 		_ = r.pause(takesOver)
-		records, err = r.admin.records()
+		records, err = r.admin.Records()
 	}
 	if err != nil {
 		fmt.Fprintln(r.out, "records:", err)
@@ -35,15 +37,15 @@ func (r *runner) report(ran error, before, after figures, deaf []uint32, causes 
 	found = append(found, judgeRecords(all, records, r.seen, r.unread, causes)...)
 	found = append(found, r.look(judgeProcess(before, after))...)
 	live := invariant{name: "the API has no live call", of: 1}
-	if n, err := r.admin.live(); err != nil || n > 0 {
+	if n, err := r.admin.Live(); err != nil || n > 0 {
 		live.broken = append(live.broken, fmt.Sprint(n, " calls, ", err))
 	}
 	ready := invariant{name: "the process is ready", of: 1}
-	if _, err := r.admin.get("/readyz"); err != nil || ran != nil {
+	if err := r.admin.Ready(); err != nil || ran != nil {
 		ready.broken = append(ready.broken, fmt.Sprint(err, ran))
 	}
-	restarts, strange := r.flowbridge.kills()
-	text, _ := os.ReadFile(r.log())
+	restarts, strange := r.supervisor.kills()
+	text, _ := os.ReadFile(r.server.Log())
 	found = append(found, r.phones.lost, live, ready, invariant{name: "the process ended only when it was killed", of: restarts, broken: strange}, judgeLog(string(text)))
 	r.print(all, found, records)
 	for _, i := range found {
@@ -62,11 +64,11 @@ func (r *runner) look(found []invariant) []invariant {
 		}
 		switch {
 		case strings.HasPrefix(i.name, "descriptors"):
-			found[n].broken = append(i.broken, descriptorsOf(r.flowbridge.current())...)
+			found[n].broken = append(i.broken, descriptorsOf(r.supervisor.current())...)
 		case strings.HasPrefix(i.name, "goroutines"):
-			text, err := r.admin.get("/debug/pprof/goroutine?debug=1")
+			text, err := r.admin.Get("/debug/pprof/goroutine?debug=1")
 			file := filepath.Join(r.dir, "goroutines")
-			if err == nil && os.WriteFile(file, text, 0o600) == nil {
+			if err == nil && os.WriteFile(file, []byte(text), 0o600) == nil {
 				found[n].broken = append(i.broken, "see "+file)
 			}
 		}
@@ -104,7 +106,7 @@ func descriptorsOf(pid int) (all []string) {
 	return all
 }
 
-func (r *runner) print(all []side, found []invariant, records []record) {
+func (r *runner) print(all []side, found []invariant, records []flowbridge.Record) {
 	answered, lived, heldUp := 0, 0, 0
 	for _, s := range all {
 		if s.caller && s.answered {
@@ -122,7 +124,7 @@ func (r *runner) print(all []side, found []invariant, records []record) {
 		restored += min(rec.Restored, 1)
 	}
 	lost, sent := r.audio.lost()
-	restarts, _ := r.flowbridge.kills()
+	restarts, _ := r.supervisor.kills()
 	fmt.Fprintf(r.out, "\n%d calls, %d answered, %d of them to be held; %d records, %d of restored calls; the process ended %d times; RTP %d sent, %d lost\n\n",
 		r.serial, answered, heldUp, len(records), restored, restarts, sent, lost)
 	fmt.Fprintf(r.out, "%-56s %8s %8s\n", "invariant", "of", "broken")

@@ -11,6 +11,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"flowbridge/scripts/internal/flowbridge"
+	"flowbridge/scripts/internal/process"
 )
 
 // runner is one run.
@@ -24,7 +27,8 @@ type runner struct {
 const (
 	warmUp   = 3 * time.Second
 	settling = 75 * time.Second // for what waits for a timer of RFC 3261, for ports to be free again, for memory
-	// takesOver is how long the process may take to put a new database in the place of one that is found damaged at the end.
+	// takesOver is how long the process may take to put a new database in the place of one that is found damaged at
+	// the end.
 	takesOver = 20 * time.Second
 )
 
@@ -51,7 +55,7 @@ func (r *runner) run(steps []step, causes map[string]bool) error {
 		err = r.pause(warmUp)
 	}
 	if err == nil {
-		err = r.admin.awaitReady(settling)
+		err = process.Until(settling, r.admin.Ready)
 	}
 	load()
 	deaf := r.audio.deaf(10 * time.Second)
@@ -98,14 +102,14 @@ func (r *runner) step(i int, s step) error {
 	}
 	group.Wait()
 	ready := time.Now()
-	if err := r.admin.awaitReady(30 * time.Second); err != nil {
+	if err := process.Until(30*time.Second, r.admin.Ready); err != nil {
 		results = append(results, "; not ready: "+err.Error())
 	}
 	_ = r.pause(100 * time.Millisecond)
 	r.phones.look(r.admin)
 	gap, late := r.audio.lull()
 	fmt.Fprintf(r.out, "%3d %7.1f s  %-32s ready after %5d ms, longest gap %5d ms (%d of it ours), pid %d%s\n", i+1, at.Seconds(), s,
-		time.Since(ready).Milliseconds()-100, gap.Milliseconds(), late.Milliseconds(), r.flowbridge.current(), strings.Join(results, ""))
+		time.Since(ready).Milliseconds()-100, gap.Milliseconds(), late.Milliseconds(), r.supervisor.current(), strings.Join(results, ""))
 	return nil
 }
 
@@ -180,7 +184,7 @@ func (r *runner) open(fits func(*leg) bool) (n int) {
 }
 
 // settle waits until the process has no more than before, or for as long as it may take.
-func (r *runner) settle(before figures) (after figures) {
+func (r *runner) settle(before flowbridge.Figures) (after flowbridge.Figures) {
 	for end := time.Now().Add(settling); ; {
 		after, _ = r.figures()
 		calm := true
@@ -194,9 +198,9 @@ func (r *runner) settle(before figures) (after figures) {
 }
 
 // figures are the metrics, without the sockets that rest between two calls: they are closed over minutes.
-func (r *runner) figures() (figures, error) {
-	f, err := r.admin.metrics()
-	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/net/udp", r.flowbridge.current())) // of its network
+func (r *runner) figures() (flowbridge.Figures, error) {
+	f, err := r.admin.Metrics()
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/net/udp", r.supervisor.current())) // of its network
 	if f["flowbridge_rtp_ports_in_use"] == 0 {
 		f["process_open_fds"] -= float64(restingIn(string(b)))
 	}
@@ -220,7 +224,7 @@ func restingIn(table string) (n int) {
 
 // remember keeps what records there are, because the file is about to be lost, and forgets who has registered.
 func (w *world) remember() {
-	all, err := w.admin.records()
+	all, err := w.admin.Records()
 	if err != nil { // nobody could say what was in it
 		w.unread = time.Since(w.begun)
 	}

@@ -16,8 +16,8 @@ import (
 	"flowbridge/scripts/internal/process"
 )
 
-// supervisor starts Flowbridge, and starts it again at once when it ends, as systemd does with Restart=always. It follows
-// an upgrade to the new process.
+// supervisor starts Flowbridge, and starts it again at once when it ends, as systemd does with Restart=always. It
+// follows an upgrade to the new process.
 type supervisor struct {
 	w      *world
 	cgroup string // directory of one for its memory; empty: there is none
@@ -58,15 +58,14 @@ func newSupervisor(w *world) (*supervisor, error) {
 }
 
 func (s *supervisor) start() (*exec.Cmd, error) {
-	log, err := os.OpenFile(s.w.log(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := os.OpenFile(s.w.server.Log(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
-	c := exec.Command(s.w.binary, "serve", "--config", s.w.config()) //nolint:noctx // it is ended by close
-	c.Env = append(os.Environ(), "CHAOS_TOKEN="+token, "CHAOS_CLOCK="+s.w.time())
+	c := s.w.server.Command(s.w.server.Serve...)
 	c.Stderr = log
-	if err := s.w.systemNet.Do(c.Start); err != nil {
+	if err := s.w.net.Relay.Do(c.Start); err != nil {
 		return nil, err
 	}
 	if s.cgroup != "" {
@@ -175,7 +174,7 @@ func (s *supervisor) successor(well bool) int {
 // processes are those that serve, by their number.
 func (s *supervisor) processes() (pids []int) {
 	all, _ := filepath.Glob("/proc/[0-9]*/cmdline")
-	want := []byte("serve\x00--config\x00" + s.w.config() + "\x00")
+	want := []byte(strings.Join(s.w.server.Serve[1:], "\x00") + "\x00")
 	for _, file := range all {
 		b, _ := os.ReadFile(file)
 		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))

@@ -1,32 +1,26 @@
 package main
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"flowbridge/scripts/internal/flowbridge"
 	"flowbridge/scripts/internal/namespace"
 	"flowbridge/scripts/internal/process"
 )
 
-// The addresses. A network namespace each, linked by veth pairs, as if they were three machines:
-//
-//	carrier, phones c0 --- c0 relay a0 --- a0 agents, their HTTP API
+// What there is besides the addresses of namespace.Network.
 var (
-	systemAddr  = netip.MustParseAddr("10.205.1.1")
-	carrierAddr = netip.MustParseAddr("10.205.2.2")
-	phoneAddr   = netip.MustParseAddr("10.205.2.3")
-	agentAddr   = netip.MustParseAddr("10.205.3.2")
-	gateways    = [2]netip.Addr{netip.MustParseAddr("10.205.2.1"), netip.MustParseAddr("10.205.3.1")} // the relay's, of both links
-	resolver    = netip.MustParseAddrPort("127.0.0.53:53")
+	phoneAddr = netip.MustParseAddr("10.205.2.3") // beside the carrier
+	resolver  = netip.MustParseAddrPort("127.0.0.53:53")
 )
 
 const (
@@ -72,17 +66,17 @@ type world struct {
 	minutes float64
 	begun   time.Time
 
-	carrierNet, systemNet, agentNet namespace.Namespace
-
+	net                    *namespace.Network
+	server                 *flowbridge.Server // its files; the supervisor has its processes
 	carrier, first, second *end
 	audio                  *audio
 	phones                 *phones
 	names                  *names
 	api                    *api
-	flowbridge             *supervisor
-	admin                  *admin
-	seen                   map[string]record // by id: records that were there before the database was damaged or removed
-	unread                 time.Duration     // what was there before could not be read
+	supervisor             *supervisor
+	admin                  *flowbridge.Admin
+	seen                   map[string]flowbridge.Record // by id: records that were there before the database was damaged or removed
+	unread                 time.Duration                // what was there before could not be read
 	closers                []func()
 }
 
@@ -94,44 +88,28 @@ func (w *world) close() {
 
 // build makes the networks, the disk, the ends, and starts Flowbridge.
 func (w *world) build() (err error) {
-	w.begun, w.seen = time.Now(), map[string]record{}
+	w.begun, w.seen = time.Now(), map[string]flowbridge.Record{}
 	for _, step := range []func() error{w.buildNetwork, w.buildDisk, w.buildEnds, w.buildAPI, w.configure} {
 		if err := step(); err != nil {
 			return err
 		}
 	}
-	w.admin = newAdmin(w.socket())
-	w.flowbridge, err = newSupervisor(w)
+	w.supervisor, err = newSupervisor(w)
 	if err != nil {
 		return err
 	}
-	w.closers = append(w.closers, w.flowbridge.close)
-	if err := w.admin.awaitReady(10 * time.Second); err != nil {
-		return fmt.Errorf("flowbridge does not start: %w; %s", err, process.Tail(w.log()))
-	}
-	return nil
+	w.closers = append(w.closers, w.supervisor.close)
+	return w.server.Ready(10 * time.Second)
 }
 
-func (w *world) log() string    { return filepath.Join(w.dir, "log") }
-func (w *world) socket() string { return filepath.Join(w.dir, "admin.sock") }
-func (w *world) store() string  { return filepath.Join(w.disk, "calls.db") }
-func (w *world) time() string   { return filepath.Join(w.dir, "clock") }
-func (w *world) config() string { return filepath.Join(w.dir, "flowbridge.yaml") }
+func (w *world) store() string { return filepath.Join(w.disk, "calls.db") }
+func (w *world) time() string  { return filepath.Join(w.dir, "clock") }
 
 func (w *world) buildNetwork() (err error) {
-	for _, ns := range []*namespace.Namespace{&w.carrierNet, &w.systemNet, &w.agentNet} {
-		if *ns, err = namespace.New(); err != nil {
-			return fmt.Errorf("a network of our own: %w; it needs root", err)
-		}
+	if w.net, err = namespace.NewNetwork(); err != nil {
+		return err
 	}
-	link := func(from namespace.Namespace, name string, at, gateway netip.Addr) {
-		if err == nil {
-			err = errors.Join(from.Pair(name, w.systemNet), from.Address(name, at, 24), w.systemNet.Address(name, gateway, 24), from.Route(gateway))
-		}
-	}
-	link(w.carrierNet, "c0", carrierAddr, gateways[0])
-	link(w.agentNet, "a0", agentAddr, gateways[1])
-	return errors.Join(err, w.carrierNet.Address("c0", phoneAddr, 24), w.systemNet.Address("lo", systemAddr, 32))
+	return w.net.Carrier.Address("c0", phoneAddr, 24)
 }
 
 // buildDisk mounts what Flowbridge has for itself: the store's disk, the file system of BPF, and the resolver's file.
@@ -161,7 +139,7 @@ func (w *world) buildDisk() error {
 func (w *world) diskSize() string { return fmt.Sprintf("size=%dm", 256+int(w.minutes*60)) }
 
 func (w *world) buildEnds() (err error) {
-	if w.audio, err = newAudio([2]namespace.Namespace{w.carrierNet, w.agentNet}, [2]netip.Addr{carrierAddr, agentAddr}); err != nil {
+	if w.audio, err = newAudio(w.net); err != nil {
 		return err
 	}
 	w.closers = append(w.closers, w.audio.close)
@@ -172,11 +150,11 @@ func (w *world) buildEnds() (err error) {
 		at   netip.AddrPort
 		side int
 	}{
-		{&w.carrier, "carrier", w.carrierNet, netip.AddrPortFrom(carrierAddr, 5060), 0},
-		{&w.first, "first", w.agentNet, netip.AddrPortFrom(agentAddr, 5060), 1},
-		{&w.second, "second", w.agentNet, netip.AddrPortFrom(agentAddr, 5070), 1},
+		{&w.carrier, "carrier", w.net.Carrier, netip.AddrPortFrom(namespace.CarrierAddr, 5060), 0},
+		{&w.first, "first", w.net.Agent, netip.AddrPortFrom(namespace.AgentAddr, 5060), 1},
+		{&w.second, "second", w.net.Agent, netip.AddrPortFrom(namespace.AgentAddr, 5070), 1},
 	} {
-		n, err := newEnd(e.name, e.in, e.at, netip.AddrPortFrom(systemAddr, 5060))
+		n, err := newEnd(e.name, e.in, e.at, systemSIP)
 		if err != nil {
 			return err
 		}
@@ -188,58 +166,58 @@ func (w *world) buildEnds() (err error) {
 	for _, e := range w.ends() {
 		go e.read()
 	}
-	if w.phones, err = newPhones(w.carrierNet, netip.AddrPortFrom(phoneAddr, 5060), netip.AddrPortFrom(systemAddr, 5060)); err != nil {
+	if w.phones, err = newPhones(w.net.Carrier, netip.AddrPortFrom(phoneAddr, 5060), systemSIP); err != nil {
 		return err
 	}
 	w.closers = append(w.closers, w.phones.close)
-	w.names, err = newNames(w.systemNet)
+	w.names, err = newNames(w.net.Relay)
 	if err == nil {
 		w.closers = append(w.closers, w.names.close)
 	}
 	return err
 }
 
+var systemSIP = netip.AddrPortFrom(namespace.RelayAddr, 5060)
+
 func (w *world) ends() []*end { return []*end{w.carrier, w.first, w.second} }
 
-func (w *world) configure() error {
-	text := fmt.Sprintf(configuration, systemAddr, carrierAddr, agentAddr, w.store(), w.socket(), w.engine, agentName, apiPort, w.level, w.more, firstPort, lastPort,
-		phoneUser, phoneCount)
-	return os.WriteFile(w.config(), []byte(text), 0o600)
+func (w *world) configure() (err error) {
+	w.server, err = flowbridge.New(w.binary, w.dir, w.net.Relay, "CHAOS_TOKEN="+token, "CHAOS_CLOCK="+w.time())
+	if err != nil {
+		return err
+	}
+	w.admin = w.server.Admin
+	return w.server.Configure(fmt.Sprintf(configuration, namespace.RelayAddr, namespace.CarrierAddr, namespace.AgentAddr,
+		w.store(), w.server.Socket(), w.engine, agentName, apiPort, w.level, w.more, firstPort, lastPort, phoneUser, phoneCount))
 }
 
 // api is the platform's HTTP API, which has one fault at a time.
 type api struct {
-	w   *world
-	end func()
+	w     *world
+	child *process.Child
 }
 
 func (w *world) buildAPI() error {
 	w.api = &api{w: w}
-	w.closers = append(w.closers, func() { w.api.end() })
+	w.closers = append(w.closers, w.api.stop)
 	return w.api.start("")
 }
 
-func (a *api) start(fault string) error {
-	if a.end != nil {
-		a.end()
+func (a *api) stop() {
+	if a.child != nil {
+		a.child.Kill()
 	}
-	args := []string{"simulate", "synthflow", "--http", fmt.Sprintf("%v:%d", agentAddr, apiPort), "--sip", "127.0.0.1:0", "--token", token}
+}
+
+func (a *api) start(fault string) (err error) {
+	a.stop()
+	args := []string{
+		"simulate", "synthflow", "--http", fmt.Sprintf("%v:%d", namespace.AgentAddr, apiPort), "--sip", "127.0.0.1:0", "--token", token,
+	}
 	if fault != "" {
 		args = append(args, "--fault", fault)
 	}
-	out, err := os.OpenFile(filepath.Join(a.w.dir, "api.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	c := exec.Command(a.w.binary, args...) //nolint:noctx // it is ended by its own
-	c.Stdout, c.Stderr = out, out
-	err = a.w.agentNet.Do(c.Start)
-	_ = out.Close()
-	a.end = func() {
-		if c.Process != nil {
-			_ = c.Process.Signal(syscall.SIGKILL)
-			_ = c.Wait()
-		}
-	}
+	c := exec.CommandContext(context.Background(), a.w.binary, args...)
+	a.child, err = process.Start(a.w.net.Agent, filepath.Join(a.w.dir, "api.log"), c)
 	return err
 }

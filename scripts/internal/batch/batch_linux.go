@@ -12,29 +12,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Message is struct mmsghdr of sendmmsg(2) and recvmmsg(2), on 64-bit machines.
-type Message struct {
-	Header unix.Msghdr
-	Length uint32 // of what was read or sent, in bytes
+// message is struct mmsghdr of sendmmsg(2) and recvmmsg(2), on 64-bit machines.
+type message struct {
+	header unix.Msghdr
+	length uint32 // of what was read or sent, in bytes
 	_      uint32
 }
 
-// Outgoing is a message that sends b, which has a byte at least, to a destination.
-func Outgoing(b []byte, to netip.AddrPort) (m Message) {
-	iov := &unix.Iovec{Base: &b[0]}
-	iov.SetLen(len(b))
-	peer := Sockaddr(to)
-	m.Prepare(iov, &peer, nil)
-	return m
-}
-
-// Control is room for the time stamp of a datagram.
-type Control [64]byte
+// control is room for the time stamp of a datagram.
+type control [64]byte
 
 const bufferSize = 32 << 20 // of a socket, in bytes
 
-// Open returns a UDP socket that waits for nobody, with as large a receive buffer as can be had, whose datagrams get the
-// time when they came. Port 0 is any.
+// Open returns a UDP socket that waits for nobody, with as large a receive buffer as can be had, whose datagrams get
+// the time when they came. Port 0 is any.
 func Open(want netip.AddrPort) (fd int, at netip.AddrPort, err error) {
 	fd, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -70,36 +61,36 @@ func prepare(fd int, want netip.AddrPort) (at netip.AddrPort, err error) {
 	return netip.AddrPortFrom(want.Addr(), uint16(sa.Port)), nil // a port is 16 bits
 }
 
-// Sockaddr is an IPv4 socket address as the kernel reads it.
-func Sockaddr(a netip.AddrPort) unix.RawSockaddrInet4 {
+// sockaddr is an IPv4 socket address as the kernel reads it.
+func sockaddr(a netip.AddrPort) unix.RawSockaddrInet4 {
 	sa := unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: a.Addr().As4()}
 	port := (*[2]byte)(unsafe.Pointer(&sa.Port))
 	port[0], port[1] = byte(a.Port()>>8), byte(a.Port())
 	return sa
 }
 
-// AddrPort is an IPv4 socket address that the kernel wrote.
-func AddrPort(sa *unix.RawSockaddrInet4) netip.AddrPort {
+// addrPort is an IPv4 socket address that the kernel wrote.
+func addrPort(sa *unix.RawSockaddrInet4) netip.AddrPort {
 	port := (*[2]byte)(unsafe.Pointer(&sa.Port))
 	return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(port[0])<<8|uint16(port[1]))
 }
 
-// Prepare has a message send or take what vector is, to or from peer. Control is for the time when it comes. peer and
+// prepare has a message send or take what vector is, to or from peer. control is for the time when it comes. peer and
 // control may be nil.
-func (m *Message) Prepare(vector *unix.Iovec, peer *unix.RawSockaddrInet4, control *Control) {
-	m.Header = unix.Msghdr{Iov: vector}
-	m.Header.SetIovlen(1)
+func (m *message) prepare(vector *unix.Iovec, peer *unix.RawSockaddrInet4, control *control) {
+	m.header = unix.Msghdr{Iov: vector}
+	m.header.SetIovlen(1)
 	if peer != nil {
-		m.Header.Name, m.Header.Namelen = (*byte)(unsafe.Pointer(peer)), unix.SizeofSockaddrInet4
+		m.header.Name, m.header.Namelen = (*byte)(unsafe.Pointer(peer)), unix.SizeofSockaddrInet4
 	}
 	if control != nil {
-		m.Header.Control = &control[0]
-		m.Header.SetControllen(len(control))
+		m.header.Control = &control[0]
+		m.header.SetControllen(len(control))
 	}
 }
 
-// Send sends the messages and returns how many the system took, and why not more.
-func Send(fd int, all []Message) (sent int, errno unix.Errno) {
+// send sends the messages and returns how many the system took, and why not more.
+func send(fd int, all []message) (sent int, errno unix.Errno) {
 	for sent < len(all) {
 		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&all[sent])), uintptr(len(all)-sent), 0, 0, 0)
 		switch {
@@ -113,8 +104,8 @@ func Send(fd int, all []Message) (sent int, errno unix.Errno) {
 	return sent, 0
 }
 
-// Receive reads what waits, and returns how many of the messages it filled.
-func Receive(fd int, room []Message) int {
+// receive reads what waits, and returns how many of the messages it filled.
+func receive(fd int, room []message) int {
 	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&room[0])), uintptr(len(room)), unix.MSG_DONTWAIT, 0, 0)
 	if errno != 0 {
 		return 0 // nothing waits
@@ -122,10 +113,10 @@ func Receive(fd int, room []Message) int {
 	return int(n)
 }
 
-// Came is when a message came, in nanoseconds of the wall clock; 0: the kernel did not say.
-func (m *Message) Came(control *Control) int64 {
+// came is when a message came, in nanoseconds of the wall clock; 0: the kernel did not say.
+func (m *message) came(control *control) int64 {
 	header := (*unix.Cmsghdr)(unsafe.Pointer(control))
-	if m.Header.Controllen >= unix.SizeofCmsghdr && header.Level == unix.SOL_SOCKET && header.Type == unix.SCM_TIMESTAMPNS {
+	if m.header.Controllen >= unix.SizeofCmsghdr && header.Level == unix.SOL_SOCKET && header.Type == unix.SCM_TIMESTAMPNS {
 		return (*unix.Timespec)(unsafe.Pointer(&control[unix.SizeofCmsghdr])).Nano()
 	}
 	return 0

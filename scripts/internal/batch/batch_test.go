@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 
@@ -19,36 +20,36 @@ func TestSendAndReceive(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(to)
-	var out, in [3]Message
-	var vectors, room [3]unix.Iovec
-	var senders [3]unix.RawSockaddrInet4
-	var control [3]Control
-	var buffers [3][10]byte
-	peer := Sockaddr(toAt)
-	for i := range out {
-		vectors[i].Base = &[]byte{'a' + byte(i), 'x'}[0]
-		vectors[i].SetLen(2)
-		out[i].Prepare(&vectors[i], &peer, nil)
-		room[i].Base = &buffers[i][0]
-		room[i].SetLen(len(buffers[i]))
-		in[i].Prepare(&room[i], &senders[i], &control[i])
-	}
-	before := Clock(unix.CLOCK_REALTIME)
-	if n := Receive(to, in[:]); n != 0 {
-		t.Errorf("%d messages before any was sent", n)
-	}
-	if n, errno := Send(from, out[:]); n != 3 || errno != 0 {
-		t.Fatalf("sent %d: %v", n, errno)
-	}
-	if n := Receive(to, in[:]); n != 3 {
-		t.Fatalf("received %d", n)
-	}
-	for i := range in {
-		if got := string(buffers[i][:in[i].Length]); got != string(rune('a'+i))+"x" || AddrPort(&senders[i]) != fromAt {
-			t.Errorf("message %d is %q from %v", i, got, AddrPort(&senders[i]))
+	out, in := NewRoom(10), NewRoom(10)
+	got := ""
+	var before int64
+	take := func(b []byte, sender netip.AddrPort, came int64) {
+		if got += string(b) + " "; sender != fromAt || came < before || came > Clock(unix.CLOCK_REALTIME) {
+			t.Errorf("%q is from %v and came at %d, after %d", b, sender, came, before)
 		}
-		if came := in[i].Came(&control[i]); came < before || came > Clock(unix.CLOCK_REALTIME) {
-			t.Errorf("message %d came at %d, after %d", i, came, before)
+	}
+	for round := range 3 { // the same room again, in both directions
+		before = Clock(unix.CLOCK_REALTIME)
+		in.Read(to, take)
+		if got != "" {
+			t.Errorf("%q before any was sent", got)
 		}
+		n := 2 * (Size - round)
+		want := ""
+		for i := range n {
+			text := fmt.Sprint("packet", i)
+			out.Put(i%Size, []byte(text), toAt)
+			want += text + " "
+			if (i+1)%Size == 0 || i == n-1 {
+				if sent, errno := out.Send(from, i%Size+1); sent != i%Size+1 || errno != 0 {
+					t.Fatalf("sent %d: %v", sent, errno)
+				}
+			}
+		}
+		if in.Read(to, take); got != want {
+			t.Errorf("received %q; want %q", got, want)
+		}
+		got = ""
+		out, in = in, out
 	}
 }

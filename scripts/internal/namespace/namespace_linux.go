@@ -17,6 +17,9 @@ import (
 // Namespace is a descriptor of a network namespace.
 type Namespace int
 
+// Here is the namespace that this process is in.
+const Here Namespace = -1
+
 // New makes a namespace whose loopback is up.
 func New() (ns Namespace, err error) {
 	err = onThread(func() error {
@@ -36,11 +39,23 @@ func New() (ns Namespace, err error) {
 // Do runs f on a thread in the namespace. Sockets that f opens and processes that it starts stay there.
 func (ns Namespace) Do(f func() error) error {
 	return onThread(func() error {
+		if ns == Here {
+			return f()
+		}
 		if err := unix.Setns(int(ns), unix.CLONE_NEWNET); err != nil {
 			return os.NewSyscallError("setns", err)
 		}
 		return f()
 	})
+}
+
+// ListenUDP opens a UDP socket in the namespace.
+func (ns Namespace) ListenUDP(at netip.AddrPort) (conn *net.UDPConn, err error) {
+	err = ns.Do(func() error {
+		conn, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(at))
+		return err
+	})
+	return conn, err
 }
 
 // onThread runs f on a thread of its own, which ends with it.

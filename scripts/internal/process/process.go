@@ -1,5 +1,4 @@
-// Package process has what the loads know about the processes that they load:
-// their time, their memory, and whether they have started.
+// Package process starts the processes that are loaded, ends them, and reads their time and memory.
 package process
 
 import (
@@ -59,58 +58,88 @@ func Children(parent int) (pids []int, err error) {
 	return pids, err
 }
 
-// Memory is the resident memory of a process in bytes: all of it, and with its
-// share only of what others have, too (PSS).
-func Memory(pid int) (rss, pss int64, err error) {
-	b, err := os.ReadFile(file(pid, "smaps_rollup"))
-	if err != nil {
-		return 0, 0, err
+// Group is the processes of a system, which are measured together. An empty one has nothing.
+type Group []int
+
+// CPU is the time that the processes have had, user and system.
+func (g Group) CPU() (sum time.Duration, err error) {
+	for _, pid := range g {
+		s, err := StatOf(pid)
+		if err != nil {
+			return 0, err
+		}
+		sum += s.CPU
 	}
-	if rss, err = figure(string(b), "Rss"); err == nil {
-		pss, err = figure(string(b), "Pss")
-	}
-	return rss * 1024, pss * 1024, err
+	return sum, nil
 }
 
-// Resident is the resident memory of a process in bytes, or 0. It is had sooner than Memory.
-func Resident(pid int) int64 {
-	b, _ := os.ReadFile(file(pid, "statm"))
-	fields := strings.Fields(string(b))
-	if len(fields) < 2 {
-		return 0
+// Memory is resident memory in bytes: all of it, and with its share only of what others have, too (PSS).
+func (g Group) Memory() (rss, pss int64, err error) {
+	for _, pid := range g {
+		b, err := os.ReadFile(file(pid, "smaps_rollup"))
+		if err != nil {
+			return 0, 0, err
+		}
+		all, err := figure(string(b), "Rss")
+		if err != nil {
+			return 0, 0, err
+		}
+		share, err := figure(string(b), "Pss")
+		if err != nil {
+			return 0, 0, err
+		}
+		rss, pss = rss+all*1024, pss+share*1024
 	}
-	pages, _ := strconv.ParseInt(fields[1], 10, 64)
-	return pages * int64(os.Getpagesize())
+	return rss, pss, nil
 }
 
-// Switches are the context switches of a process's threads, by themselves and forced.
-func Switches(pid int) (n int64) {
-	threads, _ := filepath.Glob(file(pid, "task/*/status"))
-	for _, name := range threads {
-		b, _ := os.ReadFile(name) // a thread may have ended meanwhile
-		for _, name := range []string{"voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"} {
-			v, _ := figure(string(b), name)
-			n += v
+// Resident is resident memory in MB, what the processes share for each of them. It is had sooner than Memory.
+func (g Group) Resident() (mb float64) {
+	for _, pid := range g {
+		b, _ := os.ReadFile(file(pid, "statm"))
+		if fields := strings.Fields(string(b)); len(fields) > 1 {
+			pages, _ := strconv.Atoi(fields[1])
+			mb += float64(pages*os.Getpagesize()) / (1 << 20)
+		}
+	}
+	return mb
+}
+
+// Switches are the context switches of all threads, by themselves and forced.
+func (g Group) Switches() (n int64) {
+	for _, pid := range g {
+		threads, _ := filepath.Glob(file(pid, "task/*/status"))
+		for _, name := range threads {
+			b, _ := os.ReadFile(name) // a thread may have ended since
+			for _, name := range []string{"voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"} {
+				v, _ := figure(string(b), name)
+				n += v
+			}
 		}
 	}
 	return n
 }
 
-// Descriptors are the files that a process has open.
-func Descriptors(pid int) int {
-	all, _ := os.ReadDir(file(pid, "fd"))
-	return len(all)
+// Descriptors are the files that the processes have open.
+func (g Group) Descriptors() (n int) {
+	for _, pid := range g {
+		all, _ := os.ReadDir(file(pid, "fd"))
+		n += len(all)
+	}
+	return n
 }
 
-// Maps is the memory of the BPF maps that a process has descriptors of, in bytes.
-func Maps(pid int) (n int64) {
-	all, _ := filepath.Glob(file(pid, "fdinfo/*"))
+// Maps is the memory of the BPF maps that the processes have descriptors of, in bytes.
+func (g Group) Maps() (n int64) {
 	seen := make(map[int64]bool)
-	for _, name := range all {
-		b, _ := os.ReadFile(name) // it may be closed meanwhile
-		id, err := figure(string(b), "map_id")
-		if size, _ := figure(string(b), "memlock"); err == nil && !seen[id] {
-			n, seen[id] = n+size, true
+	for _, pid := range g {
+		all, _ := filepath.Glob(file(pid, "fdinfo/*"))
+		for _, name := range all {
+			b, _ := os.ReadFile(name) // it may be closed since
+			id, err := figure(string(b), "map_id")
+			if size, _ := figure(string(b), "memlock"); err == nil && !seen[id] {
+				n, seen[id] = n+size, true
+			}
 		}
 	}
 	return n

@@ -68,22 +68,60 @@ func (m Message) Branch() string {
 	return branch
 }
 
-// MediaPort is the port of the first m= line; 0: there is none.
-func (m Message) MediaPort() uint16 {
-	_, rest, _ := strings.Cut(m.Body(), "m=audio ")
-	text, _, _ := strings.Cut(rest, " ")
-	port, _ := strconv.ParseUint(text, 10, 16)
-	return uint16(port)
+// Status is that of an answer; 0: it is none.
+func (m Message) Status() int {
+	text, answer := strings.CutPrefix(m.Start(), "SIP/2.0 ")
+	text, _, _ = strings.Cut(text, " ")
+	n, err := strconv.Atoi(text)
+	if !answer || err != nil {
+		return 0
+	}
+	return n
 }
 
-// Is says whether a message is a response with this status, or a request of this method.
-func (m Message) Is(what string) bool {
-	return strings.HasPrefix(string(m), what+" ") || strings.HasPrefix(string(m), "SIP/2.0 "+what)
+// Number is that of the CSeq.
+func (m Message) Number() int {
+	text, _, _ := strings.Cut(m.Header("CSeq"), " ")
+	n, _ := strconv.Atoi(text)
+	return n
+}
+
+// Method is that of the CSeq.
+func (m Message) Method() string {
+	_, method, _ := strings.Cut(m.Header("CSeq"), " ")
+	return strings.TrimSpace(method)
+}
+
+// Contact is the URI of the Contact.
+func (m Message) Contact() string {
+	_, uri, _ := strings.Cut(m.Header("Contact"), "<")
+	uri, _, _ = strings.Cut(uri, ">")
+	return uri
+}
+
+// Answer is an answer to a request. tag is for a To that has none, more the rest of the headers and the body.
+func (m Message) Answer(status, tag, more string) string {
+	to := m.Header("To")
+	if m.Tag("To") == "" && !strings.HasPrefix(status, "100") {
+		to += ";tag=" + tag
+	}
+	return "SIP/2.0 " + status + "\r\n" + m.Lines("Via", "From", "Call-ID", "CSeq") + "To: " + to + "\r\n" + more
+}
+
+// Media is the address in the one c= and m= line of a session description; the zero value: there is none.
+func Media(description string) netip.AddrPort {
+	_, c, _ := strings.Cut(description, "\nc=IN IP4 ")
+	_, m, _ := strings.Cut(description, "\nm=audio ")
+	host, _, _ := strings.Cut(c, "\r\n")
+	port, _, _ := strings.Cut(m, " ")
+	at, _ := netip.ParseAddrPort(host + ":" + port)
+	return at
 }
 
 // Description is a session description of PCMU at an address.
 func Description(a netip.AddrPort) string {
-	return fmt.Sprintf("v=0\r\no=- 1 1 IN IP4 %v\r\ns=-\r\nc=IN IP4 %v\r\nt=0 0\r\nm=audio %d RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n", a.Addr(), a.Addr(), a.Port())
+	return fmt.Sprintf("v=0\r\no=- 1 1 IN IP4 %[1]v\r\ns=-\r\nc=IN IP4 %[1]v\r\nt=0 0\r\n"+
+		"m=audio %[2]d RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n", a.Addr(), a.Port())
 }
 
 // WithBody ends a message's headers.

@@ -1,0 +1,100 @@
+// Package flowbridge runs the binary that is loaded, and asks its admin API.
+package flowbridge
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"flowbridge/scripts/internal/namespace"
+	"flowbridge/scripts/internal/process"
+)
+
+// Server is a binary with its configuration, and the process that serves.
+type Server struct {
+	Admin *Admin
+	Serve []string // the command that serves
+	PID   int      // of the process that serves now
+
+	binary, dir string
+	in          namespace.Namespace
+	environment []string
+	children    []*process.Child
+}
+
+// New makes a directory for a server within another one. Its process is in a namespace, and has further variables.
+func New(binary, within string, in namespace.Namespace, environment ...string) (*Server, error) {
+	dir, err := os.MkdirTemp(within, "flowbridge")
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{binary: binary, dir: dir, in: in, environment: environment}
+	s.Admin, s.Serve = newAdmin(s.Socket()), []string{binary, "serve", "--config", s.Config()}
+	return s, nil
+}
+
+// Config is the file of the configuration.
+func (s *Server) Config() string { return filepath.Join(s.dir, "flowbridge.yaml") }
+
+// Log is the file that all processes of the server write to.
+func (s *Server) Log() string { return filepath.Join(s.dir, "log") }
+
+// Store is where the configuration may have the database.
+func (s *Server) Store() string { return filepath.Join(s.dir, "calls.db") }
+
+// Socket is where the configuration must have the admin API listen.
+func (s *Server) Socket() string { return filepath.Join(s.dir, "admin.sock") }
+
+// Configure writes the configuration.
+func (s *Server) Configure(text string) error { return os.WriteFile(s.Config(), []byte(text), 0o600) }
+
+// Command is a command with the variables of the server.
+func (s *Server) Command(line ...string) *exec.Cmd {
+	c := exec.CommandContext(context.Background(), line[0], line[1:]...)
+	c.Env = append(os.Environ(), s.environment...)
+	return c
+}
+
+// Upgrade is the command that has the process replaced.
+func (s *Server) Upgrade() *exec.Cmd {
+	return s.Command(s.binary, "upgrade", "--config", s.Config(), "--json")
+}
+
+// Start starts a process, and returns when it is ready.
+func (s *Server) Start() error {
+	child, err := process.Start(s.in, s.Log(), s.Command(s.Serve...))
+	if err != nil {
+		return err
+	}
+	s.PID, s.children = child.PID(), append(s.children, child)
+	return s.Ready(10 * time.Second)
+}
+
+// Ready returns when the server is ready, or says why it is not.
+func (s *Server) Ready(within time.Duration) error {
+	if err := process.Until(within, s.Admin.Ready); err != nil {
+		return fmt.Errorf("flowbridge is not ready: %w; %s", err, process.Tail(s.Log()))
+	}
+	return nil
+}
+
+// Stop ends the processes as an operator does.
+func (s *Server) Stop() {
+	for _, c := range s.children {
+		c.Stop()
+	}
+}
+
+// Kill kills the processes without warning, one that an upgrade has started, too.
+func (s *Server) Kill() {
+	for _, c := range s.children {
+		c.Kill()
+	}
+	if n := len(s.children); n > 0 && s.PID != s.children[n-1].PID() {
+		_ = syscall.Kill(s.PID, syscall.SIGKILL)
+	}
+}

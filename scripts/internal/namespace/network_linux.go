@@ -1,0 +1,62 @@
+package namespace
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
+
+// Network is what carrier, relay and agents are in: a namespace each, as if they were three machines.
+//
+//	carrier c0 --- c0 relay a0 --- a0 agent
+//
+// The relay has one address, which both reach through it. A namespace ends with the last process and descriptor in it.
+type Network struct{ Carrier, Relay, Agent Namespace }
+
+// The addresses of the three machines.
+var (
+	RelayAddr   = netip.MustParseAddr("10.205.1.1")
+	CarrierAddr = netip.MustParseAddr("10.205.2.2")
+	AgentAddr   = netip.MustParseAddr("10.205.3.2")
+
+	gateways = [2]netip.Addr{netip.MustParseAddr("10.205.2.1"), netip.MustParseAddr("10.205.3.1")} // the relay's
+)
+
+// NewNetwork makes the three machines and their links.
+func NewNetwork() (n *Network, err error) {
+	n = &Network{Here, Here, Here}
+	for _, ns := range []*Namespace{&n.Carrier, &n.Relay, &n.Agent} {
+		if *ns, err = New(); err != nil {
+			n.Close()
+			return nil, fmt.Errorf("a network of our own: %w; it needs root", err)
+		}
+	}
+	err = errors.Join(
+		n.Carrier.Link("c0", CarrierAddr, n.Relay, gateways[0]), n.Carrier.Route(gateways[0]),
+		n.Agent.Link("a0", AgentAddr, n.Relay, gateways[1]), n.Agent.Route(gateways[1]),
+		n.Relay.Address("lo", RelayAddr, 32))
+	if err != nil {
+		n.Close()
+		return nil, err
+	}
+	return n, nil
+}
+
+// Close gives the namespaces up.
+func (n *Network) Close() {
+	for _, ns := range []Namespace{n.Carrier, n.Relay, n.Agent} {
+		if ns != Here {
+			_ = unix.Close(int(ns))
+		}
+	}
+}
+
+// Link links the namespace to another one, with an address of a network of 24 bits at each end.
+func (ns Namespace) Link(name string, at netip.Addr, to Namespace, far netip.Addr) error {
+	if err := ns.Pair(name, to); err != nil {
+		return err
+	}
+	return errors.Join(ns.Address(name, at, 24), to.Address(name, far, 24))
+}

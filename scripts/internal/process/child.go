@@ -1,0 +1,77 @@
+package process
+
+import (
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"flowbridge/scripts/internal/namespace"
+)
+
+// Child is a process that we have started. It ends with us.
+type Child struct {
+	cmd   *exec.Cmd
+	ended chan struct{} // closed by then
+}
+
+// Start starts a command in a namespace. What it says is added to a file. Its thread lives as long as the process,
+// because the thread's end would be the process's, too (PR_SET_PDEATHSIG).
+func Start(in namespace.Namespace, log string, c *exec.Cmd) (*Child, error) {
+	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if c.Stderr = out; c.Stdout == nil {
+		c.Stdout = out
+	}
+	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	child, started := &Child{cmd: c, ended: make(chan struct{})}, make(chan error, 1)
+	go func() {
+		defer close(child.ended)
+		defer func() { _ = out.Close() }()
+		err := in.Do(func() error {
+			if err := c.Start(); err != nil {
+				return err
+			}
+			started <- nil
+			_ = c.Wait()
+			return nil
+		})
+		started <- err // of use to nobody once the process has started
+	}()
+	if err := <-started; err != nil {
+		return nil, err
+	}
+	return child, nil
+}
+
+// PID is the number of the process.
+func (c *Child) PID() int { return c.cmd.Process.Pid }
+
+// Kill kills the process, and returns when it is gone.
+func (c *Child) Kill() {
+	_ = c.cmd.Process.Kill()
+	<-c.ended
+}
+
+// Stop ends the process as an operator does: the second signal has Flowbridge end its calls. It is killed after 5 s.
+func (c *Child) Stop() {
+	terminate := func() { _ = c.cmd.Process.Signal(syscall.SIGTERM) }
+	terminate()
+	again := time.AfterFunc(2*time.Second, terminate)
+	last := time.AfterFunc(5*time.Second, func() { _ = c.cmd.Process.Kill() })
+	<-c.ended
+	again.Stop()
+	last.Stop()
+}
+
+// Until asks again and again within a time, and then says why not.
+func Until(within time.Duration, ready func() error) error {
+	for end := time.Now().Add(within); ; time.Sleep(20 * time.Millisecond) {
+		err := ready()
+		if err == nil || time.Now().After(end) {
+			return err
+		}
+	}
+}

@@ -1,0 +1,56 @@
+// Package report has what the loads do with what they have measured.
+package report
+
+import (
+	"encoding/json"
+	"os"
+	"reflect"
+	"slices"
+)
+
+// Write writes figures to a file as JSON; none: nowhere.
+func Write(file string, all any) error {
+	if file == "" {
+		return nil
+	}
+	text, err := json.MarshalIndent(all, "", " ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, append(text, '\n'), 0o644) //nolint:gosec // for people to read
+}
+
+// Middle is the median of sorted values.
+func Middle(sorted []float64) float64 {
+	n := len(sorted)
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+}
+
+// At is the value that a part q of sorted values is not above; 0: there are none.
+func At[T any](sorted []T, q float64) (value T) {
+	if len(sorted) > 0 {
+		value = sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
+	}
+	return value
+}
+
+// Medians is one of some rounds, whose fields are float64, int and others: each float64 is the median of the rounds',
+// each int their sum, and the rest is empty.
+func Medians[T any](rounds []T) (m T) {
+	to := reflect.ValueOf(&m).Elem()
+	for i := range to.NumField() {
+		var values []float64
+		for _, r := range rounds {
+			switch from := reflect.ValueOf(r).Field(i); {
+			case from.CanFloat():
+				values = append(values, from.Float())
+			case from.CanInt():
+				to.Field(i).SetInt(to.Field(i).Int() + from.Int())
+			}
+		}
+		if slices.Sort(values); len(values) > 0 {
+			to.Field(i).SetFloat(Middle(values))
+		}
+	}
+	return m
+}

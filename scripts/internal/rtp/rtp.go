@@ -1,0 +1,73 @@
+// Package rtp has the RTP that the loads send: 20 ms of G.711 in a packet, which says its call, number and time.
+package rtp
+
+import (
+	"encoding/binary"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"flowbridge/scripts/internal/batch"
+)
+
+const (
+	// Size is that of a packet, in bytes.
+	Size = 172
+	// Room is more than that of a packet, so that a longer one is told from ours.
+	Room = Size + 4
+	// Interval is the time from a packet of a call to the next one.
+	Interval = 20 * time.Millisecond
+
+	magic = 0x466c6f77626e6368
+)
+
+// Where the payload of a packet has what.
+const (
+	atMagic  = 12
+	atCall   = atMagic + 8
+	atNumber = atCall + 4
+	atTime   = atNumber + 4 // wall clock, nanoseconds
+)
+
+// Write makes a packet of a call's side, 0 or 1.
+func Write(p []byte, call uint32, side int, number uint32, now int64) {
+	p[0] = 2 << 6 // RFC 3550 §5.1: version 2, payload type 0
+	binary.BigEndian.PutUint16(p[2:], uint16(number))
+	binary.BigEndian.PutUint32(p[4:], number*160)
+	binary.BigEndian.PutUint32(p[8:], 2*call+uint32(side)+1) // SSRC
+	binary.BigEndian.PutUint64(p[atMagic:], magic)
+	binary.BigEndian.PutUint32(p[atCall:], call)
+	binary.BigEndian.PutUint32(p[atNumber:], number)
+	binary.BigEndian.PutUint64(p[atTime:], uint64(now))
+}
+
+// Read says which packet it is, and when it was written. ok is false if it is none of ours.
+func Read(p []byte) (call, number uint32, written int64, ok bool) {
+	if len(p) != Size || binary.BigEndian.Uint64(p[atMagic:]) != magic {
+		return 0, 0, 0, false
+	}
+	return binary.BigEndian.Uint32(p[atCall:]), binary.BigEndian.Uint32(p[atNumber:]), int64(binary.BigEndian.Uint64(p[atTime:])), true
+}
+
+// Pace has its ticks come one after the other.
+type Pace struct {
+	tick  time.Duration
+	begin int64 // monotonic clock, nanoseconds
+}
+
+// NewPace begins now.
+func NewPace(tick time.Duration) *Pace { return &Pace{tick, batch.Clock(unix.CLOCK_MONOTONIC)} }
+
+// Wait waits for tick n, and returns how late it is. After more than an interval the ticks that follow are later,
+// too: calls never send faster than in life.
+func (p *Pace) Wait(n int64) (late time.Duration) {
+	due := p.begin + n*int64(p.tick)
+	late = time.Duration(batch.Clock(unix.CLOCK_MONOTONIC) - due)
+	if late < 0 {
+		batch.SleepUntil(due)
+	}
+	if late > Interval {
+		p.begin += int64(late)
+	}
+	return late
+}
