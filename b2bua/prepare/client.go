@@ -58,10 +58,10 @@ const keptFor = 30 * time.Second
 
 // Transport is what a Client uses unless it is given another one: it keeps connections for many calls.
 func Transport() http.RoundTripper {
-	return rest.NewTransport(&http.Transport{
+	return &http.Transport{
 		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConns: maxKept, MaxIdleConnsPerHost: maxKept,
 		IdleConnTimeout: keptFor, TLSHandshakeTimeout: 5 * time.Second, MaxResponseHeaderBytes: 64 << 10,
-	})
+	}
 }
 
 // CloseIdle closes the connections that no step is using.
