@@ -242,7 +242,7 @@ func (c *Call) prepare(a *attempt) {
 	c.triesFrom(time.Now(), a, t.Preparer != nil)
 	c.server.beside(func() {
 		defer cancel() // if the caller has gone on
-		ready := Ready{Attempt: number}
+		ready := ready{Attempt: number}
 		defer func() {
 			if ready.Reached == nil { // it panicked
 				ready.Reached = &reach.Reached{Requested: outbound.Requested{Cause: cause.InternalError}}

@@ -312,7 +312,7 @@ func (c *Call) putOnWire(machine *leg.Leg, local leg.Local, flow *transport.Stre
 }
 
 // addLeg is putOnWire for a leg to the target of an attempt. The server can find it.
-func (c *Call) addLeg(leg *leg.Leg, local leg.Local, f Ready) *legOnWire {
+func (c *Call) addLeg(leg *leg.Leg, local leg.Local, f ready) *legOnWire {
 	l := c.putOnWire(leg, local, f.Flow)
 	l.senders = peers.Senders{Peers: c.peers, Caller: c.trunk, Callee: c.attempts.current.target, From: f.Dest}
 	l.confirmed = true // its media begins with its answer
@@ -347,7 +347,7 @@ func (c *Call) snapshot() LiveCall {
 	if c.media.session != nil {
 		r.Media = c.media.record(c.media.session.Stats(), &c.agreement)
 	}
-	live := LiveCall{Record: r, Phase: c.phase, Recording: RecordingOff}
+	live := LiveCall{Record: r, Phase: c.phase, Recording: recordingOff}
 	if c.finished { // its goroutine may be letting go of the rest
 		return live
 	}

@@ -71,34 +71,34 @@ func (c *Call) factInBridge(from *legOnWire, f leg.Fact) {
 // eventInBridge handles an event of a call that is answered.
 func (c *Call) eventInBridge(e event) {
 	switch e := e.(type) {
-	case Ready:
+	case ready:
 		switch a := c.attempts.current; {
 		case a == nil || e.Attempt != a.number: // of an attempt before
 			c.late(e)
 		case c.transfer != nil && c.dialPrepared(e) == notDialled:
 			c.nextTransfer()
 		}
-	case MediaLost:
+	case mediaLost:
 		c.onMediaLost(e)
-	case OneWay:
+	case oneWay:
 		c.onOneWay(e)
-	case Withheld:
+	case withheld:
 		c.onWithheld()
-	case Changed:
+	case changed:
 		c.noteSoon()
 	case Secured:
 		c.securedInBridge(e)
-	case Killed:
+	case killed:
 		c.hangup(e.Cause, e.By)
-	case Expired:
+	case expired:
 		c.hangup(e.Cause, record.EndedBySystem)
-	case Keyed:
+	case keyed:
 		c.onKeyed(e)
-	case Played:
+	case played:
 		c.onPlayed(e)
-	case Called: // it has had its place for long
-	case Verified, Lags: // before there was a bridge
-	case Latched:
+	case called: // it has had its place for long
+	case verified, lags: // before there was a bridge
+	case latched:
 		c.log.Debug().Stringer("side", e.Side).Stringer("source", e.Source).Msg("media source learned")
 	}
 }

@@ -31,7 +31,7 @@ const (
 )
 
 // dialPrepared dials the target of the current attempt, if its preparation succeeded.
-func (c *Call) dialPrepared(f Ready) progress {
+func (c *Call) dialPrepared(f ready) progress {
 	a := c.attempts.current
 	problem := f.Err
 	if first := c.notePrepared(f); first && f.Unprepared != nil {
@@ -63,7 +63,7 @@ func (c *Call) dialPrepared(f Ready) progress {
 }
 
 // notePrepared notes the result of the preparation in the record. first: it is not of a further address or connection.
-func (c *Call) notePrepared(f Ready) (first bool) {
+func (c *Call) notePrepared(f ready) (first bool) {
 	a := c.attempts.current
 	a.stop() // it is over, and its context can go
 	first = !f.TriedTCP && a.reached == nil
@@ -89,7 +89,7 @@ func (c *Call) notePrepared(f Ready) (first bool) {
 }
 
 // dial makes leg B and sends its INVITE.
-func (c *Call) dial(f Ready) (cause.Cause, error) {
+func (c *Call) dial(f ready) (cause.Cause, error) {
 	a := c.attempts.current
 	local, err := c.server.localToward(f)
 	if err != nil {
@@ -121,7 +121,7 @@ func (c *Call) dial(f Ready) (cause.Cause, error) {
 
 // outboundLeg makes leg B and the input for its INVITE: the caller's offer with our
 // address at, and the configured headers. It sends nothing.
-func (c *Call) outboundLeg(f Ready, local leg.Local, at netip.AddrPort) (*leg.Leg, leg.Invite, cause.Cause, error) {
+func (c *Call) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*leg.Leg, leg.Invite, cause.Cause, error) {
 	a := c.attempts.current
 	offer := a.offer.ForTarget(at, a.crypto.Offering(), a.formats, c.agreement.DirectionFor(a.offer, a.plan.replaces()))
 	vars := a.varsOf(c.vars)
@@ -161,7 +161,7 @@ func (c *Call) outboundLeg(f Ready, local leg.Local, at netip.AddrPort) (*leg.Le
 }
 
 // localToward is our own address toward the target of an attempt.
-func (s *Server) localToward(f Ready) (leg.Local, error) {
+func (s *Server) localToward(f ready) (leg.Local, error) {
 	if f.Flow != nil {
 		return s.stack.LocalOver(f.Flow)
 	}
@@ -174,7 +174,7 @@ var errWantsTCP = errors.New("INVITE is over the UDP budget and goes over TCP")
 
 // connect opens a TCP connection to a target over UDP (RFC 3261 section 18.1.1). It
 // does so in a goroutine that posts f again, with the connection if there is one.
-func (c *Call) connect(f Ready) {
+func (c *Call) connect(f ready) {
 	ctx, cancel := context.WithCancel(c.server.ctx)
 	c.attempts.current.cancel = cancel
 	again := *f.Reached // as the call has the other one
@@ -210,7 +210,7 @@ func (c *Call) elsewhere(f leg.Refused) bool {
 	ctx, cancel := context.WithCancel(c.server.ctx)
 	a.cancel = cancel
 	again := *a.reached // which the record reads meanwhile
-	ready, target := Ready{Attempt: a.number, Reached: &again}, a.target
+	ready, target := ready{Attempt: a.number, Reached: &again}, a.target
 	c.server.beside(func() {
 		defer func() { c.mailbox.PostLast(item{event: ready}) }()
 		defer c.server.recovered("connect")

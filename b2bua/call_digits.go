@@ -100,7 +100,7 @@ func (c *Call) diverts(side media.Side) bool {
 }
 
 // onKeyed sends the other side a digit as INFO. Masked are the caller's.
-func (c *Call) onKeyed(f Keyed) {
+func (c *Call) onKeyed(f keyed) {
 	to := c.a
 	if f.Side == media.SideA {
 		to = c.b

@@ -10,7 +10,7 @@ import (
 
 // fit makes an INVITE that is small enough and notes the headers that were left out, or
 // returns errWantsTCP.
-func (c *Call) fit(out *outbound.Draft, l *leg.Leg, f Ready) (*sip.Request, error) {
+func (c *Call) fit(out *outbound.Draft, l *leg.Leg, f ready) (*sip.Request, error) {
 	a := c.attempts.current
 	req := out.Request()
 	size := func() int {

@@ -37,7 +37,7 @@ func (c *Call) verify() phase {
 	c.a.wire.Trying()
 	policy, request := c.identityOf()
 	c.server.beside(func() {
-		e := Verified{stir.Unverified()}
+		e := verified{stir.Unverified()}
 		defer func() { c.mailbox.PostLast(item{event: e}) }()
 		defer c.server.recovered("verify")
 		e.Result = c.server.verifier.Verify(policy, request)
@@ -49,7 +49,7 @@ func (c *Call) verify() phase {
 func (c *Call) verifying() phase { return c.setUp("preparing", (*Call).verifying) }
 
 // onVerified goes on with the call, or refuses it, as the trunk says.
-func (c *Call) onVerified(e Verified) phase {
+func (c *Call) onVerified(e verified) phase {
 	c.vars.Verified = &template.IdentityVars{Verstat: e.Verstat, Attest: e.Attest, OrigID: e.OrigID}
 	c.ladder.Decide("the caller's identity: %s", e.String())
 	if e.Status == 0 {

@@ -71,7 +71,7 @@ func (c *Call) handle() bool {
 	}
 	it, ok, overflow := c.mailbox.Take()
 	if overflow {
-		c.mailbox.happened(Killed{Cause: cause.Overflow, By: record.EndedBySystem})
+		c.mailbox.happened(killed{Cause: cause.Overflow, By: record.EndedBySystem})
 	}
 	if ok {
 		c.take(it)
@@ -85,7 +85,7 @@ func (c *Call) handle() bool {
 		return true
 	}
 	if !c.finished && c.server.ctx.Err() != nil {
-		c.mailbox.happened(Killed{Cause: cause.Shutdown, By: record.EndedBySystem})
+		c.mailbox.happened(killed{Cause: cause.Shutdown, By: record.EndedBySystem})
 		return true
 	}
 	return false
@@ -210,19 +210,19 @@ func (c *Call) onTimer(now time.Time) {
 	due := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
 	if due(c.times.setupUntil) {
 		c.times.setupUntil = time.Time{}
-		c.mailbox.happened(Expired{Cause: cause.SetupTimeout})
+		c.mailbox.happened(expired{Cause: cause.SetupTimeout})
 	}
 	if due(c.times.queueUntil) {
 		c.times.queueUntil = time.Time{}
-		c.mailbox.happened(Expired{Cause: cause.QueueTimeout})
+		c.mailbox.happened(expired{Cause: cause.QueueTimeout})
 	}
 	if due(c.times.lagsAt) {
 		c.times.lagsAt = time.Time{}
-		c.mailbox.happened(Lags{c.attempts.current})
+		c.mailbox.happened(lags{c.attempts.current})
 	}
 	if due(c.times.durationUntil) {
 		c.times.durationUntil = time.Time{}
-		c.mailbox.happened(Expired{Cause: cause.MaxDuration})
+		c.mailbox.happened(expired{Cause: cause.MaxDuration})
 	}
 	if due(c.recordings.beepAt) {
 		c.beep(now)

@@ -78,21 +78,21 @@ func (c *Call) openMedia(target, wanted netip.Addr) error {
 func (c *Call) onMedia(e media.Event) {
 	switch e := e.(type) {
 	case media.EventSilent:
-		c.mailbox.Post(item{event: MediaLost{For: e.Since, Never: e.Never}})
+		c.mailbox.Post(item{event: mediaLost{For: e.Since, Never: e.Never}})
 	case media.EventLatched:
-		c.mailbox.Post(item{event: Latched{Side: e.Side, Source: e.Source}})
+		c.mailbox.Post(item{event: latched{Side: e.Side, Source: e.Source}})
 	case media.EventDigit:
-		c.mailbox.Post(item{event: Keyed(e)})
+		c.mailbox.Post(item{event: keyed(e)})
 	case media.EventPlayed:
-		c.mailbox.Post(item{event: Played{Side: e.Side, ID: e.ID}})
+		c.mailbox.Post(item{event: played{Side: e.Side, ID: e.ID}})
 	case media.EventOneWay:
-		c.mailbox.Post(item{event: OneWay{Side: e.Side}})
+		c.mailbox.Post(item{event: oneWay{Side: e.Side}})
 	case media.EventHeard:
-		c.mailbox.Post(item{event: OneWay{Side: e.Side, Over: true}})
+		c.mailbox.Post(item{event: oneWay{Side: e.Side, Over: true}})
 	case media.EventWithheld:
-		c.mailbox.Post(item{event: Withheld{}})
+		c.mailbox.Post(item{event: withheld{}})
 	case media.EventChanged:
-		c.mailbox.Post(item{event: Changed{}})
+		c.mailbox.Post(item{event: changed{}})
 	}
 }
 

@@ -54,7 +54,7 @@ func droppedBy(d media.Drops) record.DroppedBy {
 }
 
 // onMediaLost hangs up a call without media.
-func (c *Call) onMediaLost(f MediaLost) {
+func (c *Call) onMediaLost(f mediaLost) {
 	c.log.Warn().Int64("silent_ms", f.For.Milliseconds()).Bool("never", f.Never).Msg("no media")
 	c.ladder.Decide("no RTP from either side for %d s", int(f.For.Seconds()))
 	why := cause.MediaTimeout
@@ -67,7 +67,7 @@ func (c *Call) onMediaLost(f MediaLost) {
 // onOneWay logs what an operator needs to know of a silent side: where its RTP
 // should come from, and which packets were dropped. The record keeps the side, even
 // if it is heard later.
-func (c *Call) onOneWay(f OneWay) {
+func (c *Call) onOneWay(f oneWay) {
 	s := c.media.session.Stats().Of(f.Side)
 	if f.Over {
 		c.log.Info().Stringer("side", f.Side).Stringer("source", s.Source).Msg("heard after one-way audio")

@@ -39,7 +39,7 @@ func (c *Call) wait() phase {
 	if c.queued == nil {
 		c.queued = &queued{Waiter: peers.Waiter{
 			ID: c.id, Trunk: c.trunk, Mark: c.peers.Marks[c.routeIndex()], Parties: partiesOf(&c.vars),
-			Called: func() { c.mailbox.Post(item{event: Called{}}) },
+			Called: func() { c.mailbox.Post(item{event: called{}}) },
 		}}
 	}
 	q, now := c.queued, time.Now()

@@ -129,34 +129,34 @@ func (c *Call) setUp(name string, same phase) phase {
 // setUpEvent is the next phase after an event; nil: the same one.
 func (c *Call) setUpEvent(e event) phase {
 	switch e := e.(type) {
-	case Ready:
+	case ready:
 		if a := c.attempts.current; a != nil && e.Attempt == a.number { // else of an attempt before
 			return c.onReady(e)
 		}
 		c.late(e)
-	case Killed:
+	case killed:
 		c.abandon(e.Cause, cause.Reasons{})
 		c.step(c.a, refusal(e.status()))
 		return c.end(e.Cause, e.By, e.status(), 0)
-	case Called:
+	case called:
 		if c.waits() {
 			return c.called()
 		}
-	case Expired:
+	case expired:
 		if e.Cause == cause.QueueTimeout {
 			return c.timedOut()
 		}
 		c.abandon(cause.SetupTimeout, cause.Reasons{})
 		return c.refuse(c.route.Otherwise, cause.SetupTimeout)
-	case Lags:
+	case lags:
 		return c.lags(e.of)
-	case Withheld:
+	case withheld:
 		c.onWithheld()
 	case Secured:
 		return c.securedInSetUp(e)
-	case Verified:
+	case verified:
 		return c.onVerified(e)
-	case MediaLost, OneWay, Latched, Keyed, Played, Changed: // the media does not run yet
+	case mediaLost, oneWay, latched, keyed, played, changed: // the media does not run yet
 	}
 	return nil
 }
@@ -206,7 +206,7 @@ func (c *Call) nextAttempt() phase {
 	return c.refuse(c.route.Otherwise, c.attempts.last.cause)
 }
 
-func (c *Call) onReady(f Ready) phase {
+func (c *Call) onReady(f ready) phase {
 	switch c.dialPrepared(f) {
 	case dialled:
 		return (*Call).dialing

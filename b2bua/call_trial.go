@@ -51,7 +51,7 @@ func (c *Call) lags(a *attempt) phase {
 }
 
 // late says of an attempt that the caller has left that its platform was ready after all.
-func (c *Call) late(f Ready) {
+func (c *Call) late(f ready) {
 	if f.AskedAPI && f.Answer() != nil {
 		c.ladder.Decide("attempt %d has prepared a call that is not dialled: its caller has gone on", f.Attempt)
 	}

@@ -40,7 +40,7 @@ func (x *explainer) attempt(c *Call) report.Target {
 	if t.Media.SRTP == config.SRTPOptional {
 		x.out.Note("target %s: where it does not take SRTP, RTP is offered by a second INVITE", t.Name)
 	}
-	ready := Ready{Attempt: a.number, Reached: &reach.Reached{Requested: outbound.Request(c.server.ctx, a.target, a.varsOf(c.vars))}}
+	ready := ready{Attempt: a.number, Reached: &reach.Reached{Requested: outbound.Request(c.server.ctx, a.target, a.varsOf(c.vars))}}
 	if ready.Cause != cause.None {
 		r.Cause = ready.Cause
 		if ready.Err != nil {
@@ -77,7 +77,7 @@ func targetOf(a *attempt) report.Target {
 }
 
 // invite adds the INVITE to a target.
-func (x *explainer) invite(r *report.Target, c *Call, ready Ready) {
+func (x *explainer) invite(r *report.Target, c *Call, ready ready) {
 	a, t := c.attempts.current, c.attempts.current.target.Dial
 	peer := x.addrOf(ready.URI.Host, t)
 	l, in, cause, err := c.outboundLeg(ready, x.local(t.Transport, peer), x.media(peer, t.Media.Address))

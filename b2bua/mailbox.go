@@ -93,32 +93,32 @@ func (it item) Kind() inbox.Kind {
 //sumtype:decl
 type event interface{ isEvent() }
 
-// Ready is the result of an attempt's preparation: API call, name lookup, connection. It comes again for each further address.
-type Ready struct {
+// ready is the result of an attempt's preparation: API call, name lookup, connection. It comes again for each further address.
+type ready struct {
 	Attempt int
 	*reach.Reached
 	TriedTCP bool // an INVITE over the budget asked for a connection; no Flow: it could not be opened
 }
 
-// Verified is what the verification of the caller says.
-type Verified struct{ stir.Result }
+// verified is what the verification of the caller says.
+type verified struct{ stir.Result }
 
-// MediaLost says that no RTP came from either side for media.timeout, or, if none
+// mediaLost says that no RTP came from either side for media.timeout, or, if none
 // has come since the answer, for media.start_timeout.
-type MediaLost struct {
+type mediaLost struct {
 	For   time.Duration
 	Never bool
 }
 
-// OneWay says that no RTP comes from a side while the other side sends, or, with
+// oneWay says that no RTP comes from a side while the other side sends, or, with
 // Over, that it comes after all.
-type OneWay struct {
+type oneWay struct {
 	Side media.Side
 	Over bool
 }
 
-// Latched says that a side's real RTP source is known.
-type Latched struct {
+// latched says that a side's real RTP source is known.
+type latched struct {
 	Side   media.Side
 	Source netip.AddrPort
 }
@@ -132,70 +132,70 @@ type Secured struct {
 	err  error // why there are none
 }
 
-// Changed says that the state of the media on file is worth nothing any more.
-type Changed struct{}
+// changed says that the state of the media on file is worth nothing any more.
+type changed struct{}
 
-// Withheld says that the caller is sent no more media until it is confirmed.
-type Withheld struct{}
+// withheld says that the caller is sent no more media until it is confirmed.
+type withheld struct{}
 
-// Keyed is a digit that a side sent as telephone-events, which the relay kept back.
-type Keyed struct {
+// keyed is a digit that a side sent as telephone-events, which the relay kept back.
+type keyed struct {
 	Side     media.Side
 	Digit    byte
 	Duration time.Duration
 }
 
-// Played says that one of our sounds to a side has come to its end.
-type Played struct {
+// played says that one of our sounds to a side has come to its end.
+type played struct {
 	Side media.Side
 	ID   uint64 // of the media.Play
 }
 
-// Killed is a command to end the call now.
-type Killed struct {
+// killed is a command to end the call now.
+type killed struct {
 	Cause cause.Cause
 	By    string // store.EndedBy…
 }
 
 // status is the final answer to a caller who has none yet.
-func (k Killed) status() int {
+func (k killed) status() int {
 	if k.Cause == cause.OperatorHangup {
 		return 480 // 503 would have the carrier think that its next calls fail, too
 	}
 	return 503
 }
 
-// Called says that a call that waits for a place has one, or that there will be none.
-type Called struct{}
+// called says that a call that waits for a place has one, or that there will be none.
+type called struct{}
 
-// Lags says that half the time of an attempt is over that tries a circuit.
-type Lags struct{ of *attempt }
+// lags says that half the time of an attempt is over that tries a circuit.
+type lags struct{ of *attempt }
 
-// Expired says that the set-up or the call has taken as long as it may.
-type Expired struct{ Cause cause.Cause }
+// expired says that the set-up or the call has taken as long as it may.
+type expired struct{ Cause cause.Cause }
 
-func (Ready) isEvent() {}
+func (ready) isEvent() {}
 
 func (Secured) isEvent() {}
 
-func (Verified) isEvent() {}
+func (verified) isEvent() {}
 
-func (MediaLost) isEvent() {}
+func (mediaLost) isEvent() {}
 
-func (OneWay) isEvent() {}
+func (oneWay) isEvent() {}
 
-func (Latched) isEvent() {}
+func (latched) isEvent() {}
 
-func (Withheld) isEvent() {}
-func (Changed) isEvent()  {}
-func (Lags) isEvent()     {}
+func (withheld) isEvent() {}
+func (changed) isEvent()  {}
+func (lags) isEvent()     {}
 
-func (Keyed) isEvent() {}
+func (keyed) isEvent() {}
 
-func (Played) isEvent() {}
+func (played) isEvent() {}
 
-func (Killed) isEvent() {}
+func (killed) isEvent() {}
 
-func (Called) isEvent() {}
+func (called) isEvent() {}
 
-func (Expired) isEvent() {}
+func (expired) isEvent() {}

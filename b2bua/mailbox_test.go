@@ -27,10 +27,10 @@ func TestKindsOfItems(t *testing.T) {
 			{in: leg.CancelIn{Seq: 10}},
 			{in: leg.FinalLost{Seq: 10}},
 			{in: leg.RequestFailed{}},
-			{event: MediaLost{}},
-			{event: OneWay{}},
-			{event: Killed{}},
-			{event: Ready{}},
+			{event: mediaLost{}},
+			{event: oneWay{}},
+			{event: killed{}},
+			{event: ready{}},
 		},
 	} {
 		for _, it := range items {

@@ -42,7 +42,7 @@ type PlayRequest struct {
 }
 
 // SoundNone ends the present sound.
-const SoundNone = "none"
+const soundNone = "none"
 
 // order is an Order on its way to a call.
 type order struct {
@@ -135,7 +135,7 @@ func (c *Call) orderedToEnd(o *order) {
 		return
 	}
 	c.hangups = append(c.hangups, o.reply)
-	c.mailbox.happened(Killed{Cause: cause.OperatorHangup, By: record.EndedByOperator})
+	c.mailbox.happened(killed{Cause: cause.OperatorHangup, By: record.EndedByOperator})
 }
 
 // answerHangups answers the orders that wait for the call's end.

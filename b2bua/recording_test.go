@@ -23,7 +23,7 @@ func TestRecordsEveryCall(t *testing.T) {
 		}
 		w.talks(50)
 		live := w.server.Live(w.t.Context())[0]
-		if files := live.Record.Recordings; live.Recording != RecordingOn || len(files) != 2 || !files[0].EndedAt.IsZero() || files[0].Error != "" {
+		if files := live.Record.Recordings; live.Recording != recordingOn || len(files) != 2 || !files[0].EndedAt.IsZero() || files[0].Error != "" {
 			t.Errorf("live: %s %+v", live.Recording, files)
 		}
 		if j := w.sink.journal; len(j[len(j)-1].Recordings) != 2 {
@@ -93,20 +93,20 @@ func TestRecordsOnDemand(t *testing.T) {
 		w.carrier.ack(d)
 		synctest.Wait()
 		w.talks(10)
-		w.does(OrderRecord, RecordingOn)
+		w.does(OrderRecord, recordingOn)
 		w.refuses(OrderRecord, "recorded already")
 		w.talks(50)
-		w.does(OrderPause, RecordingPaused)
-		w.does(OrderPause, RecordingPaused)
+		w.does(OrderPause, recordingPaused)
+		w.does(OrderPause, recordingPaused)
 		w.talks(50)
-		w.does(OrderResume, RecordingOn)
+		w.does(OrderResume, recordingOn)
 		w.talks(50)
-		if live := w.does(OrderStop, RecordingOff); len(live.Record.Recordings) != 2 {
+		if live := w.does(OrderStop, recordingOff); len(live.Record.Recordings) != 2 {
 			t.Errorf("recordings: %+v", live.Record.Recordings)
 		}
 		w.refuses(OrderPause, "not recorded")
 		w.talks(20)
-		w.does(OrderRecord, RecordingOn)
+		w.does(OrderRecord, recordingOn)
 		w.talks(20)
 		w.callerHangsUp(d)
 		id := w.server.registry.all()

@@ -25,10 +25,10 @@ type recordings struct {
 
 // The states of a call's recording.
 const (
-	RecordingOff    = "off"
-	RecordingOn     = "on"
-	RecordingPaused = "paused"
-	RecordingFailed = "failed" // why is in the record's recordings
+	recordingOff    = "off"
+	recordingOn     = "on"
+	recordingPaused = "paused"
+	recordingFailed = "failed" // why is in the record's recordings
 )
 
 // recordingWait is how long the record of a call waits for its files to be finished.
@@ -147,13 +147,13 @@ func (c *Call) stopRecording() {
 func (r *recordings) state() string {
 	switch {
 	case r.current == nil:
-		return RecordingOff
+		return recordingOff
 	case r.current.Failed():
-		return RecordingFailed
+		return recordingFailed
 	case r.current.Paused():
-		return RecordingPaused
+		return recordingPaused
 	default:
-		return RecordingOn
+		return recordingOn
 	}
 }
 

@@ -23,13 +23,13 @@ func TestOrdersOutliveTheProcess(t *testing.T) {
 		w.restart()
 		w.hears("a hears 5s of law 0 as 0, loop true, yield false")
 		w.orders(OrderMask, true)
-		w.does(OrderPause, RecordingPaused)
-		w.plays(PlayRequest{Side: media.SideA, Sound: SoundNone}, "")
+		w.does(OrderPause, recordingPaused)
+		w.plays(PlayRequest{Side: media.SideA, Sound: soundNone}, "")
 		w.restart()
 		w.hears()
 		synctest.Wait()
 		live := w.server.Live(w.t.Context())[0]
-		if !live.Masked || live.Recording != RecordingPaused {
+		if !live.Masked || live.Recording != recordingPaused {
 			t.Errorf("masked %v, recording %s", live.Masked, live.Recording)
 		}
 		for _, e := range []*end{c.carrier, c.agent} {
@@ -224,7 +224,7 @@ func TestPausedRecordingStaysPaused(t *testing.T) {
 			inRecordedWorld(t, recordingYAML("record: always", ""), func(w *recorded) {
 				c := w.talk(nil, nil)
 				time.Sleep(time.Minute)
-				w.does(OrderPause, RecordingPaused)
+				w.does(OrderPause, recordingPaused)
 				w.plays(PlayRequest{Side: media.SideA, Sound: "eu", Loop: true}, "")
 				synctest.Wait()
 				h, err := w.handOver()
@@ -244,7 +244,7 @@ func TestPausedRecordingStaysPaused(t *testing.T) {
 				}
 				w.begin(left)
 				synctest.Wait()
-				if live := w.server.Live(w.t.Context())[0]; live.Recording != RecordingPaused || live.Hears[media.SideA] != "eu" {
+				if live := w.server.Live(w.t.Context())[0]; live.Recording != recordingPaused || live.Hears[media.SideA] != "eu" {
 					w.t.Errorf("recording %s, side A hears %q", live.Recording, live.Hears[media.SideA])
 				}
 				w.callerHangsUp(c.d)

@@ -292,7 +292,7 @@ func (s *Server) Draining() bool { return s.admission.IsDraining() }
 // HangupAll ends every call that is live.
 func (s *Server) HangupAll() {
 	for _, c := range s.registry.all() {
-		c.mailbox.Post(item{event: Killed{Cause: cause.Shutdown, By: record.EndedBySystem}})
+		c.mailbox.Post(item{event: killed{Cause: cause.Shutdown, By: record.EndedBySystem}})
 	}
 }
 

@@ -126,7 +126,7 @@ func (c *Call) orderedToPlay(s PlayRequest) error {
 	switch {
 	case c.times.answered.IsZero():
 		return &OrderError{"the call is not answered yet", "ask again when its phase is bridged"}
-	case s.Sound == SoundNone:
+	case s.Sound == soundNone:
 		c.sounds.voices[s.Side].end()
 		c.updateSounds()
 		return nil
@@ -180,7 +180,7 @@ func (c *Call) beep(now time.Time) {
 }
 
 // onPlayed: a sound has come to its end.
-func (c *Call) onPlayed(f Played) {
+func (c *Call) onPlayed(f played) {
 	if v := c.sounds.voices[f.Side]; v != nil && v.id == f.ID {
 		c.sounds.voices[f.Side] = nil
 		c.updateSounds()

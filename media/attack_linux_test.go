@@ -261,7 +261,7 @@ func TestForgedReports(t *testing.T) {
 	forge(otherPort, forgedReports(t, ssrcA, ssrcB)["BYE"])
 	forge(otherPort, forgedReports(t, ssrcA, ssrcB)["RR, BYE"])
 	c.undisturbed(strays)
-	if st := c.Stats().A; st.Remote != (RemoteReport{}) || st.RTT != 0 || st.RxRTCP != 0 {
+	if st := c.Stats().A; st.Remote != (remoteReport{}) || st.RTT != 0 || st.RxRTCP != 0 {
 		t.Errorf("got %+v, %v, %d; want nothing of what was forged", st.Remote, st.RTT, st.RxRTCP)
 	}
 	// Once the side's RTCP is known, the SSRC doesn't help either.
@@ -318,7 +318,7 @@ func TestForgedMuxedReports(t *testing.T) {
 	forge()
 	c.speak()
 	c.undisturbed(strays)
-	if st := c.Close().A; st.Remote != (RemoteReport{}) || st.RTT != 0 || st.RxRTCP != 1 {
+	if st := c.Close().A; st.Remote != (remoteReport{}) || st.RTT != 0 || st.RxRTCP != 1 {
 		t.Errorf("got %+v, %v, %d reports; want one, and nothing of what was forged", st.Remote, st.RTT, st.RxRTCP)
 	}
 }

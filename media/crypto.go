@@ -22,7 +22,7 @@ type Suite uint8
 const (
 	SuiteAESCM128SHA80 Suite = iota + 1 // AES_CM_128_HMAC_SHA1_80
 	SuiteAESCM128SHA32                  // AES_CM_128_HMAC_SHA1_32
-	SuiteAES256CMSHA80                  // AES_256_CM_HMAC_SHA1_80
+	suiteAES256CMSHA80                  // AES_256_CM_HMAC_SHA1_80
 	SuiteAES256CMSHA32                  // AES_256_CM_HMAC_SHA1_32
 	SuiteAEADAES128GCM                  // AEAD_AES_128_GCM
 	SuiteAEADAES256GCM                  // AEAD_AES_256_GCM
@@ -43,7 +43,7 @@ var suites = [...]suiteData{
 	{name: "none"},
 	SuiteAESCM128SHA80: {"AES_CM_128_HMAC_SHA1_80", srtp.ProtectionProfileAes128CmHmacSha1_80, 16, 14, 10, 10, false},
 	SuiteAESCM128SHA32: {"AES_CM_128_HMAC_SHA1_32", srtp.ProtectionProfileAes128CmHmacSha1_32, 16, 14, 4, 10, false},
-	SuiteAES256CMSHA80: {"AES_256_CM_HMAC_SHA1_80", srtp.ProtectionProfileAes256CmHmacSha1_80, 32, 14, 10, 10, false},
+	suiteAES256CMSHA80: {"AES_256_CM_HMAC_SHA1_80", srtp.ProtectionProfileAes256CmHmacSha1_80, 32, 14, 10, 10, false},
 	SuiteAES256CMSHA32: {"AES_256_CM_HMAC_SHA1_32", srtp.ProtectionProfileAes256CmHmacSha1_32, 32, 14, 4, 10, false},
 	SuiteAEADAES128GCM: {"AEAD_AES_128_GCM", srtp.ProtectionProfileAeadAes128Gcm, 16, 12, 16, 16, true},
 	SuiteAEADAES256GCM: {"AEAD_AES_256_GCM", srtp.ProtectionProfileAeadAes256Gcm, 32, 12, 16, 16, true},

@@ -17,7 +17,7 @@ import (
 
 // allSuites are all that there are.
 var allSuites = []Suite{
-	SuiteAESCM128SHA80, SuiteAESCM128SHA32, SuiteAES256CMSHA80, SuiteAES256CMSHA32, SuiteAEADAES128GCM, SuiteAEADAES256GCM,
+	SuiteAESCM128SHA80, SuiteAESCM128SHA32, suiteAES256CMSHA80, SuiteAES256CMSHA32, SuiteAEADAES128GCM, SuiteAEADAES256GCM,
 }
 
 // testKeys are keys that a seed stands for.

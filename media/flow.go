@@ -72,12 +72,12 @@ type flowPath interface {
 	Detach(id flowID)
 }
 
-// PayloadOp says what happens to the payload of an RTP packet.
-type PayloadOp uint8
+// payloadOp says what happens to the payload of an RTP packet.
+type payloadOp uint8
 
 // The operations of a PayloadChange.
 const (
-	PayloadKeep   PayloadOp = iota
+	PayloadKeep   payloadOp = iota
 	PayloadToALaw           // PCMU becomes PCMA
 	PayloadToULaw           // PCMA becomes PCMU
 	PayloadDrop             // the packet is not relayed
@@ -87,7 +87,7 @@ const (
 type PayloadChange struct {
 	From uint8     `cbor:"1,keyasint,omitempty"` // 0 to 127, as To
 	To   uint8     `cbor:"2,keyasint,omitempty"`
-	Op   PayloadOp `cbor:"3,keyasint,omitempty"`
+	Op   payloadOp `cbor:"3,keyasint,omitempty"`
 }
 
 const maxPayloadChanges = 8
@@ -118,7 +118,7 @@ func (r *rewrite) apply(pkt []byte) bool {
 	return true
 }
 
-func (o PayloadOp) apply(pkt []byte) bool {
+func (o payloadOp) apply(pkt []byte) bool {
 	switch o {
 	case PayloadKeep:
 	case PayloadToALaw:

@@ -37,7 +37,7 @@ func TestGap(t *testing.T) {
 		for i := range uint16(100) {
 			was.observe(packet.Header{SSRC: 7, Seq: 1 + i, Timestamp: 160 * uint32(i)}, time.Duration(i)*20*time.Millisecond)
 		}
-		var st StreamState
+		var st streamState
 		same := func(t time.Duration) time.Duration { return t }
 		was.state(&st, same)
 		var s stream

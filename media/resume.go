@@ -205,7 +205,7 @@ func (p *party) resume(s *SideState, exact bool, c clock) {
 	}
 }
 
-func (s *stream) resume(st *StreamState, exact bool, c clock) {
+func (s *stream) resume(st *streamState, exact bool, c clock) {
 	rate := s.rate
 	*s = stream{
 		rate: rate, started: st.Started, ssrc: st.SSRC, base: st.Base, top: st.Top, received: st.Received, expect: st.Expect, jumped: st.Jumped,
@@ -220,7 +220,7 @@ func (s *stream) resume(st *StreamState, exact bool, c clock) {
 
 // resume goes on with what the other side is sent. The source is relayed as it was, so that the receiver sees no break. If
 // something else follows, that begins behind all that can have been sent meanwhile.
-func (o *outlet) resume(st *OutletState, exact bool, c clock) {
+func (o *outlet) resume(st *outletState, exact bool, c clock) {
 	*o = outlet{
 		begun: st.Begun, ssrc: st.SSRC, sourced: st.Sourced, source: st.Source,
 		shift: rewrite{SSRC: st.NewSSRC, TimeOffset: st.NewTime, SeqOffset: st.NewSeq},
@@ -233,7 +233,7 @@ func (o *outlet) resume(st *OutletState, exact bool, c clock) {
 	}
 }
 
-func (c *countersRTP) resume(st *CountState, s *stream, k clock) {
+func (c *countersRTP) resume(st *countState, s *stream, k clock) {
 	c.Digits.Store(st.Digits)
 	if st.First == 0 {
 		return
@@ -243,7 +243,7 @@ func (c *countersRTP) resume(st *CountState, s *stream, k clock) {
 	c.keep(s, packet.Header{SSRC: st.SSRC, PayloadType: st.PayloadType & 0x7f})
 }
 
-func (c *counters) resume(st *CountState) {
+func (c *counters) resume(st *countState) {
 	c.RxPackets.Store(st.RxPackets)
 	c.RxBytes.Store(st.RxBytes)
 	c.TxPackets.Store(st.TxPackets)

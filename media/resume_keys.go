@@ -11,9 +11,9 @@ func (st *SessionState) crypto(side Side) *Crypto {
 	for i := range st.Keys {
 		switch k := &st.Keys[i]; {
 		case k.Side != side:
-		case k.Use == KeyReceive:
+		case k.Use == keyReceive:
 			c.Receive = &k.Keys
-		case k.Use == KeySend:
+		case k.Use == keySend:
 			c.Send = &k.Keys
 		}
 	}
@@ -36,16 +36,16 @@ func (st *SessionState) secure(now, epoch time.Duration) (all [2]secure, err err
 		}
 		s := &all[k.Side]
 		switch k.Use {
-		case KeyReceive:
+		case keyReceive:
 			s.in, err = k.opener(st.Exact)
-		case KeyReceiveFormer:
+		case keyReceiveFormer:
 			s.former, err = k.opener(st.Exact)
 			if s.formerUntil = never; k.Until != 0 {
 				s.formerUntil = c.until(k.Until, formerKeysFor)
 			}
-		case KeySend:
+		case keySend:
 			s.out, err = k.sealer(st)
-		case KeySendEarlier:
+		case keySendEarlier:
 			s.earlier, err = k.sealer(st)
 		default:
 			return all, errState
@@ -84,7 +84,7 @@ func (st *SessionState) reserve() reserve {
 }
 
 // check reports whether the packet numbers are some that can be.
-func (k *KeyState) check() error {
+func (k *keyState) check() error {
 	if err := k.Keys.check(); err != nil {
 		return err
 	}
@@ -106,13 +106,13 @@ func (k *KeyState) check() error {
 
 // opener knows what was received. What a killed process received after the state it does not know: it takes nothing that
 // is not above all that comes first.
-func (k *KeyState) opener(exact bool) (*opener, error) {
+func (k *keyState) opener(exact bool) (*opener, error) {
 	ctx, err := k.Keys.context()
 	if err != nil {
 		return nil, err
 	}
 	o := newOpener(k.Keys, ctx)
-	fill := func(to map[uint32]*window, from []NumberState) {
+	fill := func(to map[uint32]*window, from []numberState) {
 		for _, n := range from {
 			w := &window{top: n.Top, seen: n.Seen, blind: n.Blind}
 			if !exact {
@@ -127,7 +127,7 @@ func (k *KeyState) opener(exact bool) (*opener, error) {
 }
 
 // sealer knows what was sent. If that was after the state, it is below what the state has reserved.
-func (k *KeyState) sealer(st *SessionState) (*sealer, error) {
+func (k *keyState) sealer(st *SessionState) (*sealer, error) {
 	ctx, err := k.Keys.context()
 	if err != nil {
 		return nil, err

@@ -148,7 +148,7 @@ func TestReplaysInTheNextLife(t *testing.T) {
 		}
 		sent = append(sent, out)
 	}
-	st := SessionState{Keys: []KeyState{{Side: SideA, Use: KeyReceive, Keys: keys, Streams: []NumberState{{SSRC: 7, Top: 99, Seen: ^uint64(0)}}}}}
+	st := SessionState{Keys: []keyState{{Side: SideA, Use: keyReceive, Keys: keys, Streams: []numberState{{SSRC: 7, Top: 99, Seen: ^uint64(0)}}}}}
 	secure, err := st.secure(0, 0)
 	if err != nil {
 		t.Fatal(err)

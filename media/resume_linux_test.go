@@ -159,7 +159,7 @@ func TestResumeFromKernel(t *testing.T) {
 			early := c.State()
 			for side := range early.Sides { // as if nothing had come
 				s := &early.Sides[side]
-				s.Latch.Source, s.Latch.SSRC, s.Stream, s.Outlet, s.RTPCount = netip.AddrPort{}, 0, StreamState{}, OutletState{}, CountState{}
+				s.Latch.Source, s.Latch.SSRC, s.Stream, s.Outlet, s.RTPCount = netip.AddrPort{}, 0, streamState{}, outletState{}, countState{}
 			}
 			c.speak(t, 2)
 			if steered {

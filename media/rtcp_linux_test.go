@@ -45,7 +45,7 @@ func TestReportsOfASide(t *testing.T) {
 	}
 	l.control(SideB, &rtcp.ReceiverReport{SSRC: 0x22, Reports: []rtcp.ReceptionReport{block}})
 	st := l.r.ledger.stats(l.w.epoch)
-	if want := (RemoteReport{Reports: 1, FractionLost: 0.25, Lost: -2, JitterMS: 10}); st.B.Remote != want || st.A.Remote != (RemoteReport{}) {
+	if want := (remoteReport{Reports: 1, FractionLost: 0.25, Lost: -2, JitterMS: 10}); st.B.Remote != want || st.A.Remote != (remoteReport{}) {
 		t.Errorf("got %+v, %+v; want %+v of side b", st.A.Remote, st.B.Remote, want)
 	}
 	if st.B.RTT != 30*ms || st.A.RTT != 0 {

@@ -12,8 +12,8 @@ import (
 type SessionState struct {
 	At      time.Duration `cbor:"1,keyasint"` // when it was taken
 	Sides   [2]SideState  `cbor:"2,keyasint"` // by Side
-	Hearing HearingState  `cbor:"3,keyasint,omitzero"`
-	Keys    []KeyState    `cbor:"4,keyasint,omitempty"` // of sides with SRTP
+	Hearing hearingState  `cbor:"3,keyasint,omitzero"`
+	Keys    []keyState    `cbor:"4,keyasint,omitempty"` // of sides with SRTP
 
 	// Resumed is how often the session was resumed by a process that did not know what had been sent last.
 	Resumed uint8 `cbor:"5,keyasint,omitempty"`
@@ -44,24 +44,24 @@ type SideState struct {
 
 	Latch  latch.State    `cbor:"10,keyasint,omitzero"`
 	RTCP   netip.AddrPort `cbor:"11,keyasint,omitzero"` // where its RTCP comes from
-	Stream StreamState    `cbor:"12,keyasint,omitzero"` // what it sends
-	Outlet OutletState    `cbor:"13,keyasint,omitzero"` // what the other side is sent
+	Stream streamState    `cbor:"12,keyasint,omitzero"` // what it sends
+	Outlet outletState    `cbor:"13,keyasint,omitzero"` // what the other side is sent
 
-	RTPCount  CountState `cbor:"14,keyasint,omitzero"`
-	RTCPCount CountState `cbor:"15,keyasint,omitzero"`
+	RTPCount  countState `cbor:"14,keyasint,omitzero"`
+	RTCPCount countState `cbor:"15,keyasint,omitzero"`
 
 	// Crypto is what was set last, if it differs from the keys in use: it was set just before.
 	Crypto *Crypto `cbor:"16,keyasint,omitempty"`
 
 	// Press is what a hand-over tells of keys.
-	Press *PressState `cbor:"18,keyasint,omitempty"`
+	Press *pressState `cbor:"18,keyasint,omitempty"`
 
 	// Playing is the sound towards the side. Who resumes the session plays it again from where it was.
-	Playing PlayState `cbor:"17,keyasint,omitzero"`
+	Playing playState `cbor:"17,keyasint,omitzero"`
 }
 
-// StreamState is what is known of the RTP that a side sends.
-type StreamState struct {
+// streamState is what is known of the RTP that a side sends.
+type streamState struct {
 	Started     bool          `cbor:"1,keyasint,omitempty"`
 	SSRC        uint32        `cbor:"2,keyasint,omitempty"`
 	Base        uint64        `cbor:"3,keyasint,omitempty"`
@@ -91,9 +91,9 @@ type StreamState struct {
 	Gap         time.Duration `cbor:"27,keyasint,omitempty"`
 }
 
-// OutletState is where the one stream of all that is sent to a side stands. Sequence, Timestamp and SentAt are of the last
+// outletState is where the one stream of all that is sent to a side stands. Sequence, Timestamp and SentAt are of the last
 // packet, relayed or our own.
-type OutletState struct {
+type outletState struct {
 	Begun     bool          `cbor:"1,keyasint,omitempty"`
 	SSRC      uint32        `cbor:"2,keyasint,omitempty"`
 	Sourced   bool          `cbor:"3,keyasint,omitempty"`
@@ -111,8 +111,8 @@ type OutletState struct {
 	Blind     bool          `cbor:"15,keyasint,omitempty"`
 }
 
-// CountState are the counters of a flow that no stream has.
-type CountState struct {
+// countState are the counters of a flow that no stream has.
+type countState struct {
 	RxPackets    uint64         `cbor:"1,keyasint,omitempty"`
 	RxBytes      uint64         `cbor:"2,keyasint,omitempty"`
 	TxPackets    uint64         `cbor:"3,keyasint,omitempty"`
@@ -131,8 +131,8 @@ type CountState struct {
 	Refused      netip.AddrPort `cbor:"17,keyasint,omitzero"`
 }
 
-// HearingState is what was heard of the sides, for EventSilent and EventOneWay.
-type HearingState struct {
+// hearingState is what was heard of the sides, for EventSilent and EventOneWay.
+type hearingState struct {
 	Started bool          `cbor:"1,keyasint,omitempty"`
 	Silent  bool          `cbor:"2,keyasint,omitempty"`
 	Last    time.Duration `cbor:"3,keyasint,omitempty"`
@@ -143,36 +143,36 @@ type HearingState struct {
 	Since   time.Duration `cbor:"8,keyasint,omitempty"`
 }
 
-// PlayState is how far a sound was played.
-type PlayState struct {
+// playState is how far a sound was played.
+type playState struct {
 	Playing bool          `cbor:"1,keyasint,omitempty"`
 	ID      uint64        `cbor:"2,keyasint,omitempty"`
 	At      time.Duration `cbor:"3,keyasint,omitempty"` // from its beginning, for Play.From
 }
 
-// KeyUse says what keys are for.
-type KeyUse uint8
+// keyUse says what keys are for.
+type keyUse uint8
 
 // What the keys of a side are for.
 const (
-	KeyReceive KeyUse = iota
-	KeyReceiveFormer
-	KeySend
-	KeySendEarlier
+	keyReceive keyUse = iota
+	keyReceiveFormer
+	keySend
+	keySendEarlier
 )
 
-// KeyState is the keys of one direction of a side, with the packet numbers under them.
-type KeyState struct {
+// keyState is the keys of one direction of a side, with the packet numbers under them.
+type keyState struct {
 	Side    Side          `cbor:"1,keyasint,omitempty"`
-	Use     KeyUse        `cbor:"2,keyasint,omitempty"`
+	Use     keyUse        `cbor:"2,keyasint,omitempty"`
 	Keys    Keys          `cbor:"3,keyasint"`
 	Until   time.Duration `cbor:"4,keyasint,omitempty"` // of KeyReceiveFormer: when they end
-	Streams []NumberState `cbor:"5,keyasint,omitempty"` // RTP
-	Reports []NumberState `cbor:"6,keyasint,omitempty"` // RTCP
+	Streams []numberState `cbor:"5,keyasint,omitempty"` // RTP
+	Reports []numberState `cbor:"6,keyasint,omitempty"` // RTCP
 }
 
-// NumberState is the highest packet number of a source, with its roll-over counter, and which of the 63 below it were met.
-type NumberState struct {
+// numberState is the highest packet number of a source, with its roll-over counter, and which of the 63 below it were met.
+type numberState struct {
 	SSRC  uint32 `cbor:"1,keyasint"`
 	Top   uint64 `cbor:"2,keyasint,omitempty"`
 	Seen  uint64 `cbor:"3,keyasint,omitempty"`

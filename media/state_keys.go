@@ -2,20 +2,20 @@ package media
 
 import "time"
 
-// PressState is what a hand-over tells of keys: of those that the side presses, and of digits that are sent in place of its
+// pressState is what a hand-over tells of keys: of those that the side presses, and of digits that are sent in place of its
 // packets. After a kill they are over: a digit must not be sent twice.
-type PressState struct {
+type pressState struct {
 	Listening bool          `cbor:"1,keyasint,omitempty"`
-	Current   EventState    `cbor:"2,keyasint,omitzero"`
+	Current   eventState    `cbor:"2,keyasint,omitzero"`
 	Earlier   uint64        `cbor:"3,keyasint,omitempty"`
 	Duration  uint16        `cbor:"4,keyasint,omitempty"`
 	Heard     time.Duration `cbor:"5,keyasint,omitempty"`
-	Past      []EventState  `cbor:"6,keyasint,omitempty"`
+	Past      []eventState  `cbor:"6,keyasint,omitempty"`
 
 	MaskUntil time.Duration `cbor:"7,keyasint,omitempty"`
-	MaskPast  []EventState  `cbor:"8,keyasint,omitempty"`
+	MaskPast  []eventState  `cbor:"8,keyasint,omitempty"`
 
-	Tones     []ToneState   `cbor:"9,keyasint,omitempty"` // the first is being sent, if Dialing
+	Tones     []toneState   `cbor:"9,keyasint,omitempty"` // the first is being sent, if Dialing
 	Dialing   bool          `cbor:"10,keyasint,omitempty"`
 	Next      time.Duration `cbor:"11,keyasint,omitempty"`
 	Started   time.Duration `cbor:"12,keyasint,omitempty"`
@@ -24,15 +24,15 @@ type PressState struct {
 	Timestamp uint32        `cbor:"15,keyasint,omitempty"`
 }
 
-// EventState is a telephone-event.
-type EventState struct {
+// eventState is a telephone-event.
+type eventState struct {
 	SSRC      uint32 `cbor:"1,keyasint,omitempty"`
 	Timestamp uint32 `cbor:"2,keyasint,omitempty"`
 	Code      uint8  `cbor:"3,keyasint,omitempty"`
 }
 
-// ToneState is a digit that is to be sent.
-type ToneState struct {
+// toneState is a digit that is to be sent.
+type toneState struct {
 	Code        uint8         `cbor:"1,keyasint,omitempty"`
 	PayloadType uint8         `cbor:"2,keyasint,omitempty"`
 	Rate        int64         `cbor:"3,keyasint"`
@@ -40,8 +40,8 @@ type ToneState struct {
 }
 
 // press is nil where there is nothing to tell.
-func (ep *endpoint) press(at func(time.Duration) time.Duration) *PressState {
-	st := &PressState{}
+func (ep *endpoint) press(at func(time.Duration) time.Duration) *pressState {
+	st := &pressState{}
 	l, m, d := ep.listener, ep.masker, ep.dialer
 	if l != nil {
 		st.Listening, st.Current, st.Earlier, st.Duration = l.listening, l.current.state(), l.earlier, l.duration
@@ -66,7 +66,7 @@ func (ep *endpoint) press(at func(time.Duration) time.Duration) *PressState {
 }
 
 // resume goes on with keys.
-func (ep *endpoint) resume(st *PressState, c clock) {
+func (ep *endpoint) resume(st *pressState, c clock) {
 	if l := ep.listener; l != nil {
 		l.listening, l.current, l.earlier, l.duration = st.Listening, st.Current.id(), st.Earlier, st.Duration
 		l.heard, l.past = c.past(st.Heard), pastOf(st.Past)
@@ -92,27 +92,27 @@ func (ep *endpoint) resume(st *PressState, c clock) {
 	ep.dialer = d
 }
 
-func (id eventID) state() EventState {
-	return EventState{SSRC: id.ssrc, Timestamp: id.timestamp, Code: id.code}
+func (id eventID) state() eventState {
+	return eventState{SSRC: id.ssrc, Timestamp: id.timestamp, Code: id.code}
 }
 
-func (s EventState) id() eventID {
+func (s eventState) id() eventID {
 	return eventID{ssrc: s.SSRC, timestamp: s.Timestamp, code: s.Code}
 }
 
-func (t tone) state() ToneState {
-	return ToneState{Code: t.code, PayloadType: t.payloadType, Rate: t.rate, Duration: t.duration}
+func (t tone) state() toneState {
+	return toneState{Code: t.code, PayloadType: t.payloadType, Rate: t.rate, Duration: t.duration}
 }
 
 // state is the events from the oldest on.
-func (e *pastEvents) state() (all []EventState) {
+func (e *pastEvents) state() (all []eventState) {
 	for i := range e.met {
 		all = append(all, e.ids[(e.next-e.met+i+eventsKept)%eventsKept].state())
 	}
 	return all
 }
 
-func pastOf(all []EventState) (e pastEvents) {
+func pastOf(all []eventState) (e pastEvents) {
 	for _, s := range all {
 		e.add(s.id())
 	}

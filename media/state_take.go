@@ -64,9 +64,9 @@ func (st *SessionState) uses(side Side, c *Crypto) bool {
 	for i := range st.Keys {
 		switch k := &st.Keys[i]; {
 		case k.Side != side:
-		case k.Use == KeyReceive:
+		case k.Use == keyReceive:
 			is.Receive = &k.Keys
-		case k.Use == KeySend:
+		case k.Use == keySend:
 			is.Send = &k.Keys
 		}
 	}
@@ -83,7 +83,7 @@ func (r *relay) state(st *SessionState, epoch time.Duration) {
 		return epoch + t
 	}
 	h := &r.hearing
-	st.Hearing = HearingState{
+	st.Hearing = hearingState{
 		Started: h.started, Silent: h.silent, Last: at(h.last), Spoke: h.spoke, SpokeAt: at(h.spokeAt),
 		Judged: h.judged, Missing: h.missing, Since: at(h.since),
 	}
@@ -100,7 +100,7 @@ func (r *relay) state(st *SessionState, epoch time.Duration) {
 				s.Press = ep.press(at)
 			}
 			if p := r.endpoint[side.Other()][RTP].playing(); p != nil {
-				s.Playing = PlayState{Playing: true, ID: p.play.ID, At: p.position()}
+				s.Playing = playState{Playing: true, ID: p.play.ID, At: p.position()}
 			}
 		}
 		r.ledger.flow[i][RTP].state(&s.RTPCount, at)
@@ -120,8 +120,8 @@ func (ep *endpoint) playing() *player {
 	return ep.player
 }
 
-func (s *stream) state(st *StreamState, at func(time.Duration) time.Duration) {
-	*st = StreamState{
+func (s *stream) state(st *streamState, at func(time.Duration) time.Duration) {
+	*st = streamState{
 		Started: s.started, SSRC: s.ssrc, Base: s.base, Top: s.top, Received: s.received, Expect: s.expect, Jumped: s.jumped,
 		Recent: s.losses.Recent, Older: s.losses.Older, Run: s.losses.Run, Runs: s.losses.Runs, Longest: s.losses.Longest,
 		LostPast: s.lostPast, WrapsPast: s.wrapsPast, Duplicates: s.duplicates, Reordered: s.reordered, SSRCChanges: s.ssrcChanges,
@@ -132,8 +132,8 @@ func (s *stream) state(st *StreamState, at func(time.Duration) time.Duration) {
 }
 
 // state writes where the stream stands. If the source is relayed, its last packet was sent last.
-func (o *outlet) state(st *OutletState, s *stream, exact bool, at func(time.Duration) time.Duration) {
-	*st = OutletState{
+func (o *outlet) state(st *outletState, s *stream, exact bool, at func(time.Duration) time.Duration) {
+	*st = outletState{
 		Begun: o.begun, SSRC: o.ssrc, Sourced: o.sourced, Source: o.source,
 		NewSSRC: o.shift.SSRC, NewTime: o.shift.TimeOffset, NewSeq: o.shift.SeqOffset,
 		Owed: o.owed, Unsure: o.unsure, Edge: o.edge, LateTil: at(o.lateTil), Blind: o.blind,
@@ -145,7 +145,7 @@ func (o *outlet) state(st *OutletState, s *stream, exact bool, at func(time.Dura
 	st.Sequence, st.Timestamp, st.SentAt = last.seq, last.timestamp, at(last.at)
 }
 
-func (c *counters) state(st *CountState, at func(time.Duration) time.Duration) {
+func (c *counters) state(st *countState, at func(time.Duration) time.Duration) {
 	st.RxPackets, st.RxBytes = c.RxPackets.Load(), c.RxBytes.Load()
 	st.TxPackets, st.TxBytes = c.TxPackets.Load(), c.TxBytes.Load()
 	if d := c.drops.Load(); d != nil {
@@ -183,16 +183,16 @@ func (r *relay) keys(st *SessionState, at func(time.Duration) time.Duration) {
 	if keys == 0 {
 		return
 	}
-	st.Keys = make([]KeyState, 0, keys)
-	all := make([]NumberState, 0, sources)
+	st.Keys = make([]keyState, 0, keys)
+	all := make([]numberState, 0, sources)
 	for i := range r.secure {
 		s := &r.secure[i]
-		for use, o := range []*opener{KeyReceive: s.in, KeyReceiveFormer: s.former} {
+		for use, o := range []*opener{keyReceive: s.in, keyReceiveFormer: s.former} {
 			if !o.keyed() {
 				continue
 			}
-			k := KeyState{Side: Side(i), Use: KeyUse(use), Keys: o.keys}
-			if KeyUse(use) == KeyReceiveFormer && s.formerUntil != never {
+			k := keyState{Side: Side(i), Use: keyUse(use), Keys: o.keys}
+			if keyUse(use) == keyReceiveFormer && s.formerUntil != never {
 				k.Until = at(s.formerUntil)
 			}
 			all, k.Streams, k.Reports = o.state(all)
@@ -202,34 +202,34 @@ func (r *relay) keys(st *SessionState, at func(time.Duration) time.Duration) {
 			if !o.keyed() {
 				continue
 			}
-			k := KeyState{Side: Side(i), Use: KeySend + KeyUse(use), Keys: o.keys}
+			k := keyState{Side: Side(i), Use: keySend + keyUse(use), Keys: o.keys}
 			all, k.Streams, k.Reports = o.state(all)
 			st.Keys = append(st.Keys, k)
 		}
 	}
 }
 
-func (o *opener) state(all []NumberState) (rest, streams, reports []NumberState) {
+func (o *opener) state(all []numberState) (rest, streams, reports []numberState) {
 	first := len(all)
 	for ssrc, w := range o.streams {
-		all = append(all, NumberState{SSRC: ssrc, Top: w.top, Seen: w.seen, Blind: w.blind})
+		all = append(all, numberState{SSRC: ssrc, Top: w.top, Seen: w.seen, Blind: w.blind})
 	}
 	between := len(all)
 	for ssrc, w := range o.reports {
-		all = append(all, NumberState{SSRC: ssrc, Top: w.top, Seen: w.seen, Blind: w.blind})
+		all = append(all, numberState{SSRC: ssrc, Top: w.top, Seen: w.seen, Blind: w.blind})
 	}
 	return all, all[first:between:between], all[between:len(all):len(all)]
 }
 
-func (s *sealer) state(all []NumberState) (rest, streams, reports []NumberState) {
+func (s *sealer) state(all []numberState) (rest, streams, reports []numberState) {
 	first := len(all)
 	for ssrc, n := range s.streams {
-		all = append(all, NumberState{SSRC: ssrc, Top: n.top, Seen: n.seen, Shift: n.shift, Bound: n.bound, Blind: n.follow})
+		all = append(all, numberState{SSRC: ssrc, Top: n.top, Seen: n.seen, Shift: n.shift, Bound: n.bound, Blind: n.follow})
 	}
 	between := len(all)
 	for ssrc, bound := range s.reports {
 		index, _ := s.ctx.Index(ssrc)
-		all = append(all, NumberState{SSRC: ssrc, Top: uint64(index), Bound: bound})
+		all = append(all, numberState{SSRC: ssrc, Top: uint64(index), Bound: bound})
 	}
 	return all, all[first:between:between], all[between:len(all):len(all)]
 }

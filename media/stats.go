@@ -67,7 +67,7 @@ type SideStats struct {
 	// RTT is the smoothed round trip between us and the side, from its reception reports (RFC 3550 §6.4.1); 0 means
 	// unknown.
 	RTT    time.Duration
-	Remote RemoteReport // the side's report about the stream that is sent to it
+	Remote remoteReport // the side's report about the stream that is sent to it
 
 	// MOS is the listening quality of what is received from the side, 1.0 to 4.5 (ITU-T G.107). 0 means unknown: less
 	// than a second of packets, or no figures for Peer.Codec.
@@ -81,8 +81,8 @@ type SideStats struct {
 	LastRTP     time.Time      // of the last one
 }
 
-// RemoteReport is a side's last reception report about the stream that is relayed to it (RFC 3550 §6.4.1).
-type RemoteReport struct {
+// remoteReport is a side's last reception report about the stream that is relayed to it (RFC 3550 §6.4.1).
+type remoteReport struct {
 	Reports      uint64  // that came so far; 0: the rest is unknown
 	FractionLost float64 // since the report before it, 0 to 1
 	Lost         int64   // since the stream began; negative where packets came twice
@@ -218,7 +218,7 @@ func (l *ledger) side(s Side, epoch time.Time) SideStats {
 		JitterMaxMS:  math.Float64frombits(heard.JitterMax.Load()),
 		JitterMeanMS: math.Float64frombits(heard.JitterMean.Load()),
 		RTT:          time.Duration(reported.RTT.Load()),
-		Remote: RemoteReport{
+		Remote: remoteReport{
 			Reports:      reported.Reports.Load(),
 			FractionLost: math.Float64frombits(reported.RemoteLoss.Load()),
 			Lost:         reported.RemoteLost.Load(),

@@ -134,7 +134,7 @@ func (s *Agent) Leave() { s.sip.leave() }
 
 // drops says whether the agent ignores a datagram.
 func (s *Agent) drops(b []byte) bool {
-	if s.Fault().Kind != FaultSilent {
+	if s.Fault().Kind != faultSilent {
 		return false
 	}
 	method, _, _ := strings.Cut(string(b[:min(len(b), 8)]), " ")
@@ -147,7 +147,7 @@ func (s *Agent) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 		reply(req, tx, sip.StatusBadRequest, "Incomplete INVITE")
 		return
 	}
-	if s.sip.accept != nil && s.Fault().Kind == FaultSilent {
+	if s.sip.accept != nil && s.Fault().Kind == faultSilent {
 		return
 	}
 	if tagOf(req.To().Params) != "" {
@@ -175,7 +175,7 @@ func (s *Agent) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 	switch f := s.Fault(); {
 	case code != 0:
 		s.refuse(c, code, reason)
-	case f.Kind == FaultEarly:
+	case f.Kind == faultEarly:
 		s.early(c, media, f.After)
 	case s.ring(c):
 		s.answer(c, media)

@@ -117,7 +117,7 @@ func TestManyCallsKeepApart(t *testing.T) {
 
 func TestSilentAgent(t *testing.T) {
 	t.Parallel()
-	h, c := start(t, AgentOptions{Fault: Fault{Kind: FaultSilent}}), startCarrier(t)
+	h, c := start(t, AgentOptions{Fault: Fault{Kind: faultSilent}}), startCarrier(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	r, err := c.Call(ctx, h.call(number))
@@ -146,14 +146,14 @@ func TestFaultsOfTheAgent(t *testing.T) {
 		}
 	})
 	t.Run("early", func(t *testing.T) {
-		h.SetFault(Fault{Kind: FaultEarly, After: 300 * time.Millisecond})
+		h.SetFault(Fault{Kind: faultEarly, After: 300 * time.Millisecond})
 		r := place(t, c, h.call(number))
 		if took := r.EndedAt.Sub(r.InvitedAt); r.Status != 503 || took < 300*time.Millisecond {
 			t.Errorf("got %d after %v", r.Status, took)
 		}
 	})
 	t.Run("early media", func(t *testing.T) {
-		h.SetFault(Fault{Kind: FaultEarly, After: time.Hour})
+		h.SetFault(Fault{Kind: faultEarly, After: time.Hour})
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() {
 			defer cancel()

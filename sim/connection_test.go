@@ -54,7 +54,7 @@ func TestSilenceEndsTheCall(t *testing.T) {
 	}
 	defer conn.Close()
 	silent, _ := netip.ParseAddrPort(conn.LocalAddr().String())
-	if _, err := callOne(t, Peer{Network: "UDP", Addr: silent}, nil, 50*time.Millisecond); !errors.Is(err, ErrSilent) {
+	if _, err := callOne(t, Peer{Network: "UDP", Addr: silent}, nil, 50*time.Millisecond); !errors.Is(err, errSilent) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -32,10 +32,10 @@ const (
 	FaultReused    FaultKind = "reused"    // ids of an answer repeat earlier ids
 	FaultCRLF      FaultKind = "crlf"      // ids of an answer contain a line break and a header
 	FaultEmptyID   FaultKind = "emptyid"   // ids of an answer are empty
-	FaultSilent    FaultKind = "silent"    // an INVITE gets no response at all
+	faultSilent    FaultKind = "silent"    // an INVITE gets no response at all
 	FaultBusy      FaultKind = "busy"      // an INVITE gets 486
 	FaultStatus    FaultKind = "status"    // an INVITE gets this SIP status
-	FaultEarly     FaultKind = "early"     // 183 with early media at once, 503 after a while
+	faultEarly     FaultKind = "early"     // 183 with early media at once, 503 after a while
 	FaultLate      FaultKind = "late"      // 180 at once, 200 after a while
 	FaultHangup    FaultKind = "hangup"    // the agent hangs up a while after its answer
 )
@@ -59,12 +59,12 @@ func ParseFault(s string) (Fault, error) {
 		Usage: FaultUsage,
 		Plain: []FaultKind{
 			FaultNone, FaultFailed, Fault500, FaultHang, FaultMalformed, FaultReset, Fault401, Fault403, FaultRedirect,
-			FaultGzipBomb, FaultHuge, FaultEcho, FaultTypes, FaultReused, FaultCRLF, FaultEmptyID, FaultSilent, FaultBusy,
+			FaultGzipBomb, FaultHuge, FaultEcho, FaultTypes, FaultReused, FaultCRLF, FaultEmptyID, faultSilent, FaultBusy,
 		},
 		After: map[FaultKind]time.Duration{
-			FaultSlow: 2 * time.Second, FaultHangup: 2 * time.Second, FaultEarly: time.Second, FaultLate: 10 * time.Second, Fault429: 0,
+			FaultSlow: 2 * time.Second, FaultHangup: 2 * time.Second, faultEarly: time.Second, FaultLate: 10 * time.Second, Fault429: 0,
 		},
-		Status: map[FaultKind]Statuses{FaultStatus: {300, 699, true}, FaultHTML: {200, 599, false}},
+		Status: map[FaultKind]statuses{FaultStatus: {300, 699, true}, FaultHTML: {200, 599, false}},
 	}.Parse(s)
 }
 
@@ -73,11 +73,11 @@ type FaultSet struct {
 	Usage  string                      // lists them
 	Plain  []FaultKind                 // no argument
 	After  map[FaultKind]time.Duration // a duration; the value is the default
-	Status map[FaultKind]Statuses      // a status
+	Status map[FaultKind]statuses      // a status
 }
 
-// Statuses is a range of statuses.
-type Statuses struct {
+// statuses is a range of statuses.
+type statuses struct {
 	Low, High int
 	Required  bool
 }

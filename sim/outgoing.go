@@ -20,8 +20,8 @@ const (
 	maxRefers      = 4 // transfers of one call that may wait for its goroutine
 )
 
-// ErrSilent means that nothing came back within CarrierCall.Silence.
-var ErrSilent = errors.New("nothing came back")
+// errSilent means that nothing came back within CarrierCall.Silence.
+var errSilent = errors.New("nothing came back")
 
 // outgoing is a call of a carrier. The goroutine that called Call owns it; handlers
 // use only bye, refers, stream and update.
@@ -142,7 +142,7 @@ func (o *outgoing) await(ctx context.Context, tx sip.ClientTransaction) (*sip.Re
 		case <-over:
 			return nil, lost
 		case <-silence:
-			return nil, ErrSilent
+			return nil, errSilent
 		case <-tx.Done():
 			return nil, errors.Join(cause, tx.Err())
 		case <-giveUp:

@@ -10,7 +10,7 @@ import (
 
 // reception is the RTP that one end received. The stream's lock guards it.
 type reception struct {
-	stats  RTPStats
+	stats  rtpStats
 	source netip.AddrPort
 	heard  []byte // by timestamp, gaps filled with silence
 	law    codec  // of heard: that of the first packet

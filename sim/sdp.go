@@ -26,7 +26,7 @@ type remoteMedia struct {
 func parseSDP(body []byte) (remoteMedia, error) {
 	m, err := parseAnySDP(body)
 	if err == nil {
-		err = m.allows(SRTPOff)
+		err = m.allows(srtpOff)
 	}
 	return m, err
 }

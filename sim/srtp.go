@@ -13,7 +13,7 @@ import (
 
 // The values of AgentOptions.SRTP.
 const (
-	SRTPOff      = ""
+	srtpOff      = ""
 	SRTPOptional = "optional"
 	SRTPRequired = "required"
 )
@@ -58,7 +58,7 @@ func (m *remoteMedia) allows(wanted string) error {
 	switch {
 	case !m.secure && wanted == SRTPRequired:
 		return errPlain
-	case m.secure && wanted == SRTPOff:
+	case m.secure && wanted == srtpOff:
 		return errSecure
 	}
 	return nil

@@ -34,8 +34,8 @@ type PacketMark struct {
 	At   int64 // Unix time in nanoseconds
 }
 
-// RTPStats are the counters of one end of one call.
-type RTPStats struct {
+// rtpStats are the counters of one end of one call.
+type rtpStats struct {
 	Sent       uint64
 	Received   uint64 // without duplicates
 	Lost       uint64
@@ -54,7 +54,7 @@ type RTPStats struct {
 type Media struct {
 	Heard      []int16 // the first 20 s, decoded, 8 kHz
 	Digits     string
-	RTP        RTPStats
+	RTP        rtpStats
 	SentMarks  []PacketMark // only of an ended call
 	HeardMarks []PacketMark
 }
