@@ -104,7 +104,7 @@ type Ready struct {
 type Verified struct{ stir.Result }
 
 // MediaLost says that no RTP came from either side for media.timeout, or, if none
-// has come since the answer, for media.start_timeout.
+// has come since the answer, for media.timeout.
 type MediaLost struct {
 	For   time.Duration
 	Never bool
