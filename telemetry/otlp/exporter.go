@@ -36,12 +36,12 @@ const (
 
 // Options say where the traces go.
 type Options struct {
-	Endpoint      string  // the whole URL
-	Token         string  // a bearer token; empty: none
-	SampleRatio   float64 // the share of calls whose spans are sent
-	Node          string  // service.instance.id; empty: none
-	Version       string  // service.version
-	Log           zerolog.Logger
+	Endpoint    string  // the whole URL
+	Token       string  // a bearer token; empty: none
+	SampleRatio float64 // the share of calls whose spans are sent
+	Node        string  // service.instance.id; empty: none
+	Version     string  // service.version
+	Log         zerolog.Logger
 
 	transport http.RoundTripper // nil: the network
 }
