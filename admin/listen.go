@@ -8,8 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/user"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -29,9 +27,7 @@ const (
 // Address is where Listen listens: a TCP address, or a Unix socket.
 type Address struct {
 	TCP    string
-	Socket string      // its path; empty: TCP
-	Mode   fs.FileMode // of the socket
-	Group  string      // of the socket, by name or number; empty: that of the process
+	Socket string // its path; empty: TCP
 
 	// Given is a listener for the address that another process has opened; nil: Listen opens one.
 	Given net.Listener
@@ -124,32 +120,15 @@ func bindUnix(ctx context.Context, path string) (*net.UnixListener, error) {
 	return socket, nil
 }
 
-// settle gives a socket its permissions, its group and its name.
+// socketMode lets the process's user and group send requests.
+const socketMode fs.FileMode = 0o660
+
+// settle gives a socket its permissions and its name.
 func settle(prepared string, at Address) error {
-	if at.Group != "" {
-		gid, err := groupID(at.Group)
-		if err != nil {
-			return err
-		}
-		if err := os.Chown(prepared, -1, gid); err != nil {
-			return fmt.Errorf("group %s: %w; the user of the process must be a member of it", at.Group, err)
-		}
-	}
-	if err := os.Chmod(prepared, at.Mode); err != nil {
+	if err := os.Chmod(prepared, socketMode); err != nil {
 		return err
 	}
 	return os.Rename(prepared, at.Socket)
-}
-
-func groupID(group string) (int, error) {
-	if gid, err := strconv.Atoi(group); err == nil {
-		return gid, nil
-	}
-	g, err := user.LookupGroup(group)
-	if err != nil {
-		return 0, fmt.Errorf("there is no group %q; write one of /etc/group", group)
-	}
-	return strconv.Atoi(g.Gid)
 }
 
 // Addr is the socket's address by its last name.

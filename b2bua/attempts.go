@@ -131,8 +131,8 @@ func (a *attempt) status() int {
 }
 
 // readAnswer reads the target's answer, of at most limit bytes.
-func (a *attempt) readAnswer(body []byte, limit int) (*sdp.Description, error) {
-	return a.line.readAnswer(body, a.formats, limit)
+func (a *attempt) readAnswer(body []byte) (*sdp.Description, error) {
+	return a.line.readAnswer(body, a.formats)
 }
 
 // callID is the Call-ID of an attempt's INVITE, empty where none went out.

@@ -58,7 +58,7 @@ func badOffer(err error) (code int, why cause.Cause, header sip.Header) {
 // its address, port and codec don't change during the set-up.
 func (c *Call) takeAnswer(body []byte) error {
 	a := c.attempts.current
-	answer, err := a.readAnswer(body, c.server.cfg.SIP.Limits.SDP)
+	answer, err := a.readAnswer(body)
 	if err != nil {
 		return err
 	}
@@ -79,10 +79,9 @@ func (c *Call) takeAnswer(body []byte) error {
 	return nil
 }
 
-// readAnswer reads the leg's answer, of at most limit bytes, to our offer of these
-// formats.
-func (l *legOnWire) readAnswer(body []byte, offered []sdp.Format, limit int) (*sdp.Description, error) {
-	if len(body) > limit {
+// readAnswer reads the leg's answer to our offer of these formats.
+func (l *legOnWire) readAnswer(body []byte, offered []sdp.Format) (*sdp.Description, error) {
+	if len(body) > message.MaxSDP {
 		return nil, sdp.ErrTooLong
 	}
 	answer, err := sdp.Read(body, l.crypto.AcceptAnswer())

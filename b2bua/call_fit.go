@@ -23,7 +23,7 @@ func (c *Call) fit(out *outbound.Draft, l *leg.Leg, f ready) (*sip.Request, erro
 	case over && a.target.Dial.Overflow == config.OverflowTCP && !f.TriedTCP:
 		return nil, errWantsTCP
 	case over:
-		err = out.Trim(a.target.Dial.Budget, size)
+		err = out.Trim(outbound.BudgetOf(a.target.Dial), size)
 	}
 	c.noteDropped(a, out, whole) // also what can't be passed on
 	return req, err
@@ -37,7 +37,7 @@ func (c *Call) shorten(a *attempt, out *outbound.Draft, l *leg.Leg, more int) (r
 	if !outbound.OverBudget(a.target.Dial, out.Measure(whole)) {
 		return nil, true
 	}
-	err := out.Trim(a.target.Dial.Budget, size)
+	err := out.Trim(outbound.BudgetOf(a.target.Dial), size)
 	c.noteDropped(a, out, whole)
 	if err != nil {
 		c.log.Warn().Err(err).Str("target", a.target.Dial.Name).Int("attempt", a.number).Msg("no room for credentials")

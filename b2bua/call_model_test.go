@@ -86,7 +86,7 @@ routes:
 		pick([]string{"local", "local", "relay"}, c.Transfer), pick([]string{"auto", "relay", "absorb"}, c.Reinvite),
 		pick([]string{"relay", "info", "rfc4733"}, c.DTMF), auth, pick([]string{"agent", "agent, spare"}, c.Targets),
 		pick([]string{"immediate", "on-target", "none"}, c.Ringing), kind,
-		pick([]string{"", "", ", rescue: {targets: [spare, agent], times: 2}"}, c.Rescue))
+		pick([]string{"", "", ", rescue: {targets: [spare, agent]}"}, c.Rescue))
 }
 
 // modelChecks is how many cases are run where nobody says how many.

@@ -53,7 +53,7 @@ func notAcceptable() leg.Reject { return rejection(488, warning("305 "+sdp.ErrNo
 func (c *Call) readOffered(from *legOnWire, f leg.Offered) (*sdp.Description, bool) {
 	err := sdp.ErrTooLong
 	var d *sdp.Description
-	if len(f.SDP) <= c.server.cfg.SIP.Limits.SDP {
+	if len(f.SDP) <= message.MaxSDP {
 		d, err = sdp.Read(f.SDP, from.crypto.Accept())
 	}
 	if err == nil && !c.media.reaches(c.side(from), d) {
@@ -198,7 +198,7 @@ func (c *Call) onAnswerReady(from *legOnWire, f leg.AnswerReady) error {
 
 // answerOf gives the side that wanted a change the other side's answer.
 func (c *Call) answerOf(x *exchange, f leg.AnswerReady) {
-	answer, err := x.to.readAnswer(f.SDP, x.formats, c.server.cfg.SIP.Limits.SDP)
+	answer, err := x.to.readAnswer(f.SDP, x.formats)
 	if err != nil || x.withdrawn {
 		if err != nil {
 			c.peerLog.Warn().Err(err).Stringer("side", c.side(x.to)).Msg("answer to a change not usable")
@@ -302,7 +302,7 @@ func (c *Call) ownOfferAnswered(from *legOnWire, f leg.AnswerReady) error {
 	if f.SDP == nil {
 		return errNoAnswer
 	}
-	answer, err := from.readAnswer(f.SDP, c.agreement.SentTo[side], c.server.cfg.SIP.Limits.SDP)
+	answer, err := from.readAnswer(f.SDP, c.agreement.SentTo[side])
 	if err == nil && !sdp.Includes(answer.Formats(), c.agreement.Codec[side]) {
 		err = sdp.ErrNoCodec
 	}

@@ -110,11 +110,14 @@ func (c *Call) endWait() {
 	c.times.queueUntil, c.times.setupUntil = time.Time{}, time.Now().Add(c.queued.left)
 }
 
+// queueFull is what a caller gets that finds no room in the queue, or has waited in vain: 486 Busy Here.
+const queueFull = 486
+
 // unplaced refuses a caller who gets no place.
 func (c *Call) unplaced(why peers.Limit) phase {
 	switch why {
 	case peers.LimitQueue, peers.LimitWait:
-		return c.refuse(c.route.Queue.Status, why.Cause())
+		return c.refuse(queueFull, why.Cause())
 	case peers.LimitClosed:
 		return c.refuse(503, why.Cause(), leg.RetryAfter())
 	default:

@@ -27,15 +27,18 @@ type loss struct {
 	q850  int
 }
 
-// rescuing is the section of the call's route; its zero value rescues nobody.
-func (c *Call) rescuing() *config.Rescue {
-	if c.route == nil || c.route.Rescue == nil {
-		return &noRescue
-	}
-	return c.route.Rescue
-}
+const (
+	// blamedWithin is how soon after its answer an agent's BYE without a reason counts as a failure.
+	blamedWithin = 10 * time.Second
+	// deadAfter is for how long an agent may send no RTP, while the caller does, until it counts as dead. Platforms are silent for
+	// five seconds while nothing is wrong: between two sentences, where they send no silence.
+	deadAfter = 20 * time.Second
+	// mostRescues is how often one call is rescued.
+	mostRescues = 1
+)
 
-var noRescue config.Rescue
+// rescuing reports whether the call's route keeps the caller of an agent that dies.
+func (c *Call) rescuing() bool { return c.route != nil && c.route.Rescue != nil }
 
 // isDead says whether an agent's leg has ended by a failure: without a BYE; by a BYE that
 // gives one as its reason (RFC 3326); by one without a reason soon after the answer.
@@ -46,7 +49,7 @@ func (c *Call) isDead(f leg.Gone) bool {
 	case f.Q850 != 0:
 		return cause.IsFailure(f.Q850)
 	default:
-		return time.Since(c.bridge.answeredAt(c)) < c.rescuing().Window
+		return c.rescuing() && time.Since(c.bridge.answeredAt(c)) < blamedWithin
 	}
 }
 
@@ -62,8 +65,7 @@ func (a *attempt) answeredAt(c *Call) time.Time {
 // rescue keeps the caller of an agent whose leg has died, and tries those that may take
 // over. False: the route has nobody for it, and the call ends.
 func (c *Call) rescue(l loss) bool {
-	r := c.rescuing()
-	if c.rescues >= r.Times || c.bridge.plan.reason == record.ReasonTransfer || c.a.leg.AnswerWaits() {
+	if !c.rescuing() || c.rescues >= mostRescues || c.bridge.plan.reason == record.ReasonTransfer || c.a.leg.AnswerWaits() {
 		return false
 	}
 	vars := c.vars
@@ -71,6 +73,7 @@ func (c *Call) rescue(l loss) bool {
 		Cause: string(l.cause), Target: c.bridge.target.Dial.Name,
 		Seconds: strconv.FormatFloat(time.Since(c.times.answered).Seconds(), 'f', 0, 64),
 	}
+	r := c.route.Rescue
 	if r.To != "" {
 		vars.To = template.Party{Number: r.To, User: r.To}
 	}
@@ -140,17 +143,17 @@ const looksPerSilence = 4
 // listenToAgent begins to look whether the agent is heard.
 func (c *Call) listenToAgent() {
 	c.hearing = hearing{}
-	if r := c.rescuing(); r.Silence > 0 && c.rescues < r.Times {
+	if c.rescuing() && c.rescues < mostRescues {
 		now := time.Now()
-		c.hearing = hearing{at: now.Add(r.Silence / looksPerSilence), since: now}
+		c.hearing = hearing{at: now.Add(deadAfter / looksPerSilence), since: now}
 	}
 }
 
 // look notes whether the agent was heard since the last look. After too long a silence,
 // in which the caller was heard, its leg is given up.
 func (c *Call) look(now time.Time) {
-	h, silence := &c.hearing, c.rescuing().Silence
-	h.at = now.Add(silence / looksPerSilence)
+	h := &c.hearing
+	h.at = now.Add(deadAfter / looksPerSilence)
 	stats := c.media.session.Stats()
 	rx := [2]uint64{stats.A.RxPackets, stats.B.RxPackets}
 	before := h.rx
@@ -159,7 +162,7 @@ func (c *Call) look(now time.Time) {
 		h.since = now
 		return
 	}
-	if now.Sub(h.since) < silence {
+	if now.Sub(h.since) < deadAfter {
 		return
 	}
 	agent := c.b

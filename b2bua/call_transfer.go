@@ -210,7 +210,7 @@ func (c *Call) transferRings(f leg.Progress) {
 	if f.SDP == nil {
 		return
 	}
-	answer, err := c.attempts.current.readAnswer(f.SDP, c.server.cfg.SIP.Limits.SDP)
+	answer, err := c.attempts.current.readAnswer(f.SDP)
 	if err != nil {
 		c.peerLog.Warn().Err(err).Msg("early media not usable")
 		return
@@ -223,7 +223,7 @@ func (c *Call) transferRings(f leg.Progress) {
 
 // transferAnswered bridges the caller to the new target, once that can be heard.
 func (c *Call) transferAnswered(f leg.Answered) {
-	answer, err := c.attempts.current.readAnswer(f.SDP, c.server.cfg.SIP.Limits.SDP)
+	answer, err := c.attempts.current.readAnswer(f.SDP)
 	if err == nil && answer.InNumbersOf(c.agreement.OnlyAgreedCodec(media.SideA, c.agreement.Offer)).Speaks() != c.agreement.Codec[media.SideA] {
 		err = sdp.ErrNoCodec
 	}

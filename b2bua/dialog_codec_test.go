@@ -38,7 +38,6 @@ func TestCodecs(t *testing.T) {
 	}{
 		{"the same", "", "0 8 101", "0 8 101", "0 101", "0 101", "PCMU", "", ""},
 		{"the caller's order", "codecs: [PCMA, PCMU]", "0 8 101", "0 8 101", "8 101", "8 101", "PCMA", "", ""},
-		{"the target's order", "codecs: [PCMA, PCMU], codec_order: target", "0 8 101", "8 0 101", "8 101", "8 101", "PCMA", "", ""},
 		{"what is not allowed is not offered", "codecs: [PCMA]", "0 8 101", "8 101", "8 101", "8 101", "PCMA", "", ""},
 		{"PCMU of PCMA", "codecs: [PCMU]", "8 101", "0 101", "0 101", "8 101", "PCMA", "8a>0", "0u>8"},
 		{"PCMA of PCMU", "codecs: [PCMA]", "0 96", "8 96", "8 96", "0 96", "PCMU", "0u>8", "8a>0"},

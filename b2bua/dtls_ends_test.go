@@ -94,7 +94,7 @@ func TestDTLSTargetRefusesAfterEarlyMedia(t *testing.T) {
 
 // The handshake of an agent that has died does not end the call of the caller who waits for another one.
 func TestDTLSAgentDiesInItsHandshake(t *testing.T) {
-	yaml := strings.Replace(strings.Replace(rescueConfig, "@RESCUE@", "window: 1m", 1), "@192.0.2.20:32681\"}", "@192.0.2.20:32681\", "+dtlsYAML+"}", 1)
+	yaml := strings.Replace(strings.Replace(rescueConfig, "@RESCUE@", "", 1), "@192.0.2.20:32681\"}", "@192.0.2.20:32681\", "+dtlsYAML+"}", 1)
 	inWorldWith(t, yaml, func(w *world) {
 		agent := w.dtlsEnd(media.SideB, 9)
 		d := w.carrier.newCall("+15075785607")

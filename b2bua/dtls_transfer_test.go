@@ -224,7 +224,7 @@ func TestDTLSTransferIsLeft(t *testing.T) {
 
 // A rescue goes on with the next target when one can't be heard.
 func TestDTLSRescueGoesOn(t *testing.T) {
-	yaml := strings.NewReplacer("@RESCUE@", "window: 1m, trunks: [dtls, office], to: \"4711\"", "  - {name: office,",
+	yaml := strings.NewReplacer("@RESCUE@", "trunks: [dtls, office], to: \"4711\"", "  - {name: office,",
 		"  - {name: dtls, sources: [\"192.0.2.22\"], uri: \"sip:{{.To.Number}}@192.0.2.21:32681\", "+dtlsYAML+"}\n  - {name: office,").Replace(rescueConfig)
 	inWorldWith(t, yaml, func(w *world) {
 		d, invite := w.established()

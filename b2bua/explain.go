@@ -61,7 +61,7 @@ func Explain(cfg *config.Config, preparers map[string]peers.Preparer, q report.Q
 	x.out.Trunk, x.out.Target = t.TrunkName(), t.TargetName()
 	x.out.MaxCalls, x.out.MaxCPS, x.out.MaxDurationMS = t.Caller.MaxCalls, t.Caller.MaxCPS, t.Caller.MaxDuration.Milliseconds()
 	x.limits(t)
-	if code, reason, _ := leg.Refusal(req, t.Options(s.admission.Peers.Load()), cfg.SIP.Limits.SDP); code != 0 {
+	if code, reason, _ := leg.Refusal(req, t.Options(s.admission.Peers.Load())); code != 0 {
 		x.out.Refuse(code, reason, "")
 		return x.out, nil
 	}
@@ -157,7 +157,7 @@ func (x *explainer) call(c *Call) error {
 	x.out.Note("tags, branches, Call-ID and the o= line are new for each call")
 	x.out.Note("the SDP is that of a caller who offers every codec of every target; port %d stands for the leased one", x.server.cfg.Media.PortLow)
 	if q := c.route.Queue; q != nil {
-		x.out.Note("while every target is full, up to %d callers wait for up to %v; others get %d", q.Limit, q.Timeout, q.Status)
+		x.out.Note("while every target is full, up to %d callers wait for up to %v; others get %d", q.Limit, q.Timeout, queueFull)
 	}
 	targets, share := c.peers.DestinationsFor(c.route, &c.vars)
 	if share > 0 {

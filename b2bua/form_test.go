@@ -278,7 +278,7 @@ func TestMalformedStranger(t *testing.T) {
 		stranger.send(strings.Replace(d.request("INVITE"), "Call-ID: ", "X: ", 1))
 		stranger.send(strings.Replace(d.request("INVITE"), "SIP/2.0\n", "SIP/3.0\n", 1))
 		stranger.send(strings.Replace(d.request("INVITE"), "INVITE sip", "INVITE nosip", 1))
-		stranger.send(sized(d, testLimits.Message+1))
+		stranger.send(sized(d, maxMessage+1))
 		stranger.silent(time.Minute)
 		if n := w.server.Rejected().UnknownSource.Load(); n != 4 {
 			t.Errorf("%d are counted; want 4", n)

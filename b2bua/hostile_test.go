@@ -160,7 +160,7 @@ func TestHostileTarget(t *testing.T) {
 		"requests with enormous bodies": func(w *world, invite received) {
 			w.agent.answer(invite, "a")
 			w.agent.expect("ACK")
-			for i, size := range []int{10_000, testLimits.Message - 600, testLimits.Message, 60_000} {
+			for i, size := range []int{10_000, maxMessage - 600, maxMessage, 60_000} {
 				body := strings.Repeat("x", size)
 				w.agent.send(fmt.Sprintf("INFO %s SIP/2.0\nVia: SIP/2.0/UDP %s;branch=z9hG4bKbig%d\nFrom: %s;tag=a\nTo: %s\nCall-ID: %s\nCSeq: %d INFO\nContent-Length: %d\n\n%s",
 					message.AddrSpec(invite.value("Contact")), agentAddr, i, invite.value("To"), invite.value("From"), invite.value("Call-ID"), 10+i, size, body))
@@ -269,7 +269,7 @@ func TestHostileCarrier(t *testing.T) {
 		},
 		"requests with enormous bodies": func(w *world) {
 			d, _ := w.established()
-			for i, size := range []int{10_000, testLimits.Message, 60_000} {
+			for i, size := range []int{10_000, maxMessage, 60_000} {
 				d.seq = 10 + i
 				text := strings.Replace(d.request("BYE"), "BYE", "INFO", 2)
 				w.carrier.send(strings.Replace(text, "Content-Length: 0", fmt.Sprintf("Content-Length: %d", size), 1) + strings.Repeat("x", size))

@@ -184,9 +184,9 @@ func TestCopiedIdentity(t *testing.T) {
 // A server of certificates that hangs costs a call what the trunk says, and the next ones
 // nothing. A caller who hangs up meanwhile does not wait.
 func TestCertificateServerHangs(t *testing.T) {
-	inVerifyingWorld(t, ", timeout: 700ms", func(w *world, s *stirtest.Signer) {
+	inVerifyingWorld(t, "", func(w *world, s *stirtest.Signer) {
 		const url = "https://certs.example.net/hangs.pem"
-		for _, wait := range []time.Duration{700 * time.Millisecond, 0} {
+		for _, wait := range []time.Duration{stir.Timeout, 0} {
 			at := time.Now()
 			d := signed(w, s, url, 0)
 			w.carrier.invite(d)
@@ -224,7 +224,7 @@ func TestCertificateServerHangs(t *testing.T) {
 
 // A server that stops does not wait for a certificate.
 func TestStopWhileVerifying(t *testing.T) {
-	inVerifyingWorld(t, ", timeout: 5s", func(w *world, s *stirtest.Signer) {
+	inVerifyingWorld(t, "", func(w *world, s *stirtest.Signer) {
 		d := signed(w, s, "https://certs.example.net/hangs.pem", 0)
 		w.carrier.invite(d)
 		synctest.Wait()

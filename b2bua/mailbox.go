@@ -103,8 +103,7 @@ type ready struct {
 // verified is what the verification of the caller says.
 type verified struct{ stir.Result }
 
-// mediaLost says that no RTP came from either side for media.timeout, or, if none
-// has come since the answer, for media.start_timeout.
+// mediaLost says that no RTP came from either side for media.timeout. Never: none has come since the answer.
 type mediaLost struct {
 	For   time.Duration
 	Never bool

@@ -58,9 +58,7 @@ func TestLimitsOfNumbers(t *testing.T) {
 		sameFrom, same bool // as the first call, which the limits are full with
 	}{
 		{"per_caller_calls: 1", 403, cause.CallerLimited, true, false},
-		{"per_caller_cps: 1", 403, cause.CallerLimited, true, false},
 		{"per_destination_calls: 1", 486, cause.DestinationLimited, false, true},
-		{"per_destination_cps: 1", 486, cause.DestinationLimited, false, true},
 	} {
 		t.Run(tt.limits, func(t *testing.T) {
 			inWorldWith(t, limited(tt.limits), func(w *world) {
@@ -106,9 +104,6 @@ func TestReloadLimits(t *testing.T) {
 		w.reload(limited("per_caller_calls: 3"))
 		calls = append(calls, w.taken(w.carrier.fromTo(ann, called)))
 		w.reload(limited("per_destination_calls: 3"))
-		w.wantRefused(w.carrier.fromTo(ann, called), 486, cause.DestinationLimited)
-		w.reload(limited("per_destination_cps: 1"))
-		calls = append(calls, w.taken(w.carrier.fromTo(ann, called)))
 		w.wantRefused(w.carrier.fromTo(ann, called), 486, cause.DestinationLimited)
 		w.reload(testConfig)
 		calls = append(calls, w.taken(w.carrier.fromTo(ann, called)))

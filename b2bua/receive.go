@@ -110,7 +110,7 @@ func (s *Server) onRegister(req *sip.Request, tx *transaction.Server) {
 	}
 	s.stack.Prove(req)
 	flow := s.stack.StreamOf(req)
-	a := s.registrar.Register(now, registrar.Request{Request: req, Holder: t.KindAndName(), Record: t.Record(), Rules: t.Caller.Registrar, From: from.Addr, Flow: flow.ID()})
+	a := s.registrar.Register(now, registrar.Request{Request: req, Holder: t.KindAndName(), Record: t.Record(), Most: t.Caller.Registrar.MaxContacts, From: from.Addr, Flow: flow.ID()})
 	if a.Code >= 300 {
 		s.stack.LogRefused(req, a.Code, a.Reason)
 	}
@@ -143,7 +143,7 @@ func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 		s.replyOnce(req, tx, 482)
 		return
 	}
-	if code, reason, headers := leg.Refusal(req, t.Options(p), s.cfg.SIP.Limits.SDP); code != 0 {
+	if code, reason, headers := leg.Refusal(req, t.Options(p)); code != 0 {
 		s.stack.LogRefused(req, code, reason)
 		s.stack.ReplyOnce(req, tx, code, reason, headers...)
 		return

@@ -94,7 +94,7 @@ func TestManyRequestsBeforeTheEnd(t *testing.T) {
 func TestSilenceAfterAnUpgrade(t *testing.T) {
 	for name, next := range map[string]func(w *world){"upgrade": (*world).upgraded, "restart": func(w *world) { w.restart() }} {
 		t.Run(name, func(t *testing.T) {
-			inRescue(t, "silence: 20s", func(w *world) {
+			inRescue(t, "", func(w *world) {
 				d, _ := w.established()
 				time.Sleep(2 * noteDelay)
 				next(w)

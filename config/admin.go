@@ -2,9 +2,7 @@ package config
 
 import (
 	"fmt"
-	"io/fs"
 	"net/netip"
-	"strconv"
 	"strings"
 )
 
@@ -20,10 +18,6 @@ type Admin struct {
 	// The address of the admin API: an IP address and port, or a Unix socket as "unix:///run/flowbridge/admin.sock". An
 	// address that is not loopback needs token_file or tokens. The commands calls, drain and reload find the API here.
 	Listen AdminAddress `key:"listen" default:"127.0.0.1:8080"`
-	// The permissions of the Unix socket. Users who may write to it may send requests.
-	SocketMode fs.FileMode `key:"socket_mode" default:"0660"`
-	// The group of the Unix socket, by name or number. Empty: the group of the process.
-	SocketGroup string `key:"socket_group"`
 	// The file with a bearer token that may do everything. Its name in the log is token_file.
 	Token Secret `key:"token_file" later:""`
 	// Bearer tokens with a name and rights of their own. Each change is logged with the name.
@@ -88,14 +82,6 @@ func parseAdminAddress(t string) (AdminAddress, complaint) {
 	return AdminAddress{Socket: path}, complaint{}
 }
 
-func parseFileMode(t string) (fs.FileMode, complaint) {
-	n, err := strconv.ParseUint(strings.TrimPrefix(t, "0o"), 8, 32)
-	if err != nil || n > 0o777 {
-		return 0, refuse("is not a file mode", "write it in octal, like 0660: owner and group may send requests")
-	}
-	return fs.FileMode(n), complaint{}
-}
-
 func (a *Admin) check(s section) {
 	if s.filled("token_file") {
 		a.Token = s.secretFile("token_file")
@@ -104,13 +90,6 @@ func (a *Admin) check(s section) {
 	if !hasToken && !a.Listen.IsLocal() {
 		s.fields["listen"].fail("is not a loopback address, so anybody who reaches it could read the calls",
 			"write token_file or tokens below admin, or listen on 127.0.0.1")
-	}
-	if at := s.fields["listen"]; a.Listen.Socket == "" && (at.node == nil || !strings.HasPrefix(at.node.Value, unixScheme)) {
-		for _, key := range []string{"socket_mode", "socket_group"} {
-			if v, ok := s.fields[key]; ok {
-				v.fail("has no effect, because listen is not a Unix socket", "remove it, or write listen: unix:///run/flowbridge/admin.sock")
-			}
-		}
 	}
 	a.checkTokens(s)
 	if a.Local == "" {

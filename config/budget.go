@@ -10,17 +10,13 @@ const (
 type Budget struct {
 	// The bytes of the whole INVITE. Default: 1300 where transport: udp is written down, else 1100.
 	Size int `key:"size" default:"1100" min:"500" max:"61440"`
-	// The bytes of the value of one configured or passed header.
-	Value int `key:"value" default:"512" min:"1" max:"61440"`
-	// The number of configured and passed headers.
-	Headers int `key:"headers" default:"24" max:"1000"`
 }
 
 // pathSize is what fits into a datagram on any path (RFC 3261 section 18.1.1).
 const pathSize = 1300
 
 // trunkBudget is the budget of calls placed to trunks.
-func trunkBudget() Budget { return Budget{Size: pathSize, Value: 512, Headers: 24} }
+func trunkBudget() Budget { return Budget{Size: pathSize} }
 
 // overBudget says what becomes of an INVITE over the budget, where the file does not. A target whose transport: udp is
 // written down gets all its INVITEs over UDP.

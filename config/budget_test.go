@@ -18,7 +18,7 @@ func TestWrittenTransport(t *testing.T) {
 		{"kind: vapi, transport: udp", OverflowTrim, 1300},
 		{"kind: vapi, transport: udp, budget: {size: 1000}", OverflowTrim, 1000},
 		{"kind: vapi, transport: udp, budget: {size: 1100}", OverflowTrim, 1100},
-		{"kind: vapi, transport: udp, budget: {value: 100}", OverflowTrim, 1300},
+		{"kind: vapi, transport: udp, budget: {}", OverflowTrim, 1300},
 		{"kind: vapi, transport: udp, overflow: tcp", OverflowTCP, 1100},
 		{"kind: vapi, overflow: trim", OverflowTrim, 1100},
 		{"kind: sip", OverflowTrim, 1100},

@@ -21,11 +21,11 @@ func TestCalls(t *testing.T) {
 		t.Errorf("pbx: got %+v", pbx)
 	}
 	if pbx.FirstResponseTimeout != 2*time.Second || pbx.RingTimeout != 30*time.Second || pbx.Rel100 != Rel100Required ||
-		pbx.SessionExpires != 30*time.Minute || pbx.MinSE != 2*time.Minute {
+		pbx.SessionExpires != 30*time.Minute {
 		t.Errorf("pbx: got %+v", pbx)
 	}
 	if carrier.URI != nil || carrier.Transport != TransportUDP || carrier.DialAuth != nil || carrier.FirstResponseTimeout != 4*time.Second ||
-		carrier.RingTimeout != time.Minute || carrier.Rel100 != Rel100Supported || carrier.SessionExpires != 0 || carrier.MinSE != 90*time.Second {
+		carrier.RingTimeout != time.Minute || carrier.Rel100 != Rel100Supported || carrier.SessionExpires != 0 {
 		t.Errorf("carrier: got %+v", carrier)
 	}
 	one, two, three := c.Targets[0], c.Targets[1], c.Targets[2]
@@ -34,7 +34,7 @@ func TestCalls(t *testing.T) {
 		one.Transfer != TransferLocal || fmt.Sprint(one.TransferNumbers) != `[^\+1507 ^\+1508]` {
 		t.Errorf("one: got %+v", one)
 	}
-	if three.MayCall() || three.Reinvite != ReinviteAuto || three.Rel100 != Rel100Off || three.MinSE != 90*time.Second || three.DTMF != DTMFRelay ||
+	if three.MayCall() || three.Reinvite != ReinviteAuto || three.Rel100 != Rel100Off || three.DTMF != DTMFRelay ||
 		two.Transfer != TransferRefuse {
 		t.Errorf("three: got %+v", three)
 	}

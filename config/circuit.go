@@ -12,20 +12,6 @@ type Circuit struct {
 	// How many attempts in a row must fail, over at least a second, until it is out of use. After a timeout, those that still wait
 	// count, too, unless what began later was answered. 0: it is never out of use.
 	Failures int `key:"failures" default:"3" max:"1000"`
-	// How long it is out of use at first. Then one call tries it, or a ping. Each try that fails doubles the pause.
-	Pause time.Duration `key:"pause" is:"pause" default:"1s"`
-	// The longest pause.
-	MaxPause time.Duration `key:"max_pause" is:"pause" default:"30s"`
-}
-
-func (c *Circuit) check(s section) {
-	switch {
-	case c.MaxPause >= c.Pause:
-	case s.has("max_pause"):
-		s.fields["max_pause"].fail("is shorter than pause, "+c.Pause.String(), "write at least that, or a shorter pause")
-	case s.has("pause"):
-		s.fields["pause"].fail("is longer than max_pause, "+c.MaxPause.String(), "write max_pause, too, or a shorter pause")
-	}
 }
 
 // Ping is the section `ping` of a target or trunk.
@@ -34,14 +20,6 @@ type Ping struct {
 	// in use again after two answers. 0: none is sent, and a call finds out. The host of uri must be the same for all calls, and what
 	// registers here gets none.
 	Interval time.Duration `key:"interval" is:"ping-interval" default:"0"`
-	// How long an answer may take, from 100ms to 30s, and at most interval.
-	Timeout time.Duration `key:"timeout" is:"ping-timeout" default:"2s"`
-}
-
-func (p *Ping) check(s section) {
-	if p.Interval > 0 && p.Timeout > p.Interval && s.has("timeout") {
-		s.fields["timeout"].fail("is longer than interval", "write at most "+p.Interval.String()+", or a longer interval")
-	}
 }
 
 // pinged reports OPTIONS that would have nowhere to go: to what registers here, or to a host that a call decides.

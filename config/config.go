@@ -1,8 +1,6 @@
 package config
 
 import (
-	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
@@ -38,8 +36,6 @@ type Config struct {
 	Webhooks []Webhook `key:"webhooks"`
 	// Where calls are shown besides the log and the admin API.
 	Telemetry Telemetry `key:"telemetry"`
-	// What the process may take of its machine.
-	Limits ProcessLimits `key:"limits"`
 	// What is logged to standard error.
 	Log Log `key:"log"`
 	// The PostgreSQL database that several nodes share. Without dsn_file there is none.
@@ -57,8 +53,6 @@ type Recording struct {
 	Keep time.Duration `key:"keep" default:"30d"`
 	// The files of each recording: wav (PCMU, PCMA; caller left, called right), pcapng (SIP, RTP, RTCP), or both.
 	Formats []string `key:"format" is:"format" default:"wav" filled:""`
-	// The size at which a file ends, from 1MB to 4GB.
-	MaxSize int64 `key:"max_size" is:"size" default:"1GB"`
 	// How often both sides hear a beep while they are recorded, from 1s to 1h. The first beep is at the beginning. 0: never.
 	Beep time.Duration `key:"beep" is:"beep" default:"0"`
 }
@@ -84,25 +78,6 @@ func parseDirectory(t string) (string, complaint) {
 	return t, complaint{}
 }
 
-var size = regexp.MustCompile(`^(\d{1,4})(MB|GB)$`)
-
-// parseSize takes a whole number of megabytes or gigabytes, powers of ten.
-func parseSize(t string) (int64, complaint) {
-	m := size.FindStringSubmatch(t)
-	if m == nil {
-		return 0, refuse("is not a size", "write one like 500MB or 2GB")
-	}
-	n, _ := strconv.ParseInt(m[1], 10, 64) // four digits
-	n *= 1e6
-	if m[2] == "GB" {
-		n *= 1e3
-	}
-	if n < 1e6 || n > 4e9 {
-		return 0, refuse("is not from 1MB to 4GB", "write a size that is: WAV has no room for more")
-	}
-	return n, complaint{}
-}
-
 // Store is the section `store`.
 type Store struct {
 	// The SQLite file, relative to the working directory. Only one process at a time may write it.
@@ -112,8 +87,6 @@ type Store struct {
 	// How long the ladders of calls are kept: their SIP and HTTP messages, with secrets hidden, and the decisions of the call.
 	// They are in a file of their own beside the records (flowbridge-ladders.db). off, or 0: none are kept.
 	Ladders time.Duration `key:"ladders" is:"ladders" default:"7d"`
-	// The size of that file at which the oldest ladders go, from 10MB to 9999GB.
-	LaddersMaxSize int64 `key:"ladders_max_size" is:"file-size" default:"2GB"`
 }
 
 // parseLadders takes a duration, or off.
@@ -126,22 +99,6 @@ func parseLadders(t string) (time.Duration, complaint) {
 		return 0, refuse(c.problem, "write a duration like 7d, or off for no ladders")
 	}
 	return d, c
-}
-
-// parseFileSize takes a whole number of megabytes or gigabytes, powers of ten.
-func parseFileSize(t string) (int64, complaint) {
-	m := size.FindStringSubmatch(t)
-	if m == nil {
-		return 0, refuse("is not a size", "write one like 500MB or 2GB")
-	}
-	n, _ := strconv.ParseInt(m[1], 10, 64) // four digits
-	if n *= 1e6; m[2] == "GB" {
-		n *= 1e3
-	}
-	if n < 10e6 {
-		return 0, refuse("is less than 10MB", "write a size that is not, like 2GB")
-	}
-	return n, complaint{}
 }
 
 func parseStorePath(t string) (string, complaint) {

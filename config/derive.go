@@ -23,7 +23,7 @@ func (t *Trunk) Callee() *Target {
 	c.PassHeaders, c.Budget, c.Codecs = t.PassHeaders, trunkBudget(), t.Codecs
 	c.FirstResponseTimeout, c.RingTimeout = t.FirstResponseTimeout, t.RingTimeout
 	c.MaxCalls, c.MaxCPS, c.MediaSources, c.Media = t.MaxCalls, t.MaxCPS, t.MediaSources, t.Media
-	c.Rel100, c.SessionExpires, c.MinSE = t.Rel100, t.SessionExpires, t.MinSE
+	c.Rel100, c.SessionExpires = t.Rel100, t.SessionExpires
 	c.Circuit, c.Ping = t.Circuit, t.Ping
 	return &c
 }
@@ -35,7 +35,7 @@ func (t *Target) Caller() *Trunk {
 	c := defaults[Trunk]()
 	c.Name, c.Sources, c.Auth, c.TLS, c.Registrar = t.Name, t.Sources, t.CallAuth, t.TLS, t.Registrar
 	c.MediaSources, c.Media, c.PassHeaders = t.MediaSources, t.Media, t.PassHeaders
-	c.Rel100, c.SessionExpires, c.MinSE = t.Rel100, t.SessionExpires, t.MinSE
+	c.Rel100, c.SessionExpires = t.Rel100, t.SessionExpires
 	return &c
 }
 

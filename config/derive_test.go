@@ -27,13 +27,13 @@ func TestDerived(t *testing.T) {
 	trunk := Trunk{
 		Name: "pbx", URI: uri, Transport: "tls", TLS: TargetTLS{CA: "ca"}, DialAuth: auth, PassHeaders: PassNamed("X-A"), Codecs: []string{"PCMA"},
 		FirstResponseTimeout: time.Second, RingTimeout: time.Minute, MaxCalls: 3, MaxCPS: 4, MediaSources: networks, Media: media,
-		Rel100: Rel100Required, SessionExpires: time.Hour, MinSE: 2 * time.Minute,
+		Rel100: Rel100Required, SessionExpires: time.Hour,
 	}
 	callee := &Target{
 		Name: "pbx", Kind: KindSIP, URI: uri, Transport: "tls", TLS: TargetTLS{CA: "ca"}, Auth: auth, PassHeaders: PassNamed("X-A"),
-		Budget: trunkBudget(), Overflow: OverflowTrim, Codecs: []string{"PCMA"}, CodecOrder: CodecOrderCaller,
+		Budget: trunkBudget(), Overflow: OverflowTrim, Codecs: []string{"PCMA"},
 		FirstResponseTimeout: time.Second, RingTimeout: time.Minute, MaxCalls: 3, MaxCPS: 4, MediaSources: networks, Media: media,
-		Reinvite: ReinviteAuto, Rel100: Rel100Required, SessionExpires: time.Hour, MinSE: 2 * time.Minute, DTMF: DTMFRelay,
+		Reinvite: ReinviteAuto, Rel100: Rel100Required, SessionExpires: time.Hour, DTMF: DTMFRelay,
 		PassMethods: []string{"INFO"}, Transfer: TransferRefuse,
 	}
 	if diff := cmp.Diff(callee, trunk.Callee(), bare); diff != "" {
@@ -41,25 +41,25 @@ func TestDerived(t *testing.T) {
 	}
 	target := Target{
 		Name: "agent", Sources: networks, CallAuth: auth, MediaSources: networks, Media: media, PassHeaders: PassNamed("X-A"),
-		TLS: TargetTLS{CA: "ca"}, Rel100: Rel100Off, SessionExpires: time.Hour, MinSE: 2 * time.Minute,
+		TLS: TargetTLS{CA: "ca"}, Rel100: Rel100Off, SessionExpires: time.Hour,
 		Codecs: []string{"G722"}, FirstResponseTimeout: time.Second, RingTimeout: time.Minute,
 	}
 	caller := &Trunk{
 		Name: "agent", Sources: networks, Auth: auth, MediaSources: networks, Media: media, PassHeaders: PassNamed("X-A"),
-		TLS: TargetTLS{CA: "ca"}, Rel100: Rel100Off, SessionExpires: time.Hour, MinSE: 2 * time.Minute,
+		TLS: TargetTLS{CA: "ca"}, Rel100: Rel100Off, SessionExpires: time.Hour,
 		Transport: "udp", Codecs: []string{"PCMU", "PCMA"}, FirstResponseTimeout: 4 * time.Second, RingTimeout: time.Minute,
 		MaxDuration: 4 * time.Hour, NAT: NATAuto, Trusted: true, MaxCalls: 5000, MaxCPS: 2000, Limits: TrunkLimits{PerSourceRate: 4000},
-		Circuit: Circuit{Failures: 3, Pause: time.Second, MaxPause: 30 * time.Second}, Ping: Ping{Timeout: 2 * time.Second},
+		Circuit: Circuit{Failures: 3},
 	}
 	if diff := cmp.Diff(caller, target.Caller(), bare); diff != "" {
 		t.Errorf("caller: want - got +\n%s", diff)
 	}
 	host := &Target{
 		Name: "pbx.example", Kind: KindSIP, URI: uri, Transport: "tcp", Budget: trunkBudget(), Overflow: OverflowTCP,
-		Codecs: []string{"G722"}, CodecOrder: CodecOrderCaller, FirstResponseTimeout: time.Second, RingTimeout: time.Minute,
-		Media: PeerMedia{Latch: LatchAuto, SRTP: SRTPOff, Keying: KeyingSDES}, Reinvite: ReinviteAuto, Rel100: Rel100Off, MinSE: 90 * time.Second,
+		Codecs: []string{"G722"}, FirstResponseTimeout: time.Second, RingTimeout: time.Minute,
+		Media: PeerMedia{Latch: LatchAuto, SRTP: SRTPOff, Keying: KeyingSDES}, Reinvite: ReinviteAuto, Rel100: Rel100Off,
 		DTMF: DTMFRelay, PassMethods: []string{"INFO"}, Transfer: TransferRefuse,
-		Circuit: Circuit{Failures: 3, Pause: time.Second, MaxPause: 30 * time.Second}, Ping: Ping{Timeout: 2 * time.Second},
+		Circuit: Circuit{Failures: 3},
 	}
 	if diff := cmp.Diff(host, Referred("pbx.example", uri, "tcp", target.Codecs, target.FirstResponseTimeout, target.RingTimeout), bare); diff != "" {
 		t.Errorf("transfer: want - got +\n%s", diff)

@@ -35,6 +35,7 @@ func warningsOf(t *testing.T, text string) string {
 
 // What is valid but probably a mistake has a warning with its place.
 func TestDoubts(t *testing.T) {
+	secret := secretFile(t, "pw")
 	for name, tt := range map[string]struct{ old, new, want string }{
 		"nothing":               {"", "", ""},
 		"queue":                 {"targets: [agent]}", "targets: [agent], queue: {}}", "f.yaml:7: routes[0].queue: is never used: target agent has neither max_calls nor max_cps, and is never full; give it max_calls"},
@@ -73,9 +74,9 @@ func TestDoubts(t *testing.T) {
 		"http by a name":        {"kind: sip", "kind: synthflow, account: {api: 'http://sim', token_env: PW}", "targets[0].account.api"},
 		"http to itself":        {"kind: sip", "kind: synthflow, account: {api: 'http://127.0.0.1:1', token_env: PW}", ""},
 		"http to localhost":     {"kind: sip", "kind: synthflow, account: {api: 'http://localhost:1', token_env: PW}", ""},
-		"a hook's token":        {"routes:", "hooks: {variables: {listen: '10.0.0.5:81', token_env: PW}}\nroutes:", `hooks.variables.listen: "10.0.0.5:81" takes its token over plain HTTP`},
-		"a hook's secret":       {"routes:", "hooks: {vapi: {listen: '10.0.0.5:81', secret_env: PW, rules: [{to: '^1', assistant_id: a}]}}\nroutes:", "hooks.vapi.rules[0].to"},
-		"a hook on loopback":    {"routes:", "hooks: {variables: {listen: '127.0.0.1:81', token_env: PW}}\nroutes:", ""},
+		"a hook's token":        {"routes:", "hooks: {variables: {listen: '10.0.0.5:81', token_file: SECRET}}\nroutes:", `hooks.variables.listen: "10.0.0.5:81" takes its token over plain HTTP`},
+		"a hook's secret":       {"routes:", "hooks: {vapi: {listen: '10.0.0.5:81', secret_file: SECRET, rules: [{to: '^1', assistant_id: a}]}}\nroutes:", "hooks.vapi.rules[0].to"},
+		"a hook on loopback":    {"routes:", "hooks: {variables: {listen: '127.0.0.1:81', token_file: SECRET}}\nroutes:", ""},
 		"Twilio's rule":         {"routes:", "hooks: {twilio: {listen: '127.0.0.1:81', rules: [{to: '^1', targets: [agent]}]}}\nroutes:", "hooks.twilio.rules[0].to"},
 		"empty token":           {"E.{{.SIPCallID}};", "E.{{.SIPCallID}};O.{{.Diversion}};", `f.yaml:5: targets[0].headers.X-EI: "E.{{.SIPCallID}};O.{{.Diversion}};" has an empty token`},
 		"empty header's token":  {`"E.{{.SIPCallID}};"`, `'E.{{.Header "X-Id"}};'`, "has an empty token"},
@@ -95,7 +96,7 @@ func TestDoubts(t *testing.T) {
 		if tt.old != "" && !strings.Contains(doubtful, tt.old) {
 			t.Fatalf("%s: nothing to replace", name)
 		}
-		got := warningsOf(t, strings.Replace(doubtful, tt.old, tt.new, 1))
+		got := warningsOf(t, strings.Replace(doubtful, tt.old, strings.ReplaceAll(tt.new, "SECRET", secret), 1))
 		if !strings.Contains(got, tt.want) || tt.want == "" && got != "" {
 			t.Errorf("%s:\n%s\nwant %s", name, got, tt.want)
 		}
@@ -123,15 +124,15 @@ func TestDoubtsOfOpenAIInFleet(t *testing.T) {
 	if err := os.WriteFile(dsn, []byte("postgres://f:p@db.example/f"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	env := func(string) (string, bool) { return "whsec_c2VjcmV0", true }
+	secret := secretFile(t, "whsec_c2VjcmV0")
 	fleet := "fleet: {dsn_file: " + dsn + ", node: one}\n"
-	const hooks = "hooks: {openai: {listen: '127.0.0.1:8081', secret_env: SECRET, token_env: SECRET, session: {type: realtime}}}\n"
+	hooks := "hooks: {openai: {listen: '127.0.0.1:8081', secret_file: " + secret + ", token_file: " + secret + ", session: {type: realtime}}}\n"
 	for text, want := range map[string]string{
 		doubtful + hooks:         "",
 		doubtful + hooks + fleet: "f.yaml:8: hooks.openai: stands in a fleet",
 		doubtful + fleet:         "",
 	} {
-		cfg, err := Parse("f.yaml", []byte(text), env)
+		cfg, err := Parse("f.yaml", []byte(text), testEnv)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,29 +4,22 @@ import (
 	"encoding/base64"
 	"net/netip"
 	"strings"
-	"time"
 )
 
 // OpenAIHook is the section `hooks.openai`.
 type OpenAIHook struct {
 	// The address and port. They turn the hook on.
 	Listen netip.AddrPort `key:"listen"`
-	// The path of the webhook's URL.
-	Path string `key:"path" is:"path" default:"/openai/webhook"`
-	// The signing secret of the webhook for realtime.call.incoming or live.transport.incoming, whsec_…. Required.
-	Secret Secret `key:"secret"`
-	// The API key, with which calls are accepted and rejected. Required.
-	Token Secret `key:"token"`
+	// The signing secret of the webhook for realtime.call.incoming or live.transport.incoming, whsec_….
+	Secret Secret `key:"secret_file" required:"the file with the secret"`
+	// The API key, with which calls are accepted and rejected.
+	Token Secret `key:"token_file" required:"the file with the token"`
 	// The base URL of OpenAI's HTTP API, up to /v1. Azure's is https://RESOURCE.openai.azure.com/openai.
 	API string `key:"api" is:"api" default:"https://api.openai.com"`
 	// The header that has the token, in place of Authorization: Bearer. Azure's is api-key.
 	TokenHeader string `key:"token_header" is:"header-name"`
-	// The header of the INVITE to OpenAI that has the id of the call here, "{{.CallID}}", below headers of the target.
-	Header string `key:"header" is:"header-name" default:"X-Call"`
 	// The session with which a call is accepted, as OpenAI's JSON, written as YAML. Each text is a template.
 	Session *Body `key:"session" use:"hook" required:"with what calls are accepted, like {type: realtime, model: gpt-realtime}"`
-	// How long a webhook may take, with all requests to the API.
-	Timeout time.Duration `key:"timeout" default:"5s"`
 }
 
 func (h *OpenAIHook) wanted(s section) bool { return s.on() }

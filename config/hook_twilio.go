@@ -14,12 +14,10 @@ import (
 type TwilioHook struct {
 	// The address and port. They turn the hook on.
 	Listen netip.AddrPort `key:"listen"`
-	// The path of the Voice URL.
-	Path string `key:"path" is:"path" default:"/redirect_call"`
 	// The public URL that Twilio was given, up to the path. The signature is over it. Required with auth_token and follow.
 	URL string `key:"url" is:"base-url"`
 	// The account's auth token, which X-Twilio-Signature is checked with. Required unless listen is a loopback address.
-	AuthToken Secret `key:"auth_token" later:""`
+	AuthToken Secret `key:"auth_token_file" later:""`
 	// The targets to dial, in this order: the first whose API gives an id is dialled. Required without rules.
 	Targets []string `key:"targets" is:"target" filled:""`
 	// Other targets for some numbers. The first rule that matches is used, and targets where none does.
@@ -41,7 +39,7 @@ func (h *TwilioHook) check(s section) {
 		s.require("targets", "the names of the targets to dial, in order, or rules")
 	}
 	s.twilioTakes(h.Targets)
-	h.AuthToken = s.shared("auth_token", h.Listen, "have calls prepared")
+	h.AuthToken = s.shared("auth_token_file", h.Listen, "have calls prepared")
 	switch {
 	case h.Follow:
 		s.require("url", `the public address that Twilio was given, up to the path, like "https://voice.example.com": with follow, Twilio is told to ask there how calls ended`)
@@ -63,18 +61,20 @@ type TwilioRule struct {
 func (r *TwilioRule) check(s section) { s.twilioTakes(r.Targets) }
 
 // FollowPath is where Twilio tells how a call ended.
-func (h *TwilioHook) FollowPath() string { return h.Path + "/ended" }
+func (h *TwilioHook) FollowPath() string { return TwilioPath + "/ended" }
 
 // ReferPath is where Twilio asks where a REFER of a target leads.
-func (h *TwilioHook) ReferPath() string { return h.Path + "/transfer" }
+func (h *TwilioHook) ReferPath() string { return TwilioPath + "/transfer" }
 
 // ReferURL is what Twilio knows ReferPath by. Without a URL there is none.
 func (h *TwilioHook) ReferURL() string {
-	return strings.TrimSuffix(h.URL, h.Path) + h.ReferPath()
+	return strings.TrimSuffix(h.URL, TwilioPath) + h.ReferPath()
 }
 
 // FollowURL is what Twilio knows FollowPath by. A URL that has the path of the Voice URL in it already is taken as it is.
-func (h *TwilioHook) FollowURL() string { return strings.TrimSuffix(h.URL, h.Path) + h.FollowPath() }
+func (h *TwilioHook) FollowURL() string {
+	return strings.TrimSuffix(h.URL, TwilioPath) + h.FollowPath()
+}
 
 // fallback declares the keys of a twilio.Fallback.
 type fallback struct {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"net/netip"
 	"slices"
-	"time"
 
 	"flowbridge/config/template"
 )
@@ -13,12 +12,8 @@ import (
 type VapiHook struct {
 	// The address and port. They turn the hook on.
 	Listen netip.AddrPort `key:"listen"`
-	// The path of the number's serverUrl.
-	Path string `key:"path" is:"path" default:"/assistant-request"`
 	// What Vapi shows as X-Vapi-Secret or bearer token. Required unless listen is a loopback address.
-	Secret Secret `key:"secret" later:""`
-	// How long an answer may take, at most 5500ms: Vapi gives up after 7.5s, of which its request may take 2s.
-	Timeout time.Duration `key:"timeout" is:"answer-time" default:"5s"`
+	Secret Secret `key:"secret_file" later:""`
 	// Which assistant takes a call. The first rule that matches is used.
 	Rules []VapiRule `key:"rules" required:"which assistant takes which call, like [{assistant_id: \"…\"}]" filled:""`
 }
@@ -26,7 +21,7 @@ type VapiHook struct {
 func (h *VapiHook) wanted(s section) bool { return s.on() }
 
 func (h *VapiHook) check(s section) {
-	h.Secret = s.shared("secret", h.Listen, "ask which assistants there are")
+	h.Secret = s.shared("secret_file", h.Listen, "ask which assistants there are")
 }
 
 // VapiRule is one entry of hooks.vapi.rules. Exactly one of AssistantID, Assistant, Destination and Error is set.
@@ -67,15 +62,4 @@ func (r *VapiRule) check(s section) {
 			}
 		}
 	}
-}
-
-// maxVapiAnswer is the longest time for an answer. Vapi waits 7.5 s; two seconds remain for the network and the request.
-const maxVapiAnswer = 5500 * time.Millisecond
-
-func parseAnswerTime(t string) (time.Duration, complaint) {
-	d, c := parseDuration(t)
-	if c.none() && d > maxVapiAnswer {
-		return 0, refuse("is longer than 5.5s, and Vapi gives a call up after 7.5s, of which its request may take 2s", "write 5500ms or less")
-	}
-	return d, c
 }

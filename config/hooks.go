@@ -2,10 +2,17 @@ package config
 
 import (
 	"net/netip"
-	"path"
-	"regexp"
 
 	"flowbridge/config/template"
+)
+
+// The paths that hooks are asked at.
+const (
+	TwilioPath    = "/redirect_call"
+	VapiPath      = "/assistant-request"
+	OpenAIPath    = "/openai/webhook"
+	SynthflowPath = "/synthflow/webhook"
+	VariablesPath = "/variables"
 )
 
 // Hooks is the section `hooks`. A hook without listen is nil.
@@ -38,10 +45,8 @@ func (t *HookTLS) check(s section) { s.keyPair("cert", "key") }
 type SynthflowHook struct {
 	// The address and port. They turn the hook on.
 	Listen netip.AddrPort `key:"listen"`
-	// The path of external_webhook_url.
-	Path string `key:"path" is:"path" default:"/synthflow/webhook"`
-	// The secret that signatures are made with. Required.
-	Secret Secret `key:"secret"`
+	// The secret that signatures are made with.
+	Secret Secret `key:"secret_file" required:"the file with the secret"`
 }
 
 func (h *SynthflowHook) wanted(s section) bool { return s.on() }
@@ -50,10 +55,8 @@ func (h *SynthflowHook) wanted(s section) bool { return s.on() }
 type VariablesHook struct {
 	// The address and port. They turn the hook on.
 	Listen netip.AddrPort `key:"listen"`
-	// The path, which ?id= or /id follows.
-	Path string `key:"path" is:"path" default:"/variables"`
-	// The bearer token that must be shown. Required.
-	Token Secret `key:"token"`
+	// The bearer token that must be shown.
+	Token Secret `key:"token_file" required:"the file with the token"`
 	// Templates of further ids that a call has.
 	IDs []*template.Template `key:"ids" use:"hook" default:"{{.Header \"X-Twilio-CallSid\"}}"`
 	// The headers of the carrier's INVITE that are given. "X-*": all that begin so.
@@ -72,42 +75,28 @@ func (s section) on() bool {
 	return s.filled("listen")
 }
 
-var urlPath = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
-
-func parsePath(t string) (string, complaint) {
-	if !urlPath.MatchString(t) || path.Clean(t) != t {
-		return "", refuse("is not a path", `write one like "/redirect_call"`)
-	}
-	return t, complaint{}
-}
-
 // shared reads the secret of a hook, which anything but a loopback address needs.
 func (s section) shared(key string, listen netip.AddrPort, why string) Secret {
-	if s.filled(key+"_file") || s.filled(key+"_env") {
-		return s.secret(key)
+	if s.filled(key) {
+		return s.secretFile(key)
 	}
 	if listen.IsValid() && !listen.Addr().Unmap().IsLoopback() {
-		s.fields["listen"].fail("is not a loopback address, so anybody who reaches it could "+why, "write "+key+"_file or "+key+"_env, or listen on 127.0.0.1")
+		s.fields["listen"].fail("is not a loopback address, so anybody who reaches it could "+why, "write "+key+", or listen on 127.0.0.1")
 	}
 	return ""
 }
 
-// check reports hooks at the address of the admin API, two at the same path of one address, and two at one port of which one
+// check reports hooks at the address of the admin API, and two at one port of which one
 // listens at all addresses.
 func (h *Hooks) check(s section) {
 	all := h.Endpoints()
 	for i, e := range all {
-		once := i == 0 || all[i-1].Name != e.Name
-		if once && e.Listen.Port() != 0 && s.l.cfg.Admin.Listen.IsValid() && overlap(e.Listen, s.l.cfg.Admin.Listen.AddrPort) {
+		if e.Listen.Port() != 0 && s.l.cfg.Admin.Listen.IsValid() && overlap(e.Listen, s.l.cfg.Admin.Listen.AddrPort) {
 			s.fields[e.Name].fail("listens where admin.listen does", "give the hook a port of its own: it is for others than operators")
 		}
 		for _, first := range all[:i] {
-			key := join(s.path, first.Name)
-			switch {
-			case e.Listen == first.Listen && e.Path == first.Path:
-				s.fields[e.Name].fail("has the address and path of "+key, "write another path or another port")
-			case e.Listen != first.Listen && e.Listen.Port() != 0 && overlap(e.Listen, first.Listen):
-				s.fields[e.Name].fail("listens at the port of "+key+", and one of the two at all addresses", "write the same address in both, or another port")
+			if e.Listen != first.Listen && e.Listen.Port() != 0 && overlap(e.Listen, first.Listen) {
+				s.fields[e.Name].fail("listens at the port of "+join(s.path, first.Name)+", and one of the two at all addresses", "write the same address in both, or another port")
 			}
 		}
 	}
@@ -119,36 +108,29 @@ func overlap(a, b netip.AddrPort) bool {
 	return a.Port() == b.Port() && (x == y || x.IsUnspecified() && (x.Is6() || y.Is4()) || y.IsUnspecified() && (y.Is6() || x.Is4()))
 }
 
-// Endpoint is where one hook is asked.
+// Endpoint is where one hook listens.
 type Endpoint struct {
 	// Name is its key in the section `hooks`.
 	Name   string
 	Listen netip.AddrPort
-	Path   string
 }
 
 // Endpoints are those of the hooks that are on.
 func (h Hooks) Endpoints() (all []Endpoint) {
 	if h.Twilio != nil {
-		all = append(all, Endpoint{"twilio", h.Twilio.Listen, h.Twilio.Path})
-		if h.Twilio.Follow {
-			all = append(all, Endpoint{"twilio", h.Twilio.Listen, h.Twilio.FollowPath()})
-		}
-		if h.Twilio.URL != "" {
-			all = append(all, Endpoint{"twilio", h.Twilio.Listen, h.Twilio.ReferPath()})
-		}
+		all = append(all, Endpoint{"twilio", h.Twilio.Listen})
 	}
 	if h.Vapi != nil {
-		all = append(all, Endpoint{"vapi", h.Vapi.Listen, h.Vapi.Path})
+		all = append(all, Endpoint{"vapi", h.Vapi.Listen})
 	}
 	if h.OpenAI != nil {
-		all = append(all, Endpoint{"openai", h.OpenAI.Listen, h.OpenAI.Path})
+		all = append(all, Endpoint{"openai", h.OpenAI.Listen})
 	}
 	if h.Synthflow != nil {
-		all = append(all, Endpoint{"synthflow", h.Synthflow.Listen, h.Synthflow.Path})
+		all = append(all, Endpoint{"synthflow", h.Synthflow.Listen})
 	}
 	if h.Variables != nil {
-		all = append(all, Endpoint{"variables", h.Variables.Listen, h.Variables.Path})
+		all = append(all, Endpoint{"variables", h.Variables.Listen})
 	}
 	return all
 }

@@ -15,7 +15,7 @@ import (
 // defaults and the schema know no other keys.
 type key struct {
 	field     reflect.StructField
-	name      string   // tag key; a Secret has two keys, name_file and name_env, unless its name says that it is a file
+	name      string   // tag key; a Secret with the tag env has two keys, name_file and name_env
 	def       string   // tag default: as the file would have it; the values of a list are separated by ", "
 	is        string   // tag is: the name of the value's kind, where the field's type does not say it
 	enum      []string // tag enum: the values that there are
@@ -64,7 +64,7 @@ func keysOf(t reflect.Type) []key {
 
 // names are the keys as the file has them.
 func (k key) names() []string {
-	if k.field.Type == reflect.TypeFor[Secret]() && k.name != "file" && !strings.HasSuffix(k.name, "_file") {
+	if _, ok := k.field.Tag.Lookup("env"); ok {
 		return []string{k.name + "_file", k.name + "_env"}
 	}
 	return []string{k.name}
@@ -116,7 +116,11 @@ func (s section) read(dst reflect.Value) {
 func (s section) fill(k key, dst reflect.Value) {
 	switch p := dst.Addr().Interface().(type) {
 	case *Secret:
-		*p = s.secret(k.name)
+		if len(k.names()) > 1 {
+			*p = s.secret(k.name)
+		} else {
+			*p = s.secretFile(k.name)
+		}
 	case *json.RawMessage:
 		*p = s.json(k.name)
 	case **Body:

@@ -16,10 +16,6 @@ type Pass struct {
 	// What is made of the value: keep (nothing), decode (the text that a User-to-User has, RFC 7433), encode (a User-to-User of
 	// a text, with encoding=hex).
 	UUI string `key:"uui" enum:"keep decode encode" default:"keep"`
-	// The purpose of the User-to-User: decode takes values with this one only, encode writes it. Empty: any, and none.
-	Purpose string `key:"purpose" is:"uui-token"`
-	// The content parameter that encode writes. Empty: none.
-	Content string `key:"content" is:"uui-token"`
 	// The protocol discriminator before the text, as two hex digits (RFC 7434): decode takes it off where it is there, encode
 	// puts it there. Empty: none.
 	Discriminator string `key:"discriminator" is:"hex-octet"`
@@ -50,13 +46,8 @@ func (p *Pass) check(s section) {
 	case strings.EqualFold(p.To, "X-EI") && !strings.EqualFold(p.From, "X-EI"):
 		s.fields["to"].fail("is the platform's id of the call, which no peer may choose", "set it in headers, or carry the value in another one")
 	}
-	for _, key := range []string{"purpose", "discriminator"} {
-		if p.UUI == UUIKeep && s.filled(key) {
-			s.fields[key].fail("has no effect with uui: keep", "write uui: decode or uui: encode, or remove it")
-		}
-	}
-	if p.UUI != UUIEncode && s.filled("content") {
-		s.fields["content"].fail("has no effect without uui: encode", "write uui: encode, or remove it")
+	if p.UUI == UUIKeep && s.filled("discriminator") {
+		s.fields["discriminator"].fail("has no effect with uui: keep", "write uui: decode or uui: encode, or remove it")
 	}
 }
 
@@ -113,14 +104,6 @@ func parsePassedName(t string) (string, complaint) {
 		return "", complaint{}
 	}
 	return parseHeaderPattern(t)
-}
-
-// parseUUIToken takes the value of a parameter of User-to-User, or nothing.
-func parseUUIToken(t string) (string, complaint) {
-	if t != "" && !tokenOnly.MatchString(t) {
-		return "", refuse("is not a token", "use letters, digits and dashes, like isdn-uui")
-	}
-	return t, complaint{}
 }
 
 // parseHexOctet takes one octet as hex digits, or nothing.

@@ -22,10 +22,8 @@ type Media struct {
 	// What carries RTP: kernel (packets that need nothing of the process are relayed in the Linux kernel), userspace (all come
 	// to the process), auto (kernel where that is possible, else userspace). kernel needs CAP_BPF and CAP_NET_ADMIN.
 	Engine string `key:"engine" enum:"auto kernel userspace" default:"auto"`
-	// A call ends (media_timeout) when it had RTP, and then none from either side for so long.
+	// A call ends when no RTP came from either side for so long: with media_timeout if it had any, else with no_media.
 	Timeout time.Duration `key:"timeout" default:"30s"`
-	// A call ends (no_media) when it has no RTP at all from either side for so long after the answer.
-	StartTimeout time.Duration `key:"start_timeout" default:"30s"`
 	// The mark of RTP and RTCP that is sent: ef, cs0 to cs7, af11 to af43, voice-admit, le, or 0 to 63. 0: none.
 	DSCP uint8 `key:"dscp" is:"dscp" default:"0"`
 }

@@ -91,19 +91,16 @@ func TestDefaults(t *testing.T) {
 			Listen:         []Listener{{"udp", netip.MustParseAddrPort("0.0.0.0:5060")}},
 			AuthAlgorithms: []string{"SHA-256", "MD5"},
 			DrainTimeout:   time.Minute, MaxDelay: 75 * time.Millisecond,
-			Limits: Limits{
-				Message: 16384, Headers: 128, Header: 4096, Body: 12288, SDP: 8192,
-				Connections: 1000, ConnectionsPerSource: 100, Setups: 2000,
-			},
+			Limits: Limits{Connections: 1000, ConnectionsPerSource: 100, Setups: 2000},
 		},
 		Media: Media{
 			Listen: []MediaListener{{Addr: netip.IPv4Unspecified()}}, PortLow: 10000, PortHigh: 32767, Engine: EngineAuto,
-			Timeout: 30 * time.Second, StartTimeout: 30 * time.Second,
+			Timeout: 30 * time.Second,
 		},
-		Store: Store{Path: "flowbridge.db", Keep: 90 * day, Ladders: 7 * day, LaddersMaxSize: 2e9},
-		Admin: Admin{Listen: AdminAddress{AddrPort: netip.MustParseAddrPort("127.0.0.1:8080")}, SocketMode: 0o660, Local: RightsOperate},
+		Store: Store{Path: "flowbridge.db", Keep: 90 * day, Ladders: 7 * day},
+		Admin: Admin{Listen: AdminAddress{AddrPort: netip.MustParseAddrPort("127.0.0.1:8080")}, Local: RightsOperate},
 		Telemetry: Telemetry{
-			OTLP: OTLP{TokenHeader: "Authorization", SampleRatio: 1},
+			OTLP: OTLP{SampleRatio: 1},
 			HEP:  HEP{CaptureID: 2001},
 		},
 		Log: Log{Level: "info", Format: FormatJSON},
@@ -153,7 +150,7 @@ func TestVariety(t *testing.T) {
 	if got := fmt.Sprint(c.Trunks[0].Sources); got != "[192.0.2.1/32 2001:db8::/32]" || c.Trunks[0].Trusted || c.Trunks[0].NAT != NATOn {
 		t.Errorf("trunk: got %+v", c.Trunks[0])
 	}
-	if c.Media.Timeout != 36*time.Hour || c.Media.StartTimeout != 90*time.Second || c.Media.PortLow != 20001 || c.SIP.Advertise != "sip.example.com" {
+	if c.Media.Timeout != 36*time.Hour || c.Media.PortLow != 20001 || c.SIP.Advertise != "sip.example.com" {
 		t.Errorf("media: got %+v", c.Media)
 	}
 	dial := c.Targets[0]

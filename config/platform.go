@@ -14,7 +14,7 @@ type Account struct {
 	// The base URL of the platform's HTTP API. Default: that of the target's region.
 	API string `key:"api" is:"api"`
 	// The bearer token. Required.
-	Token Secret `key:"token"`
+	Token Secret `key:"token" env:""`
 	// The workspace. Kind synthflow only.
 	WorkspaceID string `key:"workspace_id"`
 }

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"flowbridge/config/template"
 	"flowbridge/platform/twilio"
@@ -83,10 +82,7 @@ func TestLead(t *testing.T) {
 
 // Hooks with their defaults, and with everything.
 func TestHooks(t *testing.T) {
-	secret := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(secret, []byte("hush\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	secret := secretFile(t, "hush\n")
 	cfg, err := Parse("x.yaml", []byte(`
 targets: [{name: t, kind: sip, uri: "sip:a@b.example"}]
 trunks: [{name: c, sources: [192.0.2.1]}]
@@ -108,10 +104,10 @@ hooks:
 		t.Fatal(err)
 	}
 	h := cfg.Hooks
-	if h.Twilio.Path != "/redirect_call" || h.Twilio.Fallback != (twilio.Fallback{Reject: "busy"}) || h.Twilio.AuthToken != "" || h.Twilio.EncodeSemicolon {
+	if h.Twilio.Fallback != (twilio.Fallback{Reject: "busy"}) || h.Twilio.AuthToken != "" || h.Twilio.EncodeSemicolon {
 		t.Errorf("twilio: got %+v", h.Twilio)
 	}
-	if h.Vapi.Path != "/assistant-request" || h.Vapi.Timeout != 5*time.Second || h.Vapi.Secret.Reveal() != "hush" || len(h.Vapi.Rules) != 3 {
+	if h.Vapi.Secret.Reveal() != "hush" || len(h.Vapi.Rules) != 3 {
 		t.Fatalf("vapi: got %+v", h.Vapi)
 	}
 	r := h.Vapi.Rules
@@ -125,7 +121,7 @@ hooks:
 	if got := string(r[2].Destination); got != `{"number":"+15550100009","type":"number"}` {
 		t.Errorf("got %s", got)
 	}
-	if h.Synthflow.Path != "/synthflow/webhook" || h.Variables.Path != "/variables" || len(h.Variables.IDs) != 1 || h.Variables.Headers[0] != "X-Name" {
+	if len(h.Variables.IDs) != 1 || h.Variables.Headers[0] != "X-Name" {
 		t.Errorf("got %+v, %+v", h.Synthflow, h.Variables)
 	}
 	if len(h.Endpoints()) != 4 || len((Hooks{}).Endpoints()) != 0 {
@@ -147,19 +143,19 @@ func TestHostPort(t *testing.T) {
 
 // With follow Twilio asks below the path, by the public URL, which it needs.
 func TestTwilioFollow(t *testing.T) {
+	secret := secretFile(t, "pw")
 	parse := func(keys string) (*Config, error) {
 		return Parse("x.yaml", []byte(`
 targets: [{name: t, kind: sip, uri: "sip:a@b.example"}]
 hooks:
-  variables: {listen: "127.0.0.1:8081", token_env: PW, path: /redirect_call/ended}
+  variables: {listen: "127.0.0.1:8081", token_file: `+secret+`}
   twilio: {listen: "127.0.0.1:8082", targets: [t]`+keys+`}
 `), testEnv)
 	}
 	for keys, want := range map[string]string{
-		`, follow: true, url: "https://voice.example.com"`:                              "https://voice.example.com/redirect_call/ended",
-		`, follow: true, url: "https://voice.example.com/a/", path: /call`:              "https://voice.example.com/a/call/ended",
-		`, follow: true, url: "https://voice.example.com/redirect_call"`:                "https://voice.example.com/redirect_call/ended",
-		`, follow: true, url: "http://127.0.0.1:8082", path: /redirect_call/redirected`: "http://127.0.0.1:8082/redirect_call/redirected/ended",
+		`, follow: true, url: "https://voice.example.com"`:               "https://voice.example.com/redirect_call/ended",
+		`, follow: true, url: "https://voice.example.com/a/"`:            "https://voice.example.com/a/redirect_call/ended",
+		`, follow: true, url: "https://voice.example.com/redirect_call"`: "https://voice.example.com/redirect_call/ended",
 	} {
 		cfg, err := parse(keys)
 		if err != nil {
@@ -167,7 +163,7 @@ hooks:
 			continue
 		}
 		h := cfg.Hooks
-		if !h.Twilio.Follow || h.Twilio.FollowURL() != want || len(h.Endpoints()) != 4 || h.Endpoints()[2].Path != h.Twilio.ReferPath() || h.Endpoints()[1].Path != h.Twilio.FollowPath() {
+		if !h.Twilio.Follow || h.Twilio.FollowURL() != want || len(h.Endpoints()) != 2 {
 			t.Errorf("%s: got %+v, %s", keys, h.Twilio, h.Twilio.FollowURL())
 		}
 	}
@@ -186,13 +182,14 @@ hooks:
 			t.Errorf("%s: got %v; want %q", keys, err, want)
 		}
 	}
-	_, err := Parse("x.yaml", []byte(`
-targets: [{name: t, kind: sip, uri: "sip:a@b.example"}]
-hooks:
-  variables: {listen: "127.0.0.1:8081", token_env: PW, path: /redirect_call/ended}
-  twilio: {listen: "127.0.0.1:8081", targets: [t], follow: true, url: "https://voice.example.com"}
-`), testEnv)
-	if err == nil || !strings.Contains(err.Error(), "address and path of") {
-		t.Errorf("the path of another hook: got %v", err)
+}
+
+// secretFile is the name of a file with a secret.
+func secretFile(t *testing.T, text string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
 	}
+	return name
 }

@@ -20,7 +20,7 @@ type Prepare struct {
 	// named.
 	API string `key:"api" is:"api"`
 	// The token. It is sent as Authorization: Bearer, unless token_header says otherwise. Kind synthflow requires it.
-	Token Secret `key:"token" later:""`
+	Token Secret `key:"token" env:"" later:""`
 	// Kind synthflow: the workspace, sent as workspace_id.
 	WorkspaceID *template.Template `key:"workspace_id" use:"prepare"`
 	// Kind synthflow: the agent that takes the call, sent as model_id. A template chooses it by the called number, for example.

@@ -9,12 +9,10 @@ import (
 // Queue is the section `routes[].queue`: callers wait in the order of their arrival while every target of the route is full, by its
 // max_calls or max_cps.
 type Queue struct {
-	// The most callers of the route that wait at once. One more gets status. 0: nobody waits, and each gets status.
+	// The most callers of the route that wait at once. One more gets 486. 0: no caller waits, and each gets 486.
 	Limit int `key:"limit" default:"20" max:"10000"`
-	// How long a caller waits at most, then it gets status. setup_timeout stands still meanwhile.
+	// How long a caller waits at most, then it gets 486. setup_timeout stands still meanwhile.
 	Timeout time.Duration `key:"timeout" default:"3m"`
-	// The SIP status for a caller that finds no room in the queue, or has waited in vain. 486: busy.
-	Status int `key:"status" default:"486" min:"400" max:"699"`
 	// The tone or sound that a waiting caller hears, by 183 at the beginning of the wait. Empty: what ringing says, with 180 where that
 	// says on-target.
 	Sound string `key:"sound" is:"sound"`

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -18,8 +17,6 @@ type Register struct {
 	Auth *Auth `key:"auth"`
 	// The host that the requests are sent to instead of the registrar's, with a port. Empty: none. They name it in Route.
 	OutboundProxy string `key:"outbound_proxy" is:"host-port-or-none"`
-	// How long a registration is asked to last, from 1m to 24h. It is renewed at three quarters of what is granted, or somewhat later.
-	Expires time.Duration `key:"expires" is:"registration-time" default:"1h"`
 	// How often a NAT on the way is kept open, from 5s: by OPTIONS over UDP, by empty lines over TCP and TLS (RFC 5626 section 3.5.1). 0: never.
 	KeepAlive time.Duration `key:"keep_alive" is:"keep-alive" default:"30s"`
 }
@@ -41,16 +38,6 @@ type Registrar struct {
 	User string `key:"user" is:"register-user"`
 	// The most Contacts at a time, from 1. A REGISTER with more gets 403.
 	MaxContacts int `key:"max_contacts" default:"10" min:"1" max:"1000"`
-	// The shortest registration, from 1s to 1h. For a shorter one it gets 423.
-	MinExpires time.Duration `key:"min_expires" is:"registration-least" default:"1m"`
-	// The longest registration, up to 24h. Who asks for a longer one, or for none, is granted that.
-	MaxExpires time.Duration `key:"max_expires" is:"registration-time" default:"15m"`
-}
-
-func (r *Registrar) check(s section) {
-	if r.MinExpires > r.MaxExpires {
-		s.fields["min_expires"].fail("is longer than max_expires", "write a duration that is not, like 1m")
-	}
 }
 
 // RegisteredHost is the host in the uri of a trunk with registrar: it stands for what has registered.
@@ -94,24 +81,6 @@ func parseRegisterUser(t string) (string, complaint) {
 		return "", refuse("cannot be the user of a SIP URI", "write what stands before the @ of the address, like 12065551234 or acme")
 	}
 	return t, complaint{}
-}
-
-// parseRegistrationTime takes how long a registration lasts: whole seconds on the wire.
-func parseRegistrationTime(t string) (time.Duration, complaint) {
-	return registrationTime(t, time.Minute, day)
-}
-
-// parseRegistrationLeast takes a time within which a registrar may refuse what is shorter (RFC 3261 section 10.3, step 6).
-func parseRegistrationLeast(t string) (time.Duration, complaint) {
-	return registrationTime(t, time.Second, time.Hour)
-}
-
-func registrationTime(t string, least, most time.Duration) (time.Duration, complaint) {
-	d, c := parseDuration(t)
-	if c.none() && (d < least || d > most || d%time.Second != 0) {
-		return 0, refuse(fmt.Sprintf("is no whole number of seconds from %v to %v", least, most), "write a duration like 1m or 1h")
-	}
-	return d, c
 }
 
 // leastKeepAlive is the shortest keep-alive: NATs forget a flow over UDP after 20 s at the earliest.

@@ -64,7 +64,7 @@ func (r *Route) check(s section) {
 	if r.Listed && s.l.cfg.Numbers == nil && !s.l.root.has("numbers") {
 		s.fields["listed"].fail("has no effect without a table of numbers: no call would take the route", "name its file in numbers at the top level, or remove it")
 	}
-	if r.Record != WantedOff && s.l.cfg.Recording.MaxSize == 0 { // no section
+	if r.Record != WantedOff && s.l.cfg.Recording.Keep == 0 { // no section
 		s.fields["record"].fail("has no effect without the section recording", "write recording: {path: …} at the top level, or remove it")
 	}
 	switch {

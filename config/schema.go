@@ -17,7 +17,7 @@ import (
 
 // source is where the sections are declared: the comments of their fields are the descriptions of the schema.
 //
-//go:embed admin.go budget.go circuit.go config.go fleet.go hook_openai.go hook_twilio.go hook_vapi.go hooks.go hours.go limits.go map_headers.go media.go platform.go prepare.go queue.go register.go rescue.go route.go sip.go stir.go target.go telemetry.go trunk.go webhook.go
+//go:embed admin.go budget.go circuit.go config.go fleet.go hook_openai.go hook_twilio.go hook_vapi.go hooks.go hours.go map_headers.go media.go platform.go prepare.go queue.go register.go rescue.go route.go sip.go stir.go target.go telemetry.go trunk.go webhook.go
 var source embed.FS
 
 // environment is a reference to the environment, which may stand in every value.

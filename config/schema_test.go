@@ -155,6 +155,20 @@ func leaves(t *testing.T) (all []leaf, sections map[string][]string) {
 	return all, sections
 }
 
+// TestSettingsAreFew: who reads the reference from beginning to end has to know each key. A list's keys count once, and those of trunks
+// and targets for each.
+func TestSettingsAreFew(t *testing.T) {
+	const most = 244
+	_, sections := leaves(t)
+	settings := 1 - len(sections) // a section is a key of the one around it, and no setting
+	for _, names := range sections {
+		settings += len(names)
+	}
+	if settings > most {
+		t.Errorf("%d settings; want at most %d: a new one takes the place of another, or of a default that nobody changes", settings, most)
+	}
+}
+
 // around gives a file with value at a path, and what has to stand beside it so that it is read.
 func around(path []string, value any) any {
 	for i, p := range slices.Backward(path) {

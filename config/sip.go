@@ -29,7 +29,7 @@ type SIP struct {
 	MaxDelay time.Duration `key:"max_delay" default:"75ms"`
 	// The digest algorithms that trunks are offered, in this order. [MD5] is for a PBX that reads one challenge only.
 	AuthAlgorithms []string `key:"auth_algorithms" is:"algorithm" default:"SHA-256, MD5" filled:""`
-	// What a peer may send. Messages over a limit are refused with the status that the limit names.
+	// How much of the process peers may take.
 	Limits Limits `key:"limits"`
 }
 
@@ -64,16 +64,6 @@ func (t *ListenTLS) check(s section) {
 
 // Limits is the section `sip.limits`.
 type Limits struct {
-	// The bytes of a whole SIP message. Over it: 513.
-	Message int `key:"message" default:"16384" min:"1024" max:"32768"`
-	// The header lines of a message. Over it: 400.
-	Headers int `key:"headers" default:"128" min:"16" max:"10000"`
-	// The bytes of one header with its folds. Over it: 400.
-	Header int `key:"header" default:"4096" min:"256" max:"32768"`
-	// The bytes of a body. Over it: 513.
-	Body int `key:"body" default:"12288" min:"512" max:"32768"`
-	// The bytes of a session description. Over it: 400; a target's answer is not used.
-	SDP int `key:"sdp" default:"8192" min:"512" max:"32768"`
 	// The TCP and TLS connections that peers opened to one address of listen. Further ones are closed.
 	Connections int `key:"connections" default:"1000" min:"1" max:"1000000"`
 	// The connections that one address opened. An address that no trunk has gets a tenth of it, an IPv6 /64 network like

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // Identity is the section `identity` of a trunk: who calls is verified by the Identity headers of its INVITEs (RFC 8224, SHAKEN).
@@ -22,10 +21,6 @@ type Identity struct {
 	// had), 437 (the certificate counts for nothing), 438 (a wrong signature, another call's numbers, a replay). All other calls are let
 	// through, with the result in .Identity and the record.
 	Refuse []int `key:"refuse" is:"identity-status"`
-	// How far the time of a signature may be from now, either way, from 5s to 10m.
-	Fresh time.Duration `key:"fresh" is:"identity-fresh" default:"60s"`
-	// How long a call waits for a certificate that is not there yet, from 50ms to 5s.
-	Timeout time.Duration `key:"timeout" is:"identity-timeout" default:"1s"`
 	// Roots are the certificates of the file.
 	Roots *x509.CertPool
 }

@@ -44,8 +44,6 @@ type Target struct {
 	Headers []Header `key:"headers" later:""`
 	// The audio codecs that may be used, of those that the caller offers.
 	Codecs []string `key:"codecs" is:"codec" default:"PCMU, PCMA" filled:""`
-	// Whose order of codecs it is offered.
-	CodecOrder string `key:"codec_order" enum:"caller target" default:"caller"`
 	// How long it may stay silent, 100 included, before the next target is tried.
 	FirstResponseTimeout time.Duration `key:"first_response_timeout" default:"4s"`
 	// How long it may take for its final answer, before the next target is tried.
@@ -74,8 +72,6 @@ type Target struct {
 	Rel100 Rel100Mode `key:"rel100" enum:"off supported required" default:"off"`
 	// The session timer that it is asked for (RFC 4028), from 90s to 24h. 0: session timers only if it asks.
 	SessionExpires time.Duration `key:"session_expires" is:"timer-or-0" default:"0"`
-	// The shortest session timer that it may ask for, from 90s to 24h.
-	MinSE time.Duration `key:"min_se" is:"timer" default:"90s"`
 	// How it wants DTMF: relay (as it comes), info (SIP INFO), rfc4733 (telephone-events).
 	DTMF DTMFMode `key:"dtmf" enum:"relay info rfc4733" default:"relay"`
 	// The requests within the dialog that go from one side to the other.
@@ -96,7 +92,6 @@ type Target struct {
 
 func (t *Target) check(s section) {
 	s.usesTLS(t.TLS, t.Transport)
-	s.timers(t.SessionExpires, t.MinSE)
 	t.Sources = s.targetSources(t.CallAuth)
 	if t.Registrar != nil && t.CallAuth == nil {
 		s.fields["registrar"].fail("has no credentials to ask for", "write call_auth, the user and the password of what registers")
@@ -162,12 +157,6 @@ const (
 	DTMFRelay   DTMFMode = "relay"
 	DTMFInfo    DTMFMode = "info"
 	DTMFRFC4733 DTMFMode = "rfc4733"
-)
-
-// The values of targets[].codec_order.
-const (
-	CodecOrderCaller = "caller"
-	CodecOrderTarget = "target"
 )
 
 // TransferMode says what becomes of a target's REFER.

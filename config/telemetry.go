@@ -21,10 +21,8 @@ type OTLP struct {
 	// The collector's URL for OTLP over HTTP, like "http://127.0.0.1:4318". Without a path, /v1/traces is added. Empty: calls
 	// are not traced.
 	Endpoint string `key:"endpoint" is:"collector"`
-	// The file with a token for the collector.
+	// The file with a bearer token for the collector.
 	Token Secret `key:"token_file" later:""`
-	// The header that the token is sent in. In Authorization it is a bearer token, elsewhere the header's whole value.
-	TokenHeader string `key:"token_header" is:"header-name" default:"Authorization"`
 	// The share of calls whose spans are sent, from 0 to 1. A caller that sends traceparent decides for its calls.
 	SampleRatio float64 `key:"sample_ratio" is:"ratio" default:"1"`
 }

@@ -48,8 +48,6 @@ type Trunk struct {
 	Rel100 Rel100Mode `key:"rel100" enum:"off supported required" default:"supported"`
 	// The session timer that it is asked for (RFC 4028), from 90s to 24h. 0: session timers only if it asks.
 	SessionExpires time.Duration `key:"session_expires" is:"timer-or-0" default:"0"`
-	// The shortest session timer that it may ask for, from 90s to 24h.
-	MinSE time.Duration `key:"min_se" is:"timer" default:"90s"`
 	// The template of the Request-URI of calls to it: "sip:{{.To.Number}}@pbx.example.com". Empty: there are no such calls. With
 	// registrar, calls go to what has registered: empty, to its Contact as it is; "sip:{{.To.Number}}@registered", to the called
 	// number there.
@@ -77,7 +75,6 @@ type Trunk struct {
 }
 
 func (t *Trunk) check(s section) {
-	s.timers(t.SessionExpires, t.MinSE)
 	s.usesTLS(t.TLS, t.Transport)
 	t.callee(s)
 	if t.Auth == nil && len(t.Certificates) == 0 && t.Register == nil {
@@ -132,12 +129,8 @@ type TrunkLimits struct {
 	// The most simultaneous calls of one calling number. Over it: 403 (caller_limited). Calls without a number are those of one
 	// caller. 0: no limit.
 	PerCallerCalls int `key:"per_caller_calls" default:"0" max:"1000000"`
-	// The most new calls per second of one calling number. Over it: 403 (caller_limited). 0: no limit.
-	PerCallerCPS int `key:"per_caller_cps" default:"0" max:"1000000"`
 	// The most simultaneous calls to one called number. Over it: 486 (destination_limited). 0: no limit.
 	PerDestinationCalls int `key:"per_destination_calls" default:"0" max:"1000000"`
-	// The most new calls per second to one called number. Over it: 486 (destination_limited). 0: no limit.
-	PerDestinationCPS int `key:"per_destination_cps" default:"0" max:"1000000"`
 	// The most new requests per second from one address, or one IPv6 /64, before they are parsed: INVITE, OPTIONS and all that
 	// is not within a call, repetitions too. Over it: 503 with Retry-After. 0: no limit.
 	PerSourceRate int `key:"per_source_rate" default:"4000" max:"1000000"`
@@ -168,7 +161,7 @@ type Auth struct {
 	// The digest user.
 	Username string `key:"username" is:"username" required:"the digest user"`
 	// The password.
-	Password Secret `key:"password"`
+	Password Secret `key:"password" env:""`
 }
 
 func (a *Auth) wanted(s section) bool {
@@ -229,13 +222,6 @@ func parseHeaderLine(t string) (string, complaint) {
 
 // leastSE is the shortest session timer that there is (RFC 4028 section 5).
 const leastSE = 90 * time.Second
-
-// timers reports a session timer that is shorter than the least.
-func (s section) timers(expires, least time.Duration) {
-	if expires != 0 && expires < least {
-		s.fields["session_expires"].fail("is shorter than min_se", "write a duration that is not, like 30m, or 0 to ask for no session timer")
-	}
-}
 
 func parseTimerOrZero(t string) (time.Duration, complaint) {
 	if isZero(t) {

@@ -47,7 +47,7 @@ func (a *Agreement) SharesCodec(t *peers.Target) bool {
 	if a.Late {
 		return true
 	}
-	_, _, err := a.Offer.Offerable(t.Dial.Codecs, t.Dial.CodecOrder)
+	_, _, err := a.Offer.Offerable(t.Dial.Codecs)
 	return err == nil
 }
 
@@ -62,7 +62,7 @@ func (a *Agreement) Playable(targets []*peers.Target) (sdp.Codec, bool) {
 		}
 		only := a.Offer.Only(f.Codec, nil)
 		if slices.ContainsFunc(targets, func(t *peers.Target) bool {
-			_, _, err := only.Offerable(t.Dial.Codecs, t.Dial.CodecOrder)
+			_, _, err := only.Offerable(t.Dial.Codecs)
 			return err == nil
 		}) {
 			return f.Codec, true
@@ -87,7 +87,7 @@ func (a *Agreement) OfferFor(t *peers.Dial, keyed media.Side) (offer *sdp.Descri
 	if keyed == media.SideB {
 		offer = offer.WithEvents(nil) // made of the caller's INFO
 	}
-	return offer.Offerable(t.Codecs, t.CodecOrder)
+	return offer.Offerable(t.Codecs)
 }
 
 // DirectionFor is the direction of an offer to a target: that of the caller's, unless we make

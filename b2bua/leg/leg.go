@@ -143,7 +143,6 @@ func (s *setup) deadlines() setupDeadlines {
 type PeerOptions struct {
 	Rel100         config.Rel100Mode // empty: off
 	SessionExpires time.Duration     // the session timer to ask for; 0: only the peer's
-	MinSE          time.Duration     // the shortest session timer that is accepted
 	Allow          string            // the methods of Allow
 	Parts          []string          // types of body parts that are passed on
 	NAT            config.NATMode    // where requests within the dialog go; empty: off

@@ -78,9 +78,9 @@ func missing(req *sip.Request, o PeerOptions) string {
 	return strings.Join(unknown, ", ")
 }
 
-// Refusal checks a new INVITE, whose description may have maxSDP bytes, in the order of
-// RFC 3261 section 8.2; code 0: nothing is wrong.
-func Refusal(req *sip.Request, o PeerOptions, maxSDP int) (code int, reason string, headers []sip.Header) {
+// Refusal checks a new INVITE in the order of RFC 3261 section 8.2; code 0: nothing is
+// wrong.
+func Refusal(req *sip.Request, o PeerOptions) (code int, reason string, headers []sip.Header) {
 	secure := message.TransportOf(req) == config.TransportTLS
 	if code, reason = message.URIRefusal(req, secure); code != 0 {
 		return code, reason, nil
@@ -95,8 +95,8 @@ func Refusal(req *sip.Request, o PeerOptions, maxSDP int) (code int, reason stri
 		return code, reason, headers
 	}
 	switch sdp, _, _ := message.BodyOf(req, o.Parts); {
-	case len(sdp) > maxSDP:
-		return 400, fmt.Sprintf("Session Description Longer Than %d Bytes", maxSDP), nil
+	case len(sdp) > message.MaxSDP:
+		return 400, fmt.Sprintf("Session Description Longer Than %d Bytes", message.MaxSDP), nil
 	case !acceptsSDP(req.GetHeaders("accept")):
 		return 406, "Not Acceptable", nil
 	}
@@ -113,8 +113,8 @@ func Unsupported(req *sip.Request, o PeerOptions) (code int, reason string, head
 		return 420, "Bad Extension", []sip.Header{sip.NewHeader("Unsupported", unknown)}
 	case o.Rel100 == config.Rel100Required && req.Method == sip.INVITE && !can(req, "100rel"):
 		return 421, message.StatusText(421), []sip.Header{sip.NewHeader("Require", "100rel")}
-	case (req.Method == sip.INVITE || req.Method == sip.UPDATE) && tooShort(req, o):
-		return 422, message.StatusText(422), []sip.Header{sip.NewHeader("Min-SE", message.FormatMinSE(o.leastSE()))}
+	case (req.Method == sip.INVITE || req.Method == sip.UPDATE) && tooShort(req):
+		return 422, message.StatusText(422), []sip.Header{sip.NewHeader("Min-SE", message.FormatMinSE(leastInterval))}
 	}
 	return 0, "", nil
 }

@@ -149,14 +149,12 @@ func (t *sessionTimer) lengthen(res *sip.Response) bool {
 // maxInterval bounds the interval of a peer: a longer one shows no sign of life.
 const maxInterval = 24 * time.Hour
 
-// tooShort reports whether a request asks for a shorter session timer than the
-// configuration allows, which is refused with 422 (RFC 4028 section 9).
-func tooShort(req *sip.Request, o PeerOptions) bool {
+// tooShort reports whether a request asks for a shorter session timer than there may be,
+// which is refused with 422 (RFC 4028 section 9).
+func tooShort(req *sip.Request) bool {
 	asked, _ := askedFor(req)
-	return asked > 0 && asked < o.leastSE() && message.HasOption(req, "Supported", "timer")
+	return asked > 0 && asked < leastInterval && message.HasOption(req, "Supported", "timer")
 }
-
-func (o PeerOptions) leastSE() time.Duration { return max(o.MinSE, leastInterval) }
 
 // refresh refreshes the session: by UPDATE if the peer accepts that, else by re-INVITE
 // with the agreed description.

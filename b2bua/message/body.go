@@ -9,6 +9,9 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
+// MaxSDP is the most bytes that a session description may have.
+const MaxSDP = 8 << 10
+
 // AcceptedBodies are the types of body that are accepted.
 const AcceptedBodies = SDPType + ", multipart/mixed, multipart/related, multipart/alternative"
 

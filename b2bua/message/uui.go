@@ -11,31 +11,21 @@ import (
 // UserToUser returns the value of a User-to-User header (RFC 7433 section 4.1) that has a
 // text as hex digits. The discriminator, hex digits too, stands before it (RFC 7434
 // section 7).
-func UserToUser(text, discriminator, purpose, content string) string {
-	v := discriminator + hex.EncodeToString([]byte(text)) + ";encoding=hex"
-	if purpose != "" {
-		v += ";purpose=" + purpose
-	}
-	if content != "" {
-		v += ";content=" + content
-	}
-	return v
+func UserToUser(text, discriminator string) string {
+	return discriminator + hex.EncodeToString([]byte(text)) + ";encoding=hex"
 }
 
-// UserToUserTexts returns the texts of a User-to-User header: of all its values, or of
-// those with a purpose. A value has hex digits, if its encoding says so, a token or a
-// quoted-string. Where hex digits begin with the discriminator, the text is behind it. It
-// is not ok if one of them is not well-formed, or no text on one line.
-func UserToUserTexts(value, purpose, discriminator string) (texts []string, ok bool) {
+// UserToUserTexts returns the texts of a User-to-User header's values. A value has hex
+// digits, if its encoding says so, a token or a quoted-string. Where hex digits begin with
+// the discriminator, the text is behind it. It is not ok if one of them is not well-formed,
+// or no text on one line.
+func UserToUserTexts(value, discriminator string) (texts []string, ok bool) {
 	for one, rest, more := "", value, true; more; {
 		one, rest, more = CutUnquoted(rest, ',')
 		data, params, _ := CutUnquoted(one, ';')
-		encoding, of, sound := uuiParams(params)
+		encoding, sound := uuiParams(params)
 		if !sound {
 			return nil, false
-		}
-		if purpose != "" && !strings.EqualFold(of, purpose) {
-			continue
 		}
 		text, sound := uuiText(Trim(data), encoding, discriminator)
 		if !sound {
@@ -48,25 +38,22 @@ func UserToUserTexts(value, purpose, discriminator string) (texts []string, ok b
 	return texts, true
 }
 
-// uuiParams reads the parameters behind a value. Those that nobody knows are allowed.
-func uuiParams(params string) (encoding, purpose string, ok bool) {
+// uuiParams reads the encoding among the parameters behind a value. Those that nobody knows are allowed.
+func uuiParams(params string) (encoding string, ok bool) {
 	for ok = true; params != ""; {
 		var key, v string
 		key, v, params = CutParam(params)
 		if key != "" && !IsToken(key) {
-			return "", "", false
+			return "", false
 		}
-		switch strings.ToLower(key) {
-		case "encoding":
+		if strings.EqualFold(key, "encoding") {
 			encoding, ok = tokenOrQuoted(v)
-		case "purpose":
-			purpose, ok = tokenOrQuoted(v)
 		}
 		if !ok {
-			return "", "", false
+			return "", false
 		}
 	}
-	return encoding, purpose, ok
+	return encoding, ok
 }
 
 func uuiText(data, encoding, discriminator string) (text string, ok bool) {

@@ -11,34 +11,32 @@ import (
 
 func TestUserToUserTexts(t *testing.T) {
 	for _, tt := range []struct {
-		name, value, purpose, discriminator string
-		want                                []string
-		ok                                  bool
+		name, value, discriminator string
+		want                       []string
+		ok                         bool
 	}{
-		{"hex", "616263;encoding=hex", "", "", []string{"abc"}, true},
-		{"in capitals", "4A4b;Encoding=HEX", "", "", []string{"JK"}, true},
-		{"behind a discriminator", "04616263;encoding=hex", "", "04", []string{"abc"}, true},
-		{"without the discriminator", "616263;encoding=hex", "", "04", []string{"abc"}, true},
-		{"a token", "account-17", "", "", []string{"account-17"}, true},
-		{"a quoted-string", `"account, \"17\";x" ; purpose=p`, "p", "", []string{`account, "17";x`}, true},
-		{"several", `61;encoding=hex, "b;c", d`, "", "", []string{"a", "b;c", "d"}, true},
-		{"of one purpose", `61;encoding=hex;purpose=one, 62;purpose="two";encoding=hex;x`, "TWO", "", []string{"b"}, true},
-		{"of no such purpose", "61;encoding=hex", "one", "", nil, true},
-		{"UTF-8", "c3a4;encoding=hex", "", "", []string{"ä"}, true},
-		{"nothing in quotes", `""`, "", "", nil, true},
-		{"empty", "", "", "", nil, false},
-		{"an odd digit", "616;encoding=hex", "", "", nil, false},
-		{"no hex", "xy;encoding=hex", "", "", nil, false},
-		{"no UTF-8", "ff;encoding=hex", "", "", nil, false},
-		{"a line end", "610d0a62;encoding=hex", "", "", nil, false},
-		{"a quote that does not end", `"abc`, "", "", nil, false},
-		{"something behind the quote", `"abc"d`, "", "", nil, false},
-		{"no token", "a b", "", "", nil, false},
-		{"a parameter that is none", "61;encoding=hex;(=1", "", "", nil, false},
-		{"an encoding that is none", "61;encoding=", "", "", nil, false},
-		{"too long", strings.Repeat("61", MaxPassedValue+1) + ";encoding=hex", "", "", nil, false},
+		{"hex", "616263;encoding=hex", "", []string{"abc"}, true},
+		{"in capitals", "4A4b;Encoding=HEX", "", []string{"JK"}, true},
+		{"behind a discriminator", "04616263;encoding=hex", "04", []string{"abc"}, true},
+		{"without the discriminator", "616263;encoding=hex", "04", []string{"abc"}, true},
+		{"a token", "account-17", "", []string{"account-17"}, true},
+		{"a quoted-string", `"account, \"17\";x" ; purpose=p`, "", []string{`account, "17";x`}, true},
+		{"several", `61;encoding=hex, "b;c", d`, "", []string{"a", "b;c", "d"}, true},
+		{"UTF-8", "c3a4;encoding=hex", "", []string{"ä"}, true},
+		{"nothing in quotes", `""`, "", nil, true},
+		{"empty", "", "", nil, false},
+		{"an odd digit", "616;encoding=hex", "", nil, false},
+		{"no hex", "xy;encoding=hex", "", nil, false},
+		{"no UTF-8", "ff;encoding=hex", "", nil, false},
+		{"a line end", "610d0a62;encoding=hex", "", nil, false},
+		{"a quote that does not end", `"abc`, "", nil, false},
+		{"something behind the quote", `"abc"d`, "", nil, false},
+		{"no token", "a b", "", nil, false},
+		{"a parameter that is none", "61;encoding=hex;(=1", "", nil, false},
+		{"an encoding that is none", "61;encoding=", "", nil, false},
+		{"too long", strings.Repeat("61", MaxPassedValue+1) + ";encoding=hex", "", nil, false},
 	} {
-		got, ok := UserToUserTexts(tt.value, tt.purpose, tt.discriminator)
+		got, ok := UserToUserTexts(tt.value, tt.discriminator)
 		if ok != tt.ok || !slices.Equal(got, tt.want) {
 			t.Errorf("%s: %q, %v; want %q, %v", tt.name, got, ok, tt.want, tt.ok)
 		}
@@ -48,10 +46,10 @@ func TestUserToUserTexts(t *testing.T) {
 // FuzzUserToUser: what is read of a peer's header is text on one line, and comes back
 // from what we write of it.
 func FuzzUserToUser(f *testing.F) {
-	f.Add(`04616263;encoding=hex;purpose=isdn-uui, "b;c"`, "isdn-uui", "04")
-	f.Add("0d0a;encoding=hex", "", "0d")
-	f.Fuzz(func(t *testing.T, value, purpose, discriminator string) {
-		texts, ok := UserToUserTexts(value, purpose, discriminator)
+	f.Add(`04616263;encoding=hex;purpose=isdn-uui, "b;c"`, "04")
+	f.Add("0d0a;encoding=hex", "0d")
+	f.Fuzz(func(t *testing.T, value, discriminator string) {
+		texts, ok := UserToUserTexts(value, discriminator)
 		if !ok && texts != nil {
 			t.Errorf("%q gives %q, which is not sound", value, texts)
 		}
@@ -59,7 +57,7 @@ func FuzzUserToUser(f *testing.F) {
 			if text == "" || len(text) > MaxPassedValue || !utf8.ValidString(text) || strings.ContainsFunc(text, template.IsControl) {
 				t.Errorf("%q gives %q", value, text)
 			}
-			back, ok := UserToUserTexts(UserToUser(text, "04", "", "isdn-uui"), "", "04")
+			back, ok := UserToUserTexts(UserToUser(text, "04"), "04")
 			if !ok || !slices.Equal(back, []string{text}) {
 				t.Errorf("%q comes back as %q, %v", text, back, ok)
 			}

@@ -21,9 +21,15 @@ type Measure struct {
 	headers int // configured and passed header lines
 }
 
+// Budget bounds an INVITE over UDP.
+type Budget struct{ Size, Value, Headers int }
+
+// BudgetOf is that of the calls to a target: beyond the bounds of its headers something is wrong with them.
+func BudgetOf(t *peers.Dial) Budget { return Budget{Size: t.Budget.Size, Value: 512, Headers: 24} }
+
 // OverBudget reports whether an INVITE is too large for UDP (RFC 3261 section 18.1.1).
 func OverBudget(t *peers.Dial, m Measure) bool {
-	b := t.Budget
+	b := BudgetOf(t)
 	return !message.IsStream(t.Transport) && (m.size > b.Size || m.value > b.Value || m.headers > b.Headers)
 }
 
@@ -55,7 +61,7 @@ func (o *Draft) Measure(size int) Measure {
 
 // Trim leaves headers out until the INVITE is within the budget. Only if that is not
 // enough, it leaves out parts of the body, the last first. size measures the rest.
-func (o *Draft) Trim(b config.Budget, size func() int) error {
+func (o *Draft) Trim(b Budget, size func() int) error {
 	whole := *o
 	for {
 		o.passed, o.configured, o.own = slices.Clone(whole.passed), slices.Clone(whole.configured), slices.Clone(whole.own)
@@ -69,7 +75,7 @@ func (o *Draft) Trim(b config.Budget, size func() int) error {
 
 // trimHeaders leaves headers out: first those with a value that is too long, then, the
 // last first, passed ones, configured ones, and own ones that no call depends on.
-func (o *Draft) trimHeaders(b config.Budget, size func() int) error {
+func (o *Draft) trimHeaders(b Budget, size func() int) error {
 	tooLong := func(f Field) bool { return !f.Kept && longest(f) > b.Value }
 	for _, list := range []*[]Field{&o.passed, &o.configured} {
 		for i, f := range slices.Backward(*list) {

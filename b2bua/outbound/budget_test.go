@@ -22,19 +22,19 @@ func TestTrim(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name    string
-		budget  config.Budget
+		budget  Budget
 		dropped string
 		err     error
 	}{
-		{"within", config.Budget{Size: 1100, Value: 100, Headers: 5}, "", nil},
-		{"one", config.Budget{Size: 1000, Value: 100, Headers: 5}, "P2", nil},
-		{"both passed", config.Budget{Size: 900, Value: 100, Headers: 5}, "P2 P1", nil},
-		{"then configured", config.Budget{Size: 700, Value: 100, Headers: 5}, "P2 P1 C2 C1", nil},
-		{"then ours", config.Budget{Size: 500, Value: 100, Headers: 5}, "P2 P1 C2 C1 User-Agent Allow", nil},
-		{"too large", config.Budget{Size: 350, Value: 100, Headers: 5}, "P2 P1 C2 C1 User-Agent Allow P-Asserted-Identity", errInviteTooLarge},
-		{"too many", config.Budget{Size: 5000, Value: 100, Headers: 3}, "P2 P1", nil},
-		{"none may", config.Budget{Size: 5000, Value: 100, Headers: 0}, "P2 P1 C2 C1", nil},
-		{"values too long", config.Budget{Size: 5000, Value: 99, Headers: 5}, "P2 P1 C2 C1", nil},
+		{"within", Budget{Size: 1100, Value: 100, Headers: 5}, "", nil},
+		{"one", Budget{Size: 1000, Value: 100, Headers: 5}, "P2", nil},
+		{"both passed", Budget{Size: 900, Value: 100, Headers: 5}, "P2 P1", nil},
+		{"then configured", Budget{Size: 700, Value: 100, Headers: 5}, "P2 P1 C2 C1", nil},
+		{"then ours", Budget{Size: 500, Value: 100, Headers: 5}, "P2 P1 C2 C1 User-Agent Allow", nil},
+		{"too large", Budget{Size: 350, Value: 100, Headers: 5}, "P2 P1 C2 C1 User-Agent Allow P-Asserted-Identity", errInviteTooLarge},
+		{"too many", Budget{Size: 5000, Value: 100, Headers: 3}, "P2 P1", nil},
+		{"none may", Budget{Size: 5000, Value: 100, Headers: 0}, "P2 P1 C2 C1", nil},
+		{"values too long", Budget{Size: 5000, Value: 99, Headers: 5}, "P2 P1 C2 C1", nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			o := &Draft{configured: fields("C1", "x-ei", "C2"), passed: fields("P1", "P2"), own: fields("P-Asserted-Identity", "Allow", "User-Agent")}
@@ -50,7 +50,6 @@ func TestTrim(t *testing.T) {
 }
 
 func TestOverBudget(t *testing.T) {
-	b := config.Budget{Size: 1100, Value: 512, Headers: 24}
 	for _, tt := range []struct {
 		transport string
 		m         Measure
@@ -63,7 +62,7 @@ func TestOverBudget(t *testing.T) {
 		{config.TransportTCP, Measure{9999, 9999, 99}, false},
 		{config.TransportTLS, Measure{9999, 9999, 99}, false},
 	} {
-		if got := OverBudget(&peers.Dial{Transport: tt.transport, Budget: b}, tt.m); got != tt.want {
+		if got := OverBudget(&peers.Dial{Transport: tt.transport, Budget: config.Budget{Size: 1100}}, tt.m); got != tt.want {
 			t.Errorf("%s %+v: %v", tt.transport, tt.m, got)
 		}
 	}

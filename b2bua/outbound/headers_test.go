@@ -119,7 +119,7 @@ func fitted(out *Draft, leg *leg.Leg, target *peers.Dial) error {
 	if !OverBudget(target, out.Measure(size())) {
 		return nil
 	}
-	return out.Trim(target.Budget, size)
+	return out.Trim(BudgetOf(target), size)
 }
 
 // Golden files: the INVITE of a carrier, what it is configured as, and the

@@ -71,10 +71,10 @@ func mapped(p config.Pass, found []string) (out []string, sound bool) {
 	}
 	for _, v := range found {
 		if p.UUI == config.UUIEncode {
-			out = append(out, message.UserToUser(v, p.Discriminator, p.Purpose, p.Content))
+			out = append(out, message.UserToUser(v, p.Discriminator))
 			continue
 		}
-		texts, ok := message.UserToUserTexts(v, p.Purpose, p.Discriminator)
+		texts, ok := message.UserToUserTexts(v, p.Discriminator)
 		if !ok {
 			return nil, false
 		}

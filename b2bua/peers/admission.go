@@ -343,7 +343,7 @@ func (a *Admission) Reoccupy(t *Target, p Parties) (circuit.Try, Limit) {
 		return try, LimitCircuit
 	}
 	if t.Trunk != nil {
-		t.recount(p)
+		t.count(p)
 	}
 	t.calls++
 	return try, LimitNone
@@ -356,7 +356,7 @@ func (a *Admission) occupy(t *Target, p Parties, now time.Time) (circuit.Try, Li
 		return try, LimitCircuit
 	}
 	if t.Trunk != nil {
-		if over := t.claim(&t.Trunk.Limits, p, now); over != LimitNone {
+		if over := t.claim(&t.Trunk.Limits, p); over != LimitNone {
 			t.SIP.End(now, &try, circuit.Neutral)
 			return try, over
 		}
@@ -387,13 +387,13 @@ func (a *Admission) Resume(t *Trunk, p Parties, callee *Target, calleeParties Pa
 	defer a.mu.Unlock()
 	t.calls++
 	a.ports.add(&t.ports, 1)
-	t.recount(p)
+	t.count(p)
 	if callee == nil {
 		return
 	}
 	callee.calls++
 	if callee.Trunk != nil {
-		callee.recount(calleeParties)
+		callee.count(calleeParties)
 	}
 }
 

@@ -21,9 +21,16 @@ func newCircuits() circuits {
 	return circuits{sip: map[string]*circuit.Breaker{}, apis: map[string]*circuit.Breaker{}}
 }
 
+// An open circuit refuses all calls for a second at first, and at most for half a minute: a caller waits that long for a target, and no
+// longer.
+const (
+	firstPause   = time.Second
+	longestPause = 30 * time.Second
+)
+
 // settingsOf are a circuit's settings. probed: OPTIONS find out whether it may close.
 func settingsOf(c config.Circuit, probed bool) circuit.Settings {
-	return circuit.Settings{Failures: c.Failures, Pause: c.Pause, MaxPause: max(c.Pause, c.MaxPause), Probed: probed}
+	return circuit.Settings{Failures: c.Failures, Pause: firstPause, MaxPause: longestPause, Probed: probed}
 }
 
 // breaker finds or makes the circuit of this key.

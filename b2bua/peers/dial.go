@@ -29,7 +29,6 @@ type Peer struct {
 	MediaSources   []netip.Prefix
 	rel100         config.Rel100Mode
 	sessionExpires time.Duration
-	minSE          time.Duration
 	NAT            config.NATMode
 	MaxCalls       int
 	MaxCPS         int
@@ -67,7 +66,6 @@ type Dial struct {
 	Budget               config.Budget
 	Overflow             string
 	Prepare              *config.Prepare
-	CodecOrder           string
 	FirstResponseTimeout time.Duration
 	RingTimeout          time.Duration
 	Registered           bool   // calls go to what has registered here for the trunk
@@ -105,14 +103,14 @@ type Policy struct {
 func peerOfTrunk(t *config.Trunk) Peer {
 	return Peer{
 		Name: t.Name, TLS: t.TLS, PassHeaders: t.PassHeaders, Media: t.Media, MediaSources: t.MediaSources,
-		rel100: t.Rel100, sessionExpires: t.SessionExpires, minSE: t.MinSE, NAT: t.NAT, MaxCalls: t.MaxCalls, MaxCPS: t.MaxCPS,
+		rel100: t.Rel100, sessionExpires: t.SessionExpires, NAT: t.NAT, MaxCalls: t.MaxCalls, MaxCPS: t.MaxCPS,
 	}
 }
 
 func peerOfTarget(t *config.Target) Peer {
 	return Peer{
 		Name: t.Name, TLS: t.TLS, PassHeaders: t.PassHeaders, Media: t.Media, MediaSources: t.MediaSources,
-		rel100: t.Rel100, sessionExpires: t.SessionExpires, minSE: t.MinSE, NAT: config.NATOff, MaxCalls: t.MaxCalls, MaxCPS: t.MaxCPS,
+		rel100: t.Rel100, sessionExpires: t.SessionExpires, NAT: config.NATOff, MaxCalls: t.MaxCalls, MaxCPS: t.MaxCPS,
 	}
 }
 
@@ -136,7 +134,7 @@ func DialOf(t *config.Target) *Dial {
 	return &Dial{
 		Peer: peerOfTarget(t), Policy: policyOf(t), Kind: t.Kind, URI: t.URI, Transport: t.Transport, Auth: t.Auth,
 		Headers: t.Headers, PassParts: t.PassParts, Budget: t.Budget, Overflow: t.Overflow, Prepare: t.Prepare,
-		CodecOrder: t.CodecOrder, FirstResponseTimeout: t.FirstResponseTimeout, RingTimeout: t.RingTimeout,
+		FirstResponseTimeout: t.FirstResponseTimeout, RingTimeout: t.RingTimeout,
 		Circuit: t.Circuit, Ping: t.Ping,
 	}
 }

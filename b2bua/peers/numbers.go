@@ -1,8 +1,6 @@
 package peers
 
 import (
-	"time"
-
 	"flowbridge/b2bua/cause"
 	"flowbridge/config"
 )
@@ -47,31 +45,15 @@ func (l Limit) Cause() cause.Cause {
 	return cause.None
 }
 
-// numbers counts the calls of a trunk by number. Its memory is bounded by the open calls,
-// and a rate's is fixed.
-type numbers struct {
-	open  map[string]int
-	rates *Rates // nil: there was no limit yet
-}
+// numbers counts the calls of a trunk by number. Its memory is bounded by the open calls.
+type numbers struct{ open map[string]int }
 
-// allows reports whether one more call of the number is within the limits. It takes
-// nothing. 0: no limit.
-func (n *numbers) allows(number string, calls, cps int, now time.Time) bool {
-	return n.open[number] < capOf(calls) && (n.rates == nil || n.rates.allows([]byte(number), cps, now))
-}
-
-// add counts a call of the number that the limits allow.
-func (n *numbers) add(number string, cps int, now time.Time) {
+// add counts a call of the number.
+func (n *numbers) add(number string) {
 	if n.open == nil {
 		n.open = map[string]int{}
 	}
 	n.open[number]++
-	if cps > 0 && n.rates == nil {
-		n.rates = NewRates()
-	}
-	if n.rates != nil {
-		n.rates.Allow([]byte(number), cps, now)
-	}
 }
 
 func (n *numbers) remove(number string) {
@@ -82,24 +64,21 @@ func (n *numbers) remove(number string) {
 
 // claim counts a call of these parties, unless it is over a limit: then it counts for
 // neither of them. It counts without limits, too, so that a reload can bring them.
-func (t *tally) claim(l *config.TrunkLimits, p Parties, now time.Time) Limit {
+func (t *tally) claim(l *config.TrunkLimits, p Parties) Limit {
 	switch {
-	case !t.callers.allows(p.From, l.PerCallerCalls, l.PerCallerCPS, now):
+	case t.callers.open[p.From] >= capOf(l.PerCallerCalls):
 		return LimitCaller
-	case !t.destinations.allows(p.To, l.PerDestinationCalls, l.PerDestinationCPS, now):
+	case t.destinations.open[p.To] >= capOf(l.PerDestinationCalls):
 		return LimitDestination
 	}
-	t.count(l, p, now)
+	t.count(p)
 	return LimitNone
 }
 
-func (t *tally) count(l *config.TrunkLimits, p Parties, now time.Time) {
-	t.callers.add(p.From, l.PerCallerCPS, now)
-	t.destinations.add(p.To, l.PerDestinationCPS, now)
+func (t *tally) count(p Parties) {
+	t.callers.add(p.From)
+	t.destinations.add(p.To)
 }
-
-// recount is count for a call of the process before, which began long ago: its rates don't matter.
-func (t *tally) recount(p Parties) { t.count(&config.TrunkLimits{}, p, time.Time{}) }
 
 func (t *tally) release(p Parties) {
 	t.callers.remove(p.From)
@@ -111,14 +90,14 @@ func (t *tally) release(p Parties) {
 func (a *Admission) Claim(t *Trunk, p Parties) Limit {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return t.claim(&t.Caller.Limits, p, time.Now())
+	return t.claim(&t.Caller.Limits, p)
 }
 
 // Reclaim is Claim for a call that the process before has let in, whatever the limits.
 func (a *Admission) Reclaim(t *Trunk, p Parties) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	t.recount(p)
+	t.count(p)
 }
 
 // Release gives back what Claim took.

@@ -24,17 +24,12 @@ func TestRefusedCallsTakeNothing(t *testing.T) {
 	}{
 		{
 			"the destination has a call", 0,
-			config.TrunkLimits{PerCallerCPS: 1, PerDestinationCalls: 1},
+			config.TrunkLimits{PerCallerCalls: 1, PerDestinationCalls: 1},
 			[]try{{ann, one, LimitNone}, {bob, one, LimitDestination}, {bob, two, LimitNone}, {bob, three, LimitCaller}},
 		},
 		{
-			"the destination just had one", 0,
-			config.TrunkLimits{PerCallerCPS: 1, PerDestinationCPS: 1},
-			[]try{{ann, one, LimitNone}, {bob, one, LimitDestination}, {bob, two, LimitNone}, {bob, three, LimitCaller}},
-		},
-		{
-			"the caller just had one", 0,
-			config.TrunkLimits{PerCallerCPS: 1, PerDestinationCPS: 1},
+			"the caller has one", 0,
+			config.TrunkLimits{PerCallerCalls: 1, PerDestinationCalls: 1},
 			[]try{{ann, one, LimitNone}, {ann, two, LimitCaller}, {bob, two, LimitNone}},
 		},
 		{

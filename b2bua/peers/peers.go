@@ -65,7 +65,7 @@ func (t *Trunk) NeedsCredentials() bool { return t.secret != nil }
 
 // options returns the options of a leg to the peer.
 func (p *Peer) options(allow string, parts []string) leg.PeerOptions {
-	return leg.PeerOptions{Rel100: p.rel100, SessionExpires: p.sessionExpires, MinSE: p.minSE, Allow: allow, Parts: parts, NAT: p.NAT}
+	return leg.PeerOptions{Rel100: p.rel100, SessionExpires: p.sessionExpires, Allow: allow, Parts: parts, NAT: p.NAT}
 }
 
 // Options returns the options of a call's leg to the trunk.

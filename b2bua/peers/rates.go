@@ -37,12 +37,7 @@ func NewRates() *Rates {
 
 // Allow counts an event of a key, and reports whether it is within n a second, of which
 // n may come at once. An event that is refused does not count. 0: no limit.
-func (r *Rates) Allow(key []byte, n int, now time.Time) bool { return r.judge(key, n, now, true) }
-
-// allows is Allow for an event that does not count yet.
-func (r *Rates) allows(key []byte, n int, now time.Time) bool { return r.judge(key, n, now, false) }
-
-func (r *Rates) judge(key []byte, n int, now time.Time, count bool) bool {
+func (r *Rates) Allow(key []byte, n int, now time.Time) bool {
 	if n <= 0 {
 		return true
 	}
@@ -54,9 +49,7 @@ func (r *Rates) judge(key []byte, n int, now time.Time, count bool) bool {
 	if whole-at > time.Second {
 		return false
 	}
-	if count {
-		s.whole = whole
-	}
+	s.whole = whole
 	return true
 }
 

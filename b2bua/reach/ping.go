@@ -22,6 +22,9 @@ import (
 // lookEvery is how often it is looked whose OPTIONS is due: a reload may have changed that.
 const lookEvery = time.Second
 
+// pingTimeout is how long an answer may take.
+const pingTimeout = 2 * time.Second
+
 // Ping sends OPTIONS to the targets and trunks that want it (RFC 3261 section 11), until ctx is over. Their circuits are told what
 // comes of it. It returns when no OPTIONS is under way.
 func Ping(ctx context.Context, snapshot func() *peers.Snapshot, stack *transport.Stack) {
@@ -67,7 +70,7 @@ func nextPing(now time.Time, t *peers.Target) time.Time {
 	if s.State == circuit.Closed {
 		return next
 	}
-	soon := now.Add(t.Dial.Ping.Timeout)
+	soon := now.Add(pingTimeout)
 	if s.RetryAt.After(soon) {
 		soon = s.RetryAt
 	}
@@ -79,7 +82,7 @@ func nextPing(now time.Time, t *peers.Target) time.Time {
 
 // pingOnce asks all addresses of a target at once. One that answers is enough.
 func pingOnce(ctx context.Context, t *peers.Target, uri sip.Uri, stack *transport.Stack) {
-	bounded, cancel := context.WithTimeout(ctx, t.Dial.Ping.Timeout)
+	bounded, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
 	wrong := string(cause.DNSFailed)
 	via, _ := nextHop(t.Dial, uri) // a proxy answers OPTIONS for what is behind it, or by itself

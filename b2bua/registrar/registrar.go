@@ -29,6 +29,14 @@ type Registrar struct {
 // maxBindings bounds the bindings of all holders.
 const maxBindings = 100_000
 
+// How long registrations last.
+const (
+	// minExpires is the shortest registration. A shorter one gets 423 (RFC 3261 section 10.3, step 6).
+	minExpires = time.Minute
+	// maxExpires is the longest registration, which a REGISTER gets that asks for a longer one, or for none.
+	maxExpires = 15 * time.Minute
+)
+
 // New makes a registrar with the bindings of the process before. keep is told the bindings of a holder when they change, while a
 // lock is held: it does not block. It may be nil.
 func New(before map[string][]record.Binding, keep func(holder string, all []record.Binding)) *Registrar {
@@ -78,8 +86,8 @@ func (r *Registrar) KeepAll() {
 type Request struct {
 	*sip.Request
 	Holder string
-	Record string // the user of the holder's address-of-record
-	Rules  *config.Registrar
+	Record string         // the user of the holder's address-of-record
+	Most   int            // how many Contacts the holder may have
 	From   netip.AddrPort // where it came from
 	Flow   uint64         // the connection that it came by; 0: none
 
@@ -128,7 +136,7 @@ func (r *Registrar) tooOften(now time.Time, q *Request) bool {
 	if whole.Before(now) {
 		whole = now
 	}
-	whole = whole.Add(time.Second / time.Duration(max(leastRate, q.Rules.MaxContacts)))
+	whole = whole.Add(time.Second / time.Duration(max(leastRate, q.Most)))
 	if whole.Sub(now) > time.Second {
 		return true
 	}
@@ -189,7 +197,7 @@ type bound struct {
 
 // bindAll adds, renews or removes the bindings of all Contacts.
 func (q *Request) bindAll(now time.Time, before []record.Binding, contacts []message.Contact, header time.Duration) (next []record.Binding, refusal Answer) {
-	if len(contacts) > 2*q.Rules.MaxContacts { // each in the place of one that is removed
+	if len(contacts) > 2*q.Most { // each in the place of one that is removed
 		return nil, refuse(403, "Too Many Contacts")
 	}
 	if q.path, refusal = pathOf(q.Request); refusal.Code != 0 {
@@ -258,11 +266,11 @@ func (q *Request) bind(now time.Time, all []bound, c *message.Contact, header ti
 	}
 	switch {
 	case lasts < 0:
-		lasts = q.Rules.MaxExpires
-	case lasts > 0 && lasts < q.Rules.MinExpires:
-		return nil, refuse(423, "Interval Too Brief", sip.NewHeader("Min-Expires", seconds(q.Rules.MinExpires)))
+		lasts = maxExpires
+	case lasts > 0 && lasts < minExpires:
+		return nil, refuse(423, "Interval Too Brief", sip.NewHeader("Min-Expires", seconds(minExpires)))
 	}
-	lasts = min(lasts, q.Rules.MaxExpires)
+	lasts = min(lasts, maxExpires)
 	uri := message.URIText(&c.URI)
 	if len(uri) > message.MaxURI {
 		return nil, refuse(400, "Contact Is Too Long")
@@ -278,7 +286,7 @@ func (q *Request) bind(now time.Time, all []bound, c *message.Contact, header ti
 	switch {
 	case lasts == 0:
 		return all, Answer{}
-	case len(all) >= q.Rules.MaxContacts:
+	case len(all) >= q.Most:
 		return nil, refuse(403, "Too Many Contacts")
 	}
 	return append(all, bound{uri: c.URI, Binding: record.Binding{

@@ -12,14 +12,12 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/message"
-	"flowbridge/config"
 	"flowbridge/store/record"
 )
 
 var (
 	start  = time.Unix(1e9, 0)
 	source = netip.MustParseAddrPort("203.0.113.7:40000")
-	rules  = &config.Registrar{MaxContacts: 3, MinExpires: time.Minute, MaxExpires: 15 * time.Minute}
 )
 
 // register is a REGISTER of alice, read as from the network.
@@ -33,7 +31,7 @@ func register(t testing.TB, callID string, seq int, lines string) Request {
 	}
 	req := msg.(*sip.Request)
 	req.SetTransport("UDP")
-	return Request{Request: req, Holder: "trunk phone", Record: "alice", Rules: rules, From: source}
+	return Request{Request: req, Holder: "trunk phone", Record: "alice", Most: 3, From: source}
 }
 
 // value gives the values of a header of an answer.
@@ -283,16 +281,16 @@ func FuzzRegister(f *testing.F) {
 			if err != nil || !ok || message.Malformed(req) != "" {
 				continue
 			}
-			a := r.Register(start, Request{Request: req, Holder: "h", Record: "alice", Rules: rules, From: source})
+			a := r.Register(start, Request{Request: req, Holder: "h", Record: "alice", Most: 3, From: source})
 			if a.Code < 200 || a.Reason == "" {
 				t.Errorf("the answer is %+v", a)
 			}
 			all := r.Of("h", start)
-			if len(all) > rules.MaxContacts || r.total != len(all) {
+			if len(all) > 3 || r.total != len(all) {
 				t.Errorf("%d bindings, counted as %d", len(all), r.total)
 			}
 			for _, b := range all {
-				if left := b.Expires.Sub(start); left <= 0 || left > rules.MaxExpires {
+				if left := b.Expires.Sub(start); left <= 0 || left > maxExpires {
 					t.Errorf("a binding lasts %v", left)
 				}
 			}

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/emiago/sipgo/sip"
 	"github.com/rs/zerolog"
@@ -20,7 +19,7 @@ func TestLeaveOfBusyClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := NewClients(ClientsOptions{Minter: minter, Log: zerolog.Nop()})
 		defer c.Close()
-		c.Use([]config.Trunk{{Name: "line", Register: &config.Register{Registrars: []string{"one.test"}, User: "acme", Auth: &config.Auth{}, Expires: time.Hour}}})
+		c.Use([]config.Trunk{{Name: "line", Register: &config.Register{Registrars: []string{"one.test"}, User: "acme", Auth: &config.Auth{}}}})
 		one := c.all["line"]
 		for one.tell(DeadlineReached{}) {
 		}
@@ -41,7 +40,7 @@ func TestReloadWhileLeaving(t *testing.T) {
 		defer c.Close()
 		c.Go()
 		c.Leave()
-		c.Use([]config.Trunk{{Name: "line", Register: &config.Register{Registrars: []string{"one.test"}, User: "acme", Auth: &config.Auth{}, Expires: time.Hour}}})
+		c.Use([]config.Trunk{{Name: "line", Register: &config.Register{Registrars: []string{"one.test"}, User: "acme", Auth: &config.Auth{}}}})
 		if !c.Left() || len(c.Statuses()) != 0 {
 			t.Errorf("it has begun %+v", c.Statuses())
 		}

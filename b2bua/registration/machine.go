@@ -105,9 +105,12 @@ type Machine struct {
 	effects []Effect
 }
 
+// wantedExpires is how long a registration is asked to last. The registrar decides.
+const wantedExpires = time.Hour
+
 // New makes a registration that waits for Begin.
 func New(o Options) *Machine {
-	m := &Machine{o: o, tag: o.Minter.Tag(), expires: o.Config.Expires}
+	m := &Machine{o: o, tag: o.Minter.Tag(), expires: wantedExpires}
 	for range o.Config.Registrars {
 		m.callID = append(m.callID, message.NewCallID())
 		m.digest = append(m.digest, leg.NewDigest(o.Config.Auth))

@@ -36,7 +36,7 @@ func newBench(t *testing.T, change func(*Options)) *bench {
 	o := Options{
 		Config: &config.Register{
 			Registrars: []string{"one.test", "two.test:5070"}, User: "acme", Auth: &config.Auth{Username: "acme", Password: "secret"},
-			Expires: time.Hour, KeepAlive: 30 * time.Second,
+			KeepAlive: 30 * time.Second,
 		},
 		Transport: config.TransportUDP, Token: "tok", Minter: minter, Agent: "test", Random: func() float64 { return 0.5 },
 	}
@@ -184,7 +184,8 @@ func TestChallenges(t *testing.T) {
 
 // What is too short is asked for longer, as long as that makes sense.
 func TestTooBrief(t *testing.T) {
-	b := newBench(t, func(o *Options) { o.Config.Expires = time.Minute })
+	b := newBench(t, func(*Options) {})
+	b.m.expires = time.Minute
 	b.reach("one.test", 0)
 	b.answer(b.sent(sip.REGISTER), "423 Interval Too Brief", "Min-Expires: 300")
 	req := b.sent(sip.REGISTER)

@@ -85,9 +85,7 @@ type Identity struct {
 // Limits are the limits of a trunk for its numbers and addresses; 0: none.
 type Limits struct {
 	PerCallerCalls      int `json:"per_caller_calls"`
-	PerCallerCPS        int `json:"per_caller_cps"`
 	PerDestinationCalls int `json:"per_destination_calls"`
-	PerDestinationCPS   int `json:"per_destination_cps"`
 	PerSourceRate       int `json:"per_source_rate"`
 }
 

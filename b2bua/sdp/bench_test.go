@@ -37,7 +37,7 @@ func offerAnswer(tb testing.TB) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	offered, formats, err := offer.Offerable(benchCodecs, "")
+	offered, formats, err := offer.Offerable(benchCodecs)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -18,7 +18,7 @@ var (
 	ErrMalformed = errors.New("not a session description")
 	ErrNoAddress = errors.New("no c= line with an address for the audio")
 	ErrRejected  = errors.New("audio was rejected")
-	ErrTooLong   = errors.New("longer than sip.limits.sdp")
+	ErrTooLong   = errors.New("longer than a session description may be")
 )
 
 // Description is a peer's session description with its audio stream. Of the other

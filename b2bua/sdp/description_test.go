@@ -9,7 +9,6 @@ import (
 	"sync"
 	"testing"
 
-	"flowbridge/config"
 	"flowbridge/internal/siptest"
 )
 
@@ -238,7 +237,7 @@ func TestDescriptionsNeverChange(t *testing.T) {
 				d, other := x[0], x[1]
 				made := []*Description{d.InNumbersOf(other), d.NumberedAs(other), d.WithEvents(other), d.WithEvents(nil), d.Only(PCMA, other.Formats())}
 				kept, _ := d.KeepOffered(other.Formats())
-				offerable, formats, _ := d.Offerable([]string{"opus", "PCMA"}, config.CodecOrderTarget)
+				offerable, formats, _ := d.Offerable([]string{"opus", "PCMA"})
 				for _, m := range append(made, kept, offerable) {
 					_ = append(m.Formats(), Format{})
 					_ = append(m.Common(other), Format{})

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"flowbridge/b2bua/message"
-	"flowbridge/config"
 )
 
 // Codec is an audio codec as SDP names it.
@@ -267,16 +266,11 @@ func (d *Description) Common(other *Description) []Format {
 }
 
 // Offerable returns the description and the formats that a target is offered: those
-// that its codec list allows, in the list's order if order says so, or if it allows none,
-// one that can be made of them.
-func (d *Description) Offerable(codecs []string, order string) (*Description, []Format, error) {
+// that its codec list allows, or if it allows none, one that can be made of them.
+func (d *Description) Offerable(codecs []string) (*Description, []Format, error) {
 	formats, err := d.Usable(codecs)
 	if err != nil {
 		return d.translatable(codecs)
-	}
-	if order == config.CodecOrderTarget {
-		formats = slices.Clone(formats)
-		slices.SortStableFunc(formats, func(x, y Format) int { return x.rank(codecs) - y.rank(codecs) })
 	}
 	return d, formats, nil
 }

@@ -11,6 +11,13 @@ import (
 	"time"
 )
 
+const (
+	// Fresh is how far an iat may be from the moment when the INVITE came, either way (RFC 8224 section 6.2.2).
+	Fresh = time.Minute
+	// Timeout is how long a call waits for a certificate.
+	Timeout = time.Second
+)
+
 // Policy is what one trunk's calls are verified by.
 type Policy struct {
 	Trunk   string         // by which requests and what is kept of them are shared

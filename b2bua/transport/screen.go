@@ -29,7 +29,6 @@ type screen struct {
 	tap    Tap
 	count  *Rejections
 	passed *Messages
-	limits limits
 	offer  []message.Algorithm // to trunks that need credentials
 	rejectionLog
 	strangers *strangers // answers to them
@@ -38,7 +37,7 @@ type screen struct {
 
 func (s *Stack) newScreen(transport string, tap Tap) *screen {
 	return &screen{
-		mint: s.mint, server: s.server, transport: transport, tap: tap, count: &s.rejected, passed: &s.passed, limits: newLimits(s.cfg.Limits),
+		mint: s.mint, server: s.server, transport: transport, tap: tap, count: &s.rejected, passed: &s.passed,
 		offer: message.AlgorithmsOf(s.cfg.AuthAlgorithms), rejectionLog: newRejectionLog(s.log), strangers: s.strangers,
 		refusals: s.refusals,
 	}
@@ -309,20 +308,20 @@ func (s *screen) objection(msg message.Scanned, size int) string {
 	switch {
 	case len(msg.Version) > 0 && !message.IsSupportedVersion(string(msg.Version)): // RFC 3261 section 21.5.6
 		count, status = &s.count.NotSIP, "505 Version Not Supported"
-	case size > s.limits.Message:
-		count, status = &s.count.TooLarge, s.limits.message
+	case size > maxMessage:
+		count, status = &s.count.TooLarge, longMessage
 	case msg.Wrong != "" && msg.Header == message.RequestURI && msg.UnknownScheme(): // section 8.2.2.1
 		status = "416 Unsupported URI Scheme"
 	case msg.Wrong != "" && msg.Header == "":
 		status = "400 " + msg.Wrong
 	case msg.Wrong != "":
 		status = "400 " + msg.Header + " " + msg.Wrong
-	case msg.Headers > s.limits.Headers:
-		status = s.limits.headers
-	case msg.Longest > s.limits.Header:
-		status = s.limits.header
-	case len(msg.Body) > s.limits.Body:
-		count, status = &s.count.TooLarge, s.limits.body
+	case msg.Headers > maxHeaders:
+		status = manyHeaders
+	case msg.Longest > maxHeader:
+		status = longHeader
+	case len(msg.Body) > maxBody:
+		count, status = &s.count.TooLarge, longBody
 	default:
 		return ""
 	}
@@ -336,21 +335,21 @@ func (s *Stack) Objection(msg message.Scanned, size int) string {
 	return s.newScreen(config.TransportUDP, nil).objection(msg, size)
 }
 
-// limits are the limits of messages, with the answers to larger ones.
-type limits struct {
-	config.Limits
-	message, headers, header, body string
-}
+// The bounds of a message, in bytes but for maxHeaders, which counts lines. A header has its folds with it.
+const (
+	maxMessage = 16 << 10
+	maxHeaders = 128
+	maxHeader  = 4 << 10
+	maxBody    = 12 << 10
+)
 
-func newLimits(c config.Limits) limits {
-	return limits{
-		Limits:  c,
-		message: fmt.Sprintf("513 Message Longer Than %d Bytes", c.Message),
-		headers: fmt.Sprintf("400 More Than %d Headers", c.Headers),
-		header:  fmt.Sprintf("400 Header Longer Than %d Bytes", c.Header),
-		body:    fmt.Sprintf("513 Body Longer Than %d Bytes", c.Body),
-	}
-}
+// The answers to messages beyond the bounds.
+var (
+	longMessage = fmt.Sprintf("513 Message Longer Than %d Bytes", maxMessage)
+	manyHeaders = fmt.Sprintf("400 More Than %d Headers", maxHeaders)
+	longHeader  = fmt.Sprintf("400 Header Longer Than %d Bytes", maxHeader)
+	longBody    = fmt.Sprintf("513 Body Longer Than %d Bytes", maxBody)
+)
 
 // ours says whether a message from any address belongs to a transaction or dialog of
 // this server: a response with our branch, or a request with our tag.
@@ -437,7 +436,7 @@ var remedies = map[string]string{ //nolint:gochecknoglobals // a table
 	"stranger_rate":        "if it may call, add its address to trunks[].sources and reload: then the rate of strangers is not its own",
 	"source_rate":          "if the trunk sends so many calls, raise limits.per_source_rate of the trunk",
 	"setups":               "if the machine can do more, raise sip.limits.setups; max_calls of the other trunks bounds their shares",
-	"memory":               "give the process more memory (MemoryMax= of the unit, limits.memory), or lower max_calls",
+	"memory":               "give the process more memory (MemoryMax= of the unit), or lower max_calls",
 	"ports":                "widen media.ports; max_calls of the other trunks bounds their shares",
 }
 

@@ -115,7 +115,7 @@ func (s *streams) newStream(conn net.Conn, transport string, remote netip.AddrPo
 		local: message.ParseSource(conn.LocalAddr().String()), closed: make(chan struct{}),
 		writing: make(chan struct{}, 1), firstBy: time.Now().Add(streamFirst),
 	}
-	c.framing = message.Framer{Src: conn, Limit: s.limits.Message, Begun: c.begun}
+	c.framing = message.Framer{Src: conn, Limit: maxMessage, Begun: c.begun}
 	return c
 }
 

@@ -38,6 +38,9 @@ func TestWrongConfigurations(t *testing.T) {
 	if err := os.Chmod("testdata/wrong/open.token", 0o644); err != nil { // whatever the umask of the clone was
 		t.Fatal(err)
 	}
+	if err := os.Chmod("testdata/wrong/closed.token", 0o600); err != nil {
+		t.Fatal(err)
+	}
 	var golden strings.Builder
 	seen := map[string]string{}
 	for _, file := range files {

@@ -42,8 +42,8 @@ func fileName(began time.Time, call string, part int, format string) string {
 	return path.Join(began.UTC().Format("2006/01/02"), name+"."+format)
 }
 
-// errFull means that a file has reached recording.max_size.
-var errFull = errors.New("recording.max_size reached")
+// errFull means that a file is as long as one may be.
+var errFull = errors.New("the file is as long as one may be")
 
 // medium is what a file is written to, such as *os.File.
 type medium interface {

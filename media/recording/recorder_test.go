@@ -287,7 +287,7 @@ func TestSizeLimit(t *testing.T) {
 		r.Stop()
 		<-r.Done()
 		for _, f := range r.Files() {
-			if f.Err != "recording.max_size reached" || f.Bytes > limit || f.Bytes < limit/2 {
+			if f.Err != errFull.Error() || f.Bytes > limit || f.Bytes < limit/2 {
 				t.Errorf("%+v", f)
 			}
 		}

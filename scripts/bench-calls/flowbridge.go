@@ -14,7 +14,7 @@ import (
 
 const flowbridgeConfig = `
 sip: {listen: ["udp://%[1]v:5060"]}
-media: {listen: [%[2]s], ports: 10000-64999, timeout: 20m, start_timeout: 20m}
+media: {listen: [%[2]s], ports: 10000-64999, timeout: 20m}
 trunks:
 %[3]stargets:
 %[4]sroutes:

@@ -36,12 +36,12 @@ const (
 
 // Options say where the traces go.
 type Options struct {
-	Endpoint      string  // the whole URL
-	Header, Value string  // of each request, with a token; no value: none
-	SampleRatio   float64 // the share of calls whose spans are sent
-	Node          string  // service.instance.id; empty: none
-	Version       string  // service.version
-	Log           zerolog.Logger
+	Endpoint    string  // the whole URL
+	Token       string  // a bearer token; empty: none
+	SampleRatio float64 // the share of calls whose spans are sent
+	Node        string  // service.instance.id; empty: none
+	Version     string  // service.version
+	Log         zerolog.Logger
 
 	transport http.RoundTripper // nil: the network
 }
@@ -101,13 +101,10 @@ func New(o Options) (*Exporter, error) {
 }
 
 func (o *Options) headers() map[string]string {
-	switch {
-	case o.Value == "":
+	if o.Token == "" {
 		return map[string]string{}
-	case strings.EqualFold(o.Header, "Authorization"):
-		return map[string]string{o.Header: "Bearer " + o.Value}
 	}
-	return map[string]string{o.Header: o.Value}
+	return map[string]string{"Authorization": "Bearer " + o.Token}
 }
 
 // answers notes the status of each answer.

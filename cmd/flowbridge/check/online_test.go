@@ -358,12 +358,16 @@ func FuzzFinalStatus(f *testing.F) {
 
 // Hooks without authentication are warned of.
 func TestHookWarnings(t *testing.T) {
-	const text = `
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("hush"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text := `
 targets: [{name: a, kind: synthflow, uri: "sip:a@127.0.0.1", prepare: {api: "https://api.test", token_env: T}}]
 hooks:
   twilio: {listen: "127.0.0.1:0", targets: [a]}
   vapi: {listen: "127.0.0.1:0", rules: [{assistant_id: x}]}
-  synthflow: {listen: "127.0.0.1:0", secret_env: T}
+  synthflow: {listen: "127.0.0.1:0", secret_file: ` + secret + `}
 `
 	h := parsed(t, text).Hooks
 	if got := hookWarnings(&h); len(got) != 2 || !strings.Contains(got[0].Problem, "hooks.twilio") || !strings.Contains(got[1].Problem, "hooks.vapi") {

@@ -56,7 +56,7 @@ func newFleet(t *testing.T, nodes int, trunk string) *fleetStage {
 func (f *fleetStage) config(i int) string {
 	return fmt.Sprintf(`
 sip: {listen: ["udp://%[1]v"], max_delay: 1m}
-media: {listen: ["%[2]v"], start_timeout: 10m, timeout: 10m}
+media: {listen: ["%[2]v"], timeout: 10m}
 trunks: [{name: carrier, sources: ["%[3]v"], first_response_timeout: 1m%[4]s}]
 targets: [{name: agent, kind: sip, uri: "sip:{{.To.Number}}@%[5]v", first_response_timeout: 1m}]
 routes: [{trunk: carrier, targets: [agent]}]

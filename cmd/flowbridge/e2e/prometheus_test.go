@@ -165,7 +165,11 @@ func TestPrometheus(t *testing.T) {
 	platform := s.simulate()
 	crm := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(crm.Close)
-	b := startServer(t, t.TempDir(), s.config(setup{})+fmt.Sprintf("webhooks: [{name: crm, url: %q, secret_env: E2E_TOKEN}]\n", crm.URL))
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("e2e-secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b := startServer(t, t.TempDir(), s.config(setup{})+fmt.Sprintf("webhooks: [{name: crm, url: %q, secret_file: %q}]\n", crm.URL, secret))
 	s.server = b
 	prom := s.watch()
 

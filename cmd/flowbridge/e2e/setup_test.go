@@ -188,7 +188,7 @@ func TestNoRoute(t *testing.T) {
 func TestNoMedia(t *testing.T) {
 	s := newStage(t)
 	s.prepareCalls()
-	b := s.serve(setup{media: ", start_timeout: 1s"})
+	b := s.serve(setup{media: ", timeout: 1s"})
 	agent := s.sippAgent("caller_hangup")
 	carrier := s.sippCarrier("agent_hangup")
 	carrier.finish()

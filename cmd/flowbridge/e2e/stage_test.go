@@ -98,7 +98,7 @@ func orElse(keys, key, value string) string {
 // config is the whole configuration of the B2BUA. No limit in it is met on a
 // machine that is slow: a test that wants one to be met sets it.
 func (s *stage) config(o setup) string {
-	o.media = orElse(orElse(o.media, "start_timeout", "10m"), "timeout", "10m")
+	o.media = orElse(o.media, "timeout", "10m")
 	o.prepare = orElse(o.prepare, "timeout", "1m")
 	o.target = orElse(o.target, "first_response_timeout", "1m")
 	if o.headers == "" {

@@ -47,7 +47,7 @@ func (s *stage) collect() (c *traces, url string) {
 // ServeHTTP takes OTLP over HTTP.
 func (c *traces) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	z, err := gzip.NewReader(r.Body)
-	if err != nil || r.URL.Path != "/v1/traces" || r.Header.Get("X-Api-Key") != "c0llect" {
+	if err != nil || r.URL.Path != "/v1/traces" || r.Header.Get("Authorization") != "Bearer c0llect" {
 		c.t.Errorf("%s %s %v: %v", r.Method, r.URL, r.Header, err)
 		http.Error(w, "no", http.StatusUnauthorized)
 		return
@@ -89,7 +89,7 @@ func TestTraces(t *testing.T) {
 			if err := os.WriteFile(token, []byte("c0llect\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			b := s.serve(setup{telemetry: fmt.Sprintf("{otlp: {endpoint: %q, token_header: x-api-key, token_file: %q}}", url, token)})
+			b := s.serve(setup{telemetry: fmt.Sprintf("{otlp: {endpoint: %q, token_file: %q}}", url, token)})
 			agent := s.sippAgent("caller_hangup")
 			with := "Max-Forwards: 70"
 			if brought {

@@ -21,9 +21,7 @@ func limits(l report.Limits) string {
 		of, whose string
 	}{
 		{l.PerCallerCalls, "call", "of one calling number"},
-		{l.PerCallerCPS, "new call", "a second of one calling number"},
 		{l.PerDestinationCalls, "call", "to one called number"},
-		{l.PerDestinationCPS, "new call", "a second to one called number"},
 		{l.PerSourceRate, "new request", "a second from one address"},
 	} {
 		if limit.n > 0 {

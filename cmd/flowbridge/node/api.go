@@ -14,7 +14,7 @@ import (
 
 func (n *Node) serveAPI(ctx context.Context, o Options) error {
 	cfg := &n.config().Admin
-	at := admin.Address{Socket: cfg.Listen.Socket, Mode: cfg.SocketMode, Group: cfg.SocketGroup}
+	at := admin.Address{Socket: cfg.Listen.Socket}
 	if at.Socket == "" {
 		at.TCP = cfg.Listen.String()
 	}

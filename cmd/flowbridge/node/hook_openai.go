@@ -36,7 +36,7 @@ func (s sessions) decide(ctx context.Context, c openai.Call) (openai.Decision, e
 	}
 	log := s.node.log.With().Str("openai_call_id", c.ID).Str("call", live.Record.ID).Logger()
 	if !found {
-		log.Warn().Str("header", s.hook.Header).Msg("openai call is none of ours: it is rejected")
+		log.Warn().Str("header", callHeader).Msg("openai call is none of ours: it is rejected")
 		return openai.Decision{Status: statusNotOurs}, nil
 	}
 	attempt := ringing(live)
@@ -52,10 +52,13 @@ func (s sessions) decide(ctx context.Context, c openai.Call) (openai.Decision, e
 	return openai.Decision{Session: session, Attempt: attempt, Accepted: func() { s.note(ctx, live.Record.ID, c.ID) }}, nil
 }
 
+// callHeader is the header of the INVITE to OpenAI that has the id of the call here.
+const callHeader = "X-Call"
+
 // callOf finds the call that rings at OpenAI: by the header that its INVITE has, or by the Call-ID of that. Both are random, so
 // nobody who calls the project's address can name another's call.
 func (s sessions) callOf(ctx context.Context, h http.Header) (b2bua.LiveCall, bool, error) {
-	for _, name := range []string{s.hook.Header, "Call-ID"} {
+	for _, name := range []string{callHeader, "Call-ID"} {
 		id := h.Get(name)
 		if id == "" {
 			continue

@@ -24,11 +24,12 @@ func TestOpenAIOfStrangers(t *testing.T) {
 		w.WriteHeader(http.StatusOK)
 	}))
 	t.Cleanup(api.Close)
+	file := fileWith(t, secret)
 	n := startNode(t, `
 sip: {listen: ["udp://127.0.0.1:0"], max_delay: 1m}
 media: {listen: ["127.0.0.1"], ports: 46100-46199}
 targets: [{name: openai, kind: sip, uri: "sip:proj_1@127.0.0.1:9", headers: {X-Call: "{{.CallID}}"}}]
-hooks: {openai: {listen: "127.0.0.1:0", secret_env: T, token_env: T, api: "`+api.URL+`", session: {type: realtime, instructions: "{{.From.Number}}"}}}
+hooks: {openai: {listen: "127.0.0.1:0", secret_file: `+file+`, token_file: `+file+`, api: "`+api.URL+`", session: {type: realtime, instructions: "{{.From.Number}}"}}}
 admin: {listen: "127.0.0.1:0"}
 store: {path: "`+filepath.Join(t.TempDir(), "f.db")+`"}
 `, func(string) (string, bool) { return secret, true })

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/redirected"
 	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/config"
 	"flowbridge/config/template"
 	"flowbridge/internal/rest"
 	"flowbridge/platform/hooks"
@@ -16,6 +18,9 @@ import (
 	"flowbridge/platform/vapi"
 	"flowbridge/synthflow"
 )
+
+// openaiTimeout is how long a webhook of OpenAI may take, with all requests to the API.
+const openaiTimeout = 5 * time.Second
 
 // serveHooks opens the configured hooks. It gives nil if there are none.
 func (n *Node) serveHooks(ctx context.Context) (*hooks.Server, error) {
@@ -27,7 +32,7 @@ func (n *Node) serveHooks(ctx context.Context) (*hooks.Server, error) {
 		if err != nil {
 			return nil, err
 		}
-		add(hooks.Endpoint{Name: "twilio", Listen: t.Listen, Path: t.Path, Handler: handler})
+		add(hooks.Endpoint{Name: "twilio", Listen: t.Listen, Path: config.TwilioPath, Handler: handler})
 		if t.URL != "" {
 			if handler, err = twilio.NewReferHandler(n.twilioOptions(t), n.twilioRefer); err != nil {
 				return nil, err
@@ -43,33 +48,33 @@ func (n *Node) serveHooks(ctx context.Context) (*hooks.Server, error) {
 	}
 	if v := h.Vapi; v != nil {
 		handler, err := vapi.NewHandler(vapi.HandlerOptions{
-			Secret: v.Secret.Reveal(), Decide: assistants{n, v.Rules}.decide, Other: n.takeVapi, Timeout: v.Timeout, Log: n.log,
+			Secret: v.Secret.Reveal(), Decide: assistants{n, v.Rules}.decide, Other: n.takeVapi, Log: n.log,
 		})
 		if err != nil {
 			return nil, err
 		}
-		add(hooks.Endpoint{Name: "vapi", Listen: v.Listen, Path: v.Path, Handler: handler})
+		add(hooks.Endpoint{Name: "vapi", Listen: v.Listen, Path: config.VapiPath, Handler: handler})
 	}
 	if a := h.OpenAI; a != nil {
 		handler, err := openai.NewWebhook(openai.Options{
-			Secret: a.Secret.Reveal(), API: rest.Options{BaseURL: a.API, Token: a.Token.Reveal(), TokenIn: a.TokenHeader, Timeout: a.Timeout, UserAgent: cli.UserAgent()},
-			Decide: sessions{n, a}.decide, Timeout: a.Timeout, Log: n.log,
+			Secret: a.Secret.Reveal(), API: rest.Options{BaseURL: a.API, Token: a.Token.Reveal(), TokenIn: a.TokenHeader, Timeout: openaiTimeout, UserAgent: cli.UserAgent()},
+			Decide: sessions{n, a}.decide, Timeout: openaiTimeout, Log: n.log,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("hooks.openai: %w", err)
 		}
-		add(hooks.Endpoint{Name: "openai", Listen: a.Listen, Path: a.Path, Handler: handler})
+		add(hooks.Endpoint{Name: "openai", Listen: a.Listen, Path: config.OpenAIPath, Handler: handler})
 	}
 	if s := h.Synthflow; s != nil {
 		add(hooks.Endpoint{
-			Name: "synthflow", Listen: s.Listen, Path: s.Path,
+			Name: "synthflow", Listen: s.Listen, Path: config.SynthflowPath,
 			Handler: synthflow.NewWebhook(s.Secret.Reveal(), n.takeReport, n.log),
 		})
 	}
 	if v := h.Variables; v != nil {
 		add(hooks.Endpoint{
-			Name: "variables", Listen: v.Listen, Path: v.Path, Below: true,
-			Handler: &hooks.Variables{Path: v.Path, Token: v.Token.Reveal(), Find: n.variablesOf, Log: n.log},
+			Name: "variables", Listen: v.Listen, Path: config.VariablesPath, Below: true,
+			Handler: &hooks.Variables{Path: config.VariablesPath, Token: v.Token.Reveal(), Find: n.variablesOf, Log: n.log},
 		})
 	}
 	if len(o.Endpoints) == 0 {

@@ -48,7 +48,7 @@ func (f *inForce) targetNamed(name string) *config.Target {
 func running(old, read *config.Config) (next *config.Config, needRestart []string) {
 	merged := *read
 	is, wanted := reflect.ValueOf(*old), reflect.ValueOf(&merged).Elem()
-	for _, section := range []string{"SIP", "Media", "Recording", "Store", "Fleet", "Hooks", "Telemetry", "Limits"} {
+	for _, section := range []string{"SIP", "Media", "Recording", "Store", "Fleet", "Hooks", "Telemetry"} {
 		if !reflect.DeepEqual(is.FieldByName(section).Interface(), wanted.FieldByName(section).Interface()) {
 			needRestart = append(needRestart, strings.ToLower(section))
 		}
@@ -56,10 +56,10 @@ func running(old, read *config.Config) (next *config.Config, needRestart []strin
 	}
 	// A token that is revoked does not wait for a restart, but the listener stays.
 	a, b := &old.Admin, &merged.Admin
-	if a.Listen != b.Listen || a.SocketMode != b.SocketMode || a.SocketGroup != b.SocketGroup {
+	if a.Listen != b.Listen {
 		needRestart = append(needRestart, "admin")
 	}
-	b.Listen, b.SocketMode, b.SocketGroup = a.Listen, a.SocketMode, a.SocketGroup
+	b.Listen = a.Listen
 	return &merged, needRestart
 }
 

@@ -9,13 +9,16 @@ import (
 	"flowbridge/store"
 )
 
+// laddersSize is the size of their file at which the oldest ladders go.
+const laddersSize = 2e9
+
 // openLadders opens the file of the ladders, if they are kept. The node goes on without it.
 func (n *Node) openLadders(ctx context.Context, cfg *config.Store) {
 	if cfg.Ladders <= 0 {
 		return
 	}
 	at := store.LaddersPath(cfg.Path)
-	kept, setAside, err := store.OpenLadders(ctx, store.LadderOptions{Path: at, Keep: cfg.Ladders, MaxSize: cfg.LaddersMaxSize})
+	kept, setAside, err := store.OpenLadders(ctx, store.LadderOptions{Path: at, Keep: cfg.Ladders, MaxSize: laddersSize})
 	if setAside != "" {
 		n.log.Warn().Str("file", at).Str("set_aside", setAside).Msg("the file of the ladders was damaged: it is set aside, and a new one begun")
 	}

@@ -20,7 +20,7 @@ func mediaWorkers(processors int) int { return max(processors/4, 1) }
 
 // mediaConfig is the configuration of the media engine.
 func mediaConfig(m *config.Media) media.Config {
-	c := media.Config{Workers: mediaWorkers(runtime.NumCPU()), PortLow: m.PortLow, PortHigh: m.PortHigh, Timeout: m.Timeout, StartTimeout: m.StartTimeout, DSCP: m.DSCP}
+	c := media.Config{Workers: mediaWorkers(runtime.NumCPU()), PortLow: m.PortLow, PortHigh: m.PortHigh, Timeout: m.Timeout, StartTimeout: m.Timeout, DSCP: m.DSCP}
 	for _, l := range m.Listen {
 		c.Listen = append(c.Listen, l.Addr)
 		if l.Advertise.IsValid() {

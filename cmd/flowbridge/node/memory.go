@@ -65,7 +65,7 @@ func governMemory(ctx context.Context, b *budget, log zerolog.Logger) *memory {
 	if limit == math.MaxInt64 {
 		limit = 0 // none, as in the other two
 	}
-	log.Info().Uint64("cgroup_bytes", b.group().limit).Uint64("configured_bytes", b.configured).Int64("limit_bytes", limit).Bool("gogc_from_environment", !m.setsPercent).
+	log.Info().Uint64("cgroup_bytes", b.group().limit).Int64("limit_bytes", limit).Bool("gogc_from_environment", !m.setsPercent).
 		Bool("gomemlimit_from_environment", !m.setsLimit).Msg("memory policy")
 	return m
 }
@@ -208,7 +208,7 @@ func (m *memory) releaseWhenQuiet(ctx context.Context) {
 // gauges are the figures of the policy.
 func (m *memory) gauges() []telemetry.Gauge {
 	return append(m.scarcity.gauges(), []telemetry.Gauge{
-		{Name: "memory_allowed_bytes", Help: "What the cgroup, or limits.memory, allows the process. 0: no limit.", Value: float64(m.budget.allowed())},
+		{Name: "memory_allowed_bytes", Help: "What the cgroup allows the process. 0: no limit.", Value: float64(m.budget.allowed())},
 		{Name: "memory_headroom_bytes", Help: "How much garbage may stand before it is collected.", Value: float64(m.room.Load())},
 		{Name: "memory_live_bytes", Help: "What the last cycle of the collector found to live.", Value: float64(m.live.Load())},
 		{Name: "memory_released_total", Help: "How often a quiet process gave memory back to the system.", Value: float64(m.given.Load())},

@@ -86,24 +86,6 @@ func (c cgroup) use(root fs.FS) uint64 {
 	return used
 }
 
-// residentMemory is what the process has of the machine's memory, less the pages of files. 0: it can't be read.
-func residentMemory(root fs.FS, pageSize int) uint64 {
-	text, err := fs.ReadFile(root, "proc/self/statm")
-	if err != nil {
-		return 0
-	}
-	fields := strings.Fields(string(text))
-	if len(fields) < 3 {
-		return 0
-	}
-	resident, err1 := strconv.ParseUint(fields[1], 10, 64)
-	shared, err2 := strconv.ParseUint(fields[2], 10, 64)
-	if err1 != nil || err2 != nil {
-		return 0
-	}
-	return (resident - min(shared, resident)) * uint64(pageSize)
-}
-
 func hasController(list, name string) bool {
 	for c := range strings.SplitSeq(list, ",") {
 		if c == name {

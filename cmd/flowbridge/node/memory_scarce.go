@@ -27,9 +27,7 @@ const (
 
 // budget is what the process may have of the memory, and what it has.
 type budget struct {
-	root       fs.FS
-	pageSize   int
-	configured uint64 // limits.memory; 0: none
+	root fs.FS
 
 	mu     sync.Mutex // guards what follows
 	cgroup cgroup
@@ -51,29 +49,13 @@ func (b *budget) find() cgroup {
 	return now
 }
 
-// allowed is the smaller limit, in bytes; 0: there is none.
-func (b *budget) allowed() uint64 {
-	if limit := b.group().limit; b.configured == 0 || (limit > 0 && limit < b.configured) {
-		return limit
-	}
-	return b.configured
-}
+// allowed is the limit, in bytes; 0: there is none.
+func (b *budget) allowed() uint64 { return b.group().limit }
 
-// use is what counts against the limit of which the larger share is taken, and that limit; 0: there is none. Against
-// the cgroup's limit, all counts that its processes have; against limits.memory, what this process has.
+// use is what counts against the limit: all that the cgroup's processes have. And the limit; 0: there is none.
 func (b *budget) use() (used, limit uint64) {
 	if g := b.find(); g.limit > 0 {
 		used, limit = g.use(b.root), g.limit
-	}
-	if b.configured > 0 {
-		own := residentMemory(b.root, b.pageSize)
-		if own == 0 {
-			h := readHeap()
-			own = h.other + h.objects + h.idle
-		}
-		if limit == 0 || float64(own)/float64(b.configured) > float64(used)/float64(limit) {
-			used, limit = own, b.configured
-		}
 	}
 	return used, limit
 }
@@ -170,9 +152,9 @@ func (s *scarcity) gauges() []telemetry.Gauge {
 }
 
 // newBudget reads what the process may have.
-func newBudget(configured int64) *budget {
+func newBudget() *budget {
 	root := os.DirFS("/")
-	return &budget{root: root, pageSize: os.Getpagesize(), cgroup: findCgroup(root), configured: uint64(configured)}
+	return &budget{root: root, cgroup: findCgroup(root)}
 }
 
 func newScarcity(b *budget, log zerolog.Logger) *scarcity {

@@ -169,7 +169,7 @@ func TestMemoryOfTheEnvironment(t *testing.T) {
 		debug.SetGCPercent(before)
 		debug.SetMemoryLimit(limit)
 	}()
-	m := governMemory(t.Context(), &budget{root: fstest.MapFS{}, configured: 100 * mib}, zerolog.Nop())
+	m := governMemory(t.Context(), &budget{cgroup: cgroup{limit: 100 * mib}, root: fstest.MapFS{}}, zerolog.Nop())
 	defer m.close()
 	runtime.GC()
 	m.adjust()

@@ -263,6 +263,9 @@ func (n *Node) tendAll(ctx context.Context) {
 	n.onClose(func() error { tended.Wait(); return nil })
 }
 
+// recordingSize is how long one file of a recording may be, in bytes.
+const recordingSize = 1e9
+
 // openArchive opens the directory of recordings, if recording is configured, and completes the records of a killed process
 // with the recordings that are finished now.
 func (n *Node) openArchive(ctx context.Context, cfg config.Recording) (err error) {
@@ -270,7 +273,7 @@ func (n *Node) openArchive(ctx context.Context, cfg config.Recording) (err error
 		return nil
 	}
 	n.archive, err = recording.Open(recording.Config{
-		Dir: cfg.Path, Formats: cfg.Formats, Keep: cfg.Keep, MaxSize: cfg.MaxSize, Log: n.log, Lock: n.before.file(partArchive),
+		Dir: cfg.Path, Formats: cfg.Formats, Keep: cfg.Keep, MaxSize: recordingSize, Log: n.log, Lock: n.before.file(partArchive),
 	})
 	switch {
 	case errors.Is(err, unix.EROFS), errors.Is(err, unix.ENOSPC):

@@ -32,7 +32,7 @@ func Serve(ctx context.Context, cfg *config.Config, file string, out *Log, befor
 		file: file, log: log, out: out, supervisor: newSupervisor(log), asked: make(chan struct{}), left: make(chan struct{}),
 		program: program, parent: os.Getppid(), patience: upgradePatience,
 	}
-	governed := governMemory(ctx, newBudget(cfg.Limits.Memory), log)
+	governed := governMemory(ctx, newBudget(), log)
 	defer governed.close()
 	signals, hangups, upgrades := make(chan os.Signal, 2), make(chan os.Signal, 1), make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)

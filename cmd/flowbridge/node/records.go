@@ -26,7 +26,7 @@ func hooksOf(cfg *config.Config) (all []webhook.Hook) {
 		w := &cfg.Webhooks[i]
 		all = append(all, webhook.Hook{
 			Name: w.Name, URL: w.URL, Secret: w.Secret.Reveal(), Events: w.Events, Trunks: w.Trunks, Targets: w.Targets,
-			Timeout: w.Timeout, GiveUp: w.GiveUpAfter, Concurrent: w.Concurrent,
+			Timeout: 10 * time.Second, GiveUp: 3 * 24 * time.Hour, Concurrent: 4,
 		})
 	}
 	return all

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -51,7 +52,7 @@ func TestWebhooksFollowTheConfiguration(t *testing.T) {
 		}
 	}
 	put("before")
-	reload(`webhooks: [{name: crm, url: "` + srv.URL + `/?key=hidden", secret_env: RELOAD_TOKEN, events: [call.ended]}]`)
+	reload(`webhooks: [{name: crm, url: "` + srv.URL + `/?key=hidden", secret_file: ` + fileWith(t, "token") + `, events: [call.ended]}]`)
 	put("one")
 	answer <- 200
 	if m := <-got; m.Record.ID != "one" || m.Event != webhook.EventEnded {
@@ -73,4 +74,14 @@ func TestWebhooksFollowTheConfiguration(t *testing.T) {
 	if sizes, err := s.node.store.OutboxSize(t.Context()); err != nil || len(sizes) != 0 || len(got) != 0 {
 		t.Errorf("left: %v, %v", sizes, err)
 	}
+}
+
+// fileWith is the name of a file with a secret.
+func fileWith(t *testing.T, secret string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(name, []byte(secret), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
 }

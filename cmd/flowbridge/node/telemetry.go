@@ -26,7 +26,7 @@ func (n *Node) startTelemetry(cfg *config.Telemetry, node string) error {
 		return nil
 	}
 	traces, err := otlp.New(otlp.Options{
-		Endpoint: cfg.OTLP.Endpoint, Header: cfg.OTLP.TokenHeader, Value: cfg.OTLP.Token.Reveal(), SampleRatio: cfg.OTLP.SampleRatio,
+		Endpoint: cfg.OTLP.Endpoint, Token: cfg.OTLP.Token.Reveal(), SampleRatio: cfg.OTLP.SampleRatio,
 		Node: node, Version: cli.Version(), Log: n.log,
 	})
 	if err != nil {

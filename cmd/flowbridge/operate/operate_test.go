@@ -228,7 +228,7 @@ func TestCommands(t *testing.T) {
 // Over a Unix socket they need no flags either.
 func TestCommandsOverUnixSocket(t *testing.T) {
 	dir := t.TempDir()
-	file := listening(t, &fakeServer{}, admin.Address{Socket: filepath.Join(dir, "admin.sock"), Mode: 0o600})
+	file := listening(t, &fakeServer{}, admin.Address{Socket: filepath.Join(dir, "admin.sock")})
 	wants(t, file, map[string]string{"calls list": "0 live", "calls hangup live": "0 operator_hangup", "healthcheck": "0 ready"})
 }
 
@@ -272,7 +272,7 @@ func TestCommandsAreTheUsersOwn(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			f, at := &fakeServer{local: tt.local, filed: tt.filed}, admin.Address{TCP: "127.0.0.1:0"}
 			if tt.socket {
-				at = admin.Address{Socket: filepath.Join(t.TempDir(), "admin.sock"), Mode: 0o600}
+				at = admin.Address{Socket: filepath.Join(t.TempDir(), "admin.sock")}
 			}
 			file := listening(t, f, at, admin.Token{Name: "anna", Secret: "aaa", Rights: admin.RightsOperate})
 			wants(t, file, map[string]string{"calls hangup live": "0 operator_hangup"})
