@@ -173,7 +173,8 @@ recovery       %.1f s until calls at half the capacity are good with p95 under %
 RSS            %.0f MB started, %.0f before, %.0f at most, %.0f after, %.0f a minute after: %.2f of before
 load           p99 %.1f ms late
 
-`, f.System, o.Rate, f.Seconds, o.Calls, o.Good, o.Refused, o.Failed, o.Causes, o.Lost, o.Resent, 100*f.Goodput, o.P50, o.P95, o.P99,
+`, f.System, o.Rate, f.Seconds, o.Calls, o.Good, o.Refused, o.Failed, o.Causes, o.Lost, o.Resent,
+		100*f.Goodput, o.P50, o.P95, o.P99,
 		f.Recovery, recovered95, recoverLasts, f.After.Calls, f.After.Refused, f.After.Failed, f.After.Lost, f.After.P95,
 		f.StartedMB, f.BeforeMB, f.PeakMB, f.AfterMB, f.MinuteMB, f.MinuteMB/f.BeforeMB, o.LateMS)
 }

@@ -14,7 +14,7 @@ type survival struct {
 	Sent   int64   `json:"sent"`
 	Lost   int64   `json:"lost"`
 	GapMS  float64 `json:"longest_gap_ms"` // without a packet, of any call in any direction
-	AwayMS float64 `json:"away_ms"`        // from the kill until the new process took calls; of an upgrade: while nobody handled messages
+	AwayMS float64 `json:"away_ms"`        // until the new process took calls; of an upgrade: without messages
 }
 
 const awayFor = 2 * time.Second // nobody is there
