@@ -175,7 +175,8 @@ func judgeRecords(
 		records := known[s.callID]
 		twice.of++
 		if len(records) > 1 {
-			twice.broken = append(twice.broken, fmt.Sprintf("%s %d records: %v", s.number, len(records), slices.Sorted(maps.Keys(records))))
+			ids := slices.Sorted(maps.Keys(records))
+			twice.broken = append(twice.broken, fmt.Sprintf("%s %d records: %v", s.number, len(records), ids))
 		}
 		if len(records) == 0 && s.over > 0 && s.over < unread {
 			continue
@@ -205,7 +206,7 @@ func judgeRecords(
 // byCallID has the records of each Call-ID, by their ids.
 func byCallID(now []record, before map[string]record) map[string]map[string]record {
 	known := map[string]map[string]record{}
-	for _, r := range slices.AppendSeq(slices.Clone(now), maps.Values(before)) {
+	for _, r := range append(slices.Collect(maps.Values(before)), now...) { // of the same record, that of now
 		if known[r.SIPCallID] == nil {
 			known[r.SIPCallID] = map[string]record{}
 		}
