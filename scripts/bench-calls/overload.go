@@ -58,7 +58,7 @@ func (b *bench) overload() error {
 	return report.Write(b.json, all)
 }
 
-// capacityOf is the capacity of a system that is started for that alone.
+// capacityOf is the capacity of a system that is started only for that.
 func (b *bench) capacityOf(name string) (int, error) {
 	if len(b.rates) > 0 {
 		return b.rates[0], nil
@@ -78,7 +78,7 @@ func (b *bench) capacityOf(name string) (int, error) {
 	return n, err
 }
 
-// flood has a system that is started anew carry twice its capacity, and then
+// flood has a new process carry twice its capacity, and then
 // less.
 func (b *bench) flood(name string, capacity int) (f flood, err error) {
 	f = flood{System: name, Capacity: capacity, Seconds: floodLasts.Seconds()}

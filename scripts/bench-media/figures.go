@@ -51,7 +51,7 @@ func (f *figures) take(l *load, used usage) {
 	f.LateMS = float64(l.late) / 1e6
 }
 
-// takeDirect fills in what the same load without a relay has shown. The relay's process rests meanwhile.
+// takeDirect fills in what the same load without a relay has shown. The relay's process rests then.
 func (f *figures) takeDirect(l *load, used usage) {
 	f.DirectUS = each(used.generator+used.kernel, l)
 	f.DirectP50, f.DirectP99 = l.delay(0.5), l.delay(0.99)

@@ -17,7 +17,7 @@ type survival struct {
 	AwayMS float64 `json:"away_ms"`        // until the new process took calls; of an upgrade: without messages
 }
 
-const awayFor = 2 * time.Second // nobody is there
+const awayFor = 2 * time.Second // until the next process starts
 
 // survive has Flowbridge replaced while it relays, and counts what the calls lost.
 func (b *bench) survive(replace replacement) error {

@@ -145,7 +145,7 @@ func toldAfter(legs []side, by side) (is bool) {
 type record = flowbridge.Record
 
 // judgeRecords holds the records to the calls. before are those of a database that was damaged or removed since;
-// those of calls that ended before unread may have been lost with one that nobody could read.
+// those of calls that ended before unread may have been lost with a database that could not be read.
 func judgeRecords(
 	all []side, now []record, before map[string]record, unread time.Duration, causes map[string]bool,
 ) []invariant {

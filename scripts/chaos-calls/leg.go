@@ -17,11 +17,11 @@ type fate uint8
 const (
 	open      fate = iota // it has not
 	refused               // never answered: a final answer other than 200, or a CANCEL
-	unheard               // never answered: nobody said anything about its INVITE any more
+	unheard               // never answered: no answer to its INVITE ended it
 	hungUp                // our BYE was answered by 200
 	gone                  // what we sent was answered by 481
 	told                  // we got a BYE
-	untold                // nobody answered our BYE
+	untold                // our BYE was never answered
 	forgotten             // we died, and know nothing of it
 )
 
@@ -40,7 +40,7 @@ type moment struct {
 type leg struct {
 	end    *end
 	callID string
-	number string // the called number: that of one call alone
+	number string // the called number: no other call has it
 	kind   kind
 	caller bool // we sent the INVITE
 
@@ -131,7 +131,7 @@ func (l *leg) finish(f fate) {
 	l.end.after(patience+t2, func() {
 		l.clients, l.servers, l.ack, l.invite = nil, nil, nil,
 			nil
-	}) // nobody repeats anything any more
+	}) // nothing comes again after that
 }
 
 // text is a request of the leg.

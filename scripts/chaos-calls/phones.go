@@ -184,7 +184,7 @@ func phoneOf(contact string) (phone, serial int, ok bool) {
 	return phone, serial, ok && wrong == nil && wrongToo == nil
 }
 
-// forget has nothing asked for that registered before now: its database is about to be damaged, with what it alone has.
+// forget has nothing asked for that registered before now: its database is about to be damaged, and has the only copy.
 func (p *phones) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

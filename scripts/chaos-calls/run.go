@@ -228,7 +228,7 @@ func restingIn(table string) (n int) {
 // remember keeps what records there are, because the file is about to be lost, and forgets who has registered.
 func (w *world) remember() {
 	all, err := w.admin.Records()
-	if err != nil { // nobody could say what was in it
+	if err != nil { // what was in it is not known
 		w.unread = time.Since(w.begun)
 	}
 	for _, r := range all {

@@ -24,7 +24,7 @@ type control [64]byte
 
 const bufferSize = 32 << 20 // of a socket, in bytes
 
-// Open returns a UDP socket that waits for nobody, with as large a receive buffer as can be had, whose datagrams get
+// Open returns a UDP socket that never waits, with as large a receive buffer as can be had, whose datagrams get
 // the time when they came. Port 0 is any.
 func Open(want netip.AddrPort) (fd int, at netip.AddrPort, err error) {
 	fd, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
