@@ -99,8 +99,8 @@ func (b *bench) outages() error {
 		fmt.Fprintf(b.out, "\ncircuit %-5v    calls  answered   p50 ms   p95 ms   p99 ms   max ms  "+
 			"waited over 1 s  final answers %v\n", circuit, o.refusals)
 		for _, p := range o.Parts {
-			fmt.Fprintf(b.out, "%-14s %7d %9d %8.1f %8.1f %8.1f %8.1f %9d\n", p.Part, p.Calls, p.Answered, p.P50, p.P95, p.P99,
-				p.Max, p.Waited)
+			fmt.Fprintf(b.out, "%-14s %7d %9d %8.1f %8.1f %8.1f %8.1f %9d\n",
+				p.Part, p.Calls, p.Answered, p.P50, p.P95, p.P99, p.Max, p.Waited)
 		}
 	}
 	if b.json == "" {
@@ -240,8 +240,8 @@ func plot(parts []part, all []outage) []byte {
 		for _, p := range parts {
 			x := left + width*ends.Seconds()/whole.Seconds()
 			ends += p.lasts
-			fmt.Fprintf(&b, `<path d="M%.0f %dv%d" stroke="#ccc"/><text x="%.0f" y="%d">%s</text>`+"\n", x, y, height, x+2,
-				y+height+14, p.name)
+			fmt.Fprintf(&b, `<path d="M%.0f %dv%d" stroke="#ccc"/><text x="%.0f" y="%d">%s</text>`+"\n",
+				x, y, height, x+2, y+height+14, p.name)
 		}
 		b.WriteString(`<path stroke="#06c" stroke-width="2" stroke-linecap="round" d="`)
 		for _, c := range o.Callers {

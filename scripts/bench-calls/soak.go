@@ -72,8 +72,8 @@ func (b *bench) soak() error {
 		Machine: thisMachine(), System: name, Rate: rate, Hold: b.holds.String(), Share: share,
 		Started: s.group.Resident(),
 	}
-	fmt.Fprintf(b.out, "%s: %d calls/s for %v; %.1f %% of them are held for %v, the others for a second\n", name, rate,
-		b.lasts, 100*share, b.holds)
+	fmt.Fprintf(b.out, "%s: %d calls/s for %v; %.1f %% of them are held for %v, the others for a second\n",
+		name, rate, b.lasts, 100*share, b.holds)
 	fmt.Fprintln(b.out, "minute   begun    good refused  failed    lost      up  p50 ms  p95 ms  p99 ms  RSS MB")
 	l, err := b.run(s, plan{
 		hold: time.Second, long: b.holds, share: share, steps: []step{{float64(rate), b.lasts}},

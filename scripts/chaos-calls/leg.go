@@ -128,10 +128,9 @@ func (l *leg) finish(f fate) {
 	if l.stream != nil {
 		l.stream.stop()
 	}
-	l.end.after(patience+t2, func() {
-		l.clients, l.servers, l.ack, l.invite = nil, nil, nil,
-			nil
-	}) // nothing comes again after that
+	l.end.after(patience+t2, func() { // nothing comes again after that
+		l.clients, l.servers, l.ack, l.invite = nil, nil, nil, nil
+	})
 }
 
 // text is a request of the leg.
@@ -159,10 +158,8 @@ type client struct {
 func (l *leg) ask(method, more string, done func(sip.Message)) *client {
 	l.cseq++
 	branch := "z9hG4bK" + l.end.unique()
-	c := &client{
-		leg: l, text: l.text(method, branch, l.cseq, more), method: method, cseq: l.cseq, wait: t1, done: done,
-		id: branch,
-	}
+	c := &client{leg: l, id: branch, method: method, cseq: l.cseq, wait: t1, done: done}
+	c.text = l.text(method, branch, l.cseq, more)
 	c.start()
 	return c
 }

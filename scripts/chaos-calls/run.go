@@ -109,8 +109,7 @@ func (r *runner) step(i int, s step) error {
 	r.phones.look(r.admin)
 	gap, late := r.audio.lull()
 	fmt.Fprintf(r.out, "%3d %7.1f s  %-32s ready after %5d ms, longest gap %5d ms (%d of it ours), pid %d%s\n",
-		i+1, at.Seconds(), s,
-		time.Since(ready).Milliseconds()-100, gap.Milliseconds(), late.Milliseconds(),
+		i+1, at.Seconds(), s, time.Since(ready).Milliseconds()-100, gap.Milliseconds(), late.Milliseconds(),
 		r.supervisor.current(), strings.Join(results, ""))
 	return nil
 }
