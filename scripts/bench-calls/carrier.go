@@ -90,7 +90,8 @@ func (c *carrier) send(i int, b []byte) { c.ports[i%len(c.ports)].send(b, c.plan
 func (c *carrier) request(method, target string, i int, cseq int, to, routes []byte) []byte {
 	at := c.ports[i%len(c.ports)].at
 	b := make([]byte, 0, 1000)
-	b = fmt.Appendf(b, "%s %s SIP/2.0\r\nVia: SIP/2.0/UDP %v;branch=z9hG4bK%s-%d-%s\r\n", method, target, at, c.series, i, method)
+	b = fmt.Appendf(b, "%s %s SIP/2.0\r\nVia: SIP/2.0/UDP %v;branch=z9hG4bK%s-%d-%s\r\n",
+		method, target, at, c.series, i, method)
 	b = append(b, routes...)
 	b = fmt.Appendf(b, "From: \"Load\" <sip:+1507%07d@%v>;tag=%s-%d\r\n", i%1e7, at, c.series, i)
 	b = append(append(b, to...), crlf...)
@@ -102,7 +103,8 @@ func (c *carrier) begin() {
 	i := len(c.calls)
 	c.calls = append(c.calls, call{wait: t1})
 	p := &c.calls[i]
-	p.request = append(c.request("INVITE", c.target, i, 1, []byte("To: <"+c.target+">"), nil), c.bodies[i%len(c.bodies)]...)
+	p.request = append(c.request("INVITE", c.target, i, 1, []byte("To: <"+c.target+">"), nil),
+		c.bodies[i%len(c.bodies)]...)
 	p.start = c.l.now()
 	c.open++
 	c.send(i, p.request)

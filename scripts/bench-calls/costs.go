@@ -89,5 +89,6 @@ func (s *system) countSyscalls() (stop func() int64) {
 const costsHeading = "system      rate   calls    good  objects/call  KB/call  system calls/call  context switches/call"
 
 func (c costs) row() string {
-	return fmt.Sprintf("%-11s %4d %7d %7d %13.0f %8.1f %18.1f %22.1f", c.System, c.Rate, c.Calls, c.Good, c.Objects, c.Bytes/1024, c.Syscalls, c.Switches)
+	return fmt.Sprintf("%-11s %4d %7d %7d %13.0f %8.1f %18.1f %22.1f", c.System, c.Rate, c.Calls, c.Good, c.Objects,
+		c.Bytes/1024, c.Syscalls, c.Switches)
 }

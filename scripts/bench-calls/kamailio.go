@@ -55,12 +55,17 @@ request_route {
   if (!is_method("INVITE")) { sl_send_reply("405", "Method Not Allowed"); exit; }
   if ($si != "%[2]v") { sl_send_reply("403", "Forbidden"); exit; }
   if (!t_newtran()) exit; # a repeat
-  $var(body) = "{\"model_id\":\"bench\",\"workspace_id\":\"\",\"custom_variables\":{},\"from_number\":\"" + $fU + "\",\"to_number\":\"" + $rU + "\"}";
-  $var(code) = http_connect("platform", "/v2/prepare_inbound", "application/json\r\nAuthorization: Bearer %[7]s", "$var(body)", "$var(answer)");
+  $var(body) = "{\"model_id\":\"bench\",\"workspace_id\":\"\",\"custom_variables\":{},\"from_number\":\"" + $fU
+    + "\",\"to_number\":\"" + $rU + "\"}";
+  $var(code) = http_connect("platform", "/v2/prepare_inbound", "application/json\r\nAuthorization: Bearer %[7]s",
+    "$var(body)", "$var(answer)");
   $var(id) = $(var(answer){re.subst,/.*"synthflow_call_id": *"([^"]*)".*/\1/s});
   if ($var(code) != 200 || $var(id) == "") { t_reply("503", "Service Unavailable"); exit; }
   append_hf("X-EI: S.$var(id);\r\n");
-  if (!rtpengine_offer("replace-origin replace-session-connection ICE=remove")) { t_reply("503", "Service Unavailable"); exit; }
+  if (!rtpengine_offer("replace-origin replace-session-connection ICE=remove")) {
+    t_reply("503", "Service Unavailable");
+    exit;
+  }
   t_on_reply("answered");
   t_on_failure("ended");
   record_route();
@@ -78,7 +83,8 @@ const kamailioChildren = 8
 // startKamailio starts Kamailio and rtpengine without its kernel module.
 func (b *bench) startKamailio(last byte) (*system, error) {
 	at := b.at.at(last)
-	s := &system{name: "kamailio", sut: netip.AddrPortFrom(at, 5060), carriers: []netip.AddrPort{b.at.carrier}, media: []string{at.String()}}
+	s := &system{name: "kamailio", sut: netip.AddrPortFrom(at, 5060)}
+	s.carriers, s.media = []netip.AddrPort{b.at.carrier}, []string{at.String()}
 	if err := b.launchKamailio(s, at); err != nil {
 		s.stop()
 		return nil, err
@@ -101,8 +107,9 @@ func (b *bench) launchKamailio(s *system, at netip.Addr) error {
 	}
 	// Ended calls are forgotten at once: by default rtpengine keeps them for half a minute, with their sockets.
 	log := filepath.Join(b.dir, "rtpengine.log")
-	media, err := s.launch(log, "rtpengine", "--config-file="+empty, "--foreground", "--log-stderr", "--log-level=3", "--table=-1",
-		"--delete-delay=0", fmt.Sprintf("--interface=%v", at), fmt.Sprintf("--listen-ng=%v:2223", at), "--port-min=10000", "--port-max=59999")
+	media, err := s.launch(log, "rtpengine", "--config-file="+empty, "--foreground", "--log-stderr", "--log-level=3",
+		"--table=-1", "--delete-delay=0", fmt.Sprintf("--interface=%v", at), fmt.Sprintf("--listen-ng=%v:2223", at),
+		"--port-min=10000", "--port-max=59999")
 	if err == nil {
 		err = patiently(func() error { return ping(netip.AddrPortFrom(at, 2223)) })
 	}
@@ -172,7 +179,8 @@ func modulesOf() (string, error) {
 	if err == nil {
 		err = os.ErrNotExist
 	}
-	return "", fmt.Errorf("no modules of Kamailio: %w: apt-get install kamailio kamailio-utils-modules rtpengine-daemon", err)
+	return "", fmt.Errorf("no modules of Kamailio: %w: "+
+		"apt-get install kamailio kamailio-utils-modules rtpengine-daemon", err)
 }
 
 // ping asks rtpengine by its NG protocol whether it is there.
@@ -180,8 +188,9 @@ func ping(at netip.AddrPort) error { return ask(at, "1 d7:command4:pinge", "pong
 
 // options asks a SIP server whether it is there. Any answer will do.
 func options(at netip.AddrPort) error {
-	return ask(at, fmt.Sprintf("OPTIONS sip:%[1]v SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1;rport;branch=z9hG4bK%[2]s\r\nMax-Forwards: 1\r\n"+
-		"From: <sip:bench@%[1]v>;tag=1\r\nTo: <sip:%[1]v>\r\nCall-ID: %[2]s\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n", at, series()), "SIP/2.0 ")
+	return ask(at, fmt.Sprintf("OPTIONS sip:%[1]v SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1;rport;branch=z9hG4bK%[2]s\r\n"+
+		"Max-Forwards: 1\r\nFrom: <sip:bench@%[1]v>;tag=1\r\nTo: <sip:%[1]v>\r\nCall-ID: %[2]s\r\nCSeq: 1 OPTIONS\r\n"+
+		noBody, at, series()), "SIP/2.0 ")
 }
 
 // ask sends a datagram and waits for an answer.

@@ -22,7 +22,8 @@ type killed struct {
 const killedHeading = "system      calls  away ms   ended    good  failed    lost  left at the agent"
 
 func (k killed) row() string {
-	return fmt.Sprintf("%-11s %5d %8.0f %7d %7d %7d %7d %18d", k.System, k.Calls, k.AwayMS, k.Ended, k.Good, k.Failed, k.Lost, k.Left)
+	return fmt.Sprintf("%-11s %5d %8.0f %7d %7d %7d %7d %18d",
+		k.System, k.Calls, k.AwayMS, k.Ended, k.Good, k.Failed, k.Lost, k.Left)
 }
 
 const (

@@ -43,7 +43,7 @@ type plan struct {
 	long  time.Duration // that some calls are held instead
 	share float64       // how many: 0 none, 1 all
 	steps []step
-	watch func(at time.Duration, c *carrier) (hangUp bool) // called every 100 ms in the load's thread; nil: nobody watches
+	watch func(at time.Duration, c *carrier) (hangUp bool) // called every 100 ms in the load's thread; nil: never
 }
 
 // run carries out a plan with a system, and returns when no call is left.

@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-var errUsage = errors.New("usage: bench-calls signalling|overload|soak|killed|outage -flowbridge BINARY [flags] [RATE...]")
+var errUsage = errors.New("usage: bench-calls signalling|overload|soak|killed|outage " +
+	"-flowbridge BINARY [flags] [RATE...]")
 
 // ownMemory is what this process may take before it collects garbage, in bytes: that of some 80,000 calls.
 const ownMemory = 1 << 30
@@ -100,7 +101,7 @@ func parse(args []string) (b *bench, do func() error, err error) {
 	f.StringVar(&b.json, "json", "", "file for all figures")
 	hold := f.String("held", "2000,4000", "numbers of calls whose memory is measured while they are held; empty: none")
 	network := f.String("network", "127.0.5", "first three bytes of the addresses")
-	names := f.String("systems", "", "which systems, of flowbridge, other and kamailio; the first is compared with each other")
+	names := f.String("systems", "", "which systems, of flowbridge, other and kamailio; the first is compared with others")
 	if err := f.Parse(args[1:]); err != nil {
 		return nil, nil, err
 	}

@@ -96,9 +96,11 @@ func (b *bench) outages() error {
 			return err
 		}
 		all = append(all, *o)
-		fmt.Fprintf(b.out, "\ncircuit %-5v    calls  answered   p50 ms   p95 ms   p99 ms   max ms  waited over 1 s  final answers %v\n", circuit, o.refusals)
+		fmt.Fprintf(b.out, "\ncircuit %-5v    calls  answered   p50 ms   p95 ms   p99 ms   max ms  "+
+			"waited over 1 s  final answers %v\n", circuit, o.refusals)
 		for _, p := range o.Parts {
-			fmt.Fprintf(b.out, "%-14s %7d %9d %8.1f %8.1f %8.1f %8.1f %9d\n", p.Part, p.Calls, p.Answered, p.P50, p.P95, p.P99, p.Max, p.Waited)
+			fmt.Fprintf(b.out, "%-14s %7d %9d %8.1f %8.1f %8.1f %8.1f %9d\n",
+				p.Part, p.Calls, p.Answered, p.P50, p.P95, p.P99, p.Max, p.Waited)
 		}
 	}
 	if b.json == "" {
@@ -122,7 +124,8 @@ func (b *bench) outage(parts []part, circuit bool) (*outage, error) {
 	}
 	s, err := b.startConfigured("flowbridge", b.binary, 1, func(s *system, f *flowbridge.Server) string {
 		s.carriers, s.media = append(s.carriers, b.at.carrier), append(s.media, s.sut.Addr().String())
-		return fmt.Sprintf(outageConfig, s.sut.Addr(), b.at.carrier.Addr(), b.at.agent, b.at.api, failures, f.Store(), f.Socket())
+		return fmt.Sprintf(outageConfig, s.sut.Addr(), b.at.carrier.Addr(), b.at.agent, b.at.api, failures,
+			f.Store(), f.Socket())
 	})
 	if err != nil {
 		return nil, err
@@ -219,7 +222,8 @@ func plot(parts []part, all []outage) []byte {
 	const width, height, left, top, most = 720, 180, 60, 30, 3500.0
 	var b strings.Builder
 	whole := lengthOf(parts)
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="11">`+"\n", left+width+20, len(all)*(height+2*top))
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" `+
+		`font-family="sans-serif" font-size="11">`+"\n", left+width+20, len(all)*(height+2*top))
 	for i, o := range all {
 		y := i*(height+2*top) + top
 		title := "without circuit breaker"
@@ -229,13 +233,15 @@ func plot(parts []part, all []outage) []byte {
 		fmt.Fprintf(&b, `<text x="%d" y="%d">%s: ms until answered, of each caller</text>`+"\n", left, y-8, title)
 		fmt.Fprintf(&b, `<rect x="%d" y="%d" width="%d" height="%d" fill="none" stroke="#999"/>`+"\n", left, y, width, height)
 		for _, ms := range []int{0, 1000, 2000, 3000} {
-			fmt.Fprintf(&b, `<text x="%d" y="%.0f" text-anchor="end">%d</text>`+"\n", left-6, float64(y+height)-float64(ms)/most*height+4, ms)
+			fmt.Fprintf(&b, `<text x="%d" y="%.0f" text-anchor="end">%d</text>`+"\n", left-6,
+				float64(y+height)-float64(ms)/most*height+4, ms)
 		}
 		var ends time.Duration
 		for _, p := range parts {
 			x := left + width*ends.Seconds()/whole.Seconds()
 			ends += p.lasts
-			fmt.Fprintf(&b, `<path d="M%.0f %dv%d" stroke="#ccc"/><text x="%.0f" y="%d">%s</text>`+"\n", x, y, height, x+2, y+height+14, p.name)
+			fmt.Fprintf(&b, `<path d="M%.0f %dv%d" stroke="#ccc"/><text x="%.0f" y="%d">%s</text>`+"\n",
+				x, y, height, x+2, y+height+14, p.name)
 		}
 		b.WriteString(`<path stroke="#06c" stroke-width="2" stroke-linecap="round" d="`)
 		for _, c := range o.Callers {

@@ -58,7 +58,7 @@ func (b *bench) overload() error {
 	return report.Write(b.json, all)
 }
 
-// capacityOf is the capacity of a system that is started for that alone.
+// capacityOf is the capacity of a system that is started only for that.
 func (b *bench) capacityOf(name string) (int, error) {
 	if len(b.rates) > 0 {
 		return b.rates[0], nil
@@ -78,7 +78,7 @@ func (b *bench) capacityOf(name string) (int, error) {
 	return n, err
 }
 
-// flood has a system that is started anew carry twice its capacity, and then
+// flood has a new process carry twice its capacity, and then
 // less.
 func (b *bench) flood(name string, capacity int) (f flood, err error) {
 	f = flood{System: name, Capacity: capacity, Seconds: floodLasts.Seconds()}
@@ -173,7 +173,8 @@ recovery       %.1f s until calls at half the capacity are good with p95 under %
 RSS            %.0f MB started, %.0f before, %.0f at most, %.0f after, %.0f a minute after: %.2f of before
 load           p99 %.1f ms late
 
-`, f.System, o.Rate, f.Seconds, o.Calls, o.Good, o.Refused, o.Failed, o.Causes, o.Lost, o.Resent, 100*f.Goodput, o.P50, o.P95, o.P99,
+`, f.System, o.Rate, f.Seconds, o.Calls, o.Good, o.Refused, o.Failed, o.Causes, o.Lost, o.Resent,
+		100*f.Goodput, o.P50, o.P95, o.P99,
 		f.Recovery, recovered95, recoverLasts, f.After.Calls, f.After.Refused, f.After.Failed, f.After.Lost, f.After.P95,
 		f.StartedMB, f.BeforeMB, f.PeakMB, f.AfterMB, f.MinuteMB, f.MinuteMB/f.BeforeMB, o.LateMS)
 }

@@ -11,7 +11,7 @@ import (
 
 const largest = 4096 // bytes of a datagram
 
-// port is a UDP socket that waits for nobody: what is sent is kept until flush.
+// port is a UDP socket that never waits: what is sent is kept until flush.
 type port struct {
 	fd   int
 	at   netip.AddrPort

@@ -196,11 +196,13 @@ func (b *bench) round(s *system, rate int, lasts time.Duration) (f figures, err 
 	return f, nil
 }
 
-const heading = "system      rate round   calls refused  failed    lost  resent  CPU ms/call  p50 ms  p95 ms  p99 ms  load: late ms  CPU ms"
+const heading = "system      rate round   calls refused  failed    lost  resent  " +
+	"CPU ms/call  p50 ms  p95 ms  p99 ms  load: late ms  CPU ms"
 
 func (f figures) row() string {
 	row := fmt.Sprintf("%-11s %4d %5d %7d %7d %7d %7d %7d %12.3f %7.1f %7.1f %7.1f %14.1f %7.3f",
-		f.System, f.Rate, f.Round, f.Calls, f.Refused, f.Failed, f.Lost, f.Resent, f.CPU, f.P50, f.P95, f.P99, f.LateMS, f.LoadCPU)
+		f.System, f.Rate, f.Round, f.Calls, f.Refused, f.Failed, f.Lost, f.Resent,
+		f.CPU, f.P50, f.P95, f.P99, f.LateMS, f.LoadCPU)
 	if len(f.Causes) > 0 {
 		row += fmt.Sprint("  failed by ", f.Causes)
 	}

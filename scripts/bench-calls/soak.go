@@ -68,8 +68,12 @@ func (b *bench) soak() error {
 		return err
 	}
 	defer s.stop()
-	k := soaked{Machine: thisMachine(), System: name, Rate: rate, Hold: b.holds.String(), Share: share, Started: s.group.Resident()}
-	fmt.Fprintf(b.out, "%s: %d calls/s for %v; %.1f %% of them are held for %v, the others for a second\n", name, rate, b.lasts, 100*share, b.holds)
+	k := soaked{
+		Machine: thisMachine(), System: name, Rate: rate, Hold: b.holds.String(), Share: share,
+		Started: s.group.Resident(),
+	}
+	fmt.Fprintf(b.out, "%s: %d calls/s for %v; %.1f %% of them are held for %v, the others for a second\n",
+		name, rate, b.lasts, 100*share, b.holds)
 	fmt.Fprintln(b.out, "minute   begun    good refused  failed    lost      up  p50 ms  p95 ms  p99 ms  RSS MB")
 	l, err := b.run(s, plan{
 		hold: time.Second, long: b.holds, share: share, steps: []step{{float64(rate), b.lasts}},
@@ -91,9 +95,10 @@ func (b *bench) soak() error {
 	k.compare(b.holds, b.lasts)
 	f := figures{}
 	f.count(l.carrier.calls)
-	fmt.Fprintf(b.out, "%d calls: good %d, refused %d, failed %d %v, lost %d, resent %d\n", f.Calls, f.Good, f.Refused, f.Failed, l.carrier.causes, f.Lost,
-		l.carrier.repeats+l.agent.repeats+l.repeats200)
-	fmt.Fprintf(b.out, "from the first to the last third of the time with all calls up: RSS %+.1f %%, p99 %+.1f %%\n", 100*k.RSSGrowth, 100*k.P99Growth)
+	fmt.Fprintf(b.out, "%d calls: good %d, refused %d, failed %d %v, lost %d, resent %d\n", f.Calls, f.Good, f.Refused,
+		f.Failed, l.carrier.causes, f.Lost, l.carrier.repeats+l.agent.repeats+l.repeats200)
+	fmt.Fprintf(b.out, "from the first to the last third of the time with all calls up: RSS %+.1f %%, p99 %+.1f %%\n",
+		100*k.RSSGrowth, 100*k.P99Growth)
 	fmt.Fprintf(b.out, "RSS %.0f MB started, %.0f a minute after the last call\n", k.Started, k.After)
 	return report.Write(b.json, k)
 }
@@ -135,7 +140,8 @@ func (k *soaked) note(c *carrier, s *system) {
 		Failed: c.ended[failed], Lost: c.ended[lost], Up: c.up, RSS: s.group.Resident(),
 	}
 	for _, b := range k.Minutes {
-		m.Begun, m.Good, m.Refused, m.Failed, m.Lost = m.Begun-b.Begun, m.Good-b.Good, m.Refused-b.Refused, m.Failed-b.Failed, m.Lost-b.Lost
+		m.Begun, m.Good, m.Refused = m.Begun-b.Begun, m.Good-b.Good, m.Refused-b.Refused
+		m.Failed, m.Lost = m.Failed-b.Failed, m.Lost-b.Lost
 	}
 	slices.Sort(c.setUps)
 	m.P50, m.P95, m.P99 = at(c.setUps, 0.5), at(c.setUps, 0.95), at(c.setUps, 0.99)

@@ -13,7 +13,7 @@
 // sockets, one of the carriers' side and one of the agents': 50 packets of 172
 // bytes a second each way, which carry their call, number and time. It sends and
 // reads in batches every half a millisecond, and has the kernel note when packets
-// came, so that nobody waits at a socket and its own cost stays small and the same
+// came, so that it waits at no socket and its own cost stays small and the same
 // whatever is in between. That cost is measured with one link and nothing else in
 // between, in turns with each system, as processors of shared machines are not equally fast for long.
 //

@@ -51,7 +51,7 @@ func (f *figures) take(l *load, used usage) {
 	f.LateMS = float64(l.late) / 1e6
 }
 
-// takeDirect fills in what the same load without a relay has shown. The relay's process rests meanwhile.
+// takeDirect fills in what the same load without a relay has shown. The relay's process rests then.
 func (f *figures) takeDirect(l *load, used usage) {
 	f.DirectUS = each(used.generator+used.kernel, l)
 	f.DirectP50, f.DirectP99 = l.delay(0.5), l.delay(0.99)
@@ -81,10 +81,12 @@ func median(all []figures, system string, calls int) figures {
 	return m
 }
 
-const heading = "system       calls   relay µs   marginal µs (from, to)  generator µs  direct µs  added p50 µs  added p99 µs     lost of     sent  KB/call"
+const heading = "system       calls   relay µs   marginal µs (from, to)  generator µs  direct µs  " +
+	"added p50 µs  added p99 µs     lost of     sent  KB/call"
 
 // row is a line of the table under heading.
 func (f figures) row() string {
 	return fmt.Sprintf("%-12s %5d %10.2f %11.2f (%5.2f,%6.2f) %13.2f %10.2f %13.0f %13.0f %8d %11d %8.1f",
-		f.System, f.Calls, f.RelayUS, f.MarginalUS, f.Least, f.Most, f.OursUS, f.DirectUS, f.AddedP50, f.AddedP99, f.Lost, f.Sent, f.KBPerCall)
+		f.System, f.Calls, f.RelayUS, f.MarginalUS, f.Least, f.Most, f.OursUS, f.DirectUS,
+		f.AddedP50, f.AddedP99, f.Lost, f.Sent, f.KBPerCall)
 }

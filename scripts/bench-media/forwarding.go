@@ -39,14 +39,16 @@ type passing struct {
 // of each call at a time, so that all meet the same processor. The time of the relay's process is not in it.
 func (b *bench) forwarding() error {
 	var all []passage
-	fmt.Fprintf(b.out, "%-18s %6s %10s %10s %12s %12s %7s %8s\n", "system", "calls", "packet ns", "direct ns", "marginal ns", "(quarter)", "ratio", "lost")
+	fmt.Fprintf(b.out, "%-18s %6s %10s %10s %12s %12s %7s %8s\n", "system", "calls", "packet ns", "direct ns",
+		"marginal ns", "(quarter)", "ratio", "lost")
 	for _, calls := range b.calls {
 		got, err := b.pass(calls)
 		if err != nil {
 			return err
 		}
 		for _, p := range got {
-			fmt.Fprintf(b.out, "%-18s %6d %10.0f %10.0f %12.0f %12.0f %7.2f %8d\n", p.System, p.Calls, p.PacketNS, p.DirectNS, p.MarginalNS, p.Quarter, p.Ratio, p.Lost)
+			fmt.Fprintf(b.out, "%-18s %6d %10.0f %10.0f %12.0f %12.0f %7.2f %8d\n", p.System, p.Calls, p.PacketNS, p.DirectNS,
+				p.MarginalNS, p.Quarter, p.Ratio, p.Lost)
 		}
 		all = append(all, got...)
 	}

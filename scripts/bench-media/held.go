@@ -33,7 +33,8 @@ func noUsage() (usage, error) { return usage{}, nil }
 
 // held sets calls up that have a packet a second, and shows what each takes after the time of a measurement.
 func (b *bench) held() error {
-	fmt.Fprintf(b.out, "%-10s %7s %9s %9s %11s %8s %10s\n", "engine", "calls", "KB/call", "map KB", "files/call", "lost", "sent")
+	fmt.Fprintf(b.out, "%-10s %7s %9s %9s %11s %8s %10s\n",
+		"engine", "calls", "KB/call", "map KB", "files/call", "lost", "sent")
 	return eachEngine(b, b.hold)
 }
 

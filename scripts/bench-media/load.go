@@ -131,8 +131,9 @@ func (l *load) run(warm, measured time.Duration, ask func() (usage, error)) (sta
 	if measured == 0 {
 		return start, end, nil
 	}
-	for until := batch.Clock(unix.CLOCK_MONOTONIC) + int64(settled); l.received() < l.sent-lost && batch.Clock(unix.CLOCK_MONOTONIC) < until; {
-		batch.SleepUntil(batch.Clock(unix.CLOCK_MONOTONIC) + int64(tick))
+	now := func() int64 { return batch.Clock(unix.CLOCK_MONOTONIC) }
+	for until := now() + int64(settled); l.received() < l.sent-lost && now() < until; {
+		batch.SleepUntil(now() + int64(tick))
 		l.read()
 	}
 	for _, s := range l.side {

@@ -33,7 +33,8 @@ func (b *bench) rescue() error {
 }
 
 func (r rescue) row() string {
-	return fmt.Sprintf("%-10s %6d %6d %10.0f %10.0f %10.0f %12.0f", r.System, r.Calls, r.Kept, r.P50MS, r.P99MS, r.MaxMS, r.LastMS)
+	return fmt.Sprintf("%-10s %6d %6d %10.0f %10.0f %10.0f %12.0f",
+		r.System, r.Calls, r.Kept, r.P50MS, r.P99MS, r.MaxMS, r.LastMS)
 }
 
 func (b *bench) rescued(name string, calls int) (r rescue, err error) {

@@ -54,9 +54,11 @@ func (e *ends) close() {
 func (e *ends) call(n int, a, b netip.AddrPort) (forA, forB netip.AddrPort, err error) {
 	number := fmt.Sprintf("+1507%07d", n)
 	request := func(method, toTag, body string) error {
-		return say(e.carrier, systemSIP, fmt.Sprintf("%s sip:%s@%v SIP/2.0\r\nVia: SIP/2.0/UDP %v;branch=z9hG4bK%s%d\r\nMax-Forwards: 70\r\n"+
-			"From: <sip:+15075550100@%v>;tag=a%d\r\nTo: <sip:%s@%v>%s\r\nCall-ID: bench-%d\r\nCSeq: 1 %s\r\nContact: <sip:%v>\r\n",
-			method, number, systemSIP, carrierSIP, method, n, carrierSIP, n, number, systemSIP, toTag, n, method, carrierSIP)+sip.WithBody(body))
+		return say(e.carrier, systemSIP, fmt.Sprintf("%[1]s sip:%[2]s@%[3]v SIP/2.0\r\n"+
+			"Via: SIP/2.0/UDP %[4]v;branch=z9hG4bK%[1]s%[5]d\r\nMax-Forwards: 70\r\n"+
+			"From: <sip:+15075550100@%[4]v>;tag=a%[5]d\r\nTo: <sip:%[2]s@%[3]v>%[6]s\r\nCall-ID: bench-%[5]d\r\n"+
+			"CSeq: 1 %[1]s\r\nContact: <sip:%[4]v>\r\n%[7]s",
+			method, number, systemSIP, carrierSIP, n, toTag, sip.WithBody(body)))
 	}
 	if err = request("INVITE", "", sip.Description(a)); err != nil {
 		return forA, forB, err
@@ -93,7 +95,8 @@ func media(toA, toB string) (forA, forB netip.AddrPort, err error) {
 
 // accept is the agent's 200 to an INVITE.
 func accept(invite sip.Message, tag string, media netip.AddrPort) string {
-	return invite.Answer("200 OK", tag, fmt.Sprintf("Contact: <sip:%v>\r\n", agentSIP)+sip.WithBody(sip.Description(media)))
+	contact := fmt.Sprintf("Contact: <sip:%v>\r\n", agentSIP)
+	return invite.Answer("200 OK", tag, contact+sip.WithBody(sip.Description(media)))
 }
 
 func say(conn *net.UDPConn, to netip.AddrPort, text string) error {

@@ -14,10 +14,10 @@ type survival struct {
 	Sent   int64   `json:"sent"`
 	Lost   int64   `json:"lost"`
 	GapMS  float64 `json:"longest_gap_ms"` // without a packet, of any call in any direction
-	AwayMS float64 `json:"away_ms"`        // from the kill until the new process took calls; of an upgrade: while nobody handled messages
+	AwayMS float64 `json:"away_ms"`        // until the new process took calls; of an upgrade: without messages
 }
 
-const awayFor = 2 * time.Second // nobody is there
+const awayFor = 2 * time.Second // until the next process starts
 
 // survive has Flowbridge replaced while it relays, and counts what the calls lost.
 func (b *bench) survive(replace replacement) error {

@@ -91,6 +91,7 @@ func (a *audio) stream(call uint32, side int) *stream {
 		a.all = append(a.all, t)
 		a.due[call%uint32(ticks)] = append(a.due[call%uint32(ticks)], t)
 	}
+	t.halves[side] = half{}
 	return &stream{a, t, side}
 }
 
@@ -180,7 +181,7 @@ func (a *audio) send(side int, due []*talk) {
 	for talks := range slices.Chunk(due, batch.Size) {
 		n := 0
 		for _, t := range talks {
-			if h := &t.halves[side]; t.on {
+			if h := &t.halves[side]; t.on && h.to.IsValid() {
 				p := a.room[side].Packet(n)[:rtp.Size]
 				rtp.Write(p, t.call, side, h.sent, 0)
 				a.room[side].Put(n, p, h.to)

@@ -70,7 +70,8 @@ func (e *end) place(k kind, serial int) {
 		l.stream = e.audio.stream(serialOf(l.number), 0)
 	}
 	given := false
-	invite := l.ask("INVITE", more+"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE\r\n"+sip.WithBody(l.description()), func(m sip.Message) {
+	more += allow + sip.WithBody(l.description())
+	invite := l.ask("INVITE", more, func(m sip.Message) {
 		switch status := m.Status(); {
 		case m == "":
 			l.finish(unheard)
@@ -108,7 +109,8 @@ func (l *leg) live() {
 		for _, key := range []string{"1", "#"} {
 			body := "Signal=" + key + "\r\nDuration=160\r\n"
 			l.end.after(h/4+time.Duration(len(key)), func() {
-				l.change("INFO", fmt.Sprintf("Content-Type: application/dtmf-relay\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
+				l.change("INFO", fmt.Sprintf("Content-Type: application/dtmf-relay\r\nContent-Length: %d\r\n\r\n%s",
+					len(body), body))
 			})
 		}
 	}

@@ -95,8 +95,10 @@ func (l *leg) within(s *server, method string) {
 	}
 }
 
+const allow = "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE\r\n"
+
 func (l *leg) contact() string {
-	return fmt.Sprintf("Contact: <sip:%v>\r\nAllow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE\r\nSupported: timer\r\n", l.end.addr)
+	return fmt.Sprintf("Contact: <sip:%v>\r\n%sSupported: timer\r\n", l.end.addr, allow)
 }
 
 // description is ours of the session, a new one each time.

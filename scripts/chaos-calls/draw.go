@@ -59,7 +59,10 @@ func draw(seed uint64, length time.Duration, lasts map[string]time.Duration) (al
 }
 
 func drawn(r *rand.Rand) step {
-	return step{pause: shortestPause + time.Duration(r.Int64N(int64(longestPause-shortestPause))).Round(time.Millisecond), seed: r.Uint64()}
+	return step{
+		pause: shortestPause + time.Duration(r.Int64N(int64(longestPause-shortestPause))).Round(time.Millisecond),
+		seed:  r.Uint64(),
+	}
 }
 
 // length is how long the faults of a step last.

@@ -22,7 +22,7 @@ func diskFull(w *world, _ *rand.Rand) (func(), error) {
 	}
 	used := int64(s.Blocks-s.Bfree) * s.Bsize
 	var err error
-	for try := range int64(50) { // it grows meanwhile
+	for try := range int64(50) { // it grows all the time
 		if err = unix.Mount("", w.disk, "", unix.MS_REMOUNT, fmt.Sprintf("size=%d", used+try*256<<10)); err == nil {
 			break
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -141,27 +142,21 @@ func toldAfter(legs []side, by side) (is bool) {
 	return is
 }
 
+type record = flowbridge.Record
+
 // judgeRecords holds the records to the calls. before are those of a database that was damaged or removed since;
-// those of calls that ended before unread may have been lost with one that nobody could read.
-func judgeRecords(all []side, now []flowbridge.Record, before map[string]flowbridge.Record, unread time.Duration, causes map[string]bool) []invariant {
+// those of calls that ended before unread may have been lost with a database that could not be read.
+func judgeRecords(
+	all []side, now []record, before map[string]record, unread time.Duration, causes map[string]bool,
+) []invariant {
 	one := invariant{name: "each answered call has one record"}
 	rang := invariant{name: "each call that rang and was not answered has one record"}
 	twice := invariant{name: "no call has two records"}
 	closed := invariant{name: "causes are of the closed set"}
 	interrupted := invariant{name: "no record of an answered call says interrupted"}
-	known := map[string]map[string]flowbridge.Record{} // by Call-ID and id
+	known := byCallID(now, before)
 	listed := map[string]int{}
-	add := func(r flowbridge.Record) {
-		if known[r.SIPCallID] == nil {
-			known[r.SIPCallID] = map[string]flowbridge.Record{}
-		}
-		known[r.SIPCallID][r.ID] = r
-	}
-	for _, r := range before {
-		add(r)
-	}
 	for _, r := range now {
-		add(r)
 		listed[r.ID]++
 		closed.of++
 		if !causes[r.Cause] {
@@ -180,7 +175,8 @@ func judgeRecords(all []side, now []flowbridge.Record, before map[string]flowbri
 		records := known[s.callID]
 		twice.of++
 		if len(records) > 1 {
-			twice.broken = append(twice.broken, fmt.Sprintf("%s %d records: %v", s.number, len(records), keys(records)))
+			ids := slices.Sorted(maps.Keys(records))
+			twice.broken = append(twice.broken, fmt.Sprintf("%s %d records: %v", s.number, len(records), ids))
 		}
 		if len(records) == 0 && s.over > 0 && s.over < unread {
 			continue
@@ -207,12 +203,16 @@ func judgeRecords(all []side, now []flowbridge.Record, before map[string]flowbri
 	return []invariant{one, rang, twice, closed, interrupted}
 }
 
-func keys(m map[string]flowbridge.Record) (all []string) {
-	for k := range m {
-		all = append(all, k)
+// byCallID has the records of each Call-ID, by their ids.
+func byCallID(now []record, before map[string]record) map[string]map[string]record {
+	known := map[string]map[string]record{}
+	for _, r := range append(slices.Collect(maps.Values(before)), now...) { // of the same record, that of now
+		if known[r.SIPCallID] == nil {
+			known[r.SIPCallID] = map[string]record{}
+		}
+		known[r.SIPCallID][r.ID] = r
 	}
-	slices.Sort(all)
-	return all
+	return known
 }
 
 // slack is what a process may have more of than before the calls.

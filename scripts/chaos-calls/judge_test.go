@@ -103,22 +103,22 @@ func TestJudgeCalls(t *testing.T) {
 func TestJudgeRecords(t *testing.T) {
 	causes := map[string]bool{"caller_hangup": true, "process_restart": true}
 	all := []side{{number: "n1", callID: "c1", caller: true, answered: true, fate: hungUp}, {number: "n2", callID: "c2", caller: true, fate: refused}}
-	good := flowbridge.Record{ID: "1", SIPCallID: "c1", Cause: "caller_hangup", Disposition: "answered"}
+	good := record{ID: "1", SIPCallID: "c1", Cause: "caller_hangup", Disposition: "answered"}
 	for _, test := range []struct {
 		name   string
-		now    []flowbridge.Record
-		before map[string]flowbridge.Record
+		now    []record
+		before map[string]record
 		want   string
 	}{
-		{"as it should be", []flowbridge.Record{good}, nil, ""},
-		{"it was in the file that was lost", nil, map[string]flowbridge.Record{"1": good}, ""},
-		{"it is in both", []flowbridge.Record{good}, map[string]flowbridge.Record{"1": good}, ""},
+		{"as it should be", []record{good}, nil, ""},
+		{"it was in the file that was lost", nil, map[string]record{"1": good}, ""},
+		{"it is in both", []record{good}, map[string]flowbridge.Record{"1": good}, ""},
 		{"none", nil, nil, "each answered"},
-		{"two", []flowbridge.Record{good, {ID: "2", SIPCallID: "c1", Cause: "caller_hangup"}}, nil, "no call has two"},
-		{"two with one id", []flowbridge.Record{good, good}, nil, "no call has two"},
-		{"two in two files", []flowbridge.Record{good}, map[string]flowbridge.Record{"2": {ID: "2", SIPCallID: "c1", Cause: "caller_hangup"}}, "no call has two"},
-		{"a cause that there is not", []flowbridge.Record{{ID: "1", SIPCallID: "c1", Cause: "fate"}}, nil, "causes are"},
-		{"interrupted", []flowbridge.Record{{ID: "1", SIPCallID: "c1", Cause: "process_restart", Disposition: "interrupted"}}, nil, "no record of an answered"},
+		{"two", []record{good, {ID: "2", SIPCallID: "c1", Cause: "caller_hangup"}}, nil, "no call has two"},
+		{"two with one id", []record{good, good}, nil, "no call has two"},
+		{"two in two files", []record{good}, map[string]flowbridge.Record{"2": {ID: "2", SIPCallID: "c1", Cause: "caller_hangup"}}, "no call has two"},
+		{"a cause that there is not", []record{{ID: "1", SIPCallID: "c1", Cause: "fate"}}, nil, "causes are"},
+		{"interrupted", []record{{ID: "1", SIPCallID: "c1", Cause: "process_restart", Disposition: "interrupted"}}, nil, "no record of an answered"},
 	} {
 		got := brokenOf(judgeRecords(all, test.now, test.before, 0, causes))
 		if text := strings.Join(got, ", "); !strings.HasPrefix(text, test.want) || len(got) > 1 || test.want == "" && text != "" {
@@ -132,7 +132,7 @@ func TestJudgeRecordsOfCallsThatRang(t *testing.T) {
 	if got := brokenOf(judgeRecords(all, nil, nil, 0, nil)); len(got) != 1 || !strings.HasPrefix(got[0], "each call that rang") {
 		t.Errorf("got %q", got)
 	}
-	if got := brokenOf(judgeRecords(all, []flowbridge.Record{{ID: "1", SIPCallID: "c1"}}, nil, 0, map[string]bool{"": true})); len(got) > 0 {
+	if got := brokenOf(judgeRecords(all, []record{{ID: "1", SIPCallID: "c1"}}, nil, 0, map[string]bool{"": true})); len(got) > 0 {
 		t.Errorf("got %q", got)
 	}
 }

@@ -17,11 +17,11 @@ type fate uint8
 const (
 	open      fate = iota // it has not
 	refused               // never answered: a final answer other than 200, or a CANCEL
-	unheard               // never answered: nobody said anything about its INVITE any more
+	unheard               // never answered: no answer to its INVITE ended it
 	hungUp                // our BYE was answered by 200
 	gone                  // what we sent was answered by 481
 	told                  // we got a BYE
-	untold                // nobody answered our BYE
+	untold                // our BYE was never answered
 	forgotten             // we died, and know nothing of it
 )
 
@@ -40,7 +40,7 @@ type moment struct {
 type leg struct {
 	end    *end
 	callID string
-	number string // the called number: that of one call alone
+	number string // the called number: no other call has it
 	kind   kind
 	caller bool // we sent the INVITE
 
@@ -69,8 +69,8 @@ type leg struct {
 
 func (e *end) newLeg(callID, number string, k kind) *leg {
 	l := &leg{
-		end: e, callID: callID, number: number, kind: k, clients: map[string]*client{}, servers: map[string]*server{}, ack: map[int]string{},
-		to: e.peer,
+		end: e, callID: callID, number: number, kind: k, to: e.peer,
+		clients: map[string]*client{}, servers: map[string]*server{}, ack: map[int]string{},
 	}
 	e.legs[callID] = l
 	e.all = append(e.all, l)
@@ -128,13 +128,15 @@ func (l *leg) finish(f fate) {
 	if l.stream != nil {
 		l.stream.stop()
 	}
-	l.end.after(patience+t2, func() { l.clients, l.servers, l.ack, l.invite = nil, nil, nil, nil }) // nobody repeats anything any more
+	l.end.after(patience+t2, func() { // nothing comes again after that
+		l.clients, l.servers, l.ack, l.invite = nil, nil, nil, nil
+	})
 }
 
 // text is a request of the leg.
 func (l *leg) text(method, branch string, cseq int, more string) string {
-	return fmt.Sprintf("%s %s SIP/2.0\r\nVia: SIP/2.0/UDP %v;branch=%s;rport\r\nMax-Forwards: 70\r\nFrom: %s\r\nTo: %s\r\n"+
-		"Call-ID: %s\r\nCSeq: %d %s\r\nContact: <sip:%v>\r\n%s",
+	return fmt.Sprintf("%s %s SIP/2.0\r\nVia: SIP/2.0/UDP %v;branch=%s;rport\r\nMax-Forwards: 70\r\n"+
+		"From: %s\r\nTo: %s\r\nCall-ID: %s\r\nCSeq: %d %s\r\nContact: <sip:%v>\r\n%s",
 		method, l.target, l.end.addr, branch, l.local, l.remote, l.callID, cseq, method, l.end.addr, more)
 }
 
@@ -156,7 +158,8 @@ type client struct {
 func (l *leg) ask(method, more string, done func(sip.Message)) *client {
 	l.cseq++
 	branch := "z9hG4bK" + l.end.unique()
-	c := &client{leg: l, text: l.text(method, branch, l.cseq, more), method: method, cseq: l.cseq, wait: t1, done: done, id: branch}
+	c := &client{leg: l, id: branch, method: method, cseq: l.cseq, wait: t1, done: done}
+	c.text = l.text(method, branch, l.cseq, more)
 	c.start()
 	return c
 }

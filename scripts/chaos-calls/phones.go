@@ -89,7 +89,8 @@ func (p *phones) register(phone, serial int) bool {
 	if err != nil {
 		return false
 	}
-	credentials, err := digest.Digest(challenge, digest.Options{Method: "REGISTER", URI: p.uri(), Count: 1, Username: phoneUser, Password: token})
+	credentials, err := digest.Digest(challenge,
+		digest.Options{Method: "REGISTER", URI: p.uri(), Count: 1, Username: phoneUser, Password: token})
 	if err != nil {
 		return false
 	}
@@ -107,7 +108,8 @@ func (p *phones) ask(phone, serial, cseq int, more string) sip.Message {
 		"Call-ID: %s\r\nCSeq: %d REGISTER\r\nContact: <sip:p%d-%d@%v>;+sip.instance=\"<urn:phone:%d>\"\r\nExpires: 3600\r\n"+
 		"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REFER, NOTIFY, MESSAGE\r\n"+
 		"Allow-Events: talk, hold, conference, refer, check-sync\r\n"+
-		"Supported: replaces, path, outbound, 100rel, timer, norefersub\r\nUser-Agent: a phone of the chaos, which says as much as phones do\r\n%s%s",
+		"Supported: replaces, path, outbound, 100rel, timer, norefersub\r\n"+
+		"User-Agent: a phone of the chaos, which says as much as phones do\r\n%s%s",
 		p.uri(), p.at, branch, phoneUser, p.peer.Addr(), callID, phoneUser, p.peer.Addr(), callID, cseq,
 		phone, serial, p.at, phone, more, sip.WithBody(""))
 	b := make([]byte, 65536)
@@ -167,7 +169,8 @@ func (i *invariant) judge(confirmed, sent [phoneCount]int, has map[int]int) {
 		}
 		i.of++
 		if is := has[phone]; is < serial || is > sent[phone] {
-			i.broken = append(i.broken, fmt.Sprintf("phone %d: Contact %d had its 200, %d was sent, and %d is there", phone, serial, sent[phone], is))
+			i.broken = append(i.broken, fmt.Sprintf("phone %d: Contact %d had its 200, %d was sent, and %d is there",
+				phone, serial, sent[phone], is))
 		}
 	}
 }
@@ -181,7 +184,7 @@ func phoneOf(contact string) (phone, serial int, ok bool) {
 	return phone, serial, ok && wrong == nil && wrongToo == nil
 }
 
-// forget has nothing asked for that registered before now: its database is about to be damaged, with what it alone has.
+// forget has nothing asked for that registered before now: its database is about to be damaged, and has the only copy.
 func (p *phones) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -46,7 +46,8 @@ func (r *runner) report(ran error, before, after flowbridge.Figures, deaf []uint
 	}
 	restarts, strange := r.supervisor.kills()
 	text, _ := os.ReadFile(r.server.Log())
-	found = append(found, r.phones.lost, live, ready, invariant{name: "the process ended only when it was killed", of: restarts, broken: strange}, judgeLog(string(text)))
+	found = append(found, r.phones.lost, live, ready,
+		invariant{name: "the process ended only when it was killed", of: restarts, broken: strange}, judgeLog(string(text)))
 	r.print(all, found, records)
 	for _, i := range found {
 		if len(i.broken) > 0 {
@@ -106,7 +107,7 @@ func descriptorsOf(pid int) (all []string) {
 	return all
 }
 
-func (r *runner) print(all []side, found []invariant, records []flowbridge.Record) {
+func (r *runner) print(all []side, found []invariant, records []record) {
 	answered, lived, heldUp := 0, 0, 0
 	for _, s := range all {
 		if s.caller && s.answered {
@@ -125,7 +126,8 @@ func (r *runner) print(all []side, found []invariant, records []flowbridge.Recor
 	}
 	lost, sent := r.audio.lost()
 	restarts, _ := r.supervisor.kills()
-	fmt.Fprintf(r.out, "\n%d calls, %d answered, %d of them to be held; %d records, %d of restored calls; the process ended %d times; RTP %d sent, %d lost\n\n",
+	fmt.Fprintf(r.out, "\n%d calls, %d answered, %d of them to be held; %d records, %d of restored calls; "+
+		"the process ended %d times; RTP %d sent, %d lost\n\n",
 		r.serial, answered, heldUp, len(records), restored, restarts, sent, lost)
 	fmt.Fprintf(r.out, "%-56s %8s %8s\n", "invariant", "of", "broken")
 	for _, i := range found {

@@ -108,8 +108,9 @@ func (r *runner) step(i int, s step) error {
 	_ = r.pause(100 * time.Millisecond)
 	r.phones.look(r.admin)
 	gap, late := r.audio.lull()
-	fmt.Fprintf(r.out, "%3d %7.1f s  %-32s ready after %5d ms, longest gap %5d ms (%d of it ours), pid %d%s\n", i+1, at.Seconds(), s,
-		time.Since(ready).Milliseconds()-100, gap.Milliseconds(), late.Milliseconds(), r.supervisor.current(), strings.Join(results, ""))
+	fmt.Fprintf(r.out, "%3d %7.1f s  %-32s ready after %5d ms, longest gap %5d ms (%d of it ours), pid %d%s\n",
+		i+1, at.Seconds(), s, time.Since(ready).Milliseconds()-100, gap.Milliseconds(), late.Milliseconds(),
+		r.supervisor.current(), strings.Join(results, ""))
 	return nil
 }
 
@@ -169,7 +170,8 @@ func (r *runner) finish() {
 	for _, e := range r.ends() {
 		e.hangUp(func(l *leg) bool { return l.kind == held && serialOf(l.number)%2 == 1 })
 	}
-	for end := time.Now().Add(patience + callHold); time.Now().Before(end) && r.open(func(l *leg) bool { return l.fate == open }) > 0; {
+	isOpen := func(l *leg) bool { return l.fate == open }
+	for end := time.Now().Add(patience + callHold); time.Now().Before(end) && r.open(isOpen) > 0; {
 		if r.pause(200*time.Millisecond) != nil {
 			return
 		}
@@ -225,7 +227,7 @@ func restingIn(table string) (n int) {
 // remember keeps what records there are, because the file is about to be lost, and forgets who has registered.
 func (w *world) remember() {
 	all, err := w.admin.Records()
-	if err != nil { // nobody could say what was in it
+	if err != nil { // what was in it is not known
 		w.unread = time.Since(w.begun)
 	}
 	for _, r := range all {

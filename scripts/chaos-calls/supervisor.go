@@ -45,7 +45,8 @@ type ending struct {
 func newSupervisor(w *world) (*supervisor, error) {
 	s := &supervisor{w: w, done: make(chan struct{})}
 	s.free = sync.NewCond(&s.mu)
-	if dir := "/sys/fs/cgroup/memory/chaos-" + filepath.Base(w.dir); os.Mkdir(dir, 0o755) == nil { //nolint:gosec // as all cgroups are
+	dir := "/sys/fs/cgroup/memory/chaos-" + filepath.Base(w.dir)
+	if os.Mkdir(dir, 0o755) == nil { //nolint:gosec // as all cgroups are
 		s.cgroup = dir
 		w.closers = append(w.closers, func() { _ = os.Remove(dir) })
 	}
@@ -234,7 +235,8 @@ func (s *supervisor) kills() (n int, strange []string) {
 	defer s.mu.Unlock()
 	for _, e := range s.ends {
 		if !e.excused {
-			strange = append(strange, fmt.Sprintf("after %.1f s, %.1f s after its start: %s", e.at.Seconds(), e.lived.Seconds(), e.how))
+			strange = append(strange, fmt.Sprintf("after %.1f s, %.1f s after its start: %s",
+				e.at.Seconds(), e.lived.Seconds(), e.how))
 		}
 	}
 	return len(s.ends), strange

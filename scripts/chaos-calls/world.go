@@ -75,8 +75,8 @@ type world struct {
 	api                    *api
 	supervisor             *supervisor
 	admin                  *flowbridge.Admin
-	seen                   map[string]flowbridge.Record // by id: records that were there before the database was damaged or removed
-	unread                 time.Duration                // what was there before could not be read
+	seen                   map[string]record // by id: those of a database that is damaged or gone
+	unread                 time.Duration     // what was there before could not be read
 	closers                []func()
 }
 
@@ -88,7 +88,7 @@ func (w *world) close() {
 
 // build makes the networks, the disk, the ends, and starts Flowbridge.
 func (w *world) build() (err error) {
-	w.begun, w.seen = time.Now(), map[string]flowbridge.Record{}
+	w.begun, w.seen = time.Now(), map[string]record{}
 	for _, step := range []func() error{w.buildNetwork, w.buildDisk, w.buildEnds, w.buildAPI, w.configure} {
 		if err := step(); err != nil {
 			return err
@@ -188,7 +188,8 @@ func (w *world) configure() (err error) {
 	}
 	w.admin = w.server.Admin
 	return w.server.Configure(fmt.Sprintf(configuration, namespace.RelayAddr, namespace.CarrierAddr, namespace.AgentAddr,
-		w.store(), w.server.Socket(), w.engine, agentName, apiPort, w.level, w.more, firstPort, lastPort, phoneUser, phoneCount))
+		w.store(), w.server.Socket(), w.engine, agentName, apiPort, w.level, w.more,
+		firstPort, lastPort, phoneUser, phoneCount))
 }
 
 // api is the platform's HTTP API, which has one fault at a time.
@@ -212,7 +213,8 @@ func (a *api) stop() {
 func (a *api) start(fault string) (err error) {
 	a.stop()
 	args := []string{
-		"simulate", "synthflow", "--http", fmt.Sprintf("%v:%d", namespace.AgentAddr, apiPort), "--sip", "127.0.0.1:0", "--token", token,
+		"simulate", "synthflow", "--http", fmt.Sprintf("%v:%d", namespace.AgentAddr,
+			apiPort), "--sip", "127.0.0.1:0", "--token", token,
 	}
 	if fault != "" {
 		args = append(args, "--fault", fault)

@@ -24,7 +24,7 @@ type control [64]byte
 
 const bufferSize = 32 << 20 // of a socket, in bytes
 
-// Open returns a UDP socket that waits for nobody, with as large a receive buffer as can be had, whose datagrams get
+// Open returns a UDP socket that never waits, with as large a receive buffer as can be had, whose datagrams get
 // the time when they came. Port 0 is any.
 func Open(want netip.AddrPort) (fd int, at netip.AddrPort, err error) {
 	fd, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
@@ -92,7 +92,8 @@ func (m *message) prepare(vector *unix.Iovec, peer *unix.RawSockaddrInet4, contr
 // send sends the messages and returns how many the system took, and why not more.
 func send(fd int, all []message) (sent int, errno unix.Errno) {
 	for sent < len(all) {
-		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&all[sent])), uintptr(len(all)-sent), 0, 0, 0)
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&all[sent])),
+			uintptr(len(all)-sent), 0, 0, 0)
 		switch {
 		case errno == unix.EINTR:
 		case errno != 0:
@@ -106,7 +107,8 @@ func send(fd int, all []message) (sent int, errno unix.Errno) {
 
 // receive reads what waits, and returns how many of the messages it filled.
 func receive(fd int, room []message) int {
-	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&room[0])), uintptr(len(room)), unix.MSG_DONTWAIT, 0, 0)
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&room[0])), uintptr(len(room)),
+		unix.MSG_DONTWAIT, 0, 0)
 	if errno != 0 {
 		return 0 // nothing waits
 	}
@@ -116,7 +118,8 @@ func receive(fd int, room []message) int {
 // came is when a message came, in nanoseconds of the wall clock; 0: the kernel did not say.
 func (m *message) came(control *control) int64 {
 	header := (*unix.Cmsghdr)(unsafe.Pointer(control))
-	if m.header.Controllen >= unix.SizeofCmsghdr && header.Level == unix.SOL_SOCKET && header.Type == unix.SCM_TIMESTAMPNS {
+	has := m.header.Controllen >= unix.SizeofCmsghdr
+	if has && header.Level == unix.SOL_SOCKET && header.Type == unix.SCM_TIMESTAMPNS {
 		return (*unix.Timespec)(unsafe.Pointer(&control[unix.SizeofCmsghdr])).Nano()
 	}
 	return 0
@@ -128,7 +131,8 @@ func SleepUntil(ns int64) {
 	at := unix.NsecToTimespec(ns)
 	const absolute = 1 // TIMER_ABSTIME
 	for {
-		_, _, errno := unix.RawSyscall6(unix.SYS_CLOCK_NANOSLEEP, unix.CLOCK_MONOTONIC, absolute, uintptr(unsafe.Pointer(&at)), 0, 0, 0)
+		_, _, errno := unix.RawSyscall6(unix.SYS_CLOCK_NANOSLEEP, unix.CLOCK_MONOTONIC, absolute,
+			uintptr(unsafe.Pointer(&at)), 0, 0, 0)
 		if errno != unix.EINTR {
 			return
 		}

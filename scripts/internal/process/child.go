@@ -38,7 +38,7 @@ func Start(in namespace.Namespace, log string, c *exec.Cmd) (*Child, error) {
 			_ = c.Wait()
 			return nil
 		})
-		started <- err // of use to nobody once the process has started
+		started <- err // is not read if the process has started
 	}()
 	if err := <-started; err != nil {
 		return nil, err

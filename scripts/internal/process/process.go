@@ -51,7 +51,7 @@ func Children(parent int) (pids []int, err error) {
 	all, err := filepath.Glob("/proc/[0-9]*")
 	for _, name := range all {
 		pid, _ := strconv.Atoi(filepath.Base(name))
-		if s, err := StatOf(pid); err == nil && s.Parent == parent { // else it has ended meanwhile
+		if s, err := StatOf(pid); err == nil && s.Parent == parent { // else it has ended since
 			pids = append(pids, pid)
 		}
 	}

@@ -46,7 +46,8 @@ func Read(p []byte) (call, number uint32, written int64, ok bool) {
 	if len(p) != Size || binary.BigEndian.Uint64(p[atMagic:]) != magic {
 		return 0, 0, 0, false
 	}
-	return binary.BigEndian.Uint32(p[atCall:]), binary.BigEndian.Uint32(p[atNumber:]), int64(binary.BigEndian.Uint64(p[atTime:])), true
+	call, number = binary.BigEndian.Uint32(p[atCall:]), binary.BigEndian.Uint32(p[atNumber:])
+	return call, number, int64(binary.BigEndian.Uint64(p[atTime:])), true
 }
 
 // Pace has its ticks come one after the other.
