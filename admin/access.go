@@ -7,11 +7,8 @@ import (
 	"net/netip"
 	"net/url"
 	"os/user"
-	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"flowbridge/internal/httpd"
 )
@@ -110,33 +107,20 @@ func (a *api) notOwn(r *http.Request) string {
 
 // isUnix says whether a request came over a Unix socket.
 func isUnix(r *http.Request) bool {
-	_, ok := httpd.ConnOf(r.Context()).(*net.UnixConn)
+	_, ok := r.Context().Value(http.LocalAddrContextKey).(*net.UnixAddr)
 	return ok
 }
 
 // localName is the name in the log for a request without a token: over a Unix socket with the user of the process that sent it.
 func localName(r *http.Request) string {
-	const local = "local"
-	conn, ok := httpd.ConnOf(r.Context()).(*net.UnixConn)
+	uid, ok := strings.CutPrefix(r.RemoteAddr, peerPrefix)
 	if !ok {
-		return local
+		return "local"
 	}
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return local
+	if u, err := user.LookupId(uid); err == nil {
+		return "user " + u.Username
 	}
-	name := local
-	_ = raw.Control(func(fd uintptr) { // the connection may be closed: then nobody waits for an answer
-		peer, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-		if err != nil {
-			return
-		}
-		name = "uid " + strconv.Itoa(int(peer.Uid))
-		if u, err := user.LookupId(strconv.Itoa(int(peer.Uid))); err == nil {
-			name = "user " + u.Username
-		}
-	})
-	return name
+	return "uid " + uid
 }
 
 // allowed serves senders who have the rights.
@@ -150,7 +134,6 @@ func (a *api) allowed(needs Rights, next func(w http.ResponseWriter, r *http.Req
 			a.unknown(w, cause)
 			return
 		}
-		httpd.Prove(r.Context())
 		if who.rights < needs {
 			a.refused(r, who.name, "it needs the right operate")
 			problem, remedy := "the token "+quoted(who.name)+" may only read", "use a token with rights: operate"
@@ -164,7 +147,7 @@ func (a *api) allowed(needs Rights, next func(w http.ResponseWriter, r *http.Req
 	}
 }
 
-// guessTime is how long a wrong token is answered late. A listener has at most maxUnproven connections of strangers, and each ends
+// guessTime is how long a wrong token is answered late. A listener has at most maxConnections, and each ends
 // with its first wrong token: so all guesses together are at most that many in this time. A right token is never late, and
 // nobody is locked out, whatever comes from the same address.
 const guessTime = time.Second

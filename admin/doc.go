@@ -12,7 +12,8 @@
 // another origin is refused, reading included, because that costs time, too (TestWebPagesGetNothing). Each change is logged
 // with the name of its sender (TestChangesAreLoggedByName).
 //
-// A connection is a stranger's until its sender is known, and gives way to others (TestStrangersDoNotKeepOperatorsOut).
+// A connection that shows no right ends with its first answer, or within seconds, so strangers can't keep a place
+// (TestSlowHeaders).
 //
 // The page (web) is static and comes to anyone; it asks the API as any program does (TestPageIsServed). Events tells it of changes;
 // a reader that is slow is dropped, and nobody waits for it (TestSlowReaderIsDropped).

@@ -8,19 +8,20 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"syscall"
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
 
 	"flowbridge/internal/httpd"
 )
 
-// The bounds of the listener. Unproven connections are those of strangers: there are few, and the oldest gives way to a new
-// one. So an operator gets through whatever strangers hold.
+// The bounds of the listener. A connection over the first waits for a place: each that does not show what it may ends within
+// seconds.
 const (
 	maxConnections = 256
-	maxUnproven    = 64
 	maxPerSource   = 20
 )
 
@@ -51,7 +52,7 @@ func Listen(ctx context.Context, at Address) (net.Listener, error) {
 	if at.Pause != nil {
 		l = at.Pause.Listener(l)
 	}
-	return &httpd.Connections{Listener: l, PerSource: maxPerSource, All: maxConnections, Unproven: maxUnproven}, nil
+	return httpd.Bound(l, maxConnections, maxPerSource), nil
 }
 
 func listenTCP(ctx context.Context, at Address) (net.Listener, error) {
@@ -131,6 +132,38 @@ func settle(prepared string, at Address) error {
 	return os.Rename(prepared, at.Socket)
 }
 
+// peerPrefix is before the user's number in the remote address of a connection. No address of TCP begins so.
+const peerPrefix = "uid "
+
+// peer is a connection whose remote address is the user of the process at the other end.
+type peer struct {
+	net.Conn
+
+	user net.UnixAddr
+}
+
+// RemoteAddr names the user.
+func (p *peer) RemoteAddr() net.Addr { return &p.user }
+
+// Accept gives the next connection. The kernel says which user has made it.
+func (l *unixListener) Accept() (net.Conn, error) {
+	conn, err := l.AcceptUnix()
+	if err != nil {
+		return nil, err
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return conn, nil //nolint:nilerr // its user is not known
+	}
+	p := &peer{Conn: conn, user: net.UnixAddr{Net: "unix"}}
+	_ = raw.Control(func(fd uintptr) {
+		if cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
+			p.user.Name = peerPrefix + strconv.Itoa(int(cred.Uid))
+		}
+	})
+	return p, nil
+}
+
 // Addr is the socket's address by its last name.
 func (l *unixListener) Addr() net.Addr { return &net.UnixAddr{Name: l.path, Net: "unix"} }
 
@@ -148,7 +181,7 @@ func (l *unixListener) Close() error {
 func Server(h http.Handler, log zerolog.Logger) *http.Server {
 	return &http.Server{
 		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: writeTimeout,
-		IdleTimeout: 60 * time.Second, MaxHeaderBytes: 16 << 10, ErrorLog: httpd.ErrorLog(log), ConnContext: httpd.ConnContext,
+		IdleTimeout: 60 * time.Second, MaxHeaderBytes: 16 << 10, ErrorLog: httpd.ErrorLog(log),
 	}
 }
 

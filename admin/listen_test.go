@@ -57,34 +57,6 @@ func dial(t *testing.T, at net.Addr) net.Conn {
 	return conn
 }
 
-// However many connections strangers hold, an operator gets through, and keeps the connection.
-func TestStrangersDoNotKeepOperatorsOut(t *testing.T) {
-	opts, _ := staffed()
-	l := serve(t, Address{TCP: "127.0.0.1:0"}, New(opts))
-	const token = "Authorization: Bearer bbb\r\n"
-	operator := dial(t, l.Addr())
-	if status, closes := ask(t, operator, token); status != 200 || closes {
-		t.Fatalf("%d, closes %v", status, closes)
-	}
-	for i := range 2 * maxConnections {
-		switch conn := dial(t, l.Addr()); i % 3 {
-		case 0: // says nothing
-		case 1:
-			_, _ = io.WriteString(conn, "GET /api/calls HTTP/1.1\r\nHost: a\r\nX: ")
-		case 2:
-			if status, closes := ask(t, conn, ""); status != 401 || !closes {
-				t.Errorf("a stranger gets %d, closes %v", status, closes)
-			}
-		}
-	}
-	if status, _ := ask(t, operator, token); status != 200 {
-		t.Errorf("the operator's connection: %d", status)
-	}
-	if status, _ := ask(t, dial(t, l.Addr()), token); status != 200 {
-		t.Errorf("another connection of the operator: %d", status)
-	}
-}
-
 func unixClient(path string) *http.Client {
 	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", path)

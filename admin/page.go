@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"path"
 	"strings"
-
-	"flowbridge/internal/httpd"
 )
 
 // web are the files of the page: no build step makes them.
@@ -66,9 +64,7 @@ func pageFiles() (files map[string][]byte, version string) {
 // open serves GET to anyone. The connection of a sender who is not known ends with the answer.
 func (a *api) open(next http.HandlerFunc) http.HandlerFunc {
 	return a.reads(func(w http.ResponseWriter, r *http.Request) {
-		if _, known := a.identify(r); known {
-			httpd.Prove(r.Context())
-		} else {
+		if _, known := a.identify(r); !known {
 			w.Header().Set("Connection", "close")
 		}
 		next(w, r)

@@ -20,6 +20,8 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/config/template"
+	"golang.org/x/tools/txtar"
+
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
 )
@@ -135,29 +137,29 @@ func TestInviteGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			a := siptest.ParseArchive(string(text))
-			country, trusted := strings.TrimSpace(a.Files["country"]), "true"
-			if strings.TrimSpace(a.Files["trusted"]) == "false" {
+			files := siptest.Files(txtar.Parse(text))
+			country, trusted := strings.TrimSpace(files["country"]), "true"
+			if strings.TrimSpace(files["trusted"]) == "false" {
 				trusted = "false"
 			}
-			wire, out, err := sent(headersTarget(t, country, trusted), siptest.Request(t, a.Files["carrier"]+"\n"), "5f1c2f9e-6b7a-4c1d")
+			wire, out, err := sent(headersTarget(t, country, trusted), siptest.Request(t, files["carrier"]+"\n"), "5f1c2f9e-6b7a-4c1d")
 			if err != nil {
 				t.Fatal(err)
 			}
 			if strings.Count(wire, "\n") != strings.Count(wire, "\r\n") {
 				t.Errorf("a line ends in LF alone: %q", wire)
 			}
-			got := siptest.ParseArchive(string(text))
-			got.Set("target", strings.ReplaceAll(wire, "\r\n", "\n"))
-			if len(out.Dropped) > 0 || got.Files["left out"] != "" {
-				got.Set("left out", strings.Join(append(out.Dropped, ""), "\n"))
+			got := txtar.Parse(text)
+			siptest.SetFile(got, "target", strings.ReplaceAll(wire, "\r\n", "\n"))
+			if len(out.Dropped) > 0 || files["left out"] != "" {
+				siptest.SetFile(got, "left out", strings.Join(append(out.Dropped, ""), "\n"))
 			}
 			if *update {
-				if err := os.WriteFile(file, []byte(got.String()), 0o600); err != nil {
+				if err := os.WriteFile(file, txtar.Format(got), 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if d := cmp.Diff(string(text), got.String()); d != "" && !*update {
+			if d := cmp.Diff(string(text), string(txtar.Format(got))); d != "" && !*update {
 				t.Error(d)
 			}
 		})
@@ -176,8 +178,8 @@ func FuzzBuildOutbound(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		a := siptest.ParseArchive(string(text))
-		f.Add(siptest.CRLF(a.Files["carrier"]+"\n"), "5f1c2f9e-6b7a-4c1d")
+		files := siptest.Files(txtar.Parse(text))
+		f.Add(siptest.CRLF(files["carrier"]+"\n"), "5f1c2f9e-6b7a-4c1d")
 	}
 	f.Add(siptest.CRLF("INVITE sip:+1\u0085@h SIP/2.0\nFrom: \"a\\\"b\" <sip:%0d%0a@h>;tag=x\nX-Twilio-CallSid: a\x0bb\nPrivacy: id\nSubject:\n\n"), "id\r\nX-Evil: 1")
 	cfg := headersTarget(f, "49", "true")

@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"golang.org/x/tools/txtar"
+
 	"flowbridge/internal/siptest"
 )
 
@@ -36,40 +38,40 @@ func TestOfferAnswerGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			a := siptest.ParseArchive(string(text))
-			got := siptest.ParseArchive(string(text))
-			results := relay(t, a)
+			got := txtar.Parse(text)
+			want := siptest.Files(got)
+			results := relay(t, string(got.Comment), want)
 			for _, name := range []string{
 				"carrier media", "offer error", "to target", "answer error", "target media", "to carrier",
 			} {
 				if text, ok := results[name]; ok {
-					got.Set(name, text)
+					siptest.SetFile(got, name, text)
 				}
 			}
 			if *update {
-				if err := os.WriteFile(file, []byte(got.String()), 0o644); err != nil {
+				if err := os.WriteFile(file, txtar.Format(got), 0o644); err != nil {
 					t.Fatal(err)
 				}
 				return
 			}
-			if diff := cmp.Diff(a.Files, got.Files); diff != "" {
+			if diff := cmp.Diff(want, siptest.Files(got)); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
 	}
 }
 
-// relay does with an siptest.Archive's offer and answer what a call does.
-func relay(t *testing.T, a siptest.Archive) map[string]string {
+// relay does with a golden file's offer and answer what a call does.
+func relay(t *testing.T, comment string, files map[string]string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
-	offer, err := Parse(siptest.CRLF(a.Files["offer"]))
+	offer, err := Parse(siptest.CRLF(files["offer"]))
 	if err != nil {
 		out["offer error"] = kindOf(err) + "\n"
 		return out
 	}
 	out["carrier media"] = fmt.Sprintf("rtp %v rtcp %v\n", offer.RTP(), offer.RTCP())
-	formats, err := offer.Usable(codecsOf(a))
+	formats, err := offer.Usable(codecsOf(comment))
 	if err != nil {
 		out["offer error"] = kindOf(err) + "\n"
 		return out
@@ -77,7 +79,7 @@ func relay(t *testing.T, a siptest.Archive) map[string]string {
 	toTarget := offer.ForTarget(ourSideB, StreamTransport{}, formats, AsIs)
 	out["to target"] = plain(toTarget)
 	reparses(t, toTarget)
-	body, ok := a.Files["answer"]
+	body, ok := files["answer"]
 	if !ok {
 		return out
 	}
@@ -108,8 +110,8 @@ func reparses(t *testing.T, body []byte) {
 
 func plain(b []byte) string { return strings.ReplaceAll(string(b), "\r\n", "\n") }
 
-func codecsOf(a siptest.Archive) []string {
-	for line := range strings.Lines(a.Comment) {
+func codecsOf(comment string) []string {
+	for line := range strings.Lines(comment) {
 		if v, ok := strings.CutPrefix(line, "codecs:"); ok {
 			return strings.Fields(v)
 		}
@@ -172,8 +174,8 @@ func FuzzParseDescription(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		a := siptest.ParseArchive(string(text))
-		f.Add(siptest.CRLF(a.Files["offer"]), siptest.CRLF(a.Files["answer"]))
+		files := siptest.Files(txtar.Parse(text))
+		f.Add(siptest.CRLF(files["offer"]), siptest.CRLF(files["answer"]))
 	}
 	f.Fuzz(func(t *testing.T, offerBody, answerBody []byte) {
 		offer, err := Parse(offerBody)

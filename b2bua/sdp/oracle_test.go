@@ -13,6 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/pion/sdp/v3"
 
+	"golang.org/x/tools/txtar"
+
 	"flowbridge/internal/siptest"
 )
 
@@ -167,9 +169,9 @@ func FuzzOracle(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		a := siptest.ParseArchive(string(text))
-		f.Add(string(siptest.CRLF(a.Files["offer"])))
-		f.Add(string(siptest.CRLF(a.Files["answer"])))
+		files := siptest.Files(txtar.Parse(text))
+		f.Add(string(siptest.CRLF(files["offer"])))
+		f.Add(string(siptest.CRLF(files["answer"])))
 	}
 	const head = "v=0\nc=IN IP4 192.0.2.1\nm=audio "
 	for _, rest := range []string{

@@ -122,7 +122,7 @@ func (l *pausing) Accept() (net.Conn, error) {
 func (l *pausing) SyscallConn() (syscall.RawConn, error) { return rawOf(l.Listener) }
 
 // SyscallConn gives the listener's descriptor.
-func (l *Connections) SyscallConn() (syscall.RawConn, error) { return rawOf(l.Listener) }
+func (l *Connections) SyscallConn() (syscall.RawConn, error) { return rawOf(l.under) }
 
 func rawOf(l net.Listener) (syscall.RawConn, error) {
 	if c, ok := l.(syscall.Conn); ok {

@@ -1,50 +1,25 @@
 package siptest
 
-import "strings"
+import (
+	"slices"
 
-// Archive is a golden file in the txtar form: a comment, then files that lines
-// like "-- name --" begin.
-type Archive struct {
-	Comment string
-	Files   map[string]string // by name
+	"golang.org/x/tools/txtar"
+)
 
-	names []string
+// Files gives the files of a golden file by name.
+func Files(a *txtar.Archive) map[string]string {
+	files := map[string]string{}
+	for _, f := range a.Files {
+		files[f.Name] = string(f.Data)
+	}
+	return files
 }
 
-// ParseArchive reads a golden file.
-func ParseArchive(text string) Archive {
-	a := Archive{Files: map[string]string{}}
-	name := ""
-	for line := range strings.Lines(text) {
-		if rest, ok := strings.CutPrefix(line, "-- "); ok && strings.HasSuffix(line, " --\n") {
-			name = strings.TrimSuffix(rest, " --\n")
-			a.names = append(a.names, name)
-			a.Files[name] = ""
-			continue
-		}
-		if name == "" {
-			a.Comment += line
-			continue
-		}
-		a.Files[name] += line
+// SetFile replaces a file of a golden file, or adds one at the end.
+func SetFile(a *txtar.Archive, name, text string) {
+	i := slices.IndexFunc(a.Files, func(f txtar.File) bool { return f.Name == name })
+	if i < 0 {
+		i, a.Files = len(a.Files), append(a.Files, txtar.File{Name: name})
 	}
-	return a
-}
-
-// Set replaces a file, or adds one at the end.
-func (a *Archive) Set(name, text string) {
-	if _, ok := a.Files[name]; !ok {
-		a.names = append(a.names, name)
-	}
-	a.Files[name] = text
-}
-
-// String is the golden file as it is written.
-func (a *Archive) String() string {
-	var b strings.Builder
-	b.WriteString(a.Comment)
-	for _, n := range a.names {
-		b.WriteString("-- " + n + " --\n" + a.Files[n])
-	}
-	return b.String()
+	a.Files[i].Data = []byte(text)
 }

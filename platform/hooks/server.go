@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
-	"golang.org/x/net/netutil"
 
 	"flowbridge/internal/httpd"
 )
@@ -118,9 +117,7 @@ func (s *Server) serve(l net.Listener, h http.Handler, o Options) error {
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: 16 << 10, ErrorLog: httpd.ErrorLog(o.Log),
 	}
-	// Connections.All would end the oldest connection, whose request may be under way, because no hook calls Prove. With the
-	// LimitListener a new connection waits instead.
-	l = &httpd.Connections{Listener: netutil.LimitListener(l, maxConnections), PerSource: maxShare}
+	l = httpd.Bound(l, maxConnections, maxShare)
 	if o.Cert != "" {
 		pair, err := newKeyPair(o)
 		if err != nil {
