@@ -1,11 +1,8 @@
 package admin
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -30,31 +27,6 @@ func serve(t *testing.T, at Address, h http.Handler) net.Listener {
 	go func() { defer close(done); _ = s.Serve(l) }()
 	t.Cleanup(func() { _ = s.Close(); <-done })
 	return l
-}
-
-// ask sends a request on a connection of its own and gives the status; 0: the connection was closed.
-func ask(t *testing.T, conn net.Conn, header string) (status int, closes bool) {
-	t.Helper()
-	_ = conn.SetDeadline(time.Now().Add(time.Minute))
-	if _, err := fmt.Fprintf(conn, "GET /api/calls HTTP/1.1\r\nHost: 127.0.0.1\r\n%s\r\n", header); err != nil {
-		return 0, true
-	}
-	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		return 0, true
-	}
-	_, _ = io.Copy(io.Discard, res.Body)
-	return res.StatusCode, res.Close
-}
-
-func dial(t *testing.T, at net.Addr) net.Conn {
-	t.Helper()
-	conn, err := (&net.Dialer{}).DialContext(t.Context(), at.Network(), at.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return conn
 }
 
 func unixClient(path string) *http.Client {

@@ -159,49 +159,30 @@ func readHeap() heap {
 	}
 }
 
-// quiet finds the moments at which a process has memory to give back.
-type quiet struct {
-	looked, given uint64 // heap.allocated, at the last look and at the last release
-	looks         int    // in a row at which little had been allocated
-	released      bool   // during these
-}
-
-// later are the looks in a row, after 25, 45 and 85 s, at which memory is given back again: what is remembered of a call that
-// is over (64*T1, RFC 3261 section 17), and idle connections, go one after the other, and nothing else would collect them
-// for minutes.
-func later(looks int) bool { return looks == 5 || looks == 9 || looks == 17 }
-
-// look says whether to release now.
-func (q *quiet) look(h heap) bool {
-	if h.allocated-q.looked > quietBytes {
-		q.looks, q.released = 0, false
-	} else {
-		q.looks++
-	}
-	q.looked = h.allocated
-	spare := h.objects + h.idle - min(h.live, h.objects)
-	if again := q.released && later(q.looks); !again && (q.looks < 2 || spare < worthwhile || h.allocated-q.given < worthwhile) {
-		return false
-	}
-	q.given, q.released = h.allocated, true
-	return true
+// worthReleasing says whether a process is quiet, because it has allocated little since the look before, and has much to give
+// back. What dies later, such as what is remembered of a call (64*T1, RFC 3261 section 17), counts once the runtime's own cycle
+// has found it, which is within two minutes.
+func worthReleasing(h heap, before uint64) bool {
+	return h.allocated-before <= quietBytes && h.objects+h.idle-min(h.live, h.objects) >= worthwhile
 }
 
 // releaseWhenQuiet gives back what a flood, or the set-up of calls that are held now, has left behind.
 func (m *memory) releaseWhenQuiet(ctx context.Context) {
 	tick := time.NewTicker(quietEvery)
 	defer tick.Stop()
-	var q quiet
+	var before uint64
 	for {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
-		if m.setsPercent && q.look(readHeap()) {
+		h := readHeap()
+		if m.setsPercent && worthReleasing(h, before) {
 			debug.FreeOSMemory()
 			m.given.Add(1)
 		}
+		before = h.allocated
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
-	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -86,29 +85,23 @@ func TestCgroupLimit(t *testing.T) {
 	}
 }
 
-// Memory is given back once after work, when two looks in a row found the process quiet.
-func TestQuiet(t *testing.T) {
-	type look struct {
+// Memory is given back by a process that has become quiet, if there is enough of it.
+func TestWorthReleasing(t *testing.T) {
+	for name, tt := range map[string]struct {
 		allocated, objects, idle uint64 // MB
 		want                     bool
-	}
-	still, once := look{100, 40, 0, false}, look{100, 40, 0, true}
-	for name, looks := range map[string][]look{
-		"idle from the start": {{2, 8, 0, false}, {2, 8, 0, false}, {2, 8, 0, false}},
-		"busy":                {{100, 90, 0, false}, {200, 90, 0, false}, {300, 90, 0, false}},
-		"after work":          {{100, 90, 0, false}, {101, 91, 0, false}, {102, 92, 0, true}, {102, 8, 0, false}, {103, 8, 0, false}},
-		"free pages":          {{100, 8, 80, false}, {101, 8, 80, false}, {102, 8, 80, true}},
-		"one pause":           {{100, 90, 0, false}, {101, 91, 0, false}, {200, 90, 0, false}, {201, 91, 0, false}, {202, 92, 0, true}},
-		"slow and for long":   {{100, 90, 0, false}, {104, 94, 0, false}, {108, 98, 0, true}, {112, 40, 0, false}, {116, 40, 0, false}, {120, 40, 0, true}, {124, 40, 0, false}},
-		"again, later":        slices.Concat([]look{{100, 90, 0, false}, {100, 90, 0, false}, {100, 90, 0, true}, still, still, once, still, still, still, once}, slices.Repeat([]look{still}, 7), []look{once, still, still}),
-		"nothing to give":     {{100, 9, 0, false}, {101, 9, 0, false}, {102, 9, 0, false}},
+	}{
+		"busy":            {allocated: 90, objects: 90},
+		"quiet":           {allocated: 4, objects: 24, want: true},
+		"free pages":      {allocated: 1, objects: 8, idle: 80, want: true},
+		"nothing to give": {allocated: 1, objects: 9, idle: 14},
+		"all given back":  {allocated: 0, objects: 7},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var q quiet
-			for i, l := range looks {
-				if got := q.look(heap{live: 8 * mib, allocated: l.allocated * mib, objects: l.objects * mib, idle: l.idle * mib}); got != l.want {
-					t.Errorf("look %d: %v; want %v", i, got, l.want)
-				}
+			const before = 500 * mib
+			h := heap{live: 8 * mib, allocated: before + tt.allocated*mib, objects: tt.objects * mib, idle: tt.idle * mib}
+			if got := worthReleasing(h, before); got != tt.want {
+				t.Errorf("got %v; want %v", got, tt.want)
 			}
 		})
 	}
