@@ -195,11 +195,7 @@ func (c *Call) finish() {
 		c.server.admission.Release(c.trunk, partiesOf(&c.vars))
 	}
 	c.server.admission.Leave(c.trunk, c.times.answered.IsZero())
-	c.log.Info().Str("from", c.vars.From.Number).Str("to", c.vars.To.Number).Stringer("source", &c.source).
-		Stringer("started_at", &r.StartedAt).Str("disposition", r.Disposition).Str("cause", r.Cause).Str("ended_by", r.EndedBy).
-		Int("code", r.SIPStatus).Str("sip_call_id", r.SIPCallID).Str("target", r.Target).Str("target_sip_call_id", r.TargetSIPCallID).
-		Str("synthflow_call_id", r.SynthflowCallID).Int64("setup_ms", r.SetupMS).Int64("dur_ms", r.DurationMS).
-		Int64("rx_a", r.Media.A.Rx).Int64("rx_b", r.Media.B.Rx).Msg("call ended")
+	logEnded(c.log.Info().Stringer("source", &c.source), r)
 	// The call stays in the list of live ones until its record is committed,
 	// so that it can be found at any moment.
 	c.server.unwritten.Add(1)

@@ -5,6 +5,8 @@ import (
 
 	"flowbridge/b2bua/peers"
 	"flowbridge/store/record"
+
+	"github.com/rs/zerolog"
 )
 
 // callRecord is what the CDR of a call has beside what the call keeps for itself. A whole
@@ -54,4 +56,13 @@ func dialNames(targets []*peers.Target) (names []string) {
 		names = append(names, t.Dial.Name)
 	}
 	return names
+}
+
+// logEnded logs the end of a call.
+func logEnded(line *zerolog.Event, r *record.Record) {
+	line.Str("from", r.From).Str("to", r.To).
+		Stringer("started_at", &r.StartedAt).Str("disposition", r.Disposition).Str("cause", r.Cause).Str("ended_by", r.EndedBy).
+		Int("code", r.SIPStatus).Str("sip_call_id", r.SIPCallID).Str("target", r.Target).Str("target_sip_call_id", r.TargetSIPCallID).
+		Str("synthflow_call_id", r.SynthflowCallID).Int64("setup_ms", r.SetupMS).Int64("dur_ms", r.DurationMS).
+		Int64("rx_a", r.Media.A.Rx).Int64("rx_b", r.Media.B.Rx).Msg("call ended")
 }

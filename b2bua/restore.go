@@ -183,6 +183,9 @@ func (s *Server) keepInterrupted(l *record.Left) {
 		return
 	}
 	r := l.Interrupted
+	if r.Disposition == record.DispositionInterrupted { // else its own process has logged it
+		logEnded(s.log.Warn().Str("call", r.ID).Str("trunk", r.Trunk), &r)
+	}
 	if s.archive != nil {
 		r.SettleRecordings(s.archive.Finished)
 	}

@@ -194,7 +194,11 @@ func (d *doubts) ports() {
 	m := &d.cfg.Media
 	for _, l := range d.cfg.SIP.Listen {
 		if port := l.AddrPort.Port(); l.Transport == TransportUDP && m.PortLow <= port && port <= m.PortHigh {
-			d.warn("media.ports", fmt.Sprintf("has the port of sip.listen %v, too", l), `write a range without it, like "10000-32767"`)
+			low, high := m.PortLow, port-1
+			if port-m.PortLow < m.PortHigh-port {
+				low, high = port+1, m.PortHigh
+			}
+			d.warn("media.ports", fmt.Sprintf("has the port of sip.listen %v, too", l), fmt.Sprintf(`write a range without it, like "%d-%d"`, low, high))
 		}
 	}
 	calls := m.Calls()

@@ -63,6 +63,8 @@ func TestDoubts(t *testing.T) {
 		"media address alone":   {`5060"]}`, "5060\"]}\nmedia: {advertise: 203.0.113.5}", "f.yaml:2: media.advertise: stands without sip.advertise"},
 		"ports for two calls":   {`5060"]}`, "5060\"]}\nmedia: {ports: 10000-10007}", "f.yaml:2: media.ports: has room for 2 calls at a time, and trunks[0].max_calls is 20"},
 		"ports for one call":    {"max_calls: 20}", "max_calls: 0}\nmedia: {ports: 10001-10005}", "has room for one call at a time; further ones get 503"},
+		"SIP port high in them": {`5060"]}`, `15060"]}` + "\nmedia: {ports: 10000-15999}", `media.ports: has the port of sip.listen udp://0.0.0.0:15060, too; write a range without it, like "10000-15059"`},
+		"SIP port low in them":  {`5060"]}`, `10060"]}` + "\nmedia: {ports: 10000-15999}", `like "10061-15999"`},
 		"ports for the cap":     {`5060"]}`, "5060\"]}\nmedia: {ports: 10000-10079}", ""},
 		"ports beside a trunk":  {"20}\ntargets:", "20}\n  - {name: pbx, sources: [192.0.2.9]}\nmedia: {ports: 10000-10079}\ntargets:", "has room for 20 calls at a time, 5 of which are kept for other trunks, and trunks[0].max_calls is 20"},
 		"a small trunk beside":  {"20}\ntargets:", "20}\n  - {name: pbx, sources: [192.0.2.9], max_calls: 2}\nmedia: {ports: 10000-10079}\ntargets:", "20 calls at a time, 2 of which are kept"},

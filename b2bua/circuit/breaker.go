@@ -72,7 +72,7 @@ type Change struct {
 // Status is how a circuit does.
 type Status struct {
 	State   State
-	Since   time.Time // of the state; zero: from the start
+	Since   time.Time // it is closed, or is not; zero: from the start
 	RetryAt time.Time // with Open: when the next attempt or probe may go through
 	Opened  uint64    // times since the start
 	Refused uint64    // attempts since the start
@@ -87,7 +87,6 @@ type Breaker struct {
 	mu         sync.Mutex // guards what follows
 	set        Settings
 	state      State
-	since      time.Time
 	openedAt   time.Time // when it left closed
 	closedAt   time.Time // when it was last closed again
 	pause      time.Duration
@@ -134,7 +133,7 @@ func (b *Breaker) Begin(now time.Time) (Try, bool) {
 		return Try{}, true
 	case b.state == Closed:
 	case b.state == Open && !b.set.Probed && !now.Before(b.retryAt):
-		b.enter(now, HalfOpen)
+		b.enter(HalfOpen)
 	case b.state == HalfOpen && !b.set.Probed && b.waiting == 0: // the one before said nothing
 	default:
 		b.refused++
@@ -243,7 +242,10 @@ func (b *Breaker) Status() Status {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := Status{State: b.state, Since: b.since, Opened: b.opened, Refused: b.refused, Probe: b.probe}
+	s := Status{State: b.state, Since: b.closedAt, Opened: b.opened, Refused: b.refused, Probe: b.probe}
+	if b.state != Closed {
+		s.Since = b.openedAt
+	}
 	if b.state == Open {
 		s.RetryAt = b.retryAt
 	}
@@ -264,21 +266,18 @@ func (b *Breaker) open(now time.Time) *Change {
 		b.opened++
 	}
 	b.retryAt = now.Add(b.pause)
-	b.enter(now, Open)
+	b.enter(Open)
 	return &Change{Name: b.name, State: Open, Pause: b.pause, Again: again}
 }
 
 func (b *Breaker) close(now time.Time) *Change {
 	b.closedAt = now
-	b.enter(now, Closed)
+	b.enter(Closed)
 	return &Change{Name: b.name, State: Closed, For: now.Sub(b.openedAt)}
 }
 
 // enter begins another generation.
-func (b *Breaker) enter(now time.Time, s State) {
-	if b.state != s {
-		b.since = now
-	}
+func (b *Breaker) enter(s State) {
 	b.state = s
 	b.generation = max(1, b.generation+1) // 0 is no attempt
 	b.waiting, b.failures, b.began, b.good, b.bad = 0, 0, time.Time{}, 0, 0

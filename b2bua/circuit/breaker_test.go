@@ -161,6 +161,9 @@ func TestFlapping(t *testing.T) {
 	for range 5 {
 		flap()
 	}
+	if s := c.Status(); !s.Since.Equal(c.now) {
+		t.Errorf("closed since %v; want %v", s.Since, c.now)
+	}
 	c.hears(t, "open 1s after 3s", "closed 1s after 4s", "open 2s after 7s", "closed 2s after 9s", "open 4s after 12s",
 		"closed 4s after 16s", "open 8s after 19s", "closed 8s after 27s", "open 8s after 30s", "closed 8s after 38s")
 	c.heard = nil
@@ -180,6 +183,7 @@ func TestHalfOpen(t *testing.T) {
 	if c.Status().State != Open || c.ends(Succeeded, 0) {
 		t.Errorf("%+v; want it open", c.Status())
 	}
+	since := c.now
 	c.now = c.Status().RetryAt
 	try, ok := c.Begin(c.now)
 	_, second := c.Begin(c.now)
@@ -190,6 +194,9 @@ func TestHalfOpen(t *testing.T) {
 	c.End(c.now, &try, Failed) // it has ended already
 	if try, ok = c.Begin(c.now); !ok || c.Status().State != HalfOpen {
 		t.Errorf("the next: %v, %+v", ok, c.Status())
+	}
+	if s := c.Status(); !s.Since.Equal(since) {
+		t.Errorf("out of use since %v; want %v, when it opened", s.Since, since)
 	}
 	c.End(c.now, &try, Succeeded)
 	if c.Status().State != Closed || !c.ends(Succeeded, 0) {

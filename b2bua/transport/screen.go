@@ -427,13 +427,13 @@ func (l *rejectionLog) rejected(count *atomic.Uint64, from netip.AddrPort, reaso
 
 // remedies say what to do where a sender should have been let in, by reason.
 var remedies = map[string]string{ //nolint:gochecknoglobals // a table
-	"unknown_source":       "if it may call, add its address to trunks[].sources and reload",
+	"unknown_source":       "if it may call, add its address to trunks[].sources and reload; a phone that registers needs a trunk with registrar",
 	"not_of_call":          "if it is the trunk's, add its address to trunks[].sources and reload: that counts for new calls",
-	"too_short_for_answer": "if it may call, add its address to trunks[].sources and reload, or have it use TCP: then it is answered",
+	"too_short_for_answer": "if it may call, give it a trunk with its address in sources and reload, or have it use TCP: then it is answered",
 	"unauthorized":         "compare its user name and password with trunks[].auth; a uri of another number is wrong, too",
 	"throttled":            "it has sent too many wrong passwords: compare its user name and password with trunks[].auth",
 	"no_trunk":             "its address is a trunk's, but the request meets no trunks[].match",
-	"stranger_rate":        "if it may call, add its address to trunks[].sources and reload: then the rate of strangers is not its own",
+	"stranger_rate":        "if it may call, give it a trunk with its address in sources and reload: then the rate of strangers is not its own",
 	"source_rate":          "if the trunk sends so many calls, raise limits.per_source_rate of the trunk",
 	"setups":               "if the machine can do more, raise sip.limits.setups; max_calls of the other trunks bounds their shares",
 	"memory":               "give the process more memory (MemoryMax= of the unit), or lower max_calls",
