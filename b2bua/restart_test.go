@@ -1,7 +1,6 @@
 package b2bua
 
 import (
-	"bytes"
 	"fmt"
 	"net/netip"
 	"os"
@@ -18,8 +17,6 @@ import (
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
 	"flowbridge/store/record"
-
-	"github.com/rs/zerolog"
 )
 
 // TestAnsweredCallLivesOn: a call that is up outlives its process: re-INVITE, requests
@@ -71,38 +68,6 @@ func TestSilentCallIsAskedOnce(t *testing.T) {
 		w.agent.reply(w.agent.expect("OPTIONS"), 200, "OK", "", "")
 		w.carrier.silent(time.Minute)
 		c.hangsUp()
-	})
-}
-
-// TestRingingCallIsTold: the carrier of a call that was not answered gets 500, the target CANCEL. For the record, the call has
-// ended with the 500, however long the process was away. The log has its end as that of any call.
-func TestRingingCallIsTold(t *testing.T) {
-	log := &bytes.Buffer{}
-	inWorldOf(t, talkYAML("", ""), func(o *Options) { o.Log = zerolog.New(zerolog.SyncWriter(log)) }, func(w *world) {
-		d, in := w.ringing()
-		time.Sleep(2 * time.Second)
-		left := w.die()
-		log.Reset() // a kill logs nothing
-		time.Sleep(3 * time.Second)
-		w.begin(left)
-		no := w.carrier.expect("SIP/2.0 500")
-		told := record.TimeOf(time.Now())
-		if no.value("Retry-After") == "" {
-			t.Errorf("%s", no.raw)
-		}
-		w.carrier.ackRefused(d)
-		cancel := w.agent.expect("CANCEL")
-		if cancel.value("Via") != in.value("Via") {
-			t.Errorf("CANCEL by another way:\n%s", cancel.raw)
-		}
-		w.agent.reply(cancel, 200, "OK", "agent1", "")
-		w.agent.reply(in, 487, "Terminated", "agent1", "")
-		w.agent.expect("ACK")
-		if r := w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem); r.EndedAt != told {
-			t.Errorf("it ended %v before the caller was told", told.Sub(r.EndedAt.Time))
-		} else if ends := strings.Count(log.String(), "call ended"); ends != 1 || !strings.Contains(log.String(), `"cause":"process_restart"`) {
-			t.Errorf("%d lines of its end, want one of cause process_restart, in:\n%s", ends, log)
-		}
 	})
 }
 

@@ -1,6 +1,7 @@
 package b2bua
 
 import (
+	"bytes"
 	"context"
 	"strings"
 	"testing"
@@ -11,6 +12,8 @@ import (
 	"flowbridge/media"
 	"flowbridge/media/recording"
 	"flowbridge/store/record"
+
+	"github.com/rs/zerolog"
 )
 
 // TestOrdersOutliveTheProcess: what an operator was told is done is still done by the next process: keys stay masked, a recording
@@ -283,6 +286,38 @@ func TestHandOverWaitsOnce(t *testing.T) {
 			w.carrier.bye(c.d)
 			w.carrier.expect("SIP/2.0 200")
 			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		}
+	})
+}
+
+// TestRingingCallIsTold: the carrier of a call that was not answered gets 500, the target CANCEL. For the record, the call has
+// ended with the 500, however long the process was away. The log has its end as that of any call.
+func TestRingingCallIsTold(t *testing.T) {
+	log := &bytes.Buffer{}
+	inWorldOf(t, talkYAML("", ""), func(o *Options) { o.Log = zerolog.New(zerolog.SyncWriter(log)) }, func(w *world) {
+		d, in := w.ringing()
+		time.Sleep(2 * time.Second)
+		left := w.die()
+		log.Reset() // a kill logs nothing
+		time.Sleep(3 * time.Second)
+		w.begin(left)
+		no := w.carrier.expect("SIP/2.0 500")
+		told := record.TimeOf(time.Now())
+		if no.value("Retry-After") == "" {
+			t.Errorf("%s", no.raw)
+		}
+		w.carrier.ackRefused(d)
+		cancel := w.agent.expect("CANCEL")
+		if cancel.value("Via") != in.value("Via") {
+			t.Errorf("CANCEL by another way:\n%s", cancel.raw)
+		}
+		w.agent.reply(cancel, 200, "OK", "agent1", "")
+		w.agent.reply(in, 487, "Terminated", "agent1", "")
+		w.agent.expect("ACK")
+		if r := w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem); r.EndedAt != told {
+			t.Errorf("it ended %v before the caller was told", told.Sub(r.EndedAt.Time))
+		} else if ends := strings.Count(log.String(), "call ended"); ends != 1 || !strings.Contains(log.String(), `"cause":"process_restart"`) {
+			t.Errorf("%d lines of its end, want one of cause process_restart, in:\n%s", ends, log)
 		}
 	})
 }
