@@ -3,10 +3,10 @@ package b2bua
 import (
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"flowbridge/b2bua/peers"
 	"flowbridge/store/record"
-
-	"github.com/rs/zerolog"
 )
 
 // callRecord is what the CDR of a call has beside what the call keeps for itself. A whole

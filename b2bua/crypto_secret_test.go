@@ -14,10 +14,9 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/b2bua/ladder"
+	"flowbridge/b2bua/report"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
-
-	"flowbridge/b2bua/report"
 )
 
 // tapped is a log that follows calls, too.

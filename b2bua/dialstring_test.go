@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"flowbridge/b2bua/cause"
-
 	"flowbridge/b2bua/report"
 	"flowbridge/store/record"
 )

@@ -14,10 +14,9 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/report"
 	"flowbridge/config"
 	"flowbridge/internal/siptest"
-
-	"flowbridge/b2bua/report"
 )
 
 func testConfigured(t *testing.T, yaml string) *config.Config {

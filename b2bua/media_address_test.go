@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"flowbridge/b2bua/cause"
-
 	"flowbridge/b2bua/report"
 	"flowbridge/store/record"
 )

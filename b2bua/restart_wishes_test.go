@@ -8,12 +8,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"flowbridge/b2bua/cause"
 	"flowbridge/media"
 	"flowbridge/media/recording"
 	"flowbridge/store/record"
-
-	"github.com/rs/zerolog"
 )
 
 // TestOrdersOutliveTheProcess: what an operator was told is done is still done by the next process: keys stay masked, a recording

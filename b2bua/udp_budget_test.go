@@ -11,7 +11,6 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"flowbridge/b2bua/cause"
-
 	"flowbridge/b2bua/report"
 	"flowbridge/store/record"
 )

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"flowbridge/media/packet"
-
 	"github.com/pion/rtcp"
+
+	"flowbridge/media/packet"
 )
 
 // noLeaks checks at the end of a test that no descriptor and no goroutine is left

@@ -3,11 +3,11 @@ package media
 import (
 	"encoding/binary"
 
-	"flowbridge/media/packet"
-
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/srtp/v3"
+
+	"flowbridge/media/packet"
 )
 
 const (

@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"testing"
 
-	"flowbridge/media/packet"
-
 	"github.com/pion/rtp"
+
+	"flowbridge/media/packet"
 )
 
 func FuzzOpen(f *testing.F) {

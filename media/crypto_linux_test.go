@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/media/packet"
-
 	"github.com/pion/srtp/v3"
+
+	"flowbridge/media/packet"
 )
 
 // secured is a bridge whose sides may be SRTP, with the far side's contexts.

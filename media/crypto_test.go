@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/media/packet"
-
 	"github.com/pion/srtp/v3"
 	"pgregory.net/rapid"
+
+	"flowbridge/media/packet"
 )
 
 // allSuites are all that there are.

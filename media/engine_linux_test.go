@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/media/packet"
-
 	"golang.org/x/sys/unix"
+
+	"flowbridge/media/packet"
 )
 
 func TestOpenRefuses(t *testing.T) {

@@ -11,10 +11,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pion/rtp"
+
 	"flowbridge/media/latch"
 	"flowbridge/media/packet"
-
-	"github.com/pion/rtp"
 )
 
 // What a network does to packets is not repaired here, which would cost time that

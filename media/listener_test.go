@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/media/packet"
-
 	"github.com/pion/rtp"
+
+	"flowbridge/media/packet"
 )
 
 // heardBy returns a listener and what it reports.

@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/media/packet"
-
 	"golang.org/x/sys/unix"
+
+	"flowbridge/media/packet"
 )
 
 // network is two network namespaces with a cable between: an interface that can go

@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/media/packet"
-
 	"pgregory.net/rapid"
+
+	"flowbridge/media/packet"
 )
 
 // observed is an endpoint whose stream has seen packets at random.

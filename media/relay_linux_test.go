@@ -6,10 +6,10 @@ import (
 	"net/netip"
 	"testing"
 
-	"flowbridge/media/packet"
-
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"flowbridge/media/packet"
 )
 
 func TestRelaysBothWays(t *testing.T) {

@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/media/packet"
-
 	"github.com/pion/rtcp"
+
+	"flowbridge/media/packet"
 )
 
 // control has a side's RTCP relayed, and gives what the other side would get.

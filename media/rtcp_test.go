@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/media/packet"
-
 	"github.com/pion/rtcp"
+
+	"flowbridge/media/packet"
 )
 
 func compound(tb testing.TB, packets ...rtcp.Packet) []byte {

@@ -11,9 +11,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"flowbridge/store/record"
-
 	"golang.org/x/sys/unix"
+
+	"flowbridge/store/record"
 )
 
 // filled is a database with records, a live call and a log, as a killed process leaves it.

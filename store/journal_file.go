@@ -11,9 +11,9 @@ import (
 	"os"
 	"time"
 
-	"flowbridge/store/record"
-
 	"golang.org/x/sys/unix"
+
+	"flowbridge/store/record"
 )
 
 // The journal is a pair of files of which one grows. Each begins with a head: magic, and a number that grows from file to

@@ -15,9 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/store/record"
-
 	"github.com/google/go-cmp/cmp"
+
+	"flowbridge/store/record"
 )
 
 // journalAt is a journal in a directory of its own.

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"flowbridge/store/record"
-
 	"golang.org/x/sys/unix"
+
+	"flowbridge/store/record"
 )
 
 // leftOf are the calls that a store gives to its process.

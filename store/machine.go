@@ -8,9 +8,9 @@ import (
 	"sync"
 	"time"
 
-	"flowbridge/store/record"
-
 	"golang.org/x/sys/unix"
+
+	"flowbridge/store/record"
 )
 
 // Uptime gives for how long the machine runs, whatever its wall clock is set to, and the number of its boot; 0: not known.

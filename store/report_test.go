@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/store/record"
-
 	"github.com/google/go-cmp/cmp"
+
+	"flowbridge/store/record"
 )
 
 // A report joins the record of its call, whichever of the two comes first; the first of several stays.

@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/store/record"
-
 	"github.com/google/go-cmp/cmp"
+
+	"flowbridge/store/record"
 )
 
 var start = time.Date(2026, 11, 20, 8, 0, 0, 123_000_000, time.UTC)

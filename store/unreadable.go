@@ -3,9 +3,9 @@ package store
 import (
 	"errors"
 
-	"flowbridge/store/record"
-
 	"modernc.org/sqlite"
+
+	"flowbridge/store/record"
 )
 
 // Unreadable are the ids of records that could not be read, and were left out of lists, in order; 1,000 at most.

@@ -9,9 +9,9 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"flowbridge/store/record"
-
 	"golang.org/x/sys/unix"
+
+	"flowbridge/store/record"
 )
 
 // A file of records that can't be read to its end stays, under another name. What comes before is taken, and the rest is told of.

@@ -11,11 +11,11 @@ import (
 	"slices"
 	"time"
 
-	"flowbridge/store/record"
-
 	"golang.org/x/sys/unix"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"flowbridge/store/record"
 )
 
 // A disk that is full or read-only must not keep a process from its calls. So where the database is there and can't be

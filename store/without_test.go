@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/store/record"
-
 	"golang.org/x/sys/unix"
+
+	"flowbridge/store/record"
 )
 
 // diskOf is a disk of its own with a database that a killed process has left, and its calls. With a mount option it can be made

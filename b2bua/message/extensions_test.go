@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/internal/siptest"
-
 	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/internal/siptest"
 )
 
 func TestSessionExpires(t *testing.T) {

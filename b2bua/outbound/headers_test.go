@@ -14,14 +14,13 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
 
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/config/template"
-	"golang.org/x/tools/txtar"
-
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
 )

@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
 	"golang.org/x/tools/txtar"
 
 	"flowbridge/internal/siptest"

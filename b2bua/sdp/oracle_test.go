@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/pion/sdp/v3"
-
 	"golang.org/x/tools/txtar"
 
 	"flowbridge/internal/siptest"

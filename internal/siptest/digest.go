@@ -11,10 +11,10 @@ import (
 	"strings"
 	"testing"
 
-	"flowbridge/media"
-
 	"github.com/emiago/sipgo/sip"
 	"github.com/icholy/digest"
+
+	"flowbridge/media"
 )
 
 // SentCredentials reads the credentials of a request.

@@ -4,9 +4,9 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/media/packet"
-
 	"pgregory.net/rapid"
+
+	"flowbridge/media/packet"
 )
 
 // Whatever somebody sends who can forge any source, but does not see the stream:

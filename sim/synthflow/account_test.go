@@ -10,9 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"flowbridge/sim/internal/standin"
-
 	"github.com/rs/zerolog"
+
+	"flowbridge/sim/internal/standin"
 )
 
 type accountAnswer struct {

@@ -15,10 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"flowbridge/sim"
 	"flowbridge/sim/internal/standin"
-
-	"github.com/rs/zerolog"
 )
 
 // hooked is one request that a webhook got.

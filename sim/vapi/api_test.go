@@ -7,10 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rs/zerolog"
+
 	"flowbridge/sim"
 	"flowbridge/sim/internal/standin"
-
-	"github.com/rs/zerolog"
 )
 
 func TestVapiAPI(t *testing.T) {

@@ -8,10 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"flowbridge/config/template"
-
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 const explainConfig = `

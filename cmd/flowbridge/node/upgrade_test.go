@@ -13,11 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"flowbridge/config"
 	"flowbridge/internal/handover"
 	"flowbridge/store"
-
-	"golang.org/x/sys/unix"
 )
 
 // successorMode has this test's program be the new process of an upgrade, and says how it fails.
