@@ -8,7 +8,7 @@ import (
 
 // The rights of a request to the admin API. Each has those before it, too.
 const (
-	RightsNone    = "none"
+	rightsNone    = "none"
 	RightsRead    = "read"
 	RightsOperate = "operate"
 )
@@ -21,7 +21,7 @@ type Admin struct {
 	// The file with a bearer token that may do everything. Its name in the log is token_file.
 	Token Secret `key:"token_file" later:""`
 	// Bearer tokens with a name and rights of their own. Each change is logged with the name.
-	Tokens []AdminToken `key:"tokens"`
+	Tokens []adminToken `key:"tokens"`
 	// What requests without a token may do that come from this machine: over loopback or the Unix socket, and not through a
 	// proxy. Default: operate where there is no token, none where there is one.
 	Local string `key:"local" enum:"none read operate"`
@@ -29,8 +29,8 @@ type Admin struct {
 	Profiles bool `key:"profiles" default:"false"`
 }
 
-// AdminToken is one of `admin.tokens`.
-type AdminToken struct {
+// adminToken is one of `admin.tokens`.
+type adminToken struct {
 	// The name in the log for changes that are made with the token.
 	Name string `key:"name" is:"token-name" required:"a name for the log, like anna"`
 	// The file with the token.
@@ -39,7 +39,7 @@ type AdminToken struct {
 	Rights string `key:"rights" enum:"read operate" required:"read or operate"`
 }
 
-func (t *AdminToken) check(s section) { t.Token = s.secretFile("file") }
+func (t *adminToken) check(s section) { t.Token = s.secretFile("file") }
 
 // AdminAddress is where the admin API listens.
 type AdminAddress struct {
@@ -95,7 +95,7 @@ func (a *Admin) check(s section) {
 	if a.Local == "" {
 		a.Local = RightsOperate
 		if hasToken {
-			a.Local = RightsNone
+			a.Local = rightsNone
 		}
 	}
 }

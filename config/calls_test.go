@@ -30,7 +30,7 @@ func TestCalls(t *testing.T) {
 	}
 	one, two, three := c.Targets[0], c.Targets[1], c.Targets[2]
 	if one.CallAuth.Username != "one" || one.Auth != nil || fmt.Sprint(one.Sources) != "[198.51.100.0/24]" || !one.MayCall() ||
-		one.Reinvite != ReinviteRelay || one.Rel100 != Rel100Supported || one.SessionExpires != 10*time.Minute || one.DTMF != DTMFRFC4733 ||
+		one.Reinvite != reinviteRelay || one.Rel100 != Rel100Supported || one.SessionExpires != 10*time.Minute || one.DTMF != DTMFRFC4733 ||
 		one.Transfer != TransferLocal || fmt.Sprint(one.TransferNumbers) != `[^\+1507 ^\+1508]` {
 		t.Errorf("one: got %+v", one)
 	}

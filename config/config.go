@@ -33,7 +33,7 @@ type Config struct {
 	// The local database of finished calls, and beside it the journal of live ones.
 	Store Store `key:"store"`
 	// The receivers of finished calls: their records are posted there, signed.
-	Webhooks []Webhook `key:"webhooks"`
+	Webhooks []webhook `key:"webhooks"`
 	// Where calls are shown besides the log and the admin API.
 	Telemetry Telemetry `key:"telemetry"`
 	// What is logged to standard error.
@@ -113,7 +113,7 @@ func parseStorePath(t string) (string, complaint) {
 
 // The values of log.format.
 const (
-	FormatJSON    = "json"
+	formatJSON    = "json"
 	FormatConsole = "console"
 )
 

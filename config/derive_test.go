@@ -57,7 +57,7 @@ func TestDerived(t *testing.T) {
 	host := &Target{
 		Name: "pbx.example", Kind: KindSIP, URI: uri, Transport: "tcp", Budget: trunkBudget(), Overflow: OverflowTCP,
 		Codecs: []string{"G722"}, FirstResponseTimeout: time.Second, RingTimeout: time.Minute,
-		Media: PeerMedia{Latch: LatchAuto, SRTP: SRTPOff, Keying: KeyingSDES}, Reinvite: ReinviteAuto, Rel100: Rel100Off,
+		Media: PeerMedia{Latch: LatchAuto, SRTP: SRTPOff, Keying: keyingSDES}, Reinvite: ReinviteAuto, Rel100: Rel100Off,
 		DTMF: DTMFRelay, PassMethods: []string{"INFO"}, Transfer: TransferRefuse,
 		Circuit: Circuit{Failures: 3},
 	}

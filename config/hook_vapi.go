@@ -8,8 +8,8 @@ import (
 	"flowbridge/config/template"
 )
 
-// VapiHook is the section `hooks.vapi`.
-type VapiHook struct {
+// vapiHook is the section `hooks.vapi`.
+type vapiHook struct {
 	// The address and port. They turn the hook on.
 	Listen netip.AddrPort `key:"listen"`
 	// What Vapi shows as X-Vapi-Secret or bearer token. Required unless listen is a loopback address.
@@ -18,9 +18,9 @@ type VapiHook struct {
 	Rules []VapiRule `key:"rules" required:"which assistant takes which call, like [{assistant_id: \"…\"}]" filled:""`
 }
 
-func (h *VapiHook) wanted(s section) bool { return s.on() }
+func (h *vapiHook) wanted(s section) bool { return s.on() }
 
-func (h *VapiHook) check(s section) {
+func (h *vapiHook) check(s section) {
 	h.Secret = s.shared("secret_file", h.Listen, "ask which assistants there are")
 }
 
@@ -45,7 +45,7 @@ type VapiRule struct {
 	// Vapi's assistantOverrides, beside assistant_id or assistant.
 	Overrides json.RawMessage `key:"overrides"`
 	// Templates of values for the assistant's {{placeholders}}, beside assistant_id or assistant.
-	Variables []Variable `key:"variables" use:"hook"`
+	Variables []variable `key:"variables" use:"hook"`
 }
 
 func (r *VapiRule) check(s section) {

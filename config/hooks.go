@@ -18,41 +18,41 @@ const (
 // Hooks is the section `hooks`. A hook without listen is nil.
 type Hooks struct {
 	// The certificate of all hooks, read again when it changes. Without it they take plain HTTP, for a proxy in front.
-	TLS HookTLS `key:"tls"`
+	TLS hookTLS `key:"tls"`
 	// Answers the Voice URL of Twilio numbers.
 	Twilio *TwilioHook `key:"twilio"`
 	// Answers Vapi's assistant-request.
-	Vapi *VapiHook `key:"vapi"`
+	Vapi *vapiHook `key:"vapi"`
 	// Takes OpenAI's webhook of calls that ring there, and accepts or rejects them.
 	OpenAI *OpenAIHook `key:"openai"`
 	// Takes Synthflow's post-call webhook.
-	Synthflow *SynthflowHook `key:"synthflow"`
+	Synthflow *synthflowHook `key:"synthflow"`
 	// Gives agents the variables of a live call.
-	Variables *VariablesHook `key:"variables"`
+	Variables *variablesHook `key:"variables"`
 }
 
-// HookTLS is the section `hooks.tls`. The files are read again when they change.
-type HookTLS struct {
+// hookTLS is the section `hooks.tls`. The files are read again when they change.
+type hookTLS struct {
 	// The PEM file of the certificate.
 	Cert string `key:"cert" is:"file"`
 	// The PEM file of its private key.
 	Key string `key:"key" is:"file"`
 }
 
-func (t *HookTLS) check(s section) { s.keyPair("cert", "key") }
+func (t *hookTLS) check(s section) { s.keyPair("cert", "key") }
 
-// SynthflowHook is the section `hooks.synthflow`.
-type SynthflowHook struct {
+// synthflowHook is the section `hooks.synthflow`.
+type synthflowHook struct {
 	// The address and port. They turn the hook on.
 	Listen netip.AddrPort `key:"listen"`
 	// The secret that signatures are made with.
 	Secret Secret `key:"secret_file" required:"the file with the secret"`
 }
 
-func (h *SynthflowHook) wanted(s section) bool { return s.on() }
+func (h *synthflowHook) wanted(s section) bool { return s.on() }
 
-// VariablesHook is the section `hooks.variables`.
-type VariablesHook struct {
+// variablesHook is the section `hooks.variables`.
+type variablesHook struct {
 	// The address and port. They turn the hook on.
 	Listen netip.AddrPort `key:"listen"`
 	// The bearer token that must be shown.
@@ -62,10 +62,10 @@ type VariablesHook struct {
 	// The headers of the carrier's INVITE that are given. "X-*": all that begin so.
 	Headers []string `key:"headers" is:"header-pattern" default:"X-*"`
 	// Variables by name, with a template each.
-	Values []Variable `key:"values" use:"hook"`
+	Values []variable `key:"values" use:"hook"`
 }
 
-func (h *VariablesHook) wanted(s section) bool { return s.on() }
+func (h *variablesHook) wanted(s section) bool { return s.on() }
 
 // on says whether a hook is on. One that has other keys but no listen is reported.
 func (s section) on() bool {

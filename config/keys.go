@@ -135,7 +135,7 @@ func (s section) fill(k key, dst reflect.Value) {
 		*p = s.template(k)
 	case *[]*template.Template:
 		*p = s.templates(k)
-	case *[]Variable:
+	case *[]variable:
 		*p = s.variables(k)
 	case *[]Pass:
 		*p = s.passes(k)

@@ -49,7 +49,7 @@ func FairShare(all, trunks int) int { return all / 2 / max(1, trunks) }
 
 // The values of media.engine.
 const (
-	EngineAuto      = "auto"
+	engineAuto      = "auto"
 	EngineKernel    = "kernel"
 	EngineUserspace = "userspace"
 )
@@ -122,7 +122,7 @@ type PeerMedia struct {
 	// Encrypted RTP: off, optional (SRTP is offered first, RTP where that is refused), required.
 	SRTP SRTPMode `key:"srtp" enum:"off optional required" default:"off"`
 	// Where the keys of SRTP come from: sdes (they are in the SDP), dtls (a handshake on the ports of RTP).
-	Keying SRTPKeying `key:"srtp_keying" enum:"sdes dtls" default:"sdes"`
+	Keying srtpKeying `key:"srtp_keying" enum:"sdes dtls" default:"sdes"`
 	// The crypto suites that are offered, in this order, and taken. Empty: three are offered, and all are taken.
 	SRTPSuites []string `key:"srtp_suites" is:"suite"`
 }
@@ -143,13 +143,13 @@ func (m *PeerMedia) check(s section) {
 	}
 }
 
-// SRTPKeying says where the keys of SRTP come from.
-type SRTPKeying string
+// srtpKeying says where the keys of SRTP come from.
+type srtpKeying string
 
 // The values of media.srtp_keying of a trunk or target.
 const (
-	KeyingSDES SRTPKeying = "sdes" // RFC 4568
-	KeyingDTLS SRTPKeying = "dtls" // RFC 5763
+	keyingSDES srtpKeying = "sdes" // RFC 4568
+	KeyingDTLS srtpKeying = "dtls" // RFC 5763
 )
 
 // LatchMode says how the source of a side's RTP is found.

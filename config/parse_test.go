@@ -94,16 +94,16 @@ func TestDefaults(t *testing.T) {
 			Limits: Limits{Connections: 1000, ConnectionsPerSource: 100, Setups: 2000},
 		},
 		Media: Media{
-			Listen: []MediaListener{{Addr: netip.IPv4Unspecified()}}, PortLow: 10000, PortHigh: 32767, Engine: EngineAuto,
+			Listen: []MediaListener{{Addr: netip.IPv4Unspecified()}}, PortLow: 10000, PortHigh: 32767, Engine: engineAuto,
 			Timeout: 30 * time.Second,
 		},
 		Store: Store{Path: "flowbridge.db", Keep: 90 * day, Ladders: 7 * day},
 		Admin: Admin{Listen: AdminAddress{AddrPort: netip.MustParseAddrPort("127.0.0.1:8080")}, Local: RightsOperate},
 		Telemetry: Telemetry{
 			OTLP: OTLP{SampleRatio: 1},
-			HEP:  HEP{CaptureID: 2001},
+			HEP:  hep{CaptureID: 2001},
 		},
-		Log: Log{Level: "info", Format: FormatJSON},
+		Log: Log{Level: "info", Format: formatJSON},
 	}
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 		cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {

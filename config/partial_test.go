@@ -32,7 +32,7 @@ trunks: [{name: a, sourcse: x}]
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Store.Path != "calls.db" || c.Admin.Listen.Socket != "/run/flowbridge/admin.sock" || c.Admin.Local != RightsNone || c.Admin.Token != "" ||
+	if c.Store.Path != "calls.db" || c.Admin.Listen.Socket != "/run/flowbridge/admin.sock" || c.Admin.Local != rightsNone || c.Admin.Token != "" ||
 		len(c.Admin.Tokens) != 1 || c.Admin.Tokens[0].Token != "" || len(c.Targets) != 0 {
 		t.Errorf("got %+v %+v", c.Store, c.Admin)
 	}

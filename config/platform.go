@@ -93,7 +93,7 @@ func (t *Target) apis() map[string]*string {
 func apiRegion(t *Target) string {
 	for _, api := range t.apis() { // of which there is one
 		if u, err := url.Parse(*api); err == nil {
-			if kind, r, ok := RegionOfHost(u.Hostname()); ok && kind == t.Kind && r.Name != RegionGlobal {
+			if kind, r, ok := RegionOfHost(u.Hostname()); ok && kind == t.Kind && r.Name != regionGlobal {
 				return r.Name
 			}
 		}

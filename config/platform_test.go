@@ -50,7 +50,7 @@ func TestRegions(t *testing.T) {
 		}
 	}
 	cfg, err := Parse("x.yaml", []byte(`targets: [{name: t, kind: synthflow, prepare: {api: "https://api.us.synthflow.ai/v2", token_env: SYNTHFLOW_TOKEN}}]`), testEnv)
-	if err != nil || cfg.Targets[0].Region != RegionUS {
+	if err != nil || cfg.Targets[0].Region != regionUS {
 		t.Fatalf("got %v, %v", cfg, err)
 	}
 	if uri, _ := cfg.Targets[0].URI.Render(template.SampleVars(false)); uri != "sip:+15550100002@sip.us.synthflow.ai:32681" {

@@ -30,7 +30,7 @@ type Prepare struct {
 	// Kind synthflow: the agent's number, sent as to_number.
 	ToNumber *template.Template `key:"to_number" use:"prepare" default:"{{.Agent.Number}}"`
 	// Kind synthflow: variables by name, with a template each, sent as custom_variables in this order.
-	CustomVariables []Variable `key:"custom_variables" use:"prepare"`
+	CustomVariables []variable `key:"custom_variables" use:"prepare"`
 	// Kind http: the method of the request.
 	Method string `key:"method" enum:"POST PUT PATCH GET" default:"POST"`
 	// Kind http: the URL. Path and query may hold templates, whose values are escaped for their place. Scheme and host are the same
@@ -105,15 +105,15 @@ func (a *Answer) String() string {
 
 // The values of targets[].prepare.on_failure.
 const (
-	OnFailureNext = "next"
+	onFailureNext = "next"
 	OnFailureDial = "dial"
 )
 
 // synthflowPath is the path of Synthflow's prepare step below its API.
 const synthflowPath = "/v2/prepare_inbound"
 
-// Variable is a name and the template of its value.
-type Variable struct {
+// variable is a name and the template of its value.
+type variable struct {
 	// Name is the variable's name.
 	Name string
 	// Value is the template of its value.

@@ -20,9 +20,9 @@ type Region struct {
 
 // The names of regions.
 const (
-	RegionGlobal = "global"
-	RegionUS     = "us"
-	RegionEU     = "eu"
+	regionGlobal = "global"
+	regionUS     = "us"
+	regionEU     = "eu"
 )
 
 // documentedHost is the host of the global region that Synthflow's older documents name. It is the default where a target
@@ -32,17 +32,17 @@ const documentedHost = "sipin.synthflow.ai"
 // SynthflowRegions are the regions of Synthflow (its pages "Connect over SIP" and "Allow lists").
 func SynthflowRegions() []Region {
 	return []Region{
-		{RegionGlobal, "https://api.synthflow.ai", "sip.synthflow.ai", 32681, 32682},
-		{RegionUS, "https://api.us.synthflow.ai", "sip.us.synthflow.ai", 32681, 32682},
-		{RegionEU, "https://api.eu.synthflow.ai", "sip.eu.synthflow.ai", 32681, 32682},
+		{regionGlobal, "https://api.synthflow.ai", "sip.synthflow.ai", 32681, 32682},
+		{regionUS, "https://api.us.synthflow.ai", "sip.us.synthflow.ai", 32681, 32682},
+		{regionEU, "https://api.eu.synthflow.ai", "sip.eu.synthflow.ai", 32681, 32682},
 	}
 }
 
 // VapiRegions are the regions of Vapi (its page "SIP introduction").
 func VapiRegions() []Region {
 	return []Region{
-		{RegionUS, "https://api.vapi.ai", "sip.vapi.ai", 5060, 5061},
-		{RegionEU, "https://api.eu.vapi.ai", "sip.eu.vapi.ai", 5060, 5061},
+		{regionUS, "https://api.vapi.ai", "sip.vapi.ai", 5060, 5061},
+		{regionEU, "https://api.eu.vapi.ai", "sip.eu.vapi.ai", 5060, 5061},
 	}
 }
 

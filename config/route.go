@@ -106,5 +106,5 @@ type Wanted string
 const (
 	WantedOff      Wanted = "off"
 	WantedAlways   Wanted = "always"
-	WantedOnDemand Wanted = "on_demand"
+	wantedOnDemand Wanted = "on_demand"
 )

@@ -132,7 +132,7 @@ func (d described) value(k key) object {
 	switch k.field.Type {
 	case reflect.TypeFor[json.RawMessage](), reflect.TypeFor[*Body](), reflect.TypeFor[[]Member]():
 		return object{{"type", "object"}}
-	case reflect.TypeFor[[]Variable](), reflect.TypeFor[[]Header]():
+	case reflect.TypeFor[[]variable](), reflect.TypeFor[[]Header]():
 		return object{{"type", "object"}, {"additionalProperties", kinds["*template.Template"].schema()}}
 	case reflect.TypeFor[[]Share]():
 		return object{{"type", "object"}, {"additionalProperties", integer(0, maxWeight).schema()}}

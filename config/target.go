@@ -145,7 +145,7 @@ type ReinviteMode string
 // The values of targets[].reinvite.
 const (
 	ReinviteAuto   ReinviteMode = "auto"
-	ReinviteRelay  ReinviteMode = "relay"
+	reinviteRelay  ReinviteMode = "relay"
 	ReinviteAbsorb ReinviteMode = "absorb"
 )
 

@@ -13,7 +13,7 @@ type Telemetry struct {
 	// The traces of calls, sent to an OpenTelemetry collector. Without an endpoint none are.
 	OTLP OTLP `key:"otlp"`
 	// A copy of all SIP and of the quality of RTP, sent to Homer or another HEP server. Without an address there is none.
-	HEP HEP `key:"hep"`
+	HEP hep `key:"hep"`
 }
 
 // OTLP is the section `telemetry.otlp`.
@@ -34,8 +34,8 @@ func (o *OTLP) check(s section) {
 	o.Token = s.secretFor("token_file", "endpoint", "http://127.0.0.1:4318")
 }
 
-// HEP is the section `telemetry.hep`.
-type HEP struct {
+// hep is the section `telemetry.hep`.
+type hep struct {
 	// The server as udp://host:port or tcp://host:port, like "udp://127.0.0.1:9060". Empty: nothing is sent.
 	To string `key:"to" is:"hep-server"`
 	// The number of this node at the server.
@@ -45,15 +45,15 @@ type HEP struct {
 }
 
 // On says whether messages are sent.
-func (h *HEP) On() bool { return h.To != "" }
+func (h *hep) On() bool { return h.To != "" }
 
 // Server is where messages are sent: udp or tcp, and host:port.
-func (h *HEP) Server() (network, address string) {
+func (h *hep) Server() (network, address string) {
 	network, address, _ = strings.Cut(h.To, "://")
 	return network, address
 }
 
-func (h *HEP) check(s section) {
+func (h *hep) check(s section) {
 	h.Password = s.secretFor("password_file", "to", "udp://127.0.0.1:9060")
 }
 

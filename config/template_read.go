@@ -71,7 +71,7 @@ func (s section) templates(k key) (all []*template.Template) {
 }
 
 // variables reads a mapping of names to templates, in file order.
-func (s section) variables(k key) (all []Variable) {
+func (s section) variables(k key) (all []variable) {
 	v, ok := s.fields[k.name]
 	if !ok {
 		return nil
@@ -79,7 +79,7 @@ func (s section) variables(k key) (all []Variable) {
 	entries, _ := v.entries(join)
 	for _, e := range entries {
 		if t, _, ok := e.template(k.templateUse()); ok {
-			all = append(all, Variable{Name: e.key, Value: t})
+			all = append(all, variable{Name: e.key, Value: t})
 		}
 	}
 	return all

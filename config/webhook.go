@@ -4,8 +4,8 @@ import (
 	"net/url"
 )
 
-// Webhook is one of `webhooks`.
-type Webhook struct {
+// webhook is one of `webhooks`.
+type webhook struct {
 	// The name in the log and in metrics. Records that wait for the receiver are kept under it.
 	Name string `key:"name" is:"webhook-name" required:"a name for the log, like crm"`
 	// The address that records are posted to. Redirects are not followed. Plain http is for loopback, private addresses and
@@ -22,7 +22,7 @@ type Webhook struct {
 	Targets []string `key:"targets" is:"target" filled:""`
 }
 
-func (w *Webhook) check(s section) {
+func (w *webhook) check(s section) {
 	u, err := url.Parse(w.URL)
 	if at, ok := s.fields["url"]; ok && err == nil && u.Scheme == "http" && !nearby(u.Hostname()) {
 		at.fail("would send records unencrypted", "write https, or send records through a proxy nearby")
