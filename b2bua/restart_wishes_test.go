@@ -290,8 +290,8 @@ func TestHandOverWaitsOnce(t *testing.T) {
 	})
 }
 
-// TestRingingCallIsTold: the carrier of a call that was not answered gets 500, the target CANCEL. For the record, the call has
-// ended with the 500, however long the process was away. The log has its end as that of any call.
+// TestRingingCallIsTold: the carrier of a call that was not answered gets 500, the target CANCEL. In the record the call ends with
+// the 500, however long no process was there. The log has one line of its end.
 func TestRingingCallIsTold(t *testing.T) {
 	log := &bytes.Buffer{}
 	inWorldOf(t, talkYAML("", ""), func(o *Options) { o.Log = zerolog.New(zerolog.SyncWriter(log)) }, func(w *world) {

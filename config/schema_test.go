@@ -155,7 +155,7 @@ func leaves(t *testing.T) (all []leaf, sections map[string][]string) {
 	return all, sections
 }
 
-// TestSettingsAreFew: who reads the reference from beginning to end has to know each key. A list's keys count once, and those of trunks
+// TestSettingsAreFew: a reader of the reference has to know each key. A list's keys count once, and those of trunks
 // and targets for each.
 func TestSettingsAreFew(t *testing.T) {
 	const most = 244

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -57,26 +56,12 @@ const maxKept = 512
 // keptFor is how long: what a flood has left is given back within a minute.
 const keptFor = 30 * time.Second
 
-// dialTimeout bounds the dialling of a connection, which net/http lets go on after the request that wanted it.
-const dialTimeout = 10 * time.Second
-
-// An HTTP/2 connection carries all calls. One that has gone silent is asked whether it is there, and replaced where it does
-// not answer: requests that run out of time do not end it.
-const (
-	silentFor   = 5 * time.Second
-	pingTimeout = 2 * time.Second
-)
-
 // Transport is what a Client uses unless it is given another one: it keeps connections for many calls.
-func Transport() http.RoundTripper { return transport() }
-
-func transport() *http.Transport {
-	return &http.Transport{
-		Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{Timeout: dialTimeout}).DialContext,
-		ForceAttemptHTTP2: true, HTTP2: &http.HTTP2Config{SendPingTimeout: silentFor, PingTimeout: pingTimeout},
-		MaxIdleConns: maxKept, MaxIdleConnsPerHost: maxKept, IdleConnTimeout: keptFor,
-		TLSHandshakeTimeout: 5 * time.Second, MaxResponseHeaderBytes: 64 << 10,
-	}
+func Transport() http.RoundTripper {
+	return rest.NewTransport(&http.Transport{
+		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConns: maxKept, MaxIdleConnsPerHost: maxKept,
+		IdleConnTimeout: keptFor, TLSHandshakeTimeout: 5 * time.Second, MaxResponseHeaderBytes: 64 << 10,
+	})
 }
 
 // CloseIdle closes the connections that no step is using.

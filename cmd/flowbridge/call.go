@@ -123,7 +123,7 @@ func (o *testCall) place(ctx context.Context, w io.Writer) error {
 	return verdict
 }
 
-// verdict prints how a call went, and says what was wrong with it. hint says what may help.
+// verdict prints the outcome of a call, and returns its fault with the hint that fits.
 func (o *testCall) verdict(ctx context.Context, text io.Writer, result sim.CarrierResult, failed error, hint string, to sim.Peer, from netip.Addr) (better string, verdict error) {
 	verdict = testcall.Report(text, result)
 	switch {

@@ -5,5 +5,7 @@
 // along. Errors have the API's own words and a remedy. The token and the other secrets of a request are in no error, even
 // if the API repeats them.
 //
-// Ownership: a Client does not change after New and may be used by many goroutines.
+// Transport is for requests that are many and small: it does without net/http's goroutines.
+//
+// Ownership: a Client does not change after New and may be used by many goroutines. So may a Transport.
 package rest

@@ -1,0 +1,230 @@
+package rest
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+)
+
+// maxWritten bounds the body of a request that is written whole before its answer is looked for, in bytes. It fits into what
+// the kernel buffers, so a server that answers without reading it does not block the write.
+const maxWritten = 32 << 10
+
+// Transport sends requests by HTTP/1.1, each in the goroutine that makes it: it writes the request, then it waits for the
+// answer, and nobody else is woken. The two goroutines that net/http has for each connection cost more than all else in a
+// small exchange with a server nearby.
+//
+// The wire format is net/http's (http.Request.Write, http.ReadResponse). So are the settings and the behaviour, with these
+// differences: it asks for no compression, but gzip is undone; the dialling of a request ends with it; an answer 101 has no
+// connection. What needs more than this is left to net/http: a proxy, a large body, a name that is not ASCII.
+//
+// Ownership: a connection belongs to the pool, or to one request until its answer is read or closed.
+type Transport struct {
+	other *http.Transport // has the settings, and does what is left to it
+
+	mu      sync.Mutex    // guards what follows
+	idle    []*connection // the latest last
+	expiry  *time.Timer   // closes the idle ones in time; nil: there were none yet
+	closing bool          // connections are not kept
+}
+
+// NewTransport makes a Transport with the settings of other, which it takes. MaxIdleConnsPerHost bounds the connections that
+// are kept without a request, and IdleConnTimeout how long they are.
+func NewTransport(other *http.Transport) *Transport { return &Transport{other: other} }
+
+// CloseIdleConnections closes the connections that no request is using. Those in use are closed after their requests, unless
+// another request is made before.
+func (t *Transport) CloseIdleConnections() {
+	t.other.CloseIdleConnections()
+	t.mu.Lock()
+	old := t.idle
+	t.idle, t.closing = nil, true
+	t.mu.Unlock()
+	for _, c := range old {
+		c.close()
+	}
+}
+
+// RoundTrip sends a request. As with net/http, one that a kept connection turns out to be unable to carry is sent again on
+// another one: if nothing of it went out, or if no byte came back and sending it twice does no harm.
+func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if !t.fits(r) {
+		return t.other.RoundTrip(r)
+	}
+	for {
+		c, reused, err := t.connection(r)
+		if err != nil {
+			closeBody(r)
+			return nil, err
+		}
+		res, err := c.exchange(r, reused)
+		if err == nil {
+			return res, nil
+		}
+		if r.Context().Err() != nil {
+			return nil, context.Cause(r.Context())
+		}
+		if errors.Is(err, errEnded) {
+			continue
+		}
+		if !reused || c.received > 0 || (c.sent > 0 && !replayable(r)) {
+			return nil, err
+		}
+		if r.GetBody != nil {
+			again := *r
+			if again.Body, err = r.GetBody(); err != nil {
+				return nil, err
+			}
+			r = &again
+		}
+	}
+}
+
+// fits says whether a request is for this transport.
+func (t *Transport) fits(r *http.Request) bool {
+	if r.URL == nil || (r.URL.Scheme != "http" && r.URL.Scheme != "https") {
+		return false
+	}
+	for i := range len(r.URL.Host) {
+		if r.URL.Host[i] >= 0x80 {
+			return false
+		}
+	}
+	if r.Body != nil && r.Body != http.NoBody && (r.GetBody == nil || r.ContentLength <= 0 || r.ContentLength > maxWritten) {
+		return false
+	}
+	if t.other.Proxy == nil {
+		return true
+	}
+	proxy, err := t.other.Proxy(r)
+	return proxy == nil && err == nil
+}
+
+// replayable says whether a request may be sent again though it may have been done, by the rule of net/http.
+func replayable(r *http.Request) bool {
+	switch r.Method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return true
+	}
+	return r.Header["Idempotency-Key"] != nil || r.Header["X-Idempotency-Key"] != nil
+}
+
+func closeBody(r *http.Request) {
+	if r.Body != nil {
+		_ = r.Body.Close()
+	}
+}
+
+// connection gives a connection for a request, a kept one if there is one.
+func (t *Transport) connection(r *http.Request) (c *connection, reused bool, err error) {
+	if c = t.take(r.URL); c == nil {
+		c, err = t.dial(r.Context(), r.URL)
+		return c, false, err
+	}
+	return c, true, nil
+}
+
+// take takes the connection to a server that was used last.
+func (t *Transport) take(to *url.URL) *connection {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closing = false
+	for i, c := range slices.Backward(t.idle) {
+		if c.scheme == to.Scheme && c.host == to.Host {
+			t.idle = slices.Delete(t.idle, i, i+1)
+			return c
+		}
+	}
+	return nil
+}
+
+// keep keeps a connection for the next request.
+func (t *Transport) keep(c *connection) {
+	t.mu.Lock()
+	kept := !t.closing && len(t.idle) < cmp.Or(t.other.MaxIdleConnsPerHost, http.DefaultMaxIdleConnsPerHost)
+	if kept {
+		c.since = time.Now()
+		t.idle = append(t.idle, c)
+		if len(t.idle) == 1 {
+			t.expireIn(t.other.IdleConnTimeout)
+		}
+	}
+	t.mu.Unlock()
+	if !kept {
+		c.close()
+	}
+}
+
+// expireIn sets the timer for the oldest of the idle connections.
+func (t *Transport) expireIn(d time.Duration) {
+	switch {
+	case t.other.IdleConnTimeout <= 0:
+	case t.expiry == nil:
+		t.expiry = time.AfterFunc(d, t.expire)
+	default:
+		t.expiry.Reset(d)
+	}
+}
+
+// expire closes the connections that have been idle for too long.
+func (t *Transport) expire() {
+	t.mu.Lock()
+	n := 0
+	for n < len(t.idle) && time.Since(t.idle[n].since) >= t.other.IdleConnTimeout {
+		n++
+	}
+	old := slices.Clone(t.idle[:n])
+	t.idle = slices.Delete(t.idle, 0, n)
+	if len(t.idle) > 0 {
+		t.expireIn(t.other.IdleConnTimeout - time.Since(t.idle[0].since))
+	}
+	t.mu.Unlock()
+	for _, c := range old {
+		c.close()
+	}
+}
+
+// dial makes a connection to a server.
+func (t *Transport) dial(ctx context.Context, to *url.URL) (*connection, error) {
+	port := cmp.Or(to.Port(), map[string]string{"http": "80", "https": "443"}[to.Scheme])
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(to.Hostname(), port))
+	if err != nil {
+		return nil, err
+	}
+	s, err := newSocket(conn)
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	if to.Scheme == "http" {
+		return newConnection(t, to, s, s), nil
+	}
+	shake, cancel := ctx, context.CancelFunc(func() {})
+	if limit := t.other.TLSHandshakeTimeout; limit > 0 {
+		shake, cancel = context.WithTimeout(ctx, limit)
+	}
+	defer cancel()
+	secured := tls.Client(s, t.tlsConfig(to.Hostname()))
+	if err := secured.HandshakeContext(shake); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return newConnection(t, to, s, secured), nil
+}
+
+// tlsConfig is that of connections to a host. Only HTTP/1.1 is offered.
+func (t *Transport) tlsConfig(host string) *tls.Config {
+	c := &tls.Config{} // of the Go version: TLS 1.2 at least
+	if t.other.TLSClientConfig != nil {
+		c = t.other.TLSClientConfig.Clone()
+	}
+	c.ServerName, c.NextProtos = cmp.Or(c.ServerName, host), []string{"http/1.1"}
+	return c
+}
