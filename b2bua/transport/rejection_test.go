@@ -17,7 +17,7 @@ func TestUnknownSourceSaysTheRemedy(t *testing.T) {
 	l := newRejectionLog(zerolog.New(&log))
 	l.rejected(&atomic.Uint64{}, siptest.Carrier, "unknown_source")
 	want := `"src":"192.0.2.10:5060","reason":"unknown_source","count":1,` +
-		`"remedy":"if it may call, add its address to trunks[].sources and reload","message":"sip rejected"`
+		`"remedy":"if it may call, add its address to trunks[].sources and reload; a phone that registers needs a trunk with registrar","message":"sip rejected"`
 	if !strings.Contains(log.String(), want) {
 		t.Errorf("got %s; want %s", log.String(), want)
 	}
