@@ -32,7 +32,7 @@ func compare(said, heard []byte) (p passage) {
 	first, last := -1, -1
 	for i := 0; i+frame <= len(heard); i += frame {
 		packet := oneZero(heard[i : i+frame])
-		if bytes.Count(packet, []byte{audio.ULaw.Silence()}) == frame {
+		if silent(packet) {
 			continue
 		}
 		switch n, ok := at[string(packet)]; {
@@ -48,12 +48,17 @@ func compare(said, heard []byte) (p passage) {
 		}
 	}
 	for i := first; i >= 0 && i < last; i++ {
-		if packet := oneZero(said[i*frame : (i+1)*frame]); bytes.Count(packet, []byte{audio.ULaw.Silence()}) < frame {
+		if !silent(said[i*frame : (i+1)*frame]) {
 			p.missing++
 		}
 	}
 	p.missing -= max(p.known-1, 0)
 	return p
+}
+
+// silent reports whether a packet has nothing but silence.
+func silent(packet []byte) bool {
+	return bytes.Count(oneZero(packet), []byte{audio.ULaw.Silence()}) == len(packet)
 }
 
 // oneZero writes both codes of µ-law's zero, which are one sample, as one.

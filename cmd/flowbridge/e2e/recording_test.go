@@ -117,7 +117,7 @@ func TestRecordedCall(t *testing.T) {
 	phone := s.startBaresip(words)
 	phone.command("dial", s.to())
 	phone.await("CALL_ESTABLISHED")
-	eventually(t, "4.8 s are heard", func() bool { return len(phone.heard()) > 48*800 })
+	phone.hearsEcho()
 	if live := b.calls()[0]; len(live.Recordings) != 2 || !live.Recordings[0].EndedAt.IsZero() {
 		t.Errorf("live: %+v", live.Recordings)
 	}
@@ -230,7 +230,7 @@ func TestKilledWhileRecording(t *testing.T) {
 	phone := s.startBaresip(words)
 	phone.command("dial", s.to())
 	phone.await("CALL_ESTABLISHED")
-	eventually(t, "4.8 s are heard", func() bool { return len(phone.heard()) > 48*800 })
+	phone.hearsEcho()
 	b.signal(syscall.SIGKILL)
 	<-b.done
 	again := startServer(t, b.dir, s.config(o))

@@ -32,11 +32,11 @@ func (p *baresip) quit() {
 	}
 }
 
-// hears waits until it has heard so much more than before.
+// hears waits until it has heard so much more than before, without silence.
 func (p *baresip) hears(more time.Duration) {
 	p.t.Helper()
-	goal := len(p.heard()) + int(more.Seconds()*8000)
-	eventually(p.t, fmt.Sprintf("%v more are heard", more), func() bool { return len(p.heard()) >= goal })
+	goal := p.loud() + int(more.Seconds()*8000/frame)
+	eventually(p.t, fmt.Sprintf("%v more are heard", more), func() bool { return p.loud() >= goal })
 }
 
 // TestSoftphoneHolds has a softphone hold the call and resume it: meanwhile it
