@@ -206,6 +206,9 @@ func (c *Call) state(k *kept.Sheet) {
 		k.Route, k.Mark = i+1, c.peers.Marks[i]
 	}
 	if c.times.answered.IsZero() || c.media.session == nil {
+		if a := c.attempts.current; a != nil && !a.recorded {
+			k.Bridge = a.state(c)
+		}
 		return
 	}
 	if c.ladder != nil {
@@ -265,7 +268,7 @@ func (c *Call) legStates(all []kept.Leg) []kept.Leg {
 
 func (a *attempt) state(c *Call) *kept.Attempt {
 	k := &kept.Attempt{
-		Number: a.number, Target: a.target.Dial.Name, Transport: a.transport, Transfer: a.plan.reason == record.ReasonTransfer, Rescue: a.plan.reason == record.ReasonRescue,
+		Number: a.number, Target: a.target.Dial.Name, Transport: a.transport, Split: a.shared, Transfer: a.plan.reason == record.ReasonTransfer, Rescue: a.plan.reason == record.ReasonRescue,
 		From: a.parties.From, To: a.parties.To,
 		Dest: message.KeptAddr{AddrPort: a.dest}, Started: leg.Instant(a.started), Dropped: a.dropped, PrepareMS: a.prepareMS, Prepared: a.prepareStatus, Placed: a.placed,
 		MediaName: a.mediaName,

@@ -316,6 +316,9 @@ func TestRingingCallIsTold(t *testing.T) {
 		w.agent.expect("ACK")
 		if r := w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem); r.EndedAt != told {
 			t.Errorf("it ended %v before the caller was told", told.Sub(r.EndedAt.Time))
+		} else if a := r.Attempts; len(a) != 1 || a[0].Target != r.Target || a[0].Cause != string(cause.ProcessRestart) ||
+			a[0].MS != told.Sub(a[0].StartedAt.Time).Milliseconds() || a[0].SIPCallID != in.value("Call-ID") || a[0].Transport != "udp" {
+			t.Errorf("attempts %+v; want the one at %s, ended by the restart at %v", a, r.Target, told)
 		} else if ends := strings.Count(log.String(), "call ended"); ends != 1 || !strings.Contains(log.String(), `"cause":"process_restart"`) {
 			t.Errorf("%d lines of its end, want one of cause process_restart, in:\n%s", ends, log)
 		}

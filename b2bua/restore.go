@@ -48,7 +48,11 @@ func (s *Server) restore(all []record.Left) {
 	for _, one := range on {
 		calls += one
 	}
-	s.log.Info().Int("calls", calls).Int("of", len(all)).Msg("calls of a killed process go on")
+	text := "calls of a killed process go on"
+	if calls == 0 {
+		text = "no call of a killed process goes on"
+	}
+	s.log.Info().Int("calls", calls).Int("of", len(all)).Msg(text)
 }
 
 // restoreCall takes up one call, and says whether it goes on.
@@ -145,6 +149,7 @@ func (s *Server) finishLeft(k *kept.Call, l *record.Left) error {
 		r := &l.Interrupted
 		r.EndedAt, r.SIPStatus, r.Q850 = record.TimeOf(time.Now()), 500, cause.Q850Of(500)
 		r.AnsweredAt, r.SetupMS, r.DurationMS = record.Time{}, 0, 0
+		v.closeAttempt(r)
 	}
 	v.ladder, v.ended, v.finished, v.now = nil, &l.Interrupted, true, (*Call).closing
 	if v.why = cause.ProcessRestart; k.Ended != "" {
@@ -156,6 +161,18 @@ func (s *Server) finishLeft(k *kept.Call, l *record.Left) error {
 	}
 	s.resume(v.Call, false)
 	return nil
+}
+
+// closeAttempt writes the attempt under way of a call without an answer into its record.
+func (v *reviving) closeAttempt(r *record.Record) {
+	if v.k.Bridge == nil {
+		return
+	}
+	if target := v.target(v.k.Bridge.Target); target != nil {
+		a := v.attempt(target).recordOf(cause.ProcessRestart, 0)
+		a.SIPCallID = r.TargetSIPCallID
+		r.Attempts = append(r.Attempts, a)
+	}
 }
 
 // resume begins the turns of a call that was taken up.

@@ -104,11 +104,11 @@ func (v *reviving) takeRouteAgain() {
 	v.route = &config.Route{Otherwise: 503, Record: config.WantedOff, MaskDTMF: config.WantedOff, Hold: config.HoldNone, Ringback: "us"}
 }
 
-// attempt is the one that made the bridge.
+// attempt returns the one that made the bridge, or the one under way of a call without an answer.
 func (v *reviving) attempt(target *peers.Target) *attempt {
 	k := v.k.Bridge
 	a := &attempt{
-		number: k.Number, plan: &plan{}, target: target, placed: k.Placed,
+		number: k.Number, plan: &plan{}, target: target, shared: k.Split, placed: k.Placed,
 		parties: peers.Parties{From: k.From, To: k.To}, started: leg.TimeOf(k.Started), dropped: k.Dropped,
 		transport: k.Transport, prepareMS: k.PrepareMS, prepareStatus: k.Prepared,
 	}

@@ -89,7 +89,7 @@ type Leg struct {
 	Flow      transport.FlowState `cbor:"7,keyasint,omitempty"`
 }
 
-// Attempt is the attempt that made the bridge.
+// Attempt is the attempt that made the bridge, or the one under way of a call without an answer.
 type Attempt struct {
 	Number    int              `cbor:"1,keyasint,omitempty"`
 	Target    string           `cbor:"2,keyasint,omitempty"`
@@ -106,6 +106,7 @@ type Attempt struct {
 	Prepared  int              `cbor:"13,keyasint,omitempty"` // the status of the preparation
 	Placed    bool             `cbor:"14,keyasint,omitempty"`
 	Rescue    bool             `cbor:"15,keyasint,omitempty"`
+	Split     bool             `cbor:"16,keyasint,omitempty"`
 }
 
 // Transfer is one that the agent has asked for, or a rescue.

@@ -95,7 +95,7 @@ func TestKilledCallOverTLS(t *testing.T) {
 		o.listen[i] = strings.TrimSuffix(l, "0") + strconv.Itoa(int(s.freePort(s.b2bua).Port()))
 	}
 	s.serve(o)
-	agent := s.sippAgent("caller_hangup")
+	agent := s.sippAgent("caller_hangup", "-aa")
 	old := s.connect(s.carrier, ca.trusts(nil))
 	ok := old.setUp("lives")
 	b := s.restart(o)
@@ -116,8 +116,8 @@ func TestFailedStartLeavesCalls(t *testing.T) {
 	s.prepareCalls()
 	o := setup{listen: []string{"udp://" + s.freePort(s.b2bua).String()}}
 	s.serve(o)
-	agent := s.sippAgent("caller_hangup")
-	carrier := s.sippCarrier("caller_hangup", "-m", "1")
+	agent := s.sippAgent("caller_hangup", "-aa") // who sends no RTP is asked after a restart
+	carrier := s.sippCarrier("caller_hangup", "-m", "1", "-aa")
 	ids := carrier.answered(1)
 	agent.confirmed(1)
 	s.server.kill()
