@@ -41,7 +41,6 @@ type Call struct {
 	peers   *peers.Snapshot // of the configuration that it began with
 	trunk   *peers.Trunk
 	invite  *sip.Request       // nil once the call is settled
-	noted   string             // it as notes have it; empty: none has it yet
 	caller  message.HeaderText // what is left of it then
 	source  netip.AddrPort
 	privacy outbound.Privacy // what the caller withholds
@@ -84,9 +83,7 @@ type Call struct {
 
 	times    times
 	record   callRecord
-	owes     bool // what its legs owe is on file
-	acks     []held
-	byes     []held         // the answer to a BYE, and what it has led to
+	notes    notes
 	ended    *record.Record // nil: the call goes on
 	claimed  bool           // it counts for the limits of its numbers
 	again    bool           // the process before has let it in
@@ -108,7 +105,6 @@ type times struct {
 	lagsAt            time.Time    // deadline, of half a trial
 	askAt             time.Time    // deadline, of a call that has outlived its process
 	silent            [2]time.Time // kept.Call.Silent
-	noteAt            time.Time    // deadline, of noteSoon
 }
 
 func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peers.Snapshot, t *peers.Trunk, source netip.AddrPort) *Call {
@@ -143,7 +139,7 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	c.phase = "ending"
 	c.attempts.current.stop()
 	c.endWait()
-	c.times.setupUntil, c.times.durationUntil, c.times.askAt, c.times.noteAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	c.times.setupUntil, c.times.durationUntil, c.times.askAt, c.notes.at = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	c.recordings.beepAt, c.hearing.at = time.Time{}, time.Time{}
 	c.transfer, c.exchange, c.relays.open = nil, nil, nil
 	now := time.Now()

@@ -42,23 +42,23 @@ func (c *Call) factInBridge(from *legOnWire, f leg.Fact) {
 		c.onOffered(from, f)
 	case leg.Withdrawn:
 		c.onWithdrawn(from)
-		c.journal()
+		c.note()
 	case leg.AnswerReady:
 		if err := c.onAnswerReady(from, f); err != nil {
 			c.log.Warn().Err(err).Stringer("side", c.side(from)).Msg("no usable answer in ACK")
 			c.hangup(cause.BadACK, record.EndedBySystem)
 		}
-		c.journal()
+		c.note()
 	case leg.OfferRefused:
 		c.onOfferRefused(from, f)
-		c.journal()
+		c.note()
 	case leg.Asked:
 		c.onAsked(from, f.Req)
 	case leg.Replied:
 		c.onReplied(f)
 	case leg.Confirmed:
-		if c.settle(); message.IsStream(from.leg.Local.Transport) { // the peer repeats it over UDP alone
-			c.journal()
+		if c.settle(); message.IsStream(from.leg.Local.Transport) { // only over UDP the peer repeats it
+			c.note()
 		} else {
 			c.noteSoon()
 		}

@@ -33,8 +33,7 @@ func (c *Call) identityOf() (*stir.Policy, *stir.Request) {
 // verify has the caller verified beside the call, because a certificate may have to come
 // first.
 func (c *Call) verify() phase {
-	c.journal()
-	c.a.wire.Trying()
+	c.trying(c.a)
 	policy, request := c.identityOf()
 	c.server.beside(func() {
 		e := verified{stir.Unverified()}
@@ -59,7 +58,7 @@ func (c *Call) onVerified(e verified) phase {
 	if !slices.Contains(c.trunk.Caller.Identity.Refuse, e.Status) {
 		return c.routing()
 	}
-	c.journal()
+	c.note()
 	refusal := leg.Refuse{Code: e.Status, Reason: stir.ReasonPhrase(e.Status)}
 	if e.Status == stir.StatusStale { // RFC 8224 section 6.2.2: the caller sets its clock by it
 		refusal.Headers = []sip.Header{sip.NewHeader("Date", time.Now().UTC().Format(http.TimeFormat))}

@@ -146,9 +146,9 @@ func (c *Call) step(l *legOnWire, in leg.Input) {
 	c.noteRefusals(l, effects)
 	switch {
 	case slices.ContainsFunc(facts, isAnswer):
-		c.acks = append(c.acks, held{l.wire, slices.Clone(effects)})
-	case !c.finished && (len(c.byes) > 0 || slices.ContainsFunc(facts, isFarewell)):
-		c.byes = append(c.byes, held{l.wire, slices.Clone(effects)})
+		c.notes.acks = append(c.notes.acks, held{l.wire, slices.Clone(effects)})
+	case !c.finished && (len(c.notes.byes) > 0 || slices.ContainsFunc(facts, isFarewell)):
+		c.notes.byes = append(c.notes.byes, held{l.wire, slices.Clone(effects)})
 	default:
 		c.noteBefore(c.changes(l, effects))
 		l.wire.Perform(effects)
@@ -162,7 +162,7 @@ func (c *Call) step(l *legOnWire, in leg.Input) {
 			_, effects = l.leg.Step(time.Now(), in)
 			l.wire.Perform(effects)
 		}
-		if c.drop(l); c.owes { // the others still do
+		if c.drop(l); c.notes.owes { // the others still do
 			c.owe(c.oweOnly)
 		}
 	}
@@ -198,7 +198,7 @@ func (c *Call) noteSource(l *legOnWire, in leg.RequestIn) {
 
 // deadline is the earliest of the call and its legs; zero: none.
 func (c *Call) deadline() time.Time {
-	first := leg.Earliest(c.times.setupUntil, c.times.queueUntil, c.times.lagsAt, c.times.durationUntil, c.exchangeDeadline(), c.recordings.beepAt, c.times.askAt, c.times.noteAt, c.hearing.at)
+	first := leg.Earliest(c.times.setupUntil, c.times.queueUntil, c.times.lagsAt, c.times.durationUntil, c.exchangeDeadline(), c.recordings.beepAt, c.times.askAt, c.notes.at, c.hearing.at)
 	for _, l := range c.legs {
 		first = leg.Earliest(first, l.leg.Deadline(), l.sequence.Until)
 	}
@@ -230,8 +230,8 @@ func (c *Call) onTimer(now time.Time) {
 	if due(c.exchangeDeadline()) {
 		c.exchangeExpired()
 	}
-	if due(c.times.noteAt) {
-		c.journal()
+	if due(c.notes.at) {
+		c.note()
 	}
 	if due(c.times.askAt) {
 		c.askSilent()
@@ -281,5 +281,5 @@ func (c *Call) leave() {
 	c.stopRecording()
 	c.ladder.Close()
 	c.agreement, c.exchange = agreement.Agreement{}, nil
-	c.invite, c.noted, c.caller, c.vars.HeaderFunc = nil, "", "", nil // not needed while the record waits to be written
+	c.invite, c.notes.invite, c.caller, c.vars.HeaderFunc = nil, "", "", nil // not needed while the record waits to be written
 }

@@ -168,8 +168,7 @@ func (c *Call) consult(from *legOnWire, d *sdp.Description, fallback []sdp.Forma
 	c.exchange = &exchange{from: from, to: to, ref: c.agreement.NextOffer(), offer: d, formats: formats, fallback: fallback, until: time.Now().Add(patience)}
 	c.step(to, leg.Offer{Ref: c.exchange.ref, SDP: offer, Headers: c.passedTo(to, f.Headers)})
 	if f.Method == sip.INVITE && from.leg.Asks() {
-		c.journal()
-		from.wire.Trying()
+		c.trying(from)
 	}
 }
 

@@ -16,7 +16,7 @@ func (c *Call) settle() {
 		return
 	}
 	c.caller = message.HeaderTextOf(c.invite)
-	c.invite, c.noted, c.vars.HeaderFunc = nil, "", c.caller.Value
+	c.invite, c.notes.invite, c.vars.HeaderFunc = nil, "", c.caller.Value
 	c.compact()
 }
 

@@ -123,7 +123,7 @@ func (c *Call) refer(from *legOnWire, req *sip.Request, to message.Referral) {
 	if !t.reports {
 		accepted = append(accepted, sip.NewHeader("Refer-Sub", "false")) // RFC 4488 section 4
 	}
-	c.journal() // the next process tells the agent, who has heard that its transfer is under way
+	c.note() // the next process tells the agent, who has heard that its transfer is under way
 	c.reply(from, req, 202, accepted...)
 	c.report(c.transfer, 100, "Trying")
 	c.nextTransfer()
@@ -268,7 +268,7 @@ func (c *Call) transferAnswered(f leg.Answered) {
 	}
 	c.log.Info().Str("target", c.bridge.target.Dial.Name).Str("target_sip_call_id", c.b.callID).Msg(message)
 	c.ladder.Decide("%s: the caller is connected to %s", how, c.bridge.target.Dial.Name)
-	c.journal()
+	c.note()
 }
 
 // resume offers the caller the session again if the caller was told that the agent
@@ -282,12 +282,6 @@ func (c *Call) resume() {
 // transferFailed tells the agent. The caller stays with the agent; if the agent has
 // gone, the call ends.
 func (c *Call) transferFailed() {
-	c.endTransfer()
-	c.journal() // the next process must not tell it again
-}
-
-// endTransfer is transferFailed without a note.
-func (c *Call) endTransfer() {
 	t := c.transfer
 	c.report(t, t.code, t.reason)
 	c.log.Warn().Int("code", t.code).Bool("agent_left", t.left).Bool("rescue", t.lost != nil).Msg("transfer failed")
@@ -299,12 +293,13 @@ func (c *Call) endTransfer() {
 	case t.left:
 		c.hangup(cause.TransferFailed, record.EndedBySystem)
 	}
+	c.note() // the next process must not tell the agent again
 }
 
 // giveUpTransfer tells the agent of a transfer that the end of a process has ended, whose target is told by its leg.
 func (c *Call) giveUpTransfer(k *kept.Transfer) {
 	c.transfer = &transfer{agent: c.b, left: k.Left, reports: k.Reports, id: k.ID, code: 500, reason: message.StatusText(500)}
-	c.endTransfer()
+	c.transferFailed()
 }
 
 // agentLeft: the agent hung up during its transfer, as some do once their REFER is
@@ -313,7 +308,7 @@ func (c *Call) agentLeft(f leg.Gone) {
 	c.loseAgent()
 	c.log.Info().Str("cause", string(f.Cause)).Msg("agent left, the transfer goes on")
 	c.ladder.Decide("the agent hangs up, the transfer goes on")
-	c.journal()
+	c.note()
 }
 
 // loseAgent leaves the caller alone until the transfer under way has connected it.
@@ -366,7 +361,7 @@ func (c *Call) relayRefer(from *legOnWire, req *sip.Request, dest destination) {
 		if r.Code >= 300 {
 			c.relays.watcher = nil
 		}
-		c.journal()
+		c.note()
 	})
 }
 

@@ -47,6 +47,16 @@ type held struct {
 	effects []leg.Effect
 }
 
+// notes are what a call has noted for the next process, and what waits for that.
+type notes struct {
+	invite string    // the INVITE as they have it; empty: none has it yet
+	due    bool      // before the next message leaves, and before the call rests
+	at     time.Time // deadline, of noteSoon
+	acks   []held
+	byes   []held // the answer to a BYE, and what it has led to
+	owes   bool   // what the legs owe is on file
+}
+
 func isAnswer(f leg.Fact) bool {
 	_, ok := f.(leg.Answered)
 	return ok
@@ -57,21 +67,31 @@ func isFarewell(f leg.Fact) bool {
 	return ok && gone.ByPeer
 }
 
-// noteBefore notes the call's state before what comes next is sent, if that changes it or
-// an ACK waits for it.
+// note has the call's state noted before its next message leaves, at the latest when its turn ends. Several changes of a turn
+// are one note.
+func (c *Call) note() { c.notes.due, c.notes.at = true, time.Time{} }
+
+// noteBefore notes the call's state before what comes next is sent, if that changes it, a change before it waits for its note, or
+// an ACK does. No other place writes to the journal while a call goes on.
 func (c *Call) noteBefore(changes bool) {
-	if changes || len(c.acks) > 0 {
-		c.journal()
+	if changes || c.notes.due || len(c.notes.acks) > 0 {
+		c.journalAs(nil)
 	}
-	for _, h := range c.acks {
+	for _, h := range c.notes.acks {
 		h.wire.Perform(h.effects)
 	}
-	c.acks = nil
+	c.notes.acks = nil
+}
+
+// trying answers 100 once the call is noted: its peer does not repeat the INVITE then.
+func (c *Call) trying(l *legOnWire) {
+	c.noteBefore(true)
+	l.wire.Trying()
 }
 
 // noteHeld is noteBefore for what is held, also the answer to a BYE.
 func (c *Call) noteHeld() {
-	c.acks, c.byes = append(c.acks, c.byes...), nil
+	c.notes.acks, c.notes.byes = append(c.notes.acks, c.notes.byes...), nil
 	c.noteBefore(false)
 }
 
@@ -80,24 +100,23 @@ func (c *Call) noteHeld() {
 // process sends the answer again, and learns the sources. The numbers of SRTP can't wait.
 func (c *Call) noteSoon() {
 	if c.media.suite(media.SideA) != "" || c.media.suite(media.SideB) != "" {
-		c.journal()
-	} else if c.times.noteAt.IsZero() && !c.finished {
-		c.times.noteAt = time.Now().Add(noteDelay)
+		c.note()
+	} else if c.notes.at.IsZero() && !c.finished {
+		c.notes.at = time.Now().Add(noteDelay)
 	}
 }
 
 // noteDelay is how long such a note waits.
 const noteDelay = 2 * time.Second
 
-// journal notes the call's state and its record so far.
-func (c *Call) journal() { c.journalAs(nil) }
-
-// journalAs is journal for a call that was taken up and whose first turn is to come, which begins again what k says; nil: it has begun.
+// journalAs notes the call's state and its record so far. k is what the first turn of a call begins again that was taken up; nil: it
+// has begun.
 func (c *Call) journalAs(k *kept.Call) {
+	c.notes.due = false
 	if c.finished {
 		return
 	}
-	c.times.noteAt = time.Time{}
+	c.notes.at = time.Time{}
 	sheet := kept.TakeSheet()
 	defer sheet.Release()
 	if c.state(sheet); k != nil {
@@ -120,7 +139,7 @@ func (c *Call) journalAs(k *kept.Call) {
 
 // owe notes what the legs of a call that is over owe their peers; nil: nothing.
 func (c *Call) owe(note func(state []byte)) {
-	if c.owes = len(c.legs) > 0; !c.owes {
+	if c.notes.owes = len(c.legs) > 0; !c.notes.owes {
 		note(nil)
 		return
 	}
@@ -128,7 +147,7 @@ func (c *Call) owe(note func(state []byte)) {
 	defer sheet.Release()
 	c.owed(sheet)
 	text, err := sheet.Encode()
-	if err != nil { // never, as in journal
+	if err != nil { // never, as in journalAs
 		text = nil
 	}
 	note(text)
@@ -142,7 +161,7 @@ func (c *Call) noteOver(r *record.Record) {
 	sheet := kept.TakeSheet()
 	defer sheet.Release()
 	sheet.ID, sheet.Ended = c.id, r.Cause
-	if text, err := sheet.Encode(); err == nil { // always, as in journal
+	if text, err := sheet.Encode(); err == nil { // always, as in journalAs
 		c.server.sink.Journal(*r, text)
 	}
 }
@@ -160,7 +179,7 @@ func (c *Call) oweRefusal() {
 	sheet := kept.TakeSheet()
 	defer sheet.Release()
 	sheet.ID, sheet.Ended, sheet.Refused = c.id+refusedMark, c.ended.Cause, refused
-	if text, err := sheet.Encode(); err == nil { // always, as in journal
+	if text, err := sheet.Encode(); err == nil { // always, as in journalAs
 		sink, id := c.server.sink, sheet.ID
 		sink.Owe(id, text)
 		onSettled(func() { sink.Owe(id, nil) })
@@ -176,8 +195,8 @@ func (c *Call) owed(k *kept.Sheet) {
 
 // paid: the legs owe nothing any more.
 func (c *Call) paid() {
-	if c.owes {
-		c.owes = false
+	if c.notes.owes {
+		c.notes.owes = false
 		c.oweOnly(nil)
 	}
 }
@@ -186,13 +205,13 @@ func (c *Call) inviteText() (text string, settled bool) {
 	if c.invite == nil {
 		return string(c.caller), true
 	}
-	if c.noted == "" {
+	if c.notes.invite == "" {
 		b := message.TakeBuffer()
 		defer b.Release()
 		b.Append(c.invite)
-		c.noted = string(b.Bytes)
+		c.notes.invite = string(b.Bytes)
 	}
-	return c.noted, false
+	return c.notes.invite, false
 }
 
 // state is the call as plain data.

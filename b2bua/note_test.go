@@ -44,7 +44,7 @@ func TestNoteHasDuration(t *testing.T) {
 		c := answeredCall(w)
 		time.Sleep(50*time.Minute - time.Since(c.times.answered))
 		synctest.Wait()
-		c.journal()
+		c.journalAs(nil)
 		w.sink.mu.Lock()
 		noted := w.sink.journal[len(w.sink.journal)-1]
 		w.sink.mu.Unlock()

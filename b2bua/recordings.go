@@ -113,7 +113,7 @@ func (c *Call) startRecording(paused bool) error {
 	c.log.Info().Int("part", len(c.recordings.all)).Msg("recording started")
 	c.ladder.Decide("recording %d starts", len(c.recordings.all))
 	c.beep(time.Now())
-	c.journal()
+	c.note()
 	return nil
 }
 

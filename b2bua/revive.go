@@ -199,7 +199,7 @@ func (v *reviving) revived() phase {
 	}
 	c.listenToAgent()
 	v.askLater()
-	c.journal()
+	c.note()
 	return (*Call).bridged
 }
 
