@@ -92,7 +92,7 @@ func (h *handed) Restore(s *transport.Stack) error { s.Restore(&h.stack); return
 func (w *world) handOver() (*handed, error) {
 	w.t.Helper()
 	s := w.server
-	err := s.Settled(w.t.Context(), true)
+	err := s.Settled(context.Background(), true)
 	if err == nil {
 		err = s.Freeze(context.Background(), nil)
 	}
