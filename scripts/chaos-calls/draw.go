@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// step is one fault, or some at once, after a pause.
+// step is one fault after a pause; of a list, some at once, too.
 type step struct {
 	pause  time.Duration
 	faults []string
@@ -21,11 +21,10 @@ func (s step) String() string { return strings.Join(s.faults, "+") }
 const (
 	shortestPause = time.Second
 	longestPause  = 4 * time.Second
-	pairs         = 4 // one of so many steps is a pair
 )
 
 // draw draws steps that last for a time together: the same for the same seed. Each fault comes once before one comes
-// again.
+// again. One fault at a time is what the product promises to serve.
 func draw(seed uint64, length time.Duration, lasts map[string]time.Duration) (all []step) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	names := make([]string, 0, len(lasts))
@@ -45,11 +44,6 @@ func draw(seed uint64, length time.Duration, lasts map[string]time.Duration) (al
 	for at := time.Duration(0); ; {
 		s := drawn(r)
 		s.faults = []string{next()}
-		if r.IntN(pairs) == 0 && len(names) > 1 {
-			if other := next(); other != s.faults[0] {
-				s.faults = append(s.faults, other)
-			}
-		}
 		at += s.pause + s.length(lasts)
 		if at > length && len(all) > 0 {
 			return all
