@@ -11,7 +11,7 @@ import (
 )
 
 // Hours is the section `routes[].hours`: when the route takes calls.
-type Hours struct {
+type hours struct {
 	// The time zone of open, by its name in the IANA database: Europe/Berlin. Summer time begins and ends as its clocks do.
 	Zone *time.Location `key:"zone" is:"zone" required:"the time zone that the hours are in, like Europe/Berlin"`
 	// When the route takes calls: "mon-fri 08:00-17:30". Days are mon to sun, one, a range, or several with commas; without days it
@@ -26,7 +26,7 @@ type Opening struct {
 }
 
 // Includes reports whether it is open at a moment. No hours include all.
-func (h *Hours) Includes(at time.Time) bool {
+func (h *hours) Includes(at time.Time) bool {
 	if h == nil {
 		return true
 	}
@@ -41,7 +41,7 @@ func (h *Hours) Includes(at time.Time) bool {
 }
 
 // String gives the hours as they could be written in the file.
-func (h *Hours) String() string {
+func (h *hours) String() string {
 	all := make([]string, len(h.Open))
 	for i, o := range h.Open {
 		all[i] = o.String()
@@ -50,7 +50,7 @@ func (h *Hours) String() string {
 }
 
 // Clock is a moment as a clock in the zone of the hours shows it, with its day: "sat 14:03".
-func (h *Hours) Clock(at time.Time) string {
+func (h *hours) Clock(at time.Time) string {
 	at = at.In(h.Zone)
 	return weekdays[at.Weekday()] + at.Format(" 15:04")
 }

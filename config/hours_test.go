@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func hoursOf(t *testing.T, zone string, open ...string) *Hours {
+func hoursOf(t *testing.T, zone string, open ...string) *hours {
 	t.Helper()
 	cfg, err := Parse("f.yaml", fmt.Appendf(nil, "targets: [{name: a, kind: sip, uri: \"sip:x@192.0.2.1\"}]\nroutes: [{targets: [a], hours: {zone: %s, open: [\"%s\"]}}]",
 		zone, strings.Join(open, `", "`)), testEnv)
@@ -80,7 +80,7 @@ func TestHours(t *testing.T) {
 			t.Errorf("%v is written %v", h, again)
 		}
 	}
-	if h := (*Hours)(nil); !h.Includes(time.Now()) {
+	if h := (*hours)(nil); !h.Includes(time.Now()) {
 		t.Error("no hours are closed")
 	}
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // Account is the section `account` of a target.
-type Account struct {
+type account struct {
 	// The base URL of the platform's HTTP API. Default: that of the target's region.
 	API string `key:"api" is:"api"`
 	// The bearer token. Required.
@@ -107,7 +107,7 @@ func synthflowURI(host, transport string) string {
 }
 
 // account reads the section of that name.
-func (s section) account(t *Target) *Account {
+func (s section) account(t *Target) *account {
 	v, ok := s.fields["account"]
 	if !ok {
 		return nil
@@ -120,8 +120,8 @@ func (s section) account(t *Target) *Account {
 		v.fail("stands beside prepare, which names the account already", "remove one of the two")
 		return nil
 	}
-	var a Account
-	sub := v.section(reflect.TypeFor[Account]())
+	var a account
+	sub := v.section(reflect.TypeFor[account]())
 	sub.read(reflect.ValueOf(&a).Elem())
 	if id, ok := sub.fields["workspace_id"]; ok && t.Kind != KindSynthflow {
 		id.fail("has no meaning for kind "+t.Kind, "remove it")

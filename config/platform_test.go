@@ -39,7 +39,7 @@ func TestRegions(t *testing.T) {
 			uri, err := target.URI.Render(template.SampleVars(false))
 			api := target.Account
 			if section == "prepare" {
-				api = &Account{API: target.Prepare.API}
+				api = &account{API: target.Prepare.API}
 			}
 			if target.Overflow != OverflowTCP {
 				t.Errorf("%s: overflow %s; the platforms take TCP at the same port", text, target.Overflow)

@@ -44,7 +44,7 @@ type Prepare struct {
 	// Numbers, true, false and null go out as they are. Without it there is no body.
 	Body *Body `key:"body" use:"prepare"`
 	// Kind http: what the answer must be, besides JSON.
-	Success Success `key:"success"`
+	Success success `key:"success"`
 	// Kind http: where the answer has the platform's id of the call: members and indices of lists, joined by dots (call.id,
 	// calls.0.id). It becomes .Prepare.CallID. Empty: the answer has none.
 	ID string `key:"id" is:"json-path"`
@@ -60,7 +60,7 @@ type Prepare struct {
 }
 
 // Success is the section `success` of prepare.
-type Success struct {
+type success struct {
 	// The HTTP statuses. Empty: any of these.
 	Status []int `key:"status" min:"200" max:"299"`
 	// The members that the answer must have, by JSON path, and their values: texts, numbers, true or false.

@@ -8,7 +8,7 @@ import (
 
 // Queue is the section `routes[].queue`: callers wait in the order of their arrival while every target of the route is full, by its
 // max_calls or max_cps.
-type Queue struct {
+type queue struct {
 	// The most callers of the route that wait at once. One more gets 486. 0: no caller waits, and each gets 486.
 	Limit int `key:"limit" default:"20" max:"10000"`
 	// How long a caller waits at most, then it gets 486. setup_timeout stands still meanwhile.

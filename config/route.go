@@ -24,7 +24,7 @@ type Route struct {
 	// Where a row has targets, these are tried instead of the route's own. With direction outbound it is the calling number that counts.
 	Listed bool `key:"listed" default:"false"`
 	// When the route takes calls. Outside of these hours it does not match, and the next routes are asked. Empty: always.
-	Hours *Hours `key:"hours"`
+	Hours *hours `key:"hours"`
 	// Who the customer is: inbound (the caller) or outbound (the called party; a PBX hands the answered call over). Routes to
 	// trunks and routes of a target must not have it.
 	Direction string `key:"direction" enum:"inbound outbound" default:"inbound"`
@@ -34,7 +34,7 @@ type Route struct {
 	Trunks []string `key:"trunks" is:"callee"`
 	// What parts of the route's calls its targets, or trunks, have, by name: {new: 10, old: 90}. A caller always has the same one, and the
 	// others follow in their order if it does not take the call. Empty: the first one is tried first.
-	Split []Share `key:"split" later:""`
+	Split []share `key:"split" later:""`
 	// When the caller hears ringing: immediate (180 at once), on-target (with the target's own 18x), session-progress (183 at
 	// once, and ringback until the target's media or answer), none.
 	Ringing string `key:"ringing" enum:"immediate on-target none session-progress" default:"immediate"`
@@ -55,7 +55,7 @@ type Route struct {
 	// What becomes of the caller when the agent's leg dies in mid-call. Without it the call ends.
 	Rescue *Rescue `key:"rescue"`
 	// What becomes of a caller while every target is full. Without it the caller gets otherwise.
-	Queue *Queue `key:"queue"`
+	Queue *queue `key:"queue"`
 }
 
 func (r *Route) check(s section) {

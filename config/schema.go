@@ -134,7 +134,7 @@ func (d described) value(k key) object {
 		return object{{"type", "object"}}
 	case reflect.TypeFor[[]variable](), reflect.TypeFor[[]Header]():
 		return object{{"type", "object"}, {"additionalProperties", kinds["*template.Template"].schema()}}
-	case reflect.TypeFor[[]Share]():
+	case reflect.TypeFor[[]share]():
 		return object{{"type", "object"}, {"additionalProperties", integer(0, maxWeight).schema()}}
 	case reflect.TypeFor[map[string]*audio.Sound]():
 		return object{{"type", "object"}, {"additionalProperties", kinds["file"].schema()}, {"propertyNames", object{{"pattern", nameText}}}}

@@ -6,7 +6,7 @@ import (
 )
 
 // Share is the part that a target, or trunk, has of a route's calls.
-type Share struct {
+type share struct {
 	Name   string
 	Weight int // of the sum of all
 }
@@ -15,7 +15,7 @@ type Share struct {
 const maxWeight = 1000
 
 // shares reads the key split of a route with these destinations. It is checked here, too.
-func (s section) shares(names []string) (all []Share) {
+func (s section) shares(names []string) (all []share) {
 	v, ok := s.fields["split"]
 	if !ok {
 		return nil
@@ -40,7 +40,7 @@ func (s section) shares(names []string) (all []Share) {
 		}
 		weight, _ := strconv.Atoi(text.text)
 		sum += weight
-		all = append(all, Share{e.key, weight})
+		all = append(all, share{e.key, weight})
 	}
 	switch {
 	case !ok:
@@ -62,7 +62,7 @@ func (r *Route) Total() (sum int) {
 
 // Weight is the share of a target, or trunk, in a route's split; 0: it has none.
 func (r *Route) Weight(name string) int {
-	if i := slices.IndexFunc(r.Split, func(s Share) bool { return s.Name == name }); i >= 0 {
+	if i := slices.IndexFunc(r.Split, func(s share) bool { return s.Name == name }); i >= 0 {
 		return r.Split[i].Weight
 	}
 	return 0

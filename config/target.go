@@ -38,7 +38,7 @@ type Target struct {
 	// The HTTP request before the INVITE. Kinds synthflow and http only. Without it a Synthflow target is dialled directly.
 	Prepare *Prepare `key:"prepare" later:""`
 	// The platform's HTTP API for provisioning and check --online. It is not needed for calls, nor beside prepare.
-	Account *Account `key:"account" later:""`
+	Account *account `key:"account" later:""`
 	// Headers of the INVITE by name, with a template each. They go out in this order, byte for byte, and replace Flowbridge's
 	// own headers of the same names. A header whose template gives nothing is left out.
 	Headers []Header `key:"headers" later:""`
