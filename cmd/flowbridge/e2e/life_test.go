@@ -353,7 +353,7 @@ func TestKillWhileRinging(t *testing.T) {
 	stray.send(stray.within("BYE", 2, ringing))
 	stray.await("SIP/2.0 481 ", "CSeq: 2 BYE\r\n")
 	all := again.records(
-		want{"interrupted", "process_restart", "system", 500, nil},
+		want{"interrupted", "process_restart", "system", 500, []try{{"process_restart", 200, 0}}},
 		want{"failed", "no_route", "system", 404, nil},
 	)
 	if r := all[0]; r.ID != live[0].ID || r.SIPCallID != "killed" || r.DialedAt != live[0].DialedAt || !r.AnsweredAt.IsZero() {
