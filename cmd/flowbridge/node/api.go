@@ -41,12 +41,12 @@ func (n *Node) serveAPI(ctx context.Context, o Options) error {
 			if n.server.Draining() {
 				return errors.New("draining")
 			}
-			if state := n.scarce(); state != "" {
+			if state := n.memory.scarce(); state != "" {
 				return errors.New(state)
 			}
 			return n.store.Err()
 		},
-		Troubles: n.troubles, Requests: &n.requests, Registrations: n.registrations,
+		Troubles: n.troubles, Requests: &n.requests, Registrations: n.figures.registrations,
 	}
 	if n.out != nil {
 		options.Leveller = n.out
@@ -59,7 +59,7 @@ func (n *Node) serveAPI(ctx context.Context, o Options) error {
 	}
 	api := admin.Server(n.pause.Handler(admin.New(options), exempt), n.log)
 	n.api = api
-	n.onClose(api.Close)
+	n.add(part{close: api.Close})
 	go func() {
 		if err := api.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			n.log.Error().Err(err).Msg("admin API ended")
@@ -160,14 +160,6 @@ func answered(live b2bua.LiveCall, err error) (admin.Call, error) {
 	return callOf(live), nil
 }
 
-// scarce says that the memory is; empty: it is not.
-func (n *Node) scarce() string {
-	if n.memory == nil {
-		return ""
-	}
-	return n.memory.scarcity.state()
-}
-
 // troubles are what is wrong with a process that goes on.
 func (n *Node) troubles() (all []string) {
 	if err := n.store.Err(); err != nil {
@@ -176,7 +168,7 @@ func (n *Node) troubles() (all []string) {
 	if file := n.store.SetAside(); file != "" {
 		all = append(all, "the database was damaged, and is set aside: "+file)
 	}
-	if state := n.scarce(); state != "" {
+	if state := n.memory.scarce(); state != "" {
 		all = append(all, state)
 	}
 	return append(all, n.stalls.troubles()...)

@@ -1,6 +1,8 @@
 package node
 
 import (
+	"github.com/rs/zerolog"
+
 	"flowbridge/b2bua/circuit"
 	"flowbridge/store/record"
 	"flowbridge/telemetry/live"
@@ -8,22 +10,22 @@ import (
 
 const circuitRemedy = "see flowbridge targets list; what failed is in the log's lines before, and calls try again by themselves"
 
-// circuitChanged logs what becomes of a circuit. One that opens is told at once; each try that fails afterwards is a detail.
-func (n *Node) circuitChanged(c circuit.Change) {
+// logCircuit logs what becomes of a circuit. One that opens is told at once; each try that fails afterwards is a detail.
+func logCircuit(log *zerolog.Logger, c circuit.Change) {
 	switch {
 	case c.State == circuit.Open && !c.Again:
-		n.log.Warn().Str("circuit", c.Name).Dur("pause_ms", c.Pause).
+		log.Warn().Str("circuit", c.Name).Dur("pause_ms", c.Pause).
 			Str("remedy", circuitRemedy).Msg("circuit open: the platform fails, and calls skip it")
 	case c.State == circuit.Open:
-		n.log.Info().Str("circuit", c.Name).Dur("pause_ms", c.Pause).Msg("circuit still open")
+		log.Info().Str("circuit", c.Name).Dur("pause_ms", c.Pause).Msg("circuit still open")
 	case c.State == circuit.Closed:
-		n.log.Info().Str("circuit", c.Name).Dur("open_for_ms", c.For).Msg("circuit closed")
+		log.Info().Str("circuit", c.Name).Dur("open_for_ms", c.For).Msg("circuit closed")
 	}
 }
 
 // addresses are those that calls to a target went to lately.
-func (n *Node) addresses(target string) []live.Address {
-	states := n.server.Stack().Names().States(target)
+func (f *figures) addresses(target string) []live.Address {
+	states := f.node.server.Stack().Names().States(target)
 	all := make([]live.Address, len(states))
 	for i, s := range states {
 		all[i] = live.Address{Address: s.String(), State: live.AddressOK, Until: record.TimeOf(s.Until), Cause: s.Cause}
@@ -35,9 +37,9 @@ func (n *Node) addresses(target string) []live.Address {
 }
 
 // circuits are the circuits by target.
-func (n *Node) circuits() map[string][]live.Circuit {
+func (f *figures) circuits() map[string][]live.Circuit {
 	all := map[string][]live.Circuit{}
-	for _, s := range n.server.Circuits() {
+	for _, s := range f.node.server.Circuits() {
 		c := live.Circuit{
 			Of: live.CircuitSIP, State: s.State.String(), Since: record.TimeOf(s.Since), RetryAt: record.TimeOf(s.RetryAt), Opened: s.Opened, Refused: s.Refused, Ping: s.Probe,
 		}

@@ -10,6 +10,5 @@ func (n *Node) openEvents(name string) {
 	n.events = admin.NewEvents(admin.EventSources{
 		Node: name, Version: cli.Version(), Fleet: n.fleet != nil, Figures: n.live,
 	})
-	n.watchers = append(n.watchers, n.events)
-	n.onClose(n.events.Close)
+	n.add(part{watcher: n.events, close: n.events.Close})
 }

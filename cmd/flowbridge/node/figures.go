@@ -2,6 +2,7 @@ package node
 
 import (
 	"slices"
+	"sync/atomic"
 
 	"flowbridge/config"
 	"flowbridge/telemetry/live"
@@ -10,34 +11,42 @@ import (
 // kindTrunk is the kind of a trunk in the list of targets.
 const kindTrunk = "trunk"
 
-// figures is what the statistics of calls do not have from their records.
-func (n *Node) figures() live.Node {
-	used, total := n.engine.Ports()
+// figures reads what the parts of a node say of themselves: for the admin API, Prometheus and the statistics of calls. It changes
+// nothing of them.
+type figures struct {
+	node    *Node
+	reloads reloads
+	sampled atomic.Pointer[sampled]
+}
+
+// ofNode is what the statistics of calls do not have from their records.
+func (f *figures) ofNode() live.Node {
+	used, total := f.node.engine.Ports()
 	return live.Node{
-		Calls: n.server.Calls(), Unwritten: n.server.Unwritten(), Limit: n.config().Media.Calls(), Ports: live.Ports{InUse: used, Limit: total}, Media: n.mediaPath(),
-		Draining: n.server.Draining(), Rejected: n.server.Rejected().All(),
+		Calls: f.node.server.Calls(), Unwritten: f.node.server.Unwritten(), Limit: f.node.config().Media.Calls(), Ports: live.Ports{InUse: used, Limit: total}, Media: f.node.mediaPath(),
+		Draining: f.node.server.Draining(), Rejected: f.node.server.Rejected().All(),
 	}
 }
 
 // peers are the targets, and the trunks that can be called.
-func (n *Node) peers() []live.Peer {
-	cfg, open, circuits := n.config(), n.server.Open(), n.circuits()
+func (f *figures) peers() []live.Peer {
+	cfg, open, circuits := f.node.config(), f.node.server.Open(), f.circuits()
 	var all []live.Peer
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
-		all = append(all, live.Peer{Name: t.Name, Kind: t.Kind, Address: t.URI.String(), Calls: open.Targets[t.Name], MaxCalls: t.MaxCalls, Circuits: circuits[t.Name], Addresses: n.addresses(t.Name)})
+		all = append(all, live.Peer{Name: t.Name, Kind: t.Kind, Address: t.URI.String(), Calls: open.Targets[t.Name], MaxCalls: t.MaxCalls, Circuits: circuits[t.Name], Addresses: f.addresses(t.Name)})
 	}
 	for i := range cfg.Trunks {
 		if t := &cfg.Trunks[i]; t.URI != nil {
-			all = append(all, live.Peer{Name: t.Name, Kind: kindTrunk, Address: t.URI.String(), Calls: open.Trunks[t.Name], MaxCalls: t.MaxCalls, Circuits: circuits[t.Name], Addresses: n.addresses(t.Name)})
+			all = append(all, live.Peer{Name: t.Name, Kind: kindTrunk, Address: t.URI.String(), Calls: open.Trunks[t.Name], MaxCalls: t.MaxCalls, Circuits: circuits[t.Name], Addresses: f.addresses(t.Name)})
 		}
 	}
 	return all
 }
 
 // isPeer says whether peers has the name.
-func (n *Node) isPeer(name string) bool {
-	cfg := n.config()
+func (f *figures) isPeer(name string) bool {
+	cfg := f.node.config()
 	return slices.ContainsFunc(cfg.Targets, func(t config.Target) bool { return t.Name == name }) ||
 		slices.ContainsFunc(cfg.Trunks, func(t config.Trunk) bool { return t.Name == name && t.URI != nil })
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 
+	"flowbridge/b2bua/circuit"
 	"flowbridge/b2bua/peers"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
@@ -34,14 +35,14 @@ func (n *Node) openFleet(ctx context.Context, cfg *config.Fleet, name string) (e
 	if err != nil {
 		return fmt.Errorf("fleet.dsn_file: %w", err)
 	}
-	n.onClose(n.fleet.Close)
+	n.add(part{close: n.fleet.Close})
 	return nil
 }
 
 // admit has the fleet and the memory bound the calls, before the first one.
 func (n *Node) admit(cfg *config.Fleet) func(*peers.Admission) {
 	return func(a *peers.Admission) {
-		told := n.circuitChanged
+		told := func(c circuit.Change) { logCircuit(&n.log, c) }
 		n.admission = a
 		a.CircuitChanged.Store(&told)
 		if n.memory != nil {
@@ -55,7 +56,7 @@ func (n *Node) admit(cfg *config.Fleet) func(*peers.Admission) {
 			join = func() { n.fleet.Join(fleetCaps{a}) }
 		}
 		if n.before != nil { // the other process may go on, and is this node until then
-			n.begins = append(n.begins, join)
+			n.add(part{begin: join})
 			return
 		}
 		join()

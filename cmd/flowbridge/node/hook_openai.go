@@ -18,8 +18,8 @@ import (
 
 // sessions accept the calls of this process that ring at OpenAI, and reject all others.
 type sessions struct {
-	node *Node
-	hook *config.OpenAIHook
+	hooks *callHooks
+	hook  *config.OpenAIHook
 }
 
 // The SIP statuses of rejections: of a call that is none of ours (603 is OpenAI's own default), and of ours whose session can't be made,
@@ -34,7 +34,7 @@ func (s sessions) decide(ctx context.Context, c openai.Call) (openai.Decision, e
 	if err != nil {
 		return openai.Decision{}, err
 	}
-	log := s.node.log.With().Str("openai_call_id", c.ID).Str("call", live.Record.ID).Logger()
+	log := s.hooks.log.With().Str("openai_call_id", c.ID).Str("call", live.Record.ID).Logger()
 	if !found {
 		log.Warn().Str("header", callHeader).Msg("openai call is none of ours: it is rejected")
 		return openai.Decision{Status: statusNotOurs}, nil
@@ -63,7 +63,7 @@ func (s sessions) callOf(ctx context.Context, h http.Header) (b2bua.LiveCall, bo
 		if id == "" {
 			continue
 		}
-		live, err := s.node.server.FindNamed(ctx, id)
+		live, err := s.hooks.server.FindNamed(ctx, id)
 		switch {
 		case err != nil && !errors.Is(err, b2bua.ErrUnknownCall) && !errors.Is(err, b2bua.ErrSeveralCalls):
 			return live, false, err
@@ -101,8 +101,8 @@ func (s sessions) sessionOf(vars template.Vars) (session rest.Object, err error)
 
 // note puts OpenAI's id of a call into its record. The call goes on without.
 func (s sessions) note(ctx context.Context, id, platformID string) {
-	_, err := s.node.store.PutReport(ctx, id, record.Report{CallID: platformID, Status: "accepted", ReceivedAt: record.TimeOf(time.Now()), Confirmed: true})
+	_, err := s.hooks.store.PutReport(ctx, id, record.Report{CallID: platformID, Status: "accepted", ReceivedAt: record.TimeOf(time.Now()), Confirmed: true})
 	if err != nil {
-		s.node.log.Warn().Err(err).Str("call", id).Str("openai_call_id", platformID).Msg("openai's id of a call is not in its record")
+		s.hooks.log.Warn().Err(err).Str("call", id).Str("openai_call_id", platformID).Msg("openai's id of a call is not in its record")
 	}
 }

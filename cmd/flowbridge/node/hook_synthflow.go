@@ -25,29 +25,29 @@ var (
 var errNoSuchCall = errors.New("the platform's API does not know the call")
 
 // takeReport adds Synthflow's report of a call to the call's record.
-func (n *Node) takeReport(ctx context.Context, said synthflow.Report) (synthflow.Taken, error) {
-	id, target, err := n.preparedCall(ctx, said.CallID)
+func (h *callHooks) takeReport(ctx context.Context, said synthflow.Report) (synthflow.Taken, error) {
+	id, target, err := h.preparedCall(ctx, said.CallID)
 	byExternal := err == nil && id == ""
 	if byExternal {
-		id, target, err = n.unpreparedCall(ctx, said.ExternalID)
+		id, target, err = h.unpreparedCall(ctx, said.ExternalID)
 	}
 	if err != nil || id == "" {
 		return synthflow.TakenUnknown, err
 	}
-	report, err := n.confirmed(ctx, target, said)
+	report, err := h.confirmed(ctx, target, said)
 	if errors.Is(err, errNoSuchCall) {
-		n.log.Warn().Str("synthflow_call_id", said.CallID).Msg("the platform's API does not know the call of a report")
+		h.log.Warn().Str("synthflow_call_id", said.CallID).Msg("the platform's API does not know the call of a report")
 		return synthflow.TakenUnknown, nil
 	}
 	if err != nil {
 		return "", err
 	}
 	if byExternal && report.ExternalID != said.ExternalID { // also where the platform knows none
-		n.log.Warn().Str("synthflow_call_id", said.CallID).Str("external_id", said.ExternalID).Str("is", report.ExternalID).
+		h.log.Warn().Str("synthflow_call_id", said.CallID).Str("external_id", said.ExternalID).Str("is", report.ExternalID).
 			Msg("a report names another external id than the platform's API")
 		return synthflow.TakenUnknown, nil
 	}
-	kept, err := n.store.PutReport(ctx, id, report)
+	kept, err := h.store.PutReport(ctx, id, report)
 	if err == nil && !kept {
 		return synthflow.TakenBefore, nil
 	}
@@ -56,33 +56,33 @@ func (n *Node) takeReport(ctx context.Context, said synthflow.Report) (synthflow
 
 // preparedCall finds the live or finished call that the platform gave an id: its own id and its target. Both are empty
 // without such a call.
-func (n *Node) preparedCall(ctx context.Context, platformID string) (id, target string, err error) {
-	if live, err := n.server.FindNamed(ctx, platformID); err == nil && live.Record.SynthflowCallID == platformID {
+func (h *callHooks) preparedCall(ctx context.Context, platformID string) (id, target string, err error) {
+	if live, err := h.server.FindNamed(ctx, platformID); err == nil && live.Record.SynthflowCallID == platformID {
 		return live.Record.ID, live.Record.Target, nil
 	}
-	if c, _, found := n.redirects.Reported(platformID, ""); found {
+	if c, _, found := h.redirects.Reported(platformID, ""); found {
 		return c.ID, c.Target, nil
 	}
-	return n.store.Prepared(ctx, platformID)
+	return h.store.Prepared(ctx, platformID)
 }
 
 // unpreparedCall finds the finished call that was dialled directly with an external id. A live call may be the
 // customer's next one.
-func (n *Node) unpreparedCall(ctx context.Context, externalID string) (id, target string, err error) {
+func (h *callHooks) unpreparedCall(ctx context.Context, externalID string) (id, target string, err error) {
 	if externalID == "" {
 		return "", "", nil
 	}
-	id, target, err = n.store.Unreported(ctx, externalID)
+	id, target, err = h.store.Unreported(ctx, externalID)
 	if err != nil || id != "" {
 		return id, target, err
 	}
-	if _, unwritten, found := n.redirects.Reported("", externalID); found && unwritten {
+	if _, unwritten, found := h.redirects.Reported("", externalID); found && unwritten {
 		return "", "", errNotOver
 	}
-	live, found := n.server.FindNamed(ctx, externalID)
+	live, found := h.server.FindNamed(ctx, externalID)
 	switch {
 	case errors.Is(found, redirected.ErrUnknownCall): // it may have been committed since the store was asked
-		return n.store.Unreported(ctx, externalID)
+		return h.store.Unreported(ctx, externalID)
 	case errors.Is(found, redirected.ErrSeveralCalls):
 		return "", "", nil
 	case found != nil:
@@ -103,14 +103,14 @@ var underWay = []string{"pending", "queue", "registered", "ringing", "in-progres
 
 // confirmed is a report as it goes into the record. Where the target has a token, the platform's API says it again: a
 // signature covers the call's id alone, so a copy of it would fit a forged report of that call.
-func (n *Node) confirmed(ctx context.Context, target string, said synthflow.Report) (record.Report, error) {
-	told, err := n.tellOf(ctx, target, said.CallID)
+func (h *callHooks) confirmed(ctx context.Context, target string, said synthflow.Report) (record.Report, error) {
+	told, err := h.tellOf(ctx, target, said.CallID)
 	switch {
 	case errors.Is(err, errNoAccount):
 	case rest.StatusOf(err) == http.StatusNotFound:
 		return record.Report{}, errNoSuchCall
 	case err != nil:
-		n.log.Warn().Err(err).Str("target", target).Str("synthflow_call_id", said.CallID).Msg("a report could not be confirmed by the API")
+		h.log.Warn().Err(err).Str("target", target).Str("synthflow_call_id", said.CallID).Msg("a report could not be confirmed by the API")
 	case slices.Contains(underWay, told.Status):
 		return record.Report{}, fmt.Errorf("%w: %s", errNoWord, told.Status)
 	default:
@@ -125,8 +125,8 @@ func (n *Node) confirmed(ctx context.Context, target string, said synthflow.Repo
 var errNoAccount = errors.New("the target has no token")
 
 // tellOf asks a target's API about a call.
-func (n *Node) tellOf(ctx context.Context, target, id string) (synthflow.Report, error) {
-	t := n.inForce.Load().targetNamed(target)
+func (h *callHooks) tellOf(ctx context.Context, target, id string) (synthflow.Report, error) {
+	t := h.inForce.Load().targetNamed(target)
 	if t == nil {
 		return synthflow.Report{}, errNoAccount
 	}

@@ -114,13 +114,13 @@ func TestTakeReport(t *testing.T) {
 		{"without an API to ask", synthflow.Report{CallID: "sf-c", ExternalID: "ext-c", EndReason: "said"}, synthflow.TakenNew, nil},
 		{"without any id of ours", synthflow.Report{CallID: "sf-none"}, synthflow.TakenUnknown, nil},
 	} {
-		if got, err := s.takeReport(t.Context(), c.said); got != c.want || !errors.Is(err, c.err) {
+		if got, err := s.hooks.takeReport(t.Context(), c.said); got != c.want || !errors.Is(err, c.err) {
 			t.Errorf("%s: got %q, %v; want %q, %v", c.what, got, err, c.want, c.err)
 		}
 	}
 	s.calls["sf-a"] = callTold("sf-a", "completed", "")
 	// A signed report of A that names B's external id is A's.
-	if got, err := s.takeReport(t.Context(), synthflow.Report{CallID: "sf-a", ExternalID: "ext-b", EndReason: "forged"}); got != synthflow.TakenNew || err != nil {
+	if got, err := s.hooks.takeReport(t.Context(), synthflow.Report{CallID: "sf-a", ExternalID: "ext-b", EndReason: "forged"}); got != synthflow.TakenNew || err != nil {
 		t.Errorf("got %q, %v", got, err)
 	}
 	for id, want := range map[string]string{"A": "sf-a told true", "B": "sf-b told true", "C": "sf-c said false", "D1": "none", "D2": "none"} {
@@ -136,7 +136,7 @@ func TestVapiReportIsOfVapisCalls(t *testing.T) {
 	if err := s.store.Put(t.Context(), record.Record{ID: "E", Target: "direct", TargetSIPCallID: "leg-b", StartedAt: record.TimeOf(time.Now())}); err != nil {
 		t.Fatal(err)
 	}
-	if id, err := s.dialled(t.Context(), "leg-b"); id != "" || err != nil {
+	if id, err := s.hooks.dialled(t.Context(), "leg-b"); id != "" || err != nil {
 		t.Errorf("got %q, %v", id, err)
 	}
 	if _, err := s.server.FindNamed(t.Context(), "leg-b"); !errors.Is(err, redirected.ErrUnknownCall) {

@@ -15,19 +15,19 @@ import (
 )
 
 // twilioOptions are those of the handler of /redirect_call.
-func (n *Node) twilioOptions(t *config.TwilioHook) twilio.Options {
+func (h *callHooks) twilioOptions(t *config.TwilioHook) twilio.Options {
 	return twilio.Options{
-		AuthToken: t.AuthToken.Reveal(), URL: t.URL, Route: n.redirect, EncodeSemicolon: t.EncodeSemicolon, Log: n.log,
+		AuthToken: t.AuthToken.Reveal(), URL: t.URL, Route: h.redirect, EncodeSemicolon: t.EncodeSemicolon, Log: h.log,
 		Fallback: t.Fallback,
 		Dial:     twilio.DialOptions{AnswerOnBridge: t.AnswerOnBridge},
 	}
 }
 
 // redirectOptions are those of the calls that Twilio dials.
-func (n *Node) redirectOptions() redirected.Options {
-	h := &n.config().Hooks
+func (h *callHooks) redirectOptions() redirected.Options {
+	cfg := &h.config().Hooks
 	o := redirected.Options{Route: "hooks.twilio"}
-	if t := h.Twilio; t != nil {
+	if t := cfg.Twilio; t != nil {
 		o.Targets, o.Rules, o.Follow = t.Targets, t.Rules, t.Follow
 		o.Accept = func(to redirected.Destination) error {
 			dest := destinationOf(to)
@@ -35,32 +35,32 @@ func (n *Node) redirectOptions() redirected.Options {
 			return err
 		}
 	}
-	if v := h.Variables; v != nil {
+	if v := cfg.Variables; v != nil {
 		o.IDs = v.IDs
-		o.Variables = func(vars template.Vars) map[string]string { return n.variables(vars.CallID, vars, nil) }
+		o.Variables = func(vars template.Vars) map[string]string { return h.variables(vars.CallID, vars, nil) }
 	}
 	return o
 }
 
 // redirect says where Twilio dials a call: the first target that can be dialled,
 // prepared as for a call of a trunk.
-func (n *Node) redirect(ctx context.Context, call twilio.Call) (twilio.Destination, error) {
-	to, err := n.redirects.Begin(ctx, redirectVars(call))
+func (h *callHooks) redirect(ctx context.Context, call twilio.Call) (twilio.Destination, error) {
+	to, err := h.redirects.Begin(ctx, redirectVars(call))
 	if err != nil {
 		return twilio.Destination{}, err
 	}
-	return n.twilioDestination(to), nil
+	return h.twilioDestination(to), nil
 }
 
 // twilioEnded says what Twilio does when an attempt has ended.
-func (n *Node) twilioEnded(ctx context.Context, e twilio.Ended) (twilio.Next, error) {
-	next, err := n.redirects.Ended(ctx, redirected.End{
+func (h *callHooks) twilioEnded(ctx context.Context, e twilio.Ended) (twilio.Next, error) {
+	next, err := h.redirects.Ended(ctx, redirected.End{
 		Call: e.Call, Attempt: e.Attempt, SIPCallID: e.SID, Outcome: outcomeOf(e), SIPStatus: e.SIPStatus, TargetSIPCallID: e.SIPCallID,
 		Answered: e.Answered(), CallerGone: e.CallerGone(), Duration: e.Duration,
 	})
 	out := twilio.Next{Fallback: next.Fallback}
 	if next.Dial != nil {
-		dest := n.twilioDestination(*next.Dial)
+		dest := h.twilioDestination(*next.Dial)
 		out.Dial = &dest
 	}
 	return out, err
@@ -68,25 +68,25 @@ func (n *Node) twilioEnded(ctx context.Context, e twilio.Ended) (twilio.Next, er
 
 // twilioDestination is what Twilio dials; where calls are followed, with the URL
 // that it tells the end to.
-func (n *Node) twilioDestination(to redirected.Destination) twilio.Destination {
+func (h *callHooks) twilioDestination(to redirected.Destination) twilio.Destination {
 	dest := destinationOf(to)
-	t := n.config().Hooks.Twilio
+	t := h.config().Hooks.Twilio
 	if t.Follow {
 		dest.Action = twilio.ActionURL(t.FollowURL(), to.Call, to.Attempt)
 	}
-	if t.URL != "" && n.redirects.Transfers(to.Target) {
+	if t.URL != "" && h.redirects.Transfers(to.Target) {
 		dest.Refer = twilio.ReferURL(t.ReferURL(), to.Call, to.Attempt, to.Target)
 	}
 	return dest
 }
 
 // twilioRefer says where a REFER of a target leads. The end of a followed call is then that of the call to there.
-func (n *Node) twilioRefer(e twilio.Ended, target, referTo string) (twilio.Destination, error) {
-	to, number, err := n.redirects.Refer(target, referTo)
+func (h *callHooks) twilioRefer(e twilio.Ended, target, referTo string) (twilio.Destination, error) {
+	to, number, err := h.redirects.Refer(target, referTo)
 	dest := destinationOf(to)
 	dest.Headers = slices.DeleteFunc(dest.Headers, func(h twilio.Header) bool { return twilio.CheckHeader(h.Name) != nil })
-	if dest.Number = number; n.config().Hooks.Twilio.Follow {
-		dest.Action = twilio.ActionURL(n.config().Hooks.Twilio.FollowURL(), e.Call, e.Attempt)
+	if dest.Number = number; h.config().Hooks.Twilio.Follow {
+		dest.Action = twilio.ActionURL(h.config().Hooks.Twilio.FollowURL(), e.Call, e.Attempt)
 	}
 	return dest, err
 }

@@ -251,7 +251,7 @@ func TestTwilioFollowed(t *testing.T) {
 			if to.String() != dialFirst {
 				t.Fatalf("got %v", to)
 			}
-			if _, _, err := s.unpreparedCall(t.Context(), "CA1"); !errors.Is(err, errNotOver) {
+			if _, _, err := s.hooks.unpreparedCall(t.Context(), "CA1"); !errors.Is(err, errNotOver) {
 				t.Errorf("reported before its end: %v", err)
 			}
 			then := s.ended(to, "CA1", tt.ended...)
@@ -263,7 +263,7 @@ func TestTwilioFollowed(t *testing.T) {
 				return
 			}
 			r := s.records(1)[0]
-			if ours, target, err := s.unpreparedCall(t.Context(), "CA1"); err != nil || ours != r.ID || target != "first" {
+			if ours, target, err := s.hooks.unpreparedCall(t.Context(), "CA1"); err != nil || ours != r.ID || target != "first" {
 				t.Errorf("reported: %q at %q, %v", ours, target, err)
 			}
 			if got := fmt.Sprintf("%s %d %d %s %s", r.Disposition, r.SIPStatus, r.Q850, r.Cause, r.EndedBy); got != tt.said || attemptsText(r) != tt.attempts {
@@ -306,10 +306,10 @@ func TestTwilioFailover(t *testing.T) {
 		}
 	}
 	// A report comes before the end is told, and of the agent of before there is none.
-	if ours, target, err := s.preparedCall(t.Context(), id); err != nil || target != "second" || !strings.Contains(second.Dial.Action, ours) {
+	if ours, target, err := s.hooks.preparedCall(t.Context(), id); err != nil || target != "second" || !strings.Contains(second.Dial.Action, ours) {
 		t.Errorf("reported: %q at %q, %v", ours, target, err)
 	}
-	if ours, _, err := s.unpreparedCall(t.Context(), "CA1"); err != nil || ours != "" {
+	if ours, _, err := s.hooks.unpreparedCall(t.Context(), "CA1"); err != nil || ours != "" {
 		t.Errorf("reported of the target that did not take it: %q, %v", ours, err)
 	}
 	s.records(0)
@@ -423,7 +423,7 @@ func TestTwilioInterrupted(t *testing.T) {
 		attemptsText(r) != "first 0 shutdown" {
 		t.Errorf("record %+v", r)
 	}
-	if _, err := n.redirects.Begin(t.Context(), template.Vars{CallID: "x"}); err == nil {
+	if _, err := n.hooks.redirects.Begin(t.Context(), template.Vars{CallID: "x"}); err == nil {
 		t.Error("a call begins after the end")
 	}
 }

@@ -20,7 +20,7 @@ import (
 
 // assistants chooses the assistant of a call by rules.
 type assistants struct {
-	node  *Node
+	hooks *callHooks
 	rules []config.VapiRule
 }
 
@@ -41,17 +41,17 @@ func (a assistants) decide(ctx context.Context, r vapi.Request) (vapi.Answer, er
 		if err != nil {
 			return vapi.Answer{}, fmt.Errorf("hooks.vapi.rules[%d]: %w", i, err)
 		}
-		a.node.log.Info().Str("vapi_call_id", r.CallID).Str("call", vars.CallID).Bool("known", known).Int("rule", i).Msg("assistant chosen")
+		a.hooks.log.Info().Str("vapi_call_id", r.CallID).Str("call", vars.CallID).Bool("known", known).Int("rule", i).Msg("assistant chosen")
 		return answer, nil
 	}
-	a.node.log.Warn().Str("vapi_call_id", r.CallID).Str("call", vars.CallID).Bool("known", known).Msg("no rule of hooks.vapi matches")
+	a.hooks.log.Warn().Str("vapi_call_id", r.CallID).Str("call", vars.CallID).Bool("known", known).Msg("no rule of hooks.vapi matches")
 	return vapi.Answer{}, errNoRule
 }
 
 // varsOf are the variables for the rules. They come from the carrier's INVITE if the call came through this process,
 // else from the platform's request.
 func (a assistants) varsOf(ctx context.Context, r vapi.Request) (vars template.Vars, known bool) {
-	if live, ok := a.node.vapiCall(ctx, r); ok {
+	if live, ok := a.hooks.vapiCall(ctx, r); ok {
 		vars := live.Vars
 		carrier := vars.HeaderFunc
 		vars.HeaderFunc = func(name string) string {
@@ -78,11 +78,11 @@ func partyOf(number, uri string) template.Party {
 // vapiCall finds the call that the platform asks about, by the Call-ID of the INVITE to the platform or by the call's
 // id in a header of it. Both are random, so a caller who dials the platform directly can't name another's call. Ids of
 // several calls identify none.
-func (n *Node) vapiCall(ctx context.Context, r vapi.Request) (b2bua.LiveCall, bool) {
+func (h *callHooks) vapiCall(ctx context.Context, r vapi.Request) (b2bua.LiveCall, bool) {
 	var found []b2bua.LiveCall
 	for _, id := range append([]string{r.SIPCallID}, slices.Sorted(maps.Values(r.Headers))...) {
-		live, err := n.server.FindNamed(ctx, id)
-		if err != nil || id != live.Record.ID && id != live.Record.TargetSIPCallID || !n.atVapi(live) ||
+		live, err := h.server.FindNamed(ctx, id)
+		if err != nil || id != live.Record.ID && id != live.Record.TargetSIPCallID || !h.atVapi(live) ||
 			slices.ContainsFunc(found, func(l b2bua.LiveCall) bool { return l.Record.ID == live.Record.ID }) {
 			continue
 		}
@@ -95,7 +95,7 @@ func (n *Node) vapiCall(ctx context.Context, r vapi.Request) (b2bua.LiveCall, bo
 }
 
 // takeVapi adds Vapi's report of a finished call to the call's record.
-func (n *Node) takeVapi(kind string, body []byte) error {
+func (h *callHooks) takeVapi(kind string, body []byte) error {
 	if kind != "end-of-call-report" {
 		return nil
 	}
@@ -104,16 +104,16 @@ func (n *Node) takeVapi(kind string, body []byte) error {
 	said, err := vapi.ParseReport(body)
 	id := ""
 	if err == nil {
-		id, err = n.dialled(ctx, said.SIPCallID)
+		id, err = h.dialled(ctx, said.SIPCallID)
 	}
 	first := false
 	if err == nil && id != "" {
-		first, err = n.store.PutReport(ctx, id, record.Report{
+		first, err = h.store.PutReport(ctx, id, record.Report{
 			CallID: said.CallID, Status: "ended", EndReason: said.EndedReason, DurationMS: said.Duration.Milliseconds(),
-			ReceivedAt: record.TimeOf(time.Now()), Confirmed: n.config().Hooks.Vapi.Secret != "",
+			ReceivedAt: record.TimeOf(time.Now()), Confirmed: h.config().Hooks.Vapi.Secret != "",
 		})
 	}
-	n.log.Info().Err(err).Str("vapi_call_id", said.CallID).Str("call", id).Str("end_reason", said.EndedReason).Bool("first", first).Msg("end-of-call-report")
+	h.log.Info().Err(err).Str("vapi_call_id", said.CallID).Str("call", id).Str("end_reason", said.EndedReason).Bool("first", first).Msg("end-of-call-report")
 	if errors.Is(err, vapi.ErrReport) { // it would be none again
 		return nil
 	}
@@ -124,26 +124,26 @@ const reportTimeout = 5 * time.Second
 
 // dialled is the id of the live or finished call whose INVITE to a target of kind vapi had a Call-ID; empty without
 // one.
-func (n *Node) dialled(ctx context.Context, callID string) (string, error) {
+func (h *callHooks) dialled(ctx context.Context, callID string) (string, error) {
 	id, target := "", ""
-	if live, err := n.server.FindNamed(ctx, callID); err == nil && live.Record.TargetSIPCallID == callID {
+	if live, err := h.server.FindNamed(ctx, callID); err == nil && live.Record.TargetSIPCallID == callID {
 		id, target = live.Record.ID, live.Record.Target
-	} else if id, target, err = n.store.Dialled(ctx, callID); err != nil {
+	} else if id, target, err = h.store.Dialled(ctx, callID); err != nil {
 		return "", err
 	}
-	if !n.isVapi(target) {
+	if !h.isVapi(target) {
 		return "", nil
 	}
 	return id, nil
 }
 
-func (n *Node) isVapi(target string) bool {
-	t := n.inForce.Load().targetNamed(target)
+func (h *callHooks) isVapi(target string) bool {
+	t := h.inForce.Load().targetNamed(target)
 	return t != nil && t.Kind == config.KindVapi
 }
 
-func (n *Node) atVapi(live b2bua.LiveCall) bool {
-	return n.isVapi(live.Record.Target) && live.Vars.HeaderFunc != nil
+func (h *callHooks) atVapi(live b2bua.LiveCall) bool {
+	return h.isVapi(live.Record.Target) && live.Vars.HeaderFunc != nil
 }
 
 func ruleMatches(r *config.VapiRule, vars template.Vars) (bool, error) {

@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
+	"github.com/rs/zerolog"
+
+	"flowbridge/b2bua"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/redirected"
 	"flowbridge/cmd/flowbridge/cli"
@@ -16,65 +20,85 @@ import (
 	"flowbridge/platform/openai"
 	"flowbridge/platform/twilio"
 	"flowbridge/platform/vapi"
+	"flowbridge/store"
 	"flowbridge/synthflow"
 )
 
 // openaiTimeout is how long a webhook of OpenAI may take, with all requests to the API.
 const openaiTimeout = 5 * time.Second
 
-// serveHooks opens the configured hooks. It gives nil if there are none.
-func (n *Node) serveHooks(ctx context.Context) (*hooks.Server, error) {
-	h := &n.config().Hooks
-	o := hooks.Options{Cert: h.TLS.Cert, Key: h.TLS.Key, Log: n.log, Pause: &n.pause, Listener: n.before.hookListener}
+// callHooks answers what platforms ask and tell of calls by their hooks.
+type callHooks struct {
+	log       zerolog.Logger
+	inForce   *atomic.Pointer[inForce]
+	server    *b2bua.Server
+	store     *store.Store
+	redirects *redirected.Calls // that Twilio dials
+}
+
+// newCallHooks makes the hooks of a server's calls, and the calls that Twilio dials by them.
+func newCallHooks(n *Node) *callHooks {
+	h := &callHooks{log: n.log, inForce: &n.inForce, server: n.server, store: n.store}
+	h.redirects = n.server.Redirected(h.redirectOptions())
+	return h
+}
+
+// config is the configuration in force.
+func (h *callHooks) config() *config.Config { return h.inForce.Load().cfg }
+
+// serve opens the configured hooks, with what o says beside. It gives nil if there are none.
+func (h *callHooks) serve(ctx context.Context, o hooks.Options) (*hooks.Server, error) {
+	cfg := &h.config().Hooks
+	o.Cert, o.Key, o.Log = cfg.TLS.Cert, cfg.TLS.Key, h.log
 	add := func(e hooks.Endpoint) { o.Endpoints = append(o.Endpoints, e) }
-	if t := h.Twilio; t != nil {
-		handler, err := twilio.NewHandler(n.twilioOptions(t))
+	if t := cfg.Twilio; t != nil {
+		handler, err := twilio.NewHandler(h.twilioOptions(t))
 		if err != nil {
 			return nil, err
 		}
 		add(hooks.Endpoint{Name: "twilio", Listen: t.Listen, Path: config.TwilioPath, Handler: handler})
 		if t.URL != "" {
-			if handler, err = twilio.NewReferHandler(n.twilioOptions(t), n.twilioRefer); err != nil {
+			if handler, err = twilio.NewReferHandler(h.twilioOptions(t), h.twilioRefer); err != nil {
 				return nil, err
 			}
 			add(hooks.Endpoint{Name: "twilio", Listen: t.Listen, Path: t.ReferPath(), Handler: handler})
 		}
 		if t.Follow {
-			if handler, err = twilio.NewEndedHandler(n.twilioOptions(t), n.twilioEnded); err != nil {
+			if handler, err = twilio.NewEndedHandler(h.twilioOptions(t), h.twilioEnded); err != nil {
 				return nil, err
 			}
 			add(hooks.Endpoint{Name: "twilio", Listen: t.Listen, Path: t.FollowPath(), Handler: handler})
 		}
 	}
-	if v := h.Vapi; v != nil {
+	if v := cfg.Vapi; v != nil {
 		handler, err := vapi.NewHandler(vapi.HandlerOptions{
-			Secret: v.Secret.Reveal(), Decide: assistants{n, v.Rules}.decide, Other: n.takeVapi, Log: n.log,
+			Secret: v.Secret.Reveal(), Decide: assistants{h, v.Rules}.decide, Other: h.takeVapi, Log: h.log,
 		})
 		if err != nil {
 			return nil, err
 		}
 		add(hooks.Endpoint{Name: "vapi", Listen: v.Listen, Path: config.VapiPath, Handler: handler})
 	}
-	if a := h.OpenAI; a != nil {
+	if a := cfg.OpenAI; a != nil {
 		handler, err := openai.NewWebhook(openai.Options{
 			Secret: a.Secret.Reveal(), API: rest.Options{BaseURL: a.API, Token: a.Token.Reveal(), TokenIn: a.TokenHeader, Timeout: openaiTimeout, UserAgent: cli.UserAgent()},
-			Decide: sessions{n, a}.decide, Timeout: openaiTimeout, Log: n.log,
+			Decide: sessions{h, a}.decide, Timeout: openaiTimeout, Log: h.log,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("hooks.openai: %w", err)
 		}
 		add(hooks.Endpoint{Name: "openai", Listen: a.Listen, Path: config.OpenAIPath, Handler: handler})
 	}
-	if s := h.Synthflow; s != nil {
+	if s := cfg.Synthflow; s != nil {
 		add(hooks.Endpoint{
 			Name: "synthflow", Listen: s.Listen, Path: config.SynthflowPath,
-			Handler: synthflow.NewWebhook(s.Secret.Reveal(), n.takeReport, n.log),
+			Handler: synthflow.NewWebhook(s.Secret.Reveal(), h.takeReport, h.log),
 		})
 	}
-	if v := h.Variables; v != nil {
+	if v := cfg.Variables; v != nil {
 		add(hooks.Endpoint{
 			Name: "variables", Listen: v.Listen, Path: config.VariablesPath, Below: true,
-			Handler: &hooks.Variables{Path: config.VariablesPath, Token: v.Token.Reveal(), Find: n.variablesOf, Log: n.log},
+			Handler: &hooks.Variables{Path: config.VariablesPath, Token: v.Token.Reveal(), Find: h.variablesOf, Log: h.log},
 		})
 	}
 	if len(o.Endpoints) == 0 {
@@ -84,9 +108,9 @@ func (n *Node) serveHooks(ctx context.Context) (*hooks.Server, error) {
 }
 
 // variablesOf is a live or redirected call as the hook for variables gives it to the agent.
-func (n *Node) variablesOf(ctx context.Context, id string) (hooks.Call, error) {
-	live, err := n.server.FindNamed(ctx, id)
-	elsewhere, other := n.redirects.Find(id)
+func (h *callHooks) variablesOf(ctx context.Context, id string) (hooks.Call, error) {
+	live, err := h.server.FindNamed(ctx, id)
+	elsewhere, other := h.redirects.Find(id)
 	switch {
 	case errors.Is(err, redirected.ErrUnknownCall) && other == nil:
 		return redirectedCall(elsewhere), nil
@@ -102,7 +126,7 @@ func (n *Node) variablesOf(ctx context.Context, id string) (hooks.Call, error) {
 		ID: r.ID, SIPCallID: r.SIPCallID, TargetSIPCallID: r.TargetSIPCallID, SynthflowCallID: r.SynthflowCallID,
 		ExternalID: r.ExternalID, Trunk: r.Trunk, Route: r.Route, Target: r.Target, Direction: r.Direction, From: r.From,
 		To: r.To, Lead: r.Lead, Diversion: live.Vars.Diversion,
-		Variables: n.variables(r.ID, live.Vars, live.Headers(n.config().Hooks.Variables.Headers)),
+		Variables: h.variables(r.ID, live.Vars, live.Headers(h.config().Hooks.Variables.Headers)),
 	}, nil
 }
 
@@ -115,15 +139,15 @@ func redirectedCall(c redirected.Call) hooks.Call {
 }
 
 // variables are headers of the carrier's INVITE and the configured values.
-func (n *Node) variables(id string, vars template.Vars, headers []peers.Variable) map[string]string {
+func (h *callHooks) variables(id string, vars template.Vars, headers []peers.Variable) map[string]string {
 	all := map[string]string{}
 	for _, h := range headers {
 		all[h.Name] = h.Value
 	}
-	for _, value := range n.config().Hooks.Variables.Values {
+	for _, value := range h.config().Hooks.Variables.Values {
 		text, err := value.Value.Render(vars)
 		if err != nil { // the others are good all the same
-			n.log.Warn().Err(err).Str("call", id).Str("variable", value.Name).Msg("variable not given")
+			h.log.Warn().Err(err).Str("call", id).Str("variable", value.Name).Msg("variable not given")
 			continue
 		}
 		all[value.Name] = text

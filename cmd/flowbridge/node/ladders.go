@@ -3,6 +3,8 @@ package node
 import (
 	"context"
 
+	"github.com/rs/zerolog"
+
 	"flowbridge/admin"
 	"flowbridge/b2bua/ladder"
 	"flowbridge/config"
@@ -26,12 +28,17 @@ func (n *Node) openLadders(ctx context.Context, cfg *config.Store) {
 		n.log.Warn().Err(err).Msg("calls go on without ladders")
 	}
 	n.ladders = kept
-	n.onClose(kept.Close)
+	n.add(part{close: kept.Close})
 }
 
 // collects says what becomes of what is said in calls.
 func (n *Node) collects() ladder.Options {
-	o := ladder.Options{Followers: n.followers}
+	var o ladder.Options
+	for _, p := range n.parts {
+		if p.follower != nil {
+			o.Followers = append(o.Followers, p.follower)
+		}
+	}
 	if n.ladders != nil {
 		o.Keep = func(c *ladder.Call) { n.ladders.Put(c) }
 	}
@@ -78,19 +85,20 @@ type watchLadders struct {
 	dropped int64
 }
 
-func (n *Node) tendLadders(w *watchLadders) {
-	if n.ladders == nil {
+// look has a look at the file of the ladders; nil: there is none.
+func (w *watchLadders) look(file *store.Ladders, log *zerolog.Logger) {
+	if file == nil {
 		return
 	}
-	err, dropped := n.ladders.Err(), n.ladders.Dropped()
+	err, dropped := file.Err(), file.Dropped()
 	switch {
 	case err != nil && (w.broken == nil || err.Error() != w.broken.Error()):
-		n.log.Warn().Err(err).Msg("ladders can't be written: calls go on without")
+		log.Warn().Err(err).Msg("ladders can't be written: calls go on without")
 	case err == nil && w.broken != nil:
-		n.log.Info().Msg("ladders are written again")
+		log.Info().Msg("ladders are written again")
 	}
 	if dropped > w.dropped {
-		n.log.Warn().Int64("count", dropped-w.dropped).Msg("ladders dropped: the disk is too slow for them, or their file not usable")
+		log.Warn().Int64("count", dropped-w.dropped).Msg("ladders dropped: the disk is too slow for them, or their file not usable")
 	}
 	w.broken, w.dropped = err, dropped
 }

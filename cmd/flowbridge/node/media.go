@@ -50,7 +50,7 @@ func (n *Node) openMedia(m *config.Media) error {
 	if n.engine, err = media.Open(c); err != nil {
 		return fmt.Errorf("media.listen or media.ports: %w", err)
 	}
-	n.onClose(n.engine.Close)
+	n.add(part{close: n.engine.Close})
 	n.announcePorts(m)
 	if n.before != nil {
 		n.engine.Freeze()
@@ -77,7 +77,7 @@ func (n *Node) openKernel(m *config.Media, heir *os.File) error {
 	switch {
 	case err == nil:
 		n.kernel = relay
-		n.onClose(func() error { relay.Close(); return nil })
+		n.add(part{close: func() error { relay.Close(); return nil }})
 		n.log.Info().Str("attached", relay.Path()).Int("adopted", relay.Adopted()).Msg("the kernel relays RTP")
 		if mortal != nil {
 			n.log.Warn().AnErr("reason", mortal).Str("remedy", kernel.DirRemedy).Msg("RTP in the kernel ends with the process")

@@ -160,3 +160,11 @@ func newBudget() *budget {
 func newScarcity(b *budget, log zerolog.Logger) *scarcity {
 	return &scarcity{log: log, use: b.use, collect: debug.FreeOSMemory}
 }
+
+// scarce says that the memory is; empty: it is not, or is not looked at.
+func (m *memory) scarce() string {
+	if m == nil {
+		return ""
+	}
+	return m.scarcity.state()
+}

@@ -15,27 +15,27 @@ import (
 // observe makes what watches calls for the admin API and for Prometheus.
 func (n *Node) observe() {
 	build := cli.BuildOf()
-	n.metrics = telemetry.New(telemetry.Options{Version: build.Version, Revision: build.Revision, IsName: n.isName, Gauges: n.gauges})
-	n.expect()
-	n.live = live.New(live.Options{Node: n.figures, Peers: n.peers, IsPeer: n.isPeer, Observer: n.metrics})
+	n.metrics = telemetry.New(telemetry.Options{Version: build.Version, Revision: build.Revision, IsName: n.figures.isName, Gauges: n.figures.gauges})
+	n.figures.expect()
+	n.live = live.New(live.Options{Node: n.figures.ofNode, Peers: n.figures.peers, IsPeer: n.figures.isPeer, Observer: n.metrics})
 }
 
 // expectedPairs bounds the pairs of a trunk and a target whose series are made before anything happens. Each has some twenty.
 const expectedPairs = 100
 
 // expect makes the series of the calls that the routes lead from trunks to targets.
-func (n *Node) expect() {
-	current, pairs := n.inForce.Load(), 0
+func (f *figures) expect() {
+	current, pairs := f.node.inForce.Load(), 0
 	for i := range current.cfg.Trunks {
 		trunk := current.cfg.Trunks[i].Name
-		n.metrics.ExpectTrunk(trunk)
+		f.node.metrics.ExpectTrunk(trunk)
 		for _, r := range current.cfg.Routes {
 			if r.Target != "" || r.Trunk != "" && r.Trunk != trunk {
 				continue
 			}
 			for _, target := range slices.Concat(r.Targets, r.Trunks) {
 				if pairs++; pairs <= expectedPairs {
-					n.metrics.Expect(trunk, target, current.preparers[target] != nil)
+					f.node.metrics.Expect(trunk, target, current.preparers[target] != nil)
 				}
 			}
 		}
@@ -56,28 +56,28 @@ func (r *reloads) note(err error) {
 }
 
 // gauges is what a scrape asks for.
-func (n *Node) gauges() telemetry.Gauges {
+func (f *figures) gauges() telemetry.Gauges {
 	g := telemetry.Gauges{
-		Node: n.figures(), Active: n.live.Active(), Targets: n.live.Targets(), Trunks: n.trunks(), Panics: n.server.Panics(),
-		StoreBroken: n.store.Err() != nil, JournalDropped: n.store.Dropped(),
-		ReloadedAt: *n.reloads.at.Load(), ReloadFailed: n.reloads.failed.Load(), Certificates: n.expiries(), More: n.partGauges(),
+		Node: f.ofNode(), Active: f.node.live.Active(), Targets: f.node.live.Targets(), Trunks: f.trunks(), Panics: f.node.server.Panics(),
+		StoreBroken: f.node.store.Err() != nil, JournalDropped: f.node.store.Dropped(),
+		ReloadedAt: *f.reloads.at.Load(), ReloadFailed: f.reloads.failed.Load(), Certificates: f.expiries(), More: f.partGauges(),
 	}
-	if n.out != nil {
-		_, _, until := n.out.Level()
+	if f.node.out != nil {
+		_, _, until := f.node.out.Level()
 		g.LogLevelChanged = !until.IsZero()
 	}
-	n.server.Messages().Each(func(received bool, method string, status int, count uint64) {
+	f.node.server.Messages().Each(func(received bool, method string, status int, count uint64) {
 		g.SIP = append(g.SIP, telemetry.SIPCount{Received: received, Method: method, Status: status, N: count})
 	})
-	t := n.engine.Totals()
+	t := f.node.engine.Totals()
 	g.Streams = map[string]int{config.EngineUserspace: 2*t.Sessions - t.Offloaded, config.EngineKernel: t.Offloaded}
 	g.RTP = map[string]telemetry.RTPCount{"a": rtpCount(&t.Sides[media.SideA]), "b": rtpCount(&t.Sides[media.SideB])}
 	return g
 }
 
 // trunks are the trunks with their open calls.
-func (n *Node) trunks() []live.Peer {
-	cfg, open := n.config(), n.server.Open()
+func (f *figures) trunks() []live.Peer {
+	cfg, open := f.node.config(), f.node.server.Open()
 	all := make([]live.Peer, len(cfg.Trunks))
 	for i := range cfg.Trunks {
 		t := &cfg.Trunks[i]
@@ -87,8 +87,8 @@ func (n *Node) trunks() []live.Peer {
 }
 
 // isName says whether a trunk or target has the name.
-func (n *Node) isName(name string) bool {
-	cfg := n.config()
+func (f *figures) isName(name string) bool {
+	cfg := f.node.config()
 	return slices.ContainsFunc(cfg.Targets, func(t config.Target) bool { return t.Name == name }) ||
 		slices.ContainsFunc(cfg.Trunks, func(t config.Trunk) bool { return t.Name == name })
 }

@@ -23,8 +23,8 @@ type sampled struct {
 }
 
 // sample takes the figures anew if they are too old. One goroutine alone calls it.
-func (n *Node) sample(ctx context.Context, now time.Time) {
-	last := n.sampled.Load()
+func (f *figures) sample(ctx context.Context, now time.Time) {
+	last := f.sampled.Load()
 	if last != nil && now.Sub(last.at) < sampleEvery {
 		return
 	}
@@ -32,10 +32,10 @@ func (n *Node) sample(ctx context.Context, now time.Time) {
 	ctx, cancel := context.WithTimeout(ctx, sampleEvery)
 	defer cancel()
 	var err error
-	if s.outbox, err = n.store.OutboxSize(ctx); err != nil && last != nil {
+	if s.outbox, err = f.node.store.OutboxSize(ctx); err != nil && last != nil {
 		s.outbox = maps.Clone(last.outbox) // a scrape may be reading it; the store's own alert says what is wrong
 	}
-	cfg := n.config()
+	cfg := f.node.config()
 	for _, consumer := range consumers(cfg) { // one whose outbox is empty has 0
 		if s.outbox == nil {
 			s.outbox = map[string]int64{}
@@ -47,7 +47,7 @@ func (n *Node) sample(ctx context.Context, now time.Time) {
 			s.expiry[file] = until
 		}
 	}
-	n.sampled.Store(s)
+	f.sampled.Store(s)
 }
 
 // expiryOf is when a certificate ends; not ok: there is none, or it can't be read, which the log has.
@@ -79,28 +79,28 @@ func identityGauges(v *stir.Verifier) (all []telemetry.Gauge) {
 }
 
 // partGauges are the figures of the parts that only some nodes have.
-func (n *Node) partGauges() (all []telemetry.Gauge) {
-	if s := n.sampled.Load(); s != nil {
+func (f *figures) partGauges() (all []telemetry.Gauge) {
+	if s := f.sampled.Load(); s != nil {
 		for consumer, items := range s.outbox {
 			all = append(all, telemetry.Gauge{Name: "outbox_records", Help: "Records that wait in the database for a fleet or a webhook.", Labels: []string{"consumer", consumer}, Value: float64(items)})
 		}
 	}
 	all = append(all,
-		telemetry.Gauge{Name: "store_set_aside", Help: "Whether this process has set a damaged database aside, and begun a new one.", Value: oneIf(n.store.SetAside() != "")},
-		telemetry.Gauge{Name: "store_unreadable_records", Help: "Records of the database that could not be read, and were left out of lists; 1000 at most.", Value: float64(len(n.store.Unreadable()))})
-	for _, q := range n.server.Waiting() {
+		telemetry.Gauge{Name: "store_set_aside", Help: "Whether this process has set a damaged database aside, and begun a new one.", Value: oneIf(f.node.store.SetAside() != "")},
+		telemetry.Gauge{Name: "store_unreadable_records", Help: "Records of the database that could not be read, and were left out of lists; 1000 at most.", Value: float64(len(f.node.store.Unreadable()))})
+	for _, q := range f.node.server.Waiting() {
 		label := []string{"route", q.Route}
 		all = append(all,
 			telemetry.Gauge{Name: "queue_calls", Help: "Callers that wait for a place at a target of a route.", Labels: label, Value: float64(q.Calls)},
 			telemetry.Gauge{Name: "queue_limit", Help: "How many may wait at once, queue.limit.", Labels: label, Value: float64(q.Limit)})
 	}
-	all = append(all, identityGauges(n.server.Verifier())...)
-	if n.ladders != nil {
+	all = append(all, identityGauges(f.node.server.Verifier())...)
+	if f.node.ladders != nil {
 		all = append(all,
-			telemetry.Gauge{Name: "ladders_dropped_total", Help: "Ladders that were left out because the disk was too slow or broken.", Value: float64(n.ladders.Dropped())},
-			telemetry.Gauge{Name: "ladders_broken", Help: "Whether the last write of ladders failed.", Value: oneIf(n.ladders.Err() != nil)})
+			telemetry.Gauge{Name: "ladders_dropped_total", Help: "Ladders that were left out because the disk was too slow or broken.", Value: float64(f.node.ladders.Dropped())},
+			telemetry.Gauge{Name: "ladders_broken", Help: "Whether the last write of ladders failed.", Value: oneIf(f.node.ladders.Err() != nil)})
 	}
-	for _, w := range n.webhooks.Stats() {
+	for _, w := range f.node.webhooks.Stats() {
 		label := []string{"webhook", w.Name}
 		all = append(all,
 			telemetry.Gauge{Name: "webhook_delivered_total", Help: "Items that a webhook's receiver took.", Labels: label, Value: float64(w.Delivered)},
@@ -108,11 +108,13 @@ func (n *Node) partGauges() (all []telemetry.Gauge) {
 			telemetry.Gauge{Name: "webhook_given_up_total", Help: "Items that were never taken, and are not tried any more.", Labels: label, Value: float64(w.GivenUp)},
 			telemetry.Gauge{Name: "webhook_failing", Help: "Whether no request to a webhook's receiver has succeeded since one failed.", Labels: label, Value: oneIf(!w.Failing.IsZero())})
 	}
-	if n.fleet != nil {
-		all = append(all, fleetGauges(n.fleet.Status())...)
+	if f.node.fleet != nil {
+		all = append(all, fleetGauges(f.node.fleet.Status())...)
 	}
-	for _, part := range n.parts {
-		all = append(all, part()...)
+	for _, p := range f.node.parts {
+		if p.gauges != nil {
+			all = append(all, p.gauges()...)
+		}
 	}
 	return all
 }
@@ -145,8 +147,8 @@ func oneIf(yes bool) float64 {
 }
 
 // expiries are when the certificates of listeners end, by file.
-func (n *Node) expiries() map[string]time.Time {
-	if s := n.sampled.Load(); s != nil {
+func (f *figures) expiries() map[string]time.Time {
+	if s := f.sampled.Load(); s != nil {
 		return maps.Clone(s.expiry)
 	}
 	return nil

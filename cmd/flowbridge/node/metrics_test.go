@@ -115,8 +115,8 @@ store: {path: "`+filepath.Join(dir, "c.db")+`", ladders: off}
 admin: {listen: "127.0.0.1:0"}
 webhooks: [{name: crm, url: "http://127.0.0.1:9", secret_file: "`+secret+`"}]
 `, os.LookupEnv)
-	waitFor(t, "the figures are taken", func() bool { return n.sampled.Load() != nil })
-	g := n.gauges()
+	waitFor(t, "the figures are taken", func() bool { return n.figures.sampled.Load() != nil })
+	g := n.figures.gauges()
 	if until, ok := g.Certificates[cert]; !ok || until.IsZero() {
 		t.Errorf("certificates: %v", g.Certificates)
 	}

@@ -21,7 +21,6 @@ import (
 	"flowbridge/b2bua/ladder"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/reach"
-	"flowbridge/b2bua/redirected"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
 	"flowbridge/internal/httpd"
@@ -55,29 +54,36 @@ type Node struct {
 	pause       httpd.Pause  // of the admin API and hooks
 	tending     sync.Mutex   // held while something is done now and then
 	before      *Predecessor // nil: there is none
-	begins      []func()     // what is begun only when no other process serves any more
 
-	ladders    *store.Ladders    // nil: none are kept
-	followers  []ladder.Follower // of the SIP of calls; constant once the server is made
+	ladders    *store.Ladders // nil: none are kept
 	inForce    atomic.Pointer[inForce]
 	hookServer *hooks.Server // nil: no hook is on
-	redirects  *redirected.Calls
+	hooks      *callHooks
 	webhooks   *webhook.Sender
-	watchers   []watcher // of calls; constant once the server is made
 	live       *live.Watcher
 	metrics    *telemetry.Metrics
-	reloads    reloads
-	sampled    atomic.Pointer[sampled]
-	parts      []func() []telemetry.Gauge // figures of parts; constant once the node runs
-	out        *Log                       // nil: its level can't be changed
+	figures    figures
+	out        *Log // nil: its level can't be changed
 	events     *admin.Events
 	memory     *memory // nil: nobody looks whether it suffices
 	stalls     *stalls
 	requests   admin.Requests
 
-	stop    context.CancelFunc
-	closers []func() error // of the parts, in the order of their start
+	stop  context.CancelFunc
+	parts []part // in the order of their start; constant once the node runs
 }
+
+// part is a part of a node with its life. A node opens its parts one after the other, begins them in that order, and closes them in
+// the reverse one. A part has only what it needs.
+type part struct {
+	begin    func() // once no other process serves any more
+	gauges   func() []telemetry.Gauge
+	watcher  watcher         // of calls
+	follower ladder.Follower // of the SIP of calls
+	close    func() error
+}
+
+func (n *Node) add(p part) { n.parts = append(n.parts, p) }
 
 // Options are what only some nodes have.
 type Options struct {
@@ -91,7 +97,11 @@ type Options struct {
 // Start starts a node.
 func Start(ctx context.Context, cfg *config.Config, log zerolog.Logger, o Options) (*Node, error) {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	n := &Node{log: log, out: o.out, parts: o.parts, memory: o.memory, stop: stop, before: o.before}
+	n := &Node{log: log, out: o.out, memory: o.memory, stop: stop, before: o.before}
+	n.figures.node = n
+	for _, gauges := range o.parts {
+		n.add(part{gauges: gauges})
+	}
 	if n.before != nil {
 		return n, n.replace(ctx, cfg, o)
 	}
@@ -153,8 +163,10 @@ func (n *Node) replace(ctx context.Context, cfg *config.Config, o Options) error
 func (n *Node) begin() {
 	n.engine.Restored()
 	kernel.RemoveLeftovers(kernel.Dirs)
-	for _, f := range n.begins {
-		f()
+	for _, p := range n.parts {
+		if p.begin != nil {
+			p.begin()
+		}
 	}
 }
 
@@ -174,14 +186,13 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 		return err
 	}
 	n.inForce.Store(current)
-	n.reloads.note(nil)
+	n.figures.reloads.note(nil)
 	if err = n.openStore(ctx, cfg); err != nil {
 		return err
 	}
-	n.onClose(n.store.Close)
+	n.add(part{close: n.store.Close})
 	n.webhooks = webhook.New(webhook.Options{Outbox: n.store, UserAgent: cli.UserAgent(), Log: n.log})
-	n.onClose(n.webhooks.Close)
-	n.begins = append(n.begins, func() { n.tellOthers(ctx, cfg) })
+	n.add(part{begin: func() { n.tellOthers(ctx, cfg) }, close: n.webhooks.Close})
 	n.logFound()
 	n.openLadders(ctx, &cfg.Store)
 	if n.engine == nil {
@@ -210,11 +221,11 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	if err = n.openServer(ctx, cfg, name, current.preparers); err != nil {
 		return err
 	}
-	if n.hookServer, err = n.serveHooks(ctx); err != nil {
+	if n.hookServer, err = n.hooks.serve(ctx, hooks.Options{Pause: &n.pause, Listener: n.before.hookListener}); err != nil {
 		return err
 	}
 	if n.hookServer != nil {
-		n.onClose(n.hookServer.Close)
+		n.add(part{close: n.hookServer.Close})
 	}
 	n.tendAll(ctx)
 	return n.serveAPI(ctx, o)
@@ -238,29 +249,29 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string, 
 	n.server, err = b2bua.NewServer(b2bua.Options{
 		Bindings: n.bindings(ctx), KeepBindings: n.store.KeepBindings,
 		Config: cfg, Relay: engineRelay{Engine: n.engine}, Sink: n.sink(), Preparers: preparers,
-		Key: n.store.Key(), Left: n.left(), Machine: store.Uptime, Node: name, Log: n.log, Ladders: n.collects(), Archive: n.archive, Admission: n.admit(&cfg.Fleet), Before: n.serverBefore(),
+		Key: n.store.Key(), Left: n.before.left(n.store), Machine: store.Uptime, Node: name, Log: n.log, Ladders: n.collects(), Archive: n.archive, Admission: n.admit(&cfg.Fleet), Before: n.before.orNone(),
 	})
 	if err != nil {
 		return err
 	}
-	n.onClose(n.server.Close)
-	n.redirects = n.server.Redirected(n.redirectOptions())
-	n.onClose(func() error { n.redirects.Close(); return nil })
+	n.add(part{close: n.server.Close})
+	n.hooks = newCallHooks(n)
+	n.add(part{close: func() error { n.hooks.redirects.Close(); return nil }})
 	return nil
 }
 
 // tendAll has what is to be looked after in the background begin with the node.
 func (n *Node) tendAll(ctx context.Context) {
 	n.stalls = newStalls(n.log, n.watched()...)
-	n.parts = append(n.parts, n.stalls.gauges, n.registrationGauges)
+	n.add(part{gauges: n.stalls.gauges})
+	n.add(part{gauges: n.figures.registrationGauges})
 	var tended sync.WaitGroup
-	n.begins = append(n.begins, func() {
+	n.add(part{begin: func() {
 		tended.Go(func() { n.stalls.watch(ctx) })
 		tended.Go(func() { n.tend(ctx) })
 		tended.Go(func() { reach.Ping(ctx, n.admission.Peers.Load, n.server.Stack()) })
-		tended.Go(func() { n.purgeHourly(ctx) })
-	})
-	n.onClose(func() error { tended.Wait(); return nil })
+		tended.Go(func() { purgeHourly(ctx, n.store, func() time.Duration { return n.config().Store.Keep }, &n.log) })
+	}, close: func() error { tended.Wait(); return nil }})
 }
 
 // recordingSize is how long one file of a recording may be, in bytes.
@@ -284,11 +295,11 @@ func (n *Node) openArchive(ctx context.Context, cfg config.Recording) (err error
 	case err != nil:
 		return fmt.Errorf("recording.path: %w; check the directory and its rights", err)
 	}
-	n.onClose(func() error {
+	n.add(part{close: func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		defer cancel()
 		return n.archive.Close(ctx)
-	})
+	}})
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
 	if err := n.store.SettleRecordings(ctx, n.archive.Finished); err != nil {
@@ -314,10 +325,10 @@ func (n *Node) tend(ctx context.Context) {
 	for {
 		now := time.Now()
 		n.tending.Lock()
-		n.redirects.Tend(now)
+		n.hooks.redirects.Tend(now)
 		n.live.Tend()
 		n.server.Registrar() // which forgets what has ended
-		n.sample(ctx, now)
+		n.figures.sample(ctx, now)
 		bounded, cancel := context.WithTimeout(ctx, aliveEvery)
 		err := n.store.Alive(bounded, now)
 		cancel()
@@ -344,7 +355,7 @@ func (n *Node) tend(ctx context.Context) {
 			unreadable = len(ids)
 			n.log.Warn().Strs("calls", ids[:min(len(ids), 20)]).Int("count", len(ids)).Msg("records can't be read: they are left out of lists")
 		}
-		n.tendLadders(&ladders)
+		ladders.look(n.ladders, &n.log)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -369,9 +380,6 @@ const (
 	legsTimeout  = 2 * time.Second
 )
 
-// onClose has Close call f.
-func (n *Node) onClose(f func() error) { n.closers = append(n.closers, f) }
-
 // Close ends live calls with BYE, writes their records and stops all parts.
 func (n *Node) Close() error {
 	n.stop()
@@ -388,8 +396,10 @@ func (n *Node) Close() error {
 		}
 		cancel()
 	}
-	for _, f := range slices.Backward(n.closers) {
-		errs = append(errs, f())
+	for _, p := range slices.Backward(n.parts) {
+		if p.close != nil {
+			errs = append(errs, p.close())
+		}
 	}
 	return errors.Join(errs...)
 }

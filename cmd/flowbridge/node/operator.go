@@ -193,7 +193,7 @@ func (o *operator) putInForce(next *inForce) error {
 	}
 	o.server.Reload(next.cfg, next.preparers)
 	o.node.inForce.Store(next)
-	o.node.expect()
+	o.node.figures.expect()
 	return nil
 }
 
@@ -217,7 +217,7 @@ func (o *operator) endReload(err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.draining {
-		o.node.reloads.note(err)
+		o.node.figures.reloads.note(err)
 	}
 	switch {
 	case o.draining:

@@ -55,7 +55,7 @@ func (n *Node) announcePorts(m *config.Media) {
 	for _, l := range m.Listen {
 		own := portsInUse{Process: os.Getpid(), Engine: n.mediaPath().Engine, Addr: l.Addr, Low: m.PortLow, High: m.PortHigh}
 		if c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram", Name: own.name()}); err == nil {
-			n.onClose(c.Close)
+			n.add(part{close: c.Close})
 		}
 		for _, other := range portsOfOthers(own) {
 			if n.before != nil && other.Process == os.Getppid() {

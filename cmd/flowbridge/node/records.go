@@ -4,7 +4,10 @@ import (
 	"context"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"flowbridge/config"
+	"flowbridge/store"
 	"flowbridge/store/fleet"
 	"flowbridge/store/webhook"
 )
@@ -48,11 +51,11 @@ func (n *Node) tellOthers(ctx context.Context, cfg *config.Config) {
 }
 
 // purgeHourly removes old records, beside tend: many of them may take a while.
-func (n *Node) purgeHourly(ctx context.Context) {
+func purgeHourly(ctx context.Context, s *store.Store, keep func() time.Duration, log *zerolog.Logger) {
 	tick := time.NewTicker(purgeEvery)
 	defer tick.Stop()
 	for {
-		n.purge(ctx, time.Now())
+		purge(ctx, s, time.Now().Add(-keep()), log)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -61,20 +64,19 @@ func (n *Node) purgeHourly(ctx context.Context) {
 	}
 }
 
-// purge deletes what is older than store.keep.
-func (n *Node) purge(ctx context.Context, now time.Time) {
-	limit := now.Add(-n.config().Store.Keep)
-	gone, err := n.store.Purge(ctx, limit)
+// purge deletes what is older than a limit.
+func purge(ctx context.Context, s *store.Store, limit time.Time, log *zerolog.Logger) {
+	gone, err := s.Purge(ctx, limit)
 	if gone > 0 {
-		n.log.Info().Int64("records", gone).Msg("old records removed")
+		log.Info().Int64("records", gone).Msg("old records removed")
 	}
-	lost, lostErr := n.store.PurgeOutbox(ctx, limit)
+	lost, lostErr := s.PurgeOutbox(ctx, limit)
 	for consumer, items := range lost {
-		n.log.Error().Str("consumer", consumer).Int64("items", items).Msg("outbox items lost: they waited longer than store.keep")
+		log.Error().Str("consumer", consumer).Int64("items", items).Msg("outbox items lost: they waited longer than store.keep")
 	}
 	for _, err := range []error{err, lostErr} {
 		if err != nil && ctx.Err() == nil {
-			n.log.Warn().Err(err).Msg("old records not removed")
+			log.Warn().Err(err).Msg("old records not removed")
 		}
 	}
 }

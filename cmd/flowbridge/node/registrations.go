@@ -22,7 +22,7 @@ func (n *Node) bindings(ctx context.Context) map[string][]record.Binding {
 	if err != nil {
 		n.log.Error().Err(err).Msg("registrations not read: a trunk that registers here is called again after its next REGISTER")
 		later := n.store.LaterBindings()
-		n.begins = append(n.begins, func() { go n.takeUpBindings(ctx, later) }) // it ends with ctx
+		n.add(part{begin: func() { go n.takeUpBindings(ctx, later) }}) // it ends with ctx
 	}
 	return all
 }
@@ -41,15 +41,15 @@ func (n *Node) takeUpBindings(ctx context.Context, later func(context.Context) (
 }
 
 // registrations are those of the trunks at others, and of others here, for the admin API.
-func (n *Node) registrations() admin.Registrations {
+func (f *figures) registrations() admin.Registrations {
 	all := admin.Registrations{Outgoing: []admin.Outgoing{}, Incoming: []admin.Incoming{}}
-	for _, r := range n.server.Registrations() {
+	for _, r := range f.node.server.Registrations() {
 		all.Outgoing = append(all.Outgoing, admin.Outgoing{
 			Trunk: r.Trunk, State: string(r.State), Registrar: r.Registrar, Contact: r.Contact, Since: timeOf(r.Since),
 			ExpiresAt: timeOf(r.Until), NextAt: timeOf(r.Next), Failures: r.Failures, SIPStatus: r.Code, Reason: r.Reason,
 		})
 	}
-	for _, h := range n.server.Registrar().All(time.Now()) {
+	for _, h := range f.node.server.Registrar().All(time.Now()) {
 		trunk, target := holderOf(h.Name)
 		for _, b := range h.Bindings {
 			path := b.Path
@@ -82,8 +82,8 @@ func holderOf(kindAndName string) (trunk, target string) {
 }
 
 // registrationGauges tell who is registered.
-func (n *Node) registrationGauges() (all []telemetry.Gauge) {
-	for _, r := range n.server.Registrations() {
+func (f *figures) registrationGauges() (all []telemetry.Gauge) {
+	for _, r := range f.node.server.Registrations() {
 		up := 0.0
 		if r.State == registration.Registered {
 			up = 1
@@ -93,10 +93,10 @@ func (n *Node) registrationGauges() (all []telemetry.Gauge) {
 			telemetry.Gauge{Name: "registration_failures", Help: "Rounds over all registrars of a trunk that have failed in a row.", Labels: []string{"trunk", r.Trunk}, Value: float64(r.Failures)})
 	}
 	bound := map[string]int{}
-	for _, h := range n.server.Registrar().All(time.Now()) {
+	for _, h := range f.node.server.Registrar().All(time.Now()) {
 		bound[h.Name] = len(h.Bindings)
 	}
-	cfg := n.config()
+	cfg := f.node.config()
 	add := func(kind, name string) {
 		all = append(all, telemetry.Gauge{
 			Name: "registrar_contacts", Help: "Contacts that have registered here.", Labels: []string{"kind", kind, "name", name}, Value: float64(bound[kind+" "+name]),

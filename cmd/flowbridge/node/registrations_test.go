@@ -67,7 +67,7 @@ func TestStartOnADiskThatTakesNothing(t *testing.T) {
 				remount(0)
 				<-read
 			}
-			if got := n.registrations().Incoming; len(got) != 1 || got[0].Contact != "sip:a@127.0.72.5" {
+			if got := n.figures.registrations().Incoming; len(got) != 1 || got[0].Contact != "sip:a@127.0.72.5" {
 				t.Errorf("%+v have registered", got)
 			}
 			remount(0)

@@ -17,6 +17,7 @@ import (
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/internal/handover"
 	"flowbridge/media"
+	"flowbridge/store"
 	"flowbridge/store/record"
 )
 
@@ -88,7 +89,7 @@ func (p *Predecessor) receive() error {
 		if f.Kind == handover.End {
 			return nil
 		}
-		var given part
+		var given handedPart
 		if err := f.Decode(&given); err != nil {
 			f.Close()
 			return err
@@ -108,7 +109,7 @@ func abandoned(err error) error {
 }
 
 // keep keeps what was given until it is asked for.
-func (p *Predecessor) keep(given part, f *handover.Frame) error {
+func (p *Predecessor) keep(given handedPart, f *handover.Frame) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch given.Name {
@@ -224,12 +225,12 @@ func (p *Predecessor) hookListener(at string) net.Listener {
 	return l
 }
 
-// serverBefore is the process before, for the server; nil: there is none.
-func (n *Node) serverBefore() b2bua.Predecessor {
-	if n.before == nil {
+// orNone is the process before, for the server; nil: there is none.
+func (p *Predecessor) orNone() b2bua.Predecessor {
+	if p == nil {
 		return nil
 	}
-	return n.before
+	return p
 }
 
 // Restore gives the SIP stack what the other one's had beside its sockets.
@@ -247,9 +248,9 @@ func (p *Predecessor) Restore(stack *transport.Stack) error {
 }
 
 // left are the calls of a killed process; none of one that has handed its calls over.
-func (n *Node) left() []record.Left {
-	if n.before != nil {
+func (p *Predecessor) left(s *store.Store) []record.Left {
+	if p != nil {
 		return nil
 	}
-	return n.store.Left()
+	return s.Left()
 }

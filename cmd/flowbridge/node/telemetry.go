@@ -18,9 +18,7 @@ func (n *Node) startTelemetry(cfg *config.Telemetry, node string) error {
 		m := mirror{hep.New(hep.Options{
 			Network: network, Address: address, CaptureID: uint32(cfg.HEP.CaptureID), Password: cfg.HEP.Password.Reveal(), Log: n.log,
 		})}
-		n.followers = append(n.followers, m)
-		n.parts = append(n.parts, exporting("hep_packets", "HEP packets", m.to.Sent, m.to.Dropped))
-		n.onClose(m.to.Close)
+		n.add(part{follower: m, gauges: exporting("hep_packets", "HEP packets", m.to.Sent, m.to.Dropped), close: m.to.Close})
 	}
 	if !cfg.OTLP.On() {
 		return nil
@@ -32,9 +30,7 @@ func (n *Node) startTelemetry(cfg *config.Telemetry, node string) error {
 	if err != nil {
 		return err
 	}
-	n.watchers = append(n.watchers, traces)
-	n.parts = append(n.parts, exporting("traces", "Traces of calls", traces.Exported, traces.Dropped))
-	n.onClose(traces.Close)
+	n.add(part{watcher: traces, gauges: exporting("traces", "Traces of calls", traces.Exported, traces.Dropped), close: traces.Close})
 	return nil
 }
 

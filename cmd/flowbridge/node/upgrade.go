@@ -45,8 +45,8 @@ var (
 	errTooLate   = errors.New("the new process was not ready in time")
 )
 
-// Part is what a frame of a hand-over has: a name, with data or a file or both.
-type part struct {
+// handedPart is what a frame of a hand-over has: a name, with data or a file or both.
+type handedPart struct {
 	Name string `cbor:"1,keyasint"`
 	Data []byte `cbor:"2,keyasint,omitempty"`
 }
@@ -341,7 +341,7 @@ func (h *handing) give() error {
 	h.done.Sockets = len(sockets)
 	for _, s := range sockets {
 		if err == nil {
-			err = h.to.Send(handover.Part, part{Name: s.Name}, s.FD)
+			err = h.to.Send(handover.Part, handedPart{Name: s.Name}, s.FD)
 		}
 		transport.Discard(s.FD)
 	}
@@ -445,7 +445,7 @@ func (h *handing) giveData(name string, v any, files ...int) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	return h.to.Send(handover.Part, part{Name: name, Data: data}, files...)
+	return h.to.Send(handover.Part, handedPart{Name: name, Data: data}, files...)
 }
 
 func (h *handing) giveFile(name string, of any) error {
@@ -454,7 +454,7 @@ func (h *handing) giveFile(name string, of any) error {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	defer transport.Discard(fd)
-	return h.to.Send(handover.Part, part{Name: name}, fd)
+	return h.to.Send(handover.Part, handedPart{Name: name}, fd)
 }
 
 // leave waits for the answers of the admin API that are being sent, after everything has gone over. It closes nothing.

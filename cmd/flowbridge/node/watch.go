@@ -27,7 +27,13 @@ type watchedSink struct {
 
 // sink keeps records in the store, and shows them to all who watch calls.
 func (n *Node) sink() *watchedSink {
-	return &watchedSink{Sink: n.store, counts: n.live, watchers: n.watchers, refused: n.metrics.NotWritten}
+	s := &watchedSink{Sink: n.store, counts: n.live, refused: n.metrics.NotWritten}
+	for _, p := range n.parts {
+		if p.watcher != nil {
+			s.watchers = append(s.watchers, p.watcher)
+		}
+	}
+	return s
 }
 
 // Journal notes the state of a call that is not over.
