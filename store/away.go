@@ -56,16 +56,24 @@ func (w *writer) putBack(ctx context.Context) error {
 	return w.open(ctx)
 }
 
+// database is the file that the writer has, and the lock on its name.
+type database struct {
+	path      string
+	lock      *os.File
+	held      []*os.File  // files of the database that must stay open, see hold
+	file, wal os.FileInfo // which file it is, and its log
+}
+
 // relock gives the lock on the database's name: the one that is held, or another if its file was removed, too.
-func (s *Store) relock() (*os.File, error) {
-	held, err := s.lock.Stat()
+func (d *database) relock() (*os.File, error) {
+	held, err := d.lock.Stat()
 	if err != nil {
 		return nil, err
 	}
-	if st, err := os.Stat(s.lock.Name()); err == nil && os.SameFile(st, held) {
-		return s.lock, nil
+	if st, err := os.Stat(d.lock.Name()); err == nil && os.SameFile(st, held) {
+		return d.lock, nil
 	}
-	return lockFile(s.path)
+	return lockFile(d.path)
 }
 
 // copyTo writes a copy of the database.
@@ -83,13 +91,13 @@ func (w *writer) copyTo(ctx context.Context, path string) (os.FileInfo, error) {
 }
 
 // noteLog remembers which file SQLite's log is.
-func (s *Store) noteLog() { s.wal, _ = os.Stat(s.path + "-wal") }
+func (d *database) noteLog() { d.wal, _ = os.Stat(d.path + "-wal") }
 
 // removeLog removes the log of a database that was replaced. It is still in its place, and SQLite would take it for that of the
 // other file, and spoil it.
-func (s *Store) removeLog() {
-	if st, err := os.Stat(s.path + "-wal"); err == nil && s.wal != nil && os.SameFile(st, s.wal) {
-		_, _ = os.Remove(s.path+"-wal"), os.Remove(s.path+"-shm")
+func (d *database) removeLog() {
+	if st, err := os.Stat(d.path + "-wal"); err == nil && d.wal != nil && os.SameFile(st, d.wal) {
+		_, _ = os.Remove(d.path+"-wal"), os.Remove(d.path+"-shm")
 	}
 }
 

@@ -39,7 +39,8 @@ func (k *keptBinding) asOf(now moment) record.Binding {
 
 // bindings are those that the database does not have yet. The journal has them.
 type bindings struct {
-	left map[string]string // what an earlier process has left there, by holder, as JSON; constant after Open
+	store *Store
+	left  map[string]string // what an earlier process has left there, by holder, as JSON; constant after Open
 
 	mu      sync.Mutex        // guards what follows
 	pending map[string]string // by holder, as JSON
@@ -48,8 +49,8 @@ type bindings struct {
 
 // KeepBindings keeps the bindings of a holder in place of those before. They are in the journal when it returns, as Journal has the
 // states of calls there. What the database does not take is tried again by Alive.
-func (s *Store) KeepBindings(holder string, all []record.Binding) {
-	now, list := s.journal.moment(time.Now()), make([]keptBinding, len(all))
+func (b *bindings) KeepBindings(holder string, all []record.Binding) {
+	now, list := b.store.journal.moment(time.Now()), make([]keptBinding, len(all))
 	for i := range all {
 		list[i] = keptBinding{withMonotonicTimes(all[i], now.Wall), now}
 	}
@@ -57,22 +58,21 @@ func (s *Store) KeepBindings(holder string, all []record.Binding) {
 	if err != nil { // never: it has nothing that can't be encoded
 		return
 	}
-	b := &s.bound
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s.journal.placeSealed(holderBound, boundMark+holder, text)
+	b.store.journal.placeSealed(holderBound, boundMark+holder, text)
 	if b.pending == nil {
 		b.pending = map[string]string{}
 	}
 	b.pending[holder] = string(text)
 	if !b.asked {
-		b.asked = s.queue.ask(job{run: s.writeBindings, done: make(chan error, 1)}) == nil
+		b.asked = b.store.queue.ask(job{run: b.writeBindings, done: make(chan error, 1)}) == nil
 	}
 }
 
 // takeBound takes up the bindings that an earlier process had in its journal alone. Their entries stay until the database has them. Alive
 // sees to that, after LaterBindings has read what is there.
-func (s *Store) takeBound(seal cipher.AEAD, states, stay map[string]lastState) {
+func (b *bindings) takeBound(seal cipher.AEAD, states, stay map[string]lastState) {
 	left := map[string]string{}
 	for id, l := range states {
 		if holder, ok := strings.CutPrefix(id, boundMark); ok && l.kind == holderBound {
@@ -85,11 +85,10 @@ func (s *Store) takeBound(seal cipher.AEAD, states, stay map[string]lastState) {
 			}
 		}
 	}
-	s.bound.left, s.bound.pending = left, maps.Clone(left)
+	b.left, b.pending = left, maps.Clone(left)
 }
 
-func (s *Store) writeBindings(ctx context.Context, c *sql.Conn) error {
-	b := &s.bound
+func (b *bindings) writeBindings(ctx context.Context, c *sql.Conn) error {
 	b.mu.Lock()
 	all := b.pending
 	b.pending, b.asked = nil, false
@@ -122,7 +121,7 @@ func (s *Store) writeBindings(ctx context.Context, c *sql.Conn) error {
 		}
 	}
 	if err == nil {
-		s.journal.hasBound(maps.Keys(all))
+		b.store.journal.hasBound(maps.Keys(all))
 	}
 	return err
 }
@@ -135,15 +134,15 @@ const (
 
 // Bindings gives what was registered when the process before ended, by holder. A row that can't be read is left out: the next
 // REGISTER replaces it. It does not wait for the writer, and reads the file also where its disk is full or read-only.
-func (s *Store) Bindings(ctx context.Context) (map[string][]record.Binding, error) {
-	err := s.ready(ctx)
+func (b *bindings) Bindings(ctx context.Context) (map[string][]record.Binding, error) {
+	err := b.store.ready(ctx)
 	var all map[string][]record.Binding
 	if err == nil {
-		all, err = s.bindingsIn(ctx, dsn(s.path, "rw", "query_only(1)"))
+		all, err = b.bindingsIn(ctx, dsn(b.store.path, "rw", "query_only(1)"))
 	}
 	if err != nil && refusesWrites(err) {
-		for _, name := range withoutIndex(s.path) {
-			if all, failed := s.bindingsIn(ctx, name); failed == nil {
+		for _, name := range withoutIndex(b.store.path) {
+			if all, failed := b.bindingsIn(ctx, name); failed == nil {
 				return all, nil
 			}
 		}
@@ -156,18 +155,18 @@ func (s *Store) Bindings(ctx context.Context) (map[string][]record.Binding, erro
 
 // LaterBindings is Bindings where that has failed: wait returns what the writer reads once it can, before it writes what is kept
 // after this call.
-func (s *Store) LaterBindings() (wait func(context.Context) (map[string][]record.Binding, error)) {
+func (b *bindings) LaterBindings() (wait func(context.Context) (map[string][]record.Binding, error)) {
 	var all map[string][]record.Binding
 	done := make(chan error, 1)
-	asked := s.queue.ask(job{done: done, run: func(ctx context.Context, c *sql.Conn) (err error) {
-		all, err = s.readBindings(ctx, c)
+	asked := b.store.queue.ask(job{done: done, run: func(ctx context.Context, c *sql.Conn) (err error) {
+		all, err = b.readBindings(ctx, c)
 		return err
 	}})
 	return func(ctx context.Context) (map[string][]record.Binding, error) {
 		if asked != nil {
 			return nil, asked
 		}
-		if err := s.wait(ctx, done, "bindings"); err != nil {
+		if err := b.store.wait(ctx, done, "bindings"); err != nil {
 			return nil, err
 		}
 		return all, nil
@@ -187,20 +186,20 @@ func withoutIndex(path string) []string {
 
 // bindingsIn reads them by a connection of its own: one that was opened while the disk was read-only shares its index with all that
 // come later, which then can't write.
-func (s *Store) bindingsIn(ctx context.Context, name string) (map[string][]record.Binding, error) {
+func (b *bindings) bindingsIn(ctx context.Context, name string) (map[string][]record.Binding, error) {
 	db, err := openDB(name)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = db.Close() }() // it was only read
-	return s.readBindings(ctx, db)
+	return b.readBindings(ctx, db)
 }
 
-func (s *Store) readBindings(ctx context.Context, from interface {
+func (b *bindings) readBindings(ctx context.Context, from interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 },
 ) (map[string][]record.Binding, error) {
-	all, now := map[string][]record.Binding{}, s.journal.moment(time.Now())
+	all, now := map[string][]record.Binding{}, b.store.journal.moment(time.Now())
 	take := func(holder, text string) {
 		var of []keptBinding
 		_ = json.Unmarshal([]byte(text), &of) // a text that can't be read has none
@@ -220,7 +219,7 @@ func (s *Store) readBindings(ctx context.Context, from interface {
 		}
 		take(holder, text)
 	}
-	for holder, text := range s.bound.left {
+	for holder, text := range b.left {
 		delete(all, holder)
 		take(holder, text)
 	}

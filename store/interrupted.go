@@ -81,7 +81,7 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	s.takeOwed(seal, states, goesOn)
+	s.left = append(s.left, owed(seal, states, goesOn)...)
 	s.takeBound(seal, states, goesOn)
 	return s.beginJournal(seal, &files, states, goesOn)
 }
@@ -149,17 +149,18 @@ func recorded(ctx context.Context, tx *sql.Tx, left []left) (map[string]bool, er
 // Left returns the calls that may go on. They are to be taken up before other calls are journalled.
 func (s *Store) Left() []record.Left { return s.left }
 
-// takeOwed adds what finished calls owe their peers to what is left.
-func (s *Store) takeOwed(seal cipher.AEAD, states, goesOn map[string]lastState) {
+// owed is what finished calls owe their peers.
+func owed(seal cipher.AEAD, states, goesOn map[string]lastState) (left []record.Left) {
 	for id, l := range states {
 		if l.kind != callOwes {
 			continue
 		}
 		if state := openState(seal, id, l.state); state != nil {
-			s.left = append(s.left, record.Left{Record: record.Record{ID: strings.TrimSuffix(id, owedMark)}, State: state, Owed: true})
+			left = append(left, record.Left{Record: record.Record{ID: strings.TrimSuffix(id, owedMark)}, State: state, Owed: true})
 			goesOn[id] = l
 		}
 	}
+	return left
 }
 
 // left is the last state of a call that a killed process left.

@@ -18,11 +18,11 @@ func (s *Store) Note(ctx context.Context, name, value string) error {
 }
 
 // Noted returns what was noted under a name, "" for nothing.
-func (s *Store) Noted(ctx context.Context, name string) (value string, err error) {
-	if err := s.ready(ctx); err != nil {
+func (r *Reader) Noted(ctx context.Context, name string) (value string, err error) {
+	if err := r.ready(ctx); err != nil {
 		return "", fmt.Errorf("note %s: %w", name, err)
 	}
-	err = s.Reader.pool().QueryRowContext(ctx, `SELECT value FROM meta WHERE name = ?`, "note_"+name).Scan(&value)
+	err = r.pool().QueryRowContext(ctx, `SELECT value FROM meta WHERE name = ?`, "note_"+name).Scan(&value)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return "", fmt.Errorf("note %s: %w", name, err)
 	}

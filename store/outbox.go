@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"flowbridge/store/record"
@@ -22,9 +23,17 @@ const (
 		SELECT ?, id, '` + record.OutboxReport + `', ? FROM calls WHERE id = ?`
 )
 
+// outbox are the consumers of what changes in finished calls.
+type outbox struct {
+	consumers []string // owned by the writer
+
+	filledLock sync.Mutex
+	filled     chan struct{} // closed and replaced when the outbox got items
+}
+
 // outboxSettled adds the items of recordings whose end was not known when the call ended.
-func (s *Store) outboxSettled(ctx context.Context, tx *sql.Tx, id string) error {
-	for _, consumer := range s.consumers {
+func (o *outbox) outboxSettled(ctx context.Context, tx *sql.Tx, id string) error {
+	for _, consumer := range o.consumers {
 		if _, err := tx.ExecContext(ctx, insertOutbox, consumer, id, record.OutboxRecording, record.TimeOf(time.Now())); err != nil {
 			return fmt.Errorf("outbox: %w", err)
 		}
@@ -33,8 +42,8 @@ func (s *Store) outboxSettled(ctx context.Context, tx *sql.Tx, id string) error 
 }
 
 // outboxJoined adds the items of a report.
-func (s *Store) outboxJoined(ctx context.Context, tx *sql.Tx, id string) error {
-	for _, consumer := range s.consumers {
+func (o *outbox) outboxJoined(ctx context.Context, tx *sql.Tx, id string) error {
+	for _, consumer := range o.consumers {
 		if _, err := tx.ExecContext(ctx, insertJoined, consumer, record.TimeOf(time.Now()), id); err != nil {
 			return fmt.Errorf("outbox: %w", err)
 		}
@@ -43,22 +52,22 @@ func (s *Store) outboxJoined(ctx context.Context, tx *sql.Tx, id string) error {
 }
 
 // outboxFilled wakes the consumers.
-func (s *Store) outboxFilled() {
-	if len(s.consumers) == 0 {
+func (o *outbox) outboxFilled() {
+	if len(o.consumers) == 0 {
 		return
 	}
-	s.filledLock.Lock()
-	defer s.filledLock.Unlock()
-	close(s.filled)
-	s.filled = make(chan struct{})
+	o.filledLock.Lock()
+	defer o.filledLock.Unlock()
+	close(o.filled)
+	o.filled = make(chan struct{})
 }
 
 // OutboxChanged returns a channel that is closed when items are added next. A consumer takes it before it calls Outbox,
 // so it misses none. Each caller sees each change.
-func (s *Store) OutboxChanged() <-chan struct{} {
-	s.filledLock.Lock()
-	defer s.filledLock.Unlock()
-	return s.filled
+func (o *outbox) OutboxChanged() <-chan struct{} {
+	o.filledLock.Lock()
+	defer o.filledLock.Unlock()
+	return o.filled
 }
 
 // SetConsumers names those who get an item for each change from now on. The items of others are deleted; lost says how
@@ -92,15 +101,15 @@ func (s *Store) SetConsumers(ctx context.Context, names ...string) (lost map[str
 
 // Outbox returns at most limit items that are due for a consumer, oldest first. Of each call it returns the first one
 // only: a later one is due when that is delivered.
-func (s *Store) Outbox(ctx context.Context, consumer string, limit int) ([]record.OutboxItem, error) {
+func (r *Reader) Outbox(ctx context.Context, consumer string, limit int) ([]record.OutboxItem, error) {
 	const query = `SELECT seq, call_id, kind, tries, due_at, created_at, reason FROM outbox AS o
 		WHERE consumer = ? AND due_at <= ? AND NOT EXISTS (
 			SELECT 1 FROM outbox AS before WHERE before.consumer = o.consumer AND before.call_id = o.call_id AND before.seq < o.seq)
 		ORDER BY due_at, seq LIMIT ?`
-	if err := s.ready(ctx); err != nil {
+	if err := r.ready(ctx); err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)
 	}
-	rows, err := s.Reader.pool().QueryContext(ctx, query, consumer, record.TimeOf(time.Now()).String(), limit)
+	rows, err := r.pool().QueryContext(ctx, query, consumer, record.TimeOf(time.Now()).String(), limit)
 	if err != nil {
 		return nil, fmt.Errorf("outbox of %s: %w", consumer, err)
 	}
@@ -185,11 +194,11 @@ func countEach(ctx context.Context, c *sql.Conn, by map[string]int64, query stri
 }
 
 // OutboxSize counts the items that wait, by consumer.
-func (s *Store) OutboxSize(ctx context.Context) (map[string]int64, error) {
-	if err := s.ready(ctx); err != nil {
+func (r *Reader) OutboxSize(ctx context.Context) (map[string]int64, error) {
+	if err := r.ready(ctx); err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)
 	}
-	rows, err := s.Reader.pool().QueryContext(ctx, `SELECT consumer, count(*) FROM outbox GROUP BY consumer`)
+	rows, err := r.pool().QueryContext(ctx, `SELECT consumer, count(*) FROM outbox GROUP BY consumer`)
 	if err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)
 	}

@@ -16,11 +16,12 @@ const purgeStep = 250
 // reports from before then. The pages of what is gone are used again; if they are more than a quarter of the file, most of
 // them are given back to the disk.
 func (s *Store) Purge(ctx context.Context, olderThan time.Time) (int64, error) {
-	calls, err := s.purge(ctx, olderThan, `DELETE FROM calls WHERE rowid IN (SELECT rowid FROM calls WHERE started_at < ? ORDER BY started_at LIMIT ?)`)
+	limit := record.TimeOf(olderThan).String()
+	calls, err := s.inSteps(ctx, "purge", `DELETE FROM calls WHERE rowid IN (SELECT rowid FROM calls WHERE started_at < ? ORDER BY started_at LIMIT ?)`, limit)
 	if err != nil {
 		return calls, err
 	}
-	_, err = s.purge(ctx, olderThan, `DELETE FROM reports WHERE id IN (SELECT id FROM reports WHERE received_at < ? ORDER BY received_at LIMIT ?)`)
+	_, err = s.inSteps(ctx, "purge", `DELETE FROM reports WHERE id IN (SELECT id FROM reports WHERE received_at < ? ORDER BY received_at LIMIT ?)`, limit)
 	if err != nil {
 		return calls, err
 	}
@@ -50,10 +51,6 @@ func (s *Store) giveBack(ctx context.Context) error {
 		}
 		before = free
 	}
-}
-
-func (s *Store) purge(ctx context.Context, olderThan time.Time, del string) (int64, error) {
-	return s.inSteps(ctx, "purge", del, record.TimeOf(olderThan).String())
 }
 
 // inSteps repeats a statement that deletes rows, so that calls' writes get in between, until nothing is left. The

@@ -18,7 +18,7 @@ const readers = 4
 
 // Reader reads a database file, even while another process writes it.
 type Reader struct {
-	path    string
+	name    string // of the file
 	db      atomic.Pointer[sql.DB]
 	ground  *ground     // nil: another process writes
 	damaged atomic.Bool // the file, as a reader or the writer has found
@@ -76,7 +76,7 @@ func openReader(path string) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Reader{path: path}
+	r := &Reader{name: path}
 	r.db.Store(db)
 	return r, nil
 }
@@ -97,7 +97,7 @@ func (r *Reader) pool() *sql.DB { return r.db.Load() }
 
 // again has the file opened anew by its name: connections know files. Who is reading reads on.
 func (r *Reader) again() {
-	if fresh, err := openPool(r.path); err == nil { // always: it opens nothing yet
+	if fresh, err := openPool(r.name); err == nil { // always: it opens nothing yet
 		old := r.db.Swap(fresh)
 		go func() { _ = old.Close() }() // when the last reader is done; it was only read
 	}

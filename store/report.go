@@ -57,21 +57,21 @@ func putReport(ctx context.Context, tx *sql.Tx, id string, r *record.Report) (ke
 
 // Prepared returns the id and target of the finished call that was prepared under this id of the platform, the latest
 // of several. They are empty if there is none.
-func (s *Store) Prepared(ctx context.Context, platformID string) (id, target string, err error) {
-	return s.oneCall(ctx, `SELECT id, target FROM calls WHERE synthflow_call_id = ? AND synthflow_call_id <> '' ORDER BY started_at DESC LIMIT 1`, platformID)
+func (r *Reader) Prepared(ctx context.Context, platformID string) (id, target string, err error) {
+	return r.oneCall(ctx, `SELECT id, target FROM calls WHERE synthflow_call_id = ? AND synthflow_call_id <> '' ORDER BY started_at DESC LIMIT 1`, platformID)
 }
 
 // Unreported returns the id and target of the one finished call without a report that was dialled without being
 // prepared and had this external id. They are empty if there is none, or more than one.
-func (s *Store) Unreported(ctx context.Context, externalID string) (id, target string, err error) {
+func (r *Reader) Unreported(ctx context.Context, externalID string) (id, target string, err error) {
 	const query = `SELECT min(id), min(target), count(*) FROM calls WHERE external_id = ? AND external_id <> '' AND synthflow_call_id = ''
 		AND NOT EXISTS (SELECT 1 FROM reports WHERE reports.id = calls.id)`
 	var found, of sql.NullString
 	n := 0
-	if err := s.ready(ctx); err != nil {
+	if err := r.ready(ctx); err != nil {
 		return "", "", fmt.Errorf("call with the external id %s: %w", externalID, err)
 	}
-	if err := s.Reader.pool().QueryRowContext(ctx, query, externalID).Scan(&found, &of, &n); err != nil {
+	if err := r.pool().QueryRowContext(ctx, query, externalID).Scan(&found, &of, &n); err != nil {
 		return "", "", fmt.Errorf("call with the external id %s: %w", externalID, err)
 	}
 	if n != 1 {
@@ -82,16 +82,16 @@ func (s *Store) Unreported(ctx context.Context, externalID string) (id, target s
 
 // Dialled returns the id and target of the finished call that was dialled with this Call-ID. They are empty if there
 // is none.
-func (s *Store) Dialled(ctx context.Context, targetSIPCallID string) (id, target string, err error) {
-	return s.oneCall(ctx, `SELECT id, target FROM calls WHERE target_sip_call_id = ? AND target_sip_call_id <> '' LIMIT 1`, targetSIPCallID)
+func (r *Reader) Dialled(ctx context.Context, targetSIPCallID string) (id, target string, err error) {
+	return r.oneCall(ctx, `SELECT id, target FROM calls WHERE target_sip_call_id = ? AND target_sip_call_id <> '' LIMIT 1`, targetSIPCallID)
 }
 
 // oneCall returns the id and target of the call that a query finds.
-func (s *Store) oneCall(ctx context.Context, query, by string) (id, target string, err error) {
-	if err := s.ready(ctx); err != nil {
+func (r *Reader) oneCall(ctx context.Context, query, by string) (id, target string, err error) {
+	if err := r.ready(ctx); err != nil {
 		return "", "", fmt.Errorf("call %s: %w", by, err)
 	}
-	err = s.Reader.pool().QueryRowContext(ctx, query, by).Scan(&id, &target)
+	err = r.pool().QueryRowContext(ctx, query, by).Scan(&id, &target)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", "", nil
 	}

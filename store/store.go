@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,26 +17,19 @@ import (
 type Store struct {
 	*Reader // by connections of its own; constant after Open, as what follows
 
-	path        string
 	key         [32]byte
 	interrupted []string // ids of calls
 	recovered   int
 	left        []record.Left
-	lock        *os.File    // owned by the writer, as what follows
-	held        []*os.File  // files of the database that must stay open, see hold
-	file, wal   os.FileInfo // which file it is, and its log
-	db          *sql.DB     // nil: it is not open yet
-	lost        error       // what could not be read of earlier processes; nil: nothing, or it was told
+	database            // owned by the writer, as what follows
+	db          *sql.DB // nil: it is not open yet
+	lost        error   // what could not be read of earlier processes; nil: nothing, or it was told
 	queue       *queue
 	journal     *journal
 	done        chan struct{} // closed when the writer has ended
 
-	bound bindings
-
-	consumers []string // of the outbox; owned by the writer
-
-	filledLock sync.Mutex
-	filled     chan struct{} // closed and replaced when the outbox got items
+	bindings
+	outbox
 
 	// Atomic, written by the writer.
 	writing work
@@ -77,10 +69,12 @@ func open(ctx context.Context, path string, limit int, consumers []string) (*Sto
 }
 
 func newStore(path string, lock *os.File, limit int, consumers []string) *Store {
-	return &Store{
-		path: path, lock: lock, queue: newQueue(limit), done: make(chan struct{}),
-		consumers: slices.Clone(consumers), filled: make(chan struct{}),
+	s := &Store{
+		database: database{path: path, lock: lock}, queue: newQueue(limit), done: make(chan struct{}),
+		outbox: outbox{consumers: slices.Clone(consumers), filled: make(chan struct{})},
 	}
+	s.bindings = bindings{store: s}
+	return s
 }
 
 func openLocked(ctx context.Context, path string, limit int, consumers []string, lock *os.File, taken bool) (_ *Store, err error) {

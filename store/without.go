@@ -115,7 +115,7 @@ func (s *Store) leaveInterrupted(now time.Time) error {
 			return err
 		}
 	}
-	s.takeOwed(seal, states, map[string]lastState{})
+	s.left = append(s.left, owed(seal, states, map[string]lastState{})...)
 	s.takeBound(seal, states, map[string]lastState{})
 	if len(states) == 0 {
 		s.journal = openJournal(s.path, seal)
@@ -179,54 +179,54 @@ func (s *Store) attached(ctx context.Context, db *sql.DB) error {
 }
 
 // lockAgain sees that the lock is that of the database's name. On a disk that is read-only, it may be the database itself.
-func (s *Store) lockAgain() error {
-	if s.lock.Name() != s.path {
-		lock, err := s.relock()
-		if err == nil && lock != s.lock {
-			_ = s.lock.Close()
-			s.lock = lock
+func (d *database) lockAgain() error {
+	if d.lock.Name() != d.path {
+		lock, err := d.relock()
+		if err == nil && lock != d.lock {
+			_ = d.lock.Close()
+			d.lock = lock
 		}
 		return err
 	}
-	f, err := openLock(s.path)
-	lock, err := holdLock(s.path, f, err)
+	f, err := openLock(d.path)
+	lock, err := holdLock(d.path, f, err)
 	if err != nil {
 		return err
 	}
-	_ = unix.Flock(int(s.lock.Fd()), unix.LOCK_UN) // the other one holds
-	s.held, s.lock = append(s.held, s.lock), lock
+	_ = unix.Flock(int(d.lock.Fd()), unix.LOCK_UN) // the other one holds
+	d.held, d.lock = append(d.held, d.lock), lock
 	return nil
 }
 
 // isDamaged is isDamagedFile beside readers.
-func (s *Store) isDamaged(ctx context.Context, why error) bool {
-	f, err := s.hold()
-	return err == nil && isDamagedAt(ctx, s.path, f, why)
+func (d *database) isDamaged(ctx context.Context, why error) bool {
+	f, err := d.hold()
+	return err == nil && isDamagedAt(ctx, d.path, f, why)
 }
 
 // hold opens the database beside SQLite's connections, and leaves it open. To close it would take the process all its POSIX locks
 // on that file (fcntl), of which SQLite would not know: another process then removes the log under this one.
-func (s *Store) hold() (*os.File, error) {
-	now, err := os.Stat(s.path)
+func (d *database) hold() (*os.File, error) {
+	now, err := os.Stat(d.path)
 	if err != nil {
 		return nil, err
 	}
-	for _, f := range s.held {
+	for _, f := range d.held {
 		if st, err := f.Stat(); err == nil && os.SameFile(st, now) {
 			return f, nil
 		}
 	}
-	f, err := os.Open(s.path)
+	f, err := os.Open(d.path)
 	if err == nil {
-		s.held = append(s.held, f)
+		d.held = append(d.held, f)
 	}
 	return f, err
 }
 
 // letGo closes what was held: nothing is read there any more, or only from a file that was set aside.
-func (s *Store) letGo() {
-	for _, f := range s.held {
+func (d *database) letGo() {
+	for _, f := range d.held {
 		_ = f.Close() // it was only read
 	}
-	s.held = nil
+	d.held = nil
 }
