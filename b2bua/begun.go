@@ -31,8 +31,8 @@ type begun struct {
 
 // beginsAgain is the call that an INVITE begins again; nil: none. It is the same INVITE as in the process before: its To tag alone could
 // be that of another one from the same address.
-func (s *Server) beginsAgain(req *sip.Request) *begun {
-	v, is := s.again.Load(message.TagOf(req.To().Params))
+func (su *successor) beginsAgain(req *sip.Request) *begun {
+	v, is := su.again.Load(message.TagOf(req.To().Params))
 	if !is {
 		return nil
 	}
@@ -45,9 +45,9 @@ func (s *Server) beginsAgain(req *sip.Request) *begun {
 
 // knownBefore is whose INVITE begins again; nil: that is to be found out. It was proven in the process before, with a nonce that is too
 // old by now.
-func (s *Server) knownBefore(req *sip.Request) (*peers.Snapshot, *peers.Trunk) {
-	if b := s.beginsAgain(req); b != nil {
-		p := s.admission.Peers.Load()
+func (su *successor) knownBefore(req *sip.Request) (*peers.Snapshot, *peers.Trunk) {
+	if b := su.beginsAgain(req); b != nil {
+		p := su.server.admission.Peers.Load()
 		if t, known := p.CallerNamed(b.noted.Trunk); known {
 			return p, t
 		}
@@ -56,47 +56,47 @@ func (s *Server) knownBefore(req *sip.Request) (*peers.Snapshot, *peers.Trunk) {
 }
 
 // enter takes a place for a call of the trunk. One that begins again has its own, whatever the limits.
-func (s *Server) enter(t *peers.Trunk, req *sip.Request) peers.Capacity {
-	if s.beginsAgain(req) != nil {
-		return s.admission.Reenter(t)
+func (su *successor) enter(t *peers.Trunk, req *sip.Request) peers.Capacity {
+	if su.beginsAgain(req) != nil {
+		return su.server.admission.Reenter(t)
 	}
-	return s.admission.Enter(t)
+	return su.server.admission.Enter(t)
 }
 
 // begins gives the id of a new call and when it came: as before where the process before was setting it up.
-func (s *Server) begins(req *sip.Request) (id string, at time.Time, before *begun) {
-	if before = s.beginsAgain(req); before != nil {
-		s.again.Delete(message.TagOf(req.To().Params))
+func (su *successor) begins(req *sip.Request) (id string, at time.Time, before *begun) {
+	if before = su.beginsAgain(req); before != nil {
+		su.again.Delete(message.TagOf(req.To().Params))
 		return before.record.ID, leg.TimeOf(before.noted.Started), before
 	}
 	return NewID(), time.Now(), nil
 }
 
 // toBegin takes up a call that is to begin again, with its media.
-func (s *Server) toBegin(h *Handed) (err error) {
+func (su *successor) toBegin(h *Handed) (err error) {
 	b := &begun{record: h.Record, invite: h.Again.Text}
-	if b.noted, err = s.decode(h.Noted); err != nil {
+	if b.noted, err = su.decode(h.Noted); err != nil {
 		return err
 	}
 	if h.Sockets != nil && b.noted.Media != nil {
-		b.media, err = s.relay.Resume(media.SessionConfig{Sockets: h.Sockets, OnEvent: func(e media.Event) {
-			if l := s.registry.leg(h.Tag); l != nil {
+		b.media, err = su.server.relay.Resume(media.SessionConfig{Sockets: h.Sockets, OnEvent: func(e media.Event) {
+			if l := su.server.registry.leg(h.Tag); l != nil {
 				l.call.onMedia(e)
 			}
 		}}, *b.noted.Media)
 	}
 	if err == nil {
-		s.again.Store(h.Tag, b)
+		su.again.Store(h.Tag, b)
 	}
 	return err
 }
 
 // notBegun ends the media of a call that does not begin again, and writes its record: it is refused.
-func (s *Server) notBegun(b *begun) {
+func (su *successor) notBegun(b *begun) {
 	if b.media != nil {
 		b.media.Close()
 	}
-	s.keepInterrupted(&record.Left{Interrupted: b.record.Interrupted(time.Now())})
+	su.keepInterrupted(&record.Left{Interrupted: b.record.Interrupted(time.Now())})
 }
 
 // goOn has a call that begins again know what its caller was told: the waiting time counts on, the leg's answers follow those
@@ -145,9 +145,9 @@ func (c *Call) toldBefore() phase {
 
 // Begun ends the calls that the process before was setting up, and that have not begun again. The stack serves.
 func (s *Server) Begun() {
-	s.again.Range(func(tag, v any) bool {
-		if _, is := s.again.LoadAndDelete(tag); is {
-			s.notBegun(v.(*begun))
+	s.successor.again.Range(func(tag, v any) bool {
+		if _, is := s.successor.again.LoadAndDelete(tag); is {
+			s.successor.notBegun(v.(*begun))
 		}
 		return true
 	})

@@ -16,6 +16,7 @@ import (
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/reach"
 	"flowbridge/b2bua/sdp"
+	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/store/record"
@@ -91,7 +92,7 @@ func (c *Call) notePrepared(f ready) (first bool) {
 // dial makes leg B and sends its INVITE.
 func (c *Call) dial(f ready) (cause.Cause, error) {
 	a := c.attempts.current
-	local, err := c.server.localToward(f)
+	local, err := localToward(c.server.stack, f)
 	if err != nil {
 		return cause.TargetUnreachable, err
 	}
@@ -161,11 +162,11 @@ func (c *Call) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*leg.Le
 }
 
 // localToward is our own address toward the target of an attempt.
-func (s *Server) localToward(f ready) (leg.Local, error) {
+func localToward(stack *transport.Stack, f ready) (leg.Local, error) {
 	if f.Flow != nil {
-		return s.stack.LocalOver(f.Flow)
+		return stack.LocalOver(f.Flow)
 	}
-	return s.stack.LocalFor(config.TransportUDP, f.Dest.Addr())
+	return stack.LocalFor(config.TransportUDP, f.Dest.Addr())
 }
 
 // errWantsTCP means that an INVITE is over the target's UDP budget and is to go

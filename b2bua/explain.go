@@ -32,7 +32,7 @@ func Explain(cfg *config.Config, preparers map[string]peers.Preparer, q report.Q
 	if q.At.IsZero() {
 		q.At = time.Now()
 	}
-	from, err := q.Caller(cfg, s.admission.Peers.Load(), s.Listeners())
+	from, err := q.Caller(cfg, s.admission.Peers.Load(), s.stack.Listeners())
 	if err != nil {
 		return report.Explanation{}, err
 	}

@@ -258,17 +258,17 @@ func (c *Call) handOverLegs() (*Handed, error) {
 }
 
 // replace takes up what another process has handed over. An error means that the other one has to go on.
-func (s *Server) replace(before Predecessor) error {
-	if err := s.stack.Freeze(s.ctx, nil); err != nil {
+func (su *successor) replace(before Predecessor) error {
+	if err := su.server.stack.Freeze(su.server.ctx, nil); err != nil {
 		return err
 	}
-	if err := before.Restore(s.stack); err != nil {
+	if err := before.Restore(su.server.stack); err != nil {
 		return err
 	}
 	all := before.Calls()
-	s.stack.HoldFirst(invitesOf(all))
+	su.server.stack.HoldFirst(invitesOf(all))
 	return parallel.Do(len(all), func(i int) error {
-		if err := s.safely(func() error { return s.takeOver(all[i]) }); err != nil {
+		if err := su.server.safely(func() error { return su.takeOver(all[i]) }); err != nil {
 			return fmt.Errorf("call %s: %w", all[i].Record.ID, err)
 		}
 		return nil
@@ -286,28 +286,28 @@ func invitesOf(all []Handed) (invites []transport.HeldState) {
 	return invites
 }
 
-func (s *Server) takeOver(h Handed) error {
-	k, err := s.decode(h.State)
+func (su *successor) takeOver(h Handed) error {
+	k, err := su.decode(h.State)
 	if err != nil {
 		return err
 	}
 	k.Handed = true
-	if h.Again != nil && !s.stack.Knows(h.Again) || slices.ContainsFunc(k.Legs, func(l kept.Leg) bool { return !s.stack.Bound(l.State.At()) }) {
+	if h.Again != nil && !su.server.stack.Knows(h.Again) || slices.ContainsFunc(k.Legs, func(l kept.Leg) bool { return !su.server.stack.Bound(l.State.At()) }) {
 		return errGoneSocket
 	}
 	if h.Noted != nil { // a kill before it has begun again leaves it to the next process
-		if err = s.toBegin(&h); err != nil {
+		if err = su.toBegin(&h); err != nil {
 			return err
 		}
-		s.sink.Journal(h.Record, h.Noted)
+		su.server.sink.Journal(h.Record, h.Noted)
 		h.Record = record.Record{ID: NewID()} // of the legs to targets
 		k.ID = h.Record.ID
 	}
 	l := &record.Left{Record: h.Record, State: h.State, Owed: h.Owed}
 	if h.Owed {
-		return s.finishLeft(k, l)
+		return su.finishLeft(k, l)
 	}
-	return s.goOn(k, l, h.Sockets)
+	return su.goOn(k, l, h.Sockets)
 }
 
 // handed is the first turn of a call that another process has handed over.

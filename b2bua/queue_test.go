@@ -97,10 +97,10 @@ func TestQueue(t *testing.T) {
 		if got := w.waiting(); got != "0002 0003" {
 			t.Errorf("waiting: %s", got)
 		}
-		if got := fmt.Sprint(w.server.Waiting()); got != "[{routes[0] 2 2} {routes[1] 0 20}]" {
+		if got := fmt.Sprint(w.server.admission.Waiting()); got != "[{routes[0] 2 2} {routes[1] 0 20}]" {
 			t.Errorf("queues: %s", got)
 		}
-		if open := w.server.Open(); open.Setups != 0 {
+		if open := w.server.admission.Open(); open.Setups != 0 {
 			t.Errorf("%d calls in set-up: those that wait do no harm", open.Setups)
 		}
 		full := w.calls("+15075780004")
@@ -210,7 +210,7 @@ func TestQueuePanic(t *testing.T) {
 		for range 3 {
 			w.record()
 		}
-		if open := w.server.Open(); open.Targets["agent"] != 0 || open.Setups != 0 {
+		if open := w.server.admission.Open(); open.Targets["agent"] != 0 || open.Setups != 0 {
 			t.Errorf("left: %+v", open)
 		}
 		w.panics = 1

@@ -21,7 +21,7 @@ import (
 // Request takes every well-formed request that is not a retransmission, nor a CANCEL.
 func (s front) Request(req *sip.Request, tx *transaction.Server) {
 	switch {
-	case req.Method == sip.INVITE && s.isNew(req):
+	case req.Method == sip.INVITE && isNew(s.mint, req):
 		s.onInvite(req, tx)
 	case message.TagOf(req.To().Params) != "":
 		s.onInDialog(req, tx)
@@ -39,8 +39,8 @@ func (s front) Request(req *sip.Request, tx *transaction.Server) {
 }
 
 // isNew says whether an INVITE has no To tag but the one that the transport gave it.
-func (s *Server) isNew(req *sip.Request) bool {
-	tag := s.mint.TagOfInvite(req)
+func isNew(mint *message.Minter, req *sip.Request) bool {
+	tag := mint.TagOfInvite(req)
 	return message.TagOf(req.To().Params) == string(tag[:])
 }
 
@@ -129,7 +129,7 @@ func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 		tx.Terminate()
 		return
 	}
-	p, t := s.knownBefore(req)
+	p, t := s.successor.knownBefore(req)
 	if t == nil {
 		p, t = s.identify(req, tx)
 	}
@@ -139,7 +139,7 @@ func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 	if l := s.registry.mergedWith(t.MergeKey(req)); l != nil && l.branch == message.BranchOf(req) {
 		tx.Terminate() // a retransmission from another address of its sender
 		return
-	} else if l != nil || s.looped(req) {
+	} else if l != nil || looped(s.mint, req) {
 		s.replyOnce(req, tx, 482)
 		return
 	}
@@ -154,7 +154,7 @@ func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 		s.replyOnce(req, tx, 500)
 		return
 	}
-	if why := s.enter(t, req); why != peers.CapacityFree {
+	if why := s.successor.enter(t, req); why != peers.CapacityFree {
 		s.noteFull(why, source)
 		s.stack.NoteRefusal(message.TagOf(req.To().Params))
 		s.replyOnce(req, tx, 503, leg.RetryAfter())
@@ -187,7 +187,7 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 			s.admission.Leave(t, true)
 		}
 	}()
-	id, at, before := s.begins(req)
+	id, at, before := s.successor.begins(req)
 	c := s.newCall(id, at, req, p, t, source)
 	leg := leg.NewUAS(s.legOptions(media.SideA, local, t.Options(p)), req, source)
 	flow := s.stack.StreamOf(req)
@@ -201,7 +201,7 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 	if !s.registry.addCall(c, c.a) {
 		c.ladder.Discard()
 		if before != nil {
-			s.notBegun(before)
+			s.successor.notBegun(before)
 		}
 		c.a.wire.Close()
 		s.stack.Reply(req, tx, 482, message.StatusText(482)) // merged with one that came at the same moment
@@ -335,13 +335,13 @@ func (s front) Panicked(where string, value any) { s.panicked(s.log.Error(), whe
 // looped says whether a request has passed this server before: one of its Vias has the
 // branch of a leg with its From tag, which proxies keep (RFC 3261 sections 16.3, item 4,
 // and 16.6).
-func (s *Server) looped(req *sip.Request) bool {
+func looped(mint *message.Minter, req *sip.Request) bool {
 	return slices.ContainsFunc(req.GetHeaders("via"), func(h sip.Header) bool {
 		via, ok := h.(*sip.ViaHeader)
 		if !ok {
 			return false
 		}
 		branch, _ := via.Params.Get("branch")
-		return s.mint.OwnsBranch([]byte(branch), []byte(message.TagOf(req.From().Params)))
+		return mint.OwnsBranch([]byte(branch), []byte(message.TagOf(req.From().Params)))
 	})
 }

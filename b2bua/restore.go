@@ -33,13 +33,13 @@ var (
 
 // restore takes up the calls of a killed process. Nothing is read from the sockets yet, and no call has a turn: its audio comes
 // first, and that of all others. SRTP begins with the turn, because its numbers are on file first.
-func (s *Server) restore(all []record.Left) {
-	if len(all) == 0 || s.stack.Freeze(s.ctx, nil) != nil {
+func (su *successor) restore(all []record.Left) {
+	if len(all) == 0 || su.server.stack.Freeze(su.server.ctx, nil) != nil {
 		return // the server ends
 	}
 	on := make([]int, len(all)) // 1: the call goes on
 	_ = parallel.Do(len(all), func(i int) error {
-		if s.restoreCall(&all[i]) {
+		if su.restoreCall(&all[i]) {
 			on[i] = 1
 		}
 		return nil
@@ -52,42 +52,42 @@ func (s *Server) restore(all []record.Left) {
 	if calls == 0 {
 		text = "no call of a killed process goes on"
 	}
-	s.log.Info().Int("calls", calls).Int("of", len(all)).Msg(text)
+	su.server.log.Info().Int("calls", calls).Int("of", len(all)).Msg(text)
 }
 
 // restoreCall takes up one call, and says whether it goes on.
-func (s *Server) restoreCall(l *record.Left) (on bool) {
-	k, err := s.decode(l.State)
+func (su *successor) restoreCall(l *record.Left) (on bool) {
+	k, err := su.decode(l.State)
 	if err == nil && k.Refused != nil {
-		s.stack.RefuseAgain(k.Refused, func() { s.sink.Owe(k.ID, nil) })
+		su.server.stack.RefuseAgain(k.Refused, func() { su.server.sink.Owe(k.ID, nil) })
 		return false
 	}
 	if err == nil && k.Ended != "" && !l.Owed { // its recordings were being finished
 		l.Interrupted = l.Record
 		l.Interrupted.Killed()
-		s.keepInterrupted(l)
+		su.keepInterrupted(l)
 		return false
 	}
 	if err == nil {
-		err = s.safely(func() error { return s.goOn(k, l, nil) })
+		err = su.server.safely(func() error { return su.goOn(k, l, nil) })
 	}
 	if err == nil {
 		return true
 	}
 	if !errors.Is(err, errUnanswered) && !l.Owed {
-		s.log.Warn().Err(err).Str("call", l.Record.ID).Msg("call of a killed process can't go on")
+		su.server.log.Warn().Err(err).Str("call", l.Record.ID).Msg("call of a killed process can't go on")
 	}
-	if k == nil || s.safely(func() error { return s.finishLeft(k, l) }) != nil {
-		s.keepInterrupted(l)
+	if k == nil || su.server.safely(func() error { return su.finishLeft(k, l) }) != nil {
+		su.keepInterrupted(l)
 	}
 	return false
 }
 
 // decode reads a state, with its times as the wall clock goes now.
-func (s *Server) decode(state []byte) (*kept.Call, error) {
+func (su *successor) decode(state []byte) (*kept.Call, error) {
 	k, err := kept.Decode(state)
 	if err == nil {
-		k.Rebase(leg.Instant(time.Now()), s.machine)
+		k.Rebase(leg.Instant(time.Now()), su.server.machine)
 	}
 	return k, err
 }
@@ -104,19 +104,19 @@ func (s *Server) safely(do func() error) (err error) {
 }
 
 // goOn takes up a call that was answered.
-func (s *Server) goOn(k *kept.Call, l *record.Left, sockets *media.Sockets) (err error) {
+func (su *successor) goOn(k *kept.Call, l *record.Left, sockets *media.Sockets) (err error) {
 	if k.Answered == 0 || k.Ended != "" {
 		return errUnanswered
 	}
-	p := s.admission.Peers.Load()
+	p := su.server.admission.Peers.Load()
 	t, known := p.CallerNamed(k.Trunk)
 	if !known || k.Bridge == nil || k.Media == nil {
 		return errGoneTrunk
 	}
-	if up, boot := s.machine(); boot != 0 && !l.Alive.IsZero() {
+	if up, boot := su.server.machine(); boot != 0 && !l.Alive.IsZero() {
 		k.Media.Died = up - time.Since(l.Alive)
 	}
-	v, err := s.newReviving(k, t, p)
+	v, err := su.newReviving(k, t, p)
 	if err != nil {
 		return err
 	}
@@ -132,16 +132,16 @@ func (s *Server) goOn(k *kept.Call, l *record.Left, sockets *media.Sockets) (err
 	if !v.bridge.placed {
 		callee = nil
 	}
-	s.admission.Resume(t, partiesOf(&v.vars), callee, v.bridge.parties)
-	s.resume(v.Call, true)
+	su.server.admission.Resume(t, partiesOf(&v.vars), callee, v.bridge.parties)
+	su.resume(v.Call, true)
 	return nil
 }
 
 // finishLeft tells the legs of a call that does not go on, and writes its record.
-func (s *Server) finishLeft(k *kept.Call, l *record.Left) error {
-	p := s.admission.Peers.Load()
+func (su *successor) finishLeft(k *kept.Call, l *record.Left) error {
+	p := su.server.admission.Peers.Load()
 	t, _ := p.CallerNamed(k.Trunk)
-	v, err := s.newReviving(k, t, p)
+	v, err := su.newReviving(k, t, p)
 	if err != nil {
 		return err
 	}
@@ -157,9 +157,9 @@ func (s *Server) finishLeft(k *kept.Call, l *record.Left) error {
 	}
 	v.owe(v.oweOnly)
 	if !l.Owed || len(v.legs) == 0 {
-		s.keepInterrupted(l)
+		su.keepInterrupted(l)
 	}
-	s.resume(v.Call, false)
+	su.resume(v.Call, false)
 	return nil
 }
 
@@ -176,9 +176,9 @@ func (v *reviving) closeAttempt(r *record.Record) {
 }
 
 // resume begins the turns of a call that was taken up.
-func (s *Server) resume(c *Call, live bool) {
-	s.registry.resume(c, live)
-	s.calls.Add(1)
+func (su *successor) resume(c *Call, live bool) {
+	su.server.registry.resume(c, live)
+	su.server.calls.Add(1)
 	c.mailbox.Begin()
 }
 
@@ -194,24 +194,24 @@ func (c *Call) closing() phase {
 }
 
 // keepInterrupted writes the record of a call that does not go on.
-func (s *Server) keepInterrupted(l *record.Left) {
+func (su *successor) keepInterrupted(l *record.Left) {
 	if l.Owed {
-		s.sink.Owe(l.Record.ID, nil)
+		su.server.sink.Owe(l.Record.ID, nil)
 		return
 	}
 	r := l.Interrupted
 	if r.Disposition == record.DispositionInterrupted { // else its own process has logged it
-		logEnded(s.log.Warn().Str("call", r.ID).Str("trunk", r.Trunk), &r)
+		logEnded(su.server.log.Warn().Str("call", r.ID).Str("trunk", r.Trunk), &r)
 	}
-	if s.archive != nil {
-		r.SettleRecordings(s.archive.Finished)
+	if su.server.archive != nil {
+		r.SettleRecordings(su.server.archive.Finished)
 	}
-	s.unwritten.Add(1)
-	s.sink.Keep(s.ctx, &r, nil, func(err error) {
-		if err != nil && s.ctx.Err() == nil {
-			s.log.Error().Err(err).Str("call", r.ID).Msg("record not written")
+	su.server.unwritten.Add(1)
+	su.server.sink.Keep(su.server.ctx, &r, nil, func(err error) {
+		if err != nil && su.server.ctx.Err() == nil {
+			su.server.log.Error().Err(err).Str("call", r.ID).Msg("record not written")
 		}
-		s.unwritten.Add(-1)
+		su.server.unwritten.Add(-1)
 	})
 }
 
@@ -225,14 +225,14 @@ type reviving struct {
 }
 
 // newReviving makes the call of a state, with its legs.
-func (s *Server) newReviving(k *kept.Call, t *peers.Trunk, p *peers.Snapshot) (reviving, error) {
+func (su *successor) newReviving(k *kept.Call, t *peers.Trunk, p *peers.Snapshot) (reviving, error) {
 	req := message.HeaderText(k.Invite).Request()
 	source := k.Source.AddrPort
 	if req.From() == nil || req.To() == nil || req.CallID() == nil || req.CSeq() == nil || req.Via() == nil {
 		return reviving{}, errNoLeg
 	}
 	req.SetSource(source.String())
-	v := reviving{k: k, invite: req, Call: s.newCall(k.ID, leg.TimeOf(k.Started), req, p, t, source)}
+	v := reviving{k: k, invite: req, Call: su.server.newCall(k.ID, leg.TimeOf(k.Started), req, p, t, source)}
 	v.ladder.GoOn(k.Ladder)
 	if k.Settled {
 		v.caller = message.HeaderText(k.Invite)

@@ -112,13 +112,20 @@ type Server struct {
 	registrar   *registrar.Registrar  // those of others
 	verifier    *stir.Verifier        // of callers
 	interrupted []func()              // begin again what HandOver has ended; owned by who calls it
-	again       sync.Map              // *begun of calls that the process before was setting up, by the tag of the caller's leg
+	successor   successor
 	machine     func() (uptime time.Duration, boot uint64)
 	unwritten   atomic.Int64 // records that the sink has not taken yet
 
 	ctx    context.Context
 	cancel context.CancelFunc
 	calls  sync.WaitGroup // calls, legs of calls included, and goroutines for them
+}
+
+// successor takes up the calls of another process for its server: of one that was killed (restore), of one that this process replaces
+// (replace), and those that the other one was setting up, which begin again with their INVITE (begins).
+type successor struct {
+	server *Server
+	again  sync.Map // *begun, by the tag of the caller's leg
 }
 
 // strayRate is how many stray responses a second are answered. Normally there are
@@ -132,9 +139,9 @@ func NewServer(o Options) (*Server, error) {
 		return nil, err
 	}
 	if o.Before != nil {
-		return s, s.replace(o.Before)
+		return s, s.successor.replace(o.Before)
 	}
-	s.restore(o.Left)
+	s.successor.restore(o.Left)
 	s.Serve()
 	return s, nil
 }
@@ -161,6 +168,7 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 		machine:    o.Machine,
 		strays:     rate.NewLimiter(strayRate, strayRate),
 	}
+	s.successor.server = s
 	if s.machine == nil {
 		s.machine = func() (time.Duration, uint64) { return 0, 0 }
 	}
@@ -227,24 +235,8 @@ func (s *Server) Reload(cfg *config.Config, preparers map[string]peers.Preparer)
 	s.clients.Use(cfg.Trunks)
 }
 
-// Listeners are the addresses that SIP is received on: UDP first, otherwise in
-// configuration order.
-func (s *Server) Listeners() []config.Listener { return s.stack.Listeners() }
-
 // Rejected counts the messages that were refused early.
 func (s *Server) Rejected() *transport.Rejections { return s.stack.Rejections() }
-
-// Messages counts the SIP messages.
-func (s *Server) Messages() *transport.Messages { return s.stack.Messages() }
-
-// Open counts the open calls by trunk and target.
-func (s *Server) Open() peers.Open { return s.admission.Open() }
-
-// Waiting are the calls that wait in the queues of routes.
-func (s *Server) Waiting() []peers.Waiting { return s.admission.Waiting() }
-
-// Circuits are the circuits of targets and of their APIs.
-func (s *Server) Circuits() []peers.CircuitStatus { return s.admission.Circuits() }
 
 // Panics counts the panics that were recovered.
 func (s *Server) Panics() uint64 { return s.panics.Load() }
@@ -299,7 +291,7 @@ func (s *Server) HangupAll() {
 // WaitIdle returns when no call is live and every record is written, or with
 // the context's error. Legs may still owe their peers something.
 func (s *Server) WaitIdle(ctx context.Context) error {
-	return s.wait(ctx, func() bool {
+	return wait(ctx, func() bool {
 		calls, _ := s.registry.counts()
 		return calls == 0
 	})
@@ -308,10 +300,10 @@ func (s *Server) WaitIdle(ctx context.Context) error {
 // WaitLegs returns when no leg is left either: every BYE is answered, every
 // cancelled INVITE over, and every registration removed. A dead peer delays that by 32 s.
 func (s *Server) WaitLegs(ctx context.Context) error {
-	return s.wait(ctx, func() bool { return s.Idle() && s.clients.Left() })
+	return wait(ctx, func() bool { return s.Idle() && s.clients.Left() })
 }
 
-func (s *Server) wait(ctx context.Context, done func() bool) error {
+func wait(ctx context.Context, done func() bool) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {

@@ -39,7 +39,7 @@ func (f *figures) addresses(target string) []live.Address {
 // circuits are the circuits by target.
 func (f *figures) circuits() map[string][]live.Circuit {
 	all := map[string][]live.Circuit{}
-	for _, s := range f.node.server.Circuits() {
+	for _, s := range f.node.admission.Circuits() {
 		c := live.Circuit{
 			Of: live.CircuitSIP, State: s.State.String(), Since: record.TimeOf(s.Since), RetryAt: record.TimeOf(s.RetryAt), Opened: s.Opened, Refused: s.Refused, Ping: s.Probe,
 		}

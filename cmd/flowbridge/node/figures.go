@@ -30,7 +30,7 @@ func (f *figures) ofNode() live.Node {
 
 // peers are the targets, and the trunks that can be called.
 func (f *figures) peers() []live.Peer {
-	cfg, open, circuits := f.node.config(), f.node.server.Open(), f.circuits()
+	cfg, open, circuits := f.node.config(), f.node.admission.Open(), f.circuits()
 	var all []live.Peer
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]

@@ -66,7 +66,7 @@ func (f *figures) gauges() telemetry.Gauges {
 		_, _, until := f.node.out.Level()
 		g.LogLevelChanged = !until.IsZero()
 	}
-	f.node.server.Messages().Each(func(received bool, method string, status int, count uint64) {
+	f.node.server.Stack().Messages().Each(func(received bool, method string, status int, count uint64) {
 		g.SIP = append(g.SIP, telemetry.SIPCount{Received: received, Method: method, Status: status, N: count})
 	})
 	t := f.node.engine.Totals()
@@ -77,7 +77,7 @@ func (f *figures) gauges() telemetry.Gauges {
 
 // trunks are the trunks with their open calls.
 func (f *figures) trunks() []live.Peer {
-	cfg, open := f.node.config(), f.node.server.Open()
+	cfg, open := f.node.config(), f.node.admission.Open()
 	all := make([]live.Peer, len(cfg.Trunks))
 	for i := range cfg.Trunks {
 		t := &cfg.Trunks[i]

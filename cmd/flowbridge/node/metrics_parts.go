@@ -88,7 +88,7 @@ func (f *figures) partGauges() (all []telemetry.Gauge) {
 	all = append(all,
 		telemetry.Gauge{Name: "store_set_aside", Help: "Whether this process has set a damaged database aside, and begun a new one.", Value: oneIf(f.node.store.SetAside() != "")},
 		telemetry.Gauge{Name: "store_unreadable_records", Help: "Records of the database that could not be read, and were left out of lists; 1000 at most.", Value: float64(len(f.node.store.Unreadable()))})
-	for _, q := range f.node.server.Waiting() {
+	for _, q := range f.node.admission.Waiting() {
 		label := []string{"route", q.Route}
 		all = append(all,
 			telemetry.Gauge{Name: "queue_calls", Help: "Callers that wait for a place at a target of a route.", Labels: label, Value: float64(q.Calls)},

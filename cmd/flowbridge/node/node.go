@@ -411,7 +411,7 @@ func (n *Node) config() *config.Config { return n.inForce.Load().cfg }
 func (n *Node) APIAddr() net.Addr { return n.apiAt }
 
 // SIPAddr is the first address that SIP listens on.
-func (n *Node) SIPAddr() netip.AddrPort { return n.server.Listeners()[0].AddrPort }
+func (n *Node) SIPAddr() netip.AddrPort { return n.server.Stack().Listeners()[0].AddrPort }
 
 // WaitIdle waits until no call is left.
 func (n *Node) WaitIdle(ctx context.Context) error { return n.server.WaitIdle(ctx) }

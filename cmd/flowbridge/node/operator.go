@@ -48,7 +48,7 @@ func Serve(ctx context.Context, cfg *config.Config, file string, out *Log, befor
 		return before.Refuse(err)
 	}
 	o.begin(n)
-	for _, l := range n.server.Listeners() {
+	for _, l := range n.server.Stack().Listeners() {
 		log.Info().Str("listen", l.String()).Msg("sip listening")
 	}
 	log.Info().Stringer("listen", n.apiAt).Msg("admin API listening")
