@@ -282,7 +282,7 @@ func (c *Call) detachTarget(a *attempt) {
 	}
 	c.unplug()
 	c.agreement.Description[media.SideB], c.agreement.SentTo[media.SideB], c.sounds.voices[media.SideB] = nil, nil, nil
-	c.updateSounds()
+	c.sounds.update()
 }
 
 // judge tells the target's circuit how the attempt went.

@@ -139,7 +139,7 @@ func (c *Call) toldBefore() phase {
 	c.sendRinging(leg.Progress{Code: 183, Reason: message.StatusText(183)}, c.agreement.Answer)
 	next := c.nextAttempt() // which may have the caller wait, with another sound
 	c.sounds.ringing = c.sounds.ringing || c.told.sound
-	c.updateSounds()
+	c.sounds.update()
 	return next
 }
 

@@ -112,6 +112,7 @@ func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peer
 		id: id, server: s, peers: p, trunk: t, invite: req, source: source,
 		now: (*Call).admitted, times: times{started: started},
 	}
+	c.sounds.call, c.recordings.call, c.masking.call = c, c, c
 	c.mailbox.Open(c.run, s.stack.Turns())
 	c.trace = outbound.TraceOf(c.id, req, t.Caller.Trusted, &s.cfg.Telemetry.OTLP)
 	c.log, c.peerLog = callLog{call: c}, callLog{call: c, bounded: true}
@@ -143,7 +144,7 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	c.recordings.beepAt, c.hearing.at = time.Time{}, time.Time{}
 	c.transfer, c.exchange, c.relays.open = nil, nil, nil
 	now := time.Now()
-	c.stopRecording()
+	c.recordings.stop()
 	var counted record.Media
 	if c.media.session != nil {
 		last := c.media.session.Close()

@@ -95,7 +95,7 @@ func (c *Call) eventInBridge(e event) {
 	case keyed:
 		c.onKeyed(e)
 	case played:
-		c.onPlayed(e)
+		c.sounds.onPlayed(e)
 	case called: // it has had its place for long
 	case verified, lags: // before there was a bridge
 	case latched:

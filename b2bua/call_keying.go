@@ -142,6 +142,6 @@ func (c *Call) goneInTry(from *legOnWire, f leg.Gone) {
 		return
 	}
 	c.transfer.waiting, c.transfer.left = nil, true
-	c.updateSounds()
+	c.sounds.update()
 	c.server.vacate(c.bridge)
 }

@@ -117,7 +117,7 @@ func (c *Call) input(l *legOnWire, in leg.Input) {
 		c.step(l, in)
 		return
 	}
-	c.noteMasked(l, req.Req)
+	c.masking.note(l, req.Req)
 	c.mailbox.queue(l, l.sequence.Take(time.Now(), req))
 }
 
@@ -225,7 +225,7 @@ func (c *Call) onTimer(now time.Time) {
 		c.mailbox.happened(expired{Cause: cause.MaxDuration})
 	}
 	if due(c.recordings.beepAt) {
-		c.beep(now)
+		c.recordings.beep(now)
 	}
 	if due(c.exchangeDeadline()) {
 		c.exchangeExpired()
@@ -278,7 +278,7 @@ func (c *Call) leave() {
 		c.drop(l)
 	}
 	c.media.secured = [2]secured{}
-	c.stopRecording()
+	c.recordings.stop()
 	c.ladder.Close()
 	c.agreement, c.exchange = agreement.Agreement{}, nil
 	c.invite, c.notes.invite, c.caller, c.vars.HeaderFunc = nil, "", "", nil // not needed while the record waits to be written

@@ -133,7 +133,7 @@ func (c *Call) setPeer(side media.Side, d *sdp.Description) {
 			c.media.session.SetPayloads(from, changes)
 		}
 	}
-	c.updateSounds()
+	c.sounds.update()
 }
 
 // confirm takes a request within a leg's dialog as an answer to what was sent to its

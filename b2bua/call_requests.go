@@ -52,7 +52,7 @@ func (c *Call) policy() *peers.Policy {
 // onAsked answers a request within the dialog, or passes it to the other side.
 func (c *Call) onAsked(from *legOnWire, req *sip.Request) {
 	switch {
-	case c.hidesKey(from, req):
+	case c.masking.hidesKey(from, req):
 		c.reply(from, req, 200)
 	case req.Method == sip.REFER:
 		c.onRefer(from, req)

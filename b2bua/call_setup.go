@@ -55,7 +55,7 @@ func (c *Call) routing() phase {
 	if c.route.Record == config.WantedOff {
 		c.ladder.Unrecorded()
 	}
-	c.maskIfWanted()
+	c.masking.setIfWanted()
 	c.trying(c.a)
 	c.times.setupUntil = time.Now().Add(c.route.SetupTimeout)
 	if p, ok := c.readOffer(); !ok {
@@ -78,7 +78,7 @@ func (c *Call) routing() phase {
 		return c.refuse(503, cause.NoPorts, leg.RetryAfter())
 	}
 	sounds := c.route.Ringing == config.RingingSessionProgress
-	if c.route.Ringing == config.RingingImmediate || (sounds && !c.soundRinging(targets)) {
+	if c.route.Ringing == config.RingingImmediate || (sounds && !c.sounds.ring(targets)) {
 		c.sendRinging(leg.Progress{Code: 180, Reason: message.StatusText(180)}, nil)
 	}
 	return c.nextAttempt()
@@ -291,11 +291,11 @@ func (c *Call) bridgeTo(f leg.Answered) phase {
 	c.media.session.Start()
 	c.listenForDigits()
 	c.times.answered = now
-	c.updateSounds()
+	c.sounds.update()
 	c.server.admission.Answered(c.trunk)
 	c.record.answeredAt = record.TimeOf(now)
 	c.record.setupMS = now.Sub(c.times.started).Milliseconds()
-	c.recordIfWanted()
+	c.recordings.startIfWanted()
 	c.listenToAgent()
 	c.noteAttempt(cause.None, 200)
 	c.ladder.Decide("target %s answers after %d ms with %s", c.bridge.target.Dial.Name, time.Since(c.bridge.started).Milliseconds(), c.agreement.CodecName)

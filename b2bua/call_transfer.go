@@ -325,7 +325,7 @@ func (c *Call) loseAgent() {
 	} else {
 		c.unplug()
 	}
-	c.updateSounds()
+	c.sounds.update()
 }
 
 // stopTransfer ends a transfer because the call ends.

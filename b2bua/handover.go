@@ -191,8 +191,8 @@ func (c *Call) handOver(ctx context.Context) (*Handed, error) {
 		}
 	}
 	c.handOverMedia(h, state)
-	if c.stopRecording(); state.Recording {
-		c.server.interrupted = append(c.server.interrupted, func() { c.recordAgain(&state.Call) })
+	if c.recordings.stop(); state.Recording {
+		c.server.interrupted = append(c.server.interrupted, func() { c.recordings.goOn(&state.Call) })
 	}
 	h.Record = c.cdr()
 	h.Record.Recordings = append(slices.Clip(c.recordings.past), settledRecordings(ctx, c.recordings.all)...)

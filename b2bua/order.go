@@ -99,7 +99,7 @@ func (c *Call) carryOut(o *order) {
 		return
 	case c.finished:
 	case o.play != nil:
-		err = c.orderedToPlay(*o.play)
+		err = c.sounds.order(*o.play)
 	default:
 		err = c.obey(o.what)
 	}
@@ -112,17 +112,17 @@ func (c *Call) carryOut(o *order) {
 func (c *Call) obey(what Order) error {
 	switch what {
 	case OrderRecord:
-		return c.orderedToRecord()
+		return c.recordings.orderStart()
 	case OrderStop:
-		return c.orderedToStop()
+		return c.recordings.orderStop()
 	case OrderPause:
-		return c.pauseRecording(true)
+		return c.recordings.pause(true)
 	case OrderResume:
-		return c.pauseRecording(false)
+		return c.recordings.pause(false)
 	case OrderMask:
-		return c.orderedToMask(true)
+		return c.masking.order(true)
 	case OrderUnmask:
-		return c.orderedToMask(false)
+		return c.masking.order(false)
 	case OrderHangup: // carryOut has it
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua/kept"
+	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/media/recording"
@@ -16,6 +17,7 @@ import (
 
 // recordings are those of a call, one at a time.
 type recordings struct {
+	call    *Call
 	current *recording.Recorder   // nil: none
 	all     []*recording.Recorder // past and current
 	past    []record.Recording    // of earlier processes
@@ -35,25 +37,25 @@ const (
 // Files that take longer are finished all the same.
 const recordingWait = 2 * time.Second
 
-func (c *Call) orderedToRecord() error {
+func (rs *recordings) orderStart() error {
 	switch {
-	case c.server.archive == nil:
+	case rs.call.server.archive == nil:
 		return &OrderError{"recordings are not configured", "write recording: {path: …} and restart"}
-	case c.route == nil || c.route.Record == config.WantedOff:
+	case rs.call.route == nil || rs.call.route.Record == config.WantedOff:
 		return &OrderError{"calls of this route are not recorded", "write record: on_demand for the route"}
-	case c.times.answered.IsZero():
+	case rs.call.times.answered.IsZero():
 		return &OrderError{"the call is not answered yet", "ask again when its phase is bridged"}
-	case c.recordings.current != nil && !c.recordings.current.Failed():
+	case rs.current != nil && !rs.current.Failed():
 		return &OrderError{"the call is recorded already", "resume it if it pauses"}
 	}
-	return c.startRecording(false)
+	return rs.start(false)
 }
 
-func (c *Call) orderedToStop() error {
-	if c.recordings.current == nil {
+func (rs *recordings) orderStop() error {
+	if rs.current == nil {
 		return notRecorded()
 	}
-	c.stopRecording()
+	rs.stop()
 	return nil
 }
 
@@ -61,42 +63,42 @@ func notRecorded() *OrderError {
 	return &OrderError{"the call is not recorded", "start the recording first"}
 }
 
-// pauseRecording pauses or resumes the recording. It may be repeated.
-func (c *Call) pauseRecording(pause bool) error {
-	if c.recordings.current == nil {
+// pause pauses or resumes the recording. It may be repeated.
+func (rs *recordings) pause(pause bool) error {
+	if rs.current == nil {
 		return notRecorded()
 	}
 	if pause {
-		c.recordings.current.Pause()
+		rs.current.Pause()
 	} else {
-		c.recordings.current.Resume()
+		rs.current.Resume()
 	}
-	c.log.Info().Bool("paused", pause).Msg("recording")
+	rs.call.log.Info().Bool("paused", pause).Msg("recording")
 	return nil
 }
 
-// recordIfWanted begins the recording of an answered call if its route wants that
+// startIfWanted begins the recording of an answered call if its route wants that
 // for every call.
-func (c *Call) recordIfWanted() {
-	if c.route.Record != config.WantedAlways {
+func (rs *recordings) startIfWanted() {
+	if rs.call.route.Record != config.WantedAlways {
 		return
 	}
-	if c.server.archive == nil {
-		c.log.Warn().Msg("not recorded: the process runs without recording, restart it")
+	if rs.call.server.archive == nil {
+		rs.call.log.Warn().Msg("not recorded: the process runs without recording, restart it")
 		return
 	}
-	if err := c.startRecording(false); err != nil {
-		c.log.Warn().Err(err).Msg("not recorded")
+	if err := rs.start(false); err != nil {
+		rs.call.log.Warn().Err(err).Msg("not recorded")
 	}
 }
 
-// startRecording begins a recording: from now on the recorder gets the session's
+// start begins a recording: from now on the recorder gets the session's
 // packets and the SIP, earlier SIP included; one that is paused when it is resumed.
-func (c *Call) startRecording(paused bool) error {
-	c.stopRecording() // one that failed
-	r, err := c.server.archive.Record(recording.Call{
-		ID: c.id, Part: c.recordings.parts + len(c.recordings.all) + 1, Local: c.media.addr,
-		Payloads: [2]recording.Payloads{c.agreement.PayloadsOf(media.SideA), c.agreement.PayloadsOf(media.SideB)},
+func (rs *recordings) start(paused bool) error {
+	rs.stop() // one that failed
+	r, err := rs.call.server.archive.Record(recording.Call{
+		ID: rs.call.id, Part: rs.parts + len(rs.all) + 1, Local: rs.call.media.addr,
+		Payloads: [2]recording.Payloads{rs.call.agreement.PayloadsOf(media.SideA), rs.call.agreement.PayloadsOf(media.SideB)},
 	})
 	if err != nil {
 		return &OrderError{err.Error(), "look at the log: the process may be stopping"}
@@ -104,43 +106,62 @@ func (c *Call) startRecording(paused bool) error {
 	if paused {
 		r.Pause()
 	}
-	c.recordings.current = r
-	c.recordings.all = append(slices.Clip(c.recordings.all), r)
-	c.ladder.Attach(r)
-	c.media.session.SetTap(r)
+	rs.current = r
+	rs.all = append(slices.Clip(rs.all), r)
+	rs.call.ladder.Attach(r)
+	rs.call.media.session.SetTap(r)
 	// Every recording begins here, by the route or by an order. So announcements to
 	// the parties belong here.
-	c.log.Info().Int("part", len(c.recordings.all)).Msg("recording started")
-	c.ladder.Decide("recording %d starts", len(c.recordings.all))
-	c.beep(time.Now())
-	c.note()
+	rs.call.log.Info().Int("part", len(rs.all)).Msg("recording started")
+	rs.call.ladder.Decide("recording %d starts", len(rs.all))
+	rs.beep(time.Now())
+	rs.call.note()
 	return nil
 }
 
-// recordAgain goes on with the recording of the process before, in new files.
-func (c *Call) recordAgain(k *kept.Call) {
-	if !k.Recording || c.server.archive == nil {
+// goOn goes on with the recording of the process before, in new files.
+func (rs *recordings) goOn(k *kept.Call) {
+	if !k.Recording || rs.call.server.archive == nil {
 		return
 	}
-	if err := c.startRecording(k.Paused); err != nil {
-		c.log.Warn().Err(err).Msg("not recorded")
+	if err := rs.start(k.Paused); err != nil {
+		rs.call.log.Warn().Err(err).Msg("not recorded")
 	}
 }
 
-// stopRecording ends the recording, if there is one. It neither loses nor delays a
+// stop ends the recording, if there is one. It neither loses nor delays a
 // packet.
-func (c *Call) stopRecording() {
-	if c.recordings.current == nil {
+func (rs *recordings) stop() {
+	if rs.current == nil {
 		return
 	}
-	if c.media.session != nil {
-		c.media.session.SetTap(nil)
+	if rs.call.media.session != nil {
+		rs.call.media.session.SetTap(nil)
 	}
-	c.ladder.Attach(nil)
-	c.recordings.current.Stop()
-	c.recordings.current = nil
-	c.log.Info().Int("part", len(c.recordings.all)).Msg("recording stopped")
-	c.ladder.Decide("recording %d ends", len(c.recordings.all))
+	rs.call.ladder.Attach(nil)
+	rs.current.Stop()
+	rs.current = nil
+	rs.call.log.Info().Int("part", len(rs.all)).Msg("recording stopped")
+	rs.call.ladder.Decide("recording %d ends", len(rs.all))
+}
+
+// beep tells both sides that the call is recorded, now and at intervals
+// (recording.beep). A side that hears another of our sounds gets no beep.
+func (rs *recordings) beep(now time.Time) {
+	rs.beepAt = time.Time{}
+	every := rs.call.server.cfg.Recording.Beep
+	if every == 0 || rs.current == nil || rs.current.Failed() {
+		return
+	}
+	rs.beepAt = now.Add(every)
+	if rs.current.Paused() {
+		return
+	}
+	for _, side := range []media.Side{media.SideA, media.SideB} {
+		if rs.call.sounds.voices[side] == nil {
+			rs.call.sounds.play(side, &voice{name: peers.ToneBeep, sound: rs.call.peers.Tones[peers.ToneBeep], mix: true, lasts: true})
+		}
+	}
 }
 
 // state is one of the constants above.
@@ -196,7 +217,7 @@ func settledRecordings(ctx context.Context, all []*recording.Recorder) []record.
 
 // mediaDescribed: a side's payload types may have changed.
 func (c *Call) mediaDescribed() {
-	c.applyMask()
+	c.masking.apply()
 	if c.recordings.current == nil {
 		return
 	}

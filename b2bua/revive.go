@@ -50,7 +50,7 @@ func (v *reviving) takeUp(l *record.Left, sockets *media.Sockets) error {
 	if k.Watched {
 		v.relays.watcher = v.b
 	}
-	v.masking = masking{on: k.Masked, applied: k.Masked, upTo: k.MaskedTo}
+	v.masking = masking{call: v.Call, on: k.Masked, applied: k.Masked, upTo: k.MaskedTo}
 	if k.Masked || k.MaskedTo > 0 { // keys of before may come again
 		v.ladder.Mask(k.Masked)
 	}
@@ -230,12 +230,12 @@ func (v *reviving) soundAgain() {
 		if k == nil {
 			continue
 		}
-		if sound, ok := v.sound(k.Name); ok {
+		if sound, ok := v.sounds.named(k.Name); ok {
 			v.sounds.voices[side] = &voice{name: k.Name, sound: sound, loop: !k.Once, lasts: true}
 		}
 	}
-	v.updateSounds()
-	v.recordAgain(v.k)
+	v.sounds.update()
+	v.recordings.goOn(v.k)
 }
 
 // askAfter is how long a side may be silent after the restart before it is asked whether
