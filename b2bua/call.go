@@ -112,10 +112,9 @@ func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peer
 		id: id, server: s, peers: p, trunk: t, invite: req, source: source,
 		now: (*Call).admitted, times: times{started: started},
 	}
-	c.sounds.call, c.recordings.call, c.masking.call = c, c, c
+	c.tie()
 	c.mailbox.Open(c.run, s.stack.Turns())
 	c.trace = outbound.TraceOf(c.id, req, t.Caller.Trusted, &s.cfg.Telemetry.OTLP)
-	c.log, c.peerLog = callLog{call: c}, callLog{call: c, bounded: true}
 	c.vars = template.Vars{
 		To:         outbound.CalledOf(req, t),
 		From:       outbound.CallerOf(req, t.Caller),
@@ -132,6 +131,12 @@ func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peer
 	c.ladder.Traced(c.trace.ID())
 	c.record = callRecord{trunk: t.TrunkName(), target: t.TargetName(), startedAt: record.TimeOf(c.times.started)}
 	return c
+}
+
+// tie gives the parts of a call their call.
+func (c *Call) tie() {
+	c.log, c.peerLog = callLog{call: c}, callLog{call: c, bounded: true}
+	c.sounds.call, c.recordings.call, c.masking.call, c.notes.call = c, c, c, c
 }
 
 // end closes the call: media, record, its place in the trunk. It is the only
@@ -197,21 +202,21 @@ func (c *Call) finish() {
 	// so that it can be found at any moment.
 	c.server.unwritten.Add(1)
 	if c.a != nil && c.times.answered.IsZero() {
-		c.oweRefusal()
+		c.notes.oweRefusal()
 	}
 	recorders, past := c.recordings.all, c.recordings.past
 	if r.Recordings = append(slices.Clip(past), recordingsOf(recorders)...); len(recorders) == 0 {
-		c.owe(func(state []byte) { c.keep(r, state) })
+		c.notes.owe(func(state []byte) { c.keep(r, state) })
 	} else {
-		c.noteOver(r)
-		c.owe(c.oweOnly) // the record comes later
+		c.notes.over(r)
+		c.notes.owe(c.notes.oweOnly) // the record comes later
 		c.server.beside(func() {
 			whole := *r // the call's stays as it is
 			whole.Recordings = append(slices.Clip(past), settledRecordings(c.server.ctx, recorders)...)
 			c.keep(&whole, nil)
 		})
 	}
-	c.noteHeld() // a target with one place hears of this call's end before the next one comes
+	c.notes.release() // a target with one place hears of this call's end before the next one comes
 	c.server.vacate(c.attempts.current)
 	c.server.vacate(c.bridge)
 	c.answerHangups()

@@ -42,25 +42,25 @@ func (c *Call) factInBridge(from *legOnWire, f leg.Fact) {
 		c.onOffered(from, f)
 	case leg.Withdrawn:
 		c.onWithdrawn(from)
-		c.note()
+		c.notes.mark()
 	case leg.AnswerReady:
 		if err := c.onAnswerReady(from, f); err != nil {
 			c.log.Warn().Err(err).Stringer("side", c.side(from)).Msg("no usable answer in ACK")
 			c.hangup(cause.BadACK, record.EndedBySystem)
 		}
-		c.note()
+		c.notes.mark()
 	case leg.OfferRefused:
 		c.onOfferRefused(from, f)
-		c.note()
+		c.notes.mark()
 	case leg.Asked:
 		c.onAsked(from, f.Req)
 	case leg.Replied:
 		c.onReplied(f)
 	case leg.Confirmed:
 		if c.settle(); message.IsStream(from.leg.Local.Transport) { // only over UDP the peer repeats it
-			c.note()
+			c.notes.mark()
 		} else {
-			c.noteSoon()
+			c.notes.soon()
 		}
 		c.log.Debug().Msg("call confirmed")
 	case leg.Progress, leg.Answered, leg.Refused:
@@ -85,7 +85,7 @@ func (c *Call) eventInBridge(e event) {
 	case withheld:
 		c.onWithheld()
 	case changed:
-		c.noteSoon()
+		c.notes.soon()
 	case Secured:
 		c.securedInBridge(e)
 	case killed:

@@ -50,7 +50,7 @@ func (c *Call) onSecured(e Secured) bool {
 	}
 	c.ladder.Decide("side %v: SRTP keys by DTLS, %s", e.Side, e.leg.Suite())
 	if t := c.transfer; e.Side == media.SideA || t == nil || t.waiting == nil { // else the target's bridge is noted next
-		c.note()
+		c.notes.mark()
 	}
 	return true
 }

@@ -37,7 +37,7 @@ func (c *Call) goOn() (rests bool) {
 	for c.now != nil {
 		c.idle = false
 		c.now = c.now(c)
-		c.noteHeld()
+		c.notes.release()
 		if c.idle && c.now != nil && c.mailbox.Rest(c.server.ctx, c.deadline()) {
 			return true
 		}
@@ -150,7 +150,7 @@ func (c *Call) step(l *legOnWire, in leg.Input) {
 	case !c.finished && (len(c.notes.byes) > 0 || slices.ContainsFunc(facts, isFarewell)):
 		c.notes.byes = append(c.notes.byes, held{l.wire, slices.Clone(effects)})
 	default:
-		c.noteBefore(c.changes(l, effects))
+		c.notes.before(c.notes.changes(l, effects))
 		l.wire.Perform(effects)
 	}
 	for _, f := range facts {
@@ -163,7 +163,7 @@ func (c *Call) step(l *legOnWire, in leg.Input) {
 			l.wire.Perform(effects)
 		}
 		if c.drop(l); c.notes.owes { // the others still do
-			c.owe(c.oweOnly)
+			c.notes.owe(c.notes.oweOnly)
 		}
 	}
 }
@@ -231,7 +231,7 @@ func (c *Call) onTimer(now time.Time) {
 		c.exchangeExpired()
 	}
 	if due(c.notes.at) {
-		c.note()
+		c.notes.mark()
 	}
 	if due(c.times.askAt) {
 		c.askSilent()
@@ -258,7 +258,7 @@ func (c *Call) linger() phase {
 		}
 	}
 	if len(c.legs) == 0 {
-		c.paid()
+		c.notes.paid()
 	}
 	return nil
 }

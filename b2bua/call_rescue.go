@@ -89,7 +89,7 @@ func (c *Call) rescue(l loss) bool {
 	c.log.Warn().Str("target", c.bridge.target.Dial.Name).Str("cause", string(l.cause)).Int("q850", l.q850).Msg("agent lost, the caller is kept")
 	c.ladder.Decide("the agent's leg has died (%s): the caller is kept, and somebody else is called", l.cause.Words())
 	c.loseAgent()
-	c.note()
+	c.notes.mark()
 	c.nextTransfer()
 	return true
 }

@@ -28,12 +28,12 @@ func (c *Call) admitted() phase {
 	}
 	for _, t := range c.mailbox.pending.Left() {
 		if f, cancelled := t.fact.(leg.Cancelled); cancelled {
-			c.note()
+			c.notes.mark()
 			return c.cancelledByCaller(f)
 		}
 	}
 	if why, status := c.limited(); why != cause.None {
-		c.note()
+		c.notes.mark()
 		return c.refuse(status, why)
 	}
 	if c.trunk.Caller.Identity != nil {
@@ -47,7 +47,7 @@ func (c *Call) admitted() phase {
 func (c *Call) routing() phase {
 	index := c.peers.FirstRoute(&c.vars, c.times.started)
 	if index < 0 {
-		c.note()
+		c.notes.mark()
 		return c.refuse(404, cause.NoRoute)
 	}
 	c.takeRoute(index)

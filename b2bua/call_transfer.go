@@ -123,7 +123,7 @@ func (c *Call) refer(from *legOnWire, req *sip.Request, to message.Referral) {
 	if !t.reports {
 		accepted = append(accepted, sip.NewHeader("Refer-Sub", "false")) // RFC 4488 section 4
 	}
-	c.note() // the next process tells the agent, who has heard that its transfer is under way
+	c.notes.mark() // the next process tells the agent, who has heard that its transfer is under way
 	c.reply(from, req, 202, accepted...)
 	c.report(c.transfer, 100, "Trying")
 	c.nextTransfer()
@@ -253,7 +253,7 @@ func (c *Call) transferAnswered(f leg.Answered) {
 	c.server.vacate(before)
 	c.limitDuration()
 	c.bridge.settle()
-	c.noteBefore(true) // the agent leaves when it is told, and the target stays after its ACK
+	c.notes.before(true) // the agent leaves when it is told, and the target stays after its ACK
 	c.report(t, 200, message.StatusText(200))
 	if held {
 		c.resume()
@@ -268,7 +268,7 @@ func (c *Call) transferAnswered(f leg.Answered) {
 	}
 	c.log.Info().Str("target", c.bridge.target.Dial.Name).Str("target_sip_call_id", c.b.callID).Msg(message)
 	c.ladder.Decide("%s: the caller is connected to %s", how, c.bridge.target.Dial.Name)
-	c.note()
+	c.notes.mark()
 }
 
 // resume offers the caller the session again if the caller was told that the agent
@@ -293,7 +293,7 @@ func (c *Call) transferFailed() {
 	case t.left:
 		c.hangup(cause.TransferFailed, record.EndedBySystem)
 	}
-	c.note() // the next process must not tell the agent again
+	c.notes.mark() // the next process must not tell the agent again
 }
 
 // giveUpTransfer tells the agent of a transfer that the end of a process has ended, whose target is told by its leg.
@@ -308,7 +308,7 @@ func (c *Call) agentLeft(f leg.Gone) {
 	c.loseAgent()
 	c.log.Info().Str("cause", string(f.Cause)).Msg("agent left, the transfer goes on")
 	c.ladder.Decide("the agent hangs up, the transfer goes on")
-	c.note()
+	c.notes.mark()
 }
 
 // loseAgent leaves the caller alone until the transfer under way has connected it.
@@ -361,7 +361,7 @@ func (c *Call) relayRefer(from *legOnWire, req *sip.Request, dest destination) {
 		if r.Code >= 300 {
 			c.relays.watcher = nil
 		}
-		c.note()
+		c.notes.mark()
 	})
 }
 

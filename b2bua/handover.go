@@ -184,7 +184,7 @@ func (c *Call) handOver(ctx context.Context) (*Handed, error) {
 	}
 	h := &Handed{}
 	state := &kept.Sheet{}
-	c.state(state)
+	c.notes.state(state)
 	for side, v := range c.sounds.voices { // one that is heard once begins again
 		if v != nil && v.lasts && !v.loop && !v.mix {
 			state.Voices[side] = &kept.Voice{Name: v.name, Once: true}
@@ -219,7 +219,7 @@ func (c *Call) handOverInvite() (*Handed, error) {
 		return nil, errSetUp
 	}
 	noted, owed := &kept.Sheet{}, &kept.Sheet{}
-	c.state(noted)
+	c.notes.state(noted)
 	noted.Masked, noted.Placed = c.masking.on, !c.waits() && c.attempts.current != nil && c.attempts.current.placed
 	owed.ID, owed.Trunk, owed.Source, owed.Invite, owed.Settled = c.id, noted.Trunk, noted.Source, noted.Invite, noted.Settled
 	owed.Ended = string(cause.ProcessRestart)
@@ -252,7 +252,7 @@ func (c *Call) handOverLegs() (*Handed, error) {
 		return nil, nil
 	}
 	state := &kept.Sheet{}
-	c.owed(state)
+	c.notes.owed(state)
 	text, err := state.Encode()
 	return &Handed{State: text, Record: record.Record{ID: c.id}, Owed: true}, err
 }

@@ -22,8 +22,8 @@ import (
 // An answer to an INVITE or UPDATE may change the session, an INVITE or UPDATE of ours
 // begins an exchange, and an ACK ends one; that of the first 200 is noted when the call is
 // settled. Other requests only count on, which a restored leg allows for if it knows one of every few.
-func (c *Call) changes(l *legOnWire, effects []leg.Effect) bool {
-	if c.finished {
+func (n *notes) changes(l *legOnWire, effects []leg.Effect) bool {
+	if n.call.finished {
 		return false
 	}
 	return slices.ContainsFunc(effects, func(e leg.Effect) bool {
@@ -49,9 +49,10 @@ type held struct {
 
 // notes are what a call has noted for the next process, and what waits for that.
 type notes struct {
+	call   *Call
 	invite string    // the INVITE as they have it; empty: none has it yet
 	due    bool      // before the next message leaves, and before the call rests
-	at     time.Time // deadline, of noteSoon
+	at     time.Time // deadline, of soon
 	acks   []held
 	byes   []held // the answer to a BYE, and what it has led to
 	owes   bool   // what the legs owe is on file
@@ -67,59 +68,59 @@ func isFarewell(f leg.Fact) bool {
 	return ok && gone.ByPeer
 }
 
-// note has the call's state noted before its next message leaves, at the latest when its turn ends. Several changes of a turn
+// mark has the call's state noted before its next message leaves, at the latest when its turn ends. Several changes of a turn
 // are one note.
-func (c *Call) note() { c.notes.due, c.notes.at = true, time.Time{} }
+func (n *notes) mark() { n.due, n.at = true, time.Time{} }
 
-// noteBefore notes the call's state before what comes next is sent, if that changes it, a change before it waits for its note, or
+// before notes the call's state before what comes next is sent, if that changes it, a change before it waits for its note, or
 // an ACK does. No other place writes to the journal while a call goes on.
-func (c *Call) noteBefore(changes bool) {
-	if changes || c.notes.due || len(c.notes.acks) > 0 {
-		c.journalAs(nil)
+func (n *notes) before(changes bool) {
+	if changes || n.due || len(n.acks) > 0 {
+		n.write(nil)
 	}
-	for _, h := range c.notes.acks {
+	for _, h := range n.acks {
 		h.wire.Perform(h.effects)
 	}
-	c.notes.acks = nil
+	n.acks = nil
 }
 
 // trying answers 100 once the call is noted: its peer does not repeat the INVITE then.
 func (c *Call) trying(l *legOnWire) {
-	c.noteBefore(true)
+	c.notes.before(true)
 	l.wire.Trying()
 }
 
-// noteHeld is noteBefore for what is held, also the answer to a BYE.
-func (c *Call) noteHeld() {
-	c.notes.acks, c.notes.byes = append(c.notes.acks, c.notes.byes...), nil
-	c.noteBefore(false)
+// release notes the call and lets go of what is held, also of the answer to a BYE.
+func (n *notes) release() {
+	n.acks, n.byes = append(n.acks, n.byes...), nil
+	n.before(false)
 }
 
-// noteSoon notes the call's state in a moment: the ACK of its answer, the sources of its
+// soon notes the call's state in a moment: the ACK of its answer, the sources of its
 // media and the first words of both sides come one after the other. Until then the next
 // process sends the answer again, and learns the sources. The numbers of SRTP can't wait.
-func (c *Call) noteSoon() {
-	if c.media.suite(media.SideA) != "" || c.media.suite(media.SideB) != "" {
-		c.note()
-	} else if c.notes.at.IsZero() && !c.finished {
-		c.notes.at = time.Now().Add(noteDelay)
+func (n *notes) soon() {
+	if n.call.media.suite(media.SideA) != "" || n.call.media.suite(media.SideB) != "" {
+		n.mark()
+	} else if n.at.IsZero() && !n.call.finished {
+		n.at = time.Now().Add(noteDelay)
 	}
 }
 
 // noteDelay is how long such a note waits.
 const noteDelay = 2 * time.Second
 
-// journalAs notes the call's state and its record so far. k is what the first turn of a call begins again that was taken up; nil: it
+// write notes the call's state and its record so far. k is what the first turn of a call begins again that was taken up; nil: it
 // has begun.
-func (c *Call) journalAs(k *kept.Call) {
-	c.notes.due = false
-	if c.finished {
+func (n *notes) write(k *kept.Call) {
+	n.due = false
+	if n.call.finished {
 		return
 	}
-	c.notes.at = time.Time{}
+	n.at = time.Time{}
 	sheet := kept.TakeSheet()
 	defer sheet.Release()
-	if c.state(sheet); k != nil {
+	if n.state(sheet); k != nil {
 		sheet.Recording, sheet.Paused = k.Recording, k.Paused
 		for side, v := range k.Voices {
 			if v != nil && !v.Once { // the process after this one does not begin it again
@@ -131,38 +132,38 @@ func (c *Call) journalAs(k *kept.Call) {
 	if err != nil { // never: it has nothing that can't be encoded
 		text = nil
 	}
-	r := c.cdr()
+	r := n.call.cdr()
 	r.Attempts = slices.Clip(r.Attempts) // which are only appended to
-	r.Recordings = append(slices.Clip(c.recordings.past), recordingsOf(c.recordings.all)...)
-	c.server.sink.Journal(r, text)
+	r.Recordings = append(slices.Clip(n.call.recordings.past), recordingsOf(n.call.recordings.all)...)
+	n.call.server.sink.Journal(r, text)
 }
 
 // owe notes what the legs of a call that is over owe their peers; nil: nothing.
-func (c *Call) owe(note func(state []byte)) {
-	if c.notes.owes = len(c.legs) > 0; !c.notes.owes {
+func (n *notes) owe(note func(state []byte)) {
+	if n.owes = len(n.call.legs) > 0; !n.owes {
 		note(nil)
 		return
 	}
 	sheet := kept.TakeSheet()
 	defer sheet.Release()
-	c.owed(sheet)
+	n.owed(sheet)
 	text, err := sheet.Encode()
-	if err != nil { // never, as in journalAs
+	if err != nil { // never, as in write
 		text = nil
 	}
 	note(text)
 }
 
 // oweOnly notes what the legs owe where the record does not come with it.
-func (c *Call) oweOnly(state []byte) { c.server.sink.Owe(c.id, state) }
+func (n *notes) oweOnly(state []byte) { n.call.server.sink.Owe(n.call.id, state) }
 
-// noteOver notes that the call is over, whose record waits for its recordings: the next process must not go on with it.
-func (c *Call) noteOver(r *record.Record) {
+// over notes that the call is over, whose record waits for its recordings: the next process must not go on with it.
+func (n *notes) over(r *record.Record) {
 	sheet := kept.TakeSheet()
 	defer sheet.Release()
-	sheet.ID, sheet.Ended = c.id, r.Cause
-	if text, err := sheet.Encode(); err == nil { // always, as in journalAs
-		c.server.sink.Journal(*r, text)
+	sheet.ID, sheet.Ended = n.call.id, r.Cause
+	if text, err := sheet.Encode(); err == nil { // always, as in write
+		n.call.server.sink.Journal(*r, text)
 	}
 }
 
@@ -171,56 +172,57 @@ const refusedMark = "#refused"
 
 // oweRefusal notes the refusal of the caller's INVITE until its ACK has come: who has a provisional answer does not ask again
 // (RFC 3261 section 17.1.1.2), so the next process repeats it.
-func (c *Call) oweRefusal() {
-	refused, onSettled := c.a.wire.Refused()
+func (n *notes) oweRefusal() {
+	refused, onSettled := n.call.a.wire.Refused()
 	if refused == nil {
 		return
 	}
 	sheet := kept.TakeSheet()
 	defer sheet.Release()
-	sheet.ID, sheet.Ended, sheet.Refused = c.id+refusedMark, c.ended.Cause, refused
-	if text, err := sheet.Encode(); err == nil { // always, as in journalAs
-		sink, id := c.server.sink, sheet.ID
+	sheet.ID, sheet.Ended, sheet.Refused = n.call.id+refusedMark, n.call.ended.Cause, refused
+	if text, err := sheet.Encode(); err == nil { // always, as in write
+		sink, id := n.call.server.sink, sheet.ID
 		sink.Owe(id, text)
 		onSettled(func() { sink.Owe(id, nil) })
 	}
 }
 
 // owed is a call that is over as plain data.
-func (c *Call) owed(k *kept.Sheet) {
-	k.ID, k.Trunk, k.Source, k.Ended = c.id, c.trunk.KindAndName(), message.KeptAddr{AddrPort: c.source}, c.ended.Cause
-	k.Legs = c.legStates(k.Legs)
-	k.Invite, k.Settled = c.inviteText()
+func (n *notes) owed(k *kept.Sheet) {
+	k.ID, k.Trunk, k.Source, k.Ended = n.call.id, n.call.trunk.KindAndName(), message.KeptAddr{AddrPort: n.call.source}, n.call.ended.Cause
+	k.Legs = n.legStates(k.Legs)
+	k.Invite, k.Settled = n.inviteText()
 }
 
 // paid: the legs owe nothing any more.
-func (c *Call) paid() {
-	if c.notes.owes {
-		c.notes.owes = false
-		c.oweOnly(nil)
+func (n *notes) paid() {
+	if n.owes {
+		n.owes = false
+		n.oweOnly(nil)
 	}
 }
 
-func (c *Call) inviteText() (text string, settled bool) {
-	if c.invite == nil {
-		return string(c.caller), true
+func (n *notes) inviteText() (text string, settled bool) {
+	if n.call.invite == nil {
+		return string(n.call.caller), true
 	}
-	if c.notes.invite == "" {
+	if n.invite == "" {
 		b := message.TakeBuffer()
 		defer b.Release()
-		b.Append(c.invite)
-		c.notes.invite = string(b.Bytes)
+		b.Append(n.call.invite)
+		n.invite = string(b.Bytes)
 	}
-	return c.notes.invite, false
+	return n.invite, false
 }
 
 // state is the call as plain data.
-func (c *Call) state(k *kept.Sheet) {
+func (n *notes) state(k *kept.Sheet) {
+	c := n.call
 	k.ID, k.Trunk, k.Source, k.Claimed, k.Restored = c.id, c.trunk.KindAndName(), message.KeptAddr{AddrPort: c.source}, c.claimed, c.record.restored
 	k.Started, k.Answered, k.Until = leg.Instant(c.times.started), leg.Instant(c.times.answered), leg.Instant(c.times.durationUntil)
 	k.Note(leg.Instant(time.Now()), c.server.machine)
-	k.Legs, k.Tried, k.Referrals, k.Rescues = c.legStates(k.Legs), c.attempts.tried, c.referrals, c.rescues
-	k.Invite, k.Settled = c.inviteText()
+	k.Legs, k.Tried, k.Referrals, k.Rescues = n.legStates(k.Legs), c.attempts.tried, c.referrals, c.rescues
+	k.Invite, k.Settled = n.inviteText()
 	if i := c.routeIndex(); i >= 0 {
 		k.Route, k.Mark = i+1, c.peers.Marks[i]
 	}
@@ -261,7 +263,8 @@ func (c *Call) state(k *kept.Sheet) {
 }
 
 // legStates appends the legs as plain data.
-func (c *Call) legStates(all []kept.Leg) []kept.Leg {
+func (n *notes) legStates(all []kept.Leg) []kept.Leg {
+	c := n.call
 	agent := c.b
 	if c.transfer != nil {
 		agent = cmp.Or(c.transfer.waiting, c.b)

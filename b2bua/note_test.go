@@ -20,7 +20,7 @@ func answeredCall(w *world) *Call {
 func encode(c *Call) (int, error) {
 	sheet := kept.TakeSheet()
 	defer sheet.Release()
-	c.state(sheet)
+	c.notes.state(sheet)
 	text, err := sheet.Encode()
 	return len(text), err
 }
@@ -44,7 +44,7 @@ func TestNoteHasDuration(t *testing.T) {
 		c := answeredCall(w)
 		time.Sleep(50*time.Minute - time.Since(c.times.answered))
 		synctest.Wait()
-		c.journalAs(nil)
+		c.notes.write(nil)
 		w.sink.mu.Lock()
 		noted := w.sink.journal[len(w.sink.journal)-1]
 		w.sink.mu.Unlock()

@@ -104,7 +104,7 @@ func (c *Call) carryOut(o *order) {
 		err = c.obey(o.what)
 	}
 	if err == nil { // who is told that keys are masked relies on it, whatever becomes of this process
-		c.noteBefore(true)
+		c.notes.before(true)
 	}
 	o.reply <- ordered{c.snapshot(), err}
 }

@@ -115,7 +115,7 @@ func (rs *recordings) start(paused bool) error {
 	rs.call.log.Info().Int("part", len(rs.all)).Msg("recording started")
 	rs.call.ladder.Decide("recording %d starts", len(rs.all))
 	rs.beep(time.Now())
-	rs.call.note()
+	rs.call.notes.mark()
 	return nil
 }
 

@@ -155,7 +155,7 @@ func (su *successor) finishLeft(k *kept.Call, l *record.Left) error {
 	if v.why = cause.ProcessRestart; k.Ended != "" {
 		v.why = cause.Cause(k.Ended)
 	}
-	v.owe(v.oweOnly)
+	v.notes.owe(v.notes.oweOnly)
 	if !l.Owed || len(v.legs) == 0 {
 		su.keepInterrupted(l)
 	}
@@ -188,7 +188,7 @@ func (c *Call) closing() phase {
 	c.phase = "ending"
 	c.hangupAll(c.why)
 	if c.a != nil {
-		c.oweRefusal()
+		c.notes.oweRefusal()
 	}
 	return (*Call).linger
 }

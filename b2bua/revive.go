@@ -70,7 +70,7 @@ func (v *reviving) takeUp(l *record.Left, sockets *media.Sockets) error {
 	}
 	if v.now = func(*Call) phase { return v.revived() }; k.Handed {
 		v.now = func(*Call) phase { return v.handed() }
-		v.journalAs(k) // in the files of this process
+		v.notes.write(k) // in the files of this process
 	}
 	return nil
 }
@@ -199,7 +199,7 @@ func (v *reviving) revived() phase {
 	}
 	c.listenToAgent()
 	v.askLater()
-	c.note()
+	c.notes.mark()
 	return (*Call).bridged
 }
 
@@ -293,7 +293,7 @@ func (c *Call) askSilent() {
 			c.askSide(side)
 		}
 	}
-	c.noteSoon()
+	c.notes.soon()
 }
 
 // onAnsweredAsk ends the call if a side does not have it any more (RFC 5057 section 5.1).
@@ -305,6 +305,6 @@ func (c *Call) onAnsweredAsk(f leg.Replied) {
 		c.hangup(cause.MissedHangup, record.EndedBySystem)
 	default:
 		c.times.silent[side] = time.Time{}
-		c.noteSoon()
+		c.notes.soon()
 	}
 }

@@ -136,7 +136,7 @@ func TestRequestBehindAGapAfterBye(t *testing.T) {
 		t.Fatal("the leg of a cancelled INVITE goes on")
 	}
 	c := &Call{server: &Server{registry: newRegistry(), log: zerolog.Nop()}}
-	c.log, c.peerLog = callLog{call: c}, callLog{call: c, bounded: true}
+	c.tie()
 	l := &legOnWire{leg: machine, sequence: leg.Sequence{Next: 8}, wire: &transport.Wire{}}
 	late := siptest.InviteFrom(t, "<sip:a@b>;tag=x")
 	late.Method, late.CSeq().MethodName, late.CSeq().SeqNo = sip.NOTIFY, sip.NOTIFY, 30
