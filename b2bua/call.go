@@ -78,8 +78,7 @@ type Call struct {
 	relays    relays
 	transfer  *transfer // away from the agent, under way
 	referrals int       // transfers that the agent has asked for
-	rescues   int       // times that an agent's leg has died, and the caller was kept
-	hearing   hearing   // whether the agent is heard
+	rescues   rescues
 
 	times    times
 	record   callRecord
@@ -136,7 +135,7 @@ func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peer
 // tie gives the parts of a call their call.
 func (c *Call) tie() {
 	c.log, c.peerLog = callLog{call: c}, callLog{call: c, bounded: true}
-	c.sounds.call, c.recordings.call, c.masking.call, c.notes.call = c, c, c, c
+	c.sounds.call, c.recordings.call, c.masking.call, c.notes.call, c.rescues.call = c, c, c, c, c
 }
 
 // end closes the call: media, record, its place in the trunk. It is the only
@@ -146,7 +145,7 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	c.attempts.current.stop()
 	c.endWait()
 	c.times.setupUntil, c.times.durationUntil, c.times.askAt, c.notes.at = time.Time{}, time.Time{}, time.Time{}, time.Time{}
-	c.recordings.beepAt, c.hearing.at = time.Time{}, time.Time{}
+	c.recordings.beepAt, c.rescues.hearing.at = time.Time{}, time.Time{}
 	c.transfer, c.exchange, c.relays.open = nil, nil, nil
 	now := time.Now()
 	c.recordings.stop()

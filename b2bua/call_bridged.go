@@ -117,7 +117,7 @@ func (c *Call) onGone(from *legOnWire, f leg.Gone) {
 		c.agentLeft(f)
 		return
 	}
-	if from == c.b && c.isDead(f) && c.rescue(loss{cause: f.Cause, by: by, q850: f.Q850}) {
+	if from == c.b && c.rescues.isDead(f) && c.rescues.begin(loss{cause: f.Cause, by: by, q850: f.Q850}) {
 		return
 	}
 	if f.Cause == cause.NoPRACK && from == c.a {

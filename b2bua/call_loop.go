@@ -198,7 +198,7 @@ func (c *Call) noteSource(l *legOnWire, in leg.RequestIn) {
 
 // deadline is the earliest of the call and its legs; zero: none.
 func (c *Call) deadline() time.Time {
-	first := leg.Earliest(c.times.setupUntil, c.times.queueUntil, c.times.lagsAt, c.times.durationUntil, c.exchangeDeadline(), c.recordings.beepAt, c.times.askAt, c.notes.at, c.hearing.at)
+	first := leg.Earliest(c.times.setupUntil, c.times.queueUntil, c.times.lagsAt, c.times.durationUntil, c.exchangeDeadline(), c.recordings.beepAt, c.times.askAt, c.notes.at, c.rescues.hearing.at)
 	for _, l := range c.legs {
 		first = leg.Earliest(first, l.leg.Deadline(), l.sequence.Until)
 	}
@@ -236,8 +236,8 @@ func (c *Call) onTimer(now time.Time) {
 	if due(c.times.askAt) {
 		c.askSilent()
 	}
-	if due(c.hearing.at) {
-		c.look(now)
+	if due(c.rescues.hearing.at) {
+		c.rescues.look(now)
 	}
 	for _, l := range slices.Clone(c.legs) {
 		if due(l.sequence.Until) {

@@ -37,19 +37,26 @@ const (
 	mostRescues = 1
 )
 
-// rescuing reports whether the call's route keeps the caller of an agent that dies.
-func (c *Call) rescuing() bool { return c.route != nil && c.route.Rescue != nil }
+// rescues are those of a call whose agents have died.
+type rescues struct {
+	call    *Call
+	count   int     // times that the caller was kept
+	hearing hearing // whether the agent is heard
+}
+
+// configured reports whether the call's route keeps the caller of an agent that dies.
+func (rs *rescues) configured() bool { return rs.call.route != nil && rs.call.route.Rescue != nil }
 
 // isDead says whether an agent's leg has ended by a failure: without a BYE; by a BYE that
 // gives one as its reason (RFC 3326); by one without a reason soon after the answer.
-func (c *Call) isDead(f leg.Gone) bool {
+func (rs *rescues) isDead(f leg.Gone) bool {
 	switch {
 	case !f.ByPeer:
 		return true
 	case f.Q850 != 0:
 		return cause.IsFailure(f.Q850)
 	default:
-		return c.rescuing() && time.Since(c.bridge.answeredAt(c)) < blamedWithin
+		return rs.configured() && time.Since(rs.call.bridge.answeredAt(rs.call)) < blamedWithin
 	}
 }
 
@@ -62,10 +69,11 @@ func (a *attempt) answeredAt(c *Call) time.Time {
 	return a.answered
 }
 
-// rescue keeps the caller of an agent whose leg has died, and tries those that may take
+// begin keeps the caller of an agent whose leg has died, and tries those that may take
 // over. False: the route has nobody for it, and the call ends.
-func (c *Call) rescue(l loss) bool {
-	if !c.rescuing() || c.rescues >= mostRescues || c.bridge.plan.reason == record.ReasonTransfer || c.a.leg.AnswerWaits() {
+func (rs *rescues) begin(l loss) bool {
+	c := rs.call
+	if !rs.configured() || rs.count >= mostRescues || c.bridge.plan.reason == record.ReasonTransfer || c.a.leg.AnswerWaits() {
 		return false
 	}
 	vars := c.vars
@@ -77,11 +85,11 @@ func (c *Call) rescue(l loss) bool {
 	if r.To != "" {
 		vars.To = template.Party{Number: r.To, User: r.To}
 	}
-	targets := c.rescuers(r, &vars)
+	targets := rs.targets(r, &vars)
 	if len(targets) == 0 {
 		return false
 	}
-	c.rescues++
+	rs.count++
 	c.transfer = &transfer{
 		lost: &l, code: 503, reason: message.StatusText(503),
 		plan: plan{targets: targets, failoverOn: c.route.FailoverOn, reason: record.ReasonRescue, vars: &vars},
@@ -94,26 +102,28 @@ func (c *Call) rescue(l loss) bool {
 	return true
 }
 
-// rescueAgain begins the rescue again that the end of a process has ended, whose targets are told by their legs.
-func (c *Call) rescueAgain(k *kept.Transfer) {
+// beginAgain begins the rescue again that the end of a process has ended, whose targets are told by their legs.
+func (rs *rescues) beginAgain(k *kept.Transfer) {
 	l := loss{cause: cause.Cause(k.Lost), by: k.LostBy, q850: k.LostQ850}
-	c.unplug() // the agent
-	if c.rescues--; !c.rescue(l) {
-		c.giveUp(l)
+	rs.call.unplug() // the agent
+	if rs.count--; !rs.begin(l) {
+		rs.giveUp(l)
 	}
 }
 
-// rescuers are those that may take over: of the section, else the route's that were not
+// targets are those that may take over: of the section, else the route's that were not
 // tried.
-func (c *Call) rescuers(r *config.Rescue, vars *template.Vars) []*peers.Target {
+func (rs *rescues) targets(r *config.Rescue, vars *template.Vars) []*peers.Target {
+	c := rs.call
 	if len(r.Targets)+len(r.Trunks) == 0 {
-		return peers.DialableOf(c.untried(), vars, c.route.To, c.route.From)
+		return peers.DialableOf(rs.untried(), vars, c.route.To, c.route.From)
 	}
 	return peers.DialableOf(c.peers.Destinations(&config.Route{Targets: r.Targets, Trunks: r.Trunks}, vars), vars, c.route.To, c.route.From)
 }
 
 // untried are the route's targets after the last one that was tried.
-func (c *Call) untried() []*peers.Target {
+func (rs *rescues) untried() []*peers.Target {
+	c := rs.call
 	all, _ := c.peers.DestinationsFor(c.route, &c.vars)
 	for i, t := range all {
 		if t == c.bridge.target {
@@ -124,7 +134,8 @@ func (c *Call) untried() []*peers.Target {
 }
 
 // giveUp ends the call of an agent that nobody could take over from.
-func (c *Call) giveUp(l loss) {
+func (rs *rescues) giveUp(l loss) {
+	c := rs.call
 	status := c.heardByCaller()
 	c.step(c.a, leg.Hangup{Why: l.cause, Q850: l.q850})
 	c.end(l.cause, l.by, status, l.q850)
@@ -140,25 +151,26 @@ type hearing struct {
 // looksPerSilence is how often is looked within the time that makes silence a failure.
 const looksPerSilence = 4
 
-// listenToAgent begins to look whether the agent is heard.
-func (c *Call) listenToAgent() {
-	c.hearing = hearing{}
-	if c.rescuing() && c.rescues < mostRescues {
+// listen begins to look whether the agent is heard.
+func (rs *rescues) listen() {
+	rs.hearing = hearing{}
+	if rs.configured() && rs.count < mostRescues {
 		now := time.Now()
-		c.hearing = hearing{at: now.Add(deadAfter / looksPerSilence), since: now}
+		rs.hearing = hearing{at: now.Add(deadAfter / looksPerSilence), since: now}
 	}
 }
 
 // look notes whether the agent was heard since the last look. After too long a silence,
 // in which the caller was heard, its leg is given up.
-func (c *Call) look(now time.Time) {
-	h := &c.hearing
+func (rs *rescues) look(now time.Time) {
+	c := rs.call
+	h := &rs.hearing
 	h.at = now.Add(deadAfter / looksPerSilence)
 	stats := c.media.session.Stats()
 	rx := [2]uint64{stats.A.RxPackets, stats.B.RxPackets}
 	before := h.rx
 	h.rx = rx
-	if c.b == nil || c.transfer != nil || rx[media.SideB] != before[media.SideB] || rx[media.SideA] == before[media.SideA] || !c.bothSpeak() {
+	if c.b == nil || c.transfer != nil || rx[media.SideB] != before[media.SideB] || rx[media.SideA] == before[media.SideA] || !rs.bothSpeak() {
 		h.since = now
 		return
 	}
@@ -166,7 +178,7 @@ func (c *Call) look(now time.Time) {
 		return
 	}
 	agent := c.b
-	if c.rescue(loss{cause: cause.MediaTimeout, by: record.EndedBySystem}) {
+	if rs.begin(loss{cause: cause.MediaTimeout, by: record.EndedBySystem}) {
 		c.step(agent, leg.Hangup{Why: cause.MediaTimeout})
 	} else {
 		h.at = time.Time{} // nobody is left to take over
@@ -174,8 +186,8 @@ func (c *Call) look(now time.Time) {
 }
 
 // bothSpeak says whether neither side holds the other, so that both send RTP.
-func (c *Call) bothSpeak() bool {
-	for _, d := range c.agreement.Description {
+func (rs *rescues) bothSpeak() bool {
+	for _, d := range rs.call.agreement.Description {
 		if d == nil || d.Direction() != sdp.SendRecv {
 			return false
 		}

@@ -296,7 +296,7 @@ func (c *Call) bridgeTo(f leg.Answered) phase {
 	c.record.answeredAt = record.TimeOf(now)
 	c.record.setupMS = now.Sub(c.times.started).Milliseconds()
 	c.recordings.startIfWanted()
-	c.listenToAgent()
+	c.rescues.listen()
 	c.noteAttempt(cause.None, 200)
 	c.ladder.Decide("target %s answers after %d ms with %s", c.bridge.target.Dial.Name, time.Since(c.bridge.started).Milliseconds(), c.agreement.CodecName)
 	c.step(c.a, leg.Answer{SDP: c.agreement.Answer, Headers: c.passed(f.Headers)})

@@ -261,7 +261,7 @@ func (c *Call) transferAnswered(f leg.Answered) {
 	if !t.left {
 		c.step(t.agent, leg.Hangup{Why: cause.Transferred})
 	}
-	c.listenToAgent()
+	c.rescues.listen()
 	how, message := "transferred", "call transferred"
 	if t.lost != nil {
 		how, message = "rescued", "call rescued"
@@ -289,7 +289,7 @@ func (c *Call) transferFailed() {
 	c.transfer, c.attempts.current = nil, c.bridge
 	switch {
 	case t.lost != nil:
-		c.giveUp(*t.lost)
+		c.rescues.giveUp(*t.lost)
 	case t.left:
 		c.hangup(cause.TransferFailed, record.EndedBySystem)
 	}

@@ -316,7 +316,7 @@ func (v *reviving) handed() phase {
 	c.ladder.Decide("the process was replaced, and another one goes on with the call")
 	v.nameAgain()
 	v.soundAgain()
-	c.listenToAgent()
+	c.rescues.listen()
 	if v.k.Silent != [2]int64{} { // that one has outlived a kill just before
 		v.askLater()
 	}

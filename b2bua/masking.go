@@ -46,11 +46,12 @@ func (m *masking) mode() config.Wanted {
 
 // set begins or ends the masking of keys.
 func (m *masking) set(on bool) {
+	c := m.call
 	m.on = on
-	m.call.ladder.Mask(on)
+	c.ladder.Mask(on)
 	m.apply()
-	m.call.log.Info().Bool("on", on).Msg("keys masked")
-	m.call.ladder.Decide("the caller's keys are masked: %t", on)
+	c.log.Info().Bool("on", on).Msg("keys masked")
+	c.ladder.Decide("the caller's keys are masked: %t", on)
 }
 
 // setIfWanted masks the keys if the route wants that for every call.
@@ -62,13 +63,14 @@ func (m *masking) setIfWanted() {
 
 // apply has the media session mask the keys in the caller's present formats.
 func (m *masking) apply() {
-	if m.call.media.session == nil || (!m.on && !m.applied) {
+	c := m.call
+	if c.media.session == nil || (!m.on && !m.applied) {
 		return
 	}
 	m.applied = true
-	side := m.call.platform().Other()
-	mask := media.Mask{On: m.on, Always: !m.call.agreement.SendsEvents(side)}
-	for _, f := range m.call.agreement.Sends(side) {
+	side := c.platform().Other()
+	mask := media.Mask{On: m.on, Always: !c.agreement.SendsEvents(side)}
+	for _, f := range c.agreement.Sends(side) {
 		switch {
 		case f.Events():
 			mask.Events.Add(f.Number)
@@ -78,7 +80,7 @@ func (m *masking) apply() {
 			mask.ALaw.Add(f.Number)
 		}
 	}
-	m.call.media.session.SetMask(side, mask)
+	c.media.session.SetMask(side, mask)
 }
 
 // isCaller says whether a leg is on the side whose keys are masked.

@@ -100,9 +100,10 @@ func (n *notes) release() {
 // media and the first words of both sides come one after the other. Until then the next
 // process sends the answer again, and learns the sources. The numbers of SRTP can't wait.
 func (n *notes) soon() {
-	if n.call.media.suite(media.SideA) != "" || n.call.media.suite(media.SideB) != "" {
+	c := n.call
+	if c.media.suite(media.SideA) != "" || c.media.suite(media.SideB) != "" {
 		n.mark()
-	} else if n.at.IsZero() && !n.call.finished {
+	} else if n.at.IsZero() && !c.finished {
 		n.at = time.Now().Add(noteDelay)
 	}
 }
@@ -113,8 +114,9 @@ const noteDelay = 2 * time.Second
 // write notes the call's state and its record so far. k is what the first turn of a call begins again that was taken up; nil: it
 // has begun.
 func (n *notes) write(k *kept.Call) {
+	c := n.call
 	n.due = false
-	if n.call.finished {
+	if c.finished {
 		return
 	}
 	n.at = time.Time{}
@@ -132,10 +134,10 @@ func (n *notes) write(k *kept.Call) {
 	if err != nil { // never: it has nothing that can't be encoded
 		text = nil
 	}
-	r := n.call.cdr()
+	r := c.cdr()
 	r.Attempts = slices.Clip(r.Attempts) // which are only appended to
-	r.Recordings = append(slices.Clip(n.call.recordings.past), recordingsOf(n.call.recordings.all)...)
-	n.call.server.sink.Journal(r, text)
+	r.Recordings = append(slices.Clip(c.recordings.past), recordingsOf(c.recordings.all)...)
+	c.server.sink.Journal(r, text)
 }
 
 // owe notes what the legs of a call that is over owe their peers; nil: nothing.
@@ -173,15 +175,16 @@ const refusedMark = "#refused"
 // oweRefusal notes the refusal of the caller's INVITE until its ACK has come: who has a provisional answer does not ask again
 // (RFC 3261 section 17.1.1.2), so the next process repeats it.
 func (n *notes) oweRefusal() {
-	refused, onSettled := n.call.a.wire.Refused()
+	c := n.call
+	refused, onSettled := c.a.wire.Refused()
 	if refused == nil {
 		return
 	}
 	sheet := kept.TakeSheet()
 	defer sheet.Release()
-	sheet.ID, sheet.Ended, sheet.Refused = n.call.id+refusedMark, n.call.ended.Cause, refused
+	sheet.ID, sheet.Ended, sheet.Refused = c.id+refusedMark, c.ended.Cause, refused
 	if text, err := sheet.Encode(); err == nil { // always, as in write
-		sink, id := n.call.server.sink, sheet.ID
+		sink, id := c.server.sink, sheet.ID
 		sink.Owe(id, text)
 		onSettled(func() { sink.Owe(id, nil) })
 	}
@@ -189,7 +192,8 @@ func (n *notes) oweRefusal() {
 
 // owed is a call that is over as plain data.
 func (n *notes) owed(k *kept.Sheet) {
-	k.ID, k.Trunk, k.Source, k.Ended = n.call.id, n.call.trunk.KindAndName(), message.KeptAddr{AddrPort: n.call.source}, n.call.ended.Cause
+	c := n.call
+	k.ID, k.Trunk, k.Source, k.Ended = c.id, c.trunk.KindAndName(), message.KeptAddr{AddrPort: c.source}, c.ended.Cause
 	k.Legs = n.legStates(k.Legs)
 	k.Invite, k.Settled = n.inviteText()
 }
@@ -203,13 +207,14 @@ func (n *notes) paid() {
 }
 
 func (n *notes) inviteText() (text string, settled bool) {
-	if n.call.invite == nil {
-		return string(n.call.caller), true
+	c := n.call
+	if c.invite == nil {
+		return string(c.caller), true
 	}
 	if n.invite == "" {
 		b := message.TakeBuffer()
 		defer b.Release()
-		b.Append(n.call.invite)
+		b.Append(c.invite)
 		n.invite = string(b.Bytes)
 	}
 	return n.invite, false
@@ -221,7 +226,7 @@ func (n *notes) state(k *kept.Sheet) {
 	k.ID, k.Trunk, k.Source, k.Claimed, k.Restored = c.id, c.trunk.KindAndName(), message.KeptAddr{AddrPort: c.source}, c.claimed, c.record.restored
 	k.Started, k.Answered, k.Until = leg.Instant(c.times.started), leg.Instant(c.times.answered), leg.Instant(c.times.durationUntil)
 	k.Note(leg.Instant(time.Now()), c.server.machine)
-	k.Legs, k.Tried, k.Referrals, k.Rescues = n.legStates(k.Legs), c.attempts.tried, c.referrals, c.rescues
+	k.Legs, k.Tried, k.Referrals, k.Rescues = n.legStates(k.Legs), c.attempts.tried, c.referrals, c.rescues.count
 	k.Invite, k.Settled = n.inviteText()
 	if i := c.routeIndex(); i >= 0 {
 		k.Route, k.Mark = i+1, c.peers.Marks[i]

@@ -38,12 +38,13 @@ const (
 const recordingWait = 2 * time.Second
 
 func (rs *recordings) orderStart() error {
+	c := rs.call
 	switch {
-	case rs.call.server.archive == nil:
+	case c.server.archive == nil:
 		return &OrderError{"recordings are not configured", "write recording: {path: …} and restart"}
-	case rs.call.route == nil || rs.call.route.Record == config.WantedOff:
+	case c.route == nil || c.route.Record == config.WantedOff:
 		return &OrderError{"calls of this route are not recorded", "write record: on_demand for the route"}
-	case rs.call.times.answered.IsZero():
+	case c.times.answered.IsZero():
 		return &OrderError{"the call is not answered yet", "ask again when its phase is bridged"}
 	case rs.current != nil && !rs.current.Failed():
 		return &OrderError{"the call is recorded already", "resume it if it pauses"}
@@ -80,25 +81,27 @@ func (rs *recordings) pause(pause bool) error {
 // startIfWanted begins the recording of an answered call if its route wants that
 // for every call.
 func (rs *recordings) startIfWanted() {
-	if rs.call.route.Record != config.WantedAlways {
+	c := rs.call
+	if c.route.Record != config.WantedAlways {
 		return
 	}
-	if rs.call.server.archive == nil {
-		rs.call.log.Warn().Msg("not recorded: the process runs without recording, restart it")
+	if c.server.archive == nil {
+		c.log.Warn().Msg("not recorded: the process runs without recording, restart it")
 		return
 	}
 	if err := rs.start(false); err != nil {
-		rs.call.log.Warn().Err(err).Msg("not recorded")
+		c.log.Warn().Err(err).Msg("not recorded")
 	}
 }
 
 // start begins a recording: from now on the recorder gets the session's
 // packets and the SIP, earlier SIP included; one that is paused when it is resumed.
 func (rs *recordings) start(paused bool) error {
+	c := rs.call
 	rs.stop() // one that failed
-	r, err := rs.call.server.archive.Record(recording.Call{
-		ID: rs.call.id, Part: rs.parts + len(rs.all) + 1, Local: rs.call.media.addr,
-		Payloads: [2]recording.Payloads{rs.call.agreement.PayloadsOf(media.SideA), rs.call.agreement.PayloadsOf(media.SideB)},
+	r, err := c.server.archive.Record(recording.Call{
+		ID: c.id, Part: rs.parts + len(rs.all) + 1, Local: c.media.addr,
+		Payloads: [2]recording.Payloads{c.agreement.PayloadsOf(media.SideA), c.agreement.PayloadsOf(media.SideB)},
 	})
 	if err != nil {
 		return &OrderError{err.Error(), "look at the log: the process may be stopping"}
@@ -108,14 +111,14 @@ func (rs *recordings) start(paused bool) error {
 	}
 	rs.current = r
 	rs.all = append(slices.Clip(rs.all), r)
-	rs.call.ladder.Attach(r)
-	rs.call.media.session.SetTap(r)
+	c.ladder.Attach(r)
+	c.media.session.SetTap(r)
 	// Every recording begins here, by the route or by an order. So announcements to
 	// the parties belong here.
-	rs.call.log.Info().Int("part", len(rs.all)).Msg("recording started")
-	rs.call.ladder.Decide("recording %d starts", len(rs.all))
+	c.log.Info().Int("part", len(rs.all)).Msg("recording started")
+	c.ladder.Decide("recording %d starts", len(rs.all))
 	rs.beep(time.Now())
-	rs.call.notes.mark()
+	c.notes.mark()
 	return nil
 }
 
@@ -132,24 +135,26 @@ func (rs *recordings) goOn(k *kept.Call) {
 // stop ends the recording, if there is one. It neither loses nor delays a
 // packet.
 func (rs *recordings) stop() {
+	c := rs.call
 	if rs.current == nil {
 		return
 	}
-	if rs.call.media.session != nil {
-		rs.call.media.session.SetTap(nil)
+	if c.media.session != nil {
+		c.media.session.SetTap(nil)
 	}
-	rs.call.ladder.Attach(nil)
+	c.ladder.Attach(nil)
 	rs.current.Stop()
 	rs.current = nil
-	rs.call.log.Info().Int("part", len(rs.all)).Msg("recording stopped")
-	rs.call.ladder.Decide("recording %d ends", len(rs.all))
+	c.log.Info().Int("part", len(rs.all)).Msg("recording stopped")
+	c.ladder.Decide("recording %d ends", len(rs.all))
 }
 
 // beep tells both sides that the call is recorded, now and at intervals
 // (recording.beep). A side that hears another of our sounds gets no beep.
 func (rs *recordings) beep(now time.Time) {
+	c := rs.call
 	rs.beepAt = time.Time{}
-	every := rs.call.server.cfg.Recording.Beep
+	every := c.server.cfg.Recording.Beep
 	if every == 0 || rs.current == nil || rs.current.Failed() {
 		return
 	}
@@ -158,8 +163,8 @@ func (rs *recordings) beep(now time.Time) {
 		return
 	}
 	for _, side := range []media.Side{media.SideA, media.SideB} {
-		if rs.call.sounds.voices[side] == nil {
-			rs.call.sounds.play(side, &voice{name: peers.ToneBeep, sound: rs.call.peers.Tones[peers.ToneBeep], mix: true, lasts: true})
+		if c.sounds.voices[side] == nil {
+			c.sounds.play(side, &voice{name: peers.ToneBeep, sound: c.peers.Tones[peers.ToneBeep], mix: true, lasts: true})
 		}
 	}
 }

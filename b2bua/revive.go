@@ -46,7 +46,7 @@ func (v *reviving) takeUp(l *record.Left, sockets *media.Sockets) error {
 	v.takeRouteAgain()
 	v.times.answered, v.times.durationUntil = leg.TimeOf(k.Answered), leg.TimeOf(k.Until)
 	v.agreement = agreement.Restore(&k.Agreement)
-	v.referrals, v.rescues, v.claimed = k.Referrals, k.Rescues, true
+	v.referrals, v.rescues.count, v.claimed = k.Referrals, k.Rescues, true
 	if k.Watched {
 		v.relays.watcher = v.b
 	}
@@ -193,11 +193,11 @@ func (v *reviving) revived() phase {
 	}
 	v.soundAgain()
 	if v.k.Transfer.Rescues() {
-		if c.rescueAgain(v.k.Transfer); c.finished {
+		if c.rescues.beginAgain(v.k.Transfer); c.finished {
 			return (*Call).linger
 		}
 	}
-	c.listenToAgent()
+	c.rescues.listen()
 	v.askLater()
 	c.notes.mark()
 	return (*Call).bridged

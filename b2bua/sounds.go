@@ -40,12 +40,13 @@ type sounds struct {
 // play plays a sound to a side, or ends the present one. A side without G.711 hears
 // none.
 func (ss *sounds) play(side media.Side, v *voice) {
-	if ss.call.media.session == nil {
+	c := ss.call
+	if c.media.session == nil {
 		return
 	}
 	before := ss.voices[side]
 	if v != nil {
-		play, ok := ss.call.agreement.Playing(side, v.play())
+		play, ok := c.agreement.Playing(side, v.play())
 		if ok && before != nil && before.name == v.name && before.played == play {
 			return
 		}
@@ -54,23 +55,24 @@ func (ss *sounds) play(side media.Side, v *voice) {
 			ss.plays++
 			play.ID, v.id = ss.plays, ss.plays
 			ss.voices[side] = v
-			ss.call.media.session.Play(side, play)
+			c.media.session.Play(side, play)
 			return
 		}
-		ss.call.peerLog.Info().Stringer("side", side).Str("sound", v.name).Msg("no sound for a side without G.711")
+		c.peerLog.Info().Stringer("side", side).Str("sound", v.name).Msg("no sound for a side without G.711")
 	}
 	if ss.voices[side] = nil; before != nil {
-		ss.call.media.session.StopPlay(side)
+		c.media.session.StopPlay(side)
 	}
 }
 
 // ringback is the sound for a caller that waits.
 func (ss *sounds) ringback() *voice {
-	name := ss.call.route.Ringback
-	if q := ss.call.route.Queue; q != nil && ss.call.waits() {
+	c := ss.call
+	name := c.route.Ringback
+	if q := c.route.Queue; q != nil && c.waits() {
 		name = cmp.Or(q.Sound, name)
 	}
-	return &voice{name: name, sound: ss.call.peers.Tones[name], loop: true, yield: true}
+	return &voice{name: name, sound: c.peers.Tones[name], loop: true, yield: true}
 }
 
 // update plays to each side what the call's state wants: mostly nothing. A
@@ -88,16 +90,17 @@ func (ss *sounds) update() {
 
 // wanted is the sound that the call's state wants a side to hear.
 func (ss *sounds) wanted(side media.Side) *voice {
+	c := ss.call
 	switch {
-	case ss.call.times.answered.IsZero():
+	case c.times.answered.IsZero():
 		if side == media.SideA && ss.ringing {
 			return ss.ringback()
 		}
-	case side == media.SideA && ss.call.transfer != nil && ss.call.transfer.left:
+	case side == media.SideA && c.transfer != nil && c.transfer.left:
 		return ss.ringback()
-	case ss.call.route.Hold != config.HoldNone && ss.call.agreement.Description[side.Other()] != nil && ss.call.agreement.Description[side.Other()].Held():
-		name := ss.call.route.Hold
-		return &voice{name: name, sound: ss.call.peers.Tones[name], loop: true, yield: true}
+	case c.route.Hold != config.HoldNone && c.agreement.Description[side.Other()] != nil && c.agreement.Description[side.Other()].Held():
+		name := c.route.Hold
+		return &voice{name: name, sound: c.peers.Tones[name], loop: true, yield: true}
 	}
 	return nil
 }
@@ -105,26 +108,28 @@ func (ss *sounds) wanted(side media.Side) *voice {
 // ring answers the caller's offer with 183, so that the caller hears our
 // ringing. False: the caller has no G.711 that a target could use, or no offer.
 func (ss *sounds) ring(targets []*peers.Target) bool {
-	k, ok := ss.call.agreement.Playable(targets)
+	c := ss.call
+	k, ok := c.agreement.Playable(targets)
 	if !ok {
 		return false
 	}
-	answer := ss.call.agreement.Offer.Only(k, ss.call.agreement.Offer.Formats())
+	answer := c.agreement.Offer.Only(k, c.agreement.Offer.Formats())
 	formats := answer.Formats()
-	ss.call.agreement.TakeStreams(media.SideA, ss.call.agreement.Offer)
-	ss.call.agreement.Answer = answer.Answering(ss.call.agreement.Offer, ss.call.media.at(media.SideA), ss.call.answering(ss.call.a, ss.call.agreement.Offer), formats, ss.call.agreement.Offer.Mirrored())
-	ss.call.agreement.SentTo[media.SideA] = formats
-	ss.call.agreement.Tell(media.SideA, formats)
-	ss.call.told.earlyMedia, ss.ringing = true, true
-	ss.call.sendRinging(leg.Progress{Code: 183, Reason: message.StatusText(183)}, ss.call.agreement.Answer)
-	ss.call.setPeer(media.SideA, ss.call.agreement.Offer)
+	c.agreement.TakeStreams(media.SideA, c.agreement.Offer)
+	c.agreement.Answer = answer.Answering(c.agreement.Offer, c.media.at(media.SideA), c.answering(c.a, c.agreement.Offer), formats, c.agreement.Offer.Mirrored())
+	c.agreement.SentTo[media.SideA] = formats
+	c.agreement.Tell(media.SideA, formats)
+	c.told.earlyMedia, ss.ringing = true, true
+	c.sendRinging(leg.Progress{Code: 183, Reason: message.StatusText(183)}, c.agreement.Answer)
+	c.setPeer(media.SideA, c.agreement.Offer)
 	return true
 }
 
 // order plays the sound that the admin API asks for, or ends it.
 func (ss *sounds) order(s PlayRequest) error {
+	c := ss.call
 	switch {
-	case ss.call.times.answered.IsZero():
+	case c.times.answered.IsZero():
 		return &OrderError{"the call is not answered yet", "ask again when its phase is bridged"}
 	case s.Sound == soundNone:
 		ss.voices[s.Side].end()
@@ -136,12 +141,12 @@ func (ss *sounds) order(s PlayRequest) error {
 		return &OrderError{"there is no sound " + strconv.Quote(s.Sound), "take one of sounds in the configuration, or of " + strings.Join(audio.Tones(), ", ")}
 	}
 	v := &voice{name: s.Sound, sound: sound, loop: s.Loop, lasts: true}
-	if _, ok := ss.call.agreement.Playing(s.Side, v.play()); !ok {
+	if _, ok := c.agreement.Playing(s.Side, v.play()); !ok {
 		return &OrderError{"side " + s.Side.String() + " does not speak G.711", "only PCMU and PCMA can be played"}
 	}
 	ss.voices[s.Side] = nil // the same one begins anew
 	ss.play(s.Side, v)
-	ss.call.log.Info().Stringer("side", s.Side).Str("sound", s.Sound).Msg("sound played")
+	c.log.Info().Stringer("side", s.Side).Str("sound", s.Sound).Msg("sound played")
 	return nil
 }
 
