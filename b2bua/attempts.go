@@ -280,7 +280,7 @@ func (c *Call) detachTarget(a *attempt) {
 	if _, t := c.attemptLine(); t != a.target {
 		return
 	}
-	c.unplug()
+	c.media.unplug()
 	c.agreement.Description[media.SideB], c.agreement.SentTo[media.SideB], c.sounds.voices[media.SideB] = nil, nil, nil
 	c.sounds.update()
 }

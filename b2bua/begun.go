@@ -81,7 +81,7 @@ func (su *successor) toBegin(h *Handed) (err error) {
 	if h.Sockets != nil && b.noted.Media != nil {
 		b.media, err = su.server.relay.Resume(media.SessionConfig{Sockets: h.Sockets, OnEvent: func(e media.Event) {
 			if l := su.server.registry.leg(h.Tag); l != nil {
-				l.call.onMedia(e)
+				l.call.media.on(e)
 			}
 		}}, *b.noted.Media)
 	}

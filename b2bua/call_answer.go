@@ -75,7 +75,7 @@ func (c *Call) takeAnswer(body []byte) error {
 	}
 	c.agreement.SentTo[media.SideB] = a.formats
 	c.agreement.Tell(media.SideB, answer.Formats())
-	c.setPeer(media.SideB, answer)
+	c.media.setPeer(media.SideB, answer)
 	return nil
 }
 
@@ -106,8 +106,8 @@ func (c *Call) tellCaller(answer *sdp.Description) {
 	c.agreement.TakeStreams(media.SideA, c.agreement.Offer)
 	c.agreement.SentTo[media.SideA] = formats
 	c.agreement.Tell(media.SideA, formats)
-	c.agreement.Answer = answer.Answering(c.agreement.Offer, c.media.at(media.SideA), c.answering(c.a, c.agreement.Offer), formats, sdp.AsIs)
-	c.setPeer(media.SideA, c.agreement.Offer)
+	c.agreement.Answer = answer.Answering(c.agreement.Offer, c.media.at(media.SideA), c.media.answering(c.a, c.agreement.Offer), formats, sdp.AsIs)
+	c.media.setPeer(media.SideA, c.agreement.Offer)
 }
 
 // causeOfAnswer is the cause of an attempt with an unusable answer.

@@ -81,9 +81,9 @@ func (c *Call) eventInBridge(e event) {
 	case mediaLost:
 		c.onMediaLost(e)
 	case oneWay:
-		c.onOneWay(e)
+		c.media.onOneWay(e)
 	case withheld:
-		c.onWithheld()
+		c.media.onWithheld()
 	case changed:
 		c.notes.soon()
 	case Secured:

@@ -96,7 +96,7 @@ func (c *Call) dial(f ready) (cause.Cause, error) {
 	if err != nil {
 		return cause.TargetUnreachable, err
 	}
-	if err = c.mediaToward(f.Dest.Addr()); err != nil {
+	if err = c.media.toward(f.Dest.Addr()); err != nil {
 		return mediaCause(err), err
 	}
 	at := netip.AddrPortFrom(a.mediaName, c.media.session.Local(media.SideB).Port())

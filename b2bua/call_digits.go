@@ -72,15 +72,16 @@ func (c *Call) takesDigit(from *legOnWire, req *sip.Request) bool {
 
 // listenForDigits has the relay report a side's telephone-events and keep them back,
 // where the other side gets them as INFO.
-func (c *Call) listenForDigits() {
+func (m *callMedia) listenForDigits() {
+	c := m.call
 	for _, side := range []media.Side{media.SideA, media.SideB} {
 		number, clock, ok := agreement.EventsAmong(c.agreement.SentTo[side], c.agreement.Codec[side].Clock)
 		on := ok && c.diverts(side)
-		if !on && !c.media.listening[side] {
+		if !on && !m.listening[side] {
 			continue
 		}
-		c.media.listening[side] = on
-		c.media.session.SetTelephoneEvents(side, media.TelephoneEvents{On: on, PayloadType: number, ClockRate: clock, Divert: on})
+		m.listening[side] = on
+		m.session.SetTelephoneEvents(side, media.TelephoneEvents{On: on, PayloadType: number, ClockRate: clock, Divert: on})
 	}
 }
 

@@ -13,8 +13,9 @@ import (
 // descriptions of a side agree on, and posts one event.
 
 // shakeHands begins the handshake that a side needs, if it does. It ends with the side's media.
-func (c *Call) shakeHands(side media.Side) {
-	l := c.media.secured[side].leg
+func (m *callMedia) shakeHands(side media.Side) {
+	c := m.call
+	l := m.secured[side].leg
 	if l == nil {
 		return
 	}
@@ -22,7 +23,7 @@ func (c *Call) shakeHands(side media.Side) {
 	if !needed {
 		return
 	}
-	way, e := c.media.session.Datagrams(side), Secured{Side: side, leg: l, of: h}
+	way, e := m.session.Datagrams(side), Secured{Side: side, leg: l, of: h}
 	c.server.beside(func() {
 		defer c.server.recovered("dtls")
 		e.err = c.server.identity.Agree(c.server.ctx, way, h.With, func(keys media.Crypto) {
@@ -34,14 +35,15 @@ func (c *Call) shakeHands(side media.Side) {
 	})
 }
 
-// onSecured gives a side's media its keys. False: there are none, and the side can't be heard.
-func (c *Call) onSecured(e Secured) bool {
-	if e.leg != c.media.secured[e.Side].leg || !e.leg.IsCurrent(e.of) || c.media.session == nil {
+// takeKeys gives a side's media its keys. False: there are none, and the side can't be heard.
+func (m *callMedia) takeKeys(e Secured) bool {
+	c := m.call
+	if e.leg != m.secured[e.Side].leg || !e.leg.IsCurrent(e.of) || m.session == nil {
 		return true // of an association that was given up
 	}
 	if e.err == nil {
 		e.leg.Agreed(e.keys)
-		e.err = c.media.session.SetCrypto(e.Side, e.keys)
+		e.err = m.session.SetCrypto(e.Side, e.keys)
 	}
 	if e.err != nil {
 		c.log.Warn().Err(e.err).Stringer("side", e.Side).Msg("no SRTP keys by DTLS")
@@ -62,7 +64,7 @@ func (c *Call) securedInSetUp(e Secured) phase {
 	if e.Side == media.SideB && (a == nil || e.leg != a.crypto) {
 		return nil // of an attempt before
 	}
-	ok := c.onSecured(e)
+	ok := c.media.takeKeys(e)
 	switch {
 	case !ok && e.Side == media.SideA:
 		c.abandon(cause.DTLSFailed, cause.Reasons{})
@@ -85,7 +87,7 @@ func (c *Call) dropAttempt(a *attempt, why cause.Cause, err error) {
 
 // securedInBridge goes on with the target of a transfer, or with the next one. It ends the call of another side that can't be heard.
 func (c *Call) securedInBridge(e Secured) {
-	a, ok := c.attempts.current, c.onSecured(e)
+	a, ok := c.attempts.current, c.media.takeKeys(e)
 	switch tried := c.transfer != nil && a != c.bridge && e.leg == a.crypto; {
 	case !ok && tried:
 		c.tryFailed(cause.DTLSFailed, e.err)
@@ -111,7 +113,7 @@ func (c *Call) tryOut(f leg.Answered, answer *sdp.Description) (waits bool) {
 		c.transfer.held, c.transfer.waiting, c.b = c.agreement.Description[media.SideB].Held(), agent, nil
 	}
 	c.agreement.SentTo[media.SideB] = a.formats
-	c.setPeer(media.SideB, answer)
+	c.media.setPeer(media.SideB, answer)
 	return a.crypto.Awaits()
 }
 
@@ -132,7 +134,7 @@ func (c *Call) tryFailed(why cause.Cause, err error) {
 // plugBack gives side B back to the agent that has waited, as it was before.
 func (c *Call) plugBack(d *sdp.Description, sentTo []sdp.Format) {
 	c.agreement.SentTo[media.SideB] = sentTo
-	c.setPeer(media.SideB, d)
+	c.media.setPeer(media.SideB, d)
 }
 
 // goneInTry: the target of a transfer has gone while its answer waits, or the agent that waits with it.

@@ -130,7 +130,7 @@ func (c *Call) nextDue() bool {
 	}
 	if in, ok := it.in.(leg.RequestIn); ok {
 		c.noteSource(it.line, in)
-		c.confirm(it.line, in.Source.Addr())
+		c.media.confirm(it.line, in.Source.Addr())
 	}
 	c.step(it.line, it.in)
 	return true

@@ -43,6 +43,7 @@ type RelaySession interface {
 
 // callMedia is the media of a call.
 type callMedia struct {
+	call      *Call
 	session   RelaySession  // nil: not open
 	addr      [2]netip.Addr // ours as SDP names it, by side
 	secured   [2]secured    // whose keys the session has, by side
@@ -51,9 +52,10 @@ type callMedia struct {
 	heard     [2]uint64     // packets before a restart, by side
 }
 
-// openMedia leases the ports of both sides: the target's in the address family of
+// open leases the ports of both sides: the target's in the address family of
 // target, on the address wanted if that is valid.
-func (c *Call) openMedia(target, wanted netip.Addr) error {
+func (m *callMedia) open(target, wanted netip.Addr) error {
+	c := m.call
 	bindA, nameA, err := c.server.mediaAddr(c.source.Addr(), c.trunk.Caller.Media.Address)
 	if err != nil {
 		return err
@@ -63,19 +65,20 @@ func (c *Call) openMedia(target, wanted netip.Addr) error {
 		return err
 	}
 	session, err := c.server.relay.Open(media.SessionConfig{
-		Addr: [2]netip.Addr{bindA, bindB}, OnEvent: c.onMedia,
+		Addr: [2]netip.Addr{bindA, bindB}, OnEvent: m.on,
 	})
 	if err != nil {
 		return err
 	}
-	c.media.session = session
+	m.session = session
 	c.ladder.Watch(session)
-	c.media.addr = [2]netip.Addr{nameA, nameB}
+	m.addr = [2]netip.Addr{nameA, nameB}
 	return nil
 }
 
-// onMedia posts an event of the media session.
-func (c *Call) onMedia(e media.Event) {
+// on posts an event of the media session.
+func (m *callMedia) on(e media.Event) {
+	c := m.call
 	switch e := e.(type) {
 	case media.EventSilent:
 		c.mailbox.Post(item{event: mediaLost{For: e.Since, Never: e.Never}})
@@ -96,7 +99,7 @@ func (c *Call) onMedia(e media.Event) {
 	}
 }
 
-// mediaCause is the cause of an error of openMedia or mediaToward.
+// mediaCause is the cause of an error of open or toward.
 func mediaCause(err error) cause.Cause {
 	if errors.Is(err, errNoFamily) || errors.Is(err, errBound) {
 		return cause.TargetUnreachable
@@ -105,10 +108,11 @@ func mediaCause(err error) cause.Cause {
 }
 
 // setPeer puts a side's description into force.
-func (c *Call) setPeer(side media.Side, d *sdp.Description) {
-	if err := c.secure(side, d); err != nil { // no media is better than plain media
+func (m *callMedia) setPeer(side media.Side, d *sdp.Description) {
+	c := m.call
+	if err := m.secure(side, d); err != nil { // no media is better than plain media
 		c.log.Error().Err(err).Stringer("side", side).Msg("SRTP keys not usable")
-		c.media.session.SetPeer(side, media.Peer{})
+		m.session.SetPeer(side, media.Peer{})
 		return
 	}
 	if before := c.agreement.Description[side]; before != nil && before.RTP() != d.RTP() {
@@ -126,11 +130,11 @@ func (c *Call) setPeer(side media.Side, d *sdp.Description) {
 	peer := agreement.PeerOf(d, c.agreement.Codec[side], l.leg.Dialog().Source.Addr(), sources, mode)
 	peer.Unconfirmed = !l.confirmed
 	peer.Mux = d.Muxes() && (d.OverDTLS() || c.agreement.StreamOrder[side].Muxes()) // with DTLS we offer it, too
-	c.media.session.SetPeer(side, peer)
-	c.shakeHands(side)
+	m.session.SetPeer(side, peer)
+	m.shakeHands(side)
 	for _, from := range []media.Side{media.SideA, media.SideB} {
 		if changes, changed := c.agreement.PayloadChanges(from); changed {
-			c.media.session.SetPayloads(from, changes)
+			m.session.SetPayloads(from, changes)
 		}
 	}
 	c.sounds.update()
@@ -139,14 +143,14 @@ func (c *Call) setPeer(side media.Side, d *sdp.Description) {
 // confirm takes a request within a leg's dialog as an answer to what was sent to its
 // peer: it has our tag. It has to come from the INVITE's address, or from the trunk's
 // networks. A request from any other address proves nothing.
-func (c *Call) confirm(l *legOnWire, from netip.Addr) {
+func (m *callMedia) confirm(l *legOnWire, from netip.Addr) {
 	known := func(p netip.Prefix) bool { return p.Contains(from) }
-	if l.confirmed || (from != l.leg.Dialog().Source.Addr() && !slices.ContainsFunc(c.trunk.Caller.Sources, known)) {
+	if l.confirmed || (from != l.leg.Dialog().Source.Addr() && !slices.ContainsFunc(m.call.trunk.Caller.Sources, known)) {
 		return
 	}
 	l.confirmed = true
-	if c.media.session != nil {
-		c.media.session.Confirm(c.side(l))
+	if m.session != nil {
+		m.session.Confirm(m.call.side(l))
 	}
 }
 
@@ -206,24 +210,25 @@ func (s *Server) mediaName(bind, peer netip.Addr) (netip.Addr, error) {
 	return bind, nil
 }
 
-// mediaToward makes sure that media can flow to a target. If the target needs
+// toward makes sure that media can flow to a target. If the target needs
 // another local address, ports of that are leased, unless the carrier has our
 // answer already.
-func (c *Call) mediaToward(target netip.Addr) error {
+func (m *callMedia) toward(target netip.Addr) error {
+	c := m.call
 	wanted := c.attempts.current.target.Dial.Media.Address
-	if c.media.session == nil {
-		return c.reopenMedia(target, wanted)
+	if m.session == nil {
+		return m.reopen(target, wanted)
 	}
-	bound := c.media.session.Local(media.SideB).Addr()
+	bound := m.session.Local(media.SideB).Addr()
 	bind, name, err := c.server.mediaAddr(target, wanted)
 	switch {
 	case err != nil:
 		return err
 	case bind == bound:
 	case c.agreement.Answer == nil:
-		c.media.session.Close()
-		c.media.session = nil
-		return c.reopenMedia(target, wanted)
+		m.session.Close()
+		m.session = nil
+		return m.reopen(target, wanted)
 	case bind == wanted:
 		return fmt.Errorf("%w, not to %v", errBound, wanted)
 	default: // the present address serves as well
@@ -235,9 +240,9 @@ func (c *Call) mediaToward(target netip.Addr) error {
 	return nil
 }
 
-func (c *Call) reopenMedia(target, wanted netip.Addr) error {
-	err := c.openMedia(target, wanted)
-	c.attempts.current.mediaName = c.media.addr[media.SideB]
+func (m *callMedia) reopen(target, wanted netip.Addr) error {
+	err := m.open(target, wanted)
+	m.call.attempts.current.mediaName = m.addr[media.SideB]
 	return err
 }
 
@@ -248,47 +253,47 @@ type secured struct {
 }
 
 // crypto is the SRTP state of the leg on a side.
-func (c *Call) crypto(side media.Side) *sdp.LegCrypto {
+func (m *callMedia) crypto(side media.Side) *sdp.LegCrypto {
 	if side == media.SideA {
-		return c.a.crypto
+		return m.call.a.crypto
 	}
-	l, _ := c.attemptLine()
+	l, _ := m.call.attemptLine()
 	return l.crypto
 }
 
 // answering is the stream's transport in our answer to a leg's offer.
-func (c *Call) answering(l *legOnWire, offer *sdp.Description) sdp.StreamTransport {
-	before := c.agreement.Description[c.side(l)]
+func (m *callMedia) answering(l *legOnWire, offer *sdp.Description) sdp.StreamTransport {
+	before := m.call.agreement.Description[m.call.side(l)]
 	return l.crypto.Answering(offer, before != nil && before.RTP() != offer.RTP())
 }
 
 // secure gives the media the keys of a side's description, before its address. When
 // another leg takes the side over, or SRTP becomes RTP, nothing is sent in between,
 // and the former keys are discarded.
-func (c *Call) secure(side media.Side, d *sdp.Description) error {
-	l := c.crypto(side)
-	before := c.media.secured[side]
+func (m *callMedia) secure(side media.Side, d *sdp.Description) error {
+	l := m.crypto(side)
+	before := m.secured[side]
 	l.Apply(d)
-	c.media.secured[side] = secured{leg: l, plain: !d.Secured()}
+	m.secured[side] = secured{leg: l, plain: !d.Secured()}
 	if !d.Secured() && (before.leg == nil || before.plain) {
 		return nil
 	}
 	if before.leg != nil && (before.leg != l || !d.Secured()) {
-		c.media.session.SetPeer(side, media.Peer{})
-		c.sounds.voices[side] = nil // the relay gives it up
-		if err := c.media.session.SetCrypto(side, media.Crypto{}); err != nil {
+		m.session.SetPeer(side, media.Peer{})
+		m.call.sounds.voices[side] = nil // the relay gives it up
+		if err := m.session.SetCrypto(side, media.Crypto{}); err != nil {
 			return err
 		}
 	}
-	return c.media.session.SetCrypto(side, l.Crypto())
+	return m.session.SetCrypto(side, l.Crypto())
 }
 
 // unplug ends what goes to and comes from side B, with its keys and the handshake for them: its port may be another call's
 // by now.
-func (c *Call) unplug() {
-	c.media.session.SetPeer(media.SideB, media.Peer{})
-	_ = c.media.session.SetCrypto(media.SideB, media.Crypto{}) // never fails without keys
-	c.media.secured[media.SideB] = secured{plain: true}
+func (m *callMedia) unplug() {
+	m.session.SetPeer(media.SideB, media.Peer{})
+	_ = m.session.SetCrypto(media.SideB, media.Crypto{}) // never fails without keys
+	m.secured[media.SideB] = secured{plain: true}
 }
 
 // suite is the name of a side's SRTP suite, empty for plain RTP.

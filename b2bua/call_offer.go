@@ -117,12 +117,12 @@ func (c *Call) keyed() media.Side {
 // absorb answers an offer without asking the other side.
 func (c *Call) absorb(from *legOnWire, d *sdp.Description, formats []sdp.Format) {
 	side := c.side(from)
-	answer := c.agreement.ForSide(side, d, c.keyed()).Answering(d, c.media.at(side), c.answering(from, d), formats, d.Mirrored())
+	answer := c.agreement.ForSide(side, d, c.keyed()).Answering(d, c.media.at(side), c.media.answering(from, d), formats, d.Mirrored())
 	before := c.agreement.Description[side]
 	c.agreement.TakeStreams(side, d)
 	c.agreement.KeepBefore(side, false)
 	c.agreement.SentTo[side] = formats
-	c.setPeer(side, d)
+	c.media.setPeer(side, d)
 	if before == nil || before.RTP() != d.RTP() || before.Held() != d.Held() { // else it only refreshes the session
 		c.peerLog.Info().Stringer("side", side).Bool("held", d.Held()).Stringer("rtp", d.RTP()).Msg("session changed")
 	}
@@ -142,7 +142,7 @@ func (c *Call) offerAgain(from *legOnWire) {
 
 // sessionTo describes the present session to a side.
 func (c *Call) sessionTo(side media.Side) ([]byte, error) {
-	return c.agreement.SessionToward(side, c.media.at(side), c.crypto(side).Offering(), c.keyed())
+	return c.agreement.SessionToward(side, c.media.at(side), c.media.crypto(side).Offering(), c.keyed())
 }
 
 // consult offers the other side the change that one side wants.
@@ -214,14 +214,14 @@ func (c *Call) answerOf(x *exchange, f leg.AnswerReady) {
 		c.restore(x.to)
 		return
 	}
-	reply := seen.Answering(x.offer, c.media.at(side), c.answering(x.from, x.offer), told, sdp.AsIs)
+	reply := seen.Answering(x.offer, c.media.at(side), c.media.answering(x.from, x.offer), told, sdp.AsIs)
 	c.agreement.KeepBefore(side, true)
 	c.agreement.SentTo[side], c.agreement.SentTo[side.Other()] = told, x.formats
 	c.agreement.Tell(side, told)
 	c.agreement.Tell(side.Other(), answer.Formats())
 	c.agreement.TakeStreams(side, x.offer)
-	c.setPeer(side, x.offer)
-	c.setPeer(side.Other(), answer)
+	c.media.setPeer(side, x.offer)
+	c.media.setPeer(side.Other(), answer)
 	c.peerLog.Info().Str("codec", c.agreement.CodecName).Stringer("side", side).Msg("session renegotiated")
 	c.step(x.from, leg.Accept{SDP: reply, Headers: c.passedTo(x.from, f.Headers)})
 }
@@ -282,7 +282,7 @@ func (c *Call) onWithdrawn(from *legOnWire) {
 		c.agreement.Before[side] = nil
 		c.agreement.Terms = before.Terms
 		c.agreement.Tell(media.SideA, c.agreement.SentTo[media.SideA]) // for the record
-		c.setPeer(side, before.Description)
+		c.media.setPeer(side, before.Description)
 		if before.Asked {
 			c.restore(c.other(from))
 		}
@@ -319,7 +319,7 @@ func (c *Call) ownOfferAnswered(from *legOnWire, f leg.AnswerReady) error {
 		c.agreement.Late = false
 		c.agreement.Offer = answer
 	}
-	c.setPeer(side, answer)
+	c.media.setPeer(side, answer)
 	return nil
 }
 

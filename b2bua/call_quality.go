@@ -67,14 +67,15 @@ func (c *Call) onMediaLost(f mediaLost) {
 // onOneWay logs what an operator needs to know of a silent side: where its RTP
 // should come from, and which packets were dropped. The record keeps the side, even
 // if it is heard later.
-func (c *Call) onOneWay(f oneWay) {
-	s := c.media.session.Stats().Of(f.Side)
+func (m *callMedia) onOneWay(f oneWay) {
+	c := m.call
+	s := m.session.Stats().Of(f.Side)
 	if f.Over {
 		c.log.Info().Stringer("side", f.Side).Stringer("source", s.Source).Msg("heard after one-way audio")
 		c.ladder.Decide("RTP of side %v comes after all, from %v", f.Side, s.Source)
 		return
 	}
-	c.media.oneWay = f.Side.String()
+	m.oneWay = f.Side.String()
 	c.ladder.Decide("one-way audio: no RTP is taken from side %v (a: caller, b: target), which has sent %d packets that were dropped", f.Side, s.DroppedTotal)
 	line := c.log.Warn().Stringer("side", f.Side).Interface("dropped", droppedBy(s.Dropped))
 	if d := c.agreement.Description[f.Side]; d != nil {
@@ -87,7 +88,8 @@ func (c *Call) onOneWay(f oneWay) {
 }
 
 // onWithheld logs that the caller's early media has stopped, and how it need not.
-func (c *Call) onWithheld() {
+func (m *callMedia) onWithheld() {
+	c := m.call
 	line := c.log.Info().Stringer("source", c.source)
 	if d := c.agreement.Description[media.SideA]; d != nil {
 		line = line.Stringer("rtp", d.RTP())
@@ -108,7 +110,7 @@ func (c *Call) warnOfDeafness() {
 		if m.Refused != "" {
 			line = line.Str("refused", m.Refused)
 		}
-		if c.latchOf(side) == config.LatchStrict {
+		if c.media.latchOf(side) == config.LatchStrict {
 			line.Msg("rtp not accepted: with latch strict, only the address and port in the SDP are")
 		} else {
 			line.Msg("rtp not accepted: its address is neither in the SDP nor that of the SIP; see media_sources")
@@ -117,7 +119,8 @@ func (c *Call) warnOfDeafness() {
 }
 
 // latchOf is the latch mode of a side; on side B of the last target that was heard.
-func (c *Call) latchOf(side media.Side) config.LatchMode {
+func (m *callMedia) latchOf(side media.Side) config.LatchMode {
+	c := m.call
 	switch {
 	case side == media.SideA:
 		return c.trunk.Caller.Media.Latch

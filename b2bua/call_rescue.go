@@ -105,7 +105,7 @@ func (rs *rescues) begin(l loss) bool {
 // beginAgain begins the rescue again that the end of a process has ended, whose targets are told by their legs.
 func (rs *rescues) beginAgain(k *kept.Transfer) {
 	l := loss{cause: cause.Cause(k.Lost), by: k.LostBy, q850: k.LostQ850}
-	rs.call.unplug() // the agent
+	rs.call.media.unplug() // the agent
 	if rs.count--; !rs.begin(l) {
 		rs.giveUp(l)
 	}

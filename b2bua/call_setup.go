@@ -73,7 +73,7 @@ func (c *Call) routing() phase {
 	if c.told.earlyMedia {
 		return c.toldBefore()
 	}
-	if err := c.openMedia(c.source.Addr(), targets[0].Dial.Media.Address); err != nil {
+	if err := c.media.open(c.source.Addr(), targets[0].Dial.Media.Address); err != nil {
 		c.log.Warn().Err(err).Msg("no media ports")
 		return c.refuse(503, cause.NoPorts, leg.RetryAfter())
 	}
@@ -150,7 +150,7 @@ func (c *Call) setUpEvent(e event) phase {
 	case lags:
 		return c.lags(e.of)
 	case withheld:
-		c.onWithheld()
+		c.media.onWithheld()
 	case Secured:
 		return c.securedInSetUp(e)
 	case verified:
@@ -289,7 +289,7 @@ func (c *Call) bridgeTo(f leg.Answered) phase {
 	c.bridge, c.b = c.attempts.current, c.attempts.current.line
 	c.bridge.answered = now
 	c.media.session.Start()
-	c.listenForDigits()
+	c.media.listenForDigits()
 	c.times.answered = now
 	c.sounds.update()
 	c.server.admission.Answered(c.trunk)

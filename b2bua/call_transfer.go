@@ -217,7 +217,7 @@ func (c *Call) transferRings(f leg.Progress) {
 	}
 	if c.transfer.early = answer; c.transfer.left {
 		c.agreement.SentTo[media.SideB] = c.attempts.current.formats
-		c.setPeer(media.SideB, answer)
+		c.media.setPeer(media.SideB, answer)
 	}
 }
 
@@ -246,8 +246,8 @@ func (c *Call) transferAnswered(f leg.Answered) {
 	c.agreement.OnHold[media.SideB], c.agreement.StreamOrder[media.SideB], c.agreement.Before = false, nil, [2]*agreement.Before{}
 	c.agreement.SentTo[media.SideB] = c.attempts.current.formats
 	c.agreement.Tell(media.SideB, answer.Formats())
-	c.setPeer(media.SideB, answer)
-	c.listenForDigits()
+	c.media.setPeer(media.SideB, answer)
+	c.media.listenForDigits()
 	c.dropExchange()
 	c.dropRelays(t.agent)
 	c.server.vacate(before)
@@ -321,9 +321,9 @@ func (c *Call) loseAgent() {
 	c.dropRelays(agent)
 	if early := c.transfer.early; early != nil {
 		c.agreement.SentTo[media.SideB] = c.attempts.current.formats
-		c.setPeer(media.SideB, early)
+		c.media.setPeer(media.SideB, early)
 	} else {
-		c.unplug()
+		c.media.unplug()
 	}
 	c.sounds.update()
 }

@@ -59,7 +59,7 @@ func (v *reviving) takeUp(l *record.Left, sockets *media.Sockets) error {
 	if !v.takeUpSides() {
 		return errNoLeg
 	}
-	session, err := v.server.relay.Resume(media.SessionConfig{OnEvent: v.onMedia, Sockets: sockets}, *k.Media)
+	session, err := v.server.relay.Resume(media.SessionConfig{OnEvent: v.media.on, Sockets: sockets}, *k.Media)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (v *reviving) takeUpSides() bool {
 			return false
 		}
 		if side == media.SideA || v.b != nil {
-			v.media.secured[side] = secured{leg: v.crypto(side), plain: d == nil || !d.Secured()}
+			v.media.secured[side] = secured{leg: v.media.crypto(side), plain: d == nil || !d.Secured()}
 		}
 		v.agreement.Changes[side], _ = v.agreement.PayloadChanges(side)
 	}
@@ -205,7 +205,7 @@ func (v *reviving) revived() phase {
 
 // takeBack has an agent that has waited for its transfer go on with the caller. Side B of the media is still the new target's.
 func (v *reviving) takeBack(k *kept.Waiting) {
-	v.unplug()
+	v.media.unplug()
 	v.plugBack(sdp.RestoreDescription(&k.Description), k.SentTo)
 	if !slices.Contains(v.sending, v.b) {
 		v.sending = append(v.sending, v.b)
@@ -224,8 +224,8 @@ func (v *reviving) nameAgain() {
 
 // soundAgain begins again what the media's state does not have: handshakes, lasting sounds, and the recording.
 func (v *reviving) soundAgain() {
-	v.shakeHands(media.SideA)
-	v.shakeHands(media.SideB)
+	v.media.shakeHands(media.SideA)
+	v.media.shakeHands(media.SideB)
 	for side, k := range v.k.Voices {
 		if k == nil {
 			continue

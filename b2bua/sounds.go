@@ -116,12 +116,12 @@ func (ss *sounds) ring(targets []*peers.Target) bool {
 	answer := c.agreement.Offer.Only(k, c.agreement.Offer.Formats())
 	formats := answer.Formats()
 	c.agreement.TakeStreams(media.SideA, c.agreement.Offer)
-	c.agreement.Answer = answer.Answering(c.agreement.Offer, c.media.at(media.SideA), c.answering(c.a, c.agreement.Offer), formats, c.agreement.Offer.Mirrored())
+	c.agreement.Answer = answer.Answering(c.agreement.Offer, c.media.at(media.SideA), c.media.answering(c.a, c.agreement.Offer), formats, c.agreement.Offer.Mirrored())
 	c.agreement.SentTo[media.SideA] = formats
 	c.agreement.Tell(media.SideA, formats)
 	c.told.earlyMedia, ss.ringing = true, true
 	c.sendRinging(leg.Progress{Code: 183, Reason: message.StatusText(183)}, c.agreement.Answer)
-	c.setPeer(media.SideA, c.agreement.Offer)
+	c.media.setPeer(media.SideA, c.agreement.Offer)
 	return true
 }
 
