@@ -68,7 +68,7 @@ type Call struct {
 	queued   *queued // for a place at a target; nil: it never had to wait
 
 	agreement  agreement.Agreement
-	exchange   *exchange // of descriptions, under way; nil: none
+	exchanges  exchanges
 	media      callMedia
 	sounds     sounds
 	told       toldCaller
@@ -135,7 +135,7 @@ func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peer
 // tie gives the parts of a call their call.
 func (c *Call) tie() {
 	c.log, c.peerLog = callLog{call: c}, callLog{call: c, bounded: true}
-	c.sounds.call, c.recordings.call, c.masking.call, c.notes.call, c.rescues.call, c.media.call = c, c, c, c, c, c
+	c.sounds.call, c.recordings.call, c.masking.call, c.notes.call, c.rescues.call, c.media.call, c.exchanges.call = c, c, c, c, c, c, c
 }
 
 // end closes the call: media, record, its place in the trunk. It is the only
@@ -146,7 +146,7 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	c.endWait()
 	c.times.setupUntil, c.times.durationUntil, c.times.askAt, c.notes.at = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	c.recordings.beepAt, c.rescues.hearing.at = time.Time{}, time.Time{}
-	c.transfer, c.exchange, c.relays.open = nil, nil, nil
+	c.transfer, c.exchanges.current, c.relays.open = nil, nil, nil
 	now := time.Now()
 	c.recordings.stop()
 	var counted record.Media

@@ -39,18 +39,18 @@ func (c *Call) factInBridge(from *legOnWire, f leg.Fact) {
 		// target the call was answered: it gets BYE.
 		c.neverAnswered(cause.CallerCancelled, record.EndedByCaller, 487)
 	case leg.Offered:
-		c.onOffered(from, f)
+		c.exchanges.offered(from, f)
 	case leg.Withdrawn:
-		c.onWithdrawn(from)
+		c.exchanges.withdrawn(from)
 		c.notes.mark()
 	case leg.AnswerReady:
-		if err := c.onAnswerReady(from, f); err != nil {
+		if err := c.exchanges.answerReady(from, f); err != nil {
 			c.log.Warn().Err(err).Stringer("side", c.side(from)).Msg("no usable answer in ACK")
 			c.hangup(cause.BadACK, record.EndedBySystem)
 		}
 		c.notes.mark()
 	case leg.OfferRefused:
-		c.onOfferRefused(from, f)
+		c.exchanges.offerRefused(from, f)
 		c.notes.mark()
 	case leg.Asked:
 		c.onAsked(from, f.Req)

@@ -104,10 +104,10 @@ func (c *Call) tryOut(f leg.Answered, answer *sdp.Description) (waits bool) {
 	a := c.attempts.current
 	a.answer = &f
 	if agent := c.b; agent != nil {
-		if x := c.exchange; x != nil && x.from == agent {
-			c.refuseExchange(x, 491)
+		if x := c.exchanges.current; x != nil && x.from == agent {
+			c.exchanges.refuse(x, 491)
 		}
-		c.dropExchange()
+		c.exchanges.drop()
 		c.dropRelays(agent)
 		c.agreement.KeepBefore(media.SideB, false)
 		c.transfer.held, c.transfer.waiting, c.b = c.agreement.Description[media.SideB].Held(), agent, nil
@@ -125,7 +125,7 @@ func (c *Call) tryFailed(why cause.Cause, err error) {
 	if before := c.agreement.Before[media.SideB]; t.waiting != nil {
 		c.b, t.waiting, t.held, c.agreement.Before[media.SideB] = t.waiting, nil, false, nil
 		c.plugBack(before.Description, before.Terms.SentTo[media.SideB])
-		c.restore(c.b)
+		c.exchanges.restore(c.b)
 	}
 	t.early, t.code, t.reason = nil, 488, message.StatusText(488)
 	c.nextTransfer()

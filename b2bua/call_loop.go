@@ -198,7 +198,7 @@ func (c *Call) noteSource(l *legOnWire, in leg.RequestIn) {
 
 // deadline is the earliest of the call and its legs; zero: none.
 func (c *Call) deadline() time.Time {
-	first := leg.Earliest(c.times.setupUntil, c.times.queueUntil, c.times.lagsAt, c.times.durationUntil, c.exchangeDeadline(), c.recordings.beepAt, c.times.askAt, c.notes.at, c.rescues.hearing.at)
+	first := leg.Earliest(c.times.setupUntil, c.times.queueUntil, c.times.lagsAt, c.times.durationUntil, c.exchanges.deadline(), c.recordings.beepAt, c.times.askAt, c.notes.at, c.rescues.hearing.at)
 	for _, l := range c.legs {
 		first = leg.Earliest(first, l.leg.Deadline(), l.sequence.Until)
 	}
@@ -227,8 +227,8 @@ func (c *Call) onTimer(now time.Time) {
 	if due(c.recordings.beepAt) {
 		c.recordings.beep(now)
 	}
-	if due(c.exchangeDeadline()) {
-		c.exchangeExpired()
+	if due(c.exchanges.deadline()) {
+		c.exchanges.expired()
 	}
 	if due(c.notes.at) {
 		c.notes.mark()
@@ -280,6 +280,6 @@ func (c *Call) leave() {
 	c.media.secured = [2]secured{}
 	c.recordings.stop()
 	c.ladder.Close()
-	c.agreement, c.exchange = agreement.Agreement{}, nil
+	c.agreement, c.exchanges.current = agreement.Agreement{}, nil
 	c.invite, c.notes.invite, c.caller, c.vars.HeaderFunc = nil, "", "", nil // not needed while the record waits to be written
 }

@@ -28,16 +28,16 @@ const (
 
 // offeredEarly answers an offer in an UPDATE or PRACK before the call is answered.
 // It takes another address or hold, but no other codec.
-func (c *Call) offeredEarly(from *legOnWire, f leg.Offered) {
-	d, ok := c.readOffered(from, f)
+func (es *exchanges) offeredEarly(from *legOnWire, f leg.Offered) {
+	d, ok := es.read(from, f)
 	if !ok {
 		return
 	}
-	if formats, _ := c.agreed(from, d); formats != nil {
-		c.absorb(from, d, formats)
+	if formats, _ := es.agreed(from, d); formats != nil {
+		es.absorb(from, d, formats)
 		return
 	}
-	c.step(from, notAcceptable())
+	es.call.step(from, notAcceptable())
 }
 
 // rejection refuses a change with a status of our own.
@@ -48,9 +48,10 @@ func rejection(code int, headers ...sip.Header) leg.Reject {
 // notAcceptable refuses a change for its codecs.
 func notAcceptable() leg.Reject { return rejection(488, warning("305 "+sdp.ErrNoCodec.Error())) }
 
-// readOffered reads an offer in mid-call. On false it has refused the offer, and the
+// read reads an offer in mid-call. On false it has refused the offer, and the
 // session stays as it is (RFC 3261 section 14.2).
-func (c *Call) readOffered(from *legOnWire, f leg.Offered) (*sdp.Description, bool) {
+func (es *exchanges) read(from *legOnWire, f leg.Offered) (*sdp.Description, bool) {
+	c := es.call
 	err := sdp.ErrTooLong
 	var d *sdp.Description
 	if len(f.SDP) <= message.MaxSDP {
@@ -74,39 +75,42 @@ func (m *callMedia) reaches(side media.Side, d *sdp.Description) bool {
 	return !rtp.IsValid() || rtp.Addr().Is4() == m.session.Local(side).Addr().Is4()
 }
 
-// onOffered is a re-INVITE or UPDATE of a call that is up.
-func (c *Call) onOffered(from *legOnWire, f leg.Offered) {
+// offered is a re-INVITE or UPDATE of a call that is up.
+func (es *exchanges) offered(from *legOnWire, f leg.Offered) {
+	c := es.call
 	if f.SDP == nil {
-		c.offerAgain(from)
+		es.offerAgain(from)
 		return
 	}
-	d, ok := c.readOffered(from, f)
+	d, ok := es.read(from, f)
 	if !ok {
 		return
 	}
-	formats, exact := c.agreed(from, d)
+	formats, exact := es.agreed(from, d)
 	mode := c.policy().Reinvite
 	switch {
 	case formats != nil && (mode == config.ReinviteAbsorb || (mode == config.ReinviteAuto && exact)):
-		c.absorb(from, d, formats)
+		es.absorb(from, d, formats)
 	case mode == config.ReinviteAbsorb, c.other(from) == nil:
 		c.step(from, notAcceptable())
-	case c.exchange != nil, c.transfer != nil: // the target of a transfer was offered the present codec
+	case es.current != nil, c.transfer != nil: // the target of a transfer was offered the present codec
 		c.step(from, rejection(491))
 	default:
-		c.consult(from, d, formats, f)
+		es.consult(from, d, formats, f)
 	}
 }
 
 // agreed are the formats of an offer that both sides were told; nil: the codec of
 // the call is not among them. exact: all formats are.
-func (c *Call) agreed(from *legOnWire, d *sdp.Description) (formats []sdp.Format, exact bool) {
+func (es *exchanges) agreed(from *legOnWire, d *sdp.Description) (formats []sdp.Format, exact bool) {
+	c := es.call
 	freely := c.bridge != nil && c.policy().DTMF != config.DTMFRelay
-	return c.agreement.Covers(c.side(from), d, c.keyed(), freely)
+	return c.agreement.Covers(c.side(from), d, es.keyed(), freely)
 }
 
 // keyed is the side whose telephone-events end here at the moment.
-func (c *Call) keyed() media.Side {
+func (es *exchanges) keyed() media.Side {
+	c := es.call
 	if c.b == nil && c.attempts.current == nil {
 		return noSide
 	}
@@ -115,9 +119,10 @@ func (c *Call) keyed() media.Side {
 }
 
 // absorb answers an offer without asking the other side.
-func (c *Call) absorb(from *legOnWire, d *sdp.Description, formats []sdp.Format) {
+func (es *exchanges) absorb(from *legOnWire, d *sdp.Description, formats []sdp.Format) {
+	c := es.call
 	side := c.side(from)
-	answer := c.agreement.ForSide(side, d, c.keyed()).Answering(d, c.media.at(side), c.media.answering(from, d), formats, d.Mirrored())
+	answer := c.agreement.ForSide(side, d, es.keyed()).Answering(d, c.media.at(side), c.media.answering(from, d), formats, d.Mirrored())
 	before := c.agreement.Description[side]
 	c.agreement.TakeStreams(side, d)
 	c.agreement.KeepBefore(side, false)
@@ -131,8 +136,9 @@ func (c *Call) absorb(from *legOnWire, d *sdp.Description, formats []sdp.Format)
 
 // offerAgain answers a re-INVITE without SDP with an offer of the session as it
 // is: its ACK has the answer (RFC 3261 section 14.2).
-func (c *Call) offerAgain(from *legOnWire) {
-	offer, err := c.sessionTo(c.side(from))
+func (es *exchanges) offerAgain(from *legOnWire) {
+	c := es.call
+	offer, err := es.sessionTo(c.side(from))
 	if err != nil {
 		c.step(from, notAcceptable())
 		return
@@ -141,19 +147,21 @@ func (c *Call) offerAgain(from *legOnWire) {
 }
 
 // sessionTo describes the present session to a side.
-func (c *Call) sessionTo(side media.Side) ([]byte, error) {
-	return c.agreement.SessionToward(side, c.media.at(side), c.media.crypto(side).Offering(), c.keyed())
+func (es *exchanges) sessionTo(side media.Side) ([]byte, error) {
+	c := es.call
+	return c.agreement.SessionToward(side, c.media.at(side), c.media.crypto(side).Offering(), es.keyed())
 }
 
 // consult offers the other side the change that one side wants.
-func (c *Call) consult(from *legOnWire, d *sdp.Description, fallback []sdp.Format, f leg.Offered) {
+func (es *exchanges) consult(from *legOnWire, d *sdp.Description, fallback []sdp.Format, f leg.Offered) {
+	c := es.call
 	to := c.other(from)
 	wanted := d.NumberedAs(c.agreement.Description[c.side(to)])
 	formats, err := wanted.Usable(c.policy().Codecs)
 	switch {
 	case err == nil:
 	case fallback != nil: // the other side can't be asked, but the codec of the call stays
-		c.absorb(from, d, fallback)
+		es.absorb(from, d, fallback)
 		return
 	default:
 		c.step(from, notAcceptable())
@@ -165,53 +173,55 @@ func (c *Call) consult(from *legOnWire, d *sdp.Description, fallback []sdp.Forma
 	if f.Method == sip.INVITE {
 		patience = consultInvite
 	}
-	c.exchange = &exchange{from: from, to: to, ref: c.agreement.NextOffer(), offer: d, formats: formats, fallback: fallback, until: time.Now().Add(patience)}
-	c.step(to, leg.Offer{Ref: c.exchange.ref, SDP: offer, Headers: c.passedTo(to, f.Headers)})
+	es.current = &exchange{from: from, to: to, ref: c.agreement.NextOffer(), offer: d, formats: formats, fallback: fallback, until: time.Now().Add(patience)}
+	c.step(to, leg.Offer{Ref: es.current.ref, SDP: offer, Headers: c.passedTo(to, f.Headers)})
 	if f.Method == sip.INVITE && from.leg.Asks() {
 		c.trying(from)
 	}
 }
 
-// exchangeExpired: the other side has not answered the change in time. If it accepts
+// expired: the other side has not answered the change in time. If it accepts
 // later, it is offered the present session again.
-func (c *Call) exchangeExpired() {
-	x := c.exchange
+func (es *exchanges) expired() {
+	c := es.call
+	x := es.current
 	x.withdrawn = true
 	c.peerLog.Warn().Stringer("side", c.side(x.to)).Msg("no answer to a change")
 	c.step(x.from, rejection(504))
 }
 
-// onAnswerReady handles the answer to a change that one side wanted, or to an offer
+// answerReady handles the answer to a change that one side wanted, or to an offer
 // of our own. An error means that the session is broken.
-func (c *Call) onAnswerReady(from *legOnWire, f leg.AnswerReady) error {
+func (es *exchanges) answerReady(from *legOnWire, f leg.AnswerReady) error {
 	if f.Overtook {
-		c.restore(from)
+		es.restore(from)
 		return nil
 	}
-	if x := c.settledExchange(from, f.Ref); x != nil {
-		c.answerOf(x, f)
+	if x := es.settled(from, f.Ref); x != nil {
+		es.answerOf(x, f)
 		return nil
 	}
-	return c.ownOfferAnswered(from, f)
+	return es.ownOfferAnswered(from, f)
 }
 
 // answerOf gives the side that wanted a change the other side's answer.
-func (c *Call) answerOf(x *exchange, f leg.AnswerReady) {
+func (es *exchanges) answerOf(x *exchange, f leg.AnswerReady) {
+	c := es.call
 	answer, err := x.to.readAnswer(f.SDP, x.formats)
 	if err != nil || x.withdrawn {
 		if err != nil {
 			c.peerLog.Warn().Err(err).Stringer("side", c.side(x.to)).Msg("answer to a change not usable")
 		}
-		c.refuseExchange(x, 488)
-		c.restore(x.to)
+		es.refuse(x, 488)
+		es.restore(x.to)
 		return
 	}
 	side := c.side(x.from)
 	seen := agreement.WithEventsOf(c.eventsFor(c.bridge.target), side, answer.InNumbersOf(x.offer), x.offer)
 	told := seen.Common(x.offer)
 	if seen.Speaks().Name == "" {
-		c.refuseExchange(x, 488)
-		c.restore(x.to)
+		es.refuse(x, 488)
+		es.restore(x.to)
 		return
 	}
 	reply := seen.Answering(x.offer, c.media.at(side), c.media.answering(x.from, x.offer), told, sdp.AsIs)
@@ -227,54 +237,56 @@ func (c *Call) answerOf(x *exchange, f leg.AnswerReady) {
 }
 
 // restore offers a side the session again as the other side has it.
-func (c *Call) restore(l *legOnWire) {
-	if offer, err := c.sessionTo(c.side(l)); err == nil {
+func (es *exchanges) restore(l *legOnWire) {
+	c := es.call
+	if offer, err := es.sessionTo(c.side(l)); err == nil {
 		c.step(l, leg.Offer{Ref: c.agreement.NextOffer(), SDP: offer})
 	}
 }
 
-// onOfferRefused: the other side refuses the change. The side that wanted it gets it
+// offerRefused: the other side refuses the change. The side that wanted it gets it
 // all the same if the codec stays.
-func (c *Call) onOfferRefused(from *legOnWire, f leg.OfferRefused) {
-	switch x := c.settledExchange(from, f.Ref); {
+func (es *exchanges) offerRefused(from *legOnWire, f leg.OfferRefused) {
+	switch x := es.settled(from, f.Ref); {
 	case x == nil: // an offer of our own: the session stays as it was
 	case x.withdrawn:
 	case x.fallback != nil:
-		c.absorb(x.from, x.offer, x.fallback)
+		es.absorb(x.from, x.offer, x.fallback)
 	default:
-		c.refuseExchange(x, f.Code)
+		es.refuse(x, f.Code)
 	}
 }
 
-// refuseExchange refuses a change to the side that wanted it, with the other side's
+// refuse refuses a change to the side that wanted it, with the other side's
 // status if that is about the session.
-func (c *Call) refuseExchange(x *exchange, code int) {
+func (es *exchanges) refuse(x *exchange, code int) {
 	r := notAcceptable()
 	if code == 491 || code == 480 || code == 486 || code == 606 {
 		r = rejection(code)
 	}
-	c.step(x.from, r)
+	es.call.step(x.from, r)
 }
 
-// dropExchange forgets a change between the caller and an agent that has left the
+// drop forgets a change between the caller and an agent that has left the
 // call. The caller keeps the former session.
-func (c *Call) dropExchange() {
-	x := c.exchange
-	c.exchange = nil
+func (es *exchanges) drop() {
+	x := es.current
+	es.current = nil
 	switch {
 	case x == nil:
-	case x.from == c.a:
-		c.refuseExchange(x, 491)
+	case x.from == es.call.a:
+		es.refuse(x, 491)
 	default: // the caller's answer may be on its way
-		c.restore(c.a)
+		es.restore(es.call.a)
 	}
 }
 
-// onWithdrawn: a side has cancelled its re-INVITE. An answer that was given already
+// withdrawn: a side has cancelled its re-INVITE. An answer that was given already
 // never reached it.
-func (c *Call) onWithdrawn(from *legOnWire) {
+func (es *exchanges) withdrawn(from *legOnWire) {
+	c := es.call
 	side := c.side(from)
-	if x := c.exchange; x != nil && x.from == from {
+	if x := es.current; x != nil && x.from == from {
 		x.withdrawn = true
 		return
 	}
@@ -284,7 +296,7 @@ func (c *Call) onWithdrawn(from *legOnWire) {
 		c.agreement.Tell(media.SideA, c.agreement.SentTo[media.SideA]) // for the record
 		c.media.setPeer(side, before.Description)
 		if before.Asked {
-			c.restore(c.other(from))
+			es.restore(c.other(from))
 		}
 	}
 }
@@ -293,7 +305,8 @@ func (c *Call) onWithdrawn(from *legOnWire) {
 var errNoAnswer = errors.New("no session description where an answer was due")
 
 // ownOfferAnswered takes the answer to an offer of our own.
-func (c *Call) ownOfferAnswered(from *legOnWire, f leg.AnswerReady) error {
+func (es *exchanges) ownOfferAnswered(from *legOnWire, f leg.AnswerReady) error {
+	c := es.call
 	side := c.side(from)
 	if f.SDP == nil && !f.Late {
 		return nil // some peers leave the description out if nothing has changed
@@ -323,6 +336,12 @@ func (c *Call) ownOfferAnswered(from *legOnWire, f leg.AnswerReady) error {
 	return nil
 }
 
+// exchanges are the offers and answers of a call that is up, and those of its targets before that.
+type exchanges struct {
+	call    *Call
+	current *exchange // nil: none is under way
+}
+
 // exchange is a change that one side wants and that we have offered the other. A call
 // has one at a time.
 type exchange struct {
@@ -335,21 +354,21 @@ type exchange struct {
 	until     time.Time
 }
 
-// settledExchange takes out the exchange that a side has answered or refused; nil: the
+// settled takes out the exchange that a side has answered or refused; nil: the
 // offer was our own.
-func (c *Call) settledExchange(by *legOnWire, ref int) *exchange {
-	x := c.exchange
+func (es *exchanges) settled(by *legOnWire, ref int) *exchange {
+	x := es.current
 	if x == nil || x.to != by || x.ref != ref {
 		return nil
 	}
-	c.exchange = nil
+	es.current = nil
 	return x
 }
 
-// exchangeDeadline is when the change under way has taken too long.
-func (c *Call) exchangeDeadline() time.Time {
-	if c.exchange == nil || c.exchange.withdrawn {
+// deadline is when the change under way has taken too long.
+func (es *exchanges) deadline() time.Time {
+	if es.current == nil || es.current.withdrawn {
 		return time.Time{}
 	}
-	return c.exchange.until
+	return es.current.until
 }

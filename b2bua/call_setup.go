@@ -181,11 +181,11 @@ func (c *Call) setUpFact(from *legOnWire, f leg.Fact) phase {
 			return c.nextAttempt()
 		}
 	case leg.Offered:
-		c.offeredEarly(from, f)
+		c.exchanges.offeredEarly(from, f)
 	case leg.Asked:
 		c.reply(from, f.Req, 480)
 	case leg.AnswerReady: // the caller's, in its PRACK
-		if err := c.ownOfferAnswered(from, f); err != nil {
+		if err := c.exchanges.ownOfferAnswered(from, f); err != nil {
 			c.abandon(cause.BadAnswer, cause.Reasons{})
 			return c.refuse(488, cause.BadAnswer, warning("304 "+err.Error()))
 		}

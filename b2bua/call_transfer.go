@@ -248,7 +248,7 @@ func (c *Call) transferAnswered(f leg.Answered) {
 	c.agreement.Tell(media.SideB, answer.Formats())
 	c.media.setPeer(media.SideB, answer)
 	c.media.listenForDigits()
-	c.dropExchange()
+	c.exchanges.drop()
 	c.dropRelays(t.agent)
 	c.server.vacate(before)
 	c.limitDuration()
@@ -275,7 +275,7 @@ func (c *Call) transferAnswered(f leg.Answered) {
 // holds the call. The new target does not hold it.
 func (c *Call) resume() {
 	if told, err := sdp.Read(c.a.leg.Described(), sdp.Accept{Any: true}); err == nil && told.Direction() != sdp.SendRecv {
-		c.restore(c.a)
+		c.exchanges.restore(c.a)
 	}
 }
 
@@ -317,7 +317,7 @@ func (c *Call) loseAgent() {
 	agent := c.b
 	c.b = nil
 	c.server.vacate(c.bridge)
-	c.dropExchange()
+	c.exchanges.drop()
 	c.dropRelays(agent)
 	if early := c.transfer.early; early != nil {
 		c.agreement.SentTo[media.SideB] = c.attempts.current.formats

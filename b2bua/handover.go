@@ -137,7 +137,7 @@ func (c *Call) restless() error {
 		return errTransfer
 	case c.transfer != nil, c.attempts.current != nil && c.attempts.current != c.bridge:
 		return errTransfer
-	case c.exchange != nil, c.a.crypto.Agrees(), c.b.crypto.Agrees():
+	case c.exchanges.current != nil, c.a.crypto.Agrees(), c.b.crypto.Agrees():
 		return errExchange
 	case len(c.relays.open) > 0, c.mailbox.due.Len() > 0, c.mailbox.pending.Len() > 0:
 		return errRequest

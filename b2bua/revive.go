@@ -179,7 +179,7 @@ func (v *reviving) revived() phase {
 		if l.leg.Asks() {
 			c.step(l, rejection(500, leg.RetryAfter()))
 		} else {
-			c.restore(l)
+			c.exchanges.restore(l)
 		}
 	}
 	for _, l := range slices.Clone(c.legs) { // of attempts that were under way
