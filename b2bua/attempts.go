@@ -43,6 +43,7 @@ func (p *plan) replaces() bool { return p.reason != "" }
 
 // attempts are the attempts of a call, by any plan.
 type attempts struct {
+	call    *Call
 	tried   int                    // so far
 	current *attempt               // nil: none
 	last    attemptEnd             // of the last attempt
@@ -167,16 +168,17 @@ func (a *attempt) recordOf(why cause.Cause, code int) record.Attempt {
 
 // try begins an attempt at the next possible target of a plan, and says whether there
 // is one. The record has the targets that can't be tried, too.
-func (c *Call) try(p *plan) bool {
-	for a := c.attempts.next(p); a != nil; a = c.attempts.next(p) {
+func (all *attempts) try(p *plan) bool {
+	c := all.call
+	for a := all.next(p); a != nil; a = all.next(p) {
 		c.ladder.Next(a.target.Dial.Name)
 		if !p.replaces() {
 			c.noteDestination(a.target)
 			c.record.targetSIPCallID, c.record.synthflowCallID, c.record.externalID = "", "", ""
 			c.record.preparedAt, c.record.dialedAt = record.Time{}, record.Time{}
 		}
-		if c.possible(a) {
-			c.prepare(a)
+		if all.possible(a) {
+			all.prepare(a)
 			return true
 		}
 	}
@@ -185,7 +187,8 @@ func (c *Call) try(p *plan) bool {
 
 // possible says whether an attempt can be made: there is a codec for it, and
 // a place at its target.
-func (c *Call) possible(a *attempt) bool {
+func (all *attempts) possible(a *attempt) bool {
+	c := all.call
 	vars := a.varsOf(c.vars)
 	a.parties = partiesOf(&vars)
 	occupy := c.server.admission.Occupy
@@ -195,8 +198,8 @@ func (c *Call) possible(a *attempt) bool {
 	if c.queued != nil {
 		a.try, a.placed = c.server.admission.Take(&c.queued.Waiter, a.target)
 	}
-	if err := c.offerTo(a); err != nil {
-		c.failed(attemptEnd{cause: cause.NoCommonCodec})
+	if err := all.offerTo(a); err != nil {
+		all.failed(attemptEnd{cause: cause.NoCommonCodec})
 		return false
 	}
 	if a.placed {
@@ -210,14 +213,15 @@ func (c *Call) possible(a *attempt) bool {
 		if full := over == peers.LimitCap; full || over == peers.LimitCircuit {
 			a.plan.full, a.plan.capped = append(a.plan.full, a.target), a.plan.capped || full
 		}
-		c.failed(attemptEnd{cause: over.Cause()})
+		all.failed(attemptEnd{cause: over.Cause()})
 	}
 	return a.placed
 }
 
 // offerTo sets the offer to an attempt's target.
-func (c *Call) offerTo(a *attempt) (err error) {
-	a.crypto = c.attempts.cryptoFor(a.target, c.server.identity.Fingerprint())
+func (all *attempts) offerTo(a *attempt) (err error) {
+	c := all.call
+	a.crypto = all.cryptoFor(a.target, c.server.identity.Fingerprint())
 	a.offer, a.formats, err = c.agreement.OfferFor(a.target.Dial, c.eventsFor(a.target))
 	return err
 }
@@ -232,14 +236,15 @@ func (a *attempt) varsOf(vars template.Vars) template.Vars {
 }
 
 // prepare starts what an attempt needs before its INVITE.
-func (c *Call) prepare(a *attempt) {
+func (all *attempts) prepare(a *attempt) {
+	c := all.call
 	ctx, cancel := context.WithCancel(tracecontext.With(c.server.ctx, c.trace.Header(tracecontext.KindPrepare, a.number)))
 	a.cancel = cancel
 	vars, stack, number, t := a.varsOf(c.vars), c.server.stack, a.number, a.target
 	if t.Preparer != nil {
 		ctx = c.ladder.Context(ctx, t.Dial.Name)
 	}
-	c.triesFrom(time.Now(), a, t.Preparer != nil)
+	all.triesFrom(time.Now(), a, t.Preparer != nil)
 	c.server.beside(func() {
 		defer cancel() // if the caller has gone on
 		ready := ready{Attempt: number}
@@ -255,29 +260,31 @@ func (c *Call) prepare(a *attempt) {
 }
 
 // failed notes how the current attempt ended.
-func (c *Call) failed(o attemptEnd) {
-	a := c.attempts.current
-	c.attempts.last, c.times.lagsAt = o, time.Time{}
+func (all *attempts) failed(o attemptEnd) {
+	c := all.call
+	a := all.current
+	all.last, c.times.lagsAt = o, time.Time{}
 	a.stop()
-	c.noteAttempt(o.cause, o.code)
+	all.note(o.cause, o.code)
 	c.ladder.Failed(ladder.Attempt{
 		Target: a.target.Dial.Name, Cause: o.cause, Code: o.code, Reason: o.reason,
 		PrepareStatus: a.prepareStatus, Prepare: time.Duration(a.prepareMS) * time.Millisecond, Took: time.Since(a.started), Err: o.err,
 	})
-	c.detachTarget(a)
+	all.detach(a)
 	c.log.Info().Str("target", a.target.Dial.Name).Str("cause", string(o.cause)).Int("code", o.code).
 		Int("attempt", a.number).Str("target_sip_call_id", a.callID()).Str("dest", ladder.Shown(a.dest)).AnErr("err", o.err).Msg("attempt failed")
 	c.server.vacate(a)
 }
 
-// detachTarget stops media to and from a target that did not take the call: its port
+// detach stops media to and from a target that did not take the call: its port
 // may belong to another call by now. The caller hears our ringing again, if it did
 // before.
-func (c *Call) detachTarget(a *attempt) {
+func (all *attempts) detach(a *attempt) {
+	c := all.call
 	if c.media.session == nil || c.agreement.Description[media.SideB] == nil || c.b != nil {
 		return // the target has sent no media, or the agent still does beside a transfer
 	}
-	if _, t := c.attemptLine(); t != a.target {
+	if _, t := all.line(); t != a.target {
 		return
 	}
 	c.media.unplug()
@@ -288,17 +295,17 @@ func (c *Call) detachTarget(a *attempt) {
 // judge tells the target's circuit how the attempt went.
 func (a *attempt) judge(why cause.Cause, code int) { a.target.Judge(&a.try, why, code) }
 
-func (c *Call) noteAttempt(cause cause.Cause, code int) {
-	a := c.attempts.current
+func (all *attempts) note(cause cause.Cause, code int) {
+	a := all.current
 	a.judge(cause, code)
 	a.recorded = true
-	c.record.attempts = append(c.record.attempts, a.recordOf(cause, code))
+	all.call.record.attempts = append(all.call.record.attempts, a.recordOf(cause, code))
 }
 
-// tryBeside is how the record has an attempt beside the bridge if this process ends now, as JSON; nil: there is none.
-func (c *Call) tryBeside() []byte {
-	a := c.attempts.current
-	if a == nil || a == c.bridge || a.recorded {
+// beside is how the record has an attempt beside the bridge if this process ends now, as JSON; nil: there is none.
+func (all *attempts) beside() []byte {
+	a := all.current
+	if a == nil || a == all.call.bridge || a.recorded {
 		return nil
 	}
 	text, err := json.Marshal(a.recordOf(cause.ProcessRestart, a.status()))

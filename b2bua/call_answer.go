@@ -56,8 +56,9 @@ func badOffer(err error) (code int, why cause.Cause, header sip.Header) {
 
 // takeAnswer puts the target's answer into force. The carrier's first answer stays:
 // its address, port and codec don't change during the set-up.
-func (c *Call) takeAnswer(body []byte) error {
-	a := c.attempts.current
+func (all *attempts) takeAnswer(body []byte) error {
+	c := all.call
+	a := all.current
 	answer, err := a.readAnswer(body)
 	if err != nil {
 		return err
@@ -120,11 +121,11 @@ func causeOfAnswer(err error) cause.Cause {
 
 // triesPlain makes RTP the next attempt at a target that has refused optional SRTP,
 // and says whether there is such an attempt.
-func (c *Call) triesPlain() bool {
-	if !c.attempts.againPlain() {
+func (all *attempts) triesPlain() bool {
+	if !all.againPlain() {
 		return false
 	}
-	c.log.Info().Str("target", c.attempts.current.target.Dial.Name).Msg("SRTP not taken, RTP is offered")
-	c.ladder.Decide("target %s does not take SRTP: RTP is offered", c.attempts.current.target.Dial.Name)
+	all.call.log.Info().Str("target", all.current.target.Dial.Name).Msg("SRTP not taken, RTP is offered")
+	all.call.ladder.Decide("target %s does not take SRTP: RTP is offered", all.current.target.Dial.Name)
 	return true
 }

@@ -74,8 +74,8 @@ func (c *Call) eventInBridge(e event) {
 	case ready:
 		switch a := c.attempts.current; {
 		case a == nil || e.Attempt != a.number: // of an attempt before
-			c.late(e)
-		case c.transfer != nil && c.dialPrepared(e) == notDialled:
+			c.attempts.late(e)
+		case c.transfer != nil && c.attempts.dialPrepared(e) == notDialled:
 			c.nextTransfer()
 		}
 	case mediaLost:

@@ -32,10 +32,11 @@ const (
 )
 
 // dialPrepared dials the target of the current attempt, if its preparation succeeded.
-func (c *Call) dialPrepared(f ready) progress {
-	a := c.attempts.current
+func (all *attempts) dialPrepared(f ready) progress {
+	c := all.call
+	a := all.current
 	problem := f.Err
-	if first := c.notePrepared(f); first && f.Unprepared != nil {
+	if first := all.notePrepared(f); first && f.Unprepared != nil {
 		problem = cmp.Or(problem, f.Unprepared)
 		c.ladder.Decide("target %s is dialled without an id: %v", a.target.Dial.Name, f.Unprepared)
 	}
@@ -46,26 +47,27 @@ func (c *Call) dialPrepared(f ready) progress {
 		a.target.SIP.End(time.Now(), &a.try, circuit.Neutral)
 	}
 	if f.Cause != cause.None {
-		c.failed(attemptEnd{cause: f.Cause, err: f.Err})
+		all.failed(attemptEnd{cause: f.Cause, err: f.Err})
 		return notDialled
 	}
-	why, err := c.dial(f)
+	why, err := all.dial(f)
 	switch {
 	case errors.Is(err, errWantsTCP):
 		c.ladder.Decide("the INVITE to target %s is too large for UDP: it goes over TCP", a.target.Dial.Name)
-		c.connect(f)
+		all.connect(f)
 		return waitsForTCP
 	case err != nil:
 		c.log.Warn().Err(err).Str("target", a.target.Dial.Name).Int("attempt", a.number).Msg("target not dialled")
-		c.failed(attemptEnd{cause: why, err: err})
+		all.failed(attemptEnd{cause: why, err: err})
 		return notDialled
 	}
 	return dialled
 }
 
 // notePrepared notes the result of the preparation in the record. first: it is not of a further address or connection.
-func (c *Call) notePrepared(f ready) (first bool) {
-	a := c.attempts.current
+func (all *attempts) notePrepared(f ready) (first bool) {
+	c := all.call
+	a := all.current
 	a.stop() // it is over, and its context can go
 	first = !f.TriedTCP && a.reached == nil
 	a.prepareStatus, a.dest, a.reached = f.Prepared.Status, f.Dest, f.Reached
@@ -90,8 +92,9 @@ func (c *Call) notePrepared(f ready) (first bool) {
 }
 
 // dial makes leg B and sends its INVITE.
-func (c *Call) dial(f ready) (cause.Cause, error) {
-	a := c.attempts.current
+func (all *attempts) dial(f ready) (cause.Cause, error) {
+	c := all.call
+	a := all.current
 	local, err := localToward(c.server.stack, f)
 	if err != nil {
 		return cause.TargetUnreachable, err
@@ -100,7 +103,7 @@ func (c *Call) dial(f ready) (cause.Cause, error) {
 		return mediaCause(err), err
 	}
 	at := netip.AddrPortFrom(a.mediaName, c.media.session.Local(media.SideB).Port())
-	leg, invite, why, err := c.outboundLeg(f, local, at)
+	leg, invite, why, err := all.outboundLeg(f, local, at)
 	if err != nil {
 		return why, err
 	}
@@ -115,15 +118,16 @@ func (c *Call) dial(f ready) (cause.Cause, error) {
 		c.record.dialedAt = record.TimeOf(time.Now())
 	}
 	c.step(a.line, invite)
-	c.triesFrom(time.Now(), a, false)
+	all.triesFrom(time.Now(), a, false)
 	a.reached.Sent()
 	return cause.None, nil
 }
 
 // outboundLeg makes leg B and the input for its INVITE: the caller's offer with our
 // address at, and the configured headers. It sends nothing.
-func (c *Call) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*leg.Leg, leg.Invite, cause.Cause, error) {
-	a := c.attempts.current
+func (all *attempts) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*leg.Leg, leg.Invite, cause.Cause, error) {
+	c := all.call
+	a := all.current
 	offer := a.offer.ForTarget(at, a.crypto.Offering(), a.formats, c.agreement.DirectionFor(a.offer, a.plan.replaces()))
 	vars := a.varsOf(c.vars)
 	vars.Prepare = f.Answer()
@@ -146,7 +150,7 @@ func (c *Call) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*leg.Le
 	if a.line != nil { // at another address
 		l.Repeats(a.line.leg)
 	}
-	req, err := c.fit(&out, l, f)
+	req, err := all.fit(&out, l, f)
 	if err != nil {
 		return nil, leg.Invite{}, cause.InviteTooLarge, err
 	}
@@ -156,7 +160,7 @@ func (c *Call) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*leg.Le
 		Auth: a.target.Dial.Auth, Heard: a.heard,
 	}
 	if f.Flow == nil {
-		invite.Shorten = func(more int) (*sip.Request, bool) { return c.shorten(a, &out, l, more) }
+		invite.Shorten = func(more int) (*sip.Request, bool) { return all.shorten(a, &out, l, more) }
 	}
 	return l, invite, cause.None, nil
 }
@@ -175,9 +179,10 @@ var errWantsTCP = errors.New("INVITE is over the UDP budget and goes over TCP")
 
 // connect opens a TCP connection to a target over UDP (RFC 3261 section 18.1.1). It
 // does so in a goroutine that posts f again, with the connection if there is one.
-func (c *Call) connect(f ready) {
+func (all *attempts) connect(f ready) {
+	c := all.call
 	ctx, cancel := context.WithCancel(c.server.ctx)
-	c.attempts.current.cancel = cancel
+	all.current.cancel = cancel
 	again := *f.Reached // as the call has the other one
 	f.Reached, f.TriedTCP, f.Err = &again, true, nil
 	c.server.beside(func() {
@@ -189,24 +194,25 @@ func (c *Call) connect(f ready) {
 
 // refusedBy notes how an attempt ended, and says whether the next target is to be
 // tried.
-func (c *Call) refusedBy(f leg.Refused) (next bool) {
-	a := c.attempts.current
+func (all *attempts) refusedBy(f leg.Refused) (next bool) {
+	a := all.current
 	if f.Cause == cause.TargetSilent {
 		a.line.wire.Distrust()
 	}
-	c.failed(attemptEnd{code: f.Code, reason: f.Reason, cause: f.Cause, q850: f.Q850, err: f.Err})
-	return (cause.RefusesOffer(f.Code) && c.triesPlain()) || f.Code == 0 || f.Cause == cause.InviteTooLarge || cause.NextTarget(f.Code, a.plan.failoverOn)
+	all.failed(attemptEnd{code: f.Code, reason: f.Reason, cause: f.Cause, q850: f.Q850, err: f.Err})
+	return (cause.RefusesOffer(f.Code) && all.triesPlain()) || f.Code == 0 || f.Cause == cause.InviteTooLarge || cause.NextTarget(f.Code, a.plan.failoverOn)
 }
 
 // elsewhere goes on with the attempt at the target's next address, where a refusal is a
 // reason for that (RFC 3263 section 4.3). Ready comes again.
-func (c *Call) elsewhere(f leg.Refused) bool {
-	a := c.attempts.current
+func (all *attempts) elsewhere(f leg.Refused) bool {
+	c := all.call
+	a := all.current
 	if !a.reached.FailedAt(a.target.Dial, c.server.stack, f) {
 		return false
 	}
 	c.ladder.Decide("target %s: %s", a.target.Dial.Name, a.reached.Says())
-	c.detachTarget(a)
+	all.detach(a)
 	c.drop(a.line)
 	ctx, cancel := context.WithCancel(c.server.ctx)
 	a.cancel = cancel
@@ -221,12 +227,12 @@ func (c *Call) elsewhere(f leg.Refused) bool {
 }
 
 // badAnswer hangs up on a target whose answer can't be relayed.
-func (c *Call) badAnswer(err error) {
-	a := c.attempts.current
-	c.log.Warn().Err(err).Str("target", a.target.Dial.Name).Msg("target's SDP answer not usable")
-	c.step(a.line, leg.Hangup{Why: cause.BadAnswer})
-	c.failed(attemptEnd{code: 200, cause: causeOfAnswer(err)})
+func (all *attempts) badAnswer(err error) {
+	a := all.current
+	all.call.log.Warn().Err(err).Str("target", a.target.Dial.Name).Msg("target's SDP answer not usable")
+	all.call.step(a.line, leg.Hangup{Why: cause.BadAnswer})
+	all.failed(attemptEnd{code: 200, cause: causeOfAnswer(err)})
 	if errors.Is(err, sdp.ErrNotSecured) || errors.Is(err, sdp.ErrRejected) {
-		c.triesPlain()
+		all.triesPlain()
 	}
 }

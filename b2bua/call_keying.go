@@ -70,7 +70,7 @@ func (c *Call) securedInSetUp(e Secured) phase {
 		c.abandon(cause.DTLSFailed, cause.Reasons{})
 		return c.refuse(488, cause.DTLSFailed)
 	case !ok:
-		c.dropAttempt(a, cause.DTLSFailed, e.err)
+		c.attempts.drop(a, cause.DTLSFailed, e.err)
 		return c.nextAttempt()
 	case a != nil && a.answer != nil && !a.crypto.Awaits():
 		return c.bridgeTo(*a.answer)
@@ -78,11 +78,11 @@ func (c *Call) securedInSetUp(e Secured) phase {
 	return nil
 }
 
-// dropAttempt ends an attempt whose target may have answered.
-func (c *Call) dropAttempt(a *attempt, why cause.Cause, err error) {
-	c.step(a.line, leg.Abandon{Why: why})
-	c.step(a.line, leg.Hangup{Why: why})
-	c.failed(attemptEnd{code: a.status(), cause: why, err: err})
+// drop ends an attempt whose target may have answered.
+func (all *attempts) drop(a *attempt, why cause.Cause, err error) {
+	all.call.step(a.line, leg.Abandon{Why: why})
+	all.call.step(a.line, leg.Hangup{Why: why})
+	all.failed(attemptEnd{code: a.status(), cause: why, err: err})
 }
 
 // securedInBridge goes on with the target of a transfer, or with the next one. It ends the call of another side that can't be heard.
@@ -121,7 +121,7 @@ func (c *Call) tryOut(f leg.Answered, answer *sdp.Description) (waits bool) {
 // caller, and is offered the session again: what it has said of it meanwhile was not taken.
 func (c *Call) tryFailed(why cause.Cause, err error) {
 	t := c.transfer
-	c.dropAttempt(c.attempts.current, why, err)
+	c.attempts.drop(c.attempts.current, why, err)
 	if before := c.agreement.Before[media.SideB]; t.waiting != nil {
 		c.b, t.waiting, t.held, c.agreement.Before[media.SideB] = t.waiting, nil, false, nil
 		c.plugBack(before.Description, before.Terms.SentTo[media.SideB])

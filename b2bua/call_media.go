@@ -124,7 +124,7 @@ func (m *callMedia) setPeer(side media.Side, d *sdp.Description) {
 	if side == media.SideA {
 		c.agreement.Offer = d
 	} else {
-		b, t := c.attemptLine()
+		b, t := c.attempts.line()
 		l, sources, mode = b, t.Dial.MediaSources, t.Dial.Media.Latch
 	}
 	peer := agreement.PeerOf(d, c.agreement.Codec[side], l.leg.Dialog().Source.Addr(), sources, mode)
@@ -154,13 +154,14 @@ func (m *callMedia) confirm(l *legOnWire, from netip.Addr) {
 	}
 }
 
-// attemptLine is the leg on side B that media flows to, with its target: the bridge,
+// line is the leg on side B that media flows to, with its target: the bridge,
 // or before that the attempt.
-func (c *Call) attemptLine() (*legOnWire, *peers.Target) {
+func (all *attempts) line() (*legOnWire, *peers.Target) {
+	c := all.call
 	if c.b != nil {
 		return c.b, c.bridge.target
 	}
-	return c.attempts.current.line, c.attempts.current.target
+	return all.current.line, all.current.target
 }
 
 // at is our RTP address on a side, as SDP names it.
@@ -257,7 +258,7 @@ func (m *callMedia) crypto(side media.Side) *sdp.LegCrypto {
 	if side == media.SideA {
 		return m.call.a.crypto
 	}
-	l, _ := m.call.attemptLine()
+	l, _ := m.call.attempts.line()
 	return l.crypto
 }
 

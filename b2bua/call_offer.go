@@ -114,7 +114,7 @@ func (es *exchanges) keyed() media.Side {
 	if c.b == nil && c.attempts.current == nil {
 		return noSide
 	}
-	_, t := c.attemptLine()
+	_, t := c.attempts.line()
 	return c.eventsFor(t)
 }
 

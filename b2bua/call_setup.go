@@ -132,7 +132,7 @@ func (c *Call) setUpEvent(e event) phase {
 		if a := c.attempts.current; a != nil && e.Attempt == a.number { // else of an attempt before
 			return c.onReady(e)
 		}
-		c.late(e)
+		c.attempts.late(e)
 	case killed:
 		c.abandon(e.Cause, cause.Reasons{})
 		c.step(c.a, refusal(e.status()))
@@ -148,7 +148,7 @@ func (c *Call) setUpEvent(e event) phase {
 		c.abandon(cause.SetupTimeout, cause.Reasons{})
 		return c.refuse(c.route.Otherwise, cause.SetupTimeout)
 	case lags:
-		return c.lags(e.of)
+		return c.attempts.lags(e.of)
 	case withheld:
 		c.media.onWithheld()
 	case Secured:
@@ -177,7 +177,7 @@ func (c *Call) setUpFact(from *legOnWire, f leg.Fact) phase {
 			return c.end(f.Cause, record.EndedBySystem, 504, 0)
 		}
 		if a := c.attempts.current; from == a.line { // while its answer waits
-			c.dropAttempt(a, f.Cause, nil)
+			c.attempts.drop(a, f.Cause, nil)
 			return c.nextAttempt()
 		}
 	case leg.Offered:
@@ -196,7 +196,7 @@ func (c *Call) setUpFact(from *legOnWire, f leg.Fact) phase {
 
 // nextAttempt tries the next target, or ends the call where none is left.
 func (c *Call) nextAttempt() phase {
-	if c.try(&c.plan) {
+	if c.attempts.try(&c.plan) {
 		return (*Call).preparing
 	}
 	if c.route.Queue != nil && c.plan.capped {
@@ -206,7 +206,7 @@ func (c *Call) nextAttempt() phase {
 }
 
 func (c *Call) onReady(f ready) phase {
-	switch c.dialPrepared(f) {
+	switch c.attempts.dialPrepared(f) {
 	case dialled:
 		return (*Call).dialing
 	case waitsForTCP:
@@ -220,7 +220,7 @@ func (c *Call) onReady(f ready) phase {
 func (c *Call) onProgress(f leg.Progress) {
 	c.attempts.current.judge(cause.None, f.Code)
 	if f.SDP != nil {
-		if err := c.takeAnswer(f.SDP); err != nil {
+		if err := c.attempts.takeAnswer(f.SDP); err != nil {
 			c.peerLog.Warn().Err(err).Msg("early media not usable")
 			return
 		}
@@ -266,10 +266,10 @@ func (c *Call) sendRinging(f leg.Progress, sdp []byte) {
 func (c *Call) onAnswered(f leg.Answered) phase {
 	err := sdp.ErrNoAudio
 	if f.SDP != nil {
-		err = c.takeAnswer(f.SDP)
+		err = c.attempts.takeAnswer(f.SDP)
 	}
 	if err != nil {
-		c.badAnswer(err)
+		c.attempts.badAnswer(err)
 		return c.nextAttempt()
 	}
 	if a := c.attempts.current; a.crypto.Awaits() {
@@ -297,7 +297,7 @@ func (c *Call) bridgeTo(f leg.Answered) phase {
 	c.record.setupMS = now.Sub(c.times.started).Milliseconds()
 	c.recordings.startIfWanted()
 	c.rescues.listen()
-	c.noteAttempt(cause.None, 200)
+	c.attempts.note(cause.None, 200)
 	c.ladder.Decide("target %s answers after %d ms with %s", c.bridge.target.Dial.Name, time.Since(c.bridge.started).Milliseconds(), c.agreement.CodecName)
 	c.step(c.a, leg.Answer{SDP: c.agreement.Answer, Headers: c.passed(f.Headers)})
 	return (*Call).bridged
@@ -305,10 +305,10 @@ func (c *Call) bridgeTo(f leg.Answered) phase {
 
 // onRefused tries the next target, or gives the carrier the target's own answer.
 func (c *Call) onRefused(f leg.Refused) phase {
-	if c.elsewhere(f) {
+	if c.attempts.elsewhere(f) {
 		return (*Call).preparing
 	}
-	if c.refusedBy(f) {
+	if c.attempts.refusedBy(f) {
 		return c.nextAttempt()
 	}
 	c.step(c.a, leg.Refuse{Code: f.Code, Reason: f.Reason, Headers: c.passed(f.Headers)})
@@ -355,7 +355,7 @@ func (c *Call) abandon(why cause.Cause, caller cause.Reasons) {
 		c.step(a.line, leg.Abandon{Why: why, Caller: caller})
 		c.step(a.line, leg.Hangup{Why: why}) // if its answer waits
 	}
-	c.noteAttempt(why, 0)
+	c.attempts.note(why, 0)
 }
 
 // warning is a Warning header (RFC 3261 section 20.43) without our host name.

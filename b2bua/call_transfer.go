@@ -157,7 +157,7 @@ func (c *Call) report(t *transfer, code int, reason string) {
 
 // nextTransfer tries the next destination, or ends the transfer.
 func (c *Call) nextTransfer() {
-	if !c.try(&c.transfer.plan) {
+	if !c.attempts.try(&c.transfer.plan) {
 		c.transferFailed()
 	}
 }
@@ -190,13 +190,13 @@ func (c *Call) onTransfer(from *legOnWire, f leg.Fact) {
 // transferRefused: a destination does not take the call. The next one is tried.
 func (c *Call) transferRefused(f leg.Refused) {
 	c.transfer.early = nil
-	if c.elsewhere(f) {
+	if c.attempts.elsewhere(f) {
 		return
 	}
 	if c.transfer.code, c.transfer.reason = f.Code, f.Reason; f.Code == 0 {
 		c.transfer.code, c.transfer.reason = 408, message.StatusText(408)
 	}
-	if !c.refusedBy(f) {
+	if !c.attempts.refusedBy(f) {
 		c.transfer.plan.targets = nil
 	}
 	c.nextTransfer()
@@ -228,7 +228,7 @@ func (c *Call) transferAnswered(f leg.Answered) {
 		err = sdp.ErrNoCodec
 	}
 	if err != nil {
-		c.badAnswer(err)
+		c.attempts.badAnswer(err)
 		c.transfer.code, c.transfer.reason = 488, message.StatusText(488)
 		c.nextTransfer()
 		return
@@ -236,7 +236,7 @@ func (c *Call) transferAnswered(f leg.Answered) {
 	if answer.OverDTLS() && c.attempts.current.answer == nil && c.tryOut(f, answer) {
 		return
 	}
-	c.noteAttempt(cause.None, 200)
+	c.attempts.note(cause.None, 200)
 	t, before := c.transfer, c.bridge
 	held := t.held || c.b != nil && c.agreement.Description[media.SideB].Held()
 	c.transfer = nil

@@ -15,7 +15,8 @@ import (
 
 // triesFrom has the caller go on when half of a trial's time is over: of the request to the API if its circuit is not
 // closed, or of the target's first answer. prepares: the API is asked next.
-func (c *Call) triesFrom(now time.Time, a *attempt, prepares bool) {
+func (all *attempts) triesFrom(now time.Time, a *attempt, prepares bool) {
+	c := all.call
 	switch t := a.target; {
 	case a.plan.replaces():
 	case prepares && t.API.Status().State != circuit.Closed:
@@ -26,9 +27,10 @@ func (c *Call) triesFrom(now time.Time, a *attempt, prepares bool) {
 }
 
 // lags goes on to the next target that can take the call, while the current one is tried; nil: there is none, or no trial.
-func (c *Call) lags(a *attempt) phase {
+func (all *attempts) lags(a *attempt) phase {
+	c := all.call
 	takes := func(t *peers.Target) bool { return c.agreement.SharesCodec(t) && c.server.admission.Takes(t) }
-	if a == nil || a != c.attempts.current || !slices.ContainsFunc(a.plan.targets, takes) {
+	if a == nil || a != all.current || !slices.ContainsFunc(a.plan.targets, takes) {
 		return nil
 	}
 	asks := a.cancel != nil && a.target.Preparer != nil
@@ -46,14 +48,14 @@ func (c *Call) lags(a *attempt) phase {
 		return nil // it has answered
 	}
 	c.ladder.Decide("target %s is tried after an outage, and lags: the caller goes on to the next target", a.target.Dial.Name)
-	c.failed(end)
+	all.failed(end)
 	return c.nextAttempt()
 }
 
 // late says of an attempt that the caller has left that its platform was ready after all.
-func (c *Call) late(f ready) {
+func (all *attempts) late(f ready) {
 	if f.AskedAPI && f.Answer() != nil {
-		c.ladder.Decide("attempt %d has prepared a call that is not dialled: its caller has gone on", f.Attempt)
+		all.call.ladder.Decide("attempt %d has prepared a call that is not dialled: its caller has gone on", f.Attempt)
 	}
 }
 

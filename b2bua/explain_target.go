@@ -30,7 +30,7 @@ func noPhoneNumber(user string) string {
 func (x *explainer) attempt(c *Call) report.Target {
 	a, t := c.attempts.current, c.attempts.current.target.Dial
 	r := targetOf(a)
-	if err := c.offerTo(a); err != nil {
+	if err := c.attempts.offerTo(a); err != nil {
 		r.Cause, r.Error = cause.NoCommonCodec, err.Error()
 		return r
 	}
@@ -80,11 +80,11 @@ func targetOf(a *attempt) report.Target {
 func (x *explainer) invite(r *report.Target, c *Call, ready ready) {
 	a, t := c.attempts.current, c.attempts.current.target.Dial
 	peer := x.addrOf(ready.URI.Host, t)
-	l, in, cause, err := c.outboundLeg(ready, x.local(t.Transport, peer), x.media(peer, t.Media.Address))
+	l, in, cause, err := c.attempts.outboundLeg(ready, x.local(t.Transport, peer), x.media(peer, t.Media.Address))
 	if errors.Is(err, errWantsTCP) {
 		x.out.Note("target %s: the INVITE is over the UDP budget and goes over TCP; where no connection can be opened, headers are left out", t.Name)
 		r.Transport, ready.Flow = config.TransportTCP, &transport.Stream{}
-		l, in, cause, err = c.outboundLeg(ready, x.local(config.TransportTCP, peer), x.media(peer, t.Media.Address))
+		l, in, cause, err = c.attempts.outboundLeg(ready, x.local(config.TransportTCP, peer), x.media(peer, t.Media.Address))
 	}
 	if err != nil {
 		r.Cause, r.Error = cause, err.Error()

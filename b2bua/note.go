@@ -243,7 +243,7 @@ func (n *notes) state(k *kept.Sheet) {
 	k.Bridge, k.Watched = c.bridge.state(c), c.relays.watcher != nil && c.relays.watcher == c.b
 	k.Agreement = c.agreement.State(k.Agreement.Described)
 	if t := c.transfer; t != nil {
-		k.Transfer = &kept.Transfer{Left: t.left, Reports: t.reports, ID: t.id, Try: c.tryBeside()}
+		k.Transfer = &kept.Transfer{Left: t.left, Reports: t.reports, ID: t.id, Try: c.attempts.beside()}
 		if l := t.lost; l != nil {
 			k.Transfer.Lost, k.Transfer.LostBy, k.Transfer.LostQ850 = string(l.cause), l.by, l.q850
 		}

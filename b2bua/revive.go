@@ -42,7 +42,7 @@ func (v *reviving) takeUp(l *record.Left, sockets *media.Sockets) error {
 		return errGoneTrunk
 	}
 	v.bridge = v.attempt(target)
-	v.attempts = attempts{tried: k.Tried, current: v.bridge}
+	v.attempts.tried, v.attempts.current = k.Tried, v.bridge
 	v.takeRouteAgain()
 	v.times.answered, v.times.durationUntil = leg.TimeOf(k.Answered), leg.TimeOf(k.Until)
 	v.agreement = agreement.Restore(&k.Agreement)
