@@ -135,7 +135,7 @@ func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peer
 // tie gives the parts of a call their call.
 func (c *Call) tie() {
 	c.log, c.peerLog = callLog{call: c}, callLog{call: c, bounded: true}
-	c.sounds.call, c.recordings.call, c.masking.call, c.notes.call, c.rescues.call, c.media.call, c.exchanges.call, c.attempts.call = c, c, c, c, c, c, c, c
+	c.sounds.call, c.recordings.call, c.masking.call, c.notes.call, c.rescues.call, c.media.call, c.exchanges.call, c.attempts.call, c.relays.call = c, c, c, c, c, c, c, c, c
 }
 
 // end closes the call: media, record, its place in the trunk. It is the only

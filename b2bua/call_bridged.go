@@ -53,9 +53,9 @@ func (c *Call) factInBridge(from *legOnWire, f leg.Fact) {
 		c.exchanges.offerRefused(from, f)
 		c.notes.mark()
 	case leg.Asked:
-		c.onAsked(from, f.Req)
+		c.relays.asked(from, f.Req)
 	case leg.Replied:
-		c.onReplied(f)
+		c.relays.replied(f)
 	case leg.Confirmed:
 		if c.settle(); message.IsStream(from.leg.Local.Transport) { // only over UDP the peer repeats it
 			c.notes.mark()

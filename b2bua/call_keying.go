@@ -108,7 +108,7 @@ func (c *Call) tryOut(f leg.Answered, answer *sdp.Description) (waits bool) {
 			c.exchanges.refuse(x, 491)
 		}
 		c.exchanges.drop()
-		c.dropRelays(agent)
+		c.relays.drop(agent)
 		c.agreement.KeepBefore(media.SideB, false)
 		c.transfer.held, c.transfer.waiting, c.b = c.agreement.Description[media.SideB].Held(), agent, nil
 	}

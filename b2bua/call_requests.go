@@ -28,6 +28,7 @@ type relayed struct {
 
 // relays are the requests that were passed from one side to the other.
 type relays struct {
+	call    *Call
 	open    map[int]relayed // without an answer, by Ref
 	last    int             // Ref of the last one
 	watcher *legOnWire      // the agent whose REFER the caller's side reports on; nil: none
@@ -49,8 +50,9 @@ func (c *Call) policy() *peers.Policy {
 	return &c.bridge.target.Dial.Policy
 }
 
-// onAsked answers a request within the dialog, or passes it to the other side.
-func (c *Call) onAsked(from *legOnWire, req *sip.Request) {
+// asked answers a request within the dialog, or passes it to the other side.
+func (r *relays) asked(from *legOnWire, req *sip.Request) {
+	c := r.call
 	switch {
 	case c.masking.hidesKey(from, req):
 		c.reply(from, req, 200)
@@ -58,20 +60,21 @@ func (c *Call) onAsked(from *legOnWire, req *sip.Request) {
 		c.onRefer(from, req)
 	case req.Method == sip.INFO && c.takesDigit(from, req):
 	case c.isReport(from, req) || slices.Contains(c.policy().PassMethods, string(req.Method)):
-		c.relay(from, req, contentOf(req), nil)
+		r.relay(from, req, contentOf(req), nil)
 	default:
 		c.reply(from, req, 405, from.leg.Allow())
 	}
 }
 
 // relay sends a request to the other side. Without another side it is refused.
-func (c *Call) relay(from *legOnWire, req *sip.Request, content leg.Content, done func(leg.Replied)) {
+func (r *relays) relay(from *legOnWire, req *sip.Request, content leg.Content, done func(leg.Replied)) {
+	c := r.call
 	to := c.other(from)
 	if to == nil {
 		c.reply(from, req, 480)
 		return
 	}
-	ref := c.relays.add(relayed{from: from, to: to, method: req.Method, seq: req.CSeq().SeqNo, done: done})
+	ref := r.add(relayed{from: from, to: to, method: req.Method, seq: req.CSeq().SeqNo, done: done})
 	content.Headers = append(content.Headers, c.passedTo(to, req.Headers())...)
 	c.step(to, leg.Send{Ref: ref, Method: req.Method, Content: content})
 }
@@ -86,30 +89,30 @@ func (r *relays) add(request relayed) (ref int) {
 	return r.last
 }
 
-// dropRelays answers the requests that wait for a leg which has left the call.
-func (c *Call) dropRelays(to *legOnWire) {
-	for ref, r := range c.relays.open {
-		if r.to == to {
-			delete(c.relays.open, ref)
-			c.step(r.from, leg.Reply{Method: r.method, Seq: r.seq, Code: 480, Reason: message.StatusText(480)})
+// drop answers the requests that wait for a leg which has left the call.
+func (r *relays) drop(to *legOnWire) {
+	for ref, waits := range r.open {
+		if waits.to == to {
+			delete(r.open, ref)
+			r.call.step(waits.from, leg.Reply{Method: waits.method, Seq: waits.seq, Code: 480, Reason: message.StatusText(480)})
 		}
 	}
 }
 
-// onReplied passes the answer to a request back.
-func (c *Call) onReplied(f leg.Replied) {
-	r, ok := c.relays.open[f.Ref]
+// replied passes the answer to a request back.
+func (r *relays) replied(f leg.Replied) {
+	waits, ok := r.open[f.Ref]
 	if !ok {
-		c.onAnsweredAsk(f)
+		r.call.onAnsweredAsk(f)
 		return // the request was our own
 	}
-	delete(c.relays.open, f.Ref)
-	if r.done != nil {
-		r.done(f)
+	delete(r.open, f.Ref)
+	if waits.done != nil {
+		waits.done(f)
 	}
 	content := leg.Content{ContentType: f.ContentType, Body: f.Body, Headers: alwaysOf(f.Headers)}
-	content.Headers = append(content.Headers, c.passedTo(r.from, f.Headers)...)
-	c.step(r.from, leg.Reply{Method: r.method, Seq: r.seq, Code: f.Code, Reason: f.Reason, Content: content})
+	content.Headers = append(content.Headers, r.call.passedTo(waits.from, f.Headers)...)
+	r.call.step(waits.from, leg.Reply{Method: waits.method, Seq: waits.seq, Code: f.Code, Reason: f.Reason, Content: content})
 }
 
 // reply answers a request with a status of our own.

@@ -182,7 +182,7 @@ func (c *Call) onTransfer(from *legOnWire, f leg.Fact) {
 	case leg.Gone:
 		c.goneInTry(from, f)
 	case leg.Replied:
-		c.onReplied(f)
+		c.relays.replied(f)
 	case leg.Cancelled, leg.Confirmed, leg.Withdrawn, leg.AnswerReady, leg.OfferRefused: // not for here
 	}
 }
@@ -249,7 +249,7 @@ func (c *Call) transferAnswered(f leg.Answered) {
 	c.media.setPeer(media.SideB, answer)
 	c.media.listenForDigits()
 	c.exchanges.drop()
-	c.dropRelays(t.agent)
+	c.relays.drop(t.agent)
 	c.server.vacate(before)
 	c.limitDuration()
 	c.bridge.settle()
@@ -318,7 +318,7 @@ func (c *Call) loseAgent() {
 	c.b = nil
 	c.server.vacate(c.bridge)
 	c.exchanges.drop()
-	c.dropRelays(agent)
+	c.relays.drop(agent)
 	if early := c.transfer.early; early != nil {
 		c.agreement.SentTo[media.SideB] = c.attempts.current.formats
 		c.media.setPeer(media.SideB, early)
@@ -357,7 +357,7 @@ func (c *Call) relayRefer(from *legOnWire, req *sip.Request, dest destination) {
 	c.log.Info().Str("to", dest.referTo).Msg("transfer relayed")
 	c.ladder.Decide("the agent's transfer to %s is passed to the caller's side", dest.referTo)
 	c.relays.watcher = from // its reports may come before its answer (RFC 6665 section 4.1.2.4)
-	c.relay(from, req, content, func(r leg.Replied) {
+	c.relays.relay(from, req, content, func(r leg.Replied) {
 		if r.Code >= 300 {
 			c.relays.watcher = nil
 		}
