@@ -76,8 +76,7 @@ type Call struct {
 	masking    masking
 
 	relays    relays
-	transfer  *transfer // away from the agent, under way
-	referrals int       // transfers that the agent has asked for
+	transfers transfers
 	rescues   rescues
 
 	times    times
@@ -135,7 +134,7 @@ func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peer
 // tie gives the parts of a call their call.
 func (c *Call) tie() {
 	c.log, c.peerLog = callLog{call: c}, callLog{call: c, bounded: true}
-	c.sounds.call, c.recordings.call, c.masking.call, c.notes.call, c.rescues.call, c.media.call, c.exchanges.call, c.attempts.call, c.relays.call = c, c, c, c, c, c, c, c, c
+	c.sounds.call, c.recordings.call, c.masking.call, c.notes.call, c.rescues.call, c.media.call, c.exchanges.call, c.attempts.call, c.relays.call, c.transfers.call = c, c, c, c, c, c, c, c, c, c
 }
 
 // end closes the call: media, record, its place in the trunk. It is the only
@@ -146,7 +145,7 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	c.endWait()
 	c.times.setupUntil, c.times.durationUntil, c.times.askAt, c.notes.at = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	c.recordings.beepAt, c.rescues.hearing.at = time.Time{}, time.Time{}
-	c.transfer, c.exchanges.current, c.relays.open = nil, nil, nil
+	c.transfers.current, c.exchanges.current, c.relays.open = nil, nil, nil
 	now := time.Now()
 	c.recordings.stop()
 	var counted record.Media
@@ -338,7 +337,7 @@ func (c *Call) snapshot() LiveCall {
 	r := c.cdr()
 	r.Attempts = slices.Clone(r.Attempts)
 	r.Recordings = recordingsOf(c.recordings.all)
-	if c.transfer != nil {
+	if c.transfers.current != nil {
 		r.Attempts = append(r.Attempts, c.attempts.current.recordOf(cause.None, 0)) // so far
 	}
 	if c.media.session != nil {

@@ -20,8 +20,8 @@ func (c *Call) bridged() phase {
 			return (*Call).bridged
 		case h.event != nil:
 			c.eventInBridge(h.event)
-		case c.isTransferLine(h.from):
-			c.onTransfer(h.from, h.fact)
+		case c.transfers.isLine(h.from):
+			c.transfers.on(h.from, h.fact)
 		default:
 			c.factInBridge(h.from, h.fact)
 		}
@@ -75,8 +75,8 @@ func (c *Call) eventInBridge(e event) {
 		switch a := c.attempts.current; {
 		case a == nil || e.Attempt != a.number: // of an attempt before
 			c.attempts.late(e)
-		case c.transfer != nil && c.attempts.dialPrepared(e) == notDialled:
-			c.nextTransfer()
+		case c.transfers.current != nil && c.attempts.dialPrepared(e) == notDialled:
+			c.transfers.next()
 		}
 	case mediaLost:
 		c.onMediaLost(e)
@@ -113,8 +113,8 @@ func (c *Call) onGone(from *legOnWire, f leg.Gone) {
 	case f.ByPeer:
 		by = record.EndedByAgent
 	}
-	if from == c.b && c.transfer != nil {
-		c.agentLeft(f)
+	if from == c.b && c.transfers.current != nil {
+		c.transfers.agentLeft(f)
 		return
 	}
 	if from == c.b && c.rescues.isDead(f) && c.rescues.begin(loss{cause: f.Cause, by: by, q850: f.Q850}) {
@@ -124,7 +124,7 @@ func (c *Call) onGone(from *legOnWire, f leg.Gone) {
 		c.neverAnswered(f.Cause, record.EndedBySystem, 504)
 		return
 	}
-	c.stopTransfer(f.Cause)
+	c.transfers.stop(f.Cause)
 	status := c.heardByCaller()
 	why := leg.Hangup{Why: f.Cause, Q850: f.Q850}
 	if other := c.other(from); other != nil {
@@ -136,7 +136,7 @@ func (c *Call) onGone(from *legOnWire, f leg.Gone) {
 
 // hangup ends both legs.
 func (c *Call) hangup(why cause.Cause, by string) {
-	c.stopTransfer(why)
+	c.transfers.stop(why)
 	status := c.heardByCaller()
 	for _, l := range []*legOnWire{c.a, c.b} {
 		if l != nil {
@@ -165,7 +165,7 @@ func (c *Call) unanswered() {
 // neverAnswered ends a call whose target answered, but whose caller got another
 // final status.
 func (c *Call) neverAnswered(why cause.Cause, by string, status int) {
-	c.stopTransfer(why)
+	c.transfers.stop(why)
 	if c.b != nil {
 		c.step(c.b, leg.Hangup{Why: why})
 	}

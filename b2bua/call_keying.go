@@ -51,7 +51,7 @@ func (m *callMedia) takeKeys(e Secured) bool {
 		return false
 	}
 	c.ladder.Decide("side %v: SRTP keys by DTLS, %s", e.Side, e.leg.Suite())
-	if t := c.transfer; e.Side == media.SideA || t == nil || t.waiting == nil { // else the target's bridge is noted next
+	if t := c.transfers.current; e.Side == media.SideA || t == nil || t.waiting == nil { // else the target's bridge is noted next
 		c.notes.mark()
 	}
 	return true
@@ -88,19 +88,20 @@ func (all *attempts) drop(a *attempt, why cause.Cause, err error) {
 // securedInBridge goes on with the target of a transfer, or with the next one. It ends the call of another side that can't be heard.
 func (c *Call) securedInBridge(e Secured) {
 	a, ok := c.attempts.current, c.media.takeKeys(e)
-	switch tried := c.transfer != nil && a != c.bridge && e.leg == a.crypto; {
+	switch tried := c.transfers.current != nil && a != c.bridge && e.leg == a.crypto; {
 	case !ok && tried:
-		c.tryFailed(cause.DTLSFailed, e.err)
+		c.transfers.tryFailed(cause.DTLSFailed, e.err)
 	case !ok:
 		c.hangup(cause.DTLSFailed, record.EndedBySystem)
 	case tried && a.answer != nil && !a.crypto.Awaits():
-		c.transferAnswered(*a.answer)
+		c.transfers.answered(*a.answer)
 	}
 }
 
 // tryOut has a transfer's target agree on its keys before it takes the agent's place: a failure is the next target's turn. An
 // agent that is still there waits meanwhile, without media. False: the keys are there.
-func (c *Call) tryOut(f leg.Answered, answer *sdp.Description) (waits bool) {
+func (tr *transfers) tryOut(f leg.Answered, answer *sdp.Description) (waits bool) {
+	c := tr.call
 	a := c.attempts.current
 	a.answer = &f
 	if agent := c.b; agent != nil {
@@ -110,7 +111,7 @@ func (c *Call) tryOut(f leg.Answered, answer *sdp.Description) (waits bool) {
 		c.exchanges.drop()
 		c.relays.drop(agent)
 		c.agreement.KeepBefore(media.SideB, false)
-		c.transfer.held, c.transfer.waiting, c.b = c.agreement.Description[media.SideB].Held(), agent, nil
+		tr.current.held, tr.current.waiting, c.b = c.agreement.Description[media.SideB].Held(), agent, nil
 	}
 	c.agreement.SentTo[media.SideB] = a.formats
 	c.media.setPeer(media.SideB, answer)
@@ -119,31 +120,33 @@ func (c *Call) tryOut(f leg.Answered, answer *sdp.Description) (waits bool) {
 
 // tryFailed: the target of a transfer can't be heard, or has gone before it could be. An agent that has waited goes on with the
 // caller, and is offered the session again: what it has said of it meanwhile was not taken.
-func (c *Call) tryFailed(why cause.Cause, err error) {
-	t := c.transfer
+func (tr *transfers) tryFailed(why cause.Cause, err error) {
+	c := tr.call
+	t := tr.current
 	c.attempts.drop(c.attempts.current, why, err)
 	if before := c.agreement.Before[media.SideB]; t.waiting != nil {
 		c.b, t.waiting, t.held, c.agreement.Before[media.SideB] = t.waiting, nil, false, nil
-		c.plugBack(before.Description, before.Terms.SentTo[media.SideB])
+		tr.plugBack(before.Description, before.Terms.SentTo[media.SideB])
 		c.exchanges.restore(c.b)
 	}
 	t.early, t.code, t.reason = nil, 488, message.StatusText(488)
-	c.nextTransfer()
+	tr.next()
 }
 
 // plugBack gives side B back to the agent that has waited, as it was before.
-func (c *Call) plugBack(d *sdp.Description, sentTo []sdp.Format) {
-	c.agreement.SentTo[media.SideB] = sentTo
-	c.media.setPeer(media.SideB, d)
+func (tr *transfers) plugBack(d *sdp.Description, sentTo []sdp.Format) {
+	tr.call.agreement.SentTo[media.SideB] = sentTo
+	tr.call.media.setPeer(media.SideB, d)
 }
 
 // goneInTry: the target of a transfer has gone while its answer waits, or the agent that waits with it.
-func (c *Call) goneInTry(from *legOnWire, f leg.Gone) {
-	if from != c.transfer.waiting {
-		c.tryFailed(f.Cause, nil)
+func (tr *transfers) goneInTry(from *legOnWire, f leg.Gone) {
+	c := tr.call
+	if from != tr.current.waiting {
+		tr.tryFailed(f.Cause, nil)
 		return
 	}
-	c.transfer.waiting, c.transfer.left = nil, true
+	tr.current.waiting, tr.current.left = nil, true
 	c.sounds.update()
 	c.server.vacate(c.bridge)
 }

@@ -93,7 +93,7 @@ func (es *exchanges) offered(from *legOnWire, f leg.Offered) {
 		es.absorb(from, d, formats)
 	case mode == config.ReinviteAbsorb, c.other(from) == nil:
 		c.step(from, notAcceptable())
-	case es.current != nil, c.transfer != nil: // the target of a transfer was offered the present codec
+	case es.current != nil, c.transfers.current != nil: // the target of a transfer was offered the present codec
 		c.step(from, rejection(491))
 	default:
 		es.consult(from, d, formats, f)

@@ -57,9 +57,9 @@ func (r *relays) asked(from *legOnWire, req *sip.Request) {
 	case c.masking.hidesKey(from, req):
 		c.reply(from, req, 200)
 	case req.Method == sip.REFER:
-		c.onRefer(from, req)
+		c.transfers.asked(from, req)
 	case req.Method == sip.INFO && c.takesDigit(from, req):
-	case c.isReport(from, req) || slices.Contains(c.policy().PassMethods, string(req.Method)):
+	case c.transfers.isReport(from, req) || slices.Contains(c.policy().PassMethods, string(req.Method)):
 		r.relay(from, req, contentOf(req), nil)
 	default:
 		c.reply(from, req, 405, from.leg.Allow())

@@ -90,15 +90,15 @@ func (rs *rescues) begin(l loss) bool {
 		return false
 	}
 	rs.count++
-	c.transfer = &transfer{
+	c.transfers.current = &transfer{
 		lost: &l, code: 503, reason: message.StatusText(503),
 		plan: plan{targets: targets, failoverOn: c.route.FailoverOn, reason: record.ReasonRescue, vars: &vars},
 	}
 	c.log.Warn().Str("target", c.bridge.target.Dial.Name).Str("cause", string(l.cause)).Int("q850", l.q850).Msg("agent lost, the caller is kept")
 	c.ladder.Decide("the agent's leg has died (%s): the caller is kept, and somebody else is called", l.cause.Words())
-	c.loseAgent()
+	c.transfers.loseAgent()
 	c.notes.mark()
-	c.nextTransfer()
+	c.transfers.next()
 	return true
 }
 
@@ -170,7 +170,7 @@ func (rs *rescues) look(now time.Time) {
 	rx := [2]uint64{stats.A.RxPackets, stats.B.RxPackets}
 	before := h.rx
 	h.rx = rx
-	if c.b == nil || c.transfer != nil || rx[media.SideB] != before[media.SideB] || rx[media.SideA] == before[media.SideA] || !rs.bothSpeak() {
+	if c.b == nil || c.transfers.current != nil || rx[media.SideB] != before[media.SideB] || rx[media.SideA] == before[media.SideA] || !rs.bothSpeak() {
 		h.since = now
 		return
 	}

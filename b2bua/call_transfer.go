@@ -30,6 +30,13 @@ import (
 // caller is bridged to it and the agent's leg ends. Otherwise the caller stays with
 // the agent, unless the agent has gone.
 
+// transfers are those away from the agent of a call.
+type transfers struct {
+	call      *Call
+	current   *transfer // nil: none is under way
+	referrals int       // how many the agent has asked for
+}
+
 // transfer is a call away from the agent that is under way.
 type transfer struct {
 	agent   *legOnWire // asked for it
@@ -46,24 +53,24 @@ type transfer struct {
 	lost    *loss      // of the agent, from whom somebody takes over; nil: the agent has asked for it
 }
 
-// onRefer is a REFER of the agent.
-func (c *Call) onRefer(from *legOnWire, req *sip.Request) {
-	if from != c.b {
-		c.reply(from, req, 405, leg.AllowHeader(from.leg.Peer.Allow))
+// asked is a REFER of the agent.
+func (tr *transfers) asked(from *legOnWire, req *sip.Request) {
+	if from != tr.call.b {
+		tr.call.reply(from, req, 405, leg.AllowHeader(from.leg.Peer.Allow))
 		return
 	}
 	to, err := message.ReferTo(req)
 	switch {
 	case errors.Is(err, message.ErrReferScheme):
-		c.refuseRefer(from, req, 416, err)
+		tr.refuse(from, req, 416, err)
 	case err != nil:
-		c.refuseRefer(from, req, 400, err)
-	case c.transfer != nil:
-		c.refuseRefer(from, req, 491, errTransferring)
-	case c.referrals >= maxReferrals:
-		c.refuseRefer(from, req, 403, errTooOften)
+		tr.refuse(from, req, 400, err)
+	case tr.current != nil:
+		tr.refuse(from, req, 491, errTransferring)
+	case tr.referrals >= maxReferrals:
+		tr.refuse(from, req, 403, errTooOften)
 	default:
-		c.refer(from, req, to)
+		tr.begin(from, req, to)
 	}
 }
 
@@ -79,29 +86,31 @@ var (
 	errReplacesUs   = errors.New("a number with Replaces")
 )
 
-func (c *Call) refuseRefer(from *legOnWire, req *sip.Request, code int, err error) {
+func (tr *transfers) refuse(from *legOnWire, req *sip.Request, code int, err error) {
+	c := tr.call
 	c.peerLog.Warn().Err(err).Int("code", code).Msg("transfer refused")
 	c.ladder.Decide("the agent's transfer is refused with %d: %v", code, err)
 	c.reply(from, req, code, warning("399 "+err.Error()))
 }
 
-// refer carries a REFER out as the target's configuration says.
-func (c *Call) refer(from *legOnWire, req *sip.Request, to message.Referral) {
-	dest, code, err := c.destination(to)
+// begin carries a REFER out as the target's configuration says.
+func (tr *transfers) begin(from *legOnWire, req *sip.Request, to message.Referral) {
+	c := tr.call
+	dest, code, err := tr.destination(to)
 	if err != nil {
 		c.peerLog.Warn().Str("uri", to.URI).Str("number", dest.party.Number).Msg("transfer not possible")
-		c.refuseRefer(from, req, code, err)
+		tr.refuse(from, req, code, err)
 		return
 	}
 	if c.bridge.target.Dial.Transfer == config.TransferRelay {
-		c.relayRefer(from, req, dest)
+		tr.relayRefer(from, req, dest)
 		return
 	}
-	headers := []outbound.Field{{Name: "Referred-By", Values: []string{c.referrer(req)}, Kept: true}}
+	headers := []outbound.Field{{Name: "Referred-By", Values: []string{tr.referrer(req)}, Kept: true}}
 	for _, h := range to.Headers {
 		headers = append(headers, outbound.Field{Name: h.Name, Values: []string{h.Value}, Kept: h.Name == "Replaces"})
 	}
-	c.referrals++
+	tr.referrals++
 	vars := c.vars
 	vars.To, vars.Route, vars.Row = dest.party, dest.route, c.peers.RowOf(dest.party.Number)
 	if c.vars.Target == "" { // the customer is the calling party in either direction
@@ -113,10 +122,10 @@ func (c *Call) refer(from *legOnWire, req *sip.Request, to message.Referral) {
 			targets: dest.targets, failoverOn: dest.failoverOn, reason: record.ReasonTransfer, vars: &vars, source: req, headers: headers,
 		},
 	}
-	if c.referrals > 1 { // RFC 3515 section 2.4.6
+	if tr.referrals > 1 { // RFC 3515 section 2.4.6
 		t.id = fmt.Sprintf(";id=%d", req.CSeq().SeqNo)
 	}
-	c.transfer = t
+	tr.current = t
 	c.log.Info().Str("to", dest.party.Number).Str("uri", to.URI).Strs("dropped", to.Dropped).Msg("transfer asked")
 	c.ladder.Decide("the agent transfers the call to %s", cmp.Or(dest.party.Number, to.URI))
 	var accepted []sip.Header
@@ -125,22 +134,22 @@ func (c *Call) refer(from *legOnWire, req *sip.Request, to message.Referral) {
 	}
 	c.notes.mark() // the next process tells the agent, who has heard that its transfer is under way
 	c.reply(from, req, 202, accepted...)
-	c.report(c.transfer, 100, "Trying")
-	c.nextTransfer()
+	tr.report(tr.current, 100, "Trying")
+	tr.next()
 }
 
 // referrer is the party in Referred-By (RFC 3892): the one in the REFER, else the
 // number that the caller has called, at our own address.
-func (c *Call) referrer(req *sip.Request) string {
+func (tr *transfers) referrer(req *sip.Request) string {
 	if by, err := message.ReferredBy(req); err == nil && by != "" {
 		return "<" + by + ">"
 	}
-	uri := message.ParseURI(message.AddrSpec(c.b.leg.Dialog().RemoteParty))
-	return "<" + c.a.leg.Local.URI(message.EscapeUser(uri.User)) + ">"
+	uri := message.ParseURI(message.AddrSpec(tr.call.b.leg.Dialog().RemoteParty))
+	return "<" + tr.call.a.leg.Local.URI(message.EscapeUser(uri.User)) + ">"
 }
 
 // report reports a transfer's progress to the agent (RFC 3515 section 2.4.4).
-func (c *Call) report(t *transfer, code int, reason string) {
+func (tr *transfers) report(t *transfer, code int, reason string) {
 	if t.left || !t.reports || t.told >= 200 || (code < 200 && t.told == code) {
 		return
 	}
@@ -149,30 +158,31 @@ func (c *Call) report(t *transfer, code int, reason string) {
 	if code >= 200 {
 		state = "terminated;reason=noresource"
 	}
-	c.step(t.agent, leg.Send{Method: sip.NOTIFY, Content: leg.Content{
+	tr.call.step(t.agent, leg.Send{Method: sip.NOTIFY, Content: leg.Content{
 		Headers:     []sip.Header{sip.NewHeader("Event", "refer"+t.id), sip.NewHeader("Subscription-State", state)},
 		ContentType: "message/sipfrag;version=2.0", Body: message.Sipfrag(code, reason),
 	}})
 }
 
-// nextTransfer tries the next destination, or ends the transfer.
-func (c *Call) nextTransfer() {
-	if !c.attempts.try(&c.transfer.plan) {
-		c.transferFailed()
+// next tries the next destination, or ends the transfer.
+func (tr *transfers) next() {
+	if !tr.call.attempts.try(&tr.current.plan) {
+		tr.failed()
 	}
 }
 
-// onTransfer handles a fact of the leg that is called for a transfer, or of an agent that waits for it.
-func (c *Call) onTransfer(from *legOnWire, f leg.Fact) {
+// on handles a fact of the leg that is called for a transfer, or of an agent that waits for it.
+func (tr *transfers) on(from *legOnWire, f leg.Fact) {
+	c := tr.call
 	switch f := f.(type) {
 	case leg.Progress:
-		c.transferRings(f)
+		tr.rings(f)
 	case leg.Answered:
-		c.transferAnswered(f)
+		tr.answered(f)
 	case leg.Refused:
-		c.transferRefused(f)
+		tr.refused(f)
 	case leg.Offered:
-		if from == c.transfer.waiting || c.attempts.current.answer != nil { // until the target has its keys
+		if from == tr.current.waiting || c.attempts.current.answer != nil { // until the target has its keys
 			c.step(from, rejection(491))
 		} else {
 			c.step(from, notAcceptable())
@@ -180,33 +190,34 @@ func (c *Call) onTransfer(from *legOnWire, f leg.Fact) {
 	case leg.Asked:
 		c.reply(from, f.Req, 480)
 	case leg.Gone:
-		c.goneInTry(from, f)
+		tr.goneInTry(from, f)
 	case leg.Replied:
 		c.relays.replied(f)
 	case leg.Cancelled, leg.Confirmed, leg.Withdrawn, leg.AnswerReady, leg.OfferRefused: // not for here
 	}
 }
 
-// transferRefused: a destination does not take the call. The next one is tried.
-func (c *Call) transferRefused(f leg.Refused) {
-	c.transfer.early = nil
-	if c.attempts.elsewhere(f) {
+// refused: a destination does not take the call. The next one is tried.
+func (tr *transfers) refused(f leg.Refused) {
+	tr.current.early = nil
+	if tr.call.attempts.elsewhere(f) {
 		return
 	}
-	if c.transfer.code, c.transfer.reason = f.Code, f.Reason; f.Code == 0 {
-		c.transfer.code, c.transfer.reason = 408, message.StatusText(408)
+	if tr.current.code, tr.current.reason = f.Code, f.Reason; f.Code == 0 {
+		tr.current.code, tr.current.reason = 408, message.StatusText(408)
 	}
-	if !c.attempts.refusedBy(f) {
-		c.transfer.plan.targets = nil
+	if !tr.call.attempts.refusedBy(f) {
+		tr.current.plan.targets = nil
 	}
-	c.nextTransfer()
+	tr.next()
 }
 
-// transferRings: the caller hears the new target's early media only if the agent has
+// rings: the caller hears the new target's early media only if the agent has
 // gone.
-func (c *Call) transferRings(f leg.Progress) {
+func (tr *transfers) rings(f leg.Progress) {
+	c := tr.call
 	c.attempts.current.judge(cause.None, f.Code)
-	c.report(c.transfer, f.Code, f.Reason)
+	tr.report(tr.current, f.Code, f.Reason)
 	if f.SDP == nil {
 		return
 	}
@@ -215,31 +226,32 @@ func (c *Call) transferRings(f leg.Progress) {
 		c.peerLog.Warn().Err(err).Msg("early media not usable")
 		return
 	}
-	if c.transfer.early = answer; c.transfer.left {
+	if tr.current.early = answer; tr.current.left {
 		c.agreement.SentTo[media.SideB] = c.attempts.current.formats
 		c.media.setPeer(media.SideB, answer)
 	}
 }
 
-// transferAnswered bridges the caller to the new target, once that can be heard.
-func (c *Call) transferAnswered(f leg.Answered) {
+// answered bridges the caller to the new target, once that can be heard.
+func (tr *transfers) answered(f leg.Answered) {
+	c := tr.call
 	answer, err := c.attempts.current.readAnswer(f.SDP)
 	if err == nil && answer.InNumbersOf(c.agreement.OnlyAgreedCodec(media.SideA, c.agreement.Offer)).Speaks() != c.agreement.Codec[media.SideA] {
 		err = sdp.ErrNoCodec
 	}
 	if err != nil {
 		c.attempts.badAnswer(err)
-		c.transfer.code, c.transfer.reason = 488, message.StatusText(488)
-		c.nextTransfer()
+		tr.current.code, tr.current.reason = 488, message.StatusText(488)
+		tr.next()
 		return
 	}
-	if answer.OverDTLS() && c.attempts.current.answer == nil && c.tryOut(f, answer) {
+	if answer.OverDTLS() && c.attempts.current.answer == nil && tr.tryOut(f, answer) {
 		return
 	}
 	c.attempts.note(cause.None, 200)
-	t, before := c.transfer, c.bridge
+	t, before := tr.current, c.bridge
 	held := t.held || c.b != nil && c.agreement.Description[media.SideB].Held()
-	c.transfer = nil
+	tr.current = nil
 	c.bridge, c.b = c.attempts.current, c.attempts.current.line
 	c.bridge.answered = time.Now()
 	c.media.addr[media.SideB] = c.attempts.current.mediaName
@@ -254,9 +266,9 @@ func (c *Call) transferAnswered(f leg.Answered) {
 	c.limitDuration()
 	c.bridge.settle()
 	c.notes.before(true) // the agent leaves when it is told, and the target stays after its ACK
-	c.report(t, 200, message.StatusText(200))
+	tr.report(t, 200, message.StatusText(200))
 	if held {
-		c.resume()
+		tr.resume()
 	}
 	if !t.left {
 		c.step(t.agent, leg.Hangup{Why: cause.Transferred})
@@ -273,20 +285,22 @@ func (c *Call) transferAnswered(f leg.Answered) {
 
 // resume offers the caller the session again if the caller was told that the agent
 // holds the call. The new target does not hold it.
-func (c *Call) resume() {
+func (tr *transfers) resume() {
+	c := tr.call
 	if told, err := sdp.Read(c.a.leg.Described(), sdp.Accept{Any: true}); err == nil && told.Direction() != sdp.SendRecv {
 		c.exchanges.restore(c.a)
 	}
 }
 
-// transferFailed tells the agent. The caller stays with the agent; if the agent has
+// failed tells the agent. The caller stays with the agent; if the agent has
 // gone, the call ends.
-func (c *Call) transferFailed() {
-	t := c.transfer
-	c.report(t, t.code, t.reason)
+func (tr *transfers) failed() {
+	c := tr.call
+	t := tr.current
+	tr.report(t, t.code, t.reason)
 	c.log.Warn().Int("code", t.code).Bool("agent_left", t.left).Bool("rescue", t.lost != nil).Msg("transfer failed")
 	c.ladder.Decide("nobody takes the caller: %d %s", t.code, t.reason)
-	c.transfer, c.attempts.current = nil, c.bridge
+	tr.current, c.attempts.current = nil, c.bridge
 	switch {
 	case t.lost != nil:
 		c.rescues.giveUp(*t.lost)
@@ -296,30 +310,32 @@ func (c *Call) transferFailed() {
 	c.notes.mark() // the next process must not tell the agent again
 }
 
-// giveUpTransfer tells the agent of a transfer that the end of a process has ended, whose target is told by its leg.
-func (c *Call) giveUpTransfer(k *kept.Transfer) {
-	c.transfer = &transfer{agent: c.b, left: k.Left, reports: k.Reports, id: k.ID, code: 500, reason: message.StatusText(500)}
-	c.transferFailed()
+// giveUp tells the agent of a transfer that the end of a process has ended, whose target is told by its leg.
+func (tr *transfers) giveUp(k *kept.Transfer) {
+	tr.current = &transfer{agent: tr.call.b, left: k.Left, reports: k.Reports, id: k.ID, code: 500, reason: message.StatusText(500)}
+	tr.failed()
 }
 
 // agentLeft: the agent hung up during its transfer, as some do once their REFER is
 // accepted. The caller waits for the new target.
-func (c *Call) agentLeft(f leg.Gone) {
-	c.loseAgent()
+func (tr *transfers) agentLeft(f leg.Gone) {
+	c := tr.call
+	tr.loseAgent()
 	c.log.Info().Str("cause", string(f.Cause)).Msg("agent left, the transfer goes on")
 	c.ladder.Decide("the agent hangs up, the transfer goes on")
 	c.notes.mark()
 }
 
 // loseAgent leaves the caller alone until the transfer under way has connected it.
-func (c *Call) loseAgent() {
-	c.transfer.left, c.transfer.held = true, c.agreement.Description[media.SideB].Held()
+func (tr *transfers) loseAgent() {
+	c := tr.call
+	tr.current.left, tr.current.held = true, c.agreement.Description[media.SideB].Held()
 	agent := c.b
 	c.b = nil
 	c.server.vacate(c.bridge)
 	c.exchanges.drop()
 	c.relays.drop(agent)
-	if early := c.transfer.early; early != nil {
+	if early := tr.current.early; early != nil {
 		c.agreement.SentTo[media.SideB] = c.attempts.current.formats
 		c.media.setPeer(media.SideB, early)
 	} else {
@@ -328,28 +344,30 @@ func (c *Call) loseAgent() {
 	c.sounds.update()
 }
 
-// stopTransfer ends a transfer because the call ends.
-func (c *Call) stopTransfer(why cause.Cause) {
-	if c.transfer == nil {
+// stop ends a transfer because the call ends.
+func (tr *transfers) stop(why cause.Cause) {
+	c := tr.call
+	if tr.current == nil {
 		return
 	}
-	c.b = cmp.Or(c.transfer.waiting, c.b)
-	c.report(c.transfer, 487, message.StatusText(487))
+	c.b = cmp.Or(tr.current.waiting, c.b)
+	tr.report(tr.current, 487, message.StatusText(487))
 	c.abandon(why, cause.Reasons{})
 	c.server.vacate(c.attempts.current)
-	c.transfer = nil
+	tr.current = nil
 }
 
-// isTransferLine says whether a leg is the one that is called for a transfer, or of an agent that waits for it.
-func (c *Call) isTransferLine(l *legOnWire) bool {
-	return c.transfer != nil && l != nil && (l == c.attempts.current.line || l == c.transfer.waiting)
+// isLine says whether a leg is the one that is called for a transfer, or of an agent that waits for it.
+func (tr *transfers) isLine(l *legOnWire) bool {
+	return tr.current != nil && l != nil && (l == tr.call.attempts.current.line || l == tr.current.waiting)
 }
 
 // relayRefer passes the REFER to the caller's side, which carries it out. Its reports
 // go back to the agent.
-func (c *Call) relayRefer(from *legOnWire, req *sip.Request, dest destination) {
+func (tr *transfers) relayRefer(from *legOnWire, req *sip.Request, dest destination) {
+	c := tr.call
 	content := leg.Content{Headers: []sip.Header{
-		sip.NewHeader("Refer-To", dest.referTo), sip.NewHeader("Referred-By", c.referrer(req)),
+		sip.NewHeader("Refer-To", dest.referTo), sip.NewHeader("Referred-By", tr.referrer(req)),
 	}}
 	if !message.WantsReport(req) {
 		content.Headers = append(content.Headers, sip.NewHeader("Refer-Sub", "false"))
@@ -366,7 +384,8 @@ func (c *Call) relayRefer(from *legOnWire, req *sip.Request, dest destination) {
 }
 
 // isReport says whether a request of the caller's side reports on the agent's REFER.
-func (c *Call) isReport(from *legOnWire, req *sip.Request) bool {
+func (tr *transfers) isReport(from *legOnWire, req *sip.Request) bool {
+	c := tr.call
 	event, _, _ := message.CutByte(message.FirstHeader(req, "event"), ';')
 	return req.Method == sip.NOTIFY && from == c.a && c.relays.watcher != nil && c.relays.watcher == c.b && message.EqualFold(message.Trim(event), "refer")
 }

@@ -135,7 +135,7 @@ func (c *Call) restless() error {
 		return errSetUp
 	case c.b == nil, c.a == nil:
 		return errTransfer
-	case c.transfer != nil, c.attempts.current != nil && c.attempts.current != c.bridge:
+	case c.transfers.current != nil, c.attempts.current != nil && c.attempts.current != c.bridge:
 		return errTransfer
 	case c.exchanges.current != nil, c.a.crypto.Agrees(), c.b.crypto.Agrees():
 		return errExchange

@@ -226,7 +226,7 @@ func (n *notes) state(k *kept.Sheet) {
 	k.ID, k.Trunk, k.Source, k.Claimed, k.Restored = c.id, c.trunk.KindAndName(), message.KeptAddr{AddrPort: c.source}, c.claimed, c.record.restored
 	k.Started, k.Answered, k.Until = leg.Instant(c.times.started), leg.Instant(c.times.answered), leg.Instant(c.times.durationUntil)
 	k.Note(leg.Instant(time.Now()), c.server.machine)
-	k.Legs, k.Tried, k.Referrals, k.Rescues = n.legStates(k.Legs), c.attempts.tried, c.referrals, c.rescues.count
+	k.Legs, k.Tried, k.Referrals, k.Rescues = n.legStates(k.Legs), c.attempts.tried, c.transfers.referrals, c.rescues.count
 	k.Invite, k.Settled = n.inviteText()
 	if i := c.routeIndex(); i >= 0 {
 		k.Route, k.Mark = i+1, c.peers.Marks[i]
@@ -242,7 +242,7 @@ func (n *notes) state(k *kept.Sheet) {
 	}
 	k.Bridge, k.Watched = c.bridge.state(c), c.relays.watcher != nil && c.relays.watcher == c.b
 	k.Agreement = c.agreement.State(k.Agreement.Described)
-	if t := c.transfer; t != nil {
+	if t := c.transfers.current; t != nil {
 		k.Transfer = &kept.Transfer{Left: t.left, Reports: t.reports, ID: t.id, Try: c.attempts.beside()}
 		if l := t.lost; l != nil {
 			k.Transfer.Lost, k.Transfer.LostBy, k.Transfer.LostQ850 = string(l.cause), l.by, l.q850
@@ -271,8 +271,8 @@ func (n *notes) state(k *kept.Sheet) {
 func (n *notes) legStates(all []kept.Leg) []kept.Leg {
 	c := n.call
 	agent := c.b
-	if c.transfer != nil {
-		agent = cmp.Or(c.transfer.waiting, c.b)
+	if c.transfers.current != nil {
+		agent = cmp.Or(c.transfers.current.waiting, c.b)
 	}
 	for _, l := range c.legs {
 		if l.leg.Done() {

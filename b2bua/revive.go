@@ -46,7 +46,7 @@ func (v *reviving) takeUp(l *record.Left, sockets *media.Sockets) error {
 	v.takeRouteAgain()
 	v.times.answered, v.times.durationUntil = leg.TimeOf(k.Answered), leg.TimeOf(k.Until)
 	v.agreement = agreement.Restore(&k.Agreement)
-	v.referrals, v.rescues.count, v.claimed = k.Referrals, k.Rescues, true
+	v.transfers.referrals, v.rescues.count, v.claimed = k.Referrals, k.Rescues, true
 	if k.Watched {
 		v.relays.watcher = v.b
 	}
@@ -189,7 +189,7 @@ func (v *reviving) revived() phase {
 		}
 	}
 	if t := v.k.Transfer; t != nil && !t.Rescues() {
-		c.giveUpTransfer(t)
+		c.transfers.giveUp(t)
 	}
 	v.soundAgain()
 	if v.k.Transfer.Rescues() {
@@ -206,7 +206,7 @@ func (v *reviving) revived() phase {
 // takeBack has an agent that has waited for its transfer go on with the caller. Side B of the media is still the new target's.
 func (v *reviving) takeBack(k *kept.Waiting) {
 	v.media.unplug()
-	v.plugBack(sdp.RestoreDescription(&k.Description), k.SentTo)
+	v.transfers.plugBack(sdp.RestoreDescription(&k.Description), k.SentTo)
 	if !slices.Contains(v.sending, v.b) {
 		v.sending = append(v.sending, v.b)
 	}

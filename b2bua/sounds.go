@@ -96,7 +96,7 @@ func (ss *sounds) wanted(side media.Side) *voice {
 		if side == media.SideA && ss.ringing {
 			return ss.ringback()
 		}
-	case side == media.SideA && c.transfer != nil && c.transfer.left:
+	case side == media.SideA && c.transfers.current != nil && c.transfers.current.left:
 		return ss.ringback()
 	case c.route.Hold != config.HoldNone && c.agreement.Description[side.Other()] != nil && c.agreement.Description[side.Other()].Held():
 		name := c.route.Hold

@@ -29,14 +29,15 @@ type destination struct {
 // host of transfer_hosts, called by its URI, or a number of transfer_numbers (or a user
 // part that one of them names in full) at any host, called by the routes for calls of
 // this target or by the caller's own trunk. Otherwise it gives the status of the refusal.
-func (c *Call) destination(to message.Referral) (d destination, code int, err error) {
+func (tr *transfers) destination(to message.Referral) (d destination, code int, err error) {
+	c := tr.call
 	uri := message.ParseURI(to.URI)
 	d.party = message.PartyOf("", &uri, c.trunk.Caller.Country)
 	cfg := c.bridge.target.Dial
-	if to.Scheme != "tel" && !c.isOurs(to.Host) && slices.ContainsFunc(cfg.TransferHosts, func(h string) bool { return peers.SameHost(h, to.Host) }) {
-		return c.directly(to, d)
+	if to.Scheme != "tel" && !tr.isOurs(to.Host) && slices.ContainsFunc(cfg.TransferHosts, func(h string) bool { return peers.SameHost(h, to.Host) }) {
+		return tr.directly(to, d)
 	}
-	if d.party.Number == "" && to.Scheme != "tel" && c.isOurs(to.Host) {
+	if d.party.Number == "" && to.Scheme != "tel" && tr.isOurs(to.Host) {
 		return d, 403, errOurselves
 	}
 	if d.party.Number == "" || !peers.Named(cfg.TransferNumbers, d.party.Number) {
@@ -47,7 +48,7 @@ func (c *Call) destination(to message.Referral) (d destination, code int, err er
 	}
 	d.party.User = message.UserOf(d.party) // without what came with the number: it could make it another one
 	d.referTo = c.a.referToNumber(to, d.party)
-	d.targets, d.route, d.failoverOn = c.routeOfTarget(d.party)
+	d.targets, d.route, d.failoverOn = tr.routeOfTarget(d.party)
 	if len(d.targets) == 0 && cfg.Transfer != config.TransferRelay {
 		return d, 404, errNoWay
 	}
@@ -55,12 +56,12 @@ func (c *Call) destination(to message.Referral) (d destination, code int, err er
 }
 
 // isOurs says whether a host is our own address as a leg's peer knows it.
-func (c *Call) isOurs(host string) bool {
-	return peers.SameHost(host, c.b.leg.Local.Host) || peers.SameHost(host, c.a.leg.Local.Host)
+func (tr *transfers) isOurs(host string) bool {
+	return peers.SameHost(host, tr.call.b.leg.Local.Host) || peers.SameHost(host, tr.call.a.leg.Local.Host)
 }
 
 // directly is a destination that is called by the agent's URI.
-func (c *Call) directly(to message.Referral, d destination) (destination, int, error) {
+func (tr *transfers) directly(to message.Referral, d destination) (destination, int, error) {
 	parsed, code, err := peers.ReferredURI(to)
 	if err != nil {
 		return d, code, err
@@ -75,7 +76,7 @@ func (c *Call) directly(to message.Referral, d destination) (destination, int, e
 	if err != nil {
 		return d, 400, message.ErrReferTo
 	}
-	referred := peers.NewReferred(to.Host, uri, transport, c.bridge.target.Dial)
+	referred := peers.NewReferred(to.Host, uri, transport, tr.call.bridge.target.Dial)
 	if strings.EqualFold(t, config.TransportUDP) { // written down, as in a target
 		referred.Dial.Overflow = config.OverflowTrim
 	}
@@ -87,7 +88,8 @@ func (c *Call) directly(to message.Referral, d destination) (destination, int, e
 // routeOfTarget finds the targets for a number that the agent names: by the first
 // route for its calls that leads to any, else the trunk that the caller came by. Nothing
 // is dialled that is no number, unless the route or transfer_numbers name it in full.
-func (c *Call) routeOfTarget(to template.Party) (targets []*peers.Target, route string, failoverOn []int) {
+func (tr *transfers) routeOfTarget(to template.Party) (targets []*peers.Target, route string, failoverOn []int) {
+	c := tr.call
 	agent := c.bridge.target.Dial
 	vars := c.vars
 	vars.From = outbound.CallingParty(vars)
