@@ -315,17 +315,6 @@ func (all *attempts) beside() []byte {
 	return text
 }
 
-// noteDestination notes an attempt's destination in the record. In a call that a
-// target has placed, the record's target is that one.
-func (c *Call) noteDestination(t *peers.Target) {
-	switch {
-	case c.trunk.Platform == nil:
-		c.record.target = t.Dial.Name
-	case t.Trunk != nil:
-		c.record.trunk = t.Dial.Name
-	}
-}
-
 // attemptEnd is how an attempt ended.
 type attemptEnd struct {
 	code   int // the target's final answer, 0: none

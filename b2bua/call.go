@@ -35,62 +35,92 @@ type phase func(*Call) phase
 // legs, the media between them, the record. One goroutine at a time, that of
 // run, owns everything below mailbox; nothing else reads or writes it.
 type Call struct {
-	// constant
-	id      string
-	server  *Server
-	peers   *peers.Snapshot // of the configuration that it began with
+	id     string // constant, as the next two
+	server *Server
+	peers  *peers.Snapshot // of the configuration that it began with
+	origin
+	reports
+
+	mailbox mailbox
+	turn
+	sides
+
+	routed
+	attempts attempts
+	places
+
+	agreement  agreement.Agreement
+	exchanges  exchanges
+	media      callMedia
+	sounds     sounds
+	recordings recordings
+	masking    masking
+	relays     relays
+	transfers  transfers
+	rescues    rescues
+
+	times  times
+	record callRecord
+	notes  notes
+	ending
+}
+
+// origin is what a call begins with. It is constant, but for invite.
+type origin struct {
 	trunk   *peers.Trunk
 	invite  *sip.Request       // nil once the call is settled
 	caller  message.HeaderText // what is left of it then
 	source  netip.AddrPort
 	privacy outbound.Privacy // what the caller withholds
 	trace   tracecontext.Trace
+}
+
+// reports are where a call says what becomes of it.
+type reports struct {
 	log     callLog
-	peerLog callLog // for lines that a peer can provoke without end
-
-	ladder *ladder.Call // what is said in it; nil: nobody wants that
-
-	mailbox mailbox
-	now     phase  // in which it rests; nil: it is over
-	phase   string // its name
-	idle    bool   // nothing is left to handle
-	broken  bool   // it has panicked
-
-	legs   []*legOnWire // that still owe their peer something
-	a      *legOnWire
-	b      *legOnWire // bridged to the caller; nil: none, or it has gone and another one is called
-	bridge *attempt   // bridged to the caller, now or last
-
-	vars     template.Vars
-	route    *config.Route
-	plan     plan // of the route
-	attempts attempts
-	queued   *queued // for a place at a target; nil: it never had to wait
-
-	agreement  agreement.Agreement
-	exchanges  exchanges
-	media      callMedia
-	sounds     sounds
-	told       toldCaller
-	recordings recordings
-	masking    masking
-
-	relays    relays
-	transfers transfers
-	rescues   rescues
-
-	times    times
-	record   callRecord
-	notes    notes
-	ended    *record.Record // nil: the call goes on
-	claimed  bool           // it counts for the limits of its numbers
-	again    bool           // the process before has let it in
-	placed   bool           // it had a place at a target there, and has none here yet
-	finished bool           // the record is handed over
-
-	why     cause.Cause           // for the legs of a call that a killed process has left
-	hangups []chan<- ordered      // operators' orders that wait for the end
+	peerLog callLog               // for lines that a peer can provoke without end
 	chat    *zerolog.BurstSampler // of peerLog; nil: it has written nothing
+	ladder  *ladder.Call          // what is said in the call; nil: nobody wants that
+}
+
+// turn is where a call is between two facts.
+type turn struct {
+	now    phase  // in which it rests; nil: it is over
+	phase  string // its name
+	idle   bool   // nothing is left to handle
+	broken bool   // it has panicked
+}
+
+// sides are the legs of a call.
+type sides struct {
+	legs   []*legOnWire // that still owe their peer something
+	a      *legOnWire   // the caller
+	b      *legOnWire   // bridged to the caller; nil: none, or it has gone and another one is called
+	bridge *attempt     // bridged to the caller, now or last
+	told   toldCaller   // before its answer
+}
+
+// routed is where a call goes.
+type routed struct {
+	vars  template.Vars
+	route *config.Route // nil: it is not found yet
+	plan  plan          // of the route
+}
+
+// places are what a call takes up of limits.
+type places struct {
+	queued  *queued // for a place at a target; nil: it never had to wait
+	claimed bool    // it counts for the limits of its numbers
+	again   bool    // the process before has let it in
+	placed  bool    // it had a place at a target there, and has none here yet
+}
+
+// ending is the end of a call.
+type ending struct {
+	ended    *record.Record   // nil: the call goes on
+	finished bool             // the record is handed over
+	why      cause.Cause      // for the legs of a call that a killed process has left
+	hangups  []chan<- ordered // operators' orders that wait for the end
 }
 
 // times have their monotonic reading, because the clock may be set during a call.
@@ -107,8 +137,8 @@ type times struct {
 
 func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peers.Snapshot, t *peers.Trunk, source netip.AddrPort) *Call {
 	c := &Call{
-		id: id, server: s, peers: p, trunk: t, invite: req, source: source,
-		now: (*Call).admitted, times: times{started: started},
+		id: id, server: s, peers: p, origin: origin{trunk: t, invite: req, source: source},
+		turn: turn{now: (*Call).admitted}, times: times{started: started},
 	}
 	c.tie()
 	c.mailbox.Open(c.run, s.stack.Turns())
@@ -175,7 +205,7 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	}
 	c.ended = r
 	c.ladder.Ended(why, by, now.Sub(c.times.started))
-	c.warnOfDeafness()
+	c.media.warnOfDeafness()
 	c.finish()
 	return (*Call).linger
 }

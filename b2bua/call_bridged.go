@@ -190,3 +190,27 @@ func (c *Call) limitDuration() {
 		c.times.durationUntil = leg.Earliest(c.times.durationUntil, time.Now().Add(t.MaxDuration))
 	}
 }
+
+// securedInBridge goes on with the target of a transfer, or with the next one. It ends the call of another side that can't be heard.
+func (c *Call) securedInBridge(e Secured) {
+	a, ok := c.attempts.current, c.media.takeKeys(e)
+	switch tried := c.transfers.current != nil && a != c.bridge && e.leg == a.crypto; {
+	case !ok && tried:
+		c.transfers.tryFailed(cause.DTLSFailed, e.err)
+	case !ok:
+		c.hangup(cause.DTLSFailed, record.EndedBySystem)
+	case tried && a.answer != nil && !a.crypto.Awaits():
+		c.transfers.answered(*a.answer)
+	}
+}
+
+// onMediaLost hangs up a call without media.
+func (c *Call) onMediaLost(f mediaLost) {
+	c.log.Warn().Int64("silent_ms", f.For.Milliseconds()).Bool("never", f.Never).Msg("no media")
+	c.ladder.Decide("no RTP from either side for %d s", int(f.For.Seconds()))
+	why := cause.MediaTimeout
+	if f.Never {
+		why = cause.NoMedia
+	}
+	c.hangup(why, record.EndedBySystem)
+}

@@ -6,7 +6,6 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/media"
-	"flowbridge/store/record"
 )
 
 // SRTP whose keys come from a DTLS handshake (RFC 5763). It runs beside the call, for each association that the
@@ -57,45 +56,11 @@ func (m *callMedia) takeKeys(e Secured) bool {
 	return true
 }
 
-// securedInSetUp goes on with a target that has answered, or with the next one; nil: nothing changes. An answer of a target
-// waits until it can be heard, so that the next one can be tried.
-func (c *Call) securedInSetUp(e Secured) phase {
-	a := c.attempts.current
-	if e.Side == media.SideB && (a == nil || e.leg != a.crypto) {
-		return nil // of an attempt before
-	}
-	ok := c.media.takeKeys(e)
-	switch {
-	case !ok && e.Side == media.SideA:
-		c.abandon(cause.DTLSFailed, cause.Reasons{})
-		return c.refuse(488, cause.DTLSFailed)
-	case !ok:
-		c.attempts.drop(a, cause.DTLSFailed, e.err)
-		return c.nextAttempt()
-	case a != nil && a.answer != nil && !a.crypto.Awaits():
-		return c.bridgeTo(*a.answer)
-	}
-	return nil
-}
-
 // drop ends an attempt whose target may have answered.
 func (all *attempts) drop(a *attempt, why cause.Cause, err error) {
 	all.call.step(a.line, leg.Abandon{Why: why})
 	all.call.step(a.line, leg.Hangup{Why: why})
 	all.failed(attemptEnd{code: a.status(), cause: why, err: err})
-}
-
-// securedInBridge goes on with the target of a transfer, or with the next one. It ends the call of another side that can't be heard.
-func (c *Call) securedInBridge(e Secured) {
-	a, ok := c.attempts.current, c.media.takeKeys(e)
-	switch tried := c.transfers.current != nil && a != c.bridge && e.leg == a.crypto; {
-	case !ok && tried:
-		c.transfers.tryFailed(cause.DTLSFailed, e.err)
-	case !ok:
-		c.hangup(cause.DTLSFailed, record.EndedBySystem)
-	case tried && a.answer != nil && !a.crypto.Awaits():
-		c.transfers.answered(*a.answer)
-	}
 }
 
 // tryOut has a transfer's target agree on its keys before it takes the agent's place: a failure is the next target's turn. An

@@ -119,7 +119,7 @@ func (m *callMedia) setPeer(side media.Side, d *sdp.Description) {
 		c.sounds.voices[side] = nil // the relay gives it up
 	}
 	c.agreement.Description[side] = d
-	c.mediaDescribed()
+	c.media.described()
 	l, sources, mode := c.a, c.trunk.Caller.MediaSources, c.trunk.Caller.Media.Latch
 	if side == media.SideA {
 		c.agreement.Offer = d
@@ -299,3 +299,15 @@ func (m *callMedia) unplug() {
 
 // suite is the name of a side's SRTP suite, empty for plain RTP.
 func (m *callMedia) suite(side media.Side) string { return m.secured[side].leg.Suite() }
+
+// described: a side's payload types may have changed.
+func (m *callMedia) described() {
+	c := m.call
+	c.masking.apply()
+	if c.recordings.current == nil {
+		return
+	}
+	for _, side := range []media.Side{media.SideA, media.SideB} {
+		c.recordings.current.SetPayloads(side, c.agreement.PayloadsOf(side))
+	}
+}

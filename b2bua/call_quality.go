@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"flowbridge/b2bua/agreement"
-	"flowbridge/b2bua/cause"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/store/record"
@@ -53,17 +52,6 @@ func droppedBy(d media.Drops) record.DroppedBy {
 	}
 }
 
-// onMediaLost hangs up a call without media.
-func (c *Call) onMediaLost(f mediaLost) {
-	c.log.Warn().Int64("silent_ms", f.For.Milliseconds()).Bool("never", f.Never).Msg("no media")
-	c.ladder.Decide("no RTP from either side for %d s", int(f.For.Seconds()))
-	why := cause.MediaTimeout
-	if f.Never {
-		why = cause.NoMedia
-	}
-	c.hangup(why, record.EndedBySystem)
-}
-
 // onOneWay logs what an operator needs to know of a silent side: where its RTP
 // should come from, and which packets were dropped. The record keeps the side, even
 // if it is heard later.
@@ -100,17 +88,18 @@ func (m *callMedia) onWithheld() {
 
 // warnOfDeafness logs one-way audio that we cause: RTP came, but from an address
 // that is not believed.
-func (c *Call) warnOfDeafness() {
-	for side, m := range [...]*record.MediaSide{media.SideA: &c.ended.Media.A, media.SideB: &c.ended.Media.B} {
+func (m *callMedia) warnOfDeafness() {
+	c := m.call
+	for side, r := range [...]*record.MediaSide{media.SideA: &c.ended.Media.A, media.SideB: &c.ended.Media.B} {
 		side := media.Side(side)
-		if m.Dropped <= m.Rx {
+		if r.Dropped <= r.Rx {
 			continue
 		}
-		line := c.log.Warn().Stringer("side", side).Int64("dropped", m.Dropped)
-		if m.Refused != "" {
-			line = line.Str("refused", m.Refused)
+		line := c.log.Warn().Stringer("side", side).Int64("dropped", r.Dropped)
+		if r.Refused != "" {
+			line = line.Str("refused", r.Refused)
 		}
-		if c.media.latchOf(side) == config.LatchStrict {
+		if m.latchOf(side) == config.LatchStrict {
 			line.Msg("rtp not accepted: with latch strict, only the address and port in the SDP are")
 		} else {
 			line.Msg("rtp not accepted: its address is neither in the SDP nor that of the SIP; see media_sources")

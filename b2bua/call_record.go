@@ -66,3 +66,14 @@ func logEnded(line *zerolog.Event, r *record.Record) {
 		Str("synthflow_call_id", r.SynthflowCallID).Int64("setup_ms", r.SetupMS).Int64("dur_ms", r.DurationMS).
 		Int64("rx_a", r.Media.A.Rx).Int64("rx_b", r.Media.B.Rx).Msg("call ended")
 }
+
+// noteDestination notes an attempt's destination in the record. In a call that a
+// target has placed, the record's target is that one.
+func (c *Call) noteDestination(t *peers.Target) {
+	switch {
+	case c.trunk.Platform == nil:
+		c.record.target = t.Dial.Name
+	case t.Trunk != nil:
+		c.record.trunk = t.Dial.Name
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
+	"flowbridge/media"
 	"flowbridge/store/record"
 )
 
@@ -362,4 +363,31 @@ func (c *Call) abandon(why cause.Cause, caller cause.Reasons) {
 func warning(text string) sip.Header {
 	code, what := text[:3], text[4:]
 	return sip.NewHeader("Warning", code+" flowbridge "+message.Quote(what))
+}
+
+// securedInSetUp goes on with a target that has answered, or with the next one; nil: nothing changes. An answer of a target
+// waits until it can be heard, so that the next one can be tried.
+func (c *Call) securedInSetUp(e Secured) phase {
+	a := c.attempts.current
+	if e.Side == media.SideB && (a == nil || e.leg != a.crypto) {
+		return nil // of an attempt before
+	}
+	ok := c.media.takeKeys(e)
+	switch {
+	case !ok && e.Side == media.SideA:
+		c.abandon(cause.DTLSFailed, cause.Reasons{})
+		return c.refuse(488, cause.DTLSFailed)
+	case !ok:
+		c.attempts.drop(a, cause.DTLSFailed, e.err)
+		return c.nextAttempt()
+	case a != nil && a.answer != nil && !a.crypto.Awaits():
+		return c.bridgeTo(*a.answer)
+	}
+	return nil
+}
+
+// trying answers 100 once the call is noted: its peer does not repeat the INVITE then.
+func (c *Call) trying(l *legOnWire) {
+	c.notes.before(true)
+	l.wire.Trying()
 }

@@ -84,12 +84,6 @@ func (n *notes) before(changes bool) {
 	n.acks = nil
 }
 
-// trying answers 100 once the call is noted: its peer does not repeat the INVITE then.
-func (c *Call) trying(l *legOnWire) {
-	c.notes.before(true)
-	l.wire.Trying()
-}
-
 // release notes the call and lets go of what is held, also of the answer to a BYE.
 func (n *notes) release() {
 	n.acks, n.byes = append(n.acks, n.byes...), nil

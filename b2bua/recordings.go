@@ -219,14 +219,3 @@ func settledRecordings(ctx context.Context, all []*recording.Recorder) []record.
 	}
 	return files
 }
-
-// mediaDescribed: a side's payload types may have changed.
-func (c *Call) mediaDescribed() {
-	c.masking.apply()
-	if c.recordings.current == nil {
-		return
-	}
-	for _, side := range []media.Side{media.SideA, media.SideB} {
-		c.recordings.current.SetPayloads(side, c.agreement.PayloadsOf(side))
-	}
-}

@@ -182,17 +182,6 @@ func (su *successor) resume(c *Call, live bool) {
 	c.mailbox.Begin()
 }
 
-// closing tells the legs of a call that does not go on. Nobody knows which answers they
-// have missed.
-func (c *Call) closing() phase {
-	c.phase = "ending"
-	c.hangupAll(c.why)
-	if c.a != nil {
-		c.notes.oweRefusal()
-	}
-	return (*Call).linger
-}
-
 // keepInterrupted writes the record of a call that does not go on.
 func (su *successor) keepInterrupted(l *record.Left) {
 	if l.Owed {

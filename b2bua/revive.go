@@ -308,3 +308,14 @@ func (c *Call) onAnsweredAsk(f leg.Replied) {
 		c.notes.soon()
 	}
 }
+
+// closing tells the legs of a call that does not go on. Nobody knows which answers they
+// have missed.
+func (c *Call) closing() phase {
+	c.phase = "ending"
+	c.hangupAll(c.why)
+	if c.a != nil {
+		c.notes.oweRefusal()
+	}
+	return (*Call).linger
+}
