@@ -86,7 +86,7 @@ func (c *Call) eventInBridge(e event) {
 		c.media.onWithheld()
 	case changed:
 		c.notes.soon()
-	case Secured:
+	case handshakeOver:
 		c.securedInBridge(e)
 	case killed:
 		c.hangup(e.Cause, e.By)
@@ -192,7 +192,7 @@ func (c *Call) limitDuration() {
 }
 
 // securedInBridge goes on with the target of a transfer, or with the next one. It ends the call of another side that can't be heard.
-func (c *Call) securedInBridge(e Secured) {
+func (c *Call) securedInBridge(e handshakeOver) {
 	a, ok := c.attempts.current, c.media.takeKeys(e)
 	switch tried := c.transfers.current != nil && a != c.bridge && e.leg == a.crypto; {
 	case !ok && tried:

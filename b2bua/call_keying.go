@@ -22,11 +22,11 @@ func (m *callMedia) shakeHands(side media.Side) {
 	if !needed {
 		return
 	}
-	way, e := m.session.Datagrams(side), Secured{Side: side, leg: l, of: h}
+	way, e := m.session.Datagrams(side), handshakeOver{Side: side, leg: l, of: h}
 	c.server.beside(func() {
 		defer c.server.recovered("dtls")
 		e.err = c.server.identity.Agree(c.server.ctx, way, h.With, func(keys media.Crypto) {
-			c.mailbox.Post(item{event: Secured{Side: side, leg: l, of: h, keys: keys}})
+			c.mailbox.Post(item{event: handshakeOver{Side: side, leg: l, of: h, keys: keys}})
 		})
 		if e.err != nil {
 			c.mailbox.Post(item{event: e})
@@ -35,7 +35,7 @@ func (m *callMedia) shakeHands(side media.Side) {
 }
 
 // takeKeys gives a side's media its keys. False: there are none, and the side can't be heard.
-func (m *callMedia) takeKeys(e Secured) bool {
+func (m *callMedia) takeKeys(e handshakeOver) bool {
 	c := m.call
 	if e.leg != m.secured[e.Side].leg || !e.leg.IsCurrent(e.of) || m.session == nil {
 		return true // of an association that was given up

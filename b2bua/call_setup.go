@@ -152,7 +152,7 @@ func (c *Call) setUpEvent(e event) phase {
 		return c.attempts.lags(e.of)
 	case withheld:
 		c.media.onWithheld()
-	case Secured:
+	case handshakeOver:
 		return c.securedInSetUp(e)
 	case verified:
 		return c.onVerified(e)
@@ -367,7 +367,7 @@ func warning(text string) sip.Header {
 
 // securedInSetUp goes on with a target that has answered, or with the next one; nil: nothing changes. An answer of a target
 // waits until it can be heard, so that the next one can be tried.
-func (c *Call) securedInSetUp(e Secured) phase {
+func (c *Call) securedInSetUp(e handshakeOver) phase {
 	a := c.attempts.current
 	if e.Side == media.SideB && (a == nil || e.leg != a.crypto) {
 		return nil // of an attempt before

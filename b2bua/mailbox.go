@@ -122,8 +122,8 @@ type latched struct {
 	Source netip.AddrPort
 }
 
-// Secured is the end of a side's DTLS handshake.
-type Secured struct {
+// handshakeOver is the end of a side's DTLS handshake.
+type handshakeOver struct {
 	Side media.Side
 	leg  *sdp.LegCrypto
 	of   sdp.Handshake
@@ -175,7 +175,7 @@ type expired struct{ Cause cause.Cause }
 
 func (ready) isEvent() {}
 
-func (Secured) isEvent() {}
+func (handshakeOver) isEvent() {}
 
 func (verified) isEvent() {}
 

@@ -16,11 +16,11 @@ type hours struct {
 	Zone *time.Location `key:"zone" is:"zone" required:"the time zone that the hours are in, like Europe/Berlin"`
 	// When the route takes calls: "mon-fri 08:00-17:30". Days are mon to sun, one, a range, or several with commas; without days it
 	// is every day. The end is the first minute that is not open, at most 24:00. An end before its beginning is on the next day.
-	Open []Opening `key:"open" is:"opening" required:"when calls are taken, like [\"mon-fri 08:00-17:30\"]" filled:""`
+	Open []openSpan `key:"open" is:"opening" required:"when calls are taken, like [\"mon-fri 08:00-17:30\"]" filled:""`
 }
 
-// Opening is a time of the day, on some days of the week.
-type Opening struct {
+// openSpan is a time of the day, on some days of the week.
+type openSpan struct {
 	days       uint8 // a bit for each time.Weekday
 	from, till int   // minutes since midnight; not later than from: on the next day
 }
@@ -32,7 +32,7 @@ func (h *hours) Includes(at time.Time) bool {
 	}
 	at = at.In(h.Zone)
 	minute, today, yesterday := at.Hour()*60+at.Minute(), at.Weekday(), (at.Weekday()+6)%7
-	return slices.ContainsFunc(h.Open, func(o Opening) bool {
+	return slices.ContainsFunc(h.Open, func(o openSpan) bool {
 		if o.from < o.till {
 			return o.on(today) && o.from <= minute && minute < o.till
 		}
@@ -55,10 +55,10 @@ func (h *hours) Clock(at time.Time) string {
 	return weekdays[at.Weekday()] + at.Format(" 15:04")
 }
 
-func (o Opening) on(day time.Weekday) bool { return o.days>>day&1 == 1 }
+func (o openSpan) on(day time.Weekday) bool { return o.days>>day&1 == 1 }
 
 // String gives the opening as it could be written in the file.
-func (o Opening) String() string {
+func (o openSpan) String() string {
 	var days []string
 	for _, day := range weekOrder {
 		if o.on(day) {
@@ -77,17 +77,17 @@ var (
 const everyDay = 1<<7 - 1
 
 // parseOpening takes days and a time of the day.
-func parseOpening(t string) (Opening, complaint) {
+func parseOpening(t string) (openSpan, complaint) {
 	const remedy = `write days and a time, like "mon-fri 08:00-17:30", "sat,sun 10:00-14:00" or "22:00-06:00"`
 	m := opening.FindStringSubmatch(t)
 	if m == nil {
-		return Opening{}, refuse("is not a time of the week", remedy)
+		return openSpan{}, refuse("is not a time of the week", remedy)
 	}
-	o := Opening{days: everyDay}
+	o := openSpan{days: everyDay}
 	if m[1] != "" {
 		days, wrong, ok := parseDays(strings.ToLower(m[1]))
 		if !ok {
-			return Opening{}, refuse(strconv.Quote(wrong)+" in it is no day", "the days are mon, tue, wed, thu, fri, sat, sun; "+remedy)
+			return openSpan{}, refuse(strconv.Quote(wrong)+" in it is no day", "the days are mon, tue, wed, thu, fri, sat, sun; "+remedy)
 		}
 		o.days = days
 	}
@@ -96,9 +96,9 @@ func parseOpening(t string) (Opening, complaint) {
 	o.till, too = minuteOf(m[4], m[5], 24)
 	switch {
 	case !ok || !too:
-		return Opening{}, refuse("has a time that no clock shows", "write hours from 00:00 to 23:59; a day ends at 24:00")
+		return openSpan{}, refuse("has a time that no clock shows", "write hours from 00:00 to 23:59; a day ends at 24:00")
 	case o.from == o.till:
-		return Opening{}, refuse("begins and ends at the same time", "write 00:00-24:00 for a whole day")
+		return openSpan{}, refuse("begins and ends at the same time", "write 00:00-24:00 for a whole day")
 	}
 	return o, complaint{}
 }
