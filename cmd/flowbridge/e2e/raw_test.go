@@ -86,11 +86,9 @@ func (c *rawCarrier) request(method, callID string) string {
 	return c.write(method, c.to(), "<"+c.to()+">", callID, 1, "")
 }
 
-func (c *rawCarrier) invite(callID string) string { return c.inviteTo(c.to(), callID) }
-
-func (c *rawCarrier) inviteTo(uri, callID string) string {
+func (c *rawCarrier) invite(callID string) string {
 	host := c.conn.LocalAddr().(*net.UDPAddr).IP
-	return c.write("INVITE", uri, "<"+uri+">", callID, 1, fmt.Sprintf(
+	return c.write("INVITE", c.to(), "<"+c.to()+">", callID, 1, fmt.Sprintf(
 		"v=0\r\no=- 1 1 IN IP4 %[1]s\r\ns=-\r\nc=IN IP4 %[1]s\r\nt=0 0\r\nm=audio 40000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n", host))
 }
 
