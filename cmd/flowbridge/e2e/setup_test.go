@@ -108,31 +108,6 @@ func TestFailover(t *testing.T) {
 	carrier.ringsOnce()
 }
 
-// TestLate has an agent that takes its time: the caller hears ringing until
-// then.
-func TestLate(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
-	b := s.serve(setup{})
-	agent := s.agentPlays("human", nil, "@BY@", "carrier")
-	carrier := s.sippCarrier("caller_hangup")
-	carrier.received("SIP/2.0 180", 1)
-	invite := agent.received("INVITE ", 1)[0]
-	agent.sent("SIP/2.0 180", 1)
-	if live := b.calls(); len(live) != 1 || live[0].Phase != "dialing" {
-		t.Errorf("live calls: %+v; want one that is not answered", live)
-	}
-	if n := len(carrier.count(true, "SIP/2.0 2")); n != 0 {
-		t.Errorf("%d times 200 before the agent answered", n)
-	}
-	agent.proceed(invite.header("Call-ID"))
-	carrier.proceed(carrier.answered(1)...)
-	carrier.finish()
-	agent.finish()
-	b.finish(hungUpByCaller)
-	carrier.ringsOnce()
-}
-
 // TestNoMedia has nobody send RTP.
 func TestNoMedia(t *testing.T) {
 	s := newStage(t)
