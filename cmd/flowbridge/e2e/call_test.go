@@ -78,16 +78,24 @@ func TestRelay(t *testing.T) {
 	s := newStage(t)
 	s.prepareCalls()
 	b := s.serve(setup{})
+	n := s.relayed(8000, func() {})
+	s.counts(b.finish(hungUpByCaller)[0], n)
+}
+
+// relayed has a call between two SIPps relay so many samples of speech each way, during
+// which something else is done. It gives the number of packets of each.
+func (s *stage) relayed(samples int, during func()) int64 {
+	s.Helper()
 	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
 	agent := s.sippAgent("caller_hangup", two.key()...)
 	carrier := s.sippCarrier("caller_hangup", one.key()...)
 	ids := carrier.answered(1)
 	agent.confirmed(1)
-	n := s.relays(one, two, carrier, agent)
+	n := s.relaysWhile(one, two, carrier, agent, samples, during)
 	carrier.proceed(ids...)
 	carrier.finish()
 	agent.finish()
-	s.counts(b.finish(hungUpByCaller)[0], n)
+	return n
 }
 
 // relays has both sides of a call that is up speak, press a key and send RTCP,

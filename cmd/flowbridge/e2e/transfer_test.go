@@ -34,8 +34,8 @@ func transferred(w want, second try) want {
 }
 
 // TestTransfer has the agent transfer the caller: to a number or a host, to somebody
-// who takes the call or does not. The audio
-// flows between the caller and whom the caller is then connected to.
+// who takes the call or does not. The audio flows between the caller and whom the
+// caller is then connected to.
 func TestTransfer(t *testing.T) {
 	t.Parallel()
 	answered, busy := try{"", 0, 200}, try{"target_busy", 0, 486}
@@ -231,62 +231,6 @@ func TestTransferRefused(t *testing.T) {
 		t.Errorf("%d reports of a transfer that is refused; want none", n)
 	}
 	b.finish(hungUpByCaller)
-}
-
-// TestTransferRelayed has the carrier carry the transfer out, whose reports go
-// to the agent.
-func TestTransferRelayed(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
-	b := s.serve(s.transfers("relay", s.freePort(s.stranger)))
-	agent := s.transferrer(nil, "@TO@", "<tel:"+human+">", "@EXTRA@", "", "@STATUS@", "202", "@LEAVES@", "false")
-	carrier := s.sippCarrier("transfer")
-	carrier.answered(1)
-	agent.proceed(agent.confirmed(1)[0])
-	carrier.finish()
-	agent.finish()
-	refer := carrier.received("REFER ", 1)[0]
-	if got := refer.header("Refer-To"); got != "<sip:"+human+"@"+carrier.addr.String()+">" {
-		t.Errorf("Refer-To: %s", got)
-	}
-	if got := refer.header("Referred-By"); got != "<sip:agent@e2e.example>" {
-		t.Errorf("Referred-By: %s", got)
-	}
-	var got []string
-	for _, m := range agent.received("NOTIFY ", 2) {
-		got = append(got, strings.TrimSpace(m.body())+", "+m.header("Subscription-State"))
-	}
-	if want := []string{"SIP/2.0 100 Trying, active;expires=60", "SIP/2.0 200 OK, terminated;reason=noresource"}; !slices.Equal(got, want) {
-		t.Errorf("the agent was told %q; want %q", got, want)
-	}
-	s.hides(carrier, agent)
-	b.finish(hungUpByCaller)
-}
-
-// TestTransferCallerLeaves has the caller hang up while somebody rings for its
-// transfer: the call there is given up, and the agent is told and hung up.
-func TestTransferCallerLeaves(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
-	calleeAt := s.freePort(s.stranger)
-	b := s.serve(s.transfers("local", calleeAt))
-	callee := s.agentAt(calleeAt, "cancel", nil)
-	agent := s.transferrer(nil, "@TO@", "<tel:"+human+">", "@EXTRA@", "", "@STATUS@", "202", "@LEAVES@", "false", "@HOLDS@", "false")
-	carrier := s.sippCarrier("caller_hangup")
-	ids := carrier.answered(1)
-	agent.proceed(agent.confirmed(1)[0])
-	agent.received("NOTIFY ", 2)
-	carrier.proceed(ids...)
-	carrier.finish()
-	callee.finish()
-	agent.finish()
-	if got := callee.received("CANCEL ", 1)[0].header("CSeq"); got != "1 CANCEL" {
-		t.Errorf("the callee got CANCEL with CSeq %q", got)
-	}
-	if last := agent.received("NOTIFY ", 3)[2]; !strings.HasPrefix(last.body(), "SIP/2.0 487 ") || !strings.HasPrefix(last.header("Subscription-State"), "terminated") {
-		t.Errorf("the last report:\n%s", last.raw)
-	}
-	b.finish(transferred(hungUpByCaller, try{"caller_hangup", 0, 0}))
 }
 
 // TestPlacedCall has a target call: its call goes to the trunk, with the
