@@ -112,18 +112,3 @@ func (c *rawCarrier) write(method, uri, to, callID string, seq int, sdp string) 
 
 // sameBranch gives CANCEL, and the ACK of a refusal, the branch of the INVITE.
 var sameBranch = strings.NewReplacer("z9hG4bKCANCEL", "z9hG4bKINVITE", "z9hG4bKACK", "z9hG4bKINVITE")
-
-// final gives the final answer to the INVITE, which may have come already.
-func (c *rawCarrier) final() string {
-	c.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); {
-		for _, got := range c.got {
-			if !strings.HasPrefix(got, "SIP/2.0 1") && strings.Contains(got, "CSeq: 1 INVITE\r\n") {
-				return got
-			}
-		}
-		c.receive(time.Until(end))
-	}
-	c.Fatalf("no final answer to the INVITE among %q", c.got)
-	return ""
-}
