@@ -18,9 +18,9 @@ import (
 // failoverConfig has a route with one target, one with two, and one where each
 // answer that would be passed on is the next target's turn.
 var failoverConfig = testConfig[:strings.Index(testConfig, "routes:")] + `routes:
-  - {to: "^\\+1507", targets: [agent], ringing: none, otherwise: 502}
-  - {to: "^\\+1508", targets: [agent, spare], ringing: none, otherwise: 502}
-  - {to: "^\\+1509", targets: [agent, spare], ringing: none, failover_on: [` +
+  - {to: "^\\+1507", targets: [agent], ringing: RINGING, otherwise: 502}
+  - {to: "^\\+1508", targets: [agent, spare], ringing: RINGING, otherwise: 502}
+  - {to: "^\\+1509", targets: [agent, spare], ringing: RINGING, failover_on: [` +
 	strings.Trim(strings.ReplaceAll(fmt.Sprint(passedOn), " ", ", "), "[]") + `]}
 `
 
@@ -39,6 +39,7 @@ type failure struct {
 	replace []string       // in the configuration: old, new
 	begin   func(w *world) // before the call
 	play    func(w *world) // the target's part
+	says    string         // what the carrier gets of it before: 180, 183; empty: nothing
 	after   func(w *world)
 	want    record.Attempt // without its target
 	passed  string         // what the carrier gets of it; empty: the next target's turn
@@ -134,7 +135,7 @@ func otherFailures() []failure {
 			after: func(w *world) { w.agent.drainFor(time.Minute) }, // until its transaction times out
 		},
 		{
-			name: "rings for ever", want: record.Attempt{PrepareStatus: 200, MS: 60_000, Cause: string(cause.RingTimeout)},
+			name: "rings for ever", says: "180", want: record.Attempt{PrepareStatus: 200, MS: 60_000, Cause: string(cause.RingTimeout)},
 			refused: lost("no_answer"),
 			play: func(w *world) {
 				invite := w.agent.expect("INVITE")
@@ -142,6 +143,16 @@ func otherFailures() []failure {
 				time.Sleep(time.Minute)
 				w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "a", "")
 				w.agent.reply(invite, 487, "Request Terminated", "a", "")
+				w.agent.expect("ACK")
+			},
+		},
+		{
+			name: "early media, then 503", says: "183", want: record.Attempt{PrepareStatus: 200, SIPStatus: 503, Cause: string(cause.TargetError)},
+			refused: lost("failed"),
+			play: func(w *world) {
+				invite := w.agent.expect("INVITE")
+				w.agent.reply(invite, 183, "Session Progress", "a", agentSDP())
+				w.agent.reply(invite, 503, "Service Unavailable", "a", "")
 				w.agent.expect("ACK")
 			},
 		},
@@ -177,24 +188,30 @@ func (w *world) listenInVain() {
 }
 
 // TestFailover has the first target fail in every way, where it is the only
-// one, where there is another, and where failover_on has its answer: another
-// target gets the call, or the carrier gets what the design says.
+// one, where there is another, and where failover_on has its answer, with each way
+// to ring: another target gets the call, or the carrier gets what the design says.
 func TestFailover(t *testing.T) {
 	for _, f := range slices.Concat(statusFailures(), prepareFailures(), otherFailures()) {
 		for _, called := range []string{"+15075785607", "+15085785607", "+15095785607"} {
-			t.Run(f.name+" "+called[:5], func(t *testing.T) {
-				for i := 0; i < len(f.replace); i += 2 {
-					if !strings.Contains(failoverConfig, f.replace[i]) {
-						t.Fatalf("%q is not in the configuration", f.replace[i])
-					}
+			for _, ringing := range []string{"none", "immediate", "on-target"} {
+				if status, ok := strings.CutPrefix(f.name, "status "); ok && ringing != "none" && !strings.Contains("401 408 486 503", status) {
+					continue // these go the same way
 				}
-				inWorldWith(t, strings.NewReplacer(f.replace...).Replace(failoverConfig), func(w *world) { w.failsOver(f, called) })
-			})
+				t.Run(f.name+" "+called[:5]+" "+ringing, func(t *testing.T) {
+					for i := 0; i < len(f.replace); i += 2 {
+						if !strings.Contains(failoverConfig, f.replace[i]) {
+							t.Fatalf("%q is not in the configuration", f.replace[i])
+						}
+					}
+					replace := append(slices.Clone(f.replace), "RINGING", ringing)
+					inWorldWith(t, strings.NewReplacer(replace...).Replace(failoverConfig), func(w *world) { w.failsOver(f, called, ringing) })
+				})
+			}
 		}
 	}
 }
 
-func (w *world) failsOver(f failure, called string) {
+func (w *world) failsOver(f failure, called, ringing string) {
 	t := w.t
 	if f.begin != nil {
 		f.begin(w)
@@ -208,8 +225,16 @@ func (w *world) failsOver(f failure, called string) {
 	sent := f.want.SIPStatus != 0 // an answer of the target's that could be passed on
 	next := called[:5] == "+1509" || called[:5] == "+1508" && (f.passed == "" || !sent)
 	r := record.Record{}
+	var told []string
 	if next {
-		w.spareTakes(d)
+		invite := w.agent2.expect("INVITE")
+		w.agent2.reply(invite, 180, "Ringing", "b", "")
+		w.agent2.answer(invite, "b")
+		w.agent2.expect("ACK")
+		told = w.carrier.final(d, "SIP/2.0 200")
+		w.carrier.ack(d)
+		synctest.Wait()
+		w.callerHangsUpAt(w.agent2, d)
 		r = w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 		if len(r.Attempts) != 2 || r.Attempts[1].Target != "spare" || r.Attempts[1].Cause != "" || r.Attempts[1].SIPStatus != 200 {
 			t.Fatalf("attempts %+v", r.Attempts)
@@ -222,7 +247,7 @@ func (w *world) failsOver(f failure, called string) {
 		if expected == "" {
 			expected = "SIP/2.0 502 Bad Gateway"
 		}
-		d.learn(w.carrier.expect(expected))
+		told = w.carrier.final(d, expected)
 		w.carrier.ackRefused(d)
 		r = w.record()
 		if got := (wantEnd{r.Disposition, r.EndedBy, r.SIPStatus, r.Q850}); got != f.refused || r.Cause != f.want.Cause {
@@ -235,12 +260,57 @@ func (w *world) failsOver(f failure, called string) {
 			t.Fatalf("attempts %+v", r.Attempts)
 		}
 	}
+	f.checkRinging(t, ringing, told, r)
 	got := r.Attempts[0]
 	got.Transport, got.SIPCallID, got.DroppedHeaders, got.StartedAt = "", "", nil, record.Time{}
 	f.want.Target = "agent"
 	if fmt.Sprint(got) != fmt.Sprint(f.want) {
 		t.Errorf("attempt %+v; want %+v", got, f.want)
 	}
+}
+
+// checkRinging compares what the carrier was told before the final answer, and when
+// the record says that it heard first: at once, or from a target.
+func (f failure) checkRinging(t testing.TB, ringing string, told []string, r record.Record) {
+	t.Helper()
+	var want []string
+	at := record.Time{}
+	if ringing == "immediate" {
+		want, at = []string{"180"}, r.StartedAt
+	}
+	says := []string{f.says}
+	if len(r.Attempts) > 1 {
+		says = append(says, "180")
+	}
+	for i, code := range says {
+		if code == "" || slices.Contains(want, code) || code == "180" && ringing == "none" {
+			continue
+		}
+		if want = append(want, code); at.IsZero() {
+			at = r.Attempts[i].StartedAt
+		}
+	}
+	if !slices.Equal(told, want) || !r.RingingAt.Equal(at.Time) {
+		t.Errorf("the carrier got %v, ringing at %v; want %v at %v", told, r.RingingAt, want, at)
+	}
+}
+
+// final expects the final answer to a call, whose tag every answer has, and gives
+// the answers before it, each once.
+func (p *peer) final(d *dialogue, expected string) (before []string) {
+	p.w.t.Helper()
+	m := p.expect("SIP/2.0 ")
+	for ; m.raw[8] == '1'; m = p.expect("SIP/2.0 ") {
+		if code := m.raw[8:11]; code != "100" && !slices.Contains(before, code) {
+			before = append(before, code)
+			d.learn(m)
+		}
+	}
+	told := d.toTag
+	if d.learn(m); !strings.HasPrefix(m.raw, expected) || told != "" && told != d.toTag || m.value("Retry-After") != "" {
+		p.w.t.Fatalf("got\n%s\nwant %s with the tag %s, without Retry-After", m.raw, expected, told)
+	}
+	return before
 }
 
 // spareTakes has the spare target answer, and the caller hang up.

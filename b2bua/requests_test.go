@@ -68,6 +68,8 @@ func TestRequestsAreRelayed(t *testing.T) {
 		w.agent2.expect("SIP/2.0 202")
 		w.agent2.agentRequest("SUBSCRIBE", invite, "agent2", 8)
 		w.agent2.expect("SIP/2.0 405")
+		w.agent2.agentRequest("REFER", invite, "agent2", 9, "Refer-To: <tel:+15075550177>") // the target has no transfer
+		w.agent2.expect("SIP/2.0 405")
 		w.callerHangsUpAt(w.agent2, d)
 		w.record()
 	})

@@ -201,13 +201,19 @@ func TestTransferCallEnds(t *testing.T) {
 func TestTransferRelayed(t *testing.T) {
 	inWorldWith(t, strings.Replace(transferConfig, "transfer: local", "transfer: relay", 1), func(w *world) {
 		d, invite := w.established()
-		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <tel:+15075550177>")
+		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <tel:+15075550177>", "Referred-By: <sip:agent@192.0.2.20>")
 		refer := w.carrier.expect("REFER")
 		if got := refer.value("Refer-To"); got != "<sip:+15075550177@192.0.2.10:5060>" {
 			t.Errorf("Refer-To: %s", got)
 		}
+		if got := refer.value("Referred-By"); got != "<sip:agent@192.0.2.20>" {
+			t.Errorf("Referred-By: %s; want the agent's", got)
+		}
 		w.carrier.reply(refer, 202, "Accepted", "", "")
 		w.agent.expect("SIP/2.0 202")
+		w.carrier.within(d, "NOTIFY", "SIP/2.0 100 Trying\r\n", "Content-Type: message/sipfrag", "Event: refer", "Subscription-State: active;expires=60")
+		w.agent.notified("100", "active;expires=60")
+		w.carrier.expect("SIP/2.0 200")
 		w.carrier.within(d, "NOTIFY", "SIP/2.0 200 OK\r\n", "Content-Type: message/sipfrag", "Event: refer", "Subscription-State: terminated;reason=noresource")
 		w.agent.notified("200", "terminated")
 		w.carrier.expect("SIP/2.0 200")

@@ -10,40 +10,9 @@ import (
 	"testing"
 )
 
-// TestTargetConnectionBreaks has the connection to the agent end like that of
-// a host that crashed, while it rings and in mid-call: the INVITE and the BYE
-// go over another one.
-func TestTargetConnectionBreaks(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
-	b := s.serveStreams("tcp", setup{route: ", ringing: on-target"})
-	agents := s.streamAgent(nil)
-	carrier := s.carrierOver(sippTCP, "caller_hangup/uac.xml", 1)
-	agent := agents.mustAccept()
-	invite := agent.await("INVITE ")
-	agent.respond(invite, "180 Ringing")
-	carrier.received("SIP/2.0 180", 1)
-	agent.reset()
-
-	agent = agents.mustAccept()
-	if again := agent.await("INVITE "); again.raw != invite.raw {
-		t.Errorf("the INVITE has become\n%s\nit was\n%s", again.raw, invite.raw)
-	}
-	agent.respond(invite, "200 OK")
-	agent.await("ACK ")
-	ids := carrier.answered(1)
-	agent.reset()
-	carrier.proceed(ids...)
-
-	agent = agents.mustAccept()
-	agent.respond(agent.await("BYE "), "200 OK")
-	carrier.finish()
-	agent.conn.Close()
-	s.over("tcp", b.finish(hungUpByCaller))
-}
-
-// TestCarrierConnectionBreaks is the same for the carrier's connection: what
-// it gets comes to where its Via and Contact say.
+// TestCarrierConnectionBreaks has the carrier's connection end like that of a host that
+// crashed, while it rings and in mid-call: what it gets comes to where its Via and
+// Contact say.
 func TestCarrierConnectionBreaks(t *testing.T) {
 	s := newStage(t)
 	s.prepareCalls()

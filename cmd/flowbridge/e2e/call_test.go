@@ -78,16 +78,24 @@ func TestRelay(t *testing.T) {
 	s := newStage(t)
 	s.prepareCalls()
 	b := s.serve(setup{})
+	n := s.relayed(8000, func() {})
+	s.counts(b.finish(hungUpByCaller)[0], n)
+}
+
+// relayed has a call between two SIPps relay so many samples of speech each way, during
+// which something else is done. It gives the number of packets of each.
+func (s *stage) relayed(samples int, during func()) int64 {
+	s.Helper()
 	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
 	agent := s.sippAgent("caller_hangup", two.key()...)
 	carrier := s.sippCarrier("caller_hangup", one.key()...)
 	ids := carrier.answered(1)
 	agent.confirmed(1)
-	n := s.relays(one, two, carrier, agent)
+	n := s.relaysWhile(one, two, carrier, agent, samples, during)
 	carrier.proceed(ids...)
 	carrier.finish()
 	agent.finish()
-	s.counts(b.finish(hungUpByCaller)[0], n)
+	return n
 }
 
 // relays has both sides of a call that is up speak, press a key and send RTCP,
@@ -306,60 +314,4 @@ func TestHangup(t *testing.T) {
 			}
 		})
 	}
-}
-
-// TestEarlyMedia has an agent that speaks in 183 before it answers: the
-// carrier has its SDP and hears it before the 200, and nothing changes with
-// that.
-func TestEarlyMedia(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
-	b := s.serve(setup{route: ", ringing: none"})
-	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
-	agent := s.sippAgent("early_media", two.key()...)
-	carrier := s.sippCarrier("caller_hangup", one.key()...)
-	early := carrier.received("SIP/2.0 183", 1)[0]
-	invite := agent.received("INVITE ", 1)[0]
-	toB, err := invite.rtp()
-	if err != nil {
-		t.Fatal(err)
-	}
-	announcement := speech(sim.Words(3)[:1600], 3)
-	two.talk(announcement, toB)
-	eventually(t, "the carrier hears it", func() bool { return len(one.heard()) == len(announcement) })
-	if n := len(carrier.count(true, "SIP/2.0 2")); n != 0 {
-		t.Errorf("%d times 200 before the agent answered", n)
-	}
-	agent.proceed(invite.header("Call-ID"))
-	ids := carrier.answered(1)
-	if answer := carrier.received("SIP/2.0 200", 1)[0]; answer.body() != early.body() {
-		t.Errorf("the 200 has another SDP than the 183:\n%s\n%s", answer.body(), early.body())
-	}
-	carrier.proceed(ids...)
-	carrier.finish()
-	agent.finish()
-	b.finish(hungUpByCaller)
-}
-
-// TestIPv6 has everything on [::1].
-func TestIPv6(t *testing.T) {
-	s := newStage(t)
-	s.b2bua, s.carrier, s.platform = netip.IPv6Loopback(), netip.IPv6Loopback(), netip.IPv6Loopback()
-	s.prepareCalls()
-	b := s.serve(setup{})
-	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
-	agent := s.sippAgent("caller_hangup", two.key()...)
-	carrier := s.sippCarrier("caller_hangup", one.key()...)
-	ids := carrier.answered(1)
-	toA, err := carrier.received("SIP/2.0 200", 1)[0].rtp()
-	if err != nil {
-		t.Fatal(err)
-	}
-	words := speech(sim.Words(6)[:1600], 6)
-	one.talk(words, toA)
-	eventually(t, "the agent hears it", func() bool { return len(two.heard()) == len(words) })
-	carrier.proceed(ids...)
-	carrier.finish()
-	agent.finish()
-	b.finish(hungUpByCaller)
 }

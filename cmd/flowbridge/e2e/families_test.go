@@ -7,28 +7,32 @@ import (
 	"testing"
 )
 
-// TestFamilies has each side in an address family of its own, over each
-// transport: a B2BUA on both carries the call and every packet.
+// TestFamilies has each side in an address family of its own, and all of them on
+// [::1], over each transport: a B2BUA on both carries the call and every packet.
 func TestFamilies(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name, transport string
-		six             func(*stage) *netip.Addr // who has IPv6
+		six             func(*stage) []*netip.Addr // who has IPv6
 	}{
-		{"carrier6_udp", "udp", func(s *stage) *netip.Addr { return &s.carrier }},
-		{"carrier6_tcp", "tcp", func(s *stage) *netip.Addr { return &s.carrier }},
-		{"target6_udp", "udp", func(s *stage) *netip.Addr { return &s.platform }},
-		{"target6_tcp", "tcp", func(s *stage) *netip.Addr { return &s.platform }},
+		{"carrier6_udp", "udp", func(s *stage) []*netip.Addr { return []*netip.Addr{&s.carrier, &s.other} }},
+		{"carrier6_tcp", "tcp", func(s *stage) []*netip.Addr { return []*netip.Addr{&s.carrier, &s.other} }},
+		{"target6_udp", "udp", func(s *stage) []*netip.Addr { return []*netip.Addr{&s.platform, &s.other} }},
+		{"target6_tcp", "tcp", func(s *stage) []*netip.Addr { return []*netip.Addr{&s.platform, &s.other} }},
+		{"all6_udp", "udp", func(s *stage) []*netip.Addr { return []*netip.Addr{&s.carrier, &s.platform, &s.b2bua} }},
+		{"all6_tcp", "tcp", func(s *stage) []*netip.Addr { return []*netip.Addr{&s.carrier, &s.platform, &s.b2bua} }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newStage(t)
-			*c.six(s), s.other = netip.IPv6Loopback(), netip.IPv6Loopback()
-			s.prepareCalls()
-			o := setup{target: ", transport: " + c.transport}
-			for _, addr := range []netip.Addr{s.b2bua, s.other} {
-				o.listen = append(o.listen, s.listener("udp", addr), s.listener("tcp", addr))
+			for _, addr := range c.six(s) {
+				*addr = netip.IPv6Loopback()
 			}
-			b := s.serve(o)
+			s.prepareCalls()
+			o := setup{}
+			if s.other.IsValid() {
+				o.listen = []string{s.listener("udp", s.other), s.listener("tcp", s.other)}
+			}
+			b := s.serveStreams(c.transport, o)
 			one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
 			mode := sippUDP
 			if c.transport == "tcp" {
@@ -42,23 +46,10 @@ func TestFamilies(t *testing.T) {
 			carrier.proceed(ids...)
 			carrier.finish()
 			agent.finish()
+			s.namesItself(mode, c.transport, carrier, agent)
 			r := b.finish(hungUpByCaller)
 			s.over(c.transport, r)
 			s.counts(r[0], n)
 		})
 	}
-}
-
-// TestIPv6Streams has everything on [::1] over TCP.
-func TestIPv6Streams(t *testing.T) {
-	s := newStage(t)
-	s.b2bua, s.carrier, s.platform = netip.IPv6Loopback(), netip.IPv6Loopback(), netip.IPv6Loopback()
-	s.prepareCalls()
-	b := s.serveStreams("tcp", setup{})
-	agent := s.agentOver("tcp", "caller_hangup/uas.xml", 2)
-	carrier := s.carrierOver(sippTCPCalls, "load/uac.xml", 2)
-	carrier.finish()
-	agent.finish()
-	s.namesItself(sippTCPCalls, "tcp", carrier, agent)
-	s.over("tcp", b.finish(hungUpByCaller, hungUpByCaller))
 }

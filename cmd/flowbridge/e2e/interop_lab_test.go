@@ -40,12 +40,6 @@ var (
 // labPBXSIP is where the PBX takes SIP.
 var labPBXSIP = netip.AddrPortFrom(labPBX.addr, 5060)
 
-// labTry is a test of a lab with this peer in it.
-type labTry[P any] struct {
-	name string
-	run  func(P, *stage)
-}
-
 // attr runs a program on the machine.
 func (m machine) attr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: &syscall.Credential{Uid: m.uid, Gid: m.uid, NoSetGroups: true}}
@@ -99,9 +93,35 @@ func (m machine) take(t *testing.T, files map[string]string) {
 	}
 }
 
-// newLab is the place of one test with the addresses of the pages. Tests with a lab
-// run one after the other.
-func newLab(t *testing.T) *stage {
+// lab is the place of one test with the addresses of the pages. Tests with a lab run
+// one after the other.
+type lab struct {
+	*stage
+	page  page
+	pbx   *asterisk // one of the two is there
+	proxy *kamailio
+}
+
+// labTry is a test of a lab.
+type labTry struct {
+	name string
+	run  func(*lab)
+}
+
+// inLabs runs tests, each in a lab with the peer of this one.
+func (l lab) inLabs(t *testing.T, tries []labTry) {
+	for _, try := range tries {
+		t.Run(try.name, func(t *testing.T) {
+			if l.pbx != nil {
+				l.pbx.watch(t)
+			}
+			l.stage = newLabStage(t)
+			try.run(&l)
+		})
+	}
+}
+
+func newLabStage(t *testing.T) *stage {
 	t.Helper()
 	if os.Getenv("INTEROP_LAB") == "" {
 		t.Fatal("these tests need the network of scripts/interop")
@@ -171,76 +191,77 @@ func (p page) yaml(t *testing.T, section string) string {
 	return ""
 }
 
-// bridge starts Flowbridge with a page's configuration, whose agent is this stage's,
+// bridge starts Flowbridge with the page's configuration, whose agent is this stage's,
 // and with these replacements in it.
-func (s *stage) bridge(config string, replace ...string) *server {
-	s.Helper()
-	s.server = s.bridgeOn(labFlowbridge, labFlowbridge.dir(s.T), config, replace...)
-	return s.server
+func (l *lab) bridge(replace ...string) *server {
+	l.Helper()
+	return l.bridgeOf("flowbridge.yaml", replace...)
 }
 
-// bridgeOn is bridge on another machine, in this directory.
-func (s *stage) bridgeOn(m machine, dir, config string, replace ...string) *server {
-	s.Helper()
+// bridgeOf is bridge with the configuration of another section.
+func (l *lab) bridgeOf(section string, replace ...string) *server {
+	l.Helper()
+	l.server = l.bridgeOn(labFlowbridge, l.page.yaml(l.T, section), replace...)
+	return l.server
+}
+
+// bridgeOn runs Flowbridge on a machine.
+func (l *lab) bridgeOn(m machine, config string, replace ...string) *server {
+	l.Helper()
 	for i := 0; i < len(replace); i += 2 {
 		if !strings.Contains(config, replace[i]) {
-			s.Fatalf("the page's configuration does not have %q", replace[i])
+			l.Fatalf("the page's configuration does not have %q", replace[i])
 		}
 	}
 	config = strings.NewReplacer(replace...).Replace(config)
 	config = strings.NewReplacer(
-		"sipin.synthflow.ai:32681", s.agent.String(),
-		"sip.agents.example", s.agent.String(),
-		"token_file: /run/secrets/synthflow", fmt.Sprintf("token_env: E2E_TOKEN\n      api: %q", s.api),
+		"sipin.synthflow.ai:32681", l.agent.String(),
+		"sip.agents.example", l.agent.String(),
+		"token_file: /run/secrets/synthflow", fmt.Sprintf("token_env: E2E_TOKEN\n      api: %q", l.api),
 	).Replace(config)
 	config += "store: {path: calls.db}\nadmin: {listen: \"127.0.0.1:0\"}\nlog: {level: debug}\n"
-	m.own(s.T, filepath.Join(dir, "flowbridge.yaml"), config)
-	return serveCommand(s.T, dir, m.command(dir, program, "serve"))
+	dir := m.dir(l.T)
+	m.own(l.T, filepath.Join(dir, "flowbridge.yaml"), config)
+	return serveCommand(l.T, dir, m.command(dir, program, "serve"))
 }
 
-// finishLab waits for the records, compares them, the first first, and ends the
-// server.
-func (s *stage) finishLab(b *server, wanted ...want) []record.Record {
-	s.Helper()
+// finish waits for the records, compares them, the first first, and ends the server.
+func (l *lab) finish(b *server, wanted ...want) []record.Record {
+	l.Helper()
 	var all []record.Record
-	eventually(s.T, "the calls have records", func() bool { all = b.cdrs(); return len(all) >= len(wanted) })
+	eventually(l.T, "the calls have records", func() bool { all = b.cdrs(); return len(all) >= len(wanted) })
 	slices.Reverse(all)
 	for i, r := range all {
 		if i >= len(wanted) || !reflect.DeepEqual(wantOf(r), wanted[i]) {
-			s.Errorf("record %d says %+v; want %+v", i, wantOf(r), wanted)
+			l.Errorf("record %d says %+v; want %+v", i, wantOf(r), wanted)
 		}
 	}
-	eventually(s.T, "no call and no port of one is left", func() bool { return len(b.calls()) == 0 && b.portsInUse() == 0 })
+	eventually(l.T, "no call and no port of one is left", func() bool { return len(b.calls()) == 0 && b.portsInUse() == 0 })
 	b.stop()
 	return all
 }
 
-// extension starts a phone on a machine, which registers with the PBX.
-func (s *stage) extension(m machine, number string, seed uint64) *baresip {
-	s.Helper()
-	return s.extensionWith(m, number, "PCMU/8000/1", seed)
-}
-
-// extensionWith is extension with another codec, and further lines in its
-// configuration.
-func (s *stage) extensionWith(m machine, number, codec string, seed uint64, lines ...string) *baresip {
-	s.Helper()
+// extension starts a phone on its machine, which registers with the PBX, and has
+// further lines in its configuration.
+func (l *lab) extension(m machine, codec string, lines ...string) *baresip {
+	l.Helper()
+	number := strings.TrimPrefix(m.name, "phone ")
 	account := fmt.Sprintf("\"Phone %[1]s\" <sip:%[1]s@%[2]s>;auth_user=%[1]s;auth_pass=secret-%[1]s;regint=60;answermode=auto;audio_codecs=%[3]s\n",
 		number, labPBX.addr, codec)
-	p := s.softphone(m.dir(s.T), m.attr(), account, netip.AddrPortFrom(m.addr, 5060), softWords(seed), lines...)
-	eventually(s.T, "phone "+number+" is registered", func() bool { _, ok := p.find(" binding"); return ok })
+	p := l.softphone(m.dir(l.T), m.attr(), account, netip.AddrPortFrom(m.addr, 5060), softWords(uint64(m.uid)), lines...)
+	eventually(l.T, m.name+" is registered", func() bool { _, ok := p.find(" binding"); return ok })
 	return p
 }
 
 // understands checks that a phone has heard in the end what another one said, or
 // itself did, for three seconds. What is between them may have its own clock, and
 // leave out or repeat a frame.
-func (s *stage) understands(what string, phone, other *baresip) {
-	s.Helper()
+func (l *lab) understands(what string, phone, other *baresip) {
+	l.Helper()
 	const length = 3 * 8000
 	heard := codes(audio.ULaw, phone.heard())
 	p := compare(other.said(), heard[max(0, len(heard)-length):])
 	if p.known < 100 || p.known < 9*p.unknown {
-		s.Errorf("%s: %+v; want at least 100 packets, and hardly any that was not said", what, p)
+		l.Errorf("%s: %+v; want at least 100 packets, and hardly any that was not said", what, p)
 	}
 }

@@ -123,7 +123,7 @@ astlogdir => @/log
 			t.Fatal(err)
 		}
 	}
-	a.ca = newLab(t).authority("lab")
+	a.ca = newLabStage(t).authority("lab")
 	pbx := a.ca.sign("pbx", labPBX.addr.String())
 	labPBX.take(t, map[string]string{
 		filepath.Join(dir, "keys/pbx.pem"): pbx, filepath.Join(dir, "keys/pbx.key"): pbx + ".key", filepath.Join(dir, "keys/ca.pem"): a.ca.file,

@@ -44,19 +44,11 @@ func TestKernelRelay(t *testing.T) {
 	if health := b.text("/healthz"); !strings.Contains(health, "media: kernel: ") {
 		t.Skip("needs a kernel that can relay: ", health)
 	}
-	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
-	agent := s.sippAgent("caller_hangup", two.key()...)
-	carrier := s.sippCarrier("caller_hangup", one.key()...)
-	ids := carrier.answered(1)
-	agent.confirmed(1)
-	n := s.relaysWhile(one, two, carrier, agent, 5*8000, func() {
+	n := s.relayed(5*8000, func() {
 		eventually(t, "the kernel relays both directions", func() bool {
 			return strings.Contains(b.text("/metrics"), "\nflowbridge_media_streams{path=\"kernel\"} 2\n")
 		})
 	})
-	carrier.proceed(ids...)
-	carrier.finish()
-	agent.finish()
 	s.counts(b.finish(hungUpByCaller)[0], n)
 }
 

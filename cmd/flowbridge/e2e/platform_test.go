@@ -37,10 +37,8 @@ func (s *stage) simulate(flags ...string) *process {
 }
 
 // prepareAPI is the platform's HTTP API where SIPp is its agent: it gives ids
-// to calls, or hangs.
+// to calls.
 type prepareAPI struct {
-	hang bool
-
 	mu    sync.Mutex
 	asked []prepareRequest
 }
@@ -84,12 +82,7 @@ func (a *prepareAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	req.ID = fmt.Sprintf("%08x-e2e0-4000-8000-000000000000", len(a.asked)+1)
 	req.Trace = r.Header.Get("Traceparent")
 	a.asked = append(a.asked, req)
-	hang := a.hang
 	a.mu.Unlock()
-	if hang {
-		<-r.Context().Done()
-		return
-	}
 	w.Header().Set("Content-Type", "application/json")
 	fmt.Fprintf(w, `{"call_status":"registered","synthflow_call_id":%q,"direction":"inbound","custom_variables":{}}`, req.ID)
 }

@@ -256,12 +256,13 @@ type conversation struct {
 	id             string // the carrier's Call-ID
 }
 
-// converse sets up a call of two sides as they describe themselves.
-func (s *stage) converse(one, two *side) *conversation {
+// converse sets up a call of two sides as they describe themselves, with these options
+// of both SIPps.
+func (s *stage) converse(one, two *side, options ...string) *conversation {
 	s.Helper()
 	c := &conversation{stage: s, one: one, two: two}
-	c.agent = s.agentPlays("described", nil, "@SDP@", two.sdp())
-	c.carrier = s.carrierPlays("described", nil, "@SDP@", one.sdp())
+	c.agent = s.agentPlays("described", options, "@SDP@", two.sdp())
+	c.carrier = s.carrierPlays("described", options, "@SDP@", one.sdp())
 	c.id = c.carrier.answered(1)[0]
 	c.agent.confirmed(1)
 	one.meets(c.carrier.received("SIP/2.0 200", 1)[0])

@@ -86,11 +86,9 @@ func (c *rawCarrier) request(method, callID string) string {
 	return c.write(method, c.to(), "<"+c.to()+">", callID, 1, "")
 }
 
-func (c *rawCarrier) invite(callID string) string { return c.inviteTo(c.to(), callID) }
-
-func (c *rawCarrier) inviteTo(uri, callID string) string {
+func (c *rawCarrier) invite(callID string) string {
 	host := c.conn.LocalAddr().(*net.UDPAddr).IP
-	return c.write("INVITE", uri, "<"+uri+">", callID, 1, fmt.Sprintf(
+	return c.write("INVITE", c.to(), "<"+c.to()+">", callID, 1, fmt.Sprintf(
 		"v=0\r\no=- 1 1 IN IP4 %[1]s\r\ns=-\r\nc=IN IP4 %[1]s\r\nt=0 0\r\nm=audio 40000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n", host))
 }
 
@@ -114,18 +112,3 @@ func (c *rawCarrier) write(method, uri, to, callID string, seq int, sdp string) 
 
 // sameBranch gives CANCEL, and the ACK of a refusal, the branch of the INVITE.
 var sameBranch = strings.NewReplacer("z9hG4bKCANCEL", "z9hG4bKINVITE", "z9hG4bKACK", "z9hG4bKINVITE")
-
-// final gives the final answer to the INVITE, which may have come already.
-func (c *rawCarrier) final() string {
-	c.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); {
-		for _, got := range c.got {
-			if !strings.HasPrefix(got, "SIP/2.0 1") && strings.Contains(got, "CSeq: 1 INVITE\r\n") {
-				return got
-			}
-		}
-		c.receive(time.Until(end))
-	}
-	c.Fatalf("no final answer to the INVITE among %q", c.got)
-	return ""
-}

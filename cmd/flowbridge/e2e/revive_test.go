@@ -66,7 +66,7 @@ func TestKilledSecureCallLivesOn(t *testing.T) {
 	o.target = ", media: {srtp: required, srtp_suites: [" + his + "]}"
 	s.serve(o)
 	one, two := s.newSide(s.carrier, audio.ULaw, hers), s.newSide(s.platform, audio.ULaw, his)
-	call := s.converse(one, two)
+	call := s.converse(one, two, "-aa") // who sends no RTP soon enough is asked after a restart
 	for i, change := range []func(){func() {}, func() { s.restart(o) }, func() { s.server.upgrade() }, func() { s.restart(o) }} {
 		change()
 		said, answered := reference(uint64(10+i), 1500*time.Millisecond), reference(uint64(20+i), 1500*time.Millisecond)

@@ -18,8 +18,7 @@ import (
 //	{{reliable 183}}                                   the same, which needs PRACK
 //	{{called}}                                         the agent awaits the INVITE
 //	{{request "INVITE" 2 (sdp 8 "0 101" "sendonly")}}  a request within the dialog
-//	{{ack 2}} {{ackRefusal 2}}
-//	{{cancel}} {{refused 487}}                         of the carrier's INVITE
+//	{{ack 2}}
 //	{{respond "200 OK"}}                               to what was received last
 //	{{begin "200 OK"}}                                 to the INVITE, through proxies
 //	{{answer "200 OK"}}                                to the INVITE, whatever came since
@@ -35,7 +34,7 @@ func render(t *testing.T, file, text string) string {
 	s := script{agent: strings.HasSuffix(file, "/uas.xml")}
 	tmpl, err := template.New(file).Funcs(template.FuncMap{
 		"invite": s.invite, "dialog": s.dialog, "called": s.called, "reliable": s.reliable, "request": s.request, "change": s.change,
-		"ack": s.ack, "ackRefusal": s.ackRefusal, "respond": s.respond, "answer": s.answer, "begin": s.begin, "cancel": s.cancel, "refused": s.refused, "hangup": s.hangup, "hungup": s.hungup,
+		"ack": s.ack, "respond": s.respond, "answer": s.answer, "begin": s.begin, "hangup": s.hangup, "hungup": s.hungup,
 		"cue":   func() string { return `<recv request="INFO"/>` },
 		"parts": s.parts,
 		"list":  func(n ...int) []int { return n },
@@ -91,17 +90,6 @@ func (s script) initial(method, to string) []string {
 	}
 }
 
-func (s script) cancel(contents ...any) string {
-	return s.send("", s.initial("CANCEL", " <sip:[service]@[remote_ip]:[remote_port]>"), contents)
-}
-
-// refused awaits a refusal of the INVITE and acknowledges it.
-func (s script) refused(status int) string {
-	return fmt.Sprintf(`<recv response="%d"><action>
-  <ereg regexp=".*" search_in="hdr" header="To:" assign_to="peer"/>
-</action></recv>`, status) + "\n" + s.send("", s.initial("ACK", "[$peer]"), nil)
-}
-
 // dialog awaits an answer that makes a dialog. What may come before it has to
 // be written as optional.
 func (script) dialog(status int) string {
@@ -149,10 +137,6 @@ func (s script) request(method string, seq int, contents ...any) string {
 
 func (s script) ack(seq int, contents ...any) string {
 	return s.send("", s.within("ACK", "ACK", seq), contents)
-}
-
-func (s script) ackRefusal(seq int) string {
-	return s.send("", s.within("ACK", "INVITE", seq), nil)
 }
 
 // change is a request that changes the session, and is accepted.
@@ -209,19 +193,12 @@ func (script) parts(boundary string, all ...body) body {
 }
 
 // sdp is a session description of this version, with these formats and this
-// direction, at the phone's port unless another address or port is given.
+// direction, at the phone's port, and at another address if one is given.
 func (s script) sdp(version int, formats, direction string, where ...string) body {
-	address, port := "[media_ip]", "[rtp_port]"
-	for _, w := range where {
-		if strings.Contains(w, "port") {
-			port = w
-		} else {
-			address = w
-		}
-	}
+	address := append(where, "[media_ip]")[0]
 	lines := []string{
 		"v=0", fmt.Sprintf("o=e2e 7 %d IN IP[media_ip_type] [media_ip]", version), "s=e2e", "c=IN IP[media_ip_type] " + address, "t=0 0",
-		"m=audio " + port + " RTP/AVP " + formats,
+		"m=audio [rtp_port] RTP/AVP " + formats,
 	}
 	for format := range strings.FieldsSeq(formats) {
 		switch format {
