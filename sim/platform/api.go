@@ -65,37 +65,12 @@ func (p *Platform) told(id string) any { return p.given.Told(p.agent.Fault(), "c
 
 // remember gives a call an id.
 func (p *Platform) remember(body standin.Object, now time.Time) string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.count++
-	id := fmt.Sprintf("%09d", 123_456_000+p.count)
-	if !p.of.API.Digits {
-		id = "call_" + strings.ReplaceAll(uuid.NewString(), "-", "")
+	id := "call_" + strings.ReplaceAll(uuid.NewString(), "-", "")
+	if p.of.API.Digits {
+		id = fmt.Sprintf("%09d", 123_456_000+p.count.Add(1))
 	}
-	p.ids[id] = &asked{body: body, expires: now.Add(p.of.API.Lifetime)}
-	p.order = append(p.order, id)
-	if len(p.order) > maxIDs {
-		delete(p.ids, p.order[0])
-		p.order = p.order[1:]
-	}
+	p.ids.Add(id, body, now, p.of.API.Lifetime)
 	return id
-}
-
-// use spends an id on an INVITE. The reason is empty if it is good.
-func (p *Platform) use(id string, now time.Time) (body standin.Object, reason string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	a := p.ids[id]
-	switch {
-	case a == nil:
-		return nil, "Request-URI user is no id that was given"
-	case a.used:
-		return nil, "the id was used before"
-	case !now.Before(a.expires):
-		return nil, "the id has expired"
-	}
-	a.used = true
-	return a.body, ""
 }
 
 // filled is a template of an answer with its places filled in. An id that is no text stands alone.

@@ -110,28 +110,21 @@ func (c *call) deliver(ctx context.Context, q Question, id string) error {
 	if err != nil {
 		return err
 	}
-	pause := askPause
-	for try := 1; ; try++ {
+	answer, err := standin.Deliver(ctx, askTries, askPause, func(try int) (answer standin.Answer, err error) {
 		header, err := openai.Sign(p.opts.Webhook.Secret, "wh_"+id, time.Now(), body)
 		if err != nil {
-			return err
+			return answer, err
 		}
 		bounded, cancel := context.WithTimeout(ctx, askTimeout)
-		answer, err := standin.Post(bounded, p.opts.Webhook.URL, header, body, maxAnswer)
-		cancel()
+		defer cancel()
+		answer, err = standin.Post(bounded, p.opts.Webhook.URL, header, body, maxAnswer)
 		p.opts.Log.Info().Str("id", id).Int("try", try).Int("status", answer.Status).Err(err).Msg("webhook sent")
-		switch {
-		case answer.OK():
-			return nil
-		case try == askTries || ctx.Err() != nil:
-			return errors.Join(err, errors.New(strings.TrimSpace(string(answer.Body))))
-		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-		}
-		pause *= 2
+		return answer, err
+	})
+	if err == nil && answer.OK() {
+		return nil
 	}
+	return errors.Join(err, errors.New(strings.TrimSpace(string(answer.Body))))
 }
 
 // decide takes the decision about a call.

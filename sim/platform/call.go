@@ -66,9 +66,9 @@ func (c *call) Admit() (code int, reason string) {
 	}
 	switch {
 	case of.User == nil:
-		body, why := p.use(user, time.Now())
+		body, why := p.ids.Use(user, time.Now())
 		if why != "" {
-			return 404, why
+			return 404, "Request-URI user " + why
 		}
 		c.Update(func(seen *Call) { seen.Asked = body })
 	case !of.User.MatchString(user):

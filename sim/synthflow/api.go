@@ -10,25 +10,28 @@ import (
 	"flowbridge/sim/internal/standin"
 )
 
-const maxBody = 64 << 10
+const (
+	maxBody     = 64 << 10
+	defaultPage = 20
+	maxPage     = 100
+)
 
 // api is the platform's HTTP API: prepare_inbound, and the account as the API
 // reference has it (phone numbers, assistants, calls).
 func (p *Platform) api() standin.API {
 	routes := map[string]standin.Route{
-		"POST /v2/custom-numbers":                            p.locked(numberShape(), p.importNumber),
-		"GET /v2/numbers":                                    p.locked(nil, p.listNumbers),
-		"GET /v2/numbers/{slug}":                             p.onNumber(nil, p.getNumber),
-		"PATCH /v2/numbers/{slug}":                           p.onNumber(patchShape(), p.patchNumber),
-		"DELETE /v2/numbers/{slug}":                          p.onNumber(nil, p.deleteNumber),
-		"POST /v2/assistants":                                p.locked(agentShape(), p.createAgent),
-		"GET /v2/assistants/{$}":                             p.locked(nil, p.listAgents),
-		"GET /v2/assistants/{model}":                         p.onAgent(nil, p.getAgent),
-		"PUT /v2/assistants/{model}":                         p.onAgent(agentChangeShape(), p.changeAgent),
-		"DELETE /v2/assistants/{model}":                      p.onAgent(nil, p.deleteAgent),
-		"PUT /v2/assistants/{model}/phone_numbers":           p.onAgent(attachShape(), p.attachNumbers),
-		"DELETE /v2/assistants/{model}/phone_numbers/{slug}": p.onAgent(nil, p.detachNumber),
-		"GET /v2/calls/{call}":                               p.getCall,
+		"POST /v2/custom-numbers":                  p.locked(numberShape(), p.importNumber),
+		"GET /v2/numbers":                          p.locked(nil, p.listNumbers),
+		"GET /v2/numbers/{slug}":                   p.onNumber(nil, p.getNumber),
+		"PATCH /v2/numbers/{slug}":                 p.onNumber(patchShape(), p.patchNumber),
+		"DELETE /v2/numbers/{slug}":                p.onNumber(nil, p.deleteNumber),
+		"POST /v2/assistants":                      p.locked(agentShape(), p.createAgent),
+		"GET /v2/assistants/{$}":                   p.locked(nil, p.listAgents),
+		"GET /v2/assistants/{model}":               p.onAgent(nil, p.getAgent),
+		"PUT /v2/assistants/{model}":               p.onAgent(agentChangeShape(), p.changeAgent),
+		"DELETE /v2/assistants/{model}":            p.onAgent(nil, p.deleteAgent),
+		"PUT /v2/assistants/{model}/phone_numbers": p.onAgent(shape(fields{"phone_numbers": standin.IsStrings}, "phone_numbers"), p.attachNumbers),
+		"GET /v2/calls/{call}":                     p.getCall,
 	}
 	for pattern, route := range routes {
 		routes[pattern] = p.orFailed(route)
@@ -108,7 +111,7 @@ func (p *Platform) onAgent(shape *standin.Shape, do action[*accountAgent]) stand
 func (p *Platform) onNumber(shape *standin.Shape, do action[*accountNumber]) standin.Route {
 	return p.locked(shape, func(r request) (any, *standin.Refusal) {
 		slug := r.PathValue("slug")
-		if n := p.account.numbers.Get(slug); n != nil && p.account.mayUse(n.workspace) {
+		if n := p.account.numbers.Get(slug); n != nil && p.account.mayUse(n.fields.Text("workspace_id")) {
 			return do(r, n)
 		}
 		return nil, noSuch("no phone number %q; a slug is the number without its +", slug)
@@ -157,4 +160,18 @@ func okAnswer(response any) map[string]any {
 	return map[string]any{"status": "ok", "response": response}
 }
 
-func done() (any, *standin.Refusal) { return map[string]any{"status": "ok"}, nil }
+// ok is the answer to a change.
+var ok = map[string]any{"status": "ok"}
+
+// page answers with the part of a list that the query asks for.
+func page[T any](r request, name string, all []T) (any, *standin.Refusal) {
+	part, asked, refusal := standin.Page(r.Request, all, defaultPage, maxPage)
+	if refusal != nil {
+		return nil, unprocessable("query %s", refusal.Words[0])
+	}
+	return okAnswer(map[string]any{"pagination": pagination(len(all), asked["limit"], asked["offset"]), name: part}), nil
+}
+
+func pagination(total, limit, offset int) map[string]int {
+	return map[string]int{"total_records": total, "limit": limit, "offset": offset}
+}

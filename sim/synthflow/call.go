@@ -56,7 +56,7 @@ func (p *Platform) NewCall(in *sim.Incoming) sim.Handler {
 				s.XEI = line
 			}
 		}
-		s.Variables, _ = variablesOf(headers)
+		s.Variables = variablesOf(headers)
 		s.Diversion = cmp.Or(numberIn(in.Header("Diversion")), numberIn(carriedDiversion(headers)))
 	})
 	p.calls.Add(c)
@@ -92,8 +92,11 @@ func (c *call) accept(x synthflow.XEI, number dialled) (code int, reason string)
 	var asked prepareRequest
 	switch {
 	case id != "":
-		if asked, reason = p.ids.use(id, c.to, time.Now()); reason != "" {
-			return 403, reason
+		if asked, _, known := p.ids.Find(id); known && bareNumber(asked.To) != bareNumber(c.to) {
+			return 403, "Request-URI user is not the prepared to_number"
+		}
+		if asked, reason = p.ids.Use(id, time.Now()); reason != "" {
+			return 403, "X-EI S token " + reason
 		}
 		var known bool
 		if agent, known = p.account.agent(asked.Model); !known {

@@ -42,7 +42,7 @@ type Options struct {
 type Platform struct {
 	*standin.Server
 	opts    Options
-	ids     *idTable
+	ids     standin.IDs[prepareRequest]
 	given   standin.GivenIDs
 	account *account
 	calls   standin.History[*call]
@@ -67,7 +67,7 @@ func Start(ctx context.Context, o Options) (*Platform, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Platform{Server: server, opts: o, ids: newIDTable(o.IDLifetime), account: newAccount(o.Account), asks: sim.NewChallenger(o.Auth)}
+	p := &Platform{Server: server, opts: o, account: newAccount(o.Account), asks: sim.NewChallenger(o.Auth)}
 	server.Serve(p, p.api())
 	return p, nil
 }

@@ -82,7 +82,7 @@ func (p *Platform) prepare(_ *http.Request, body []byte) (any, *standin.Refusal)
 		return p.prepared(req, "failed", "", "service outage", now), nil
 	}
 	id := uuid.NewString()
-	p.ids.add(id, req, now)
+	p.ids.Add(id, req, now, p.opts.IDLifetime)
 	p.opts.Log.Info().Str("id", id).Str("from", req.From).Str("to", req.To).Msg("call prepared")
 	return p.prepared(req, "registered", p.told("call", id), nil, now), nil
 }

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -172,6 +173,22 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) ([]byte, *Refusal)
 		return nil, Refuse(http.StatusRequestEntityTooLarge, "body too large or cut short")
 	}
 	return body, nil
+}
+
+// Page is the part of a list that the query's limit and offset ask for, and these two.
+func Page[T any](r *http.Request, all []T, limit, most int) (part []T, asked map[string]int, refusal *Refusal) {
+	asked = map[string]int{"limit": limit, "offset": 0}
+	for name := range asked {
+		given := r.URL.Query().Get(name)
+		if n, err := strconv.Atoi(given); given != "" && (err != nil || n < 0) {
+			return nil, nil, Refuse(http.StatusBadRequest, "%s must be a whole number from 0", name)
+		} else if given != "" {
+			asked[name] = n
+		}
+	}
+	asked["limit"] = min(asked["limit"], most)
+	from := min(asked["offset"], len(all))
+	return all[from:min(from+asked["limit"], len(all))], asked, nil
 }
 
 func (s *Server) refuse(w http.ResponseWriter, no *Refusal) {
