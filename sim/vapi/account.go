@@ -2,7 +2,6 @@ package vapi
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"net/http"
 	"net/netip"
@@ -17,8 +16,6 @@ import (
 	"flowbridge/sim"
 	"flowbridge/sim/internal/standin"
 )
-
-const maxObjects = 10_000 // of a kind
 
 // account holds the assistants and phone numbers. Its objects are never changed, but
 // replaced.
@@ -81,8 +78,6 @@ func (a *account) put(t *objects, id string, members standin.Object, shape stand
 		}
 		object = maps.Clone(old)
 		maps.Copy(object, members)
-	case t.Len() == maxObjects:
-		return nil, badRequest(fmt.Sprintf("this stand-in keeps at most %d of them", maxObjects))
 	default:
 		id = uuid.NewString()
 		object["id"], object["orgId"], object["createdAt"] = id, a.org, now
@@ -102,13 +97,11 @@ func (a *account) put(t *objects, id string, members standin.Object, shape stand
 
 // remove removes an object.
 func (a *account) remove(t *objects, id string) (standin.Object, *standin.Refusal) {
+	old, refusal := a.get(t, id)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	old, refusal := t.find(id)
-	if refusal == nil {
-		t.Remove(id)
-		delete(a.lines, id)
-	}
+	t.Remove(id)
+	delete(a.lines, id)
 	return old, refusal
 }
 
@@ -174,7 +167,7 @@ var sipURI = regexp.MustCompile(`^sip:([a-z0-9._+-]+)@(\[[0-9a-f:.]+\]|[^:@]+)(?
 // user returns the user of a sipUri. The words say what is wrong with it.
 func (n sipNames) user(uri string) (user, words string) {
 	parts := sipURI.FindStringSubmatch(strings.ToLower(uri))
-	if parts == nil || !strings.HasPrefix(uri, "sip:") {
+	if parts == nil {
 		return "", "must be in the format sip:username@" + n.region
 	}
 	port, _ := strconv.Atoi(parts[3]) // digits, or none
@@ -187,19 +180,12 @@ func (n sipNames) user(uri string) (user, words string) {
 // host says why a host is not one of the names. Port 0 is no port.
 func (n sipNames) host(host string, port int) string {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
 	switch {
-	case host == n.region:
-		if port == 0 || port == 5060 {
-			return ""
-		}
-	case n.extra != "" && host == strings.ToLower(n.extra), host == "localhost":
+	case host == n.region && (port == 0 || port == 5060), n.extra != "" && host == strings.ToLower(n.extra), host == "localhost":
 		return ""
-	default:
-		ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
-		ours := err == nil && (ip.Unmap() == n.own.Addr() || n.own.Addr().IsUnspecified())
-		if ours && (port == int(n.own.Port()) || port == 0) {
-			return ""
-		}
+	case err == nil && (ip.Unmap() == n.own.Addr() || n.own.Addr().IsUnspecified()) && (port == 0 || port == int(n.own.Port())):
+		return ""
 	}
 	return "is not this region's (" + n.region + ") nor the stand-in's own (" + n.own.String() + ")"
 }

@@ -2,7 +2,6 @@ package vapi
 
 import (
 	"net/http"
-	"strconv"
 
 	"flowbridge/sim/internal/standin"
 )
@@ -18,7 +17,7 @@ const (
 func (p *Platform) api() standin.API {
 	a := p.account
 	routes := map[string]standin.Route{
-		"GET /call": func(r *http.Request, _ []byte) (any, *standin.Refusal) { return page(r, p.callObjects()) },
+		"GET /call": func(r *http.Request, _ []byte) (any, *standin.Refusal) { return listed(r, p.callObjects()) },
 		"GET /call/{id}": func(r *http.Request, _ []byte) (any, *standin.Refusal) {
 			for _, o := range p.callObjects() {
 				if o["id"] == r.PathValue("id") {
@@ -28,15 +27,8 @@ func (p *Platform) api() standin.API {
 			return nil, standin.Refuse(http.StatusNotFound, "Couldn't find Call %q.", r.PathValue("id"))
 		},
 	}
-	for sort, kind := range map[string]struct {
-		objects         *objects
-		created, change standin.Shape
-	}{
-		"assistant":    {&a.assistants, assistantShape, assistantShape},
-		"phone-number": {&a.numbers, newNumberShape, numberShape},
-	} {
-		p.addObjects(routes, sort, kind.objects, kind.created, kind.change)
-	}
+	p.addObjects(routes, "assistant", &a.assistants, assistantShape, assistantShape)
+	p.addObjects(routes, "phone-number", &a.numbers, newNumberShape, numberShape)
 	return standin.API{
 		Token: p.opts.Key, TokenNeeded: "Invalid Key. Use the private key of the account as the bearer token.", MaxBody: maxBody,
 		Created: http.StatusCreated, Routes: routes, Envelope: envelope,
@@ -79,7 +71,7 @@ func (p *Platform) addObjects(routes map[string]standin.Route, sort string, all 
 		for i, o := range list {
 			list[i] = p.shown(sort, o)
 		}
-		return page(r, list)
+		return listed(r, list)
 	}
 }
 
@@ -92,17 +84,10 @@ func envelope(code int, words []string) any {
 	return map[string]any{"message": message, "error": http.StatusText(code), "statusCode": code}
 }
 
-// page answers with the start of a list.
-func page(r *http.Request, list []standin.Object) (any, *standin.Refusal) {
-	limit := defaultLimit
-	if given := r.URL.Query().Get("limit"); given != "" {
-		n, err := strconv.Atoi(given)
-		if err != nil || n < 0 || n > maxLimit {
-			return nil, badRequest("limit must be a number from 0 to 1000")
-		}
-		limit = n
-	}
-	return list[:min(limit, len(list))], nil
+// listed answers with the start of a list.
+func listed(r *http.Request, list []standin.Object) (any, *standin.Refusal) {
+	part, _, refusal := standin.Page(r, list, defaultLimit, maxLimit)
+	return part, refusal
 }
 
 // shown is an object for an answer.
