@@ -129,14 +129,7 @@ func (c *call) deliver(ctx context.Context, q Question, id string) error {
 
 // decide takes the decision about a call.
 func (p *Platform) decide(shape standin.Shape, of func(string, standin.Object) verdict) standin.Route {
-	return func(r *http.Request, body []byte) (any, *standin.Refusal) {
-		object, err := standin.ParseObject(body)
-		if err != nil {
-			return nil, standin.Refuse(http.StatusBadRequest, "%v", err)
-		}
-		if wrong := shape.Wrong(object); len(wrong) > 0 {
-			return nil, &standin.Refusal{Code: http.StatusBadRequest, Words: wrong}
-		}
+	return standin.Route{Body: &shape, Do: func(r standin.Request) (any, *standin.Refusal) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		decided := p.undecided[r.PathValue("id")]
@@ -144,9 +137,9 @@ func (p *Platform) decide(shape standin.Shape, of func(string, standin.Object) v
 			return nil, standin.Refuse(http.StatusNotFound, "there is no such call that rings")
 		}
 		p.forget(decided)
-		decided <- of(r.PathValue("id"), object) // it has room for the one decision
+		decided <- of(r.PathValue("id"), r.Sent) // it has room for the one decision
 		return standin.Object{}, nil
-	}
+	}}
 }
 
 // forget has a call asked about no more. The lock is held.

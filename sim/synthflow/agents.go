@@ -47,10 +47,10 @@ func isURLOrEmpty(v any) string {
 }
 
 func (p *Platform) createAgent(r request) (any, *standin.Refusal) {
-	if p.account.opts.VoiceEngine == VoiceEngineRequire && !r.body.Has("voice_engine_version") {
+	if p.account.opts.VoiceEngine == VoiceEngineRequire && !r.Sent.Has("voice_engine_version") {
 		return nil, badRequest(`field "voice_engine_version" is required: "2.0"`)
 	}
-	g := newAgent(p.account.newModelID(), r.body.Text("type"), "", "")
+	g := newAgent(p.account.newModelID(), r.Sent.Text("type"), "", "")
 	answer, refusal := p.changeAgent(r, g)
 	if refusal == nil {
 		p.account.agents.Put(g.id, g)
@@ -62,16 +62,16 @@ func (p *Platform) createAgent(r request) (any, *standin.Refusal) {
 // changeAgent sets the fields of the body, and within agent each member by itself. A
 // refusal changes nothing.
 func (p *Platform) changeAgent(r request, g *accountAgent) (any, *standin.Refusal) {
-	if r.body.Has("voice_engine_version") && p.account.opts.VoiceEngine == VoiceEngineRefuse {
+	if r.Sent.Has("voice_engine_version") && p.account.opts.VoiceEngine == VoiceEngineRefuse {
 		return nil, badRequest(`field "voice_engine_version" is not allowed`)
 	}
-	if refusal := p.account.canBind(g, r.body.Text("phone_number")); refusal != nil {
+	if refusal := p.account.canBind(g, r.Sent.Text("phone_number")); refusal != nil {
 		return nil, refusal
 	}
 	agent := maps.Clone(g.fields.Object("agent"))
-	maps.Copy(agent, r.body.Object("agent"))
+	maps.Copy(agent, r.Sent.Object("agent"))
 	g.fields = maps.Clone(g.fields)
-	maps.Copy(g.fields, r.body)
+	maps.Copy(g.fields, r.Sent)
 	g.fields["agent"] = map[string]any(agent)
 	out := okAnswer(map[string]any{"model_id": p.told("agent", g.id)})
 	out["details"] = map[string]any{"phone": g.number(), "voice": agent.Text("voice_id")}
@@ -128,7 +128,7 @@ func (p *Platform) attachNumbers(r request, g *accountAgent) (any, *standin.Refu
 		return nil, badRequest("agent %s is not outbound; an inbound agent has its phone_number", g.id)
 	}
 	attached := slices.Clone(g.attached)
-	for _, one := range r.body.Texts("phone_numbers") {
+	for _, one := range r.Sent.Texts("phone_numbers") {
 		slug := bareNumber(one)
 		if p.account.numbers.Get(slug) == nil {
 			return nil, noSuch("no phone number %q", one)

@@ -42,7 +42,7 @@ type call struct {
 type state struct {
 	Call
 	agent agentOfCall    // takes the call
-	asked prepareRequest // zero for a direct dial
+	asked standin.Object // nil for a direct dial
 }
 
 // NewCall reads the headers of an INVITE.
@@ -89,18 +89,18 @@ func (c *call) Admit() (code int, reason string) {
 // accept finds the prepared call, or the agent of the number.
 func (c *call) accept(x synthflow.XEI, number dialled) (code int, reason string) {
 	p, id, agent := c.platform, x.S, number.agent
-	var asked prepareRequest
+	var asked standin.Object
 	switch {
 	case id != "":
-		if asked, _, known := p.ids.Find(id); known && bareNumber(asked.To) != bareNumber(c.to) {
+		if asked, _, known := p.ids.Find(id); known && bareNumber(asked.Text("to_number")) != bareNumber(c.to) {
 			return 403, "Request-URI user is not the prepared to_number"
 		}
 		if asked, reason = p.ids.Use(id, time.Now()); reason != "" {
 			return 403, "X-EI S token " + reason
 		}
 		var known bool
-		if agent, known = p.account.agent(asked.Model); !known {
-			agent.id = asked.Model // the account has no agents
+		if agent, known = p.account.agent(asked.Text("model_id")); !known {
+			agent.id = asked.Text("model_id") // the account has no agents
 		}
 	case number.strict && agent.id == "":
 		return 404, "no inbound agent is linked to the number"

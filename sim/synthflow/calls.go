@@ -1,10 +1,8 @@
 package synthflow
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
-	"net/http"
 	"strconv"
 	"time"
 
@@ -65,15 +63,15 @@ func (a Call) reasons() (webhook string, api, hangup any) {
 
 // getCall answers with a list of one, as in the API reference, and adds the external
 // id and the diversion of the post-call webhook.
-func (p *Platform) getCall(r *http.Request, _ []byte) (any, *standin.Refusal) {
+func (p *Platform) getCall(r request) (any, *standin.Refusal) {
 	id := r.PathValue("call")
 	one := map[string]any{"call_id": p.told("call", id), "type_of_call": "inbound", "recording_url": nil}
 	if c := p.byID(id); c != nil {
 		maps.Copy(one, c.reported())
 	} else if req, at, known := p.ids.Find(id); known {
 		maps.Copy(one, map[string]any{
-			"model_id": req.Model, "phone_number_from": req.From, "phone_number_to": req.To, "status": "registered",
-			"start_time": strconv.FormatInt(at.UnixMilli(), 10), "duration": 0, "prompt_variables": req.Variables, "transcript": "", "end_call_reason": nil,
+			"model_id": req["model_id"], "phone_number_from": req["from_number"], "phone_number_to": req["to_number"], "status": "registered",
+			"start_time": strconv.FormatInt(at.UnixMilli(), 10), "duration": 0, "prompt_variables": req["custom_variables"], "transcript": "", "end_call_reason": nil,
 		})
 	} else {
 		return nil, noSuch("no call %q", id)
@@ -100,6 +98,6 @@ func (c *call) reported() map[string]any {
 // prepared are the custom variables of prepare_inbound.
 func (c *call) prepared() map[string]any {
 	variables := map[string]any{}
-	_ = json.Unmarshal(c.Seen().asked.Variables, &variables) // an object, or absent
+	maps.Copy(variables, c.Seen().asked.Object("custom_variables"))
 	return variables
 }

@@ -32,13 +32,13 @@ func patchShape() *standin.Shape {
 }
 
 func (p *Platform) importNumber(r request) (any, *standin.Refusal) {
-	a, number, provider := p.account, r.body.Text("phone_number"), r.body.Text("provider_name")
+	a, number, provider := p.account, r.Sent.Text("phone_number"), r.Sent.Text("provider_name")
 	if number == "" && provider == "8x8" { // the platform chooses the number
 		number = fmt.Sprintf("%012d", rand.Int64N(1e12))
-		r.body["phone_number"] = number
+		r.Sent["phone_number"] = number
 	}
 	n := &accountNumber{slug: bareNumber(number)}
-	switch workspace := r.body.Text("workspace_id"); {
+	switch workspace := r.Sent.Text("workspace_id"); {
 	case !a.mayUse(workspace):
 		return nil, notYours(workspace)
 	case number == "":
@@ -48,11 +48,11 @@ func (p *Platform) importNumber(r request) (any, *standin.Refusal) {
 	case a.numbers.Get(n.slug) != nil:
 		return nil, badRequest("phone number %s exists already", number)
 	}
-	if refusal := n.set(r.body); refusal != nil {
+	if refusal := n.set(r.Sent); refusal != nil {
 		return nil, refusal
 	}
 	a.numbers.Put(n.slug, n)
-	p.opts.Log.Info().Str("number", number).Str("workspace", r.body.Text("workspace_id")).Msg("number imported")
+	p.opts.Log.Info().Str("number", number).Str("workspace", r.Sent.Text("workspace_id")).Msg("number imported")
 	return okAnswer(map[string]any{"key": p.told("number", uuid.NewString()), "phone_number": number}), nil
 }
 
@@ -130,7 +130,7 @@ func (p *Platform) getNumber(r request, n *accountNumber) (any, *standin.Refusal
 }
 
 func (p *Platform) patchNumber(r request, n *accountNumber) (any, *standin.Refusal) {
-	return ok, n.set(r.body)
+	return ok, n.set(r.Sent)
 }
 
 // deleteNumber also removes the number from its agents.

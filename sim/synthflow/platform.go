@@ -42,7 +42,7 @@ type Options struct {
 type Platform struct {
 	*standin.Server
 	opts    Options
-	ids     standin.IDs[prepareRequest]
+	ids     standin.IDs[standin.Object]
 	given   standin.GivenIDs
 	account *account
 	calls   standin.History[*call]

@@ -39,15 +39,15 @@ func TestAPI(t *testing.T) {
 	}{
 		{"good", "abc", valid, 200, `"call_status":"registered"`},
 		{"long shape", "abc", valid, 200, `"timezone":null`},
-		{"wrong token", "abd", valid, 401, "bearer"},
+		{"wrong token", "abd", valid, 401, "token"},
 		{"array", "abc", `[]`, 400, "not a JSON object"},
 		{"unknown field", "abc", strings.Replace(valid, "model_id", "model", 1), 400, `unknown field \"model\"`},
 		{"missing field", "abc", strings.Replace(valid, `"model_id":"m",`, "", 1), 400, `\"model_id\" is missing`},
 		{"twice", "abc", strings.Replace(valid, `"model_id":"m"`, `"model_id":"m","model_id":"m"`, 1), 400, "there twice"},
 		{"wrong type", "abc", strings.Replace(valid, `"m"`, `7`, 1), 400, `\"model_id\" must be a string`},
 		{"nested variables", "abc", strings.Replace(valid, `"n":1`, `"n":{}`, 1), 400, `custom variable \"n\"`},
-		{"no to_number", "abc", requestBody(""), 400, "empty"},
-		{"too large", "abc", strings.Repeat(" ", maxBody+1) + valid, 413, "too large"},
+		{"no to_number", "abc", requestBody(""), 400, "1 to 200"},
+		{"too large", "abc", strings.Repeat(" ", 256<<10) + valid, 413, "too large"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			code, body := post(t, s, tt.token, tt.body)

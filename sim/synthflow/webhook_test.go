@@ -326,8 +326,12 @@ func FuzzAccountBody(f *testing.F) {
 	f.Cleanup(func() { _ = agent.Close() })
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		s := &Platform{account: newAccount(Account{}), Server: &standin.Server{Agent: agent}}
-		for _, one := range []standin.Route{s.locked(numberShape(), s.importNumber), s.locked(agentShape(), s.createAgent)} {
-			out, refused := one(nil, raw)
+		for _, one := range []standin.Route{{Body: numberShape(), Do: s.importNumber}, {Body: agentShape(), Do: s.createAgent}, {Body: prepareShape(), Do: s.prepare}} {
+			var out any
+			sent, refused := one.Body.Read(raw)
+			if refused == nil {
+				out, refused = one.Do(request{Sent: sent})
+			}
 			if (out == nil) == (refused == nil) || refused != nil && (refused.Code < 400 || refused.Words[0] == "") {
 				t.Fatalf("got %v, %v", out, refused)
 			}
@@ -342,9 +346,6 @@ func FuzzAccountBody(f *testing.F) {
 		}
 		if s.account.numbers.Len() > 1 || s.account.agents.Len() > 1 {
 			t.Fatal("one body made several")
-		}
-		if req, refused := parsePrepare(raw); refused == nil && (req.To == "" || !json.Valid(req.Variables)) {
-			t.Fatalf("got %+v", req)
 		}
 	})
 }

@@ -43,10 +43,6 @@ type line struct {
 	asks    *sim.Challenger // nil: no challenge
 }
 
-func badRequest(words ...string) *standin.Refusal {
-	return &standin.Refusal{Code: http.StatusBadRequest, Words: words}
-}
-
 func newAccount(names sipNames) *account {
 	return &account{
 		names: names, org: uuid.NewString(), lines: map[string]*line{},
@@ -62,27 +58,20 @@ func (o *objects) find(id string) (standin.Object, *standin.Refusal) {
 	return nil, standin.Refuse(http.StatusNotFound, "Couldn't find %s %q.", o.kind, id)
 }
 
-// put creates an object if id is empty, or changes the given members of an object.
-func (a *account) put(t *objects, id string, members standin.Object, shape standin.Shape) (standin.Object, *standin.Refusal) {
-	if wrong := shape.Wrong(members); len(wrong) > 0 {
-		return nil, badRequest(wrong...)
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	object, now := maps.Clone(members), stamp(time.Now())
-	switch {
-	case id != "":
+// put creates an object, or changes the given members of the one in the path. The account is locked.
+func (a *account) put(t *objects, r standin.Request) (standin.Object, *standin.Refusal) {
+	id, now := r.PathValue("id"), stamp(time.Now())
+	object := standin.Object{"orgId": a.org, "createdAt": now}
+	if id != "" {
 		old, refusal := t.find(id)
 		if refusal != nil {
 			return nil, refusal
 		}
 		object = maps.Clone(old)
-		maps.Copy(object, members)
-	default:
-		id = uuid.NewString()
-		object["id"], object["orgId"], object["createdAt"] = id, a.org, now
 	}
-	object["updatedAt"] = now
+	id = cmp.Or(id, uuid.NewString())
+	maps.Copy(object, r.Sent)
+	object["id"], object["updatedAt"] = id, now
 	if t == &a.numbers {
 		object["status"] = "active"
 		l, refusal := a.line(id, object)
@@ -95,11 +84,10 @@ func (a *account) put(t *objects, id string, members standin.Object, shape stand
 	return object, nil
 }
 
-// remove removes an object.
-func (a *account) remove(t *objects, id string) (standin.Object, *standin.Refusal) {
-	old, refusal := a.get(t, id)
-	a.mu.Lock()
-	defer a.mu.Unlock()
+// remove removes the object of the path. The account is locked.
+func (a *account) remove(t *objects, r standin.Request) (standin.Object, *standin.Refusal) {
+	id := r.PathValue("id")
+	old, refusal := t.find(id)
 	t.Remove(id)
 	delete(a.lines, id)
 	return old, refusal
@@ -110,16 +98,16 @@ func (a *account) line(id string, object standin.Object) (*line, *standin.Refusa
 	uri := object.Text("sipUri")
 	user, words := a.names.user(uri)
 	if words != "" {
-		return nil, badRequest("sipUri " + words)
+		return nil, standin.Refuse(http.StatusBadRequest, "sipUri %s", words)
 	}
 	for other, l := range a.lines {
 		if other != id && l.user == user {
-			return nil, badRequest("sipUri " + strconv.Quote(uri) + " is taken by another phone number. Choose another username.")
+			return nil, standin.Refuse(http.StatusBadRequest, "sipUri %q is taken by another phone number. Choose another username.", uri)
 		}
 	}
 	if assistant, given := object["assistantId"].(string); given {
 		if _, refusal := a.assistants.find(assistant); refusal != nil {
-			return nil, badRequest(refusal.Words...)
+			return nil, standin.Refuse(http.StatusBadRequest, "%s", refusal.Words[0])
 		}
 	}
 	l := &line{id: id, user: user, members: object}

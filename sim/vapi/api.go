@@ -7,7 +7,6 @@ import (
 )
 
 const (
-	maxBody      = 256 << 10
 	defaultLimit = 100 // of objects in a list, as the API reference says
 	maxLimit     = 1000
 )
@@ -17,62 +16,45 @@ const (
 func (p *Platform) api() standin.API {
 	a := p.account
 	routes := map[string]standin.Route{
-		"GET /call": func(r *http.Request, _ []byte) (any, *standin.Refusal) { return listed(r, p.callObjects()) },
-		"GET /call/{id}": func(r *http.Request, _ []byte) (any, *standin.Refusal) {
+		"GET /call": {Do: func(r standin.Request) (any, *standin.Refusal) { return listed(r, p.callObjects()) }},
+		"GET /call/{id}": {Do: func(r standin.Request) (any, *standin.Refusal) {
 			for _, o := range p.callObjects() {
 				if o["id"] == r.PathValue("id") {
 					return o, nil
 				}
 			}
 			return nil, standin.Refuse(http.StatusNotFound, "Couldn't find Call %q.", r.PathValue("id"))
-		},
+		}},
 	}
 	p.addObjects(routes, "assistant", &a.assistants, assistantShape, assistantShape)
 	p.addObjects(routes, "phone-number", &a.numbers, newNumberShape, numberShape)
-	return standin.API{
-		Token: p.opts.Key, TokenNeeded: "Invalid Key. Use the private key of the account as the bearer token.", MaxBody: maxBody,
-		Created: http.StatusCreated, Routes: routes, Envelope: envelope,
-		NoRoute: func(r *http.Request, _ []string) *standin.Refusal {
-			return standin.Refuse(http.StatusNotFound, "Cannot %s %s", r.Method, r.URL.Path)
-		},
-	}
+	return standin.API{Token: p.opts.Key, Created: http.StatusCreated, Lock: &a.mu, Routes: routes, Envelope: envelope}
 }
 
 // addObjects adds the routes of a sort of objects, which are created and changed with members of these shapes.
 func (p *Platform) addObjects(routes map[string]standin.Route, sort string, all *objects, created, change standin.Shape) {
-	a := p.account
-	write := func(shape standin.Shape) standin.Route {
-		return func(r *http.Request, raw []byte) (any, *standin.Refusal) {
-			body, err := standin.ParseObject(raw)
-			if err != nil {
-				return nil, badRequest(err.Error())
-			}
-			o, refusal := a.put(all, r.PathValue("id"), body, shape)
-			if refusal == nil {
+	one := func(do func(*objects, standin.Request) (standin.Object, *standin.Refusal)) standin.Do {
+		return func(r standin.Request) (any, *standin.Refusal) {
+			o, refusal := do(all, r)
+			if refusal == nil && r.Method != http.MethodGet {
 				p.opts.Log.Info().Str("id", o.Text("id")).Str("path", r.URL.Path).Msg("account changed")
 			}
 			return p.shown(sort, o), refusal
 		}
 	}
-	one := func(do func(*objects, string) (standin.Object, *standin.Refusal)) standin.Route {
-		return func(r *http.Request, _ []byte) (any, *standin.Refusal) {
-			o, refusal := do(all, r.PathValue("id"))
-			return p.shown(sort, o), refusal
-		}
-	}
-	routes["POST /"+sort] = write(created)
-	routes["PATCH /"+sort+"/{id}"] = write(change)
-	routes["GET /"+sort+"/{id}"] = one(a.get)
-	routes["DELETE /"+sort+"/{id}"] = one(a.remove)
-	routes["GET /"+sort] = func(r *http.Request, _ []byte) (any, *standin.Refusal) {
-		a.mu.Lock()
+	routes["POST /"+sort] = standin.Route{Body: &created, Do: one(p.account.put)}
+	routes["PATCH /"+sort+"/{id}"] = standin.Route{Body: &change, Do: one(p.account.put)}
+	routes["DELETE /"+sort+"/{id}"] = standin.Route{Do: one(p.account.remove)}
+	routes["GET /"+sort+"/{id}"] = standin.Route{Do: one(func(_ *objects, r standin.Request) (standin.Object, *standin.Refusal) {
+		return all.find(r.PathValue("id"))
+	})}
+	routes["GET /"+sort] = standin.Route{Do: func(r standin.Request) (any, *standin.Refusal) {
 		list := all.All()
-		a.mu.Unlock()
 		for i, o := range list {
 			list[i] = p.shown(sort, o)
 		}
 		return listed(r, list)
-	}
+	}}
 }
 
 // envelope is the platform's error body. Several faults of a body are a list.
@@ -85,8 +67,8 @@ func envelope(code int, words []string) any {
 }
 
 // listed answers with the start of a list.
-func listed(r *http.Request, list []standin.Object) (any, *standin.Refusal) {
-	part, _, refusal := standin.Page(r, list, defaultLimit, maxLimit)
+func listed(r standin.Request, list []standin.Object) (any, *standin.Refusal) {
+	part, _, refusal := standin.Page(r.Request, list, defaultLimit, maxLimit)
 	return part, refusal
 }
 

@@ -10,18 +10,11 @@ import (
 // The shapes of the API reference. Of members that make no difference to a call, only
 // the JSON type is checked.
 var (
-	assistantShape = shape(assistantFields())
-	overrideShape  = shape(assistantFields().With(standin.IsObject, "variableValues").With(standin.IsList, "tools:append"))
-	numberShape    = shape(numberFields())
-	newNumberShape = shape(numberFields().With(standin.IsOneOf("vapi"), "provider"), "provider", "sipUri")
+	assistantShape = standin.Shape{Fields: assistantFields()}
+	overrideShape  = standin.Shape{Fields: assistantFields().With(standin.IsObject, "variableValues").With(standin.IsList, "tools:append")}
+	numberShape    = standin.Shape{Fields: numberFields()}
+	newNumberShape = standin.Shape{Fields: numberFields().With(standin.IsOneOf("vapi"), "provider"), Required: []string{"provider", "sipUri"}}
 )
-
-// shape is a shape with the platform's words.
-func shape(fields standin.Fields, required ...string) standin.Shape {
-	return standin.Shape{Fields: fields, Required: required, Words: standin.Words{
-		Unknown: "property %s should not exist", Wrong: "%s %s", Missing: "%s is required",
-	}}
-}
 
 // assistantFields are the members of CreateAssistantDTO.
 func assistantFields() standin.Fields {
@@ -45,7 +38,7 @@ func withServer(f standin.Fields) standin.Fields {
 	server := standin.Fields{}.With(standin.IsURL, "url").With(standin.IsString, "secret").With(standin.IsStringMap, "headers").
 		With(standin.IsNumber, "timeoutSeconds").With(standin.IsObject, "backoffPlan").
 		With(standin.IsBool, "staticIpAddressesEnabled").With(standin.IsList, "encryptedPaths")
-	return f.With(nullable(shape(server, "url").Check), "server").With(nullable(standin.IsURL), "serverUrl").
+	return f.With(nullable(standin.Shape{Fields: server, Required: []string{"url"}}.Check), "server").With(nullable(standin.IsURL), "serverUrl").
 		With(nullable(standin.IsString), "serverUrlSecret").With(standin.IsList, "hooks", "credentialIds")
 }
 
@@ -53,7 +46,7 @@ func withServer(f standin.Fields) standin.Fields {
 func numberFields() standin.Fields {
 	authentication := standin.Fields{"realm": standin.TextWithin(1, 255)}.With(standin.TextWithin(20, 40), "username", "password")
 	return withServer(standin.Fields{
-		"authentication":      nullable(shape(authentication, "username", "password").Check),
+		"authentication":      nullable(standin.Shape{Fields: authentication, Required: []string{"username", "password"}}.Check),
 		"fallbackDestination": nullable(isDestination),
 	}.With(standin.IsString, "name", "sipUri").With(nullable(standin.IsString), "assistantId"))
 }
