@@ -165,17 +165,14 @@ type dialled struct {
 
 // agentOfCall is the part of an agent that its calls need.
 type agentOfCall struct {
-	id, greeting, webhook, inbound string // the URLs of the webhook after the call and of the one before it
+	id, greeting, webhook string // the URL of the webhook after the call
 }
 
 func (g *accountAgent) ofCall() agentOfCall {
 	if g == nil {
 		return agentOfCall{}
 	}
-	return agentOfCall{
-		g.id, g.fields.Object("agent").Text("greeting_message"),
-		g.fields.Text("external_webhook_url"), g.fields.Text("inbound_call_webhook_url"),
-	}
+	return agentOfCall{g.id, g.fields.Object("agent").Text("greeting_message"), g.fields.Text("external_webhook_url")}
 }
 
 func (a *account) dialled(number string) dialled {

@@ -88,11 +88,10 @@ func variablesOf(lines []string) map[string]string {
 	return all
 }
 
-// carriedDiversion is the value of X-Diversion, which replaces a Diversion that a
-// carrier removes.
-func carriedDiversion(lines []string) string {
+// valueOf is the value of a header; empty: there is none.
+func valueOf(lines []string, header string) string {
 	for _, line := range lines {
-		if name, value, _ := strings.Cut(line, ":"); strings.EqualFold(strings.TrimSpace(name), "X-Diversion") {
+		if name, value, _ := strings.Cut(line, ":"); strings.EqualFold(strings.TrimSpace(name), header) {
 			return value
 		}
 	}

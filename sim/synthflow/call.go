@@ -3,8 +3,6 @@ package synthflow
 import (
 	"cmp"
 	"context"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -57,7 +55,7 @@ func (p *Platform) NewCall(in *sim.Incoming) sim.Handler {
 			}
 		}
 		s.Variables = variablesOf(headers)
-		s.Diversion = cmp.Or(numberIn(in.Header("Diversion")), numberIn(carriedDiversion(headers)))
+		s.Diversion = cmp.Or(numberIn(in.Header("Diversion")), numberIn(valueOf(headers, "X-Diversion")))
 	})
 	p.calls.Add(c)
 	return c
@@ -115,11 +113,8 @@ func (c *call) accept(x synthflow.XEI, number dialled) (code int, reason string)
 	return 0, ""
 }
 
-// Settle asks the inbound webhook for the agent, then the pre-action for variables.
+// Settle asks the pre-action for variables.
 func (c *call) Settle(ctx context.Context) (code int, reason string) {
-	if err := c.reroute(ctx); err != nil {
-		return 480, err.Error()
-	}
 	c.fetch(ctx)
 	return 0, ""
 }
@@ -128,27 +123,16 @@ func (c *call) Settle(ctx context.Context) (code int, reason string) {
 func (c *call) Describe(e *zerolog.Event) {
 	s := c.Seen()
 	e.Str("id", s.SynthflowID)
-	for _, f := range []struct{ name, value string }{
-		{"model_id", s.ModelID},
-		{"external_id", s.ExternalID},
-		{"diversion", s.Diversion},
-		{"fetch_error", s.FetchError},
+	for name, value := range map[string]string{
+		"model_id": s.ModelID, "external_id": s.ExternalID, "diversion": s.Diversion, "fetch_error": s.FetchError,
 	} {
-		if f.value != "" {
-			e.Str(f.name, f.value)
+		if value != "" {
+			e.Str(name, value)
 		}
 	}
-	for _, f := range []struct {
-		name   string
-		values map[string]string
-	}{{"variables", s.Variables}, {"fetched", s.Fetched}} {
-		if len(f.values) == 0 {
-			continue
+	for name, values := range map[string]map[string]string{"variables": s.Variables, "fetched": s.Fetched} {
+		if len(values) > 0 {
+			e.Interface(name, values)
 		}
-		inner := zerolog.Dict()
-		for _, key := range slices.Sorted(maps.Keys(f.values)) {
-			inner.Str(key, f.values[key])
-		}
-		e.Dict(f.name, inner)
 	}
 }

@@ -57,10 +57,7 @@ func (a Call) twilioSID() string {
 			return value
 		}
 	}
-	if callSID.MatchString(a.ExternalID) {
-		return a.ExternalID
-	}
-	return ""
+	return callSID.FindString(a.ExternalID)
 }
 
 // fetch asks for the variables of a call. Without an answer the agent speaks without

@@ -18,7 +18,6 @@ const (
 	defaultSignature = "Synthflow-Signature"
 	defaultTries     = 3
 	maxTries         = 10
-	inboundTries     = 4 // one request and three repetitions (inbound webhook page)
 	defaultPause     = 500 * time.Millisecond
 	hookTimeout      = 10 * time.Second
 	maxHookAnswer    = 64 << 10
@@ -110,47 +109,4 @@ func (c *call) afterCall() map[string]any {
 		},
 		"executed_actions": map[string]any{}, "analysis": map[string]any{},
 	}
-}
-
-// reroute asks the inbound webhook which agent takes the call.
-func (c *call) reroute(ctx context.Context) error {
-	agent := c.Seen().agent
-	if agent.inbound == "" {
-		return nil
-	}
-	payload := map[string]any{"event": "call_inbound", "call_inbound": map[string]string{
-		"model_id": agent.id, "from_number": c.from, "to_number": c.to,
-	}}
-	answer, err := standin.Deliver(ctx, inboundTries, 0, func(try int) (standin.Answer, error) {
-		answer, err := c.post(ctx, agent.inbound, payload)
-		c.platform.opts.Log.Info().Str("id", c.id()).Int("try", try).Int("status", answer.Status).Err(err).Msg("inbound webhook sent")
-		return answer, err
-	})
-	if err != nil || !answer.OK() {
-		return errors.New("the inbound webhook does not answer, and there is no default agent")
-	}
-	return c.override(answer.Body)
-}
-
-// override follows an answer of the inbound webhook,
-// {"call_inbound":{"override_model_id":"…"}}. An empty id keeps the agent. Without
-// an id the call ends.
-func (c *call) override(body []byte) error {
-	answer, err := standin.ParseObject(body)
-	if err != nil {
-		return errors.New("the inbound webhook's answer is not the JSON that is documented")
-	}
-	model, given := answer.Object("call_inbound")["override_model_id"].(string)
-	if !given {
-		return errors.New("the inbound webhook gave no agent")
-	}
-	if model == "" {
-		return nil
-	}
-	agent, known := c.platform.account.agent(model)
-	if !known {
-		return errors.New("override_model_id names no agent")
-	}
-	c.Update(func(s *state) { s.agent, s.ModelID = agent, model })
-	return nil
 }

@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"net/http"
-	"net/netip"
 	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -20,8 +18,8 @@ import (
 // account holds the assistants and phone numbers. Its objects are never changed, but
 // replaced.
 type account struct {
-	names sipNames
-	org   string
+	region string // whose SIP host a sipUri may have
+	org    string
 
 	mu         sync.Mutex // guards what follows
 	assistants objects
@@ -43,9 +41,9 @@ type line struct {
 	asks    *sim.Challenger // nil: no challenge
 }
 
-func newAccount(names sipNames) *account {
+func newAccount(region string) *account {
 	return &account{
-		names: names, org: uuid.NewString(), lines: map[string]*line{},
+		region: region, org: uuid.NewString(), lines: map[string]*line{},
 		assistants: objects{kind: "Assistant"}, numbers: objects{kind: "Phone Number"},
 	}
 }
@@ -96,7 +94,7 @@ func (a *account) remove(t *objects, r standin.Request) (standin.Object, *standi
 // line checks the members that a call needs. The caller has the lock.
 func (a *account) line(id string, object standin.Object) (*line, *standin.Refusal) {
 	uri := object.Text("sipUri")
-	user, words := a.names.user(uri)
+	user, words := a.user(uri)
 	if words != "" {
 		return nil, standin.Refuse(http.StatusBadRequest, "sipUri %s", words)
 	}
@@ -114,7 +112,7 @@ func (a *account) line(id string, object standin.Object) (*line, *standin.Refusa
 	if auth := object.Object("authentication"); auth != nil {
 		// The default realm is sip.vapi.ai (page "SIP introduction", SipAuthentication).
 		l.asks = sim.NewChallenger(sim.SIPAuth{
-			User: auth.Text("username"), Password: auth.Text("password"), Realm: cmp.Or(auth.Text("realm"), a.names.region),
+			User: auth.Text("username"), Password: auth.Text("password"), Realm: cmp.Or(auth.Text("realm"), sipHosts[a.region]),
 		})
 	}
 	return l, nil
@@ -122,8 +120,8 @@ func (a *account) line(id string, object standin.Object) (*line, *standin.Refusa
 
 // called finds the number of a Request-URI. The words are the reason of a refusal.
 func (a *account) called(to sim.Address) (*line, string) {
-	if words := a.names.host(to.Host, to.Port); words != "" {
-		return nil, "the host of the Request-URI " + words
+	if words := a.foreign(to.Host); words != "" {
+		return nil, "the Request-URI " + words
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -142,38 +140,24 @@ func (a *account) get(t *objects, id string) (standin.Object, *standin.Refusal) 
 	return t.find(id)
 }
 
-// sipNames are the hosts of the stand-in.
-type sipNames struct {
-	region string         // host of the platform's region
-	own    netip.AddrPort // address of the stand-in
-	extra  string         // another host name; may be empty
-}
-
-// The parts of a sipUri in lower case: user, host and port.
-var sipURI = regexp.MustCompile(`^sip:([a-z0-9._+-]+)@(\[[0-9a-f:.]+\]|[^:@]+)(?::([0-9]{1,5}))?$`)
+// The parts of a sipUri in lower case: user and host.
+var sipURI = regexp.MustCompile(`^sip:([a-z0-9._+-]+)@(\[[0-9a-f:.]+\]|[^:@]+)(?::[0-9]{1,5})?$`)
 
 // user returns the user of a sipUri. The words say what is wrong with it.
-func (n sipNames) user(uri string) (user, words string) {
+func (a *account) user(uri string) (user, words string) {
 	parts := sipURI.FindStringSubmatch(strings.ToLower(uri))
 	if parts == nil {
-		return "", "must be in the format sip:username@" + n.region
+		return "", "must be in the format sip:username@" + sipHosts[a.region]
 	}
-	port, _ := strconv.Atoi(parts[3]) // digits, or none
-	if words := n.host(parts[2], port); words != "" {
-		return "", "has a host that " + words
-	}
-	return parts[1], ""
+	return parts[1], a.foreign(parts[2])
 }
 
-// host says why a host is not one of the names. Port 0 is no port.
-func (n sipNames) host(host string, port int) string {
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	switch {
-	case host == n.region && (port == 0 || port == 5060), n.extra != "" && host == strings.ToLower(n.extra), host == "localhost":
-		return ""
-	case err == nil && (ip.Unmap() == n.own.Addr() || n.own.Addr().IsUnspecified()) && (port == 0 || port == int(n.own.Port())):
-		return ""
+// foreign says why a host is not the stand-in's: it is another region's.
+func (a *account) foreign(host string) string {
+	for region, name := range sipHosts {
+		if region != a.region && strings.EqualFold(strings.TrimSuffix(host, "."), name) {
+			return "has a host that is not this region's (" + sipHosts[a.region] + ")"
+		}
 	}
-	return "is not this region's (" + n.region + ") nor the stand-in's own (" + n.own.String() + ")"
+	return ""
 }

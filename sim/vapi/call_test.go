@@ -48,8 +48,7 @@ func TestVapiFindsTheNumber(t *testing.T) {
 		reason string
 	}{
 		{"sip:nobody@" + v.SIPAddr().String(), 404, "no phone number has this sipUri"},
-		{"sip:bare@sip.vapi.ai", 404, "the host of the Request-URI is not"},
-		{"sip:bare@192.0.2.1", 404, "the host of the Request-URI is not"},
+		{"sip:bare@sip.vapi.ai", 404, "the Request-URI has a host that is not"},
 		{"sip:bare@sip.eu.vapi.ai", 503, endedNoServer},
 		{"sip:BARE@" + v.SIPAddr().String(), 503, endedNoServer},
 	} {

@@ -26,7 +26,6 @@ type Options struct {
 	SIPListen  string        // UDP; "127.0.0.1:0" if empty
 	Key        string        // private key that the API requires; "sim-key" if empty
 	Region     string        // "us" (if empty) or "eu": whose SIP host a sipUri may have
-	Host       string        // another host name of the stand-in; may be empty
 	EchoDelay  time.Duration // 600ms if zero
 	RingFor    time.Duration // between 180 and 200; 200ms if zero, none if negative
 	Limit      time.Duration // for the answer to an assistant-request; 7.5s if zero, as on the platform
@@ -61,7 +60,7 @@ func Start(ctx context.Context, o Options) (*Platform, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Platform{Server: server, opts: o, account: newAccount(sipNames{region: sipHosts[o.Region], own: server.SIPAddr(), extra: o.Host})}
+	p := &Platform{Server: server, opts: o, account: newAccount(o.Region)}
 	server.Serve(p, p.api())
 	return p, nil
 }
