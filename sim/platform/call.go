@@ -45,11 +45,12 @@ func (p *Platform) NewCall(in *sim.Incoming) sim.Handler {
 		}
 	}
 	c.Update(func(seen *Call) { seen.To, seen.Variables = in.To.User, variables })
-	p.history.Add(c)
+	p.Add(c)
 	return c
 }
 
-func (c *call) snapshot() Call {
+// Snapshot is what was seen of the call.
+func (c *call) Snapshot() Call {
 	agent, out := c.In.Seen(), c.Seen()
 	out.AgentCall = agent
 	return out

@@ -44,16 +44,16 @@ type Options struct {
 
 // Platform is a stand-in.
 type Platform struct {
-	agent   *sim.Agent
-	api     *standin.Server // nil: none
-	of      Description
-	opts    Options
-	asks    *sim.Challenger // nil: no credentials are asked for
-	ca      []byte
-	given   standin.GivenIDs
-	history standin.History[*call]
-	ids     standin.IDs[standin.Object]
-	count   atomic.Int64 // of ids that are digits
+	standin.History[*call, Call]
+	agent *sim.Agent
+	api   *standin.Server // nil: none
+	of    Description
+	opts  Options
+	asks  *sim.Challenger // nil: no credentials are asked for
+	ca    []byte
+	given standin.GivenIDs
+	ids   standin.IDs[standin.Object]
+	count atomic.Int64 // of ids that are digits
 
 	mu        sync.Mutex                // guards undecided
 	undecided map[string]chan<- verdict // calls whose owner was asked, by their ids
@@ -129,12 +129,3 @@ func (p *Platform) SetFault(f sim.Fault) { p.agent.SetFault(f) }
 
 // Challenger checks the credentials of an INVITE.
 func (p *Platform) Challenger(sim.Invite) *sim.Challenger { return p.asks }
-
-// Calls returns the latest INVITEs, oldest first, without dropped and challenged ones and with refused ones.
-func (p *Platform) Calls() []Call {
-	var out []Call
-	for _, c := range p.history.All() {
-		out = append(out, c.snapshot())
-	}
-	return out
-}

@@ -264,28 +264,3 @@ func TestAccountKeepsSecrets(t *testing.T) {
 		t.Errorf("got %s", seen)
 	}
 }
-
-func TestParseSynthflowNumber(t *testing.T) {
-	for in, want := range map[string]Number{
-		"+15550100002": {Number: "+15550100002"},
-		"+15550100002=1744274157255x646200691892837600":        {"+15550100002", "1744274157255x646200691892837600"},
-		"+15550100002=a29407fb-1bf2-4be6-9d1d-f501c3dd9a2b":    {"+15550100002", "a29407fb-1bf2-4be6-9d1d-f501c3dd9a2b"},
-		"+15550100002=a29407fb-1bf2-4be6-9d1d-f501c3dd9a2b\nx": {},
-		"15550100002": {}, "": {}, "+1": {}, "+15550100002=": {}, "+15550100002=x": {}, "=x": {},
-	} {
-		got, err := ParseNumber(in)
-		if got != want || (err != nil) != (want == Number{}) {
-			t.Errorf("%q: got %v, %v", in, got, err)
-		}
-	}
-	for _, o := range []Account{
-		{VoiceEngine: "2.0"},
-		{Workspaces: []string{""}},
-		{Numbers: []Number{{Number: "+1"}, {Number: "+1"}}},
-		{Numbers: []Number{{"+1", "m"}, {"+2", "m"}}},
-	} {
-		if _, err := Start(t.Context(), Options{Account: o}); err == nil {
-			t.Errorf("%+v accepted", o)
-		}
-	}
-}

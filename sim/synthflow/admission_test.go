@@ -199,11 +199,9 @@ func TestInviteIsChecked(t *testing.T) {
 		user   string
 		reason string
 	}{
-		{"unknown id", "S.4711;", number, "X-EI S token is no id that was given"},
 		{"used id", "S." + used + ";", number, "X-EI S token was used before"},
 		{"no S", "E.1;", number, "X-EI without S token"},
 		{"other number", "S." + prepareCall(t, s) + ";", "+15075785608", "Request-URI user is not the prepared to_number"},
-		{"no plus", "S." + prepareCall(t, s) + ";", number[1:], "OK"},
 		{"all three", "O.+1555;E.x;S." + prepareCall(t, s) + ";", number, "OK"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -248,13 +246,5 @@ func TestPreparedCallIsGreeted(t *testing.T) {
 	}
 	if n := len(p.Calls()); n != 1 {
 		t.Errorf("%d calls", n)
-	}
-}
-
-func TestAuthIsChecked(t *testing.T) {
-	for _, a := range []sim.SIPAuth{{User: "a"}, {Password: "b"}, {Algorithm: "md5"}, {User: "a", Password: "b", Algorithm: "sha-1"}} {
-		if _, err := Start(t.Context(), Options{Auth: a}); err == nil {
-			t.Errorf("%+v accepted", a)
-		}
 	}
 }

@@ -57,11 +57,12 @@ func (p *Platform) NewCall(in *sim.Incoming) sim.Handler {
 		s.Variables = variablesOf(headers)
 		s.Diversion = cmp.Or(numberIn(in.Header("Diversion")), numberIn(valueOf(headers, "X-Diversion")))
 	})
-	p.calls.Add(c)
+	p.Add(c)
 	return c
 }
 
-func (c *call) snapshot() Call {
+// Snapshot is what was seen of the call.
+func (c *call) Snapshot() Call {
 	agent, out := c.In.Seen(), c.Seen().Call
 	out.AgentCall = agent
 	return out

@@ -81,7 +81,7 @@ func (p *Platform) getCall(r request) (any, *standin.Refusal) {
 
 // reported is a call with an INVITE, also before its end.
 func (c *call) reported() map[string]any {
-	a, variables := c.snapshot(), c.prepared()
+	a, variables := c.Snapshot(), c.prepared()
 	_, reason, hangup := a.reasons()
 	for _, more := range []map[string]string{a.Variables, a.Fetched} {
 		for name, value := range more {

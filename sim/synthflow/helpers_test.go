@@ -88,7 +88,7 @@ func ended(t *testing.T, p *Platform, id string) Call {
 		t.Fatalf("no INVITE with id %q", id)
 	}
 	<-c.In.Ended()
-	return c.snapshot()
+	return c.Snapshot()
 }
 
 // until waits for something that is about to come. If it never does, the test's

@@ -97,7 +97,7 @@ func (c *call) deliver(to string) {
 
 // afterCall is the body of the webhook after a call (webhooks page).
 func (c *call) afterCall() map[string]any {
-	a := c.snapshot()
+	a := c.Snapshot()
 	reason, _, _ := a.reasons()
 	return map[string]any{
 		"status": a.status(), "error_message": "",

@@ -116,26 +116,14 @@ func TestParseDialledURI(t *testing.T) {
 func TestParseDialledURIRefuses(t *testing.T) {
 	for uri, code := range map[string]int{
 		"":                                       codeURI,
-		"a@b":                                    codeURI,
-		"tel:+1":                                 codeURI,
-		"sip:b":                                  codeURI,
-		"sip:a b@c":                              codeURI,
 		"sip:a@b:port":                           codeURI,
-		"sip:a@b?":                               codeURI,
 		"sip:" + strings.Repeat("a", 249) + "@b": codeURI,
 		"sip:a@b?x-a=" + strings.Repeat("1", 1020): codeHeadersLong,
 		"sip:a@b?Subject=x":                        codeHeaderName,
-		"sip:a@b?x-=1":                             codeHeaderName,
-		"sip:a@b?x-a":                              codeHeaderName,
 		"sip:a@b?X-Twilio-A=1":                     codeHeaderName,
-		"sip:a@b?user-to-user=1":                   codeHeaderName,
-		"sip:a@b?x-a%20b=1":                        codeHeaderName,
 		"sip:a@b?x-a=1&&x-b=2":                     codeHeaderName,
 		"sip:a@b?x-a=1;x-b=2":                      codeHeaderValue,
-		"sip:a@b?x-a=a b":                          codeHeaderValue,
-		"sip:a@b?x-a=<b>":                          codeHeaderValue,
 		"sip:a@b?x-a=%0d%0aVia:%20":                codeHeaderValue,
-		"sip:a@b?x-a=%":                            codeHeaderValue,
 		"sip:a@b?x-a=%ff":                          codeHeaderValue,
 	} {
 		if _, err := parseDialledURI(uri); err == nil || err.Code != code {

@@ -83,7 +83,7 @@ func (c *call) Settle(ctx context.Context) (code int, reason string) {
 	default:
 		c.greet(a)
 	}
-	seen := c.snapshot()
+	seen := c.Snapshot()
 	c.In.Greets = seen.Says
 	log.Info().Str("id", seen.ID).Str("assistant", seen.AssistantID).Interface("variables", seen.Variables).Str("says", seen.Says).Msg("call settled")
 	return 0, ""

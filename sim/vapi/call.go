@@ -57,11 +57,12 @@ type call struct {
 func (p *Platform) NewCall(in *sim.Incoming) sim.Handler {
 	c := &call{platform: p}
 	c.In = in
-	p.calls.Add(c)
+	p.Add(c)
 	return c
 }
 
-func (c *call) snapshot() Call {
+// Snapshot is what was seen of the call.
+func (c *call) Snapshot() Call {
 	agent, out := c.In.Seen(), c.Seen()
 	out.AgentCall = agent
 	out.EndedReason = endedReason(out)

@@ -60,16 +60,6 @@ func TestVapiFindsTheNumber(t *testing.T) {
 	}
 }
 
-func TestVapiAssistantIsGone(t *testing.T) {
-	t.Parallel()
-	v, c := startVapi(t, Options{}), startCarrier(t)
-	assistant, _ := v.desk(t, "Hello")
-	v.request(t, http.MethodDelete, "/assistant/"+assistant, "")
-	if r := place(t, c, v.dial("desk")); r.Status != 503 || v.last(t).EndedReason != endedNotFound {
-		t.Errorf("got %d, %s", r.Status, v.last(t).EndedReason)
-	}
-}
-
 func TestVapiWaitsForTheCaller(t *testing.T) {
 	t.Parallel()
 	v, c := startVapi(t, Options{}), startCarrier(t)

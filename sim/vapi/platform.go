@@ -35,11 +35,11 @@ type Options struct {
 
 // Platform is the stand-in for Vapi.
 type Platform struct {
+	standin.History[*call, Call]
 	*standin.Server
 	opts    Options
 	account *account
 	given   standin.GivenIDs
-	calls   standin.History[*call]
 }
 
 // sipHosts are the SIP hosts of Vapi's regions (its page "SIP introduction").
@@ -78,13 +78,3 @@ func (o Options) Validate() error {
 
 // Key is the private key that the API requires.
 func (p *Platform) Key() string { return p.opts.Key }
-
-// Calls returns the latest INVITEs, oldest first, without dropped and challenged ones
-// and with refused ones.
-func (p *Platform) Calls() []Call {
-	var out []Call
-	for _, c := range p.calls.All() {
-		out = append(out, c.snapshot())
-	}
-	return out
-}

@@ -129,14 +129,17 @@ func (c *Call[Seen]) Seen() Seen {
 	return c.seen
 }
 
+// Snapshotter is a call that says what was seen of it.
+type Snapshotter[Seen any] interface{ Snapshot() Seen }
+
 // History is the latest calls of a stand-in.
-type History[C any] struct {
+type History[C Snapshotter[Seen], Seen any] struct {
 	mu    sync.Mutex
 	calls []C
 }
 
 // Add adds a call.
-func (h *History[C]) Add(c C) {
+func (h *History[C, Seen]) Add(c C) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.calls = append(h.calls, c)
@@ -146,8 +149,16 @@ func (h *History[C]) Add(c C) {
 }
 
 // All lists the calls, oldest first.
-func (h *History[C]) All() []C {
+func (h *History[C, Seen]) All() []C {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.calls)
+}
+
+// Calls returns the latest INVITEs, oldest first, without dropped and challenged ones and with refused ones.
+func (h *History[C, Seen]) Calls() (all []Seen) {
+	for _, c := range h.All() {
+		all = append(all, c.Snapshot())
+	}
+	return all
 }
