@@ -16,27 +16,12 @@ func agentShape() *standin.Shape {
 	return s
 }
 
-// agentChangeShape is the body of PUT /v2/assistants/{model_id}.
+// agentChangeShape is the body of PUT /v2/assistants/{model_id}. The members of agent change often, and are not checked.
 func agentChangeShape() *standin.Shape {
 	return shape(fields{
 		"external_webhook_url": isURLOrEmpty, "inbound_call_webhook_url": isURLOrEmpty,
-		"is_recording": standin.IsBool, "end_call_reasons": standin.IsStrings, "agent": shape(agentFields()).Check,
-	}.With(standin.IsString, "name", "description", "phone_number", "voice_engine_version").With(standin.IsObject, "max_duration", "voicemail_message"))
-}
-
-// agentFields are the members of the object agent. Their lists of values change, so
-// they are not checked.
-func agentFields() fields {
-	return fields{"background_noise": standin.IsObject, "end_call_reasons_v2": standin.IsList}.
-		With(standin.IsString, "prompt", "greeting_message", "greeting_message_mode", "llm", "language", "voice_id", "voice_synthesizer", "voice_prompt",
-			"timezone", "patience_level", "noise_cancellation", "min_words_to_interrupt", "transcriber_provider", "transcriber_speech_recognition",
-			"global_audio_tags", "reminder_after_idle_message", "fallback_provider", "fallback_voice_id", "fallback_model", "consent_message").
-		With(standin.IsBool, "voice_use_speaker_boost", "realistic_filler_words", "is_transcript_disabled", "redact_pii",
-			"send_user_idle_reminders", "is_consent_enabled").
-		With(standin.IsNumber, "voice_optimise_streaming_latency", "allowed_idle_time_seconds", "initial_pause_seconds", "ring_pause_seconds",
-			"interruption_fade_out", "greeting_message_human_talk_timeout", "reminder_after_idle_time_seconds",
-			"voice_stability", "voice_similarity_boost", "voice_style", "suppression_level", "voice_speed", "voice_volume").
-		With(standin.IsStrings, "transcriber_keywords", "synthesizer_filter_words", "end_call_reasons")
+		"is_recording": standin.IsBool, "end_call_reasons": standin.IsStrings,
+	}.With(standin.IsString, "name", "description", "phone_number", "voice_engine_version").With(standin.IsObject, "agent", "max_duration", "voicemail_message"))
 }
 
 func isURLOrEmpty(v any) string {

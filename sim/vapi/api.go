@@ -1,7 +1,9 @@
 package vapi
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 
 	"flowbridge/sim/internal/standin"
 )
@@ -36,10 +38,13 @@ func (p *Platform) addObjects(routes map[string]standin.Route, sort string, all 
 	one := func(do func(*objects, standin.Request) (standin.Object, *standin.Refusal)) standin.Do {
 		return func(r standin.Request) (any, *standin.Refusal) {
 			o, refusal := do(all, r)
-			if refusal == nil && r.Method != http.MethodGet {
+			if refusal != nil {
+				return nil, refusal
+			}
+			if r.Method != http.MethodGet {
 				p.opts.Log.Info().Str("id", o.Text("id")).Str("path", r.URL.Path).Msg("account changed")
 			}
-			return p.shown(sort, o), refusal
+			return p.shown(sort, o), nil
 		}
 	}
 	routes["POST /"+sort] = standin.Route{Body: &created, Do: one(p.account.put)}
@@ -80,26 +85,23 @@ func (p *Platform) shown(sort string, object standin.Object) standin.Object {
 }
 
 // withoutSecrets is a copy of an object without its secrets.
-func withoutSecrets(object map[string]any) standin.Object {
-	out := make(standin.Object, len(object))
-	for name, value := range object {
-		switch name {
-		case "password", "secret", "serverUrlSecret", "headers", "credentials":
-			continue
-		}
-		out[name] = clean(value)
-	}
-	return out
-}
+func withoutSecrets(object map[string]any) standin.Object { return clean(object).(map[string]any) }
 
 func clean(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
-		return map[string]any(withoutSecrets(v))
+		out := maps.Clone(v)
+		for name, inner := range v {
+			out[name] = clean(inner)
+		}
+		for _, secret := range []string{"password", "secret", "serverUrlSecret", "headers", "credentials"} {
+			delete(out, secret)
+		}
+		return out
 	case []any:
-		out := make([]any, 0, len(v))
-		for _, item := range v {
-			out = append(out, clean(item))
+		out := slices.Clone(v)
+		for i := range out {
+			out[i] = clean(out[i])
 		}
 		return out
 	}
