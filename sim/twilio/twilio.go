@@ -106,7 +106,7 @@ func (c Call) Validate() error {
 		return errors.New("give one of a Voice URL and a trunk's URI")
 	}
 	for name, text := range map[string]string{"Voice URL": c.VoiceURL, "public URL": c.PublicURL} {
-		if u, err := url.Parse(text); text != "" && (standin.IsURL(text) != "" || err != nil || u.User != nil || u.Fragment != "") {
+		if text != "" && !isPlainURL(text) {
 			return fmt.Errorf("%s: write an http or https URL without user name, like http://127.0.0.1:8081/redirect_call", name)
 		}
 	}
@@ -133,6 +133,11 @@ func (c Call) Validate() error {
 		}
 	}
 	return checkFault(c.Fault, c.method())
+}
+
+func isPlainURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && standin.IsURL(text) == "" && u.User == nil && u.Fragment == ""
 }
 
 func (c Call) method() string { return cmp.Or(c.Method, http.MethodPost) }
