@@ -229,22 +229,3 @@ func TestInviteIsChecked(t *testing.T) {
 		}
 	})
 }
-
-// The id is in the greeting, and X-EI is kept as it was on the wire.
-func TestPreparedCallIsGreeted(t *testing.T) {
-	t.Parallel()
-	p, c := startPlatform(t, Options{RingFor: 50 * time.Millisecond}), startCarrier(t)
-	id := prepareCall(t, p)
-	cc := withXEI(p, "S."+id+";")
-	cc.Heard = 110
-	r := place(t, c, cc)
-	if _, score := sim.Match(r.Heard, sim.Greeting(id)); score < 0.95 {
-		t.Errorf("greeting: score %.2f", score)
-	}
-	if a, want := ended(t, p, id), "X-EI: S."+id+";"; a.XEI != want || len(a.Headers) != 1 || a.Status != 200 {
-		t.Errorf("got %q; want %q", a.XEI, want)
-	}
-	if n := len(p.Calls()); n != 1 {
-		t.Errorf("%d calls", n)
-	}
-}

@@ -223,25 +223,6 @@ func TestTwilioSendsWhereItIsTold(t *testing.T) {
 	}
 }
 
-func TestTwilioTrunk(t *testing.T) {
-	t.Parallel()
-	to, tw := startCallee(t, 0), startTwilio(t, Options{})
-	r := call(t, tw, Call{Trunk: "sip:" + to.addr.String(), CallerName: "Ada", Asserted: true, ForwardedFrom: "+15550100009"})
-	wantHeard(t, r, sim.Greeting(greeting)[:sim.SampleRate])
-	for name, want := range map[string]string{
-		"X-Twilio-CallSid": r.CallSID, "X-Twilio-AccountSid": r.AccountSID,
-		"P-Asserted-Identity": "<sip:" + twilioCaller + "@pstn.twilio.com>",
-		"Diversion":           "<sip:+15550100009@pstn.twilio.com>;reason=unconditional",
-	} {
-		if got := to.header(t, name); len(got) != 1 || got[0] != want {
-			t.Errorf("%s: got %q; want %q", name, got, want)
-		}
-	}
-	if invite := to.invite(t); !strings.HasPrefix(invite, "INVITE sip:"+number+"@") || !strings.HasPrefix(to.header(t, "From")[0], `"Ada" <`) {
-		t.Errorf("%s", invite)
-	}
-}
-
 // What a caller of a SIP domain sent comes as parameters.
 func TestTwilioSIPDomain(t *testing.T) {
 	t.Parallel()

@@ -60,16 +60,6 @@ func TestVapiFindsTheNumber(t *testing.T) {
 	}
 }
 
-func TestVapiWaitsForTheCaller(t *testing.T) {
-	t.Parallel()
-	v, c := startVapi(t, Options{}), startCarrier(t)
-	id := v.create(t, "/assistant", `{"firstMessage":"Hi","firstMessageMode":"assistant-waits-for-user"}`)
-	v.create(t, "/phone-number", `{"provider":"vapi","sipUri":"sip:w@sip.vapi.ai","assistantId":"`+id+`"}`)
-	if r := place(t, c, v.dial("w")); r.Status != 200 || v.last(t).Says != "" {
-		t.Errorf("got %d, %q", r.Status, v.last(t).Says)
-	}
-}
-
 func TestVapiChallenges(t *testing.T) {
 	t.Parallel()
 	for realm, want := range map[string]string{"": "sip.vapi.ai", "pbx.example": "pbx.example"} {
