@@ -110,40 +110,26 @@ func (c *call) deliver(ctx context.Context, q Question, id string) error {
 	if err != nil {
 		return err
 	}
-	pause := askPause
-	for try := 1; ; try++ {
+	answer, err := standin.Deliver(ctx, askTries, askPause, func(try int) (answer standin.Answer, err error) {
 		header, err := openai.Sign(p.opts.Webhook.Secret, "wh_"+id, time.Now(), body)
 		if err != nil {
-			return err
+			return answer, err
 		}
 		bounded, cancel := context.WithTimeout(ctx, askTimeout)
-		answer, err := standin.Post(bounded, p.opts.Webhook.URL, header, body, maxAnswer)
-		cancel()
+		defer cancel()
+		answer, err = standin.Post(bounded, p.opts.Webhook.URL, header, body, maxAnswer)
 		p.opts.Log.Info().Str("id", id).Int("try", try).Int("status", answer.Status).Err(err).Msg("webhook sent")
-		switch {
-		case answer.OK():
-			return nil
-		case try == askTries || ctx.Err() != nil:
-			return errors.Join(err, errors.New(strings.TrimSpace(string(answer.Body))))
-		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-		}
-		pause *= 2
+		return answer, err
+	})
+	if err == nil && answer.OK() {
+		return nil
 	}
+	return errors.Join(err, errors.New(strings.TrimSpace(string(answer.Body))))
 }
 
 // decide takes the decision about a call.
 func (p *Platform) decide(shape standin.Shape, of func(string, standin.Object) verdict) standin.Route {
-	return func(r *http.Request, body []byte) (any, *standin.Refusal) {
-		object, err := standin.ParseObject(body)
-		if err != nil {
-			return nil, standin.Refuse(http.StatusBadRequest, "%v", err)
-		}
-		if wrong := shape.Wrong(object); len(wrong) > 0 {
-			return nil, &standin.Refusal{Code: http.StatusBadRequest, Words: wrong}
-		}
+	return standin.Route{Body: &shape, Do: func(r standin.Request) (any, *standin.Refusal) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		decided := p.undecided[r.PathValue("id")]
@@ -151,9 +137,9 @@ func (p *Platform) decide(shape standin.Shape, of func(string, standin.Object) v
 			return nil, standin.Refuse(http.StatusNotFound, "there is no such call that rings")
 		}
 		p.forget(decided)
-		decided <- of(r.PathValue("id"), object) // it has room for the one decision
+		decided <- of(r.PathValue("id"), r.Sent) // it has room for the one decision
 		return standin.Object{}, nil
-	}
+	}}
 }
 
 // forget has a call asked about no more. The lock is held.

@@ -45,11 +45,12 @@ func (p *Platform) NewCall(in *sim.Incoming) sim.Handler {
 		}
 	}
 	c.Update(func(seen *Call) { seen.To, seen.Variables = in.To.User, variables })
-	p.history.Add(c)
+	p.Add(c)
 	return c
 }
 
-func (c *call) snapshot() Call {
+// Snapshot is what was seen of the call.
+func (c *call) Snapshot() Call {
 	agent, out := c.In.Seen(), c.Seen()
 	out.AgentCall = agent
 	return out
@@ -66,9 +67,9 @@ func (c *call) Admit() (code int, reason string) {
 	}
 	switch {
 	case of.User == nil:
-		body, why := p.use(user, time.Now())
+		body, why := p.ids.Use(user, time.Now())
 		if why != "" {
-			return 404, why
+			return 404, "Request-URI user " + why
 		}
 		c.Update(func(seen *Call) { seen.Asked = body })
 	case !of.User.MatchString(user):

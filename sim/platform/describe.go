@@ -49,8 +49,6 @@ var (
 	anyName = regexp.MustCompile(`^\+?[A-Za-z0-9][A-Za-z0-9._-]*$`)
 )
 
-var words = standin.Words{Unknown: "unknown field %q", Wrong: "field %q %s", Missing: "missing field %q"}
-
 // Descriptions are those of all platforms, in alphabetical order.
 func Descriptions() []Description {
 	all := []Description{retell, elevenLabs, liveKit, openAI, telnyx, bland, polyAI, ultravox, daily, pipecat, trunk, azure, xAI, google, cartesia}
@@ -65,7 +63,7 @@ var retell = Description{
 	Source: "https://docs.retellai.com/api-references/register-phone-call and /deploy/custom-telephony, read on 22 November 2026",
 	API: &API{
 		Route: "POST /v2/register-phone-call", Status: 201, Lifetime: 5 * time.Minute,
-		Body: standin.Shape{Words: words, Required: []string{"agent_id"}, Fields: standin.Fields{
+		Body: standin.Shape{Required: []string{"agent_id"}, Fields: standin.Fields{
 			"agent_id": standin.TextWithin(1, 200), "agent_version": standin.IsWhole, "agent_override": standin.IsObject,
 			"from_number": standin.IsString, "to_number": standin.IsString, "direction": standin.IsOneOf("inbound", "outbound"),
 			"metadata": standin.IsObject, "retell_llm_dynamic_variables": standin.IsStringMap,
@@ -106,8 +104,8 @@ var openAI = Description{
 	},
 	Asks: &Asks{Questions: []Question{realtime("/v1/realtime/calls/{id}"), {
 		Event: "live.transport.incoming", Data: map[string]any{"type": "sip"}, ID: "session_id", Prefix: "live_", Path: "/v1/live/sessions/{id}", In: "session",
-		Accept: standin.Shape{Words: words, Required: []string{"session"}, Fields: standin.Fields{"session": standin.Shape{
-			Words: words, Required: []string{"type", "model"}, Fields: standin.Fields{
+		Accept: standin.Shape{Required: []string{"session"}, Fields: standin.Fields{"session": standin.Shape{
+			Required: []string{"type", "model"}, Fields: standin.Fields{
 				"type": standin.IsOneOf("live"), "model": standin.IsString, "instructions": standin.IsString, "audio": standin.IsObject,
 				"delegation": standin.IsObject, "store": standin.IsBool,
 			},
@@ -148,7 +146,7 @@ var cartesia = Description{
 func realtime(path string) Question {
 	return Question{
 		Event: "realtime.call.incoming", ID: "call_id", Prefix: "rtc_", Path: path,
-		Accept: standin.Shape{Words: words, Required: []string{"type"}, Fields: standin.Fields{
+		Accept: standin.Shape{Required: []string{"type"}, Fields: standin.Fields{
 			"type": standin.IsOneOf("realtime"), "model": standin.IsString, "instructions": standin.IsString, "audio": standin.IsObject,
 			"output_modalities": standin.IsStrings, "include": standin.IsStrings, "tools": standin.IsList, "prompt": standin.IsObject,
 		}.With(func(any) string { return "" }, "max_output_tokens", "tool_choice", "tracing", "truncation")},
@@ -157,7 +155,7 @@ func realtime(path string) Question {
 }
 
 func rejection(required ...string) standin.Shape {
-	return standin.Shape{Words: words, Required: required, Fields: standin.Fields{"status_code": standin.NumberWithin(300, 699)}}
+	return standin.Shape{Required: required, Fields: standin.Fields{"status_code": standin.NumberWithin(300, 699)}}
 }
 
 var telnyx = Description{
@@ -204,7 +202,7 @@ var pipecat = Description{
 	Source: "https://docs.daily.co/docs/guides/features/dial-in-dial-out/sip, read on 22 November 2026; the start is your own server's",
 	API: &API{
 		Route: "POST /start", Status: 200, Digits: true, Lifetime: 2 * time.Hour,
-		Body: standin.Shape{Words: words, Required: []string{"from", "to"}, Fields: standin.Fields{
+		Body: standin.Shape{Required: []string{"from", "to"}, Fields: standin.Fields{
 			"from": standin.IsString, "to": standin.IsString, "call": standin.IsString,
 		}},
 		Answer: standin.Object{

@@ -7,5 +7,5 @@
 // One engine serves all of them. What a platform documents is data (Descriptions), with its source. It is as strict as the
 // documents: what they do not have is refused, with words that say what.
 //
-// Ownership: the goroutine of a call calls its methods. The platform's lock guards the ids that were given.
+// Ownership: the goroutine of a call calls its methods. The platform's lock guards the calls whose owner is asked.
 package platform

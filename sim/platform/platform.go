@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -43,31 +44,19 @@ type Options struct {
 
 // Platform is a stand-in.
 type Platform struct {
-	agent   *sim.Agent
-	api     *standin.Server // nil: none
-	of      Description
-	opts    Options
-	asks    *sim.Challenger // nil: no credentials are asked for
-	ca      []byte
-	given   standin.GivenIDs
-	history standin.History[*call]
+	standin.History[*call, Call]
+	agent *sim.Agent
+	api   *standin.Server // nil: none
+	of    Description
+	opts  Options
+	asks  *sim.Challenger // nil: no credentials are asked for
+	ca    []byte
+	given standin.GivenIDs
+	ids   standin.IDs[standin.Object]
+	count atomic.Int64 // of ids that are digits
 
-	mu    sync.Mutex // guards what follows
-	ids   map[string]*asked
-	order []string
-	count int // of ids
-
+	mu        sync.Mutex                // guards undecided
 	undecided map[string]chan<- verdict // calls whose owner was asked, by their ids
-}
-
-// maxIDs bounds the ids that are remembered.
-const maxIDs = 10_000
-
-// asked is a call that the API has announced.
-type asked struct {
-	body    standin.Object
-	expires time.Time
-	used    bool
 }
 
 // Start listens and serves until Close. Cancelling ctx ends the calls, but not the listeners.
@@ -79,7 +68,7 @@ func Start(ctx context.Context, of Description, o Options) (*Platform, error) {
 	if o.Webhook.Secret = cmp.Or(o.Webhook.Secret, DefaultWebhookSecret); o.Webhook.URL != "" && (of.Asks == nil || standin.IsURL(o.Webhook.URL) != "") {
 		return nil, fmt.Errorf("webhook %q: want an http(s) URL, for a platform that asks by one", o.Webhook.URL)
 	}
-	p := &Platform{of: of, opts: o, ids: map[string]*asked{}, undecided: map[string]chan<- verdict{}}
+	p := &Platform{of: of, opts: o, undecided: map[string]chan<- verdict{}}
 	if of.Agent.Digest {
 		o.Auth.User, o.Auth.Password = cmp.Or(o.Auth.User, DefaultUser), cmp.Or(o.Auth.Password, DefaultPassword)
 		o.Auth.Realm = cmp.Or(o.Auth.Realm, of.Name+"-sim")
@@ -140,12 +129,3 @@ func (p *Platform) SetFault(f sim.Fault) { p.agent.SetFault(f) }
 
 // Challenger checks the credentials of an INVITE.
 func (p *Platform) Challenger(sim.Invite) *sim.Challenger { return p.asks }
-
-// Calls returns the latest INVITEs, oldest first, without dropped and challenged ones and with refused ones.
-func (p *Platform) Calls() []Call {
-	var out []Call
-	for _, c := range p.history.All() {
-		out = append(out, c.snapshot())
-	}
-	return out
-}

@@ -17,12 +17,6 @@ import (
 	"flowbridge/sim/internal/standin"
 )
 
-// Bounds of an account.
-const (
-	maxNumbers = 1000
-	maxAgents  = 1000
-)
-
 // How an account treats voice_engine_version. The setup guides ask for the field,
 // and the API reference does not have it.
 const (
@@ -68,13 +62,8 @@ var (
 
 // Validate returns what is wrong with an account.
 func (o Account) Validate() error {
-	switch o.VoiceEngine {
-	case "", VoiceEngineAccept, VoiceEngineRequire, VoiceEngineRefuse:
-	default:
+	if !slices.Contains([]string{"", VoiceEngineAccept, VoiceEngineRequire, VoiceEngineRefuse}, o.VoiceEngine) {
 		return fmt.Errorf("voice engine %q: want %s, %s or %s", o.VoiceEngine, VoiceEngineAccept, VoiceEngineRequire, VoiceEngineRefuse)
-	}
-	if len(o.Numbers) > maxNumbers {
-		return fmt.Errorf("%d numbers: at most %d", len(o.Numbers), maxNumbers)
 	}
 	if slices.Contains(o.Workspaces, "") {
 		return errors.New("a workspace without an id")
@@ -100,33 +89,20 @@ type account struct {
 	agents  standin.Table[*accountAgent]  // by id
 }
 
-// accountNumber is an imported number. No answer contains its credentials.
+// accountNumber is an imported number.
 type accountNumber struct {
-	key       string
-	slug      string // the number without its +
-	number    string
-	workspace string
-	friendly  string
-	provider  string
-	termURI   string
-	proxy     string
-	authUser  string
-	user      string
-	password  string
-	uac       bool
-	expires   int // seconds
-	created   time.Time
-	updated   time.Time
-	asks      *sim.Challenger // nil: an INVITE need not show credentials
+	slug   string          // the number without its +
+	fields standin.Object  // of its requests
+	asks   *sim.Challenger // nil: an INVITE need not show credentials
 }
 
-// accountAgent is an agent with the fields that its requests had.
+func (n *accountNumber) number() string { return n.fields.Text("phone_number") }
+
+// accountAgent is an agent with the fields of its requests.
 type accountAgent struct {
 	id       string
-	kind     string
-	number   string // of an inbound agent
-	attached []string
 	fields   standin.Object
+	attached []string // slugs of the numbers that an outbound agent calls from
 }
 
 const (
@@ -134,25 +110,23 @@ const (
 	agentOutbound = "outbound"
 )
 
+func (g *accountAgent) number() string { return g.fields.Text("phone_number") }
+
+func newAgent(id, kind, name, number string) *accountAgent {
+	return &accountAgent{id: id, fields: standin.Object{"type": kind, "name": name, "agent": map[string]any{}, "phone_number": number}}
+}
+
 func newAccount(o Account) *account {
 	a := &account{opts: o}
 	if id := o.DemoAgent; id != "" {
-		a.agents.Put(id, &accountAgent{id: id, kind: agentOutbound, fields: standin.Object{"type": agentOutbound, "name": "Demo", "agent": map[string]any{}}})
+		a.agents.Put(id, newAgent(id, agentOutbound, "Demo", ""))
 	}
+	workspace := append(slices.Clone(o.Workspaces), "simulated")[0]
 	for _, n := range o.Numbers {
-		workspace := "simulated"
-		if len(o.Workspaces) > 0 {
-			workspace = o.Workspaces[0]
-		}
 		slug := bareNumber(n.Number)
-		a.numbers.Put(slug, &accountNumber{
-			key: uuid.NewString(), slug: slug, number: n.Number, workspace: workspace,
-			provider: providerCustom, termURI: "sip.example.com", expires: defaultExpires, created: time.Now(),
-		})
+		a.numbers.Put(slug, &accountNumber{slug: slug, fields: standin.Object{"phone_number": n.Number, "workspace_id": workspace}})
 		id := cmp.Or(n.ModelID, a.newModelID())
-		a.agents.Put(id, &accountAgent{id: id, kind: agentInbound, number: n.Number, fields: standin.Object{
-			"type": agentInbound, "name": "Agent of " + n.Number, "agent": map[string]any{}, "phone_number": n.Number,
-		}})
+		a.agents.Put(id, newAgent(id, agentInbound, "Agent of "+n.Number, n.Number))
 	}
 	return a
 }
@@ -169,13 +143,12 @@ func (a *account) mayUse(workspace string) bool {
 	return len(a.opts.Workspaces) == 0 || slices.Contains(a.opts.Workspaces, workspace)
 }
 
-// findNumber returns a number by its slug or in E.164; the caller has the lock.
-func (a *account) findNumber(number string) *accountNumber { return a.numbers.Get(bareNumber(number)) }
+func bareNumber(s string) string { return strings.TrimPrefix(s, "+") }
 
 // inboundAgent returns the agent that answers a number; the caller has the lock.
 func (a *account) inboundAgent(number string) *accountAgent {
 	for _, g := range a.agents.All() {
-		if g.kind == agentInbound && g.number != "" && bareNumber(g.number) == bareNumber(number) {
+		if g.fields.Text("type") == agentInbound && g.number() != "" && bareNumber(g.number()) == bareNumber(number) {
 			return g
 		}
 	}
@@ -192,24 +165,21 @@ type dialled struct {
 
 // agentOfCall is the part of an agent that its calls need.
 type agentOfCall struct {
-	id, greeting, webhook, inbound string // the URLs of the webhook after the call and of the one before it
+	id, greeting, webhook string // the URL of the webhook after the call
 }
 
 func (g *accountAgent) ofCall() agentOfCall {
 	if g == nil {
 		return agentOfCall{}
 	}
-	return agentOfCall{
-		g.id, g.fields.Object("agent").Text("greeting_message"),
-		g.fields.Text("external_webhook_url"), g.fields.Text("inbound_call_webhook_url"),
-	}
+	return agentOfCall{g.id, g.fields.Object("agent").Text("greeting_message"), g.fields.Text("external_webhook_url")}
 }
 
 func (a *account) dialled(number string) dialled {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	d := dialled{strict: a.numbers.Len() > 0}
-	if n := a.findNumber(number); n != nil {
+	if n := a.numbers.Get(bareNumber(number)); n != nil {
 		d.imported, d.agent = true, a.inboundAgent(number).ofCall()
 		if a.opts.NumberAuth {
 			d.asks = n.asks
@@ -233,7 +203,7 @@ func (p *Platform) Numbers() []Number {
 	defer a.mu.Unlock()
 	var all []Number
 	for _, n := range a.numbers.All() {
-		all = append(all, Number{n.number, a.inboundAgent(n.number).ofCall().id})
+		all = append(all, Number{n.number(), a.inboundAgent(n.number()).ofCall().id})
 	}
 	return all
 }

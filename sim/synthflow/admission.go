@@ -72,7 +72,8 @@ var variableName = regexp.MustCompile(`^[Xx]-[A-Za-z0-9_-]+$`)
 
 // variablesOf makes variables of X- header lines, by their whole names. Case counts
 // (pass-call-context page). The first of two equal names counts.
-func variablesOf(lines []string) (all map[string]string, ignored int) {
+func variablesOf(lines []string) map[string]string {
+	all := map[string]string{}
 	for _, line := range lines {
 		if isXEI(line) {
 			continue
@@ -80,22 +81,17 @@ func variablesOf(lines []string) (all map[string]string, ignored int) {
 		name, value, _ := strings.Cut(line, ":")
 		name = strings.TrimSpace(name)
 		if _, twice := all[name]; twice || !variableName.MatchString(name) || strings.ContainsAny(value, "\r\n\x00") {
-			ignored++
 			continue
-		}
-		if all == nil {
-			all = map[string]string{}
 		}
 		all[name] = strings.TrimSpace(value)
 	}
-	return all, ignored
+	return all
 }
 
-// carriedDiversion is the value of X-Diversion, which replaces a Diversion that a
-// carrier removes.
-func carriedDiversion(lines []string) string {
+// valueOf is the value of a header; empty: there is none.
+func valueOf(lines []string, header string) string {
 	for _, line := range lines {
-		if name, value, _ := strings.Cut(line, ":"); strings.EqualFold(strings.TrimSpace(name), "X-Diversion") {
+		if name, value, _ := strings.Cut(line, ":"); strings.EqualFold(strings.TrimSpace(name), header) {
 			return value
 		}
 	}

@@ -10,40 +10,33 @@ import (
 	"flowbridge/sim/internal/standin"
 )
 
-const maxBody = 64 << 10
+const (
+	defaultPage = 20
+	maxPage     = 100
+)
 
 // api is the platform's HTTP API: prepare_inbound, and the account as the API
 // reference has it (phone numbers, assistants, calls).
 func (p *Platform) api() standin.API {
 	routes := map[string]standin.Route{
-		"POST /v2/custom-numbers":                            p.locked(numberShape(), p.importNumber),
-		"GET /v2/numbers":                                    p.locked(nil, p.listNumbers),
-		"GET /v2/numbers/{slug}":                             p.onNumber(nil, p.getNumber),
-		"PATCH /v2/numbers/{slug}":                           p.onNumber(patchShape(), p.patchNumber),
-		"DELETE /v2/numbers/{slug}":                          p.onNumber(nil, p.deleteNumber),
-		"POST /v2/assistants":                                p.locked(agentShape(), p.createAgent),
-		"GET /v2/assistants/{$}":                             p.locked(nil, p.listAgents),
-		"GET /v2/assistants/{model}":                         p.onAgent(nil, p.getAgent),
-		"PUT /v2/assistants/{model}":                         p.onAgent(agentChangeShape(), p.changeAgent),
-		"DELETE /v2/assistants/{model}":                      p.onAgent(nil, p.deleteAgent),
-		"PUT /v2/assistants/{model}/phone_numbers":           p.onAgent(attachShape(), p.attachNumbers),
-		"DELETE /v2/assistants/{model}/phone_numbers/{slug}": p.onAgent(nil, p.detachNumber),
-		"GET /v2/calls/{call}":                               p.getCall,
+		"POST /v2/custom-numbers":                  {Body: numberShape(), Do: p.importNumber},
+		"GET /v2/numbers":                          {Do: p.listNumbers},
+		"GET /v2/numbers/{slug}":                   {Do: p.onNumber(p.getNumber)},
+		"PATCH /v2/numbers/{slug}":                 {Body: patchShape(), Do: p.onNumber(p.patchNumber)},
+		"DELETE /v2/numbers/{slug}":                {Do: p.onNumber(p.deleteNumber)},
+		"POST /v2/assistants":                      {Body: agentShape(), Do: p.createAgent},
+		"GET /v2/assistants/{$}":                   {Do: p.listAgents},
+		"GET /v2/assistants/{model}":               {Do: p.onAgent(p.getAgent)},
+		"PUT /v2/assistants/{model}":               {Body: agentChangeShape(), Do: p.onAgent(p.changeAgent)},
+		"DELETE /v2/assistants/{model}":            {Do: p.onAgent(p.deleteAgent)},
+		"PUT /v2/assistants/{model}/phone_numbers": {Body: shape(fields{"phone_numbers": standin.IsStrings}, "phone_numbers"), Do: p.onAgent(p.attachNumbers)},
+		"GET /v2/calls/{call}":                     {Do: p.getCall},
 	}
 	for pattern, route := range routes {
-		routes[pattern] = p.orFailed(route)
+		routes[pattern] = standin.Route{Body: route.Body, Do: p.orFailed(route.Do)}
 	}
-	routes["POST /v2/prepare_inbound"] = p.prepare
-	return standin.API{
-		Token: p.opts.Token, TokenNeeded: "missing or wrong bearer token", MaxBody: maxBody, Routes: routes,
-		NoRoute: func(_ *http.Request, methods []string) *standin.Refusal {
-			if len(methods) == 0 {
-				return noSuch("no such path")
-			}
-			return standin.Refuse(http.StatusMethodNotAllowed, "use %s", strings.Join(methods, ", "))
-		},
-		Envelope: p.envelope,
-	}
+	routes["POST /v2/prepare_inbound"] = standin.Route{Body: prepareShape(), Do: p.prepare}
+	return standin.API{Token: p.opts.Token, Lock: &p.account.mu, Routes: routes, Envelope: p.envelope}
 }
 
 // envelope is the error body of a region or of the global gateway.
@@ -58,9 +51,9 @@ func (p *Platform) envelope(code int, words []string) any {
 }
 
 // orFailed lets a successful route answer with a failure if the fault says so.
-func (p *Platform) orFailed(route standin.Route) standin.Route {
-	return func(r *http.Request, body []byte) (any, *standin.Refusal) {
-		out, refusal := route(r, body)
+func (p *Platform) orFailed(do standin.Do) standin.Do {
+	return func(r request) (any, *standin.Refusal) {
+		out, refusal := do(r)
 		if refusal == nil && p.Fault().Kind == sim.FaultFailed {
 			out = map[string]any{"status": "failed", "response": nil}
 		}
@@ -68,72 +61,35 @@ func (p *Platform) orFailed(route standin.Route) standin.Route {
 	}
 }
 
-// request is a request with its parsed body.
-type request struct {
-	*http.Request
-	body standin.Object // may be nil
-}
-
-// action carries out a request about an object. The account is locked.
-type action[T any] func(r request, on T) (any, *standin.Refusal)
-
-// locked checks the body, if there is a shape, and locks the account.
-func (p *Platform) locked(shape *standin.Shape, do func(request) (any, *standin.Refusal)) standin.Route {
-	return func(r *http.Request, raw []byte) (any, *standin.Refusal) {
-		var body standin.Object
-		if shape != nil {
-			var refusal *standin.Refusal
-			if body, refusal = read(shape, raw); refusal != nil {
-				return nil, refusal
-			}
-		}
-		p.account.mu.Lock()
-		defer p.account.mu.Unlock()
-		return do(request{r, body})
-	}
-}
+type request = standin.Request
 
 // onAgent finds the agent of the path.
-func (p *Platform) onAgent(shape *standin.Shape, do action[*accountAgent]) standin.Route {
-	return p.locked(shape, func(r request) (any, *standin.Refusal) {
+func (p *Platform) onAgent(do func(request, *accountAgent) (any, *standin.Refusal)) standin.Do {
+	return func(r request) (any, *standin.Refusal) {
 		id := r.PathValue("model")
 		if g := p.account.agents.Get(id); g != nil {
 			return do(r, g)
 		}
 		return nil, noSuch("no agent %q", id)
-	})
+	}
 }
 
 // onNumber finds the number of the path.
-func (p *Platform) onNumber(shape *standin.Shape, do action[*accountNumber]) standin.Route {
-	return p.locked(shape, func(r request) (any, *standin.Refusal) {
+func (p *Platform) onNumber(do func(request, *accountNumber) (any, *standin.Refusal)) standin.Do {
+	return func(r request) (any, *standin.Refusal) {
 		slug := r.PathValue("slug")
-		if n := p.account.numbers.Get(slug); n != nil && p.account.mayUse(n.workspace) {
+		if n := p.account.numbers.Get(slug); n != nil && p.account.mayUse(n.fields.Text("workspace_id")) {
 			return do(r, n)
 		}
 		return nil, noSuch("no phone number %q; a slug is the number without its +", slug)
-	})
+	}
 }
 
 type fields = standin.Fields
 
-// shape is a shape with the platform's words.
+// shape is the shape of a body of the account.
 func shape(all fields, required ...string) *standin.Shape {
-	return &standin.Shape{Fields: all, Required: required, Words: standin.Words{
-		Unknown: "unknown field %q", Wrong: "field %q %s", Missing: "field %q is missing",
-	}}
-}
-
-// read parses a body. A body that is not JSON gets 400, a body of another shape 422.
-func read(s *standin.Shape, raw []byte) (standin.Object, *standin.Refusal) {
-	body, err := standin.ParseObject(raw)
-	if err != nil {
-		return nil, badRequest("%v", err)
-	}
-	if wrong := s.Wrong(body); len(wrong) > 0 {
-		return nil, unprocessable("%s", wrong[0])
-	}
-	return body, nil
+	return &standin.Shape{Fields: all, Required: required, Code: http.StatusUnprocessableEntity}
 }
 
 func badRequest(format string, args ...any) *standin.Refusal {
@@ -157,4 +113,18 @@ func okAnswer(response any) map[string]any {
 	return map[string]any{"status": "ok", "response": response}
 }
 
-func done() (any, *standin.Refusal) { return map[string]any{"status": "ok"}, nil }
+// ok is the answer to a change.
+var ok = map[string]any{"status": "ok"}
+
+// page answers with the part of a list that the query asks for.
+func page[T any](r request, name string, all []T) (any, *standin.Refusal) {
+	part, asked, refusal := standin.Page(r.Request, all, defaultPage, maxPage)
+	if refusal != nil {
+		return nil, unprocessable("query %s", refusal.Words[0])
+	}
+	return okAnswer(map[string]any{"pagination": pagination(len(all), asked["limit"], asked["offset"]), name: part}), nil
+}
+
+func pagination(total, limit, offset int) map[string]int {
+	return map[string]int{"total_records": total, "limit": limit, "offset": offset}
+}

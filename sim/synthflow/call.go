@@ -3,8 +3,6 @@ package synthflow
 import (
 	"cmp"
 	"context"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -42,7 +40,7 @@ type call struct {
 type state struct {
 	Call
 	agent agentOfCall    // takes the call
-	asked prepareRequest // zero for a direct dial
+	asked standin.Object // nil for a direct dial
 }
 
 // NewCall reads the headers of an INVITE.
@@ -56,14 +54,15 @@ func (p *Platform) NewCall(in *sim.Incoming) sim.Handler {
 				s.XEI = line
 			}
 		}
-		s.Variables, _ = variablesOf(headers)
-		s.Diversion = cmp.Or(numberIn(in.Header("Diversion")), numberIn(carriedDiversion(headers)))
+		s.Variables = variablesOf(headers)
+		s.Diversion = cmp.Or(numberIn(in.Header("Diversion")), numberIn(valueOf(headers, "X-Diversion")))
 	})
-	p.calls.Add(c)
+	p.Add(c)
 	return c
 }
 
-func (c *call) snapshot() Call {
+// Snapshot is what was seen of the call.
+func (c *call) Snapshot() Call {
 	agent, out := c.In.Seen(), c.Seen().Call
 	out.AgentCall = agent
 	return out
@@ -89,15 +88,18 @@ func (c *call) Admit() (code int, reason string) {
 // accept finds the prepared call, or the agent of the number.
 func (c *call) accept(x synthflow.XEI, number dialled) (code int, reason string) {
 	p, id, agent := c.platform, x.S, number.agent
-	var asked prepareRequest
+	var asked standin.Object
 	switch {
 	case id != "":
-		if asked, reason = p.ids.use(id, c.to, time.Now()); reason != "" {
-			return 403, reason
+		if asked, _, known := p.ids.Find(id); known && bareNumber(asked.Text("to_number")) != bareNumber(c.to) {
+			return 403, "Request-URI user is not the prepared to_number"
+		}
+		if asked, reason = p.ids.Use(id, time.Now()); reason != "" {
+			return 403, "X-EI S token " + reason
 		}
 		var known bool
-		if agent, known = p.account.agent(asked.Model); !known {
-			agent.id = asked.Model // the account has no agents
+		if agent, known = p.account.agent(asked.Text("model_id")); !known {
+			agent.id = asked.Text("model_id") // the account has no agents
 		}
 	case number.strict && agent.id == "":
 		return 404, "no inbound agent is linked to the number"
@@ -112,11 +114,8 @@ func (c *call) accept(x synthflow.XEI, number dialled) (code int, reason string)
 	return 0, ""
 }
 
-// Settle asks the inbound webhook for the agent, then the pre-action for variables.
+// Settle asks the pre-action for variables.
 func (c *call) Settle(ctx context.Context) (code int, reason string) {
-	if err := c.reroute(ctx); err != nil {
-		return 480, err.Error()
-	}
 	c.fetch(ctx)
 	return 0, ""
 }
@@ -125,27 +124,16 @@ func (c *call) Settle(ctx context.Context) (code int, reason string) {
 func (c *call) Describe(e *zerolog.Event) {
 	s := c.Seen()
 	e.Str("id", s.SynthflowID)
-	for _, f := range []struct{ name, value string }{
-		{"model_id", s.ModelID},
-		{"external_id", s.ExternalID},
-		{"diversion", s.Diversion},
-		{"fetch_error", s.FetchError},
+	for name, value := range map[string]string{
+		"model_id": s.ModelID, "external_id": s.ExternalID, "diversion": s.Diversion, "fetch_error": s.FetchError,
 	} {
-		if f.value != "" {
-			e.Str(f.name, f.value)
+		if value != "" {
+			e.Str(name, value)
 		}
 	}
-	for _, f := range []struct {
-		name   string
-		values map[string]string
-	}{{"variables", s.Variables}, {"fetched", s.Fetched}} {
-		if len(f.values) == 0 {
-			continue
+	for name, values := range map[string]map[string]string{"variables": s.Variables, "fetched": s.Fetched} {
+		if len(values) > 0 {
+			e.Interface(name, values)
 		}
-		inner := zerolog.Dict()
-		for _, key := range slices.Sorted(maps.Keys(f.values)) {
-			inner.Str(key, f.values[key])
-		}
-		e.Dict(f.name, inner)
 	}
 }

@@ -1,9 +1,8 @@
 package synthflow
 
 import (
-	"encoding/json"
 	"fmt"
-	"net/http"
+	"maps"
 	"strconv"
 	"time"
 
@@ -47,61 +46,58 @@ func (c *call) transcript(a Call) string {
 	return fmt.Sprintf("bot: %s\nhuman: (%d s of audio)\n", greeting, len(a.Heard)/sim.SampleRate)
 }
 
+// reasons are the platform's words for the end of a call: in the webhook, in the API, and by whom it was hung up.
+func (a Call) reasons() (webhook string, api, hangup any) {
+	switch {
+	case a.EndedAt.IsZero():
+		return "undefined", nil, nil
+	case a.GotCancel:
+		return "user_canceled", "user_canceled", "caller"
+	case a.EndedBy == sim.SideCaller:
+		return "human_goodbye", "human_ended_call", "caller"
+	case a.EndedBy == sim.SideAgent:
+		return "agent_goodbye", "agent_ended_call", "callee"
+	}
+	return "undefined", "error", nil
+}
+
 // getCall answers with a list of one, as in the API reference, and adds the external
 // id and the diversion of the post-call webhook.
-func (p *Platform) getCall(r *http.Request, _ []byte) (any, *standin.Refusal) {
+func (p *Platform) getCall(r request) (any, *standin.Refusal) {
 	id := r.PathValue("call")
-	var one map[string]any
+	one := map[string]any{"call_id": p.told("call", id), "type_of_call": "inbound", "recording_url": nil}
 	if c := p.byID(id); c != nil {
-		one = p.dialledCall(c)
-	} else if req, at, ok := p.ids.find(id); ok {
-		one = map[string]any{
-			"call_id": p.told("call", id), "model_id": req.Model, "phone_number_from": req.From, "phone_number_to": req.To,
-			"status": "registered", "start_time": strconv.FormatInt(at.UnixMilli(), 10), "type_of_call": "inbound", "duration": 0,
-			"prompt_variables": req.Variables, "transcript": "", "recording_url": nil, "end_call_reason": nil,
-		}
+		maps.Copy(one, c.reported())
+	} else if req, at, known := p.ids.Find(id); known {
+		maps.Copy(one, map[string]any{
+			"model_id": req["model_id"], "phone_number_from": req["from_number"], "phone_number_to": req["to_number"], "status": "registered",
+			"start_time": strconv.FormatInt(at.UnixMilli(), 10), "duration": 0, "prompt_variables": req["custom_variables"], "transcript": "", "end_call_reason": nil,
+		})
 	} else {
 		return nil, noSuch("no call %q", id)
 	}
 	return okAnswer(map[string]any{"pagination": pagination(1, defaultPage, 0), "calls": []any{one}}), nil
 }
 
-// dialledCall is a call with an INVITE, also before its end.
-func (p *Platform) dialledCall(c *call) map[string]any {
-	a := c.snapshot()
-	reason, hangup, cut := any(nil), any(nil), any(nil)
-	switch {
-	case a.EndedAt.IsZero():
-	case a.GotCancel:
-		reason, hangup, cut = "user_canceled", "caller", "caller_hangup"
-	case a.EndedBy == sim.SideCaller:
-		reason, hangup, cut = "human_ended_call", "caller", "caller_hangup"
-	case a.EndedBy == sim.SideAgent:
-		reason, hangup, cut = "agent_ended_call", "callee", "callee_hangup"
-	default:
-		reason, cut = "error", "error"
-	}
-	variables := map[string]any{}
-	_ = json.Unmarshal(c.Seen().asked.Variables, &variables) // an object, or absent
+// reported is a call with an INVITE, also before its end.
+func (c *call) reported() map[string]any {
+	a, variables := c.Snapshot(), c.prepared()
+	_, reason, hangup := a.reasons()
 	for _, more := range []map[string]string{a.Variables, a.Fetched} {
 		for name, value := range more {
 			variables[name] = value
 		}
 	}
-	out := map[string]any{
-		"call_id": p.told("call", a.SynthflowID), "model_id": a.ModelID, "campaign_type": "inbound", "phone_number_from": c.from, "phone_number_to": c.to,
-		"name": "", "transcript": c.transcript(a), "duration": a.spoken(), "recording_url": nil, "end_call_reason": reason,
-		"custom_end_call_reason": nil, "error_message": "", "executed_actions": map[string]any{}, "prompt_variables": variables,
-		"type_of_call": "inbound", "start_time": strconv.FormatInt(a.InvitedAt.UnixMilli(), 10), "timezone": "Europe/Berlin",
-		"telephony_hangup": hangup, "telephony_disconnect_reason": cut, "telephony_start": a.InvitedAt.UTC().Format(time.RFC3339Nano),
-		"telephony_end": orNullTime(a.EndedAt), "status": a.status(), "collected_variables": nil,
-		"external_id": orNull(a.ExternalID), "diversion": orNull(a.Diversion),
+	return map[string]any{
+		"model_id": a.ModelID, "phone_number_from": c.from, "phone_number_to": c.to, "transcript": c.transcript(a), "duration": a.spoken(),
+		"end_call_reason": reason, "prompt_variables": variables, "start_time": strconv.FormatInt(a.InvitedAt.UnixMilli(), 10),
+		"telephony_hangup": hangup, "status": a.status(), "error_message": "", "external_id": a.ExternalID, "diversion": a.Diversion,
 	}
-	if !a.AnsweredAt.IsZero() {
-		out["telephony_ringing_duration"] = a.AnsweredAt.Sub(a.InvitedAt).Milliseconds()
-	}
-	if !a.EndedAt.IsZero() {
-		out["telephony_duration"] = a.EndedAt.Sub(a.InvitedAt).Milliseconds()
-	}
-	return out
+}
+
+// prepared are the custom variables of prepare_inbound.
+func (c *call) prepared() map[string]any {
+	variables := map[string]any{}
+	maps.Copy(variables, c.Seen().asked.Object("custom_variables"))
+	return variables
 }

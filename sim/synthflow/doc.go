@@ -3,10 +3,11 @@
 // SIP agent.
 //
 //	(under test) ── POST prepare_inbound ──▶ API
-//	(under test) ── INVITE, X-EI ──────────▶ agent ── inbound webhook, pre-action ──▶ (under test)
+//	(under test) ── INVITE, X-EI ──────────▶ agent ── pre-action ───────────────────▶ (under test)
 //	             ◀── RTP: greeting, echo ─── agent ── webhook after the call ───────▶ (under test)
 //
-// The stand-in is strict. It refuses what Synthflow's documents do not have.
+// The stand-in is strict about what a call depends on: numbers, ids, headers, workspaces and which agent a number has. Of
+// other members it checks at most the JSON type.
 //
 // Ownership: the goroutine of a call calls its methods Admit, Settle and Over.
 // The lock of a call guards what the API reads of it, and the account's lock

@@ -163,51 +163,6 @@ func TestLargeAnswersCostLittle(t *testing.T) {
 	}
 }
 
-// The account's API lies the same way.
-func TestAccountAgainstEachFault(t *testing.T) {
-	s := startPlatform(t, Options{Token: faultToken})
-	n := 0
-	for _, tt := range []struct {
-		fault string
-		code  int
-		words string
-	}{
-		{"500", 500, "internal error"},
-		{"401", 401, "key is not known"},
-		{"403", 403, "not enabled"},
-		{"429:30s", 429, "too many"},
-		{"redirect", 307, ""},
-		{"html:200", 200, "<html>"},
-		{"echo", 400, faultToken},
-		{"malformed", 200, `{"call_status"`},
-		{"huge", 200, "la la la"},
-		{"failed", 200, `{"response":null,"status":"failed"}`},
-		{"types", 200, `"model_id":4711`},
-		{"emptyid", 200, `"model_id":""`},
-		{"crlf", 200, `\r\nX-Injected: yes"`},
-	} {
-		f, err := sim.ParseFault(tt.fault)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.SetFault(f)
-		n++
-		res := accountCall(t, s, "POST", "/v2/assistants", `{"type":"inbound","name":"A","agent":{}}`)
-		if res.code != tt.code || !strings.Contains(res.body, tt.words) {
-			t.Errorf("%s: got %d %.200s; want %d and %q", tt.fault, res.code, res.body, tt.code, tt.words)
-		}
-		if retry := res.header.Get("Retry-After"); (tt.code == 429) != (retry == "30") {
-			t.Errorf("%s: Retry-After %q", tt.fault, retry)
-		}
-	}
-	s.SetFault(sim.Fault{Kind: sim.FaultReused})
-	one := accountCall(t, s, "POST", "/v2/assistants", `{"type":"inbound","name":"A","agent":{}}`)
-	two := accountCall(t, s, "POST", "/v2/assistants", `{"type":"inbound","name":"B","agent":{}}`)
-	if one.body != two.body {
-		t.Errorf("got %s and %s", one.body, two.body)
-	}
-}
-
 // kindOf is the kind of an error of the step, or "".
 func kindOf(err error) prepare.Kind {
 	if e, ok := errors.AsType[*prepare.Error](err); ok {

@@ -80,17 +80,6 @@ func withXEI(p *Platform, xei string) sim.CarrierCall {
 	return sim.CarrierCall{To: target(p), From: "+15550100001", Headers: []sim.Header{{Name: "X-EI", Value: xei}}, Hold: 1, Seed: 7}
 }
 
-// ended returns the call with this id when the agent is done with it.
-func ended(t *testing.T, p *Platform, id string) Call {
-	t.Helper()
-	c := p.byID(id)
-	if c == nil {
-		t.Fatalf("no INVITE with id %q", id)
-	}
-	<-c.In.Ended()
-	return c.snapshot()
-}
-
 // until waits for something that is about to come. If it never does, the test's
 // own timeout shows where it was waited for.
 func until(there func() bool) {

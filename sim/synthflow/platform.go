@@ -40,12 +40,12 @@ type Options struct {
 
 // Platform is the stand-in for Synthflow.
 type Platform struct {
+	standin.History[*call, Call]
 	*standin.Server
 	opts    Options
-	ids     *idTable
+	ids     standin.IDs[standin.Object]
 	given   standin.GivenIDs
 	account *account
-	calls   standin.History[*call]
 	asks    *sim.Challenger // nil: those of the called number
 }
 
@@ -67,7 +67,7 @@ func Start(ctx context.Context, o Options) (*Platform, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Platform{Server: server, opts: o, ids: newIDTable(o.IDLifetime), account: newAccount(o.Account), asks: sim.NewChallenger(o.Auth)}
+	p := &Platform{Server: server, opts: o, account: newAccount(o.Account), asks: sim.NewChallenger(o.Auth)}
 	server.Serve(p, p.api())
 	return p, nil
 }
@@ -85,26 +85,16 @@ func (o Options) Validate() error {
 // Token is the bearer token that the API requires.
 func (p *Platform) Token() string { return p.opts.Token }
 
-// Calls returns the latest INVITEs, oldest first, without dropped and challenged ones
-// and with refused ones.
-func (p *Platform) Calls() []Call {
-	var out []Call
-	for _, c := range p.calls.All() {
-		out = append(out, c.snapshot())
-	}
-	return out
-}
-
 // Call returns the call that used this id.
 func (p *Platform) Call(id string) (Call, bool) {
 	if c := p.byID(id); c != nil {
-		return c.snapshot(), true
+		return c.Snapshot(), true
 	}
 	return Call{}, false
 }
 
 func (p *Platform) byID(id string) *call {
-	for _, c := range p.calls.All() {
+	for _, c := range p.All() {
 		if c.id() == id {
 			return c
 		}

@@ -57,10 +57,7 @@ func (a Call) twilioSID() string {
 			return value
 		}
 	}
-	if callSID.MatchString(a.ExternalID) {
-		return a.ExternalID
-	}
-	return ""
+	return callSID.FindString(a.ExternalID)
 }
 
 // fetch asks for the variables of a call. Without an answer the agent speaks without
@@ -81,7 +78,7 @@ func (c *call) fetch(ctx context.Context) {
 func (c *call) preAction(ctx context.Context) (map[string]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, preActionTimeout)
 	defer cancel()
-	a, o := c.snapshot(), c.platform.opts.PreAction
+	a, o := c.Snapshot(), c.platform.opts.PreAction
 	to := placed(o.URL, func(name string) string {
 		return map[string]string{
 			"external_id": a.ExternalID, "twilio_call_sid": a.twilioSID(), "call_id": a.SynthflowID, "diversion": a.Diversion,

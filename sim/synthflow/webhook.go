@@ -10,7 +10,6 @@ import (
 	"regexp"
 	"time"
 
-	"flowbridge/sim"
 	"flowbridge/sim/internal/standin"
 	"flowbridge/synthflow"
 )
@@ -19,7 +18,6 @@ const (
 	defaultSignature = "Synthflow-Signature"
 	defaultTries     = 3
 	maxTries         = 10
-	inboundTries     = 4 // one request and three repetitions (inbound webhook page)
 	defaultPause     = 500 * time.Millisecond
 	hookTimeout      = 10 * time.Second
 	maxHookAnswer    = 64 << 10
@@ -89,40 +87,21 @@ func (c *call) Over() {
 // deliver sends the webhook after a call until it gets a 2xx.
 func (c *call) deliver(to string) {
 	p, payload := c.platform, c.afterCall()
-	pause := p.opts.Webhook.Pause
-	for try := 1; ; try++ {
+	_, _ = standin.Deliver(p.Context(), p.opts.Webhook.Tries, p.opts.Webhook.Pause, func(try int) (standin.Answer, error) {
 		answer, err := c.post(p.Context(), to, payload)
 		c.Update(func(seen *state) { seen.WebhookTries, seen.WebhookStatus = try, answer.Status })
 		p.opts.Log.Info().Str("id", c.id()).Int("try", try).Int("status", answer.Status).Err(err).Msg("webhook sent")
-		if answer.OK() || try == p.opts.Webhook.Tries {
-			return
-		}
-		select {
-		case <-time.After(pause):
-		case <-p.Context().Done():
-			return
-		}
-		pause *= 2
-	}
+		return answer, err
+	})
 }
 
 // afterCall is the body of the webhook after a call (webhooks page).
 func (c *call) afterCall() map[string]any {
-	a := c.snapshot()
-	reason := "undefined"
-	switch {
-	case a.GotCancel:
-		reason = "user_canceled"
-	case a.EndedBy == sim.SideCaller:
-		reason = "human_goodbye"
-	case a.EndedBy == sim.SideAgent:
-		reason = "agent_goodbye"
-	}
-	variables := map[string]any{}
-	_ = json.Unmarshal(c.Seen().asked.Variables, &variables) // an object, or absent
+	a := c.Snapshot()
+	reason, _, _ := a.reasons()
 	return map[string]any{
 		"status": a.status(), "error_message": "",
-		"lead": map[string]any{"name": "", "phone_number": c.from, "prompt_variables": variables},
+		"lead": map[string]any{"name": "", "phone_number": c.from, "prompt_variables": c.prepared()},
 		"call": map[string]any{
 			"status": a.status(), "end_call_reason": reason, "model_id": a.ModelID, "timezone": "Europe/Berlin", "call_id": a.SynthflowID,
 			"duration": a.spoken(), "start_time": a.InvitedAt.UTC().Format("2006-01-02T15:04:05.000Z07:00"), "transcript": c.transcript(a),
@@ -130,48 +109,4 @@ func (c *call) afterCall() map[string]any {
 		},
 		"executed_actions": map[string]any{}, "analysis": map[string]any{},
 	}
-}
-
-// reroute asks the inbound webhook which agent takes the call.
-func (c *call) reroute(ctx context.Context) error {
-	agent := c.Seen().agent
-	if agent.inbound == "" {
-		return nil
-	}
-	payload := map[string]any{"event": "call_inbound", "call_inbound": map[string]string{
-		"model_id": agent.id, "from_number": c.from, "to_number": c.to,
-	}}
-	for try := 1; ; try++ {
-		answer, err := c.post(ctx, agent.inbound, payload)
-		if err == nil && answer.OK() {
-			return c.override(answer.Body)
-		}
-		c.platform.opts.Log.Info().Str("id", c.id()).Int("try", try).Int("status", answer.Status).Err(err).Msg("inbound webhook failed")
-		if ctx.Err() != nil || try == inboundTries {
-			return errors.New("the inbound webhook does not answer, and there is no default agent")
-		}
-	}
-}
-
-// override follows an answer of the inbound webhook,
-// {"call_inbound":{"override_model_id":"…"}}. An empty id keeps the agent. Without
-// an id the call ends.
-func (c *call) override(body []byte) error {
-	answer, err := standin.ParseObject(body)
-	if err != nil {
-		return errors.New("the inbound webhook's answer is not the JSON that is documented")
-	}
-	model, given := answer.Object("call_inbound")["override_model_id"].(string)
-	if !given {
-		return errors.New("the inbound webhook gave no agent")
-	}
-	if model == "" {
-		return nil
-	}
-	agent, known := c.platform.account.agent(model)
-	if !known {
-		return errors.New("override_model_id names no agent")
-	}
-	c.Update(func(s *state) { s.agent, s.ModelID = agent, model })
-	return nil
 }

@@ -5,8 +5,8 @@
 //	   │  ◀──────── TwiML ────────────────┘
 //	   └───── INVITE, with the headers of the TwiML's SIP URI ──▶ the address in the URI
 //
-// The stand-in is strict. It reads TwiML and SIP URIs only as Twilio's documents
-// allow them, and sends nothing to addresses that are neither loopback nor named
+// The stand-in is strict. It takes only the verbs, attributes and SIP URIs of Twilio's
+// documents, and sends nothing to addresses that are neither loopback nor named
 // by the user.
 //
 // Ownership: the goroutine that calls Call owns the run of that call.

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"flowbridge/sim"
@@ -52,18 +53,14 @@ func parseDialledURI(s string) (dialledURI, *Error) {
 		return u, nil
 	}
 	for pair := range strings.SplitSeq(query, "&") {
-		name, value, ok := strings.Cut(pair, "=")
-		if !ok || !isTaken(name) {
-			return u, failure(codeHeaderName, "header %q: want x-…, not x-twilio…, or a name that Twilio lists, and a '='", name)
-		}
-		if !headerValue.MatchString(value) {
-			return u, failure(codeHeaderValue, "the value of %s has characters that are not escaped: %q", name, value)
-		}
+		name, value, given := strings.Cut(pair, "=")
 		plain, err := url.PathUnescape(value)
-		if err != nil || !utf8.ValidString(plain) || strings.ContainsFunc(plain, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-			return u, failure(codeHeaderValue, "the value of %s has characters that a header must not have", name)
-		}
-		if strings.Contains(value, ";") {
+		switch {
+		case !given || !isTaken(name):
+			return u, failure(codeHeaderName, "header %q: want x-…, not x-twilio…, or a name that Twilio lists, and a '='", name)
+		case !headerValue.MatchString(value) || err != nil || !utf8.ValidString(plain) || strings.ContainsFunc(plain, unicode.IsControl):
+			return u, failure(codeHeaderValue, "the value of %s has characters that are not escaped, or that a header must not have: %q", name, value)
+		case strings.Contains(value, ";"):
 			u.warnings = append(u.warnings, failure(codeUnescaped, "the ';' of %s should be %%3B", name).Error())
 		}
 		u.headers = append(u.headers, sim.Header{Name: name, Value: plain})

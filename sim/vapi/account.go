@@ -2,12 +2,9 @@ package vapi
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"net/http"
-	"net/netip"
 	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -18,13 +15,11 @@ import (
 	"flowbridge/sim/internal/standin"
 )
 
-const maxObjects = 10_000 // of a kind
-
 // account holds the assistants and phone numbers. Its objects are never changed, but
 // replaced.
 type account struct {
-	names sipNames
-	org   string
+	region string // whose SIP host a sipUri may have
+	org    string
 
 	mu         sync.Mutex // guards what follows
 	assistants objects
@@ -46,13 +41,9 @@ type line struct {
 	asks    *sim.Challenger // nil: no challenge
 }
 
-func badRequest(words ...string) *standin.Refusal {
-	return &standin.Refusal{Code: http.StatusBadRequest, Words: words}
-}
-
-func newAccount(names sipNames) *account {
+func newAccount(region string) *account {
 	return &account{
-		names: names, org: uuid.NewString(), lines: map[string]*line{},
+		region: region, org: uuid.NewString(), lines: map[string]*line{},
 		assistants: objects{kind: "Assistant"}, numbers: objects{kind: "Phone Number"},
 	}
 }
@@ -65,29 +56,20 @@ func (o *objects) find(id string) (standin.Object, *standin.Refusal) {
 	return nil, standin.Refuse(http.StatusNotFound, "Couldn't find %s %q.", o.kind, id)
 }
 
-// put creates an object if id is empty, or changes the given members of an object.
-func (a *account) put(t *objects, id string, members standin.Object, shape standin.Shape) (standin.Object, *standin.Refusal) {
-	if wrong := shape.Wrong(members); len(wrong) > 0 {
-		return nil, badRequest(wrong...)
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	object, now := maps.Clone(members), stamp(time.Now())
-	switch {
-	case id != "":
+// put creates an object, or changes the given members of the one in the path. The account is locked.
+func (a *account) put(t *objects, r standin.Request) (standin.Object, *standin.Refusal) {
+	id, now := r.PathValue("id"), stamp(time.Now())
+	object := standin.Object{"orgId": a.org, "createdAt": now}
+	if id != "" {
 		old, refusal := t.find(id)
 		if refusal != nil {
 			return nil, refusal
 		}
 		object = maps.Clone(old)
-		maps.Copy(object, members)
-	case t.Len() == maxObjects:
-		return nil, badRequest(fmt.Sprintf("this stand-in keeps at most %d of them", maxObjects))
-	default:
-		id = uuid.NewString()
-		object["id"], object["orgId"], object["createdAt"] = id, a.org, now
 	}
-	object["updatedAt"] = now
+	id = cmp.Or(id, uuid.NewString())
+	maps.Copy(object, r.Sent)
+	object["id"], object["updatedAt"] = id, now
 	if t == &a.numbers {
 		object["status"] = "active"
 		l, refusal := a.line(id, object)
@@ -100,40 +82,37 @@ func (a *account) put(t *objects, id string, members standin.Object, shape stand
 	return object, nil
 }
 
-// remove removes an object.
-func (a *account) remove(t *objects, id string) (standin.Object, *standin.Refusal) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+// remove removes the object of the path. The account is locked.
+func (a *account) remove(t *objects, r standin.Request) (standin.Object, *standin.Refusal) {
+	id := r.PathValue("id")
 	old, refusal := t.find(id)
-	if refusal == nil {
-		t.Remove(id)
-		delete(a.lines, id)
-	}
+	t.Remove(id)
+	delete(a.lines, id)
 	return old, refusal
 }
 
 // line checks the members that a call needs. The caller has the lock.
 func (a *account) line(id string, object standin.Object) (*line, *standin.Refusal) {
 	uri := object.Text("sipUri")
-	user, words := a.names.user(uri)
+	user, words := a.user(uri)
 	if words != "" {
-		return nil, badRequest("sipUri " + words)
+		return nil, standin.Refuse(http.StatusBadRequest, "sipUri %s", words)
 	}
 	for other, l := range a.lines {
 		if other != id && l.user == user {
-			return nil, badRequest("sipUri " + strconv.Quote(uri) + " is taken by another phone number. Choose another username.")
+			return nil, standin.Refuse(http.StatusBadRequest, "sipUri %q is taken by another phone number. Choose another username.", uri)
 		}
 	}
 	if assistant, given := object["assistantId"].(string); given {
 		if _, refusal := a.assistants.find(assistant); refusal != nil {
-			return nil, badRequest(refusal.Words...)
+			return nil, standin.Refuse(http.StatusBadRequest, "%s", refusal.Words[0])
 		}
 	}
 	l := &line{id: id, user: user, members: object}
 	if auth := object.Object("authentication"); auth != nil {
 		// The default realm is sip.vapi.ai (page "SIP introduction", SipAuthentication).
 		l.asks = sim.NewChallenger(sim.SIPAuth{
-			User: auth.Text("username"), Password: auth.Text("password"), Realm: cmp.Or(auth.Text("realm"), a.names.region),
+			User: auth.Text("username"), Password: auth.Text("password"), Realm: cmp.Or(auth.Text("realm"), sipHosts[a.region]),
 		})
 	}
 	return l, nil
@@ -141,8 +120,8 @@ func (a *account) line(id string, object standin.Object) (*line, *standin.Refusa
 
 // called finds the number of a Request-URI. The words are the reason of a refusal.
 func (a *account) called(to sim.Address) (*line, string) {
-	if words := a.names.host(to.Host, to.Port); words != "" {
-		return nil, "the host of the Request-URI " + words
+	if words := a.foreign(to.Host); words != "" {
+		return nil, "the Request-URI " + words
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -161,45 +140,24 @@ func (a *account) get(t *objects, id string) (standin.Object, *standin.Refusal) 
 	return t.find(id)
 }
 
-// sipNames are the hosts of the stand-in.
-type sipNames struct {
-	region string         // host of the platform's region
-	own    netip.AddrPort // address of the stand-in
-	extra  string         // another host name; may be empty
-}
-
-// The parts of a sipUri in lower case: user, host and port.
-var sipURI = regexp.MustCompile(`^sip:([a-z0-9._+-]+)@(\[[0-9a-f:.]+\]|[^:@]+)(?::([0-9]{1,5}))?$`)
+// The parts of a sipUri in lower case: user and host.
+var sipURI = regexp.MustCompile(`^sip:([a-z0-9._+-]+)@(\[[0-9a-f:.]+\]|[^:@]+)(?::[0-9]{1,5})?$`)
 
 // user returns the user of a sipUri. The words say what is wrong with it.
-func (n sipNames) user(uri string) (user, words string) {
+func (a *account) user(uri string) (user, words string) {
 	parts := sipURI.FindStringSubmatch(strings.ToLower(uri))
-	if parts == nil || !strings.HasPrefix(uri, "sip:") {
-		return "", "must be in the format sip:username@" + n.region
+	if parts == nil {
+		return "", "must be in the format sip:username@" + sipHosts[a.region]
 	}
-	port, _ := strconv.Atoi(parts[3]) // digits, or none
-	if words := n.host(parts[2], port); words != "" {
-		return "", "has a host that " + words
-	}
-	return parts[1], ""
+	return parts[1], a.foreign(parts[2])
 }
 
-// host says why a host is not one of the names. Port 0 is no port.
-func (n sipNames) host(host string, port int) string {
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	switch {
-	case host == n.region:
-		if port == 0 || port == 5060 {
-			return ""
-		}
-	case n.extra != "" && host == strings.ToLower(n.extra), host == "localhost":
-		return ""
-	default:
-		ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
-		ours := err == nil && (ip.Unmap() == n.own.Addr() || n.own.Addr().IsUnspecified())
-		if ours && (port == int(n.own.Port()) || port == 0) {
-			return ""
+// foreign says why a host is not the stand-in's: it is another region's.
+func (a *account) foreign(host string) string {
+	for region, name := range sipHosts {
+		if region != a.region && strings.EqualFold(strings.TrimSuffix(host, "."), name) {
+			return "has a host that is not this region's (" + sipHosts[a.region] + ")"
 		}
 	}
-	return "is not this region's (" + n.region + ") nor the stand-in's own (" + n.own.String() + ")"
+	return ""
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"maps"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -84,7 +83,7 @@ func (c *call) Settle(ctx context.Context) (code int, reason string) {
 	default:
 		c.greet(a)
 	}
-	seen := c.snapshot()
+	seen := c.Snapshot()
 	c.In.Greets = seen.Says
 	log.Info().Str("id", seen.ID).Str("assistant", seen.AssistantID).Interface("variables", seen.Variables).Str("says", seen.Says).Msg("call settled")
 	return 0, ""
@@ -156,31 +155,19 @@ func fill(text string, c Call) string {
 	})
 }
 
-// forward answers the call and transfers it, without an assistant. The documents say
-// that a transfer is a REFER by default and that the headers go into the REFER. They
-// do not say that the call is answered first, nor that a number becomes a SIP URI at
-// the caller's host.
+// forward answers the call and transfers it by REFER, without an assistant. The documents say
+// that the headers go into the REFER. They do not say that the call is answered first, nor that
+// a number becomes a SIP URI at the caller's host.
 func (c *call) forward(a answer) {
-	plan := a.destination.Object("transferPlan")
-	words := transferWords
-	if s, ok := a.destination["message"].(string); ok {
-		words = s
+	words, given := a.destination["message"].(string)
+	if !given {
+		words = transferWords
 	}
-	c.In.Leaves = true
-	verb := plan.Text("sipVerb")
-	if verb == "" || verb == "refer" {
-		c.In.Refers = referralTo(a.destination, plan, c.Seen().CustomerURI)
-	} // bye only hangs up; dial, which would call the destination, is not simulated
-	c.Update(func(seen *Call) {
-		seen.Says = fill(words, *seen)
-		seen.why = cmp.Or(seen.why, endedForwarded)
-		if verb == "dial" {
-			seen.why = endedNotForwarded
-		}
-	})
+	c.In.Leaves, c.In.Refers = true, referralTo(a.destination, c.Seen().CustomerURI)
+	c.Update(func(seen *Call) { seen.Says, seen.why = fill(words, *seen), cmp.Or(seen.why, endedForwarded) })
 }
 
-func referralTo(destination, plan standin.Object, caller string) *sim.Referral {
+func referralTo(destination standin.Object, caller string) *sim.Referral {
 	r := &sim.Referral{To: destination.Text("sipUri")}
 	if r.To == "" {
 		_, host, _ := strings.Cut(caller, "@")
@@ -192,16 +179,5 @@ func referralTo(destination, plan standin.Object, caller string) *sim.Referral {
 			r.Headers = append(r.Headers, sim.Header{Name: name, Value: text})
 		}
 	}
-	if plan["sipHeadersInReferToEnabled"] == true {
-		mark := "?"
-		for _, h := range r.Headers {
-			r.To += mark + hvalue(h.Name) + "=" + hvalue(h.Value)
-			mark = "&"
-		}
-		r.Headers = nil
-	}
 	return r
 }
-
-// hvalue escapes text for the header part of a SIP URI.
-func hvalue(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }

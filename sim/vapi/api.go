@@ -1,14 +1,14 @@
 package vapi
 
 import (
+	"maps"
 	"net/http"
-	"strconv"
+	"slices"
 
 	"flowbridge/sim/internal/standin"
 )
 
 const (
-	maxBody      = 256 << 10
 	defaultLimit = 100 // of objects in a list, as the API reference says
 	maxLimit     = 1000
 )
@@ -18,69 +18,48 @@ const (
 func (p *Platform) api() standin.API {
 	a := p.account
 	routes := map[string]standin.Route{
-		"GET /call": func(r *http.Request, _ []byte) (any, *standin.Refusal) { return page(r, p.callObjects()) },
-		"GET /call/{id}": func(r *http.Request, _ []byte) (any, *standin.Refusal) {
+		"GET /call": {Do: func(r standin.Request) (any, *standin.Refusal) { return listed(r, p.callObjects()) }},
+		"GET /call/{id}": {Do: func(r standin.Request) (any, *standin.Refusal) {
 			for _, o := range p.callObjects() {
 				if o["id"] == r.PathValue("id") {
 					return o, nil
 				}
 			}
 			return nil, standin.Refuse(http.StatusNotFound, "Couldn't find Call %q.", r.PathValue("id"))
-		},
+		}},
 	}
-	for sort, kind := range map[string]struct {
-		objects         *objects
-		created, change standin.Shape
-	}{
-		"assistant":    {&a.assistants, assistantShape, assistantShape},
-		"phone-number": {&a.numbers, newNumberShape, numberShape},
-	} {
-		p.addObjects(routes, sort, kind.objects, kind.created, kind.change)
-	}
-	return standin.API{
-		Token: p.opts.Key, TokenNeeded: "Invalid Key. Use the private key of the account as the bearer token.", MaxBody: maxBody,
-		Created: http.StatusCreated, Routes: routes, Envelope: envelope,
-		NoRoute: func(r *http.Request, _ []string) *standin.Refusal {
-			return standin.Refuse(http.StatusNotFound, "Cannot %s %s", r.Method, r.URL.Path)
-		},
-	}
+	p.addObjects(routes, "assistant", &a.assistants, assistantShape, assistantShape)
+	p.addObjects(routes, "phone-number", &a.numbers, newNumberShape, numberShape)
+	return standin.API{Token: p.opts.Key, Created: http.StatusCreated, Lock: &a.mu, Routes: routes, Envelope: envelope}
 }
 
 // addObjects adds the routes of a sort of objects, which are created and changed with members of these shapes.
 func (p *Platform) addObjects(routes map[string]standin.Route, sort string, all *objects, created, change standin.Shape) {
-	a := p.account
-	write := func(shape standin.Shape) standin.Route {
-		return func(r *http.Request, raw []byte) (any, *standin.Refusal) {
-			body, err := standin.ParseObject(raw)
-			if err != nil {
-				return nil, badRequest(err.Error())
+	one := func(do func(*objects, standin.Request) (standin.Object, *standin.Refusal)) standin.Do {
+		return func(r standin.Request) (any, *standin.Refusal) {
+			o, refusal := do(all, r)
+			if refusal != nil {
+				return nil, refusal
 			}
-			o, refusal := a.put(all, r.PathValue("id"), body, shape)
-			if refusal == nil {
+			if r.Method != http.MethodGet {
 				p.opts.Log.Info().Str("id", o.Text("id")).Str("path", r.URL.Path).Msg("account changed")
 			}
-			return p.shown(sort, o), refusal
+			return p.shown(sort, o), nil
 		}
 	}
-	one := func(do func(*objects, string) (standin.Object, *standin.Refusal)) standin.Route {
-		return func(r *http.Request, _ []byte) (any, *standin.Refusal) {
-			o, refusal := do(all, r.PathValue("id"))
-			return p.shown(sort, o), refusal
-		}
-	}
-	routes["POST /"+sort] = write(created)
-	routes["PATCH /"+sort+"/{id}"] = write(change)
-	routes["GET /"+sort+"/{id}"] = one(a.get)
-	routes["DELETE /"+sort+"/{id}"] = one(a.remove)
-	routes["GET /"+sort] = func(r *http.Request, _ []byte) (any, *standin.Refusal) {
-		a.mu.Lock()
+	routes["POST /"+sort] = standin.Route{Body: &created, Do: one(p.account.put)}
+	routes["PATCH /"+sort+"/{id}"] = standin.Route{Body: &change, Do: one(p.account.put)}
+	routes["DELETE /"+sort+"/{id}"] = standin.Route{Do: one(p.account.remove)}
+	routes["GET /"+sort+"/{id}"] = standin.Route{Do: one(func(_ *objects, r standin.Request) (standin.Object, *standin.Refusal) {
+		return all.find(r.PathValue("id"))
+	})}
+	routes["GET /"+sort] = standin.Route{Do: func(r standin.Request) (any, *standin.Refusal) {
 		list := all.All()
-		a.mu.Unlock()
 		for i, o := range list {
 			list[i] = p.shown(sort, o)
 		}
-		return page(r, list)
-	}
+		return listed(r, list)
+	}}
 }
 
 // envelope is the platform's error body. Several faults of a body are a list.
@@ -92,17 +71,10 @@ func envelope(code int, words []string) any {
 	return map[string]any{"message": message, "error": http.StatusText(code), "statusCode": code}
 }
 
-// page answers with the start of a list.
-func page(r *http.Request, list []standin.Object) (any, *standin.Refusal) {
-	limit := defaultLimit
-	if given := r.URL.Query().Get("limit"); given != "" {
-		n, err := strconv.Atoi(given)
-		if err != nil || n < 0 || n > maxLimit {
-			return nil, badRequest("limit must be a number from 0 to 1000")
-		}
-		limit = n
-	}
-	return list[:min(limit, len(list))], nil
+// listed answers with the start of a list.
+func listed(r standin.Request, list []standin.Object) (any, *standin.Refusal) {
+	part, _, refusal := standin.Page(r.Request, list, defaultLimit, maxLimit)
+	return part, refusal
 }
 
 // shown is an object for an answer.
@@ -113,26 +85,23 @@ func (p *Platform) shown(sort string, object standin.Object) standin.Object {
 }
 
 // withoutSecrets is a copy of an object without its secrets.
-func withoutSecrets(object map[string]any) standin.Object {
-	out := make(standin.Object, len(object))
-	for name, value := range object {
-		switch name {
-		case "password", "secret", "serverUrlSecret", "headers", "credentials":
-			continue
-		}
-		out[name] = clean(value)
-	}
-	return out
-}
+func withoutSecrets(object map[string]any) standin.Object { return clean(object).(map[string]any) }
 
 func clean(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
-		return map[string]any(withoutSecrets(v))
+		out := maps.Clone(v)
+		for name, inner := range v {
+			out[name] = clean(inner)
+		}
+		for _, secret := range []string{"password", "secret", "serverUrlSecret", "headers", "credentials"} {
+			delete(out, secret)
+		}
+		return out
 	case []any:
-		out := make([]any, 0, len(v))
-		for _, item := range v {
-			out = append(out, clean(item))
+		out := slices.Clone(v)
+		for i := range out {
+			out[i] = clean(out[i])
 		}
 		return out
 	}

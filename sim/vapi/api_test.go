@@ -9,12 +9,11 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"flowbridge/sim"
 	"flowbridge/sim/internal/standin"
 )
 
 func TestVapiAPI(t *testing.T) {
-	v := startVapi(t, Options{Host: "vapi.test"})
+	v := startVapi(t, Options{})
 	assistant, number := v.desk(t, "Hello")
 	own := v.SIPAddr().String()
 	for _, tt := range []struct {
@@ -23,58 +22,33 @@ func TestVapiAPI(t *testing.T) {
 		words                    string
 	}{
 		{"assistant", "POST", "/assistant", `{}`, 201, `"orgId"`},
-		{"whole assistant", "POST", "/assistant", `{"name":"A","model":{"provider":"openai","model":"gpt-4o"},"voice":{"provider":"vapi"},"server":{"url":"https://a.example","timeoutSeconds":5}}`, 201, `"createdAt"`},
-		{"array", "POST", "/assistant", `[]`, 400, "not a JSON object"},
-		{"null", "POST", "/assistant", `null`, 400, "not a JSON object"},
-		{"unknown member", "POST", "/assistant", `{"prompt":"x"}`, 400, "property prompt should not exist"},
-		{"wrong type", "POST", "/assistant", `{"name":1,"firstMessage":[]}`, 400, `["firstMessage must be a string","name must be a string of 0 to 40 characters"]`},
-		{"no model", "POST", "/assistant", `{"model":{"provider":"openai"}}`, 400, ".model must be a string"},
-		{"mode", "POST", "/assistant", `{"firstMessageMode":"shout"}`, 400, "assistant-waits-for-user"},
+		{"unknown member", "POST", "/assistant", `{"prompt":"x"}`, 400, `unknown field \"prompt\"`},
+		{"wrong type", "POST", "/assistant", `{"name":1,"firstMessage":[]}`, 400, `["field \"firstMessage\" must be a string","field \"name\" must be a string"]`},
 		{"server", "POST", "/assistant", `{"server":{"url":"ftp://x"}}`, 400, "http or https"},
-		{"credential", "POST", "/assistant", `{"server":{"url":"https://x","credentialId":"c"}}`, 400, "credential that does not exist"},
-		{"too large", "POST", "/assistant", `{"name":"` + strings.Repeat("x", maxBody) + `"}`, 413, "too large"},
+		{"too large", "POST", "/assistant", `{"name":"` + strings.Repeat("x", 256<<10) + `"}`, 413, "too large"},
 		{"change", "PATCH", "/assistant/" + assistant, `{"name":"New"}`, 200, `"firstMessage":"Hello"`},
-		{"change nothing known", "PATCH", "/assistant/x", `{"name":"New"}`, 404, "Couldn't find Assistant"},
 		{"get", "GET", "/assistant/" + assistant, ``, 200, `"name":"New"`},
-		{"get none", "GET", "/assistant/x", ``, 404, `"statusCode":404`},
 		{"list", "GET", "/assistant?limit=1", ``, 200, `[{`},
-		{"limit", "GET", "/assistant?limit=x", ``, 400, "limit"},
 
 		{"region's host", "POST", "/phone-number", `{"provider":"vapi","sipUri":"sip:a.1@sip.vapi.ai"}`, 201, `"status":"active"`},
 		{"own address", "POST", "/phone-number", `{"provider":"vapi","sipUri":"sip:b@` + own + `"}`, 201, `sip:b@`},
-		{"own name", "POST", "/phone-number", `{"provider":"vapi","sipUri":"sip:c@Vapi.test"}`, 201, `sip:c@`},
-		{"other region", "POST", "/phone-number", `{"provider":"vapi","sipUri":"sip:d@sip.eu.vapi.ai"}`, 400, "is not this region's (sip.vapi.ai)"},
-		{"other host", "POST", "/phone-number", `{"provider":"vapi","sipUri":"sip:d@example.com"}`, 400, "is not this region's"},
-		{"other port", "POST", "/phone-number", `{"provider":"vapi","sipUri":"sip:d@sip.vapi.ai:5080"}`, 400, "is not this region's"},
+		{"other region", "POST", "/phone-number", `{"provider":"vapi","sipUri":"sip:d@sip.eu.vapi.ai"}`, 400, "not this region's (sip.vapi.ai)"},
 		{"taken", "POST", "/phone-number", `{"provider":"vapi","sipUri":"sip:DESK@sip.vapi.ai"}`, 400, "is taken"},
-		{"no user", "POST", "/phone-number", `{"provider":"vapi","sipUri":"sip:sip.vapi.ai"}`, 400, "sip:username@sip.vapi.ai"},
-		{"strange user", "POST", "/phone-number", `{"provider":"vapi","sipUri":"sip:a b@sip.vapi.ai"}`, 400, "sip:username@sip.vapi.ai"},
-		{"sips", "POST", "/phone-number", `{"provider":"vapi","sipUri":"sips:d@sip.vapi.ai"}`, 400, "sip:username@sip.vapi.ai"},
-		{"no provider", "POST", "/phone-number", `{"sipUri":"sip:d@sip.vapi.ai"}`, 400, "provider is required"},
-		{"twilio", "POST", "/phone-number", `{"provider":"twilio","sipUri":"sip:d@sip.vapi.ai"}`, 400, `must be \"vapi\"`},
-		{"no sipUri", "POST", "/phone-number", `{"provider":"vapi"}`, 400, "sipUri is required"},
-		{"area code", "POST", "/phone-number", `{"provider":"vapi","sipUri":"sip:d@sip.vapi.ai","numberDesiredAreaCode":"415"}`, 400, "telephone network"},
+		{"no provider", "POST", "/phone-number", `{"sipUri":"sip:d@sip.vapi.ai"}`, 400, `field \"provider\" is missing`},
 		{"unknown assistant", "POST", "/phone-number", `{"provider":"vapi","sipUri":"sip:d@sip.vapi.ai","assistantId":"x"}`, 400, "Couldn't find Assistant"},
-		{"squad", "POST", "/phone-number", `{"provider":"vapi","sipUri":"sip:d@sip.vapi.ai","squadId":"x"}`, 400, "squadId names something that does not exist"},
 		{"short password", "POST", "/phone-number", `{"provider":"vapi","sipUri":"sip:d@sip.vapi.ai","authentication":{"username":"` + longUser + `","password":"short"}}`, 400, "20 to 40"},
-		{"no password", "POST", "/phone-number", `{"provider":"vapi","sipUri":"sip:d@sip.vapi.ai","authentication":{"username":"` + longUser + `"}}`, 400, "password is required"},
 		{"fallback", "POST", "/phone-number", `{"provider":"vapi","sipUri":"sip:d@sip.vapi.ai","fallbackDestination":{"type":"number","number":"7"}}`, 400, "E.164"},
 
 		{"per-call assistant", "PATCH", "/phone-number/" + number, `{"assistantId":null,"serverUrl":"https://example.com/a"}`, 200, `"assistantId":null`},
-		{"back", "PATCH", "/phone-number/" + number, `{"assistantId":"` + assistant + `","serverUrl":null}`, 200, assistant},
-		{"provider is for good", "PATCH", "/phone-number/" + number, `{"provider":"vapi"}`, 400, "property provider should not exist"},
-		{"taken by change", "PATCH", "/phone-number/" + number, `{"sipUri":"sip:b@sip.vapi.ai"}`, 400, "is taken"},
+		{"provider is for good", "PATCH", "/phone-number/" + number, `{"provider":"vapi"}`, 400, `unknown field \"provider\"`},
 		{"own again", "PATCH", "/phone-number/" + number, `{"sipUri":"sip:desk@sip.vapi.ai"}`, 200, "sip:desk@"},
-		{"change none", "PATCH", "/phone-number/x", `{}`, 404, "Phone Number"},
 		{"remove", "DELETE", "/phone-number/" + number, ``, 200, number},
 		{"removed", "GET", "/phone-number/" + number, ``, 404, "Phone Number"},
 		{"free again", "POST", "/phone-number", `{"provider":"vapi","sipUri":"sip:desk@sip.vapi.ai"}`, 201, "desk"},
-		{"remove none", "DELETE", "/assistant/x", ``, 404, "Assistant"},
 		{"list numbers", "GET", "/phone-number", ``, 200, "sip:b@"},
 		{"calls", "GET", "/call", ``, 200, "[]"},
 		{"no call", "GET", "/call/x", ``, 404, "Call"},
-		{"no path", "GET", "/squad", ``, 404, "Cannot GET /squad"},
-		{"no method", "PUT", "/assistant", ``, 404, "Cannot PUT /assistant"},
+		{"no path", "GET", "/squad", ``, 404, "there is no /squad"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			code, answer := v.request(t, tt.method, tt.path, tt.body)
@@ -90,26 +64,6 @@ func TestVapiAPI(t *testing.T) {
 				t.Errorf("not the shape of an error: %s", answer)
 			}
 		})
-	}
-}
-
-func TestVapiKey(t *testing.T) {
-	v := startVapi(t, Options{Key: "private"})
-	for header, want := range map[string]int{"": 401, "Bearer sim-key": 401, "private": 401, "Bearer private": 200} {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, v.APIURL()+"/assistant", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Authorization", header)
-		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-		res, err := client.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = res.Body.Close()
-		if res.StatusCode != want {
-			t.Errorf("%q: %d", header, res.StatusCode)
-		}
 	}
 }
 
@@ -145,14 +99,6 @@ func TestVapiKeepsSecrets(t *testing.T) {
 	}
 }
 
-func TestOptionsAreChecked(t *testing.T) {
-	for _, o := range []Options{{Region: "global"}, {Fault: sim.Fault{Kind: sim.FaultFailed}}, {SIPListen: "x"}, {HTTPListen: "x"}} {
-		if _, err := Start(t.Context(), o); err == nil {
-			t.Errorf("%+v accepted", o)
-		}
-	}
-}
-
 // FuzzVapiAPI: whatever is sent is refused in words or kept; what is kept can
 // be written as JSON and has no secrets.
 func FuzzVapiAPI(f *testing.F) {
@@ -165,20 +111,13 @@ func FuzzVapiAPI(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		a := newAccount(sipNames{region: "sip.vapi.ai"})
-		for _, do := range []func(standin.Object) (standin.Object, *standin.Refusal){
-			func(o standin.Object) (standin.Object, *standin.Refusal) {
-				return a.put(&a.assistants, "", o, assistantShape)
-			},
-			func(o standin.Object) (standin.Object, *standin.Refusal) {
-				return a.put(&a.numbers, "", o, newNumberShape)
-			},
-		} {
-			body, err := standin.ParseObject(raw)
-			if err != nil {
-				return
+		a := newAccount("us")
+		for kind, shape := range map[*objects]standin.Shape{&a.assistants: assistantShape, &a.numbers: newNumberShape} {
+			sent, refusal := shape.Read(raw)
+			var o standin.Object
+			if refusal == nil {
+				o, refusal = a.put(kind, standin.Request{Request: &http.Request{}, Sent: sent})
 			}
-			o, refusal := do(body)
 			if refusal != nil {
 				if refusal.Code != 400 || len(refusal.Words) == 0 || refusal.Words[0] == "" {
 					t.Errorf("%+v", refusal)

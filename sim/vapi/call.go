@@ -3,7 +3,6 @@ package vapi
 import (
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/rs/zerolog"
 
 	"flowbridge/sim"
@@ -58,11 +57,12 @@ type call struct {
 func (p *Platform) NewCall(in *sim.Incoming) sim.Handler {
 	c := &call{platform: p}
 	c.In = in
-	p.calls.Add(c)
+	p.Add(c)
 	return c
 }
 
-func (c *call) snapshot() Call {
+// Snapshot is what was seen of the call.
+func (c *call) Snapshot() Call {
 	agent, out := c.In.Seen(), c.Seen()
 	out.AgentCall = agent
 	out.EndedReason = endedReason(out)
@@ -108,41 +108,30 @@ func (p *Platform) callObjects() []standin.Object {
 // SIP headers as template variables, without X-; the API reference does not mention
 // them.
 func (p *Platform) callObject(c Call) standin.Object {
-	status, variables := "ringing", map[string]any{}
+	variables := map[string]any{}
 	for name, value := range c.Variables {
 		variables[name] = value
-	}
-	if !c.AnsweredAt.IsZero() {
-		status = "in-progress"
 	}
 	customer := map[string]any{"sipUri": c.CustomerURI}
 	if c.CustomerNumber != "" {
 		customer["number"] = c.CustomerNumber
 	}
 	o := standin.Object{
-		"id": c.ID, "orgId": p.account.org, "type": "inboundPhoneCall",
-		"createdAt": stamp(c.InvitedAt), "updatedAt": stamp(c.InvitedAt),
-		"phoneCallProvider": "vapi", "phoneCallTransport": "sip", "phoneNumberId": c.PhoneNumberID,
-		"assistantId": nil, "squadId": nil, "workflowId": nil,
-		"assistantOverrides":       map[string]any{"variableValues": variables},
-		"customer":                 customer,
+		"id": c.ID, "orgId": p.account.org, "type": "inboundPhoneCall", "status": "ringing", "createdAt": stamp(c.InvitedAt),
+		"phoneCallProvider": "vapi", "phoneCallTransport": "sip", "phoneNumberId": c.PhoneNumberID, "customer": customer,
+		"assistantId": nil, "assistantOverrides": map[string]any{"variableValues": variables},
 		"phoneCallProviderDetails": map[string]any{"sbcCallId": c.CallID},
-		"transport": map[string]any{
-			"provider": "vapi.sip", "sbcCallSid": c.CallID,
-			"callSid": uuid.NewSHA1(uuid.NameSpaceOID, []byte(c.ID)).String(),
-		},
+		"transport":                map[string]any{"provider": "vapi.sip", "sbcCallSid": c.CallID},
 	}
 	if c.AssistantID != "" {
 		o["assistantId"] = c.AssistantID
 	}
 	if !c.AnsweredAt.IsZero() {
-		o["startedAt"] = stamp(c.AnsweredAt)
+		o["status"], o["startedAt"] = "in-progress", stamp(c.AnsweredAt)
 	}
 	if !c.EndedAt.IsZero() {
-		status = "ended"
-		o["endedAt"], o["updatedAt"], o["endedReason"] = stamp(c.EndedAt), stamp(c.EndedAt), c.EndedReason
+		o["status"], o["endedAt"], o["endedReason"] = "ended", stamp(c.EndedAt), c.EndedReason
 	}
-	o["status"] = status
 	return o
 }
 

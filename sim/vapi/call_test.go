@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"flowbridge/sim"
 )
@@ -49,8 +48,7 @@ func TestVapiFindsTheNumber(t *testing.T) {
 		reason string
 	}{
 		{"sip:nobody@" + v.SIPAddr().String(), 404, "no phone number has this sipUri"},
-		{"sip:bare@sip.vapi.ai", 404, "the host of the Request-URI is not"},
-		{"sip:bare@192.0.2.1", 404, "the host of the Request-URI is not"},
+		{"sip:bare@sip.vapi.ai", 404, "the Request-URI has a host that is not"},
 		{"sip:bare@sip.eu.vapi.ai", 503, endedNoServer},
 		{"sip:BARE@" + v.SIPAddr().String(), 503, endedNoServer},
 	} {
@@ -59,26 +57,6 @@ func TestVapiFindsTheNumber(t *testing.T) {
 		if r := place(t, c, cc); r.Status != tt.status || !strings.HasPrefix(r.Reason, tt.reason) {
 			t.Errorf("%s: %d %s", tt.to, r.Status, r.Reason)
 		}
-	}
-}
-
-func TestVapiAssistantIsGone(t *testing.T) {
-	t.Parallel()
-	v, c := startVapi(t, Options{}), startCarrier(t)
-	assistant, _ := v.desk(t, "Hello")
-	v.request(t, http.MethodDelete, "/assistant/"+assistant, "")
-	if r := place(t, c, v.dial("desk")); r.Status != 503 || v.last(t).EndedReason != endedNotFound {
-		t.Errorf("got %d, %s", r.Status, v.last(t).EndedReason)
-	}
-}
-
-func TestVapiWaitsForTheCaller(t *testing.T) {
-	t.Parallel()
-	v, c := startVapi(t, Options{}), startCarrier(t)
-	id := v.create(t, "/assistant", `{"firstMessage":"Hi","firstMessageMode":"assistant-waits-for-user"}`)
-	v.create(t, "/phone-number", `{"provider":"vapi","sipUri":"sip:w@sip.vapi.ai","assistantId":"`+id+`"}`)
-	if r := place(t, c, v.dial("w")); r.Status != 200 || v.last(t).Says != "" {
-		t.Errorf("got %d, %q", r.Status, v.last(t).Says)
 	}
 }
 
@@ -108,41 +86,5 @@ func TestVapiChallenges(t *testing.T) {
 		if r := place(t, c, v.dial("desk")); r.Status != 200 {
 			t.Errorf("the other number: %d", r.Status)
 		}
-	}
-}
-
-func TestVapiFaults(t *testing.T) {
-	t.Parallel()
-	v, c := startVapi(t, Options{}), startCarrier(t)
-	v.desk(t, "Hello")
-	for _, tt := range []struct {
-		fault sim.Fault
-		code  int
-		words string
-	}{
-		{sim.Fault{Kind: sim.Fault500}, 500, `"statusCode":500`},
-		{sim.Fault{Kind: sim.Fault401}, 401, `"statusCode":401`},
-		{sim.Fault{Kind: sim.FaultHTML}, 502, "<html>"},
-		{sim.Fault{Kind: sim.FaultSlow, After: 50 * time.Millisecond}, 200, "["},
-		{sim.Fault{Kind: sim.FaultBusy}, 200, "["},
-	} {
-		v.SetFault(tt.fault)
-		start := time.Now()
-		if code, answer := v.request(t, http.MethodGet, "/assistant", ""); code != tt.code || !strings.Contains(answer, tt.words) || time.Since(start) < tt.fault.After {
-			t.Errorf("%s: %d %s", tt.fault.Kind, code, answer)
-		}
-	}
-	if r := place(t, c, v.dial("desk")); r.Status != 486 {
-		t.Errorf("busy: %d", r.Status)
-	}
-	v.SetFault(sim.Fault{Kind: sim.FaultStatus, Status: 480})
-	if r := place(t, c, v.dial("desk")); r.Status != 480 {
-		t.Errorf("status: %d", r.Status)
-	}
-	v.SetFault(sim.Fault{Kind: sim.FaultHangup, After: 50 * time.Millisecond})
-	cc := v.dial("desk")
-	cc.HangupBy = sim.SideAgent
-	if r := place(t, c, cc); r.Status != 200 || r.EndedBy != sim.SideAgent {
-		t.Errorf("hangup: %d, ended by %s", r.Status, r.EndedBy)
 	}
 }

@@ -84,7 +84,7 @@ func (v *Platform) dial(user string, headers ...sim.Header) sim.CarrierCall {
 // last is the only call so far, when it is over.
 func (v *Platform) last(t *testing.T) Call {
 	t.Helper()
-	list := v.calls.All()
+	list := v.All()
 	if len(list) != 1 {
 		t.Fatalf("%d calls", len(list))
 	}

@@ -26,7 +26,6 @@ type Options struct {
 	SIPListen  string        // UDP; "127.0.0.1:0" if empty
 	Key        string        // private key that the API requires; "sim-key" if empty
 	Region     string        // "us" (if empty) or "eu": whose SIP host a sipUri may have
-	Host       string        // another host name of the stand-in; may be empty
 	EchoDelay  time.Duration // 600ms if zero
 	RingFor    time.Duration // between 180 and 200; 200ms if zero, none if negative
 	Limit      time.Duration // for the answer to an assistant-request; 7.5s if zero, as on the platform
@@ -36,11 +35,11 @@ type Options struct {
 
 // Platform is the stand-in for Vapi.
 type Platform struct {
+	standin.History[*call, Call]
 	*standin.Server
 	opts    Options
 	account *account
 	given   standin.GivenIDs
-	calls   standin.History[*call]
 }
 
 // sipHosts are the SIP hosts of Vapi's regions (its page "SIP introduction").
@@ -61,7 +60,7 @@ func Start(ctx context.Context, o Options) (*Platform, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Platform{Server: server, opts: o, account: newAccount(sipNames{region: sipHosts[o.Region], own: server.SIPAddr(), extra: o.Host})}
+	p := &Platform{Server: server, opts: o, account: newAccount(o.Region)}
 	server.Serve(p, p.api())
 	return p, nil
 }
@@ -79,13 +78,3 @@ func (o Options) Validate() error {
 
 // Key is the private key that the API requires.
 func (p *Platform) Key() string { return p.opts.Key }
-
-// Calls returns the latest INVITEs, oldest first, without dropped and challenged ones
-// and with refused ones.
-func (p *Platform) Calls() []Call {
-	var out []Call
-	for _, c := range p.calls.All() {
-		out = append(out, c.snapshot())
-	}
-	return out
-}

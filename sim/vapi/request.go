@@ -36,7 +36,7 @@ func serverOf(object standin.Object) server {
 
 // message is the body of a server message about a call.
 func (c *call) message(kind string, more map[string]any) []byte {
-	about := c.platform.callObject(c.snapshot())
+	about := c.platform.callObject(c.Snapshot())
 	m := map[string]any{
 		"type": kind, "timestamp": time.Now().UnixMilli(), "call": about, "customer": about["customer"],
 		"phoneNumber": withoutSecrets(c.line.members),
@@ -128,7 +128,7 @@ func parseAnswer(raw []byte) (answer, error) {
 // Over reports the end of the call to the server (page "Server events",
 // end-of-call-report).
 func (c *call) Over() {
-	seen := c.snapshot()
+	seen := c.Snapshot()
 	if seen.callback.url == "" {
 		return
 	}

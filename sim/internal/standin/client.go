@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"time"
 )
 
 // Answer is the answer of a server.
@@ -59,6 +60,22 @@ func Post(ctx context.Context, to string, header http.Header, body []byte, bound
 	r.Header = header
 	r.Header.Set("Content-Type", "application/json")
 	return Ask(r, bound)
+}
+
+// Deliver sends a message until its answer is 2xx, so many times at most. The pause between two doubles.
+func Deliver(ctx context.Context, tries int, pause time.Duration, send func(try int) (Answer, error)) (Answer, error) {
+	for try := 1; ; try++ {
+		answer, err := send(try)
+		if err == nil && answer.OK() || try == tries || ctx.Err() != nil {
+			return answer, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return answer, err
+		}
+		pause *= 2
+	}
 }
 
 // plain removes the URL from an error.

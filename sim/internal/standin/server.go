@@ -11,12 +11,16 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"flowbridge/internal/httpd"
 	"flowbridge/sim"
 )
+
+const maxBody = 256 << 10 // bytes
 
 // Server is the SIP agent and the HTTP API of a stand-in.
 type Server struct {
@@ -29,22 +33,29 @@ type Server struct {
 
 // API describes an HTTP API.
 type API struct {
-	Token       string           // that each request has to show
-	TokenIn     string           // the header that has it, alone; empty: Authorization: Bearer
-	TokenNeeded string           // words of the refusal without it
-	MaxBody     int64            // bytes
-	Created     int              // status of the answer to a POST; 200 if zero
-	Routes      map[string]Route // by method and path: "POST /v2/numbers/{slug}"
-	// NoRoute refuses a request for an unknown path, or with a method that the path
-	// does not have.
-	NoRoute func(r *http.Request, methods []string) *Refusal
+	Token   string           // that each request has to show
+	TokenIn string           // the header that has it, alone; empty: Authorization: Bearer
+	Created int              // status of the answer to a POST; 200 if zero
+	Lock    sync.Locker      // held while a request is carried out; nil: none
+	Routes  map[string]Route // by method and path: "POST /v2/numbers/{slug}"
 	// Envelope makes the body of a refusal.
 	Envelope func(code int, words []string) any
 }
 
-// Route answers a request with a value for JSON, or refuses it. The body is nil for
-// GET and DELETE.
-type Route func(r *http.Request, body []byte) (any, *Refusal)
+// Route is what a request may have in its body, and what it does.
+type Route struct {
+	Body *Shape // nil: it has none
+	Do   Do
+}
+
+// Do answers a request with a value for JSON, or refuses it.
+type Do func(r Request) (any, *Refusal)
+
+// Request is a request whose body is checked.
+type Request struct {
+	*http.Request
+	Sent Object // the body; nil: none
+}
 
 // Refusal is an error answer.
 type Refusal struct {
@@ -122,24 +133,23 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, methods map[strin
 	route := methods[r.Method]
 	switch {
 	case !httpd.Same(s.shown(r), s.api.Token):
-		s.refuse(w, Refuse(http.StatusUnauthorized, "%s", s.api.TokenNeeded))
+		s.refuse(w, Refuse(http.StatusUnauthorized, "the token is missing or not known"))
 		return
-	case route == nil:
-		allowed := slices.Sorted(maps.Keys(methods))
-		refusal := s.api.NoRoute(r, allowed)
-		if refusal.Code == http.StatusMethodNotAllowed {
-			w.Header().Set("Allow", strings.Join(allowed, ", "))
-		}
-		s.refuse(w, refusal)
+	case len(methods) == 0:
+		s.refuse(w, Refuse(http.StatusNotFound, "there is no %s", r.URL.Path))
+		return
+	case route.Do == nil:
+		w.Header().Set("Allow", strings.Join(slices.Sorted(maps.Keys(methods)), ", "))
+		s.refuse(w, Refuse(http.StatusMethodNotAllowed, "%s is not a method of %s", r.Method, r.URL.Path))
 		return
 	}
-	body, refusal := s.body(w, r)
+	body, refusal := s.body(w, r, route.Body)
 	if refusal == nil {
 		if !s.carryOut(w, r) {
 			return
 		}
 		var answer any
-		if answer, refusal = route(r, body); refusal == nil {
+		if answer, refusal = s.do(route, Request{r, body}); refusal == nil {
 			code := http.StatusOK
 			if r.Method == http.MethodPost {
 				code = cmp.Or(s.api.Created, code)
@@ -159,19 +169,43 @@ func (s *Server) shown(r *http.Request) string {
 	return httpd.Bearer(r)
 }
 
-// body reads a body of JSON, up to its bound.
-func (s *Server) body(w http.ResponseWriter, r *http.Request) ([]byte, *Refusal) {
-	if r.Method == http.MethodGet || r.Method == http.MethodDelete {
+func (s *Server) do(route Route, r Request) (any, *Refusal) {
+	if s.api.Lock != nil {
+		s.api.Lock.Lock()
+		defer s.api.Lock.Unlock()
+	}
+	return route.Do(r)
+}
+
+// body reads a body of JSON, up to its bound, and holds it to its shape.
+func (s *Server) body(w http.ResponseWriter, r *http.Request, shape *Shape) (Object, *Refusal) {
+	if shape == nil {
 		return nil, nil
 	}
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return nil, Refuse(http.StatusUnsupportedMediaType, "Content-Type must be application/json")
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.api.MaxBody))
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		return nil, Refuse(http.StatusRequestEntityTooLarge, "body too large or cut short")
 	}
-	return body, nil
+	return shape.Read(raw)
+}
+
+// Page is the part of a list that the query's limit and offset ask for, and these two.
+func Page[T any](r *http.Request, all []T, limit, most int) (part []T, asked map[string]int, refusal *Refusal) {
+	asked = map[string]int{"limit": limit, "offset": 0}
+	for name := range asked {
+		given := r.URL.Query().Get(name)
+		if n, err := strconv.Atoi(given); given != "" && (err != nil || n < 0) {
+			return nil, nil, Refuse(http.StatusBadRequest, "%s must be a whole number from 0", name)
+		} else if given != "" {
+			asked[name] = n
+		}
+	}
+	asked["limit"] = min(asked["limit"], most)
+	from := min(asked["offset"], len(all))
+	return all[from:min(from+asked["limit"], len(all))], asked, nil
 }
 
 func (s *Server) refuse(w http.ResponseWriter, no *Refusal) {

@@ -1,9 +1,11 @@
 package standin
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -62,26 +64,34 @@ func (f Fields) With(check Check, names ...string) Fields {
 type Shape struct {
 	Fields   Fields
 	Required []string
-	Words    Words
+	Code     int // status of the refusal of a body of another shape; 400 if zero
 }
 
-// Words are formats for the faults of an object. Each has the name of a member;
-// Wrong also has what its check returned.
-type Words struct{ Unknown, Wrong, Missing string }
+// Read reads a body of this shape.
+func (s Shape) Read(raw []byte) (Object, *Refusal) {
+	body, err := ParseObject(raw)
+	if err != nil {
+		return nil, Refuse(http.StatusBadRequest, "%v", err)
+	}
+	if wrong := s.Wrong(body); len(wrong) > 0 {
+		return nil, &Refusal{cmp.Or(s.Code, http.StatusBadRequest), wrong}
+	}
+	return body, nil
+}
 
 // Wrong lists the faults of an object, in the order of its names.
 func (s Shape) Wrong(object map[string]any) (all []string) {
 	for _, name := range slices.Sorted(maps.Keys(object)) {
 		check, known := s.Fields[name]
 		if !known {
-			all = append(all, fmt.Sprintf(s.Words.Unknown, name))
+			all = append(all, fmt.Sprintf("unknown field %q", name))
 		} else if wrong := check(object[name]); wrong != "" {
-			all = append(all, fmt.Sprintf(s.Words.Wrong, name, wrong))
+			all = append(all, fmt.Sprintf("field %q %s", name, wrong))
 		}
 	}
 	for _, name := range s.Required {
 		if _, there := object[name]; !there {
-			all = append(all, fmt.Sprintf(s.Words.Missing, name))
+			all = append(all, fmt.Sprintf("field %q is missing", name))
 		}
 	}
 	return all

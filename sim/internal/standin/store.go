@@ -3,11 +3,15 @@ package standin
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"flowbridge/sim"
 )
 
-const maxHistory = 4096 // calls remembered
+const (
+	maxHistory = 4096    // calls remembered
+	maxIDs     = 100_000 // ids of announced calls remembered
+)
 
 // Table holds objects by id, in the order of their addition. The owner locks it.
 type Table[T any] struct {
@@ -47,6 +51,62 @@ func (t *Table[T]) All() []T {
 	return all
 }
 
+// IDs are the ids of announced calls. Each is good for one INVITE.
+type IDs[T any] struct {
+	mu    sync.Mutex
+	ids   map[string]*announced[T]
+	order []string // by age
+}
+
+// announced is a call that the API has announced.
+type announced[T any] struct {
+	about      T
+	at, expire time.Time
+	used       bool
+}
+
+// Add keeps an id for its lifetime, and for another one in which it is known as expired.
+func (t *IDs[T]) Add(id string, about T, now time.Time, lifetime time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ids == nil {
+		t.ids = map[string]*announced[T]{}
+	}
+	for len(t.order) > 0 && (len(t.order) >= maxIDs || now.After(t.ids[t.order[0]].expire.Add(lifetime))) {
+		delete(t.ids, t.order[0])
+		t.order = t.order[1:]
+	}
+	t.ids[id] = &announced[T]{about: about, at: now, expire: now.Add(lifetime)}
+	t.order = append(t.order, id)
+}
+
+// Find returns what was announced under an id, and when.
+func (t *IDs[T]) Find(id string) (about T, at time.Time, known bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if a := t.ids[id]; a != nil {
+		return a.about, a.at, true
+	}
+	return about, at, false
+}
+
+// Use spends an id on an INVITE. The reason is empty if it is good.
+func (t *IDs[T]) Use(id string, now time.Time) (about T, reason string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a := t.ids[id]
+	switch {
+	case a == nil:
+		return about, "is no id that was given"
+	case a.used:
+		return about, "was used before"
+	case !now.Before(a.expire):
+		return about, "has expired"
+	}
+	a.used = true
+	return a.about, ""
+}
+
 // Call is a call at a platform: its SIP side and what the platform keeps of it.
 type Call[Seen any] struct {
 	In *sim.Incoming
@@ -69,14 +129,17 @@ func (c *Call[Seen]) Seen() Seen {
 	return c.seen
 }
 
+// Snapshotter is a call that says what was seen of it.
+type Snapshotter[Seen any] interface{ Snapshot() Seen }
+
 // History is the latest calls of a stand-in.
-type History[C any] struct {
+type History[C Snapshotter[Seen], Seen any] struct {
 	mu    sync.Mutex
 	calls []C
 }
 
 // Add adds a call.
-func (h *History[C]) Add(c C) {
+func (h *History[C, Seen]) Add(c C) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.calls = append(h.calls, c)
@@ -86,8 +149,16 @@ func (h *History[C]) Add(c C) {
 }
 
 // All lists the calls, oldest first.
-func (h *History[C]) All() []C {
+func (h *History[C, Seen]) All() []C {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.calls)
+}
+
+// Calls returns the latest INVITEs, oldest first, without dropped and challenged ones and with refused ones.
+func (h *History[C, Seen]) Calls() (all []Seen) {
+	for _, c := range h.All() {
+		all = append(all, c.Snapshot())
+	}
+	return all
 }
