@@ -79,14 +79,12 @@ func (p *peer) gaveUp(d *dialogue, m received) {
 func (w *world) answersCall(p *peer, d *dialogue, extra string) {
 	w.t.Helper()
 	d.extra = extra
-	p.invite(d)
-	d.learn(p.expect("SIP/2.0 180"))
+	p.invitesTillRung(d)
 	invite := w.agent.expect("INVITE")
 	if strings.Contains(invite.raw, "Authorization") {
 		w.t.Errorf("the target sees the credentials:\n%s", invite.raw)
 	}
-	w.agent.answer(invite, "a")
-	w.agent.expect("ACK")
+	w.agent.takes(invite, "a")
 	p.expect("SIP/2.0 200")
 	d.extra = ""
 	p.ack(d)
@@ -327,8 +325,7 @@ func TestRetransmittedCredentials(t *testing.T) {
 		extra := authorize(d, p.challenged(d), "MD5", "acme", "secret", 1)
 		d.extra = extra
 		p.invite(d)
-		p.invite(d)
-		d.learn(p.expect("SIP/2.0 180"))
+		p.invitesTillRung(d)
 		tag := d.toTag
 		d.toTag = ""
 		p.invite(d)
@@ -338,8 +335,7 @@ func TestRetransmittedCredentials(t *testing.T) {
 			}
 		}
 		invite := w.agent.expect("INVITE")
-		w.agent.answer(invite, "a")
-		w.agent.expect("ACK")
+		w.agent.takes(invite, "a")
 		p.expect("SIP/2.0 200")
 		d.toTag = tag
 		p.ack(d)
@@ -348,9 +344,7 @@ func TestRetransmittedCredentials(t *testing.T) {
 		p.invite(d)
 		p.silent(time.Second)
 		d.toTag = tag
-		p.bye(d)
-		p.expect("SIP/2.0 200")
-		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		p.hangsUpOn(w.agent, d)
 		w.record()
 		d.toTag = ""
 		p.invite(d)
@@ -399,13 +393,9 @@ func TestCancelBesideAuth(t *testing.T) {
 		invite := w.agent.expect("INVITE")
 		w.agent.reply(invite, 180, "Ringing", "a", "")
 		d.extra = ""
-		p.cancel(d)
-		p.expect("SIP/2.0 200")
-		d.learn(p.expect("SIP/2.0 487"))
-		p.ackRefused(d)
+		p.givesUp(d)
 		w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "", "")
-		w.agent.reply(invite, 487, "Request Terminated", "a", "")
-		w.agent.expect("ACK")
+		w.agent.concludes(invite, 487, "Request Terminated", "a", "")
 		w.record()
 	})
 }
@@ -427,8 +417,7 @@ func TestUnprovenIsToldOnce(t *testing.T) {
 func TestTagOfChallenge(t *testing.T) {
 	inWorldWith(t, authConfig, func(w *world) {
 		p := w.roaming()
-		d := p.newCall("+15075785607")
-		p.invite(d)
+		d := p.dials("+15075785607")
 		d.learn(p.expect("SIP/2.0 401"))
 		d.branch += "x"
 		p.invite(d) // with our To tag

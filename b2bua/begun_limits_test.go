@@ -23,9 +23,7 @@ func TestRatesOfCallersThatBeginAgain(t *testing.T) {
 				time.Sleep(2 * time.Second)
 				var dialed []received
 				for range 2 {
-					d := w.carrier.newCall("+15075785607")
-					w.carrier.invite(d)
-					d.learn(w.carrier.expect("SIP/2.0 180"))
+					w.carrier.dialsTillRung("+15075785607")
 					dialed = append(dialed, w.agent.expect("INVITE"))
 					w.agent.reply(dialed[len(dialed)-1], 180, "Ringing", "agent2", "")
 					time.Sleep(2 * time.Second)
@@ -41,8 +39,7 @@ func TestWaitersForARateWaitOn(t *testing.T) {
 	yaml := strings.NewReplacer("max_calls: 1", "max_cps: 1").Replace(soundingQueue(""))
 	inWorldWith(t, yaml, func(w *world) {
 		for n := range 8 {
-			d := w.carrier.newCall(fmt.Sprintf("+1507578000%d", n))
-			w.carrier.invite(d)
+			w.carrier.dials(fmt.Sprintf("+1507578000%d", n))
 		}
 		synctest.Wait()
 		w.carrier.rest()
@@ -79,8 +76,7 @@ func TestPlaceAtTheSecondTargetIsKept(t *testing.T) {
 func TestAttemptsOfCallersThatBeginAgain(t *testing.T) {
 	inWorldWith(t, strings.Replace(queueConfig, `1509", targets: [agent]`, `1509", targets: [agent, spare]`, 1), func(w *world) {
 		first := w.calls("+15095780001")
-		w.agent.reply(w.agent.expect("INVITE"), 503, "Service Unavailable", "agent", "")
-		w.agent.expect("ACK")
+		w.agent.concludes(w.agent.expect("INVITE"), 503, "Service Unavailable", "agent", "")
 		w.agent2.reply(w.agent2.expect("INVITE"), 180, "Ringing", "spare", "")
 		second := w.calls("+15085780002")
 		w.agent.reply(w.agent.expect("INVITE"), 180, "Ringing", "agent", "")

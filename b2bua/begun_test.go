@@ -101,8 +101,7 @@ func TestQueueWithASoundGoesOver(t *testing.T) {
 				if got := invite.value("X-Waited"); got != "30" {
 					t.Errorf("the target was told of %s s", got)
 				}
-				w.agent.answer(invite, "agent2")
-				w.agent.expect("ACK")
+				w.agent.takes(invite, "agent2")
 				ok := w.carrier.expect("SIP/2.0 200")
 				if body := string(ok.Body()); ok.value("To") != told.value("To") || tt.extra == "" && body != string(told.Body()) || tt.extra != "" && body != "" {
 					t.Errorf("the 200 is\n%s\nafter\n%s", ok.raw, told.raw)
@@ -226,8 +225,7 @@ func TestRingingWithASoundGoesOver(t *testing.T) {
 		if err := w.upgrade(); !errors.Is(err, errEarly) {
 			t.Errorf("upgraded: %v", err)
 		}
-		w.agent.answer(again, "agent2")
-		w.agent.expect("ACK")
+		w.agent.takes(again, "agent2")
 		if ok := d.learn(w.carrier.expect("SIP/2.0 200")); string(ok.Body()) != string(told.Body()) {
 			t.Errorf("another description:\n%s", ok.raw)
 		}
@@ -245,8 +243,7 @@ func TestProvenBefore(t *testing.T) {
 		calls := func(to string) *dialogue {
 			d := w.carrier.newCall(to)
 			d.extra = authorize(d, w.carrier.challenged(d), "MD5", "carrier", "secret", 1)
-			w.carrier.invite(d)
-			d.learn(w.carrier.expect("SIP/2.0 180"))
+			w.carrier.invitesTillRung(d)
 			d.extra = ""
 			return d
 		}
@@ -290,8 +287,7 @@ func TestCallersKeepTheirOrder(t *testing.T) {
 		if got := w.waiting(); got != "0002 0003 0004 0005 0006" {
 			t.Errorf("waiting: %s", got)
 		}
-		w.agent.answer(again, "agent2")
-		w.agent.expect("ACK")
+		w.agent.takes(again, "agent2")
 		all[0].learn(w.carrier.expect("SIP/2.0 200"))
 		w.carrier.ack(all[0])
 		for i, d := range all {
@@ -371,12 +367,9 @@ func TestUnmaskedWhereItBeginsAgain(t *testing.T) {
 		if _, err := w.server.Order(w.t.Context(), id, OrderUnmask); err != nil {
 			t.Fatal(err)
 		}
-		w.agent.answer(again, "agent2")
-		w.agent.expect("ACK")
+		w.agent.takes(again, "agent2")
 		w.carrier.expect("SIP/2.0 183")
-		d.learn(w.carrier.expect("SIP/2.0 200"))
-		w.carrier.ack(d)
-		synctest.Wait()
+		w.carrier.isAnswered(d)
 		if live := w.server.Live(w.t.Context())[0]; live.Masked || w.relay.sessions[0].masks[media.SideA].On {
 			t.Errorf("masked %v; by the session %v", live.Masked, w.relay.sessions[0].masks[media.SideA].On)
 		}

@@ -26,9 +26,7 @@ func TestCancelBeforeAnswer(t *testing.T) {
 				if hang {
 					w.prepare.after = time.Hour
 				}
-				d := w.carrier.newCall("+15075785607")
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
+				d := w.carrier.dialsTillRung("+15075785607")
 				when(w, d)
 				synctest.Wait()
 				w.carrier.cancel(d)
@@ -54,9 +52,7 @@ func TestCancelBeforeAnswer(t *testing.T) {
 // The INVITE of a cancelled leg B is still answered: with 487, 200, or never.
 func TestCancelCrossesAnswerOfTarget(t *testing.T) {
 	inWorld(t, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		invite := w.agent.expect("INVITE")
 		w.agent.reply(invite, 180, "Ringing", "a", "")
 		synctest.Wait()
@@ -68,8 +64,7 @@ func TestCancelCrossesAnswerOfTarget(t *testing.T) {
 		w.agent.reply(bye, 200, "OK", "", "")
 		w.agent.reply(cancel, 481, "Too Late", "a", "")
 		w.carrier.expect("SIP/2.0 200")
-		w.carrier.expect("SIP/2.0 487")
-		w.carrier.ackRefused(d)
+		w.carrier.isRefused(d, "487")
 		w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
 	})
 }
@@ -78,9 +73,7 @@ func TestCancelCrossesAnswerOfTarget(t *testing.T) {
 // us, but before our own 200 went out: 487 wins, the target gets BYE.
 func TestCancelBeats200ToCarrier(t *testing.T) {
 	inWorld(t, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		invite := w.agent.expect("INVITE")
 		w.agent.answer(invite, "a")
 		w.carrier.cancel(d) // both are in flight at the same instant
@@ -143,16 +136,14 @@ func TestCancelWithoutInvite(t *testing.T) {
 // To tag.
 func TestCancelHasTheTagOfItsInvite(t *testing.T) {
 	inWorld(t, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
+		d := w.carrier.dials("+15075785607")
 		ringing := w.carrier.expect("SIP/2.0 180")
 		w.carrier.cancel(d)
 		cancelled := w.carrier.expect("SIP/2.0 200")
 		if got, want := cancelled.value("To"), ringing.value("To"); got != want {
 			t.Errorf("To of the CANCEL's answer %s; the INVITE's %s", got, want)
 		}
-		d.learn(w.carrier.expect("SIP/2.0 487"))
-		w.carrier.ackRefused(d)
+		w.carrier.isRefused(d, "487")
 		w.wantRecord("cancelled", cause.CallerCancelled, "caller")
 		w.agent.drainFor(time.Minute) // its INVITE has had no answer at all
 	})
@@ -168,9 +159,7 @@ func TestReasonOfCancel(t *testing.T) {
 		"":                                                          "",
 	} {
 		inWorld(t, func(w *world) {
-			d := w.carrier.newCall("+15075785607")
-			w.carrier.invite(d)
-			d.learn(w.carrier.expect("SIP/2.0 180"))
+			d := w.carrier.dialsTillRung("+15075785607")
 			invite := w.agent.expect("INVITE")
 			w.agent.reply(invite, 180, "Ringing", "x", "")
 			synctest.Wait()
@@ -178,15 +167,13 @@ func TestReasonOfCancel(t *testing.T) {
 			w.carrier.cancel(d)
 			d.extra = ""
 			w.carrier.expect("SIP/2.0 200")
-			w.carrier.expect("SIP/2.0 487")
-			w.carrier.ackRefused(d)
+			w.carrier.isRefused(d, "487")
 			cancel := w.agent.expect("CANCEL")
 			if got := cancel.value("Reason"); got != want {
 				t.Errorf("%q: CANCEL has %q; want %q", said, got, want)
 			}
 			w.agent.reply(cancel, 200, "OK", "x", "")
-			w.agent.reply(invite, 487, "Request Terminated", "x", "")
-			w.agent.expect("ACK")
+			w.agent.concludes(invite, 487, "Request Terminated", "x", "")
 			w.record()
 		})
 	}

@@ -49,9 +49,7 @@ func (w *world) wantCredentials(m received, nonce string, nc int) {
 
 func TestChallengedCallAnswered(t *testing.T) {
 	inWorldWith(t, digestConfig, func(w *world) {
-		d := w.carrier.newCall("+15095785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15095785607")
 		first := w.agent2.expect("INVITE")
 		w.agent2.reply(first, 100, "Trying", "", "")
 		time.Sleep(3 * time.Second)
@@ -77,8 +75,7 @@ func TestChallengedCallAnswered(t *testing.T) {
 		if ack.value("Authorization") != second.value("Authorization") || ack.value("CSeq") != "2 ACK" {
 			t.Errorf("ACK:\n%s", ack.raw)
 		}
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
+		w.carrier.isAnswered(d)
 		w.carrier.bye(d)
 		w.carrier.expect("SIP/2.0 200")
 		bye := w.agent2.expect("BYE")
@@ -97,21 +94,16 @@ func TestChallengedCallAnswered(t *testing.T) {
 // Credentials that are refused are the next target's turn.
 func TestWrongPassword(t *testing.T) {
 	inWorldWith(t, digestConfig, func(w *world) {
-		d := w.carrier.newCall("+15085785607")
-		w.carrier.invite(d)
+		d := w.carrier.dials("+15085785607")
 		w.agent.challenge(w.agent.expect("INVITE"), `nonce="n1"`)
 		w.agent.challenge(w.agent.expect("INVITE"), `nonce="n2"`)
 		invite := w.agent2.expect("INVITE")
 		if invite.value("Authorization") != "" || invite.value("CSeq") != "1 INVITE" {
 			t.Errorf("the second target got\n%s", invite.raw)
 		}
-		w.agent2.answer(invite, "b")
-		w.agent2.expect("ACK")
-		d.learn(w.carrier.expect("SIP/2.0 200"))
-		w.carrier.ack(d)
-		w.carrier.bye(d)
-		w.carrier.expect("SIP/2.0 200")
-		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
+		w.agent2.takes(invite, "b")
+		w.carrier.isAnswered(d)
+		w.carrier.hangsUpOn(w.agent2, d)
 		r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 		if len(r.Attempts) != 2 || r.Attempts[0].SIPStatus != 401 || r.Attempts[0].Cause != string(cause.AuthRefused) {
 			t.Errorf("attempts %+v", r.Attempts)
@@ -135,14 +127,11 @@ func TestChallengeNotAnswered(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorldWith(t, tt.yaml, func(w *world) {
-				d := w.carrier.newCall("+15095785607")
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
+				d := w.carrier.dialsTillRung("+15095785607")
 				for i := range tt.invites {
 					w.agent2.challenge(w.agent2.expect("INVITE"), strings.ReplaceAll(tt.more, "%d", fmt.Sprint(i)))
 				}
-				w.carrier.expect("SIP/2.0 503")
-				w.carrier.ackRefused(d)
+				w.carrier.isRefused(d, "503")
 				r := w.wantRecord("failed", tt.cause, record.EndedBySystem)
 				if len(r.Attempts) != 1 || r.Attempts[0].SIPStatus != 401 || r.Attempts[0].Cause != string(tt.cause) || r.SIPStatus != 503 {
 					t.Errorf("record %+v", r)
@@ -158,9 +147,7 @@ func TestCancelAfterChallenge(t *testing.T) {
 	for name, rings := range map[string]bool{"ringing": true, "silent": false} {
 		t.Run(name, func(t *testing.T) {
 			inWorldWith(t, digestConfig, func(w *world) {
-				d := w.carrier.newCall("+15095785607")
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
+				d := w.carrier.dialsTillRung("+15095785607")
 				first := w.agent2.expect("INVITE")
 				w.agent2.reply(first, 100, "Trying", "", "")
 				w.agent2.challenge(first, `nonce="n1"`)
@@ -169,10 +156,7 @@ func TestCancelAfterChallenge(t *testing.T) {
 					w.agent2.reply(second, 180, "Ringing", "a", "")
 				}
 				synctest.Wait()
-				w.carrier.cancel(d)
-				w.carrier.expect("SIP/2.0 200")
-				w.carrier.expect("SIP/2.0 487")
-				w.carrier.ackRefused(d)
+				w.carrier.givesUp(d)
 				if !rings {
 					w.agent2.silent(100 * time.Millisecond)
 					w.agent2.reply(second, 100, "Trying", "", "")
@@ -183,8 +167,7 @@ func TestCancelAfterChallenge(t *testing.T) {
 				}
 				w.agent2.reply(cancel, 200, "OK", "a", "")
 				if rings {
-					w.agent2.reply(second, 487, "Request Terminated", "a", "")
-					w.agent2.expect("ACK")
+					w.agent2.concludes(second, 487, "Request Terminated", "a", "")
 				} // else the CANCEL is not heeded: the transaction ends with the leg
 				r := w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
 				if len(r.Attempts) != 1 || r.Attempts[0].Cause != string(cause.CallerCancelled) {
@@ -198,14 +181,9 @@ func TestCancelAfterChallenge(t *testing.T) {
 // The caller gives up before the challenge comes: it is not answered.
 func TestCancelBeforeChallenge(t *testing.T) {
 	inWorldWith(t, digestConfig, func(w *world) {
-		d := w.carrier.newCall("+15095785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15095785607")
 		invite := w.agent2.expect("INVITE")
-		w.carrier.cancel(d)
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.expect("SIP/2.0 487")
-		w.carrier.ackRefused(d)
+		w.carrier.givesUp(d)
 		w.agent2.challenge(invite, `nonce="n1"`)
 		w.agent2.silent(time.Minute)
 		w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
@@ -217,8 +195,7 @@ func TestSilentAfterChallenge(t *testing.T) {
 	inWorldWith(t, digestConfig, func(w *world) {
 		d := w.carrier.newCall("+15095785607")
 		begin := time.Now()
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.carrier.invitesTillRung(d)
 		first := w.agent2.expect("INVITE")
 		time.Sleep(2 * time.Second)
 		w.agent2.rest() // sent again meanwhile
@@ -242,9 +219,7 @@ func TestSilentAfterChallenge(t *testing.T) {
 func TestChallengedPRACK(t *testing.T) {
 	yaml := strings.Replace(testConfig, "- {name: spare, kind: sip,", "- {name: spare, kind: sip, rel100: supported, auth: {username: u, password_env: PW},", 1)
 	inWorldWith(t, yaml, func(w *world) {
-		d := w.carrier.newCall("+15095785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15095785607")
 		invite := w.agent2.expect("INVITE")
 		w.agent2.reply(invite, 180, "Ringing", "agent2", "", "Require: 100rel", "RSeq: 1")
 		prack := w.agent2.expect("PRACK")
@@ -254,11 +229,8 @@ func TestChallengedPRACK(t *testing.T) {
 			t.Errorf("CSeq: %s", got)
 		}
 		w.agent2.reply(again, 200, "OK", "", "")
-		w.agent2.reply(invite, 200, "OK", "agent2", agentSDP())
-		w.agent2.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
-		synctest.Wait()
+		w.agent2.concludes(invite, 200, "OK", "agent2", agentSDP())
+		w.carrier.isAnswered(d)
 		w.callerHangsUpAt(w.agent2, d)
 		w.record()
 	})

@@ -20,13 +20,10 @@ func TestSilentTarget(t *testing.T) {
 		"for ever": func(*world, received) {},
 		"late 180": func(w *world, invite received) {
 			w.agent.reply(invite, 180, "Ringing", "a", "")
-			w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "a", "")
-			w.agent.reply(invite, 487, "Request Terminated", "a", "")
-			w.agent.expect("ACK")
+			w.agent.takesCancel(invite, "a")
 		},
 		"late 200": func(w *world, invite received) {
-			w.agent.answer(invite, "a")
-			w.agent.expect("ACK")
+			w.agent.takes(invite, "a")
 			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 		},
 	} {
@@ -34,10 +31,8 @@ func TestSilentTarget(t *testing.T) {
 			inWorld(t, func(w *world) {
 				d := w.carrier.newCall("+15075785607")
 				begin := time.Now()
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
-				w.carrier.expect("SIP/2.0 503")
-				w.carrier.ackRefused(d)
+				w.carrier.invitesTillRung(d)
+				w.carrier.isRefused(d, "503")
 				if got := time.Since(begin); got != 4*time.Second {
 					t.Errorf("503 after %v; want 4s", got)
 				}
@@ -106,11 +101,8 @@ func TestTargetRefuses(t *testing.T) {
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			inWorld(t, func(w *world) {
-				d := w.carrier.newCall("+15075785607")
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
-				w.agent.reply(w.agent.expect("INVITE"), tt.code, tt.reason, "a", "")
-				w.agent.expect("ACK")
+				d := w.carrier.dialsTillRung("+15075785607")
+				w.agent.concludes(w.agent.expect("INVITE"), tt.code, tt.reason, "a", "")
 				w.carrier.expect(tt.want)
 				w.carrier.ackRefused(d)
 				w.wantRecord(tt.disposition, tt.cause, tt.by)
@@ -122,11 +114,8 @@ func TestTargetRefuses(t *testing.T) {
 func TestPrepareFails(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.prepare.err = &outbound.PrepareError{Cause: cause.PrepareRefused, Status: 200, Err: sdp.ErrNoCodec}
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
-		w.carrier.expect("SIP/2.0 503")
-		w.carrier.ackRefused(d)
+		d := w.carrier.dialsTillRung("+15075785607")
+		w.carrier.isRefused(d, "503")
 		r := w.wantRecord("failed", cause.PrepareRefused, record.EndedBySystem)
 		if len(r.Attempts) != 1 || r.Attempts[0].PrepareStatus != 200 {
 			t.Errorf("attempts %+v", r.Attempts)
@@ -139,23 +128,17 @@ func TestPrepareFails(t *testing.T) {
 // of the target that rings is passed on.
 func TestNextTarget(t *testing.T) {
 	inWorld(t, func(w *world) {
-		d := w.carrier.newCall("+15085785607")
-		w.carrier.invite(d)
-		w.agent.reply(w.agent.expect("INVITE"), 500, "Broken", "a", "")
-		w.agent.expect("ACK")
+		d := w.carrier.dials("+15085785607")
+		w.agent.concludes(w.agent.expect("INVITE"), 500, "Broken", "a", "")
 		invite := w.agent2.expect("INVITE sip:+15085785607@192.0.2.21:32681")
 		if invite.value("X-EI") != "" {
 			t.Error("the second target got the first one's header")
 		}
 		w.agent2.reply(invite, 180, "Ringing", "b", "")
 		d.learn(w.carrier.expect("SIP/2.0 180"))
-		w.agent2.answer(invite, "b")
-		w.agent2.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
-		w.carrier.bye(d)
-		w.carrier.expect("SIP/2.0 200")
-		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
+		w.agent2.takes(invite, "b")
+		w.carrier.isAnswered(d)
+		w.carrier.hangsUpOn(w.agent2, d)
 		r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 		if len(r.Attempts) != 2 || r.Attempts[0].Cause != string(cause.TargetError) || r.Target != "spare" {
 			t.Errorf("record %+v", r)
@@ -165,10 +148,8 @@ func TestNextTarget(t *testing.T) {
 
 func TestNoRoute(t *testing.T) {
 	inWorld(t, func(w *world) {
-		d := w.carrier.newCall("+49301234567")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 404"))
-		w.carrier.ackRefused(d)
+		d := w.carrier.dials("+49301234567")
+		w.carrier.isRefused(d, "404")
 		w.wantRecord("failed", cause.NoRoute, record.EndedBySystem)
 	})
 }
@@ -177,9 +158,7 @@ func TestNoRoute(t *testing.T) {
 // time, also long after the call (RFC 3261 section 17.1.1.3).
 func TestRepeatedRefusal(t *testing.T) {
 	inWorld(t, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		invite := w.agent.expect("INVITE")
 		for i := range 50 {
 			w.agent.reply(invite, 486, "Busy Here", "a", "")
@@ -190,12 +169,10 @@ func TestRepeatedRefusal(t *testing.T) {
 			}
 			synctest.Wait() // the transaction is gone: one that is just going may not answer
 		}
-		w.carrier.expect("SIP/2.0 486")
-		w.carrier.ackRefused(d)
+		w.carrier.isRefused(d, "486")
 		w.wantRecord("busy", cause.TargetBusy, record.EndedByAgent)
 		time.Sleep(30 * time.Second)
-		w.agent.reply(invite, 486, "Busy Here", "a", "")
-		w.agent.expect("ACK")
+		w.agent.concludes(invite, 486, "Busy Here", "a", "")
 		time.Sleep(30 * time.Second)
 		w.agent.reply(invite, 486, "Busy Here", "a", "")
 		w.agent.silent(time.Second)
@@ -208,12 +185,10 @@ func TestAnswerIsHeldToTheOffer(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d := w.carrier.newCall("+15075785607")
 		d.sdp = strings.Replace(sdpAt("192.0.2.10", 20000), "m=audio", "m=video 20002 RTP/AVP 99\r\nm=audio", 1)
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.carrier.invitesTillRung(d)
 		invite := w.agent.expect("INVITE")
 		answer := strings.NewReplacer("RTP/AVP 0 8 101", "RTP/AVP 18 0 101", "t=0 0\r\n", "t=0 0\r\na=lang:m=1\r\n").Replace(agentSDP())
-		w.agent.reply(invite, 200, "OK", "a", answer)
-		w.agent.expect("ACK")
+		w.agent.concludes(invite, 200, "OK", "a", answer)
 		ok := w.carrier.expect("SIP/2.0 200")
 		if !strings.Contains(ok.raw, "a=lang:m=1\r\nm=video 0 RTP/AVP 99\r\nm=audio 10000 RTP/AVP 0 101\r\n") {
 			t.Errorf("answer to the carrier:\n%s", ok.raw)
@@ -241,8 +216,7 @@ func TestEarlyMedia(t *testing.T) {
 		t.Run(tt.ringing+" "+tt.then, func(t *testing.T) {
 			yaml := strings.Replace(testConfig, `targets: [agent]}`, `targets: [agent], ringing: `+tt.ringing+`}`, 1)
 			inWorldWith(t, yaml, func(w *world) {
-				d := w.carrier.newCall("+15075785607")
-				w.carrier.invite(d)
+				d := w.carrier.dials("+15075785607")
 				if tt.first != "" {
 					w.carrier.expect(tt.first)
 				}
@@ -256,8 +230,7 @@ func TestEarlyMedia(t *testing.T) {
 				}
 				w.agent.reply(invite, 180, "Ringing", "a", "")
 				w.carrier.silent(time.Second)
-				w.agent.answer(invite, "a")
-				w.agent.expect("ACK")
+				w.agent.takes(invite, "a")
 				if ok := w.carrier.expect("SIP/2.0 200"); string(ok.Body()) != string(early.Body()) {
 					t.Errorf("the answer changed:\n%s\n%s", early.Body(), ok.Body())
 				}
@@ -275,9 +248,7 @@ func TestConfiguredHeaderReplacesOurs(t *testing.T) {
 		`P-Asserted-Identity: "<sip:+18005550199@example.com>"
       User-Agent: "Contact Centre 7"`, 1)
 	inWorldWith(t, yaml, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		invite := w.agent.expect("INVITE")
 		for name, want := range map[string]string{
 			"P-Asserted-Identity": "<sip:+18005550199@example.com>", "User-Agent": "Contact Centre 7",
@@ -286,10 +257,8 @@ func TestConfiguredHeaderReplacesOurs(t *testing.T) {
 				t.Errorf("%s: %v", name, all)
 			}
 		}
-		w.agent.reply(invite, 486, "Busy Here", "a", "")
-		w.agent.expect("ACK")
-		w.carrier.expect("SIP/2.0 486")
-		w.carrier.ackRefused(d)
+		w.agent.concludes(invite, 486, "Busy Here", "a", "")
+		w.carrier.isRefused(d, "486")
 		w.record()
 	})
 }
@@ -297,9 +266,7 @@ func TestConfiguredHeaderReplacesOurs(t *testing.T) {
 // A target that rings for ever is cancelled after ring_timeout.
 func TestRingTimeout(t *testing.T) {
 	inWorld(t, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		invite := w.agent.expect("INVITE")
 		begin := time.Now()
 		w.agent.reply(invite, 180, "Ringing", "a", "")
@@ -309,8 +276,7 @@ func TestRingTimeout(t *testing.T) {
 			t.Errorf("CANCEL after %v; want 1m", got)
 		}
 		w.agent.reply(cancel, 200, "OK", "a", "")
-		w.agent.reply(invite, 487, "Request Terminated", "a", "")
-		w.agent.expect("ACK")
+		w.agent.concludes(invite, 487, "Request Terminated", "a", "")
 		refused := w.carrier.expect("SIP/2.0 ")
 		for strings.HasPrefix(refused.raw, "SIP/2.0 180") { // repeated each minute
 			refused = w.carrier.expect("SIP/2.0 ")
@@ -341,9 +307,7 @@ func TestSetupTimeout(t *testing.T) {
 			t.Errorf("480 after %v; want 10s", got)
 		}
 		w.carrier.ackRefused(d)
-		w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "b", "")
-		w.agent2.reply(invite, 487, "Request Terminated", "b", "")
-		w.agent2.expect("ACK")
+		w.agent2.takesCancel(invite, "b")
 		r := w.wantRecord("no_answer", cause.SetupTimeout, record.EndedBySystem)
 		if len(r.Attempts) != 2 || r.Attempts[1].Cause != string(cause.SetupTimeout) {
 			t.Errorf("attempts %+v", r.Attempts)

@@ -30,8 +30,7 @@ func (w *world) busyAt(d *dialogue, want time.Duration) {
 	if took := time.Since(begin); took != want {
 		w.t.Errorf("the second target is called after %v; want %v", took, want)
 	}
-	d.learn(w.carrier.expect("SIP/2.0 486"))
-	w.carrier.ackRefused(d)
+	w.carrier.isRefused(d, "486")
 }
 
 // The caller whose call tries an API that has hung goes on when half of the time is over, and the request's end is the circuit's.
@@ -54,8 +53,7 @@ func TestTrialOfAnAPI(t *testing.T) {
 				api := w.server.admission.Peers.Load().Targets["agent"].API
 				breaks(api)
 				w.prepare.after, w.prepare.err = tt.after, tt.err
-				d := w.carrier.newCall("+15085785607")
-				w.carrier.invite(d)
+				d := w.carrier.dials("+15085785607")
 				switch {
 				case tt.goesOn:
 					w.busyAt(d, 1500*time.Millisecond)
@@ -68,8 +66,7 @@ func TestTrialOfAnAPI(t *testing.T) {
 					w.wantCauses(w.record(), cause.PrepareTimeout, cause.TargetBusy)
 				default:
 					w.agent.refuses(486)
-					d.learn(w.carrier.expect("SIP/2.0 486"))
-					w.carrier.ackRefused(d)
+					w.carrier.isRefused(d, "486")
 					w.wantCauses(w.record(), cause.TargetBusy)
 				}
 				time.Sleep(2 * time.Second)
@@ -84,12 +81,9 @@ func TestTrialOfAnAPI(t *testing.T) {
 		inWorld(t, func(w *world) {
 			breaks(w.server.admission.Peers.Load().Targets["agent"].API)
 			w.prepare.after = 2 * time.Second
-			d := w.carrier.newCall("+15085785607")
-			w.carrier.invite(d)
-			w.agent2.answer(w.agent2.expect("INVITE"), "b")
-			w.agent2.expect("ACK")
-			d.learn(w.carrier.expect("SIP/2.0 200"))
-			w.carrier.ack(d)
+			d := w.carrier.dials("+15085785607")
+			w.agent2.takes(w.agent2.expect("INVITE"), "b")
+			w.carrier.isAnswered(d)
 			time.Sleep(time.Second)
 			w.callerHangsUpAt(w.agent2, d)
 			id := w.record().ID
@@ -115,8 +109,7 @@ func TestTrialWithoutNextTarget(t *testing.T) {
 				}
 				_, _ = targets["spare"].SIP.Begin(time.Now().Add(time.Hour)) // somebody else tries it
 				w.prepare.after = 2900 * time.Millisecond
-				d := w.carrier.newCall(to)
-				w.carrier.invite(d)
+				d := w.carrier.dials(to)
 				begin := time.Now()
 				w.agent.refuses(486)
 				if took := time.Since(begin); took != w.prepare.after {
@@ -137,8 +130,7 @@ func TestTrialWithoutNextTarget(t *testing.T) {
 func TestTrialOfATarget(t *testing.T) {
 	ends := func(code int) func(w *world, invite received) {
 		return func(w *world, invite received) {
-			w.agent.reply(invite, code, "No", "a", "")
-			w.agent.expect("ACK")
+			w.agent.concludes(invite, code, "No", "a", "")
 		}
 	}
 	for name, tt := range map[string]struct {
@@ -148,15 +140,12 @@ func TestTrialOfATarget(t *testing.T) {
 		"nothing": {func(*world, received) {}, circuit.Open},
 		"100": {func(w *world, invite received) {
 			w.agent.reply(invite, 100, "Trying", "", "")
-			w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "a", "")
-			w.agent.reply(invite, 487, "Request Terminated", "a", "")
-			w.agent.expect("ACK")
+			w.agent.takesCancel(invite, "a")
 		}, circuit.Closed},
 		"486": {ends(486), circuit.Closed},
 		"503": {ends(503), circuit.Open},
 		"200": {func(w *world, invite received) {
-			w.agent.answer(invite, "a")
-			w.agent.expect("ACK")
+			w.agent.takes(invite, "a")
 			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 		}, circuit.Closed},
 	} {
@@ -164,8 +153,7 @@ func TestTrialOfATarget(t *testing.T) {
 			inWorld(t, func(w *world) {
 				target := w.server.admission.Peers.Load().Targets["agent"]
 				breaks(target.SIP)
-				d := w.carrier.newCall("+15085785607")
-				w.carrier.invite(d)
+				d := w.carrier.dials("+15085785607")
 				invite := w.agent.expect("INVITE")
 				begin := time.Now()
 				w.busyAt(d, 2*time.Second) // the call is over, and the trial is not
@@ -188,15 +176,12 @@ func TestTrialOfATarget(t *testing.T) {
 	t.Run("100 in time", func(t *testing.T) {
 		inWorld(t, func(w *world) {
 			breaks(w.server.admission.Peers.Load().Targets["agent"].SIP)
-			d := w.carrier.newCall("+15085785607")
-			w.carrier.invite(d)
+			d := w.carrier.dials("+15085785607")
 			invite := w.agent.expect("INVITE")
 			w.agent.reply(invite, 100, "Trying", "", "")
 			w.agent2.silent(10 * time.Second)
-			w.agent.reply(invite, 486, "Busy", "a", "")
-			w.agent.expect("ACK")
-			d.learn(w.carrier.expect("SIP/2.0 486"))
-			w.carrier.ackRefused(d)
+			w.agent.concludes(invite, 486, "Busy", "a", "")
+			w.carrier.isRefused(d, "486")
 			w.wantCauses(w.record(), cause.TargetBusy)
 		})
 	})

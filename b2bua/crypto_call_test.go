@@ -52,10 +52,8 @@ func TestCallerOffersSRTP(t *testing.T) {
 				d.learn(w.carrier.expect("SIP/2.0 180"))
 				in := w.agent.expect("INVITE")
 				wantPlain(t, in)
-				w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-				w.agent.expect("ACK")
-				ok := w.carrier.expect("SIP/2.0 200")
-				w.carrier.ack(d)
+				w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+				ok := w.carrier.isAnswered(d)
 				w.wantMedia(media.SideB, 0, nil)
 				want := ""
 				if c.tag == "" {
@@ -95,13 +93,10 @@ func TestBestEffortSRTP(t *testing.T) {
 	inWorldWith(t, talkYAML("media: {srtp: optional}", ""), func(w *world) {
 		d := w.carrier.newCall("+15075785607")
 		d.sdp = siptest.SessionAt("192.0.2.10", 20000, "0 101", cryptoAttr(1, gcm, 'a'))
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.carrier.invitesTillRung(d)
 		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-		w.agent.expect("ACK")
-		ok := w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
+		w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+		ok := w.carrier.isAnswered(d)
 		proto, lines := cryptoOf(t, ok)
 		if l := lines["1"]; proto != "RTP/AVP" || l.Keys.Suite != gcm {
 			t.Fatalf("answered with\n%s", ok.raw)
@@ -138,15 +133,13 @@ func TestTargetMustHaveSRTP(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inWorldWith(t, talkYAML("", "media: {srtp: required}"), func(w *world) {
-				d := w.carrier.newCall("+15085785607")
-				w.carrier.invite(d)
+				d := w.carrier.dials("+15085785607")
 				in := w.agent.expect("INVITE")
 				proto, offered := cryptoOf(t, in)
 				if proto != "RTP/SAVP" || len(offered) != 3 || offered["1"].Keys.Suite != gcm32 || offered["3"].Keys.Suite != cm80 {
 					t.Fatalf("offered:\n%s", in.raw)
 				}
-				w.agent.reply(in, 200, "OK", "agent1", c.answer(offered))
-				w.agent.expect("ACK")
+				w.agent.concludes(in, 200, "OK", "agent1", c.answer(offered))
 				if c.taken != 0 {
 					wantPlain(t, d.learn(w.carrier.expect("SIP/2.0 200")))
 					w.carrier.ack(d)
@@ -164,10 +157,8 @@ func TestTargetMustHaveSRTP(t *testing.T) {
 				w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 				second := w.agent2.expect("INVITE")
 				wantPlain(t, second)
-				w.agent2.reply(second, 486, "Busy Here", "spare", "")
-				w.agent2.expect("ACK")
-				w.carrier.expect("SIP/2.0 486")
-				w.carrier.ackRefused(d)
+				w.agent2.concludes(second, 486, "Busy Here", "spare", "")
+				w.carrier.isRefused(d, "486")
 				if r := w.record(); len(r.Attempts) != 2 || r.Attempts[0].Cause != string(cause.SRTPRefused) {
 					t.Errorf("attempts: %+v", r.Attempts)
 				}
@@ -194,17 +185,13 @@ func TestTargetMayHaveSRTP(t *testing.T) {
 		code := c.code
 		t.Run(fmt.Sprint(code, " ", strings.Contains(c.sdp, "a=crypto"), len(c.sdp)), func(t *testing.T) {
 			inWorldWith(t, talkYAML("", "media: {srtp: optional, srtp_suites: [AES_CM_128_HMAC_SHA1_80]}"), func(w *world) {
-				d := w.carrier.newCall("+15075785607")
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
+				d := w.carrier.dialsTillRung("+15075785607")
 				in := w.agent.expect("INVITE")
 				ours := wantCrypto(t, in, "1", cm80)
-				w.agent.reply(in, code, "OK", "agent1", c.sdp)
-				w.agent.expect("ACK")
+				w.agent.concludes(in, code, "OK", "agent1", c.sdp)
 				switch {
 				case strings.Contains(c.sdp, "a=crypto"):
-					w.carrier.expect("SIP/2.0 200")
-					w.carrier.ack(d)
+					w.carrier.isAnswered(d)
 					w.wantMedia(media.SideB, 'b', ours)
 					w.callerHangsUp(d)
 					w.record()
@@ -212,8 +199,7 @@ func TestTargetMayHaveSRTP(t *testing.T) {
 				case code == 200:
 					w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 				case code == 486:
-					w.carrier.expect("SIP/2.0 486")
-					w.carrier.ackRefused(d)
+					w.carrier.isRefused(d, "486")
 					w.record()
 					return
 				}
@@ -222,10 +208,8 @@ func TestTargetMayHaveSRTP(t *testing.T) {
 				if again.value("Call-ID") == in.value("Call-ID") {
 					t.Error("the second INVITE is of the same call")
 				}
-				w.agent.reply(again, 200, "OK", "agent2", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-				w.agent.expect("ACK")
-				w.carrier.expect("SIP/2.0 200")
-				w.carrier.ack(d)
+				w.agent.concludes(again, 200, "OK", "agent2", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+				w.carrier.isAnswered(d)
 				w.wantMedia(media.SideB, 0, nil)
 				w.callerHangsUp(d)
 				if r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller); len(r.Attempts) != 2 || r.Attempts[0].SIPStatus != code || r.Media.B.SRTP != "" {
@@ -242,15 +226,12 @@ func securedTalk(t *testing.T, w *world) (c *talk, toA, toB *media.Keys) {
 	t.Helper()
 	d := w.carrier.newCall("+15075785607")
 	d.sdp = securedAt("192.0.2.10", 20000, cryptoAttr(1, gcm, 'a'), cryptoAttr(2, cm80, 'x'))
-	w.carrier.invite(d)
-	d.learn(w.carrier.expect("SIP/2.0 180"))
+	w.carrier.invitesTillRung(d)
 	in := w.agent.expect("INVITE")
 	_, offered := cryptoOf(t, in)
-	w.agent.reply(in, 200, "OK", "agent1", securedAt("192.0.2.20", 30000, cryptoAttr(3, cm80, 'b')))
-	w.agent.expect("ACK")
+	w.agent.concludes(in, 200, "OK", "agent1", securedAt("192.0.2.20", 30000, cryptoAttr(3, cm80, 'b')))
 	c = w.talkOf(d, in)
-	c.ok = w.carrier.expect("SIP/2.0 200")
-	w.carrier.ack(d)
+	c.ok = w.carrier.isAnswered(d)
 	l := offered["3"]
 	toA, toB = wantCrypto(t, c.ok, "1", gcm), &l.Keys
 	w.wantMedia(media.SideA, 'a', toA)
@@ -334,12 +315,10 @@ func TestSecuredChangeIsPassedOn(t *testing.T) {
 				if plain {
 					answer = siptest.SessionAt("192.0.2.20", 30000, "8 101")
 				}
-				w.agent.reply(m, 200, "OK", "", strings.Replace(answer, "SAVP 0 101", "SAVP 8 101", 1))
-				w.agent.expect("ACK")
+				w.agent.concludes(m, 200, "OK", "", strings.Replace(answer, "SAVP 0 101", "SAVP 8 101", 1))
 				if plain {
 					again := w.agent.expect("INVITE") // the session as it was
-					w.agent.reply(again, 200, "OK", "", securedAt("192.0.2.20", 30000, cryptoAttr(3, cm80, 'b')))
-					w.agent.expect("ACK")
+					w.agent.concludes(again, 200, "OK", "", securedAt("192.0.2.20", 30000, cryptoAttr(3, cm80, 'b')))
 					c.carrier.ackRefusal(w.carrier.expect("SIP/2.0 488"))
 					w.wantMedia(media.SideB, 'b', toB)
 				} else {
@@ -383,8 +362,7 @@ func TestLateOfferOfSRTP(t *testing.T) {
 				d := w.lateCall("+15075785607", "")
 				d.learn(w.carrier.expect("SIP/2.0 180"))
 				in := w.agent.expect("INVITE")
-				w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-				w.agent.expect("ACK")
+				w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 				ok := w.carrier.expect("SIP/2.0 200")
 				proto, lines := cryptoOf(t, ok)
 				if proto != "RTP/SAVP" || len(lines) != 3 {

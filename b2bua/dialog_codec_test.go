@@ -54,14 +54,12 @@ func TestCodecs(t *testing.T) {
 			inWorldWith(t, talkYAML("", tt.target), func(w *world) {
 				d := w.carrier.newCall("+15075785607")
 				d.sdp = siptest.SessionAt("192.0.2.10", 20000, tt.offer)
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
+				w.carrier.invitesTillRung(d)
 				in := w.agent.expect("INVITE")
 				if got := formatsOf(t, in); got != tt.offered {
 					t.Errorf("the target is offered %s; want %s:\n%s", got, tt.offered, in.raw)
 				}
-				w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, tt.answer))
-				w.agent.expect("ACK")
+				w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, tt.answer))
 				ok := w.carrier.expect("SIP/2.0 200")
 				if got := formatsOf(t, ok); got != tt.told {
 					t.Errorf("the caller is told %s; want %s:\n%s", got, tt.told, ok.raw)
@@ -127,19 +125,16 @@ func TestNoCodecFits(t *testing.T) {
 // the other kind of G.711 alone, is translated for.
 func TestFailoverToTheOtherLaw(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
-		d := w.carrier.newCall("+15085785607")
-		w.carrier.invite(d)
+		d := w.carrier.dials("+15085785607")
 		first := w.agent.expect("INVITE")
 		w.agent.reply(first, 183, "Early", "a", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		early := d.learn(w.carrier.expect("SIP/2.0 183"))
-		w.agent.reply(first, 500, "Broken", "a", "")
-		w.agent.expect("ACK")
+		w.agent.concludes(first, 500, "Broken", "a", "")
 		second := w.agent2.expect("INVITE")
 		if got := formatsOf(t, second); got != "8 101" {
 			t.Errorf("the next target is offered %s", got)
 		}
-		w.agent2.reply(second, 200, "OK", "b", siptest.SessionAt("192.0.2.21", 30002, "8 101"))
-		w.agent2.expect("ACK")
+		w.agent2.concludes(second, 200, "OK", "b", siptest.SessionAt("192.0.2.21", 30002, "8 101"))
 		if ok := w.carrier.expect("SIP/2.0 200"); string(ok.Body()) != string(early.Body()) {
 			t.Errorf("the answer changed:\n%s\n%s", early.Body(), ok.Body())
 		}
@@ -162,14 +157,12 @@ func TestOfferOfPayloadTypesThatAreNone(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		d := w.carrier.newCall("+15075785607")
 		d.sdp = siptest.SessionAt("192.0.2.10", 20000, "0 0 200 72 101 101")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.carrier.invitesTillRung(d)
 		in := w.agent.expect("INVITE")
 		if got := formatsOf(t, in); got != "0 101" || strings.Contains(in.raw, "rtpmap:200") {
 			t.Errorf("the target is offered %s:\n%s", got, in.raw)
 		}
-		w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 0 101 300"))
-		w.agent.expect("ACK")
+		w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 0 101 300"))
 		if got := formatsOf(t, d.learn(w.carrier.expect("SIP/2.0 200"))); got != "0 101" {
 			t.Errorf("the caller is answered %s", got)
 		}

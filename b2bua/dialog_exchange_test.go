@@ -19,8 +19,7 @@ func (e *end) pcma() string { return siptest.SessionAt(e.address, 42000, "8 101"
 func (e *end) takes(sdp string) received {
 	e.p.w.t.Helper()
 	in := e.p.expect("INVITE")
-	e.p.reply(in, 200, "OK", "", sdp)
-	e.p.expect("ACK")
+	e.p.concludes(in, 200, "OK", "", sdp)
 	return in
 }
 
@@ -28,8 +27,7 @@ func (e *end) takes(sdp string) received {
 func (e *end) refuses(code int, headers ...string) received {
 	e.p.w.t.Helper()
 	in := e.p.expect("INVITE")
-	e.p.reply(in, code, "No", "", "", headers...)
-	e.p.expect("ACK")
+	e.p.concludes(in, code, "No", "", "", headers...)
 	return in
 }
 
@@ -228,8 +226,7 @@ func TestOffersThatCross(t *testing.T) {
 		}
 		e.changes("UPDATE", "", "200") // without an offer it crosses nothing
 		far.changes("UPDATE", "", "200")
-		far.p.reply(in, 200, "OK", "", siptest.SessionAt(far.address, 44000, "8 101"))
-		far.p.expect("ACK")
+		far.p.concludes(in, 200, "OK", "", siptest.SessionAt(far.address, 44000, "8 101"))
 		e.p.expect("SIP/2.0 200")
 		if method == "INVITE" {
 			e.changes("INVITE", siptest.SessionAt(e.address, 40000, "8 101"), "200") // who sends it has the 200: it stands for its ACK

@@ -39,8 +39,7 @@ func TestLateOffer(t *testing.T) {
 		if early := w.carrier.expect("SIP/2.0 183"); len(early.Body()) > 0 {
 			t.Errorf("an offer in a provisional answer that may be lost:\n%s", early.raw)
 		}
-		w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "8 101"))
-		w.agent.expect("ACK")
+		w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "8 101"))
 		ok := w.carrier.expect("SIP/2.0 200")
 		if !strings.Contains(ok.raw, " RTP/AVP 8 101\r\n") || !strings.Contains(ok.raw, "c=IN IP4 198.51.100.1") {
 			t.Errorf("the caller was offered\n%s", ok.raw)
@@ -70,8 +69,7 @@ func TestLateOfferBadACK(t *testing.T) {
 				d := w.lateCall("+15075785607", "")
 				d.learn(w.carrier.expect("SIP/2.0 180"))
 				in := w.agent.expect("INVITE")
-				w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-				w.agent.expect("ACK")
+				w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 				w.carrier.expect("SIP/2.0 200")
 				w.carrier.ackOf(d, d.seq, sdp)
 				c := w.talkOf(d, in)
@@ -100,8 +98,7 @@ func TestLateOfferReliably(t *testing.T) {
 		if got := c.carrier.peer().RTP.String(); got != "192.0.2.10:20000" {
 			t.Errorf("media goes to %s", got)
 		}
-		w.agent.reply(in, 200, "OK", "agent1", "")
-		w.agent.expect("ACK")
+		w.agent.concludes(in, 200, "OK", "agent1", "")
 		if ok := w.carrier.expect("SIP/2.0 200"); len(ok.Body()) > 0 {
 			t.Errorf("the 200 offers again:\n%s", ok.raw)
 		}
@@ -122,11 +119,8 @@ func TestLateOfferBadPRACK(t *testing.T) {
 				in := w.agent.expect("INVITE")
 				w.agent.reply(in, 183, "Session Progress", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 				w.carrier.prack(d, w.carrier.expect("SIP/2.0 183"), sdp)
-				w.carrier.expect("SIP/2.0 488")
-				w.carrier.ackRefused(d)
-				w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "agent1", "")
-				w.agent.reply(in, 487, "Request Terminated", "agent1", "")
-				w.agent.expect("ACK")
+				w.carrier.isRefused(d, "488")
+				w.agent.takesCancel(in, "agent1")
 				w.wantRecord("failed", cause.BadAnswer, record.EndedBySystem)
 			})
 		})
@@ -148,14 +142,12 @@ func TestLateOfferFailover(t *testing.T) {
 				m := w.carrier.expect("SIP/2.0 183")
 				w.carrier.prack(d, m, siptest.SessionAt("192.0.2.10", 20000, "8 101"))
 			}
-			w.agent.reply(in, 500, "Broken", "a", "")
-			w.agent.expect("ACK")
+			w.agent.concludes(in, 500, "Broken", "a", "")
 			in = w.agent2.expect("INVITE")
 			if !strings.Contains(in.raw, " RTP/AVP 8 101\r\n") {
 				t.Errorf("the second target was offered\n%s", in.raw)
 			}
-			w.agent2.reply(in, 200, "OK", "b", siptest.SessionAt("192.0.2.21", 30000, "8 101"))
-			w.agent2.expect("ACK")
+			w.agent2.concludes(in, 200, "OK", "b", siptest.SessionAt("192.0.2.21", 30000, "8 101"))
 			ok := d.learn(w.carrier.expect("SIP/2.0 200"))
 			if (len(ok.Body()) == 0) != early {
 				t.Errorf("early %v:\n%s", early, ok.raw)
@@ -202,14 +194,12 @@ func TestLateOfferIsNotHeld(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d := w.carrier.newCall("+15075785607")
 		d.sdp = ""
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.carrier.invitesTillRung(d)
 		invite := w.agent.expect("INVITE")
 		if strings.Contains(invite.raw, "a=sendonly") || strings.Contains(invite.raw, "0.0.0.0") {
 			t.Errorf("INVITE:\n%s", invite.raw)
 		}
-		w.agent.answer(invite, "agent1")
-		w.agent.expect("ACK")
+		w.agent.takes(invite, "agent1")
 		w.carrier.expect("SIP/2.0 200")
 		w.carrier.send(strings.Replace(d.request("ACK"), "Content-Length: 0\n\n", fmt.Sprintf("Content-Type: application/sdp\nContent-Length: %d\n\n%s",
 			len(sdpAt("192.0.2.10", 20000)), sdpAt("192.0.2.10", 20000)), 1))

@@ -182,17 +182,14 @@ func TestSessionTooShort(t *testing.T) {
 
 		d = w.carrier.newCall("+15075785607")
 		d.extra = "Supported: timer\nSession-Expires: 120\n"
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.carrier.invitesTillRung(d)
 		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 422, "Session Interval Too Small", "x", "", "Min-SE: 300")
-		w.agent.expect("ACK")
+		w.agent.concludes(in, 422, "Session Interval Too Small", "x", "", "Min-SE: 300")
 		in = w.agent.expect("INVITE")
 		if in.value("Session-Expires") != "300" || in.value("Min-SE") != "300" || in.value("CSeq") != "2 INVITE" {
 			t.Errorf("again\n%s", in.raw)
 		}
-		w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"), "Session-Expires: 300;refresher=uas")
-		w.agent.expect("ACK")
+		w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"), "Session-Expires: 300;refresher=uas")
 		if ok := w.carrier.expect("SIP/2.0 200"); ok.value("Session-Expires") != "120;refresher=uac" {
 			t.Errorf("200\n%s", ok.raw)
 		}
@@ -212,14 +209,12 @@ func TestRefreshBesideAnExchange(t *testing.T) {
 		refresh := w.agent.expect("INVITE")
 		seq := c.carrier.offers("INVITE", c.carrier.pcma())
 		w.agent.silent(time.Second / 10)
-		w.agent.reply(refresh, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "0 101"), "Session-Expires: 90;refresher=uac")
-		w.agent.expect("ACK")
+		w.agent.concludes(refresh, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "0 101"), "Session-Expires: 90;refresher=uac")
 		in := w.agent.expect("INVITE")
 		if described(t, in).Speaks().Name != "PCMA" {
 			t.Errorf("asked for\n%s", in.raw)
 		}
-		w.agent.reply(in, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "8 101"), "Session-Expires: 90;refresher=uac")
-		w.agent.expect("ACK")
+		w.agent.concludes(in, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "8 101"), "Session-Expires: 90;refresher=uac")
 		if ok := w.carrier.expect("SIP/2.0 200"); described(t, ok).Speaks().Name != "PCMA" {
 			t.Errorf("answer\n%s", ok.raw)
 		}
@@ -233,9 +228,7 @@ func TestRefreshBesideAnExchange(t *testing.T) {
 func TestEarlyUpdateStartsNoTimer(t *testing.T) {
 	yaml := strings.Replace(testConfig, `{name: carrier,`, `{name: carrier, session_expires: 90s,`, 1)
 	inWorldWith(t, yaml, func(w *world) {
-		d := w.carrier.newCall("+15095785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15095785607")
 		invite := w.agent2.expect("INVITE")
 		w.agent2.reply(invite, 180, "Ringing", "b", "")
 		w.carrier.within(d, "UPDATE", "")
@@ -244,10 +237,8 @@ func TestEarlyUpdateStartsNoTimer(t *testing.T) {
 		}
 		time.Sleep(59 * time.Second)
 		w.agent2.reply(invite, 180, "Ringing", "b", "")
-		w.agent2.reply(invite, 486, "Busy Here", "b", "")
-		w.agent2.expect("ACK")
-		w.carrier.expect("SIP/2.0 486")
-		w.carrier.ackRefused(d)
+		w.agent2.concludes(invite, 486, "Busy Here", "b", "")
+		w.carrier.isRefused(d, "486")
 		w.record()
 	})
 }

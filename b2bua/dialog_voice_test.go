@@ -62,8 +62,7 @@ func TestRingbackOfOurOwn(t *testing.T) {
 				}
 				w.carrier.silent(time.Second)
 				w.hears() // it goes on until the media comes
-				w.agent.reply(in, 200, "OK", "agent1", answer)
-				w.agent.expect("ACK")
+				w.agent.concludes(in, 200, "OK", "agent1", answer)
 				if ok := w.carrier.expect("SIP/2.0 200"); string(ok.Body()) != string(progress.Body()) {
 					t.Errorf("the answer changed:\n%s", ok.raw)
 				}
@@ -84,14 +83,11 @@ func TestRingbackIsNotPossible(t *testing.T) {
 			inWorldWith(t, yaml, func(w *world) {
 				d := w.carrier.newCall("+15075785607")
 				d.sdp = sdp
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
+				w.carrier.invitesTillRung(d)
 				in := w.agent.expect("INVITE")
 				w.hears()
-				w.agent.reply(in, 486, "Busy Here", "agent1", "")
-				w.agent.expect("ACK")
-				w.carrier.expect("SIP/2.0 486")
-				w.carrier.ackRefused(d)
+				w.agent.concludes(in, 486, "Busy Here", "agent1", "")
+				w.carrier.isRefused(d, "486")
 				w.wantRecord("busy", cause.TargetBusy, record.EndedByAgent)
 			})
 		})
@@ -102,23 +98,19 @@ func TestRingbackIsNotPossible(t *testing.T) {
 func TestRingbackForTheNextTarget(t *testing.T) {
 	yaml := strings.ReplaceAll(talkYAML("", ""), `targets: [agent, spare], ringing: on-target`, `targets: [agent, spare], ringing: session-progress, ringback: eu`)
 	inWorldWith(t, yaml, func(w *world) {
-		d := w.carrier.newCall("+15085785607")
-		w.carrier.invite(d)
+		d := w.carrier.dials("+15085785607")
 		d.learn(w.carrier.expect("SIP/2.0 183"))
 		first := w.agent.expect("INVITE")
 		w.hears(strings.Replace(ringing, "6s", "5s", 1))
 		w.agent.reply(first, 183, "Early", "a", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-		w.agent.reply(first, 500, "Broken", "a", "")
-		w.agent.expect("ACK")
+		w.agent.concludes(first, 500, "Broken", "a", "")
 		second := w.agent2.expect("INVITE") // has PCMA alone
 		w.hears()                           // what has yielded goes on by itself
 		if to := w.relay.sessions[0].peers[media.SideB].RTP; to.IsValid() {
 			t.Errorf("the caller is sent to %v, which has not taken the call", to)
 		}
-		w.agent2.reply(second, 200, "OK", "b", siptest.SessionAt("192.0.2.21", 30002, "8 101"))
-		w.agent2.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
+		w.agent2.concludes(second, 200, "OK", "b", siptest.SessionAt("192.0.2.21", 30002, "8 101"))
+		w.carrier.isAnswered(d)
 		w.hears(quiet)
 		w.callerHangsUpAt(w.agent2, d)
 		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)

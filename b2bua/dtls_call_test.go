@@ -95,16 +95,13 @@ func TestDTLSTarget(t *testing.T) {
 	for _, setup := range []string{"active", "passive"} {
 		t.Run(setup, func(t *testing.T) {
 			inWorldWith(t, talkYAML("", dtlsYAML), func(w *world) {
-				d := w.carrier.newCall("+15075785607")
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
+				d := w.carrier.dialsTillRung("+15075785607")
 				in := w.agent.expect("INVITE")
 				if wantDTLS(t, in, "actpass"); len(attribute(in, "tls-id")) < 20 {
 					t.Errorf("no tls-id:\n%s", in.raw)
 				}
 				agent := w.dtlsEnd(media.SideB, 9)
-				w.agent.reply(in, 200, "OK", "agent1", agent.describes("192.0.2.20", 30000, setup))
-				w.agent.expect("ACK")
+				w.agent.concludes(in, 200, "OK", "agent1", agent.describes("192.0.2.20", 30000, setup))
 				s := w.relay.sessions[0]
 				if got := s.crypto[media.SideB]; !got.Awaited || !s.peers[media.SideB].Mux {
 					t.Errorf("before the keys: %+v, %+v", got, s.peers[media.SideB])
@@ -135,12 +132,10 @@ func TestDTLSTargetFails(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inWorldWith(t, talkYAML("", dtlsYAML), func(w *world) {
-				d := w.carrier.newCall("+15085785607")
-				w.carrier.invite(d)
+				d := w.carrier.dials("+15085785607")
 				in := w.agent.expect("INVITE")
 				agent := w.dtlsEnd(media.SideB, 9)
-				w.agent.reply(in, 200, "OK", "agent1", agent.describes("192.0.2.20", 30000, "active"))
-				w.agent.expect("ACK")
+				w.agent.concludes(in, 200, "OK", "agent1", agent.describes("192.0.2.20", 30000, "active"))
 				began := time.Now()
 				c.does(w, agent, in)
 				w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
@@ -149,10 +144,8 @@ func TestDTLSTargetFails(t *testing.T) {
 					t.Errorf("after %v; want %v", took, c.after)
 				}
 				wantPlain(t, second)
-				w.agent2.reply(second, 486, "Busy Here", "spare", "")
-				w.agent2.expect("ACK")
-				w.carrier.expect("SIP/2.0 486")
-				w.carrier.ackRefused(d)
+				w.agent2.concludes(second, 486, "Busy Here", "spare", "")
+				w.carrier.isRefused(d, "486")
 				if r := w.record(); len(r.Attempts) != 2 || r.Attempts[0].Cause != string(cause.DTLSFailed) || r.Attempts[0].SIPStatus != 200 {
 					t.Errorf("attempts: %+v", r.Attempts)
 				}
@@ -164,36 +157,25 @@ func TestDTLSTargetFails(t *testing.T) {
 // While the answer of a target waits, its BYE is the next target's turn, and the caller may give up.
 func TestDTLSTargetLeaves(t *testing.T) {
 	inWorldWith(t, talkYAML("", dtlsYAML), func(w *world) {
-		d := w.carrier.newCall("+15085785607")
-		w.carrier.invite(d)
+		d := w.carrier.dials("+15085785607")
 		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 200, "OK", "agent1", w.dtlsEnd(media.SideB, 9).describes("192.0.2.20", 30000, "active"))
-		w.agent.expect("ACK")
+		w.agent.concludes(in, 200, "OK", "agent1", w.dtlsEnd(media.SideB, 9).describes("192.0.2.20", 30000, "active"))
 		w.agent.agentRequest("BYE", in, "agent1", 1)
 		w.agent.expect("SIP/2.0 200")
 		second := w.agent2.expect("INVITE")
 		w.agent2.reply(second, 180, "Ringing", "spare", "")
 		w.carrier.expect("SIP/2.0 180")
-		w.carrier.cancel(d)
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.expect("SIP/2.0 487")
-		w.carrier.ackRefused(d)
+		w.carrier.givesUp(d)
 		cancel := w.agent2.expect("CANCEL")
 		w.agent2.reply(cancel, 200, "OK", "spare", "")
-		w.agent2.reply(second, 487, "Request Terminated", "spare", "")
-		w.agent2.expect("ACK")
+		w.agent2.concludes(second, 487, "Request Terminated", "spare", "")
 		w.record()
 	})
 	inWorldWith(t, talkYAML("", dtlsYAML), func(w *world) {
-		d := w.carrier.newCall("+15085785607")
-		w.carrier.invite(d)
+		d := w.carrier.dials("+15085785607")
 		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 200, "OK", "agent1", w.dtlsEnd(media.SideB, 9).describes("192.0.2.20", 30000, "active"))
-		w.agent.expect("ACK")
-		w.carrier.cancel(d)
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.expect("SIP/2.0 487")
-		w.carrier.ackRefused(d)
+		w.agent.concludes(in, 200, "OK", "agent1", w.dtlsEnd(media.SideB, 9).describes("192.0.2.20", 30000, "active"))
+		w.carrier.givesUp(d)
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 		w.record()
 	})
@@ -207,15 +189,13 @@ func TestDTLSCaller(t *testing.T) {
 				phone := w.dtlsEnd(media.SideA, 9)
 				d := w.carrier.newCall("+15075785607")
 				d.sdp = phone.describes("192.0.2.10", 20000, offered, "a=tls-id:aaaaaaaaaaaaaaaaaaaaaaaa")
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
+				w.carrier.invitesTillRung(d)
 				in := w.agent.expect("INVITE")
 				wantPlain(t, in)
 				if body := string(in.Body()); strings.Contains(body, "fingerprint") || strings.Contains(body, "setup") || strings.Contains(body, "tls-id") {
 					t.Errorf("the target is told of the caller's DTLS:\n%s", body)
 				}
-				w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-				w.agent.expect("ACK")
+				w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 				ok := w.carrier.expect("SIP/2.0 200")
 				if wantDTLS(t, ok, answered); len(attribute(ok, "tls-id")) < 20 {
 					t.Errorf("no tls-id:\n%s", ok.raw)
@@ -232,13 +212,10 @@ func TestDTLSCaller(t *testing.T) {
 		inWorldWith(t, talkYAML(dtlsYAML, ""), func(w *world) {
 			d := w.carrier.newCall("+15075785607")
 			d.sdp = w.dtlsEnd(media.SideA, 9).describes("192.0.2.10", 20000, "actpass")
-			w.carrier.invite(d)
-			d.learn(w.carrier.expect("SIP/2.0 180"))
+			w.carrier.invitesTillRung(d)
 			in := w.agent.expect("INVITE")
-			w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-			w.agent.expect("ACK")
-			w.carrier.expect("SIP/2.0 200")
-			w.carrier.ack(d)
+			w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+			w.carrier.isAnswered(d)
 			w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 			w.wantRecord("answered", cause.DTLSFailed, record.EndedBySystem)
@@ -313,13 +290,10 @@ func (w *world) dtlsTalk(phone *dtlsEnd) *dtlsTalk {
 	w.t.Helper()
 	d := w.carrier.newCall("+15075785607")
 	d.sdp = phone.describes("192.0.2.10", 20000, "actpass")
-	w.carrier.invite(d)
-	d.learn(w.carrier.expect("SIP/2.0 180"))
+	w.carrier.invitesTillRung(d)
 	in := w.agent.expect("INVITE")
-	w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-	w.agent.expect("ACK")
-	ok := w.carrier.expect("SIP/2.0 200")
-	w.carrier.ack(d)
+	w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+	ok := w.carrier.isAnswered(d)
 	phone.shakes(ok, false)
 	phone.agreed()
 	return &dtlsTalk{w: w, d: d, fingerprint: attribute(ok, "fingerprint")}

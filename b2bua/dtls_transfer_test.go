@@ -22,8 +22,7 @@ func (w *world) answersDTLS(called received) *dtlsEnd {
 	w.t.Helper()
 	wantDTLS(w.t, called, "actpass")
 	human := w.dtlsEnd(media.SideB, 9)
-	w.agent2.reply(called, 200, "OK", "human", human.describes("192.0.2.21", 41000, "active"))
-	w.agent2.expect("ACK")
+	w.agent2.concludes(called, 200, "OK", "human", human.describes("192.0.2.21", 41000, "active"))
 	return human
 }
 
@@ -73,8 +72,7 @@ func TestDTLSTransferFails(t *testing.T) {
 			w.leavesPBX()
 			again := w.agent.expect("INVITE")
 			w.agent.notified("488", "terminated")
-			w.agent.reply(again, 200, "OK", "", agentSays)
-			w.agent.expect("ACK")
+			w.agent.concludes(again, 200, "OK", "", agentSays)
 			s := w.session()
 			if got := s.crypto[media.SideB]; s.peers[media.SideB].RTP.String() != "192.0.2.20:30000" || got.Awaited || !sameKeys(got.Receive, keys.Receive) || !sameKeys(got.Send, keys.Send) {
 				t.Errorf("side B is at %v with %+v", s.peers[media.SideB].RTP, got)
@@ -103,16 +101,12 @@ func TestDTLSTransferGoesOn(t *testing.T) {
 					time.Sleep(dtls.Patience)
 					w.leavesPBX()
 				}
-				w.agent.reply(w.agent.expect("INVITE"), 200, "OK", "", agentSDP())
-				w.agent.expect("ACK")
+				w.agent.concludes(w.agent.expect("INVITE"), 200, "OK", "", agentSDP())
 				second := w.carrier.expect("INVITE sip:4711@192.0.2.10:5060")
-				w.carrier.reply(second, 200, "OK", "second", sdpAt("192.0.2.10", 42000))
-				w.carrier.expect("ACK")
+				w.carrier.concludes(second, 200, "OK", "second", sdpAt("192.0.2.10", 42000))
 				w.agent.notified("200", "terminated")
 				w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-				w.carrier.bye(d)
-				w.carrier.expect("SIP/2.0 200")
-				w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+				w.carrier.hangsUpOn(w.carrier, d)
 				w.record()
 			})
 		})
@@ -132,17 +126,13 @@ func TestDTLSTransferOverARestart(t *testing.T) {
 				if agent.says == "" {
 					agent.says = phone.describes("192.0.2.20", 30000, "active")
 				}
-				d := w.carrier.newCall("+15075785607")
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
+				d := w.carrier.dialsTillRung("+15075785607")
 				invite := w.agent.expect("INVITE")
-				w.agent.reply(invite, 200, "OK", "agent1", agent.says)
-				w.agent.expect("ACK")
+				w.agent.concludes(invite, 200, "OK", "agent1", agent.says)
 				if synctest.Wait(); name == "DTLS" {
 					phone.shakes(invite, true)
 				}
-				w.carrier.expect("SIP/2.0 200")
-				w.carrier.ack(d)
+				w.carrier.isAnswered(d)
 				seq := w.carrier.reinvite(d, siptest.SessionAt("192.0.2.10", 20000, "0 100")) // the agent was told of 101
 				w.carrier.expect("SIP/2.0 200")
 				w.carrier.ackOf(d, seq, "")
@@ -163,8 +153,7 @@ func TestDTLSTransferOverARestart(t *testing.T) {
 				if got := s.crypto[media.SideB]; got.Awaited || !sameKeys(got.Receive, keys.Receive) || !sameKeys(got.Send, keys.Send) || s.exposed || !s.forgot[media.SideB] {
 					t.Errorf("side B has other keys: %+v; before %+v; forgot the target's: %v", got, keys, s.forgot)
 				}
-				w.agent.reply(again, 200, "OK", "", agent.says)
-				w.agent.expect("ACK")
+				w.agent.concludes(again, 200, "OK", "", agent.says)
 				w.callerHangsUp(d)
 				r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 				if n := len(r.Attempts); n != 2 || r.Attempts[1].Cause != string(cause.ProcessRestart) || r.Attempts[1].SIPStatus != 200 ||
@@ -247,14 +236,10 @@ func TestDTLSRescueGoesOn(t *testing.T) {
 func (w *world) establishedTo(says string) (d *dialogue, invite received) {
 	w.t.Helper()
 	d = w.carrier.newCall("+15075785607")
-	w.carrier.invite(d)
-	d.learn(w.carrier.expect("SIP/2.0 180"))
+	w.carrier.invitesTillRung(d)
 	invite = w.agent.expect("INVITE")
-	w.agent.reply(invite, 200, "OK", "agent1", says)
-	w.agent.expect("ACK")
-	w.carrier.expect("SIP/2.0 200")
-	w.carrier.ack(d)
-	synctest.Wait()
+	w.agent.concludes(invite, 200, "OK", "agent1", says)
+	w.carrier.isAnswered(d)
 	return d, invite
 }
 

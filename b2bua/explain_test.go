@@ -113,11 +113,9 @@ func TestExplainIsWhatIsSentToAnyTarget(t *testing.T) {
 					agent = sixth
 				}
 				invite := agent.expect("INVITE")
-				agent.reply(invite, 486, "Busy Here", "a", "")
-				agent.expect("ACK")
+				agent.concludes(invite, 486, "Busy Here", "a", "")
 				w.carrier.expect("SIP/2.0 180")
-				d.learn(w.carrier.expect("SIP/2.0 486"))
-				w.carrier.ackRefused(d)
+				w.carrier.isRefused(d, "486")
 				attempt := w.record().Attempts[0]
 
 				x, err := Explain(cfg, map[string]peers.Preparer{"agent": &fakePreparer{}}, report.Question{

@@ -48,14 +48,12 @@ func (p *peer) isCancelled(invite received) {
 		p.w.t.Errorf("CANCEL:\n%s\nof\n%s", cancel.raw, invite.raw)
 	}
 	p.reply(cancel, 200, "OK", "x", "")
-	p.reply(invite, 487, "Request Terminated", "x", "")
-	p.expect("ACK")
+	p.concludes(invite, 487, "Request Terminated", "x", "")
 }
 
 func (p *peer) refuses(code int) {
 	p.w.t.Helper()
-	p.reply(p.expect("INVITE"), code, "No", "x", "")
-	p.expect("ACK")
+	p.concludes(p.expect("INVITE"), code, "No", "x", "")
 }
 
 func cancelStages() map[string]cancelStage {
@@ -84,8 +82,7 @@ func cancelStages() map[string]cancelStage {
 		"the first says nothing, then 200": {
 			until: func(w *world) { invite = w.agent.expect("INVITE") },
 			then: func(w *world) {
-				w.agent.answer(invite, "x")
-				w.agent.expect("ACK")
+				w.agent.takes(invite, "x")
 				w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 			},
 			want: []string{gaveUpFirst},
@@ -111,8 +108,7 @@ func cancelStages() map[string]cancelStage {
 			until: func(w *world) {
 				first := w.agent.expect("INVITE")
 				w.prepare.after = time.Hour
-				w.agent.reply(first, 503, "No", "x", "")
-				w.agent.expect("ACK")
+				w.agent.concludes(first, 503, "No", "x", "")
 			},
 			then: nothing, want: []string{"agent target_error", gaveUpSecond},
 		},
@@ -130,8 +126,7 @@ func cancelStages() map[string]cancelStage {
 		"the second rings after early media of the first": {
 			until: func(w *world) {
 				first := provisional(w.agent, 183, agentSDP())
-				w.agent.reply(first, 503, "No", "x", "")
-				w.agent.expect("ACK")
+				w.agent.concludes(first, 503, "No", "x", "")
 				invite = provisional(w.agent2, 180, "")
 			},
 			then: func(w *world) { w.agent2.isCancelled(invite) }, want: []string{"agent target_error", gaveUpSecond},

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"flowbridge/b2bua/cause"
@@ -60,8 +59,7 @@ func statusFailures() (all []failure) {
 		f := failure{
 			name: fmt.Sprint("status ", code),
 			play: func(w *world) {
-				w.agent.reply(w.agent.expect("INVITE"), code, "Said So", "a", "", "Contact: <sip:elsewhere@192.0.2.99>")
-				w.agent.expect("ACK")
+				w.agent.concludes(w.agent.expect("INVITE"), code, "Said So", "a", "", "Contact: <sip:elsewhere@192.0.2.99>")
 			},
 			want:    record.Attempt{PrepareStatus: 200, SIPStatus: code, Cause: string(cause.OfStatus(code))},
 			refused: lost("failed"),
@@ -140,9 +138,7 @@ func otherFailures() []failure {
 				invite := w.agent.expect("INVITE")
 				w.agent.reply(invite, 180, "Ringing", "a", "")
 				time.Sleep(time.Minute)
-				w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "a", "")
-				w.agent.reply(invite, 487, "Request Terminated", "a", "")
-				w.agent.expect("ACK")
+				w.agent.takesCancel(invite, "a")
 			},
 		},
 		answersBadly("without SDP", ""),
@@ -158,8 +154,7 @@ func answersBadly(name, sdp string) failure {
 		name: "answers " + name, refused: lost("failed"),
 		want: record.Attempt{PrepareStatus: 200, SIPStatus: 200, Cause: string(cause.BadAnswer)},
 		play: func(w *world) {
-			w.agent.reply(w.agent.expect("INVITE"), 200, "OK", "a", sdp)
-			w.agent.expect("ACK")
+			w.agent.concludes(w.agent.expect("INVITE"), 200, "OK", "a", sdp)
 			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 		},
 	}
@@ -202,8 +197,7 @@ func (w *world) failsOver(f failure, called string) {
 	if f.after != nil {
 		defer f.after(w)
 	}
-	d := w.carrier.newCall(called)
-	w.carrier.invite(d)
+	d := w.carrier.dials(called)
 	f.play(w)
 	sent := f.want.SIPStatus != 0 // an answer of the target's that could be passed on
 	next := called[:5] == "+1509" || called[:5] == "+1508" && (f.passed == "" || !sent)
@@ -246,10 +240,7 @@ func (w *world) failsOver(f failure, called string) {
 // spareTakes has the spare target answer, and the caller hang up.
 func (w *world) spareTakes(d *dialogue) {
 	w.t.Helper()
-	w.agent2.answer(w.agent2.expect("INVITE"), "b")
-	w.agent2.expect("ACK")
-	d.learn(w.carrier.expect("SIP/2.0 200"))
-	w.carrier.ack(d)
-	synctest.Wait()
+	w.agent2.takes(w.agent2.expect("INVITE"), "b")
+	w.carrier.isAnswered(d)
 	w.callerHangsUpAt(w.agent2, d)
 }

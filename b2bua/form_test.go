@@ -113,10 +113,8 @@ func TestLowerViasAreSentBack(t *testing.T) {
 				t.Errorf("not there: %s\n%s", via, ringing.raw)
 			}
 		}
-		w.agent.answer(w.agent.expect("INVITE"), "a")
-		w.agent.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
+		w.agent.takes(w.agent.expect("INVITE"), "a")
+		w.carrier.isAnswered(d)
 		w.callerHangsUp(d)
 		w.record()
 	})
@@ -211,9 +209,7 @@ func TestMalformedAnswers(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inWorld(t, func(w *world) {
-				d := w.carrier.newCall("+15075785607")
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
+				d := w.carrier.dialsTillRung("+15075785607")
 				invite := w.agent.expect("INVITE")
 				ok := hostileAnswer(invite, 200, "a", agentSDP(), agentContact)
 				bad := strings.Replace(ok, tt.old, tt.new, 1)
@@ -232,8 +228,7 @@ func TestMalformedAnswers(t *testing.T) {
 				}
 				w.agent.send(ok)
 				w.agent.expect("ACK")
-				w.carrier.expect("SIP/2.0 200")
-				w.carrier.ack(d)
+				w.carrier.isAnswered(d)
 				w.callerHangsUp(d)
 				w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 			})
@@ -244,13 +239,10 @@ func TestMalformedAnswers(t *testing.T) {
 // A refusal is one, whatever its Contact: the next target's turn comes at once.
 func TestRefusalWithSpoiledContact(t *testing.T) {
 	inWorld(t, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		w.agent.send(hostileAnswer(w.agent.expect("INVITE"), 486, "a", "", "Contact: <<<"))
 		w.agent.expect("ACK")
-		w.carrier.expect("SIP/2.0 486")
-		w.carrier.ackRefused(d)
+		w.carrier.isRefused(d, "486")
 		w.settle()
 	})
 }

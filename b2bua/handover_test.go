@@ -76,8 +76,7 @@ func TestCallThatIsChangedStays(t *testing.T) {
 		if err := w.upgrade(); !errors.Is(err, errExchange) {
 			t.Fatalf("%v", err)
 		}
-		w.agent.reply(in, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "8 101"))
-		w.agent.expect("ACK")
+		w.agent.concludes(in, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "8 101"))
 		w.carrier.expect("SIP/2.0 200")
 		c.carrier.acks(seq, "")
 		time.Sleep(time.Second)
@@ -117,8 +116,7 @@ func TestMaskedWhileItIsSetUp(t *testing.T) {
 		again := w.cancelledAndAgain(in)
 		w.carrier.expect("SIP/2.0 180")
 		w.agent.answer(again, "agent2")
-		d.learn(w.carrier.expect("SIP/2.0 200"))
-		w.carrier.ack(d)
+		w.carrier.isAnswered(d)
 		w.agent.expect("ACK")
 		synctest.Wait()
 		if live := w.server.Live(w.t.Context())[0]; !live.Masked || !w.session().masks[media.SideA].On {
@@ -154,8 +152,7 @@ func TestKilledAfterTheHandOver(t *testing.T) {
 					t.Error(err)
 				}
 				w.begin(left)
-				w.carrier.expect("SIP/2.0 500")
-				w.carrier.ackRefused(d)
+				w.carrier.isRefused(d, "500")
 				w.cancelled(in)
 				w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
 				synctest.Wait()
@@ -188,9 +185,7 @@ func TestSetUpIsNotBegunAgain(t *testing.T) {
 // ringing is a call whose target rings.
 func (w *world) ringing() (*dialogue, received) {
 	w.t.Helper()
-	d := w.carrier.newCall("+15075785607")
-	w.carrier.invite(d)
-	d.learn(w.carrier.expect("SIP/2.0 180"))
+	d := w.carrier.dialsTillRung("+15075785607")
 	in := w.agent.expect("INVITE")
 	w.agent.reply(in, 180, "Ringing", "agent1", "")
 	synctest.Wait()
@@ -201,8 +196,7 @@ func (w *world) ringing() (*dialogue, received) {
 func (w *world) cancelled(in received) {
 	w.t.Helper()
 	w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "agent1", "")
-	w.agent.reply(in, 487, "Terminated", "agent1", "")
-	w.agent.expect("ACK")
+	w.agent.concludes(in, 487, "Terminated", "agent1", "")
 }
 
 // cancelledAndAgain takes the CANCEL of an INVITE, and the next INVITE, which come in no order.

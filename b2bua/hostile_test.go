@@ -150,16 +150,14 @@ func TestHostileTarget(t *testing.T) {
 			w.agent.send(strings.Replace(hostileAnswer(invite, 200, "a", agentSDP(), agentContact), "From:", "X-From:", 1))
 		},
 		"BYE with another Call-ID": func(w *world, invite received) {
-			w.agent.answer(invite, "a")
-			w.agent.expect("ACK")
+			w.agent.takes(invite, "a")
 			other := invite
 			other.raw = strings.Replace(invite.raw, "Call-ID: ", "Call-ID: x", 1)
 			w.agent.agentRequest("BYE", other, "a", 9)
 			w.agent.expect("SIP/2.0 481")
 		},
 		"requests with enormous bodies": func(w *world, invite received) {
-			w.agent.answer(invite, "a")
-			w.agent.expect("ACK")
+			w.agent.takes(invite, "a")
 			for i, size := range []int{10_000, maxMessage - 600, maxMessage, 60_000} {
 				body := strings.Repeat("x", size)
 				w.agent.send(fmt.Sprintf("INFO %s SIP/2.0\nVia: SIP/2.0/UDP %s;branch=z9hG4bKbig%d\nFrom: %s;tag=a\nTo: %s\nCall-ID: %s\nCSeq: %d INFO\nContent-Length: %d\n\n%s",
@@ -172,8 +170,7 @@ func TestHostileTarget(t *testing.T) {
 			}
 		},
 		"CSeq that goes back": func(w *world, invite received) {
-			w.agent.answer(invite, "a")
-			w.agent.expect("ACK")
+			w.agent.takes(invite, "a")
 			w.agent.agentRequest("OPTIONS", invite, "a", 1<<31-1)
 			w.agent.expect("SIP/2.0 200")
 			w.agent.agentRequest("OPTIONS", invite, "a", 1)
@@ -182,8 +179,7 @@ func TestHostileTarget(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(w *world) {
-				d := w.carrier.newCall("+15075785607")
-				w.carrier.invite(d)
+				w.carrier.dials("+15075785607")
 				invite := w.agent.expect("INVITE")
 				spoil(w, invite)
 				w.settle()
@@ -219,12 +215,9 @@ func TestHostileCarrier(t *testing.T) {
 		"the highest CSeq": func(w *world) {
 			d := w.carrier.newCall("+15075785607")
 			d.seq = 1<<31 - 1
-			w.carrier.invite(d)
-			d.learn(w.carrier.expect("SIP/2.0 180"))
-			w.agent.answer(w.agent.expect("INVITE"), "a")
-			w.agent.expect("ACK")
-			w.carrier.expect("SIP/2.0 200")
-			w.carrier.ack(d)
+			w.carrier.invitesTillRung(d)
+			w.agent.takes(w.agent.expect("INVITE"), "a")
+			w.carrier.isAnswered(d)
 		},
 		"a CSeq that is too high": func(w *world) {
 			d := w.carrier.newCall("+15075785607")
@@ -234,8 +227,7 @@ func TestHostileCarrier(t *testing.T) {
 			w.carrier.invite(d)
 		},
 		"merged INVITE": func(w *world) {
-			d := w.carrier.newCall("+15075785607")
-			w.carrier.invite(d)
+			d := w.carrier.dials("+15075785607")
 			w.carrier.expect("SIP/2.0 180")
 			w.agent.expect("INVITE")
 			other := *d
@@ -284,10 +276,8 @@ func TestHostileCarrier(t *testing.T) {
 		"many streams": func(w *world) {
 			d := w.carrier.newCall("+15075785607")
 			d.sdp += strings.Repeat("m=audio 4000 RTP/AVP 0\r\n", 300)
-			w.carrier.invite(d)
-			d.learn(w.carrier.expect("SIP/2.0 180"))
-			w.agent.answer(w.agent.expect("INVITE"), "a")
-			w.agent.expect("ACK")
+			w.carrier.invitesTillRung(d)
+			w.agent.takes(w.agent.expect("INVITE"), "a")
 			ok := w.carrier.expect("SIP/2.0 200")
 			if got := strings.Count(ok.raw, "\r\nm="); got != 301 {
 				w.t.Errorf("%d streams are answered; want 301", got)

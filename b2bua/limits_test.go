@@ -89,22 +89,17 @@ func TestLimitOfAnswers(t *testing.T) {
 	for _, size := range []int{8192, 8193} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			inWorld(t, func(w *world) {
-				d := w.carrier.newCall("+15075785607")
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
+				d := w.carrier.dialsTillRung("+15075785607")
 				invite := w.agent.expect("INVITE")
-				w.agent.reply(invite, 200, "OK", "a", padSDP(agentSDP(), size))
-				w.agent.expect("ACK")
+				w.agent.concludes(invite, 200, "OK", "a", padSDP(agentSDP(), size))
 				if size <= 8192 {
-					w.carrier.expect("SIP/2.0 200")
-					w.carrier.ack(d)
+					w.carrier.isAnswered(d)
 					w.callerHangsUp(d)
 					w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 					return
 				}
 				w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-				w.carrier.expect("SIP/2.0 503")
-				w.carrier.ackRefused(d)
+				w.carrier.isRefused(d, "503")
 				if r := w.record(); r.Cause != string(cause.BadAnswer) {
 					t.Errorf("cause %s; want %s", r.Cause, cause.BadAnswer)
 				}

@@ -99,27 +99,22 @@ func TestMediaAddressOfTheNextTarget(t *testing.T) {
 		t.Run(fmt.Sprintf("early media %v", early), func(t *testing.T) {
 			yaml := addressed("198.51.100.1, 198.51.100.2", "", "", "address: 198.51.100.2")
 			inWorldWith(t, yaml, func(w *world) {
-				d := w.carrier.newCall("+15075785607")
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
+				d := w.carrier.dialsTillRung("+15075785607")
 				first := w.agent.expect("INVITE")
 				if early {
 					w.agent.reply(first, 183, "Session Progress", "a", agentSDP())
 					w.carrier.expect("SIP/2.0 183")
 				}
-				w.agent.reply(first, 500, "Broken", "a", "")
-				w.agent.expect("ACK")
+				w.agent.concludes(first, 500, "Broken", "a", "")
 				if early { // its port stays, so the other address can't be had
-					w.carrier.expect("SIP/2.0 503")
-					w.carrier.ackRefused(d)
+					w.carrier.isRefused(d, "503")
 					if r := w.wantRecord("failed", cause.TargetUnreachable, record.EndedBySystem); len(r.Attempts) != 2 {
 						t.Errorf("attempts: %+v", r.Attempts)
 					}
 					return
 				}
 				second := w.agent2.expect("INVITE")
-				w.agent2.reply(second, 200, "OK", "b", sdpAt("192.0.2.21", 30000))
-				w.agent2.expect("ACK")
+				w.agent2.concludes(second, 200, "OK", "b", sdpAt("192.0.2.21", 30000))
 				if got := mediaNames(t, w.carrier.expect("SIP/2.0 200"), second); got != "198.51.100.2 198.51.100.2" {
 					t.Errorf("called %s", got)
 				}
@@ -156,8 +151,7 @@ func TestMediaAddressOfATransfer(t *testing.T) {
 				if got := described(t, second).RTP().Addr().String(); got != "198.51.100.3" {
 					t.Errorf("called %s", got)
 				}
-				w.agent2.reply(second, 200, "OK", "b", sdpAt("192.0.2.21", 30000))
-				w.agent2.expect("ACK")
+				w.agent2.concludes(second, 200, "OK", "b", sdpAt("192.0.2.21", 30000))
 				w.agent.notified("200", "terminated")
 				w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 				w.callerHangsUpAt(w.agent2, d)
@@ -189,8 +183,7 @@ func TestPortsExhausted(t *testing.T) {
 		d, _ := w.established()
 		w.relay.fail = fmt.Errorf("media: %w", errors.New("no free RTP ports"))
 		for range 3 {
-			more := w.carrier.newCall("+15075785607")
-			w.carrier.invite(more)
+			more := w.carrier.dials("+15075785607")
 			refused := more.learn(w.carrier.expect("SIP/2.0 503"))
 			if refused.value("Retry-After") == "" {
 				t.Error("503 without Retry-After")

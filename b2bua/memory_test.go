@@ -12,8 +12,7 @@ func TestScarceMemory(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d, _ := w.established()
 		w.server.admission.Scarce(true)
-		over := w.carrier.newCall("+15075785607")
-		w.carrier.invite(over)
+		over := w.carrier.dials("+15075785607")
 		if m := over.learn(w.carrier.expect("SIP/2.0 503")); m.value("Retry-After") == "" {
 			t.Errorf("503 without Retry-After:\n%s", m.raw)
 		}

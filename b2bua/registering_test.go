@@ -39,10 +39,8 @@ func TestRenewedElsewhere(t *testing.T) {
 		w.carrier.silent(time.Second)
 		d := second.calls(contactIn(m))
 		d.learn(second.expect("SIP/2.0 180"))
-		w.agent.reply(w.agent.expect("INVITE sip:+15075785607@192.0.2.20:32681"), 486, "Busy Here", "a", "")
-		w.agent.expect("ACK")
-		second.expect("SIP/2.0 486")
-		second.ackRefused(d)
+		w.agent.concludes(w.agent.expect("INVITE sip:+15075785607@192.0.2.20:32681"), 486, "Busy Here", "a", "")
+		second.isRefused(d, "486")
 		w.record()
 	})
 }

@@ -18,17 +18,13 @@ func TestPathLeadsNowhereElse(t *testing.T) {
 			inWorldWith(t, phoneConfig, func(w *world) {
 				p, named := w.roaming(), []*peer{w.otherAt("203.0.113.66:5060"), w.otherAt("127.0.0.1:5060")}
 				p.registers("alice", "alice", aliceContact+"Path: "+path+"\n")
-				d := w.carrier.newCall("+15075785607")
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
+				d := w.carrier.dialsTillRung("+15075785607")
 				invite := p.expect("INVITE sip:alice@10.0.0.5:5060 SIP/2.0")
 				if route := invite.value("Route"); route != path {
 					t.Errorf("Route is %q", route)
 				}
-				p.reply(invite, 486, "Busy Here", "b", "")
-				p.expect("ACK")
-				w.carrier.expect("SIP/2.0 486")
-				w.carrier.ackRefused(d)
+				p.concludes(invite, 486, "Busy Here", "b", "")
+				w.carrier.isRefused(d, "486")
 				w.record()
 				for _, other := range named {
 					other.silent(time.Second)
@@ -82,18 +78,15 @@ func TestProxyIsConnectedToAgain(t *testing.T) {
 		proxy := w.streamAgent(netip.MustParseAddrPort("203.0.113.77:5070"))
 		defer proxy.l.Close()
 		w.bobLeaves("<sip:edge@203.0.113.77:5070;lr;transport=tcp>")
-		d := w.carrier.newCall("+15085785607")
-		w.carrier.invite(d)
+		d := w.carrier.dials("+15085785607")
 		p := proxy.accept()
 		d.learn(w.carrier.expect("SIP/2.0 180"))
 		invite := p.expect("INVITE sip:+15085785607@10.0.0.6:5060;transport=tcp SIP/2.0")
 		if route := invite.value("Route"); route != "<sip:edge@203.0.113.77:5070;lr;transport=tcp>" {
 			t.Errorf("Route is %q", route)
 		}
-		p.reply(invite, 486, "Busy Here", "b", "")
-		p.expect("ACK")
-		w.carrier.expect("SIP/2.0 486")
-		w.carrier.ackRefused(d)
+		p.concludes(invite, 486, "Busy Here", "b", "")
+		w.carrier.isRefused(d, "486")
 		w.record()
 		p.conn.Close()
 	})
@@ -105,13 +98,9 @@ func TestCancelKeepsBinding(t *testing.T) {
 		proxy := w.streamAgent(netip.MustParseAddrPort("203.0.113.77:5070")) // does not accept
 		w.bobLeaves("<sip:203.0.113.77:5070;lr;transport=tcp>")
 		w.holdDials = make(chan struct{})
-		d := w.carrier.newCall("+15085785607")
-		w.carrier.invite(d)
+		d := w.carrier.dials("+15085785607")
 		w.carrier.expect("SIP/2.0 180")
-		w.carrier.cancel(d)
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.expect("SIP/2.0 487")
-		w.carrier.ackRefused(d)
+		w.carrier.givesUp(d)
 		w.wantRecord(record.DispositionCancelled, cause.CallerCancelled, record.EndedByCaller)
 		if w.dials.Load() != 1 || w.bindings() != 1 {
 			t.Errorf("%d connections, and %d bindings are left", w.dials.Load(), w.bindings())
@@ -128,17 +117,14 @@ func TestContactAsRequestURI(t *testing.T) {
 	inWorldWith(t, phoneConfig, func(w *world) {
 		desk := w.roaming()
 		desk.registers("alice", "alice", "Contact: <sip:desk@10.0.0.5;method=BYE;ob?Route=%3Csip:evil.example%3E&Subject=x>\n")
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		invite := desk.expect("INVITE sip:desk@10.0.0.5;ob SIP/2.0\r\n")
 		if to := invite.value("To"); strings.Contains(to, "?") || strings.Contains(to, "method") {
 			t.Errorf("To: %s", to)
 		}
 		desk.send(hostileAnswer(invite, 200, "d", agentSDP(), "Contact: <sip:desk@203.0.113.9:5070;Method=INVITE;a=b?Subject=y>"))
 		desk.expect("ACK sip:desk@203.0.113.9:5070;a=b SIP/2.0\r\n")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
+		w.carrier.isAnswered(d)
 		w.callerHangsUpAt(desk, d)
 		w.record()
 	})
@@ -174,13 +160,11 @@ func TestNextContact(t *testing.T) {
 				desk, mobile := w.roaming(), w.otherAt("203.0.113.9:5071")
 				mobile.registers("alice", "alice", "Contact: <sip:mobile@10.0.0.6>;q=0.3\n")
 				desk.registers("alice", "alice", "Contact: <sip:desk@10.0.0.5>;q=0.7\n")
-				d := w.carrier.newCall("+15075785607")
-				w.carrier.invite(d)
+				d := w.carrier.dials("+15075785607")
 				first := desk.expect("INVITE sip:desk@10.0.0.5")
 				tt.first(w, desk, first)
 				if !tt.next {
-					w.carrier.expect("SIP/2.0 486")
-					w.carrier.ackRefused(d)
+					w.carrier.isRefused(d, "486")
 					desk.expect("ACK")
 					w.record()
 					mobile.silent(time.Minute)
@@ -190,10 +174,8 @@ func TestNextContact(t *testing.T) {
 				if invite.value("Call-ID") != first.value("Call-ID") {
 					t.Errorf("the second Call-ID is %s", invite.value("Call-ID"))
 				}
-				mobile.answer(invite, "m")
-				mobile.expect("ACK")
-				d.learn(w.carrier.expect("SIP/2.0 200"))
-				w.carrier.ack(d)
+				mobile.takes(invite, "m")
+				w.carrier.isAnswered(d)
 				desk.rest() // ACK, or what was sent again
 				w.callerHangsUpAt(mobile, d)
 				r := w.record()
@@ -218,19 +200,16 @@ func TestContactsRingTogether(t *testing.T) {
 		m := desk.expect("INVITE")
 		desk.reply(m, 180, "Ringing", "d", "")
 		time.Sleep(40 * time.Second)
-		desk.reply(m, 480, "Gone Home", "d", "")
-		desk.expect("ACK")
+		desk.concludes(m, 480, "Gone Home", "d", "")
 		m = mobile.expect("INVITE")
 		mobile.reply(m, 180, "Ringing", "m", "")
 		mobile.reply(mobile.expect("CANCEL"), 200, "OK", "m", "")
 		if took := time.Since(begun); took < 59*time.Second || took > 61*time.Second {
 			t.Errorf("the last one rings until %v", took)
 		}
-		mobile.reply(m, 487, "Request Terminated", "m", "")
-		mobile.expect("ACK")
+		mobile.concludes(m, 487, "Request Terminated", "m", "")
 		w.carrier.expect("SIP/2.0 180") // once a minute
-		w.carrier.expect("SIP/2.0 503")
-		w.carrier.ackRefused(d)
+		w.carrier.isRefused(d, "503")
 		w.record()
 	})
 }

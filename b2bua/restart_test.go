@@ -76,14 +76,12 @@ func TestToldOnce(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		d, in := w.ringing()
 		w.restart()
-		w.carrier.expect("SIP/2.0 500")
-		w.carrier.ackRefused(d)
+		w.carrier.isRefused(d, "500")
 		w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "agent1", "")
 		w.restart()
 		w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "agent1", "")
 		w.carrier.silent(time.Second)
-		w.agent.reply(in, 487, "Terminated", "agent1", "")
-		w.agent.expect("ACK")
+		w.agent.concludes(in, 487, "Terminated", "agent1", "")
 		if left := w.die(); len(left) != 0 {
 			t.Errorf("%d calls are left", len(left))
 		}
@@ -123,10 +121,8 @@ func TestExchangeOverARestart(t *testing.T) {
 		w.carrier.send(fmt.Sprintf("ACK sip:198.51.100.1 SIP/2.0\nVia: %s\nFrom: %s\nTo: %s\nCall-ID: %s\nCSeq: 2 ACK\nContent-Length: 0\n\n",
 			no.value("Via"), no.value("From"), no.value("To"), no.value("Call-ID")))
 		again := w.agent.expect("INVITE")
-		w.agent.reply(first, 491, "Request Pending", "", "") // to nobody any more
-		w.agent.expect("ACK")
-		w.agent.reply(again, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-		w.agent.expect("ACK")
+		w.agent.concludes(first, 491, "Request Pending", "", "") // to nobody any more
+		w.agent.concludes(again, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		c.hangsUp()
 	})
 }
@@ -156,8 +152,7 @@ func TestTransferOverARestart(t *testing.T) {
 		w.restart()
 		w.agent.notified("500", "terminated")
 		w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "human", "")
-		w.agent2.reply(called, 487, "Terminated", "human", "")
-		w.agent2.expect("ACK")
+		w.agent2.concludes(called, 487, "Terminated", "human", "")
 		w.agent.agentRequest("REFER", invite, "agent1", 11, "Refer-To: <tel:4711>")
 		w.agent.expect("SIP/2.0 202")
 		w.agent.notified("100", "active")
@@ -201,8 +196,7 @@ func TestOwedAfterARestart(t *testing.T) {
 func TestRefusalOverARestart(t *testing.T) {
 	refused := func(w *world) (*dialogue, received) {
 		d, in := w.ringing()
-		w.agent.reply(in, 486, "Busy Here", "agent1", "")
-		w.agent.expect("ACK")
+		w.agent.concludes(in, 486, "Busy Here", "agent1", "")
 		no := w.carrier.expect("SIP/2.0 486")
 		w.restart()
 		if again := w.carrier.expect("SIP/2.0"); again.raw != no.raw {
@@ -240,10 +234,8 @@ func TestRefusalOverARestart(t *testing.T) {
 	t.Run("acknowledged before", func(t *testing.T) {
 		inWorldWith(t, talkYAML("", ""), func(w *world) {
 			d, in := w.ringing()
-			w.agent.reply(in, 486, "Busy Here", "agent1", "")
-			w.agent.expect("ACK")
-			w.carrier.expect("SIP/2.0 486")
-			w.carrier.ackRefused(d)
+			w.agent.concludes(in, 486, "Busy Here", "agent1", "")
+			w.carrier.isRefused(d, "486")
 			nothing(w)
 		})
 	})
@@ -302,11 +294,9 @@ func TestAnswerThatWaitsForAPRACK(t *testing.T) {
 		in := w.agent.expect("INVITE")
 		w.agent.reply(in, 183, "Session Progress", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		w.carrier.expect("SIP/2.0 183")
-		w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-		w.agent.expect("ACK")
+		w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		w.restart()
-		d.learn(w.carrier.expect("SIP/2.0 500"))
-		w.carrier.ackRefused(d)
+		w.carrier.isRefused(d, "500")
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 		if r := w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem); r.SIPStatus != 500 || !r.AnsweredAt.IsZero() {
 			t.Errorf("%+v", r)
@@ -320,16 +310,13 @@ func TestStreamsOverARestart(t *testing.T) {
 	call := func(w *world) (p *peer, d *dialogue, invite received) {
 		p = w.connect(carrierAddr.Addr())
 		d = p.newCall("+15095785607")
-		p.invite(d)
-		d.learn(p.expect("SIP/2.0 180"))
+		p.invitesTillRung(d)
 		return p, d, w.agent2.expect("INVITE")
 	}
 	answered := func(w *world) (*dialogue, received) {
 		p, d, in := call(w)
-		w.agent2.answer(in, "agent1")
-		w.agent2.expect("ACK")
-		p.expect("SIP/2.0 200")
-		p.ack(d)
+		w.agent2.takes(in, "agent1")
+		p.isAnswered(d)
 		time.Sleep(2 * noteDelay)
 		w.restart()
 		p.hungUp(time.Second)
@@ -339,9 +326,7 @@ func TestStreamsOverARestart(t *testing.T) {
 		inWorldWith(t, streamConfig, func(w *world) {
 			d, _ := answered(w)
 			p := w.connect(carrierAddr.Addr())
-			p.bye(d)
-			p.expect("SIP/2.0 200")
-			w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
+			p.hangsUpOn(w.agent2, d)
 			w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 			p.conn.Close()
 		})
@@ -367,11 +352,9 @@ func TestStreamsOverARestart(t *testing.T) {
 			w.restart()
 			old.hungUp(time.Second)
 			p := at.accept()
-			p.expect("SIP/2.0 500")
-			p.ackRefused(d)
+			p.isRefused(d, "500")
 			w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "agent1", "")
-			w.agent2.reply(in, 487, "Terminated", "agent1", "")
-			w.agent2.expect("ACK")
+			w.agent2.concludes(in, 487, "Terminated", "agent1", "")
 			w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
 			p.conn.Close()
 		})

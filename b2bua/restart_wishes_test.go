@@ -312,8 +312,7 @@ func TestRingingCallIsTold(t *testing.T) {
 			t.Errorf("CANCEL by another way:\n%s", cancel.raw)
 		}
 		w.agent.reply(cancel, 200, "OK", "agent1", "")
-		w.agent.reply(in, 487, "Terminated", "agent1", "")
-		w.agent.expect("ACK")
+		w.agent.concludes(in, 487, "Terminated", "agent1", "")
 		if r := w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem); r.EndedAt != told {
 			t.Errorf("it ended %v before the caller was told", told.Sub(r.EndedAt.Time))
 		} else if a := r.Attempts; len(a) != 1 || a[0].Target != r.Target || a[0].Cause != string(cause.ProcessRestart) ||

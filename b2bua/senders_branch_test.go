@@ -37,10 +37,7 @@ func TestBranchOfAnother(t *testing.T) {
 					d.learn(w.carrier.expect("SIP/2.0 180"))
 					copied.learn(neighbour.expect("SIP/2.0 404")) // no route
 					neighbour.ackRefused(&copied)
-					w.carrier.cancel(d)
-					w.carrier.expect("SIP/2.0 200")
-					w.carrier.expect("SIP/2.0 487")
-					w.carrier.ackRefused(d)
+					w.carrier.givesUp(d)
 					w.drain(time.Minute)
 					w.settle()
 				})
@@ -53,14 +50,12 @@ func TestBranchOfAnother(t *testing.T) {
 func TestRefusalAcknowledgedByAnother(t *testing.T) {
 	inWorldWith(t, neighboursConfig, func(w *world) {
 		d, neighbour := w.carrier.newCall("+15075785607"), w.neighbour()
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.carrier.invitesTillRung(d)
 		w.carrier.cancel(d)
 		w.carrier.expect("SIP/2.0 200")
 		w.carrier.expect("SIP/2.0 487")
 		neighbour.ackRefused(d)
-		w.carrier.expect("SIP/2.0 487")
-		w.carrier.ackRefused(d)
+		w.carrier.isRefused(d, "487")
 		w.drain(time.Minute)
 		w.settle()
 	})

@@ -117,10 +117,8 @@ func TestRoamingTrunkMoves(t *testing.T) {
 		p, moved := w.roaming(), w.otherAt("203.0.113.78:6060")
 		d := p.newCall("+15075785607")
 		d.extra = authorize(d, p.challenged(d), "MD5", "acme", "secret", 1)
-		p.invite(d)
-		d.learn(p.expect("SIP/2.0 180"))
-		w.agent.answer(w.agent.expect("INVITE"), "a")
-		w.agent.expect("ACK")
+		p.invitesTillRung(d)
+		w.agent.takes(w.agent.expect("INVITE"), "a")
 		p.expect("SIP/2.0 200")
 		shown := d.extra
 		d.extra = ""
@@ -138,9 +136,7 @@ func TestRoamingTrunkMoves(t *testing.T) {
 		m = moved.expect("SIP/2.0 401")
 		w.agent.silent(time.Second)
 		d.extra = credentialsOf("BYE", "sip:198.51.100.1:5060", nonceOf(m, "MD5"), "MD5", "acme", "secret", 1)
-		moved.bye(d)
-		moved.expect("SIP/2.0 200")
-		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		moved.hangsUpOn(w.agent, d)
 		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 	})
 }
@@ -149,9 +145,7 @@ func TestRoamingTrunkMoves(t *testing.T) {
 // a re-INVITE, too.
 func TestCancelOfAnother(t *testing.T) {
 	inWorldWith(t, strings.Replace(neighboursConfig, "kind: synthflow", "kind: synthflow\n    reinvite: auto", 1), func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		invite := w.agent.expect("INVITE")
 		w.agent.reply(invite, 180, "Ringing", "agent1", "")
 		w.neighbour().cancel(d)
@@ -160,10 +154,8 @@ func TestCancelOfAnother(t *testing.T) {
 		w.carrier.silent(time.Second)
 		w.agent.silent(0)
 		w.others[1].silent(0)
-		w.agent.answer(invite, "agent1")
-		w.agent.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
+		w.agent.takes(invite, "agent1")
+		w.carrier.isAnswered(d)
 
 		again := *d
 		again.seq = w.carrier.reinvite(d, strings.Replace(callerSDP(), "RTP/AVP 0 8 101", "RTP/AVP 8 101", 1))
@@ -180,10 +172,8 @@ func TestCancelOfAnother(t *testing.T) {
 		m := w.carrier.expect("SIP/2.0 487")
 		again.learn(m)
 		w.carrier.ackRefused(&again)
-		w.agent.reply(reinvite, 200, "OK", "", agentSDP())
-		w.agent.expect("ACK")
-		w.agent.reply(w.agent.expect("INVITE"), 200, "OK", "", agentSDP()) // back to the session before
-		w.agent.expect("ACK")
+		w.agent.concludes(reinvite, 200, "OK", "", agentSDP())
+		w.agent.concludes(w.agent.expect("INVITE"), 200, "OK", "", agentSDP()) // back to the session before
 		w.callerHangsUp(d)
 		w.record()
 	})
@@ -194,9 +184,7 @@ func TestCancelOfAnother(t *testing.T) {
 func TestForgedAnswers(t *testing.T) {
 	inWorldWith(t, neighboursConfig, func(w *world) {
 		other, otherInvite := w.established()
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		invite := w.agent.expect("INVITE")
 		w.agent.reply(invite, 180, "Ringing", "agent2", "")
 		branch := message.BranchOf(invite.req())
@@ -214,8 +202,7 @@ func TestForgedAnswers(t *testing.T) {
 		// A fork's answer has the branch, from wherever it comes (RFC 3261 section 13.2.2.4).
 		w.agent2.send(hostileAnswer(invite, 200, "fork", agentSDP(), agentContact))
 		w.agent.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
+		w.carrier.isAnswered(d)
 		w.callerHangsUp(d)
 		w.record()
 		w.callerHangsUp(other)
@@ -290,13 +277,10 @@ func TestContactThatLeadsInside(t *testing.T) {
 	}
 	inWorldOf(t, testConfig, lookUp, func(w *world) {
 		inside := w.otherAt("127.0.0.1:5060")
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		w.agent.send(hostileAnswer(w.agent.expect("INVITE"), 200, "a", agentSDP(), "Contact: <sip:localhost:5060>"))
 		w.agent.expect("ACK sip:localhost")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
+		w.carrier.isAnswered(d)
 		w.callerHangsUp(d) // the agent gets the BYE
 		w.record()
 		inside.silent(time.Minute)

@@ -34,14 +34,11 @@ func TestOrderedSounds(t *testing.T) {
 	inWorldWith(t, yaml, func(w *world) {
 		d := w.carrier.newCall("+15075785607")
 		d.sdp = siptest.SessionAt("192.0.2.10", 20000, "0 9 101")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.carrier.invitesTillRung(d)
 		in := w.agent.expect("INVITE")
 		w.plays(PlayRequest{Side: media.SideA, Sound: "eu"}, "not answered yet")
-		w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-		w.agent.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
+		w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+		w.carrier.isAnswered(d)
 		c := w.talkOf(d, in)
 
 		w.plays(PlayRequest{Side: media.SideA, Sound: "nowhere"}, `no sound "nowhere"`)

@@ -105,9 +105,7 @@ func TestGarbageStreams(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			inWorldWith(t, tortureConfig, func(w *world) {
 				w.callOverTCP()
-				ringing := w.carrier.newCall("+15075785607")
-				w.carrier.invite(ringing)
-				ringing.learn(w.carrier.expect("SIP/2.0 180"))
+				ringing := w.carrier.dialsTillRung("+15075785607")
 				invite := w.agent.expect("INVITE")
 				w.agent.reply(invite, 180, "Ringing", "agent1", "")
 				caller := w.carrier
@@ -130,11 +128,8 @@ func TestGarbageStreams(t *testing.T) {
 				w.carrier.conn.Close()
 
 				w.carrier = caller
-				w.agent.answer(invite, "agent1")
-				w.agent.expect("ACK")
-				w.carrier.expect("SIP/2.0 200")
-				w.carrier.ack(ringing)
-				synctest.Wait()
+				w.agent.takes(invite, "agent1")
+				w.carrier.isAnswered(ringing)
 				w.callerHangsUp(ringing)
 				w.wantRecord("answered", cause.CallerHangup, "caller")
 			})

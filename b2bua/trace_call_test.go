@@ -39,13 +39,10 @@ func TestTraceOfACall(t *testing.T) {
 			inWorldWith(t, tt.yaml, func(w *world) {
 				d := w.carrier.newCall("+15075550101")
 				d.extra = tt.extra
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
+				w.carrier.invitesTillRung(d)
 				invite := w.agent.expect("INVITE")
-				w.agent.reply(invite, 486, "Busy Here", "a", "")
-				w.agent.expect("ACK")
-				w.carrier.expect("SIP/2.0 486")
-				w.carrier.ackRefused(d)
+				w.agent.concludes(invite, 486, "Busy Here", "a", "")
+				w.carrier.isRefused(d, "486")
 				r := w.record()
 				own := strings.ReplaceAll(r.ID, "-", "")
 				if want := strings.ReplaceAll(tt.record, "own", own); r.TraceID != want {

@@ -66,11 +66,9 @@ func TestFailedTransferIsNoted(t *testing.T) {
 		d, invite := w.established()
 		w.referred(invite, "<tel:4711>")
 		called := w.agent2.expect("INVITE")
-		w.agent2.reply(called, 503, "Service Unavailable", "x", "")
-		w.agent2.expect("ACK")
+		w.agent2.concludes(called, 503, "Service Unavailable", "x", "")
 		second := w.carrier.expect("INVITE sip:4711@192.0.2.10")
-		w.carrier.reply(second, 486, "Busy Here", "y", "")
-		w.carrier.expect("ACK")
+		w.carrier.concludes(second, 486, "Busy Here", "y", "")
 		w.agent.notified("486 Busy Here", "terminated")
 		w.restart()
 		for _, m := range append(w.agent.rest(), w.carrier.rest()...) {
@@ -94,8 +92,7 @@ func TestAgentThatLeftIsNoted(t *testing.T) {
 		w.restart()
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 		w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "human", "")
-		w.agent2.reply(called, 487, "Terminated", "human", "")
-		w.agent2.expect("ACK")
+		w.agent2.concludes(called, 487, "Terminated", "human", "")
 		for _, m := range w.agent.rest() {
 			t.Errorf("the agent got:\n%s", m.raw)
 		}

@@ -65,8 +65,7 @@ func TestTransferToNumber(t *testing.T) {
 		}
 		w.carrier.reply(called, 180, "Ringing", "human", "")
 		w.agent.notified("180", "active")
-		w.carrier.reply(called, 200, "OK", "human", sdpAt("192.0.2.11", 40000))
-		w.carrier.expect("ACK")
+		w.carrier.concludes(called, 200, "OK", "human", sdpAt("192.0.2.11", 40000))
 		w.agent.notified("200", "terminated")
 		bye := w.agent.expect("BYE")
 		w.agent.reply(bye, 200, "OK", "", "")
@@ -74,9 +73,7 @@ func TestTransferToNumber(t *testing.T) {
 		if got := w.relay.sessions[0].peers[1].RTP.String(); got != "192.0.2.11:40000" {
 			t.Errorf("media of side B goes to %s", got)
 		}
-		w.carrier.bye(d)
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+		w.carrier.hangsUpOn(w.carrier, d)
 		r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 		if len(r.Attempts) != 2 || r.Attempts[1].Target != "carrier" || r.Attempts[1].Reason != "transfer" || r.Attempts[1].SIPStatus != 200 {
 			t.Errorf("attempts %+v", r.Attempts)
@@ -92,11 +89,9 @@ func TestTransferFails(t *testing.T) {
 		w.agent.expect("SIP/2.0 202")
 		w.agent.notified("100", "active")
 		first := w.agent2.expect("INVITE sip:4711@192.0.2.21")
-		w.agent2.reply(first, 503, "Service Unavailable", "x", "")
-		w.agent2.expect("ACK")
+		w.agent2.concludes(first, 503, "Service Unavailable", "x", "")
 		second := w.carrier.expect("INVITE sip:4711@192.0.2.10")
-		w.carrier.reply(second, 486, "Busy Here", "y", "")
-		w.carrier.expect("ACK")
+		w.carrier.concludes(second, 486, "Busy Here", "y", "")
 		w.agent.notified("486 Busy Here", "terminated")
 		synctest.Wait()
 		if got := w.relay.sessions[0].peers[1].RTP.String(); got != "192.0.2.20:30000" {
@@ -130,18 +125,14 @@ func TestTransferAgentLeavesAtOnce(t *testing.T) {
 				t.Errorf("early media from %s", got)
 			}
 			if !answered {
-				w.agent2.reply(called, 603, "Decline", "bob", "")
-				w.agent2.expect("ACK")
+				w.agent2.concludes(called, 603, "Decline", "bob", "")
 				w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 				w.wantRecord(record.DispositionAnswered, cause.TransferFailed, record.EndedBySystem)
 				return
 			}
-			w.agent2.reply(called, 200, "OK", "bob", sdpAt("192.0.2.21", 41000))
-			w.agent2.expect("ACK")
+			w.agent2.concludes(called, 200, "OK", "bob", sdpAt("192.0.2.21", 41000))
 			time.Sleep(time.Second)
-			w.agent2.agentRequest("BYE", called, "bob", 5)
-			w.agent2.expect("SIP/2.0 200")
-			w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+			w.agent2.agentHangsUpOn(w.carrier, called, "bob", 5)
 			w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
 			_ = d
 		})
@@ -188,9 +179,7 @@ func TestTransferCallEnds(t *testing.T) {
 		w.agent.notified("180", "active")
 		w.carrier.bye(d)
 		w.carrier.expect("SIP/2.0 200")
-		w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "x", "")
-		w.agent2.reply(called, 487, "Request Terminated", "x", "")
-		w.agent2.expect("ACK")
+		w.agent2.takesCancel(called, "x")
 		w.agent.notified("487", "terminated")
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
