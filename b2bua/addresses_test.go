@@ -68,8 +68,7 @@ func TestNextAddress(t *testing.T) {
 			return invite
 		}, 0, "udp://192.0.2.20:32681 503"},
 		"503 after 100": {func(w *world) received {
-			invite := w.agent.expect("INVITE")
-			w.agent.reply(invite, 100, "Trying", "", "")
+			invite := w.agent.progresses(100, "Trying", "", "")
 			time.Sleep(time.Second)
 			w.agent.concludes(invite, 503, "No", "a", "")
 			return invite
@@ -117,8 +116,7 @@ func TestLateFirstAddress(t *testing.T) {
 		d := w.carrier.dialsTillRung("+15075785607")
 		first := w.agent.expect("INVITE")
 		w.agent.drainFor(2 * time.Second)
-		second := w.agent2.expect("INVITE")
-		w.agent2.reply(second, 180, "Ringing", "b", "")
+		second := w.agent2.progresses(180, "Ringing", "b", "")
 		w.agent.takes(first, "a")
 		w.carrier.isAnswered(d)
 		w.agent2.concludes(second, 200, "OK", "b", agentSDP())
@@ -149,8 +147,7 @@ func TestCancelledAtSecondAddress(t *testing.T) {
 	inWorldOfNames(t, func(w *world) {
 		d := w.carrier.dialsTillRung("+15075785607")
 		w.agent.refuses(503)
-		invite := w.agent2.expect("INVITE")
-		w.agent2.reply(invite, 180, "Ringing", "b", "")
+		invite := w.agent2.progresses(180, "Ringing", "b", "")
 		w.carrier.givesUp(d)
 		w.agent2.isCancelled(invite)
 		w.wantCauses(w.record(), cause.CallerCancelled)

@@ -17,19 +17,17 @@ func TestRatesOfCallersThatBeginAgain(t *testing.T) {
 		"of the target": {"", "max_cps: 1"},
 		"of the trunk":  {"max_cps: 1", ""},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, talkYAML(tt.trunk, tt.target), func(w *world) {
-				w.served(w.agent, w.calls("+15075785607"))
+		runIn(t, name, talkYAML(tt.trunk, tt.target), func(w *world) {
+			w.served(w.agent, w.calls("+15075785607"))
+			time.Sleep(2 * time.Second)
+			var dialed []received
+			for range 2 {
+				w.carrier.dialsTillRung("+15075785607")
+				dialed = append(dialed, w.agent.expect("INVITE"))
+				w.agent.reply(dialed[len(dialed)-1], 180, "Ringing", "agent2", "")
 				time.Sleep(2 * time.Second)
-				var dialed []received
-				for range 2 {
-					w.carrier.dialsTillRung("+15075785607")
-					dialed = append(dialed, w.agent.expect("INVITE"))
-					w.agent.reply(dialed[len(dialed)-1], 180, "Ringing", "agent2", "")
-					time.Sleep(2 * time.Second)
-				}
-				w.ringOn()
-			})
+			}
+			w.ringOn()
 		})
 	}
 }

@@ -78,14 +78,12 @@ func TestAnswerWithoutContentType(t *testing.T) {
 			w.callerHangsUp(d)
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, talkYAML("", ""), func(w *world) {
-				play(w)
-				r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
-				if n := w.toldUntyped(r.ID); n != 1 {
-					t.Errorf("%d lines in the ladder", n)
-				}
-			})
+		runIn(t, name, talkYAML("", ""), func(w *world) {
+			play(w)
+			r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+			if n := w.toldUntyped(r.ID); n != 1 {
+				w.t.Errorf("%d lines in the ladder", n)
+			}
 		})
 	}
 }

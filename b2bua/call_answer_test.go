@@ -26,12 +26,10 @@ func TestIgnoredResponseLeavesNothing(t *testing.T) {
 			return strings.Replace(hostileAnswer(invite, 486, "a", ""), "To: ", "X-To: ", 1)
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				w.carrier.invite(w.carrier.newCall("+15075785607"))
-				w.agent.send(text(w.agent.expect("INVITE")))
-				w.settle()
-			})
+		runIn(t, name, testConfig, func(w *world) {
+			w.carrier.invite(w.carrier.newCall("+15075785607"))
+			w.agent.send(text(w.agent.expect("INVITE")))
+			w.settle()
 		})
 	}
 }
@@ -41,8 +39,7 @@ func TestIgnoredResponseLeavesNothing(t *testing.T) {
 func TestByeOfRingingTargetIsNotTheCallers(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.carrier.dialsTillRung("+15075785607")
-		invite := w.agent.expect("INVITE")
-		w.agent.reply(invite, 180, "Ringing", "a", "")
+		invite := w.agent.progresses(180, "Ringing", "a", "")
 		synctest.Wait()
 		w.agent.agentRequest("BYE", invite, "a", 5)
 		synctest.Wait()

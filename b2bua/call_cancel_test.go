@@ -20,31 +20,29 @@ func TestCancelBeforeAnswer(t *testing.T) {
 			w.agent.reply(w.agent.expect("INVITE"), 180, "Ringing", "a", "")
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				hang := strings.Contains(name, "prepare")
-				if hang {
-					w.prepare.after = time.Hour
-				}
-				d := w.carrier.dialsTillRung("+15075785607")
-				when(w, d)
-				synctest.Wait()
-				w.carrier.cancel(d)
-				w.carrier.expect("SIP/2.0 200")
-				refused := w.carrier.expect("SIP/2.0 487")
-				if message.TagOf(refused.res().To().Params) != d.toTag {
-					t.Error("487 has another To tag than 180")
-				}
-				w.carrier.ackRefused(d)
-				if !hang {
-					cancel := w.agent.expect("CANCEL sip:+15075785607@192.0.2.20:32681")
-					w.agent.reply(cancel, 200, "OK", "a", "")
-					w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
-					return
-				}
+		runIn(t, name, testConfig, func(w *world) {
+			hang := strings.Contains(name, "prepare")
+			if hang {
+				w.prepare.after = time.Hour
+			}
+			d := w.carrier.dialsTillRung("+15075785607")
+			when(w, d)
+			synctest.Wait()
+			w.carrier.cancel(d)
+			w.carrier.expect("SIP/2.0 200")
+			refused := w.carrier.expect("SIP/2.0 487")
+			if message.TagOf(refused.res().To().Params) != d.toTag {
+				w.t.Error("487 has another To tag than 180")
+			}
+			w.carrier.ackRefused(d)
+			if !hang {
+				cancel := w.agent.expect("CANCEL sip:+15075785607@192.0.2.20:32681")
+				w.agent.reply(cancel, 200, "OK", "a", "")
 				w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
-				w.agent.silent(time.Minute)
-			})
+				return
+			}
+			w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
+			w.agent.silent(time.Minute)
 		})
 	}
 }
@@ -53,8 +51,7 @@ func TestCancelBeforeAnswer(t *testing.T) {
 func TestCancelCrossesAnswerOfTarget(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d := w.carrier.dialsTillRung("+15075785607")
-		invite := w.agent.expect("INVITE")
-		w.agent.reply(invite, 180, "Ringing", "a", "")
+		invite := w.agent.progresses(180, "Ringing", "a", "")
 		synctest.Wait()
 		w.carrier.cancel(d)
 		cancel := w.agent.expect("CANCEL")
@@ -91,8 +88,7 @@ func TestCancelBeats200ToCarrier(t *testing.T) {
 			w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
 		case final["1 INVITE 200"] == 1 && final["1 INVITE 487"] == 0:
 			w.carrier.ackRefused(d)
-			w.callerHangsUp(d)
-			w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+			w.callerEnds(w.agent, d)
 		default:
 			t.Errorf("final answers %v", final)
 		}
@@ -160,8 +156,7 @@ func TestReasonOfCancel(t *testing.T) {
 	} {
 		inWorld(t, func(w *world) {
 			d := w.carrier.dialsTillRung("+15075785607")
-			invite := w.agent.expect("INVITE")
-			w.agent.reply(invite, 180, "Ringing", "x", "")
+			invite := w.agent.progresses(180, "Ringing", "x", "")
 			synctest.Wait()
 			d.extra = "Reason: " + said + "\n"
 			w.carrier.cancel(d)

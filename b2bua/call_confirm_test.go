@@ -8,10 +8,8 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"flowbridge/b2bua/cause"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
-	"flowbridge/store/record"
 )
 
 // confirmYAML has the caller's early media begin at once.
@@ -58,8 +56,7 @@ func TestCallerIsConfirmedByItsACK(t *testing.T) {
 		w.carrier.expect("SIP/2.0 200")
 		w.carrier.ackOf(d, d.seq+d.later, "")
 		w.wantConfirmed("re-INVITE", true)
-		w.callerHangsUp(d)
-		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent, d)
 	})
 }
 
@@ -86,8 +83,7 @@ func TestWithheldMediaIsLogged(t *testing.T) {
 				t.Errorf("answered %v: got %v", answered, f)
 			}
 			w.carrier.ack(d)
-			w.callerHangsUp(d)
-			w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+			w.callerEnds(w.agent, d)
 		})
 	}
 }
@@ -103,8 +99,7 @@ func TestCallerIsConfirmedByItsPRACK(t *testing.T) {
 		w.carrier.prack(d, m, "")
 		w.wantConfirmed("PRACK", true)
 		w.carrier.givesUp(d)
-		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 180, "Ringing", "agent1", "")
+		in := w.agent.progresses(180, "Ringing", "agent1", "")
 		w.agent.takesCancel(in, "agent1")
 		w.record()
 	})
@@ -133,19 +128,17 @@ func TestCallerThatCannotBeForged(t *testing.T) {
 			},
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, tt.yaml, func(w *world) {
-				p, d := tt.call(w)
-				p.invite(d)
-				d.learn(p.expect("SIP/2.0 183"))
-				w.wantConfirmed("ringing", true)
-				d.extra = ""
-				in := w.agent.expect("INVITE")
-				w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-				p.isAnswered(d)
-				p.hangsUpOn(w.agent, d)
-				w.record()
-			})
+		runIn(t, name, tt.yaml, func(w *world) {
+			p, d := tt.call(w)
+			p.invite(d)
+			d.learn(p.expect("SIP/2.0 183"))
+			w.wantConfirmed("ringing", true)
+			d.extra = ""
+			in := w.agent.expect("INVITE")
+			w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+			p.isAnswered(d)
+			p.hangsUpOn(w.agent, d)
+			w.record()
 		})
 	}
 }

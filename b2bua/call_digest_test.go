@@ -50,8 +50,7 @@ func (w *world) wantCredentials(m received, nonce string, nc int) {
 func TestChallengedCallAnswered(t *testing.T) {
 	inWorldWith(t, digestConfig, func(w *world) {
 		d := w.carrier.dialsTillRung("+15095785607")
-		first := w.agent2.expect("INVITE")
-		w.agent2.reply(first, 100, "Trying", "", "")
+		first := w.agent2.progresses(100, "Trying", "", "")
 		time.Sleep(3 * time.Second)
 		w.agent2.challenge(first, `nonce="n1"`)
 		second := w.agent2.expect("INVITE sip:+15095785607@192.0.2.21:32681")
@@ -103,8 +102,7 @@ func TestWrongPassword(t *testing.T) {
 		}
 		w.agent2.takes(invite, "b")
 		w.carrier.isAnswered(d)
-		w.carrier.hangsUpOn(w.agent2, d)
-		r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		r := w.callerEnds(w.agent2, d)
 		if len(r.Attempts) != 2 || r.Attempts[0].SIPStatus != 401 || r.Attempts[0].Cause != string(cause.AuthRefused) {
 			t.Errorf("attempts %+v", r.Attempts)
 		}
@@ -125,18 +123,16 @@ func TestChallengeNotAnswered(t *testing.T) {
 		"hostile nonce":     {digestConfig, "nonce=\"n\tX: y\"", cause.AuthUnsupported, 1},
 		"for ever":          {digestConfig, `nonce="%d", stale=true`, cause.AuthRefused, 4},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, tt.yaml, func(w *world) {
-				d := w.carrier.dialsTillRung("+15095785607")
-				for i := range tt.invites {
-					w.agent2.challenge(w.agent2.expect("INVITE"), strings.ReplaceAll(tt.more, "%d", fmt.Sprint(i)))
-				}
-				w.carrier.isRefused(d, "503")
-				r := w.wantRecord("failed", tt.cause, record.EndedBySystem)
-				if len(r.Attempts) != 1 || r.Attempts[0].SIPStatus != 401 || r.Attempts[0].Cause != string(tt.cause) || r.SIPStatus != 503 {
-					t.Errorf("record %+v", r)
-				}
-			})
+		runIn(t, name, tt.yaml, func(w *world) {
+			d := w.carrier.dialsTillRung("+15095785607")
+			for i := range tt.invites {
+				w.agent2.challenge(w.agent2.expect("INVITE"), strings.ReplaceAll(tt.more, "%d", fmt.Sprint(i)))
+			}
+			w.carrier.isRefused(d, "503")
+			r := w.wantRecord("failed", tt.cause, record.EndedBySystem)
+			if len(r.Attempts) != 1 || r.Attempts[0].SIPStatus != 401 || r.Attempts[0].Cause != string(tt.cause) || r.SIPStatus != 503 {
+				w.t.Errorf("record %+v", r)
+			}
 		})
 	}
 }
@@ -145,35 +141,32 @@ func TestChallengeNotAnswered(t *testing.T) {
 // as soon as it has a provisional answer.
 func TestCancelAfterChallenge(t *testing.T) {
 	for name, rings := range map[string]bool{"ringing": true, "silent": false} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, digestConfig, func(w *world) {
-				d := w.carrier.dialsTillRung("+15095785607")
-				first := w.agent2.expect("INVITE")
-				w.agent2.reply(first, 100, "Trying", "", "")
-				w.agent2.challenge(first, `nonce="n1"`)
-				second := w.agent2.expect("INVITE")
-				if rings {
-					w.agent2.reply(second, 180, "Ringing", "a", "")
-				}
-				synctest.Wait()
-				w.carrier.givesUp(d)
-				if !rings {
-					w.agent2.silent(100 * time.Millisecond)
-					w.agent2.reply(second, 100, "Trying", "", "")
-				}
-				cancel := w.agent2.expect("CANCEL")
-				if message.BranchOf(cancel.Message) != message.BranchOf(second.Message) || cancel.value("CSeq") != "2 CANCEL" || cancel.value("Authorization") != "" {
-					t.Errorf("CANCEL:\n%s", cancel.raw)
-				}
-				w.agent2.reply(cancel, 200, "OK", "a", "")
-				if rings {
-					w.agent2.concludes(second, 487, "Request Terminated", "a", "")
-				} // else the CANCEL is not heeded: the transaction ends with the leg
-				r := w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
-				if len(r.Attempts) != 1 || r.Attempts[0].Cause != string(cause.CallerCancelled) {
-					t.Errorf("attempts %+v", r.Attempts)
-				}
-			})
+		runIn(t, name, digestConfig, func(w *world) {
+			d := w.carrier.dialsTillRung("+15095785607")
+			first := w.agent2.progresses(100, "Trying", "", "")
+			w.agent2.challenge(first, `nonce="n1"`)
+			second := w.agent2.expect("INVITE")
+			if rings {
+				w.agent2.reply(second, 180, "Ringing", "a", "")
+			}
+			synctest.Wait()
+			w.carrier.givesUp(d)
+			if !rings {
+				w.agent2.silent(100 * time.Millisecond)
+				w.agent2.reply(second, 100, "Trying", "", "")
+			}
+			cancel := w.agent2.expect("CANCEL")
+			if message.BranchOf(cancel.Message) != message.BranchOf(second.Message) || cancel.value("CSeq") != "2 CANCEL" || cancel.value("Authorization") != "" {
+				w.t.Errorf("CANCEL:\n%s", cancel.raw)
+			}
+			w.agent2.reply(cancel, 200, "OK", "a", "")
+			if rings {
+				w.agent2.concludes(second, 487, "Request Terminated", "a", "")
+			} // else the CANCEL is not heeded: the transaction ends with the leg
+			r := w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
+			if len(r.Attempts) != 1 || r.Attempts[0].Cause != string(cause.CallerCancelled) {
+				w.t.Errorf("attempts %+v", r.Attempts)
+			}
 		})
 	}
 }
@@ -220,8 +213,7 @@ func TestChallengedPRACK(t *testing.T) {
 	yaml := strings.Replace(testConfig, "- {name: spare, kind: sip,", "- {name: spare, kind: sip, rel100: supported, auth: {username: u, password_env: PW},", 1)
 	inWorldWith(t, yaml, func(w *world) {
 		d := w.carrier.dialsTillRung("+15095785607")
-		invite := w.agent2.expect("INVITE")
-		w.agent2.reply(invite, 180, "Ringing", "agent2", "", "Require: 100rel", "RSeq: 1")
+		invite := w.agent2.progresses(180, "Ringing", "agent2", "", "Require: 100rel", "RSeq: 1")
 		prack := w.agent2.expect("PRACK")
 		w.agent2.reply(prack, 401, "Unauthorized", "", "", `WWW-Authenticate: Digest realm="r", nonce="n"`)
 		again := w.agent2.expect("PRACK")

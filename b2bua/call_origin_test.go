@@ -68,8 +68,7 @@ func TestAnswerThatIsLeftOutIsNoVersion(t *testing.T) {
 		d := w.carrier.newCall("+15095785607")
 		d.extra = "Supported: 100rel\n"
 		w.carrier.invitesTillRung(d)
-		invite := w.agent2.expect("INVITE")
-		w.agent2.reply(invite, 183, "Session Progress", "b", agentSDP())
+		invite := w.agent2.progresses(183, "Session Progress", "b", agentSDP())
 		w.carrier.prack(d, w.carrier.expect("SIP/2.0 183"), "")
 		hold := strings.Replace(callerSDP(), "a=sendrecv", "a=sendonly", 1)
 		w.carrier.within(d, "UPDATE", hold, sdpHeader("x")...)

@@ -24,8 +24,7 @@ func TestPanicEndsItsCallOnly(t *testing.T) {
 		}
 		w.panics = 1
 		w.relay.broken = false
-		w.callerHangsUp(d)
-		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent, d)
 	})
 }
 

@@ -27,31 +27,29 @@ func TestSilentTarget(t *testing.T) {
 			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				d := w.carrier.newCall("+15075785607")
-				begin := time.Now()
-				w.carrier.invitesTillRung(d)
-				w.carrier.isRefused(d, "503")
-				if got := time.Since(begin); got != 4*time.Second {
-					t.Errorf("503 after %v; want 4s", got)
+		runIn(t, name, testConfig, func(w *world) {
+			d := w.carrier.newCall("+15075785607")
+			begin := time.Now()
+			w.carrier.invitesTillRung(d)
+			w.carrier.isRefused(d, "503")
+			if got := time.Since(begin); got != 4*time.Second {
+				w.t.Errorf("503 after %v; want 4s", got)
+			}
+			var invite received
+			for _, m := range w.agent.rest() {
+				invite = m
+			}
+			r := w.wantRecord("failed", cause.TargetSilent, record.EndedBySystem)
+			if len(r.Attempts) != 1 || r.Attempts[0].Cause != string(cause.TargetSilent) {
+				w.t.Errorf("attempts %+v", r.Attempts)
+			}
+			late(w, invite)
+			time.Sleep(time.Minute)
+			for _, m := range w.agent.rest() { // the INVITE goes on being sent until its transaction times out
+				if m.value("CSeq") != "1 INVITE" {
+					w.t.Errorf("unexpected:\n%s", m.raw)
 				}
-				var invite received
-				for _, m := range w.agent.rest() {
-					invite = m
-				}
-				r := w.wantRecord("failed", cause.TargetSilent, record.EndedBySystem)
-				if len(r.Attempts) != 1 || r.Attempts[0].Cause != string(cause.TargetSilent) {
-					t.Errorf("attempts %+v", r.Attempts)
-				}
-				late(w, invite)
-				time.Sleep(time.Minute)
-				for _, m := range w.agent.rest() { // the INVITE goes on being sent until its transaction times out
-					if m.value("CSeq") != "1 INVITE" {
-						t.Errorf("unexpected:\n%s", m.raw)
-					}
-				}
-			})
+			}
 		})
 	}
 }
@@ -73,8 +71,7 @@ func TestForked200(t *testing.T) {
 			t.Errorf("ACK of the repeated 200:\n%s", again.raw)
 		}
 		w.agent.silent(time.Second)
-		w.callerHangsUp(d)
-		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent, d)
 		time.Sleep(20 * time.Second)
 		w.agent.answer(invite, "fork3") // nobody knows the call any more
 		w.agent.expect("ACK")
@@ -99,14 +96,12 @@ func TestTargetRefuses(t *testing.T) {
 		{500, "Broken", "SIP/2.0 503 Service Unavailable", "failed", cause.TargetError, record.EndedBySystem},
 		{603, "Decline", "SIP/2.0 603 Decline", "failed", cause.TargetRefused, record.EndedByAgent},
 	} {
-		t.Run(tt.reason, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				d := w.carrier.dialsTillRung("+15075785607")
-				w.agent.concludes(w.agent.expect("INVITE"), tt.code, tt.reason, "a", "")
-				w.carrier.expect(tt.want)
-				w.carrier.ackRefused(d)
-				w.wantRecord(tt.disposition, tt.cause, tt.by)
-			})
+		runIn(t, tt.reason, testConfig, func(w *world) {
+			d := w.carrier.dialsTillRung("+15075785607")
+			w.agent.concludes(w.agent.expect("INVITE"), tt.code, tt.reason, "a", "")
+			w.carrier.expect(tt.want)
+			w.carrier.ackRefused(d)
+			w.wantRecord(tt.disposition, tt.cause, tt.by)
 		})
 	}
 }
@@ -138,8 +133,7 @@ func TestNextTarget(t *testing.T) {
 		d.learn(w.carrier.expect("SIP/2.0 180"))
 		w.agent2.takes(invite, "b")
 		w.carrier.isAnswered(d)
-		w.carrier.hangsUpOn(w.agent2, d)
-		r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		r := w.callerEnds(w.agent2, d)
 		if len(r.Attempts) != 2 || r.Attempts[0].Cause != string(cause.TargetError) || r.Target != "spare" {
 			t.Errorf("record %+v", r)
 		}
@@ -299,8 +293,7 @@ func TestSetupTimeout(t *testing.T) {
 		d := w.carrier.newCall("+15085785607")
 		begin := time.Now()
 		w.carrier.invite(d)
-		invite := w.agent2.expect("INVITE")
-		w.agent2.reply(invite, 180, "Ringing", "b", "")
+		invite := w.agent2.progresses(180, "Ringing", "b", "")
 		d.learn(w.carrier.expect("SIP/2.0 180"))
 		w.carrier.expect("SIP/2.0 480")
 		if got := time.Since(begin); got != 10*time.Second {

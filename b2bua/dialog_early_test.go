@@ -20,8 +20,7 @@ func (w *world) early(extra string) (d *dialogue, in, m received) {
 	w.carrier.invite(d)
 	d.extra = ""
 	d.learn(w.carrier.expect("SIP/2.0 180"))
-	in = w.agent.expect("INVITE")
-	w.agent.reply(in, 183, "Session Progress", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+	in = w.agent.progresses(183, "Session Progress", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 	return d, in, w.carrier.expect("SIP/2.0 183")
 }
 
@@ -37,8 +36,7 @@ func TestReliableEarlyMedia(t *testing.T) {
 			}
 			w.carrier.ack(d)
 			synctest.Wait()
-			w.callerHangsUp(d)
-			w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+			w.callerEnds(w.agent, d)
 		},
 		"PRACK with an offer": func(w *world, d *dialogue, m received) {
 			d.learn(m)
@@ -51,8 +49,7 @@ func TestReliableEarlyMedia(t *testing.T) {
 			if got := w.relay.sessions[0].peers[0].RTP.Port(); got != 20008 {
 				t.Errorf("media goes to port %d", got)
 			}
-			w.callerHangsUp(d)
-			w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+			w.callerEnds(w.agent, d)
 		},
 		"CANCEL": func(w *world, d *dialogue, _ received) {
 			w.carrier.cancel(d)
@@ -86,16 +83,14 @@ func TestReliableEarlyMedia(t *testing.T) {
 			}
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, talkYAML("", ""), func(w *world) {
-				d, in, m := w.early(can100rel)
-				if m.value("Require") != "100rel" || m.value("RSeq") == "" {
-					t.Errorf("not reliable:\n%s", m.raw)
-				}
-				invite = in
-				w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-				then(w, d, m)
-			})
+		runIn(t, name, talkYAML("", ""), func(w *world) {
+			d, in, m := w.early(can100rel)
+			if m.value("Require") != "100rel" || m.value("RSeq") == "" {
+				w.t.Errorf("not reliable:\n%s", m.raw)
+			}
+			invite = in
+			w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+			then(w, d, m)
 		})
 	}
 }
@@ -184,8 +179,7 @@ func TestTargetRel100(t *testing.T) {
 				t.Errorf("the fork got\n%s%s", ack.raw, bye.raw)
 			}
 			w.agent.reply(bye, 200, "OK", "", "")
-			w.callerHangsUp(d)
-			w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+			w.callerEnds(w.agent, d)
 		})
 	}
 }
@@ -220,8 +214,7 @@ func TestAgentHangsUpBeforePRACK(t *testing.T) {
 		d := w.carrier.newCall("+15075785607")
 		d.extra = "Supported: 100rel\n"
 		w.carrier.invitesTillRung(d)
-		invite := w.agent.expect("INVITE")
-		w.agent.reply(invite, 183, "Session Progress", "agent1", agentSDP())
+		invite := w.agent.progresses(183, "Session Progress", "agent1", agentSDP())
 		w.carrier.expect("SIP/2.0 183")
 		w.agent.takes(invite, "agent1")
 		w.agent.agentRequest("BYE", invite, "agent1", 7)

@@ -242,32 +242,30 @@ func TestDialogLost(t *testing.T) {
 	for _, code := range []int{481, 408, 0} {
 		t.Run(strconv.Itoa(code), func(t *testing.T) {
 			for _, who := range []string{"carrier", "agent"} {
-				t.Run(who, func(t *testing.T) {
-					inWorldWith(t, talkYAML("", ""), func(w *world) {
-						c := w.talk(nil, nil)
-						e := c.agent
-						if who == "agent" {
-							e = c.carrier
+				runIn(t, who, talkYAML("", ""), func(w *world) {
+					c := w.talk(nil, nil)
+					e := c.agent
+					if who == "agent" {
+						e = c.carrier
+					}
+					far := c.other(e)
+					e.offers("INVITE", e.pcma())
+					if code != 0 {
+						far.refuses(code)
+					} else {
+						time.Sleep(31600 * time.Millisecond)
+						far.p.rest()
+					}
+					bye := e.p.expect("SIP/2.0 487")
+					e.ackRefusal(bye)
+					for _, x := range []*end{e, far} {
+						bye = x.p.expect("BYE")
+						if !strings.Contains(bye.value("Reason"), "dialog_lost") {
+							w.t.Errorf("Reason %q", bye.value("Reason"))
 						}
-						far := c.other(e)
-						e.offers("INVITE", e.pcma())
-						if code != 0 {
-							far.refuses(code)
-						} else {
-							time.Sleep(31600 * time.Millisecond)
-							far.p.rest()
-						}
-						bye := e.p.expect("SIP/2.0 487")
-						e.ackRefusal(bye)
-						for _, x := range []*end{e, far} {
-							bye = x.p.expect("BYE")
-							if !strings.Contains(bye.value("Reason"), "dialog_lost") {
-								t.Errorf("Reason %q", bye.value("Reason"))
-							}
-							x.p.reply(bye, 200, "OK", "", "")
-						}
-						w.wantRecord("answered", cause.DialogLost, record.EndedBySystem)
-					})
+						x.p.reply(bye, 200, "OK", "", "")
+					}
+					w.wantRecord("answered", cause.DialogLost, record.EndedBySystem)
 				})
 			}
 		})
@@ -278,27 +276,25 @@ func TestDialogLost(t *testing.T) {
 // comes; without one the dialog ends after 64*T1.
 func TestReinviteWithoutACK(t *testing.T) {
 	for _, who := range []string{"carrier", "agent"} {
-		t.Run(who, func(t *testing.T) {
-			inWorldWith(t, talkYAML("", ""), func(w *world) {
-				c := w.talk(nil, nil)
-				e := c.carrier
-				if who == "agent" {
-					e = c.agent
-				}
-				begin := time.Now()
-				e.offers("INVITE", siptest.SessionAt(e.address, 40000, "0 101", "a=sendonly"))
-				for range 11 {
-					e.p.expect("SIP/2.0 200")
-				}
-				bye := e.p.expect("BYE")
-				if d := time.Since(begin); d != 32*time.Second || !strings.Contains(bye.value("Reason"), "no_ack") {
-					t.Errorf("BYE after %v with Reason %q", d, bye.value("Reason"))
-				}
-				e.p.reply(bye, 200, "OK", "", "")
-				far := c.other(e)
-				far.p.reply(far.p.expect("BYE"), 200, "OK", "", "")
-				w.wantRecord("answered", cause.NoACK, record.EndedBySystem)
-			})
+		runIn(t, who, talkYAML("", ""), func(w *world) {
+			c := w.talk(nil, nil)
+			e := c.carrier
+			if who == "agent" {
+				e = c.agent
+			}
+			begin := time.Now()
+			e.offers("INVITE", siptest.SessionAt(e.address, 40000, "0 101", "a=sendonly"))
+			for range 11 {
+				e.p.expect("SIP/2.0 200")
+			}
+			bye := e.p.expect("BYE")
+			if d := time.Since(begin); d != 32*time.Second || !strings.Contains(bye.value("Reason"), "no_ack") {
+				w.t.Errorf("BYE after %v with Reason %q", d, bye.value("Reason"))
+			}
+			e.p.reply(bye, 200, "OK", "", "")
+			far := c.other(e)
+			far.p.reply(far.p.expect("BYE"), 200, "OK", "", "")
+			w.wantRecord("answered", cause.NoACK, record.EndedBySystem)
 		})
 	}
 }

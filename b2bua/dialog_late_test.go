@@ -64,19 +64,17 @@ func TestLateOfferBadACK(t *testing.T) {
 		"none": "", "another codec": siptest.SessionAt("192.0.2.10", 20000, "18"), "nonsense": "v=0\r\n", "no audio": siptest.SessionAt("192.0.2.10", 0, "0"),
 		"no address": withoutAddress(siptest.SessionAt("192.0.2.10", 20000, "0")),
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, talkYAML("", ""), func(w *world) {
-				d := w.lateCall("+15075785607", "")
-				d.learn(w.carrier.expect("SIP/2.0 180"))
-				in := w.agent.expect("INVITE")
-				w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-				w.carrier.expect("SIP/2.0 200")
-				w.carrier.ackOf(d, d.seq, sdp)
-				c := w.talkOf(d, in)
-				c.carrier.byeTo(cause.BadACK)
-				c.agent.byeTo(cause.BadACK)
-				w.wantRecord("answered", cause.BadACK, record.EndedBySystem)
-			})
+		runIn(t, name, talkYAML("", ""), func(w *world) {
+			d := w.lateCall("+15075785607", "")
+			d.learn(w.carrier.expect("SIP/2.0 180"))
+			in := w.agent.expect("INVITE")
+			w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+			w.carrier.expect("SIP/2.0 200")
+			w.carrier.ackOf(d, d.seq, sdp)
+			c := w.talkOf(d, in)
+			c.carrier.byeTo(cause.BadACK)
+			c.agent.byeTo(cause.BadACK)
+			w.wantRecord("answered", cause.BadACK, record.EndedBySystem)
 		})
 	}
 }
@@ -87,8 +85,7 @@ func TestLateOfferReliably(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		d := w.lateCall("+15075785607", can100rel)
 		d.learn(w.carrier.expect("SIP/2.0 180"))
-		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 183, "Session Progress", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+		in := w.agent.progresses(183, "Session Progress", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		early := w.carrier.expect("SIP/2.0 183")
 		if described(t, early).Speaks().Name != "PCMU" {
 			t.Errorf("offer\n%s", early.raw)
@@ -112,17 +109,14 @@ func TestLateOfferReliably(t *testing.T) {
 // A PRACK without answer, or one that can't be used, ends the set-up.
 func TestLateOfferBadPRACK(t *testing.T) {
 	for name, sdp := range map[string]string{"none": "", "another codec": siptest.SessionAt("192.0.2.10", 20000, "18")} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, talkYAML("", ""), func(w *world) {
-				d := w.lateCall("+15075785607", can100rel)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
-				in := w.agent.expect("INVITE")
-				w.agent.reply(in, 183, "Session Progress", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-				w.carrier.prack(d, w.carrier.expect("SIP/2.0 183"), sdp)
-				w.carrier.isRefused(d, "488")
-				w.agent.takesCancel(in, "agent1")
-				w.wantRecord("failed", cause.BadAnswer, record.EndedBySystem)
-			})
+		runIn(t, name, talkYAML("", ""), func(w *world) {
+			d := w.lateCall("+15075785607", can100rel)
+			d.learn(w.carrier.expect("SIP/2.0 180"))
+			in := w.agent.progresses(183, "Session Progress", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+			w.carrier.prack(d, w.carrier.expect("SIP/2.0 183"), sdp)
+			w.carrier.isRefused(d, "488")
+			w.agent.takesCancel(in, "agent1")
+			w.wantRecord("failed", cause.BadAnswer, record.EndedBySystem)
 		})
 	}
 }
@@ -158,8 +152,7 @@ func TestLateOfferFailover(t *testing.T) {
 				w.carrier.ackOf(d, d.seq, siptest.SessionAt("192.0.2.10", 20000, "8 101"))
 			}
 			synctest.Wait()
-			w.callerHangsUpAt(w.agent2, d)
-			w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+			w.callerEnds(w.agent2, d)
 		})
 	}
 }

@@ -123,13 +123,11 @@ func TestDescriptionWithoutAddress(t *testing.T) {
 
 		d = w.carrier.newCall("+15085785607")
 		w.carrier.invite(d)
-		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 183, "Session Progress", "agent1", withoutAddress(agentSDP()))
+		in := w.agent.progresses(183, "Session Progress", "agent1", withoutAddress(agentSDP()))
 		w.carrier.silent(time.Second)
 		w.agent.takes(in, "agent1")
 		w.carrier.isAnswered(d)
-		w.callerHangsUp(d)
-		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent, d)
 	})
 }
 

@@ -19,15 +19,13 @@ import (
 func eachEnd(t *testing.T, test func(c *talk, e, far *end)) {
 	t.Helper()
 	for _, who := range []string{"carrier", "agent"} {
-		t.Run(who, func(t *testing.T) {
-			inWorldWith(t, talkYAML("", ""), func(w *world) {
-				c := w.talk(nil, nil)
-				if who == "agent" {
-					test(c, c.agent, c.carrier)
-				} else {
-					test(c, c.carrier, c.agent)
-				}
-			})
+		runIn(t, who, talkYAML("", ""), func(w *world) {
+			c := w.talk(nil, nil)
+			if who == "agent" {
+				test(c, c.agent, c.carrier)
+			} else {
+				test(c, c.carrier, c.agent)
+			}
 		})
 	}
 }
@@ -101,8 +99,7 @@ func TestReinviteWithProvisionalsForEver(t *testing.T) {
 func TestReinvite200CrossesCancel(t *testing.T) {
 	eachEnd(t, func(c *talk, e, far *end) {
 		e.offers("INVITE", e.pcma())
-		in := far.p.expect("INVITE")
-		far.p.reply(in, 183, "Session Progress", "", "")
+		in := far.p.progresses(183, "Session Progress", "", "")
 		cancel := far.p.expect("CANCEL")
 		e.ackRefusal(e.p.expect("SIP/2.0 488"))
 		far.p.reply(cancel, 200, "OK", "", "")

@@ -34,8 +34,7 @@ func TestProxiesOnBothSides(t *testing.T) {
 		behind.concludes(re, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "8 101"))
 		w.carrier.expect("SIP/2.0 200")
 		c.carrier.acks(seq, "")
-		w.carrier.hangsUpOn(behind, d)
-		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(behind, d)
 	})
 }
 
@@ -43,22 +42,20 @@ func TestProxiesOnBothSides(t *testing.T) {
 // ends in time all the same.
 func TestContactThatCanNotBeReached(t *testing.T) {
 	for _, contact := range []string{"sip:agent@nowhere.invalid", "sip:agent@203.0.113.250:5060", "sip:agent@192.0.2.20:1;transport=tcp", "sip:agent@[2001:db8::1]"} {
-		t.Run(contact, func(t *testing.T) {
-			inWorldWith(t, talkYAML("", ""), func(w *world) {
-				c := w.talk(nil, nil)
-				c.agent.p.send(strings.Replace(c.agentUpdate(1), "<sip:agent@192.0.2.20:32681>", "<"+contact+">", 1))
-				w.agent.expect("SIP/2.0 200")
-				c.carrier.offers("INVITE", c.carrier.pcma()) // nor can a re-INVITE
-				time.Sleep(time.Minute)
-				m := w.carrier.expect("SIP/2.0 487")
-				c.carrier.ackRefusal(m)
-				time.Sleep(time.Minute)
-				w.carrier.rest()
-				w.wantRecord("answered", cause.DialogLost, record.EndedBySystem)
-				if _, lines := w.server.registry.counts(); lines > 1 { // the carrier's BYE is not answered
-					t.Errorf("%d legs are left", lines)
-				}
-			})
+		runIn(t, contact, talkYAML("", ""), func(w *world) {
+			c := w.talk(nil, nil)
+			c.agent.p.send(strings.Replace(c.agentUpdate(1), "<sip:agent@192.0.2.20:32681>", "<"+contact+">", 1))
+			w.agent.expect("SIP/2.0 200")
+			c.carrier.offers("INVITE", c.carrier.pcma()) // nor can a re-INVITE
+			time.Sleep(time.Minute)
+			m := w.carrier.expect("SIP/2.0 487")
+			c.carrier.ackRefusal(m)
+			time.Sleep(time.Minute)
+			w.carrier.rest()
+			w.wantRecord("answered", cause.DialogLost, record.EndedBySystem)
+			if _, lines := w.server.registry.counts(); lines > 1 { // the carrier's BYE is not answered
+				w.t.Errorf("%d legs are left", lines)
+			}
 		})
 	}
 }

@@ -9,12 +9,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/media/dtls"
-	"flowbridge/store/record"
 )
 
 // A caller that waits hears the queue's sound by SRTP, and goes over with its keys when it has them.
@@ -60,8 +58,7 @@ func TestDTLSCallerWaits(t *testing.T) {
 func TestDTLSTargetRefusesAfterEarlyMedia(t *testing.T) {
 	inWorldWith(t, talkYAML("", dtlsYAML), func(w *world) {
 		d := w.carrier.dials("+15085785607")
-		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 183, "Session Progress", "agent1", w.dtlsEnd(media.SideB, 9).describes("192.0.2.20", 30000, "active"))
+		in := w.agent.progresses(183, "Session Progress", "agent1", w.dtlsEnd(media.SideB, 9).describes("192.0.2.20", 30000, "active"))
 		d.learn(w.carrier.expect("SIP/2.0 183"))
 		way := w.relay.sessions[0].ways[media.SideB]
 		w.agent.concludes(in, 503, "Service Unavailable", "agent1", "")
@@ -101,12 +98,10 @@ func TestDTLSAgentDiesInItsHandshake(t *testing.T) {
 			t.Errorf("an upgrade in a handshake: %v; want %v", err, errExchange)
 		}
 		w.agentDies(time.Second, in)
-		called := w.agent2.expect("INVITE")
-		w.agent2.reply(called, 180, "Ringing", "spare", "")
+		called := w.agent2.progresses(180, "Ringing", "spare", "")
 		time.Sleep(dtls.Patience + time.Second)
 		w.agent2.concludes(called, 200, "OK", "spare", sdpAt("192.0.2.21", 41000))
-		w.carrier.hangsUpOn(w.agent2, d)
-		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent2, d)
 	})
 }
 

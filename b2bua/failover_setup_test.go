@@ -65,8 +65,7 @@ func TestAnswerOutlivesItsTarget(t *testing.T) {
 					if got := w.relay.sessions[0].peers[1].RTP; got != netip.MustParseAddrPort("192.0.2.21:30000") || len(w.relay.sessions) != 1 {
 						t.Errorf("media goes to %v in %d sessions", got, len(w.relay.sessions))
 					}
-					w.callerHangsUpAt(w.agent2, d)
-					r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+					r := w.callerEnds(w.agent2, d)
 					if len(r.Attempts) != 2 || r.Attempts[0].SIPStatus != 500 || r.Codec != map[byte]string{'0': "PCMU", '8': "PCMA"}[tt.first[0]] {
 						t.Errorf("codec %s, attempts %+v", r.Codec, r.Attempts)
 					}
@@ -81,8 +80,7 @@ func TestCodecOfEarlyMediaIsNotTheOthers(t *testing.T) {
 	yaml := strings.Replace(testConfig, "{name: spare, kind: sip,", "{name: spare, kind: sip, codecs: [G722],", 1)
 	inWorldWith(t, yaml, func(w *world) {
 		d := w.carrier.dials("+15085785607")
-		invite := w.agent.expect("INVITE")
-		w.agent.reply(invite, 183, "Session Progress", "a", withSDP("192.0.2.20", "8"))
+		invite := w.agent.progresses(183, "Session Progress", "a", withSDP("192.0.2.20", "8"))
 		d.learn(w.carrier.expect("SIP/2.0 183"))
 		w.agent.concludes(invite, 503, "Broken", "a", "")
 		w.carrier.isRefused(d, "503")
@@ -116,8 +114,7 @@ func TestSetupTimeoutEverywhere(t *testing.T) {
 			prepare: 3 * time.Second,
 			play: func(w *world) {
 				w.agent.concludes(w.agent.expect("INVITE"), 503, "Busy", "a", "", "Reason: Q.850;cause=34")
-				invite := w.agent2.expect("INVITE")
-				w.agent2.reply(invite, 183, "Session Progress", "b", "")
+				invite := w.agent2.progresses(183, "Session Progress", "b", "")
 				w.agent2.takesCancel(invite, "b")
 			},
 			causes: []cause.Cause{cause.TargetError, cause.SetupTimeout},
@@ -125,8 +122,7 @@ func TestSetupTimeoutEverywhere(t *testing.T) {
 		"while the second's name is looked up": {
 			replace: []string{"192.0.2.21:32681", "hangs.test:32681"},
 			play: func(w *world) {
-				invite := w.agent.expect("INVITE")
-				w.agent.reply(invite, 100, "Trying", "", "")
+				invite := w.agent.progresses(100, "Trying", "", "")
 				time.Sleep(limit - time.Second)
 				w.agent.concludes(invite, 503, "Busy", "a", "")
 			},

@@ -135,8 +135,7 @@ func otherFailures() []failure {
 			name: "rings for ever", want: record.Attempt{PrepareStatus: 200, MS: 60_000, Cause: string(cause.RingTimeout)},
 			refused: lost("no_answer"),
 			play: func(w *world) {
-				invite := w.agent.expect("INVITE")
-				w.agent.reply(invite, 180, "Ringing", "a", "")
+				invite := w.agent.progresses(180, "Ringing", "a", "")
 				time.Sleep(time.Minute)
 				w.agent.takesCancel(invite, "a")
 			},

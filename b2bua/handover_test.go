@@ -102,8 +102,7 @@ func TestSetUpIsBegunAgain(t *testing.T) {
 		w.carrier.ack(d)
 		w.agent.expect("ACK")
 		time.Sleep(time.Second)
-		w.callerHangsUp(d)
-		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent, d)
 	})
 }
 
@@ -131,36 +130,34 @@ func TestMaskedWhileItIsSetUp(t *testing.T) {
 // that were being set up, leaves them to the next one: the caller gets 500, the target CANCEL, and there is one record.
 func TestKilledAfterTheHandOver(t *testing.T) {
 	for name, serves := range map[string]bool{"at once": false, "when it serves": true} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, talkYAML("", ""), func(w *world) {
-				d, in := w.ringing()
-				h, err := w.handOver()
-				if err != nil {
-					t.Fatal(err)
-				}
-				w.beginWith(nil, h)
-				if serves {
-					w.serves()
-					in = w.cancelledAndAgain(in)
-					w.carrier.expect("SIP/2.0 180")
-				}
-				synctest.Wait() // else the first target's 487 may not be known when the process dies
-				w.life.dead.Store(true)
-				left := w.sink.left()
-				w.server.Stack().Serve() // for its end
-				if err := w.server.Close(); err != nil {
-					t.Error(err)
-				}
-				w.begin(left)
-				w.carrier.isRefused(d, "500")
-				w.cancelled(in)
-				w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
-				synctest.Wait()
-				if left := w.die(); len(left) != 0 {
-					t.Errorf("%d calls are left", len(left))
-				}
-				w.begin(nil)
-			})
+		runIn(t, name, talkYAML("", ""), func(w *world) {
+			d, in := w.ringing()
+			h, err := w.handOver()
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			w.beginWith(nil, h)
+			if serves {
+				w.serves()
+				in = w.cancelledAndAgain(in)
+				w.carrier.expect("SIP/2.0 180")
+			}
+			synctest.Wait() // else the first target's 487 may not be known when the process dies
+			w.life.dead.Store(true)
+			left := w.sink.left()
+			w.server.Stack().Serve() // for its end
+			if err := w.server.Close(); err != nil {
+				w.t.Error(err)
+			}
+			w.begin(left)
+			w.carrier.isRefused(d, "500")
+			w.cancelled(in)
+			w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
+			synctest.Wait()
+			if left := w.die(); len(left) != 0 {
+				w.t.Errorf("%d calls are left", len(left))
+			}
+			w.begin(nil)
 		})
 	}
 }
@@ -186,8 +183,7 @@ func TestSetUpIsNotBegunAgain(t *testing.T) {
 func (w *world) ringing() (*dialogue, received) {
 	w.t.Helper()
 	d := w.carrier.dialsTillRung("+15075785607")
-	in := w.agent.expect("INVITE")
-	w.agent.reply(in, 180, "Ringing", "agent1", "")
+	in := w.agent.progresses(180, "Ringing", "agent1", "")
 	synctest.Wait()
 	return d, in
 }

@@ -88,8 +88,7 @@ func TestHangupAgain(t *testing.T) {
 func TestHangupWhileRinging(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d := w.carrier.dialsTillRung("+15075785607")
-		invite := w.agent.expect("INVITE")
-		w.agent.reply(invite, 180, "Ringing", "agent1", "")
+		invite := w.agent.progresses(180, "Ringing", "agent1", "")
 		w.hungUp(w.onlyID())
 		w.carrier.isRefused(d, "480")
 		cancelled := w.agent.expect("CANCEL")

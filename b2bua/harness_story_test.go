@@ -1,6 +1,12 @@
 package b2bua
 
-import "testing/synctest"
+import (
+	"testing"
+	"testing/synctest"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/store/record"
+)
 
 // The parts of a call that most tests tell, each from the peer that plays it.
 
@@ -87,4 +93,25 @@ func (p *peer) agentHangsUpOn(caller *peer, invite received, tag string, seq int
 	p.agentRequest("BYE", invite, tag, seq)
 	p.expect("SIP/2.0 200")
 	caller.reply(caller.expect("BYE"), 200, "OK", "", "")
+}
+
+// progresses has a target say that it works on the INVITE, which it gives.
+func (p *peer) progresses(code int, reason, tag, sdp string, extra ...string) received {
+	p.w.t.Helper()
+	invite := p.expect("INVITE")
+	p.reply(invite, code, reason, tag, sdp, extra...)
+	return invite
+}
+
+// callerEnds has the caller hang up a call that was answered, and gives its record.
+func (w *world) callerEnds(target *peer, d *dialogue) record.Record {
+	w.t.Helper()
+	w.callerHangsUpAt(target, d)
+	return w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+}
+
+// runIn is inWorldWith as a subtest.
+func runIn(t *testing.T, name, yaml string, test func(w *world)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) { inWorldWith(t, yaml, test) })
 }

@@ -6,11 +6,9 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
-	"flowbridge/store/record"
 )
 
 // talkYAML is a configuration whose trunk and target have further keys.
@@ -160,8 +158,7 @@ func (e *end) ackRefusal(m received) {
 // hangsUp ends the call from the carrier's side.
 func (c *talk) hangsUp() {
 	c.w.t.Helper()
-	c.w.callerHangsUp(c.d)
-	c.w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+	c.w.callerEnds(c.w.agent, c.d)
 }
 
 // peer is what the media was told of an end.

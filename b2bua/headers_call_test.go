@@ -75,8 +75,7 @@ func TestHeadersPassInRefusals(t *testing.T) {
 	inWorldWith(t, yaml, func(w *world) {
 		extra := []string{"X-Agent-ID: 7", "X-Agent-ID: 8", "Reason: SIP;cause=200"}
 		d := w.carrier.dials("+15095785607")
-		invite := w.agent2.expect("INVITE")
-		w.agent2.reply(invite, 180, "Ringing", "a", "", extra...)
+		invite := w.agent2.progresses(180, "Ringing", "a", "", extra...)
 		wantPassed(t, d.learn(w.carrier.expect("SIP/2.0 180")))
 		w.agent2.concludes(invite, 486, "Busy Here", "a", "", extra...)
 		wantPassed(t, w.carrier.expect("SIP/2.0 486"))
@@ -135,8 +134,7 @@ func TestInviteTooLarge(t *testing.T) {
 		invite := w.agent2.expect("INVITE")
 		w.agent2.takes(invite, "a")
 		w.carrier.isAnswered(d)
-		w.carrier.hangsUpOn(w.agent2, d)
-		r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		r := w.callerEnds(w.agent2, d)
 		if len(r.Attempts) != 2 || r.Attempts[0].Cause != string(cause.InviteTooLarge) || r.Attempts[0].SIPStatus != 0 ||
 			!slices.Contains(r.Attempts[0].DroppedHeaders, "x-Caller") || r.Attempts[1].DroppedHeaders != nil {
 			t.Errorf("attempts %+v", r.Attempts)

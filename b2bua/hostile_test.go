@@ -8,9 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/message"
-	"flowbridge/store/record"
 )
 
 // settle lets every timer run out, ends what is still up, and checks that
@@ -47,8 +45,7 @@ func (w *world) goodCall() {
 	w.t.Helper()
 	w.carrier.seq += 1000
 	d, _ := w.established()
-	w.callerHangsUp(d)
-	w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+	w.callerEnds(w.agent, d)
 }
 
 // hostileAnswer is an answer to our INVITE as text, for a test to spoil.
@@ -177,13 +174,11 @@ func TestHostileTarget(t *testing.T) {
 			w.agent.expect("SIP/2.0 500")
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				w.carrier.dials("+15075785607")
-				invite := w.agent.expect("INVITE")
-				spoil(w, invite)
-				w.settle()
-			})
+		runIn(t, name, testConfig, func(w *world) {
+			w.carrier.dials("+15075785607")
+			invite := w.agent.expect("INVITE")
+			spoil(w, invite)
+			w.settle()
 		})
 	}
 }
@@ -309,11 +304,9 @@ func TestHostileCarrier(t *testing.T) {
 			}
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				attack(w)
-				w.settle()
-			})
+		runIn(t, name, testConfig, func(w *world) {
+			attack(w)
+			w.settle()
 		})
 	}
 }
@@ -324,19 +317,17 @@ func TestCallerDoesNotChooseTheTarget(t *testing.T) {
 	for _, uri := range []string{
 		"tel:+15075785607@203.0.113.9:5090;x", "tel:+15075785607@203.0.113.9:5090?x", `tel:+1507:x>;tag=evil;a="`, "tel:+1507@203.0.113.9",
 	} {
-		t.Run(uri, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				thief := w.peer(netip.MustParseAddrPort("203.0.113.9:5090"))
-				defer thief.conn.Close()
-				d := w.carrier.newCall("+15075785607")
-				w.carrier.send(strings.Replace(d.request("INVITE"), "INVITE sip:+15075785607@198.51.100.1:5060", "INVITE "+uri, 1))
-				d.learn(w.carrier.expect("SIP/2.0 "))
-				if n := len(w.prepare.asked); n != 0 {
-					t.Errorf("the platform was asked %d times", n)
-				}
-				w.settle()
-				thief.silent(time.Minute)
-			})
+		runIn(t, uri, testConfig, func(w *world) {
+			thief := w.peer(netip.MustParseAddrPort("203.0.113.9:5090"))
+			defer thief.conn.Close()
+			d := w.carrier.newCall("+15075785607")
+			w.carrier.send(strings.Replace(d.request("INVITE"), "INVITE sip:+15075785607@198.51.100.1:5060", "INVITE "+uri, 1))
+			d.learn(w.carrier.expect("SIP/2.0 "))
+			if n := len(w.prepare.asked); n != 0 {
+				w.t.Errorf("the platform was asked %d times", n)
+			}
+			w.settle()
+			thief.silent(time.Minute)
 		})
 	}
 }
@@ -344,12 +335,10 @@ func TestCallerDoesNotChooseTheTarget(t *testing.T) {
 // Another version of SIP is refused (RFC 3261 section 21.5.6), and not echoed.
 func TestOtherVersion(t *testing.T) {
 	for _, version := range []string{"SIP/7.0", "SIP/", "SIP/2.0\tx"} {
-		t.Run(version, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				d := w.carrier.newCall("+15075785607")
-				w.carrier.send(strings.Replace(d.request("INVITE"), " SIP/2.0\n", " "+version+"\n", 1))
-				w.carrier.expect("SIP/2.0 505")
-			})
+		runIn(t, version, testConfig, func(w *world) {
+			d := w.carrier.newCall("+15075785607")
+			w.carrier.send(strings.Replace(d.request("INVITE"), " SIP/2.0\n", " "+version+"\n", 1))
+			w.carrier.expect("SIP/2.0 505")
 		})
 	}
 }

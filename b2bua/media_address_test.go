@@ -35,7 +35,7 @@ routes:
 `, listen, more, agent, spare)
 }
 
-func mediaNames(t *testing.T, to, agent received) string {
+func mediaNames(t testing.TB, to, agent received) string {
 	t.Helper()
 	return described(t, to).RTP().Addr().String() + " " + described(t, agent).RTP().Addr().String()
 }
@@ -73,21 +73,19 @@ func TestMediaAddressOfPeers(t *testing.T) {
 			"198.51.100.2 198.51.100.2", "198.51.100.2 198.51.100.2",
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, tt.yaml, func(w *world) {
-				c := w.talk(nil, nil)
-				local := w.relay.sessions[0].local
-				if got := local[0].Addr().String() + " " + local[1].Addr().String(); got != tt.bound {
-					t.Errorf("bound to %s; want %s", got, tt.bound)
-				}
-				if got := mediaNames(t, c.ok, c.invite); got != tt.named {
-					t.Errorf("called %s; want %s", got, tt.named)
-				}
-				if len(w.relay.sessions) != 1 {
-					t.Errorf("%d sessions; want 1", len(w.relay.sessions))
-				}
-				c.hangsUp()
-			})
+		runIn(t, name, tt.yaml, func(w *world) {
+			c := w.talk(nil, nil)
+			local := w.relay.sessions[0].local
+			if got := local[0].Addr().String() + " " + local[1].Addr().String(); got != tt.bound {
+				w.t.Errorf("bound to %s; want %s", got, tt.bound)
+			}
+			if got := mediaNames(w.t, c.ok, c.invite); got != tt.named {
+				w.t.Errorf("called %s; want %s", got, tt.named)
+			}
+			if len(w.relay.sessions) != 1 {
+				w.t.Errorf("%d sessions; want 1", len(w.relay.sessions))
+			}
+			c.hangsUp()
 		})
 	}
 }
@@ -123,8 +121,7 @@ func TestMediaAddressOfTheNextTarget(t *testing.T) {
 				if w.relay.open() != 1 || len(w.relay.sessions) != 2 {
 					t.Errorf("%d of %d sessions are open; want 1 of 2", w.relay.open(), len(w.relay.sessions))
 				}
-				w.callerHangsUpAt(w.agent2, d)
-				w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+				w.callerEnds(w.agent2, d)
 			})
 		})
 	}
@@ -143,8 +140,7 @@ func TestMediaAddressOfATransfer(t *testing.T) {
 				w.agent.notified("100", "active")
 				if !reached {
 					w.agent.notified("503", "terminated")
-					w.callerHangsUp(d)
-					w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+					w.callerEnds(w.agent, d)
 					return
 				}
 				second := w.agent2.expect("INVITE")
@@ -154,8 +150,7 @@ func TestMediaAddressOfATransfer(t *testing.T) {
 				w.agent2.concludes(second, 200, "OK", "b", sdpAt("192.0.2.21", 30000))
 				w.agent.notified("200", "terminated")
 				w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-				w.callerHangsUpAt(w.agent2, d)
-				w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+				w.callerEnds(w.agent2, d)
 			})
 		})
 	}
@@ -199,8 +194,7 @@ func TestPortsExhausted(t *testing.T) {
 			t.Errorf("the platform was asked %d times; want 1", len(w.prepare.asked))
 		}
 		w.relay.fail = nil // the call that is up was not disturbed
-		w.callerHangsUp(d)
-		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent, d)
 	})
 }
 

@@ -55,36 +55,34 @@ func TestLimitsOfNumbers(t *testing.T) {
 		{"per_caller_calls: 1", 403, cause.CallerLimited, true, false},
 		{"per_destination_calls: 1", 486, cause.DestinationLimited, false, true},
 	} {
-		t.Run(tt.limits, func(t *testing.T) {
-			inWorldWith(t, limited(tt.limits), func(w *world) {
-				first := w.taken(w.carrier.fromTo(ann, one))
-				from, to := bob, two
-				if tt.sameFrom {
-					from = "5075550100" // the country makes it the same
-				}
-				if tt.same {
-					to = one
-				}
+		runIn(t, tt.limits, limited(tt.limits), func(w *world) {
+			first := w.taken(w.carrier.fromTo(ann, one))
+			from, to := bob, two
+			if tt.sameFrom {
+				from = "5075550100" // the country makes it the same
+			}
+			if tt.same {
+				to = one
+			}
+			w.wantRefused(w.carrier.fromTo(from, to), tt.status, tt.cause)
+			if n := len(w.prepare.asked); n != 1 {
+				w.t.Errorf("the platform was asked for %d calls", n)
+			}
+			other := w.taken(w.carrier.fromTo(bob, two))
+			time.Sleep(time.Second)
+			if strings.Contains(tt.limits, "calls") {
 				w.wantRefused(w.carrier.fromTo(from, to), tt.status, tt.cause)
-				if n := len(w.prepare.asked); n != 1 {
-					t.Errorf("the platform was asked for %d calls", n)
-				}
-				other := w.taken(w.carrier.fromTo(bob, two))
-				time.Sleep(time.Second)
-				if strings.Contains(tt.limits, "calls") {
-					w.wantRefused(w.carrier.fromTo(from, to), tt.status, tt.cause)
-				}
-				w.callerHangsUp(first)
+			}
+			w.callerHangsUp(first)
+			w.record()
+			if tt.sameFrom {
+				to = one
+			}
+			again := w.taken(w.carrier.fromTo(from, to))
+			for _, d := range []*dialogue{other, again} {
+				w.callerHangsUp(d)
 				w.record()
-				if tt.sameFrom {
-					to = one
-				}
-				again := w.taken(w.carrier.fromTo(from, to))
-				for _, d := range []*dialogue{other, again} {
-					w.callerHangsUp(d)
-					w.record()
-				}
-			})
+			}
 		})
 	}
 }

@@ -373,8 +373,7 @@ func TestQueueAfterEarlyMediaGoesOver(t *testing.T) {
 		w.callerHangsUp(first)
 		w.record()
 		second := w.calls("+15085780002")
-		invite := w.agent.expect("INVITE")
-		w.agent.reply(invite, 183, "Session Progress", "agent1", agentSDP())
+		invite := w.agent.progresses(183, "Session Progress", "agent1", agentSDP())
 		told := w.carrier.expect("SIP/2.0 183")
 		if err := w.upgrade(); !errors.Is(err, errEarly) {
 			t.Errorf("upgraded: %v", err)

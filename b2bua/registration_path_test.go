@@ -14,22 +14,20 @@ import (
 // A Path says which proxies a call passes, and not where it is sent: whoever registers writes it.
 func TestPathLeadsNowhereElse(t *testing.T) {
 	for _, path := range []string{"<sip:203.0.113.66;lr>", "<sip:127.0.0.1:5060;lr>", "<sip:nowhere.test;lr>"} {
-		t.Run(path, func(t *testing.T) {
-			inWorldWith(t, phoneConfig, func(w *world) {
-				p, named := w.roaming(), []*peer{w.otherAt("203.0.113.66:5060"), w.otherAt("127.0.0.1:5060")}
-				p.registers("alice", "alice", aliceContact+"Path: "+path+"\n")
-				d := w.carrier.dialsTillRung("+15075785607")
-				invite := p.expect("INVITE sip:alice@10.0.0.5:5060 SIP/2.0")
-				if route := invite.value("Route"); route != path {
-					t.Errorf("Route is %q", route)
-				}
-				p.concludes(invite, 486, "Busy Here", "b", "")
-				w.carrier.isRefused(d, "486")
-				w.record()
-				for _, other := range named {
-					other.silent(time.Second)
-				}
-			})
+		runIn(t, path, phoneConfig, func(w *world) {
+			p, named := w.roaming(), []*peer{w.otherAt("203.0.113.66:5060"), w.otherAt("127.0.0.1:5060")}
+			p.registers("alice", "alice", aliceContact+"Path: "+path+"\n")
+			d := w.carrier.dialsTillRung("+15075785607")
+			invite := p.expect("INVITE sip:alice@10.0.0.5:5060 SIP/2.0")
+			if route := invite.value("Route"); route != path {
+				w.t.Errorf("Route is %q", route)
+			}
+			p.concludes(invite, 486, "Busy Here", "b", "")
+			w.carrier.isRefused(d, "486")
+			w.record()
+			for _, other := range named {
+				other.silent(time.Second)
+			}
 		})
 	}
 }
@@ -62,16 +60,14 @@ func TestProxyIsConnectedToAgain(t *testing.T) {
 		"<sip:127.0.0.1:5060;lr;transport=tcp>":    {},
 		"<sip:nowhere.test;lr;transport=tcp>":      {left: 1}, // no name server knows it
 	} {
-		t.Run(path, func(t *testing.T) {
-			inWorldWith(t, phoneConfig, func(w *world) {
-				w.bobLeaves(path)
-				if r := w.refusedCall("+15085785607"); r.Cause != string(cause.TargetUnreachable) {
-					t.Errorf("the cause is %s", r.Cause)
-				}
-				if got := int(w.dials.Load()); got != want.dials || w.bindings() != want.left {
-					t.Errorf("%d connections and %d bindings; want %+v", got, w.bindings(), want)
-				}
-			})
+		runIn(t, path, phoneConfig, func(w *world) {
+			w.bobLeaves(path)
+			if r := w.refusedCall("+15085785607"); r.Cause != string(cause.TargetUnreachable) {
+				w.t.Errorf("the cause is %s", r.Cause)
+			}
+			if got := int(w.dials.Load()); got != want.dials || w.bindings() != want.left {
+				w.t.Errorf("%d connections and %d bindings; want %+v", got, w.bindings(), want)
+			}
 		})
 	}
 	inWorldWith(t, phoneConfig, func(w *world) {
@@ -155,34 +151,32 @@ func TestNextContact(t *testing.T) {
 			desk.reply(m, 480, "Gone Home", "d", "")
 		}, true, "480"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, strings.Replace(phoneConfig, "  - {trunk: carrier, to: ", "  - {trunk: carrier, ringing: on-target, to: ", 1), func(w *world) {
-				desk, mobile := w.roaming(), w.otherAt("203.0.113.9:5071")
-				mobile.registers("alice", "alice", "Contact: <sip:mobile@10.0.0.6>;q=0.3\n")
-				desk.registers("alice", "alice", "Contact: <sip:desk@10.0.0.5>;q=0.7\n")
-				d := w.carrier.dials("+15075785607")
-				first := desk.expect("INVITE sip:desk@10.0.0.5")
-				tt.first(w, desk, first)
-				if !tt.next {
-					w.carrier.isRefused(d, "486")
-					desk.expect("ACK")
-					w.record()
-					mobile.silent(time.Minute)
-					return
-				}
-				invite := mobile.expect("INVITE sip:mobile@10.0.0.6")
-				if invite.value("Call-ID") != first.value("Call-ID") {
-					t.Errorf("the second Call-ID is %s", invite.value("Call-ID"))
-				}
-				mobile.takes(invite, "m")
-				w.carrier.isAnswered(d)
-				desk.rest() // ACK, or what was sent again
-				w.callerHangsUpAt(mobile, d)
-				r := w.record()
-				if len(r.Attempts) != 1 || len(r.Attempts[0].Tried) != 1 || !strings.HasSuffix(r.Attempts[0].Tried[0], " "+tt.tried) || r.Attempts[0].Cause != "" {
-					t.Errorf("attempts %+v", r.Attempts)
-				}
-			})
+		runIn(t, name, strings.Replace(phoneConfig, "  - {trunk: carrier, to: ", "  - {trunk: carrier, ringing: on-target, to: ", 1), func(w *world) {
+			desk, mobile := w.roaming(), w.otherAt("203.0.113.9:5071")
+			mobile.registers("alice", "alice", "Contact: <sip:mobile@10.0.0.6>;q=0.3\n")
+			desk.registers("alice", "alice", "Contact: <sip:desk@10.0.0.5>;q=0.7\n")
+			d := w.carrier.dials("+15075785607")
+			first := desk.expect("INVITE sip:desk@10.0.0.5")
+			tt.first(w, desk, first)
+			if !tt.next {
+				w.carrier.isRefused(d, "486")
+				desk.expect("ACK")
+				w.record()
+				mobile.silent(time.Minute)
+				return
+			}
+			invite := mobile.expect("INVITE sip:mobile@10.0.0.6")
+			if invite.value("Call-ID") != first.value("Call-ID") {
+				w.t.Errorf("the second Call-ID is %s", invite.value("Call-ID"))
+			}
+			mobile.takes(invite, "m")
+			w.carrier.isAnswered(d)
+			desk.rest() // ACK, or what was sent again
+			w.callerHangsUpAt(mobile, d)
+			r := w.record()
+			if len(r.Attempts) != 1 || len(r.Attempts[0].Tried) != 1 || !strings.HasSuffix(r.Attempts[0].Tried[0], " "+tt.tried) || r.Attempts[0].Cause != "" {
+				w.t.Errorf("attempts %+v", r.Attempts)
+			}
 		})
 	}
 }
@@ -197,12 +191,10 @@ func TestContactsRingTogether(t *testing.T) {
 		begun := time.Now()
 		w.carrier.invite(d)
 		w.carrier.expect("SIP/2.0 180")
-		m := desk.expect("INVITE")
-		desk.reply(m, 180, "Ringing", "d", "")
+		m := desk.progresses(180, "Ringing", "d", "")
 		time.Sleep(40 * time.Second)
 		desk.concludes(m, 480, "Gone Home", "d", "")
-		m = mobile.expect("INVITE")
-		mobile.reply(m, 180, "Ringing", "m", "")
+		m = mobile.progresses(180, "Ringing", "m", "")
 		mobile.reply(mobile.expect("CANCEL"), 200, "OK", "m", "")
 		if took := time.Since(begun); took < 59*time.Second || took > 61*time.Second {
 			t.Errorf("the last one rings until %v", took)

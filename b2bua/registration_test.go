@@ -270,20 +270,18 @@ func TestBindingEnds(t *testing.T) {
 		"in time": func(*peer) { time.Sleep(15 * time.Minute) },
 		"removed": func(p *peer) { p.registers("alice", "alice", "Contact: *\nExpires: 0\n") },
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, phoneConfig, func(w *world) {
-				p := w.roaming()
-				p.registers("alice", "alice", aliceContact)
-				end(p)
-				w.carrier.invite(w.carrier.newCall("+15075785607"))
-				w.carrier.expect("SIP/2.0 180")
-				m := w.carrier.expect("SIP/2.0 503")
-				d := w.carrier.newCall("+15075785607")
-				d.callID, d.branch, d.seq = "carrier-1", "z9hG4bKcarrier1", 1
-				d.learn(m)
-				w.carrier.ackRefused(d)
-				w.record()
-			})
+		runIn(t, name, phoneConfig, func(w *world) {
+			p := w.roaming()
+			p.registers("alice", "alice", aliceContact)
+			end(p)
+			w.carrier.invite(w.carrier.newCall("+15075785607"))
+			w.carrier.expect("SIP/2.0 180")
+			m := w.carrier.expect("SIP/2.0 503")
+			d := w.carrier.newCall("+15075785607")
+			d.callID, d.branch, d.seq = "carrier-1", "z9hG4bKcarrier1", 1
+			d.learn(m)
+			w.carrier.ackRefused(d)
+			w.record()
 		})
 	}
 }

@@ -47,8 +47,7 @@ func TestReloadDuringSetup(t *testing.T) {
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 		w.wantRecord("answered", cause.MaxDuration, record.EndedBySystem)
 
-		w.carrier.hangsUpOn(w.agent2, old)
-		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent2, old)
 	})
 }
 

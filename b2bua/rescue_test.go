@@ -85,8 +85,7 @@ func TestRescue(t *testing.T) {
 				if got := w.session().peers[media.SideB].RTP.String(); got != "192.0.2.21:41000" {
 					t.Errorf("media of side B goes to %s", got)
 				}
-				w.callerHangsUpAt(w.agent2, d)
-				r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+				r := w.callerEnds(w.agent2, d)
 				if len(r.Attempts) != 2 || r.Attempts[1].Target != "spare" || r.Attempts[1].Reason != record.ReasonRescue || r.Attempts[1].SIPStatus != 200 {
 					t.Errorf("attempts %+v", r.Attempts)
 				}
@@ -115,8 +114,7 @@ func TestRescueOfLostDialog(t *testing.T) {
 		w.carrier.expect("SIP/2.0 481")
 		w.agent.reply(w.agent.expect("BYE"), 481, "Call/Transaction Does Not Exist", "", "")
 		w.takesOver("+15075785607")
-		w.callerHangsUpAt(w.agent2, d)
-		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent2, d)
 	})
 }
 
@@ -158,8 +156,7 @@ func TestRescueOfSilence(t *testing.T) {
 			t.Errorf("told %q", called.value("X-Lost"))
 		}
 		<-over
-		w.callerHangsUpAt(w.agent2, d)
-		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent2, d)
 	})
 }
 
@@ -186,8 +183,7 @@ func TestRescueAbandoned(t *testing.T) {
 	inRescue(t, "", func(w *world) {
 		d, invite := w.established()
 		w.agentDies(time.Minute, invite, "Reason: Q.850;cause=41")
-		called := w.agent2.expect("INVITE")
-		w.agent2.reply(called, 180, "Ringing", "spare", "")
+		called := w.agent2.progresses(180, "Ringing", "spare", "")
 		w.carrier.bye(d)
 		w.carrier.expect("SIP/2.0 200")
 		cancel := w.agent2.expect("CANCEL")
@@ -242,8 +238,7 @@ func TestRescueAgain(t *testing.T) {
 		d, invite := w.established()
 		time.Sleep(5 * time.Second) // its ACK is noted
 		w.agentDies(time.Minute, invite, "Reason: Q.850;cause=41")
-		lost := w.agent2.expect("INVITE")
-		w.agent2.reply(lost, 180, "Ringing", "spare", "")
+		lost := w.agent2.progresses(180, "Ringing", "spare", "")
 		w.restart()
 		w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "spare", "")
 		w.agent2.reply(lost, 487, "Terminated", "spare", "")

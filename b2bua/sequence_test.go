@@ -56,8 +56,7 @@ func TestReorderedRequests(t *testing.T) {
 func TestByeBeforeAnswer(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d := w.carrier.dials("+15085785607")
-		invite := w.agent.expect("INVITE")
-		w.agent.reply(invite, 180, "Ringing", "agent1", "")
+		invite := w.agent.progresses(180, "Ringing", "agent1", "")
 		d.learn(w.carrier.expect("SIP/2.0 180"))
 		w.agent.agentRequest("BYE", invite, "agent1", 2)
 		w.agent.expect("SIP/2.0 200")

@@ -6,11 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
-	"flowbridge/store/record"
 )
 
 // plays has a side hear a sound, by an order.
@@ -61,8 +59,7 @@ func TestOrderedSounds(t *testing.T) {
 		w.hears("a hears 5s of law 0 as 0, loop true, yield false", "b hears nothing")
 		w.plays(PlayRequest{Side: media.SideA, Sound: soundNone}, "")
 		w.hears("a hears nothing")
-		w.callerHangsUp(d)
-		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent, d)
 	})
 }
 
@@ -70,8 +67,7 @@ func TestSoundsWithoutG711(t *testing.T) {
 	inWorldWith(t, talkYAML("", "codecs: [G722]"), func(w *world) {
 		c := w.talkIn("9 101", "9 101")
 		w.plays(PlayRequest{Side: media.SideA, Sound: "eu"}, "does not speak G.711")
-		w.callerHangsUp(c.d)
-		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent, c.d)
 	})
 }
 
@@ -127,7 +123,6 @@ func TestHoldOfATranslatedCall(t *testing.T) {
 		if d := described(t, ok); d.Direction() != sdp.RecvOnly || formatsOf(t, ok) != "0" {
 			t.Errorf("answer\n%s", ok.raw)
 		}
-		w.callerHangsUp(c.d)
-		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent, c.d)
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/report"
 	"flowbridge/store/record"
 )
@@ -34,8 +33,7 @@ func TestSplit(t *testing.T) {
 				target.concludes(target.expect("INVITE"), 503, "Service Unavailable", "x", "")
 				other.takes(other.expect("INVITE"), "y")
 				w.carrier.isAnswered(d)
-				w.callerHangsUpAt(other, d)
-				r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+				r := w.callerEnds(other, d)
 				if a := r.Attempts; len(a) != 2 || a[0].Reason != record.ReasonSplit || a[1].Reason != "" || i > 0 && a[0].Target != first[from] {
 					t.Errorf("%s: got %+v", from, a)
 				}

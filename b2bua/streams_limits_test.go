@@ -22,8 +22,7 @@ import (
 func TestHalfMessages(t *testing.T) {
 	inWorldWith(t, streamConfig, func(w *world) {
 		d := w.carrier.dialsTillRung("+15095785607")
-		invite := w.agent2.expect("INVITE")
-		w.agent2.reply(invite, 180, "Ringing", "agent1", "")
+		invite := w.agent2.progresses(180, "Ringing", "agent1", "")
 		var all []*peer
 		for i := range 200 {
 			p := w.connect(carrierAddr.Addr())
@@ -61,8 +60,7 @@ func TestHalfMessages(t *testing.T) {
 		}
 		w.agent2.takes(invite, "agent1")
 		w.carrier.isAnswered(d)
-		w.carrier.hangsUpOn(w.agent2, d)
-		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent2, d)
 	})
 }
 

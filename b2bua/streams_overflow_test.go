@@ -51,8 +51,7 @@ func TestOverflowGoesOverTCP(t *testing.T) {
 		}
 		agent.takes(invite, "a")
 		w.carrier.isAnswered(d)
-		w.callerHangsUpAt(agent, d)
-		r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		r := w.callerEnds(agent, d)
 		if a := r.Attempts[0]; len(r.Attempts) != 1 || a.Transport != "tcp" || a.DroppedHeaders != nil {
 			t.Errorf("attempts %+v", r.Attempts)
 		}
@@ -69,8 +68,7 @@ func TestOverflowWithoutTCP(t *testing.T) {
 		}
 		w.agent.takes(invite, "a")
 		w.carrier.isAnswered(d)
-		w.callerHangsUp(d)
-		r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		r := w.callerEnds(w.agent, d)
 		if a := r.Attempts[0]; a.Transport != "udp" || len(a.DroppedHeaders) != 1 || a.DroppedHeaders[0] != "X-Long" {
 			t.Errorf("attempts %+v", r.Attempts)
 		}

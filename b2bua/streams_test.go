@@ -69,8 +69,7 @@ func TestCarrierConnectsAgainWhileRinging(t *testing.T) {
 		inWorldWith(t, streamConfig, func(w *world) {
 			carrier := w.connect(carrierAddr.Addr())
 			d := carrier.dialsTillRung("+15095785607")
-			invite := w.agent2.expect("INVITE")
-			w.agent2.reply(invite, 180, "Ringing", "agent1", "")
+			invite := w.agent2.progresses(180, "Ringing", "agent1", "")
 			carrier.conn.(*memnet.Stream).Reset()
 			again := w.connect(carrierAddr.Addr())
 			defer again.conn.Close()
@@ -126,8 +125,7 @@ func TestTargetConnectionDiesWhileRinging(t *testing.T) {
 			defer agents.l.Close()
 			d := w.carrier.dialsTillRung("+15075785607")
 			agent := agents.accept()
-			invite := agent.expect("INVITE")
-			agent.reply(invite, 180, "Ringing", "agent1", "")
+			invite := agent.progresses(180, "Ringing", "agent1", "")
 			synctest.Wait()
 			agent.conn.(*memnet.Stream).Reset()
 			agent = agents.accept()
@@ -143,8 +141,7 @@ func TestTargetConnectionDiesWhileRinging(t *testing.T) {
 			}
 			agent.takes(invite, "agent1")
 			w.carrier.isAnswered(d)
-			w.carrier.hangsUpOn(agent, d)
-			w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+			w.callerEnds(agent, d)
 		})
 	}
 }
@@ -161,8 +158,7 @@ func TestTargetGoneForGood(t *testing.T) {
 		agent.conn.(*memnet.Stream).Reset()
 		w.agent2.takes(w.agent2.expect("INVITE"), "agent2")
 		w.carrier.isAnswered(d)
-		w.carrier.hangsUpOn(w.agent2, d)
-		r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		r := w.callerEnds(w.agent2, d)
 		if len(r.Attempts) != 2 || r.Attempts[0].Cause != string(cause.TargetUnreachable) {
 			t.Errorf("attempts %+v", r.Attempts)
 		}

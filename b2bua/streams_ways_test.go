@@ -52,8 +52,7 @@ func TestCancelByAnotherTransport(t *testing.T) {
 		carrier := w.connect(carrierAddr.Addr())
 		defer carrier.conn.Close()
 		d := carrier.dialsTillRung("+15095785607")
-		invite := w.agent2.expect("INVITE")
-		w.agent2.reply(invite, 180, "Ringing", "agent1", "")
+		invite := w.agent2.progresses(180, "Ringing", "agent1", "")
 		w.carrier.cancel(d)
 		w.carrier.expect("SIP/2.0 200")
 		carrier.isRefused(d, "487")
@@ -191,41 +190,35 @@ func (a *streamAgent) hearOn(d time.Duration) (all []received) {
 
 // A Contact may ask for another transport than the call's.
 func TestContactAsksForAnotherTransport(t *testing.T) {
-	t.Run("udp", func(t *testing.T) {
-		inWorldWith(t, streamConfig, func(w *world) {
-			agents := w.streamAgent(agentAddr)
-			defer agents.l.Close()
-			d := w.carrier.dialsTillRung("+15075785607")
-			agent := agents.accept()
-			defer agent.conn.Close()
-			invite := agent.expect("INVITE")
-			agent.send(hostileAnswer(invite, 200, "agent1", agentSDP(), "Contact: <sip:agent@192.0.2.20:32681;transport=udp>"))
-			ack := w.agent.expect("ACK")
-			if via := ack.value("Via"); !strings.HasPrefix(via, "SIP/2.0/UDP 198.51.100.1:5060;") {
-				t.Errorf("Via %s", via)
-			}
-			w.carrier.isAnswered(d)
-			w.callerHangsUp(d)
-			w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
-		})
+	runIn(t, "udp", streamConfig, func(w *world) {
+		agents := w.streamAgent(agentAddr)
+		defer agents.l.Close()
+		d := w.carrier.dialsTillRung("+15075785607")
+		agent := agents.accept()
+		defer agent.conn.Close()
+		invite := agent.expect("INVITE")
+		agent.send(hostileAnswer(invite, 200, "agent1", agentSDP(), "Contact: <sip:agent@192.0.2.20:32681;transport=udp>"))
+		ack := w.agent.expect("ACK")
+		if via := ack.value("Via"); !strings.HasPrefix(via, "SIP/2.0/UDP 198.51.100.1:5060;") {
+			w.t.Errorf("Via %s", via)
+		}
+		w.carrier.isAnswered(d)
+		w.callerEnds(w.agent, d)
 	})
-	t.Run("tcp", func(t *testing.T) {
-		inWorldWith(t, streamConfig, func(w *world) {
-			agents := w.streamAgent(agent2Addr)
-			defer agents.l.Close()
-			d := w.carrier.dialsTillRung("+15095785607")
-			invite := w.agent2.expect("INVITE")
-			w.agent2.send(hostileAnswer(invite, 200, "agent1", agentSDP(), "Contact: <sip:agent@192.0.2.21:32681;transport=tcp>"))
-			agent := agents.accept()
-			defer agent.conn.Close()
-			ack := agent.expect("ACK")
-			if via := ack.value("Via"); !strings.HasPrefix(via, "SIP/2.0/TCP 198.51.100.1:5060;") {
-				t.Errorf("Via %s", via)
-			}
-			w.carrier.isAnswered(d)
-			w.callerHangsUpAt(agent, d)
-			w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
-		})
+	runIn(t, "tcp", streamConfig, func(w *world) {
+		agents := w.streamAgent(agent2Addr)
+		defer agents.l.Close()
+		d := w.carrier.dialsTillRung("+15095785607")
+		invite := w.agent2.expect("INVITE")
+		w.agent2.send(hostileAnswer(invite, 200, "agent1", agentSDP(), "Contact: <sip:agent@192.0.2.21:32681;transport=tcp>"))
+		agent := agents.accept()
+		defer agent.conn.Close()
+		ack := agent.expect("ACK")
+		if via := ack.value("Via"); !strings.HasPrefix(via, "SIP/2.0/TCP 198.51.100.1:5060;") {
+			w.t.Errorf("Via %s", via)
+		}
+		w.carrier.isAnswered(d)
+		w.callerEnds(agent, d)
 	})
 }
 
@@ -325,26 +318,24 @@ var tcpOnly = strings.Replace(strings.Replace(streamConfig, `"udp://198.51.100.1
 // over the connection that the call has.
 func TestTCPOnly(t *testing.T) {
 	for _, contact := range []string{"", ";transport=tcp", ";transport=udp"} {
-		t.Run(contact, func(t *testing.T) {
-			inWorldWith(t, tcpOnly, func(w *world) {
-				agents := w.streamAgent(agentAddr)
-				defer agents.l.Close()
-				carrier := w.connect(carrierAddr.Addr())
-				defer carrier.conn.Close()
-				d := carrier.newCall("+15075785607")
-				carrier.send(strings.Replace(d.request("INVITE"), "5060;transport=tcp>", "5060"+contact+">", 1))
-				d.learn(carrier.expect("SIP/2.0 180"))
-				agent := agents.accept()
-				defer agent.conn.Close()
-				invite := agent.expect("INVITE")
-				agent.send(hostileAnswer(invite, 200, "agent1", agentSDP(), "Contact: <sip:agent@192.0.2.20:32681"+contact+">"))
-				agent.expect("ACK")
-				carrier.isAnswered(d)
-				w.server.HangupAll()
-				carrier.reply(carrier.expect("BYE"), 200, "OK", "", "")
-				agent.reply(agent.expect("BYE"), 200, "OK", "", "")
-				w.wantRecord(record.DispositionAnswered, cause.Shutdown, record.EndedBySystem)
-			})
+		runIn(t, contact, tcpOnly, func(w *world) {
+			agents := w.streamAgent(agentAddr)
+			defer agents.l.Close()
+			carrier := w.connect(carrierAddr.Addr())
+			defer carrier.conn.Close()
+			d := carrier.newCall("+15075785607")
+			carrier.send(strings.Replace(d.request("INVITE"), "5060;transport=tcp>", "5060"+contact+">", 1))
+			d.learn(carrier.expect("SIP/2.0 180"))
+			agent := agents.accept()
+			defer agent.conn.Close()
+			invite := agent.expect("INVITE")
+			agent.send(hostileAnswer(invite, 200, "agent1", agentSDP(), "Contact: <sip:agent@192.0.2.20:32681"+contact+">"))
+			agent.expect("ACK")
+			carrier.isAnswered(d)
+			w.server.HangupAll()
+			carrier.reply(carrier.expect("BYE"), 200, "OK", "", "")
+			agent.reply(agent.expect("BYE"), 200, "OK", "", "")
+			w.wantRecord(record.DispositionAnswered, cause.Shutdown, record.EndedBySystem)
 		})
 	}
 }

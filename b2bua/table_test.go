@@ -99,8 +99,7 @@ func TestTableOutlivesProcess(t *testing.T) {
 		if live := w.server.Live(w.t.Context()); len(live) != 1 || live[0].Vars.Row["agent"] != "a-7" || live[0].Record.Route != "any" {
 			t.Errorf("got %+v", live)
 		}
-		w.callerHangsUp(d)
-		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent, d)
 	})
 }
 

@@ -140,29 +140,27 @@ func TestTopology(t *testing.T) {
 			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "", agentTells...)
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, strings.Replace(testConfig, `      X-Empty: "{{.Header \"X-None\"}}"`, `      X-Diverted: "{{.Diversion}}"`, 1), func(w *world) {
-				d := w.carrier.newCall("+15075785607")
-				d.callID, d.extra = "carriersecret@198.18.1.1", carrierTells
-				d.from = `"Ann Smith" <sip:+15075550100@carriersecret.example;x=carriersecret>;tag=carriersecret`
-				d.sdp = telling("carriersecret", "192.0.2.10", "198.18.1.")
-				w.carrier.invitesTillRung(d)
-				invite := w.agent.expect("INVITE")
-				if invite.value("X-Diverted") != "+15075550111" {
-					t.Errorf("INVITE:\n%s", invite.raw)
-				}
-				play(w, d, invite)
-				w.record()
-				synctest.Wait()
-				telltale(t, "agent", w.agent.seen, carrierOnly, "INVITE")
-				telltale(t, "carrier", w.carrier.seen, agentOnly, "SIP/2.0 180")
-			})
+		runIn(t, name, strings.Replace(testConfig, `      X-Empty: "{{.Header \"X-None\"}}"`, `      X-Diverted: "{{.Diversion}}"`, 1), func(w *world) {
+			d := w.carrier.newCall("+15075785607")
+			d.callID, d.extra = "carriersecret@198.18.1.1", carrierTells
+			d.from = `"Ann Smith" <sip:+15075550100@carriersecret.example;x=carriersecret>;tag=carriersecret`
+			d.sdp = telling("carriersecret", "192.0.2.10", "198.18.1.")
+			w.carrier.invitesTillRung(d)
+			invite := w.agent.expect("INVITE")
+			if invite.value("X-Diverted") != "+15075550111" {
+				w.t.Errorf("INVITE:\n%s", invite.raw)
+			}
+			play(w, d, invite)
+			w.record()
+			synctest.Wait()
+			telltale(w.t, "agent", w.agent.seen, carrierOnly, "INVITE")
+			telltale(w.t, "carrier", w.carrier.seen, agentOnly, "SIP/2.0 180")
 		})
 	}
 }
 
 // telltale checks the messages that a side got for what only the other may see.
-func telltale(t *testing.T, side string, messages, words []string, begins string) {
+func telltale(t testing.TB, side string, messages, words []string, begins string) {
 	t.Helper()
 	found := false
 	for _, m := range messages {

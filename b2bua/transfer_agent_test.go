@@ -85,29 +85,27 @@ func TestTransferAnswersWhatIsPending(t *testing.T) {
 // free; early media that came before is heard then.
 func TestTransferGoesOnWithoutAgent(t *testing.T) {
 	for name, early := range map[string]bool{"early media": true, "none": false} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, transferConfig, func(w *world) {
-				_, invite := w.established()
-				w.referred(invite, "<tel:4711>")
-				called := w.agent2.expect("INVITE")
-				want := media.Peer{}.RTP
-				if early {
-					w.agent2.reply(called, 183, "Session Progress", "human", sdpAt("192.0.2.21", 41000))
-					w.agent.notified("183", "active")
-				}
-				w.agent.agentRequest("BYE", invite, "agent1", 11)
-				w.agent.expect("SIP/2.0 200")
-				if got := w.relay.sessions[0].peers[media.SideB].RTP; (got != want) != early || (early && got.Port() != 41000) {
-					t.Errorf("media of side B goes to %v", got)
-				}
-				w.hears(ringing)
-				if n := w.server.admission.Open().Targets["agent"]; n != 0 {
-					t.Errorf("the agent has %d calls", n)
-				}
-				w.agent2.concludes(called, 486, "Busy Here", "human", "")
-				w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-				w.wantRecord(record.DispositionAnswered, cause.TransferFailed, record.EndedBySystem)
-			})
+		runIn(t, name, transferConfig, func(w *world) {
+			_, invite := w.established()
+			w.referred(invite, "<tel:4711>")
+			called := w.agent2.expect("INVITE")
+			want := media.Peer{}.RTP
+			if early {
+				w.agent2.reply(called, 183, "Session Progress", "human", sdpAt("192.0.2.21", 41000))
+				w.agent.notified("183", "active")
+			}
+			w.agent.agentRequest("BYE", invite, "agent1", 11)
+			w.agent.expect("SIP/2.0 200")
+			if got := w.relay.sessions[0].peers[media.SideB].RTP; (got != want) != early || (early && got.Port() != 41000) {
+				w.t.Errorf("media of side B goes to %v", got)
+			}
+			w.hears(ringing)
+			if n := w.server.admission.Open().Targets["agent"]; n != 0 {
+				w.t.Errorf("the agent has %d calls", n)
+			}
+			w.agent2.concludes(called, 486, "Busy Here", "human", "")
+			w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+			w.wantRecord(record.DispositionAnswered, cause.TransferFailed, record.EndedBySystem)
 		})
 	}
 }

@@ -73,8 +73,7 @@ func TestTransferToNumber(t *testing.T) {
 		if got := w.relay.sessions[0].peers[1].RTP.String(); got != "192.0.2.11:40000" {
 			t.Errorf("media of side B goes to %s", got)
 		}
-		w.carrier.hangsUpOn(w.carrier, d)
-		r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		r := w.callerEnds(w.carrier, d)
 		if len(r.Attempts) != 2 || r.Attempts[1].Target != "carrier" || r.Attempts[1].Reason != "transfer" || r.Attempts[1].SIPStatus != 200 {
 			t.Errorf("attempts %+v", r.Attempts)
 		}
@@ -97,8 +96,7 @@ func TestTransferFails(t *testing.T) {
 		if got := w.relay.sessions[0].peers[1].RTP.String(); got != "192.0.2.20:30000" {
 			t.Errorf("media of side B goes to %s", got)
 		}
-		w.callerHangsUp(d)
-		r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		r := w.callerEnds(w.agent, d)
 		if len(r.Attempts) != 3 || r.Attempts[1].Target != "pbx" || r.Attempts[2].SIPStatus != 486 {
 			t.Errorf("attempts %+v", r.Attempts)
 		}
@@ -155,14 +153,12 @@ func TestTransferRefused(t *testing.T) {
 		"number, Replaces":  {"501", []string{"Refer-To: <sip:4711@198.51.100.1?Replaces=a%3Bto-tag%3Db%3Bfrom-tag%3Dc>"}},
 		"host over TLS URI": {"416", []string{"Refer-To: <sips:bob@192.0.2.21>"}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, transferConfig, func(w *world) {
-				d, invite := w.established()
-				w.agent.agentRequest("REFER", invite, "agent1", 10, tt.header...)
-				w.agent.expect("SIP/2.0 " + tt.status)
-				w.callerHangsUp(d)
-				w.record()
-			})
+		runIn(t, name, transferConfig, func(w *world) {
+			d, invite := w.established()
+			w.agent.agentRequest("REFER", invite, "agent1", 10, tt.header...)
+			w.agent.expect("SIP/2.0 " + tt.status)
+			w.callerHangsUp(d)
+			w.record()
 		})
 	}
 }
@@ -174,8 +170,7 @@ func TestTransferCallEnds(t *testing.T) {
 		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: tel:4711")
 		w.agent.expect("SIP/2.0 202")
 		w.agent.notified("100", "active")
-		called := w.agent2.expect("INVITE")
-		w.agent2.reply(called, 180, "Ringing", "x", "")
+		called := w.agent2.progresses(180, "Ringing", "x", "")
 		w.agent.notified("180", "active")
 		w.carrier.bye(d)
 		w.carrier.expect("SIP/2.0 200")

@@ -54,23 +54,20 @@ func TestWrittenUDPStaysUDP(t *testing.T) {
 		{20, 460, []string{"X-Long"}},
 		{400, 460, []string{"X-Long"}},
 	} {
-		t.Run(fmt.Sprint(tt.order+tt.long), func(t *testing.T) {
-			inWorldWith(t, writtenUDP, func(w *world) {
-				agents := w.streamAgent(agentAddr)
-				defer agents.l.Close()
-				d := w.longCall(tt.order, tt.long)
-				invite := w.agent.expect("INVITE")
-				if n := len(invite.raw); n > 1300 || (tt.dropped == nil && n < 830+tt.order+tt.long) {
-					t.Errorf("%d bytes:\n%s", n, invite.raw)
-				}
-				w.agent.takes(invite, "a")
-				w.carrier.isAnswered(d)
-				w.callerHangsUp(d)
-				r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
-				if a := r.Attempts[0]; a.Transport != "udp" || !slices.Equal(a.DroppedHeaders, tt.dropped) {
-					t.Errorf("over %s, without %v; want udp, without %v", a.Transport, a.DroppedHeaders, tt.dropped)
-				}
-			})
+		runIn(t, fmt.Sprint(tt.order+tt.long), writtenUDP, func(w *world) {
+			agents := w.streamAgent(agentAddr)
+			defer agents.l.Close()
+			d := w.longCall(tt.order, tt.long)
+			invite := w.agent.expect("INVITE")
+			if n := len(invite.raw); n > 1300 || (tt.dropped == nil && n < 830+tt.order+tt.long) {
+				w.t.Errorf("%d bytes:\n%s", n, invite.raw)
+			}
+			w.agent.takes(invite, "a")
+			w.carrier.isAnswered(d)
+			r := w.callerEnds(w.agent, d)
+			if a := r.Attempts[0]; a.Transport != "udp" || !slices.Equal(a.DroppedHeaders, tt.dropped) {
+				w.t.Errorf("over %s, without %v; want udp, without %v", a.Transport, a.DroppedHeaders, tt.dropped)
+			}
 		})
 	}
 }
@@ -88,28 +85,25 @@ func TestCredentialsFit(t *testing.T) {
 		{"long credentials", `nonce="` + strings.Repeat("n", 100) + `"`, 20, 250, []string{"X-Long"}},
 		{"one was left out already", `nonce="n1"`, 400, 460, []string{"X-Long", "X-Order"}},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			inWorldWith(t, writtenUDP, func(w *world) {
-				d := w.longCall(tt.order, tt.long)
-				first := w.agent.expect("INVITE")
-				w.agent.challenge(first, tt.challenge)
-				second := w.agent.expect("INVITE")
-				if n := len(second.raw); n > 1300 {
-					t.Errorf("%d bytes:\n%s", n, second.raw)
-				}
-				w.wantCredentials(second, strings.Split(tt.challenge, `"`)[1], 1)
-				if second.value("X-EI") == "" || second.value("Call-ID") != first.value("Call-ID") || second.value("CSeq") != "2 INVITE" ||
-					second.value("From") != first.value("From") || second.value("Contact") != first.value("Contact") {
-					t.Errorf("the second INVITE is\n%s", second.raw)
-				}
-				w.agent.takes(second, "a")
-				w.carrier.isAnswered(d)
-				w.callerHangsUp(d)
-				r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
-				if a := r.Attempts[0]; a.Transport != "udp" || !slices.Equal(a.DroppedHeaders, tt.dropped) {
-					t.Errorf("over %s, without %v; want udp, without %v", a.Transport, a.DroppedHeaders, tt.dropped)
-				}
-			})
+		runIn(t, tt.name, writtenUDP, func(w *world) {
+			d := w.longCall(tt.order, tt.long)
+			first := w.agent.expect("INVITE")
+			w.agent.challenge(first, tt.challenge)
+			second := w.agent.expect("INVITE")
+			if n := len(second.raw); n > 1300 {
+				w.t.Errorf("%d bytes:\n%s", n, second.raw)
+			}
+			w.wantCredentials(second, strings.Split(tt.challenge, `"`)[1], 1)
+			if second.value("X-EI") == "" || second.value("Call-ID") != first.value("Call-ID") || second.value("CSeq") != "2 INVITE" ||
+				second.value("From") != first.value("From") || second.value("Contact") != first.value("Contact") {
+				w.t.Errorf("the second INVITE is\n%s", second.raw)
+			}
+			w.agent.takes(second, "a")
+			w.carrier.isAnswered(d)
+			r := w.callerEnds(w.agent, d)
+			if a := r.Attempts[0]; a.Transport != "udp" || !slices.Equal(a.DroppedHeaders, tt.dropped) {
+				w.t.Errorf("over %s, without %v; want udp, without %v", a.Transport, a.DroppedHeaders, tt.dropped)
+			}
 		})
 	}
 }
@@ -145,8 +139,7 @@ func TestRecordRouteWithoutTransport(t *testing.T) {
 			t.Errorf("ACK:\n%s", ack.raw)
 		}
 		w.carrier.isAnswered(d)
-		w.callerHangsUpAt(w.agent2, d)
-		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent2, d)
 	})
 }
 

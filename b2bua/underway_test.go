@@ -7,7 +7,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/transport"
 	"flowbridge/store/record"
 )
@@ -72,8 +71,7 @@ func TestUnderway(t *testing.T) {
 			t.Errorf("nobody reads from %v", reading)
 		}
 		d, _ := w.established()
-		w.callerHangsUp(d)
-		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent, d)
 		close(disk.hangs)
 		first.learn(w.carrier.expect("SIP/2.0 180"))
 		if after := seen(w.server.Underway); len(after) != 0 {
