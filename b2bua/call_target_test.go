@@ -82,41 +82,41 @@ func TestForked200(t *testing.T) {
 	})
 }
 
+// A call that comes to nothing ends with what its only target said, or with 503, or 404 without a route.
 func TestTargetRefuses(t *testing.T) {
+	refused := func(code int, reason string) func(w *world) {
+		return func(w *world) { w.agent.concludes(w.agent.expect("INVITE"), code, reason, "a", "") }
+	}
 	for _, tt := range []struct {
-		code        int
-		reason      string
-		want        string
-		disposition string
-		cause       cause.Cause
-		by          string
+		name, called, want string
+		play               func(w *world)
+		disposition        string
+		cause              cause.Cause
+		by                 string
 	}{
-		{486, "Busy Here", "SIP/2.0 486 Busy Here", "busy", cause.TargetBusy, record.EndedByAgent},
-		{404, "No Such Number", "SIP/2.0 404 No Such Number", "failed", cause.TargetRefused, record.EndedByAgent},
-		{500, "Broken", "SIP/2.0 503 Service Unavailable", "failed", cause.TargetError, record.EndedBySystem},
-		{603, "Decline", "SIP/2.0 603 Decline", "failed", cause.TargetRefused, record.EndedByAgent},
+		{"busy", "+15075785607", "486 Busy Here", refused(486, "Busy Here"), "busy", cause.TargetBusy, record.EndedByAgent},
+		{"not found", "+15075785607", "404 No Such Number", refused(404, "No Such Number"), "failed", cause.TargetRefused, record.EndedByAgent},
+		{"error", "+15075785607", "503 Service Unavailable", refused(500, "Broken"), "failed", cause.TargetError, record.EndedBySystem},
+		{"declined", "+15075785607", "603 Decline", refused(603, "Decline"), "failed", cause.TargetRefused, record.EndedByAgent},
+		{"not prepared", "+15075785607", "503", nothing, "failed", cause.PrepareRefused, record.EndedBySystem},
+		{"no route", "+49301234567", "404", nothing, "failed", cause.NoRoute, record.EndedBySystem},
 	} {
-		runIn(t, tt.reason, testConfig, func(w *world) {
-			d := w.carrier.dialsTillRung("+15075785607")
-			w.agent.concludes(w.agent.expect("INVITE"), tt.code, tt.reason, "a", "")
-			w.carrier.expect(tt.want)
-			w.carrier.ackRefused(d)
-			w.wantRecord(tt.disposition, tt.cause, tt.by)
+		runIn(t, tt.name, testConfig, func(w *world) {
+			if tt.cause == cause.PrepareRefused {
+				w.prepare.err = &outbound.PrepareError{Cause: tt.cause, Status: 200, Err: sdp.ErrNoCodec}
+			}
+			d := w.carrier.dials(tt.called)
+			if tt.cause != cause.NoRoute {
+				d.learn(w.carrier.expect("SIP/2.0 180"))
+			}
+			tt.play(w)
+			w.carrier.isRefused(d, tt.want)
+			r := w.wantRecord(tt.disposition, tt.cause, tt.by)
+			if tt.cause == cause.PrepareRefused && (len(r.Attempts) != 1 || r.Attempts[0].PrepareStatus != 200) {
+				w.t.Errorf("attempts %+v; want one, with prepare status 200", r.Attempts)
+			}
 		})
 	}
-}
-
-func TestPrepareFails(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.prepare.err = &outbound.PrepareError{Cause: cause.PrepareRefused, Status: 200, Err: sdp.ErrNoCodec}
-		d := w.carrier.dialsTillRung("+15075785607")
-		w.carrier.isRefused(d, "503")
-		r := w.wantRecord("failed", cause.PrepareRefused, record.EndedBySystem)
-		if len(r.Attempts) != 1 || r.Attempts[0].PrepareStatus != 200 {
-			t.Errorf("attempts %+v", r.Attempts)
-		}
-		w.agent.silent(time.Second)
-	})
 }
 
 // The second target gets the call when the first one fails, and the ringing
@@ -137,14 +137,6 @@ func TestNextTarget(t *testing.T) {
 		if len(r.Attempts) != 2 || r.Attempts[0].Cause != string(cause.TargetError) || r.Target != "spare" {
 			t.Errorf("record %+v", r)
 		}
-	})
-}
-
-func TestNoRoute(t *testing.T) {
-	inWorld(t, func(w *world) {
-		d := w.carrier.dials("+49301234567")
-		w.carrier.isRefused(d, "404")
-		w.wantRecord("failed", cause.NoRoute, record.EndedBySystem)
 	})
 }
 

@@ -91,6 +91,20 @@ func cancelStages() map[string]cancelStage {
 			until: func(w *world) { invite = provisional(w.agent, 100, "") },
 			then:  func(w *world) { w.agent.isCancelled(invite) }, want: []string{gaveUpFirst},
 		},
+		"the first rings": {
+			until: func(w *world) { invite = provisional(w.agent, 180, "") },
+			then:  func(w *world) { w.agent.isCancelled(invite) }, want: []string{gaveUpFirst},
+		},
+		"the first rings, and its 200 crosses the CANCEL": {
+			until: func(w *world) { invite = provisional(w.agent, 180, "") },
+			then: func(w *world) {
+				cancel = w.agent.expect("CANCEL")
+				w.agent.takes(invite, "x")
+				w.agent.reply(w.agent.expect("BYE sip:agent@192.0.2.20:32681"), 200, "OK", "", "")
+				w.agent.reply(cancel, 481, "Too Late", "x", "")
+			},
+			want: []string{gaveUpFirst},
+		},
 		"the first has early media": {
 			until: func(w *world) { invite = provisional(w.agent, 183, agentSDP()) },
 			then:  func(w *world) { w.agent.isCancelled(invite) }, want: []string{gaveUpFirst},
@@ -167,11 +181,14 @@ func TestCancelAtEveryStage(t *testing.T) {
 					w.carrier.invite(d)
 					stage.until(w)
 					time.Sleep(100 * time.Millisecond)
+					to := ""
 					for _, m := range w.carrier.rest() { // 180 and 183
-						d.learn(m)
+						to = d.learn(m).value("To")
 					}
 					w.carrier.cancel(d)
-					w.carrier.expect("SIP/2.0 200")
+					if got := w.carrier.expect("SIP/2.0 200").value("To"); to != "" && got != to { // RFC 3261 section 9.2
+						w.t.Errorf("To of the CANCEL's answer %s; the INVITE's %s", got, to)
+					}
 					refused := w.carrier.expect("SIP/2.0 487")
 					if tag := message.TagOf(refused.res().To().Params); d.toTag != "" && tag != d.toTag {
 						t.Error("487 has another To tag than what came before")
