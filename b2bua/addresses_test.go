@@ -38,10 +38,8 @@ func inWorldOfNames(t *testing.T, test func(w *world), replace ...string) {
 func (w *world) takesAtSecond(d *dialogue) (invite received, r record.Record) {
 	w.t.Helper()
 	invite = w.agent2.expect("INVITE")
-	w.agent2.answer(invite, "b")
-	w.agent2.expect("ACK")
-	d.learn(w.carrier.expect("SIP/2.0 200"))
-	w.carrier.ack(d)
+	w.agent2.takes(invite, "b")
+	w.carrier.isAnswered(d)
 	w.callerHangsUpAt(w.agent2, d)
 	return invite, w.record()
 }
@@ -66,16 +64,13 @@ func TestNextAddress(t *testing.T) {
 	}{
 		"503": {func(w *world) received {
 			invite := w.agent.expect("INVITE")
-			w.agent.reply(invite, 503, "No", "a", "", "Retry-After: 60")
-			w.agent.expect("ACK")
+			w.agent.concludes(invite, 503, "No", "a", "", "Retry-After: 60")
 			return invite
 		}, 0, "udp://192.0.2.20:32681 503"},
 		"503 after 100": {func(w *world) received {
-			invite := w.agent.expect("INVITE")
-			w.agent.reply(invite, 100, "Trying", "", "")
+			invite := w.agent.progresses(100, "Trying", "", "")
 			time.Sleep(time.Second)
-			w.agent.reply(invite, 503, "No", "a", "")
-			w.agent.expect("ACK")
+			w.agent.concludes(invite, 503, "No", "a", "")
 			return invite
 		}, time.Second, "udp://192.0.2.20:32681 503"},
 		"silent": {func(w *world) received {
@@ -87,9 +82,7 @@ func TestNextAddress(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inWorldOfNames(t, func(w *world) {
 				began := time.Now()
-				d := w.carrier.newCall("+15075785607")
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
+				d := w.carrier.dialsTillRung("+15075785607")
 				first := c.play(w)
 				second, r := w.takesAtSecond(d)
 				w.wantTried(r, c.tried)
@@ -106,8 +99,7 @@ func TestNextAddress(t *testing.T) {
 				}
 				w.agent.silent(time.Second) // no INVITE is repeated to an address that is given up
 				d = w.carrier.newCall("+15075785607")
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
+				w.carrier.invitesTillRung(d)
 				w.takesAtSecond(d)
 				s := w.server.stack.Names().States("agent")
 				if len(s) != 2 || s[1].Until.IsZero() && s[0].Until.IsZero() {
@@ -121,19 +113,13 @@ func TestNextAddress(t *testing.T) {
 // A first address that answers after its turn has the call, if it is the first to answer; a second answer is hung up.
 func TestLateFirstAddress(t *testing.T) {
 	inWorldOfNames(t, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		first := w.agent.expect("INVITE")
 		w.agent.drainFor(2 * time.Second)
-		second := w.agent2.expect("INVITE")
-		w.agent2.reply(second, 180, "Ringing", "b", "")
-		w.agent.answer(first, "a")
-		w.agent.expect("ACK")
-		d.learn(w.carrier.expect("SIP/2.0 200"))
-		w.carrier.ack(d)
-		w.agent2.reply(second, 200, "OK", "b", agentSDP())
-		w.agent2.expect("ACK")
+		second := w.agent2.progresses(180, "Ringing", "b", "")
+		w.agent.takes(first, "a")
+		w.carrier.isAnswered(d)
+		w.agent2.concludes(second, 200, "OK", "b", agentSDP())
 		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
 		w.callerHangsUp(d)
 		w.record()
@@ -143,13 +129,10 @@ func TestLateFirstAddress(t *testing.T) {
 // When all addresses fail, the target has failed, in its time.
 func TestNoAddressLeft(t *testing.T) {
 	inWorldOfNames(t, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		w.agent.drainFor(2 * time.Second)
 		w.agent2.drainFor(2 * time.Second)
-		w.carrier.expect("SIP/2.0 503")
-		w.carrier.ackRefused(d)
+		w.carrier.isRefused(d, "503")
 		r := w.record()
 		w.wantCauses(r, cause.TargetSilent)
 		if r.Attempts[0].MS != 4000 || !slices.Equal(r.Attempts[0].Tried, []string{"udp://192.0.2.20:32681 target_silent"}) {
@@ -162,16 +145,10 @@ func TestNoAddressLeft(t *testing.T) {
 // A caller who gives up between two addresses gives up both.
 func TestCancelledAtSecondAddress(t *testing.T) {
 	inWorldOfNames(t, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		w.agent.refuses(503)
-		invite := w.agent2.expect("INVITE")
-		w.agent2.reply(invite, 180, "Ringing", "b", "")
-		w.carrier.cancel(d)
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.expect("SIP/2.0 487")
-		w.carrier.ackRefused(d)
+		invite := w.agent2.progresses(180, "Ringing", "b", "")
+		w.carrier.givesUp(d)
 		w.agent2.isCancelled(invite)
 		w.wantCauses(w.record(), cause.CallerCancelled)
 	})
@@ -181,13 +158,10 @@ func TestCancelledAtSecondAddress(t *testing.T) {
 func TestNextAddressOverTCP(t *testing.T) {
 	inWorldOfNames(t, func(w *world) {
 		agent := w.streamAgent(agent2Addr)
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		p := agent.accept()
 		p.refuses(486)
-		d.learn(w.carrier.expect("SIP/2.0 486"))
-		w.carrier.ackRefused(d)
+		w.carrier.isRefused(d, "486")
 		r := w.record()
 		if len(r.Attempts) != 1 || !slices.Equal(r.Attempts[0].Tried, []string{"tcp://192.0.2.20:32681 target_unreachable"}) {
 			t.Errorf("attempts %+v", r.Attempts)
@@ -214,12 +188,9 @@ func TestTransportByNAPTR(t *testing.T) {
 			agents.test. 60 IN NAPTR 20 1 "s" "SIP+D2U" "" _sip._udp.agents.test.`)
 	}, func(w *world) {
 		agent := w.streamAgent(agentAddr)
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		agent.accept().refuses(486)
-		d.learn(w.carrier.expect("SIP/2.0 486"))
-		w.carrier.ackRefused(d)
+		w.carrier.isRefused(d, "486")
 		if r := w.record(); len(r.Attempts) != 1 || r.Attempts[0].Transport != "tcp" {
 			t.Errorf("attempts %+v", r.Attempts)
 		}
@@ -237,27 +208,21 @@ func TestAnswerWithoutID(t *testing.T) {
 			}
 			return 0
 		}
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		agent, invite := w.agent, w.agent.expect("INVITE")
 		if refuse {
 			if invite.value("X-Session") != "s-1" || held() == 0 {
 				w.t.Errorf("at the first address %d bytes are kept:\n%s", held(), invite.raw)
 			}
-			w.agent.reply(invite, 503, "No", "a", "")
-			w.agent.expect("ACK")
+			w.agent.concludes(invite, 503, "No", "a", "")
 			agent, invite = w.agent2, w.agent2.expect("INVITE")
 		}
 		synctest.Wait()
 		if invite.value("X-Session") != "s-1" || held() > 0 {
 			w.t.Errorf("at the last address %d bytes are kept:\n%s", held(), invite.raw)
 		}
-		agent.answer(invite, "b")
-		agent.expect("ACK")
-		d.learn(w.carrier.expect("SIP/2.0 200"))
-		w.carrier.ack(d)
-		synctest.Wait()
+		agent.takes(invite, "b")
+		w.carrier.isAnswered(d)
 		if held() > 0 {
 			w.t.Errorf("a live call keeps %d bytes", held())
 		}
@@ -295,11 +260,8 @@ func TestConnectionsInTime(t *testing.T) {
 			return nil, ctx.Err()
 		}
 	}, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
-		w.carrier.expect("SIP/2.0 503")
-		w.carrier.ackRefused(d)
+		d := w.carrier.dialsTillRung("+15075785607")
+		w.carrier.isRefused(d, "503")
 		r := w.record()
 		w.wantCauses(r, cause.TargetUnreachable)
 		if a := r.Attempts[0]; a.MS != 4500 || len(a.Tried) != 2 {

@@ -79,14 +79,12 @@ func (p *peer) gaveUp(d *dialogue, m received) {
 func (w *world) answersCall(p *peer, d *dialogue, extra string) {
 	w.t.Helper()
 	d.extra = extra
-	p.invite(d)
-	d.learn(p.expect("SIP/2.0 180"))
+	p.invitesTillRung(d)
 	invite := w.agent.expect("INVITE")
 	if strings.Contains(invite.raw, "Authorization") {
 		w.t.Errorf("the target sees the credentials:\n%s", invite.raw)
 	}
-	w.agent.answer(invite, "a")
-	w.agent.expect("ACK")
+	w.agent.takes(invite, "a")
 	p.expect("SIP/2.0 200")
 	d.extra = ""
 	p.ack(d)
@@ -109,29 +107,27 @@ func (w *world) roaming() *peer {
 // through; its next one reuses the nonce.
 func TestAuthenticatedCall(t *testing.T) {
 	for _, algorithm := range []string{"SHA-256", "MD5"} {
-		t.Run(algorithm, func(t *testing.T) {
-			inWorldWith(t, authConfig, func(w *world) {
-				p := w.roaming()
-				d := p.newCall("+15075785607")
-				m := p.challenged(d)
-				one, two := strings.Index(m.raw, "algorithm=SHA-256"), strings.Index(m.raw, "algorithm=MD5")
-				if one < 0 || two < one || strings.Count(m.raw, `qop="auth"`) != 2 || strings.Contains(m.raw, "stale") {
-					t.Errorf("the challenge is\n%s", m.raw)
-				}
-				if n := len(w.sink.done) + len(w.sink.journal); n != 0 {
-					t.Errorf("%d records of a call that was not admitted", n)
-				}
-				w.answersCall(p, d, authorize(d, m, algorithm, "acme", "secret", 1))
-				if r := w.record(); r.Trunk != "pbx" {
-					t.Errorf("the call is of trunk %s", r.Trunk)
-				}
-				d = p.newCall("+15075785608")
-				w.answersCall(p, d, authorize(d, m, algorithm, "acme", "secret", 2))
-				w.record()
-				if r := w.server.Rejected(); r.Challenged.Load() != 1 || r.Unauthorized.Load() != 0 {
-					t.Errorf("%d challenged, %d unauthorized", r.Challenged.Load(), r.Unauthorized.Load())
-				}
-			})
+		runIn(t, algorithm, authConfig, func(w *world) {
+			p := w.roaming()
+			d := p.newCall("+15075785607")
+			m := p.challenged(d)
+			one, two := strings.Index(m.raw, "algorithm=SHA-256"), strings.Index(m.raw, "algorithm=MD5")
+			if one < 0 || two < one || strings.Count(m.raw, `qop="auth"`) != 2 || strings.Contains(m.raw, "stale") {
+				w.t.Errorf("the challenge is\n%s", m.raw)
+			}
+			if n := len(w.sink.done) + len(w.sink.journal); n != 0 {
+				w.t.Errorf("%d records of a call that was not admitted", n)
+			}
+			w.answersCall(p, d, authorize(d, m, algorithm, "acme", "secret", 1))
+			if r := w.record(); r.Trunk != "pbx" {
+				w.t.Errorf("the call is of trunk %s", r.Trunk)
+			}
+			d = p.newCall("+15075785608")
+			w.answersCall(p, d, authorize(d, m, algorithm, "acme", "secret", 2))
+			w.record()
+			if r := w.server.Rejected(); r.Challenged.Load() != 1 || r.Unauthorized.Load() != 0 {
+				w.t.Errorf("%d challenged, %d unauthorized", r.Challenged.Load(), r.Unauthorized.Load())
+			}
 		})
 	}
 }
@@ -197,27 +193,25 @@ func TestWrongCredentials(t *testing.T) {
 		"twice":          edit("nc=00000001", "nc=00000001, nc=00000001"),
 		"broken":         edit(`qop=auth`, `qop="auth`),
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, authConfig, func(w *world) {
-				p := w.roaming()
-				d := p.newCall("+15075785607")
-				d.extra = spoil(authorize(d, p.challenged(d), "SHA-256", "acme", "secret", 1))
-				p.invite(d)
-				m := p.expect("SIP/2.0 401")
-				if strings.Contains(m.raw, "stale") {
-					t.Errorf("it is called stale:\n%s", m.raw)
-				}
-				p.gaveUp(d, m)
-				want := uint64(1)
-				if name == "nonce" { // not one of this server: as good as none
-					want = 0
-				}
-				if n := w.server.Rejected().Unauthorized.Load(); n != want {
-					t.Errorf("%d unauthorized; want %d", n, want)
-				}
-				w.answersCall(p, d, authorize(d, m, "SHA-256", "acme", "secret", 1))
-				w.record()
-			})
+		runIn(t, name, authConfig, func(w *world) {
+			p := w.roaming()
+			d := p.newCall("+15075785607")
+			d.extra = spoil(authorize(d, p.challenged(d), "SHA-256", "acme", "secret", 1))
+			p.invite(d)
+			m := p.expect("SIP/2.0 401")
+			if strings.Contains(m.raw, "stale") {
+				w.t.Errorf("it is called stale:\n%s", m.raw)
+			}
+			p.gaveUp(d, m)
+			want := uint64(1)
+			if name == "nonce" { // not one of this server: as good as none
+				want = 0
+			}
+			if n := w.server.Rejected().Unauthorized.Load(); n != want {
+				w.t.Errorf("%d unauthorized; want %d", n, want)
+			}
+			w.answersCall(p, d, authorize(d, m, "SHA-256", "acme", "secret", 1))
+			w.record()
 		})
 	}
 }
@@ -240,28 +234,26 @@ func TestCredentialsForAnotherNumber(t *testing.T) {
 		"no user, of no number":  {"ann", bare, "+15075785608", "stale"},
 		"another host, captured": {"+15075785607", "sip:192.0.2.1", "+15075785607", "wrong"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, authConfig, func(w *world) {
-				p := w.roaming()
-				m := p.challenged(p.newCall(tt.challenged))
-				d := p.newCall(tt.called)
-				extra := credentialsOf("INVITE", tt.uri, nonceOf(m, "MD5"), "MD5", "acme", "secret", 1)
-				if tt.refused == "" {
-					w.answersCall(p, d, extra)
-					w.record()
-					return
-				}
-				d.extra = extra
-				again := p.challenged(d)
-				if stale := strings.Contains(again.raw, "stale=true"); stale != (tt.refused == "stale") {
-					t.Errorf("want %s:\n%s", tt.refused, again.raw)
-				}
-				d.extra = ""
-				if tt.refused == "stale" { // its next challenge is for what it calls
-					w.answersCall(p, d, credentialsOf("INVITE", tt.uri, nonceOf(again, "MD5"), "MD5", "acme", "secret", 1))
-					w.record()
-				}
-			})
+		runIn(t, name, authConfig, func(w *world) {
+			p := w.roaming()
+			m := p.challenged(p.newCall(tt.challenged))
+			d := p.newCall(tt.called)
+			extra := credentialsOf("INVITE", tt.uri, nonceOf(m, "MD5"), "MD5", "acme", "secret", 1)
+			if tt.refused == "" {
+				w.answersCall(p, d, extra)
+				w.record()
+				return
+			}
+			d.extra = extra
+			again := p.challenged(d)
+			if stale := strings.Contains(again.raw, "stale=true"); stale != (tt.refused == "stale") {
+				w.t.Errorf("want %s:\n%s", tt.refused, again.raw)
+			}
+			d.extra = ""
+			if tt.refused == "stale" { // its next challenge is for what it calls
+				w.answersCall(p, d, credentialsOf("INVITE", tt.uri, nonceOf(again, "MD5"), "MD5", "acme", "secret", 1))
+				w.record()
+			}
 		})
 	}
 }
@@ -327,8 +319,7 @@ func TestRetransmittedCredentials(t *testing.T) {
 		extra := authorize(d, p.challenged(d), "MD5", "acme", "secret", 1)
 		d.extra = extra
 		p.invite(d)
-		p.invite(d)
-		d.learn(p.expect("SIP/2.0 180"))
+		p.invitesTillRung(d)
 		tag := d.toTag
 		d.toTag = ""
 		p.invite(d)
@@ -338,8 +329,7 @@ func TestRetransmittedCredentials(t *testing.T) {
 			}
 		}
 		invite := w.agent.expect("INVITE")
-		w.agent.answer(invite, "a")
-		w.agent.expect("ACK")
+		w.agent.takes(invite, "a")
 		p.expect("SIP/2.0 200")
 		d.toTag = tag
 		p.ack(d)
@@ -348,9 +338,7 @@ func TestRetransmittedCredentials(t *testing.T) {
 		p.invite(d)
 		p.silent(time.Second)
 		d.toTag = tag
-		p.bye(d)
-		p.expect("SIP/2.0 200")
-		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		p.hangsUpOn(w.agent, d)
 		w.record()
 		d.toTag = ""
 		p.invite(d)
@@ -396,16 +384,11 @@ func TestCancelBesideAuth(t *testing.T) {
 		d.extra = authorize(d, p.challenged(d), "MD5", "acme", "secret", 1)
 		p.invite(d)
 		p.expect("SIP/2.0 180")
-		invite := w.agent.expect("INVITE")
-		w.agent.reply(invite, 180, "Ringing", "a", "")
+		invite := w.agent.progresses(180, "Ringing", "a", "")
 		d.extra = ""
-		p.cancel(d)
-		p.expect("SIP/2.0 200")
-		d.learn(p.expect("SIP/2.0 487"))
-		p.ackRefused(d)
+		p.givesUp(d)
 		w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "", "")
-		w.agent.reply(invite, 487, "Request Terminated", "a", "")
-		w.agent.expect("ACK")
+		w.agent.concludes(invite, 487, "Request Terminated", "a", "")
 		w.record()
 	})
 }
@@ -427,8 +410,7 @@ func TestUnprovenIsToldOnce(t *testing.T) {
 func TestTagOfChallenge(t *testing.T) {
 	inWorldWith(t, authConfig, func(w *world) {
 		p := w.roaming()
-		d := p.newCall("+15075785607")
-		p.invite(d)
+		d := p.dials("+15075785607")
 		d.learn(p.expect("SIP/2.0 401"))
 		d.branch += "x"
 		p.invite(d) // with our To tag

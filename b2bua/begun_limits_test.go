@@ -17,21 +17,17 @@ func TestRatesOfCallersThatBeginAgain(t *testing.T) {
 		"of the target": {"", "max_cps: 1"},
 		"of the trunk":  {"max_cps: 1", ""},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, talkYAML(tt.trunk, tt.target), func(w *world) {
-				w.served(w.agent, w.calls("+15075785607"))
+		runIn(t, name, talkYAML(tt.trunk, tt.target), func(w *world) {
+			w.served(w.agent, w.calls("+15075785607"))
+			time.Sleep(2 * time.Second)
+			var dialed []received
+			for range 2 {
+				w.carrier.dialsTillRung("+15075785607")
+				dialed = append(dialed, w.agent.expect("INVITE"))
+				w.agent.reply(dialed[len(dialed)-1], 180, "Ringing", "agent2", "")
 				time.Sleep(2 * time.Second)
-				var dialed []received
-				for range 2 {
-					d := w.carrier.newCall("+15075785607")
-					w.carrier.invite(d)
-					d.learn(w.carrier.expect("SIP/2.0 180"))
-					dialed = append(dialed, w.agent.expect("INVITE"))
-					w.agent.reply(dialed[len(dialed)-1], 180, "Ringing", "agent2", "")
-					time.Sleep(2 * time.Second)
-				}
-				w.ringOn()
-			})
+			}
+			w.ringOn()
 		})
 	}
 }
@@ -41,8 +37,7 @@ func TestWaitersForARateWaitOn(t *testing.T) {
 	yaml := strings.NewReplacer("max_calls: 1", "max_cps: 1").Replace(soundingQueue(""))
 	inWorldWith(t, yaml, func(w *world) {
 		for n := range 8 {
-			d := w.carrier.newCall(fmt.Sprintf("+1507578000%d", n))
-			w.carrier.invite(d)
+			w.carrier.dials(fmt.Sprintf("+1507578000%d", n))
 		}
 		synctest.Wait()
 		w.carrier.rest()
@@ -79,8 +74,7 @@ func TestPlaceAtTheSecondTargetIsKept(t *testing.T) {
 func TestAttemptsOfCallersThatBeginAgain(t *testing.T) {
 	inWorldWith(t, strings.Replace(queueConfig, `1509", targets: [agent]`, `1509", targets: [agent, spare]`, 1), func(w *world) {
 		first := w.calls("+15095780001")
-		w.agent.reply(w.agent.expect("INVITE"), 503, "Service Unavailable", "agent", "")
-		w.agent.expect("ACK")
+		w.agent.concludes(w.agent.expect("INVITE"), 503, "Service Unavailable", "agent", "")
 		w.agent2.reply(w.agent2.expect("INVITE"), 180, "Ringing", "spare", "")
 		second := w.calls("+15085780002")
 		w.agent.reply(w.agent.expect("INVITE"), 180, "Ringing", "agent", "")

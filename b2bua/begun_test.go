@@ -60,76 +60,73 @@ func TestQueueWithASoundGoesOver(t *testing.T) {
 		"required":       {extra: "Require: 100rel\n"},
 		"reliable, SDES": {trunk: ", media: {srtp: optional}", extra: "Supported: 100rel\n", offer: securedAt("192.0.2.10", 20000, cryptoAttr(1, gcm, 'a'))},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, soundingQueue(tt.trunk), func(w *world) {
-				first := w.calls("+15085780001") // by a route without a sound
-				w.served(w.agent, first)
-				spare := w.calls("+15085780009")
-				w.served(w.agent2, spare)
-				second, told := w.sounds("+15075780002", tt.extra, tt.offer)
+		runIn(t, name, soundingQueue(tt.trunk), func(w *world) {
+			first := w.calls("+15085780001") // by a route without a sound
+			w.served(w.agent, first)
+			spare := w.calls("+15085780009")
+			w.served(w.agent2, spare)
+			second, told := w.sounds("+15075780002", tt.extra, tt.offer)
+			time.Sleep(10 * time.Second)
+			third, _ := w.sounds("+15075780003", tt.extra, tt.offer)
+			synctest.Wait()
+			session := w.relay.sessions[2]
+			for range 2 {
 				time.Sleep(10 * time.Second)
-				third, _ := w.sounds("+15075780003", tt.extra, tt.offer)
-				synctest.Wait()
-				session := w.relay.sessions[2]
-				for range 2 {
-					time.Sleep(10 * time.Second)
-					w.upgraded()
-					for _, m := range w.carrier.rest() { // to both
-						if !strings.HasPrefix(m.raw, "SIP/2.0 183") {
-							t.Errorf("not as before: %s", m.raw)
+				w.upgraded()
+				for _, m := range w.carrier.rest() { // to both
+					if !strings.HasPrefix(m.raw, "SIP/2.0 183") {
+						w.t.Errorf("not as before: %s", m.raw)
+					}
+					switch of := map[string]*dialogue{second.callID: second, third.callID: third}[m.value("Call-ID")]; {
+					case tt.extra != "": // it has been told reliably
+						before := of.toTag
+						if w.carrier.prack(of, m, ""); before != of.toTag || len(m.Body()) > 0 {
+							w.t.Errorf("another dialog or description:\n%s", m.raw)
 						}
-						switch of := map[string]*dialogue{second.callID: second, third.callID: third}[m.value("Call-ID")]; {
-						case tt.extra != "": // it has been told reliably
-							before := of.toTag
-							if w.carrier.prack(of, m, ""); before != of.toTag || len(m.Body()) > 0 {
-								t.Errorf("another dialog or description:\n%s", m.raw)
-							}
-						case of == second && (m.value("To") != told.value("To") || string(m.Body()) != string(told.Body())):
-							t.Errorf("another dialog or description:\n%s\nfirst:\n%s", m.raw, told.raw)
-						}
-					}
-					if got, heard := w.waiting(), w.listens(second); got != "0002 0003" || heard != "hold" {
-						t.Errorf("waiting: %s, the caller hears %s", got, heard)
+					case of == second && (m.value("To") != told.value("To") || string(m.Body()) != string(told.Body())):
+						w.t.Errorf("another dialog or description:\n%s\nfirst:\n%s", m.raw, told.raw)
 					}
 				}
-				if s := w.relay.sessions[2]; s == session || s.local != session.local || s.closed.Load() || len(w.relay.sessions) != 4 {
-					t.Errorf("other media: %+v", s.local)
+				if got, heard := w.waiting(), w.listens(second); got != "0002 0003" || heard != "hold" {
+					w.t.Errorf("waiting: %s, the caller hears %s", got, heard)
 				}
-				w.callerHangsUp(first)
-				w.record()
-				invite := w.agent.expect("INVITE sip:" + second.to + "@")
-				if got := invite.value("X-Waited"); got != "30" {
-					t.Errorf("the target was told of %s s", got)
+			}
+			if s := w.relay.sessions[2]; s == session || s.local != session.local || s.closed.Load() || len(w.relay.sessions) != 4 {
+				w.t.Errorf("other media: %+v", s.local)
+			}
+			w.callerHangsUp(first)
+			w.record()
+			invite := w.agent.expect("INVITE sip:" + second.to + "@")
+			if got := invite.value("X-Waited"); got != "30" {
+				w.t.Errorf("the target was told of %s s", got)
+			}
+			w.agent.takes(invite, "agent2")
+			ok := w.carrier.expect("SIP/2.0 200")
+			if body := string(ok.Body()); ok.value("To") != told.value("To") || tt.extra == "" && body != string(told.Body()) || tt.extra != "" && body != "" {
+				w.t.Errorf("the 200 is\n%s\nafter\n%s", ok.raw, told.raw)
+			}
+			w.carrier.ack(second)
+			synctest.Wait()
+			time.Sleep(20 * time.Second)
+			w.refused(third, "486") // 50 s after it came
+			if r := w.wantRecord(record.DispositionBusy, cause.QueueTimeout, record.EndedBySystem); r.QueuedMS != 50_000 || !strings.HasSuffix(r.To, "0003") {
+				w.t.Errorf("waited %d ms", r.QueuedMS)
+			}
+			if tt.offer != "" {
+				suite := cm80
+				if strings.Contains(tt.offer, gcm.String()) {
+					suite = gcm
 				}
-				w.agent.answer(invite, "agent2")
-				w.agent.expect("ACK")
-				ok := w.carrier.expect("SIP/2.0 200")
-				if body := string(ok.Body()); ok.value("To") != told.value("To") || tt.extra == "" && body != string(told.Body()) || tt.extra != "" && body != "" {
-					t.Errorf("the 200 is\n%s\nafter\n%s", ok.raw, told.raw)
+				ours := wantCrypto(w.t, told, "1", suite)
+				if got := w.relay.sessions[2].crypto[media.SideA]; !got.Send.Same(ours) || got.Receive == nil {
+					w.t.Error("other keys than were said")
 				}
-				w.carrier.ack(second)
-				synctest.Wait()
-				time.Sleep(20 * time.Second)
-				w.refused(third, "486") // 50 s after it came
-				if r := w.wantRecord(record.DispositionBusy, cause.QueueTimeout, record.EndedBySystem); r.QueuedMS != 50_000 || !strings.HasSuffix(r.To, "0003") {
-					t.Errorf("waited %d ms", r.QueuedMS)
-				}
-				if tt.offer != "" {
-					suite := cm80
-					if strings.Contains(tt.offer, gcm.String()) {
-						suite = gcm
-					}
-					ours := wantCrypto(t, told, "1", suite)
-					if got := w.relay.sessions[2].crypto[media.SideA]; !got.Send.Same(ours) || got.Receive == nil {
-						t.Error("other keys than were said")
-					}
-				}
-				w.callerHangsUp(second)
-				if r := w.record(); r.QueuedMS/1000 != 30 || r.SetupMS/1000 != 30 || r.Restored != 0 || !w.relay.sessions[2].closed.Load() {
-					t.Errorf("record: %+v", r)
-				}
-				w.callerHangsUpAt(w.agent2, spare)
-			})
+			}
+			w.callerHangsUp(second)
+			if r := w.record(); r.QueuedMS/1000 != 30 || r.SetupMS/1000 != 30 || r.Restored != 0 || !w.relay.sessions[2].closed.Load() {
+				w.t.Errorf("record: %+v", r)
+			}
+			w.callerHangsUpAt(w.agent2, spare)
 		})
 	}
 }
@@ -184,25 +181,23 @@ func TestCallerLeavesAfterTheHandOver(t *testing.T) {
 			w.relay.sessions[1].Close() // of the dead process
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, soundingQueue(""), func(w *world) {
-				first := w.calls("+15085780001")
-				w.served(w.agent, first)
-				second, _ := w.sounds("+15075780002", "", "")
-				time.Sleep(time.Second)
-				h, err := w.handOver()
-				if err != nil {
-					t.Fatal(err)
-				}
-				w.beginWith(nil, h)
-				then(w, second)
-				synctest.Wait()
-				if n := w.relay.open(); n != 1 {
-					t.Errorf("%d sessions are open", n)
-				}
-				w.callerHangsUp(first)
-				w.record()
-			})
+		runIn(t, name, soundingQueue(""), func(w *world) {
+			first := w.calls("+15085780001")
+			w.served(w.agent, first)
+			second, _ := w.sounds("+15075780002", "", "")
+			time.Sleep(time.Second)
+			h, err := w.handOver()
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			w.beginWith(nil, h)
+			then(w, second)
+			synctest.Wait()
+			if n := w.relay.open(); n != 1 {
+				w.t.Errorf("%d sessions are open", n)
+			}
+			w.callerHangsUp(first)
+			w.record()
 		})
 	}
 }
@@ -211,8 +206,7 @@ func TestCallerLeavesAfterTheHandOver(t *testing.T) {
 func TestRingingWithASoundGoesOver(t *testing.T) {
 	inWorldWith(t, strings.Replace(queueConfig, "targets: [agent], queue: {limit: 2, timeout: 50s}", "targets: [agent], ringing: session-progress", 1), func(w *world) {
 		d, told := w.sounds("+15075780001", "", "")
-		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 180, "Ringing", "agent1", "")
+		in := w.agent.progresses(180, "Ringing", "agent1", "")
 		w.upgraded()
 		again := w.cancelledAndAgain(in)
 		if m := w.carrier.expect("SIP/2.0 183"); m.value("To") != told.value("To") || string(m.Body()) != string(told.Body()) {
@@ -226,8 +220,7 @@ func TestRingingWithASoundGoesOver(t *testing.T) {
 		if err := w.upgrade(); !errors.Is(err, errEarly) {
 			t.Errorf("upgraded: %v", err)
 		}
-		w.agent.answer(again, "agent2")
-		w.agent.expect("ACK")
+		w.agent.takes(again, "agent2")
 		if ok := d.learn(w.carrier.expect("SIP/2.0 200")); string(ok.Body()) != string(told.Body()) {
 			t.Errorf("another description:\n%s", ok.raw)
 		}
@@ -245,8 +238,7 @@ func TestProvenBefore(t *testing.T) {
 		calls := func(to string) *dialogue {
 			d := w.carrier.newCall(to)
 			d.extra = authorize(d, w.carrier.challenged(d), "MD5", "carrier", "secret", 1)
-			w.carrier.invite(d)
-			d.learn(w.carrier.expect("SIP/2.0 180"))
+			w.carrier.invitesTillRung(d)
 			d.extra = ""
 			return d
 		}
@@ -275,8 +267,7 @@ func TestCallersKeepTheirOrder(t *testing.T) {
 		`["udp://198.51.100.1:5060"]`, `["udp://198.51.100.1:5060"], limits: {setups: 4}`).Replace(queueConfig)
 	inWorldWith(t, yaml, func(w *world) {
 		all := []*dialogue{w.calls("+15075780001")}
-		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 180, "Ringing", "agent", "")
+		in := w.agent.progresses(180, "Ringing", "agent", "")
 		for i := range 5 {
 			time.Sleep(2 * time.Second)
 			all = append(all, w.calls(fmt.Sprintf("+1507578000%d", i+2)))
@@ -290,8 +281,7 @@ func TestCallersKeepTheirOrder(t *testing.T) {
 		if got := w.waiting(); got != "0002 0003 0004 0005 0006" {
 			t.Errorf("waiting: %s", got)
 		}
-		w.agent.answer(again, "agent2")
-		w.agent.expect("ACK")
+		w.agent.takes(again, "agent2")
 		all[0].learn(w.carrier.expect("SIP/2.0 200"))
 		w.carrier.ack(all[0])
 		for i, d := range all {
@@ -359,8 +349,7 @@ func TestUnmaskedWhereItBeginsAgain(t *testing.T) {
 	yaml := strings.Replace(talkYAML("", ""), "targets: [agent]}", "targets: [agent], mask_dtmf: on_demand, ringing: session-progress}", 1)
 	inWorldWith(t, yaml, func(w *world) {
 		d, _ := w.sounds("+15075785607", "", "")
-		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 180, "Ringing", "agent1", "")
+		in := w.agent.progresses(180, "Ringing", "agent1", "")
 		synctest.Wait()
 		id := w.callTo(d.to).id
 		if _, err := w.server.Order(w.t.Context(), id, OrderMask); err != nil {
@@ -371,12 +360,9 @@ func TestUnmaskedWhereItBeginsAgain(t *testing.T) {
 		if _, err := w.server.Order(w.t.Context(), id, OrderUnmask); err != nil {
 			t.Fatal(err)
 		}
-		w.agent.answer(again, "agent2")
-		w.agent.expect("ACK")
+		w.agent.takes(again, "agent2")
 		w.carrier.expect("SIP/2.0 183")
-		d.learn(w.carrier.expect("SIP/2.0 200"))
-		w.carrier.ack(d)
-		synctest.Wait()
+		w.carrier.isAnswered(d)
 		if live := w.server.Live(w.t.Context())[0]; live.Masked || w.relay.sessions[0].masks[media.SideA].On {
 			t.Errorf("masked %v; by the session %v", live.Masked, w.relay.sessions[0].masks[media.SideA].On)
 		}

@@ -41,10 +41,8 @@ func TestMultipartInvite(t *testing.T) {
 				if got := len(others) == 1 && strings.Contains(invite.raw, "\r\n\r\n<presence/>\r\n--"); got != tt.want || strings.HasPrefix(invite.value("Content-Type"), "multipart/mixed") != tt.want {
 					t.Errorf("the location is there: %v; want %v\n%s", got, tt.want, invite.raw)
 				}
-				w.agent2.answer(invite, "agent2")
-				w.agent2.expect("ACK")
-				w.carrier.expect("SIP/2.0 200")
-				w.carrier.ack(d)
+				w.agent2.takes(invite, "agent2")
+				w.carrier.isAnswered(d)
 				w.callerHangsUpAt(w.agent2, d)
 				w.record()
 			})

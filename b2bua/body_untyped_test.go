@@ -45,10 +45,8 @@ func TestAnswerWithoutContentType(t *testing.T) {
 			if m := w.carrier.expect("SIP/2.0 183"); len(m.Body()) == 0 {
 				t.Errorf("no early media:\n%s", m.raw)
 			}
-			w.agent.reply(in, 200, "OK", "agent1", "")
-			w.agent.expect("ACK")
-			w.carrier.expect("SIP/2.0 200")
-			w.carrier.ack(d)
+			w.agent.concludes(in, 200, "OK", "agent1", "")
+			w.carrier.isAnswered(d)
 			w.callerHangsUp(d)
 		},
 		"the target's answer to a re-INVITE": func(w *world) {
@@ -62,8 +60,7 @@ func TestAnswerWithoutContentType(t *testing.T) {
 		},
 		"the caller's ACK": func(w *world) {
 			d, in := up(w, "", "")
-			w.agent.answer(in, "agent1")
-			w.agent.expect("ACK")
+			w.agent.takes(in, "agent1")
 			w.carrier.expect("SIP/2.0 200")
 			w.carrier.untyped = true
 			w.carrier.ackOf(d, d.seq, callerSDP())
@@ -76,22 +73,17 @@ func TestAnswerWithoutContentType(t *testing.T) {
 			m := w.carrier.expect("SIP/2.0 183")
 			w.carrier.untyped = true
 			w.carrier.prack(d, m, callerSDP())
-			w.agent.answer(in, "agent1")
-			w.agent.expect("ACK")
-			w.carrier.expect("SIP/2.0 200")
-			w.carrier.ack(d)
-			synctest.Wait()
+			w.agent.takes(in, "agent1")
+			w.carrier.isAnswered(d)
 			w.callerHangsUp(d)
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, talkYAML("", ""), func(w *world) {
-				play(w)
-				r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
-				if n := w.toldUntyped(r.ID); n != 1 {
-					t.Errorf("%d lines in the ladder", n)
-				}
-			})
+		runIn(t, name, talkYAML("", ""), func(w *world) {
+			play(w)
+			r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+			if n := w.toldUntyped(r.ID); n != 1 {
+				w.t.Errorf("%d lines in the ladder", n)
+			}
 		})
 	}
 }

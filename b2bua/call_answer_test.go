@@ -26,12 +26,10 @@ func TestIgnoredResponseLeavesNothing(t *testing.T) {
 			return strings.Replace(hostileAnswer(invite, 486, "a", ""), "To: ", "X-To: ", 1)
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				w.carrier.invite(w.carrier.newCall("+15075785607"))
-				w.agent.send(text(w.agent.expect("INVITE")))
-				w.settle()
-			})
+		runIn(t, name, testConfig, func(w *world) {
+			w.carrier.invite(w.carrier.newCall("+15075785607"))
+			w.agent.send(text(w.agent.expect("INVITE")))
+			w.settle()
 		})
 	}
 }
@@ -40,11 +38,8 @@ func TestIgnoredResponseLeavesNothing(t *testing.T) {
 // is not taken for a caller that has cancelled.
 func TestByeOfRingingTargetIsNotTheCallers(t *testing.T) {
 	inWorld(t, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
-		invite := w.agent.expect("INVITE")
-		w.agent.reply(invite, 180, "Ringing", "a", "")
+		w.carrier.dialsTillRung("+15075785607")
+		invite := w.agent.progresses(180, "Ringing", "a", "")
 		synctest.Wait()
 		w.agent.agentRequest("BYE", invite, "a", 5)
 		synctest.Wait()
@@ -63,9 +58,7 @@ func TestByeOfRingingTargetIsNotTheCallers(t *testing.T) {
 // line feed is dropped. Other control characters are left out.
 func TestReasonPhraseBringsNoHeader(t *testing.T) {
 	inWorld(t, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		invite := w.agent.expect("INVITE")
 		busy := string(siptest.CRLF(hostileAnswer(invite, 486, "a", "")))
 		w.agent.sendBytes([]byte(strings.Replace(busy, "486 Whatever", "486 Busy\nContact: <sip:evil@x>", 1)))
@@ -83,9 +76,7 @@ func TestReasonPhraseBringsNoHeader(t *testing.T) {
 // A carrier that answers its own INVITE changes nothing.
 func TestAnswerToOwnInviteIsIgnored(t *testing.T) {
 	inWorld(t, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		w.agent.reply(w.agent.expect("INVITE"), 180, "Ringing", "a", "")
 		synctest.Wait()
 		w.carrier.send(fmt.Sprintf("SIP/2.0 200 OK\nVia: SIP/2.0/UDP 198.51.100.1:5060;branch=z9hG4bKforged\nFrom: <sip:x@y>;tag=%s\n"+

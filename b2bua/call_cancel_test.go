@@ -13,74 +13,11 @@ import (
 	"flowbridge/store/record"
 )
 
-func TestCancelBeforeAnswer(t *testing.T) {
-	for name, when := range map[string]func(w *world, d *dialogue){
-		"while prepare hangs": func(w *world, _ *dialogue) {},
-		"after the target's 180": func(w *world, _ *dialogue) {
-			w.agent.reply(w.agent.expect("INVITE"), 180, "Ringing", "a", "")
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				hang := strings.Contains(name, "prepare")
-				if hang {
-					w.prepare.after = time.Hour
-				}
-				d := w.carrier.newCall("+15075785607")
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
-				when(w, d)
-				synctest.Wait()
-				w.carrier.cancel(d)
-				w.carrier.expect("SIP/2.0 200")
-				refused := w.carrier.expect("SIP/2.0 487")
-				if message.TagOf(refused.res().To().Params) != d.toTag {
-					t.Error("487 has another To tag than 180")
-				}
-				w.carrier.ackRefused(d)
-				if !hang {
-					cancel := w.agent.expect("CANCEL sip:+15075785607@192.0.2.20:32681")
-					w.agent.reply(cancel, 200, "OK", "a", "")
-					w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
-					return
-				}
-				w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
-				w.agent.silent(time.Minute)
-			})
-		})
-	}
-}
-
-// The INVITE of a cancelled leg B is still answered: with 487, 200, or never.
-func TestCancelCrossesAnswerOfTarget(t *testing.T) {
-	inWorld(t, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
-		invite := w.agent.expect("INVITE")
-		w.agent.reply(invite, 180, "Ringing", "a", "")
-		synctest.Wait()
-		w.carrier.cancel(d)
-		cancel := w.agent.expect("CANCEL")
-		w.agent.answer(invite, "a") // crossed
-		w.agent.expect("ACK")
-		bye := w.agent.expect("BYE sip:agent@192.0.2.20:32681")
-		w.agent.reply(bye, 200, "OK", "", "")
-		w.agent.reply(cancel, 481, "Too Late", "a", "")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.expect("SIP/2.0 487")
-		w.carrier.ackRefused(d)
-		w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
-	})
-}
-
 // The carrier's CANCEL reaches our transaction after the target's 200 reached
 // us, but before our own 200 went out: 487 wins, the target gets BYE.
 func TestCancelBeats200ToCarrier(t *testing.T) {
 	inWorld(t, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		invite := w.agent.expect("INVITE")
 		w.agent.answer(invite, "a")
 		w.carrier.cancel(d) // both are in flight at the same instant
@@ -98,8 +35,7 @@ func TestCancelBeats200ToCarrier(t *testing.T) {
 			w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
 		case final["1 INVITE 200"] == 1 && final["1 INVITE 487"] == 0:
 			w.carrier.ackRefused(d)
-			w.callerHangsUp(d)
-			w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+			w.callerEnds(w.agent, d)
 		default:
 			t.Errorf("final answers %v", final)
 		}
@@ -139,25 +75,6 @@ func TestCancelWithoutInvite(t *testing.T) {
 	})
 }
 
-// RFC 3261 section 9.2: the answers to a CANCEL and to its INVITE have the same
-// To tag.
-func TestCancelHasTheTagOfItsInvite(t *testing.T) {
-	inWorld(t, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		ringing := w.carrier.expect("SIP/2.0 180")
-		w.carrier.cancel(d)
-		cancelled := w.carrier.expect("SIP/2.0 200")
-		if got, want := cancelled.value("To"), ringing.value("To"); got != want {
-			t.Errorf("To of the CANCEL's answer %s; the INVITE's %s", got, want)
-		}
-		d.learn(w.carrier.expect("SIP/2.0 487"))
-		w.carrier.ackRefused(d)
-		w.wantRecord("cancelled", cause.CallerCancelled, "caller")
-		w.agent.drainFor(time.Minute) // its INVITE has had no answer at all
-	})
-}
-
 // RFC 3326 section 2: what the caller's CANCEL says goes on with ours, in our
 // own words.
 func TestReasonOfCancel(t *testing.T) {
@@ -168,25 +85,20 @@ func TestReasonOfCancel(t *testing.T) {
 		"":                                                          "",
 	} {
 		inWorld(t, func(w *world) {
-			d := w.carrier.newCall("+15075785607")
-			w.carrier.invite(d)
-			d.learn(w.carrier.expect("SIP/2.0 180"))
-			invite := w.agent.expect("INVITE")
-			w.agent.reply(invite, 180, "Ringing", "x", "")
+			d := w.carrier.dialsTillRung("+15075785607")
+			invite := w.agent.progresses(180, "Ringing", "x", "")
 			synctest.Wait()
 			d.extra = "Reason: " + said + "\n"
 			w.carrier.cancel(d)
 			d.extra = ""
 			w.carrier.expect("SIP/2.0 200")
-			w.carrier.expect("SIP/2.0 487")
-			w.carrier.ackRefused(d)
+			w.carrier.isRefused(d, "487")
 			cancel := w.agent.expect("CANCEL")
 			if got := cancel.value("Reason"); got != want {
 				t.Errorf("%q: CANCEL has %q; want %q", said, got, want)
 			}
 			w.agent.reply(cancel, 200, "OK", "x", "")
-			w.agent.reply(invite, 487, "Request Terminated", "x", "")
-			w.agent.expect("ACK")
+			w.agent.concludes(invite, 487, "Request Terminated", "x", "")
 			w.record()
 		})
 	}
@@ -224,5 +136,41 @@ func TestCancelBeforeRefusedInvite(t *testing.T) {
 		w.carrier.expect("SIP/2.0 420")
 		w.carrier.expect("SIP/2.0 481") // to the CANCEL
 		w.settle()
+	})
+}
+
+// The INVITE of a cancelled leg B is still answered: with 487, 200, or never.
+func TestCancelCrossesAnswerOfTarget(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.dialsTillRung("+15075785607")
+		invite := w.agent.progresses(180, "Ringing", "a", "")
+		synctest.Wait()
+		w.carrier.cancel(d)
+		cancel := w.agent.expect("CANCEL")
+		w.agent.answer(invite, "a") // crossed
+		w.agent.expect("ACK")
+		bye := w.agent.expect("BYE sip:agent@192.0.2.20:32681")
+		w.agent.reply(bye, 200, "OK", "", "")
+		w.agent.reply(cancel, 481, "Too Late", "a", "")
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.isRefused(d, "487")
+		w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
+	})
+}
+
+// RFC 3261 section 9.2: the answers to a CANCEL and to its INVITE have the same
+// To tag.
+func TestCancelHasTheTagOfItsInvite(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d := w.carrier.dials("+15075785607")
+		ringing := w.carrier.expect("SIP/2.0 180")
+		w.carrier.cancel(d)
+		cancelled := w.carrier.expect("SIP/2.0 200")
+		if got, want := cancelled.value("To"), ringing.value("To"); got != want {
+			t.Errorf("To of the CANCEL's answer %s; the INVITE's %s", got, want)
+		}
+		w.carrier.isRefused(d, "487")
+		w.wantRecord("cancelled", cause.CallerCancelled, "caller")
+		w.agent.drainFor(time.Minute) // its INVITE has had no answer at all
 	})
 }

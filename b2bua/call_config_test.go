@@ -22,17 +22,13 @@ func TestDialWithoutID(t *testing.T) {
 	log := &bytes.Buffer{}
 	inWorldOf(t, yaml, func(o *Options) { o.Log = zerolog.New(log) }, func(w *world) {
 		w.prepare.err = &outbound.PrepareError{Cause: cause.PrepareTimeout, Err: sdp.ErrNoCodec}
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		invite := w.agent.expect("INVITE")
 		if invite.value("X-EI") != "" || invite.value("x-Caller") != "+15075550100" {
 			t.Errorf("INVITE without an id:\n%s", invite.raw)
 		}
-		w.agent.reply(invite, 486, "Busy Here", "a", "")
-		w.agent.expect("ACK")
-		w.carrier.expect("SIP/2.0 486")
-		w.carrier.ackRefused(d)
+		w.agent.concludes(invite, 486, "Busy Here", "a", "")
+		w.carrier.isRefused(d, "486")
 		r := w.record()
 		w.wantCauses(r, cause.TargetBusy)
 		time.Sleep(time.Minute) // the ladder is kept when the transactions are over
@@ -56,8 +52,7 @@ func TestAdvertise(t *testing.T) {
 		"media: {", "media: {advertise: 203.0.113.9, ",
 	).Replace(testConfig)
 	inWorldWith(t, yaml, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
+		d := w.carrier.dials("+15075785607")
 		ringing := d.learn(w.carrier.expect("SIP/2.0 180"))
 		if got := ringing.value("Contact"); got != "<sip:198.51.100.1:5060>" {
 			t.Errorf("Contact toward a local peer %q", got)
@@ -70,8 +65,7 @@ func TestAdvertise(t *testing.T) {
 			!strings.Contains(invite.raw, "c=IN IP4 203.0.113.9\r\n") {
 			t.Errorf("INVITE:\n%s", invite.raw)
 		}
-		w.agent.answer(invite, "a")
-		w.agent.expect("ACK")
+		w.agent.takes(invite, "a")
 		if ok := w.carrier.expect("SIP/2.0 200"); !strings.Contains(ok.raw, "c=IN IP4 198.51.100.1\r\n") {
 			t.Errorf("answer to a local peer:\n%s", ok.raw)
 		}
@@ -95,10 +89,8 @@ func TestBehindNAT(t *testing.T) {
 				w.carrier.send(hide(d.request("INVITE")))
 				d.learn(w.carrier.expect("SIP/2.0 180"))
 				invite := w.agent.expect("INVITE")
-				w.agent.answer(invite, "a")
-				w.agent.expect("ACK")
-				w.carrier.expect("SIP/2.0 200")
-				w.carrier.ack(d)
+				w.agent.takes(invite, "a")
+				w.carrier.isAnswered(d)
 				w.agent.agentRequest("BYE", invite, "a", 1)
 				w.agent.expect("SIP/2.0 200")
 				if reached {
@@ -117,8 +109,7 @@ func TestCaps(t *testing.T) {
 	yaml := strings.Replace(testConfig, "max_duration: 1h", "max_duration: 1h, max_calls: 1", 1)
 	inWorldWith(t, yaml, func(w *world) {
 		d, _ := w.established()
-		over := w.carrier.newCall("+15075785607")
-		w.carrier.invite(over)
+		over := w.carrier.dials("+15075785607")
 		if refused := over.learn(w.carrier.expect("SIP/2.0 503")); refused.value("Retry-After") == "" {
 			t.Errorf("503 without Retry-After:\n%s", refused.raw)
 		}

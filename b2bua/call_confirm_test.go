@@ -8,10 +8,8 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"flowbridge/b2bua/cause"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
-	"flowbridge/store/record"
 )
 
 // confirmYAML has the caller's early media begin at once.
@@ -47,8 +45,7 @@ func TestCallerIsConfirmedByItsACK(t *testing.T) {
 		d.learn(w.carrier.expect("SIP/2.0 183"))
 		w.wantConfirmed("ringing", false)
 		in := w.agent.expect("INVITE")
-		w.agent.answer(in, "agent1")
-		w.agent.expect("ACK")
+		w.agent.takes(in, "agent1")
 		w.carrier.expect("SIP/2.0 200")
 		w.wantConfirmed("answered", false)
 		stranger := w.peer(netip.MustParseAddrPort("192.0.2.77:5060"))
@@ -59,8 +56,7 @@ func TestCallerIsConfirmedByItsACK(t *testing.T) {
 		w.carrier.expect("SIP/2.0 200")
 		w.carrier.ackOf(d, d.seq+d.later, "")
 		w.wantConfirmed("re-INVITE", true)
-		w.callerHangsUp(d)
-		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent, d)
 	})
 }
 
@@ -78,8 +74,7 @@ func TestWithheldMediaIsLogged(t *testing.T) {
 			if !answered {
 				withheld()
 			}
-			w.agent.answer(in, "agent1")
-			w.agent.expect("ACK")
+			w.agent.takes(in, "agent1")
 			w.carrier.expect("SIP/2.0 200")
 			if answered {
 				withheld()
@@ -88,8 +83,7 @@ func TestWithheldMediaIsLogged(t *testing.T) {
 				t.Errorf("answered %v: got %v", answered, f)
 			}
 			w.carrier.ack(d)
-			w.callerHangsUp(d)
-			w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+			w.callerEnds(w.agent, d)
 		})
 	}
 }
@@ -104,15 +98,9 @@ func TestCallerIsConfirmedByItsPRACK(t *testing.T) {
 		w.wantConfirmed("ringing", false)
 		w.carrier.prack(d, m, "")
 		w.wantConfirmed("PRACK", true)
-		w.carrier.cancel(d)
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.expect("SIP/2.0 487")
-		w.carrier.ackRefused(d)
-		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 180, "Ringing", "agent1", "")
-		w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "agent1", "")
-		w.agent.reply(in, 487, "Request Terminated", "agent1", "")
-		w.agent.expect("ACK")
+		w.carrier.givesUp(d)
+		in := w.agent.progresses(180, "Ringing", "agent1", "")
+		w.agent.takesCancel(in, "agent1")
 		w.record()
 	})
 }
@@ -140,23 +128,17 @@ func TestCallerThatCannotBeForged(t *testing.T) {
 			},
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, tt.yaml, func(w *world) {
-				p, d := tt.call(w)
-				p.invite(d)
-				d.learn(p.expect("SIP/2.0 183"))
-				w.wantConfirmed("ringing", true)
-				d.extra = ""
-				in := w.agent.expect("INVITE")
-				w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-				w.agent.expect("ACK")
-				p.expect("SIP/2.0 200")
-				p.ack(d)
-				p.bye(d)
-				p.expect("SIP/2.0 200")
-				w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-				w.record()
-			})
+		runIn(t, name, tt.yaml, func(w *world) {
+			p, d := tt.call(w)
+			p.invite(d)
+			d.learn(p.expect("SIP/2.0 183"))
+			w.wantConfirmed("ringing", true)
+			d.extra = ""
+			in := w.agent.expect("INVITE")
+			w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+			p.isAnswered(d)
+			p.hangsUpOn(w.agent, d)
+			w.record()
 		})
 	}
 }

@@ -49,11 +49,8 @@ func (w *world) wantCredentials(m received, nonce string, nc int) {
 
 func TestChallengedCallAnswered(t *testing.T) {
 	inWorldWith(t, digestConfig, func(w *world) {
-		d := w.carrier.newCall("+15095785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
-		first := w.agent2.expect("INVITE")
-		w.agent2.reply(first, 100, "Trying", "", "")
+		d := w.carrier.dialsTillRung("+15095785607")
+		first := w.agent2.progresses(100, "Trying", "", "")
 		time.Sleep(3 * time.Second)
 		w.agent2.challenge(first, `nonce="n1"`)
 		second := w.agent2.expect("INVITE sip:+15095785607@192.0.2.21:32681")
@@ -77,8 +74,7 @@ func TestChallengedCallAnswered(t *testing.T) {
 		if ack.value("Authorization") != second.value("Authorization") || ack.value("CSeq") != "2 ACK" {
 			t.Errorf("ACK:\n%s", ack.raw)
 		}
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
+		w.carrier.isAnswered(d)
 		w.carrier.bye(d)
 		w.carrier.expect("SIP/2.0 200")
 		bye := w.agent2.expect("BYE")
@@ -97,22 +93,16 @@ func TestChallengedCallAnswered(t *testing.T) {
 // Credentials that are refused are the next target's turn.
 func TestWrongPassword(t *testing.T) {
 	inWorldWith(t, digestConfig, func(w *world) {
-		d := w.carrier.newCall("+15085785607")
-		w.carrier.invite(d)
+		d := w.carrier.dials("+15085785607")
 		w.agent.challenge(w.agent.expect("INVITE"), `nonce="n1"`)
 		w.agent.challenge(w.agent.expect("INVITE"), `nonce="n2"`)
 		invite := w.agent2.expect("INVITE")
 		if invite.value("Authorization") != "" || invite.value("CSeq") != "1 INVITE" {
 			t.Errorf("the second target got\n%s", invite.raw)
 		}
-		w.agent2.answer(invite, "b")
-		w.agent2.expect("ACK")
-		d.learn(w.carrier.expect("SIP/2.0 200"))
-		w.carrier.ack(d)
-		w.carrier.bye(d)
-		w.carrier.expect("SIP/2.0 200")
-		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-		r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		w.agent2.takes(invite, "b")
+		w.carrier.isAnswered(d)
+		r := w.callerEnds(w.agent2, d)
 		if len(r.Attempts) != 2 || r.Attempts[0].SIPStatus != 401 || r.Attempts[0].Cause != string(cause.AuthRefused) {
 			t.Errorf("attempts %+v", r.Attempts)
 		}
@@ -133,21 +123,16 @@ func TestChallengeNotAnswered(t *testing.T) {
 		"hostile nonce":     {digestConfig, "nonce=\"n\tX: y\"", cause.AuthUnsupported, 1},
 		"for ever":          {digestConfig, `nonce="%d", stale=true`, cause.AuthRefused, 4},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, tt.yaml, func(w *world) {
-				d := w.carrier.newCall("+15095785607")
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
-				for i := range tt.invites {
-					w.agent2.challenge(w.agent2.expect("INVITE"), strings.ReplaceAll(tt.more, "%d", fmt.Sprint(i)))
-				}
-				w.carrier.expect("SIP/2.0 503")
-				w.carrier.ackRefused(d)
-				r := w.wantRecord("failed", tt.cause, record.EndedBySystem)
-				if len(r.Attempts) != 1 || r.Attempts[0].SIPStatus != 401 || r.Attempts[0].Cause != string(tt.cause) || r.SIPStatus != 503 {
-					t.Errorf("record %+v", r)
-				}
-			})
+		runIn(t, name, tt.yaml, func(w *world) {
+			d := w.carrier.dialsTillRung("+15095785607")
+			for i := range tt.invites {
+				w.agent2.challenge(w.agent2.expect("INVITE"), strings.ReplaceAll(tt.more, "%d", fmt.Sprint(i)))
+			}
+			w.carrier.isRefused(d, "503")
+			r := w.wantRecord("failed", tt.cause, record.EndedBySystem)
+			if len(r.Attempts) != 1 || r.Attempts[0].SIPStatus != 401 || r.Attempts[0].Cause != string(tt.cause) || r.SIPStatus != 503 {
+				w.t.Errorf("record %+v", r)
+			}
 		})
 	}
 }
@@ -156,41 +141,32 @@ func TestChallengeNotAnswered(t *testing.T) {
 // as soon as it has a provisional answer.
 func TestCancelAfterChallenge(t *testing.T) {
 	for name, rings := range map[string]bool{"ringing": true, "silent": false} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, digestConfig, func(w *world) {
-				d := w.carrier.newCall("+15095785607")
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
-				first := w.agent2.expect("INVITE")
-				w.agent2.reply(first, 100, "Trying", "", "")
-				w.agent2.challenge(first, `nonce="n1"`)
-				second := w.agent2.expect("INVITE")
-				if rings {
-					w.agent2.reply(second, 180, "Ringing", "a", "")
-				}
-				synctest.Wait()
-				w.carrier.cancel(d)
-				w.carrier.expect("SIP/2.0 200")
-				w.carrier.expect("SIP/2.0 487")
-				w.carrier.ackRefused(d)
-				if !rings {
-					w.agent2.silent(100 * time.Millisecond)
-					w.agent2.reply(second, 100, "Trying", "", "")
-				}
-				cancel := w.agent2.expect("CANCEL")
-				if message.BranchOf(cancel.Message) != message.BranchOf(second.Message) || cancel.value("CSeq") != "2 CANCEL" || cancel.value("Authorization") != "" {
-					t.Errorf("CANCEL:\n%s", cancel.raw)
-				}
-				w.agent2.reply(cancel, 200, "OK", "a", "")
-				if rings {
-					w.agent2.reply(second, 487, "Request Terminated", "a", "")
-					w.agent2.expect("ACK")
-				} // else the CANCEL is not heeded: the transaction ends with the leg
-				r := w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
-				if len(r.Attempts) != 1 || r.Attempts[0].Cause != string(cause.CallerCancelled) {
-					t.Errorf("attempts %+v", r.Attempts)
-				}
-			})
+		runIn(t, name, digestConfig, func(w *world) {
+			d := w.carrier.dialsTillRung("+15095785607")
+			first := w.agent2.progresses(100, "Trying", "", "")
+			w.agent2.challenge(first, `nonce="n1"`)
+			second := w.agent2.expect("INVITE")
+			if rings {
+				w.agent2.reply(second, 180, "Ringing", "a", "")
+			}
+			synctest.Wait()
+			w.carrier.givesUp(d)
+			if !rings {
+				w.agent2.silent(100 * time.Millisecond)
+				w.agent2.reply(second, 100, "Trying", "", "")
+			}
+			cancel := w.agent2.expect("CANCEL")
+			if message.BranchOf(cancel.Message) != message.BranchOf(second.Message) || cancel.value("CSeq") != "2 CANCEL" || cancel.value("Authorization") != "" {
+				w.t.Errorf("CANCEL:\n%s", cancel.raw)
+			}
+			w.agent2.reply(cancel, 200, "OK", "a", "")
+			if rings {
+				w.agent2.concludes(second, 487, "Request Terminated", "a", "")
+			} // else the CANCEL is not heeded: the transaction ends with the leg
+			r := w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
+			if len(r.Attempts) != 1 || r.Attempts[0].Cause != string(cause.CallerCancelled) {
+				w.t.Errorf("attempts %+v", r.Attempts)
+			}
 		})
 	}
 }
@@ -198,14 +174,9 @@ func TestCancelAfterChallenge(t *testing.T) {
 // The caller gives up before the challenge comes: it is not answered.
 func TestCancelBeforeChallenge(t *testing.T) {
 	inWorldWith(t, digestConfig, func(w *world) {
-		d := w.carrier.newCall("+15095785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15095785607")
 		invite := w.agent2.expect("INVITE")
-		w.carrier.cancel(d)
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.expect("SIP/2.0 487")
-		w.carrier.ackRefused(d)
+		w.carrier.givesUp(d)
 		w.agent2.challenge(invite, `nonce="n1"`)
 		w.agent2.silent(time.Minute)
 		w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
@@ -217,8 +188,7 @@ func TestSilentAfterChallenge(t *testing.T) {
 	inWorldWith(t, digestConfig, func(w *world) {
 		d := w.carrier.newCall("+15095785607")
 		begin := time.Now()
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.carrier.invitesTillRung(d)
 		first := w.agent2.expect("INVITE")
 		time.Sleep(2 * time.Second)
 		w.agent2.rest() // sent again meanwhile
@@ -242,11 +212,8 @@ func TestSilentAfterChallenge(t *testing.T) {
 func TestChallengedPRACK(t *testing.T) {
 	yaml := strings.Replace(testConfig, "- {name: spare, kind: sip,", "- {name: spare, kind: sip, rel100: supported, auth: {username: u, password_env: PW},", 1)
 	inWorldWith(t, yaml, func(w *world) {
-		d := w.carrier.newCall("+15095785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
-		invite := w.agent2.expect("INVITE")
-		w.agent2.reply(invite, 180, "Ringing", "agent2", "", "Require: 100rel", "RSeq: 1")
+		d := w.carrier.dialsTillRung("+15095785607")
+		invite := w.agent2.progresses(180, "Ringing", "agent2", "", "Require: 100rel", "RSeq: 1")
 		prack := w.agent2.expect("PRACK")
 		w.agent2.reply(prack, 401, "Unauthorized", "", "", `WWW-Authenticate: Digest realm="r", nonce="n"`)
 		again := w.agent2.expect("PRACK")
@@ -254,11 +221,8 @@ func TestChallengedPRACK(t *testing.T) {
 			t.Errorf("CSeq: %s", got)
 		}
 		w.agent2.reply(again, 200, "OK", "", "")
-		w.agent2.reply(invite, 200, "OK", "agent2", agentSDP())
-		w.agent2.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
-		synctest.Wait()
+		w.agent2.concludes(invite, 200, "OK", "agent2", agentSDP())
+		w.carrier.isAnswered(d)
 		w.callerHangsUpAt(w.agent2, d)
 		w.record()
 	})

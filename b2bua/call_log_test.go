@@ -7,9 +7,6 @@ import (
 	"testing/synctest"
 
 	"github.com/rs/zerolog"
-
-	"flowbridge/b2bua/cause"
-	"flowbridge/store/record"
 )
 
 // A call to which nothing happens has one line at level info, with what there is to know about it.
@@ -17,8 +14,7 @@ func TestPlainCallIsOneLine(t *testing.T) {
 	var out logged
 	inWorldOf(t, testConfig, func(o *Options) { o.Log = zerolog.New(&out).Level(zerolog.InfoLevel) }, func(w *world) {
 		d, _ := w.established()
-		w.callerHangsUp(d)
-		r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		r := w.callerEnds(w.agent, d)
 		synctest.Wait()
 		lines := bytes.Split(bytes.TrimSpace(out.text.Bytes()), []byte("\n"))
 		if len(lines) != 1 {

@@ -13,14 +13,10 @@ func TestPanicEndsItsCallOnly(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d, _ := w.established()
 		w.relay.broken = true
-		other := w.carrier.newCall("+15075785607")
-		w.carrier.invite(other)
-		other.learn(w.carrier.expect("SIP/2.0 180"))
+		other := w.carrier.dialsTillRung("+15075785607")
 		invite := w.agent.expect("INVITE")
-		w.agent.answer(invite, "other")
-		w.agent.expect("ACK")
-		w.carrier.expect("SIP/2.0 500")
-		w.carrier.ackRefused(other)
+		w.agent.takes(invite, "other")
+		w.carrier.isRefused(other, "500")
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 		r := w.wantRecord("failed", cause.InternalError, record.EndedBySystem)
 		if r.SIPStatus != 500 {
@@ -28,8 +24,7 @@ func TestPanicEndsItsCallOnly(t *testing.T) {
 		}
 		w.panics = 1
 		w.relay.broken = false
-		w.callerHangsUp(d)
-		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent, d)
 	})
 }
 
@@ -37,8 +32,7 @@ func TestPanicEndsItsCallOnly(t *testing.T) {
 func TestNoPorts(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.relay.fail = errors.New("no free RTP ports")
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
+		d := w.carrier.dials("+15075785607")
 		if refused := d.learn(w.carrier.expect("SIP/2.0 503")); refused.value("Retry-After") == "" {
 			t.Error("503 without Retry-After")
 		}

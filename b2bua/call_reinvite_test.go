@@ -22,8 +22,7 @@ func TestReinviteAnsweredAfterBye(t *testing.T) {
 		w.carrier.expect("SIP/2.0 487")
 		w.carrier.ackOf(d, 2, "")
 		bye := w.agent2.expect("BYE")
-		w.agent2.reply(invite, 200, "OK", "agent2", agentSDP())
-		w.agent2.expect("ACK")
+		w.agent2.concludes(invite, 200, "OK", "agent2", agentSDP())
 		w.agent2.reply(bye, 200, "OK", "", "")
 		w.record()
 		w.carrier.drainFor(time.Minute)
@@ -37,21 +36,18 @@ func TestUpdateDoesNotWaitForTheOtherSide(t *testing.T) {
 	inWorldWith(t, relayed, func(w *world) {
 		d, _, _ := w.answeredBySpare(callerSDP(), agentSDP())
 		w.carrier.within(d, "UPDATE", strings.Replace(callerSDP(), "RTP/AVP 0 8 101", "RTP/AVP 8 101", 1), sdpHeader("x")...)
-		invite := w.agent2.expect("INVITE")
-		w.agent2.reply(invite, 100, "Trying", "", "")
+		invite := w.agent2.progresses(100, "Trying", "", "")
 		at := time.Now()
 		w.carrier.expect("SIP/2.0 504")
 		if waited := time.Since(at); waited > 30*time.Second {
 			t.Errorf("it waited for %v", waited)
 		}
-		w.agent2.reply(invite, 200, "OK", "agent2", strings.Replace(agentSDP(), "RTP/AVP 0 8 101", "RTP/AVP 8 101", 1))
-		w.agent2.expect("ACK")
+		w.agent2.concludes(invite, 200, "OK", "agent2", strings.Replace(agentSDP(), "RTP/AVP 0 8 101", "RTP/AVP 8 101", 1))
 		again := w.agent2.expect("INVITE")
 		if !strings.Contains(again.raw, "RTP/AVP 0 101") && !strings.Contains(again.raw, "RTP/AVP 0 8 101") {
 			t.Errorf("the session is not offered again:\n%s", again.raw)
 		}
-		w.agent2.reply(again, 200, "OK", "agent2", agentSDP())
-		w.agent2.expect("ACK")
+		w.agent2.concludes(again, 200, "OK", "agent2", agentSDP())
 		w.callerHangsUpAt(w.agent2, d)
 		w.record()
 	})
@@ -69,8 +65,7 @@ func TestReinviteAnsweredAfterTheCall(t *testing.T) {
 		w.carrier.expect("SIP/2.0 200")
 		w.agent2.expect("SIP/2.0 487")
 		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-		w.carrier.reply(offer, 200, "OK", "", callerSDP())
-		w.carrier.expect("ACK")
+		w.carrier.concludes(offer, 200, "OK", "", callerSDP())
 		w.carrier.expect("BYE") // of a dialog that is not known any more
 		w.record()
 		w.agent2.drainFor(time.Minute)
@@ -90,8 +85,7 @@ func TestCancelledReinvitesAreForgotten(t *testing.T) {
 			w.carrier.expect("SIP/2.0 487")
 			ack := strings.Replace(d.inDialog("INVITE", seq, ""), "INVITE sip:", "ACK sip:", 1)
 			w.carrier.send(strings.Replace(ack, fmt.Sprintf("CSeq: %d INVITE", seq), fmt.Sprintf("CSeq: %d ACK", seq), 1))
-			w.agent2.reply(asked, 488, "Not Acceptable Here", "", "")
-			w.agent2.expect("ACK")
+			w.agent2.concludes(asked, 488, "Not Acceptable Here", "", "")
 		}
 		l := w.server.registry.leg(d.toTag)
 		n := inside(l.wire, "servers").Len()

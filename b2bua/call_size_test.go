@@ -66,10 +66,7 @@ func (w *world) establishedWith(headers string) *dialogue {
 	w.carrier.invite(d)
 	d.extra = ""
 	d.learn(w.carrier.expect("SIP/2.0 180"))
-	w.agent.reply(w.agent.expect("INVITE"), 200, "OK", "agent1", agentSDP(), headers+"X-Last: x")
-	w.agent.expect("ACK")
-	w.carrier.expect("SIP/2.0 200")
-	w.carrier.ack(d)
-	synctest.Wait()
+	w.agent.concludes(w.agent.expect("INVITE"), 200, "OK", "agent1", agentSDP(), headers+"X-Last: x")
+	w.carrier.isAnswered(d)
 	return d
 }

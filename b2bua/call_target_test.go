@@ -20,43 +20,36 @@ func TestSilentTarget(t *testing.T) {
 		"for ever": func(*world, received) {},
 		"late 180": func(w *world, invite received) {
 			w.agent.reply(invite, 180, "Ringing", "a", "")
-			w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "a", "")
-			w.agent.reply(invite, 487, "Request Terminated", "a", "")
-			w.agent.expect("ACK")
+			w.agent.takesCancel(invite, "a")
 		},
 		"late 200": func(w *world, invite received) {
-			w.agent.answer(invite, "a")
-			w.agent.expect("ACK")
+			w.agent.takes(invite, "a")
 			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				d := w.carrier.newCall("+15075785607")
-				begin := time.Now()
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
-				w.carrier.expect("SIP/2.0 503")
-				w.carrier.ackRefused(d)
-				if got := time.Since(begin); got != 4*time.Second {
-					t.Errorf("503 after %v; want 4s", got)
+		runIn(t, name, testConfig, func(w *world) {
+			d := w.carrier.newCall("+15075785607")
+			begin := time.Now()
+			w.carrier.invitesTillRung(d)
+			w.carrier.isRefused(d, "503")
+			if got := time.Since(begin); got != 4*time.Second {
+				w.t.Errorf("503 after %v; want 4s", got)
+			}
+			var invite received
+			for _, m := range w.agent.rest() {
+				invite = m
+			}
+			r := w.wantRecord("failed", cause.TargetSilent, record.EndedBySystem)
+			if len(r.Attempts) != 1 || r.Attempts[0].Cause != string(cause.TargetSilent) {
+				w.t.Errorf("attempts %+v", r.Attempts)
+			}
+			late(w, invite)
+			time.Sleep(time.Minute)
+			for _, m := range w.agent.rest() { // the INVITE goes on being sent until its transaction times out
+				if m.value("CSeq") != "1 INVITE" {
+					w.t.Errorf("unexpected:\n%s", m.raw)
 				}
-				var invite received
-				for _, m := range w.agent.rest() {
-					invite = m
-				}
-				r := w.wantRecord("failed", cause.TargetSilent, record.EndedBySystem)
-				if len(r.Attempts) != 1 || r.Attempts[0].Cause != string(cause.TargetSilent) {
-					t.Errorf("attempts %+v", r.Attempts)
-				}
-				late(w, invite)
-				time.Sleep(time.Minute)
-				for _, m := range w.agent.rest() { // the INVITE goes on being sent until its transaction times out
-					if m.value("CSeq") != "1 INVITE" {
-						t.Errorf("unexpected:\n%s", m.raw)
-					}
-				}
-			})
+			}
 		})
 	}
 }
@@ -78,8 +71,7 @@ func TestForked200(t *testing.T) {
 			t.Errorf("ACK of the repeated 200:\n%s", again.raw)
 		}
 		w.agent.silent(time.Second)
-		w.callerHangsUp(d)
-		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent, d)
 		time.Sleep(20 * time.Second)
 		w.agent.answer(invite, "fork3") // nobody knows the call any more
 		w.agent.expect("ACK")
@@ -90,86 +82,61 @@ func TestForked200(t *testing.T) {
 	})
 }
 
+// A call that comes to nothing ends with what its only target said, or with 503, or 404 without a route.
 func TestTargetRefuses(t *testing.T) {
+	refused := func(code int, reason string) func(w *world) {
+		return func(w *world) { w.agent.concludes(w.agent.expect("INVITE"), code, reason, "a", "") }
+	}
 	for _, tt := range []struct {
-		code        int
-		reason      string
-		want        string
-		disposition string
-		cause       cause.Cause
-		by          string
+		name, called, want string
+		play               func(w *world)
+		disposition        string
+		cause              cause.Cause
+		by                 string
 	}{
-		{486, "Busy Here", "SIP/2.0 486 Busy Here", "busy", cause.TargetBusy, record.EndedByAgent},
-		{404, "No Such Number", "SIP/2.0 404 No Such Number", "failed", cause.TargetRefused, record.EndedByAgent},
-		{500, "Broken", "SIP/2.0 503 Service Unavailable", "failed", cause.TargetError, record.EndedBySystem},
-		{603, "Decline", "SIP/2.0 603 Decline", "failed", cause.TargetRefused, record.EndedByAgent},
+		{"busy", "+15075785607", "486 Busy Here", refused(486, "Busy Here"), "busy", cause.TargetBusy, record.EndedByAgent},
+		{"not found", "+15075785607", "404 No Such Number", refused(404, "No Such Number"), "failed", cause.TargetRefused, record.EndedByAgent},
+		{"error", "+15075785607", "503 Service Unavailable", refused(500, "Broken"), "failed", cause.TargetError, record.EndedBySystem},
+		{"declined", "+15075785607", "603 Decline", refused(603, "Decline"), "failed", cause.TargetRefused, record.EndedByAgent},
+		{"not prepared", "+15075785607", "503", nothing, "failed", cause.PrepareRefused, record.EndedBySystem},
+		{"no route", "+49301234567", "404", nothing, "failed", cause.NoRoute, record.EndedBySystem},
 	} {
-		t.Run(tt.reason, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				d := w.carrier.newCall("+15075785607")
-				w.carrier.invite(d)
+		runIn(t, tt.name, testConfig, func(w *world) {
+			if tt.cause == cause.PrepareRefused {
+				w.prepare.err = &outbound.PrepareError{Cause: tt.cause, Status: 200, Err: sdp.ErrNoCodec}
+			}
+			d := w.carrier.dials(tt.called)
+			if tt.cause != cause.NoRoute {
 				d.learn(w.carrier.expect("SIP/2.0 180"))
-				w.agent.reply(w.agent.expect("INVITE"), tt.code, tt.reason, "a", "")
-				w.agent.expect("ACK")
-				w.carrier.expect(tt.want)
-				w.carrier.ackRefused(d)
-				w.wantRecord(tt.disposition, tt.cause, tt.by)
-			})
+			}
+			tt.play(w)
+			w.carrier.isRefused(d, tt.want)
+			r := w.wantRecord(tt.disposition, tt.cause, tt.by)
+			if tt.cause == cause.PrepareRefused && (len(r.Attempts) != 1 || r.Attempts[0].PrepareStatus != 200) {
+				w.t.Errorf("attempts %+v; want one, with prepare status 200", r.Attempts)
+			}
 		})
 	}
-}
-
-func TestPrepareFails(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.prepare.err = &outbound.PrepareError{Cause: cause.PrepareRefused, Status: 200, Err: sdp.ErrNoCodec}
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
-		w.carrier.expect("SIP/2.0 503")
-		w.carrier.ackRefused(d)
-		r := w.wantRecord("failed", cause.PrepareRefused, record.EndedBySystem)
-		if len(r.Attempts) != 1 || r.Attempts[0].PrepareStatus != 200 {
-			t.Errorf("attempts %+v", r.Attempts)
-		}
-		w.agent.silent(time.Second)
-	})
 }
 
 // The second target gets the call when the first one fails, and the ringing
 // of the target that rings is passed on.
 func TestNextTarget(t *testing.T) {
 	inWorld(t, func(w *world) {
-		d := w.carrier.newCall("+15085785607")
-		w.carrier.invite(d)
-		w.agent.reply(w.agent.expect("INVITE"), 500, "Broken", "a", "")
-		w.agent.expect("ACK")
+		d := w.carrier.dials("+15085785607")
+		w.agent.concludes(w.agent.expect("INVITE"), 500, "Broken", "a", "")
 		invite := w.agent2.expect("INVITE sip:+15085785607@192.0.2.21:32681")
 		if invite.value("X-EI") != "" {
 			t.Error("the second target got the first one's header")
 		}
 		w.agent2.reply(invite, 180, "Ringing", "b", "")
 		d.learn(w.carrier.expect("SIP/2.0 180"))
-		w.agent2.answer(invite, "b")
-		w.agent2.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
-		w.carrier.bye(d)
-		w.carrier.expect("SIP/2.0 200")
-		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-		r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		w.agent2.takes(invite, "b")
+		w.carrier.isAnswered(d)
+		r := w.callerEnds(w.agent2, d)
 		if len(r.Attempts) != 2 || r.Attempts[0].Cause != string(cause.TargetError) || r.Target != "spare" {
 			t.Errorf("record %+v", r)
 		}
-	})
-}
-
-func TestNoRoute(t *testing.T) {
-	inWorld(t, func(w *world) {
-		d := w.carrier.newCall("+49301234567")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 404"))
-		w.carrier.ackRefused(d)
-		w.wantRecord("failed", cause.NoRoute, record.EndedBySystem)
 	})
 }
 
@@ -177,9 +144,7 @@ func TestNoRoute(t *testing.T) {
 // time, also long after the call (RFC 3261 section 17.1.1.3).
 func TestRepeatedRefusal(t *testing.T) {
 	inWorld(t, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		invite := w.agent.expect("INVITE")
 		for i := range 50 {
 			w.agent.reply(invite, 486, "Busy Here", "a", "")
@@ -190,12 +155,10 @@ func TestRepeatedRefusal(t *testing.T) {
 			}
 			synctest.Wait() // the transaction is gone: one that is just going may not answer
 		}
-		w.carrier.expect("SIP/2.0 486")
-		w.carrier.ackRefused(d)
+		w.carrier.isRefused(d, "486")
 		w.wantRecord("busy", cause.TargetBusy, record.EndedByAgent)
 		time.Sleep(30 * time.Second)
-		w.agent.reply(invite, 486, "Busy Here", "a", "")
-		w.agent.expect("ACK")
+		w.agent.concludes(invite, 486, "Busy Here", "a", "")
 		time.Sleep(30 * time.Second)
 		w.agent.reply(invite, 486, "Busy Here", "a", "")
 		w.agent.silent(time.Second)
@@ -208,12 +171,10 @@ func TestAnswerIsHeldToTheOffer(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d := w.carrier.newCall("+15075785607")
 		d.sdp = strings.Replace(sdpAt("192.0.2.10", 20000), "m=audio", "m=video 20002 RTP/AVP 99\r\nm=audio", 1)
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.carrier.invitesTillRung(d)
 		invite := w.agent.expect("INVITE")
 		answer := strings.NewReplacer("RTP/AVP 0 8 101", "RTP/AVP 18 0 101", "t=0 0\r\n", "t=0 0\r\na=lang:m=1\r\n").Replace(agentSDP())
-		w.agent.reply(invite, 200, "OK", "a", answer)
-		w.agent.expect("ACK")
+		w.agent.concludes(invite, 200, "OK", "a", answer)
 		ok := w.carrier.expect("SIP/2.0 200")
 		if !strings.Contains(ok.raw, "a=lang:m=1\r\nm=video 0 RTP/AVP 99\r\nm=audio 10000 RTP/AVP 0 101\r\n") {
 			t.Errorf("answer to the carrier:\n%s", ok.raw)
@@ -241,8 +202,7 @@ func TestEarlyMedia(t *testing.T) {
 		t.Run(tt.ringing+" "+tt.then, func(t *testing.T) {
 			yaml := strings.Replace(testConfig, `targets: [agent]}`, `targets: [agent], ringing: `+tt.ringing+`}`, 1)
 			inWorldWith(t, yaml, func(w *world) {
-				d := w.carrier.newCall("+15075785607")
-				w.carrier.invite(d)
+				d := w.carrier.dials("+15075785607")
 				if tt.first != "" {
 					w.carrier.expect(tt.first)
 				}
@@ -256,8 +216,7 @@ func TestEarlyMedia(t *testing.T) {
 				}
 				w.agent.reply(invite, 180, "Ringing", "a", "")
 				w.carrier.silent(time.Second)
-				w.agent.answer(invite, "a")
-				w.agent.expect("ACK")
+				w.agent.takes(invite, "a")
 				if ok := w.carrier.expect("SIP/2.0 200"); string(ok.Body()) != string(early.Body()) {
 					t.Errorf("the answer changed:\n%s\n%s", early.Body(), ok.Body())
 				}
@@ -275,9 +234,7 @@ func TestConfiguredHeaderReplacesOurs(t *testing.T) {
 		`P-Asserted-Identity: "<sip:+18005550199@example.com>"
       User-Agent: "Contact Centre 7"`, 1)
 	inWorldWith(t, yaml, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		invite := w.agent.expect("INVITE")
 		for name, want := range map[string]string{
 			"P-Asserted-Identity": "<sip:+18005550199@example.com>", "User-Agent": "Contact Centre 7",
@@ -286,10 +243,8 @@ func TestConfiguredHeaderReplacesOurs(t *testing.T) {
 				t.Errorf("%s: %v", name, all)
 			}
 		}
-		w.agent.reply(invite, 486, "Busy Here", "a", "")
-		w.agent.expect("ACK")
-		w.carrier.expect("SIP/2.0 486")
-		w.carrier.ackRefused(d)
+		w.agent.concludes(invite, 486, "Busy Here", "a", "")
+		w.carrier.isRefused(d, "486")
 		w.record()
 	})
 }
@@ -297,9 +252,7 @@ func TestConfiguredHeaderReplacesOurs(t *testing.T) {
 // A target that rings for ever is cancelled after ring_timeout.
 func TestRingTimeout(t *testing.T) {
 	inWorld(t, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		invite := w.agent.expect("INVITE")
 		begin := time.Now()
 		w.agent.reply(invite, 180, "Ringing", "a", "")
@@ -309,8 +262,7 @@ func TestRingTimeout(t *testing.T) {
 			t.Errorf("CANCEL after %v; want 1m", got)
 		}
 		w.agent.reply(cancel, 200, "OK", "a", "")
-		w.agent.reply(invite, 487, "Request Terminated", "a", "")
-		w.agent.expect("ACK")
+		w.agent.concludes(invite, 487, "Request Terminated", "a", "")
 		refused := w.carrier.expect("SIP/2.0 ")
 		for strings.HasPrefix(refused.raw, "SIP/2.0 180") { // repeated each minute
 			refused = w.carrier.expect("SIP/2.0 ")
@@ -333,17 +285,14 @@ func TestSetupTimeout(t *testing.T) {
 		d := w.carrier.newCall("+15085785607")
 		begin := time.Now()
 		w.carrier.invite(d)
-		invite := w.agent2.expect("INVITE")
-		w.agent2.reply(invite, 180, "Ringing", "b", "")
+		invite := w.agent2.progresses(180, "Ringing", "b", "")
 		d.learn(w.carrier.expect("SIP/2.0 180"))
 		w.carrier.expect("SIP/2.0 480")
 		if got := time.Since(begin); got != 10*time.Second {
 			t.Errorf("480 after %v; want 10s", got)
 		}
 		w.carrier.ackRefused(d)
-		w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "b", "")
-		w.agent2.reply(invite, 487, "Request Terminated", "b", "")
-		w.agent2.expect("ACK")
+		w.agent2.takesCancel(invite, "b")
 		r := w.wantRecord("no_answer", cause.SetupTimeout, record.EndedBySystem)
 		if len(r.Attempts) != 2 || r.Attempts[1].Cause != string(cause.SetupTimeout) {
 			t.Errorf("attempts %+v", r.Attempts)

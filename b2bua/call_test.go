@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"flowbridge/b2bua/cause"
@@ -17,8 +16,7 @@ import (
 
 func TestCallAnsweredCallerHangsUp(t *testing.T) {
 	inWorld(t, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
+		d := w.carrier.dials("+15075785607")
 		ringing := d.learn(w.carrier.expect("SIP/2.0 180"))
 		invite := w.agent.expect("INVITE sip:+15075785607@192.0.2.20:32681")
 
@@ -95,19 +93,14 @@ func TestAgentHangsUp(t *testing.T) {
 
 func TestRetransmittedInviteMakesOneCall(t *testing.T) {
 	inWorld(t, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dials("+15075785607")
+		w.carrier.invitesTillRung(d)
 		invite := w.agent.expect("INVITE")
 		w.carrier.rest() // what the transaction said to the retransmission
 		w.carrier.invite(d)
 		w.carrier.expect("SIP/2.0 180") // and to this one
-		w.agent.answer(invite, "a")
-		w.agent.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
-		synctest.Wait()
+		w.agent.takes(invite, "a")
+		w.carrier.isAnswered(d)
 		w.carrier.invite(d) // very late
 		w.carrier.silent(time.Second)
 		if n := len(w.prepare.asked); n != 1 {
@@ -128,11 +121,8 @@ func TestRetransmittedInviteMakesOneCall(t *testing.T) {
 // 64*T1 both legs end (RFC 3261 section 13.3.1.4).
 func TestLostACK(t *testing.T) {
 	inWorld(t, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
-		w.agent.answer(w.agent.expect("INVITE"), "a")
-		w.agent.expect("ACK")
+		w.carrier.dialsTillRung("+15075785607")
+		w.agent.takes(w.agent.expect("INVITE"), "a")
 		begin := time.Now()
 		var at []time.Duration
 		for {
@@ -162,11 +152,8 @@ func TestLostACK(t *testing.T) {
 
 func TestByeBeforeACK(t *testing.T) {
 	inWorld(t, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
-		w.agent.answer(w.agent.expect("INVITE"), "a")
-		w.agent.expect("ACK")
+		d := w.carrier.dialsTillRung("+15075785607")
+		w.agent.takes(w.agent.expect("INVITE"), "a")
 		w.carrier.expect("SIP/2.0 200")
 		w.callerHangsUp(d)
 		w.carrier.ack(d)
@@ -179,12 +166,9 @@ func TestByeBeforeACK(t *testing.T) {
 // it (RFC 3261 section 15).
 func TestAgentHangsUpBeforeACK(t *testing.T) {
 	inWorld(t, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		invite := w.agent.expect("INVITE")
-		w.agent.answer(invite, "a")
-		w.agent.expect("ACK")
+		w.agent.takes(invite, "a")
 		w.carrier.expect("SIP/2.0 200")
 		w.agent.agentRequest("BYE", invite, "a", 1)
 		w.agent.expect("SIP/2.0 200")
@@ -230,8 +214,7 @@ func TestShutdownHangsUp(t *testing.T) {
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 		w.wantRecord("answered", cause.Shutdown, record.EndedBySystem)
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
+		d := w.carrier.dials("+15075785607")
 		if refused := d.learn(w.carrier.expect("SIP/2.0 503")); refused.value("Retry-After") == "" {
 			t.Error("503 without Retry-After")
 		}
@@ -247,8 +230,7 @@ func TestStrangers(t *testing.T) {
 	inWorld(t, func(w *world) {
 		stranger := w.peer(netip.MustParseAddrPort("203.0.113.66:5060"))
 		defer stranger.conn.Close()
-		d := stranger.newCall("+15075785607")
-		stranger.invite(d)
+		d := stranger.dials("+15075785607")
 		stranger.send(d.request("OPTIONS"))
 		d.toTag = "forged"
 		stranger.bye(d)

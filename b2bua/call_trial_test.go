@@ -30,8 +30,7 @@ func (w *world) busyAt(d *dialogue, want time.Duration) {
 	if took := time.Since(begin); took != want {
 		w.t.Errorf("the second target is called after %v; want %v", took, want)
 	}
-	d.learn(w.carrier.expect("SIP/2.0 486"))
-	w.carrier.ackRefused(d)
+	w.carrier.isRefused(d, "486")
 }
 
 // The caller whose call tries an API that has hung goes on when half of the time is over, and the request's end is the circuit's.
@@ -49,85 +48,73 @@ func TestTrialOfAnAPI(t *testing.T) {
 		"answers in time": {1400 * time.Millisecond, nil, false, circuit.Closed, false},
 		"fails in time":   {time.Second, timeout, false, circuit.Open, false},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				api := w.server.admission.Peers.Load().Targets["agent"].API
-				breaks(api)
-				w.prepare.after, w.prepare.err = tt.after, tt.err
-				d := w.carrier.newCall("+15085785607")
-				w.carrier.invite(d)
-				switch {
-				case tt.goesOn:
-					w.busyAt(d, 1500*time.Millisecond)
-					w.wantCauses(w.record(), cause.PrepareTimeout, cause.TargetBusy)
-					if s := api.Status(); s.State != circuit.HalfOpen {
-						t.Errorf("while it is tried: %+v", s)
-					}
-				case tt.err != nil:
-					w.busyAt(d, tt.after)
-					w.wantCauses(w.record(), cause.PrepareTimeout, cause.TargetBusy)
-				default:
-					w.agent.refuses(486)
-					d.learn(w.carrier.expect("SIP/2.0 486"))
-					w.carrier.ackRefused(d)
-					w.wantCauses(w.record(), cause.TargetBusy)
+		runIn(t, name, testConfig, func(w *world) {
+			api := w.server.admission.Peers.Load().Targets["agent"].API
+			breaks(api)
+			w.prepare.after, w.prepare.err = tt.after, tt.err
+			d := w.carrier.dials("+15085785607")
+			switch {
+			case tt.goesOn:
+				w.busyAt(d, 1500*time.Millisecond)
+				w.wantCauses(w.record(), cause.PrepareTimeout, cause.TargetBusy)
+				if s := api.Status(); s.State != circuit.HalfOpen {
+					w.t.Errorf("while it is tried: %+v", s)
 				}
-				time.Sleep(2 * time.Second)
-				if s := api.Status(); s.State != tt.state {
-					t.Errorf("after it: %+v", s)
-				}
-				w.agent.silent(time.Minute)
-			})
+			case tt.err != nil:
+				w.busyAt(d, tt.after)
+				w.wantCauses(w.record(), cause.PrepareTimeout, cause.TargetBusy)
+			default:
+				w.agent.refuses(486)
+				w.carrier.isRefused(d, "486")
+				w.wantCauses(w.record(), cause.TargetBusy)
+			}
+			time.Sleep(2 * time.Second)
+			if s := api.Status(); s.State != tt.state {
+				w.t.Errorf("after it: %+v", s)
+			}
+			w.agent.silent(time.Minute)
 		})
 	}
-	t.Run("a call that was prepared for nobody is in the ladder", func(t *testing.T) {
-		inWorld(t, func(w *world) {
-			breaks(w.server.admission.Peers.Load().Targets["agent"].API)
-			w.prepare.after = 2 * time.Second
-			d := w.carrier.newCall("+15085785607")
-			w.carrier.invite(d)
-			w.agent2.answer(w.agent2.expect("INVITE"), "b")
-			w.agent2.expect("ACK")
-			d.learn(w.carrier.expect("SIP/2.0 200"))
-			w.carrier.ack(d)
-			time.Sleep(time.Second)
-			w.callerHangsUpAt(w.agent2, d)
-			id := w.record().ID
-			w.drain(time.Minute)
-			if all := strings.Join(lines(w.ladder(id)), "\n"); !strings.Contains(all, "lags: the caller goes on") || !strings.Contains(all, "has prepared a call that is not dialled") {
-				t.Errorf("ladder:\n%s", all)
-			}
-		})
+	runIn(t, "a call that was prepared for nobody is in the ladder", testConfig, func(w *world) {
+		breaks(w.server.admission.Peers.Load().Targets["agent"].API)
+		w.prepare.after = 2 * time.Second
+		d := w.carrier.dials("+15085785607")
+		w.agent2.takes(w.agent2.expect("INVITE"), "b")
+		w.carrier.isAnswered(d)
+		time.Sleep(time.Second)
+		w.callerHangsUpAt(w.agent2, d)
+		id := w.record().ID
+		w.drain(time.Minute)
+		if all := strings.Join(lines(w.ladder(id)), "\n"); !strings.Contains(all, "lags: the caller goes on") || !strings.Contains(all, "has prepared a call that is not dialled") {
+			w.t.Errorf("ladder:\n%s", all)
+		}
 	})
 }
 
 // Without another target that can take the call, the caller waits for the trial.
 func TestTrialWithoutNextTarget(t *testing.T) {
 	for name, to := range map[string]string{"the only one": "+15075785607", "the next is out of use": "+15085785607"} {
-		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				targets := w.server.admission.Peers.Load().Targets
-				breaks(targets["agent"].API)
-				for range 3 { // its pause is not over
-					try, _ := targets["spare"].SIP.Begin(time.Now())
-					time.Sleep(600 * time.Millisecond)
-					targets["spare"].SIP.End(time.Now(), &try, circuit.Failed)
-				}
-				_, _ = targets["spare"].SIP.Begin(time.Now().Add(time.Hour)) // somebody else tries it
-				w.prepare.after = 2900 * time.Millisecond
-				d := w.carrier.newCall(to)
-				w.carrier.invite(d)
-				begin := time.Now()
-				w.agent.refuses(486)
-				if took := time.Since(begin); took != w.prepare.after {
-					t.Errorf("it is called after %v", took)
-				}
-				for _, m := range w.carrier.rest() { // 180 or not, by the route
-					d.learn(m)
-				}
-				w.carrier.ackRefused(d)
-				w.wantCauses(w.record(), cause.TargetBusy)
-			})
+		runIn(t, name, testConfig, func(w *world) {
+			targets := w.server.admission.Peers.Load().Targets
+			breaks(targets["agent"].API)
+			for range 3 { // its pause is not over
+				try, _ := targets["spare"].SIP.Begin(time.Now())
+				time.Sleep(600 * time.Millisecond)
+				targets["spare"].SIP.End(time.Now(), &try, circuit.Failed)
+			}
+			_, _ = targets["spare"].SIP.Begin(time.Now().Add(time.Hour)) // somebody else tries it
+			w.prepare.after = 2900 * time.Millisecond
+			d := w.carrier.dials(to)
+			begin := time.Now()
+			w.agent.refuses(486)
+			if took := time.Since(begin); took != w.prepare.after {
+				w.t.Errorf("it is called after %v", took)
+			}
+			for _, m := range w.carrier.rest() { // 180 or not, by the route
+				d.learn(m)
+			}
+			w.carrier.ackRefused(d)
+			w.wantCauses(w.record(), cause.TargetBusy)
 		})
 	}
 }
@@ -137,8 +124,7 @@ func TestTrialWithoutNextTarget(t *testing.T) {
 func TestTrialOfATarget(t *testing.T) {
 	ends := func(code int) func(w *world, invite received) {
 		return func(w *world, invite received) {
-			w.agent.reply(invite, code, "No", "a", "")
-			w.agent.expect("ACK")
+			w.agent.concludes(invite, code, "No", "a", "")
 		}
 	}
 	for name, tt := range map[string]struct {
@@ -148,56 +134,44 @@ func TestTrialOfATarget(t *testing.T) {
 		"nothing": {func(*world, received) {}, circuit.Open},
 		"100": {func(w *world, invite received) {
 			w.agent.reply(invite, 100, "Trying", "", "")
-			w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "a", "")
-			w.agent.reply(invite, 487, "Request Terminated", "a", "")
-			w.agent.expect("ACK")
+			w.agent.takesCancel(invite, "a")
 		}, circuit.Closed},
 		"486": {ends(486), circuit.Closed},
 		"503": {ends(503), circuit.Open},
 		"200": {func(w *world, invite received) {
-			w.agent.answer(invite, "a")
-			w.agent.expect("ACK")
+			w.agent.takes(invite, "a")
 			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 		}, circuit.Closed},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				target := w.server.admission.Peers.Load().Targets["agent"]
-				breaks(target.SIP)
-				d := w.carrier.newCall("+15085785607")
-				w.carrier.invite(d)
-				invite := w.agent.expect("INVITE")
-				begin := time.Now()
-				w.busyAt(d, 2*time.Second) // the call is over, and the trial is not
-				r := w.record()
-				w.wantCauses(r, cause.TargetSilent, cause.TargetBusy)
-				w.agent.rest() // the INVITE again
-				if s := target.SIP.Status(); s.State != circuit.HalfOpen {
-					t.Errorf("while it is tried: %+v", s)
-				}
-				tt.says(w, invite)
-				time.Sleep(4*time.Second - time.Since(begin))
-				synctest.Wait()
-				if s := target.SIP.Status(); s.State != tt.state {
-					t.Errorf("after it: %+v", s)
-				}
-				w.agent.drainFor(time.Minute)
-			})
+		runIn(t, name, testConfig, func(w *world) {
+			target := w.server.admission.Peers.Load().Targets["agent"]
+			breaks(target.SIP)
+			d := w.carrier.dials("+15085785607")
+			invite := w.agent.expect("INVITE")
+			begin := time.Now()
+			w.busyAt(d, 2*time.Second) // the call is over, and the trial is not
+			r := w.record()
+			w.wantCauses(r, cause.TargetSilent, cause.TargetBusy)
+			w.agent.rest() // the INVITE again
+			if s := target.SIP.Status(); s.State != circuit.HalfOpen {
+				w.t.Errorf("while it is tried: %+v", s)
+			}
+			tt.says(w, invite)
+			time.Sleep(4*time.Second - time.Since(begin))
+			synctest.Wait()
+			if s := target.SIP.Status(); s.State != tt.state {
+				w.t.Errorf("after it: %+v", s)
+			}
+			w.agent.drainFor(time.Minute)
 		})
 	}
-	t.Run("100 in time", func(t *testing.T) {
-		inWorld(t, func(w *world) {
-			breaks(w.server.admission.Peers.Load().Targets["agent"].SIP)
-			d := w.carrier.newCall("+15085785607")
-			w.carrier.invite(d)
-			invite := w.agent.expect("INVITE")
-			w.agent.reply(invite, 100, "Trying", "", "")
-			w.agent2.silent(10 * time.Second)
-			w.agent.reply(invite, 486, "Busy", "a", "")
-			w.agent.expect("ACK")
-			d.learn(w.carrier.expect("SIP/2.0 486"))
-			w.carrier.ackRefused(d)
-			w.wantCauses(w.record(), cause.TargetBusy)
-		})
+	runIn(t, "100 in time", testConfig, func(w *world) {
+		breaks(w.server.admission.Peers.Load().Targets["agent"].SIP)
+		d := w.carrier.dials("+15085785607")
+		invite := w.agent.progresses(100, "Trying", "", "")
+		w.agent2.silent(10 * time.Second)
+		w.agent.concludes(invite, 486, "Busy", "a", "")
+		w.carrier.isRefused(d, "486")
+		w.wantCauses(w.record(), cause.TargetBusy)
 	})
 }

@@ -76,8 +76,7 @@ func TestCallOverTLS(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer carrier.conn.Close()
-		d := carrier.newCall("+15075785607")
-		carrier.invite(d)
+		d := carrier.dials("+15075785607")
 		ringing := d.learn(carrier.expect("SIP/2.0 180"))
 		if got := ringing.value("Contact"); got != "<sip:198.51.100.1:5060;transport=tls>" {
 			t.Errorf("Contact %s", got)
@@ -95,14 +94,9 @@ func TestCallOverTLS(t *testing.T) {
 		if via := invite.value("Via"); !strings.HasPrefix(via, "SIP/2.0/TLS 198.51.100.1:5060;") {
 			t.Errorf("Via %s", via)
 		}
-		agent.answer(invite, "agent1")
-		agent.expect("ACK")
-		carrier.expect("SIP/2.0 200")
-		carrier.ack(d)
-		synctest.Wait()
-		carrier.bye(d)
-		carrier.expect("SIP/2.0 200")
-		agent.reply(agent.expect("BYE"), 200, "OK", "", "")
+		agent.takes(invite, "agent1")
+		carrier.isAnswered(d)
+		carrier.hangsUpOn(agent, d)
 		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 	})
 }
@@ -121,35 +115,32 @@ func TestCallToSIPSURI(t *testing.T) {
 		"Contact":     {[]string{"Contact: <sip:ann@192.0.2.10:5060;transport=tls>", "Contact: <sips:ann@192.0.2.10:5060>"}, "<sips:198.51.100.1:5060>"},
 		"neither":     {nil, "<sip:198.51.100.1:5060;transport=tls>"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, tlsConfig(ca), func(w *world) {
-				carrier, err := w.connectTLS(&tls.Config{RootCAs: ca.Pool(), ServerName: "bridge.test"})
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer carrier.conn.Close()
-				d := carrier.newCall("+15095785607")
-				carrier.send(strings.NewReplacer(tt.change...).Replace(d.request("INVITE")))
-				if got := d.learn(carrier.expect("SIP/2.0 180")).value("Contact"); got != tt.contact {
-					t.Errorf("Contact %s; want %s", got, tt.contact)
-				}
-				invite := w.agent2.expect("INVITE sip:+15095785607@")
-				w.agent2.answer(invite, "agent1")
-				w.agent2.expect("ACK")
-				if got := carrier.expect("SIP/2.0 200").value("Contact"); got != tt.contact {
-					t.Errorf("Contact %s; want %s", got, tt.contact)
-				}
-				carrier.ack(d)
-				synctest.Wait()
-				w.agent2.agentRequest("BYE", invite, "agent1", 1)
-				w.agent2.expect("SIP/2.0 200")
-				target := "sip:ann@192.0.2.10:5060;transport=tls"
-				if strings.Contains(strings.Join(tt.change, ""), "sips:ann") {
-					target = "sips:ann@192.0.2.10:5060"
-				}
-				carrier.reply(carrier.expect("BYE "+target+" "), 200, "OK", "", "")
-				w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
-			})
+		runIn(t, name, tlsConfig(ca), func(w *world) {
+			carrier, err := w.connectTLS(&tls.Config{RootCAs: ca.Pool(), ServerName: "bridge.test"})
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			defer carrier.conn.Close()
+			d := carrier.newCall("+15095785607")
+			carrier.send(strings.NewReplacer(tt.change...).Replace(d.request("INVITE")))
+			if got := d.learn(carrier.expect("SIP/2.0 180")).value("Contact"); got != tt.contact {
+				w.t.Errorf("Contact %s; want %s", got, tt.contact)
+			}
+			invite := w.agent2.expect("INVITE sip:+15095785607@")
+			w.agent2.takes(invite, "agent1")
+			if got := carrier.expect("SIP/2.0 200").value("Contact"); got != tt.contact {
+				w.t.Errorf("Contact %s; want %s", got, tt.contact)
+			}
+			carrier.ack(d)
+			synctest.Wait()
+			w.agent2.agentRequest("BYE", invite, "agent1", 1)
+			w.agent2.expect("SIP/2.0 200")
+			target := "sip:ann@192.0.2.10:5060;transport=tls"
+			if strings.Contains(strings.Join(tt.change, ""), "sips:ann") {
+				target = "sips:ann@192.0.2.10:5060"
+			}
+			carrier.reply(carrier.expect("BYE "+target+" "), 200, "OK", "", "")
+			w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
 		})
 	}
 }
@@ -164,29 +155,21 @@ func TestTargetNotTrusted(t *testing.T) {
 		"old version":     {Certificates: []tls.Certificate{ca.Pair("agent", "agent.test")}, MaxVersion: tls.VersionTLS11},
 		"no TLS":          nil,
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, tlsConfig(ca), func(w *world) {
-				agents := w.streamAgent(agentAddr)
-				defer agents.l.Close()
-				d := w.carrier.newCall("+15085785607")
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
-				if cfg != nil {
-					if _, err := agents.acceptTLS(cfg); err == nil {
-						t.Error("the handshake succeeded")
-					}
+		runIn(t, name, tlsConfig(ca), func(w *world) {
+			agents := w.streamAgent(agentAddr)
+			defer agents.l.Close()
+			d := w.carrier.dialsTillRung("+15085785607")
+			if cfg != nil {
+				if _, err := agents.acceptTLS(cfg); err == nil {
+					w.t.Error("the handshake succeeded")
 				}
-				w.agent2.answer(w.agent2.expect("INVITE"), "agent2")
-				w.agent2.expect("ACK")
-				w.carrier.expect("SIP/2.0 200")
-				w.carrier.ack(d)
-				synctest.Wait()
-				w.callerHangsUpAt(w.agent2, d)
-				r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
-				if len(r.Attempts) != 2 || r.Attempts[0].Cause != string(cause.TLSFailed) {
-					t.Errorf("attempts %+v", r.Attempts)
-				}
-			})
+			}
+			w.agent2.takes(w.agent2.expect("INVITE"), "agent2")
+			w.carrier.isAnswered(d)
+			r := w.callerEnds(w.agent2, d)
+			if len(r.Attempts) != 2 || r.Attempts[0].Cause != string(cause.TLSFailed) {
+				w.t.Errorf("attempts %+v", r.Attempts)
+			}
 		})
 	}
 }
@@ -219,31 +202,23 @@ func TestTrunkByCertificate(t *testing.T) {
 		"right": {ca.Pair("pbx", "pbx.test")}, "none": nil, "other name": {ca.Pair("else", "else.test")},
 		"other authority": {other.Pair("pbx", "pbx.test")},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, yaml, func(w *world) {
-				carrier, err := w.connectTLS(&tls.Config{RootCAs: ca.Pool(), ServerName: "bridge.test", Certificates: pairs})
-				if err != nil {
-					t.Fatal(err)
-				}
-				d := carrier.newCall("+15095785607")
-				carrier.invite(d)
-				if name != "right" {
-					carrier.hungUp(2 * firstMessage)
-					return
-				}
-				d.learn(carrier.expect("SIP/2.0 180"))
-				invite := w.agent2.expect("INVITE")
-				w.agent2.answer(invite, "a")
-				w.agent2.expect("ACK")
-				carrier.expect("SIP/2.0 200")
-				carrier.ack(d)
-				synctest.Wait()
-				carrier.bye(d)
-				carrier.expect("SIP/2.0 200")
-				w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-				w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
-				carrier.conn.Close()
-			})
+		runIn(t, name, yaml, func(w *world) {
+			carrier, err := w.connectTLS(&tls.Config{RootCAs: ca.Pool(), ServerName: "bridge.test", Certificates: pairs})
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			d := carrier.dials("+15095785607")
+			if name != "right" {
+				carrier.hungUp(2 * firstMessage)
+				return
+			}
+			d.learn(carrier.expect("SIP/2.0 180"))
+			invite := w.agent2.expect("INVITE")
+			w.agent2.takes(invite, "a")
+			carrier.isAnswered(d)
+			carrier.hangsUpOn(w.agent2, d)
+			w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+			carrier.conn.Close()
 		})
 	}
 }

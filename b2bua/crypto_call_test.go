@@ -35,41 +35,37 @@ func TestCallerOffersSRTP(t *testing.T) {
 		{"required, RTP that could be more", "required", siptest.SessionAt("192.0.2.10", 20000, "0 101", one), 488, cause.SRTPRequired, ""},
 		{"required, SRTP", "required", securedAt("192.0.2.10", 20000, one), 200, "", "4"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			inWorldWith(t, talkYAML("media: {srtp: "+c.mode+"}", ""), func(w *world) {
-				d := w.carrier.newCall("+15075785607")
-				d.sdp = c.sdp
-				w.carrier.invite(d)
-				if c.code != 200 {
-					m := w.carrier.expect(fmt.Sprintf("SIP/2.0 %d", c.code))
-					if m.value("Warning") == "" {
-						t.Errorf("no word of why:\n%s", m.raw)
-					}
-					w.carrier.ackRefused(d)
-					w.wantRecord("failed", c.cause, record.EndedBySystem)
-					return
+		runIn(t, c.name, talkYAML("media: {srtp: "+c.mode+"}", ""), func(w *world) {
+			d := w.carrier.newCall("+15075785607")
+			d.sdp = c.sdp
+			w.carrier.invite(d)
+			if c.code != 200 {
+				m := w.carrier.expect(fmt.Sprintf("SIP/2.0 %d", c.code))
+				if m.value("Warning") == "" {
+					w.t.Errorf("no word of why:\n%s", m.raw)
 				}
-				d.learn(w.carrier.expect("SIP/2.0 180"))
-				in := w.agent.expect("INVITE")
-				wantPlain(t, in)
-				w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-				w.agent.expect("ACK")
-				ok := w.carrier.expect("SIP/2.0 200")
-				w.carrier.ack(d)
-				w.wantMedia(media.SideB, 0, nil)
-				want := ""
-				if c.tag == "" {
-					wantPlain(t, ok)
-					w.wantMedia(media.SideA, 0, nil)
-				} else {
-					w.wantMedia(media.SideA, 'a', wantCrypto(t, ok, c.tag, cm80))
-					want = cm80.String()
-				}
-				w.callerHangsUp(d)
-				if r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller); r.Media.A.SRTP != want || r.Media.B.SRTP != "" {
-					t.Errorf("record: %+v; want %q on side a", r.Media, want)
-				}
-			})
+				w.carrier.ackRefused(d)
+				w.wantRecord("failed", c.cause, record.EndedBySystem)
+				return
+			}
+			d.learn(w.carrier.expect("SIP/2.0 180"))
+			in := w.agent.expect("INVITE")
+			wantPlain(w.t, in)
+			w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+			ok := w.carrier.isAnswered(d)
+			w.wantMedia(media.SideB, 0, nil)
+			want := ""
+			if c.tag == "" {
+				wantPlain(w.t, ok)
+				w.wantMedia(media.SideA, 0, nil)
+			} else {
+				w.wantMedia(media.SideA, 'a', wantCrypto(w.t, ok, c.tag, cm80))
+				want = cm80.String()
+			}
+			w.callerHangsUp(d)
+			if r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller); r.Media.A.SRTP != want || r.Media.B.SRTP != "" {
+				w.t.Errorf("record: %+v; want %q on side a", r.Media, want)
+			}
 		})
 	}
 }
@@ -95,13 +91,10 @@ func TestBestEffortSRTP(t *testing.T) {
 	inWorldWith(t, talkYAML("media: {srtp: optional}", ""), func(w *world) {
 		d := w.carrier.newCall("+15075785607")
 		d.sdp = siptest.SessionAt("192.0.2.10", 20000, "0 101", cryptoAttr(1, gcm, 'a'))
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.carrier.invitesTillRung(d)
 		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-		w.agent.expect("ACK")
-		ok := w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
+		w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+		ok := w.carrier.isAnswered(d)
 		proto, lines := cryptoOf(t, ok)
 		if l := lines["1"]; proto != "RTP/AVP" || l.Keys.Suite != gcm {
 			t.Fatalf("answered with\n%s", ok.raw)
@@ -136,42 +129,36 @@ func TestTargetMustHaveSRTP(t *testing.T) {
 			return securedAt("192.0.2.20", 30000, offered["3"].text)
 		}, 0},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			inWorldWith(t, talkYAML("", "media: {srtp: required}"), func(w *world) {
-				d := w.carrier.newCall("+15085785607")
-				w.carrier.invite(d)
-				in := w.agent.expect("INVITE")
-				proto, offered := cryptoOf(t, in)
-				if proto != "RTP/SAVP" || len(offered) != 3 || offered["1"].Keys.Suite != gcm32 || offered["3"].Keys.Suite != cm80 {
-					t.Fatalf("offered:\n%s", in.raw)
-				}
-				w.agent.reply(in, 200, "OK", "agent1", c.answer(offered))
-				w.agent.expect("ACK")
-				if c.taken != 0 {
-					wantPlain(t, d.learn(w.carrier.expect("SIP/2.0 200")))
-					w.carrier.ack(d)
-					for _, l := range offered {
-						if l.Keys.Suite == c.taken {
-							w.wantMedia(media.SideB, 'b', &l.Keys)
-						}
+		runIn(t, c.name, talkYAML("", "media: {srtp: required}"), func(w *world) {
+			d := w.carrier.dials("+15085785607")
+			in := w.agent.expect("INVITE")
+			proto, offered := cryptoOf(w.t, in)
+			if proto != "RTP/SAVP" || len(offered) != 3 || offered["1"].Keys.Suite != gcm32 || offered["3"].Keys.Suite != cm80 {
+				w.t.Fatalf("offered:\n%s", in.raw)
+			}
+			w.agent.concludes(in, 200, "OK", "agent1", c.answer(offered))
+			if c.taken != 0 {
+				wantPlain(w.t, d.learn(w.carrier.expect("SIP/2.0 200")))
+				w.carrier.ack(d)
+				for _, l := range offered {
+					if l.Keys.Suite == c.taken {
+						w.wantMedia(media.SideB, 'b', &l.Keys)
 					}
-					w.callerHangsUp(d)
-					if r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller); r.Media.B.SRTP != c.taken.String() {
-						t.Errorf("record: %+v", r.Media)
-					}
-					return
 				}
-				w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-				second := w.agent2.expect("INVITE")
-				wantPlain(t, second)
-				w.agent2.reply(second, 486, "Busy Here", "spare", "")
-				w.agent2.expect("ACK")
-				w.carrier.expect("SIP/2.0 486")
-				w.carrier.ackRefused(d)
-				if r := w.record(); len(r.Attempts) != 2 || r.Attempts[0].Cause != string(cause.SRTPRefused) {
-					t.Errorf("attempts: %+v", r.Attempts)
+				w.callerHangsUp(d)
+				if r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller); r.Media.B.SRTP != c.taken.String() {
+					w.t.Errorf("record: %+v", r.Media)
 				}
-			})
+				return
+			}
+			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+			second := w.agent2.expect("INVITE")
+			wantPlain(w.t, second)
+			w.agent2.concludes(second, 486, "Busy Here", "spare", "")
+			w.carrier.isRefused(d, "486")
+			if r := w.record(); len(r.Attempts) != 2 || r.Attempts[0].Cause != string(cause.SRTPRefused) {
+				w.t.Errorf("attempts: %+v", r.Attempts)
+			}
 		})
 	}
 }
@@ -192,65 +179,53 @@ func TestTargetMayHaveSRTP(t *testing.T) {
 		{200, strings.Replace(securedAt("192.0.2.20", 0), "a=", "b=AS:64\r\na=", 1)},
 	} {
 		code := c.code
-		t.Run(fmt.Sprint(code, " ", strings.Contains(c.sdp, "a=crypto"), len(c.sdp)), func(t *testing.T) {
-			inWorldWith(t, talkYAML("", "media: {srtp: optional, srtp_suites: [AES_CM_128_HMAC_SHA1_80]}"), func(w *world) {
-				d := w.carrier.newCall("+15075785607")
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
-				in := w.agent.expect("INVITE")
-				ours := wantCrypto(t, in, "1", cm80)
-				w.agent.reply(in, code, "OK", "agent1", c.sdp)
-				w.agent.expect("ACK")
-				switch {
-				case strings.Contains(c.sdp, "a=crypto"):
-					w.carrier.expect("SIP/2.0 200")
-					w.carrier.ack(d)
-					w.wantMedia(media.SideB, 'b', ours)
-					w.callerHangsUp(d)
-					w.record()
-					return
-				case code == 200:
-					w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-				case code == 486:
-					w.carrier.expect("SIP/2.0 486")
-					w.carrier.ackRefused(d)
-					w.record()
-					return
-				}
-				again := w.agent.expect("INVITE")
-				wantPlain(t, again)
-				if again.value("Call-ID") == in.value("Call-ID") {
-					t.Error("the second INVITE is of the same call")
-				}
-				w.agent.reply(again, 200, "OK", "agent2", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-				w.agent.expect("ACK")
-				w.carrier.expect("SIP/2.0 200")
-				w.carrier.ack(d)
-				w.wantMedia(media.SideB, 0, nil)
+		runIn(t, fmt.Sprint(code, " ", strings.Contains(c.sdp, "a=crypto"), len(c.sdp)), talkYAML("", "media: {srtp: optional, srtp_suites: [AES_CM_128_HMAC_SHA1_80]}"), func(w *world) {
+			d := w.carrier.dialsTillRung("+15075785607")
+			in := w.agent.expect("INVITE")
+			ours := wantCrypto(w.t, in, "1", cm80)
+			w.agent.concludes(in, code, "OK", "agent1", c.sdp)
+			switch {
+			case strings.Contains(c.sdp, "a=crypto"):
+				w.carrier.isAnswered(d)
+				w.wantMedia(media.SideB, 'b', ours)
 				w.callerHangsUp(d)
-				if r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller); len(r.Attempts) != 2 || r.Attempts[0].SIPStatus != code || r.Media.B.SRTP != "" {
-					t.Errorf("attempts: %+v, media %+v", r.Attempts, r.Media)
-				}
-			})
+				w.record()
+				return
+			case code == 200:
+				w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+			case code == 486:
+				w.carrier.isRefused(d, "486")
+				w.record()
+				return
+			}
+			again := w.agent.expect("INVITE")
+			wantPlain(w.t, again)
+			if again.value("Call-ID") == in.value("Call-ID") {
+				w.t.Error("the second INVITE is of the same call")
+			}
+			w.agent.concludes(again, 200, "OK", "agent2", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+			w.carrier.isAnswered(d)
+			w.wantMedia(media.SideB, 0, nil)
+			w.callerHangsUp(d)
+			if r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller); len(r.Attempts) != 2 || r.Attempts[0].SIPStatus != code || r.Media.B.SRTP != "" {
+				w.t.Errorf("attempts: %+v, media %+v", r.Attempts, r.Media)
+			}
 		})
 	}
 }
 
 // securedTalk is a call with SRTP on both sides, of different suites, with our
 // keys.
-func securedTalk(t *testing.T, w *world) (c *talk, toA, toB *media.Keys) {
+func securedTalk(t testing.TB, w *world) (c *talk, toA, toB *media.Keys) {
 	t.Helper()
 	d := w.carrier.newCall("+15075785607")
 	d.sdp = securedAt("192.0.2.10", 20000, cryptoAttr(1, gcm, 'a'), cryptoAttr(2, cm80, 'x'))
-	w.carrier.invite(d)
-	d.learn(w.carrier.expect("SIP/2.0 180"))
+	w.carrier.invitesTillRung(d)
 	in := w.agent.expect("INVITE")
 	_, offered := cryptoOf(t, in)
-	w.agent.reply(in, 200, "OK", "agent1", securedAt("192.0.2.20", 30000, cryptoAttr(3, cm80, 'b')))
-	w.agent.expect("ACK")
+	w.agent.concludes(in, 200, "OK", "agent1", securedAt("192.0.2.20", 30000, cryptoAttr(3, cm80, 'b')))
 	c = w.talkOf(d, in)
-	c.ok = w.carrier.expect("SIP/2.0 200")
-	w.carrier.ack(d)
+	c.ok = w.carrier.isAnswered(d)
 	l := offered["3"]
 	toA, toB = wantCrypto(t, c.ok, "1", gcm), &l.Keys
 	w.wantMedia(media.SideA, 'a', toA)
@@ -322,37 +297,33 @@ func TestSecuredSessionChanges(t *testing.T) {
 // must answer with its own.
 func TestSecuredChangeIsPassedOn(t *testing.T) {
 	for _, plain := range []bool{false, true} {
-		t.Run(fmt.Sprint(plain), func(t *testing.T) {
-			inWorldWith(t, talkYAML(bothSecured, bothSecured+", reinvite: relay"), func(w *world) {
-				c, toA, toB := securedTalk(t, w)
-				seq := c.carrier.offers("INVITE", strings.Replace(securedAt("192.0.2.10", 20000, cryptoAttr(1, gcm, 'a')), "SAVP 0 101", "SAVP 8 101", 1))
-				m := w.agent.expect("INVITE")
-				if k := wantCrypto(t, m, "3", cm80); !k.Same(toB) {
-					t.Error("our key toward the agent is another")
+		runIn(t, fmt.Sprint(plain), talkYAML(bothSecured, bothSecured+", reinvite: relay"), func(w *world) {
+			c, toA, toB := securedTalk(w.t, w)
+			seq := c.carrier.offers("INVITE", strings.Replace(securedAt("192.0.2.10", 20000, cryptoAttr(1, gcm, 'a')), "SAVP 0 101", "SAVP 8 101", 1))
+			m := w.agent.expect("INVITE")
+			if k := wantCrypto(w.t, m, "3", cm80); !k.Same(toB) {
+				w.t.Error("our key toward the agent is another")
+			}
+			answer := securedAt("192.0.2.20", 30000, cryptoAttr(3, cm80, 'f'))
+			if plain {
+				answer = siptest.SessionAt("192.0.2.20", 30000, "8 101")
+			}
+			w.agent.concludes(m, 200, "OK", "", strings.Replace(answer, "SAVP 0 101", "SAVP 8 101", 1))
+			if plain {
+				again := w.agent.expect("INVITE") // the session as it was
+				w.agent.concludes(again, 200, "OK", "", securedAt("192.0.2.20", 30000, cryptoAttr(3, cm80, 'b')))
+				c.carrier.ackRefusal(w.carrier.expect("SIP/2.0 488"))
+				w.wantMedia(media.SideB, 'b', toB)
+			} else {
+				ok := w.carrier.expect("SIP/2.0 200")
+				if k := wantCrypto(w.t, ok, "1", gcm); !k.Same(toA) {
+					w.t.Error("our key toward the carrier is another")
 				}
-				answer := securedAt("192.0.2.20", 30000, cryptoAttr(3, cm80, 'f'))
-				if plain {
-					answer = siptest.SessionAt("192.0.2.20", 30000, "8 101")
-				}
-				w.agent.reply(m, 200, "OK", "", strings.Replace(answer, "SAVP 0 101", "SAVP 8 101", 1))
-				w.agent.expect("ACK")
-				if plain {
-					again := w.agent.expect("INVITE") // the session as it was
-					w.agent.reply(again, 200, "OK", "", securedAt("192.0.2.20", 30000, cryptoAttr(3, cm80, 'b')))
-					w.agent.expect("ACK")
-					c.carrier.ackRefusal(w.carrier.expect("SIP/2.0 488"))
-					w.wantMedia(media.SideB, 'b', toB)
-				} else {
-					ok := w.carrier.expect("SIP/2.0 200")
-					if k := wantCrypto(t, ok, "1", gcm); !k.Same(toA) {
-						t.Error("our key toward the carrier is another")
-					}
-					c.carrier.acks(seq, "")
-					w.wantMedia(media.SideB, 'f', toB)
-				}
-				w.callerHangsUp(c.d)
-				w.record()
-			})
+				c.carrier.acks(seq, "")
+				w.wantMedia(media.SideB, 'f', toB)
+			}
+			w.callerHangsUp(c.d)
+			w.record()
 		})
 	}
 }
@@ -378,31 +349,28 @@ func TestSecuredChangeIsWithdrawn(t *testing.T) {
 // Without an offer, the caller of a trunk that must have SRTP is made one.
 func TestLateOfferOfSRTP(t *testing.T) {
 	for _, plain := range []bool{false, true} {
-		t.Run(fmt.Sprint(plain), func(t *testing.T) {
-			inWorldWith(t, talkYAML(bothSecured, ""), func(w *world) {
-				d := w.lateCall("+15075785607", "")
-				d.learn(w.carrier.expect("SIP/2.0 180"))
-				in := w.agent.expect("INVITE")
-				w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-				w.agent.expect("ACK")
-				ok := w.carrier.expect("SIP/2.0 200")
-				proto, lines := cryptoOf(t, ok)
-				if proto != "RTP/SAVP" || len(lines) != 3 {
-					t.Fatalf("offered:\n%s", ok.raw)
-				}
-				if plain {
-					w.carrier.ackOf(d, d.seq, siptest.SessionAt("192.0.2.10", 20000, "0 101"))
-					w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-					w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-					w.wantRecord("answered", cause.BadACK, record.EndedBySystem)
-					return
-				}
-				w.carrier.ackOf(d, d.seq, securedAt("192.0.2.10", 20000, cryptoAttr(2, gcm, 'a')))
-				l := lines["2"]
-				w.wantMedia(media.SideA, 'a', &l.Keys)
-				w.callerHangsUp(d)
-				w.record()
-			})
+		runIn(t, fmt.Sprint(plain), talkYAML(bothSecured, ""), func(w *world) {
+			d := w.lateCall("+15075785607", "")
+			d.learn(w.carrier.expect("SIP/2.0 180"))
+			in := w.agent.expect("INVITE")
+			w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+			ok := w.carrier.expect("SIP/2.0 200")
+			proto, lines := cryptoOf(w.t, ok)
+			if proto != "RTP/SAVP" || len(lines) != 3 {
+				w.t.Fatalf("offered:\n%s", ok.raw)
+			}
+			if plain {
+				w.carrier.ackOf(d, d.seq, siptest.SessionAt("192.0.2.10", 20000, "0 101"))
+				w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+				w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+				w.wantRecord("answered", cause.BadACK, record.EndedBySystem)
+				return
+			}
+			w.carrier.ackOf(d, d.seq, securedAt("192.0.2.10", 20000, cryptoAttr(2, gcm, 'a')))
+			l := lines["2"]
+			w.wantMedia(media.SideA, 'a', &l.Keys)
+			w.callerHangsUp(d)
+			w.record()
 		})
 	}
 }

@@ -24,12 +24,10 @@ func TestFailoverFromSRTP(t *testing.T) {
 		w.wantMedia(media.SideA, 'a', toA)
 		l := offered["1"]
 		w.wantMedia(media.SideB, 'b', &l.Keys)
-		w.agent.reply(in, 500, "Broken", "agent1", "")
-		w.agent.expect("ACK")
+		w.agent.concludes(in, 500, "Broken", "agent1", "")
 		second := w.agent2.expect("INVITE")
 		wantPlain(t, second)
-		w.agent2.reply(second, 200, "OK", "spare", siptest.SessionAt("192.0.2.21", 30000, "8 101"))
-		w.agent2.expect("ACK")
+		w.agent2.concludes(second, 200, "OK", "spare", siptest.SessionAt("192.0.2.21", 30000, "8 101"))
 		if ok := w.carrier.expect("SIP/2.0 200"); !bytes.Equal(ok.Body(), early.Body()) {
 			t.Errorf("the answer changed:\n%s\n%s", early.Body(), ok.Body())
 		}
@@ -49,15 +47,11 @@ func TestTransferFromSRTP(t *testing.T) {
 	yaml := strings.Replace(transferConfig, "transfer: local", "transfer: local\n    media: {srtp: required}", 1)
 	yaml = strings.Replace(yaml, `uri: "sip:{{.To.Number}}@192.0.2.21:32681"}`, `uri: "sip:{{.To.Number}}@192.0.2.21:32681", media: {srtp: optional}}`, 1)
 	inWorldWith(t, yaml, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		in := w.agent.expect("INVITE")
 		_, offered := cryptoOf(t, in)
-		w.agent.reply(in, 200, "OK", "agent1", securedAt("192.0.2.20", 30000, cryptoAttr(1, gcm32, 'b')))
-		w.agent.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
+		w.agent.concludes(in, 200, "OK", "agent1", securedAt("192.0.2.20", 30000, cryptoAttr(1, gcm32, 'b')))
+		w.carrier.isAnswered(d)
 		l := offered["1"]
 		w.wantMedia(media.SideB, 'b', &l.Keys)
 		w.agent.agentRequest("REFER", in, "agent1", 10, "Refer-To: <sip:4711@198.51.100.1>", "Refer-Sub: false")
@@ -66,12 +60,10 @@ func TestTransferFromSRTP(t *testing.T) {
 		if proto, _ := cryptoOf(t, first); proto != "RTP/SAVP" {
 			t.Errorf("offered:\n%s", first.raw)
 		}
-		w.agent2.reply(first, 488, "Not Acceptable Here", "pbx1", "")
-		w.agent2.expect("ACK")
+		w.agent2.concludes(first, 488, "Not Acceptable Here", "pbx1", "")
 		second := w.agent2.expect("INVITE")
 		wantPlain(t, second)
-		w.agent2.reply(second, 200, "OK", "pbx2", siptest.SessionAt("192.0.2.21", 40000, "0 101"))
-		w.agent2.expect("ACK")
+		w.agent2.concludes(second, 200, "OK", "pbx2", siptest.SessionAt("192.0.2.21", 40000, "0 101"))
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 		w.wantMedia(media.SideB, 0, nil)
 		s := w.relay.sessions[0]
@@ -95,8 +87,7 @@ func TestRingingOverSRTP(t *testing.T) {
 		w.wantMedia(media.SideA, 'a', toA)
 		in := w.agent.expect("INVITE")
 		wantPlain(t, in)
-		w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-		w.agent.expect("ACK")
+		w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		if k := wantCrypto(t, w.carrier.expect("SIP/2.0 200"), "1", gcm); !k.Same(toA) {
 			t.Error("our key is another in the 200")
 		}

@@ -50,61 +50,57 @@ func TestCodecs(t *testing.T) {
 		{"comfort noise beside G722", "codecs: [G722, PCMU]", "0 9 13", "0 9 13", "9 13", "9 13", "G722", "", ""},
 		{"events that the target does not take", "", "0 101", "0 101", "0", "0", "PCMU", "", ""},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			inWorldWith(t, talkYAML("", tt.target), func(w *world) {
-				d := w.carrier.newCall("+15075785607")
-				d.sdp = siptest.SessionAt("192.0.2.10", 20000, tt.offer)
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
-				in := w.agent.expect("INVITE")
-				if got := formatsOf(t, in); got != tt.offered {
-					t.Errorf("the target is offered %s; want %s:\n%s", got, tt.offered, in.raw)
+		runIn(t, tt.name, talkYAML("", tt.target), func(w *world) {
+			d := w.carrier.newCall("+15075785607")
+			d.sdp = siptest.SessionAt("192.0.2.10", 20000, tt.offer)
+			w.carrier.invitesTillRung(d)
+			in := w.agent.expect("INVITE")
+			if got := formatsOf(w.t, in); got != tt.offered {
+				w.t.Errorf("the target is offered %s; want %s:\n%s", got, tt.offered, in.raw)
+			}
+			w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, tt.answer))
+			ok := w.carrier.expect("SIP/2.0 200")
+			if got := formatsOf(w.t, ok); got != tt.told {
+				w.t.Errorf("the caller is told %s; want %s:\n%s", got, tt.told, ok.raw)
+			}
+			w.carrier.ack(d)
+			c := w.talkOf(d, in)
+			if a, b := c.carrier.payloads(), c.agent.payloads(); a != tt.a || b != tt.b {
+				w.t.Errorf("changes %q and %q; want %q and %q", a, b, tt.a, tt.b)
+			}
+			// A refresh changes nothing, nor does hold.
+			for _, e := range []*end{c.carrier, c.agent} {
+				formats := tt.told
+				if e == c.agent {
+					formats = tt.answer
 				}
-				w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, tt.answer))
-				w.agent.expect("ACK")
-				ok := w.carrier.expect("SIP/2.0 200")
-				if got := formatsOf(t, ok); got != tt.told {
-					t.Errorf("the caller is told %s; want %s:\n%s", got, tt.told, ok.raw)
-				}
-				w.carrier.ack(d)
-				c := w.talkOf(d, in)
-				if a, b := c.carrier.payloads(), c.agent.payloads(); a != tt.a || b != tt.b {
-					t.Errorf("changes %q and %q; want %q and %q", a, b, tt.a, tt.b)
-				}
-				// A refresh changes nothing, nor does hold.
-				for _, e := range []*end{c.carrier, c.agent} {
-					formats := tt.told
-					if e == c.agent {
-						formats = tt.answer
-					}
-					for _, way := range []string{"a=sendrecv", "a=sendonly", "a=sendrecv"} {
-						again := e.changes("INVITE", siptest.SessionAt(e.address, 40000, formats, way), "200")
-						if got := formatsOf(t, again); got != formats {
-							t.Errorf("side %v offers %s and is answered %s", e.side, formats, got)
-						}
+				for _, way := range []string{"a=sendrecv", "a=sendonly", "a=sendrecv"} {
+					again := e.changes("INVITE", siptest.SessionAt(e.address, 40000, formats, way), "200")
+					if got := formatsOf(w.t, again); got != formats {
+						w.t.Errorf("side %v offers %s and is answered %s", e.side, formats, got)
 					}
 				}
-				// Nor does our own offer, to who sends none.
-				for _, e := range []*end{c.carrier, c.agent} {
-					seq := e.offers("INVITE", "")
-					again := e.p.expect("SIP/2.0 200")
-					formats := tt.told
-					if e == c.agent {
-						formats = tt.answer
-					}
-					if got := formatsOf(t, again); got != formats {
-						t.Errorf("side %v is offered %s; want %s", e.side, got, formats)
-					}
-					e.acks(seq, siptest.SessionAt(e.address, 40000, formats))
+			}
+			// Nor does our own offer, to who sends none.
+			for _, e := range []*end{c.carrier, c.agent} {
+				seq := e.offers("INVITE", "")
+				again := e.p.expect("SIP/2.0 200")
+				formats := tt.told
+				if e == c.agent {
+					formats = tt.answer
 				}
-				if a, b := c.carrier.payloads(), c.agent.payloads(); a != tt.a && !strings.Contains(tt.name, "numbers") && !strings.Contains(tt.name, "noise") || b != tt.b && !strings.Contains(tt.name, "numbers") {
-					t.Errorf("changes %q and %q afterwards; want %q and %q", a, b, tt.a, tt.b)
+				if got := formatsOf(w.t, again); got != formats {
+					w.t.Errorf("side %v is offered %s; want %s", e.side, got, formats)
 				}
-				w.callerHangsUp(d)
-				if r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller); r.Codec != tt.codec {
-					t.Errorf("codec %s; want %s", r.Codec, tt.codec)
-				}
-			})
+				e.acks(seq, siptest.SessionAt(e.address, 40000, formats))
+			}
+			if a, b := c.carrier.payloads(), c.agent.payloads(); a != tt.a && !strings.Contains(tt.name, "numbers") && !strings.Contains(tt.name, "noise") || b != tt.b && !strings.Contains(tt.name, "numbers") {
+				w.t.Errorf("changes %q and %q afterwards; want %q and %q", a, b, tt.a, tt.b)
+			}
+			w.callerHangsUp(d)
+			if r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller); r.Codec != tt.codec {
+				w.t.Errorf("codec %s; want %s", r.Codec, tt.codec)
+			}
 		})
 	}
 }
@@ -127,19 +123,15 @@ func TestNoCodecFits(t *testing.T) {
 // the other kind of G.711 alone, is translated for.
 func TestFailoverToTheOtherLaw(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
-		d := w.carrier.newCall("+15085785607")
-		w.carrier.invite(d)
-		first := w.agent.expect("INVITE")
-		w.agent.reply(first, 183, "Early", "a", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+		d := w.carrier.dials("+15085785607")
+		first := w.agent.progresses(183, "Early", "a", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		early := d.learn(w.carrier.expect("SIP/2.0 183"))
-		w.agent.reply(first, 500, "Broken", "a", "")
-		w.agent.expect("ACK")
+		w.agent.concludes(first, 500, "Broken", "a", "")
 		second := w.agent2.expect("INVITE")
 		if got := formatsOf(t, second); got != "8 101" {
 			t.Errorf("the next target is offered %s", got)
 		}
-		w.agent2.reply(second, 200, "OK", "b", siptest.SessionAt("192.0.2.21", 30002, "8 101"))
-		w.agent2.expect("ACK")
+		w.agent2.concludes(second, 200, "OK", "b", siptest.SessionAt("192.0.2.21", 30002, "8 101"))
 		if ok := w.carrier.expect("SIP/2.0 200"); string(ok.Body()) != string(early.Body()) {
 			t.Errorf("the answer changed:\n%s\n%s", early.Body(), ok.Body())
 		}
@@ -162,20 +154,17 @@ func TestOfferOfPayloadTypesThatAreNone(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		d := w.carrier.newCall("+15075785607")
 		d.sdp = siptest.SessionAt("192.0.2.10", 20000, "0 0 200 72 101 101")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.carrier.invitesTillRung(d)
 		in := w.agent.expect("INVITE")
 		if got := formatsOf(t, in); got != "0 101" || strings.Contains(in.raw, "rtpmap:200") {
 			t.Errorf("the target is offered %s:\n%s", got, in.raw)
 		}
-		w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 0 101 300"))
-		w.agent.expect("ACK")
+		w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 0 101 300"))
 		if got := formatsOf(t, d.learn(w.carrier.expect("SIP/2.0 200"))); got != "0 101" {
 			t.Errorf("the caller is answered %s", got)
 		}
 		w.carrier.ack(d)
-		w.callerHangsUp(d)
-		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent, d)
 	})
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		d := w.carrier.newCall("+15075785607")

@@ -20,8 +20,7 @@ func (w *world) early(extra string) (d *dialogue, in, m received) {
 	w.carrier.invite(d)
 	d.extra = ""
 	d.learn(w.carrier.expect("SIP/2.0 180"))
-	in = w.agent.expect("INVITE")
-	w.agent.reply(in, 183, "Session Progress", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+	in = w.agent.progresses(183, "Session Progress", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 	return d, in, w.carrier.expect("SIP/2.0 183")
 }
 
@@ -37,8 +36,7 @@ func TestReliableEarlyMedia(t *testing.T) {
 			}
 			w.carrier.ack(d)
 			synctest.Wait()
-			w.callerHangsUp(d)
-			w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+			w.callerEnds(w.agent, d)
 		},
 		"PRACK with an offer": func(w *world, d *dialogue, m received) {
 			d.learn(m)
@@ -47,14 +45,11 @@ func TestReliableEarlyMedia(t *testing.T) {
 			if !strings.Contains(ok.value("CSeq"), "PRACK") || described(t, ok).Speaks().Name != "PCMU" {
 				t.Errorf("PRACK got\n%s", ok.raw)
 			}
-			w.carrier.expect("SIP/2.0 200")
-			w.carrier.ack(d)
-			synctest.Wait()
+			w.carrier.isAnswered(d)
 			if got := w.relay.sessions[0].peers[0].RTP.Port(); got != 20008 {
 				t.Errorf("media goes to port %d", got)
 			}
-			w.callerHangsUp(d)
-			w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+			w.callerEnds(w.agent, d)
 		},
 		"CANCEL": func(w *world, d *dialogue, _ received) {
 			w.carrier.cancel(d)
@@ -69,8 +64,7 @@ func TestReliableEarlyMedia(t *testing.T) {
 			for range 6 {
 				w.carrier.expect("SIP/2.0 183")
 			}
-			w.carrier.expect("SIP/2.0 504")
-			w.carrier.ackRefused(d)
+			w.carrier.isRefused(d, "504")
 			if got := time.Since(begin); got != 32*time.Second {
 				t.Errorf("504 after %v", got)
 			}
@@ -89,17 +83,14 @@ func TestReliableEarlyMedia(t *testing.T) {
 			}
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, talkYAML("", ""), func(w *world) {
-				d, in, m := w.early(can100rel)
-				if m.value("Require") != "100rel" || m.value("RSeq") == "" {
-					t.Errorf("not reliable:\n%s", m.raw)
-				}
-				invite = in
-				w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-				w.agent.expect("ACK")
-				then(w, d, m)
-			})
+		runIn(t, name, talkYAML("", ""), func(w *world) {
+			d, in, m := w.early(can100rel)
+			if m.value("Require") != "100rel" || m.value("RSeq") == "" {
+				w.t.Errorf("not reliable:\n%s", m.raw)
+			}
+			invite = in
+			w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+			then(w, d, m)
 		})
 	}
 }
@@ -112,11 +103,8 @@ func TestNoPRACKWhileRinging(t *testing.T) {
 		for range 6 {
 			w.carrier.expect("SIP/2.0 183")
 		}
-		w.carrier.expect("SIP/2.0 504")
-		w.carrier.ackRefused(d)
-		w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "agent1", "")
-		w.agent.reply(in, 487, "Request Terminated", "agent1", "")
-		w.agent.expect("ACK")
+		w.carrier.isRefused(d, "504")
+		w.agent.takesCancel(in, "agent1")
 		if r := w.wantRecord("failed", cause.NoPRACK, record.EndedBySystem); r.SIPStatus != 504 {
 			t.Errorf("record %+v", r)
 		}
@@ -154,10 +142,8 @@ func TestTrunkRel100(t *testing.T) {
 			if reliable {
 				w.carrier.prack(d, m, "")
 			}
-			w.agent.reply(w.agent.expect("INVITE"), 486, "Busy", "a", "")
-			w.agent.expect("ACK")
-			d.learn(w.carrier.expect("SIP/2.0 486"))
-			w.carrier.ackRefused(d)
+			w.agent.concludes(w.agent.expect("INVITE"), 486, "Busy", "a", "")
+			w.carrier.isRefused(d, "486")
 			w.record()
 		})
 	}
@@ -168,9 +154,7 @@ func TestTrunkRel100(t *testing.T) {
 func TestTargetRel100(t *testing.T) {
 	for mode, want := range map[string][2]string{"off": {"timer", ""}, "supported": {"timer, 100rel", ""}, "required": {"timer, 100rel", "100rel"}} {
 		inWorldWith(t, talkYAML("", "rel100: "+mode), func(w *world) {
-			d := w.carrier.newCall("+15075785607")
-			w.carrier.invite(d)
-			d.learn(w.carrier.expect("SIP/2.0 180"))
+			d := w.carrier.dialsTillRung("+15075785607")
 			in := w.agent.expect("INVITE")
 			if in.value("Supported") != want[0] || in.value("Require") != want[1] {
 				t.Errorf("%s: %s", mode, in.raw)
@@ -187,18 +171,15 @@ func TestTargetRel100(t *testing.T) {
 			}
 			w.carrier.expect("SIP/2.0 183")
 			w.agent.silent(time.Second)
-			w.agent.reply(in, 200, "OK", "b", "", "Record-Route: <sip:192.0.2.20:32681;lr;b>")
-			w.agent.expect("ACK")
-			w.carrier.expect("SIP/2.0 200")
-			w.carrier.ack(d)
+			w.agent.concludes(in, 200, "OK", "b", "", "Record-Route: <sip:192.0.2.20:32681;lr;b>")
+			w.carrier.isAnswered(d)
 			w.agent.reply(in, 200, "OK", "a", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 			ack, bye := w.agent.expect("ACK"), w.agent.expect("BYE")
 			if !strings.HasSuffix(ack.value("To"), "tag=a") || !strings.HasSuffix(bye.value("To"), "tag=a") {
 				t.Errorf("the fork got\n%s%s", ack.raw, bye.raw)
 			}
 			w.agent.reply(bye, 200, "OK", "", "")
-			w.callerHangsUp(d)
-			w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+			w.callerEnds(w.agent, d)
 		})
 	}
 }
@@ -221,8 +202,7 @@ func TestEarlyMediaOfForks(t *testing.T) {
 			}
 		}
 		w.agent.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
+		w.carrier.isAnswered(d)
 		c.hangsUp()
 	})
 }
@@ -233,17 +213,13 @@ func TestAgentHangsUpBeforePRACK(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d := w.carrier.newCall("+15075785607")
 		d.extra = "Supported: 100rel\n"
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
-		invite := w.agent.expect("INVITE")
-		w.agent.reply(invite, 183, "Session Progress", "agent1", agentSDP())
+		w.carrier.invitesTillRung(d)
+		invite := w.agent.progresses(183, "Session Progress", "agent1", agentSDP())
 		w.carrier.expect("SIP/2.0 183")
-		w.agent.answer(invite, "agent1")
-		w.agent.expect("ACK")
+		w.agent.takes(invite, "agent1")
 		w.agent.agentRequest("BYE", invite, "agent1", 7)
 		w.agent.expect("SIP/2.0 200")
-		w.carrier.expect("SIP/2.0 480")
-		w.carrier.ackRefused(d)
+		w.carrier.isRefused(d, "480")
 		synctest.Wait()
 		r := w.wantRecord(record.DispositionNoAnswer, cause.AgentHangup, record.EndedByAgent)
 		if r.SIPStatus != 480 || !r.AnsweredAt.IsZero() {

@@ -19,8 +19,7 @@ func (e *end) pcma() string { return siptest.SessionAt(e.address, 42000, "8 101"
 func (e *end) takes(sdp string) received {
 	e.p.w.t.Helper()
 	in := e.p.expect("INVITE")
-	e.p.reply(in, 200, "OK", "", sdp)
-	e.p.expect("ACK")
+	e.p.concludes(in, 200, "OK", "", sdp)
 	return in
 }
 
@@ -28,8 +27,7 @@ func (e *end) takes(sdp string) received {
 func (e *end) refuses(code int, headers ...string) received {
 	e.p.w.t.Helper()
 	in := e.p.expect("INVITE")
-	e.p.reply(in, code, "No", "", "", headers...)
-	e.p.expect("ACK")
+	e.p.concludes(in, code, "No", "", "", headers...)
 	return in
 }
 
@@ -228,8 +226,7 @@ func TestOffersThatCross(t *testing.T) {
 		}
 		e.changes("UPDATE", "", "200") // without an offer it crosses nothing
 		far.changes("UPDATE", "", "200")
-		far.p.reply(in, 200, "OK", "", siptest.SessionAt(far.address, 44000, "8 101"))
-		far.p.expect("ACK")
+		far.p.concludes(in, 200, "OK", "", siptest.SessionAt(far.address, 44000, "8 101"))
 		e.p.expect("SIP/2.0 200")
 		if method == "INVITE" {
 			e.changes("INVITE", siptest.SessionAt(e.address, 40000, "8 101"), "200") // who sends it has the 200: it stands for its ACK
@@ -245,32 +242,30 @@ func TestDialogLost(t *testing.T) {
 	for _, code := range []int{481, 408, 0} {
 		t.Run(strconv.Itoa(code), func(t *testing.T) {
 			for _, who := range []string{"carrier", "agent"} {
-				t.Run(who, func(t *testing.T) {
-					inWorldWith(t, talkYAML("", ""), func(w *world) {
-						c := w.talk(nil, nil)
-						e := c.agent
-						if who == "agent" {
-							e = c.carrier
+				runIn(t, who, talkYAML("", ""), func(w *world) {
+					c := w.talk(nil, nil)
+					e := c.agent
+					if who == "agent" {
+						e = c.carrier
+					}
+					far := c.other(e)
+					e.offers("INVITE", e.pcma())
+					if code != 0 {
+						far.refuses(code)
+					} else {
+						time.Sleep(31600 * time.Millisecond)
+						far.p.rest()
+					}
+					bye := e.p.expect("SIP/2.0 487")
+					e.ackRefusal(bye)
+					for _, x := range []*end{e, far} {
+						bye = x.p.expect("BYE")
+						if !strings.Contains(bye.value("Reason"), "dialog_lost") {
+							w.t.Errorf("Reason %q", bye.value("Reason"))
 						}
-						far := c.other(e)
-						e.offers("INVITE", e.pcma())
-						if code != 0 {
-							far.refuses(code)
-						} else {
-							time.Sleep(31600 * time.Millisecond)
-							far.p.rest()
-						}
-						bye := e.p.expect("SIP/2.0 487")
-						e.ackRefusal(bye)
-						for _, x := range []*end{e, far} {
-							bye = x.p.expect("BYE")
-							if !strings.Contains(bye.value("Reason"), "dialog_lost") {
-								t.Errorf("Reason %q", bye.value("Reason"))
-							}
-							x.p.reply(bye, 200, "OK", "", "")
-						}
-						w.wantRecord("answered", cause.DialogLost, record.EndedBySystem)
-					})
+						x.p.reply(bye, 200, "OK", "", "")
+					}
+					w.wantRecord("answered", cause.DialogLost, record.EndedBySystem)
 				})
 			}
 		})
@@ -281,27 +276,25 @@ func TestDialogLost(t *testing.T) {
 // comes; without one the dialog ends after 64*T1.
 func TestReinviteWithoutACK(t *testing.T) {
 	for _, who := range []string{"carrier", "agent"} {
-		t.Run(who, func(t *testing.T) {
-			inWorldWith(t, talkYAML("", ""), func(w *world) {
-				c := w.talk(nil, nil)
-				e := c.carrier
-				if who == "agent" {
-					e = c.agent
-				}
-				begin := time.Now()
-				e.offers("INVITE", siptest.SessionAt(e.address, 40000, "0 101", "a=sendonly"))
-				for range 11 {
-					e.p.expect("SIP/2.0 200")
-				}
-				bye := e.p.expect("BYE")
-				if d := time.Since(begin); d != 32*time.Second || !strings.Contains(bye.value("Reason"), "no_ack") {
-					t.Errorf("BYE after %v with Reason %q", d, bye.value("Reason"))
-				}
-				e.p.reply(bye, 200, "OK", "", "")
-				far := c.other(e)
-				far.p.reply(far.p.expect("BYE"), 200, "OK", "", "")
-				w.wantRecord("answered", cause.NoACK, record.EndedBySystem)
-			})
+		runIn(t, who, talkYAML("", ""), func(w *world) {
+			c := w.talk(nil, nil)
+			e := c.carrier
+			if who == "agent" {
+				e = c.agent
+			}
+			begin := time.Now()
+			e.offers("INVITE", siptest.SessionAt(e.address, 40000, "0 101", "a=sendonly"))
+			for range 11 {
+				e.p.expect("SIP/2.0 200")
+			}
+			bye := e.p.expect("BYE")
+			if d := time.Since(begin); d != 32*time.Second || !strings.Contains(bye.value("Reason"), "no_ack") {
+				w.t.Errorf("BYE after %v with Reason %q", d, bye.value("Reason"))
+			}
+			e.p.reply(bye, 200, "OK", "", "")
+			far := c.other(e)
+			far.p.reply(far.p.expect("BYE"), 200, "OK", "", "")
+			w.wantRecord("answered", cause.NoACK, record.EndedBySystem)
 		})
 	}
 }

@@ -39,8 +39,7 @@ func TestLateOffer(t *testing.T) {
 		if early := w.carrier.expect("SIP/2.0 183"); len(early.Body()) > 0 {
 			t.Errorf("an offer in a provisional answer that may be lost:\n%s", early.raw)
 		}
-		w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "8 101"))
-		w.agent.expect("ACK")
+		w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "8 101"))
 		ok := w.carrier.expect("SIP/2.0 200")
 		if !strings.Contains(ok.raw, " RTP/AVP 8 101\r\n") || !strings.Contains(ok.raw, "c=IN IP4 198.51.100.1") {
 			t.Errorf("the caller was offered\n%s", ok.raw)
@@ -65,20 +64,17 @@ func TestLateOfferBadACK(t *testing.T) {
 		"none": "", "another codec": siptest.SessionAt("192.0.2.10", 20000, "18"), "nonsense": "v=0\r\n", "no audio": siptest.SessionAt("192.0.2.10", 0, "0"),
 		"no address": withoutAddress(siptest.SessionAt("192.0.2.10", 20000, "0")),
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, talkYAML("", ""), func(w *world) {
-				d := w.lateCall("+15075785607", "")
-				d.learn(w.carrier.expect("SIP/2.0 180"))
-				in := w.agent.expect("INVITE")
-				w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-				w.agent.expect("ACK")
-				w.carrier.expect("SIP/2.0 200")
-				w.carrier.ackOf(d, d.seq, sdp)
-				c := w.talkOf(d, in)
-				c.carrier.byeTo(cause.BadACK)
-				c.agent.byeTo(cause.BadACK)
-				w.wantRecord("answered", cause.BadACK, record.EndedBySystem)
-			})
+		runIn(t, name, talkYAML("", ""), func(w *world) {
+			d := w.lateCall("+15075785607", "")
+			d.learn(w.carrier.expect("SIP/2.0 180"))
+			in := w.agent.expect("INVITE")
+			w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+			w.carrier.expect("SIP/2.0 200")
+			w.carrier.ackOf(d, d.seq, sdp)
+			c := w.talkOf(d, in)
+			c.carrier.byeTo(cause.BadACK)
+			c.agent.byeTo(cause.BadACK)
+			w.wantRecord("answered", cause.BadACK, record.EndedBySystem)
 		})
 	}
 }
@@ -89,8 +85,7 @@ func TestLateOfferReliably(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		d := w.lateCall("+15075785607", can100rel)
 		d.learn(w.carrier.expect("SIP/2.0 180"))
-		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 183, "Session Progress", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+		in := w.agent.progresses(183, "Session Progress", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		early := w.carrier.expect("SIP/2.0 183")
 		if described(t, early).Speaks().Name != "PCMU" {
 			t.Errorf("offer\n%s", early.raw)
@@ -100,8 +95,7 @@ func TestLateOfferReliably(t *testing.T) {
 		if got := c.carrier.peer().RTP.String(); got != "192.0.2.10:20000" {
 			t.Errorf("media goes to %s", got)
 		}
-		w.agent.reply(in, 200, "OK", "agent1", "")
-		w.agent.expect("ACK")
+		w.agent.concludes(in, 200, "OK", "agent1", "")
 		if ok := w.carrier.expect("SIP/2.0 200"); len(ok.Body()) > 0 {
 			t.Errorf("the 200 offers again:\n%s", ok.raw)
 		}
@@ -115,20 +109,14 @@ func TestLateOfferReliably(t *testing.T) {
 // A PRACK without answer, or one that can't be used, ends the set-up.
 func TestLateOfferBadPRACK(t *testing.T) {
 	for name, sdp := range map[string]string{"none": "", "another codec": siptest.SessionAt("192.0.2.10", 20000, "18")} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, talkYAML("", ""), func(w *world) {
-				d := w.lateCall("+15075785607", can100rel)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
-				in := w.agent.expect("INVITE")
-				w.agent.reply(in, 183, "Session Progress", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-				w.carrier.prack(d, w.carrier.expect("SIP/2.0 183"), sdp)
-				w.carrier.expect("SIP/2.0 488")
-				w.carrier.ackRefused(d)
-				w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "agent1", "")
-				w.agent.reply(in, 487, "Request Terminated", "agent1", "")
-				w.agent.expect("ACK")
-				w.wantRecord("failed", cause.BadAnswer, record.EndedBySystem)
-			})
+		runIn(t, name, talkYAML("", ""), func(w *world) {
+			d := w.lateCall("+15075785607", can100rel)
+			d.learn(w.carrier.expect("SIP/2.0 180"))
+			in := w.agent.progresses(183, "Session Progress", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+			w.carrier.prack(d, w.carrier.expect("SIP/2.0 183"), sdp)
+			w.carrier.isRefused(d, "488")
+			w.agent.takesCancel(in, "agent1")
+			w.wantRecord("failed", cause.BadAnswer, record.EndedBySystem)
 		})
 	}
 }
@@ -148,14 +136,12 @@ func TestLateOfferFailover(t *testing.T) {
 				m := w.carrier.expect("SIP/2.0 183")
 				w.carrier.prack(d, m, siptest.SessionAt("192.0.2.10", 20000, "8 101"))
 			}
-			w.agent.reply(in, 500, "Broken", "a", "")
-			w.agent.expect("ACK")
+			w.agent.concludes(in, 500, "Broken", "a", "")
 			in = w.agent2.expect("INVITE")
 			if !strings.Contains(in.raw, " RTP/AVP 8 101\r\n") {
 				t.Errorf("the second target was offered\n%s", in.raw)
 			}
-			w.agent2.reply(in, 200, "OK", "b", siptest.SessionAt("192.0.2.21", 30000, "8 101"))
-			w.agent2.expect("ACK")
+			w.agent2.concludes(in, 200, "OK", "b", siptest.SessionAt("192.0.2.21", 30000, "8 101"))
 			ok := d.learn(w.carrier.expect("SIP/2.0 200"))
 			if (len(ok.Body()) == 0) != early {
 				t.Errorf("early %v:\n%s", early, ok.raw)
@@ -166,8 +152,7 @@ func TestLateOfferFailover(t *testing.T) {
 				w.carrier.ackOf(d, d.seq, siptest.SessionAt("192.0.2.10", 20000, "8 101"))
 			}
 			synctest.Wait()
-			w.callerHangsUpAt(w.agent2, d)
-			w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+			w.callerEnds(w.agent2, d)
 		})
 	}
 }
@@ -202,14 +187,12 @@ func TestLateOfferIsNotHeld(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d := w.carrier.newCall("+15075785607")
 		d.sdp = ""
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.carrier.invitesTillRung(d)
 		invite := w.agent.expect("INVITE")
 		if strings.Contains(invite.raw, "a=sendonly") || strings.Contains(invite.raw, "0.0.0.0") {
 			t.Errorf("INVITE:\n%s", invite.raw)
 		}
-		w.agent.answer(invite, "agent1")
-		w.agent.expect("ACK")
+		w.agent.takes(invite, "agent1")
 		w.carrier.expect("SIP/2.0 200")
 		w.carrier.send(strings.Replace(d.request("ACK"), "Content-Length: 0\n\n", fmt.Sprintf("Content-Type: application/sdp\nContent-Length: %d\n\n%s",
 			len(sdpAt("192.0.2.10", 20000)), sdpAt("192.0.2.10", 20000)), 1))

@@ -123,15 +123,11 @@ func TestDescriptionWithoutAddress(t *testing.T) {
 
 		d = w.carrier.newCall("+15085785607")
 		w.carrier.invite(d)
-		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 183, "Session Progress", "agent1", withoutAddress(agentSDP()))
+		in := w.agent.progresses(183, "Session Progress", "agent1", withoutAddress(agentSDP()))
 		w.carrier.silent(time.Second)
-		w.agent.answer(in, "agent1")
-		w.agent.expect("ACK")
-		d.learn(w.carrier.expect("SIP/2.0 200"))
-		w.carrier.ack(d)
-		w.callerHangsUp(d)
-		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		w.agent.takes(in, "agent1")
+		w.carrier.isAnswered(d)
+		w.callerEnds(w.agent, d)
 	})
 }
 
@@ -178,13 +174,10 @@ func TestOfferKeepsStreams(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d := w.carrier.newCall("+15075785607")
 		d.sdp = strings.Replace(callerSDP(), "m=audio", "m=video 30000 RTP/AVP 31\r\nm=audio", 1)
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.carrier.invitesTillRung(d)
 		invite := w.agent.expect("INVITE")
-		w.agent.answer(invite, "agent1")
-		w.agent.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
+		w.agent.takes(invite, "agent1")
+		w.carrier.isAnswered(d)
 		seq := w.carrier.within(d, "INVITE", "")
 		ok := w.carrier.expect("SIP/2.0 200")
 		var lines []string

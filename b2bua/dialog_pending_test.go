@@ -19,15 +19,13 @@ import (
 func eachEnd(t *testing.T, test func(c *talk, e, far *end)) {
 	t.Helper()
 	for _, who := range []string{"carrier", "agent"} {
-		t.Run(who, func(t *testing.T) {
-			inWorldWith(t, talkYAML("", ""), func(w *world) {
-				c := w.talk(nil, nil)
-				if who == "agent" {
-					test(c, c.agent, c.carrier)
-				} else {
-					test(c, c.carrier, c.agent)
-				}
-			})
+		runIn(t, who, talkYAML("", ""), func(w *world) {
+			c := w.talk(nil, nil)
+			if who == "agent" {
+				test(c, c.agent, c.carrier)
+			} else {
+				test(c, c.carrier, c.agent)
+			}
 		})
 	}
 }
@@ -85,8 +83,7 @@ func TestReinviteWithProvisionalsForEver(t *testing.T) {
 		}
 		e.ackRefusal(e.p.expect("SIP/2.0 488"))
 		far.p.reply(cancel, 200, "OK", "", "")
-		far.p.reply(in, 487, "Request Terminated", "", "")
-		far.p.expect("ACK")
+		far.p.concludes(in, 487, "Request Terminated", "", "")
 		e.changes("INVITE", siptest.SessionAt(e.address, 40002, "0 101"), "200")
 		far.changes("INVITE", siptest.SessionAt(far.address, 40002, "0 101"), "200")
 		e.offers("INVITE", e.pcma()) // another one is possible
@@ -102,13 +99,11 @@ func TestReinviteWithProvisionalsForEver(t *testing.T) {
 func TestReinvite200CrossesCancel(t *testing.T) {
 	eachEnd(t, func(c *talk, e, far *end) {
 		e.offers("INVITE", e.pcma())
-		in := far.p.expect("INVITE")
-		far.p.reply(in, 183, "Session Progress", "", "")
+		in := far.p.progresses(183, "Session Progress", "", "")
 		cancel := far.p.expect("CANCEL")
 		e.ackRefusal(e.p.expect("SIP/2.0 488"))
 		far.p.reply(cancel, 200, "OK", "", "")
-		far.p.reply(in, 200, "OK", "", siptest.SessionAt(far.address, 44000, "8 101"))
-		far.p.expect("ACK")
+		far.p.concludes(in, 200, "OK", "", siptest.SessionAt(far.address, 44000, "8 101"))
 		if again := far.takes(siptest.SessionAt(far.address, 44002, "0 101")); described(t0(c), again).Speaks().Name != "PCMU" {
 			t0(c).Errorf("restored with\n%s", again.raw)
 		}
@@ -145,14 +140,12 @@ func TestReinviteCancelled(t *testing.T) {
 			e.ackRefusal(refused)
 			synctest.Wait()
 			if agrees {
-				far.p.reply(in, 200, "OK", "", siptest.SessionAt(far.address, 44000, "8 101"))
-				far.p.expect("ACK")
+				far.p.concludes(in, 200, "OK", "", siptest.SessionAt(far.address, 44000, "8 101"))
 				if again := far.takes(siptest.SessionAt(far.address, 44002, "0 101")); described(t0(c), again).Speaks().Name != "PCMU" {
 					t0(c).Errorf("restored with\n%s", again.raw)
 				}
 			} else {
-				far.p.reply(in, 488, "No", "", "")
-				far.p.expect("ACK")
+				far.p.concludes(in, 488, "No", "", "")
 			}
 			if e.peer().RTP != before.RTP {
 				t0(c).Errorf("media goes to %v", e.peer().RTP)
@@ -187,8 +180,7 @@ func TestByeWhileReinvitePending(t *testing.T) {
 				}
 				bye := byed.p.expect("BYE")
 				byed.p.reply(bye, 200, "OK", "", "")
-				far.p.reply(in, 487, "Request Terminated", "", "")
-				far.p.expect("ACK")
+				far.p.concludes(in, 487, "Request Terminated", "", "")
 				by := record.EndedByCaller
 				why := cause.CallerHangup
 				if byer == c.agent {
@@ -210,8 +202,7 @@ func TestOfferReplacesRestored(t *testing.T) {
 		restoring := far.p.expect("INVITE")
 		seq := e.offers("INVITE", siptest.SessionAt(e.address, 42002, "8 101"))
 		synctest.Wait()
-		far.p.reply(restoring, 200, "OK", "", siptest.SessionAt(far.address, 44004, "0 101"))
-		far.p.expect("ACK")
+		far.p.concludes(restoring, 200, "OK", "", siptest.SessionAt(far.address, 44004, "0 101"))
 		if in := far.takes(siptest.SessionAt(far.address, 44006, "8 101")); described(t0(c), in).Speaks().Name != "PCMA" {
 			t0(c).Errorf("asked for\n%s", in.raw)
 		}

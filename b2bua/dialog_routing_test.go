@@ -19,28 +19,22 @@ func TestProxiesOnBothSides(t *testing.T) {
 		w.others = append(w.others, before, behind)
 		d := w.carrier.newCall("+15075785607")
 		d.extra = "Record-Route: <sip:192.0.2.30;lr>\nAllow: UPDATE\nSupported: timer\nSession-Expires: 90;refresher=uas\n"
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.carrier.invitesTillRung(d)
 		d.extra = ""
 		in := w.agent.expect("INVITE")
 		w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"), "Record-Route: <sip:192.0.2.31:5070;lr>")
 		behind.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
+		w.carrier.isAnswered(d)
 		c := w.talkOf(d, in)
 		time.Sleep(10 * time.Second)
 		update := before.expect("UPDATE sip:ann@192.0.2.10:5060")
 		before.reply(update, 200, "OK", "", "", "Session-Expires: 1800;refresher=uac")
 		seq := c.carrier.offers("INVITE", c.carrier.pcma())
 		re := behind.expect("INVITE sip:agent@192.0.2.20:32681")
-		behind.reply(re, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "8 101"))
-		behind.expect("ACK")
+		behind.concludes(re, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "8 101"))
 		w.carrier.expect("SIP/2.0 200")
 		c.carrier.acks(seq, "")
-		w.carrier.bye(d)
-		w.carrier.expect("SIP/2.0 200")
-		behind.reply(behind.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(behind, d)
 	})
 }
 
@@ -48,22 +42,20 @@ func TestProxiesOnBothSides(t *testing.T) {
 // ends in time all the same.
 func TestContactThatCanNotBeReached(t *testing.T) {
 	for _, contact := range []string{"sip:agent@nowhere.invalid", "sip:agent@203.0.113.250:5060", "sip:agent@192.0.2.20:1;transport=tcp", "sip:agent@[2001:db8::1]"} {
-		t.Run(contact, func(t *testing.T) {
-			inWorldWith(t, talkYAML("", ""), func(w *world) {
-				c := w.talk(nil, nil)
-				c.agent.p.send(strings.Replace(c.agentUpdate(1), "<sip:agent@192.0.2.20:32681>", "<"+contact+">", 1))
-				w.agent.expect("SIP/2.0 200")
-				c.carrier.offers("INVITE", c.carrier.pcma()) // nor can a re-INVITE
-				time.Sleep(time.Minute)
-				m := w.carrier.expect("SIP/2.0 487")
-				c.carrier.ackRefusal(m)
-				time.Sleep(time.Minute)
-				w.carrier.rest()
-				w.wantRecord("answered", cause.DialogLost, record.EndedBySystem)
-				if _, lines := w.server.registry.counts(); lines > 1 { // the carrier's BYE is not answered
-					t.Errorf("%d legs are left", lines)
-				}
-			})
+		runIn(t, contact, talkYAML("", ""), func(w *world) {
+			c := w.talk(nil, nil)
+			c.agent.p.send(strings.Replace(c.agentUpdate(1), "<sip:agent@192.0.2.20:32681>", "<"+contact+">", 1))
+			w.agent.expect("SIP/2.0 200")
+			c.carrier.offers("INVITE", c.carrier.pcma()) // nor can a re-INVITE
+			time.Sleep(time.Minute)
+			m := w.carrier.expect("SIP/2.0 487")
+			c.carrier.ackRefusal(m)
+			time.Sleep(time.Minute)
+			w.carrier.rest()
+			w.wantRecord("answered", cause.DialogLost, record.EndedBySystem)
+			if _, lines := w.server.registry.counts(); lines > 1 { // the carrier's BYE is not answered
+				w.t.Errorf("%d legs are left", lines)
+			}
 		})
 	}
 }

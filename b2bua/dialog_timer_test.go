@@ -21,59 +21,57 @@ func TestAnHourOfSessionTimers(t *testing.T) {
 	}{
 		{"we refresh by UPDATE", true, true}, {"we refresh by re-INVITE", true, false}, {"the peers refresh", false, true},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			inWorldWith(t, talkYAML("", "session_expires: 90s"), func(w *world) {
-				refresherA, refresherB, allow := "uac", "uas", "INVITE, ACK, BYE"
-				if tt.ours {
-					refresherA, refresherB = "uas", "uac"
-				}
-				if tt.update {
-					allow += ", UPDATE"
-				}
-				c := w.talk([]string{"Supported: timer", "Session-Expires: 120;refresher=" + refresherA, "Allow: " + allow},
-					[]string{"Supported: timer", "Require: timer", "Session-Expires: 90;refresher=" + refresherB, "Allow: " + allow})
-				if got := c.invite.value("Session-Expires"); got != "90" {
-					t.Errorf("the target is asked for %q", got)
-				}
-				if got := c.ok.value("Session-Expires"); got != "120;refresher="+refresherA {
-					t.Errorf("the carrier gets %q", got)
-				}
-				begin := time.Now()
-				counts := map[*end]int{}
-				next := map[*end]time.Time{c.carrier: begin.Add(55 * time.Second), c.agent: begin.Add(40 * time.Second)}
-				last := map[*end]string{}
-				for time.Since(begin) < time.Hour {
-					time.Sleep(400 * time.Millisecond) // before a request comes again
-					for _, e := range []*end{c.carrier, c.agent} {
-						if tt.ours {
-							counts[e] += refreshed(t, e, tt.update, last)
-							continue
+		runIn(t, tt.name, talkYAML("", "session_expires: 90s"), func(w *world) {
+			refresherA, refresherB, allow := "uac", "uas", "INVITE, ACK, BYE"
+			if tt.ours {
+				refresherA, refresherB = "uas", "uac"
+			}
+			if tt.update {
+				allow += ", UPDATE"
+			}
+			c := w.talk([]string{"Supported: timer", "Session-Expires: 120;refresher=" + refresherA, "Allow: " + allow},
+				[]string{"Supported: timer", "Require: timer", "Session-Expires: 90;refresher=" + refresherB, "Allow: " + allow})
+			if got := c.invite.value("Session-Expires"); got != "90" {
+				w.t.Errorf("the target is asked for %q", got)
+			}
+			if got := c.ok.value("Session-Expires"); got != "120;refresher="+refresherA {
+				w.t.Errorf("the carrier gets %q", got)
+			}
+			begin := time.Now()
+			counts := map[*end]int{}
+			next := map[*end]time.Time{c.carrier: begin.Add(55 * time.Second), c.agent: begin.Add(40 * time.Second)}
+			last := map[*end]string{}
+			for time.Since(begin) < time.Hour {
+				time.Sleep(400 * time.Millisecond) // before a request comes again
+				for _, e := range []*end{c.carrier, c.agent} {
+					if tt.ours {
+						counts[e] += refreshed(w.t, e, tt.update, last)
+						continue
+					}
+					if time.Now().After(next[e]) {
+						role := "uac" // each time it says who refreshes
+						ok := e.changes([]string{"INVITE", "UPDATE"}[counts[e]%2], siptest.SessionAt(e.address, map[bool]int{true: 20000, false: 30000}[e == c.carrier], "0 101"), "200", "Supported: timer", "Session-Expires: 90;refresher="+role)
+						if ok.value("Session-Expires") != "90;refresher=uac" || ok.value("Require") != "timer" {
+							w.t.Errorf("refresh got\n%s", ok.raw)
 						}
-						if time.Now().After(next[e]) {
-							role := "uac" // each time it says who refreshes
-							ok := e.changes([]string{"INVITE", "UPDATE"}[counts[e]%2], siptest.SessionAt(e.address, map[bool]int{true: 20000, false: 30000}[e == c.carrier], "0 101"), "200", "Supported: timer", "Session-Expires: 90;refresher="+role)
-							if ok.value("Session-Expires") != "90;refresher=uac" || ok.value("Require") != "timer" {
-								t.Errorf("refresh got\n%s", ok.raw)
-							}
-							counts[e]++
-							next[e] = time.Now().Add(45 * time.Second)
-						}
+						counts[e]++
+						next[e] = time.Now().Add(45 * time.Second)
 					}
 				}
-				for e, n := range counts {
-					if n < 55 || n > 85 {
-						t.Errorf("%s: %d refreshes", e.address, n)
-					}
-					e.p.rest() // the ACK of the last
+			}
+			for e, n := range counts {
+				if n < 55 || n > 85 {
+					w.t.Errorf("%s: %d refreshes", e.address, n)
 				}
-				c.hangsUp()
-			})
+				e.p.rest() // the ACK of the last
+			}
+			c.hangsUp()
 		})
 	}
 }
 
 // refreshed answers the refreshes that an end got, and says how many.
-func refreshed(t *testing.T, e *end, update bool, last map[*end]string) (n int) {
+func refreshed(t testing.TB, e *end, update bool, last map[*end]string) (n int) {
 	for _, m := range e.p.rest() {
 		method := string(m.req().Method)
 		if method == "ACK" {
@@ -182,24 +180,20 @@ func TestSessionTooShort(t *testing.T) {
 
 		d = w.carrier.newCall("+15075785607")
 		d.extra = "Supported: timer\nSession-Expires: 120\n"
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.carrier.invitesTillRung(d)
 		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 422, "Session Interval Too Small", "x", "", "Min-SE: 300")
-		w.agent.expect("ACK")
+		w.agent.concludes(in, 422, "Session Interval Too Small", "x", "", "Min-SE: 300")
 		in = w.agent.expect("INVITE")
 		if in.value("Session-Expires") != "300" || in.value("Min-SE") != "300" || in.value("CSeq") != "2 INVITE" {
 			t.Errorf("again\n%s", in.raw)
 		}
-		w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"), "Session-Expires: 300;refresher=uas")
-		w.agent.expect("ACK")
+		w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"), "Session-Expires: 300;refresher=uas")
 		if ok := w.carrier.expect("SIP/2.0 200"); ok.value("Session-Expires") != "120;refresher=uac" {
 			t.Errorf("200\n%s", ok.raw)
 		}
 		w.carrier.ack(d)
 		d.extra = ""
-		w.callerHangsUp(d)
-		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent, d)
 	})
 }
 
@@ -212,14 +206,12 @@ func TestRefreshBesideAnExchange(t *testing.T) {
 		refresh := w.agent.expect("INVITE")
 		seq := c.carrier.offers("INVITE", c.carrier.pcma())
 		w.agent.silent(time.Second / 10)
-		w.agent.reply(refresh, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "0 101"), "Session-Expires: 90;refresher=uac")
-		w.agent.expect("ACK")
+		w.agent.concludes(refresh, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "0 101"), "Session-Expires: 90;refresher=uac")
 		in := w.agent.expect("INVITE")
 		if described(t, in).Speaks().Name != "PCMA" {
 			t.Errorf("asked for\n%s", in.raw)
 		}
-		w.agent.reply(in, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "8 101"), "Session-Expires: 90;refresher=uac")
-		w.agent.expect("ACK")
+		w.agent.concludes(in, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "8 101"), "Session-Expires: 90;refresher=uac")
 		if ok := w.carrier.expect("SIP/2.0 200"); described(t, ok).Speaks().Name != "PCMA" {
 			t.Errorf("answer\n%s", ok.raw)
 		}
@@ -233,21 +225,16 @@ func TestRefreshBesideAnExchange(t *testing.T) {
 func TestEarlyUpdateStartsNoTimer(t *testing.T) {
 	yaml := strings.Replace(testConfig, `{name: carrier,`, `{name: carrier, session_expires: 90s,`, 1)
 	inWorldWith(t, yaml, func(w *world) {
-		d := w.carrier.newCall("+15095785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
-		invite := w.agent2.expect("INVITE")
-		w.agent2.reply(invite, 180, "Ringing", "b", "")
+		d := w.carrier.dialsTillRung("+15095785607")
+		invite := w.agent2.progresses(180, "Ringing", "b", "")
 		w.carrier.within(d, "UPDATE", "")
 		if ok := w.carrier.expect("SIP/2.0 200"); ok.value("Session-Expires") != "" {
 			t.Errorf("the UPDATE gets\n%s", ok.raw)
 		}
 		time.Sleep(59 * time.Second)
 		w.agent2.reply(invite, 180, "Ringing", "b", "")
-		w.agent2.reply(invite, 486, "Busy Here", "b", "")
-		w.agent2.expect("ACK")
-		w.carrier.expect("SIP/2.0 486")
-		w.carrier.ackRefused(d)
+		w.agent2.concludes(invite, 486, "Busy Here", "b", "")
+		w.carrier.isRefused(d, "486")
 		w.record()
 	})
 }

@@ -37,41 +37,37 @@ func (w *world) hears(want ...string) {
 func TestRingbackOfOurOwn(t *testing.T) {
 	yaml := strings.ReplaceAll(talkYAML("", ""), `targets: [agent]`, `targets: [agent], ringing: session-progress`)
 	for _, early := range []bool{false, true} {
-		t.Run(fmt.Sprint("early media ", early), func(t *testing.T) {
-			inWorldWith(t, yaml, func(w *world) {
-				d := w.carrier.newCall("+15075785607")
-				d.sdp = siptest.SessionAt("192.0.2.10", 20000, "18 0 8 101", "a=ptime:30")
-				w.carrier.invite(d)
-				progress := d.learn(w.carrier.expect("SIP/2.0 183"))
-				if got := formatsOf(t, progress); got != "0 101" {
-					t.Errorf("the caller is told %s:\n%s", got, progress.raw)
-				}
-				in := w.agent.expect("INVITE")
-				if got := formatsOf(t, in); got != "0 101" {
-					t.Errorf("the target is offered %s", got)
-				}
-				w.hears(ringing)
-				if p := w.relay.sessions[0].peers[media.SideA]; p.RTP.Port() != 20000 {
-					t.Errorf("ringing goes to %v", p.RTP)
-				}
-				answer := siptest.SessionAt("192.0.2.20", 30000, "0 101")
-				if early {
-					w.agent.reply(in, 183, "Session Progress", "agent1", answer)
-				} else {
-					w.agent.reply(in, 180, "Ringing", "agent1", "")
-				}
-				w.carrier.silent(time.Second)
-				w.hears() // it goes on until the media comes
-				w.agent.reply(in, 200, "OK", "agent1", answer)
-				w.agent.expect("ACK")
-				if ok := w.carrier.expect("SIP/2.0 200"); string(ok.Body()) != string(progress.Body()) {
-					t.Errorf("the answer changed:\n%s", ok.raw)
-				}
-				w.carrier.ack(d)
-				w.hears(quiet)
-				w.callerHangsUp(d)
-				w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
-			})
+		runIn(t, fmt.Sprint("early media ", early), yaml, func(w *world) {
+			d := w.carrier.newCall("+15075785607")
+			d.sdp = siptest.SessionAt("192.0.2.10", 20000, "18 0 8 101", "a=ptime:30")
+			w.carrier.invite(d)
+			progress := d.learn(w.carrier.expect("SIP/2.0 183"))
+			if got := formatsOf(w.t, progress); got != "0 101" {
+				w.t.Errorf("the caller is told %s:\n%s", got, progress.raw)
+			}
+			in := w.agent.expect("INVITE")
+			if got := formatsOf(w.t, in); got != "0 101" {
+				w.t.Errorf("the target is offered %s", got)
+			}
+			w.hears(ringing)
+			if p := w.relay.sessions[0].peers[media.SideA]; p.RTP.Port() != 20000 {
+				w.t.Errorf("ringing goes to %v", p.RTP)
+			}
+			answer := siptest.SessionAt("192.0.2.20", 30000, "0 101")
+			if early {
+				w.agent.reply(in, 183, "Session Progress", "agent1", answer)
+			} else {
+				w.agent.reply(in, 180, "Ringing", "agent1", "")
+			}
+			w.carrier.silent(time.Second)
+			w.hears() // it goes on until the media comes
+			w.agent.concludes(in, 200, "OK", "agent1", answer)
+			if ok := w.carrier.expect("SIP/2.0 200"); string(ok.Body()) != string(progress.Body()) {
+				w.t.Errorf("the answer changed:\n%s", ok.raw)
+			}
+			w.carrier.ack(d)
+			w.hears(quiet)
+			w.callerEnds(w.agent, d)
 		})
 	}
 }
@@ -80,20 +76,15 @@ func TestRingbackOfOurOwn(t *testing.T) {
 func TestRingbackIsNotPossible(t *testing.T) {
 	yaml := strings.ReplaceAll(talkYAML("", "codecs: [G722]"), `targets: [agent]`, `targets: [agent], ringing: session-progress`)
 	for name, sdp := range map[string]string{"G722": siptest.SessionAt("192.0.2.10", 20000, "9 101"), "late offer": ""} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, yaml, func(w *world) {
-				d := w.carrier.newCall("+15075785607")
-				d.sdp = sdp
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
-				in := w.agent.expect("INVITE")
-				w.hears()
-				w.agent.reply(in, 486, "Busy Here", "agent1", "")
-				w.agent.expect("ACK")
-				w.carrier.expect("SIP/2.0 486")
-				w.carrier.ackRefused(d)
-				w.wantRecord("busy", cause.TargetBusy, record.EndedByAgent)
-			})
+		runIn(t, name, yaml, func(w *world) {
+			d := w.carrier.newCall("+15075785607")
+			d.sdp = sdp
+			w.carrier.invitesTillRung(d)
+			in := w.agent.expect("INVITE")
+			w.hears()
+			w.agent.concludes(in, 486, "Busy Here", "agent1", "")
+			w.carrier.isRefused(d, "486")
+			w.wantRecord("busy", cause.TargetBusy, record.EndedByAgent)
 		})
 	}
 }
@@ -102,26 +93,21 @@ func TestRingbackIsNotPossible(t *testing.T) {
 func TestRingbackForTheNextTarget(t *testing.T) {
 	yaml := strings.ReplaceAll(talkYAML("", ""), `targets: [agent, spare], ringing: on-target`, `targets: [agent, spare], ringing: session-progress, ringback: eu`)
 	inWorldWith(t, yaml, func(w *world) {
-		d := w.carrier.newCall("+15085785607")
-		w.carrier.invite(d)
+		d := w.carrier.dials("+15085785607")
 		d.learn(w.carrier.expect("SIP/2.0 183"))
 		first := w.agent.expect("INVITE")
 		w.hears(strings.Replace(ringing, "6s", "5s", 1))
 		w.agent.reply(first, 183, "Early", "a", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-		w.agent.reply(first, 500, "Broken", "a", "")
-		w.agent.expect("ACK")
+		w.agent.concludes(first, 500, "Broken", "a", "")
 		second := w.agent2.expect("INVITE") // has PCMA alone
 		w.hears()                           // what has yielded goes on by itself
 		if to := w.relay.sessions[0].peers[media.SideB].RTP; to.IsValid() {
 			t.Errorf("the caller is sent to %v, which has not taken the call", to)
 		}
-		w.agent2.reply(second, 200, "OK", "b", siptest.SessionAt("192.0.2.21", 30002, "8 101"))
-		w.agent2.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
+		w.agent2.concludes(second, 200, "OK", "b", siptest.SessionAt("192.0.2.21", 30002, "8 101"))
+		w.carrier.isAnswered(d)
 		w.hears(quiet)
-		w.callerHangsUpAt(w.agent2, d)
-		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent2, d)
 	})
 }
 
@@ -141,8 +127,7 @@ func TestHoldTone(t *testing.T) {
 		w.hears()
 		c.agent.changes("INVITE", siptest.SessionAt("192.0.2.20", 30000, "8 101"), "200")
 		w.hears("a hears nothing")
-		w.callerHangsUp(c.d)
-		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent, c.d)
 	})
 }
 

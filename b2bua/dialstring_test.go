@@ -40,8 +40,7 @@ func TestDialStrings(t *testing.T) {
 	for _, to := range []string{`^\\+1507`, `^\\+1507.*$`, `1507`, "", ".*", "^.+$"} {
 		dialWorld(t, to, "agent", func(w *world) {
 			for _, user := range dialStrings {
-				d := w.carrier.newCall(user)
-				w.carrier.invite(d)
+				d := w.carrier.dials(user)
 				refused := d.learn(w.carrier.expect("SIP/2.0 4"))
 				w.carrier.ackRefused(d)
 				if strings.HasPrefix(refused.raw, "SIP/2.0 404") {
@@ -68,10 +67,8 @@ func TestNoUserPart(t *testing.T) {
 				return
 			}
 			d.learn(w.carrier.expect("SIP/2.0 180"))
-			w.agent2.answer(w.agent2.expect("INVITE sip:agent@"), "agent2")
-			w.agent2.expect("ACK")
-			w.carrier.expect("SIP/2.0 200")
-			w.carrier.ack(d)
+			w.agent2.takes(w.agent2.expect("INVITE sip:agent@"), "agent2")
+			w.carrier.isAnswered(d)
 			w.callerHangsUpAt(w.agent2, d)
 			w.record()
 		})
@@ -91,14 +88,10 @@ func TestDialledNames(t *testing.T) {
 		{".*", "100", "sip:100@192.0.2.20:32681"},
 	} {
 		dialWorld(t, tt.to, "agent", func(w *world) {
-			d := w.carrier.newCall(tt.user)
-			w.carrier.invite(d)
-			d.learn(w.carrier.expect("SIP/2.0 180"))
+			d := w.carrier.dialsTillRung(tt.user)
 			busy := w.agent.expect("INVITE " + tt.dialled + " SIP/2.0")
-			w.agent.reply(busy, 486, "Busy Here", "a", "")
-			w.agent.expect("ACK")
-			w.carrier.expect("SIP/2.0 486")
-			w.carrier.ackRefused(d)
+			w.agent.concludes(busy, 486, "Busy Here", "a", "")
+			w.carrier.isRefused(d, "486")
 			w.record()
 		})
 	}
@@ -109,13 +102,9 @@ func TestDialledNames(t *testing.T) {
 func TestDialStringToFixedAgent(t *testing.T) {
 	for _, user := range []string{"support", "+1507&SIP/evil/+19005550100"} {
 		dialWorld(t, ".*", "agent, fixed", func(w *world) {
-			d := w.carrier.newCall(user)
-			w.carrier.invite(d)
-			d.learn(w.carrier.expect("SIP/2.0 180"))
-			w.agent2.reply(w.agent2.expect("INVITE sip:agent@192.0.2.21:32681 "), 503, "No", "a", "")
-			w.agent2.expect("ACK")
-			w.carrier.expect("SIP/2.0 503")
-			w.carrier.ackRefused(d)
+			d := w.carrier.dialsTillRung(user)
+			w.agent2.concludes(w.agent2.expect("INVITE sip:agent@192.0.2.21:32681 "), 503, "No", "a", "")
+			w.carrier.isRefused(d, "503")
 			if r := w.record(); len(r.Attempts) != 1 || r.Attempts[0].Target != "fixed" {
 				t.Errorf("attempts %+v", r.Attempts)
 			}
@@ -200,8 +189,7 @@ func TestTransferWithoutParameters(t *testing.T) {
 		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <sip:+15075550177;rn=+19005550100@x.example>", "Refer-Sub: false")
 		w.agent.expect("SIP/2.0 202")
 		called := w.carrier.expect("INVITE sip:+15075550177@192.0.2.10:5060 SIP/2.0")
-		w.carrier.reply(called, 486, "Busy Here", "b", "")
-		w.carrier.expect("ACK")
+		w.carrier.concludes(called, 486, "Busy Here", "b", "")
 		w.callerHangsUp(d)
 		w.record()
 	})

@@ -93,32 +93,27 @@ const dtlsYAML = "media: {srtp: required, srtp_keying: dtls}"
 // A target that has nothing but DTLS: the caller gets its answer when the target can be heard.
 func TestDTLSTarget(t *testing.T) {
 	for _, setup := range []string{"active", "passive"} {
-		t.Run(setup, func(t *testing.T) {
-			inWorldWith(t, talkYAML("", dtlsYAML), func(w *world) {
-				d := w.carrier.newCall("+15075785607")
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
-				in := w.agent.expect("INVITE")
-				if wantDTLS(t, in, "actpass"); len(attribute(in, "tls-id")) < 20 {
-					t.Errorf("no tls-id:\n%s", in.raw)
-				}
-				agent := w.dtlsEnd(media.SideB, 9)
-				w.agent.reply(in, 200, "OK", "agent1", agent.describes("192.0.2.20", 30000, setup))
-				w.agent.expect("ACK")
-				s := w.relay.sessions[0]
-				if got := s.crypto[media.SideB]; !got.Awaited || !s.peers[media.SideB].Mux {
-					t.Errorf("before the keys: %+v, %+v", got, s.peers[media.SideB])
-				}
-				w.carrier.silent(time.Second)
-				agent.shakes(in, setup == "active")
-				wantPlain(t, w.carrier.expect("SIP/2.0 200"))
-				w.carrier.ack(d)
-				agent.agreed()
-				w.callerHangsUp(d)
-				if r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller); r.Media.B.SRTP != gcm.String() || r.Media.A.SRTP != "" {
-					t.Errorf("record: %+v", r.Media)
-				}
-			})
+		runIn(t, setup, talkYAML("", dtlsYAML), func(w *world) {
+			d := w.carrier.dialsTillRung("+15075785607")
+			in := w.agent.expect("INVITE")
+			if wantDTLS(w.t, in, "actpass"); len(attribute(in, "tls-id")) < 20 {
+				w.t.Errorf("no tls-id:\n%s", in.raw)
+			}
+			agent := w.dtlsEnd(media.SideB, 9)
+			w.agent.concludes(in, 200, "OK", "agent1", agent.describes("192.0.2.20", 30000, setup))
+			s := w.relay.sessions[0]
+			if got := s.crypto[media.SideB]; !got.Awaited || !s.peers[media.SideB].Mux {
+				w.t.Errorf("before the keys: %+v, %+v", got, s.peers[media.SideB])
+			}
+			w.carrier.silent(time.Second)
+			agent.shakes(in, setup == "active")
+			wantPlain(w.t, w.carrier.expect("SIP/2.0 200"))
+			w.carrier.ack(d)
+			agent.agreed()
+			w.callerHangsUp(d)
+			if r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller); r.Media.B.SRTP != gcm.String() || r.Media.A.SRTP != "" {
+				w.t.Errorf("record: %+v", r.Media)
+			}
 		})
 	}
 }
@@ -133,30 +128,24 @@ func TestDTLSTargetFails(t *testing.T) {
 		{"nobody there", dtls.Patience, func(*world, *dtlsEnd, received) {}},
 		{"another certificate", 0, func(w *world, _ *dtlsEnd, in received) { w.dtlsEnd(media.SideB, 10).shakes(in, true) }},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			inWorldWith(t, talkYAML("", dtlsYAML), func(w *world) {
-				d := w.carrier.newCall("+15085785607")
-				w.carrier.invite(d)
-				in := w.agent.expect("INVITE")
-				agent := w.dtlsEnd(media.SideB, 9)
-				w.agent.reply(in, 200, "OK", "agent1", agent.describes("192.0.2.20", 30000, "active"))
-				w.agent.expect("ACK")
-				began := time.Now()
-				c.does(w, agent, in)
-				w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-				second := w.agent2.expect("INVITE")
-				if took := time.Since(began); took != c.after {
-					t.Errorf("after %v; want %v", took, c.after)
-				}
-				wantPlain(t, second)
-				w.agent2.reply(second, 486, "Busy Here", "spare", "")
-				w.agent2.expect("ACK")
-				w.carrier.expect("SIP/2.0 486")
-				w.carrier.ackRefused(d)
-				if r := w.record(); len(r.Attempts) != 2 || r.Attempts[0].Cause != string(cause.DTLSFailed) || r.Attempts[0].SIPStatus != 200 {
-					t.Errorf("attempts: %+v", r.Attempts)
-				}
-			})
+		runIn(t, c.name, talkYAML("", dtlsYAML), func(w *world) {
+			d := w.carrier.dials("+15085785607")
+			in := w.agent.expect("INVITE")
+			agent := w.dtlsEnd(media.SideB, 9)
+			w.agent.concludes(in, 200, "OK", "agent1", agent.describes("192.0.2.20", 30000, "active"))
+			began := time.Now()
+			c.does(w, agent, in)
+			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+			second := w.agent2.expect("INVITE")
+			if took := time.Since(began); took != c.after {
+				w.t.Errorf("after %v; want %v", took, c.after)
+			}
+			wantPlain(w.t, second)
+			w.agent2.concludes(second, 486, "Busy Here", "spare", "")
+			w.carrier.isRefused(d, "486")
+			if r := w.record(); len(r.Attempts) != 2 || r.Attempts[0].Cause != string(cause.DTLSFailed) || r.Attempts[0].SIPStatus != 200 {
+				w.t.Errorf("attempts: %+v", r.Attempts)
+			}
 		})
 	}
 }
@@ -164,36 +153,24 @@ func TestDTLSTargetFails(t *testing.T) {
 // While the answer of a target waits, its BYE is the next target's turn, and the caller may give up.
 func TestDTLSTargetLeaves(t *testing.T) {
 	inWorldWith(t, talkYAML("", dtlsYAML), func(w *world) {
-		d := w.carrier.newCall("+15085785607")
-		w.carrier.invite(d)
+		d := w.carrier.dials("+15085785607")
 		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 200, "OK", "agent1", w.dtlsEnd(media.SideB, 9).describes("192.0.2.20", 30000, "active"))
-		w.agent.expect("ACK")
+		w.agent.concludes(in, 200, "OK", "agent1", w.dtlsEnd(media.SideB, 9).describes("192.0.2.20", 30000, "active"))
 		w.agent.agentRequest("BYE", in, "agent1", 1)
 		w.agent.expect("SIP/2.0 200")
-		second := w.agent2.expect("INVITE")
-		w.agent2.reply(second, 180, "Ringing", "spare", "")
+		second := w.agent2.progresses(180, "Ringing", "spare", "")
 		w.carrier.expect("SIP/2.0 180")
-		w.carrier.cancel(d)
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.expect("SIP/2.0 487")
-		w.carrier.ackRefused(d)
+		w.carrier.givesUp(d)
 		cancel := w.agent2.expect("CANCEL")
 		w.agent2.reply(cancel, 200, "OK", "spare", "")
-		w.agent2.reply(second, 487, "Request Terminated", "spare", "")
-		w.agent2.expect("ACK")
+		w.agent2.concludes(second, 487, "Request Terminated", "spare", "")
 		w.record()
 	})
 	inWorldWith(t, talkYAML("", dtlsYAML), func(w *world) {
-		d := w.carrier.newCall("+15085785607")
-		w.carrier.invite(d)
+		d := w.carrier.dials("+15085785607")
 		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 200, "OK", "agent1", w.dtlsEnd(media.SideB, 9).describes("192.0.2.20", 30000, "active"))
-		w.agent.expect("ACK")
-		w.carrier.cancel(d)
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.expect("SIP/2.0 487")
-		w.carrier.ackRefused(d)
+		w.agent.concludes(in, 200, "OK", "agent1", w.dtlsEnd(media.SideB, 9).describes("192.0.2.20", 30000, "active"))
+		w.carrier.givesUp(d)
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 		w.record()
 	})
@@ -202,47 +179,37 @@ func TestDTLSTargetLeaves(t *testing.T) {
 // A caller's offer decides the roles; the call ends if there are no keys.
 func TestDTLSCaller(t *testing.T) {
 	for offered, answered := range map[string]string{"actpass": "active", "active": "passive", "passive": "active"} {
-		t.Run(offered, func(t *testing.T) {
-			inWorldWith(t, talkYAML(dtlsYAML, ""), func(w *world) {
-				phone := w.dtlsEnd(media.SideA, 9)
-				d := w.carrier.newCall("+15075785607")
-				d.sdp = phone.describes("192.0.2.10", 20000, offered, "a=tls-id:aaaaaaaaaaaaaaaaaaaaaaaa")
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
-				in := w.agent.expect("INVITE")
-				wantPlain(t, in)
-				if body := string(in.Body()); strings.Contains(body, "fingerprint") || strings.Contains(body, "setup") || strings.Contains(body, "tls-id") {
-					t.Errorf("the target is told of the caller's DTLS:\n%s", body)
-				}
-				w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-				w.agent.expect("ACK")
-				ok := w.carrier.expect("SIP/2.0 200")
-				if wantDTLS(t, ok, answered); len(attribute(ok, "tls-id")) < 20 {
-					t.Errorf("no tls-id:\n%s", ok.raw)
-				}
-				w.carrier.ack(d)
-				phone.shakes(ok, answered == "passive")
-				phone.agreed()
-				w.callerHangsUp(d)
-				w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
-			})
+		runIn(t, offered, talkYAML(dtlsYAML, ""), func(w *world) {
+			phone := w.dtlsEnd(media.SideA, 9)
+			d := w.carrier.newCall("+15075785607")
+			d.sdp = phone.describes("192.0.2.10", 20000, offered, "a=tls-id:aaaaaaaaaaaaaaaaaaaaaaaa")
+			w.carrier.invitesTillRung(d)
+			in := w.agent.expect("INVITE")
+			wantPlain(w.t, in)
+			if body := string(in.Body()); strings.Contains(body, "fingerprint") || strings.Contains(body, "setup") || strings.Contains(body, "tls-id") {
+				w.t.Errorf("the target is told of the caller's DTLS:\n%s", body)
+			}
+			w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+			ok := w.carrier.expect("SIP/2.0 200")
+			if wantDTLS(w.t, ok, answered); len(attribute(ok, "tls-id")) < 20 {
+				w.t.Errorf("no tls-id:\n%s", ok.raw)
+			}
+			w.carrier.ack(d)
+			phone.shakes(ok, answered == "passive")
+			phone.agreed()
+			w.callerEnds(w.agent, d)
 		})
 	}
-	t.Run("no handshake", func(t *testing.T) {
-		inWorldWith(t, talkYAML(dtlsYAML, ""), func(w *world) {
-			d := w.carrier.newCall("+15075785607")
-			d.sdp = w.dtlsEnd(media.SideA, 9).describes("192.0.2.10", 20000, "actpass")
-			w.carrier.invite(d)
-			d.learn(w.carrier.expect("SIP/2.0 180"))
-			in := w.agent.expect("INVITE")
-			w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-			w.agent.expect("ACK")
-			w.carrier.expect("SIP/2.0 200")
-			w.carrier.ack(d)
-			w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-			w.wantRecord("answered", cause.DTLSFailed, record.EndedBySystem)
-		})
+	runIn(t, "no handshake", talkYAML(dtlsYAML, ""), func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		d.sdp = w.dtlsEnd(media.SideA, 9).describes("192.0.2.10", 20000, "actpass")
+		w.carrier.invitesTillRung(d)
+		in := w.agent.expect("INVITE")
+		w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+		w.carrier.isAnswered(d)
+		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.wantRecord("answered", cause.DTLSFailed, record.EndedBySystem)
 	})
 }
 
@@ -261,17 +228,15 @@ func TestDTLSOffersRefused(t *testing.T) {
 		"RTP":                        {dtlsYAML, siptest.SessionAt("192.0.2.10", 20000, "0 101", good, "a=setup:actpass")},
 		"DTLS where keys are in SDP": {"media: {srtp: required}", over(good, "a=setup:actpass")},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, talkYAML(c.yaml, ""), func(w *world) {
-				d := w.carrier.newCall("+15075785607")
-				d.sdp = c.sdp
-				w.carrier.invite(d)
-				if m := w.carrier.expect("SIP/2.0 488"); m.value("Warning") == "" {
-					t.Errorf("no word of why:\n%s", m.raw)
-				}
-				w.carrier.ackRefused(d)
-				w.wantRecord("failed", cause.SRTPRequired, record.EndedBySystem)
-			})
+		runIn(t, name, talkYAML(c.yaml, ""), func(w *world) {
+			d := w.carrier.newCall("+15075785607")
+			d.sdp = c.sdp
+			w.carrier.invite(d)
+			if m := w.carrier.expect("SIP/2.0 488"); m.value("Warning") == "" {
+				w.t.Errorf("no word of why:\n%s", m.raw)
+			}
+			w.carrier.ackRefused(d)
+			w.wantRecord("failed", cause.SRTPRequired, record.EndedBySystem)
 		})
 	}
 }
@@ -303,8 +268,7 @@ func TestDTLSSessionChanges(t *testing.T) {
 		if other.keys.Send.Same(first.Send) {
 			t.Error("the keys are the former ones")
 		}
-		w.callerHangsUp(k.d)
-		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent, k.d)
 	})
 }
 
@@ -313,13 +277,10 @@ func (w *world) dtlsTalk(phone *dtlsEnd) *dtlsTalk {
 	w.t.Helper()
 	d := w.carrier.newCall("+15075785607")
 	d.sdp = phone.describes("192.0.2.10", 20000, "actpass")
-	w.carrier.invite(d)
-	d.learn(w.carrier.expect("SIP/2.0 180"))
+	w.carrier.invitesTillRung(d)
 	in := w.agent.expect("INVITE")
-	w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-	w.agent.expect("ACK")
-	ok := w.carrier.expect("SIP/2.0 200")
-	w.carrier.ack(d)
+	w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+	ok := w.carrier.isAnswered(d)
 	phone.shakes(ok, false)
 	phone.agreed()
 	return &dtlsTalk{w: w, d: d, fingerprint: attribute(ok, "fingerprint")}

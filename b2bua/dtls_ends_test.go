@@ -9,12 +9,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/media/dtls"
-	"flowbridge/store/record"
 )
 
 // A caller that waits hears the queue's sound by SRTP, and goes over with its keys when it has them.
@@ -24,16 +22,13 @@ func TestDTLSCallerWaits(t *testing.T) {
 		calls := func(phone *dtlsEnd) *dialogue {
 			d := w.carrier.newCall("+15075780001")
 			d.sdp = phone.describes("192.0.2.10", 20000, "actpass")
-			w.carrier.invite(d)
-			d.learn(w.carrier.expect("SIP/2.0 180"))
+			w.carrier.invitesTillRung(d)
 			return d
 		}
 		phone := w.dtlsEnd(media.SideA, 9)
 		first := calls(phone)
-		w.agent.answer(w.agent.expect("INVITE"), "agent1")
-		w.agent.expect("ACK")
-		ok := first.learn(w.carrier.expect("SIP/2.0 200"))
-		w.carrier.ack(first)
+		w.agent.takes(w.agent.expect("INVITE"), "agent1")
+		ok := w.carrier.isAnswered(first)
 		phone.shakes(ok, false)
 		phone.agreed()
 		waits := w.dtlsEnd(media.SideA, 10)
@@ -52,10 +47,7 @@ func TestDTLSCallerWaits(t *testing.T) {
 		if got := w.waiting(); got != "0001" {
 			t.Errorf("waiting: %s", got)
 		}
-		w.carrier.cancel(second)
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.expect("SIP/2.0 487")
-		w.carrier.ackRefused(second)
+		w.carrier.givesUp(second)
 		w.record()
 		w.callerHangsUp(first)
 		w.record()
@@ -65,14 +57,11 @@ func TestDTLSCallerWaits(t *testing.T) {
 // The handshake of a target that refuses after early media is not the next one's.
 func TestDTLSTargetRefusesAfterEarlyMedia(t *testing.T) {
 	inWorldWith(t, talkYAML("", dtlsYAML), func(w *world) {
-		d := w.carrier.newCall("+15085785607")
-		w.carrier.invite(d)
-		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 183, "Session Progress", "agent1", w.dtlsEnd(media.SideB, 9).describes("192.0.2.20", 30000, "active"))
+		d := w.carrier.dials("+15085785607")
+		in := w.agent.progresses(183, "Session Progress", "agent1", w.dtlsEnd(media.SideB, 9).describes("192.0.2.20", 30000, "active"))
 		d.learn(w.carrier.expect("SIP/2.0 183"))
 		way := w.relay.sessions[0].ways[media.SideB]
-		w.agent.reply(in, 503, "Service Unavailable", "agent1", "")
-		w.agent.expect("ACK")
+		w.agent.concludes(in, 503, "Service Unavailable", "agent1", "")
 		second := w.agent2.expect("INVITE")
 		select {
 		case <-way.Done():
@@ -82,10 +71,8 @@ func TestDTLSTargetRefusesAfterEarlyMedia(t *testing.T) {
 		w.agent2.reply(second, 180, "Ringing", "spare", "")
 		w.carrier.expect("SIP/2.0 180")
 		time.Sleep(dtls.Patience + time.Second)
-		w.agent2.reply(second, 486, "Busy Here", "spare", "")
-		w.agent2.expect("ACK")
-		w.carrier.expect("SIP/2.0 486")
-		w.carrier.ackRefused(d)
+		w.agent2.concludes(second, 486, "Busy Here", "spare", "")
+		w.carrier.isRefused(d, "486")
 		if r := w.record(); len(r.Attempts) != 2 || r.Attempts[0].SIPStatus != 503 || r.Attempts[1].SIPStatus != 486 {
 			t.Errorf("attempts: %+v", r.Attempts)
 		}
@@ -97,15 +84,11 @@ func TestDTLSAgentDiesInItsHandshake(t *testing.T) {
 	yaml := strings.Replace(strings.Replace(rescueConfig, "@RESCUE@", "", 1), "@192.0.2.20:32681\"}", "@192.0.2.20:32681\", "+dtlsYAML+"}", 1)
 	inWorldWith(t, yaml, func(w *world) {
 		agent := w.dtlsEnd(media.SideB, 9)
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 200, "OK", "agent1", agent.describes("192.0.2.20", 30000, "active"))
-		w.agent.expect("ACK")
+		w.agent.concludes(in, 200, "OK", "agent1", agent.describes("192.0.2.20", 30000, "active"))
 		agent.shakes(in, true)
-		d.learn(w.carrier.expect("SIP/2.0 200"))
-		w.carrier.ack(d)
+		w.carrier.isAnswered(d)
 		agent.agreed()
 		w.agent.agentSends("INVITE", in, "agent1", 2, w.dtlsEnd(media.SideB, 10).describes("192.0.2.20", 30002, "active"))
 		w.agent.expect("SIP/2.0 200")
@@ -115,15 +98,10 @@ func TestDTLSAgentDiesInItsHandshake(t *testing.T) {
 			t.Errorf("an upgrade in a handshake: %v; want %v", err, errExchange)
 		}
 		w.agentDies(time.Second, in)
-		called := w.agent2.expect("INVITE")
-		w.agent2.reply(called, 180, "Ringing", "spare", "")
+		called := w.agent2.progresses(180, "Ringing", "spare", "")
 		time.Sleep(dtls.Patience + time.Second)
-		w.agent2.reply(called, 200, "OK", "spare", sdpAt("192.0.2.21", 41000))
-		w.agent2.expect("ACK")
-		w.carrier.bye(d)
-		w.carrier.expect("SIP/2.0 200")
-		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		w.agent2.concludes(called, 200, "OK", "spare", sdpAt("192.0.2.21", 41000))
+		w.callerEnds(w.agent2, d)
 	})
 }
 

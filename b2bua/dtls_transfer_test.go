@@ -22,8 +22,7 @@ func (w *world) answersDTLS(called received) *dtlsEnd {
 	w.t.Helper()
 	wantDTLS(w.t, called, "actpass")
 	human := w.dtlsEnd(media.SideB, 9)
-	w.agent2.reply(called, 200, "OK", "human", human.describes("192.0.2.21", 41000, "active"))
-	w.agent2.expect("ACK")
+	w.agent2.concludes(called, 200, "OK", "human", human.describes("192.0.2.21", 41000, "active"))
 	return human
 }
 
@@ -73,8 +72,7 @@ func TestDTLSTransferFails(t *testing.T) {
 			w.leavesPBX()
 			again := w.agent.expect("INVITE")
 			w.agent.notified("488", "terminated")
-			w.agent.reply(again, 200, "OK", "", agentSays)
-			w.agent.expect("ACK")
+			w.agent.concludes(again, 200, "OK", "", agentSays)
 			s := w.session()
 			if got := s.crypto[media.SideB]; s.peers[media.SideB].RTP.String() != "192.0.2.20:30000" || got.Awaited || !sameKeys(got.Receive, keys.Receive) || !sameKeys(got.Send, keys.Send) {
 				t.Errorf("side B is at %v with %+v", s.peers[media.SideB].RTP, got)
@@ -90,31 +88,25 @@ func TestDTLSTransferFails(t *testing.T) {
 // The next target of a transfer has its turn when one can't be heard, or leaves before it could be.
 func TestDTLSTransferGoesOn(t *testing.T) {
 	for name, leaves := range map[string]bool{"no handshake": false, "BYE": true} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, toDTLS, func(w *world) {
-				d, invite := w.established()
-				w.referred(invite, "<tel:4711>")
-				called := w.agent2.expect("INVITE")
-				w.answersDTLS(called)
-				if leaves {
-					w.agent2.agentRequest("BYE", called, "human", 1)
-					w.agent2.expect("SIP/2.0 200")
-				} else {
-					time.Sleep(dtls.Patience)
-					w.leavesPBX()
-				}
-				w.agent.reply(w.agent.expect("INVITE"), 200, "OK", "", agentSDP())
-				w.agent.expect("ACK")
-				second := w.carrier.expect("INVITE sip:4711@192.0.2.10:5060")
-				w.carrier.reply(second, 200, "OK", "second", sdpAt("192.0.2.10", 42000))
-				w.carrier.expect("ACK")
-				w.agent.notified("200", "terminated")
-				w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-				w.carrier.bye(d)
-				w.carrier.expect("SIP/2.0 200")
-				w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-				w.record()
-			})
+		runIn(t, name, toDTLS, func(w *world) {
+			d, invite := w.established()
+			w.referred(invite, "<tel:4711>")
+			called := w.agent2.expect("INVITE")
+			w.answersDTLS(called)
+			if leaves {
+				w.agent2.agentRequest("BYE", called, "human", 1)
+				w.agent2.expect("SIP/2.0 200")
+			} else {
+				time.Sleep(dtls.Patience)
+				w.leavesPBX()
+			}
+			w.agent.concludes(w.agent.expect("INVITE"), 200, "OK", "", agentSDP())
+			second := w.carrier.expect("INVITE sip:4711@192.0.2.10:5060")
+			w.carrier.concludes(second, 200, "OK", "second", sdpAt("192.0.2.10", 42000))
+			w.agent.notified("200", "terminated")
+			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+			w.carrier.hangsUpOn(w.carrier, d)
+			w.record()
 		})
 	}
 }
@@ -126,98 +118,85 @@ func TestDTLSTransferOverARestart(t *testing.T) {
 		"SDES":  {"    media: {srtp: required}\n", securedAt("192.0.2.20", 30000, cryptoAttr(2, gcm, 7))},
 		"DTLS":  {"    media: {srtp: required, srtp_keying: dtls}\n", ""},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, strings.Replace(toDTLS, "    transfer: local\n", "    transfer: local\n"+agent.media, 1), func(w *world) {
-				phone := w.dtlsEnd(media.SideB, 8)
-				if agent.says == "" {
-					agent.says = phone.describes("192.0.2.20", 30000, "active")
-				}
-				d := w.carrier.newCall("+15075785607")
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
-				invite := w.agent.expect("INVITE")
-				w.agent.reply(invite, 200, "OK", "agent1", agent.says)
-				w.agent.expect("ACK")
-				if synctest.Wait(); name == "DTLS" {
-					phone.shakes(invite, true)
-				}
-				w.carrier.expect("SIP/2.0 200")
-				w.carrier.ack(d)
-				seq := w.carrier.reinvite(d, siptest.SessionAt("192.0.2.10", 20000, "0 100")) // the agent was told of 101
-				w.carrier.expect("SIP/2.0 200")
-				w.carrier.ackOf(d, seq, "")
-				synctest.Wait()
-				peer, keys, numbers := w.session().peers[media.SideB], w.session().crypto[media.SideB], w.session().payloads
-				w.referred(invite, "<tel:4711>")
-				called := w.agent2.expect("INVITE")
-				w.answersDTLS(called)
-				w.restart()
-				w.leavesPBX()
-				again := w.agent.expect("INVITE")
-				w.agent.notified("500", "terminated")
-				synctest.Wait() // its answer sets the same things
-				s := w.session()
-				if got := s.peers[media.SideB]; got.RTP != peer.RTP || got.Mux != peer.Mux || !reflect.DeepEqual(s.payloads, numbers) {
-					t.Errorf("side B is at %v with %v; before at %v with %v", got, s.payloads, peer, numbers)
-				}
-				if got := s.crypto[media.SideB]; got.Awaited || !sameKeys(got.Receive, keys.Receive) || !sameKeys(got.Send, keys.Send) || s.exposed || !s.forgot[media.SideB] {
-					t.Errorf("side B has other keys: %+v; before %+v; forgot the target's: %v", got, keys, s.forgot)
-				}
-				w.agent.reply(again, 200, "OK", "", agent.says)
-				w.agent.expect("ACK")
-				w.callerHangsUp(d)
-				r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
-				if n := len(r.Attempts); n != 2 || r.Attempts[1].Cause != string(cause.ProcessRestart) || r.Attempts[1].SIPStatus != 200 ||
-					r.Attempts[1].Reason != record.ReasonTransfer || r.Attempts[1].SIPCallID != called.value("Call-ID") {
-					t.Errorf("attempts: %+v", r.Attempts)
-				}
-			})
+		runIn(t, name, strings.Replace(toDTLS, "    transfer: local\n", "    transfer: local\n"+agent.media, 1), func(w *world) {
+			phone := w.dtlsEnd(media.SideB, 8)
+			if agent.says == "" {
+				agent.says = phone.describes("192.0.2.20", 30000, "active")
+			}
+			d := w.carrier.dialsTillRung("+15075785607")
+			invite := w.agent.expect("INVITE")
+			w.agent.concludes(invite, 200, "OK", "agent1", agent.says)
+			if synctest.Wait(); name == "DTLS" {
+				phone.shakes(invite, true)
+			}
+			w.carrier.isAnswered(d)
+			seq := w.carrier.reinvite(d, siptest.SessionAt("192.0.2.10", 20000, "0 100")) // the agent was told of 101
+			w.carrier.expect("SIP/2.0 200")
+			w.carrier.ackOf(d, seq, "")
+			synctest.Wait()
+			peer, keys, numbers := w.session().peers[media.SideB], w.session().crypto[media.SideB], w.session().payloads
+			w.referred(invite, "<tel:4711>")
+			called := w.agent2.expect("INVITE")
+			w.answersDTLS(called)
+			w.restart()
+			w.leavesPBX()
+			again := w.agent.expect("INVITE")
+			w.agent.notified("500", "terminated")
+			synctest.Wait() // its answer sets the same things
+			s := w.session()
+			if got := s.peers[media.SideB]; got.RTP != peer.RTP || got.Mux != peer.Mux || !reflect.DeepEqual(s.payloads, numbers) {
+				w.t.Errorf("side B is at %v with %v; before at %v with %v", got, s.payloads, peer, numbers)
+			}
+			if got := s.crypto[media.SideB]; got.Awaited || !sameKeys(got.Receive, keys.Receive) || !sameKeys(got.Send, keys.Send) || s.exposed || !s.forgot[media.SideB] {
+				w.t.Errorf("side B has other keys: %+v; before %+v; forgot the target's: %v", got, keys, s.forgot)
+			}
+			w.agent.concludes(again, 200, "OK", "", agent.says)
+			r := w.callerEnds(w.agent, d)
+			if n := len(r.Attempts); n != 2 || r.Attempts[1].Cause != string(cause.ProcessRestart) || r.Attempts[1].SIPStatus != 200 ||
+				r.Attempts[1].Reason != record.ReasonTransfer || r.Attempts[1].SIPCallID != called.value("Call-ID") {
+				w.t.Errorf("attempts: %+v", r.Attempts)
+			}
 		})
 	}
 }
 
 // Everybody may leave while the target of a transfer agrees on its keys.
 func TestDTLSTransferIsLeft(t *testing.T) {
-	t.Run("caller", func(t *testing.T) {
-		inWorldWith(t, toDTLS, func(w *world) {
-			d, invite := w.established()
-			w.referred(invite, "<tel:4711>")
-			w.answersDTLS(w.agent2.expect("INVITE"))
-			w.carrier.bye(d)
-			w.carrier.expect("SIP/2.0 200")
-			w.agent.notified("487", "terminated")
-			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-			w.leavesPBX()
-			w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
-		})
+	runIn(t, "caller", toDTLS, func(w *world) {
+		d, invite := w.established()
+		w.referred(invite, "<tel:4711>")
+		w.answersDTLS(w.agent2.expect("INVITE"))
+		w.carrier.bye(d)
+		w.carrier.expect("SIP/2.0 200")
+		w.agent.notified("487", "terminated")
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.leavesPBX()
+		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 	})
 	for name, heard := range map[string]bool{"agent, and the target is heard": true, "agent, and the target is not": false} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, strings.Replace(toDTLS, "trunks: [pbx, carrier]", "trunks: [pbx]", 1), func(w *world) {
-				d, invite := w.established()
-				w.referred(invite, "<tel:4711>")
-				called := w.agent2.expect("INVITE")
-				human := w.answersDTLS(called)
-				w.agent.agentRequest("BYE", invite, "agent1", 11)
-				w.agent.expect("SIP/2.0 200")
-				if n := w.server.admission.Open().Targets["agent"]; n != 0 {
-					t.Errorf("the agent has %d calls", n)
-				}
-				if s := w.session(); len(s.heard) == 0 || strings.HasSuffix(s.heard[len(s.heard)-1], "hears nothing") {
-					t.Errorf("the caller waits in silence: %q", s.heard)
-				}
-				if heard {
-					human.shakes(called, true)
-					human.agreed()
-					w.callerHangsUpAt(w.agent2, d)
-					w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
-					return
-				}
-				time.Sleep(dtls.Patience)
-				w.leavesPBX()
-				w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-				w.wantRecord("answered", cause.TransferFailed, record.EndedBySystem)
-			})
+		runIn(t, name, strings.Replace(toDTLS, "trunks: [pbx, carrier]", "trunks: [pbx]", 1), func(w *world) {
+			d, invite := w.established()
+			w.referred(invite, "<tel:4711>")
+			called := w.agent2.expect("INVITE")
+			human := w.answersDTLS(called)
+			w.agent.agentRequest("BYE", invite, "agent1", 11)
+			w.agent.expect("SIP/2.0 200")
+			if n := w.server.admission.Open().Targets["agent"]; n != 0 {
+				w.t.Errorf("the agent has %d calls", n)
+			}
+			if s := w.session(); len(s.heard) == 0 || strings.HasSuffix(s.heard[len(s.heard)-1], "hears nothing") {
+				w.t.Errorf("the caller waits in silence: %q", s.heard)
+			}
+			if heard {
+				human.shakes(called, true)
+				human.agreed()
+				w.callerEnds(w.agent2, d)
+				return
+			}
+			time.Sleep(dtls.Patience)
+			w.leavesPBX()
+			w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+			w.wantRecord("answered", cause.TransferFailed, record.EndedBySystem)
 		})
 	}
 }
@@ -235,8 +214,7 @@ func TestDTLSRescueGoesOn(t *testing.T) {
 		w.leavesPBX()
 		w.hears(ringing)
 		w.takesOver("4711")
-		w.callerHangsUpAt(w.agent2, d)
-		r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		r := w.callerEnds(w.agent2, d)
 		if len(r.Attempts) != 3 || r.Attempts[1].Cause != string(cause.DTLSFailed) || r.Attempts[2].SIPStatus != 200 {
 			t.Errorf("attempts %+v", r.Attempts)
 		}
@@ -247,14 +225,10 @@ func TestDTLSRescueGoesOn(t *testing.T) {
 func (w *world) establishedTo(says string) (d *dialogue, invite received) {
 	w.t.Helper()
 	d = w.carrier.newCall("+15075785607")
-	w.carrier.invite(d)
-	d.learn(w.carrier.expect("SIP/2.0 180"))
+	w.carrier.invitesTillRung(d)
 	invite = w.agent.expect("INVITE")
-	w.agent.reply(invite, 200, "OK", "agent1", says)
-	w.agent.expect("ACK")
-	w.carrier.expect("SIP/2.0 200")
-	w.carrier.ack(d)
-	synctest.Wait()
+	w.agent.concludes(invite, 200, "OK", "agent1", says)
+	w.carrier.isAnswered(d)
 	return d, invite
 }
 

@@ -19,7 +19,7 @@ import (
 	"flowbridge/internal/siptest"
 )
 
-func testConfigured(t *testing.T, yaml string) *config.Config {
+func testConfigured(t testing.TB, yaml string) *config.Config {
 	t.Helper()
 	cfg, err := config.Parse("test.yaml", []byte(yaml), func(string) (string, bool) { return "secret", true })
 	if err != nil {
@@ -88,59 +88,55 @@ func TestExplainIsWhatIsSentToAnyTarget(t *testing.T) {
 		"IPv6":          {strings.NewReplacer(`5060"]`, `5060", "udp://[2001:db8::1]:5060"]`, `["198.51.100.1"]`, `["198.51.100.1", "2001:db8::1"]`, "192.0.2.20", "[2001:db8::20]").Replace(overflowConfig), "", "Contact: <sip:[2001:db8::1]:5060>"},
 		"match":         {strings.Replace(overflowConfig, `"192.0.2.10"]`, `"192.0.2.10"], match: {header: "X-Customer: 7"}`, 1), "X-Customer: 7\n", "X-EI: E.1;"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, tt.yaml, func(w *world) {
-				agents := w.streamAgent(agentAddr)
-				defer agents.l.Close()
-				sixth := w.peer(six)
-				w.others = append(w.others, sixth)
-				cfg := testConfigured(t, tt.yaml)
-				d := w.carrier.newCall("+15075785607")
-				d.extra, d.sdp = tt.extra, report.SampleOffer(cfg, carrierAddr.Addr())
-				w.carrier.invite(d)
-				agent := w.agent
-				switch name {
-				case "overflow", "tcp":
-					agent = agents.accept()
-					defer agent.conn.Close()
-				case "tls":
-					var err error
-					if agent, err = agents.acceptTLS(&tls.Config{Certificates: []tls.Certificate{pair}}); err != nil {
-						t.Fatal(err)
-					}
-					defer agent.conn.Close()
-				case "IPv6":
-					agent = sixth
+		runIn(t, name, tt.yaml, func(w *world) {
+			agents := w.streamAgent(agentAddr)
+			defer agents.l.Close()
+			sixth := w.peer(six)
+			w.others = append(w.others, sixth)
+			cfg := testConfigured(w.t, tt.yaml)
+			d := w.carrier.newCall("+15075785607")
+			d.extra, d.sdp = tt.extra, report.SampleOffer(cfg, carrierAddr.Addr())
+			w.carrier.invite(d)
+			agent := w.agent
+			switch name {
+			case "overflow", "tcp":
+				agent = agents.accept()
+				defer agent.conn.Close()
+			case "tls":
+				var err error
+				if agent, err = agents.acceptTLS(&tls.Config{Certificates: []tls.Certificate{pair}}); err != nil {
+					w.t.Fatal(err)
 				}
-				invite := agent.expect("INVITE")
-				agent.reply(invite, 486, "Busy Here", "a", "")
-				agent.expect("ACK")
-				w.carrier.expect("SIP/2.0 180")
-				d.learn(w.carrier.expect("SIP/2.0 486"))
-				w.carrier.ackRefused(d)
-				attempt := w.record().Attempts[0]
+				defer agent.conn.Close()
+			case "IPv6":
+				agent = sixth
+			}
+			invite := agent.expect("INVITE")
+			agent.concludes(invite, 486, "Busy Here", "a", "")
+			w.carrier.expect("SIP/2.0 180")
+			w.carrier.isRefused(d, "486")
+			attempt := w.record().Attempts[0]
 
-				x, err := Explain(cfg, map[string]peers.Preparer{"agent": &fakePreparer{}}, report.Question{
-					From: `"Ann Smith" <sip:+15075550100@192.0.2.10>`, To: "+15075785607",
-					Headers: strings.FieldsFunc(tt.extra, func(r rune) bool { return r == '\n' }),
-				})
-				if err != nil || len(x.Targets) != 1 {
-					t.Fatalf("got %+v, %v", x, err)
-				}
-				head, _, _ := strings.Cut(invite.raw, "\r\n\r\n")
-				if diff := gocmp.Diff(sameEachTime(strings.Split(head, "\r\n")), sameEachTime(x.Targets[0].Invite)); diff != "" {
-					t.Errorf("sent (-) and explained (+):\n%s", diff)
-				}
-				if !strings.Contains(head, "\r\n"+tt.says) {
-					t.Errorf("%q is not in\n%s", tt.says, head)
-				}
-				if got := x.Targets[0]; got.Transport != attempt.Transport || !slices.Equal(got.Dropped, attempt.DroppedHeaders) {
-					t.Errorf("explained over %s without %v, sent over %s without %v", got.Transport, got.Dropped, attempt.Transport, attempt.DroppedHeaders)
-				}
-				if got := x.Targets[0].LeftOut; tt.extra == long && len(got) != 0 {
-					t.Errorf("said to have no value: %v", got)
-				}
+			x, err := Explain(cfg, map[string]peers.Preparer{"agent": &fakePreparer{}}, report.Question{
+				From: `"Ann Smith" <sip:+15075550100@192.0.2.10>`, To: "+15075785607",
+				Headers: strings.FieldsFunc(tt.extra, func(r rune) bool { return r == '\n' }),
 			})
+			if err != nil || len(x.Targets) != 1 {
+				w.t.Fatalf("got %+v, %v", x, err)
+			}
+			head, _, _ := strings.Cut(invite.raw, "\r\n\r\n")
+			if diff := gocmp.Diff(sameEachTime(strings.Split(head, "\r\n")), sameEachTime(x.Targets[0].Invite)); diff != "" {
+				w.t.Errorf("sent (-) and explained (+):\n%s", diff)
+			}
+			if !strings.Contains(head, "\r\n"+tt.says) {
+				w.t.Errorf("%q is not in\n%s", tt.says, head)
+			}
+			if got := x.Targets[0]; got.Transport != attempt.Transport || !slices.Equal(got.Dropped, attempt.DroppedHeaders) {
+				w.t.Errorf("explained over %s without %v, sent over %s without %v", got.Transport, got.Dropped, attempt.Transport, attempt.DroppedHeaders)
+			}
+			if got := x.Targets[0].LeftOut; tt.extra == long && len(got) != 0 {
+				w.t.Errorf("said to have no value: %v", got)
+			}
 		})
 	}
 }

@@ -48,14 +48,12 @@ func (p *peer) isCancelled(invite received) {
 		p.w.t.Errorf("CANCEL:\n%s\nof\n%s", cancel.raw, invite.raw)
 	}
 	p.reply(cancel, 200, "OK", "x", "")
-	p.reply(invite, 487, "Request Terminated", "x", "")
-	p.expect("ACK")
+	p.concludes(invite, 487, "Request Terminated", "x", "")
 }
 
 func (p *peer) refuses(code int) {
 	p.w.t.Helper()
-	p.reply(p.expect("INVITE"), code, "No", "x", "")
-	p.expect("ACK")
+	p.concludes(p.expect("INVITE"), code, "No", "x", "")
 }
 
 func cancelStages() map[string]cancelStage {
@@ -84,8 +82,7 @@ func cancelStages() map[string]cancelStage {
 		"the first says nothing, then 200": {
 			until: func(w *world) { invite = w.agent.expect("INVITE") },
 			then: func(w *world) {
-				w.agent.answer(invite, "x")
-				w.agent.expect("ACK")
+				w.agent.takes(invite, "x")
 				w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 			},
 			want: []string{gaveUpFirst},
@@ -93,6 +90,20 @@ func cancelStages() map[string]cancelStage {
 		"the first said 100": {
 			until: func(w *world) { invite = provisional(w.agent, 100, "") },
 			then:  func(w *world) { w.agent.isCancelled(invite) }, want: []string{gaveUpFirst},
+		},
+		"the first rings": {
+			until: func(w *world) { invite = provisional(w.agent, 180, "") },
+			then:  func(w *world) { w.agent.isCancelled(invite) }, want: []string{gaveUpFirst},
+		},
+		"the first rings, and its 200 crosses the CANCEL": {
+			until: func(w *world) { invite = provisional(w.agent, 180, "") },
+			then: func(w *world) {
+				cancel = w.agent.expect("CANCEL")
+				w.agent.takes(invite, "x")
+				w.agent.reply(w.agent.expect("BYE sip:agent@192.0.2.20:32681"), 200, "OK", "", "")
+				w.agent.reply(cancel, 481, "Too Late", "x", "")
+			},
+			want: []string{gaveUpFirst},
 		},
 		"the first has early media": {
 			until: func(w *world) { invite = provisional(w.agent, 183, agentSDP()) },
@@ -111,8 +122,7 @@ func cancelStages() map[string]cancelStage {
 			until: func(w *world) {
 				first := w.agent.expect("INVITE")
 				w.prepare.after = time.Hour
-				w.agent.reply(first, 503, "No", "x", "")
-				w.agent.expect("ACK")
+				w.agent.concludes(first, 503, "No", "x", "")
 			},
 			then: nothing, want: []string{"agent target_error", gaveUpSecond},
 		},
@@ -130,8 +140,7 @@ func cancelStages() map[string]cancelStage {
 		"the second rings after early media of the first": {
 			until: func(w *world) {
 				first := provisional(w.agent, 183, agentSDP())
-				w.agent.reply(first, 503, "No", "x", "")
-				w.agent.expect("ACK")
+				w.agent.concludes(first, 503, "No", "x", "")
 				invite = provisional(w.agent2, 180, "")
 			},
 			then: func(w *world) { w.agent2.isCancelled(invite) }, want: []string{"agent target_error", gaveUpSecond},
@@ -172,11 +181,14 @@ func TestCancelAtEveryStage(t *testing.T) {
 					w.carrier.invite(d)
 					stage.until(w)
 					time.Sleep(100 * time.Millisecond)
+					to := ""
 					for _, m := range w.carrier.rest() { // 180 and 183
-						d.learn(m)
+						to = d.learn(m).value("To")
 					}
 					w.carrier.cancel(d)
-					w.carrier.expect("SIP/2.0 200")
+					if got := w.carrier.expect("SIP/2.0 200").value("To"); to != "" && got != to { // RFC 3261 section 9.2
+						w.t.Errorf("To of the CANCEL's answer %s; the INVITE's %s", got, to)
+					}
 					refused := w.carrier.expect("SIP/2.0 487")
 					if tag := message.TagOf(refused.res().To().Params); d.toTag != "" && tag != d.toTag {
 						t.Error("487 has another To tag than what came before")

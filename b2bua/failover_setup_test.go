@@ -38,16 +38,14 @@ func TestAnswerOutlivesItsTarget(t *testing.T) {
 			t.Run(tt.first+" "+ringing, func(t *testing.T) {
 				yaml := strings.Replace(testConfig, "ringing: on-target", "ringing: "+ringing, 1)
 				inWorldWith(t, yaml, func(w *world) {
-					d := w.carrier.newCall("+15085785607")
-					w.carrier.invite(d)
+					d := w.carrier.dials("+15085785607")
 					if ringing == "immediate" {
 						w.carrier.expect("SIP/2.0 180")
 					}
 					first := w.agent.expect("INVITE")
 					w.agent.reply(first, tt.code, "Early", "a", withSDP("192.0.2.20", tt.first))
 					early := d.learn(w.carrier.expect("SIP/2.0 18"))
-					w.agent.reply(first, 500, "Broken", "a", "")
-					w.agent.expect("ACK")
+					w.agent.concludes(first, 500, "Broken", "a", "")
 					second := w.agent2.expect("INVITE")
 					answer := strings.ToLower(withSDP("192.0.2.21", tt.second)) // names of codecs are the same in any case
 					answer = strings.ReplaceAll(strings.ReplaceAll(answer, "rtp/avp", "RTP/AVP"), "in ip4", "IN IP4")
@@ -58,8 +56,7 @@ func TestAnswerOutlivesItsTarget(t *testing.T) {
 						w.agent2.reply(second, 183, "Session Progress", "b", answer)
 					}
 					w.carrier.silent(time.Second)
-					w.agent2.reply(second, 200, "OK", "b", answer)
-					w.agent2.expect("ACK")
+					w.agent2.concludes(second, 200, "OK", "b", answer)
 					if ok := w.carrier.expect("SIP/2.0 200"); string(ok.Body()) != string(early.Body()) {
 						t.Errorf("the answer changed:\n%s\n%s", early.Body(), ok.Body())
 					}
@@ -68,8 +65,7 @@ func TestAnswerOutlivesItsTarget(t *testing.T) {
 					if got := w.relay.sessions[0].peers[1].RTP; got != netip.MustParseAddrPort("192.0.2.21:30000") || len(w.relay.sessions) != 1 {
 						t.Errorf("media goes to %v in %d sessions", got, len(w.relay.sessions))
 					}
-					w.callerHangsUpAt(w.agent2, d)
-					r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+					r := w.callerEnds(w.agent2, d)
 					if len(r.Attempts) != 2 || r.Attempts[0].SIPStatus != 500 || r.Codec != map[byte]string{'0': "PCMU", '8': "PCMA"}[tt.first[0]] {
 						t.Errorf("codec %s, attempts %+v", r.Codec, r.Attempts)
 					}
@@ -83,15 +79,11 @@ func TestAnswerOutlivesItsTarget(t *testing.T) {
 func TestCodecOfEarlyMediaIsNotTheOthers(t *testing.T) {
 	yaml := strings.Replace(testConfig, "{name: spare, kind: sip,", "{name: spare, kind: sip, codecs: [G722],", 1)
 	inWorldWith(t, yaml, func(w *world) {
-		d := w.carrier.newCall("+15085785607")
-		w.carrier.invite(d)
-		invite := w.agent.expect("INVITE")
-		w.agent.reply(invite, 183, "Session Progress", "a", withSDP("192.0.2.20", "8"))
+		d := w.carrier.dials("+15085785607")
+		invite := w.agent.progresses(183, "Session Progress", "a", withSDP("192.0.2.20", "8"))
 		d.learn(w.carrier.expect("SIP/2.0 183"))
-		w.agent.reply(invite, 503, "Broken", "a", "")
-		w.agent.expect("ACK")
-		w.carrier.expect("SIP/2.0 503")
-		w.carrier.ackRefused(d)
+		w.agent.concludes(invite, 503, "Broken", "a", "")
+		w.carrier.isRefused(d, "503")
 		r := w.wantRecord("failed", cause.NoCommonCodec, record.EndedBySystem)
 		if len(r.Attempts) != 2 || r.Attempts[1].Cause != string(cause.NoCommonCodec) {
 			t.Errorf("attempts %+v", r.Attempts)
@@ -121,24 +113,18 @@ func TestSetupTimeoutEverywhere(t *testing.T) {
 		"at the second target": {
 			prepare: 3 * time.Second,
 			play: func(w *world) {
-				w.agent.reply(w.agent.expect("INVITE"), 503, "Busy", "a", "", "Reason: Q.850;cause=34")
-				w.agent.expect("ACK")
-				invite := w.agent2.expect("INVITE")
-				w.agent2.reply(invite, 183, "Session Progress", "b", "")
-				w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "b", "")
-				w.agent2.reply(invite, 487, "Request Terminated", "b", "")
-				w.agent2.expect("ACK")
+				w.agent.concludes(w.agent.expect("INVITE"), 503, "Busy", "a", "", "Reason: Q.850;cause=34")
+				invite := w.agent2.progresses(183, "Session Progress", "b", "")
+				w.agent2.takesCancel(invite, "b")
 			},
 			causes: []cause.Cause{cause.TargetError, cause.SetupTimeout},
 		},
 		"while the second's name is looked up": {
 			replace: []string{"192.0.2.21:32681", "hangs.test:32681"},
 			play: func(w *world) {
-				invite := w.agent.expect("INVITE")
-				w.agent.reply(invite, 100, "Trying", "", "")
+				invite := w.agent.progresses(100, "Trying", "", "")
 				time.Sleep(limit - time.Second)
-				w.agent.reply(invite, 503, "Busy", "a", "")
-				w.agent.expect("ACK")
+				w.agent.concludes(invite, 503, "Busy", "a", "")
 			},
 			causes: []cause.Cause{cause.TargetError, cause.SetupTimeout},
 		},
@@ -224,10 +210,8 @@ func TestOtherwise(t *testing.T) {
 			yaml := strings.Replace(testConfig, "ringing: on-target}", fmt.Sprintf("ringing: none, otherwise: %d}", tt.code), 1)
 			inWorldWith(t, yaml, func(w *world) {
 				w.prepare.err = &outbound.PrepareError{Cause: cause.PrepareRefused, Status: 200, Err: sdp.ErrNoCodec}
-				d := w.carrier.newCall("+15085785607")
-				w.carrier.invite(d)
-				w.agent2.reply(w.agent2.expect("INVITE"), 500, "Broken", "b", "")
-				w.agent2.expect("ACK")
+				d := w.carrier.dials("+15085785607")
+				w.agent2.concludes(w.agent2.expect("INVITE"), 500, "Broken", "b", "")
 				d.learn(w.carrier.expect(fmt.Sprintf("SIP/2.0 %d %s\r\n", tt.code, tt.phrase)))
 				w.carrier.ackRefused(d)
 				r := w.wantRecord(tt.disposition, cause.TargetError, record.EndedBySystem)
@@ -256,12 +240,9 @@ func TestQ850OfAttempts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			yaml := strings.Replace(testConfig, "ringing: on-target}", "ringing: none}", 1)
 			inWorldWith(t, yaml, func(w *world) {
-				d := w.carrier.newCall("+15085785607")
-				w.carrier.invite(d)
-				w.agent.reply(w.agent.expect("INVITE"), 503, "Broken", "a", "", "Reason: "+tt.first)
-				w.agent.expect("ACK")
-				w.agent2.reply(w.agent2.expect("INVITE"), tt.code, "Said So", "b", "", "Reason: "+tt.second)
-				w.agent2.expect("ACK")
+				d := w.carrier.dials("+15085785607")
+				w.agent.concludes(w.agent.expect("INVITE"), 503, "Broken", "a", "", "Reason: "+tt.first)
+				w.agent2.concludes(w.agent2.expect("INVITE"), tt.code, "Said So", "b", "", "Reason: "+tt.second)
 				d.learn(w.carrier.expect(fmt.Sprintf("SIP/2.0 %d ", tt.status)))
 				w.carrier.ackRefused(d)
 				if r := w.record(); r.Q850 != tt.q850 {
@@ -284,21 +265,14 @@ targets:
 		w.prepare.err = &outbound.PrepareError{Cause: cause.PrepareTimeout, Err: sdp.ErrNoCodec}
 		desk := w.peer(netip.MustParseAddrPort("192.0.2.30:5060"))
 		w.others = append(w.others, desk)
-		d := w.carrier.newCall("+15085785607")
-		w.carrier.invite(d)
-		w.agent2.reply(w.agent2.expect("INVITE"), 500, "Broken", "b", "")
-		w.agent2.expect("ACK")
+		d := w.carrier.dials("+15085785607")
+		w.agent2.concludes(w.agent2.expect("INVITE"), 500, "Broken", "b", "")
 		invite := desk.expect("INVITE sip:+18005550199@192.0.2.30:5060 SIP/2.0")
 		desk.reply(invite, 180, "Ringing", "c", "")
 		d.learn(w.carrier.expect("SIP/2.0 180"))
-		desk.answer(invite, "c")
-		desk.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
-		synctest.Wait()
-		desk.agentRequest("BYE", invite, "c", 1)
-		desk.expect("SIP/2.0 200")
-		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+		desk.takes(invite, "c")
+		w.carrier.isAnswered(d)
+		desk.agentHangsUpOn(w.carrier, invite, "c", 1)
 		r := w.wantRecord("answered", cause.AgentHangup, record.EndedByAgent)
 		w.wantAttempts(r, "agent prepare_timeout", "spare target_error", "desk ")
 		if r.Trunk != "carrier" || r.Target != "desk" {

@@ -61,8 +61,7 @@ func statusFailures() (all []failure) {
 		f := failure{
 			name: fmt.Sprint("status ", code),
 			play: func(w *world) {
-				w.agent.reply(w.agent.expect("INVITE"), code, "Said So", "a", "", "Contact: <sip:elsewhere@192.0.2.99>")
-				w.agent.expect("ACK")
+				w.agent.concludes(w.agent.expect("INVITE"), code, "Said So", "a", "", "Contact: <sip:elsewhere@192.0.2.99>")
 			},
 			want:    record.Attempt{PrepareStatus: 200, SIPStatus: code, Cause: string(cause.OfStatus(code))},
 			refused: lost("failed"),
@@ -138,12 +137,9 @@ func otherFailures() []failure {
 			name: "rings for ever", says: "180", want: record.Attempt{PrepareStatus: 200, MS: 60_000, Cause: string(cause.RingTimeout)},
 			refused: lost("no_answer"),
 			play: func(w *world) {
-				invite := w.agent.expect("INVITE")
-				w.agent.reply(invite, 180, "Ringing", "a", "")
+				invite := w.agent.progresses(180, "Ringing", "a", "")
 				time.Sleep(time.Minute)
-				w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "a", "")
-				w.agent.reply(invite, 487, "Request Terminated", "a", "")
-				w.agent.expect("ACK")
+				w.agent.takesCancel(invite, "a")
 			},
 		},
 		{
@@ -169,8 +165,7 @@ func answersBadly(name, sdp string) failure {
 		name: "answers " + name, refused: lost("failed"),
 		want: record.Attempt{PrepareStatus: 200, SIPStatus: 200, Cause: string(cause.BadAnswer)},
 		play: func(w *world) {
-			w.agent.reply(w.agent.expect("INVITE"), 200, "OK", "a", sdp)
-			w.agent.expect("ACK")
+			w.agent.concludes(w.agent.expect("INVITE"), 200, "OK", "a", sdp)
 			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 		},
 	}
@@ -219,8 +214,7 @@ func (w *world) failsOver(f failure, called, ringing string) {
 	if f.after != nil {
 		defer f.after(w)
 	}
-	d := w.carrier.newCall(called)
-	w.carrier.invite(d)
+	d := w.carrier.dials(called)
 	f.play(w)
 	sent := f.want.SIPStatus != 0 // an answer of the target's that could be passed on
 	next := called[:5] == "+1509" || called[:5] == "+1508" && (f.passed == "" || !sent)
@@ -316,10 +310,7 @@ func (p *peer) final(d *dialogue, expected string) (before []string) {
 // spareTakes has the spare target answer, and the caller hang up.
 func (w *world) spareTakes(d *dialogue) {
 	w.t.Helper()
-	w.agent2.answer(w.agent2.expect("INVITE"), "b")
-	w.agent2.expect("ACK")
-	d.learn(w.carrier.expect("SIP/2.0 200"))
-	w.carrier.ack(d)
-	synctest.Wait()
+	w.agent2.takes(w.agent2.expect("INVITE"), "b")
+	w.carrier.isAnswered(d)
 	w.callerHangsUpAt(w.agent2, d)
 }

@@ -6,9 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/b2bua/cause"
 	"flowbridge/internal/siptest"
-	"flowbridge/store/record"
 )
 
 // spoilers spoil one thing of a good INVITE, or of the 200 to ours. An empty
@@ -113,10 +111,8 @@ func TestLowerViasAreSentBack(t *testing.T) {
 				t.Errorf("not there: %s\n%s", via, ringing.raw)
 			}
 		}
-		w.agent.answer(w.agent.expect("INVITE"), "a")
-		w.agent.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
+		w.agent.takes(w.agent.expect("INVITE"), "a")
+		w.carrier.isAnswered(d)
 		w.callerHangsUp(d)
 		w.record()
 	})
@@ -126,28 +122,26 @@ func TestLowerViasAreSentBack(t *testing.T) {
 // wrong is taken.
 func TestMalformedInvites(t *testing.T) {
 	for _, tt := range spoilers {
-		t.Run(tt.name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				d := w.carrier.newCall("+15075785607")
-				text := d.request("INVITE")
-				if strings.Contains(tt.old, "1 INVITE") {
-					tt.old, tt.new = "CSeq: "+tt.old, "CSeq: "+tt.new
-				}
-				if !strings.Contains(text, tt.old) {
-					t.Fatalf("nothing to spoil in\n%s", text)
-				}
-				w.carrier.send(strings.Replace(text, tt.old, tt.new, 1))
-				switch tt.status {
-				case "":
-					w.carrier.expect("SIP/2.0 180")
-					w.agent.expect("INVITE")
-				case "silence":
-					w.carrier.silent(time.Minute)
-				default:
-					w.carrier.expect("SIP/2.0 " + tt.status + "\r\n")
-				}
-				w.settle()
-			})
+		runIn(t, tt.name, testConfig, func(w *world) {
+			d := w.carrier.newCall("+15075785607")
+			text := d.request("INVITE")
+			if strings.Contains(tt.old, "1 INVITE") {
+				tt.old, tt.new = "CSeq: "+tt.old, "CSeq: "+tt.new
+			}
+			if !strings.Contains(text, tt.old) {
+				w.t.Fatalf("nothing to spoil in\n%s", text)
+			}
+			w.carrier.send(strings.Replace(text, tt.old, tt.new, 1))
+			switch tt.status {
+			case "":
+				w.carrier.expect("SIP/2.0 180")
+				w.agent.expect("INVITE")
+			case "silence":
+				w.carrier.silent(time.Minute)
+			default:
+				w.carrier.expect("SIP/2.0 " + tt.status + "\r\n")
+			}
+			w.settle()
 		})
 	}
 }
@@ -167,26 +161,24 @@ func TestMalformedLines(t *testing.T) {
 		{"half a start line", " SIP/2.0\r\n", "\x00", ""},
 		{"NUL bytes", "\r\n", "\x00\x00", ""},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				d := w.carrier.newCall("+15075785607")
-				text := string(siptest.CRLF(strings.ReplaceAll(d.request("INVITE"), "\r\n", "\n")))
-				n := 1
-				if tt.name == "bare line feeds only" || tt.name == "NUL bytes" {
-					n = -1
-				}
-				text = strings.Replace(text, tt.old, tt.new, n)
-				if tt.name != "NUL bytes" {
-					text, _, _ = strings.Cut(text, "\x00")
-				}
-				w.carrier.sendBytes([]byte(text))
-				if tt.status == "" {
-					w.carrier.silent(time.Minute)
-				} else {
-					w.carrier.expect("SIP/2.0 " + tt.status + "\r\n")
-				}
-				w.settle()
-			})
+		runIn(t, tt.name, testConfig, func(w *world) {
+			d := w.carrier.newCall("+15075785607")
+			text := string(siptest.CRLF(strings.ReplaceAll(d.request("INVITE"), "\r\n", "\n")))
+			n := 1
+			if tt.name == "bare line feeds only" || tt.name == "NUL bytes" {
+				n = -1
+			}
+			text = strings.Replace(text, tt.old, tt.new, n)
+			if tt.name != "NUL bytes" {
+				text, _, _ = strings.Cut(text, "\x00")
+			}
+			w.carrier.sendBytes([]byte(text))
+			if tt.status == "" {
+				w.carrier.silent(time.Minute)
+			} else {
+				w.carrier.expect("SIP/2.0 " + tt.status + "\r\n")
+			}
+			w.settle()
 		})
 	}
 }
@@ -209,34 +201,28 @@ func TestMalformedAnswers(t *testing.T) {
 		{"malformed Contact", agentContact, "Contact: <sip:a"},
 		{"malformed Record-Route", "From: ", "Record-Route: <sip:a;lr>, <sip:[::1;lr>\nFrom: "},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				d := w.carrier.newCall("+15075785607")
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
-				invite := w.agent.expect("INVITE")
-				ok := hostileAnswer(invite, 200, "a", agentSDP(), agentContact)
-				bad := strings.Replace(ok, tt.old, tt.new, 1)
-				if bad == ok {
-					t.Fatalf("nothing to spoil in\n%s", ok)
-				}
-				w.agent.send(bad)
-				w.agent.silent(100 * time.Millisecond)
-				w.carrier.silent(0)
-				count, name := &w.server.Rejected().Malformed, "malformed"
-				if tt.name == "no From" { // it is no answer to a request of this leg
-					count, name = &w.server.Rejected().UnknownSource, "from strangers"
-				}
-				if n := count.Load(); n != 1 {
-					t.Errorf("%d are counted as %s; want 1", n, name)
-				}
-				w.agent.send(ok)
-				w.agent.expect("ACK")
-				w.carrier.expect("SIP/2.0 200")
-				w.carrier.ack(d)
-				w.callerHangsUp(d)
-				w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
-			})
+		runIn(t, tt.name, testConfig, func(w *world) {
+			d := w.carrier.dialsTillRung("+15075785607")
+			invite := w.agent.expect("INVITE")
+			ok := hostileAnswer(invite, 200, "a", agentSDP(), agentContact)
+			bad := strings.Replace(ok, tt.old, tt.new, 1)
+			if bad == ok {
+				w.t.Fatalf("nothing to spoil in\n%s", ok)
+			}
+			w.agent.send(bad)
+			w.agent.silent(100 * time.Millisecond)
+			w.carrier.silent(0)
+			count, name := &w.server.Rejected().Malformed, "malformed"
+			if tt.name == "no From" { // it is no answer to a request of this leg
+				count, name = &w.server.Rejected().UnknownSource, "from strangers"
+			}
+			if n := count.Load(); n != 1 {
+				w.t.Errorf("%d are counted as %s; want 1", n, name)
+			}
+			w.agent.send(ok)
+			w.agent.expect("ACK")
+			w.carrier.isAnswered(d)
+			w.callerEnds(w.agent, d)
 		})
 	}
 }
@@ -244,13 +230,10 @@ func TestMalformedAnswers(t *testing.T) {
 // A refusal is one, whatever its Contact: the next target's turn comes at once.
 func TestRefusalWithSpoiledContact(t *testing.T) {
 	inWorld(t, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		w.agent.send(hostileAnswer(w.agent.expect("INVITE"), 486, "a", "", "Contact: <<<"))
 		w.agent.expect("ACK")
-		w.carrier.expect("SIP/2.0 486")
-		w.carrier.ackRefused(d)
+		w.carrier.isRefused(d, "486")
 		w.settle()
 	})
 }

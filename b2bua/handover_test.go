@@ -76,8 +76,7 @@ func TestCallThatIsChangedStays(t *testing.T) {
 		if err := w.upgrade(); !errors.Is(err, errExchange) {
 			t.Fatalf("%v", err)
 		}
-		w.agent.reply(in, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "8 101"))
-		w.agent.expect("ACK")
+		w.agent.concludes(in, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "8 101"))
 		w.carrier.expect("SIP/2.0 200")
 		c.carrier.acks(seq, "")
 		time.Sleep(time.Second)
@@ -103,8 +102,7 @@ func TestSetUpIsBegunAgain(t *testing.T) {
 		w.carrier.ack(d)
 		w.agent.expect("ACK")
 		time.Sleep(time.Second)
-		w.callerHangsUp(d)
-		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent, d)
 	})
 }
 
@@ -117,8 +115,7 @@ func TestMaskedWhileItIsSetUp(t *testing.T) {
 		again := w.cancelledAndAgain(in)
 		w.carrier.expect("SIP/2.0 180")
 		w.agent.answer(again, "agent2")
-		d.learn(w.carrier.expect("SIP/2.0 200"))
-		w.carrier.ack(d)
+		w.carrier.isAnswered(d)
 		w.agent.expect("ACK")
 		synctest.Wait()
 		if live := w.server.Live(w.t.Context())[0]; !live.Masked || !w.session().masks[media.SideA].On {
@@ -133,37 +130,34 @@ func TestMaskedWhileItIsSetUp(t *testing.T) {
 // that were being set up, leaves them to the next one: the caller gets 500, the target CANCEL, and there is one record.
 func TestKilledAfterTheHandOver(t *testing.T) {
 	for name, serves := range map[string]bool{"at once": false, "when it serves": true} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, talkYAML("", ""), func(w *world) {
-				d, in := w.ringing()
-				h, err := w.handOver()
-				if err != nil {
-					t.Fatal(err)
-				}
-				w.beginWith(nil, h)
-				if serves {
-					w.serves()
-					in = w.cancelledAndAgain(in)
-					w.carrier.expect("SIP/2.0 180")
-				}
-				synctest.Wait() // else the first target's 487 may not be known when the process dies
-				w.life.dead.Store(true)
-				left := w.sink.left()
-				w.server.Stack().Serve() // for its end
-				if err := w.server.Close(); err != nil {
-					t.Error(err)
-				}
-				w.begin(left)
-				w.carrier.expect("SIP/2.0 500")
-				w.carrier.ackRefused(d)
-				w.cancelled(in)
-				w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
-				synctest.Wait()
-				if left := w.die(); len(left) != 0 {
-					t.Errorf("%d calls are left", len(left))
-				}
-				w.begin(nil)
-			})
+		runIn(t, name, talkYAML("", ""), func(w *world) {
+			d, in := w.ringing()
+			h, err := w.handOver()
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			w.beginWith(nil, h)
+			if serves {
+				w.serves()
+				in = w.cancelledAndAgain(in)
+				w.carrier.expect("SIP/2.0 180")
+			}
+			synctest.Wait() // else the first target's 487 may not be known when the process dies
+			w.life.dead.Store(true)
+			left := w.sink.left()
+			w.server.Stack().Serve() // for its end
+			if err := w.server.Close(); err != nil {
+				w.t.Error(err)
+			}
+			w.begin(left)
+			w.carrier.isRefused(d, "500")
+			w.cancelled(in)
+			w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
+			synctest.Wait()
+			if left := w.die(); len(left) != 0 {
+				w.t.Errorf("%d calls are left", len(left))
+			}
+			w.begin(nil)
 		})
 	}
 }
@@ -188,11 +182,8 @@ func TestSetUpIsNotBegunAgain(t *testing.T) {
 // ringing is a call whose target rings.
 func (w *world) ringing() (*dialogue, received) {
 	w.t.Helper()
-	d := w.carrier.newCall("+15075785607")
-	w.carrier.invite(d)
-	d.learn(w.carrier.expect("SIP/2.0 180"))
-	in := w.agent.expect("INVITE")
-	w.agent.reply(in, 180, "Ringing", "agent1", "")
+	d := w.carrier.dialsTillRung("+15075785607")
+	in := w.agent.progresses(180, "Ringing", "agent1", "")
 	synctest.Wait()
 	return d, in
 }
@@ -201,8 +192,7 @@ func (w *world) ringing() (*dialogue, received) {
 func (w *world) cancelled(in received) {
 	w.t.Helper()
 	w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "agent1", "")
-	w.agent.reply(in, 487, "Terminated", "agent1", "")
-	w.agent.expect("ACK")
+	w.agent.concludes(in, 487, "Terminated", "agent1", "")
 }
 
 // cancelledAndAgain takes the CANCEL of an INVITE, and the next INVITE, which come in no order.

@@ -87,21 +87,16 @@ func TestHangupAgain(t *testing.T) {
 // While it rings, the target gets CANCEL and the caller 480.
 func TestHangupWhileRinging(t *testing.T) {
 	inWorld(t, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
-		invite := w.agent.expect("INVITE")
-		w.agent.reply(invite, 180, "Ringing", "agent1", "")
+		d := w.carrier.dialsTillRung("+15075785607")
+		invite := w.agent.progresses(180, "Ringing", "agent1", "")
 		w.hungUp(w.onlyID())
-		w.carrier.expect("SIP/2.0 480")
-		w.carrier.ackRefused(d)
+		w.carrier.isRefused(d, "480")
 		cancelled := w.agent.expect("CANCEL")
 		if got := cancelled.value("Reason"); got != operatorReason {
 			t.Errorf("Reason: %s", got)
 		}
 		w.agent.reply(cancelled, 200, "OK", "", "")
-		w.agent.reply(invite, 487, "Request Terminated", "agent1", "")
-		w.agent.expect("ACK")
+		w.agent.concludes(invite, 487, "Request Terminated", "agent1", "")
 		r := w.wantRecord("cancelled", cause.OperatorHangup, record.EndedByOperator)
 		if r.SIPStatus != 480 || len(r.Attempts) != 1 || r.Attempts[0].Cause != string(cause.OperatorHangup) {
 			t.Errorf("record %+v", r)
@@ -113,12 +108,9 @@ func TestHangupWhileRinging(t *testing.T) {
 func TestHangupWhilePreparing(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.prepare.after = time.Second
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		w.hungUp(w.onlyID())
-		w.carrier.expect("SIP/2.0 480")
-		w.carrier.ackRefused(d)
+		w.carrier.isRefused(d, "480")
 		w.agent.silent(5 * time.Second)
 		w.wantRecord("cancelled", cause.OperatorHangup, record.EndedByOperator)
 	})

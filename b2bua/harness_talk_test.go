@@ -6,11 +6,9 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
-	"flowbridge/store/record"
 )
 
 // talkYAML is a configuration whose trunk and target have further keys.
@@ -72,14 +70,11 @@ func (w *world) talk(invite, ok []string) *talk {
 	for _, h := range invite {
 		d.extra += h + "\n"
 	}
-	w.carrier.invite(d)
-	d.learn(w.carrier.expect("SIP/2.0 180"))
+	w.carrier.invitesTillRung(d)
 	in := w.agent.expect("INVITE")
-	w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"), ok...)
-	w.agent.expect("ACK")
+	w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"), ok...)
 	c := w.talkOf(d, in)
-	c.ok = w.carrier.expect("SIP/2.0 200")
-	w.carrier.ack(d)
+	c.ok = w.carrier.isAnswered(d)
 	d.extra = ""
 	synctest.Wait()
 	return c
@@ -91,13 +86,10 @@ func (w *world) talkIn(offer, answer string) *talk {
 	w.t.Helper()
 	d := w.carrier.newCall("+15075785607")
 	d.sdp = siptest.SessionAt("192.0.2.10", 20000, offer)
-	w.carrier.invite(d)
-	d.learn(w.carrier.expect("SIP/2.0 180"))
+	w.carrier.invitesTillRung(d)
 	in := w.agent.expect("INVITE")
-	w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, answer))
-	w.agent.expect("ACK")
-	w.carrier.expect("SIP/2.0 200")
-	w.carrier.ack(d)
+	w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, answer))
+	w.carrier.isAnswered(d)
 	return w.talkOf(d, in)
 }
 
@@ -166,8 +158,7 @@ func (e *end) ackRefusal(m received) {
 // hangsUp ends the call from the carrier's side.
 func (c *talk) hangsUp() {
 	c.w.t.Helper()
-	c.w.callerHangsUp(c.d)
-	c.w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+	c.w.callerEnds(c.w.agent, c.d)
 }
 
 // peer is what the media was told of an end.

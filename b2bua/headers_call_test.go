@@ -25,8 +25,7 @@ func TestHeadersPass(t *testing.T) {
 	inWorldWith(t, passingConfig, func(w *world) {
 		d := w.carrier.newCall("+15095785607")
 		d.extra = "X-Order: 2\nx-customer: a, b\nX-CUSTOMER: c\nX-Bad: a\x00b\nX-Other: 1\n"
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.carrier.invitesTillRung(d)
 		invite := w.agent2.expect("INVITE")
 		if !strings.Contains(invite.raw, "\r\nX-Customer: a, b\r\nX-Customer: c\r\nX-Order: 2\r\n") ||
 			strings.Contains(invite.raw, "X-Other") || strings.Contains(invite.raw, "X-Bad") {
@@ -35,14 +34,11 @@ func TestHeadersPass(t *testing.T) {
 		extra := []string{"x-agent-id: 7", "X-Agent-Id: 8", "Reason: SIP;cause=200", "X-Secret: 1"}
 		w.agent2.reply(invite, 183, "Session Progress", "a", agentSDP(), extra...)
 		wantPassed(t, w.carrier.expect("SIP/2.0 183"))
-		w.agent2.reply(invite, 200, "OK", "a", agentSDP(), extra...)
-		w.agent2.expect("ACK")
+		w.agent2.concludes(invite, 200, "OK", "a", agentSDP(), extra...)
 		wantPassed(t, w.carrier.expect("SIP/2.0 200"))
 		w.carrier.ack(d)
 		synctest.Wait()
-		w.carrier.bye(d)
-		w.carrier.expect("SIP/2.0 200")
-		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
+		w.carrier.hangsUpOn(w.agent2, d)
 		if r := w.record(); !slices.Equal(r.Attempts[0].DroppedHeaders, []string{"X-Bad"}) {
 			t.Errorf("attempts %+v", r.Attempts)
 		}
@@ -78,21 +74,17 @@ func TestHeadersPassInRefusals(t *testing.T) {
 	yaml := strings.Replace(passingConfig, "targets: [spare]}", "targets: [spare], ringing: on-target}", 1)
 	inWorldWith(t, yaml, func(w *world) {
 		extra := []string{"X-Agent-ID: 7", "X-Agent-ID: 8", "Reason: SIP;cause=200"}
-		d := w.carrier.newCall("+15095785607")
-		w.carrier.invite(d)
-		invite := w.agent2.expect("INVITE")
-		w.agent2.reply(invite, 180, "Ringing", "a", "", extra...)
+		d := w.carrier.dials("+15095785607")
+		invite := w.agent2.progresses(180, "Ringing", "a", "", extra...)
 		wantPassed(t, d.learn(w.carrier.expect("SIP/2.0 180")))
-		w.agent2.reply(invite, 486, "Busy Here", "a", "", extra...)
-		w.agent2.expect("ACK")
+		w.agent2.concludes(invite, 486, "Busy Here", "a", "", extra...)
 		wantPassed(t, w.carrier.expect("SIP/2.0 486"))
 		w.carrier.ackRefused(d)
 		w.wantRecord("busy", cause.TargetBusy, record.EndedByAgent)
 
 		d = w.carrier.newCall("+15095785607")
 		w.carrier.invite(d)
-		w.agent2.reply(w.agent2.expect("INVITE"), 500, "Broken", "a", "", extra...)
-		w.agent2.expect("ACK")
+		w.agent2.concludes(w.agent2.expect("INVITE"), 500, "Broken", "a", "", extra...)
 		if m := d.learn(w.carrier.expect("SIP/2.0 503")); strings.Contains(m.raw, "X-Agent-ID") {
 			t.Errorf("answer of our own:\n%s", m.raw)
 		}
@@ -138,18 +130,11 @@ func TestBudgetOnTheWire(t *testing.T) {
 func TestInviteTooLarge(t *testing.T) {
 	yaml := strings.Replace(testConfig, "    headers:\n", "    budget: {size: 500}\n    headers:\n", 1)
 	inWorldWith(t, yaml, func(w *world) {
-		d := w.carrier.newCall("+15085785607")
-		w.carrier.invite(d)
+		d := w.carrier.dials("+15085785607")
 		invite := w.agent2.expect("INVITE")
-		w.agent2.answer(invite, "a")
-		w.agent2.expect("ACK")
-		d.learn(w.carrier.expect("SIP/2.0 200"))
-		w.carrier.ack(d)
-		synctest.Wait()
-		w.carrier.bye(d)
-		w.carrier.expect("SIP/2.0 200")
-		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-		r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		w.agent2.takes(invite, "a")
+		w.carrier.isAnswered(d)
+		r := w.callerEnds(w.agent2, d)
 		if len(r.Attempts) != 2 || r.Attempts[0].Cause != string(cause.InviteTooLarge) || r.Attempts[0].SIPStatus != 0 ||
 			!slices.Contains(r.Attempts[0].DroppedHeaders, "x-Caller") || r.Attempts[1].DroppedHeaders != nil {
 			t.Errorf("attempts %+v", r.Attempts)
@@ -164,8 +149,7 @@ func TestRequestURIRefused(t *testing.T) {
 			strings.Repeat("9", message.MaxURI): "SIP/2.0 414 Request-URI Too Long",
 			"+1507\x015785607":                  "SIP/2.0 400 ",
 		} {
-			d := w.carrier.newCall(to)
-			w.carrier.invite(d)
+			d := w.carrier.dials(to)
 			d.learn(w.carrier.expect(want))
 			w.carrier.ackRefused(d)
 		}
@@ -182,17 +166,14 @@ func TestPrivateCaller(t *testing.T) {
 	inWorldWith(t, strings.Replace(passingConfig, "[X-Customer, ", "[P-Asserted-Identity, Diversion, X-Customer, ", 1), func(w *world) {
 		d := w.carrier.newCall("+15095785607")
 		d.extra = "Privacy: id\nP-Asserted-Identity: <sip:+15075550199@x>\nDiversion: <sip:+15075550111@x>\nX-Customer: 7\n"
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.carrier.invitesTillRung(d)
 		invite := w.agent2.expect("INVITE")
 		if !strings.HasPrefix(invite.value("From"), `"Anonymous" <sip:anonymous@anonymous.invalid>;tag=`) || invite.value("Privacy") != "id" ||
 			strings.Contains(invite.raw, "+1507555") || strings.Contains(invite.raw, "Ann") || invite.value("X-Customer") != "7" {
 			t.Errorf("INVITE:\n%s", invite.raw)
 		}
-		w.agent2.reply(invite, 486, "Busy Here", "a", "")
-		w.agent2.expect("ACK")
-		w.carrier.expect("SIP/2.0 486")
-		w.carrier.ackRefused(d)
+		w.agent2.concludes(invite, 486, "Busy Here", "a", "")
+		w.carrier.isRefused(d, "486")
 		if r := w.record(); r.From != "+15075550199" || !slices.Equal(r.Attempts[0].DroppedHeaders, []string{"P-Asserted-Identity", "Diversion"}) {
 			t.Errorf("record %+v", r)
 		}
@@ -220,8 +201,7 @@ func TestHeadersPassByPattern(t *testing.T) {
 		d := w.carrier.newCall("+15095785607")
 		d.extra = "X-Order: 2\nx-customer: a, b\nX-Bad: a\x00b\nX-EI: S.theirs;\nX-Set: theirs\nx: 90\nX-CUSTOMER: c\n" +
 			"P-Asserted-Identity: <sip:+15075550100@192.0.2.10>\nPrivacy: id\nDiversion: <sip:+15075550111@192.0.2.10>\nOther: 1\n"
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.carrier.invitesTillRung(d)
 		invite := w.agent2.expect("INVITE")
 		if !strings.Contains(invite.raw, "\r\nX-Order: 2\r\nx-customer: a, b\r\nx-customer: c\r\n") {
 			t.Errorf("INVITE:\n%s", invite.raw)
@@ -231,8 +211,7 @@ func TestHeadersPassByPattern(t *testing.T) {
 				t.Errorf("the INVITE has %s:\n%s", name, invite.raw)
 			}
 		}
-		w.agent2.reply(invite, 200, "OK", "a", agentSDP(), "X-Agent: 7", "Reason: SIP;cause=200", "x: 90", "X-Result: done", "Other: 1")
-		w.agent2.expect("ACK")
+		w.agent2.concludes(invite, 200, "OK", "a", agentSDP(), "X-Agent: 7", "Reason: SIP;cause=200", "x: 90", "X-Result: done", "Other: 1")
 		if m := w.carrier.expect("SIP/2.0 200"); !strings.Contains(m.raw, "\r\nX-Agent: 7\r\nX-Result: done\r\nReason: SIP;cause=200\r\n") ||
 			strings.Contains(m.raw, "Other") || strings.Contains(m.raw, "\nx: ") {
 			t.Errorf("answer to the carrier:\n%s", m.raw)

@@ -25,20 +25,18 @@ import (
 // A hundred INVITEs with bytes flipped at random, the same each time.
 func TestMutatedInvites(t *testing.T) {
 	for seed := range uint64(4) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				r := rand.New(rand.NewPCG(seed, 1))
-				for range 100 {
-					d := w.carrier.newCall("+15075785607")
-					d.extra = "Record-Route: <sip:192.0.2.10;lr>\nP-Asserted-Identity: <sip:+15075550100@x>\nDiversion: <sip:1@2>\n"
-					text := siptest.CRLF(strings.ReplaceAll(d.request("INVITE"), "\r\n", "\n"))
-					w.carrier.sendBytes(mutate(r, text))
-					if r.IntN(10) == 0 {
-						synctest.Wait()
-					}
+		runIn(t, fmt.Sprint(seed), testConfig, func(w *world) {
+			r := rand.New(rand.NewPCG(seed, 1))
+			for range 100 {
+				d := w.carrier.newCall("+15075785607")
+				d.extra = "Record-Route: <sip:192.0.2.10;lr>\nP-Asserted-Identity: <sip:+15075550100@x>\nDiversion: <sip:1@2>\n"
+				text := siptest.CRLF(strings.ReplaceAll(d.request("INVITE"), "\r\n", "\n"))
+				w.carrier.sendBytes(mutate(r, text))
+				if r.IntN(10) == 0 {
+					synctest.Wait()
 				}
-				w.settle()
-			})
+			}
+			w.settle()
 		})
 	}
 }

@@ -8,9 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/message"
-	"flowbridge/store/record"
 )
 
 // settle lets every timer run out, ends what is still up, and checks that
@@ -47,8 +45,7 @@ func (w *world) goodCall() {
 	w.t.Helper()
 	w.carrier.seq += 1000
 	d, _ := w.established()
-	w.callerHangsUp(d)
-	w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+	w.callerEnds(w.agent, d)
 }
 
 // hostileAnswer is an answer to our INVITE as text, for a test to spoil.
@@ -150,16 +147,14 @@ func TestHostileTarget(t *testing.T) {
 			w.agent.send(strings.Replace(hostileAnswer(invite, 200, "a", agentSDP(), agentContact), "From:", "X-From:", 1))
 		},
 		"BYE with another Call-ID": func(w *world, invite received) {
-			w.agent.answer(invite, "a")
-			w.agent.expect("ACK")
+			w.agent.takes(invite, "a")
 			other := invite
 			other.raw = strings.Replace(invite.raw, "Call-ID: ", "Call-ID: x", 1)
 			w.agent.agentRequest("BYE", other, "a", 9)
 			w.agent.expect("SIP/2.0 481")
 		},
 		"requests with enormous bodies": func(w *world, invite received) {
-			w.agent.answer(invite, "a")
-			w.agent.expect("ACK")
+			w.agent.takes(invite, "a")
 			for i, size := range []int{10_000, maxMessage - 600, maxMessage, 60_000} {
 				body := strings.Repeat("x", size)
 				w.agent.send(fmt.Sprintf("INFO %s SIP/2.0\nVia: SIP/2.0/UDP %s;branch=z9hG4bKbig%d\nFrom: %s;tag=a\nTo: %s\nCall-ID: %s\nCSeq: %d INFO\nContent-Length: %d\n\n%s",
@@ -172,22 +167,18 @@ func TestHostileTarget(t *testing.T) {
 			}
 		},
 		"CSeq that goes back": func(w *world, invite received) {
-			w.agent.answer(invite, "a")
-			w.agent.expect("ACK")
+			w.agent.takes(invite, "a")
 			w.agent.agentRequest("OPTIONS", invite, "a", 1<<31-1)
 			w.agent.expect("SIP/2.0 200")
 			w.agent.agentRequest("OPTIONS", invite, "a", 1)
 			w.agent.expect("SIP/2.0 500")
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				d := w.carrier.newCall("+15075785607")
-				w.carrier.invite(d)
-				invite := w.agent.expect("INVITE")
-				spoil(w, invite)
-				w.settle()
-			})
+		runIn(t, name, testConfig, func(w *world) {
+			w.carrier.dials("+15075785607")
+			invite := w.agent.expect("INVITE")
+			spoil(w, invite)
+			w.settle()
 		})
 	}
 }
@@ -219,12 +210,9 @@ func TestHostileCarrier(t *testing.T) {
 		"the highest CSeq": func(w *world) {
 			d := w.carrier.newCall("+15075785607")
 			d.seq = 1<<31 - 1
-			w.carrier.invite(d)
-			d.learn(w.carrier.expect("SIP/2.0 180"))
-			w.agent.answer(w.agent.expect("INVITE"), "a")
-			w.agent.expect("ACK")
-			w.carrier.expect("SIP/2.0 200")
-			w.carrier.ack(d)
+			w.carrier.invitesTillRung(d)
+			w.agent.takes(w.agent.expect("INVITE"), "a")
+			w.carrier.isAnswered(d)
 		},
 		"a CSeq that is too high": func(w *world) {
 			d := w.carrier.newCall("+15075785607")
@@ -234,8 +222,7 @@ func TestHostileCarrier(t *testing.T) {
 			w.carrier.invite(d)
 		},
 		"merged INVITE": func(w *world) {
-			d := w.carrier.newCall("+15075785607")
-			w.carrier.invite(d)
+			d := w.carrier.dials("+15075785607")
 			w.carrier.expect("SIP/2.0 180")
 			w.agent.expect("INVITE")
 			other := *d
@@ -284,10 +271,8 @@ func TestHostileCarrier(t *testing.T) {
 		"many streams": func(w *world) {
 			d := w.carrier.newCall("+15075785607")
 			d.sdp += strings.Repeat("m=audio 4000 RTP/AVP 0\r\n", 300)
-			w.carrier.invite(d)
-			d.learn(w.carrier.expect("SIP/2.0 180"))
-			w.agent.answer(w.agent.expect("INVITE"), "a")
-			w.agent.expect("ACK")
+			w.carrier.invitesTillRung(d)
+			w.agent.takes(w.agent.expect("INVITE"), "a")
 			ok := w.carrier.expect("SIP/2.0 200")
 			if got := strings.Count(ok.raw, "\r\nm="); got != 301 {
 				w.t.Errorf("%d streams are answered; want 301", got)
@@ -319,11 +304,9 @@ func TestHostileCarrier(t *testing.T) {
 			}
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				attack(w)
-				w.settle()
-			})
+		runIn(t, name, testConfig, func(w *world) {
+			attack(w)
+			w.settle()
 		})
 	}
 }
@@ -334,19 +317,17 @@ func TestCallerDoesNotChooseTheTarget(t *testing.T) {
 	for _, uri := range []string{
 		"tel:+15075785607@203.0.113.9:5090;x", "tel:+15075785607@203.0.113.9:5090?x", `tel:+1507:x>;tag=evil;a="`, "tel:+1507@203.0.113.9",
 	} {
-		t.Run(uri, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				thief := w.peer(netip.MustParseAddrPort("203.0.113.9:5090"))
-				defer thief.conn.Close()
-				d := w.carrier.newCall("+15075785607")
-				w.carrier.send(strings.Replace(d.request("INVITE"), "INVITE sip:+15075785607@198.51.100.1:5060", "INVITE "+uri, 1))
-				d.learn(w.carrier.expect("SIP/2.0 "))
-				if n := len(w.prepare.asked); n != 0 {
-					t.Errorf("the platform was asked %d times", n)
-				}
-				w.settle()
-				thief.silent(time.Minute)
-			})
+		runIn(t, uri, testConfig, func(w *world) {
+			thief := w.peer(netip.MustParseAddrPort("203.0.113.9:5090"))
+			defer thief.conn.Close()
+			d := w.carrier.newCall("+15075785607")
+			w.carrier.send(strings.Replace(d.request("INVITE"), "INVITE sip:+15075785607@198.51.100.1:5060", "INVITE "+uri, 1))
+			d.learn(w.carrier.expect("SIP/2.0 "))
+			if n := len(w.prepare.asked); n != 0 {
+				w.t.Errorf("the platform was asked %d times", n)
+			}
+			w.settle()
+			thief.silent(time.Minute)
 		})
 	}
 }
@@ -354,12 +335,10 @@ func TestCallerDoesNotChooseTheTarget(t *testing.T) {
 // Another version of SIP is refused (RFC 3261 section 21.5.6), and not echoed.
 func TestOtherVersion(t *testing.T) {
 	for _, version := range []string{"SIP/7.0", "SIP/", "SIP/2.0\tx"} {
-		t.Run(version, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				d := w.carrier.newCall("+15075785607")
-				w.carrier.send(strings.Replace(d.request("INVITE"), " SIP/2.0\n", " "+version+"\n", 1))
-				w.carrier.expect("SIP/2.0 505")
-			})
+		runIn(t, version, testConfig, func(w *world) {
+			d := w.carrier.newCall("+15075785607")
+			w.carrier.send(strings.Replace(d.request("INVITE"), " SIP/2.0\n", " "+version+"\n", 1))
+			w.carrier.expect("SIP/2.0 505")
 		})
 	}
 }

@@ -102,8 +102,7 @@ func TestLadderOfACall(t *testing.T) {
 func TestLadderOfFailures(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.prepare.err = &outbound.PrepareError{Cause: cause.PrepareFailed, Status: 503}
-		d := w.carrier.newCall("+15085785607")
-		w.carrier.invite(d)
+		d := w.carrier.dials("+15085785607")
 		w.spareTakes(d)
 		id := w.record().ID
 		time.Sleep(time.Minute)
@@ -114,8 +113,7 @@ func TestLadderOfFailures(t *testing.T) {
 		w.prepare.err = nil
 		d = w.carrier.newCall("+442071234567") // no route
 		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 404"))
-		w.carrier.ackRefused(d)
+		w.carrier.isRefused(d, "404")
 		r := w.wantRecord(record.DispositionFailed, cause.NoRoute, record.EndedBySystem)
 		time.Sleep(time.Minute)
 		wantLines(w.t, w.ladder(r.ID), "carrier>flowbridge INVITE",
@@ -126,16 +124,14 @@ func TestLadderOfFailures(t *testing.T) {
 // TestLadderOfRetransmissions: what is said again is marked.
 func TestLadderOfRetransmissions(t *testing.T) {
 	inWorld(t, func(w *world) {
-		d := w.carrier.newCall("+15085785607")
-		w.carrier.invite(d)
+		d := w.carrier.dials("+15085785607")
 		w.carrier.invite(d)
 		synctest.Wait()
 		time.Sleep(3 * time.Second) // the target's silence
 		invites := w.agent.rest()
 		w.agent.answer(invites[len(invites)-1], "a")
 		w.agent.expect("ACK")
-		d.learn(w.carrier.expect("SIP/2.0 200"))
-		w.carrier.ack(d)
+		w.carrier.isAnswered(d)
 		w.callerHangsUp(d)
 		id := w.record().ID
 		time.Sleep(time.Minute)

@@ -65,8 +65,7 @@ func TestDirection(t *testing.T) {
 		inWorldWith(t, leadYAML(t), func(w *world) {
 			d := w.carrier.newCall(to)
 			d.extra = "X-Twilio-CallSid: CA123\n"
-			w.carrier.invite(d)
-			d.learn(w.carrier.expect("SIP/2.0 180"))
+			w.carrier.invitesTillRung(d)
 			invite := w.agent.expect("INVITE sip:" + want.agent + "@192.0.2.20:32681 ")
 			if got, uri := invite.value("P-Asserted-Identity"), "<sip:"+want.lead+"@198.51.100.1>"; got != uri {
 				t.Errorf("P-Asserted-Identity: %s; want %s", got, uri)
@@ -82,10 +81,8 @@ func TestDirection(t *testing.T) {
 				want.lead, want.agent, want.direction); got != body {
 				t.Errorf("prepared %s; want %s", got, body)
 			}
-			w.agent.reply(invite, 486, "Busy Here", "a", "")
-			w.agent.expect("ACK")
-			w.carrier.expect("SIP/2.0 486")
-			w.carrier.ackRefused(d)
+			w.agent.concludes(invite, 486, "Busy Here", "a", "")
+			w.carrier.isRefused(d, "486")
 			r := w.wantRecord("busy", cause.TargetBusy, record.EndedByAgent)
 			if r.Direction != want.direction || r.Lead != want.lead || r.From != want.from || r.To != to || r.ExternalID != "CA123" {
 				t.Errorf("record %+v", r)
@@ -100,16 +97,13 @@ func TestDirectionPrivacy(t *testing.T) {
 	inWorldWith(t, leadYAML(t), func(w *world) {
 		d := w.carrier.newCall("+15075785607")
 		d.extra = "Privacy: id\n"
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.carrier.invitesTillRung(d)
 		invite := w.agent.expect("INVITE")
 		if got := invite.req().From().Address.User; got != "+15075785607" || invite.value("Privacy") != "" {
 			t.Errorf("From: %s, Privacy: %s", got, invite.value("Privacy"))
 		}
-		w.agent.reply(invite, 486, "Busy Here", "a", "")
-		w.agent.expect("ACK")
-		w.carrier.expect("SIP/2.0 486")
-		w.carrier.ackRefused(d)
+		w.agent.concludes(invite, 486, "Busy Here", "a", "")
+		w.carrier.isRefused(d, "486")
 		w.record()
 	})
 }
@@ -120,8 +114,7 @@ func TestFindNamed(t *testing.T) {
 	inWorldWith(t, leadYAML(t), func(w *world) {
 		d := w.carrier.newCall("+15085785607")
 		d.extra = "X-Twilio-CallSid: CA123\nX-Name: Ada\nX-EI: S.old;\n"
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.carrier.invitesTillRung(d)
 		invite := w.agent.expect("INVITE")
 		live := w.server.Live(context.Background())[0]
 		ids := []string{live.Record.ID, d.callID, invite.value("Call-ID"), "id-1", "CA123"}
@@ -141,16 +134,14 @@ func TestFindNamed(t *testing.T) {
 		}
 		second := w.carrier.newCall("+15095785607")
 		second.extra = "X-Twilio-CallSid: CA123\n"
-		w.carrier.invite(second)
-		second.learn(w.carrier.expect("SIP/2.0 180"))
+		w.carrier.invitesTillRung(second)
 		other := w.agent2.expect("INVITE")
 		if _, err := w.server.FindNamed(context.Background(), "CA123"); !errors.Is(err, ErrSeveralCalls) {
 			t.Errorf("an id of two calls: got %v", err)
 		}
 		third := w.carrier.newCall("+15095785607")
 		third.extra = "X-Twilio-CallSid: " + live.Record.ID + "\n"
-		w.carrier.invite(third)
-		third.learn(w.carrier.expect("SIP/2.0 180"))
+		w.carrier.invitesTillRung(third)
 		fourth := w.agent2.expect("INVITE")
 		if _, err := w.server.FindNamed(context.Background(), live.Record.ID); !errors.Is(err, ErrSeveralCalls) {
 			t.Errorf("an id of ours that another call claims: got %v", err)
@@ -185,17 +176,13 @@ func TestFindNamed(t *testing.T) {
 // noted.
 func TestNoNamesWithoutHooks(t *testing.T) {
 	inWorld(t, func(w *world) {
-		d := w.carrier.newCall("+15095785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15095785607")
 		invite := w.agent2.expect("INVITE")
 		if n := len(w.server.registry.names.calls); n != 0 {
 			t.Errorf("%d names", n)
 		}
-		w.agent2.reply(invite, 486, "Busy Here", "a", "")
-		w.agent2.expect("ACK")
-		w.carrier.expect("SIP/2.0 486")
-		w.carrier.ackRefused(d)
+		w.agent2.concludes(invite, 486, "Busy Here", "a", "")
+		w.carrier.isRefused(d, "486")
 		w.record()
 	})
 }
@@ -226,11 +213,8 @@ func TestDirectionTransfer(t *testing.T) {
 		if got := called.value("P-Asserted-Identity"); got != "<sip:+15075785607@198.51.100.1>" {
 			t.Errorf("P-Asserted-Identity: %s; want the customer's", got)
 		}
-		w.carrier.reply(called, 486, "Busy Here", "human", "")
-		w.carrier.expect("ACK")
-		w.carrier.bye(d)
-		w.carrier.expect("SIP/2.0 200")
-		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.carrier.concludes(called, 486, "Busy Here", "human", "")
+		w.carrier.hangsUpOn(w.agent, d)
 		w.record()
 	})
 }
@@ -242,8 +226,7 @@ func TestXEIInjection(t *testing.T) {
 		d.extra = "X-Twilio-CallSid: CA1;S.stolen\n"
 		w.carrier.invite(d)
 		w.carrier.expect("SIP/2.0 180")
-		d.learn(w.carrier.expect("SIP/2.0 503"))
-		w.carrier.ackRefused(d)
+		w.carrier.isRefused(d, "503")
 		if r := w.wantRecord("failed", cause.TemplateFailed, record.EndedBySystem); r.ExternalID != "" {
 			t.Errorf("record %+v", r)
 		}
@@ -262,16 +245,13 @@ func TestNamesOfUntrustedTrunk(t *testing.T) {
 	inWorldWith(t, strings.Replace(leadYAML(t), `country: "1"`, `country: "1", trusted: false`, 1), func(w *world) {
 		d := w.carrier.newCall("+15095785607")
 		d.extra = "X-Twilio-CallSid: CA123\n"
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.carrier.invitesTillRung(d)
 		invite := w.agent2.expect("INVITE")
 		if _, err := w.server.FindNamed(context.Background(), "CA123"); !errors.Is(err, ErrUnknownCall) {
 			t.Errorf("got %v", err)
 		}
-		w.agent2.reply(invite, 486, "Busy Here", "a", "")
-		w.agent2.expect("ACK")
-		w.carrier.expect("SIP/2.0 486")
-		w.carrier.ackRefused(d)
+		w.agent2.concludes(invite, 486, "Busy Here", "a", "")
+		w.carrier.isRefused(d, "486")
 		w.record()
 	})
 }

@@ -7,7 +7,6 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/internal/siptest"
-	"flowbridge/store/record"
 )
 
 // maxMessage is what one may have at most, in bytes.
@@ -67,18 +66,16 @@ func TestLimits(t *testing.T) {
 			return d.request("INVITE")
 		}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				d := w.carrier.newCall("+15075785607")
-				w.carrier.send(tt.text(d, tt.limit+1))
-				d.learn(w.carrier.expect("SIP/2.0 " + tt.status + "\r\n"))
-				w.carrier.ackRefused(d)
-				d = w.carrier.newCall("+15075785607")
-				w.carrier.send(tt.text(d, tt.limit))
-				w.carrier.expect("SIP/2.0 180")
-				w.agent.expect("INVITE")
-				w.settle()
-			})
+		runIn(t, name, testConfig, func(w *world) {
+			d := w.carrier.newCall("+15075785607")
+			w.carrier.send(tt.text(d, tt.limit+1))
+			d.learn(w.carrier.expect("SIP/2.0 " + tt.status + "\r\n"))
+			w.carrier.ackRefused(d)
+			d = w.carrier.newCall("+15075785607")
+			w.carrier.send(tt.text(d, tt.limit))
+			w.carrier.expect("SIP/2.0 180")
+			w.agent.expect("INVITE")
+			w.settle()
 		})
 	}
 }
@@ -87,28 +84,20 @@ func TestLimits(t *testing.T) {
 // can't be used, and the target is hung up.
 func TestLimitOfAnswers(t *testing.T) {
 	for _, size := range []int{8192, 8193} {
-		t.Run(fmt.Sprint(size), func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				d := w.carrier.newCall("+15075785607")
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
-				invite := w.agent.expect("INVITE")
-				w.agent.reply(invite, 200, "OK", "a", padSDP(agentSDP(), size))
-				w.agent.expect("ACK")
-				if size <= 8192 {
-					w.carrier.expect("SIP/2.0 200")
-					w.carrier.ack(d)
-					w.callerHangsUp(d)
-					w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
-					return
-				}
-				w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-				w.carrier.expect("SIP/2.0 503")
-				w.carrier.ackRefused(d)
-				if r := w.record(); r.Cause != string(cause.BadAnswer) {
-					t.Errorf("cause %s; want %s", r.Cause, cause.BadAnswer)
-				}
-			})
+		runIn(t, fmt.Sprint(size), testConfig, func(w *world) {
+			d := w.carrier.dialsTillRung("+15075785607")
+			invite := w.agent.expect("INVITE")
+			w.agent.concludes(invite, 200, "OK", "a", padSDP(agentSDP(), size))
+			if size <= 8192 {
+				w.carrier.isAnswered(d)
+				w.callerEnds(w.agent, d)
+				return
+			}
+			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+			w.carrier.isRefused(d, "503")
+			if r := w.record(); r.Cause != string(cause.BadAnswer) {
+				w.t.Errorf("cause %s; want %s", r.Cause, cause.BadAnswer)
+			}
 		})
 	}
 }

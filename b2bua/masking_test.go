@@ -122,17 +122,13 @@ func TestMaskOfEveryCall(t *testing.T) {
 // when the session changes. A caller without telephone-events is muted.
 func TestMaskFollowsTheSession(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("mask_dtmf: on_demand", "reinvite: absorb"), func(w *recorded) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		in := w.agent.expect("INVITE")
 		if live, err := w.order(OrderMask); err != nil || !live.Masked {
 			t.Fatalf("during the set-up: %v, %v", live.Masked, err)
 		}
-		w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-		w.agent.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
+		w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+		w.carrier.isAnswered(d)
 		if m := w.session().masks[media.SideA]; !m.On || m.Always || !m.Events.Has(101) || !m.ULaw.Has(0) {
 			t.Errorf("with telephone-events: %+v", m)
 		}
@@ -154,11 +150,8 @@ func TestMaskFollowsTheSession(t *testing.T) {
 // sends its keys as tones: it is muted.
 func TestMaskWhereThePlatformHasNoEvents(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("mask_dtmf: always", ""), func(w *recorded) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
-		w.agent.reply(w.agent.expect("INVITE"), 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0"))
-		w.agent.expect("ACK")
+		d := w.carrier.dialsTillRung("+15075785607")
+		w.agent.concludes(w.agent.expect("INVITE"), 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0"))
 		if ok := w.carrier.expect("SIP/2.0 200"); strings.Contains(ok.raw, "telephone-event") {
 			t.Errorf("the caller is told\n%s", ok.raw)
 		}
@@ -184,9 +177,7 @@ func TestMaskInCallsOfTargets(t *testing.T) {
 		if !masks[media.SideB].On || !masks[media.SideB].Always || !masks[media.SideB].ALaw.Has(8) || masks[media.SideA].On {
 			t.Errorf("masks: %+v", masks)
 		}
-		platform.bye(d)
-		platform.expect("SIP/2.0 200")
-		pbx.reply(pbx.expect("BYE"), 200, "OK", "", "")
+		platform.hangsUpOn(pbx, d)
 		w.record()
 	})
 }

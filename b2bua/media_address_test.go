@@ -35,7 +35,7 @@ routes:
 `, listen, more, agent, spare)
 }
 
-func mediaNames(t *testing.T, to, agent received) string {
+func mediaNames(t testing.TB, to, agent received) string {
 	t.Helper()
 	return described(t, to).RTP().Addr().String() + " " + described(t, agent).RTP().Addr().String()
 }
@@ -73,21 +73,19 @@ func TestMediaAddressOfPeers(t *testing.T) {
 			"198.51.100.2 198.51.100.2", "198.51.100.2 198.51.100.2",
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, tt.yaml, func(w *world) {
-				c := w.talk(nil, nil)
-				local := w.relay.sessions[0].local
-				if got := local[0].Addr().String() + " " + local[1].Addr().String(); got != tt.bound {
-					t.Errorf("bound to %s; want %s", got, tt.bound)
-				}
-				if got := mediaNames(t, c.ok, c.invite); got != tt.named {
-					t.Errorf("called %s; want %s", got, tt.named)
-				}
-				if len(w.relay.sessions) != 1 {
-					t.Errorf("%d sessions; want 1", len(w.relay.sessions))
-				}
-				c.hangsUp()
-			})
+		runIn(t, name, tt.yaml, func(w *world) {
+			c := w.talk(nil, nil)
+			local := w.relay.sessions[0].local
+			if got := local[0].Addr().String() + " " + local[1].Addr().String(); got != tt.bound {
+				w.t.Errorf("bound to %s; want %s", got, tt.bound)
+			}
+			if got := mediaNames(w.t, c.ok, c.invite); got != tt.named {
+				w.t.Errorf("called %s; want %s", got, tt.named)
+			}
+			if len(w.relay.sessions) != 1 {
+				w.t.Errorf("%d sessions; want 1", len(w.relay.sessions))
+			}
+			c.hangsUp()
 		})
 	}
 }
@@ -99,27 +97,22 @@ func TestMediaAddressOfTheNextTarget(t *testing.T) {
 		t.Run(fmt.Sprintf("early media %v", early), func(t *testing.T) {
 			yaml := addressed("198.51.100.1, 198.51.100.2", "", "", "address: 198.51.100.2")
 			inWorldWith(t, yaml, func(w *world) {
-				d := w.carrier.newCall("+15075785607")
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
+				d := w.carrier.dialsTillRung("+15075785607")
 				first := w.agent.expect("INVITE")
 				if early {
 					w.agent.reply(first, 183, "Session Progress", "a", agentSDP())
 					w.carrier.expect("SIP/2.0 183")
 				}
-				w.agent.reply(first, 500, "Broken", "a", "")
-				w.agent.expect("ACK")
+				w.agent.concludes(first, 500, "Broken", "a", "")
 				if early { // its port stays, so the other address can't be had
-					w.carrier.expect("SIP/2.0 503")
-					w.carrier.ackRefused(d)
+					w.carrier.isRefused(d, "503")
 					if r := w.wantRecord("failed", cause.TargetUnreachable, record.EndedBySystem); len(r.Attempts) != 2 {
 						t.Errorf("attempts: %+v", r.Attempts)
 					}
 					return
 				}
 				second := w.agent2.expect("INVITE")
-				w.agent2.reply(second, 200, "OK", "b", sdpAt("192.0.2.21", 30000))
-				w.agent2.expect("ACK")
+				w.agent2.concludes(second, 200, "OK", "b", sdpAt("192.0.2.21", 30000))
 				if got := mediaNames(t, w.carrier.expect("SIP/2.0 200"), second); got != "198.51.100.2 198.51.100.2" {
 					t.Errorf("called %s", got)
 				}
@@ -128,8 +121,7 @@ func TestMediaAddressOfTheNextTarget(t *testing.T) {
 				if w.relay.open() != 1 || len(w.relay.sessions) != 2 {
 					t.Errorf("%d of %d sessions are open; want 1 of 2", w.relay.open(), len(w.relay.sessions))
 				}
-				w.callerHangsUpAt(w.agent2, d)
-				w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+				w.callerEnds(w.agent2, d)
 			})
 		})
 	}
@@ -148,20 +140,17 @@ func TestMediaAddressOfATransfer(t *testing.T) {
 				w.agent.notified("100", "active")
 				if !reached {
 					w.agent.notified("503", "terminated")
-					w.callerHangsUp(d)
-					w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+					w.callerEnds(w.agent, d)
 					return
 				}
 				second := w.agent2.expect("INVITE")
 				if got := described(t, second).RTP().Addr().String(); got != "198.51.100.3" {
 					t.Errorf("called %s", got)
 				}
-				w.agent2.reply(second, 200, "OK", "b", sdpAt("192.0.2.21", 30000))
-				w.agent2.expect("ACK")
+				w.agent2.concludes(second, 200, "OK", "b", sdpAt("192.0.2.21", 30000))
 				w.agent.notified("200", "terminated")
 				w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-				w.callerHangsUpAt(w.agent2, d)
-				w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+				w.callerEnds(w.agent2, d)
 			})
 		})
 	}
@@ -189,8 +178,7 @@ func TestPortsExhausted(t *testing.T) {
 		d, _ := w.established()
 		w.relay.fail = fmt.Errorf("media: %w", errors.New("no free RTP ports"))
 		for range 3 {
-			more := w.carrier.newCall("+15075785607")
-			w.carrier.invite(more)
+			more := w.carrier.dials("+15075785607")
 			refused := more.learn(w.carrier.expect("SIP/2.0 503"))
 			if refused.value("Retry-After") == "" {
 				t.Error("503 without Retry-After")
@@ -206,8 +194,7 @@ func TestPortsExhausted(t *testing.T) {
 			t.Errorf("the platform was asked %d times; want 1", len(w.prepare.asked))
 		}
 		w.relay.fail = nil // the call that is up was not disturbed
-		w.callerHangsUp(d)
-		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent, d)
 	})
 }
 

@@ -41,15 +41,13 @@ func TestMuxOfTheCaller(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		d := w.carrier.newCall("+15075785607")
 		d.sdp = siptest.SessionAt("192.0.2.10", 20000, "0 101", "a=rtcp-mux")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.carrier.invitesTillRung(d)
 		in := w.agent.expect("INVITE")
 		if strings.Contains(in.raw, "rtcp-mux") {
 			t.Errorf("offered to the target:\n%s", in.raw)
 		}
 		// The target has it in its answer without having been asked.
-		w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101", "a=rtcp-mux"))
-		w.agent.expect("ACK")
+		w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101", "a=rtcp-mux"))
 		if ok := w.carrier.expect("SIP/2.0 200"); !strings.Contains(ok.raw, "a=rtcp-mux\r\n") {
 			t.Errorf("not answered:\n%s", ok.raw)
 		}

@@ -52,8 +52,7 @@ func (w *world) ring(from *peer, most int) (calls []ringingCall) {
 			from.ackRefused(d)
 			break
 		}
-		invite := w.agent.expect("INVITE")
-		w.agent.reply(invite, 180, "Ringing", "b", "")
+		invite := w.agent.progresses(180, "Ringing", "b", "")
 		calls = append(calls, ringingCall{from, d, invite})
 	}
 	return calls
@@ -79,23 +78,21 @@ func TestNeighbours(t *testing.T) {
 		{"set-ups", "limits: {setups: 200}, ", ""},
 		{"ports", "", "ports: 10000-10799, "},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			inWorldWith(t, twoTrunks(tt.sip, tt.media), func(w *world) {
-				neighbour := w.peer(neighbourAddr)
-				w.others = append(w.others, neighbour)
-				greedy := w.ring(w.carrier, 300)
-				modest := w.ring(neighbour, 300)
-				if len(greedy) != 150 || len(modest) != 50 {
-					t.Errorf("%d and %d calls ring; want 150 and 50", len(greedy), len(modest))
-				}
-				w.busy(greedy[:60])
-				modest = append(modest, w.ring(neighbour, 300)...)
-				if len(modest) != 110 {
-					t.Errorf("%d calls of the neighbour ring; want 110", len(modest))
-				}
-				w.busy(greedy[60:])
-				w.busy(modest)
-			})
+		runIn(t, tt.name, twoTrunks(tt.sip, tt.media), func(w *world) {
+			neighbour := w.peer(neighbourAddr)
+			w.others = append(w.others, neighbour)
+			greedy := w.ring(w.carrier, 300)
+			modest := w.ring(neighbour, 300)
+			if len(greedy) != 150 || len(modest) != 50 {
+				w.t.Errorf("%d and %d calls ring; want 150 and 50", len(greedy), len(modest))
+			}
+			w.busy(greedy[:60])
+			modest = append(modest, w.ring(neighbour, 300)...)
+			if len(modest) != 110 {
+				w.t.Errorf("%d calls of the neighbour ring; want 110", len(modest))
+			}
+			w.busy(greedy[60:])
+			w.busy(modest)
 		})
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"flowbridge/b2bua/cause"
@@ -37,13 +36,9 @@ func (w *world) wantRefused(d *dialogue, status int, why cause.Cause) {
 // taken sets a call up.
 func (w *world) taken(d *dialogue) *dialogue {
 	w.t.Helper()
-	w.carrier.invite(d)
-	d.learn(w.carrier.expect("SIP/2.0 180"))
-	w.agent.answer(w.agent.expect("INVITE"), "agent1")
-	w.agent.expect("ACK")
-	w.carrier.expect("SIP/2.0 200")
-	w.carrier.ack(d)
-	synctest.Wait()
+	w.carrier.invitesTillRung(d)
+	w.agent.takes(w.agent.expect("INVITE"), "agent1")
+	w.carrier.isAnswered(d)
 	return d
 }
 
@@ -60,36 +55,34 @@ func TestLimitsOfNumbers(t *testing.T) {
 		{"per_caller_calls: 1", 403, cause.CallerLimited, true, false},
 		{"per_destination_calls: 1", 486, cause.DestinationLimited, false, true},
 	} {
-		t.Run(tt.limits, func(t *testing.T) {
-			inWorldWith(t, limited(tt.limits), func(w *world) {
-				first := w.taken(w.carrier.fromTo(ann, one))
-				from, to := bob, two
-				if tt.sameFrom {
-					from = "5075550100" // the country makes it the same
-				}
-				if tt.same {
-					to = one
-				}
+		runIn(t, tt.limits, limited(tt.limits), func(w *world) {
+			first := w.taken(w.carrier.fromTo(ann, one))
+			from, to := bob, two
+			if tt.sameFrom {
+				from = "5075550100" // the country makes it the same
+			}
+			if tt.same {
+				to = one
+			}
+			w.wantRefused(w.carrier.fromTo(from, to), tt.status, tt.cause)
+			if n := len(w.prepare.asked); n != 1 {
+				w.t.Errorf("the platform was asked for %d calls", n)
+			}
+			other := w.taken(w.carrier.fromTo(bob, two))
+			time.Sleep(time.Second)
+			if strings.Contains(tt.limits, "calls") {
 				w.wantRefused(w.carrier.fromTo(from, to), tt.status, tt.cause)
-				if n := len(w.prepare.asked); n != 1 {
-					t.Errorf("the platform was asked for %d calls", n)
-				}
-				other := w.taken(w.carrier.fromTo(bob, two))
-				time.Sleep(time.Second)
-				if strings.Contains(tt.limits, "calls") {
-					w.wantRefused(w.carrier.fromTo(from, to), tt.status, tt.cause)
-				}
-				w.callerHangsUp(first)
+			}
+			w.callerHangsUp(first)
+			w.record()
+			if tt.sameFrom {
+				to = one
+			}
+			again := w.taken(w.carrier.fromTo(from, to))
+			for _, d := range []*dialogue{other, again} {
+				w.callerHangsUp(d)
 				w.record()
-				if tt.sameFrom {
-					to = one
-				}
-				again := w.taken(w.carrier.fromTo(from, to))
-				for _, d := range []*dialogue{other, again} {
-					w.callerHangsUp(d)
-					w.record()
-				}
-			})
+			}
 		})
 	}
 }
@@ -126,11 +119,9 @@ func TestLimitsOfPlacedCalls(t *testing.T) {
 		d := platform.newCall("+15075785607")
 		d.sdp = sdpWith("192.0.2.20", 8)
 		invite := w.placed(platform, pbx, d)
-		second := platform.newCall("+15075785607")
-		platform.invite(second)
+		second := platform.dials("+15075785607")
 		platform.expect("SIP/2.0 180")
-		second.learn(platform.expect("SIP/2.0 503"))
-		platform.ackRefused(second)
+		platform.isRefused(second, "503")
 		r := w.wantRecord("failed", cause.DestinationLimited, record.EndedBySystem)
 		if len(r.Attempts) != 1 || r.Attempts[0].Cause != string(cause.DestinationLimited) {
 			t.Errorf("attempts: %+v", r.Attempts)

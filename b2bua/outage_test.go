@@ -21,8 +21,7 @@ func (w *world) callsFor(d time.Duration, to string) []record.Record {
 	const step = 100 * time.Millisecond
 	for at := time.Duration(0); at < d+10*time.Second; at += step {
 		if at < d {
-			c := w.carrier.newCall(to)
-			w.carrier.invite(c)
+			c := w.carrier.dials(to)
 			calls[c.callID] = c
 		}
 		time.Sleep(step)
@@ -84,12 +83,10 @@ func TestHangingAPICostsNobodyElse(t *testing.T) {
 func TestSilentTargetIsLeftOut(t *testing.T) {
 	inWorld(t, func(w *world) {
 		for i := range 3 { // they wait
-			d := w.carrier.newCall("+15085785607")
-			w.carrier.invite(d)
+			d := w.carrier.dials("+15085785607")
 			time.Sleep(4 * time.Second)
 			w.agent2.refuses(486)
-			d.learn(w.carrier.expect("SIP/2.0 486"))
-			w.carrier.ackRefused(d)
+			w.carrier.isRefused(d, "486")
 			if r := w.record(); r.Attempts[0].Cause != string(cause.TargetSilent) || r.Attempts[0].MS != 4000 {
 				t.Errorf("call %d: %+v", i, r.Attempts)
 			}
@@ -98,8 +95,7 @@ func TestSilentTargetIsLeftOut(t *testing.T) {
 		d := w.carrier.newCall("+15085785607") // and this one does not
 		w.carrier.invite(d)
 		w.agent2.refuses(486)
-		d.learn(w.carrier.expect("SIP/2.0 486"))
-		w.carrier.ackRefused(d)
+		w.carrier.isRefused(d, "486")
 		w.wantCauses(w.record(), cause.TargetCircuitOpen, cause.TargetBusy)
 		if took := time.Since(began); took > 0 {
 			t.Errorf("it took %v", took)
@@ -118,10 +114,8 @@ func TestSilentTargetIsLeftOut(t *testing.T) {
 		}
 		w.agent.reply(invite, 180, "Ringing", "a", "")
 		w.carrier.expect("SIP/2.0 180")
-		w.agent.reply(invite, 486, "Busy Here", "a", "")
-		w.agent.expect("ACK")
-		d.learn(w.carrier.expect("SIP/2.0 486"))
-		w.carrier.ackRefused(d)
+		w.agent.concludes(invite, 486, "Busy Here", "a", "")
+		w.carrier.isRefused(d, "486")
 	})
 }
 

@@ -8,9 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/transport"
-	"flowbridge/store/record"
 )
 
 // slowSocket has its datagrams lie in the socket for some time.
@@ -38,8 +36,7 @@ func TestOverload(t *testing.T) {
 	}
 	inWorldOf(t, testConfig, slow, func(w *world) {
 		d, _ := w.established()
-		ringing := w.carrier.newCall("+15075785607")
-		w.carrier.invite(ringing)
+		ringing := w.carrier.dials("+15075785607")
 		w.carrier.expect("SIP/2.0 180")
 		second := w.agent.expect("INVITE")
 		wait.Store(int64(600 * time.Millisecond))
@@ -48,18 +45,15 @@ func TestOverload(t *testing.T) {
 			w.carrier.expect("SIP/2.0 200")
 			time.Sleep(60 * time.Millisecond)
 		}
-		over := w.carrier.newCall("+15075785607")
-		w.carrier.invite(over)
+		over := w.carrier.dials("+15075785607")
 		if m := over.learn(w.carrier.expect("SIP/2.0 503")); m.value("Retry-After") == "" {
 			t.Errorf("503 without Retry-After:\n%s", m.raw)
 		}
 		w.carrier.ackRefused(over)
 		w.carrier.invite(ringing) // again
 		ringing.learn(w.carrier.expect("SIP/2.0 180"))
-		w.agent.answer(second, "agent2")
-		w.agent.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(ringing)
+		w.agent.takes(second, "agent2")
+		w.carrier.isAnswered(ringing)
 		if n := w.server.Rejected().Overload.Load(); n != 1 {
 			t.Errorf("%d refused for overload; want 1", n)
 		}
@@ -77,8 +71,7 @@ func TestOverload(t *testing.T) {
 		w.callerHangsUp(ringing)
 		w.record()
 		d, _ = w.established()
-		w.callerHangsUp(d)
-		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent, d)
 	})
 }
 
@@ -93,12 +86,10 @@ func TestSetups(t *testing.T) {
 		for range 2 {
 			d := w.carrier.newCall("+15075785607")
 			calls = append(calls, d)
-			w.carrier.invite(d)
-			d.learn(w.carrier.expect("SIP/2.0 180"))
+			w.carrier.invitesTillRung(d)
 			invites = append(invites, w.agent.expect("INVITE"))
 		}
-		over := w.carrier.newCall("+15075785607")
-		w.carrier.invite(over)
+		over := w.carrier.dials("+15075785607")
 		if m := over.learn(w.carrier.expect("SIP/2.0 503")); m.value("Retry-After") == "" {
 			t.Errorf("503 without Retry-After:\n%s", m.raw)
 		}

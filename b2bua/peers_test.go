@@ -11,8 +11,7 @@ func TestWiderTrunkDoesNotTakeOver(t *testing.T) {
 	yaml := strings.Replace(testConfig, "  - {name: carrier, sources: [\"192.0.2.10\"]",
 		"  - {name: inner, sources: [192.0.2.0/28], auth: {username: u, password_env: P}}\n  - {name: carrier, sources: [192.0.2.0/24]", 1)
 	inWorldWith(t, yaml, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
+		d := w.carrier.dials("+15075785607")
 		m := w.carrier.expect("SIP/2.0 401")
 		w.carrier.gaveUp(d, m)
 		d.extra = "Authorization: Digest username=\"u\", realm=\"flowbridge\", nonce=\"x\", uri=\"sip:x\", response=\"y\"\n"

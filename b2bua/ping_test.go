@@ -45,11 +45,9 @@ func TestPing(t *testing.T) {
 		if s := w.agentCircuit(); s.State != circuit.Open || s.Opened != 1 {
 			t.Fatalf("after three without an answer: %+v", s)
 		}
-		d := w.carrier.newCall("+15085785607")
-		w.carrier.invite(d)
+		d := w.carrier.dials("+15085785607")
 		w.agent2.refuses(486)
-		d.learn(w.carrier.expect("SIP/2.0 486"))
-		w.carrier.ackRefused(d)
+		w.carrier.isRefused(d, "486")
 		w.wantCauses(w.record(), cause.TargetCircuitOpen, cause.TargetBusy)
 		if s := w.server.stack.Names().States("agent"); len(s) != 1 || s[0].Cause != "no answer to OPTIONS" {
 			t.Errorf("addresses: %+v", s)

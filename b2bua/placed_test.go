@@ -62,8 +62,7 @@ func (w *world) placed(from, pbx *peer, d *dialogue) (invite received) {
 	from.send(strings.Replace(d.request("INVITE"), "ann@192.0.2.10:5060", "agent@"+from.conn.LocalAddr().String(), 1))
 	d.learn(from.expect("SIP/2.0 180"))
 	invite = pbx.expect("INVITE")
-	pbx.reply(invite, 200, "OK", "pbx", sdpWith("192.0.2.30", 8), "X-Queue: 7", "X-Other: 1")
-	pbx.expect("ACK")
+	pbx.concludes(invite, 200, "OK", "pbx", sdpWith("192.0.2.30", 8), "X-Queue: 7", "X-Other: 1")
 	m := from.expect("SIP/2.0 200")
 	if !strings.Contains(m.raw, "\r\nX-Queue: 7\r\n") || strings.Contains(m.raw, "X-Other") {
 		w.t.Errorf("the answer to the target is\n%s", m.raw)
@@ -104,9 +103,7 @@ func TestTargetCallsTrunk(t *testing.T) {
 		if len(live) != 1 || live[0].Record.Trunk != "pbx" || live[0].Record.Target != "pbx" {
 			t.Errorf("live: %+v", live)
 		}
-		platform.bye(d)
-		platform.expect("SIP/2.0 200")
-		pbx.reply(pbx.expect("BYE"), 200, "OK", "", "")
+		platform.hangsUpOn(pbx, d)
 		r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 		if r.Direction != "outbound" || r.Trunk != "pbx" || r.Target != "pbx" || r.Route != "routes[1]" ||
 			r.From != "+15075550100" || r.To != "+15075785607" || r.TargetSIPCallID != invite.value("Call-ID") ||
@@ -133,19 +130,15 @@ func TestTargetCallsByDigest(t *testing.T) {
 		m := p.expect("SIP/2.0 401")
 		p.gaveUp(d, m)
 		d.extra = authorize(d, m, "SHA-256", "agent", "secret", 1)
-		p.invite(d)
-		d.learn(p.expect("SIP/2.0 180"))
+		p.invitesTillRung(d)
 		invite := pbx.expect("INVITE")
-		pbx.reply(invite, 401, "Unauthorized", "pbx", "", `WWW-Authenticate: Digest realm="pbx", nonce="n", algorithm=MD5, qop="auth"`)
-		pbx.expect("ACK")
+		pbx.concludes(invite, 401, "Unauthorized", "pbx", "", `WWW-Authenticate: Digest realm="pbx", nonce="n", algorithm=MD5, qop="auth"`)
 		again := pbx.expect("INVITE")
 		if v := again.value("Authorization"); !strings.Contains(v, `username="flowbridge"`) || strings.Contains(again.raw, `"agent"`) {
 			t.Errorf("the trunk gets\n%s", again.raw)
 		}
-		pbx.reply(again, 486, "Busy Here", "pbx2", "")
-		pbx.expect("ACK")
-		p.expect("SIP/2.0 486")
-		p.ackRefused(d)
+		pbx.concludes(again, 486, "Busy Here", "pbx2", "")
+		p.isRefused(d, "486")
 		r := w.wantRecord("busy", cause.TargetBusy, record.EndedByAgent)
 		if r.Direction != "outbound" || r.Target != "roaming" || r.Trunk != "pbx" || r.Attempts[0].Target != "pbx" {
 			t.Errorf("record: %+v", r)
@@ -169,16 +162,13 @@ func TestTargetsOfOneAddress(t *testing.T) {
 			d := platform.newCall("+15075785607")
 			d.extra = authorize(d, platform.challenged(d), "MD5", tt.user, "secret", 1)
 			d.sdp = sdpWith("192.0.2.20", 8)
-			platform.invite(d)
-			d.learn(platform.expect("SIP/2.0 180"))
+			platform.invitesTillRung(d)
 			called := pbx
 			if i == 2 {
 				called = w.agent
 			}
-			called.reply(called.expect("INVITE"), 486, "Busy Here", "b", "")
-			called.expect("ACK")
-			platform.expect("SIP/2.0 486")
-			platform.ackRefused(d)
+			called.concludes(called.expect("INVITE"), 486, "Busy Here", "b", "")
+			platform.isRefused(d, "486")
 			if r := w.record(); r.Trunk != tt.trunk || r.Target != tt.target || r.Route != tt.route {
 				t.Errorf("%s: record %+v", tt.user, r)
 			}
@@ -191,21 +181,16 @@ func TestTargetsOfOneAddress(t *testing.T) {
 func TestTargetWithoutRoute(t *testing.T) {
 	inWorldWith(t, placedConfig, func(w *world) {
 		platform, _ := w.platformAndPBX()
-		d := platform.newCall("+15095785607")
-		platform.invite(d)
-		d.learn(platform.expect("SIP/2.0 404"))
-		platform.ackRefused(d)
+		d := platform.dials("+15095785607")
+		platform.isRefused(d, "404")
 		r := w.wantRecord("failed", cause.NoRoute, record.EndedBySystem)
 		if r.Direction != "outbound" || r.Trunk != "" || r.Target != "pbx" || len(r.Attempts) != 0 {
 			t.Errorf("record: %+v", r)
 		}
 		d = w.carrier.newCall("+15075785607") // the second route matches but for its target
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
-		w.agent.reply(w.agent.expect("INVITE"), 486, "Busy Here", "a", "")
-		w.agent.expect("ACK")
-		w.carrier.expect("SIP/2.0 486")
-		w.carrier.ackRefused(d)
+		w.carrier.invitesTillRung(d)
+		w.agent.concludes(w.agent.expect("INVITE"), 486, "Busy Here", "a", "")
+		w.carrier.isRefused(d, "486")
 		if r := w.record(); r.Direction != "inbound" || r.Trunk != "carrier" || r.Target != "pbx" {
 			t.Errorf("record: %+v", r)
 		}
@@ -215,8 +200,7 @@ func TestTargetWithoutRoute(t *testing.T) {
 // A target without sources and call_auth is a stranger.
 func TestTargetThatMayNotCall(t *testing.T) {
 	inWorldWith(t, testConfig, func(w *world) {
-		d := w.agent.newCall("+15075785607")
-		w.agent.invite(d)
+		w.agent.dials("+15075785607")
 		w.agent.silent(time.Second)
 		if n := w.server.Rejected().UnknownSource.Load(); n != 1 {
 			t.Errorf("%d strangers; want 1", n)
@@ -235,28 +219,20 @@ func TestPlacedCallsCount(t *testing.T) {
 		if a := w.server.admission.Open(); a.Trunks["pbx"] != 1 || a.Targets["pbx"] != 0 || a.Callers["pbx"] != 1 {
 			t.Errorf("trunk %d, target %d, calls of the target %d", a.Trunks["pbx"], a.Targets["pbx"], a.Callers["pbx"])
 		}
-		second := platform.newCall("+15075785608")
-		platform.invite(second)
+		second := platform.dials("+15075785608")
 		platform.expect("SIP/2.0 180")
-		second.learn(platform.expect("SIP/2.0 503"))
-		platform.ackRefused(second)
+		platform.isRefused(second, "503")
 		if r := w.wantRecord("failed", cause.TargetCapped, record.EndedBySystem); r.Trunk != "pbx" || r.Target != "pbx" {
 			t.Errorf("record: %+v", r)
 		}
-		third := pbx.newCall("+15075785607")
-		pbx.invite(third)
-		third.learn(pbx.expect("SIP/2.0 503"))
-		pbx.ackRefused(third)
+		third := pbx.dials("+15075785607")
+		pbx.isRefused(third, "503")
 		w.reload(placedConfig)
-		fourth := platform.newCall("+15075785609")
-		platform.invite(fourth)
+		fourth := platform.dials("+15075785609")
 		platform.expect("SIP/2.0 180")
-		fourth.learn(platform.expect("SIP/2.0 503"))
-		platform.ackRefused(fourth)
+		platform.isRefused(fourth, "503")
 		w.record()
-		pbx.agentRequest("BYE", invite, "pbx", 1)
-		pbx.expect("SIP/2.0 200")
-		platform.reply(platform.expect("BYE"), 200, "OK", "", "")
+		pbx.agentHangsUpOn(platform, invite, "pbx", 1)
 		w.wantRecord("answered", cause.AgentHangup, record.EndedByAgent)
 	})
 }
@@ -282,16 +258,12 @@ func TestPlacedCallsInSetup(t *testing.T) {
 		platform, pbx := w.platformAndPBX()
 		d := platform.newCall("+15075785607")
 		d.sdp = sdpWith("192.0.2.20", 8)
-		platform.invite(d)
-		d.learn(platform.expect("SIP/2.0 180"))
+		platform.invitesTillRung(d)
 		invite := pbx.expect("INVITE")
-		other := w.carrier.newCall("+15075785607")
-		w.carrier.invite(other)
+		w.carrier.dials("+15075785607")
 		w.carrier.expect("SIP/2.0 503")
-		pbx.reply(invite, 603, "Decline", "pbx", "")
-		pbx.expect("ACK")
-		platform.expect("SIP/2.0 603")
-		platform.ackRefused(d)
+		pbx.concludes(invite, 603, "Decline", "pbx", "")
+		platform.isRefused(d, "603")
 		w.record()
 	})
 }
@@ -304,17 +276,14 @@ func TestTrunkCallsTrunk(t *testing.T) {
 		_, pbx := w.platformAndPBX()
 		d := w.carrier.newCall("+15085785607")
 		d.sdp = sdpWith("192.0.2.10", 8)
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.carrier.invitesTillRung(d)
 		invite := pbx.expect("INVITE")
 		answer := sdpWith("192.0.2.30", 8)
 		pbx.send(fmt.Sprintf("SIP/2.0 200 OK\nVia: %s\nFrom: %s\nTo: %s;tag=pbx\nCall-ID: %s\nCSeq: %s\nContact: <sip:pbx@10.0.0.7:5099>\n"+
 			"Content-Type: application/sdp\nContent-Length: %d\n\n%s", invite.value("Via"), invite.value("From"), invite.value("To"),
 			invite.value("Call-ID"), invite.value("CSeq"), len(answer), answer))
 		pbx.expect("ACK sip:pbx@10.0.0.7:5099 ")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
-		synctest.Wait()
+		w.carrier.isAnswered(d)
 		w.callerHangsUpAt(pbx, d)
 		r := w.record()
 		if r.Direction != "inbound" || r.Trunk != "carrier" || r.Target != "pbx" || r.Attempts[0].Target != "pbx" {

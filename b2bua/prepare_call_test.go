@@ -12,13 +12,9 @@ func TestPrepareChoosesTheAgent(t *testing.T) {
 		`model_id: '{{if eq .Agent.Number "+15075550101"}}first{{else}}other{{end}}', workspace_id: "w-{{.Trunk}}",`, 1)
 	inWorldWith(t, yaml, func(w *world) {
 		for _, tt := range []struct{ to, model string }{{"+15075550101", "first"}, {"+15075550102", "other"}} {
-			d := w.carrier.newCall(tt.to)
-			w.carrier.invite(d)
-			d.learn(w.carrier.expect("SIP/2.0 180"))
-			w.agent.reply(w.agent.expect("INVITE"), 486, "Busy Here", "a", "")
-			w.agent.expect("ACK")
-			w.carrier.expect("SIP/2.0 486")
-			w.carrier.ackRefused(d)
+			d := w.carrier.dialsTillRung(tt.to)
+			w.agent.concludes(w.agent.expect("INVITE"), 486, "Busy Here", "a", "")
+			w.carrier.isRefused(d, "486")
 			w.record()
 			asked := string(w.prepare.asked[len(w.prepare.asked)-1].Body)
 			if !strings.Contains(asked, `"model_id":"`+tt.model+`","workspace_id":"w-carrier"`) {
@@ -39,16 +35,13 @@ func TestXEIWithoutDiversion(t *testing.T) {
 		} {
 			d := w.carrier.newCall("+15075550101")
 			d.extra = tt.extra
-			w.carrier.invite(d)
-			d.learn(w.carrier.expect("SIP/2.0 180"))
+			w.carrier.invitesTillRung(d)
 			invite := w.agent.expect("INVITE")
 			if got := invite.value("X-EI"); got != tt.want {
 				t.Errorf("%s: X-EI %q; want %q", tt.extra, got, tt.want)
 			}
-			w.agent.reply(invite, 486, "Busy Here", "a", "")
-			w.agent.expect("ACK")
-			w.carrier.expect("SIP/2.0 486")
-			w.carrier.ackRefused(d)
+			w.agent.concludes(invite, 486, "Busy Here", "a", "")
+			w.carrier.isRefused(d, "486")
 			w.record()
 		}
 	})

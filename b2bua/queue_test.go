@@ -37,9 +37,7 @@ routes:
 // calls has a caller call; the route says that it rings.
 func (w *world) calls(to string) *dialogue {
 	w.t.Helper()
-	d := w.carrier.newCall(to)
-	w.carrier.invite(d)
-	d.learn(w.carrier.expect("SIP/2.0 180"))
+	d := w.carrier.dialsTillRung(to)
 	return d
 }
 
@@ -49,9 +47,7 @@ func (w *world) served(agent *peer, d *dialogue) (invite received) {
 	invite = agent.expect("INVITE sip:" + d.to + "@")
 	agent.answer(invite, "of"+d.callID)
 	agent.expect("ACK")
-	d.learn(w.carrier.expect("SIP/2.0 200"))
-	w.carrier.ack(d)
-	synctest.Wait()
+	w.carrier.isAnswered(d)
 	return invite
 }
 
@@ -144,11 +140,9 @@ func TestQueueRings(t *testing.T) {
 			time.Sleep(time.Minute)
 			w.carrier.expect("SIP/2.0 180")
 		}
-		silent := w.carrier.newCall("+15085780003")
-		w.carrier.invite(silent)
+		silent := w.carrier.dials("+15085780003")
 		w.served(w.agent2, silent)
-		quiet := w.carrier.newCall("+15085780004")
-		w.carrier.invite(quiet)
+		quiet := w.carrier.dials("+15085780004")
 		quiet.learn(w.carrier.expect("SIP/2.0 182"))
 		w.callerHangsUp(first)
 		w.agent.expect("INVITE sip:+15075780002")
@@ -379,14 +373,12 @@ func TestQueueAfterEarlyMediaGoesOver(t *testing.T) {
 		w.callerHangsUp(first)
 		w.record()
 		second := w.calls("+15085780002")
-		invite := w.agent.expect("INVITE")
-		w.agent.reply(invite, 183, "Session Progress", "agent1", agentSDP())
+		invite := w.agent.progresses(183, "Session Progress", "agent1", agentSDP())
 		told := w.carrier.expect("SIP/2.0 183")
 		if err := w.upgrade(); !errors.Is(err, errEarly) {
 			t.Errorf("upgraded: %v", err)
 		}
-		w.agent.reply(invite, 503, "Service Unavailable", "agent1", "")
-		w.agent.expect("ACK")
+		w.agent.concludes(invite, 503, "Service Unavailable", "agent1", "")
 		third := w.carrier.newCall("+15085780003")
 		third.extra = "Require: 100rel\n"
 		w.carrier.invite(third)
@@ -397,10 +389,8 @@ func TestQueueAfterEarlyMediaGoesOver(t *testing.T) {
 			t.Errorf("upgraded: %v", err)
 		}
 		w.carrier.prack(third, rings, "")
-		w.agent.answer(invite, "agent3")
-		w.agent.expect("ACK")
-		third.learn(w.carrier.expect("SIP/2.0 200"))
-		w.carrier.ack(third)
+		w.agent.takes(invite, "agent3")
+		w.carrier.isAnswered(third)
 		if got := w.waiting(); got != "0002" {
 			t.Fatalf("waiting: %s", got)
 		}

@@ -78,20 +78,15 @@ func within(all, want []string) (found []string) {
 // TestRecordsOnDemand goes through everything that may be asked of a recording.
 func TestRecordsOnDemand(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("record: on_demand", ""), func(w *recorded) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		in := w.agent.expect("INVITE")
 		w.refuses(OrderRecord, "not answered yet")
 		for _, o := range []Order{OrderStop, OrderPause, OrderResume} {
 			w.refuses(o, "not recorded")
 		}
 		w.refuses(OrderMask, "not masked")
-		w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-		w.agent.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
-		synctest.Wait()
+		w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+		w.carrier.isAnswered(d)
 		w.talks(10)
 		w.does(OrderRecord, recordingOn)
 		w.refuses(OrderRecord, "recorded already")
@@ -189,8 +184,7 @@ func TestRecordingFollowsTheCodec(t *testing.T) {
 		w.talks(10)
 		seq := c.agent.offers("INVITE", siptest.SessionAt("192.0.2.20", 30000, "8 101"))
 		re := w.carrier.expect("INVITE")
-		w.carrier.reply(re, 200, "OK", "", siptest.SessionAt("192.0.2.10", 20000, "8 101"))
-		w.carrier.expect("ACK")
+		w.carrier.concludes(re, 200, "OK", "", siptest.SessionAt("192.0.2.10", 20000, "8 101"))
 		w.agent.expect("SIP/2.0 200")
 		c.agent.acks(seq, "")
 		for n := range 10 {

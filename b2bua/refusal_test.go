@@ -47,26 +47,24 @@ func TestRefusals(t *testing.T) {
 		{"re-INVITE of no dialog", "INVITE", replace("To: <sip:+15075785607@198.51.100.1>\n", "To: <sip:x@y>;tag=none\n"), "481 ", ""},
 		{"CANCEL of nothing", "CANCEL", nil, "481 ", ""},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				d := w.carrier.newCall("+15075785607")
-				text := d.request(tt.method)
-				if tt.change != nil {
-					text = tt.change(text)
-				}
-				w.carrier.send(text)
-				m := w.carrier.expect("SIP/2.0 " + tt.want)
-				if tt.header != "" && !strings.Contains(m.raw, "\r\n"+tt.header+"\r\n") {
-					t.Errorf("the answer has no %q:\n%s", tt.header, m.raw)
-				}
-				if n := len(w.sink.journal) + len(w.sink.done); n != 0 {
-					t.Errorf("%d records", n)
-				}
-				if tt.method == "INVITE" && tt.name != "version" {
-					d.learn(m)
-					w.carrier.ackRefused(d)
-				}
-			})
+		runIn(t, tt.name, testConfig, func(w *world) {
+			d := w.carrier.newCall("+15075785607")
+			text := d.request(tt.method)
+			if tt.change != nil {
+				text = tt.change(text)
+			}
+			w.carrier.send(text)
+			m := w.carrier.expect("SIP/2.0 " + tt.want)
+			if tt.header != "" && !strings.Contains(m.raw, "\r\n"+tt.header+"\r\n") {
+				w.t.Errorf("the answer has no %q:\n%s", tt.header, m.raw)
+			}
+			if n := len(w.sink.journal) + len(w.sink.done); n != 0 {
+				w.t.Errorf("%d records", n)
+			}
+			if tt.method == "INVITE" && tt.name != "version" {
+				d.learn(m)
+				w.carrier.ackRefused(d)
+			}
 		})
 	}
 }

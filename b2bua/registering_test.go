@@ -39,10 +39,8 @@ func TestRenewedElsewhere(t *testing.T) {
 		w.carrier.silent(time.Second)
 		d := second.calls(contactIn(m))
 		d.learn(second.expect("SIP/2.0 180"))
-		w.agent.reply(w.agent.expect("INVITE sip:+15075785607@192.0.2.20:32681"), 486, "Busy Here", "a", "")
-		w.agent.expect("ACK")
-		second.expect("SIP/2.0 486")
-		second.ackRefused(d)
+		w.agent.concludes(w.agent.expect("INVITE sip:+15075785607@192.0.2.20:32681"), 486, "Busy Here", "a", "")
+		second.isRefused(d, "486")
 		w.record()
 	})
 }
@@ -86,25 +84,23 @@ func TestReloadOfRegistration(t *testing.T) {
 			w.reload(longer)
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, lineConfig, func(w *world) {
-				first := w.carrier.expect("REGISTER ")
-				w.carrier.reply(first, 200, "OK", "r", "")
-				synctest.Wait()
-				reload(w)
-				all := w.carrier.rest()
-				if len(all) != 1 || all[0].value("Call-ID") != first.value("Call-ID") || all[0].value("Expires") != "0" {
-					t.Fatalf("before the removal is answered, there are %+v", all)
-				}
-				w.carrier.reply(all[0], 200, "OK", "r", "")
-				m := w.carrier.expect("REGISTER ")
-				if m.value("Call-ID") == first.value("Call-ID") || contactIn(m) != contactIn(first) {
-					t.Errorf("the new one is\n%s", m.raw)
-				}
-				w.carrier.reply(m, 200, "OK", "r", "")
-				synctest.Wait()
-				w.carrier.silent(time.Minute)
-			})
+		runIn(t, name, lineConfig, func(w *world) {
+			first := w.carrier.expect("REGISTER ")
+			w.carrier.reply(first, 200, "OK", "r", "")
+			synctest.Wait()
+			reload(w)
+			all := w.carrier.rest()
+			if len(all) != 1 || all[0].value("Call-ID") != first.value("Call-ID") || all[0].value("Expires") != "0" {
+				w.t.Fatalf("before the removal is answered, there are %+v", all)
+			}
+			w.carrier.reply(all[0], 200, "OK", "r", "")
+			m := w.carrier.expect("REGISTER ")
+			if m.value("Call-ID") == first.value("Call-ID") || contactIn(m) != contactIn(first) {
+				w.t.Errorf("the new one is\n%s", m.raw)
+			}
+			w.carrier.reply(m, 200, "OK", "r", "")
+			synctest.Wait()
+			w.carrier.silent(time.Minute)
 		})
 	}
 }

@@ -14,26 +14,20 @@ import (
 // A Path says which proxies a call passes, and not where it is sent: whoever registers writes it.
 func TestPathLeadsNowhereElse(t *testing.T) {
 	for _, path := range []string{"<sip:203.0.113.66;lr>", "<sip:127.0.0.1:5060;lr>", "<sip:nowhere.test;lr>"} {
-		t.Run(path, func(t *testing.T) {
-			inWorldWith(t, phoneConfig, func(w *world) {
-				p, named := w.roaming(), []*peer{w.otherAt("203.0.113.66:5060"), w.otherAt("127.0.0.1:5060")}
-				p.registers("alice", "alice", aliceContact+"Path: "+path+"\n")
-				d := w.carrier.newCall("+15075785607")
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
-				invite := p.expect("INVITE sip:alice@10.0.0.5:5060 SIP/2.0")
-				if route := invite.value("Route"); route != path {
-					t.Errorf("Route is %q", route)
-				}
-				p.reply(invite, 486, "Busy Here", "b", "")
-				p.expect("ACK")
-				w.carrier.expect("SIP/2.0 486")
-				w.carrier.ackRefused(d)
-				w.record()
-				for _, other := range named {
-					other.silent(time.Second)
-				}
-			})
+		runIn(t, path, phoneConfig, func(w *world) {
+			p, named := w.roaming(), []*peer{w.otherAt("203.0.113.66:5060"), w.otherAt("127.0.0.1:5060")}
+			p.registers("alice", "alice", aliceContact+"Path: "+path+"\n")
+			d := w.carrier.dialsTillRung("+15075785607")
+			invite := p.expect("INVITE sip:alice@10.0.0.5:5060 SIP/2.0")
+			if route := invite.value("Route"); route != path {
+				w.t.Errorf("Route is %q", route)
+			}
+			p.concludes(invite, 486, "Busy Here", "b", "")
+			w.carrier.isRefused(d, "486")
+			w.record()
+			for _, other := range named {
+				other.silent(time.Second)
+			}
 		})
 	}
 }
@@ -66,34 +60,29 @@ func TestProxyIsConnectedToAgain(t *testing.T) {
 		"<sip:127.0.0.1:5060;lr;transport=tcp>":    {},
 		"<sip:nowhere.test;lr;transport=tcp>":      {left: 1}, // no name server knows it
 	} {
-		t.Run(path, func(t *testing.T) {
-			inWorldWith(t, phoneConfig, func(w *world) {
-				w.bobLeaves(path)
-				if r := w.refusedCall("+15085785607"); r.Cause != string(cause.TargetUnreachable) {
-					t.Errorf("the cause is %s", r.Cause)
-				}
-				if got := int(w.dials.Load()); got != want.dials || w.bindings() != want.left {
-					t.Errorf("%d connections and %d bindings; want %+v", got, w.bindings(), want)
-				}
-			})
+		runIn(t, path, phoneConfig, func(w *world) {
+			w.bobLeaves(path)
+			if r := w.refusedCall("+15085785607"); r.Cause != string(cause.TargetUnreachable) {
+				w.t.Errorf("the cause is %s", r.Cause)
+			}
+			if got := int(w.dials.Load()); got != want.dials || w.bindings() != want.left {
+				w.t.Errorf("%d connections and %d bindings; want %+v", got, w.bindings(), want)
+			}
 		})
 	}
 	inWorldWith(t, phoneConfig, func(w *world) {
 		proxy := w.streamAgent(netip.MustParseAddrPort("203.0.113.77:5070"))
 		defer proxy.l.Close()
 		w.bobLeaves("<sip:edge@203.0.113.77:5070;lr;transport=tcp>")
-		d := w.carrier.newCall("+15085785607")
-		w.carrier.invite(d)
+		d := w.carrier.dials("+15085785607")
 		p := proxy.accept()
 		d.learn(w.carrier.expect("SIP/2.0 180"))
 		invite := p.expect("INVITE sip:+15085785607@10.0.0.6:5060;transport=tcp SIP/2.0")
 		if route := invite.value("Route"); route != "<sip:edge@203.0.113.77:5070;lr;transport=tcp>" {
 			t.Errorf("Route is %q", route)
 		}
-		p.reply(invite, 486, "Busy Here", "b", "")
-		p.expect("ACK")
-		w.carrier.expect("SIP/2.0 486")
-		w.carrier.ackRefused(d)
+		p.concludes(invite, 486, "Busy Here", "b", "")
+		w.carrier.isRefused(d, "486")
 		w.record()
 		p.conn.Close()
 	})
@@ -105,13 +94,9 @@ func TestCancelKeepsBinding(t *testing.T) {
 		proxy := w.streamAgent(netip.MustParseAddrPort("203.0.113.77:5070")) // does not accept
 		w.bobLeaves("<sip:203.0.113.77:5070;lr;transport=tcp>")
 		w.holdDials = make(chan struct{})
-		d := w.carrier.newCall("+15085785607")
-		w.carrier.invite(d)
+		d := w.carrier.dials("+15085785607")
 		w.carrier.expect("SIP/2.0 180")
-		w.carrier.cancel(d)
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.expect("SIP/2.0 487")
-		w.carrier.ackRefused(d)
+		w.carrier.givesUp(d)
 		w.wantRecord(record.DispositionCancelled, cause.CallerCancelled, record.EndedByCaller)
 		if w.dials.Load() != 1 || w.bindings() != 1 {
 			t.Errorf("%d connections, and %d bindings are left", w.dials.Load(), w.bindings())
@@ -128,17 +113,14 @@ func TestContactAsRequestURI(t *testing.T) {
 	inWorldWith(t, phoneConfig, func(w *world) {
 		desk := w.roaming()
 		desk.registers("alice", "alice", "Contact: <sip:desk@10.0.0.5;method=BYE;ob?Route=%3Csip:evil.example%3E&Subject=x>\n")
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		invite := desk.expect("INVITE sip:desk@10.0.0.5;ob SIP/2.0\r\n")
 		if to := invite.value("To"); strings.Contains(to, "?") || strings.Contains(to, "method") {
 			t.Errorf("To: %s", to)
 		}
 		desk.send(hostileAnswer(invite, 200, "d", agentSDP(), "Contact: <sip:desk@203.0.113.9:5070;Method=INVITE;a=b?Subject=y>"))
 		desk.expect("ACK sip:desk@203.0.113.9:5070;a=b SIP/2.0\r\n")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
+		w.carrier.isAnswered(d)
 		w.callerHangsUpAt(desk, d)
 		w.record()
 	})
@@ -169,38 +151,32 @@ func TestNextContact(t *testing.T) {
 			desk.reply(m, 480, "Gone Home", "d", "")
 		}, true, "480"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, strings.Replace(phoneConfig, "  - {trunk: carrier, to: ", "  - {trunk: carrier, ringing: on-target, to: ", 1), func(w *world) {
-				desk, mobile := w.roaming(), w.otherAt("203.0.113.9:5071")
-				mobile.registers("alice", "alice", "Contact: <sip:mobile@10.0.0.6>;q=0.3\n")
-				desk.registers("alice", "alice", "Contact: <sip:desk@10.0.0.5>;q=0.7\n")
-				d := w.carrier.newCall("+15075785607")
-				w.carrier.invite(d)
-				first := desk.expect("INVITE sip:desk@10.0.0.5")
-				tt.first(w, desk, first)
-				if !tt.next {
-					w.carrier.expect("SIP/2.0 486")
-					w.carrier.ackRefused(d)
-					desk.expect("ACK")
-					w.record()
-					mobile.silent(time.Minute)
-					return
-				}
-				invite := mobile.expect("INVITE sip:mobile@10.0.0.6")
-				if invite.value("Call-ID") != first.value("Call-ID") {
-					t.Errorf("the second Call-ID is %s", invite.value("Call-ID"))
-				}
-				mobile.answer(invite, "m")
-				mobile.expect("ACK")
-				d.learn(w.carrier.expect("SIP/2.0 200"))
-				w.carrier.ack(d)
-				desk.rest() // ACK, or what was sent again
-				w.callerHangsUpAt(mobile, d)
-				r := w.record()
-				if len(r.Attempts) != 1 || len(r.Attempts[0].Tried) != 1 || !strings.HasSuffix(r.Attempts[0].Tried[0], " "+tt.tried) || r.Attempts[0].Cause != "" {
-					t.Errorf("attempts %+v", r.Attempts)
-				}
-			})
+		runIn(t, name, strings.Replace(phoneConfig, "  - {trunk: carrier, to: ", "  - {trunk: carrier, ringing: on-target, to: ", 1), func(w *world) {
+			desk, mobile := w.roaming(), w.otherAt("203.0.113.9:5071")
+			mobile.registers("alice", "alice", "Contact: <sip:mobile@10.0.0.6>;q=0.3\n")
+			desk.registers("alice", "alice", "Contact: <sip:desk@10.0.0.5>;q=0.7\n")
+			d := w.carrier.dials("+15075785607")
+			first := desk.expect("INVITE sip:desk@10.0.0.5")
+			tt.first(w, desk, first)
+			if !tt.next {
+				w.carrier.isRefused(d, "486")
+				desk.expect("ACK")
+				w.record()
+				mobile.silent(time.Minute)
+				return
+			}
+			invite := mobile.expect("INVITE sip:mobile@10.0.0.6")
+			if invite.value("Call-ID") != first.value("Call-ID") {
+				w.t.Errorf("the second Call-ID is %s", invite.value("Call-ID"))
+			}
+			mobile.takes(invite, "m")
+			w.carrier.isAnswered(d)
+			desk.rest() // ACK, or what was sent again
+			w.callerHangsUpAt(mobile, d)
+			r := w.record()
+			if len(r.Attempts) != 1 || len(r.Attempts[0].Tried) != 1 || !strings.HasSuffix(r.Attempts[0].Tried[0], " "+tt.tried) || r.Attempts[0].Cause != "" {
+				w.t.Errorf("attempts %+v", r.Attempts)
+			}
 		})
 	}
 }
@@ -215,22 +191,17 @@ func TestContactsRingTogether(t *testing.T) {
 		begun := time.Now()
 		w.carrier.invite(d)
 		w.carrier.expect("SIP/2.0 180")
-		m := desk.expect("INVITE")
-		desk.reply(m, 180, "Ringing", "d", "")
+		m := desk.progresses(180, "Ringing", "d", "")
 		time.Sleep(40 * time.Second)
-		desk.reply(m, 480, "Gone Home", "d", "")
-		desk.expect("ACK")
-		m = mobile.expect("INVITE")
-		mobile.reply(m, 180, "Ringing", "m", "")
+		desk.concludes(m, 480, "Gone Home", "d", "")
+		m = mobile.progresses(180, "Ringing", "m", "")
 		mobile.reply(mobile.expect("CANCEL"), 200, "OK", "m", "")
 		if took := time.Since(begun); took < 59*time.Second || took > 61*time.Second {
 			t.Errorf("the last one rings until %v", took)
 		}
-		mobile.reply(m, 487, "Request Terminated", "m", "")
-		mobile.expect("ACK")
+		mobile.concludes(m, 487, "Request Terminated", "m", "")
 		w.carrier.expect("SIP/2.0 180") // once a minute
-		w.carrier.expect("SIP/2.0 503")
-		w.carrier.ackRefused(d)
+		w.carrier.isRefused(d, "503")
 		w.record()
 	})
 }

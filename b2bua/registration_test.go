@@ -94,11 +94,8 @@ func TestRegisteredTrunkIsCalled(t *testing.T) {
 		if got := invite.value("X-Trunk"); got != "line" {
 			t.Errorf("the call is of trunk %q", got)
 		}
-		w.agent.answer(invite, "a")
-		w.agent.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
-		synctest.Wait()
+		w.agent.takes(invite, "a")
+		w.carrier.isAnswered(d)
 		w.callerHangsUp(d)
 		if r := w.record(); r.Trunk != "line" || r.To != "+15075785607" {
 			t.Errorf("the record has %q and %q", r.Trunk, r.To)
@@ -172,8 +169,7 @@ func TestNextAddressOfRegistrar(t *testing.T) {
 		d := second.calls(contactIn(m))
 		d.learn(second.expect("SIP/2.0 180"))
 		w.agent.refuses(486)
-		second.expect("SIP/2.0 486")
-		second.ackRefused(d)
+		second.isRefused(d, "486")
 		w.record()
 		time.Sleep(time.Minute)
 		first.silent(50 * time.Second)
@@ -250,18 +246,13 @@ func TestPhoneRegisters(t *testing.T) {
 		if m.res().StatusCode != 200 || m.value("Contact") != "<sip:alice@10.0.0.5:5060>;expires=900" {
 			t.Fatalf("the answer is\n%s", m.raw)
 		}
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		invite := p.expect("INVITE sip:alice@10.0.0.5:5060 SIP/2.0")
 		if to := invite.value("To"); to != "<sip:+15075785607@10.0.0.5>" {
 			t.Errorf("To is %s", to)
 		}
-		p.answer(invite, "a")
-		p.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
-		synctest.Wait()
+		p.takes(invite, "a")
+		w.carrier.isAnswered(d)
 		w.callerHangsUpAt(p, d)
 		if r := w.record(); r.Trunk != "carrier" || r.Target != "phone" {
 			t.Errorf("the record has %s and %s", r.Trunk, r.Target)
@@ -279,20 +270,18 @@ func TestBindingEnds(t *testing.T) {
 		"in time": func(*peer) { time.Sleep(15 * time.Minute) },
 		"removed": func(p *peer) { p.registers("alice", "alice", "Contact: *\nExpires: 0\n") },
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, phoneConfig, func(w *world) {
-				p := w.roaming()
-				p.registers("alice", "alice", aliceContact)
-				end(p)
-				w.carrier.invite(w.carrier.newCall("+15075785607"))
-				w.carrier.expect("SIP/2.0 180")
-				m := w.carrier.expect("SIP/2.0 503")
-				d := w.carrier.newCall("+15075785607")
-				d.callID, d.branch, d.seq = "carrier-1", "z9hG4bKcarrier1", 1
-				d.learn(m)
-				w.carrier.ackRefused(d)
-				w.record()
-			})
+		runIn(t, name, phoneConfig, func(w *world) {
+			p := w.roaming()
+			p.registers("alice", "alice", aliceContact)
+			end(p)
+			w.carrier.invite(w.carrier.newCall("+15075785607"))
+			w.carrier.expect("SIP/2.0 180")
+			m := w.carrier.expect("SIP/2.0 503")
+			d := w.carrier.newCall("+15075785607")
+			d.callID, d.branch, d.seq = "carrier-1", "z9hG4bKcarrier1", 1
+			d.learn(m)
+			w.carrier.ackRefused(d)
+			w.record()
 		})
 	}
 }
@@ -305,17 +294,13 @@ func TestPhoneRegistersOverTCP(t *testing.T) {
 		if m.res().StatusCode != 200 || m.value("Path") == "" {
 			t.Fatalf("the answer is\n%s", m.raw)
 		}
-		d := w.carrier.newCall("+15085785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15085785607")
 		invite := p.expect("INVITE sip:+15085785607@10.0.0.6:5060;transport=tcp SIP/2.0")
 		if route := invite.value("Route"); route != "<sip:edge@203.0.113.77;lr;transport=tcp>" {
 			t.Errorf("Route is %q", route)
 		}
-		p.reply(invite, 486, "Busy Here", "b", "")
-		p.expect("ACK")
-		w.carrier.expect("SIP/2.0 486")
-		w.carrier.ackRefused(d)
+		p.concludes(invite, 486, "Busy Here", "b", "")
+		w.carrier.isRefused(d, "486")
 		w.record()
 	})
 }
@@ -336,13 +321,10 @@ func TestPlatformRegisters(t *testing.T) {
 		d := p.newCall("+15075785607")
 		c := p.challenged(d)
 		d.extra = authorize(d, c, "SHA-256", "synth", "secret", 1)
-		p.invite(d)
-		d.learn(p.expect("SIP/2.0 180"))
+		p.invitesTillRung(d)
 		invite := phone.expect("INVITE sip:alice@203.0.113.90 SIP/2.0")
-		phone.reply(invite, 486, "Busy Here", "b", "")
-		phone.expect("ACK")
-		p.expect("SIP/2.0 486")
-		p.ackRefused(d)
+		phone.concludes(invite, 486, "Busy Here", "b", "")
+		p.isRefused(d, "486")
 		if r := w.record(); r.Target != "agent" || r.Trunk != "phone" {
 			t.Errorf("the record has %s and %s", r.Target, r.Trunk)
 		}
@@ -405,14 +387,10 @@ func TestBindingsOutliveKill(t *testing.T) {
 		p := w.roaming()
 		p.registers("alice", "alice", aliceContact)
 		w.restart()
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		invite := p.expect("INVITE sip:alice@10.0.0.5:5060 SIP/2.0")
-		p.reply(invite, 486, "Busy Here", "b", "")
-		p.expect("ACK")
-		w.carrier.expect("SIP/2.0 486")
-		w.carrier.ackRefused(d)
+		p.concludes(invite, 486, "Busy Here", "b", "")
+		w.carrier.isRefused(d, "486")
 		w.record()
 	})
 }

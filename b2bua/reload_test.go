@@ -34,30 +34,20 @@ func TestReloadDuringSetup(t *testing.T) {
 		w.carrier.invite(old)
 		synctest.Wait()
 		w.reload(strings.Replace(otherTargets, "max_duration: 1h", "max_duration: 30s", 1))
-		w.agent.reply(w.agent.expect("INVITE"), 503, "Service Unavailable", "a", "")
-		w.agent.expect("ACK")
+		w.agent.concludes(w.agent.expect("INVITE"), 503, "Service Unavailable", "a", "")
 		invite := w.agent2.expect("INVITE")
-		w.agent2.answer(invite, "b")
-		w.agent2.expect("ACK")
-		old.learn(w.carrier.expect("SIP/2.0 200"))
-		w.carrier.ack(old)
+		w.agent2.takes(invite, "b")
+		w.carrier.isAnswered(old)
 
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		second := w.agent2.expect("INVITE")
-		w.agent2.answer(second, "c")
-		w.agent2.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
+		w.agent2.takes(second, "c")
+		w.carrier.isAnswered(d)
 		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "") // after half a minute
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 		w.wantRecord("answered", cause.MaxDuration, record.EndedBySystem)
 
-		w.carrier.bye(old)
-		w.carrier.expect("SIP/2.0 200")
-		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent2, old)
 	})
 }
 
@@ -73,8 +63,7 @@ func TestReloadKeepsCounts(t *testing.T) {
 		d, _ := w.established()
 		try := func(want string) {
 			t.Helper()
-			over := w.carrier.newCall("+15075785607")
-			w.carrier.invite(over)
+			over := w.carrier.dials("+15075785607")
 			m := w.carrier.expect("SIP/2.0 ")
 			for m.res().StatusCode < 200 {
 				m = w.carrier.expect("SIP/2.0 ")
@@ -118,9 +107,7 @@ func TestReloadWithoutTrunk(t *testing.T) {
 		w.reload(strings.Replace(testConfig, `sources: ["192.0.2.10"]`, `sources: ["192.0.2.99"]`, 1))
 		w.carrier.invite(w.carrier.newCall("+15075785607"))
 		w.carrier.silent(time.Second)
-		w.agent.agentRequest("BYE", invite, "agent1", 1)
-		w.agent.expect("SIP/2.0 200")
-		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+		w.agent.agentHangsUpOn(w.carrier, invite, "agent1", 1)
 		w.wantRecord("answered", cause.AgentHangup, record.EndedByAgent)
 		_ = d
 	})

@@ -33,11 +33,8 @@ func (w *world) answeredBySpareTo(d *dialogue, sdp string) (invite, ok received)
 	d.extra = ""
 	d.learn(w.carrier.expect("SIP/2.0 180"))
 	invite = w.agent2.expect("INVITE")
-	w.agent2.reply(invite, 200, "OK", "agent2", sdp)
-	w.agent2.expect("ACK")
-	ok = w.carrier.expect("SIP/2.0 200")
-	w.carrier.ack(d)
-	synctest.Wait()
+	w.agent2.concludes(invite, 200, "OK", "agent2", sdp)
+	ok = w.carrier.isAnswered(d)
 	return invite, ok
 }
 
@@ -235,14 +232,10 @@ func TestPrivacyWithinDialog(t *testing.T) {
 	inWorldWith(t, strings.Replace(digitsConfig("relay"), `pass_headers: ["X-*"]`, `pass_headers: [P-Asserted-Identity, "X-*"]`, 1), func(w *world) {
 		d := w.carrier.newCall("+15095785607")
 		d.extra = "Privacy: id\n"
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.carrier.invitesTillRung(d)
 		invite := w.agent2.expect("INVITE")
-		w.agent2.answer(invite, "agent2")
-		w.agent2.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
-		synctest.Wait()
+		w.agent2.takes(invite, "agent2")
+		w.carrier.isAnswered(d)
 		d.extra = ""
 		w.carrier.within(d, "INFO", "", "P-Asserted-Identity: <sip:+15075550100@192.0.2.10>", "X-A: b")
 		info := w.agent2.expect("INFO")

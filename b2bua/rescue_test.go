@@ -46,8 +46,7 @@ func (w *world) agentDies(after time.Duration, invite received, headers ...strin
 func (w *world) takesOver(uri string) received {
 	w.t.Helper()
 	called := w.agent2.expect("INVITE sip:" + uri + "@192.0.2.21:32681")
-	w.agent2.reply(called, 200, "OK", "spare", sdpAt("192.0.2.21", 41000))
-	w.agent2.expect("ACK")
+	w.agent2.concludes(called, 200, "OK", "spare", sdpAt("192.0.2.21", 41000))
 	return called
 }
 
@@ -86,8 +85,7 @@ func TestRescue(t *testing.T) {
 				if got := w.session().peers[media.SideB].RTP.String(); got != "192.0.2.21:41000" {
 					t.Errorf("media of side B goes to %s", got)
 				}
-				w.callerHangsUpAt(w.agent2, d)
-				r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+				r := w.callerEnds(w.agent2, d)
 				if len(r.Attempts) != 2 || r.Attempts[1].Target != "spare" || r.Attempts[1].Reason != record.ReasonRescue || r.Attempts[1].SIPStatus != 200 {
 					t.Errorf("attempts %+v", r.Attempts)
 				}
@@ -116,8 +114,7 @@ func TestRescueOfLostDialog(t *testing.T) {
 		w.carrier.expect("SIP/2.0 481")
 		w.agent.reply(w.agent.expect("BYE"), 481, "Call/Transaction Does Not Exist", "", "")
 		w.takesOver("+15075785607")
-		w.callerHangsUpAt(w.agent2, d)
-		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent2, d)
 	})
 }
 
@@ -159,8 +156,7 @@ func TestRescueOfSilence(t *testing.T) {
 			t.Errorf("told %q", called.value("X-Lost"))
 		}
 		<-over
-		w.callerHangsUpAt(w.agent2, d)
-		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent2, d)
 	})
 }
 
@@ -169,8 +165,7 @@ func TestRescueFails(t *testing.T) {
 	inRescue(t, "", func(w *world) {
 		_, invite := w.established()
 		w.agentDies(time.Minute, invite, "Reason: Q.850;cause=41")
-		w.agent2.reply(w.agent2.expect("INVITE"), 486, "Busy Here", "spare", "")
-		w.agent2.expect("ACK")
+		w.agent2.concludes(w.agent2.expect("INVITE"), 486, "Busy Here", "spare", "")
 		bye := w.carrier.expect("BYE")
 		if got := message.Trim(bye.value("Reason")); !strings.HasPrefix(got, "Q.850;cause=41") {
 			t.Errorf("Reason: %s", got)
@@ -188,14 +183,12 @@ func TestRescueAbandoned(t *testing.T) {
 	inRescue(t, "", func(w *world) {
 		d, invite := w.established()
 		w.agentDies(time.Minute, invite, "Reason: Q.850;cause=41")
-		called := w.agent2.expect("INVITE")
-		w.agent2.reply(called, 180, "Ringing", "spare", "")
+		called := w.agent2.progresses(180, "Ringing", "spare", "")
 		w.carrier.bye(d)
 		w.carrier.expect("SIP/2.0 200")
 		cancel := w.agent2.expect("CANCEL")
 		w.agent2.reply(cancel, 200, "OK", "spare", "")
-		w.agent2.reply(called, 487, "Request Terminated", "spare", "")
-		w.agent2.expect("ACK")
+		w.agent2.concludes(called, 487, "Request Terminated", "spare", "")
 		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 	})
 }
@@ -245,8 +238,7 @@ func TestRescueAgain(t *testing.T) {
 		d, invite := w.established()
 		time.Sleep(5 * time.Second) // its ACK is noted
 		w.agentDies(time.Minute, invite, "Reason: Q.850;cause=41")
-		lost := w.agent2.expect("INVITE")
-		w.agent2.reply(lost, 180, "Ringing", "spare", "")
+		lost := w.agent2.progresses(180, "Ringing", "spare", "")
 		w.restart()
 		w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "spare", "")
 		w.agent2.reply(lost, 487, "Terminated", "spare", "")
@@ -266,8 +258,7 @@ func TestRescueAgain(t *testing.T) {
 			if called.value("X-Lost") != "agent_hangup" || called.value("X-Agent") != "agent" {
 				t.Errorf("told:\n%s", called.raw)
 			}
-			w.agent2.reply(called, 200, "OK", "spare2", sdpAt("192.0.2.21", 41000))
-			w.agent2.expect("ACK")
+			w.agent2.concludes(called, 200, "OK", "spare2", sdpAt("192.0.2.21", 41000))
 			w.carrier.reply(w.carrier.expect("OPTIONS"), 200, "OK", "", "")
 			w.agent2.reply(w.agent2.expect("OPTIONS"), 200, "OK", "", "")
 			if got := w.session().peers[media.SideB].RTP.String(); got != "192.0.2.21:41000" {
@@ -282,8 +273,7 @@ func TestRescueAgain(t *testing.T) {
 	t.Run("nobody", func(t *testing.T) {
 		inRescue(t, "targets: [spare]", func(w *world) {
 			_, called := again(w)
-			w.agent2.reply(called, 503, "Service Unavailable", "spare2", "")
-			w.agent2.expect("ACK")
+			w.agent2.concludes(called, 503, "Service Unavailable", "spare2", "")
 			w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 			w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
 		})
@@ -299,8 +289,7 @@ func TestRescueAgain(t *testing.T) {
 			w.begin(left)
 			w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 			w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "spare", "")
-			w.agent2.reply(lost, 487, "Terminated", "spare", "")
-			w.agent2.expect("ACK")
+			w.agent2.concludes(lost, 487, "Terminated", "spare", "")
 			w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
 		})
 	})

@@ -14,30 +14,23 @@ import (
 // killed right after the ACK, and also when it is killed before that, as long as its RTP comes.
 func TestStreamCallerWhoseProcessIsKilled(t *testing.T) {
 	for name, acked := range map[string]bool{"after the ACK": true, "before the ACK": false} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, streamConfig, func(w *world) {
-				p := w.connect(carrierAddr.Addr())
-				d := p.newCall("+15095785607")
-				p.invite(d)
-				d.learn(p.expect("SIP/2.0 180"))
-				w.agent2.answer(w.agent2.expect("INVITE"), "agent1")
-				w.agent2.expect("ACK")
-				p.expect("SIP/2.0 200")
-				if acked {
-					p.ack(d)
-				}
-				w.restart()
-				w.session().relayed.Add(50)
-				w.session().answered.Add(50)
-				p.hungUp(time.Second)
-				w.agent2.silent(time.Minute)
-				p = w.connect(carrierAddr.Addr())
-				p.bye(d)
-				p.expect("SIP/2.0 200")
-				w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-				w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
-				p.conn.Close()
-			})
+		runIn(t, name, streamConfig, func(w *world) {
+			p := w.connect(carrierAddr.Addr())
+			d := p.dialsTillRung("+15095785607")
+			w.agent2.takes(w.agent2.expect("INVITE"), "agent1")
+			p.expect("SIP/2.0 200")
+			if acked {
+				p.ack(d)
+			}
+			w.restart()
+			w.session().relayed.Add(50)
+			w.session().answered.Add(50)
+			p.hungUp(time.Second)
+			w.agent2.silent(time.Minute)
+			p = w.connect(carrierAddr.Addr())
+			p.hangsUpOn(w.agent2, d)
+			w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+			p.conn.Close()
 		})
 	}
 }
@@ -52,8 +45,7 @@ func TestByeToACallerBehindNATAfterARestart(t *testing.T) {
 		p.send(behindNAT.Replace(d.request("INVITE")))
 		d.learn(p.expect("SIP/2.0 180"))
 		in := w.agent2.expect("INVITE")
-		w.agent2.answer(in, "agent1")
-		w.agent2.expect("ACK")
+		w.agent2.takes(in, "agent1")
 		p.expect("SIP/2.0 200")
 		p.send(behindNAT.Replace(d.request("ACK")))
 		w.restart()

@@ -76,14 +76,12 @@ func TestToldOnce(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		d, in := w.ringing()
 		w.restart()
-		w.carrier.expect("SIP/2.0 500")
-		w.carrier.ackRefused(d)
+		w.carrier.isRefused(d, "500")
 		w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "agent1", "")
 		w.restart()
 		w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "agent1", "")
 		w.carrier.silent(time.Second)
-		w.agent.reply(in, 487, "Terminated", "agent1", "")
-		w.agent.expect("ACK")
+		w.agent.concludes(in, 487, "Terminated", "agent1", "")
 		if left := w.die(); len(left) != 0 {
 			t.Errorf("%d calls are left", len(left))
 		}
@@ -123,10 +121,8 @@ func TestExchangeOverARestart(t *testing.T) {
 		w.carrier.send(fmt.Sprintf("ACK sip:198.51.100.1 SIP/2.0\nVia: %s\nFrom: %s\nTo: %s\nCall-ID: %s\nCSeq: 2 ACK\nContent-Length: 0\n\n",
 			no.value("Via"), no.value("From"), no.value("To"), no.value("Call-ID")))
 		again := w.agent.expect("INVITE")
-		w.agent.reply(first, 491, "Request Pending", "", "") // to nobody any more
-		w.agent.expect("ACK")
-		w.agent.reply(again, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-		w.agent.expect("ACK")
+		w.agent.concludes(first, 491, "Request Pending", "", "") // to nobody any more
+		w.agent.concludes(again, 200, "OK", "", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		c.hangsUp()
 	})
 }
@@ -150,20 +146,17 @@ func TestTransferOverARestart(t *testing.T) {
 	inWorldWith(t, transferConfig, func(w *world) {
 		d, invite := w.established()
 		w.referred(invite, "<tel:4711>")
-		called := w.agent2.expect("INVITE")
-		w.agent2.reply(called, 180, "Ringing", "human", "")
+		called := w.agent2.progresses(180, "Ringing", "human", "")
 		w.agent.notified("180", "active")
 		w.restart()
 		w.agent.notified("500", "terminated")
 		w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "human", "")
-		w.agent2.reply(called, 487, "Terminated", "human", "")
-		w.agent2.expect("ACK")
+		w.agent2.concludes(called, 487, "Terminated", "human", "")
 		w.agent.agentRequest("REFER", invite, "agent1", 11, "Refer-To: <tel:4711>")
 		w.agent.expect("SIP/2.0 202")
 		w.agent.notified("100", "active")
 		w.takenByPBX(w.agent2.expect("INVITE"))
-		w.callerHangsUpAt(w.agent2, d)
-		r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		r := w.callerEnds(w.agent2, d)
 		if n := len(r.Attempts); n != 3 || r.Attempts[1].Cause != string(cause.ProcessRestart) || r.Attempts[1].SIPStatus != 0 || r.Attempts[2].SIPStatus != 200 {
 			t.Errorf("attempts: %+v", r.Attempts)
 		}
@@ -201,8 +194,7 @@ func TestOwedAfterARestart(t *testing.T) {
 func TestRefusalOverARestart(t *testing.T) {
 	refused := func(w *world) (*dialogue, received) {
 		d, in := w.ringing()
-		w.agent.reply(in, 486, "Busy Here", "agent1", "")
-		w.agent.expect("ACK")
+		w.agent.concludes(in, 486, "Busy Here", "agent1", "")
 		no := w.carrier.expect("SIP/2.0 486")
 		w.restart()
 		if again := w.carrier.expect("SIP/2.0"); again.raw != no.raw {
@@ -223,29 +215,21 @@ func TestRefusalOverARestart(t *testing.T) {
 		}
 		w.begin(nil)
 	}
-	t.Run("acknowledged", func(t *testing.T) {
-		inWorldWith(t, talkYAML("", ""), func(w *world) {
-			d, _ := refused(w)
-			w.carrier.ackRefused(d)
-			nothing(w)
-		})
+	runIn(t, "acknowledged", talkYAML("", ""), func(w *world) {
+		d, _ := refused(w)
+		w.carrier.ackRefused(d)
+		nothing(w)
 	})
-	t.Run("not acknowledged", func(t *testing.T) {
-		inWorldWith(t, talkYAML("", ""), func(w *world) {
-			refused(w)
-			w.carrier.drainFor(leg.GiveUp)
-			nothing(w)
-		})
+	runIn(t, "not acknowledged", talkYAML("", ""), func(w *world) {
+		refused(w)
+		w.carrier.drainFor(leg.GiveUp)
+		nothing(w)
 	})
-	t.Run("acknowledged before", func(t *testing.T) {
-		inWorldWith(t, talkYAML("", ""), func(w *world) {
-			d, in := w.ringing()
-			w.agent.reply(in, 486, "Busy Here", "agent1", "")
-			w.agent.expect("ACK")
-			w.carrier.expect("SIP/2.0 486")
-			w.carrier.ackRefused(d)
-			nothing(w)
-		})
+	runIn(t, "acknowledged before", talkYAML("", ""), func(w *world) {
+		d, in := w.ringing()
+		w.agent.concludes(in, 486, "Busy Here", "agent1", "")
+		w.carrier.isRefused(d, "486")
+		nothing(w)
 	})
 }
 
@@ -262,21 +246,19 @@ func TestBrokenStates(t *testing.T) {
 			})
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, talkYAML("", ""), func(w *world) {
-				w.talk(nil, nil)
-				time.Sleep(2 * noteDelay)
-				left := w.die()
-				spoil(&left[0])
-				w.begin(left)
-				w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
-				if name != "no state" && name != "no address" {
-					w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-				}
-				if name != "no state" && name != "no leg" {
-					w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-				}
-			})
+		runIn(t, name, talkYAML("", ""), func(w *world) {
+			w.talk(nil, nil)
+			time.Sleep(2 * noteDelay)
+			left := w.die()
+			spoil(&left[0])
+			w.begin(left)
+			w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
+			if name != "no state" && name != "no address" {
+				w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+			}
+			if name != "no state" && name != "no leg" {
+				w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+			}
 		})
 	}
 }
@@ -299,14 +281,11 @@ func TestAnswerThatWaitsForAPRACK(t *testing.T) {
 		d := w.carrier.newCall("+15085785607")
 		d.extra = "Supported: 100rel\n"
 		w.carrier.invite(d)
-		in := w.agent.expect("INVITE")
-		w.agent.reply(in, 183, "Session Progress", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+		in := w.agent.progresses(183, "Session Progress", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		w.carrier.expect("SIP/2.0 183")
-		w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-		w.agent.expect("ACK")
+		w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		w.restart()
-		d.learn(w.carrier.expect("SIP/2.0 500"))
-		w.carrier.ackRefused(d)
+		w.carrier.isRefused(d, "500")
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 		if r := w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem); r.SIPStatus != 500 || !r.AnsweredAt.IsZero() {
 			t.Errorf("%+v", r)
@@ -320,61 +299,48 @@ func TestStreamsOverARestart(t *testing.T) {
 	call := func(w *world) (p *peer, d *dialogue, invite received) {
 		p = w.connect(carrierAddr.Addr())
 		d = p.newCall("+15095785607")
-		p.invite(d)
-		d.learn(p.expect("SIP/2.0 180"))
+		p.invitesTillRung(d)
 		return p, d, w.agent2.expect("INVITE")
 	}
 	answered := func(w *world) (*dialogue, received) {
 		p, d, in := call(w)
-		w.agent2.answer(in, "agent1")
-		w.agent2.expect("ACK")
-		p.expect("SIP/2.0 200")
-		p.ack(d)
+		w.agent2.takes(in, "agent1")
+		p.isAnswered(d)
 		time.Sleep(2 * noteDelay)
 		w.restart()
 		p.hungUp(time.Second)
 		return d, in
 	}
-	t.Run("it comes", func(t *testing.T) {
-		inWorldWith(t, streamConfig, func(w *world) {
-			d, _ := answered(w)
-			p := w.connect(carrierAddr.Addr())
-			p.bye(d)
-			p.expect("SIP/2.0 200")
-			w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-			w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
-			p.conn.Close()
-		})
+	runIn(t, "it comes", streamConfig, func(w *world) {
+		d, _ := answered(w)
+		p := w.connect(carrierAddr.Addr())
+		p.hangsUpOn(w.agent2, d)
+		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		p.conn.Close()
 	})
-	t.Run("it is reached", func(t *testing.T) {
-		inWorldWith(t, streamConfig, func(w *world) {
-			at := w.streamAgent(carrierAddr)
-			defer at.l.Close()
-			_, in := answered(w)
-			w.agent2.agentRequest("BYE", in, "agent1", 1)
-			w.agent2.expect("SIP/2.0 200")
-			p := at.accept()
-			p.reply(p.expect("BYE"), 200, "OK", "", "")
-			w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
-			p.conn.Close()
-		})
+	runIn(t, "it is reached", streamConfig, func(w *world) {
+		at := w.streamAgent(carrierAddr)
+		defer at.l.Close()
+		_, in := answered(w)
+		w.agent2.agentRequest("BYE", in, "agent1", 1)
+		w.agent2.expect("SIP/2.0 200")
+		p := at.accept()
+		p.reply(p.expect("BYE"), 200, "OK", "", "")
+		w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
+		p.conn.Close()
 	})
-	t.Run("it is refused", func(t *testing.T) {
-		inWorldWith(t, streamConfig, func(w *world) {
-			at := w.streamAgent(carrierAddr)
-			defer at.l.Close()
-			old, d, in := call(w)
-			w.restart()
-			old.hungUp(time.Second)
-			p := at.accept()
-			p.expect("SIP/2.0 500")
-			p.ackRefused(d)
-			w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "agent1", "")
-			w.agent2.reply(in, 487, "Terminated", "agent1", "")
-			w.agent2.expect("ACK")
-			w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
-			p.conn.Close()
-		})
+	runIn(t, "it is refused", streamConfig, func(w *world) {
+		at := w.streamAgent(carrierAddr)
+		defer at.l.Close()
+		old, d, in := call(w)
+		w.restart()
+		old.hungUp(time.Second)
+		p := at.accept()
+		p.isRefused(d, "500")
+		w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "agent1", "")
+		w.agent2.concludes(in, 487, "Terminated", "agent1", "")
+		w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
+		p.conn.Close()
 	})
 }
 
@@ -388,26 +354,24 @@ func TestRouteIsKnownAgain(t *testing.T) {
 		"others before it": {`[{to: "^1999", targets: [agent], otherwise: 404}, {to: "^\\+1507", targets: [agent], otherwise: 480}]`, "routes[1]", 480},
 		"it is gone":       {`[{to: "^1999", targets: [agent], otherwise: 404}]`, "", 503},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, talkYAML("", ""), func(w *world) {
-				c := w.talk(nil, nil)
-				time.Sleep(noteDelay + time.Second) // its ACK is noted
-				left := w.die()
-				text, _, _ := strings.Cut(talkYAML("", ""), "routes:")
-				cfg, err := config.Parse("test.yaml", []byte(text+"routes: "+tt.routes+"\n"), os.LookupEnv)
-				if err != nil {
-					t.Fatal(err)
-				}
-				w.options.Config = cfg
-				w.begin(left)
-				synctest.Wait()
-				call := w.server.registry.all()[0]
-				if call.vars.Route != tt.want || call.route.Otherwise != tt.otherwise {
-					t.Errorf("route %q, otherwise %d", call.vars.Route, call.route.Otherwise)
-				}
-				w.callerHangsUp(c.d)
-				w.record()
-			})
+		runIn(t, name, talkYAML("", ""), func(w *world) {
+			c := w.talk(nil, nil)
+			time.Sleep(noteDelay + time.Second) // its ACK is noted
+			left := w.die()
+			text, _, _ := strings.Cut(talkYAML("", ""), "routes:")
+			cfg, err := config.Parse("test.yaml", []byte(text+"routes: "+tt.routes+"\n"), os.LookupEnv)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			w.options.Config = cfg
+			w.begin(left)
+			synctest.Wait()
+			call := w.server.registry.all()[0]
+			if call.vars.Route != tt.want || call.route.Otherwise != tt.otherwise {
+				w.t.Errorf("route %q, otherwise %d", call.vars.Route, call.route.Otherwise)
+			}
+			w.callerHangsUp(c.d)
+			w.record()
 		})
 	}
 }

@@ -59,8 +59,7 @@ func TestUpdateWithoutItsAnswerIsServedAgain(t *testing.T) {
 		w.carrier.send(c.d.inDialog("UPDATE", 2, ""))
 		w.carrier.expect("SIP/2.0 500")
 		c.d.later = 1
-		w.callerHangsUp(c.d)
-		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent, c.d)
 	})
 }
 
@@ -68,33 +67,31 @@ func TestUpdateWithoutItsAnswerIsServedAgain(t *testing.T) {
 // had its 200 would never say again that the call is over.
 func TestByeIsAnsweredWhenTheEndIsOnFile(t *testing.T) {
 	for _, side := range []string{"caller", "agent"} {
-		t.Run(side, func(t *testing.T) {
-			inWorldWith(t, talkYAML("", ""), func(w *world) {
-				sink := w.options.Sink
-				w.options.Sink = &dyingSink{Sink: sink, w: w, now: func(*kept.Call) bool { return false }, atEnd: true}
-				w.restart()
-				c := w.talk(nil, nil)
-				from, other, bye := w.carrier, w.agent, func() { w.carrier.send(c.d.inDialog("BYE", 2, "")) }
-				why, by := cause.CallerHangup, record.EndedByCaller
-				if side == "agent" {
-					from, other, bye = w.agent, w.carrier, func() { w.agent.agentRequest("BYE", c.invite, "agent1", 1) }
-					why, by = cause.AgentHangup, record.EndedByAgent
-				}
-				bye()
-				for _, m := range from.rest() {
-					t.Fatalf("answered before the end was on file:\n%s", m.raw)
-				}
-				w.options.Sink = sink
-				w.restart()
-				w.carrier.expect("SIP/2.0 200") // whose ACK was not noted
-				w.carrier.ack(c.d)
-				synctest.Wait()
-				other.rest()
-				bye()
-				from.expect("SIP/2.0 200")
-				other.reply(other.expect("BYE"), 200, "OK", "", "")
-				w.wantRecord(record.DispositionAnswered, why, by)
-			})
+		runIn(t, side, talkYAML("", ""), func(w *world) {
+			sink := w.options.Sink
+			w.options.Sink = &dyingSink{Sink: sink, w: w, now: func(*kept.Call) bool { return false }, atEnd: true}
+			w.restart()
+			c := w.talk(nil, nil)
+			from, other, bye := w.carrier, w.agent, func() { w.carrier.send(c.d.inDialog("BYE", 2, "")) }
+			why, by := cause.CallerHangup, record.EndedByCaller
+			if side == "agent" {
+				from, other, bye = w.agent, w.carrier, func() { w.agent.agentRequest("BYE", c.invite, "agent1", 1) }
+				why, by = cause.AgentHangup, record.EndedByAgent
+			}
+			bye()
+			for _, m := range from.rest() {
+				w.t.Fatalf("answered before the end was on file:\n%s", m.raw)
+			}
+			w.options.Sink = sink
+			w.restart()
+			w.carrier.expect("SIP/2.0 200") // whose ACK was not noted
+			w.carrier.ack(c.d)
+			synctest.Wait()
+			other.rest()
+			bye()
+			from.expect("SIP/2.0 200")
+			other.reply(other.expect("BYE"), 200, "OK", "", "")
+			w.wantRecord(record.DispositionAnswered, why, by)
 		})
 	}
 }

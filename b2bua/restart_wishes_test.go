@@ -124,21 +124,19 @@ func TestSilenceAfterAnUpgrade(t *testing.T) {
 // TestReportsOfATransferGoOn: the caller's side carries out a transfer, and the agent hears of it from the next process, too.
 func TestReportsOfATransferGoOn(t *testing.T) {
 	for name, next := range map[string]func(w *world){"upgrade": (*world).upgraded, "restart": func(w *world) { w.restart() }} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, strings.Replace(transferConfig, "transfer: local", "transfer: relay", 1), func(w *world) {
-				d, invite := w.established()
-				time.Sleep(2 * noteDelay)
-				w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <tel:+15075550177>")
-				w.carrier.reply(w.carrier.expect("REFER"), 202, "Accepted", "", "")
-				w.agent.expect("SIP/2.0 202")
-				synctest.Wait()
-				next(w)
-				w.carrier.within(d, "NOTIFY", "SIP/2.0 200 OK\r\n", "Content-Type: message/sipfrag", "Event: refer", "Subscription-State: terminated;reason=noresource")
-				w.agent.notified("200", "terminated")
-				w.carrier.expect("SIP/2.0 200")
-				w.callerHangsUp(d)
-				w.record()
-			})
+		runIn(t, name, strings.Replace(transferConfig, "transfer: local", "transfer: relay", 1), func(w *world) {
+			d, invite := w.established()
+			time.Sleep(2 * noteDelay)
+			w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <tel:+15075550177>")
+			w.carrier.reply(w.carrier.expect("REFER"), 202, "Accepted", "", "")
+			w.agent.expect("SIP/2.0 202")
+			synctest.Wait()
+			next(w)
+			w.carrier.within(d, "NOTIFY", "SIP/2.0 200 OK\r\n", "Content-Type: message/sipfrag", "Event: refer", "Subscription-State: terminated;reason=noresource")
+			w.agent.notified("200", "terminated")
+			w.carrier.expect("SIP/2.0 200")
+			w.callerHangsUp(d)
+			w.record()
 		})
 	}
 }
@@ -214,8 +212,7 @@ routes:
 		w.referred(invite, "<tel:4711>")
 		w.restart()
 		w.agent.notified("500", "terminated")
-		w.callerHangsUp(d)
-		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent, d)
 	})
 }
 
@@ -312,8 +309,7 @@ func TestRingingCallIsTold(t *testing.T) {
 			t.Errorf("CANCEL by another way:\n%s", cancel.raw)
 		}
 		w.agent.reply(cancel, 200, "OK", "agent1", "")
-		w.agent.reply(in, 487, "Terminated", "agent1", "")
-		w.agent.expect("ACK")
+		w.agent.concludes(in, 487, "Terminated", "agent1", "")
 		if r := w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem); r.EndedAt != told {
 			t.Errorf("it ended %v before the caller was told", told.Sub(r.EndedAt.Time))
 		} else if a := r.Attempts; len(a) != 1 || a[0].Target != r.Target || a[0].Cause != string(cause.ProcessRestart) ||

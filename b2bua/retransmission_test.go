@@ -15,13 +15,10 @@ import (
 // INVITE that is repeated meanwhile makes no second call.
 func TestUnacknowledgedAnswerIsRepeated(t *testing.T) {
 	inWorld(t, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		begin := time.Now()
 		invite := w.agent.expect("INVITE")
-		w.agent.answer(invite, "a")
-		w.agent.expect("ACK")
+		w.agent.takes(invite, "a")
 		var at []time.Duration
 		go func() {
 			time.Sleep(15 * time.Second)
@@ -100,8 +97,7 @@ func TestRepeatedAnswerAfterReinvites(t *testing.T) {
 		d, invite, _ := w.answeredBySpare(callerSDP(), agentSDP())
 		for range 2 {
 			seq := w.carrier.reinvite(d, callerSDP())
-			w.agent2.reply(w.agent2.expect("INVITE"), 200, "OK", "agent2", agentSDP())
-			w.agent2.expect("ACK")
+			w.agent2.concludes(w.agent2.expect("INVITE"), 200, "OK", "agent2", agentSDP())
 			w.carrier.expect("SIP/2.0 200")
 			w.carrier.ackOf(d, seq, "")
 			synctest.Wait()

@@ -12,38 +12,33 @@ func TestBranchOfAnother(t *testing.T) {
 	for _, method := range []string{"INVITE", "OPTIONS"} {
 		for _, first := range []bool{true, false} {
 			name := method + " " + map[bool]string{true: "before", false: "after"}[first]
-			t.Run(name, func(t *testing.T) {
-				inWorldWith(t, neighboursConfig, func(w *world) {
-					d, neighbour := w.carrier.newCall("+15075785607"), w.neighbour()
-					copied := *d
-					copied.callID = "other"
-					forged := copied.request(method)
-					if first {
-						neighbour.send(forged)
-						synctest.Wait()
-					}
-					w.carrier.send(d.request(method))
-					if !first {
-						synctest.Wait()
-						neighbour.send(forged)
-					}
-					if method == "OPTIONS" {
-						w.carrier.expect("SIP/2.0 200")
-						neighbour.expect("SIP/2.0 200")
-						w.carrier.silent(time.Second)
-						neighbour.silent(0)
-						return
-					}
-					d.learn(w.carrier.expect("SIP/2.0 180"))
-					copied.learn(neighbour.expect("SIP/2.0 404")) // no route
-					neighbour.ackRefused(&copied)
-					w.carrier.cancel(d)
+			runIn(t, name, neighboursConfig, func(w *world) {
+				d, neighbour := w.carrier.newCall("+15075785607"), w.neighbour()
+				copied := *d
+				copied.callID = "other"
+				forged := copied.request(method)
+				if first {
+					neighbour.send(forged)
+					synctest.Wait()
+				}
+				w.carrier.send(d.request(method))
+				if !first {
+					synctest.Wait()
+					neighbour.send(forged)
+				}
+				if method == "OPTIONS" {
 					w.carrier.expect("SIP/2.0 200")
-					w.carrier.expect("SIP/2.0 487")
-					w.carrier.ackRefused(d)
-					w.drain(time.Minute)
-					w.settle()
-				})
+					neighbour.expect("SIP/2.0 200")
+					w.carrier.silent(time.Second)
+					neighbour.silent(0)
+					return
+				}
+				d.learn(w.carrier.expect("SIP/2.0 180"))
+				copied.learn(neighbour.expect("SIP/2.0 404")) // no route
+				neighbour.ackRefused(&copied)
+				w.carrier.givesUp(d)
+				w.drain(time.Minute)
+				w.settle()
 			})
 		}
 	}
@@ -53,14 +48,12 @@ func TestBranchOfAnother(t *testing.T) {
 func TestRefusalAcknowledgedByAnother(t *testing.T) {
 	inWorldWith(t, neighboursConfig, func(w *world) {
 		d, neighbour := w.carrier.newCall("+15075785607"), w.neighbour()
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.carrier.invitesTillRung(d)
 		w.carrier.cancel(d)
 		w.carrier.expect("SIP/2.0 200")
 		w.carrier.expect("SIP/2.0 487")
 		neighbour.ackRefused(d)
-		w.carrier.expect("SIP/2.0 487")
-		w.carrier.ackRefused(d)
+		w.carrier.isRefused(d, "487")
 		w.drain(time.Minute)
 		w.settle()
 	})

@@ -82,29 +82,27 @@ func TestRequestsOfOthers(t *testing.T) {
 		{"192.0.2.61:9999", "403", "200"}, // another target, perhaps of the same platform
 	} {
 		for _, side := range []string{"caller", "agent"} {
-			t.Run(tt.from+" as "+side, func(t *testing.T) {
-				inWorldWith(t, neighboursConfig, func(w *world) {
-					d, invite := w.established()
-					p, want := w.otherAt(tt.from), tt.caller
-					if side == "agent" {
-						want = tt.agent
-						p.agentRequest("BYE", invite, "agent1", 5)
-					} else {
-						p.bye(d)
-					}
-					p.expect("SIP/2.0 " + want)
-					switch {
-					case want == "403":
-						w.carrier.silent(time.Minute)
-						w.agent.silent(0)
-						w.callerHangsUp(d)
-					case side == "agent":
-						w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-					default:
-						w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
-					}
-					w.record()
-				})
+			runIn(t, tt.from+" as "+side, neighboursConfig, func(w *world) {
+				d, invite := w.established()
+				p, want := w.otherAt(tt.from), tt.caller
+				if side == "agent" {
+					want = tt.agent
+					p.agentRequest("BYE", invite, "agent1", 5)
+				} else {
+					p.bye(d)
+				}
+				p.expect("SIP/2.0 " + want)
+				switch {
+				case want == "403":
+					w.carrier.silent(time.Minute)
+					w.agent.silent(0)
+					w.callerHangsUp(d)
+				case side == "agent":
+					w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+				default:
+					w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+				}
+				w.record()
 			})
 		}
 	}
@@ -117,10 +115,8 @@ func TestRoamingTrunkMoves(t *testing.T) {
 		p, moved := w.roaming(), w.otherAt("203.0.113.78:6060")
 		d := p.newCall("+15075785607")
 		d.extra = authorize(d, p.challenged(d), "MD5", "acme", "secret", 1)
-		p.invite(d)
-		d.learn(p.expect("SIP/2.0 180"))
-		w.agent.answer(w.agent.expect("INVITE"), "a")
-		w.agent.expect("ACK")
+		p.invitesTillRung(d)
+		w.agent.takes(w.agent.expect("INVITE"), "a")
 		p.expect("SIP/2.0 200")
 		shown := d.extra
 		d.extra = ""
@@ -138,9 +134,7 @@ func TestRoamingTrunkMoves(t *testing.T) {
 		m = moved.expect("SIP/2.0 401")
 		w.agent.silent(time.Second)
 		d.extra = credentialsOf("BYE", "sip:198.51.100.1:5060", nonceOf(m, "MD5"), "MD5", "acme", "secret", 1)
-		moved.bye(d)
-		moved.expect("SIP/2.0 200")
-		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		moved.hangsUpOn(w.agent, d)
 		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
 	})
 }
@@ -149,27 +143,21 @@ func TestRoamingTrunkMoves(t *testing.T) {
 // a re-INVITE, too.
 func TestCancelOfAnother(t *testing.T) {
 	inWorldWith(t, strings.Replace(neighboursConfig, "kind: synthflow", "kind: synthflow\n    reinvite: auto", 1), func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
-		invite := w.agent.expect("INVITE")
-		w.agent.reply(invite, 180, "Ringing", "agent1", "")
+		d := w.carrier.dialsTillRung("+15075785607")
+		invite := w.agent.progresses(180, "Ringing", "agent1", "")
 		w.neighbour().cancel(d)
 		w.otherAt("203.0.113.5:5060").cancel(d)
 		w.others[0].expect("SIP/2.0 481")
 		w.carrier.silent(time.Second)
 		w.agent.silent(0)
 		w.others[1].silent(0)
-		w.agent.answer(invite, "agent1")
-		w.agent.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
+		w.agent.takes(invite, "agent1")
+		w.carrier.isAnswered(d)
 
 		again := *d
 		again.seq = w.carrier.reinvite(d, strings.Replace(callerSDP(), "RTP/AVP 0 8 101", "RTP/AVP 8 101", 1))
 		again.branch = fmt.Sprintf("%sINVITE%d", d.branch, again.seq)
-		reinvite := w.agent.expect("INVITE")
-		w.agent.reply(reinvite, 100, "Trying", "", "") // so that it is not sent again
+		reinvite := w.agent.progresses(100, "Trying", "", "") // so that it is not sent again
 		for range 2 {
 			w.others[0].send(again.request("CANCEL")) // with the To tag even
 			w.others[0].expect("SIP/2.0 4")
@@ -180,10 +168,8 @@ func TestCancelOfAnother(t *testing.T) {
 		m := w.carrier.expect("SIP/2.0 487")
 		again.learn(m)
 		w.carrier.ackRefused(&again)
-		w.agent.reply(reinvite, 200, "OK", "", agentSDP())
-		w.agent.expect("ACK")
-		w.agent.reply(w.agent.expect("INVITE"), 200, "OK", "", agentSDP()) // back to the session before
-		w.agent.expect("ACK")
+		w.agent.concludes(reinvite, 200, "OK", "", agentSDP())
+		w.agent.concludes(w.agent.expect("INVITE"), 200, "OK", "", agentSDP()) // back to the session before
 		w.callerHangsUp(d)
 		w.record()
 	})
@@ -194,11 +180,8 @@ func TestCancelOfAnother(t *testing.T) {
 func TestForgedAnswers(t *testing.T) {
 	inWorldWith(t, neighboursConfig, func(w *world) {
 		other, otherInvite := w.established()
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
-		invite := w.agent.expect("INVITE")
-		w.agent.reply(invite, 180, "Ringing", "agent2", "")
+		d := w.carrier.dialsTillRung("+15075785607")
+		invite := w.agent.progresses(180, "Ringing", "agent2", "")
 		branch := message.BranchOf(invite.req())
 		neighbour := w.neighbour()
 		for _, forged := range []string{"z9hG4bKforged", "", message.BranchOf(otherInvite.req()), testMinter.Branch("x"), w.server.mint.Branch("x")} {
@@ -214,8 +197,7 @@ func TestForgedAnswers(t *testing.T) {
 		// A fork's answer has the branch, from wherever it comes (RFC 3261 section 13.2.2.4).
 		w.agent2.send(hostileAnswer(invite, 200, "fork", agentSDP(), agentContact))
 		w.agent.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
+		w.carrier.isAnswered(d)
 		w.callerHangsUp(d)
 		w.record()
 		w.callerHangsUp(other)
@@ -248,37 +230,35 @@ func TestAnswersToStrangers(t *testing.T) {
 			return broken(d)
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, authConfig, func(w *world) {
-				p := w.roaming()
-				answers := 0
-				for i := range 1000 {
-					d := p.newCall("+15075785607")
-					text := request(d)
-					p.send(text)
-					got := p.rest()
-					for _, m := range got {
-						if sent := len(strings.ReplaceAll(text, "\n", "\r\n")); len(m.raw) > sent {
-							t.Fatalf("%d bytes for %d:\n%s", len(m.raw), sent, m.raw)
-						}
-					}
-					if answers += len(got); len(got) > 1 {
-						t.Fatalf("%d answers to request %d", len(got), i)
-					}
-				}
-				time.Sleep(time.Minute)
-				if late := len(p.rest()); late > 0 || answers > 200 {
-					t.Errorf("%d answers, and %d later", answers, late)
-				}
-				if n := w.server.Rejected().TooShort.Load(); (name == "short" || name == "OPTIONS") != (n > 0) {
-					t.Errorf("%d requests are counted as too short for an answer", n)
-				}
-				// Those with the right credentials get through.
+		runIn(t, name, authConfig, func(w *world) {
+			p := w.roaming()
+			answers := 0
+			for i := range 1000 {
 				d := p.newCall("+15075785607")
-				d.extra = "User-Agent: PBX 1.0\n"
-				w.answersCall(p, d, authorize(d, p.challenged(d), "MD5", "acme", "secret", 1))
-				w.record()
-			})
+				text := request(d)
+				p.send(text)
+				got := p.rest()
+				for _, m := range got {
+					if sent := len(strings.ReplaceAll(text, "\n", "\r\n")); len(m.raw) > sent {
+						w.t.Fatalf("%d bytes for %d:\n%s", len(m.raw), sent, m.raw)
+					}
+				}
+				if answers += len(got); len(got) > 1 {
+					w.t.Fatalf("%d answers to request %d", len(got), i)
+				}
+			}
+			time.Sleep(time.Minute)
+			if late := len(p.rest()); late > 0 || answers > 200 {
+				w.t.Errorf("%d answers, and %d later", answers, late)
+			}
+			if n := w.server.Rejected().TooShort.Load(); (name == "short" || name == "OPTIONS") != (n > 0) {
+				w.t.Errorf("%d requests are counted as too short for an answer", n)
+			}
+			// Those with the right credentials get through.
+			d := p.newCall("+15075785607")
+			d.extra = "User-Agent: PBX 1.0\n"
+			w.answersCall(p, d, authorize(d, p.challenged(d), "MD5", "acme", "secret", 1))
+			w.record()
 		})
 	}
 }
@@ -290,13 +270,10 @@ func TestContactThatLeadsInside(t *testing.T) {
 	}
 	inWorldOf(t, testConfig, lookUp, func(w *world) {
 		inside := w.otherAt("127.0.0.1:5060")
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		w.agent.send(hostileAnswer(w.agent.expect("INVITE"), 200, "a", agentSDP(), "Contact: <sip:localhost:5060>"))
 		w.agent.expect("ACK sip:localhost")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
+		w.carrier.isAnswered(d)
 		w.callerHangsUp(d) // the agent gets the BYE
 		w.record()
 		inside.silent(time.Minute)
@@ -325,17 +302,15 @@ func TestFloodOverUDPSparesConnections(t *testing.T) {
 // A flood of REGISTERs, or of OPTIONS, leaves the challenges of calls alone.
 func TestFloodOfRegistersSparesCalls(t *testing.T) {
 	for _, method := range []string{"REGISTER", "OPTIONS"} {
-		t.Run(method, func(t *testing.T) {
-			inWorldWith(t, phoneConfig, func(w *world) {
-				p := w.roaming()
-				for i := range 300 {
-					p.send(strings.ReplaceAll(registerText("", "alice", "flood"+itoa(i), 1, aliceContact), "REGISTER", method))
-				}
-				if n := len(p.rest()); n != 20 {
-					t.Errorf("%d answers; want 20 to one network", n)
-				}
-				p.challenged(p.newCall("+15075785607"))
-			})
+		runIn(t, method, phoneConfig, func(w *world) {
+			p := w.roaming()
+			for i := range 300 {
+				p.send(strings.ReplaceAll(registerText("", "alice", "flood"+itoa(i), 1, aliceContact), "REGISTER", method))
+			}
+			if n := len(p.rest()); n != 20 {
+				w.t.Errorf("%d answers; want 20 to one network", n)
+			}
+			p.challenged(p.newCall("+15075785607"))
 		})
 	}
 }

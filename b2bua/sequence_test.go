@@ -44,12 +44,9 @@ func TestReorderedRequests(t *testing.T) {
 			w.agent.expect("SIP/2.0 20")
 		}
 		called := w.agent2.expect("INVITE")
-		w.agent2.reply(called, 200, "OK", "human", sdpAt("192.0.2.21", 41000))
-		w.agent2.expect("ACK")
+		w.agent2.concludes(called, 200, "OK", "human", sdpAt("192.0.2.21", 41000))
 		time.Sleep(time.Second)
-		w.agent2.agentRequest("BYE", called, "human", 5)
-		w.agent2.expect("SIP/2.0 200")
-		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+		w.agent2.agentHangsUpOn(w.carrier, called, "human", 5)
 		w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
 	})
 }
@@ -58,36 +55,27 @@ func TestReorderedRequests(t *testing.T) {
 // the next target's turn. One whose BYE has overtaken the 200 had one.
 func TestByeBeforeAnswer(t *testing.T) {
 	inWorld(t, func(w *world) {
-		d := w.carrier.newCall("+15085785607")
-		w.carrier.invite(d)
-		invite := w.agent.expect("INVITE")
-		w.agent.reply(invite, 180, "Ringing", "agent1", "")
+		d := w.carrier.dials("+15085785607")
+		invite := w.agent.progresses(180, "Ringing", "agent1", "")
 		d.learn(w.carrier.expect("SIP/2.0 180"))
 		w.agent.agentRequest("BYE", invite, "agent1", 2)
 		w.agent.expect("SIP/2.0 200")
-		w.agent.answer(invite, "agent1")
-		w.agent.expect("ACK")
+		w.agent.takes(invite, "agent1")
 		w.agent.reply(w.agent.expect("BYE"), 481, "No Such Call", "", "")
-		w.agent2.reply(w.agent2.expect("INVITE"), 486, "Busy Here", "b", "")
-		w.agent2.expect("ACK")
-		w.carrier.expect("SIP/2.0 486")
-		w.carrier.ackRefused(d)
+		w.agent2.concludes(w.agent2.expect("INVITE"), 486, "Busy Here", "b", "")
+		w.carrier.isRefused(d, "486")
 		r := w.record()
 		if r.Attempts[0].Cause != string(cause.AgentHangup) {
 			t.Errorf("attempts %+v", r.Attempts)
 		}
 	})
 	inWorld(t, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		invite := w.agent.expect("INVITE")
 		w.agent.agentRequest("BYE", invite, "agent1", 2)
-		w.agent.answer(invite, "agent1")
-		w.agent.expect("ACK")
+		w.agent.takes(invite, "agent1")
 		w.agent.expect("SIP/2.0 200")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
+		w.carrier.isAnswered(d)
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 		w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
 	})
@@ -162,8 +150,7 @@ func TestCancelledBehindAGap(t *testing.T) {
 		in := c.agent.p.expect("INVITE") // it was asked already
 		c.agent.p.reply(in, 100, "Trying", "", "")
 		time.Sleep(10 * time.Second) // longer than the transaction of the cancelled one lasts
-		c.agent.p.reply(in, 200, "OK", "", siptest.SessionAt(c.agent.address, 44000, "0 101"))
-		c.agent.p.expect("ACK")
+		c.agent.p.concludes(in, 200, "OK", "", siptest.SessionAt(c.agent.address, 44000, "0 101"))
 		c.agent.takes(siptest.SessionAt(c.agent.address, 30000, "0 101")) // and has the session back
 		c.carrier.p.silent(time.Second)
 	})

@@ -6,11 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
-	"flowbridge/store/record"
 )
 
 // plays has a side hear a sound, by an order.
@@ -34,14 +32,11 @@ func TestOrderedSounds(t *testing.T) {
 	inWorldWith(t, yaml, func(w *world) {
 		d := w.carrier.newCall("+15075785607")
 		d.sdp = siptest.SessionAt("192.0.2.10", 20000, "0 9 101")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.carrier.invitesTillRung(d)
 		in := w.agent.expect("INVITE")
 		w.plays(PlayRequest{Side: media.SideA, Sound: "eu"}, "not answered yet")
-		w.agent.reply(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
-		w.agent.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
+		w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
+		w.carrier.isAnswered(d)
 		c := w.talkOf(d, in)
 
 		w.plays(PlayRequest{Side: media.SideA, Sound: "nowhere"}, `no sound "nowhere"`)
@@ -64,8 +59,7 @@ func TestOrderedSounds(t *testing.T) {
 		w.hears("a hears 5s of law 0 as 0, loop true, yield false", "b hears nothing")
 		w.plays(PlayRequest{Side: media.SideA, Sound: soundNone}, "")
 		w.hears("a hears nothing")
-		w.callerHangsUp(d)
-		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent, d)
 	})
 }
 
@@ -73,8 +67,7 @@ func TestSoundsWithoutG711(t *testing.T) {
 	inWorldWith(t, talkYAML("", "codecs: [G722]"), func(w *world) {
 		c := w.talkIn("9 101", "9 101")
 		w.plays(PlayRequest{Side: media.SideA, Sound: "eu"}, "does not speak G.711")
-		w.callerHangsUp(c.d)
-		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent, c.d)
 	})
 }
 
@@ -130,7 +123,6 @@ func TestHoldOfATranslatedCall(t *testing.T) {
 		if d := described(t, ok); d.Direction() != sdp.RecvOnly || formatsOf(t, ok) != "0" {
 			t.Errorf("answer\n%s", ok.raw)
 		}
-		w.callerHangsUp(c.d)
-		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent, c.d)
 	})
 }

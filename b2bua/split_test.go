@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/report"
 	"flowbridge/store/record"
 )
@@ -26,20 +25,15 @@ func TestSplit(t *testing.T) {
 			for _, from := range []string{"+15075550100", "+15075550111", "+15075550122", "+15075550133"} {
 				d := w.carrier.newCall("+15075785607")
 				d.from = strings.Replace(d.from, "+15075550100", from, 1)
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
+				w.carrier.invitesTillRung(d)
 				target, other := w.agent, w.agent2
 				if len(w.agent2.in) > 0 {
 					target, other = w.agent2, w.agent
 				}
-				target.reply(target.expect("INVITE"), 503, "Service Unavailable", "x", "")
-				target.expect("ACK")
-				other.answer(other.expect("INVITE"), "y")
-				other.expect("ACK")
-				d.learn(w.carrier.expect("SIP/2.0 200"))
-				w.carrier.ack(d)
-				w.callerHangsUpAt(other, d)
-				r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+				target.concludes(target.expect("INVITE"), 503, "Service Unavailable", "x", "")
+				other.takes(other.expect("INVITE"), "y")
+				w.carrier.isAnswered(d)
+				r := w.callerEnds(other, d)
 				if a := r.Attempts; len(a) != 2 || a[0].Reason != record.ReasonSplit || a[1].Reason != "" || i > 0 && a[0].Target != first[from] {
 					t.Errorf("%s: got %+v", from, a)
 				}
@@ -80,17 +74,13 @@ func TestHoursOfRoute(t *testing.T) {
 			route string
 		}{{0, "night"}, {time.Second, "trial"}, {9*time.Hour - 2*time.Second, "trial"}, {2 * time.Second, "night"}} {
 			time.Sleep(tt.after)
-			d := w.carrier.newCall("+15075785607")
-			w.carrier.invite(d)
-			d.learn(w.carrier.expect("SIP/2.0 180"))
+			d := w.carrier.dialsTillRung("+15075785607")
 			at := w.agent
 			if len(w.agent2.in) > 0 {
 				at = w.agent2
 			}
-			at.reply(at.expect("INVITE"), 486, "Busy Here", "x", "")
-			at.expect("ACK")
-			w.carrier.expect("SIP/2.0 486")
-			w.carrier.ackRefused(d)
+			at.concludes(at.expect("INVITE"), 486, "Busy Here", "x", "")
+			w.carrier.isRefused(d, "486")
 			if r := w.record(); r.Route != tt.route {
 				t.Errorf("at %v: got %s", time.Now(), r.Route)
 			}

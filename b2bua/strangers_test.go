@@ -61,27 +61,25 @@ func TestShortRegisterIsAnswered(t *testing.T) {
 		"Call-ID: 1j9FpLxk3uxtm8tn@biloxi.example.com\nCSeq: 1 REGISTER\nContact: <sip:bob@client.biloxi.example.com>\nContent-Length: 0\n\n"
 	shortest := "REGISTER sip:h SIP/2.0\nv:SIP/2.0/UDP h;rport;branch=z9hG4bKa\nf:<sip:a@b>;tag=1\nt:<sip:a@b>\ni:1\nCSeq:1 REGISTER\nm:<sip:a@h>\n\n"
 	for name, text := range map[string]string{"RFC 3665 section 2.1": biloxi, "the shortest": shortest} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, phoneConfig, func(w *world) {
-				p := w.otherAt("203.0.113.66:6060")
-				answers := 0
-				for range 30 {
-					p.send(text)
-					synctest.Wait()
-					for _, m := range p.rest() {
-						answers++
-						sent := len(strings.ReplaceAll(text, "\n", "\r\n"))
-						if !strings.HasPrefix(m.raw, "SIP/2.0 401 ") || len(m.raw) > sent+200 {
-							t.Errorf("%d bytes for %d:\n%s", len(m.raw), sent, m.raw)
-						}
+		runIn(t, name, phoneConfig, func(w *world) {
+			p := w.otherAt("203.0.113.66:6060")
+			answers := 0
+			for range 30 {
+				p.send(text)
+				synctest.Wait()
+				for _, m := range p.rest() {
+					answers++
+					sent := len(strings.ReplaceAll(text, "\n", "\r\n"))
+					if !strings.HasPrefix(m.raw, "SIP/2.0 401 ") || len(m.raw) > sent+200 {
+						w.t.Errorf("%d bytes for %d:\n%s", len(m.raw), sent, m.raw)
 					}
 				}
-				if answers != 20 {
-					t.Errorf("%d answers in a second; want 20", answers)
-				}
-				p.send(strings.ReplaceAll(text, "REGISTER", "OPTIONS")) // only a REGISTER has to be answered
-				p.silent(time.Minute)
-			})
+			}
+			if answers != 20 {
+				w.t.Errorf("%d answers in a second; want 20", answers)
+			}
+			p.send(strings.ReplaceAll(text, "REGISTER", "OPTIONS")) // only a REGISTER has to be answered
+			p.silent(time.Minute)
 		})
 	}
 }

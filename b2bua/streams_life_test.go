@@ -18,27 +18,20 @@ import (
 // does not end for them.
 func TestEmptyLinesBehindMessage(t *testing.T) {
 	for _, tail := range []string{"\r\n", "\r\n\r\n\r\n", "\n", "\r"} {
-		t.Run(fmt.Sprintf("%q", tail), func(t *testing.T) {
-			inWorldWith(t, streamConfig, func(w *world) {
-				p := w.connect(carrierAddr.Addr())
-				d := p.newCall("+15095785607")
-				p.invite(d)
-				d.learn(p.expect("SIP/2.0 180"))
-				w.agent2.answer(w.agent2.expect("INVITE"), "agent1")
-				w.agent2.expect("ACK")
-				p.expect("SIP/2.0 200")
-				p.sendBytes([]byte(strings.ReplaceAll(d.request("ACK"), "\n", "\r\n") + tail))
-				time.Sleep(idleConnection + time.Minute)
-				synctest.Wait()
-				if w.connections() != 1 {
-					w.t.Fatal("the connection is closed")
-				}
-				p.bye(d)
-				p.expect("SIP/2.0 200")
-				w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-				w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
-				p.conn.Close()
-			})
+		runIn(t, fmt.Sprintf("%q", tail), streamConfig, func(w *world) {
+			p := w.connect(carrierAddr.Addr())
+			d := p.dialsTillRung("+15095785607")
+			w.agent2.takes(w.agent2.expect("INVITE"), "agent1")
+			p.expect("SIP/2.0 200")
+			p.sendBytes([]byte(strings.ReplaceAll(d.request("ACK"), "\n", "\r\n") + tail))
+			time.Sleep(idleConnection + time.Minute)
+			synctest.Wait()
+			if w.connections() != 1 {
+				w.t.Fatal("the connection is closed")
+			}
+			p.hangsUpOn(w.agent2, d)
+			w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+			p.conn.Close()
 		})
 	}
 }

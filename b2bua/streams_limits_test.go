@@ -21,11 +21,8 @@ import (
 // message are ended, while a call goes on.
 func TestHalfMessages(t *testing.T) {
 	inWorldWith(t, streamConfig, func(w *world) {
-		d := w.carrier.newCall("+15095785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
-		invite := w.agent2.expect("INVITE")
-		w.agent2.reply(invite, 180, "Ringing", "agent1", "")
+		d := w.carrier.dialsTillRung("+15095785607")
+		invite := w.agent2.progresses(180, "Ringing", "agent1", "")
 		var all []*peer
 		for i := range 200 {
 			p := w.connect(carrierAddr.Addr())
@@ -61,15 +58,9 @@ func TestHalfMessages(t *testing.T) {
 		for _, p := range w.connected {
 			p.conn.Close()
 		}
-		w.agent2.answer(invite, "agent1")
-		w.agent2.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
-		synctest.Wait()
-		w.carrier.bye(d)
-		w.carrier.expect("SIP/2.0 200")
-		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
-		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		w.agent2.takes(invite, "agent1")
+		w.carrier.isAnswered(d)
+		w.callerEnds(w.agent2, d)
 	})
 }
 
@@ -95,17 +86,11 @@ func TestConnectionLife(t *testing.T) {
 		p.hungUp(20 * time.Second)
 
 		p = w.connect(carrierAddr.Addr())
-		d := p.newCall("+15095785607")
-		p.invite(d)
-		d.learn(p.expect("SIP/2.0 180"))
-		w.agent2.answer(w.agent2.expect("INVITE"), "agent1")
-		w.agent2.expect("ACK")
-		p.expect("SIP/2.0 200")
-		p.ack(d)
+		d := p.dialsTillRung("+15095785607")
+		w.agent2.takes(w.agent2.expect("INVITE"), "agent1")
+		p.isAnswered(d)
 		time.Sleep(3*idleConnection - time.Minute)
-		p.bye(d)
-		p.expect("SIP/2.0 200")
-		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
+		p.hangsUpOn(w.agent2, d)
 		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 		p.hungUp(2 * idleConnection)
 	})
@@ -207,10 +192,8 @@ func TestStrangersPlaces(t *testing.T) {
 		d := p.newCall("+15095785607")
 		d.callID = "proven"
 		d.extra = authorize(d, p.challenged(d), "MD5", "acme", "secret", 1)
-		p.invite(d)
-		d.learn(p.expect("SIP/2.0 180"))
-		w.agent2.answer(w.agent2.expect("INVITE"), "a")
-		w.agent2.expect("ACK")
+		p.invitesTillRung(d)
+		w.agent2.takes(w.agent2.expect("INVITE"), "a")
 		p.expect("SIP/2.0 200")
 		d.extra = ""
 		p.ack(d)
@@ -220,9 +203,7 @@ func TestStrangersPlaces(t *testing.T) {
 			t.Errorf("%d connections; want that of the call", n)
 		}
 		time.Sleep(idleConnection)
-		p.bye(d)
-		p.expect("SIP/2.0 200")
-		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
+		p.hangsUpOn(w.agent2, d)
 		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 	})
 }

@@ -28,8 +28,7 @@ routes:
 func (w *world) overBudget() *dialogue {
 	d := w.carrier.newCall("+15075785607")
 	d.extra = "X-Long: " + strings.Repeat("x", 500) + "\n"
-	w.carrier.invite(d)
-	d.learn(w.carrier.expect("SIP/2.0 180"))
+	w.carrier.invitesTillRung(d)
 	return d
 }
 
@@ -50,13 +49,9 @@ func TestOverflowGoesOverTCP(t *testing.T) {
 		if via := invite.value("Via"); !strings.HasPrefix(via, "SIP/2.0/TCP "+at+";") || invite.value("Contact") != "<sip:"+at+";transport=tcp>" {
 			t.Errorf("Via %s, Contact %s over a connection from %s", via, invite.value("Contact"), at)
 		}
-		agent.answer(invite, "a")
-		agent.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
-		synctest.Wait()
-		w.callerHangsUpAt(agent, d)
-		r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		agent.takes(invite, "a")
+		w.carrier.isAnswered(d)
+		r := w.callerEnds(agent, d)
 		if a := r.Attempts[0]; len(r.Attempts) != 1 || a.Transport != "tcp" || a.DroppedHeaders != nil {
 			t.Errorf("attempts %+v", r.Attempts)
 		}
@@ -71,13 +66,9 @@ func TestOverflowWithoutTCP(t *testing.T) {
 		if invite.value("X-Long") != "" || invite.value("X-EI") != "E.1;" {
 			t.Errorf("INVITE:\n%s", invite.raw)
 		}
-		w.agent.answer(invite, "a")
-		w.agent.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
-		synctest.Wait()
-		w.callerHangsUp(d)
-		r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		w.agent.takes(invite, "a")
+		w.carrier.isAnswered(d)
+		r := w.callerEnds(w.agent, d)
 		if a := r.Attempts[0]; a.Transport != "udp" || len(a.DroppedHeaders) != 1 || a.DroppedHeaders[0] != "X-Long" {
 			t.Errorf("attempts %+v", r.Attempts)
 		}
@@ -91,10 +82,7 @@ func TestOverflowCancelled(t *testing.T) {
 		w.holdDials = make(chan struct{})
 		d := w.overBudget()
 		synctest.Wait()
-		w.carrier.cancel(d)
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.expect("SIP/2.0 487")
-		w.carrier.ackRefused(d)
+		w.carrier.givesUp(d)
 		w.wantRecord(record.DispositionCancelled, cause.CallerCancelled, record.EndedByCaller)
 		close(w.holdDials)
 		synctest.Wait()

@@ -12,11 +12,8 @@ import (
 // refusedCall makes a call that comes to nothing, and gives its record.
 func (w *world) refusedCall(number string) record.Record {
 	w.t.Helper()
-	d := w.carrier.newCall(number)
-	w.carrier.invite(d)
-	d.learn(w.carrier.expect("SIP/2.0 180"))
-	w.carrier.expect("SIP/2.0 503")
-	w.carrier.ackRefused(d)
+	d := w.carrier.dialsTillRung(number)
+	w.carrier.isRefused(d, "503")
 	return w.record()
 }
 
@@ -53,10 +50,8 @@ func TestNoTCPIsRemembered(t *testing.T) {
 				time.Sleep(30 * time.Second)
 			}
 			d := w.overBudget()
-			w.agent.reply(w.agent.expect("INVITE"), 486, "Busy Here", "a", "")
-			w.agent.expect("ACK")
-			w.carrier.expect("SIP/2.0 486")
-			w.carrier.ackRefused(d)
+			w.agent.concludes(w.agent.expect("INVITE"), 486, "Busy Here", "a", "")
+			w.carrier.isRefused(d, "486")
 			w.record()
 			if w.dials.Load() != wanted {
 				t.Errorf("call %d: %d connections were tried; want %d", i+1, w.dials.Load(), wanted)

@@ -51,18 +51,13 @@ func TestCancelByAnotherTransport(t *testing.T) {
 	inWorldWith(t, streamConfig, func(w *world) {
 		carrier := w.connect(carrierAddr.Addr())
 		defer carrier.conn.Close()
-		d := carrier.newCall("+15095785607")
-		carrier.invite(d)
-		d.learn(carrier.expect("SIP/2.0 180"))
-		invite := w.agent2.expect("INVITE")
-		w.agent2.reply(invite, 180, "Ringing", "agent1", "")
+		d := carrier.dialsTillRung("+15095785607")
+		invite := w.agent2.progresses(180, "Ringing", "agent1", "")
 		w.carrier.cancel(d)
 		w.carrier.expect("SIP/2.0 200")
-		carrier.expect("SIP/2.0 487")
-		carrier.ackRefused(d)
+		carrier.isRefused(d, "487")
 		w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "", "")
-		w.agent2.reply(invite, 487, "Request Terminated", "agent1", "")
-		w.agent2.expect("ACK")
+		w.agent2.concludes(invite, 487, "Request Terminated", "agent1", "")
 		w.wantRecord(record.DispositionCancelled, cause.CallerCancelled, record.EndedByCaller)
 	})
 }
@@ -74,11 +69,8 @@ func TestByeByAnotherWay(t *testing.T) {
 		inWorldWith(t, streamConfig, func(w *world) {
 			carrier := w.connect(carrierAddr.Addr())
 			defer carrier.conn.Close()
-			d := carrier.newCall("+15095785607")
-			carrier.invite(d)
-			d.learn(carrier.expect("SIP/2.0 180"))
-			w.agent2.answer(w.agent2.expect("INVITE"), "agent1")
-			w.agent2.expect("ACK")
+			d := carrier.dialsTillRung("+15095785607")
+			w.agent2.takes(w.agent2.expect("INVITE"), "agent1")
 			carrier.expect("SIP/2.0 200")
 			other := w.carrier
 			if !udp {
@@ -87,9 +79,7 @@ func TestByeByAnotherWay(t *testing.T) {
 			}
 			other.ack(d)
 			synctest.Wait()
-			other.bye(d)
-			other.expect("SIP/2.0 200")
-			w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
+			other.hangsUpOn(w.agent2, d)
 			w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 			carrier.silent(time.Minute)
 		})
@@ -102,9 +92,7 @@ func TestTargetAnswersByItsOwnConnection(t *testing.T) {
 	inWorldWith(t, streamConfig, func(w *world) {
 		agents := w.streamAgent(agentAddr)
 		defer agents.l.Close()
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		agent := agents.accept()
 		defer agent.conn.Close()
 		invite := agent.expect("INVITE")
@@ -112,9 +100,7 @@ func TestTargetAnswersByItsOwnConnection(t *testing.T) {
 		own.answerFrom(invite)
 		agent.expect("ACK")
 		own.conn.Close()
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
-		synctest.Wait()
+		w.carrier.isAnswered(d)
 		own = w.connect(agentAddr.Addr())
 		own.agentRequest("BYE", invite, "agent1", 1)
 		own.expect("SIP/2.0 200")
@@ -134,9 +120,7 @@ func TestTargetClosesAfterEachAnswer(t *testing.T) {
 	inWorldWith(t, streamConfig, func(w *world) {
 		agents := w.streamAgent(agentAddr)
 		defer agents.l.Close()
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		for range 3 { // as often as a connection is replaced
 			agent := agents.accept()
 			agent.reply(agent.expect("INVITE"), 180, "Ringing", "agent1", "")
@@ -148,9 +132,7 @@ func TestTargetClosesAfterEachAnswer(t *testing.T) {
 		agent = agents.accept()
 		agent.expect("ACK")
 		agent.conn.Close()
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
-		synctest.Wait()
+		w.carrier.isAnswered(d)
 		w.carrier.bye(d)
 		w.carrier.expect("SIP/2.0 200")
 		agent = agents.accept()
@@ -167,14 +149,11 @@ func TestTargetClosesBehindFinalAnswer(t *testing.T) {
 		inWorldWith(t, streamConfig, func(w *world) {
 			agents := w.streamAgent(agentAddr)
 			defer agents.l.Close()
-			d := w.carrier.newCall("+15085785607")
-			w.carrier.invite(d)
-			d.learn(w.carrier.expect("SIP/2.0 180"))
+			d := w.carrier.dialsTillRung("+15085785607")
 			agent := agents.accept()
 			agent.reply(agent.expect("INVITE"), 486, "Busy Here", "agent1", "")
 			agent.conn.Close()
-			w.carrier.expect("SIP/2.0 486")
-			w.carrier.ackRefused(d)
+			w.carrier.isRefused(d, "486")
 			w.wantRecord(record.DispositionBusy, cause.TargetBusy, record.EndedByAgent)
 			for _, m := range agents.hearOn(time.Minute) {
 				if !strings.HasPrefix(m.raw, "ACK ") {
@@ -211,49 +190,35 @@ func (a *streamAgent) hearOn(d time.Duration) (all []received) {
 
 // A Contact may ask for another transport than the call's.
 func TestContactAsksForAnotherTransport(t *testing.T) {
-	t.Run("udp", func(t *testing.T) {
-		inWorldWith(t, streamConfig, func(w *world) {
-			agents := w.streamAgent(agentAddr)
-			defer agents.l.Close()
-			d := w.carrier.newCall("+15075785607")
-			w.carrier.invite(d)
-			d.learn(w.carrier.expect("SIP/2.0 180"))
-			agent := agents.accept()
-			defer agent.conn.Close()
-			invite := agent.expect("INVITE")
-			agent.send(hostileAnswer(invite, 200, "agent1", agentSDP(), "Contact: <sip:agent@192.0.2.20:32681;transport=udp>"))
-			ack := w.agent.expect("ACK")
-			if via := ack.value("Via"); !strings.HasPrefix(via, "SIP/2.0/UDP 198.51.100.1:5060;") {
-				t.Errorf("Via %s", via)
-			}
-			w.carrier.expect("SIP/2.0 200")
-			w.carrier.ack(d)
-			synctest.Wait()
-			w.callerHangsUp(d)
-			w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
-		})
+	runIn(t, "udp", streamConfig, func(w *world) {
+		agents := w.streamAgent(agentAddr)
+		defer agents.l.Close()
+		d := w.carrier.dialsTillRung("+15075785607")
+		agent := agents.accept()
+		defer agent.conn.Close()
+		invite := agent.expect("INVITE")
+		agent.send(hostileAnswer(invite, 200, "agent1", agentSDP(), "Contact: <sip:agent@192.0.2.20:32681;transport=udp>"))
+		ack := w.agent.expect("ACK")
+		if via := ack.value("Via"); !strings.HasPrefix(via, "SIP/2.0/UDP 198.51.100.1:5060;") {
+			w.t.Errorf("Via %s", via)
+		}
+		w.carrier.isAnswered(d)
+		w.callerEnds(w.agent, d)
 	})
-	t.Run("tcp", func(t *testing.T) {
-		inWorldWith(t, streamConfig, func(w *world) {
-			agents := w.streamAgent(agent2Addr)
-			defer agents.l.Close()
-			d := w.carrier.newCall("+15095785607")
-			w.carrier.invite(d)
-			d.learn(w.carrier.expect("SIP/2.0 180"))
-			invite := w.agent2.expect("INVITE")
-			w.agent2.send(hostileAnswer(invite, 200, "agent1", agentSDP(), "Contact: <sip:agent@192.0.2.21:32681;transport=tcp>"))
-			agent := agents.accept()
-			defer agent.conn.Close()
-			ack := agent.expect("ACK")
-			if via := ack.value("Via"); !strings.HasPrefix(via, "SIP/2.0/TCP 198.51.100.1:5060;") {
-				t.Errorf("Via %s", via)
-			}
-			w.carrier.expect("SIP/2.0 200")
-			w.carrier.ack(d)
-			synctest.Wait()
-			w.callerHangsUpAt(agent, d)
-			w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
-		})
+	runIn(t, "tcp", streamConfig, func(w *world) {
+		agents := w.streamAgent(agent2Addr)
+		defer agents.l.Close()
+		d := w.carrier.dialsTillRung("+15095785607")
+		invite := w.agent2.expect("INVITE")
+		w.agent2.send(hostileAnswer(invite, 200, "agent1", agentSDP(), "Contact: <sip:agent@192.0.2.21:32681;transport=tcp>"))
+		agent := agents.accept()
+		defer agent.conn.Close()
+		ack := agent.expect("ACK")
+		if via := ack.value("Via"); !strings.HasPrefix(via, "SIP/2.0/TCP 198.51.100.1:5060;") {
+			w.t.Errorf("Via %s", via)
+		}
+		w.carrier.isAnswered(d)
+		w.callerEnds(agent, d)
 	})
 }
 
@@ -269,8 +234,7 @@ func TestTwoRecordRoutes(t *testing.T) {
 		carrier.send(text)
 		d.learn(carrier.expect("SIP/2.0 180"))
 		invite := w.agent2.expect("INVITE")
-		w.agent2.answer(invite, "agent1")
-		w.agent2.expect("ACK")
+		w.agent2.takes(invite, "agent1")
 		ok := carrier.expect("SIP/2.0 200")
 		if n := strings.Count(ok.raw, "192.0.2.10:5060;transport="); n != 2 {
 			t.Errorf("%d of the Record-Routes come back:\n%s", n, ok.raw)
@@ -300,8 +264,7 @@ func TestCallGoesOnOverNewConnection(t *testing.T) {
 		carrier.send(behindNAT("INVITE"))
 		d.learn(carrier.expect("SIP/2.0 180"))
 		invite := w.agent2.expect("INVITE")
-		w.agent2.answer(invite, "agent1")
-		w.agent2.expect("ACK")
+		w.agent2.takes(invite, "agent1")
 		carrier.expect("SIP/2.0 200")
 		carrier.send(behindNAT("ACK"))
 		synctest.Wait()
@@ -311,9 +274,7 @@ func TestCallGoesOnOverNewConnection(t *testing.T) {
 		d.seq, d.branch = 2, d.branch+"again"
 		again.send(behindNAT("OPTIONS"))
 		again.expect("SIP/2.0 200")
-		w.agent2.agentRequest("BYE", invite, "agent1", 1)
-		w.agent2.expect("SIP/2.0 200")
-		again.reply(again.expect("BYE"), 200, "OK", "", "")
+		w.agent2.agentHangsUpOn(again, invite, "agent1", 1)
 		w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
 	})
 }
@@ -339,15 +300,12 @@ func TestCallerReturnsWhileRinging(t *testing.T) {
 		defer again.conn.Close()
 		again.send(text)
 		again.expect("SIP/2.0 183")
-		w.agent2.answer(invite, "agent1")
-		w.agent2.expect("ACK")
+		w.agent2.takes(invite, "agent1")
 		again.expect("SIP/2.0 200")
 		d.seq, d.branch = 1, d.branch+"ack"
 		again.send(behindNAT("ACK"))
 		synctest.Wait()
-		w.agent2.agentRequest("BYE", invite, "agent1", 1)
-		w.agent2.expect("SIP/2.0 200")
-		again.reply(again.expect("BYE"), 200, "OK", "", "")
+		w.agent2.agentHangsUpOn(again, invite, "agent1", 1)
 		w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
 	})
 }
@@ -360,28 +318,24 @@ var tcpOnly = strings.Replace(strings.Replace(streamConfig, `"udp://198.51.100.1
 // over the connection that the call has.
 func TestTCPOnly(t *testing.T) {
 	for _, contact := range []string{"", ";transport=tcp", ";transport=udp"} {
-		t.Run(contact, func(t *testing.T) {
-			inWorldWith(t, tcpOnly, func(w *world) {
-				agents := w.streamAgent(agentAddr)
-				defer agents.l.Close()
-				carrier := w.connect(carrierAddr.Addr())
-				defer carrier.conn.Close()
-				d := carrier.newCall("+15075785607")
-				carrier.send(strings.Replace(d.request("INVITE"), "5060;transport=tcp>", "5060"+contact+">", 1))
-				d.learn(carrier.expect("SIP/2.0 180"))
-				agent := agents.accept()
-				defer agent.conn.Close()
-				invite := agent.expect("INVITE")
-				agent.send(hostileAnswer(invite, 200, "agent1", agentSDP(), "Contact: <sip:agent@192.0.2.20:32681"+contact+">"))
-				agent.expect("ACK")
-				carrier.expect("SIP/2.0 200")
-				carrier.ack(d)
-				synctest.Wait()
-				w.server.HangupAll()
-				carrier.reply(carrier.expect("BYE"), 200, "OK", "", "")
-				agent.reply(agent.expect("BYE"), 200, "OK", "", "")
-				w.wantRecord(record.DispositionAnswered, cause.Shutdown, record.EndedBySystem)
-			})
+		runIn(t, contact, tcpOnly, func(w *world) {
+			agents := w.streamAgent(agentAddr)
+			defer agents.l.Close()
+			carrier := w.connect(carrierAddr.Addr())
+			defer carrier.conn.Close()
+			d := carrier.newCall("+15075785607")
+			carrier.send(strings.Replace(d.request("INVITE"), "5060;transport=tcp>", "5060"+contact+">", 1))
+			d.learn(carrier.expect("SIP/2.0 180"))
+			agent := agents.accept()
+			defer agent.conn.Close()
+			invite := agent.expect("INVITE")
+			agent.send(hostileAnswer(invite, 200, "agent1", agentSDP(), "Contact: <sip:agent@192.0.2.20:32681"+contact+">"))
+			agent.expect("ACK")
+			carrier.isAnswered(d)
+			w.server.HangupAll()
+			carrier.reply(carrier.expect("BYE"), 200, "OK", "", "")
+			agent.reply(agent.expect("BYE"), 200, "OK", "", "")
+			w.wantRecord(record.DispositionAnswered, cause.Shutdown, record.EndedBySystem)
 		})
 	}
 }

@@ -39,13 +39,10 @@ func (w *world) callBy(from, to string, at *peer) (received, record.Record) {
 	w.t.Helper()
 	d := w.carrier.newCall(to)
 	d.from = strings.Replace(d.from, "+15075550100", from, 1)
-	w.carrier.invite(d)
-	d.learn(w.carrier.expect("SIP/2.0 180"))
+	w.carrier.invitesTillRung(d)
 	invite := at.expect("INVITE")
-	at.answer(invite, "x")
-	at.expect("ACK")
-	d.learn(w.carrier.expect("SIP/2.0 200"))
-	w.carrier.ack(d)
+	at.takes(invite, "x")
+	w.carrier.isAnswered(d)
 	w.callerHangsUpAt(at, d)
 	return invite, w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 }
@@ -102,8 +99,7 @@ func TestTableOutlivesProcess(t *testing.T) {
 		if live := w.server.Live(w.t.Context()); len(live) != 1 || live[0].Vars.Row["agent"] != "a-7" || live[0].Record.Route != "any" {
 			t.Errorf("got %+v", live)
 		}
-		w.callerHangsUp(d)
-		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent, d)
 	})
 }
 

@@ -115,66 +115,52 @@ func TestTopology(t *testing.T) {
 		"cancelled": func(w *world, d *dialogue, invite received) {
 			w.agent.reply(invite, 180, "Ringing", "agentsecret", "", agentTells...)
 			synctest.Wait()
-			w.carrier.cancel(d)
-			w.carrier.expect("SIP/2.0 200")
-			w.carrier.expect("SIP/2.0 487")
-			w.carrier.ackRefused(d)
+			w.carrier.givesUp(d)
 			w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "agentsecret", "", agentTells...)
-			w.agent.reply(invite, 487, "Request Terminated", "agentsecret", "", agentTells...)
-			w.agent.expect("ACK")
+			w.agent.concludes(invite, 487, "Request Terminated", "agentsecret", "", agentTells...)
 		},
 		"busy": func(w *world, d *dialogue, invite received) {
-			w.agent.reply(invite, 486, "Busy Here", "agentsecret", "", agentTells...)
-			w.agent.expect("ACK")
-			w.carrier.expect("SIP/2.0 486")
-			w.carrier.ackRefused(d)
+			w.agent.concludes(invite, 486, "Busy Here", "agentsecret", "", agentTells...)
+			w.carrier.isRefused(d, "486")
 		},
 		"out of order": func(w *world, d *dialogue, invite received) {
-			w.agent.reply(invite, 503, "Overloaded agentsecret", "agentsecret", "", agentTells...)
-			w.agent.expect("ACK")
-			w.carrier.expect("SIP/2.0 503")
-			w.carrier.ackRefused(d)
+			w.agent.concludes(invite, 503, "Overloaded agentsecret", "agentsecret", "", agentTells...)
+			w.carrier.isRefused(d, "503")
 		},
 		"redirected": func(w *world, d *dialogue, invite received) {
-			w.agent.reply(invite, 302, "Moved", "agentsecret", "", append(agentTells, "Contact: <sip:agentsecret@198.18.2.9>")...)
-			w.agent.expect("ACK")
-			w.carrier.expect("SIP/2.0 503")
-			w.carrier.ackRefused(d)
+			w.agent.concludes(invite, 302, "Moved", "agentsecret", "", append(agentTells, "Contact: <sip:agentsecret@198.18.2.9>")...)
+			w.carrier.isRefused(d, "503")
 		},
 		"an answer in parts": func(w *world, d *dialogue, invite received) {
 			w.agent.multipart(invite)
 			w.agent.expect("ACK")
-			w.carrier.expect("SIP/2.0 200")
-			w.carrier.ack(d)
+			w.carrier.isAnswered(d)
 			w.carrier.bye(d)
 			w.carrier.expect("SIP/2.0 200")
 			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "", agentTells...)
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, strings.Replace(testConfig, `      X-Empty: "{{.Header \"X-None\"}}"`, `      X-Diverted: "{{.Diversion}}"`, 1), func(w *world) {
-				d := w.carrier.newCall("+15075785607")
-				d.callID, d.extra = "carriersecret@198.18.1.1", carrierTells
-				d.from = `"Ann Smith" <sip:+15075550100@carriersecret.example;x=carriersecret>;tag=carriersecret`
-				d.sdp = telling("carriersecret", "192.0.2.10", "198.18.1.")
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
-				invite := w.agent.expect("INVITE")
-				if invite.value("X-Diverted") != "+15075550111" {
-					t.Errorf("INVITE:\n%s", invite.raw)
-				}
-				play(w, d, invite)
-				w.record()
-				synctest.Wait()
-				telltale(t, "agent", w.agent.seen, carrierOnly, "INVITE")
-				telltale(t, "carrier", w.carrier.seen, agentOnly, "SIP/2.0 180")
-			})
+		runIn(t, name, strings.Replace(testConfig, `      X-Empty: "{{.Header \"X-None\"}}"`, `      X-Diverted: "{{.Diversion}}"`, 1), func(w *world) {
+			d := w.carrier.newCall("+15075785607")
+			d.callID, d.extra = "carriersecret@198.18.1.1", carrierTells
+			d.from = `"Ann Smith" <sip:+15075550100@carriersecret.example;x=carriersecret>;tag=carriersecret`
+			d.sdp = telling("carriersecret", "192.0.2.10", "198.18.1.")
+			w.carrier.invitesTillRung(d)
+			invite := w.agent.expect("INVITE")
+			if invite.value("X-Diverted") != "+15075550111" {
+				w.t.Errorf("INVITE:\n%s", invite.raw)
+			}
+			play(w, d, invite)
+			w.record()
+			synctest.Wait()
+			telltale(w.t, "agent", w.agent.seen, carrierOnly, "INVITE")
+			telltale(w.t, "carrier", w.carrier.seen, agentOnly, "SIP/2.0 180")
 		})
 	}
 }
 
 // telltale checks the messages that a side got for what only the other may see.
-func telltale(t *testing.T, side string, messages, words []string, begins string) {
+func telltale(t testing.TB, side string, messages, words []string, begins string) {
 	t.Helper()
 	found := false
 	for _, m := range messages {
@@ -193,11 +179,8 @@ func telltale(t *testing.T, side string, messages, words []string, begins string
 // pickedUp has the agent answer with all that it tells.
 func (w *world) pickedUp(d *dialogue, invite received) {
 	w.t.Helper()
-	w.agent.reply(invite, 200, "OK", "agentsecret", telling("agentsecret", "192.0.2.20", "198.18.2."), agentTells...)
-	w.agent.expect("ACK")
-	w.carrier.expect("SIP/2.0 200")
-	w.carrier.ack(d)
-	synctest.Wait()
+	w.agent.concludes(invite, 200, "OK", "agentsecret", telling("agentsecret", "192.0.2.20", "198.18.2."), agentTells...)
+	w.carrier.isAnswered(d)
 }
 
 // tellingRequest is a request of the agent with all that it tells.

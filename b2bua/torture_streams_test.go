@@ -37,11 +37,9 @@ func TestTortureOverTCP(t *testing.T) {
 		if i := slices.IndexFunc(tortureStreams, func(other torture) bool { return other.name == tt.name }); i >= 0 {
 			tt = tortureStreams[i]
 		}
-		t.Run(tt.name, func(t *testing.T) {
-			inWorldWith(t, tortureConfig, func(w *world) {
-				w.callOverTCP()
-				w.torture(tt, messages[tt.name])
-			})
+		runIn(t, tt.name, tortureConfig, func(w *world) {
+			w.callOverTCP()
+			w.torture(tt, messages[tt.name])
 		})
 	}
 }
@@ -102,42 +100,34 @@ func TestGarbageStreams(t *testing.T) {
 		{name: "half a message", sent: options[:len(options)/2]},
 		{name: "a WebSocket frame", sent: "\x81\xfe\x01\x2c\x00\x00\x00\x00" + options, want: []string{"SIP/2.0 400 Method Is No Token"}, stays: true},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			inWorldWith(t, tortureConfig, func(w *world) {
-				w.callOverTCP()
-				ringing := w.carrier.newCall("+15075785607")
-				w.carrier.invite(ringing)
-				ringing.learn(w.carrier.expect("SIP/2.0 180"))
-				invite := w.agent.expect("INVITE")
-				w.agent.reply(invite, 180, "Ringing", "agent1", "")
-				caller := w.carrier
+		runIn(t, tt.name, tortureConfig, func(w *world) {
+			w.callOverTCP()
+			ringing := w.carrier.dialsTillRung("+15075785607")
+			invite := w.agent.progresses(180, "Ringing", "agent1", "")
+			caller := w.carrier
 
-				w.carrier = w.connect(carrierAddr.Addr())
-				w.carrier.sendTorn([]byte(tt.sent))
-				time.Sleep(2 * firstMessage)
-				synctest.Wait()
-				var got []string
-				for _, m := range w.carrier.rest() {
-					got = append(got, strings.SplitN(m.raw, "\r\n", 2)[0])
-				}
-				slices.Sort(got) // a refusal from the raw bytes may overtake an answer
-				if !slices.Equal(got, tt.want) {
-					t.Errorf("got %q; want %q", got, tt.want)
-				}
-				if n := w.connections(); (n == 2) != tt.stays {
-					t.Errorf("%d connections; the second stays: %v", n, tt.stays)
-				}
-				w.carrier.conn.Close()
+			w.carrier = w.connect(carrierAddr.Addr())
+			w.carrier.sendTorn([]byte(tt.sent))
+			time.Sleep(2 * firstMessage)
+			synctest.Wait()
+			var got []string
+			for _, m := range w.carrier.rest() {
+				got = append(got, strings.SplitN(m.raw, "\r\n", 2)[0])
+			}
+			slices.Sort(got) // a refusal from the raw bytes may overtake an answer
+			if !slices.Equal(got, tt.want) {
+				w.t.Errorf("got %q; want %q", got, tt.want)
+			}
+			if n := w.connections(); (n == 2) != tt.stays {
+				w.t.Errorf("%d connections; the second stays: %v", n, tt.stays)
+			}
+			w.carrier.conn.Close()
 
-				w.carrier = caller
-				w.agent.answer(invite, "agent1")
-				w.agent.expect("ACK")
-				w.carrier.expect("SIP/2.0 200")
-				w.carrier.ack(ringing)
-				synctest.Wait()
-				w.callerHangsUp(ringing)
-				w.wantRecord("answered", cause.CallerHangup, "caller")
-			})
+			w.carrier = caller
+			w.agent.takes(invite, "agent1")
+			w.carrier.isAnswered(ringing)
+			w.callerHangsUp(ringing)
+			w.wantRecord("answered", cause.CallerHangup, "caller")
 		})
 	}
 }

@@ -135,8 +135,7 @@ func (w *world) torture(tt torture, raw []byte) {
 	elsewhere := w.watch(at)
 	carrier.sendBytes(raw)
 	if tt.called {
-		w.agent.reply(w.agent.expect("INVITE"), 486, "Busy Here", "busy", "")
-		w.agent.expect("ACK")
+		w.agent.concludes(w.agent.expect("INVITE"), 486, "Busy Here", "busy", "")
 	}
 	synctest.Wait()
 	time.Sleep(100 * time.Millisecond)

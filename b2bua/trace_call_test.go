@@ -35,42 +35,37 @@ func TestTraceOfACall(t *testing.T) {
 		{"off", testConfig, "", "", "own", ""},
 		{"off, the caller's", testConfig, "traceparent: " + traceparent + "\n", callersTrace, callersTrace, traceparent},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			inWorldWith(t, tt.yaml, func(w *world) {
-				d := w.carrier.newCall("+15075550101")
-				d.extra = tt.extra
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
-				invite := w.agent.expect("INVITE")
-				w.agent.reply(invite, 486, "Busy Here", "a", "")
-				w.agent.expect("ACK")
-				w.carrier.expect("SIP/2.0 486")
-				w.carrier.ackRefused(d)
-				r := w.record()
-				own := strings.ReplaceAll(r.ID, "-", "")
-				if want := strings.ReplaceAll(tt.record, "own", own); r.TraceID != want {
-					t.Errorf("trace_id %q; want %q", r.TraceID, want)
+		runIn(t, tt.name, tt.yaml, func(w *world) {
+			d := w.carrier.newCall("+15075550101")
+			d.extra = tt.extra
+			w.carrier.invitesTillRung(d)
+			invite := w.agent.expect("INVITE")
+			w.agent.concludes(invite, 486, "Busy Here", "a", "")
+			w.carrier.isRefused(d, "486")
+			r := w.record()
+			own := strings.ReplaceAll(r.ID, "-", "")
+			if want := strings.ReplaceAll(tt.record, "own", own); r.TraceID != want {
+				w.t.Errorf("trace_id %q; want %q", r.TraceID, want)
+			}
+			off := !strings.Contains(tt.yaml, "telemetry")
+			brought := off && tt.record != ""
+			asked, _ := tracecontext.Parse(w.prepare.trace[0])
+			if want := strings.ReplaceAll(tt.prepare, "own", own); asked.Trace.String() != want {
+				w.t.Errorf("prepare: %q; want trace %q", w.prepare.trace[0], want)
+			}
+			if ours := tracecontext.Span(r.ID, tracecontext.KindPrepare, 1); brought == (asked.Span == ours) || asked.Sampled != (!off || brought) {
+				w.t.Errorf("prepare: %+v; ours is %x", asked, ours)
+			}
+			got := invite.value("traceparent")
+			if sent, ok := tracecontext.Parse(got); ok && got != tt.invite {
+				if sent.Span != tracecontext.Span(r.ID, tracecontext.KindAttempt, 1) {
+					w.t.Errorf("INVITE: %s is not the attempt's span", got)
 				}
-				off := !strings.Contains(tt.yaml, "telemetry")
-				brought := off && tt.record != ""
-				asked, _ := tracecontext.Parse(w.prepare.trace[0])
-				if want := strings.ReplaceAll(tt.prepare, "own", own); asked.Trace.String() != want {
-					t.Errorf("prepare: %q; want trace %q", w.prepare.trace[0], want)
-				}
-				if ours := tracecontext.Span(r.ID, tracecontext.KindPrepare, 1); brought == (asked.Span == ours) || asked.Sampled != (!off || brought) {
-					t.Errorf("prepare: %+v; ours is %x", asked, ours)
-				}
-				got := invite.value("traceparent")
-				if sent, ok := tracecontext.Parse(got); ok && got != tt.invite {
-					if sent.Span != tracecontext.Span(r.ID, tracecontext.KindAttempt, 1) {
-						t.Errorf("INVITE: %s is not the attempt's span", got)
-					}
-					got = sent.Trace.String()
-				}
-				if got != tt.invite || strings.Count(strings.ToLower(invite.raw), "traceparent:") > 1 {
-					t.Errorf("INVITE: %q; want %q\n%s", got, tt.invite, invite.raw)
-				}
-			})
+				got = sent.Trace.String()
+			}
+			if got != tt.invite || strings.Count(strings.ToLower(invite.raw), "traceparent:") > 1 {
+				w.t.Errorf("INVITE: %q; want %q\n%s", got, tt.invite, invite.raw)
+			}
 		})
 	}
 }

@@ -28,16 +28,13 @@ func TestTransferAnswersWhatTheAgentWasAsked(t *testing.T) {
 				w.agent.expect("SIP/2.0 200")
 				w.carrier.expect("SIP/2.0 480")
 			}
-			w.agent2.reply(called, 200, "OK", "bob", sdpAt("192.0.2.21", 41000))
-			w.agent2.expect("ACK")
+			w.agent2.concludes(called, 200, "OK", "bob", sdpAt("192.0.2.21", 41000))
 			if !leaves {
 				w.carrier.expect("SIP/2.0 480")
 				w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 			}
 			w.agent.drainFor(time.Minute) // INFO goes on
-			w.carrier.bye(d)
-			w.carrier.expect("SIP/2.0 200")
-			w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "")
+			w.carrier.hangsUpOn(w.agent2, d)
 			w.record()
 		})
 	}
@@ -54,8 +51,7 @@ func (w *world) referred(invite received, to string, headers ...string) {
 // takenByPBX has the PBX answer, and the agent hear of it and leave.
 func (w *world) takenByPBX(called received) {
 	w.t.Helper()
-	w.agent2.reply(called, 200, "OK", "human", sdpAt("192.0.2.21", 41000))
-	w.agent2.expect("ACK")
+	w.agent2.concludes(called, 200, "OK", "human", sdpAt("192.0.2.21", 41000))
 	w.agent.notified("200", "terminated")
 	w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 	synctest.Wait()
@@ -70,8 +66,7 @@ func TestTransferAnswersWhatIsPending(t *testing.T) {
 		called := w.agent2.expect("INVITE")
 		w.carrier.within(d, "INFO", "", "Info-Package: x")
 		info := w.agent.expect("INFO")
-		w.agent2.reply(called, 200, "OK", "human", sdpAt("192.0.2.21", 41000))
-		w.agent2.expect("ACK")
+		w.agent2.concludes(called, 200, "OK", "human", sdpAt("192.0.2.21", 41000))
 		if got := w.carrier.expect("SIP/2.0 480"); got.value("CSeq") != "2 INFO" {
 			t.Errorf("answer:\n%s", got.raw)
 		}
@@ -90,30 +85,27 @@ func TestTransferAnswersWhatIsPending(t *testing.T) {
 // free; early media that came before is heard then.
 func TestTransferGoesOnWithoutAgent(t *testing.T) {
 	for name, early := range map[string]bool{"early media": true, "none": false} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, transferConfig, func(w *world) {
-				_, invite := w.established()
-				w.referred(invite, "<tel:4711>")
-				called := w.agent2.expect("INVITE")
-				want := media.Peer{}.RTP
-				if early {
-					w.agent2.reply(called, 183, "Session Progress", "human", sdpAt("192.0.2.21", 41000))
-					w.agent.notified("183", "active")
-				}
-				w.agent.agentRequest("BYE", invite, "agent1", 11)
-				w.agent.expect("SIP/2.0 200")
-				if got := w.relay.sessions[0].peers[media.SideB].RTP; (got != want) != early || (early && got.Port() != 41000) {
-					t.Errorf("media of side B goes to %v", got)
-				}
-				w.hears(ringing)
-				if n := w.server.admission.Open().Targets["agent"]; n != 0 {
-					t.Errorf("the agent has %d calls", n)
-				}
-				w.agent2.reply(called, 486, "Busy Here", "human", "")
-				w.agent2.expect("ACK")
-				w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-				w.wantRecord(record.DispositionAnswered, cause.TransferFailed, record.EndedBySystem)
-			})
+		runIn(t, name, transferConfig, func(w *world) {
+			_, invite := w.established()
+			w.referred(invite, "<tel:4711>")
+			called := w.agent2.expect("INVITE")
+			want := media.Peer{}.RTP
+			if early {
+				w.agent2.reply(called, 183, "Session Progress", "human", sdpAt("192.0.2.21", 41000))
+				w.agent.notified("183", "active")
+			}
+			w.agent.agentRequest("BYE", invite, "agent1", 11)
+			w.agent.expect("SIP/2.0 200")
+			if got := w.relay.sessions[0].peers[media.SideB].RTP; (got != want) != early || (early && got.Port() != 41000) {
+				w.t.Errorf("media of side B goes to %v", got)
+			}
+			w.hears(ringing)
+			if n := w.server.admission.Open().Targets["agent"]; n != 0 {
+				w.t.Errorf("the agent has %d calls", n)
+			}
+			w.agent2.concludes(called, 486, "Busy Here", "human", "")
+			w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+			w.wantRecord(record.DispositionAnswered, cause.TransferFailed, record.EndedBySystem)
 		})
 	}
 }
@@ -124,8 +116,7 @@ func TestTransferAfterRelayedHold(t *testing.T) {
 		d, invite := w.established()
 		w.agent.agentSends("INVITE", invite, "agent1", 8, agentSDP()[:strings.Index(agentSDP(), "a=sendrecv")]+"a=sendonly\r\n")
 		hold := w.carrier.expect("INVITE")
-		w.carrier.reply(hold, 200, "OK", "", strings.Replace(callerSDP(), "sendrecv", "recvonly", 1))
-		w.carrier.expect("ACK")
+		w.carrier.concludes(hold, 200, "OK", "", strings.Replace(callerSDP(), "sendrecv", "recvonly", 1))
 		w.agent.expect("SIP/2.0 200")
 		w.agent.agentRequest("ACK", invite, "agent1", 8)
 		w.referred(invite, "<tel:4711>")
@@ -133,13 +124,11 @@ func TestTransferAfterRelayedHold(t *testing.T) {
 		if strings.Contains(called.raw, "a=recvonly") || strings.Contains(called.raw, "a=sendonly") {
 			t.Errorf("the human is offered a held call:\n%s", called.raw)
 		}
-		w.agent2.reply(called, 200, "OK", "human", sdpAt("192.0.2.21", 41000))
-		w.agent2.expect("ACK")
+		w.agent2.concludes(called, 200, "OK", "human", sdpAt("192.0.2.21", 41000))
 		w.agent.notified("200", "terminated")
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 		resumed := w.carrier.expect("INVITE")
-		w.carrier.reply(resumed, 200, "OK", "", callerSDP())
-		w.carrier.expect("ACK")
+		w.carrier.concludes(resumed, 200, "OK", "", callerSDP())
 		for side, p := range w.relay.sessions[0].peers {
 			if p.Held || !p.RTP.IsValid() {
 				t.Errorf("side %d: %+v", side, p)

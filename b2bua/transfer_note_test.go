@@ -13,31 +13,29 @@ import (
 // would end the target's call, and the agent might be gone.
 func TestTransferIsNotedBeforeAnybodyIsTold(t *testing.T) {
 	for name, yaml := range map[string]string{"plain": transferConfig, "DTLS": toDTLS} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, yaml, func(w *world) {
-				sink := w.options.Sink
-				w.options.Sink = &dyingSink{Sink: sink, w: w, now: func(k *kept.Call) bool { return k.Bridge != nil && k.Bridge.Target == "pbx" }}
-				_, invite := w.established()
-				w.restart()
-				w.agent.rest()
-				w.carrier.rest()
-				w.referred(invite, "<tel:4711>")
-				called := w.agent2.expect("INVITE")
-				if yaml == toDTLS {
-					w.answersDTLS(called).shakes(called, true)
-				} else {
-					w.agent2.reply(called, 200, "OK", "human", agentSDP())
+		runIn(t, name, yaml, func(w *world) {
+			sink := w.options.Sink
+			w.options.Sink = &dyingSink{Sink: sink, w: w, now: func(k *kept.Call) bool { return k.Bridge != nil && k.Bridge.Target == "pbx" }}
+			_, invite := w.established()
+			w.restart()
+			w.agent.rest()
+			w.carrier.rest()
+			w.referred(invite, "<tel:4711>")
+			called := w.agent2.expect("INVITE")
+			if yaml == toDTLS {
+				w.answersDTLS(called).shakes(called, true)
+			} else {
+				w.agent2.reply(called, 200, "OK", "human", agentSDP())
+			}
+			for _, m := range w.agent.rest() {
+				if m.value("Subscription-State") != "active;expires=180" {
+					w.t.Errorf("the agent was told before the note:\n%s", m.raw)
 				}
-				for _, m := range w.agent.rest() {
-					if m.value("Subscription-State") != "active;expires=180" {
-						t.Errorf("the agent was told before the note:\n%s", m.raw)
-					}
-				}
-				if left := w.agent2.rest(); len(left) > 0 {
-					t.Errorf("the target was told before the note:\n%s", left[0].raw)
-				}
-				w.options.Sink = sink
-			})
+			}
+			if left := w.agent2.rest(); len(left) > 0 {
+				w.t.Errorf("the target was told before the note:\n%s", left[0].raw)
+			}
+			w.options.Sink = sink
 		})
 	}
 }
@@ -48,8 +46,7 @@ func TestNotedAttemptsAreOver(t *testing.T) {
 		d, invite := w.established()
 		w.referred(invite, "<tel:4711>")
 		w.takenByPBX(w.agent2.expect("INVITE"))
-		w.callerHangsUpAt(w.agent2, d)
-		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent2, d)
 		w.sink.mu.Lock()
 		defer w.sink.mu.Unlock()
 		for _, r := range w.sink.journal {
@@ -66,18 +63,15 @@ func TestFailedTransferIsNoted(t *testing.T) {
 		d, invite := w.established()
 		w.referred(invite, "<tel:4711>")
 		called := w.agent2.expect("INVITE")
-		w.agent2.reply(called, 503, "Service Unavailable", "x", "")
-		w.agent2.expect("ACK")
+		w.agent2.concludes(called, 503, "Service Unavailable", "x", "")
 		second := w.carrier.expect("INVITE sip:4711@192.0.2.10")
-		w.carrier.reply(second, 486, "Busy Here", "y", "")
-		w.carrier.expect("ACK")
+		w.carrier.concludes(second, 486, "Busy Here", "y", "")
 		w.agent.notified("486 Busy Here", "terminated")
 		w.restart()
 		for _, m := range append(w.agent.rest(), w.carrier.rest()...) {
 			t.Errorf("after the restart:\n%s", m.raw)
 		}
-		w.callerHangsUp(d)
-		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent, d)
 	})
 }
 
@@ -86,16 +80,14 @@ func TestAgentThatLeftIsNoted(t *testing.T) {
 	inWorldWith(t, transferConfig, func(w *world) {
 		_, invite := w.established()
 		w.referred(invite, "<tel:4711>")
-		called := w.agent2.expect("INVITE")
-		w.agent2.reply(called, 180, "Ringing", "human", "")
+		called := w.agent2.progresses(180, "Ringing", "human", "")
 		w.agent.notified("180", "active")
 		w.agent.agentRequest("BYE", invite, "agent1", 11)
 		w.agent.expect("SIP/2.0 200")
 		w.restart()
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 		w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "human", "")
-		w.agent2.reply(called, 487, "Terminated", "human", "")
-		w.agent2.expect("ACK")
+		w.agent2.concludes(called, 487, "Terminated", "human", "")
 		for _, m := range w.agent.rest() {
 			t.Errorf("the agent got:\n%s", m.raw)
 		}

@@ -65,8 +65,7 @@ func TestTransferToNumber(t *testing.T) {
 		}
 		w.carrier.reply(called, 180, "Ringing", "human", "")
 		w.agent.notified("180", "active")
-		w.carrier.reply(called, 200, "OK", "human", sdpAt("192.0.2.11", 40000))
-		w.carrier.expect("ACK")
+		w.carrier.concludes(called, 200, "OK", "human", sdpAt("192.0.2.11", 40000))
 		w.agent.notified("200", "terminated")
 		bye := w.agent.expect("BYE")
 		w.agent.reply(bye, 200, "OK", "", "")
@@ -74,10 +73,7 @@ func TestTransferToNumber(t *testing.T) {
 		if got := w.relay.sessions[0].peers[1].RTP.String(); got != "192.0.2.11:40000" {
 			t.Errorf("media of side B goes to %s", got)
 		}
-		w.carrier.bye(d)
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
-		r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		r := w.callerEnds(w.carrier, d)
 		if len(r.Attempts) != 2 || r.Attempts[1].Target != "carrier" || r.Attempts[1].Reason != "transfer" || r.Attempts[1].SIPStatus != 200 {
 			t.Errorf("attempts %+v", r.Attempts)
 		}
@@ -92,18 +88,15 @@ func TestTransferFails(t *testing.T) {
 		w.agent.expect("SIP/2.0 202")
 		w.agent.notified("100", "active")
 		first := w.agent2.expect("INVITE sip:4711@192.0.2.21")
-		w.agent2.reply(first, 503, "Service Unavailable", "x", "")
-		w.agent2.expect("ACK")
+		w.agent2.concludes(first, 503, "Service Unavailable", "x", "")
 		second := w.carrier.expect("INVITE sip:4711@192.0.2.10")
-		w.carrier.reply(second, 486, "Busy Here", "y", "")
-		w.carrier.expect("ACK")
+		w.carrier.concludes(second, 486, "Busy Here", "y", "")
 		w.agent.notified("486 Busy Here", "terminated")
 		synctest.Wait()
 		if got := w.relay.sessions[0].peers[1].RTP.String(); got != "192.0.2.20:30000" {
 			t.Errorf("media of side B goes to %s", got)
 		}
-		w.callerHangsUp(d)
-		r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		r := w.callerEnds(w.agent, d)
 		if len(r.Attempts) != 3 || r.Attempts[1].Target != "pbx" || r.Attempts[2].SIPStatus != 486 {
 			t.Errorf("attempts %+v", r.Attempts)
 		}
@@ -130,18 +123,14 @@ func TestTransferAgentLeavesAtOnce(t *testing.T) {
 				t.Errorf("early media from %s", got)
 			}
 			if !answered {
-				w.agent2.reply(called, 603, "Decline", "bob", "")
-				w.agent2.expect("ACK")
+				w.agent2.concludes(called, 603, "Decline", "bob", "")
 				w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 				w.wantRecord(record.DispositionAnswered, cause.TransferFailed, record.EndedBySystem)
 				return
 			}
-			w.agent2.reply(called, 200, "OK", "bob", sdpAt("192.0.2.21", 41000))
-			w.agent2.expect("ACK")
+			w.agent2.concludes(called, 200, "OK", "bob", sdpAt("192.0.2.21", 41000))
 			time.Sleep(time.Second)
-			w.agent2.agentRequest("BYE", called, "bob", 5)
-			w.agent2.expect("SIP/2.0 200")
-			w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
+			w.agent2.agentHangsUpOn(w.carrier, called, "bob", 5)
 			w.wantRecord(record.DispositionAnswered, cause.AgentHangup, record.EndedByAgent)
 			_ = d
 		})
@@ -164,14 +153,12 @@ func TestTransferRefused(t *testing.T) {
 		"number, Replaces":  {"501", []string{"Refer-To: <sip:4711@198.51.100.1?Replaces=a%3Bto-tag%3Db%3Bfrom-tag%3Dc>"}},
 		"host over TLS URI": {"416", []string{"Refer-To: <sips:bob@192.0.2.21>"}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorldWith(t, transferConfig, func(w *world) {
-				d, invite := w.established()
-				w.agent.agentRequest("REFER", invite, "agent1", 10, tt.header...)
-				w.agent.expect("SIP/2.0 " + tt.status)
-				w.callerHangsUp(d)
-				w.record()
-			})
+		runIn(t, name, transferConfig, func(w *world) {
+			d, invite := w.established()
+			w.agent.agentRequest("REFER", invite, "agent1", 10, tt.header...)
+			w.agent.expect("SIP/2.0 " + tt.status)
+			w.callerHangsUp(d)
+			w.record()
 		})
 	}
 }
@@ -183,14 +170,11 @@ func TestTransferCallEnds(t *testing.T) {
 		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: tel:4711")
 		w.agent.expect("SIP/2.0 202")
 		w.agent.notified("100", "active")
-		called := w.agent2.expect("INVITE")
-		w.agent2.reply(called, 180, "Ringing", "x", "")
+		called := w.agent2.progresses(180, "Ringing", "x", "")
 		w.agent.notified("180", "active")
 		w.carrier.bye(d)
 		w.carrier.expect("SIP/2.0 200")
-		w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "x", "")
-		w.agent2.reply(called, 487, "Request Terminated", "x", "")
-		w.agent2.expect("ACK")
+		w.agent2.takesCancel(called, "x")
 		w.agent.notified("487", "terminated")
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)

@@ -80,13 +80,10 @@ func TestTransferByRoutesThatLeadSomewhere(t *testing.T) {
 			inWorldWith(t, yaml, func(w *world) {
 				d := w.carrier.newCall("+15075785607")
 				d.from = "<sip:ann&x@192.0.2.10>;tag=ann"
-				w.carrier.invite(d)
-				d.learn(w.carrier.expect("SIP/2.0 180"))
+				w.carrier.invitesTillRung(d)
 				invite := w.agent.expect("INVITE")
-				w.agent.answer(invite, "agent1")
-				w.agent.expect("ACK")
-				w.carrier.expect("SIP/2.0 200")
-				w.carrier.ack(d)
+				w.agent.takes(invite, "agent1")
+				w.carrier.isAnswered(d)
 				w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <"+tt.to+">", "Refer-Sub: false")
 				if tt.dialled == "" {
 					w.agent.expect("SIP/2.0 404")
@@ -116,14 +113,11 @@ func TestTransferBehindProxy(t *testing.T) {
 		w.others = append(w.others, proxy)
 		d := w.carrier.newCall("+15075785607")
 		d.extra = "Record-Route: <sip:192.0.2.30:5070;lr;ftag=c>\n"
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		w.carrier.invitesTillRung(d)
 		d.extra = ""
 		invite := w.agent.expect("INVITE")
-		w.agent.answer(invite, "agent1")
-		w.agent.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
+		w.agent.takes(invite, "agent1")
+		w.carrier.isAnswered(d)
 		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <tel:+15075550177>")
 		refer := proxy.expect("REFER")
 		if got := refer.value("Refer-To"); got != "<sip:+15075550177@192.0.2.30:5070>" {

@@ -29,13 +29,10 @@ func TestCallThatWaitsHasNoGoroutine(t *testing.T) {
 				t.Errorf("%s: %d goroutines", when, n)
 			}
 		}
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invite(d)
-		d.learn(w.carrier.expect("SIP/2.0 180"))
+		d := w.carrier.dialsTillRung("+15075785607")
 		invite := w.agent.expect("INVITE")
 		none("dialing")
-		w.agent.answer(invite, "agent1")
-		w.agent.expect("ACK")
+		w.agent.takes(invite, "agent1")
 		w.carrier.expect("SIP/2.0 200")
 		none("before the ACK")
 		w.carrier.ack(d)
@@ -72,8 +69,7 @@ func TestTurnThatWaits(t *testing.T) {
 		release := sync.OnceFunc(func() { close(hold) })
 		defer release()
 		w.relay.hold = hold
-		stuck := w.carrier.newCall("+15075785607")
-		w.carrier.invite(stuck)
+		stuck := w.carrier.dials("+15075785607")
 		w.carrier.expect("SIP/2.0 100")
 		began := time.Now()
 		d, _ := w.established()
@@ -84,8 +80,7 @@ func TestTurnThatWaits(t *testing.T) {
 		w.carrier.expect("SIP/2.0 200")
 		synctest.Wait() // the CANCEL is with the call, not only answered: else a 180 may come before the 487
 		release()
-		w.carrier.expect("SIP/2.0 487")
-		w.carrier.ackRefused(stuck)
+		w.carrier.isRefused(stuck, "487")
 		w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)
 		w.callerHangsUp(d)
 	})

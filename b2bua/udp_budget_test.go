@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -39,8 +38,7 @@ func (w *world) longCall(order, long int) *dialogue {
 	w.t.Helper()
 	d := w.carrier.newCall("+15075785607")
 	d.extra = fmt.Sprintf("X-Order: %s\nX-Long: %s\n", strings.Repeat("o", order), strings.Repeat("x", long))
-	w.carrier.invite(d)
-	d.learn(w.carrier.expect("SIP/2.0 180"))
+	w.carrier.invitesTillRung(d)
 	return d
 }
 
@@ -56,26 +54,20 @@ func TestWrittenUDPStaysUDP(t *testing.T) {
 		{20, 460, []string{"X-Long"}},
 		{400, 460, []string{"X-Long"}},
 	} {
-		t.Run(fmt.Sprint(tt.order+tt.long), func(t *testing.T) {
-			inWorldWith(t, writtenUDP, func(w *world) {
-				agents := w.streamAgent(agentAddr)
-				defer agents.l.Close()
-				d := w.longCall(tt.order, tt.long)
-				invite := w.agent.expect("INVITE")
-				if n := len(invite.raw); n > 1300 || (tt.dropped == nil && n < 830+tt.order+tt.long) {
-					t.Errorf("%d bytes:\n%s", n, invite.raw)
-				}
-				w.agent.answer(invite, "a")
-				w.agent.expect("ACK")
-				w.carrier.expect("SIP/2.0 200")
-				w.carrier.ack(d)
-				synctest.Wait()
-				w.callerHangsUp(d)
-				r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
-				if a := r.Attempts[0]; a.Transport != "udp" || !slices.Equal(a.DroppedHeaders, tt.dropped) {
-					t.Errorf("over %s, without %v; want udp, without %v", a.Transport, a.DroppedHeaders, tt.dropped)
-				}
-			})
+		runIn(t, fmt.Sprint(tt.order+tt.long), writtenUDP, func(w *world) {
+			agents := w.streamAgent(agentAddr)
+			defer agents.l.Close()
+			d := w.longCall(tt.order, tt.long)
+			invite := w.agent.expect("INVITE")
+			if n := len(invite.raw); n > 1300 || (tt.dropped == nil && n < 830+tt.order+tt.long) {
+				w.t.Errorf("%d bytes:\n%s", n, invite.raw)
+			}
+			w.agent.takes(invite, "a")
+			w.carrier.isAnswered(d)
+			r := w.callerEnds(w.agent, d)
+			if a := r.Attempts[0]; a.Transport != "udp" || !slices.Equal(a.DroppedHeaders, tt.dropped) {
+				w.t.Errorf("over %s, without %v; want udp, without %v", a.Transport, a.DroppedHeaders, tt.dropped)
+			}
 		})
 	}
 }
@@ -93,31 +85,25 @@ func TestCredentialsFit(t *testing.T) {
 		{"long credentials", `nonce="` + strings.Repeat("n", 100) + `"`, 20, 250, []string{"X-Long"}},
 		{"one was left out already", `nonce="n1"`, 400, 460, []string{"X-Long", "X-Order"}},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			inWorldWith(t, writtenUDP, func(w *world) {
-				d := w.longCall(tt.order, tt.long)
-				first := w.agent.expect("INVITE")
-				w.agent.challenge(first, tt.challenge)
-				second := w.agent.expect("INVITE")
-				if n := len(second.raw); n > 1300 {
-					t.Errorf("%d bytes:\n%s", n, second.raw)
-				}
-				w.wantCredentials(second, strings.Split(tt.challenge, `"`)[1], 1)
-				if second.value("X-EI") == "" || second.value("Call-ID") != first.value("Call-ID") || second.value("CSeq") != "2 INVITE" ||
-					second.value("From") != first.value("From") || second.value("Contact") != first.value("Contact") {
-					t.Errorf("the second INVITE is\n%s", second.raw)
-				}
-				w.agent.answer(second, "a")
-				w.agent.expect("ACK")
-				w.carrier.expect("SIP/2.0 200")
-				w.carrier.ack(d)
-				synctest.Wait()
-				w.callerHangsUp(d)
-				r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
-				if a := r.Attempts[0]; a.Transport != "udp" || !slices.Equal(a.DroppedHeaders, tt.dropped) {
-					t.Errorf("over %s, without %v; want udp, without %v", a.Transport, a.DroppedHeaders, tt.dropped)
-				}
-			})
+		runIn(t, tt.name, writtenUDP, func(w *world) {
+			d := w.longCall(tt.order, tt.long)
+			first := w.agent.expect("INVITE")
+			w.agent.challenge(first, tt.challenge)
+			second := w.agent.expect("INVITE")
+			if n := len(second.raw); n > 1300 {
+				w.t.Errorf("%d bytes:\n%s", n, second.raw)
+			}
+			w.wantCredentials(second, strings.Split(tt.challenge, `"`)[1], 1)
+			if second.value("X-EI") == "" || second.value("Call-ID") != first.value("Call-ID") || second.value("CSeq") != "2 INVITE" ||
+				second.value("From") != first.value("From") || second.value("Contact") != first.value("Contact") {
+				w.t.Errorf("the second INVITE is\n%s", second.raw)
+			}
+			w.agent.takes(second, "a")
+			w.carrier.isAnswered(d)
+			r := w.callerEnds(w.agent, d)
+			if a := r.Attempts[0]; a.Transport != "udp" || !slices.Equal(a.DroppedHeaders, tt.dropped) {
+				w.t.Errorf("over %s, without %v; want udp, without %v", a.Transport, a.DroppedHeaders, tt.dropped)
+			}
 		})
 	}
 }
@@ -129,8 +115,7 @@ func TestCredentialsDoNotFit(t *testing.T) {
 		d := w.longCall(20, 60)
 		first := w.agent.expect("INVITE")
 		w.agent.challenge(first, `nonce="`+strings.Repeat("n", 900)+`"`)
-		w.carrier.expect("SIP/2.0 503")
-		w.carrier.ackRefused(d)
+		w.carrier.isRefused(d, "503")
 		r := w.wantRecord("failed", cause.InviteTooLarge, record.EndedBySystem)
 		if a := r.Attempts[0]; a.Cause != string(cause.InviteTooLarge) || a.SIPStatus != 401 {
 			t.Errorf("attempt: %s, %d", a.Cause, a.SIPStatus)
@@ -153,11 +138,8 @@ func TestRecordRouteWithoutTransport(t *testing.T) {
 		if via := ack.value("Via"); !strings.HasPrefix(via, "SIP/2.0/UDP 198.51.100.1:5060;") || ack.value("Route") != "<sip:"+agent2Addr.String()+";lr>" {
 			t.Errorf("ACK:\n%s", ack.raw)
 		}
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(d)
-		synctest.Wait()
-		w.callerHangsUpAt(w.agent2, d)
-		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+		w.carrier.isAnswered(d)
+		w.callerEnds(w.agent2, d)
 	})
 }
 
@@ -185,8 +167,7 @@ func TestReferredUDPStaysUDP(t *testing.T) {
 			if missing := m.value("X-B") == ""; missing != named || m.value("X-A") == "" {
 				t.Errorf("named %v:\n%s", named, m.raw)
 			}
-			called.reply(m, 200, "OK", "bob", sdpAt("192.0.2.21", 41000))
-			called.expect("ACK")
+			called.concludes(m, 200, "OK", "bob", sdpAt("192.0.2.21", 41000))
 			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 			w.callerHangsUpAt(called, d)
 			w.record()

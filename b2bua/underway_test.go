@@ -7,7 +7,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/transport"
 	"flowbridge/store/record"
 )
@@ -59,8 +58,7 @@ func TestUnderway(t *testing.T) {
 		disk.hangs = make(chan struct{}) // of the bubble
 		disk.Sink, o.Sink = o.Sink, disk
 	}, func(w *world) {
-		first := w.carrier.newCall("+15075785607")
-		w.carrier.invite(first)
+		first := w.carrier.dials("+15075785607")
 		if synctest.Wait(); len(w.carrier.in) > 0 {
 			t.Error("the caller has a 100: it does not ask the next process")
 		}
@@ -73,17 +71,14 @@ func TestUnderway(t *testing.T) {
 			t.Errorf("nobody reads from %v", reading)
 		}
 		d, _ := w.established()
-		w.callerHangsUp(d)
-		w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		w.callerEnds(w.agent, d)
 		close(disk.hangs)
 		first.learn(w.carrier.expect("SIP/2.0 180"))
 		if after := seen(w.server.Underway); len(after) != 0 {
 			t.Errorf("under way %v, though all calls rest", after)
 		}
-		w.agent.answer(w.agent.expect("INVITE"), "agent2")
-		w.agent.expect("ACK")
-		w.carrier.expect("SIP/2.0 200")
-		w.carrier.ack(first)
+		w.agent.takes(w.agent.expect("INVITE"), "agent2")
+		w.carrier.isAnswered(first)
 		w.callerHangsUp(first)
 		w.record()
 	})

@@ -39,8 +39,7 @@ func TestCallOfWhatsApp(t *testing.T) {
 		defer meta.conn.Close()
 		d := meta.newCall("+15075785607")
 		d.sdp = whatsAppSDP("192.0.2.10", 20000, cryptoAttr(1, cm80, 'a'))
-		meta.invite(d)
-		d.learn(meta.expect("SIP/2.0 180"))
+		meta.invitesTillRung(d)
 		agent, err := agents.acceptTLS(&tls.Config{Certificates: []tls.Certificate{agentPair}})
 		if err != nil {
 			t.Fatal(err)
@@ -63,10 +62,8 @@ func TestCallOfWhatsApp(t *testing.T) {
 			}
 		}
 		key := strings.Replace(cryptoAttr(1, cm80, 'b'), "crypto:1", "crypto:"+tag, 1)
-		agent.reply(invite, 200, "OK", "agent1", whatsAppSDP("192.0.2.20", 30000, key))
-		agent.expect("ACK")
-		ok := meta.expect("SIP/2.0 200")
-		meta.ack(d)
+		agent.concludes(invite, 200, "OK", "agent1", whatsAppSDP("192.0.2.20", 30000, key))
+		ok := meta.isAnswered(d)
 		if !strings.Contains(ok.raw, " RTP/SAVP 111 126\r\n") || !strings.Contains(ok.raw, "a=rtpmap:111 opus/48000/2\r\n") {
 			t.Errorf("WhatsApp is answered:\n%s", ok.raw)
 		}
@@ -74,9 +71,7 @@ func TestCallOfWhatsApp(t *testing.T) {
 		ours := offered[tag].Keys
 		w.wantMedia(media.SideB, 'b', &ours)
 		synctest.Wait()
-		meta.bye(d)
-		meta.expect("SIP/2.0 200")
-		agent.reply(agent.expect("BYE"), 200, "OK", "", "")
+		meta.hangsUpOn(agent, d)
 		if r := w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller); !strings.EqualFold(r.Codec, "opus") || r.Media.A.SRTP == "" || r.Media.B.SRTP == "" {
 			t.Errorf("codec %q, media %+v", r.Codec, r.Media)
 		}

@@ -151,17 +151,13 @@ func TestUACChallengeIsFinal(t *testing.T) {
 	for _, headers := range [][]string{nil, {`WWW-Authenticate: Basic realm="x"`}, {strings.Replace(askTarget, "SHA-256", "X", 1)}} {
 		lt = uacAuth(t)
 		lt.want(lt.do(lt.answerTo(407, "agent", "", headers...)), "refused 407 auth_unsupported")
-		if !lt.Leg.Done() {
-			t.Error("not done")
-		}
+		lt.wantDone("after that")
 	}
 	lt = challenge401(t)
 	lt.want(lt.do(lt.answerTo(401, "agent", "", askTarget)), "refused 401 auth_refused")
 	lt = challenge401(t) // another nonce says nothing
 	lt.want(lt.do(lt.answerTo(401, "agent", "", strings.TrimSuffix(stale, ", stale=true"))), "refused 401 auth_refused")
-	if !lt.Leg.Done() {
-		t.Error("not done")
-	}
+	lt.wantDone("after that")
 
 	lt = challenge401(t)
 	lt.want(lt.do(lt.answerTo(401, "agent", "", stale)), "INVITE")
@@ -212,16 +208,12 @@ func TestUACCancelAfterChallenge(t *testing.T) {
 		t.Errorf("CANCEL:\n%s", cancel)
 	}
 	lt.want(lt.do(lt.answerTo(487, "agent", "")), "")
-	if !lt.Leg.Done() {
-		t.Error("not done after 487")
-	}
+	lt.wantDone("after 487")
 
 	lt = uacAuth(t) // given up before the challenge: nothing more is sent
 	lt.do(Abandon{Why: cause.CallerCancelled})
 	lt.want(lt.do(lt.answerTo(401, "agent", "", askTarget)), "")
-	if !lt.Leg.Done() {
-		t.Error("not done after the final answer to an INVITE that was given up")
-	}
+	lt.wantDone("after the final answer to an INVITE that was given up")
 
 	lt = challenge401(t) // the 200 crosses
 	lt.do(Abandon{Why: cause.CallerCancelled})
@@ -319,9 +311,7 @@ func TestUACByeChallenged(t *testing.T) {
 		lt.do(lt.ok("agent"), Hangup{Why: cause.CallerHangup})
 		bye, _ := lt.request(sip.BYE)
 		lt.want(lt.do(challenged(bye, header)), "")
-		if !lt.Leg.Done() {
-			t.Error("not done after a challenge that can't be answered")
-		}
+		lt.wantDone("after a challenge that can't be answered")
 	}
 }
 

@@ -92,6 +92,22 @@ func (lt *legTest) want(got, want string) {
 	}
 }
 
+// wantDone fails unless the leg is over.
+func (lt *legTest) wantDone(when string) {
+	lt.t.Helper()
+	if !lt.Leg.Done() {
+		lt.t.Errorf("%s: state %d; want the leg done", when, lt.Leg.state)
+	}
+}
+
+// wantNoDeadline fails if the leg waits for a time.
+func (lt *legTest) wantNoDeadline(when string) {
+	lt.t.Helper()
+	if d := lt.Leg.Deadline(); !d.IsZero() {
+		lt.t.Errorf("%s: waits for %v; want no deadline", when, d)
+	}
+}
+
 // request is the request or ACK that came out last.
 func (lt *legTest) request(method sip.RequestMethod) (*sip.Request, Hop) {
 	lt.t.Helper()

@@ -137,9 +137,7 @@ func TestReliableAnswersQueue(t *testing.T) {
 	}
 	lt.want(lt.do(inDialog(t, "PRACK", 23, fmt.Sprintf("RAck: %d 10 INVITE", first+2))), "200/PRACK")
 	lt.want(lt.do(inDialog(t, "ACK", 10)), "confirmed")
-	if d := lt.Leg.Deadline(); !d.IsZero() {
-		t.Errorf("a confirmed leg waits for %v", d)
-	}
+	lt.wantNoDeadline("confirmed")
 }
 
 // RFC 3262 section 3: the 200 waits for the PRACK of a 183 with SDP. What ends
@@ -161,9 +159,7 @@ func TestAnswerWaitsForPRACK(t *testing.T) {
 	lt = newRung(t)
 	lt.do(answer)
 	lt.want(lt.do(CancelIn{Seq: 10}), "cancelled")
-	if !lt.Leg.Done() {
-		t.Error("not done")
-	}
+	lt.wantDone("after that")
 
 	lt = newRung(t)
 	lt.do(answer)
@@ -214,9 +210,7 @@ func TestEarlyUpdateUAS(t *testing.T) {
 
 	lt = newUASWith(t, PeerOptions{Rel100: config.Rel100Supported, SessionExpires: 90 * time.Second}, "Supported: 100rel, timer")
 	lt.want(lt.do(inDialog(t, "UPDATE", 11, "Supported: timer", "Session-Expires: 90")), "200/UPDATE")
-	if d := lt.Leg.Deadline(); !d.IsZero() {
-		t.Errorf("the session's time runs before there is a session: %v", d)
-	}
+	lt.wantNoDeadline("before there is a session")
 }
 
 // RFC 3261 section 13.2.1: an offer is in a provisional answer only if that is

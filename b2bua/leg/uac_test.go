@@ -289,9 +289,7 @@ func TestUACCancelForm(t *testing.T) {
 	}
 	lt.want(lt.do(lt.answerTo(180, "agent", "")), "") // no second CANCEL
 	lt.want(lt.do(lt.answerTo(487, "agent", "")), "")
-	if !lt.Leg.Done() {
-		t.Error("not done after 487")
-	}
+	lt.wantDone("after 487")
 }
 
 // Before the first provisional answer a CANCEL may not be sent.
@@ -304,14 +302,10 @@ func TestUACCancelOwed(t *testing.T) {
 	}
 	lt := uacIn(t, "owed")
 	lt.want(lt.do(lt.answerTo(404, "x", "")), "")
-	if !lt.Leg.Done() {
-		t.Error("not done after the final answer to an INVITE that was given up")
-	}
+	lt.wantDone("after the final answer to an INVITE that was given up")
 	lt = uacIn(t, "owed")
 	lt.do(RequestFailed{Method: sip.INVITE, Seq: 1, Cause: cause.TargetSilent})
-	if !lt.Leg.Done() {
-		t.Error("not done after the INVITE timed out")
-	}
+	lt.wantDone("after the INVITE timed out")
 }
 
 // A CANCEL that nobody heeds ends the waiting after 64*T1 (RFC 3261 section
@@ -350,9 +344,7 @@ func TestUACFirstAnswerAndRingTimers(t *testing.T) {
 	in := inviteOut()
 	in.FirstResponse, in.RingTimeout = 0, 0
 	lt.do(in)
-	if d := lt.Leg.Deadline(); !d.IsZero() {
-		t.Errorf("without limits there is a deadline %v", d)
-	}
+	lt.wantNoDeadline("without limits")
 
 	lt = newUAC(t)
 	in = inviteOut()
@@ -361,9 +353,7 @@ func TestUACFirstAnswerAndRingTimers(t *testing.T) {
 	lt.want(lt.deadline(), "refused 0 ring_timeout")
 
 	lt = uacIn(t, "confirmed")
-	if d := lt.Leg.Deadline(); !d.IsZero() {
-		t.Errorf("a confirmed leg waits for %v", d)
-	}
+	lt.wantNoDeadline("confirmed")
 }
 
 // Whatever answers our BYE, the dialog is over (RFC 3261 section 15.1.1).
@@ -379,9 +369,7 @@ func TestUACByeAnswered(t *testing.T) {
 	}
 	lt := uacIn(t, "ending")
 	lt.do(RequestFailed{Method: sip.BYE, Seq: 2, Cause: cause.TargetSilent})
-	if !lt.Leg.Done() {
-		t.Error("not done when the BYE had no answer")
-	}
+	lt.wantDone("after a BYE without an answer")
 }
 
 func TestUACIgnoresResponsesToOthers(t *testing.T) {
@@ -441,7 +429,5 @@ func TestAnswerToByeWithNewTag(t *testing.T) {
 	lt.do(lt.ok(""), Hangup{Why: cause.CallerHangup})
 	in := responseTo(t, lt, "BYE", 200, "OK") // the library adds a tag, as a peer would
 	lt.do(in)
-	if !lt.Leg.Done() {
-		t.Error("not done after the answer to BYE")
-	}
+	lt.wantDone("after the answer to BYE")
 }

@@ -249,9 +249,7 @@ func TestUASStopsSendingWithACK(t *testing.T) {
 		t.Error("an ACK with another CSeq stopped the 200")
 	}
 	lt.want(lt.do(inDialog(t, "ACK", 10)), "confirmed")
-	if d := lt.Leg.Deadline(); !d.IsZero() {
-		t.Errorf("confirmed leg waits for %v", d)
-	}
+	lt.wantNoDeadline("confirmed")
 	lt.want(lt.do(inDialog(t, "ACK", 10)), "") // of a retransmitted 200
 }
 
@@ -263,9 +261,7 @@ func TestUASHangupOwedUntilACK(t *testing.T) {
 	lt.want(lt.do(Hangup{Why: cause.Shutdown}), "")
 	lt.want(lt.do(inDialog(t, "ACK", 10)), "confirmed, BYE")
 	lt.want(lt.do(responseTo(t, lt, sip.BYE, 200, "OK")), "")
-	if !lt.Leg.Done() {
-		t.Error("leg is not done after the answer to its BYE")
-	}
+	lt.wantDone("after the answer to its BYE")
 
 	lt = uasIn(t, "owed")
 	lt.now = lt.now.Add(32 * time.Second)
