@@ -49,6 +49,13 @@ func newFleet(t *testing.T, nodes int, trunk string) *fleetStage {
 		f.addrs = append(f.addrs, s.freePort(netip.AddrFrom4([4]byte{127, 0, byte(10 + i), place})))
 		f.nodes = append(f.nodes, startServer(t, t.TempDir(), f.config(i)))
 	}
+	// Until then a new node knows of no other one, and takes the caps for its own.
+	eventually(t, "all nodes share the caps", func() bool {
+		return !slices.ContainsFunc(f.nodes, func(n *server) bool {
+			text := n.text("/metrics")
+			return !strings.Contains(text, "\nflowbridge_fleet_leased 1\n") || !strings.Contains(text, fmt.Sprintf("\nflowbridge_fleet_nodes %d\n", nodes))
+		})
+	})
 	f.dispatch()
 	return f
 }
