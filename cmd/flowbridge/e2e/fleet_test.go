@@ -50,12 +50,12 @@ func newFleet(t *testing.T, nodes int, trunk string) *fleetStage {
 		f.nodes = append(f.nodes, startServer(t, t.TempDir(), f.config(i)))
 	}
 	// Until then a new node knows of no other one, and takes the caps for its own.
-	eventually(t, "all nodes share the caps", func() bool {
-		return !slices.ContainsFunc(f.nodes, func(n *server) bool {
+	for _, n := range f.nodes {
+		eventually(t, "a node shares the caps", func() bool {
 			text := n.text("/metrics")
-			return !strings.Contains(text, "\nflowbridge_fleet_leased 1\n") || !strings.Contains(text, fmt.Sprintf("\nflowbridge_fleet_nodes %d\n", nodes))
+			return strings.Contains(text, "\nflowbridge_fleet_leased 1\n") && strings.Contains(text, fmt.Sprintf("\nflowbridge_fleet_nodes %d\n", nodes))
 		})
-	})
+	}
 	f.dispatch()
 	return f
 }
@@ -87,8 +87,9 @@ func (f *fleetStage) dispatch() {
 	for _, at := range f.addrs {
 		fmt.Fprintf(&nodes, "1 sip:%v\n", at)
 	}
+	// One child: two may send a 200 before the 180 that came first, and SIPp gives up a call then.
 	config := strings.NewReplacer("192.0.2.10:5060", f.proxy.String(), "192.0.2.10", f.proxy.Addr().String(),
-		"/etc/kamailio/kamailio-fleet.list", list, "children=4", "children=2").Replace(string(text))
+		"/etc/kamailio/kamailio-fleet.list", list, "children=4", "children=1").Replace(string(text))
 	for name, text := range map[string]string{list: nodes.String(), file: config} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			f.Fatal(err)
@@ -215,7 +216,8 @@ func (f *fleetStage) recorded(agent *sipp) {
 	ids := func(which string) []string {
 		return strings.Fields(pgtest.One[string](f.T, f.url, `SELECT coalesce(string_agg(target_sip_call_id, ' '), '') FROM flowbridge_calls WHERE disposition `+which+` 'interrupted'`))
 	}
-	within(patience, func() bool { return len(ids("="))+len(ids("<>")) >= len(had) })
+	const query = `SELECT count(*) FROM flowbridge_calls WHERE target_sip_call_id <> ''`
+	within(patience, func() bool { return pgtest.One[int](f.T, f.url, query) >= len(had) })
 	recorded := map[string]int{}
 	for _, id := range ids("=") { // a node may be killed between the note of an INVITE and the INVITE
 		recorded[id]++
@@ -314,7 +316,7 @@ func TestFleetKill(t *testing.T) {
 	if most := peak(carrier.held()); most > limit {
 		t.Errorf("%d calls at once; the limit is %d", most, limit)
 	}
-	left := len(up(agent.comings(), dead))
+	left := len(up(carrier.held(), dead)) // of others, the end may be on file already
 	living := func() []seen {
 		return slices.DeleteFunc(carrier.held(), func(s seen) bool { return s.node == dead })
 	}
