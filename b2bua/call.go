@@ -80,7 +80,7 @@ type reports struct {
 	log     callLog
 	peerLog callLog               // for lines that a peer can provoke without end
 	chat    *zerolog.BurstSampler // of peerLog; nil: it has written nothing
-	ladder  *ladder.Call          // what is said in the call; nil: nobody wants that
+	ladder  *ladder.Call          // nil: no ladder is kept
 }
 
 // turn is where a call is between two facts.
@@ -111,7 +111,7 @@ type routed struct {
 type places struct {
 	queued  *queued // for a place at a target; nil: it never had to wait
 	claimed bool    // it counts for the limits of its numbers
-	again   bool    // the process before has let it in
+	again   bool    // an earlier process has admitted it
 	placed  bool    // it had a place at a target there, and has none here yet
 }
 

@@ -336,7 +336,7 @@ func (es *exchanges) ownOfferAnswered(from *legOnWire, f leg.AnswerReady) error 
 	return nil
 }
 
-// exchanges are the offers and answers of a call that is up, and those of its targets before that.
+// exchanges carries the offers and answers of a call after its first answer, and changes by UPDATE and PRACK before it.
 type exchanges struct {
 	call    *Call
 	current *exchange // nil: none is under way

@@ -37,7 +37,7 @@ const (
 	mostRescues = 1
 )
 
-// rescues are those of a call whose agents have died.
+// rescues keeps the caller when an agent's leg dies, and calls another target.
 type rescues struct {
 	call    *Call
 	count   int     // times that the caller was kept
@@ -69,8 +69,8 @@ func (a *attempt) answeredAt(c *Call) time.Time {
 	return a.answered
 }
 
-// begin keeps the caller of an agent whose leg has died, and tries those that may take
-// over. False: the route has nobody for it, and the call ends.
+// begin keeps the caller of an agent whose leg has died, and tries the rescue's targets.
+// False: the route has none, and the call ends.
 func (rs *rescues) begin(l loss) bool {
 	c := rs.call
 	if !rs.configured() || rs.count >= mostRescues || c.bridge.plan.reason == record.ReasonTransfer || c.a.leg.AnswerWaits() {
@@ -111,8 +111,8 @@ func (rs *rescues) beginAgain(k *kept.Transfer) {
 	}
 }
 
-// targets are those that may take over: of the section, else the route's that were not
-// tried.
+// targets returns the targets of routes[].rescue; without any, the route's targets that
+// were not tried.
 func (rs *rescues) targets(r *config.Rescue, vars *template.Vars) []*peers.Target {
 	c := rs.call
 	if len(r.Targets)+len(r.Trunks) == 0 {

@@ -122,7 +122,7 @@ func (rs *recordings) start(paused bool) error {
 	return nil
 }
 
-// goOn goes on with the recording of the process before, in new files.
+// goOn continues, in new files, the recording that an earlier process had begun.
 func (rs *recordings) goOn(k *kept.Call) {
 	if !k.Recording || rs.call.server.archive == nil {
 		return

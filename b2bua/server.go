@@ -121,8 +121,8 @@ type Server struct {
 	calls  sync.WaitGroup // calls, legs of calls included, and goroutines for them
 }
 
-// successor takes up the calls of another process for its server: of one that was killed (restore), of one that this process replaces
-// (replace), and those that the other one was setting up, which begin again with their INVITE (begins).
+// successor takes up the calls of an earlier process. restore takes those of a process that was killed, replace those of a process
+// that this one replaces. A call that was being set up there begins again with its INVITE (begins).
 type successor struct {
 	server *Server
 	again  sync.Map // *begun, by the tag of the caller's leg

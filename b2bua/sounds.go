@@ -144,7 +144,7 @@ func (ss *sounds) order(s PlayRequest) error {
 	if _, ok := c.agreement.Playing(s.Side, v.play()); !ok {
 		return &OrderError{"side " + s.Side.String() + " does not speak G.711", "only PCMU and PCMA can be played"}
 	}
-	ss.voices[s.Side] = nil // the same one begins anew
+	ss.voices[s.Side] = nil // so that the same sound starts again
 	ss.play(s.Side, v)
 	c.log.Info().Stringer("side", s.Side).Str("sound", s.Sound).Msg("sound played")
 	return nil
