@@ -2,11 +2,15 @@ package media
 
 import "testing"
 
-// allocations is what a call of f allocates at least. testing.AllocsPerRun counts for all goroutines, and those of engines of
-// other tests end when they end; so the least of several counts is f's own.
+// allocationCounts is the number of counts that allocations takes at most.
+const allocationCounts = 5
+
+// allocations returns the least number of allocations that a call of f was seen to make. testing.AllocsPerRun counts for all
+// goroutines, and those of other tests' engines may still be ending: then it counts again. So f is called between runs+1 and
+// allocationCounts*(runs+1) times.
 func allocations(runs int, f func()) float64 {
 	least := testing.AllocsPerRun(runs, f)
-	for range 4 {
+	for range allocationCounts - 1 {
 		if least == 0 {
 			break
 		}
