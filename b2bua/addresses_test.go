@@ -238,7 +238,7 @@ func TestAnswerWithoutID(t *testing.T) {
 func TestSettledCallKeepsNoAnswer(t *testing.T) {
 	inWorldOfNames(t, func(w *world) {
 		d, _ := w.established()
-		if a := w.server.registry.all()[0].bridge; a.reached != nil {
+		if a := w.server.registry.all()[0].connected; a.reached != nil {
 			t.Errorf("a live call keeps %+v", a.reached)
 		}
 		w.callerHangsUp(d)

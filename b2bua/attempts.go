@@ -19,7 +19,6 @@ import (
 	"flowbridge/config"
 	"flowbridge/config/template"
 	"flowbridge/internal/tracecontext"
-	"flowbridge/media"
 	"flowbridge/store/record"
 )
 
@@ -133,7 +132,7 @@ func (a *attempt) status() int {
 
 // readAnswer reads the target's answer, of at most limit bytes.
 func (a *attempt) readAnswer(body []byte) (*sdp.Description, error) {
-	return a.line.readAnswer(body, a.formats)
+	return a.line.ReadAnswer(body, a.formats)
 }
 
 // callID is the Call-ID of an attempt's INVITE, empty where none went out.
@@ -221,8 +220,8 @@ func (all *attempts) possible(a *attempt) bool {
 // offerTo sets the offer to an attempt's target.
 func (all *attempts) offerTo(a *attempt) (err error) {
 	c := all.call
-	a.crypto = all.cryptoFor(a.target, c.server.identity.Fingerprint())
-	a.offer, a.formats, err = c.agreement.OfferFor(a.target.Dial, c.eventsFor(a.target))
+	a.crypto = all.cryptoFor(a.target, c.server.bridges.Identity.Fingerprint())
+	a.offer, a.formats, err = c.bridge.Agreement.OfferFor(a.target.Dial, c.bridge.EventsFor(a.target))
 	return err
 }
 
@@ -281,15 +280,9 @@ func (all *attempts) failed(o attemptEnd) {
 // before.
 func (all *attempts) detach(a *attempt) {
 	c := all.call
-	if c.media.session == nil || c.agreement.Description[media.SideB] == nil || c.b != nil {
-		return // the target has sent no media, or the agent still does beside a transfer
+	if c.b == nil && a == all.current { // else the agent sends media beside a transfer
+		c.bridge.Media.Detach()
 	}
-	if _, t := all.line(); t != a.target {
-		return
-	}
-	c.media.unplug()
-	c.agreement.Description[media.SideB], c.agreement.SentTo[media.SideB], c.sounds.voices[media.SideB] = nil, nil, nil
-	c.sounds.update()
 }
 
 // judge tells the target's circuit how the attempt went.
@@ -305,7 +298,7 @@ func (all *attempts) note(cause cause.Cause, code int) {
 // beside is how the record has an attempt beside the bridge if this process ends now, as JSON; nil: there is none.
 func (all *attempts) beside() []byte {
 	a := all.current
-	if a == nil || a == all.call.bridge || a.recorded {
+	if a == nil || a == all.call.connected || a.recorded {
 		return nil
 	}
 	text, err := json.Marshal(a.recordOf(cause.ProcessRestart, a.status()))

@@ -11,7 +11,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 	"github.com/rs/zerolog"
 
-	"flowbridge/b2bua/agreement"
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/ladder"
 	"flowbridge/b2bua/leg"
@@ -49,15 +49,9 @@ type Call struct {
 	attempts attempts
 	places
 
-	agreement  agreement.Agreement
-	exchanges  exchanges
-	media      callMedia
-	sounds     sounds
-	recordings recordings
-	masking    masking
-	relays     relays
-	transfers  transfers
-	rescues    rescues
+	bridge    bridge.Bridge
+	transfers transfers
+	rescues   rescues
 
 	times  times
 	record callRecord
@@ -93,11 +87,12 @@ type turn struct {
 
 // sides are the legs of a call.
 type sides struct {
-	legs   []*legOnWire // that still owe their peer something
-	a      *legOnWire   // the caller
-	b      *legOnWire   // bridged to the caller; nil: none, or it has gone and another one is called
-	bridge *attempt     // bridged to the caller, now or last
-	told   toldCaller   // before its answer
+	legs      []*legOnWire // that still owe their peer something
+	a         *legOnWire   // the caller
+	b         *legOnWire   // connected to the caller; nil: none, or it has gone and another one is called
+	connected *attempt     // to the caller, now or last
+	heard     [2]uint64    // packets of each side before a restart
+	told      toldCaller   // before its answer
 }
 
 // routed is where a call goes.
@@ -157,6 +152,9 @@ func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peer
 	c.privacy = outbound.PrivacyOf(req, t.Caller)
 	c.ladder = s.ladders.Claim(c.id, c.vars.SIPCallID, message.TagOf(req.From().Params), cmp.Or(t.TrunkName(), t.TargetName()), c.times.started)
 	c.ladder.Traced(c.trace.ID())
+	c.bridge.Open(bridgeCall{c}, bridge.Options{
+		Resources: &s.bridges, ID: id, Trunk: t, Source: source, Privacy: c.privacy, Tones: p.Tones, Ladder: c.ladder, Log: &c.log, PeerLog: &c.peerLog,
+	})
 	c.record = callRecord{trunk: t.TrunkName(), target: t.TargetName(), startedAt: record.TimeOf(c.times.started)}
 	return c
 }
@@ -164,7 +162,7 @@ func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peer
 // tie gives the parts of a call their call.
 func (c *Call) tie() {
 	c.log, c.peerLog = callLog{call: c}, callLog{call: c, bounded: true}
-	c.sounds.call, c.recordings.call, c.masking.call, c.notes.call, c.rescues.call, c.media.call, c.exchanges.call, c.attempts.call, c.relays.call, c.transfers.call = c, c, c, c, c, c, c, c, c, c
+	c.notes.call, c.rescues.call, c.attempts.call, c.transfers.call = c, c, c, c
 }
 
 // end closes the call: media, record, its place in the trunk. It is the only
@@ -174,17 +172,10 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	c.attempts.current.stop()
 	c.endWait()
 	c.times.setupUntil, c.times.durationUntil, c.times.askAt, c.notes.at = time.Time{}, time.Time{}, time.Time{}, time.Time{}
-	c.recordings.beepAt, c.rescues.hearing.at = time.Time{}, time.Time{}
-	c.transfers.current, c.exchanges.current, c.relays.open = nil, nil, nil
+	c.rescues.hearing.at = time.Time{}
+	c.transfers.current = nil
 	now := time.Now()
-	c.recordings.stop()
-	var counted record.Media
-	if c.media.session != nil {
-		last := c.media.session.Close()
-		c.ladder.Unwatch(last)
-		counted = c.media.record(last, &c.agreement)
-		c.media.session = nil
-	}
+	counted := c.bridge.End()
 	whole := c.cdr()
 	r := &whole
 	r.Media = counted
@@ -205,7 +196,7 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	}
 	c.ended = r
 	c.ladder.Ended(why, by, now.Sub(c.times.started))
-	c.media.warnOfDeafness()
+	c.bridge.Media.WarnOfDeafness(&r.Media, c.latchModes())
 	c.finish()
 	return (*Call).linger
 }
@@ -232,21 +223,21 @@ func (c *Call) finish() {
 	if c.a != nil && c.times.answered.IsZero() {
 		c.notes.oweRefusal()
 	}
-	recorders, past := c.recordings.all, c.recordings.past
-	if r.Recordings = append(slices.Clip(past), recordingsOf(recorders)...); len(recorders) == 0 {
+	if r.Recordings = c.bridge.Recordings.Files(); len(c.bridge.Recordings.All) == 0 {
 		c.notes.owe(func(state []byte) { c.keep(r, state) })
 	} else {
 		c.notes.over(r)
 		c.notes.owe(c.notes.oweOnly) // the record comes later
+		settled := c.bridge.Recordings.Settled()
 		c.server.beside(func() {
 			whole := *r // the call's stays as it is
-			whole.Recordings = append(slices.Clip(past), settledRecordings(c.server.ctx, recorders)...)
+			whole.Recordings = settled(c.server.ctx)
 			c.keep(&whole, nil)
 		})
 	}
 	c.notes.release() // a target with one place hears of this call's end before the next one comes
 	c.server.vacate(c.attempts.current)
-	c.server.vacate(c.bridge)
+	c.server.vacate(c.connected)
 	c.answerHangups()
 }
 
@@ -305,22 +296,6 @@ func (c *Call) hangupAll(why cause.Cause) {
 	}
 }
 
-// side is the side of the media that a leg is on.
-func (c *Call) side(l *legOnWire) media.Side {
-	if l == c.a {
-		return media.SideA
-	}
-	return media.SideB
-}
-
-// other is the leg that one is bridged to; nil: none.
-func (c *Call) other(l *legOnWire) *legOnWire {
-	if l == c.a {
-		return c.b
-	}
-	return c.a
-}
-
 // vacate gives back the place that an attempt has at its target.
 func (s *Server) vacate(a *attempt) {
 	if a != nil && a.placed {
@@ -330,18 +305,22 @@ func (s *Server) vacate(a *attempt) {
 	}
 }
 
-// putOnWire gives a leg its wire. flow is its connection, nil over UDP.
-func (c *Call) putOnWire(machine *leg.Leg, local leg.Local, flow *transport.Stream) *legOnWire {
-	l := &legOnWire{call: c, leg: machine, tag: machine.Dialog().LocalTag, callID: machine.Dialog().CallID}
+// putOnWire gives a leg its wire, with the configuration of its peer. flow is its connection, nil over UDP.
+func (c *Call) putOnWire(machine *leg.Leg, to *peers.Peer, local leg.Local, flow *transport.Stream) *legOnWire {
+	l := &legOnWire{call: c, tag: machine.Dialog().LocalTag, callID: machine.Dialog().CallID}
+	l.Half = bridge.Half{Line: l, Leg: machine, Peer: to}
+	if !machine.UAS {
+		l.Side = media.SideB
+	}
 	l.wire = c.server.stack.NewWire(local, flow, l.post)
 	return l
 }
 
 // addLeg is putOnWire for a leg to the target of an attempt. The server can find it.
 func (c *Call) addLeg(leg *leg.Leg, local leg.Local, f ready) *legOnWire {
-	l := c.putOnWire(leg, local, f.Flow)
+	l := c.putOnWire(leg, &c.attempts.current.target.Dial.Peer, local, f.Flow)
 	l.senders = peers.Senders{Peers: c.peers, Caller: c.trunk, Callee: c.attempts.current.target, From: f.Dest}
-	l.confirmed = true // its media begins with its answer
+	l.Confirmed = true // its media begins with its answer
 	c.server.registry.addLeg(l)
 	c.legs = append(c.legs, l)
 	c.ladder.Join(l.callID, l.tag, c.attempts.current.target.Dial.Name)
@@ -366,18 +345,18 @@ func (c *Call) ask(ctx context.Context) (LiveCall, bool) {
 func (c *Call) snapshot() LiveCall {
 	r := c.cdr()
 	r.Attempts = slices.Clone(r.Attempts)
-	r.Recordings = recordingsOf(c.recordings.all)
+	r.Recordings = c.bridge.Recordings.Files()
 	if c.transfers.current != nil {
 		r.Attempts = append(r.Attempts, c.attempts.current.recordOf(cause.None, 0)) // so far
 	}
-	if c.media.session != nil {
-		r.Media = c.media.record(c.media.session.Stats(), &c.agreement)
+	if c.bridge.Media.IsOpen() {
+		r.Media = c.bridge.Media.Record()
 	}
-	live := LiveCall{Record: r, Phase: c.phase, Recording: recordingOff}
+	live := LiveCall{Record: r, Phase: c.phase, Recording: bridge.RecordingOff}
 	if c.finished { // its goroutine may be letting go of the rest
 		return live
 	}
-	live.Recording, live.Masked = c.recordings.state(), c.masking.on
+	live.Recording, live.Masked = c.bridge.Recordings.State(), c.bridge.Masking.On
 	live.Vars, live.caller = c.vars, c.caller
 	if c.waits() {
 		live.Position = c.server.admission.Position(&c.queued.Waiter)
@@ -385,11 +364,8 @@ func (c *Call) snapshot() LiveCall {
 	if c.invite != nil {
 		live.headers = c.invite.Headers()
 	}
-	for side, d := range c.agreement.Description {
-		live.Held[side] = d != nil && d.Held()
-		if v := c.sounds.voices[side]; v != nil {
-			live.Hears[side] = v.name
-		}
+	for side, d := range c.bridge.Agreement.Description {
+		live.Held[side], live.Hears[side] = d != nil && d.Held(), c.bridge.Sounds.Heard(media.Side(side))
 	}
 	return live
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/circuit"
 	"flowbridge/b2bua/leg"
@@ -99,10 +100,10 @@ func (all *attempts) dial(f ready) (cause.Cause, error) {
 	if err != nil {
 		return cause.TargetUnreachable, err
 	}
-	if err = c.media.toward(f.Dest.Addr()); err != nil {
-		return mediaCause(err), err
+	if a.mediaName, err = c.bridge.Media.Toward(f.Dest.Addr(), a.target.Dial.Media.Address); err != nil {
+		return bridge.CauseOf(err), err
 	}
-	at := netip.AddrPortFrom(a.mediaName, c.media.session.Local(media.SideB).Port())
+	at := netip.AddrPortFrom(a.mediaName, c.bridge.Media.Port(media.SideB))
 	leg, invite, why, err := all.outboundLeg(f, local, at)
 	if err != nil {
 		return why, err
@@ -110,10 +111,10 @@ func (all *attempts) dial(f ready) (cause.Cause, error) {
 	a.transport = message.TransportName(local.Transport)
 	a.line = c.addLeg(leg, local, f)
 	a.line.wire.TLS = a.target.Dial.TLS
-	a.line.crypto = a.crypto
+	a.line.Crypto = a.crypto
 	external := c.nameOutbound(leg.Dialog().CallID, invite.Request)
 	if !a.plan.replaces() {
-		c.media.addr[media.SideB] = a.mediaName
+		c.bridge.Media.Addr[media.SideB] = a.mediaName
 		c.record.targetSIPCallID, c.record.externalID = leg.Dialog().CallID, external
 		c.record.dialedAt = record.TimeOf(time.Now())
 	}
@@ -128,7 +129,7 @@ func (all *attempts) dial(f ready) (cause.Cause, error) {
 func (all *attempts) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*leg.Leg, leg.Invite, cause.Cause, error) {
 	c := all.call
 	a := all.current
-	offer := a.offer.ForTarget(at, a.crypto.Offering(), a.formats, c.agreement.DirectionFor(a.offer, a.plan.replaces()))
+	offer := a.offer.ForTarget(at, a.crypto.Offering(), a.formats, c.bridge.Agreement.DirectionFor(a.offer, a.plan.replaces()))
 	vars := a.varsOf(c.vars)
 	vars.Prepare = f.Answer()
 	invited := c.callerInvite()
@@ -148,7 +149,7 @@ func (all *attempts) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*
 		out.Parts = message.PartsFor(c.invite, a.target.Dial.PassParts)
 	}
 	if a.line != nil { // at another address
-		l.Repeats(a.line.leg)
+		l.Repeats(a.line.Leg)
 	}
 	req, err := all.fit(&out, l, f)
 	if err != nil {

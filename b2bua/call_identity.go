@@ -33,7 +33,7 @@ func (c *Call) identityOf() (*stir.Policy, *stir.Request) {
 // verify has the caller verified beside the call, because a certificate may have to come
 // first.
 func (c *Call) verify() phase {
-	c.trying(c.a)
+	c.a.Trying()
 	policy, request := c.identityOf()
 	c.server.beside(func() {
 		e := verified{stir.Unverified()}

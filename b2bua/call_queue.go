@@ -64,9 +64,9 @@ func (c *Call) waiting() phase { return c.setUp("queued", (*Call).waiting) }
 // 3261 sections 13.3.1.1 and 21.1.4).
 func (c *Call) soundWait() {
 	switch sound := c.route.Ringing == config.RingingSessionProgress || c.route.Queue.Sound != ""; {
-	case sound && (c.told.earlyMedia || c.sounds.ring(c.plan.full)):
-		c.sounds.ringing = true
-		c.sounds.update()
+	case sound && (c.told.earlyMedia || c.ring(c.plan.full)):
+		c.bridge.Sounds.Ringing = true
+		c.bridge.Sounds.Update()
 	case c.told.earlyMedia, c.told.ringing:
 	case c.route.Ringing == config.RingingNone:
 		c.sendRinging(leg.Progress{Code: 182, Reason: message.StatusText(182)}, nil)
@@ -89,7 +89,7 @@ func (c *Call) called() phase {
 	c.vars.Queue.Seconds = strconv.Itoa(int(c.waited().Seconds()))
 	others := slices.DeleteFunc(c.plan.full, func(t *peers.Target) bool { return t == place.Target })
 	c.plan.targets, c.plan.full, c.plan.capped = append([]*peers.Target{place.Target}, others...), nil, false
-	c.sounds.update()
+	c.bridge.Sounds.Update()
 	return c.nextAttempt()
 }
 

@@ -43,7 +43,7 @@ func (c *Call) cdr() record.Record {
 		From: c.vars.From.Number, To: c.vars.To.Number, Lead: c.vars.Lead().Number,
 		SIPCallID: c.vars.SIPCallID, TargetSIPCallID: r.targetSIPCallID, SynthflowCallID: r.synthflowCallID, ExternalID: r.externalID,
 		StartedAt: r.startedAt, RingingAt: r.ringingAt, PreparedAt: r.preparedAt, DialedAt: r.dialedAt, AnsweredAt: r.answeredAt,
-		SetupMS: r.setupMS, DurationMS: lasts.Milliseconds(), Codec: c.agreement.CodecName, Attempts: attempts, Restored: r.restored,
+		SetupMS: r.setupMS, DurationMS: lasts.Milliseconds(), Codec: c.bridge.Agreement.CodecName, Attempts: attempts, Restored: r.restored,
 		QueuedMS: c.waited().Milliseconds(), Waiting: c.waits(),
 		TraceID: c.trace.ID(), Traceparent: c.trace.Caller(),
 		Verstat: c.vars.Identity().Verstat, Attest: c.vars.Identity().Attest, OrigID: c.vars.Identity().OrigID,

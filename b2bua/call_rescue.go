@@ -56,7 +56,7 @@ func (rs *rescues) isDead(f leg.Gone) bool {
 	case f.Q850 != 0:
 		return cause.IsFailure(f.Q850)
 	default:
-		return rs.configured() && time.Since(rs.call.bridge.answeredAt(rs.call)) < blamedWithin
+		return rs.configured() && time.Since(rs.call.connected.answeredAt(rs.call)) < blamedWithin
 	}
 }
 
@@ -73,12 +73,12 @@ func (a *attempt) answeredAt(c *Call) time.Time {
 // False: the route has none, and the call ends.
 func (rs *rescues) begin(l loss) bool {
 	c := rs.call
-	if !rs.configured() || rs.count >= mostRescues || c.bridge.plan.reason == record.ReasonTransfer || c.a.leg.AnswerWaits() {
+	if !rs.configured() || rs.count >= mostRescues || c.connected.plan.reason == record.ReasonTransfer || c.a.Leg.AnswerWaits() {
 		return false
 	}
 	vars := c.vars
 	vars.Rescue = template.RescueVars{
-		Cause: string(l.cause), Target: c.bridge.target.Dial.Name,
+		Cause: string(l.cause), Target: c.connected.target.Dial.Name,
 		Seconds: strconv.FormatFloat(time.Since(c.times.answered).Seconds(), 'f', 0, 64),
 	}
 	r := c.route.Rescue
@@ -94,7 +94,7 @@ func (rs *rescues) begin(l loss) bool {
 		lost: &l, code: 503, reason: message.StatusText(503),
 		plan: plan{targets: targets, failoverOn: c.route.FailoverOn, reason: record.ReasonRescue, vars: &vars},
 	}
-	c.log.Warn().Str("target", c.bridge.target.Dial.Name).Str("cause", string(l.cause)).Int("q850", l.q850).Msg("agent lost, the caller is kept")
+	c.log.Warn().Str("target", c.connected.target.Dial.Name).Str("cause", string(l.cause)).Int("q850", l.q850).Msg("agent lost, the caller is kept")
 	c.ladder.Decide("the agent's leg has died (%s): the caller is kept, and somebody else is called", l.cause.Words())
 	c.transfers.loseAgent()
 	c.notes.mark()
@@ -105,7 +105,7 @@ func (rs *rescues) begin(l loss) bool {
 // beginAgain begins the rescue again that the end of a process has ended, whose targets are told by their legs.
 func (rs *rescues) beginAgain(k *kept.Transfer) {
 	l := loss{cause: cause.Cause(k.Lost), by: k.LostBy, q850: k.LostQ850}
-	rs.call.media.unplug() // the agent
+	rs.call.bridge.Media.Unplug() // the agent
 	if rs.count--; !rs.begin(l) {
 		rs.giveUp(l)
 	}
@@ -126,7 +126,7 @@ func (rs *rescues) untried() []*peers.Target {
 	c := rs.call
 	all, _ := c.peers.DestinationsFor(c.route, &c.vars)
 	for i, t := range all {
-		if t == c.bridge.target {
+		if t == c.connected.target {
 			return all[i+1:]
 		}
 	}
@@ -166,7 +166,7 @@ func (rs *rescues) look(now time.Time) {
 	c := rs.call
 	h := &rs.hearing
 	h.at = now.Add(deadAfter / looksPerSilence)
-	stats := c.media.session.Stats()
+	stats := c.bridge.Media.Stats()
 	rx := [2]uint64{stats.A.RxPackets, stats.B.RxPackets}
 	before := h.rx
 	h.rx = rx
@@ -187,7 +187,7 @@ func (rs *rescues) look(now time.Time) {
 
 // bothSpeak says whether neither side holds the other, so that both send RTP.
 func (rs *rescues) bothSpeak() bool {
-	for _, d := range rs.call.agreement.Description {
+	for _, d := range rs.call.bridge.Agreement.Description {
 		if d == nil || d.Direction() != sdp.SendRecv {
 			return false
 		}

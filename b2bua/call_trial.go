@@ -29,7 +29,7 @@ func (all *attempts) triesFrom(now time.Time, a *attempt, prepares bool) {
 // lags goes on to the next target that can take the call, while the current one is tried; nil: there is none, or no trial.
 func (all *attempts) lags(a *attempt) phase {
 	c := all.call
-	takes := func(t *peers.Target) bool { return c.agreement.SharesCodec(t) && c.server.admission.Takes(t) }
+	takes := func(t *peers.Target) bool { return c.bridge.Agreement.SharesCodec(t) && c.server.admission.Takes(t) }
 	if a == nil || a != all.current || !slices.ContainsFunc(a.plan.targets, takes) {
 		return nil
 	}

@@ -151,7 +151,7 @@ func (x *explainer) call(c *Call) error {
 	o.Ringback, o.Hold, o.Record, o.MaskDTMF = c.route.Ringback, c.route.Hold, string(c.route.Record), string(c.route.MaskDTMF)
 	o.FailoverOn, o.SetupTimeoutMS = c.route.FailoverOn, c.route.SetupTimeout.Milliseconds()
 	var err error
-	if c.agreement.Offer, err = sdp.Parse(message.SDPBody(c.invite)); err != nil {
+	if c.bridge.Agreement.Offer, err = sdp.Parse(message.SDPBody(c.invite)); err != nil {
 		return err
 	}
 	x.out.Note("tags, branches, Call-ID and the o= line are new for each call")

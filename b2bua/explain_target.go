@@ -119,7 +119,7 @@ func (x *explainer) addrOf(host string, t *peers.Dial) netip.Addr {
 
 // media is our RTP address toward a target.
 func (x *explainer) media(peer, wanted netip.Addr) netip.AddrPort {
-	_, name, err := x.server.mediaAddr(peer, wanted)
+	_, name, err := x.server.bridges.Address(peer, wanted)
 	if err != nil {
 		x.out.Note("our media address toward %v is not known (%v): a made-up one stands for it", peer, err)
 		name = report.SampleLike(peer)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/transport"
@@ -125,9 +126,9 @@ func (c *Call) restless() error {
 	switch {
 	case c.finished:
 		return nil
-	case c.times.answered.IsZero() && c.told.earlyMedia && c.agreement.Description[media.SideB] != nil:
+	case c.times.answered.IsZero() && c.told.earlyMedia && c.bridge.Agreement.Description[media.SideB] != nil:
 		return errEarly
-	case c.times.answered.IsZero() && (c.a.leg.AwaitsPRACK() || c.a.crypto.Agrees()):
+	case c.times.answered.IsZero() && (c.a.Leg.AwaitsPRACK() || c.a.Crypto.Agrees()):
 		return errRequest
 	case c.times.answered.IsZero() && !c.a.wire.Passes():
 		return errConnection
@@ -135,15 +136,15 @@ func (c *Call) restless() error {
 		return errSetUp
 	case c.b == nil, c.a == nil:
 		return errTransfer
-	case c.transfers.current != nil, c.attempts.current != nil && c.attempts.current != c.bridge:
+	case c.transfers.current != nil, c.attempts.current != nil && c.attempts.current != c.connected:
 		return errTransfer
-	case c.exchanges.current != nil, c.a.crypto.Agrees(), c.b.crypto.Agrees():
+	case c.bridge.Exchanges.Underway(), c.a.Crypto.Agrees(), c.b.Crypto.Agrees():
 		return errExchange
-	case len(c.relays.open) > 0, c.mailbox.due.Len() > 0, c.mailbox.pending.Len() > 0:
+	case c.bridge.Relays.Open() > 0, c.mailbox.due.Len() > 0, c.mailbox.pending.Len() > 0:
 		return errRequest
 	}
 	for _, l := range c.legs {
-		if !l.leg.Rests() || !l.wire.Rests() || !l.sequence.Until.IsZero() {
+		if !l.Leg.Rests() || !l.wire.Rests() || !l.sequence.Until.IsZero() {
 			return errRequest
 		}
 	}
@@ -152,7 +153,7 @@ func (c *Call) restless() error {
 
 // HandOver gives the calls of a server that stands still. An error means that one can't go.
 func (s *Server) HandOver(each func(Handed) error) error {
-	ctx, cancel := context.WithTimeout(s.ctx, recordingWait) // for the recordings of all: nobody hears anything meanwhile
+	ctx, cancel := context.WithTimeout(s.ctx, bridge.RecordingWait) // for the recordings of all: nobody hears anything meanwhile
 	defer cancel()
 	done := map[*Call]bool{}
 	for _, c := range s.registry.open() {
@@ -185,30 +186,15 @@ func (c *Call) handOver(ctx context.Context) (*Handed, error) {
 	h := &Handed{}
 	state := &kept.Sheet{}
 	c.notes.state(state)
-	for side, v := range c.sounds.voices { // one that is heard once begins again
-		if v != nil && v.lasts && !v.loop && !v.mix {
-			state.Voices[side] = &kept.Voice{Name: v.name, Once: true}
-		}
-	}
-	c.handOverMedia(h, state)
-	if c.recordings.stop(); state.Recording {
-		c.server.interrupted = append(c.server.interrupted, func() { c.recordings.goOn(&state.Call) })
+	h.Sockets = c.bridge.HandOver(state)
+	if state.Recording {
+		c.server.interrupted = append(c.server.interrupted, func() { c.bridge.Recordings.GoOn(&state.Call) })
 	}
 	h.Record = c.cdr()
-	h.Record.Recordings = append(slices.Clip(c.recordings.past), settledRecordings(ctx, c.recordings.all)...)
+	h.Record.Recordings = c.bridge.Recordings.Settled()(ctx)
 	var err error
 	h.State, err = state.Encode()
 	return h, err
-}
-
-func (c *Call) handOverMedia(h *Handed, to *kept.Sheet) {
-	if s, ok := c.media.session.(interface {
-		HandOver() (media.SessionState, media.Sockets)
-	}); ok {
-		st, sockets := s.HandOver()
-		to.SetMedia(st)
-		h.Sockets = &sockets
-	}
 }
 
 // handOverInvite is a call that is being set up: the other process cancels what was dialled, and begins again. The caller's
@@ -220,7 +206,7 @@ func (c *Call) handOverInvite() (*Handed, error) {
 	}
 	noted, owed := &kept.Sheet{}, &kept.Sheet{}
 	c.notes.state(noted)
-	noted.Masked, noted.Placed = c.masking.on, !c.waits() && c.attempts.current != nil && c.attempts.current.placed
+	noted.Masked, noted.Placed = c.bridge.Masking.On, !c.waits() && c.attempts.current != nil && c.attempts.current.placed
 	owed.ID, owed.Trunk, owed.Source, owed.Invite, owed.Settled = c.id, noted.Trunk, noted.Source, noted.Invite, noted.Settled
 	owed.Ended = string(cause.ProcessRestart)
 	legs := noted.Legs
@@ -234,11 +220,8 @@ func (c *Call) handOverInvite() (*Handed, error) {
 	}
 	h := &Handed{Record: c.cdr(), Owed: true, Again: &again, Tag: c.a.tag}
 	if c.told.earlyMedia {
-		noted.Agreement, noted.Addr = c.agreement.State(nil), c.media.addr
-		if v := c.sounds.voices[media.SideA]; v != nil {
-			noted.Voices[media.SideA] = &kept.Voice{Name: v.name}
-		}
-		c.handOverMedia(h, noted)
+		c.bridge.StateOfRinging(noted)
+		h.Sockets = c.bridge.HandOver(noted)
 	}
 	var err error
 	if h.Noted, err = noted.Encode(); err == nil {
@@ -315,7 +298,7 @@ func (v *reviving) handed() phase {
 	c := v.Call
 	c.ladder.Decide("the process was replaced, and another one goes on with the call")
 	v.nameAgain()
-	v.soundAgain()
+	v.bridge.SoundAgain(v.k)
 	c.rescues.listen()
 	if v.k.Silent != [2]int64{} { // that one has outlived a kill just before
 		v.askLater()

@@ -33,7 +33,7 @@ func (n *notes) changes(l *legOnWire, effects []leg.Effect) bool {
 		case leg.SendRequest:
 			return e.Req.Method == sip.INVITE || e.Req.Method == sip.UPDATE || e.Req.CSeq().SeqNo%leg.NotedEvery == 0
 		case leg.Acknowledged:
-			return !l.leg.UAS || e.Seq != l.leg.InviteSeq
+			return !l.Leg.UAS || e.Seq != l.Leg.InviteSeq
 		case leg.SendACK, leg.Forgotten:
 		}
 		return false
@@ -95,7 +95,7 @@ func (n *notes) release() {
 // process sends the answer again, and learns the sources. The numbers of SRTP can't wait.
 func (n *notes) soon() {
 	c := n.call
-	if c.media.suite(media.SideA) != "" || c.media.suite(media.SideB) != "" {
+	if c.bridge.Media.Suite(media.SideA) != "" || c.bridge.Media.Suite(media.SideB) != "" {
 		n.mark()
 	} else if n.at.IsZero() && !c.finished {
 		n.at = time.Now().Add(noteDelay)
@@ -130,7 +130,7 @@ func (n *notes) write(k *kept.Call) {
 	}
 	r := c.cdr()
 	r.Attempts = slices.Clip(r.Attempts) // which are only appended to
-	r.Recordings = append(slices.Clip(c.recordings.past), recordingsOf(c.recordings.all)...)
+	r.Recordings = c.bridge.Recordings.Files()
 	c.server.sink.Journal(r, text)
 }
 
@@ -225,7 +225,7 @@ func (n *notes) state(k *kept.Sheet) {
 	if i := c.routeIndex(); i >= 0 {
 		k.Route, k.Mark = i+1, c.peers.Marks[i]
 	}
-	if c.times.answered.IsZero() || c.media.session == nil {
+	if c.times.answered.IsZero() || !c.bridge.Media.IsOpen() {
 		if a := c.attempts.current; a != nil && !a.recorded {
 			k.Bridge = a.state(c)
 		}
@@ -234,30 +234,19 @@ func (n *notes) state(k *kept.Sheet) {
 	if c.ladder != nil {
 		k.Ladder = c.ladder.Encode(k.Ladder)
 	}
-	k.Bridge, k.Watched = c.bridge.state(c), c.relays.watcher != nil && c.relays.watcher == c.b
-	k.Agreement = c.agreement.State(k.Agreement.Described)
+	k.Bridge = c.connected.state(c)
+	c.bridge.State(k)
 	if t := c.transfers.current; t != nil {
 		k.Transfer = &kept.Transfer{Left: t.left, Reports: t.reports, ID: t.id, Try: c.attempts.beside()}
 		if l := t.lost; l != nil {
 			k.Transfer.Lost, k.Transfer.LostBy, k.Transfer.LostQ850 = string(l.cause), l.by, l.q850
 		}
-		if before := c.agreement.Before[media.SideB]; t.waiting != nil {
+		if before := c.bridge.Agreement.Before[media.SideB]; t.waiting != nil {
 			k.Transfer.Waiting = &kept.Waiting{Description: before.Description.State(), SentTo: before.Terms.SentTo[media.SideB]}
 		}
 	}
-	k.SetMedia(c.media.session.State())
-	k.Addr, k.OneWay, k.Listening = c.media.addr, c.media.oneWay, c.media.listening
-	k.Masked, k.MaskedTo = c.masking.on, c.masking.upTo
 	for side, since := range c.times.silent {
 		k.Silent[side] = leg.Instant(since)
-	}
-	k.Recording = c.recordings.current != nil && !c.recordings.current.Failed()
-	k.Paused = k.Recording && c.recordings.current.Paused()
-	k.Parts = c.recordings.parts + len(c.recordings.all)
-	for side, v := range c.sounds.voices {
-		if v != nil && v.lasts && v.loop {
-			k.Voices[side] = &kept.Voice{Name: v.name}
-		}
 	}
 }
 
@@ -269,10 +258,10 @@ func (n *notes) legStates(all []kept.Leg) []kept.Leg {
 		agent = cmp.Or(c.transfers.current.waiting, c.b)
 	}
 	for _, l := range c.legs {
-		if l.leg.Done() {
+		if l.Leg.Done() {
 			continue
 		}
-		k := kept.Leg{State: l.leg.State(), Crypto: l.crypto.State(), Confirmed: l.confirmed, From: message.KeptAddr{AddrPort: l.senders.From}, Flow: l.wire.Flow()}
+		k := kept.Leg{State: l.Leg.State(), Crypto: l.Crypto.State(), Confirmed: l.Confirmed, From: message.KeptAddr{AddrPort: l.senders.From}, Flow: l.wire.Flow()}
 		switch l {
 		case c.a:
 			k.Role = kept.RoleCaller

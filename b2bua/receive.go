@@ -191,10 +191,10 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 	c := s.newCall(id, at, req, p, t, source)
 	leg := leg.NewUAS(s.legOptions(media.SideA, local, t.Options(p)), req, source)
 	flow := s.stack.StreamOf(req)
-	c.a = c.putOnWire(leg, local, flow)
+	c.a = c.putOnWire(leg, &c.trunk.Caller.Peer, local, flow)
 	c.a.branch, c.a.merged = strings.Clone(message.BranchOf(req)), t.MergeKey(req)
 	c.a.senders = peers.Senders{Peers: p, Caller: t, From: source, Shown: peers.CredentialsIn(req)}
-	c.a.confirmed = flow != nil || t.NeedsCredentials()
+	c.a.Confirmed = flow != nil || t.NeedsCredentials()
 	c.a.sequence.Next = req.CSeq().SeqNo + 1
 	c.a.wire.TLS = s.callerTLS(t)
 	c.a.wire.Serve(req, tx)

@@ -5,10 +5,10 @@ import (
 	"slices"
 	"sync"
 
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
-	"flowbridge/b2bua/sdp"
 	"flowbridge/b2bua/transport"
 )
 
@@ -16,8 +16,8 @@ import (
 // leg and the order of its peer's requests belong to its call's goroutine; the rest
 // is constant.
 type legOnWire struct {
+	bridge.Half
 	call     *Call
-	leg      *leg.Leg
 	wire     *transport.Wire
 	tag      string // our tag: the key in the registry
 	callID   string
@@ -25,11 +25,15 @@ type legOnWire struct {
 	merged   string // what that INVITE shares with its copies: see peers.Trunk.MergeKey
 	senders  peers.Senders
 	sequence leg.Sequence
-	crypto   *sdp.LegCrypto // its SRTP state; nil: nothing is offered yet
+}
 
-	// confirmed: the peer is where its signalling comes from, it has answered what was sent there. The INVITE of a
-	// caller may be forged.
-	confirmed bool
+// Step gives the leg an input, in the call's turn.
+func (l *legOnWire) Step(in leg.Input) { l.call.step(l, in) }
+
+// Trying answers 100 once the call is noted: its peer does not repeat the INVITE then.
+func (l *legOnWire) Trying() {
+	l.call.notes.before(true)
+	l.wire.Trying()
 }
 
 // post leaves an input in the inbox of the leg's call. False: the call is over.
@@ -97,7 +101,7 @@ func (r *registry) removeLeg(l *legOnWire) {
 	defer r.mu.Unlock()
 	delete(r.legs, l.tag)
 	delete(r.merged, l.merged)
-	r.gone.Add(l.tag, l.branch, l.leg.AnsweredBye)
+	r.gone.Add(l.tag, l.branch, l.Leg.AnsweredBye)
 }
 
 // byeAnswered says whether the BYE of this branch ended the leg with this tag. Then

@@ -128,11 +128,11 @@ func (su *successor) goOn(k *kept.Call, l *record.Left, sockets *media.Sockets) 
 	if err = v.takeUp(l, sockets); err != nil {
 		return err
 	}
-	callee := v.bridge.target
-	if !v.bridge.placed {
+	callee := v.connected.target
+	if !v.connected.placed {
 		callee = nil
 	}
-	su.server.admission.Resume(t, partiesOf(&v.vars), callee, v.bridge.parties)
+	su.server.admission.Resume(t, partiesOf(&v.vars), callee, v.connected.parties)
 	su.resume(v.Call, true)
 	return nil
 }
@@ -192,8 +192,8 @@ func (su *successor) keepInterrupted(l *record.Left) {
 	if r.Disposition == record.DispositionInterrupted { // else its own process has logged it
 		logEnded(su.server.log.Warn().Str("call", r.ID).Str("trunk", r.Trunk), &r)
 	}
-	if su.server.archive != nil {
-		r.SettleRecordings(su.server.archive.Finished)
+	if su.server.bridges.Archive != nil {
+		r.SettleRecordings(su.server.bridges.Archive.Finished)
 	}
 	su.server.unwritten.Add(1)
 	su.server.sink.Keep(su.server.ctx, &r, nil, func(err error) {
@@ -236,6 +236,7 @@ func (su *successor) newReviving(k *kept.Call, t *peers.Trunk, p *peers.Snapshot
 func (v *reviving) restoreLeg(k *kept.Leg) {
 	s, p, caller := v.server, v.peers, k.State.UAS
 	side, options, tls, settings := media.SideA, v.trunk.Options(p), s.callerTLS(v.trunk), v.trunk.Caller.Media
+	peer := &v.trunk.Caller.Peer
 	var target *peers.Target
 	var auth *config.Auth
 	if !caller {
@@ -243,6 +244,7 @@ func (v *reviving) restoreLeg(k *kept.Leg) {
 		if target = v.target(k.Target); target == nil {
 			target = peers.NewReferred(k.Target, nil, "", &peers.Dial{})
 		}
+		peer = &target.Dial.Peer
 		options, tls, auth, settings = target.Options(), target.Dial.TLS, target.Dial.Auth, target.Dial.Media
 	}
 	var invite *sip.Request
@@ -254,8 +256,8 @@ func (v *reviving) restoreLeg(k *kept.Leg) {
 		return
 	}
 	flow := s.stack.Lost(&k.Flow, tls)
-	l := v.putOnWire(r.Leg, r.Local, flow)
-	l.wire.TLS, l.confirmed, l.crypto = tls, k.Confirmed, sdp.RestoreLegCrypto(settings, s.identity.Fingerprint(), &k.Crypto)
+	l := v.putOnWire(r.Leg, peer, r.Local, flow)
+	l.wire.TLS, l.Confirmed, l.Crypto = tls, k.Confirmed, sdp.RestoreLegCrypto(settings, s.bridges.Identity.Fingerprint(), &k.Crypto)
 	l.senders = peers.Senders{Peers: p, Caller: v.trunk, Callee: target}
 	l.senders.From = k.From.AddrPort
 	if caller {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/b2bua/agreement"
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
@@ -33,7 +33,7 @@ func (v *reviving) takeUp(l *record.Left, sockets *media.Sockets) error {
 		return errNoLeg
 	}
 	for _, l := range v.legs {
-		if !v.server.stack.Bound(l.leg.Local) {
+		if !v.server.stack.Bound(l.Leg.Local) {
 			return errGoneSocket
 		}
 	}
@@ -41,30 +41,19 @@ func (v *reviving) takeUp(l *record.Left, sockets *media.Sockets) error {
 	if target == nil {
 		return errGoneTrunk
 	}
-	v.bridge = v.attempt(target)
-	v.attempts.tried, v.attempts.current = k.Tried, v.bridge
+	v.connected = v.attempt(target)
+	v.attempts.tried, v.attempts.current = k.Tried, v.connected
 	v.takeRouteAgain()
 	v.times.answered, v.times.durationUntil = leg.TimeOf(k.Answered), leg.TimeOf(k.Until)
-	v.agreement = agreement.Restore(&k.Agreement)
 	v.transfers.referrals, v.rescues.count, v.claimed = k.Referrals, k.Rescues, true
-	if k.Watched {
-		v.relays.watcher = v.b
-	}
-	v.masking = masking{call: v.Call, on: k.Masked, applied: k.Masked, upTo: k.MaskedTo}
-	if k.Masked || k.MaskedTo > 0 { // keys of before may come again
-		v.ladder.Mask(k.Masked)
-	}
 	v.restoreRecord(&l.Record)
-	v.media.oneWay, v.media.listening, v.media.addr = k.OneWay, k.Listening, k.Addr
-	if !v.takeUpSides() {
+	complete, err := v.bridge.TakeUp(k, sockets)
+	switch {
+	case err != nil:
+		return err
+	case !complete:
 		return errNoLeg
 	}
-	session, err := v.server.relay.Resume(media.SessionConfig{OnEvent: v.media.on, Sockets: sockets}, *k.Media)
-	if err != nil {
-		return err
-	}
-	v.media.session = session
-	v.ladder.Watch(session)
 	if v.phase = "bridged"; k.Settled {
 		v.compact()
 	}
@@ -73,21 +62,6 @@ func (v *reviving) takeUp(l *record.Left, sockets *media.Sockets) error {
 		v.notes.write(k) // in the files of this process
 	}
 	return nil
-}
-
-// takeUpSides restores what is agreed on with each side. False: a side has no description.
-func (v *reviving) takeUpSides() bool {
-	for _, side := range []media.Side{media.SideA, media.SideB} {
-		d := v.agreement.Description[side]
-		if d == nil && (side == media.SideB || !v.agreement.Late) {
-			return false
-		}
-		if side == media.SideA || v.b != nil {
-			v.media.secured[side] = secured{leg: v.media.crypto(side), plain: d == nil || !d.Secured()}
-		}
-		v.agreement.Changes[side], _ = v.agreement.PayloadChanges(side)
-	}
-	return true
 }
 
 // takeRouteAgain finds the call's route. One that is not configured any more leaves the call without options of a route.
@@ -113,7 +87,7 @@ func (v *reviving) attempt(target *peers.Target) *attempt {
 		transport: k.Transport, prepareMS: k.PrepareMS, prepareStatus: k.Prepared,
 	}
 	if v.b != nil {
-		a.crypto, a.line = v.b.crypto, v.b
+		a.crypto, a.line = v.b.Crypto, v.b
 	}
 	switch {
 	case k.Transfer:
@@ -135,9 +109,8 @@ func (v *reviving) restoreRecord(r *record.Record) {
 	if r.Verstat != "" {
 		v.vars.Verified = &template.IdentityVars{Verstat: r.Verstat, Attest: r.Attest, OrigID: r.OrigID}
 	}
-	v.recordings.parts = v.k.Parts
 	if v.k.Handed {
-		v.recordings.past = r.Recordings
+		v.bridge.Recordings.Past = r.Recordings
 		return
 	}
 	v.record.restored++
@@ -147,17 +120,15 @@ func (v *reviving) restoreRecord(r *record.Record) {
 			v.record.attempts = append(v.record.attempts, try)
 		}
 	}
-	if r.Killed(); v.server.archive != nil {
-		r.SettleRecordings(v.server.archive.Finished)
+	if r.Killed(); v.server.bridges.Archive != nil {
+		r.SettleRecordings(v.server.bridges.Archive.Finished)
 	}
-	v.recordings.past = r.Recordings
+	v.bridge.Recordings.Past = r.Recordings
 }
 
 // discard undoes what was begun for a call that can't go on.
 func (v *reviving) discard() {
-	if v.media.session != nil {
-		v.media.session.Close()
-	}
+	v.bridge.Discard()
 	for _, l := range v.legs {
 		l.wire.Discard()
 	}
@@ -176,10 +147,10 @@ func (v *reviving) revived() phase {
 		v.takeBack(t.Waiting)
 	}
 	for _, l := range v.sending {
-		if l.leg.Asks() {
-			c.step(l, rejection(500, leg.RetryAfter()))
+		if l.Leg.Asks() {
+			c.step(l, bridge.Rejection(500, leg.RetryAfter()))
 		} else {
-			c.exchanges.restore(l)
+			c.bridge.Exchanges.Restore(&l.Half)
 		}
 	}
 	for _, l := range slices.Clone(c.legs) { // of attempts that were under way
@@ -191,7 +162,7 @@ func (v *reviving) revived() phase {
 	if t := v.k.Transfer; t != nil && !t.Rescues() {
 		c.transfers.giveUp(t)
 	}
-	v.soundAgain()
+	v.bridge.SoundAgain(v.k)
 	if v.k.Transfer.Rescues() {
 		if c.rescues.beginAgain(v.k.Transfer); c.finished {
 			return (*Call).linger
@@ -205,7 +176,7 @@ func (v *reviving) revived() phase {
 
 // takeBack has an agent that has waited for its transfer go on with the caller. Side B of the media is still the new target's.
 func (v *reviving) takeBack(k *kept.Waiting) {
-	v.media.unplug()
+	v.bridge.Media.Unplug()
 	v.transfers.plugBack(sdp.RestoreDescription(&k.Description), k.SentTo)
 	if !slices.Contains(v.sending, v.b) {
 		v.sending = append(v.sending, v.b)
@@ -222,22 +193,6 @@ func (v *reviving) nameAgain() {
 	}
 }
 
-// soundAgain begins again what the media's state does not have: handshakes, lasting sounds, and the recording.
-func (v *reviving) soundAgain() {
-	v.media.shakeHands(media.SideA)
-	v.media.shakeHands(media.SideB)
-	for side, k := range v.k.Voices {
-		if k == nil {
-			continue
-		}
-		if sound, ok := v.sounds.named(k.Name); ok {
-			v.sounds.voices[side] = &voice{name: k.Name, sound: sound, loop: !k.Once, lasts: true}
-		}
-	}
-	v.sounds.update()
-	v.recordings.goOn(v.k)
-}
-
 // askAfter is how long a side may be silent after the restart before it is asked whether
 // it still has the call; at most twice that, so that not all are asked at once.
 const askAfter = 2 * time.Second
@@ -251,8 +206,8 @@ const (
 // askLater has the sides asked that are silent from now on. One that was silent for as long in processes before is asked at once: the
 // end of the last one may have come before its answer.
 func (v *reviving) askLater() {
-	now, stats := time.Now(), v.media.session.Stats()
-	v.media.heard = [2]uint64{stats.A.RxPackets, stats.B.RxPackets}
+	now, stats := time.Now(), v.bridge.Media.Stats()
+	v.heard = [2]uint64{stats.A.RxPackets, stats.B.RxPackets}
 	v.times.askAt = now.Add(askAfter + rand.N(askAfter))
 	for side := range v.times.silent {
 		if v.times.silent[side] = now; v.k.Silent[side] != 0 {
@@ -275,7 +230,7 @@ func (c *Call) askSide(side int) {
 // askSilent asks the sides that have sent no RTP since the restart: a BYE may have been missed. A side that was asked by the
 // processes before, too, is not waited for longer than one process would have waited.
 func (c *Call) askSilent() {
-	now, stats := time.Now(), c.media.session.Stats()
+	now, stats := time.Now(), c.bridge.Media.Stats()
 	c.times.askAt = time.Time{}
 	for side, rx := range [2]uint64{stats.A.RxPackets, stats.B.RxPackets} {
 		since := c.times.silent[side]
@@ -283,7 +238,7 @@ func (c *Call) askSilent() {
 		case since.IsZero():
 		case l == nil:
 			c.times.silent[side] = time.Time{}
-		case rx != c.media.heard[side]:
+		case rx != c.heard[side]:
 			c.times.silent[side] = time.Time{}
 			c.step(l, leg.MediaHeard{})
 		case now.Sub(since) >= leg.GiveUp:

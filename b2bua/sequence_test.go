@@ -10,6 +10,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 	"github.com/rs/zerolog"
 
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/transport"
@@ -125,7 +126,7 @@ func TestRequestBehindAGapAfterBye(t *testing.T) {
 	}
 	c := &Call{server: &Server{registry: newRegistry(), log: zerolog.Nop()}}
 	c.tie()
-	l := &legOnWire{leg: machine, sequence: leg.Sequence{Next: 8}, wire: &transport.Wire{}}
+	l := &legOnWire{Half: bridge.Half{Leg: machine}, sequence: leg.Sequence{Next: 8}, wire: &transport.Wire{}}
 	late := siptest.InviteFrom(t, "<sip:a@b>;tag=x")
 	late.Method, late.CSeq().MethodName, late.CSeq().SeqNo = sip.NOTIFY, sip.NOTIFY, 30
 	c.input(l, leg.RequestIn{Req: late, Source: siptest.Carrier})

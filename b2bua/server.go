@@ -15,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
 
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/ladder"
 	"flowbridge/b2bua/leg"
@@ -52,7 +53,7 @@ type Sink interface {
 // otherwise.
 type Options struct {
 	Config    *config.Config
-	Relay     Relay
+	Relay     bridge.Relay
 	Sink      Sink
 	Preparers map[string]peers.Preparer // by name of the target; only for those that prepare
 	Key       [32]byte                  // signalling key, kept with the store
@@ -93,18 +94,16 @@ type Options struct {
 // may be called from any goroutine.
 type Server struct {
 	cfg         *config.Config
-	relay       Relay
+	bridges     bridge.Resources
 	sink        Sink
 	node        string
 	log         zerolog.Logger
 	mint        *message.Minter
-	identity    *dtls.Identity // by which peers know us in DTLS-SRTP
 	admission   *peers.Admission
 	auth        *peers.Authenticator
 	registry    *registry
-	keepsNames  bool               // hooks ask for calls by foreign ids
-	archive     *recording.Archive // nil: calls are not recorded
-	ladders     *ladder.Collector  // nil: nobody wants the messages of calls
+	keepsNames  bool              // hooks ask for calls by foreign ids
+	ladders     *ladder.Collector // nil: nobody wants the messages of calls
 	stack       *transport.Stack
 	strays      *rate.Limiter // answers to responses that no transaction waits for
 	panics      atomic.Uint64
@@ -158,13 +157,12 @@ func (s *Server) Stack() *transport.Stack { return s.stack }
 // newServer makes a server on the sockets that listen opens.
 func newServer(o Options, listen func(context.Context, transport.Options) (*transport.Stack, error)) (*Server, error) {
 	s := &Server{
-		cfg: o.Config, relay: o.Relay, sink: o.Sink, node: o.Node, log: o.Log,
+		cfg: o.Config, sink: o.Sink, node: o.Node, log: o.Log,
 		mint:       message.NewMinter(o.Key),
 		admission:  peers.NewAdmission(o.Config, o.Preparers),
 		registry:   newRegistry(),
 		registrar:  registrar.New(o.Bindings, o.KeepBindings),
 		keepsNames: asksForCalls(&o.Config.Hooks),
-		archive:    o.Archive,
 		machine:    o.Machine,
 		strays:     rate.NewLimiter(strayRate, strayRate),
 	}
@@ -175,8 +173,8 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 	if o.Admission != nil {
 		o.Admission(s.admission)
 	}
-	var err error
-	if s.identity, err = dtls.NewIdentity(o.Key); err != nil {
+	identity, err := dtls.NewIdentity(o.Key)
+	if err != nil {
 		return nil, err
 	}
 	s.auth = peers.NewAuthenticator(s.mint, message.AlgorithmsOf(s.cfg.SIP.AuthAlgorithms), time.Now())
@@ -192,6 +190,15 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 	if err != nil {
 		s.cancel()
 		return nil, err
+	}
+	s.bridges = bridge.Resources{
+		Context: s.ctx, Relay: o.Relay, Archive: o.Archive, Identity: identity, Names: s.stack, Config: &s.cfg.Media, Beep: s.cfg.Recording.Beep,
+		Beside: func(what string, do func()) {
+			s.beside(func() {
+				defer s.recovered(what)
+				do()
+			})
+		},
 	}
 	s.clients = registration.NewClients(registration.ClientsOptions{
 		Stack: s.stack, Minter: s.mint, Agent: outbound.AgentName, Log: s.log, Reached: s.admission.Registered,

@@ -33,7 +33,7 @@ func (tr *transfers) destination(to message.Referral) (d destination, code int, 
 	c := tr.call
 	uri := message.ParseURI(to.URI)
 	d.party = message.PartyOf("", &uri, c.trunk.Caller.Country)
-	cfg := c.bridge.target.Dial
+	cfg := c.connected.target.Dial
 	if to.Scheme != "tel" && !tr.isOurs(to.Host) && slices.ContainsFunc(cfg.TransferHosts, func(h string) bool { return peers.SameHost(h, to.Host) }) {
 		return tr.directly(to, d)
 	}
@@ -57,7 +57,7 @@ func (tr *transfers) destination(to message.Referral) (d destination, code int, 
 
 // isOurs says whether a host is our own address as a leg's peer knows it.
 func (tr *transfers) isOurs(host string) bool {
-	return peers.SameHost(host, tr.call.b.leg.Local.Host) || peers.SameHost(host, tr.call.a.leg.Local.Host)
+	return peers.SameHost(host, tr.call.b.Leg.Local.Host) || peers.SameHost(host, tr.call.a.Leg.Local.Host)
 }
 
 // directly is a destination that is called by the agent's URI.
@@ -76,7 +76,7 @@ func (tr *transfers) directly(to message.Referral, d destination) (destination, 
 	if err != nil {
 		return d, 400, message.ErrReferTo
 	}
-	referred := peers.NewReferred(to.Host, uri, transport, tr.call.bridge.target.Dial)
+	referred := peers.NewReferred(to.Host, uri, transport, tr.call.connected.target.Dial)
 	if strings.EqualFold(t, config.TransportUDP) { // written down, as in a target
 		referred.Dial.Overflow = config.OverflowTrim
 	}
@@ -90,7 +90,7 @@ func (tr *transfers) directly(to message.Referral, d destination) (destination, 
 // is dialled that is no number, unless the route or transfer_numbers name it in full.
 func (tr *transfers) routeOfTarget(to template.Party) (targets []*peers.Target, route string, failoverOn []int) {
 	c := tr.call
-	agent := c.bridge.target.Dial
+	agent := c.connected.target.Dial
 	vars := c.vars
 	vars.From = outbound.CallingParty(vars)
 	vars.To, vars.Trunk, vars.Target = to, "", agent.Name
@@ -118,7 +118,7 @@ func (tr *transfers) routeOfTarget(to template.Party) (targets []*peers.Target, 
 // phone, or at the caller itself where there is none. It has the listed number without
 // parameters, because parameters could make it another number (rn, RFC 4694).
 func (l *legOnWire) referToNumber(to message.Referral, who template.Party) string {
-	d := l.leg.Dialog()
+	d := l.Leg.Dialog()
 	remote := message.ParseURI(cmp.Or(d.Proxy(), d.RemoteTarget))
 	host := remote.Host
 	if a, err := netip.ParseAddr(message.TrimBrackets(host)); err == nil && a.Is6() {

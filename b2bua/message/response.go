@@ -10,6 +10,11 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
+// Warning is a Warning header (RFC 3261 section 20.43) without our host name, of a code and a text behind one space.
+func Warning(text string) sip.Header {
+	return sip.NewHeader("Warning", text[:3]+" flowbridge "+Quote(text[4:]))
+}
+
 // StatusText returns the reason phrase of a status (RFC 3261 section 21).
 func StatusText(code int) string {
 	if text, ok := reasonPhrases[code]; ok {

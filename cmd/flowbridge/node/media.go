@@ -7,7 +7,7 @@ import (
 	"os"
 	"runtime"
 
-	"flowbridge/b2bua"
+	"flowbridge/b2bua/bridge"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/media/kernel"
@@ -103,7 +103,7 @@ func (n *Node) mediaPath() live.Media {
 type engineRelay struct{ *media.Engine }
 
 // Open leases ports and opens a session.
-func (e engineRelay) Open(c media.SessionConfig) (b2bua.RelaySession, error) {
+func (e engineRelay) Open(c media.SessionConfig) (bridge.RelaySession, error) {
 	s, err := e.NewSession(c)
 	if err != nil {
 		return nil, err
@@ -112,7 +112,7 @@ func (e engineRelay) Open(c media.SessionConfig) (b2bua.RelaySession, error) {
 }
 
 // Resume goes on with the session of another process.
-func (e engineRelay) Resume(c media.SessionConfig, st media.SessionState) (b2bua.RelaySession, error) {
+func (e engineRelay) Resume(c media.SessionConfig, st media.SessionState) (bridge.RelaySession, error) {
 	s, err := e.Engine.Resume(c, st)
 	if err != nil {
 		return nil, err

@@ -1,12 +1,10 @@
-package b2bua
+package bridge
 
 import (
 	"cmp"
 	"strconv"
 	"strings"
 
-	"flowbridge/b2bua/leg"
-	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/media"
@@ -29,24 +27,24 @@ type voice struct {
 	id     uint64     // of played
 }
 
-// sounds are our sounds to the sides.
-type sounds struct {
-	call    *Call
+// Sounds are our sounds to the sides.
+type Sounds struct {
+	bridge  *Bridge
 	voices  [2]*voice // by side
 	plays   uint64    // begun so far
-	ringing bool      // the caller has a 183 and hears our ringing
+	Ringing bool      // the caller has a 183 and hears our ringing
 }
 
 // play plays a sound to a side, or ends the present one. A side without G.711 hears
 // none.
-func (ss *sounds) play(side media.Side, v *voice) {
-	c := ss.call
-	if c.media.session == nil {
+func (ss *Sounds) play(side media.Side, v *voice) {
+	b := ss.bridge
+	if b.Media.session == nil {
 		return
 	}
 	before := ss.voices[side]
 	if v != nil {
-		play, ok := c.agreement.Playing(side, v.play())
+		play, ok := b.Agreement.Playing(side, v.play())
 		if ok && before != nil && before.name == v.name && before.played == play {
 			return
 		}
@@ -55,29 +53,29 @@ func (ss *sounds) play(side media.Side, v *voice) {
 			ss.plays++
 			play.ID, v.id = ss.plays, ss.plays
 			ss.voices[side] = v
-			c.media.session.Play(side, play)
+			b.Media.session.Play(side, play)
 			return
 		}
-		c.peerLog.Info().Stringer("side", side).Str("sound", v.name).Msg("no sound for a side without G.711")
+		b.PeerLog.Info().Stringer("side", side).Str("sound", v.name).Msg("no sound for a side without G.711")
 	}
 	if ss.voices[side] = nil; before != nil {
-		c.media.session.StopPlay(side)
+		b.Media.session.StopPlay(side)
 	}
 }
 
 // ringback is the sound for a caller that waits.
-func (ss *sounds) ringback() *voice {
-	c := ss.call
-	name := c.route.Ringback
-	if q := c.route.Queue; q != nil && c.waits() {
+func (ss *Sounds) ringback() *voice {
+	b := ss.bridge
+	name := b.Call.Route().Ringback
+	if q := b.Call.Route().Queue; q != nil && b.Call.Moment().Waits {
 		name = cmp.Or(q.Sound, name)
 	}
-	return &voice{name: name, sound: c.peers.Tones[name], loop: true, yield: true}
+	return &voice{name: name, sound: b.Tones[name], loop: true, yield: true}
 }
 
-// update plays to each side what the call's state wants: mostly nothing. A
+// Update plays to each side what the call's state wants: mostly nothing. A
 // voice that lasts goes on, in the side's present codec; a beep gives way.
-func (ss *sounds) update() {
+func (ss *Sounds) Update() {
 	for _, side := range []media.Side{media.SideA, media.SideB} {
 		v, wanted := ss.voices[side], ss.wanted(side)
 		if v != nil && v.lasts && (!v.mix || wanted == nil) {
@@ -89,51 +87,50 @@ func (ss *sounds) update() {
 }
 
 // wanted is the sound that the call's state wants a side to hear.
-func (ss *sounds) wanted(side media.Side) *voice {
-	c := ss.call
+func (ss *Sounds) wanted(side media.Side) *voice {
+	b, now := ss.bridge, ss.bridge.Call.Moment()
 	switch {
-	case c.times.answered.IsZero():
-		if side == media.SideA && ss.ringing {
+	case !now.Answered:
+		if side == media.SideA && ss.Ringing {
 			return ss.ringback()
 		}
-	case side == media.SideA && c.transfers.current != nil && c.transfers.current.left:
+	case side == media.SideA && now.AgentLeft:
 		return ss.ringback()
-	case c.route.Hold != config.HoldNone && c.agreement.Description[side.Other()] != nil && c.agreement.Description[side.Other()].Held():
-		name := c.route.Hold
-		return &voice{name: name, sound: c.peers.Tones[name], loop: true, yield: true}
+	case b.Call.Route().Hold != config.HoldNone && b.Agreement.Description[side.Other()] != nil && b.Agreement.Description[side.Other()].Held():
+		name := b.Call.Route().Hold
+		return &voice{name: name, sound: b.Tones[name], loop: true, yield: true}
 	}
 	return nil
 }
 
-// ring answers the caller's offer with 183, so that the caller hears our
-// ringing. False: the caller has no G.711 that a target could use, or no offer.
-func (ss *sounds) ring(targets []*peers.Target) bool {
-	c := ss.call
-	k, ok := c.agreement.Playable(targets)
+// Ring makes the answer to the caller's offer by which the caller hears our ringing once side A has its peer. False: the caller has
+// no G.711 that a target could use, or no offer.
+func (ss *Sounds) Ring(targets []*peers.Target) bool {
+	b := ss.bridge
+	k, ok := b.Agreement.Playable(targets)
 	if !ok {
 		return false
 	}
-	answer := c.agreement.Offer.Only(k, c.agreement.Offer.Formats())
+	offer := b.Agreement.Offer
+	answer := offer.Only(k, offer.Formats())
 	formats := answer.Formats()
-	c.agreement.TakeStreams(media.SideA, c.agreement.Offer)
-	c.agreement.Answer = answer.Answering(c.agreement.Offer, c.media.at(media.SideA), c.media.answering(c.a, c.agreement.Offer), formats, c.agreement.Offer.Mirrored())
-	c.agreement.SentTo[media.SideA] = formats
-	c.agreement.Tell(media.SideA, formats)
-	c.told.earlyMedia, ss.ringing = true, true
-	c.sendRinging(leg.Progress{Code: 183, Reason: message.StatusText(183)}, c.agreement.Answer)
-	c.media.setPeer(media.SideA, c.agreement.Offer)
+	b.Agreement.TakeStreams(media.SideA, offer)
+	b.Agreement.Answer = answer.Answering(offer, b.Media.at(media.SideA), b.Media.answering(b.Call.Half(media.SideA), offer), formats, offer.Mirrored())
+	b.Agreement.SentTo[media.SideA] = formats
+	b.Agreement.Tell(media.SideA, formats)
+	ss.Ringing = true
 	return true
 }
 
-// order plays the sound that the admin API asks for, or ends it.
-func (ss *sounds) order(s PlayRequest) error {
-	c := ss.call
+// Order plays the sound that the admin API asks for, or ends it.
+func (ss *Sounds) Order(s PlayRequest) error {
+	b := ss.bridge
 	switch {
-	case c.times.answered.IsZero():
+	case !b.Call.Moment().Answered:
 		return &OrderError{"the call is not answered yet", "ask again when its phase is bridged"}
-	case s.Sound == soundNone:
+	case s.Sound == SoundNone:
 		ss.voices[s.Side].end()
-		ss.update()
+		ss.Update()
 		return nil
 	}
 	sound, ok := ss.named(s.Sound)
@@ -141,18 +138,18 @@ func (ss *sounds) order(s PlayRequest) error {
 		return &OrderError{"there is no sound " + strconv.Quote(s.Sound), "take one of sounds in the configuration, or of " + strings.Join(audio.Tones(), ", ")}
 	}
 	v := &voice{name: s.Sound, sound: sound, loop: s.Loop, lasts: true}
-	if _, ok := c.agreement.Playing(s.Side, v.play()); !ok {
+	if _, ok := b.Agreement.Playing(s.Side, v.play()); !ok {
 		return &OrderError{"side " + s.Side.String() + " does not speak G.711", "only PCMU and PCMA can be played"}
 	}
 	ss.voices[s.Side] = nil // so that the same sound starts again
 	ss.play(s.Side, v)
-	c.log.Info().Stringer("side", s.Side).Str("sound", s.Sound).Msg("sound played")
+	b.Log.Info().Stringer("side", s.Side).Str("sound", s.Sound).Msg("sound played")
 	return nil
 }
 
 // named is a sound of the configuration, or a tone.
-func (ss *sounds) named(name string) (*audio.Sound, bool) {
-	if sound, ok := ss.call.peers.Tones[name]; ok {
+func (ss *Sounds) named(name string) (*audio.Sound, bool) {
+	if sound, ok := ss.bridge.Tones[name]; ok {
 		return sound, true
 	}
 	return audio.Tone(name)
@@ -165,11 +162,19 @@ func (v *voice) end() {
 	}
 }
 
+// Heard is the name of the sound that a side hears; empty: none.
+func (ss *Sounds) Heard(side media.Side) string {
+	if v := ss.voices[side]; v != nil {
+		return v.name
+	}
+	return ""
+}
+
 // onPlayed: a sound has come to its end.
-func (ss *sounds) onPlayed(f played) {
+func (ss *Sounds) onPlayed(f Played) {
 	if v := ss.voices[f.Side]; v != nil && v.id == f.ID {
 		ss.voices[f.Side] = nil
-		ss.update()
+		ss.Update()
 	}
 }
 
