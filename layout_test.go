@@ -33,7 +33,7 @@ var layout = map[string]string{
 	"cmd/flowbridge/operate":   "admin b2bua/ladder cmd/flowbridge/cli config store/record telemetry/live",
 	"cmd/flowbridge/cli":       "config",
 
-	"b2bua":              "b2bua/agreement b2bua/bridge b2bua/cause b2bua/circuit b2bua/inbox b2bua/kept b2bua/ladder b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/report b2bua/sdp b2bua/stir b2bua/transaction b2bua/transport config config/template internal/parallel internal/tracecontext media media/audio media/dtls media/recording store/record",
+	"b2bua":              "b2bua/agreement b2bua/bridge b2bua/cause b2bua/circuit b2bua/inbox b2bua/kept b2bua/ladder b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/registry b2bua/report b2bua/sdp b2bua/stir b2bua/transaction b2bua/transport config config/template internal/parallel internal/tracecontext media media/audio media/dtls media/recording store/record",
 	"b2bua/bridge":       "b2bua/agreement b2bua/cause b2bua/kept b2bua/ladder b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/sdp config media media/audio media/dtls media/recording store/record",
 	"b2bua/reach":        "b2bua/cause b2bua/circuit b2bua/leg b2bua/locate b2bua/message b2bua/outbound b2bua/peers b2bua/registrar b2bua/transport config/template store/record",
 	"b2bua/locate":       "",
@@ -41,6 +41,7 @@ var layout = map[string]string{
 	"b2bua/redirected":   "b2bua/cause b2bua/message b2bua/outbound b2bua/peers config config/template internal/tracecontext store/record",
 	"b2bua/registrar":    "b2bua/message config store/record",
 	"b2bua/registration": "b2bua/cause b2bua/leg b2bua/locate b2bua/message b2bua/transport config",
+	"b2bua/registry":     "b2bua/leg b2bua/message",
 	"b2bua/inbox":        "b2bua/transport",
 	"b2bua/report":       "b2bua/cause b2bua/message b2bua/peers b2bua/sdp config config/template",
 	"b2bua/agreement":    "b2bua/peers b2bua/sdp config media media/audio media/latch media/recording",
@@ -146,9 +147,9 @@ func TestImports(t *testing.T) {
 // TestCallsHaveNoLocks: nothing but its own goroutine touches a call and its legs,
 // so there is nothing to lock. Locks are in the files named here only.
 func TestCallsHaveNoLocks(t *testing.T) {
-	locked := []string{"redirected.go", "registry.go", "server.go"}
+	locked := []string{"server.go"}
 	var files []string
-	for _, pattern := range []string{"b2bua/*.go", "b2bua/leg/*.go", "b2bua/sdp/*.go", "b2bua/outbound/*.go", "b2bua/cause/*.go"} {
+	for _, pattern := range []string{"b2bua/*.go", "b2bua/bridge/*.go", "b2bua/leg/*.go", "b2bua/sdp/*.go", "b2bua/outbound/*.go", "b2bua/cause/*.go"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil || len(found) == 0 {
 			t.Fatalf("%s: %v, %v", pattern, found, err)

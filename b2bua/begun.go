@@ -80,7 +80,7 @@ func (su *successor) toBegin(h *Handed) (err error) {
 	}
 	if h.Sockets != nil && b.noted.Media != nil {
 		b.media, err = su.server.bridges.Relay.Resume(media.SessionConfig{Sockets: h.Sockets, OnEvent: func(e media.Event) {
-			if l := su.server.registry.leg(h.Tag); l != nil {
+			if l := su.server.registry.Leg(h.Tag); l != nil {
 				l.call.bridge.Media.On(e)
 			}
 		}}, *b.noted.Media)
@@ -122,16 +122,6 @@ func (b *begun) goOn(c *Call) {
 	if b.media != nil {
 		c.told = toldCaller{ringing: true, earlyMedia: true, sound: b.noted.Voices[media.SideA] != nil}
 	}
-}
-
-// toldBefore goes on with a caller that has our answer since the process before, and its sound. The answer is repeated for proxies
-// (RFC 3261 section 13.3.1.1).
-func (c *Call) toldBefore() phase {
-	c.sendRinging(leg.Progress{Code: 183, Reason: message.StatusText(183)}, c.bridge.Agreement.Answer)
-	next := c.nextAttempt() // which may have the caller wait, with another sound
-	c.bridge.Sounds.Ringing = c.bridge.Sounds.Ringing || c.told.sound
-	c.bridge.Sounds.Update()
-	return next
 }
 
 // Begun ends the calls that the process before was setting up, and that have not begun again. The stack serves.

@@ -247,7 +247,7 @@ func (c *Call) keep(r *record.Record, owes []byte) {
 		if err != nil && c.server.ctx.Err() == nil {
 			c.log.Error().Err(err).Msg("record not written")
 		}
-		c.server.registry.removeCall(c)
+		c.server.registry.RemoveCall(c.id, c)
 		c.server.unwritten.Add(-1)
 	})
 }
@@ -307,7 +307,8 @@ func (s *Server) vacate(a *attempt) {
 
 // putOnWire gives a leg its wire, with the configuration of its peer. flow is its connection, nil over UDP.
 func (c *Call) putOnWire(machine *leg.Leg, to *peers.Peer, local leg.Local, flow *transport.Stream) *legOnWire {
-	l := &legOnWire{call: c, tag: machine.Dialog().LocalTag, callID: machine.Dialog().CallID}
+	l := &legOnWire{call: c, callID: machine.Dialog().CallID}
+	l.Tag = machine.Dialog().LocalTag
 	l.Half = bridge.Half{Line: l, Leg: machine, Peer: to}
 	if !machine.UAS {
 		l.Side = media.SideB
@@ -321,9 +322,9 @@ func (c *Call) addLeg(leg *leg.Leg, local leg.Local, f ready) *legOnWire {
 	l := c.putOnWire(leg, &c.attempts.current.target.Dial.Peer, local, f.Flow)
 	l.senders = peers.Senders{Peers: c.peers, Caller: c.trunk, Callee: c.attempts.current.target, From: f.Dest}
 	l.Confirmed = true // its media begins with its answer
-	c.server.registry.addLeg(l)
+	c.server.registry.AddLeg(l)
 	c.legs = append(c.legs, l)
-	c.ladder.Join(l.callID, l.tag, c.attempts.current.target.Dial.Name)
+	c.ladder.Join(l.callID, l.Tag, c.attempts.current.target.Dial.Name)
 	return l
 }
 

@@ -170,7 +170,7 @@ func (c *Call) step(l *legOnWire, in leg.Input) {
 // drop removes a leg that owes its peer nothing.
 func (c *Call) drop(l *legOnWire) {
 	l.wire.Close()
-	c.server.registry.removeLeg(l)
+	c.server.registry.RemoveLeg(l, l.Leg.AnsweredBye)
 	c.legs = slices.DeleteFunc(c.legs, func(o *legOnWire) bool { return o == l })
 }
 

@@ -98,6 +98,16 @@ func (c *Call) ring(targets []*peers.Target) bool {
 	return true
 }
 
+// toldBefore goes on with a caller that has our answer since the process before, and its sound. The answer is repeated for proxies
+// (RFC 3261 section 13.3.1.1).
+func (c *Call) toldBefore() phase {
+	c.sendRinging(leg.Progress{Code: 183, Reason: message.StatusText(183)}, c.bridge.Agreement.Answer)
+	next := c.nextAttempt() // which may have the caller wait, with another sound
+	c.bridge.Sounds.Ringing = c.bridge.Sounds.Ringing || c.told.sound
+	c.bridge.Sounds.Update()
+	return next
+}
+
 // takeRoute notes the route of the call, with its direction and lead.
 func (c *Call) takeRoute(index int) {
 	c.route = &c.peers.Routes[index]

@@ -23,7 +23,7 @@ import (
 )
 
 // A REFER of the agent (RFC 3515) asks us to connect the caller to another party.
-// This file has the agent's side of it; transfer_to.go has the permitted
+// This file has the agent's side of it; outbound/transfer.go has the permitted
 // destinations.
 //
 // With transfer: local we place the call ourselves, as an attempt beside the
@@ -81,10 +81,6 @@ const maxReferrals = 20
 var (
 	errTooOften     = errors.New("too many transfers of one call")
 	errTransferring = errors.New("a transfer is under way already")
-	errNotAllowed   = errors.New("not a number or host that may be called")
-	errOurselves    = errors.New("our own address, and no number")
-	errNoWay        = errors.New("no way to this number")
-	errReplacesUs   = errors.New("a number with Replaces")
 )
 
 func (tr *transfers) refuse(from *legOnWire, req *sip.Request, code int, err error) {
@@ -97,9 +93,13 @@ func (tr *transfers) refuse(from *legOnWire, req *sip.Request, code int, err err
 // begin carries a REFER out as the target's configuration says.
 func (tr *transfers) begin(from *legOnWire, req *sip.Request, to message.Referral) {
 	c := tr.call
-	dest, code, err := tr.destination(to)
+	way := outbound.Transfer{
+		Peers: c.peers, Trunk: c.trunk, Agent: c.connected.target.Dial, Vars: c.vars, Caller: c.a.Leg.Dialog(),
+		Ours: [2]string{c.a.Leg.Local.Host, c.b.Leg.Local.Host},
+	}
+	dest, code, err := way.To(to)
 	if err != nil {
-		c.peerLog.Warn().Str("uri", to.URI).Str("number", dest.party.Number).Msg("transfer not possible")
+		c.peerLog.Warn().Str("uri", to.URI).Str("number", dest.Party.Number).Msg("transfer not possible")
 		tr.refuse(from, req, code, err)
 		return
 	}
@@ -113,22 +113,22 @@ func (tr *transfers) begin(from *legOnWire, req *sip.Request, to message.Referra
 	}
 	tr.referrals++
 	vars := c.vars
-	vars.To, vars.Route, vars.Row = dest.party, dest.route, c.peers.RowOf(dest.party.Number)
+	vars.To, vars.Route, vars.Row = dest.Party, dest.Route, c.peers.RowOf(dest.Party.Number)
 	if c.vars.Target == "" { // the customer is the calling party in either direction
 		vars.From, vars.Direction = outbound.CallingParty(c.vars), template.DirectionInbound
 	}
 	t := &transfer{
 		agent: from, reports: message.WantsReport(req), code: 503, reason: message.StatusText(503),
 		plan: plan{
-			targets: dest.targets, failoverOn: dest.failoverOn, reason: record.ReasonTransfer, vars: &vars, source: req, headers: headers,
+			targets: dest.Targets, failoverOn: dest.FailoverOn, reason: record.ReasonTransfer, vars: &vars, source: req, headers: headers,
 		},
 	}
 	if tr.referrals > 1 { // RFC 3515 section 2.4.6
 		t.id = fmt.Sprintf(";id=%d", req.CSeq().SeqNo)
 	}
 	tr.current = t
-	c.log.Info().Str("to", dest.party.Number).Str("uri", to.URI).Strs("dropped", to.Dropped).Msg("transfer asked")
-	c.ladder.Decide("the agent transfers the call to %s", cmp.Or(dest.party.Number, to.URI))
+	c.log.Info().Str("to", dest.Party.Number).Str("uri", to.URI).Strs("dropped", to.Dropped).Msg("transfer asked")
+	c.ladder.Decide("the agent transfers the call to %s", cmp.Or(dest.Party.Number, to.URI))
 	var accepted []sip.Header
 	if !t.reports {
 		accepted = append(accepted, sip.NewHeader("Refer-Sub", "false")) // RFC 4488 section 4
@@ -365,16 +365,16 @@ func (tr *transfers) isLine(l *legOnWire) bool {
 
 // relayRefer passes the REFER to the caller's side, which carries it out. Its reports
 // go back to the agent.
-func (tr *transfers) relayRefer(from *legOnWire, req *sip.Request, dest destination) {
+func (tr *transfers) relayRefer(from *legOnWire, req *sip.Request, dest outbound.Destination) {
 	c := tr.call
 	content := leg.Content{Headers: []sip.Header{
-		sip.NewHeader("Refer-To", dest.referTo), sip.NewHeader("Referred-By", tr.referrer(req)),
+		sip.NewHeader("Refer-To", dest.ReferTo), sip.NewHeader("Referred-By", tr.referrer(req)),
 	}}
 	if !message.WantsReport(req) {
 		content.Headers = append(content.Headers, sip.NewHeader("Refer-Sub", "false"))
 	}
-	c.log.Info().Str("to", dest.referTo).Msg("transfer relayed")
-	c.ladder.Decide("the agent's transfer to %s is passed to the caller's side", dest.referTo)
+	c.log.Info().Str("to", dest.ReferTo).Msg("transfer relayed")
+	c.ladder.Decide("the agent's transfer to %s is passed to the caller's side", dest.ReferTo)
 	c.bridge.Relays.Watcher = &from.Half // its reports may come before its answer (RFC 6665 section 4.1.2.4)
 	c.bridge.Relays.Relay(&from.Half, req, content, func(r leg.Replied) {
 		if r.Code >= 300 {

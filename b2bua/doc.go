@@ -69,8 +69,6 @@
 // its customers by them. The record's from and to stay those of the carrier's INVITE.
 // TestDirection.
 //
-// Hooks ask for a call by foreign ids (names.go): Call-IDs, the platform's id, ids in
-// headers. The registry keeps them while the call lives, and only where a hook is
-// configured. An id that two calls claim finds neither, because callers write
-// headers. TestFindNamed, TestNoNamesWithoutHooks.
+// Hooks ask for a call by foreign ids (names.go, package registry), which are kept only where a hook is
+// configured. TestFindNamed, TestNoNamesWithoutHooks.
 package b2bua

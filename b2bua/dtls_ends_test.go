@@ -118,7 +118,7 @@ func TestDTLSRestoredWithoutItsSetting(t *testing.T) {
 		w.options.Config = cfg
 		w.begin(left)
 		synctest.Wait()
-		call := w.server.registry.all()[0]
+		call := w.server.registry.All()[0]
 		at := netip.MustParseAddrPort("198.51.100.1:5000")
 		offer := call.bridge.Agreement.Description[media.SideA].ForTarget(at, call.a.Crypto.Offering(), nil, sdp.SendRecv)
 		if !strings.Contains(string(offer), "a=fingerprint:"+k.fingerprint+"\r\n") {

@@ -80,7 +80,7 @@ func (s *Server) rested() bool {
 	if s.unwritten.Load() > 0 {
 		return false
 	}
-	for _, c := range s.registry.open() {
+	for _, c := range s.registry.Open() {
 		if !c.mailbox.Rests() {
 			return false
 		}
@@ -98,7 +98,7 @@ func (s *Server) Settled(ctx context.Context, again bool) (err error) {
 // settled is Settled while no call has a turn.
 func (s *Server) settled(again bool) (first error) {
 	waiting := 0
-	for _, c := range s.registry.open() {
+	for _, c := range s.registry.Open() {
 		if why := c.restless(); why != nil && (!again || !errors.Is(why, errSetUp)) {
 			if waiting++; first == nil {
 				first = fmt.Errorf("call %s: %w", c.id, why)
@@ -156,7 +156,7 @@ func (s *Server) HandOver(each func(Handed) error) error {
 	ctx, cancel := context.WithTimeout(s.ctx, bridge.RecordingWait) // for the recordings of all: nobody hears anything meanwhile
 	defer cancel()
 	done := map[*Call]bool{}
-	for _, c := range s.registry.open() {
+	for _, c := range s.registry.Open() {
 		if done[c] {
 			continue
 		}
@@ -218,7 +218,7 @@ func (c *Call) handOverInvite() (*Handed, error) {
 			owed.Legs = append(owed.Legs, k)
 		}
 	}
-	h := &Handed{Record: c.cdr(), Owed: true, Again: &again, Tag: c.a.tag}
+	h := &Handed{Record: c.cdr(), Owed: true, Again: &again, Tag: c.a.Tag}
 	if c.told.earlyMedia {
 		c.bridge.StateOfRinging(noted)
 		h.Sockets = c.bridge.HandOver(noted)

@@ -58,7 +58,7 @@ func (s *Server) Play(ctx context.Context, id string, p PlayRequest) (LiveCall, 
 }
 
 func (s *Server) order(ctx context.Context, id string, o order) (LiveCall, error) {
-	c := s.registry.call(id)
+	c := s.registry.Call(id)
 	if c == nil {
 		return LiveCall{}, ErrNoCall
 	}

@@ -47,8 +47,8 @@ func isNew(mint *message.Minter, req *sip.Request) bool {
 // onInDialog hands a request to its leg.
 func (s *Server) onInDialog(req *sip.Request, tx *transaction.Server) {
 	tag := message.TagOf(req.To().Params)
-	l := s.registry.leg(tag)
-	if l == nil && req.Method == sip.BYE && s.registry.byeAnswered(tag, message.BranchOf(req)) {
+	l := s.registry.Leg(tag)
+	if l == nil && req.Method == sip.BYE && s.registry.ByeAnswered(tag, message.BranchOf(req)) {
 		s.stack.Reply(req, tx, 200, message.StatusText(200))
 		return
 	}
@@ -73,7 +73,7 @@ func (s *Server) onInDialog(req *sip.Request, tx *transaction.Server) {
 		return
 	}
 	l.wire.Forget(tx)
-	if s.registry.leg(tag) == l { // its inbox is full
+	if s.registry.Leg(tag) == l { // its inbox is full
 		s.replyOnce(req, tx, 503, leg.RetryAfter())
 		return
 	}
@@ -121,11 +121,11 @@ func (s *Server) onRegister(req *sip.Request, tx *transaction.Server) {
 // be forged.
 func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 	source := message.ParseSource(req.Source())
-	if s.registry.leg(message.TagOf(req.To().Params)) != nil {
+	if s.registry.Leg(message.TagOf(req.To().Params)) != nil {
 		tx.Terminate() // a retransmission after the end of its transaction
 		return
 	}
-	if s.registry.isGone(message.TagOf(req.To().Params), message.BranchOf(req)) {
+	if s.registry.IsGone(message.TagOf(req.To().Params), message.BranchOf(req)) {
 		tx.Terminate()
 		return
 	}
@@ -136,7 +136,7 @@ func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 	if t == nil {
 		return
 	}
-	if l := s.registry.mergedWith(t.MergeKey(req)); l != nil && l.branch == message.BranchOf(req) {
+	if l := s.registry.MergedWith(t.MergeKey(req)); l != nil && l.Branch == message.BranchOf(req) {
 		tx.Terminate() // a retransmission from another address of its sender
 		return
 	} else if l != nil || looped(s.mint, req) {
@@ -192,13 +192,13 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 	leg := leg.NewUAS(s.legOptions(media.SideA, local, t.Options(p)), req, source)
 	flow := s.stack.StreamOf(req)
 	c.a = c.putOnWire(leg, &c.trunk.Caller.Peer, local, flow)
-	c.a.branch, c.a.merged = strings.Clone(message.BranchOf(req)), t.MergeKey(req)
+	c.a.Branch, c.a.Merged = strings.Clone(message.BranchOf(req)), t.MergeKey(req)
 	c.a.senders = peers.Senders{Peers: p, Caller: t, From: source, Shown: peers.CredentialsIn(req)}
 	c.a.Confirmed = flow != nil || t.NeedsCredentials()
 	c.a.sequence.Next = req.CSeq().SeqNo + 1
 	c.a.wire.TLS = s.callerTLS(t)
 	c.a.wire.Serve(req, tx)
-	if !s.registry.addCall(c, c.a) {
+	if !s.registry.AddCall(c.id, c, c.a) {
 		c.ladder.Discard()
 		if before != nil {
 			s.successor.notBegun(before)
@@ -236,12 +236,12 @@ func (s front) StrayResponse(res *sip.Response) {
 		return
 	}
 	tag := message.TagOf(from.Params)
-	l := s.registry.leg(tag)
+	l := s.registry.Leg(tag)
 	if l != nil && l.callID != res.CallID().Value() {
 		return
 	}
-	known := l != nil || s.registry.knowsTag([]byte(tag)) ||
-		s.registry.isYoung() && s.mint.OwnsBranch([]byte(message.BranchOf(res)), []byte(tag)) // of a process before
+	known := l != nil || s.registry.KnowsTag([]byte(tag)) ||
+		s.registry.IsYoung() && s.mint.OwnsBranch([]byte(message.BranchOf(res)), []byte(tag)) // of a process before
 	if !known || !s.strays.Allow() {
 		return // of no call, or of one that ended more than 64*T1 ago
 	}
@@ -324,10 +324,10 @@ func (s front) Capacity(from peers.Sender) peers.Capacity {
 }
 
 // InDialog says whether a To tag is, or was a moment ago, that of a leg.
-func (s front) InDialog(toTag []byte) bool { return s.registry.knowsTag(toTag) }
+func (s front) InDialog(toTag []byte) bool { return s.registry.KnowsTag(toTag) }
 
 // InProgress says whether the INVITE that gets this To tag is known.
-func (s front) InProgress(toTag message.Minted) bool { return s.registry.has(toTag) }
+func (s front) InProgress(toTag message.Minted) bool { return s.registry.Has(toTag) }
 
 // Panicked counts and logs a panic that was recovered.
 func (s front) Panicked(where string, value any) { s.panicked(s.log.Error(), where, value) }

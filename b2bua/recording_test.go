@@ -104,7 +104,7 @@ func TestRecordsOnDemand(t *testing.T) {
 		w.does(OrderRecord, bridge.RecordingOn)
 		w.talks(20)
 		w.callerHangsUp(d)
-		id := w.server.registry.all()
+		id := w.server.registry.All()
 		r := w.record()
 		if len(r.Recordings) != 4 {
 			t.Fatalf("recordings: %+v", r.Recordings)

@@ -177,7 +177,7 @@ func (v *reviving) closeAttempt(r *record.Record) {
 
 // resume begins the turns of a call that was taken up.
 func (su *successor) resume(c *Call, live bool) {
-	su.server.registry.resume(c, live)
+	su.server.registry.Resume(c.id, c, c.legs, live)
 	su.server.calls.Add(1)
 	c.mailbox.Begin()
 }
@@ -262,9 +262,9 @@ func (v *reviving) restoreLeg(k *kept.Leg) {
 	l.senders.From = k.From.AddrPort
 	if caller {
 		l.senders.Shown = peers.CredentialsIn(v.invite)
-		l.branch, l.merged = message.BranchOf(v.invite), v.trunk.MergeKey(v.invite)
+		l.Branch, l.Merged = message.BranchOf(v.invite), v.trunk.MergeKey(v.invite)
 	} else {
-		v.ladder.Join(l.callID, l.tag, k.Target)
+		v.ladder.Join(l.callID, l.Tag, k.Target)
 	}
 	v.waits = v.waits || r.Unanswered
 	v.readmit(l, r, invite, flow)

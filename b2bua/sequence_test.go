@@ -13,6 +13,7 @@ import (
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/registry"
 	"flowbridge/b2bua/transport"
 	"flowbridge/internal/siptest"
 	"flowbridge/store/record"
@@ -124,7 +125,7 @@ func TestRequestBehindAGapAfterBye(t *testing.T) {
 	if !machine.Done() {
 		t.Fatal("the leg of a cancelled INVITE goes on")
 	}
-	c := &Call{server: &Server{registry: newRegistry(), log: zerolog.Nop()}}
+	c := &Call{server: &Server{registry: registry.New[*Call, *legOnWire](), log: zerolog.Nop()}}
 	c.tie()
 	l := &legOnWire{Half: bridge.Half{Leg: machine}, sequence: leg.Sequence{Next: 8}, wire: &transport.Wire{}}
 	late := siptest.InviteFrom(t, "<sip:a@b>;tag=x")
