@@ -172,7 +172,7 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	c.attempts.current.stop()
 	c.endWait()
 	c.times.setupUntil, c.times.durationUntil, c.times.askAt, c.notes.at = time.Time{}, time.Time{}, time.Time{}, time.Time{}
-	c.rescues.hearing.at = time.Time{}
+	c.rescues.hearing.At = time.Time{}
 	c.transfers.current = nil
 	now := time.Now()
 	counted := c.bridge.End()

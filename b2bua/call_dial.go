@@ -53,7 +53,7 @@ func (all *attempts) dialPrepared(f ready) progress {
 	}
 	why, err := all.dial(f)
 	switch {
-	case errors.Is(err, errWantsTCP):
+	case errors.Is(err, outbound.ErrWantsTCP):
 		c.ladder.Decide("the INVITE to target %s is too large for UDP: it goes over TCP", a.target.Dial.Name)
 		all.connect(f)
 		return waitsForTCP
@@ -151,7 +151,10 @@ func (all *attempts) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*
 	if a.line != nil { // at another address
 		l.Repeats(a.line.Leg)
 	}
-	req, err := all.fit(&out, l, f)
+	req, whole, err := out.Fit(a.target.Dial, l, f.Flow != nil, f.TriedTCP)
+	if !errors.Is(err, outbound.ErrWantsTCP) {
+		all.noteDropped(a, &out, whole) // also what can't be passed on
+	}
 	if err != nil {
 		return nil, leg.Invite{}, cause.InviteTooLarge, err
 	}
@@ -166,6 +169,28 @@ func (all *attempts) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*
 	return l, invite, cause.None, nil
 }
 
+// shorten makes an INVITE that is sent again over UDP small enough for so many bytes more,
+// as leg.Invite.Shorten says.
+func (all *attempts) shorten(a *attempt, out *outbound.Draft, l *leg.Leg, more int) (req *sip.Request, fits bool) {
+	req, whole, err := out.Shorten(a.target.Dial, l, more)
+	if req != nil || err != nil {
+		all.noteDropped(a, out, whole)
+	}
+	if err != nil {
+		all.call.log.Warn().Err(err).Str("target", a.target.Dial.Name).Int("attempt", a.number).Msg("no room for credentials")
+	}
+	return req, err == nil
+}
+
+// noteDropped notes what was left out of an INVITE of this size.
+func (all *attempts) noteDropped(a *attempt, out *outbound.Draft, whole int) {
+	if len(out.Dropped) > len(a.dropped) {
+		all.call.log.Warn().Str("target", a.target.Dial.Name).Int("attempt", a.number).Strs("headers", out.Dropped).
+			Int("size", whole).Msg("headers left out")
+	}
+	a.dropped = out.Dropped
+}
+
 // localToward is our own address toward the target of an attempt.
 func localToward(stack *transport.Stack, f ready) (leg.Local, error) {
 	if f.Flow != nil {
@@ -173,10 +198,6 @@ func localToward(stack *transport.Stack, f ready) (leg.Local, error) {
 	}
 	return stack.LocalFor(config.TransportUDP, f.Dest.Addr())
 }
-
-// errWantsTCP means that an INVITE is over the target's UDP budget and is to go
-// over TCP.
-var errWantsTCP = errors.New("INVITE is over the UDP budget and goes over TCP")
 
 // connect opens a TCP connection to a target over UDP (RFC 3261 section 18.1.1). It
 // does so in a goroutine that posts f again, with the connection if there is one.

@@ -4,15 +4,14 @@ import (
 	"strconv"
 	"time"
 
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
-	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/config/template"
-	"flowbridge/media"
 	"flowbridge/store/record"
 )
 
@@ -30,9 +29,6 @@ type loss struct {
 const (
 	// blamedWithin is how soon after its answer an agent's BYE without a reason counts as a failure.
 	blamedWithin = 10 * time.Second
-	// deadAfter is for how long an agent may send no RTP, while the caller does, until it counts as dead. Platforms are silent for
-	// five seconds while nothing is wrong: between two sentences, where they send no silence.
-	deadAfter = 20 * time.Second
 	// mostRescues is how often one call is rescued.
 	mostRescues = 1
 )
@@ -40,8 +36,8 @@ const (
 // rescues keeps the caller when an agent's leg dies, and calls another target.
 type rescues struct {
 	call    *Call
-	count   int     // times that the caller was kept
-	hearing hearing // whether the agent is heard
+	count   int            // times that the caller was kept
+	hearing bridge.Hearing // whether the agent is heard
 }
 
 // configured reports whether the call's route keeps the caller of an agent that dies.
@@ -141,56 +137,24 @@ func (rs *rescues) giveUp(l loss) {
 	c.end(l.cause, l.by, status, l.q850)
 }
 
-// hearing is whether the agent is heard, by looks at the counts of packets.
-type hearing struct {
-	at    time.Time // deadline of the next look; zero: nobody asks
-	since time.Time // nothing was heard since
-	rx    [2]uint64 // by side
-}
-
-// looksPerSilence is how often is looked within the time that makes silence a failure.
-const looksPerSilence = 4
-
 // listen begins to look whether the agent is heard.
 func (rs *rescues) listen() {
-	rs.hearing = hearing{}
+	rs.hearing = bridge.Hearing{}
 	if rs.configured() && rs.count < mostRescues {
-		now := time.Now()
-		rs.hearing = hearing{at: now.Add(deadAfter / looksPerSilence), since: now}
+		rs.hearing.Begin(time.Now())
 	}
 }
 
-// look notes whether the agent was heard since the last look. After too long a silence,
-// in which the caller was heard, its leg is given up.
+// look gives up the leg of an agent that was silent for too long, while the caller was heard.
 func (rs *rescues) look(now time.Time) {
 	c := rs.call
-	h := &rs.hearing
-	h.at = now.Add(deadAfter / looksPerSilence)
-	stats := c.bridge.Media.Stats()
-	rx := [2]uint64{stats.A.RxPackets, stats.B.RxPackets}
-	before := h.rx
-	h.rx = rx
-	if c.b == nil || c.transfers.current != nil || rx[media.SideB] != before[media.SideB] || rx[media.SideA] == before[media.SideA] || !rs.bothSpeak() {
-		h.since = now
-		return
-	}
-	if now.Sub(h.since) < deadAfter {
+	if !rs.hearing.IsDead(now, &c.bridge) {
 		return
 	}
 	agent := c.b
 	if rs.begin(loss{cause: cause.MediaTimeout, by: record.EndedBySystem}) {
 		c.step(agent, leg.Hangup{Why: cause.MediaTimeout})
 	} else {
-		h.at = time.Time{} // nobody is left to take over
+		rs.hearing.At = time.Time{} // nobody is left to take over
 	}
-}
-
-// bothSpeak says whether neither side holds the other, so that both send RTP.
-func (rs *rescues) bothSpeak() bool {
-	for _, d := range rs.call.bridge.Agreement.Description {
-		if d == nil || d.Direction() != sdp.SendRecv {
-			return false
-		}
-	}
-	return true
 }

@@ -139,7 +139,7 @@ func (x *explainer) call(c *Call) error {
 		return nil
 	}
 	index := c.peers.FirstRoute(&c.vars, c.times.started)
-	x.routes(c, index)
+	o.Before(index, x.server.cfg, c.peers, &c.vars, c.times.started)
 	if index < 0 {
 		x.out.Refuse(404, message.StatusText(404), "no route matches")
 		return nil
@@ -165,7 +165,7 @@ func (x *explainer) call(c *Call) error {
 	}
 	for _, t := range c.peers.Destinations(c.route, &c.vars) {
 		if !slices.Contains(targets, t) {
-			x.out.Note("target %s is left out: %s", t.Dial.Name, noPhoneNumber(c.vars.Agent().Number))
+			x.out.Note("target %s is left out: %s", t.Dial.Name, report.NoPhoneNumber(c.vars.Agent().Number))
 		}
 	}
 	for i, t := range targets {

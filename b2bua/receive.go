@@ -2,7 +2,6 @@ package b2bua
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -139,7 +138,7 @@ func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 	if l := s.registry.MergedWith(t.MergeKey(req)); l != nil && l.Branch == message.BranchOf(req) {
 		tx.Terminate() // a retransmission from another address of its sender
 		return
-	} else if l != nil || looped(s.mint, req) {
+	} else if l != nil || s.mint.Looped(req) {
 		s.replyOnce(req, tx, 482)
 		return
 	}
@@ -331,17 +330,3 @@ func (s front) InProgress(toTag message.Minted) bool { return s.registry.Has(toT
 
 // Panicked counts and logs a panic that was recovered.
 func (s front) Panicked(where string, value any) { s.panicked(s.log.Error(), where, value) }
-
-// looped says whether a request has passed this server before: one of its Vias has the
-// branch of a leg with its From tag, which proxies keep (RFC 3261 sections 16.3, item 4,
-// and 16.6).
-func looped(mint *message.Minter, req *sip.Request) bool {
-	return slices.ContainsFunc(req.GetHeaders("via"), func(h sip.Header) bool {
-		via, ok := h.(*sip.ViaHeader)
-		if !ok {
-			return false
-		}
-		branch, _ := via.Params.Get("branch")
-		return mint.OwnsBranch([]byte(branch), []byte(message.TagOf(req.From().Params)))
-	})
-}

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"hash"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -189,4 +190,18 @@ func (k *keyedHash) digest() []byte {
 func nonce() (b [nonceLen]byte) {
 	rand.Read(b[:]) // never fails: it ends the process instead
 	return b
+}
+
+// Looped reports whether a request has passed this server before: one of its Vias has the
+// branch of a leg with its From tag, which proxies keep (RFC 3261 sections 16.3, item 4,
+// and 16.6).
+func (m *Minter) Looped(req *sip.Request) bool {
+	return slices.ContainsFunc(req.GetHeaders("via"), func(h sip.Header) bool {
+		via, ok := h.(*sip.ViaHeader)
+		if !ok {
+			return false
+		}
+		branch, _ := via.Params.Get("branch")
+		return m.OwnsBranch([]byte(branch), []byte(TagOf(req.From().Params)))
+	})
 }
