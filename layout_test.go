@@ -35,7 +35,7 @@ var layout = map[string]string{
 
 	"b2bua":              "b2bua/agreement b2bua/bridge b2bua/cause b2bua/circuit b2bua/inbox b2bua/kept b2bua/ladder b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/registry b2bua/report b2bua/sdp b2bua/stir b2bua/transaction b2bua/transport config config/template internal/parallel internal/tracecontext media media/audio media/dtls media/recording store/record",
 	"b2bua/bridge":       "b2bua/agreement b2bua/cause b2bua/kept b2bua/ladder b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/sdp config media media/audio media/dtls media/recording store/record",
-	"b2bua/reach":        "b2bua/cause b2bua/circuit b2bua/leg b2bua/locate b2bua/message b2bua/outbound b2bua/peers b2bua/registrar b2bua/transport config/template store/record",
+	"b2bua/reach":        "b2bua/cause b2bua/circuit b2bua/leg b2bua/locate b2bua/message b2bua/outbound b2bua/peers b2bua/registrar b2bua/transport config config/template store/record",
 	"b2bua/locate":       "",
 	"b2bua/circuit":      "",
 	"b2bua/redirected":   "b2bua/cause b2bua/message b2bua/outbound b2bua/peers config config/template internal/tracecontext store/record",
@@ -43,7 +43,7 @@ var layout = map[string]string{
 	"b2bua/registration": "b2bua/cause b2bua/leg b2bua/locate b2bua/message b2bua/transport config",
 	"b2bua/registry":     "b2bua/leg b2bua/message",
 	"b2bua/inbox":        "b2bua/transport",
-	"b2bua/report":       "b2bua/cause b2bua/message b2bua/peers b2bua/sdp config config/template",
+	"b2bua/report":       "b2bua/cause b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/sdp config config/template",
 	"b2bua/agreement":    "b2bua/peers b2bua/sdp config media media/audio media/latch media/recording",
 	"b2bua/kept":         "b2bua/agreement b2bua/leg b2bua/message b2bua/sdp b2bua/transport media",
 	"b2bua/ladder":       "b2bua/cause b2bua/leg b2bua/message b2bua/transport media media/recording",

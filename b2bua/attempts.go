@@ -61,21 +61,6 @@ func (all *attempts) next(p *plan) *attempt {
 	return all.current
 }
 
-// againPlain plans one more attempt at the current target, with RTP after optional
-// SRTP. False: SRTP was not offered, or not optional, or RTP was tried already.
-func (all *attempts) againPlain() bool {
-	a := all.current
-	if a.target.Dial.Media.SRTP != config.SRTPOptional || a.crypto == nil || all.plain[a.target] {
-		return false
-	}
-	if all.plain == nil {
-		all.plain = map[*peers.Target]bool{}
-	}
-	all.plain[a.target] = true
-	a.plan.targets = append([]*peers.Target{a.target}, a.plan.targets...)
-	return true
-}
-
 // cryptoFor is the SRTP state of the leg to a target, which knows us by this fingerprint.
 func (all *attempts) cryptoFor(t *peers.Target, fingerprint string) *sdp.LegCrypto {
 	m := t.Dial.Media

@@ -69,7 +69,7 @@ func (su *successor) begins(req *sip.Request) (id string, at time.Time, before *
 		su.again.Delete(message.TagOf(req.To().Params))
 		return before.record.ID, leg.TimeOf(before.noted.Started), before
 	}
-	return NewID(), time.Now(), nil
+	return record.NewID(), time.Now(), nil
 }
 
 // toBegin takes up a call that is to begin again, with its media.

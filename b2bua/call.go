@@ -196,7 +196,7 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	}
 	c.ended = r
 	c.ladder.Ended(why, by, now.Sub(c.times.started))
-	c.bridge.Media.WarnOfDeafness(&r.Media, c.latchModes())
+	c.bridge.Media.WarnOfDeafness(&r.Media)
 	c.finish()
 	return (*Call).linger
 }

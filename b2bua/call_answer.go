@@ -1,11 +1,9 @@
 package b2bua
 
 import (
-	"errors"
-
 	"flowbridge/b2bua/bridge"
-	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 )
@@ -41,21 +39,19 @@ func (all *attempts) takeAnswer(body []byte) error {
 	return all.call.bridge.TakeAnswer(all.current.target, answer, all.current.formats)
 }
 
-// causeOfAnswer is the cause of an attempt with an unusable answer.
-func causeOfAnswer(err error) cause.Cause {
-	if errors.Is(err, sdp.ErrNotSecured) {
-		return cause.SRTPRefused
-	}
-	return cause.BadAnswer
-}
-
-// triesPlain makes RTP the next attempt at a target that has refused optional SRTP,
-// and says whether there is such an attempt.
+// triesPlain plans one more attempt at a target that has refused optional SRTP, with RTP. False: SRTP was not offered, or not
+// optional, or RTP was tried already.
 func (all *attempts) triesPlain() bool {
-	if !all.againPlain() {
+	a := all.current
+	if a.target.Dial.Media.SRTP != config.SRTPOptional || a.crypto == nil || all.plain[a.target] {
 		return false
 	}
-	all.call.log.Info().Str("target", all.current.target.Dial.Name).Msg("SRTP not taken, RTP is offered")
-	all.call.ladder.Decide("target %s does not take SRTP: RTP is offered", all.current.target.Dial.Name)
+	if all.plain == nil {
+		all.plain = map[*peers.Target]bool{}
+	}
+	all.plain[a.target] = true
+	a.plan.targets = append([]*peers.Target{a.target}, a.plan.targets...)
+	all.call.log.Info().Str("target", a.target.Dial.Name).Msg("SRTP not taken, RTP is offered")
+	all.call.ladder.Decide("target %s does not take SRTP: RTP is offered", a.target.Dial.Name)
 	return true
 }

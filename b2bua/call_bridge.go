@@ -85,15 +85,3 @@ func (c *Call) takeKeys(e bridge.HandshakeOver) error {
 	}
 	return err
 }
-
-// latchModes are the latch modes of the sides; on side B of the last target that was heard.
-func (c *Call) latchModes() [2]config.LatchMode {
-	modes := [2]config.LatchMode{c.trunk.Caller.Media.Latch, config.LatchAuto}
-	switch {
-	case c.connected != nil:
-		modes[media.SideB] = c.connected.target.Dial.Media.Latch
-	case c.attempts.current != nil:
-		modes[media.SideB] = c.attempts.current.target.Dial.Media.Latch
-	}
-	return modes
-}

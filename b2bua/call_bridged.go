@@ -116,7 +116,7 @@ func (c *Call) asked(from *legOnWire, req *sip.Request) {
 	case req.Method == sip.REFER:
 		c.transfers.asked(from, req)
 	default:
-		c.bridge.Relays.Asked(&from.Half, req, c.transfers.isReport(from, req))
+		c.bridge.Relays.Asked(&from.Half, req)
 	}
 }
 

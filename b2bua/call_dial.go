@@ -17,8 +17,6 @@ import (
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/reach"
 	"flowbridge/b2bua/sdp"
-	"flowbridge/b2bua/transport"
-	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/store/record"
 )
@@ -96,7 +94,7 @@ func (all *attempts) notePrepared(f ready) (first bool) {
 func (all *attempts) dial(f ready) (cause.Cause, error) {
 	c := all.call
 	a := all.current
-	local, err := localToward(c.server.stack, f)
+	local, err := f.Local(c.server.stack)
 	if err != nil {
 		return cause.TargetUnreachable, err
 	}
@@ -191,14 +189,6 @@ func (all *attempts) noteDropped(a *attempt, out *outbound.Draft, whole int) {
 	a.dropped = out.Dropped
 }
 
-// localToward is our own address toward the target of an attempt.
-func localToward(stack *transport.Stack, f ready) (leg.Local, error) {
-	if f.Flow != nil {
-		return stack.LocalOver(f.Flow)
-	}
-	return stack.LocalFor(config.TransportUDP, f.Dest.Addr())
-}
-
 // connect opens a TCP connection to a target over UDP (RFC 3261 section 18.1.1). It
 // does so in a goroutine that posts f again, with the connection if there is one.
 func (all *attempts) connect(f ready) {
@@ -253,7 +243,7 @@ func (all *attempts) badAnswer(err error) {
 	a := all.current
 	all.call.log.Warn().Err(err).Str("target", a.target.Dial.Name).Msg("target's SDP answer not usable")
 	all.call.step(a.line, leg.Hangup{Why: cause.BadAnswer})
-	all.failed(attemptEnd{code: 200, cause: causeOfAnswer(err)})
+	all.failed(attemptEnd{code: 200, cause: bridge.CauseOfAnswer(err)})
 	if errors.Is(err, sdp.ErrNotSecured) || errors.Is(err, sdp.ErrRejected) {
 		all.triesPlain()
 	}

@@ -144,9 +144,9 @@ func (c *Call) step(l *legOnWire, in leg.Input) {
 	}
 	c.noteRefusals(l, effects)
 	switch {
-	case slices.ContainsFunc(facts, isAnswer):
+	case slices.ContainsFunc(facts, leg.IsAnswer):
 		c.notes.acks = append(c.notes.acks, held{l.wire, slices.Clone(effects)})
-	case !c.finished && (len(c.notes.byes) > 0 || slices.ContainsFunc(facts, isFarewell)):
+	case !c.finished && (len(c.notes.byes) > 0 || slices.ContainsFunc(facts, leg.IsFarewell)):
 		c.notes.byes = append(c.notes.byes, held{l.wire, slices.Clone(effects)})
 	default:
 		c.notes.before(c.notes.changes(l, effects))

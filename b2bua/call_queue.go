@@ -38,7 +38,7 @@ func (c *Call) wait() phase {
 	again := c.queued != nil || c.record.queued > 0 // in the process before
 	if c.queued == nil {
 		c.queued = &queued{Waiter: peers.Waiter{
-			ID: c.id, Trunk: c.trunk, Mark: c.peers.Marks[c.routeIndex()], Parties: partiesOf(&c.vars),
+			ID: c.id, Trunk: c.trunk, Mark: c.peers.Marks[c.peers.IndexOf(c.route)], Parties: partiesOf(&c.vars),
 			Called: func() { c.mailbox.Post(item{event: called{}}) },
 		}}
 	}

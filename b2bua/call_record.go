@@ -50,14 +50,6 @@ func (c *Call) cdr() record.Record {
 	}
 }
 
-// dialNames are the names of targets.
-func dialNames(targets []*peers.Target) (names []string) {
-	for _, t := range targets {
-		names = append(names, t.Dial.Name)
-	}
-	return names
-}
-
 // logEnded logs the end of a call.
 func logEnded(line *zerolog.Event, r *record.Record) {
 	line.Str("from", r.From).Str("to", r.To).

@@ -9,8 +9,6 @@ import (
 	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
-	"flowbridge/b2bua/peers"
-	"flowbridge/config"
 	"flowbridge/config/template"
 	"flowbridge/store/record"
 )
@@ -81,7 +79,7 @@ func (rs *rescues) begin(l loss) bool {
 	if r.To != "" {
 		vars.To = template.Party{Number: r.To, User: r.To}
 	}
-	targets := rs.targets(r, &vars)
+	targets := c.peers.RescueTargets(c.route, &c.vars, &vars, c.connected.target)
 	if len(targets) == 0 {
 		return false
 	}
@@ -105,28 +103,6 @@ func (rs *rescues) beginAgain(k *kept.Transfer) {
 	if rs.count--; !rs.begin(l) {
 		rs.giveUp(l)
 	}
-}
-
-// targets returns the targets of routes[].rescue; without any, the route's targets that
-// were not tried.
-func (rs *rescues) targets(r *config.Rescue, vars *template.Vars) []*peers.Target {
-	c := rs.call
-	if len(r.Targets)+len(r.Trunks) == 0 {
-		return peers.DialableOf(rs.untried(), vars, c.route.To, c.route.From)
-	}
-	return peers.DialableOf(c.peers.Destinations(&config.Route{Targets: r.Targets, Trunks: r.Trunks}, vars), vars, c.route.To, c.route.From)
-}
-
-// untried are the route's targets after the last one that was tried.
-func (rs *rescues) untried() []*peers.Target {
-	c := rs.call
-	all, _ := c.peers.DestinationsFor(c.route, &c.vars)
-	for i, t := range all {
-		if t == c.connected.target {
-			return all[i+1:]
-		}
-	}
-	return nil
 }
 
 // giveUp ends the call of an agent that nobody could take over from.

@@ -65,7 +65,7 @@ func (c *Call) routing() phase {
 		return p
 	}
 	targets, share := c.peers.DestinationsFor(c.route, &c.vars)
-	c.ladder.Routed(c.vars.Route, c.vars.To.Number, dialNames(targets))
+	c.ladder.Routed(c.vars.Route, c.vars.To.Number, peers.NamesOf(targets))
 	if share > 0 {
 		c.ladder.Decide("split: target %s has this caller, by %d of %d", targets[0].Dial.Name, share, c.route.Total())
 	}
@@ -113,16 +113,6 @@ func (c *Call) takeRoute(index int) {
 	c.route = &c.peers.Routes[index]
 	c.vars.Route, c.vars.Direction = c.peers.RouteName(index), c.route.Direction
 	c.vars.Row = c.peers.RowOf(c.route.AgentNumber(&c.vars))
-}
-
-// routeIndex is where the route of the call stands; -1: it has none.
-func (c *Call) routeIndex() int {
-	for i := range c.peers.Routes {
-		if &c.peers.Routes[i] == c.route {
-			return i
-		}
-	}
-	return -1
 }
 
 // preparing: the platform is asked for an id and its host is looked up.

@@ -107,7 +107,7 @@ func (tr *transfers) begin(from *legOnWire, req *sip.Request, to message.Referra
 		tr.relayRefer(from, req, dest)
 		return
 	}
-	headers := []outbound.Field{{Name: "Referred-By", Values: []string{tr.referrer(req)}, Kept: true}}
+	headers := []outbound.Field{{Name: "Referred-By", Values: []string{outbound.Referrer(req, c.b.Leg.Dialog(), c.a.Leg.Local)}, Kept: true}}
 	for _, h := range to.Headers {
 		headers = append(headers, outbound.Field{Name: h.Name, Values: []string{h.Value}, Kept: h.Name == "Replaces"})
 	}
@@ -139,30 +139,13 @@ func (tr *transfers) begin(from *legOnWire, req *sip.Request, to message.Referra
 	tr.next()
 }
 
-// referrer is the party in Referred-By (RFC 3892): the one in the REFER, else the
-// number that the caller has called, at our own address.
-func (tr *transfers) referrer(req *sip.Request) string {
-	if by, err := message.ReferredBy(req); err == nil && by != "" {
-		return "<" + by + ">"
-	}
-	uri := message.ParseURI(message.AddrSpec(tr.call.b.Leg.Dialog().RemoteParty))
-	return "<" + tr.call.a.Leg.Local.URI(message.EscapeUser(uri.User)) + ">"
-}
-
 // report reports a transfer's progress to the agent (RFC 3515 section 2.4.4).
 func (tr *transfers) report(t *transfer, code int, reason string) {
 	if t.left || !t.reports || t.told >= 200 || (code < 200 && t.told == code) {
 		return
 	}
 	t.told = code
-	state := "active;expires=180"
-	if code >= 200 {
-		state = "terminated;reason=noresource"
-	}
-	tr.call.step(t.agent, leg.Send{Method: sip.NOTIFY, Content: leg.Content{
-		Headers:     []sip.Header{sip.NewHeader("Event", "refer"+t.id), sip.NewHeader("Subscription-State", state)},
-		ContentType: "message/sipfrag;version=2.0", Body: message.Sipfrag(code, reason),
-	}})
+	tr.call.step(t.agent, leg.ReportOfRefer(t.id, code, reason))
 }
 
 // next tries the next destination, or ends the transfer.
@@ -368,7 +351,7 @@ func (tr *transfers) isLine(l *legOnWire) bool {
 func (tr *transfers) relayRefer(from *legOnWire, req *sip.Request, dest outbound.Destination) {
 	c := tr.call
 	content := leg.Content{Headers: []sip.Header{
-		sip.NewHeader("Refer-To", dest.ReferTo), sip.NewHeader("Referred-By", tr.referrer(req)),
+		sip.NewHeader("Refer-To", dest.ReferTo), sip.NewHeader("Referred-By", outbound.Referrer(req, c.b.Leg.Dialog(), c.a.Leg.Local)),
 	}}
 	if !message.WantsReport(req) {
 		content.Headers = append(content.Headers, sip.NewHeader("Refer-Sub", "false"))
@@ -382,11 +365,4 @@ func (tr *transfers) relayRefer(from *legOnWire, req *sip.Request, dest outbound
 		}
 		c.notes.mark()
 	})
-}
-
-// isReport says whether a request of the caller's side reports on the agent's REFER.
-func (tr *transfers) isReport(from *legOnWire, req *sip.Request) bool {
-	c := tr.call
-	event, _, _ := message.CutByte(message.FirstHeader(req, "event"), ';')
-	return req.Method == sip.NOTIFY && from == c.a && c.bridge.Relays.Watcher != nil && c.bridge.Relays.Watcher == halfOf(c.b) && message.EqualFold(message.Trim(event), "refer")
 }

@@ -18,6 +18,7 @@ import (
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 	"flowbridge/config/template"
+	"flowbridge/store/record"
 )
 
 // Explain says what a call would do, with the functions of real calls. It opens no
@@ -60,20 +61,15 @@ func Explain(cfg *config.Config, preparers map[string]peers.Preparer, q report.Q
 	}
 	x.out.Trunk, x.out.Target = t.TrunkName(), t.TargetName()
 	x.out.MaxCalls, x.out.MaxCPS, x.out.MaxDurationMS = t.Caller.MaxCalls, t.Caller.MaxCPS, t.Caller.MaxDuration.Milliseconds()
-	x.limits(t)
+	x.out.Limits = report.Limits(t.Caller.Limits)
+	x.out.Reserved.Setups, x.out.Reserved.Calls = s.admission.Reserved(t)
 	if code, reason, _ := leg.Refusal(req, t.Options(s.admission.Peers.Load())); code != 0 {
 		x.out.Refuse(code, reason, "")
 		return x.out, nil
 	}
 	x.local(from.Transport, sender.Addr.Addr()) // the caller's leg needs an address, too
-	c := s.newCall(NewID(), q.At, req, s.admission.Peers.Load(), t, sender.Addr)
+	c := s.newCall(record.NewID(), q.At, req, s.admission.Peers.Load(), t, sender.Addr)
 	return x.out, x.call(c)
-}
-
-// limits reports what the trunk may have besides its caps.
-func (x *explainer) limits(t *peers.Trunk) {
-	x.out.Limits = report.Limits(t.Caller.Limits)
-	x.out.Reserved.Setups, x.out.Reserved.Calls = x.server.admission.Reserved(t)
 }
 
 // explainer is one run of Explain.

@@ -283,7 +283,7 @@ func (su *successor) takeOver(h Handed) error {
 			return err
 		}
 		su.server.sink.Journal(h.Record, h.Noted)
-		h.Record = record.Record{ID: NewID()} // of the legs to targets
+		h.Record = record.Record{ID: record.NewID()} // of the legs to targets
 		k.ID = h.Record.ID
 	}
 	l := &record.Left{Record: h.Record, State: h.State, Owed: h.Owed}

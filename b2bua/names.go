@@ -3,7 +3,6 @@ package b2bua
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"time"
 
@@ -13,7 +12,6 @@ import (
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/redirected"
-	"flowbridge/config"
 )
 
 // Further ids of live calls, by which hooks ask for them: the Call-IDs of the legs,
@@ -49,11 +47,6 @@ func (s *Server) FindNamed(ctx context.Context, id string) (LiveCall, error) {
 		return l, nil
 	}
 	return LiveCall{}, ErrNoAnswer
-}
-
-// asksForCalls says whether any hook asks for calls by foreign ids.
-func asksForCalls(h *config.Hooks) bool {
-	return h.Variables != nil || h.Vapi != nil || h.OpenAI != nil || h.Synthflow != nil
 }
 
 // name gives the call another id, if a hook could ask for it.
@@ -97,15 +90,9 @@ func (c *Call) nameOutbound(callID string, invite *sip.Request) (external string
 
 // Headers gives the headers of the carrier's INVITE that patterns name, as for
 // a trunk's pass_headers, each with its first value.
-func (l LiveCall) Headers(patterns []string) (all []peers.Variable) {
+func (l LiveCall) Headers(patterns []string) []peers.Variable {
 	if l.caller != "" {
 		l.headers = l.caller.Request().Headers()
 	}
-	for _, p := range outbound.Wanted(config.PassNamed(patterns...), l.headers, nil) {
-		i := slices.IndexFunc(l.headers, func(h sip.Header) bool { return strings.EqualFold(message.FullName(h.Name()), p.From) })
-		if i >= 0 {
-			all = append(all, peers.Variable{Name: p.From, Value: l.headers[i].Value()})
-		}
-	}
-	return all
+	return outbound.Shown(l.headers, patterns)
 }

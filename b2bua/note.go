@@ -58,16 +58,6 @@ type notes struct {
 	owes   bool   // what the legs owe is on file
 }
 
-func isAnswer(f leg.Fact) bool {
-	_, ok := f.(leg.Answered)
-	return ok
-}
-
-func isFarewell(f leg.Fact) bool {
-	gone, ok := f.(leg.Gone)
-	return ok && gone.ByPeer
-}
-
 // mark has the call's state noted before its next message leaves, at the latest when its turn ends. Several changes of a turn
 // are one note.
 func (n *notes) mark() { n.due, n.at = true, time.Time{} }
@@ -222,7 +212,7 @@ func (n *notes) state(k *kept.Sheet) {
 	k.Note(leg.Instant(time.Now()), c.server.machine)
 	k.Legs, k.Tried, k.Referrals, k.Rescues = n.legStates(k.Legs), c.attempts.tried, c.transfers.referrals, c.rescues.count
 	k.Invite, k.Settled = n.inviteText()
-	if i := c.routeIndex(); i >= 0 {
+	if i := c.peers.IndexOf(c.route); i >= 0 {
 		k.Route, k.Mark = i+1, c.peers.Marks[i]
 	}
 	if c.times.answered.IsZero() || !c.bridge.Media.IsOpen() {

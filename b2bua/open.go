@@ -100,7 +100,7 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 		admission:  peers.NewAdmission(o.Config, o.Preparers),
 		registry:   registry.New[*Call, *legOnWire](),
 		registrar:  registrar.New(o.Bindings, o.KeepBindings),
-		keepsNames: asksForCalls(&o.Config.Hooks),
+		keepsNames: o.Config.Hooks.AskForCalls(),
 		machine:    o.Machine,
 		strays:     rate.NewLimiter(strayRate, strayRate),
 	}

@@ -20,7 +20,7 @@ import (
 // Request takes every well-formed request that is not a retransmission, nor a CANCEL.
 func (s front) Request(req *sip.Request, tx *transaction.Server) {
 	switch {
-	case req.Method == sip.INVITE && isNew(s.mint, req):
+	case req.Method == sip.INVITE && s.mint.IsNew(req):
 		s.onInvite(req, tx)
 	case message.TagOf(req.To().Params) != "":
 		s.onInDialog(req, tx)
@@ -35,12 +35,6 @@ func (s front) Request(req *sip.Request, tx *transaction.Server) {
 		code := leg.StatusOfMethod(req.Method)
 		s.stack.Reply(req, tx, code, message.StatusText(code), leg.AllowHeader(s.admission.Peers.Load().Allow))
 	}
-}
-
-// isNew says whether an INVITE has no To tag but the one that the transport gave it.
-func isNew(mint *message.Minter, req *sip.Request) bool {
-	tag := mint.TagOfInvite(req)
-	return message.TagOf(req.To().Params) == string(tag[:])
 }
 
 // onInDialog hands a request to its leg.
@@ -195,7 +189,7 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 	c.a.senders = peers.Senders{Peers: p, Caller: t, From: source, Shown: peers.CredentialsIn(req)}
 	c.a.Confirmed = flow != nil || t.NeedsCredentials()
 	c.a.sequence.Next = req.CSeq().SeqNo + 1
-	c.a.wire.TLS = s.callerTLS(t)
+	c.a.wire.TLS = t.CallerTLS(s.cfg.SIP.TLS)
 	c.a.wire.Serve(req, tx)
 	if !s.registry.AddCall(c.id, c, c.a) {
 		c.ladder.Discard()
@@ -279,25 +273,7 @@ func (s *Server) hangupStray(in leg.ResponseIn) {
 	if err != nil {
 		return
 	}
-	l := leg.NewLost(s.legOptions(media.SideB, local, leg.PeerOptions{}), res)
-	_, effects := l.Step(time.Now(), in)
-	for i, e := range effects {
-		if bye, ok := e.(leg.SendRequest); ok {
-			effects[i] = leg.SendACK(bye) // sent once: a 200 that comes again is answered again
-		}
-	}
-	s.stack.Send(local, s.stack.StreamOf(res), effects)
-}
-
-// callerTLS says how a caller's certificate is checked when we connect to the
-// caller, because its own connection is gone. For a trunk the authorities are those
-// of its client certificates, if they are named.
-func (s *Server) callerTLS(t *peers.Trunk) config.TargetTLS {
-	if t.Platform != nil || t.Caller.TLS != (config.TargetTLS{}) {
-		return t.Caller.TLS
-	}
-	own := s.cfg.SIP.TLS
-	return config.TargetTLS{CA: own.ClientCA, Cert: own.Cert, Key: own.Key}
+	s.stack.Send(local, s.stack.StreamOf(res), leg.HangupLost(time.Now(), s.legOptions(media.SideB, local, leg.PeerOptions{}), in))
 }
 
 // front is the server's side toward its transport, a transport.Handler.

@@ -235,7 +235,7 @@ func (su *successor) newReviving(k *kept.Call, t *peers.Trunk, p *peers.Snapshot
 
 func (v *reviving) restoreLeg(k *kept.Leg) {
 	s, p, caller := v.server, v.peers, k.State.UAS
-	side, options, tls, settings := media.SideA, v.trunk.Options(p), s.callerTLS(v.trunk), v.trunk.Caller.Media
+	side, options, tls, settings := media.SideA, v.trunk.Options(p), v.trunk.CallerTLS(s.cfg.SIP.TLS), v.trunk.Caller.Media
 	peer := &v.trunk.Caller.Peer
 	var target *peers.Target
 	var auth *config.Auth

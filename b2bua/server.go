@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
 
@@ -219,13 +218,4 @@ func (s *Server) stopCalls() {
 
 func (s *Server) legOptions(side media.Side, local leg.Local, peer leg.PeerOptions) leg.Options {
 	return leg.Options{Side: side, Minter: s.mint, Local: local, Agent: outbound.AgentName, Peer: peer}
-}
-
-// NewID is a call's id: sortable by time, unique over nodes.
-func NewID() string {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return uuid.NewString()
-	}
-	return id.String()
 }

@@ -134,3 +134,8 @@ func (h Hooks) Endpoints() (all []Endpoint) {
 	}
 	return all
 }
+
+// AskForCalls reports whether any hook asks for calls by foreign ids.
+func (h *Hooks) AskForCalls() bool {
+	return h.Variables != nil || h.Vapi != nil || h.OpenAI != nil || h.Synthflow != nil
+}

@@ -83,3 +83,11 @@ func (b *Bridge) tellCaller(answer *sdp.Description) {
 	b.Agreement.Answer = answer.Answering(b.Agreement.Offer, b.Media.at(media.SideA), b.Media.answering(a, b.Agreement.Offer), formats, sdp.AsIs)
 	b.Media.SetPeer(media.SideA, b.Agreement.Offer)
 }
+
+// CauseOfAnswer is the cause of an attempt with an unusable answer.
+func CauseOfAnswer(err error) cause.Cause {
+	if errors.Is(err, sdp.ErrNotSecured) {
+		return cause.SRTPRefused
+	}
+	return cause.BadAnswer
+}

@@ -94,9 +94,8 @@ func (m *Media) OnWithheld() {
 	line.Msg("no more media to the caller before its ACK, PRACK or RTP: its SDP names another address than its SIP comes from; see media_sources")
 }
 
-// WarnOfDeafness logs one-way audio that we cause: RTP came, but from an address that is not believed. modes are the latch modes by
-// side; on side B of the last target that was heard.
-func (m *Media) WarnOfDeafness(r *record.Media, modes [2]config.LatchMode) {
+// WarnOfDeafness logs one-way audio that we cause: RTP came, but from an address that is not believed.
+func (m *Media) WarnOfDeafness(r *record.Media) {
 	b := m.bridge
 	for side, r := range [...]*record.MediaSide{media.SideA: &r.A, media.SideB: &r.B} {
 		side := media.Side(side)
@@ -107,7 +106,7 @@ func (m *Media) WarnOfDeafness(r *record.Media, modes [2]config.LatchMode) {
 		if r.Refused != "" {
 			line = line.Str("refused", r.Refused)
 		}
-		if modes[side] == config.LatchStrict {
+		if h := m.bridge.Call.Half(side); h != nil && h.Peer.Media.Latch == config.LatchStrict {
 			line.Msg("rtp not accepted: with latch strict, only the address and port in the SDP are")
 		} else {
 			line.Msg("rtp not accepted: its address is neither in the SDP nor that of the SIP; see media_sources")

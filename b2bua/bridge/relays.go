@@ -41,13 +41,12 @@ func alwaysPassed() []config.Pass {
 		"Accept", "Retry-After")
 }
 
-// Asked answers a request within the dialog that is no REFER, or passes it to the other side. report: it is about a transfer that
-// the other side has asked for.
-func (r *Relays) Asked(from *Half, req *sip.Request, report bool) {
+// Asked answers a request within the dialog that is no REFER, or passes it to the other side.
+func (r *Relays) Asked(from *Half, req *sip.Request) {
 	b := r.bridge
 	switch {
 	case req.Method == sip.INFO && b.takesDigit(from, req):
-	case report || slices.Contains(b.Call.Policy().PassMethods, string(req.Method)):
+	case r.isReport(from, req) || slices.Contains(b.Call.Policy().PassMethods, string(req.Method)):
 		r.Relay(from, req, contentOf(req), nil)
 	default:
 		b.Reply(from, req, 405, from.Leg.Allow())
@@ -133,4 +132,11 @@ func (b *Bridge) PassedTo(to *Half, headers []sip.Header) []sip.Header {
 	}
 	out, _ := outbound.Passed(headers, list)
 	return slices.DeleteFunc(out, func(h sip.Header) bool { return strings.EqualFold(h.Name(), "Reason") || reveals(h) }) // a BYE has ours
+}
+
+// isReport reports whether a request of the caller's side is about the REFER of an agent that is still there.
+func (r *Relays) isReport(from *Half, req *sip.Request) bool {
+	event, _, _ := message.CutByte(message.FirstHeader(req, "event"), ';')
+	return req.Method == sip.NOTIFY && from.Side == media.SideA && r.Watcher != nil && r.Watcher == r.bridge.Call.Connected() &&
+		message.EqualFold(message.Trim(event), "refer")
 }

@@ -340,3 +340,15 @@ func (b *wayBack) insteadOf(addr netip.Addr) bool {
 		return b.nat == config.NATAuto && IsPrivate(addr) && !IsPrivate(b.source)
 	}
 }
+
+// IsAnswer reports whether a fact is the answer of a callee.
+func IsAnswer(f Fact) bool {
+	_, ok := f.(Answered)
+	return ok
+}
+
+// IsFarewell reports whether a fact is the BYE of a peer.
+func IsFarewell(f Fact) bool {
+	gone, ok := f.(Gone)
+	return ok && gone.ByPeer
+}

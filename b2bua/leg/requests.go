@@ -232,3 +232,15 @@ func (l *Leg) respond(req *sip.Request, code int, reason string, headers ...sip.
 func (l *Leg) respondWith(req *sip.Request, res *sip.Response) {
 	l.effects = append(l.effects, SendResponse{Method: req.Method, Seq: req.CSeq().SeqNo, Res: res})
 }
+
+// ReportOfRefer is the NOTIFY that reports the progress of a REFER with this parameter of its Event (RFC 3515 section 2.4.4).
+func ReportOfRefer(id string, code int, reason string) Send {
+	state := "active;expires=180"
+	if code >= 200 {
+		state = "terminated;reason=noresource"
+	}
+	return Send{Method: sip.NOTIFY, Content: Content{
+		Headers:     []sip.Header{sip.NewHeader("Event", "refer"+id), sip.NewHeader("Subscription-State", state)},
+		ContentType: "message/sipfrag;version=2.0", Body: message.Sipfrag(code, reason),
+	}}
+}

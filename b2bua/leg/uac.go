@@ -400,3 +400,14 @@ func (l *Leg) onRequestFailed(now time.Time, in RequestFailed) {
 		l.answered(now, r, nil)
 	}
 }
+
+// HangupLost answers a 2xx whose leg is gone with ACK and BYE, each sent once: a 2xx that comes again is answered again.
+func HangupLost(now time.Time, o Options, in ResponseIn) []Effect {
+	_, effects := NewLost(o, in.Res).Step(now, in)
+	for i, e := range effects {
+		if bye, ok := e.(SendRequest); ok {
+			effects[i] = SendACK(bye)
+		}
+	}
+	return effects
+}

@@ -205,3 +205,9 @@ func (m *Minter) Looped(req *sip.Request) bool {
 		return m.OwnsBranch([]byte(branch), []byte(TagOf(req.From().Params)))
 	})
 }
+
+// IsNew reports whether an INVITE has no To tag but the one that the transport gave it.
+func (m *Minter) IsNew(req *sip.Request) bool {
+	tag := m.TagOfInvite(req)
+	return TagOf(req.To().Params) == string(tag[:])
+}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/emiago/sipgo/sip"
+
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
@@ -143,4 +145,14 @@ func (t *Transfer) referToNumber(to message.Referral, who template.Party) string
 		host = net.JoinHostPort(message.TrimBrackets(host), strconv.Itoa(remote.Port))
 	}
 	return message.WithEmbedded("sip:"+message.UserOf(who)+"@"+host, to.Headers)
+}
+
+// Referrer is the party in Referred-By (RFC 3892): the one in the agent's REFER, else the number that the caller has called, at our own
+// address.
+func Referrer(req *sip.Request, agent leg.Dialog, ours leg.Local) string {
+	if by, err := message.ReferredBy(req); err == nil && by != "" {
+		return "<" + by + ">"
+	}
+	uri := message.ParseURI(message.AddrSpec(agent.RemoteParty))
+	return "<" + ours.URI(message.EscapeUser(uri.User)) + ">"
 }

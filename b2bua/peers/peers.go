@@ -440,3 +440,21 @@ func tonesOf(cfg *config.Config) map[string]*audio.Sound {
 
 // ToneBeep is the tone that announces a recording.
 const ToneBeep = "beep"
+
+// CallerTLS says how a caller's certificate is checked when we connect to the
+// caller, because its own connection is gone. For a trunk the authorities are those
+// of its client certificates, if they are named.
+func (t *Trunk) CallerTLS(own config.ListenTLS) config.TargetTLS {
+	if t.Platform != nil || t.Caller.TLS != (config.TargetTLS{}) {
+		return t.Caller.TLS
+	}
+	return config.TargetTLS{CA: own.ClientCA, Cert: own.Cert, Key: own.Key}
+}
+
+// NamesOf are the names of targets.
+func NamesOf(targets []*Target) (names []string) {
+	for _, t := range targets {
+		names = append(names, t.Dial.Name)
+	}
+	return names
+}

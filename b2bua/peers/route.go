@@ -137,3 +137,27 @@ func Dialable(t *Target, vars *template.Vars, naming ...*config.Numbers) bool {
 func Named(naming []*config.Numbers, text string) bool {
 	return slices.ContainsFunc(naming, func(n *config.Numbers) bool { return n.Allow(text) })
 }
+
+// RescueTargets returns those of a route's rescue; without any, the route's targets after the one that was lost.
+func (p *Snapshot) RescueTargets(r *config.Route, vars, rescue *template.Vars, lost *Target) []*Target {
+	all := p.Destinations(&config.Route{Targets: r.Rescue.Targets, Trunks: r.Rescue.Trunks}, rescue)
+	if len(r.Rescue.Targets)+len(r.Rescue.Trunks) == 0 {
+		all, _ = p.DestinationsFor(r, vars)
+		i := slices.Index(all, lost)
+		if i < 0 {
+			return nil
+		}
+		all = all[i+1:]
+	}
+	return DialableOf(all, rescue, r.To, r.From)
+}
+
+// IndexOf is where a route stands; -1: it is none of these.
+func (p *Snapshot) IndexOf(r *config.Route) int {
+	for i := range p.Routes {
+		if &p.Routes[i] == r {
+			return i
+		}
+	}
+	return -1
+}

@@ -18,6 +18,7 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/registrar"
 	"flowbridge/b2bua/transport"
+	"flowbridge/config"
 	"flowbridge/config/template"
 )
 
@@ -185,4 +186,12 @@ func (r *Reached) Says() string {
 		return strings.Join(r.Tried[len(r.Tried)-1:], "") + "; its next Contact is tried"
 	}
 	return fmt.Sprintf("%s; its next address is %v", strings.Join(r.Tried[len(r.Tried)-1:], ""), r.more[0])
+}
+
+// Local is our own address toward where it leads.
+func (r *Reached) Local(stack *transport.Stack) (leg.Local, error) {
+	if r.Flow != nil {
+		return stack.LocalOver(r.Flow)
+	}
+	return stack.LocalFor(config.TransportUDP, r.Dest.Addr())
 }

@@ -2,6 +2,8 @@ package record
 
 import (
 	"encoding/json"
+
+	"github.com/google/uuid"
 )
 
 // The values of Record.Disposition.
@@ -226,4 +228,13 @@ type DroppedBy struct {
 	Unprotected   int64 `json:"unprotected,omitempty"`
 	Masked        int64 `json:"masked,omitempty"`
 	Unconfirmed   int64 `json:"unconfirmed,omitempty"`
+}
+
+// NewID is a call's id: sortable by time, unique over nodes.
+func NewID() string {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return uuid.NewString()
+	}
+	return id.String()
 }

@@ -5,13 +5,13 @@ import (
 	"slices"
 	"strings"
 
-	"flowbridge/b2bua"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/redirected"
 	"flowbridge/config"
 	"flowbridge/config/template"
 	"flowbridge/platform/twilio"
+	"flowbridge/store/record"
 )
 
 // twilioOptions are those of the handler of /redirect_call.
@@ -134,7 +134,7 @@ func outcomeOf(e twilio.Ended) outbound.Outcome {
 func redirectVars(call twilio.Call) template.Vars {
 	return template.Vars{
 		To: redirected.PartyOf(call.Called), From: withName(redirected.PartyOf(call.Caller), call.CallerName),
-		CallID: b2bua.NewID(), SIPCallID: call.SID, Direction: template.DirectionInbound,
+		CallID: record.NewID(), SIPCallID: call.SID, Direction: template.DirectionInbound,
 		Diversion: redirected.PartyOf(call.ForwardedFrom).Number,
 		HeaderFunc: func(name string) string {
 			switch {
