@@ -64,7 +64,8 @@ func (all *attempts) next(p *plan) *attempt {
 // cryptoFor is the SRTP state of the leg to a target, which knows us by this fingerprint.
 func (all *attempts) cryptoFor(t *peers.Target, fingerprint string) *sdp.LegCrypto {
 	m := t.Dial.Media
-	return sdp.NewLegCrypto(m, fingerprint, m.SRTP == config.SRTPRequired || (m.SRTP == config.SRTPOptional && !all.plain[t]))
+	return sdp.NewLegCrypto(m, fingerprint, m.SRTP == config.SRTPRequired ||
+		(m.SRTP == config.SRTPOptional && !all.plain[t]))
 }
 
 // attempt is one try at one target. It belongs to its call's goroutine; prepare,
@@ -145,8 +146,9 @@ func (a *attempt) recordOf(why cause.Cause, code int) record.Attempt {
 	return record.Attempt{
 		StartedAt: record.TimeOf(a.started),
 		Target:    a.target.Dial.Name, Reason: reason, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
-		SIPStatus: code, Cause: string(why), MS: time.Since(a.started).Milliseconds(), Transport: a.transport, DroppedHeaders: a.dropped,
-		SIPCallID: a.callID(), Tried: a.tried(),
+		SIPStatus: code, Cause: string(why), MS: time.Since(a.started).Milliseconds(), Transport: a.transport,
+		DroppedHeaders: a.dropped,
+		SIPCallID:      a.callID(), Tried: a.tried(),
 	}
 }
 
@@ -252,11 +254,13 @@ func (all *attempts) failed(o attemptEnd) {
 	all.note(o.cause, o.code)
 	c.ladder.Failed(ladder.Attempt{
 		Target: a.target.Dial.Name, Cause: o.cause, Code: o.code, Reason: o.reason,
-		PrepareStatus: a.prepareStatus, Prepare: time.Duration(a.prepareMS) * time.Millisecond, Took: time.Since(a.started), Err: o.err,
+		PrepareStatus: a.prepareStatus, Prepare: time.Duration(a.prepareMS) * time.Millisecond,
+		Took: time.Since(a.started), Err: o.err,
 	})
 	all.detach(a)
 	c.log.Info().Str("target", a.target.Dial.Name).Str("cause", string(o.cause)).Int("code", o.code).
-		Int("attempt", a.number).Str("target_sip_call_id", a.callID()).Str("dest", ladder.Shown(a.dest)).AnErr("err", o.err).Msg("attempt failed")
+		Int("attempt", a.number).Str("target_sip_call_id", a.callID()).Str("dest", ladder.Shown(a.dest)).AnErr("err", o.err).
+		Msg("attempt failed")
 	c.server.vacate(a)
 }
 

@@ -29,8 +29,8 @@ type begun struct {
 	media  bridge.RelaySession // the caller has its description; nil: it has none
 }
 
-// beginsAgain is the call that an INVITE begins again; nil: none. It is the same INVITE as in the process before: its To tag alone could
-// be that of another one from the same address.
+// beginsAgain is the call that an INVITE begins again; nil: none. It is the same INVITE as in the process before: its
+// To tag alone could be that of another one from the same address.
 func (su *successor) beginsAgain(req *sip.Request) *begun {
 	v, is := su.again.Load(message.TagOf(req.To().Params))
 	if !is {
@@ -43,8 +43,8 @@ func (su *successor) beginsAgain(req *sip.Request) *begun {
 	return b
 }
 
-// knownBefore is whose INVITE begins again; nil: that is to be found out. It was proven in the process before, with a nonce that is too
-// old by now.
+// knownBefore is whose INVITE begins again; nil: that is to be found out. It was proven in the process before, with a
+// nonce that is too old by now.
 func (su *successor) knownBefore(req *sip.Request) (*peers.Snapshot, *peers.Trunk) {
 	if b := su.beginsAgain(req); b != nil {
 		p := su.server.admission.Peers.Load()
@@ -99,8 +99,8 @@ func (su *successor) notBegun(b *begun) {
 	su.keepInterrupted(&record.Left{Interrupted: b.record.Interrupted(time.Now())})
 }
 
-// goOn has a call that begins again know what its caller was told: the waiting time counts on, the leg's answers follow those
-// before, and the sound has the ports and keys that the caller knows. The call has not begun.
+// goOn has a call that begins again know what its caller was told: the waiting time counts on, the leg's answers follow
+// those before, and the sound has the ports and keys that the caller knows. The call has not begun.
 func (b *begun) goOn(c *Call) {
 	if b == nil {
 		return
@@ -109,7 +109,9 @@ func (b *begun) goOn(c *Call) {
 		c.vars.Queue.Seconds = strconv.Itoa(int(c.waited().Seconds()))
 	}
 	c.record.ringingAt = b.record.RingingAt
-	c.record.attempts = slices.DeleteFunc(slices.Clone(b.record.Attempts), func(a record.Attempt) bool { return a.SIPCallID == "" }) // which is made again
+	// which is made again
+	c.record.attempts = slices.DeleteFunc(slices.Clone(b.record.Attempts),
+		func(a record.Attempt) bool { return a.SIPCallID == "" })
 	c.again, c.placed = true, b.noted.Placed
 	for i := range b.noted.Legs { // the caller's
 		k := &b.noted.Legs[i]

@@ -130,7 +130,9 @@ type times struct {
 	silent            [2]time.Time // kept.Call.Silent
 }
 
-func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peers.Snapshot, t *peers.Trunk, source netip.AddrPort) *Call {
+func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peers.Snapshot, t *peers.Trunk,
+	source netip.AddrPort,
+) *Call {
 	c := &Call{
 		id: id, server: s, peers: p, origin: origin{trunk: t, invite: req, source: source},
 		turn: turn{now: (*Call).admitted}, times: times{started: started},
@@ -150,10 +152,12 @@ func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peer
 		HeaderFunc: outbound.HeaderOf(req),
 	}
 	c.privacy = outbound.PrivacyOf(req, t.Caller)
-	c.ladder = s.ladders.Claim(c.id, c.vars.SIPCallID, message.TagOf(req.From().Params), cmp.Or(t.TrunkName(), t.TargetName()), c.times.started)
+	c.ladder = s.ladders.Claim(c.id, c.vars.SIPCallID, message.TagOf(req.From().Params),
+		cmp.Or(t.TrunkName(), t.TargetName()), c.times.started)
 	c.ladder.Traced(c.trace.ID())
 	c.bridge.Open(bridgeCall{c}, bridge.Options{
-		Resources: &s.bridges, ID: id, Trunk: t, Source: source, Privacy: c.privacy, Tones: p.Tones, Ladder: c.ladder, Log: &c.log, PeerLog: &c.peerLog,
+		Resources: &s.bridges, ID: id, Trunk: t, Source: source, Privacy: c.privacy, Tones: p.Tones, Ladder: c.ladder,
+		Log: &c.log, PeerLog: &c.peerLog,
 	})
 	c.record = callRecord{trunk: t.TrunkName(), target: t.TargetName(), startedAt: record.TimeOf(c.times.started)}
 	return c
@@ -171,7 +175,8 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	c.phase = "ending"
 	c.attempts.current.stop()
 	c.endWait()
-	c.times.setupUntil, c.times.durationUntil, c.times.askAt, c.notes.at = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	c.times.setupUntil, c.times.durationUntil, c.times.askAt, c.notes.at = time.Time{}, time.Time{},
+		time.Time{}, time.Time{}
 	c.rescues.hearing.At = time.Time{}
 	c.transfers.current = nil
 	now := time.Now()

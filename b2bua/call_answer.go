@@ -19,7 +19,8 @@ func (c *Call) readOffer() (phase, bool) {
 	late := body == nil
 	c.bridge.Agreement.Late = late
 	// A caller that offers nothing may have no SRTP, and could only hang up.
-	c.a.Crypto = sdp.NewLegCrypto(c.trunk.Caller.Media, c.server.bridges.Identity.Fingerprint(), late && c.trunk.Caller.Media.SRTP == config.SRTPRequired)
+	c.a.Crypto = sdp.NewLegCrypto(c.trunk.Caller.Media, c.server.bridges.Identity.Fingerprint(), late &&
+		c.trunk.Caller.Media.SRTP == config.SRTPRequired)
 	if late {
 		return nil, true
 	}
@@ -39,8 +40,8 @@ func (all *attempts) takeAnswer(body []byte) error {
 	return all.call.bridge.TakeAnswer(all.current.target, answer, all.current.formats)
 }
 
-// triesPlain plans one more attempt at a target that has refused optional SRTP, with RTP. False: SRTP was not offered, or not
-// optional, or RTP was tried already.
+// triesPlain plans one more attempt at a target that has refused optional SRTP, with RTP. False: SRTP was not offered,
+// or not optional, or RTP was tried already.
 func (all *attempts) triesPlain() bool {
 	a := all.current
 	if a.target.Dial.Media.SRTP != config.SRTPOptional || a.crypto == nil || all.plain[a.target] {

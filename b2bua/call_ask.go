@@ -12,7 +12,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// A call that has outlived its process asks the sides that are silent whether they still have it: a BYE may have been missed.
+// A call that has outlived its process asks the sides that are silent whether they still have it: a BYE may have been
+// missed.
 
 // askAfter is how long a side may be silent after the restart before it is asked whether
 // it still has the call; at most twice that, so that not all are asked at once.
@@ -32,8 +33,8 @@ func (c *Call) askSide(side int) {
 	}
 }
 
-// askSilent asks the sides that have sent no RTP since the restart: a BYE may have been missed. A side that was asked by the
-// processes before, too, is not waited for longer than one process would have waited.
+// askSilent asks the sides that have sent no RTP since the restart: a BYE may have been missed. A side that was asked
+// by the processes before, too, is not waited for longer than one process would have waited.
 func (c *Call) askSilent() {
 	now, stats := time.Now(), c.bridge.Media.Stats()
 	c.times.askAt = time.Time{}
@@ -61,7 +62,8 @@ func (c *Call) onAnsweredAsk(f leg.Replied) {
 	switch side := askRefA - f.Ref; {
 	case c.finished, f.Ref != askRefA && f.Ref != askRefB:
 	case f.Code == 481 || f.Code == 408:
-		c.log.Info().Stringer("side", media.Side(side)).Int("code", f.Code).Msg("a side has hung up while no process was there")
+		c.log.Info().Stringer("side", media.Side(side)).Int("code", f.Code).
+			Msg("a side has hung up while no process was there")
 		c.hangup(cause.MissedHangup, record.EndedBySystem)
 	default:
 		c.times.silent[side] = time.Time{}

@@ -14,7 +14,8 @@ type bridgeCall struct{ call *Call }
 
 var _ bridge.Call = bridgeCall{}
 
-// Half is the leg that a side's media flows to: on side B the one connected to the caller, or before that the attempt's.
+// Half is the leg that a side's media flows to: on side B the one connected to the caller, or before that the
+// attempt's.
 func (b bridgeCall) Half(side media.Side) *bridge.Half {
 	switch c := b.call; {
 	case side == media.SideA:
@@ -48,7 +49,8 @@ func (b bridgeCall) Called() *peers.Target {
 	return nil
 }
 
-// Policy is the configuration of the platform that the caller is connected to, now or last, or that has placed the call.
+// Policy is the configuration of the platform that the caller is connected to, now or last, or that has placed the
+// call.
 func (b bridgeCall) Policy() *peers.Policy {
 	switch c := b.call; {
 	case c.connected == nil:
@@ -80,7 +82,8 @@ func (b bridgeCall) Mark() { b.call.notes.mark() }
 // takeKeys gives a side's media its keys, and has the call noted with them.
 func (c *Call) takeKeys(e bridge.HandshakeOver) error {
 	taken, err := c.bridge.Media.TakeKeys(e)
-	if t := c.transfers.current; taken && (e.Side == media.SideA || t == nil || t.waiting == nil) { // else the target's bridge is noted next
+	// else the target's bridge is noted next
+	if t := c.transfers.current; taken && (e.Side == media.SideA || t == nil || t.waiting == nil) {
 		c.notes.mark()
 	}
 	return err

@@ -208,7 +208,8 @@ func (c *Call) limitDuration() {
 	}
 }
 
-// securedInBridge goes on with the target of a transfer, or with the next one. It ends the call of another side that can't be heard.
+// securedInBridge goes on with the target of a transfer, or with the next one. It ends the call of another side that
+// can't be heard.
 func (c *Call) securedInBridge(e bridge.HandshakeOver) {
 	a, err := c.attempts.current, c.takeKeys(e)
 	switch tried := c.transfers.current != nil && a != c.connected && e.Leg == a.crypto; {

@@ -85,7 +85,8 @@ func (all *attempts) notePrepared(f ready) (first bool) {
 		c.record.synthflowCallID = id
 	}
 	if f.Prepared.Shared {
-		c.log.Warn().Str("synthflow_call_id", id).Msg("the API gives each call the same id: it may be a stub, and the platform may take calls for one another")
+		c.log.Warn().Str("synthflow_call_id", id).
+			Msg("the API gives each call the same id: it may be a stub, and the platform may take calls for one another")
 	}
 	return first
 }
@@ -124,14 +125,20 @@ func (all *attempts) dial(f ready) (cause.Cause, error) {
 
 // outboundLeg makes leg B and the input for its INVITE: the caller's offer with our
 // address at, and the configured headers. It sends nothing.
-func (all *attempts) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*leg.Leg, leg.Invite, cause.Cause, error) {
+func (all *attempts) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*leg.Leg, leg.Invite,
+	cause.Cause, error,
+) {
 	c := all.call
 	a := all.current
-	offer := a.offer.ForTarget(at, a.crypto.Offering(), a.formats, c.bridge.Agreement.DirectionFor(a.offer, a.plan.replaces()))
+	offer := a.offer.ForTarget(at, a.crypto.Offering(), a.formats,
+		c.bridge.Agreement.DirectionFor(a.offer, a.plan.replaces()))
 	vars := a.varsOf(c.vars)
 	vars.Prepare = f.Answer()
 	invited := c.callerInvite()
-	in := outbound.Inbound{Invite: invited, Source: invited, Trusted: c.trunk.Caller.Trusted, Privacy: outbound.WithheldFrom(vars, c.privacy)}
+	in := outbound.Inbound{
+		Invite: invited, Source: invited, Trusted: c.trunk.Caller.Trusted,
+		Privacy: outbound.WithheldFrom(vars, c.privacy),
+	}
 	in.Extra = append(outbound.TraceField(c.trace, a.number), a.plan.headers...)
 	in.Extra = append(in.Extra, outbound.RouteField(f.Route)...)
 	if a.plan.source != nil {
@@ -141,7 +148,8 @@ func (all *attempts) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*
 	if err != nil {
 		return nil, leg.Invite{}, cause.TemplateFailed, err
 	}
-	l := leg.NewUAC(c.server.legOptions(media.SideB, local, a.target.Options()), message.NewCallID(), out.LocalParty, out.RemoteParty)
+	l := leg.NewUAC(c.server.legOptions(media.SideB, local, a.target.Options()), message.NewCallID(), out.LocalParty,
+		out.RemoteParty)
 	out.Offer = l.Describe(out.Offer)
 	if !a.plan.replaces() {
 		out.Parts = message.PartsFor(c.invite, a.target.Dial.PassParts)
@@ -212,7 +220,8 @@ func (all *attempts) refusedBy(f leg.Refused) (next bool) {
 		a.line.wire.Distrust()
 	}
 	all.failed(attemptEnd{code: f.Code, reason: f.Reason, cause: f.Cause, q850: f.Q850, err: f.Err})
-	return (cause.RefusesOffer(f.Code) && all.triesPlain()) || f.Code == 0 || f.Cause == cause.InviteTooLarge || cause.NextTarget(f.Code, a.plan.failoverOn)
+	return (cause.RefusesOffer(f.Code) && all.triesPlain()) || f.Code == 0 || f.Cause == cause.InviteTooLarge ||
+		cause.NextTarget(f.Code, a.plan.failoverOn)
 }
 
 // elsewhere goes on with the attempt at the target's next address, where a refusal is a

@@ -55,7 +55,8 @@ func (c *Call) next() (h happening, ok bool) {
 				c.idle = true
 				return h, false
 			}
-		case h.from == nil, h.from == c.a, h.from == c.b, c.transfers.isLine(h.from), c.attempts.current != nil && h.from == c.attempts.current.line:
+		case h.from == nil, h.from == c.a, h.from == c.b, c.transfers.isLine(h.from), c.attempts.current != nil &&
+			h.from == c.attempts.current.line:
 			return h, true
 		default: // a fact of a leg that was given up
 		}
@@ -197,7 +198,8 @@ func (c *Call) noteSource(l *legOnWire, in leg.RequestIn) {
 
 // deadline is the earliest of the call and its legs; zero: none.
 func (c *Call) deadline() time.Time {
-	first := leg.Earliest(c.times.setupUntil, c.times.queueUntil, c.times.lagsAt, c.times.durationUntil, c.bridge.Deadline(), c.times.askAt, c.notes.at, c.rescues.hearing.At)
+	first := leg.Earliest(c.times.setupUntil, c.times.queueUntil, c.times.lagsAt, c.times.durationUntil,
+		c.bridge.Deadline(), c.times.askAt, c.notes.at, c.rescues.hearing.At)
 	for _, l := range c.legs {
 		first = leg.Earliest(first, l.Leg.Deadline(), l.sequence.Until)
 	}
@@ -273,5 +275,6 @@ func (c *Call) leave() {
 	}
 	c.bridge.Forget()
 	c.ladder.Close()
-	c.invite, c.notes.invite, c.caller, c.vars.HeaderFunc = nil, "", "", nil // not needed while the record waits to be written
+	// not needed while the record waits to be written
+	c.invite, c.notes.invite, c.caller, c.vars.HeaderFunc = nil, "", "", nil
 }

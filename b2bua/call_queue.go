@@ -60,8 +60,8 @@ func (c *Call) wait() phase {
 // waiting: the caller waits for a place at a target.
 func (c *Call) waiting() phase { return c.setUp("queued", (*Call).waiting) }
 
-// soundWait lets the caller hear that it waits. Who gets no ringing by the route gets 182, so that proxies keep the INVITE (RFC
-// 3261 sections 13.3.1.1 and 21.1.4).
+// soundWait lets the caller hear that it waits. Who gets no ringing by the route gets 182, so that proxies keep the
+// INVITE (RFC 3261 sections 13.3.1.1 and 21.1.4).
 func (c *Call) soundWait() {
 	switch sound := c.route.Ringing == config.RingingSessionProgress || c.route.Queue.Sound != ""; {
 	case sound && (c.told.earlyMedia || c.ring(c.plan.full)):
@@ -101,7 +101,8 @@ func (c *Call) timedOut() phase {
 	return c.unplaced(peers.LimitWait)
 }
 
-// endWait ends the wait, and lets the set-up go on. The call has the place that it was called for, or finish gives it on.
+// endWait ends the wait, and lets the set-up go on. The call has the place that it was called for, or finish gives it
+// on.
 func (c *Call) endWait() {
 	if !c.waits() {
 		return

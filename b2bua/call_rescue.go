@@ -67,7 +67,8 @@ func (a *attempt) answeredAt(c *Call) time.Time {
 // False: the route has none, and the call ends.
 func (rs *rescues) begin(l loss) bool {
 	c := rs.call
-	if !rs.configured() || rs.count >= mostRescues || c.connected.plan.reason == record.ReasonTransfer || c.a.Leg.AnswerWaits() {
+	if !rs.configured() || rs.count >= mostRescues || c.connected.plan.reason == record.ReasonTransfer ||
+		c.a.Leg.AnswerWaits() {
 		return false
 	}
 	vars := c.vars
@@ -88,7 +89,8 @@ func (rs *rescues) begin(l loss) bool {
 		lost: &l, code: 503, reason: message.StatusText(503),
 		plan: plan{targets: targets, failoverOn: c.route.FailoverOn, reason: record.ReasonRescue, vars: &vars},
 	}
-	c.log.Warn().Str("target", c.connected.target.Dial.Name).Str("cause", string(l.cause)).Int("q850", l.q850).Msg("agent lost, the caller is kept")
+	c.log.Warn().Str("target", c.connected.target.Dial.Name).Str("cause", string(l.cause)).Int("q850", l.q850).
+		Msg("agent lost, the caller is kept")
 	c.ladder.Decide("the agent's leg has died (%s): the caller is kept, and somebody else is called", l.cause.Words())
 	c.transfers.loseAgent()
 	c.notes.mark()

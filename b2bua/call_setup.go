@@ -98,8 +98,8 @@ func (c *Call) ring(targets []*peers.Target) bool {
 	return true
 }
 
-// toldBefore goes on with a caller that has our answer since the process before, and its sound. The answer is repeated for proxies
-// (RFC 3261 section 13.3.1.1).
+// toldBefore goes on with a caller that has our answer since the process before, and its sound. The answer is repeated
+// for proxies (RFC 3261 section 13.3.1.1).
 func (c *Call) toldBefore() phase {
 	c.sendRinging(leg.Progress{Code: 183, Reason: message.StatusText(183)}, c.bridge.Agreement.Answer)
 	next := c.nextAttempt() // which may have the caller wait, with another sound
@@ -178,7 +178,8 @@ func (c *Call) bridgeInSetUp(e bridge.Event) phase {
 		c.bridge.Media.OnWithheld()
 	case bridge.HandshakeOver:
 		return c.securedInSetUp(e)
-	case bridge.MediaLost, bridge.OneWay, bridge.Latched, bridge.Keyed, bridge.Played, bridge.Changed: // the media does not run yet
+	case bridge.MediaLost, bridge.OneWay, bridge.Latched, bridge.Keyed, bridge.Played, bridge.Changed:
+		// the media does not run yet
 	}
 	return nil
 }
@@ -321,7 +322,8 @@ func (c *Call) bridgeTo(f leg.Answered) phase {
 	c.bridge.Recordings.StartIfWanted()
 	c.rescues.listen()
 	c.attempts.note(cause.None, 200)
-	c.ladder.Decide("target %s answers after %d ms with %s", c.connected.target.Dial.Name, time.Since(c.connected.started).Milliseconds(), c.bridge.Agreement.CodecName)
+	c.ladder.Decide("target %s answers after %d ms with %s", c.connected.target.Dial.Name, time.Since(c.connected.started).
+		Milliseconds(), c.bridge.Agreement.CodecName)
 	c.step(c.a, leg.Answer{SDP: c.bridge.Agreement.Answer, Headers: c.passed(f.Headers)})
 	return (*Call).bridged
 }
@@ -342,7 +344,8 @@ func (c *Call) onRefused(f leg.Refused) phase {
 func (c *Call) passed(headers []sip.Header) []sip.Header {
 	out, dropped := outbound.Passed(headers, c.trunk.Caller.PassHeaders)
 	if len(dropped) > 0 {
-		c.peerLog.Warn().Str("target", c.attempts.current.target.Dial.Name).Strs("headers", dropped).Msg("headers not passed on")
+		c.peerLog.Warn().Str("target", c.attempts.current.target.Dial.Name).Strs("headers", dropped).
+			Msg("headers not passed on")
 	}
 	return out
 }
@@ -381,8 +384,8 @@ func (c *Call) abandon(why cause.Cause, caller cause.Reasons) {
 	c.attempts.note(why, 0)
 }
 
-// securedInSetUp goes on with a target that has answered, or with the next one; nil: nothing changes. An answer of a target
-// waits until it can be heard, so that the next one can be tried.
+// securedInSetUp goes on with a target that has answered, or with the next one; nil: nothing changes. An answer of a
+// target waits until it can be heard, so that the next one can be tried.
 func (c *Call) securedInSetUp(e bridge.HandshakeOver) phase {
 	a := c.attempts.current
 	if e.Side == media.SideB && (a == nil || e.Leg != a.crypto) {

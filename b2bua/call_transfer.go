@@ -107,7 +107,10 @@ func (tr *transfers) begin(from *legOnWire, req *sip.Request, to message.Referra
 		tr.relayRefer(from, req, dest)
 		return
 	}
-	headers := []outbound.Field{{Name: "Referred-By", Values: []string{outbound.Referrer(req, c.b.Leg.Dialog(), c.a.Leg.Local)}, Kept: true}}
+	headers := []outbound.Field{{
+		Name:   "Referred-By",
+		Values: []string{outbound.Referrer(req, c.b.Leg.Dialog(), c.a.Leg.Local)}, Kept: true,
+	}}
 	for _, h := range to.Headers {
 		headers = append(headers, outbound.Field{Name: h.Name, Values: []string{h.Value}, Kept: h.Name == "Replaces"})
 	}
@@ -120,7 +123,8 @@ func (tr *transfers) begin(from *legOnWire, req *sip.Request, to message.Referra
 	t := &transfer{
 		agent: from, reports: message.WantsReport(req), code: 503, reason: message.StatusText(503),
 		plan: plan{
-			targets: dest.Targets, failoverOn: dest.FailoverOn, reason: record.ReasonTransfer, vars: &vars, source: req, headers: headers,
+			targets: dest.Targets, failoverOn: dest.FailoverOn, reason: record.ReasonTransfer, vars: &vars, source: req,
+			headers: headers,
 		},
 	}
 	if tr.referrals > 1 { // RFC 3515 section 2.4.6
@@ -220,7 +224,8 @@ func (tr *transfers) rings(f leg.Progress) {
 func (tr *transfers) answered(f leg.Answered) {
 	c := tr.call
 	answer, err := c.attempts.current.readAnswer(f.SDP)
-	if err == nil && answer.InNumbersOf(c.bridge.Agreement.OnlyAgreedCodec(media.SideA, c.bridge.Agreement.Offer)).Speaks() != c.bridge.Agreement.Codec[media.SideA] {
+	if err == nil && answer.InNumbersOf(c.bridge.Agreement.OnlyAgreedCodec(media.SideA, c.bridge.Agreement.Offer)).
+		Speaks() != c.bridge.Agreement.Codec[media.SideA] {
 		err = sdp.ErrNoCodec
 	}
 	if err != nil {
@@ -239,7 +244,8 @@ func (tr *transfers) answered(f leg.Answered) {
 	c.connected, c.b = c.attempts.current, c.attempts.current.line
 	c.connected.answered = time.Now()
 	c.bridge.Media.Addr[media.SideB] = c.attempts.current.mediaName
-	c.bridge.Agreement.OnHold[media.SideB], c.bridge.Agreement.StreamOrder[media.SideB], c.bridge.Agreement.Before = false, nil, [2]*agreement.Before{}
+	c.bridge.Agreement.OnHold[media.SideB], c.bridge.Agreement.StreamOrder[media.SideB], c.bridge.Agreement.Before = false,
+		nil, [2]*agreement.Before{}
 	c.bridge.Agreement.SentTo[media.SideB] = c.attempts.current.formats
 	c.bridge.Agreement.Tell(media.SideB, answer.Formats())
 	c.bridge.Media.SetPeer(media.SideB, answer)
@@ -296,7 +302,10 @@ func (tr *transfers) failed() {
 
 // giveUp tells the agent of a transfer that the end of a process has ended, whose target is told by its leg.
 func (tr *transfers) giveUp(k *kept.Transfer) {
-	tr.current = &transfer{agent: tr.call.b, left: k.Left, reports: k.Reports, id: k.ID, code: 500, reason: message.StatusText(500)}
+	tr.current = &transfer{
+		agent: tr.call.b, left: k.Left, reports: k.Reports, id: k.ID, code: 500,
+		reason: message.StatusText(500),
+	}
 	tr.failed()
 }
 
@@ -351,7 +360,8 @@ func (tr *transfers) isLine(l *legOnWire) bool {
 func (tr *transfers) relayRefer(from *legOnWire, req *sip.Request, dest outbound.Destination) {
 	c := tr.call
 	content := leg.Content{Headers: []sip.Header{
-		sip.NewHeader("Refer-To", dest.ReferTo), sip.NewHeader("Referred-By", outbound.Referrer(req, c.b.Leg.Dialog(), c.a.Leg.Local)),
+		sip.NewHeader("Refer-To", dest.ReferTo),
+		sip.NewHeader("Referred-By", outbound.Referrer(req, c.b.Leg.Dialog(), c.a.Leg.Local)),
 	}}
 	if !message.WantsReport(req) {
 		content.Headers = append(content.Headers, sip.NewHeader("Refer-Sub", "false"))

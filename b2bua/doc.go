@@ -24,7 +24,8 @@
 //
 // A call is verified only where its trunk wants that.
 //
-// A transfer is an attempt beside the bridge: the call stays in bridged. What lies between the two legs is package bridge.
+// A transfer is an attempt beside the bridge: the call stays in bridged. What lies between the two legs is package
+// bridge.
 //
 // In linger the record is written and the media closed. The legs finish what they
 // owe their peers: the answer to a BYE, a cancelled INVITE's end, a late 200.

@@ -60,7 +60,8 @@ func Explain(cfg *config.Config, preparers map[string]peers.Preparer, q report.Q
 		return x.out, err
 	}
 	x.out.Trunk, x.out.Target = t.TrunkName(), t.TargetName()
-	x.out.MaxCalls, x.out.MaxCPS, x.out.MaxDurationMS = t.Caller.MaxCalls, t.Caller.MaxCPS, t.Caller.MaxDuration.Milliseconds()
+	x.out.MaxCalls, x.out.MaxCPS, x.out.MaxDurationMS = t.Caller.MaxCalls, t.Caller.MaxCPS,
+		t.Caller.MaxDuration.Milliseconds()
 	x.out.Limits = report.Limits(t.Caller.Limits)
 	x.out.Reserved.Setups, x.out.Reserved.Calls = s.admission.Reserved(t)
 	if code, reason, _ := leg.Refusal(req, t.Options(s.admission.Peers.Load())); code != 0 {
@@ -106,7 +107,8 @@ const sampleStreamPort = 49152
 
 // register takes the trunk for registered if nothing else says where its calls come from.
 func (x *explainer) register(q *report.Question) {
-	if x.from.Trunk == nil || x.from.Trunk.Caller.Register == nil || len(x.from.Trunk.Caller.Sources) > 0 || q.Source.IsValid() {
+	if x.from.Trunk == nil || x.from.Trunk.Caller.Register == nil || len(x.from.Trunk.Caller.Sources) > 0 ||
+		q.Source.IsValid() {
 		return
 	}
 	x.server.admission.Registered(x.from.Trunk.Caller.Name, "", x.out.Source)
@@ -144,16 +146,19 @@ func (x *explainer) call(c *Call) error {
 	o.Row = c.vars.Row
 	o.Direction, o.Lead = c.vars.Direction, c.vars.Lead().Number
 	o.Route, o.Ringing, o.Otherwise = c.vars.Route, c.route.Ringing, c.route.Otherwise
-	o.Ringback, o.Hold, o.Record, o.MaskDTMF = c.route.Ringback, c.route.Hold, string(c.route.Record), string(c.route.MaskDTMF)
+	o.Ringback, o.Hold, o.Record, o.MaskDTMF = c.route.Ringback, c.route.Hold, string(c.route.Record),
+		string(c.route.MaskDTMF)
 	o.FailoverOn, o.SetupTimeoutMS = c.route.FailoverOn, c.route.SetupTimeout.Milliseconds()
 	var err error
 	if c.bridge.Agreement.Offer, err = sdp.Parse(message.SDPBody(c.invite)); err != nil {
 		return err
 	}
 	x.out.Note("tags, branches, Call-ID and the o= line are new for each call")
-	x.out.Note("the SDP is that of a caller who offers every codec of every target; port %d stands for the leased one", x.server.cfg.Media.PortLow)
+	x.out.Note("the SDP is that of a caller who offers every codec of every target; port %d stands for the leased one",
+		x.server.cfg.Media.PortLow)
 	if q := c.route.Queue; q != nil {
-		x.out.Note("while every target is full, up to %d callers wait for up to %v; others get %d", q.Limit, q.Timeout, queueFull)
+		x.out.Note("while every target is full, up to %d callers wait for up to %v; others get %d", q.Limit,
+			q.Timeout, queueFull)
 	}
 	targets, share := c.peers.DestinationsFor(c.route, &c.vars)
 	if share > 0 {
@@ -176,7 +181,10 @@ func (x *explainer) call(c *Call) error {
 func (x *explainer) identity(c *Call) bool {
 	policy, request := c.identityOf()
 	out, url := stir.Foresee(policy, request)
-	x.out.Identity = &report.Identity{Verstat: out.Verstat, Attest: out.Attest, OrigID: out.OrigID, Result: out.String(), Certificate: url, Refuse: c.trunk.Caller.Identity.Refuse}
+	x.out.Identity = &report.Identity{
+		Verstat: out.Verstat, Attest: out.Attest, OrigID: out.OrigID, Result: out.String(),
+		Certificate: url, Refuse: c.trunk.Caller.Identity.Refuse,
+	}
 	c.vars.Verified = &template.IdentityVars{Verstat: out.Verstat, Attest: out.Attest, OrigID: out.OrigID}
 	if url != "" {
 		x.out.Note("the certificate at %s is not fetched, and the signature is taken to be right", url)

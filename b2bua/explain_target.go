@@ -31,7 +31,10 @@ func (x *explainer) attempt(c *Call) report.Target {
 	if t.Media.SRTP == config.SRTPOptional {
 		x.out.Note("target %s: where it does not take SRTP, RTP is offered by a second INVITE", t.Name)
 	}
-	ready := ready{Attempt: a.number, Reached: &reach.Reached{Requested: outbound.Request(c.server.ctx, a.target, a.varsOf(c.vars))}}
+	ready := ready{
+		Attempt: a.number,
+		Reached: &reach.Reached{Requested: outbound.Request(c.server.ctx, a.target, a.varsOf(c.vars))},
+	}
 	if ready.Cause != cause.None {
 		r.Cause = ready.Cause
 		if ready.Err != nil {
@@ -74,13 +77,15 @@ func (x *explainer) invite(r *report.Target, c *Call, ready ready) {
 // addrOf is the address of a target, or a made-up one for a name and for what has registered.
 func (x *explainer) addrOf(host string, t *peers.Dial) netip.Addr {
 	if t.Registered {
-		x.out.Note("%s: the call goes to what has registered; without a uri, its Contact stands in place of sip:%s", t.Name, config.RegisteredHost)
+		x.out.Note("%s: the call goes to what has registered; without a uri, its Contact stands in place of sip:%s", t.Name,
+			config.RegisteredHost)
 		return report.SampleAddr(x.server.cfg)
 	}
 	if a, err := netip.ParseAddr(message.TrimBrackets(host)); err == nil {
 		return a.Unmap()
 	}
-	x.out.Note("%s is not looked up: our own address is the one toward the internet, which another route to it may change", host)
+	x.out.Note("%s is not looked up: our own address is the one toward the internet, which another route to it may change",
+		host)
 	return report.SampleAddr(x.server.cfg)
 }
 

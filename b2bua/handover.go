@@ -36,9 +36,9 @@ type Handed struct {
 	Owed    bool           // it is over, and its legs owe their peers something
 	Sockets *media.Sockets // of its media; nil: none
 
-	// Again is the caller's INVITE of a call that is being set up: the other process begins with it again. Then State is what
-	// the legs to targets are owed, Noted the call as it is noted until it has begun again, and Tag that of the caller's leg.
-	// Noted has the media, too, if the caller hears a sound of ours.
+	// Again is the caller's INVITE of a call that is being set up: the other process begins with it again. Then State is
+	// what the legs to targets are owed, Noted the call as it is noted until it has begun again, and Tag that of the
+	// caller's leg. Noted has the media, too, if the caller hears a sound of ours.
 	Again *transport.HeldState
 	Noted []byte
 	Tag   string
@@ -153,7 +153,8 @@ func (c *Call) restless() error {
 
 // HandOver gives the calls of a server that stands still. An error means that one can't go.
 func (s *Server) HandOver(each func(Handed) error) error {
-	ctx, cancel := context.WithTimeout(s.ctx, bridge.RecordingWait) // for the recordings of all: nobody hears anything meanwhile
+	// for the recordings of all: nobody hears anything meanwhile
+	ctx, cancel := context.WithTimeout(s.ctx, bridge.RecordingWait)
 	defer cancel()
 	done := map[*Call]bool{}
 	for _, c := range s.registry.Open() {
@@ -197,8 +198,9 @@ func (c *Call) handOver(ctx context.Context) (*Handed, error) {
 	return h, err
 }
 
-// handOverInvite is a call that is being set up: the other process cancels what was dialled, and begins again. The caller's
-// INVITE gets the same To tag there, so it hears nothing of that. A sound of ours that it hears goes on, on the same ports.
+// handOverInvite is a call that is being set up: the other process cancels what was dialled, and begins again. The
+// caller's INVITE gets the same To tag there, so it hears nothing of that. A sound of ours that it hears goes on, on
+// the same ports.
 func (c *Call) handOverInvite() (*Handed, error) {
 	again, ok := c.a.wire.Again(c.invite, c.source)
 	if !ok {
@@ -207,7 +209,8 @@ func (c *Call) handOverInvite() (*Handed, error) {
 	noted, owed := &kept.Sheet{}, &kept.Sheet{}
 	c.notes.state(noted)
 	noted.Masked, noted.Placed = c.bridge.Masking.On, !c.waits() && c.attempts.current != nil && c.attempts.current.placed
-	owed.ID, owed.Trunk, owed.Source, owed.Invite, owed.Settled = c.id, noted.Trunk, noted.Source, noted.Invite, noted.Settled
+	owed.ID, owed.Trunk, owed.Source, owed.Invite, owed.Settled = c.id, noted.Trunk, noted.Source, noted.Invite,
+		noted.Settled
 	owed.Ended = string(cause.ProcessRestart)
 	legs := noted.Legs
 	noted.Legs = nil
@@ -258,8 +261,8 @@ func (su *successor) replace(before Predecessor) error {
 	})
 }
 
-// invitesOf are the INVITEs of calls that are begun again, in the order in which the calls came: who waits for a target longest is
-// served first.
+// invitesOf are the INVITEs of calls that are begun again, in the order in which the calls came: who waits for a target
+// longest is served first.
 func invitesOf(all []Handed) (invites []transport.HeldState) {
 	again := slices.DeleteFunc(slices.Clone(all), func(h Handed) bool { return h.Again == nil })
 	slices.SortFunc(again, func(a, b Handed) int { return strings.Compare(a.Record.ID, b.Record.ID) })
@@ -275,7 +278,8 @@ func (su *successor) takeOver(h Handed) error {
 		return err
 	}
 	k.Handed = true
-	if h.Again != nil && !su.server.stack.Knows(h.Again) || slices.ContainsFunc(k.Legs, func(l kept.Leg) bool { return !su.server.stack.Bound(l.State.At()) }) {
+	if h.Again != nil && !su.server.stack.Knows(h.Again) ||
+		slices.ContainsFunc(k.Legs, func(l kept.Leg) bool { return !su.server.stack.Bound(l.State.At()) }) {
 		return errGoneSocket
 	}
 	if h.Noted != nil { // a kill before it has begun again leaves it to the next process

@@ -77,7 +77,9 @@ func (it item) Kind() inbox.Kind {
 		return inbox.Request
 	case leg.CancelIn, leg.FinalLost, leg.RequestFailed:
 		return inbox.Ending
-	case leg.DeadlineReached, leg.MediaHeard, leg.Ring, leg.Answer, leg.Refuse, leg.Invite, leg.Abandon, leg.Hangup, leg.Offer, leg.Accept, leg.Reject, leg.Send, leg.Reply: // never posted
+	case leg.DeadlineReached, leg.MediaHeard, leg.Ring, leg.Answer, leg.Refuse, leg.Invite, leg.Abandon, leg.Hangup,
+		leg.Offer, leg.Accept, leg.Reject, leg.Send, leg.Reply:
+		// never posted
 	}
 	return inbox.Normal
 }
@@ -89,7 +91,8 @@ func (it item) Kind() inbox.Kind {
 //sumtype:decl
 type event interface{ isEvent() }
 
-// ready is the result of an attempt's preparation: API call, name lookup, connection. It comes again for each further address.
+// ready is the result of an attempt's preparation: API call, name lookup, connection. It comes again for each further
+// address.
 type ready struct {
 	Attempt int
 	*reach.Reached

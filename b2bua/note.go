@@ -40,8 +40,9 @@ func (n *notes) changes(l *legOnWire, effects []leg.Effect) bool {
 	})
 }
 
-// held is what waits until the call's state is on file. The ACK of a target's answer does: it has the call from that on, and the
-// next process could not cancel it. The answer to a BYE does, too, with what follows it: its peer never says again that it has left.
+// held is what waits until the call's state is on file. The ACK of a target's answer does: it has the call from that
+// on, and the next process could not cancel it. The answer to a BYE does, too, with what follows it: its peer never
+// says again that it has left.
 type held struct {
 	wire    *transport.Wire
 	effects []leg.Effect
@@ -58,12 +59,12 @@ type notes struct {
 	owes   bool   // what the legs owe is on file
 }
 
-// mark has the call's state noted before its next message leaves, at the latest when its turn ends. Several changes of a turn
-// are one note.
+// mark has the call's state noted before its next message leaves, at the latest when its turn ends. Several changes of
+// a turn are one note.
 func (n *notes) mark() { n.due, n.at = true, time.Time{} }
 
-// before notes the call's state before what comes next is sent, if that changes it, a change before it waits for its note, or
-// an ACK does. No other place writes to the journal while a call goes on.
+// before notes the call's state before what comes next is sent, if that changes it, a change before it waits for its
+// note, or an ACK does. No other place writes to the journal while a call goes on.
 func (n *notes) before(changes bool) {
 	if changes || n.due || len(n.acks) > 0 {
 		n.write(nil)
@@ -95,8 +96,8 @@ func (n *notes) soon() {
 // noteDelay is how long such a note waits.
 const noteDelay = 2 * time.Second
 
-// write notes the call's state and its record so far. k is what the first turn of a call begins again that was taken up; nil: it
-// has begun.
+// write notes the call's state and its record so far. k is what the first turn of a call begins again that was taken
+// up; nil: it has begun.
 func (n *notes) write(k *kept.Call) {
 	c := n.call
 	n.due = false
@@ -156,8 +157,8 @@ func (n *notes) over(r *record.Record) {
 // refusedMark is behind the call's id in that of its refusal, which has nothing to do with its legs.
 const refusedMark = "#refused"
 
-// oweRefusal notes the refusal of the caller's INVITE until its ACK has come: who has a provisional answer does not ask again
-// (RFC 3261 section 17.1.1.2), so the next process repeats it.
+// oweRefusal notes the refusal of the caller's INVITE until its ACK has come: who has a provisional answer does not ask
+// again (RFC 3261 section 17.1.1.2), so the next process repeats it.
 func (n *notes) oweRefusal() {
 	c := n.call
 	refused, onSettled := c.a.wire.Refused()
@@ -207,8 +208,10 @@ func (n *notes) inviteText() (text string, settled bool) {
 // state is the call as plain data.
 func (n *notes) state(k *kept.Sheet) {
 	c := n.call
-	k.ID, k.Trunk, k.Source, k.Claimed, k.Restored = c.id, c.trunk.KindAndName(), message.KeptAddr{AddrPort: c.source}, c.claimed, c.record.restored
-	k.Started, k.Answered, k.Until = leg.Instant(c.times.started), leg.Instant(c.times.answered), leg.Instant(c.times.durationUntil)
+	k.ID, k.Trunk, k.Source, k.Claimed, k.Restored = c.id, c.trunk.KindAndName(), message.KeptAddr{AddrPort: c.source},
+		c.claimed, c.record.restored
+	k.Started, k.Answered, k.Until = leg.Instant(c.times.started), leg.Instant(c.times.answered),
+		leg.Instant(c.times.durationUntil)
 	k.Note(leg.Instant(time.Now()), c.server.machine)
 	k.Legs, k.Tried, k.Referrals, k.Rescues = n.legStates(k.Legs), c.attempts.tried, c.transfers.referrals, c.rescues.count
 	k.Invite, k.Settled = n.inviteText()
@@ -251,7 +254,10 @@ func (n *notes) legStates(all []kept.Leg) []kept.Leg {
 		if l.Leg.Done() {
 			continue
 		}
-		k := kept.Leg{State: l.Leg.State(), Crypto: l.Crypto.State(), Confirmed: l.Confirmed, From: message.KeptAddr{AddrPort: l.senders.From}, Flow: l.wire.Flow()}
+		k := kept.Leg{
+			State: l.Leg.State(), Crypto: l.Crypto.State(), Confirmed: l.Confirmed,
+			From: message.KeptAddr{AddrPort: l.senders.From}, Flow: l.wire.Flow(),
+		}
 		switch l {
 		case c.a:
 			k.Role = kept.RoleCaller
@@ -268,9 +274,11 @@ func (n *notes) legStates(all []kept.Leg) []kept.Leg {
 
 func (a *attempt) state(c *Call) *kept.Attempt {
 	k := &kept.Attempt{
-		Number: a.number, Target: a.target.Dial.Name, Transport: a.transport, Split: a.shared, Transfer: a.plan.reason == record.ReasonTransfer, Rescue: a.plan.reason == record.ReasonRescue,
+		Number: a.number, Target: a.target.Dial.Name, Transport: a.transport, Split: a.shared,
+		Transfer: a.plan.reason == record.ReasonTransfer, Rescue: a.plan.reason == record.ReasonRescue,
 		From: a.parties.From, To: a.parties.To,
-		Dest: message.KeptAddr{AddrPort: a.dest}, Started: leg.Instant(a.started), Dropped: a.dropped, PrepareMS: a.prepareMS, Prepared: a.prepareStatus, Placed: a.placed,
+		Dest: message.KeptAddr{AddrPort: a.dest}, Started: leg.Instant(a.started), Dropped: a.dropped, PrepareMS: a.prepareMS,
+		Prepared: a.prepareStatus, Placed: a.placed,
 		MediaName: a.mediaName,
 	}
 	if c.peers.CalleeNamed(k.Target) != a.target { // the agent has named it

@@ -50,11 +50,12 @@ type Options struct {
 	// Left are the calls of a killed process.
 	Left []record.Left
 
-	// Machine tells how long the machine runs, whatever its wall clock is set to; nil: calls that outlive a process trust the wall clock.
+	// Machine tells how long the machine runs, whatever its wall clock is set to; nil: calls that outlive a process trust
+	// the wall clock.
 	Machine func() (uptime time.Duration, boot uint64)
 
-	// Bindings are what had registered at the process before, by holder; KeepBindings is told when those of a holder change, and
-	// does not block. Both may be nil.
+	// Bindings are what had registered at the process before, by holder; KeepBindings is told when those of a holder
+	// change, and does not block. Both may be nil.
 	Bindings     map[string][]record.Binding
 	KeepBindings func(holder string, all []record.Binding)
 
@@ -63,8 +64,8 @@ type Options struct {
 	// Certificates fetches those of callers who are verified; nil: HTTPS.
 	Certificates http.RoundTripper
 
-	// Before has what another process has handed over; nil: there is none. Then nothing is read, and no turn runs, before the
-	// stack serves.
+	// Before has what another process has handed over; nil: there is none. Then nothing is read, and no turn runs, before
+	// the stack serves.
 	Before Predecessor
 }
 
@@ -119,7 +120,8 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.verifier = stir.New(s.ctx, o.Certificates)
 	t := transport.Options{
-		Config: s.cfg.SIP, Minter: s.mint, Handler: front{s}, Agent: outbound.AgentName, Log: s.log, Tap: s.collect(o), Network: o.Network,
+		Config: s.cfg.SIP, Minter: s.mint, Handler: front{s}, Agent: outbound.AgentName, Log: s.log, Tap: s.collect(o),
+		Network: o.Network,
 	}
 	if o.Before != nil {
 		t.Take = o.Before.Take
@@ -130,7 +132,8 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 		return nil, err
 	}
 	s.bridges = bridge.Resources{
-		Context: s.ctx, Relay: o.Relay, Archive: o.Archive, Identity: identity, Names: s.stack, Config: &s.cfg.Media, Beep: s.cfg.Recording.Beep,
+		Context: s.ctx, Relay: o.Relay, Archive: o.Archive, Identity: identity, Names: s.stack, Config: &s.cfg.Media,
+		Beep: s.cfg.Recording.Beep,
 		Beside: func(what string, do func()) {
 			s.beside(func() {
 				defer s.recovered(what)

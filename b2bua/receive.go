@@ -59,7 +59,8 @@ func (s *Server) onInDialog(req *sip.Request, tx *transaction.Server) {
 		return
 	}
 	l.wire.Serve(req, tx)
-	if req.Method == sip.INVITE { // its 100 comes when the call keeps it (consult): until then, the peer repeats it to another process
+	// its 100 comes when the call keeps it (consult): until then, the peer repeats it to another process
+	if req.Method == sip.INVITE {
 		l.cancellable(req, tx)
 	}
 	if l.post(in) {
@@ -103,7 +104,10 @@ func (s *Server) onRegister(req *sip.Request, tx *transaction.Server) {
 	}
 	s.stack.Prove(req)
 	flow := s.stack.StreamOf(req)
-	a := s.registrar.Register(now, registrar.Request{Request: req, Holder: t.KindAndName(), Record: t.Record(), Most: t.Caller.Registrar.MaxContacts, From: from.Addr, Flow: flow.ID()})
+	a := s.registrar.Register(now, registrar.Request{
+		Request: req, Holder: t.KindAndName(), Record: t.Record(),
+		Most: t.Caller.Registrar.MaxContacts, From: from.Addr, Flow: flow.ID(),
+	})
 	if a.Code >= 300 {
 		s.stack.LogRefused(req, a.Code, a.Reason)
 	}
@@ -173,7 +177,9 @@ func (s *Server) noteFull(why peers.Capacity, source netip.AddrPort) {
 }
 
 // begin makes the call of an admitted INVITE and starts it.
-func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapshot, t *peers.Trunk, source netip.AddrPort, local leg.Local) {
+func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapshot, t *peers.Trunk,
+	source netip.AddrPort, local leg.Local,
+) {
 	started := false
 	defer func() {
 		if !started {
@@ -203,7 +209,8 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 	before.goOn(c)
 	c.legs = append(c.legs, c.a)
 	c.a.cancellable(req, tx)
-	c.log.Debug().Str("from", c.vars.From.Number).Str("to", c.vars.To.Number).Str("sip_call_id", c.vars.SIPCallID).Msg("call started")
+	c.log.Debug().Str("from", c.vars.From.Number).Str("to", c.vars.To.Number).Str("sip_call_id", c.vars.SIPCallID).
+		Msg("call started")
 	started = true
 	s.calls.Add(1)
 	c.mailbox.Begin()
@@ -273,7 +280,8 @@ func (s *Server) hangupStray(in leg.ResponseIn) {
 	if err != nil {
 		return
 	}
-	s.stack.Send(local, s.stack.StreamOf(res), leg.HangupLost(time.Now(), s.legOptions(media.SideB, local, leg.PeerOptions{}), in))
+	s.stack.Send(local, s.stack.StreamOf(res),
+		leg.HangupLost(time.Now(), s.legOptions(media.SideB, local, leg.PeerOptions{}), in))
 }
 
 // front is the server's side toward its transport, a transport.Handler.

@@ -31,8 +31,8 @@ var (
 	errNoLeg      = errors.New("a leg of it was over")
 )
 
-// restore takes up the calls of a killed process. Nothing is read from the sockets yet, and no call has a turn: its audio comes
-// first, and that of all others. SRTP begins with the turn, because its numbers are on file first.
+// restore takes up the calls of a killed process. Nothing is read from the sockets yet, and no call has a turn: its
+// audio comes first, and that of all others. SRTP begins with the turn, because its numbers are on file first.
 func (su *successor) restore(all []record.Left) {
 	if len(all) == 0 || su.server.stack.Freeze(su.server.ctx, nil) != nil {
 		return // the server ends
@@ -257,7 +257,8 @@ func (v *reviving) restoreLeg(k *kept.Leg) {
 	}
 	flow := s.stack.Lost(&k.Flow, tls)
 	l := v.putOnWire(r.Leg, peer, r.Local, flow)
-	l.wire.TLS, l.Confirmed, l.Crypto = tls, k.Confirmed, sdp.RestoreLegCrypto(settings, s.bridges.Identity.Fingerprint(), &k.Crypto)
+	l.wire.TLS, l.Confirmed, l.Crypto = tls, k.Confirmed,
+		sdp.RestoreLegCrypto(settings, s.bridges.Identity.Fingerprint(), &k.Crypto)
 	l.senders = peers.Senders{Peers: p, Caller: v.trunk, Callee: target}
 	l.senders.From = k.From.AddrPort
 	if caller {
@@ -297,7 +298,8 @@ func (v *reviving) readmit(l *legOnWire, r leg.Restored, invite *sip.Request, fl
 
 // target finds a target by its name, also one that an agent has named.
 func (v *reviving) target(name string) *peers.Target {
-	if t := v.peers.CalleeNamed(name); t != nil || v.k.Bridge == nil || v.k.Bridge.Target != name || v.k.Bridge.Agent == "" {
+	if t := v.peers.CalleeNamed(name); t != nil || v.k.Bridge == nil || v.k.Bridge.Target != name ||
+		v.k.Bridge.Agent == "" {
 		return t
 	}
 	if agent := v.peers.CalleeNamed(v.k.Bridge.Agent); agent != nil {

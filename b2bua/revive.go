@@ -61,7 +61,8 @@ func (v *reviving) takeUp(l *record.Left, sockets *media.Sockets) error {
 	return nil
 }
 
-// takeRouteAgain finds the call's route. One that is not configured any more leaves the call without options of a route.
+// takeRouteAgain finds the call's route. One that is not configured any more leaves the call without options of a
+// route.
 func (v *reviving) takeRouteAgain() {
 	index := v.k.Route - 1
 	if v.k.Mark != 0 {
@@ -72,7 +73,10 @@ func (v *reviving) takeRouteAgain() {
 		return
 	}
 	v.log.Warn().Msg("the call's route is not configured any more: the call goes on without its options")
-	v.route = &config.Route{Otherwise: 503, Record: config.WantedOff, MaskDTMF: config.WantedOff, Hold: config.HoldNone, Ringback: "us"}
+	v.route = &config.Route{
+		Otherwise: 503, Record: config.WantedOff, MaskDTMF: config.WantedOff, Hold: config.HoldNone,
+		Ringback: "us",
+	}
 }
 
 // attempt returns the one that made the bridge, or the one under way of a call without an answer.
@@ -99,9 +103,12 @@ func (v *reviving) attempt(target *peers.Target) *attempt {
 // restoreRecord takes the record so far. The recordings of the process before end with it.
 func (v *reviving) restoreRecord(r *record.Record) {
 	v.record = callRecord{
-		trunk: r.Trunk, target: r.Target, targetSIPCallID: r.TargetSIPCallID, synthflowCallID: r.SynthflowCallID, externalID: r.ExternalID,
-		startedAt: r.StartedAt, ringingAt: r.RingingAt, preparedAt: r.PreparedAt, dialedAt: r.DialedAt, answeredAt: r.AnsweredAt,
-		setupMS: r.SetupMS, attempts: r.Attempts, restored: v.k.Restored, queued: time.Duration(r.QueuedMS) * time.Millisecond,
+		trunk: r.Trunk, target: r.Target, targetSIPCallID: r.TargetSIPCallID, synthflowCallID: r.SynthflowCallID,
+		externalID: r.ExternalID,
+		startedAt:  r.StartedAt, ringingAt: r.RingingAt, preparedAt: r.PreparedAt, dialedAt: r.DialedAt,
+		answeredAt: r.AnsweredAt,
+		setupMS:    r.SetupMS, attempts: r.Attempts, restored: v.k.Restored,
+		queued: time.Duration(r.QueuedMS) * time.Millisecond,
 	}
 	if r.Verstat != "" {
 		v.vars.Verified = &template.IdentityVars{Verstat: r.Verstat, Attest: r.Attest, OrigID: r.OrigID}
@@ -171,7 +178,8 @@ func (v *reviving) revived() phase {
 	return (*Call).bridged
 }
 
-// takeBack has an agent that has waited for its transfer go on with the caller. Side B of the media is still the new target's.
+// takeBack has an agent that has waited for its transfer go on with the caller. Side B of the media is still the new
+// target's.
 func (v *reviving) takeBack(k *kept.Waiting) {
 	v.bridge.Media.Unplug()
 	v.transfers.plugBack(sdp.RestoreDescription(&k.Description), k.SentTo)
@@ -190,8 +198,8 @@ func (v *reviving) nameAgain() {
 	}
 }
 
-// askLater has the sides asked that are silent from now on. One that was silent for as long in processes before is asked at once: the
-// end of the last one may have come before its answer.
+// askLater has the sides asked that are silent from now on. One that was silent for as long in processes before is
+// asked at once: the end of the last one may have come before its answer.
 func (v *reviving) askLater() {
 	now, stats := time.Now(), v.bridge.Media.Stats()
 	v.heard = [2]uint64{stats.A.RxPackets, stats.B.RxPackets}

@@ -73,8 +73,8 @@ type Server struct {
 	calls  sync.WaitGroup // calls, legs of calls included, and goroutines for them
 }
 
-// successor takes up the calls of an earlier process. restore takes those of a process that was killed, replace those of a process
-// that this one replaces. A call that was being set up there begins again with its INVITE (begins).
+// successor takes up the calls of an earlier process. restore takes those of a process that was killed, replace those
+// of a process that this one replaces. A call that was being set up there begins again with its INVITE (begins).
 type successor struct {
 	server *Server
 	again  sync.Map // *begun, by the tag of the caller's leg
@@ -89,7 +89,8 @@ func (s *Server) Registrations() []registration.TrunkStatus { return s.clients.S
 // Verifier verifies who calls.
 func (s *Server) Verifier() *stir.Verifier { return s.verifier }
 
-// Registrar has what is registered here. Those that have ended, or that no trunk or target is for any more, are forgotten.
+// Registrar has what is registered here. Those that have ended, or that no trunk or target is for any more, are
+// forgotten.
 func (s *Server) Registrar() *registrar.Registrar {
 	s.registrar.Tidy(time.Now(), s.admission.Peers.Load().IsHolder)
 	return s.registrar

@@ -17,8 +17,8 @@ func (all *attempts) drop(a *attempt, why cause.Cause, err error) {
 	all.failed(attemptEnd{code: a.status(), cause: why, err: err})
 }
 
-// tryOut has a transfer's target agree on its keys before it takes the agent's place: a failure is the next target's turn. An
-// agent that is still there waits meanwhile, without media. False: the keys are there.
+// tryOut has a transfer's target agree on its keys before it takes the agent's place: a failure is the next target's
+// turn. An agent that is still there waits meanwhile, without media. False: the keys are there.
 func (tr *transfers) tryOut(f leg.Answered, answer *sdp.Description) (waits bool) {
 	c := tr.call
 	a := c.attempts.current
@@ -34,8 +34,8 @@ func (tr *transfers) tryOut(f leg.Answered, answer *sdp.Description) (waits bool
 	return a.crypto.Awaits()
 }
 
-// tryFailed: the target of a transfer can't be heard, or has gone before it could be. An agent that has waited goes on with the
-// caller, and is offered the session again: what it has said of it meanwhile was not taken.
+// tryFailed: the target of a transfer can't be heard, or has gone before it could be. An agent that has waited goes on
+// with the caller, and is offered the session again: what it has said of it meanwhile was not taken.
 func (tr *transfers) tryFailed(why cause.Cause, err error) {
 	c := tr.call
 	t := tr.current

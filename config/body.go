@@ -91,7 +91,8 @@ func (v value) objectPart(p part, depth int, use templateUse) (part, bool) {
 	entries, ok := v.entries(join)
 	for _, e := range entries {
 		if strings.Contains(e.key, "{{") || reference.MatchString(e.key) {
-			v.l.fail(e.line, e.path, "is a name with a template or a reference to the environment in it", "write the name itself: only values depend on the call")
+			v.l.fail(e.line, e.path, "is a name with a template or a reference to the environment in it",
+				"write the name itself: only values depend on the call")
 			ok = false
 			continue
 		}
@@ -125,8 +126,8 @@ func (v value) scalarPart(p part, use templateUse) (part, bool) {
 	return p, true
 }
 
-// literal is the JSON value that a scalar stands for: a string, json.Number or bool. ok is false for a number that is not
-// written as JSON does.
+// literal is the JSON value that a scalar stands for: a string, json.Number or bool. ok is false for a number that is
+// not written as JSON does.
 func (s scalar) literal() (v any, ok bool) {
 	switch s.node.ShortTag() {
 	case "!!bool":

@@ -81,7 +81,8 @@ func (s section) shared(key string, listen netip.AddrPort, why string) Secret {
 		return s.secretFile(key)
 	}
 	if listen.IsValid() && !listen.Addr().Unmap().IsLoopback() {
-		s.fields["listen"].fail("is not a loopback address, so anybody who reaches it could "+why, "write "+key+", or listen on 127.0.0.1")
+		s.fields["listen"].fail("is not a loopback address, so anybody who reaches it could "+why,
+			"write "+key+", or listen on 127.0.0.1")
 	}
 	return ""
 }
@@ -92,11 +93,13 @@ func (h *Hooks) check(s section) {
 	all := h.Endpoints()
 	for i, e := range all {
 		if e.Listen.Port() != 0 && s.l.cfg.Admin.Listen.IsValid() && overlap(e.Listen, s.l.cfg.Admin.Listen.AddrPort) {
-			s.fields[e.Name].fail("listens where admin.listen does", "give the hook a port of its own: it is for others than operators")
+			s.fields[e.Name].fail("listens where admin.listen does",
+				"give the hook a port of its own: it is for others than operators")
 		}
 		for _, first := range all[:i] {
 			if e.Listen != first.Listen && e.Listen.Port() != 0 && overlap(e.Listen, first.Listen) {
-				s.fields[e.Name].fail("listens at the port of "+join(s.path, first.Name)+", and one of the two at all addresses", "write the same address in both, or another port")
+				s.fields[e.Name].fail("listens at the port of "+join(s.path, first.Name)+", and one of the two at all addresses",
+					"write the same address in both, or another port")
 			}
 		}
 	}
@@ -105,7 +108,8 @@ func (h *Hooks) check(s section) {
 // overlap says whether two listeners would want the same address.
 func overlap(a, b netip.AddrPort) bool {
 	x, y := a.Addr().Unmap(), b.Addr().Unmap()
-	return a.Port() == b.Port() && (x == y || x.IsUnspecified() && (x.Is6() || y.Is4()) || y.IsUnspecified() && (y.Is6() || x.Is4()))
+	return a.Port() == b.Port() && (x == y || x.IsUnspecified() && (x.Is6() || y.Is4()) ||
+		y.IsUnspecified() && (y.Is6() || x.Is4()))
 }
 
 // Endpoint is where one hook listens.

@@ -13,11 +13,11 @@ type Pass struct {
 	From string `key:"from" is:"header-pattern" required:"the header that the other side sends, like X-Agent"`
 	// The name that it goes out by. Empty: that of from.
 	To string `key:"to" is:"passed-name"`
-	// What is made of the value: keep (nothing), decode (the text that a User-to-User has, RFC 7433), encode (a User-to-User of
-	// a text, with encoding=hex).
+	// What is made of the value: keep (nothing), decode (the text that a User-to-User has, RFC 7433), encode (a
+	// User-to-User of a text, with encoding=hex).
 	UUI string `key:"uui" enum:"keep decode encode" default:"keep"`
-	// The protocol discriminator before the text, as two hex digits (RFC 7434): decode takes it off where it is there, encode
-	// puts it there. Empty: none.
+	// The protocol discriminator before the text, as two hex digits (RFC 7434): decode takes it off where it is there,
+	// encode puts it there. Empty: none.
 	Discriminator string `key:"discriminator" is:"hex-octet"`
 }
 
@@ -42,9 +42,11 @@ func (p *Pass) check(s section) {
 	case p.To == "":
 		p.To = p.From
 	case strings.HasSuffix(p.From, "*"):
-		s.fields["to"].fail("stands beside a from that ends in *: several headers would have one name", "write the whole name in from, or remove to")
+		s.fields["to"].fail("stands beside a from that ends in *: several headers would have one name",
+			"write the whole name in from, or remove to")
 	case strings.EqualFold(p.To, "X-EI") && !strings.EqualFold(p.From, "X-EI"):
-		s.fields["to"].fail("is the platform's id of the call, which no peer may choose", "set it in headers, or carry the value in another one")
+		s.fields["to"].fail("is the platform's id of the call, which no peer may choose",
+			"set it in headers, or carry the value in another one")
 	}
 	if p.UUI == UUIKeep && s.filled("discriminator") {
 		s.fields["discriminator"].fail("has no effect with uui: keep", "write uui: decode or uui: encode, or remove it")

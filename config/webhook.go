@@ -8,13 +8,13 @@ import (
 type webhook struct {
 	// The name in the log and in metrics. Records that wait for the receiver are kept under it.
 	Name string `key:"name" is:"webhook-name" required:"a name for the log, like crm"`
-	// The address that records are posted to. Redirects are not followed. Plain http is for loopback, private addresses and
-	// names without a dot.
+	// The address that records are posted to. Redirects are not followed. Plain http is for loopback, private addresses
+	// and names without a dot.
 	URL string `key:"url" is:"webhook-url" required:"the address that records are posted to, like https://crm.example.com/calls"`
 	// The secret that requests are signed with.
 	Secret Secret `key:"secret_file" required:"the file with the secret"`
-	// What is told: call.ended when a call is over, recording.finished when its recordings are complete, call.reported when
-	// the platform's report has come.
+	// What is told: call.ended when a call is over, recording.finished when its recordings are complete, call.reported
+	// when the platform's report has come.
 	Events []string `key:"events" is:"webhook-event" default:"call.ended, recording.finished, call.reported" filled:""`
 	// The trunks whose calls are told. Without it: all.
 	Trunks []string `key:"trunks" is:"trunk" filled:""`
@@ -37,7 +37,10 @@ func parseWebhookURL(t string) (string, complaint) {
 	case err != nil, u.Hostname() == "", u.Scheme != "https" && u.Scheme != "http":
 		return "", refuse("is not an https URL", remedy)
 	case u.User != nil, u.Fragment != "":
-		return "", complaint{problem: "holds a password or a fragment, which are not sent", remedy: remedy + "; requests are signed with the secret", hide: true}
+		return "", complaint{
+			problem: "holds a password or a fragment, which are not sent",
+			remedy:  remedy + "; requests are signed with the secret", hide: true,
+		}
 	}
 	return t, complaint{}
 }

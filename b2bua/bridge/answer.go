@@ -22,7 +22,8 @@ func BadOffer(err error) (code int, why cause.Cause, header sip.Header) {
 	if errors.Is(err, sdp.ErrMalformed) || errors.Is(err, sdp.ErrTooLong) {
 		return 400, cause.BadOffer, message.Warning("399 " + sdp.ErrMalformed.Error())
 	}
-	if slices.ContainsFunc([]error{sdp.ErrNeedsSRTP, sdp.ErrNoSuite, sdp.ErrNoKey, sdp.ErrKeying, sdp.ErrNoPrint}, func(e error) bool { return errors.Is(err, e) }) {
+	if slices.ContainsFunc([]error{sdp.ErrNeedsSRTP, sdp.ErrNoSuite, sdp.ErrNoKey, sdp.ErrKeying, sdp.ErrNoPrint},
+		func(e error) bool { return errors.Is(err, e) }) {
 		return 488, cause.SRTPRequired, message.Warning("304 " + err.Error())
 	}
 	if errors.Is(err, sdp.ErrNoCodec) {
@@ -80,7 +81,8 @@ func (b *Bridge) tellCaller(answer *sdp.Description) {
 	b.Agreement.TakeStreams(media.SideA, b.Agreement.Offer)
 	b.Agreement.SentTo[media.SideA] = formats
 	b.Agreement.Tell(media.SideA, formats)
-	b.Agreement.Answer = answer.Answering(b.Agreement.Offer, b.Media.at(media.SideA), b.Media.answering(a, b.Agreement.Offer), formats, sdp.AsIs)
+	b.Agreement.Answer = answer.Answering(b.Agreement.Offer, b.Media.at(media.SideA),
+		b.Media.answering(a, b.Agreement.Offer), formats, sdp.AsIs)
 	b.Media.SetPeer(media.SideA, b.Agreement.Offer)
 }
 

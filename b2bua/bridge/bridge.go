@@ -105,8 +105,8 @@ func (b *Bridge) Open(c Call, o Options) {
 	b.Recordings.bridge, b.Masking.bridge, b.Relays.bridge = b, b, b
 }
 
-// Event is what happens to a bridge beside the facts of its legs. The call that it is posted to gives it to Handle, unless it concerns
-// the call itself. The set is closed.
+// Event is what happens to a bridge beside the facts of its legs. The call that it is posted to gives it to Handle,
+// unless it concerns the call itself. The set is closed.
 //
 //sumtype:decl
 type Event interface{ isEvent() }
@@ -189,7 +189,8 @@ func (b *Bridge) across(from media.Side) *Half {
 // Reply answers a request with a status of our own.
 func (b *Bridge) Reply(to *Half, req *sip.Request, code int, headers ...sip.Header) {
 	to.Step(leg.Reply{
-		Method: req.Method, Seq: req.CSeq().SeqNo, Code: code, Reason: message.StatusText(code), Content: leg.Content{Headers: headers},
+		Method: req.Method, Seq: req.CSeq().SeqNo, Code: code, Reason: message.StatusText(code),
+		Content: leg.Content{Headers: headers},
 	})
 }
 

@@ -60,7 +60,8 @@ func (b *Bridge) takesDigit(from *Half, req *sip.Request) bool {
 	if !ok {
 		return false
 	}
-	err := b.Media.session.SendDigit(side, media.Digit{Digit: digit, Duration: duration, PayloadType: number, ClockRate: clock})
+	err := b.Media.session.SendDigit(side,
+		media.Digit{Digit: digit, Duration: duration, PayloadType: number, ClockRate: clock})
 	if err != nil {
 		b.PeerLog.Warn().Err(err).Stringer("side", side).Msg("digit not sent")
 		b.Reply(from, req, 480)

@@ -1,13 +1,15 @@
-// Package bridge is what lies between the two legs of a call: the agreement of their descriptions, the offers and answers that change it,
-// media with its keys, our sounds, recordings, masked keys, and requests that pass from one side to the other.
+// Package bridge is what lies between the two legs of a call: the agreement of their descriptions, the offers and
+// answers that change it, media with its keys, our sounds, recordings, masked keys, and requests that pass from one
+// side to the other.
 //
 // # Decisions
 //
-// A bridge opens no socket and sends no message itself: it asks its call (Call) to step a leg, and the relay to carry media. It knows a
-// leg as a Half: its keys, its configuration, its session. Which leg a side has at the moment is the call's to say, at one place.
+// A bridge opens no socket and sends no message itself: it asks its call (Call) to step a leg, and the relay to carry
+// media. It knows a leg as a Half: its keys, its configuration, its session. Which leg a side has at the moment is the
+// call's to say, at one place.
 //
-// One goroutine, the call's, owns a bridge. Events of the media and of handshakes come to the call's inbox (Call.Post), and back to
-// Handle in its turn.
+// One goroutine, the call's, owns a bridge. Events of the media and of handshakes come to the call's inbox (Call.Post),
+// and back to Handle in its turn.
 //
 // The target's side is described in the target's terms. A description goes to the
 // other side in that side's payload numbers, and in its kind of G.711 where the

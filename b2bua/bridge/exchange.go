@@ -124,7 +124,8 @@ func (es *Exchanges) keyed() media.Side {
 func (es *Exchanges) absorb(from *Half, d *sdp.Description, formats []sdp.Format) {
 	b := es.bridge
 	side := from.Side
-	answer := b.Agreement.ForSide(side, d, es.keyed()).Answering(d, b.Media.at(side), b.Media.answering(from, d), formats, d.Mirrored())
+	answer := b.Agreement.ForSide(side, d, es.keyed()).
+		Answering(d, b.Media.at(side), b.Media.answering(from, d), formats, d.Mirrored())
 	before := b.Agreement.Description[side]
 	b.Agreement.TakeStreams(side, d)
 	b.Agreement.KeepBefore(side, false)
@@ -174,7 +175,10 @@ func (es *Exchanges) consult(from *Half, d *sdp.Description, fallback []sdp.Form
 	if f.Method == sip.INVITE {
 		patience = consultInvite
 	}
-	es.current = &exchange{from: from, to: to, ref: b.Agreement.NextOffer(), offer: d, formats: formats, fallback: fallback, until: time.Now().Add(patience)}
+	es.current = &exchange{
+		from: from, to: to, ref: b.Agreement.NextOffer(), offer: d, formats: formats,
+		fallback: fallback, until: time.Now().Add(patience),
+	}
 	to.Step(leg.Offer{Ref: es.current.ref, SDP: offer, Headers: b.PassedTo(to, f.Headers)})
 	if f.Method == sip.INVITE && from.Leg.Asks() {
 		from.Trying()

@@ -15,8 +15,8 @@ type Line interface {
 	Trying()
 }
 
-// Half is one leg of a call as the other one meets it: by its keys, its session and its configuration. It belongs to the call's
-// goroutine.
+// Half is one leg of a call as the other one meets it: by its keys, its session and its configuration. It belongs to
+// the call's goroutine.
 type Half struct {
 	Line
 

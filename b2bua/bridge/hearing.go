@@ -27,8 +27,8 @@ func (h *Hearing) Begin(now time.Time) {
 	*h = Hearing{At: now.Add(deadAfter / looksPerSilence), since: now}
 }
 
-// IsDead looks whether the agent was heard since the last look. It reports whether its silence, in which the caller was heard, is too
-// long. An agent that is not connected, or beside a transfer, need not be heard.
+// IsDead looks whether the agent was heard since the last look. It reports whether its silence, in which the caller was
+// heard, is too long. An agent that is not connected, or beside a transfer, need not be heard.
 func (h *Hearing) IsDead(now time.Time, b *Bridge) bool {
 	h.At = now.Add(deadAfter / looksPerSilence)
 	stats := b.Media.Stats()

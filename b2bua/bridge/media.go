@@ -121,7 +121,8 @@ func (m *Media) SetPeer(side media.Side, d *sdp.Description) {
 		b.Agreement.Offer = d
 	}
 	h := b.Call.Half(side)
-	peer := agreement.PeerOf(d, b.Agreement.Codec[side], h.Leg.Dialog().Source.Addr(), h.Peer.MediaSources, h.Peer.Media.Latch)
+	peer := agreement.PeerOf(d, b.Agreement.Codec[side], h.Leg.Dialog().Source.Addr(), h.Peer.MediaSources,
+		h.Peer.Media.Latch)
 	peer.Unconfirmed = !h.Confirmed
 	peer.Mux = d.Muxes() && (d.OverDTLS() || b.Agreement.StreamOrder[side].Muxes()) // with DTLS we offer it, too
 	m.session.SetPeer(side, peer)
@@ -139,7 +140,8 @@ func (m *Media) SetPeer(side media.Side, d *sdp.Description) {
 // networks. A request from any other address proves nothing.
 func (m *Media) Confirm(l *Half, from netip.Addr) {
 	known := func(p netip.Prefix) bool { return p.Contains(from) }
-	if l.Confirmed || (from != l.Leg.Dialog().Source.Addr() && !slices.ContainsFunc(m.bridge.Trunk.Caller.Sources, known)) {
+	if l.Confirmed || (from != l.Leg.Dialog().
+		Source.Addr() && !slices.ContainsFunc(m.bridge.Trunk.Caller.Sources, known)) {
 		return
 	}
 	l.Confirmed = true
@@ -191,9 +193,9 @@ var (
 	errBound = errors.New("the media of the call is bound to another address")
 )
 
-// Toward makes sure that media can flow to a target, and returns our address in its SDP. wanted is the address in the target's
-// configuration, if any. If the target needs another local address, ports of that are leased, unless the carrier has our answer
-// already.
+// Toward makes sure that media can flow to a target, and returns our address in its SDP. wanted is the address in the
+// target's configuration, if any. If the target needs another local address, ports of that are leased, unless the
+// carrier has our answer already.
 func (m *Media) Toward(target, wanted netip.Addr) (netip.Addr, error) {
 	b := m.bridge
 	if m.session == nil {
@@ -255,8 +257,8 @@ func (m *Media) secure(side media.Side, d *sdp.Description) error {
 	return m.session.SetCrypto(side, l.Crypto())
 }
 
-// Unplug ends what goes to and comes from side B, with its keys and the handshake for them: its port may be another call's
-// by now.
+// Unplug ends what goes to and comes from side B, with its keys and the handshake for them: its port may be another
+// call's by now.
 func (m *Media) Unplug() {
 	m.session.SetPeer(media.SideB, media.Peer{})
 	_ = m.session.SetCrypto(media.SideB, media.Crypto{}) // never fails without keys

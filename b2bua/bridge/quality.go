@@ -22,7 +22,10 @@ func (m *Media) Record() (r record.Media) {
 
 // record is the media's part of the record by these counts.
 func (m *Media) record(s media.Stats, a *agreement.Agreement) record.Media {
-	r := record.Media{A: m.sideRecord(media.SideA, s.A, a), B: m.sideRecord(media.SideB, s.B, a), OneWay: m.oneWay, GapMS: max(s.A.Gap, s.B.Gap).Milliseconds()}
+	r := record.Media{
+		A: m.sideRecord(media.SideA, s.A, a), B: m.sideRecord(media.SideB, s.B, a), OneWay: m.oneWay,
+		GapMS: max(s.A.Gap, s.B.Gap).Milliseconds(),
+	}
 	r.MOS = r.A.MOS
 	if r.MOS == 0 || r.B.MOS != 0 && r.B.MOS < r.MOS {
 		r.MOS = r.B.MOS
@@ -34,10 +37,11 @@ func (m *Media) sideRecord(side media.Side, s media.SideStats, a *agreement.Agre
 	r := record.MediaSide{
 		Rx: int64(s.RxPackets), Tx: int64(s.TxPackets), Lost: int64(s.Lost),
 		Dropped: int64(s.DroppedTotal), DroppedBy: droppedBy(s.Dropped), JitterMS: s.JitterMS,
-		Duplicates: int64(s.Duplicates), Reordered: int64(s.Reordered), Bursts: int64(s.Bursts), SSRCChanges: int64(s.SSRCChanges),
-		RTT:   record.Millis(float64(s.RTT.Round(time.Microsecond)) / float64(time.Millisecond)),
-		MOS:   record.Score(math.Round(100*s.MOS) / 100),
-		Codec: a.Codec[side].Name, SRTP: m.Suite(side),
+		Duplicates: int64(s.Duplicates), Reordered: int64(s.Reordered), Bursts: int64(s.Bursts),
+		SSRCChanges: int64(s.SSRCChanges),
+		RTT:         record.Millis(float64(s.RTT.Round(time.Microsecond)) / float64(time.Millisecond)),
+		MOS:         record.Score(math.Round(100*s.MOS) / 100),
+		Codec:       a.Codec[side].Name, SRTP: m.Suite(side),
 	}
 	if d := a.Description[side]; d != nil && d.RTP().IsValid() {
 		r.Expected = d.RTP().String()
@@ -54,7 +58,8 @@ func (m *Media) sideRecord(side media.Side, s media.SideStats, a *agreement.Agre
 func droppedBy(d media.Drops) record.DroppedBy {
 	return record.DroppedBy{
 		WrongSource: int64(d.WrongSource), Unproven: int64(d.Unproven), WrongSSRC: int64(d.WrongSSRC),
-		Unauthentic: int64(d.Unauthentic), Replayed: int64(d.Replayed), Unprotected: int64(d.Unprotected), Masked: int64(d.Masked), Malformed: int64(d.Malformed), NoDestination: int64(d.NoDestination),
+		Unauthentic: int64(d.Unauthentic), Replayed: int64(d.Replayed), Unprotected: int64(d.Unprotected),
+		Masked: int64(d.Masked), Malformed: int64(d.Malformed), NoDestination: int64(d.NoDestination),
 		Oversize: int64(d.Oversize), SendError: int64(d.SendError), Held: int64(d.Held), Diverted: int64(d.Diverted),
 		Replaced: int64(d.Replaced), Discarded: int64(d.Discarded), Unconfirmed: int64(d.Unconfirmed),
 	}

@@ -204,8 +204,8 @@ func filesOf(all []*recording.Recorder) []record.Recording {
 	return files
 }
 
-// Settled returns what gives Files once all are written, or after a bounded time. It may be called on another goroutine, and bounds
-// are those of ctx, too.
+// Settled returns what gives Files once all are written, or after a bounded time. It may be called on another
+// goroutine, and bounds are those of ctx, too.
 func (rs *Recordings) Settled() func(ctx context.Context) []record.Recording {
 	past, all := rs.Past, rs.All
 	return func(ctx context.Context) []record.Recording { return append(slices.Clip(past), settled(ctx, all)...) }

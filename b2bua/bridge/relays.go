@@ -37,7 +37,8 @@ type Relays struct {
 // alwaysPassed are the headers of a request or answer that pass without
 // configuration: they describe the body and the request.
 func alwaysPassed() []config.Pass {
-	return config.PassNamed("Content-Disposition", "Content-Encoding", "Info-Package", "Recv-Info", "Event", "Expires", "Subscription-State",
+	return config.PassNamed("Content-Disposition", "Content-Encoding", "Info-Package", "Recv-Info", "Event", "Expires",
+		"Subscription-State",
 		"Accept", "Retry-After")
 }
 
@@ -123,7 +124,8 @@ func alwaysOf(headers []sip.Header) []sip.Header {
 // configuration.
 func (b *Bridge) PassedTo(to *Half, headers []sip.Header) []sip.Header {
 	list := slices.DeleteFunc(slices.Clone(to.Peer.PassHeaders), func(p config.Pass) bool {
-		return slices.ContainsFunc(alwaysPassed(), func(always config.Pass) bool { return strings.EqualFold(always.To, p.To) })
+		return slices.ContainsFunc(alwaysPassed(),
+			func(always config.Pass) bool { return strings.EqualFold(always.To, p.To) })
 	})
 	in := outbound.Inbound{Trusted: b.Trunk.Caller.Trusted, Privacy: b.Privacy}
 	reveals := func(h sip.Header) bool { return to.Side != media.SideA && in.Reveals(h.Name(), []string{h.Value()}) }
@@ -131,12 +133,14 @@ func (b *Bridge) PassedTo(to *Half, headers []sip.Header) []sip.Header {
 		headers = slices.DeleteFunc(slices.Clone(headers), reveals)
 	}
 	out, _ := outbound.Passed(headers, list)
-	return slices.DeleteFunc(out, func(h sip.Header) bool { return strings.EqualFold(h.Name(), "Reason") || reveals(h) }) // a BYE has ours
+	// a BYE has ours
+	return slices.DeleteFunc(out, func(h sip.Header) bool { return strings.EqualFold(h.Name(), "Reason") || reveals(h) })
 }
 
 // isReport reports whether a request of the caller's side is about the REFER of an agent that is still there.
 func (r *Relays) isReport(from *Half, req *sip.Request) bool {
 	event, _, _ := message.CutByte(message.FirstHeader(req, "event"), ';')
-	return req.Method == sip.NOTIFY && from.Side == media.SideA && r.Watcher != nil && r.Watcher == r.bridge.Call.Connected() &&
+	return req.Method == sip.NOTIFY && from.Side == media.SideA && r.Watcher != nil &&
+		r.Watcher == r.bridge.Call.Connected() &&
 		message.EqualFold(message.Trim(event), "refer")
 }

@@ -96,15 +96,16 @@ func (ss *Sounds) wanted(side media.Side) *voice {
 		}
 	case side == media.SideA && now.AgentLeft:
 		return ss.ringback()
-	case b.Call.Route().Hold != config.HoldNone && b.Agreement.Description[side.Other()] != nil && b.Agreement.Description[side.Other()].Held():
+	case b.Call.Route().Hold != config.HoldNone && b.Agreement.Description[side.Other()] != nil &&
+		b.Agreement.Description[side.Other()].Held():
 		name := b.Call.Route().Hold
 		return &voice{name: name, sound: b.Tones[name], loop: true, yield: true}
 	}
 	return nil
 }
 
-// Ring makes the answer to the caller's offer by which the caller hears our ringing once side A has its peer. False: the caller has
-// no G.711 that a target could use, or no offer.
+// Ring makes the answer to the caller's offer by which the caller hears our ringing once side A has its peer. False:
+// the caller has no G.711 that a target could use, or no offer.
 func (ss *Sounds) Ring(targets []*peers.Target) bool {
 	b := ss.bridge
 	k, ok := b.Agreement.Playable(targets)
@@ -115,7 +116,8 @@ func (ss *Sounds) Ring(targets []*peers.Target) bool {
 	answer := offer.Only(k, offer.Formats())
 	formats := answer.Formats()
 	b.Agreement.TakeStreams(media.SideA, offer)
-	b.Agreement.Answer = answer.Answering(offer, b.Media.at(media.SideA), b.Media.answering(b.Call.Half(media.SideA), offer), formats, offer.Mirrored())
+	b.Agreement.Answer = answer.Answering(offer, b.Media.at(media.SideA),
+		b.Media.answering(b.Call.Half(media.SideA), offer), formats, offer.Mirrored())
 	b.Agreement.SentTo[media.SideA] = formats
 	b.Agreement.Tell(media.SideA, formats)
 	ss.Ringing = true
@@ -135,7 +137,10 @@ func (ss *Sounds) Order(s PlayRequest) error {
 	}
 	sound, ok := ss.named(s.Sound)
 	if !ok {
-		return &OrderError{"there is no sound " + strconv.Quote(s.Sound), "take one of sounds in the configuration, or of " + strings.Join(audio.Tones(), ", ")}
+		return &OrderError{
+			"there is no sound " + strconv.Quote(s.Sound),
+			"take one of sounds in the configuration, or of " + strings.Join(audio.Tones(), ", "),
+		}
 	}
 	v := &voice{name: s.Sound, sound: sound, loop: s.Loop, lasts: true}
 	if _, ok := b.Agreement.Playing(s.Side, v.play()); !ok {

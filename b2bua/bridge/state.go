@@ -34,8 +34,8 @@ func (b *Bridge) StateOfRinging(k *kept.Sheet) {
 	}
 }
 
-// HandOver gives the media to another process, with its state in the sheet, and ends the recording. A sound that is heard once begins
-// again there. nil: there are no sockets to give.
+// HandOver gives the media to another process, with its state in the sheet, and ends the recording. A sound that is
+// heard once begins again there. nil: there are no sockets to give.
 func (b *Bridge) HandOver(k *kept.Sheet) (sockets *media.Sockets) {
 	for side, v := range b.Sounds.voices {
 		if v != nil && v.lasts && !v.loop && !v.mix {
@@ -53,8 +53,8 @@ func (b *Bridge) HandOver(k *kept.Sheet) (sockets *media.Sockets) {
 	return sockets
 }
 
-// TakeUp restores the bridge of an answered call, whose legs are restored. It sends nothing yet. complete: every side has its
-// description.
+// TakeUp restores the bridge of an answered call, whose legs are restored. It sends nothing yet. complete: every side
+// has its description.
 func (b *Bridge) TakeUp(k *kept.Call, sockets *media.Sockets) (complete bool, err error) {
 	b.Agreement = agreement.Restore(&k.Agreement)
 	if k.Watched {
@@ -108,8 +108,8 @@ func (b *Bridge) SoundAgain(k *kept.Call) {
 	b.Recordings.GoOn(k)
 }
 
-// BeginAgain restores what the caller of a call without an answer knows: the masking that was ordered, and with a session our answer
-// and its sound.
+// BeginAgain restores what the caller of a call without an answer knows: the masking that was ordered, and with a
+// session our answer and its sound.
 func (b *Bridge) BeginAgain(k *kept.Call, session RelaySession) {
 	if k.Masked { // ordered before the answer
 		b.Masking.On, b.Masking.applied = true, session != nil

@@ -29,9 +29,9 @@ func NewUAC(o Options, callID, localParty, remoteParty string) *Leg {
 	}
 }
 
-// Repeats gives a leg that has sent nothing yet the Call-ID and tag of one whose INVITE failed at another address, so that
-// its INVITE is that one in a new transaction (RFC 3263 section 4.3). A proxy that both lead to can tell that it has it
-// already (RFC 3261 section 8.2.2.2).
+// Repeats gives a leg that has sent nothing yet the Call-ID and tag of one whose INVITE failed at another address, so
+// that its INVITE is that one in a new transaction (RFC 3263 section 4.3). A proxy that both lead to can tell that it
+// has it already (RFC 3261 section 8.2.2.2).
 func (l *Leg) Repeats(failed *Leg) {
 	l.dialog.CallID, l.dialog.LocalTag, l.added = failed.dialog.CallID, failed.dialog.LocalTag, nil
 }
@@ -42,7 +42,8 @@ func (l *Leg) Repeats(failed *Leg) {
 func NewLost(o Options, res *sip.Response) *Leg {
 	from, to := res.From(), res.To()
 	l := NewUAC(o, res.CallID().Value(),
-		message.NameAddr(from.DisplayName, &from.Address, from.Params), message.NameAddr(to.DisplayName, &to.Address, to.Params))
+		message.NameAddr(from.DisplayName, &from.Address, from.Params),
+		message.NameAddr(to.DisplayName, &to.Address, to.Params))
 	l.dialog.LocalTag = message.TagOf(from.Params)
 	l.InviteSeq = res.CSeq().SeqNo
 	l.dialog.localSeq = l.InviteSeq + maxPRACKs // past every request that its early dialog may have sent
@@ -249,7 +250,10 @@ func (l *Leg) onProvisional(now time.Time, in ResponseIn) {
 		l.state = legProceeding
 		l.tellHeard(res.StatusCode)
 		if res.StatusCode > 100 && l.early100rel(in) {
-			l.fact(Progress{Code: res.StatusCode, Reason: message.Phrase(res.Reason), SDP: l.earlySDP(in), Headers: res.Headers()})
+			l.fact(Progress{
+				Code: res.StatusCode, Reason: message.Phrase(res.Reason), SDP: l.earlySDP(in),
+				Headers: res.Headers(),
+			})
 		}
 	case legAbandoned:
 		l.tellHeard(res.StatusCode)
@@ -401,7 +405,8 @@ func (l *Leg) onRequestFailed(now time.Time, in RequestFailed) {
 	}
 }
 
-// HangupLost answers a 2xx whose leg is gone with ACK and BYE, each sent once: a 2xx that comes again is answered again.
+// HangupLost answers a 2xx whose leg is gone with ACK and BYE, each sent once: a 2xx that comes again is answered
+// again.
 func HangupLost(now time.Time, o Options, in ResponseIn) []Effect {
 	_, effects := NewLost(o, in.Res).Step(now, in)
 	for i, e := range effects {

@@ -69,7 +69,8 @@ func AnswerSDP(msg sip.Message) (sdp []byte, untyped bool) {
 	for i := 0; sdp == nil && i < len(others); i++ {
 		p := &others[i]
 		disposition, _ := Disposition(p.Field("Content-Disposition"))
-		if !p.has("Content-Type") && (disposition == "" || disposition == "session") && bytes.HasPrefix(p.body, descriptionBegins) && p.plain() {
+		if !p.has("Content-Type") && (disposition == "" || disposition == "session") && bytes.HasPrefix(p.body,
+			descriptionBegins) && p.plain() {
 			sdp, untyped = p.body, true
 		}
 	}
@@ -109,7 +110,8 @@ func PartsFor(invite *sip.Request, types []string) []BodyPart {
 		return nil
 	}
 	return slices.DeleteFunc(others, func(p BodyPart) bool {
-		return p.ContentType == SDPType || !slices.ContainsFunc(types, func(t string) bool { return strings.EqualFold(t, p.ContentType) })
+		return p.ContentType == SDPType || !slices.ContainsFunc(types,
+			func(t string) bool { return strings.EqualFold(t, p.ContentType) })
 	})
 }
 

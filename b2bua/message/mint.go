@@ -46,7 +46,10 @@ type keyedHash struct {
 
 // NewMinter returns a minter with the signalling key that the store keeps.
 func NewMinter(key [32]byte) *Minter {
-	m := &Minter{macs: sync.Pool{New: func() any { return &keyedHash{Hash: hmac.New(sha256.New, key[:])} }}, begun: time.Now()}
+	m := &Minter{
+		macs:  sync.Pool{New: func() any { return &keyedHash{Hash: hmac.New(sha256.New, key[:])} }},
+		begun: time.Now(),
+	}
 	rand.Read(m.run[:]) // never fails
 	return m
 }
@@ -115,7 +118,8 @@ func NewCallID() string {
 	return string(hex.AppendEncode(text[:0], id[2:]))
 }
 
-// TrunkToken returns the user of the Contact that a trunk registers: nobody can guess it, and it is the same after a restart.
+// TrunkToken returns the user of the Contact that a trunk registers: nobody can guess it, and it is the same after a
+// restart.
 func (m *Minter) TrunkToken(name string) string {
 	mac := m.mac(trunkDomain, []byte(name))
 	return hex.EncodeToString(mac[:nonceLen])

@@ -218,7 +218,8 @@ func boundaryOf(contentType string) (string, error) {
 		return "", fmt.Errorf("%w: no boundary is named", errBadBody)
 	case len(boundary) > maxBoundary:
 		return "", fmt.Errorf("%w: a boundary of more than %d bytes", errBadBody, maxBoundary)
-	case strings.HasSuffix(boundary, " ") || strings.ContainsFunc(boundary, func(r rune) bool { return r < ' ' || r > '~' }):
+	case strings.HasSuffix(boundary, " ") ||
+		strings.ContainsFunc(boundary, func(r rune) bool { return r < ' ' || r > '~' }):
 		return "", fmt.Errorf("%w: the boundary %q", errBadBody, boundary)
 	}
 	return boundary, nil
@@ -304,7 +305,8 @@ func readPart(raw []byte) (BodyPart, error) {
 	}
 	for _, h := range p.header {
 		if !soundLine(h) {
-			return BodyPart{}, fmt.Errorf("%w: a part's header %q is too long or has control characters", errBadBody, Phrase(h.Name))
+			return BodyPart{}, fmt.Errorf("%w: a part's header %q is too long or has control characters", errBadBody,
+				Phrase(h.Name))
 		}
 	}
 	if p.has("Content-Type") {

@@ -62,7 +62,8 @@ func uuiText(data, encoding, discriminator string) (text string, ok bool) {
 		b, err := hex.DecodeString(strings.TrimPrefix(strings.ToLower(text), discriminator))
 		text, ok = string(b), err == nil
 	}
-	return text, ok && len(text) <= MaxPassedValue && utf8.ValidString(text) && !strings.ContainsFunc(text, template.IsControl)
+	return text, ok && len(text) <= MaxPassedValue && utf8.ValidString(text) &&
+		!strings.ContainsFunc(text, template.IsControl)
 }
 
 // tokenOrQuoted returns a token, or what a quoted-string says.

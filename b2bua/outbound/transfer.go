@@ -54,7 +54,8 @@ func (t *Transfer) To(to message.Referral) (d Destination, code int, err error) 
 	uri := message.ParseURI(to.URI)
 	d.Party = message.PartyOf("", &uri, t.Trunk.Caller.Country)
 	cfg := t.Agent
-	if to.Scheme != "tel" && !t.isOurs(to.Host) && slices.ContainsFunc(cfg.TransferHosts, func(h string) bool { return peers.SameHost(h, to.Host) }) {
+	if to.Scheme != "tel" && !t.isOurs(to.Host) &&
+		slices.ContainsFunc(cfg.TransferHosts, func(h string) bool { return peers.SameHost(h, to.Host) }) {
 		return t.directly(to, d)
 	}
 	if d.Party.Number == "" && to.Scheme != "tel" && t.isOurs(to.Host) {
@@ -147,8 +148,8 @@ func (t *Transfer) referToNumber(to message.Referral, who template.Party) string
 	return message.WithEmbedded("sip:"+message.UserOf(who)+"@"+host, to.Headers)
 }
 
-// Referrer is the party in Referred-By (RFC 3892): the one in the agent's REFER, else the number that the caller has called, at our own
-// address.
+// Referrer is the party in Referred-By (RFC 3892): the one in the agent's REFER, else the number that the caller has
+// called, at our own address.
 func Referrer(req *sip.Request, agent leg.Dialog, ours leg.Local) string {
 	if by, err := message.ReferredBy(req); err == nil && by != "" {
 		return "<" + by + ">"

@@ -100,7 +100,9 @@ func (p *Snapshot) DestinationsFor(r *config.Route, vars *template.Vars) (all []
 
 // DestinationsNamed is DestinationsFor in the direction of the variables, where other
 // expressions say which user parts may be dialled.
-func (p *Snapshot) DestinationsNamed(r *config.Route, vars *template.Vars, naming ...*config.Numbers) (all []*Target, share int) {
+func (p *Snapshot) DestinationsNamed(r *config.Route, vars *template.Vars,
+	naming ...*config.Numbers,
+) (all []*Target, share int) {
 	all = DialableOf(p.Destinations(r, vars), vars, naming...)
 	if _, _, own := p.named(r, vars); own && len(r.Split) > 0 {
 		share = splitBy(r, vars, all)

@@ -1,10 +1,10 @@
-// Package registry knows the calls that are live, by their ids, and their legs, by our tags. It knows for a while which legs there
-// were: their peers may repeat what they have said. Its lock is held for an access to a map at a time.
+// Package registry knows the calls that are live, by their ids, and their legs, by our tags. It knows for a while which
+// legs there were: their peers may repeat what they have said. Its lock is held for an access to a map at a time.
 //
 // # Decisions
 //
-// Hooks ask for a call by foreign ids: Call-IDs, the platform's id, ids in headers. An id that two calls claim finds both, so a hook
-// gets neither, because callers write headers. TestNamesAreBounded, and TestFindNamed in b2bua.
+// Hooks ask for a call by foreign ids: Call-IDs, the platform's id, ids in headers. An id that two calls claim finds
+// both, so a hook gets neither, because callers write headers. TestNamesAreBounded, and TestFindNamed in b2bua.
 package registry
 
 import (

@@ -36,7 +36,8 @@ func TargetOf(of *peers.Target) Target {
 		r.Username = t.Auth.Username
 	}
 	if t.Prepare != nil {
-		r.PrepareTimeoutMS, r.OnFailure, r.PrepareSuccess = t.Prepare.Timeout.Milliseconds(), t.Prepare.OnFailure, t.Prepare.Answer().String()
+		r.PrepareTimeoutMS, r.OnFailure, r.PrepareSuccess = t.Prepare.Timeout.Milliseconds(), t.Prepare.OnFailure,
+			t.Prepare.Answer().String()
 	}
 	if t.Media.Keying == config.KeyingDTLS {
 		r.SRTPKeying = string(t.Media.Keying)

@@ -79,7 +79,8 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		if e.Below {
 			mux.Handle(e.Path+"/", e.Handler)
 		}
-		o.Log.Info().Str("hook", e.Name).Stringer("listen", s.listeners[e.Listen].Addr()).Str("path", e.Path).Msg("hook listening")
+		o.Log.Info().Str("hook", e.Name).Stringer("listen", s.listeners[e.Listen].Addr()).Str("path", e.Path).
+			Msg("hook listening")
 	}
 	for addr, mux := range muxes {
 		handler := s.asked.counted(guarded(mux, o.Log))
@@ -114,7 +115,8 @@ func (s *Server) listen(ctx context.Context, e Endpoint, o Options) (err error) 
 func (s *Server) serve(l net.Listener, h http.Handler, o Options) error {
 	server := &http.Server{
 		Handler: h, BaseContext: func(net.Listener) context.Context { return s.asked.ctx },
-		ReadHeaderTimeout: headerTimeout, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: idleTimeout,
+		ReadHeaderTimeout: headerTimeout, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
+		IdleTimeout:    idleTimeout,
 		MaxHeaderBytes: 16 << 10, ErrorLog: httpd.ErrorLog(o.Log),
 	}
 	l = httpd.Bound(l, maxConnections, maxShare)
@@ -145,8 +147,8 @@ func (s *Server) Addr(listen netip.AddrPort) net.Addr { return s.listeners[liste
 // closeTimeout is how long requests may go on after Close is called.
 const closeTimeout = 2 * time.Second
 
-// Close accepts no more requests and gives those under way two seconds. Then it ends their contexts and connections, and
-// returns when no handler runs any more.
+// Close accepts no more requests and gives those under way two seconds. Then it ends their contexts and connections,
+// and returns when no handler runs any more.
 func (s *Server) Close() error {
 	var errs []error
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)

@@ -11,8 +11,8 @@ import (
 	"flowbridge/internal/rest"
 )
 
-// CheckAssistant says what is wrong with the body of a new assistant. The API requires no member at all, but assistants are
-// found by their names.
+// CheckAssistant says what is wrong with the body of a new assistant. The API requires no member at all, but assistants
+// are found by their names.
 func CheckAssistant(body rest.Object) error {
 	if name, _ := body.Text("name"); strings.TrimSpace(name) == "" {
 		return errors.New("name is missing: assistants are found by it")

@@ -27,8 +27,10 @@ func numberShape() *standin.Shape {
 func patchShape() *standin.Shape {
 	return shape(fields{
 		"uac_enabled": standin.IsBool, "uac_register_expires": standin.IsWhole,
-		"provider_name": standin.IsOneOf("twilio", "telnyx", "vonage", "ring_central", "ringcx", "custom", "zoom", "five9", "8x8"),
-	}.With(standin.IsString, "friendly_name", "termination_uri", "sip_term_uri", "sip_outbound_proxy", "sip_auth_username", "trunk_username", "trunk_pwd"))
+		"provider_name": standin.IsOneOf("twilio", "telnyx", "vonage", "ring_central", "ringcx", "custom", "zoom",
+			"five9", "8x8"),
+	}.With(standin.IsString, "friendly_name", "termination_uri", "sip_term_uri", "sip_outbound_proxy", "sip_auth_username",
+		"trunk_username", "trunk_pwd"))
 }
 
 func (p *Platform) importNumber(r request) (any, *standin.Refusal) {
@@ -43,7 +45,8 @@ func (p *Platform) importNumber(r request) (any, *standin.Refusal) {
 		return nil, notYours(workspace)
 	case number == "":
 		return nil, unprocessable(`field "phone_number" is missing`)
-	case !e164.MatchString(number) && !slices.Contains([]string{"8x8", "five9", "zoom"}, provider): // those have identifiers
+	case !e164.MatchString(number) && !slices.Contains([]string{"8x8", "five9", "zoom"}, provider):
+		// those have identifiers
 		return nil, badRequest(`field "phone_number": %q is not E.164`, number)
 	case a.numbers.Get(n.slug) != nil:
 		return nil, badRequest("phone number %s exists already", number)

@@ -100,7 +100,8 @@ func (a *account) line(id string, object standin.Object) (*line, *standin.Refusa
 	}
 	for other, l := range a.lines {
 		if other != id && l.user == user {
-			return nil, standin.Refuse(http.StatusBadRequest, "sipUri %q is taken by another phone number. Choose another username.", uri)
+			return nil, standin.Refuse(http.StatusBadRequest,
+				"sipUri %q is taken by another phone number. Choose another username.", uri)
 		}
 	}
 	if assistant, given := object["assistantId"].(string); given {

@@ -34,7 +34,9 @@ func (p *Platform) api() standin.API {
 }
 
 // addObjects adds the routes of a sort of objects, which are created and changed with members of these shapes.
-func (p *Platform) addObjects(routes map[string]standin.Route, sort string, all *objects, created, change standin.Shape) {
+func (p *Platform) addObjects(routes map[string]standin.Route, sort string, all *objects, created,
+	change standin.Shape,
+) {
 	one := func(do func(*objects, standin.Request) (standin.Object, *standin.Refusal)) standin.Do {
 		return func(r standin.Request) (any, *standin.Refusal) {
 			o, refusal := do(all, r)
@@ -50,7 +52,9 @@ func (p *Platform) addObjects(routes map[string]standin.Route, sort string, all 
 	routes["POST /"+sort] = standin.Route{Body: &created, Do: one(p.account.put)}
 	routes["PATCH /"+sort+"/{id}"] = standin.Route{Body: &change, Do: one(p.account.put)}
 	routes["DELETE /"+sort+"/{id}"] = standin.Route{Do: one(p.account.remove)}
-	routes["GET /"+sort+"/{id}"] = standin.Route{Do: one(func(_ *objects, r standin.Request) (standin.Object, *standin.Refusal) {
+	routes["GET /"+sort+"/{id}"] = standin.Route{Do: one(func(_ *objects, r standin.Request) (standin.Object,
+		*standin.Refusal,
+	) {
 		return all.find(r.PathValue("id"))
 	})}
 	routes["GET /"+sort] = standin.Route{Do: func(r standin.Request) (any, *standin.Refusal) {

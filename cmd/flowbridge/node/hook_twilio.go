@@ -55,8 +55,9 @@ func (h *callHooks) redirect(ctx context.Context, call twilio.Call) (twilio.Dest
 // twilioEnded says what Twilio does when an attempt has ended.
 func (h *callHooks) twilioEnded(ctx context.Context, e twilio.Ended) (twilio.Next, error) {
 	next, err := h.redirects.Ended(ctx, redirected.End{
-		Call: e.Call, Attempt: e.Attempt, SIPCallID: e.SID, Outcome: outcomeOf(e), SIPStatus: e.SIPStatus, TargetSIPCallID: e.SIPCallID,
-		Answered: e.Answered(), CallerGone: e.CallerGone(), Duration: e.Duration,
+		Call: e.Call, Attempt: e.Attempt, SIPCallID: e.SID, Outcome: outcomeOf(e), SIPStatus: e.SIPStatus,
+		TargetSIPCallID: e.SIPCallID,
+		Answered:        e.Answered(), CallerGone: e.CallerGone(), Duration: e.Duration,
 	})
 	out := twilio.Next{Fallback: next.Fallback}
 	if next.Dial != nil {

@@ -20,7 +20,10 @@ func mediaWorkers(processors int) int { return max(processors/4, 1) }
 
 // mediaConfig is the configuration of the media engine.
 func mediaConfig(m *config.Media) media.Config {
-	c := media.Config{Workers: mediaWorkers(runtime.NumCPU()), PortLow: m.PortLow, PortHigh: m.PortHigh, Timeout: m.Timeout, StartTimeout: m.Timeout, DSCP: m.DSCP}
+	c := media.Config{
+		Workers: mediaWorkers(runtime.NumCPU()), PortLow: m.PortLow, PortHigh: m.PortHigh,
+		Timeout: m.Timeout, StartTimeout: m.Timeout, DSCP: m.DSCP,
+	}
 	for _, l := range m.Listen {
 		c.Listen = append(c.Listen, l.Addr)
 		if l.Advertise.IsValid() {
@@ -59,10 +62,11 @@ func (n *Node) openMedia(m *config.Media) error {
 }
 
 // errOtherKernel: nobody would know of the flows that the kernel relays.
-var errOtherKernel = errors.New("media.engine or the first port of media.ports is another one, and calls have RTP in the kernel that can't go over: leave them as they are, or drain and restart")
+var errOtherKernel = errors.New(
+	"media.engine or the first port of media.ports is another one, and calls have RTP in the kernel that can't go over: leave them as they are, or drain and restart")
 
-// openKernel opens the relay in the kernel: with a directory for what outlives the process, or else without. heir is that of the process
-// before; nil: it has none.
+// openKernel opens the relay in the kernel: with a directory for what outlives the process, or else without. heir is
+// that of the process before; nil: it has none.
 func (n *Node) openKernel(m *config.Media, heir *os.File) error {
 	o := kernel.Options{Dir: kernel.Dir(m.PortLow), Capacity: 2 * m.Calls(), Timeout: m.Timeout, Heir: heir}
 	relay, mortal := kernel.Open(o)

@@ -1,8 +1,8 @@
 // Package provision is `flowbridge synthflow` and `flowbridge vapi`: numbers and agents in accounts at platforms.
 //
 // A resource is one kind of things in an account. resource.go writes create, list, show, update and delete once;
-// synthflow.go and vapi.go are the table of resources. The setup files are `flowbridge synthflow setup`, which goes from
-// an account to a call.
+// synthflow.go and vapi.go are the table of resources. The setup files are `flowbridge synthflow setup`, which goes
+// from an account to a call.
 //
 // Decisions:
 //
@@ -11,5 +11,6 @@
 //     TestSetupRegionOfTheAPI; TestRegions in config holds configurations to it).
 //   - create changes nothing that exists. It compares instead, and prints the command that would change it
 //     (TestSynthflowNumber, TestSynthflowAssistant).
-//   - setup checks all flags and rehearses the configuration before it changes the account (TestSetupChecksBeforeItSends).
+//   - setup checks all flags and rehearses the configuration before it changes the account
+//     (TestSetupChecksBeforeItSends).
 package provision

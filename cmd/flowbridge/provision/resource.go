@@ -26,8 +26,10 @@ type resource struct {
 	fields, newFields, updateFields []field // of create and update, of create only, of update only
 	again                           string  // usage of --again; "": one of a name at most
 
-	flags    func(c *cobra.Command)                                                // further flags, by the command's name; nil: none
-	complete func(c *cobra.Command, a *access, body rest.Object, fresh bool) error // adds what further flags say and checks the body; nil: nothing
+	// further flags, by the command's name; nil: none
+	flags func(c *cobra.Command)
+	// adds what further flags say and checks the body; nil: nothing
+	complete func(c *cobra.Command, a *access, body rest.Object, fresh bool) error
 	open     func(c *cobra.Command, a access) (things, error)
 	same     func(have, want rest.Object) bool     // whether two have the same name
 	named    func(want rest.Object) string         // several of one name: `agents named "Ann"`
@@ -96,7 +98,9 @@ func (r *resource) with(c *cobra.Command, a access, secrets []string, f func(thi
 }
 
 // runs makes a command call f with the open account and the id from its argument.
-func (r *resource) runs(c *cobra.Command, f func(ctx context.Context, t things, id string, show shower) error) *cobra.Command {
+func (r *resource) runs(c *cobra.Command,
+	f func(ctx context.Context, t things, id string, show shower) error,
+) *cobra.Command {
 	c.Flags().Bool("json", false, "print JSON")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		a, err := r.access(c)
@@ -110,7 +114,9 @@ func (r *resource) runs(c *cobra.Command, f func(ctx context.Context, t things, 
 }
 
 // sends makes a command call f with the open account and the body from its flags.
-func (r *resource) sends(c *cobra.Command, fresh bool, fields []field, f func(t things, b *bodyFlags, body rest.Object, id string, show shower) error) *cobra.Command {
+func (r *resource) sends(c *cobra.Command, fresh bool, fields []field,
+	f func(t things, b *bodyFlags, body rest.Object, id string, show shower) error,
+) *cobra.Command {
 	b := newBodyFlags(c, "body", fields)
 	c.Flags().Bool("json", false, "print JSON")
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -182,7 +188,9 @@ func (r *resource) ensure(c *cobra.Command, t things, b *bodyFlags, want rest.Ob
 
 // find gives the one existing thing of the wanted name, or nil, and the ids of all things. An error with ids means
 // several of that name.
-func (r *resource) find(ctx context.Context, t things, want rest.Object) (have rest.Object, ids map[string]bool, err error) {
+func (r *resource) find(ctx context.Context, t things, want rest.Object) (have rest.Object,
+	ids map[string]bool, err error,
+) {
 	ids = map[string]bool{}
 	if t, ok := t.(interface {
 		Find(ctx context.Context, want rest.Object) (rest.Object, error)

@@ -28,7 +28,8 @@ func Synthflow() *cobra.Command {
 		"  flowbridge synthflow number list --workspace-id W --token-file token\n"+
 			"  flowbridge synthflow assistant list --region eu")
 	s := &synthflowCLI{connection: newConnection(c, config.KindSynthflow, config.SynthflowRegions(), "SYNTHFLOW_TOKEN")}
-	c.PersistentFlags().StringVar(&s.assistantsPath, "assistants-path", synthflow.DefaultAssistantsPath, "path of agents below the API's base URL")
+	c.PersistentFlags().StringVar(&s.assistantsPath, "assistants-path", synthflow.DefaultAssistantsPath,
+		"path of agents below the API's base URL")
 	assistants := s.assistants().command()
 	assistants.AddCommand(s.attachCommand())
 	c.AddCommand(s.numbers().command(), assistants, s.setupCommand())
@@ -37,7 +38,10 @@ func Synthflow() *cobra.Command {
 
 // account opens the account.
 func (s *synthflowCLI) account(a access) (*synthflow.Account, error) {
-	account, err := synthflow.NewAccount(synthflow.AccountOptions{Options: a.Options, WorkspaceID: a.workspace, AssistantsPath: s.assistantsPath})
+	account, err := synthflow.NewAccount(synthflow.AccountOptions{
+		Options: a.Options, WorkspaceID: a.workspace,
+		AssistantsPath: s.assistantsPath,
+	})
 	if err != nil {
 		return nil, cli.Usage("%w", err)
 	}
@@ -67,11 +71,20 @@ func (s *synthflowCLI) numbers() *resource {
 					"      --termination-uri sip.carrier.example --trunk-username user --trunk-pwd-file trunk.pwd\n" +
 					"  flowbridge synthflow number create --workspace-id W --body number.json --dry-run",
 			},
-			"list": {"List the workspace's numbers (GET /v2/numbers)", "", "  flowbridge synthflow number list --workspace-id W\n" +
-				"  flowbridge synthflow number list --workspace-id W --is-available --json"},
-			"show": {"Show a number (GET /v2/numbers/{slug})", "", "  flowbridge synthflow number show +15551230000 --workspace-id W --json"},
-			"update": {"Change a number (PATCH /v2/numbers/{slug})", "", "  flowbridge synthflow number update +15551230000 --friendly-name Reception\n" +
-				"  flowbridge synthflow number update +15551230000 --trunk-pwd-env TRUNK_PWD"},
+			"list": {
+				"List the workspace's numbers (GET /v2/numbers)", "",
+				"  flowbridge synthflow number list --workspace-id W\n" +
+					"  flowbridge synthflow number list --workspace-id W --is-available --json",
+			},
+			"show": {
+				"Show a number (GET /v2/numbers/{slug})", "",
+				"  flowbridge synthflow number show +15551230000 --workspace-id W --json",
+			},
+			"update": {
+				"Change a number (PATCH /v2/numbers/{slug})", "",
+				"  flowbridge synthflow number update +15551230000 --friendly-name Reception\n" +
+					"  flowbridge synthflow number update +15551230000 --trunk-pwd-env TRUNK_PWD",
+			},
 			"delete": {
 				"Remove a number from the workspace (DELETE /v2/numbers/{slug})",
 				"Remove a number from the workspace, and show what was removed. It is detached from its agents; a number bought\n" +
@@ -180,7 +193,10 @@ func (s *synthflowCLI) assistants() *resource {
 					"  flowbridge synthflow assistant create --body agent.json --dry-run",
 			},
 			"list": {"List the agents (GET /v2/assistants/)", "", "  flowbridge synthflow assistant list --json"},
-			"show": {"Show an agent (GET /v2/assistants/{model_id})", "", "  flowbridge synthflow assistant show 1744274157255x646200691892837600 --json"},
+			"show": {
+				"Show an agent (GET /v2/assistants/{model_id})", "",
+				"  flowbridge synthflow assistant show 1744274157255x646200691892837600 --json",
+			},
 			"update": {
 				"Change an agent (PUT /v2/assistants/{model_id})", "Change an agent. Members without a flag stay as they are.",
 				"  flowbridge synthflow assistant update 1744274157255x646200691892837600 --phone-number +15551230000\n" +
@@ -246,7 +262,10 @@ func assistantFields() []field {
 		{"max-duration-seconds", "max_duration.duration_seconds", fieldNumber, "longest call, in seconds"},
 		{"max-duration-enabled", "max_duration.is_enabled", fieldBool, "whether that counts"},
 		{"external-webhook-url", "external_webhook_url", fieldText, "where the platform reports finished calls"},
-		{"inbound-call-webhook-url", "inbound_call_webhook_url", fieldText, "where the platform asks for the agent of a call"},
+		{
+			"inbound-call-webhook-url", "inbound_call_webhook_url", fieldText,
+			"where the platform asks for the agent of a call",
+		},
 		{"voicemail-message", "voicemail_message", fieldJSON, "what it says to an answering machine, as JSON"},
 		{"prompt", "agent.prompt", fieldText, "what the agent is told"},
 		{"prompt-file", "agent.prompt", fieldFile, "file with what the agent is told"},

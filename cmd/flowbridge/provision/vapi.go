@@ -48,15 +48,27 @@ func vapiAssistants(o *connection) *resource {
 				"  flowbridge vapi assistant create --name Reception --first-message 'Hello {{first_name}}, how can I help?'\n" +
 					"  flowbridge vapi assistant create --body assistant.json --dry-run",
 			},
-			"list":   {"List the assistants (GET /assistant)", "", "  flowbridge vapi assistant list --json"},
-			"show":   {"Show an assistant (GET /assistant/{id})", "", "  flowbridge vapi assistant show 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77 --json"},
-			"update": {"Change an assistant (PATCH /assistant/{id})", "", "  flowbridge vapi assistant update 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77 --first-message Hello"},
-			"delete": {"Remove an assistant (DELETE /assistant/{id}), and show what was removed", "", "  flowbridge vapi assistant delete 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77 --yes"},
+			"list": {"List the assistants (GET /assistant)", "", "  flowbridge vapi assistant list --json"},
+			"show": {
+				"Show an assistant (GET /assistant/{id})", "",
+				"  flowbridge vapi assistant show 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77 --json",
+			},
+			"update": {
+				"Change an assistant (PATCH /assistant/{id})", "",
+				"  flowbridge vapi assistant update 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77 --first-message Hello",
+			},
+			"delete": {
+				"Remove an assistant (DELETE /assistant/{id}), and show what was removed", "",
+				"  flowbridge vapi assistant delete 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77 --yes",
+			},
 		},
 		columns: []string{"id", "name", "firstMessage"},
 		fields: []field{
 			{"name", "name", fieldText, "name of the assistant"},
-			{"first-message", "firstMessage", fieldText, "what it says first; {{first_name}} is filled from the SIP header x-first_name"},
+			{
+				"first-message", "firstMessage", fieldText,
+				"what it says first; {{first_name}} is filled from the SIP header x-first_name",
+			},
 			{"first-message-mode", "firstMessageMode", fieldText, "who speaks first: assistant-speaks-first, …"},
 			{"model", "model", fieldJSON, `the language model, as JSON: {"provider": "openai", "model": "gpt-4o", …}`},
 			{"voice", "voice", fieldJSON, "the voice, as JSON"},
@@ -91,7 +103,10 @@ func vapiNumbers(o *connection) *resource {
 		help:    vapiNumberHelp(),
 		columns: []string{"id", "sipUri", "name", "assistantId", "serverUrl"},
 		fields: []field{
-			{"sip-uri", "sipUri", fieldText, "the SIP URI that calls go to: sip:my-agent@sip.vapi.ai, the host being the region's"},
+			{
+				"sip-uri", "sipUri", fieldText,
+				"the SIP URI that calls go to: sip:my-agent@sip.vapi.ai, the host being the region's",
+			},
 			{"name", "name", fieldText, "name for people"},
 			{"assistant-id", "assistantId", fieldText, "the assistant that takes its calls"},
 			{"server-secret", "server.secret", fieldSecret, "the secret that the platform shows at --server-url"},
@@ -143,7 +158,10 @@ func vapiNumberHelp() map[string]help {
 				"  flowbridge vapi number create --region eu --sip-uri sip:my-agent@sip.eu.vapi.ai --server-url https://voice.example.com/assistant-request",
 		},
 		"list": {"List the phone numbers (GET /phone-number)", "", "  flowbridge vapi number list --json"},
-		"show": {"Show a phone number (GET /phone-number/{id})", "", "  flowbridge vapi number show 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77 --json"},
+		"show": {
+			"Show a phone number (GET /phone-number/{id})", "",
+			"  flowbridge vapi number show 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77 --json",
+		},
 		"update": {
 			"Change a phone number (PATCH /phone-number/{id})",
 			"Change a SIP phone number. --server-url takes the assistant away from it, so that the platform asks that server for\n" +
@@ -151,7 +169,10 @@ func vapiNumberHelp() map[string]help {
 			"  flowbridge vapi number update 0b6c1d5e-2f0e-4a7b-8f6e-9d7c3b2a1f00 --server-url https://voice.example.com/assistant-request\n" +
 				"  flowbridge vapi number update 0b6c1d5e-2f0e-4a7b-8f6e-9d7c3b2a1f00 --authentication-username pbx --authentication-password-file sip.pwd",
 		},
-		"delete": {"Remove a phone number (DELETE /phone-number/{id}), and show what was removed", "", "  flowbridge vapi number delete 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77 --yes"},
+		"delete": {
+			"Remove a phone number (DELETE /phone-number/{id}), and show what was removed", "",
+			"  flowbridge vapi number delete 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77 --yes",
+		},
 	}
 }
 
@@ -171,7 +192,8 @@ func nobodyAnswers(_, number rest.Object) string {
 	if vapiServer(number) != "" {
 		return ""
 	}
-	for _, member := range []string{"assistantId", "squadId", "workflowId", "fallbackDestination"} { // who else the API reference knows
+	// who else the API reference knows
+	for _, member := range []string{"assistantId", "squadId", "workflowId", "fallbackDestination"} {
 		if number[member] != nil {
 			return ""
 		}
