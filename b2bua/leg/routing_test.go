@@ -132,7 +132,8 @@ func TestUACFork(t *testing.T) {
 	const ofFork = " has Tag: fork | URI: sip:other@192.0.2.21:5066 | Route: <sip:192.0.2.2;lr> | Hop: 192.0.2.2:5060\n"
 	uacIn(t, "confirmed").play(fork + "ACK, BYE\nACK" + ofFork + "BYE" + ofFork + fork + `ACK
 200 to BYE -> nothing ; state confirmed
-200 fork3 -> ACK, BYE
+200 fork3 | X-None: x -> ACK, BYE
+BYE has URI: sip:+15075785607@192.0.2.20:32681 # without Contact, that of the INVITE
 hangup caller_hangup
 BYE has Tag: agent | Hop: 192.0.2.20:5099`)
 }
