@@ -25,14 +25,10 @@ func TestDigitsThatAreRefused(t *testing.T) {
 			t.Errorf("%s: got %v; want ErrDigit", name, err)
 		}
 	}
-	if err := br.SendDigit(SideB, good); err != nil {
-		t.Fatal(err)
-	}
+	must(t, br.SendDigit(SideB, good))
 	br.b.read() // it is being sent
 	for range digitsWaiting {
-		if err := br.SendDigit(SideB, good); err != nil {
-			t.Fatal(err)
-		}
+		must(t, br.SendDigit(SideB, good))
 	}
 	if err := br.SendDigit(SideB, good); !errors.Is(err, errDigitsWait) {
 		t.Errorf("got %v; want ErrDigitsWait", err)
@@ -96,9 +92,7 @@ func TestDigitsFromOneSessionToAnother(t *testing.T) {
 	}
 	const dialled = "0159*#AD"
 	for i := range dialled {
-		if err := br.SendDigit(SideB, Digit{Digit: dialled[i], PayloadType: 101, Duration: 60 * ms}); err != nil {
-			t.Fatal(err)
-		}
+		must(t, br.SendDigit(SideB, Digit{Digit: dialled[i], PayloadType: 101, Duration: 60 * ms}))
 	}
 	for i := range dialled {
 		for ends := 0; ends < digitEnds; {

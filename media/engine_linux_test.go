@@ -98,9 +98,7 @@ func TestSkipsPortsOfOthers(t *testing.T) {
 	var taken []*net.UDPConn
 	for _, port := range []uint16{21000, 21003, 21006} { // RTP of one pair, RTCP of another, RTP of a third
 		c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(relayV4, port)))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		taken = append(taken, c)
 	}
 	defer func() {
@@ -127,15 +125,11 @@ func TestSkipsPortsOfOthers(t *testing.T) {
 func TestOutOfDescriptors(t *testing.T) {
 	e := openEngine(t, nil)
 	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
+	must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
 	files := openFiles(t)
 	low := limit
 	low.Cur = uint64(files) + 50
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &low); err != nil {
-		t.Fatal(err)
-	}
+	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &low))
 	var fill []int
 	for fd, err := unix.Dup(0); err == nil; fd, err = unix.Dup(0) {
 		fill = append(fill, fd)
@@ -148,9 +142,7 @@ func TestOutOfDescriptors(t *testing.T) {
 	for _, fd := range fill[room:] {
 		closeSocket(fd)
 	}
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
+	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
 	if !errors.Is(err, unix.EMFILE) {
 		t.Errorf("got %v; want EMFILE", err)
 	}
@@ -167,9 +159,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	var sessions []*Session
 	for range 10 {
 		s, err := e.NewSession(SessionConfig{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		sessions = append(sessions, s)
 	}
 	var wg sync.WaitGroup
@@ -258,9 +248,7 @@ func checkOrigin(t *testing.T, c *client, made map[uint32]netip.AddrPort) {
 // A worker that is woken before it has any socket stays alive.
 func TestCommandBeforeAnySocket(t *testing.T) {
 	w, err := newWorker(time.Now(), silenceLimits{start: time.Second, mid: time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if err := w.do(command{op: opStart, relay: &relay{}}); err != nil {
 		t.Error(err)
 	}

@@ -43,13 +43,9 @@ func rich(tb testing.TB, seq uint16) []byte {
 		Payload:     []byte("0123456789"),
 		PaddingSize: 4,
 	}
-	if err := p.SetExtension(1, []byte{7, 8}); err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, p.SetExtension(1, []byte{7, 8}))
 	b, err := p.Marshal()
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	return b
 }
 
@@ -204,18 +200,14 @@ func TestNothingReadsTheWallClock(t *testing.T) {
 		t.Errorf("the epoch %v has no monotonic reading", e.epoch)
 	}
 	sources, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var reads []string
 	for _, name := range sources {
 		if strings.HasSuffix(name, "_test.go") {
 			continue
 		}
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		for _, d := range file.Decls {
 			if f, ok := d.(*ast.FuncDecl); ok {
 				reads = append(reads, clockReads(f)...)

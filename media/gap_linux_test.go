@@ -28,9 +28,7 @@ func TestGapOfAKill(t *testing.T) {
 	st = filed(t, st)
 	st.At, st.Died = died-time.Second, died
 	s, err := next.Resume(SessionConfig{}, st)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if s.relay.enter() {
 		s.relay.heard(SideA).stream.missedBy = never // however slow this machine is
 		s.relay.leave()
@@ -45,7 +43,7 @@ func TestGapOfAKill(t *testing.T) {
 		return
 	}
 	if is.Gap < 50*time.Millisecond || is.Lost != uint64(is.Gap/(20*time.Millisecond)) || is.RxPackets+is.Lost < 20 || is.Bursts != 1 {
-		t.Errorf("%+v", is)
+		t.Errorf("quality %+v; want a gap of 50ms at least in one burst, and a lost packet for each 20ms of it", is)
 	}
 }
 
@@ -73,9 +71,7 @@ func TestGapOfAStreamThatIsNotNoted(t *testing.T) {
 	st = filed(t, st)
 	st.At, st.Died = died-time.Second, died
 	s, err := next.Resume(SessionConfig{}, st)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if s.relay.enter() {
 		s.relay.heard(SideA).stream.missedBy = never // however slow this machine is
 		s.relay.leave()

@@ -96,9 +96,7 @@ func TestHoldPutsSilenceOff(t *testing.T) {
 		t.Helper()
 		p := r.party[side].named
 		p.Held = held
-		if err := r.setPeer(side, p, at); err != nil {
-			t.Fatal(err)
-		}
+		must(t, r.setPeer(side, p, at))
 	}
 	check := func(when string, at time.Duration, want int) {
 		t.Helper()
@@ -106,9 +104,7 @@ func TestHoldPutsSilenceOff(t *testing.T) {
 			t.Errorf("%s: reported %d times; want %d", when, silent, want)
 		}
 	}
-	if err := b.w.perform(command{op: opStart, relay: r}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, b.w.perform(command{op: opStart, relay: r}))
 	hold(SideA, true, time.Second)
 	check("one side held", time.Hour, 0)
 	hold(SideB, true, time.Hour)

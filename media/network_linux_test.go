@@ -75,9 +75,7 @@ func (n *network) open() {
 		close(n.far)
 		<-ended
 	})
-	if err != nil {
-		n.t.Fatal(err)
-	}
+	must(n.t, err)
 	thread := make(chan int)
 	n.far <- func() { thread <- unix.Gettid() }
 	n.run("ip", "link", "add", "near", "type", "veth", "peer", "name", "far", "netns", fmt.Sprint(<-thread))
@@ -129,9 +127,7 @@ func (n *network) client() *client {
 		c.conn, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(farEnd, 0)))
 		failed <- err
 	}
-	if err := <-failed; err != nil {
-		n.t.Fatal(err)
-	}
+	must(n.t, <-failed)
 	n.t.Cleanup(func() { _ = c.conn.Close() })
 	c.addr = c.conn.LocalAddr().(*net.UDPAddr).AddrPort()
 	return c

@@ -278,9 +278,7 @@ func TestOffloadOverEthernet(t *testing.T) {
 	onKernelPath(t)
 	inNetwork(t, func(t *testing.T, n *network) {
 		relay, err := kernel.Open(kernel.Options{Capacity: 16}) // of this network
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		defer relay.Close()
 		e := openEngine(t, func(c *Config) { c.Listen, c.Kernel = []netip.Addr{nearEnd}, relay })
 		s := newSession(t, e, SessionConfig{})

@@ -46,13 +46,9 @@ func kill(t testing.TB, e *Engine) {
 func filed(t *testing.T, st SessionState) SessionState {
 	t.Helper()
 	b, err := cbor.Marshal(&st)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var got SessionState
-	if err := cbor.Unmarshal(b, &got); err != nil {
-		t.Fatal(err)
-	}
+	must(t, cbor.Unmarshal(b, &got))
 	return got
 }
 
@@ -61,9 +57,7 @@ func (br *bridge) resumed(t *testing.T, st SessionState) {
 	t.Helper()
 	kill(t, br.engine)
 	s, err := openEngine(t, nil).Resume(SessionConfig{OnEvent: func(ev Event) { br.events <- ev }}, filed(t, st))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { s.Close() })
 	br.Session = s
 }
@@ -137,9 +131,7 @@ func TestResumeOnTakenPorts(t *testing.T) {
 	}
 	_ = other.conn.Close()
 	s, err := e.Resume(SessionConfig{}, st)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if used, _ := e.Ports(); used != 2 {
 		t.Errorf("%d ports are used; want 2", used)
 	}
@@ -176,9 +168,7 @@ func TestResumeFromKernel(t *testing.T) {
 				t.Error("the port of a call that may be resumed can be leased")
 			}
 			s, err := e.Resume(SessionConfig{}, filed(t, early))
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			c.Session = s
 			c.speak(t, 4)
 			if n := s.relay.offloaded.Load(); n != 2 {
@@ -212,9 +202,7 @@ func TestResumeTakesFlowsBack(t *testing.T) {
 	kill(t, e)
 	c.speak(t, 2)
 	s, err := openEngine(t, nil).Resume(SessionConfig{}, filed(t, st))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	c.a.send(c.at[SideA], sourcePacket(t, 1, 3))
 	if got, _ := c.b.read(); got[1] != 8 {
 		t.Errorf("payload type %d; want 8", got[1])

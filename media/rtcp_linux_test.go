@@ -24,9 +24,7 @@ func (l *line) control(from Side, packets ...rtcp.Packet) []byte {
 func report[P rtcp.Packet](t *testing.T, pkt []byte) P {
 	t.Helper()
 	all, err := rtcp.Unmarshal(pkt)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	p, ok := all[0].(P)
 	if !ok {
 		t.Fatalf("got %T", all[0])
@@ -157,9 +155,7 @@ func TestControlAllocatesNothing(t *testing.T) {
 	l := newLine(t)
 	l.talk(0x11, 1)
 	l.ep.outlet.shift = rewrite{SSRC: 0x33, SeqOffset: 5}
-	if err := l.r.route(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, l.r.route())
 	in := &l.r.endpoint[SideB][RTCP]
 	pkt := compound(t, &rtcp.ReceiverReport{SSRC: 0x22, Reports: []rtcp.ReceptionReport{{SSRC: 0x33}}})
 	if n := allocations(100, func() { l.w.control(in, pkt) }); n != 0 {
@@ -236,9 +232,7 @@ func TestScoreOfASession(t *testing.T) {
 	r := b.relays[0]
 	peer := r.party[SideA].named
 	peer.Codec = "PCMU"
-	if err := r.setPeer(SideA, peer, 0); err != nil {
-		t.Fatal(err)
-	}
+	must(t, r.setPeer(SideA, peer, 0))
 	for seq := range uint16(60) {
 		binary.BigEndian.PutUint16(b.packet[2:], seq)
 		b.offer(b.from)
@@ -248,9 +242,7 @@ func TestScoreOfASession(t *testing.T) {
 		t.Errorf("got %.2f, %.2f; want more than 4, and 0", st.A.MOS, st.B.MOS)
 	}
 	peer.Codec = "iLBC"
-	if err := r.setPeer(SideA, peer, 0); err != nil {
-		t.Fatal(err)
-	}
+	must(t, r.setPeer(SideA, peer, 0))
 	if got := r.ledger.stats(b.w.epoch).A.MOS; got != 0 {
 		t.Errorf("got %.2f for a codec without figures; want 0", got)
 	}

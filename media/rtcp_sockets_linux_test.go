@@ -16,9 +16,7 @@ const later = reportsWithin + time.Second
 // rtcpSockets is how many RTCP sockets a session has, and the worker serves.
 func rtcpSockets(t *testing.T, s *Session) (n int) {
 	t.Helper()
-	if err := s.worker.do(command{op: opSync}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.worker.do(command{op: opSync}))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for side, p := range s.pair {
@@ -37,9 +35,7 @@ func rtcpSockets(t *testing.T, s *Session) (n int) {
 func refuses(t *testing.T, to netip.AddrPort) bool {
 	t.Helper()
 	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer c.Close()
 	if _, err := c.Write(rtcpPacket(t, 1)); err != nil {
 		t.Fatal(err)

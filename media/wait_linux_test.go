@@ -77,9 +77,7 @@ func TestWorkerThatIsNotInterrupted(t *testing.T) {
 // and takes that along when it ends.
 func TestWorkerGoesFirst(t *testing.T) {
 	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NICE, &limit); err != nil {
-		t.Fatal(err)
-	}
+	must(t, unix.Getrlimit(unix.RLIMIT_NICE, &limit))
 	allowed := unix.Geteuid() == 0 || limit.Cur >= 20-workerNice
 	before := first(t) // of earlier tests, whose threads may be ending
 	e := openEngine(t, nil)
@@ -90,9 +88,7 @@ func TestWorkerGoesFirst(t *testing.T) {
 	if allowed && len(own) != 1 {
 		t.Errorf("threads %v go first; want the worker's", own)
 	}
-	if err := e.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, e.Close())
 	main := strconv.Itoa(os.Getpid())
 	await(t, "the worker's thread ends", func() bool {
 		for _, id := range added(before, first(t)) {
@@ -108,9 +104,7 @@ func TestWorkerGoesFirst(t *testing.T) {
 func first(t *testing.T) (ids []string) {
 	t.Helper()
 	tasks, err := os.ReadDir("/proc/self/task")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, task := range tasks {
 		stat, err := os.ReadFile("/proc/self/task/" + task.Name() + "/stat")
 		if err != nil {

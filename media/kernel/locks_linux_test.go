@@ -65,9 +65,7 @@ func TestNobodyWaitsForRoutes(t *testing.T) {
 		// What was put while the routes were looked up follows them, too.
 		lost := make(chan error, 1)
 		f.Lost = func(why error) { lost <- why }
-		if err := r.Change(f); err != nil {
-			t.Fatal(err)
-		}
+		must(t, r.Change(f))
 		run(t, "ip", "link", "set", "right", "down")
 		if why := <-lost; !errors.Is(why, ErrUnfit) {
 			t.Errorf("lost: %v", why)
