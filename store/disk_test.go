@@ -25,9 +25,7 @@ func TestFrozenDisk(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	put := make(chan error, 1)
 	go func() { put <- s.Put(t.Context(), sample("late")) }()
 	<-touched // the writer waits
