@@ -207,15 +207,11 @@ func TestHangupByContext(t *testing.T) {
 func TestCloseLeavesNothing(t *testing.T) {
 	before := goroutines()
 	a, err := OpenAgent(context.Background(), AgentOptions{Name: "house", RingFor: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	h := &openHouse{Agent: a}
 	a.Serve(h)
 	c, err := StartCarrier(context.Background(), CarrierOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	answered, done := make(chan string, 4), make(chan CarrierResult, 4)
 	for range 4 {
 		cc := h.call(number)
@@ -252,9 +248,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 // An agent that was opened and is not served can be closed.
 func TestCloseBeforeServe(t *testing.T) {
 	a, err := OpenAgent(t.Context(), AgentOptions{Name: "house"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if err := a.Close(); err != nil {
 		t.Error(err)
 	}

@@ -31,9 +31,8 @@ func TestCarrierConnectionBreaks(t *testing.T) {
 	carrier.await("SIP/2.0 180")
 	at := carrier.conn.LocalAddr().String()
 	carrier.reset()
-	if home, err = net.Listen("tcp", at); err != nil {
-		t.Fatal(err)
-	}
+	home, err = net.Listen("tcp", at)
+	must(t, err)
 	defer home.Close()
 	b.targets = append(b.targets, uint16(home.Addr().(*net.TCPAddr).Port))
 	callers := &streamAgent{stage: s, Listener: home}

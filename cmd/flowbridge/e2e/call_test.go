@@ -29,9 +29,7 @@ func TestCall(t *testing.T) {
 	carrier := s.sippCarrier("caller_hangup", phone.key()...)
 	ids := carrier.answered(1)
 	to, err := carrier.received("SIP/2.0 200", 1)[0].rtp()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if to.Addr() != s.b2bua {
 		t.Errorf("the carrier is to send its RTP to %v; want an address of the B2BUA, %v", to, s.b2bua)
 	}
@@ -109,13 +107,9 @@ func (s *stage) relays(one, two *phone, carrier, agent *sipp) int64 {
 func (s *stage) relaysWhile(one, two *phone, carrier, agent *sipp, samples int, during func()) int64 {
 	s.Helper()
 	toA, err := carrier.received("SIP/2.0 200", 1)[0].rtp()
-	if err != nil {
-		s.Fatal(err)
-	}
+	must(s, err)
 	toB, err := agent.received("INVITE ", 1)[0].rtp()
-	if err != nil {
-		s.Fatal(err)
-	}
+	must(s, err)
 	ways := []*way{
 		{from: one, to: two, at: toA, expectFrom: toB, name: "to the agent", ssrc: 0xa1, digit: 5},
 		{from: two, to: one, at: toB, expectFrom: toA, name: "to the carrier", ssrc: 0xb2, digit: 11},

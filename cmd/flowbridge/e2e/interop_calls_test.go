@@ -114,9 +114,7 @@ func (l *lab) keys(replace ...string) {
 	eventually(l.T, "the agent gets all digits", func() bool { return two.digits() == "4711" })
 	if l.pbx != nil {
 		toB, err := agent.received("INVITE ", 1)[0].rtp()
-		if err != nil {
-			l.Fatal(err)
-		}
+		must(l, err)
 		two.talk(keypress(9, 200, 20000, 0x77), toB)
 		l.logged("DTMF end '9' received on PJSIP/flowbridge-")
 	}

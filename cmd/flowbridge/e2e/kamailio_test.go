@@ -36,15 +36,11 @@ func (s *stage) startKamailio(at netip.AddrPort, transport string) *kamailio {
 func (s *stage) startKamailioWith(cfg string, at netip.AddrPort, replace ...string) *kamailio {
 	s.Helper()
 	text, err := os.ReadFile(cfg)
-	if err != nil {
-		s.Fatal(err)
-	}
+	must(s, err)
 	dir := s.TempDir()
 	config := strings.NewReplacer(append(replace, "@AT@", at.String(), "@ADDR@", at.Addr().String())...).Replace(string(text))
 	file := filepath.Join(dir, "kamailio.cfg")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		s.Fatal(err)
-	}
+	must(s, os.WriteFile(file, []byte(config), 0o600))
 	cmd := exec.Command("kamailio", "-f", file, "-DD", "-E", "-m", "32", "-M", "4", "-Y", dir, "-w", dir)
 	// Its main process ends the others, unless it is killed.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true}
@@ -219,9 +215,8 @@ func TestRecordRouteTransfer(t *testing.T) {
 	agent.finish()
 	talk.two = three
 	var err error
-	if talk.toB, err = invite.rtp(); err != nil {
-		t.Fatal(err)
-	}
+	talk.toB, err = invite.rtp()
+	must(t, err)
 	talk.both()
 	carrier.proceed(talk.id(carrier))
 	carrier.finish()

@@ -24,9 +24,7 @@ import (
 func (s *server) text(path string) string {
 	s.t.Helper()
 	res, err := client.Get(s.admin + path)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	must(s.t, err)
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	if err != nil || res.StatusCode != http.StatusOK {
@@ -112,13 +110,9 @@ func TestKilledWhileTheKernelRelays(t *testing.T) {
 	ids := carrier.answered(1)
 	agent.confirmed(1)
 	toA, err := carrier.received("SIP/2.0 200", 1)[0].rtp()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	toB, err := agent.received("INVITE ", 1)[0].rtp()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	words := sim.Words(7)
 	for len(words) < 8*8000 {
 		words = append(words, words...)

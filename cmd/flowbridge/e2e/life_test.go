@@ -88,9 +88,7 @@ func TestStop(t *testing.T) {
 	carrier.answered(1)
 	agent.confirmed(1)
 	to, err := carrier.received("SIP/2.0 200", 1)[0].rtp()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	b.signal(syscall.SIGTERM)
 	eventually(t, "/readyz says 503", func() bool { return b.status("/readyz") == http.StatusServiceUnavailable })
 	if got := b.status("/healthz"); got != http.StatusOK {
@@ -170,9 +168,7 @@ func TestTooMany(t *testing.T) {
 	carrier := s.sippCarrier("caller_hangup", one.key()...)
 	first := carrier.answered(1)
 	to, err := carrier.received("SIP/2.0 200", 1)[0].rtp()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	packets := speech(make([]int16, 20*frame), 9)
 	one.talk(packets[:10], to)
 	refused := s.refusedCarrier(503, called)
@@ -211,13 +207,9 @@ func TestNAT(t *testing.T) {
 	}
 	onB := agent.confirmed(1)
 	toA, err := carrier.received("SIP/2.0 200", 1)[0].rtp()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	toB, err := agent.received("INVITE ", 1)[0].rtp()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	words, echo := speech(make([]int16, 10*frame), 1), speech(make([]int16, 10*frame), 2)
 	one.talk(words, toA)
 	eventually(t, "RTP reaches the agent", func() bool { return len(two.heard()) == len(words)-2 }) // the first two prove the source
@@ -418,14 +410,10 @@ func TestFoundWhileDiskIsBusy(t *testing.T) {
 	agent.confirmed(1)
 	id := b.calls()[0].ID
 	db, err := sql.Open("sqlite", filepath.Join(b.dir, "calls.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer db.Close()
 	conn, err := db.Conn(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer conn.Close()
 	if _, err := conn.ExecContext(t.Context(), "PRAGMA busy_timeout = 5000; BEGIN IMMEDIATE"); err != nil {
 		t.Fatal(err)

@@ -85,9 +85,7 @@ func TestDrainByAPI(t *testing.T) {
 	carrier := s.sippCarrier("caller_hangup")
 	ids := carrier.answered(1)
 	res, err := client.Post(b.admin+"/api/drain", "", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	body, _ := io.ReadAll(res.Body)
 	res.Body.Close()
 	if res.StatusCode != http.StatusAccepted || string(body) != `{"calls":1,"limit_ms":60000}`+"\n" {
@@ -174,9 +172,7 @@ func TestSupervised(t *testing.T) {
 	s.prepareCalls()
 	dir := t.TempDir()
 	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer socket.Close()
 	next := func(prefix string) string {
 		t.Helper()

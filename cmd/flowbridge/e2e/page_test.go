@@ -302,9 +302,7 @@ func TestPageOffline(t *testing.T) {
 	}
 	for _, file := range files {
 		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		rest := strings.ReplaceAll(string(text), "http://www.w3.org/2000/svg", "")
 		if strings.Contains(rest, "://") && filepath.Ext(file) != ".json" {
 			t.Errorf("%s names another host", file)

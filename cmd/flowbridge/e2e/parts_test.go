@@ -62,9 +62,7 @@ func partsOf(t *testing.T, m message) map[string]string {
 			t.Fatalf("%v:\n%s", err, m.raw)
 		}
 		text, err := io.ReadAll(p)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		kind, _, _ := mime.ParseMediaType(p.Header.Get("Content-Type"))
 		all[kind] = string(text)
 	}

@@ -185,9 +185,7 @@ func TestRingingOfOurs(t *testing.T) {
 func wavFile(t *testing.T, samples []int16) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "sound.wav")
-	if err := os.WriteFile(name, wav(samples), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(name, wav(samples), 0o600))
 	return name
 }
 

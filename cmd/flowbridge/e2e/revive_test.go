@@ -122,9 +122,7 @@ func TestFailedStartLeavesCalls(t *testing.T) {
 	agent.confirmed(1)
 	s.server.kill()
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer busy.Close()
 	configure(t, s.server.dir, replaceOnce(t, s.config(o), `admin: {listen: "127.0.0.1:0"}`, fmt.Sprintf("admin: {listen: %q}", busy.Addr())))
 	cmd := exec.Command(program, "serve")

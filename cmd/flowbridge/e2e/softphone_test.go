@@ -54,9 +54,7 @@ func TestSoftphoneHolds(t *testing.T) {
 	phone.await("CALL_ESTABLISHED")
 	agent.confirmed(1)
 	toB, err := agent.received("INVITE ", 1)[0].rtp()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	const packets = 50
 	echo := speech(sim.Words(1)[:3*packets*frame], 31)
 	two.talk(echo[:packets], toB)

@@ -64,9 +64,7 @@ func newPlace(t *testing.T) *stage {
 func (s *stage) freePort(addr netip.Addr) netip.AddrPort {
 	s.Helper()
 	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, 0)))
-	if err != nil {
-		s.Fatal(err)
-	}
+	must(s, err)
 	defer conn.Close()
 	return local(conn)
 }

@@ -33,9 +33,7 @@ func (s *stage) collect() (c *traces, url string) {
 	s.Helper()
 	c = &traces{t: s.T, spans: map[string]string{}}
 	listener, err := net.Listen("tcp", netip.AddrPortFrom(s.stranger, 0).String())
-	if err != nil {
-		s.Fatal(err)
-	}
+	must(s, err)
 	server := httptest.NewUnstartedServer(c)
 	server.Listener.Close()
 	server.Listener = listener
@@ -86,9 +84,7 @@ func TestTraces(t *testing.T) {
 			api := s.prepareCalls()
 			collected, url := s.collect()
 			token := filepath.Join(s.TempDir(), "token")
-			if err := os.WriteFile(token, []byte("c0llect\n"), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			must(t, os.WriteFile(token, []byte("c0llect\n"), 0o600))
 			b := s.serve(setup{telemetry: fmt.Sprintf("{otlp: {endpoint: %q, token_file: %q}}", url, token)})
 			agent := s.sippAgent("caller_hangup")
 			with := "Max-Forwards: 70"

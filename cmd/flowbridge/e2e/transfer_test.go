@@ -138,9 +138,8 @@ func (c *handover) run(t *testing.T) {
 		callee.received("ACK ", 1)
 		talk.two = three
 		var err error
-		if talk.toB, err = invite.rtp(); err != nil {
-			t.Fatal(err)
-		}
+		talk.toB, err = invite.rtp()
+		must(t, err)
 		if !c.leaves {
 			agent.received("BYE ", 1)
 		}
