@@ -77,8 +77,7 @@ func TestDigitsFromOneSessionToAnother(t *testing.T) {
 	br, far := newBridge(t, e), newBridge(t, e)
 	far.SetTelephoneEvents(SideA, TelephoneEvents{On: true, PayloadType: 101, Divert: true})
 	pkt := sourcePacket(t, 0xa, 9)
-	br.a.send(br.Local(SideA), pkt)
-	br.b.expect(br.Local(SideB), pkt)
+	br.carries(pkt)
 	before, _ := packet.ParseRTP(pkt)
 	read := func() ([]byte, packet.Header) {
 		t.Helper()

@@ -39,9 +39,7 @@ func TestOpenRefuses(t *testing.T) {
 func TestSilenceIsReportedOnce(t *testing.T) {
 	e := openEngine(t, func(c *Config) { c.Timeout, c.StartTimeout = 60*time.Millisecond, 60*time.Millisecond })
 	quiet, started := newBridge(t, e), newBridge(t, e)
-	pkt := rtpPacket(t, 0, 1, "x")
-	started.a.send(started.Local(SideA), pkt)
-	started.b.expect(started.Local(SideB), pkt)
+	started.carries(rtpPacket(t, 0, 1, "x"))
 	begin := time.Now()
 	started.Start()
 	if ev, ok := started.event(t).(EventLatched); !ok {

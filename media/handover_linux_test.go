@@ -132,8 +132,7 @@ func TestHandOverOfKeys(t *testing.T) {
 		t.Helper()
 		pkt := rtpPacket(t, 101, seq, payload)
 		copy(pkt[4:12], []byte{0, 0, 0, 1, 0, 0, 0, 7})
-		br.a.send(br.Local(SideA), pkt)
-		br.b.expect(br.Local(SideB), pkt)
+		br.carries(pkt)
 	}
 	press(1, "\x05\x0a\x00\xa0")
 	br.next(t)

@@ -193,6 +193,13 @@ type bridge struct {
 	sent   uint16 // by side B, in hears
 }
 
+// carries has side A send a packet, which must come out at side B as it is.
+func (b *bridge) carries(pkt []byte) {
+	b.a.t.Helper()
+	b.a.send(b.Local(SideA), pkt)
+	b.b.expect(b.Local(SideB), pkt)
+}
+
 func newBridge(tb testing.TB, e *Engine) *bridge {
 	tb.Helper()
 	br := &bridge{a: newClient(tb, "127.0.1.1:0"), b: newClient(tb, "127.0.2.1:0"), events: make(chan Event, 16)}

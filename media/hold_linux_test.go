@@ -16,8 +16,7 @@ func TestHeldSideGetsNoRTP(t *testing.T) {
 	br.SetPeer(SideA, toA)
 	br.SetPeer(SideB, toB)
 	speech, music, report := rtpPacket(t, 0, 1, "speech"), rtpPacket(t, 0, 9, "music"), rtcpPacket(t, 1)
-	br.a.send(br.Local(SideA), speech)
-	br.b.expect(br.Local(SideB), speech)
+	br.carries(speech)
 	br.b.send(br.Local(SideB), music)
 	br.a.expect(br.Local(SideA), music)
 
@@ -36,8 +35,7 @@ func TestHeldSideGetsNoRTP(t *testing.T) {
 
 	toB.Held = false
 	br.SetPeer(SideB, toB)
-	br.a.send(br.Local(SideA), speech)
-	br.b.expect(br.Local(SideB), speech)
+	br.carries(speech)
 	st := br.Close()
 	if st.A.Dropped != (Drops{Held: 1}) || st.A.RxPackets != 3 || st.A.DroppedTotal != 1 {
 		t.Errorf("got %+v; want 3 received and one held back", st.A)

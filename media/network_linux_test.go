@@ -153,8 +153,7 @@ func (br *bridge) talk(seq uint16, n int) uint16 {
 	br.a.t.Helper()
 	for range n {
 		there, back := rtpPacket(br.a.t, 0, seq, "there"), rtpPacket(br.a.t, 0, seq, "back")
-		br.a.send(br.Local(SideA), there)
-		br.b.expect(br.Local(SideB), there)
+		br.carries(there)
 		br.b.send(br.Local(SideB), back)
 		br.a.expect(br.Local(SideA), back)
 		seq++
@@ -234,8 +233,7 @@ func TestFragments(t *testing.T) {
 		br := n.call(n.engine())
 		for seq := range uint16(10) {
 			pkt := rtpPacket(t, 0, seq, strings.Repeat("x", maxPacket-packet.HeaderLen))
-			br.a.send(br.Local(SideA), pkt)
-			br.b.expect(br.Local(SideB), pkt)
+			br.carries(pkt)
 			br.b.send(br.Local(SideB), pkt)
 			br.a.expect(br.Local(SideA), pkt)
 		}

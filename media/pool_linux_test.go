@@ -197,9 +197,7 @@ func freshCall(t *testing.T, e *Engine) *bridge {
 	t.Helper()
 	br := newBridge(t, e)
 	must(t, br.worker.do(command{op: opSync}))
-	pkt := sourcePacket(t, 1, 1)
-	br.a.send(br.Local(SideA), pkt)
-	br.b.expect(br.Local(SideB), pkt)
+	br.carries(sourcePacket(t, 1, 1))
 	if st := br.Stats(); st.A.RxPackets+st.B.RxPackets+st.A.RxRTCP != 1 || st.A.DroppedTotal+st.B.DroppedTotal != 0 {
 		t.Fatalf("a call has a packet of the one before: %+v", st)
 	}

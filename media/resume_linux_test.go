@@ -68,11 +68,7 @@ func TestResume(t *testing.T) {
 	noLeaks(t)
 	br := newBridge(t, openEngine(t, nil))
 	br.Start()
-	for seq := range uint16(5) {
-		pkt := sourcePacket(t, 7, 100+seq)
-		br.a.send(br.Local(SideA), pkt)
-		br.b.expect(br.Local(SideB), pkt)
-	}
+	br.speaks(t, 100, 105)
 	local := [2]any{br.Local(SideA), br.Local(SideB)}
 	br.resumed(t, br.State())
 	if local != [2]any{br.Local(SideA), br.Local(SideB)} {
@@ -86,11 +82,7 @@ func TestResume(t *testing.T) {
 	for seq := range uint16(10) {
 		stranger.send(br.Local(SideA), sourcePacket(t, 9, seq))
 	}
-	for seq := range uint16(5) {
-		pkt := sourcePacket(t, 7, 4000+seq)
-		br.a.send(br.Local(SideA), pkt)
-		br.b.expect(br.Local(SideB), pkt)
-	}
+	br.speaks(t, 4000, 4005)
 	await(t, "the stranger's packets", func() bool { return br.Stats().A.Dropped.WrongSource == 10 })
 	st = br.Close()
 	if st.A.RxPackets != 10 || st.A.Lost != 0 || st.A.SSRCChanges != 0 || st.A.Dropped.WrongSource != 10 {
@@ -104,9 +96,7 @@ func TestResumeWithoutEnd(t *testing.T) {
 	br := newBridge(t, openEngine(t, nil))
 	br.Start()
 	for seq := range uint16(3 * resumptionsMost) {
-		pkt := sourcePacket(t, 7, 100+seq)
-		br.a.send(br.Local(SideA), pkt)
-		br.b.expect(br.Local(SideB), pkt)
+		br.carries(sourcePacket(t, 7, 100+seq))
 		br.resumed(t, br.State())
 	}
 	if st := br.Close(); st.A.RxPackets != 3*resumptionsMost || st.A.Lost != 0 {

@@ -176,14 +176,12 @@ func TestMux(t *testing.T) {
 	if src := br.Stats().A.Source; src.IsValid() {
 		t.Errorf("RTCP has locked %v", src)
 	}
-	br.a.send(br.Local(SideA), speech)
-	br.b.expect(br.Local(SideB), speech)
+	br.carries(speech)
 	bRTCP.send(rtcpOf(br.Local(SideB)), back)
 	br.a.expect(br.Local(SideA), back)
 	bRTCP.send(rtcpOf(br.Local(SideB)), compound(t, &rtcp.Goodbye{Sources: []uint32{2}})) // ends nothing
 	br.a.expect(br.Local(SideA), compound(t, &rtcp.Goodbye{Sources: []uint32{2}}))
-	br.a.send(br.Local(SideA), speech)
-	br.b.expect(br.Local(SideB), speech)
+	br.carries(speech)
 
 	br.a.send(br.Local(SideA), []byte("\x80\xc8\x00\x09ssrc")) // too long for itself
 	newClient(t, "127.0.1.9:0").send(br.Local(SideA), there)
@@ -203,8 +201,7 @@ func TestMuxOnBothSidesAndBack(t *testing.T) {
 	aRTCP, report := newClient(t, "127.0.1.1:0"), rtcpPacket(t, 1)
 	br.SetPeer(SideA, Peer{RTP: br.a.addr, Mux: true})
 	br.SetPeer(SideB, Peer{RTP: br.b.addr, Mux: true})
-	br.a.send(br.Local(SideA), report)
-	br.b.expect(br.Local(SideB), report)
+	br.carries(report)
 	br.b.send(br.Local(SideB), report)
 	br.a.expect(br.Local(SideA), report)
 	br.SetPeer(SideA, Peer{RTP: br.a.addr, RTCP: aRTCP.addr})

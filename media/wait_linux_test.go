@@ -67,9 +67,7 @@ func TestWorkerThatIsNotInterrupted(t *testing.T) {
 		t.Errorf("%d processors; want %d", got, before)
 	}
 	for seq := range uint16(20) {
-		pkt := rtpPacket(t, 0, seq, "x")
-		br.a.send(br.Local(SideA), pkt)
-		br.b.expect(br.Local(SideB), pkt)
+		br.carries(rtpPacket(t, 0, seq, "x"))
 	}
 }
 

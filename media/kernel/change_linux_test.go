@@ -98,8 +98,7 @@ func TestRouteIsGone(t *testing.T) {
 		must(t, r.Change(f))
 		socket := newPhone(t, f.In.String())
 		pkt := rtp(1, 160, 7, 0, "hello")
-		a.send(f.In, pkt)
-		b.expect(f.Out, pkt)
+		a.reaches(b, f, pkt)
 		run(t, "ip", "link", "set", "right", "down")
 		if why := <-lost; !errors.Is(why, ErrUnfit) {
 			t.Errorf("lost: %v", why)
@@ -134,8 +133,7 @@ func TestRouteMoves(t *testing.T) {
 		f.Lost = func(why error) { t.Errorf("lost: %v", why) }
 		must(t, r.Change(f))
 		pkt := rtp(1, 160, 7, 0, "hello")
-		a.send(f.In, pkt)
-		b.expect(f.Out, pkt)
+		a.reaches(b, f, pkt)
 		run(t, "ip", "route", "add", "10.81.2.2/32", "via", "10.81.3.2")
 		before := received(t, "spare")
 		await(t, "the other way", func() bool {
@@ -170,9 +168,7 @@ func TestInterfacesComeAndGo(t *testing.T) {
 		l.cable("right", 2, l.b)
 		await(t, "the interfaces", func() bool { return where(r) == "left, lo, right" })
 		a, b, f := l.relays(r, false)
-		pkt := rtp(1, 160, 7, 0, "hello")
-		a.send(f.In, pkt)
-		b.expect(f.Out, pkt)
+		a.reaches(b, f, rtp(1, 160, 7, 0, "hello"))
 		run(t, "ip", "link", "add", "bridge", "type", "bridge")
 		run(t, "ip", "link", "set", "left", "master", "bridge")
 		await(t, "the port of a bridge to be left alone", func() bool { return where(r) == "lo, right" })
@@ -301,9 +297,7 @@ func TestIPsec(t *testing.T) {
 		lost := make(chan error, 1)
 		f.Lost = func(why error) { lost <- why }
 		must(t, r.Change(f))
-		pkt := rtp(1, 160, 7, 0, "hello")
-		a.send(f.In, pkt)
-		b.expect(f.Out, pkt)
+		a.reaches(b, f, rtp(1, 160, 7, 0, "hello"))
 		policy := []string{"ip", "xfrm", "policy", "add", "src", "10.81.2.1", "dst", "10.81.2.2", "dir", "out", "tmpl", "proto", "esp"}
 		if out, err := exec.Command(policy[0], policy[1:]...).CombinedOutput(); err != nil {
 			t.Skipf("needs IPsec: %v: %s", err, out)
@@ -365,8 +359,7 @@ func TestVLAN(t *testing.T) {
 		}
 		for seq := range uint16(20) {
 			pkt := rtp(seq, 160, 7, 0, "hello")
-			a.send(there.In, pkt)
-			b.expect(there.Out, pkt)
+			a.reaches(b, there, pkt)
 			b.send(back.In, pkt)
 			a.expect(back.Out, pkt)
 		}

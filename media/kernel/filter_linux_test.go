@@ -34,9 +34,7 @@ func TestPacketFilter(t *testing.T) {
 			run(t, "nft", "add table "+hook.family+" t")
 			run(t, "nft", "add chain "+hook.family+" t c { type filter "+hook.chain+"; }")
 			run(t, "nft", "add rule "+hook.family+" t c meta l4proto udp drop")
-			pkt := rtp(1, 160, 7, 0, hook.chain)
-			a.send(f.In, pkt)
-			b.expect(f.Out, pkt)
+			a.reaches(b, f, rtp(1, 160, 7, 0, hook.chain))
 			run(t, "nft", "delete table "+hook.family+" t")
 		}
 		dropAll(t, "left")

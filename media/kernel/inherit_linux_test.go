@@ -24,9 +24,7 @@ func TestHeir(t *testing.T) {
 			t.Helper()
 			for range 10 {
 				seq++
-				pkt := rtp(seq, 160*uint32(seq), 7, 0, "there")
-				a.send(f.In, pkt)
-				b.expect(f.Out, pkt)
+				a.reaches(b, f, rtp(seq, 160*uint32(seq), 7, 0, "there"))
 			}
 		}
 		heir := func() *Relay {

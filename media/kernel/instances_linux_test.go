@@ -45,9 +45,7 @@ func TestTwoInstances(t *testing.T) {
 		seq := uint16(0)
 		talk := func(f Flow) {
 			seq++
-			pkt := rtp(seq, 160*uint32(seq), 7, 0, "hello")
-			a.send(f.In, pkt)
-			b.expect(f.Out, pkt)
+			a.reaches(b, f, rtp(seq, 160*uint32(seq), 7, 0, "hello"))
 		}
 		for range 10 {
 			talk(first)

@@ -57,9 +57,7 @@ func TestNobodyWaitsForRoutes(t *testing.T) {
 		if _, ok := r.Remove(other.In); !ok {
 			t.Error("the flow can't be removed")
 		}
-		pkt := rtp(1, 160, 7, 0, "hello")
-		a.send(f.In, pkt)
-		b.expect(f.Out, pkt)
+		a.reaches(b, f, rtp(1, 160, 7, 0, "hello"))
 		slow.Store(false)
 		close(goOn)
 		// What was put while the routes were looked up follows them, too.

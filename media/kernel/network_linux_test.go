@@ -206,6 +206,13 @@ func (p *phone) expect(from netip.AddrPort, want []byte) {
 	}
 }
 
+// reaches sends a packet to a flow, which must come out at the other phone as it is.
+func (p *phone) reaches(other *phone, f Flow, pkt []byte) {
+	p.t.Helper()
+	p.send(f.In, pkt)
+	other.expect(f.Out, pkt)
+}
+
 // silent fails if there is a packet. What was sent before came before.
 func (p *phone) silent() {
 	p.t.Helper()

@@ -66,9 +66,7 @@ func TestRelaysOnLoopback(t *testing.T) {
 			f := Flow{In: ap(host + ":20000"), Source: a.addr, Out: ap(host + ":20002"), Dest: b.addr, SSRC: 7}
 			must(t, put(r, f, State{}))
 			for seq := range uint16(20) {
-				pkt := rtp(seq, 160*uint32(seq), 7, 0, "hello")
-				a.send(f.In, pkt)
-				b.expect(f.Out, pkt)
+				a.reaches(b, f, rtp(seq, 160*uint32(seq), 7, 0, "hello"))
 			}
 			if s, ok := r.Remove(f.In); !ok || s.Sent != 20 {
 				t.Errorf("got %+v, %v; want 20 packets", s, ok)

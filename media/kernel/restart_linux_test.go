@@ -176,9 +176,7 @@ func TestOutlivesItsProcess(t *testing.T) {
 				// One direction keeps both.
 				await(t, "the stream to be removed", func() bool {
 					seq++
-					pkt := rtp(seq, 160*uint32(seq), 7, 0, "there")
-					a.send(there.In, pkt)
-					b.expect(there.Out, pkt)
+					a.reaches(b, there, rtp(seq, 160*uint32(seq), 7, 0, "there"))
 					return r.Adopted() == 2
 				})
 				await(t, "silent flows to be removed", func() bool { return r.Adopted() == 0 })
@@ -392,9 +390,7 @@ func TestWithoutRoot(t *testing.T) {
 					continue
 				}
 				if tt.name == "both" || tt.name == "all three" {
-					pkt := rtp(1, 160, 7, 0, "hello")
-					a.send(f.In, pkt)
-					b.expect(f.Out, pkt)
+					a.reaches(b, f, rtp(1, 160, 7, 0, "hello"))
 				}
 				p.kill(t)
 				clearPins(filepath.Join(dir, fmt.Sprintf("v%d-64", layout))) // its flow
