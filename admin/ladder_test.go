@@ -69,7 +69,5 @@ func TestLadder(t *testing.T) {
 		t.Errorf("file name %q", got)
 	}
 	var out bytes.Buffer
-	if err := pack(&out, Call{}, fakeLadder{}); err != nil {
-		t.Error(err)
-	}
+	must(t, pack(&out, Call{}, fakeLadder{}))
 }

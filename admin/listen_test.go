@@ -86,9 +86,7 @@ func TestUnixSocketOfAKilledProcess(t *testing.T) {
 	_ = dead.Close()
 	again, err := Listen(t.Context(), Address{Socket: path})
 	must(t, err)
-	if err := again.Close(); err != nil {
-		t.Error(err)
-	}
+	must(t, again.Close())
 	if _, err := os.Lstat(path); err == nil {
 		t.Error("the socket stays behind")
 	}

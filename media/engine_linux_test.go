@@ -247,9 +247,7 @@ func checkOrigin(t *testing.T, c *client, made map[uint32]netip.AddrPort) {
 func TestCommandBeforeAnySocket(t *testing.T) {
 	w, err := newWorker(time.Now(), silenceLimits{start: time.Second, mid: time.Second})
 	must(t, err)
-	if err := w.do(command{op: opStart, relay: &relay{}}); err != nil {
-		t.Error(err)
-	}
+	must(t, w.do(command{op: opStart, relay: &relay{}}))
 	w.stop()
 }
 

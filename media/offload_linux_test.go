@@ -154,9 +154,7 @@ func TestMovesInMidCall(t *testing.T) {
 		},
 		"a digit": {
 			begin: func(t *testing.T, br *bridge) {
-				if err := br.SendDigit(SideB, Digit{Digit: '5', PayloadType: 101, Duration: 40 * time.Millisecond}); err != nil {
-					t.Error(err)
-				}
+				must(t, br.SendDigit(SideB, Digit{Digit: '5', PayloadType: 101, Duration: 40 * time.Millisecond}))
 			},
 			returns: true,
 		},

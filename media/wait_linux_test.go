@@ -34,9 +34,7 @@ func TestWaitingWorkerIsNoBurden(t *testing.T) {
 		t.Error("a garbage collection waits for a worker that waits")
 	}
 	s.Close()
-	if err := e.Close(); err != nil {
-		t.Error(err)
-	}
+	must(t, e.Close())
 	if got := runtime.GOMAXPROCS(0); got != before {
 		t.Errorf("%d processors afterwards; want %d", got, before)
 	}

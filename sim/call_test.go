@@ -228,17 +228,13 @@ func TestCloseLeavesNothing(t *testing.T) {
 	for range 4 {
 		<-answered
 	}
-	if err := a.Close(); err != nil {
-		t.Error(err)
-	}
+	must(t, a.Close())
 	for range 4 {
 		if r := <-done; r.EndedBy != SideAgent {
 			t.Errorf("ended by %q", r.EndedBy)
 		}
 	}
-	if err := c.Close(); err != nil {
-		t.Error(err)
-	}
+	must(t, c.Close())
 	if _, err := c.Call(context.Background(), CarrierCall{To: "sip:x@127.0.0.1"}); !errors.Is(err, errCarrierClosed) {
 		t.Errorf("call after close: %v", err)
 	}
@@ -249,9 +245,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 func TestCloseBeforeServe(t *testing.T) {
 	a, err := OpenAgent(t.Context(), AgentOptions{Name: "house"})
 	must(t, err)
-	if err := a.Close(); err != nil {
-		t.Error(err)
-	}
+	must(t, a.Close())
 }
 
 func TestSipfragStatus(t *testing.T) {

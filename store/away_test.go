@@ -44,9 +44,7 @@ func TestFileRemoved(t *testing.T) {
 	must(t, os.Mkdir(dir, 0o700))
 	must(t, <-put)
 	mustPut(t, s, sample("after"))
-	if err := s.Err(); err != nil {
-		t.Error(err)
-	}
+	must(t, s.Err())
 	if records, _, err := s.List(t.Context(), record.Filter{}); err != nil || len(records) != 3 {
 		t.Errorf("%d records, %v", len(records), err)
 	}
@@ -151,15 +149,11 @@ func TestFileDamaged(t *testing.T) {
 	if _, err := os.Stat(aside); err != nil {
 		t.Error(err)
 	}
-	if err := s.Err(); err != nil {
-		t.Error(err)
-	}
+	must(t, s.Err())
 	if records, _, err := s.List(t.Context(), record.Filter{}); len(records) != 51 || err != nil { // the journal has the others
 		t.Errorf("%d records, %v", len(records), err)
 	}
-	if err := s.Close(); err != nil {
-		t.Error(err)
-	}
+	must(t, s.Close())
 	again := openTest(t, path)
 	if _, ok, err := again.Get(t.Context(), "late"); !ok || err != nil || again.Key() != key || again.SetAside() != "" {
 		t.Errorf("%v, %v, the same key %v, set aside %q", ok, err, again.Key() == key, again.SetAside())
@@ -205,9 +199,7 @@ func TestFileLocked(t *testing.T) {
 	if _, err := c.ExecContext(t.Context(), `ROLLBACK`); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-put; err != nil {
-		t.Error(err)
-	}
+	must(t, <-put)
 	if err := s.Flush(t.Context()); err != nil || s.Err() != nil {
 		t.Errorf("%v, %v", err, s.Err())
 	}

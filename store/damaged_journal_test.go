@@ -27,9 +27,7 @@ func deliverAll(t *testing.T, s *Store, delivered map[string]int) {
 		must(t, err)
 		for _, i := range items {
 			delivered[i.CallID+" "+i.Kind]++
-			if err := s.Delivered(t.Context(), []int64{i.Seq}); err != nil {
-				t.Error(err)
-			}
+			must(t, s.Delivered(t.Context(), []int64{i.Seq}))
 		}
 		if len(items) == 0 {
 			return

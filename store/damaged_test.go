@@ -148,9 +148,7 @@ func TestTruncatedUnderLoad(t *testing.T) {
 			if err != nil || len(records) != 1 {
 				t.Errorf("%d records, %v; set aside %q", len(records), err, s.SetAside())
 			}
-			if err := s.Close(); err != nil {
-				t.Error(err)
-			}
+			must(t, s.Close())
 			again := openTest(t, path)
 			if _, ok, err := again.Get(t.Context(), "late2"); !ok || err != nil {
 				t.Errorf("after the next start: %v, %v; set aside %q", ok, err, again.SetAside())
@@ -266,9 +264,7 @@ func TestListOverASetAside(t *testing.T) {
 		if err := c.QueryRowContext(t.Context(), `SELECT count(*) FROM calls`).Scan(&n); n != 1 || err != nil {
 			t.Errorf("%d records, %v", n, err)
 		}
-		if err := c.Close(); err != nil {
-			t.Error(err)
-		}
+		must(t, c.Close())
 	}
 	for range 2 * readers {
 		if _, ok, err := s.Get(t.Context(), "new"); !ok || err != nil {

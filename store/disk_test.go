@@ -50,9 +50,7 @@ func TestFrozenDisk(t *testing.T) {
 		t.Errorf("under way %v; want the writer", all)
 	}
 	close(frozen)
-	if err := <-put; err != nil {
-		t.Error(err)
-	}
+	must(t, <-put)
 	if records, _, err := s.List(t.Context(), record.Filter{}); len(records) != 2 || err != nil {
 		t.Errorf("%d records, %v", len(records), err)
 	}

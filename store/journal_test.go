@@ -155,9 +155,7 @@ func TestJournalRemoved(t *testing.T) {
 		t.Error("no error without a directory")
 	}
 	must(t, os.Mkdir(dir, 0o700))
-	if err := j.tend(); err != nil {
-		t.Error(err)
-	}
+	must(t, j.tend())
 	wantLive(t, j, "one", "two")
 	must(t, j.close())
 }
@@ -229,14 +227,10 @@ func TestJournalTogether(t *testing.T) {
 			j.turn()
 		}
 		j.mu.Unlock()
-		if err := j.tend(); err != nil {
-			t.Error(err)
-		}
+		must(t, j.tend())
 	}
 	all.Wait()
-	if err := j.tend(); err != nil {
-		t.Error(err)
-	}
+	must(t, j.tend())
 	slices.Sort(want)
 	wantLive(t, j, want...)
 	states, _ := statesAt(j.path)

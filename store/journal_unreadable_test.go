@@ -92,9 +92,7 @@ func TestUnreadableJournalIsToldOnce(t *testing.T) {
 	if err := s.Alive(t.Context(), start); err == nil || !strings.Contains(err.Error(), "the states of 2 live calls") || !strings.Contains(err.Error(), unix.EIO.Error()) {
 		t.Errorf("alive: %v; want the states of 2 live calls and %v", err, unix.EIO)
 	}
-	if err := s.Alive(t.Context(), start); err != nil {
-		t.Error(err)
-	}
+	must(t, s.Alive(t.Context(), start))
 }
 
 // An entry that can't be read is not waited for when its file is left: the call notes again.

@@ -204,9 +204,7 @@ func TestLaddersWhileLocked(t *testing.T) {
 	if _, err := conn.ExecContext(t.Context(), `ROLLBACK`); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(conn.Close(), w.step()); err != nil {
-		t.Error(err)
-	}
+	must(t, errors.Join(conn.Close(), w.step()))
 	if len(l.pending) != 0 {
 		t.Error("it still waits")
 	}
@@ -247,9 +245,7 @@ func TestLaddersRemoved(t *testing.T) {
 		wantLadder(t, again, fmt.Sprint("after", i), "x")
 		wantLadder(t, again, fmt.Sprint("before", i), "")
 		wantLadder(t, l, fmt.Sprint("after", i), "x")
-		if err := newLadderWriter(again).closeFiles(); err != nil {
-			t.Error(err)
-		}
+		must(t, newLadderWriter(again).closeFiles())
 	}
 }
 
@@ -306,14 +302,10 @@ func TestLaddersPages(t *testing.T) {
 		must(t, err)
 		var size int
 		var mode string
-		if err := errors.Join(f.write.QueryRowContext(t.Context(), `PRAGMA page_size`).Scan(&size), f.write.QueryRowContext(t.Context(), `PRAGMA journal_mode`).Scan(&mode)); err != nil {
-			t.Error(err)
-		}
+		must(t, errors.Join(f.write.QueryRowContext(t.Context(), `PRAGMA page_size`).Scan(&size), f.write.QueryRowContext(t.Context(), `PRAGMA journal_mode`).Scan(&mode)))
 		if size != want || mode != "wal" {
 			t.Errorf("%s: pages of %d, %s; want %d, wal", name, size, mode, want)
 		}
-		if err := f.close(); err != nil {
-			t.Error(err)
-		}
+		must(t, f.close())
 	}
 }

@@ -97,9 +97,7 @@ func TestKilled(t *testing.T) {
 		if s.Interrupted() < interrupted {
 			t.Errorf("got %d interrupted; want at least %d", s.Interrupted(), interrupted)
 		}
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
+		must(t, s.Close())
 		if again := openTest(t, path); again.Interrupted() != 0 {
 			t.Errorf("second start: got %d interrupted; want 0", again.Interrupted())
 		}
@@ -155,9 +153,7 @@ func breakDisk(t *testing.T, path string) (mend func()) {
 	exec(`CREATE TRIGGER broken_calls BEFORE INSERT ON calls BEGIN SELECT RAISE(ABORT, 'disk is full'); END`)
 	return sync.OnceFunc(func() {
 		exec(`DROP TRIGGER broken_calls`)
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
+		must(t, db.Close())
 	})
 }
 

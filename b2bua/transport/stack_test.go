@@ -215,9 +215,7 @@ func TestUnplugged(t *testing.T) {
 		t.Error("a connection was opened")
 	}
 	s.Serve() // ends by itself: there is nothing to read
-	if err := s.Close(); err != nil {
-		t.Error(err)
-	}
+	must(t, s.Close())
 }
 
 // A message that has the reader panic costs itself, or its connection: others are read.

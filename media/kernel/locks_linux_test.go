@@ -46,12 +46,8 @@ func TestNobodyWaitsForRoutes(t *testing.T) {
 		if _, ok := r.State(f.In); !ok {
 			t.Error("the flow is gone")
 		}
-		if err := r.Read(); err != nil {
-			t.Error(err)
-		}
-		if err := r.Steer(ap("10.81.1.1:20011"), 0, 1); err != nil {
-			t.Error(err)
-		}
+		must(t, r.Read())
+		must(t, r.Steer(ap("10.81.1.1:20011"), 0, 1))
 		r.Unsteer(ap("10.81.1.1:20011"))
 		_, _, _ = r.Uses(1), r.Adopted(), r.Path()
 		if _, ok := r.Remove(other.In); !ok {

@@ -248,9 +248,7 @@ func TestReadsAll(t *testing.T) {
 
 func TestTry(t *testing.T) {
 	needsRoot(t)
-	if err := Try(); err != nil {
-		t.Error(err)
-	}
+	must(t, Try())
 }
 
 func TestFull(t *testing.T) {
@@ -264,9 +262,7 @@ func TestFull(t *testing.T) {
 			}
 		}
 		r.Remove(ap("127.0.0.1:20000"))
-		if err := put(r, f, State{}); err != nil {
-			t.Error(err)
-		}
+		must(t, put(r, f, State{}))
 		if err := put(r, f, State{}); err == nil {
 			t.Error("a flow was put twice")
 		}

@@ -183,9 +183,7 @@ func TestOutlivesItsProcess(t *testing.T) {
 				if r.Uses(20000) {
 					t.Error("the port is still used")
 				}
-				if err := put(r, there, State{}); err != nil {
-					t.Error(err)
-				}
+				must(t, put(r, there, State{}))
 				r.Close()
 				if _, err := os.Stat(dir); !os.IsNotExist(err) {
 					t.Errorf("the directory is still there: %v", err)

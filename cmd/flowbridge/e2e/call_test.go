@@ -73,8 +73,7 @@ func TestCall(t *testing.T) {
 // TestRelay has SIPp on both sides and looks at every packet: RTP, key presses
 // and RTCP pass both ways as they are.
 func TestRelay(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	b := s.serve(setup{})
 	n := s.relayed(8000, func() {})
 	s.counts(b.finish(hungUpByCaller)[0], n)
@@ -90,9 +89,7 @@ func (s *stage) relayed(samples int, during func()) int64 {
 	ids := carrier.answered(1)
 	agent.confirmed(1)
 	n := s.relaysWhile(one, two, carrier, agent, samples, during)
-	carrier.proceed(ids...)
-	carrier.finish()
-	agent.finish()
+	carrier.leaves(agent, ids...)
 	return n
 }
 
@@ -255,9 +252,7 @@ func TestInvite(t *testing.T) {
 		t.Errorf("Content-Length: %s; want %s", got, size)
 	}
 	s.hides(carrier, agent)
-	carrier.proceed(ids...)
-	carrier.finish()
-	agent.finish()
+	carrier.leaves(agent, ids...)
 	b.finish(hungUpByCaller)
 }
 
@@ -288,8 +283,7 @@ func TestHangup(t *testing.T) {
 	t.Parallel()
 	for scenario, expected := range map[string]want{"caller_hangup": hungUpByCaller, "agent_hangup": hungUpByAgent} {
 		t.Run(scenario, func(t *testing.T) {
-			s := newStage(t)
-			s.prepareCalls()
+			s := newPreparedStage(t)
 			b := s.serve(setup{})
 			agent := s.sippAgent(scenario)
 			carrier := s.sippCarrier(scenario)

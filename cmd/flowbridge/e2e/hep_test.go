@@ -80,8 +80,7 @@ func (h *homer) packets() int {
 
 // TestHEP mirrors a call. tshark, which is told what HEP is because some do not know it, reads the SIP of both legs and the reports on RTP, all under the id of the call.
 func TestHEP(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	server := s.captureHEP()
 	password := filepath.Join(s.TempDir(), "password")
 	must(t, os.WriteFile(password, []byte("h0mer\n"), 0o600))

@@ -118,8 +118,7 @@ func TestRecordRoute(t *testing.T) {
 
 func recordRoute(t *testing.T, transport, by string) {
 	t.Helper()
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	k := s.proxied(setup{target: ", reinvite: relay"}, transport, true)
 	b, at := s.server, k.at
 
@@ -172,8 +171,7 @@ func recordRoute(t *testing.T, transport, by string) {
 // TestRecordRouteEarly has a carrier behind a proxy acknowledge provisional
 // answers: the proxy is in the path of the early dialog, too.
 func TestRecordRouteEarly(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	k := s.proxied(setup{}, "udp", false)
 	b := s.server
 	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
@@ -183,9 +181,7 @@ func TestRecordRouteEarly(t *testing.T) {
 	agent.proceed(agent.received("INVITE ", 1)[0].header("Call-ID"))
 	talk := s.talkingEarly(one, two, carrier, agent, carrier.received("SIP/2.0 183", 1)[0])
 	talk.both()
-	carrier.proceed(talk.id(carrier))
-	carrier.finish()
-	agent.finish()
+	carrier.leaves(agent, talk.id(carrier))
 	r := b.records(hungUpByCaller)[0]
 	k.stop()
 	from := " from " + s.carrier.String()
@@ -199,8 +195,7 @@ func TestRecordRouteEarly(t *testing.T) {
 // TestRecordRouteTransfer has an agent behind a proxy transfer the caller: its
 // REFER and the reports go by the proxy.
 func TestRecordRouteTransfer(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	calleeAt := s.freePort(s.stranger)
 	k := s.proxied(s.transfers("local", calleeAt), "udp", true)
 	b := s.server
@@ -218,9 +213,7 @@ func TestRecordRouteTransfer(t *testing.T) {
 	talk.toB, err = invite.rtp()
 	must(t, err)
 	talk.both()
-	carrier.proceed(talk.id(carrier))
-	carrier.finish()
-	callee.finish()
+	carrier.leaves(callee, talk.id(carrier))
 	b.records(transferred(hungUpByCaller, try{"", 0, 200}))
 	k.stop()
 	us := " from " + s.b2bua.String()

@@ -36,8 +36,7 @@ func (s *server) text(path string) string {
 // TestKernelRelay has the kernel relay both directions of a call, from packet to packet as the process does before and
 // after. The record counts all of them.
 func TestKernelRelay(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	b := s.serve(setup{})
 	if health := b.text("/healthz"); !strings.Contains(health, "media: kernel: ") {
 		t.Skip("needs a kernel that can relay: ", health)
@@ -97,8 +96,7 @@ func TestKilledWhileTheKernelRelays(t *testing.T) {
 	if !withPins(t) {
 		return
 	}
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	of := setup{listen: []string{"udp://" + s.freePort(s.b2bua).String()}, media: ", ports: " + s.freePorts(100)}
 	b := s.serve(of)
 	if health := b.text("/healthz"); !strings.Contains(health, "media: kernel: ") {
@@ -134,9 +132,7 @@ func TestKilledWhileTheKernelRelays(t *testing.T) {
 		eventually(t, "RTP has come "+w.name, func() bool { w.gotRTP = w.to.heard(); return len(w.gotRTP) >= len(w.packets) })
 		w.compareRTP(t)
 	}
-	carrier.proceed(ids...)
-	carrier.finish()
-	agent.finish()
+	carrier.leaves(agent, ids...)
 	r := again.finish(hungUpByCaller)[0]
 	s.counts(r, int64(len(ways[0].packets)))
 	if r.Restored != 1 {

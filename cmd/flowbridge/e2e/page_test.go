@@ -28,8 +28,7 @@ const rows = `[...document.querySelectorAll('.vtable a.tr:not([hidden])')]`
 // TestPage follows a real call through the page: it appears without a reload, its ladder is read and a message opened, it is
 // hung up there, and found among the finished calls by a part of its number.
 func TestPage(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	b := s.serve(setup{})
 	agent := s.sippAgent("caller_hangup")
 	page := newTab(t)
@@ -329,8 +328,7 @@ func TestPageThroughStrangersBounds(t *testing.T) {
 // TestPageAnswersAnOperator asks what an operator asks at night, of real calls: one that failed, one that another target took.
 // It counts the clicks. Words typed count as one.
 func TestPageAnswersAnOperator(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "maintenance", http.StatusServiceUnavailable)
 	}))

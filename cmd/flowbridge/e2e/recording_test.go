@@ -161,8 +161,7 @@ func TestRecordedCall(t *testing.T) {
 // TestMaskedKeys has a softphone press keys before, while and after they are
 // masked: the agent and the capture get those before and after alone.
 func TestMaskedKeys(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	b := s.serve(recordingSetup("record: on_demand, mask_dtmf: on_demand"))
 	two := s.newPhone(s.platform)
 	agent := s.sippAgent("caller_hangup", two.key()...)

@@ -104,6 +104,14 @@ func (p *sipp) finish() {
 	}
 }
 
+// leaves lets calls go on to their end, and waits until it and the other side have ended.
+func (p *sipp) leaves(other *sipp, callIDs ...string) {
+	p.t.Helper()
+	p.proceed(callIDs...)
+	p.finish()
+	other.finish()
+}
+
 // message is a SIP message that a SIPp sent or received.
 type message struct {
 	received bool

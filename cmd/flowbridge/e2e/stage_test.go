@@ -38,6 +38,14 @@ func newStage(t *testing.T) *stage {
 	return newPlaceIn(t, places)
 }
 
+// newPreparedStage is a stage whose platform prepares calls.
+func newPreparedStage(t *testing.T) *stage {
+	t.Helper()
+	s := newStage(t)
+	s.prepareCalls()
+	return s
+}
+
 // newQuietStage is for a test that mostly listens: it waits for no other kind.
 func newQuietStage(t *testing.T) *stage {
 	t.Parallel()

@@ -111,8 +111,7 @@ func (a *authority) secured(o setup) setup {
 // anywhere. Without one, or with one of another name or authority, it is a
 // stranger.
 func TestTrunkOverTLS(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	ca, other := s.authority("ca"), s.authority("other")
 	config := s.config(ca.secured(setup{}))
 	config = replaceOnce(t, config, fmt.Sprintf(`sources: ["%v"]`, s.carrier), "certificates: [pbx.test]")
@@ -142,8 +141,7 @@ func TestTargetOverTLS(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"agent.test", "wrong.test"} {
 		t.Run(name, func(t *testing.T) {
-			s := newStage(t)
-			s.prepareCalls()
+			s := newPreparedStage(t)
 			ca := s.authority("ca")
 			spare := s.agent
 			s.agent = s.freePort(s.platform)
@@ -190,8 +188,7 @@ func TestTargetOverTLS(t *testing.T) {
 // TestCertificateReplaced replaces the B2BUA's certificate while it runs: new
 // connections get the new one, a call over an old one goes on.
 func TestCertificateReplaced(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	ca := s.authority("ca")
 	b := s.serve(ca.secured(setup{}))
 	agent := s.sippAgent("caller_hangup")

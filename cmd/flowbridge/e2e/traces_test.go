@@ -92,9 +92,7 @@ func TestTraces(t *testing.T) {
 				with = "Traceparent: 00-" + trace + "-" + span + "-01\n      Max-Forwards: 70"
 			}
 			carrier := s.sipp("carrier", "caller_hangup/uac.xml", s.freePort(s.carrier), []string{"-s", called, s.server.sip.String()}, "Max-Forwards: 70", with)
-			carrier.proceed(carrier.answered(1)...)
-			carrier.finish()
-			agent.finish()
+			carrier.leaves(agent, carrier.answered(1)...)
 			r := b.finish(hungUpByCaller)[0]
 			want, parent := strings.ReplaceAll(r.ID, "-", ""), ""
 			if brought {

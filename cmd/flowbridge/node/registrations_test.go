@@ -59,9 +59,7 @@ func TestStartOnADiskThatTakesNothing(t *testing.T) {
 				t.Errorf("%+v have registered", got)
 			}
 			remount(0)
-			if err := n.Close(); err != nil {
-				t.Error(err)
-			}
+			must(t, n.Close())
 		})
 	}
 }

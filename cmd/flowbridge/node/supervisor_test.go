@@ -83,7 +83,5 @@ func TestNodeAlive(t *testing.T) {
 	s := newReloadStage(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	if err := s.node.alive(ctx); err != nil {
-		t.Error(err)
-	}
+	must(t, s.node.alive(ctx))
 }

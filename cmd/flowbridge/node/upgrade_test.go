@@ -247,9 +247,7 @@ func TestUpgradeWithoutARecord(t *testing.T) {
 	}
 	s.node.server.Thaw()
 	must(t, os.Rename(aside, path))
-	if err := s.node.store.Flush(t.Context()); err != nil {
-		t.Error(err)
-	}
+	must(t, s.node.store.Flush(t.Context()))
 	if _, err := s.Upgrade(t.Context()); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("when they are written: %v", err)
 	}
