@@ -127,14 +127,20 @@ func TestJournalKilledWhileTurning(t *testing.T) {
 	b.Cause = "newer"
 	j.note(callState, &b, nil, start)
 	j.over([]*finish{{id: "c"}})
-	wantLive(t, j, "a", "b")
-	states, _ := statesAt(j.path)
-	if !bytes.Contains(states["b"].state, []byte("newer")) {
-		t.Errorf("b has the state %q; want the newer one", states["b"].state)
+	for _, cause := range []string{"newer", "newest"} { // in the second file, and in the first one again
+		wantLive(t, j, "a", "b")
+		states, _ := statesAt(j.path)
+		if !bytes.Contains(states["b"].state, []byte(cause)) {
+			t.Errorf("b has the state %q; want the one that is %s", states["b"].state, cause)
+		}
+		if err := j.tend(); err != nil || j.old != nil {
+			t.Fatal(err, j.old)
+		}
+		turnFile(j)
+		b.Cause = "newest"
+		j.note(callState, &b, nil, start)
 	}
-	if err := j.tend(); err != nil || j.old != nil {
-		t.Fatal(err, j.old)
-	}
+	must(t, j.tend())
 	wantLive(t, j, "a", "b")
 	must(t, j.close())
 }
