@@ -17,14 +17,11 @@ import (
 // what was left out.
 func TestMultipart(t *testing.T) {
 	const location, isup = "application/pidf+xml", "application/isup"
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	b := s.serve(setup{target: ", pass_parts: [" + location + ", " + isup + "], overflow: trim"})
 	agent := s.sippAgent("caller_hangup")
 	carrier := s.sippCarrier("multipart")
-	carrier.proceed(carrier.answered(1)...)
-	carrier.finish()
-	agent.finish()
+	carrier.leaves(agent, carrier.answered(1)...)
 	if got, want := b.finish(hungUpByCaller)[0].Attempts[0].DroppedHeaders, []string{isup, "User-Agent", "Allow"}; !slices.Equal(got, want) {
 		t.Errorf("left out was %q; want %q", got, want)
 	}
@@ -62,9 +59,7 @@ func partsOf(t *testing.T, m message) map[string]string {
 			t.Fatalf("%v:\n%s", err, m.raw)
 		}
 		text, err := io.ReadAll(p)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		kind, _, _ := mime.ParseMediaType(p.Header.Get("Content-Type"))
 		all[kind] = string(text)
 	}
