@@ -375,6 +375,7 @@ type invited struct {
 // settle lets go of what only the set-up of the dialog needed. What stays is copied, so
 // that the messages of the set-up can go.
 func (l *Leg) settle() {
+	l.keepInvited()
 	l.setup = nil
 	l.dialog.settle()
 }

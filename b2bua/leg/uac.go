@@ -319,16 +319,21 @@ func (l *Leg) confirm(in ResponseIn) {
 	delete(l.early, message.TagOf(in.Res.To().Params))
 	l.dialog.establish(in)
 	l.updates = message.Allows(in.Res, string(sip.UPDATE))
-	if l.invite != nil { // a leg of NewLost has none
-		l.invited.uri = message.URIText(&l.invite.Recipient)
-		for _, h := range l.invite.Headers() {
-			if isCredentials(h) {
-				l.invited.credentials = append(l.invited.credentials, h)
-			}
-		}
-	}
 	l.settle()
 	l.sendACK(&l.dialog, l.InviteSeq)
+}
+
+// keepInvited notes what of the INVITE is needed for ACKs. A leg of NewLost has no INVITE.
+func (l *Leg) keepInvited() {
+	if l.UAS || l.setup == nil || l.invite == nil || l.invited.uri != "" {
+		return
+	}
+	l.invited.uri = message.URIText(&l.invite.Recipient)
+	for _, h := range l.invite.Headers() {
+		if isCredentials(h) {
+			l.invited.credentials = append(l.invited.credentials, h)
+		}
+	}
 }
 
 // maxForks bounds the forks of one INVITE that are answered: more of them would be an
@@ -341,6 +346,7 @@ func (l *Leg) dropFork(in ResponseIn, bye bool) {
 	if bye && len(l.forks) >= maxForks {
 		return
 	}
+	l.keepInvited() // the INVITE may have been refused
 	fork := l.dialog
 	fork.localSeq = l.InviteSeq
 	if e := l.early[message.TagOf(in.Res.To().Params)]; e != nil {
