@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/emiago/sipgo/sip"
-	"github.com/rs/zerolog"
 
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
@@ -71,10 +70,9 @@ type origin struct {
 
 // reports are where a call says what becomes of it.
 type reports struct {
-	log     callLog
-	peerLog callLog               // for lines that a peer can provoke without end
-	chat    *zerolog.BurstSampler // of peerLog; nil: it has written nothing
-	ladder  *ladder.Call          // nil: no ladder is kept
+	log     bridge.Log
+	peerLog bridge.Log   // for lines that a peer can provoke without end
+	ladder  *ladder.Call // nil: no ladder is kept
 }
 
 // turn is where a call is between two facts.
@@ -157,7 +155,7 @@ func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peer
 	c.ladder.Traced(c.trace.ID())
 	c.bridge.Open(bridgeCall{c}, bridge.Options{
 		Resources: &s.bridges, ID: id, Trunk: t, Source: source, Privacy: c.privacy, Tones: p.Tones, Ladder: c.ladder,
-		Log: &c.log, PeerLog: &c.peerLog,
+		TraceID: c.trace.ID(),
 	})
 	c.record = callRecord{trunk: t.TrunkName(), target: t.TargetName(), startedAt: record.TimeOf(c.times.started)}
 	return c
@@ -165,7 +163,7 @@ func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peer
 
 // tie gives the parts of a call their call.
 func (c *Call) tie() {
-	c.log, c.peerLog = callLog{call: c}, callLog{call: c, bounded: true}
+	c.log, c.peerLog = c.bridge.Logs()
 	c.notes.call, c.rescues.call, c.attempts.call, c.transfers.call = c, c, c, c
 }
 

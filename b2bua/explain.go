@@ -2,7 +2,6 @@ package b2bua
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -68,7 +67,7 @@ func Explain(cfg *config.Config, preparers map[string]peers.Preparer, q report.Q
 		x.out.Refuse(code, reason, "")
 		return x.out, nil
 	}
-	x.local(from.Transport, sender.Addr.Addr()) // the caller's leg needs an address, too
+	x.out.Local(x.server.stack, from.Transport, sender.Addr.Addr()) // the caller's leg needs an address, too
 	c := s.newCall(record.NewID(), q.At, req, s.admission.Peers.Load(), t, sender.Addr)
 	return x.out, x.call(c)
 }
@@ -102,9 +101,6 @@ func (x *explainer) screened(text []byte) bool {
 	return true
 }
 
-// sampleStreamPort stands for the port of a connection that was not opened.
-const sampleStreamPort = 49152
-
 // register takes the trunk for registered if nothing else says where its calls come from.
 func (x *explainer) register(q *report.Question) {
 	if x.from.Trunk == nil || x.from.Trunk.Caller.Register == nil || len(x.from.Trunk.Caller.Sources) > 0 ||
@@ -113,20 +109,6 @@ func (x *explainer) register(q *report.Question) {
 	}
 	x.server.admission.Registered(x.from.Trunk.Caller.Name, "", x.out.Source)
 	x.out.Note("trunk %s is taken to be registered: %v stands for its registrar", x.from.Trunk.Caller.Name, x.out.Source)
-}
-
-// local is our own address toward a peer.
-func (x *explainer) local(transport string, peer netip.Addr) leg.Local {
-	l, err := x.server.stack.LocalFor(transport, peer)
-	if err != nil {
-		x.out.Note("our address toward %v is not known (%v): this-host.invalid stands for it", peer, err)
-		l = leg.Local{Transport: transport, Host: "this-host.invalid", Port: 5060}
-	}
-	if l.Port == 0 {
-		x.out.Note("the connection's own port is not known: %d stands for it", sampleStreamPort)
-		l.Port = sampleStreamPort
-	}
-	return l
 }
 
 // call follows the path of a call up to the INVITEs.

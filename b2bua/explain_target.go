@@ -2,7 +2,6 @@ package b2bua
 
 import (
 	"errors"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -10,7 +9,6 @@ import (
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
-	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/reach"
 	"flowbridge/b2bua/report"
 	"flowbridge/b2bua/transport"
@@ -49,12 +47,14 @@ func (x *explainer) attempt(c *Call) report.Target {
 // invite adds the INVITE to a target.
 func (x *explainer) invite(r *report.Target, c *Call, ready ready) {
 	a, t := c.attempts.current, c.attempts.current.target.Dial
-	peer := x.addrOf(ready.URI.Host, t)
-	l, in, cause, err := c.attempts.outboundLeg(ready, x.local(t.Transport, peer), x.media(peer, t.Media.Address))
+	peer := x.out.AddrOf(ready.URI.Host, t, x.server.cfg)
+	l, in, cause, err := c.attempts.outboundLeg(ready, x.out.Local(x.server.stack, t.Transport, peer),
+		x.out.Media(&x.server.bridges, peer, t.Media.Address))
 	if errors.Is(err, outbound.ErrWantsTCP) {
 		x.out.Note("target %s: the INVITE is over the UDP budget and goes over TCP; where no connection can be opened, headers are left out", t.Name)
 		r.Transport, ready.Flow = config.TransportTCP, &transport.Stream{}
-		l, in, cause, err = c.attempts.outboundLeg(ready, x.local(config.TransportTCP, peer), x.media(peer, t.Media.Address))
+		l, in, cause, err = c.attempts.outboundLeg(ready, x.out.Local(x.server.stack, config.TransportTCP, peer),
+			x.out.Media(&x.server.bridges, peer, t.Media.Address))
 	}
 	if err != nil {
 		r.Cause, r.Error = cause, err.Error()
@@ -72,29 +72,4 @@ func (x *explainer) invite(r *report.Target, c *Call, ready ready) {
 	r.Dropped = a.dropped
 	r.Configured(t.Headers, &x.out)
 	r.Budget(t, in, func() []string { return a.dropped })
-}
-
-// addrOf is the address of a target, or a made-up one for a name and for what has registered.
-func (x *explainer) addrOf(host string, t *peers.Dial) netip.Addr {
-	if t.Registered {
-		x.out.Note("%s: the call goes to what has registered; without a uri, its Contact stands in place of sip:%s", t.Name,
-			config.RegisteredHost)
-		return report.SampleAddr(x.server.cfg)
-	}
-	if a, err := netip.ParseAddr(message.TrimBrackets(host)); err == nil {
-		return a.Unmap()
-	}
-	x.out.Note("%s is not looked up: our own address is the one toward the internet, which another route to it may change",
-		host)
-	return report.SampleAddr(x.server.cfg)
-}
-
-// media is our RTP address toward a target.
-func (x *explainer) media(peer, wanted netip.Addr) netip.AddrPort {
-	_, name, err := x.server.bridges.Address(peer, wanted)
-	if err != nil {
-		x.out.Note("our media address toward %v is not known (%v): a made-up one stands for it", peer, err)
-		name = report.SampleLike(peer)
-	}
-	return netip.AddrPortFrom(name, x.server.cfg.Media.PortLow)
 }

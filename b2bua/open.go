@@ -132,8 +132,9 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 		return nil, err
 	}
 	s.bridges = bridge.Resources{
-		Context: s.ctx, Relay: o.Relay, Archive: o.Archive, Identity: identity, Names: s.stack, Config: &s.cfg.Media,
-		Beep: s.cfg.Recording.Beep,
+		Context: s.ctx, Relay: o.Relay, Archive: o.Archive, Identity: identity, Names: s.stack, Lines: &s.log,
+		Config: &s.cfg.Media,
+		Beep:   s.cfg.Recording.Beep,
 		Beside: func(what string, do func()) {
 			s.beside(func() {
 				defer s.recovered(what)

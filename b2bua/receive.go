@@ -248,40 +248,22 @@ func (s front) StrayResponse(res *sip.Response) {
 	in := leg.ResponseIn{Res: res, Source: message.ParseSource(res.Source())}
 	switch {
 	case res.StatusCode >= 300:
-		s.ackStray(res, l)
+		s.stack.AckRefusal(res, l.invitedBy(res))
 		if l != nil && s.mint.OwnsBranch([]byte(message.BranchOf(res)), []byte(tag)) { // cancelled for a process before
 			l.post(in)
 		}
 	case l == nil || !l.post(in):
-		s.hangupStray(in)
+		s.stack.HangupLost(in, s.legOptions(media.SideB, leg.Local{}, leg.PeerOptions{}))
 	}
 }
 
-// ackStray acknowledges a repeated refusal from its own headers. If its leg is gone,
-// the INVITE began a dialog, and its Request-URI was the same as To.
-func (s *Server) ackStray(res *sip.Response, l *legOnWire) {
-	source := message.ParseSource(res.Source())
-	local, err := s.stack.LocalFor(message.TransportOf(res), source.Addr())
-	if err != nil {
-		return
+// invitedBy is the Request-URI of the INVITE that a response is to. If its leg is gone, the INVITE began a dialog, and
+// its Request-URI was the same as To.
+func (l *legOnWire) invitedBy(res *sip.Response) sip.Uri {
+	if l == nil {
+		return res.To().Address
 	}
-	uri := res.To().Address
-	if l != nil {
-		uri = l.wire.LastInvited()
-	}
-	s.stack.Send(local, s.stack.StreamOf(res), []leg.Effect{
-		leg.SendACK{Req: leg.AckOfRefusal(res, uri), To: leg.Hop{Transport: local.Transport, Addr: source}},
-	})
-}
-
-func (s *Server) hangupStray(in leg.ResponseIn) {
-	res := in.Res
-	local, err := s.stack.LocalFor(message.TransportOf(res), in.Source.Addr())
-	if err != nil {
-		return
-	}
-	s.stack.Send(local, s.stack.StreamOf(res),
-		leg.HangupLost(time.Now(), s.legOptions(media.SideB, local, leg.PeerOptions{}), in))
+	return l.wire.LastInvited()
 }
 
 // front is the server's side toward its transport, a transport.Handler.

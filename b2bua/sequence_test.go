@@ -125,7 +125,9 @@ func TestRequestBehindAGapAfterBye(t *testing.T) {
 	if !machine.Done() {
 		t.Fatal("the leg of a cancelled INVITE goes on")
 	}
-	c := &Call{server: &Server{registry: registry.New[*Call, *legOnWire](), log: zerolog.Nop()}}
+	silent := zerolog.Nop()
+	c := &Call{server: &Server{registry: registry.New[*Call, *legOnWire]()}}
+	c.bridge.Open(bridgeCall{c}, bridge.Options{Resources: &bridge.Resources{Lines: &silent}})
 	c.tie()
 	l := &legOnWire{Half: bridge.Half{Leg: machine}, sequence: leg.Sequence{Next: 8}, wire: &transport.Wire{}}
 	late := siptest.InviteFrom(t, "<sip:a@b>;tag=x")

@@ -56,19 +56,12 @@ type Resources struct {
 	Archive  *recording.Archive // nil: calls are not recorded
 	Identity *dtls.Identity     // by which peers know us in DTLS-SRTP
 	Names    Names
+	Lines    *zerolog.Logger
 	Config   *config.Media
 	Beep     time.Duration // between the beeps of a recording; 0: none
 
 	// Beside does something on a goroutine of its own, in which a panic ends only that.
 	Beside func(what string, do func())
-}
-
-// Log writes the lines of a call.
-type Log interface {
-	Debug() *zerolog.Event
-	Info() *zerolog.Event
-	Warn() *zerolog.Event
-	Error() *zerolog.Event
 }
 
 // Options are what a bridge is made of. They are constant.
@@ -80,14 +73,16 @@ type Options struct {
 	Privacy outbound.Privacy
 	Tones   map[string]*audio.Sound
 	Ladder  *ladder.Call // nil: no ladder is kept
-	Log     Log
-	PeerLog Log // for lines that a peer can provoke without end
+	TraceID string       // of the trace that the call is in; empty: none
 }
 
 // Bridge is what lies between the legs of a call. It belongs to the call's goroutine.
 type Bridge struct {
 	Options
-	Call Call
+	Call    Call
+	Log     Log
+	PeerLog Log                   // for lines that a peer can provoke without end
+	ofPeers *zerolog.BurstSampler // of PeerLog; nil: it has written nothing
 
 	Agreement  agreement.Agreement
 	Media      Media
@@ -101,6 +96,7 @@ type Bridge struct {
 // Open makes the bridge of a call.
 func (b *Bridge) Open(c Call, o Options) {
 	b.Options, b.Call = o, c
+	b.Log, b.PeerLog = b.Logs()
 	b.Media.bridge, b.Exchanges.bridge, b.Sounds.bridge = b, b, b
 	b.Recordings.bridge, b.Masking.bridge, b.Relays.bridge = b, b, b
 }
