@@ -178,8 +178,6 @@ func around(path []string, value any) any {
 		}
 		m := map[string]any{}
 		switch {
-		case i == 2 && path[0] == "hooks" && path[1] != "tls":
-			m["listen"] = "127.0.0.1:8081"
 		case i == 2 && path[0] == "targets":
 			m["kind"] = KindSynthflow
 		}

@@ -81,8 +81,9 @@ targets:
 routes:
   - {trunk: carrier, targets: [synthflow]}
 hooks:
-  synthflow: {listen: "%s", secret_file: %q}
-  variables: {listen: "%s", token_file: %q, values: {plan: gold}}
+  listen: "%s"
+  synthflow: {secret_file: %q}
+  variables: {token_file: %q, values: {plan: gold}}
 store: {path: %q}
 admin: {listen: "127.0.0.1:0"}
 `
@@ -118,7 +119,7 @@ func TestSimulateSynthflowAccount(t *testing.T) {
 			t.Fatalf("%v: exit code %d\n%s", args, code, out)
 		}
 	}
-	text := fmt.Sprintf(accountConfig, p.SIP, p.API, at, files["secret"], at, files["token"], filepath.Join(dir, "calls.db"))
+	text := fmt.Sprintf(accountConfig, p.SIP, p.API, at, files["secret"], files["token"], filepath.Join(dir, "calls.db"))
 	cfg, err := config.Parse("account.yaml", []byte(text), func(string) (string, bool) { return token, true })
 	if err != nil {
 		t.Fatal(err)

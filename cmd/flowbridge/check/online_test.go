@@ -365,9 +365,10 @@ func TestHookWarnings(t *testing.T) {
 	text := `
 targets: [{name: a, kind: synthflow, uri: "sip:a@127.0.0.1", prepare: {api: "https://api.test", token_env: T}}]
 hooks:
-  twilio: {listen: "127.0.0.1:0", targets: [a]}
-  vapi: {listen: "127.0.0.1:0", rules: [{assistant_id: x}]}
-  synthflow: {listen: "127.0.0.1:0", secret_file: ` + secret + `}
+  listen: "127.0.0.1:0"
+  twilio: {targets: [a]}
+  vapi: {rules: [{assistant_id: x}]}
+  synthflow: {secret_file: ` + secret + `}
 `
 	h := parsed(t, text).Hooks
 	if got := hookWarnings(&h); len(got) != 2 || !strings.Contains(got[0].Problem, "hooks.twilio") || !strings.Contains(got[1].Problem, "hooks.vapi") {
