@@ -206,7 +206,7 @@ sip: {listen: ["udp://198.51.100.1:5060", "tcp://198.51.100.1:5060"]}
 media: {listen: ["198.51.100.1"]}
 trunks:
   - {name: carrier, sources: ["192.0.2.10"], country: "1"}
-  - {name: phone, auth: {username: alice, password_env: P}, registrar: {max_contacts: 2}, nat: "on"}
+  - {name: phone, auth: {username: alice, password_env: P}, registrar: {}, nat: "on"}
   - {name: pbx, auth: {username: bob, password_env: P}, uri: "sip:{{.To.Number}}@registered", registrar: {}}
 targets:
   - {name: agent, kind: sip, uri: "sip:{{.To.Number}}@192.0.2.20:32681", call_auth: {username: synth, password_env: P}, registrar: {user: "15550100"}}

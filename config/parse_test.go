@@ -91,7 +91,7 @@ func TestDefaults(t *testing.T) {
 			Listen:         []Listener{{"udp", netip.MustParseAddrPort("0.0.0.0:5060")}},
 			AuthAlgorithms: []string{"SHA-256", "MD5"},
 			DrainTimeout:   time.Minute, MaxDelay: 75 * time.Millisecond,
-			Limits: Limits{Connections: 1000, ConnectionsPerSource: 100, Setups: 2000},
+			Limits: Limits{Connections: 1000, Setups: 2000},
 		},
 		Media: Media{
 			Listen: []MediaListener{{Addr: netip.IPv4Unspecified()}}, PortLow: 10000, PortHigh: 32767, Engine: engineAuto,

@@ -30,8 +30,6 @@ func (r *Register) check(s section) {
 type Registrar struct {
 	// The user of its address-of-record, which is in To of its REGISTER. Empty: that of its credentials.
 	User string `key:"user" is:"register-user"`
-	// The most Contacts at a time, from 1. A REGISTER with more gets 403.
-	MaxContacts int `key:"max_contacts" default:"10" min:"1" max:"1000"`
 }
 
 // RegisteredHost is the host in the uri of a trunk with registrar: it stands for what has registered.

@@ -253,7 +253,7 @@ func (w *worker) deliver(ctx context.Context, item record.OutboxItem) result {
 		return result{err: err}
 	}
 	event := eventOf(item.Kind)
-	if !found || !w.hook.wants(event, &record) { // not found: older than store.keep
+	if !found || !w.hook.wants(event) { // not found: older than store.keep
 		return result{sent: true}
 	}
 	id := idOf(&item)
