@@ -21,7 +21,7 @@ func (c *Call) readOffer() (phase, bool) {
 	if c.told.earlyMedia { // the process before has read it
 		return nil, true
 	}
-	body, _, _ := message.BodyOf(c.invite, c.peers.Parts) // refusal has checked it
+	body := message.SDPBody(c.invite) // refusal has checked it
 	c.agreement.Late = body == nil
 	// A caller that offers nothing may have no SRTP, and could only hang up.
 	c.a.crypto = sdp.NewLegCrypto(c.trunk.Caller.Media, c.server.identity.Fingerprint(), c.agreement.Late && c.trunk.Caller.Media.SRTP == config.SRTPRequired)

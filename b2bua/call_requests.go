@@ -13,9 +13,8 @@ import (
 	"flowbridge/config"
 )
 
-// Requests within a call that is up, from one side to the other: INFO, MESSAGE,
-// NOTIFY, SUBSCRIBE, by the target's pass_methods. DTMF in INFO is in
-// call_digits.go, REFER in call_transfer.go.
+// Requests within a call that is up, from one side to the other: INFO, and NOTIFY about
+// a REFER that was passed on. DTMF in INFO is in call_digits.go, REFER in call_transfer.go.
 
 // relayed is a request of one side that went to the other.
 type relayed struct {
@@ -37,8 +36,7 @@ type relays struct {
 // alwaysPassed are the headers of a request or answer that pass without
 // configuration: they describe the body and the request.
 func alwaysPassed() []config.Pass {
-	return config.PassNamed("Content-Disposition", "Content-Encoding", "Info-Package", "Recv-Info", "Event", "Expires", "Subscription-State",
-		"Accept", "Retry-After")
+	return config.PassNamed("Content-Disposition", "Content-Encoding", "Info-Package", "Recv-Info", "Event", "Subscription-State", "Accept", "Retry-After")
 }
 
 // policy is the configuration of the call's platform, which is called or has placed
@@ -59,7 +57,7 @@ func (r *relays) asked(from *legOnWire, req *sip.Request) {
 	case req.Method == sip.REFER:
 		c.transfers.asked(from, req)
 	case req.Method == sip.INFO && c.takesDigit(from, req):
-	case c.transfers.isReport(from, req) || slices.Contains(c.policy().PassMethods, string(req.Method)):
+	case c.transfers.isReport(from, req), req.Method == sip.INFO:
 		r.relay(from, req, contentOf(req), nil)
 	default:
 		c.reply(from, req, 405, from.leg.Allow())

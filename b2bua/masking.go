@@ -1,8 +1,6 @@
 package b2bua
 
 import (
-	"strings"
-
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/sdp"
@@ -95,10 +93,7 @@ func (m *masking) note(l *legOnWire, req *sip.Request) {
 }
 
 // hidesKey says whether a request of the caller may reveal a masked key: an INFO with
-// any body, or a report of keys (RFC 4730).
+// any body.
 func (m *masking) hidesKey(from *legOnWire, req *sip.Request) bool {
-	if !m.isCaller(from) || (!m.on && req.CSeq().SeqNo > m.upTo) || len(req.Body()) == 0 {
-		return false
-	}
-	return req.Method == sip.INFO || strings.Contains(strings.ToLower(contentOf(req).ContentType), "kpml")
+	return req.Method == sip.INFO && m.isCaller(from) && (m.on || req.CSeq().SeqNo <= m.upTo) && len(req.Body()) > 0
 }

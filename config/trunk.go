@@ -182,15 +182,13 @@ type Match struct {
 	HeaderName string `key:"header" is:"header"`
 	// HeaderValue is that header's value.
 	HeaderValue string
-	// The port that its SIP comes from. 0: any.
-	Port uint16 `key:"port" default:"0" max:"65535"`
 }
 
 func (m *Match) check(section) { m.HeaderName, m.HeaderValue, _ = strings.Cut(m.HeaderName, ": ") }
 
 // Conditions counts what is asked for: the more, the more specific.
 func (m Match) Conditions() (n int) {
-	for _, set := range []bool{m.ToDomain != "", m.HeaderName != "", m.Port != 0} {
+	for _, set := range []bool{m.ToDomain != "", m.HeaderName != ""} {
 		if set {
 			n++
 		}

@@ -45,8 +45,6 @@ type Hook struct {
 	Name   string // in the log; it also names the receiver's items in the outbox
 	URL    string
 	Secret string
-	// Events are what is told. Empty: all.
-	Events []string
 	// Timeout bounds one request with its answer.
 	Timeout time.Duration
 	// GiveUp is the age at which an item is not tried any more.
@@ -60,9 +58,6 @@ func (h *Hook) Consumer() string { return consumerPrefix + h.Name }
 
 // consumerPrefix begins the name of each consumer that is a webhook.
 const consumerPrefix = "webhook:"
-
-// wants says whether the receiver is told of an event.
-func (h *Hook) wants(event string) bool { return len(h.Events) == 0 || slices.Contains(h.Events, event) }
 
 // The headers of a request, besides Content-Type and User-Agent.
 const (
