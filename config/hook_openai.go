@@ -16,7 +16,7 @@ type OpenAIHook struct {
 	// The header that has the token, in place of Authorization: Bearer. Azure's is api-key.
 	TokenHeader string `key:"token_header" is:"header-name"`
 	// The session with which a call is accepted, as OpenAI's JSON, written as YAML. Each text is a template.
-	Session *Body `key:"session" use:"hook" required:"with what calls are accepted, like {type: realtime, model: gpt-realtime}"`
+	Session *jsonBody `key:"session" use:"hook" required:"with what calls are accepted, like {type: realtime, model: gpt-realtime}"`
 }
 
 func (h *OpenAIHook) check(s section) {
