@@ -98,7 +98,9 @@ func TestSimulateSynthflowAccount(t *testing.T) {
 		"--pre-action", "http://"+at+"/variables?id=<external_id>", "--pre-action-token", variables)
 	t.Setenv("SYNTHFLOW_TOKEN", token)
 	dir := t.TempDir()
-	files := map[string]string{"secret": secret, "token": variables, "password": trunkPassword}
+	files := map[string]string{
+		"secret": secret, "token": variables, "password": trunkPassword, "agent": `{"external_webhook_url": "http://` + at + `/synthflow/webhook"}`,
+	}
 	for name, text := range files {
 		file := filepath.Join(dir, name)
 		if err := os.WriteFile(file, []byte(text+"\n"), 0o600); err != nil {
@@ -110,10 +112,8 @@ func TestSimulateSynthflowAccount(t *testing.T) {
 		{"number", "create", "--workspace-id", "w1", "--phone-number", demoCalled, "--trunk-username", "u", "--trunk-pwd-file", files["password"], "--api", p.API},
 		{
 			"assistant", "create", "--name", "Reception", "--phone-number", demoCalled, "--greeting-message", "Hello", "--llm", "gpt-4.1",
-			"--external-webhook-url", "http://" + at + "/synthflow/webhook", "--api", p.API,
+			"--body", files["agent"], "--api", p.API,
 		},
-		{"number", "list", "--workspace-id", "w1", "--api", p.API},
-		{"assistant", "list", "--api", p.API},
 	} {
 		if out, code := run(t, append([]string{"synthflow"}, args...)...); code != 0 || strings.Contains(out, token) {
 			t.Fatalf("%v: exit code %d\n%s", args, code, out)
@@ -221,7 +221,7 @@ func TestSimulateSynthflowFlags(t *testing.T) {
 		t.Errorf("got %+v", s)
 	}
 	t.Setenv("SYNTHFLOW_TOKEN", s.Token)
-	if out, code := run(t, "synthflow", "assistant", "list", "--api", s.API); code != 1 || !strings.Contains(out, "the key is not known") {
+	if out, code := run(t, "synthflow", "assistant", "show", "m", "--api", s.API); code != 1 || !strings.Contains(out, "the key is not known") {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
 	var plain bytes.Buffer

@@ -54,6 +54,7 @@ func newPlatforms(t *testing.T, sfFlags ...string) *platforms {
 	for name, text := range map[string]string{
 		"twilio": twilioToken, "vapi": vapiSecret, "webhook": webhookSecret, "agent": agentToken, "trunk": trunkPassword,
 		"synthflow-api": apiToken, "vapi-api": vapiKey,
+		"vapi-number.json": `{"authentication": {"username": "flowbridge-trunk-user", "password": "` + trunkPassword + `"}}`,
 	} {
 		if err := os.WriteFile(filepath.Join(p.dir, name), []byte(text+"\n"), 0o600); err != nil {
 			t.Fatal(err)
