@@ -140,7 +140,9 @@ func (s scalar) literal() (v any, ok bool) {
 }
 
 // JSON gives the body for one call. The error names the key whose template failed.
-func (b *jsonBody) JSON(v template.Vars) ([]byte, error) { return b.root.append(make([]byte, 0, 256), &v) }
+func (b *jsonBody) JSON(v template.Vars) ([]byte, error) {
+	return b.root.append(make([]byte, 0, 256), &v)
+}
 
 func (p *part) append(b []byte, v *template.Vars) ([]byte, error) {
 	var err error

@@ -15,8 +15,10 @@ func TestVapiAccount(t *testing.T) {
 	uri := "sip:ann@" + p.SIPAddr().String()
 	assistant := []string{"assistant", "create", "--name", "Ann", "--first-message", "Hello {{first_name}}", "--body", secretFile(t, `{"model": {"provider": "openai", "model": "x"}}`)}
 	number := func(assistant string) []string {
-		return []string{"number", "create", "--sip-uri", uri, "--assistant-id", assistant, "--body",
-			secretFile(t, `{"authentication": {"username": "user-of-20-to-40-letters", "password": "`+trunkPassword+`-20-to-40-long"}}`)}
+		return []string{
+			"number", "create", "--sip-uri", uri, "--assistant-id", assistant, "--body",
+			secretFile(t, `{"authentication": {"username": "user-of-20-to-40-letters", "password": "`+trunkPassword+`-20-to-40-long"}}`),
+		}
 	}
 	with := func(args []string, more ...string) []string { return append(slices.Clone(args), more...) }
 	a.steps([]cliStep{{number("none"), 1, []string{"400 Bad Request", "Couldn't find Assistant"}}})
