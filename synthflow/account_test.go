@@ -80,32 +80,6 @@ func parse(t *testing.T, text string) rest.Object {
 	return o
 }
 
-func TestNumbers(t *testing.T) {
-	const at = "/v2/numbers/15551230000"
-	a, api := newAccount(t, map[string]string{
-		"POST /v2/custom-numbers":                           `{"status":"ok","response":{"key":"8c2d","phone_number":"+15551230000"}}`,
-		"GET " + at + "?workspace=w%261":                    `{"slug":"15551230000","phone_number":"+15551230000","sip_term_uri":"a.example","friendly_name":null}`,
-		"DELETE " + at:                                      `{"status":"success"}`,
-		"GET /v2/numbers?limit=20&offset=0&workspace=w%261": `{"status":"ok","response":{"pagination":{"total_records":1,"limit":20,"offset":0},"phone_numbers":[{"number":"+15551230000","sid":null,"is_available":true}]}}`,
-	})
-	made, err := a.Numbers().Create(t.Context(), parse(t, `{"workspace_id":"w&1","phone_number":"+15551230000"}`), nil)
-	if err != nil || made["key"] != "8c2d" {
-		t.Errorf("create: %v, %v", made, err)
-	}
-	if n, err := a.Numbers().Get(t.Context(), "+15551230000"); err != nil || n["sip_term_uri"] != "a.example" {
-		t.Errorf("get: %v, %v", n, err)
-	}
-	if _, err := a.Numbers().Delete(t.Context(), "+15551230000"); err != nil {
-		t.Errorf("delete: %v", err)
-	}
-	if all, err := a.Numbers().List(t.Context()); err != nil || len(all) != 1 || all[0]["number"] != "+15551230000" {
-		t.Errorf("list: %v, %v", all, err)
-	}
-	if want := `POST /v2/custom-numbers {"phone_number":"+15551230000","workspace_id":"w&1"}`; api.got[0] != want {
-		t.Errorf("got %s", api.got[0])
-	}
-}
-
 // A number that is not there may be told by 404, or by 400 and a list without it.
 func TestFindNumber(t *testing.T) {
 	const (
@@ -133,36 +107,6 @@ func TestFindNumber(t *testing.T) {
 				t.Errorf("got %v, %v", n, err)
 			}
 		})
-	}
-}
-
-func TestAssistants(t *testing.T) {
-	const id = "1744274157255x646200691892837600"
-	const one = `{"status":"ok","response":{"pagination":{"total_records":1},"assistants":[{"model_id":"` + id + `","name":"A","agent":{"llm":"x"}}]}}`
-	a, api := newAccount(t, map[string]string{
-		"POST /v2/assistants":                   `{"status":"success","response":{"model_id":"` + id + `"},"details":{"phone":"+1"}}`,
-		"GET /v2/assistants/" + id:              one,
-		"GET /v2/assistants/?limit=20&offset=0": one,
-		"PUT /v2/assistants/" + id:              `{"status":"success","response":{"model_id":"` + id + `"}}`,
-		"DELETE /v2/assistants/" + id:           `{"status":"success","response":{"answer":"deleted"}}`,
-	})
-	made, err := a.Assistants().Create(t.Context(), parse(t, `{"type":"inbound","name":"A","agent":{},"voice_engine_version":"2.0"}`), nil)
-	if made["model_id"] != id || made["voice_engine_version"] != "2.0" || err != nil {
-		t.Errorf("create: %v, %v", made, err)
-	}
-	if o, err := a.Assistants().Get(t.Context(), id); err != nil || o["name"] != "A" {
-		t.Errorf("get: %v, %v", o, err)
-	}
-	if all, err := a.Assistants().List(t.Context()); err != nil || len(all) != 1 || !idsOf(all)[id] {
-		t.Errorf("list: %v, %v", all, err)
-	}
-	updated := a.Assistants().Update(t.Context(), id, rest.Object{"name": "B"})
-	_, deleted := a.Assistants().Delete(t.Context(), id)
-	if err := errors.Join(updated, deleted); err != nil {
-		t.Error(err)
-	}
-	if want := "PUT /v2/assistants/" + id + ` {"name":"B"}`; api.got[3] != want {
-		t.Errorf("got %s", api.got[3])
 	}
 }
 

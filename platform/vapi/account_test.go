@@ -39,60 +39,6 @@ func accountAt(t *testing.T, f http.HandlerFunc) *Account {
 	return a
 }
 
-func TestAccountRequests(t *testing.T) {
-	var got []string
-	a := accountAt(t, func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		got = append(got, strings.TrimSpace(r.Method+" "+r.URL.RequestURI()+" "+string(body)))
-		if r.Header.Get("Authorization") != "Bearer "+accountToken {
-			t.Errorf("got %v", r.Header)
-		}
-		switch {
-		case strings.Contains(r.URL.RequestURI(), "limit="):
-			_, _ = io.WriteString(w, `[{"id":"a-1","name":"A"}]`)
-		case r.Method == http.MethodPost:
-			w.WriteHeader(http.StatusCreated)
-			_, _ = io.WriteString(w, `{"id":"a-2","sipUri":"sip:Ann@sip.vapi.ai"}`)
-		default:
-			_, _ = io.WriteString(w, `{"id":"a-1","name":"A"}`)
-		}
-	})
-	ctx := t.Context()
-	known := map[string]bool{"a-1": true}
-	for _, f := range []func() (rest.Object, error){
-		func() (rest.Object, error) { return a.Assistants().Create(ctx, rest.Object{"name": "A"}, known) },
-		func() (rest.Object, error) { return a.Assistants().Get(ctx, "a-1") },
-		func() (rest.Object, error) { return a.Assistants().Delete(ctx, "a-1") },
-		func() (rest.Object, error) {
-			return a.Numbers().Create(ctx, rest.Object{"provider": "vapi", "sipUri": "sip:ann@sip.vapi.ai"}, known)
-		},
-		func() (rest.Object, error) { return a.Numbers().Get(ctx, "a-1") },
-		func() (rest.Object, error) { return a.Numbers().Delete(ctx, "a-1") },
-	} {
-		if o, err := f(); err != nil || o["id"] == nil {
-			t.Errorf("got %v, %v", o, err)
-		}
-	}
-	for _, f := range []func() ([]rest.Object, error){
-		func() ([]rest.Object, error) { return a.Assistants().List(ctx) }, func() ([]rest.Object, error) { return a.Numbers().List(ctx) },
-	} {
-		if all, err := f(); err != nil || len(all) != 1 || !idsOf(all)["a-1"] {
-			t.Errorf("got %v, %v", all, err)
-		}
-	}
-	want := `POST /assistant {"name":"A"}
-GET /assistant/a-1
-DELETE /assistant/a-1
-POST /phone-number {"provider":"vapi","sipUri":"sip:ann@sip.vapi.ai"}
-GET /phone-number/a-1
-DELETE /phone-number/a-1
-GET /assistant?limit=100
-GET /phone-number?limit=100`
-	if text := strings.Join(got, "\n"); text != want {
-		t.Errorf("got\n%s", text)
-	}
-}
-
 // The pages of a list overlap by what was created at the same moment; pages that are too large are asked for smaller.
 func TestAccountListPages(t *testing.T) {
 	var queries []string

@@ -203,35 +203,6 @@ func TestVapi(t *testing.T) {
 	p.finish()
 }
 
-// TestSynthflowSetup: from an empty account to an answered call, by the
-// commands that the documents' steps are.
-func TestSynthflowSetup(t *testing.T) {
-	p := newPlatforms(t)
-	p.serveAll("plain", "")
-	account := []string{"--api", p.api, "--token-file", "synthflow-api", "--workspace-id", workspace}
-	with := func(args ...string) []string { return append(append([]string{"synthflow"}, args...), account...) }
-	number := with("number", "create", "--phone-number", "+15550100002", "--trunk-username", "trunk", "--trunk-pwd-file", "trunk")
-	if out := p.must(append(number, "--dry-run")...); !strings.Contains(out, "POST") || !strings.Contains(out, "/v2/custom-numbers") {
-		t.Errorf("dry run:\n%s", out)
-	}
-	if out, code := p.run(with("number", "show", "+15550100002")...); code == 0 {
-		t.Errorf("a dry run has imported the number:\n%s", out)
-	}
-	p.must(number...)
-	if out := p.must(number...); !strings.Contains(out, "+15550100002") {
-		t.Errorf("once more:\n%s", out)
-	}
-	if out, code := p.call("+15550100099", "+15550100002"); code == 0 {
-		t.Errorf("a number without an agent is answered:\n%s", out)
-	}
-	p.must(with("assistant", "create", "--name", "TestName", "--phone-number", "+15550100002", "--llm", "gpt-4o",
-		"--language", "en-US", "--prompt", "hey", "--greeting-message", "hi", "--voice-id", "qTj9lsKOMtF3uVefOvPi")...)
-	if out, code := p.call("+15550100099", "+15550100002"); code != 0 {
-		t.Errorf("exit code %d\n%s", code, out)
-	}
-	p.finish()
-}
-
 // TestSynthflowSetupCommand: the documents' steps in one command, prepared and
 // by direct dial; once more it finds everything done.
 func TestSynthflowSetupCommand(t *testing.T) {

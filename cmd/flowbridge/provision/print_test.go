@@ -32,6 +32,10 @@ func TestDryRunAsJSON(t *testing.T) {
 			"POST", "https://api.vapi.ai/phone-number",
 			"map[assistantId:<nil> provider:vapi server:map[secret:[redacted] url:https://x] sipUri:sip:u@sip.vapi.ai]",
 		},
+		{
+			[]string{"synthflow", "assistant", "create", "--name", "A", "--prompt", "x", "--body", secretFile(t, `{"voice_engine_version": ""}`)},
+			"POST", "https://api.synthflow.ai/v2/assistants", "map[agent:map[prompt:x] name:A type:inbound]",
+		},
 		{[]string{"vapi", "assistant", "create", "--name", "A"}, "POST", "https://api.vapi.ai/assistant", "map[name:A]"},
 	} {
 		out, code := run(t, append(tt.args, "--dry-run", "--json")...)

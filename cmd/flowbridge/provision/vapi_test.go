@@ -4,9 +4,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"flowbridge/cmd/flowbridge/cli"
-	"flowbridge/sim"
 )
 
 // From an empty account to a number with an assistant, and to one that asks a server.
@@ -50,9 +47,6 @@ func TestVapiUsage(t *testing.T) {
 	a.steps([]cliStep{
 		{[]string{"assistant", "create"}, 2, []string{"name is missing"}},
 		{[]string{"assistant", "delete", "..", "--yes"}, 2, []string{`".." is no id`}},
-		{[]string{"number", "show", "."}, 2, []string{`"." is no id`}},
-		{[]string{"number", "create"}, 2, []string{"sipUri is missing"}},
-		{[]string{"number", "create", "--sip-uri", "x"}, 2, []string{"is not one"}},
 		{[]string{"number", "create", "--sip-user", "x"}, 2, []string{"--sip-user needs --region"}},
 		{[]string{"number", "create", "--sip-user", "x", "--sip-uri", "y"}, 2, []string{"exclude each other"}},
 		{[]string{"number", "create", "--region", "eu", "--sip-uri", "sip:a@sip.vapi.ai"}, 2, []string{"not of this region, whose SIP host is sip.eu.vapi.ai"}},
@@ -76,56 +70,4 @@ func TestVapiNumberServer(t *testing.T) {
 	})
 	id := a.made(create("c", "--server-url", "https://c.example/x")...)
 	a.steps([]cliStep{{[]string{"number", "show", id}, 0, []string{"https://c.example/x"}}})
-}
-
-// Ids that can't be ids, or are another's, are not taken.
-func TestVapiFaults(t *testing.T) {
-	a, p := newVapi(t)
-	create := []string{"assistant", "create", "--name", "A", "--again"}
-	a.steps([]cliStep{{create, 0, []string{"created"}}})
-	for fault, says := range map[string]string{
-		"types": "entry of the list has no usable id", "emptyid": "entry of the list has no usable id", "crlf": "entry of the list has no usable id", "reused": "was there before",
-	} {
-		f, err := sim.ParseFault(fault)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p.SetFault(f)
-		a.steps([]cliStep{{create, 1, []string{says, "!created assistant"}}})
-	}
-}
-
-// The region says API and SIP host, and --dry-run sends nothing to it.
-func TestVapiDryRun(t *testing.T) {
-	t.Setenv("VAPI_TOKEN", "")
-	out, code := run(t, "vapi", "number", "create", "--region", "eu", "--sip-user", "ann", "--server-url", "https://x.example/a",
-		"--server-secret-file", secretFile(t, trunkPassword), "--dry-run")
-	want := `POST https://api.eu.vapi.ai/phone-number
-Accept: application/json
-Authorization: Bearer [redacted]
-Content-Type: application/json
-User-Agent: flowbridge/` + cli.Version() + `
-
-{
-  "assistantId": null,
-  "provider": "vapi",
-  "server": {
-    "secret": "[redacted]",
-    "url": "https://x.example/a"
-  },
-  "sipUri": "sip:ann@sip.eu.vapi.ai"
-}
-
-`
-	if code != 0 || out != want {
-		t.Errorf("exit code %d, got\n%s", code, out)
-	}
-	for _, args := range [][]string{{"show", "x"}, {"delete", "x"}} {
-		for _, kind := range []string{"assistant", "number"} {
-			out, code := run(t, append([]string{"vapi", kind, "--dry-run"}, args...)...)
-			if code != 0 || strings.Count(out, "Authorization: Bearer [redacted]") != 1 {
-				t.Errorf("%s %v: exit code %d\n%s", kind, args, code, out)
-			}
-		}
-	}
 }
