@@ -63,8 +63,8 @@ func (a *api) identify(r *http.Request) (who sender, known bool) {
 	return sender{localName(r), access.Local}, true
 }
 
-// isLocal says whether a request comes from this machine, and not through a proxy or a web page under a name of its own (DNS
-// rebinding).
+// isLocal says whether a request comes from this machine, and not through a proxy or a web page under a name of its own
+// (DNS rebinding).
 func isLocal(r *http.Request) bool {
 	if passedOn(r) != "" {
 		return false
@@ -98,7 +98,8 @@ func (a *api) notOwn(r *http.Request) string {
 		return "the request has the header " + name + ", so a proxy passed it on, and admin.local does not count for it"
 	}
 	if !isUnix(r) && !isLoopback(r.Host) {
-		return "the request names the host " + quoted(r.Host) + ", which is neither localhost nor a loopback address, so admin.local does not count for it"
+		return "the request names the host " + quoted(r.Host) +
+			", which is neither localhost nor a loopback address, so admin.local does not count for it"
 	}
 	return ""
 }
@@ -109,7 +110,8 @@ func isUnix(r *http.Request) bool {
 	return ok
 }
 
-// localName is the name in the log for a request without a token: over a Unix socket with the user of the process that sent it.
+// localName is the name in the log for a request without a token: over a Unix socket with the user of the process that
+// sent it.
 func localName(r *http.Request) string {
 	uid, ok := strings.CutPrefix(r.RemoteAddr, peerPrefix)
 	if !ok {
@@ -136,7 +138,8 @@ func (a *api) allowed(needs Rights, next func(w http.ResponseWriter, r *http.Req
 			a.refused(r, who.name, "it needs the right operate")
 			problem, remedy := "the token "+quoted(who.name)+" may only read", "use a token with rights: operate"
 			if r.Header.Get("Authorization") == "" {
-				problem, remedy = "requests without a token may only read", "use a token with rights: operate, or change admin.local"
+				problem, remedy = "requests without a token may only read",
+					"use a token with rights: operate, or change admin.local"
 			}
 			a.fail(w, http.StatusForbidden, problem, remedy)
 			return
@@ -146,8 +149,8 @@ func (a *api) allowed(needs Rights, next func(w http.ResponseWriter, r *http.Req
 }
 
 // guessTime is how long a wrong token is answered late. A listener has at most maxConnections, and each ends
-// with its first wrong token: so all guesses together are at most that many in this time. A right token is never late, and
-// nobody is locked out, whatever comes from the same address.
+// with its first wrong token: so all guesses together are at most that many in this time. A right token is never late,
+// and nobody is locked out, whatever comes from the same address.
 const guessTime = time.Second
 
 // delay holds up the answer to a wrong token.
@@ -163,12 +166,13 @@ func (a *api) delay(r *http.Request) {
 	}
 }
 
-// unknown answers a sender who is not known, with the cause if it is not the token. The connection ends, because its place
-// is for others.
+// unknown answers a sender who is not known, with the cause if it is not the token. The connection ends, because its
+// place is for others.
 func (a *api) unknown(w http.ResponseWriter, cause string) {
 	w.Header().Set("Connection", "close")
 	if len(a.Access().Tokens) == 0 {
-		problem, remedy := "requests without a token may do nothing here, and there is no token", "write admin.tokens, or change admin.local"
+		problem, remedy := "requests without a token may do nothing here, and there is no token",
+			"write admin.tokens, or change admin.local"
 		if cause != "" {
 			problem, remedy = cause, "ask without the proxy, or write admin.tokens and send one of them"
 		}
@@ -190,13 +194,14 @@ func source(r *http.Request) string {
 
 // refused logs a request that was not carried out, within the bounds for strangers.
 func (a *api) refused(r *http.Request, by, reason string) {
-	a.strangers.Warn().Str("by", by).Str("src", source(r)).Str("method", r.Method).Str("path", cut(r.URL.Path)).Str("reason", reason).
+	a.strangers.Warn().Str("by", by).Str("src", source(r)).Str("method", r.Method).Str("path", cut(r.URL.Path)).
+		Str("reason", reason).
 		Msg("admin request refused")
 }
 
-// foreign says whether a browser sends a request for a web page of another origin. A browser says so itself: each of today
-// with Sec-Fetch-Site, older ones with Origin, except for what only reads. None of these requests is carried out, because
-// reading has its price, too.
+// foreign says whether a browser sends a request for a web page of another origin. A browser says so itself: each of
+// today with Sec-Fetch-Site, older ones with Origin, except for what only reads. None of these requests is carried out,
+// because reading has its price, too.
 func foreign(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "same-origin", "none": // none: the address was typed

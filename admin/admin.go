@@ -93,7 +93,10 @@ func New(opts Options) http.Handler {
 }
 
 func newAPI(opts Options) (*api, *router) {
-	a := &api{Options: opts, strangers: httpd.Strangers(opts.Log), profiling: make(httpd.Places, 1), exporting: make(httpd.Places, maxExports)}
+	a := &api{
+		Options: opts, strangers: httpd.Strangers(opts.Log), profiling: make(httpd.Places, 1),
+		exporting: make(httpd.Places, maxExports),
+	}
 	mux := &router{ServeMux: http.NewServeMux()}
 	mux.HandleFunc("/healthz", anyone(a.reads(a.healthz)))
 	mux.HandleFunc("/readyz", anyone(a.reads(a.readyz)))
@@ -170,7 +173,8 @@ func (a *api) guard(next http.Handler) http.Handler {
 		if foreign(r) && !opensPage(r) {
 			a.refused(r, "unknown", "a web page of another origin sent it")
 			h.Set("Connection", "close")
-			a.fail(w, http.StatusForbidden, "the request comes from a web page of another origin", "send it from a program, like curl")
+			a.fail(w, http.StatusForbidden, "the request comes from a web page of another origin",
+				"send it from a program, like curl")
 			return
 		}
 		if len(a.Access().Tokens) == 0 && !isUnix(r) && !isLoopback(r.Host) {
@@ -212,7 +216,8 @@ func (a *api) reads(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// isMethod says whether a request has one of the methods of its path. It answers the others: OPTIONS with what there is.
+// isMethod says whether a request has one of the methods of its path. It answers the others: OPTIONS with what there
+// is.
 func (a *api) isMethod(w http.ResponseWriter, r *http.Request, allowed ...string) bool {
 	if slices.Contains(allowed, r.Method) {
 		return true

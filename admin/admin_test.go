@@ -143,9 +143,7 @@ func TestLiveCalls(t *testing.T) {
 		Items []map[string]any
 		Next  *string
 	}
-	if err := json.Unmarshal([]byte(body), &got); err != nil {
-		t.Fatal(err)
-	}
+	must(t, json.Unmarshal([]byte(body), &got))
 	if len(got.Items) != 2 || got.Next == nil || *got.Next != "" {
 		t.Fatalf("got %s", body)
 	}
@@ -169,9 +167,7 @@ func TestOneCall(t *testing.T) {
 	for id, phase := range map[string]string{"live": "dialing", "done": phaseEnded} {
 		res, body := do(t, h, "GET", "/api/calls/"+id)
 		var got Call
-		if err := json.Unmarshal([]byte(body), &got); err != nil {
-			t.Fatal(err)
-		}
+		must(t, json.Unmarshal([]byte(body), &got))
 		if res.StatusCode != 200 || got.ID != id || got.Phase != phase {
 			t.Errorf("%s: got %d %s", id, res.StatusCode, body)
 		}
@@ -406,16 +402,20 @@ func TestServerBounds(t *testing.T) {
 	srv.Start()
 	defer srv.Close()
 	req, err := http.NewRequestWithContext(t.Context(), "GET", srv.URL+"/api/calls", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	req.Header.Set("X-Large", strings.Repeat("x", 64<<10))
 	res, err := srv.Client().Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer func() { _ = res.Body.Close() }()
 	if res.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
 		t.Errorf("large header: got %d; want 431", res.StatusCode)
+	}
+}
+
+// must fails the test at once if there is an error.
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
 	}
 }

@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// readBody reads the one JSON object of a request's body. If it is not one, problem says why, and status is the answer's.
+// readBody reads the one JSON object of a request's body. If it is not one, problem says why, and status is the
+// answer's.
 func readBody(r *http.Request, into any) (status int, problem string) {
 	dec := json.NewDecoder(r.Body)
 	dec.DisallowUnknownFields()
@@ -36,7 +37,8 @@ func bodyProblem(err error) (status int, problem string) {
 	case errors.Is(err, io.EOF):
 		return http.StatusBadRequest, "the body is empty"
 	case errors.As(err, &kind) && kind.Field != "":
-		return http.StatusBadRequest, fmt.Sprintf("%s in the body is a JSON %s, which it can't be", quoted(kind.Field), kind.Value)
+		return http.StatusBadRequest, fmt.Sprintf("%s in the body is a JSON %s, which it can't be",
+			quoted(kind.Field), kind.Value)
 	case errors.As(err, &kind):
 		return http.StatusBadRequest, fmt.Sprintf("the body is a JSON %s and no object", kind.Value)
 	case unknown:

@@ -30,7 +30,8 @@ const maxExports = 4
 
 // cdrs lists finished calls, newest first, or exports all of them.
 func (a *api) cdrs(w http.ResponseWriter, r *http.Request) {
-	q, bad := parseQuery(r.URL.RawQuery, "since", "until", "number", "id", "trunk", "target", "route", "direction", "disposition", "cause",
+	q, bad := parseQuery(r.URL.RawQuery, "since", "until", "number", "id", "trunk", "target", "route", "direction",
+		"disposition", "cause",
 		"limit", "cursor", "format", "fleet")
 	if bad != nil {
 		a.write(w, http.StatusBadRequest, bad)
@@ -75,7 +76,8 @@ func (a *api) records(w http.ResponseWriter, r *http.Request, from Records, f re
 // unlisted says why there is no list.
 func (a *api) unlisted(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, record.ErrCursor) {
-		a.fail(w, http.StatusBadRequest, "cursor is not one of this list", `use "next" of the page before, or leave cursor out`)
+		a.fail(w, http.StatusBadRequest, "cursor is not one of this list",
+			`use "next" of the page before, or leave cursor out`)
 		return
 	}
 	if a.fleetAway(w, r, err, "leave fleet out for the calls of this node") {
@@ -84,8 +86,8 @@ func (a *api) unlisted(w http.ResponseWriter, r *http.Request, err error) {
 	a.broken(w, r, err)
 }
 
-// export gives all records as a stream. Its memory does not depend on their number, and a client that stops to read holds
-// nothing but its connection, for as long as a part may take.
+// export gives all records as a stream. Its memory does not depend on their number, and a client that stops to read
+// holds nothing but its connection, for as long as a part may take.
 func (a *api) export(w http.ResponseWriter, r *http.Request, from Records, f record.Filter, format string) {
 	if !a.exporting.Take() {
 		w.Header().Set("Retry-After", "10")
@@ -220,13 +222,19 @@ func (q query) filter() (record.Filter, *failure) {
 	if q["number"] != "" {
 		var ok bool
 		if f.Number, ok = record.Digits(q["number"]); !ok || len(f.Number) > maxNumber {
-			return f, &failure{"number has no digits, too many, or something else: " + quoted(q["number"]), "write digits, like 5550100"}
+			return f, &failure{
+				"number has no digits, too many, or something else: " + quoted(q["number"]),
+				"write digits, like 5550100",
+			}
 		}
 	}
 	if q["limit"] != "" {
 		n, err := strconv.Atoi(q["limit"])
 		if err != nil || n < 1 || n > record.MaxLimit {
-			return f, &failure{"limit is not a number from 1 to 1000: " + quoted(q["limit"]), "write one, or leave it out: for 100, or all of an export"}
+			return f, &failure{
+				"limit is not a number from 1 to 1000: " + quoted(q["limit"]),
+				"write one, or leave it out: for 100, or all of an export",
+			}
 		}
 		f.Limit = n
 	}

@@ -120,9 +120,7 @@ func TestExportThatBreaks(t *testing.T) {
 	srv := httptest.NewServer(New(opts))
 	defer srv.Close()
 	res, err := http.Get(srv.URL + "/api/cdrs?format=jsonl")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	if res.StatusCode != 200 || err == nil {
@@ -147,13 +145,9 @@ func TestExportThatNobodyReads(t *testing.T) {
 	var bodies []io.ReadCloser
 	for i := range maxExports + 1 {
 		req, err := http.NewRequestWithContext(t.Context(), "GET", srv.URL+"/api/cdrs?format=jsonl", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		bodies = append(bodies, res.Body)
 		if want := map[bool]int{true: 429, false: 200}[i == maxExports]; res.StatusCode != want {
 			t.Errorf("export %d: %d; want %d", i, res.StatusCode, want)
@@ -171,9 +165,7 @@ func TestExportThatNobodyReads(t *testing.T) {
 	}
 	for { // the places come back when the clients have gone
 		res, err := http.Get(srv.URL + "/api/cdrs?format=jsonl&limit=1")
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		_, _ = io.Copy(io.Discard, res.Body)
 		_ = res.Body.Close()
 		if res.StatusCode == 200 {

@@ -50,8 +50,8 @@ type PlayRequest struct {
 type Control interface {
 	// Play plays a sound to a side. Its errors are those of Order.
 	Play(ctx context.Context, id string, s PlayRequest) (Call, error)
-	// Order gives the call's state afterwards. Its error is ErrNoCall or a *RefusedError. A hangup is carried out when the call
-	// has ended, and may be given again.
+	// Order gives the call's state afterwards. Its error is ErrNoCall or a *RefusedError. A hangup is carried out when the
+	// call has ended, and may be given again.
 	Order(ctx context.Context, id string, o Order) (Call, error)
 }
 
@@ -191,8 +191,8 @@ func (a *api) recording(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(&paced{ResponseWriter: w, until: time.Now().Add(downloadLimit)}, r, "", time.Time{}, f)
 }
 
-// paced is a long answer: each part of it has writeTimeout, and the whole may have a limit. So a client that stops to read is not
-// waited for, and a slow one is.
+// paced is a long answer: each part of it has writeTimeout, and the whole may have a limit. So a client that stops to
+// read is not waited for, and a slow one is.
 type paced struct {
 	http.ResponseWriter
 

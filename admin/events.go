@@ -30,8 +30,8 @@ type EventSources struct {
 	Figures Figures
 }
 
-// Events tells the readers of /api/events of changes. Changed and Ended are cheap and never wait for a reader: changes of a call
-// that follow each other are one event, encoded once for all readers. Nothing is kept while nobody reads.
+// Events tells the readers of /api/events of changes. Changed and Ended are cheap and never wait for a reader: changes
+// of a call that follow each other are one event, encoded once for all readers. Nothing is kept while nobody reads.
 type Events struct {
 	from EventSources
 
@@ -117,7 +117,10 @@ func (e *Events) join(calls Calls, wantsCalls bool, who sender) *reader {
 	if e.closed || len(e.readers) >= maxReaders && !e.makeRoom(who) {
 		return nil
 	}
-	r := &reader{who: who, calls: wantsCalls, wake: make(chan struct{}, 1), done: make(chan struct{}), at: map[string]int{}}
+	r := &reader{
+		who: who, calls: wantsCalls, wake: make(chan struct{}, 1), done: make(chan struct{}),
+		at: map[string]int{},
+	}
 	e.readers[r] = struct{}{}
 	if e.stop == nil {
 		e.calls, e.stop = calls, make(chan struct{})
@@ -126,8 +129,9 @@ func (e *Events) join(calls Calls, wantsCalls bool, who sender) *reader {
 	return r
 }
 
-// makeRoom ends a reader for a sender, if one has to give way: one of fewer rights, or one of a sender that has at least two
-// more readers. Of these it is one with the fewest rights, and then of the sender that has most. It needs e.mu.
+// makeRoom ends a reader for a sender, if one has to give way: one of fewer rights, or one of a sender that has at
+// least two more readers. Of these it is one with the fewest rights, and then of the sender that has most. It needs
+// e.mu.
 func (e *Events) makeRoom(who sender) bool {
 	of := map[sender]int{}
 	for r := range e.readers {
@@ -136,7 +140,8 @@ func (e *Events) makeRoom(who sender) bool {
 	var last *reader
 	for r := range e.readers {
 		yields := r.who.rights < who.rights || r.who.rights == who.rights && of[r.who] >= of[who]+2
-		if yields && (last == nil || r.who.rights < last.who.rights || r.who.rights == last.who.rights && of[r.who] > of[last.who]) {
+		if yields && (last == nil || r.who.rights < last.who.rights ||
+			r.who.rights == last.who.rights && of[r.who] > of[last.who]) {
 			last = r
 		}
 	}

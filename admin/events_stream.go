@@ -34,7 +34,8 @@ func (a *api) events(w http.ResponseWriter, r *http.Request, who sender) {
 	me := a.Events.join(a.Calls, q["calls"] != "0", who)
 	if me == nil {
 		h.Set("Retry-After", "5")
-		a.fail(w, http.StatusServiceUnavailable, "there are "+strconv.Itoa(maxReaders)+" readers of events already", "close one, or read /api/calls")
+		a.fail(w, http.StatusServiceUnavailable, "there are "+strconv.Itoa(maxReaders)+" readers of events already",
+			"close one, or read /api/calls")
 		return
 	}
 	defer a.Events.leave(me)

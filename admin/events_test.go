@@ -332,16 +332,12 @@ func TestEndedCallDoesNotComeBack(t *testing.T) {
 func TestEventsOverTheNetwork(t *testing.T) {
 	h, e, _ := told(EventSources{Figures: fakeFigures{}})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	server := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute, ReadTimeout: 2 * time.Second, WriteTimeout: 50 * time.Millisecond}
 	served := make(chan struct{})
 	go func() { defer close(served); _ = server.Serve(l) }()
 	res, err := http.Get("http://" + l.Addr().String() + "/api/events")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer res.Body.Close()
 	lines := bufio.NewScanner(res.Body)
 	await := func(want string) {

@@ -30,9 +30,7 @@ func served(t *testing.T, change ...func(*Options)) string {
 		c(&opts)
 	}
 	l, err := Listen(t.Context(), Address{TCP: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	srv := Server(New(opts), zerolog.Nop())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = srv.Serve(l) }()
@@ -44,9 +42,7 @@ func served(t *testing.T, change ...func(*Options)) string {
 func dialled(t *testing.T, at, text string) net.Conn {
 	t.Helper()
 	c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", at)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	_, _ = io.WriteString(c, text) // it may be refused
 	return c
@@ -133,9 +129,7 @@ func TestLargeBodies(t *testing.T) {
 		for _, chunked := range []bool{true, false} {
 			body := &endless{left: 100 << 20}
 			req, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+at+path, io.NopCloser(body))
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			if !chunked {
 				req.ContentLength = 100 << 20
 			}
@@ -189,9 +183,7 @@ func TestGuessedTokens(t *testing.T) {
 	answered := 0
 	for ctx.Err() == nil {
 		req, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+at+"/api/calls", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		req.Header.Set("Authorization", "Bearer right")
 		res, err := operator.Do(req)
 		if err != nil {
@@ -234,9 +226,7 @@ func TestSlowHeaders(t *testing.T) {
 // Ranges of a recording cost no more than the recording; an export has none.
 func TestRanges(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "a.wav")
-	if err := os.WriteFile(file, make([]byte, 1<<20), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(file, make([]byte, 1<<20), 0o600))
 	at := served(t, func(o *Options) {
 		o.Recordings = fakeFiles{"a.wav", file}
 		o.Records = &many{n: 10}
@@ -253,15 +243,11 @@ func TestRanges(t *testing.T) {
 	} {
 		for path, status := range map[string]int{"/api/recordings/a.wav": want.status, "/api/cdrs?format=csv": 200} {
 			req, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+at+path, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			req.Header.Set("Authorization", "Bearer right")
 			req.Header.Set("Range", ranges)
 			res, err := http.DefaultClient.Do(req)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			n, err := io.Copy(io.Discard, res.Body)
 			_ = res.Body.Close()
 			if err != nil || res.StatusCode != status || n > int64(want.most) && path != "/api/cdrs?format=csv" {

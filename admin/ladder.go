@@ -63,11 +63,12 @@ call.json        its record: who, when, how long, why it ended
 ladder.json      what was said: SIP of each leg, HTTP between, decisions and their reasons; figures of the media
 messages.pcapng  the same messages for Wireshark and tshark
 
-Secrets are hidden by asterisks: passwords, keys, tokens, and keys that the caller pressed while they were masked. Numbers and
-names of the parties are not.
+Secrets are hidden by asterisks: passwords, keys, tokens, and keys that the caller pressed while they were masked.
+Numbers and names of the parties are not.
 
-In messages.pcapng each SIP message is a UDP datagram, also one that went over TCP or TLS, so that it is dissected without keys.
-HTTP messages are TCP segments to port 80, also those that went over TLS. Message texts that are longer than what is kept are cut.
+In messages.pcapng each SIP message is a UDP datagram, also one that went over TCP or TLS, so that it is dissected
+without keys. HTTP messages are TCP segments to port 80, also those that went over TLS. Message texts that are longer
+than what is kept are cut.
 `
 
 // capsule gives all about a call as one file.

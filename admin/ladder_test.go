@@ -38,12 +38,10 @@ func TestLadder(t *testing.T) {
 	}
 	r, body := do(t, h, "GET", "/api/calls/live/capsule")
 	if r.StatusCode != http.StatusOK || r.Header.Get("Content-Type") != "application/zip" || r.Header.Get("Content-Disposition") != `attachment; filename="flowbridge-live.zip"` {
-		t.Errorf("%+v", r)
+		t.Errorf("status %d, headers %v; want 200, a ZIP file named flowbridge-live.zip", r.StatusCode, r.Header)
 	}
 	z, err := zip.NewReader(strings.NewReader(body), int64(len(body)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var names []string
 	for _, f := range z.File {
 		names = append(names, f.Name)
@@ -71,7 +69,5 @@ func TestLadder(t *testing.T) {
 		t.Errorf("file name %q", got)
 	}
 	var out bytes.Buffer
-	if err := pack(&out, Call{}, fakeLadder{}); err != nil {
-		t.Error(err)
-	}
+	must(t, pack(&out, Call{}, fakeLadder{}))
 }

@@ -18,8 +18,8 @@ import (
 	"flowbridge/internal/httpd"
 )
 
-// The bounds of the listener. A connection over the first waits for a place: each that does not show what it may ends within
-// seconds.
+// The bounds of the listener. A connection over the first waits for a place: each that does not show what it may ends
+// within seconds.
 const (
 	maxConnections = 256
 	maxPerSource   = 20
@@ -79,8 +79,8 @@ type unixListener struct {
 	path string
 }
 
-// listenUnix listens at a path. The socket gets that name only when its permissions are right, so nobody else can connect
-// before. A socket that a killed process left is replaced, and that of a running one is not.
+// listenUnix listens at a path. The socket gets that name only when its permissions are right, so nobody else can
+// connect before. A socket that a killed process left is replaced, and that of a running one is not.
 func listenUnix(ctx context.Context, at Address) (net.Listener, error) {
 	if conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", at.Socket); err == nil {
 		_ = conn.Close()
@@ -101,8 +101,8 @@ func listenUnix(ctx context.Context, at Address) (net.Listener, error) {
 	return &unixListener{socket, at.Socket}, nil
 }
 
-// bindUnix makes a socket at a path that only the user of the process can connect to, with any umask: Linux gives a bound
-// socket the mode that it has before.
+// bindUnix makes a socket at a path that only the user of the process can connect to, with any umask: Linux gives a
+// bound socket the mode that it has before.
 func bindUnix(ctx context.Context, path string) (*net.UnixListener, error) {
 	narrow := func(_, _ string, c syscall.RawConn) error {
 		var refused error
@@ -176,8 +176,8 @@ func (l *unixListener) Close() error {
 	return errors.Join(err, l.UnixListener.Close())
 }
 
-// Server gives an HTTP server with bounds on time and size, for a listener of Listen. It logs problems of connections, within
-// bounds.
+// Server gives an HTTP server with bounds on time and size, for a listener of Listen. It logs problems of connections,
+// within bounds.
 func Server(h http.Handler, log zerolog.Logger) *http.Server {
 	return &http.Server{
 		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: writeTimeout,

@@ -19,9 +19,7 @@ import (
 func serve(t *testing.T, at Address, h http.Handler) net.Listener {
 	t.Helper()
 	l, err := Listen(t.Context(), at)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	s := Server(h, zerolog.Nop())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = s.Serve(l) }()
@@ -50,13 +48,9 @@ func TestUnixSocket(t *testing.T) {
 		t.Errorf("%v, %v", st.Mode(), err)
 	}
 	req, err := http.NewRequestWithContext(t.Context(), "POST", "http://flowbridge/api/drain", http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	res, err := unixClient(path).Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	_ = res.Body.Close()
 	if res.StatusCode != 202 || !strings.Contains(log.String(), `"by":"user `) && !strings.Contains(log.String(), `"by":"uid `) {
 		t.Errorf("%s, log %s", res.Status, log)
@@ -75,9 +69,7 @@ func TestUnixSocketAtUmaskZero(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "admin.sock")
 	defer syscall.Umask(syscall.Umask(0))
 	l, err := bindUnix(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer l.Close()
 	if st, err := os.Lstat(path); err != nil || st.Mode() != os.ModeSocket|0o600 {
 		t.Errorf("the socket is %v, %v; want %v", st.Mode(), err, os.ModeSocket|0o600)
@@ -88,19 +80,13 @@ func TestUnixSocketAtUmaskZero(t *testing.T) {
 func TestUnixSocketOfAKilledProcess(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "admin.sock")
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	dead, _ := l.(*net.UnixListener)
 	dead.SetUnlinkOnClose(false)
 	_ = dead.Close()
 	again, err := Listen(t.Context(), Address{Socket: path})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := again.Close(); err != nil {
-		t.Error(err)
-	}
+	must(t, err)
+	must(t, again.Close())
 	if _, err := os.Lstat(path); err == nil {
 		t.Error("the socket stays behind")
 	}
@@ -111,9 +97,7 @@ func TestUnixSocketOfAKilledProcess(t *testing.T) {
 			t.Errorf("%s: %v", problem, err)
 		}
 	}
-	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(path, []byte("precious"), 0o600))
 	if _, err := Listen(t.Context(), Address{Socket: path}); err == nil || !strings.Contains(err.Error(), "no socket") {
 		t.Errorf("a file in its place: %v", err)
 	}

@@ -70,14 +70,16 @@ func (a *api) setLogLevel(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !slices.Contains(LogLevels(), body.Level) {
-		a.fail(w, http.StatusBadRequest, "level is unknown: "+quoted(body.Level), "use one of "+strings.Join(LogLevels(), ", "))
+		a.fail(w, http.StatusBadRequest, "level is unknown: "+quoted(body.Level),
+			"use one of "+strings.Join(LogLevels(), ", "))
 		return
 	}
 	during := defaultLevelFor
 	if body.For != "" {
 		var err error
 		if during, err = time.ParseDuration(body.For); err != nil || during <= 0 || during > maxLevelFor {
-			a.fail(w, http.StatusBadRequest, "for is not a time of at most 24h: "+quoted(body.For), "write one like 10m, or leave it out")
+			a.fail(w, http.StatusBadRequest, "for is not a time of at most 24h: "+quoted(body.For),
+				"write one like 10m, or leave it out")
 			return
 		}
 	}

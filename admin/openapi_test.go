@@ -27,9 +27,7 @@ var spec = sync.OnceValues(func() (*openapitest.Spec, error) {
 func fits(t *testing.T, method, target string, res reply, body string) {
 	t.Helper()
 	s, err := spec()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	path, _, _ := strings.Cut(target, "?")
 	if path == "/" || strings.HasPrefix(path, "/web/") { // the page
 		return
@@ -62,12 +60,8 @@ func (noLadders) Ladder(context.Context, string) (Ladder, error) {
 // TestOpenAPI: the description has each route with its methods and parameters, and no others; its examples are right.
 func TestOpenAPI(t *testing.T) {
 	s, err := spec()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Examples(); err != nil {
-		t.Error(err)
-	}
+	must(t, err)
+	must(t, s.Examples())
 	_, mux := newAPI(everything())
 	h := New(everything())
 	paths := s.Paths()

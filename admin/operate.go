@@ -9,14 +9,14 @@ import (
 
 // Operator drains and reloads.
 type Operator interface {
-	// Drain refuses new calls from now on, and ends the process when the others are over, or at the limit. It may be called
-	// again.
+	// Drain refuses new calls from now on, and ends the process when the others are over, or at the limit. It may be
+	// called again.
 	Drain() (Drained, error)
-	// Reload reads the configuration again. Its error is an *InvalidError if the file is not valid. After any error, nothing
-	// has changed.
+	// Reload reads the configuration again. Its error is an *InvalidError if the file is not valid. After any error,
+	// nothing has changed.
 	Reload(ctx context.Context) (Reloaded, error)
-	// Upgrade has a new process of the program's file go on with the calls in place of this one. After an error this one goes
-	// on, as if nothing had been asked.
+	// Upgrade has a new process of the program's file go on with the calls in place of this one. After an error this one
+	// goes on, as if nothing had been asked.
 	Upgrade(ctx context.Context) (Upgraded, error)
 }
 

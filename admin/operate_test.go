@@ -81,9 +81,7 @@ func TestReload(t *testing.T) {
 		Error, Remedy string
 		Problems      []string
 	}
-	if err := json.Unmarshal([]byte(body), &got); err != nil {
-		t.Fatal(err)
-	}
+	must(t, json.Unmarshal([]byte(body), &got))
 	if res.StatusCode != 422 || len(got.Problems) != 2 || !strings.Contains(got.Error, "nothing has changed") || got.Remedy == "" {
 		t.Errorf("got %d %s", res.StatusCode, body)
 	}

@@ -16,8 +16,8 @@ import (
 //go:embed web
 var web embed.FS
 
-// pagePolicy is the page's Content-Security-Policy: its own scripts and styles, requests to this API, nothing else. No text can
-// become markup by script.
+// pagePolicy is the page's Content-Security-Policy: its own scripts and styles, requests to this API, nothing else. No
+// text can become markup by script.
 const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
@@ -27,8 +27,8 @@ var pageTypes = map[string]string{
 	".json": "application/json; charset=utf-8", ".svg": "image/svg+xml",
 }
 
-// servePage serves the page to anyone: it holds nothing but itself, and asks the API with the operator's token. The files
-// beside index.html have the hash of all of them in their path, so a browser keeps them until they change.
+// servePage serves the page to anyone: it holds nothing but itself, and asks the API with the operator's token. The
+// files beside index.html have the hash of all of them in their path, so a browser keeps them until they change.
 func (a *api) servePage(mux *router) {
 	files, version := pageFiles()
 	index := bytes.ReplaceAll(files["index.html"], []byte("@VERSION@"), []byte(version))

@@ -23,9 +23,7 @@ type causeText struct {
 // With -update, web/causes.json is written anew.
 func TestPageKnowsEveryCause(t *testing.T) {
 	text, err := os.ReadFile("../docs/causes.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	links := regexp.MustCompile(`\[([^]]*)\]\([^)]*\)`)
 	causes := map[string]causeText{}
 	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| (.*) \\| (.*) \\| (.*) \\|$").FindAllStringSubmatch(string(text), -1) {
@@ -37,17 +35,13 @@ func TestPageKnowsEveryCause(t *testing.T) {
 	}
 	want = append(want, '\n')
 	if *update {
-		if err := os.WriteFile("web/causes.json", want, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile("web/causes.json", want, 0o644))
 	}
 	if got, _ := os.ReadFile("web/causes.json"); string(got) != string(want) {
 		t.Error("web/causes.json differs from docs/causes.md: go test ./admin -run TestPageKnowsEveryCause -update")
 	}
 	places, err := os.ReadFile("web/words.js")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	_, list, _ := strings.Cut(string(places), "const places = {")
 	list, _, _ = strings.Cut(list, "\n};")
 	named := map[string]bool{}

@@ -129,9 +129,7 @@ func TestOrders(t *testing.T) {
 func TestRecordings(t *testing.T) {
 	opts, recs := fixture()
 	file := filepath.Join(t.TempDir(), "x")
-	if err := os.WriteFile(file, []byte("0123456789"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(file, []byte("0123456789"), 0o600))
 	opts.Recordings = fakeFiles{"2026/11/20/a.wav", file}
 	recs.records[0].Recordings = []record.Recording{{File: "2026/11/20/a.wav", Format: "wav", StartedAt: start, EndedAt: start, Bytes: 10}}
 	h := New(opts)

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// Requests are the requests under way. Those that last by their nature are not among them: events, downloads, exports and
-// profiles.
+// Requests are the requests under way. Those that last by their nature are not among them: events, downloads, exports
+// and profiles.
 type Requests struct {
 	mu   sync.Mutex // guards what follows
 	last uint64

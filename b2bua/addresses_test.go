@@ -203,7 +203,7 @@ func TestAnswerWithoutID(t *testing.T) {
 	test := func(w *world, refuse bool) {
 		w.prepare.given = &peers.Prepared{Body: []byte(`{"session":"s-1"}`), Status: 200}
 		held := func() int {
-			if r := w.server.registry.all()[0].attempts.current.reached; r != nil {
+			if r := w.server.registry.All()[0].attempts.current.reached; r != nil {
 				return len(r.Prepared.Body)
 			}
 			return 0
@@ -238,7 +238,7 @@ func TestAnswerWithoutID(t *testing.T) {
 func TestSettledCallKeepsNoAnswer(t *testing.T) {
 	inWorldOfNames(t, func(w *world) {
 		d, _ := w.established()
-		if a := w.server.registry.all()[0].bridge; a.reached != nil {
+		if a := w.server.registry.All()[0].connected; a.reached != nil {
 			t.Errorf("a live call keeps %+v", a.reached)
 		}
 		w.callerHangsUp(d)

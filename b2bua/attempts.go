@@ -19,7 +19,6 @@ import (
 	"flowbridge/config"
 	"flowbridge/config/template"
 	"flowbridge/internal/tracecontext"
-	"flowbridge/media"
 	"flowbridge/store/record"
 )
 
@@ -62,25 +61,11 @@ func (all *attempts) next(p *plan) *attempt {
 	return all.current
 }
 
-// againPlain plans one more attempt at the current target, with RTP after optional
-// SRTP. False: SRTP was not offered, or not optional, or RTP was tried already.
-func (all *attempts) againPlain() bool {
-	a := all.current
-	if a.target.Dial.Media.SRTP != config.SRTPOptional || a.crypto == nil || all.plain[a.target] {
-		return false
-	}
-	if all.plain == nil {
-		all.plain = map[*peers.Target]bool{}
-	}
-	all.plain[a.target] = true
-	a.plan.targets = append([]*peers.Target{a.target}, a.plan.targets...)
-	return true
-}
-
 // cryptoFor is the SRTP state of the leg to a target, which knows us by this fingerprint.
 func (all *attempts) cryptoFor(t *peers.Target, fingerprint string) *sdp.LegCrypto {
 	m := t.Dial.Media
-	return sdp.NewLegCrypto(m, fingerprint, m.SRTP == config.SRTPRequired || (m.SRTP == config.SRTPOptional && !all.plain[t]))
+	return sdp.NewLegCrypto(m, fingerprint, m.SRTP == config.SRTPRequired ||
+		(m.SRTP == config.SRTPOptional && !all.plain[t]))
 }
 
 // attempt is one try at one target. It belongs to its call's goroutine; prepare,
@@ -133,7 +118,7 @@ func (a *attempt) status() int {
 
 // readAnswer reads the target's answer, of at most limit bytes.
 func (a *attempt) readAnswer(body []byte) (*sdp.Description, error) {
-	return a.line.readAnswer(body, a.formats)
+	return a.line.ReadAnswer(body, a.formats)
 }
 
 // callID is the Call-ID of an attempt's INVITE, empty where none went out.
@@ -161,8 +146,9 @@ func (a *attempt) recordOf(why cause.Cause, code int) record.Attempt {
 	return record.Attempt{
 		StartedAt: record.TimeOf(a.started),
 		Target:    a.target.Dial.Name, Reason: reason, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
-		SIPStatus: code, Cause: string(why), MS: time.Since(a.started).Milliseconds(), Transport: a.transport, DroppedHeaders: a.dropped,
-		SIPCallID: a.callID(), Tried: a.tried(),
+		SIPStatus: code, Cause: string(why), MS: time.Since(a.started).Milliseconds(), Transport: a.transport,
+		DroppedHeaders: a.dropped,
+		SIPCallID:      a.callID(), Tried: a.tried(),
 	}
 }
 
@@ -221,8 +207,8 @@ func (all *attempts) possible(a *attempt) bool {
 // offerTo sets the offer to an attempt's target.
 func (all *attempts) offerTo(a *attempt) (err error) {
 	c := all.call
-	a.crypto = all.cryptoFor(a.target, c.server.identity.Fingerprint())
-	a.offer, a.formats, err = c.agreement.OfferFor(a.target.Dial, c.eventsFor(a.target))
+	a.crypto = all.cryptoFor(a.target, c.server.bridges.Identity.Fingerprint())
+	a.offer, a.formats, err = c.bridge.Agreement.OfferFor(a.target.Dial, c.bridge.EventsFor(a.target))
 	return err
 }
 
@@ -268,11 +254,13 @@ func (all *attempts) failed(o attemptEnd) {
 	all.note(o.cause, o.code)
 	c.ladder.Failed(ladder.Attempt{
 		Target: a.target.Dial.Name, Cause: o.cause, Code: o.code, Reason: o.reason,
-		PrepareStatus: a.prepareStatus, Prepare: time.Duration(a.prepareMS) * time.Millisecond, Took: time.Since(a.started), Err: o.err,
+		PrepareStatus: a.prepareStatus, Prepare: time.Duration(a.prepareMS) * time.Millisecond,
+		Took: time.Since(a.started), Err: o.err,
 	})
 	all.detach(a)
 	c.log.Info().Str("target", a.target.Dial.Name).Str("cause", string(o.cause)).Int("code", o.code).
-		Int("attempt", a.number).Str("target_sip_call_id", a.callID()).Str("dest", ladder.Shown(a.dest)).AnErr("err", o.err).Msg("attempt failed")
+		Int("attempt", a.number).Str("target_sip_call_id", a.callID()).Str("dest", ladder.Shown(a.dest)).AnErr("err", o.err).
+		Msg("attempt failed")
 	c.server.vacate(a)
 }
 
@@ -281,15 +269,9 @@ func (all *attempts) failed(o attemptEnd) {
 // before.
 func (all *attempts) detach(a *attempt) {
 	c := all.call
-	if c.media.session == nil || c.agreement.Description[media.SideB] == nil || c.b != nil {
-		return // the target has sent no media, or the agent still does beside a transfer
+	if c.b == nil && a == all.current { // else the agent sends media beside a transfer
+		c.bridge.Media.Detach()
 	}
-	if _, t := all.line(); t != a.target {
-		return
-	}
-	c.media.unplug()
-	c.agreement.Description[media.SideB], c.agreement.SentTo[media.SideB], c.sounds.voices[media.SideB] = nil, nil, nil
-	c.sounds.update()
 }
 
 // judge tells the target's circuit how the attempt went.
@@ -305,7 +287,7 @@ func (all *attempts) note(cause cause.Cause, code int) {
 // beside is how the record has an attempt beside the bridge if this process ends now, as JSON; nil: there is none.
 func (all *attempts) beside() []byte {
 	a := all.current
-	if a == nil || a == all.call.bridge || a.recorded {
+	if a == nil || a == all.call.connected || a.recorded {
 		return nil
 	}
 	text, err := json.Marshal(a.recordOf(cause.ProcessRestart, a.status()))

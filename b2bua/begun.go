@@ -8,7 +8,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/b2bua/agreement"
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
@@ -25,12 +25,12 @@ import (
 type begun struct {
 	record record.Record
 	noted  *kept.Call
-	invite []byte       // as the process before has given it
-	media  RelaySession // the caller has its description; nil: it has none
+	invite []byte              // as the process before has given it
+	media  bridge.RelaySession // the caller has its description; nil: it has none
 }
 
-// beginsAgain is the call that an INVITE begins again; nil: none. It is the same INVITE as in the process before: its To tag alone could
-// be that of another one from the same address.
+// beginsAgain is the call that an INVITE begins again; nil: none. It is the same INVITE as in the process before: its
+// To tag alone could be that of another one from the same address.
 func (su *successor) beginsAgain(req *sip.Request) *begun {
 	v, is := su.again.Load(message.TagOf(req.To().Params))
 	if !is {
@@ -43,8 +43,8 @@ func (su *successor) beginsAgain(req *sip.Request) *begun {
 	return b
 }
 
-// knownBefore is whose INVITE begins again; nil: that is to be found out. It was proven in the process before, with a nonce that is too
-// old by now.
+// knownBefore is whose INVITE begins again; nil: that is to be found out. It was proven in the process before, with a
+// nonce that is too old by now.
 func (su *successor) knownBefore(req *sip.Request) (*peers.Snapshot, *peers.Trunk) {
 	if b := su.beginsAgain(req); b != nil {
 		p := su.server.admission.Peers.Load()
@@ -69,7 +69,7 @@ func (su *successor) begins(req *sip.Request) (id string, at time.Time, before *
 		su.again.Delete(message.TagOf(req.To().Params))
 		return before.record.ID, leg.TimeOf(before.noted.Started), before
 	}
-	return NewID(), time.Now(), nil
+	return record.NewID(), time.Now(), nil
 }
 
 // toBegin takes up a call that is to begin again, with its media.
@@ -79,9 +79,9 @@ func (su *successor) toBegin(h *Handed) (err error) {
 		return err
 	}
 	if h.Sockets != nil && b.noted.Media != nil {
-		b.media, err = su.server.relay.Resume(media.SessionConfig{Sockets: h.Sockets, OnEvent: func(e media.Event) {
-			if l := su.server.registry.leg(h.Tag); l != nil {
-				l.call.media.on(e)
+		b.media, err = su.server.bridges.Relay.Resume(media.SessionConfig{Sockets: h.Sockets, OnEvent: func(e media.Event) {
+			if l := su.server.registry.Leg(h.Tag); l != nil {
+				l.call.bridge.Media.On(e)
 			}
 		}}, *b.noted.Media)
 	}
@@ -99,8 +99,8 @@ func (su *successor) notBegun(b *begun) {
 	su.keepInterrupted(&record.Left{Interrupted: b.record.Interrupted(time.Now())})
 }
 
-// goOn has a call that begins again know what its caller was told: the waiting time counts on, the leg's answers follow those
-// before, and the sound has the ports and keys that the caller knows. The call has not begun.
+// goOn has a call that begins again know what its caller was told: the waiting time counts on, the leg's answers follow
+// those before, and the sound has the ports and keys that the caller knows. The call has not begun.
 func (b *begun) goOn(c *Call) {
 	if b == nil {
 		return
@@ -109,38 +109,21 @@ func (b *begun) goOn(c *Call) {
 		c.vars.Queue.Seconds = strconv.Itoa(int(c.waited().Seconds()))
 	}
 	c.record.ringingAt = b.record.RingingAt
-	c.record.attempts = slices.DeleteFunc(slices.Clone(b.record.Attempts), func(a record.Attempt) bool { return a.SIPCallID == "" }) // which is made again
+	// which is made again
+	c.record.attempts = slices.DeleteFunc(slices.Clone(b.record.Attempts),
+		func(a record.Attempt) bool { return a.SIPCallID == "" })
 	c.again, c.placed = true, b.noted.Placed
-	if b.noted.Masked { // ordered before the answer
-		c.masking.on, c.masking.applied = true, b.media != nil
-		c.ladder.Mask(true)
-	}
 	for i := range b.noted.Legs { // the caller's
 		k := &b.noted.Legs[i]
-		c.a.leg.Succeed(&k.State)
+		c.a.Leg.Succeed(&k.State)
 		c.a.sequence.Next = max(c.a.sequence.Next, k.State.Dialog.RemoteSeq+1)
-		c.a.confirmed = c.a.confirmed || k.Confirmed
-		c.a.crypto = sdp.RestoreLegCrypto(c.trunk.Caller.Media, c.server.identity.Fingerprint(), &k.Crypto)
+		c.a.Confirmed = c.a.Confirmed || k.Confirmed
+		c.a.Crypto = sdp.RestoreLegCrypto(c.trunk.Caller.Media, c.server.bridges.Identity.Fingerprint(), &k.Crypto)
 	}
-	if b.media == nil {
-		return
+	c.bridge.BeginAgain(b.noted, b.media)
+	if b.media != nil {
+		c.told = toldCaller{ringing: true, earlyMedia: true, sound: b.noted.Voices[media.SideA] != nil}
 	}
-	c.agreement = agreement.Restore(&b.noted.Agreement)
-	c.media.session, c.media.addr = b.media, b.noted.Addr
-	d := c.agreement.Description[media.SideA]
-	c.media.secured[media.SideA] = secured{leg: c.a.crypto, plain: d == nil || !d.Secured()}
-	c.told = toldCaller{ringing: true, earlyMedia: true, sound: b.noted.Voices[media.SideA] != nil}
-	c.ladder.Watch(b.media)
-}
-
-// toldBefore goes on with a caller that has our answer since the process before, and its sound. The answer is repeated for proxies
-// (RFC 3261 section 13.3.1.1).
-func (c *Call) toldBefore() phase {
-	c.sendRinging(leg.Progress{Code: 183, Reason: message.StatusText(183)}, c.agreement.Answer)
-	next := c.nextAttempt() // which may have the caller wait, with another sound
-	c.sounds.ringing = c.sounds.ringing || c.told.sound
-	c.sounds.update()
-	return next
 }
 
 // Begun ends the calls that the process before was setting up, and that have not begun again. The stack serves.

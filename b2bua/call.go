@@ -9,9 +9,8 @@ import (
 	"time"
 
 	"github.com/emiago/sipgo/sip"
-	"github.com/rs/zerolog"
 
-	"flowbridge/b2bua/agreement"
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/ladder"
 	"flowbridge/b2bua/leg"
@@ -49,15 +48,9 @@ type Call struct {
 	attempts attempts
 	places
 
-	agreement  agreement.Agreement
-	exchanges  exchanges
-	media      callMedia
-	sounds     sounds
-	recordings recordings
-	masking    masking
-	relays     relays
-	transfers  transfers
-	rescues    rescues
+	bridge    bridge.Bridge
+	transfers transfers
+	rescues   rescues
 
 	times  times
 	record callRecord
@@ -77,10 +70,9 @@ type origin struct {
 
 // reports are where a call says what becomes of it.
 type reports struct {
-	log     callLog
-	peerLog callLog               // for lines that a peer can provoke without end
-	chat    *zerolog.BurstSampler // of peerLog; nil: it has written nothing
-	ladder  *ladder.Call          // nil: no ladder is kept
+	log     bridge.Log
+	peerLog bridge.Log   // for lines that a peer can provoke without end
+	ladder  *ladder.Call // nil: no ladder is kept
 }
 
 // turn is where a call is between two facts.
@@ -93,11 +85,12 @@ type turn struct {
 
 // sides are the legs of a call.
 type sides struct {
-	legs   []*legOnWire // that still owe their peer something
-	a      *legOnWire   // the caller
-	b      *legOnWire   // bridged to the caller; nil: none, or it has gone and another one is called
-	bridge *attempt     // bridged to the caller, now or last
-	told   toldCaller   // before its answer
+	legs      []*legOnWire // that still owe their peer something
+	a         *legOnWire   // the caller
+	b         *legOnWire   // connected to the caller; nil: none, or it has gone and another one is called
+	connected *attempt     // to the caller, now or last
+	heard     [2]uint64    // packets of each side before a restart
+	told      toldCaller   // before its answer
 }
 
 // routed is where a call goes.
@@ -135,7 +128,9 @@ type times struct {
 	silent            [2]time.Time // kept.Call.Silent
 }
 
-func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peers.Snapshot, t *peers.Trunk, source netip.AddrPort) *Call {
+func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peers.Snapshot, t *peers.Trunk,
+	source netip.AddrPort,
+) *Call {
 	c := &Call{
 		id: id, server: s, peers: p, origin: origin{trunk: t, invite: req, source: source},
 		turn: turn{now: (*Call).admitted}, times: times{started: started},
@@ -155,16 +150,21 @@ func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peer
 		HeaderFunc: outbound.HeaderOf(req),
 	}
 	c.privacy = outbound.PrivacyOf(req, t.Caller)
-	c.ladder = s.ladders.Claim(c.id, c.vars.SIPCallID, message.TagOf(req.From().Params), cmp.Or(t.TrunkName(), t.TargetName()), c.times.started)
+	c.ladder = s.ladders.Claim(c.id, c.vars.SIPCallID, message.TagOf(req.From().Params),
+		cmp.Or(t.TrunkName(), t.TargetName()), c.times.started)
 	c.ladder.Traced(c.trace.ID())
+	c.bridge.Open(bridgeCall{c}, bridge.Options{
+		Resources: &s.bridges, ID: id, Trunk: t, Source: source, Privacy: c.privacy, Tones: p.Tones, Ladder: c.ladder,
+		TraceID: c.trace.ID(),
+	})
 	c.record = callRecord{trunk: t.TrunkName(), target: t.TargetName(), startedAt: record.TimeOf(c.times.started)}
 	return c
 }
 
 // tie gives the parts of a call their call.
 func (c *Call) tie() {
-	c.log, c.peerLog = callLog{call: c}, callLog{call: c, bounded: true}
-	c.sounds.call, c.recordings.call, c.masking.call, c.notes.call, c.rescues.call, c.media.call, c.exchanges.call, c.attempts.call, c.relays.call, c.transfers.call = c, c, c, c, c, c, c, c, c, c
+	c.log, c.peerLog = c.bridge.Logs()
+	c.notes.call, c.rescues.call, c.attempts.call, c.transfers.call = c, c, c, c
 }
 
 // end closes the call: media, record, its place in the trunk. It is the only
@@ -173,18 +173,12 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	c.phase = "ending"
 	c.attempts.current.stop()
 	c.endWait()
-	c.times.setupUntil, c.times.durationUntil, c.times.askAt, c.notes.at = time.Time{}, time.Time{}, time.Time{}, time.Time{}
-	c.recordings.beepAt, c.rescues.hearing.at = time.Time{}, time.Time{}
-	c.transfers.current, c.exchanges.current, c.relays.open = nil, nil, nil
+	c.times.setupUntil, c.times.durationUntil, c.times.askAt, c.notes.at = time.Time{}, time.Time{},
+		time.Time{}, time.Time{}
+	c.rescues.hearing.At = time.Time{}
+	c.transfers.current = nil
 	now := time.Now()
-	c.recordings.stop()
-	var counted record.Media
-	if c.media.session != nil {
-		last := c.media.session.Close()
-		c.ladder.Unwatch(last)
-		counted = c.media.record(last, &c.agreement)
-		c.media.session = nil
-	}
+	counted := c.bridge.End()
 	whole := c.cdr()
 	r := &whole
 	r.Media = counted
@@ -205,7 +199,7 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	}
 	c.ended = r
 	c.ladder.Ended(why, by, now.Sub(c.times.started))
-	c.media.warnOfDeafness()
+	c.bridge.Media.WarnOfDeafness(&r.Media)
 	c.finish()
 	return (*Call).linger
 }
@@ -232,21 +226,21 @@ func (c *Call) finish() {
 	if c.a != nil && c.times.answered.IsZero() {
 		c.notes.oweRefusal()
 	}
-	recorders, past := c.recordings.all, c.recordings.past
-	if r.Recordings = append(slices.Clip(past), recordingsOf(recorders)...); len(recorders) == 0 {
+	if r.Recordings = c.bridge.Recordings.Files(); len(c.bridge.Recordings.All) == 0 {
 		c.notes.owe(func(state []byte) { c.keep(r, state) })
 	} else {
 		c.notes.over(r)
 		c.notes.owe(c.notes.oweOnly) // the record comes later
+		settled := c.bridge.Recordings.Settled()
 		c.server.beside(func() {
 			whole := *r // the call's stays as it is
-			whole.Recordings = append(slices.Clip(past), settledRecordings(c.server.ctx, recorders)...)
+			whole.Recordings = settled(c.server.ctx)
 			c.keep(&whole, nil)
 		})
 	}
 	c.notes.release() // a target with one place hears of this call's end before the next one comes
 	c.server.vacate(c.attempts.current)
-	c.server.vacate(c.bridge)
+	c.server.vacate(c.connected)
 	c.answerHangups()
 }
 
@@ -256,7 +250,7 @@ func (c *Call) keep(r *record.Record, owes []byte) {
 		if err != nil && c.server.ctx.Err() == nil {
 			c.log.Error().Err(err).Msg("record not written")
 		}
-		c.server.registry.removeCall(c)
+		c.server.registry.RemoveCall(c.id, c)
 		c.server.unwritten.Add(-1)
 	})
 }
@@ -305,22 +299,6 @@ func (c *Call) hangupAll(why cause.Cause) {
 	}
 }
 
-// side is the side of the media that a leg is on.
-func (c *Call) side(l *legOnWire) media.Side {
-	if l == c.a {
-		return media.SideA
-	}
-	return media.SideB
-}
-
-// other is the leg that one is bridged to; nil: none.
-func (c *Call) other(l *legOnWire) *legOnWire {
-	if l == c.a {
-		return c.b
-	}
-	return c.a
-}
-
 // vacate gives back the place that an attempt has at its target.
 func (s *Server) vacate(a *attempt) {
 	if a != nil && a.placed {
@@ -330,21 +308,26 @@ func (s *Server) vacate(a *attempt) {
 	}
 }
 
-// putOnWire gives a leg its wire. flow is its connection, nil over UDP.
-func (c *Call) putOnWire(machine *leg.Leg, local leg.Local, flow *transport.Stream) *legOnWire {
-	l := &legOnWire{call: c, leg: machine, tag: machine.Dialog().LocalTag, callID: machine.Dialog().CallID}
+// putOnWire gives a leg its wire, with the configuration of its peer. flow is its connection, nil over UDP.
+func (c *Call) putOnWire(machine *leg.Leg, to *peers.Peer, local leg.Local, flow *transport.Stream) *legOnWire {
+	l := &legOnWire{call: c, callID: machine.Dialog().CallID}
+	l.Tag = machine.Dialog().LocalTag
+	l.Half = bridge.Half{Line: l, Leg: machine, Peer: to}
+	if !machine.UAS {
+		l.Side = media.SideB
+	}
 	l.wire = c.server.stack.NewWire(local, flow, l.post)
 	return l
 }
 
 // addLeg is putOnWire for a leg to the target of an attempt. The server can find it.
 func (c *Call) addLeg(leg *leg.Leg, local leg.Local, f ready) *legOnWire {
-	l := c.putOnWire(leg, local, f.Flow)
+	l := c.putOnWire(leg, &c.attempts.current.target.Dial.Peer, local, f.Flow)
 	l.senders = peers.Senders{Peers: c.peers, Caller: c.trunk, Callee: c.attempts.current.target, From: f.Dest}
-	l.confirmed = true // its media begins with its answer
-	c.server.registry.addLeg(l)
+	l.Confirmed = true // its media begins with its answer
+	c.server.registry.AddLeg(l)
 	c.legs = append(c.legs, l)
-	c.ladder.Join(l.callID, l.tag, c.attempts.current.target.Dial.Name)
+	c.ladder.Join(l.callID, l.Tag, c.attempts.current.target.Dial.Name)
 	return l
 }
 
@@ -366,18 +349,18 @@ func (c *Call) ask(ctx context.Context) (LiveCall, bool) {
 func (c *Call) snapshot() LiveCall {
 	r := c.cdr()
 	r.Attempts = slices.Clone(r.Attempts)
-	r.Recordings = recordingsOf(c.recordings.all)
+	r.Recordings = c.bridge.Recordings.Files()
 	if c.transfers.current != nil {
 		r.Attempts = append(r.Attempts, c.attempts.current.recordOf(cause.None, 0)) // so far
 	}
-	if c.media.session != nil {
-		r.Media = c.media.record(c.media.session.Stats(), &c.agreement)
+	if c.bridge.Media.IsOpen() {
+		r.Media = c.bridge.Media.Record()
 	}
-	live := LiveCall{Record: r, Phase: c.phase, Recording: recordingOff}
+	live := LiveCall{Record: r, Phase: c.phase, Recording: bridge.RecordingOff}
 	if c.finished { // its goroutine may be letting go of the rest
 		return live
 	}
-	live.Recording, live.Masked = c.recordings.state(), c.masking.on
+	live.Recording, live.Masked = c.bridge.Recordings.State(), c.bridge.Masking.On
 	live.Vars, live.caller = c.vars, c.caller
 	if c.waits() {
 		live.Position = c.server.admission.Position(&c.queued.Waiter)
@@ -385,11 +368,8 @@ func (c *Call) snapshot() LiveCall {
 	if c.invite != nil {
 		live.headers = c.invite.Headers()
 	}
-	for side, d := range c.agreement.Description {
-		live.Held[side] = d != nil && d.Held()
-		if v := c.sounds.voices[side]; v != nil {
-			live.Hears[side] = v.name
-		}
+	for side, d := range c.bridge.Agreement.Description {
+		live.Held[side], live.Hears[side] = d != nil && d.Held(), c.bridge.Sounds.Heard(media.Side(side))
 	}
 	return live
 }

@@ -3,6 +3,9 @@ package b2bua
 import (
 	"time"
 
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
@@ -39,25 +42,27 @@ func (c *Call) factInBridge(from *legOnWire, f leg.Fact) {
 		// target the call was answered: it gets BYE.
 		c.neverAnswered(cause.CallerCancelled, record.EndedByCaller, 487)
 	case leg.Offered:
-		c.exchanges.offered(from, f)
+		c.bridge.Exchanges.Offered(&from.Half, f)
 	case leg.Withdrawn:
-		c.exchanges.withdrawn(from)
+		c.bridge.Exchanges.Withdrawn(&from.Half)
 		c.notes.mark()
 	case leg.AnswerReady:
-		if err := c.exchanges.answerReady(from, f); err != nil {
-			c.log.Warn().Err(err).Stringer("side", c.side(from)).Msg("no usable answer in ACK")
+		if err := c.bridge.Exchanges.AnswerReady(&from.Half, f); err != nil {
+			c.log.Warn().Err(err).Stringer("side", from.Side).Msg("no usable answer in ACK")
 			c.hangup(cause.BadACK, record.EndedBySystem)
 		}
 		c.notes.mark()
 	case leg.OfferRefused:
-		c.exchanges.offerRefused(from, f)
+		c.bridge.Exchanges.OfferRefused(&from.Half, f)
 		c.notes.mark()
 	case leg.Asked:
-		c.relays.asked(from, f.Req)
+		c.asked(from, f.Req)
 	case leg.Replied:
-		c.relays.replied(f)
+		if !c.bridge.Relays.Replied(f) {
+			c.onAnsweredAsk(f)
+		}
 	case leg.Confirmed:
-		if c.settle(); message.IsStream(from.leg.Local.Transport) { // only over UDP the peer repeats it
+		if c.settle(); message.IsStream(from.Leg.Local.Transport) { // only over UDP the peer repeats it
 			c.notes.mark()
 		} else {
 			c.notes.soon()
@@ -78,28 +83,40 @@ func (c *Call) eventInBridge(e event) {
 		case c.transfers.current != nil && c.attempts.dialPrepared(e) == notDialled:
 			c.transfers.next()
 		}
-	case mediaLost:
-		c.onMediaLost(e)
-	case oneWay:
-		c.media.onOneWay(e)
-	case withheld:
-		c.media.onWithheld()
-	case changed:
-		c.notes.soon()
-	case handshakeOver:
-		c.securedInBridge(e)
+	case inBridge:
+		c.bridgeInBridge(e.Event)
 	case killed:
 		c.hangup(e.Cause, e.By)
 	case expired:
 		c.hangup(e.Cause, record.EndedBySystem)
-	case keyed:
-		c.onKeyed(e)
-	case played:
-		c.sounds.onPlayed(e)
 	case called: // it has had its place for long
 	case verified, lags: // before there was a bridge
-	case latched:
-		c.log.Debug().Stringer("side", e.Side).Stringer("source", e.Source).Msg("media source learned")
+	}
+}
+
+// bridgeInBridge handles an event of the bridge of a call that is answered.
+func (c *Call) bridgeInBridge(e bridge.Event) {
+	switch e := e.(type) {
+	case bridge.MediaLost:
+		c.onMediaLost(e)
+	case bridge.Changed:
+		c.notes.soon()
+	case bridge.HandshakeOver:
+		c.securedInBridge(e)
+	case bridge.OneWay, bridge.Withheld, bridge.Keyed, bridge.Played, bridge.Latched:
+		c.bridge.Handle(e)
+	}
+}
+
+// asked answers a request within the dialog of one of the two legs, or passes it to the other one.
+func (c *Call) asked(from *legOnWire, req *sip.Request) {
+	switch {
+	case c.bridge.Masking.HidesKey(&from.Half, req):
+		c.bridge.Reply(&from.Half, req, 200)
+	case req.Method == sip.REFER:
+		c.transfers.asked(from, req)
+	default:
+		c.bridge.Relays.Asked(&from.Half, req)
 	}
 }
 
@@ -127,9 +144,9 @@ func (c *Call) onGone(from *legOnWire, f leg.Gone) {
 	c.transfers.stop(f.Cause)
 	status := c.heardByCaller()
 	why := leg.Hangup{Why: f.Cause, Q850: f.Q850}
-	if other := c.other(from); other != nil {
-		why.Headers = c.passedTo(other, f.Headers)
-		c.step(other, why)
+	if other := c.bridge.Other(&from.Half); other != nil {
+		why.Headers = c.bridge.PassedTo(other, f.Headers)
+		other.Step(why)
 	}
 	c.end(f.Cause, by, status, f.Q850)
 }
@@ -149,7 +166,7 @@ func (c *Call) hangup(why cause.Cause, by string) {
 // heardByCaller is the final answer that the caller has: 200, or 480 if our 200
 // still waits for a PRACK when the call ends.
 func (c *Call) heardByCaller() int {
-	if !c.a.leg.AnswerWaits() {
+	if !c.a.Leg.AnswerWaits() {
 		return 200
 	}
 	c.unanswered()
@@ -186,18 +203,19 @@ func (c *Call) maxDuration() time.Duration {
 // limitDuration shortens the limit of a call that has been transferred to a trunk
 // with a limit of its own.
 func (c *Call) limitDuration() {
-	if t := c.bridge.target.Trunk; t != nil && t.MaxDuration > 0 {
+	if t := c.connected.target.Trunk; t != nil && t.MaxDuration > 0 {
 		c.times.durationUntil = leg.Earliest(c.times.durationUntil, time.Now().Add(t.MaxDuration))
 	}
 }
 
-// securedInBridge goes on with the target of a transfer, or with the next one. It ends the call of another side that can't be heard.
-func (c *Call) securedInBridge(e handshakeOver) {
-	a, ok := c.attempts.current, c.media.takeKeys(e)
-	switch tried := c.transfers.current != nil && a != c.bridge && e.leg == a.crypto; {
-	case !ok && tried:
-		c.transfers.tryFailed(cause.DTLSFailed, e.err)
-	case !ok:
+// securedInBridge goes on with the target of a transfer, or with the next one. It ends the call of another side that
+// can't be heard.
+func (c *Call) securedInBridge(e bridge.HandshakeOver) {
+	a, err := c.attempts.current, c.takeKeys(e)
+	switch tried := c.transfers.current != nil && a != c.connected && e.Leg == a.crypto; {
+	case err != nil && tried:
+		c.transfers.tryFailed(cause.DTLSFailed, err)
+	case err != nil:
 		c.hangup(cause.DTLSFailed, record.EndedBySystem)
 	case tried && a.answer != nil && !a.crypto.Awaits():
 		c.transfers.answered(*a.answer)
@@ -205,7 +223,7 @@ func (c *Call) securedInBridge(e handshakeOver) {
 }
 
 // onMediaLost hangs up a call without media.
-func (c *Call) onMediaLost(f mediaLost) {
+func (c *Call) onMediaLost(f bridge.MediaLost) {
 	c.log.Warn().Int64("silent_ms", f.For.Milliseconds()).Bool("never", f.Never).Msg("no media")
 	c.ladder.Decide("no RTP from either side for %d s", int(f.For.Seconds()))
 	why := cause.MediaTimeout

@@ -111,7 +111,7 @@ func TestCancelOvertakesAcceptedChange(t *testing.T) {
 		seq := e.offers("INVITE", e.pcma())
 		far.takes(siptest.SessionAt(far.address, 44000, "8 101"))
 		ok := e.p.expect("SIP/2.0 200")
-		l := c.w.server.registry.leg(message.TagOf(ok.res().To().Params))
+		l := c.w.server.registry.Leg(message.TagOf(ok.res().To().Params))
 		l.post(leg.FinalLost{Seq: uint32(seq)})
 		if again := far.takes(siptest.SessionAt(far.address, 44002, "0 101")); described(t0(c), again).Speaks().Name != "PCMU" {
 			t0(c).Errorf("restored with\n%s", again.raw)

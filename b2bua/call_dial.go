@@ -9,6 +9,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/circuit"
 	"flowbridge/b2bua/leg"
@@ -16,8 +17,6 @@ import (
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/reach"
 	"flowbridge/b2bua/sdp"
-	"flowbridge/b2bua/transport"
-	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/store/record"
 )
@@ -52,7 +51,7 @@ func (all *attempts) dialPrepared(f ready) progress {
 	}
 	why, err := all.dial(f)
 	switch {
-	case errors.Is(err, errWantsTCP):
+	case errors.Is(err, outbound.ErrWantsTCP):
 		c.ladder.Decide("the INVITE to target %s is too large for UDP: it goes over TCP", a.target.Dial.Name)
 		all.connect(f)
 		return waitsForTCP
@@ -86,7 +85,8 @@ func (all *attempts) notePrepared(f ready) (first bool) {
 		c.record.synthflowCallID = id
 	}
 	if f.Prepared.Shared {
-		c.log.Warn().Str("synthflow_call_id", id).Msg("the API gives each call the same id: it may be a stub, and the platform may take calls for one another")
+		c.log.Warn().Str("synthflow_call_id", id).
+			Msg("the API gives each call the same id: it may be a stub, and the platform may take calls for one another")
 	}
 	return first
 }
@@ -95,14 +95,14 @@ func (all *attempts) notePrepared(f ready) (first bool) {
 func (all *attempts) dial(f ready) (cause.Cause, error) {
 	c := all.call
 	a := all.current
-	local, err := localToward(c.server.stack, f)
+	local, err := f.Local(c.server.stack)
 	if err != nil {
 		return cause.TargetUnreachable, err
 	}
-	if err = c.media.toward(f.Dest.Addr()); err != nil {
-		return mediaCause(err), err
+	if a.mediaName, err = c.bridge.Media.Toward(f.Dest.Addr(), a.target.Dial.Media.Address); err != nil {
+		return bridge.CauseOf(err), err
 	}
-	at := netip.AddrPortFrom(a.mediaName, c.media.session.Local(media.SideB).Port())
+	at := netip.AddrPortFrom(a.mediaName, c.bridge.Media.Port(media.SideB))
 	leg, invite, why, err := all.outboundLeg(f, local, at)
 	if err != nil {
 		return why, err
@@ -110,10 +110,10 @@ func (all *attempts) dial(f ready) (cause.Cause, error) {
 	a.transport = message.TransportName(local.Transport)
 	a.line = c.addLeg(leg, local, f)
 	a.line.wire.TLS = a.target.Dial.TLS
-	a.line.crypto = a.crypto
+	a.line.Crypto = a.crypto
 	external := c.nameOutbound(leg.Dialog().CallID, invite.Request)
 	if !a.plan.replaces() {
-		c.media.addr[media.SideB] = a.mediaName
+		c.bridge.Media.Addr[media.SideB] = a.mediaName
 		c.record.targetSIPCallID, c.record.externalID = leg.Dialog().CallID, external
 		c.record.dialedAt = record.TimeOf(time.Now())
 	}
@@ -125,14 +125,20 @@ func (all *attempts) dial(f ready) (cause.Cause, error) {
 
 // outboundLeg makes leg B and the input for its INVITE: the caller's offer with our
 // address at, and the configured headers. It sends nothing.
-func (all *attempts) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*leg.Leg, leg.Invite, cause.Cause, error) {
+func (all *attempts) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*leg.Leg, leg.Invite,
+	cause.Cause, error,
+) {
 	c := all.call
 	a := all.current
-	offer := a.offer.ForTarget(at, a.crypto.Offering(), a.formats, c.agreement.DirectionFor(a.offer, a.plan.replaces()))
+	offer := a.offer.ForTarget(at, a.crypto.Offering(), a.formats,
+		c.bridge.Agreement.DirectionFor(a.offer, a.plan.replaces()))
 	vars := a.varsOf(c.vars)
 	vars.Prepare = f.Answer()
 	invited := c.callerInvite()
-	in := outbound.Inbound{Invite: invited, Source: invited, Trusted: c.trunk.Caller.Trusted, Privacy: outbound.WithheldFrom(vars, c.privacy)}
+	in := outbound.Inbound{
+		Invite: invited, Source: invited, Trusted: c.trunk.Caller.Trusted,
+		Privacy: outbound.WithheldFrom(vars, c.privacy),
+	}
 	in.Extra = append(outbound.TraceField(c.trace, a.number), a.plan.headers...)
 	in.Extra = append(in.Extra, outbound.RouteField(f.Route)...)
 	if a.plan.source != nil {
@@ -142,12 +148,16 @@ func (all *attempts) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*
 	if err != nil {
 		return nil, leg.Invite{}, cause.TemplateFailed, err
 	}
-	l := leg.NewUAC(c.server.legOptions(media.SideB, local, a.target.Options()), message.NewCallID(), out.LocalParty, out.RemoteParty)
+	l := leg.NewUAC(c.server.legOptions(media.SideB, local, a.target.Options()), message.NewCallID(), out.LocalParty,
+		out.RemoteParty)
 	out.Offer = l.Describe(out.Offer)
 	if a.line != nil { // at another address
-		l.Repeats(a.line.leg)
+		l.Repeats(a.line.Leg)
 	}
-	req, err := all.fit(&out, l, f)
+	req, whole, err := out.Fit(a.target.Dial, l, f.Flow != nil, f.TriedTCP)
+	if !errors.Is(err, outbound.ErrWantsTCP) {
+		all.noteDropped(a, &out, whole) // also what can't be passed on
+	}
 	if err != nil {
 		return nil, leg.Invite{}, cause.InviteTooLarge, err
 	}
@@ -162,17 +172,27 @@ func (all *attempts) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*
 	return l, invite, cause.None, nil
 }
 
-// localToward is our own address toward the target of an attempt.
-func localToward(stack *transport.Stack, f ready) (leg.Local, error) {
-	if f.Flow != nil {
-		return stack.LocalOver(f.Flow)
+// shorten makes an INVITE that is sent again over UDP small enough for so many bytes more,
+// as leg.Invite.Shorten says.
+func (all *attempts) shorten(a *attempt, out *outbound.Draft, l *leg.Leg, more int) (req *sip.Request, fits bool) {
+	req, whole, err := out.Shorten(a.target.Dial, l, more)
+	if req != nil || err != nil {
+		all.noteDropped(a, out, whole)
 	}
-	return stack.LocalFor(config.TransportUDP, f.Dest.Addr())
+	if err != nil {
+		all.call.log.Warn().Err(err).Str("target", a.target.Dial.Name).Int("attempt", a.number).Msg("no room for credentials")
+	}
+	return req, err == nil
 }
 
-// errWantsTCP means that an INVITE is over the target's UDP budget and is to go
-// over TCP.
-var errWantsTCP = errors.New("INVITE is over the UDP budget and goes over TCP")
+// noteDropped notes what was left out of an INVITE of this size.
+func (all *attempts) noteDropped(a *attempt, out *outbound.Draft, whole int) {
+	if len(out.Dropped) > len(a.dropped) {
+		all.call.log.Warn().Str("target", a.target.Dial.Name).Int("attempt", a.number).Strs("headers", out.Dropped).
+			Int("size", whole).Msg("headers left out")
+	}
+	a.dropped = out.Dropped
+}
 
 // connect opens a TCP connection to a target over UDP (RFC 3261 section 18.1.1). It
 // does so in a goroutine that posts f again, with the connection if there is one.
@@ -197,7 +217,8 @@ func (all *attempts) refusedBy(f leg.Refused) (next bool) {
 		a.line.wire.Distrust()
 	}
 	all.failed(attemptEnd{code: f.Code, reason: f.Reason, cause: f.Cause, q850: f.Q850, err: f.Err})
-	return (cause.RefusesOffer(f.Code) && all.triesPlain()) || f.Code == 0 || f.Cause == cause.InviteTooLarge || cause.NextTarget(f.Code, a.plan.failoverOn)
+	return (cause.RefusesOffer(f.Code) && all.triesPlain()) || f.Code == 0 || f.Cause == cause.InviteTooLarge ||
+		cause.NextTarget(f.Code, a.plan.failoverOn)
 }
 
 // elsewhere goes on with the attempt at the target's next address, where a refusal is a
@@ -228,7 +249,7 @@ func (all *attempts) badAnswer(err error) {
 	a := all.current
 	all.call.log.Warn().Err(err).Str("target", a.target.Dial.Name).Msg("target's SDP answer not usable")
 	all.call.step(a.line, leg.Hangup{Why: cause.BadAnswer})
-	all.failed(attemptEnd{code: 200, cause: causeOfAnswer(err)})
+	all.failed(attemptEnd{code: 200, cause: bridge.CauseOfAnswer(err)})
 	if errors.Is(err, sdp.ErrNotSecured) || errors.Is(err, sdp.ErrRejected) {
 		all.triesPlain()
 	}

@@ -22,10 +22,14 @@ import (
 func (c *Call) identityOf() (*stir.Policy, *stir.Request) {
 	by := c.trunk.Caller.Identity
 	to := message.PartyOf("", &c.invite.To().Address, c.trunk.Caller.Country)
-	p := &stir.Policy{Trunk: c.trunk.Caller.Name, Roots: by.Roots, Hosts: by.Hosts, Fresh: stir.Fresh, Timeout: stir.Timeout}
+	p := &stir.Policy{
+		Trunk: c.trunk.Caller.Name, Roots: by.Roots, Hosts: by.Hosts, Fresh: stir.Fresh,
+		Timeout: stir.Timeout,
+	}
 	return p, &stir.Request{
 		Identity: message.RawValues(c.invite, "Identity", "y"), Date: message.FirstHeader(c.invite, "Date"),
-		From: c.vars.From.Number, To: to.Number, Called: c.vars.To.Number, CallID: c.vars.SIPCallID, FromTag: message.TagOf(c.invite.From().Params), Came: c.times.started,
+		From: c.vars.From.Number, To: to.Number, Called: c.vars.To.Number, CallID: c.vars.SIPCallID,
+		FromTag: message.TagOf(c.invite.From().Params), Came: c.times.started,
 		Diverted: c.vars.Diversion != "" || message.FirstHeader(c.invite, "Diversion") != "",
 	}
 }
@@ -33,7 +37,7 @@ func (c *Call) identityOf() (*stir.Policy, *stir.Request) {
 // verify has the caller verified beside the call, because a certificate may have to come
 // first.
 func (c *Call) verify() phase {
-	c.trying(c.a)
+	c.a.Trying()
 	policy, request := c.identityOf()
 	c.server.beside(func() {
 		e := verified{stir.Unverified()}

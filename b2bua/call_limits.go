@@ -24,7 +24,8 @@ func (c *Call) limited() (why cause.Cause, status int) {
 		return over.Cause(), 403
 	case peers.LimitDestination:
 		return over.Cause(), 486
-	case peers.LimitNone, peers.LimitCap, peers.LimitCircuit, peers.LimitQueue, peers.LimitWait, peers.LimitClosed: // Claim judges none of these but the first
+	case peers.LimitNone, peers.LimitCap, peers.LimitCircuit, peers.LimitQueue, peers.LimitWait, peers.LimitClosed:
+		// Claim judges none of these but the first
 		c.claimed = true
 	}
 	return cause.None, 0

@@ -6,7 +6,6 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
 	"flowbridge/store/record"
@@ -56,7 +55,8 @@ func (c *Call) next() (h happening, ok bool) {
 				c.idle = true
 				return h, false
 			}
-		case h.from == nil, h.from == c.a, h.from == c.b, c.transfers.isLine(h.from), c.attempts.current != nil && h.from == c.attempts.current.line:
+		case h.from == nil, h.from == c.a, h.from == c.b, c.transfers.isLine(h.from), c.attempts.current != nil &&
+			h.from == c.attempts.current.line:
 			return h, true
 		default: // a fact of a leg that was given up
 		}
@@ -113,11 +113,11 @@ func (c *Call) input(l *legOnWire, in leg.Input) {
 		return
 	}
 	req, ok := in.(leg.RequestIn)
-	if !ok || l.leg.Done() { // nothing would release a request that is held for a leg that is done
+	if !ok || l.Leg.Done() { // nothing would release a request that is held for a leg that is done
 		c.step(l, in)
 		return
 	}
-	c.masking.note(l, req.Req)
+	c.bridge.Masking.Note(&l.Half, req.Req)
 	c.mailbox.queue(l, l.sequence.Take(time.Now(), req))
 }
 
@@ -130,7 +130,7 @@ func (c *Call) nextDue() bool {
 	}
 	if in, ok := it.in.(leg.RequestIn); ok {
 		c.noteSource(it.line, in)
-		c.media.confirm(it.line, in.Source.Addr())
+		c.bridge.Media.Confirm(&it.line.Half, in.Source.Addr())
 	}
 	c.step(it.line, it.in)
 	return true
@@ -138,16 +138,16 @@ func (c *Call) nextDue() bool {
 
 // step gives a leg an input, performs its effects and keeps its facts.
 func (c *Call) step(l *legOnWire, in leg.Input) {
-	untyped := l.leg.Untyped
-	facts, effects := l.leg.Step(time.Now(), in)
-	if l.leg.Untyped && !untyped {
-		c.ladder.Decide("side %v (a: caller, b: target) answers without Content-Type: the body begins with v=0 and counts as application/sdp", c.side(l))
+	untyped := l.Leg.Untyped
+	facts, effects := l.Leg.Step(time.Now(), in)
+	if l.Leg.Untyped && !untyped {
+		c.ladder.Decide("side %v (a: caller, b: target) answers without Content-Type: the body begins with v=0 and counts as application/sdp", l.Side)
 	}
 	c.noteRefusals(l, effects)
 	switch {
-	case slices.ContainsFunc(facts, isAnswer):
+	case slices.ContainsFunc(facts, leg.IsAnswer):
 		c.notes.acks = append(c.notes.acks, held{l.wire, slices.Clone(effects)})
-	case !c.finished && (len(c.notes.byes) > 0 || slices.ContainsFunc(facts, isFarewell)):
+	case !c.finished && (len(c.notes.byes) > 0 || slices.ContainsFunc(facts, leg.IsFarewell)):
 		c.notes.byes = append(c.notes.byes, held{l.wire, slices.Clone(effects)})
 	default:
 		c.notes.before(c.notes.changes(l, effects))
@@ -156,10 +156,10 @@ func (c *Call) step(l *legOnWire, in leg.Input) {
 	for _, f := range facts {
 		c.mailbox.told(l, f)
 	}
-	l.leg.Handled()
-	if l.leg.Done() {
+	l.Leg.Handled()
+	if l.Leg.Done() {
 		for _, in := range l.sequence.Flush() {
-			_, effects = l.leg.Step(time.Now(), in)
+			_, effects = l.Leg.Step(time.Now(), in)
 			l.wire.Perform(effects)
 		}
 		if c.drop(l); c.notes.owes { // the others still do
@@ -171,7 +171,7 @@ func (c *Call) step(l *legOnWire, in leg.Input) {
 // drop removes a leg that owes its peer nothing.
 func (c *Call) drop(l *legOnWire) {
 	l.wire.Close()
-	c.server.registry.removeLeg(l)
+	c.server.registry.RemoveLeg(l, l.Leg.AnsweredBye)
 	c.legs = slices.DeleteFunc(c.legs, func(o *legOnWire) bool { return o == l })
 }
 
@@ -179,10 +179,10 @@ func (c *Call) drop(l *legOnWire) {
 func (c *Call) noteRefusals(l *legOnWire, effects []leg.Effect) {
 	for _, e := range effects {
 		r, ok := e.(leg.SendResponse)
-		if !ok || r.Res.StatusCode < 400 || (l.leg.UAS && r.Method == sip.INVITE && r.Seq == l.leg.InviteSeq) {
+		if !ok || r.Res.StatusCode < 400 || (l.Leg.UAS && r.Method == sip.INVITE && r.Seq == l.Leg.InviteSeq) {
 			continue
 		}
-		c.peerLog.Info().Stringer("side", c.side(l)).Str("method", string(r.Method)).Int("code", r.Res.StatusCode).
+		c.peerLog.Info().Stringer("side", l.Side).Str("method", string(r.Method)).Int("code", r.Res.StatusCode).
 			Str("reason", r.Res.Reason).Msg("request refused")
 	}
 }
@@ -190,17 +190,18 @@ func (c *Call) noteRefusals(l *legOnWire, effects []leg.Effect) {
 // noteSource logs a request within a dialog that came from another address than
 // before. Its tags identify it, whatever its address.
 func (c *Call) noteSource(l *legOnWire, in leg.RequestIn) {
-	if was := l.leg.Dialog().Source.Addr(); was.IsValid() && in.Source.IsValid() && was != in.Source.Addr() {
-		c.peerLog.Info().Stringer("side", c.side(l)).Str("method", string(in.Req.Method)).Stringer("src", in.Source).
-			Stringer("before", l.leg.Dialog().Source).Msg("request from another address")
+	if was := l.Leg.Dialog().Source.Addr(); was.IsValid() && in.Source.IsValid() && was != in.Source.Addr() {
+		c.peerLog.Info().Stringer("side", l.Side).Str("method", string(in.Req.Method)).Stringer("src", in.Source).
+			Stringer("before", l.Leg.Dialog().Source).Msg("request from another address")
 	}
 }
 
 // deadline is the earliest of the call and its legs; zero: none.
 func (c *Call) deadline() time.Time {
-	first := leg.Earliest(c.times.setupUntil, c.times.queueUntil, c.times.lagsAt, c.times.durationUntil, c.exchanges.deadline(), c.recordings.beepAt, c.times.askAt, c.notes.at, c.rescues.hearing.at)
+	first := leg.Earliest(c.times.setupUntil, c.times.queueUntil, c.times.lagsAt, c.times.durationUntil,
+		c.bridge.Deadline(), c.times.askAt, c.notes.at, c.rescues.hearing.At)
 	for _, l := range c.legs {
-		first = leg.Earliest(first, l.leg.Deadline(), l.sequence.Until)
+		first = leg.Earliest(first, l.Leg.Deadline(), l.sequence.Until)
 	}
 	return first
 }
@@ -224,26 +225,21 @@ func (c *Call) onTimer(now time.Time) {
 		c.times.durationUntil = time.Time{}
 		c.mailbox.happened(expired{Cause: cause.MaxDuration})
 	}
-	if due(c.recordings.beepAt) {
-		c.recordings.beep(now)
-	}
-	if due(c.exchanges.deadline()) {
-		c.exchanges.expired()
-	}
+	c.bridge.OnTimer(now)
 	if due(c.notes.at) {
 		c.notes.mark()
 	}
 	if due(c.times.askAt) {
 		c.askSilent()
 	}
-	if due(c.rescues.hearing.at) {
+	if due(c.rescues.hearing.At) {
 		c.rescues.look(now)
 	}
 	for _, l := range slices.Clone(c.legs) {
 		if due(l.sequence.Until) {
 			c.mailbox.queue(l, l.sequence.Flush())
 		}
-		if due(l.leg.Deadline()) {
+		if due(l.Leg.Deadline()) {
 			c.step(l, leg.DeadlineReached{})
 		}
 	}
@@ -277,9 +273,8 @@ func (c *Call) leave() {
 		}
 		c.drop(l)
 	}
-	c.media.secured = [2]secured{}
-	c.recordings.stop()
+	c.bridge.Forget()
 	c.ladder.Close()
-	c.agreement, c.exchanges.current = agreement.Agreement{}, nil
-	c.invite, c.notes.invite, c.caller, c.vars.HeaderFunc = nil, "", "", nil // not needed while the record waits to be written
+	// not needed while the record waits to be written
+	c.invite, c.notes.invite, c.caller, c.vars.HeaderFunc = nil, "", "", nil
 }

@@ -38,7 +38,7 @@ func (c *Call) wait() phase {
 	again := c.queued != nil || c.record.queued > 0 // in the process before
 	if c.queued == nil {
 		c.queued = &queued{Waiter: peers.Waiter{
-			ID: c.id, Trunk: c.trunk, Mark: c.peers.Marks[c.routeIndex()], Parties: partiesOf(&c.vars),
+			ID: c.id, Trunk: c.trunk, Mark: c.peers.Marks[c.peers.IndexOf(c.route)], Parties: partiesOf(&c.vars),
 			Called: func() { c.mailbox.Post(item{event: called{}}) },
 		}}
 	}
@@ -60,13 +60,13 @@ func (c *Call) wait() phase {
 // waiting: the caller waits for a place at a target.
 func (c *Call) waiting() phase { return c.setUp("queued", (*Call).waiting) }
 
-// soundWait lets the caller hear that it waits. Who gets no ringing by the route gets 182, so that proxies keep the INVITE (RFC
-// 3261 sections 13.3.1.1 and 21.1.4).
+// soundWait lets the caller hear that it waits. Who gets no ringing by the route gets 182, so that proxies keep the
+// INVITE (RFC 3261 sections 13.3.1.1 and 21.1.4).
 func (c *Call) soundWait() {
 	switch sound := c.route.Ringing == config.RingingSessionProgress || c.route.Queue.Sound != ""; {
-	case sound && (c.told.earlyMedia || c.sounds.ring(c.plan.full)):
-		c.sounds.ringing = true
-		c.sounds.update()
+	case sound && (c.told.earlyMedia || c.ring(c.plan.full)):
+		c.bridge.Sounds.Ringing = true
+		c.bridge.Sounds.Update()
 	case c.told.earlyMedia, c.told.ringing:
 	case c.route.Ringing == config.RingingNone:
 		c.sendRinging(leg.Progress{Code: 182, Reason: message.StatusText(182)}, nil)
@@ -89,7 +89,7 @@ func (c *Call) called() phase {
 	c.vars.Queue.Seconds = strconv.Itoa(int(c.waited().Seconds()))
 	others := slices.DeleteFunc(c.plan.full, func(t *peers.Target) bool { return t == place.Target })
 	c.plan.targets, c.plan.full, c.plan.capped = append([]*peers.Target{place.Target}, others...), nil, false
-	c.sounds.update()
+	c.bridge.Sounds.Update()
 	return c.nextAttempt()
 }
 
@@ -101,7 +101,8 @@ func (c *Call) timedOut() phase {
 	return c.unplaced(peers.LimitWait)
 }
 
-// endWait ends the wait, and lets the set-up go on. The call has the place that it was called for, or finish gives it on.
+// endWait ends the wait, and lets the set-up go on. The call has the place that it was called for, or finish gives it
+// on.
 func (c *Call) endWait() {
 	if !c.waits() {
 		return

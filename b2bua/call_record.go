@@ -41,28 +41,25 @@ func (c *Call) cdr() record.Record {
 	return record.Record{
 		ID: c.id, Node: c.server.node, Trunk: r.trunk, Route: c.vars.Route, Target: r.target, Direction: c.vars.Direction,
 		From: c.vars.From.Number, To: c.vars.To.Number, Lead: c.vars.Lead().Number,
-		SIPCallID: c.vars.SIPCallID, TargetSIPCallID: r.targetSIPCallID, SynthflowCallID: r.synthflowCallID, ExternalID: r.externalID,
-		StartedAt: r.startedAt, RingingAt: r.ringingAt, PreparedAt: r.preparedAt, DialedAt: r.dialedAt, AnsweredAt: r.answeredAt,
-		SetupMS: r.setupMS, DurationMS: lasts.Milliseconds(), Codec: c.agreement.CodecName, Attempts: attempts, Restored: r.restored,
+		SIPCallID: c.vars.SIPCallID, TargetSIPCallID: r.targetSIPCallID, SynthflowCallID: r.synthflowCallID,
+		ExternalID: r.externalID,
+		StartedAt:  r.startedAt, RingingAt: r.ringingAt, PreparedAt: r.preparedAt, DialedAt: r.dialedAt,
+		AnsweredAt: r.answeredAt,
+		SetupMS:    r.setupMS, DurationMS: lasts.Milliseconds(), Codec: c.bridge.Agreement.CodecName, Attempts: attempts,
+		Restored: r.restored,
 		QueuedMS: c.waited().Milliseconds(), Waiting: c.waits(),
 		TraceID: c.trace.ID(), Traceparent: c.trace.Caller(),
 		Verstat: c.vars.Identity().Verstat, Attest: c.vars.Identity().Attest, OrigID: c.vars.Identity().OrigID,
 	}
 }
 
-// dialNames are the names of targets.
-func dialNames(targets []*peers.Target) (names []string) {
-	for _, t := range targets {
-		names = append(names, t.Dial.Name)
-	}
-	return names
-}
-
 // logEnded logs the end of a call.
 func logEnded(line *zerolog.Event, r *record.Record) {
 	line.Str("from", r.From).Str("to", r.To).
-		Stringer("started_at", &r.StartedAt).Str("disposition", r.Disposition).Str("cause", r.Cause).Str("ended_by", r.EndedBy).
-		Int("code", r.SIPStatus).Str("sip_call_id", r.SIPCallID).Str("target", r.Target).Str("target_sip_call_id", r.TargetSIPCallID).
+		Stringer("started_at", &r.StartedAt).Str("disposition", r.Disposition).Str("cause", r.Cause).
+		Str("ended_by", r.EndedBy).
+		Int("code", r.SIPStatus).Str("sip_call_id", r.SIPCallID).Str("target", r.Target).
+		Str("target_sip_call_id", r.TargetSIPCallID).
 		Str("synthflow_call_id", r.SynthflowCallID).Int64("setup_ms", r.SetupMS).Int64("dur_ms", r.DurationMS).
 		Int64("rx_a", r.Media.A.Rx).Int64("rx_b", r.Media.B.Rx).Msg("call ended")
 }

@@ -87,7 +87,7 @@ func TestCancelledReinvitesAreForgotten(t *testing.T) {
 			w.carrier.send(strings.Replace(ack, fmt.Sprintf("CSeq: %d INVITE", seq), fmt.Sprintf("CSeq: %d ACK", seq), 1))
 			w.agent2.concludes(asked, 488, "Not Acceptable Here", "", "")
 		}
-		l := w.server.registry.leg(d.toTag)
+		l := w.server.registry.Leg(d.toTag)
 		n := inside(l.wire, "servers").Len()
 		if n != 0 {
 			t.Errorf("%d transactions are kept", n)

@@ -4,15 +4,12 @@ import (
 	"strconv"
 	"time"
 
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
-	"flowbridge/b2bua/peers"
-	"flowbridge/b2bua/sdp"
-	"flowbridge/config"
 	"flowbridge/config/template"
-	"flowbridge/media"
 	"flowbridge/store/record"
 )
 
@@ -30,9 +27,6 @@ type loss struct {
 const (
 	// blamedWithin is how soon after its answer an agent's BYE without a reason counts as a failure.
 	blamedWithin = 10 * time.Second
-	// deadAfter is for how long an agent may send no RTP, while the caller does, until it counts as dead. Platforms are silent for
-	// five seconds while nothing is wrong: between two sentences, where they send no silence.
-	deadAfter = 20 * time.Second
 	// mostRescues is how often one call is rescued.
 	mostRescues = 1
 )
@@ -40,8 +34,8 @@ const (
 // rescues keeps the caller when an agent's leg dies, and calls another target.
 type rescues struct {
 	call    *Call
-	count   int     // times that the caller was kept
-	hearing hearing // whether the agent is heard
+	count   int            // times that the caller was kept
+	hearing bridge.Hearing // whether the agent is heard
 }
 
 // configured reports whether the call's route keeps the caller of an agent that dies.
@@ -56,7 +50,7 @@ func (rs *rescues) isDead(f leg.Gone) bool {
 	case f.Q850 != 0:
 		return cause.IsFailure(f.Q850)
 	default:
-		return rs.configured() && time.Since(rs.call.bridge.answeredAt(rs.call)) < blamedWithin
+		return rs.configured() && time.Since(rs.call.connected.answeredAt(rs.call)) < blamedWithin
 	}
 }
 
@@ -73,19 +67,20 @@ func (a *attempt) answeredAt(c *Call) time.Time {
 // False: the route has none, and the call ends.
 func (rs *rescues) begin(l loss) bool {
 	c := rs.call
-	if !rs.configured() || rs.count >= mostRescues || c.bridge.plan.reason == record.ReasonTransfer || c.a.leg.AnswerWaits() {
+	if !rs.configured() || rs.count >= mostRescues || c.connected.plan.reason == record.ReasonTransfer ||
+		c.a.Leg.AnswerWaits() {
 		return false
 	}
 	vars := c.vars
 	vars.Rescue = template.RescueVars{
-		Cause: string(l.cause), Target: c.bridge.target.Dial.Name,
+		Cause: string(l.cause), Target: c.connected.target.Dial.Name,
 		Seconds: strconv.FormatFloat(time.Since(c.times.answered).Seconds(), 'f', 0, 64),
 	}
 	r := c.route.Rescue
 	if r.To != "" {
 		vars.To = template.Party{Number: r.To, User: r.To}
 	}
-	targets := rs.targets(r, &vars)
+	targets := c.peers.RescueTargets(c.route, &c.vars, &vars, c.connected.target)
 	if len(targets) == 0 {
 		return false
 	}
@@ -94,7 +89,8 @@ func (rs *rescues) begin(l loss) bool {
 		lost: &l, code: 503, reason: message.StatusText(503),
 		plan: plan{targets: targets, failoverOn: c.route.FailoverOn, reason: record.ReasonRescue, vars: &vars},
 	}
-	c.log.Warn().Str("target", c.bridge.target.Dial.Name).Str("cause", string(l.cause)).Int("q850", l.q850).Msg("agent lost, the caller is kept")
+	c.log.Warn().Str("target", c.connected.target.Dial.Name).Str("cause", string(l.cause)).Int("q850", l.q850).
+		Msg("agent lost, the caller is kept")
 	c.ladder.Decide("the agent's leg has died (%s): the caller is kept, and somebody else is called", l.cause.Words())
 	c.transfers.loseAgent()
 	c.notes.mark()
@@ -105,32 +101,10 @@ func (rs *rescues) begin(l loss) bool {
 // beginAgain begins the rescue again that the end of a process has ended, whose targets are told by their legs.
 func (rs *rescues) beginAgain(k *kept.Transfer) {
 	l := loss{cause: cause.Cause(k.Lost), by: k.LostBy, q850: k.LostQ850}
-	rs.call.media.unplug() // the agent
+	rs.call.bridge.Media.Unplug() // the agent
 	if rs.count--; !rs.begin(l) {
 		rs.giveUp(l)
 	}
-}
-
-// targets returns the targets of routes[].rescue; without any, the route's targets that
-// were not tried.
-func (rs *rescues) targets(r *config.Rescue, vars *template.Vars) []*peers.Target {
-	c := rs.call
-	if len(r.Targets)+len(r.Trunks) == 0 {
-		return peers.DialableOf(rs.untried(), vars, c.route.To, c.route.From)
-	}
-	return peers.DialableOf(c.peers.Destinations(&config.Route{Targets: r.Targets, Trunks: r.Trunks}, vars), vars, c.route.To, c.route.From)
-}
-
-// untried are the route's targets after the last one that was tried.
-func (rs *rescues) untried() []*peers.Target {
-	c := rs.call
-	all, _ := c.peers.DestinationsFor(c.route, &c.vars)
-	for i, t := range all {
-		if t == c.bridge.target {
-			return all[i+1:]
-		}
-	}
-	return nil
 }
 
 // giveUp ends the call of an agent that nobody could take over from.
@@ -141,56 +115,24 @@ func (rs *rescues) giveUp(l loss) {
 	c.end(l.cause, l.by, status, l.q850)
 }
 
-// hearing is whether the agent is heard, by looks at the counts of packets.
-type hearing struct {
-	at    time.Time // deadline of the next look; zero: nobody asks
-	since time.Time // nothing was heard since
-	rx    [2]uint64 // by side
-}
-
-// looksPerSilence is how often is looked within the time that makes silence a failure.
-const looksPerSilence = 4
-
 // listen begins to look whether the agent is heard.
 func (rs *rescues) listen() {
-	rs.hearing = hearing{}
+	rs.hearing = bridge.Hearing{}
 	if rs.configured() && rs.count < mostRescues {
-		now := time.Now()
-		rs.hearing = hearing{at: now.Add(deadAfter / looksPerSilence), since: now}
+		rs.hearing.Begin(time.Now())
 	}
 }
 
-// look notes whether the agent was heard since the last look. After too long a silence,
-// in which the caller was heard, its leg is given up.
+// look gives up the leg of an agent that was silent for too long, while the caller was heard.
 func (rs *rescues) look(now time.Time) {
 	c := rs.call
-	h := &rs.hearing
-	h.at = now.Add(deadAfter / looksPerSilence)
-	stats := c.media.session.Stats()
-	rx := [2]uint64{stats.A.RxPackets, stats.B.RxPackets}
-	before := h.rx
-	h.rx = rx
-	if c.b == nil || c.transfers.current != nil || rx[media.SideB] != before[media.SideB] || rx[media.SideA] == before[media.SideA] || !rs.bothSpeak() {
-		h.since = now
-		return
-	}
-	if now.Sub(h.since) < deadAfter {
+	if !rs.hearing.IsDead(now, &c.bridge) {
 		return
 	}
 	agent := c.b
 	if rs.begin(loss{cause: cause.MediaTimeout, by: record.EndedBySystem}) {
 		c.step(agent, leg.Hangup{Why: cause.MediaTimeout})
 	} else {
-		h.at = time.Time{} // nobody is left to take over
+		rs.hearing.At = time.Time{} // nobody is left to take over
 	}
-}
-
-// bothSpeak says whether neither side holds the other, so that both send RTP.
-func (rs *rescues) bothSpeak() bool {
-	for _, d := range rs.call.agreement.Description {
-		if d == nil || d.Direction() != sdp.SendRecv {
-			return false
-		}
-	}
-	return true
 }

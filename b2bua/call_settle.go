@@ -22,15 +22,15 @@ func (c *Call) settle() {
 
 // compact copies what stays of the set-up.
 func (c *Call) compact() {
-	c.bridge.settle()
+	c.connected.settle()
 	v, r := &c.vars, &c.record
 	message.Compact(
 		&v.To.Number, &v.To.User, &v.To.Name, &v.To.Host, &v.To.URI,
 		&v.From.Number, &v.From.User, &v.From.Name, &v.From.Host, &v.From.URI,
-		&v.Diversion, &r.synthflowCallID, &r.externalID, &c.agreement.CodecName,
+		&v.Diversion, &r.synthflowCallID, &r.externalID, &c.bridge.Agreement.CodecName,
 	)
-	if !c.bridge.plan.replaces() {
-		c.bridge.parties = partiesOf(v)
+	if !c.connected.plan.replaces() {
+		c.connected.parties = partiesOf(v)
 	}
 }
 

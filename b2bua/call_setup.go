@@ -6,10 +6,12 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/media"
@@ -56,33 +58,54 @@ func (c *Call) routing() phase {
 	if c.route.Record == config.WantedOff {
 		c.ladder.Unrecorded()
 	}
-	c.masking.setIfWanted()
-	c.trying(c.a)
+	c.bridge.Masking.SetIfWanted()
+	c.a.Trying()
 	c.times.setupUntil = time.Now().Add(c.route.SetupTimeout)
 	if p, ok := c.readOffer(); !ok {
 		return p
 	}
 	targets, share := c.peers.DestinationsFor(c.route, &c.vars)
-	c.ladder.Routed(c.vars.Route, c.vars.To.Number, dialNames(targets))
+	c.ladder.Routed(c.vars.Route, c.vars.To.Number, peers.NamesOf(targets))
 	if share > 0 {
 		c.ladder.Decide("split: target %s has this caller, by %d of %d", targets[0].Dial.Name, share, c.route.Total())
 	}
 	c.plan = plan{targets: targets, shared: share > 0, failoverOn: c.route.FailoverOn}
-	if !slices.ContainsFunc(targets, c.agreement.SharesCodec) {
-		return c.refuse(488, cause.NoCommonCodec, warning("305 no codec in common"))
+	if !slices.ContainsFunc(targets, c.bridge.Agreement.SharesCodec) {
+		return c.refuse(488, cause.NoCommonCodec, message.Warning("305 no codec in common"))
 	}
 	if c.told.earlyMedia {
 		return c.toldBefore()
 	}
-	if err := c.media.open(c.source.Addr(), targets[0].Dial.Media.Address); err != nil {
+	if err := c.bridge.Media.Open(c.source.Addr(), targets[0].Dial.Media.Address); err != nil {
 		c.log.Warn().Err(err).Msg("no media ports")
 		return c.refuse(503, cause.NoPorts, leg.RetryAfter())
 	}
 	sounds := c.route.Ringing == config.RingingSessionProgress
-	if c.route.Ringing == config.RingingImmediate || (sounds && !c.sounds.ring(targets)) {
+	if c.route.Ringing == config.RingingImmediate || (sounds && !c.ring(targets)) {
 		c.sendRinging(leg.Progress{Code: 180, Reason: message.StatusText(180)}, nil)
 	}
 	return c.nextAttempt()
+}
+
+// ring answers the caller's offer with 183, so that the caller hears our ringing. False: it can't hear any.
+func (c *Call) ring(targets []*peers.Target) bool {
+	if !c.bridge.Sounds.Ring(targets) {
+		return false
+	}
+	c.told.earlyMedia = true
+	c.sendRinging(leg.Progress{Code: 183, Reason: message.StatusText(183)}, c.bridge.Agreement.Answer)
+	c.bridge.Media.SetPeer(media.SideA, c.bridge.Agreement.Offer)
+	return true
+}
+
+// toldBefore goes on with a caller that has our answer since the process before, and its sound. The answer is repeated
+// for proxies (RFC 3261 section 13.3.1.1).
+func (c *Call) toldBefore() phase {
+	c.sendRinging(leg.Progress{Code: 183, Reason: message.StatusText(183)}, c.bridge.Agreement.Answer)
+	next := c.nextAttempt() // which may have the caller wait, with another sound
+	c.bridge.Sounds.Ringing = c.bridge.Sounds.Ringing || c.told.sound
+	c.bridge.Sounds.Update()
+	return next
 }
 
 // takeRoute notes the route of the call, with its direction and lead.
@@ -90,16 +113,6 @@ func (c *Call) takeRoute(index int) {
 	c.route = &c.peers.Routes[index]
 	c.vars.Route, c.vars.Direction = c.peers.RouteName(index), c.route.Direction
 	c.vars.Row = c.peers.RowOf(c.route.AgentNumber(&c.vars))
-}
-
-// routeIndex is where the route of the call stands; -1: it has none.
-func (c *Call) routeIndex() int {
-	for i := range c.peers.Routes {
-		if &c.peers.Routes[i] == c.route {
-			return i
-		}
-	}
-	return -1
 }
 
 // preparing: the platform is asked for an id and its host is looked up.
@@ -150,13 +163,23 @@ func (c *Call) setUpEvent(e event) phase {
 		return c.refuse(c.route.Otherwise, cause.SetupTimeout)
 	case lags:
 		return c.attempts.lags(e.of)
-	case withheld:
-		c.media.onWithheld()
-	case handshakeOver:
-		return c.securedInSetUp(e)
+	case inBridge:
+		return c.bridgeInSetUp(e.Event)
 	case verified:
 		return c.onVerified(e)
-	case mediaLost, oneWay, latched, keyed, played, changed: // the media does not run yet
+	}
+	return nil
+}
+
+// bridgeInSetUp is the next phase after an event of the bridge; nil: the same one.
+func (c *Call) bridgeInSetUp(e bridge.Event) phase {
+	switch e := e.(type) {
+	case bridge.Withheld:
+		c.bridge.Media.OnWithheld()
+	case bridge.HandshakeOver:
+		return c.securedInSetUp(e)
+	case bridge.MediaLost, bridge.OneWay, bridge.Latched, bridge.Keyed, bridge.Played, bridge.Changed:
+		// the media does not run yet
 	}
 	return nil
 }
@@ -182,13 +205,13 @@ func (c *Call) setUpFact(from *legOnWire, f leg.Fact) phase {
 			return c.nextAttempt()
 		}
 	case leg.Offered:
-		c.exchanges.offeredEarly(from, f)
+		c.bridge.Exchanges.OfferedEarly(&from.Half, f)
 	case leg.Asked:
-		c.reply(from, f.Req, 480)
+		c.bridge.Reply(&from.Half, f.Req, 480)
 	case leg.AnswerReady: // the caller's, in its PRACK
-		if err := c.exchanges.ownOfferAnswered(from, f); err != nil {
+		if err := c.bridge.Exchanges.OwnOfferAnswered(&from.Half, f); err != nil {
 			c.abandon(cause.BadAnswer, cause.Reasons{})
-			return c.refuse(488, cause.BadAnswer, warning("304 "+err.Error()))
+			return c.refuse(488, cause.BadAnswer, message.Warning("304 "+err.Error()))
 		}
 	case leg.Withdrawn, leg.OfferRefused, leg.Replied, leg.Confirmed: // not possible yet
 	}
@@ -250,7 +273,7 @@ func (c *Call) sendEarlyMedia(f leg.Progress) {
 	if f.Code == 180 && (c.told.ringing || c.route.Ringing == config.RingingNone) {
 		f.Code, f.Reason = 183, message.StatusText(183)
 	}
-	c.sendRinging(f, c.agreement.Answer)
+	c.sendRinging(f, c.bridge.Agreement.Answer)
 }
 
 func (c *Call) sendRinging(f leg.Progress, sdp []byte) {
@@ -287,20 +310,21 @@ func (c *Call) bridgeTo(f leg.Answered) phase {
 	if limit := c.maxDuration(); limit > 0 {
 		c.times.durationUntil = now.Add(limit)
 	}
-	c.bridge, c.b = c.attempts.current, c.attempts.current.line
-	c.bridge.answered = now
-	c.media.session.Start()
-	c.media.listenForDigits()
+	c.connected, c.b = c.attempts.current, c.attempts.current.line
+	c.connected.answered = now
+	c.bridge.Media.Start()
+	c.bridge.Media.ListenForDigits()
 	c.times.answered = now
-	c.sounds.update()
+	c.bridge.Sounds.Update()
 	c.server.admission.Answered(c.trunk)
 	c.record.answeredAt = record.TimeOf(now)
 	c.record.setupMS = now.Sub(c.times.started).Milliseconds()
-	c.recordings.startIfWanted()
+	c.bridge.Recordings.StartIfWanted()
 	c.rescues.listen()
 	c.attempts.note(cause.None, 200)
-	c.ladder.Decide("target %s answers after %d ms with %s", c.bridge.target.Dial.Name, time.Since(c.bridge.started).Milliseconds(), c.agreement.CodecName)
-	c.step(c.a, leg.Answer{SDP: c.agreement.Answer, Headers: c.passed(f.Headers)})
+	c.ladder.Decide("target %s answers after %d ms with %s", c.connected.target.Dial.Name, time.Since(c.connected.started).
+		Milliseconds(), c.bridge.Agreement.CodecName)
+	c.step(c.a, leg.Answer{SDP: c.bridge.Agreement.Answer, Headers: c.passed(f.Headers)})
 	return (*Call).bridged
 }
 
@@ -320,7 +344,8 @@ func (c *Call) onRefused(f leg.Refused) phase {
 func (c *Call) passed(headers []sip.Header) []sip.Header {
 	out, dropped := outbound.Passed(headers, c.trunk.Caller.PassHeaders)
 	if len(dropped) > 0 {
-		c.peerLog.Warn().Str("target", c.attempts.current.target.Dial.Name).Strs("headers", dropped).Msg("headers not passed on")
+		c.peerLog.Warn().Str("target", c.attempts.current.target.Dial.Name).Strs("headers", dropped).
+			Msg("headers not passed on")
 	}
 	return out
 }
@@ -359,35 +384,23 @@ func (c *Call) abandon(why cause.Cause, caller cause.Reasons) {
 	c.attempts.note(why, 0)
 }
 
-// warning is a Warning header (RFC 3261 section 20.43) without our host name.
-func warning(text string) sip.Header {
-	code, what := text[:3], text[4:]
-	return sip.NewHeader("Warning", code+" flowbridge "+message.Quote(what))
-}
-
-// securedInSetUp goes on with a target that has answered, or with the next one; nil: nothing changes. An answer of a target
-// waits until it can be heard, so that the next one can be tried.
-func (c *Call) securedInSetUp(e handshakeOver) phase {
+// securedInSetUp goes on with a target that has answered, or with the next one; nil: nothing changes. An answer of a
+// target waits until it can be heard, so that the next one can be tried.
+func (c *Call) securedInSetUp(e bridge.HandshakeOver) phase {
 	a := c.attempts.current
-	if e.Side == media.SideB && (a == nil || e.leg != a.crypto) {
+	if e.Side == media.SideB && (a == nil || e.Leg != a.crypto) {
 		return nil // of an attempt before
 	}
-	ok := c.media.takeKeys(e)
+	err := c.takeKeys(e)
 	switch {
-	case !ok && e.Side == media.SideA:
+	case err != nil && e.Side == media.SideA:
 		c.abandon(cause.DTLSFailed, cause.Reasons{})
 		return c.refuse(488, cause.DTLSFailed)
-	case !ok:
-		c.attempts.drop(a, cause.DTLSFailed, e.err)
+	case err != nil:
+		c.attempts.drop(a, cause.DTLSFailed, err)
 		return c.nextAttempt()
 	case a != nil && a.answer != nil && !a.crypto.Awaits():
 		return c.bridgeTo(*a.answer)
 	}
 	return nil
-}
-
-// trying answers 100 once the call is noted: its peer does not repeat the INVITE then.
-func (c *Call) trying(l *legOnWire) {
-	c.notes.before(true)
-	l.wire.Trying()
 }

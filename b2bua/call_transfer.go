@@ -9,6 +9,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/agreement"
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
@@ -22,7 +23,7 @@ import (
 )
 
 // A REFER of the agent (RFC 3515) asks us to connect the caller to another party.
-// This file has the agent's side of it; transfer_to.go has the permitted
+// This file has the agent's side of it; outbound/transfer.go has the permitted
 // destinations.
 //
 // With transfer: local we place the call ourselves, as an attempt beside the
@@ -56,7 +57,7 @@ type transfer struct {
 // asked is a REFER of the agent.
 func (tr *transfers) asked(from *legOnWire, req *sip.Request) {
 	if from != tr.call.b {
-		tr.call.reply(from, req, 405, leg.AllowHeader(from.leg.Peer.Allow))
+		tr.call.bridge.Reply(&from.Half, req, 405, leg.AllowHeader(from.Leg.Peer.Allow))
 		return
 	}
 	to, err := message.ReferTo(req)
@@ -80,72 +81,66 @@ const maxReferrals = 20
 var (
 	errTooOften     = errors.New("too many transfers of one call")
 	errTransferring = errors.New("a transfer is under way already")
-	errNotAllowed   = errors.New("not a number or host that may be called")
-	errOurselves    = errors.New("our own address, and no number")
-	errNoWay        = errors.New("no way to this number")
-	errReplacesUs   = errors.New("a number with Replaces")
 )
 
 func (tr *transfers) refuse(from *legOnWire, req *sip.Request, code int, err error) {
 	c := tr.call
 	c.peerLog.Warn().Err(err).Int("code", code).Msg("transfer refused")
 	c.ladder.Decide("the agent's transfer is refused with %d: %v", code, err)
-	c.reply(from, req, code, warning("399 "+err.Error()))
+	c.bridge.Reply(&from.Half, req, code, message.Warning("399 "+err.Error()))
 }
 
 // begin carries a REFER out as the target's configuration says.
 func (tr *transfers) begin(from *legOnWire, req *sip.Request, to message.Referral) {
 	c := tr.call
-	dest, code, err := tr.destination(to)
+	way := outbound.Transfer{
+		Peers: c.peers, Trunk: c.trunk, Agent: c.connected.target.Dial, Vars: c.vars, Caller: c.a.Leg.Dialog(),
+		Ours: [2]string{c.a.Leg.Local.Host, c.b.Leg.Local.Host},
+	}
+	dest, code, err := way.To(to)
 	if err != nil {
-		c.peerLog.Warn().Str("uri", to.URI).Str("number", dest.party.Number).Msg("transfer not possible")
+		c.peerLog.Warn().Str("uri", to.URI).Str("number", dest.Party.Number).Msg("transfer not possible")
 		tr.refuse(from, req, code, err)
 		return
 	}
-	if c.bridge.target.Dial.Transfer == config.TransferRelay {
+	if c.connected.target.Dial.Transfer == config.TransferRelay {
 		tr.relayRefer(from, req, dest)
 		return
 	}
-	headers := []outbound.Field{{Name: "Referred-By", Values: []string{tr.referrer(req)}, Kept: true}}
+	headers := []outbound.Field{{
+		Name:   "Referred-By",
+		Values: []string{outbound.Referrer(req, c.b.Leg.Dialog(), c.a.Leg.Local)}, Kept: true,
+	}}
 	for _, h := range to.Headers {
 		headers = append(headers, outbound.Field{Name: h.Name, Values: []string{h.Value}, Kept: h.Name == "Replaces"})
 	}
 	tr.referrals++
 	vars := c.vars
-	vars.To, vars.Route, vars.Row = dest.party, dest.route, c.peers.RowOf(dest.party.Number)
+	vars.To, vars.Route, vars.Row = dest.Party, dest.Route, c.peers.RowOf(dest.Party.Number)
 	if c.vars.Target == "" { // the customer is the calling party in either direction
 		vars.From, vars.Direction = outbound.CallingParty(c.vars), template.DirectionInbound
 	}
 	t := &transfer{
 		agent: from, reports: message.WantsReport(req), code: 503, reason: message.StatusText(503),
 		plan: plan{
-			targets: dest.targets, failoverOn: dest.failoverOn, reason: record.ReasonTransfer, vars: &vars, source: req, headers: headers,
+			targets: dest.Targets, failoverOn: dest.FailoverOn, reason: record.ReasonTransfer, vars: &vars, source: req,
+			headers: headers,
 		},
 	}
 	if tr.referrals > 1 { // RFC 3515 section 2.4.6
 		t.id = fmt.Sprintf(";id=%d", req.CSeq().SeqNo)
 	}
 	tr.current = t
-	c.log.Info().Str("to", dest.party.Number).Str("uri", to.URI).Strs("dropped", to.Dropped).Msg("transfer asked")
-	c.ladder.Decide("the agent transfers the call to %s", cmp.Or(dest.party.Number, to.URI))
+	c.log.Info().Str("to", dest.Party.Number).Str("uri", to.URI).Strs("dropped", to.Dropped).Msg("transfer asked")
+	c.ladder.Decide("the agent transfers the call to %s", cmp.Or(dest.Party.Number, to.URI))
 	var accepted []sip.Header
 	if !t.reports {
 		accepted = append(accepted, sip.NewHeader("Refer-Sub", "false")) // RFC 4488 section 4
 	}
 	c.notes.mark() // the next process tells the agent, who has heard that its transfer is under way
-	c.reply(from, req, 202, accepted...)
+	c.bridge.Reply(&from.Half, req, 202, accepted...)
 	tr.report(tr.current, 100, "Trying")
 	tr.next()
-}
-
-// referrer is the party in Referred-By (RFC 3892): the one in the REFER, else the
-// number that the caller has called, at our own address.
-func (tr *transfers) referrer(req *sip.Request) string {
-	if by, err := message.ReferredBy(req); err == nil && by != "" {
-		return "<" + by + ">"
-	}
-	uri := message.ParseURI(message.AddrSpec(tr.call.b.leg.Dialog().RemoteParty))
-	return "<" + tr.call.a.leg.Local.URI(message.EscapeUser(uri.User)) + ">"
 }
 
 // report reports a transfer's progress to the agent (RFC 3515 section 2.4.4).
@@ -154,14 +149,7 @@ func (tr *transfers) report(t *transfer, code int, reason string) {
 		return
 	}
 	t.told = code
-	state := "active;expires=180"
-	if code >= 200 {
-		state = "terminated;reason=noresource"
-	}
-	tr.call.step(t.agent, leg.Send{Method: sip.NOTIFY, Content: leg.Content{
-		Headers:     []sip.Header{sip.NewHeader("Event", "refer"+t.id), sip.NewHeader("Subscription-State", state)},
-		ContentType: "message/sipfrag;version=2.0", Body: message.Sipfrag(code, reason),
-	}})
+	tr.call.step(t.agent, leg.ReportOfRefer(t.id, code, reason))
 }
 
 // next tries the next destination, or ends the transfer.
@@ -183,16 +171,16 @@ func (tr *transfers) on(from *legOnWire, f leg.Fact) {
 		tr.refused(f)
 	case leg.Offered:
 		if from == tr.current.waiting || c.attempts.current.answer != nil { // until the target has its keys
-			c.step(from, rejection(491))
+			c.step(from, bridge.Rejection(491))
 		} else {
-			c.step(from, notAcceptable())
+			c.step(from, bridge.NotAcceptable())
 		}
 	case leg.Asked:
-		c.reply(from, f.Req, 480)
+		c.bridge.Reply(&from.Half, f.Req, 480)
 	case leg.Gone:
 		tr.goneInTry(from, f)
 	case leg.Replied:
-		c.relays.replied(f)
+		c.bridge.Relays.Replied(f)
 	case leg.Cancelled, leg.Confirmed, leg.Withdrawn, leg.AnswerReady, leg.OfferRefused: // not for here
 	}
 }
@@ -227,8 +215,8 @@ func (tr *transfers) rings(f leg.Progress) {
 		return
 	}
 	if tr.current.early = answer; tr.current.left {
-		c.agreement.SentTo[media.SideB] = c.attempts.current.formats
-		c.media.setPeer(media.SideB, answer)
+		c.bridge.Agreement.SentTo[media.SideB] = c.attempts.current.formats
+		c.bridge.Media.SetPeer(media.SideB, answer)
 	}
 }
 
@@ -236,7 +224,8 @@ func (tr *transfers) rings(f leg.Progress) {
 func (tr *transfers) answered(f leg.Answered) {
 	c := tr.call
 	answer, err := c.attempts.current.readAnswer(f.SDP)
-	if err == nil && answer.InNumbersOf(c.agreement.OnlyAgreedCodec(media.SideA, c.agreement.Offer)).Speaks() != c.agreement.Codec[media.SideA] {
+	if err == nil && answer.InNumbersOf(c.bridge.Agreement.OnlyAgreedCodec(media.SideA, c.bridge.Agreement.Offer)).
+		Speaks() != c.bridge.Agreement.Codec[media.SideA] {
 		err = sdp.ErrNoCodec
 	}
 	if err != nil {
@@ -249,22 +238,23 @@ func (tr *transfers) answered(f leg.Answered) {
 		return
 	}
 	c.attempts.note(cause.None, 200)
-	t, before := tr.current, c.bridge
-	held := t.held || c.b != nil && c.agreement.Description[media.SideB].Held()
+	t, before := tr.current, c.connected
+	held := t.held || c.b != nil && c.bridge.Agreement.Description[media.SideB].Held()
 	tr.current = nil
-	c.bridge, c.b = c.attempts.current, c.attempts.current.line
-	c.bridge.answered = time.Now()
-	c.media.addr[media.SideB] = c.attempts.current.mediaName
-	c.agreement.OnHold[media.SideB], c.agreement.StreamOrder[media.SideB], c.agreement.Before = false, nil, [2]*agreement.Before{}
-	c.agreement.SentTo[media.SideB] = c.attempts.current.formats
-	c.agreement.Tell(media.SideB, answer.Formats())
-	c.media.setPeer(media.SideB, answer)
-	c.media.listenForDigits()
-	c.exchanges.drop()
-	c.relays.drop(t.agent)
+	c.connected, c.b = c.attempts.current, c.attempts.current.line
+	c.connected.answered = time.Now()
+	c.bridge.Media.Addr[media.SideB] = c.attempts.current.mediaName
+	c.bridge.Agreement.OnHold[media.SideB], c.bridge.Agreement.StreamOrder[media.SideB], c.bridge.Agreement.Before = false,
+		nil, [2]*agreement.Before{}
+	c.bridge.Agreement.SentTo[media.SideB] = c.attempts.current.formats
+	c.bridge.Agreement.Tell(media.SideB, answer.Formats())
+	c.bridge.Media.SetPeer(media.SideB, answer)
+	c.bridge.Media.ListenForDigits()
+	c.bridge.Exchanges.Drop()
+	c.bridge.Relays.Drop(halfOf(t.agent))
 	c.server.vacate(before)
 	c.limitDuration()
-	c.bridge.settle()
+	c.connected.settle()
 	c.notes.before(true) // the agent leaves when it is told, and the target stays after its ACK
 	tr.report(t, 200, message.StatusText(200))
 	if held {
@@ -278,8 +268,8 @@ func (tr *transfers) answered(f leg.Answered) {
 	if t.lost != nil {
 		how, message = "rescued", "call rescued"
 	}
-	c.log.Info().Str("target", c.bridge.target.Dial.Name).Str("target_sip_call_id", c.b.callID).Msg(message)
-	c.ladder.Decide("%s: the caller is connected to %s", how, c.bridge.target.Dial.Name)
+	c.log.Info().Str("target", c.connected.target.Dial.Name).Str("target_sip_call_id", c.b.callID).Msg(message)
+	c.ladder.Decide("%s: the caller is connected to %s", how, c.connected.target.Dial.Name)
 	c.notes.mark()
 }
 
@@ -287,8 +277,8 @@ func (tr *transfers) answered(f leg.Answered) {
 // holds the call. The new target does not hold it.
 func (tr *transfers) resume() {
 	c := tr.call
-	if told, err := sdp.Read(c.a.leg.Described(), sdp.Accept{Any: true}); err == nil && told.Direction() != sdp.SendRecv {
-		c.exchanges.restore(c.a)
+	if told, err := sdp.Read(c.a.Leg.Described(), sdp.Accept{Any: true}); err == nil && told.Direction() != sdp.SendRecv {
+		c.bridge.Exchanges.Restore(&c.a.Half)
 	}
 }
 
@@ -300,7 +290,7 @@ func (tr *transfers) failed() {
 	tr.report(t, t.code, t.reason)
 	c.log.Warn().Int("code", t.code).Bool("agent_left", t.left).Bool("rescue", t.lost != nil).Msg("transfer failed")
 	c.ladder.Decide("nobody takes the caller: %d %s", t.code, t.reason)
-	tr.current, c.attempts.current = nil, c.bridge
+	tr.current, c.attempts.current = nil, c.connected
 	switch {
 	case t.lost != nil:
 		c.rescues.giveUp(*t.lost)
@@ -312,7 +302,10 @@ func (tr *transfers) failed() {
 
 // giveUp tells the agent of a transfer that the end of a process has ended, whose target is told by its leg.
 func (tr *transfers) giveUp(k *kept.Transfer) {
-	tr.current = &transfer{agent: tr.call.b, left: k.Left, reports: k.Reports, id: k.ID, code: 500, reason: message.StatusText(500)}
+	tr.current = &transfer{
+		agent: tr.call.b, left: k.Left, reports: k.Reports, id: k.ID, code: 500,
+		reason: message.StatusText(500),
+	}
 	tr.failed()
 }
 
@@ -329,19 +322,19 @@ func (tr *transfers) agentLeft(f leg.Gone) {
 // loseAgent leaves the caller alone until the transfer under way has connected it.
 func (tr *transfers) loseAgent() {
 	c := tr.call
-	tr.current.left, tr.current.held = true, c.agreement.Description[media.SideB].Held()
+	tr.current.left, tr.current.held = true, c.bridge.Agreement.Description[media.SideB].Held()
 	agent := c.b
 	c.b = nil
-	c.server.vacate(c.bridge)
-	c.exchanges.drop()
-	c.relays.drop(agent)
+	c.server.vacate(c.connected)
+	c.bridge.Exchanges.Drop()
+	c.bridge.Relays.Drop(halfOf(agent))
 	if early := tr.current.early; early != nil {
-		c.agreement.SentTo[media.SideB] = c.attempts.current.formats
-		c.media.setPeer(media.SideB, early)
+		c.bridge.Agreement.SentTo[media.SideB] = c.attempts.current.formats
+		c.bridge.Media.SetPeer(media.SideB, early)
 	} else {
-		c.media.unplug()
+		c.bridge.Media.Unplug()
 	}
-	c.sounds.update()
+	c.bridge.Sounds.Update()
 }
 
 // stop ends a transfer because the call ends.
@@ -364,28 +357,22 @@ func (tr *transfers) isLine(l *legOnWire) bool {
 
 // relayRefer passes the REFER to the caller's side, which carries it out. Its reports
 // go back to the agent.
-func (tr *transfers) relayRefer(from *legOnWire, req *sip.Request, dest destination) {
+func (tr *transfers) relayRefer(from *legOnWire, req *sip.Request, dest outbound.Destination) {
 	c := tr.call
 	content := leg.Content{Headers: []sip.Header{
-		sip.NewHeader("Refer-To", dest.referTo), sip.NewHeader("Referred-By", tr.referrer(req)),
+		sip.NewHeader("Refer-To", dest.ReferTo),
+		sip.NewHeader("Referred-By", outbound.Referrer(req, c.b.Leg.Dialog(), c.a.Leg.Local)),
 	}}
 	if !message.WantsReport(req) {
 		content.Headers = append(content.Headers, sip.NewHeader("Refer-Sub", "false"))
 	}
-	c.log.Info().Str("to", dest.referTo).Msg("transfer relayed")
-	c.ladder.Decide("the agent's transfer to %s is passed to the caller's side", dest.referTo)
-	c.relays.watcher = from // its reports may come before its answer (RFC 6665 section 4.1.2.4)
-	c.relays.relay(from, req, content, func(r leg.Replied) {
+	c.log.Info().Str("to", dest.ReferTo).Msg("transfer relayed")
+	c.ladder.Decide("the agent's transfer to %s is passed to the caller's side", dest.ReferTo)
+	c.bridge.Relays.Watcher = &from.Half // its reports may come before its answer (RFC 6665 section 4.1.2.4)
+	c.bridge.Relays.Relay(&from.Half, req, content, func(r leg.Replied) {
 		if r.Code >= 300 {
-			c.relays.watcher = nil
+			c.bridge.Relays.Watcher = nil
 		}
 		c.notes.mark()
 	})
-}
-
-// isReport says whether a request of the caller's side reports on the agent's REFER.
-func (tr *transfers) isReport(from *legOnWire, req *sip.Request) bool {
-	c := tr.call
-	event, _, _ := message.CutByte(message.FirstHeader(req, "event"), ';')
-	return req.Method == sip.NOTIFY && from == c.a && c.relays.watcher != nil && c.relays.watcher == c.b && message.EqualFold(message.Trim(event), "refer")
 }

@@ -10,8 +10,8 @@ import (
 	"flowbridge/b2bua/peers"
 )
 
-// A half-open circuit is tried by the call of a person. Where that is not answered in half of its time, and another target
-// can take the call, the caller goes on to that one. The trial runs on, and its result is the circuit's.
+// A half-open circuit is tried by the call of a person. Where that is not answered in half of its time, and another
+// target can take the call, the caller goes on to that one. The trial runs on, and its result is the circuit's.
 
 // triesFrom has the caller go on when half of a trial's time is over: of the request to the API if its circuit is not
 // closed, or of the target's first answer. prepares: the API is asked next.
@@ -26,10 +26,11 @@ func (all *attempts) triesFrom(now time.Time, a *attempt, prepares bool) {
 	}
 }
 
-// lags goes on to the next target that can take the call, while the current one is tried; nil: there is none, or no trial.
+// lags goes on to the next target that can take the call, while the current one is tried; nil: there is none, or no
+// trial.
 func (all *attempts) lags(a *attempt) phase {
 	c := all.call
-	takes := func(t *peers.Target) bool { return c.agreement.SharesCodec(t) && c.server.admission.Takes(t) }
+	takes := func(t *peers.Target) bool { return c.bridge.Agreement.SharesCodec(t) && c.server.admission.Takes(t) }
 	if a == nil || a != all.current || !slices.ContainsFunc(a.plan.targets, takes) {
 		return nil
 	}
@@ -47,7 +48,8 @@ func (all *attempts) lags(a *attempt) phase {
 	default:
 		return nil // it has answered
 	}
-	c.ladder.Decide("target %s is tried after an outage, and lags: the caller goes on to the next target", a.target.Dial.Name)
+	c.ladder.Decide("target %s is tried after an outage, and lags: the caller goes on to the next target",
+		a.target.Dial.Name)
 	all.failed(end)
 	return c.nextAttempt()
 }
@@ -59,8 +61,8 @@ func (all *attempts) late(f ready) {
 	}
 }
 
-// heard tells the circuit of an answer to the attempt's INVITE. A final one says something only of a trial whose caller has
-// gone on.
+// heard tells the circuit of an answer to the attempt's INVITE. A final one says something only of a trial whose caller
+// has gone on.
 func (a *attempt) heard(code int) {
 	switch {
 	case a.endTrial != nil && code < 300:

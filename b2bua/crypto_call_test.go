@@ -335,7 +335,7 @@ func TestSecuredChangeIsWithdrawn(t *testing.T) {
 		seq := c.carrier.offers("INVITE", securedAt("192.0.2.12", 20010, cryptoAttr(1, gcm, 'z')))
 		ok := w.carrier.expect("SIP/2.0 200")
 		w.wantMedia(media.SideA, 'z', wantCrypto(t, ok, "1", gcm))
-		w.server.registry.leg(c.d.toTag).post(leg.CancelIn{Seq: uint32(seq)}) // it was faster than our 200
+		w.server.registry.Leg(c.d.toTag).post(leg.CancelIn{Seq: uint32(seq)}) // it was faster than our 200
 		w.wantMedia(media.SideA, 'a', toA)
 		again := c.carrier.changes("INVITE", securedAt("192.0.2.10", 20000, cryptoAttr(1, gcm, 'a')), "200")
 		if k := wantCrypto(t, again, "1", gcm); !k.Same(toA) {

@@ -53,7 +53,7 @@ func TestContactThatCanNotBeReached(t *testing.T) {
 			time.Sleep(time.Minute)
 			w.carrier.rest()
 			w.wantRecord("answered", cause.DialogLost, record.EndedBySystem)
-			if _, lines := w.server.registry.counts(); lines > 1 { // the carrier's BYE is not answered
+			if _, lines := w.server.registry.Counts(); lines > 1 { // the carrier's BYE is not answered
 				w.t.Errorf("%d legs are left", lines)
 			}
 		})

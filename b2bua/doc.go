@@ -24,7 +24,8 @@
 //
 // A call is verified only where its trunk wants that.
 //
-// A transfer is an attempt beside the bridge: the call stays in bridged.
+// A transfer is an attempt beside the bridge: the call stays in bridged. What lies between the two legs is package
+// bridge.
 //
 // In linger the record is written and the media closed. The legs finish what they
 // owe their peers: the answer to a BYE, a cancelled INVITE's end, a late 200.
@@ -40,26 +41,9 @@
 // call lets go of its set-up (call_settle.go), and what stays is copied out of messages.
 // TestCallThatWaitsHasNoGoroutine, TestOneTurnAtATime, TestHeldCallIsSmall.
 //
-// The target's side is described in the target's terms. A description goes to the
-// other side in that side's payload numbers, and in its kind of G.711 where the
-// sides share none; the relay changes the payload types. So both sides may keep
-// their numbers for the whole call (RFC 3264 section 8.3.2). TestCodecs.
-//
-// We answer every re-INVITE without SDP, whatever reinvite says. Passing it on would
-// hold back the other side's ACK until the first side's has come. TestLateReinvite.
-//
-// Our offer to a caller without SDP names one codec, the target's choice. With two
-// the caller might pick the other one, and the target would have to be asked again.
-// TestLateOffer.
-//
 // What is said in a call is kept from its INVITE on, with secrets blotted out (package
 // ladder). A recording may begin in mid-call, and nobody can read its RTP without the
 // set-up. TestRecordsOnDemand, TestLadderOfACall.
-//
-// A caller over UDP is unconfirmed until it sends a request within its dialog: only
-// that shows that our answer has reached it. What is confirmed is the leg, and the
-// media is told with the leg's next description, or at once. TestCallerIsConfirmedByItsACK,
-// TestCallerThatCannotBeForged.
 //
 // An operator's order is neither a fact nor an event (order.go). The call carries it
 // out between two of them, in any phase, and answers at once. So no phase has to
@@ -86,8 +70,6 @@
 // its customers by them. The record's from and to stay those of the carrier's INVITE.
 // TestDirection.
 //
-// Hooks ask for a call by foreign ids (names.go): Call-IDs, the platform's id, ids in
-// headers. The registry keeps them while the call lives, and only where a hook is
-// configured. An id that two calls claim finds neither, because callers write
-// headers. TestFindNamed, TestNoNamesWithoutHooks.
+// Hooks ask for a call by foreign ids (names.go, package registry), which are kept only where a hook is
+// configured. TestFindNamed, TestNoNamesWithoutHooks.
 package b2bua

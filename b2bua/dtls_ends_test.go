@@ -118,9 +118,9 @@ func TestDTLSRestoredWithoutItsSetting(t *testing.T) {
 		w.options.Config = cfg
 		w.begin(left)
 		synctest.Wait()
-		call := w.server.registry.all()[0]
+		call := w.server.registry.All()[0]
 		at := netip.MustParseAddrPort("198.51.100.1:5000")
-		offer := call.agreement.Description[media.SideA].ForTarget(at, call.a.crypto.Offering(), nil, sdp.SendRecv)
+		offer := call.bridge.Agreement.Description[media.SideA].ForTarget(at, call.a.Crypto.Offering(), nil, sdp.SendRecv)
 		if !strings.Contains(string(offer), "a=fingerprint:"+k.fingerprint+"\r\n") {
 			t.Errorf("the next offer has another fingerprint than %s:\n%s", k.fingerprint, offer)
 		}

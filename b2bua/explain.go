@@ -2,7 +2,6 @@ package b2bua
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 	"flowbridge/config/template"
+	"flowbridge/store/record"
 )
 
 // Explain says what a call would do, with the functions of real calls. It opens no
@@ -59,21 +59,17 @@ func Explain(cfg *config.Config, preparers map[string]peers.Preparer, q report.Q
 		return x.out, err
 	}
 	x.out.Trunk, x.out.Target = t.TrunkName(), t.TargetName()
-	x.out.MaxCalls, x.out.MaxCPS, x.out.MaxDurationMS = t.Caller.MaxCalls, t.Caller.MaxCPS, t.Caller.MaxDuration.Milliseconds()
-	x.limits(t)
+	x.out.MaxCalls, x.out.MaxCPS, x.out.MaxDurationMS = t.Caller.MaxCalls, t.Caller.MaxCPS,
+		t.Caller.MaxDuration.Milliseconds()
+	x.out.Limits = report.Limits(t.Caller.Limits)
+	x.out.Reserved.Setups, x.out.Reserved.Calls = s.admission.Reserved(t)
 	if code, reason, _ := leg.Refusal(req, t.Options(s.admission.Peers.Load())); code != 0 {
 		x.out.Refuse(code, reason, "")
 		return x.out, nil
 	}
-	x.local(from.Transport, sender.Addr.Addr()) // the caller's leg needs an address, too
-	c := s.newCall(NewID(), q.At, req, s.admission.Peers.Load(), t, sender.Addr)
+	x.out.Local(x.server.stack, from.Transport, sender.Addr.Addr()) // the caller's leg needs an address, too
+	c := s.newCall(record.NewID(), q.At, req, s.admission.Peers.Load(), t, sender.Addr)
 	return x.out, x.call(c)
-}
-
-// limits reports what the trunk may have besides its caps.
-func (x *explainer) limits(t *peers.Trunk) {
-	x.out.Limits = report.Limits(t.Caller.Limits)
-	x.out.Reserved.Setups, x.out.Reserved.Calls = x.server.admission.Reserved(t)
 }
 
 // explainer is one run of Explain.
@@ -105,30 +101,14 @@ func (x *explainer) screened(text []byte) bool {
 	return true
 }
 
-// sampleStreamPort stands for the port of a connection that was not opened.
-const sampleStreamPort = 49152
-
 // register takes the trunk for registered if nothing else says where its calls come from.
 func (x *explainer) register(q *report.Question) {
-	if x.from.Trunk == nil || x.from.Trunk.Caller.Register == nil || len(x.from.Trunk.Caller.Sources) > 0 || q.Source.IsValid() {
+	if x.from.Trunk == nil || x.from.Trunk.Caller.Register == nil || len(x.from.Trunk.Caller.Sources) > 0 ||
+		q.Source.IsValid() {
 		return
 	}
 	x.server.admission.Registered(x.from.Trunk.Caller.Name, "", x.out.Source)
 	x.out.Note("trunk %s is taken to be registered: %v stands for its registrar", x.from.Trunk.Caller.Name, x.out.Source)
-}
-
-// local is our own address toward a peer.
-func (x *explainer) local(transport string, peer netip.Addr) leg.Local {
-	l, err := x.server.stack.LocalFor(transport, peer)
-	if err != nil {
-		x.out.Note("our address toward %v is not known (%v): this-host.invalid stands for it", peer, err)
-		l = leg.Local{Transport: transport, Host: "this-host.invalid", Port: 5060}
-	}
-	if l.Port == 0 {
-		x.out.Note("the connection's own port is not known: %d stands for it", sampleStreamPort)
-		l.Port = sampleStreamPort
-	}
-	return l
 }
 
 // call follows the path of a call up to the INVITEs.
@@ -139,7 +119,7 @@ func (x *explainer) call(c *Call) error {
 		return nil
 	}
 	index := c.peers.FirstRoute(&c.vars, c.times.started)
-	x.routes(c, index)
+	o.Before(index, x.server.cfg, c.peers, &c.vars, c.times.started)
 	if index < 0 {
 		x.out.Refuse(404, message.StatusText(404), "no route matches")
 		return nil
@@ -148,16 +128,19 @@ func (x *explainer) call(c *Call) error {
 	o.Row = c.vars.Row
 	o.Direction, o.Lead = c.vars.Direction, c.vars.Lead().Number
 	o.Route, o.Ringing, o.Otherwise = c.vars.Route, c.route.Ringing, c.route.Otherwise
-	o.Ringback, o.Hold, o.Record, o.MaskDTMF = c.route.Ringback, c.route.Hold, string(c.route.Record), string(c.route.MaskDTMF)
+	o.Ringback, o.Hold, o.Record, o.MaskDTMF = c.route.Ringback, c.route.Hold, string(c.route.Record),
+		string(c.route.MaskDTMF)
 	o.FailoverOn, o.SetupTimeoutMS = c.route.FailoverOn, c.route.SetupTimeout.Milliseconds()
 	var err error
-	if c.agreement.Offer, err = sdp.Parse(message.SDPBody(c.invite)); err != nil {
+	if c.bridge.Agreement.Offer, err = sdp.Parse(message.SDPBody(c.invite)); err != nil {
 		return err
 	}
 	x.out.Note("tags, branches, Call-ID and the o= line are new for each call")
-	x.out.Note("the SDP is that of a caller who offers every codec of every target; port %d stands for the leased one", x.server.cfg.Media.PortLow)
+	x.out.Note("the SDP is that of a caller who offers every codec of every target; port %d stands for the leased one",
+		x.server.cfg.Media.PortLow)
 	if q := c.route.Queue; q != nil {
-		x.out.Note("while every target is full, up to %d callers wait for up to %v; others get %d", q.Limit, q.Timeout, queueFull)
+		x.out.Note("while every target is full, up to %d callers wait for up to %v; others get %d", q.Limit,
+			q.Timeout, queueFull)
 	}
 	targets, share := c.peers.DestinationsFor(c.route, &c.vars)
 	if share > 0 {
@@ -165,7 +148,7 @@ func (x *explainer) call(c *Call) error {
 	}
 	for _, t := range c.peers.Destinations(c.route, &c.vars) {
 		if !slices.Contains(targets, t) {
-			x.out.Note("target %s is left out: %s", t.Dial.Name, noPhoneNumber(c.vars.Agent().Number))
+			x.out.Note("target %s is left out: %s", t.Dial.Name, report.NoPhoneNumber(c.vars.Agent().Number))
 		}
 	}
 	for i, t := range targets {
@@ -180,7 +163,10 @@ func (x *explainer) call(c *Call) error {
 func (x *explainer) identity(c *Call) bool {
 	policy, request := c.identityOf()
 	out, url := stir.Foresee(policy, request)
-	x.out.Identity = &report.Identity{Verstat: out.Verstat, Attest: out.Attest, OrigID: out.OrigID, Result: out.String(), Certificate: url, Refuse: c.trunk.Caller.Identity.Refuse}
+	x.out.Identity = &report.Identity{
+		Verstat: out.Verstat, Attest: out.Attest, OrigID: out.OrigID, Result: out.String(),
+		Certificate: url, Refuse: c.trunk.Caller.Identity.Refuse,
+	}
 	c.vars.Verified = &template.IdentityVars{Verstat: out.Verstat, Attest: out.Attest, OrigID: out.OrigID}
 	if url != "" {
 		x.out.Note("the certificate at %s is not fetched, and the signature is taken to be right", url)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/peers"
 	"flowbridge/internal/tracecontext"
 	"flowbridge/media"
@@ -53,7 +54,7 @@ type fakeSession struct {
 	started, closed atomic.Bool // read while the call may still run
 }
 
-func (r *fakeRelay) Open(c media.SessionConfig) (RelaySession, error) {
+func (r *fakeRelay) Open(c media.SessionConfig) (bridge.RelaySession, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.fail != nil {
@@ -73,7 +74,7 @@ func (r *fakeRelay) Open(c media.SessionConfig) (RelaySession, error) {
 }
 
 // Resume goes on with a session of a server that is dead, which has the same ports.
-func (r *fakeRelay) Resume(c media.SessionConfig, st media.SessionState) (RelaySession, error) {
+func (r *fakeRelay) Resume(c media.SessionConfig, st media.SessionState) (bridge.RelaySession, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.fail != nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/transport"
@@ -35,9 +36,9 @@ type Handed struct {
 	Owed    bool           // it is over, and its legs owe their peers something
 	Sockets *media.Sockets // of its media; nil: none
 
-	// Again is the caller's INVITE of a call that is being set up: the other process begins with it again. Then State is what
-	// the legs to targets are owed, Noted the call as it is noted until it has begun again, and Tag that of the caller's leg.
-	// Noted has the media, too, if the caller hears a sound of ours.
+	// Again is the caller's INVITE of a call that is being set up: the other process begins with it again. Then State is
+	// what the legs to targets are owed, Noted the call as it is noted until it has begun again, and Tag that of the
+	// caller's leg. Noted has the media, too, if the caller hears a sound of ours.
 	Again *transport.HeldState
 	Noted []byte
 	Tag   string
@@ -79,7 +80,7 @@ func (s *Server) rested() bool {
 	if s.unwritten.Load() > 0 {
 		return false
 	}
-	for _, c := range s.registry.open() {
+	for _, c := range s.registry.Open() {
 		if !c.mailbox.Rests() {
 			return false
 		}
@@ -97,7 +98,7 @@ func (s *Server) Settled(ctx context.Context, again bool) (err error) {
 // settled is Settled while no call has a turn.
 func (s *Server) settled(again bool) (first error) {
 	waiting := 0
-	for _, c := range s.registry.open() {
+	for _, c := range s.registry.Open() {
 		if why := c.restless(); why != nil && (!again || !errors.Is(why, errSetUp)) {
 			if waiting++; first == nil {
 				first = fmt.Errorf("call %s: %w", c.id, why)
@@ -125,9 +126,9 @@ func (c *Call) restless() error {
 	switch {
 	case c.finished:
 		return nil
-	case c.times.answered.IsZero() && c.told.earlyMedia && c.agreement.Description[media.SideB] != nil:
+	case c.times.answered.IsZero() && c.told.earlyMedia && c.bridge.Agreement.Description[media.SideB] != nil:
 		return errEarly
-	case c.times.answered.IsZero() && (c.a.leg.AwaitsPRACK() || c.a.crypto.Agrees()):
+	case c.times.answered.IsZero() && (c.a.Leg.AwaitsPRACK() || c.a.Crypto.Agrees()):
 		return errRequest
 	case c.times.answered.IsZero() && !c.a.wire.Passes():
 		return errConnection
@@ -135,15 +136,15 @@ func (c *Call) restless() error {
 		return errSetUp
 	case c.b == nil, c.a == nil:
 		return errTransfer
-	case c.transfers.current != nil, c.attempts.current != nil && c.attempts.current != c.bridge:
+	case c.transfers.current != nil, c.attempts.current != nil && c.attempts.current != c.connected:
 		return errTransfer
-	case c.exchanges.current != nil, c.a.crypto.Agrees(), c.b.crypto.Agrees():
+	case c.bridge.Exchanges.Underway(), c.a.Crypto.Agrees(), c.b.Crypto.Agrees():
 		return errExchange
-	case len(c.relays.open) > 0, c.mailbox.due.Len() > 0, c.mailbox.pending.Len() > 0:
+	case c.bridge.Relays.Open() > 0, c.mailbox.due.Len() > 0, c.mailbox.pending.Len() > 0:
 		return errRequest
 	}
 	for _, l := range c.legs {
-		if !l.leg.Rests() || !l.wire.Rests() || !l.sequence.Until.IsZero() {
+		if !l.Leg.Rests() || !l.wire.Rests() || !l.sequence.Until.IsZero() {
 			return errRequest
 		}
 	}
@@ -152,10 +153,11 @@ func (c *Call) restless() error {
 
 // HandOver gives the calls of a server that stands still. An error means that one can't go.
 func (s *Server) HandOver(each func(Handed) error) error {
-	ctx, cancel := context.WithTimeout(s.ctx, recordingWait) // for the recordings of all: nobody hears anything meanwhile
+	// for the recordings of all: nobody hears anything meanwhile
+	ctx, cancel := context.WithTimeout(s.ctx, bridge.RecordingWait)
 	defer cancel()
 	done := map[*Call]bool{}
-	for _, c := range s.registry.open() {
+	for _, c := range s.registry.Open() {
 		if done[c] {
 			continue
 		}
@@ -185,34 +187,20 @@ func (c *Call) handOver(ctx context.Context) (*Handed, error) {
 	h := &Handed{}
 	state := &kept.Sheet{}
 	c.notes.state(state)
-	for side, v := range c.sounds.voices { // one that is heard once begins again
-		if v != nil && v.lasts && !v.loop && !v.mix {
-			state.Voices[side] = &kept.Voice{Name: v.name, Once: true}
-		}
-	}
-	c.handOverMedia(h, state)
-	if c.recordings.stop(); state.Recording {
-		c.server.interrupted = append(c.server.interrupted, func() { c.recordings.goOn(&state.Call) })
+	h.Sockets = c.bridge.HandOver(state)
+	if state.Recording {
+		c.server.interrupted = append(c.server.interrupted, func() { c.bridge.Recordings.GoOn(&state.Call) })
 	}
 	h.Record = c.cdr()
-	h.Record.Recordings = append(slices.Clip(c.recordings.past), settledRecordings(ctx, c.recordings.all)...)
+	h.Record.Recordings = c.bridge.Recordings.Settled()(ctx)
 	var err error
 	h.State, err = state.Encode()
 	return h, err
 }
 
-func (c *Call) handOverMedia(h *Handed, to *kept.Sheet) {
-	if s, ok := c.media.session.(interface {
-		HandOver() (media.SessionState, media.Sockets)
-	}); ok {
-		st, sockets := s.HandOver()
-		to.SetMedia(st)
-		h.Sockets = &sockets
-	}
-}
-
-// handOverInvite is a call that is being set up: the other process cancels what was dialled, and begins again. The caller's
-// INVITE gets the same To tag there, so it hears nothing of that. A sound of ours that it hears goes on, on the same ports.
+// handOverInvite is a call that is being set up: the other process cancels what was dialled, and begins again. The
+// caller's INVITE gets the same To tag there, so it hears nothing of that. A sound of ours that it hears goes on, on
+// the same ports.
 func (c *Call) handOverInvite() (*Handed, error) {
 	again, ok := c.a.wire.Again(c.invite, c.source)
 	if !ok {
@@ -220,8 +208,9 @@ func (c *Call) handOverInvite() (*Handed, error) {
 	}
 	noted, owed := &kept.Sheet{}, &kept.Sheet{}
 	c.notes.state(noted)
-	noted.Masked, noted.Placed = c.masking.on, !c.waits() && c.attempts.current != nil && c.attempts.current.placed
-	owed.ID, owed.Trunk, owed.Source, owed.Invite, owed.Settled = c.id, noted.Trunk, noted.Source, noted.Invite, noted.Settled
+	noted.Masked, noted.Placed = c.bridge.Masking.On, !c.waits() && c.attempts.current != nil && c.attempts.current.placed
+	owed.ID, owed.Trunk, owed.Source, owed.Invite, owed.Settled = c.id, noted.Trunk, noted.Source, noted.Invite,
+		noted.Settled
 	owed.Ended = string(cause.ProcessRestart)
 	legs := noted.Legs
 	noted.Legs = nil
@@ -232,13 +221,10 @@ func (c *Call) handOverInvite() (*Handed, error) {
 			owed.Legs = append(owed.Legs, k)
 		}
 	}
-	h := &Handed{Record: c.cdr(), Owed: true, Again: &again, Tag: c.a.tag}
+	h := &Handed{Record: c.cdr(), Owed: true, Again: &again, Tag: c.a.Tag}
 	if c.told.earlyMedia {
-		noted.Agreement, noted.Addr = c.agreement.State(nil), c.media.addr
-		if v := c.sounds.voices[media.SideA]; v != nil {
-			noted.Voices[media.SideA] = &kept.Voice{Name: v.name}
-		}
-		c.handOverMedia(h, noted)
+		c.bridge.StateOfRinging(noted)
+		h.Sockets = c.bridge.HandOver(noted)
 	}
 	var err error
 	if h.Noted, err = noted.Encode(); err == nil {
@@ -275,8 +261,8 @@ func (su *successor) replace(before Predecessor) error {
 	})
 }
 
-// invitesOf are the INVITEs of calls that are begun again, in the order in which the calls came: who waits for a target longest is
-// served first.
+// invitesOf are the INVITEs of calls that are begun again, in the order in which the calls came: who waits for a target
+// longest is served first.
 func invitesOf(all []Handed) (invites []transport.HeldState) {
 	again := slices.DeleteFunc(slices.Clone(all), func(h Handed) bool { return h.Again == nil })
 	slices.SortFunc(again, func(a, b Handed) int { return strings.Compare(a.Record.ID, b.Record.ID) })
@@ -292,7 +278,8 @@ func (su *successor) takeOver(h Handed) error {
 		return err
 	}
 	k.Handed = true
-	if h.Again != nil && !su.server.stack.Knows(h.Again) || slices.ContainsFunc(k.Legs, func(l kept.Leg) bool { return !su.server.stack.Bound(l.State.At()) }) {
+	if h.Again != nil && !su.server.stack.Knows(h.Again) ||
+		slices.ContainsFunc(k.Legs, func(l kept.Leg) bool { return !su.server.stack.Bound(l.State.At()) }) {
 		return errGoneSocket
 	}
 	if h.Noted != nil { // a kill before it has begun again leaves it to the next process
@@ -300,7 +287,7 @@ func (su *successor) takeOver(h Handed) error {
 			return err
 		}
 		su.server.sink.Journal(h.Record, h.Noted)
-		h.Record = record.Record{ID: NewID()} // of the legs to targets
+		h.Record = record.Record{ID: record.NewID()} // of the legs to targets
 		k.ID = h.Record.ID
 	}
 	l := &record.Left{Record: h.Record, State: h.State, Owed: h.Owed}
@@ -315,7 +302,7 @@ func (v *reviving) handed() phase {
 	c := v.Call
 	c.ladder.Decide("the process was replaced, and another one goes on with the call")
 	v.nameAgain()
-	v.soundAgain()
+	v.bridge.SoundAgain(v.k)
 	c.rescues.listen()
 	if v.k.Silent != [2]int64{} { // that one has outlived a kill just before
 		v.askLater()

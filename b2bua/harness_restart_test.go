@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/transport"
 	"flowbridge/media"
 	"flowbridge/store/record"
@@ -226,8 +227,8 @@ func (s lifeSink) Put(ctx context.Context, r record.Record) error {
 
 // lifeRelay opens sessions that nobody touches any more once the process is dead: their ports are the next one's.
 type lifeRelay struct {
-	Relay
+	bridge.Relay
 	*life
 }
 
-func (r lifeRelay) Open(c media.SessionConfig) (RelaySession, error) { return r.Relay.Open(c) }
+func (r lifeRelay) Open(c media.SessionConfig) (bridge.RelaySession, error) { return r.Relay.Open(c) }

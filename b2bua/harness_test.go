@@ -145,7 +145,7 @@ func (w *world) finish() {
 	time.Sleep(3 * time.Minute) // every timer of every transaction
 	synctest.Wait()
 	if !w.server.Idle() {
-		calls, lines := w.server.registry.counts()
+		calls, lines := w.server.registry.Counts()
 		w.t.Errorf("%d calls and %d legs are left", calls, lines)
 	}
 	if clients, servers := w.server.stack.Transactions(); clients+servers != 0 {

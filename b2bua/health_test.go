@@ -22,9 +22,7 @@ func TestResponsive(t *testing.T) {
 		}
 		stuck := &Call{id: "stuck"}
 		stuck.mailbox.Open(nil, nil) // of a goroutine that is stuck
-		w.server.registry.mu.Lock()
-		w.server.registry.calls["stuck"] = stuck
-		w.server.registry.mu.Unlock()
+		w.server.registry.Resume(stuck.id, stuck, nil, true)
 		if took, err := probe(); err == nil || took != 7*time.Second {
 			t.Errorf("with a call that is stuck: %v after %v", err, took)
 		}
@@ -32,9 +30,7 @@ func TestResponsive(t *testing.T) {
 		if took, err := probe(); err != nil || took != 0 {
 			t.Errorf("with one that answers beside it: %v after %v", err, took)
 		}
-		w.server.registry.mu.Lock()
-		delete(w.server.registry.calls, "stuck")
-		w.server.registry.mu.Unlock()
+		w.server.registry.RemoveCall(stuck.id, stuck)
 		w.callerHangsUp(d)
 		w.record()
 	})

@@ -159,7 +159,7 @@ func fuzzServer(t *testing.T, cfg *config.Config, invite, fromCarrier, fromAgent
 		t.Errorf("%d panics", n)
 	}
 	if !s.Idle() {
-		calls, lines := s.registry.counts()
+		calls, lines := s.registry.Counts()
 		t.Errorf("%d calls and %d legs are left", calls, lines)
 	}
 	if err := s.Close(); err != nil {
@@ -191,7 +191,7 @@ func TestRefusedReinvitesAreForgotten(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		l := w.server.registry.leg(message.TagOf(invite.req().From().Params))
+		l := w.server.registry.Leg(message.TagOf(invite.req().From().Params))
 		n := inside(l.wire, "servers").Len()
 		if n > 1 {
 			t.Errorf("%d transactions are kept", n)

@@ -19,7 +19,7 @@ func (w *world) settle() {
 	w.server.HangupAll()
 	w.drain(3 * time.Minute) // nobody answers the BYEs
 	if !w.server.Idle() {
-		calls, lines := w.server.registry.counts()
+		calls, lines := w.server.registry.Counts()
 		w.t.Fatalf("%d calls and %d legs are left behind", calls, lines)
 	}
 	w.sink.mu.Lock()

@@ -167,9 +167,6 @@ func TestFindNamed(t *testing.T) {
 				t.Errorf("%q after its call: got %v", id, err)
 			}
 		}
-		if n := len(w.server.registry.names.calls) + len(w.server.registry.names.of); n != 0 {
-			t.Errorf("%d names are left", n)
-		}
 	})
 }
 
@@ -179,29 +176,13 @@ func TestNoNamesWithoutHooks(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d := w.carrier.dialsTillRung("+15095785607")
 		invite := w.agent2.expect("INVITE")
-		if n := len(w.server.registry.names.calls); n != 0 {
-			t.Errorf("%d names", n)
+		if _, err := w.server.FindNamed(context.Background(), d.callID); !errors.Is(err, ErrUnknownCall) {
+			t.Errorf("a call by its Call-ID: got %v; want %v", err, ErrUnknownCall)
 		}
 		w.agent2.concludes(invite, 486, "Busy Here", "a", "")
 		w.carrier.isRefused(d, "486")
 		w.record()
 	})
-}
-
-// A caller that sends endless ids is given up counting.
-func TestNamesAreBounded(t *testing.T) {
-	n, c := newNames(), &Call{}
-	for i := range 100 {
-		n.add(string(rune('a'+i)), c)
-	}
-	n.add(string(make([]byte, maxCallName+1)), c)
-	if len(n.of[c]) != maxCallNames || len(n.calls) != maxCallNames {
-		t.Errorf("%d, %d names", len(n.of[c]), len(n.calls))
-	}
-	n.forget(c)
-	if len(n.of)+len(n.calls) != 0 {
-		t.Error("names are left")
-	}
 }
 
 // The customer of an outbound call is who calls when the agent hands over.

@@ -20,7 +20,7 @@ const probed = 8
 // before ctx ends. It never returns if a lock is stuck, so only a watchdog should
 // call it.
 func (s *Server) Responsive(ctx context.Context) error {
-	calls := s.registry.all() // in the order of a map, which is by chance
+	calls := s.registry.All() // in the order of a map, which is by chance
 	calls = calls[:min(len(calls), probed)]
 	s.admission.IsDraining() // takes its lock
 	if len(calls) == 0 {
@@ -43,7 +43,7 @@ func (s *Server) Responsive(ctx context.Context) error {
 
 // Underway gives the calls that have a turn, each with a number that changes while that gets on.
 func (s *Server) Underway(yield func(id string, step uint64)) {
-	for _, c := range s.registry.all() {
+	for _, c := range s.registry.All() {
 		if step, is := c.mailbox.Underway(); is {
 			yield(c.id, step)
 		}
@@ -74,7 +74,7 @@ type LiveCall struct {
 // Live gives the calls that are live, in no order.
 func (s *Server) Live(ctx context.Context) []LiveCall {
 	var all []LiveCall
-	for _, c := range s.registry.all() {
+	for _, c := range s.registry.All() {
 		if l, ok := c.ask(ctx); ok {
 			all = append(all, l)
 		}
@@ -84,7 +84,7 @@ func (s *Server) Live(ctx context.Context) []LiveCall {
 
 // Find gives the live call with this id.
 func (s *Server) Find(ctx context.Context, id string) (LiveCall, bool) {
-	c := s.registry.call(id)
+	c := s.registry.Call(id)
 	if c == nil {
 		return LiveCall{}, false
 	}

@@ -1,18 +1,14 @@
 package b2bua
 
 import (
-	"net/netip"
-	"time"
-
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/inbox"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/reach"
-	"flowbridge/b2bua/sdp"
 	"flowbridge/b2bua/stir"
-	"flowbridge/media"
 )
 
 // item is one thing that was posted to a call: an input for one of its legs,
@@ -81,7 +77,9 @@ func (it item) Kind() inbox.Kind {
 		return inbox.Request
 	case leg.CancelIn, leg.FinalLost, leg.RequestFailed:
 		return inbox.Ending
-	case leg.DeadlineReached, leg.MediaHeard, leg.Ring, leg.Answer, leg.Refuse, leg.Invite, leg.Abandon, leg.Hangup, leg.Offer, leg.Accept, leg.Reject, leg.Send, leg.Reply: // never posted
+	case leg.DeadlineReached, leg.MediaHeard, leg.Ring, leg.Answer, leg.Refuse, leg.Invite, leg.Abandon, leg.Hangup,
+		leg.Offer, leg.Accept, leg.Reject, leg.Send, leg.Reply:
+		// never posted
 	}
 	return inbox.Normal
 }
@@ -93,7 +91,8 @@ func (it item) Kind() inbox.Kind {
 //sumtype:decl
 type event interface{ isEvent() }
 
-// ready is the result of an attempt's preparation: API call, name lookup, connection. It comes again for each further address.
+// ready is the result of an attempt's preparation: API call, name lookup, connection. It comes again for each further
+// address.
 type ready struct {
 	Attempt int
 	*reach.Reached
@@ -103,52 +102,8 @@ type ready struct {
 // verified is what the verification of the caller says.
 type verified struct{ stir.Result }
 
-// mediaLost says that no RTP came from either side for media.timeout. Never: none has come since the answer.
-type mediaLost struct {
-	For   time.Duration
-	Never bool
-}
-
-// oneWay says that no RTP comes from a side while the other side sends, or, with
-// Over, that it comes after all.
-type oneWay struct {
-	Side media.Side
-	Over bool
-}
-
-// latched says that a side's real RTP source is known.
-type latched struct {
-	Side   media.Side
-	Source netip.AddrPort
-}
-
-// handshakeOver is the end of a side's DTLS handshake.
-type handshakeOver struct {
-	Side media.Side
-	leg  *sdp.LegCrypto
-	of   sdp.Handshake
-	keys media.Crypto
-	err  error // why there are none
-}
-
-// changed says that the state of the media on file is worth nothing any more.
-type changed struct{}
-
-// withheld says that the caller is sent no more media until it is confirmed.
-type withheld struct{}
-
-// keyed is a digit that a side sent as telephone-events, which the relay kept back.
-type keyed struct {
-	Side     media.Side
-	Digit    byte
-	Duration time.Duration
-}
-
-// played says that one of our sounds to a side has come to its end.
-type played struct {
-	Side media.Side
-	ID   uint64 // of the media.Play
-}
+// inBridge is an event of the call's bridge.
+type inBridge struct{ bridge.Event }
 
 // killed is a command to end the call now.
 type killed struct {
@@ -173,28 +128,10 @@ type lags struct{ of *attempt }
 // expired says that the set-up or the call has taken as long as it may.
 type expired struct{ Cause cause.Cause }
 
-func (ready) isEvent() {}
-
-func (handshakeOver) isEvent() {}
-
+func (ready) isEvent()    {}
+func (inBridge) isEvent() {}
 func (verified) isEvent() {}
-
-func (mediaLost) isEvent() {}
-
-func (oneWay) isEvent() {}
-
-func (latched) isEvent() {}
-
-func (withheld) isEvent() {}
-func (changed) isEvent()  {}
 func (lags) isEvent()     {}
-
-func (keyed) isEvent() {}
-
-func (played) isEvent() {}
-
-func (killed) isEvent() {}
-
-func (called) isEvent() {}
-
-func (expired) isEvent() {}
+func (killed) isEvent()   {}
+func (called) isEvent()   {}
+func (expired) isEvent()  {}

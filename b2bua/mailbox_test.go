@@ -6,6 +6,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/inbox"
 	"flowbridge/b2bua/leg"
 )
@@ -27,8 +28,8 @@ func TestKindsOfItems(t *testing.T) {
 			{in: leg.CancelIn{Seq: 10}},
 			{in: leg.FinalLost{Seq: 10}},
 			{in: leg.RequestFailed{}},
-			{event: mediaLost{}},
-			{event: oneWay{}},
+			{event: inBridge{bridge.MediaLost{}}},
+			{event: inBridge{bridge.OneWay{}}},
 			{event: killed{}},
 			{event: ready{}},
 		},

@@ -3,7 +3,6 @@ package b2bua
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -196,11 +195,4 @@ func TestPortsExhausted(t *testing.T) {
 		w.relay.fail = nil // the call that is up was not disturbed
 		w.callerEnds(w.agent, d)
 	})
-}
-
-func TestNoMediaAddressOfTheFamily(t *testing.T) {
-	s := &Server{cfg: testConfigured(t, "media: {listen: [198.51.100.1]}")}
-	if _, _, err := s.mediaAddr(netip.MustParseAddr("2001:db8::1"), netip.Addr{}); !errors.Is(err, errNoFamily) {
-		t.Errorf("got %v", err)
-	}
 }

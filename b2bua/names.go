@@ -3,7 +3,6 @@ package b2bua
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"time"
 
@@ -13,17 +12,10 @@ import (
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/redirected"
-	"flowbridge/config"
 )
 
 // Further ids of live calls, by which hooks ask for them: the Call-IDs of the legs,
 // and the ids that platforms and carriers use.
-
-// maxCallName bounds an id, in bytes, and maxCallNames how many a call has.
-const (
-	maxCallName  = 256
-	maxCallNames = 32
-)
 
 var (
 	// ErrUnknownCall means that no live call has an id.
@@ -37,59 +29,11 @@ var (
 // askFor bounds the wait for a call's answer.
 const askFor = 500 * time.Millisecond
 
-// names is guarded by the registry's lock.
-type names struct {
-	calls map[string][]*Call
-	of    map[*Call][]string
-}
-
-func newNames() names { return names{calls: map[string][]*Call{}, of: map[*Call][]string{}} }
-
-func (n *names) add(id string, c *Call) {
-	if id == "" || len(id) > maxCallName || len(n.of[c]) >= maxCallNames || slices.Contains(n.of[c], id) {
-		return
-	}
-	n.calls[id] = append(n.calls[id], c)
-	n.of[c] = append(n.of[c], id)
-}
-
-func (n *names) forget(c *Call) {
-	for _, id := range n.of[c] {
-		left := slices.DeleteFunc(n.calls[id], func(other *Call) bool { return other == c })
-		if len(left) == 0 {
-			delete(n.calls, id)
-		} else {
-			n.calls[id] = left
-		}
-	}
-	delete(n.of, c)
-}
-
-// addName gives a live call another id.
-func (r *registry) addName(id string, c *Call) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.calls[c.id] == c {
-		r.names.add(id, c)
-	}
-}
-
-// named gives the calls with an id of any origin.
-func (r *registry) named(id string) []*Call {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	all := slices.Clone(r.names.calls[id])
-	if c := r.calls[id]; c != nil && !slices.Contains(all, c) {
-		all = append(all, c)
-	}
-	return all
-}
-
 // FindNamed gives the live call that has an id: ours, a leg's Call-ID, the
 // platform's, or an external one. Its error is ErrUnknownCall, ErrSeveralCalls
 // or ErrNoAnswer.
 func (s *Server) FindNamed(ctx context.Context, id string) (LiveCall, error) {
-	calls := s.registry.named(id)
+	calls := s.registry.Named(id)
 	switch len(calls) {
 	case 0:
 		return LiveCall{}, ErrUnknownCall
@@ -105,15 +49,10 @@ func (s *Server) FindNamed(ctx context.Context, id string) (LiveCall, error) {
 	return LiveCall{}, ErrNoAnswer
 }
 
-// asksForCalls says whether any hook asks for calls by foreign ids.
-func asksForCalls(h *config.Hooks) bool {
-	return h.Variables != nil || h.Vapi != nil || h.OpenAI != nil || h.Synthflow != nil
-}
-
 // name gives the call another id, if a hook could ask for it.
 func (c *Call) name(id string) {
 	if c.server.keepsNames {
-		c.server.registry.addName(id, c)
+		c.server.registry.Name(c.id, c, id)
 	}
 }
 
@@ -151,15 +90,9 @@ func (c *Call) nameOutbound(callID string, invite *sip.Request) (external string
 
 // Headers gives the headers of the carrier's INVITE that patterns name, as for
 // a trunk's pass_headers, each with its first value.
-func (l LiveCall) Headers(patterns []string) (all []peers.Variable) {
+func (l LiveCall) Headers(patterns []string) []peers.Variable {
 	if l.caller != "" {
 		l.headers = l.caller.Request().Headers()
 	}
-	for _, p := range outbound.Wanted(config.PassNamed(patterns...), l.headers, nil) {
-		i := slices.IndexFunc(l.headers, func(h sip.Header) bool { return strings.EqualFold(message.FullName(h.Name()), p.From) })
-		if i >= 0 {
-			all = append(all, peers.Variable{Name: p.From, Value: l.headers[i].Value()})
-		}
-	}
-	return all
+	return outbound.Shown(l.headers, patterns)
 }

@@ -33,15 +33,16 @@ func (n *notes) changes(l *legOnWire, effects []leg.Effect) bool {
 		case leg.SendRequest:
 			return e.Req.Method == sip.INVITE || e.Req.Method == sip.UPDATE || e.Req.CSeq().SeqNo%leg.NotedEvery == 0
 		case leg.Acknowledged:
-			return !l.leg.UAS || e.Seq != l.leg.InviteSeq
+			return !l.Leg.UAS || e.Seq != l.Leg.InviteSeq
 		case leg.SendACK, leg.Forgotten:
 		}
 		return false
 	})
 }
 
-// held is what waits until the call's state is on file. The ACK of a target's answer does: it has the call from that on, and the
-// next process could not cancel it. The answer to a BYE does, too, with what follows it: its peer never says again that it has left.
+// held is what waits until the call's state is on file. The ACK of a target's answer does: it has the call from that
+// on, and the next process could not cancel it. The answer to a BYE does, too, with what follows it: its peer never
+// says again that it has left.
 type held struct {
 	wire    *transport.Wire
 	effects []leg.Effect
@@ -58,22 +59,12 @@ type notes struct {
 	owes   bool   // what the legs owe is on file
 }
 
-func isAnswer(f leg.Fact) bool {
-	_, ok := f.(leg.Answered)
-	return ok
-}
-
-func isFarewell(f leg.Fact) bool {
-	gone, ok := f.(leg.Gone)
-	return ok && gone.ByPeer
-}
-
-// mark has the call's state noted before its next message leaves, at the latest when its turn ends. Several changes of a turn
-// are one note.
+// mark has the call's state noted before its next message leaves, at the latest when its turn ends. Several changes of
+// a turn are one note.
 func (n *notes) mark() { n.due, n.at = true, time.Time{} }
 
-// before notes the call's state before what comes next is sent, if that changes it, a change before it waits for its note, or
-// an ACK does. No other place writes to the journal while a call goes on.
+// before notes the call's state before what comes next is sent, if that changes it, a change before it waits for its
+// note, or an ACK does. No other place writes to the journal while a call goes on.
 func (n *notes) before(changes bool) {
 	if changes || n.due || len(n.acks) > 0 {
 		n.write(nil)
@@ -95,7 +86,7 @@ func (n *notes) release() {
 // process sends the answer again, and learns the sources. The numbers of SRTP can't wait.
 func (n *notes) soon() {
 	c := n.call
-	if c.media.suite(media.SideA) != "" || c.media.suite(media.SideB) != "" {
+	if c.bridge.Media.Suite(media.SideA) != "" || c.bridge.Media.Suite(media.SideB) != "" {
 		n.mark()
 	} else if n.at.IsZero() && !c.finished {
 		n.at = time.Now().Add(noteDelay)
@@ -105,8 +96,8 @@ func (n *notes) soon() {
 // noteDelay is how long such a note waits.
 const noteDelay = 2 * time.Second
 
-// write notes the call's state and its record so far. k is what the first turn of a call begins again that was taken up; nil: it
-// has begun.
+// write notes the call's state and its record so far. k is what the first turn of a call begins again that was taken
+// up; nil: it has begun.
 func (n *notes) write(k *kept.Call) {
 	c := n.call
 	n.due = false
@@ -130,7 +121,7 @@ func (n *notes) write(k *kept.Call) {
 	}
 	r := c.cdr()
 	r.Attempts = slices.Clip(r.Attempts) // which are only appended to
-	r.Recordings = append(slices.Clip(c.recordings.past), recordingsOf(c.recordings.all)...)
+	r.Recordings = c.bridge.Recordings.Files()
 	c.server.sink.Journal(r, text)
 }
 
@@ -166,8 +157,8 @@ func (n *notes) over(r *record.Record) {
 // refusedMark is behind the call's id in that of its refusal, which has nothing to do with its legs.
 const refusedMark = "#refused"
 
-// oweRefusal notes the refusal of the caller's INVITE until its ACK has come: who has a provisional answer does not ask again
-// (RFC 3261 section 17.1.1.2), so the next process repeats it.
+// oweRefusal notes the refusal of the caller's INVITE until its ACK has come: who has a provisional answer does not ask
+// again (RFC 3261 section 17.1.1.2), so the next process repeats it.
 func (n *notes) oweRefusal() {
 	c := n.call
 	refused, onSettled := c.a.wire.Refused()
@@ -217,15 +208,17 @@ func (n *notes) inviteText() (text string, settled bool) {
 // state is the call as plain data.
 func (n *notes) state(k *kept.Sheet) {
 	c := n.call
-	k.ID, k.Trunk, k.Source, k.Claimed, k.Restored = c.id, c.trunk.KindAndName(), message.KeptAddr{AddrPort: c.source}, c.claimed, c.record.restored
-	k.Started, k.Answered, k.Until = leg.Instant(c.times.started), leg.Instant(c.times.answered), leg.Instant(c.times.durationUntil)
+	k.ID, k.Trunk, k.Source, k.Claimed, k.Restored = c.id, c.trunk.KindAndName(), message.KeptAddr{AddrPort: c.source},
+		c.claimed, c.record.restored
+	k.Started, k.Answered, k.Until = leg.Instant(c.times.started), leg.Instant(c.times.answered),
+		leg.Instant(c.times.durationUntil)
 	k.Note(leg.Instant(time.Now()), c.server.machine)
 	k.Legs, k.Tried, k.Referrals, k.Rescues = n.legStates(k.Legs), c.attempts.tried, c.transfers.referrals, c.rescues.count
 	k.Invite, k.Settled = n.inviteText()
-	if i := c.routeIndex(); i >= 0 {
+	if i := c.peers.IndexOf(c.route); i >= 0 {
 		k.Route, k.Mark = i+1, c.peers.Marks[i]
 	}
-	if c.times.answered.IsZero() || c.media.session == nil {
+	if c.times.answered.IsZero() || !c.bridge.Media.IsOpen() {
 		if a := c.attempts.current; a != nil && !a.recorded {
 			k.Bridge = a.state(c)
 		}
@@ -234,30 +227,19 @@ func (n *notes) state(k *kept.Sheet) {
 	if c.ladder != nil {
 		k.Ladder = c.ladder.Encode(k.Ladder)
 	}
-	k.Bridge, k.Watched = c.bridge.state(c), c.relays.watcher != nil && c.relays.watcher == c.b
-	k.Agreement = c.agreement.State(k.Agreement.Described)
+	k.Bridge = c.connected.state(c)
+	c.bridge.State(k)
 	if t := c.transfers.current; t != nil {
 		k.Transfer = &kept.Transfer{Left: t.left, Reports: t.reports, ID: t.id, Try: c.attempts.beside()}
 		if l := t.lost; l != nil {
 			k.Transfer.Lost, k.Transfer.LostBy, k.Transfer.LostQ850 = string(l.cause), l.by, l.q850
 		}
-		if before := c.agreement.Before[media.SideB]; t.waiting != nil {
+		if before := c.bridge.Agreement.Before[media.SideB]; t.waiting != nil {
 			k.Transfer.Waiting = &kept.Waiting{Description: before.Description.State(), SentTo: before.Terms.SentTo[media.SideB]}
 		}
 	}
-	k.SetMedia(c.media.session.State())
-	k.Addr, k.OneWay, k.Listening = c.media.addr, c.media.oneWay, c.media.listening
-	k.Masked, k.MaskedTo = c.masking.on, c.masking.upTo
 	for side, since := range c.times.silent {
 		k.Silent[side] = leg.Instant(since)
-	}
-	k.Recording = c.recordings.current != nil && !c.recordings.current.Failed()
-	k.Paused = k.Recording && c.recordings.current.Paused()
-	k.Parts = c.recordings.parts + len(c.recordings.all)
-	for side, v := range c.sounds.voices {
-		if v != nil && v.lasts && v.loop {
-			k.Voices[side] = &kept.Voice{Name: v.name}
-		}
 	}
 }
 
@@ -269,10 +251,13 @@ func (n *notes) legStates(all []kept.Leg) []kept.Leg {
 		agent = cmp.Or(c.transfers.current.waiting, c.b)
 	}
 	for _, l := range c.legs {
-		if l.leg.Done() {
+		if l.Leg.Done() {
 			continue
 		}
-		k := kept.Leg{State: l.leg.State(), Crypto: l.crypto.State(), Confirmed: l.confirmed, From: message.KeptAddr{AddrPort: l.senders.From}, Flow: l.wire.Flow()}
+		k := kept.Leg{
+			State: l.Leg.State(), Crypto: l.Crypto.State(), Confirmed: l.Confirmed,
+			From: message.KeptAddr{AddrPort: l.senders.From}, Flow: l.wire.Flow(),
+		}
 		switch l {
 		case c.a:
 			k.Role = kept.RoleCaller
@@ -289,9 +274,11 @@ func (n *notes) legStates(all []kept.Leg) []kept.Leg {
 
 func (a *attempt) state(c *Call) *kept.Attempt {
 	k := &kept.Attempt{
-		Number: a.number, Target: a.target.Dial.Name, Transport: a.transport, Split: a.shared, Transfer: a.plan.reason == record.ReasonTransfer, Rescue: a.plan.reason == record.ReasonRescue,
+		Number: a.number, Target: a.target.Dial.Name, Transport: a.transport, Split: a.shared,
+		Transfer: a.plan.reason == record.ReasonTransfer, Rescue: a.plan.reason == record.ReasonRescue,
 		From: a.parties.From, To: a.parties.To,
-		Dest: message.KeptAddr{AddrPort: a.dest}, Started: leg.Instant(a.started), Dropped: a.dropped, PrepareMS: a.prepareMS, Prepared: a.prepareStatus, Placed: a.placed,
+		Dest: message.KeptAddr{AddrPort: a.dest}, Started: leg.Instant(a.started), Dropped: a.dropped, PrepareMS: a.prepareMS,
+		Prepared: a.prepareStatus, Placed: a.placed,
 		MediaName: a.mediaName,
 	}
 	if c.peers.CalleeNamed(k.Target) != a.target { // the agent has named it

@@ -13,7 +13,7 @@ import (
 // answeredCall gives a call that is up, and is not to be touched by anybody else.
 func answeredCall(w *world) *Call {
 	w.talk(nil, nil)
-	return w.server.registry.all()[0]
+	return w.server.registry.All()[0]
 }
 
 // encode encodes the call as a note does, and says how many bytes it takes.

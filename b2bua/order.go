@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
-	"flowbridge/media"
 	"flowbridge/store/record"
 )
 
@@ -27,22 +27,10 @@ const (
 var ErrNoCall = errors.New("no such call is live")
 
 // OrderError says why a call can't carry out an order.
-type OrderError struct {
-	Problem string
-	Remedy  string
-}
-
-func (e *OrderError) Error() string { return e.Problem + "; " + e.Remedy }
+type OrderError = bridge.OrderError
 
 // PlayRequest is a sound for a side of a live call.
-type PlayRequest struct {
-	Side  media.Side
-	Sound string // of the configuration's sounds, one of audio.Tones, or SoundNone
-	Loop  bool   // until SoundNone
-}
-
-// SoundNone ends the present sound.
-const soundNone = "none"
+type PlayRequest = bridge.PlayRequest
 
 // order is an Order on its way to a call.
 type order struct {
@@ -70,7 +58,7 @@ func (s *Server) Play(ctx context.Context, id string, p PlayRequest) (LiveCall, 
 }
 
 func (s *Server) order(ctx context.Context, id string, o order) (LiveCall, error) {
-	c := s.registry.call(id)
+	c := s.registry.Call(id)
 	if c == nil {
 		return LiveCall{}, ErrNoCall
 	}
@@ -99,7 +87,7 @@ func (c *Call) carryOut(o *order) {
 		return
 	case c.finished:
 	case o.play != nil:
-		err = c.sounds.order(*o.play)
+		err = c.bridge.Sounds.Order(*o.play)
 	default:
 		err = c.obey(o.what)
 	}
@@ -112,17 +100,17 @@ func (c *Call) carryOut(o *order) {
 func (c *Call) obey(what Order) error {
 	switch what {
 	case OrderRecord:
-		return c.recordings.orderStart()
+		return c.bridge.Recordings.OrderStart()
 	case OrderStop:
-		return c.recordings.orderStop()
+		return c.bridge.Recordings.OrderStop()
 	case OrderPause:
-		return c.recordings.pause(true)
+		return c.bridge.Recordings.Pause(true)
 	case OrderResume:
-		return c.recordings.pause(false)
+		return c.bridge.Recordings.Pause(false)
 	case OrderMask:
-		return c.masking.order(true)
+		return c.bridge.Masking.Order(true)
 	case OrderUnmask:
-		return c.masking.order(false)
+		return c.bridge.Masking.Order(false)
 	case OrderHangup: // carryOut has it
 	}
 	return nil

@@ -409,7 +409,7 @@ func TestQueueAfterEarlyMediaGoesOver(t *testing.T) {
 
 // callTo is the live call to a number; nil: there is none.
 func (w *world) callTo(number string) *Call {
-	for _, c := range w.server.registry.all() {
+	for _, c := range w.server.registry.All() {
 		if l, ok := c.ask(context.Background()); ok && l.Vars.To.Number == number {
 			return c
 		}

@@ -2,7 +2,6 @@ package b2bua
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +20,7 @@ import (
 // Request takes every well-formed request that is not a retransmission, nor a CANCEL.
 func (s front) Request(req *sip.Request, tx *transaction.Server) {
 	switch {
-	case req.Method == sip.INVITE && isNew(s.mint, req):
+	case req.Method == sip.INVITE && s.mint.IsNew(req):
 		s.onInvite(req, tx)
 	case message.TagOf(req.To().Params) != "":
 		s.onInDialog(req, tx)
@@ -38,17 +37,11 @@ func (s front) Request(req *sip.Request, tx *transaction.Server) {
 	}
 }
 
-// isNew says whether an INVITE has no To tag but the one that the transport gave it.
-func isNew(mint *message.Minter, req *sip.Request) bool {
-	tag := mint.TagOfInvite(req)
-	return message.TagOf(req.To().Params) == string(tag[:])
-}
-
 // onInDialog hands a request to its leg.
 func (s *Server) onInDialog(req *sip.Request, tx *transaction.Server) {
 	tag := message.TagOf(req.To().Params)
-	l := s.registry.leg(tag)
-	if l == nil && req.Method == sip.BYE && s.registry.byeAnswered(tag, message.BranchOf(req)) {
+	l := s.registry.Leg(tag)
+	if l == nil && req.Method == sip.BYE && s.registry.ByeAnswered(tag, message.BranchOf(req)) {
 		s.stack.Reply(req, tx, 200, message.StatusText(200))
 		return
 	}
@@ -66,14 +59,15 @@ func (s *Server) onInDialog(req *sip.Request, tx *transaction.Server) {
 		return
 	}
 	l.wire.Serve(req, tx)
-	if req.Method == sip.INVITE { // its 100 comes when the call keeps it (consult): until then, the peer repeats it to another process
+	// its 100 comes when the call keeps it (consult): until then, the peer repeats it to another process
+	if req.Method == sip.INVITE {
 		l.cancellable(req, tx)
 	}
 	if l.post(in) {
 		return
 	}
 	l.wire.Forget(tx)
-	if s.registry.leg(tag) == l { // its inbox is full
+	if s.registry.Leg(tag) == l { // its inbox is full
 		s.replyOnce(req, tx, 503, leg.RetryAfter())
 		return
 	}
@@ -110,7 +104,10 @@ func (s *Server) onRegister(req *sip.Request, tx *transaction.Server) {
 	}
 	s.stack.Prove(req)
 	flow := s.stack.StreamOf(req)
-	a := s.registrar.Register(now, registrar.Request{Request: req, Holder: t.KindAndName(), Record: t.Record(), From: from.Addr, Flow: flow.ID()})
+	a := s.registrar.Register(now, registrar.Request{
+		Request: req, Holder: t.KindAndName(), Record: t.Record(),
+		From: from.Addr, Flow: flow.ID(),
+	})
 	if a.Code >= 300 {
 		s.stack.LogRefused(req, a.Code, a.Reason)
 	}
@@ -121,11 +118,11 @@ func (s *Server) onRegister(req *sip.Request, tx *transaction.Server) {
 // be forged.
 func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 	source := message.ParseSource(req.Source())
-	if s.registry.leg(message.TagOf(req.To().Params)) != nil {
+	if s.registry.Leg(message.TagOf(req.To().Params)) != nil {
 		tx.Terminate() // a retransmission after the end of its transaction
 		return
 	}
-	if s.registry.isGone(message.TagOf(req.To().Params), message.BranchOf(req)) {
+	if s.registry.IsGone(message.TagOf(req.To().Params), message.BranchOf(req)) {
 		tx.Terminate()
 		return
 	}
@@ -136,10 +133,10 @@ func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 	if t == nil {
 		return
 	}
-	if l := s.registry.mergedWith(t.MergeKey(req)); l != nil && l.branch == message.BranchOf(req) {
+	if l := s.registry.MergedWith(t.MergeKey(req)); l != nil && l.Branch == message.BranchOf(req) {
 		tx.Terminate() // a retransmission from another address of its sender
 		return
-	} else if l != nil || looped(s.mint, req) {
+	} else if l != nil || s.mint.Looped(req) {
 		s.replyOnce(req, tx, 482)
 		return
 	}
@@ -180,7 +177,9 @@ func (s *Server) noteFull(why peers.Capacity, source netip.AddrPort) {
 }
 
 // begin makes the call of an admitted INVITE and starts it.
-func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapshot, t *peers.Trunk, source netip.AddrPort, local leg.Local) {
+func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapshot, t *peers.Trunk,
+	source netip.AddrPort, local leg.Local,
+) {
 	started := false
 	defer func() {
 		if !started {
@@ -191,14 +190,14 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 	c := s.newCall(id, at, req, p, t, source)
 	leg := leg.NewUAS(s.legOptions(media.SideA, local, t.Options(p)), req, source)
 	flow := s.stack.StreamOf(req)
-	c.a = c.putOnWire(leg, local, flow)
-	c.a.branch, c.a.merged = strings.Clone(message.BranchOf(req)), t.MergeKey(req)
+	c.a = c.putOnWire(leg, &c.trunk.Caller.Peer, local, flow)
+	c.a.Branch, c.a.Merged = strings.Clone(message.BranchOf(req)), t.MergeKey(req)
 	c.a.senders = peers.Senders{Peers: p, Caller: t, From: source, Shown: peers.CredentialsIn(req)}
-	c.a.confirmed = flow != nil || t.NeedsCredentials()
+	c.a.Confirmed = flow != nil || t.NeedsCredentials()
 	c.a.sequence.Next = req.CSeq().SeqNo + 1
-	c.a.wire.TLS = s.callerTLS(t)
+	c.a.wire.TLS = t.CallerTLS(s.cfg.SIP.TLS)
 	c.a.wire.Serve(req, tx)
-	if !s.registry.addCall(c, c.a) {
+	if !s.registry.AddCall(c.id, c, c.a) {
 		c.ladder.Discard()
 		if before != nil {
 			s.successor.notBegun(before)
@@ -210,7 +209,8 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 	before.goOn(c)
 	c.legs = append(c.legs, c.a)
 	c.a.cancellable(req, tx)
-	c.log.Debug().Str("from", c.vars.From.Number).Str("to", c.vars.To.Number).Str("sip_call_id", c.vars.SIPCallID).Msg("call started")
+	c.log.Debug().Str("from", c.vars.From.Number).Str("to", c.vars.To.Number).Str("sip_call_id", c.vars.SIPCallID).
+		Msg("call started")
 	started = true
 	s.calls.Add(1)
 	c.mailbox.Begin()
@@ -236,69 +236,34 @@ func (s front) StrayResponse(res *sip.Response) {
 		return
 	}
 	tag := message.TagOf(from.Params)
-	l := s.registry.leg(tag)
+	l := s.registry.Leg(tag)
 	if l != nil && l.callID != res.CallID().Value() {
 		return
 	}
-	known := l != nil || s.registry.knowsTag([]byte(tag)) ||
-		s.registry.isYoung() && s.mint.OwnsBranch([]byte(message.BranchOf(res)), []byte(tag)) // of a process before
+	known := l != nil || s.registry.KnowsTag([]byte(tag)) ||
+		s.registry.IsYoung() && s.mint.OwnsBranch([]byte(message.BranchOf(res)), []byte(tag)) // of a process before
 	if !known || !s.strays.Allow() {
 		return // of no call, or of one that ended more than 64*T1 ago
 	}
 	in := leg.ResponseIn{Res: res, Source: message.ParseSource(res.Source())}
 	switch {
 	case res.StatusCode >= 300:
-		s.ackStray(res, l)
+		s.stack.AckRefusal(res, l.invitedBy(res))
 		if l != nil && s.mint.OwnsBranch([]byte(message.BranchOf(res)), []byte(tag)) { // cancelled for a process before
 			l.post(in)
 		}
 	case l == nil || !l.post(in):
-		s.hangupStray(in)
+		s.stack.HangupLost(in, s.legOptions(media.SideB, leg.Local{}, leg.PeerOptions{}))
 	}
 }
 
-// ackStray acknowledges a repeated refusal from its own headers. If its leg is gone,
-// the INVITE began a dialog, and its Request-URI was the same as To.
-func (s *Server) ackStray(res *sip.Response, l *legOnWire) {
-	source := message.ParseSource(res.Source())
-	local, err := s.stack.LocalFor(message.TransportOf(res), source.Addr())
-	if err != nil {
-		return
+// invitedBy is the Request-URI of the INVITE that a response is to. If its leg is gone, the INVITE began a dialog, and
+// its Request-URI was the same as To.
+func (l *legOnWire) invitedBy(res *sip.Response) sip.Uri {
+	if l == nil {
+		return res.To().Address
 	}
-	uri := res.To().Address
-	if l != nil {
-		uri = l.wire.LastInvited()
-	}
-	s.stack.Send(local, s.stack.StreamOf(res), []leg.Effect{
-		leg.SendACK{Req: leg.AckOfRefusal(res, uri), To: leg.Hop{Transport: local.Transport, Addr: source}},
-	})
-}
-
-func (s *Server) hangupStray(in leg.ResponseIn) {
-	res := in.Res
-	local, err := s.stack.LocalFor(message.TransportOf(res), in.Source.Addr())
-	if err != nil {
-		return
-	}
-	l := leg.NewLost(s.legOptions(media.SideB, local, leg.PeerOptions{}), res)
-	_, effects := l.Step(time.Now(), in)
-	for i, e := range effects {
-		if bye, ok := e.(leg.SendRequest); ok {
-			effects[i] = leg.SendACK(bye) // sent once: a 200 that comes again is answered again
-		}
-	}
-	s.stack.Send(local, s.stack.StreamOf(res), effects)
-}
-
-// callerTLS says how a caller's certificate is checked when we connect to the
-// caller, because its own connection is gone. For a trunk the authorities are those
-// of its client certificates, if they are named.
-func (s *Server) callerTLS(t *peers.Trunk) config.TargetTLS {
-	if t.Platform != nil || t.Caller.TLS != (config.TargetTLS{}) {
-		return t.Caller.TLS
-	}
-	own := s.cfg.SIP.TLS
-	return config.TargetTLS{CA: own.ClientCA, Cert: own.Cert, Key: own.Key}
+	return l.wire.LastInvited()
 }
 
 // front is the server's side toward its transport, a transport.Handler.
@@ -324,24 +289,10 @@ func (s front) Capacity(from peers.Sender) peers.Capacity {
 }
 
 // InDialog says whether a To tag is, or was a moment ago, that of a leg.
-func (s front) InDialog(toTag []byte) bool { return s.registry.knowsTag(toTag) }
+func (s front) InDialog(toTag []byte) bool { return s.registry.KnowsTag(toTag) }
 
 // InProgress says whether the INVITE that gets this To tag is known.
-func (s front) InProgress(toTag message.Minted) bool { return s.registry.has(toTag) }
+func (s front) InProgress(toTag message.Minted) bool { return s.registry.Has(toTag) }
 
 // Panicked counts and logs a panic that was recovered.
 func (s front) Panicked(where string, value any) { s.panicked(s.log.Error(), where, value) }
-
-// looped says whether a request has passed this server before: one of its Vias has the
-// branch of a leg with its From tag, which proxies keep (RFC 3261 sections 16.3, item 4,
-// and 16.6).
-func looped(mint *message.Minter, req *sip.Request) bool {
-	return slices.ContainsFunc(req.GetHeaders("via"), func(h sip.Header) bool {
-		via, ok := h.(*sip.ViaHeader)
-		if !ok {
-			return false
-		}
-		branch, _ := via.Params.Get("branch")
-		return mint.OwnsBranch([]byte(branch), []byte(message.TagOf(req.From().Params)))
-	})
-}

@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/b2bua/bridge"
 	"flowbridge/internal/siptest"
-	"flowbridge/media/recording"
 )
 
 // TestRecordsEveryCall: with record: always a call is recorded from its answer
@@ -23,7 +23,7 @@ func TestRecordsEveryCall(t *testing.T) {
 		}
 		w.talks(50)
 		live := w.server.Live(w.t.Context())[0]
-		if files := live.Record.Recordings; live.Recording != recordingOn || len(files) != 2 || !files[0].EndedAt.IsZero() || files[0].Error != "" {
+		if files := live.Record.Recordings; live.Recording != bridge.RecordingOn || len(files) != 2 || !files[0].EndedAt.IsZero() || files[0].Error != "" {
 			t.Errorf("live: %s %+v", live.Recording, files)
 		}
 		if j := w.sink.journal; len(j[len(j)-1].Recordings) != 2 {
@@ -88,23 +88,23 @@ func TestRecordsOnDemand(t *testing.T) {
 		w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101"))
 		w.carrier.isAnswered(d)
 		w.talks(10)
-		w.does(OrderRecord, recordingOn)
+		w.does(OrderRecord, bridge.RecordingOn)
 		w.refuses(OrderRecord, "recorded already")
 		w.talks(50)
-		w.does(OrderPause, recordingPaused)
-		w.does(OrderPause, recordingPaused)
+		w.does(OrderPause, bridge.RecordingPaused)
+		w.does(OrderPause, bridge.RecordingPaused)
 		w.talks(50)
-		w.does(OrderResume, recordingOn)
+		w.does(OrderResume, bridge.RecordingOn)
 		w.talks(50)
-		if live := w.does(OrderStop, recordingOff); len(live.Record.Recordings) != 2 {
+		if live := w.does(OrderStop, bridge.RecordingOff); len(live.Record.Recordings) != 2 {
 			t.Errorf("recordings: %+v", live.Record.Recordings)
 		}
 		w.refuses(OrderPause, "not recorded")
 		w.talks(20)
-		w.does(OrderRecord, recordingOn)
+		w.does(OrderRecord, bridge.RecordingOn)
 		w.talks(20)
 		w.callerHangsUp(d)
-		id := w.server.registry.all()
+		id := w.server.registry.All()
 		r := w.record()
 		if len(r.Recordings) != 4 {
 			t.Fatalf("recordings: %+v", r.Recordings)
@@ -194,31 +194,6 @@ func TestRecordingFollowsTheCodec(t *testing.T) {
 		w.callerHangsUp(c.d)
 		if f := w.record().Recordings[0]; f.Error != "" || f.Bytes < 44+20*160*4 {
 			t.Errorf("%+v", f)
-		}
-	})
-}
-
-// TestSlowRecording: a record does not wait for ever for a file.
-func TestSlowRecording(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a, err := recording.Open(recording.Config{Dir: t.TempDir(), Formats: []string{"wav"}, Keep: time.Hour, MaxSize: 1 << 20})
-		if err != nil {
-			t.Fatal(err)
-		}
-		r, err := a.Record(recording.Call{ID: NewID(), Part: 1})
-		if err != nil {
-			t.Fatal(err)
-		}
-		begin := time.Now()
-		files := settledRecordings(t.Context(), []*recording.Recorder{r, r}) // which nobody has stopped
-		if took := time.Since(begin); took != recordingWait || len(files) != 2 || !strings.Contains(files[1].Error, "slow") {
-			t.Errorf("%+v after %v", files, took)
-		}
-		if err := a.Close(t.Context()); err != nil {
-			t.Error(err)
-		}
-		if files := settledRecordings(t.Context(), []*recording.Recorder{r}); files[0].Error != "" || files[0].EndedAt.IsZero() {
-			t.Errorf("%+v", files)
 		}
 	})
 }

@@ -18,10 +18,10 @@ func TestRedirectWithoutRule(t *testing.T) {
 		rules := []config.TwilioRule{{To: testConfigured(t, testConfig).Routes[2].To, Targets: []string{"spare"}}}
 		r := w.server.Redirected(redirected.Options{Rules: rules, Route: "hooks.twilio", Follow: true})
 		defer r.Close()
-		if to, err := r.Begin(w.t.Context(), template.Vars{CallID: NewID(), To: redirected.PartyOf("+15095550100")}); err != nil || to.Target != "spare" {
+		if to, err := r.Begin(w.t.Context(), template.Vars{CallID: record.NewID(), To: redirected.PartyOf("+15095550100")}); err != nil || to.Target != "spare" {
 			t.Errorf("%+v, %v", to, err)
 		}
-		if _, err := r.Begin(w.t.Context(), template.Vars{CallID: NewID(), To: redirected.PartyOf("+15085550100")}); !errors.Is(err, redirected.ErrNoTarget) {
+		if _, err := r.Begin(w.t.Context(), template.Vars{CallID: record.NewID(), To: redirected.PartyOf("+15085550100")}); !errors.Is(err, redirected.ErrNoTarget) {
 			t.Errorf("%v", err)
 		}
 		if got := w.wantRecord("failed", cause.NoRoute, record.EndedBySystem); got.SIPStatus != 404 || got.Route != "hooks.twilio" {
@@ -41,7 +41,7 @@ func TestRedirectDialString(t *testing.T) {
 			"+1507&SIP/evil/+190055501": "fixed",
 		} {
 			r := w.server.Redirected(redirected.Options{Targets: []string{"agent", "fixed"}})
-			to, err := r.Begin(w.t.Context(), template.Vars{CallID: NewID(), To: redirected.PartyOf(user), From: redirected.PartyOf("+15075550101")})
+			to, err := r.Begin(w.t.Context(), template.Vars{CallID: record.NewID(), To: redirected.PartyOf(user), From: redirected.PartyOf("+15075550101")})
 			if err != nil || to.Target != want {
 				t.Errorf("%s: %+v, %v; want %s", user, to, err, want)
 			}
@@ -49,7 +49,7 @@ func TestRedirectDialString(t *testing.T) {
 		}
 		r := w.server.Redirected(redirected.Options{Targets: []string{"agent"}})
 		defer r.Close()
-		if to, err := r.Begin(w.t.Context(), template.Vars{CallID: NewID(), To: redirected.PartyOf("sip:+1507w1@x.test")}); !errors.Is(err, redirected.ErrNoTarget) {
+		if to, err := r.Begin(w.t.Context(), template.Vars{CallID: record.NewID(), To: redirected.PartyOf("sip:+1507w1@x.test")}); !errors.Is(err, redirected.ErrNoTarget) {
 			t.Errorf("%+v, %v", to, err)
 		}
 	})

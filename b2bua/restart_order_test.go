@@ -5,17 +5,18 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/b2bua/bridge"
 	"flowbridge/media"
 	"flowbridge/store/record"
 )
 
 // slowRelay takes its time for a session, in which whatever else can happen does.
 type slowRelay struct {
-	Relay
+	bridge.Relay
 	resumed atomic.Int32
 }
 
-func (r *slowRelay) Resume(c media.SessionConfig, st media.SessionState) (RelaySession, error) {
+func (r *slowRelay) Resume(c media.SessionConfig, st media.SessionState) (bridge.RelaySession, error) {
 	time.Sleep(time.Millisecond)
 	defer r.resumed.Add(1)
 	return r.Relay.Resume(c, st)

@@ -134,7 +134,7 @@ func TestCancelOfAChangeOverARestart(t *testing.T) {
 		seq := c.carrier.offers("INVITE", siptest.SessionAt(c.carrier.address, 40000, "0 101"))
 		ok := w.carrier.expect("SIP/2.0 200")
 		w.restart()
-		w.server.registry.leg(message.TagOf(ok.res().To().Params)).post(leg.FinalLost{Seq: uint32(seq)})
+		w.server.registry.Leg(message.TagOf(ok.res().To().Params)).post(leg.FinalLost{Seq: uint32(seq)})
 		w.carrier.expect("SIP/2.0 200")
 		c.carrier.acks(seq, "")
 		c.hangsUp()
@@ -366,7 +366,7 @@ func TestRouteIsKnownAgain(t *testing.T) {
 			w.options.Config = cfg
 			w.begin(left)
 			synctest.Wait()
-			call := w.server.registry.all()[0]
+			call := w.server.registry.All()[0]
 			if call.vars.Route != tt.want || call.route.Otherwise != tt.otherwise {
 				w.t.Errorf("route %q, otherwise %d", call.vars.Route, call.route.Otherwise)
 			}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/media"
 	"flowbridge/media/recording"
@@ -26,13 +27,13 @@ func TestOrdersOutliveTheProcess(t *testing.T) {
 		w.restart()
 		w.hears("a hears 5s of law 0 as 0, loop true, yield false")
 		w.orders(OrderMask, true)
-		w.does(OrderPause, recordingPaused)
-		w.plays(PlayRequest{Side: media.SideA, Sound: soundNone}, "")
+		w.does(OrderPause, bridge.RecordingPaused)
+		w.plays(PlayRequest{Side: media.SideA, Sound: bridge.SoundNone}, "")
 		w.restart()
 		w.hears()
 		synctest.Wait()
 		live := w.server.Live(w.t.Context())[0]
-		if !live.Masked || live.Recording != recordingPaused {
+		if !live.Masked || live.Recording != bridge.RecordingPaused {
 			t.Errorf("masked %v, recording %s", live.Masked, live.Recording)
 		}
 		for _, e := range []*end{c.carrier, c.agent} {
@@ -224,7 +225,7 @@ func TestPausedRecordingStaysPaused(t *testing.T) {
 			inRecordedWorld(t, recordingYAML("record: always", ""), func(w *recorded) {
 				c := w.talk(nil, nil)
 				time.Sleep(time.Minute)
-				w.does(OrderPause, recordingPaused)
+				w.does(OrderPause, bridge.RecordingPaused)
 				w.plays(PlayRequest{Side: media.SideA, Sound: "eu", Loop: true}, "")
 				synctest.Wait()
 				h, err := w.handOver()
@@ -244,7 +245,7 @@ func TestPausedRecordingStaysPaused(t *testing.T) {
 				}
 				w.begin(left)
 				synctest.Wait()
-				if live := w.server.Live(w.t.Context())[0]; live.Recording != recordingPaused || live.Hears[media.SideA] != "eu" {
+				if live := w.server.Live(w.t.Context())[0]; live.Recording != bridge.RecordingPaused || live.Hears[media.SideA] != "eu" {
 					w.t.Errorf("recording %s, side A hears %q", live.Recording, live.Hears[media.SideA])
 				}
 				w.callerHangsUp(c.d)
@@ -265,8 +266,8 @@ func TestHandOverWaitsOnce(t *testing.T) {
 		time.Sleep(2 * noteDelay)
 		synctest.Wait()
 		_ = w.server.stack.Turns().Apart(w.t.Context(), func() {
-			for _, c := range w.server.registry.all() {
-				c.recordings.all = []*recording.Recorder{{}} // which is never done
+			for _, c := range w.server.registry.All() {
+				c.bridge.Recordings.All = []*recording.Recorder{{}} // which is never done
 			}
 		})
 		begun := time.Now()
@@ -274,7 +275,7 @@ func TestHandOverWaitsOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if took := time.Since(begun); took > recordingWait+time.Second {
+		if took := time.Since(begun); took > bridge.RecordingWait+time.Second {
 			t.Errorf("the calls stood still for %v", took)
 		}
 		w.beginWith(nil, h)

@@ -31,8 +31,8 @@ var (
 	errNoLeg      = errors.New("a leg of it was over")
 )
 
-// restore takes up the calls of a killed process. Nothing is read from the sockets yet, and no call has a turn: its audio comes
-// first, and that of all others. SRTP begins with the turn, because its numbers are on file first.
+// restore takes up the calls of a killed process. Nothing is read from the sockets yet, and no call has a turn: its
+// audio comes first, and that of all others. SRTP begins with the turn, because its numbers are on file first.
 func (su *successor) restore(all []record.Left) {
 	if len(all) == 0 || su.server.stack.Freeze(su.server.ctx, nil) != nil {
 		return // the server ends
@@ -128,11 +128,11 @@ func (su *successor) goOn(k *kept.Call, l *record.Left, sockets *media.Sockets) 
 	if err = v.takeUp(l, sockets); err != nil {
 		return err
 	}
-	callee := v.bridge.target
-	if !v.bridge.placed {
+	callee := v.connected.target
+	if !v.connected.placed {
 		callee = nil
 	}
-	su.server.admission.Resume(t, partiesOf(&v.vars), callee, v.bridge.parties)
+	su.server.admission.Resume(t, partiesOf(&v.vars), callee, v.connected.parties)
 	su.resume(v.Call, true)
 	return nil
 }
@@ -177,7 +177,7 @@ func (v *reviving) closeAttempt(r *record.Record) {
 
 // resume begins the turns of a call that was taken up.
 func (su *successor) resume(c *Call, live bool) {
-	su.server.registry.resume(c, live)
+	su.server.registry.Resume(c.id, c, c.legs, live)
 	su.server.calls.Add(1)
 	c.mailbox.Begin()
 }
@@ -192,8 +192,8 @@ func (su *successor) keepInterrupted(l *record.Left) {
 	if r.Disposition == record.DispositionInterrupted { // else its own process has logged it
 		logEnded(su.server.log.Warn().Str("call", r.ID).Str("trunk", r.Trunk), &r)
 	}
-	if su.server.archive != nil {
-		r.SettleRecordings(su.server.archive.Finished)
+	if su.server.bridges.Archive != nil {
+		r.SettleRecordings(su.server.bridges.Archive.Finished)
 	}
 	su.server.unwritten.Add(1)
 	su.server.sink.Keep(su.server.ctx, &r, nil, func(err error) {
@@ -235,7 +235,8 @@ func (su *successor) newReviving(k *kept.Call, t *peers.Trunk, p *peers.Snapshot
 
 func (v *reviving) restoreLeg(k *kept.Leg) {
 	s, p, caller := v.server, v.peers, k.State.UAS
-	side, options, tls, settings := media.SideA, v.trunk.Options(p), s.callerTLS(v.trunk), v.trunk.Caller.Media
+	side, options, tls, settings := media.SideA, v.trunk.Options(p), v.trunk.CallerTLS(s.cfg.SIP.TLS), v.trunk.Caller.Media
+	peer := &v.trunk.Caller.Peer
 	var target *peers.Target
 	var auth *config.Auth
 	if !caller {
@@ -243,6 +244,7 @@ func (v *reviving) restoreLeg(k *kept.Leg) {
 		if target = v.target(k.Target); target == nil {
 			target = peers.NewReferred(k.Target, nil, "", &peers.Dial{})
 		}
+		peer = &target.Dial.Peer
 		options, tls, auth, settings = target.Options(), target.Dial.TLS, target.Dial.Auth, target.Dial.Media
 	}
 	var invite *sip.Request
@@ -254,15 +256,16 @@ func (v *reviving) restoreLeg(k *kept.Leg) {
 		return
 	}
 	flow := s.stack.Lost(&k.Flow, tls)
-	l := v.putOnWire(r.Leg, r.Local, flow)
-	l.wire.TLS, l.confirmed, l.crypto = tls, k.Confirmed, sdp.RestoreLegCrypto(settings, s.identity.Fingerprint(), &k.Crypto)
+	l := v.putOnWire(r.Leg, peer, r.Local, flow)
+	l.wire.TLS, l.Confirmed, l.Crypto = tls, k.Confirmed,
+		sdp.RestoreLegCrypto(settings, s.bridges.Identity.Fingerprint(), &k.Crypto)
 	l.senders = peers.Senders{Peers: p, Caller: v.trunk, Callee: target}
 	l.senders.From = k.From.AddrPort
 	if caller {
 		l.senders.Shown = peers.CredentialsIn(v.invite)
-		l.branch, l.merged = message.BranchOf(v.invite), v.trunk.MergeKey(v.invite)
+		l.Branch, l.Merged = message.BranchOf(v.invite), v.trunk.MergeKey(v.invite)
 	} else {
-		v.ladder.Join(l.callID, l.tag, k.Target)
+		v.ladder.Join(l.callID, l.Tag, k.Target)
 	}
 	v.waits = v.waits || r.Unanswered
 	v.readmit(l, r, invite, flow)
@@ -295,7 +298,8 @@ func (v *reviving) readmit(l *legOnWire, r leg.Restored, invite *sip.Request, fl
 
 // target finds a target by its name, also one that an agent has named.
 func (v *reviving) target(name string) *peers.Target {
-	if t := v.peers.CalleeNamed(name); t != nil || v.k.Bridge == nil || v.k.Bridge.Target != name || v.k.Bridge.Agent == "" {
+	if t := v.peers.CalleeNamed(name); t != nil || v.k.Bridge == nil || v.k.Bridge.Target != name ||
+		v.k.Bridge.Agent == "" {
 		return t
 	}
 	if agent := v.peers.CalleeNamed(v.k.Bridge.Agent); agent != nil {

@@ -6,13 +6,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/emiago/sipgo/sip"
-
-	"flowbridge/b2bua/agreement"
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/kept"
 	"flowbridge/b2bua/leg"
-	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
@@ -33,7 +30,7 @@ func (v *reviving) takeUp(l *record.Left, sockets *media.Sockets) error {
 		return errNoLeg
 	}
 	for _, l := range v.legs {
-		if !v.server.stack.Bound(l.leg.Local) {
+		if !v.server.stack.Bound(l.Leg.Local) {
 			return errGoneSocket
 		}
 	}
@@ -41,30 +38,19 @@ func (v *reviving) takeUp(l *record.Left, sockets *media.Sockets) error {
 	if target == nil {
 		return errGoneTrunk
 	}
-	v.bridge = v.attempt(target)
-	v.attempts.tried, v.attempts.current = k.Tried, v.bridge
+	v.connected = v.attempt(target)
+	v.attempts.tried, v.attempts.current = k.Tried, v.connected
 	v.takeRouteAgain()
 	v.times.answered, v.times.durationUntil = leg.TimeOf(k.Answered), leg.TimeOf(k.Until)
-	v.agreement = agreement.Restore(&k.Agreement)
 	v.transfers.referrals, v.rescues.count, v.claimed = k.Referrals, k.Rescues, true
-	if k.Watched {
-		v.relays.watcher = v.b
-	}
-	v.masking = masking{call: v.Call, on: k.Masked, applied: k.Masked, upTo: k.MaskedTo}
-	if k.Masked || k.MaskedTo > 0 { // keys of before may come again
-		v.ladder.Mask(k.Masked)
-	}
 	v.restoreRecord(&l.Record)
-	v.media.oneWay, v.media.listening, v.media.addr = k.OneWay, k.Listening, k.Addr
-	if !v.takeUpSides() {
+	complete, err := v.bridge.TakeUp(k, sockets)
+	switch {
+	case err != nil:
+		return err
+	case !complete:
 		return errNoLeg
 	}
-	session, err := v.server.relay.Resume(media.SessionConfig{OnEvent: v.media.on, Sockets: sockets}, *k.Media)
-	if err != nil {
-		return err
-	}
-	v.media.session = session
-	v.ladder.Watch(session)
 	if v.phase = "bridged"; k.Settled {
 		v.compact()
 	}
@@ -75,22 +61,8 @@ func (v *reviving) takeUp(l *record.Left, sockets *media.Sockets) error {
 	return nil
 }
 
-// takeUpSides restores what is agreed on with each side. False: a side has no description.
-func (v *reviving) takeUpSides() bool {
-	for _, side := range []media.Side{media.SideA, media.SideB} {
-		d := v.agreement.Description[side]
-		if d == nil && (side == media.SideB || !v.agreement.Late) {
-			return false
-		}
-		if side == media.SideA || v.b != nil {
-			v.media.secured[side] = secured{leg: v.media.crypto(side), plain: d == nil || !d.Secured()}
-		}
-		v.agreement.Changes[side], _ = v.agreement.PayloadChanges(side)
-	}
-	return true
-}
-
-// takeRouteAgain finds the call's route. One that is not configured any more leaves the call without options of a route.
+// takeRouteAgain finds the call's route. One that is not configured any more leaves the call without options of a
+// route.
 func (v *reviving) takeRouteAgain() {
 	index := v.k.Route - 1
 	if v.k.Mark != 0 {
@@ -101,7 +73,10 @@ func (v *reviving) takeRouteAgain() {
 		return
 	}
 	v.log.Warn().Msg("the call's route is not configured any more: the call goes on without its options")
-	v.route = &config.Route{Otherwise: 503, Record: config.WantedOff, MaskDTMF: config.WantedOff, Hold: config.HoldNone, Ringback: "us"}
+	v.route = &config.Route{
+		Otherwise: 503, Record: config.WantedOff, MaskDTMF: config.WantedOff, Hold: config.HoldNone,
+		Ringback: "us",
+	}
 }
 
 // attempt returns the one that made the bridge, or the one under way of a call without an answer.
@@ -113,7 +88,7 @@ func (v *reviving) attempt(target *peers.Target) *attempt {
 		transport: k.Transport, prepareMS: k.PrepareMS, prepareStatus: k.Prepared,
 	}
 	if v.b != nil {
-		a.crypto, a.line = v.b.crypto, v.b
+		a.crypto, a.line = v.b.Crypto, v.b
 	}
 	switch {
 	case k.Transfer:
@@ -128,16 +103,18 @@ func (v *reviving) attempt(target *peers.Target) *attempt {
 // restoreRecord takes the record so far. The recordings of the process before end with it.
 func (v *reviving) restoreRecord(r *record.Record) {
 	v.record = callRecord{
-		trunk: r.Trunk, target: r.Target, targetSIPCallID: r.TargetSIPCallID, synthflowCallID: r.SynthflowCallID, externalID: r.ExternalID,
-		startedAt: r.StartedAt, ringingAt: r.RingingAt, preparedAt: r.PreparedAt, dialedAt: r.DialedAt, answeredAt: r.AnsweredAt,
-		setupMS: r.SetupMS, attempts: r.Attempts, restored: v.k.Restored, queued: time.Duration(r.QueuedMS) * time.Millisecond,
+		trunk: r.Trunk, target: r.Target, targetSIPCallID: r.TargetSIPCallID, synthflowCallID: r.SynthflowCallID,
+		externalID: r.ExternalID,
+		startedAt:  r.StartedAt, ringingAt: r.RingingAt, preparedAt: r.PreparedAt, dialedAt: r.DialedAt,
+		answeredAt: r.AnsweredAt,
+		setupMS:    r.SetupMS, attempts: r.Attempts, restored: v.k.Restored,
+		queued: time.Duration(r.QueuedMS) * time.Millisecond,
 	}
 	if r.Verstat != "" {
 		v.vars.Verified = &template.IdentityVars{Verstat: r.Verstat, Attest: r.Attest, OrigID: r.OrigID}
 	}
-	v.recordings.parts = v.k.Parts
 	if v.k.Handed {
-		v.recordings.past = r.Recordings
+		v.bridge.Recordings.Past = r.Recordings
 		return
 	}
 	v.record.restored++
@@ -147,17 +124,15 @@ func (v *reviving) restoreRecord(r *record.Record) {
 			v.record.attempts = append(v.record.attempts, try)
 		}
 	}
-	if r.Killed(); v.server.archive != nil {
-		r.SettleRecordings(v.server.archive.Finished)
+	if r.Killed(); v.server.bridges.Archive != nil {
+		r.SettleRecordings(v.server.bridges.Archive.Finished)
 	}
-	v.recordings.past = r.Recordings
+	v.bridge.Recordings.Past = r.Recordings
 }
 
 // discard undoes what was begun for a call that can't go on.
 func (v *reviving) discard() {
-	if v.media.session != nil {
-		v.media.session.Close()
-	}
+	v.bridge.Discard()
 	for _, l := range v.legs {
 		l.wire.Discard()
 	}
@@ -176,10 +151,10 @@ func (v *reviving) revived() phase {
 		v.takeBack(t.Waiting)
 	}
 	for _, l := range v.sending {
-		if l.leg.Asks() {
-			c.step(l, rejection(500, leg.RetryAfter()))
+		if l.Leg.Asks() {
+			c.step(l, bridge.Rejection(500, leg.RetryAfter()))
 		} else {
-			c.exchanges.restore(l)
+			c.bridge.Exchanges.Restore(&l.Half)
 		}
 	}
 	for _, l := range slices.Clone(c.legs) { // of attempts that were under way
@@ -191,7 +166,7 @@ func (v *reviving) revived() phase {
 	if t := v.k.Transfer; t != nil && !t.Rescues() {
 		c.transfers.giveUp(t)
 	}
-	v.soundAgain()
+	v.bridge.SoundAgain(v.k)
 	if v.k.Transfer.Rescues() {
 		if c.rescues.beginAgain(v.k.Transfer); c.finished {
 			return (*Call).linger
@@ -203,9 +178,10 @@ func (v *reviving) revived() phase {
 	return (*Call).bridged
 }
 
-// takeBack has an agent that has waited for its transfer go on with the caller. Side B of the media is still the new target's.
+// takeBack has an agent that has waited for its transfer go on with the caller. Side B of the media is still the new
+// target's.
 func (v *reviving) takeBack(k *kept.Waiting) {
-	v.media.unplug()
+	v.bridge.Media.Unplug()
 	v.transfers.plugBack(sdp.RestoreDescription(&k.Description), k.SentTo)
 	if !slices.Contains(v.sending, v.b) {
 		v.sending = append(v.sending, v.b)
@@ -222,37 +198,11 @@ func (v *reviving) nameAgain() {
 	}
 }
 
-// soundAgain begins again what the media's state does not have: handshakes, lasting sounds, and the recording.
-func (v *reviving) soundAgain() {
-	v.media.shakeHands(media.SideA)
-	v.media.shakeHands(media.SideB)
-	for side, k := range v.k.Voices {
-		if k == nil {
-			continue
-		}
-		if sound, ok := v.sounds.named(k.Name); ok {
-			v.sounds.voices[side] = &voice{name: k.Name, sound: sound, loop: !k.Once, lasts: true}
-		}
-	}
-	v.sounds.update()
-	v.recordings.goOn(v.k)
-}
-
-// askAfter is how long a side may be silent after the restart before it is asked whether
-// it still has the call; at most twice that, so that not all are asked at once.
-const askAfter = 2 * time.Second
-
-// The Refs of these questions, by side.
-const (
-	askRefA = -1
-	askRefB = -2
-)
-
-// askLater has the sides asked that are silent from now on. One that was silent for as long in processes before is asked at once: the
-// end of the last one may have come before its answer.
+// askLater has the sides asked that are silent from now on. One that was silent for as long in processes before is
+// asked at once: the end of the last one may have come before its answer.
 func (v *reviving) askLater() {
-	now, stats := time.Now(), v.media.session.Stats()
-	v.media.heard = [2]uint64{stats.A.RxPackets, stats.B.RxPackets}
+	now, stats := time.Now(), v.bridge.Media.Stats()
+	v.heard = [2]uint64{stats.A.RxPackets, stats.B.RxPackets}
 	v.times.askAt = now.Add(askAfter + rand.N(askAfter))
 	for side := range v.times.silent {
 		if v.times.silent[side] = now; v.k.Silent[side] != 0 {
@@ -261,51 +211,6 @@ func (v *reviving) askLater() {
 		if now.Sub(v.times.silent[side]) > 2*askAfter {
 			v.askSide(side)
 		}
-	}
-}
-
-// askSide asks a side whether it still has the call.
-func (c *Call) askSide(side int) {
-	if l := [2]*legOnWire{c.a, c.b}[side]; l != nil {
-		accept := []sip.Header{sip.NewHeader("Accept", message.SDPType)}
-		c.step(l, leg.Send{Ref: askRefA - side, Method: sip.OPTIONS, Content: leg.Content{Headers: accept}})
-	}
-}
-
-// askSilent asks the sides that have sent no RTP since the restart: a BYE may have been missed. A side that was asked by the
-// processes before, too, is not waited for longer than one process would have waited.
-func (c *Call) askSilent() {
-	now, stats := time.Now(), c.media.session.Stats()
-	c.times.askAt = time.Time{}
-	for side, rx := range [2]uint64{stats.A.RxPackets, stats.B.RxPackets} {
-		since := c.times.silent[side]
-		switch l := [2]*legOnWire{c.a, c.b}[side]; {
-		case since.IsZero():
-		case l == nil:
-			c.times.silent[side] = time.Time{}
-		case rx != c.media.heard[side]:
-			c.times.silent[side] = time.Time{}
-			c.step(l, leg.MediaHeard{})
-		case now.Sub(since) >= leg.GiveUp:
-			c.onAnsweredAsk(leg.Replied{Ref: askRefA - side, Code: 408})
-			return
-		default:
-			c.askSide(side)
-		}
-	}
-	c.notes.soon()
-}
-
-// onAnsweredAsk ends the call if a side does not have it any more (RFC 5057 section 5.1).
-func (c *Call) onAnsweredAsk(f leg.Replied) {
-	switch side := askRefA - f.Ref; {
-	case c.finished, f.Ref != askRefA && f.Ref != askRefB:
-	case f.Code == 481 || f.Code == 408:
-		c.log.Info().Stringer("side", media.Side(side)).Int("code", f.Code).Msg("a side has hung up while no process was there")
-		c.hangup(cause.MissedHangup, record.EndedBySystem)
-	default:
-		c.times.silent[side] = time.Time{}
-		c.notes.soon()
 	}
 }
 

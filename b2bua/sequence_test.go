@@ -10,8 +10,10 @@ import (
 	"github.com/emiago/sipgo/sip"
 	"github.com/rs/zerolog"
 
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/registry"
 	"flowbridge/b2bua/transport"
 	"flowbridge/internal/siptest"
 	"flowbridge/store/record"
@@ -123,9 +125,11 @@ func TestRequestBehindAGapAfterBye(t *testing.T) {
 	if !machine.Done() {
 		t.Fatal("the leg of a cancelled INVITE goes on")
 	}
-	c := &Call{server: &Server{registry: newRegistry(), log: zerolog.Nop()}}
+	silent := zerolog.Nop()
+	c := &Call{server: &Server{registry: registry.New[*Call, *legOnWire]()}}
+	c.bridge.Open(bridgeCall{c}, bridge.Options{Resources: &bridge.Resources{Lines: &silent}})
 	c.tie()
-	l := &legOnWire{leg: machine, sequence: leg.Sequence{Next: 8}, wire: &transport.Wire{}}
+	l := &legOnWire{Half: bridge.Half{Leg: machine}, sequence: leg.Sequence{Next: 8}, wire: &transport.Wire{}}
 	late := siptest.InviteFrom(t, "<sip:a@b>;tag=x")
 	late.Method, late.CSeq().MethodName, late.CSeq().SeqNo = sip.NOTIFY, sip.NOTIFY, 30
 	c.input(l, leg.RequestIn{Req: late, Source: siptest.Carrier})

@@ -3,33 +3,28 @@ package b2bua
 import (
 	"context"
 	"fmt"
-	"net/http"
-	"net/netip"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
 
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/ladder"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
-	"flowbridge/b2bua/redirected"
 	"flowbridge/b2bua/registrar"
 	"flowbridge/b2bua/registration"
+	"flowbridge/b2bua/registry"
 	"flowbridge/b2bua/stir"
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 	"flowbridge/media"
-	"flowbridge/media/dtls"
-	"flowbridge/media/recording"
 	"flowbridge/store/record"
 )
 
@@ -48,63 +43,20 @@ type Sink interface {
 	Keep(ctx context.Context, r *record.Record, owes []byte, done func(error))
 }
 
-// Options are the parts of a server. Every field is needed unless its comment says
-// otherwise.
-type Options struct {
-	Config    *config.Config
-	Relay     Relay
-	Sink      Sink
-	Preparers map[string]peers.Preparer // by name of the target; only for those that prepare
-	Key       [32]byte                  // signalling key, kept with the store
-	Node      string                    // name of this node in records; may be empty
-	Log       zerolog.Logger
-
-	// Ladders says what becomes of the messages of calls. Record and Source are the server's to set.
-	Ladders ladder.Options
-
-	// Admission is given the server's admission before the first call; nil: nobody is.
-	Admission func(*peers.Admission)
-
-	// Archive takes the recordings of calls; nil: none can be recorded.
-	Archive *recording.Archive
-
-	// Left are the calls of a killed process.
-	Left []record.Left
-
-	// Machine tells how long the machine runs, whatever its wall clock is set to; nil: calls that outlive a process trust the wall clock.
-	Machine func() (uptime time.Duration, boot uint64)
-
-	// Bindings are what had registered at the process before, by holder; KeepBindings is told when those of a holder change, and
-	// does not block. Both may be nil.
-	Bindings     map[string][]record.Binding
-	KeepBindings func(holder string, all []record.Binding)
-
-	Network transport.Network // where a field is nil: the kernel's
-
-	// Certificates fetches those of callers who are verified; nil: HTTPS.
-	Certificates http.RoundTripper
-
-	// Before has what another process has handed over; nil: there is none. Then nothing is read, and no turn runs, before the
-	// stack serves.
-	Before Predecessor
-}
-
 // Server is the B2BUA: it listens, admits calls and runs them. Its methods
 // may be called from any goroutine.
 type Server struct {
 	cfg         *config.Config
-	relay       Relay
+	bridges     bridge.Resources
 	sink        Sink
 	node        string
 	log         zerolog.Logger
 	mint        *message.Minter
-	identity    *dtls.Identity // by which peers know us in DTLS-SRTP
 	admission   *peers.Admission
 	auth        *peers.Authenticator
-	registry    *registry
-	keepsNames  bool               // hooks ask for calls by foreign ids
-	archive     *recording.Archive // nil: calls are not recorded
-	ladders     *ladder.Collector  // nil: nobody wants the messages of calls
+	registry    *registry.Registry[*Call, *legOnWire]
+	keepsNames  bool              // hooks ask for calls by foreign ids
+	ladders     *ladder.Collector // nil: nobody wants the messages of calls
 	stack       *transport.Stack
 	strays      *rate.Limiter // answers to responses that no transaction waits for
 	panics      atomic.Uint64
@@ -121,84 +73,15 @@ type Server struct {
 	calls  sync.WaitGroup // calls, legs of calls included, and goroutines for them
 }
 
-// successor takes up the calls of an earlier process. restore takes those of a process that was killed, replace those of a process
-// that this one replaces. A call that was being set up there begins again with its INVITE (begins).
+// successor takes up the calls of an earlier process. restore takes those of a process that was killed, replace those
+// of a process that this one replaces. A call that was being set up there begins again with its INVITE (begins).
 type successor struct {
 	server *Server
 	again  sync.Map // *begun, by the tag of the caller's leg
 }
 
-// strayRate is how many stray responses a second are answered. Normally there are
-// few; a 200 is repeated at most ten times a call.
-const strayRate = 100
-
-// NewServer opens the sockets and begins to answer.
-func NewServer(o Options) (*Server, error) {
-	s, err := newServer(o, transport.Listen)
-	if err != nil {
-		return nil, err
-	}
-	if o.Before != nil {
-		return s, s.successor.replace(o.Before)
-	}
-	s.successor.restore(o.Left)
-	s.Serve()
-	return s, nil
-}
-
-// Serve begins to answer, and to register.
-func (s *Server) Serve() {
-	s.stack.Serve()
-	s.clients.Go()
-}
-
 // Stack is the server's transport.
 func (s *Server) Stack() *transport.Stack { return s.stack }
-
-// newServer makes a server on the sockets that listen opens.
-func newServer(o Options, listen func(context.Context, transport.Options) (*transport.Stack, error)) (*Server, error) {
-	s := &Server{
-		cfg: o.Config, relay: o.Relay, sink: o.Sink, node: o.Node, log: o.Log,
-		mint:       message.NewMinter(o.Key),
-		admission:  peers.NewAdmission(o.Config, o.Preparers),
-		registry:   newRegistry(),
-		registrar:  registrar.New(o.Bindings, o.KeepBindings),
-		keepsNames: asksForCalls(&o.Config.Hooks),
-		archive:    o.Archive,
-		machine:    o.Machine,
-		strays:     rate.NewLimiter(strayRate, strayRate),
-	}
-	s.successor.server = s
-	if s.machine == nil {
-		s.machine = func() (time.Duration, uint64) { return 0, 0 }
-	}
-	if o.Admission != nil {
-		o.Admission(s.admission)
-	}
-	var err error
-	if s.identity, err = dtls.NewIdentity(o.Key); err != nil {
-		return nil, err
-	}
-	s.auth = peers.NewAuthenticator(s.mint, message.AlgorithmsOf(s.cfg.SIP.AuthAlgorithms), time.Now())
-	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.verifier = stir.New(s.ctx, o.Certificates)
-	t := transport.Options{
-		Config: s.cfg.SIP, Minter: s.mint, Handler: front{s}, Agent: outbound.AgentName, Log: s.log, Tap: s.collect(o), Network: o.Network,
-	}
-	if o.Before != nil {
-		t.Take = o.Before.Take
-	}
-	s.stack, err = listen(s.ctx, t)
-	if err != nil {
-		s.cancel()
-		return nil, err
-	}
-	s.clients = registration.NewClients(registration.ClientsOptions{
-		Stack: s.stack, Minter: s.mint, Agent: outbound.AgentName, Log: s.log, Reached: s.admission.Registered,
-	})
-	s.clients.Use(s.cfg.Trunks)
-	return s, nil
-}
 
 // Registrations are those of the trunks at their registrars.
 func (s *Server) Registrations() []registration.TrunkStatus { return s.clients.Statuses() }
@@ -206,21 +89,11 @@ func (s *Server) Registrations() []registration.TrunkStatus { return s.clients.S
 // Verifier verifies who calls.
 func (s *Server) Verifier() *stir.Verifier { return s.verifier }
 
-// Registrar has what is registered here. Those that have ended, or that no trunk or target is for any more, are forgotten.
+// Registrar has what is registered here. Those that have ended, or that no trunk or target is for any more, are
+// forgotten.
 func (s *Server) Registrar() *registrar.Registrar {
 	s.registrar.Tidy(time.Now(), s.admission.Peers.Load().IsHolder)
 	return s.registrar
-}
-
-// collect makes the collector of messages, and gives it as a Tap; nil where nobody
-// wants any.
-func (s *Server) collect(o Options) transport.Tap {
-	o.Ladders.Record = o.Archive != nil && slices.Contains(s.cfg.Recording.Formats, recording.FormatPcapng)
-	o.Ladders.Source = func(remote netip.Addr) (netip.Addr, error) { return s.stack.SourceToward(remote) }
-	if s.ladders = ladder.New(o.Ladders); s.ladders == nil {
-		return nil
-	}
-	return s.ladders
 }
 
 // Ladder gives what has been said in a call that lives, or whose legs still do; nil: there is no such call.
@@ -271,7 +144,7 @@ func (s *Server) Drain() {
 
 // Calls counts the calls that are live or whose record is not written yet.
 func (s *Server) Calls() int {
-	calls, _ := s.registry.counts()
+	calls, _ := s.registry.Counts()
 	return calls
 }
 
@@ -283,7 +156,7 @@ func (s *Server) Draining() bool { return s.admission.IsDraining() }
 
 // HangupAll ends every call that is live.
 func (s *Server) HangupAll() {
-	for _, c := range s.registry.all() {
+	for _, c := range s.registry.All() {
 		c.mailbox.Post(item{event: killed{Cause: cause.Shutdown, By: record.EndedBySystem}})
 	}
 }
@@ -292,7 +165,7 @@ func (s *Server) HangupAll() {
 // the context's error. Legs may still owe their peers something.
 func (s *Server) WaitIdle(ctx context.Context) error {
 	return wait(ctx, func() bool {
-		calls, _ := s.registry.counts()
+		calls, _ := s.registry.Counts()
 		return calls == 0
 	})
 }
@@ -320,7 +193,7 @@ func wait(ctx context.Context, done func() bool) error {
 
 // Idle says whether nothing is left of any call: no call, no leg.
 func (s *Server) Idle() bool {
-	calls, lines := s.registry.counts()
+	calls, lines := s.registry.Counts()
 	return calls == 0 && lines == 0
 }
 
@@ -338,7 +211,7 @@ func (s *Server) Close() error {
 // context's end before it does.
 func (s *Server) stopCalls() {
 	s.cancel()
-	for _, c := range s.registry.open() {
+	for _, c := range s.registry.Open() {
 		c.mailbox.Rouse()
 	}
 	s.calls.Wait()
@@ -346,23 +219,4 @@ func (s *Server) stopCalls() {
 
 func (s *Server) legOptions(side media.Side, local leg.Local, peer leg.PeerOptions) leg.Options {
 	return leg.Options{Side: side, Minter: s.mint, Local: local, Agent: outbound.AgentName, Peer: peer}
-}
-
-// Redirected begins to redirect calls to the targets of the server.
-func (s *Server) Redirected(o redirected.Options) *redirected.Calls {
-	return redirected.New(redirected.Server{
-		Peers:    s.admission.Peers.Load,
-		Draining: s.Draining,
-		Journal:  func(r record.Record) { s.sink.Journal(r, nil) }, Put: s.sink.Put,
-		Node: s.node, OTLP: &s.cfg.Telemetry.OTLP, Log: s.log,
-	}, o)
-}
-
-// NewID is a call's id: sortable by time, unique over nodes.
-func NewID() string {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return uuid.NewString()
-	}
-	return id.String()
 }

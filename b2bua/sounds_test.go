@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
@@ -48,7 +49,7 @@ func TestOrderedSounds(t *testing.T) {
 		if live := w.server.Live(context.Background())[0]; live.Held != [2]bool{true, false} || live.Hears != [2]string{"eu", "beep"} {
 			t.Errorf("held %v, hears %v", live.Held, live.Hears)
 		}
-		w.plays(PlayRequest{Side: media.SideB, Sound: soundNone}, "") // and then what the hold wants
+		w.plays(PlayRequest{Side: media.SideB, Sound: bridge.SoundNone}, "") // and then what the hold wants
 		w.hears("b hears 1s of law 0 as 0, loop true, yield true")
 		w.played(media.SideA)
 		before := w.relay.sessions[0].plays[media.SideA].ID
@@ -57,7 +58,7 @@ func TestOrderedSounds(t *testing.T) {
 		w.relay.sessions[0].onEvent(media.EventPlayed{Side: media.SideA, ID: before})                     // which crossed the order
 		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101", "a=ptime:40"), "200") // in packets of another length
 		w.hears("a hears 5s of law 0 as 0, loop true, yield false", "b hears nothing")
-		w.plays(PlayRequest{Side: media.SideA, Sound: soundNone}, "")
+		w.plays(PlayRequest{Side: media.SideA, Sound: bridge.SoundNone}, "")
 		w.hears("a hears nothing")
 		w.callerEnds(w.agent, d)
 	})

@@ -22,8 +22,8 @@ type Admin struct {
 	Token Secret `key:"token_file" later:""`
 	// Bearer tokens with a name and rights of their own. Each change is logged with the name.
 	Tokens []adminToken `key:"tokens"`
-	// What requests without a token may do that come from this machine: over loopback or the Unix socket, and not through a
-	// proxy. Default: operate where there is no token, none where there is one.
+	// What requests without a token may do that come from this machine: over loopback or the Unix socket, and not through
+	// a proxy. Default: operate where there is no token, none where there is one.
 	Local string `key:"local" enum:"none read operate"`
 }
 
@@ -73,9 +73,11 @@ func parseAdminAddress(t string) (AdminAddress, complaint) {
 	}
 	switch {
 	case !strings.HasPrefix(path, "/") || strings.HasSuffix(path, "/") || strings.ContainsAny(path, "\x00\r\n"):
-		return AdminAddress{}, refuse("is not the whole path of a Unix socket", "write one with three slashes, like unix:///run/flowbridge/admin.sock")
+		return AdminAddress{}, refuse("is not the whole path of a Unix socket",
+			"write one with three slashes, like unix:///run/flowbridge/admin.sock")
 	case len(path) > maxSocketPath:
-		return AdminAddress{}, refuse(fmt.Sprintf("has a path of more than %d bytes", maxSocketPath), "write a shorter one, like unix:///run/flowbridge/admin.sock")
+		return AdminAddress{}, refuse(fmt.Sprintf("has a path of more than %d bytes", maxSocketPath),
+			"write a shorter one, like unix:///run/flowbridge/admin.sock")
 	}
 	return AdminAddress{Socket: path}, complaint{}
 }

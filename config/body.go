@@ -11,7 +11,8 @@ import (
 	"flowbridge/config/template"
 )
 
-// jsonBody is a JSON object whose texts are templates. Names, numbers, true, false and null are the same for every call.
+// jsonBody is a JSON object whose texts are templates. Names, numbers, true, false and null are the same for every
+// call.
 type jsonBody struct{ root part }
 
 // part is a value within a body: an object, a list, a literal or a text.
@@ -91,7 +92,8 @@ func (v value) objectPart(p part, depth int, use templateUse) (part, bool) {
 	entries, ok := v.entries(join)
 	for _, e := range entries {
 		if strings.Contains(e.key, "{{") || reference.MatchString(e.key) {
-			v.l.fail(e.line, e.path, "is a name with a template or a reference to the environment in it", "write the name itself: only values depend on the call")
+			v.l.fail(e.line, e.path, "is a name with a template or a reference to the environment in it",
+				"write the name itself: only values depend on the call")
 			ok = false
 			continue
 		}
@@ -125,8 +127,8 @@ func (v value) scalarPart(p part, use templateUse) (part, bool) {
 	return p, true
 }
 
-// literal is the JSON value that a scalar stands for: a string, json.Number or bool. ok is false for a number that is not
-// written as JSON does.
+// literal is the JSON value that a scalar stands for: a string, json.Number or bool. ok is false for a number that is
+// not written as JSON does.
 func (s scalar) literal() (v any, ok bool) {
 	switch s.node.ShortTag() {
 	case "!!bool":

@@ -34,7 +34,8 @@ func (t *Target) overBudget(s section) {
 	}
 }
 
-// wrote says whether the file has a key of a section within this one. What is wrong with that section is reported already.
+// wrote says whether the file has a key of a section within this one. What is wrong with that section is reported
+// already.
 func (s section) wrote(name, key string) bool {
 	v, ok := s.fields[name]
 	if !ok || s.broken {

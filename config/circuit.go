@@ -6,19 +6,19 @@ import (
 	"flowbridge/config/template"
 )
 
-// Circuit is the section `circuit` of a target or trunk: its circuit breaker. The API that a target prepares by has one of its own,
-// with the same settings.
+// Circuit is the section `circuit` of a target or trunk: its circuit breaker. The API that a target prepares by has one
+// of its own, with the same settings.
 type Circuit struct {
-	// How many attempts in a row must fail, over at least a second, until it is out of use. After a timeout, those that still wait
-	// count, too, unless what began later was answered. 0: it is never out of use.
+	// How many attempts in a row must fail, over at least a second, until it is out of use. After a timeout, those that
+	// still wait count, too, unless what began later was answered. 0: it is never out of use.
 	Failures int `key:"failures" default:"3" max:"1000"`
 }
 
 // Ping is the section `ping` of a target or trunk.
 type Ping struct {
-	// How often it gets an OPTIONS, from 5s to 1h. It is out of use after circuit.failures of them in a row without an answer, and
-	// in use again after two answers. 0: none is sent, and a call finds out. The host of uri must be the same for all calls, and what
-	// registers here gets none.
+	// How often it gets an OPTIONS, from 5s to 1h. It is out of use after circuit.failures of them in a row without an
+	// answer, and in use again after two answers. 0: none is sent, and a call finds out. The host of uri must be the same
+	// for all calls, and what registers here gets none.
 	Interval time.Duration `key:"interval" is:"ping-interval" default:"0"`
 }
 
@@ -30,7 +30,8 @@ func (s section) pinged(p Ping, uri *template.Template, registered bool) {
 	if registered {
 		s.fields["ping"].fail("has no effect beside registrar: what registers shows itself", "remove ping or registrar")
 	} else if _, ok := uri.ConstantHost(); uri != nil && !ok {
-		s.fields["ping"].fail("needs one host, and that of uri depends on the call", "remove ping, or write the host in uri as it is")
+		s.fields["ping"].fail("needs one host, and that of uri depends on the call",
+			"remove ping, or write the host in uri as it is")
 	}
 }
 

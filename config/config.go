@@ -7,7 +7,8 @@ import (
 	"flowbridge/media/audio"
 )
 
-// Config is the whole of flowbridge.yaml. Sections are read in this order, as later ones name what stands in earlier ones.
+// Config is the whole of flowbridge.yaml. Sections are read in this order, as later ones name what stands in earlier
+// ones.
 type Config struct {
 	// Where SIP is received, and what Flowbridge calls itself in SIP.
 	SIP SIP `key:"sip"`
@@ -17,8 +18,9 @@ type Config struct {
 	Recording Recording `key:"recording"`
 	// WAV files by name: mono, 8000 Hz, 16-bit PCM or G.711, at most 10 minutes. Routes and the admin API play them.
 	Sounds map[string]*audio.Sound `key:"sounds"`
-	// The CSV file of the numbers that have an agent, a route, targets or values of their own, relative to the working directory. Its
-	// first line names the columns: number, perhaps route and targets, and names for templates ({{.Row.agent}}).
+	// The CSV file of the numbers that have an agent, a route, targets or values of their own, relative to the working
+	// directory. Its first line names the columns: number, perhaps route and targets, and names for templates
+	// ({{.Row.agent}}).
 	Numbers *Table `key:"numbers"`
 	// The carriers and PBXs that may call, and that calls may be placed to. Unknown sources get no answer.
 	Trunks []Trunk `key:"trunks"`
@@ -53,7 +55,8 @@ type Recording struct {
 	Keep time.Duration `key:"keep" default:"30d"`
 	// The files of each recording: wav (PCMU, PCMA; caller left, called right), pcapng (SIP, RTP, RTCP), or both.
 	Formats []string `key:"format" is:"format" default:"wav" filled:""`
-	// How often both sides hear a beep while they are recorded, from 1s to 1h. The first beep is at the beginning. 0: never.
+	// How often both sides hear a beep while they are recorded, from 1s to 1h. The first beep is at the beginning. 0:
+	// never.
 	Beep time.Duration `key:"beep" is:"beep" default:"0"`
 }
 
@@ -84,8 +87,8 @@ type Store struct {
 	Path string `key:"path" is:"store-path" default:"flowbridge.db"`
 	// How long finished calls are kept.
 	Keep time.Duration `key:"keep" default:"90d"`
-	// How long the ladders of calls are kept: their SIP and HTTP messages, with secrets hidden, and the decisions of the call.
-	// They are in a file of their own beside the records (flowbridge-ladders.db). off, or 0: none are kept.
+	// How long the ladders of calls are kept: their SIP and HTTP messages, with secrets hidden, and the decisions of the
+	// call. They are in a file of their own beside the records (flowbridge-ladders.db). off, or 0: none are kept.
 	Ladders time.Duration `key:"ladders" is:"ladders" default:"7d"`
 }
 

@@ -28,9 +28,9 @@ func (t *Trunk) Callee() *Target {
 	return &c
 }
 
-// Caller is the target as a trunk: how calls that it places come in. Its caller identity is trusted, because it would hide
-// the number of its own agent otherwise. Its calls have the caps of a trunk without any written down, and those of the called
-// trunk.
+// Caller is the target as a trunk: how calls that it places come in. Its caller identity is trusted, because it would
+// hide the number of its own agent otherwise. Its calls have the caps of a trunk without any written down, and those of
+// the called trunk.
 func (t *Target) Caller() *Trunk {
 	c := defaults[Trunk]()
 	c.Name, c.Sources, c.Auth, c.TLS, c.Registrar = t.Name, t.Sources, t.CallAuth, t.TLS, t.Registrar
@@ -40,7 +40,9 @@ func (t *Target) Caller() *Trunk {
 }
 
 // Referred is a host that an agent has named, as a target: it is called by uri, with these codecs and timeouts.
-func Referred(host string, uri *template.Template, transport string, codecs []string, firstResponse, ring time.Duration) *Target {
+func Referred(host string, uri *template.Template, transport string, codecs []string, firstResponse,
+	ring time.Duration,
+) *Target {
 	c := defaults[Target]()
 	c.Name, c.Kind, c.URI, c.Transport = host, KindSIP, uri, transport
 	c.Budget, c.Overflow, c.Codecs = trunkBudget(), OverflowTCP, codecs

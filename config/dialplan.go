@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Patterns of a dialplan, as Asterisk and FreePBX have them, perhaps with the caller's behind a slash: _X., 9|1NXX, _9./_212NXX.
-// As a regular expression such a text matches no number, or others than it should.
+// Patterns of a dialplan, as Asterisk and FreePBX have them, perhaps with the caller's behind a slash: _X., 9|1NXX,
+// _9./_212NXX. As a regular expression such a text matches no number, or others than it should.
 var (
 	dialplan      = regexp.MustCompile(`^_[0-9XZNxzn+*#.!|\[\]-]+(/_?[0-9XZNxzn+*#.!\[\]-]+)?$`)
 	plainDialplan = regexp.MustCompile(`^[0-9XZNx+*#.!|\[\]-]+(/_?[0-9XZNx+*#.!\[\]-]+)?$`)
@@ -19,7 +19,8 @@ var (
 	otherLetter    = regexp.MustCompile(`[A-MO-WYa-z]`)
 )
 
-// isDialplan reports whether a text is a pattern of a dialplan. Without its underscore it needs a letter that stands for digits.
+// isDialplan reports whether a text is a pattern of a dialplan. Without its underscore it needs a letter that stands
+// for digits.
 func isDialplan(t string) bool {
 	return dialplan.MatchString(t) || plainDialplan.MatchString(t) && digitLetter.MatchString(t)
 }
@@ -47,7 +48,8 @@ func trimPrepended(pattern string) string { return prepended.ReplaceAllString(pa
 
 // digits are what the letters and signs of a dialplan stand for. A dash is there for the eye.
 var digits = map[rune]string{
-	'X': "[0-9]", 'x': "[0-9]", 'Z': "[1-9]", 'z': "[1-9]", 'N': "[2-9]", 'n': "[2-9]", '.': "[0-9]+", '!': "[0-9]*", '+': `\+`, '*': `\*`,
+	'X': "[0-9]", 'x': "[0-9]", 'Z': "[1-9]", 'z': "[1-9]", 'N': "[2-9]", 'n': "[2-9]", '.': "[0-9]+", '!': "[0-9]*",
+	'+': `\+`, '*': `\*`,
 	'-': "", '|': "",
 }
 

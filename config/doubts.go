@@ -12,8 +12,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// doubts are what a file says that is valid but probably a mistake: it has no effect, or another one than it seems. They become
-// Config.Warnings.
+// doubts are what a file says that is valid but probably a mistake: it has no effect, or another one than it seems.
+// They become Config.Warnings.
 type doubts struct {
 	cfg  *Config
 	root value
@@ -99,7 +99,8 @@ func (d *doubts) numbers() {
 		for j, n := range d.cfg.Targets[i].TransferNumbers {
 			path := fmt.Sprintf("targets[%d].transfer_numbers[%d]", i, j)
 			if n.every {
-				d.warnOf(path, "lets the target call every number there is, premium ones too", "name the numbers, like "+sampleNumbers)
+				d.warnOf(path, "lets the target call every number there is, premium ones too",
+					"name the numbers, like "+sampleNumbers)
 				continue
 			}
 			d.expression(path, n)
@@ -114,7 +115,8 @@ func (d *doubts) expressions(path string, to, from *Numbers) {
 
 func (d *doubts) expression(path string, n *Numbers) {
 	if n != nil && holdsDialplan(n.String()) {
-		d.warnOf(path, "has X, Z or N as in a dialplan, and here they stand for themselves", "write [0-9] for X, [1-9] for Z and [2-9] for N")
+		d.warnOf(path, "has X, Z or N as in a dialplan, and here they stand for themselves",
+			"write [0-9] for X, [1-9] for Z and [2-9] for N")
 		return
 	}
 	if n == nil || n.every || n.begins && n.ends {
@@ -137,15 +139,18 @@ func (d *doubts) networks() {
 		t := &d.cfg.Trunks[i]
 		path := fmt.Sprintf("trunks[%d]", i)
 		d.wide(path+".sources", t.Sources, "anybody there may call as this trunk", noAddress)
-		d.wide(path+".media_sources", t.MediaSources, "RTP of anybody there is believed", "write the networks that the peer's RTP comes from")
+		d.wide(path+".media_sources", t.MediaSources, "RTP of anybody there is believed",
+			"write the networks that the peer's RTP comes from")
 	}
 	for i := range d.cfg.Targets {
 		t := &d.cfg.Targets[i]
 		path := fmt.Sprintf("targets[%d]", i)
 		d.wide(path+".sources", t.Sources, "anybody there may call as this target", noAddress)
-		d.wide(path+".media_sources", t.MediaSources, "RTP of anybody there is believed", "write the networks that the peer's RTP comes from")
+		d.wide(path+".media_sources", t.MediaSources, "RTP of anybody there is believed",
+			"write the networks that the peer's RTP comes from")
 	}
-	d.wide("sip.local_networks", d.cfg.SIP.LocalNetworks, "peers there are not told the advertised address", "write the networks on this side of the NAT, like 192.168.0.0/16")
+	d.wide("sip.local_networks", d.cfg.SIP.LocalNetworks, "peers there are not told the advertised address",
+		"write the networks on this side of the NAT, like 192.168.0.0/16")
 }
 
 // The shortest prefixes of a network that one organisation has.
@@ -172,16 +177,20 @@ func (d *doubts) wide(path string, all []netip.Prefix, so, remedy string) {
 // addresses are a public address for SIP or for RTP, and none for the other.
 func (d *doubts) addresses() {
 	sip, media := d.cfg.SIP.Advertise, d.cfg.Media.Advertise
-	named := media != "" || slices.ContainsFunc(d.cfg.Media.Listen, func(l MediaListener) bool { return l.Advertise.IsValid() })
+	named := media != "" || slices.ContainsFunc(d.cfg.Media.Listen,
+		func(l MediaListener) bool { return l.Advertise.IsValid() })
 	bound := slices.ContainsFunc(d.cfg.Media.Listen, func(l MediaListener) bool {
 		return !l.Addr.IsUnspecified() && (!l.Addr.IsPrivate() || l.Addr.String() == sip)
 	})
 	switch {
 	case sip != "" && !named && !bound:
-		d.warn("sip.advertise", "stands without media.advertise: SDP has the interface's own address, and a peer on the other side of a NAT sends its RTP to nowhere",
+		d.warn("sip.advertise",
+			"stands without media.advertise: SDP has the interface's own address, and a peer on the other side of a NAT sends its RTP to nowhere",
 			"write the public address in media.advertise, too, or in media.listen if this machine has it")
-	case sip == "" && media != "" && !slices.ContainsFunc(d.cfg.SIP.Listen, func(l Listener) bool { return l.AddrPort.Addr().String() == media }):
-		d.warn("media.advertise", "stands without sip.advertise: Via and Contact have the interface's own address, which a peer on the other side of a NAT can't reach",
+	case sip == "" && media != "" && !slices.ContainsFunc(d.cfg.SIP.Listen,
+		func(l Listener) bool { return l.AddrPort.Addr().String() == media }):
+		d.warn("media.advertise",
+			"stands without sip.advertise: Via and Contact have the interface's own address, which a peer on the other side of a NAT can't reach",
 			"write the public address in sip.advertise, too")
 	}
 }
@@ -198,7 +207,8 @@ func (d *doubts) ports() {
 			if port-m.PortLow < m.PortHigh-port {
 				low, high = port+1, m.PortHigh
 			}
-			d.warn("media.ports", fmt.Sprintf("has the port of sip.listen %v, too", l), fmt.Sprintf(`write a range without it, like "%d-%d"`, low, high))
+			d.warn("media.ports", fmt.Sprintf("has the port of sip.listen %v, too", l),
+				fmt.Sprintf(`write a range without it, like "%d-%d"`, low, high))
 		}
 	}
 	calls := m.Calls()
@@ -218,7 +228,8 @@ func (d *doubts) ports() {
 		}
 	}
 	if calls < fewCalls {
-		d.warn("media.ports", fmt.Sprintf("has room for %s at a time; further ones get 503", counted(calls)), `write a larger range, four ports for each call, like "10000-32767"`)
+		d.warn("media.ports", fmt.Sprintf("has room for %s at a time; further ones get 503", counted(calls)),
+			`write a larger range, four ports for each call, like "10000-32767"`)
 	}
 }
 
@@ -257,7 +268,8 @@ func (d *doubts) tooFew(key string, most, calls, kept int) bool {
 	if kept > 0 {
 		problem += fmt.Sprintf(", %d of which are kept for other trunks", kept)
 	}
-	d.warn("media.ports", problem+fmt.Sprintf(", and %s is %d", key, most), "write a larger range, four ports for each call, or a smaller cap")
+	d.warn("media.ports", problem+fmt.Sprintf(", and %s is %d", key, most),
+		"write a larger range, four ports for each call, or a smaller cap")
 	return true
 }
 
@@ -279,10 +291,12 @@ func (d *doubts) tokens() {
 		}
 	}
 	if a := d.cfg.Admin.Listen.Addr(); a.IsValid() && !a.Unmap().IsLoopback() { // then there is a token
-		d.warnOf("admin.listen", "takes its token over plain HTTP, which can be read on the way", "listen on 127.0.0.1, behind a proxy with a certificate")
+		d.warnOf("admin.listen", "takes its token over plain HTTP, which can be read on the way",
+			"listen on 127.0.0.1, behind a proxy with a certificate")
 	}
 	h := &d.cfg.Hooks
-	if (h.Vapi != nil || h.Variables != nil) && h.TLS.Cert == "" && !h.Listen.Addr().Unmap().IsLoopback() { // then there is a token
+	open := !h.Listen.Addr().Unmap().IsLoopback() // then there is a token
+	if open && h.TLS.Cert == "" && (h.Vapi != nil || h.Variables != nil) {
 		d.warnOf("hooks.listen", "takes tokens over plain HTTP, which can be read on the way",
 			"write hooks.tls, or listen on 127.0.0.1 behind a proxy with a certificate")
 	}
@@ -296,8 +310,8 @@ func loopbackHost(host string) bool {
 // emptyToken is a token of X-EI without a value.
 var emptyToken = regexp.MustCompile(`(^|;)\s*[SEO]\.\s*(;|$)`)
 
-// xei are values of X-EI with an empty token for a call that has neither Diversion nor further headers, and ids of a prepare step
-// that the platform would take for somebody else's.
+// xei are values of X-EI with an empty token for a call that has neither Diversion nor further headers, and ids of a
+// prepare step that the platform would take for somebody else's.
 func (d *doubts) xei() {
 	for i := range d.cfg.Targets {
 		t := &d.cfg.Targets[i]
@@ -324,7 +338,8 @@ func (d *doubts) xei() {
 // shared is a webhook of OpenAI, which has one URL for a project, where calls are at several nodes.
 func (d *doubts) shared() {
 	if d.cfg.Fleet.On() && d.cfg.Hooks.OpenAI != nil {
-		d.warn("hooks.openai", "stands in a fleet: a node rejects each call that another node has sent to OpenAI, because it does not know it",
+		d.warn("hooks.openai",
+			"stands in a fleet: a node rejects each call that another node has sent to OpenAI, because it does not know it",
 			"give each node an OpenAI project of its own, with a webhook that leads to this node alone, or let one node alone send calls to OpenAI")
 	}
 }
@@ -336,7 +351,8 @@ func (d *doubts) idle() {
 		if len(d.cfg.Routes) > 0 && !slices.ContainsFunc(d.cfg.Routes, func(r Route) bool {
 			return r.Target == "" && (r.Trunk == "" || r.Trunk == name) || slices.Contains(r.Trunks, name)
 		}) {
-			d.warn(fmt.Sprintf("trunks[%d]", i), "has no route: each of its calls gets 404", "add a route with its name in trunk, or remove it")
+			d.warn(fmt.Sprintf("trunks[%d]", i), "has no route: each of its calls gets 404",
+				"add a route with its name in trunk, or remove it")
 		}
 	}
 }

@@ -15,7 +15,8 @@ func (d *doubts) routes() {
 	for i := range d.cfg.Routes {
 		for j := range i {
 			if d.takesAll(&d.cfg.Routes[j], &d.cfg.Routes[i]) {
-				d.warn(fmt.Sprintf("routes[%d]", i), fmt.Sprintf("is never used: routes[%d] takes all of its calls", j), fmt.Sprintf("put it before routes[%d], or remove it", j))
+				d.warn(fmt.Sprintf("routes[%d]", i), fmt.Sprintf("is never used: routes[%d] takes all of its calls", j),
+					fmt.Sprintf("put it before routes[%d], or remove it", j))
 				break
 			}
 		}
@@ -26,13 +27,15 @@ func (d *doubts) routes() {
 func (d *doubts) takesAll(first, later *Route) bool {
 	somebody := template.Party{Number: "x", User: "x"}
 	to, from := template.Vars{To: somebody}, template.Vars{From: somebody}
-	return first.Target == later.Target && !first.Listed && first.Hours == nil && (first.Trunk == "" || first.Trunk == later.Trunk) &&
+	return first.Target == later.Target && !first.Listed && first.Hours == nil && (first.Trunk == "" ||
+		first.Trunk == later.Trunk) &&
 		covers(first.To, later.To, d.dials(first, to), d.dials(later, to)) &&
 		covers(first.From, later.From, d.dials(first, from), d.dials(later, from))
 }
 
-// covers reports whether a route with the expression a certainly takes what a later one with b does, where each dials the user
-// part, or does not. A route that dials it passes over a user part that is no number and that its expression does not name.
+// covers reports whether a route with the expression a certainly takes what a later one with b does, where each dials
+// the user part, or does not. A route that dials it passes over a user part that is no number and that its expression
+// does not name.
 func covers(a, b *Numbers, firstDials, laterDials bool) bool {
 	switch {
 	case (a == nil || a.every) && (a.Match("") || !b.Match("")):
@@ -72,10 +75,12 @@ func (d *doubts) dials(r *Route, v template.Vars) bool {
 	return !r.Listed
 }
 
-// beginning gives the text that every match of an expression begins with. It is open if any digits may follow it, or none.
+// beginning gives the text that every match of an expression begins with. It is open if any digits may follow it, or
+// none.
 func beginning(n *Numbers) (text string, open bool) {
 	tree, err := syntax.Parse(n.String(), syntax.Perl)
-	if err != nil || tree.Op != syntax.OpConcat || len(tree.Sub) < 2 || tree.Sub[0].Op != syntax.OpBeginText || tree.Sub[1].Op != syntax.OpLiteral {
+	if err != nil || tree.Op != syntax.OpConcat || len(tree.Sub) < 2 || tree.Sub[0].Op != syntax.OpBeginText ||
+		tree.Sub[1].Op != syntax.OpLiteral {
 		return "", false
 	}
 	rest := tree.Sub[2:]

@@ -113,10 +113,10 @@ func TestDoubtsOfAdmin(t *testing.T) {
 	}
 	got := warningsOf(t, doubtful+"admin: {listen: '10.0.0.5:8080', token_file: "+token+"}\n")
 	if !strings.Contains(got, `f.yaml:8: admin.listen: "10.0.0.5:8080" takes its token over plain HTTP`) {
-		t.Errorf("%s", got)
+		t.Errorf("warnings %q; want that admin.listen takes its token over plain HTTP", got)
 	}
 	if got := warningsOf(t, doubtful+"admin: {listen: '[::1]:8080', token_file: "+token+"}\n"); got != "" {
-		t.Errorf("%s", got)
+		t.Errorf("warnings %q; want none", got)
 	}
 }
 
@@ -200,7 +200,7 @@ routes:
 func TestDoubtsHideTheEnvironment(t *testing.T) {
 	text := strings.Replace(doubtful, `"^\\+1507[0-9]{7}$"`, `"${LEAK}"`, 1)
 	if got := warningsOf(t, text); !strings.Contains(got, `"${LEAK}" has neither`) || strings.Contains(got, leak) {
-		t.Errorf("%s", got)
+		t.Errorf("warnings %q; want ${LEAK} by its name, without its value", got)
 	}
 }
 
@@ -208,7 +208,7 @@ func TestDoubtsHideTheEnvironment(t *testing.T) {
 func TestDoubtsOfAliases(t *testing.T) {
 	text := "trunks: &all [{name: a, sources: [0.0.0.0/0]}]\nroutes: [{targets: [t]}]\ntargets: [{name: t, kind: sip, uri: 'sip:t@192.0.2.1'}]\n"
 	if got := warningsOf(t, text); !strings.HasPrefix(got, "f.yaml:1: trunks[0].sources[0]") {
-		t.Errorf("%s", got)
+		t.Errorf("warnings %q; want trunks[0].sources[0] of line 1 first", got)
 	}
 }
 

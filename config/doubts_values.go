@@ -10,8 +10,8 @@ import (
 	"flowbridge/config/template"
 )
 
-// inClass is a class of characters in an expression, separators are signs that people write between the digits of a number, and
-// separated is a number with some.
+// inClass is a class of characters in an expression, separators are signs that people write between the digits of a
+// number, and separated is a number with some.
 var (
 	inClass    = regexp.MustCompile(`\[[^\]]*\]`)
 	separators = regexp.MustCompile(`[-/ ]|\\[.()-]`)
@@ -23,7 +23,8 @@ func (d *doubts) unmatched() {
 	for i := range d.cfg.Routes {
 		r, country := &d.cfg.Routes[i], []string{}
 		for j := range d.cfg.Trunks {
-			if t := &d.cfg.Trunks[j]; r.Target == "" && (t.Name == r.Trunk || r.Trunk == "") && !slices.Contains(country, t.Country) {
+			if t := &d.cfg.Trunks[j]; r.Target == "" && (t.Name == r.Trunk ||
+				r.Trunk == "") && !slices.Contains(country, t.Country) {
 				country = append(country, t.Country)
 			}
 		}
@@ -32,17 +33,19 @@ func (d *doubts) unmatched() {
 			switch {
 			case n == nil || n.every:
 			case separators.MatchString(inClass.ReplaceAllString(n.String(), "0")) && !namesSomebody(n):
-				d.warnOf(path, "has signs between digits, and the numbers that it is compared with have none", "write it like "+sampleNumbers)
+				d.warnOf(path, "has signs between digits, and the numbers that it is compared with have none",
+					"write it like "+sampleNumbers)
 			case len(country) == 1 && misses(n, country[0]):
-				d.warnOf(path, fmt.Sprintf("matches no whole number: the trunk has country %q, so numbers begin with + and the country code", country[0]),
+				d.warnOf(path, fmt.Sprintf(
+					"matches no whole number: the trunk has country %q, so numbers begin with + and the country code", country[0]),
 					"write it like "+sampleNumbers)
 			}
 		}
 	}
 }
 
-// misses reports whether an expression over numbers as they are dialled in a country matches none in E.164, as which they are
-// compared. One that also matches short numbers, which stay as they are, has to begin with three digits.
+// misses reports whether an expression over numbers as they are dialled in a country matches none in E.164, as which
+// they are compared. One that also matches short numbers, which stay as they are, has to begin with three digits.
 func misses(n *Numbers, country string) (lost bool) {
 	text, _ := beginning(n)
 	if strings.Trim(text, "0123456789") != "" {
@@ -79,17 +82,22 @@ func (d *doubts) accounts() {
 		api, _ := url.Parse(p.API) // it was checked
 		_, _, itsOwn := RegionOfHost(api.Hostname())
 		switch {
-		case !fixed || model == "" || model[0] == '$' || !itsOwn: // a stand-in has ids of its own, and of $NAME is warned anyway
+		case !fixed || model == "" || model[0] == '$' || !itsOwn:
+			// a stand-in has ids of its own, and of $NAME is warned anyway
 		case IsDialString(model) || separated.MatchString(model):
-			d.warnOf(path+"model_id", "is a number, and an agent is known by its id", "write the agent's id; the number goes into to_number")
+			d.warnOf(path+"model_id", "is a number, and an agent is known by its id",
+				"write the agent's id; the number goes into to_number")
 		case model == workspace || idForm.MatchString(workspace):
-			d.warnOf(path+"model_id", "seems to be the id of the workspace, and workspace_id that of the agent", "write each where it belongs")
+			d.warnOf(path+"model_id", "seems to be the id of the workspace, and workspace_id that of the agent",
+				"write each where it belongs")
 		case !idForm.MatchString(model) && !olderForm.MatchString(model):
-			d.warnOf(path+"model_id", "is not what ids look like: is it the agent's name?", `write the agent's id, like "1744274157255x646200691892837600"`)
+			d.warnOf(path+"model_id", "is not what ids look like: is it the agent's name?",
+				`write the agent's id, like "1744274157255x646200691892837600"`)
 		}
 		for j, number := range []*template.Template{p.FromNumber, p.ToNumber} {
 			if separated.MatchString(number.String()) {
-				d.warnOf(path+[]string{"from_number", "to_number"}[j], "has signs between its digits", `write digits only, like "+15075550100"`)
+				d.warnOf(path+[]string{"from_number", "to_number"}[j], "has signs between its digits",
+					`write digits only, like "+15075550100"`)
 			}
 		}
 	}
@@ -103,15 +111,20 @@ func (d *doubts) times() {
 	for i := range d.cfg.Routes {
 		r, path := &d.cfg.Routes[i], fmt.Sprintf("routes[%d]", i)
 		if r.Hours != nil && fixedZones[r.Hours.Zone.String()] != "" {
-			d.warnOf(path+".hours.zone", "has no summer time", "write "+fixedZones[r.Hours.Zone.String()]+", or a place's name without summer time, like America/Phoenix")
+			d.warnOf(path+".hours.zone", "has no summer time",
+				"write "+fixedZones[r.Hours.Zone.String()]+", or a place's name without summer time, like America/Phoenix")
 		}
-		if x := r.Rescue; x != nil && len(r.Targets) == 1 && len(x.Targets) == 1 && x.Targets[0] == r.Targets[0] && len(x.Trunks) == 0 {
-			d.warn(path+".rescue.targets", "has the route's own target only: the agent that has just failed is called again", "name another target, or trunks and to")
+		if x := r.Rescue; x != nil && len(r.Targets) == 1 && len(x.Targets) == 1 && x.Targets[0] == r.Targets[0] &&
+			len(x.Trunks) == 0 {
+			d.warn(path+".rescue.targets", "has the route's own target only: the agent that has just failed is called again",
+				"name another target, or trunks and to")
 		}
 		for j := range d.cfg.Targets {
 			t := &d.cfg.Targets[j]
 			if t.Prepare != nil && r.SetupTimeout < t.Prepare.Timeout && slices.Contains(r.Targets, t.Name) {
-				d.warn(path+".setup_timeout", fmt.Sprintf("is shorter than prepare.timeout of target %s, %v: the call can end before it is sent", t.Name, t.Prepare.Timeout),
+				d.warn(path+".setup_timeout",
+					fmt.Sprintf("is shorter than prepare.timeout of target %s, %v: the call can end before it is sent", t.Name,
+						t.Prepare.Timeout),
 					"write a longer setup_timeout, or a shorter prepare.timeout")
 			}
 		}
@@ -121,7 +134,9 @@ func (d *doubts) times() {
 // variables are names of the environment without braces. What stands around one may be a secret.
 func (d *doubts) variables() {
 	for _, s := range d.root.l.bare {
-		d.warn(s.path, "has a $ and a name without braces, which stay as they are", "write ${NAME} for what the variable NAME contains")
+		d.warn(s.path, "has a $ and a name without braces, which stay as they are",
+			"write ${NAME} for what the variable NAME contains")
 	}
-	d.all = slices.CompactFunc(d.all, func(a, b Error) bool { return a.Path == b.Path && a.Problem == b.Problem }) // some are read twice
+	// some are read twice
+	d.all = slices.CompactFunc(d.all, func(a, b Error) bool { return a.Path == b.Path && a.Problem == b.Problem })
 }

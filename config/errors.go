@@ -59,6 +59,9 @@ func (es Errors) Error() string {
 }
 
 func (es Errors) sorted() Errors {
-	slices.SortStableFunc(es, func(a, b Error) int { return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line)) })
+	slices.SortStableFunc(es, func(a, b Error) int {
+		return cmp.Or(cmp.Compare(a.File, b.File),
+			cmp.Compare(a.Line, b.Line))
+	})
 	return es
 }

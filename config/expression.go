@@ -15,7 +15,8 @@ const sampleNumbers = `"^\\+1507[0-9]{7}$"`
 // twiceEscaped is what to do about a \ in double quotes.
 const twiceEscaped = `in double quotes each \ is written twice`
 
-// parseRegexp takes an expression over numbers. What is clearly meant for something else is refused, although Go may read it.
+// parseRegexp takes an expression over numbers. What is clearly meant for something else is refused, although Go may
+// read it.
 func parseRegexp(t string) (*Numbers, complaint) {
 	if t == "" {
 		return nil, complaint{}
@@ -60,7 +61,8 @@ func written(expression string) string {
 
 // anchors match a place in a text, no character.
 var anchors = []syntax.Op{
-	syntax.OpBeginText, syntax.OpEndText, syntax.OpBeginLine, syntax.OpEndLine, syntax.OpWordBoundary, syntax.OpNoWordBoundary,
+	syntax.OpBeginText, syntax.OpEndText, syntax.OpBeginLine, syntax.OpEndLine, syntax.OpWordBoundary,
+	syntax.OpNoWordBoundary,
 }
 
 // repeatsAnchor gives the sign that repeats an anchor: the + of ^+1507. Without one it gives "".

@@ -38,10 +38,10 @@ func TestDialplanPatterns(t *testing.T) {
 		}
 	}
 	if _, c := parseRegexp("_9./_212NX"); !strings.Contains(c.remedy, `in to, and "^212[2-9][0-9]$" in from`) {
-		t.Errorf("%+v", c)
+		t.Errorf("advice %+v; want an expression for to and one for from", c)
 	}
 	if _, c := parseRegexp("_8[X"); remedied(t, c) != `^\+1507[0-9]{7}$` {
-		t.Errorf("%+v", c)
+		t.Errorf("advice %+v; want ^\\+1507[0-9]{7}$", c)
 	}
 }
 

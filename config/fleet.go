@@ -9,8 +9,8 @@ import (
 
 // Fleet is the section `fleet`.
 type Fleet struct {
-	// The file with the URL of the PostgreSQL database, like postgres://flowbridge:secret@db.example/flowbridge. The records
-	// of finished calls are copied there from the local database. Empty: no fleet.
+	// The file with the URL of the PostgreSQL database, like postgres://flowbridge:secret@db.example/flowbridge. The
+	// records of finished calls are copied there from the local database. Empty: no fleet.
 	DSN Secret `key:"dsn_file" later:""`
 	// Whether max_calls and max_cps of trunks and targets hold for all nodes together.
 	Caps bool `key:"caps" default:"false"`
@@ -26,7 +26,8 @@ var nodeName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 
 func parseNodeName(t string) (string, complaint) {
 	if t != "" && !nodeName.MatchString(t) {
-		return "", refuse("is not a name for a node", "write up to 63 letters, digits, dots, hyphens or underscores, like edge-1")
+		return "", refuse("is not a name for a node",
+			"write up to 63 letters, digits, dots, hyphens or underscores, like edge-1")
 	}
 	return t, complaint{}
 }
@@ -39,7 +40,10 @@ func (f *Fleet) check(s section) {
 		return
 	}
 	if at, ok := s.get("dsn_file"); ok && strings.Contains(at.text, "://") {
-		at.complain(complaint{problem: "is not the name of a file", remedy: "write the URL into a file, and the file's name here", hide: true})
+		at.complain(complaint{
+			problem: "is not the name of a file",
+			remedy:  "write the URL into a file, and the file's name here", hide: true,
+		})
 		return
 	}
 	f.DSN = s.secretFile("dsn_file")

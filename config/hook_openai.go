@@ -22,6 +22,7 @@ type OpenAIHook struct {
 func (h *OpenAIHook) check(s section) {
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(h.Secret.Reveal(), "whsec_"))
 	if h.Secret != "" && (err != nil || len(key) == 0) {
-		s.fail("has a secret that is not whsec_ and base64", "copy the signing secret that OpenAI shows when a webhook is made")
+		s.fail("has a secret that is not whsec_ and base64",
+			"copy the signing secret that OpenAI shows when a webhook is made")
 	}
 }

@@ -25,7 +25,8 @@ type TwilioHook struct {
 	EncodeSemicolon bool `key:"encode_semicolon" default:"false"`
 	// Keeps the caller's leg unanswered until the target answers.
 	AnswerOnBridge bool `key:"answer_on_bridge" default:"false"`
-	// Has Twilio tell how a call ended: the call gets a record, and the next target where one does not take it. It needs url.
+	// Has Twilio tell how a call ended: the call gets a record, and the next target where one does not take it. It needs
+	// url.
 	Follow bool `key:"follow" default:"false"`
 
 	open bool // anybody who reaches it is believed
@@ -68,7 +69,8 @@ func (h *TwilioHook) ReferURL() string {
 	return strings.TrimSuffix(h.URL, TwilioPath) + h.ReferPath()
 }
 
-// FollowURL is what Twilio knows FollowPath by. A URL that has the path of the Voice URL in it already is taken as it is.
+// FollowURL is what Twilio knows FollowPath by. A URL that has the path of the Voice URL in it already is taken as it
+// is.
 func (h *TwilioHook) FollowURL() string {
 	return strings.TrimSuffix(h.URL, TwilioPath) + h.FollowPath()
 }
@@ -87,14 +89,16 @@ type fallback struct {
 
 func (f *fallback) check(s section) {
 	if _, err := twilio.Fallback(*f).TwiML(twilio.DialOptions{}); err != nil {
-		s.fail("cannot be sent to Twilio: "+err.Error(), "write one of reject: busy, reject: rejected, dial, redirect and say")
+		s.fail("cannot be sent to Twilio: "+err.Error(),
+			"write one of reject: busy, reject: rejected, dial, redirect and say")
 	}
 	if *f == (fallback{}) {
 		f.Reject = "busy"
 	}
 }
 
-// twilioTakes reports targets that Twilio cannot dial: with credentials, or with headers that it does not put into its INVITE.
+// twilioTakes reports targets that Twilio cannot dial: with credentials, or with headers that it does not put into its
+// INVITE.
 func (s section) twilioTakes(names []string) {
 	for i := range s.l.cfg.Targets {
 		t := &s.l.cfg.Targets[i]
@@ -102,7 +106,8 @@ func (s section) twilioTakes(names []string) {
 			continue
 		}
 		if t.Auth != nil {
-			s.fields["targets"].fail("target "+t.Name+" has auth, and Twilio is told no password", "name a target without, or let the trunk send the call by SIP")
+			s.fields["targets"].fail("target "+t.Name+" has auth, and Twilio is told no password",
+				"name a target without, or let the trunk send the call by SIP")
 		}
 		for _, h := range t.Headers {
 			if err := twilio.CheckHeader(h.Name); err != nil {
@@ -119,7 +124,8 @@ func parseBase(t string) (string, complaint) {
 		return "", complaint{}
 	}
 	u, err := url.Parse(t)
-	if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+	if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil ||
+		u.RawQuery != "" || u.Fragment != "" {
 		return "", refuse("is not the beginning of an http(s) URL", `write scheme and host, like "https://voice.example.com"`)
 	}
 	return strings.TrimRight(t, "/"), complaint{}

@@ -44,7 +44,8 @@ type VapiRule struct {
 }
 
 func (r *VapiRule) check(s section) {
-	answers := slices.DeleteFunc([]string{"assistant_id", "assistant", "destination", "error"}, func(k string) bool { return !s.filled(k) })
+	answers := slices.DeleteFunc([]string{"assistant_id", "assistant", "destination", "error"},
+		func(k string) bool { return !s.filled(k) })
 	switch {
 	case len(answers) == 0:
 		s.fail("has no answer", "write one of assistant_id, assistant, destination and error")

@@ -61,7 +61,8 @@ type variablesHook struct {
 	Values []variable `key:"values" use:"hook"`
 }
 
-// check reports hooks without an address, hooks at the address of the admin API, and hooks without a secret where others reach them.
+// check reports hooks without an address, hooks at the address of the admin API, and hooks without a secret where
+// others reach them.
 func (h *Hooks) check(s section) {
 	if h.Twilio != nil || h.Vapi != nil || h.OpenAI != nil || h.Synthflow != nil || h.Variables != nil {
 		s.require("listen", `the address and port to be asked at, like "127.0.0.1:8081"`)
@@ -87,5 +88,11 @@ func (h *Hooks) check(s section) {
 // overlap says whether two listeners would want the same address.
 func overlap(a, b netip.AddrPort) bool {
 	x, y := a.Addr().Unmap(), b.Addr().Unmap()
-	return a.Port() == b.Port() && (x == y || x.IsUnspecified() && (x.Is6() || y.Is4()) || y.IsUnspecified() && (y.Is6() || x.Is4()))
+	return a.Port() == b.Port() && (x == y || x.IsUnspecified() && (x.Is6() || y.Is4()) ||
+		y.IsUnspecified() && (y.Is6() || x.Is4()))
+}
+
+// AskForCalls reports whether any hook asks for calls by foreign ids.
+func (h *Hooks) AskForCalls() bool {
+	return h.Variables != nil || h.Vapi != nil || h.OpenAI != nil || h.Synthflow != nil
 }

@@ -12,10 +12,12 @@ import (
 
 // Hours is the section `routes[].hours`: when the route takes calls.
 type hours struct {
-	// The time zone of open, by its name in the IANA database: Europe/Berlin. Summer time begins and ends as its clocks do.
+	// The time zone of open, by its name in the IANA database: Europe/Berlin. Summer time begins and ends as its clocks
+	// do.
 	Zone *time.Location `key:"zone" is:"zone" required:"the time zone that the hours are in, like Europe/Berlin"`
-	// When the route takes calls: "mon-fri 08:00-17:30". Days are mon to sun, one, a range, or several with commas; without days it
-	// is every day. The end is the first minute that is not open, at most 24:00. An end before its beginning is on the next day.
+	// When the route takes calls: "mon-fri 08:00-17:30". Days are mon to sun, one, a range, or several with commas;
+	// without days it is every day. The end is the first minute that is not open, at most 24:00. An end before its
+	// beginning is on the next day.
 	Open []openSpan `key:"open" is:"opening" required:"when calls are taken, like [\"mon-fri 08:00-17:30\"]" filled:""`
 }
 
@@ -70,8 +72,11 @@ func (o openSpan) String() string {
 
 var (
 	weekdays  = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
-	weekOrder = []time.Weekday{time.Monday, time.Tuesday, time.Wednesday, time.Thursday, time.Friday, time.Saturday, time.Sunday}
-	opening   = regexp.MustCompile(`^(?:([A-Za-z,-]+) +)?(\d{2}):(\d{2})-(\d{2}):(\d{2})$`)
+	weekOrder = []time.Weekday{
+		time.Monday, time.Tuesday, time.Wednesday, time.Thursday, time.Friday,
+		time.Saturday, time.Sunday,
+	}
+	opening = regexp.MustCompile(`^(?:([A-Za-z,-]+) +)?(\d{2}):(\d{2})-(\d{2}):(\d{2})$`)
 )
 
 const everyDay = 1<<7 - 1
@@ -87,7 +92,8 @@ func parseOpening(t string) (openSpan, complaint) {
 	if m[1] != "" {
 		days, wrong, ok := parseDays(strings.ToLower(m[1]))
 		if !ok {
-			return openSpan{}, refuse(strconv.Quote(wrong)+" in it is no day", "the days are mon, tue, wed, thu, fri, sat, sun; "+remedy)
+			return openSpan{}, refuse(strconv.Quote(wrong)+" in it is no day",
+				"the days are mon, tue, wed, thu, fri, sat, sun; "+remedy)
 		}
 		o.days = days
 	}
@@ -135,7 +141,8 @@ func parseDays(t string) (days uint8, wrong string, ok bool) {
 func parseZone(t string) (*time.Location, complaint) {
 	zone, err := time.LoadLocation(t)
 	if err != nil || t == "" || t == "Local" { // which another machine may not have, or have otherwise
-		return nil, refuse("is not the name of a time zone", "write one of the IANA database, like Europe/Berlin, America/New_York or UTC")
+		return nil, refuse("is not the name of a time zone",
+			"write one of the IANA database, like Europe/Berlin, America/New_York or UTC")
 	}
 	return zone, complaint{}
 }

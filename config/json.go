@@ -78,7 +78,8 @@ func parseJSONPath(t string) (string, complaint) {
 	switch {
 	case t == "":
 	case len(t) > maxJSONPath, strings.ContainsFunc(t, template.IsControl), slices.Contains(strings.Split(t, "."), ""):
-		return "", refuse("is not a JSON path", "write members and indices of lists, joined by dots, like call.id or calls.0.id")
+		return "", refuse("is not a JSON path",
+			"write members and indices of lists, joined by dots, like call.id or calls.0.id")
 	case strings.ContainsAny(t, "$[]"):
 		return "", refuse("is not a JSON path of this kind", "write call.id for $.call.id, and calls.0.id for calls[0].id")
 	}

@@ -11,8 +11,8 @@ import (
 	"flowbridge/platform/twilio"
 )
 
-// key is one key of a section. The tag of a struct's field declares it, and the field's comment describes it: the reader, its
-// defaults and the schema know no other keys.
+// key is one key of a section. The tag of a struct's field declares it, and the field's comment describes it: the
+// reader, its defaults and the schema know no other keys.
 type key struct {
 	field     reflect.StructField
 	name      string   // tag key; a Secret with the tag env has two keys, name_file and name_env
@@ -95,7 +95,8 @@ func (k key) kind() kind {
 	return kinds[t.String()]
 }
 
-// read fills the struct dst from the section's keys and their defaults, and lets it check what concerns more than one key.
+// read fills the struct dst from the section's keys and their defaults, and lets it check what concerns more than one
+// key.
 func (s section) read(dst reflect.Value) {
 	for _, k := range s.keys {
 		if k.required != "" && len(k.names()) == 1 {

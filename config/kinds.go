@@ -13,13 +13,15 @@ import (
 
 // kind is how a single value is written: what parses it, and what the schema says of it.
 type kind struct {
-	parse     func(s section) func(text string) (any, complaint) // gives the parser of one value, or of all elements of one list
-	title     string                                             // the kind's name in the schema and the reference
-	pattern   string                                             // what a text of it looks like; it may pass what the parser refuses
-	enum      []string                                           // the values that there are
-	anyCase   bool                                               // they may be written in upper or lower case
-	types     []string                                           // the JSON types that it may be written as; nil: a text
-	low, high int                                                // the bounds of a whole number
+	// gives the parser of one value, or of all elements of one list
+	parse func(s section) func(text string) (any, complaint)
+	title string // the kind's name in the schema and the reference
+	// what a text of it looks like; it may pass what the parser refuses
+	pattern   string
+	enum      []string // the values that there are
+	anyCase   bool     // they may be written in upper or lower case
+	types     []string // the JSON types that it may be written as; nil: a text
+	low, high int      // the bounds of a whole number
 }
 
 // parsed is the parser of a kind that needs nothing but the text.
@@ -54,76 +56,186 @@ var (
 
 // kinds are those of values that are not told by their bounds or an enum: by Go type, or by the tag `is`.
 var kinds = map[string]kind{
-	"string":              {parse: parsed(parseText), title: "text", types: anyScalar},
-	"bool":                {parse: parsed(parseBool), title: boolType, types: boolean},
-	"time.Duration":       {parse: parsed(parseDuration), title: "duration", pattern: durationText},
-	"netip.AddrPort":      {parse: parsed(parseAddrPort), title: "address:port", pattern: `^.+:[0-9]+$|^$`},
-	"netip.Prefix":        {parse: parsed(parsePrefix), title: "network", pattern: `^[0-9A-Fa-f.:]+(/[0-9]+)?$`},
-	"*config.Numbers":     {parse: parsed(parseRegexp), title: "regular expression", types: anyScalar},
-	"config.Listener":     {parse: uniqueListeners, title: "transport://address:port", pattern: `^(udp|tcp|tls)://.+:[0-9]+$`},
-	"config.AdminAddress": {parse: parsed(parseAdminAddress), title: "address:port or unix://path", pattern: `^.+:[0-9]+$|^unix:///.+$`},
-	"*config.Table":       {title: "file", types: anyScalar},
-	"*template.Template":  {title: "template", types: anyScalar},
-	"*template.URL":       {title: "URL with templates", pattern: `^[Hh][Tt][Tt][Pp][Ss]?://.+`},
-	"config.Secret":       {title: "file"},
-	"media-listener":      {parse: uniqueAddresses, title: "address or address=advertised address", pattern: `^ *[0-9A-Fa-f.:]+ *(= *[0-9A-Fa-f.:]+ *)?$`},
-	"media-address":       {parse: mediaAddress, title: "address", pattern: `^[0-9A-Fa-f.:]*$`},
-	"advertise":           {parse: parsed(parseAdvertise), title: "address", pattern: `^[0-9A-Fa-f.:]*$`},
-	"advertise-host":      {parse: parsed(parseAdvertiseHost), title: "address or host name", pattern: hostText, types: anyScalar},
-	"node-name":           {parse: parsed(parseNodeName), title: "text", pattern: `^([A-Za-z0-9][A-Za-z0-9._-]{0,62})?$`},
-	"algorithm":           words(true, "is not an algorithm that trunks can be asked for", "write SHA-256 or MD5", "SHA-256", "MD5"),
-	"api":                 {parse: parsed(parseAPI), title: "URL", pattern: `^[Hh][Tt][Tt][Pp][Ss]?://.+|^$`},
-	"base-url":            {parse: parsed(parseBase), title: "URL", pattern: `^[Hh][Tt][Tt][Pp][Ss]?://.+|^$`},
-	"beep":                {parse: parsed(parseBeep), title: "duration or 0", pattern: `^0$|` + durationText, types: number},
-	"callee":              {parse: known((*loader).callee), title: "name of a trunk", pattern: nameText, types: anyScalar},
-	"caller":              {parse: known((*loader).caller), title: "name of a target", pattern: nameText + "|^$", types: anyScalar},
-	"certificate-host":    {parse: parsed(parseCertificateHost), title: "host, or host:port", pattern: hostText + `|^\*\.`, types: anyScalar},
-	"certificate-name":    {parse: parsed(parseCertName), title: "host name or address", pattern: hostText, types: anyScalar},
-	"codec":               words(true, "is not an audio codec", "", "PCMU", "PCMA", "G722", "G729", "opus", "GSM", "iLBC", "speex", "L16", "AMR", "AMR-WB", "EVS"),
-	"collector":           {parse: parsed(parseCollector), title: "URL", pattern: `^[Hh][Tt][Tt][Pp][Ss]?://.+|^$`},
-	"country":             {parse: parsed(parseCountry), title: "country calling code", pattern: `^([1-9][0-9]{0,2})?$`, types: number, low: 1, high: 999},
-	"dialled":             {parse: parsed(parseDialled), title: "number", pattern: `^(\+?[0-9*#]+)?$`, types: anyScalar},
-	"directory":           {parse: parsed(parseDirectory), title: "directory", pattern: `.`, types: anyScalar},
-	"domain":              {parse: parsed(parseDomain), title: "host name or address", pattern: hostText, types: anyScalar},
-	"dscp":                {parse: parsed(parseDSCP), title: "DSCP", pattern: `^[0-9]+$|` + caseless(slices.Sorted(maps.Keys(dscpNames))), types: number, high: 63},
-	"file":                {parse: parsed(parseText), title: "file", types: anyScalar},
-	"format":              words(false, "is not a format of recordings", "write wav or pcapng, or both", "wav", "pcapng"),
-	"header":              {parse: parsed(parseHeaderLine), title: "header", pattern: `^$|.:`},
-	"header-name":         {parse: parsed(parseHeaderName), title: "header name", pattern: "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", types: anyScalar},
-	"header-pattern":      {parse: parsed(parseHeaderPattern), title: "header, or beginning of a name and *", pattern: "^[A-Za-z0-9.!%_+`'~-]+\\*?$", types: anyScalar},
-	"hep-server":          {parse: parsed(parseHEPServer), title: "transport://host:port", pattern: `^(udp|tcp)://.+:[0-9]+$|^$`},
-	"hold":                {parse: known(func(l *loader, t string) (string, complaint) { return l.sound(t, HoldNone) }), title: "tone or name of a sound", pattern: nameText},
-	"host":                {parse: parsed(parseTransferHost), title: "host name or address", pattern: hostText, types: anyScalar},
-	"host-port":           {parse: parsed(parseHostPort), title: "host, or host:port", pattern: hostText, types: anyScalar},
-	"host-port-or-none":   {parse: parsed(parseHostPortOrNone), title: "host, or host:port", pattern: hostText, types: anyScalar},
-	"identity-status":     {parse: parsed(parseIdentityStatus), title: "SIP status", pattern: `^(403|428|436|437|438)$`, types: number, low: 403, high: 438},
-	"keep-alive":          {parse: parsed(parseKeepAlive), title: "duration or 0", pattern: `^0$|` + durationText, types: number},
-	"kind":                {parse: parsed(parseKind), title: "kind", enum: targetKinds()},
-	"number-pattern":      {parse: parsed(parseNumberPattern), title: "regular expression", pattern: ".", types: anyScalar},
-	"opening":             {parse: parsed(parseOpening), title: "days and time of the day", pattern: `^([A-Za-z,-]+ +)?[0-9]{2}:[0-9]{2}-[0-9]{2}:[0-9]{2}$`},
-	"passed-name":         {parse: parsed(parsePassedName), title: "header name", pattern: "^[A-Za-z0-9.!%_+`'~-]*$", types: anyScalar},
-	"ports":               {title: "port-port", pattern: `^ *[0-9]+ *- *[0-9]+ *$`},
-	"ratio":               {parse: parsed(parseRatio), title: "number from 0 to 1", pattern: `^[0-9.eE+-]+$`, types: []string{"number", "string"}},
-	"register-user":       {parse: parsed(parseRegisterUser), title: "user of a SIP URI", pattern: `^[A-Za-z0-9_.!~*'()&=+$,;?/%:-]*$`, types: anyScalar},
-	"route-name":          {parse: named("route", func(l *loader) map[string]bool { return l.routes }), title: "name", pattern: nameText, types: anyScalar},
-	"server-name":         {parse: parsed(parseServerName), title: "host name or address", pattern: hostText, types: anyScalar},
-	"json-path":           {parse: parsed(parseJSONPath), title: "JSON path", types: anyScalar},
-	"ladders":             {parse: parsed(parseLadders), title: "duration", pattern: `^0$|^[Oo][Ff][Ff]$|` + durationText, types: number},
-	"sound":               {parse: known(func(l *loader, t string) (string, complaint) { return l.sound(t) }), title: "tone or name of a sound", pattern: nameText},
-	"store-path":          {parse: parsed(parseStorePath), title: "file", pattern: ".", types: anyScalar},
-	"suite":               words(false, "is not an SRTP crypto suite that is known here", "", SRTPSuites()...),
-	"target":              {parse: known((*loader).targetName), title: "name of a target", pattern: nameText, types: anyScalar},
-	"ping-interval":       within(5*time.Second, time.Hour, true),
-	"target-name":         {parse: named("target", func(l *loader) map[string]bool { return l.targets }), title: "name", pattern: nameText, types: anyScalar},
-	"timer-or-0":          {parse: parsed(parseTimerOrZero), title: "duration or 0", pattern: `^0$|` + durationText, types: number},
-	"token-name":          {parse: parsed(parseName), title: "name", pattern: nameText, types: anyScalar},
-	"trunk":               {parse: known((*loader).trunkName), title: "name of a trunk", pattern: nameText + "|^$", types: anyScalar},
-	"trunk-name":          {parse: named("trunk", func(l *loader) map[string]bool { return l.trunks }), title: "name", pattern: nameText, types: anyScalar},
-	"username":            {parse: parsed(parseUsername), title: "text", pattern: `^[^"\\\x00-\x1f\x7f]*$`, types: anyScalar},
-	"webhook-name":        {parse: named("webhook", func(l *loader) map[string]bool { return l.webhooks }), title: "name", pattern: nameText, types: anyScalar},
-	"webhook-url":         {parse: parsed(parseWebhookURL), title: "URL", pattern: `^[Hh][Tt][Tt][Pp][Ss]?://.+`},
-	"zone":                {parse: parsed(parseZone), title: "time zone", pattern: `^[A-Za-z0-9_+/-]+$`},
-	"environment-name":    {title: "environment variable", pattern: `^[A-Za-z_][A-Za-z0-9_]*$|^$`},
+	"string":          {parse: parsed(parseText), title: "text", types: anyScalar},
+	"bool":            {parse: parsed(parseBool), title: boolType, types: boolean},
+	"time.Duration":   {parse: parsed(parseDuration), title: "duration", pattern: durationText},
+	"netip.AddrPort":  {parse: parsed(parseAddrPort), title: "address:port", pattern: `^.+:[0-9]+$|^$`},
+	"netip.Prefix":    {parse: parsed(parsePrefix), title: "network", pattern: `^[0-9A-Fa-f.:]+(/[0-9]+)?$`},
+	"*config.Numbers": {parse: parsed(parseRegexp), title: "regular expression", types: anyScalar},
+	"config.Listener": {
+		parse: uniqueListeners, title: "transport://address:port",
+		pattern: `^(udp|tcp|tls)://.+:[0-9]+$`,
+	},
+	"config.AdminAddress": {
+		parse: parsed(parseAdminAddress), title: "address:port or unix://path",
+		pattern: `^.+:[0-9]+$|^unix:///.+$`,
+	},
+	"*config.Table":      {title: "file", types: anyScalar},
+	"*template.Template": {title: "template", types: anyScalar},
+	"*template.URL":      {title: "URL with templates", pattern: `^[Hh][Tt][Tt][Pp][Ss]?://.+`},
+	"config.Secret":      {title: "file"},
+	"media-listener": {
+		parse: uniqueAddresses, title: "address or address=advertised address",
+		pattern: `^ *[0-9A-Fa-f.:]+ *(= *[0-9A-Fa-f.:]+ *)?$`,
+	},
+	"media-address": {parse: mediaAddress, title: "address", pattern: `^[0-9A-Fa-f.:]*$`},
+	"advertise":     {parse: parsed(parseAdvertise), title: "address", pattern: `^[0-9A-Fa-f.:]*$`},
+	"advertise-host": {
+		parse: parsed(parseAdvertiseHost), title: "address or host name", pattern: hostText,
+		types: anyScalar,
+	},
+	"node-name": {parse: parsed(parseNodeName), title: "text", pattern: `^([A-Za-z0-9][A-Za-z0-9._-]{0,62})?$`},
+	"algorithm": words(true, "is not an algorithm that trunks can be asked for", "write SHA-256 or MD5",
+		"SHA-256", "MD5"),
+	"api":      {parse: parsed(parseAPI), title: "URL", pattern: `^[Hh][Tt][Tt][Pp][Ss]?://.+|^$`},
+	"base-url": {parse: parsed(parseBase), title: "URL", pattern: `^[Hh][Tt][Tt][Pp][Ss]?://.+|^$`},
+	"beep": {
+		parse: parsed(parseBeep), title: "duration or 0", pattern: `^0$|` + durationText,
+		types: number,
+	},
+	"callee": {parse: known((*loader).callee), title: "name of a trunk", pattern: nameText, types: anyScalar},
+	"caller": {
+		parse: known((*loader).caller), title: "name of a target", pattern: nameText + "|^$",
+		types: anyScalar,
+	},
+	"certificate-host": {
+		parse: parsed(parseCertificateHost), title: "host, or host:port", pattern: hostText + `|^\*\.`,
+		types: anyScalar,
+	},
+	"certificate-name": {
+		parse: parsed(parseCertName), title: "host name or address", pattern: hostText,
+		types: anyScalar,
+	},
+	"codec": words(true, "is not an audio codec", "", "PCMU", "PCMA", "G722", "G729", "opus", "GSM", "iLBC",
+		"speex", "L16", "AMR", "AMR-WB", "EVS"),
+	"collector": {parse: parsed(parseCollector), title: "URL", pattern: `^[Hh][Tt][Tt][Pp][Ss]?://.+|^$`},
+	"country": {
+		parse: parsed(parseCountry), title: "country calling code", pattern: `^([1-9][0-9]{0,2})?$`,
+		types: number, low: 1, high: 999,
+	},
+	"dialled":   {parse: parsed(parseDialled), title: "number", pattern: `^(\+?[0-9*#]+)?$`, types: anyScalar},
+	"directory": {parse: parsed(parseDirectory), title: "directory", pattern: `.`, types: anyScalar},
+	"domain": {
+		parse: parsed(parseDomain), title: "host name or address", pattern: hostText,
+		types: anyScalar,
+	},
+	"dscp": {
+		parse: parsed(parseDSCP), title: "DSCP",
+		pattern: `^[0-9]+$|` + caseless(slices.Sorted(maps.Keys(dscpNames))), types: number, high: 63,
+	},
+	"file":   {parse: parsed(parseText), title: "file", types: anyScalar},
+	"format": words(false, "is not a format of recordings", "write wav or pcapng, or both", "wav", "pcapng"),
+	"header": {parse: parsed(parseHeaderLine), title: "header", pattern: `^$|.:`},
+	"header-name": {
+		parse: parsed(parseHeaderName), title: "header name", pattern: "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$",
+		types: anyScalar,
+	},
+	"header-pattern": {
+		parse: parsed(parseHeaderPattern), title: "header, or beginning of a name and *",
+		pattern: "^[A-Za-z0-9.!%_+`'~-]+\\*?$", types: anyScalar,
+	},
+	"hep-server": {
+		parse: parsed(parseHEPServer), title: "transport://host:port",
+		pattern: `^(udp|tcp)://.+:[0-9]+$|^$`,
+	},
+	"hold": {
+		parse: known(func(l *loader, t string) (string, complaint) { return l.sound(t, HoldNone) }),
+		title: "tone or name of a sound", pattern: nameText,
+	},
+	"host": {
+		parse: parsed(parseTransferHost), title: "host name or address", pattern: hostText,
+		types: anyScalar,
+	},
+	"host-port": {
+		parse: parsed(parseHostPort), title: "host, or host:port", pattern: hostText,
+		types: anyScalar,
+	},
+	"host-port-or-none": {
+		parse: parsed(parseHostPortOrNone), title: "host, or host:port", pattern: hostText,
+		types: anyScalar,
+	},
+	"identity-status": {
+		parse: parsed(parseIdentityStatus), title: "SIP status", pattern: `^(403|428|436|437|438)$`,
+		types: number, low: 403, high: 438,
+	},
+	"keep-alive": {
+		parse: parsed(parseKeepAlive), title: "duration or 0", pattern: `^0$|` + durationText,
+		types: number,
+	},
+	"kind": {parse: parsed(parseKind), title: "kind", enum: targetKinds()},
+	"number-pattern": {
+		parse: parsed(parseNumberPattern), title: "regular expression", pattern: ".",
+		types: anyScalar,
+	},
+	"opening": {
+		parse: parsed(parseOpening), title: "days and time of the day",
+		pattern: `^([A-Za-z,-]+ +)?[0-9]{2}:[0-9]{2}-[0-9]{2}:[0-9]{2}$`,
+	},
+	"passed-name": {
+		parse: parsed(parsePassedName), title: "header name", pattern: "^[A-Za-z0-9.!%_+`'~-]*$",
+		types: anyScalar,
+	},
+	"ports": {title: "port-port", pattern: `^ *[0-9]+ *- *[0-9]+ *$`},
+	"ratio": {
+		parse: parsed(parseRatio), title: "number from 0 to 1", pattern: `^[0-9.eE+-]+$`,
+		types: []string{"number", "string"},
+	},
+	"register-user": {
+		parse: parsed(parseRegisterUser), title: "user of a SIP URI",
+		pattern: `^[A-Za-z0-9_.!~*'()&=+$,;?/%:-]*$`, types: anyScalar,
+	},
+	"route-name": {
+		parse: named("route", func(l *loader) map[string]bool { return l.routes }), title: "name",
+		pattern: nameText, types: anyScalar,
+	},
+	"server-name": {
+		parse: parsed(parseServerName), title: "host name or address", pattern: hostText,
+		types: anyScalar,
+	},
+	"json-path": {parse: parsed(parseJSONPath), title: "JSON path", types: anyScalar},
+	"ladders": {
+		parse: parsed(parseLadders), title: "duration", pattern: `^0$|^[Oo][Ff][Ff]$|` + durationText,
+		types: number,
+	},
+	"sound": {
+		parse: known(func(l *loader, t string) (string, complaint) { return l.sound(t) }),
+		title: "tone or name of a sound", pattern: nameText,
+	},
+	"store-path": {parse: parsed(parseStorePath), title: "file", pattern: ".", types: anyScalar},
+	"suite":      words(false, "is not an SRTP crypto suite that is known here", "", SRTPSuites()...),
+	"target": {
+		parse: known((*loader).targetName), title: "name of a target", pattern: nameText,
+		types: anyScalar,
+	},
+	"ping-interval": within(5*time.Second, time.Hour, true),
+	"target-name": {
+		parse: named("target", func(l *loader) map[string]bool { return l.targets }), title: "name",
+		pattern: nameText, types: anyScalar,
+	},
+	"timer-or-0": {
+		parse: parsed(parseTimerOrZero), title: "duration or 0", pattern: `^0$|` + durationText,
+		types: number,
+	},
+	"token-name": {parse: parsed(parseName), title: "name", pattern: nameText, types: anyScalar},
+	"trunk": {
+		parse: known((*loader).trunkName), title: "name of a trunk", pattern: nameText + "|^$",
+		types: anyScalar,
+	},
+	"trunk-name": {
+		parse: named("trunk", func(l *loader) map[string]bool { return l.trunks }), title: "name",
+		pattern: nameText, types: anyScalar,
+	},
+	"username": {
+		parse: parsed(parseUsername), title: "text", pattern: `^[^"\\\x00-\x1f\x7f]*$`,
+		types: anyScalar,
+	},
+	"webhook-name": {
+		parse: named("webhook", func(l *loader) map[string]bool { return l.webhooks }), title: "name",
+		pattern: nameText, types: anyScalar,
+	},
+	"webhook-url":      {parse: parsed(parseWebhookURL), title: "URL", pattern: `^[Hh][Tt][Tt][Pp][Ss]?://.+`},
+	"zone":             {parse: parsed(parseZone), title: "time zone", pattern: `^[A-Za-z0-9_+/-]+$`},
+	"environment-name": {title: "environment variable", pattern: `^[A-Za-z_][A-Za-z0-9_]*$|^$`},
 }
 
 // parseText takes any text but a template, which would be taken for the text itself.
@@ -150,13 +262,16 @@ func parseBool(t string) (bool, complaint) {
 
 // integer is the kind of whole numbers within bounds.
 func integer(low, high int) kind {
-	return kind{title: integerType, types: []string{"integer", "string"}, low: low, high: high, parse: parsed(func(t string) (int, complaint) {
-		n, err := strconv.Atoi(t)
-		if err != nil || n < low || n > high {
-			return 0, refuse("is not a whole number from "+strconv.Itoa(low)+" to "+strconv.Itoa(high), "write one")
-		}
-		return n, complaint{}
-	})}
+	return kind{
+		title: integerType, types: []string{"integer", "string"}, low: low, high: high,
+		parse: parsed(func(t string) (int, complaint) {
+			n, err := strconv.Atoi(t)
+			if err != nil || n < low || n > high {
+				return 0, refuse("is not a whole number from "+strconv.Itoa(low)+" to "+strconv.Itoa(high), "write one")
+			}
+			return n, complaint{}
+		}),
+	}
 }
 
 // words is the kind of values that are listed. The remedy may name them all by itself.
@@ -204,7 +319,8 @@ func namesOf(all map[string]bool) []string { return slices.Sorted(maps.Keys(all)
 // targetName takes the name of a target.
 func (l *loader) targetName(t string) (string, complaint) {
 	if !l.targets[t] && !l.unsure("targets", l.targets) {
-		return "", refuse("is not the name of a target", meant(t, namesOf(l.targets), "add it to targets, or correct the name"))
+		return "", refuse("is not the name of a target",
+			meant(t, namesOf(l.targets), "add it to targets, or correct the name"))
 	}
 	return t, complaint{}
 }
@@ -216,7 +332,8 @@ func (l *loader) callee(t string) (string, complaint) {
 	case !l.trunks[t]:
 		return "", refuse("is not the name of a trunk", meant(t, namesOf(l.trunks), "add it to trunks, or correct the name"))
 	case !l.callees[t]:
-		return "", refuse("is a trunk without uri, which no call can be placed to", `write uri below the trunk, like "sip:{{.To.Number}}@pbx.example.com"`)
+		return "", refuse("is a trunk without uri, which no call can be placed to",
+			`write uri below the trunk, like "sip:{{.To.Number}}@pbx.example.com"`)
 	}
 	return t, complaint{}
 }
@@ -226,9 +343,11 @@ func (l *loader) caller(t string) (string, complaint) {
 	switch {
 	case t == "", !l.targets[t] && l.unsure("targets", l.targets):
 	case !l.targets[t]:
-		return "", refuse("is not the name of a target", meant(t, namesOf(l.targets), "add it to targets, or correct the name"))
+		return "", refuse("is not the name of a target",
+			meant(t, namesOf(l.targets), "add it to targets, or correct the name"))
 	case !l.callers[t]:
-		return "", refuse("is a target that neither calls nor transfers", "write sources, call_auth or transfer below the target, or remove the route")
+		return "", refuse("is a target that neither calls nor transfers",
+			"write sources, call_auth or transfer below the target, or remove the route")
 	}
 	return t, complaint{}
 }
@@ -238,11 +357,13 @@ func (l *loader) sound(t string, besides ...string) (string, complaint) {
 	if _, ok := audio.Tone(t); ok || l.sounds[t] || slices.Contains(besides, t) {
 		return t, complaint{}
 	}
-	return "", refuse("is neither a tone nor the name of a sound", meant(t, slices.Concat(besides, audio.Tones(), namesOf(l.sounds)),
-		"write one of "+strings.Join(slices.Concat(besides, audio.Tones()), ", ")+", or add it to sounds"))
+	return "", refuse("is neither a tone nor the name of a sound",
+		meant(t, slices.Concat(besides, audio.Tones(), namesOf(l.sounds)),
+			"write one of "+strings.Join(slices.Concat(besides, audio.Tones()), ", ")+", or add it to sounds"))
 }
 
-// uniqueListeners takes one listener of each transport and address family: a process sends from one address of each kind.
+// uniqueListeners takes one listener of each transport and address family: a process sends from one address of each
+// kind.
 func uniqueListeners(section) func(string) (any, complaint) {
 	taken := map[string]Listener{}
 	return func(t string) (any, complaint) {

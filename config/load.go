@@ -25,13 +25,16 @@ const Stdin = "-"
 // Load reads and checks a file, or Stdin, with the environment of the process. All its errors come at once, as Errors.
 func Load(path string) (*Config, error) { return load(path, nil) }
 
-// Reload is Load for a process that runs with the sections sip and media of running, whatever the file says of them: trunks
-// and targets have to be possible with both.
+// Reload is Load for a process that runs with the sections sip and media of running, whatever the file says of them:
+// trunks and targets have to be possible with both.
 func Reload(path string, running *Config) (*Config, error) { return load(path, running) }
 
 func load(path string, running *Config) (*Config, error) {
 	if path == Stdin && running != nil {
-		return nil, Errors{{File: ShownName(path), Problem: "cannot be read a second time", Remedy: "start the process with a file to reload it"}}
+		return nil, Errors{{
+			File: ShownName(path), Problem: "cannot be read a second time",
+			Remedy: "start the process with a file to reload it",
+		}}
 	}
 	data, err := readFile(path)
 	if err != nil {
@@ -60,7 +63,10 @@ func readFile(path string) ([]byte, error) {
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
-		return nil, Errors{{File: ShownName(path), Problem: "cannot be read: " + reason(err), Remedy: "name a regular file with --config"}}
+		return nil, Errors{{
+			File: ShownName(path), Problem: "cannot be read: " + reason(err),
+			Remedy: "name a regular file with --config",
+		}}
 	}
 	return data, nil
 }
@@ -81,7 +87,8 @@ func read(file string, data []byte, env func(string) (string, bool), running *Co
 	l.root.read(reflect.ValueOf(l.cfg).Elem())
 	cfg := l.cfg
 	if running != nil && len(l.errs) == 0 && (len(cfg.Trunks) == 0 || len(cfg.Routes) == 0) {
-		l.fail(0, "", "has no trunks or no routes, so that no call would get through any more", "is it the right file, and whole?")
+		l.fail(0, "", "has no trunks or no routes, so that no call would get through any more",
+			"is it the right file, and whole?")
 	}
 	if len(l.errs) > 0 {
 		return nil, l.errs.sorted()
@@ -133,7 +140,8 @@ func newLoader(file string, env func(string) (string, bool), running *Config) *l
 // unsure reports whether a list of the file has an entry without a name that could be read: what names it may be right.
 func (l *loader) unsure(list string, names map[string]bool) bool {
 	v, ok := l.root.fields[list]
-	return l.root.meant[list] || ok && (v.node.Kind != yaml.SequenceNode && v.node.Kind != yaml.AliasNode || l.root.elements(list) != len(names)+l.twice[list])
+	return l.root.meant[list] || ok && (v.node.Kind != yaml.SequenceNode && v.node.Kind != yaml.AliasNode ||
+		l.root.elements(list) != len(names)+l.twice[list])
 }
 
 func (l *loader) fail(line int, path, problem, remedy string) {
@@ -187,10 +195,12 @@ func (l *loader) syntax(err error, data []byte) {
 	lines := bytes.Split(data, []byte("\n"))
 	if m := regexp.MustCompile(`^unknown anchor '(.+)'`).FindStringSubmatch(text); m != nil {
 		line = 1 + slices.IndexFunc(lines, func(l []byte) bool { return bytes.Contains(l, []byte("*"+m[1])) })
-		remedy = "write &" + m[1] + " before the value that *" + m[1] + " stands for, or put a text that begins with * in quotes"
+		remedy = "write &" + m[1] + " before the value that *" + m[1] +
+			" stands for, or put a text that begins with * in quotes"
 	} else if line > 0 && line <= len(lines) && bytes.HasPrefix(bytes.TrimLeft(lines[line-1], " "), []byte("\t")) {
 		remedy = "indent this line by spaces: YAML takes no tabs"
-	} else if strings.Contains(text, "escape character") || strings.Contains(text, "hexdecimal") { // spelt so by the decoder
+	} else if strings.Contains(text, "escape character") || strings.Contains(text, "hexdecimal") {
+		// spelt so by the decoder
 		remedy = twiceEscaped + ", like " + sampleNumbers
 	}
 	l.fail(line, "", "is not YAML: "+text, remedy)

@@ -13,8 +13,8 @@ type Pass struct {
 	From string `key:"from" is:"header-pattern" required:"the header that the other side sends, like X-Agent"`
 	// The name that it goes out by. Empty: that of from.
 	To string `key:"to" is:"passed-name"`
-	// What is made of the value: keep (nothing), decode (the text that a User-to-User has, RFC 7433), encode (a User-to-User of
-	// a text, with encoding=hex and the protocol discriminator 00, RFC 7434).
+	// What is made of the value: keep (nothing), decode (the text that a User-to-User has, RFC 7433), encode (a
+	// User-to-User of a text, with encoding=hex and the protocol discriminator 00, RFC 7434).
 	UUI string `key:"uui" enum:"keep decode encode" default:"keep"`
 }
 
@@ -39,9 +39,11 @@ func (p *Pass) check(s section) {
 	case p.To == "":
 		p.To = p.From
 	case strings.HasSuffix(p.From, "*"):
-		s.fields["to"].fail("stands beside a from that ends in *: several headers would have one name", "write the whole name in from, or remove to")
+		s.fields["to"].fail("stands beside a from that ends in *: several headers would have one name",
+			"write the whole name in from, or remove to")
 	case strings.EqualFold(p.To, "X-EI") && !strings.EqualFold(p.From, "X-EI"):
-		s.fields["to"].fail("is the platform's id of the call, which no peer may choose", "set it in headers, or carry the value in another one")
+		s.fields["to"].fail("is the platform's id of the call, which no peer may choose",
+			"set it in headers, or carry the value in another one")
 	}
 }
 

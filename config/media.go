@@ -19,8 +19,8 @@ type Media struct {
 	PortLow uint16 `key:"ports" is:"ports" default:"10000-32767" later:""`
 	// PortHigh is the last port, included.
 	PortHigh uint16
-	// What carries RTP: kernel (packets that need nothing of the process are relayed in the Linux kernel), userspace (all come
-	// to the process), auto (kernel where that is possible, else userspace). kernel needs CAP_BPF and CAP_NET_ADMIN.
+	// What carries RTP: kernel (packets that need nothing of the process are relayed in the Linux kernel), userspace (all
+	// come to the process), auto (kernel where that is possible, else userspace). kernel needs CAP_BPF and CAP_NET_ADMIN.
 	Engine string `key:"engine" enum:"auto kernel userspace" default:"auto"`
 	// A call ends when no RTP came from either side for so long: with media_timeout if it had any, else with no_media.
 	Timeout time.Duration `key:"timeout" default:"30s"`
@@ -43,8 +43,8 @@ func (m *Media) Calls() int {
 	return max(0, (int(m.PortHigh)-first+1)/2/2)
 }
 
-// FairShare is what is kept for each of several trunks, of the calls in set-up and of those with ports: half of them in equal
-// parts. The other half is for the trunks that need more.
+// FairShare is what is kept for each of several trunks, of the calls in set-up and of those with ports: half of them in
+// equal parts. The other half is for the trunks that need more.
 func FairShare(all, trunks int) int { return all / 2 / max(1, trunks) }
 
 // The values of media.engine.
@@ -81,8 +81,8 @@ func parseMediaListener(t string) (m MediaListener, c complaint) {
 	return m, complaint{}
 }
 
-// advertisedOnce reports an advertise that would stand for two addresses: behind one public address their ports can't be
-// told apart.
+// advertisedOnce reports an advertise that would stand for two addresses: behind one public address their ports can't
+// be told apart.
 func (s section) advertisedOnce(m *Media) {
 	addr, err := netip.ParseAddr(m.Advertise)
 	if err != nil {
@@ -116,8 +116,8 @@ func listened(all []MediaListener) string {
 type PeerMedia struct {
 	// The one of media.listen that its RTP is bound to. Empty: the first of its address family.
 	Address netip.Addr `key:"address" is:"media-address"`
-	// How the source of its RTP is found: strict (only the address in SDP), auto (learned, then kept), off (every address that
-	// auto believes, at any time).
+	// How the source of its RTP is found: strict (only the address in SDP), auto (learned, then kept), off (every address
+	// that auto believes, at any time).
 	Latch LatchMode `key:"latch" enum:"strict auto off" default:"auto"`
 	// Encrypted RTP: off, optional (SRTP is offered first, RTP where that is refused), required.
 	SRTP SRTPMode `key:"srtp" enum:"off optional required" default:"off"`
@@ -139,7 +139,8 @@ func (m *PeerMedia) check(s section) {
 		s.fields["srtp_keying"].fail("has no effect without srtp", remedy)
 	}
 	if slices.ContainsFunc(m.SRTPSuites, func(name string) bool { return !slices.Contains(dtlsSuites(), name) }) {
-		s.fields["srtp_suites"].fail("has a suite that DTLS can't agree on", "take those of "+strings.Join(dtlsSuites(), ", "))
+		s.fields["srtp_suites"].fail("has a suite that DTLS can't agree on",
+			"take those of "+strings.Join(dtlsSuites(), ", "))
 	}
 }
 
@@ -177,7 +178,8 @@ func SRTPSuites() []string {
 	return append(DefaultSRTPSuites(), "AES_256_CM_HMAC_SHA1_80", "AES_256_CM_HMAC_SHA1_32", "AES_CM_128_HMAC_SHA1_32")
 }
 
-// DefaultSRTPSuites are those that are offered where none are configured: few, as each is a line of 90 bytes in an INVITE.
+// DefaultSRTPSuites are those that are offered where none are configured: few, as each is a line of 90 bytes in an
+// INVITE.
 func DefaultSRTPSuites() []string {
 	return []string{"AEAD_AES_256_GCM", "AEAD_AES_128_GCM", "AES_CM_128_HMAC_SHA1_80"}
 }

@@ -160,7 +160,8 @@ func (v value) scalar() (scalar, bool) {
 		return scalar{}, false
 	}
 	if v.node.Kind != yaml.ScalarNode {
-		v.fail("must be a single value, not "+kindName(v.node), cmp.Or(hint(v.path+"{}"), "write it behind the colon; values with { or [ in quotes"))
+		v.fail("must be a single value, not "+kindName(v.node),
+			cmp.Or(hint(v.path+"{}"), "write it behind the colon; values with { or [ in quotes"))
 		return scalar{}, false
 	}
 	switch v.node.ShortTag() {

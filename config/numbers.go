@@ -8,8 +8,9 @@ import (
 	"unicode"
 )
 
-// IsDialString reports whether a text is what a number is dialled by: digits, * and #, perhaps after a +. Anything else in a
-// number ("&", ",", "w", "?" …) is an instruction to some PBX or carrier. SIP writes %23 for # (RFC 3261 section 19.1.2).
+// IsDialString reports whether a text is what a number is dialled by: digits, * and #, perhaps after a +. Anything else
+// in a number ("&", ",", "w", "?" …) is an instruction to some PBX or carrier. SIP writes %23 for # (RFC 3261 section
+// 19.1.2).
 func IsDialString(text string) bool {
 	digits := strings.TrimPrefix(plainHash(text), "+")
 	return digits != "" && strings.Trim(digits, "0123456789*#") == ""
@@ -17,8 +18,8 @@ func IsDialString(text string) bool {
 
 func plainHash(text string) string { return strings.ReplaceAll(text, "%23", "#") }
 
-// Numbers is a regular expression over numbers. What is no number it takes only as a whole: it has to name the user part from
-// the first character to the last one.
+// Numbers is a regular expression over numbers. What is no number it takes only as a whole: it has to name the user
+// part from the first character to the last one.
 type Numbers struct {
 	found *regexp.Regexp // matches anywhere in a number
 	whole *regexp.Regexp // matches a whole text, in which a dot stands for the characters of a number only
@@ -44,8 +45,8 @@ func newNumbers(text string) (*Numbers, error) {
 	return n, err
 }
 
-// Allow reports whether a text is a number that the expression matches, or a user part that it names in full. No expression
-// allows nothing.
+// Allow reports whether a text is a number that the expression matches, or a user part that it names in full. No
+// expression allows nothing.
 func (n *Numbers) Allow(text string) bool {
 	if n == nil {
 		return false
@@ -56,8 +57,8 @@ func (n *Numbers) Allow(text string) bool {
 	return n.whole.MatchString(text)
 }
 
-// Match is Allow, but an expression for everything, or none, takes every user part. That of a call without a number is empty,
-// which .+ does not take.
+// Match is Allow, but an expression for everything, or none, takes every user part. That of a call without a number is
+// empty, which .+ does not take.
 func (n *Numbers) Match(text string) bool { return n == nil || n.every && text != "" || n.Allow(text) }
 
 // String gives the expression as it is written in the file.

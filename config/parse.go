@@ -94,13 +94,15 @@ func parsePrefix(t string) (netip.Prefix, complaint) {
 	}
 	p, err := netip.ParsePrefix(t)
 	if err != nil {
-		return netip.Prefix{}, refuse("is neither an IP address nor a network", `write one like "203.0.113.0/24" or "2001:db8::1"`)
+		return netip.Prefix{}, refuse("is neither an IP address nor a network",
+			`write one like "203.0.113.0/24" or "2001:db8::1"`)
 	}
 	if p.Addr().Is4In6() {
 		return netip.Prefix{}, refuse("is an IPv4 network written as IPv6", "write it as IPv4")
 	}
 	if p != p.Masked() {
-		return netip.Prefix{}, refuse("has address bits beyond its length", "write the network's first address, or the address alone")
+		return netip.Prefix{}, refuse("has address bits beyond its length",
+			"write the network's first address, or the address alone")
 	}
 	return p, complaint{}
 }
@@ -152,7 +154,8 @@ func parseListener(t string) (Listener, complaint) {
 	switch scheme {
 	case TransportUDP, TransportTCP, TransportTLS:
 	default:
-		return Listener{}, refuse("has an unknown transport", meant(scheme, []string{TransportUDP, TransportTCP, TransportTLS}, `write it like "udp://0.0.0.0:5060"`))
+		return Listener{}, refuse("has an unknown transport",
+			meant(scheme, []string{TransportUDP, TransportTCP, TransportTLS}, `write it like "udp://0.0.0.0:5060"`))
 	}
 	ap, err := netip.ParseAddrPort(rest)
 	if err != nil {
@@ -187,11 +190,13 @@ func parsePorts(t string) (portRange, complaint) {
 	first := low + low%2
 	switch {
 	case low < 1024:
-		return portRange{}, refuse("begins among the ports below 1024, which belong to the system", `write it like "10000-32767"`)
+		return portRange{}, refuse("begins among the ports below 1024, which belong to the system",
+			`write it like "10000-32767"`)
 	case high < low:
 		return portRange{}, refuse("ends before it begins", "write the lower port first")
 	case high+1 < first+4:
-		return portRange{}, refuse("has no room for one call, which takes two pairs of an even port and the odd one above it", `write it like "10000-32767"`)
+		return portRange{}, refuse("has no room for one call, which takes two pairs of an even port and the odd one above it",
+			`write it like "10000-32767"`)
 	}
 	return portRange{uint16(low), uint16(high)}, complaint{}
 }
@@ -204,11 +209,13 @@ func parseAPI(t string) (string, complaint) {
 	}
 	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return "", complaint{
-			problem: "the URL holds more than scheme, host and path", remedy: `write it like "https://api.synthflow.ai"`, hide: true,
+			problem: "the URL holds more than scheme, host and path",
+			remedy:  `write it like "https://api.synthflow.ai"`, hide: true,
 		}
 	}
 	if u.Scheme == "http" && !nearby(u.Hostname()) {
-		return "", refuse("would send the token unencrypted", "write https; http is for loopback, private addresses and names without a dot")
+		return "", refuse("would send the token unencrypted",
+			"write https; http is for loopback, private addresses and names without a dot")
 	}
 	return strings.TrimSuffix(t, "/"), complaint{}
 }
@@ -223,7 +230,8 @@ func nearby(host string) bool {
 // parseCertName takes a name as it stands in a certificate: a host name or an address.
 func parseCertName(t string) (string, complaint) {
 	if _, c := parseAddr(t); !c.none() && !isHostName(t) {
-		return "", refuse("is neither a host name nor an address", "write a name of the trunk's certificate, like pbx.example.com")
+		return "", refuse("is neither a host name nor an address",
+			"write a name of the trunk's certificate, like pbx.example.com")
 	}
 	return strings.ToLower(t), complaint{}
 }

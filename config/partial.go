@@ -8,8 +8,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// LoadSections is Load for a command that uses the named sections alone: the rest of the file is not looked at, and a secret
-// that can't be read is empty. So the command works for a user without access to the secrets of the service.
+// LoadSections is Load for a command that uses the named sections alone: the rest of the file is not looked at, and a
+// secret that can't be read is empty. So the command works for a user without access to the secrets of the service.
 func LoadSections(path string, sections ...string) (*Config, error) {
 	data, err := readFile(path)
 	if err != nil {
@@ -44,8 +44,8 @@ func (v value) only(keys []string) value {
 	return v
 }
 
-// Names are the names of a section's elements, trunks or targets, in the order of the file, for the completion of command
-// lines. There are none where the file can't be read.
+// Names are the names of a section's elements, trunks or targets, in the order of the file, for the completion of
+// command lines. There are none where the file can't be read.
 func Names(path, section string) (names []string) {
 	data, err := readFile(path)
 	if err != nil {

@@ -4,8 +4,8 @@ import (
 	"strings"
 )
 
-// parseHeaderPattern takes the name of a header that passes from one side to the other, or the beginning of names with a *
-// behind.
+// parseHeaderPattern takes the name of a header that passes from one side to the other, or the beginning of names with
+// a * behind.
 func parseHeaderPattern(t string) (string, complaint) {
 	begin, pattern := strings.CutSuffix(t, "*")
 	switch {
@@ -16,13 +16,14 @@ func parseHeaderPattern(t string) (string, complaint) {
 	case pattern && len(begin) < 2:
 		return "", refuse("stands for too many headers", `write at least two characters before the *, like "X-*"`)
 	case !pattern && !Passable(t):
-		return "", refuse("belongs to one side of the call and is never passed on", "remove it; carry the value in a header of another name, X-…")
+		return "", refuse("belongs to one side of the call and is never passed on",
+			"remove it; carry the value in a header of another name, X-…")
 	}
 	return t, complaint{}
 }
 
-// Passable says whether a header may go from one side of a call to the other: it is none of those that the B2BUA writes or
-// that concern one dialog or hop. A name with a * stands for passable headers only.
+// Passable says whether a header may go from one side of a call to the other: it is none of those that the B2BUA writes
+// or that concern one dialog or hop. A name with a * stands for passable headers only.
 func Passable(name string) bool {
 	name = strings.ToLower(name)
 	return !ownHeader(name) && !hopHeader(name)
@@ -38,11 +39,13 @@ func ownHeader(name string) bool {
 	return false
 }
 
-// hopHeader knows the headers that concern one dialog or hop, besides those that the B2BUA writes. name is in lower case.
+// hopHeader knows the headers that concern one dialog or hop, besides those that the B2BUA writes. name is in lower
+// case.
 func hopHeader(name string) bool {
 	switch name {
 	case "authorization", "proxy-authorization", "www-authenticate", "proxy-authenticate", "authentication-info",
-		"require", "proxy-require", "supported", "k", "unsupported", "allow", "rseq", "rack", "session-expires", "x", "min-se",
+		"require", "proxy-require", "supported", "k", "unsupported", "allow", "rseq", "rack", "session-expires",
+		"x", "min-se",
 		"path", "service-route", "refer-to", "r", "referred-by", "b", "replaces", "target-dialog", "content-encoding", "e",
 		"content-disposition", "mime-version", "warning", "server", "user-agent", "retry-after", "event", "o", "timestamp":
 		return true

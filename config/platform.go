@@ -103,7 +103,8 @@ func apiRegion(t *Target) string {
 
 // synthflowURI is the URI of a Synthflow target that names none.
 func synthflowURI(host, transport string) string {
-	return fmt.Sprintf("sip:{{.Agent.Number}}@%s:%d", host, SynthflowRegions()[0].PortFor(transport)) // the same in all regions
+	// the same in all regions
+	return fmt.Sprintf("sip:{{.Agent.Number}}@%s:%d", host, SynthflowRegions()[0].PortFor(transport))
 }
 
 // account reads the section of that name.
@@ -137,18 +138,24 @@ func (s section) oneRegion(t *Target, sipHost string) {
 	name, from := t.Region, "region"
 	if site := webSite.FindStringSubmatch(sipHost); site != nil {
 		s.fields["uri"].fail("goes to "+sipHost+", which takes no SIP: it is the platform's web site or API",
-			map[string]string{"synthflow": "write sip.synthflow.ai:32681, or the host of the account's region", "vapi": "write sip.vapi.ai, or the host of the account's region"}[strings.ToLower(site[1])])
+			map[string]string{
+				"synthflow": "write sip.synthflow.ai:32681, or the host of the account's region",
+				"vapi":      "write sip.vapi.ai, or the host of the account's region",
+			}[strings.ToLower(site[1])])
 		return
 	}
 	if kind, r, ok := RegionOfHost(sipHost); ok {
 		switch {
 		case t.Kind != kind && len(regionsOf(t.Kind)) > 0:
-			s.fields["uri"].fail(fmt.Sprintf("goes to %s, which is a host of kind %s", sipHost, kind), "write kind: "+kind+", or another host")
+			s.fields["uri"].fail(fmt.Sprintf("goes to %s, which is a host of kind %s", sipHost, kind),
+				"write kind: "+kind+", or another host")
 		case t.Kind != kind:
 		case name == "":
 			name, from = r.Name, "uri"
 		case name != r.Name:
-			s.fields["uri"].fail(fmt.Sprintf("goes to %s, of region %s, and region says %s: an account of one region is not known in another", sipHost, r.Name, name),
+			s.fields["uri"].fail(fmt.Sprintf(
+				"goes to %s, of region %s, and region says %s: an account of one region is not known in another", sipHost,
+				r.Name, name),
 				"write the host of the account's region, or correct region")
 		}
 	}
@@ -182,9 +189,11 @@ func (s section) apiOf(kind, key string, api *string, region, from string) {
 	switch {
 	case !ok:
 	case found != kind:
-		fail(fmt.Sprintf("is the API of kind %s, and the target is of kind %s", found, kind), "write the API of the target's platform, or remove it")
+		fail(fmt.Sprintf("is the API of kind %s, and the target is of kind %s", found, kind),
+			"write the API of the target's platform, or remove it")
 	case region != "" && region != r.Name:
-		fail(fmt.Sprintf("is the API of region %s, and %s says %s: an account of one region is not known in another", r.Name, from, region),
+		fail(fmt.Sprintf("is the API of region %s, and %s says %s: an account of one region is not known in another", r.Name,
+			from, region),
 			"choose API and SIP host of one region; with region alone both are right")
 	}
 }
@@ -197,7 +206,8 @@ func (s section) oneWorkspaceRegion(t *Target) {
 	}
 	first, seen := s.l.workspaces[id]
 	if seen && first.region != t.Region {
-		s.fail(fmt.Sprintf("workspace %s is in region %s here, and in %s in target %s: a workspace has one region", id, t.Region, first.region, first.target),
+		s.fail(fmt.Sprintf("workspace %s is in region %s here, and in %s in target %s: a workspace has one region", id,
+			t.Region, first.region, first.target),
 			"correct region or workspace_id of one of the two")
 		return
 	}

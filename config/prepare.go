@@ -16,14 +16,15 @@ import (
 
 // Prepare is the section `prepare` of a target.
 type Prepare struct {
-	// Kind synthflow: the base URL of the platform's HTTP API. Default: that of the region, https://api.synthflow.ai where none is
-	// named.
+	// Kind synthflow: the base URL of the platform's HTTP API. Default: that of the region, https://api.synthflow.ai where
+	// none is named.
 	API string `key:"api" is:"api"`
 	// The token. It is sent as Authorization: Bearer, unless token_header says otherwise. Kind synthflow requires it.
 	Token Secret `key:"token" env:"" later:""`
 	// Kind synthflow: the workspace, sent as workspace_id.
 	WorkspaceID *template.Template `key:"workspace_id" use:"prepare"`
-	// Kind synthflow: the agent that takes the call, sent as model_id. A template chooses it by the called number, for example.
+	// Kind synthflow: the agent that takes the call, sent as model_id. A template chooses it by the called number, for
+	// example.
 	ModelID *template.Template `key:"model_id" use:"prepare"`
 	// Kind synthflow: the lead's number, sent as from_number.
 	FromNumber *template.Template `key:"from_number" use:"prepare" default:"{{.Lead.Number}}"`
@@ -33,22 +34,24 @@ type Prepare struct {
 	CustomVariables []variable `key:"custom_variables" use:"prepare"`
 	// Kind http: the method of the request.
 	Method string `key:"method" enum:"POST PUT PATCH GET" default:"POST"`
-	// Kind http: the URL. Path and query may hold templates, whose values are escaped for their place. Scheme and host are the same
-	// for every call. Redirects are not followed.
+	// Kind http: the URL. Path and query may hold templates, whose values are escaped for their place. Scheme and host are
+	// the same for every call. Redirects are not followed.
 	URL *template.URL `key:"url" later:""`
 	// Kind http: the header that has the token, alone, in place of Authorization: Bearer.
 	TokenHeader string `key:"token_header" is:"header-name"`
-	// Kind http: further headers of the request by name, with a template each. One whose template gives nothing is left out.
+	// Kind http: further headers of the request by name, with a template each. One whose template gives nothing is left
+	// out.
 	Headers []Header `key:"headers" later:""`
-	// Kind http: the JSON object that is sent, written as YAML. Each text is a template, and what it gives is quoted as JSON needs it.
-	// Numbers, true, false and null go out as they are. Without it there is no body.
+	// Kind http: the JSON object that is sent, written as YAML. Each text is a template, and what it gives is quoted as
+	// JSON needs it. Numbers, true, false and null go out as they are. Without it there is no body.
 	Body *jsonBody `key:"body" use:"prepare"`
 	// Kind http: what the answer must be, besides JSON.
 	Success success `key:"success"`
-	// Kind http: where the answer has the platform's id of the call: members and indices of lists, joined by dots (call.id,
-	// calls.0.id). It becomes .Prepare.CallID. Empty: the answer has none.
+	// Kind http: where the answer has the platform's id of the call: members and indices of lists, joined by dots
+	// (call.id, calls.0.id). It becomes .Prepare.CallID. Empty: the answer has none.
 	ID string `key:"id" is:"json-path"`
-	// Kind http: an answer as the platform gives it, which check and explain take for one. Default: one of success and id alone.
+	// Kind http: an answer as the platform gives it, which check and explain take for one. Default: one of success and id
+	// alone.
 	Example json.RawMessage `key:"example"`
 	// How long the whole step may take, one retry included. An answer over 1 MiB, unpacked, is not used.
 	Timeout time.Duration `key:"timeout" default:"3s"`
@@ -122,8 +125,14 @@ type variable struct {
 
 // The keys of one kind of target alone.
 var (
-	synthflowKeys = []string{"api", "workspace_id", "model_id", "from_number", "to_number", "custom_variables"} //nolint:gochecknoglobals // a table
-	httpKeys      = []string{"method", "url", "token_header", "headers", "body", "success", "id", "example"}    //nolint:gochecknoglobals // a table
+	synthflowKeys = []string{
+		"api", "workspace_id", "model_id", "from_number", "to_number",
+		"custom_variables",
+	} //nolint:gochecknoglobals // a table
+	httpKeys = []string{
+		"method", "url", "token_header", "headers", "body", "success", "id",
+		"example",
+	} //nolint:gochecknoglobals // a table
 )
 
 // prepare reads the section of that name.
@@ -213,8 +222,10 @@ func (s section) hasToken() bool { return s.has("token_file") || s.has("token_en
 // ownRequestHeaders are the headers of a request that its form, its connection or the call's trace decides.
 func ownRequestHeaders() []string {
 	return []string{
-		"Accept", "Accept-Encoding", "Connection", "Content-Encoding", "Content-Length", "Content-Type", "Expect", "Host", "Idempotency-Key",
-		"Keep-Alive", "Proxy-Authorization", "Proxy-Connection", "Te", "Traceparent", "Trailer", "Transfer-Encoding", "Upgrade", "User-Agent",
+		"Accept", "Accept-Encoding", "Connection", "Content-Encoding", "Content-Length", "Content-Type", "Expect", "Host",
+		"Idempotency-Key",
+		"Keep-Alive", "Proxy-Authorization", "Proxy-Connection", "Te", "Traceparent", "Trailer", "Transfer-Encoding",
+		"Upgrade", "User-Agent",
 	}
 }
 
@@ -236,7 +247,8 @@ func (s section) members(key string) (all []Member) {
 		}
 		got := Member{Path: e.key}
 		if got.Value, ok = sc.literal(); !ok || got.Value == nil {
-			sc.complain(refuse("is not a value that an answer can be compared with", "write a text, a whole number, true or false"))
+			sc.complain(refuse("is not a value that an answer can be compared with",
+				"write a text, a whole number, true or false"))
 			continue
 		}
 		all = append(all, got)
@@ -265,7 +277,8 @@ func (p *Prepare) synthflow() {
 	p.answer = Answer{Members: []Member{{"call_status", "registered"}}, ID: "synthflow_call_id", Within: "response"}
 	custom := part{object: true}
 	for _, v := range p.CustomVariables {
-		custom.members = append(custom.members, bodyMember{v.Name, part{path: "prepare.custom_variables." + v.Name, text: v.Value}})
+		custom.members = append(custom.members,
+			bodyMember{v.Name, part{path: "prepare.custom_variables." + v.Name, text: v.Value}})
 	}
 	p.Body = &jsonBody{part{object: true, members: []bodyMember{
 		{"from_number", part{path: "prepare.from_number", text: p.FromNumber}},
@@ -280,7 +293,8 @@ func (p *Prepare) synthflow() {
 type Ask struct {
 	// Method is the HTTP method.
 	Method string
-	// URL is where the request goes. It belongs to the configuration where it is the same for every call: nobody changes it.
+	// URL is where the request goes. It belongs to the configuration where it is the same for every call: nobody changes
+	// it.
 	URL *url.URL
 	// Headers are further headers; nil: none.
 	Headers http.Header

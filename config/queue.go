@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// Queue is the section `routes[].queue`: callers wait in the order of their arrival while every target of the route is full, by its
-// max_calls or max_cps.
+// Queue is the section `routes[].queue`: callers wait in the order of their arrival while every target of the route is
+// full, by its max_calls or max_cps.
 type queue struct {
 	// The most callers of the route that wait at once. One more gets 486. 0: no caller waits, and each gets 486.
 	Limit int `key:"limit" default:"20" max:"10000"`
 	// How long a caller waits at most, then it gets 486. setup_timeout stands still meanwhile.
 	Timeout time.Duration `key:"timeout" default:"3m"`
-	// The tone or sound that a waiting caller hears, by 183 at the beginning of the wait. Empty: what ringing says, with 180 where that
-	// says on-target.
+	// The tone or sound that a waiting caller hears, by 183 at the beginning of the wait. Empty: what ringing says, with
+	// 180 where that says on-target.
 	Sound string `key:"sound" is:"sound"`
 }
 
@@ -26,7 +26,9 @@ func (d *doubts) queues() {
 			continue
 		}
 		if name, never := d.neverFull(r); never {
-			d.warn(fmt.Sprintf("routes[%d].queue", i), fmt.Sprintf("is never used: %s has neither max_calls nor max_cps, and is never full", name), "give it max_calls, or remove the queue")
+			d.warn(fmt.Sprintf("routes[%d].queue", i),
+				fmt.Sprintf("is never used: %s has neither max_calls nor max_cps, and is never full", name),
+				"give it max_calls, or remove the queue")
 		}
 	}
 }

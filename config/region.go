@@ -25,8 +25,8 @@ const (
 	regionEU     = "eu"
 )
 
-// documentedHost is the host of the global region that Synthflow's older documents name. It is the default where a target
-// names no region.
+// documentedHost is the host of the global region that Synthflow's older documents name. It is the default where a
+// target names no region.
 const documentedHost = "sipin.synthflow.ai"
 
 // SynthflowRegions are the regions of Synthflow (its pages "Connect over SIP" and "Allow lists").
@@ -64,8 +64,8 @@ func (r Region) PortFor(transport string) uint16 {
 	return r.Port
 }
 
-// RegionOfHost gives the region, and the platform's kind, that a host of an API or of SIP belongs to. ok is false for a host
-// of neither platform: a stand-in, or a proxy.
+// RegionOfHost gives the region, and the platform's kind, that a host of an API or of SIP belongs to. ok is false for a
+// host of neither platform: a stand-in, or a proxy.
 func RegionOfHost(host string) (kind string, r Region, ok bool) {
 	host = strings.TrimSuffix(strings.ToLower(host), ".")
 	if host == documentedHost {
@@ -84,7 +84,8 @@ func RegionOfHost(host string) (kind string, r Region, ok bool) {
 	return "", Region{}, false
 }
 
-// HostPort gives the host, an IPv6 address without its brackets, and the port of a well-formed SIP URI; 0 where it names none.
+// HostPort gives the host, an IPv6 address without its brackets, and the port of a well-formed SIP URI; 0 where it
+// names none.
 func HostPort(uri string) (host string, port uint16) {
 	_, rest, _ := strings.Cut(uri, ":")
 	rest = rest[strings.LastIndexByte(rest, '@')+1:]
@@ -102,8 +103,8 @@ func HostPort(uri string) (host string, port uint16) {
 	return host, uint16(n)
 }
 
-// Platform gives the HTTP API of a target's platform with its token, and the workspace, empty if that depends on the call; ok
-// is false where the target has none.
+// Platform gives the HTTP API of a target's platform with its token, and the workspace, empty if that depends on the
+// call; ok is false where the target has none.
 func (t *Target) Platform() (api string, token Secret, workspace string, ok bool) {
 	switch {
 	case t.Prepare != nil && t.Kind == KindSynthflow:

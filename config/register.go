@@ -9,7 +9,8 @@ import (
 
 // Register is the section `register` of a trunk: where Flowbridge registers. Its address-of-record is user@registrar.
 type Register struct {
-	// The registrars: names, as RFC 3263 resolves them, or addresses, with a port where it is another one. They are tried in turn until one takes it.
+	// The registrars: names, as RFC 3263 resolves them, or addresses, with a port where it is another one. They are tried
+	// in turn until one takes it.
 	Registrars []string `key:"registrars" is:"host-port" filled:""`
 	// The user of the address-of-record. Empty: that of dial_auth.
 	User string `key:"user" is:"register-user"`
@@ -17,7 +18,8 @@ type Register struct {
 	Auth *Auth
 	// The host that the requests are sent to instead of the registrar's, with a port. Empty: none. They name it in Route.
 	OutboundProxy string `key:"outbound_proxy" is:"host-port-or-none"`
-	// How often a NAT on the way is kept open, from 5s: by OPTIONS over UDP, by empty lines over TCP and TLS (RFC 5626 section 3.5.1). 0: never.
+	// How often a NAT on the way is kept open, from 5s: by OPTIONS over UDP, by empty lines over TCP and TLS (RFC 5626
+	// section 3.5.1). 0: never.
 	KeepAlive time.Duration `key:"keep_alive" is:"keep-alive" default:"30s"`
 }
 
@@ -35,7 +37,8 @@ type Registrar struct {
 // RegisteredHost is the host in the uri of a trunk with registrar: it stands for what has registered.
 const RegisteredHost = "registered"
 
-// registered reads the uri of a trunk that registers here: of the Contact, or of the called number at the Contact's host.
+// registered reads the uri of a trunk that registers here: of the Contact, or of the called number at the Contact's
+// host.
 func (s section) registered(transport string) *template.Template {
 	contact, _ := template.Parse("sip:" + RegisteredHost)
 	if !s.filled("uri") {
@@ -46,7 +49,8 @@ func (s section) registered(transport string) *template.Template {
 		return contact
 	}
 	if _, host, ok := strings.Cut(sample, "@"); !ok || host != RegisteredHost {
-		s.fields["uri"].fail("does not lead to what registers, as registrar has it", `write it like "sip:{{.To.Number}}@registered", or remove it to call the Contact as it is`)
+		s.fields["uri"].fail("does not lead to what registers, as registrar has it",
+			`write it like "sip:{{.To.Number}}@registered", or remove it to call the Contact as it is`)
 		return contact
 	}
 	return t
@@ -55,7 +59,8 @@ func (s section) registered(transport string) *template.Template {
 // parseHostPort takes a host with or without a port.
 func parseHostPort(t string) (string, complaint) {
 	if !isHostPort(t) {
-		return "", refuse("is neither a host nor an address, with or without a port", "write it without sip:, like sip.carrier.example or 192.0.2.1:5080")
+		return "", refuse("is neither a host nor an address, with or without a port",
+			"write it without sip:, like sip.carrier.example or 192.0.2.1:5080")
 	}
 	return strings.ToLower(t), complaint{}
 }
@@ -70,7 +75,8 @@ func parseHostPortOrNone(t string) (string, complaint) {
 // parseRegisterUser takes the user of an address-of-record, or nothing.
 func parseRegisterUser(t string) (string, complaint) {
 	if t != "" && (!sipUser.MatchString(t) || len(t) > 128) {
-		return "", refuse("cannot be the user of a SIP URI", "write what stands before the @ of the address, like 12065551234 or acme")
+		return "", refuse("cannot be the user of a SIP URI",
+			"write what stands before the @ of the address, like 12065551234 or acme")
 	}
 	return t, complaint{}
 }

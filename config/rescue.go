@@ -1,8 +1,10 @@
 package config
 
-// Rescue is the section `routes[].rescue`: the caller stays when the agent's leg dies in mid-call, and somebody else takes over.
+// Rescue is the section `routes[].rescue`: the caller stays when the agent's leg dies in mid-call, and somebody else
+// takes over.
 type Rescue struct {
-	// The targets that are tried then, in this order. Empty, and trunks too: those of the route that were not tried for the call.
+	// The targets that are tried then, in this order. Empty, and trunks too: those of the route that were not tried for
+	// the call.
 	Targets []string `key:"targets" is:"target"`
 	// The trunks that the call is placed to then, after targets. They need a uri.
 	Trunks []string `key:"trunks" is:"callee"`

@@ -50,9 +50,9 @@ func (o object) MarshalJSON() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// Schema gives the JSON Schema (draft 2020-12) of flowbridge.yaml. It says which keys there are and how their values are
-// written. Parse alone checks what concerns more than one key, names, files and templates. The schema is stricter in one thing:
-// a section that is there without values, like auth: {}, lacks its required keys.
+// Schema gives the JSON Schema (draft 2020-12) of flowbridge.yaml. It says which keys there are and how their values
+// are written. Parse alone checks what concerns more than one key, names, files and templates. The schema is stricter
+// in one thing: a section that is there without values, like auth: {}, lacks its required keys.
 func Schema() ([]byte, error) {
 	s := append(object{
 		{"$schema", "https://json-schema.org/draft/2020-12/schema"},
@@ -105,8 +105,10 @@ func (d described) section(t reflect.Type) object {
 			continue
 		}
 		properties = append(properties,
-			member{names[0], append(object{{"description", text + " A file, not readable by everybody."}}, kinds["file"].schema()...)},
-			member{names[1], append(object{{"description", "Instead of " + names[0] + ", an environment variable."}}, kinds["environment-name"].schema()...)})
+			member{names[0], append(object{{"description", text + " A file, not readable by everybody."}},
+				kinds["file"].schema()...)},
+			member{names[1], append(object{{"description", "Instead of " + names[0] + ", an environment variable."}},
+				kinds["environment-name"].schema()...)})
 	}
 	s := object{{"type", "object"}, {"additionalProperties", false}, {"properties", properties}}
 	if required != nil {
@@ -137,7 +139,11 @@ func (d described) value(k key) object {
 	case reflect.TypeFor[[]share]():
 		return object{{"type", "object"}, {"additionalProperties", integer(0, maxWeight).schema()}}
 	case reflect.TypeFor[map[string]*audio.Sound]():
-		return object{{"type", "object"}, {"additionalProperties", kinds["file"].schema()}, {"propertyNames", object{{"pattern", nameText}}}}
+		return object{
+			{"type", "object"},
+			{"additionalProperties", kinds["file"].schema()},
+			{"propertyNames", object{{"pattern", nameText}}},
+		}
 	}
 	declared, nested := sectionType(t)
 	item := k.kind().schema
@@ -161,7 +167,8 @@ func (d described) value(k key) object {
 		}
 		return append(s, member{"uniqueItems", t != reflect.TypeFor[*template.Template]()}, member{"default", def})
 	}
-	if types := k.kind().types; json.Valid([]byte(k.def)) && (slices.Contains(types, "integer") || slices.Equal(types, boolean)) {
+	if types := k.kind().types; json.Valid([]byte(k.def)) && (slices.Contains(types, "integer") ||
+		slices.Equal(types, boolean)) {
 		return append(item(), member{"default", json.RawMessage(k.def)})
 	} else if k.def != "" {
 		return append(item(), member{"default", k.def})

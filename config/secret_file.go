@@ -79,7 +79,10 @@ func (s section) secretText(key string, read func(string) (Secret, complaint)) S
 func parseSecret(text string) (Secret, complaint) {
 	text = strings.TrimSpace(text)
 	if len(text) > 1 && text[0] == text[len(text)-1] && (text[0] == '"' || text[0] == '\'') {
-		return "", complaint{problem: "the secret it names stands in quotes, which would be sent with it", remedy: "write the token alone, without quotes", hide: true}
+		return "", complaint{
+			problem: "the secret it names stands in quotes, which would be sent with it",
+			remedy:  "write the token alone, without quotes", hide: true,
+		}
 	}
 	if strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return "", complaint{
@@ -93,7 +96,8 @@ func parseSecret(text string) (Secret, complaint) {
 func secretFromEnv(name string, env func(string) (string, bool)) (Secret, complaint) {
 	if !envName.MatchString(name) { // what stands here may be the secret itself
 		return "", complaint{
-			problem: "is not the name of an environment variable", remedy: "write the variable's name without $, not what it contains", hide: true,
+			problem: "is not the name of an environment variable",
+			remedy:  "write the variable's name without $, not what it contains", hide: true,
 		}
 	}
 	text, set := env(name)
@@ -109,8 +113,8 @@ func secretFromEnv(name string, env func(string) (string, bool)) (Secret, compla
 	return "", refuse("is not set in the environment, or empty", "set it before the start")
 }
 
-// inDirectory reports whether a text is the path of a file for certain, as its first directory exists. Anything else may be the
-// secret itself.
+// inDirectory reports whether a text is the path of a file for certain, as its first directory exists. Anything else
+// may be the secret itself.
 func inDirectory(text string) bool {
 	end := strings.IndexByte(text[min(1, len(text)):], '/') + 1
 	_, err := os.Stat(text[:end])
@@ -125,7 +129,8 @@ func readSecret(path string) (Secret, complaint) {
 				remedy: "write the name of a file that holds the secret; what stands here is not shown, as it may be the secret itself",
 			}
 		}
-		return "", refuse("cannot be read: "+reason(err), "write the secret into that file, owned by the user of the service, and chmod 600 it")
+		return "", refuse("cannot be read: "+reason(err),
+			"write the secret into that file, owned by the user of the service, and chmod 600 it")
 	}
 	st, err := os.Stat(path)
 	switch {
@@ -134,7 +139,8 @@ func readSecret(path string) (Secret, complaint) {
 	case !st.Mode().IsRegular():
 		return "", refuse("is not a regular file", "name a file that holds the secret and nothing else")
 	case st.Mode().Perm()&0o007 != 0:
-		return "", refuse("can be read by everybody", "chmod 600 FILE; give a mounted secret mode 0400, or name an environment variable instead")
+		return "", refuse("can be read by everybody",
+			"chmod 600 FILE; give a mounted secret mode 0400, or name an environment variable instead")
 	}
 	f, err := os.Open(path)
 	if err != nil {

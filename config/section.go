@@ -21,8 +21,8 @@ func refuse(problem, remedy string) complaint { return complaint{problem: proble
 
 func (c complaint) none() bool { return c == complaint{} }
 
-// section is a mapping whose keys are known. Each reading method gives the default for a key that is absent or wrong, and
-// reports what is wrong.
+// section is a mapping whose keys are known. Each reading method gives the default for a key that is absent or wrong,
+// and reports what is wrong.
 type section struct {
 	value
 	keys   []key
@@ -207,8 +207,8 @@ func nearest(text string, known []string) string {
 	return best
 }
 
-// distance is the number of letters to change, add, take or swap with the next one to come from a to b; long words are simply
-// far apart.
+// distance is the number of letters to change, add, take or swap with the next one to come from a to b; long words are
+// simply far apart.
 func distance(a, b string) int {
 	if len(a) > 64 {
 		return len(a)

@@ -11,8 +11,8 @@ import (
 
 // SIP is the section `sip`.
 type SIP struct {
-	// Where SIP is received: udp://, tcp:// or tls://, IPv6 as "udp://[::]:5060". One listener of each transport and address
-	// family. Port 0 lets the system choose.
+	// Where SIP is received: udp://, tcp:// or tls://, IPv6 as "udp://[::]:5060". One listener of each transport and
+	// address family. Port 0 lets the system choose.
 	Listen []Listener `key:"listen" default:"udp://0.0.0.0:5060" filled:""`
 	// The address or host name in Via and Contact. Empty: the address of the interface that leads to the peer.
 	Advertise string `key:"advertise" is:"advertise-host"`
@@ -53,7 +53,8 @@ type ListenTLS struct {
 	Cert string `key:"cert" is:"file"`
 	// The PEM file of the certificate's private key. A tls:// listener needs it.
 	Key string `key:"key" is:"file"`
-	// The PEM file of the authorities whose client certificates identify trunks. Empty: no client certificate is asked for.
+	// The PEM file of the authorities whose client certificates identify trunks. Empty: no client certificate is asked
+	// for.
 	ClientCA string `key:"client_ca" is:"file"`
 }
 
@@ -64,10 +65,10 @@ func (t *ListenTLS) check(s section) {
 
 // Limits is the section `sip.limits`.
 type Limits struct {
-	// The TCP and TLS connections that peers opened to one address of listen. Further ones are closed. One address gets a tenth
-	// of it. An address that no trunk has gets a tenth of that, an IPv6 /64 network like one address, and all such addresses
-	// together get a tenth of connections. They have 10 s to show who they are: by credentials, a certificate, or a request of a
-	// call.
+	// The TCP and TLS connections that peers opened to one address of listen. Further ones are closed. One address gets a
+	// tenth of it. An address that no trunk has gets a tenth of that, an IPv6 /64 network like one address, and all such
+	// addresses together get a tenth of connections. They have 10 s to show who they are: by credentials, a certificate,
+	// or a request of a call.
 	Connections int `key:"connections" default:"1000" min:"1" max:"1000000"`
 	// The calls that are not answered yet. Over it: 503. Half of them are kept for the trunks, in equal parts.
 	Setups int `key:"setups" default:"2000" min:"1" max:"1000000"`
@@ -108,7 +109,8 @@ func family(a netip.Addr) string {
 // advertisable reports an address to advertise that no peer would be told: peers are told one of their own family.
 func (s section) advertisable(advertise string, listens func(v4 bool) bool) {
 	if addr, err := netip.ParseAddr(advertise); err == nil && !listens(addr.Is4()) {
-		s.fields["advertise"].fail("is of an address family that listen has no address of", "write an address of the other family, or listen on this one too")
+		s.fields["advertise"].fail("is of an address family that listen has no address of",
+			"write an address of the other family, or listen on this one too")
 	}
 }
 
@@ -116,9 +118,11 @@ func (s section) advertisable(advertise string, listens func(v4 bool) bool) {
 func (v value) callable(transport string) {
 	switch {
 	case !calls(transport, &v.l.cfg.SIP):
-		v.fail("is called over udp, which sip.listen has no address for", "write transport: tcp, or add udp://0.0.0.0:5060 to sip.listen")
+		v.fail("is called over udp, which sip.listen has no address for",
+			"write transport: tcp, or add udp://0.0.0.0:5060 to sip.listen")
 	case v.l.running != nil && !calls(transport, &v.l.running.SIP):
-		v.fail("is called over udp, which the process runs without", "write transport: tcp, or restart it: sip counts from then on")
+		v.fail("is called over udp, which the process runs without",
+			"write transport: tcp, or restart it: sip counts from then on")
 	}
 }
 
@@ -145,7 +149,8 @@ func (s section) keyPair(cert, key string) {
 		return
 	}
 	if _, err := tls.LoadX509KeyPair(c.text, k.text); err != nil {
-		c.complain(refuse("cannot be used with its key: "+reason(err), "name PEM files of a certificate and its private key that can be read"))
+		c.complain(refuse("cannot be used with its key: "+reason(err),
+			"name PEM files of a certificate and its private key that can be read"))
 	}
 }
 

@@ -5,9 +5,9 @@ import (
 	"net/netip"
 )
 
-// Callers from one network are told apart: trunks by match, targets by their user. A caller that needs no credentials is
-// never challenged, and then no other caller of its network is challenged either. So callers with credentials can share a
-// network only with each other.
+// Callers from one network are told apart: trunks by match, targets by their user. A caller that needs no credentials
+// is never challenged, and then no other caller of its network is challenged either. So callers with credentials can
+// share a network only with each other.
 const (
 	claimOpen = "open" // needs no credentials, and nothing else
 	claimAny  = "any"  // needs nothing but credentials, if these
@@ -15,8 +15,8 @@ const (
 
 func claimUser(name string) string { return "user " + name }
 
-// claim returns a parser of networks. A network fails if another section holds one of the claims in against. It then gets the
-// claims in mark.
+// claim returns a parser of networks. A network fails if another section holds one of the claims in against. It then
+// gets the claims in mark.
 func (s section) claim(remedy string, against, mark []string) func(string) (netip.Prefix, complaint) {
 	return func(text string) (netip.Prefix, complaint) {
 		p, c := parsePrefix(text)
@@ -48,24 +48,28 @@ func (s section) trunkSources(t *Trunk) []netip.Prefix {
 			s.l.sources[claimUser(t.Auth.Username)] = s.path
 		}
 	}
-	return each(s, "sources", s.claim("give each network to one trunk, or tell them apart with match; within a larger network a longer prefix wins",
-		[]string{match}, mark))
+	return each(s, "sources",
+		s.claim("give each network to one trunk, or tell them apart with match; within a larger network a longer prefix wins",
+			[]string{match}, mark))
 }
 
 // targetSources reads the networks that a target calls from. Targets of one network, as agents of one platform are, are
 // told apart by their credentials.
 func (s section) targetSources(auth *Auth) []netip.Prefix {
 	if auth == nil {
-		return each(s, "sources", s.claim("give each network to one of them, or each target of a network a call_auth; within a larger network a longer prefix wins",
-			[]string{claimAny}, []string{claimAny, claimOpen}))
+		return each(s, "sources",
+			s.claim("give each network to one of them, or each target of a network a call_auth; within a larger network a longer prefix wins",
+				[]string{claimAny}, []string{claimAny, claimOpen}))
 	}
 	user := claimUser(auth.Username)
 	if s.elements("sources") == 0 {
 		if other, taken := s.l.sources[user]; taken && auth.Username != "" {
-			s.fields["call_auth"].fail("has the user of another trunk or target that may call from anywhere, "+other, "give each its own user, or sources")
+			s.fields["call_auth"].fail("has the user of another trunk or target that may call from anywhere, "+other,
+				"give each its own user, or sources")
 		}
 		s.l.sources[user] = s.path
 	}
-	return each(s, "sources", s.claim("give each network to one of them, or to such as need credentials, each with a user of its own; within a larger network a longer prefix wins",
-		[]string{claimOpen, user}, []string{claimAny, user}))
+	return each(s, "sources",
+		s.claim("give each network to one of them, or to such as need credentials, each with a user of its own; within a larger network a longer prefix wins",
+			[]string{claimOpen, user}, []string{claimAny, user}))
 }

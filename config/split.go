@@ -24,7 +24,8 @@ func (s section) shares(names []string) (all []share) {
 	kind, sum := integer(0, maxWeight), 0
 	for _, e := range entries {
 		if !slices.Contains(names, e.key) {
-			v.l.fail(e.line, e.path, "is none of the route's targets or trunks", meant(e.key, names, "add it there, too: the others follow when it does not take a call"))
+			v.l.fail(e.line, e.path, "is none of the route's targets or trunks",
+				meant(e.key, names, "add it there, too: the others follow when it does not take a call"))
 			ok = false
 			continue
 		}

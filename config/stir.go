@@ -10,16 +10,18 @@ import (
 	"strings"
 )
 
-// Identity is the section `identity` of a trunk: who calls is verified by the Identity headers of its INVITEs (RFC 8224, SHAKEN).
+// Identity is the section `identity` of a trunk: who calls is verified by the Identity headers of its INVITEs (RFC
+// 8224, SHAKEN).
 type Identity struct {
-	// The PEM file of the roots that callers' certificates must lead to. The policy administrator of the country publishes them.
+	// The PEM file of the roots that callers' certificates must lead to. The policy administrator of the country publishes
+	// them.
 	RootsFile string `key:"roots" is:"file" required:"the PEM file of the roots that callers' certificates lead to"`
-	// The hosts that certificates are fetched from, over HTTPS: certs.example.com, "*.example.com" for all names below it. Without a port:
-	// 443 and 8443. Nothing is fetched from elsewhere.
+	// The hosts that certificates are fetched from, over HTTPS: certs.example.com, "*.example.com" for all names below it.
+	// Without a port: 443 and 8443. Nothing is fetched from elsewhere.
 	Hosts []string `key:"hosts" is:"certificate-host" required:"the hosts of callers' certificates, like [certs.example.com]" filled:""`
-	// The failures that a call is refused for, with the status of RFC 8224: 403 (stale), 428 (no Identity), 436 (the certificate can't be
-	// had), 437 (the certificate counts for nothing), 438 (a wrong signature, another call's numbers, a replay). All other calls are let
-	// through, with the result in .Identity and the record.
+	// The failures that a call is refused for, with the status of RFC 8224: 403 (stale), 428 (no Identity), 436 (the
+	// certificate can't be had), 437 (the certificate counts for nothing), 438 (a wrong signature, another call's numbers,
+	// a replay). All other calls are let through, with the result in .Identity and the record.
 	Refuse []int `key:"refuse" is:"identity-status"`
 	// Roots are the certificates of the file.
 	Roots *x509.CertPool
@@ -49,7 +51,8 @@ func parseIdentityStatus(t string) (int, complaint) {
 
 // parseCertificateHost takes a host, or a pattern of hosts, perhaps with a port.
 func parseCertificateHost(t string) (string, complaint) {
-	wrong := refuse("is not the host of certificates", `write a name like certs.example.com, or "*.example.com", without https://, perhaps with a port`)
+	wrong := refuse("is not the host of certificates",
+		`write a name like certs.example.com, or "*.example.com", without https://, perhaps with a port`)
 	host := t
 	if h, p, err := net.SplitHostPort(t); err == nil {
 		if n, err := strconv.ParseUint(p, 10, 16); err != nil || n == 0 {

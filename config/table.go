@@ -71,8 +71,8 @@ func (l Listed) Row() template.Row {
 	return row
 }
 
-// AgentNumber is the number of a call that a route looks up in the table: the called one. Where a PBX hands over a call that
-// it has placed (direction outbound), it is the calling one.
+// AgentNumber is the number of a call that a route looks up in the table: the called one. Where a PBX hands over a call
+// that it has placed (direction outbound), it is the calling one.
 func (r *Route) AgentNumber(vars *template.Vars) string {
 	if r.Direction == template.DirectionOutbound && r.Target == "" {
 		return vars.From.Number
@@ -90,8 +90,8 @@ func (t *Table) takeSample() {
 	}
 }
 
-// sampleVars are the values of a made-up call for a template. Its number has a row in the table; in one that could not be read
-// there is something in each column.
+// sampleVars are the values of a made-up call for a template. Its number has a row in the table; in one that could not
+// be read there is something in each column.
 func (l *loader) sampleVars(use templateUse, t *template.Template) template.Vars {
 	v := use.vars()
 	if v.Row = l.sampleRow(); v.Row == nil && len(t.Columns()) > 0 {
@@ -113,15 +113,18 @@ func (l *loader) sampleRow() template.Row {
 // columnsOf says what is wrong with the columns that a template names.
 func (l *loader) columnsOf(t *template.Template) complaint {
 	table := l.cfg.Numbers
-	if len(t.Columns()) == 0 || table == nil && (l.withoutSecrets || l.root.has("numbers")) { // it is not read, or that is reported
+	// it is not read, or that is reported
+	if len(t.Columns()) == 0 || table == nil && (l.withoutSecrets || l.root.has("numbers")) {
 		return complaint{}
 	}
 	if table == nil {
-		return refuse("uses .Row, and there is no table of numbers", "name its file in numbers at the top level, or use other fields of the call")
+		return refuse("uses .Row, and there is no table of numbers",
+			"name its file in numbers at the top level, or use other fields of the call")
 	}
 	for _, name := range t.Columns() {
 		if !slices.Contains(table.columns, name) {
-			return refuse("uses .Row."+name+", and the table of numbers has no such column", meant(name, table.columns, "its columns are "+strings.Join(table.columns, ", ")))
+			return refuse("uses .Row."+name+", and the table of numbers has no such column",
+				meant(name, table.columns, "its columns are "+strings.Join(table.columns, ", ")))
 		}
 	}
 	return complaint{}
@@ -140,7 +143,8 @@ func (c *Config) check(s section) {
 			return
 		}
 		if _, why := s.l.targetName(t.name); !why.none() {
-			s.l.failTable(t.line, t.column, columnTargets, fmt.Sprintf("%.80q %s", t.name, why.problem), why.remedy+"; several are written with spaces between")
+			s.l.failTable(t.line, t.column, columnTargets, fmt.Sprintf("%.80q %s", t.name, why.problem),
+				why.remedy+"; several are written with spaces between")
 		}
 	}
 	if slices.ContainsFunc(s.l.errs, func(e Error) bool { return strings.HasPrefix(e.Path, "routes") }) {
@@ -156,7 +160,8 @@ func (c *Config) check(s section) {
 			s.l.failTable(r.line, r.column, columnRoute, fmt.Sprintf("%.80q is not the name of a route", r.name),
 				meant(r.name, namesOf(s.l.routes), "write name: "+r.name+" below the route, or correct it"))
 		case !c.Routes[at].Listed:
-			s.l.failTable(r.line, r.column, columnRoute, fmt.Sprintf("names routes[%d], which does not look into the table", at), "write listed: true below the route")
+			s.l.failTable(r.line, r.column, columnRoute, fmt.Sprintf("names routes[%d], which does not look into the table", at),
+				"write listed: true below the route")
 		}
 	}
 }
@@ -169,5 +174,8 @@ func (l *loader) failTable(line, column int, name, problem, remedy string) {
 	if l.inTable.errors > maxTableErrors {
 		column, name, problem, remedy = 0, "", "there are more errors, from this line on", "correct those before it first"
 	}
-	l.errs = append(l.errs, Error{File: l.inTable.file, Line: line, Column: column, Path: name, Problem: problem, Remedy: remedy})
+	l.errs = append(l.errs, Error{
+		File: l.inTable.file, Line: line, Column: column, Path: name, Problem: problem,
+		Remedy: remedy,
+	})
 }

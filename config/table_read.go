@@ -67,7 +67,8 @@ func (s section) table(key string) *Table {
 // wholeTable is what to do about a file that somebody still writes.
 const wholeTable = "write the file under another name and move it there (mv) when it is whole"
 
-var tooLargeTable = refuse(fmt.Sprintf("is larger than %d MB", maxTable>>20), "is it the right file? Leave columns out that no template uses")
+var tooLargeTable = refuse(fmt.Sprintf("is larger than %d MB", maxTable>>20),
+	"is it the right file? Leave columns out that no template uses")
 
 func openTable(path string) (*os.File, os.FileInfo, complaint) {
 	const remedy = "write a CSV file there, with the columns number, and perhaps route, targets and names of your own"
@@ -170,7 +171,8 @@ func (r *tableReader) read() *Table {
 		}
 		if len(r.lines) == maxTableRows {
 			line, _ := r.csv.FieldPos(0)
-			r.failAt(line, 0, "", fmt.Sprintf("has more than %d rows", maxTableRows), "is it the right file? Leave numbers out that get no call")
+			r.failAt(line, 0, "", fmt.Sprintf("has more than %d rows", maxTableRows),
+				"is it the right file? Leave numbers out that get no call")
 			return nil
 		}
 		r.row(fields)
@@ -209,7 +211,8 @@ var columnName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,63}$`)
 // columns takes the first line.
 func (r *tableReader) columns(header []string) bool {
 	if len(header) == 1 && strings.Count(header[0], ";")+strings.Count(header[0], "\t") > 0 {
-		r.failAt(1, 1, "", "its values are not separated by commas", "write it with commas: in a spreadsheet, choose the comma as separator")
+		r.failAt(1, 1, "", "its values are not separated by commas",
+			"write it with commas: in a spreadsheet, choose the comma as separator")
 		return false
 	}
 	known := []string{columnNumber, columnRoute, columnTargets}
@@ -223,11 +226,13 @@ func (r *tableReader) columns(header []string) bool {
 			r.fail(i, "is not UTF-8", "save the file as CSV UTF-8")
 		case !columnName.MatchString(name):
 			r.header[i] = ""
-			r.fail(i, fmt.Sprintf("%.80q cannot be the name of a column", name), "use letters, digits and underscores, like agent_id; the first line names the columns, like "+tableHeader)
+			r.fail(i, fmt.Sprintf("%.80q cannot be the name of a column", name),
+				"use letters, digits and underscores, like agent_id; the first line names the columns, like "+tableHeader)
 		case slices.Contains(r.header[:i], name):
 			r.fail(i, "is the name of two columns", "give each its own")
 		case slices.ContainsFunc(known, func(k string) bool { return k != name && distance(strings.ToLower(name), k) < 2 }):
-			r.fail(i, "is too like "+nearest(name, known), "did you mean "+nearest(name, known)+"? If not, give the column another name")
+			r.fail(i, "is too like "+nearest(name, known),
+				"did you mean "+nearest(name, known)+"? If not, give the column another name")
 		case name == columnNumber:
 			r.number = i
 			continue
@@ -252,7 +257,8 @@ func (r *tableReader) columns(header []string) bool {
 func (r *tableReader) row(fields []string) {
 	if len(fields) != len(r.header) {
 		line, _ := r.csv.FieldPos(0)
-		r.failAt(line, 0, "", fmt.Sprintf("has %s, and the first line names %d columns", valuesIn(len(fields)), len(r.header)),
+		r.failAt(line, 0, "", fmt.Sprintf("has %s, and the first line names %d columns", valuesIn(len(fields)),
+			len(r.header)),
 			"write a value, or nothing, for each column; a value with a comma stands in quotes")
 		return
 	}
@@ -291,7 +297,8 @@ func (r *tableReader) plain(field int, text string) {
 	case !utf8.ValidString(text):
 		r.fail(field, "is not UTF-8", "save the file as CSV UTF-8")
 	case strings.ContainsFunc(text, template.IsControl):
-		r.fail(field, "holds a line break or another control character", "write the value in one line; a quote that is not closed takes what follows, too")
+		r.fail(field, "holds a line break or another control character",
+			"write the value in one line; a quote that is not closed takes what follows, too")
 	case len(text) > maxTableValue:
 		r.fail(field, fmt.Sprintf("is longer than %d bytes", maxTableValue), "write what a header has room for")
 	}
@@ -305,10 +312,12 @@ func (r *tableReader) numbered(text string) bool {
 	switch {
 	case IsDialString(text):
 	case roundedNumber.MatchString(text):
-		r.fail(r.number, fmt.Sprintf("%q is a number that a spreadsheet has rounded", text), "format the column as text, and write the numbers again")
+		r.fail(r.number, fmt.Sprintf("%q is a number that a spreadsheet has rounded", text),
+			"format the column as text, and write the numbers again")
 		return false
 	default:
-		r.fail(r.number, fmt.Sprintf("%.80q is not a number", text), `write digits, after a + and the country where the trunk gives them or has a country: +15075785607`)
+		r.fail(r.number, fmt.Sprintf("%.80q is not a number", text),
+			`write digits, after a + and the country where the trunk gives them or has a country: +15075785607`)
 		return false
 	}
 	number := strings.Clone(plainHash(text))

@@ -15,32 +15,34 @@ type Target struct {
 	Name string `key:"name" is:"target-name" required:"a short name for the target"`
 	// What it is: Synthflow, Vapi, any SIP address, or one with an HTTP request before each call that prepare describes.
 	Kind string `key:"kind" is:"kind" required:"synthflow, vapi, sip or http"`
-	// Where the platform keeps the account: global, us or eu for kind synthflow, us or eu for kind vapi. Empty: what uri and
-	// api say. API and SIP host of another region are refused.
+	// Where the platform keeps the account: global, us or eu for kind synthflow, us or eu for kind vapi. Empty: what uri
+	// and api say. API and SIP host of another region are refused.
 	Region string `key:"region" enum:"global us eu" later:""`
 	// The template of the Request-URI. Required except for kind synthflow. Default there: "sip:{{.Agent.Number}}@", the
 	// region's SIP host (sipin.synthflow.ai where no region is named), and port 32681, or 32682 over TLS.
 	URI *template.Template `key:"uri" later:""`
-	// The transport of calls to it. auto: what the NAPTR and SRV records of the host say, UDP where it has none, or a port.
+	// The transport of calls to it. auto: what the NAPTR and SRV records of the host say, UDP where it has none, or a
+	// port.
 	Transport string `key:"transport" enum:"udp tcp tls auto" default:"udp"`
 	// How its certificate is checked, and which one it is shown, with transport: tls.
 	TLS TargetTLS `key:"tls"`
 	// The digest credentials for its 401 and 407.
 	Auth *Auth `key:"auth"`
-	// The headers of the carrier's INVITE and BYE that it gets, spelled as they go out, or how they are made of others. "X-*":
-	// all that begin so.
+	// The headers of the carrier's INVITE and BYE that it gets, spelled as they go out, or how they are made of others.
+	// "X-*": all that begin so.
 	PassHeaders []Pass `key:"pass_headers" is:"header-pattern"`
 	// How large an INVITE over UDP may be before overflow applies. With overflow: tcp, credentials take 300 bytes of it.
 	Budget Budget `key:"budget"`
-	// What becomes of an INVITE over the budget: tcp (it goes over TCP to the same host and port) or trim (headers are left
-	// out, the last one first). Default: trim where transport: udp is written down, and for kind sip; else tcp.
+	// What becomes of an INVITE over the budget: tcp (it goes over TCP to the same host and port) or trim (headers are
+	// left out, the last one first). Default: trim where transport: udp is written down, and for kind sip; else tcp.
 	Overflow string `key:"overflow" enum:"tcp trim"`
-	// The HTTP request before the INVITE. Kinds synthflow and http only. Without it a Synthflow target is dialled directly.
+	// The HTTP request before the INVITE. Kinds synthflow and http only. Without it a Synthflow target is dialled
+	// directly.
 	Prepare *Prepare `key:"prepare" later:""`
 	// The platform's HTTP API for provisioning and check --online. It is not needed for calls, nor beside prepare.
 	Account *account `key:"account" later:""`
-	// Headers of the INVITE by name, with a template each. They go out in this order, byte for byte, and replace Flowbridge's
-	// own headers of the same names. A header whose template gives nothing is left out.
+	// Headers of the INVITE by name, with a template each. They go out in this order, byte for byte, and replace
+	// Flowbridge's own headers of the same names. A header whose template gives nothing is left out.
 	Headers []Header `key:"headers" later:""`
 	// The audio codecs that may be used, of those that the caller offers.
 	Codecs []string `key:"codecs" is:"codec" default:"PCMU, PCMA" filled:""`
@@ -48,7 +50,8 @@ type Target struct {
 	FirstResponseTimeout time.Duration `key:"first_response_timeout" default:"4s"`
 	// How long it may take for its final answer, before the next target is tried.
 	RingTimeout time.Duration `key:"ring_timeout" default:"60s"`
-	// When it is taken out of use because it fails. An API that several targets prepare by has the circuit of the first one.
+	// When it is taken out of use because it fails. An API that several targets prepare by has the circuit of the first
+	// one.
 	Circuit Circuit `key:"circuit"`
 	// OPTIONS that find out whether it answers, without a call.
 	Ping Ping `key:"ping"`
@@ -56,7 +59,8 @@ type Target struct {
 	MaxCalls int `key:"max_calls" default:"0" max:"1000000"`
 	// The most new calls per second. 0: no cap.
 	MaxCPS int `key:"max_cps" default:"0" max:"1000000"`
-	// The networks that its RTP may come from, besides the addresses in SDP and of its signalling. Media goes there before a caller is confirmed.
+	// The networks that its RTP may come from, besides the addresses in SDP and of its signalling. Media goes there before
+	// a caller is confirmed.
 	MediaSources []netip.Prefix `key:"media_sources"`
 	// How its RTP is treated.
 	Media PeerMedia `key:"media"`
@@ -64,7 +68,8 @@ type Target struct {
 	Sources []netip.Prefix `key:"sources" later:""`
 	// The digest credentials that its own calls must show.
 	CallAuth *Auth `key:"call_auth"`
-	// That it may register here with the credentials of call_auth, as Synthflow does with uac_enabled. Its own calls come in as before.
+	// That it may register here with the credentials of call_auth, as Synthflow does with uac_enabled. Its own calls come
+	// in as before.
 	Registrar *Registrar `key:"registrar"`
 	// What becomes of changes to a call: auto (what concerns the other side is relayed), relay (all), absorb (none).
 	Reinvite ReinviteMode `key:"reinvite" enum:"auto relay absorb" default:"auto"`
@@ -90,7 +95,8 @@ func (t *Target) check(s section) {
 	s.usesTLS(t.TLS, t.Transport)
 	t.Sources = s.targetSources(t.CallAuth)
 	if t.Registrar != nil && t.CallAuth == nil {
-		s.fields["registrar"].fail("has no credentials to ask for", "write call_auth, the user and the password of what registers")
+		s.fields["registrar"].fail("has no credentials to ask for",
+			"write call_auth, the user and the password of what registers")
 	}
 	s.transfers(t)
 	s.l.callers[t.Name] = t.MayCall() || t.Transfer != TransferRefuse
@@ -116,7 +122,8 @@ func (s section) idIsThere(t *Target) {
 	}
 	for _, h := range t.Headers {
 		if strings.Contains(h.Value.String(), ".Prepare.CallID") {
-			s.fields["headers"].fail("has .Prepare.CallID in "+h.Name+", and prepare says no id", `write id below prepare: where the answer has it; or use {{.Prepare.JSON "path"}}`)
+			s.fields["headers"].fail("has .Prepare.CallID in "+h.Name+", and prepare says no id",
+				`write id below prepare: where the answer has it; or use {{.Prepare.JSON "path"}}`)
 		}
 	}
 }
@@ -220,7 +227,8 @@ func (s section) headers(use templateUse) []Header {
 			v.l.fail(e.line, e.path, "is not a header name", "use letters, digits and dashes, and no colon within the name")
 			continue
 		case ownHeader(lower):
-			v.l.fail(e.line, e.path, "is set by Flowbridge itself", "remove it; carry the value in a header of another name, X-…")
+			v.l.fail(e.line, e.path, "is set by Flowbridge itself",
+				"remove it; carry the value in a header of another name, X-…")
 			continue
 		case first[lower] != "":
 			v.l.fail(e.line, e.path, "is the same header as "+first[lower], "keep one of them")
@@ -241,7 +249,8 @@ func parseKind(t string) (string, complaint) {
 	wrong := refuse("is not a kind of target", meant(t, targetKinds(), "write synthflow, vapi, sip or http"))
 	if nearest(t, targetKinds()) == "" && namePart.MatchString(t) {
 		wrong.unseen = wrong.remedy
-		wrong.remedy += "; for a further platform, paste what \"flowbridge targets profiles " + strings.ToLower(t) + "\" prints"
+		wrong.remedy += "; for a further platform, paste what \"flowbridge targets profiles " +
+			strings.ToLower(t) + "\" prints"
 	}
 	return "", wrong
 }

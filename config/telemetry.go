@@ -18,8 +18,8 @@ type Telemetry struct {
 
 // OTLP is the section `telemetry.otlp`.
 type OTLP struct {
-	// The collector's URL for OTLP over HTTP, like "http://127.0.0.1:4318". Without a path, /v1/traces is added. Empty: calls
-	// are not traced.
+	// The collector's URL for OTLP over HTTP, like "http://127.0.0.1:4318". Without a path, /v1/traces is added. Empty:
+	// calls are not traced.
 	Endpoint string `key:"endpoint" is:"collector"`
 	// The file with a bearer token for the collector.
 	Token Secret `key:"token_file" later:""`
@@ -82,11 +82,13 @@ func parseCollector(t string) (string, complaint) {
 	}
 	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return "", complaint{
-			problem: "the URL holds more than scheme, host and path", remedy: `write it like "http://127.0.0.1:4318", and a token into token_file`, hide: true,
+			problem: "the URL holds more than scheme, host and path",
+			remedy:  `write it like "http://127.0.0.1:4318", and a token into token_file`, hide: true,
 		}
 	}
 	if u.Scheme == "http" && !nearby(u.Hostname()) {
-		return "", refuse("would send the calls' data unencrypted", "write https; http is for loopback, private addresses and names without a dot")
+		return "", refuse("would send the calls' data unencrypted",
+			"write https; http is for loopback, private addresses and names without a dot")
 	}
 	if strings.Trim(u.Path, "/") == "" {
 		u.Path = tracesPath
@@ -99,7 +101,8 @@ func parseHEPServer(t string) (string, complaint) {
 	if t == "" {
 		return "", complaint{}
 	}
-	wrong := refuse("is not the address of a HEP server", `write transport, host and port, like "udp://127.0.0.1:9060" or "tcp://homer.example.com:9060"`)
+	wrong := refuse("is not the address of a HEP server",
+		`write transport, host and port, like "udp://127.0.0.1:9060" or "tcp://homer.example.com:9060"`)
 	transport, at, ok := strings.Cut(t, "://")
 	if !ok || transport != "udp" && transport != "tcp" {
 		return "", wrong

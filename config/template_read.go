@@ -87,7 +87,10 @@ func (s section) variables(k key) (all []variable) {
 
 // constant is the default of a key, as if it were written down.
 func (s section) constant(key, text string) value {
-	return value{l: s.l, path: join(s.path, key), node: &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text, Line: s.node.Line}}
+	return value{
+		l: s.l, path: join(s.path, key),
+		node: &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text, Line: s.node.Line},
+	}
 }
 
 // bareHeader is the function Header with a name that is not in quotes.
@@ -145,7 +148,8 @@ func (s section) urlTemplate(key string) *template.URL {
 	origin := template.OriginOf(sc.text)
 	if _, c := parseAPI(origin); !c.none() {
 		if strings.Contains(origin, "{{") {
-			c = refuse("has a template in its scheme or host, which are the same for every call", "write the host itself, and templates behind it")
+			c = refuse("has a template in its scheme or host, which are the same for every call",
+				"write the host itself, and templates behind it")
 		}
 		c.remedy = strings.ReplaceAll(c.remedy, "https://api.synthflow.ai", "https://api.example.com/calls")
 		sc.complain(c)
@@ -224,7 +228,8 @@ func checkSIPURI(u, transport string) complaint {
 	}
 	for p := range strings.SplitSeq(params, ";") {
 		if name, val, _ := strings.Cut(p, "="); strings.EqualFold(name, "transport") && !strings.EqualFold(val, transport) {
-			return refuse("asks for another transport than that which is used, "+transport, "remove ;transport=, or write transport: "+strings.ToLower(val)+" beside uri")
+			return refuse("asks for another transport than that which is used, "+transport,
+				"remove ;transport=, or write transport: "+strings.ToLower(val)+" beside uri")
 		}
 	}
 	return complaint{}
@@ -247,7 +252,8 @@ func isHostPort(t string) bool {
 			return false
 		}
 	}
-	if _, err := netip.ParseAddr(host); host == "" && strings.HasPrefix(t, "[") || err == nil && !strings.Contains(host, ":") {
+	if _, err := netip.ParseAddr(host); host == "" && strings.HasPrefix(t, "[") ||
+		err == nil && !strings.Contains(host, ":") {
 		return true
 	}
 	return isHostName(host)

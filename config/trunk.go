@@ -20,14 +20,16 @@ type Trunk struct {
 	Certificates []string `key:"certificates" is:"certificate-name"`
 	// Further conditions for a call. They tell trunks of one address apart.
 	Match Match `key:"match"`
-	// The headers of a target's answers, BYE and INVITE that it gets, spelled as they go out, or how they are made of others. "X-*": all that
-	// begin so.
+	// The headers of a target's answers, BYE and INVITE that it gets, spelled as they go out, or how they are made of
+	// others. "X-*": all that begin so.
 	PassHeaders []Pass `key:"pass_headers" is:"header-pattern"`
-	// The networks that its RTP may come from, besides the addresses in SDP and of its signalling. Media goes there before a caller is confirmed.
+	// The networks that its RTP may come from, besides the addresses in SDP and of its signalling. Media goes there before
+	// a caller is confirmed.
 	MediaSources []netip.Prefix `key:"media_sources"`
 	// How its RTP is treated.
 	Media PeerMedia `key:"media"`
-	// The most simultaneous calls, from it and to it together. Over it: 503 with Retry-After. 0: no cap but set-ups and ports.
+	// The most simultaneous calls, from it and to it together. Over it: 503 with Retry-After. 0: no cap but set-ups and
+	// ports.
 	MaxCalls int `key:"max_calls" default:"5000" max:"1000000"`
 	// The most new calls per second, from it and to it together. Over it: 503 with Retry-After. 0: no cap.
 	MaxCPS int `key:"max_cps" default:"2000" max:"1000000"`
@@ -35,8 +37,8 @@ type Trunk struct {
 	Limits TrunkLimits `key:"limits"`
 	// A call ends so long after its answer.
 	MaxDuration time.Duration `key:"max_duration" default:"4h"`
-	// Where requests within a dialog go: auto (its source address where Contact is private and the source is public), on (its
-	// source address), off (as RFC 3261 says).
+	// Where requests within a dialog go: auto (its source address where Contact is private and the source is public), on
+	// (its source address), off (as RFC 3261 says).
 	NAT NATMode `key:"nat" enum:"auto on off" default:"auto"`
 	// The country calling code ("1", "49") that makes national numbers E.164. Empty: numbers stay as they came.
 	Country string `key:"country" is:"country"`
@@ -48,9 +50,9 @@ type Trunk struct {
 	Rel100 Rel100Mode `key:"rel100" enum:"off supported required" default:"supported"`
 	// The session timer that it is asked for (RFC 4028), from 90s to 24h. 0: session timers only if it asks.
 	SessionExpires time.Duration `key:"session_expires" is:"timer-or-0" default:"0"`
-	// The template of the Request-URI of calls to it: "sip:{{.To.Number}}@pbx.example.com". Empty: there are no such calls. With
-	// registrar, calls go to what has registered: empty, to its Contact as it is; "sip:{{.To.Number}}@registered", to the called
-	// number there.
+	// The template of the Request-URI of calls to it: "sip:{{.To.Number}}@pbx.example.com". Empty: there are no such
+	// calls. With registrar, calls go to what has registered: empty, to its Contact as it is;
+	// "sip:{{.To.Number}}@registered", to the called number there.
 	URI *template.Template `key:"uri" later:""`
 	// The transport of calls to it, as for targets, and of register.
 	Transport string `key:"transport" enum:"udp tcp tls auto" default:"udp"`
@@ -58,9 +60,11 @@ type Trunk struct {
 	TLS TargetTLS `key:"tls"`
 	// The digest credentials for its 401 and 407, to calls to it and to register.
 	DialAuth *Auth `key:"dial_auth"`
-	// Where Flowbridge registers, so that the trunk's calls find it (RFC 3261 section 10). Its calls may come from there, besides sources.
+	// Where Flowbridge registers, so that the trunk's calls find it (RFC 3261 section 10). Its calls may come from there,
+	// besides sources.
 	Register *Register `key:"register"`
-	// What registers here with the credentials of auth: phones and PBXs whose address changes. Calls to the trunk go to what has registered.
+	// What registers here with the credentials of auth: phones and PBXs whose address changes. Calls to the trunk go to
+	// what has registered.
 	Registrar *Registrar `key:"registrar"`
 	// The audio codecs that may be used in calls to it, of those that the caller offers.
 	Codecs []string `key:"codecs" is:"codec" default:"PCMU, PCMA" filled:""`
@@ -84,9 +88,11 @@ func (t *Trunk) check(s section) {
 	t.Sources = s.trunkSources(t)
 	switch {
 	case !vouched(t, &s.l.cfg.SIP):
-		s.fail("certificates are asked for, but no authority for them is configured", "name the authorities' PEM file in sip.tls.client_ca")
+		s.fail("certificates are asked for, but no authority for them is configured",
+			"name the authorities' PEM file in sip.tls.client_ca")
 	case s.l.running != nil && !vouched(t, &s.l.running.SIP):
-		s.fail("certificates are asked for, but the process runs without sip.tls.client_ca", "restart it: sip counts from then on")
+		s.fail("certificates are asked for, but the process runs without sip.tls.client_ca",
+			"restart it: sip counts from then on")
 	}
 	s.pinged(t.Ping, t.URI, t.Registrar != nil)
 	if t.URI != nil || t.Register != nil {
@@ -129,16 +135,16 @@ func (t *Trunk) callee(s section) {
 // vouched says whether there are authorities for the certificates that a trunk asks for.
 func vouched(t *Trunk, sip *SIP) bool { return len(t.Certificates) == 0 || sip.TLS.ClientCA != "" }
 
-// TrunkLimits is the section `limits` of a trunk. A number counts as routes match it. Calls from the trunk and to it count
-// together, as for max_calls.
+// TrunkLimits is the section `limits` of a trunk. A number counts as routes match it. Calls from the trunk and to it
+// count together, as for max_calls.
 type TrunkLimits struct {
-	// The most simultaneous calls of one calling number. Over it: 403 (caller_limited). Calls without a number are those of one
-	// caller. 0: no limit.
+	// The most simultaneous calls of one calling number. Over it: 403 (caller_limited). Calls without a number are those
+	// of one caller. 0: no limit.
 	PerCallerCalls int `key:"per_caller_calls" default:"0" max:"1000000"`
 	// The most simultaneous calls to one called number. Over it: 486 (destination_limited). 0: no limit.
 	PerDestinationCalls int `key:"per_destination_calls" default:"0" max:"1000000"`
-	// The most new requests per second from one address, or one IPv6 /64, before they are parsed: INVITE, OPTIONS and all that
-	// is not within a call, repetitions too. Over it: 503 with Retry-After. 0: no limit.
+	// The most new requests per second from one address, or one IPv6 /64, before they are parsed: INVITE, OPTIONS and all
+	// that is not within a call, repetitions too. Over it: 503 with Retry-After. 0: no limit.
 	PerSourceRate int `key:"per_source_rate" default:"4000" max:"1000000"`
 }
 
@@ -162,7 +168,8 @@ const (
 	Rel100Required  Rel100Mode = "required"
 )
 
-// Auth is a section of digest credentials: `auth` of a trunk or target, `dial_auth` of a trunk, `call_auth` of a target.
+// Auth is a section of digest credentials: `auth` of a trunk or target, `dial_auth` of a trunk, `call_auth` of a
+// target.
 type Auth struct {
 	// The digest user.
 	Username string `key:"username" is:"username" required:"the digest user"`
@@ -197,8 +204,10 @@ func (m Match) Conditions() (n int) {
 }
 
 func parseUsername(t string) (string, complaint) {
-	if t == "" || len(t) > 128 || strings.ContainsFunc(t, func(r rune) bool { return r < ' ' || r == 0x7f || r == '"' || r == '\\' }) {
-		return "", refuse("cannot be a digest user", "use up to 128 characters, and no quotes, backslashes or control characters")
+	if t == "" || len(t) > 128 || strings.ContainsFunc(t,
+		func(r rune) bool { return r < ' ' || r == 0x7f || r == '"' || r == '\\' }) {
+		return "", refuse("cannot be a digest user",
+			"use up to 128 characters, and no quotes, backslashes or control characters")
 	}
 	return t, complaint{}
 }
@@ -218,7 +227,8 @@ func parseHeaderLine(t string) (string, complaint) {
 	}
 	name, val, ok := strings.Cut(t, ":")
 	name, val = strings.TrimSpace(name), strings.TrimSpace(val)
-	if !ok || !tokenOnly.MatchString(name) || val == "" || strings.ContainsFunc(val, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+	if !ok || !tokenOnly.MatchString(name) || val == "" ||
+		strings.ContainsFunc(val, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return "", refuse("is not a header with a value", `write it like "X-Trunk: acme"`)
 	}
 	return name + ": " + val, complaint{}

@@ -2,8 +2,8 @@ package media
 
 import "time"
 
-// Alarms are for what must happen without a packet: a digit or a sound is being sent, or the end of an event is missing.
-// Only such endpoints are armed. Without an alarm the check costs one comparison per turn.
+// Alarms are for what must happen without a packet: a digit or a sound is being sent, or the end of an event is
+// missing. Only such endpoints are armed. Without an alarm the check costs one comparison per turn.
 
 // due is when attend must be called for the endpoint.
 func (ep *endpoint) due() time.Duration {

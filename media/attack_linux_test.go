@@ -188,9 +188,7 @@ func TestFloodOnOnePort(t *testing.T) {
 func waiting(t *testing.T, at netip.AddrPort) (n int) {
 	t.Helper()
 	text, err := os.ReadFile("/proc/net/udp")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	host := at.Addr().As4()
 	_, row, found := strings.Cut(string(text), fmt.Sprintf(": %08X:%04X ", binary.NativeEndian.Uint32(host[:]), at.Port()))
 	if !found {
@@ -403,9 +401,7 @@ func TestReplayFromElsewhere(t *testing.T) {
 	s.a = moved
 	replay("after another offer", Drops{Replayed: 40})
 	s.crypto[SideA].Receive = testKeys(SuiteAESCM128SHA80, 77)
-	if err := s.SetCrypto(SideA, s.crypto[SideA]); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.SetCrypto(SideA, s.crypto[SideA]))
 	replay("under other keys", Drops{Replayed: 60})
 	s.seals[SideA] = far(t, s.crypto[SideA].Receive)
 	// As the roll-over counter of a source that was known goes on, so does ours.

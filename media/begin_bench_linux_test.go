@@ -20,18 +20,14 @@ func BenchmarkBegin(b *testing.B) {
 	at := place{relayV4, e.workers[0]}
 	cpu := func() (ns int64) {
 		var u unix.Rusage
-		if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-			b.Fatal(err)
-		}
+		must(b, unix.Getrusage(unix.RUSAGE_SELF, &u))
 		return u.Utime.Nano() + u.Stime.Nano()
 	}
 	run := func(name string, do func() error) {
 		b.Run(name, func(b *testing.B) {
 			began := cpu()
 			for b.Loop() {
-				if err := do(); err != nil {
-					b.Fatal(err)
-				}
+				must(b, do())
 			}
 			b.ReportMetric(float64(cpu()-began)/float64(b.N), "cpu-ns/op")
 		})

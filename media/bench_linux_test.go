@@ -25,19 +25,13 @@ type bench struct {
 func newBench(tb testing.TB, sessions int) *bench {
 	tb.Helper()
 	w, err := prepareWorker(time.Now(), silenceLimits{start: time.Hour, mid: time.Hour})
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	tb.Cleanup(w.release)
 	bind := func() (int32, netip.AddrPort) {
 		fd, err := openSocket(netip.AddrPortFrom(relayV4, 0), 0)
-		if err != nil {
-			tb.Fatal(err)
-		}
+		must(tb, err)
 		sa, err := unix.Getsockname(fd)
-		if err != nil {
-			tb.Fatal(err)
-		}
+		must(tb, err)
 		return int32(fd), netip.AddrPortFrom(relayV4, uint16(sa.(*unix.SockaddrInet4).Port))
 	}
 	b := &bench{tb: tb, w: w, into: make([]sockaddr, sessions), packet: rtpPacket(tb, 0, 1, string(make([]byte, 160)))}
@@ -53,17 +47,13 @@ func newBench(tb testing.TB, sessions int) *bench {
 			fds[side][RTP], local[side] = bind()
 			for _, fd := range fds[side] {
 				tb.Cleanup(func() { closeSocket(int(fd)) })
-				if err := w.watch(int(fd), unix.EPOLLIN); err != nil {
-					tb.Fatal(err)
-				}
+				must(tb, w.watch(int(fd), unix.EPOLLIN))
 			}
 		}
 		r := newRelay(uint64(i), local, fds, nil)
 		w.open(r)
 		for side, addr := range []netip.AddrPort{a, z} {
-			if err := r.setPeer(Side(side), Peer{RTP: addr, Believed: prefixes("192.0.2.0/24")}, w.now); err != nil {
-				tb.Fatal(err)
-			}
+			must(tb, r.setPeer(Side(side), Peer{RTP: addr, Believed: prefixes("192.0.2.0/24")}, w.now))
 		}
 		b.into[i].set(local[SideA])
 		b.relays = append(b.relays, r)
@@ -129,9 +119,7 @@ func TestRelayAllocatesNothing(t *testing.T) {
 	for name, rewrite := range map[string]rewrite{"identity": {}, "rewrite": {SSRC: 7, SeqOffset: 1}} {
 		for _, r := range b.relays {
 			r.endpoint[SideA][RTP].outlet.shift = rewrite
-			if err := r.route(); err != nil {
-				t.Fatal(err)
-			}
+			must(t, r.route())
 		}
 		if n := allocations(100, func() { b.offer(b.from); b.carry(); b.collect() }); n != 0 {
 			t.Errorf("%s: %v allocations for 8 packets; want 0", name, n)
@@ -140,9 +128,7 @@ func TestRelayAllocatesNothing(t *testing.T) {
 	for _, r := range b.relays { // read, and shifted by a digit that was sent
 		r.setEvents(SideA, TelephoneEvents{On: true, PayloadType: 0, Divert: false})
 		t, _ := Digit{Digit: '1', PayloadType: 101}.tone()
-		if err := b.w.perform(command{op: opDigit, relay: r, side: SideB, tone: t}); err != nil {
-			b.tb.Fatal(err)
-		}
+		must(b.tb, b.w.perform(command{op: opDigit, relay: r, side: SideB, tone: t}))
 		r.endpoint[SideA][RTP].dialer.drop(0)
 		r.endpoint[SideA][RTP].outlet.shift.SeqOffset = 8
 	}
@@ -177,9 +163,7 @@ func TestTrafficPutsSilenceOff(t *testing.T) {
 		}
 	}
 	check("not started", time.Hour, 0)
-	if err := b.w.perform(command{op: opStart, relay: r}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, b.w.perform(command{op: opStart, relay: r}))
 	started := b.w.now
 	b.offer(b.from)
 	b.carry()

@@ -9,9 +9,7 @@ import (
 func TestEngineWaitsForClosingSessions(t *testing.T) {
 	e := openEngine(t, nil)
 	s := newSession(t, e, SessionConfig{})
-	if err := s.worker.do(command{op: opSync}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.worker.do(command{op: opSync}))
 	for !s.relay.enter() { // as the worker, with a packet that takes long
 		time.Sleep(time.Millisecond)
 	}

@@ -31,7 +31,8 @@ func (r *relay) confirmedBy(side Side, src netip.AddrPort) {
 func (ep *endpoint) withholds(n int) bool {
 	side := ep.side.Other()
 	p := &ep.relay.party[side]
-	if p.unconfirmed = min(p.unconfirmed+int32(n), unconfirmedBound+1); p.unconfirmed <= unconfirmedBound { // n: of a packet
+	// n: of a packet
+	if p.unconfirmed = min(p.unconfirmed+int32(n), unconfirmedBound+1); p.unconfirmed <= unconfirmedBound {
 		return false
 	}
 	if !ep.speaks() { // it is relayed

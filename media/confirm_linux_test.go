@@ -152,9 +152,7 @@ func TestUnconfirmedSideHearsOneSecondOfSound(t *testing.T) {
 	l := newLine(t)
 	p := l.r.party[SideB].named
 	p.Unconfirmed = true
-	if err := l.r.setPeer(SideB, p, l.w.now); err != nil {
-		t.Fatal(err)
-	}
+	must(t, l.r.setPeer(SideB, p, l.w.now))
 	l.play(Play{Sound: counted(t, 500), Loop: true})
 	if n := len(l.runs(3 * time.Second)); n != 50 {
 		t.Errorf("%d packets; want 50", n)
@@ -162,9 +160,7 @@ func TestUnconfirmedSideHearsOneSecondOfSound(t *testing.T) {
 	if n := l.ep.count.dropped().Unconfirmed.Load(); n != 0 {
 		t.Errorf("%d packets count as dropped", n)
 	}
-	if err := l.r.confirm(SideB); err != nil {
-		t.Fatal(err)
-	}
+	must(t, l.r.confirm(SideB))
 	if n := len(l.runs(time.Second)); n != 50 {
 		t.Errorf("%d packets in the second after it was confirmed; want 50", n)
 	}
@@ -175,9 +171,7 @@ func TestBoundAllocatesNothing(t *testing.T) {
 	for _, r := range b.relays {
 		p := r.party[SideB].named
 		p.Unconfirmed = true
-		if err := r.setPeer(SideB, p, b.w.now); err != nil {
-			t.Fatal(err)
-		}
+		must(t, r.setPeer(SideB, p, b.w.now))
 	}
 	b.offer(b.from)
 	b.carry() // the lock allocates

@@ -78,8 +78,9 @@ func (s Suite) Lengths() (key, salt int) { return s.data().key, s.data().salt }
 // Keys secure one direction of one side. They must not be modified after use.
 type Keys struct {
 	Suite Suite  `cbor:"1,keyasint"`
-	Key   []byte `json:"-" cbor:"2,keyasint"`           // the master key and then the master salt: Suite.KeyLen bytes
-	MKI   []byte `json:"-" cbor:"3,keyasint,omitempty"` // the master key identifier that each packet carries, 1 to 128 bytes; nil: none
+	Key   []byte `json:"-" cbor:"2,keyasint"` // the master key and then the master salt: Suite.KeyLen bytes
+	// the master key identifier that each packet carries, 1 to 128 bytes; nil: none
+	MKI []byte `json:"-" cbor:"3,keyasint,omitempty"`
 }
 
 // Format writes the suite and nothing of the key, for every verb.

@@ -16,9 +16,7 @@ func FuzzOpen(f *testing.F) {
 		keys[i] = testKeys(s, byte(i+1), 9)
 		rtpOut := farSeals(f, far(f, keys[i]), rtpPacket(f, 0, 7, "payload"))
 		rtcpOut, err := far(f, keys[i]).EncryptRTCP(nil, rtcpPacket(f, 7), nil)
-		if err != nil {
-			f.Fatal(err)
-		}
+		must(f, err)
 		f.Add(rtpOut, byte(i), false)
 		f.Add(rtcpOut, byte(i), true)
 		valid[string(rtpOut)], valid[string(rtcpOut)] = true, true

@@ -30,9 +30,7 @@ func newSecured(t *testing.T, suites [2]Suite) *secured {
 		}
 		s.crypto[side] = Crypto{Receive: testKeys(suite, byte(10+side)), Send: testKeys(suite, byte(20+side), 5)}
 		s.seals[side], s.unseals[side] = far(t, s.crypto[side].Receive), far(t, s.crypto[side].Send)
-		if err := s.SetCrypto(Side(side), s.crypto[side]); err != nil {
-			t.Fatal(err)
-		}
+		must(t, s.SetCrypto(Side(side), s.crypto[side]))
 	}
 	return s
 }
@@ -110,9 +108,7 @@ func TestSecureReports(t *testing.T) {
 	report := rtcpPacket(t, 77)
 	for range 3 {
 		sealed, err := s.seals[SideA].EncryptRTCP(nil, report, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		a.send(rtcpOf(s.Local(SideA)), sealed)
 		got, _ := b.read()
 		if plain, err := s.unseals[SideB].DecryptRTCP(nil, got, nil); err != nil || !bytes.Equal(plain, report) {
@@ -172,9 +168,7 @@ func TestSecureAgain(t *testing.T) {
 	set := func(c Crypto) {
 		t.Helper()
 		s.crypto[SideA] = c
-		if err := s.SetCrypto(SideA, c); err != nil {
-			t.Fatal(err)
-		}
+		must(t, s.SetCrypto(SideA, c))
 	}
 	seq := uint16(65500)
 	talk := func(n int) {
@@ -229,9 +223,7 @@ func TestSecureDigits(t *testing.T) {
 	for seq := range uint16(5) {
 		s.carries(SideA, rtpPacket(t, 0, seq, "speech"))
 	}
-	if err := s.SendDigit(SideB, Digit{Digit: '5', Duration: digitShortest, PayloadType: 101}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.SendDigit(SideB, Digit{Digit: '5', Duration: digitShortest, PayloadType: 101}))
 	packets := uint16(0)
 	for ends := 0; ends < digitEnds; packets++ { // a worker that is late leaves some before the end out
 		got := s.hears(SideB)

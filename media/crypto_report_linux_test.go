@@ -19,12 +19,9 @@ func TestReportsOfRenumberedPackets(t *testing.T) {
 		s.hears(SideB)
 	}
 	report, err := (&rtcp.ReceiverReport{SSRC: 9, Reports: []rtcp.ReceptionReport{{SSRC: 0xcafe0001, LastSequenceNumber: 65003 - 1<<15}}}).Marshal()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if report, err = s.seals[SideB].EncryptRTCP(nil, report, nil); err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
+	report, err = s.seals[SideB].EncryptRTCP(nil, report, nil)
+	must(t, err)
 	b.send(rtcpOf(s.Local(SideB)), report)
 	got, _ := a.read()
 	var heard rtcp.ReceiverReport
@@ -42,9 +39,7 @@ func TestSecureMux(t *testing.T) {
 	for seq := range uint16(5) {
 		s.carries(SideA, rtpPacket(t, 0, seq, "speech"))
 		sealed, err := s.seals[SideA].EncryptRTCP(nil, report, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		s.a.send(s.Local(SideA), sealed)
 		got, from := s.b.read()
 		if _, err := s.unseals[SideB].DecryptRTCP(nil, got, nil); err != nil || from != s.Local(SideB) {

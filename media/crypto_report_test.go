@@ -15,9 +15,7 @@ func TestReportsAreProtected(t *testing.T) {
 				o, s := opening(t, k), sealing(t, k)
 				report := rtcpPacket(t, 7)
 				in, err := ctx.EncryptRTCP(nil, report, nil)
-				if err != nil {
-					t.Fatal(err)
-				}
+				must(t, err)
 				dst := make([]byte, 0, bufferSize)
 				for i := range in {
 					bad := bytes.Clone(in)

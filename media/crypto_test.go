@@ -31,36 +31,28 @@ func far(tb testing.TB, k *Keys) *srtp.Context {
 	s := suites[k.Suite]
 	ctx, err := srtp.CreateContext(k.Key[:s.key], k.Key[s.key:], s.profile, srtp.MasterKeyIndicator(k.MKI),
 		srtp.SRTPReplayProtection(64), srtp.SRTCPReplayProtection(64))
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	return ctx
 }
 
 func farSeals(tb testing.TB, ctx *srtp.Context, pkt []byte) []byte {
 	tb.Helper()
 	out, err := ctx.EncryptRTP(nil, pkt, nil)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	return out
 }
 
 func opening(tb testing.TB, k *Keys) *opener {
 	tb.Helper()
 	ctx, err := k.context()
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	return newOpener(*k, ctx)
 }
 
 func sealing(tb testing.TB, k *Keys) *sealer {
 	tb.Helper()
 	ctx, err := k.context()
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	return newSealer(*k, ctx)
 }
 
@@ -324,9 +316,7 @@ func TestKeysComeBack(t *testing.T) {
 		t.Error("a key that comes back after none has another context")
 	}
 	awaited, err := (&Crypto{Awaited: true}).change() // another peer had the side, and agreed on nothing
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, c := range []cryptoChange{{}, awaited, {}, {out: sealing(t, first)}} {
 		s.set(c)
 	}

@@ -23,7 +23,8 @@ type Datagrams struct {
 	source netip.AddrPort // of the last beginning of a handshake that came: ours go there, too
 }
 
-// NewDatagrams returns a way for datagrams, which are sent by send. Engines make it; it is exported for tests of their users.
+// NewDatagrams returns a way for datagrams, which are sent by send. Engines make it; it is exported for tests of their
+// users.
 func NewDatagrams(send func(pkt []byte)) *Datagrams {
 	return &Datagrams{send: send, received: make(chan []byte, datagramsWaiting), done: make(chan struct{})}
 }
@@ -61,8 +62,9 @@ func (d *Datagrams) Close() {
 	}
 }
 
-// Datagrams returns the way for a side's DTLS, in the place of one before, which ends. It ends with the session, and when
-// SetCrypto says that the side has plain RTP. A side must have Crypto.Awaited or keys, else what it sends is no DTLS.
+// Datagrams returns the way for a side's DTLS, in the place of one before, which ends. It ends with the session, and
+// when SetCrypto says that the side has plain RTP. A side must have Crypto.Awaited or keys, else what it sends is no
+// DTLS.
 func (s *Session) Datagrams(side Side) *Datagrams {
 	d := NewDatagrams(func(pkt []byte) {
 		_ = s.worker.post(command{op: opDatagrams, relay: &s.relay, side: side, datagram: pkt}, true)
@@ -92,8 +94,8 @@ func (s *Session) endDatagrams(sides ...Side) {
 // isDTLS reports whether a packet on a port of RTP is a record of DTLS (RFC 7983 §7).
 func isDTLS(pkt []byte) bool { return len(pkt) >= dtlsHeaderLen && pkt[0] >= 20 && pkt[0] <= 63 }
 
-// begins reports whether a record may be of the beginning of a handshake, which is not encrypted yet. What a former peer still
-// sends is none: the end of its association is encrypted.
+// begins reports whether a record may be of the beginning of a handshake, which is not encrypted yet. What a former
+// peer still sends is none: the end of its association is encrypted.
 func begins(pkt []byte) bool {
 	return pkt[0] == 22 && pkt[1] == 0xfe && binary.BigEndian.Uint16(pkt[3:]) == 0 // RFC 6347 §4.1: type, version, epoch
 }
@@ -121,9 +123,9 @@ func (w *worker) orderDatagrams(c command) {
 	}
 }
 
-// sendDatagram sends DTLS to a side, from the socket that its RTP comes to: to where its handshake came from, and to where its
-// media goes unless that was the address which it names. Nothing has proved yet that it is there, so one of them may be a
-// stranger's, who has not the side's certificate.
+// sendDatagram sends DTLS to a side, from the socket that its RTP comes to: to where its handshake came from, and to
+// where its media goes unless that was the address which it names. Nothing has proved yet that it is there, so one of
+// them may be a stranger's, who has not the side's certificate.
 func (w *worker) sendDatagram(r *relay, side Side, pkt []byte) {
 	in, dest := r.secure[side].in, r.party[side].dest(RTP)
 	if in != nil && in.datagrams != nil && in.datagrams.source.IsValid() {

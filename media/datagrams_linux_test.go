@@ -15,9 +15,7 @@ func record(kind byte, body string) []byte {
 // A side whose keys are awaited is sent nothing and heard nothing but the datagrams that they are agreed on by.
 func TestAwaitedKeys(t *testing.T) {
 	s := newSecured(t, [2]Suite{})
-	if err := s.SetCrypto(SideB, Crypto{Awaited: true}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.SetCrypto(SideB, Crypto{Awaited: true}))
 	d := s.Datagrams(SideB)
 	s.a.send(s.Local(SideA), rtpPacket(t, 0, 1, "too early"))
 	s.b.send(s.Local(SideB), rtpPacket(t, 0, 1, "too early, and long enough to have a tag"))
@@ -40,9 +38,7 @@ func TestAwaitedKeys(t *testing.T) {
 	await(t, "the stranger", func() bool { return s.Stats().B.Dropped.WrongSource == 1 })
 	s.crypto[SideB] = Crypto{Receive: testKeys(SuiteAEADAES128GCM, 1), Send: testKeys(SuiteAEADAES128GCM, 2)}
 	s.seals[SideB], s.unseals[SideB] = far(t, s.crypto[SideB].Receive), far(t, s.crypto[SideB].Send)
-	if err := s.SetCrypto(SideB, s.crypto[SideB]); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.SetCrypto(SideB, s.crypto[SideB]))
 	s.carries(SideA, rtpPacket(t, 0, 2, "now"))
 	s.carries(SideB, rtpPacket(t, 0, 2, "now"))
 	s.b.send(s.Local(SideB), record(22, "again"))
@@ -58,15 +54,11 @@ func TestAwaitedKeys(t *testing.T) {
 // The way for datagrams ends with another one, and with plain RTP. A side without awaited or real keys has none.
 func TestDatagramsEnd(t *testing.T) {
 	s := newSecured(t, [2]Suite{})
-	if err := s.SetCrypto(SideA, Crypto{Awaited: true}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.SetCrypto(SideA, Crypto{Awaited: true}))
 	first := s.Datagrams(SideA)
 	second := s.Datagrams(SideA)
 	<-first.Done()
-	if err := s.SetCrypto(SideA, Crypto{}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.SetCrypto(SideA, Crypto{}))
 	<-second.Done()
 	s.a.send(s.Local(SideA), record(22, "hello"))
 	await(t, "the drop", func() bool { return s.Stats().A.Dropped.Malformed == 1 })
@@ -88,9 +80,7 @@ func TestDatagramsAreBounded(t *testing.T) {
 // A process that goes on while keys are awaited relays nothing in clear.
 func TestAwaitedKeysInTheNextLife(t *testing.T) {
 	s := newSecured(t, [2]Suite{})
-	if err := s.SetCrypto(SideB, Crypto{Awaited: true}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.SetCrypto(SideB, Crypto{Awaited: true}))
 	s.a.send(s.Local(SideA), rtpPacket(t, 0, 1, "too early"))
 	await(t, "the drop", func() bool { return s.Stats().A.Dropped.Unprotected == 1 })
 	st := s.State()
@@ -108,9 +98,7 @@ func TestAwaitedKeysInTheNextLife(t *testing.T) {
 // side has not been heard from where it says, it gets its datagrams there, too.
 func TestDatagramsOfAStray(t *testing.T) {
 	s := newSecured(t, [2]Suite{})
-	if err := s.SetCrypto(SideB, Crypto{Awaited: true}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.SetCrypto(SideB, Crypto{Awaited: true}))
 	d := s.Datagrams(SideB)
 	stray := newClient(t, netip.AddrPortFrom(s.b.addr.Addr(), 0).String())
 	late := record(21, "close notify")

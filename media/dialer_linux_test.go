@@ -343,9 +343,7 @@ func TestDigitsAreGivenUp(t *testing.T) {
 			during := before
 			change(&during)
 			for _, p := range []Peer{during, before} {
-				if err := l.r.setPeer(SideB, p, l.w.now); err != nil {
-					t.Fatal(err)
-				}
+				must(t, l.r.setPeer(SideB, p, l.w.now))
 				l.pass(time.Second)
 			}
 			l.talkOn(0xa, next, 5)

@@ -25,14 +25,10 @@ func TestDigitsThatAreRefused(t *testing.T) {
 			t.Errorf("%s: got %v; want ErrDigit", name, err)
 		}
 	}
-	if err := br.SendDigit(SideB, good); err != nil {
-		t.Fatal(err)
-	}
+	must(t, br.SendDigit(SideB, good))
 	br.b.read() // it is being sent
 	for range digitsWaiting {
-		if err := br.SendDigit(SideB, good); err != nil {
-			t.Fatal(err)
-		}
+		must(t, br.SendDigit(SideB, good))
 	}
 	if err := br.SendDigit(SideB, good); !errors.Is(err, errDigitsWait) {
 		t.Errorf("got %v; want ErrDigitsWait", err)
@@ -81,8 +77,7 @@ func TestDigitsFromOneSessionToAnother(t *testing.T) {
 	br, far := newBridge(t, e), newBridge(t, e)
 	far.SetTelephoneEvents(SideA, TelephoneEvents{On: true, PayloadType: 101, Divert: true})
 	pkt := sourcePacket(t, 0xa, 9)
-	br.a.send(br.Local(SideA), pkt)
-	br.b.expect(br.Local(SideB), pkt)
+	br.carries(pkt)
 	before, _ := packet.ParseRTP(pkt)
 	read := func() ([]byte, packet.Header) {
 		t.Helper()
@@ -96,9 +91,7 @@ func TestDigitsFromOneSessionToAnother(t *testing.T) {
 	}
 	const dialled = "0159*#AD"
 	for i := range dialled {
-		if err := br.SendDigit(SideB, Digit{Digit: dialled[i], PayloadType: 101, Duration: 60 * ms}); err != nil {
-			t.Fatal(err)
-		}
+		must(t, br.SendDigit(SideB, Digit{Digit: dialled[i], PayloadType: 101, Duration: 60 * ms}))
 	}
 	for i := range dialled {
 		for ends := 0; ends < digitEnds; {

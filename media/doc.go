@@ -86,44 +86,44 @@
 // RTCP sockets are where RTCP is. A peer that sends reports does so within 8 s (RFC 3550 §6.2, §6.3.1: 5 s and a half,
 // and once more for a lost one), so an RTCP socket is closed that nothing was accepted from for 20 s after the answer.
 // One side's reports keep both sides' sockets, because they leave by the other one. A new description opens it again.
-// The port stays the call's, but another program could bind it; then RTP goes on alone. A peer that begins later gets an
-// ICMP error instead of its reports' way, as it would from an endpoint without RTCP. A side that agreed on RTCP on its
-// RTP port (RFC 5761) needs no socket. A session that is steered has its RTCP in shared sockets.
-// Tests: TestRTCPSocketsCloseAndReopen, TestMuxedSideHasNoRTCPSocket.
+// The port stays the call's, but another program could bind it; then RTP goes on alone. A peer that begins later gets
+// an ICMP error instead of its reports' way, as it would from an endpoint without RTCP. A side that agreed on RTCP on
+// its RTP port (RFC 5761) needs no socket. A session that is steered has its RTCP in shared sockets. Tests:
+// TestRTCPSocketsCloseAndReopen, TestMuxedSideHasNoRTCPSocket.
 //
-// The kernel relays what needs nobody. It never learns: it is told one source, one SSRC and one destination, and what to
-// change. What else comes goes up to the latch, of strangers as much as the latch needs. A flow's state is in one place:
-// it goes to the kernel and comes back, with losses, jitter and all, so that no figure depends on who relayed. RTCP
-// goes up always, because records have what it says. A flow is offloaded with a packet that was just relayed, when nothing waits
-// behind it, so that none is overtaken.
-// Tests: TestMovesInMidCall, TestRecordingOfOffloadedFlow, TestFiguresOnTheKernelPath, and all others on that path.
+// The kernel relays what needs nobody. It never learns: it is told one source, one SSRC and one destination, and what
+// to change. What else comes goes up to the latch, of strangers as much as the latch needs. A flow's state is in one
+// place: it goes to the kernel and comes back, with losses, jitter and all, so that no figure depends on who relayed.
+// RTCP goes up always, because records have what it says. A flow is offloaded with a packet that was just relayed, when
+// nothing waits behind it, so that none is overtaken. Tests: TestMovesInMidCall, TestRecordingOfOffloadedFlow,
+// TestFiguresOnTheKernelPath, and all others on that path.
 //
-// A call in the kernel has no sockets. Its ports are steered to two sockets that all share, 20 s after its flows were offloaded, so
-// that short calls open and close none; at once where media has half of the descriptors that the process may have. What it sends itself, RTCP, leaves from a socket for that packet: five
-// system calls, some times a minute. The first order to the session opens its sockets again.
-// Tests: TestSteeredSession, TestSteeredSessionWakes, TestSteeredSessionCloses, TestSteersAtOnceWhereDescriptorsAreScarce.
+// A call in the kernel has no sockets. Its ports are steered to two sockets that all share, 20 s after its flows were
+// offloaded, so that short calls open and close none; at once where media has half of the descriptors that the process
+// may have. What it sends itself, RTCP, leaves from a socket for that packet: five system calls, some times a minute.
+// The first order to the session opens its sockets again. Tests: TestSteeredSession, TestSteeredSessionWakes,
+// TestSteeredSessionCloses, TestSteersAtOnceWhereDescriptorsAreScarce.
 //
 // A session outlives its process. What another process needs to go on with it is plain data, which its owner keeps:
 // settings as they were set last, latches, rewrites, counts, keys. The owner takes it when it sets something, and when
 // EventChanged says so, never per packet. A source that is locked stays so, so that no stranger takes the call, and is
-// relayed by the kept shift, so that the receiver hears no break. What was lost meanwhile is unknown, and not counted. Sounds
-// and digits end: digits must not be dialled twice. Flows in the kernel stay there and are believed, because they are later
-// than any state.
-// Tests: TestResume, TestResumeFromKernel, FuzzResume.
+// relayed by the kept shift, so that the receiver hears no break. What was lost meanwhile is unknown, and not counted.
+// Sounds and digits end: digits must not be dialled twice. Flows in the kernel stay there and are believed, because
+// they are later than any state. Tests: TestResume, TestResumeFromKernel, FuzzResume.
 //
 // No number of SRTP is used twice, whenever a process is killed. It could not say which numbers it had used. So a state
-// reserves the next ones, and the next process begins above them: at most 40 s of packets later, which a receiver takes for
-// loss. Nothing is sent beyond what is reserved, and nothing after a resumption, before a state is taken. So the state must be
-// on file at once: in the time until it is, numbers could be used again, if the process is killed just then for the second
-// time since a state. Of what was received, all below the next packet counts as received.
-// Tests: TestNumbersAreUsedOnceInAllLives, TestReplaysInTheNextLife.
+// reserves the next ones, and the next process begins above them: at most 40 s of packets later, which a receiver takes
+// for loss. Nothing is sent beyond what is reserved, and nothing after a resumption, before a state is taken. So the
+// state must be on file at once: in the time until it is, numbers could be used again, if the process is killed just
+// then for the second time since a state. Of what was received, all below the next packet counts as received. Tests:
+// TestNumbersAreUsedOnceInAllLives, TestReplaysInTheNextLife.
 //
-// An upgrade hands sessions over with their sockets. Packets wait in them, and nobody reads, from when the state is taken,
-// which is exact, until the next engine reads. So none is lost or comes twice, and either engine can be the one that goes on.
-// Test: TestHandOver.
+// An upgrade hands sessions over with their sockets. Packets wait in them, and nobody reads, from when the state is
+// taken, which is exact, until the next engine reads. So none is lost or comes twice, and either engine can be the one
+// that goes on. Test: TestHandOver.
 //
-// A quiet session is small: 2.4 KB. What RTP needs is made with the first packet, what few calls need when they need it.
-// Test: TestQuietSessionIsSmall.
+// A quiet session is small: 2.4 KB. What RTP needs is made with the first packet, what few calls need when they need
+// it. Test: TestQuietSessionIsSmall.
 //
 // The worker waits with its thread, and does not tell the runtime. The runtime
 // has one processor more for it. The runtime's poller would add a tenth to the

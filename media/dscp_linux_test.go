@@ -12,14 +12,10 @@ import (
 // trafficClass reads a packet and the TOS or traffic class that it came with.
 func (c *client) trafficClass() int {
 	c.t.Helper()
-	if err := c.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		c.t.Fatal(err)
-	}
+	must(c.t, c.conn.SetReadDeadline(time.Now().Add(patience)))
 	var buf, control [256]byte
 	_, n, _, _, err := c.conn.ReadMsgUDPAddrPort(buf[:], control[:])
-	if err != nil {
-		c.t.Fatal(err)
-	}
+	must(c.t, err)
 	messages, err := unix.ParseSocketControlMessage(control[:n])
 	if err != nil || len(messages) != 1 {
 		c.t.Fatalf("%d control messages, %v", len(messages), err)
@@ -34,9 +30,7 @@ func (c *client) trafficClass() int {
 func (c *client) askTrafficClass() {
 	c.t.Helper()
 	raw, err := c.conn.SyscallConn()
-	if err != nil {
-		c.t.Fatal(err)
-	}
+	must(c.t, err)
 	var set error
 	err = raw.Control(func(fd uintptr) {
 		if c.addr.Addr().Is6() {

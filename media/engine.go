@@ -163,7 +163,8 @@ func (c Config) check() error {
 		closeSocket(fd)
 	}
 	if _, pairs := orderedPorts(c.PortLow, c.PortHigh).usage(); c.PortLow == 0 || pairs < 2 {
-		errs = append(errs, fmt.Errorf("ports %d-%d: a call needs two pairs of an even port and the odd one above", c.PortLow, c.PortHigh))
+		errs = append(errs, fmt.Errorf("ports %d-%d: a call needs two pairs of an even port and the odd one above",
+			c.PortLow, c.PortHigh))
 	}
 	if c.DSCP > 63 {
 		errs = append(errs, fmt.Errorf("DSCP %d is not in 0 to 63", c.DSCP))
@@ -315,8 +316,8 @@ func (e *Engine) begin() (id uint64, err error) {
 	return e.lastID, nil
 }
 
-// Underway gives the workers that have sessions, each with a number that changes several times a second while the worker
-// gets on.
+// Underway gives the workers that have sessions, each with a number that changes several times a second while the
+// worker gets on.
 func (e *Engine) Underway(yield func(worker string, step uint64)) {
 	for i, w := range e.workers {
 		if !w.rests.Load() {

@@ -39,9 +39,7 @@ func TestOpenRefuses(t *testing.T) {
 func TestSilenceIsReportedOnce(t *testing.T) {
 	e := openEngine(t, func(c *Config) { c.Timeout, c.StartTimeout = 60*time.Millisecond, 60*time.Millisecond })
 	quiet, started := newBridge(t, e), newBridge(t, e)
-	pkt := rtpPacket(t, 0, 1, "x")
-	started.a.send(started.Local(SideA), pkt)
-	started.b.expect(started.Local(SideB), pkt)
+	started.carries(rtpPacket(t, 0, 1, "x"))
 	begin := time.Now()
 	started.Start()
 	if ev, ok := started.event(t).(EventLatched); !ok {
@@ -98,9 +96,7 @@ func TestSkipsPortsOfOthers(t *testing.T) {
 	var taken []*net.UDPConn
 	for _, port := range []uint16{21000, 21003, 21006} { // RTP of one pair, RTCP of another, RTP of a third
 		c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(relayV4, port)))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		taken = append(taken, c)
 	}
 	defer func() {
@@ -127,15 +123,11 @@ func TestSkipsPortsOfOthers(t *testing.T) {
 func TestOutOfDescriptors(t *testing.T) {
 	e := openEngine(t, nil)
 	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
+	must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
 	files := openFiles(t)
 	low := limit
 	low.Cur = uint64(files) + 50
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &low); err != nil {
-		t.Fatal(err)
-	}
+	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &low))
 	var fill []int
 	for fd, err := unix.Dup(0); err == nil; fd, err = unix.Dup(0) {
 		fill = append(fill, fd)
@@ -148,9 +140,7 @@ func TestOutOfDescriptors(t *testing.T) {
 	for _, fd := range fill[room:] {
 		closeSocket(fd)
 	}
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
+	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
 	if !errors.Is(err, unix.EMFILE) {
 		t.Errorf("got %v; want EMFILE", err)
 	}
@@ -167,9 +157,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	var sessions []*Session
 	for range 10 {
 		s, err := e.NewSession(SessionConfig{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		sessions = append(sessions, s)
 	}
 	var wg sync.WaitGroup
@@ -258,12 +246,8 @@ func checkOrigin(t *testing.T, c *client, made map[uint32]netip.AddrPort) {
 // A worker that is woken before it has any socket stays alive.
 func TestCommandBeforeAnySocket(t *testing.T) {
 	w, err := newWorker(time.Now(), silenceLimits{start: time.Second, mid: time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := w.do(command{op: opStart, relay: &relay{}}); err != nil {
-		t.Error(err)
-	}
+	must(t, err)
+	must(t, w.do(command{op: opStart, relay: &relay{}}))
 	w.stop()
 }
 

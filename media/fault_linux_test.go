@@ -23,9 +23,7 @@ func TestPassesDisorderOn(t *testing.T) {
 	noLeaks(t)
 	br := newBridge(t, openEngine(t, nil))
 	for _, seq := range []uint16{1, 2, 2, 2, 5, 4, 3, 7, 6, 7, 65530, 8, 9} { // 65530: from before the first
-		pkt := rtpPacket(t, 0, seq, fmt.Sprint(seq))
-		br.a.send(br.Local(SideA), pkt)
-		br.b.expect(br.Local(SideB), pkt)
+		br.carries(rtpPacket(t, 0, seq, fmt.Sprint(seq)))
 	}
 	st := br.Close().A
 	if st.Lost != 0 || st.Duplicates != 3 || st.Reordered != 4 || st.RxPackets != 13 || st.DroppedTotal != 0 {
@@ -43,13 +41,9 @@ func rich(tb testing.TB, seq uint16) []byte {
 		Payload:     []byte("0123456789"),
 		PaddingSize: 4,
 	}
-	if err := p.SetExtension(1, []byte{7, 8}); err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, p.SetExtension(1, []byte{7, 8}))
 	b, err := p.Marshal()
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	return b
 }
 
@@ -204,18 +198,14 @@ func TestNothingReadsTheWallClock(t *testing.T) {
 		t.Errorf("the epoch %v has no monotonic reading", e.epoch)
 	}
 	sources, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var reads []string
 	for _, name := range sources {
 		if strings.HasSuffix(name, "_test.go") {
 			continue
 		}
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		for _, d := range file.Decls {
 			if f, ok := d.(*ast.FuncDecl); ok {
 				reads = append(reads, clockReads(f)...)

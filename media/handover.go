@@ -10,8 +10,8 @@ import "net/netip"
 //	                              <---   ready
 //	Leave                                Thaw: what has waited in the sockets is relayed
 //
-// If the new one does not get ready, the old one thaws, and goes on as if nothing had happened. What the kernel relays it
-// relays all the time.
+// If the new one does not get ready, the old one thaws, and goes on as if nothing had happened. What the kernel relays
+// it relays all the time.
 
 // Sockets are the descriptors of a session, by Side and Kind; -1: none.
 type Sockets [2][2]int
@@ -23,8 +23,8 @@ func (s *Sockets) of(side Side) *[2]int {
 	return &s[side]
 }
 
-// Freeze stops the relaying of packets: they wait in the sockets. Sounds and digits pause. Sessions can be made, changed
-// and closed meanwhile.
+// Freeze stops the relaying of packets: they wait in the sockets. Sounds and digits pause. Sessions can be made,
+// changed and closed meanwhile.
 func (e *Engine) Freeze() {
 	if !e.frozen.CompareAndSwap(false, true) {
 		return
@@ -54,8 +54,8 @@ func (e *Engine) Thaw() {
 	e.tidy.Unlock()
 }
 
-// HandOver returns the session's state of now, and the sockets that its packets wait in, which stay the session's. The engine
-// is frozen.
+// HandOver returns the session's state of now, and the sockets that its packets wait in, which stay the session's. The
+// engine is frozen.
 func (s *Session) HandOver() (SessionState, Sockets) {
 	st := SessionState{At: s.engine.began + s.engine.now(), Exact: true}
 	s.mu.Lock()

@@ -17,9 +17,8 @@ func (s Sockets) sent(t *testing.T) *Sockets {
 				continue
 			}
 			var err error
-			if s[side][kind], err = unix.Dup(fd); err != nil {
-				t.Fatal(err)
-			}
+			s[side][kind], err = unix.Dup(fd)
+			must(t, err)
 		}
 	}
 	return &s
@@ -87,9 +86,7 @@ func TestHandOver(t *testing.T) {
 		next := openEngine(t, nil)
 		next.Freeze()
 		s, err := next.Resume(SessionConfig{Sockets: fds.sent(t), OnEvent: func(ev Event) { br.events <- ev }}, filed(t, st))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		br.Session = s
 		old.Leave()
 		br.waits()
@@ -114,9 +111,7 @@ func (br *bridge) next(t *testing.T) {
 	st, fds := br.HandOver()
 	take()
 	s, err := openEngine(t, nil).Resume(SessionConfig{Sockets: fds.sent(t), OnEvent: func(ev Event) { br.events <- ev }}, filed(t, st))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	br.Session = s
 	old.Leave()
 }
@@ -137,8 +132,7 @@ func TestHandOverOfKeys(t *testing.T) {
 		t.Helper()
 		pkt := rtpPacket(t, 101, seq, payload)
 		copy(pkt[4:12], []byte{0, 0, 0, 1, 0, 0, 0, 7})
-		br.a.send(br.Local(SideA), pkt)
-		br.b.expect(br.Local(SideB), pkt)
+		br.carries(pkt)
 	}
 	press(1, "\x05\x0a\x00\xa0")
 	br.next(t)
@@ -151,9 +145,7 @@ func TestHandOverOfKeys(t *testing.T) {
 	press(4, "\x05\x8a\x01\xe0")
 
 	for _, d := range []byte("12") {
-		if err := br.SendDigit(SideB, Digit{Digit: d, PayloadType: 101, Duration: 40 * time.Millisecond}); err != nil {
-			t.Fatal(err)
-		}
+		must(t, br.SendDigit(SideB, Digit{Digit: d, PayloadType: 101, Duration: 40 * time.Millisecond}))
 	}
 	br.next(t)
 	ends := map[byte]int{}

@@ -33,9 +33,7 @@ func openEngine(tb testing.TB, change func(*Config)) *Engine {
 		change(&cfg)
 	}
 	e, err := Open(cfg)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	tb.Cleanup(func() {
 		_ = e.Close()
 		checkAudits(tb)
@@ -46,9 +44,7 @@ func openEngine(tb testing.TB, change func(*Config)) *Engine {
 func newSession(tb testing.TB, e *Engine, sc SessionConfig) *Session {
 	tb.Helper()
 	s, err := e.NewSession(sc)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	tb.Cleanup(func() { s.Close() })
 	return s
 }
@@ -63,9 +59,7 @@ type client struct {
 func newClient(tb testing.TB, addr string) *client {
 	tb.Helper()
 	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort(addr)))
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	tb.Cleanup(func() { _ = conn.Close() })
 	local := conn.LocalAddr().(*net.UDPAddr).AddrPort()
 	return &client{t: tb, conn: conn, addr: netip.AddrPortFrom(local.Addr().Unmap(), local.Port())}
@@ -93,9 +87,7 @@ func (c *client) expect(from netip.AddrPort, want []byte) {
 func (c *client) read() ([]byte, netip.AddrPort) {
 	c.t.Helper()
 	buf := make([]byte, 4096)
-	if err := c.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		c.t.Fatal(err)
-	}
+	must(c.t, c.conn.SetReadDeadline(time.Now().Add(patience)))
 	n, src, err := c.conn.ReadFromUDPAddrPort(buf)
 	if err != nil {
 		c.t.Fatalf("%v: %v", c.addr, err)
@@ -106,9 +98,7 @@ func (c *client) read() ([]byte, netip.AddrPort) {
 // expectNothing checks that nothing has come so far.
 func (c *client) expectNothing() {
 	c.t.Helper()
-	if err := c.conn.SetReadDeadline(time.Now()); err != nil {
-		c.t.Fatal(err)
-	}
+	must(c.t, c.conn.SetReadDeadline(time.Now()))
 	var buf [64]byte
 	if n, src, err := c.conn.ReadFromUDPAddrPort(buf[:]); err == nil {
 		c.t.Fatalf("%v got % x from %v; want nothing", c.addr, buf[:n], src)
@@ -122,9 +112,7 @@ func rtpPacket(tb testing.TB, payloadType uint8, seq uint16, payload string) []b
 		Payload: []byte(payload),
 	}
 	b, err := p.Marshal()
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	return b
 }
 
@@ -142,9 +130,7 @@ func rtcpPacket(tb testing.TB, ssrc uint32) []byte {
 		&rtcp.SenderReport{SSRC: ssrc, PacketCount: 7},
 		&rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{Source: ssrc, Items: []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: "x@y"}}}}},
 	})
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	return b
 }
 
@@ -171,9 +157,7 @@ func filesOpen(tb testing.TB) (all []string) {
 	tb.Helper()
 	const dir = "/proc/self/fd/"
 	names, err := os.ReadDir(dir)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	for _, name := range names {
 		to, err := os.Readlink(dir + name.Name())
 		if fd, _ := strconv.Atoi(name.Name()); err != nil || isNetlink(fd) {
@@ -207,6 +191,13 @@ type bridge struct {
 	a, b   *client
 	events chan Event
 	sent   uint16 // by side B, in hears
+}
+
+// carries has side A send a packet, which must come out at side B as it is.
+func (b *bridge) carries(pkt []byte) {
+	b.a.t.Helper()
+	b.a.send(b.Local(SideA), pkt)
+	b.b.expect(b.Local(SideB), pkt)
 }
 
 func newBridge(tb testing.TB, e *Engine) *bridge {

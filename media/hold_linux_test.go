@@ -16,8 +16,7 @@ func TestHeldSideGetsNoRTP(t *testing.T) {
 	br.SetPeer(SideA, toA)
 	br.SetPeer(SideB, toB)
 	speech, music, report := rtpPacket(t, 0, 1, "speech"), rtpPacket(t, 0, 9, "music"), rtcpPacket(t, 1)
-	br.a.send(br.Local(SideA), speech)
-	br.b.expect(br.Local(SideB), speech)
+	br.carries(speech)
 	br.b.send(br.Local(SideB), music)
 	br.a.expect(br.Local(SideA), music)
 
@@ -36,8 +35,7 @@ func TestHeldSideGetsNoRTP(t *testing.T) {
 
 	toB.Held = false
 	br.SetPeer(SideB, toB)
-	br.a.send(br.Local(SideA), speech)
-	br.b.expect(br.Local(SideB), speech)
+	br.carries(speech)
 	st := br.Close()
 	if st.A.Dropped != (Drops{Held: 1}) || st.A.RxPackets != 3 || st.A.DroppedTotal != 1 {
 		t.Errorf("got %+v; want 3 received and one held back", st.A)
@@ -96,9 +94,7 @@ func TestHoldPutsSilenceOff(t *testing.T) {
 		t.Helper()
 		p := r.party[side].named
 		p.Held = held
-		if err := r.setPeer(side, p, at); err != nil {
-			t.Fatal(err)
-		}
+		must(t, r.setPeer(side, p, at))
 	}
 	check := func(when string, at time.Duration, want int) {
 		t.Helper()
@@ -106,9 +102,7 @@ func TestHoldPutsSilenceOff(t *testing.T) {
 			t.Errorf("%s: reported %d times; want %d", when, silent, want)
 		}
 	}
-	if err := b.w.perform(command{op: opStart, relay: r}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, b.w.perform(command{op: opStart, relay: r}))
 	hold(SideA, true, time.Second)
 	check("one side held", time.Hour, 0)
 	hold(SideB, true, time.Hour)

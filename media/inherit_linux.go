@@ -7,9 +7,9 @@ import (
 	"flowbridge/media/kernel"
 )
 
-// inherit goes on with what the kernel relays of a session that is being resumed, where it is. What the killed process had
-// the kernel do is later than its state. Nobody else knows the session yet, and its sockets are there: what the kernel gives
-// back comes to them.
+// inherit goes on with what the kernel relays of a session that is being resumed, where it is. What the killed process
+// had the kernel do is later than its state. Nobody else knows the session yet, and its sockets are there: what the
+// kernel gives back comes to them.
 func (s *Session) inherit() {
 	r, o := &s.relay, s.worker.offloader
 	if o == nil || !r.enter() { // it has figures read as soon as it is adopted
@@ -39,7 +39,8 @@ func (s *Session) inherited(side Side) (kernel.Flow, bool) {
 		return s.worker.offloader.relay.Inherited(local)
 	}
 	for _, a := range append([]netip.Addr{loopback(local.Addr())}, s.engine.locals...) {
-		if f, ok := s.worker.offloader.relay.Inherited(netip.AddrPortFrom(a, local.Port())); ok && a.Is4() == local.Addr().Is4() {
+		if f, ok := s.worker.offloader.relay.Inherited(netip.AddrPortFrom(a, local.Port())); ok &&
+			a.Is4() == local.Addr().Is4() {
 			return f, true
 		}
 	}
@@ -72,7 +73,8 @@ func (r *relay) believe(side Side, f kernel.Flow, now time.Duration) {
 	}
 }
 
-// adopt leaves the flow from ep in the kernel, if that relays it as the worker would. What the kernel has counted is ep's.
+// adopt leaves the flow from ep in the kernel, if that relays it as the worker would. What the kernel has counted is
+// ep's.
 func (ep *endpoint) adopt(o *offloader, in netip.AddrPort, now time.Duration) bool {
 	r := ep.relay
 	is := r.resolve(ep.side, RTP)

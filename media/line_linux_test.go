@@ -116,9 +116,7 @@ func (l *line) dial(digits string, d Digit) {
 		if err == nil {
 			err = l.w.perform(command{op: opDigit, relay: l.r, side: SideB, tone: tone})
 		}
-		if err != nil {
-			l.tb.Fatal(err)
-		}
+		must(l.tb, err)
 	}
 	l.pass(0)
 }

@@ -15,22 +15,16 @@ func TestNoLoopThroughOurselves(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			e, err := Open(Config{Listen: []netip.Addr{listen}, PortLow: 21000, PortHigh: 21099})
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			defer e.Close()
 			s, err := e.NewSession(SessionConfig{})
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			loopback := netip.MustParseAddr("127.0.0.1")
 			at := func(side Side) netip.AddrPort { return netip.AddrPortFrom(loopback, s.Local(side).Port()) }
 			s.SetPeer(SideA, Peer{RTP: at(SideB)})
 			s.SetPeer(SideB, Peer{RTP: at(SideA)})
 			caller, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(at(SideA)))
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			defer caller.Close()
 			if _, err := caller.Write(rtpPacket(t, 0, 1, "x")); err != nil {
 				t.Fatal(err)
@@ -55,9 +49,7 @@ func TestNoLoopThroughOurselves(t *testing.T) {
 // no source either.
 func TestOwnPortIsNoSource(t *testing.T) {
 	e, err := Open(Config{Listen: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, PortLow: 21100, PortHigh: 21199})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer e.Close()
 	free := netip.MustParseAddrPort("127.0.0.1:21999")
 	if e.own(free) {
@@ -66,9 +58,7 @@ func TestOwnPortIsNoSource(t *testing.T) {
 	var all []*Session
 	for range 10 {
 		s, err := e.NewSession(SessionConfig{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		all = append(all, s)
 	}
 	for _, s := range all {

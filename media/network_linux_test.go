@@ -75,9 +75,7 @@ func (n *network) open() {
 		close(n.far)
 		<-ended
 	})
-	if err != nil {
-		n.t.Fatal(err)
-	}
+	must(n.t, err)
 	thread := make(chan int)
 	n.far <- func() { thread <- unix.Gettid() }
 	n.run("ip", "link", "add", "near", "type", "veth", "peer", "name", "far", "netns", fmt.Sprint(<-thread))
@@ -129,9 +127,7 @@ func (n *network) client() *client {
 		c.conn, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(farEnd, 0)))
 		failed <- err
 	}
-	if err := <-failed; err != nil {
-		n.t.Fatal(err)
-	}
+	must(n.t, <-failed)
 	n.t.Cleanup(func() { _ = c.conn.Close() })
 	c.addr = c.conn.LocalAddr().(*net.UDPAddr).AddrPort()
 	return c
@@ -157,8 +153,7 @@ func (br *bridge) talk(seq uint16, n int) uint16 {
 	br.a.t.Helper()
 	for range n {
 		there, back := rtpPacket(br.a.t, 0, seq, "there"), rtpPacket(br.a.t, 0, seq, "back")
-		br.a.send(br.Local(SideA), there)
-		br.b.expect(br.Local(SideB), there)
+		br.carries(there)
 		br.b.send(br.Local(SideB), back)
 		br.a.expect(br.Local(SideA), back)
 		seq++
@@ -238,8 +233,7 @@ func TestFragments(t *testing.T) {
 		br := n.call(n.engine())
 		for seq := range uint16(10) {
 			pkt := rtpPacket(t, 0, seq, strings.Repeat("x", maxPacket-packet.HeaderLen))
-			br.a.send(br.Local(SideA), pkt)
-			br.b.expect(br.Local(SideB), pkt)
+			br.carries(pkt)
 			br.b.send(br.Local(SideB), pkt)
 			br.a.expect(br.Local(SideA), pkt)
 		}

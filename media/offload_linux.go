@@ -11,10 +11,10 @@ import (
 	"flowbridge/media/kernel"
 )
 
-// A flow of RTP whose packets need nothing of this process is offloaded: the kernel relays them, and the worker does not
-// see them. Its stream's state goes with it and comes back, so there is one count, wherever a packet was relayed. A flow
-// comes back for three reasons: a command about its session, a change of the flow, and an accepted packet that the kernel
-// has sent up. It is offloaded again with a later packet. So nothing else needs to know where a flow is.
+// A flow of RTP whose packets need nothing of this process is offloaded: the kernel relays them, and the worker does
+// not see them. Its stream's state goes with it and comes back, so there is one count, wherever a packet was relayed. A
+// flow comes back for three reasons: a command about its session, a change of the flow, and an accepted packet that the
+// kernel has sent up. It is offloaded again with a later packet. So nothing else needs to know where a flow is.
 //
 // RTCP is not offloaded, because records have what it says.
 
@@ -24,11 +24,13 @@ const (
 
 	// offloadWorth is how many packets the kernel must have relayed of a flow that comes back because of a packet. If
 	// there are fewer, it sends all of them up, because they have IP options or come through an interface without
-	// its program. Such a flow stays with the worker twice as long as the last time, up to offloadAfter << offloadPatience.
+	// its program. Such a flow stays with the worker twice as long as the last time, up to offloadAfter <<
+	// offloadPatience.
 	offloadWorth    = 100
 	offloadPatience = 8
 
-	// figuresAge is how old figures may be that are not those of a decision. Those of all flows are read together as often.
+	// figuresAge is how old figures may be that are not those of a decision. Those of all flows are read together as
+	// often.
 	figuresAge = tendEvery
 )
 
@@ -50,7 +52,10 @@ type offloader struct {
 const looksMost = 16
 
 func newOffloader(relay *kernel.Relay, epoch time.Duration, now func() time.Duration, dscp uint8) *offloader {
-	o := &offloader{relay: relay, epoch: epoch, now: now, after: offloadAfter, age: figuresAge, dscp: dscp, looks: make(chan struct{}, looksMost)}
+	o := &offloader{
+		relay: relay, epoch: epoch, now: now, after: offloadAfter, age: figuresAge, dscp: dscp,
+		looks: make(chan struct{}, looksMost),
+	}
 	o.look = o.lookSoon
 	return o
 }
@@ -89,8 +94,8 @@ type offload struct {
 	shares *steering     // of side A: that the worker knows the session by
 }
 
-// offload gives the kernel the flow of a packet that was just relayed, if the flow is fit for it. A waiting packet would be
-// overtaken, and a waiting command would come too late.
+// offload gives the kernel the flow of a packet that was just relayed, if the flow is fit for it. A waiting packet
+// would be overtaken, and a waiting command would come too late.
 func (w *worker) offload(ep *endpoint) {
 	o := w.offloader
 	if o == nil || w.now < max(ep.offload.from, ep.latch().LockedAt()+o.after) || !ep.isPlain(w.now) || waits(ep.fd) {
@@ -145,7 +150,8 @@ func (ep *endpoint) isPlain(now time.Duration) bool {
 	r, other := ep.relay, ep.side.Other()
 	switch {
 	case ep.offload.by != nil, ep.dest.size == 0, ep.flow.Unconfirmed, r.tap != nil, !ep.latch().Steady(now),
-		r.secure[ep.side].in != nil, r.secure[other].out != nil, !ep.stream.started, ep.stream.renewed, ep.stream.missed > 0, !ep.outlet.steady(now),
+		r.secure[ep.side].in != nil, r.secure[other].out != nil, !ep.stream.started, ep.stream.renewed, ep.stream.missed > 0,
+		!ep.outlet.steady(now),
 		ep.masker != nil && !ep.masker.quiet(now), ep.listener != nil && ep.listener.listening,
 		ep.dialer != nil && ep.dialer.next != never, ep.player != nil && ep.player.playing:
 		return false
@@ -171,7 +177,10 @@ func (o *offloader) flow(ep *endpoint) (kernel.Flow, error) {
 	r, from := ep.relay, ep.flow
 	f := kernel.Flow{
 		Source: from.Source, Dest: from.Dest, SSRC: from.SSRC, ClockRate: uint32(ep.stream.clock()), DSCP: o.dscp,
-		Rewrite: kernel.Rewrite{SSRC: from.Rewrite.SSRC, TimeOffset: from.Rewrite.TimeOffset, SeqOffset: from.Rewrite.SeqOffset},
+		Rewrite: kernel.Rewrite{
+			SSRC: from.Rewrite.SSRC, TimeOffset: from.Rewrite.TimeOffset,
+			SeqOffset: from.Rewrite.SeqOffset,
+		},
 		Lost:    func(error) { r.recall() },
 		Figures: ep.figures(ep.offload.times),
 	}
@@ -191,7 +200,8 @@ func (o *offloader) flow(ep *endpoint) (kernel.Flow, error) {
 	return f, err
 }
 
-// toward is one of our addresses as the peer knows it: where we listen on all, the one that its packets are answered from.
+// toward is one of our addresses as the peer knows it: where we listen on all, the one that its packets are answered
+// from.
 func (o *offloader) toward(ours netip.AddrPort, peer netip.Addr) (netip.AddrPort, error) {
 	if !ours.Addr().IsUnspecified() {
 		return ours, nil
@@ -203,8 +213,8 @@ func (o *offloader) toward(ours netip.AddrPort, peer netip.Addr) (netip.AddrPort
 	return netip.AddrPortFrom(a, ours.Port()), nil
 }
 
-// refresh reads what the kernel has counted of the session, where what is known is older than some age. The caller has the
-// turn.
+// refresh reads what the kernel has counted of the session, where what is known is older than some age. The caller has
+// the turn.
 func (r *relay) refresh(age func(*offloader) time.Duration) {
 	if r.offloaded.Load() == 0 {
 		return

@@ -154,9 +154,7 @@ func TestMovesInMidCall(t *testing.T) {
 		},
 		"a digit": {
 			begin: func(t *testing.T, br *bridge) {
-				if err := br.SendDigit(SideB, Digit{Digit: '5', PayloadType: 101, Duration: 40 * time.Millisecond}); err != nil {
-					t.Error(err)
-				}
+				must(t, br.SendDigit(SideB, Digit{Digit: '5', PayloadType: 101, Duration: 40 * time.Millisecond}))
 			},
 			returns: true,
 		},
@@ -250,9 +248,7 @@ func TestFiguresOnTheKernelPath(t *testing.T) {
 		}))
 		seqs := []uint16{65500, 65501, 65502, 65503, 65503, 65505, 65507, 65506, 65510, 65535, 0, 1, 2, 200, 201, 199, 201, 40000, 40001, 40002, 40010}
 		for i, seq := range seqs {
-			pkt := rtpPacket(t, uint8(8*(i%2)), seq, fmt.Sprint(i))
-			br.a.send(br.Local(SideA), pkt)
-			br.b.expect(br.Local(SideB), pkt)
+			br.carries(rtpPacket(t, uint8(8*(i%2)), seq, fmt.Sprint(i)))
 			if kernel {
 				await(t, "the kernel has the flow", func() bool { return isInKernel(br.Local(SideA)) })
 			}
@@ -278,9 +274,7 @@ func TestOffloadOverEthernet(t *testing.T) {
 	onKernelPath(t)
 	inNetwork(t, func(t *testing.T, n *network) {
 		relay, err := kernel.Open(kernel.Options{Capacity: 16}) // of this network
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		defer relay.Close()
 		e := openEngine(t, func(c *Config) { c.Listen, c.Kernel = []netip.Addr{nearEnd}, relay })
 		s := newSession(t, e, SessionConfig{})

@@ -8,8 +8,8 @@ import (
 	"flowbridge/media/quality"
 )
 
-// state is that of ep's stream as the kernel takes it. What the kernel counts goes on from what was counted, so that another
-// process finds all of it there.
+// state is that of ep's stream as the kernel takes it. What the kernel counts goes on from what was counted, so that
+// another process finds all of it there.
 func (o *offloader) state(ep *endpoint) kernel.State {
 	s, l, c, d := &ep.stream, &ep.stream.losses, ep.count, read(&ep.count.drops)
 	return kernel.State{
@@ -18,9 +18,10 @@ func (o *offloader) state(ep *endpoint) kernel.State {
 		WrongSource: d.WrongSource.Load(), WrongSSRC: d.WrongSSRC.Load(), Discarded: d.Discarded.Load(),
 		Started: s.started, Jumped: s.jumped, Timed: s.timed,
 		SSRC: s.ssrc, Base: s.base, Top: s.top, Received: s.received, Expect: s.expect,
-		LostPast: s.lostPast, WrapsPast: s.wrapsPast, Duplicates: s.duplicates, Reordered: s.reordered, SSRCChanges: s.ssrcChanges,
-		Losses:    kernel.Losses{Recent: l.Recent, Older: l.Older, Run: l.Run, Runs: l.Runs, Longest: l.Longest},
-		Timestamp: s.timestamp, TimestampAt: s.timestampAt + o.epoch,
+		LostPast: s.lostPast, WrapsPast: s.wrapsPast, Duplicates: s.duplicates, Reordered: s.reordered,
+		SSRCChanges: s.ssrcChanges,
+		Losses:      kernel.Losses{Recent: l.Recent, Older: l.Older, Run: l.Run, Runs: l.Runs, Longest: l.Longest},
+		Timestamp:   s.timestamp, TimestampAt: s.timestampAt + o.epoch,
 		Jitter: s.jitter, JitterMax: s.jitterMax, JitterSum: s.jitterSum, Timings: s.timings,
 	}
 }
@@ -57,7 +58,10 @@ func (s *stream) takeOver(k *kernel.State, epoch time.Duration) {
 	s.jumped, s.timed, s.irregular = k.Jumped, k.Timed, true
 	s.base, s.top, s.received, s.expect = k.Base, k.Top, k.Received, k.Expect
 	s.lostPast, s.wrapsPast, s.duplicates, s.reordered = k.LostPast, k.WrapsPast, k.Duplicates, k.Reordered
-	s.losses = quality.Losses{Recent: k.Losses.Recent, Older: k.Losses.Older, Run: k.Losses.Run, Runs: k.Losses.Runs, Longest: k.Losses.Longest}
+	s.losses = quality.Losses{
+		Recent: k.Losses.Recent, Older: k.Losses.Older, Run: k.Losses.Run, Runs: k.Losses.Runs,
+		Longest: k.Losses.Longest,
+	}
 	s.timestamp, s.timestampAt = k.Timestamp, k.TimestampAt-epoch
 	s.jitter, s.jitterMax, s.jitterSum, s.timings = k.Jitter, k.JitterMax, k.JitterSum, k.Timings
 }

@@ -33,7 +33,10 @@ func (p *party) set(peer Peer, now time.Duration) (moved bool) {
 		p.rtcp.source = netip.AddrPort{}
 	}
 	p.named = peer
-	p.rtp.Describe(latch.Description{Mode: peer.Latch, Named: peer.RTP, Held: peer.Held, Believed: peer.Believed, Listed: peer.Listed}, now)
+	p.rtp.Describe(latch.Description{
+		Mode: peer.Latch, Named: peer.RTP, Held: peer.Held, Believed: peer.Believed,
+		Listed: peer.Listed,
+	}, now)
 	return moved
 }
 

@@ -114,9 +114,8 @@ func nextKernel(tb testing.TB) {
 	}
 	path.kernel.Leave()
 	var err error
-	if path.kernel, err = openKernel(); err != nil {
-		tb.Fatal(err)
-	}
+	path.kernel, err = openKernel()
+	must(tb, err)
 }
 
 // heirOfKernel is the kernel's relay of a process that replaces this one. Take has it inherit the flows.
@@ -127,17 +126,11 @@ func heirOfKernel(tb testing.TB) (take func()) {
 		return func() {}
 	}
 	fd, err := unix.Dup(int(old.Directory().Fd()))
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	heir, err := openHeir(os.NewFile(uintptr(fd), "heir"))
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	return func() {
-		if err := heir.Inherit(); err != nil {
-			tb.Fatal(err)
-		}
+		must(tb, heir.Inherit())
 		path.kernel = heir
 		tb.Cleanup(old.Leave)
 	}

@@ -60,7 +60,10 @@ func (p *player) start(play Play, now time.Duration) {
 	if play.Frame == 0 {
 		play.Frame = playFrame
 	}
-	*p = player{play: play, audio: play.Sound.In(play.Law), size: int(play.Frame / time.Millisecond * audio.Rate / 1000), next: now, playing: true}
+	*p = player{
+		play: play, audio: play.Sound.In(play.Law), size: int(play.Frame / time.Millisecond * audio.Rate / 1000),
+		next: now, playing: true,
+	}
 	p.at = min(int(max(play.From, 0)*audio.Rate/time.Second), len(p.audio))
 	if play.Mix { // it ends in time, whether there is anything to be mixed with or not
 		if p.next = never; !play.Loop {

@@ -21,9 +21,7 @@ func counted(tb testing.TB, n int) *audio.Sound {
 		samples[i] = int16(1000 + 100*(i/160))
 	}
 	s, err := audio.NewSound(samples)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	return s
 }
 
@@ -74,16 +72,12 @@ func (l *line) says(ssrc uint32, seq uint16) []heard {
 
 func (l *line) play(p Play) {
 	l.tb.Helper()
-	if err := l.w.perform(command{op: opPlay, relay: l.r, side: SideB, play: &p}); err != nil {
-		l.tb.Fatal(err)
-	}
+	must(l.tb, l.w.perform(command{op: opPlay, relay: l.r, side: SideB, play: &p}))
 }
 
 func (l *line) stopPlay() {
 	l.tb.Helper()
-	if err := l.w.perform(command{op: opStopPlay, relay: l.r, side: SideB}); err != nil {
-		l.tb.Fatal(err)
-	}
+	must(l.tb, l.w.perform(command{op: opStopPlay, relay: l.r, side: SideB}))
 }
 
 // one checks that packets are one stream on a steady clock.
@@ -247,9 +241,7 @@ func TestPlayBesideADigitAndAMove(t *testing.T) {
 	if err == nil {
 		err = l.w.perform(command{op: opDigit, relay: l.r, side: SideB, tone: d})
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	got = append(got, l.runs(500*ms)...)
 	digit, sound := 0, 0
 	for i, p := range got {
@@ -267,9 +259,7 @@ func TestPlayBesideADigitAndAMove(t *testing.T) {
 	}
 	moved := l.r.party[SideB].named
 	moved.RTP, moved.RTCP = moved.RTCP, moved.RTP
-	if err := l.r.setPeer(SideB, moved, l.w.now); err != nil {
-		t.Fatal(err)
-	}
+	must(t, l.r.setPeer(SideB, moved, l.w.now))
 	l.runs(time.Second)
 	if l.ep.player.playing || l.w.alarm != never {
 		t.Error("it goes on")
@@ -288,9 +278,7 @@ func TestPlayMixed(t *testing.T) {
 			}
 		}
 		if law == audio.ALaw { // and PCMA is made of what comes
-			if err := l.w.perform(command{op: opPayloads, relay: l.r, side: SideA, payloads: &[maxPayloadChanges]PayloadChange{{To: 8, Op: PayloadToALaw}}}); err != nil {
-				t.Fatal(err)
-			}
+			must(t, l.w.perform(command{op: opPayloads, relay: l.r, side: SideA, payloads: &[maxPayloadChanges]PayloadChange{{To: 8, Op: PayloadToALaw}}}))
 		}
 		sound := counted(t, 10)
 		got := l.says(0xa, 1)

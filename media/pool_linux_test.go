@@ -196,12 +196,8 @@ func TestRestIsBounded(t *testing.T) {
 func freshCall(t *testing.T, e *Engine) *bridge {
 	t.Helper()
 	br := newBridge(t, e)
-	if err := br.worker.do(command{op: opSync}); err != nil {
-		t.Fatal(err)
-	}
-	pkt := sourcePacket(t, 1, 1)
-	br.a.send(br.Local(SideA), pkt)
-	br.b.expect(br.Local(SideB), pkt)
+	must(t, br.worker.do(command{op: opSync}))
+	br.carries(sourcePacket(t, 1, 1))
 	if st := br.Stats(); st.A.RxPackets+st.B.RxPackets+st.A.RxRTCP != 1 || st.A.DroppedTotal+st.B.DroppedTotal != 0 {
 		t.Fatalf("a call has a packet of the one before: %+v", st)
 	}
@@ -257,15 +253,11 @@ func TestCallsShareSockets(t *testing.T) {
 	var inodes []uint64
 	for range 20 {
 		s, err := e.NewSession(SessionConfig{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		for _, p := range s.pair {
 			for _, fd := range p.fd {
 				var st unix.Stat_t
-				if err := unix.Fstat(int(fd), &st); err != nil {
-					t.Fatal(err)
-				}
+				must(t, unix.Fstat(int(fd), &st))
 				if !slices.Contains(inodes, st.Ino) {
 					inodes = append(inodes, st.Ino)
 				}
@@ -292,9 +284,7 @@ func TestRestElsewhereGivesWay(t *testing.T) {
 	for i := range 6 {
 		at := []netip.Addr{relayV4, other}[i%2]
 		s, err := e.NewSession(SessionConfig{Addr: [2]netip.Addr{at, at}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if s.Local(SideA).Addr() != at {
 			t.Errorf("at %v; want %v", s.Local(SideA), at)
 		}

@@ -36,9 +36,9 @@ type relay struct {
 	note      note
 }
 
-// The values of relay.turn. Who has the turn owns the session: the worker for a packet or a command, another goroutine to
-// read what the kernel has counted or to take flows back from it. Who closes the session takes the last turn, and so needs
-// no answer of the worker: afterwards nothing is counted, sent or reported.
+// The values of relay.turn. Who has the turn owns the session: the worker for a packet or a command, another goroutine
+// to read what the kernel has counted or to take flows back from it. Who closes the session takes the last turn, and so
+// needs no answer of the worker: afterwards nothing is counted, sent or reported.
 const (
 	turnFree uint32 = iota
 	turnTaken

@@ -42,9 +42,7 @@ func FuzzRelay(f *testing.F) {
 		if flags&fuzzOff != 0 {
 			peer.Latch = latch.Off
 		}
-		if err := l.r.setPeer(SideA, peer, l.w.now); err != nil {
-			t.Fatal(err)
-		}
+		must(t, l.r.setPeer(SideA, peer, l.w.now))
 		if flags&(fuzzListen|fuzzDivert) != 0 {
 			l.r.setEvents(SideA, TelephoneEvents{On: true, PayloadType: 101, Divert: flags&fuzzDivert != 0})
 		}

@@ -76,9 +76,7 @@ func TestRelaysBothWays(t *testing.T) {
 func TestPassesEveryPayloadTypeUntouched(t *testing.T) {
 	br := newBridge(t, openEngine(t, nil))
 	for pt := range uint8(128) {
-		pkt := rtpPacket(t, pt, uint16(pt), "\x01\x8a\x03\x20")
-		br.a.send(br.Local(SideA), pkt)
-		br.b.expect(br.Local(SideB), pkt)
+		br.carries(rtpPacket(t, pt, uint16(pt), "\x01\x8a\x03\x20"))
 	}
 }
 
@@ -88,13 +86,11 @@ func TestStrangerIsDroppedCountedAndNotAnswered(t *testing.T) {
 	first, second := rtpPacket(t, 0, 1, "x"), rtpPacket(t, 0, 2, "x")
 
 	guess.send(br.Local(SideA), rtpPacket(t, 0, 9, "before the lock"))
-	br.a.send(br.Local(SideA), first)
-	br.b.expect(br.Local(SideB), first)
+	br.carries(first)
 	otherPort := newClient(t, "127.0.1.1:0")
 	otherPort.send(br.Local(SideA), rtpPacket(t, 0, 9, "after the lock"))
 	guess.send(br.Local(SideA), rtpPacket(t, 0, 9, "after the lock"))
-	br.a.send(br.Local(SideA), second)
-	br.b.expect(br.Local(SideB), second)
+	br.carries(second)
 
 	back := rtpPacket(t, 0, 3, "back")
 	br.b.send(br.Local(SideB), back)
@@ -160,8 +156,7 @@ func TestNamedSourceTakesTheLockOver(t *testing.T) {
 func TestChangedPeerOpensTheLatch(t *testing.T) {
 	br := newBridge(t, openEngine(t, nil))
 	pkt := rtpPacket(t, 0, 1, "x")
-	br.a.send(br.Local(SideA), pkt)
-	br.b.expect(br.Local(SideB), pkt)
+	br.carries(pkt)
 
 	br.SetPeer(SideA, Peer{RTP: br.a.addr}) // as before: still locked
 	if got := br.Stats().A.Source; got != br.a.addr {
@@ -204,8 +199,7 @@ func TestCountsWhatItCannotPass(t *testing.T) {
 	br.a.send(br.Local(SideA), append(good, make([]byte, maxPacket)...))
 	br.a.send(br.Local(SideA), append(good, make([]byte, 4*bufferSize)...))
 	largest := append(good, make([]byte, maxPacket-len(good))...)
-	br.a.send(br.Local(SideA), largest)
-	br.b.expect(br.Local(SideB), largest)
+	br.carries(largest)
 	br.SetPeer(SideB, Peer{RTP: netip.MustParseAddrPort("[::1]:4000")}) // cannot be reached from an IPv4 socket
 	br.a.send(br.Local(SideA), good)
 	await(t, "the drop", func() bool { return br.Stats().A.Dropped.NoDestination == 1 })
@@ -223,8 +217,7 @@ func TestRenumbersOneDirection(t *testing.T) {
 	br := newBridge(t, openEngine(t, nil))
 	br.SetPayloads(SideB, []PayloadChange{{From: 101, To: 96}})
 	there := rtpPacket(t, 101, 1, "x")
-	br.a.send(br.Local(SideA), there)
-	br.b.expect(br.Local(SideB), there)
+	br.carries(there)
 
 	br.b.send(br.Local(SideB), there)
 	got, _ := br.a.read()
@@ -240,9 +233,7 @@ func TestRenumbersOneDirection(t *testing.T) {
 func TestLossIsCounted(t *testing.T) {
 	br := newBridge(t, openEngine(t, nil))
 	for _, seq := range []uint16{65530, 65533, 65535, 2} {
-		pkt := rtpPacket(t, 0, seq, fmt.Sprint(seq))
-		br.a.send(br.Local(SideA), pkt)
-		br.b.expect(br.Local(SideB), pkt)
+		br.carries(rtpPacket(t, 0, seq, fmt.Sprint(seq)))
 	}
 	if st := br.Close(); st.A.Lost != 5 || st.B.Lost != 0 {
 		t.Errorf("lost %d and %d; want 5 and 0", st.A.Lost, st.B.Lost)

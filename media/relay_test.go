@@ -30,18 +30,14 @@ func TestPathGetsResolvedFlows(t *testing.T) {
 	local := [2]netip.AddrPort{addr("192.0.2.1:10000"), addr("192.0.2.1:10002")}
 	r := newRelay(7, local, [2]sockets{}, nil)
 	r.path = &n
-	if err := r.route(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, r.route())
 	if got := n.take(); len(got) != 4 {
 		t.Errorf("%d flows at first; want 4", len(got))
 	}
 
 	set := func(side Side, rtp string) {
 		t.Helper()
-		if err := r.setPeer(side, Peer{RTP: addr(rtp)}, 0); err != nil {
-			t.Fatal(err)
-		}
+		must(t, r.setPeer(side, Peer{RTP: addr(rtp)}, 0))
 	}
 	set(SideB, "198.51.100.2:6000")
 	toB := flow{
@@ -71,5 +67,13 @@ func TestPathGetsResolvedFlows(t *testing.T) {
 	}
 	if got := n.take(); !slices.Equal(got, []flow{toB, toA}) {
 		t.Errorf("got %+v; want the source and the destination learned", got)
+	}
+}
+
+// must fails the test at once if there is an error.
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
 	}
 }

@@ -1,15 +1,15 @@
 package media
 
-// A process that is killed can't say which packet numbers it has used, and none may be used twice under a key. So a state
-// reserves numbers: what is sent after it has numbers below its bounds. The next process begins above them. A session
-// that has given a state once asks for the next one, by EventChanged, when half of the numbers are used, and sends nothing
-// beyond the bounds before it is taken.
+// A process that is killed can't say which packet numbers it has used, and none may be used twice under a key. So a
+// state reserves numbers: what is sent after it has numbers below its bounds. The next process begins above them. A
+// session that has given a state once asks for the next one, by EventChanged, when half of the numbers are used, and
+// sends nothing beyond the bounds before it is taken.
 //
 //	state taken            half used: EventChanged       bound
 //	     |------------------------|------------------------|---> the next process
 //
-// A receiver takes the gap for lost packets: it is shorter than what RFC 3550 §A.1 takes for a restart, and than the half
-// of 2^16 that a roll-over counter is told by.
+// A receiver takes the gap for lost packets: it is shorter than what RFC 3550 §A.1 takes for a restart, and than the
+// half of 2^16 that a roll-over counter is told by.
 
 const (
 	// reservedRTP is 40 s of packets of 20 ms. With what is lost meanwhile it is below maxDropout.
@@ -22,8 +22,8 @@ const (
 	// roll-over counter can be told by.
 	noteOpened = 13
 
-	// resumptionsMost is how often a session with SRTP can be resumed. Each time has numbers of its own for sources that were
-	// unknown.
+	// resumptionsMost is how often a session with SRTP can be resumed. Each time has numbers of its own for sources that
+	// were unknown.
 	resumptionsMost = 14
 )
 
@@ -53,8 +53,8 @@ func (r *reserve) boundOf(first, reserved uint64) uint64 {
 // firstShift is what is added to the numbers of a new source. RFC 4568 §6.4: the first number is below 2^15, so that a
 // receiver that misses the first packets can't miss that the counter rolls over.
 //
-// A source that the killed process knew, and the state not, had numbers from below 2^15 on. Now it begins above those that
-// were reserved for it, and where each receiver takes the counter for 0.
+// A source that the killed process knew, and the state not, had numbers from below 2^15 on. Now it begins above those
+// that were reserved for it, and where each receiver takes the counter for 0.
 func (r *reserve) firstShift(seq uint16) uint16 {
 	switch first := seq &^ (1 << 15); {
 	case r.resumed > 0:

@@ -18,15 +18,18 @@ var (
 	errPortTaken = errors.New("its ports are outside of media.ports, or taken")
 )
 
-// shortestFrame is the shortest packet that anybody sends. So nobody has sent more packets than frames of it have passed.
+// shortestFrame is the shortest packet that anybody sends. So nobody has sent more packets than frames of it have
+// passed.
 const shortestFrame = 10 * time.Millisecond
 
-// presently is how soon a stream comes after a session was resumed if it was there before. An agent that answers may need a moment.
+// presently is how soon a stream comes after a session was resumed if it was there before. An agent that answers may
+// need a moment.
 const presently = 2 * time.Second
 
 // Resume goes on with a session of another process, on its very ports. Its addresses are in st, and not in sc. What was
-// set stays set; sounds and digits that were being sent are over, and st says how far a sound was. What the kernel relays
-// of it goes on there. Take the state again at once: with SRTP nothing is sent before. Events follow as in any session.
+// set stays set; sounds and digits that were being sent are over, and st says how far a sound was. What the kernel
+// relays of it goes on there. Take the state again at once: with SRTP nothing is sent before. Events follow as in any
+// session.
 //
 // Sockets that are handed over are the session's from then on, unless there is an error.
 func (e *Engine) Resume(sc SessionConfig, st SessionState) (*Session, error) {
@@ -72,7 +75,8 @@ func (e *Engine) Resume(sc SessionConfig, st SessionState) (*Session, error) {
 
 // check returns the security of a state that Resume can go on with.
 func (e *Engine) check(st *SessionState) ([2]secure, error) {
-	if st.Sides[SideA].Local.Port() == st.Sides[SideB].Local.Port() || (st.Resumed > resumptionsMost && len(st.Keys) > 0 && !st.Exact) {
+	if st.Sides[SideA].Local.Port() == st.Sides[SideB].Local.Port() ||
+		(st.Resumed > resumptionsMost && len(st.Keys) > 0 && !st.Exact) {
 		return [2]secure{}, errState
 	}
 	for i := range st.Sides {
@@ -94,7 +98,8 @@ func (s *SideState) valid() bool {
 		}
 	}
 	return s.Peer.Latch <= latch.Off && s.Latch.Mode <= latch.Off && len(s.Payloads) <= maxPayloadChanges &&
-		s.Events.PayloadType <= 127 && s.Stream.Base <= s.Stream.Top && s.Stream.Top < 1<<48 && s.Early >= 0 && s.Early <= unconfirmedBound+1
+		s.Events.PayloadType <= 127 && s.Stream.Base <= s.Stream.Top && s.Stream.Top < 1<<48 && s.Early >= 0 &&
+		s.Early <= unconfirmedBound+1
 }
 
 // resume makes the session what the state says. Nobody else knows the session yet.
@@ -208,18 +213,20 @@ func (p *party) resume(s *SideState, exact bool, c clock) {
 func (s *stream) resume(st *streamState, exact bool, c clock) {
 	rate := s.rate
 	*s = stream{
-		rate: rate, started: st.Started, ssrc: st.SSRC, base: st.Base, top: st.Top, received: st.Received, expect: st.Expect, jumped: st.Jumped,
+		rate: rate, started: st.Started, ssrc: st.SSRC, base: st.Base, top: st.Top, received: st.Received, expect: st.Expect,
+		jumped:   st.Jumped,
 		losses:   quality.Losses{Recent: st.Recent, Older: st.Older, Run: st.Run, Runs: st.Runs, Longest: st.Longest},
-		lostPast: st.LostPast, wrapsPast: st.WrapsPast, duplicates: st.Duplicates, reordered: st.Reordered, ssrcChanges: st.SSRCChanges,
-		timed: st.Timed, timestamp: st.Timestamp, timestampAt: c.past(st.TimestampAt),
+		lostPast: st.LostPast, wrapsPast: st.WrapsPast, duplicates: st.Duplicates, reordered: st.Reordered,
+		ssrcChanges: st.SSRCChanges,
+		timed:       st.Timed, timestamp: st.Timestamp, timestampAt: c.past(st.TimestampAt),
 		jitter: st.Jitter, jitterMax: st.JitterMax, jitterSum: st.JitterSum, timings: st.Timings,
 		renewed:   st.Renewed || !exact, // what came meanwhile is not lost, but unknown
 		irregular: true, gap: st.Gap,
 	}
 }
 
-// resume goes on with what the other side is sent. The source is relayed as it was, so that the receiver sees no break. If
-// something else follows, that begins behind all that can have been sent meanwhile.
+// resume goes on with what the other side is sent. The source is relayed as it was, so that the receiver sees no break.
+// If something else follows, that begins behind all that can have been sent meanwhile.
 func (o *outlet) resume(st *outletState, exact bool, c clock) {
 	*o = outlet{
 		begun: st.Begun, ssrc: st.SSRC, sourced: st.Sourced, source: st.Source,

@@ -15,9 +15,7 @@ func FuzzResume(f *testing.F) {
 	br.SetPeer(SideB, Peer{RTP: br.b.addr})
 	br.SetPayloads(SideA, []PayloadChange{{From: 0, To: 8, Op: PayloadToALaw}})
 	br.SetTelephoneEvents(SideA, TelephoneEvents{On: true, PayloadType: 101})
-	if err := br.SetCrypto(SideB, Crypto{Receive: benchKeys(1), Send: benchKeys(2)}); err != nil {
-		f.Fatal(err)
-	}
+	must(f, br.SetCrypto(SideB, Crypto{Receive: benchKeys(1), Send: benchKeys(2)}))
 	br.Start()
 	for seq := range uint16(3) {
 		br.a.send(br.Local(SideA), sourcePacket(f, 7, seq))
@@ -27,9 +25,7 @@ func FuzzResume(f *testing.F) {
 		st := br.State()
 		st.Exact = exact
 		b, err := cbor.Marshal(&st)
-		if err != nil {
-			f.Fatal(err)
-		}
+		must(f, err)
 		f.Add(b)
 	}
 	br.Close()
@@ -51,9 +47,7 @@ func FuzzResume(f *testing.F) {
 		for side := range st.Sides {
 			for seq := range uint16(4) {
 				pkt := sourcePacket(t, 7, seq)
-				if err := s.worker.do(command{op: opSync}); err != nil {
-					t.Fatal(err)
-				}
+				must(t, s.worker.do(command{op: opSync}))
 				c := newClient(t, "127.0.1.1:0")
 				c.send(s.Local(Side(side)), pkt)
 				_ = c.conn.Close()

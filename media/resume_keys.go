@@ -104,8 +104,8 @@ func (k *keyState) check() error {
 	return nil
 }
 
-// opener knows what was received. What a killed process received after the state it does not know: it takes nothing that
-// is not above all that comes first.
+// opener knows what was received. What a killed process received after the state it does not know: it takes nothing
+// that is not above all that comes first.
 func (k *keyState) opener(exact bool) (*opener, error) {
 	ctx, err := k.Keys.context()
 	if err != nil {

@@ -46,13 +46,9 @@ func kill(t testing.TB, e *Engine) {
 func filed(t *testing.T, st SessionState) SessionState {
 	t.Helper()
 	b, err := cbor.Marshal(&st)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var got SessionState
-	if err := cbor.Unmarshal(b, &got); err != nil {
-		t.Fatal(err)
-	}
+	must(t, cbor.Unmarshal(b, &got))
 	return got
 }
 
@@ -61,9 +57,7 @@ func (br *bridge) resumed(t *testing.T, st SessionState) {
 	t.Helper()
 	kill(t, br.engine)
 	s, err := openEngine(t, nil).Resume(SessionConfig{OnEvent: func(ev Event) { br.events <- ev }}, filed(t, st))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { s.Close() })
 	br.Session = s
 }
@@ -74,11 +68,7 @@ func TestResume(t *testing.T) {
 	noLeaks(t)
 	br := newBridge(t, openEngine(t, nil))
 	br.Start()
-	for seq := range uint16(5) {
-		pkt := sourcePacket(t, 7, 100+seq)
-		br.a.send(br.Local(SideA), pkt)
-		br.b.expect(br.Local(SideB), pkt)
-	}
+	br.speaks(t, 100, 105)
 	local := [2]any{br.Local(SideA), br.Local(SideB)}
 	br.resumed(t, br.State())
 	if local != [2]any{br.Local(SideA), br.Local(SideB)} {
@@ -92,11 +82,7 @@ func TestResume(t *testing.T) {
 	for seq := range uint16(10) {
 		stranger.send(br.Local(SideA), sourcePacket(t, 9, seq))
 	}
-	for seq := range uint16(5) {
-		pkt := sourcePacket(t, 7, 4000+seq)
-		br.a.send(br.Local(SideA), pkt)
-		br.b.expect(br.Local(SideB), pkt)
-	}
+	br.speaks(t, 4000, 4005)
 	await(t, "the stranger's packets", func() bool { return br.Stats().A.Dropped.WrongSource == 10 })
 	st = br.Close()
 	if st.A.RxPackets != 10 || st.A.Lost != 0 || st.A.SSRCChanges != 0 || st.A.Dropped.WrongSource != 10 {
@@ -110,9 +96,7 @@ func TestResumeWithoutEnd(t *testing.T) {
 	br := newBridge(t, openEngine(t, nil))
 	br.Start()
 	for seq := range uint16(3 * resumptionsMost) {
-		pkt := sourcePacket(t, 7, 100+seq)
-		br.a.send(br.Local(SideA), pkt)
-		br.b.expect(br.Local(SideB), pkt)
+		br.carries(sourcePacket(t, 7, 100+seq))
 		br.resumed(t, br.State())
 	}
 	if st := br.Close(); st.A.RxPackets != 3*resumptionsMost || st.A.Lost != 0 {
@@ -137,9 +121,7 @@ func TestResumeOnTakenPorts(t *testing.T) {
 	}
 	_ = other.conn.Close()
 	s, err := e.Resume(SessionConfig{}, st)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if used, _ := e.Ports(); used != 2 {
 		t.Errorf("%d ports are used; want 2", used)
 	}
@@ -176,9 +158,7 @@ func TestResumeFromKernel(t *testing.T) {
 				t.Error("the port of a call that may be resumed can be leased")
 			}
 			s, err := e.Resume(SessionConfig{}, filed(t, early))
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			c.Session = s
 			c.speak(t, 4)
 			if n := s.relay.offloaded.Load(); n != 2 {
@@ -212,9 +192,7 @@ func TestResumeTakesFlowsBack(t *testing.T) {
 	kill(t, e)
 	c.speak(t, 2)
 	s, err := openEngine(t, nil).Resume(SessionConfig{}, filed(t, st))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	c.a.send(c.at[SideA], sourcePacket(t, 1, 3))
 	if got, _ := c.b.read(); got[1] != 8 {
 		t.Errorf("payload type %d; want 8", got[1])

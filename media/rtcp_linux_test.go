@@ -24,9 +24,7 @@ func (l *line) control(from Side, packets ...rtcp.Packet) []byte {
 func report[P rtcp.Packet](t *testing.T, pkt []byte) P {
 	t.Helper()
 	all, err := rtcp.Unmarshal(pkt)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	p, ok := all[0].(P)
 	if !ok {
 		t.Fatalf("got %T", all[0])
@@ -157,9 +155,7 @@ func TestControlAllocatesNothing(t *testing.T) {
 	l := newLine(t)
 	l.talk(0x11, 1)
 	l.ep.outlet.shift = rewrite{SSRC: 0x33, SeqOffset: 5}
-	if err := l.r.route(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, l.r.route())
 	in := &l.r.endpoint[SideB][RTCP]
 	pkt := compound(t, &rtcp.ReceiverReport{SSRC: 0x22, Reports: []rtcp.ReceptionReport{{SSRC: 0x33}}})
 	if n := allocations(100, func() { l.w.control(in, pkt) }); n != 0 {
@@ -180,14 +176,12 @@ func TestMux(t *testing.T) {
 	if src := br.Stats().A.Source; src.IsValid() {
 		t.Errorf("RTCP has locked %v", src)
 	}
-	br.a.send(br.Local(SideA), speech)
-	br.b.expect(br.Local(SideB), speech)
+	br.carries(speech)
 	bRTCP.send(rtcpOf(br.Local(SideB)), back)
 	br.a.expect(br.Local(SideA), back)
 	bRTCP.send(rtcpOf(br.Local(SideB)), compound(t, &rtcp.Goodbye{Sources: []uint32{2}})) // ends nothing
 	br.a.expect(br.Local(SideA), compound(t, &rtcp.Goodbye{Sources: []uint32{2}}))
-	br.a.send(br.Local(SideA), speech)
-	br.b.expect(br.Local(SideB), speech)
+	br.carries(speech)
 
 	br.a.send(br.Local(SideA), []byte("\x80\xc8\x00\x09ssrc")) // too long for itself
 	newClient(t, "127.0.1.9:0").send(br.Local(SideA), there)
@@ -207,8 +201,7 @@ func TestMuxOnBothSidesAndBack(t *testing.T) {
 	aRTCP, report := newClient(t, "127.0.1.1:0"), rtcpPacket(t, 1)
 	br.SetPeer(SideA, Peer{RTP: br.a.addr, Mux: true})
 	br.SetPeer(SideB, Peer{RTP: br.b.addr, Mux: true})
-	br.a.send(br.Local(SideA), report)
-	br.b.expect(br.Local(SideB), report)
+	br.carries(report)
 	br.b.send(br.Local(SideB), report)
 	br.a.expect(br.Local(SideA), report)
 	br.SetPeer(SideA, Peer{RTP: br.a.addr, RTCP: aRTCP.addr})
@@ -236,9 +229,7 @@ func TestScoreOfASession(t *testing.T) {
 	r := b.relays[0]
 	peer := r.party[SideA].named
 	peer.Codec = "PCMU"
-	if err := r.setPeer(SideA, peer, 0); err != nil {
-		t.Fatal(err)
-	}
+	must(t, r.setPeer(SideA, peer, 0))
 	for seq := range uint16(60) {
 		binary.BigEndian.PutUint16(b.packet[2:], seq)
 		b.offer(b.from)
@@ -248,9 +239,7 @@ func TestScoreOfASession(t *testing.T) {
 		t.Errorf("got %.2f, %.2f; want more than 4, and 0", st.A.MOS, st.B.MOS)
 	}
 	peer.Codec = "iLBC"
-	if err := r.setPeer(SideA, peer, 0); err != nil {
-		t.Fatal(err)
-	}
+	must(t, r.setPeer(SideA, peer, 0))
 	if got := r.ledger.stats(b.w.epoch).A.MOS; got != 0 {
 		t.Errorf("got %.2f for a codec without figures; want 0", got)
 	}

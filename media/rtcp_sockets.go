@@ -107,7 +107,8 @@ func (e *Engine) closeSilent(now time.Duration) {
 			return false
 		}
 		s := e.sessions[x.id]
-		if at := slices.IndexFunc(due, func(c closing) bool { return c.Session == s }); at >= 0 { // each once: they get locked
+		// each once: they get locked
+		if at := slices.IndexFunc(due, func(c closing) bool { return c.Session == s }); at >= 0 {
 			due[at].muxedOnly = due[at].muxedOnly && x.muxed
 		} else if s != nil {
 			due = append(due, closing{Session: s, muxedOnly: x.muxed})

@@ -16,9 +16,7 @@ const later = reportsWithin + time.Second
 // rtcpSockets is how many RTCP sockets a session has, and the worker serves.
 func rtcpSockets(t *testing.T, s *Session) (n int) {
 	t.Helper()
-	if err := s.worker.do(command{op: opSync}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.worker.do(command{op: opSync}))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for side, p := range s.pair {
@@ -37,9 +35,7 @@ func rtcpSockets(t *testing.T, s *Session) (n int) {
 func refuses(t *testing.T, to netip.AddrPort) bool {
 	t.Helper()
 	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer c.Close()
 	if _, err := c.Write(rtcpPacket(t, 1)); err != nil {
 		t.Fatal(err)
@@ -77,8 +73,7 @@ func TestRTCPSocketsCloseAndReopen(t *testing.T) {
 		t.Errorf("got %v; want no ports, for the closed ones are still the call's", err)
 	}
 	there, back := rtpPacket(t, 0, 1, "there"), rtpPacket(t, 0, 1, "back")
-	br.a.send(br.Local(SideA), there)
-	br.b.expect(br.Local(SideB), there)
+	br.carries(there)
 	br.b.send(br.Local(SideB), back)
 	br.a.expect(br.Local(SideA), back)
 
@@ -136,9 +131,7 @@ func TestRTCPPortIsTaken(t *testing.T) {
 	if n := rtcpSockets(t, br.Session); n != 0 {
 		t.Errorf("%d RTCP sockets; want none", n)
 	}
-	pkt := rtpPacket(t, 0, 1, "x")
-	br.a.send(br.Local(SideA), pkt)
-	br.b.expect(br.Local(SideB), pkt)
+	br.carries(rtpPacket(t, 0, 1, "x"))
 	port := br.Local(SideA).Port()
 	br.Close()
 	s := newSession(t, e, SessionConfig{})
@@ -162,8 +155,7 @@ func TestMuxedSideHasNoRTCPSocket(t *testing.T) {
 		t.Errorf("%d RTCP sockets, %+v; want one, of side b", n, br.pair)
 	}
 	speech, report := rtpPacket(t, 0, 1, "x"), rtcpPacket(t, 1)
-	br.a.send(br.Local(SideA), speech)
-	br.b.expect(br.Local(SideB), speech)
+	br.carries(speech)
 	br.a.send(br.Local(SideA), report)
 	bRTCP.expect(rtcpOf(br.Local(SideB)), report)
 	bRTCP.send(rtcpOf(br.Local(SideB)), report)
@@ -194,9 +186,7 @@ func TestRTCPSocketsCloseBesideEverything(t *testing.T) {
 	for seq := range uint16(100) {
 		br := newBridge(t, e)
 		br.Start()
-		pkt := rtpPacket(t, 0, seq, "x")
-		br.a.send(br.Local(SideA), pkt)
-		br.b.expect(br.Local(SideB), pkt)
+		br.carries(rtpPacket(t, 0, seq, "x"))
 		br.SetPeer(SideA, Peer{RTP: br.a.addr, Mux: seq%3 == 0})
 		br.SetPeer(SideB, Peer{RTP: br.b.addr})
 		br.a.send(br.Local(SideA), rtpPacket(t, 0, seq+1, "y"))

@@ -14,9 +14,7 @@ import (
 func compound(tb testing.TB, packets ...rtcp.Packet) []byte {
 	tb.Helper()
 	b, err := rtcp.Marshal(packets)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	return b
 }
 

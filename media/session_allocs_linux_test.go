@@ -25,9 +25,7 @@ func TestQuietSessionIsSmall(t *testing.T) {
 	e := openEngine(t, nil)
 	live := func() uint64 {
 		for _, w := range e.workers {
-			if err := w.do(command{op: opSync}); err != nil {
-				t.Fatal(err)
-			}
+			must(t, w.do(command{op: opSync}))
 		}
 		runtime.GC()
 		runtime.GC()
@@ -40,9 +38,7 @@ func TestQuietSessionIsSmall(t *testing.T) {
 	all := make([]*Session, sessions)
 	for i := range all {
 		s, err := e.NewSession(SessionConfig{OnEvent: func(Event) {}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		quiet(s)
 		all[i] = s
 	}
@@ -59,9 +55,7 @@ func TestQuietSessionIsSmall(t *testing.T) {
 // openAndClose is a call without media.
 func openAndClose(tb testing.TB, e *Engine) {
 	s, err := e.NewSession(SessionConfig{})
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	quiet(s)
 	s.Close()
 }

@@ -24,9 +24,7 @@ func (q *quietSession) describe(side Side, at time.Duration, change func(*Peer))
 	q.t.Helper()
 	p := q.party[side].named
 	change(&p)
-	if err := q.setPeer(side, p, at); err != nil {
-		q.t.Fatal(err)
-	}
+	must(q.t, q.setPeer(side, p, at))
 }
 
 // expect looks at a moment whether there is something to say.
@@ -173,9 +171,7 @@ func TestOneWayOfAWorker(t *testing.T) {
 	r := b.relays[0]
 	var events []Event
 	r.onEvent = func(e Event) { events = append(events, e) }
-	if err := b.w.perform(command{op: opStart, relay: r}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, b.w.perform(command{op: opStart, relay: r}))
 	b.offer(b.from)
 	b.carry()
 	b.w.now += time.Minute

@@ -167,9 +167,13 @@ type steeredPacket struct {
 func (p *steeredPacket) receive(fd int32, buf []byte, from *sockaddr) (int, unix.Errno) {
 	p.part.Base = &buf[0]
 	p.part.SetLen(len(buf))
-	p.header = unix.Msghdr{Name: &from.raw[0], Namelen: uint32(len(from.raw)), Iov: &p.part, Iovlen: 1, Control: &p.control[0]}
+	p.header = unix.Msghdr{
+		Name: &from.raw[0], Namelen: uint32(len(from.raw)), Iov: &p.part, Iovlen: 1,
+		Control: &p.control[0],
+	}
 	p.header.SetControllen(len(p.control))
-	n, _, errno := unix.RawSyscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&p.header)), unix.MSG_DONTWAIT|unix.MSG_TRUNC)
+	n, _, errno := unix.RawSyscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&p.header)),
+		unix.MSG_DONTWAIT|unix.MSG_TRUNC)
 	from.size = p.header.Namelen
 	return int(n), errno
 }

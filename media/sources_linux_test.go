@@ -127,9 +127,7 @@ func TestRebindingInMidCall(t *testing.T) {
 				peer.Listed = []netip.Prefix{netip.PrefixFrom(relayV4, 32)}
 			}
 			describe := func() {
-				if err := l.r.setPeer(SideA, peer, l.w.now); err != nil {
-					t.Fatal(err)
-				}
+				must(t, l.r.setPeer(SideA, peer, l.w.now))
 			}
 			describe()
 			seq := l.talkOn(voice, 1, int(latch.LearnWindow/(20*ms)))
@@ -164,9 +162,7 @@ func TestResumeAtAnotherPort(t *testing.T) {
 			l := newLine(t)
 			peer := l.r.party[SideA].named
 			set := func(p Peer) {
-				if err := l.r.setPeer(SideA, p, l.w.now); err != nil {
-					t.Fatal(err)
-				}
+				must(t, l.r.setPeer(SideA, p, l.w.now))
 			}
 			set(peer)
 			seq := l.talkOn(voice, 1, 10)
@@ -203,9 +199,7 @@ func TestResumeBehindNAT(t *testing.T) {
 	l := newLine(t)
 	set := func(named string, held bool) {
 		p := Peer{RTP: addr(named), Believed: []netip.Prefix{netip.PrefixFrom(relayV4, 32)}, Held: held}
-		if err := l.r.setPeer(SideA, p, l.w.now); err != nil {
-			t.Fatal(err)
-		}
+		must(t, l.r.setPeer(SideA, p, l.w.now))
 	}
 	set("192.168.1.2:4000", false)
 	seq := l.talkOn(voice, 1, 10)

@@ -91,8 +91,8 @@ type streamState struct {
 	Gap         time.Duration `cbor:"27,keyasint,omitempty"`
 }
 
-// outletState is where the one stream of all that is sent to a side stands. Sequence, Timestamp and SentAt are of the last
-// packet, relayed or our own.
+// outletState is where the one stream of all that is sent to a side stands. Sequence, Timestamp and SentAt are of the
+// last packet, relayed or our own.
 type outletState struct {
 	Begun     bool          `cbor:"1,keyasint,omitempty"`
 	SSRC      uint32        `cbor:"2,keyasint,omitempty"`
@@ -171,7 +171,8 @@ type keyState struct {
 	Reports []numberState `cbor:"6,keyasint,omitempty"` // RTCP
 }
 
-// numberState is the highest packet number of a source, with its roll-over counter, and which of the 63 below it were met.
+// numberState is the highest packet number of a source, with its roll-over counter, and which of the 63 below it were
+// met.
 type numberState struct {
 	SSRC  uint32 `cbor:"1,keyasint"`
 	Top   uint64 `cbor:"2,keyasint,omitempty"`

@@ -2,8 +2,8 @@ package media
 
 import "time"
 
-// pressState is what a hand-over tells of keys: of those that the side presses, and of digits that are sent in place of its
-// packets. After a kill they are over: a digit must not be sent twice.
+// pressState is what a hand-over tells of keys: of those that the side presses, and of digits that are sent in place of
+// its packets. After a kill they are over: a digit must not be sent twice.
 type pressState struct {
 	Listening bool          `cbor:"1,keyasint,omitempty"`
 	Current   eventState    `cbor:"2,keyasint,omitzero"`
@@ -79,7 +79,10 @@ func (ep *endpoint) resume(st *pressState, c clock) {
 	}
 	d := &dialer{next: c.until(st.Next, digitLongest)}
 	for i, s := range st.Tones[:min(len(st.Tones), digitsWaiting)] {
-		t := tone{code: s.Code, payloadType: s.PayloadType & 0x7f, rate: min(max(s.Rate, digitRateMin), digitRateMax), duration: min(max(s.Duration, digitShortest), digitLongest)}
+		t := tone{
+			code: s.Code, payloadType: s.PayloadType & 0x7f, rate: min(max(s.Rate, digitRateMin), digitRateMax),
+			duration: min(max(s.Duration, digitShortest), digitLongest),
+		}
 		if i == 0 && st.Dialing {
 			d.tone = t
 			continue

@@ -25,13 +25,9 @@ func BenchmarkState(b *testing.B) {
 				br.a.read()
 			}
 			if secured {
-				if err := s.SetCrypto(SideA, Crypto{Receive: benchKeys(1), Send: benchKeys(2)}); err != nil {
-					b.Fatal(err)
-				}
+				must(b, s.SetCrypto(SideA, Crypto{Receive: benchKeys(1), Send: benchKeys(2)}))
 			}
-			if err := s.worker.do(command{op: opSync}); err != nil {
-				b.Fatal(err)
-			}
+			must(b, s.worker.do(command{op: opSync}))
 			b.Run("taken", func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
@@ -44,9 +40,7 @@ func BenchmarkState(b *testing.B) {
 				var size int
 				for b.Loop() {
 					p, err := cbor.Marshal(&st)
-					if err != nil {
-						b.Fatal(err)
-					}
+					must(b, err)
 					size = len(p)
 				}
 				b.ReportMetric(float64(size), "bytes")

@@ -17,7 +17,8 @@ const askAgain = time.Second
 // outdates reports whether a flow's change is one that a state has to know, and that the session's owner does not.
 func outdates(was, is course) bool {
 	return is.Source.IsValid() && (is.Source != was.Source || is.SSRC != was.SSRC) ||
-		is.Rewrite.SSRC != was.Rewrite.SSRC || is.Rewrite.SeqOffset != was.Rewrite.SeqOffset || is.Rewrite.TimeOffset != was.Rewrite.TimeOffset
+		is.Rewrite.SSRC != was.Rewrite.SSRC || is.Rewrite.SeqOffset != was.Rewrite.SeqOffset ||
+		is.Rewrite.TimeOffset != was.Rewrite.TimeOffset
 }
 
 // outdated asks for a state, if there was one.

@@ -3,9 +3,9 @@ package media
 import "time"
 
 // State returns what another process needs to go on with the session. From the first call on, EventChanged says when to
-// take it again. With SRTP, packets wait for that then, and after Engine.Resume: their numbers are reserved in the state, so
-// it must be on file before anything else happens to the session. It is cheap, and must not be modified. After Close it is
-// worthless.
+// take it again. With SRTP, packets wait for that then, and after Engine.Resume: their numbers are reserved in the
+// state, so it must be on file before anything else happens to the session. It is cheap, and must not be modified.
+// After Close it is worthless.
 func (s *Session) State() SessionState {
 	st := SessionState{At: s.engine.began + s.engine.now()}
 	s.mu.Lock()
@@ -73,8 +73,8 @@ func (st *SessionState) uses(side Side, c *Crypto) bool {
 	return !c.Awaited && is.Receive.Same(c.Receive) && is.Send.Same(c.Send)
 }
 
-// state writes the state of what the session has relayed. The caller has the turn. Times are made those of another clock
-// by the epoch of this one.
+// state writes the state of what the session has relayed. The caller has the turn. Times are made those of another
+// clock by the epoch of this one.
 func (r *relay) state(st *SessionState, epoch time.Duration) {
 	at := func(t time.Duration) time.Duration {
 		if t == 0 {
@@ -124,8 +124,9 @@ func (s *stream) state(st *streamState, at func(time.Duration) time.Duration) {
 	*st = streamState{
 		Started: s.started, SSRC: s.ssrc, Base: s.base, Top: s.top, Received: s.received, Expect: s.expect, Jumped: s.jumped,
 		Recent: s.losses.Recent, Older: s.losses.Older, Run: s.losses.Run, Runs: s.losses.Runs, Longest: s.losses.Longest,
-		LostPast: s.lostPast, WrapsPast: s.wrapsPast, Duplicates: s.duplicates, Reordered: s.reordered, SSRCChanges: s.ssrcChanges,
-		Timed: s.timed, Timestamp: s.timestamp, TimestampAt: at(s.timestampAt),
+		LostPast: s.lostPast, WrapsPast: s.wrapsPast, Duplicates: s.duplicates, Reordered: s.reordered,
+		SSRCChanges: s.ssrcChanges,
+		Timed:       s.timed, Timestamp: s.timestamp, TimestampAt: at(s.timestampAt),
 		Jitter: s.jitter, JitterMax: s.jitterMax, JitterSum: s.jitterSum, Timings: s.timings,
 		Renewed: s.renewed, Irregular: s.irregular, Gap: s.gap,
 	}

@@ -28,9 +28,11 @@ type drops[T any] struct {
 	Discarded     T `cbor:"11,keyasint,omitempty"` // of a payload type that the other side does not take
 	Unauthentic   T `cbor:"12,keyasint,omitempty"` // from a side with SRTP: not under its key, or not SRTP at all
 	Replayed      T `cbor:"13,keyasint,omitempty"` // from a side with SRTP: it came before, or is too old to tell
-	Unprotected   T `cbor:"14,keyasint,omitempty"` // for a side with SRTP: the number was sent already, or there are too many sources
-	Masked        T `cbor:"15,keyasint,omitempty"` // RTP that would have told a masked key (Session.SetMask)
-	Unconfirmed   T `cbor:"16,keyasint,omitempty"` // beyond what the other side is sent before it is confirmed (Peer.Unconfirmed)
+	// for a side with SRTP: the number was sent already, or there are too many sources
+	Unprotected T `cbor:"14,keyasint,omitempty"`
+	Masked      T `cbor:"15,keyasint,omitempty"` // RTP that would have told a masked key (Session.SetMask)
+	// beyond what the other side is sent before it is confirmed (Peer.Unconfirmed)
+	Unconfirmed T `cbor:"16,keyasint,omitempty"`
 }
 
 func (d *drops[T]) all() []*T {
@@ -229,7 +231,8 @@ func (l *ledger) side(s Side, epoch time.Time) SideStats {
 	}
 	st.Dropped, st.DroppedTotal = l.dropped(s)
 	st.MOS = quality.Heard{
-		Received: st.RxPackets - min(st.Duplicates, st.RxPackets), Lost: st.Lost, Bursts: st.Bursts, RTT: st.RTT, JitterMS: st.JitterMeanMS,
+		Received: st.RxPackets - min(st.Duplicates, st.RxPackets), Lost: st.Lost, Bursts: st.Bursts, RTT: st.RTT,
+		JitterMS: st.JitterMeanMS,
 	}.MOS(l.codec[s].Load())
 	if src := l.source[s].Load(); src != nil {
 		st.Source = *src

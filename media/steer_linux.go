@@ -9,29 +9,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A session whose RTP the kernel relays has no sockets. Its ports are steered: what the kernel sends up, RTCP above all,
-// comes to a socket that the worker's sessions share, with the address that it was sent to. What the session sends then
-// leaves from a socket that is opened for that packet. The sockets are opened again with the first order to the session,
-// or soon after a flow has come back for another reason.
+// A session whose RTP the kernel relays has no sockets. Its ports are steered: what the kernel sends up, RTCP above
+// all, comes to a socket that the worker's sessions share, with the address that it was sent to. What the session sends
+// then leaves from a socket that is opened for that packet. The sockets are opened again with the first order to the
+// session, or soon after a flow has come back for another reason.
 
-// steerAfter is how long the kernel must have had both flows of a session before its sockets are closed, if there are descriptors
-// enough: as long as an RTCP socket waits, so that calls that are over by then open and close none.
+// steerAfter is how long the kernel must have had both flows of a session before its sockets are closed, if there are
+// descriptors enough: as long as an RTCP socket waits, so that calls that are over by then open and close none.
 const steerAfter = reportsWithin
 
-// steerAtOnceShare is the part, in quarters, of the descriptors that the process may have above which sessions are steered as soon
-// as the kernel has both flows. So calls that begin fast do not have to wait for those that are up.
+// steerAtOnceShare is the part, in quarters, of the descriptors that the process may have above which sessions are
+// steered as soon as the kernel has both flows. So calls that begin fast do not have to wait for those that are up.
 const steerAtOnceShare = 2
 
-// wakingMost is how many sessions get their sockets back in a second without an order: when a link goes down, the flows of
-// all come back at once. The others go on without.
+// wakingMost is how many sessions get their sockets back in a second without an order: when a link goes down, the flows
+// of all come back at once. The others go on without.
 const wakingMost = 256
 
-// socketsShare is the part, in quarters, of the descriptors that the process may have which media's sockets may be before
-// sessions stay without. Calls that begin are in need of the rest.
+// socketsShare is the part, in quarters, of the descriptors that the process may have which media's sockets may be
+// before sessions stay without. Calls that begin are in need of the rest.
 const socketsShare = 3
 
-// steeredMost is how many packets in a second may come to a steered port, by Kind, so that a flood to one is not in the way
-// of others: RTP while the worker has the flow, and reports, of which one comes in some seconds.
+// steeredMost is how many packets in a second may come to a steered port, by Kind, so that a flood to one is not in the
+// way of others: RTP while the worker has the flow, and reports, of which one comes in some seconds.
 var steeredMost = [2]uint32{RTP: 1000, RTCP: 50}
 
 // The values of endpoint.fd without a socket of its own.
@@ -77,11 +77,12 @@ func family(a netip.Addr) int {
 	return 1
 }
 
-// shareSockets gives a worker that has no session yet its shared sockets. Without one for a family, its sessions of that
-// keep their own.
+// shareSockets gives a worker that has no session yet its shared sockets. Without one for a family, its sessions of
+// that keep their own.
 func (w *worker) shareSockets(number int) {
 	w.shared = &shared{first: 2 * number, fd: [2]int32{noSocket, noSocket}, to: map[netip.AddrPort]*endpoint{}}
-	for i, a := range []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()} { // any: packets are steered
+	// any: packets are steered
+	for i, a := range []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()} {
 		fd, err := openSharedSocket(a)
 		if err != nil {
 			continue
@@ -132,8 +133,8 @@ func (w *worker) transmit(from *endpoint, pkt []byte, to *sockaddr) unix.Errno {
 	return send(int32(fd), pkt, to)
 }
 
-// share has the worker know the endpoints of a session by the addresses that will be steered. Nothing may come to a shared
-// socket before.
+// share has the worker know the endpoints of a session by the addresses that will be steered. Nothing may come to a
+// shared socket before.
 func (w *worker) share(r *relay) (s steering, done bool) {
 	if s = r.steering(); r.offloaded.Load() < 2 || !s[SideA].IsValid() || !s[SideB].IsValid() {
 		return s, false
@@ -144,8 +145,8 @@ func (w *worker) share(r *relay) (s steering, done bool) {
 	return s, true
 }
 
-// steer lets the sockets of a session go, unless a packet waits there that brings a flow back. Its ports have been steered
-// for so long that nothing more comes to them.
+// steer lets the sockets of a session go, unless a packet waits there that brings a flow back. Its ports have been
+// steered for so long that nothing more comes to them.
 func (w *worker) steer(r *relay, s steering) (done bool) {
 	for _, ep := range r.endpoints() {
 		for i := 0; ep.fd >= 0 && i < drainMost; i++ {
@@ -166,8 +167,8 @@ func (w *worker) steer(r *relay, s steering) (done bool) {
 	return true
 }
 
-// unsteer opens the sockets of a steered session again. Where another program has a port by now, it opens none. What still
-// waits in the shared sockets is relayed.
+// unsteer opens the sockets of a steered session again. Where another program has a port by now, it opens none. What
+// still waits in the shared sockets is relayed.
 func (w *worker) unsteer(e *Engine, r *relay, c *socketChange) {
 	var failed error
 	r.steering().each(func(side Side, kind Kind, _ netip.AddrPort) {
@@ -264,15 +265,15 @@ func (e *Engine) steerCalm(now time.Duration) {
 	}
 }
 
-// awaitReceivers returns when each packet that has found its socket before is in it: receiving one is a read-side section
-// of RCU, and this system call waits for those.
+// awaitReceivers returns when each packet that has found its socket before is in it: receiving one is a read-side
+// section of RCU, and this system call waits for those.
 func awaitReceivers() {
 	const global = 1                                          // MEMBARRIER_CMD_GLOBAL
 	_, _, _ = unix.Syscall(unix.SYS_MEMBARRIER, global, 0, 0) // where it is not allowed, a packet may be lost
 }
 
-// beginSteering steers the ports of sessions to the sockets that workers share, if the kernel has had their flows since some time,
-// and returns those of which that worked. Their own sockets are still there.
+// beginSteering steers the ports of sessions to the sockets that workers share, if the kernel has had their flows since
+// some time, and returns those of which that worked. Their own sockets are still there.
 func (e *Engine) beginSteering(some []*Session, since time.Duration) (parting []*Session) {
 	changes := make([]*socketChange, len(some))
 	for i, s := range some {

@@ -81,8 +81,8 @@ func (s *stream) observe(h packet.Header, now time.Duration) (seen uint64) {
 	return seen
 }
 
-// bridge counts what was sent while no process was there as lost, and returns how many packets the process before has had since its state
-// was taken, modulo 2^16. How long a packet lasts is known with the second one.
+// bridge counts what was sent while no process was there as lost, and returns how many packets the process before has
+// had since its state was taken, modulo 2^16. How long a packet lasts is known with the second one.
 func (s *stream) bridge(h packet.Header, now time.Duration) (seen uint64) {
 	ahead := h.Seq - uint16(s.top) // modulo 2^16 on purpose, as in count
 	switch {
@@ -92,7 +92,8 @@ func (s *stream) bridge(h packet.Header, now time.Duration) (seen uint64) {
 		s.sent = uint64(ahead)
 	case s.renewed || ahead == 0 || ahead >= maxMisorder || h.Timestamp == s.timestamp:
 	default:
-		lost := min(uint64(units(s.missed, s.rate))*uint64(ahead)/uint64(h.Timestamp-s.timestamp), uint64(s.missed/shortestFrame))
+		lost := min(uint64(units(s.missed, s.rate))*uint64(ahead)/uint64(h.Timestamp-s.timestamp),
+			uint64(s.missed/shortestFrame))
 		if s.sent > 0 { // else it is another stream
 			lost = min(lost, s.sent-1)
 			seen = s.sent - 1 - lost

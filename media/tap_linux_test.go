@@ -133,9 +133,7 @@ func TestTapAllocatesNothing(t *testing.T) {
 	b.collect()
 	tap := &counter{}
 	for _, r := range b.relays {
-		if err := b.w.perform(command{op: opTap, relay: r, tap: tap}); err != nil {
-			t.Fatal(err)
-		}
+		must(t, b.w.perform(command{op: opTap, relay: r, tap: tap}))
 		mask := Mask{On: true, Always: true}
 		mask.ULaw.Add(0)
 		r.setMask(SideA, mask)

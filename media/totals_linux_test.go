@@ -9,17 +9,13 @@ import (
 // The totals never go down: not while sessions are closed, nor afterwards.
 func TestTotalsNeverGoDown(t *testing.T) {
 	e, err := Open(Config{Listen: []netip.Addr{relayV4}, PortLow: 21200, PortHigh: 21499})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer func() { _ = e.Close() }()
 	const sessions = 20
 	var open []*Session
 	for range sessions {
 		s, err := e.NewSession(SessionConfig{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		s.relay.ledger.flow[SideA][RTP].RxPackets.Store(10)
 		s.relay.ledger.flow[SideA][RTP].ofRTP().Lost.Store(2)
 		s.relay.ledger.flow[SideA][RTCP].dropped().Held.Store(1)

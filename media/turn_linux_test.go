@@ -44,17 +44,13 @@ func TestWorkerIsWokenOnce(t *testing.T) {
 	w, r := b.w, b.relays[0]
 	w.asleep.Store(true)
 	for range 3 {
-		if err := w.post(command{op: opStart, relay: r}, false); err != nil {
-			t.Fatal(err)
-		}
+		must(t, w.post(command{op: opStart, relay: r}, false))
 	}
 	if !w.asleep.Load() {
 		t.Error("the worker was woken for what can wait")
 	}
 	for range 3 {
-		if err := w.post(command{op: opStart, relay: r}, true); err != nil {
-			t.Fatal(err)
-		}
+		must(t, w.post(command{op: opStart, relay: r}, true))
 	}
 	var writes [8]byte
 	if _, err := unix.Read(w.wakefd, writes[:]); err != nil || binary.NativeEndian.Uint64(writes[:]) != 1 {
@@ -76,7 +72,5 @@ func TestManyCommandsWakeTheWorker(t *testing.T) {
 	for range 5 * cap(s.worker.commands) {
 		s.Confirm(SideA)
 	}
-	if err := s.worker.do(command{op: opSync}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.worker.do(command{op: opSync}))
 }

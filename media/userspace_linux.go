@@ -145,7 +145,8 @@ func (w *worker) passReport(ep, at *endpoint, src netip.AddrPort, pkt []byte) {
 func (w *worker) control(ep *endpoint, pkt []byte) {
 	r := ep.relay
 	r.readReports(ep.side, pkt, w.now)
-	if r.endpoint[SideA][RTP].rewrites || r.endpoint[SideB][RTP].rewrites || r.secure[SideA].out != nil || r.secure[SideB].out != nil {
+	if r.endpoint[SideA][RTP].rewrites || r.endpoint[SideB][RTP].rewrites || r.secure[SideA].out != nil ||
+		r.secure[SideB].out != nil {
 		packet.Translate(pkt, r.alias(ep.side), r.alias(ep.side.Other()))
 	}
 }

@@ -17,8 +17,8 @@ import (
 // checks every 20 µs whether to take the processor away.
 //
 // The process gets one processor more for each worker. The runtime interrupts the wait by a signal when the goroutine
-// must stop, as for a garbage collection, and also every 10 ms. So a worker without sessions waits for commands like any
-// goroutine. If the runtime must not interrupt (GODEBUG=asyncpreemptoff=1), the worker lets it know that the thread
+// must stop, as for a garbage collection, and also every 10 ms. So a worker without sessions waits for commands like
+// any goroutine. If the runtime must not interrupt (GODEBUG=asyncpreemptoff=1), the worker lets it know that the thread
 // blocks.
 //
 // Setting the number of processors has a price: the runtime no longer follows changes of a container's CPU limit.
@@ -62,7 +62,8 @@ func (w *worker) take(ms time.Duration) {
 		}
 		return
 	}
-	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(w.epfd), uintptr(unsafe.Pointer(&w.events[0])), batch, uintptr(ms), 0, 0)
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(w.epfd), uintptr(unsafe.Pointer(&w.events[0])), batch,
+		uintptr(ms), 0, 0)
 	if w.taken = int(n); errno != 0 { // EINTR; no other error is possible
 		w.taken = 0
 	}

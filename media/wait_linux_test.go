@@ -34,9 +34,7 @@ func TestWaitingWorkerIsNoBurden(t *testing.T) {
 		t.Error("a garbage collection waits for a worker that waits")
 	}
 	s.Close()
-	if err := e.Close(); err != nil {
-		t.Error(err)
-	}
+	must(t, e.Close())
 	if got := runtime.GOMAXPROCS(0); got != before {
 		t.Errorf("%d processors afterwards; want %d", got, before)
 	}
@@ -67,9 +65,7 @@ func TestWorkerThatIsNotInterrupted(t *testing.T) {
 		t.Errorf("%d processors; want %d", got, before)
 	}
 	for seq := range uint16(20) {
-		pkt := rtpPacket(t, 0, seq, "x")
-		br.a.send(br.Local(SideA), pkt)
-		br.b.expect(br.Local(SideB), pkt)
+		br.carries(rtpPacket(t, 0, seq, "x"))
 	}
 }
 
@@ -77,9 +73,7 @@ func TestWorkerThatIsNotInterrupted(t *testing.T) {
 // and takes that along when it ends.
 func TestWorkerGoesFirst(t *testing.T) {
 	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NICE, &limit); err != nil {
-		t.Fatal(err)
-	}
+	must(t, unix.Getrlimit(unix.RLIMIT_NICE, &limit))
 	allowed := unix.Geteuid() == 0 || limit.Cur >= 20-workerNice
 	before := first(t) // of earlier tests, whose threads may be ending
 	e := openEngine(t, nil)
@@ -90,9 +84,7 @@ func TestWorkerGoesFirst(t *testing.T) {
 	if allowed && len(own) != 1 {
 		t.Errorf("threads %v go first; want the worker's", own)
 	}
-	if err := e.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, e.Close())
 	main := strconv.Itoa(os.Getpid())
 	await(t, "the worker's thread ends", func() bool {
 		for _, id := range added(before, first(t)) {
@@ -108,9 +100,7 @@ func TestWorkerGoesFirst(t *testing.T) {
 func first(t *testing.T) (ids []string) {
 	t.Helper()
 	tasks, err := os.ReadDir("/proc/self/task")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, task := range tasks {
 		stat, err := os.ReadFile("/proc/self/task/" + task.Name() + "/stat")
 		if err != nil {

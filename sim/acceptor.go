@@ -10,8 +10,8 @@ import (
 	"sync"
 )
 
-// acceptor takes the connections of callers, over TCP or TLS, and gives them to sipgo. It keeps the bytes of each INVITE,
-// which a parser does not keep.
+// acceptor takes the connections of callers, over TCP or TLS, and gives them to sipgo. It keeps the bytes of each
+// INVITE, which a parser does not keep.
 type acceptor struct {
 	net.Listener
 	invites

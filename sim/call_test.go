@@ -207,15 +207,11 @@ func TestHangupByContext(t *testing.T) {
 func TestCloseLeavesNothing(t *testing.T) {
 	before := goroutines()
 	a, err := OpenAgent(context.Background(), AgentOptions{Name: "house", RingFor: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	h := &openHouse{Agent: a}
 	a.Serve(h)
 	c, err := StartCarrier(context.Background(), CarrierOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	answered, done := make(chan string, 4), make(chan CarrierResult, 4)
 	for range 4 {
 		cc := h.call(number)
@@ -232,17 +228,13 @@ func TestCloseLeavesNothing(t *testing.T) {
 	for range 4 {
 		<-answered
 	}
-	if err := a.Close(); err != nil {
-		t.Error(err)
-	}
+	must(t, a.Close())
 	for range 4 {
 		if r := <-done; r.EndedBy != SideAgent {
 			t.Errorf("ended by %q", r.EndedBy)
 		}
 	}
-	if err := c.Close(); err != nil {
-		t.Error(err)
-	}
+	must(t, c.Close())
 	if _, err := c.Call(context.Background(), CarrierCall{To: "sip:x@127.0.0.1"}); !errors.Is(err, errCarrierClosed) {
 		t.Errorf("call after close: %v", err)
 	}
@@ -252,12 +244,8 @@ func TestCloseLeavesNothing(t *testing.T) {
 // An agent that was opened and is not served can be closed.
 func TestCloseBeforeServe(t *testing.T) {
 	a, err := OpenAgent(t.Context(), AgentOptions{Name: "house"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := a.Close(); err != nil {
-		t.Error(err)
-	}
+	must(t, err)
+	must(t, a.Close())
 }
 
 func TestSipfragStatus(t *testing.T) {

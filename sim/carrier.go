@@ -169,7 +169,10 @@ func (c *Carrier) prepare(cc CarrierCall) (*outgoing, error) {
 	o := &outgoing{carrier: c, cc: cc, req: req, stream: st, bye: newSignal(), refers: make(chan string, maxRefers)}
 	contact := c.sip.contact(req.Destination())
 	callID, hops := sip.CallIDHeader(newTag()+"@"+contact.Address.Host), sip.MaxForwardsHeader(70)
-	from := &sip.FromHeader{DisplayName: cc.DisplayName, Address: sip.Uri{Scheme: "sip", User: cc.From, Host: contact.Address.Host}}
+	from := &sip.FromHeader{
+		DisplayName: cc.DisplayName,
+		Address:     sip.Uri{Scheme: "sip", User: cc.From, Host: contact.Address.Host},
+	}
 	o.tag = newTag()
 	from.Params.Add("tag", o.tag)
 	plain := *to.Clone()

@@ -20,9 +20,7 @@ func TestCarrierAnswersAChallenge(t *testing.T) {
 	} {
 		t.Run(tt.challenge, func(t *testing.T) {
 			conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			defer conn.Close()
 			var mu sync.Mutex
 			var invites []string
@@ -49,9 +47,7 @@ func TestCarrierAnswersAChallenge(t *testing.T) {
 					seen++
 				}
 			}})
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			defer c.Close()
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()

@@ -106,7 +106,10 @@ func (c *Challenger) verify(req *sip.Request, got *digest.Credentials) string {
 }
 
 func (c *Challenger) challenge(nonce string, stale bool) *digest.Challenge {
-	return &digest.Challenge{Realm: c.auth.Realm, Nonce: nonce, Algorithm: c.auth.Algorithm, QOP: []string{"auth"}, Stale: stale}
+	return &digest.Challenge{
+		Realm: c.auth.Realm, Nonce: nonce, Algorithm: c.auth.Algorithm, QOP: []string{"auth"},
+		Stale: stale,
+	}
 }
 
 // header is a value for WWW-Authenticate with a new nonce.

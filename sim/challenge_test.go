@@ -17,9 +17,7 @@ func answerTo(t *testing.T, header, uri, user, password string, count int) strin
 		t.Fatalf("%q: %v", header, err)
 	}
 	cred, err := digest.Digest(c, digest.Options{Method: "INVITE", URI: uri, Count: count, Username: user, Password: password})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return cred.String()
 }
 

@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// Peer is the one peer that a carrier calls. What says that it can't be reached, an ICMP error or the end of the connection,
-// ends a call that has no answer.
+// Peer is the one peer that a carrier calls. What says that it can't be reached, an ICMP error or the end of the
+// connection, ends a call that has no answer.
 type Peer struct {
 	Network string // UDP, TCP or TLS
 	Addr    netip.AddrPort
@@ -38,7 +38,10 @@ func connectEndpoint(ctx context.Context, o CarrierOptions) (*endpoint, error) {
 		return nil, err
 	}
 	e := &endpoint{user: "carrier", network: o.To.Network, lost: make(chan error, 1)}
-	e.conn = &connection{Conn: conn, remote: o.To.Addr, tap: o.Tap, ready: make(chan struct{}), closed: make(chan struct{}), lost: e.unreachable}
+	e.conn = &connection{
+		Conn: conn, remote: o.To.Addr, tap: o.Tap, ready: make(chan struct{}),
+		closed: make(chan struct{}), lost: e.unreachable,
+	}
 	if local, ok := conn.LocalAddr().(*net.TCPAddr); ok {
 		e.local = unmapped(local.AddrPort())
 	}
@@ -75,7 +78,8 @@ func connect(ctx context.Context, listen string, to Peer) (net.Conn, error) {
 	return secured, nil
 }
 
-// connection is a connection to a peer, and the listener that gives it to sipgo: requests go over it in both directions.
+// connection is a connection to a peer, and the listener that gives it to sipgo: requests go over it in both
+// directions.
 type connection struct {
 	net.Conn
 

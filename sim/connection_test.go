@@ -34,9 +34,7 @@ func callOne(t *testing.T, to Peer, tap func(Datagram), silence time.Duration) (
 // Where nothing listens, the call ends with the first ICMP error, not after 32 s.
 func TestICMPEndsTheCall(t *testing.T) {
 	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	nobody, _ := netip.ParseAddrPort(conn.LocalAddr().String())
 	_ = conn.Close()
 	for _, network := range []string{"UDP", "TCP", "TLS"} {
@@ -49,9 +47,7 @@ func TestICMPEndsTheCall(t *testing.T) {
 // A peer that says nothing is given up when the time for it is over.
 func TestSilenceEndsTheCall(t *testing.T) {
 	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer conn.Close()
 	silent, _ := netip.ParseAddrPort(conn.LocalAddr().String())
 	if _, err := callOne(t, Peer{Network: "UDP", Addr: silent}, nil, 50*time.Millisecond); !errors.Is(err, errSilent) {
@@ -62,9 +58,7 @@ func TestSilenceEndsTheCall(t *testing.T) {
 // A call over TCP uses its one connection, both ways, and shows whole messages. It ends when the peer closes.
 func TestConnection(t *testing.T) {
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer l.Close()
 	at, _ := netip.ParseAddrPort(l.Addr().String())
 	var invite string

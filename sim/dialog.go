@@ -37,9 +37,10 @@ func tagOf(p sip.HeaderParams) string {
 // To.
 func serverDialog(req *sip.Request) *dialog {
 	return &dialog{
-		callID:  req.CallID().Value(),
-		from:    sip.FromHeader{Address: *req.To().Address.Clone(), Params: req.To().Params.Clone()},
-		to:      sip.ToHeader{DisplayName: req.From().DisplayName, Address: *req.From().Address.Clone(), Params: req.From().Params.Clone()},
+		callID: req.CallID().Value(),
+		from:   sip.FromHeader{Address: *req.To().Address.Clone(), Params: req.To().Params.Clone()},
+		to: sip.ToHeader{DisplayName: req.From().DisplayName, Address: *req.From().Address.Clone(), Params: req.From().
+			Params.Clone()},
 		target:  *req.Contact().Address.Clone(),
 		routes:  recordRoutes(req.GetHeaders("Record-Route")),
 		source:  req.Source(),
@@ -52,8 +53,9 @@ func serverDialog(req *sip.Request) *dialog {
 // with a tag.
 func clientDialog(req *sip.Request, res *sip.Response) *dialog {
 	d := &dialog{
-		callID:  req.CallID().Value(),
-		from:    sip.FromHeader{DisplayName: req.From().DisplayName, Address: *req.From().Address.Clone(), Params: req.From().Params.Clone()},
+		callID: req.CallID().Value(),
+		from: sip.FromHeader{DisplayName: req.From().DisplayName, Address: *req.From().Address.Clone(), Params: req.From().
+			Params.Clone()},
 		to:      sip.ToHeader{Address: *res.To().Address.Clone(), Params: res.To().Params.Clone()},
 		target:  *req.Recipient.Clone(),
 		routes:  recordRoutes(res.GetHeaders("Record-Route")),

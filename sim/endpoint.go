@@ -48,7 +48,9 @@ type endpoint struct {
 }
 
 // openEndpoint opens the socket, on loopback if listen is empty.
-func openEndpoint(ctx context.Context, listen, name, user string, log zerolog.Logger, drop func([]byte) bool) (*endpoint, error) {
+func openEndpoint(ctx context.Context, listen, name, user string, log zerolog.Logger,
+	drop func([]byte) bool,
+) (*endpoint, error) {
 	conn, err := listenUDP(cmp.Or(listen, "127.0.0.1:0"))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -84,7 +86,8 @@ func (e *endpoint) open(ctx context.Context, name string, log zerolog.Logger, fr
 		if from != "" {
 			options = append(options, sipgo.WithClientConnectionAddr(from))
 		} else { // over the connection that the peer has opened
-			options = append(options, sipgo.WithClientHostname(hostPart(e.local.Addr())), sipgo.WithClientPort(int(e.local.Port())))
+			options = append(options, sipgo.WithClientHostname(hostPart(e.local.Addr())),
+				sipgo.WithClientPort(int(e.local.Port())))
 		}
 		e.client, err = sipgo.NewClient(e.ua, options...)
 	}

@@ -62,7 +62,8 @@ func ParseFault(s string) (Fault, error) {
 			FaultGzipBomb, FaultHuge, FaultEcho, FaultTypes, FaultReused, FaultCRLF, FaultEmptyID, faultSilent, FaultBusy,
 		},
 		After: map[FaultKind]time.Duration{
-			FaultSlow: 2 * time.Second, FaultHangup: 2 * time.Second, faultEarly: time.Second, FaultLate: 10 * time.Second, Fault429: 0,
+			FaultSlow: 2 * time.Second, FaultHangup: 2 * time.Second, faultEarly: time.Second,
+			FaultLate: 10 * time.Second, Fault429: 0,
 		},
 		Status: map[FaultKind]statuses{FaultStatus: {300, 699, true}, FaultHTML: {200, 599, false}},
 	}.Parse(s)

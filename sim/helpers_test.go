@@ -81,9 +81,7 @@ func start(t *testing.T, o AgentOptions, before ...func(*openHouse)) *openHouse 
 	t.Helper()
 	o.Name = "house"
 	a, err := OpenAgent(context.Background(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	h := &openHouse{Agent: a}
 	for _, f := range before {
 		f(h)
@@ -100,9 +98,7 @@ func start(t *testing.T, o AgentOptions, before ...func(*openHouse)) *openHouse 
 func startCarrier(t *testing.T) *Carrier {
 	t.Helper()
 	c, err := StartCarrier(context.Background(), CarrierOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() {
 		if err := c.Close(); err != nil {
 			t.Errorf("close carrier: %v", err)
@@ -114,9 +110,7 @@ func startCarrier(t *testing.T) *Carrier {
 func place(t *testing.T, c *Carrier, cc CarrierCall) CarrierResult {
 	t.Helper()
 	r, err := c.Call(t.Context(), cc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return r
 }
 
@@ -136,9 +130,7 @@ func placeUntil(t *testing.T, c *Carrier, cc CarrierCall, enough func(o *outgoin
 		}()
 	}
 	r, err := c.Call(ctx, cc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return r
 }
 
@@ -191,5 +183,13 @@ func goroutines() int {
 func settle(before int) {
 	for runtime.NumGoroutine() > before {
 		<-time.After(time.Millisecond)
+	}
+}
+
+// must fails the test at once if there is an error.
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
 	}
 }

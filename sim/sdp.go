@@ -111,6 +111,7 @@ func writeSDP(addr netip.AddrPort, session uint64, codecs []codec, event uint8) 
 		fmt.Fprintf(&maps, "a=rtpmap:%d telephone-event/8000\r\na=fmtp:%d 0-16\r\n", event, event)
 	}
 	ip := addr.Addr().Unmap()
-	return fmt.Appendf(nil, "v=0\r\no=- %d 1 IN %s %s\r\ns=-\r\nc=IN %s %s\r\nt=0 0\r\nm=audio %d RTP/AVP%s\r\n%sa=ptime:20\r\na=sendrecv\r\n",
+	return fmt.Appendf(nil,
+		"v=0\r\no=- %d 1 IN %s %s\r\ns=-\r\nc=IN %s %s\r\nt=0 0\r\nm=audio %d RTP/AVP%s\r\n%sa=ptime:20\r\na=sendrecv\r\n",
 		session, family, ip, family, ip, addr.Port(), list.String(), maps.String())
 }

@@ -176,7 +176,8 @@ func (s *Agent) refer(c *Incoming, d *dialog) Side {
 	}
 	status := s.sip.ask(req)
 	c.update(func(seen *AgentCall) { seen.ReferTo, seen.ReferStatus = c.Refers.To, status })
-	s.opts.Log.Info().Str("sip_call_id", c.seen.CallID).Str("to", c.Refers.To).Int("code", status).Msg("transfer asked for")
+	s.opts.Log.Info().Str("sip_call_id", c.seen.CallID).Str("to", c.Refers.To).Int("code", status).
+		Msg("transfer asked for")
 	if status < 200 || status > 299 {
 		return SideAgent
 	}

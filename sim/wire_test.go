@@ -18,9 +18,7 @@ func exchange(t *testing.T, s *openHouse, message string) string {
 	t.Helper()
 	var d net.Dialer
 	conn, err := d.DialContext(t.Context(), "udp", s.SIPAddr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer func() { _ = conn.Close() }()
 	message = strings.ReplaceAll(message, "\n", "\r\n")
 	message = strings.ReplaceAll(message, "HERE", conn.LocalAddr().String())
@@ -29,9 +27,7 @@ func exchange(t *testing.T, s *openHouse, message string) string {
 	}
 	b := make([]byte, 4096)
 	n, err := conn.Read(b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return string(b[:n])
 }
 
@@ -117,9 +113,7 @@ func TestIPv6(t *testing.T) {
 	}
 	h := start(t, AgentOptions{Listen: "[::1]:0", RingFor: -1})
 	c, err := StartCarrier(t.Context(), CarrierOptions{Listen: "[::1]:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer func() { _ = c.Close() }()
 	cc := h.call(number)
 	cc.Heard = 1

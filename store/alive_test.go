@@ -30,9 +30,7 @@ func TestInterruptedLastsUntilAlive(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "alive.db")
 			s, err := Open(t.Context(), path)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			up, boot := time.Hour, tt.boot
 			s.journal.machine = func() (time.Duration, uint64) { return up, boot }
 			noted := time.Now()
@@ -43,16 +41,13 @@ func TestInterruptedLastsUntilAlive(t *testing.T) {
 				if tt.stop != 0 {
 					up = tt.stop
 				}
-				if err := s.Alive(t.Context(), noted.Add(tt.set+after)); err != nil {
-					t.Fatal(err)
-				}
+				must(t, s.Alive(t.Context(), noted.Add(tt.set+after)))
 			}
 			if err := s.Close(); err != nil { // the call is left open, as by a killed process
 				t.Fatal(err)
 			}
-			if s, err = Open(t.Context(), path); err != nil {
-				t.Fatal(err)
-			}
+			s, err = Open(t.Context(), path)
+			must(t, err)
 			defer s.Close()
 			r, ok, err := s.Get(t.Context(), "a")
 			if err != nil || !ok || r.Disposition != record.DispositionInterrupted {
@@ -83,9 +78,7 @@ func TestInterruptedLastsUntilTheBeat(t *testing.T) {
 			if err := s.Close(); err != nil { // the call is left open, as by a killed process
 				t.Fatal(err)
 			}
-			if err := os.Chtimes(path+".live-a", time.Time{}, noted.Add(lived)); err != nil {
-				t.Fatal(err)
-			}
+			must(t, os.Chtimes(path+".live-a", time.Time{}, noted.Add(lived)))
 			got, ok, err := openTest(t, path).Get(t.Context(), "a")
 			if err != nil || !ok || got.EndedAt != record.TimeOf(noted.Add(lived)) {
 				t.Fatalf("%v, %v: it ended %v after its note; want %v", err, ok, got.EndedAt.Sub(noted.Time), lived)

@@ -15,8 +15,8 @@ import (
 // errReplaced means that another file is where the database was.
 var errReplaced = errors.New("another file is in the place of the database")
 
-// present makes sure that the database is where its name says. A file that was removed lives on without a name, and what is
-// written to it would be lost with the process: so it is copied back to its place.
+// present makes sure that the database is where its name says. A file that was removed lives on without a name, and
+// what is written to it would be lost with the process: so it is copied back to its place.
 func (w *writer) present(ctx context.Context) error {
 	st, err := os.Stat(w.s.path)
 	switch {
@@ -29,7 +29,8 @@ func (w *writer) present(ctx context.Context) error {
 		return fmt.Errorf("store %s: %w", w.s.path, err)
 	}
 	if err := w.putBack(ctx); err != nil {
-		return fmt.Errorf("store %s: the file was removed, and can't be put back: %w; make its directory again", w.s.path, err)
+		return fmt.Errorf("store %s: the file was removed, and can't be put back: %w; make its directory again",
+			w.s.path, err)
 	}
 	return nil
 }
@@ -93,8 +94,8 @@ func (w *writer) copyTo(ctx context.Context, path string) (os.FileInfo, error) {
 // noteLog remembers which file SQLite's log is.
 func (d *database) noteLog() { d.wal, _ = os.Stat(d.path + "-wal") }
 
-// removeLog removes the log of a database that was replaced. It is still in its place, and SQLite would take it for that of the
-// other file, and spoil it.
+// removeLog removes the log of a database that was replaced. It is still in its place, and SQLite would take it for
+// that of the other file, and spoil it.
 func (d *database) removeLog() {
 	if st, err := os.Stat(d.path + "-wal"); err == nil && d.wal != nil && os.SameFile(st, d.wal) {
 		_, _ = os.Remove(d.path+"-wal"), os.Remove(d.path+"-shm")

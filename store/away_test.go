@@ -27,9 +27,7 @@ func waitBroken(t *testing.T, s *Store) string {
 // A file that is removed under the process is put back with all that was in it, and with its key.
 func TestFileRemoved(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Mkdir(dir, 0o700))
 	path := filepath.Join(dir, "f.db")
 	s := openTest(t, path)
 	key := s.Key()
@@ -37,24 +35,16 @@ func TestFileRemoved(t *testing.T) {
 	if _, _, err := s.List(t.Context(), record.Filter{}); err != nil { // a reader has the removed file open
 		t.Fatal(err)
 	}
-	if err := os.RemoveAll(dir); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.RemoveAll(dir))
 	put := make(chan error, 1)
 	go func() { put <- s.Put(t.Context(), sample("meanwhile")) }()
 	if says := waitBroken(t, s); !strings.Contains(says, "the file was removed") || !strings.Contains(says, "make its directory again") {
 		t.Errorf("got %s", says)
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-put; err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Mkdir(dir, 0o700))
+	must(t, <-put)
 	mustPut(t, s, sample("after"))
-	if err := s.Err(); err != nil {
-		t.Error(err)
-	}
+	must(t, s.Err())
 	if records, _, err := s.List(t.Context(), record.Filter{}); err != nil || len(records) != 3 {
 		t.Errorf("%d records, %v", len(records), err)
 	}
@@ -64,9 +54,7 @@ func TestFileRemoved(t *testing.T) {
 	if _, err := Open(t.Context(), path); !errors.Is(err, errLocked) {
 		t.Errorf("a second writer: %v", err)
 	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.Close())
 	again := openTest(t, path)
 	if records, _, err := again.List(t.Context(), record.Filter{}); err != nil || len(records) != 3 || again.Key() != key {
 		t.Errorf("after a restart: %d records, %v, the key is kept: %v", len(records), err, again.Key() == key)
@@ -78,9 +66,7 @@ func TestOnlyFileRemoved(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	s := openTest(t, path)
 	mustPut(t, s, sample("before"))
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Remove(path))
 	mustPut(t, s, sample("after"))
 	if records, _, err := s.List(t.Context(), record.Filter{}); err != nil || len(records) != 2 {
 		t.Errorf("%d records, %v", len(records), err)
@@ -95,9 +81,7 @@ func TestUnwrittenIsFound(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	r := sample("late")
 	r.Attempts = []record.Attempt{{SIPCallID: "first try"}}
-	if err := appendRecords(unwrittenName(path), []record.Record{r}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, appendRecords(unwrittenName(path), []record.Record{r}))
 	s := openTest(t, path)
 	if records, _, err := s.List(t.Context(), record.Filter{ID: "first try"}); err != nil || len(records) != 1 {
 		t.Errorf("%d records, %v", len(records), err)
@@ -110,13 +94,9 @@ func TestFileReplaced(t *testing.T) {
 	path := filepath.Join(dir, "f.db")
 	other := openTest(t, filepath.Join(dir, "backup.db"))
 	mustPut(t, other, sample("old"))
-	if err := other.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, other.Close())
 	s := openTest(t, path)
-	if err := os.Rename(filepath.Join(dir, "backup.db"), path); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Rename(filepath.Join(dir, "backup.db"), path))
 	lost := make(chan error, 1)
 	go func() { lost <- s.Put(context.Background(), sample("new")) }()
 	if says := waitBroken(t, s); !strings.Contains(says, "another file") || !strings.Contains(says, "restart") {
@@ -127,9 +107,7 @@ func TestFileReplaced(t *testing.T) {
 	}
 	<-lost
 	again, err := Open(t.Context(), path, "webhook:x")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer again.Close()
 	if records, _, err := again.List(t.Context(), record.Filter{}); err != nil || len(records) != 2 || again.Recovered() != 1 {
 		t.Errorf("%d records, %v, %d recovered: %+v", len(records), err, again.Recovered(), records)
@@ -152,21 +130,15 @@ func TestFileDamaged(t *testing.T) {
 	}
 	pragma(t, s, `PRAGMA wal_checkpoint(TRUNCATE)`) // what is in the log would mend the file
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	st, err := f.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for at := int64(4096); at < st.Size(); at += 4096 { // every page but the first
 		if _, err := f.WriteAt([]byte(strings.Repeat("damage! ", 512)), at); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, f.Close())
 	pragma(t, s, `PRAGMA shrink_memory`) // else it goes on from memory
 	key := s.Key()
 	mustPut(t, s, sample("late")) // into a new file
@@ -177,15 +149,11 @@ func TestFileDamaged(t *testing.T) {
 	if _, err := os.Stat(aside); err != nil {
 		t.Error(err)
 	}
-	if err := s.Err(); err != nil {
-		t.Error(err)
-	}
+	must(t, s.Err())
 	if records, _, err := s.List(t.Context(), record.Filter{}); len(records) != 51 || err != nil { // the journal has the others
 		t.Errorf("%d records, %v", len(records), err)
 	}
-	if err := s.Close(); err != nil {
-		t.Error(err)
-	}
+	must(t, s.Close())
 	again := openTest(t, path)
 	if _, ok, err := again.Get(t.Context(), "late"); !ok || err != nil || again.Key() != key || again.SetAside() != "" {
 		t.Errorf("%v, %v, the same key %v, set aside %q", ok, err, again.Key() == key, again.SetAside())
@@ -199,9 +167,7 @@ func pragma(t *testing.T, s *Store, text string) {
 		_, err := c.ExecContext(ctx, text)
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 }
 
 // Another program that holds the file delays records, and nothing else.
@@ -209,14 +175,10 @@ func TestFileLocked(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	s := openTest(t, path)
 	db, err := openRaw(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer db.Close()
 	c, err := db.Conn(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer c.Close()
 	if _, err := c.ExecContext(t.Context(), `BEGIN IMMEDIATE`); err != nil {
 		t.Fatal(err)
@@ -237,9 +199,7 @@ func TestFileLocked(t *testing.T) {
 	if _, err := c.ExecContext(t.Context(), `ROLLBACK`); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-put; err != nil {
-		t.Error(err)
-	}
+	must(t, <-put)
 	if err := s.Flush(t.Context()); err != nil || s.Err() != nil {
 		t.Errorf("%v, %v", err, s.Err())
 	}
@@ -249,9 +209,7 @@ func TestFileLocked(t *testing.T) {
 func TestFullHint(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	db, err := openDB(dsn(path, "rwc"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer db.Close()
 	db.SetMaxOpenConns(1)
 	if _, err := db.ExecContext(t.Context(), `CREATE TABLE a (b); PRAGMA max_page_count = 2`); err != nil {

@@ -47,8 +47,8 @@ type bindings struct {
 	asked   bool              // the writer is to come for them
 }
 
-// KeepBindings keeps the bindings of a holder in place of those before. They are in the journal when it returns, as Journal has the
-// states of calls there. What the database does not take is tried again by Alive.
+// KeepBindings keeps the bindings of a holder in place of those before. They are in the journal when it returns, as
+// Journal has the states of calls there. What the database does not take is tried again by Alive.
 func (b *bindings) KeepBindings(holder string, all []record.Binding) {
 	now, list := b.store.journal.moment(time.Now()), make([]keptBinding, len(all))
 	for i := range all {
@@ -70,8 +70,8 @@ func (b *bindings) KeepBindings(holder string, all []record.Binding) {
 	}
 }
 
-// takeBound takes up the bindings that an earlier process had in its journal alone. Their entries stay until the database has them. Alive
-// sees to that, after LaterBindings has read what is there.
+// takeBound takes up the bindings that an earlier process had in its journal alone. Their entries stay until the
+// database has them. Alive sees to that, after LaterBindings has read what is there.
 func (b *bindings) takeBound(seal cipher.AEAD, states, stay map[string]lastState) {
 	left := map[string]string{}
 	for id, l := range states {
@@ -132,8 +132,9 @@ const (
 	noBindings = "[]"
 )
 
-// Bindings gives what was registered when the process before ended, by holder. A row that can't be read is left out: the next
-// REGISTER replaces it. It does not wait for the writer, and reads the file also where its disk is full or read-only.
+// Bindings gives what was registered when the process before ended, by holder. A row that can't be read is left out:
+// the next REGISTER replaces it. It does not wait for the writer, and reads the file also where its disk is full or
+// read-only.
 func (b *bindings) Bindings(ctx context.Context) (map[string][]record.Binding, error) {
 	err := b.store.ready(ctx)
 	var all map[string][]record.Binding
@@ -153,8 +154,8 @@ func (b *bindings) Bindings(ctx context.Context) (map[string][]record.Binding, e
 	return all, nil
 }
 
-// LaterBindings is Bindings where that has failed: wait returns what the writer reads once it can, before it writes what is kept
-// after this call.
+// LaterBindings is Bindings where that has failed: wait returns what the writer reads once it can, before it writes
+// what is kept after this call.
 func (b *bindings) LaterBindings() (wait func(context.Context) (map[string][]record.Binding, error)) {
 	var all map[string][]record.Binding
 	done := make(chan error, 1)
@@ -173,8 +174,9 @@ func (b *bindings) LaterBindings() (wait func(context.Context) (map[string][]rec
 	}
 }
 
-// withoutIndex names the file for connections that need no index of its log, which a full or read-only disk has no room for. The
-// first keeps it in memory, and all others out meanwhile. The second reads no log, so it is there only where nothing is in one.
+// withoutIndex names the file for connections that need no index of its log, which a full or read-only disk has no room
+// for. The first keeps it in memory, and all others out meanwhile. The second reads no log, so it is there only where
+// nothing is in one.
 func withoutIndex(path string) []string {
 	names := []string{dsn(path, "rw", "locking_mode(exclusive)", "query_only(1)")}
 	log, err := os.Stat(path + "-wal")
@@ -184,8 +186,8 @@ func withoutIndex(path string) []string {
 	return names
 }
 
-// bindingsIn reads them by a connection of its own: one that was opened while the disk was read-only shares its index with all that
-// come later, which then can't write.
+// bindingsIn reads them by a connection of its own: one that was opened while the disk was read-only shares its index
+// with all that come later, which then can't write.
 func (b *bindings) bindingsIn(ctx context.Context, name string) (map[string][]record.Binding, error) {
 	db, err := openDB(name)
 	if err != nil {

@@ -49,9 +49,7 @@ func TestBindingsClockSet(t *testing.T) {
 func TestBindings(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	s, err := Open(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	at := time.Date(2026, 11, 22, 4, 0, 0, 0, time.UTC)
 	one := []record.Binding{{
 		Contact: "sip:a@10.0.0.5", Instance: "<urn:uuid:1>", Q: 500, CallID: "c", CSeq: 7, Path: []string{"<sip:p;lr>"},
@@ -61,22 +59,15 @@ func TestBindings(t *testing.T) {
 	s.KeepBindings("trunk phone", nil)
 	s.KeepBindings("trunk phone", one)
 	s.KeepBindings("trunk gone", nil)
-	if err := s.Flush(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.Flush(t.Context()))
 	err = s.do(t.Context(), "spoil", func(ctx context.Context, c *sql.Conn) error {
 		_, err := c.ExecContext(ctx, `INSERT INTO registrations VALUES ('trunk odd', '{')`)
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if s, err = Open(t.Context(), path); err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
+	must(t, s.Close())
+	s, err = Open(t.Context(), path)
+	must(t, err)
 	defer s.Close()
 	got, err := s.Bindings(t.Context())
 	for i, b := range got["trunk phone"] {
@@ -98,9 +89,7 @@ func TestBindingsSurviveAKill(t *testing.T) {
 		"a disk that takes nothing": func(t *testing.T, path string) *Store {
 			t.Helper()
 			s, err := openWithout(t.Context(), path, errNotThere, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			t.Cleanup(func() { _ = s.Close() })
 			return s
 		},
@@ -113,9 +102,7 @@ func TestBindingsSurviveAKill(t *testing.T) {
 			}
 			s.KeepBindings("trunk gone", binding("sip:gone@10.0.0.5"))
 			s.KeepBindings("trunk moved", binding("sip:old@10.0.0.5"))
-			if err := s.Flush(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			must(t, s.Flush(t.Context()))
 			held, goOn := make(chan struct{}), make(chan struct{})
 			letGo := sync.OnceFunc(func() { close(goOn) })
 			go func() {
@@ -138,9 +125,7 @@ func TestBindingsSurviveAKill(t *testing.T) {
 				if err != nil || len(all) != 2 || len(all["trunk moved"]) != 1 || all["trunk moved"][0].Contact != "sip:moved@10.0.0.5" || len(all["trunk new"]) != 1 {
 					t.Errorf("%+v, %v", all, err)
 				}
-				if err := s.Flush(t.Context()); err != nil {
-					t.Fatal(err)
-				}
+				must(t, s.Flush(t.Context()))
 				if states, err := statesAt(path); err != nil || len(states) > 0 {
 					t.Errorf("the journal still has %d, %v", len(states), err)
 				}
@@ -153,9 +138,7 @@ func TestBindingsSurviveAKill(t *testing.T) {
 func filesAt(t *testing.T, path string) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS(filepath.Dir(path))); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.CopyFS(dir, os.DirFS(filepath.Dir(path))))
 	if err := os.Remove(filepath.Join(dir, filepath.Base(path)+"-shm")); err != nil { // the index of the log, which is made anew
 		t.Fatal(err)
 	}
@@ -167,21 +150,15 @@ func TestBindingsOfADamagedFile(t *testing.T) {
 	path, _ := filled(t)
 	s := openTest(t, path)
 	s.KeepBindings("trunk phone", []record.Binding{{Contact: "sip:phone@10.0.0.5", Registered: time.Now(), Expires: time.Now().Add(time.Hour)}})
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.Close())
 	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for at := 4096; at < len(b); at += 4096 {
 		if page := b[at : at+4096]; !bytes.Contains(page, []byte("sip:phone@")) && !bytes.Contains(page, []byte("CREATE TABLE")) {
 			copy(page, bytes.Repeat([]byte("damage! "), 512))
 		}
 	}
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(path, b, 0o600))
 	s = openTest(t, path)
 	if all, err := s.Bindings(t.Context()); err != nil || s.SetAside() == "" || len(all["trunk phone"]) != 1 {
 		t.Errorf("%+v, %v, set aside as %q", all, err, s.SetAside())
@@ -202,9 +179,7 @@ func TestBindingsInTheJournalAreSealed(t *testing.T) {
 		t.Errorf("%q, %v", text, err)
 	}
 	states, err := statesAt(j.path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var s Store
 	stay := map[string]lastState{}
 	s.takeBound(testSeal, states, stay)

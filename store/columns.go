@@ -13,7 +13,8 @@ import (
 // columnList names the columns of calls in the order of values and targets.
 const columnList = `id, node, trunk, route, target, direction, "from", "to", sip_call_id, target_sip_call_id,
 	synthflow_call_id, started_at, ringing_at, prepared_at, dialed_at, answered_at, ended_at, setup_ms, duration_ms,
-	disposition, sip_status, q850, cause, ended_by, codec, attempts, media, recordings, lead, external_id, trace_id, restored, queued_ms, verstat, attest, orig_id`
+	disposition, sip_status, q850, cause, ended_by, codec, attempts, media, recordings, lead, external_id, trace_id,
+	restored, queued_ms, verstat, attest, orig_id`
 
 // selectList is columnList with the platform's report.
 const selectList = columnList + `, (SELECT report FROM reports WHERE reports.id = calls.id)`
@@ -101,7 +102,8 @@ func scan(from row) (record.Record, error) {
 	err := from.Scan(&r.ID, &r.Node, &r.Trunk, &r.Route, &r.Target, &r.Direction, &r.From, &r.To, &r.SIPCallID,
 		&r.TargetSIPCallID, &r.SynthflowCallID, &r.StartedAt, &r.RingingAt, &r.PreparedAt, &r.DialedAt, &r.AnsweredAt,
 		&r.EndedAt, &r.SetupMS, &r.DurationMS, &r.Disposition, &r.SIPStatus, &r.Q850, &r.Cause, &r.EndedBy, &r.Codec,
-		&attempts, &media, &recordings, &r.Lead, &r.ExternalID, &r.TraceID, &r.Restored, &r.QueuedMS, &r.Verstat, &r.Attest, &r.OrigID, &report)
+		&attempts, &media, &recordings, &r.Lead, &r.ExternalID, &r.TraceID, &r.Restored, &r.QueuedMS, &r.Verstat, &r.Attest,
+		&r.OrigID, &report)
 	if err != nil {
 		return record.Record{}, err
 	}

@@ -27,8 +27,8 @@ func (s *Store) SetAside() string {
 	return ""
 }
 
-// openAnew opens a new file in the place of one that could not be opened because it is damaged. It keeps the signalling key
-// if that, or its copy, can still be read.
+// openAnew opens a new file in the place of one that could not be opened because it is damaged. It keeps the signalling
+// key if that, or its copy, can still be read.
 func openAnew(ctx context.Context, path string, why error, consumers []string) (*Store, error) {
 	if !isDamagedFile(ctx, path, why) {
 		return nil, why
@@ -51,8 +51,9 @@ func openAnew(ctx context.Context, path string, why error, consumers []string) (
 	return s, nil
 }
 
-// isDamagedFile says whether a file that could not be opened is a damaged database. A file of text is not: it is somebody
-// else's, and store.path is wrong. Where the disk takes nothing, the file is not looked through: calls wait for the start.
+// isDamagedFile says whether a file that could not be opened is a damaged database. A file of text is not: it is
+// somebody else's, and store.path is wrong. Where the disk takes nothing, the file is not looked through: calls wait
+// for the start.
 func isDamagedFile(ctx context.Context, path string, why error) bool {
 	f, err := os.Open(path)
 	if err != nil {
@@ -101,8 +102,8 @@ func failsCheck(ctx context.Context, path string) bool {
 // sizes are those of the file and of its log.
 type sizes struct{ file, wal int64 }
 
-// truncated says whether somebody has truncated the file or its log under the process. SQLite makes them shorter, too, so a
-// shorter one is looked through.
+// truncated says whether somebody has truncated the file or its log under the process. SQLite makes them shorter, too,
+// so a shorter one is looked through.
 func (w *writer) truncated(ctx context.Context) bool {
 	now, was := sizes{}, w.sizes
 	st, err := os.Stat(w.s.path)
@@ -150,9 +151,9 @@ func asideName(path string) string {
 	}
 }
 
-// setAside gives a damaged file another name, with its log, which may have what mends it; empty: there is no such file any more.
-// SQLite's index of the log is of no use. The file keeps its own name, too, where it can: a process that is killed before
-// another one is in its place must find one.
+// setAside gives a damaged file another name, with its log, which may have what mends it; empty: there is no such file
+// any more. SQLite's index of the log is of no use. The file keeps its own name, too, where it can: a process that is
+// killed before another one is in its place must find one.
 func setAside(path, name string) (given string, err error) {
 	err = os.Link(path, name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) { // a file system without links
@@ -173,8 +174,8 @@ func setAside(path, name string) (given string, err error) {
 	return name, nil
 }
 
-// replaceDamaged sets a damaged file aside and puts a new one in its place. The new one is whole before the other, which may have
-// the only key of the journal, is touched: after an error everything is as it was.
+// replaceDamaged sets a damaged file aside and puts a new one in its place. The new one is whole before the other,
+// which may have the only key of the journal, is touched: after an error everything is as it was.
 func replaceDamaged(ctx context.Context, path string, key []byte, consumers []string) (name string, err error) {
 	fresh, err := beginAnew(ctx, path, key, consumers)
 	if err != nil {
@@ -199,8 +200,8 @@ const setKey = `INSERT INTO meta (name, value) VALUES ('signal_key', ?) ON CONFL
 // setSequence has the outbox of a new file number its items from behind a number.
 const setSequence = `INSERT INTO sqlite_sequence (name, seq) VALUES ('outbox', ?)`
 
-// beginAnew makes a new file beside a database, with a signalling key, or without one, which Open makes; with the records that the
-// journal still has; and with the registrations of the old file.
+// beginAnew makes a new file beside a database, with a signalling key, or without one, which Open makes; with the
+// records that the journal still has; and with the registrations of the old file.
 func beginAnew(ctx context.Context, path string, key []byte, consumers []string) (fresh string, err error) {
 	fresh = path + ".new"
 	removeDatabase(fresh)
@@ -226,7 +227,8 @@ func beginAnew(ctx context.Context, path string, key []byte, consumers []string)
 	return fresh, err
 }
 
-// keepRegistered keeps the registrations of a damaged file, as far as they can be read. A process that has them keeps them once more.
+// keepRegistered keeps the registrations of a damaged file, as far as they can be read. A process that has them keeps
+// them once more.
 func keepRegistered(ctx context.Context, db *sql.DB, path string) error {
 	return inTx(ctx, db, func(tx *sql.Tx) error {
 		for holder, bindings := range registeredIn(ctx, path) {
@@ -261,12 +263,12 @@ func registeredIn(ctx context.Context, path string) map[string]string {
 	return all
 }
 
-// suspectEvery is how long a file counts as whole that was looked through because somebody has found it damaged. Meanwhile the last
-// connections to the one before it are closed.
+// suspectEvery is how long a file counts as whole that was looked through because somebody has found it damaged.
+// Meanwhile the last connections to the one before it are closed.
 const suspectEvery = time.Minute
 
-// suspected says whether a reader has found that the file is damaged, and it is. Who began to read before the damaged one was set
-// aside speaks of that.
+// suspected says whether a reader has found that the file is damaged, and it is. Who began to read before the damaged
+// one was set aside speaks of that.
 func (w *writer) suspected(ctx context.Context) bool {
 	if !w.s.damaged.Swap(false) || time.Since(w.whole) < suspectEvery {
 		return false

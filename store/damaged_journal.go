@@ -7,12 +7,13 @@ import (
 	"flowbridge/store/record"
 )
 
-// What was committed last may be in the pages that are lost, and a file without its schema gives nothing. The journal's files
-// still have the records of the calls that ended last, although they are over: up to some thousands. So a new file begins with them.
-// Only the old file knows whether their items of the outbox were delivered, so they are delivered again, under the same id.
+// What was committed last may be in the pages that are lost, and a file without its schema gives nothing. The journal's
+// files still have the records of the calls that ended last, although they are over: up to some thousands. So a new
+// file begins with them. Only the old file knows whether their items of the outbox were delivered, so they are
+// delivered again, under the same id.
 
-// keepJournalled keeps the records of finished calls that the journal beside a database has, and that were over. A journal that can't
-// be read costs these alone.
+// keepJournalled keeps the records of finished calls that the journal beside a database has, and that were over. A
+// journal that can't be read costs these alone.
 func keepJournalled(ctx context.Context, db *sql.DB, path string, consumers []string) error {
 	files, err := readJournal(path)
 	if err != nil {

@@ -24,14 +24,10 @@ func deliverAll(t *testing.T, s *Store, delivered map[string]int) {
 	t.Helper()
 	for {
 		items, err := s.Outbox(t.Context(), "hook", 10)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		for _, i := range items {
 			delivered[i.CallID+" "+i.Kind]++
-			if err := s.Delivered(t.Context(), []int64{i.Seq}); err != nil {
-				t.Error(err)
-			}
+			must(t, s.Delivered(t.Context(), []int64{i.Seq}))
 		}
 		if len(items) == 0 {
 			return
@@ -44,9 +40,7 @@ func deliverAll(t *testing.T, s *Store, delivered map[string]int) {
 func TestDamagedRecordsAreInTheJournal(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	s, err := Open(t.Context(), path, "hook")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	mustPut(t, s, sample("before"))
 	deliverAll(t, s, map[string]int{})
 	mustPut(t, s, sample("meanwhile"))
@@ -57,9 +51,8 @@ func TestDamagedRecordsAreInTheJournal(t *testing.T) {
 		t.Fatal(err)
 	}
 	spoil(t, path)
-	if s, err = Open(t.Context(), path, "hook"); err != nil {
-		t.Fatal(err)
-	}
+	s, err = Open(t.Context(), path, "hook")
+	must(t, err)
 	defer s.Close()
 	mustPut(t, s, sample("after"))
 	delivered := map[string]int{}
@@ -80,9 +73,7 @@ func TestDamagedRecordsAreInTheJournal(t *testing.T) {
 func spoil(t *testing.T, path string) {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer f.Close()
 	if _, err := f.WriteAt(make([]byte, 512), 0); err != nil {
 		t.Fatal(err)

@@ -28,9 +28,7 @@ func filled(t *testing.T) (path string, key [32]byte) {
 	live := sample("live")
 	live.EndedAt = record.Time{}
 	s.Journal(live, nil)
-	if err := s.Flush(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.Flush(t.Context()))
 	for _, name := range []string{"", "-wal", ".live-a", ".live-b"} {
 		b, err := os.ReadFile(from + name)
 		if err == nil {
@@ -67,13 +65,9 @@ func TestDamagedAtStart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path, key := filled(t)
 			b, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			b = tt.damage(b)
-			if err := os.WriteFile(path, b, 0o600); err != nil {
-				t.Fatal(err)
-			}
+			must(t, os.WriteFile(path, b, 0o600))
 			synctest.Test(t, func(t *testing.T) { startsAnew(t, path, key, tt.key) })
 		})
 	}
@@ -113,9 +107,7 @@ func TestKeyOutlivesTheDatabase(t *testing.T) {
 			s.Journal(sample("lives"), []byte("a state"))
 			key := s.Key()
 			kill(t, s)
-			if err := spoil(path); err != nil {
-				t.Fatal(err)
-			}
+			must(t, spoil(path))
 			again := openTest(t, path)
 			if got := leftOf(again); again.Key() != key || !slices.Equal(got, []string{"lives a state"}) {
 				t.Errorf("another key: %v; left are %q", again.Key() != key, got)
@@ -132,9 +124,7 @@ func TestDamagedAndRemoved(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	s := openTest(t, path)
 	mustPut(t, s, sample("before"))
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Remove(path))
 	s.condemned.Store(true)
 	mustPut(t, s, sample("after"))
 	if _, ok, err := s.Get(t.Context(), "after"); err != nil || !ok || s.SetAside() != "" {
@@ -151,18 +141,14 @@ func TestTruncatedUnderLoad(t *testing.T) {
 			for i := range 20 {
 				mustPut(t, s, sample(fmt.Sprint(i)))
 			}
-			if err := os.Truncate(path+which, 0); err != nil {
-				t.Fatal(err)
-			}
+			must(t, os.Truncate(path+which, 0))
 			mustPut(t, s, sample("late1"))
 			mustPut(t, s, sample("late2"))
 			records, _, err := s.List(t.Context(), record.Filter{ID: "late2"})
 			if err != nil || len(records) != 1 {
 				t.Errorf("%d records, %v; set aside %q", len(records), err, s.SetAside())
 			}
-			if err := s.Close(); err != nil {
-				t.Error(err)
-			}
+			must(t, s.Close())
 			again := openTest(t, path)
 			if _, ok, err := again.Get(t.Context(), "late2"); !ok || err != nil {
 				t.Errorf("after the next start: %v, %v; set aside %q", ok, err, again.SetAside())
@@ -174,9 +160,7 @@ func TestTruncatedUnderLoad(t *testing.T) {
 // A file of text is somebody else's, and stays where it is.
 func TestTextIsNotSetAside(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
-	if err := os.WriteFile(path, []byte("sip: {}\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(path, []byte("sip: {}\n"), 0o600))
 	if s, err := Open(t.Context(), path); err == nil {
 		_ = s.Close()
 		t.Error("opened")
@@ -195,12 +179,8 @@ func TestAnotherFileIsNotDamaged(t *testing.T) {
 	if w.truncated(t.Context()) {
 		t.Error("it is whole")
 	}
-	if err := os.WriteFile(path+".text", []byte("a list\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(path+".text", path); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(path+".text", []byte("a list\n"), 0o600))
+	must(t, os.Rename(path+".text", path))
 	s.removeLog()
 	if w.truncated(t.Context()) {
 		t.Error("it is taken for a damaged one")
@@ -212,18 +192,12 @@ func TestAnotherFileIsNotDamaged(t *testing.T) {
 func TestFullDiskIsNoDamage(t *testing.T) {
 	path, _ := filled(t)
 	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	copy(b[len(b)-4096:], bytes.Repeat([]byte("damage! "), 512))
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(path, b, 0o600))
 	fails := func(pragma, stmt string) error {
 		db, err := openDB(dsn(filepath.Join(t.TempDir(), "other.db"), "rwc", pragma))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		defer db.Close()
 		_, err = db.ExecContext(t.Context(), stmt)
 		return err
@@ -245,9 +219,7 @@ func TestAsideName(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	for range 5 {
 		name := asideName(path)
-		if err := os.WriteFile(name, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(name, nil, 0o600))
 	}
 	if all, err := filepath.Glob(path + ".damaged-*"); err != nil || len(all) != 5 {
 		t.Errorf("%q, %v", all, err)
@@ -292,9 +264,7 @@ func TestListOverASetAside(t *testing.T) {
 		if err := c.QueryRowContext(t.Context(), `SELECT count(*) FROM calls`).Scan(&n); n != 1 || err != nil {
 			t.Errorf("%d records, %v", n, err)
 		}
-		if err := c.Close(); err != nil {
-			t.Error(err)
-		}
+		must(t, c.Close())
 	}
 	for range 2 * readers {
 		if _, ok, err := s.Get(t.Context(), "new"); !ok || err != nil {

@@ -8,8 +8,8 @@ import (
 )
 
 // ground is what a database stands on: its file system, and SQLite's index of the log, which is mapped. A thread that
-// touches a mapped page keeps its processor, and all others with the next cycle of the collector, until it has the page. So
-// before SQLite is used, a system call finds out whether the file system takes changes.
+// touches a mapped page keeps its processor, and all others with the next cycle of the collector, until it has the
+// page. So before SQLite is used, a system call finds out whether the file system takes changes.
 type ground struct {
 	path  string
 	touch func(path string) // changes the file's time; it waits while the file system is frozen
@@ -31,8 +31,8 @@ func (g *ground) await() {
 	g.mend()
 }
 
-// mend gives the index its size again if somebody has truncated it. To touch a page that is not there any more would end
-// the process. SQLite finds it wrong, and makes it anew from the log.
+// mend gives the index its size again if somebody has truncated it. To touch a page that is not there any more would
+// end the process. SQLite finds it wrong, and makes it anew from the log.
 func (g *ground) mend() {
 	g.mu.Lock()
 	defer g.mu.Unlock()

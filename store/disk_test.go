@@ -25,9 +25,7 @@ func TestFrozenDisk(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	put := make(chan error, 1)
 	go func() { put <- s.Put(t.Context(), sample("late")) }()
 	<-touched // the writer waits
@@ -52,9 +50,7 @@ func TestFrozenDisk(t *testing.T) {
 		t.Errorf("under way %v; want the writer", all)
 	}
 	close(frozen)
-	if err := <-put; err != nil {
-		t.Error(err)
-	}
+	must(t, <-put)
 	if records, _, err := s.List(t.Context(), record.Filter{}); len(records) != 2 || err != nil {
 		t.Errorf("%d records, %v", len(records), err)
 	}

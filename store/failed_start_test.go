@@ -59,9 +59,7 @@ func TestFailedStart(t *testing.T) {
 			if err == nil {
 				err = os.WriteFile(path, damage(b), 0o600)
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			for _, limit := range []int{0, 4096, 32_768, 100_000, 300_000} {
 				startLimited(t, path, limit)
 			}
@@ -78,9 +76,7 @@ func TestFailedStart(t *testing.T) {
 func startLimited(t *testing.T, path string, limit int) {
 	t.Helper()
 	before, err := readJournal(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), childEnv+"="+path, limitEnv+"="+strconv.Itoa(limit))
 	said, err := cmd.Output()

@@ -17,9 +17,7 @@ import (
 func found(t *testing.T, s *Store, f record.Filter) string {
 	t.Helper()
 	records, _, err := s.List(t.Context(), f)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	all := ""
 	for _, r := range records {
 		all += r.ID
@@ -118,26 +116,18 @@ func TestSearchUsesIndexes(t *testing.T) {
 func explained(t *testing.T, s *Store, f record.Filter) string {
 	t.Helper()
 	query, args, err := pageQuery(f)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	rows, err := s.Reader.pool().QueryContext(t.Context(), `EXPLAIN QUERY PLAN `+query, args...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer rows.Close()
 	plan := ""
 	for rows.Next() {
 		var id, parent, unused int
 		var detail string
-		if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
-			t.Fatal(err)
-		}
+		must(t, rows.Scan(&id, &parent, &unused, &detail))
 		plan += detail + "\n"
 	}
-	if err := rows.Err(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, rows.Err())
 	return plan
 }
 
@@ -150,9 +140,7 @@ func TestEach(t *testing.T) {
 		r.StartedAt = record.TimeOf(start.Add(time.Duration(i/7) * time.Second))
 		_ = s.Put(cancelled(t), r)
 	}
-	if err := s.Flush(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.Flush(t.Context()))
 	for _, limit := range []int{0, 1, step, step + 1, calls, calls + 1} {
 		n, last := 0, ""
 		err := record.Each(t.Context(), s, record.Filter{Limit: limit}, func(r record.Record) error {
@@ -211,9 +199,7 @@ func BenchmarkSearch(b *testing.B) {
 	s := openTest(b, path)
 	mustPut(b, s, sample("template"))
 	db, err := openRaw(path)
-	if err != nil {
-		b.Fatal(err)
-	}
+	must(b, err)
 	defer db.Close()
 	if _, err := db.ExecContext(b.Context(), `PRAGMA synchronous = OFF`); err != nil {
 		b.Fatal(err)

@@ -64,14 +64,17 @@ func prepareKeeper(ctx context.Context, on any) (k keeper, err error) {
 		}
 		if *p.to, ok = prepared.(statement); !ok {
 			k.close()
-			return keeper{}, errors.Join(fmt.Errorf("statement of type %T: %w", prepared, errors.ErrUnsupported), prepared.Close())
+			return keeper{}, errors.Join(fmt.Errorf("statement of type %T: %w", prepared, errors.ErrUnsupported),
+				prepared.Close())
 		}
 	}
 	return k, nil
 }
 
 // keepAll has records kept in one transaction by a database that has no writer yet.
-func keepAll(ctx context.Context, db *sql.DB, consumers []string, run func(tx *sql.Tx, keep func(record.Record) (fresh bool, err error)) error) (err error) {
+func keepAll(ctx context.Context, db *sql.DB, consumers []string,
+	run func(tx *sql.Tx, keep func(record.Record) (fresh bool, err error)) error,
+) (err error) {
 	c, err := db.Conn(ctx)
 	if err != nil {
 		return err

@@ -1,6 +1,9 @@
 package store
 
-import "database/sql"
+import (
+	"database/sql"
+	"testing"
+)
 
 // openRaw opens a file without our rules.
 func openRaw(path string) (*sql.DB, error) { return openDB(dsn(path, "rw")) }
@@ -13,3 +16,11 @@ func statesAt(path string) (map[string]lastState, error) {
 
 // testSeal seals the states of tests.
 var testSeal, _ = sealing([32]byte{1})
+
+// must fails the test at once if there is an error.
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+}

@@ -16,9 +16,9 @@ import (
 	"flowbridge/store/record"
 )
 
-// setAlive and getAlive keep the last moment that the process is known to have lived, in three rows: versions before the
-// journal's files know the first alone, and earlier ones not the third, which has the machine's own time. So the first says nothing of
-// the calls in the files where such a version ran in between.
+// setAlive and getAlive keep the last moment that the process is known to have lived, in three rows: versions before
+// the journal's files know the first alone, and earlier ones not the third, which has the machine's own time. So the
+// first says nothing of the calls in the files where such a version ran in between.
 const (
 	setAlive = `INSERT INTO meta (name, value) VALUES ('alive_at', ?1), ('journal_alive_at', ?1), ('journal_alive', ?2)
 		ON CONFLICT (name) DO UPDATE SET value = excluded.value`
@@ -27,8 +27,8 @@ const (
 		FROM meta WHERE name IN ('alive_at', 'journal_alive_at', 'journal_alive')`
 )
 
-// closeInterrupted finishes the calls that a killed process left in the journal, and notes their ids. It keeps those that were
-// finished as they are.
+// closeInterrupted finishes the calls that a killed process left in the journal, and notes their ids. It keeps those
+// that were finished as they are.
 func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 	var ofTable, at record.Time // zero in a new database
 	var machine string
@@ -71,7 +71,10 @@ func (s *Store) closeInterrupted(ctx context.Context, now time.Time) error {
 					return fmt.Errorf("call %s: %w", id, err)
 				}
 			case !known[id]: // else the process was killed just after the record was written
-				s.left = append(s.left, record.Left{Record: l.record, Interrupted: l.interrupted(now), State: l.state, Alive: files.alive})
+				s.left = append(s.left, record.Left{
+					Record: l.record, Interrupted: l.interrupted(now), State: l.state,
+					Alive: files.alive,
+				})
 				goesOn[id] = states[id]
 			}
 		}
@@ -118,7 +121,8 @@ func (s *Store) finishLeft(l *left, now time.Time, keep func(record.Record) (fre
 	return nil
 }
 
-// recorded are the ids of calls that may go on and have their records. One question is asked for all: their callers hear nothing.
+// recorded are the ids of calls that may go on and have their records. One question is asked for all: their callers
+// hear nothing.
 func recorded(ctx context.Context, tx *sql.Tx, left []left) (map[string]bool, error) {
 	var ids []string
 	for i := range left {
@@ -156,7 +160,10 @@ func owed(seal cipher.AEAD, states, goesOn map[string]lastState) (left []record.
 			continue
 		}
 		if state := openState(seal, id, l.state); state != nil {
-			left = append(left, record.Left{Record: record.Record{ID: strings.TrimSuffix(id, owedMark)}, State: state, Owed: true})
+			left = append(left, record.Left{
+				Record: record.Record{ID: strings.TrimSuffix(id, owedMark)},
+				State:  state, Owed: true,
+			})
 			goesOn[id] = l
 		}
 	}
@@ -181,7 +188,8 @@ func (l *left) lives(at moment) {
 	}
 }
 
-// interrupted ends the record. What the call has lasted is not asked of the wall clock, which may have been set meanwhile.
+// interrupted ends the record. What the call has lasted is not asked of the wall clock, which may have been set
+// meanwhile.
 func (l *left) interrupted(now time.Time) record.Record {
 	r := l.record.InterruptedAt(l.until, now)
 	if l.noted.Boot != 0 && !r.AnsweredAt.IsZero() {

@@ -27,10 +27,10 @@ const (
 	journalPatience = 20 * time.Millisecond
 )
 
-// journal keeps the states of live calls in files, so that the next process finds the calls that were live when this one
-// was killed. An entry is written by the caller who brings it. While somebody writes, the others leave theirs to them, and
-// wait until it is in the file, because they tell a peer next. A slow disk holds up one call, and not all: nobody waits for
-// a write for which somebody has waited in vain.
+// journal keeps the states of live calls in files, so that the next process finds the calls that were live when this
+// one was killed. An entry is written by the caller who brings it. While somebody writes, the others leave theirs to
+// them, and wait until it is in the file, because they tell a peer next. A slow disk holds up one call, and not all:
+// nobody waits for a write for which somebody has waited in vain.
 type journal struct {
 	path    string
 	seal    cipher.AEAD                                // of states
@@ -46,11 +46,12 @@ type journal struct {
 	writing  bool            // somebody writes to file
 	landed   chan struct{}   // closed when that write is over; nil: nobody waits for it
 	late     bool            // somebody has waited for that write in vain
-	waiting  []byte          // entries that are not in the file; they begin at file.written, or after what is being written
-	spare    []byte          // for waiting
-	dropped  int64
-	unread   int   // entries that could not be read to be moved, and were not told of
-	err      error // of the last write or tend
+	// entries that are not in the file; they begin at file.written, or after what is being written
+	waiting []byte
+	spare   []byte // for waiting
+	dropped int64
+	unread  int   // entries that could not be read to be moved, and were not told of
+	err     error // of the last write or tend
 }
 
 // place is where the last entry of a call is.
@@ -67,8 +68,8 @@ func openJournal(path string, seal cipher.AEAD) *journal {
 	return j
 }
 
-// openBeside begins a journal beside that of another process, whose states stay until taken. On a full disk there is no room
-// for it, and the other process goes on.
+// openBeside begins a journal beside that of another process, whose states stay until taken. On a full disk there is no
+// room for it, and the other process goes on.
 func openBeside(path string, seal cipher.AEAD) (*journal, error) {
 	j := newJournal(path, seal)
 	for _, name := range journalNames(path) {
@@ -128,7 +129,8 @@ func newJournal(path string, seal cipher.AEAD) *journal {
 // beatEvery is how often the file's time is set, so that the next process finds when this one was killed.
 const beatEvery = 100 * time.Millisecond
 
-// beat sets the file's time until the store has closed. Where the disk takes no changes, the process seems to be dead for longer.
+// beat sets the file's time until the store has closed. Where the disk takes no changes, the process seems to be dead
+// for longer.
 func (j *journal) beat(closed <-chan struct{}) {
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
@@ -174,8 +176,8 @@ func (j *journal) goOn(files *journalFiles, states, left map[string]lastState) {
 	j.write()
 }
 
-// note keeps the state of a call in place of an earlier one. kept is what the call needs to go on; nil: it can't, unless
-// an earlier state can. Of a callEnded it is what the call owes; nil: nothing.
+// note keeps the state of a call in place of an earlier one. kept is what the call needs to go on; nil: it can't,
+// unless an earlier state can. Of a callEnded it is what the call owes; nil: nothing.
 func (j *journal) note(kind entryKind, r *record.Record, kept []byte, now time.Time) {
 	noted := j.moment(now)
 	room := takeRoom()
@@ -216,8 +218,8 @@ func (j *journal) note(kind entryKind, r *record.Record, kept []byte, now time.T
 	j.land()
 }
 
-// placeSealed seals and writes an entry that is all there is of its id: what a finished call owes its peers, or the bindings of a holder
-// that the database does not have yet.
+// placeSealed seals and writes an entry that is all there is of its id: what a finished call owes its peers, or the
+// bindings of a holder that the database does not have yet.
 func (j *journal) placeSealed(kind entryKind, id string, state []byte) {
 	room := takeRoom()
 	defer room.release()
@@ -288,7 +290,8 @@ func (j *journal) end(id string) {
 	j.file.end += int64(len(j.waiting) - from)
 }
 
-// write writes what waits, unless somebody does. It gives the lock away meanwhile. What can't be written goes on waiting.
+// write writes what waits, unless somebody does. It gives the lock away meanwhile. What can't be written goes on
+// waiting.
 func (j *journal) write() {
 	if j.writing || j.file == nil || j.file.f == nil || j.unopened {
 		return
@@ -391,8 +394,8 @@ func (j *journal) wait(ctx context.Context) error {
 	return j.err
 }
 
-// tend tries again what could not be written, and moves live calls to the other file where this one has become long, or was
-// removed. One goroutine alone calls it.
+// tend tries again what could not be written, and moves live calls to the other file where this one has become long, or
+// was removed. One goroutine alone calls it.
 func (j *journal) tend() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -439,7 +442,8 @@ func (j *journal) lost() (err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.unread > 0 {
-		err = fmt.Errorf("journal: the states of %d live calls can't be read: until their next change, a kill ends them", j.unread)
+		err = fmt.Errorf("journal: the states of %d live calls can't be read: until their next change, a kill ends them",
+			j.unread)
 	}
 	j.unread = 0
 	return err

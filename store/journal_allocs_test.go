@@ -30,7 +30,5 @@ func TestJournalAllocations(t *testing.T) {
 	if got > 5 { // of 100 calls: buffers that are swapped
 		t.Errorf("%v allocations for %d calls", got, len(recs))
 	}
-	if err := j.close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, j.close())
 }

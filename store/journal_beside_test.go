@@ -14,9 +14,7 @@ import (
 func fillDisk(t *testing.T, dir string) {
 	t.Helper()
 	f, err := os.Create(filepath.Join(dir, "filler"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer f.Close()
 	for size := 1 << 20; size > 0; {
 		if _, err := f.Write(make([]byte, size)); err != nil {
@@ -33,22 +31,16 @@ func TestJournalLeavesAFile(t *testing.T) {
 	j := journalAt(t)
 	one, two := sample("one"), sample("two")
 	j.note(callState, &one, nil, start)
-	if err := j.tend(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, j.tend())
 	first, good := j.file, j.file.f
 	bad, err := os.Open(first.name) // can't be written
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	j.file.f = bad
 	j.note(callState, &two, nil, start)
 	j.note(callState, &one, nil, start)
 	j.over([]*finish{{id: "one"}})
 	wantLive(t, j, "one")
-	j.mu.Lock()
-	j.turn()
-	j.mu.Unlock()
+	turnFile(j)
 	bad.Close()
 	first.f = good
 	wantLive(t, j, "two")
@@ -59,9 +51,7 @@ func TestJournalLeavesAFile(t *testing.T) {
 	if _, err := os.Stat(first.name); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the file that was left: %v", err)
 	}
-	if err := j.close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, j.close())
 }
 
 // Without a disk, entries wait, and are there when it is.
@@ -78,33 +68,21 @@ func TestJournalWithoutADisk(t *testing.T) {
 	if _, err := j.state(); err == nil || j.tend() == nil {
 		t.Error("no error")
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := j.tend(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Mkdir(dir, 0o700))
+	must(t, j.tend())
 	wantLive(t, j, "one", "three")
-	r := sample("one")
-	j.note(callState, &r, nil, start)
+	noteCalls(j, "one")
 	wantLive(t, j, "one", "three")
-	if err := j.close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, j.close())
 }
 
 // Files of an earlier process that can't be written stay, and go on when they can be.
 func TestJournalThatCannotBeWritten(t *testing.T) {
 	j := journalAt(t)
-	one := sample("one")
-	j.note(callState, &one, nil, start)
-	if err := j.close(); err != nil {
-		t.Fatal(err)
-	}
+	noteCalls(j, "one")
+	must(t, j.close())
 	files, err := readJournal(j.path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	is := files.names[1]
 	files.names[1] += ".elsewhere" // can't be opened
 	states := files.lastStates()
@@ -112,56 +90,36 @@ func TestJournalThatCannotBeWritten(t *testing.T) {
 	if again.goOn(&files, states, states); again.err == nil {
 		t.Fatal("no error")
 	}
-	if err := again.close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, again.close())
 	wantLive(t, j, "one")
 	again = newJournal(j.path, testSeal)
 	again.goOn(&files, states, states)
-	two := sample("two")
-	again.note(callState, &two, nil, start)
+	noteCalls(again, "two")
 	if err := again.tend(); err == nil {
 		t.Fatal("no error")
 	}
-	if err := os.Rename(is, files.names[1]); err != nil {
-		t.Fatal(err)
-	}
-	if err := again.tend(); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(files.names[1], is); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Rename(is, files.names[1]))
+	must(t, again.tend())
+	must(t, os.Rename(files.names[1], is))
 	wantLive(t, j, "one", "two")
 	again.over([]*finish{{id: "one"}})
 	wantLive(t, j, "two")
-	if err := again.close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, again.close())
 }
 
 // The process that replaces another one writes beside its journal. A kill at any moment leaves the last states of both; an
 // upgrade that fails leaves nothing of it.
 func TestJournalBesideAnother(t *testing.T) {
 	j := journalAt(t)
-	for _, id := range []string{"one", "two"} {
-		r := sample(id)
-		j.note(callState, &r, nil, start)
-	}
-	if err := j.tend(); err != nil {
-		t.Fatal(err)
-	}
+	noteCalls(j, "one", "two")
+	must(t, j.tend())
 	beside, err := openBeside(j.path, testSeal)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	wantLive(t, j, "one", "two")
 	two := sample("two")
 	two.Cause = "newer"
 	beside.note(callState, &two, nil, start)
-	if err := beside.tend(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, beside.tend())
 	wantLive(t, j, "one", "two")
 	if states, _ := statesAt(j.path); states["two"].in != 1 {
 		t.Error("the older state counts")
@@ -172,22 +130,16 @@ func TestJournalBesideAnother(t *testing.T) {
 	j.alone()
 	wantLive(t, j, "one", "two")
 	if states, _ := statesAt(j.path); states["two"].in != 1 { // the only one
-		t.Errorf("%+v", states["two"])
+		t.Errorf("two is in file %d; want file 1, the only one", states["two"].in)
 	}
 	if text, err := os.ReadFile(j.otherName(j.file)); err == nil && len(text) > 0 {
 		t.Errorf("the other process has left a file of %d bytes", len(text))
 	}
-	if err := j.tend(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, j.tend())
 
-	if beside, err = openBeside(j.path, testSeal); err != nil {
-		t.Fatal(err)
-	}
-	for _, id := range []string{"one", "two"} {
-		r := sample(id)
-		beside.note(callState, &r, nil, start)
-	}
+	beside, err = openBeside(j.path, testSeal)
+	must(t, err)
+	noteCalls(beside, "one", "two")
 	beside.over([]*finish{{id: "one"}})
 	wantLive(t, j, "two")
 	beside.taken()
@@ -195,12 +147,8 @@ func TestJournalBesideAnother(t *testing.T) {
 		t.Fatalf("%v, %+v", err, beside.old)
 	}
 	wantLive(t, j, "two")
-	if err := beside.close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := j.leave(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, beside.close())
+	must(t, j.leave())
 }
 
 // A process that replaces another one does not begin where a full disk has no file for it, and the other one goes on.
@@ -217,16 +165,10 @@ func TestJournalBesideAnotherOnAFullDisk(t *testing.T) {
 	if _, err := openBeside(j.path, testSeal); !errors.Is(err, unix.ENOSPC) {
 		t.Fatalf("got %v; want that the disk is full", err)
 	}
-	if err := os.Remove(filepath.Join(dir, "filler")); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Remove(filepath.Join(dir, "filler")))
 	j.alone()
 	j.note(callState, &two, nil, start)
-	if err := j.tend(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, j.tend())
 	wantLive(t, j, "one", "two")
-	if err := j.close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, j.close())
 }

@@ -16,56 +16,38 @@ import (
 // An error is over when its cause is, though no call comes: a process that is not ready gets none.
 func TestJournalErrorEndsWithoutCalls(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Mkdir(dir, 0o700))
 	j := openJournal(filepath.Join(dir, "f.db"), testSeal)
-	if err := os.RemoveAll(dir); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.RemoveAll(dir))
 	if err := j.tend(); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("without a directory: %v", err)
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Mkdir(dir, 0o700))
 	if err := j.tend(); err != nil {
 		t.Errorf("with a directory: %v", err)
 	}
 	if _, err := j.state(); err != nil {
 		t.Error(err)
 	}
-	if err := j.close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, j.close())
 }
 
 // A file that somebody has truncated costs the states that were in it, and nothing after.
 func TestJournalTruncated(t *testing.T) {
 	j := journalAt(t)
-	for _, id := range []string{"one", "two"} {
-		r := sample(id)
-		j.note(callState, &r, nil, start)
-	}
+	noteCalls(j, "one", "two")
 	first := j.file.name
-	if err := os.Truncate(first, int64(headSize)+j.live["one"].at); err != nil {
-		t.Fatal(err)
-	}
-	j.mu.Lock()
-	j.turn()
-	j.mu.Unlock()
+	must(t, os.Truncate(first, int64(headSize)+j.live["one"].at))
+	turnFile(j)
 	if err := j.tend(); err != nil || j.old != nil {
 		t.Errorf("%v; the old file is left: %v", err, j.old)
 	}
-	three := sample("three")
-	j.note(callState, &three, nil, start)
+	noteCalls(j, "three")
 	wantLive(t, j, "three")
 	if len(j.live) != 1 || j.size != int64(j.live["three"].size) {
 		t.Errorf("%d calls are live, %d bytes", len(j.live), j.size)
 	}
-	if err := j.close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, j.close())
 }
 
 // An entry of which the kernel had a part when the process was killed costs nothing but itself, whichever part that was.
@@ -76,9 +58,7 @@ func TestJournalTorn(t *testing.T) {
 		j.note(callState, &r, nil, start)
 	}
 	whole, err := os.ReadFile(j.file.name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	p := j.live["torn"]
 	for at := range p.size {
 		for _, lost := range [][2]int{{at, p.size}, {0, at + 1}, {at, at + 1}} {
@@ -88,45 +68,32 @@ func TestJournalTorn(t *testing.T) {
 			if bytes.Equal(text, whole) { // nothing but zeros
 				continue
 			}
-			if err := os.WriteFile(j.file.name, text, 0o600); err != nil {
-				t.Fatal(err)
-			}
+			must(t, os.WriteFile(j.file.name, text, 0o600))
 			wantLive(t, j, "one", "three")
 		}
 	}
-	if err := j.close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, j.close())
 }
 
 // The entries behind a head that was lost are read as those of the older file.
 func TestJournalWithoutHead(t *testing.T) {
 	j := journalAt(t)
-	for _, id := range []string{"one", "two"} {
-		r := sample(id)
-		j.note(callState, &r, nil, start)
-	}
+	noteCalls(j, "one", "two")
 	if _, err := j.file.f.WriteAt(make([]byte, headSize), 0); err != nil {
 		t.Fatal(err)
 	}
 	wantLive(t, j, "one", "two")
-	j.mu.Lock()
-	j.turn()
-	j.mu.Unlock()
+	turnFile(j)
 	j.over([]*finish{{id: "one"}})
 	wantLive(t, j, "two")
-	if err := j.close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, j.close())
 }
 
 // A record that finds no room in the queue is in the journal, and the next start has it.
 func TestJournalKeepsWhatTheQueueDoesNot(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	s, err := open(t.Context(), path, 1, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	mend := breakDisk(t, path)
 	for _, id := range []string{"one", "two"} {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -137,16 +104,10 @@ func TestJournalKeepsWhatTheQueueDoesNot(t *testing.T) {
 		}
 	}
 	killed, err := os.ReadFile(path + ".live-a")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	mend()
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path+".live-a", killed, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.Close())
+	must(t, os.WriteFile(path+".live-a", killed, 0o600))
 	again := openTest(t, path)
 	for _, id := range []string{"one", "two"} {
 		if r, ok, err := again.Get(t.Context(), id); err != nil || !ok || r.Disposition != record.DispositionAnswered {
@@ -162,9 +123,7 @@ func TestJournalOfBeforeAnOlderVersion(t *testing.T) {
 	r := record.Record{ID: "one", StartedAt: record.TimeOf(start), AnsweredAt: record.TimeOf(start)}
 	s.Journal(r, nil)
 	lived := record.TimeOf(time.Now().Add(time.Minute))
-	if err := s.Alive(t.Context(), lived.Time); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.Alive(t.Context(), lived.Time))
 	if err := s.Close(); err != nil { // with a live call, as a kill
 		t.Fatal(err)
 	}
@@ -172,9 +131,7 @@ func TestJournalOfBeforeAnOlderVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	db, err := openRaw(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	later := record.TimeOf(lived.Add(96 * time.Hour))
 	for _, stmt := range []string{
 		`UPDATE meta SET value = '` + later.String() + `' WHERE name = 'alive_at'`,
@@ -184,9 +141,7 @@ func TestJournalOfBeforeAnOlderVersion(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, db.Close())
 	again := openTest(t, path)
 	for id, want := range map[string]record.Time{"one": lived, "two": later} {
 		if got, ok, err := again.Get(t.Context(), id); err != nil || !ok || got.EndedAt != want {

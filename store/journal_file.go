@@ -16,9 +16,9 @@ import (
 	"flowbridge/store/record"
 )
 
-// The journal is a pair of files of which one grows. Each begins with a head: magic, and a number that grows from file to
-// file, as 8 bytes, little endian. Entries follow: mark, kind, length of the body (4 bytes, little endian), CRC-32C of kind,
-// length and body (4 bytes), body. The body is the length of the call's id (uvarint), the id, and the state.
+// The journal is a pair of files of which one grows. Each begins with a head: magic, and a number that grows from file
+// to file, as 8 bytes, little endian. Entries follow: mark, kind, length of the body (4 bytes, little endian), CRC-32C
+// of kind, length and body (4 bytes), body. The body is the length of the call's id (uvarint), the id, and the state.
 const (
 	journalMagic = "FBlive1\n"
 	headSize     = len(journalMagic) + 8
@@ -44,7 +44,8 @@ const (
 	callKept entryKind = 4
 	// callOwes has what a finished call owes its peers, sealed. Its id is owedID's.
 	callOwes entryKind = 5
-	// holderBound has the bindings of a holder, as JSON, until the database has them. Its id is boundMark with the holder's.
+	// holderBound has the bindings of a holder, as JSON, until the database has them. Its id is boundMark with the
+	// holder's.
 	holderBound entryKind = 6
 )
 
@@ -90,7 +91,8 @@ type lastState struct {
 	size int
 }
 
-// nextEntry finds the first whole entry. What is between entries, because a write was torn or a block lost, is passed over.
+// nextEntry finds the first whole entry. What is between entries, because a write was torn or a block lost, is passed
+// over.
 func nextEntry(b []byte) (e entry, rest []byte, ok bool) {
 	for {
 		at := bytes.Index(b, journalMark)
@@ -153,7 +155,9 @@ func readJournal(path string) (j journalFiles, err error) {
 			j.alive = st.ModTime()
 		}
 		if j.texts[i] = text; lost > 0 {
-			j.lost = errors.Join(j.lost, fmt.Errorf("journal %s: %d bytes can't be read: the states of calls that were there are lost: %w", name, lost, unix.EIO))
+			j.lost = errors.Join(j.lost,
+				fmt.Errorf("journal %s: %d bytes can't be read: the states of calls that were there are lost: %w", name,
+					lost, unix.EIO))
 		}
 	}
 	if fileNumber(j.texts[0]) > fileNumber(j.texts[1]) {
@@ -180,8 +184,8 @@ func readWhole(name string) (text []byte, lost int, err error) {
 	return readAround(f, st.Size())
 }
 
-// journalMost bounds a file that is read, in bytes. Another one is begun at four times what the states of its live calls take: 50,000 calls
-// of 5 KB reach that.
+// journalMost bounds a file that is read, in bytes. Another one is begun at four times what the states of its live
+// calls take: 50,000 calls of 5 KB reach that.
 const journalMost = 1 << 30
 
 var errJournalSize = errors.New("it is too large")
@@ -210,8 +214,8 @@ func readAround(f io.ReaderAt, size int64) (text []byte, lost int, err error) {
 	return text, lost, nil
 }
 
-// lastStates gives the last entry of each call that was not over, and of each holder. A kill may have torn a write between a state and its callKept:
-// nobody was told then, but on a slow disk, and the state before counts.
+// lastStates gives the last entry of each call that was not over, and of each holder. A kill may have torn a write
+// between a state and its callKept: nobody was told then, but on a slow disk, and the state before counts.
 func (j *journalFiles) lastStates() map[string]lastState {
 	states := map[string]lastState{}
 	for in, text := range j.texts {
@@ -241,8 +245,8 @@ func (j *journalFiles) lastStates() map[string]lastState {
 	return states
 }
 
-// fileNumber is the number in a file's head; 0: it has none, or a lost one. Its entries have checksums of their own, so they
-// count all the same, as older ones.
+// fileNumber is the number in a file's head; 0: it has none, or a lost one. Its entries have checksums of their own, so
+// they count all the same, as older ones.
 func fileNumber(text []byte) uint64 {
 	if len(text) < headSize || string(text[:len(journalMagic)]) != journalMagic {
 		return 0

@@ -15,24 +15,16 @@ func TestTornStateLeavesTheOneBefore(t *testing.T) {
 	begin := j.file.written
 	j.note(callState, &second, []byte("second"), start)
 	whole, err := os.ReadFile(j.file.name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	end := j.file.written
 	j.note(callState, &other, []byte("other"), start)
 	behind, err := os.ReadFile(j.file.name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for cut := begin; cut <= end; cut++ {
 		for _, more := range [][]byte{nil, behind[end:j.file.written]} {
-			if err := os.WriteFile(j.file.name, append(append([]byte(nil), whole[:cut]...), more...), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			must(t, os.WriteFile(j.file.name, append(append([]byte(nil), whole[:cut]...), more...), 0o600))
 			states, err := statesAt(j.path)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			want := "first"
 			if cut == end {
 				want = "second"
@@ -42,7 +34,5 @@ func TestTornStateLeavesTheOneBefore(t *testing.T) {
 			}
 		}
 	}
-	if err := j.close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, j.close())
 }

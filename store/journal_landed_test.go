@@ -51,9 +51,7 @@ func TestNoteIsOnFileBeforeItsCallGoesOn(t *testing.T) {
 		if states := files.lastStates(); err != nil || len(states) != 2 {
 			t.Errorf("%d states, %v", len(states), err)
 		}
-		if err := j.close(); err != nil {
-			t.Error(err)
-		}
+		must(t, j.close())
 	})
 }
 
@@ -83,9 +81,7 @@ func TestHangingWriteHoldsUpOneCall(t *testing.T) {
 		j.mu.Lock()
 		j.writing = false
 		j.mu.Unlock()
-		if err := j.close(); err != nil {
-			t.Error(err)
-		}
+		must(t, j.close())
 	})
 }
 
@@ -135,14 +131,10 @@ func TestFlushOnASlowDisk(t *testing.T) {
 		j.write()
 		j.writing = true // others go on
 		j.mu.Unlock()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		must(t, <-done)
 		j.mu.Lock()
 		j.writing = false
 		j.mu.Unlock()
-		if err := j.close(); err != nil {
-			t.Error(err)
-		}
+		must(t, j.close())
 	})
 }

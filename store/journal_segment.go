@@ -133,7 +133,8 @@ func (j *journal) move() {
 		j.waiting = append(j.waiting, make([]byte, p.size)...)
 		if _, err := j.old.f.ReadAt(j.waiting[from:], p.at); err != nil {
 			j.waiting = j.waiting[:from]
-			if isAny(err, io.EOF, unix.EIO) { // somebody has truncated the file, or its disk can't read it: what is lost is not waited for
+			// somebody has truncated the file, or its disk can't read it: what is lost is not waited for
+			if isAny(err, io.EOF, unix.EIO) {
 				j.unread++
 				delete(j.live, id)
 				j.size -= int64(p.size)

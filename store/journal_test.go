@@ -30,6 +30,21 @@ func journalAt(t testing.TB) *journal {
 	return j
 }
 
+// noteCalls has the journal note the state of each call.
+func noteCalls(j *journal, ids ...string) {
+	for _, id := range ids {
+		r := sample(id)
+		j.note(callState, &r, nil, start)
+	}
+}
+
+// turnFile has the journal begin another file.
+func turnFile(j *journal) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.turn()
+}
+
 // wantLive compares the calls in the files with those that are live.
 func wantLive(t *testing.T, j *journal, ids ...string) {
 	t.Helper()
@@ -55,17 +70,13 @@ func TestJournal(t *testing.T) {
 	}
 	j.over([]*finish{{id: "one"}, {id: "never seen"}})
 	wantLive(t, j, "two")
-	if err := j.close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, j.close())
 	wantLive(t, j, "two")
 	if st, err := os.Stat(j.path + ".live-a"); err != nil || st.Mode().Perm() != 0o600 {
 		t.Errorf("%+v, %v", st, err)
 	}
 	again := openJournal(j.path, testSeal)
-	if err := again.close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, again.close())
 	for _, name := range journalNames(j.path) {
 		if _, err := os.Stat(name); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%s: %v; want no file without live calls", name, err)
@@ -88,9 +99,7 @@ func TestJournalTurns(t *testing.T) {
 		r := sample(fmt.Sprint("goes", i))
 		j.note(callState, &r, nil, start)
 		j.over([]*finish{{id: r.ID}})
-		if err := j.tend(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, j.tend())
 		if j.file != before {
 			turns, before = turns+1, j.file
 		}
@@ -106,72 +115,55 @@ func TestJournalTurns(t *testing.T) {
 	if err != nil || st.Size() != j.file.end {
 		t.Errorf("%v: the file has %d bytes; want %d", err, st.Size(), j.file.end)
 	}
-	if err := j.close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, j.close())
 }
 
 // A process that is killed while calls move leaves two files: the one with the larger number is the newer.
 func TestJournalKilledWhileTurning(t *testing.T) {
 	j := journalAt(t)
-	for _, id := range []string{"a", "b", "c"} {
-		r := sample(id)
-		j.note(callState, &r, nil, start)
-	}
-	j.mu.Lock()
-	j.turn()
-	j.mu.Unlock()
+	noteCalls(j, "a", "b", "c")
+	turnFile(j)
 	b := sample("b")
 	b.Cause = "newer"
 	j.note(callState, &b, nil, start)
 	j.over([]*finish{{id: "c"}})
+	for _, cause := range []string{"newer", "newest"} { // in the second file, and in the first one again
+		wantLive(t, j, "a", "b")
+		states, _ := statesAt(j.path)
+		if !bytes.Contains(states["b"].state, []byte(cause)) {
+			t.Errorf("b has the state %q; want the one that is %s", states["b"].state, cause)
+		}
+		if err := j.tend(); err != nil || j.old != nil {
+			t.Fatal(err, j.old)
+		}
+		turnFile(j)
+		b.Cause = "newest"
+		j.note(callState, &b, nil, start)
+	}
+	must(t, j.tend())
 	wantLive(t, j, "a", "b")
-	states, _ := statesAt(j.path)
-	if !bytes.Contains(states["b"].state, []byte("newer")) {
-		t.Errorf("%s", states["b"].state)
-	}
-	if err := j.tend(); err != nil || j.old != nil {
-		t.Fatal(err, j.old)
-	}
-	wantLive(t, j, "a", "b")
-	if err := j.close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, j.close())
 }
 
 // A journal that was removed, with its directory or without, is put back with all live calls.
 func TestJournalRemoved(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Mkdir(dir, 0o700))
 	j := openJournal(filepath.Join(dir, "f.db"), testSeal)
 	one, two := sample("one"), sample("two")
 	j.note(callState, &one, nil, start)
-	if err := os.Remove(j.file.name); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Remove(j.file.name))
 	j.note(callState, &two, nil, start)
-	if err := j.tend(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, j.tend())
 	wantLive(t, j, "one", "two")
-	if err := os.RemoveAll(dir); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.RemoveAll(dir))
 	if err := j.tend(); err == nil {
 		t.Error("no error without a directory")
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := j.tend(); err != nil {
-		t.Error(err)
-	}
+	must(t, os.Mkdir(dir, 0o700))
+	must(t, j.tend())
 	wantLive(t, j, "one", "two")
-	if err := j.close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, j.close())
 }
 
 // What the disk does not take waits, up to a bound, and is written when it does.
@@ -179,12 +171,9 @@ func TestJournalFullDisk(t *testing.T) {
 	j := journalAt(t)
 	good := j.file.f
 	bad, err := os.Open(j.file.name) // can't be written
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer bad.Close()
-	first := sample("first")
-	j.note(callState, &first, nil, start)
+	noteCalls(j, "first")
 	j.file.f = bad
 	long := sample("long")
 	long.Cause = strings.Repeat("x", maxState/2)
@@ -203,9 +192,7 @@ func TestJournalFullDisk(t *testing.T) {
 	}
 	wantLive(t, j, "first")
 	j.file.f = good
-	if err := j.tend(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, j.tend())
 	if _, err := j.state(); err != nil {
 		t.Error(err)
 	}
@@ -214,9 +201,7 @@ func TestJournalFullDisk(t *testing.T) {
 	huge.Cause = strings.Repeat("x", maxState)
 	j.note(callState, &huge, nil, start)
 	wantLive(t, j, kept...)
-	if err := j.close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, j.close())
 }
 
 // Many calls write at once while the files turn: each finds its last state again.
@@ -248,14 +233,10 @@ func TestJournalTogether(t *testing.T) {
 			j.turn()
 		}
 		j.mu.Unlock()
-		if err := j.tend(); err != nil {
-			t.Error(err)
-		}
+		must(t, j.tend())
 	}
 	all.Wait()
-	if err := j.tend(); err != nil {
-		t.Error(err)
-	}
+	must(t, j.tend())
 	slices.Sort(want)
 	wantLive(t, j, want...)
 	states, _ := statesAt(j.path)
@@ -264,30 +245,22 @@ func TestJournalTogether(t *testing.T) {
 			t.Errorf("%s: %s", id, state.state)
 		}
 	}
-	if err := j.close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, j.close())
 }
 
 // A start takes up the journal of the version before, which was a table.
 func TestJournalOfATable(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	s := openTest(t, path)
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.Close())
 	db, err := openRaw(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for id, record := range map[string]string{"whole": `{"id":"whole","from":"1"}`, "broken": `{`} {
 		if _, err := db.ExecContext(t.Context(), `INSERT INTO live (id, written_at, record) VALUES (?, '2026-11-20T08:00:00.000Z', ?)`, id, record); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, db.Close())
 	again := openTest(t, path)
 	for id, from := range map[string]string{"whole": "1", "broken": ""} {
 		r, ok, err := again.Get(t.Context(), id)
@@ -298,9 +271,7 @@ func TestJournalOfATable(t *testing.T) {
 	if again.Interrupted() != 2 {
 		t.Errorf("%d interrupted", again.Interrupted())
 	}
-	if err := again.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, again.Close())
 	if last := openTest(t, path); last.Interrupted() != 0 {
 		t.Errorf("%d interrupted again", last.Interrupted())
 	}
@@ -314,16 +285,10 @@ func TestJournalKilledAfterCommit(t *testing.T) {
 	s.Journal(want, nil)
 	names := journalNames(path)
 	before, err := os.ReadFile(names[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	mustPut(t, s, want)
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(names[0], before, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.Close())
+	must(t, os.WriteFile(names[0], before, 0o600))
 	again := openTest(t, path)
 	if got, _, err := again.Get(t.Context(), "one"); err != nil || got.Disposition != record.DispositionAnswered || again.Interrupted() != 0 {
 		t.Errorf("%v, %d interrupted: %+v", err, again.Interrupted(), got)
@@ -344,17 +309,11 @@ func TestJournalOfFinishedCalls(t *testing.T) {
 	}
 	name := path + ".live-a"
 	killed, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	mend()
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.Close())
 	for _, again := range []int{1, 0} { // the second time it is in the database
-		if err := os.WriteFile(name, killed, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(name, killed, 0o600))
 		if again == 1 {
 			for _, more := range []string{"", "-wal", "-shm"} {
 				_ = os.Remove(path + more)
@@ -365,9 +324,7 @@ func TestJournalOfFinishedCalls(t *testing.T) {
 		if diff := cmp.Diff(want, got); err != nil || diff != "" || next.Interrupted() != 0 || next.Recovered() != again {
 			t.Errorf("%v, %d interrupted, %d recovered\n%s", err, next.Interrupted(), next.Recovered(), diff)
 		}
-		if err := next.Close(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, next.Close())
 	}
 }
 
@@ -411,13 +368,9 @@ func BenchmarkJournal(b *testing.B) {
 	for b.Loop() {
 		j.note(callState, &recs[i%len(recs)], nil, start)
 		if i++; i%64 == 0 {
-			if err := j.tend(); err != nil {
-				b.Fatal(err)
-			}
+			must(b, j.tend())
 		}
 	}
 	b.StopTimer()
-	if err := j.close(); err != nil {
-		b.Fatal(err)
-	}
+	must(b, j.close())
 }

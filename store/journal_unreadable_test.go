@@ -37,13 +37,10 @@ const unreadableFile = "/proc/self/mem"
 func TestJournalWithUnreadableBlocks(t *testing.T) {
 	j := journalAt(t)
 	for i := range 100 {
-		r := sample(fmt.Sprint("call", i))
-		j.note(callState, &r, nil, start)
+		noteCalls(j, fmt.Sprint("call", i))
 	}
 	text, err := os.ReadFile(j.file.name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, bad := range [][]int64{nil, {0}, {4 * lostBlock}, {3 * lostBlock, 4 * lostBlock}, {int64(len(text)) / lostBlock * lostBlock}} {
 		got, lost, err := readAround(badBlocks{bytes.NewReader(text), bad}, int64(len(text)))
 		if err != nil || len(got) != len(text) {
@@ -67,9 +64,7 @@ func TestJournalWithUnreadableBlocks(t *testing.T) {
 	if err != nil || !bytes.Equal(short, text[:5000]) {
 		t.Errorf("a file that became shorter: %v, %d bytes", err, len(short))
 	}
-	if err := j.close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, j.close())
 }
 
 // A file of the journal that can't be read keeps no process from its start.
@@ -80,9 +75,7 @@ func TestStartWithAnUnreadableJournal(t *testing.T) {
 	kill(t, s)
 	name := journalNames(path)[1]
 	_ = os.Remove(name)
-	if err := os.Symlink(unreadableFile, name); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Symlink(unreadableFile, name))
 	again := openTest(t, path)
 	if got := leftOf(again); !slices.Equal(got, []string{"lives a state"}) {
 		t.Errorf("left are %q", got)
@@ -97,11 +90,9 @@ func TestUnreadableJournalIsToldOnce(t *testing.T) {
 	s.journal.unread = 2
 	s.journal.mu.Unlock()
 	if err := s.Alive(t.Context(), start); err == nil || !strings.Contains(err.Error(), "the states of 2 live calls") || !strings.Contains(err.Error(), unix.EIO.Error()) {
-		t.Errorf("%v", err)
+		t.Errorf("alive: %v; want the states of 2 live calls and %v", err, unix.EIO)
 	}
-	if err := s.Alive(t.Context(), start); err != nil {
-		t.Error(err)
-	}
+	must(t, s.Alive(t.Context(), start))
 }
 
 // An entry that can't be read is not waited for when its file is left: the call notes again.
@@ -109,18 +100,11 @@ func TestJournalMovesWithoutUnreadableEntries(t *testing.T) {
 	j := journalAt(t)
 	one := sample("one")
 	j.note(callState, &one, nil, start)
-	j.mu.Lock()
-	j.turn()
-	j.mu.Unlock()
-	two := sample("two")
-	j.note(callState, &two, nil, start)
+	turnFile(j)
+	noteCalls(j, "two")
 	bad, err := os.Open(unreadableFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := j.old.f.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
+	must(t, j.old.f.Close())
 	j.old.f = bad
 	if err := j.tend(); err != nil || j.old != nil {
 		t.Errorf("%v; the old file is left: %v", err, j.old)
@@ -130,9 +114,7 @@ func TestJournalMovesWithoutUnreadableEntries(t *testing.T) {
 	}
 	j.note(callState, &one, nil, start)
 	wantLive(t, j, "one", "two")
-	if err := j.close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, j.close())
 }
 
 // A file that is larger than any that this program writes takes no memory, and keeps no process from its start. That is told.
@@ -143,9 +125,7 @@ func TestHugeJournalIsRefused(t *testing.T) {
 	kill(t, s)
 	name := journalNames(path)[1]
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if err := errors.Join(f.Truncate(1<<42), f.Close()); err != nil {
 		t.Skip("the file system has no such files: ", err)
 	}
@@ -154,6 +134,6 @@ func TestHugeJournalIsRefused(t *testing.T) {
 		t.Errorf("left are %q", got)
 	}
 	if err := again.Alive(t.Context(), start); !errors.Is(err, errJournalSize) || !strings.Contains(err.Error(), name) {
-		t.Errorf("%v", err)
+		t.Errorf("alive: %v; want %v of %s", err, errJournalSize, name)
 	}
 }

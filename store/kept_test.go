@@ -36,16 +36,12 @@ func kill(t *testing.T, s *Store) {
 	for i, name := range names {
 		texts[i], _ = os.ReadFile(name)
 	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.Close())
 	for i, name := range names {
 		if texts[i] == nil {
 			continue
 		}
-		if err := os.WriteFile(name, texts[i], 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(name, texts[i], 0o600))
 	}
 }
 
@@ -82,7 +78,7 @@ func TestLeft(t *testing.T) {
 			continue
 		}
 		if l.Interrupted.Disposition != record.DispositionInterrupted || l.Interrupted.EndedAt.IsZero() || l.Record.Disposition == record.DispositionInterrupted {
-			t.Errorf("%+v", l)
+			t.Errorf("left %+v; want only its record of an interruption to end it", l)
 		}
 		mustPut(t, s, l.Interrupted)
 	}
@@ -109,17 +105,11 @@ func TestLeftDamaged(t *testing.T) {
 	kill(t, s)
 	name := journalNames(path)[0]
 	text, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	files, err := readJournal(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	text[bytes.Index(text, files.lastStates()["call1"].kept)+20] ^= 1
-	if err := os.WriteFile(name, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(name, text, 0o600))
 	s = openTest(t, path)
 	if got := leftOf(s); !slices.Equal(got, []string{"call0 a state", "call2 a state"}) || s.Interrupted() != 1 {
 		t.Errorf("left are %q, %d interrupted", got, s.Interrupted())
@@ -128,15 +118,11 @@ func TestLeftDamaged(t *testing.T) {
 	other := s.key
 	other[0] ^= 1
 	db, err := openRaw(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if _, err := db.ExecContext(t.Context(), `UPDATE meta SET value = ? WHERE name = 'signal_key'`, other[:]); err != nil {
 		t.Fatal(err)
 	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, db.Close())
 	s = openTest(t, path)
 	if got := leftOf(s); len(got) != 0 || s.Interrupted() != 2 {
 		t.Errorf("left are %q, %d interrupted; want all of them", got, s.Interrupted())
@@ -160,9 +146,7 @@ func TestLeftInTwoFiles(t *testing.T) {
 	if got := leftOf(s); !slices.Equal(got, want) {
 		t.Fatalf("left are %q; want %q", got, want)
 	}
-	if err := s.Alive(t.Context(), start); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.Alive(t.Context(), start))
 	if s.journal.old != nil {
 		t.Error("the old file is still there")
 	}
@@ -178,26 +162,18 @@ func TestTakenLockNamesItsProcess(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	before := openTest(t, path)
 	lock, resume, err := before.Pause(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer resume()
 	if _, err := lock.WriteAt([]byte("4711\n"), 0); err != nil { // of another process
 		t.Fatal(err)
 	}
 	fd, err := unix.Dup(int(lock.Fd()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	s, err := OpenTaken(t.Context(), path, os.NewFile(uintptr(fd), lock.Name()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer func() { _ = s.Leave() }()
 	s.Taken()
-	if err := s.Flush(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.Flush(t.Context()))
 	if _, err := Open(t.Context(), path); !errors.Is(err, errLocked) || !strings.Contains(err.Error(), fmt.Sprintf("(pid %d)", os.Getpid())) {
 		t.Errorf("%v; want it to name %d", err, os.Getpid())
 	}

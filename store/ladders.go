@@ -68,7 +68,8 @@ type Ladders struct {
 }
 
 // OpenLadders opens the file, or creates it. A damaged file is set aside under the name that it gives, and a new one is
-// begun. After an error, which says what to do, the file is tried again from time to time, unless a newer version wrote it.
+// begun. After an error, which says what to do, the file is tried again from time to time, unless a newer version wrote
+// it.
 func OpenLadders(ctx context.Context, o LadderOptions) (l *Ladders, setAside string, err error) {
 	l, setAside, err = newLadders(ctx, o)
 	go l.write(newLadderWriter(l))
@@ -77,7 +78,8 @@ func OpenLadders(ctx context.Context, o LadderOptions) (l *Ladders, setAside str
 
 func newLadders(ctx context.Context, o LadderOptions) (l *Ladders, setAside string, err error) {
 	l = &Ladders{
-		LadderOptions: o, kick: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{}), pending: map[string]Ladder{},
+		LadderOptions: o, kick: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{}),
+		pending: map[string]Ladder{},
 	}
 	l.ground = newGround(o.Path)
 	l.files, setAside, err = openLadderFile(ctx, o.Path)

@@ -32,8 +32,8 @@ const laddersTable = `CREATE TABLE IF NOT EXISTS ladders (n INTEGER PRIMARY KEY,
 // laddersID marks the file, as applicationID does that of the records: "Flol".
 const laddersID = 0x466c6f6c
 
-// laddersPage is the size of a new file's pages. A ladder takes 1.4 KB, so eleven share a page, which takes two writes to the log,
-// and one more when it is moved from there; of 4 KB, two would. An older file keeps its size.
+// laddersPage is the size of a new file's pages. A ladder takes 1.4 KB, so eleven share a page, which takes two writes
+// to the log, and one more when it is moved from there; of 4 KB, two would. An older file keeps its size.
 const laddersPage = 16384
 
 func openLadderFile(ctx context.Context, path string) (f *ladderFile, setAside string, err error) {
@@ -62,8 +62,10 @@ func tryLadderFile(ctx context.Context, path string) (_ *ladderFile, err error) 
 			err = errors.Join(err, f.close())
 		}
 	}()
-	// The driver runs pragmas in the order of the alphabet, and _journal_mode behind them: from then on, a file keeps its page size.
-	name := dsn(path, "rw", "page_size("+strconv.Itoa(laddersPage)+")", "synchronous(NORMAL)", "journal_size_limit(67108864)")
+	// The driver runs pragmas in the order of the alphabet, and _journal_mode behind them: from then on, a file keeps its
+	// page size.
+	name := dsn(path, "rw", "page_size("+strconv.Itoa(laddersPage)+")", "synchronous(NORMAL)",
+		"journal_size_limit(67108864)")
 	f.write, err = openDB(name + "&_journal_mode=WAL")
 	if err != nil {
 		return nil, err
@@ -98,7 +100,8 @@ func prepareLadders(ctx context.Context, db *sql.DB) error {
 		return fmt.Errorf("%w (schema %d, this version knows %d)", errNewer, schema, laddersSchema)
 	}
 	for _, statement := range []string{
-		`PRAGMA busy_timeout = 1000`, `PRAGMA application_id = ` + strconv.Itoa(laddersID), laddersTable, `PRAGMA user_version = ` + strconv.Itoa(laddersSchema),
+		`PRAGMA busy_timeout = 1000`, `PRAGMA application_id = ` + strconv.Itoa(laddersID), laddersTable,
+		`PRAGMA user_version = ` + strconv.Itoa(laddersSchema),
 	} {
 		if _, err := db.ExecContext(ctx, statement); err != nil {
 			return err

@@ -60,26 +60,20 @@ func TestLadders(t *testing.T) {
 	l.Put(&said{"a", []byte("first"), &released})
 	wantLadder(t, l, "a", "first")
 	wantLadder(t, l, "b", "")
-	if err := w.step(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, w.step())
 	wantLadder(t, l, "a", "first")
 	if released != 1 || len(l.pending) != 0 || len(l.order) != 0 {
 		t.Errorf("%d released, %d wait", released, len(l.pending))
 	}
 	l.Put(&said{"a", []byte("again"), &released}) // it is not replaced
-	if err := w.step(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, w.step())
 	wantLadder(t, l, "a", "first")
 	again, aside, err := OpenLadders(t.Context(), o)
 	if err != nil || aside != "" {
 		t.Fatal(aside, err)
 	}
 	again.Put(&said{"b", []byte("second"), &released})
-	if err := again.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, again.Close())
 	if _, err := again.Get(t.Context(), "b"); !errors.Is(err, errClosed) {
 		t.Errorf("after Close: %v", err)
 	}
@@ -113,17 +107,13 @@ func TestLaddersPurge(t *testing.T) {
 		for i := range 300 {
 			l.Put(&said{id: fmt.Sprintf("%d-%d", n, i), text: text})
 		}
-		if err := w.step(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, w.step())
 	}
 	var sizes []int64
 	for n := range 12 {
 		put(n)
 		st, err := os.Stat(o.Path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		sizes = append(sizes, st.Size())
 	}
 	if used, err := w.size(t.Context()); err != nil || used > o.MaxSize || sizes[11] > 3*o.MaxSize {
@@ -131,9 +121,7 @@ func TestLaddersPurge(t *testing.T) {
 	}
 	wantLadder(t, l, "0-0", "")
 	wantLadder(t, l, "11-299", string(text))
-	if err := w.purge(t.Context(), time.Now().Add(2*o.Keep)); err != nil {
-		t.Fatal(err)
-	}
+	must(t, w.purge(t.Context(), time.Now().Add(2*o.Keep)))
 	wantLadder(t, l, "11-299", "")
 }
 
@@ -144,15 +132,11 @@ func TestLaddersOfNoUse(t *testing.T) {
 	made := func(name string, statements ...string) string {
 		path := filepath.Join(dir, name)
 		l, _, err := OpenLadders(t.Context(), LadderOptions{Path: path, Keep: time.Hour, MaxSize: 1e9})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		l.Put(&said{id: "a", text: []byte("x")})
 		_ = l.Close()
 		db, err := openRaw(path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		defer func() { _ = db.Close() }()
 		for _, s := range statements {
 			if _, err := db.ExecContext(t.Context(), s); err != nil {
@@ -163,13 +147,9 @@ func TestLaddersOfNoUse(t *testing.T) {
 	}
 	damaged := made("damaged.db")
 	text, err := os.ReadFile(damaged)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	copy(text, "no database any more, but something else")
-	if err := os.WriteFile(damaged, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(damaged, text, 0o600))
 	l, aside, err := OpenLadders(t.Context(), LadderOptions{Path: damaged, Keep: time.Hour, MaxSize: 1e9})
 	if err != nil || !strings.HasPrefix(aside, damaged+".damaged-") {
 		t.Errorf("damaged: %q, %v", aside, err)
@@ -209,14 +189,10 @@ func TestLaddersOfNoUse(t *testing.T) {
 func TestLaddersWhileLocked(t *testing.T) {
 	l, w := laddersAt(t, testLadders(t))
 	other, err := openRaw(l.Path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer func() { _ = other.Close() }()
 	conn, err := other.Conn(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if _, err := conn.ExecContext(t.Context(), `BEGIN IMMEDIATE`); err != nil {
 		t.Fatal(err)
 	}
@@ -228,9 +204,7 @@ func TestLaddersWhileLocked(t *testing.T) {
 	if _, err := conn.ExecContext(t.Context(), `ROLLBACK`); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(conn.Close(), w.step()); err != nil {
-		t.Error(err)
-	}
+	must(t, errors.Join(conn.Close(), w.step()))
 	if len(l.pending) != 0 {
 		t.Error("it still waits")
 	}
@@ -243,9 +217,7 @@ func TestLaddersRemoved(t *testing.T) {
 	o := testLadders(t)
 	dir := filepath.Join(t.TempDir(), "dir")
 	o.Path = filepath.Join(dir, "f-ladders.db")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Mkdir(dir, 0o700))
 	l, w := laddersAt(t, o)
 	for i, away := range []func() error{
 		func() error { return os.Remove(o.Path) },
@@ -269,15 +241,11 @@ func TestLaddersRemoved(t *testing.T) {
 			t.Fatal(i, err)
 		}
 		again, _, err := newLadders(t.Context(), o)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		wantLadder(t, again, fmt.Sprint("after", i), "x")
 		wantLadder(t, again, fmt.Sprint("before", i), "")
 		wantLadder(t, l, fmt.Sprint("after", i), "x")
-		if err := newLadderWriter(again).closeFiles(); err != nil {
-			t.Error(err)
-		}
+		must(t, newLadderWriter(again).closeFiles())
 	}
 }
 
@@ -309,17 +277,13 @@ func TestLaddersFullDisk(t *testing.T) {
 // BenchmarkLadders is what it costs to keep one.
 func BenchmarkLadders(b *testing.B) {
 	l, _, err := newLadders(context.Background(), LadderOptions{Path: filepath.Join(b.TempDir(), "f.db"), Keep: time.Hour, MaxSize: 1e9})
-	if err != nil {
-		b.Fatal(err)
-	}
+	must(b, err)
 	w := newLadderWriter(l)
 	text := bytes.Repeat([]byte("x"), 1400)
 	for i := 0; b.Loop(); i++ {
 		l.Put(&said{id: fmt.Sprintf("01a1fdf6-a112-732d-b00d-%012d", i), text: text})
 		if i%150 == 149 {
-			if err := w.step(); err != nil {
-				b.Fatal(err)
-			}
+			must(b, w.step())
 		}
 	}
 	_ = w.closeFiles()
@@ -331,27 +295,17 @@ func TestLaddersPages(t *testing.T) {
 		path := filepath.Join(t.TempDir(), name)
 		if name == "older" {
 			db, err := openDB(dsn(path, "rwc", "journal_mode(WAL)"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := errors.Join(prepareLadders(t.Context(), db), db.Close()); err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
+			must(t, errors.Join(prepareLadders(t.Context(), db), db.Close()))
 		}
 		f, _, err := openLadderFile(t.Context(), path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		var size int
 		var mode string
-		if err := errors.Join(f.write.QueryRowContext(t.Context(), `PRAGMA page_size`).Scan(&size), f.write.QueryRowContext(t.Context(), `PRAGMA journal_mode`).Scan(&mode)); err != nil {
-			t.Error(err)
-		}
+		must(t, errors.Join(f.write.QueryRowContext(t.Context(), `PRAGMA page_size`).Scan(&size), f.write.QueryRowContext(t.Context(), `PRAGMA journal_mode`).Scan(&mode)))
 		if size != want || mode != "wal" {
 			t.Errorf("%s: pages of %d, %s; want %d, wal", name, size, mode, want)
 		}
-		if err := f.close(); err != nil {
-			t.Error(err)
-		}
+		must(t, f.close())
 	}
 }

@@ -145,7 +145,8 @@ func (w *ladderWriter) commit(ctx context.Context, batch []Ladder) (err error) {
 			_ = tx.Rollback() // SQLite ends some transactions itself
 		}
 	}()
-	insert, err := tx.PrepareContext(ctx, `INSERT INTO ladders (id, at, data) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING`)
+	insert, err := tx.PrepareContext(ctx,
+		`INSERT INTO ladders (id, at, data) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING`)
 	if err != nil {
 		return err
 	}
@@ -170,7 +171,8 @@ func (w *ladderWriter) purge(ctx context.Context, now time.Time) error {
 		before := record.TimeOf(now.Add(-w.of.Keep)).String()
 		for n := int64(laddersStep); n == laddersStep; {
 			var err error
-			n, err = w.remove(ctx, `DELETE FROM ladders WHERE n IN (SELECT n FROM ladders ORDER BY n LIMIT ?) AND at < ?`, laddersStep, before)
+			n, err = w.remove(ctx, `DELETE FROM ladders WHERE n IN (SELECT n FROM ladders ORDER BY n LIMIT ?) AND at < ?`,
+				laddersStep, before)
 			if err != nil {
 				return err
 			}
@@ -199,6 +201,8 @@ func (w *ladderWriter) remove(ctx context.Context, statement string, args ...any
 // size is that of the pages in use, in bytes.
 func (w *ladderWriter) size(ctx context.Context) (int64, error) {
 	var pages, free, each int64
-	err := w.of.files.write.QueryRowContext(ctx, `SELECT page_count, freelist_count, page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size`).Scan(&pages, &free, &each)
+	err := w.of.files.write.QueryRowContext(ctx,
+		`SELECT page_count, freelist_count, page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size`).
+		Scan(&pages, &free, &each)
 	return (pages - free) * each, err
 }

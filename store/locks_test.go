@@ -17,14 +17,10 @@ import (
 func posixLocks(t *testing.T, path string) (n int) {
 	t.Helper()
 	st, err := os.Stat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	inode, _ := st.Sys().(*syscall.Stat_t)
 	locks, err := os.ReadFile("/proc/locks")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for line := range strings.Lines(string(locks)) {
 		if f := strings.Fields(line); len(f) > 5 && f[1] == "POSIX" && strings.HasSuffix(f[5], fmt.Sprintf(":%d", inode.Ino)) {
 			n++
@@ -43,40 +39,28 @@ func TestLocksOfADatabaseThatIsOpenedLate(t *testing.T) {
 			if full {
 				fillDisk(t, filepath.Dir(path))
 			} else {
-				if err := os.Remove(path + ".lock"); err != nil {
-					t.Fatal(err)
-				}
+				must(t, os.Remove(path+".lock"))
 				remount(unix.MS_RDONLY, "")
 			}
 			s, err := Open(t.Context(), path)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			defer func() { _ = s.Leave() }()
 			if full {
-				if err := os.Remove(filepath.Join(filepath.Dir(path), "filler")); err != nil {
-					t.Fatal(err)
-				}
+				must(t, os.Remove(filepath.Join(filepath.Dir(path), "filler")))
 			} else {
 				remount(0, "")
 			}
 			reader, err := s.pool().Conn(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			defer reader.Close()
 			var n int
-			if err := reader.QueryRowContext(t.Context(), `SELECT count(*) FROM calls`).Scan(&n); err != nil {
-				t.Fatal(err)
-			}
+			must(t, reader.QueryRowContext(t.Context(), `SELECT count(*) FROM calls`).Scan(&n))
 			if posixLocks(t, path) == 0 {
 				t.Fatal("the reader has no lock")
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			if err := s.Put(ctx, sample("late")); err != nil {
-				t.Fatal(err)
-			}
+			must(t, s.Put(ctx, sample("late")))
 			if posixLocks(t, path) == 0 {
 				t.Error("the locks are gone")
 			}

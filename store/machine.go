@@ -13,8 +13,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// Uptime gives for how long the machine runs, whatever its wall clock is set to, and the number of its boot; 0: not known.
-// Time in which it was suspended does not count, as it does not for timers.
+// Uptime gives for how long the machine runs, whatever its wall clock is set to, and the number of its boot; 0: not
+// known. Time in which it was suspended does not count, as it does not for timers.
 func Uptime() (uptime time.Duration, boot uint64) {
 	b := booted()
 	if b.boot == 0 {
@@ -30,16 +30,18 @@ type lastBoot struct {
 	at     time.Time // when the uptime was that; from there on time.Since goes without a system call
 }
 
-var booted = sync.OnceValue(func() (b lastBoot) { //nolint:gochecknoglobals // it is the same as long as the process lives
-	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	var up unix.Timespec
-	if err != nil || unix.ClockGettime(unix.CLOCK_MONOTONIC, &up) != nil {
-		return lastBoot{}
-	}
-	h := fnv.New64a()
-	_, _ = h.Write(append(id, "monotonic"...)) // which never fails. Another clock's uptime is no uptime of this one: earlier versions asked another
-	return lastBoot{boot: h.Sum64(), uptime: time.Duration(up.Nano()), at: time.Now()}
-})
+var booted = sync.OnceValue(
+	func() (b lastBoot) { //nolint:gochecknoglobals // it is the same as long as the process lives
+		id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+		var up unix.Timespec
+		if err != nil || unix.ClockGettime(unix.CLOCK_MONOTONIC, &up) != nil {
+			return lastBoot{}
+		}
+		h := fnv.New64a()
+		// which never fails. Another clock's uptime is no uptime of this one: earlier versions asked another
+		_, _ = h.Write(append(id, "monotonic"...))
+		return lastBoot{boot: h.Sum64(), uptime: time.Duration(up.Nano()), at: time.Now()}
+	})
 
 // moment is one by the wall clock, and by the machine's own, which nobody sets.
 type moment struct {
@@ -64,8 +66,8 @@ func (m moment) append(object []byte) []byte {
 	return append(strconv.AppendUint(append(b, `,"noted_boot":`...), m.Boot, 10), '}')
 }
 
-// since is the time that has gone by since another moment. Where the machine's own clock does not know, the wall clock has to: after
-// another start of the machine, or where an earlier version has noted one of them.
+// since is the time that has gone by since another moment. Where the machine's own clock does not know, the wall clock
+// has to: after another start of the machine, or where an earlier version has noted one of them.
 func (m moment) since(before moment) time.Duration {
 	if m.Boot == 0 || m.Boot != before.Boot {
 		return m.Wall.Sub(before.Wall)
@@ -78,7 +80,8 @@ func (m moment) text() string {
 	return fmt.Sprintf("%s %d %d", record.TimeOf(m.Wall), m.Boot, m.Uptime)
 }
 
-// momentOf reads a text. Another wall time than wall means that an earlier version has lived since, which has noted that alone.
+// momentOf reads a text. Another wall time than wall means that an earlier version has lived since, which has noted
+// that alone.
 func momentOf(text string, wall record.Time) moment {
 	m, at := moment{Wall: wall.Time}, ""
 	if n, _ := fmt.Sscanf(text, "%s %d %d", &at, &m.Boot, &m.Uptime); n < 3 || at != wall.String() {

@@ -107,8 +107,8 @@ func create(path string) error {
 	return f.Close()
 }
 
-// openWriter opens the writing connection and updates the schema. A new file can give back free pages (auto_vacuum); the
-// setting has no effect on one that is there.
+// openWriter opens the writing connection and updates the schema. A new file can give back free pages (auto_vacuum);
+// the setting has no effect on one that is there.
 func openWriter(ctx context.Context, path string) (*sql.DB, error) {
 	db, err := openDB(dsn(path, "rwc", "auto_vacuum(2)", "journal_mode(WAL)", "synchronous(NORMAL)",
 		"journal_size_limit(67108864)", "wal_autocheckpoint(4000)", "foreign_keys(1)"))
@@ -140,7 +140,8 @@ func migrate(ctx context.Context, db *sql.DB) error {
 		}
 	}
 	if tables > 0 { // goose tries for 3 s to read its table, and live calls have no audio before the store is open
-		if err := db.QueryRowContext(ctx, `SELECT version_id FROM goose_db_version WHERE version_id = 0`).Scan(new(int64)); err != nil {
+		if err := db.QueryRowContext(ctx, `SELECT version_id FROM goose_db_version WHERE version_id = 0`).
+			Scan(new(int64)); err != nil {
 			return err
 		}
 	}
@@ -223,8 +224,8 @@ func signalKey(ctx context.Context, path string, db *sql.DB) ([32]byte, error) {
 
 const keySize = 32
 
-// keyName is the file with a copy of the signalling key. Without the key all live calls would be lost with a database that is
-// damaged or removed.
+// keyName is the file with a copy of the signalling key. Without the key all live calls would be lost with a database
+// that is damaged or removed.
 func keyName(path string) string { return path + ".key" }
 
 // keyBeside reads the copy; nil: there is none.

@@ -15,24 +15,16 @@ func TestOpenRefuses(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) string {
 		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(path, []byte(text), 0o600))
 		return path
 	}
 	made := func(name, stmt string) string {
 		path := filepath.Join(dir, name)
 		s, err := Open(t.Context(), path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
+		must(t, s.Close())
 		db, err := openRaw(path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		defer func() { _ = db.Close() }()
 		if _, err := db.ExecContext(t.Context(), stmt); err != nil {
 			t.Fatal(err)
@@ -72,9 +64,7 @@ func TestOpenRefuses(t *testing.T) {
 func TestNoFileOfARelativeName(t *testing.T) {
 	t.Chdir(t.TempDir())
 	here, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	_, err = OpenRead(t.Context(), "f.db")
 	if !errors.Is(err, errNotThere) || !strings.Contains(err.Error(), filepath.Join(here, "f.db")) || !strings.Contains(err.Error(), "relative") {
 		t.Errorf("got %v", err)
@@ -88,9 +78,7 @@ func TestSecondWriterIsRefusedReaderIsNot(t *testing.T) {
 		t.Errorf("second open: got %v; want %v with the pid", err, errLocked)
 	}
 	r, err := OpenRead(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer func() { _ = r.Close() }()
 	mustPut(t, s, sample("one"))
 	if records, _, err := r.List(t.Context(), record.Filter{}); err != nil || len(records) != 1 {
@@ -99,9 +87,7 @@ func TestSecondWriterIsRefusedReaderIsNot(t *testing.T) {
 	if _, err := r.pool().ExecContext(t.Context(), `DELETE FROM calls`); err == nil {
 		t.Error("the reader could write")
 	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.Close())
 	if _, ok, err := r.Get(t.Context(), "one"); err != nil || !ok {
 		t.Errorf("without a writer: %v, %v", ok, err)
 	}

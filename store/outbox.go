@@ -34,7 +34,8 @@ type outbox struct {
 // outboxSettled adds the items of recordings whose end was not known when the call ended.
 func (o *outbox) outboxSettled(ctx context.Context, tx *sql.Tx, id string) error {
 	for _, consumer := range o.consumers {
-		if _, err := tx.ExecContext(ctx, insertOutbox, consumer, id, record.OutboxRecording, record.TimeOf(time.Now())); err != nil {
+		if _, err := tx.ExecContext(ctx, insertOutbox, consumer, id, record.OutboxRecording,
+			record.TimeOf(time.Now())); err != nil {
 			return fmt.Errorf("outbox: %w", err)
 		}
 	}
@@ -90,7 +91,8 @@ func (s *Store) SetConsumers(ctx context.Context, names ...string) (lost map[str
 		if slices.Contains(names, consumer) {
 			continue
 		}
-		n, err := s.inSteps(ctx, "items of "+consumer, `DELETE FROM outbox WHERE seq IN (SELECT seq FROM outbox WHERE consumer = ? LIMIT ?)`, consumer)
+		n, err := s.inSteps(ctx, "items of "+consumer,
+			`DELETE FROM outbox WHERE seq IN (SELECT seq FROM outbox WHERE consumer = ? LIMIT ?)`, consumer)
 		lost[consumer] = n
 		if err != nil {
 			return lost, err
@@ -104,7 +106,8 @@ func (s *Store) SetConsumers(ctx context.Context, names ...string) (lost map[str
 func (r *Reader) Outbox(ctx context.Context, consumer string, limit int) ([]record.OutboxItem, error) {
 	const query = `SELECT seq, call_id, kind, tries, due_at, created_at, reason FROM outbox AS o
 		WHERE consumer = ? AND due_at <= ? AND NOT EXISTS (
-			SELECT 1 FROM outbox AS before WHERE before.consumer = o.consumer AND before.call_id = o.call_id AND before.seq < o.seq)
+			SELECT 1 FROM outbox AS before
+			WHERE before.consumer = o.consumer AND before.call_id = o.call_id AND before.seq < o.seq)
 		ORDER BY due_at, seq LIMIT ?`
 	if err := r.ready(ctx); err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)

@@ -18,9 +18,7 @@ import (
 func openOutbox(tb testing.TB, path string, consumers ...string) *Store {
 	tb.Helper()
 	s, err := Open(tb.Context(), path, consumers...)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	tb.Cleanup(func() { _ = s.Close() })
 	return s
 }
@@ -29,9 +27,7 @@ func openOutbox(tb testing.TB, path string, consumers ...string) *Store {
 func waiting(t *testing.T, s *Store, consumer string) (all []string, seqs []int64) {
 	t.Helper()
 	items, err := s.Outbox(t.Context(), consumer, 100)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, i := range items {
 		if i.CreatedAt.IsZero() {
 			t.Errorf("item %d has no time", i.Seq)
@@ -77,9 +73,7 @@ func TestOutbox(t *testing.T) {
 	if !slices.Equal(got, []string{"1 call", "2 call"}) {
 		t.Errorf("the report comes before its call: %v", got)
 	}
-	if err := s.Delivered(t.Context(), seqs[:1]); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.Delivered(t.Context(), seqs[:1]))
 	if got, _ = waiting(t, s, "a"); !slices.Equal(got, []string{"2 call", "1 report"}) {
 		t.Errorf("after the first: %v", got)
 	}
@@ -113,9 +107,7 @@ func TestOutboxOrder(t *testing.T) {
 		if strings.Join(got, ", ") != want {
 			t.Errorf("got %v; want %s", got, want)
 		}
-		if err := s.Delivered(t.Context(), seqs); err != nil {
-			t.Fatal(err)
-		}
+		must(t, s.Delivered(t.Context(), seqs))
 	}
 }
 
@@ -125,18 +117,12 @@ func TestOutboxPostponed(t *testing.T) {
 	s := openOutbox(t, path, "a")
 	mustPut(t, s, sample("1"), bare("2"))
 	_, seqs := waiting(t, s, "a")
-	if err := s.Postpone(t.Context(), seqs[:1], time.Now().Add(time.Hour), "503"); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.Postpone(t.Context(), seqs[:1], time.Now().Add(time.Hour), "503"))
 	if got, _ := waiting(t, s, "a"); !slices.Equal(got, []string{"2 call"}) {
 		t.Errorf("due: %v", got)
 	}
-	if err := s.Postpone(t.Context(), seqs[:1], start, "again"); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.Postpone(t.Context(), seqs[:1], start, "again"))
+	must(t, s.Close())
 	s = openOutbox(t, path, "a")
 	items, err := s.Outbox(t.Context(), "a", 1)
 	if err != nil || len(items) != 1 || items[0].CallID != "2" { // never postponed, so it is due the longest
@@ -159,17 +145,11 @@ func TestOutboxOfKilledCalls(t *testing.T) {
 	stopped := sample("2") // its recording was complete before
 	stopped.EndedAt = record.Time{}
 	s.Journal(stopped, nil)
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.Close())
 	s = openOutbox(t, path, "a")
-	if err := s.SettleRecordings(t.Context(), func(string) (int64, time.Time, error) { return 7, start, nil }); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.SettleRecordings(t.Context(), func(string) (int64, time.Time, error) { return 7, start, nil }))
 	got, seqs := waiting(t, s, "a")
-	if err := s.Delivered(t.Context(), seqs); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.Delivered(t.Context(), seqs))
 	more, _ := waiting(t, s, "a")
 	slices.Sort(got)
 	slices.Sort(more)
@@ -183,9 +163,7 @@ func TestOutboxIsWrittenWithTheRecord(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	s := openOutbox(t, path, "a")
 	db, err := openRaw(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer db.Close()
 	if _, err := db.ExecContext(t.Context(), `CREATE TRIGGER broken BEFORE INSERT ON outbox BEGIN SELECT RAISE(ABORT, 'broken'); END`); err != nil {
 		t.Fatal(err)
@@ -201,9 +179,7 @@ func TestOutboxIsWrittenWithTheRecord(t *testing.T) {
 	if _, err := db.ExecContext(t.Context(), `DROP TRIGGER broken`); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-put; err != nil {
-		t.Fatal(err)
-	}
+	must(t, <-put)
 	if got, _ := waiting(t, s, "a"); !slices.Equal(got, []string{"1 call"}) {
 		t.Errorf("got %v", got)
 	}
@@ -218,9 +194,7 @@ func TestOutboxIsBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := s.Flush(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.Flush(t.Context()))
 	if lost, err := s.PurgeOutbox(t.Context(), time.Now().Add(-time.Minute)); err != nil || len(lost) != 0 {
 		t.Errorf("young items: %v, %v", lost, err)
 	}
@@ -244,9 +218,7 @@ func cancelled(t *testing.T) context.Context {
 // An item that was under way when the database was set aside is none of the new one's: once it is delivered, those of other calls stay.
 func TestOutboxOfANewFile(t *testing.T) {
 	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "f.db"), "hook")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer s.Close()
 	mustPut(t, s, sample("under way"))
 	items, err := s.Outbox(t.Context(), "hook", 10)
@@ -259,9 +231,7 @@ func TestOutboxOfANewFile(t *testing.T) {
 		t.Fatal("the file is still there")
 	}
 	for seq := range items[0].Seq + 10 {
-		if err := s.Delivered(t.Context(), []int64{seq}); err != nil {
-			t.Fatal(err)
-		}
+		must(t, s.Delivered(t.Context(), []int64{seq}))
 	}
 	items, err = s.Outbox(t.Context(), "hook", 10)
 	if err != nil || !slices.ContainsFunc(items, func(i record.OutboxItem) bool { return i.CallID == "new" }) {

@@ -13,15 +13,17 @@ import (
 const purgeStep = 250
 
 // Purge deletes the records of calls that started before olderThan and returns their number. It also deletes the
-// reports from before then. The pages of what is gone are used again; if they are more than a quarter of the file, most of
-// them are given back to the disk.
+// reports from before then. The pages of what is gone are used again; if they are more than a quarter of the file, most
+// of them are given back to the disk.
 func (s *Store) Purge(ctx context.Context, olderThan time.Time) (int64, error) {
 	limit := record.TimeOf(olderThan).String()
-	calls, err := s.inSteps(ctx, "purge", `DELETE FROM calls WHERE rowid IN (SELECT rowid FROM calls WHERE started_at < ? ORDER BY started_at LIMIT ?)`, limit)
+	calls, err := s.inSteps(ctx, "purge",
+		`DELETE FROM calls WHERE rowid IN (SELECT rowid FROM calls WHERE started_at < ? ORDER BY started_at LIMIT ?)`, limit)
 	if err != nil {
 		return calls, err
 	}
-	_, err = s.inSteps(ctx, "purge", `DELETE FROM reports WHERE id IN (SELECT id FROM reports WHERE received_at < ? ORDER BY received_at LIMIT ?)`, limit)
+	_, err = s.inSteps(ctx, "purge",
+		`DELETE FROM reports WHERE id IN (SELECT id FROM reports WHERE received_at < ? ORDER BY received_at LIMIT ?)`, limit)
 	if err != nil {
 		return calls, err
 	}

@@ -16,9 +16,7 @@ func size(t *testing.T, s *Store) int64 {
 	t.Helper()
 	pragma(t, s, `PRAGMA wal_checkpoint(TRUNCATE)`)
 	st, err := os.Stat(s.path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return st.Size()
 }
 
@@ -31,9 +29,7 @@ func TestFileSize(t *testing.T) {
 			r.Node = strings.Repeat("x", 2000)
 			_ = s.Put(cancelled(t), r)
 		}
-		if err := s.Flush(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		must(t, s.Flush(t.Context()))
 	}
 	empty := size(t, s)
 	var full int64

@@ -54,7 +54,8 @@ type queue struct {
 
 func newQueue(limit int) *queue {
 	return &queue{
-		limit: limit, wake: make(chan struct{}, 1), urgent: make(chan struct{}, 1), closing: make(chan struct{}), pending: newBatch(), room: make(chan struct{}),
+		limit: limit, wake: make(chan struct{}, 1), urgent: make(chan struct{}, 1), closing: make(chan struct{}),
+		pending: newBatch(), room: make(chan struct{}),
 	}
 }
 

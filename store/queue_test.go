@@ -74,9 +74,7 @@ func TestKilled(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "f.db")
 		put, journalled := runAndKill(t, path, 20+rand.IntN(400))
 		s, err := Open(t.Context(), path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		for id := range put {
 			r, ok, err := s.Get(t.Context(), id)
 			if err != nil || !ok || r.Disposition != record.DispositionAnswered {
@@ -99,9 +97,7 @@ func TestKilled(t *testing.T) {
 		if s.Interrupted() < interrupted {
 			t.Errorf("got %d interrupted; want at least %d", s.Interrupted(), interrupted)
 		}
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
+		must(t, s.Close())
 		if again := openTest(t, path); again.Interrupted() != 0 {
 			t.Errorf("second start: got %d interrupted; want 0", again.Interrupted())
 		}
@@ -112,34 +108,24 @@ func TestKilled(t *testing.T) {
 func runAndKill(t *testing.T, path string, lines int) (put, journalled map[string]bool) {
 	t.Helper()
 	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	cmd := exec.CommandContext(t.Context(), self)
 	cmd.Env = append(os.Environ(), childEnv+"="+path)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
+	must(t, cmd.Start())
 	put, journalled = map[string]bool{}, map[string]bool{}
 	in := bufio.NewReader(out)
 	for n := 0; ; n++ {
 		if n == lines {
-			if err := cmd.Process.Kill(); err != nil {
-				t.Fatal(err)
-			}
+			must(t, cmd.Process.Kill())
 		}
 		line, err := in.ReadString('\n')
 		if errors.Is(err, io.EOF) {
 			break // a line without its end was not printed in full
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		kind, id, _ := strings.Cut(strings.TrimSpace(line), " ")
 		if kind == "P" {
 			put[id] = true
@@ -158,9 +144,7 @@ func runAndKill(t *testing.T, path string, lines int) (put, journalled map[strin
 func breakDisk(t *testing.T, path string) (mend func()) {
 	t.Helper()
 	db, err := openRaw(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	exec := func(stmt string) {
 		if _, err := db.ExecContext(context.Background(), stmt); err != nil {
 			t.Error(err)
@@ -169,9 +153,7 @@ func breakDisk(t *testing.T, path string) (mend func()) {
 	exec(`CREATE TRIGGER broken_calls BEFORE INSERT ON calls BEGIN SELECT RAISE(ABORT, 'disk is full'); END`)
 	return sync.OnceFunc(func() {
 		exec(`DROP TRIGGER broken_calls`)
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
+		must(t, db.Close())
 	})
 }
 
@@ -207,9 +189,7 @@ func TestDiskFull(t *testing.T) {
 	}
 	mend()
 	wg.Wait()
-	if err := s.Flush(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.Flush(t.Context()))
 	if err := s.Err(); err != nil {
 		t.Errorf("after the disk works again: %v", err)
 	}
@@ -217,9 +197,7 @@ func TestDiskFull(t *testing.T) {
 	if err != nil || len(records) != 21 {
 		t.Errorf("got %d records, %v; want 21", len(records), err)
 	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.Close())
 	if again := openTest(t, path); again.Interrupted() != 1 {
 		t.Errorf("got %d interrupted; want 1", again.Interrupted())
 	}
@@ -228,9 +206,7 @@ func TestDiskFull(t *testing.T) {
 func TestCloseOnBrokenDisk(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	s, err := Open(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer breakDisk(t, path)()
 	lost := make(chan error, 1)
 	go func() { lost <- s.Put(context.Background(), sample("x")) }()
@@ -257,9 +233,7 @@ func timeout(t *testing.T, d time.Duration) context.Context {
 func TestQueueBound(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	s, err := open(t.Context(), path, 10, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
@@ -290,9 +264,7 @@ func TestQueueBound(t *testing.T) {
 			t.Errorf("after room came: %v", err)
 		}
 	}
-	if err := s.Flush(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.Flush(t.Context()))
 	records, _, err := s.List(t.Context(), record.Filter{})
 	if err != nil || len(records) != 12 {
 		t.Errorf("got %d records, %v; want 12", len(records), err)

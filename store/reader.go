@@ -124,7 +124,8 @@ func (r *Reader) check(ctx context.Context) error {
 		return fmt.Errorf("%w (schema %d, this version knows %d)", errNewer, version, newest)
 	}
 	if version < newest {
-		return fmt.Errorf("database has schema %d and this version reads %d; start the server of this version once", version, newest)
+		return fmt.Errorf("database has schema %d and this version reads %d; start the server of this version once",
+			version, newest)
 	}
 	return nil
 }
@@ -186,14 +187,17 @@ func (r *Reader) List(ctx context.Context, f record.Filter) (records []record.Re
 	return records, next, nil
 }
 
-// nextCursor is the cursor behind a page whose last record with a time is given; zero: there is none, as all its times are
-// damaged. Such times sort before those of all others, or behind them, where nothing else is to come.
+// nextCursor is the cursor behind a page whose last record with a time is given; zero: there is none, as all its times
+// are damaged. Such times sort before those of all others, or behind them, where nothing else is to come.
 func nextCursor(last record.Record, cursor string) string {
 	switch {
 	case !last.StartedAt.IsZero():
 		return record.CursorOf(last)
 	case cursor == "":
-		return record.CursorOf(record.Record{ID: "~", StartedAt: record.TimeOf(time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC))})
+		return record.CursorOf(record.Record{
+			ID:        "~",
+			StartedAt: record.TimeOf(time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)),
+		})
 	default:
 		return ""
 	}
@@ -205,5 +209,6 @@ func pageQuery(f record.Filter) (text string, args []any, err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	return `SELECT ` + selectList + ` FROM calls` + where + ` ORDER BY started_at DESC, id DESC LIMIT ?`, append(args, f.PageSize()+1), nil
+	return `SELECT ` + selectList + ` FROM calls` + where + ` ORDER BY started_at DESC, id DESC LIMIT ?`,
+		append(args, f.PageSize()+1), nil
 }

@@ -28,9 +28,7 @@ func TestSettleRecordings(t *testing.T) {
 	}
 	s.Journal(r, nil)
 	s.Journal(plain, nil)
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.Close())
 	again := openTest(t, path)
 	look := func(file string) (int64, time.Time, error) {
 		switch file {
@@ -44,13 +42,9 @@ func TestSettleRecordings(t *testing.T) {
 		t.Errorf("it looks for %q", file)
 		return 0, time.Time{}, nil
 	}
-	if err := again.SettleRecordings(t.Context(), look); err != nil {
-		t.Fatal(err)
-	}
+	must(t, again.SettleRecordings(t.Context(), look))
 	got, _, err := again.Get(t.Context(), "one")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	want := []record.Recording{
 		whole,
 		{File: "there", Format: "wav", StartedAt: at, EndedAt: ended, Bytes: 32044, Dropped: 2, Error: "the process was killed"},
@@ -63,9 +57,7 @@ func TestSettleRecordings(t *testing.T) {
 	if !slices.Equal(got.Recordings, want) {
 		t.Errorf("got  %+v\nwant %+v", got.Recordings, want)
 	}
-	if err := again.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, again.Close())
 	if err := openTest(t, path).SettleRecordings(t.Context(), nil); err != nil {
 		t.Errorf("nothing was interrupted: %v", err)
 	}

@@ -83,7 +83,8 @@ func (r *Reader) Unreported(ctx context.Context, externalID string) (id, target 
 // Dialled returns the id and target of the finished call that was dialled with this Call-ID. They are empty if there
 // is none.
 func (r *Reader) Dialled(ctx context.Context, targetSIPCallID string) (id, target string, err error) {
-	return r.oneCall(ctx, `SELECT id, target FROM calls WHERE target_sip_call_id = ? AND target_sip_call_id <> '' LIMIT 1`, targetSIPCallID)
+	return r.oneCall(ctx, `SELECT id, target FROM calls WHERE target_sip_call_id = ? AND target_sip_call_id <> '' LIMIT 1`,
+		targetSIPCallID)
 }
 
 // oneCall returns the id and target of the call that a query finds.

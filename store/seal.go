@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// The states of calls have the keys of their SRTP, so they are sealed: with a key that is made of the signalling key, and
-// for their id alone.
+// The states of calls have the keys of their SRTP, so they are sealed: with a key that is made of the signalling key,
+// and for their id alone.
 
 // sealing makes the cipher of states.
 func sealing(key [32]byte) (cipher.AEAD, error) {
@@ -41,7 +41,10 @@ func (r *room) seal(aead cipher.AEAD, id string, state []byte) {
 	r.sealed = aead.Seal(r.sealed[:0], nil, state, r.id)
 }
 
-var rooms = sync.Pool{New: func() any { return &room{sealed: make([]byte, 0, 8192)} }} //nolint:gochecknoglobals // spare memory
+var rooms = sync.Pool{New: func() any {
+	return &room{sealed: make([]byte, 0,
+		8192)}
+}} //nolint:gochecknoglobals // spare memory
 
 func takeRoom() *room { return rooms.Get().(*room) }
 

@@ -40,9 +40,9 @@ type Store struct {
 }
 
 // Open opens the file for writing, creates it if it is missing (mode 0600), updates its schema and closes the calls
-// that a killed process left open. A damaged file is set aside, and a new one begun. Where the disk takes nothing, the file is
-// opened once it does, and Err says why it is not. It refuses a file that another process writes. consumers are those who get
-// an item in the outbox for each finished call; SetConsumers changes them.
+// that a killed process left open. A damaged file is set aside, and a new one begun. Where the disk takes nothing, the
+// file is opened once it does, and Err says why it is not. It refuses a file that another process writes. consumers are
+// those who get an item in the outbox for each finished call; SetConsumers changes them.
 func Open(ctx context.Context, path string, consumers ...string) (*Store, error) {
 	s, err := open(ctx, path, defaultQueue, consumers)
 	if err != nil {
@@ -54,8 +54,8 @@ func Open(ctx context.Context, path string, consumers ...string) (*Store, error)
 	return s, err
 }
 
-// OpenTaken is Open for a file that another process has given up by Pause, with its lock. The calls in its journal live on: they
-// are told by Journal again.
+// OpenTaken is Open for a file that another process has given up by Pause, with its lock. The calls in its journal live
+// on: they are told by Journal again.
 func OpenTaken(ctx context.Context, path string, lock *os.File, consumers ...string) (*Store, error) {
 	return openLocked(ctx, path, defaultQueue, consumers, lock, true)
 }
@@ -77,7 +77,9 @@ func newStore(path string, lock *os.File, limit int, consumers []string) *Store 
 	return s
 }
 
-func openLocked(ctx context.Context, path string, limit int, consumers []string, lock *os.File, taken bool) (_ *Store, err error) {
+func openLocked(ctx context.Context, path string, limit int, consumers []string, lock *os.File,
+	taken bool,
+) (_ *Store, err error) {
 	s := newStore(path, lock, limit, consumers)
 	defer func() {
 		if err == nil {
@@ -133,11 +135,12 @@ func (s *Store) newJournal() error {
 	return err
 }
 
-// Taken says that the process before has ended, and that its calls are in this one's journal: its own is not needed any more.
-// The lock names this process from now on.
+// Taken says that the process before has ended, and that its calls are in this one's journal: its own is not needed any
+// more. The lock names this process from now on.
 func (s *Store) Taken() {
 	s.journal.taken()
-	_ = s.queue.ask(job{done: make(chan error, 1), run: func(context.Context, *sql.Conn) error { // the lock is the writer's
+	// the lock is the writer's
+	_ = s.queue.ask(job{done: make(chan error, 1), run: func(context.Context, *sql.Conn) error {
 		sign(s.lock)
 		return nil
 	}})
@@ -165,7 +168,8 @@ func (s *Store) Recovered() int { return s.recovered }
 // Key returns the signalling key: random, made once, kept in the database, with a copy beside it.
 func (s *Store) Key() [32]byte { return s.key }
 
-// Err returns the current error of writing, nil if the last transaction was committed and the last state of a live call written.
+// Err returns the current error of writing, nil if the last transaction was committed and the last state of a live call
+// written.
 func (s *Store) Err() error {
 	if p := s.broken.Load(); p != nil {
 		return *p
@@ -180,8 +184,9 @@ func (s *Store) Dropped() int64 {
 	return dropped
 }
 
-// Journal notes the record of a live call so far, until its Put, and what it needs to go on in another process; nil: it can't.
-// They are in the file when it returns, unless another call is writing, which then writes them, too. It waits for nobody else.
+// Journal notes the record of a live call so far, until its Put, and what it needs to go on in another process; nil: it
+// can't. They are in the file when it returns, unless another call is writing, which then writes them, too. It waits
+// for nobody else.
 func (s *Store) Journal(r record.Record, state []byte) {
 	if r.ID != "" {
 		s.journal.note(callState, &r, state, time.Now())
@@ -279,9 +284,9 @@ func (s *Store) wait(ctx context.Context, done <-chan error, what string) error 
 	return nil
 }
 
-// Alive notes that the process runs. After a kill, its live calls count as having lasted until the last such moment, or the
-// journal's last beat. What the disk did not take of the journal and of registrations is tried again. Its error tells, once,
-// what could not be read of the journal.
+// Alive notes that the process runs. After a kill, its live calls count as having lasted until the last such moment, or
+// the journal's last beat. What the disk did not take of the journal and of registrations is tried again. Its error
+// tells, once, what could not be read of the journal.
 func (s *Store) Alive(ctx context.Context, now time.Time) error {
 	return s.do(ctx, "alive", func(wctx context.Context, c *sql.Conn) error {
 		if _, err := c.ExecContext(wctx, setAlive, record.TimeOf(now), s.journal.moment(now).text()); err != nil {
@@ -293,8 +298,8 @@ func (s *Store) Alive(ctx context.Context, now time.Time) error {
 	})
 }
 
-// Leave closes the store of a process that could not start: what it was to go on with stays in the journal for the next one, as
-// after a kill.
+// Leave closes the store of a process that could not start: what it was to go on with stays in the journal for the next
+// one, as after a kill.
 func (s *Store) Leave() error {
 	s.queue.close()
 	<-s.done
@@ -302,8 +307,8 @@ func (s *Store) Leave() error {
 }
 
 // Close writes what is pending, refuses later work, and releases the file. If the disk refuses the rest for several
-// seconds, the finished calls go to a file beside the database, which the next Open takes up. The error says so, or that
-// they are lost.
+// seconds, the finished calls go to a file beside the database, which the next Open takes up. The error says so, or
+// that they are lost.
 func (s *Store) Close() error {
 	first := s.queue.close()
 	<-s.done
@@ -323,7 +328,8 @@ func (s *Store) Close() error {
 		if saveErr != nil {
 			return errors.Join(fmt.Errorf("store %s: %d finished calls are lost: %w", s.path, len(left), *p), saveErr, err)
 		}
-		return errors.Join(fmt.Errorf("store %s: %d finished calls could not be written, and are in %s: %w", s.path, len(left), file, *p), err)
+		return errors.Join(fmt.Errorf("store %s: %d finished calls could not be written, and are in %s: %w", s.path,
+			len(left), file, *p), err)
 	}
 	if err != nil {
 		return fmt.Errorf("store %s: close: %w", s.path, err)

@@ -39,9 +39,7 @@ func sample(id string) record.Record {
 func openTest(tb testing.TB, path string) *Store {
 	tb.Helper()
 	s, err := Open(tb.Context(), path)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	tb.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			tb.Errorf("close: %v", err)
@@ -53,9 +51,7 @@ func openTest(tb testing.TB, path string) *Store {
 func mustPut(tb testing.TB, s *Store, recs ...record.Record) {
 	tb.Helper()
 	for _, r := range recs {
-		if err := s.Put(tb.Context(), r); err != nil {
-			tb.Fatal(err)
-		}
+		must(tb, s.Put(tb.Context(), r))
 	}
 }
 
@@ -97,9 +93,7 @@ func TestPutIsIdempotent(t *testing.T) {
 	again.Cause = "changed"
 	mustPut(t, s, first, again, first)
 	records, _, err := s.List(t.Context(), record.Filter{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if diff := cmp.Diff([]record.Record{first}, records); diff != "" {
 		t.Errorf("want - got +\n%s", diff)
 	}
@@ -114,12 +108,8 @@ func TestJournalDoesNotTouchFinished(t *testing.T) {
 	late := want
 	late.Cause = "late"
 	s.Journal(late, nil)
-	if err := s.Flush(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.Flush(t.Context()))
+	must(t, s.Close())
 	again := openTest(t, path)
 	if n := again.Interrupted(); n != 0 {
 		t.Errorf("got %d interrupted; want 0", n)
@@ -141,9 +131,7 @@ func TestInterrupted(t *testing.T) {
 	answered.AnsweredAt, answered.DurationMS = record.TimeOf(time.Now().Add(-time.Minute)), time.Minute.Milliseconds()
 	s.Journal(answered, nil)
 	s.Journal(ringing, nil)
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.Close())
 	again := openTest(t, path)
 	if n := again.Interrupted(); n != 2 {
 		t.Fatalf("got %d interrupted; want 2", n)
@@ -177,9 +165,7 @@ func TestKeyIsKept(t *testing.T) {
 	if key == [32]byte{} {
 		t.Fatal("key is zero")
 	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.Close())
 	if again := openTest(t, path); again.Key() != key {
 		t.Error("the key changed")
 	}
@@ -194,9 +180,7 @@ func TestFileRights(t *testing.T) {
 	mustPut(t, s, sample("one"))
 	for _, suffix := range []string{"", "-wal", "-shm", ".lock"} {
 		st, err := os.Stat(path + suffix)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if st.Mode().Perm() != 0o600 {
 			t.Errorf("%s: mode %v; want 0600", suffix, st.Mode().Perm())
 		}
@@ -216,9 +200,7 @@ func TestListPages(t *testing.T) {
 	cursor := ""
 	for page := 0; ; page++ {
 		records, next, err := s.List(t.Context(), record.Filter{Limit: 7, Cursor: cursor})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		for _, r := range records {
 			got = append(got, r.ID)
 		}
@@ -268,9 +250,7 @@ func TestListFilters(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			records, _, err := s.List(t.Context(), tc.f)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			got := ""
 			for _, r := range records {
 				got += r.ID
@@ -296,9 +276,7 @@ func TestListLimits(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := s.Flush(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.Flush(t.Context()))
 	for limit, want := range map[int]int{0: 100, -1: 100, 5: 5, record.MaxLimit + 1: record.MaxLimit} {
 		records, next, err := s.List(t.Context(), record.Filter{Limit: limit})
 		if err != nil || len(records) != want || next == "" {
@@ -331,9 +309,7 @@ func TestKeep(t *testing.T) {
 	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
 	kept := make(chan error, 1)
 	s.Keep(t.Context(), new(sample("x")), nil, func(err error) { kept <- err })
-	if err := <-kept; err != nil {
-		t.Fatal(err)
-	}
+	must(t, <-kept)
 	if r, found, err := s.Get(t.Context(), "x"); err != nil || !found || r.ID != "x" {
 		t.Errorf("record %q, %v", r.ID, err)
 	}
@@ -344,9 +320,7 @@ func TestKeep(t *testing.T) {
 
 func TestAfterClose(t *testing.T) {
 	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.Close())
 	s.Journal(sample("x"), nil)
 	if err := s.Put(t.Context(), sample("x")); !errors.Is(err, errClosed) {
 		t.Errorf("put: %v", err)

@@ -16,8 +16,8 @@ func (w *work) give(what string, yield func(what string, step uint64)) {
 	}
 }
 
-// Underway gives who waits for the disk: the writer, and the call that writes the journal. Each has a number that changes
-// while the work gets on.
+// Underway gives who waits for the disk: the writer, and the call that writes the journal. Each has a number that
+// changes while the work gets on.
 func (s *Store) Underway(yield func(what string, step uint64)) {
 	s.writing.give("writer", yield)
 	if written, is := s.journal.underway(); is {

@@ -34,9 +34,7 @@ func TestUnderway(t *testing.T) {
 		t.Errorf("under way %v, then %v; want the writer at one step", first, second)
 	}
 	close(hangs)
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
+	must(t, <-done)
 	mustPut(t, s, sample("1"))
 	s.Journal(sample("2"), nil)
 	s.journal.mu.Lock()
@@ -72,9 +70,7 @@ func (l *hangingLadder) Encode(b []byte) []byte {
 // So is the ladders' writer.
 func TestLaddersUnderway(t *testing.T) {
 	l, _, err := OpenLadders(t.Context(), LadderOptions{Path: filepath.Join(t.TempDir(), "f.db"), Keep: 1, MaxSize: 1 << 30})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer l.Close()
 	d := &hangingLadder{begun: make(chan struct{}), hangs: make(chan struct{})}
 	l.Put(d)

@@ -11,8 +11,8 @@ import (
 // Unreadable are the ids of records that could not be read, and were left out of lists, in order; 1,000 at most.
 func (r *Reader) Unreadable() []string { return r.unreadable.IDs() }
 
-// passOver notes a row that can't be read, and gives its id and, where it is known, when the call began. An error means that it is not the row,
-// but the file.
+// passOver notes a row that can't be read, and gives its id and, where it is known, when the call began. An error means
+// that it is not the row, but the file.
 func (r *Reader) passOver(from row, why error) (rec record.Record, err error) {
 	if _, file := errors.AsType[*sqlite.Error](why); file {
 		return record.Record{}, why

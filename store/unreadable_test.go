@@ -20,9 +20,7 @@ func TestUnreadableRecords(t *testing.T) {
 		want = append(want, r.ID)
 	}
 	db, err := openRaw(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer db.Close()
 	var broken []string
 	for i, set := range []string{
@@ -42,9 +40,7 @@ func TestUnreadableRecords(t *testing.T) {
 		f := record.Filter{Limit: limit}
 		for range 100 {
 			records, next, err := s.List(t.Context(), f)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			for _, r := range records {
 				got = append(got, r.ID)
 			}

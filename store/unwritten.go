@@ -20,7 +20,8 @@ import (
 // JSON. The next Open takes them up.
 func unwrittenName(path string) string { return path + ".unwritten.jsonl" }
 
-// saveUnwritten writes records beside the database, or, if that can't be, to a directory that outlives the process. It returns the file.
+// saveUnwritten writes records beside the database, or, if that can't be, to a directory that outlives the process. It
+// returns the file.
 func saveUnwritten(path string, records []record.Record) (file string, err error) {
 	var errs []error
 	for _, name := range append([]string{unwrittenName(path)}, spareNames()...) {
@@ -33,8 +34,8 @@ func saveUnwritten(path string, records []record.Record) (file string, err error
 	return "", errors.Join(errs...)
 }
 
-// spareNames are files for what can't be written beside the database. A service of systemd has directories of its own, by
-// variables (systemd.exec(5)); its one for temporary files may be removed when it stops.
+// spareNames are files for what can't be written beside the database. A service of systemd has directories of its own,
+// by variables (systemd.exec(5)); its one for temporary files may be removed when it stops.
 func spareNames() (names []string) {
 	for _, dir := range []string{os.Getenv("STATE_DIRECTORY"), os.Getenv("RUNTIME_DIRECTORY"), os.TempDir()} {
 		if dir, _, _ = strings.Cut(dir, ":"); dir != "" { // the first one
@@ -61,9 +62,9 @@ func appendRecords(name string, records []record.Record) (err error) {
 	return errors.Join(out.Flush(), f.Sync())
 }
 
-// takeUnwritten moves the records that an earlier process could not write into the database, and returns their number. The
-// file is removed when they are committed, or set aside if it can't be read to its end. A line that is not whole, because the disk was full,
-// is left out.
+// takeUnwritten moves the records that an earlier process could not write into the database, and returns their number.
+// The file is removed when they are committed, or set aside if it can't be read to its end. A line that is not whole,
+// because the disk was full, is left out.
 func (s *Store) takeUnwritten(ctx context.Context) (taken int, err error) {
 	name := unwrittenName(s.path)
 	f, err := os.Open(name)
@@ -92,11 +93,14 @@ func (s *Store) takeUnwritten(ctx context.Context) (taken int, err error) {
 		return taken, os.Remove(name)
 	}
 	aside := asideName(name)
-	s.lost = errors.Join(s.lost, fmt.Errorf("finished calls of an earlier process can't be read: %w; what can be is written, and the file is %s now", unread, aside))
+	s.lost = errors.Join(s.lost,
+		fmt.Errorf("finished calls of an earlier process can't be read: %w; what can be is written, and the file is %s now",
+			unread, aside))
 	return taken, os.Rename(name, aside)
 }
 
-// eachRecord gives the records of a file to a function, until that returns an error. unread says why the rest can't be read.
+// eachRecord gives the records of a file to a function, until that returns an error. unread says why the rest can't be
+// read.
 func eachRecord(from io.Reader, do func(record.Record) error) (unread, err error) {
 	for lines := bufio.NewReader(from); ; {
 		line, readErr := lines.ReadBytes('\n')

@@ -27,15 +27,13 @@ func TestUnwrittenThatCannotBeRead(t *testing.T) {
 	if err != nil || unread == nil || !slices.Equal(ids, []string{"one"}) {
 		t.Errorf("%v, %v, %v", ids, unread, err)
 	}
-	if err := os.Symlink(unreadableFile, unwrittenName(path)); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Symlink(unreadableFile, unwrittenName(path)))
 	s := openTest(t, path)
 	if aside, err := filepath.Glob(unwrittenName(path) + ".damaged-*"); err != nil || len(aside) != 1 {
 		t.Errorf("%v, %v: the file is gone", aside, err)
 	}
 	if err := s.Alive(t.Context(), start); err == nil || !strings.Contains(err.Error(), unwrittenName(path)+".damaged-") {
-		t.Errorf("%v", err)
+		t.Errorf("alive: %v; want the name of the damaged file", err)
 	}
 }
 

@@ -19,15 +19,17 @@ import (
 )
 
 // A disk that is full or read-only must not keep a process from its calls. So where the database is there and can't be
-// opened for writing, the process begins without it: with the signalling key that is read, with the calls of the journal, and
-// with a writer that tries to open the database until it can. Records wait in memory meanwhile.
+// opened for writing, the process begins without it: with the signalling key that is read, with the calls of the
+// journal, and with a writer that tries to open the database until it can. Records wait in memory meanwhile.
 
 // refusesWrites says whether an error means that the disk takes nothing, and may be mended.
 func refusesWrites(err error) bool {
-	return takesNothing(err) || isAny(err, unix.EIO, unix.EFBIG) || isCode(err, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+	return takesNothing(err) || isAny(err, unix.EIO, unix.EFBIG) ||
+		isCode(err, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 }
 
-// takesNothing says whether an error means that the disk is full or read-only, and nothing else: what is there is whole.
+// takesNothing says whether an error means that the disk is full or read-only, and nothing else: what is there is
+// whole.
 func takesNothing(err error) bool {
 	return isAny(err, unix.ENOSPC, unix.EDQUOT, unix.EROFS) || isCode(err, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY)
 }
@@ -42,12 +44,13 @@ func isCode(err error, of ...int) bool {
 	return ok && slices.Contains(of, code.Code()&0xff)
 }
 
-// openWithout opens a store whose database could not be opened because its disk takes nothing. Without a key there is none: then
-// why is the error.
+// openWithout opens a store whose database could not be opened because its disk takes nothing. Without a key there is
+// none: then why is the error.
 func openWithout(ctx context.Context, path string, why error, consumers []string) (_ *Store, err error) {
 	key := keyReadOnly(ctx, path)
 	if key == nil {
-		return nil, fmt.Errorf("%w; the signalling key can't be read either, so the process does not start: give the disk room, make it writable, or name another file in store.path", why)
+		return nil, fmt.Errorf(
+			"%w; the signalling key can't be read either, so the process does not start: give the disk room, make it writable, or name another file in store.path", why)
 	}
 	lock, err := lockFile(path)
 	if err != nil {
@@ -70,8 +73,8 @@ func openWithout(ctx context.Context, path string, why error, consumers []string
 	return s, nil
 }
 
-// keyReadOnly reads the signalling key of a file that can't be written, or its copy; nil: it can't be read. Where the log can't
-// be used, the file may still have the key.
+// keyReadOnly reads the signalling key of a file that can't be written, or its copy; nil: it can't be read. Where the
+// log can't be used, the file may still have the key.
 func keyReadOnly(ctx context.Context, path string) []byte {
 	if key := keyOf(ctx, dsn(path, "ro")); key != nil {
 		return key
@@ -87,8 +90,8 @@ func unchanging(path string) string {
 	return dsn(path, "ro") + "&" + url.Values{"immutable": {"1"}}.Encode()
 }
 
-// leaveInterrupted is closeInterrupted without a database: the records of calls that do not go on wait for it, and all entries
-// of the journal stay until it has them.
+// leaveInterrupted is closeInterrupted without a database: the records of calls that do not go on wait for it, and all
+// entries of the journal stay until it has them.
 func (s *Store) leaveInterrupted(now time.Time) error {
 	files, err := readJournal(s.path)
 	if err != nil {
@@ -105,7 +108,10 @@ func (s *Store) leaveInterrupted(now time.Time) error {
 		switch {
 		case l.ended: // it is written once the disk takes it
 		case l.state != nil:
-			s.left = append(s.left, record.Left{Record: l.record, Interrupted: l.interrupted(now), State: l.state, Alive: files.alive})
+			s.left = append(s.left, record.Left{
+				Record: l.record, Interrupted: l.interrupted(now), State: l.state,
+				Alive: files.alive,
+			})
 			continue
 		default:
 			l.record = l.interrupted(now)
@@ -178,7 +184,8 @@ func (s *Store) attached(ctx context.Context, db *sql.DB) error {
 	return err
 }
 
-// lockAgain sees that the lock is that of the database's name. On a disk that is read-only, it may be the database itself.
+// lockAgain sees that the lock is that of the database's name. On a disk that is read-only, it may be the database
+// itself.
 func (d *database) lockAgain() error {
 	if d.lock.Name() != d.path {
 		lock, err := d.relock()
@@ -204,8 +211,9 @@ func (d *database) isDamaged(ctx context.Context, why error) bool {
 	return err == nil && isDamagedAt(ctx, d.path, f, why)
 }
 
-// hold opens the database beside SQLite's connections, and leaves it open. To close it would take the process all its POSIX locks
-// on that file (fcntl), of which SQLite would not know: another process then removes the log under this one.
+// hold opens the database beside SQLite's connections, and leaves it open. To close it would take the process all its
+// POSIX locks on that file (fcntl), of which SQLite would not know: another process then removes the log under this
+// one.
 func (d *database) hold() (*os.File, error) {
 	now, err := os.Stat(d.path)
 	if err != nil {

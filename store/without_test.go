@@ -33,9 +33,7 @@ func diskOf(t *testing.T) (path string, remount func(flags uintptr, options stri
 	kill(t, s)
 	return path, func(flags uintptr, options string) {
 		t.Helper()
-		if err := unix.Mount("", dir, "", unix.MS_REMOUNT|flags, options); err != nil {
-			t.Fatal(err)
-		}
+		must(t, unix.Mount("", dir, "", unix.MS_REMOUNT|flags, options))
 	}
 }
 
@@ -66,9 +64,7 @@ func TestStartOnADiskThatTakesNothing(t *testing.T) {
 			},
 			func(t *testing.T, path string, _ func(uintptr, string)) {
 				t.Helper()
-				if err := os.Remove(filepath.Join(filepath.Dir(path), "filler")); err != nil {
-					t.Fatal(err)
-				}
+				must(t, os.Remove(filepath.Join(filepath.Dir(path), "filler")))
 			},
 		},
 	} {
@@ -77,9 +73,7 @@ func TestStartOnADiskThatTakesNothing(t *testing.T) {
 			tt.breaks(t, path, remount)
 			for range 2 {
 				s, err := Open(t.Context(), path)
-				if err != nil {
-					t.Fatal(err)
-				}
+				must(t, err)
 				if got := leftOf(s); !slices.Equal(got, []string{"gone owes owes", "lives a state"}) {
 					t.Errorf("left are %q", got)
 				}
@@ -89,23 +83,17 @@ func TestStartOnADiskThatTakesNothing(t *testing.T) {
 				if other, err := Open(t.Context(), path); !errors.Is(err, errLocked) {
 					t.Errorf("%v: a second process has it, too: %v", err, other)
 				}
-				if err := s.Leave(); err != nil {
-					t.Fatal(err)
-				}
+				must(t, s.Leave())
 			}
 			s, err := Open(t.Context(), path)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			key := s.Key()
 			s.Journal(sample("new"), []byte("a new state"))
 			written := make(chan error, 1)
 			finished := sample("finished")
 			s.Keep(t.Context(), &finished, nil, func(err error) { written <- err })
 			tt.mends(t, path, remount)
-			if err := <-written; err != nil {
-				t.Fatal(err)
-			}
+			must(t, <-written)
 			for !closedWithin(s) {
 				t.Log("not yet")
 			}
@@ -114,9 +102,7 @@ func TestStartOnADiskThatTakesNothing(t *testing.T) {
 					t.Errorf("%s: %v, %v, %q", id, err, ok, r.Disposition)
 				}
 			}
-			if err := s.Leave(); err != nil {
-				t.Fatal(err)
-			}
+			must(t, s.Leave())
 			again := openTest(t, path)
 			if got := leftOf(again); !slices.Equal(got, []string{"gone owes owes", "lives a state", "new a new state"}) || again.Key() != key || again.Interrupted() != 0 {
 				t.Errorf("left are %q, %d interrupted, another key: %v", got, again.Interrupted(), again.Key() != key)
@@ -141,7 +127,7 @@ func TestFirstStartOnADiskThatTakesNothing(t *testing.T) {
 	}
 	remount(unix.MS_RDONLY, "")
 	if _, err := Open(t.Context(), path); err == nil || !strings.Contains(err.Error(), "make it writable, or name another file in store.path") {
-		t.Errorf("%v", err)
+		t.Errorf("opened: %v; want advice to make it writable, or to name another file", err)
 	}
 }
 
@@ -162,9 +148,7 @@ func TestBindingsOnADiskThatTakesNothing(t *testing.T) {
 			path, remount := diskOf(t)
 			s := openTest(t, path)
 			s.KeepBindings("trunk phone", one)
-			if err := s.Flush(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			must(t, s.Flush(t.Context()))
 			files := map[string][]byte{}
 			for _, more := range []string{"", "-wal", "-shm"} {
 				files[more], _ = os.ReadFile(path + more)
@@ -175,9 +159,7 @@ func TestBindingsOnADiskThatTakesNothing(t *testing.T) {
 			}
 			for more, text := range files {
 				if tt.log {
-					if err := os.WriteFile(path+more, text, 0o600); err != nil {
-						t.Fatal(err)
-					}
+					must(t, os.WriteFile(path+more, text, 0o600))
 				}
 			}
 			if tt.full {
@@ -186,9 +168,7 @@ func TestBindingsOnADiskThatTakesNothing(t *testing.T) {
 				remount(unix.MS_RDONLY, "")
 			}
 			s, err := Open(t.Context(), path)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			got, err := s.Bindings(t.Context())
 			if tt.later {
 				if err == nil {
@@ -209,9 +189,7 @@ func TestBindingsOnADiskThatTakesNothing(t *testing.T) {
 				remount(0, "")
 				mustPut(t, s, sample("late"))
 			}
-			if err := s.Leave(); err != nil {
-				t.Fatal(err)
-			}
+			must(t, s.Leave())
 		})
 	}
 }
@@ -225,9 +203,7 @@ func TestRecoveredOnADiskThatTakesNothing(t *testing.T) {
 	kill(t, s)
 	remount(unix.MS_RDONLY, "")
 	s, err := Open(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if n := s.Recovered(); n != 0 {
 		t.Errorf("%d calls are said to be written", n)
 	}
@@ -236,7 +212,5 @@ func TestRecoveredOnADiskThatTakesNothing(t *testing.T) {
 	if _, ok, err := s.Get(t.Context(), "ended"); !ok || err != nil {
 		t.Errorf("%v, %v: it is not written", ok, err)
 	}
-	if err := s.Leave(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.Leave())
 }

@@ -36,7 +36,8 @@ func NewAccount(o AccountOptions) (*Account, error) {
 	if o.AssistantsPath == "" {
 		o.AssistantsPath = DefaultAssistantsPath
 	}
-	if u, err := url.Parse(o.AssistantsPath); err != nil || !strings.HasPrefix(o.AssistantsPath, "/") || u.Path != o.AssistantsPath ||
+	if u, err := url.Parse(o.AssistantsPath); err != nil || !strings.HasPrefix(o.AssistantsPath, "/") ||
+		u.Path != o.AssistantsPath ||
 		u.Host != "" || strings.HasSuffix(o.AssistantsPath, "/") {
 		return nil, fmt.Errorf("the path of agents %q is not one: write it like %s", o.AssistantsPath, DefaultAssistantsPath)
 	}
@@ -67,8 +68,8 @@ type envelope struct {
 	whole    rest.Object
 }
 
-// call sends a request and opens the envelope of its answer. An answer whose status says that nothing was done is an error,
-// whatever HTTP says.
+// call sends a request and opens the envelope of its answer. An answer whose status says that nothing was done is an
+// error, whatever HTTP says.
 func (a *Account) call(ctx context.Context, r rest.Request) (envelope, rest.Answer, error) {
 	answer, err := a.api.Do(ctx, r)
 	if err != nil {
@@ -158,7 +159,8 @@ func (a *Account) list(ctx context.Context, path string, query url.Values, key, 
 			case !ok || rest.BadID(name) != "":
 				return nil, a.api.Unusable(r, answer, fmt.Sprintf("an entry of %s has no usable %s", key, id))
 			case seen[name]:
-				return nil, a.api.Unusable(r, answer, fmt.Sprintf("the list has %s %s twice: its pages repeat, or changed meanwhile", id, name))
+				return nil, a.api.Unusable(r, answer,
+					fmt.Sprintf("the list has %s %s twice: its pages repeat, or changed meanwhile", id, name))
 			}
 			seen[name] = true
 			all = append(all, entry)

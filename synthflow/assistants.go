@@ -12,8 +12,8 @@ import (
 	"flowbridge/internal/rest"
 )
 
-// VoiceEngineVersion is the voice_engine_version that the documents on direct dialling require. The API reference does not
-// have it.
+// VoiceEngineVersion is the voice_engine_version that the documents on direct dialling require. The API reference does
+// not have it.
 const VoiceEngineVersion = "2.0"
 
 const voiceEngineKey = "voice_engine_version"
@@ -39,8 +39,9 @@ func CheckAssistant(body rest.Object) error {
 // Assistants are the agents of an account.
 type Assistants struct{ *Account }
 
-// Create creates an agent (POST /v2/assistants). A 400 that names voice_engine_version repeats the request without it. The
-// object has model_id, name and the voice_engine_version that was accepted. known are the ids of the existing agents.
+// Create creates an agent (POST /v2/assistants). A 400 that names voice_engine_version repeats the request without it.
+// The object has model_id, name and the voice_engine_version that was accepted. known are the ids of the existing
+// agents.
 func (a Assistants) Create(ctx context.Context, body rest.Object, known map[string]bool) (rest.Object, error) {
 	r := rest.Request{Method: http.MethodPost, Path: a.assistants, Body: body}
 	e, answer, err := a.call(ctx, r)
@@ -59,7 +60,8 @@ func (a Assistants) Create(ctx context.Context, body rest.Object, known map[stri
 	case err != nil:
 		return nil, err
 	case known[id]:
-		return nil, a.api.Unusable(r, answer, fmt.Sprintf("the answer's model_id %s is that of an agent that was there before", id))
+		return nil, a.api.Unusable(r, answer,
+			fmt.Sprintf("the answer's model_id %s is that of an agent that was there before", id))
 	}
 	made := rest.Object{"model_id": id, "name": body["name"]}
 	if v, kept := r.Body[voiceEngineKey]; kept {
@@ -68,7 +70,8 @@ func (a Assistants) Create(ctx context.Context, body rest.Object, known map[stri
 	return made, nil
 }
 
-// namesVoiceEngine says whether an error is a 400 (or 422, which the same API says elsewhere) about voice_engine_version.
+// namesVoiceEngine says whether an error is a 400 (or 422, which the same API says elsewhere) about
+// voice_engine_version.
 func namesVoiceEngine(err error) bool {
 	var e *rest.Error
 	return errors.As(err, &e) && (e.Status == http.StatusBadRequest || e.Status == http.StatusUnprocessableEntity) &&

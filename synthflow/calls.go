@@ -11,8 +11,8 @@ import (
 
 const callsPath = "/v2/calls"
 
-// GetCall gives the account's report of a call that has ended (GET /v2/calls/{call_id}). Unlike a webhook's, its content is
-// certain to be the platform's.
+// GetCall gives the account's report of a call that has ended (GET /v2/calls/{call_id}). Unlike a webhook's, its
+// content is certain to be the platform's.
 func (a *Account) GetCall(ctx context.Context, id string) (Report, error) {
 	r := rest.Request{Method: http.MethodGet, Path: callsPath + "/" + rest.Segment(id)}
 	e, answer, err := a.call(ctx, r)
@@ -32,12 +32,14 @@ func (a *Account) GetCall(ctx context.Context, id string) (Report, error) {
 	case err != nil:
 		return Report{}, a.api.Unusable(r, answer, err.Error())
 	case report.CallID != id:
-		return Report{}, a.api.Unusable(r, answer, fmt.Sprintf("the answer is about another call, %q", rest.Clean(report.CallID)))
+		return Report{}, a.api.Unusable(r, answer,
+			fmt.Sprintf("the answer is about another call, %q", rest.Clean(report.CallID)))
 	}
 	return report, nil
 }
 
-// oneCall is the call of an answer. The API reference has it in a list of one; an answer without envelope is the call itself.
+// oneCall is the call of an answer. The API reference has it in a list of one; an answer without envelope is the call
+// itself.
 func (e envelope) oneCall() (map[string]any, bool) {
 	of := map[string]any(e.whole)
 	if e.response != nil {

@@ -29,8 +29,8 @@ func Providers() []string {
 // Slug is a number as it stands in a path of the API: without the leading +.
 func Slug(number string) string { return strings.TrimPrefix(number, "+") }
 
-// CheckNumber says what is wrong with the body that imports a number, as far as it can be known without the API. The API has
-// to judge termination_uri, for example, because the documents contradict each other about it.
+// CheckNumber says what is wrong with the body that imports a number, as far as it can be known without the API. The
+// API has to judge termination_uri, for example, because the documents contradict each other about it.
 func CheckNumber(body rest.Object) error {
 	provider, _ := body.Text("provider_name")
 	number, given := body.Text("phone_number")

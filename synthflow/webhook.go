@@ -68,9 +68,11 @@ const (
 	TakenUnknown Taken = "not a call of ours"
 )
 
-// NewWebhook gives the handler of the post-call webhook. take gets the report of a webhook with a valid signature. Its error
-// is answered with 503, after which the platform may send the webhook again.
-func NewWebhook(secret string, take func(ctx context.Context, r Report) (Taken, error), log zerolog.Logger) http.Handler {
+// NewWebhook gives the handler of the post-call webhook. take gets the report of a webhook with a valid signature. Its
+// error is answered with 503, after which the platform may send the webhook again.
+func NewWebhook(secret string, take func(ctx context.Context, r Report) (Taken, error),
+	log zerolog.Logger,
+) http.Handler {
 	return &webhook{
 		secret: secret, take: take, log: log, strangers: httpd.Strangers(log),
 		bodies: httpd.Bodies{Max: maxWebhook, Wait: webhookWait}, places: make(httpd.Places, webhooks),
@@ -87,7 +89,8 @@ func (h *webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.keep(r.Context(), w, report)
 }
 
-// signed reads a report and checks its signature. The signed id is in the body, so even an unauthenticated body is read.
+// signed reads a report and checks its signature. The signed id is in the body, so even an unauthenticated body is
+// read.
 func (h *webhook) signed(w http.ResponseWriter, r *http.Request) (Report, *httpd.Refusal) {
 	signature := signatureOf(r.Header)
 	switch {
@@ -95,10 +98,16 @@ func (h *webhook) signed(w http.ResponseWriter, r *http.Request) (Report, *httpd
 		w.Header().Set("Allow", http.MethodPost)
 		return Report{}, &httpd.Refusal{Status: http.StatusMethodNotAllowed, Words: "use POST"}
 	case !httpd.HasType(r, "application/json"):
-		return Report{}, &httpd.Refusal{Status: http.StatusUnsupportedMediaType, Words: "Content-Type must be application/json"}
+		return Report{}, &httpd.Refusal{
+			Status: http.StatusUnsupportedMediaType,
+			Words:  "Content-Type must be application/json",
+		}
 	case signature == "":
 		h.strangers.Warn().Str("src", r.RemoteAddr).Msg("webhook without signature")
-		return Report{}, &httpd.Refusal{Status: http.StatusUnauthorized, Words: "there is no signature: looked for " + strings.Join(signatureHeaders(), ", ")}
+		return Report{}, &httpd.Refusal{
+			Status: http.StatusUnauthorized,
+			Words:  "there is no signature: looked for " + strings.Join(signatureHeaders(), ", "),
+		}
 	}
 	body, release, no := h.bodies.Read(w, r)
 	if no != nil {

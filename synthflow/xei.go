@@ -15,16 +15,16 @@ var (
 	errXEIUnknown      = errors.New("x-ei: part that is no S, E or O token")
 )
 
-// XEI is the value of the header X-EI: tokens "T.value;" with T one of S (Synthflow's call id), E (an external id) and O
-// (original caller). An empty field is a missing token.
+// XEI is the value of the header X-EI: tokens "T.value;" with T one of S (Synthflow's call id), E (an external id) and
+// O (original caller). An empty field is a missing token.
 type XEI struct {
 	S string
 	E string
 	O string
 }
 
-// ParseXEI reads a value by the grammar (Synthflow's page "X-EI SIP header"): each token ends with ';', none comes twice, and
-// there is nothing else but white space.
+// ParseXEI reads a value by the grammar (Synthflow's page "X-EI SIP header"): each token ends with ';', none comes
+// twice, and there is nothing else but white space.
 func ParseXEI(s string) (XEI, error) {
 	if strings.ContainsAny(s, "\r\n\x00") {
 		return XEI{}, errXEIValue

@@ -3,8 +3,8 @@
 //	live.Observer (what is new of a call) ─▶ counters, histograms ─┐
 //	Gauges (asked at a scrape)  ─▶ what is counted elsewhere ──────┴▶ registry ─▶ answers of at most a second ago
 //
-// Labels are bounded: names of the configuration, and closed sets. No number, no id, nothing that a peer sends is a label;
-// a target that a REFER named is "other" (TestLabelsAreBounded).
+// Labels are bounded: names of the configuration, and closed sets. No number, no id, nothing that a peer sends is a
+// label; a target that a REFER named is "other" (TestLabelsAreBounded).
 //
 // Histograms have classic buckets, for every Prometheus, and native ones, which Prometheus 3 takes when it is told to.
 //

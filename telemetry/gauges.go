@@ -26,7 +26,8 @@ type Gauges struct {
 	// Streams are relayed now, one for each direction of a call, by path: kernel or userspace.
 	Streams map[string]int
 	Panics  uint64
-	// StoreBroken says that the last write failed. JournalDropped counts updates that were left out because the disk was slow.
+	// StoreBroken says that the last write failed. JournalDropped counts updates that were left out because the disk was
+	// slow.
 	StoreBroken    bool
 	JournalDropped int64
 	// ReloadedAt is when the configuration in force was read, ReloadFailed says that a later one was refused.
@@ -82,15 +83,22 @@ func (c *gauges) Collect(out chan<- prometheus.Metric) {
 	c.targets(s, &g)
 	s.messages(&g)
 	s.gauge("draining", "Whether new calls are refused because the process is to end.", number(g.Node.Draining))
-	s.gauge("store_broken", "Whether the last write to the database or the journal failed. Calls go on, and records wait in memory.", number(g.StoreBroken))
+	s.gauge("store_broken",
+		"Whether the last write to the database or the journal failed. Calls go on, and records wait in memory.",
+		number(g.StoreBroken))
 	s.gauge("unwritten_records", "Records of ended calls that are not in the database yet.", float64(g.Node.Unwritten))
-	s.counter("journal_dropped_total", "Updates of live calls that were left out because the disk was too slow or full.", float64(max(0, g.JournalDropped)))
+	s.counter("journal_dropped_total", "Updates of live calls that were left out because the disk was too slow or full.",
+		float64(max(0, g.JournalDropped)))
 	s.counter("panics_recovered_total", "Faults of Flowbridge that ended a call, and not the process.", float64(g.Panics))
-	s.gauge("config_last_reload_success_timestamp_seconds", "When the configuration in force was read.", float64(g.ReloadedAt.Unix()))
-	s.gauge("config_last_reload_successful", "Whether the last attempt to read the configuration succeeded.", number(!g.ReloadFailed))
-	s.gauge("log_level_changed", "Whether the log has another level than the configuration, for a while.", number(g.LogLevelChanged))
+	s.gauge("config_last_reload_success_timestamp_seconds", "When the configuration in force was read.",
+		float64(g.ReloadedAt.Unix()))
+	s.gauge("config_last_reload_successful", "Whether the last attempt to read the configuration succeeded.",
+		number(!g.ReloadFailed))
+	s.gauge("log_level_changed", "Whether the log has another level than the configuration, for a while.",
+		number(g.LogLevelChanged))
 	for file, until := range g.Certificates {
-		s.gauge("certificate_expiry_timestamp_seconds", "When a certificate of the listeners ends.", float64(until.Unix()), "file", file)
+		s.gauge("certificate_expiry_timestamp_seconds", "When a certificate of the listeners ends.", float64(until.Unix()),
+			"file", file)
 	}
 	for _, one := range g.More {
 		s.one(one)
@@ -113,7 +121,8 @@ func (c *gauges) calls(s sink, g *Gauges) {
 	}
 	c.mu.Unlock()
 	for a, n := range sums {
-		s.gauge("calls_active", "Live calls: preparing, queued (they wait for a place at a target), dialing or bridged.", float64(n), "trunk", a.Trunk, "target", a.Target, "phase", a.Phase)
+		s.gauge("calls_active", "Live calls: preparing, queued (they wait for a place at a target), dialing or bridged.",
+			float64(n), "trunk", a.Trunk, "target", a.Target, "phase", a.Phase)
 	}
 	s.gauge("calls_open", "Calls that are live, or whose record is not in the database yet.", float64(g.Node.Calls))
 	s.gauge("calls_limit", "How many calls the RTP ports are enough for.", float64(g.Node.Limit))
@@ -121,10 +130,12 @@ func (c *gauges) calls(s sink, g *Gauges) {
 		s.gauge("trunk_calls", "Open calls that count for the cap of a trunk.", float64(t.Calls), "trunk", t.Name)
 		s.gauge("trunk_calls_limit", "The cap of a trunk, max_calls. 0: none.", float64(t.MaxCalls), "trunk", t.Name)
 	}
-	s.gauge("rtp_ports_in_use", "Pairs of an RTP and an RTCP port that calls have. A call has two.", float64(g.Node.Ports.InUse))
+	s.gauge("rtp_ports_in_use", "Pairs of an RTP and an RTCP port that calls have. A call has two.",
+		float64(g.Node.Ports.InUse))
 	s.gauge("rtp_ports_limit", "Pairs of an RTP and an RTCP port of media.ports.", float64(g.Node.Ports.Limit))
 	for path, n := range g.Streams {
-		s.gauge("media_streams", "RTP streams that are relayed, one for each direction of a call, by what carries them.", float64(n), "path", path)
+		s.gauge("media_streams", "RTP streams that are relayed, one for each direction of a call, by what carries them.",
+			float64(n), "path", path)
 	}
 }
 
@@ -134,22 +145,29 @@ func (*gauges) targets(s sink, g *Gauges) {
 		s.gauge("target_calls", "Open calls that count for the cap of a target.", float64(t.Calls), "target", t.Name)
 		s.gauge("target_calls_limit", "The cap of a target, max_calls. 0: none.", float64(t.MaxCalls), "target", t.Name)
 		for _, health := range []string{live.HealthOK, live.HealthFailing, live.HealthIdle} {
-			s.gauge("target_health", "1 for the health that a target has: ok, failing (most of its last five attempts failed for a reason of its own) or idle (none in five minutes).",
+			s.gauge("target_health",
+				"1 for the health that a target has: ok, failing (most of its last five attempts failed for a reason of its own) or idle (none in five minutes).",
 				number(t.Health == health), "target", t.Name, "health", health)
 		}
 		for _, b := range t.Circuits {
-			s.gauge("circuit_state", "The circuit of a target, of its SIP side (sip) or its API (api): 0 closed, 1 half open (one call tries it), 2 open (it is out of use).",
-				float64(slices.Index([]string{live.CircuitClosed, live.CircuitHalfOpen, live.CircuitOpen}, b.State)), "target", t.Name, "of", b.Of)
-			s.counter("circuit_opened_total", "How often the circuit of a target opened.", float64(b.Opened), "target", t.Name, "of", b.Of)
-			s.counter("circuit_refused_total", "Attempts at a target that its circuit refused.", float64(b.Refused), "target", t.Name, "of", b.Of)
+			s.gauge("circuit_state",
+				"The circuit of a target, of its SIP side (sip) or its API (api): 0 closed, 1 half open (one call tries it), 2 open (it is out of use).",
+				float64(slices.Index([]string{live.CircuitClosed, live.CircuitHalfOpen, live.CircuitOpen}, b.State)), "target",
+				t.Name, "of", b.Of)
+			s.counter("circuit_opened_total", "How often the circuit of a target opened.", float64(b.Opened), "target",
+				t.Name, "of", b.Of)
+			s.counter("circuit_refused_total", "Attempts at a target that its circuit refused.", float64(b.Refused), "target",
+				t.Name, "of", b.Of)
 		}
 		states := map[string]int{live.AddressOK: 0, live.AddressAvoided: 0}
 		for _, a := range t.Addresses {
 			states[a.State]++
 		}
-		s.gauge("target_addresses", "Addresses that a target's host name led calls to, by what calls found: ok, or avoided because they failed.",
+		s.gauge("target_addresses",
+			"Addresses that a target's host name led calls to, by what calls found: ok, or avoided because they failed.",
 			float64(states[live.AddressOK]), "target", t.Name, "state", live.AddressOK)
-		s.gauge("target_addresses", "Addresses that a target's host name led calls to, by what calls found: ok, or avoided because they failed.",
+		s.gauge("target_addresses",
+			"Addresses that a target's host name led calls to, by what calls found: ok, or avoided because they failed.",
 			float64(states[live.AddressAvoided]), "target", t.Name, "state", live.AddressAvoided)
 	}
 }
@@ -163,19 +181,25 @@ func (s sink) messages(g *Gauges) {
 		if c.Received {
 			direction = "in"
 		}
-		s.counter("sip_messages_total", "SIP messages, retransmissions included: requests by method, responses by code. Those that were refused before the parser are not in it.",
+		s.counter("sip_messages_total",
+			"SIP messages, retransmissions included: requests by method, responses by code. Those that were refused before the parser are not in it.",
 			float64(c.N), "direction", direction, "method", c.Method, "code", code)
 	}
 	for reason, n := range g.Node.Rejected {
-		s.counter("sip_rejected_total", "SIP messages that were refused before they became a call, by the reason in the log.", float64(n), "reason", reason)
+		s.counter("sip_rejected_total", "SIP messages that were refused before they became a call, by the reason in the log.",
+			float64(n), "reason", reason)
 	}
 	for leg, c := range g.RTP {
 		for direction, n := range map[string][2]uint64{"in": {c.RxPackets, c.RxBytes}, "out": {c.TxPackets, c.TxBytes}} {
-			s.counter("rtp_packets_total", "RTP packets received from a leg and sent to it, of live calls, too.", float64(n[0]), "leg", leg, "direction", direction)
-			s.counter("rtp_bytes_total", "The same in bytes, with RTP headers, without UDP and IP.", float64(n[1]), "leg", leg, "direction", direction)
+			s.counter("rtp_packets_total", "RTP packets received from a leg and sent to it, of live calls, too.", float64(n[0]),
+				"leg", leg, "direction", direction)
+			s.counter("rtp_bytes_total", "The same in bytes, with RTP headers, without UDP and IP.", float64(n[1]), "leg", leg,
+				"direction", direction)
 		}
 		for reason, n := range c.Dropped {
-			s.counter("rtp_dropped_packets_total", "RTP and RTCP packets from a leg that were not passed on, by the reasons of docs/causes.md.", float64(n), "leg", leg, "reason", reason)
+			s.counter("rtp_dropped_packets_total",
+				"RTP and RTCP packets from a leg that were not passed on, by the reasons of docs/causes.md.", float64(n), "leg",
+				leg, "reason", reason)
 		}
 	}
 }

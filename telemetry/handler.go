@@ -21,8 +21,10 @@ const (
 // Handler serves GET /metrics.
 func (m *Metrics) Handler(log zerolog.Logger) http.Handler {
 	return promhttp.HandlerFor(&recent{from: m.registry}, promhttp.HandlerOpts{
-		ErrorHandling: promhttp.ContinueOnError, ErrorLog: errorLog{log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})}, MaxRequestsInFlight: maxScrapes,
-		DisableCompression: true, // it would cost more than all the rest
+		ErrorHandling:       promhttp.ContinueOnError,
+		ErrorLog:            errorLog{log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})},
+		MaxRequestsInFlight: maxScrapes,
+		DisableCompression:  true, // it would cost more than all the rest
 	})
 }
 
@@ -47,7 +49,8 @@ func (r *recent) Gather() ([]*dto.MetricFamily, error) {
 	return r.got, r.err
 }
 
-// errorLog logs what promhttp has to say: a metric that is wrong, which is a fault of Flowbridge. A line a minute is enough.
+// errorLog logs what promhttp has to say: a metric that is wrong, which is a fault of Flowbridge. A line a minute is
+// enough.
 type errorLog struct{ log zerolog.Logger }
 
 // Println logs a line.

@@ -36,22 +36,39 @@ const other = "other"
 // New makes the metrics of a node.
 func New(o Options) *Metrics {
 	m := &Metrics{options: o, registry: prometheus.NewRegistry()}
-	m.calls = m.counter("calls_total", "Calls that ended, by how and why (docs/causes.md).", "trunk", "target", "disposition", "cause")
-	m.attempts = m.counter("attempts_total", "Attempts at targets that are over. The cause is answered, or why the attempt failed.", "target", "cause")
-	m.rescues = m.counter("rescues_total", "Attempts to have a target take over from an agent whose leg has died. The cause is answered, or why the attempt failed.", "target", "cause")
-	m.prepares = m.counter("prepare_requests_total", "Requests to platforms' APIs for a call id, retries included in one. The outcome is ok, or the cause.", "target", "outcome")
-	m.oneWay = m.counter("one_way_audio_total", "Calls of which a side was not heard at the start: a is the caller's.", "side")
+	m.calls = m.counter("calls_total", "Calls that ended, by how and why (docs/causes.md).", "trunk", "target",
+		"disposition", "cause")
+	m.attempts = m.counter("attempts_total",
+		"Attempts at targets that are over. The cause is answered, or why the attempt failed.", "target", "cause")
+	m.rescues = m.counter("rescues_total",
+		"Attempts to have a target take over from an agent whose leg has died. The cause is answered, or why the attempt failed.", "target", "cause")
+	m.prepares = m.counter("prepare_requests_total",
+		"Requests to platforms' APIs for a call id, retries included in one. The outcome is ok, or the cause.",
+		"target", "outcome")
+	m.oneWay = m.counter("one_way_audio_total",
+		"Calls of which a side was not heard at the start: a is the caller's.", "side")
 	m.lost = m.counter("rtp_lost_packets_total", "RTP packets that did not arrive from a leg, of calls that ended.", "leg")
 	seconds := []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2, 3, 5, 10, 20, 40, 60, 120}
-	m.duration = m.histogram("call_duration_seconds", "How long answered calls lasted from their 200.", []float64{1, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400}, "trunk")
-	m.postDial = m.histogram("post_dial_delay_seconds", "From the INVITE to the first 18x or 200 that the caller got (RFC 6076 section 4.3).", seconds, "trunk")
+	m.duration = m.histogram("call_duration_seconds", "How long answered calls lasted from their 200.",
+		[]float64{1, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400}, "trunk")
+	m.postDial = m.histogram("post_dial_delay_seconds",
+		"From the INVITE to the first 18x or 200 that the caller got (RFC 6076 section 4.3).", seconds, "trunk")
 	m.setup = m.histogram("call_setup_seconds", "From the INVITE to the 200, of answered calls.", seconds, "trunk")
-	m.stage = m.histogram("setup_stage_seconds", "The parts of the set-up of answered calls: route is from the INVITE to that to the target, answer from there to its 200.", seconds, "stage")
-	m.prepare = m.histogram("prepare_seconds", "How long platforms' APIs took to answer, retries included.", seconds, "target")
-	m.wait = m.histogram("queue_wait_seconds", "How long callers waited for a place at a target, of those that had to, until they got it or went.", []float64{1, 5, 10, 20, 30, 60, 120, 180, 300, 600, 1800}, "route")
-	m.jitter = m.histogram("rtp_jitter_seconds", "The jitter of a leg's RTP at the end of its call (RFC 3550).", []float64{.001, .002, .005, .01, .02, .03, .05, .1, .2}, "leg")
-	m.mos = m.histogram("call_mos", "The quality of calls at their end, of the worse side, 1 to 4.5 (ITU-T G.107).", []float64{1.5, 2, 2.5, 3, 3.25, 3.5, 3.75, 4, 4.1, 4.2, 4.3, 4.4})
-	m.writeErrors = prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: "cdr_write_errors_total", Help: "Records of finished calls that the store refused."})
+	m.stage = m.histogram("setup_stage_seconds",
+		"The parts of the set-up of answered calls: route is from the INVITE to that to the target, answer from there to its 200.", seconds, "stage")
+	m.prepare = m.histogram("prepare_seconds", "How long platforms' APIs took to answer, retries included.",
+		seconds, "target")
+	m.wait = m.histogram("queue_wait_seconds",
+		"How long callers waited for a place at a target, of those that had to, until they got it or went.",
+		[]float64{1, 5, 10, 20, 30, 60, 120, 180, 300, 600, 1800}, "route")
+	m.jitter = m.histogram("rtp_jitter_seconds", "The jitter of a leg's RTP at the end of its call (RFC 3550).",
+		[]float64{.001, .002, .005, .01, .02, .03, .05, .1, .2}, "leg")
+	m.mos = m.histogram("call_mos", "The quality of calls at their end, of the worse side, 1 to 4.5 (ITU-T G.107).",
+		[]float64{1.5, 2, 2.5, 3, 3.25, 3.5, 3.75, 4, 4.1, 4.2, 4.3, 4.4})
+	m.writeErrors = prometheus.NewCounter(prometheus.CounterOpts{
+		Namespace: namespace, Name: "cdr_write_errors_total",
+		Help: "Records of finished calls that the store refused.",
+	})
 	m.registry.MustRegister(m.writeErrors, &gauges{options: o, seen: map[live.Active]bool{}},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.begin()
@@ -66,7 +83,8 @@ func (m *Metrics) counter(name, help string, labels ...string) *prometheus.Count
 	return v
 }
 
-// The bounds of native histograms: a factor of 1.1 between buckets, at most 100 of them, made anew at most once an hour.
+// The bounds of native histograms: a factor of 1.1 between buckets, at most 100 of them, made anew at most once an
+// hour.
 const (
 	nativeFactor  = 1.1
 	nativeBuckets = 100
@@ -76,7 +94,8 @@ const (
 func (m *Metrics) histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
 	v := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: namespace, Name: name, Help: help, Buckets: buckets,
-		NativeHistogramBucketFactor: nativeFactor, NativeHistogramMaxBucketNumber: nativeBuckets, NativeHistogramMinResetDuration: nativeReset,
+		NativeHistogramBucketFactor: nativeFactor, NativeHistogramMaxBucketNumber: nativeBuckets,
+		NativeHistogramMinResetDuration: nativeReset,
 	}, labels)
 	m.registry.MustRegister(v)
 	return v
@@ -96,8 +115,9 @@ func (m *Metrics) ExpectTrunk(trunk string) {
 	m.calls.WithLabelValues(trunk, "", record.DispositionFailed, "no_route")
 }
 
-// Expect makes the series of how calls of a trunk to a target usually end, because the first event of a series that was not
-// there before is no increase() for Prometheus. prepared is whether the target has an API that is asked before a call.
+// Expect makes the series of how calls of a trunk to a target usually end, because the first event of a series that was
+// not there before is no increase() for Prometheus. prepared is whether the target has an API that is asked before a
+// call.
 func (m *Metrics) Expect(trunk, target string, prepared bool) {
 	m.attempts.WithLabelValues(target, "answered")
 	for disposition, causes := range usualEnds {
@@ -125,7 +145,10 @@ var (
 	usualEnds = map[string][]string{
 		record.DispositionAnswered: {"caller_hangup", "agent_hangup"}, record.DispositionCancelled: {"caller_cancelled"},
 		record.DispositionBusy: {"target_busy"}, record.DispositionNoAnswer: {"ring_timeout"},
-		record.DispositionFailed: {"target_refused", "target_error", "target_silent", "target_unreachable", "target_circuit_open"},
+		record.DispositionFailed: {
+			"target_refused", "target_error", "target_silent", "target_unreachable",
+			"target_circuit_open",
+		},
 	}
 	prepareFails = []string{"prepare_failed", "prepare_timeout"}
 )
@@ -168,7 +191,8 @@ func (m *Metrics) Tried(_ record.Record, a *record.Attempt) {
 	}
 }
 
-// prepareOutcome is how a request to a platform's API ended. An attempt may go on without it (prepare.on_failure: dial).
+// prepareOutcome is how a request to a platform's API ended. An attempt may go on without it (prepare.on_failure:
+// dial).
 func prepareOutcome(a *record.Attempt) string {
 	switch {
 	case live.FailedToPrepare(a):

@@ -230,7 +230,7 @@ func TestScrapes(t *testing.T) {
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil))
 			if w.Code != 200 {
-				t.Fatalf("%d", w.Code)
+				t.Fatalf("status %d; want 200", w.Code)
 			}
 			time.Sleep(20 * time.Millisecond)
 		}

@@ -18,8 +18,9 @@ type Agreement struct {
 	Terms
 	CodecName string // of the caller's codec, as its offer spells it
 
-	Description [2]*sdp.Description      // in force, by side
-	StreamOrder [2]*sdp.Description      // gives number and order of the streams in our descriptions to a side (RFC 3264 section 8)
+	Description [2]*sdp.Description // in force, by side
+	// gives number and order of the streams in our descriptions to a side (RFC 3264 section 8)
+	StreamOrder [2]*sdp.Description
 	OnHold      [2]bool                  // a side wants no media
 	Changes     [2][]media.PayloadChange // of the media from a side
 	Before      [2]*Before               // the session before the last change, by the side that wanted it
@@ -74,7 +75,9 @@ func (a *Agreement) Playable(targets []*peers.Target) (sdp.Codec, bool) {
 // OfferFor is the offer to a target: the usable formats of the caller's offer, or of
 // the target's own codecs if there is no offer. Once the carrier has an answer, only
 // that answer's codec is offered. keyed is the side whose telephone-events end here.
-func (a *Agreement) OfferFor(t *peers.Dial, keyed media.Side) (offer *sdp.Description, formats []sdp.Format, err error) {
+func (a *Agreement) OfferFor(t *peers.Dial, keyed media.Side) (offer *sdp.Description,
+	formats []sdp.Format, err error,
+) {
 	if a.Late && a.Answer == nil {
 		if a.Offer, err = sdp.Synthetic(t.Codecs); err != nil {
 			return nil, nil, err
@@ -107,7 +110,9 @@ func (a *Agreement) DirectionFor(offer *sdp.Description, transfer bool) sdp.Dire
 
 // SessionToward describes the present session to a side, with our media at this
 // address and with this transport.
-func (a *Agreement) SessionToward(side media.Side, at netip.AddrPort, over sdp.StreamTransport, keyed media.Side) ([]byte, error) {
+func (a *Agreement) SessionToward(side media.Side, at netip.AddrPort, over sdp.StreamTransport,
+	keyed media.Side,
+) ([]byte, error) {
 	near := a.Description[side]
 	if near == nil {
 		near = a.Offer // of a caller whose answer is to come

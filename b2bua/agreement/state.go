@@ -37,7 +37,10 @@ func (a *Agreement) State(room []sdp.DescriptionState) State {
 		}
 		return i + 1
 	}
-	k := State{Offer: place(a.Offer), Late: a.Late, Answer: a.Answer, CodecName: a.CodecName, OnHold: a.OnHold, Offers: a.offers, Described: room}
+	k := State{
+		Offer: place(a.Offer), Late: a.Late, Answer: a.Answer, CodecName: a.CodecName, OnHold: a.OnHold,
+		Offers: a.offers, Described: room,
+	}
 	for _, side := range [2]media.Side{media.SideA, media.SideB} {
 		k.Description[side], k.StreamOrder[side] = place(a.Description[side]), place(a.StreamOrder[side])
 		k.SentTo[side], k.Told[side] = a.SentTo[side], a.Told[side]
@@ -61,7 +64,10 @@ func Restore(k *State) Agreement {
 		}
 		return all[place-1]
 	}
-	a := Agreement{Offer: at(k.Offer), Late: k.Late, Answer: k.Answer, CodecName: k.CodecName, OnHold: k.OnHold, offers: k.Offers}
+	a := Agreement{
+		Offer: at(k.Offer), Late: k.Late, Answer: k.Answer, CodecName: k.CodecName, OnHold: k.OnHold,
+		offers: k.Offers,
+	}
 	for _, side := range [2]media.Side{media.SideA, media.SideB} {
 		a.Description[side], a.StreamOrder[side] = at(k.Description[side]), at(k.StreamOrder[side])
 		a.SentTo[side], a.Told[side] = k.SentTo[side], k.Told[side]

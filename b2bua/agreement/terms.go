@@ -67,7 +67,8 @@ func (a *Agreement) Sends(side media.Side) []sdp.Format {
 func (a *Agreement) ForSide(side media.Side, near *sdp.Description, keyed media.Side) *sdp.Description {
 	far := a.Description[side.Other()]
 	switch {
-	case far == nil && side == media.SideA && a.Answer != nil: // the caller was told something, though no target has taken the call
+	case far == nil && side == media.SideA && a.Answer != nil:
+		// the caller was told something, though no target has taken the call
 		return a.OnlyAgreedCodec(side, near)
 	case far == nil:
 		return nil
@@ -82,7 +83,9 @@ func (a *Agreement) ForSide(side media.Side, near *sdp.Description, keyed media.
 // Covers gives the formats of an offer that both sides were told; nil: the codec of
 // the call is not among them. exact: all formats are. freely: the sides may differ
 // in telephone-events.
-func (a *Agreement) Covers(side media.Side, d *sdp.Description, keyed media.Side, freely bool) (formats []sdp.Format, exact bool) {
+func (a *Agreement) Covers(side media.Side, d *sdp.Description, keyed media.Side, freely bool) (formats []sdp.Format,
+	exact bool,
+) {
 	far := a.ForSide(side, d, keyed)
 	if far == nil {
 		return nil, false
@@ -184,7 +187,8 @@ func (a *Agreement) Events(side media.Side) (number uint8, clock uint32, ok bool
 // them. Otherwise its keys are tones within its speech.
 func (a *Agreement) SendsEvents(side media.Side) bool {
 	d := a.Description[side]
-	return d != nil && slices.ContainsFunc(a.SentTo[side], func(f sdp.Format) bool { return f.Events() && sdp.Includes(d.Formats(), f.Codec) })
+	return d != nil && slices.ContainsFunc(a.SentTo[side],
+		func(f sdp.Format) bool { return f.Events() && sdp.Includes(d.Formats(), f.Codec) })
 }
 
 // WithEventsOf is an answer as a side sees it: with the telephone-events of its own

@@ -79,7 +79,8 @@ type Status struct {
 	Probe   string    // what was wrong with the latest probe; empty: it was answered, or there was none
 }
 
-// Breaker is one circuit. Its methods may be called from any goroutine, and on nil, which is a circuit that never opens.
+// Breaker is one circuit. Its methods may be called from any goroutine, and on nil, which is a circuit that never
+// opens.
 type Breaker struct {
 	name    string       // constant, as is the next
 	changed func(Change) // called without the lock; must not block
@@ -143,7 +144,8 @@ func (b *Breaker) Begin(now time.Time) (Try, bool) {
 	return Try{began: now, generation: b.generation}, true
 }
 
-// End says how an attempt went, and forgets it: a second End says nothing. An attempt of before the last change counts no more.
+// End says how an attempt went, and forgets it: a second End says nothing. An attempt of before the last change counts
+// no more.
 func (b *Breaker) End(now time.Time, t *Try, o Outcome) {
 	try := *t
 	*t = Try{}
@@ -190,8 +192,8 @@ func (b *Breaker) judge(now time.Time, try Try, o Outcome) *Change {
 	return nil
 }
 
-// Heard says that an attempt got a word that is not its answer yet. It closes a circuit that this attempt tries. A closed one
-// still waits for the attempt's end: a proxy says 100 to what it refuses a moment later.
+// Heard says that an attempt got a word that is not its answer yet. It closes a circuit that this attempt tries. A
+// closed one still waits for the attempt's end: a proxy says 100 to what it refuses a moment later.
 func (b *Breaker) Heard(now time.Time, try Try) {
 	if b == nil {
 		return

@@ -89,7 +89,8 @@ func shapeOf(t reflect.Type) (s *shape, err error) {
 		return s, nil
 	}
 	switch t.Kind() {
-	case reflect.Bool, reflect.String, reflect.Int, reflect.Int32, reflect.Int64, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+	case reflect.Bool, reflect.String, reflect.Int, reflect.Int32, reflect.Int64, reflect.Uint8, reflect.Uint16,
+		reflect.Uint32, reflect.Uint64:
 	case reflect.Array, reflect.Slice, reflect.Pointer:
 		if t.Kind() == reflect.Array {
 			s.count = t.Len()

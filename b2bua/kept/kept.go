@@ -40,7 +40,8 @@ type Call struct {
 	Transfer  *Transfer       `cbor:"24,keyasint,omitempty"` // under way
 	Referrals int             `cbor:"25,keyasint,omitempty"`
 	Rescues   int             `cbor:"26,keyasint,omitempty"`
-	Mark      uint64          `cbor:"27,keyasint,omitempty"` // of the route; 0: an earlier version has kept its place alone
+	// of the route; 0: an earlier version has kept its place alone
+	Mark uint64 `cbor:"27,keyasint,omitempty"`
 
 	// Handed: a process that was replaced has handed the call over, which has missed nothing. It is not kept.
 	Handed bool `cbor:"-"`
@@ -56,7 +57,8 @@ type Call struct {
 	Paused    bool                `cbor:"38,keyasint,omitempty"`
 	Parts     int                 `cbor:"39,keyasint,omitempty"` // recordings so far
 
-	// Silent says since when a side of a call that has outlived a kill was not heard, and has not answered. 0: it was, or has.
+	// Silent says since when a side of a call that has outlived a kill was not heard, and has not answered. 0: it was, or
+	// has.
 	Silent [2]int64 `cbor:"47,keyasint,omitempty"`
 
 	Ladder []byte `cbor:"48,keyasint,omitempty"` // encoded
@@ -124,7 +126,8 @@ type Transfer struct {
 	Try     []byte   `cbor:"8,keyasint,omitempty"` // the attempt under way as the record gets it, as JSON
 }
 
-// Waiting is what an agent and the caller have agreed on, whose media another target has for a try. Its leg has RoleBridge.
+// Waiting is what an agent and the caller have agreed on, whose media another target has for a try. Its leg has
+// RoleBridge.
 type Waiting struct {
 	Description sdp.DescriptionState `cbor:"1,keyasint,omitempty"`
 	SentTo      sdp.FormatStates     `cbor:"2,keyasint,omitempty"` // to the agent
@@ -140,7 +143,10 @@ type Voice struct {
 }
 
 var decoding = sync.OnceValues(func() (cbor.DecMode, error) {
-	return cbor.DecOptions{DupMapKey: cbor.DupMapKeyQuiet, MaxNestedLevels: 16, MaxArrayElements: 4096, MaxMapPairs: 4096, UTF8: cbor.UTF8DecodeInvalid, TextUnmarshaler: cbor.TextUnmarshalerTextString}.DecMode()
+	return cbor.DecOptions{
+		DupMapKey: cbor.DupMapKeyQuiet, MaxNestedLevels: 16, MaxArrayElements: 4096, MaxMapPairs: 4096,
+		UTF8: cbor.UTF8DecodeInvalid, TextUnmarshaler: cbor.TextUnmarshalerTextString,
+	}.DecMode()
 })
 
 // Sheet is room for the state of a call while it is written. That of TakeSheet is used
@@ -161,7 +167,10 @@ func (s *Sheet) Release() {
 	described := s.Agreement.Described
 	clear(s.Legs)
 	clear(described)
-	*s = Sheet{Call: Call{Ladder: s.Ladder[:0], Legs: s.Legs[:0], Agreement: agreement.State{Described: described[:0]}}, text: s.text[:0]}
+	*s = Sheet{
+		Call: Call{Ladder: s.Ladder[:0], Legs: s.Legs[:0], Agreement: agreement.State{Described: described[:0]}},
+		text: s.text[:0],
+	}
 	if cap(s.text) <= 64<<10 && cap(s.Ladder) <= 64<<10 && cap(s.Legs) <= 8 {
 		sheets.Put(s)
 	}
@@ -201,8 +210,8 @@ func Decode(text []byte) (*Call, error) {
 	return c, nil
 }
 
-// Machine gives for how long the machine runs, which nobody sets, and a number that is another one after each of its starts; 0:
-// not known.
+// Machine gives for how long the machine runs, which nobody sets, and a number that is another one after each of its
+// starts; 0: not known.
 type Machine func() (uptime time.Duration, boot uint64)
 
 // Note notes when the state is written. now is an Instant.
@@ -211,8 +220,8 @@ func (c *Call) Note(now int64, machine Machine) {
 	c.Uptime, c.Boot = machine()
 }
 
-// Rebase moves the call's times by as much as the wall clock was set since the call was noted. now is an Instant. After a start of
-// the machine, or on another one, nothing is known.
+// Rebase moves the call's times by as much as the wall clock was set since the call was noted. now is an Instant. After
+// a start of the machine, or on another one, nothing is known.
 func (c *Call) Rebase(now int64, machine Machine) {
 	uptime, boot := machine()
 	if c.Boot == 0 || boot != c.Boot || uptime < c.Uptime {

@@ -48,10 +48,10 @@ func TestEncode(t *testing.T) {
 	}
 	d := sdp.RestoreDescription(&got.Agreement.Described[0])
 	if s := d.State(); !reflect.DeepEqual(s, c.Agreement.Described[0]) || !d.Held() || len(d.Formats()) != 3 || d.Formats()[1].Clock != 48000 {
-		t.Errorf("%+v", s)
+		t.Errorf("described again %+v; want %+v, held, three formats", s, c.Agreement.Described[0])
 	}
 	if k := got.Agreement.Codec; sdp.Codec(k[0]) != sdp.PCMU || sdp.Codec(k[1]) != sdp.PCMA {
-		t.Errorf("%v", k)
+		t.Errorf("codecs %v; want PCMU and PCMA", k)
 	}
 	if _, err := Decode(nil); err == nil {
 		t.Error("nothing was read as a call")

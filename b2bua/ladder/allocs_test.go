@@ -18,15 +18,11 @@ func TestCallAllocates(t *testing.T) {
 	res := &http.Response{Status: "200 OK", StatusCode: 200}
 	rt := RoundTripper{RoundTripper: transportFunc(func(*http.Request) (*http.Response, error) { res.Body = http.NoBody; return res, nil })}
 	r, err := http.NewRequest(http.MethodPost, "https://api.test/v2/prepare_inbound", http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	r.Header.Set("Authorization", "Bearer hush-hush-hush")
 	asked := aCall(func(ctx context.Context) {
 		res, err := rt.RoundTrip(r.WithContext(ctx)) // one allocation of the test's
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		_, _ = io.Copy(io.Discard, res.Body)
 		_ = res.Body.Close()
 	})

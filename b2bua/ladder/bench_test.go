@@ -58,14 +58,10 @@ func (a answering) RoundTrip(*http.Request) (*http.Response, error) {
 // asks sends a request to an API for a call.
 func asks(ctx context.Context, t testing.TB, answer string) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://api.test/v2/prepare_inbound", bytes.NewReader([]byte(`{"from_number":"+15075551","token":"hush"}`)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	r.Header.Set("Authorization", "Bearer hush-hush-hush")
 	res, err := RoundTripper{RoundTripper: answering{answer}}.RoundTrip(r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	_, _ = io.Copy(io.Discard, res.Body)
 	_ = res.Body.Close()
 }

@@ -73,7 +73,10 @@ type Call struct {
 }
 
 func newCall(s *Collector) *Call {
-	return &Call{of: s, keeps: true, ends: make([]ends, 0, usualEnds), pages: pages{list: make([]page, 0, usualPages), held: &s.held, limit: heldMax}}
+	return &Call{
+		of: s, keeps: true, ends: make([]ends, 0, usualEnds),
+		pages: pages{list: make([]page, 0, usualPages), held: &s.held, limit: heldMax},
+	}
 }
 
 // own gives the call its id. False: it has one.
@@ -83,7 +86,8 @@ func (c *Call) own(id, caller string) bool {
 	if c.id != "" || c.closed {
 		return false
 	}
-	c.id, c.lanes = id, append(make([]Lane, 0, usualLanes), Lane{Name: caller, Kind: KindCaller}, Lane{Name: "flowbridge", Kind: KindSelf})
+	c.id, c.lanes = id, append(make([]Lane, 0, usualLanes), Lane{Name: caller, Kind: KindCaller},
+		Lane{Name: "flowbridge", Kind: KindSelf})
 	if len(c.of.Followers) > 0 {
 		c.eachSIP(func(e entry, at ends) { c.follow(e, at) })
 	}
@@ -253,7 +257,8 @@ func (c *Call) repeated(e entry) bool {
 	message.Redact(text, c.masked)
 	for i := max(0, len(c.pages.list)-4); i < len(c.pages.list); i++ {
 		for r := (reader{rest: c.pages.list[i].raw()}); len(r.rest) > 0; {
-			if was := r.entry(); was.kind == SIP && was.received == e.received && was.lane == e.lane && bytes.Equal(was.text, text) {
+			if was := r.entry(); was.kind == SIP && was.received == e.received && was.lane == e.lane &&
+				bytes.Equal(was.text, text) {
 				c.pages.dropped++
 				return true
 			}

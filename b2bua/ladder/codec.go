@@ -233,7 +233,8 @@ func Shown(a netip.AddrPort) string {
 func messageOf(e entry, begin time.Time) Message {
 	at := begin.Add(e.at)
 	m := Message{
-		At: stamp(at), MS: float64(e.at.Microseconds()) / 1000, Kind: e.kind.String(), From: laneSelf, To: e.lane, Cut: e.cut, raw: e.text, at: at,
+		At: stamp(at), MS: float64(e.at.Microseconds()) / 1000, Kind: e.kind.String(), From: laneSelf, To: e.lane, Cut: e.cut,
+		raw: e.text, at: at,
 	}
 	if e.received {
 		m.From, m.To = e.lane, laneSelf

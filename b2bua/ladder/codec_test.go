@@ -51,7 +51,7 @@ func FuzzDecode(f *testing.F) {
 		_, _ = Decode(raw)
 		if err != nil {
 			if !errors.Is(err, errMalformed) {
-				t.Errorf("%v", err)
+				t.Errorf("error %v; want errMalformed", err)
 			}
 			return
 		}
@@ -60,22 +60,16 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("%v: %s", err, text)
 		}
 		var again Ladder
-		if err := json.Unmarshal(text, &again); err != nil {
-			t.Fatal(err)
-		}
+		must(t, json.Unmarshal(text, &again))
 		var drawn bytes.Buffer
-		if err := errors.Join(again.Draw(&drawn, width), again.Texts(&drawn), l.Draw(io.Discard, -width)); err != nil {
-			t.Fatal(err)
-		}
+		must(t, errors.Join(again.Draw(&drawn, width), again.Texts(&drawn), l.Draw(io.Discard, -width)))
 		for _, r := range drawn.String() {
 			if r != '\n' && r != '\t' && !unicode.IsPrint(r) {
 				t.Fatalf("%q is drawn", r)
 			}
 		}
 		var capture bytes.Buffer
-		if err := l.Pcapng(&capture); err != nil {
-			t.Fatal(err)
-		}
+		must(t, l.Pcapng(&capture))
 		packets(t, &capture)
 	})
 }
@@ -83,9 +77,7 @@ func FuzzDecode(f *testing.F) {
 // FuzzDraw: a ladder that comes by the API can be drawn, whatever it is.
 func FuzzDraw(f *testing.F) {
 	l, err := decode(whole(f))
-	if err != nil {
-		f.Fatal(err)
-	}
+	must(f, err)
 	text, _ := json.Marshal(l)
 	f.Add(text, 100)
 	f.Add([]byte(`{"messages":[{"from":9,"to":-1}]}`), 50)
@@ -103,17 +95,13 @@ func FuzzDraw(f *testing.F) {
 func packets(t testing.TB, capture io.Reader) (all []gopacket.Packet) {
 	t.Helper()
 	r, err := pcapgo.NewNgReader(capture, pcapgo.DefaultNgReaderOptions)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for {
 		data, _, err := r.ReadPacketData()
 		if errors.Is(err, io.EOF) {
 			return all
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		all = append(all, gopacket.NewPacket(data, r.LinkType(), gopacket.Default))
 	}
 }
@@ -121,9 +109,7 @@ func packets(t testing.TB, capture io.Reader) (all []gopacket.Packet) {
 // TestPcapng: each SIP message is a UDP datagram, each HTTP message a TCP segment behind the one before.
 func TestPcapng(t *testing.T) {
 	l, err := decode(whole(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	api := ends{local: netip.MustParseAddrPort("198.51.100.1:40000"), remote: netip.MustParseAddrPort("203.0.113.7:443"), transport: "https"}
 	want := 0
 	for i := range l.Messages {
@@ -136,9 +122,7 @@ func TestPcapng(t *testing.T) {
 		}
 	}
 	var capture bytes.Buffer
-	if err := l.Pcapng(&capture); err != nil {
-		t.Fatal(err)
-	}
+	must(t, l.Pcapng(&capture))
 	all := packets(t, &capture)
 	if len(all) != want {
 		t.Errorf("%d packets; want %d", len(all), want)
@@ -146,16 +130,16 @@ func TestPcapng(t *testing.T) {
 	var tcp []*layers.TCP
 	for _, p := range all {
 		if p.ErrorLayer() != nil {
-			t.Errorf("%v", p.ErrorLayer())
+			t.Errorf("a packet does not parse: %v", p.ErrorLayer())
 		}
 		if x, ok := p.TransportLayer().(*layers.TCP); ok {
 			tcp = append(tcp, x)
 		} else if !strings.Contains(string(p.ApplicationLayer().LayerContents()), "Call-ID: call1@") {
-			t.Errorf("%v", p)
+			t.Errorf("packet %v; want one of Call-ID call1", p)
 		}
 	}
 	if len(tcp) != 2 || tcp[0].DstPort != 80 || tcp[1].SrcPort != 80 || tcp[1].Ack != tcp[0].Seq+uint32(len(tcp[0].Payload)) || tcp[1].Seq != tcp[0].Ack {
-		t.Errorf("%+v", tcp)
+		t.Errorf("TCP segments %+v; want one to port 80, and its answer with numbers that go on", tcp)
 	}
 }
 
@@ -197,9 +181,7 @@ the call is live
 `,
 	} {
 		var b strings.Builder
-		if err := l.Draw(&b, width); err != nil {
-			t.Fatal(err)
-		}
+		must(t, l.Draw(&b, width))
 		if got := "\n" + b.String(); got != want {
 			t.Errorf("%d wide:%s\nwant%s", width, got, want)
 		}

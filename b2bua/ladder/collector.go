@@ -20,7 +20,8 @@ const (
 
 // Options are the uses of a Collector. Without any, there is none.
 type Options struct {
-	Keep      func(*Call)                                 // gets each call at its end, and releases it; nil: ladders are not kept
+	// gets each call at its end, and releases it; nil: ladders are not kept
+	Keep      func(*Call)
 	Record    bool                                        // calls may be recorded with their SIP
 	Followers []Follower                                  // may be empty
 	Source    func(remote netip.Addr) (netip.Addr, error) // our address toward a peer, where the socket has none

@@ -16,7 +16,10 @@ import (
 var dictionary []byte
 
 // typical gives the dictionary for the compressor.
-var typical = sync.OnceValue(func() *s2.Dict { return s2.MakeDict(dictionary, nil) }) //nolint:gochecknoglobals // made once
+var typical = sync.OnceValue(func() *s2.Dict {
+	return s2.MakeDict(dictionary,
+		nil)
+}) //nolint:gochecknoglobals // made once
 
 // version is the first byte of an encoded ladder.
 const version = 1

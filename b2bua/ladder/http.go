@@ -43,7 +43,8 @@ func (t RoundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	res, err := t.RoundTripper.RoundTrip(r)
 	x.keep(begin, false)
 	if err != nil {
-		x.text, x.head, x.cut = fmt.Appendf(x.text[:0], "no answer after %d ms: %v", time.Since(begin).Milliseconds(), err), 0, 0
+		x.text, x.head, x.cut = fmt.Appendf(x.text[:0], "no answer after %d ms: %v", time.Since(begin).Milliseconds(), err),
+			0, 0
 		x.keep(time.Now(), true)
 		x.release()
 		return nil, err
@@ -209,7 +210,8 @@ func appendHeaders(b []byte, h http.Header) []byte {
 	return append(b, "\r\n"...)
 }
 
-// credentialMin is how long credentials are that are looked for in bodies, too. A shorter one would be found in other words.
+// credentialMin is how long credentials are that are looked for in bodies, too. A shorter one would be found in other
+// words.
 const credentialMin = 8
 
 // hidden stands for a secret.
@@ -217,8 +219,10 @@ const hidden = "***"
 
 // secretWords are in the names of headers and of JSON's members that have secrets.
 var secretWords = [...][]byte{ //nolint:gochecknoglobals // a table
-	[]byte("authorization"), []byte("cookie"), []byte("token"), []byte("secret"), []byte("passw"), []byte("api-key"), []byte("api_key"), []byte("apikey"),
-	[]byte("signature"), []byte("credential"), []byte("jwt"), []byte("private_key"), []byte("privatekey"), []byte("access_key"), []byte("accesskey"),
+	[]byte("authorization"), []byte("cookie"), []byte("token"), []byte("secret"), []byte("passw"), []byte("api-key"),
+	[]byte("api_key"), []byte("apikey"),
+	[]byte("signature"), []byte("credential"), []byte("jwt"), []byte("private_key"), []byte("privatekey"),
+	[]byte("access_key"), []byte("accesskey"),
 }
 
 // isSecret says whether what has this name is a secret.
@@ -251,8 +255,8 @@ func hasAny(text []byte, parts [][]byte) bool {
 	return false
 }
 
-// hideSecrets hides the request's own credential, also where an answer repeats it, and the members of JSON that are called like
-// secrets. It works on JSON that is cut, too.
+// hideSecrets hides the request's own credential, also where an answer repeats it, and the members of JSON that are
+// called like secrets. It works on JSON that is cut, too.
 func (x *exchange) hideSecrets() {
 	x.hide(x.room.credential)
 	for _, secret := range x.secrets {
@@ -272,10 +276,11 @@ func (x *exchange) hide(secret []byte) {
 	}
 }
 
-// maySecret says whether a text may have one of secretWords: each has one of these parts. It is asked of every name and every
-// body, and this is quicker than to look for the words.
+// maySecret says whether a text may have one of secretWords: each has one of these parts. It is asked of every name and
+// every body, and this is quicker than to look for the words.
 func maySecret[T string | []byte](text T) bool {
-	const kie, ken, key, ssw, jwt, riz, gna, cre = 0x6b6965, 0x6b656e, 0x6b6579, 0x737377, 0x6a7774, 0x72697a, 0x676e61, 0x637265
+	const kie, ken, key, ssw, jwt, riz, gna, cre = 0x6b6965, 0x6b656e, 0x6b6579, 0x737377, 0x6a7774, 0x72697a,
+		0x676e61, 0x637265
 	for i, last := 0, uint32(0); i < len(text); i++ {
 		if text[i] >= utf8.RuneSelf { // it may be a letter that is one of these in lower case
 			return true
@@ -325,8 +330,8 @@ func hideQuoted(value []byte) (rest []byte) {
 	return after
 }
 
-// hideWithin hides all texts of the list or object that value begins with, but not the names of members, and gives what is
-// behind it.
+// hideWithin hides all texts of the list or object that value begins with, but not the names of members, and gives what
+// is behind it.
 func hideWithin(value []byte) (rest []byte) {
 	for depth := 0; len(value) > 0; {
 		switch value[0] {

@@ -33,9 +33,7 @@ func (k *kept) keep(c *Call) {
 func (k *kept) ladder(t testing.TB, id string) *Ladder {
 	t.Helper()
 	l, err := Decode(k.all[id])
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return l
 }
 
@@ -182,9 +180,7 @@ func TestQuietCall(t *testing.T) {
 			s.Message(m)
 		}
 		before, err := c.Ladder()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		busy := s.held.Load()
 		time.Sleep(3 * sampleEvery)
 		quiet := s.held.Load()
@@ -441,5 +437,13 @@ func TestLadderCost(t *testing.T) {
 	c.pages.limit = 0 // a page less
 	if n := testing.AllocsPerRun(100, func() { s.Message(all[2]) }); n != 0 {
 		t.Errorf("a message makes %v allocations", n)
+	}
+}
+
+// must fails the test at once if there is an error.
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
 	}
 }

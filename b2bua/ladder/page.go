@@ -99,8 +99,8 @@ type spares struct {
 	least int // free since trim was called last
 }
 
-// sparesMax bounds the free pages: 16 MB. Those of a second's calls come back at once, when their ladders are written: at 700
-// calls a second, more than 2,000.
+// sparesMax bounds the free pages: 16 MB. Those of a second's calls come back at once, when their ladders are written:
+// at 700 calls a second, more than 2,000.
 const sparesMax = 4096
 
 func (s *spares) take() *[pageSize]byte {
@@ -203,8 +203,8 @@ func (p *pages) free(room []byte) {
 	}
 }
 
-// rest makes the pages small if nothing was added since it was called last: a call is quiet once it is answered. What comes
-// later goes to a new page.
+// rest makes the pages small if nothing was added since it was called last: a call is quiet once it is answered. What
+// comes later goes to a new page.
 func (p *pages) rest() {
 	quiet := p.added == p.rested
 	if p.rested = p.added; !quiet {

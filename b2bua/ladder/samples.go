@@ -61,7 +61,10 @@ func (s *series) append(now time.Time, m media.Stats) {
 	p := point{at: now.Sub(s.begin)}
 	for side, f := range [2]*media.SideStats{&m.A, &m.B} {
 		was, now := &s.last[side], tallyOf(f)
-		p.sides[side] = figures{rx: since(now.rx, was.rx), tx: since(now.tx, was.tx), lost: since(now.lost, was.lost), jitter: float32(f.JitterMS)}
+		p.sides[side] = figures{
+			rx: since(now.rx, was.rx), tx: since(now.tx, was.tx), lost: since(now.lost, was.lost),
+			jitter: float32(f.JitterMS),
+		}
 		now.lost = max(now.lost, was.lost) // a late packet is not lost any more, but a point before has said so
 		*was = now
 	}

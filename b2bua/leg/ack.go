@@ -51,8 +51,8 @@ func (l *Leg) onACK(now time.Time, ack *sip.Request) {
 	l.acknowledged(now)
 }
 
-// onMediaHeard takes the peer's RTP for the ACK of the leg's 200 that another process has sent, and that has no offer. Behind NAT, a
-// peer whose connection has gone can't be sent the 200 again, and repeats no ACK.
+// onMediaHeard takes the peer's RTP for the ACK of the leg's 200 that another process has sent, and that has no offer.
+// Behind NAT, a peer whose connection has gone can't be sent the 200 again, and repeats no ACK.
 func (l *Leg) onMediaHeard(now time.Time) {
 	if l.state == legAccepted && !l.ok.offers {
 		l.acknowledged(now)

@@ -145,7 +145,9 @@ func (d *Dialog) wantsSIPS(scheme string) bool {
 
 // request makes a request within the dialog (RFC 3261 section 12.2.1.1) with these headers
 // more. With seq 0 it gets the next CSeq.
-func (d *Dialog) request(method sip.RequestMethod, seq uint32, via *sip.ViaHeader, headers ...sip.Header) (*sip.Request, Hop) {
+func (d *Dialog) request(method sip.RequestMethod, seq uint32, via *sip.ViaHeader,
+	headers ...sip.Header,
+) (*sip.Request, Hop) {
 	if seq == 0 {
 		d.localSeq++
 		seq = d.localSeq
@@ -204,7 +206,10 @@ func (d *Dialog) nextHop(uri *sip.Uri, unnamed string) Hop {
 	next.Port = portOf(uri, next.Transport)
 	var back wayBack
 	if d.Source.IsValid() {
-		back = wayBack{nat: d.nat, own: d.own, source: d.Source.Addr(), transport: transportOf(uri, d.transport), addr: d.Source}
+		back = wayBack{
+			nat: d.nat, own: d.own, source: d.Source.Addr(), transport: transportOf(uri, d.transport),
+			addr: d.Source,
+		}
 		if message.IsStream(d.transport) { // for a new connection, the Contact names the port
 			back.addr = netip.AddrPortFrom(d.Source.Addr(), portOf(uri, back.transport))
 		}

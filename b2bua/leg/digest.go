@@ -63,7 +63,10 @@ func (d *Digest) Learn(res *sip.Response, answered bool) cause.Cause {
 	why := cause.AuthUnsupported
 	for _, c := range challengesOf(res) {
 		// The topmost that is supported counts (RFC 8760 section 2.4).
-		if slices.ContainsFunc(seen, func(r *realm) bool { return r.proxy == c.proxy && r.challenge.Realm == c.challenge.Realm }) {
+		if slices.ContainsFunc(seen, func(r *realm) bool {
+			return r.proxy == c.proxy &&
+				r.challenge.Realm == c.challenge.Realm
+		}) {
 			continue
 		}
 		seen = append(seen, &c)
@@ -136,7 +139,8 @@ func (r *realm) answer(auth *config.Auth, req *sip.Request) string {
 // isCredentials reports whether a header is one that Authorize adds.
 func isCredentials(h sip.Header) bool {
 	name := h.Name()
-	return (message.EqualFold(name, "authorization") || message.EqualFold(name, "proxy-authorization")) && digest.IsDigest(h.Value())
+	return (message.EqualFold(name, "authorization") ||
+		message.EqualFold(name, "proxy-authorization")) && digest.IsDigest(h.Value())
 }
 
 // challengesOf returns the usable challenges of a response, in order. A forking proxy
@@ -209,7 +213,8 @@ func chooseQOP(list string) (qop string, ok bool) {
 // echoable reports whether the library's quoting keeps a value. It would write Go's
 // escapes for characters that are not printable.
 func echoable(s string) bool {
-	return len(s) <= maxChallengeWord && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) })
+	return len(s) <= maxChallengeWord && utf8.ValidString(s) &&
+		!strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) })
 }
 
 // parseChallenges reads the challenges of one header, of any scheme (RFC 7235 section

@@ -81,7 +81,8 @@ type (
 		// credentials or of a session timer. It gives nil where they fit as it is, and
 		// false where nothing that may be left out makes room for them. nil: no limit.
 		Shorten func(more int) (req *sip.Request, fits bool)
-		// Heard is called at each provisional answer, 100 included, and at the final one if the INVITE was abandoned; nil: not.
+		// Heard is called at each provisional answer, 100 included, and at the final one if the INVITE was abandoned; nil:
+		// not.
 		Heard func(code int)
 	}
 	// Abandon gives up an INVITE without a final answer: with CANCEL as soon as that is
@@ -339,4 +340,16 @@ func (b *wayBack) insteadOf(addr netip.Addr) bool {
 	default:
 		return b.nat == config.NATAuto && IsPrivate(addr) && !IsPrivate(b.source)
 	}
+}
+
+// IsAnswer reports whether a fact is the answer of a callee.
+func IsAnswer(f Fact) bool {
+	_, ok := f.(Answered)
+	return ok
+}
+
+// IsFarewell reports whether a fact is the BYE of a peer.
+func IsFarewell(f Fact) bool {
+	gone, ok := f.(Gone)
+	return ok && gone.ByPeer
 }

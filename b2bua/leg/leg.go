@@ -292,7 +292,8 @@ func (l *Leg) onRequest(now time.Time, in RequestIn) {
 		return
 	}
 	switch {
-	case cseq.SeqNo < d.remoteSeq, cseq.SeqNo == d.remoteSeq && d.heard && !d.mayRepeat(req.Method): // RFC 3261 section 12.2.2
+	case cseq.SeqNo < d.remoteSeq, cseq.SeqNo == d.remoteSeq && d.heard && !d.mayRepeat(req.Method):
+		// RFC 3261 section 12.2.2
 		l.respond(req, 500, "CSeq Out Of Order")
 		return
 	}
@@ -329,8 +330,8 @@ func (l *Leg) cameBefore(req *sip.Request) bool {
 	return false
 }
 
-// mayRepeat says whether the peer's last request may come once more, because a process ended before its answer left, or was
-// replaced. An UPDATE is noted before that, and does the same again; an INVITE has its answer in the note.
+// mayRepeat says whether the peer's last request may come once more, because a process ended before its answer left, or
+// was replaced. An UPDATE is noted before that, and does the same again; an INVITE has its answer in the note.
 func (d *Dialog) mayRepeat(m sip.RequestMethod) bool { return d.unsure && m == sip.UPDATE }
 
 // onOther handles a request that the call answers.
@@ -373,6 +374,7 @@ type invited struct {
 // settle lets go of what only the set-up of the dialog needed. What stays is copied, so
 // that the messages of the set-up can go.
 func (l *Leg) settle() {
+	l.keepInvited()
 	l.setup = nil
 	l.dialog.settle()
 }

@@ -2,6 +2,7 @@ package leg
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,14 +36,17 @@ type legTest struct {
 	cancelled map[string]bool        // INVITEs of the peer within the dialog
 	twice     map[*sip.Response]bool // 200s to those, which are sent again
 	last      []Effect
-	invite    *sip.Request // the last one of the leg
+	invite    *sip.Request                       // the last one of the leg
+	sent      map[sip.RequestMethod]*sip.Request // the last one with each method
+	sentFirst map[sip.RequestMethod]*sip.Request
+	rseq      uint32 // of the first reliable answer
 }
 
 func newLegTest(t testing.TB, leg *Leg) *legTest {
 	return &legTest{
 		t: t, Leg: leg, now: LegStart, fed: map[string]int{}, final: map[string]int{}, codes: map[string]int{},
 		seqs: map[string]int{}, acked: map[string]bool{}, ours: map[int]bool{},
-		cancelled: map[string]bool{}, twice: map[*sip.Response]bool{},
+		cancelled: map[string]bool{}, twice: map[*sip.Response]bool{}, sent: map[sip.RequestMethod]*sip.Request{}, sentFirst: map[sip.RequestMethod]*sip.Request{},
 	}
 }
 
@@ -89,22 +93,6 @@ func (lt *legTest) want(got, want string) {
 	lt.t.Helper()
 	if got != want {
 		lt.t.Errorf("got %q; want %q", got, want)
-	}
-}
-
-// wantDone fails unless the leg is over.
-func (lt *legTest) wantDone(when string) {
-	lt.t.Helper()
-	if !lt.Leg.Done() {
-		lt.t.Errorf("%s: state %d; want the leg done", when, lt.Leg.state)
-	}
-}
-
-// wantNoDeadline fails if the leg waits for a time.
-func (lt *legTest) wantNoDeadline(when string) {
-	lt.t.Helper()
-	if d := lt.Leg.Deadline(); !d.IsZero() {
-		lt.t.Errorf("%s: waits for %v; want no deadline", when, d)
 	}
 }
 
@@ -183,6 +171,10 @@ func (lt *legTest) checkRequest(req *sip.Request) {
 		t.Errorf("request is not of the dialog:\n%s", req)
 	}
 	tag, seq := message.TagOf(req.To().Params), int(req.CSeq().SeqNo)
+	if lt.sent[req.Method] = req; lt.sentFirst[req.Method] == nil {
+		lt.sentFirst[req.Method] = req
+	}
+	lt.checkOfInvite(req)
 	switch req.Method {
 	case sip.ACK, sip.CANCEL:
 		if seq != int(l.InviteSeq) && !lt.ours[seq] {
@@ -200,6 +192,38 @@ func (lt *legTest) checkRequest(req *sip.Request) {
 	}
 }
 
+// checkOfInvite compares a CANCEL, and the ACK of a 200, with the INVITE that began the call: a CANCEL is of its transaction
+// (RFC 3261 section 9.1), an ACK is not (17.1.1.3) but has its credentials (22.1), which a CANCEL has not.
+func (lt *legTest) checkOfInvite(req *sip.Request) {
+	lt.t.Helper()
+	invite := lt.invite
+	if lt.Leg.UAS || invite == nil || req.CSeq().SeqNo != invite.CSeq().SeqNo || req.Method == sip.INVITE {
+		return
+	}
+	same, other := []string{"Via", "From", "To", "Call-ID", "Route"}, []string{"Authorization", "Proxy-Authorization"}
+	if req.Method == sip.ACK {
+		same, other = other, []string{"Via"}
+	} else if req.Recipient.String() != invite.Recipient.String() {
+		lt.t.Errorf("%s to %s; the INVITE's is %s", req.Method, req.Recipient.String(), invite.Recipient.String())
+	}
+	values := func(req *sip.Request, name string) (all []string) {
+		for _, h := range req.GetHeaders(name) {
+			all = append(all, h.Value())
+		}
+		return all
+	}
+	for _, name := range same {
+		if got, want := values(req, name), values(invite, name); !slices.Equal(got, want) {
+			lt.t.Errorf("%s has %s %q; the INVITE has %q", req.Method, name, got, want)
+		}
+	}
+	for _, name := range other {
+		if got := values(req, name); len(got) > 0 && (req.Method == sip.CANCEL || slices.Equal(got, values(invite, name))) {
+			lt.t.Errorf("%s has the INVITE's %s %q", req.Method, name, got)
+		}
+	}
+}
+
 func (lt *legTest) checkResponse(was legState, e SendResponse) {
 	t := lt.t
 	t.Helper()
@@ -208,6 +232,9 @@ func (lt *legTest) checkResponse(was legState, e SendResponse) {
 	}
 	k := key(e.Method, e.Seq)
 	first := lt.Leg.UAS && k == key(sip.INVITE, lt.Leg.InviteSeq) && lt.fed[k] == 0
+	if n, err := message.ParseRSeq(message.FirstHeader(e.Res, "rseq")); err == nil && lt.rseq == 0 {
+		lt.rseq = n
+	}
 	if e.Res.StatusCode < 200 {
 		if lt.codes[k] != 0 || was != legProceeding {
 			t.Errorf("%d after the final answer", e.Res.StatusCode)
@@ -310,18 +337,6 @@ func TestInputsOfTheOtherKind(t *testing.T) {
 			t.Errorf("%T to a leg that calls: %q, state %d", in, got, leg.state)
 		}
 	}
-}
-
-// answerWithinOffer has the leg send a re-INVITE, and gives the 200 to it.
-func (lt *legTest) answerWithinOffer() Input {
-	lt.do(Offer{Ref: 1, SDP: []byte("v=0")})
-	return lt.answerWithinSent(sip.INVITE, 200)
-}
-
-// ok0 sends the INVITE and gives the 200 to it.
-func (lt *legTest) ok0() Input {
-	lt.do(inviteWithAuth())
-	return lt.ok("agent")
 }
 
 func responseToBye(bye *sip.Request, code int) ResponseIn {

@@ -206,7 +206,8 @@ func (l *Leg) sendOffer(now time.Time) {
 
 // reinvite sends a re-INVITE with a description. It refreshes the session timer, too.
 func (l *Leg) reinvite(now time.Time, sdp []byte, passing ...sip.Header) *sentRequest {
-	headers := append([]sip.Header{sip.NewHeader("Contact", l.Local.contact()), l.Allow(), Supported(l.Peer)}, l.timer.ask()...)
+	headers := append([]sip.Header{sip.NewHeader("Contact", l.Local.contact()), l.Allow(), Supported(l.Peer)},
+		l.timer.ask()...)
 	req, to := l.request(&l.dialog, sip.INVITE, append(append(headers, contentSDP()), passing...)...)
 	req.SetBody(l.Describe(l.dialog.origin.Again(sdp))) // another one may have been sent since
 	l.session.sending, l.session.state = true, offerOurs

@@ -2,13 +2,9 @@ package leg
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/emiago/sipgo/sip"
-
-	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/message"
 	"flowbridge/config"
 )
@@ -30,12 +26,6 @@ func carrying(in RequestIn) RequestIn {
 	return in
 }
 
-// prackOf acknowledges the provisional answer that came out last.
-func prackOf(t testing.TB, lt *legTest, seq uint32) RequestIn {
-	t.Helper()
-	return inDialog(t, "PRACK", seq, fmt.Sprintf("RAck: %s 10 INVITE", message.FirstHeader(lt.response(), "rseq")))
-}
-
 func rings(code int, sdp string) Ring {
 	r := Ring{Code: code, Reason: "Whatever"}
 	if sdp != "" {
@@ -43,8 +33,6 @@ func rings(code int, sdp string) Ring {
 	}
 	return r
 }
-
-var reliably = PeerOptions{Rel100: config.Rel100Supported} //nolint:gochecknoglobals // constant
 
 // RFC 3262 section 3: which provisional answers are reliable.
 func TestWhichAnswersAreReliable(t *testing.T) {
@@ -81,7 +69,7 @@ func TestWhichAnswersAreReliable(t *testing.T) {
 // RFC 3262 section 3: sent again after T1, twice as late each time without T2,
 // until 64*T1, when the INVITE is refused.
 func TestReliableAnswerIsSentAgain(t *testing.T) {
-	lt := newUASWith(t, reliably, "Supported: 100rel")
+	lt := legOf(t, "uas rel100 | Supported: 100rel")
 	lt.want(lt.do(rings(183, "v=0\r\n")), "183/INVITE")
 	first := lt.response().String()
 	var at []time.Duration
@@ -99,156 +87,111 @@ func TestReliableAnswerIsSentAgain(t *testing.T) {
 	if got := fmt.Sprint(at); got != "[500ns 1.5µs 3.5µs 7.5µs 15.5µs 31.5µs]" || lt.now.Sub(LegStart) != 32*time.Second {
 		t.Errorf("sent again at %s, given up after %v", got, lt.now.Sub(LegStart))
 	}
-	lt.want(lt.do(prackOf(t, newRung(t), 11)), "481/PRACK")
+	lt.play("PRACK 11 | RAck: $rseq+0 10 INVITE -> 481/PRACK")
 }
 
-// newRung is a leg whose reliable answer came out last.
-func newRung(t testing.TB) *legTest {
-	lt := newUASWith(t, reliably, "Supported: 100rel")
-	lt.do(rings(183, "v=0\r\n"))
-	return lt
-}
-
-// RFC 3262 section 3: one after the other, RSeq rising by one; a PRACK of
-// something else is refused and changes nothing.
+// RFC 3262 section 3: one after the other, RSeq rising by one; a PRACK of something else is refused and changes nothing.
+// The 200 does not repeat the answer (RFC 3261 section 13.2.1), and does not wait for a PRACK of an answer without SDP.
 func TestReliableAnswersQueue(t *testing.T) {
-	lt := newUASWith(t, reliably, "Require: 100rel")
-	lt.want(lt.do(rings(180, "")), "180/INVITE")
-	first, _ := message.ParseRSeq(message.FirstHeader(lt.response(), "rseq"))
-	prack := prackOf(t, lt, 20)
-	lt.want(lt.do(rings(183, "v=0\r\n")), "")
-	lt.want(lt.do(rings(181, "")), "")
-	for i, bad := range []string{"", "RAck: x", "RAck: 1 10 INVITE", fmt.Sprintf("RAck: %d 11 INVITE", first), fmt.Sprintf("RAck: %d 10 BYE", first)} {
-		in := inDialog(t, "PRACK", uint32(11+i))
-		if bad != "" {
-			in = inDialog(t, "PRACK", uint32(11+i), bad)
-		}
-		lt.want(lt.do(in), "481/PRACK")
-	}
-	lt.want(lt.do(prack), "200/PRACK, 183/INVITE")
-	if got, _ := message.ParseRSeq(message.FirstHeader(lt.last[1].(SendResponse).Res, "rseq")); got != first+1 {
-		t.Errorf("RSeq %d after %d", got, first)
-	}
-	lt.want(lt.do(inDialog(t, "PRACK", 21, fmt.Sprintf("RAck: %d 10 INVITE", first))), "481/PRACK") // again
-	lt.want(lt.do(inDialog(t, "PRACK", 22, fmt.Sprintf("RAck: %d 10 INVITE", first+1))), "200/PRACK, 181/INVITE")
-	lt.want(lt.do(Answer{SDP: []byte("v=0\r\n")}), "200/INVITE") // it has no SDP: it is not waited for
-	if message.SDPBody(lt.response()) != nil {
-		t.Error("the 200 repeats the answer (RFC 3261 section 13.2.1)")
-	}
-	lt.want(lt.do(inDialog(t, "PRACK", 23, fmt.Sprintf("RAck: %d 10 INVITE", first+2))), "200/PRACK")
-	lt.want(lt.do(inDialog(t, "ACK", 10)), "confirmed")
-	lt.wantNoDeadline("confirmed")
+	plays(t, `
+uas rel100 | Require: 100rel
+ring 180 -> 180/INVITE
+ring 183 sdp -> nothing
+ring 181 -> nothing
+PRACK 11 -> 481/PRACK
+PRACK 12 | RAck: x -> 481/PRACK
+PRACK 13 | RAck: 1 10 INVITE -> 481/PRACK
+PRACK 14 | RAck: $rseq+0 11 INVITE -> 481/PRACK
+PRACK 15 | RAck: $rseq+0 10 BYE -> 481/PRACK
+PRACK 20 | RAck: $rseq+0 10 INVITE -> 200/PRACK, 183/INVITE
+183 has RSeq: $rseq+1
+PRACK 21 | RAck: $rseq+0 10 INVITE -> 481/PRACK # again
+PRACK 22 | RAck: $rseq+1 10 INVITE -> 200/PRACK, 181/INVITE
+answer -> 200/INVITE
+200 has SDP:
+PRACK 23 | RAck: $rseq+2 10 INVITE -> 200/PRACK
+ACK 10 -> confirmed ; no deadline`)
 }
 
 // RFC 3262 section 3: the 200 waits for the PRACK of a 183 with SDP. What ends
 // the call meanwhile is not lost.
 func TestAnswerWaitsForPRACK(t *testing.T) {
-	answer := Answer{SDP: []byte("v=0\r\n")}
-	lt := newRung(t)
-	prack := prackOf(t, lt, 11)
-	lt.want(lt.do(answer), "")
-	lt.want(lt.do(prack), "200/PRACK, 200/INVITE")
-	lt.want(lt.do(inDialog(t, "ACK", 10)), "confirmed")
+	plays(t, `
+uas rel100 | Supported: 100rel
+ring 183 sdp ; answer -> nothing
+PRACK 11 | RAck: $rseq+0 10 INVITE -> 200/PRACK, 200/INVITE
+ACK 10 -> confirmed
 
-	lt = newRung(t)
-	prack = prackOf(t, lt, 11)
-	lt.want(lt.do(answer), "")
-	lt.want(lt.do(Hangup{Why: cause.AgentHangup}), "480/INVITE") // the other side did not wait
-	lt.want(lt.do(prack), "481/PRACK")
+uas rel100 | Supported: 100rel
+ring 183 sdp ; answer -> nothing
+hangup agent_hangup -> 480/INVITE # the other side did not wait
+PRACK 11 | RAck: $rseq+0 10 INVITE -> 481/PRACK
 
-	lt = newRung(t)
-	lt.do(answer)
-	lt.want(lt.do(CancelIn{Seq: 10}), "cancelled")
-	lt.wantDone("after that")
+uas rel100 | Supported: 100rel
+ring 183 sdp ; answer ; cancel 10 -> cancelled ; done
 
-	lt = newRung(t)
-	lt.do(answer)
-	lt.want(lt.do(inDialog(t, "BYE", 11)), "cancelled, 200/BYE, 487/INVITE")
+uas rel100 | Supported: 100rel
+ring 183 sdp ; answer ; BYE 11 -> cancelled, 200/BYE, 487/INVITE
 
-	lt = newRung(t)
-	lt.do(answer)
-	lt.now = lt.now.Add(32 * time.Second)
-	lt.want(lt.do(DeadlineReached{}), "gone no_prack, 504/INVITE")
+uas rel100 | Supported: 100rel
+ring 183 sdp ; answer ; +32s ; due -> gone no_prack, 504/INVITE`)
 }
 
 // RFC 3262 section 5: an offer in PRACK is answered in its 200, before the 200
 // of the INVITE, which has no SDP.
 func TestOfferInPRACK(t *testing.T) {
-	for _, accepts := range []bool{true, false} {
-		lt := newRung(t)
-		prack := carrying(prackOf(t, lt, 11))
-		lt.do(Answer{SDP: []byte("v=0\r\n")})
-		lt.want(lt.do(prack), "offered PRACK+sdp")
-		lt.want(lt.do(carrying(inDialog(t, "UPDATE", 12))), "500/UPDATE")
-		if accepts {
-			lt.want(lt.do(Accept{SDP: []byte("v=0\r\n")}), "200/PRACK, 200/INVITE")
-			if message.SDPBody(lt.response()) == nil {
-				t.Error("the PRACK has no answer")
-			}
-		} else {
-			lt.want(lt.do(Reject{Code: 488, Reason: "No"}), "488/PRACK, 200/INVITE")
+	for answer, then := range map[string]string{"accept": "200/PRACK, 200/INVITE", "reject 488": "488/PRACK, 200/INVITE"} {
+		lt := legOf(t, "uas rel100 | Supported: 100rel")
+		lt.play(`
+ring 183 sdp ; answer
+PRACK 11 | RAck: $rseq+0 10 INVITE sdp -> offered PRACK+sdp
+UPDATE 12 sdp -> 500/UPDATE
+` + answer + " -> " + then)
+		if prack := lt.response(); (answer == "accept") != (message.SDPBody(prack) != nil) || message.SDPBody(lt.last[1].(SendResponse).Res) != nil {
+			t.Errorf("after %s: SDP %q in the answer to the PRACK, and in the 200:\n%s", answer, prack.Body(), lt.last[1].(SendResponse).Res)
 		}
-		if message.SDPBody(lt.last[1].(SendResponse).Res) != nil {
-			t.Error("the 200 has SDP")
-		}
-		lt.want(lt.do(inDialog(t, "ACK", 10)), "confirmed")
-		lt.want(lt.do(inDialog(t, "INVITE", 13)), "offered INVITE")
+		lt.play("ACK 10 -> confirmed ; INVITE 13 -> offered INVITE")
 	}
 }
 
-// RFC 3311 section 5.2: an UPDATE before the call is answered.
+// RFC 3311 section 5.2: an UPDATE before the call is answered. It is refused while the INVITE's offer has no answer; a 200
+// would overtake the answer to it.
 func TestEarlyUpdateUAS(t *testing.T) {
-	lt := newUASWith(t, reliably, "Supported: 100rel")
-	lt.want(lt.do(carrying(inDialog(t, "UPDATE", 11))), "500/UPDATE") // the INVITE's offer has no answer
-	lt.do(rings(183, "v=0\r\n"))
-	prack := prackOf(t, lt, 12)
-	lt.do(prack)
-	lt.want(lt.do(carrying(inDialog(t, "UPDATE", 13))), "offered UPDATE+sdp")
-	lt.want(lt.do(Answer{SDP: []byte("v=0\r\n")}), "") // it would overtake the answer to the UPDATE
-	lt.want(lt.do(Accept{SDP: []byte("v=0\r\n")}), "200/UPDATE, 200/INVITE")
-	lt.want(lt.do(inDialog(t, "ACK", 10)), "confirmed")
+	plays(t, `
+uas rel100 | Supported: 100rel
+UPDATE 11 sdp -> 500/UPDATE
+ring 183 sdp ; PRACK 12 | RAck: $rseq+0 10 INVITE
+UPDATE 13 sdp -> offered UPDATE+sdp
+answer -> nothing
+accept -> 200/UPDATE, 200/INVITE
+ACK 10 -> confirmed
 
-	lt = newUASWith(t, PeerOptions{Rel100: config.Rel100Supported, SessionExpires: 90 * time.Second}, "Supported: 100rel, timer")
-	lt.want(lt.do(inDialog(t, "UPDATE", 11, "Supported: timer", "Session-Expires: 90")), "200/UPDATE")
-	lt.wantNoDeadline("before there is a session")
+uas rel100 expires | Supported: 100rel, timer
+UPDATE 11 | Supported: timer | Session-Expires: 90 -> 200/UPDATE ; no deadline # there is no session yet`)
 }
 
 // RFC 3261 section 13.2.1: an offer is in a provisional answer only if that is
 // reliable; its answer is in PRACK.
 func TestLateOfferUAS(t *testing.T) {
-	late := func(headers ...string) *legTest {
-		lt := newUASWith(t, reliably, headers...)
-		lt.Leg.invite.SetBody(nil)
-		lt.Leg.session = negotiation{}
-		return lt
-	}
-	lt := late()
-	lt.do(rings(183, "v=0\r\n"))
-	if message.SDPBody(lt.response()) != nil {
-		t.Error("183 that may be lost has the offer")
-	}
-	lt.want(lt.do(Answer{SDP: []byte("v=0\r\n")}), "200/INVITE")
-	if message.SDPBody(lt.response()) == nil {
-		t.Error("200 without offer")
-	}
-	lt.want(lt.do(carrying(inDialog(t, "UPDATE", 11))), "491/UPDATE")
-	lt.want(lt.do(carrying(inDialog(t, "ACK", 10))), "confirmed, answer+sdp")
+	plays(t, `
+uas rel100 late
+ring 183 sdp
+183 has SDP:
+answer -> 200/INVITE
+200 has SDP: v=0
+UPDATE 11 sdp -> 491/UPDATE
+ACK 10 sdp -> confirmed, answer+sdp
 
-	lt = late()
-	lt.do(Answer{SDP: []byte("v=0\r\n")})
-	lt.want(lt.do(inDialog(t, "ACK", 10)), "confirmed, answer")
+uas rel100 late
+answer ; ACK 10 -> confirmed, answer
 
-	lt = late("Supported: 100rel")
-	lt.do(rings(183, "v=0\r\n"))
-	if message.SDPBody(lt.response()) == nil {
-		t.Error("reliable 183 without offer")
-	}
-	lt.want(lt.do(carrying(prackOf(t, lt, 11))), "answer+sdp, 200/PRACK")
-	lt.want(lt.do(Answer{SDP: []byte("v=0\r\n")}), "200/INVITE")
-	if message.SDPBody(lt.response()) != nil {
-		t.Error("200 has an offer again")
-	}
-	lt.want(lt.do(inDialog(t, "ACK", 10)), "confirmed")
+uas rel100 late | Supported: 100rel
+ring 183 sdp
+183 has SDP: v=0
+PRACK 11 | RAck: $rseq+0 10 INVITE sdp -> answer+sdp, 200/PRACK
+answer -> 200/INVITE
+200 has SDP:
+ACK 10 -> confirmed`)
 }
 
 // reliableTo is a reliable provisional answer of the target.
@@ -257,82 +200,59 @@ func reliableTo(lt *legTest, tag string, rseq int, sdp string, headers ...string
 	return lt.answerTo(183, tag, sdp, headers...)
 }
 
-// RFC 3262 section 4: PRACK goes within the early dialog of its answer, in
-// order, once; what comes out of order is ignored.
+// RFC 3262 section 4: PRACK goes within the early dialog of its answer, in order, once; what comes out of order is ignored.
+// What the 183 answered stands for the answer of a 200 without one. Each early dialog counts its requests.
 func TestPRACKOfUAC(t *testing.T) {
-	lt := uacIn(t, "calling")
-	lt.want(lt.do(reliableTo(lt, "a", 7, "", "Record-Route: <sip:192.0.2.2;lr>")), "progress 183, PRACK")
-	req, to := lt.request(sip.PRACK)
-	if req.Recipient.String() != "sip:a@192.0.2.20:5099" || message.TagOf(req.To().Params) != "a" || req.Route() == nil || req.CSeq().SeqNo != 2 ||
-		message.FirstHeader(req, "rack") != "7 1 INVITE" || to.Addr.String() != "192.0.2.2:5060" {
-		t.Errorf("PRACK to %+v:\n%s", to, req)
-	}
-	lt.want(lt.do(reliableTo(lt, "a", 7, "")), "")                           // again
-	lt.want(lt.do(reliableTo(lt, "a", 9, "")), "")                           // a gap
-	lt.want(lt.do(reliableTo(lt, "a", 8, "v=0")), "progress 183+sdp, PRACK") // in order
-	lt.want(lt.do(reliableTo(lt, "b", 100, "")), "progress 183, PRACK")
-	if req, _ = lt.request(sip.PRACK); req.CSeq().SeqNo != 2 || message.FirstHeader(req, "rack") != "100 1 INVITE" || req.Route() != nil {
-		t.Errorf("PRACK of the other fork:\n%s", req)
-	}
-	lt.want(lt.do(lt.answerTo(183, "a", "", "Require: 100rel")), "")
-	lt.want(lt.do(lt.answerTo(183, "a", "", "Require: 100rel", "RSeq: 0")), "")
-	ok := lt.answerTo(200, "a", "", "Contact: <sip:a@192.0.2.20:5099>", "Record-Route: <sip:192.0.2.2;lr>")
-	lt.want(lt.do(ok), "answered+sdp, ACK") // the answer of the 183
-	lt.do(Hangup{Why: cause.CallerHangup})
-	if bye, _ := lt.request(sip.BYE); bye.CSeq().SeqNo != 4 {
-		t.Errorf("BYE after two PRACKs has CSeq %d", bye.CSeq().SeqNo)
-	}
+	plays(t, `
+uac calling
+183 a rseq=7 | Record-Route: <sip:192.0.2.2;lr> -> progress 183, PRACK
+PRACK has URI: sip:a@192.0.2.20:5099 | Tag: a | Route: <sip:192.0.2.2;lr> | CSeq: 2 PRACK | RAck: 7 1 INVITE | Hop: 192.0.2.2:5060
+183 a rseq=7 -> nothing # again
+183 a rseq=9 -> nothing # a gap
+183 a rseq=8 sdp -> progress 183+sdp, PRACK
+183 b rseq=100 -> progress 183, PRACK
+PRACK has CSeq: 2 PRACK | RAck: 100 1 INVITE | Route:
+183 a | Require: 100rel -> nothing
+183 a | Require: 100rel | RSeq: 0 -> nothing
+200 a bare | Record-Route: <sip:192.0.2.2;lr> -> answered+sdp, ACK
+hangup caller_hangup
+BYE has CSeq: 4 BYE`)
 }
 
 // RFC 3261 section 22.2: a PRACK that is challenged is sent again with the next
 // CSeq of its early dialog.
 func TestPRACKChallenged(t *testing.T) {
-	lt := newUAC(t)
-	lt.do(inviteWithAuth())
-	lt.do(reliableTo(lt, "a", 1, ""))
-	lt.do(reliableTo(lt, "a", 2, ""))
-	prack, _ := lt.request(sip.PRACK)
-	res := responseToBye(prack, 401)
-	res.Res.AppendHeader(sip.NewHeader("WWW-Authenticate", strings.TrimPrefix(askTarget, "WWW-Authenticate: ")))
-	lt.want(lt.do(res), "PRACK")
-	if again, _ := lt.request(sip.PRACK); again.CSeq().SeqNo != 4 || again.GetHeader("Authorization") == nil {
-		t.Errorf("again:\n%s", again)
-	}
-	lt.do(reliableTo(lt, "a", 3, ""))
-	if next, _ := lt.request(sip.PRACK); next.CSeq().SeqNo != 5 {
-		t.Errorf("the next has CSeq %d", next.CSeq().SeqNo)
-	}
+	plays(t, `
+uac auth
+183 a rseq=1 ; 183 a rseq=2
+401 to PRACK | `+askTarget+` -> PRACK
+PRACK has CSeq: 4 PRACK | Digest: agents n1 1
+183 a rseq=3
+PRACK has CSeq: 5 PRACK`)
 }
 
 // RFC 3311 section 5.2: the target may offer in an early dialog whose answer
 // came reliably; what it offered stands for the answer of a 200 without one.
 func TestEarlyUpdateUAC(t *testing.T) {
-	update := func(lt *legTest, seq uint32) RequestIn {
-		return carrying(agentDialog(t, lt, "UPDATE", seq))
-	}
 	lt := uacIn(t, "calling")
-	lt.do(lt.answerTo(183, "agent", "v=0"))
-	lt.want(lt.do(update(lt, 5)), "491/UPDATE")
-	lt.do(reliableTo(lt, "agent", 1, "v=0"))
+	lt.play("183 agent sdp ; UPDATE 5 sdp -> 491/UPDATE ; 183 agent rseq=1 sdp")
 	lt.Leg.Peer.SessionExpires = time.Hour
-	lt.want(lt.do(update(lt, 6)), "offered UPDATE+sdp")
-	lt.want(lt.do(Accept{SDP: []byte("v=0\r\n")}), "200/UPDATE")
+	lt.play("UPDATE 6 sdp -> offered UPDATE+sdp ; accept -> 200/UPDATE")
 	facts, _ := lt.Leg.Step(lt.now, lt.answerTo(200, "agent", "", "Contact: <sip:a@192.0.2.20:5099>"))
 	if a, is := facts[0].(Answered); !is || string(a.SDP) != "v=0\r\n" {
-		t.Errorf("a 200 without SDP gives %s", show(facts, nil))
+		t.Errorf("a 200 without SDP gives %s; want the answer v=0", show(facts, nil))
 	}
 }
 
 // RFC 3262 section 3 speaks of the INVITE that begins a call: a re-INVITE need
 // not say that it can 100rel.
 func TestReinviteWithout100rel(t *testing.T) {
-	lt := newUASWith(t, PeerOptions{Rel100: config.Rel100Required}, "Supported: 100rel")
-	lt.do(Answer{SDP: []byte("v=0")}, inDialog(t, "ACK", 10))
-	lt.want(lt.do(inDialog(t, "INVITE", 11)), "offered INVITE")
-	lt.do(Reject{Code: 488, Reason: "No"})
-	lt.want(lt.do(inDialog(t, "INVITE", 12, "Require: nonsense")), "420/INVITE")
-	lt.want(lt.do(inDialog(t, "INVITE", 13, "Supported: timer", "Session-Expires: 60")), "422/INVITE")
-	if got := message.FirstHeader(lt.response(), "min-se"); got != "90" {
-		t.Errorf("Min-SE %q", got)
-	}
+	plays(t, `
+uas required | Supported: 100rel
+answer ; ACK 10
+INVITE 11 -> offered INVITE
+reject 488
+INVITE 12 | Require: nonsense -> 420/INVITE
+INVITE 13 | Supported: timer | Session-Expires: 60 -> 422/INVITE
+422 has Min-SE: 90`)
 }

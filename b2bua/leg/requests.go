@@ -40,7 +40,10 @@ func (l *Leg) send(req *sip.Request, to Hop) *sentRequest {
 	l.digest.Authorize(req)
 	sent := SendRequest{Req: req, To: to}
 	l.effects = append(l.effects, sent)
-	l.sent = append(l.sent, sentRequest{method: req.Method, seq: req.CSeq().SeqNo, branch: message.BranchOf(req), sent: sent})
+	l.sent = append(l.sent, sentRequest{
+		method: req.Method, seq: req.CSeq().SeqNo,
+		branch: message.BranchOf(req), sent: sent,
+	})
 	return &l.sent[len(l.sent)-1]
 }
 
@@ -107,7 +110,10 @@ func replied(ref int, res *sip.Response) Replied {
 	if res == nil {
 		return Replied{Ref: ref, Code: 408, Reason: message.StatusText(408)}
 	}
-	r := Replied{Ref: ref, Code: res.StatusCode, Reason: message.Phrase(res.Reason), Content: Content{Headers: res.Headers()}}
+	r := Replied{
+		Ref: ref, Code: res.StatusCode, Reason: message.Phrase(res.Reason),
+		Content: Content{Headers: res.Headers()},
+	}
 	if ct := res.ContentType(); ct != nil && len(res.Body()) > 0 {
 		r.ContentType, r.Body = ct.Value(), res.Body()
 	}
@@ -231,4 +237,17 @@ func (l *Leg) respond(req *sip.Request, code int, reason string, headers ...sip.
 
 func (l *Leg) respondWith(req *sip.Request, res *sip.Response) {
 	l.effects = append(l.effects, SendResponse{Method: req.Method, Seq: req.CSeq().SeqNo, Res: res})
+}
+
+// ReportOfRefer is the NOTIFY that reports the progress of a REFER with this parameter of its Event (RFC 3515 section
+// 2.4.4).
+func ReportOfRefer(id string, code int, reason string) Send {
+	state := "active;expires=180"
+	if code >= 200 {
+		state = "terminated;reason=noresource"
+	}
+	return Send{Method: sip.NOTIFY, Content: Content{
+		Headers:     []sip.Header{sip.NewHeader("Event", "refer"+id), sip.NewHeader("Subscription-State", state)},
+		ContentType: "message/sipfrag;version=2.0", Body: message.Sipfrag(code, reason),
+	}}
 }

@@ -9,61 +9,39 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/b2bua/message"
 	"flowbridge/config"
 	"flowbridge/internal/siptest"
 )
 
 // RFC 3261 section 12.2.1.1: what we send within a dialog follows its route
 // set, loosely or by way of a strict router, on both sides; so does the ACK of a
-// re-INVITE (section 13.2.2.4).
+// re-INVITE (section 13.2.2.4). A later Record-Route changes no route set.
 func TestRoutingWithinDialogs(t *testing.T) {
-	routes := []string{"Record-Route: <sip:192.0.2.1;lr>", "Record-Route: <sip:192.0.2.2:5090;lr>"}
-	strict := []string{"Record-Route: <sip:192.0.2.1>", "Record-Route: <sip:192.0.2.2:5090>"}
-	first, second := Hop{Addr: netip.MustParseAddrPort("192.0.2.1:5060")}, Hop{Addr: netip.MustParseAddrPort("192.0.2.2:5090")}
-	uas := func(headers ...string) *legTest {
-		lt := newUAS(t, headers...)
-		lt.do(Answer{SDP: []byte("v=0")}, inDialog(t, "ACK", 10))
-		return lt
-	}
-	uac := func(headers ...string) *legTest {
-		lt := uacIn(t, "calling")
-		lt.do(lt.ok("agent", append([]string{"Contact: <sip:agent@192.0.2.20:5099>"}, headers...)...))
-		return lt
-	}
-	ann, agent := "sip:ann@192.0.2.10:5070;x=y", "sip:agent@192.0.2.20:5099"
-	for _, tt := range []struct {
-		name      string
-		lt        func() *legTest
-		recipient string
-		routes    []string
-		to        Hop
-	}{
-		{"caller, loose", func() *legTest { return uas(routes...) }, ann, []string{"<sip:192.0.2.1;lr>", "<sip:192.0.2.2:5090;lr>"}, first},
-		{"caller, strict", func() *legTest { return uas(strict...) }, "sip:192.0.2.1", []string{"<sip:192.0.2.2:5090>", "<" + ann + ">"}, first},
-		{"target, loose", func() *legTest { return uac(routes...) }, agent, []string{"<sip:192.0.2.2:5090;lr>", "<sip:192.0.2.1;lr>"}, second},
-		{"target, strict", func() *legTest { return uac(strict...) }, "sip:192.0.2.2:5090", []string{"<sip:192.0.2.1>", "<" + agent + ">"}, second},
+	const routes = " | Record-Route: <sip:192.0.2.1;lr> | Record-Route: <sip:192.0.2.2:5090;lr>"
+	const strict = " | Record-Route: <sip:192.0.2.1> | Record-Route: <sip:192.0.2.2:5090>"
+	const ann, agent = "sip:ann@192.0.2.10:5070;x=y", "sip:agent@192.0.2.20:5099"
+	const uas, uac = "uas", "uac"
+	for _, tt := range []struct{ kind, headers, want string }{
+		{uas, routes, " has URI: " + ann + " | Route: <sip:192.0.2.1;lr>, <sip:192.0.2.2:5090;lr> | Hop: 192.0.2.1:5060"},
+		{uas, strict, " has URI: sip:192.0.2.1 | Route: <sip:192.0.2.2:5090>, <" + ann + "> | Hop: 192.0.2.1:5060"},
+		{uac, routes, " has URI: " + agent + " | Route: <sip:192.0.2.2:5090;lr>, <sip:192.0.2.1;lr> | Hop: 192.0.2.2:5090"},
+		{uac, strict, " has URI: sip:192.0.2.2:5090 | Route: <sip:192.0.2.1>, <" + agent + "> | Hop: 192.0.2.2:5090"},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			lt := tt.lt()
-			lt.t = t
-			want := func(method sip.RequestMethod) {
-				t.Helper()
-				req, to := lt.request(method)
-				checkRouting(t, req, to, tt.recipient, tt.routes, tt.to)
+		t.Run(tt.kind+tt.headers, func(t *testing.T) {
+			lt := legOf(t, "uas"+tt.headers)
+			if tt.kind == uac {
+				lt = uacIn(t, "calling")
+				lt.play("200 agent | Contact: <" + agent + ">" + tt.headers)
+			} else {
+				lt.play(uasState["confirmed"])
 			}
-			lt.want(lt.do(Offer{Ref: 1, SDP: []byte("v=0")}), "INVITE")
-			want(sip.INVITE)
-			lt.want(lt.do(lt.answerWithin(sip.INVITE, 200, "Record-Route: <sip:203.0.113.9;lr>")), "answer, ACK") // changes no route set
-			want(sip.ACK)
+			lt.play("offer X -> INVITE\nINVITE" + tt.want)
+			lt.play("200 to INVITE | Record-Route: <sip:203.0.113.9;lr> -> answer, ACK\nACK" + tt.want)
 			lt.Leg.updates = true
 			lt.Leg.timer.start(lt.now, 90*time.Second, true)
-			lt.want(lt.deadline(), "UPDATE")
-			want(sip.UPDATE)
+			lt.play("deadline -> UPDATE\nUPDATE" + tt.want)
 			lt.do(Send{Ref: 1, Method: sip.INFO})
-			want(sip.INFO)
-			lt.want(lt.do(Hangup{Why: cause.Shutdown}), "BYE")
-			want(sip.BYE)
+			lt.play("INFO" + tt.want + "\nhangup shutdown -> BYE\nBYE" + tt.want)
 		})
 	}
 }
@@ -72,122 +50,56 @@ func TestRoutingWithinDialogs(t *testing.T) {
 // UPDATE refresh the target, of either side, whoever sends them; a refusal does
 // not.
 func TestTargetRefresh(t *testing.T) {
-	for _, refresh := range []struct {
-		name string
-		do   func(lt *legTest, contact string)
-	}{
-		{"their re-INVITE", func(lt *legTest, contact string) {
-			in := agentDialog(t, lt, "INVITE", 7)
-			in.Req.AppendHeader(parsedContact(t, contact))
-			lt.do(in, Accept{SDP: []byte("v=0")}, agentDialog(t, lt, "ACK", 7))
-		}},
-		{"their UPDATE", func(lt *legTest, contact string) {
-			in := agentDialog(t, lt, "UPDATE", 7)
-			in.Req.AppendHeader(parsedContact(t, contact))
-			lt.do(in)
-		}},
-		{"our re-INVITE", func(lt *legTest, contact string) {
-			lt.do(Offer{Ref: 1, SDP: []byte("v=0")})
-			in := lt.answerWithin(sip.INVITE, 200)
-			in.Res.AppendHeader(parsedContact(t, contact))
-			lt.do(in)
-		}},
-		{"our UPDATE", func(lt *legTest, contact string) {
-			lt.Leg.updates = true
-			lt.Leg.timer.start(lt.now, 90*time.Second, true)
-			lt.deadline()
-			in := lt.answerWithin(sip.UPDATE, 200)
-			in.Res.AppendHeader(parsedContact(t, contact))
-			lt.do(in)
-		}},
+	const at = " | Contact: <sip:new@192.0.2.99:5077>"
+	const became, stayed = "BYE has URI: sip:new@192.0.2.99:5077 | Route:  | Hop: 192.0.2.99:5077", "BYE has URI: sip:agent@192.0.2.20:5099;a=b"
+	for _, tt := range []struct{ refresh, want string }{
+		{"INVITE 7" + at + " ; accept ; ACK 7", became},
+		{"UPDATE 7" + at, became},
+		{"offer X ; 200 to INVITE" + at, became},
+		{"deadline ; 200 to UPDATE" + at, became},
+		{"offer X ; 488 to INVITE" + at, stayed},
 	} {
-		t.Run(refresh.name, func(t *testing.T) {
+		t.Run(tt.refresh, func(t *testing.T) {
 			lt := uacIn(t, "confirmed")
-			refresh.do(lt, "sip:new@192.0.2.99:5077")
-			lt.do(Hangup{Why: cause.Shutdown})
-			bye, to := lt.request(sip.BYE)
-			checkRouting(t, bye, to, "sip:new@192.0.2.99:5077", nil, Hop{Addr: netip.MustParseAddrPort("192.0.2.99:5077")})
+			if strings.HasPrefix(tt.refresh, "deadline") {
+				lt.Leg.updates = true
+				lt.Leg.timer.start(lt.now, 90*time.Second, true)
+			}
+			lt.play(tt.refresh + " ; hangup shutdown\n" + tt.want)
 		})
 	}
-	lt := uacIn(t, "confirmed")
-	lt.do(Offer{Ref: 1, SDP: []byte("v=0")})
-	in := lt.answerWithin(sip.INVITE, 488)
-	in.Res.AppendHeader(parsedContact(t, "sip:new@192.0.2.99:5077"))
-	lt.do(in)
-	if got := lt.Leg.dialog.RemoteTarget; strings.Contains(got, "new") {
-		t.Errorf("a refusal changed the target to %s", got)
-	}
-}
-
-func parsedContact(t *testing.T, uri string) sip.Header {
-	t.Helper()
-	return &sip.ContactHeader{Address: message.ParseURI(uri)}
 }
 
 // RFC 3261 section 13.2.2.4: the route set of a UAC is the Record-Route of
 // the 200 reversed, and the ACK follows it.
 func TestUACRouting(t *testing.T) {
-	const contact = "Contact: <sip:agent@192.0.2.20:5099;a=b>"
 	const target = "sip:agent@192.0.2.20:5099;a=b"
-	for _, tt := range []struct {
-		name      string
-		headers   []string
-		recipient string
-		routes    []string
-		to        Hop
-	}{
-		{"no route", []string{contact}, target, nil, Hop{Addr: netip.MustParseAddrPort("192.0.2.20:5099")}},
+	const contact = "Contact: <" + target + ">"
+	for _, tt := range []struct{ name, headers, want string }{
+		{"no route", contact, "URI: " + target + " | Route:  | Hop: 192.0.2.20:5099"},
+		{"no contact", "X-None: x", "URI: sip:+15075785607@192.0.2.20:32681 | Route:  | Hop: " + siptest.Agent.String()},
+		{"host name", "Contact: <sip:agent@media.example>", "URI: sip:agent@media.example | Route:  | Hop: media.example:5060"},
 		{
-			"no contact", []string{"X-None: x"}, "sip:+15075785607@192.0.2.20:32681", nil, Hop{Addr: siptest.Agent},
+			"IPv6", "Contact: <sip:agent@[2001:db8::1]:5071>",
+			"URI: sip:agent@[2001:db8::1]:5071 | Route:  | Hop: [2001:db8::1]:5071",
 		},
 		{
-			"host name",
-			[]string{"Contact: <sip:agent@media.example>"},
-			"sip:agent@media.example", nil,
-			Hop{Host: "media.example", Port: 5060},
+			"loose, reversed", contact + " | Record-Route: <sip:p1.example;lr> | Record-Route: <sip:192.0.2.2:5080;lr>",
+			"URI: " + target + " | Route: <sip:192.0.2.2:5080;lr>, <sip:p1.example;lr> | Hop: 192.0.2.2:5080",
 		},
 		{
-			"IPv6",
-			[]string{"Contact: <sip:agent@[2001:db8::1]:5071>"},
-			"sip:agent@[2001:db8::1]:5071", nil,
-			Hop{Addr: netip.MustParseAddrPort("[2001:db8::1]:5071")},
+			"several values", contact + " | Record-Route: <sip:p1.example;lr>, <sip:p2.example;lr> | Record-Route: <sip:192.0.2.2;lr>",
+			"URI: " + target + " | Route: <sip:192.0.2.2;lr>, <sip:p2.example;lr>, <sip:p1.example;lr> | Hop: 192.0.2.2:5060",
 		},
 		{
-			"loose, reversed",
-			[]string{contact, "Record-Route: <sip:p1.example;lr>", "Record-Route: <sip:192.0.2.2:5080;lr>"},
-			target,
-			[]string{"<sip:192.0.2.2:5080;lr>", "<sip:p1.example;lr>"},
-			Hop{Addr: netip.MustParseAddrPort("192.0.2.2:5080")},
-		},
-		{
-			"several values",
-			[]string{contact, "Record-Route: <sip:p1.example;lr>, <sip:p2.example;lr>", "Record-Route: <sip:192.0.2.2;lr>"},
-			target,
-			[]string{"<sip:192.0.2.2;lr>", "<sip:p2.example;lr>", "<sip:p1.example;lr>"},
-			Hop{Addr: netip.MustParseAddrPort("192.0.2.2:5060")},
-		},
-		{
-			"strict",
-			[]string{contact, "Record-Route: <sip:p1.example;lr>", "Record-Route: <sip:192.0.2.2:5080>"},
-			"sip:192.0.2.2:5080",
-			[]string{"<sip:p1.example;lr>", "<" + target + ">"},
-			Hop{Addr: netip.MustParseAddrPort("192.0.2.2:5080")},
+			"strict", contact + " | Record-Route: <sip:p1.example;lr> | Record-Route: <sip:192.0.2.2:5080>",
+			"URI: sip:192.0.2.2:5080 | Route: <sip:p1.example;lr>, <" + target + "> | Hop: 192.0.2.2:5080",
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			lt := uacIn(t, "calling")
-			lt.want(lt.do(lt.ok("agent", tt.headers...)), "answered+sdp, ACK")
-			ack, to := lt.request(sip.ACK)
-			checkRouting(t, ack, to, tt.recipient, tt.routes, tt.to)
-			if ack.Via().Value() == lt.invite.Via().Value() {
-				t.Error("the ACK of a 200 has the INVITE's branch (RFC 3261 section 17.1.1.3)")
-			}
-			lt.do(Hangup{Why: cause.CallerHangup})
-			bye, to := lt.request(sip.BYE)
-			checkRouting(t, bye, to, tt.recipient, tt.routes, tt.to)
-			if bye.CSeq().SeqNo != 2 {
-				t.Errorf("BYE has CSeq %d; want 2", bye.CSeq().SeqNo)
-			}
+			lt.play("200 agent | " + tt.headers + " -> answered+sdp, ACK\nACK has " + tt.want)
+			lt.play("hangup caller_hangup\nBYE has CSeq: 2 BYE | " + tt.want)
 		})
 	}
 }
@@ -214,35 +126,16 @@ func TestUACSameACKAgain(t *testing.T) {
 }
 
 // The 200 of another fork gets ACK and BYE of its own dialog; repeated, only
-// the ACK.
+// the ACK. The call's own dialog is untouched.
 func TestUACFork(t *testing.T) {
-	lt := uacIn(t, "confirmed")
-	fork := lt.ok("fork", "Contact: <sip:other@192.0.2.21:5066>", "Record-Route: <sip:192.0.2.2;lr>")
-	lt.want(lt.do(fork), "ACK, BYE")
-	ack, ackTo := lt.request(sip.ACK)
-	bye, byeTo := lt.request(sip.BYE)
-	for _, req := range []*sip.Request{ack, bye} {
-		if message.TagOf(req.To().Params) != "fork" || req.Recipient.String() != "sip:other@192.0.2.21:5066" ||
-			req.Route() == nil || req.Route().Value() != "<sip:192.0.2.2;lr>" {
-			t.Errorf("%s is not of the fork's dialog:\n%s", req.Method, req)
-		}
-	}
-	if want := (Hop{Addr: netip.MustParseAddrPort("192.0.2.2:5060")}); ackTo != want || byeTo != want {
-		t.Errorf("go to %+v and %+v; want %+v", ackTo, byeTo, want)
-	}
-	lt.want(lt.do(fork), "ACK")
-	lt.want(lt.do(responseToBye(bye, 200)), "")
-	if lt.Leg.state != legConfirmed {
-		t.Errorf("the answer to the fork's BYE changed the state to %d", lt.Leg.state)
-	}
-	lt.want(lt.do(lt.ok("fork3")), "ACK, BYE")
-
-	// The call's own dialog is untouched.
-	lt.do(Hangup{Why: cause.CallerHangup})
-	bye, to := lt.request(sip.BYE)
-	if message.TagOf(bye.To().Params) != "agent" || to != (Hop{Addr: netip.MustParseAddrPort("192.0.2.20:5099")}) {
-		t.Errorf("BYE to %+v:\n%s", to, bye)
-	}
+	const fork = "200 fork | Contact: <sip:other@192.0.2.21:5066> | Record-Route: <sip:192.0.2.2;lr> -> "
+	const ofFork = " has Tag: fork | URI: sip:other@192.0.2.21:5066 | Route: <sip:192.0.2.2;lr> | Hop: 192.0.2.2:5060\n"
+	uacIn(t, "confirmed").play(fork + "ACK, BYE\nACK" + ofFork + "BYE" + ofFork + fork + `ACK
+200 to BYE -> nothing ; state confirmed
+200 fork3 | X-None: x -> ACK, BYE
+BYE has URI: sip:+15075785607@192.0.2.20:32681 # without Contact, that of the INVITE
+hangup caller_hangup
+BYE has Tag: agent | Hop: 192.0.2.20:5099`)
 }
 
 // A Contact or route leads to the source of the peer's messages, not into this machine,

@@ -37,7 +37,8 @@ func (s *Sequence) Take(now time.Time, in RequestIn) []RequestIn {
 	case s.Next != 0 && n < s.Next, len(s.held) >= maxSequence:
 		return []RequestIn{in} // the leg decides
 	}
-	i, found := slices.BinarySearchFunc(s.held, n, func(h RequestIn, n uint32) int { return int(int64(h.Req.CSeq().SeqNo) - int64(n)) })
+	i, found := slices.BinarySearchFunc(s.held, n,
+		func(h RequestIn, n uint32) int { return int(int64(h.Req.CSeq().SeqNo) - int64(n)) })
 	if found {
 		return []RequestIn{in}
 	}
@@ -63,7 +64,10 @@ func (s *Sequence) due() (ready []RequestIn) {
 
 // Holds reports whether the INVITE with this CSeq waits.
 func (s *Sequence) Holds(seq uint32) bool {
-	return slices.ContainsFunc(s.held, func(h RequestIn) bool { return h.Req.Method == sip.INVITE && h.Req.CSeq().SeqNo == seq })
+	return slices.ContainsFunc(s.held, func(h RequestIn) bool {
+		return h.Req.Method == sip.INVITE && h.Req.CSeq().
+			SeqNo == seq
+	})
 }
 
 // Flush takes out all held requests: the missing one does not come.

@@ -68,7 +68,8 @@ func (t *sessionTimer) ask() []sip.Header {
 }
 
 func (t *sessionTimer) headers(interval time.Duration, refresher string) []sip.Header {
-	headers := []sip.Header{sip.NewHeader("Session-Expires", message.SessionExpires{Interval: interval, Refresher: refresher}.String())}
+	headers := []sip.Header{sip.NewHeader("Session-Expires",
+		message.SessionExpires{Interval: interval, Refresher: refresher}.String())}
 	if t.least > 0 {
 		headers = append(headers, sip.NewHeader("Min-SE", message.FormatMinSE(t.least)))
 	}
@@ -110,7 +111,8 @@ func (t *sessionTimer) answer(now time.Time, req *sip.Request, o PeerOptions) []
 		}
 	}
 	t.start(now, interval, refresher == "uas")
-	headers := []sip.Header{sip.NewHeader("Session-Expires", message.SessionExpires{Interval: interval, Refresher: refresher}.String())}
+	headers := []sip.Header{sip.NewHeader("Session-Expires",
+		message.SessionExpires{Interval: interval, Refresher: refresher}.String())}
 	if refresher == "uac" {
 		headers = append(headers, sip.NewHeader("Require", "timer"))
 	}

@@ -1,36 +1,12 @@
 package leg
 
 import (
-	"fmt"
+	"strings"
 	"testing"
 	"time"
 
-	"github.com/emiago/sipgo/sip"
-
-	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/message"
-	"flowbridge/internal/siptest"
 )
-
-// answerWithin answers the request of ours that came out last.
-func (lt *legTest) answerWithin(method sip.RequestMethod, code int, headers ...string) ResponseIn {
-	lt.t.Helper()
-	in := responseTo(lt.t, lt, method, code, "Whatever")
-	for _, h := range headers {
-		name, value := splitLine(h)
-		in.Res.AppendHeader(sip.NewHeader(name, value))
-	}
-	return in
-}
-
-func splitLine(line string) (name, value string) {
-	for i := range line {
-		if line[i] == ':' {
-			return line[:i], line[i+2:]
-		}
-	}
-	return line, ""
-}
 
 // RFC 4028 section 9: what a UAS makes of a request, by its table, and who
 // refreshes; the interval may be shortened, but not below Min-SE.
@@ -93,155 +69,84 @@ func TestSessionTimerOfUAC(t *testing.T) {
 	}
 }
 
-// uacTimed is a confirmed leg of a target that we refresh.
-func uacTimed(t *testing.T, headers ...string) *legTest {
-	t.Helper()
-	lt := uacIn(t, "calling")
-	headers = append([]string{"Contact: <sip:agent@192.0.2.20:5099>", "Session-Expires: 90;refresher=uac"}, headers...)
-	lt.do(lt.ok("agent", headers...))
-	return lt
-}
+// timed is a confirmed leg of a target that we refresh after 45 s, by re-INVITE.
+const timed = "uac calling\n200 agent | Contact: <sip:agent@192.0.2.20:5099> | Session-Expires: 90;refresher=uac | Allow: "
 
 // RFC 4028 sections 7.4 and 10: a refresh at half the time, by UPDATE where
-// that is allowed, else by re-INVITE with what was agreed.
+// that is allowed, else by re-INVITE with what was agreed. A refresher that does not refresh loses the call.
 func TestRefresh(t *testing.T) {
-	lt := uacTimed(t, "Allow: INVITE, UPDATE")
-	lt.want(lt.deadline(), "UPDATE")
-	req, _ := lt.request(sip.UPDATE)
-	if lt.now.Sub(LegStart) != 45*time.Second || message.FirstHeader(req, "session-expires") != "90;refresher=uac" || len(req.Body()) > 0 ||
-		!message.HasOption(req, "Supported", "timer") || req.Contact() == nil {
-		t.Errorf("after %v:\n%s", lt.now.Sub(LegStart), req)
-	}
-	lt.want(lt.do(lt.answerWithin(sip.UPDATE, 200, "Session-Expires: 90;refresher=uac")), "")
-	if got := lt.Leg.Deadline().Sub(lt.now); got != 45*time.Second {
-		t.Errorf("the next refresh after %v", got)
-	}
-	lt.deadline()
-	lt.want(lt.do(lt.answerWithin(sip.UPDATE, 405)), "INVITE") // then never again UPDATE
-	req, _ = lt.request(sip.INVITE)
-	if string(req.Body()) != string(lt.invite.Body()) || message.FirstHeader(req, "session-expires") != "90;refresher=uac" {
-		t.Errorf("refresh:\n%s", req)
-	}
-	lt.want(lt.do(lt.answerWithin(sip.INVITE, 200, "Session-Expires: 120;refresher=uas")), "answer, ACK")
-	if lt.Leg.timer.ours || lt.Leg.timer.interval != 120*time.Second {
-		t.Errorf("%+v", lt.Leg.timer)
-	}
-	lt.want(lt.deadline(), "gone session_expired, BYE") // which it does not do
+	plays(t, timed+`INVITE, UPDATE
+deadline 45s -> UPDATE
+UPDATE has Session-Expires: 90;refresher=uac | SDP:  | Supported: timer | Contact: *
+200 to UPDATE | Session-Expires: 90;refresher=uac -> nothing ; waits 45s
+deadline ; 405 to UPDATE -> INVITE # then never again UPDATE
+INVITE has SDP: v=0 | Session-Expires: 90;refresher=uac
+200 to INVITE | Session-Expires: 120;refresher=uas -> answer, ACK
+deadline 2m58s -> gone session_expired, BYE`)
 }
 
 // What a refusal of a refresh leads to (RFC 4028 sections 7.3, 7.4 and 10, RFC
 // 3261 section 14.1).
 func TestRefreshRefused(t *testing.T) {
-	for _, allow := range []string{"Allow: UPDATE", "Allow: INVITE"} {
-		method := sip.UPDATE
-		if allow == "Allow: INVITE" {
-			method = sip.INVITE
-		}
-		for _, code := range []int{491, 500, 503, 488} {
-			lt := uacTimed(t, allow)
-			lt.deadline()
-			lt.want(lt.do(lt.answerWithin(method, code)), "")
-			lt.want(lt.deadline(), string(method)) // later
+	for _, method := range []string{"UPDATE", "INVITE"} {
+		plays := func(script string) { plays(t, timed+strings.ReplaceAll(script, "METHOD", method)) }
+		for _, code := range []string{"491", "500", "503", "488"} {
+			lt := uacIn(t, "calling")
+			lt.play(strings.TrimPrefix(timed, "uac calling\n") + method + "\ndeadline ; " + code + " to " + method + " -> nothing ; deadline -> " + method)
 			if d := lt.now.Sub(LegStart); d <= 45*time.Second || d > 60*time.Second {
-				t.Errorf("%d: again after %v", code, d)
+				t.Errorf("%s: again after %v; want more than 45s, 60s at most", code, d)
 			}
 		}
-		for _, code := range []int{408, 481} {
-			lt := uacTimed(t, allow)
-			lt.deadline()
-			lt.want(lt.do(lt.answerWithin(method, code)), "gone session_expired, BYE")
-			if bye, _ := lt.request(sip.BYE); cause.Q850In([]string{message.FirstHeader(bye, "reason")}) != 102 {
-				t.Errorf("Reason %q", message.FirstHeader(bye, "reason"))
-			}
+		for _, code := range []string{"408", "481"} {
+			plays("METHOD\ndeadline ; " + code + ` to METHOD -> gone session_expired, BYE
+BYE has Reason: Q.850;cause=102;text="session_expired"`)
 		}
-		lt := uacTimed(t, allow)
-		lt.deadline()
-		lt.want(lt.do(lt.failed(method)), "gone session_expired, BYE")
-
-		lt = uacTimed(t, allow)
-		lt.deadline()
-		lt.want(lt.do(lt.answerWithin(method, 422, "Min-SE: 200")), string(method))
-		req, _ := lt.request(method)
-		if message.FirstHeader(req, "session-expires") != "200;refresher=uac" || message.FirstHeader(req, "min-se") != "200" {
-			t.Errorf("after 422:\n%s", req)
-		}
-		lt.want(lt.do(lt.answerWithin(method, 422, "Min-SE: 200")), "") // it has no point
-		lt = uacTimed(t, allow)
-		lt.deadline()
-		lt.want(lt.deadline(), "gone session_expired, BYE") // no answer until the end
-		if d := lt.now.Sub(LegStart); d != 60*time.Second {
-			t.Errorf("BYE after %v; want 60s", d)
-		}
+		plays("METHOD\ndeadline ; failed METHOD -> gone session_expired, BYE")
+		plays(`METHOD
+deadline ; 422 to METHOD | Min-SE: 200 -> METHOD
+METHOD has Session-Expires: 200;refresher=uac | Min-SE: 200
+422 to METHOD | Min-SE: 200 -> nothing # it has no point`)
+		plays("METHOD\ndeadline ; deadline 1m0s -> gone session_expired, BYE") // no answer until the end
 	}
 }
 
 // A refresh waits while an exchange of the peer's is under way, and so does an
 // offer of ours while a refresh is; neither is forgotten.
 func TestRefreshWaits(t *testing.T) {
-	invite := func(lt *legTest, seq uint32) RequestIn { return carrying(agentDialog(t, lt, "INVITE", seq)) }
-	lt := uacTimed(t)
-	lt.now = lt.now.Add(40 * time.Second)
-	lt.want(lt.do(invite(lt, 7)), "offered INVITE+sdp")
-	lt.want(lt.deadline(), "")
-	lt.want(lt.do(Reject{Code: 488, Reason: "No"}), "488/INVITE, INVITE")
-	lt.want(lt.do(Offer{Ref: 1, SDP: []byte("v=0\r\no=- 0 0 X")}), "")
-	lt.want(lt.do(lt.answerWithinSent(sip.INVITE, 488)), "INVITE")
-	if req, _ := lt.request(sip.INVITE); string(req.Body()) == string(lt.invite.Body()) {
-		t.Error("the refresh again instead of the offer")
-	}
+	plays(t, timed+`INVITE
++40s ; INVITE 7 sdp -> offered INVITE+sdp
+deadline -> nothing
+reject 488 -> 488/INVITE, INVITE
+INVITE has SDP: v=0
+offer X -> nothing
+488 to INVITE -> INVITE
+INVITE has SDP: v=0 o=X
 
-	lt = uacTimed(t)
-	lt.now = lt.now.Add(40 * time.Second)
-	lt.do(invite(lt, 7))
-	lt.deadline()
-	lt.want(lt.do(CancelIn{Seq: 7}), "withdrawn, INVITE")
-	lt.do(Offer{Ref: 1, SDP: []byte("v=0\r\no=- 0 0 X")})
-	lt.want(lt.do(lt.answerWithinSent(sip.INVITE, 200)), "answer, ACK, INVITE")
+`+timed+`INVITE
++40s ; INVITE 7 sdp ; deadline ; cancel 7 -> withdrawn, INVITE
+offer X ; 200 to INVITE -> answer, ACK, INVITE
 
-	lt = uacTimed(t)
-	lt.do(Offer{Ref: 1, SDP: []byte("v=0\r\no=- 0 0 X")})
-	lt.now = lt.now.Add(20 * time.Second)
-	sent := lt.Leg.sent[0].sent.Req
-	in := ResponseIn{Res: sip.NewResponseFromRequest(sent, 183, "Progress", nil), Source: siptest.Agent}
-	lt.do(in)
-	lt.want(lt.deadline(), "offer refused 408, CANCEL")
-	lt.want(lt.deadline(), "") // the refresh is due
-	in.Res = sip.NewResponseFromRequest(sent, 487, "Request Terminated", nil)
-	lt.want(lt.do(in), "INVITE") // the refresh
-}
-
-// answerWithinSent answers the only request of ours of a method that is open.
-func (lt *legTest) answerWithinSent(method sip.RequestMethod, code int) ResponseIn {
-	for _, r := range lt.Leg.sent {
-		if r.method == method {
-			return ResponseIn{Res: sip.NewResponseFromRequest(r.sent.Req, code, "Whatever", nil), Source: siptest.Agent}
-		}
-	}
-	lt.t.Fatalf("no %s is open", method)
-	return ResponseIn{}
+`+timed+`INVITE
+offer X ; +20s ; 183 to INVITE ; deadline -> offer refused 408, CANCEL
+deadline -> nothing # the refresh is due
+487 to INVITE -> INVITE # the refresh`)
 }
 
 // RFC 4028 section 7.3: an INVITE that asks for too short a session is sent
 // again with what the target takes, twice at most.
 func TestInvite422(t *testing.T) {
-	lt := newUAC(t)
-	lt.Leg.Peer.SessionExpires = 90 * time.Second
-	lt.do(inviteOut(sip.NewHeader("Session-Expires", "90")))
+	lt := legOf(t, "uac expires called | Session-Expires: 90")
 	first := lt.Leg.invite
-	for _, least := range []int{300, 600} {
-		lt.want(lt.do(lt.answerTo(422, "x", "", fmt.Sprintf("Min-SE: %d", least))), "INVITE")
-		req, _ := lt.request(sip.INVITE)
-		if message.FirstHeader(req, "session-expires") != fmt.Sprint(least) || message.FirstHeader(req, "min-se") != fmt.Sprint(least) || len(req.GetHeaders("session-expires")) != 1 {
-			t.Errorf("again:\n%s", req)
-		}
+	lt.play(`
+422 x | Min-SE: 300 -> INVITE
+INVITE has Session-Expires: 300 | Min-SE: 300
+422 x | Min-SE: 600 -> INVITE
+INVITE has Session-Expires: 600 | Min-SE: 600
+422 x | Min-SE: 900 -> refused 422 target_refused`)
+	if got := message.FirstHeader(first, "session-expires"); got != "90" {
+		t.Errorf("the INVITE that is on its way has Session-Expires %s; want 90", got)
 	}
-	lt.want(lt.do(lt.answerTo(422, "x", "", "Min-SE: 900")), "refused 422 target_refused")
-	if message.FirstHeader(first, "session-expires") != "90" {
-		t.Error("the INVITE was changed that is on its way")
-	}
-	lt = newUAC(t)
-	lt.do(inviteOut())
-	lt.want(lt.do(lt.answerTo(422, "x", "", "Min-SE: 300")), "refused 422 target_refused")
+	plays(t, "uac calling\n422 x | Min-SE: 300 -> refused 422 target_refused")
 }
 
 // RFC 4028 section 4: no session is shorter than 90 s, whatever a target says.

@@ -52,20 +52,14 @@ func TestShortenedInvite(t *testing.T) {
 
 // Where there is no room, the INVITE is not sent again.
 func TestNoRoomInInvite(t *testing.T) {
-	for _, answer := range []struct {
-		code   int
-		header string
-		want   string
-	}{
-		{401, askTarget, "refused 401 invite_too_large"},
-		{422, "Min-SE: 300", "refused 422 invite_too_large"},
+	for _, answer := range []string{
+		"401 x | " + askTarget + " -> refused 401 invite_too_large", "422 x | Min-SE: 300 -> refused 422 invite_too_large",
 	} {
-		lt := newUAC(t)
-		lt.Leg.Peer.SessionExpires = 90 * time.Second
+		lt := legOf(t, "uac expires")
 		in := inviteWithAuth(sip.NewHeader("Session-Expires", "90"))
 		in.Shorten = func(int) (*sip.Request, bool) { return nil, false }
 		lt.do(in)
-		lt.want(lt.do(lt.answerTo(answer.code, "x", "", answer.header)), answer.want)
+		lt.play(answer)
 	}
 }
 

@@ -116,7 +116,8 @@ func Instant(t time.Time) int64 {
 		return 0
 	}
 	now := time.Now()
-	return now.UnixNano() + int64(t.Sub(now)) //nolint:forbidigo // another process has no part of this one's monotonic clock
+	//nolint:forbidigo // another process has no part of this one's monotonic clock
+	return now.UnixNano() + int64(t.Sub(now))
 }
 
 // TimeOf is the time of an Instant. From now on it does not move where the wall clock is set.
@@ -134,7 +135,12 @@ func (l *Leg) State() State {
 	d, n := &l.dialog, &l.session
 	s := State{
 		UAS: l.UAS, Phase: int(l.state), InviteSeq: l.InviteSeq, Updates: l.updates,
-		Local: LocalState{l.Local.Transport, message.KeptAddr{AddrPort: l.Local.Listen}, l.Local.Host, l.Local.Port, l.Local.secure},
+		Local: LocalState{
+			l.Local.Transport,
+			message.KeptAddr{AddrPort: l.Local.Listen},
+			l.Local.Host, l.Local.Port,
+			l.Local.secure,
+		},
 		Dialog: DialogState{
 			CallID: d.CallID, LocalTag: d.LocalTag, RemoteTag: d.remoteTag, LocalParty: d.localParty, RemoteParty: d.RemoteParty,
 			LocalSeq: d.localSeq, RemoteSeq: l.answeredSeq(), Heard: d.heard, RemoteTarget: d.RemoteTarget, RouteSet: d.routeSet,
@@ -169,8 +175,8 @@ func (l *Leg) State() State {
 	return s
 }
 
-// Succeed has the leg of an INVITE that is begun again go on behind the answers of another process, whose state this is: with the
-// next RSeq (RFC 3262 section 3), and the description that the peer has.
+// Succeed has the leg of an INVITE that is begun again go on behind the answers of another process, whose state this
+// is: with the next RSeq (RFC 3262 section 3), and the description that the peer has.
 func (l *Leg) Succeed(s *State) {
 	l.dialog = restoreDialog(&s.Dialog, l.Peer.NAT)
 	l.updates = s.Updates
@@ -224,7 +230,8 @@ type Restored struct {
 }
 
 // Restore makes the leg of a state. invite is the one that made a UAS leg, nil once its
-// answer is acknowledged. auth has the credentials for a UAC leg's peer, nil: none. A leg of a state that no leg has is done.
+// answer is acknowledged. auth has the credentials for a UAC leg's peer, nil: none. A leg of a state that no leg has is
+// done.
 func Restore(now time.Time, o Options, s *State, invite *sip.Request, auth *config.Auth) Restored {
 	l := &Leg{
 		side: o.Side, UAS: s.UAS, mint: o.Minter, agent: o.Agent, Peer: o.Peer, state: legState(s.Phase),
@@ -233,7 +240,10 @@ func Restore(now time.Time, o Options, s *State, invite *sip.Request, auth *conf
 		invited: invited{uri: s.URI}, digest: Digest{auth: auth},
 		dialog:  restoreDialog(&s.Dialog, o.Peer.NAT),
 		session: negotiation{state: offerAgreed, local: s.described()},
-		timer:   sessionTimer{interval: s.Timer.Interval, ours: s.Timer.Ours, least: s.Timer.Least, refreshAt: TimeOf(s.Timer.Refresh), expireAt: TimeOf(s.Timer.Expire)},
+		timer: sessionTimer{
+			interval: s.Timer.Interval, ours: s.Timer.Ours, least: s.Timer.Least,
+			refreshAt: TimeOf(s.Timer.Refresh), expireAt: TimeOf(s.Timer.Expire),
+		},
 	}
 	for _, h := range s.Credentials {
 		l.invited.credentials = append(l.invited.credentials, sip.NewHeader(h.Name, h.Value))
@@ -252,7 +262,8 @@ func Restore(now time.Time, o Options, s *State, invite *sip.Request, auth *conf
 	if l.setup != nil && !l.UAS {
 		r.Invite = l.invite
 	}
-	if req, ok := parsed[*sip.Request](s.Pending.Text); ok && req.Via() != nil && req.CSeq() != nil && l.state == legConfirmed && l.ok.res == nil {
+	if req, ok := parsed[*sip.Request](s.Pending.Text); ok && req.Via() != nil && req.CSeq() != nil &&
+		l.state == legConfirmed && l.ok.res == nil {
 		r.Pending, l.session.pending = req, req
 	}
 	return r
@@ -314,7 +325,10 @@ func (l *Leg) resumeSetup(s *State, invite *sip.Request) bool {
 	}
 	l.state = legProceeding
 	l.session.state = offerOurs
-	l.setup = &setup{invite: sent, inviteHop: Hop{Transport: s.Hop.Transport, Addr: s.Hop.Addr.AddrPort}, why: cause.Cause(s.Why)}
+	l.setup = &setup{
+		invite: sent, inviteHop: Hop{Transport: s.Hop.Transport, Addr: s.Hop.Addr.AddrPort},
+		why: cause.Cause(s.Why),
+	}
 	return true
 }
 

@@ -29,9 +29,9 @@ func NewUAC(o Options, callID, localParty, remoteParty string) *Leg {
 	}
 }
 
-// Repeats gives a leg that has sent nothing yet the Call-ID and tag of one whose INVITE failed at another address, so that
-// its INVITE is that one in a new transaction (RFC 3263 section 4.3). A proxy that both lead to can tell that it has it
-// already (RFC 3261 section 8.2.2.2).
+// Repeats gives a leg that has sent nothing yet the Call-ID and tag of one whose INVITE failed at another address, so
+// that its INVITE is that one in a new transaction (RFC 3263 section 4.3). A proxy that both lead to can tell that it
+// has it already (RFC 3261 section 8.2.2.2).
 func (l *Leg) Repeats(failed *Leg) {
 	l.dialog.CallID, l.dialog.LocalTag, l.added = failed.dialog.CallID, failed.dialog.LocalTag, nil
 }
@@ -42,7 +42,8 @@ func (l *Leg) Repeats(failed *Leg) {
 func NewLost(o Options, res *sip.Response) *Leg {
 	from, to := res.From(), res.To()
 	l := NewUAC(o, res.CallID().Value(),
-		message.NameAddr(from.DisplayName, &from.Address, from.Params), message.NameAddr(to.DisplayName, &to.Address, to.Params))
+		message.NameAddr(from.DisplayName, &from.Address, from.Params),
+		message.NameAddr(to.DisplayName, &to.Address, to.Params))
 	l.dialog.LocalTag = message.TagOf(from.Params)
 	l.InviteSeq = res.CSeq().SeqNo
 	l.dialog.localSeq = l.InviteSeq + maxPRACKs // past every request that its early dialog may have sent
@@ -249,7 +250,10 @@ func (l *Leg) onProvisional(now time.Time, in ResponseIn) {
 		l.state = legProceeding
 		l.tellHeard(res.StatusCode)
 		if res.StatusCode > 100 && l.early100rel(in) {
-			l.fact(Progress{Code: res.StatusCode, Reason: message.Phrase(res.Reason), SDP: l.earlySDP(in), Headers: res.Headers()})
+			l.fact(Progress{
+				Code: res.StatusCode, Reason: message.Phrase(res.Reason), SDP: l.earlySDP(in),
+				Headers: res.Headers(),
+			})
 		}
 	case legAbandoned:
 		l.tellHeard(res.StatusCode)
@@ -315,16 +319,21 @@ func (l *Leg) confirm(in ResponseIn) {
 	delete(l.early, message.TagOf(in.Res.To().Params))
 	l.dialog.establish(in)
 	l.updates = message.Allows(in.Res, string(sip.UPDATE))
-	if l.invite != nil { // a leg of NewLost has none
-		l.invited.uri = message.URIText(&l.invite.Recipient)
-		for _, h := range l.invite.Headers() {
-			if isCredentials(h) {
-				l.invited.credentials = append(l.invited.credentials, h)
-			}
-		}
-	}
 	l.settle()
 	l.sendACK(&l.dialog, l.InviteSeq)
+}
+
+// keepInvited notes what of the INVITE is needed for ACKs. A leg of NewLost has no INVITE.
+func (l *Leg) keepInvited() {
+	if l.UAS || l.setup == nil || l.invite == nil || l.invited.uri != "" {
+		return
+	}
+	l.invited.uri = message.URIText(&l.invite.Recipient)
+	for _, h := range l.invite.Headers() {
+		if isCredentials(h) {
+			l.invited.credentials = append(l.invited.credentials, h)
+		}
+	}
 }
 
 // maxForks bounds the forks of one INVITE that are answered: more of them would be an
@@ -337,6 +346,7 @@ func (l *Leg) dropFork(in ResponseIn, bye bool) {
 	if bye && len(l.forks) >= maxForks {
 		return
 	}
+	l.keepInvited() // the INVITE may have been refused
 	fork := l.dialog
 	fork.localSeq = l.InviteSeq
 	if e := l.early[message.TagOf(in.Res.To().Params)]; e != nil {
@@ -399,4 +409,16 @@ func (l *Leg) onRequestFailed(now time.Time, in RequestFailed) {
 	if r, ok := l.take(is); ok {
 		l.answered(now, r, nil)
 	}
+}
+
+// HangupLost answers a 2xx whose leg is gone with ACK and BYE, each sent once: a 2xx that comes again is answered
+// again.
+func HangupLost(now time.Time, o Options, in ResponseIn) []Effect {
+	_, effects := NewLost(o, in.Res).Step(now, in)
+	for i, e := range effects {
+		if bye, ok := e.(SendRequest); ok {
+			effects[i] = SendACK(bye)
+		}
+	}
+	return effects
 }

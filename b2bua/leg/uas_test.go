@@ -2,7 +2,6 @@ package leg
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/message"
 	"flowbridge/internal/siptest"
 	"flowbridge/media"
@@ -67,149 +65,62 @@ var uasStates = []string{"proceeding", "ringing", "accepted", "owed", "confirmed
 // uasIn brings a leg into a state.
 func uasIn(t testing.TB, state string) *legTest {
 	t.Helper()
-	lt := newUAS(t)
-	answer, ack, hangup := Answer{SDP: []byte("v=0")}, inDialog(t, "ACK", 10), Hangup{Why: cause.AgentHangup}
-	switch state {
-	case "proceeding":
-	case "ringing":
-		lt.do(Ring{Code: 180, Reason: "Ringing"})
-	case "accepted":
-		lt.do(answer)
-	case "owed":
-		lt.do(answer, hangup)
-	case "confirmed":
-		lt.do(answer, ack)
-	case "ending":
-		lt.do(answer, ack, hangup)
-	case "refused":
-		lt.do(Refuse{Code: 486, Reason: "Busy Here"})
-	case "hung up":
-		lt.do(answer, ack, inDialog(t, "BYE", 11))
-	default:
-		t.Fatalf("no state %q", state)
-	}
-	return lt
+	return legOf(t, "uas "+state)
 }
 
-// What comes out of a UAS leg for every state and input: one row for each
-// input, the columns as in uasStates.
+var uasState = map[string]string{ //nolint:gochecknoglobals // constant
+	"proceeding": "", "ringing": "ring 180", "accepted": "answer", "owed": "answer ; hangup agent_hangup",
+	"confirmed": "answer ; ACK 10", "ending": "answer ; ACK 10 ; hangup agent_hangup",
+	"refused": "refuse 486", "hung up": "answer ; ACK 10 ; BYE 11",
+}
+
+// What comes out of a UAS leg for every state and input: one row for each input, the columns as in uasStates; ".": nothing.
 func TestUASEveryStateAndInput(t *testing.T) {
-	const same = "" // nothing comes out
-	rows := []struct {
-		name  string
-		input func(t *testing.T) Input
-		want  [8]string
-	}{
-		{
-			"180", func(*testing.T) Input { return Ring{Code: 180, Reason: "Ringing"} },
-			[8]string{"180/INVITE", "180/INVITE", same, same, same, same, same, same},
-		},
-		{
-			"183 with SDP", func(*testing.T) Input { return Ring{Code: 183, Reason: "Session Progress", SDP: []byte("v=0")} },
-			[8]string{"183/INVITE", "183/INVITE", same, same, same, same, same, same},
-		},
-		{
-			"answer", func(*testing.T) Input { return Answer{SDP: []byte("v=0")} },
-			[8]string{"200/INVITE", "200/INVITE", same, same, same, same, same, same},
-		},
-		{
-			"refuse", func(*testing.T) Input { return Refuse{Code: 503, Reason: "Service Unavailable"} },
-			[8]string{"503/INVITE", "503/INVITE", same, same, same, same, same, same},
-		},
-		{
-			"hangup", func(*testing.T) Input { return Hangup{Why: cause.AgentHangup} },
-			[8]string{same, same, same, same, "BYE", same, same, same},
-		},
-		{
-			"CANCEL", func(*testing.T) Input { return CancelIn{Seq: 10} },
-			[8]string{"cancelled", "cancelled", "cancelled", "cancelled", same, same, same, same},
-		},
-		{
-			"final answer lost", func(*testing.T) Input { return FinalLost{Seq: 10} },
-			[8]string{"cancelled", "cancelled", "cancelled", "cancelled", same, same, same, same},
-		},
-		{
-			"ACK", func(t *testing.T) Input { return inDialog(t, "ACK", 10) },
-			[8]string{same, same, "confirmed", "confirmed, BYE", same, same, same, same},
-		},
-		{
-			"ACK with another CSeq", func(t *testing.T) Input { return inDialog(t, "ACK", 11) },
-			[8]string{same, same, same, same, same, same, same, same},
-		},
-		{
-			"BYE", func(t *testing.T) Input { return inDialog(t, "BYE", 12) },
-			[8]string{
-				"cancelled, 200/BYE, 487/INVITE", "cancelled, 200/BYE, 487/INVITE",
-				"gone caller_hangup by peer, 200/BYE", "gone caller_hangup by peer, 200/BYE",
-				"gone caller_hangup by peer, 200/BYE", "200/BYE", "200/BYE", "200/BYE",
-			},
-		},
-		{
-			"BYE with a lower CSeq", func(t *testing.T) Input { return inDialog(t, "BYE", 9) },
-			[8]string{"500/BYE", "500/BYE", "500/BYE", "500/BYE", "500/BYE", "500/BYE", "500/BYE", "500/BYE"},
-		},
-		{
-			"re-INVITE", func(t *testing.T) Input { return inDialog(t, "INVITE", 12) },
-			[8]string{
-				"500/INVITE", "500/INVITE", "confirmed, offered INVITE", "confirmed, BYE, 481/INVITE", "offered INVITE", "481/INVITE", "481/INVITE", "481/INVITE",
-			},
-		},
-		{
-			"OPTIONS", func(t *testing.T) Input { return inDialog(t, "OPTIONS", 12) },
-			[8]string{
-				"200/OPTIONS", "200/OPTIONS", "200/OPTIONS", "200/OPTIONS", "200/OPTIONS", "200/OPTIONS", "481/OPTIONS", "481/OPTIONS",
-			},
-		},
-		{
-			"INFO", func(t *testing.T) Input { return inDialog(t, "INFO", 12) },
-			[8]string{"405/INFO", "405/INFO", "405/INFO", "405/INFO", "405/INFO", "405/INFO", "481/INFO", "481/INFO"},
-		},
-		{
-			"OPTIONS with a lower CSeq", func(t *testing.T) Input { return inDialog(t, "OPTIONS", 9) },
-			[8]string{
-				"500/OPTIONS", "500/OPTIONS", "500/OPTIONS", "500/OPTIONS", "500/OPTIONS", "500/OPTIONS", "481/OPTIONS", "481/OPTIONS",
-			},
-		},
-		{
-			"our BYE failed", func(*testing.T) Input { return RequestFailed{Method: sip.BYE, Seq: 1, Cause: cause.TargetSilent} },
-			[8]string{same, same, same, same, same, same, same, same},
-		},
-		{
-			"deadline of nothing", func(*testing.T) Input { return DeadlineReached{} },
-			[8]string{same, same, same, same, same, same, same, same},
-		},
-	}
-	for _, row := range rows {
-		for i, state := range uasStates {
-			t.Run(row.name+"/"+state, func(t *testing.T) {
-				lt := uasIn(t, state)
-				lt.want(lt.do(row.input(t)), row.want[i])
-			})
-		}
-	}
+	everyStateAndInput(t, uasIn, uasStates, `
+ring 180: 180~INVITE / 180~INVITE / . / . / . / . / . / .
+ring 183 sdp: 183~INVITE / 183~INVITE / . / . / . / . / . / .
+answer: 200~INVITE / 200~INVITE / . / . / . / . / . / .
+refuse 503: 503~INVITE / 503~INVITE / . / . / . / . / . / .
+hangup agent_hangup: . / . / . / . / BYE / . / . / .
+cancel 10: cancelled / cancelled / cancelled / cancelled / . / . / . / .
+lost 10: cancelled / cancelled / cancelled / cancelled / . / . / . / .
+ACK 10: . / . / confirmed / confirmed, BYE / . / . / . / .
+ACK 11: . / . / . / . / . / . / . / .
+BYE 12: cancelled, 200~BYE, 487~INVITE / cancelled, 200~BYE, 487~INVITE / gone caller_hangup by peer, 200~BYE \
+/ gone caller_hangup by peer, 200~BYE / gone caller_hangup by peer, 200~BYE / 200~BYE / 200~BYE / 200~BYE
+BYE 9: 500~BYE / 500~BYE / 500~BYE / 500~BYE / 500~BYE / 500~BYE / 500~BYE / 500~BYE
+INVITE 12: 500~INVITE / 500~INVITE / confirmed, offered INVITE / confirmed, BYE, 481~INVITE / offered INVITE \
+/ 481~INVITE / 481~INVITE / 481~INVITE
+OPTIONS 12: 200~OPTIONS / 200~OPTIONS / 200~OPTIONS / 200~OPTIONS / 200~OPTIONS / 200~OPTIONS / 481~OPTIONS / 481~OPTIONS
+INFO 12: 405~INFO / 405~INFO / 405~INFO / 405~INFO / 405~INFO / 405~INFO / 481~INFO / 481~INFO
+OPTIONS 9: 500~OPTIONS / 500~OPTIONS / 500~OPTIONS / 500~OPTIONS / 500~OPTIONS / 500~OPTIONS / 481~OPTIONS / 481~OPTIONS
+failed BYE: . / . / . / . / . / . / . / .
+due: . / . / . / . / . / . / . / .`)
 }
 
 // The state after an input, where it is not plain from what came out.
 func TestUASStateAfter(t *testing.T) {
-	for _, tt := range []struct {
-		state string
-		input Input
-		want  legState
-	}{
-		{"proceeding", Refuse{Code: 486}, legDone},
-		{"proceeding", CancelIn{Seq: 10}, legDone},
-		{"ringing", Hangup{Why: cause.Shutdown}, legProceeding},
-		{"accepted", FinalLost{Seq: 10}, legDone},
-		{"accepted", Hangup{Why: cause.Shutdown}, legAccepted},
-		{"ending", RequestFailed{Method: sip.BYE, Seq: 1}, legDone},
-		{"confirmed", RequestFailed{Method: sip.BYE, Seq: 1}, legConfirmed},
-	} {
-		lt := uasIn(t, tt.state)
-		lt.do(tt.input)
-		if lt.Leg.state != tt.want {
-			t.Errorf("%s, %T: state %d; want %d", tt.state, tt.input, lt.Leg.state, tt.want)
-		}
-	}
+	plays(t, `
+uas proceeding
+refuse 486 ; done
+
+uas proceeding
+cancel 10 ; done
+
+uas ringing
+hangup shutdown ; state proceeding
+
+uas accepted
+lost 10 ; done
+
+uas accepted
+hangup shutdown ; state accepted
+
+uas ending
+failed BYE ; done
+
+uas confirmed
+failed BYE ; state confirmed`)
 }
 
 // RFC 3261 section 13.3.1.4: the 200 is sent at T1, doubled up to T2, until
@@ -242,56 +153,39 @@ func TestUASSends200AgainUntilACK(t *testing.T) {
 }
 
 func TestUASStopsSendingWithACK(t *testing.T) {
-	lt := uasIn(t, "accepted")
-	lt.deadline()
-	lt.do(inDialog(t, "ACK", 11)) // of something else
-	if lt.Leg.Deadline().IsZero() {
-		t.Error("an ACK with another CSeq stopped the 200")
-	}
-	lt.want(lt.do(inDialog(t, "ACK", 10)), "confirmed")
-	lt.wantNoDeadline("confirmed")
-	lt.want(lt.do(inDialog(t, "ACK", 10)), "") // of a retransmitted 200
+	plays(t, `
+uas accepted
+deadline ; ACK 11 ; waits 1s # an ACK of something else
+ACK 10 -> confirmed ; no deadline
+ACK 10 -> nothing # of a retransmitted 200`)
 }
 
 // RFC 3261 section 15: a UAS does not send BYE before the ACK, but after
 // 64*T1 without one it may.
 func TestUASHangupOwedUntilACK(t *testing.T) {
-	lt := uasIn(t, "owed")
-	lt.want(lt.deadline(), "200/INVITE")
-	lt.want(lt.do(Hangup{Why: cause.Shutdown}), "")
-	lt.want(lt.do(inDialog(t, "ACK", 10)), "confirmed, BYE")
-	lt.want(lt.do(responseTo(t, lt, sip.BYE, 200, "OK")), "")
-	lt.wantDone("after the answer to its BYE")
+	plays(t, `
+uas owed
+deadline -> 200/INVITE
+hangup shutdown -> nothing
+ACK 10 -> confirmed, BYE
+200 to BYE -> nothing ; done
 
-	lt = uasIn(t, "owed")
-	lt.now = lt.now.Add(32 * time.Second)
-	lt.want(lt.do(DeadlineReached{}), "gone no_ack, BYE")
+uas owed
++32s ; due -> gone no_ack, BYE`)
 }
 
 // RFC 3261 section 13.3.1.1: a provisional answer each minute keeps proxies
 // from giving the INVITE up.
 func TestUASRepeatsProvisionalEachMinute(t *testing.T) {
-	lt := newUAS(t)
-	if !lt.Leg.Deadline().IsZero() {
-		t.Error("leg without provisional answer waits for something")
-	}
-	lt.do(Ring{Code: 180, Reason: "Ringing"})
-	for i := 1; i <= 3; i++ {
-		lt.want(lt.deadline(), "180/INVITE")
-		if got, want := lt.now.Sub(LegStart), time.Duration(i)*time.Minute; got != want {
-			t.Errorf("180 again after %v; want %v", got, want)
-		}
-	}
-	lt.now = lt.now.Add(10 * time.Second)
-	lt.do(Ring{Code: 183, Reason: "Session Progress", SDP: []byte("v=0")})
-	lt.want(lt.deadline(), "183/INVITE")
-	if string(lt.response().Body()) != "v=0" {
-		t.Error("the 183 came again without its SDP")
-	}
-	lt.do(Refuse{Code: 486, Reason: "Busy Here"})
-	if !lt.Leg.Deadline().IsZero() {
-		t.Error("a refused INVITE still waits")
-	}
+	plays(t, `
+uas
+no deadline
+ring 180 ; deadline 1m0s -> 180/INVITE
+deadline 2m0s -> 180/INVITE
+deadline 3m0s -> 180/INVITE
++10s ; ring 183 sdp ; deadline -> 183/INVITE
+183 has SDP: v=0
+refuse 486 ; no deadline`)
 }
 
 func TestUASAnswerForm(t *testing.T) {
@@ -331,100 +225,48 @@ func TestUASAnswerForm(t *testing.T) {
 // (RFC 3261 section 12.1.1), loosely or by way of a strict router (section
 // 12.2.1.1).
 func TestUASRequestRouting(t *testing.T) {
-	contact := "sip:ann@192.0.2.10:5070;x=y"
-	for _, tt := range []struct {
-		name      string
-		headers   []string
-		recipient string
-		routes    []string
-		to        Hop
-	}{
-		{"no route", nil, contact, nil, Hop{Addr: netip.MustParseAddrPort("192.0.2.10:5070")}},
+	const contact = "sip:ann@192.0.2.10:5070;x=y"
+	for _, tt := range []struct{ name, headers, want string }{
+		{"no route", "", "URI: " + contact + " | Route:  | Hop: 192.0.2.10:5070"},
 		{
-			"loose",
-			[]string{"Record-Route: <sip:192.0.2.1;lr>", "Record-Route: <sip:p2.example;lr>"},
-			contact,
-			[]string{"<sip:192.0.2.1;lr>", "<sip:p2.example;lr>"},
-			Hop{Addr: netip.MustParseAddrPort("192.0.2.1:5060")},
+			"loose", " | Record-Route: <sip:192.0.2.1;lr> | Record-Route: <sip:p2.example;lr>",
+			"URI: " + contact + " | Route: <sip:192.0.2.1;lr>, <sip:p2.example;lr> | Hop: 192.0.2.1:5060",
 		},
 		{
-			"several values in one header",
-			[]string{"Record-Route: <sip:p1.example:5080;lr;a=b>, <sip:p2.example;lr>"},
-			contact,
-			[]string{"<sip:p1.example:5080;lr;a=b>", "<sip:p2.example;lr>"},
-			Hop{Host: "p1.example", Port: 5080},
+			"several values in one header", " | Record-Route: <sip:p1.example:5080;lr;a=b>, <sip:p2.example;lr>",
+			"URI: " + contact + " | Route: <sip:p1.example:5080;lr;a=b>, <sip:p2.example;lr> | Hop: p1.example:5080",
 		},
 		{
-			"strict",
-			[]string{"Record-Route: <sip:192.0.2.1:5090>, <sip:p2.example;lr>"},
-			"sip:192.0.2.1:5090",
-			[]string{"<sip:p2.example;lr>", "<" + contact + ">"},
-			Hop{Addr: netip.MustParseAddrPort("192.0.2.1:5090")},
+			"strict", " | Record-Route: <sip:192.0.2.1:5090>, <sip:p2.example;lr>",
+			"URI: sip:192.0.2.1:5090 | Route: <sip:p2.example;lr>, <" + contact + "> | Hop: 192.0.2.1:5090",
 		},
 		{
-			"strict alone",
-			[]string{"Record-Route: <sip:192.0.2.1>"},
-			"sip:192.0.2.1",
-			[]string{"<" + contact + ">"},
-			Hop{Addr: netip.MustParseAddrPort("192.0.2.1:5060")},
+			"strict alone", " | Record-Route: <sip:192.0.2.1>",
+			"URI: sip:192.0.2.1 | Route: <" + contact + "> | Hop: 192.0.2.1:5060",
 		},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			lt := newUAS(t, tt.headers...)
-			lt.do(Answer{SDP: []byte("v=0")}, inDialog(t, "ACK", 10))
-			lt.want(lt.do(Hangup{Why: cause.AgentHangup}), "BYE")
-			bye, to := lt.request(sip.BYE)
-			checkRouting(t, bye, to, tt.recipient, tt.routes, tt.to)
-			if got := bye.CSeq().SeqNo; got != 1 {
-				t.Errorf("CSeq %d; want 1: ours are counted by themselves", got)
-			}
+		t.Run(tt.name, func(t *testing.T) { // ours are counted by themselves
+			plays(t, "uas"+tt.headers+"\nanswer ; ACK 10 ; hangup agent_hangup -> BYE\nBYE has CSeq: 1 BYE | "+tt.want)
 		})
 	}
-}
-
-func checkRouting(t *testing.T, req *sip.Request, to Hop, recipient string, routes []string, next Hop) {
-	t.Helper()
-	if got := req.Recipient.String(); got != recipient {
-		t.Errorf("Request-URI %s; want %s", got, recipient)
-	}
-	var got []string
-	for _, h := range req.GetHeaders("route") {
-		got = append(got, h.Value())
-	}
-	if !slices.Equal(got, routes) {
-		t.Errorf("Route %v; want %v", got, routes)
-	}
-	if to.back = nil; to != next {
-		t.Errorf("goes to %+v; want %+v", to, next)
-	}
-}
-
-// responseTo answers the request of ours that came out last.
-func responseTo(t testing.TB, lt *legTest, method sip.RequestMethod, code int, reason string) ResponseIn {
-	t.Helper()
-	req, _ := lt.request(method)
-	return ResponseIn{Res: sip.NewResponseFromRequest(req, code, reason, nil), Source: siptest.Carrier}
 }
 
 // A re-INVITE stands for the ACK that it has overtaken; one that comes before
 // the last is answered is told when to try again (RFC 3261 section 14.2).
 func TestUASReinvitePending(t *testing.T) {
-	lt := uasIn(t, "accepted")
-	lt.want(lt.do(inDialog(t, "INVITE", 11)), "confirmed, offered INVITE")
-	lt.want(lt.do(inDialog(t, "ACK", 10)), "")
-	lt.want(lt.do(inDialog(t, "INVITE", 12)), "500/INVITE")
-	if lt.response().GetHeader("Retry-After") == nil {
-		t.Error("500 without Retry-After")
-	}
-	lt.want(lt.do(Reject{Code: 488, Reason: "Not Acceptable Here"}), "488/INVITE")
-	lt.want(lt.do(inDialog(t, "INVITE", 13)), "offered INVITE")
-	lt.want(lt.do(Reject{Code: 488, Reason: "Not Acceptable Here"}), "488/INVITE")
-	lt.want(lt.do(inDialog(t, "ACK", 13)), "")
-	lt.want(lt.do(inDialog(t, "OPTIONS", 12)), "500/OPTIONS") // older than the re-INVITE
-	lt.want(lt.do(inDialog(t, "OPTIONS", 14)), "200/OPTIONS")
-	if got := lt.response().GetHeader("Allow"); got == nil || got.Value() != Methods {
-		t.Errorf("Allow %v", got)
-	}
+	plays(t, `
+uas accepted
+INVITE 11 -> confirmed, offered INVITE
+ACK 10 -> nothing
+INVITE 12 -> 500/INVITE
+500 has Retry-After: *
+reject 488 -> 488/INVITE
+INVITE 13 -> offered INVITE
+reject 488 -> 488/INVITE
+ACK 13 -> nothing
+OPTIONS 12 -> 500/OPTIONS # older than the re-INVITE
+OPTIONS 14 -> 200/OPTIONS
+200 has Allow: `+Methods)
 }
 
 func TestByeReasonIsRead(t *testing.T) {

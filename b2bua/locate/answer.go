@@ -17,8 +17,8 @@ type record struct {
 	addr             netip.Addr
 }
 
-// readAnswer gives the records of a kind that an answer has for a name, following its aliases. next is an alias that the answer
-// does not follow to its end. Records of other names count for nothing.
+// readAnswer gives the records of a kind that an answer has for a name, following its aliases. next is an alias that
+// the answer does not follow to its end. Records of other names count for nothing.
 func readAnswer(m *dns.Msg, name string, kind uint16) (records []record, next string, ttl time.Duration, err error) {
 	ttl = longestTTL
 	owner := plain(name)
@@ -62,9 +62,13 @@ func recordOf(rr dns.RR, kind uint16) (record, bool) {
 		a, ok := netip.AddrFromSlice(rr.AAAA)
 		return record{addr: a}, ok && kind == dns.TypeAAAA && a.Is6() && !a.Is4In6()
 	case *dns.SRV:
-		return record{priority: rr.Priority, weight: rr.Weight, port: rr.Port, target: plain(rr.Target)}, kind == dns.TypeSRV && (rr.Port > 0 || plain(rr.Target) == "")
+		return record{priority: rr.Priority, weight: rr.Weight, port: rr.Port, target: plain(rr.Target)},
+			kind == dns.TypeSRV && (rr.Port > 0 || plain(rr.Target) == "")
 	case *dns.NAPTR: // one with a regular expression is of no use to SIP (RFC 3263 section 4.1)
-		return record{priority: rr.Order, weight: rr.Preference, service: rr.Service, flags: rr.Flags, target: plain(rr.Replacement)}, kind == dns.TypeNAPTR && rr.Regexp == ""
+		return record{
+			priority: rr.Order, weight: rr.Preference, service: rr.Service, flags: rr.Flags,
+			target: plain(rr.Replacement),
+		}, kind == dns.TypeNAPTR && rr.Regexp == ""
 	}
 	return record{}, false
 }

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// How long an address is avoided that has failed: half a minute, or less if its Retry-After says so. It is never longer, because
-// all calls avoid an address that has refused one.
+// How long an address is avoided that has failed: half a minute, or less if its Retry-After says so. It is never
+// longer, because all calls avoid an address that has refused one.
 const (
 	avoidFor      = 30 * time.Second
 	keepsFoundFor = time.Hour // where calls went, for operators
@@ -25,7 +25,8 @@ type found struct {
 	at   time.Time
 }
 
-// Failed has an address avoided: it said 503, or nothing, or could not be reached. after is its Retry-After, 0 for none.
+// Failed has an address avoided: it said 503, or nothing, or could not be reached. after is its Retry-After, 0 for
+// none.
 func (r *Resolver) Failed(h Hop, cause string, after time.Duration) {
 	if after <= 0 || after > avoidFor {
 		after = avoidFor
@@ -70,8 +71,8 @@ func (r *Resolver) usableFirst(of string, hops []Hop) []Hop {
 	return hops
 }
 
-// noteFound notes where somebody's calls go. Where there is no room, the one whose calls were longest ago is forgotten: a reload may
-// have taken it away. The lock is held.
+// noteFound notes where somebody's calls go. Where there is no room, the one whose calls were longest ago is forgotten:
+// a reload may have taken it away. The lock is held.
 func (r *Resolver) noteFound(now time.Time, of string, hops []Hop) {
 	f, known := r.found[of]
 	switch {

@@ -37,7 +37,8 @@ type entry struct {
 	asking  chan struct{} // closed when the question is answered; nil: none is under way
 }
 
-// begin asks, if the answer is not known and not asked for already. The entry is nil if too many questions are under way.
+// begin asks, if the answer is not known and not asked for already. The entry is nil if too many questions are under
+// way.
 func (r *Resolver) begin(q question, owned bool) (*entry, chan struct{}) {
 	q.name = strings.ToLower(strings.TrimSuffix(q.name, "."))
 	r.mu.Lock()
@@ -81,7 +82,10 @@ func (r *Resolver) makeRoom(now time.Time) {
 	if len(r.cache) < maxEntries {
 		return
 	}
-	maps.DeleteFunc(r.cache, func(_ question, e *entry) bool { return !e.owned && e.asking == nil && !now.Before(e.until) })
+	maps.DeleteFunc(r.cache, func(_ question, e *entry) bool {
+		return !e.owned && e.asking == nil &&
+			!now.Before(e.until)
+	})
 	if len(r.cache) > maxEntries*3/4 { // else the next one would come here again soon
 		maps.DeleteFunc(r.cache, func(_ question, e *entry) bool { return !e.owned && e.asking == nil })
 	}

@@ -62,8 +62,8 @@ type Options struct {
 	Random func(n int) int
 }
 
-// Ask asks for the records of a name, which ends with a dot. An error means that no name server gave an answer; that there is
-// no such name or record is an answer.
+// Ask asks for the records of a name, which ends with a dot. An error means that no name server gave an answer; that
+// there is no such name or record is an answer.
 type Ask func(ctx context.Context, name string, kind uint16) (*dns.Msg, error)
 
 // Resolver finds addresses. Its methods may be called from any goroutine.
@@ -82,7 +82,10 @@ type Resolver struct {
 
 // New makes a resolver whose questions end with ctx.
 func New(ctx context.Context, o Options) *Resolver {
-	r := &Resolver{ask: o.Ask, random: o.Random, ctx: ctx, cache: map[question]*entry{}, avoided: map[Hop]avoidance{}, found: map[string]found{}}
+	r := &Resolver{
+		ask: o.Ask, random: o.Random, ctx: ctx, cache: map[question]*entry{}, avoided: map[Hop]avoidance{},
+		found: map[string]found{},
+	}
 	if r.ask == nil {
 		r.ask = newSystem().ask
 	}
@@ -95,8 +98,9 @@ func New(ctx context.Context, o Options) *Resolver {
 // Wait returns when no question is under way any more. ctx of New must be over.
 func (r *Resolver) Wait() { r.group.Wait() }
 
-// Locate gives the places for requests to a URI, those to be tried first in front. There is at least one without an error.
-// of is whom they belong to, for States; empty: nobody. Then it fails at once while too many such questions are under way.
+// Locate gives the places for requests to a URI, those to be tried first in front. There is at least one without an
+// error. of is whom they belong to, for States; empty: nobody. Then it fails at once while too many such questions are
+// under way.
 func (r *Resolver) Locate(ctx context.Context, of string, q Query) ([]Hop, error) {
 	if a, err := netip.ParseAddr(strings.Trim(q.Host, "[]")); err == nil {
 		return r.usableFirst(of, []Hop{q.hop(a.Unmap(), 0)}), nil // RFC 3263 section 4.1: there is nothing to ask

@@ -122,7 +122,8 @@ func exchange(ctx context.Context, q *dns.Msg, at string) (*dns.Msg, error) {
 			return nil, fmt.Errorf("name server %s: %w", at, err)
 		case m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError:
 			return nil, fmt.Errorf("name server %s: %s", at, dns.RcodeToString[m.Rcode])
-		case len(m.Question) != 1 || m.Question[0].Qtype != q.Question[0].Qtype || plain(m.Question[0].Name) != plain(q.Question[0].Name):
+		case len(m.Question) != 1 || m.Question[0].Qtype != q.Question[0].Qtype ||
+			plain(m.Question[0].Name) != plain(q.Question[0].Name):
 			return nil, fmt.Errorf("name server %s answers another question", at)
 		case !m.Truncated:
 			return m, nil

@@ -63,7 +63,8 @@ func AnswerSDP(msg sip.Message) (sdp []byte, untyped bool) {
 	for i := 0; sdp == nil && i < len(others); i++ {
 		p := &others[i]
 		kind, _ := disposition(p.field("Content-Disposition"))
-		if !p.has("Content-Type") && (kind == "" || kind == "session") && bytes.HasPrefix(p.body, descriptionBegins) && p.plain() {
+		if !p.has("Content-Type") && (kind == "" || kind == "session") && bytes.HasPrefix(p.body,
+			descriptionBegins) && p.plain() {
 			sdp, untyped = p.body, true
 		}
 	}

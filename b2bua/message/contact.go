@@ -19,8 +19,8 @@ type Contact struct {
 // misread is what an expiration counts as that can't be read (RFC 3261 sections 10.3 and 20.19).
 const misread = time.Hour
 
-// ContactsIn reads the Contacts of a message. all: there is a Contact of "*", which stands for all of them (RFC 3261 section 10.2.2).
-// wrong says what is malformed; empty: nothing.
+// ContactsIn reads the Contacts of a message. all: there is a Contact of "*", which stands for all of them (RFC 3261
+// section 10.2.2). wrong says what is malformed; empty: nothing.
 func ContactsIn(msg sip.Message) (list []Contact, all bool, wrong string) {
 	for _, h := range headersOf(msg) {
 		if !EqualFold(h.Name(), "contact") && !EqualFold(h.Name(), "m") {
@@ -51,7 +51,8 @@ func ContactsIn(msg sip.Message) (list []Contact, all bool, wrong string) {
 	return list, all, ""
 }
 
-// ExpiresOf reads delta-seconds. More than 2^32-1 counts as that (RFC 3261 section 20.19), and what is no number as an hour.
+// ExpiresOf reads delta-seconds. More than 2^32-1 counts as that (RFC 3261 section 20.19), and what is no number as an
+// hour.
 func ExpiresOf(text string) time.Duration {
 	if d, ok := Seconds(text); ok {
 		return d
@@ -81,9 +82,11 @@ func parseQ(text string) (int, bool) {
 	return n, n <= 1000
 }
 
-// SameURI compares two SIP URIs (RFC 3261 section 19.1.4). A port that is written differs from the default one that is not.
+// SameURI compares two SIP URIs (RFC 3261 section 19.1.4). A port that is written differs from the default one that is
+// not.
 func SameURI(a, b *sip.Uri) bool {
-	if !strings.EqualFold(a.Scheme, b.Scheme) || Unescape(a.User) != Unescape(b.User) || a.Password != b.Password || a.Port != b.Port ||
+	if !strings.EqualFold(a.Scheme, b.Scheme) || Unescape(a.User) != Unescape(b.User) || a.Password != b.Password ||
+		a.Port != b.Port ||
 		!strings.EqualFold(TrimBrackets(a.Host), TrimBrackets(b.Host)) {
 		return false
 	}

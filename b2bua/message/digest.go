@@ -20,7 +20,10 @@ type Algorithm string
 
 // hashes are the algorithms that targets may ask for. No name stands for MD5 (RFC
 // 7616 section 3.3).
-var hashes = map[string]func() hash.Hash{"": md5.New, "MD5": md5.New, "SHA-256": sha256.New, "SHA-512-256": sha512.New512_256}
+var hashes = map[string]func() hash.Hash{
+	"": md5.New, "MD5": md5.New, "SHA-256": sha256.New,
+	"SHA-512-256": sha512.New512_256,
+}
 
 // Known reports whether the algorithm is one that can be computed.
 func (a Algorithm) Known() bool { return hashes[string(a)] != nil }

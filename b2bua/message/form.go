@@ -44,7 +44,8 @@ func splitVia[T text](value T) (v via[T], ok bool) {
 		v.host, v.port = Trim(sentBy[:n]), sentBy[n:]
 	}
 	v.port = Trim(v.port)
-	return v, IsToken(v.name) && IsToken(v.version) && IsToken(v.transport) && len(v.host) > 0 && !hasOther(v.host, &hostBytes)
+	return v, IsToken(v.name) && IsToken(v.version) && IsToken(v.transport) && len(v.host) > 0 &&
+		!hasOther(v.host, &hostBytes)
 }
 
 // portNumber reads a port with its colon; no port is 0.

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"hash"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -45,7 +46,10 @@ type keyedHash struct {
 
 // NewMinter returns a minter with the signalling key that the store keeps.
 func NewMinter(key [32]byte) *Minter {
-	m := &Minter{macs: sync.Pool{New: func() any { return &keyedHash{Hash: hmac.New(sha256.New, key[:])} }}, begun: time.Now()}
+	m := &Minter{
+		macs:  sync.Pool{New: func() any { return &keyedHash{Hash: hmac.New(sha256.New, key[:])} }},
+		begun: time.Now(),
+	}
 	rand.Read(m.run[:]) // never fails
 	return m
 }
@@ -114,7 +118,8 @@ func NewCallID() string {
 	return string(hex.AppendEncode(text[:0], id[2:]))
 }
 
-// TrunkToken returns the user of the Contact that a trunk registers: nobody can guess it, and it is the same after a restart.
+// TrunkToken returns the user of the Contact that a trunk registers: nobody can guess it, and it is the same after a
+// restart.
 func (m *Minter) TrunkToken(name string) string {
 	mac := m.mac(trunkDomain, []byte(name))
 	return hex.EncodeToString(mac[:nonceLen])
@@ -189,4 +194,24 @@ func (k *keyedHash) digest() []byte {
 func nonce() (b [nonceLen]byte) {
 	rand.Read(b[:]) // never fails: it ends the process instead
 	return b
+}
+
+// Looped reports whether a request has passed this server before: one of its Vias has the
+// branch of a leg with its From tag, which proxies keep (RFC 3261 sections 16.3, item 4,
+// and 16.6).
+func (m *Minter) Looped(req *sip.Request) bool {
+	return slices.ContainsFunc(req.GetHeaders("via"), func(h sip.Header) bool {
+		via, ok := h.(*sip.ViaHeader)
+		if !ok {
+			return false
+		}
+		branch, _ := via.Params.Get("branch")
+		return m.OwnsBranch([]byte(branch), []byte(TagOf(req.From().Params)))
+	})
+}
+
+// IsNew reports whether an INVITE has no To tag but the one that the transport gave it.
+func (m *Minter) IsNew(req *sip.Request) bool {
+	tag := m.TagOfInvite(req)
+	return TagOf(req.To().Params) == string(tag[:])
 }

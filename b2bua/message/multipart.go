@@ -216,7 +216,8 @@ func boundaryOf(contentType string) (string, error) {
 		return "", fmt.Errorf("%w: no boundary is named", errBadBody)
 	case len(boundary) > maxBoundary:
 		return "", fmt.Errorf("%w: a boundary of more than %d bytes", errBadBody, maxBoundary)
-	case strings.HasSuffix(boundary, " ") || strings.ContainsFunc(boundary, func(r rune) bool { return r < ' ' || r > '~' }):
+	case strings.HasSuffix(boundary, " ") ||
+		strings.ContainsFunc(boundary, func(r rune) bool { return r < ' ' || r > '~' }):
 		return "", fmt.Errorf("%w: the boundary %q", errBadBody, boundary)
 	}
 	return boundary, nil

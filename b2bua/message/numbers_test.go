@@ -162,7 +162,7 @@ func FuzzNormalise(f *testing.F) {
 			t.Errorf("%q, then %q", number, again)
 		}
 		if IsNumber(number) && strings.ContainsFunc(number, unicode.IsControl) {
-			t.Errorf("%q", number)
+			t.Errorf("%q has a control character; want it to be no number", number)
 		}
 		var uri sip.Uri
 		text := "sip:" + EscapeUser(number) + "@target.example"

@@ -86,7 +86,8 @@ type parsing struct {
 	length int            // Content-Length; -1: none
 }
 
-// usualHeaders are the headers that nearly every message has once. With a request they just fit into a piece of 1,024 bytes.
+// usualHeaders are the headers that nearly every message has once. With a request they just fit into a piece of 1,024
+// bytes.
 type usualHeaders struct {
 	via         sip.ViaHeader
 	from        sip.FromHeader
@@ -127,7 +128,8 @@ func (p *parsing) startLine(line string) bool {
 // methodOf is a method, without the message that it is in.
 func methodOf(name string) sip.RequestMethod {
 	for _, m := range [...]sip.RequestMethod{
-		sip.INVITE, sip.ACK, sip.BYE, sip.CANCEL, sip.OPTIONS, sip.PRACK, sip.UPDATE, sip.INFO, sip.REFER, sip.NOTIFY, sip.MESSAGE,
+		sip.INVITE, sip.ACK, sip.BYE, sip.CANCEL, sip.OPTIONS, sip.PRACK, sip.UPDATE, sip.INFO, sip.REFER,
+		sip.NOTIFY, sip.MESSAGE,
 	} {
 		if name == string(m) {
 			return m

@@ -77,7 +77,9 @@ func bare(value string) string {
 
 // readAddress reads a From, To or Contact into h, which has this name, URI and these
 // parameters. A header that can't be read is spoiled.
-func (p *parsing) readAddress(header, value string, h sip.Header, name *string, uri *sip.Uri, params *sip.HeaderParams) sip.Header {
+func (p *parsing) readAddress(header, value string, h sip.Header, name *string, uri *sip.Uri,
+	params *sip.HeaderParams,
+) sip.Header {
 	a, wrong := splitAddress(value)
 	if wrong != "" {
 		return spoil(header, value, wrong)

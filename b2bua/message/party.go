@@ -75,7 +75,8 @@ func IsNumber(s string) bool { return AllDigits(strings.TrimPrefix(s, "+")) }
 // (RFC 3323 section 4.1.1.3, and the words that carriers use).
 func isHidden(p template.Party) bool {
 	user := plainUser(p)
-	return user == "anonymous" || user == "restricted" || user == "private" || strings.EqualFold(p.Host, "anonymous.invalid")
+	return user == "anonymous" || user == "restricted" || user == "private" ||
+		strings.EqualFold(p.Host, "anonymous.invalid")
 }
 
 // plainUser returns a party's user part in lower case, without parameters.
@@ -87,5 +88,6 @@ func plainUser(p template.Party) string {
 // NamesNobody reports whether a party is hidden or unknown.
 func NamesNobody(p template.Party) bool {
 	user := plainUser(p)
-	return isHidden(p) || user == "" || user == "unavailable" || user == "unknown" || strings.EqualFold(p.Host, "unknown.invalid")
+	return isHidden(p) || user == "" || user == "unavailable" || user == "unknown" ||
+		strings.EqualFold(p.Host, "unknown.invalid")
 }

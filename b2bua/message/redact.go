@@ -63,7 +63,10 @@ func namesCredentials(name []byte) bool {
 
 // secretWords are in the names of headers of no standard that have secrets, like those
 // that a target's configuration sends.
-var secretWords = [...]string{"api-key", "api_key", "apikey", "token", "secret", "passw", "authorization", "credential", "signature"} //nolint:gochecknoglobals // a table
+var secretWords = [...]string{
+	"api-key", "api_key", "apikey", "token", "secret", "passw", "authorization", "credential",
+	"signature",
+} //nolint:gochecknoglobals // a table
 
 // namesSecret reports whether a header of no standard is called like a secret: X-API-Key.
 func namesSecret(name []byte) bool {

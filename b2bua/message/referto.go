@@ -129,7 +129,10 @@ func (r *Referral) readSIP(rest string) error {
 // section 3).
 var (
 	telBytes      = setOfBytes(func(c byte) bool { return strings.IndexByte("0123456789abcdefABCDEF*#-.()", c) >= 0 })
-	telParamBytes = setOfBytes(func(c byte) bool { return isTokenByte(c) && c != '`' || strings.IndexByte(";=[]/:&$()", c) >= 0 })
+	telParamBytes = setOfBytes(func(c byte) bool {
+		return isTokenByte(c) && c != '`' ||
+			strings.IndexByte(";=[]/:&$()", c) >= 0
+	})
 )
 
 // readTel reads a tel URI from its number on. A local number without a phone-context
@@ -187,7 +190,8 @@ func (r *Referral) readHeaders(embedded string) error {
 		switch name := settable(h.Name); {
 		case name == "":
 			r.Dropped = append(r.Dropped, h.Name)
-		case (name == "Replaces" || name == "Subject") && slices.ContainsFunc(r.Headers, func(o HeaderLine) bool { return o.Name == name }):
+		case (name == "Replaces" || name == "Subject") && slices.ContainsFunc(r.Headers,
+			func(o HeaderLine) bool { return o.Name == name }):
 			return fmt.Errorf("%w: two %s", ErrReferTo, name)
 		default:
 			r.Headers = append(r.Headers, HeaderLine{name, h.Value})
@@ -199,7 +203,8 @@ func (r *Referral) readHeaders(embedded string) error {
 // embeddedHeader decodes one header of a URI.
 func embeddedHeader(escaped string) (h HeaderLine, err error) {
 	key, v, found := strings.Cut(escaped, "=")
-	if h.Name, err = url.PathUnescape(key); err != nil || !found || !IsToken(h.Name) || strings.Contains(h.Name, "%") || len(h.Name) > MaxPhrase {
+	if h.Name, err = url.PathUnescape(key); err != nil || !found || !IsToken(h.Name) || strings.Contains(h.Name, "%") ||
+		len(h.Name) > MaxPhrase {
 		return HeaderLine{}, fmt.Errorf("%w: the header %q", ErrReferTo, Phrase(escaped))
 	}
 	if h.Value, err = url.PathUnescape(v); err != nil {

@@ -210,11 +210,11 @@ func soundReferral(t *testing.T, r Referral) {
 		t.Errorf("%+v: read as %+v", r, uri)
 	}
 	if len(r.Headers)+len(r.Dropped) > maxReferred || (r.method != "" && r.method != "INVITE") {
-		t.Errorf("%+v", r)
+		t.Errorf("read %+v; want %d headers at most, and INVITE or no method", r, maxReferred)
 	}
 	for _, h := range r.Headers {
 		if settable(h.Name) != h.Name || !soundLine(h) || strings.Contains(h.Value, "\t") {
-			t.Errorf("%+v", h)
+			t.Errorf("header %+v; want one that may be set, in one line", h)
 		}
 	}
 	for _, name := range r.Dropped {

@@ -10,6 +10,11 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
+// Warning is a Warning header (RFC 3261 section 20.43) without our host name, of a code and a text behind one space.
+func Warning(text string) sip.Header {
+	return sip.NewHeader("Warning", text[:3]+" flowbridge "+Quote(text[4:]))
+}
+
 // StatusText returns the reason phrase of a status (RFC 3261 section 21).
 func StatusText(code int) string {
 	if text, ok := reasonPhrases[code]; ok {
@@ -29,11 +34,13 @@ var reasonPhrases = map[int]string{
 	180: "Ringing", 182: "Queued", 183: "Session Progress", 200: "OK",
 	202: "Accepted",
 	400: "Bad Request", 401: "Unauthorized", 415: "Unsupported Media Type", 421: "Extension Required",
-	422: "Session Interval Too Small", 491: "Request Pending", 405: "Method Not Allowed", 481: "Call/Transaction Does Not Exist", 482: "Loop Detected",
+	422: "Session Interval Too Small", 491: "Request Pending", 405: "Method Not Allowed",
+	481: "Call/Transaction Does Not Exist", 482: "Loop Detected",
 	403: "Forbidden", 404: "Not Found", 408: "Request Timeout", 410: "Gone",
 	480: "Temporarily Unavailable", 484: "Address Incomplete", 486: "Busy Here", 487: "Request Terminated",
 	488: "Not Acceptable Here",
-	500: "Server Internal Error", 501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Server Time-out",
+	500: "Server Internal Error", 501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable",
+	504: "Server Time-out",
 	600: "Busy Everywhere", 603: "Decline", 604: "Does Not Exist Anywhere", 606: "Not Acceptable",
 }
 
@@ -42,7 +49,9 @@ var reasonPhrases = map[int]string{
 // and the first From, To, Call-ID and CSeq. To gets toTag if it has none, and the
 // topmost Via gets the source of the request. headers are further lines with their
 // ends.
-func StatelessRefusal[T, H string | []byte](out, request []byte, from netip.AddrPort, status string, toTag T, headers H) []byte {
+func StatelessRefusal[T, H string | []byte](out, request []byte, from netip.AddrPort, status string, toTag T,
+	headers H,
+) []byte {
 	out = appendRefusal(append(append(out, "SIP/2.0 "...), status...), request, from, toTag, false)
 	out = append(out, headers...)
 	return append(out, "Content-Length: 0\r\n\r\n"...)
@@ -51,7 +60,9 @@ func StatelessRefusal[T, H string | []byte](out, request []byte, from netip.Addr
 // ShortRefusal is StatelessRefusal in as few bytes as there can be: with short names of
 // headers (RFC 3261 section 7.3.3), and without reason phrase and Content-Length, which
 // a datagram does not need (section 20.14).
-func ShortRefusal[T, H string | []byte](out, request []byte, from netip.AddrPort, status string, toTag T, headers H) []byte {
+func ShortRefusal[T, H string | []byte](out, request []byte, from netip.AddrPort, status string, toTag T,
+	headers H,
+) []byte {
 	code, _, _ := CutByte(status, ' ')
 	out = appendRefusal(append(append(append(out, "SIP/2.0 "...), code...), ' '), request, from, toTag, true)
 	out = append(out, headers...)
@@ -187,8 +198,8 @@ func echoed(kind headerKind) bool {
 // RetrySeconds is the Retry-After of a refusal for lack of capacity.
 const RetrySeconds = "5"
 
-// RetryAfter reads the Retry-After of an answer, without its comment and parameters (RFC 3261 section 20.33); 0: it has none that can
-// be read.
+// RetryAfter reads the Retry-After of an answer, without its comment and parameters (RFC 3261 section 20.33); 0: it has
+// none that can be read.
 func RetryAfter(headers []sip.Header) time.Duration {
 	for _, h := range headers {
 		if EqualFold(h.Name(), "retry-after") {

@@ -82,7 +82,8 @@ func headerKindOf[T text](name T) headerKind {
 	case 7:
 		return max(kindIf(kindCallID, name, "call-id"), kindIf(kindContact, name, "contact"))
 	case 12:
-		return max(kindIf(kindMaxForwards, name, "max-forwards"), kindIf(kindRecordRoute, name, "record-route"), kindIf(kindContentType, name, "content-type"))
+		return max(kindIf(kindMaxForwards, name, "max-forwards"), kindIf(kindRecordRoute, name, "record-route"),
+			kindIf(kindContentType, name, "content-type"))
 	case 13:
 		return kindIf(kindAuthorization, name, "authorization")
 	case 14:

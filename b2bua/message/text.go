@@ -119,8 +119,11 @@ var (
 	// lookup of something else only fails.
 	hostBytes = setOfBytes(func(c byte) bool { return c > ' ' && c != 0x7f && strings.IndexByte(`"<>@/?;,[]\*`, c) < 0 })
 	// domainBytes may be in the host names that are called.
-	domainBytes = setOfBytes(func(c byte) bool { return isLetter(c) || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_' })
-	noBrackets  = setOfBytes(func(c byte) bool { return c != '[' && c != ']' })
+	domainBytes = setOfBytes(func(c byte) bool {
+		return isLetter(c) || c >= '0' && c <= '9' || c == '-' ||
+			c == '.' || c == '_'
+	})
+	noBrackets = setOfBytes(func(c byte) bool { return c != '[' && c != ']' })
 	// nameBytes leaves out the bytes that a name can't have without quotes: the comma
 	// of a list, and the backslash, which would escape the quotes that the library adds.
 	nameBytes = setOfBytes(func(c byte) bool { return c != ',' && c != '\\' })

@@ -25,11 +25,15 @@ func IsSound(text string, uri *sip.Uri) bool {
 	})
 }
 
-// AsRequestURI cuts what a URI may have but a Request-URI may not: headers, and the parameter method (RFC 3261 section 19.1.1).
+// AsRequestURI cuts what a URI may have but a Request-URI may not: headers, and the parameter method (RFC 3261 section
+// 19.1.1).
 func AsRequestURI(uri sip.Uri) sip.Uri {
 	uri.Headers = nil
 	params := uri.UriParams
-	if slices.ContainsFunc(params, func(p sip.HeaderKV) bool { return strings.EqualFold(p.K, "method") || strings.Contains(p.K, "?") }) {
+	if slices.ContainsFunc(params, func(p sip.HeaderKV) bool {
+		return strings.EqualFold(p.K, "method") ||
+			strings.Contains(p.K, "?")
+	}) {
 		uri.UriParams = nil
 		for _, p := range params {
 			p.K, _, _ = strings.Cut(p.K, "?") // the library takes headers for a part of a last parameter without a value

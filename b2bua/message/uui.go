@@ -65,7 +65,8 @@ func uuiText(data, encoding string) (text string, ok bool) {
 		}
 		text, ok = string(b), err == nil
 	}
-	return text, ok && len(text) <= MaxPassedValue && utf8.ValidString(text) && !strings.ContainsFunc(text, template.IsControl)
+	return text, ok && len(text) <= MaxPassedValue && utf8.ValidString(text) &&
+		!strings.ContainsFunc(text, template.IsControl)
 }
 
 // tokenOrQuoted returns a token, or what a quoted-string says.

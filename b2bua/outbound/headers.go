@@ -78,7 +78,9 @@ func RouteField(proxies []string) []Field {
 // one hop less in Max-Forwards, the configured headers byte for byte in file order, and
 // the passed headers. A configured header replaces a passed one of its name, and either
 // replaces an own one.
-func Build(t *peers.Dial, uri sip.Uri, vars template.Vars, in Inbound, local leg.Local, peer leg.PeerOptions, offer []byte) (Draft, error) {
+func Build(t *peers.Dial, uri sip.Uri, vars template.Vars, in Inbound, local leg.Local, peer leg.PeerOptions,
+	offer []byte,
+) (Draft, error) {
 	configured, err := RenderHeaders(t, vars)
 	if err != nil {
 		return Draft{}, err

@@ -72,9 +72,7 @@ func headersTarget(t testing.TB, country, trusted string) *config.Config {
 	t.Helper()
 	yaml := strings.NewReplacer("COUNTRY", country, "TRUSTED", trusted).Replace(headersConfig)
 	cfg, err := config.Parse("test.yaml", []byte(yaml), func(string) (string, bool) { return "secret", true })
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return cfg
 }
 
@@ -133,18 +131,14 @@ func TestInviteGolden(t *testing.T) {
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
 			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			files := siptest.Files(txtar.Parse(text))
 			country, trusted := strings.TrimSpace(files["country"]), "true"
 			if strings.TrimSpace(files["trusted"]) == "false" {
 				trusted = "false"
 			}
 			wire, out, err := sent(headersTarget(t, country, trusted), siptest.Request(t, files["carrier"]+"\n"), "5f1c2f9e-6b7a-4c1d")
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			if strings.Count(wire, "\n") != strings.Count(wire, "\r\n") {
 				t.Errorf("a line ends in LF alone: %q", wire)
 			}
@@ -154,9 +148,7 @@ func TestInviteGolden(t *testing.T) {
 				siptest.SetFile(got, "left out", strings.Join(append(out.Dropped, ""), "\n"))
 			}
 			if *update {
-				if err := os.WriteFile(file, txtar.Format(got), 0o600); err != nil {
-					t.Fatal(err)
-				}
+				must(t, os.WriteFile(file, txtar.Format(got), 0o600))
 			}
 			if d := cmp.Diff(string(text), string(txtar.Format(got))); d != "" && !*update {
 				t.Error(d)
@@ -169,14 +161,10 @@ func TestInviteGolden(t *testing.T) {
 // on the wire has the lines that it was built of, whatever they hold.
 func FuzzBuildOutbound(f *testing.F) {
 	files, err := filepath.Glob("testdata/invite/*.txtar")
-	if err != nil {
-		f.Fatal(err)
-	}
+	must(f, err)
 	for _, file := range files {
 		text, err := os.ReadFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
+		must(f, err)
 		files := siptest.Files(txtar.Parse(text))
 		f.Add(siptest.CRLF(files["carrier"]+"\n"), "5f1c2f9e-6b7a-4c1d")
 	}
@@ -248,9 +236,7 @@ func checkOutbound(t *testing.T, cfg *config.Config, text []byte, id string) {
 // What a caller puts into a number must not decide where the call goes.
 func TestRenderURI(t *testing.T) {
 	target, err := template.Parse("sip:{{.To.Number}}@sip.example.com:5060")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for user, want := range map[string]string{
 		"+15075785607":                  "sip:+15075785607@sip.example.com:5060",
 		"alice":                         "sip:alice@sip.example.com:5060",
@@ -288,9 +274,7 @@ func FuzzRenderURI(f *testing.F) {
 		f.Add(user)
 	}
 	target, err := template.Parse("sip:{{.To.Number}}@target.example:5060")
-	if err != nil {
-		f.Fatal(err)
-	}
+	must(f, err)
 	f.Fuzz(func(t *testing.T, user string) {
 		number := message.NormaliseNumber(user, "1")
 		uri, err := renderURI(&peers.Dial{URI: target}, template.Vars{To: template.Party{Number: number}})
@@ -336,10 +320,16 @@ func FuzzIDsIn(f *testing.F) {
 
 func TestCarriersXEIMayHaveAnyTokens(t *testing.T) {
 	passed, err := template.Parse(`{{.Header "X-Ei"}}`)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if err := checkXEI(config.Header{Name: "X-EI", Value: passed}, "E.a;O.b;"); err != nil {
 		t.Errorf("the carrier's own, passed on: %v", err)
+	}
+}
+
+// must fails the test at once if there is an error.
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
 	}
 }

@@ -26,8 +26,8 @@ func CallerOf(invite *sip.Request, t *peers.Caller) template.Party {
 	return message.PartyOf(from.DisplayName, &from.Address, t.Country)
 }
 
-// CalledOf returns the called party: the Request-URI's, or that of P-Called-Party-ID (RFC 7315 section 4.2) or To where the
-// Request-URI is the Contact that the trunk has registered.
+// CalledOf returns the called party: the Request-URI's, or that of P-Called-Party-ID (RFC 7315 section 4.2) or To where
+// the Request-URI is the Contact that the trunk has registered.
 func CalledOf(invite *sip.Request, t *peers.Trunk) template.Party {
 	if !t.IsContact(invite.Recipient.User) {
 		return message.PartyOf("", &invite.Recipient, t.Caller.Country)

@@ -35,9 +35,7 @@ targets:
     headers: {X-EI: "S.{{.Prepare.CallID}};"}
 routes: [{targets: [agent]}]
 `), func(string) (string, bool) { return "secret", true })
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	all := peers.NewAdmission(cfg, nil).Peers.Load()
 	trunk, target := all.Trunks[0].Caller, all.Targets["agent"].Dial
 	req := siptest.Request(t, carriersInvite)
@@ -46,17 +44,13 @@ routes: [{targets: [agent]}]
 		HeaderFunc: HeaderOf(req), Prepare: &template.PrepareVars{CallID: "5f1c2f9e-6b7a-4c1d-9e8f-0a1b2c3d4e5f"},
 	}
 	uri, err := renderURI(target, vars)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	local := leg.Local{Listen: siptest.Ours, Host: "198.51.100.1", Port: 5060}
 	in := Inbound{Invite: req, Source: req, Trusted: trunk.Trusted, Privacy: PrivacyOf(req, trunk)}
 	minter, offer := message.NewMinter([32]byte{1, 2, 3}), []byte("v=0\n")
 	return func() {
 		out, err := Build(target, uri, vars, in, local, leg.PeerOptions{Allow: leg.Methods}, offer)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		l := leg.NewUAC(leg.Options{Side: media.SideB, Minter: minter, Local: local, Agent: AgentName}, "call-id", out.LocalParty, out.RemoteParty)
 		invite := out.Request()
 		if OverBudget(target, out.Measure(l.InviteSize(invite))) {

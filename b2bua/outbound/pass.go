@@ -7,6 +7,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/config/template"
 )
@@ -182,8 +183,23 @@ func isSet(set []config.Header, name string) bool {
 
 // listed reports whether an entry takes a header, or makes one of its name.
 func listed(list []config.Pass, name string) bool {
-	return slices.ContainsFunc(list, func(p config.Pass) bool { return strings.EqualFold(p.From, name) || strings.EqualFold(p.To, name) })
+	return slices.ContainsFunc(list, func(p config.Pass) bool {
+		return strings.EqualFold(p.From, name) ||
+			strings.EqualFold(p.To, name)
+	})
 }
 
 // maxPassedName bounds a name that a peer chose, in bytes.
 const maxPassedName = 64
+
+// Shown returns the headers that patterns name, as for a trunk's pass_headers, each with its first value.
+func Shown(headers []sip.Header, patterns []string) (all []peers.Variable) {
+	for _, p := range Wanted(config.PassNamed(patterns...), headers, nil) {
+		i := slices.IndexFunc(headers,
+			func(h sip.Header) bool { return strings.EqualFold(message.FullName(h.Name()), p.From) })
+		if i >= 0 {
+			all = append(all, peers.Variable{Name: p.From, Value: headers[i].Value()})
+		}
+	}
+	return all
+}

@@ -21,9 +21,7 @@ func TestPlatformValueInParameter(t *testing.T) {
     kind: http
     uri: '{{.Prepare.JSON "host"}};x={{.Prepare.JSON "region"}}'
     prepare: {url: "https://api.example.com/x", id: id, example: {id: a, region: eu, host: "sip:a@sip.example.com"}}`), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, tt := range []struct{ host, region, want string }{
 		{"h:5062", "eu", "sip:+1507;phone-context=eu@h:5062;region=eu;x=1"},
 		{"h", "x;maddr=192.0.2.66", "sip:+1507;phone-context=x%3Bmaddr%3D192.0.2.66@h;region=x%3Bmaddr%3D192.0.2.66;x=1"},
@@ -60,15 +58,11 @@ func FuzzPlatformValues(f *testing.F) {
     kind: http
     uri: 'sip:{{.Prepare.CallID}}@sip.example.com:5070;region={{.Prepare.JSON "region"}}'
     prepare: {url: "https://api.example.com/x", id: id, example: {id: a, region: eu}}`), nil)
-	if err != nil {
-		f.Fatal(err)
-	}
+	must(f, err)
 	dial := peers.DialOf(&cfg.Targets[0])
 	f.Fuzz(func(t *testing.T, id, region string) {
 		body, err := json.Marshal(map[string]string{"region": region})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		uri, err := renderURI(dial, template.Vars{Prepare: &template.PrepareVars{CallID: id, Body: body}})
 		if err != nil {
 			return

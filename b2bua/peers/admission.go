@@ -60,8 +60,8 @@ type registered struct {
 	at    netip.Addr
 }
 
-// Registered notes how calls come to a trunk that has registered. The zero address: it is registered nowhere any more, and its calls
-// come from its sources alone.
+// Registered notes how calls come to a trunk that has registered. The zero address: it is registered nowhere any more,
+// and its calls come from its sources alone.
 func (a *Admission) Registered(trunk, token string, at netip.Addr) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -74,7 +74,8 @@ func (a *Admission) Registered(trunk, token string, at netip.Addr) {
 func NewAdmission(cfg *config.Config, preparers map[string]Preparer) *Admission {
 	a := &Admission{
 		setups: pool{size: cfg.SIP.Limits.Setups}, ports: pool{size: cfg.Media.Calls()},
-		trunks: map[string]*tally{}, targets: map[string]*tally{}, callers: map[string]*tally{}, circuits: newCircuits(), sources: NewRates(), short: make(chan struct{}, 1),
+		trunks: map[string]*tally{}, targets: map[string]*tally{}, callers: map[string]*tally{}, circuits: newCircuits(),
+		sources: NewRates(), short: make(chan struct{}, 1),
 		queue: queue{routes: map[uint64]int{}},
 	}
 	a.Reload(cfg, preparers)
@@ -84,8 +85,9 @@ func NewAdmission(cfg *config.Config, preparers map[string]Preparer) *Admission 
 // Reload replaces trunks, targets and routes for new calls.
 func (a *Admission) Reload(cfg *config.Config, preparers map[string]Preparer) {
 	p := &Snapshot{
-		Routes: cfg.Routes, Numbers: cfg.Numbers, Marks: routeMarks(cfg.Routes), Targets: map[string]*Target{}, Callees: map[string]*Target{},
-		Allow: allowedToTrunks(cfg.Targets), Tones: tonesOf(cfg),
+		Routes: cfg.Routes, Numbers: cfg.Numbers, Marks: routeMarks(cfg.Routes), Targets: map[string]*Target{},
+		Callees: map[string]*Target{},
+		Allow:   allowedToTrunks(cfg.Targets), Tones: tonesOf(cfg),
 		sources: a.sources,
 	}
 	a.mu.Lock()
@@ -105,7 +107,8 @@ func (a *Admission) Reload(cfg *config.Config, preparers map[string]Preparer) {
 		p.Targets[t.Name] = own
 		if t.MayCall() {
 			caller := callerOfTrunk(t.Caller())
-			p.Trunks = append(p.Trunks, newTrunk(caller, &own.Dial.Policy, tallied(a.callers, t.Name, caller.MaxCalls, caller.MaxCPS)))
+			p.Trunks = append(p.Trunks, newTrunk(caller, &own.Dial.Policy,
+				tallied(a.callers, t.Name, caller.MaxCalls, caller.MaxCPS)))
 		}
 	}
 	a.assignCircuits(p, cfg)
@@ -279,7 +282,8 @@ func (a *Admission) Enter(t *Trunk) Capacity {
 	return CapacityFree
 }
 
-// Reenter is Enter for a call of the process before that is begun again: it has a place whatever the limits, unless the server drains.
+// Reenter is Enter for a call of the process before that is begun again: it has a place whatever the limits, unless the
+// server drains.
 func (a *Admission) Reenter(t *Trunk) Capacity {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -327,7 +331,8 @@ func (a *Admission) Occupy(t *Target, p Parties) (circuit.Try, Limit) {
 func (a *Admission) Takes(t *Target) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.fits(t.tally, time.Now()) && t.waiters == 0 && t.SIP.Status().State == circuit.Closed && t.API.Status().State == circuit.Closed
+	return a.fits(t.tally, time.Now()) && t.waiters == 0 && t.SIP.Status().State == circuit.Closed && t.API.Status().
+		State == circuit.Closed
 }
 
 // Reoccupy is Occupy for a call that the process before has let in. It had its place for long, and rates don't matter.

@@ -73,7 +73,10 @@ type Authenticator struct {
 // NewAuthenticator returns an authenticator that offers these algorithms.
 func NewAuthenticator(m *message.Minter, offer []message.Algorithm, now time.Time) *Authenticator {
 	nobody := newSecret(&config.Auth{Username: "", Password: config.Secret(m.Tag())})
-	return &Authenticator{mint: m, offer: offer, replays: message.NewReplays(now), throttle: message.NewThrottle(), nobody: nobody}
+	return &Authenticator{
+		mint: m, offer: offer, replays: message.NewReplays(now), throttle: message.NewThrottle(),
+		nobody: nobody,
+	}
 }
 
 // Proof is the result of a check of credentials.
@@ -107,7 +110,8 @@ func (a *Authenticator) Check(req *sip.Request, trunks []*Trunk, now time.Time) 
 	case t == nil || !ok:
 		a.throttle.Fail(nonce, now)
 		return nil, ProofWrong
-	case bare && !a.mint.IsFor(nonce, resourceUser(&req.Recipient)), !a.replays.Fresh(nonce, now), !a.replays.Use(nonce, nc, now):
+	case bare && !a.mint.IsFor(nonce, resourceUser(&req.Recipient)), !a.replays.Fresh(nonce, now),
+		!a.replays.Use(nonce, nc, now):
 		return nil, ProofStale
 	default:
 		return t, ProofRight

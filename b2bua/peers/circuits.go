@@ -21,8 +21,8 @@ func newCircuits() circuits {
 	return circuits{sip: map[string]*circuit.Breaker{}, apis: map[string]*circuit.Breaker{}}
 }
 
-// An open circuit refuses all calls for a second at first, and at most for half a minute: a caller waits that long for a target, and no
-// longer.
+// An open circuit refuses all calls for a second at first, and at most for half a minute: a caller waits that long for
+// a target, and no longer.
 const (
 	firstPause   = time.Second
 	longestPause = 30 * time.Second
@@ -50,8 +50,8 @@ func (a *Admission) breaker(all map[string]*circuit.Breaker, key, name string, s
 	return b
 }
 
-// assignCircuits gives the targets and callees of a snapshot their circuits, and drops those that nobody has any more. Of the
-// targets of one API the first one's settings count.
+// assignCircuits gives the targets and callees of a snapshot their circuits, and drops those that nobody has any more.
+// Of the targets of one API the first one's settings count.
 func (a *Admission) assignCircuits(p *Snapshot, cfg *config.Config) {
 	now, used := time.Now(), map[*circuit.Breaker]bool{}
 	configure := func(b *circuit.Breaker, s circuit.Settings) {
@@ -88,8 +88,8 @@ func (a *Admission) assignCircuits(p *Snapshot, cfg *config.Config) {
 	}
 }
 
-// Judge tells the circuit of the target how its part of an attempt ended, or that it rings. code is its final answer, 0 for
-// none. Only the first word about an attempt counts.
+// Judge tells the circuit of the target how its part of an attempt ended, or that it rings. code is its final answer, 0
+// for none. Only the first word about an attempt counts.
 func (t *Target) Judge(try *circuit.Try, why cause.Cause, code int) {
 	t.SIP.End(time.Now(), try, t.outcomeOf(why, code))
 }
@@ -103,8 +103,9 @@ func (t *Target) Leave(try *circuit.Try, after time.Duration) (end func(why caus
 	return end
 }
 
-// outcomeOf says what the end of an attempt tells of its target's SIP side. One that answers at all but with 500, 502, 503,
-// 504 or 408 does its work. A trunk that is called does its work whatever it answers: carriers give these for a single number.
+// outcomeOf says what the end of an attempt tells of its target's SIP side. One that answers at all but with 500, 502,
+// 503, 504 or 408 does its work. A trunk that is called does its work whatever it answers: carriers give these for a
+// single number.
 func (t *Target) outcomeOf(why cause.Cause, code int) circuit.Outcome {
 	switch why {
 	case cause.TargetSilent:
@@ -124,15 +125,17 @@ func (t *Target) outcomeOf(why cause.Cause, code int) circuit.Outcome {
 	}
 }
 
-// PrepareOutcome says what a platform's answer to prepare tells of its API. why is the cause of a failed step, status the
-// HTTP status, 0 for none. 401, 403 and 429 concern the account, and so the next call as well; another 4xx concerns one call.
+// PrepareOutcome says what a platform's answer to prepare tells of its API. why is the cause of a failed step, status
+// the HTTP status, 0 for none. 401, 403 and 429 concern the account, and so the next call as well; another 4xx concerns
+// one call.
 func PrepareOutcome(why cause.Cause, status int) circuit.Outcome {
 	switch {
 	case why == cause.None:
 		return circuit.Succeeded
 	case why == cause.PrepareTimeout:
 		return circuit.Silent
-	case why == cause.PrepareFailed && status >= 400 && status < 500 && !slices.Contains([]int{401, 403, 408, 429}, status):
+	case why == cause.PrepareFailed && status >= 400 && status < 500 &&
+		!slices.Contains([]int{401, 403, 408, 429}, status):
 		return circuit.Succeeded
 	default:
 		return circuit.Failed
@@ -146,8 +149,8 @@ type CircuitStatus struct {
 	circuit.Status
 }
 
-// Circuits returns the circuits of what is configured, ordered by name: of each target and trunk that can be called, and of
-// each API that it prepares by.
+// Circuits returns the circuits of what is configured, ordered by name: of each target and trunk that can be called,
+// and of each API that it prepares by.
 func (a *Admission) Circuits() (all []CircuitStatus) {
 	p := a.Peers.Load()
 	for _, t := range p.Callees {
@@ -159,6 +162,7 @@ func (a *Admission) Circuits() (all []CircuitStatus) {
 			all = append(all, CircuitStatus{Name: t.Dial.Name, API: true, Status: t.API.Status()})
 		}
 	}
-	slices.SortStableFunc(all, func(x, y CircuitStatus) int { return cmp.Compare(x.Name, y.Name) }) // the SIP side comes first
+	// the SIP side comes first
+	slices.SortStableFunc(all, func(x, y CircuitStatus) int { return cmp.Compare(x.Name, y.Name) })
 	return all
 }

@@ -73,8 +73,8 @@ type Dial struct {
 	Ping                 config.Ping
 }
 
-// PingAt is where OPTIONS to the target go. ok is false if it gets none, and calls find out whether it answers. What registers
-// here shows itself, and there is no single place to ask where each call has a host of its own.
+// PingAt is where OPTIONS to the target go. ok is false if it gets none, and calls find out whether it answers. What
+// registers here shows itself, and there is no single place to ask where each call has a host of its own.
 func (d *Dial) PingAt() (uri sip.Uri, ok bool) {
 	if d.Ping.Interval == 0 || d.Registered {
 		return uri, false
@@ -156,8 +156,8 @@ func NewReferred(name string, uri *template.Template, transport string, agent *D
 
 var errNoName = errors.New("a user part that is neither a number nor a name")
 
-// ReferredURI gives the URI of a host that an agent may name, without the parameters that lead elsewhere (maddr), or the status of a
-// refusal.
+// ReferredURI gives the URI of a host that an agent may name, without the parameters that lead elsewhere (maddr), or
+// the status of a refusal.
 func ReferredURI(to message.Referral) (uri sip.Uri, code int, err error) {
 	if to.Scheme == "sips" {
 		return uri, 416, message.ErrReferScheme
@@ -174,7 +174,8 @@ func ReferredURI(to message.Referral) (uri sip.Uri, code int, err error) {
 // callableUser reports whether an agent may name a user part at a host: a number, or a
 // name of letters, digits and - . _ ~. What begins with + is a number, or nothing.
 func callableUser(user string) bool {
-	return config.IsDialString(user) || strings.Trim(strings.ToLower(user), "abcdefghijklmnopqrstuvwxyz0123456789-._~") == ""
+	return config.IsDialString(user) || strings.Trim(strings.ToLower(user),
+		"abcdefghijklmnopqrstuvwxyz0123456789-._~") == ""
 }
 
 // Preparer asks a platform for the id of a call before the INVITE.

@@ -22,10 +22,11 @@
 // parts, and the rest is for the trunks that need more. Capacity decides before anything
 // is allocated. Held by TestShares here and TestNeighbours in b2bua.
 //
-// A place that calls wait for is never free: whoever gives it back hands it to the first of them, under the lock that counts
-// the places. So nobody who comes at the right moment overtakes, nobody polls, and one call is woken for one place. A call that
-// leaves with a place that it has not looked at gives it back the same way. Time alone makes room at a rate or after a circuit's
-// pause, for which there is one timer. Held by TestQueueOrder here, and by TestQueueInOneInstant in b2bua.
+// A place that calls wait for is never free: whoever gives it back hands it to the first of them, under the lock that
+// counts the places. So nobody who comes at the right moment overtakes, nobody polls, and one call is woken for one
+// place. A call that leaves with a place that it has not looked at gives it back the same way. Time alone makes room at
+// a rate or after a circuit's pause, for which there is one timer. Held by TestQueueOrder here, and by
+// TestQueueInOneInstant in b2bua.
 //
 // The limits for numbers are judged when a call has its record, because fraud must be
 // seen there. What is kept for them is bounded by the open calls (numbers) or fixed

@@ -124,8 +124,8 @@ func (t *Trunk) LogField() (key, name string) {
 // KindAndName returns a description for people: "trunk carrier".
 func (t *Trunk) KindAndName() string { return t.kindAndName }
 
-// CallerNamed returns the trunk, or target that calls, of this kind and name; false: there is none, and it stands for the
-// one that there was.
+// CallerNamed returns the trunk, or target that calls, of this kind and name; false: there is none, and it stands for
+// the one that there was.
 func (p *Snapshot) CallerNamed(kindAndName string) (*Trunk, bool) {
 	for _, t := range p.Trunks {
 		if t.KindAndName() == kindAndName {
@@ -313,7 +313,8 @@ func Contenders(fit []*Trunk, from Sender) (asked []*Trunk, fallback *Trunk) {
 
 // MergeKey is the same for the copies of an INVITE that come from a trunk by several ways (RFC 3261 section 8.2.2.2).
 func (t *Trunk) MergeKey(req *sip.Request) string {
-	return t.KindAndName() + "\n" + req.CallID().Value() + "\n" + message.TagOf(req.From().Params) + "\n" + strconv.Itoa(int(req.CSeq().SeqNo))
+	return t.KindAndName() + "\n" + req.CallID().
+		Value() + "\n" + message.TagOf(req.From().Params) + "\n" + strconv.Itoa(int(req.CSeq().SeqNo))
 }
 
 // IsHolder reports whether a trunk, or target, of this kind and name may register here.
@@ -414,3 +415,21 @@ func tonesOf(cfg *config.Config) map[string]*audio.Sound {
 
 // ToneBeep is the tone that announces a recording.
 const ToneBeep = "beep"
+
+// CallerTLS says how a caller's certificate is checked when we connect to the
+// caller, because its own connection is gone. For a trunk the authorities are those
+// of its client certificates, if they are named.
+func (t *Trunk) CallerTLS(own config.ListenTLS) config.TargetTLS {
+	if t.Platform != nil || t.Caller.TLS != (config.TargetTLS{}) {
+		return t.Caller.TLS
+	}
+	return config.TargetTLS{CA: own.ClientCA, Cert: own.Cert, Key: own.Key}
+}
+
+// NamesOf are the names of targets.
+func NamesOf(targets []*Target) (names []string) {
+	for _, t := range targets {
+		names = append(names, t.Dial.Name)
+	}
+	return names
+}

@@ -7,8 +7,8 @@ import (
 	"flowbridge/b2bua/circuit"
 )
 
-// Waiter is a call in the queue of its route. It is the zero value before it waits for the first time, but for the fields that the
-// call sets.
+// Waiter is a call in the queue of its route. It is the zero value before it waits for the first time, but for the
+// fields that the call sets.
 type Waiter struct {
 	// constant
 	ID      string  // of the call. They are ordered by time: who came first is served first, also after an upgrade.
@@ -33,7 +33,8 @@ const (
 	hasPlace          // until Take
 )
 
-// Place is a place at a target, which the waiting call takes with Take, or gives back with StopWaiting; or why there will be none.
+// Place is a place at a target, which the waiting call takes with Take, or gives back with StopWaiting; or why there
+// will be none.
 type Place struct {
 	Target *Target
 	Try    circuit.Try
@@ -50,9 +51,9 @@ type queue struct {
 	alarmAt time.Time   // zero: it is off
 }
 
-// Wait has a call wait for a place at one of the targets of its route, all of which are full or out of use, in this order. A call
-// that finds as many as limit waiting is not taken, unless it has waited before. While it waits it does not count as a set-up.
-// LimitNone: it waits, and Called is told.
+// Wait has a call wait for a place at one of the targets of its route, all of which are full or out of use, in this
+// order. A call that finds as many as limit waiting is not taken, unless it has waited before. While it waits it does
+// not count as a set-up. LimitNone: it waits, and Called is told.
 func (a *Admission) Wait(w *Waiter, targets []*Target, limit int, again bool) Limit {
 	a.mu.Lock()
 	defer a.unlock()
@@ -103,8 +104,8 @@ func (a *Admission) Place(w *Waiter) (p Place, ok bool) {
 	return p, true
 }
 
-// Take has a call keep the place at a target that Place has given it; ok is false if it has none there. Vacate gives it back, and the
-// try is to be ended with Judge.
+// Take has a call keep the place at a target that Place has given it; ok is false if it has none there. Vacate gives it
+// back, and the try is to be ended with Judge.
 func (a *Admission) Take(w *Waiter, t *Target) (try circuit.Try, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -278,8 +279,8 @@ func (a *Admission) unlock() {
 	}
 }
 
-// circuitMoved has the circuits that have opened or closed count for those that wait. Nobody waits for what is out of use: the
-// caller is refused then, as a new one is.
+// circuitMoved has the circuits that have opened or closed count for those that wait. Nobody waits for what is out of
+// use: the caller is refused then, as a new one is.
 func (a *Admission) circuitMoved() {
 	a.mu.Lock()
 	defer a.unlock()

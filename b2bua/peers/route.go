@@ -100,7 +100,9 @@ func (p *Snapshot) DestinationsFor(r *config.Route, vars *template.Vars) (all []
 
 // DestinationsNamed is DestinationsFor in the direction of the variables, where other
 // expressions say which user parts may be dialled.
-func (p *Snapshot) DestinationsNamed(r *config.Route, vars *template.Vars, naming ...*config.Numbers) (all []*Target, share int) {
+func (p *Snapshot) DestinationsNamed(r *config.Route, vars *template.Vars,
+	naming ...*config.Numbers,
+) (all []*Target, share int) {
 	all = DialableOf(p.Destinations(r, vars), vars, naming...)
 	if _, _, own := p.named(r, vars); own && len(r.Split) > 0 {
 		share = splitBy(r, vars, all)
@@ -136,4 +138,28 @@ func Dialable(t *Target, vars *template.Vars, naming ...*config.Numbers) bool {
 // full.
 func Named(naming []*config.Numbers, text string) bool {
 	return slices.ContainsFunc(naming, func(n *config.Numbers) bool { return n.Allow(text) })
+}
+
+// RescueTargets returns those of a route's rescue; without any, the route's targets after the one that was lost.
+func (p *Snapshot) RescueTargets(r *config.Route, vars, rescue *template.Vars, lost *Target) []*Target {
+	all := p.Destinations(&config.Route{Targets: r.Rescue.Targets, Trunks: r.Rescue.Trunks}, rescue)
+	if len(r.Rescue.Targets)+len(r.Rescue.Trunks) == 0 {
+		all, _ = p.DestinationsFor(r, vars)
+		i := slices.Index(all, lost)
+		if i < 0 {
+			return nil
+		}
+		all = all[i+1:]
+	}
+	return DialableOf(all, rescue, r.To, r.From)
+}
+
+// IndexOf is where a route stands; -1: it is none of these.
+func (p *Snapshot) IndexOf(r *config.Route) int {
+	for i := range p.Routes {
+		if &p.Routes[i] == r {
+			return i
+		}
+	}
+	return -1
 }

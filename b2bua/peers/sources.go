@@ -19,8 +19,8 @@ func (p *Snapshot) WithinRate(from Sender, now time.Time) bool {
 	return p.sources.Allow(key[:], most, now)
 }
 
-// strangerRegisters is how many REGISTERs with credentials a second a stranger's address may send: the phones of a large office
-// behind one NAT, after a power cut, and fewer digests than would be felt.
+// strangerRegisters is how many REGISTERs with credentials a second a stranger's address may send: the phones of a
+// large office behind one NAT, after a power cut, and fewer digests than would be felt.
 const strangerRegisters = 50
 
 // MayRegister counts a REGISTER with credentials from a stranger's address, or its IPv6 /64, before they are checked.

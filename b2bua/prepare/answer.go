@@ -29,8 +29,8 @@ func Judge(body []byte, want *config.Answer) error {
 	return nil
 }
 
-// readAnswer applies the rule of success to the body of an answer with a status of success, and gives the id, if the answer
-// must have one.
+// readAnswer applies the rule of success to the body of an answer with a status of success, and gives the id, if the
+// answer must have one.
 func readAnswer(body []byte, want *config.Answer) (string, *Error) {
 	if found, usual := usualAnswer(body, want); usual {
 		for i, m := range want.Members {
@@ -47,7 +47,8 @@ func readAnswer(body []byte, want *config.Answer) (string, *Error) {
 	if err != nil {
 		return "", &Error{Kind: KindMalformed, err: err}
 	}
-	if inner := template.AtPath(v, want.Within); want.Within != "" && len(want.Members) > 0 && template.AtPath(v, want.Members[0].Path) == nil && isObject(inner) {
+	if inner := template.AtPath(v, want.Within); want.Within != "" && len(want.Members) > 0 &&
+		template.AtPath(v, want.Members[0].Path) == nil && isObject(inner) {
 		v = inner
 		if unwrapped, err := json.Marshal(inner); err == nil {
 			body = unwrapped
@@ -123,8 +124,8 @@ func goodID(id string) (string, *Error) {
 const maxUsual = 4
 
 // usualAnswer finds the texts that matter in an answer whose members have them as they are, without escapes: those of
-// want.Members, then the id. ok is false for every other answer, which is encoding/json's to read or to refuse; that takes
-// twice as long.
+// want.Members, then the id. ok is false for every other answer, which is encoding/json's to read or to refuse; that
+// takes twice as long.
 func usualAnswer(body []byte, want *config.Answer) (found [maxUsual]string, ok bool) {
 	names, n := usualNames(want)
 	ok = n > 0 && json.Valid(body)
@@ -229,8 +230,8 @@ func detailIn(body []byte) string {
 	return ""
 }
 
-// words renders a JSON value for a person: a string as itself, an object by its description if it has one, anything else as
-// compact JSON.
+// words renders a JSON value for a person: a string as itself, an object by its description if it has one, anything
+// else as compact JSON.
 func words(raw json.RawMessage) string {
 	if len(raw) == 0 || string(raw) == "null" {
 		return ""

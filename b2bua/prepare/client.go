@@ -34,8 +34,9 @@ func (c Client) String() string { return c.api.String() }
 // GoString names the API, without the token.
 func (c Client) GoString() string { return c.String() }
 
-// New checks the options. It sends nothing. The base URL is that of every request, which may add to it; the timeout is that of
-// the whole step, retry included, 3s if zero. given are the ids that the API gave lately, shared by its clients.
+// New checks the options. It sends nothing. The base URL is that of every request, which may add to it; the timeout is
+// that of the whole step, retry included, 3s if zero. given are the ids that the API gave lately, shared by its
+// clients.
 func New(o rest.Options, given *GivenIDs) (*Client, error) {
 	o.Timeout, o.MaxBody = cmp.Or(o.Timeout, defaultTimeout), cmp.Or(o.MaxBody, rest.DefaultMaxBody)
 	if o.Transport == nil {
@@ -49,8 +50,8 @@ func New(o rest.Options, given *GivenIDs) (*Client, error) {
 	return &Client{api: api, timeout: o.Timeout, maxBody: o.MaxBody, nearby: nearby, given: given}, nil
 }
 
-// maxKept bounds the connections that are kept without a request: as many as 500 calls a second use of an API that answers in
-// a second by HTTP/1.1. Beyond them, calls would make connections for one request each.
+// maxKept bounds the connections that are kept without a request: as many as 500 calls a second use of an API that
+// answers in a second by HTTP/1.1. Beyond them, calls would make connections for one request each.
 const maxKept = 512
 
 // keptFor is how long: what a flood has left is given back within a minute.
@@ -78,10 +79,10 @@ type attempt struct {
 }
 
 // Prepare asks an API about a call. Every error is an *Error. The step ends with ctx or with the timeout, whichever is
-// earlier. Within it there is at most one retry: after a connection error, a 5xx or a 429, and only if the pause that the API
-// asks for still fits. An id that the API gave to another call within the last minutes is refused, because two INVITEs with
-// one id would be one call to the platform. An API by plain HTTP that has never given another id is taken for a stub with one
-// answer for all calls, which is Shared.
+// earlier. Within it there is at most one retry: after a connection error, a 5xx or a 429, and only if the pause that
+// the API asks for still fits. An id that the API gave to another call within the last minutes is refused, because two
+// INVITEs with one id would be one call to the platform. An API by plain HTTP that has never given another id is taken
+// for a stub with one answer for all calls, which is Shared.
 func (c *Client) Prepare(ctx context.Context, r Request) (Prepared, error) {
 	start := time.Now()
 	step, cancel := context.WithTimeout(ctx, c.timeout)
@@ -107,7 +108,10 @@ func (c *Client) Prepare(ctx context.Context, r Request) (Prepared, error) {
 			last.id, last.err = "", &Error{Kind: KindReusedID, Detail: "the id was given to another call before"}
 		}
 	}
-	p := Prepared{CallID: last.id, Shared: shared, Body: last.body, Status: last.status, Attempts: sent, Elapsed: time.Since(start)}
+	p := Prepared{
+		CallID: last.id, Shared: shared, Body: last.body, Status: last.status, Attempts: sent,
+		Elapsed: time.Since(start),
+	}
 	if last.err != nil {
 		last.err.Status = last.status
 		last.err.Detail = rest.Clean(c.api.Hide(last.err.Detail))

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// An id serves one INVITE, within about a minute (the documents name no time). It is remembered for five to ten minutes; of
-// very many ids, only the latest are.
+// An id serves one INVITE, within about a minute (the documents name no time). It is remembered for five to ten
+// minutes; of very many ids, only the latest are.
 const (
 	recentFor = 5 * time.Minute
 	maxRecent = 1 << 15 // ids of a generation
@@ -15,8 +15,8 @@ const (
 
 type sum [16]byte
 
-// GivenIDs knows which call each id of an API was given to. It has two generations, of which the older one is dropped as a
-// whole. Its entries are of fixed size, whatever the length of ids. It may be used by many goroutines.
+// GivenIDs knows which call each id of an API was given to. It has two generations, of which the older one is dropped
+// as a whole. Its entries are of fixed size, whatever the length of ids. It may be used by many goroutines.
 type GivenIDs struct {
 	mu    sync.Mutex
 	since time.Time // of the young generation
@@ -38,8 +38,8 @@ const (
 	ownerEverybody              // the API has given nothing else: a stub with one answer for all
 )
 
-// taken notes that an id was given to a call, and says which call it belongs to. A call without a name is another one each
-// time.
+// taken notes that an id was given to a call, and says which call it belongs to. A call without a name is another one
+// each time.
 func (r *GivenIDs) taken(id, call string, now time.Time) owner {
 	key, name := sumOf(id), sumOf(call)
 	r.mu.Lock()

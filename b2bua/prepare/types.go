@@ -12,15 +12,15 @@ import (
 type Request struct {
 	config.Ask
 
-	// IdempotencyKey is Flowbridge's id of the call. It is sent as the header Idempotency-Key, the same for the retry; empty
-	// sends none. An id that the API gives twice is accepted for the same key only.
+	// IdempotencyKey is Flowbridge's id of the call. It is sent as the header Idempotency-Key, the same for the retry;
+	// empty sends none. An id that the API gives twice is accepted for the same key only.
 	IdempotencyKey string
 	// Traceparent is the W3C header of the call's trace; empty sends none.
 	Traceparent string
 }
 
-// Prepared is the outcome of the step. CallID is set on success only, and empty where the answer is to have no id; the other
-// fields as far as the step came.
+// Prepared is the outcome of the step. CallID is set on success only, and empty where the answer is to have no id; the
+// other fields as far as the step came.
 type Prepared struct {
 	CallID   string
 	Shared   bool          // the API gives each call this id
@@ -30,8 +30,8 @@ type Prepared struct {
 	Elapsed  time.Duration // the whole step
 }
 
-// Kind says why a step failed. The set is closed. Its values are stable, because they are causes in records and labels of
-// metrics.
+// Kind says why a step failed. The set is closed. Its values are stable, because they are causes in records and labels
+// of metrics.
 type Kind string
 
 // The kinds of failure.

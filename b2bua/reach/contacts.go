@@ -15,10 +15,11 @@ import (
 )
 
 // ErrNotRegistered means that a trunk that registers here has no Contact.
-var ErrNotRegistered = errors.New("nothing is registered for the trunk: is the phone on, and does it use this trunk's auth? see GET /api/registrations")
+var ErrNotRegistered = errors.New(
+	"nothing is registered for the trunk: is the phone on, and does it use this trunk's auth? see GET /api/registrations")
 
-// contacts are the Contacts of a trunk that registers here, in the order of their turns: by q, one after the other (RFC 3261
-// section 16.6).
+// contacts are the Contacts of a trunk that registers here, in the order of their turns: by q, one after the other (RFC
+// 3261 section 16.6).
 type contacts struct {
 	by       *registrar.Registrar
 	holder   string

@@ -1,6 +1,6 @@
 // Package reach gets what an attempt needs before its INVITE: the platform's id, the addresses of its SIP host, and the
-// connection to one of them. It decides when the next address has its turn (RFC 3263 section 4.3), and it asks targets by
-// OPTIONS whether they are there (ping).
+// connection to one of them. It decides when the next address has its turn (RFC 3263 section 4.3), and it asks targets
+// by OPTIONS whether they are there (ping).
 //
 //	Begin ──▶ the platform's answer ──▶ addresses, or Contacts ──▶ connection ──▶ INVITE
 //	                                          ▲                                     │
@@ -11,18 +11,18 @@
 // The tests are in b2bua.
 //
 // All addresses of a target share its time for the first answer. Each has an equal part of what is left, but at least
-// 1.5 s, which is enough for two retransmissions over UDP. One attempt tries eight addresses at most. A target with one address has
-// its whole time. TestNextAddress, TestNoAddressLeft, TestConnectionsInTime, TestOneAddressAsksNobody.
+// 1.5 s, which is enough for two retransmissions over UDP. One attempt tries eight addresses at most. A target with one
+// address has its whole time. TestNextAddress, TestNoAddressLeft, TestConnectionsInTime, TestOneAddressAsksNobody.
 //
 // The next address has its turn after 503, silence and errors of the transport. Any other answer is the target's word.
 // An address that failed is avoided by later calls. TestNextAddress, TestNextAddressOverTCP.
 //
-// The Contacts of a trunk that registers here have their turns by q, one after the other (RFC 3261 section 16.6). The next
-// one has its turn after 408, 480 and 5xx, too: a phone that is off says nothing for the others. All Contacts together
-// ring no longer than one may. TestNextContact, TestContactsRingTogether.
+// The Contacts of a trunk that registers here have their turns by q, one after the other (RFC 3261 section 16.6). The
+// next one has its turn after 408, 480 and 5xx, too: a phone that is off says nothing for the others. All Contacts
+// together ring no longer than one may. TestNextContact, TestContactsRingTogether.
 //
-// A binding whose connection is gone is removed. One that can't be reached for the moment stays, and a caller that gives
-// up takes nobody's registration away. TestProxyIsConnectedToAgain, TestCancelKeepsBinding.
+// A binding whose connection is gone is removed. One that can't be reached for the moment stays, and a caller that
+// gives up takes nobody's registration away. TestProxyIsConnectedToAgain, TestCancelKeepsBinding.
 //
 // OPTIONS go to all addresses at once, and one that answers is enough. They pass an open circuit, which lets no call
 // through, and go out as soon as it may be tried. So an outage ends before a call would have to try it.

@@ -25,8 +25,8 @@ const lookEvery = time.Second
 // pingTimeout is how long an answer may take.
 const pingTimeout = 2 * time.Second
 
-// Ping sends OPTIONS to the targets and trunks that want it (RFC 3261 section 11), until ctx is over. Their circuits are told what
-// comes of it. It returns when no OPTIONS is under way.
+// Ping sends OPTIONS to the targets and trunks that want it (RFC 3261 section 11), until ctx is over. Their circuits
+// are told what comes of it. It returns when no OPTIONS is under way.
 func Ping(ctx context.Context, snapshot func() *peers.Snapshot, stack *transport.Stack) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
@@ -62,8 +62,8 @@ func Ping(ctx context.Context, snapshot func() *peers.Snapshot, stack *transport
 	}
 }
 
-// nextPing is when the next OPTIONS is due: after the interval, or as soon as an open circuit may be tried, so that an outage
-// ends for calls when it ends.
+// nextPing is when the next OPTIONS is due: after the interval, or as soon as an open circuit may be tried, so that an
+// outage ends for calls when it ends.
 func nextPing(now time.Time, t *peers.Target) time.Time {
 	next := now.Add(t.Dial.Ping.Interval)
 	s := t.SIP.Status()
@@ -100,7 +100,9 @@ func queryOf(t *peers.Dial, uri *sip.Uri) locate.Query {
 }
 
 // pingAll says what was wrong at the last address; empty: one has answered.
-func pingAll(ctx context.Context, t *peers.Target, stack *transport.Stack, uri, via sip.Uri, hops []locate.Hop) (wrong string) {
+func pingAll(ctx context.Context, t *peers.Target, stack *transport.Stack, uri, via sip.Uri,
+	hops []locate.Hop,
+) (wrong string) {
 	var group sync.WaitGroup
 	errs := make([]error, len(hops))
 	for i, h := range hops {
@@ -150,7 +152,10 @@ func pingHop(ctx context.Context, t *peers.Target, stack *transport.Stack, uri, 
 	})
 	w.TLS = t.Dial.TLS
 	defer w.Close()
-	w.Perform([]leg.Effect{leg.SendRequest{Req: optionsTo(uri, local, stack), To: leg.Hop{Transport: local.Transport, Addr: h.Addr, Host: uri.Host, Port: h.Addr.Port()}}})
+	w.Perform([]leg.Effect{leg.SendRequest{
+		Req: optionsTo(uri, local, stack),
+		To:  leg.Hop{Transport: local.Transport, Addr: h.Addr, Host: uri.Host, Port: h.Addr.Port()},
+	}})
 	select {
 	case in := <-answers:
 		res, answered := in.(leg.ResponseIn)
@@ -170,7 +175,8 @@ func pingHop(ctx context.Context, t *peers.Target, stack *transport.Stack, uri, 
 func optionsTo(uri sip.Uri, local leg.Local, stack *transport.Stack) *sip.Request {
 	tag := stack.Minter().Tag()
 	out := leg.Outside{
-		Method: sip.OPTIONS, URI: uri, From: "<" + local.URI("ping") + ">", To: message.AddrText(&uri), Tag: tag, Branch: stack.Minter().Branch(tag),
+		Method: sip.OPTIONS, URI: uri, From: "<" + local.URI("ping") + ">", To: message.AddrText(&uri), Tag: tag,
+		Branch: stack.Minter().Branch(tag),
 		CallID: message.NewCallID(), Seq: 1, Agent: outbound.AgentName,
 	}
 	return out.Request(local, sip.NewHeader("Accept", "application/sdp"))

@@ -18,6 +18,7 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/registrar"
 	"flowbridge/b2bua/transport"
+	"flowbridge/config"
 	"flowbridge/config/template"
 )
 
@@ -27,7 +28,8 @@ type Reached struct {
 	Dest  netip.AddrPort
 	Flow  *transport.Stream // the connection to dial over; nil: UDP
 	Route []string          // of the proxies on the way
-	// Unprepared is why it is dialled without the platform's answer (on_failure: dial); nil: it has the answer, or needs none.
+	// Unprepared is why it is dialled without the platform's answer (on_failure: dial); nil: it has the answer, or needs
+	// none.
 	Unprepared error
 
 	via  sip.Uri      // of the next hop: the Request-URI, or a proxy's
@@ -50,7 +52,9 @@ func nextHop(t *peers.Dial, uri sip.Uri) (via sip.Uri, route []string) {
 }
 
 // Begin gets what an attempt needs. by has the Contacts of trunks that register here.
-func Begin(ctx context.Context, t *peers.Target, vars template.Vars, stack *transport.Stack, by *registrar.Registrar) *Reached {
+func Begin(ctx context.Context, t *peers.Target, vars template.Vars, stack *transport.Stack,
+	by *registrar.Registrar,
+) *Reached {
 	r := &Reached{Requested: outbound.Request(ctx, t, vars), since: time.Now()}
 	if r.Cause != cause.None {
 		return r
@@ -72,15 +76,15 @@ func Begin(ctx context.Context, t *peers.Target, vars template.Vars, stack *tran
 	return r
 }
 
-// maxAddresses bounds the addresses that one attempt tries, leastTurn the time that one has for its first answer: enough for
-// two retransmissions over UDP.
+// maxAddresses bounds the addresses that one attempt tries, leastTurn the time that one has for its first answer:
+// enough for two retransmissions over UDP.
 const (
 	maxAddresses = 8
 	leastTurn    = 1500 * time.Millisecond
 )
 
-// Next goes on to the next address or Contact that can be reached, as long as the target's time for its first answer is not over.
-// Cause and Err are those of the last one where there is none.
+// Next goes on to the next address or Contact that can be reached, as long as the target's time for its first answer is
+// not over. Cause and Err are those of the last one where there is none.
 func (r *Reached) Next(ctx context.Context, t *peers.Target, stack *transport.Stack) {
 	if t.Dial.Registered {
 		r.nextContact(ctx, t, stack)
@@ -134,8 +138,8 @@ func (r *Reached) Sent() {
 // note adds the present address to those that failed.
 func (r *Reached) note(how string) { r.Tried = append(r.Tried, r.hop.String()+" "+how) }
 
-// Turn is how long the present address may stay silent: its part of the target's whole time, of which all addresses have the
-// same.
+// Turn is how long the present address may stay silent: its part of the target's whole time, of which all addresses
+// have the same.
 func (r *Reached) Turn(t *peers.Dial) time.Duration {
 	if t.Registered { // a phone that rings is not hurried by one that does not
 		return t.FirstResponseTimeout
@@ -151,15 +155,17 @@ func (r *Reached) Turn(t *peers.Dial) time.Duration {
 	return max(left/time.Duration(others+1), min(leastTurn, t.FirstResponseTimeout))
 }
 
-// FailedAt notes that the present address has failed, and says whether another one has its turn: after 503, silence and errors
-// of the transport (RFC 3263 section 4.3), as long as the target's time for its first answer is not over. Of what has registered
-// here, the next Contact has its turn after 408, 480 and 5xx, too, as long as its time to ring is not over.
+// FailedAt notes that the present address has failed, and says whether another one has its turn: after 503, silence and
+// errors of the transport (RFC 3263 section 4.3), as long as the target's time for its first answer is not over. Of
+// what has registered here, the next Contact has its turn after 408, 480 and 5xx, too, as long as its time to ring is
+// not over.
 func (r *Reached) FailedAt(t *peers.Dial, stack *transport.Stack, f leg.Refused) bool {
 	how := string(f.Cause)
 	switch {
 	case f.Code == 503:
 		how = "503"
-	case f.Code == 0 && (f.Cause == cause.TargetSilent || f.Cause == cause.TargetUnreachable || f.Cause == cause.TLSFailed):
+	case f.Code == 0 && (f.Cause == cause.TargetSilent || f.Cause == cause.TargetUnreachable ||
+		f.Cause == cause.TLSFailed):
 	case !t.Registered || f.Code != 408 && f.Code != 480 && (f.Code < 500 || f.Code > 599):
 		return false
 	default:
@@ -185,4 +191,12 @@ func (r *Reached) Says() string {
 		return strings.Join(r.Tried[len(r.Tried)-1:], "") + "; its next Contact is tried"
 	}
 	return fmt.Sprintf("%s; its next address is %v", strings.Join(r.Tried[len(r.Tried)-1:], ""), r.more[0])
+}
+
+// Local is our own address toward where it leads.
+func (r *Reached) Local(stack *transport.Stack) (leg.Local, error) {
+	if r.Flow != nil {
+		return stack.LocalOver(r.Flow)
+	}
+	return stack.LocalFor(config.TransportUDP, r.Dest.Addr())
 }

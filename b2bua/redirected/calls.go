@@ -127,10 +127,13 @@ func (r *Calls) newCall(vars template.Vars) *call {
 	now, inForce := time.Now(), r.server.Peers()
 	vars.Row = inForce.RowOf(vars.To.Number)
 	c := &call{id: vars.CallID, vars: vars, began: now, steps: map[int]*decision{}, record: record.Record{
-		ID: vars.CallID, Node: r.server.Node, Route: r.options.Route, Direction: vars.Direction, From: vars.From.Number, To: vars.To.Number,
-		Lead: vars.Lead().Number, StartedAt: record.TimeOf(now), TraceID: outbound.TraceOf(vars.CallID, nil, false, r.server.OTLP).ID(),
+		ID: vars.CallID, Node: r.server.Node, Route: r.options.Route, Direction: vars.Direction, From: vars.From.Number,
+		To:   vars.To.Number,
+		Lead: vars.Lead().Number, StartedAt: record.TimeOf(now),
+		TraceID: outbound.TraceOf(vars.CallID, nil, false, r.server.OTLP).ID(),
 	}}
-	if len(vars.SIPCallID) <= maxSID && !strings.ContainsFunc(vars.SIPCallID, func(r rune) bool { return !unicode.IsPrint(r) }) {
+	if len(vars.SIPCallID) <= maxSID && !strings.ContainsFunc(vars.SIPCallID,
+		func(r rune) bool { return !unicode.IsPrint(r) }) {
 		c.sid, c.record.SIPCallID = vars.SIPCallID, vars.SIPCallID
 	}
 	names := r.options.Targets
@@ -160,7 +163,8 @@ func (r *Calls) Ended(ctx context.Context, e End) (Next, error) {
 	if c == nil {
 		return Next{}, ErrUnknownAttempt
 	}
-	return r.followed.decide(ctx, c, e.Attempt, func(ctx context.Context) (Next, error) { return r.afterAttempt(ctx, c, e) })
+	return r.followed.decide(ctx, c, e.Attempt,
+		func(ctx context.Context) (Next, error) { return r.afterAttempt(ctx, c, e) })
 }
 
 // afterAttempt tries the next target if the outcome allows it and the caller is still
@@ -177,7 +181,8 @@ func (r *Calls) afterAttempt(ctx context.Context, c *call, e End) (Next, error) 
 	case o.Cause == cause.AgentHangup:
 		r.followed.finish(c, o, statusAnswered, record.EndedByAgent, now)
 	case o.Cause == cause.CallerCancelled, o.Next && e.CallerGone:
-		r.followed.finish(c, outbound.OutcomeOf(statusCancelled, cause.CallerCancelled), statusCancelled, record.EndedByCaller, now)
+		r.followed.finish(c, outbound.OutcomeOf(statusCancelled, cause.CallerCancelled), statusCancelled,
+			record.EndedByCaller, now)
 	case o.Next:
 		return r.dialNext(ctx, c)
 	default:
@@ -200,7 +205,8 @@ func (r *Calls) dialNext(ctx context.Context, c *call) (Next, error) {
 		return Next{Fallback: true}, errStopping
 	}
 	last := r.followed.untaken(c, failed)
-	r.followed.finish(c, outbound.OutcomeOf(last.SIPStatus, cause.Cause(last.Cause)), last.SIPStatus, record.EndedBySystem, time.Now())
+	r.followed.finish(c, outbound.OutcomeOf(last.SIPStatus, cause.Cause(last.Cause)), last.SIPStatus,
+		record.EndedBySystem, time.Now())
 	return Next{Fallback: true}, err
 }
 
@@ -244,7 +250,8 @@ func (r *Calls) prepare(ctx context.Context, a *attempt, c *call) (Destination, 
 		return to, err
 	}
 	r.remember(to, vars)
-	r.server.Log.Info().Str("call_sid", vars.SIPCallID).Str("call", vars.CallID).Str("target", to.Target).Str("synthflow_call_id", to.CallID).
+	r.server.Log.Info().Str("call_sid", vars.SIPCallID).Str("call", vars.CallID).Str("target", to.Target).
+		Str("synthflow_call_id", to.CallID).
 		Msg("call redirected")
 	return to, nil
 }
@@ -254,10 +261,15 @@ func (r *Calls) remember(to Destination, vars template.Vars) {
 	if r.options.Variables == nil && r.followed == nil {
 		return
 	}
-	c := &entry{At: time.Now(), IDs: []string{vars.CallID, vars.SIPCallID, to.CallID}, Followed: r.followed != nil, Call: Call{
-		ID: vars.CallID, SIPCallID: vars.SIPCallID, SynthflowCallID: to.CallID, ExternalID: to.externalID(), Target: to.Target,
-		Direction: vars.Direction, From: vars.From.Number, To: vars.To.Number, Lead: vars.Lead().Number, Diversion: vars.Diversion,
-	}}
+	c := &entry{
+		At: time.Now(), IDs: []string{vars.CallID, vars.SIPCallID, to.CallID},
+		Followed: r.followed != nil, Call: Call{
+			ID: vars.CallID, SIPCallID: vars.SIPCallID, SynthflowCallID: to.CallID, ExternalID: to.externalID(),
+			Target:    to.Target,
+			Direction: vars.Direction, From: vars.From.Number, To: vars.To.Number, Lead: vars.Lead().Number,
+			Diversion: vars.Diversion,
+		},
+	}
 	for _, id := range to.IDs() {
 		c.IDs = append(c.IDs, id.Value)
 	}
@@ -379,7 +391,8 @@ func (r Destination) externalID() (id string) {
 // URI.
 func PartyOf(text string) template.Party {
 	var uri sip.Uri
-	if scheme, _, ok := strings.Cut(text, ":"); ok && strings.HasPrefix(strings.ToLower(scheme), "sip") && sip.ParseUri(text, &uri) == nil {
+	if scheme, _, ok := strings.Cut(text, ":"); ok && strings.HasPrefix(strings.ToLower(scheme), "sip") &&
+		sip.ParseUri(text, &uri) == nil {
 		return message.PartyOf("", &uri, "")
 	}
 	if len(text) > message.MaxURI || strings.ContainsFunc(text, template.IsControl) {

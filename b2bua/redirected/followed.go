@@ -21,8 +21,8 @@ import (
 
 // The bounds of followed calls.
 const (
-	// followFor is how long we wait for the report of a call's end. Twilio's <Dial> ends a call after four hours (its timeLimit),
-	// and the call may have rung at several targets before.
+	// followFor is how long we wait for the report of a call's end. Twilio's <Dial> ends a call after four hours (its
+	// timeLimit), and the call may have rung at several targets before.
 	followFor = 4*time.Hour + 15*time.Minute
 	// endedFor is how long an ended call is known, in case the question is repeated.
 	endedFor = 5 * time.Minute
@@ -80,8 +80,9 @@ func (c *call) next() *attempt {
 // recordOf is an attempt's entry in the record.
 func (a *attempt) recordOf(why cause.Cause, status int) record.Attempt {
 	return record.Attempt{
-		StartedAt: record.TimeOf(a.started), Target: a.target.Dial.Name, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
-		SIPStatus: status, Cause: string(why), MS: time.Since(a.started).Milliseconds(),
+		StartedAt: record.TimeOf(a.started), Target: a.target.Dial.Name, PrepareMS: a.prepareMS,
+		PrepareStatus: a.prepareStatus,
+		SIPStatus:     status, Cause: string(why), MS: time.Since(a.started).Milliseconds(),
 	}
 }
 
@@ -170,7 +171,9 @@ func (s *followed) find(e End) *call {
 
 // decide takes a step by how, unless it was or is being taken, and gives the
 // decision. If ctx ends first, the step goes on without it.
-func (s *followed) decide(ctx context.Context, c *call, number int, how func(context.Context) (Next, error)) (Next, error) {
+func (s *followed) decide(ctx context.Context, c *call, number int,
+	how func(context.Context) (Next, error),
+) (Next, error) {
 	s.mu.Lock()
 	st := c.steps[number]
 	if st == nil {
@@ -288,7 +291,8 @@ func (s *followed) finishLocked(c *call, v outbound.Outcome, status int, by stri
 		return
 	}
 	r := &c.record
-	r.Cause, r.Disposition, r.SIPStatus, r.Q850, r.EndedBy, r.EndedAt = string(v.Cause), v.Disposition, status, v.Q850, by, record.TimeOf(now)
+	r.Cause, r.Disposition, r.SIPStatus, r.Q850, r.EndedBy, r.EndedAt = string(v.Cause), v.Disposition, status, v.Q850, by,
+		record.TimeOf(now)
 	c.over, c.ended = true, now
 	s.open.Remove(c.elem)
 	c.elem = s.over.PushBack(c)
@@ -298,9 +302,11 @@ func (s *followed) finishLocked(c *call, v outbound.Outcome, status int, by stri
 	for s.over.Len() > maxFollowed {
 		s.forget(s.over.Front().Value.(*call))
 	}
-	s.log.Info().Str("call", r.ID).Str("disposition", r.Disposition).Str("cause", r.Cause).Str("ended_by", r.EndedBy).Int("code", r.SIPStatus).
+	s.log.Info().Str("call", r.ID).Str("disposition", r.Disposition).Str("cause", r.Cause).Str("ended_by", r.EndedBy).
+		Int("code", r.SIPStatus).
 		Str("call_sid", r.SIPCallID).Str("target", r.Target).Str("target_sip_call_id", r.TargetSIPCallID).
-		Str("synthflow_call_id", r.SynthflowCallID).Int64("setup_ms", r.SetupMS).Int64("dur_ms", r.DurationMS).Msg("redirected call ended")
+		Str("synthflow_call_id", r.SynthflowCallID).Int64("setup_ms", r.SetupMS).Int64("dur_ms", r.DurationMS).
+		Msg("redirected call ended")
 	done := *r
 	s.working.Go(func() {
 		s.keep(s.ctx, done)
@@ -329,7 +335,8 @@ func (s *followed) interrupt(c *call, why cause.Cause, now time.Time) {
 	if c.at != nil {
 		c.settle(why, 0, "")
 	}
-	s.finishLocked(c, outbound.Outcome{Cause: why, Disposition: record.DispositionInterrupted}, 0, record.EndedBySystem, now)
+	s.finishLocked(c, outbound.Outcome{Cause: why, Disposition: record.DispositionInterrupted}, 0,
+		record.EndedBySystem, now)
 }
 
 // tend gives up the calls whose end is overdue, and forgets those that have

@@ -106,7 +106,8 @@ func (r *memory) reported(platformID, externalID string, now time.Time) *entry {
 	if c, err := r.find(platformID, now); err == nil && c.Call.SynthflowCallID == platformID && r.isLatest(c) {
 		return c
 	}
-	if c, err := r.find(externalID, now); err == nil && c.Call.SynthflowCallID == "" && c.Call.ExternalID == externalID && r.isLatest(c) {
+	if c, err := r.find(externalID, now); err == nil && c.Call.SynthflowCallID == "" && c.Call.ExternalID == externalID &&
+		r.isLatest(c) {
 		return c
 	}
 	return nil

@@ -37,8 +37,8 @@ const (
 	maxExpires = 15 * time.Minute
 )
 
-// New makes a registrar with the bindings of the process before. keep is told the bindings of a holder when they change, while a
-// lock is held: it does not block. It may be nil.
+// New makes a registrar with the bindings of the process before. keep is told the bindings of a holder when they
+// change, while a lock is held: it does not block. It may be nil.
 func New(before map[string][]record.Binding, keep func(holder string, all []record.Binding)) *Registrar {
 	if keep == nil {
 		keep = func(string, []record.Binding) {}
@@ -51,7 +51,8 @@ func New(before map[string][]record.Binding, keep func(holder string, all []reco
 	return r
 }
 
-// TakeUp adds bindings of the process before that could not be read in time for New. What has registered since stays as it is.
+// TakeUp adds bindings of the process before that could not be read in time for New. What has registered since stays as
+// it is.
 func (r *Registrar) TakeUp(now time.Time, before map[string][]record.Binding) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -63,7 +64,8 @@ func (r *Registrar) TakeUp(now time.Time, before map[string][]record.Binding) {
 				other := message.ParseURI(o.Contact)
 				return message.SameURI(&uri, &other) || b.Instance != "" && b.Instance == o.Instance
 			}
-			if now.Before(b.Expires) && !slices.ContainsFunc(r.of[holder], again) && r.total-len(r.of[holder])+len(next) < maxBindings {
+			if now.Before(b.Expires) && !slices.ContainsFunc(r.of[holder], again) &&
+				r.total-len(r.of[holder])+len(next) < maxBindings {
 				next = append(next, b)
 			}
 		}
@@ -195,7 +197,9 @@ type bound struct {
 }
 
 // bindAll adds, renews or removes the bindings of all Contacts.
-func (q *Request) bindAll(now time.Time, before []record.Binding, contacts []message.Contact, header time.Duration) (next []record.Binding, refusal Answer) {
+func (q *Request) bindAll(now time.Time, before []record.Binding, contacts []message.Contact,
+	header time.Duration,
+) (next []record.Binding, refusal Answer) {
 	if len(contacts) > 2*mostContacts { // each in the place of one that is removed
 		return nil, refuse(403, "Too Many Contacts")
 	}
@@ -308,7 +312,8 @@ func clip(text string) string { return strings.Clone(text[:min(len(text), maxWor
 
 func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
 
-// granted is the answer to a REGISTER that was taken: all bindings, each with what is left of its time (RFC 3261 section 10.3, step 8).
+// granted is the answer to a REGISTER that was taken: all bindings, each with what is left of its time (RFC 3261
+// section 10.3, step 8).
 func granted(now time.Time, all []record.Binding, q *Request) Answer {
 	out := Answer{Code: 200, Reason: message.StatusText(200)}
 	for _, b := range best(all) {
@@ -364,7 +369,8 @@ func (r *Registrar) Tidy(now time.Time, isHolder func(string) bool) {
 	defer r.mu.Unlock()
 	maps.DeleteFunc(r.whole, func(holder string, _ time.Time) bool { return !isHolder(holder) })
 	for holder, all := range r.of {
-		left := slices.DeleteFunc(slices.Clone(all), func(b record.Binding) bool { return !now.Before(b.Expires) || !isHolder(holder) })
+		left := slices.DeleteFunc(slices.Clone(all),
+			func(b record.Binding) bool { return !now.Before(b.Expires) || !isHolder(holder) })
 		if len(left) < len(all) {
 			r.set(holder, left)
 		}

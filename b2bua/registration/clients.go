@@ -26,8 +26,8 @@ type ClientsOptions struct {
 	Minter *message.Minter
 	Agent  string // User-Agent
 	Log    zerolog.Logger
-	// Reached is told how the calls of a trunk come: for the user of the Contact, and from the address where it is registered. The
-	// zero address: it is registered nowhere any more. It does not block.
+	// Reached is told how the calls of a trunk come: for the user of the Contact, and from the address where it is
+	// registered. The zero address: it is registered nowhere any more. It does not block.
 	Reached func(trunk, token string, at netip.Addr)
 }
 
@@ -52,9 +52,9 @@ func NewClients(o ClientsOptions) *Clients {
 	return c
 }
 
-// Use has these trunks registered, and no others. A registration whose configuration has not changed goes on; one that is not
-// wanted any more is removed at its registrar. One that replaces another begins when that has left: both have the same Contact, and
-// the removal of the old binding would be that of the new one.
+// Use has these trunks registered, and no others. A registration whose configuration has not changed goes on; one that
+// is not wanted any more is removed at its registrar. One that replaces another begins when that has left: both have
+// the same Contact, and the removal of the old binding would be that of the new one.
 func (c *Clients) Use(trunks []config.Trunk) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -203,7 +203,8 @@ func (c *Clients) newClient(t *config.Trunk) *client {
 		inbox: make(chan told, waiting), leave: make(chan struct{}, 1), over: make(chan struct{}),
 	}
 	one.machine = New(Options{
-		Config: t.Register, Transport: t.Transport, Token: c.o.Minter.TrunkToken(t.Name), Minter: c.o.Minter, Agent: c.o.Agent, Random: rand.Float64,
+		Config: t.Register, Transport: t.Transport, Token: c.o.Minter.TrunkToken(t.Name), Minter: c.o.Minter,
+		Agent: c.o.Agent, Random: rand.Float64,
 	})
 	one.status = Status{State: Registering, Registrar: t.Register.Registrars[0]}
 	return one
@@ -318,7 +319,10 @@ func (c *client) step(in Input) {
 		case Reach:
 			c.find(e)
 		case Send:
-			c.wire.Perform([]leg.Effect{leg.SendRequest{Req: e.Req, To: leg.Hop{Transport: c.local.Transport, Addr: c.hop.Addr}}})
+			c.wire.Perform([]leg.Effect{leg.SendRequest{
+				Req: e.Req,
+				To:  leg.Hop{Transport: c.local.Transport, Addr: c.hop.Addr},
+			}})
 		case Avoid:
 			c.log.Debug().Stringer("at", e.Hop).Str("reason", e.Why).Msg("an address of the registrar has failed")
 			c.of.o.Stack.Names().Failed(e.Hop, e.Why, e.After)
@@ -341,7 +345,8 @@ func (c *client) changed(before Status) {
 	switch now.State {
 	case Registered:
 		if now.Failures > 0 || now.Reason != "" {
-			c.log.Warn().Str("registrar", before.Registrar).Int("code", now.Code).Str("reason", now.Reason).Time("until", now.Until).Msg("registration not renewed")
+			c.log.Warn().Str("registrar", before.Registrar).Int("code", now.Code).Str("reason", now.Reason).
+				Time("until", now.Until).Msg("registration not renewed")
 			return
 		}
 		c.of.o.Reached(c.trunk.Name, c.machine.o.Token, c.hop.Addr.Addr())
@@ -349,10 +354,12 @@ func (c *client) changed(before Status) {
 		c.log.Info().Str("registrar", now.Registrar).Str("contact", now.Contact).Time("until", now.Until).Msg("registered")
 	case Unavailable:
 		c.withdraw()
-		c.log.Warn().Str("registrar", before.Registrar).Int("code", now.Code).Str("reason", now.Reason).Time("next", now.Next).Msg("not registered")
+		c.log.Warn().Str("registrar", before.Registrar).Int("code", now.Code).Str("reason", now.Reason).
+			Time("next", now.Next).Msg("not registered")
 	case Registering:
 		if now.Reason != "" && now.Reason != before.Reason {
-			c.log.Info().Str("registrar", before.Registrar).Int("code", now.Code).Str("reason", now.Reason).Msg("the next registrar is tried")
+			c.log.Info().Str("registrar", before.Registrar).Int("code", now.Code).Str("reason", now.Reason).
+				Msg("the next registrar is tried")
 		}
 	case Left:
 		c.of.mu.Lock()

@@ -64,8 +64,8 @@ type Place struct {
 type Effect interface{ isEffect() }
 
 type (
-	// Reach finds an address of a host, the first one that is not among those tried (RFC 3263 section 4.3), and a connection to it
-	// where the transport has them: then Reached, or Unreached. What was under way ends.
+	// Reach finds an address of a host, the first one that is not among those tried (RFC 3263 section 4.3), and a
+	// connection to it where the transport has them: then Reached, or Unreached. What was under way ends.
 	Reach struct {
 		locate.Query
 		Tried []locate.Hop
@@ -80,7 +80,8 @@ type (
 	Send struct{ Req *sip.Request }
 	// Ping sends a keep-alive over the connection (RFC 5626 section 3.5.1).
 	Ping struct{}
-	// Changed says that the Status has another State, that a renewal has failed, or that one was granted elsewhere or after a failure.
+	// Changed says that the Status has another State, that a renewal has failed, or that one was granted elsewhere or
+	// after a failure.
 	Changed struct{}
 )
 

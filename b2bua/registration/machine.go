@@ -50,8 +50,8 @@ type Options struct {
 }
 
 const (
-	// patience is how long a registrar may take for an answer: half of Timer F (RFC 3261 section 17.1.2.2), so that the next one
-	// is tried in time.
+	// patience is how long a registrar may take for an answer: half of Timer F (RFC 3261 section 17.1.2.2), so that the
+	// next one is tried in time.
 	patience = 32 * leg.T1
 	// impatience is that of an address that is not the last one: three retransmissions over UDP.
 	impatience = 8 * leg.T1
@@ -235,7 +235,8 @@ func (m *Machine) send(now time.Time, method sip.RequestMethod, headers ...sip.H
 	registrar := m.o.Config.Registrars[m.at]
 	record := "<sip:" + m.o.Config.User + "@" + message.ParseURI("sip:"+registrar).Host + ">"
 	out := leg.Outside{
-		Method: method, URI: message.ParseURI("sip:" + registrar), From: record, To: record, Tag: m.tag, Branch: m.o.Minter.Branch(m.tag),
+		Method: method, URI: message.ParseURI("sip:" + registrar), From: record, To: record, Tag: m.tag,
+		Branch: m.o.Minter.Branch(m.tag),
 		CallID: m.callID[m.at], Seq: m.seq, Agent: m.o.Agent,
 	}
 	if proxy := m.o.Config.OutboundProxy; proxy != "" {
@@ -331,8 +332,8 @@ func (m *Machine) granted(now time.Time, res *sip.Response) {
 	m.wait(now)
 }
 
-// lasts reads how long the binding lasts: by the Contact with the token, the header Expires, or what was asked for (RFC 3261
-// section 10.2.4). A registrar grants no more than that.
+// lasts reads how long the binding lasts: by the Contact with the token, the header Expires, or what was asked for (RFC
+// 3261 section 10.2.4). A registrar grants no more than that.
 func (m *Machine) lasts(res *sip.Response) time.Duration {
 	asked := m.expires
 	for _, h := range res.GetHeaders("Contact") {
@@ -392,7 +393,8 @@ func (m *Machine) unanswered(now time.Time, why string) {
 	m.failed(now, 0, why)
 }
 
-// broken: the way of calls to us is gone (RFC 5626 section 4.4). A registrar that hangs up each time gets no flood (section 4.5).
+// broken: the way of calls to us is gone (RFC 5626 section 4.4). A registrar that hangs up each time gets no flood
+// (section 4.5).
 func (m *Machine) broken(now time.Time) {
 	soonest := m.triedAt.Add(leastRenewal)
 	switch {
@@ -409,7 +411,8 @@ func (m *Machine) broken(now time.Time) {
 // failed goes on with the next registrar, or waits after the last one (RFC 5626 section 4.5).
 func (m *Machine) failed(now time.Time, code int, why string) {
 	m.status.Code, m.status.Reason = code, why
-	if m.leaving && m.ready && !m.removing && (code == 0 || !m.status.Until.IsZero()) { // without an answer, there may be a binding
+	// without an answer, there may be a binding
+	if m.leaving && m.ready && !m.removing && (code == 0 || !m.status.Until.IsZero()) {
 		m.remove(now)
 		return
 	}
@@ -473,7 +476,8 @@ func (m *Machine) leave(now time.Time) {
 	m.leaving = true
 	m.renewAt, m.keepAt = time.Time{}, time.Time{}
 	switch {
-	case m.asking == sip.REGISTER: // there is one at a time (RFC 3261 section 10.2): its answer, or giveUpAt, has the binding removed
+	case m.asking == sip.REGISTER:
+		// there is one at a time (RFC 3261 section 10.2): its answer, or giveUpAt, has the binding removed
 	case m.status.Until.IsZero():
 		m.left(now)
 	case !m.ready:

@@ -39,7 +39,8 @@ func (q *Question) trunk(p *peers.Snapshot) (*peers.Trunk, error) {
 	case q.Target != "":
 		i := slices.IndexFunc(callers, func(t *peers.Trunk) bool { return t.Caller.Name == q.Target })
 		if i < 0 {
-			return nil, fmt.Errorf("%w: there is no target %q with sources or call_auth, which calls; there are: %s", ErrQuestion, q.Target, trunkNames(callers))
+			return nil, fmt.Errorf("%w: there is no target %q with sources or call_auth, which calls; there are: %s",
+				ErrQuestion, q.Target, trunkNames(callers))
 		}
 		return callers[i], nil
 	case q.Trunk != "":
@@ -52,7 +53,8 @@ func (q *Question) trunk(p *peers.Snapshot) (*peers.Trunk, error) {
 	case len(all) == 1:
 		return all[0], nil
 	case len(all) > 1:
-		return nil, fmt.Errorf("%w: there are several trunks: %s. Say which one calls, like --trunk %s", ErrQuestion, trunkNames(all), all[0].TrunkName())
+		return nil, fmt.Errorf("%w: there are several trunks: %s. Say which one calls, like --trunk %s", ErrQuestion,
+			trunkNames(all), all[0].TrunkName())
 	}
 	return nil, nil
 }
@@ -118,7 +120,9 @@ func (c *Caller) TrunkOf(req *sip.Request, all *peers.Snapshot, e *Explanation) 
 		if all.Standing(from).Known {
 			e.Refuse(403, message.StatusText(403), "the address belongs to a trunk, but the call does not meet its match")
 		} else {
-			e.Refuse(0, "", fmt.Sprintf("the address %v is in no trunk's sources, and the call does not meet the match of a trunk without sources", c.Source))
+			e.Refuse(0, "", fmt.Sprintf(
+				"the address %v is in no trunk's sources, and the call does not meet the match of a trunk without sources",
+				c.Source))
 		}
 		return nil, nil
 	}

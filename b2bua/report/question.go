@@ -33,7 +33,9 @@ var ErrQuestion = errors.New("not a call")
 // Invite is the INVITE of the question as it comes from an address over a transport,
 // config.Transport…; empty: udp. It offers every codec that is configured. We are at the
 // address ours.
-func (q *Question) Invite(cfg *config.Config, transport string, source netip.AddrPort, ours netip.Addr) ([]byte, error) {
+func (q *Question) Invite(cfg *config.Config, transport string, source netip.AddrPort,
+	ours netip.Addr,
+) ([]byte, error) {
 	host := hostOf(source.Addr())
 	to, err := calledURI(q.To, hostOf(ours))
 	if err != nil {
@@ -65,7 +67,8 @@ func hostOf(a netip.Addr) string {
 
 // calledURI is a number, or a URI, as a Request-URI.
 func calledURI(to, host string) (string, error) {
-	if to == "" || strings.ContainsFunc(to, func(r rune) bool { return template.IsControl(r) || strings.ContainsRune(" <>\"", r) }) {
+	if to == "" || strings.ContainsFunc(to,
+		func(r rune) bool { return template.IsControl(r) || strings.ContainsRune(" <>\"", r) }) {
 		return "", fmt.Errorf("%w: %q can't be called: write a number or a SIP URI", ErrQuestion, to)
 	}
 	if hasScheme(to) {
@@ -101,9 +104,13 @@ func questionHeaders(lines []string) (text, hops string, err error) {
 		name, value, ok := strings.Cut(line, ":")
 		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
 		switch lower := strings.ToLower(name); {
-		case !ok || name == "" || strings.ContainsFunc(name, template.IsControl) || strings.ContainsFunc(value, func(r rune) bool { return template.IsControl(r) && r != '\t' }):
+		case !ok || name == "" || strings.ContainsFunc(name, template.IsControl) ||
+			strings.ContainsFunc(value, func(r rune) bool { return template.IsControl(r) && r != '\t' }):
 			return "", "", fmt.Errorf("%w: header %q: write it like 'X-Name: value'", ErrQuestion, line)
-		case slices.Contains([]string{"via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "contact", "m", "content-type", "c", "content-length", "l"}, lower):
+		case slices.Contains([]string{
+			"via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "contact", "m",
+			"content-type", "c", "content-length", "l",
+		}, lower):
 			return "", "", fmt.Errorf("%w: header %s is made from the numbers and can't be given", ErrQuestion, name)
 		case lower == "max-forwards":
 			hops = name + ": " + value + "\r\n"

@@ -63,7 +63,8 @@ func attributeIn(stream, session, name string) string {
 	return value
 }
 
-// fingerprintsIn returns the usable fingerprints of a section: of SHA-2, which every peer has to have (RFC 8122 section 5).
+// fingerprintsIn returns the usable fingerprints of a section: of SHA-2, which every peer has to have (RFC 8122 section
+// 5).
 func fingerprintsIn(section string) (all []string) {
 	for line := ""; section != ""; {
 		line, section = cutLine(section)
@@ -87,7 +88,8 @@ func isFingerprint(hash, digits string) bool {
 		return false
 	}
 	for i := range len(digits) {
-		if digit := strings.IndexByte("0123456789ABCDEF", digits[i]) >= 0; digit == (i%3 == 2) || i%3 == 2 && digits[i] != ':' {
+		if digit := strings.IndexByte("0123456789ABCDEF", digits[i]) >= 0; digit == (i%3 == 2) ||
+			i%3 == 2 && digits[i] != ':' {
 			return false
 		}
 	}
@@ -107,10 +109,11 @@ func isTLSID(s string) bool {
 // isKeying reports whether an attribute is about the association: it is read, and never passed on.
 func isKeying(key string) bool { return key == "fingerprint" || key == "setup" || key == "tls-id" }
 
-// same reports whether the peer means the association of o (RFC 8842 section 3.1): its certificate and its id are the same.
-// The peer may have no id, where it knows only RFC 5763.
+// same reports whether the peer means the association of o (RFC 8842 section 3.1): its certificate and its id are the
+// same. The peer may have no id, where it knows only RFC 5763.
 func (a *association) same(o *association) bool {
-	return a != nil && o != nil && slices.Equal(a.fingerprints, o.fingerprints) && (a.id == o.id || a.id == "" || o.id == "")
+	return a != nil && o != nil && slices.Equal(a.fingerprints, o.fingerprints) && (a.id == o.id ||
+		a.id == "" || o.id == "")
 }
 
 // appendAssociation appends our attributes.
@@ -123,8 +126,8 @@ func appendAssociation(b []byte, fingerprint, setup, id string) []byte {
 	return b
 }
 
-// legAssociation is the DTLS-SRTP of one leg. An association stays as long as both certificates, ids and roles do, and with
-// it the keys, through all changes of the session.
+// legAssociation is the DTLS-SRTP of one leg. An association stays as long as both certificates, ids and roles do, and
+// with it the keys, through all changes of the session.
 type legAssociation struct {
 	fingerprint string // ours; empty: the leg has no DTLS
 	id          string // ours
@@ -152,8 +155,8 @@ func newTLSID() string {
 	return hex.EncodeToString(random[:])
 }
 
-// roleWith reports whether we begin the handshake with a peer. Where we may choose, we do (RFC 5763 section 5), unless the
-// roles are given already.
+// roleWith reports whether we begin the handshake with a peer. Where we may choose, we do (RFC 5763 section 5), unless
+// the roles are given already.
 func (l *legAssociation) roleWith(peer *association) (client bool) {
 	switch peer.setup {
 	case setupActive:
@@ -164,7 +167,8 @@ func (l *legAssociation) roleWith(peer *association) (client bool) {
 	return l.client || !peer.same(l.peer)
 }
 
-// goesOn reports whether a description of the peer is of the association in force: certificate, id and roles are as they were.
+// goesOn reports whether a description of the peer is of the association in force: certificate, id and roles are as
+// they were.
 func (l *legAssociation) goesOn(peer *association) bool {
 	return peer.same(l.peer) && l.roleWith(peer) == l.client
 }
@@ -207,8 +211,8 @@ func (l *legAssociation) apply(peer *association) {
 	l.counter++
 }
 
-// leave gives the association up, for the peer has none in its description. Its keys must not be used again: the media forgets
-// the numbers of the packets under them.
+// leave gives the association up, for the peer has none in its description. Its keys must not be used again: the media
+// forgets the numbers of the packets under them.
 func (l *legAssociation) leave() {
 	*l = legAssociation{fingerprint: l.fingerprint, id: newTLSID(), offered: l.offered, counter: l.counter + 1}
 }
@@ -234,7 +238,10 @@ func (l *LegCrypto) Handshake() (h Handshake, needed bool) {
 		return h, false
 	}
 	a.begun = true
-	return Handshake{With: dtls.Peer{Fingerprints: a.peer.fingerprints, Client: a.client, Suites: dtls.Suites(l.suites)}, of: a.counter}, true
+	return Handshake{
+		With: dtls.Peer{Fingerprints: a.peer.fingerprints, Client: a.client, Suites: dtls.Suites(l.suites)},
+		of:   a.counter,
+	}, true
 }
 
 // IsCurrent reports whether a handshake is still the one of the leg's association.

@@ -64,9 +64,7 @@ func TestAssociationGoesOn(t *testing.T) {
 	offered := func(lines ...string) (answer string, again bool) {
 		t.Helper()
 		d, err := Read(dtlsText(lines...), l.Accept())
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		answer = string(d.Answering(d, at, l.Answering(d, false), d.Formats(), AsIs))
 		l.Apply(d)
 		h, needed := l.Handshake()
@@ -106,9 +104,7 @@ func TestAssociationGoesOn(t *testing.T) {
 func offerOf(t *testing.T, l *LegCrypto, at netip.AddrPort) []byte {
 	t.Helper()
 	d, err := Synthetic([]string{"PCMU"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return d.ForTarget(at, l.Offering(), d.Formats(), SendRecv)
 }
 
@@ -146,9 +142,7 @@ func TestAssociationLeft(t *testing.T) {
 			apply := func(sdp []byte) (Handshake, bool) {
 				t.Helper()
 				d, err := Read(sdp, l.Accept())
-				if err != nil {
-					t.Fatal(err)
-				}
+				must(t, err)
 				l.Answering(d, false)
 				l.Apply(d)
 				return l.Handshake()
@@ -179,9 +173,7 @@ func TestAssociationRestoredInItsHandshake(t *testing.T) {
 	l := NewLegCrypto(dtlsMedia, ourPrint, false)
 	for _, digits := range []string{"AB", "CD"} {
 		d, err := Read(dtlsText(printOf(digits), "a=setup:actpass"), l.Accept())
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		l.Apply(d)
 		if _, needed := l.Handshake(); !needed {
 			t.Fatal("no handshake")

@@ -21,9 +21,7 @@ var (
 func benchRead(tb testing.TB, body []byte) *Description {
 	tb.Helper()
 	d, err := Parse(body)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	return d
 }
 
@@ -34,21 +32,14 @@ func offerAnswer(tb testing.TB) {
 	caller, target := NewLegCrypto(config.PeerMedia{}, "", false), NewLegCrypto(config.PeerMedia{}, "", false)
 	toTarget, toCaller := NewOrigin(), NewOrigin()
 	offer, err := Read(benchOffer, caller.Accept())
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	offered, formats, err := offer.Offerable(benchCodecs)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	toTarget.Stamp(offered.ForTarget(ourSideB, target.Offering(), formats, offer.PassedOn()))
 	answer, err := Read(benchAnswer, target.AcceptAnswer())
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if answer, err = answer.KeepOffered(formats); err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
+	answer, err = answer.KeepOffered(formats)
+	must(tb, err)
 	seen := answer.InNumbersOf(offer)
 	toCaller.Stamp(seen.Answering(offer, ourSideA, caller.Answering(offer, false), seen.Common(offer), AsIs))
 }

@@ -22,8 +22,9 @@ var (
 	ErrNoSuite    = errors.New("no crypto suite in common")
 	ErrNoKey      = errors.New("key or parameters of the crypto line not usable")
 	ErrNotSecured = errors.New("not answered with SRTP as it was offered")
-	ErrKeying     = errors.New("the keys of SRTP come another way: the peer offers SDES and media.srtp_keying is dtls, or the reverse; set it as the peer does")
-	ErrNoPrint    = errors.New("no fingerprint of SHA-2 or no usable setup for DTLS")
+	ErrKeying     = errors.New(
+		"the keys of SRTP come another way: the peer offers SDES and media.srtp_keying is dtls, or the reverse; set it as the peer does")
+	ErrNoPrint = errors.New("no fingerprint of SHA-2 or no usable setup for DTLS")
 )
 
 // The known transports of an audio stream.

@@ -195,9 +195,7 @@ func TestOurKeyStays(t *testing.T) {
 	offer := func(suite media.Suite, seed byte, more string) *Description {
 		t.Helper()
 		d, err := Read(streamsLike(t, []string{"RTP/SAVP 4000", fmt.Sprintf("4 %v inline:%s%s", suite, siptest.SRTPKey(suite, seed), more)}), l.Accept())
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		return d
 	}
 	answer := func(d *Description, elsewhere bool) media.Keys {

@@ -112,7 +112,7 @@ func TestMediaAddresses(t *testing.T) {
 func TestMuxesOfADescription(t *testing.T) {
 	for _, d := range []*Description{nil, {}} {
 		if d.Muxes() {
-			t.Errorf("%+v", d)
+			t.Errorf("%+v muxes; want it not to", d)
 		}
 	}
 }
@@ -223,9 +223,7 @@ func TestUsablePayloadTypes(t *testing.T) {
 func TestDescriptionsNeverChange(t *testing.T) {
 	read := func(formats string, lines ...string) *Description {
 		d, err := Parse([]byte(siptest.SessionAt("192.0.2.10", 20000, formats, lines...)))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		return d
 	}
 	far, near := read("0 8 96 13", "a=rtpmap:96 opus/48000/2", "a=fmtp:96 useinbandfec=1"), read("8 101 96")
@@ -249,5 +247,13 @@ func TestDescriptionsNeverChange(t *testing.T) {
 	users.Wait()
 	if after := fmt.Sprintf("%+v %+v", *far, *near); after != before {
 		t.Errorf("changed from\n%s to\n%s", before, after)
+	}
+}
+
+// must fails the test at once if there is an error.
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
 	}
 }

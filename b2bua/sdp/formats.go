@@ -313,7 +313,10 @@ func (d *Description) Speaks() Codec {
 
 // upperName returns an encoding name in upper case. Those of the field are shared.
 func upperName(name string) string {
-	for _, known := range [...]string{"PCMU", "PCMA", events, "OPUS", "G722", "G729", "ILBC", "GSM", "AMR", "AMR-WB", "SPEEX", "CN"} {
+	for _, known := range [...]string{
+		"PCMU", "PCMA", events, "OPUS", "G722", "G729", "ILBC", "GSM", "AMR", "AMR-WB",
+		"SPEEX", "CN",
+	} {
 		if strings.EqualFold(name, known) {
 			return known
 		}

@@ -124,7 +124,8 @@ func (l *LegCrypto) Answering(offer *Description, elsewhere bool) StreamTranspor
 
 // keysFor returns the sending keys toward a peer with these keys.
 func (l *LegCrypto) keysFor(peer *media.Keys, elsewhere bool) *media.Keys {
-	if c := l.current; c != nil && c.own.Suite == peer.Suite && string(c.own.MKI) == string(peer.MKI) && (c.peer.Same(peer) || !elsewhere) {
+	if c := l.current; c != nil && c.own.Suite == peer.Suite && string(c.own.MKI) == string(peer.MKI) &&
+		(c.peer.Same(peer) || !elsewhere) {
 		return c.own
 	}
 	k := newKeys(peer.Suite, peer.MKI)

@@ -11,9 +11,7 @@ func TestInNumbersOfTheOtherSide(t *testing.T) {
 	session := func(formats string, lines ...string) *Description {
 		head := "v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\nm=audio 4000 RTP/AVP " + formats + "\n"
 		d, err := Parse(siptest.CRLF(head + strings.Join(append(lines, ""), "\n")))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		return d
 	}
 	const (
@@ -54,9 +52,7 @@ func TestInNumbersOfTheOtherSide(t *testing.T) {
 func TestAddedEvents(t *testing.T) {
 	with := siptest.SessionAt("192.0.2.1", 4000, "0 101")
 	d, err := Parse([]byte(strings.Replace(with, "RTP/AVP 0 101", "RTP/AVP 0", 1)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for name, events := range map[string]*Description{"of ours": d.WithEvents(nil), "of the other side": d.WithEvents(benchRead(t, []byte(with)))} {
 		out := string(events.ForTarget(ourSideB, StreamTransport{}, events.Formats(), AsIs))
 		if numbersIn(events) != "0 101" || strings.Count(out, "a=rtpmap:101 telephone-event/8000\r\n") != 1 || strings.Count(out, "a=fmtp:101 ") != 1 {

@@ -21,7 +21,9 @@ func (d *Description) ForTarget(at netip.AddrPort, over StreamTransport, formats
 // Answering makes the answer to an offer from the other side's answer, real or
 // expected: its audio at the relay's address, with the offer's other streams declined
 // in their order (RFC 3264 section 6).
-func (d *Description) Answering(offer *Description, at netip.AddrPort, over StreamTransport, formats []Format, way Direction) []byte {
+func (d *Description) Answering(offer *Description, at netip.AddrPort, over StreamTransport, formats []Format,
+	way Direction,
+) []byte {
 	b := make([]byte, 0, d.room(offer, over))
 	b = d.appendSession(b, at.Addr(), way)
 	for i := range max(1, offer.Streams()) {
@@ -78,7 +80,8 @@ func (d *Description) appendSession(b []byte, at netip.Addr, way Direction) []by
 func appendLines(b []byte, section string, kind byte, way Direction) []byte {
 	for line := ""; section != ""; {
 		line, section = cutLine(section)
-		if key, _ := cutAttribute(line[2:]); line[0] == kind && (way == AsIs || !isDirection(line)) && (kind != 'a' || !isKeying(key)) {
+		if key, _ := cutAttribute(line[2:]); line[0] == kind && (way == AsIs || !isDirection(line)) && (kind != 'a' ||
+			!isKeying(key)) {
 			b = append(append(b, line...), "\r\n"...)
 		}
 	}
@@ -113,7 +116,8 @@ func (d *Description) appendAttributes(b []byte, port uint16, told numbers, way 
 	for line, rest := cutLine(d.stream); line != ""; line, rest = cutLine(rest) {
 		key, _ := cutAttribute(line[2:])
 		switch {
-		case line[0] != 'a', key == "crypto", isKeying(key), key == "rtcp-mux", key == "rtcp" && muxes, way != AsIs && isDirection(line):
+		case line[0] != 'a', key == "crypto", isKeying(key), key == "rtcp-mux", key == "rtcp" && muxes, way != AsIs &&
+			isDirection(line):
 		case key == "rtcp":
 			b = strconv.AppendUint(append(b, "a=rtcp:"...), uint64(port)+1, 10)
 			b = append(b, "\r\n"...)

@@ -34,9 +34,7 @@ func TestOfferAnswerGolden(t *testing.T) {
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
 			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			got := txtar.Parse(text)
 			want := siptest.Files(got)
 			results := relay(t, string(got.Comment), want)
@@ -48,9 +46,7 @@ func TestOfferAnswerGolden(t *testing.T) {
 				}
 			}
 			if *update {
-				if err := os.WriteFile(file, txtar.Format(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
+				must(t, os.WriteFile(file, txtar.Format(got), 0o644))
 				return
 			}
 			if diff := cmp.Diff(want, siptest.Files(got)); diff != "" {
@@ -170,9 +166,7 @@ func FuzzParseDescription(f *testing.F) {
 	files, _ := filepath.Glob("testdata/sdp/*.txtar")
 	for _, file := range files {
 		text, err := os.ReadFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
+		must(f, err)
 		files := siptest.Files(txtar.Parse(text))
 		f.Add(siptest.CRLF(files["offer"]), siptest.CRLF(files["answer"]))
 	}

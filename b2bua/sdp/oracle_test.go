@@ -165,9 +165,7 @@ func FuzzOracle(f *testing.F) {
 	files, _ := filepath.Glob("testdata/sdp/*.txtar")
 	for _, file := range files {
 		text, err := os.ReadFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
+		must(f, err)
 		files := siptest.Files(txtar.Parse(text))
 		f.Add(string(siptest.CRLF(files["offer"])))
 		f.Add(string(siptest.CRLF(files["answer"])))

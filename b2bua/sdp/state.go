@@ -66,7 +66,8 @@ func (s *AssociationState) restore() *association {
 func (d *Description) State() DescriptionState {
 	return DescriptionState{
 		Session: d.session, Stream: d.stream, Streams: d.streams, Audio: d.audio, Formats: d.formats, Grouped: d.grouped,
-		Connection: d.connection, RTP: message.KeptAddr{AddrPort: d.rtp}, RTCP: message.KeptAddr{AddrPort: d.rtcp}, Port: d.port, Muxes: d.muxes, Way: string(d.way),
+		Connection: d.connection, RTP: message.KeptAddr{AddrPort: d.rtp}, RTCP: message.KeptAddr{AddrPort: d.rtcp},
+		Port: d.port, Muxes: d.muxes, Way: string(d.way),
 		Ptime: d.ptime, Proto: d.proto, Securing: d.securing.state(),
 	}
 }
@@ -75,13 +76,14 @@ func (d *Description) State() DescriptionState {
 func RestoreDescription(s *DescriptionState) *Description {
 	return &Description{
 		session: s.Session, stream: s.Stream, streams: s.Streams, audio: s.Audio, formats: s.Formats, grouped: s.Grouped,
-		connection: s.Connection, rtp: s.RTP.AddrPort, rtcp: s.RTCP.AddrPort, port: s.Port, muxes: s.Muxes, way: Direction(s.Way),
+		connection: s.Connection, rtp: s.RTP.AddrPort, rtcp: s.RTCP.AddrPort, port: s.Port, muxes: s.Muxes,
+		way:   Direction(s.Way),
 		ptime: s.Ptime, proto: knownProto(s.Proto), securing: s.Securing.restore(),
 	}
 }
 
-// FormatStates are formats that are written as one text, which costs a tenth of a structure: for each its fields, ended by
-// formatEnd.
+// FormatStates are formats that are written as one text, which costs a tenth of a structure: for each its fields, ended
+// by formatEnd.
 type FormatStates []Format
 
 const (
@@ -116,7 +118,10 @@ func (s *FormatStates) UnmarshalText(text []byte) error {
 		if !ok || !found || len(behind) < 4 || behind[3] != formatEnd {
 			return nil
 		}
-		if f := (Format{Codec: k, Mapping: mapping, Number: behind[0], source: behind[1], lines: formatLines(behind[2])}); f.Number < 128 && f.source < 128 {
+		if f := (Format{
+			Codec: k, Mapping: mapping, Number: behind[0], source: behind[1],
+			lines: formatLines(behind[2]),
+		}); f.Number < 128 && f.source < 128 {
 			*s = append(*s, f)
 		}
 		rest = behind[4:]
@@ -236,7 +241,10 @@ func (s *LegAssociationState) restore(fingerprint string) *legAssociation {
 	if s == nil {
 		return nil
 	}
-	a := &legAssociation{fingerprint: fingerprint, id: s.ID, offered: s.Offered, peer: s.Peer.restore(), client: s.Client, counter: 1}
+	a := &legAssociation{
+		fingerprint: fingerprint, id: s.ID, offered: s.Offered, peer: s.Peer.restore(),
+		client: s.Client, counter: 1,
+	}
 	if usable(s.Keys.Receive) && usable(s.Keys.Send) {
 		a.keys, a.keyed, a.begun = s.Keys, a.counter, true
 	}

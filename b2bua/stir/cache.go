@@ -20,11 +20,12 @@ import (
 
 // The bounds of the cache and of its requests.
 const (
-	maxCached       = 1000 // certificates
-	maxOthers       = 250  // other URLs, and hosts
-	maxMisses       = 5    // of a host's URLs, until the host is left alone
-	maxFlights      = 32
-	maxOfEntry      = 8 // a trunk's flights to the hosts of one entry of its list, for certificates that have signed nothing yet
+	maxCached  = 1000 // certificates
+	maxOthers  = 250  // other URLs, and hosts
+	maxMisses  = 5    // of a host's URLs, until the host is left alone
+	maxFlights = 32
+	// a trunk's flights to the hosts of one entry of its list, for certificates that have signed nothing yet
+	maxOfEntry      = 8
 	maxFile         = 64 << 10
 	maxAnswerHeader = 16 << 10        // bytes
 	fetchTimeout    = 5 * time.Second // of a request, which goes on while no call waits for it
@@ -91,7 +92,10 @@ func newCache(ctx context.Context, transport http.RoundTripper) *cache {
 	}
 	return &cache{
 		ctx: ctx, good: newShelf(maxCached), others: newShelf(maxOthers), flights: map[string]*flight{},
-		client: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		client: &http.Client{
+			Transport:     transport,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
 	}
 }
 
@@ -333,11 +337,12 @@ func freshness(h http.Header, now time.Time) time.Duration {
 	return min(max(fresh, leastFresh), longestFresh)
 }
 
-// allowed reads a certificate's URL: https, a host of the list, and the port of the entry, or 443 or 8443 (ATIS-1000074).
-// u is its normal form (RFC 3986 section 6.2), so that one certificate has one key. of is the entry.
+// allowed reads a certificate's URL: https, a host of the list, and the port of the entry, or 443 or 8443
+// (ATIS-1000074). u is its normal form (RFC 3986 section 6.2), so that one certificate has one key. of is the entry.
 func allowed(where string, hosts []string) (u *url.URL, of string, err error) {
 	u, err = url.Parse(where)
-	if err != nil || u.Scheme != "https" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.Opaque != "" {
+	if err != nil || u.Scheme != "https" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" ||
+		u.Opaque != "" {
 		return nil, "", fmt.Errorf("%w: it is not https with a host and a path", errForbidden)
 	}
 	host, port := strings.ToLower(strings.TrimSuffix(u.Hostname(), ".")), u.Port()
@@ -346,7 +351,8 @@ func allowed(where string, hosts []string) (u *url.URL, of string, err error) {
 		if !has && !slices.Contains([]string{"", "443", "8443"}, port) || has && cmp.Or(port, "443") != only {
 			continue
 		}
-		if end, pattern := strings.CutPrefix(name, "*"); pattern && strings.HasSuffix(host, end) && len(host) > len(end) || name == host {
+		if end, pattern := strings.CutPrefix(name, "*"); pattern && strings.HasSuffix(host, end) && len(host) > len(end) ||
+			name == host {
 			u.Host = strings.TrimSuffix(net.JoinHostPort(host, cmp.Or(port, "443")), ":443")
 			u.Path = cmp.Or(u.Path, "/")
 			if !strings.Contains(strings.ToUpper(u.RawPath), "%2F") { // which is not the same as a slash

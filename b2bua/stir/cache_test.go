@@ -91,7 +91,7 @@ func TestHangingServer(t *testing.T) {
 
 		late = time.Hour
 		if got := v.Verify(s.policy(), request(moved(t, s, where+"2"))); got.Status != StatusUnfetched {
-			t.Errorf("%v", got)
+			t.Errorf("verified: %v; want unfetched", got)
 		}
 		time.Sleep(fetchTimeout)
 		synctest.Wait()
@@ -233,7 +233,7 @@ func TestTrunksShare(t *testing.T) {
 		// Certificates that came and have signed nothing displace none, and what a host lacks for one trunk it may have for another.
 		hang = false
 		if got := v.Verify(quiet, request(s.identity(t))); got.Status != 0 {
-			t.Errorf("%v", got)
+			t.Errorf("verified: %v; want no fault", got)
 		}
 		asked := server.count()
 		for i := range maxCached + maxOthers {
@@ -342,7 +342,7 @@ func TestCertificateIsCached(t *testing.T) {
 		v := New(t.Context(), server)
 		for range 3 {
 			if got := v.Verify(s.policy(), request(s.identity(t))); got.Status != 0 {
-				t.Errorf("%v", got)
+				t.Errorf("verified: %v; want no fault", got)
 			}
 			time.Sleep(time.Minute)
 		}
@@ -352,7 +352,7 @@ func TestCertificateIsCached(t *testing.T) {
 		}
 		time.Sleep(24 * time.Hour)
 		if v.Verify(s.policy(), request(s.identity(t))); server.count() != 2 {
-			t.Errorf("%v", server.asked)
+			t.Errorf("asked for %v; want two requests", server.asked)
 		}
 	})
 }

@@ -110,15 +110,16 @@ func (c *chain) trusted(roots *x509.CertPool, now time.Time) (until time.Time, e
 	}
 	for _, certs := range chains {
 		if err = delegated(certs); err == nil {
-			return slices.MinFunc(certs, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) }).NotAfter, nil
+			return slices.MinFunc(certs, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) }).
+				NotAfter, nil
 		}
 	}
 	return until, err
 }
 
-// delegated reports why a chain, the signer's certificate first, gives more than it has: the numbers of each certificate lie
-// within those of the one above it (RFC 9060 section 4). One without a TNAuthList, as a root and most authorities of
-// carriers have none, puts no limit of its own.
+// delegated reports why a chain, the signer's certificate first, gives more than it has: the numbers of each
+// certificate lie within those of the one above it (RFC 9060 section 4). One without a TNAuthList, as a root and most
+// authorities of carriers have none, puts no limit of its own.
 func delegated(certs []*x509.Certificate) error {
 	var above *authority
 	for _, cert := range slices.Backward(certs) {
@@ -156,7 +157,8 @@ type authority struct {
 // numberRange has the keys of its first and its last number.
 type numberRange struct{ first, last uint64 }
 
-// keyOf returns the key of a number: that of the next one of as many digits is one more. ok is false for a number with * or
+// keyOf returns the key of a number: that of the next one of as many digits is one more. ok is false for a number with
+// * or
 // #, which no caller of another network has.
 func keyOf(number string) (key uint64, ok bool) {
 	key, err := strconv.ParseUint("1"+number, 10, 64) // the 1 keeps leading zeros
@@ -243,12 +245,13 @@ func (a *authority) has(number string) bool {
 }
 
 func (a *authority) covers(r numberRange) bool {
-	i, _ := slices.BinarySearchFunc(a.ranges, r.first, func(of numberRange, first uint64) int { return cmp.Compare(of.last, first) })
+	i, _ := slices.BinarySearchFunc(a.ranges, r.first,
+		func(of numberRange, first uint64) int { return cmp.Compare(of.last, first) })
 	return i < len(a.ranges) && a.ranges[i].first <= r.first && r.last <= a.ranges[i].last
 }
 
-// encompasses reports whether all that another list has lies within this one. A provider may give any number, because the
-// list does not say which ones it has, but no other provider's code.
+// encompasses reports whether all that another list has lies within this one. A provider may give any number, because
+// the list does not say which ones it has, but no other provider's code.
 func (a *authority) encompasses(b *authority) bool {
 	for _, code := range b.codes {
 		if _, found := slices.BinarySearch(a.codes, code); !found {

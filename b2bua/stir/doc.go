@@ -20,9 +20,9 @@
 //
 // The numbers of each certificate of a chain lie within those of the one above it. TestDelegates.
 //
-// A caller names a certificate before anything about the caller is known, so what one trunk's callers name costs the other
-// trunks nothing: requests and places are shared, and only a certificate by which a call was rightly signed has a place that
-// others can't take. TestTrunksShare, TestRandomPaths.
+// A caller names a certificate before anything about the caller is known, so what one trunk's callers name costs the
+// other trunks nothing: requests and places are shared, and only a certificate by which a call was rightly signed has a
+// place that others can't take. TestTrunksShare, TestRandomPaths.
 //
 // A signature counts for one call: one Call-ID, From tag and called number. Both (r, s) and
 // (r, n-s) are right, so r is what is remembered. Only right signatures are remembered, so

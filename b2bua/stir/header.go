@@ -56,7 +56,8 @@ func parseHeader(value string) (h header, err error) {
 	if (h.protected == "") != (h.payload == "") {
 		return h, errHalfLength
 	}
-	if h.signature, err = base64.RawURLEncoding.Strict().DecodeString(parts[2]); err != nil || len(h.signature) != signatureSize {
+	if h.signature, err = base64.RawURLEncoding.Strict().DecodeString(parts[2]); err != nil ||
+		len(h.signature) != signatureSize {
 		return h, errSignature
 	}
 	return h, h.read(params)

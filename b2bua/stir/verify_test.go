@@ -189,7 +189,7 @@ func TestReplay(t *testing.T) {
 	identity := s.identity(t)
 	for range 2 { // retransmitted, or forked
 		if got := v.Verify(s.policy(), request(identity)); got.Status != 0 {
-			t.Errorf("%v", got)
+			t.Errorf("verified: %v; want no fault", got)
 		}
 	}
 	token, params, _ := strings.Cut(identity, ";")
@@ -215,7 +215,7 @@ func TestReplay(t *testing.T) {
 	another := request(s.identity(t))
 	another.CallID = "two"
 	if got := v.Verify(s.policy(), another); got.Status != 0 {
-		t.Errorf("%v", got)
+		t.Errorf("verified: %v; want no fault", got)
 	}
 	var passed, invalid uint64
 	v.Counts(func(result string, n uint64) {

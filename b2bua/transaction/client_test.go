@@ -73,7 +73,7 @@ func TestUnsentRequest(t *testing.T) {
 		n.fails(errors.New("no route"))
 		w := &waiting{}
 		if err := n.table.Send(&Client{}, request("INVITE", "1"), n.way(false), w); err == nil {
-			t.Errorf("%v", err)
+			t.Error("a request that can't be sent gives no error")
 		}
 		n.left(0, 0)
 		n.fails(nil)
@@ -94,7 +94,7 @@ func TestSameBranch(t *testing.T) {
 		n.sends(request("INVITE", "1"), false)
 		n.sends(request("CANCEL", "1"), false)
 		if err := n.table.Send(&Client{}, request("INVITE", "1"), n.way(false), &waiting{}); !errors.Is(err, ErrExists) {
-			t.Errorf("%v", err)
+			t.Errorf("the second INVITE: %v; want %v", err, ErrExists)
 		}
 		n.left(2, 0)
 	})
@@ -115,7 +115,7 @@ func TestResend(t *testing.T) {
 		other.wants("0s INVITE", "0s ACK")
 		w.wants(t, "603")
 		if err := c.Resend(n.way(true)); err != nil || c.Terminate() {
-			t.Errorf("%v", err)
+			t.Errorf("sent again after its answer: %v; want it to be over, without an error", err)
 		}
 		n.wants()
 	})

@@ -34,7 +34,8 @@ func KeyOf(req *sip.Request, source netip.Addr, stream bool) (key Key, ok bool) 
 	return key, ok
 }
 
-// keyOf gives the key of a request of the method in CSeq, or of the request of an answer, which has the headers that count.
+// keyOf gives the key of a request of the method in CSeq, or of the request of an answer, which has the headers that
+// count.
 func keyOf(msg interface {
 	sip.Message
 	Via() *sip.ViaHeader

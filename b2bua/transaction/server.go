@@ -32,7 +32,10 @@ func (t *Table) Receive(req *sip.Request, key Key, way Way) (tx, twin *Server) {
 		return nil, nil
 	}
 	defer t.mu.Unlock()
-	s := &Server{transaction: transaction{machine: machine{kind: otherServer, reliable: way.Reliable, keep: Patience}, table: t, way: way}, key: key}
+	s := &Server{transaction: transaction{
+		machine: machine{kind: otherServer, reliable: way.Reliable, keep: Patience},
+		table:   t, way: way,
+	}, key: key}
 	switch key.method { //nolint:exhaustive // methods beyond these three are alike
 	case sip.INVITE:
 		s.kind, s.req = inviteServer, req

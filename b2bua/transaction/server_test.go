@@ -256,7 +256,7 @@ func TestLaterOfTheSameKey(t *testing.T) {
 		first.Terminate()
 		n.table.fail(first, errors.New("too late"))
 		if err := first.Respond(response(req, 200)); !errors.Is(err, ErrAnswered) {
-			t.Errorf("%v", err)
+			t.Errorf("an answer of the first: %v; want %v", err, ErrAnswered)
 		}
 		n.left(0, 1)
 		n.responds(second, req, 200)

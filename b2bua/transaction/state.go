@@ -9,8 +9,8 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// AnsweredState is a request of a peer that has its final answer, as plain data: another process goes on to give copies of it
-// that answer. Durations count from when it was taken down.
+// AnsweredState is a request of a peer that has its final answer, as plain data: another process goes on to give copies
+// of it that answer. Durations count from when it was taken down.
 type AnsweredState struct {
 	Answer   []byte        `cbor:"1,keyasint,omitempty"`
 	Source   string        `cbor:"2,keyasint,omitempty"` // of the request
@@ -23,8 +23,8 @@ type AnsweredState struct {
 	End      time.Duration `cbor:"9,keyasint,omitempty"`
 }
 
-// Answered gives the requests that have their final answer, and whose answer is kept. name gives the name of a way; empty: it does
-// not go to another process.
+// Answered gives the requests that have their final answer, and whose answer is kept. name gives the name of a way;
+// empty: it does not go to another process.
 func (t *Table) Answered(name func(Sender) string) (all []AnsweredState) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -53,8 +53,9 @@ func (s *Server) answered(now instant, name func(Sender) string) (a AnsweredStat
 		return a, false
 	}
 	a = AnsweredState{
-		Answer: append([]byte(nil), s.text...), Source: s.key.source.String(), Over: over, To: s.way.To.String(), Reliable: s.reliable,
-		State: uint8(s.state), Interval: s.interval, End: time.Duration(s.end - now),
+		Answer: append([]byte(nil), s.text...), Source: s.key.source.String(), Over: over, To: s.way.To.String(),
+		Reliable: s.reliable,
+		State:    uint8(s.state), Interval: s.interval, End: time.Duration(s.end - now),
 	}
 	if s.again != 0 {
 		a.Again = time.Duration(s.again - now)
@@ -83,9 +84,12 @@ func (t *Table) Restore(a *AnsweredState, over Sender) *Server {
 	}
 	now := t.now()
 	at := func(after time.Duration) instant { return now + instant(min(max(after, 1), Patience+time.Second)) }
-	s := &Server{key: key, transaction: transaction{table: t, way: Way{Over: over, To: to, Reliable: a.Reliable}, machine: machine{
-		kind: otherServer, state: was, reliable: a.Reliable, interval: min(max(a.Interval, T1), T2), end: at(a.End),
-	}}}
+	s := &Server{key: key, transaction: transaction{
+		table: t, way: Way{Over: over, To: to, Reliable: a.Reliable},
+		machine: machine{
+			kind: otherServer, state: was, reliable: a.Reliable, interval: min(max(a.Interval, T1), T2), end: at(a.End),
+		},
+	}}
 	if key.method == sip.INVITE {
 		s.kind = inviteServer
 	}

@@ -216,7 +216,8 @@ func (t *Table) expire() {
 			settled()
 		}
 		if do&resend != 0 && len(again.Bytes) > 0 {
-			_ = way.Over.Send(again.Bytes, way.To) // as if lost on the way: the peer may have the first one, and is not left with it
+			// as if lost on the way: the peer may have the first one, and is not left with it
+			_ = way.Over.Send(again.Bytes, way.To)
 		}
 		if client, ok := m.(*Client); ok && do&expired != 0 {
 			client.user.Failed(ErrTimeout)
@@ -228,8 +229,8 @@ func (t *Table) expire() {
 	t.mu.Unlock()
 }
 
-// Freeze has no deadline handled until Thaw, and waits for the one that is being handled. Nothing may be sent or received
-// meanwhile.
+// Freeze has no deadline handled until Thaw, and waits for the one that is being handled. Nothing may be sent or
+// received meanwhile.
 func (t *Table) Freeze() {
 	t.mu.Lock()
 	t.frozen, t.armed = true, 0

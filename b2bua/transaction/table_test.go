@@ -172,13 +172,13 @@ func TestClose(t *testing.T) {
 		n.table.Close()
 		n.left(0, 0)
 		if err := n.table.Send(&Client{}, request("INVITE", "3"), n.way(false), w); !errors.Is(err, ErrClosed) {
-			t.Errorf("%v", err)
+			t.Errorf("a request: %v; want %v", err, ErrClosed)
 		}
 		if late, _ := n.receives(request("OPTIONS", "4"), false); late != nil {
 			t.Error("a request is taken")
 		}
 		if err := tx.Respond(response(request("OPTIONS", "2"), 200)); !errors.Is(err, ErrAnswered) {
-			t.Errorf("%v", err)
+			t.Errorf("an answer: %v; want %v", err, ErrAnswered)
 		}
 		time.Sleep(time.Minute)
 		w.wants(t, "")

@@ -37,8 +37,9 @@ func remember[K comparable, V any](cache map[K]V, key K, value V) {
 // Names is what finds addresses, and knows which of them fail.
 func (s *Stack) Names() *locate.Resolver { return s.names }
 
-// Locate gives the places for a request to a URI, in the order in which they are to be tried. Those whose address family or
-// transport this server has no socket for are left out, unless there are no others. of is whom they belong to.
+// Locate gives the places for a request to a URI, in the order in which they are to be tried. Those whose address
+// family or transport this server has no socket for are left out, unless there are no others. of is whom they belong
+// to.
 func (s *Stack) Locate(ctx context.Context, of string, q locate.Query) ([]locate.Hop, error) {
 	hops, err := s.names.Locate(ctx, of, q)
 	if len(hops) < 2 {

@@ -127,7 +127,8 @@ func (s *Stack) stamp(req *sip.Request, source netip.AddrPort) {
 	}
 	to, from, callID, cseq := req.To(), req.From(), req.CallID(), req.CSeq()
 	// A CANCEL's is that of its INVITE (RFC 3261 section 9.2).
-	if (req.Method == sip.INVITE || req.Method == sip.CANCEL) && to != nil && from != nil && callID != nil && cseq != nil && message.TagOf(to.Params) == "" {
+	if (req.Method == sip.INVITE || req.Method == sip.CANCEL) && to != nil && from != nil && callID != nil &&
+		cseq != nil && message.TagOf(to.Params) == "" {
 		tag := s.mint.TagOfInvite(req)
 		to.Params.Add("tag", string(tag[:]))
 	}

@@ -22,9 +22,7 @@ func TestCertificateChanges(t *testing.T) {
 		named := func() string {
 			t.Helper()
 			pair, err := c.pair(path, path+".key")
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			return pair.Leaf.DNSNames[0]
 		}
 		if got := named(); got != "one.test" {
@@ -34,9 +32,7 @@ func TestCertificateChanges(t *testing.T) {
 			t.Helper()
 			time.Sleep(2 * certificateAge)
 			for _, f := range []string{path, path + ".key"} {
-				if err := os.Chtimes(f, time.Now(), time.Now()); err != nil {
-					t.Fatal(err)
-				}
+				must(t, os.Chtimes(f, time.Now(), time.Now()))
 			}
 		}
 		ca.Sign("own", []string{"two.test"})
@@ -44,9 +40,7 @@ func TestCertificateChanges(t *testing.T) {
 		if got := named(); got != "two.test" {
 			t.Errorf("got %s after a change", got)
 		}
-		if err := os.WriteFile(path, []byte("half"), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(path, []byte("half"), 0o600))
 		touch()
 		if got := named(); got != "two.test" {
 			t.Errorf("got %s after a file that can't be used", got)

@@ -109,7 +109,9 @@ func (c *certificates) pool(file string) (*x509.CertPool, error) {
 }
 
 // fresh gives the value of files, read again if they have changed.
-func fresh[K comparable, V any](c *certificates, known map[K]*watched[V], key K, files [2]string, read func() (V, error)) (V, error) {
+func fresh[K comparable, V any](c *certificates, known map[K]*watched[V], key K, files [2]string,
+	read func() (V, error),
+) (V, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w := known[key]

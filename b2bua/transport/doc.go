@@ -65,16 +65,15 @@
 // socket, and a message of a connection for a goroutine. New calls get 503 when every
 // message for as long as sip.max_delay has waited for longer than that; a burst that drains
 // is no overload. The limit is well below T1 (RFC 3261 section 17.1.1.1), because a
-// queue that holds a message that long is sent everything twice. A trunk with fewer calls in set-up than the others on average is
-// spared, because the load is not its own. TestLoad, TestOverload,
-// TestOverloadSparesNeighbours.
+// queue that holds a message that long is sent everything twice. A trunk with fewer calls in set-up than the others on
+// average is spared, because the load is not its own. TestLoad, TestOverload, TestOverloadSparesNeighbours.
 //
 // A known peer's new requests have a rate for each address, judged before the parser. In
 // a dialog they have none: those end calls. TestFlood, TestFloodSparesPendingCalls.
 //
-// A stranger's answers have a rate by its network, because its address may be forged, and an address that has shown right
-// credentials has its own part. TestFloodSparesTheProven. Only a REGISTER, which has to be answered, and such an address get
-// answers that are longer than their requests. TestShortRegisterIsAnswered.
+// A stranger's answers have a rate by its network, because its address may be forged, and an address that has shown
+// right credentials has its own part. TestFloodSparesTheProven. Only a REGISTER, which has to be answered, and such an
+// address get answers that are longer than their requests. TestShortRegisterIsAnswered.
 //
 // A message that the kernel does not take counts as lost (guard.Send). SIP repeats what
 // matters, whereas an error would end the transaction. Only an INVITE that begins a call

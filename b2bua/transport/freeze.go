@@ -92,8 +92,9 @@ var longAgo = time.Unix(1, 0) //nolint:gochecknoglobals // constant
 // errStill means that nothing is read now.
 var errStill = errors.New("nothing is read now")
 
-// Freeze has the stack stand still until Serve: nothing is read or accepted, no turn runs, no transaction is repeated. What
-// comes meanwhile waits in the kernel. It returns when nothing is under way any more; if ctx ends before, the stack serves on.
+// Freeze has the stack stand still until Serve: nothing is read or accepted, no turn runs, no transaction is repeated.
+// What comes meanwhile waits in the kernel. It returns when nothing is under way any more; if ctx ends before, the
+// stack serves on.
 //
 // rested says whether no turn is to come of what was read; nil: it is so.
 //

@@ -41,9 +41,7 @@ func TestFreeze(t *testing.T) {
 		phone := p.socket(netip.AddrPortFrom(siptest.Carrier.Addr(), 5060))
 		dial := func() net.Conn {
 			conn, err := p.sw.DialStream(context.Background(), siptest.Carrier.Addr(), ours)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			return conn
 		}
 		before := dial()
@@ -52,9 +50,7 @@ func TestFreeze(t *testing.T) {
 		_, _ = before.Write(text[:100])
 		synctest.Wait()
 		for range 3 { // may be repeated
-			if err := p.stack.Freeze(p.t.Context(), nil); err != nil {
-				t.Fatal(err)
-			}
+			must(t, p.stack.Freeze(p.t.Context(), nil))
 			ran := false
 			p.stack.Turns().Begin(func() {
 				p.stack.Turns().Enter()
@@ -142,23 +138,17 @@ func TestSocketsGoOver(t *testing.T) {
 	defer old.stack.Close()
 	at := old.stack.Listeners()
 	phone, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(at[0].AddrPort))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer phone.Close()
 	conn, err := net.Dial("tcp4", at[1].String()[len("tcp://"):])
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer conn.Close()
 	gets := func(c net.Conn) string {
 		t.Helper()
 		_ = c.SetReadDeadline(time.Now().Add(time.Minute))
 		b := make([]byte, 4096)
 		n, err := c.Read(b)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		return string(b[:n])
 	}
 	asked := asking("OPTIONS", "udp", phone.LocalAddr())
@@ -167,13 +157,9 @@ func TestSocketsGoOver(t *testing.T) {
 	text := asking("OPTIONS", "tcp", conn.LocalAddr())
 	_, _ = conn.Write(append(asking("OPTIONS", "whole", conn.LocalAddr()), text[:100]...))
 	gets(conn)
-	if err := old.stack.Freeze(t.Context(), nil); err != nil {
-		t.Fatal(err)
-	}
+	must(t, old.stack.Freeze(t.Context(), nil))
 	files, err := old.stack.Sockets()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	heir := newHost(t, yaml, Network{}, func(ctx context.Context, o Options) (*Stack, error) {
 		o.Take = func(name string) (int, bool) {
 			for i, f := range files {
@@ -190,12 +176,8 @@ func TestSocketsGoOver(t *testing.T) {
 	if len(files) > 0 {
 		t.Errorf("nobody took %v", files)
 	}
-	if err := heir.stack.Freeze(t.Context(), nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := old.stack.Streams(func(st StreamState, fd int) error { return heir.stack.AddStream(&st, fd) }); err != nil {
-		t.Fatal(err)
-	}
+	must(t, heir.stack.Freeze(t.Context(), nil))
+	must(t, old.stack.Streams(func(st StreamState, fd int) error { return heir.stack.AddStream(&st, fd) }))
 	ids := map[uint64]bool{}
 	for _, c := range slices.Concat(old.stack.streams.all(), heir.stack.streams.all()) {
 		ids[c.ID()] = true

@@ -14,7 +14,8 @@ type gate struct {
 	still   chan struct{} // closed when none runs any more; nil: nobody waits for that
 }
 
-// Enter is called by each turn at its beginning, and waits while Freeze keeps turns from running. Leave is called at its end.
+// Enter is called by each turn at its beginning, and waits while Freeze keeps turns from running. Leave is called at
+// its end.
 func (t *Turns) Enter() {
 	g := &t.gate
 	g.mu.Lock()
@@ -52,7 +53,8 @@ func (t *Turns) Apart(ctx context.Context, do func()) error {
 	}
 }
 
-// shut keeps turns from running. What it gives is closed when none does. It is not called twice without open in between.
+// shut keeps turns from running. What it gives is closed when none does. It is not called twice without open in
+// between.
 func (g *gate) shut() <-chan struct{} {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -53,8 +53,9 @@ type guard struct {
 // newGuard makes a socket that the stack receives on.
 func newGuard(s *Stack, socket Socket, tap Tap, name string) *guard {
 	g := &guard{
-		Socket: socket, screen: s.newScreen(config.TransportUDP, tap), local: message.ParseSource(socket.LocalAddr().String()),
-		name: name, load: &s.load, still: &s.still,
+		Socket: socket, screen: s.newScreen(config.TransportUDP, tap),
+		local: message.ParseSource(socket.LocalAddr().String()),
+		name:  name, load: &s.load, still: &s.still,
 	}
 	g.turns = s.turns.newReader(g.serve)
 	g.begin = func() {
@@ -77,8 +78,8 @@ func newGuard(s *Stack, socket Socket, tap Tap, name string) *guard {
 // readPause is the pause after a read that failed.
 const readPause = 10 * time.Millisecond
 
-// serve reads until the socket is closed, nothing is to be read, or another goroutine reads. It runs the turns that messages
-// begin.
+// serve reads until the socket is closed, nothing is to be read, or another goroutine reads. It runs the turns that
+// messages begin.
 func (g *guard) serve() {
 	runtime.Gosched() // what waits for a processor comes before the next datagram
 	for {
@@ -99,8 +100,8 @@ func (g *guard) serve() {
 	}
 }
 
-// next handles one datagram. net.ErrClosed: the socket is closed; errStill: nothing is to be read. A panic costs that datagram,
-// and not the process.
+// next handles one datagram. net.ErrClosed: the socket is closed; errStill: nothing is to be read. A panic costs that
+// datagram, and not the process.
 func (g *guard) next() (over error) {
 	handles := false
 	defer func() {
@@ -206,8 +207,8 @@ func (g *guard) Send(b []byte, to netip.AddrPort) error {
 	return err
 }
 
-// Reading gives the UDP sockets from which nobody reads at the moment, because their reader handles a message. The number
-// changes with each message.
+// Reading gives the UDP sockets from which nobody reads at the moment, because their reader handles a message. The
+// number changes with each message.
 func (s *Stack) Reading(yield func(socket string, step uint64)) {
 	for _, g := range s.sockets {
 		if step := g.steps.Load(); step%2 == 1 || g.turns.busy() {

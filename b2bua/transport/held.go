@@ -26,8 +26,8 @@ type heldMessage struct {
 	branch string
 }
 
-// Hold keeps new calls waiting until Release, so that those under way can come to where they rest. Their INVITEs are kept, and
-// their CANCELs behind them.
+// Hold keeps new calls waiting until Release, so that those under way can come to where they rest. Their INVITEs are
+// kept, and their CANCELs behind them.
 func (s *Stack) Hold() { s.held.on.Store(true) }
 
 // Release handles what was held, one after the other: who came first has the first turn.
@@ -59,7 +59,8 @@ func (s *Stack) hold(text []byte, from arrival) bool {
 	cancels := text[0] == 'C'
 	s.held.mu.Lock()
 	defer s.held.mu.Unlock()
-	twin := slices.ContainsFunc(s.held.messages, func(m heldMessage) bool { return m.branch == branch && m.from.source == from.source })
+	twin := slices.ContainsFunc(s.held.messages,
+		func(m heldMessage) bool { return m.branch == branch && m.from.source == from.source })
 	switch {
 	case !s.held.on.Load(), cancels && !twin:
 		return false

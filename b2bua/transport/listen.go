@@ -93,7 +93,10 @@ func Listen(ctx context.Context, o Options) (*Stack, error) {
 			var listener net.Listener
 			if listener, err = o.Network.ListenStream(l.AddrPort); err == nil {
 				local := message.ParseSource(listener.Addr().String())
-				s.addListener(streamListener{Listener: listener, transport: l.Transport, local: local, name: streamName(l.AddrPort)})
+				s.addListener(streamListener{
+					Listener: listener, transport: l.Transport, local: local,
+					name: streamName(l.AddrPort),
+				})
 			}
 		} else {
 			var socket Socket

@@ -16,7 +16,10 @@ type flow struct {
 const methods = 14
 
 func methodNames() [methods]string {
-	return [methods]string{"INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "UPDATE", "PRACK", "INFO", "REFER", "NOTIFY", "MESSAGE", "SUBSCRIBE", "REGISTER", "other"}
+	return [methods]string{
+		"INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "UPDATE", "PRACK", "INFO", "REFER", "NOTIFY",
+		"MESSAGE", "SUBSCRIBE", "REGISTER", "other",
+	}
 }
 
 func methodIndex(method []byte) int {

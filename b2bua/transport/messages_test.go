@@ -62,3 +62,11 @@ func BenchmarkMessages(b *testing.B) {
 		m.received.note(texts[i%3])
 	}
 }
+
+// must fails the test at once if there is an error.
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+}

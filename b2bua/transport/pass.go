@@ -59,13 +59,13 @@ func CopyOf(of any) (fd int, err error) {
 	return fd, err
 }
 
-// The names of sockets in a hand-over: with the addresses in the configuration, of which several may leave the port to the
-// system.
+// The names of sockets in a hand-over: with the addresses in the configuration, of which several may leave the port to
+// the system.
 func datagramName(at netip.AddrPort) string { return "udp " + at.String() }
 func streamName(at netip.AddrPort) string   { return "tcp " + at.String() }
 
-// taking is a Network that takes sockets and listeners from another process, where there are any. take gives one, and does not
-// give it again; false: there is none of this name.
+// taking is a Network that takes sockets and listeners from another process, where there are any. take gives one, and
+// does not give it again; false: there is none of this name.
 func (n Network) taking(take func(name string) (fd int, ok bool)) Network {
 	open, openStream := n.Listen, n.ListenStream
 	n.Listen = func(at netip.AddrPort) (Socket, error) {

@@ -86,8 +86,8 @@ func (s *Stack) State() (st State) {
 	return st
 }
 
-// Again is an INVITE of the wire's peer that has no final answer, as a new one for another stack. false: the way that it came is
-// not there any more.
+// Again is an INVITE of the wire's peer that has no final answer, as a new one for another stack. false: the way that
+// it came is not there any more.
 func (w *Wire) Again(invite *sip.Request, source netip.AddrPort) (h HeldState, ok bool) {
 	over := w.way()
 	if over == nil {
@@ -194,8 +194,8 @@ func (s *Stack) Streams(each func(st StreamState, fd int) error) error {
 
 var errNoConnection = errors.New("no connection of this server")
 
-// AddStream takes up a connection of another process, with its descriptor, which it closes if it can't. It is read once the stack
-// serves.
+// AddStream takes up a connection of another process, with its descriptor, which it closes if it can't. It is read once
+// the stack serves.
 func (s *Stack) AddStream(st *StreamState, fd int) error {
 	f := os.NewFile(uintptr(fd), "sip")
 	conn, err := net.FileConn(f)

@@ -8,12 +8,13 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// refusals remember the INVITEs that were refused for want of room, by the tags that their calls would have. Who refuses without
-// state has to answer a retransmission as the first one (RFC 3261 section 8.2.7): a moment later there may be room, and a call
-// that began then would ring at its target, though its caller has gone and takes no notice of our 200.
+// refusals remember the INVITEs that were refused for want of room, by the tags that their calls would have. Who
+// refuses without state has to answer a retransmission as the first one (RFC 3261 section 8.2.7): a moment later there
+// may be room, and a call that began then would ring at its target, though its caller has gone and takes no notice of
+// our 200.
 //
-// Its size is fixed: where it is full, the oldest of four is forgotten. It has no lock, and none at all where nothing was refused
-// for a while. What two goroutines note at once, one of them may lose.
+// Its size is fixed: where it is full, the oldest of four is forgotten. It has no lock, and none at all where nothing
+// was refused for a while. What two goroutines note at once, one of them may lose.
 type refusals struct {
 	seed  maphash.Seed
 	begun time.Time
@@ -97,5 +98,6 @@ func age(entry uint64, now int64) uint64 {
 	return uint64(now-int64(entry)) & refusedTime
 }
 
-// NoteRefusal notes that an INVITE was refused for want of room, once it was parsed. tag is the one that its dialog would have.
+// NoteRefusal notes that an INVITE was refused for want of room, once it was parsed. tag is the one that its dialog
+// would have.
 func (s *Stack) NoteRefusal(tag string) { s.refusals.note([]byte(tag)) }

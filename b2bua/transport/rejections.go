@@ -10,8 +10,9 @@ func (r *Rejections) All() map[string]uint64 {
 		"unknown_source": &r.UnknownSource, "too_large": &r.TooLarge, "response_without_request": &r.NotOurs,
 		"too_short_for_answer": &r.TooShort, "not_sip": &r.NotSIP, "no_dialog": &r.NoDialog, "malformed": &r.Malformed,
 		"full": &r.Full, "draining": &r.Draining, "connections": &r.Connections, "setups": &r.Setups, "ports": &r.Ports,
-		"source_rate": &r.Flood, "overload": &r.Overload, "memory": &r.Memory, "challenged": &r.Challenged, "stranger_rate": &r.StrangerRate,
-		"unauthorized": &r.Unauthorized, "throttled": &r.Throttled, "no_trunk": &r.NoTrunk, "not_of_call": &r.NotOfCall,
+		"source_rate": &r.Flood, "overload": &r.Overload, "memory": &r.Memory, "challenged": &r.Challenged,
+		"stranger_rate": &r.StrangerRate,
+		"unauthorized":  &r.Unauthorized, "throttled": &r.Throttled, "no_trunk": &r.NoTrunk, "not_of_call": &r.NotOfCall,
 	} {
 		all[reason] = n.Load()
 	}

@@ -38,14 +38,15 @@ func (w *Wire) Flow() (f FlowState) {
 	return f
 }
 
-// Lost returns the connection of a leg of another process, nil for none: the one that this process has been given, or one that
-// has ended with the other. Messages go the ways that lead around a connection that is gone.
+// Lost returns the connection of a leg of another process, nil for none: the one that this process has been given, or
+// one that has ended with the other. Messages go the ways that lead around a connection that is gone.
 func (s *Stack) Lost(f *FlowState, tls config.TargetTLS) *Stream {
 	remote, err := netip.ParseAddrPort(f.Remote)
 	if err != nil || !message.IsStream(f.Transport) {
 		return nil
 	}
-	if c := s.streams.findAny(f.Transport, remote); c != nil && f.Transport == config.TransportTCP && (c.peer != nil) == f.Dialled {
+	if c := s.streams.findAny(f.Transport, remote); c != nil && f.Transport == config.TransportTCP &&
+		(c.peer != nil) == f.Dialled {
 		return c
 	}
 	c := &Stream{hub: s.streams, transport: f.Transport, remote: remote, closed: make(chan struct{})}
@@ -116,8 +117,9 @@ func (w *Wire) Invited(req *sip.Request) {
 	w.invited = message.URIText(&req.Recipient)
 }
 
-// Refused is the refusal of the peer's INVITE, of which nothing but a repeat would tell the peer if it was lost: over UDP, as
-// long as no ACK has come. nil: there is none. settled is called, once, when it has come or is not waited for any more.
+// Refused is the refusal of the peer's INVITE, of which nothing but a repeat would tell the peer if it was lost: over
+// UDP, as long as no ACK has come. nil: there is none. settled is called, once, when it has come or is not waited for
+// any more.
 func (w *Wire) Refused() (st *State, onSettled func(settled func())) {
 	w.mu.Lock()
 	tx := w.refused
@@ -132,8 +134,8 @@ func (w *Wire) Refused() (st *State, onSettled func(settled func())) {
 	return &State{Answered: []transaction.AnsweredState{a}}, tx.OnSettled
 }
 
-// RefuseAgain repeats the refusals of another process, as Refused has given them. settled is called for each, at once if it can't
-// be repeated.
+// RefuseAgain repeats the refusals of another process, as Refused has given them. settled is called for each, at once
+// if it can't be repeated.
 func (s *Stack) RefuseAgain(st *State, settled func()) {
 	for i := range st.Answered {
 		over := s.named(st.Answered[i].Over)

@@ -73,8 +73,9 @@ type verdict struct {
 	invite                   bool // outside a dialog
 }
 
-// moreThanAsked is how many bytes a challenge in short form may have more than its request where it has to be answered: a
-// small phone's REGISTER has fewer bytes than any challenge of it, and the rate of answers bounds what a forged one can do.
+// moreThanAsked is how many bytes a challenge in short form may have more than its request where it has to be answered:
+// a small phone's REGISTER has fewer bytes than any challenge of it, and the rate of answers bounds what a forged one
+// can do.
 const moreThanAsked = 200
 
 // appendRefusal appends the stateless answer to a request that was refused. If that is
@@ -361,7 +362,10 @@ func (s *screen) ours(msg message.Scanned) bool {
 }
 
 func originOf(msg message.Scanned, from peers.Sender) message.Origin {
-	return message.Origin{CallID: msg.CallID, FromTag: msg.FromTag, CSeq: msg.CSeq, Branch: msg.Branch, Source: from.Addr.Addr()}
+	return message.Origin{
+		CallID: msg.CallID, FromTag: msg.FromTag, CSeq: msg.CSeq, Branch: msg.Branch,
+		Source: from.Addr.Addr(),
+	}
 }
 
 // inProgress says whether an INVITE, or that of a CANCEL, has made a call already.

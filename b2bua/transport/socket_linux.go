@@ -36,7 +36,8 @@ func listenUDP(addr netip.AddrPort, log zerolog.Logger) (Socket, error) {
 	}
 	if got < ReceiveBuffer {
 		log.Warn().Stringer("listen", addr).Int("bytes", got).Int("wanted", ReceiveBuffer).
-			Str("remedy", fmt.Sprintf("sysctl -w net.core.rmem_max=%d", ReceiveBuffer)).Msg("small receive buffer: bursts of calls can be lost")
+			Str("remedy", fmt.Sprintf("sysctl -w net.core.rmem_max=%d", ReceiveBuffer)).
+			Msg("small receive buffer: bursts of calls can be lost")
 	}
 	raw, err := conn.SyscallConn()
 	if err == nil {

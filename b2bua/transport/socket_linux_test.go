@@ -17,9 +17,7 @@ func TestReadTimed(t *testing.T) {
 			if err != nil && host == "::1" {
 				t.Skipf("needs IPv6 on loopback: %v", err)
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			defer s.Close()
 			to := s.LocalAddr().(*net.UDPAddr).AddrPort()
 			b := make([]byte, 2000)

@@ -75,18 +75,14 @@ func newHost(t testing.TB, yaml string, n Network, opens func(context.Context, O
 	h.stack, err = opens(t.Context(), Options{
 		Config: h.cfg.SIP, Minter: minter, Handler: h, Log: zerolog.Nop(), Network: n,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return h
 }
 
 func parsed(t testing.TB, yaml string) *config.Config {
 	t.Helper()
 	cfg, err := config.Parse("test.yaml", []byte(yaml), func(string) (string, bool) { return "secret", true })
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return cfg
 }
 
@@ -129,9 +125,7 @@ func inPlace(t *testing.T, yaml string, test func(p *place)) {
 func (p *place) socket(at netip.AddrPort) *memnet.Conn {
 	p.t.Helper()
 	c, err := p.sw.Listen(at)
-	if err != nil {
-		p.t.Fatal(err)
-	}
+	must(p.t, err)
 	p.t.Cleanup(func() { c.Close() })
 	return c
 }
@@ -140,9 +134,7 @@ func (p *place) socket(at netip.AddrPort) *memnet.Conn {
 func (p *place) listener(at netip.AddrPort) *memnet.Listener {
 	p.t.Helper()
 	l, err := p.sw.ListenStream(at)
-	if err != nil {
-		p.t.Fatal(err)
-	}
+	must(p.t, err)
 	p.t.Cleanup(func() { l.Close() })
 	return l
 }
@@ -153,9 +145,7 @@ func (p *place) gets(at *memnet.Conn) string {
 	_ = at.SetReadDeadline(time.Now().Add(time.Second))
 	b := make([]byte, 65536)
 	n, _, err := at.ReadFromUDPAddrPort(b)
-	if err != nil {
-		p.t.Fatal(err)
-	}
+	must(p.t, err)
 	return string(b[:n])
 }
 
@@ -168,9 +158,7 @@ func (p *place) connect(to netip.AddrPort) (*Stream, error) {
 func (p *place) asks(to leg.Hop, flow *Stream, pad int) {
 	p.t.Helper()
 	local, err := p.stack.LocalFor(to.Transport, to.Addr.Addr())
-	if err != nil {
-		p.t.Fatal(err)
-	}
+	must(p.t, err)
 	p.asked++
 	req := siptest.Request(p.t, optionsFrom("198.51.100.1:5060", message.ViaTransport(to.Transport), p.asked, pad))
 	w := p.stack.NewWire(local, flow, func(leg.Input) bool { return true })
@@ -227,9 +215,7 @@ func TestUnplugged(t *testing.T) {
 		t.Error("a connection was opened")
 	}
 	s.Serve() // ends by itself: there is nothing to read
-	if err := s.Close(); err != nil {
-		t.Error(err)
-	}
+	must(t, s.Close())
 }
 
 // A message that has the reader panic costs itself, or its connection: others are read.
@@ -253,12 +239,9 @@ func TestReaderOutlivesPanic(t *testing.T) {
 		}
 		for n := range 2 {
 			conn, err := p.sw.DialStream(p.t.Context(), siptest.Carrier.Addr(), siptest.Ours)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err = conn.Write(over("TCP", n+1)); err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
+			_, err = conn.Write(over("TCP", n+1))
+			must(t, err)
 			_ = conn.SetReadDeadline(time.Now().Add(time.Second))
 			b := make([]byte, 4096)
 			got, _ := conn.Read(b)

@@ -25,8 +25,8 @@ const (
 	maxProven = 10_000
 )
 
-// strangers bounds the answers to senders whom no trunk's address or certificate fits. A flood of one network, or of many
-// that are forged, leaves the answers to addresses that have lately shown right credentials.
+// strangers bounds the answers to senders whom no trunk's address or certificate fits. A flood of one network, or of
+// many that are forged, leaves the answers to addresses that have lately shown right credentials.
 type strangers struct {
 	rates *peers.Rates // of networks, of addresses that have proven themselves, and of all
 
@@ -38,7 +38,8 @@ func newStrangers() *strangers {
 	return &strangers{rates: peers.NewRates(), proven: map[netip.Addr]time.Time{}}
 }
 
-// allows reports whether a stranger's request may be answered, and counts the answer. proven: its address has proven itself.
+// allows reports whether a stranger's request may be answered, and counts the answer. proven: its address has proven
+// itself.
 func (s *strangers) allows(transport string, method []byte, from netip.Addr) (ok, proven bool) {
 	network, now := message.NetworkOf(from), time.Now()
 	s.mu.Lock()

@@ -18,14 +18,14 @@ func (c *Stream) Gone() <-chan struct{} {
 	return c.closed
 }
 
-// Ping sends the double CRLF that keeps the way to a peer open (RFC 5626 section 3.5.1), without waiting for the peer to read. The
-// kernel ends a connection whose peer is gone: its bytes stay unacknowledged.
+// Ping sends the double CRLF that keeps the way to a peer open (RFC 5626 section 3.5.1), without waiting for the peer
+// to read. The kernel ends a connection whose peer is gone: its bytes stay unacknowledged.
 func (c *Stream) Ping() {
 	c.hub.group.Go(func() { _ = c.write([]byte("\r\n\r\n")) })
 }
 
-// ID tells a connection from the others, also from a later one with the same address. It stays the same in an upgrade. A nil Stream
-// has 0.
+// ID tells a connection from the others, also from a later one with the same address. It stays the same in an upgrade.
+// A nil Stream has 0.
 func (c *Stream) ID() uint64 {
 	if c == nil {
 		return 0
@@ -44,9 +44,9 @@ type Registered struct {
 	Path      []string // of the proxies on the way (RFC 3327), the nearest first
 }
 
-// WayBack gives the way to what has registered here: the address that it came from, or the connection (RFC 5626 section 5.3). The
-// first proxy of its path has sent the REGISTER (RFC 3327 section 5.2), so it can be connected to again at that address, and at no
-// other: whoever registers writes the path. ErrFlowGone: there is no way any more.
+// WayBack gives the way to what has registered here: the address that it came from, or the connection (RFC 5626 section
+// 5.3). The first proxy of its path has sent the REGISTER (RFC 3327 section 5.2), so it can be connected to again at
+// that address, and at no other: whoever registers writes the path. ErrFlowGone: there is no way any more.
 func (s *Stack) WayBack(ctx context.Context, by *Registered, tls config.TargetTLS) (*Stream, netip.AddrPort, error) {
 	if !message.IsStream(by.Transport) {
 		return nil, by.From, nil

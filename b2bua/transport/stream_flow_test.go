@@ -17,13 +17,9 @@ func TestWayBack(t *testing.T) {
 		s, at := p.stack.streams, netip.MustParseAddrPort("198.51.100.1:5070")
 		l := p.listener(at)
 		peer, err := p.sw.DialStream(context.Background(), siptest.Carrier.Addr(), at)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		conn, err := l.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		c := s.newStream(conn, config.TransportTCP, siptest.Carrier, nil)
 		if !s.enter(c, &door{}) || s.admit(c) != nil {
 			t.Fatal("the connection is not taken")

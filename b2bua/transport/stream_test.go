@@ -16,9 +16,7 @@ func TestUnreadConnectionHoldsNobodyUp(t *testing.T) {
 		agent2 := p.socket(siptest.Agent2)
 		p.listener(siptest.Agent)
 		flow, err := p.connect(siptest.Agent)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		for range 90 { // more than a connection holds
 			p.asks(leg.Hop{Transport: config.TransportTCP, Addr: siptest.Agent}, flow, 1000)
 		}

@@ -54,7 +54,10 @@ func newStreams(s *Stack, o Options) *streams {
 	}
 	overTLS := s.newScreen(config.TransportTLS, o.Tap)
 	overTLS.names = func(source netip.AddrPort) []string { return st.certNames(config.TransportTLS, source) }
-	st.screens = map[string]*screen{config.TransportTCP: s.newScreen(config.TransportTCP, o.Tap), config.TransportTLS: overTLS}
+	st.screens = map[string]*screen{
+		config.TransportTCP: s.newScreen(config.TransportTCP, o.Tap),
+		config.TransportTLS: overTLS,
+	}
 	return st
 }
 

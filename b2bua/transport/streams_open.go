@@ -129,7 +129,9 @@ func (c *Stream) send(message []byte, err error) error {
 }
 
 // Connect gives a connection to a target: one that is open, or a new one.
-func (s *Stack) Connect(ctx context.Context, tls config.TargetTLS, transport string, uri sip.Uri, dest netip.AddrPort) (*Stream, error) {
+func (s *Stack) Connect(ctx context.Context, tls config.TargetTLS, transport string, uri sip.Uri,
+	dest netip.AddrPort,
+) (*Stream, error) {
 	peer := streamPeer{}
 	if transport == config.TransportTLS {
 		peer = streamPeer{serverName: tls.ServerName, tls: tls}

@@ -29,17 +29,14 @@ func TestOpenedConnectionsAreBounded(t *testing.T) {
 			t.Errorf("a second connection: %v after %d are tried", err, p.dials.Load())
 		}
 		conn, err := first.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		conn.Close()
 		synctest.Wait()
 		if _, err := p.connect(siptest.Agent2); err != nil {
 			t.Errorf("when the first is closed: %v", err)
 		}
-		if conn, err = second.Accept(); err != nil {
-			t.Fatal(err)
-		}
+		conn, err = second.Accept()
+		must(t, err)
 		conn.Close()
 		synctest.Wait()
 		if n := p.stack.streams.dialled; n != 0 {
@@ -55,13 +52,9 @@ func TestStrangerBecomesTrunk(t *testing.T) {
 		s, at := p.stack.streams, netip.MustParseAddrPort("198.51.100.1:5070")
 		l := p.listener(at)
 		peer, err := p.sw.DialStream(context.Background(), netip.MustParseAddr("203.0.113.66"), at)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		conn, err := l.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		d := &door{}
 		c := s.newStream(conn, config.TransportTCP, message.ParseSource(conn.RemoteAddr().String()), nil)
 		if ok := s.enter(c, d); !ok || len(d.strangers) != 1 {
@@ -130,9 +123,7 @@ func TestPlacesOfStrangers(t *testing.T) {
 func TestOverloadOverConnections(t *testing.T) {
 	inPlace(t, stackConfig, func(p *place) {
 		conn, err := p.sw.DialStream(context.Background(), siptest.Carrier.Addr(), siptest.Ours)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		defer conn.Close()
 		if _, err := conn.Write(siptest.CRLF(siptest.OptionsOverTCP)); err != nil {
 			t.Fatal(err)

@@ -76,7 +76,8 @@ func (w *Wire) Serve(req *sip.Request, tx *transaction.Server) {
 func (w *Wire) Rests() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return !w.sending && w.invite == nil && len(w.others) == 0 && !slices.ContainsFunc(w.servers, func(s serverTx) bool { return s.method != sip.INVITE })
+	return !w.sending && w.invite == nil && len(w.others) == 0 &&
+		!slices.ContainsFunc(w.servers, func(s serverTx) bool { return s.method != sip.INVITE })
 }
 
 // Trying answers the peer's INVITE that waits for a while with 100.

@@ -89,8 +89,8 @@ func (w *Wire) aimStream(req *sip.Request, to leg.Hop, addr netip.AddrPort) (way
 }
 
 // streamTo gives the connection to an address: the leg's own if it leads to the same
-// peer, one that the peer has opened since, or one that we open. Behind NAT, a peer names itself in Via as in its Contact, the
-// request's URI.
+// peer, one that the peer has opened since, or one that we open. Behind NAT, a peer names itself in Via as in its
+// Contact, the request's URI.
 func (w *Wire) streamTo(uri *sip.Uri, to leg.Hop, addr netip.AddrPort) (*Stream, error) {
 	w.mu.Lock()
 	flow, latest := w.flow, w.latest

@@ -13,9 +13,7 @@ import (
 func TestWireKeepsSecondInvite(t *testing.T) {
 	inPlace(t, stackConfig, func(p *place) {
 		local, err := p.stack.LocalFor("", siptest.Agent.Addr())
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		w := p.stack.NewWire(local, nil, func(leg.Input) bool { return true })
 		var sent []*request
 		for n := range 2 {

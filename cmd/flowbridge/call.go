@@ -51,7 +51,8 @@ func callCommand() *cobra.Command {
 	f.StringVar(&o.from, "from", "flowbridge-test", "number, or other user part, of the caller")
 	f.IntVar(&o.seconds, "seconds", 5, "how long to talk")
 	f.StringArrayVar(&o.headers, "header", nil, "a further header of the INVITE, 'Name: value'; may be repeated")
-	f.StringVar(&o.listen, "listen", "", "IP address and port to call from (default the interface that leads there, any port)")
+	f.StringVar(&o.listen, "listen", "",
+		"IP address and port to call from (default the interface that leads there, any port)")
 	f.StringVar(&o.user, "user", "", "user name for a challenge (401, 407)")
 	f.StringVar(&o.passwordEnv, "password-env", "", "environment variable with the password for it")
 	f.StringVar(&o.authority, "ca", "", "PEM file of the authorities for TLS (default those of the system)")
@@ -68,7 +69,8 @@ func callCommand() *cobra.Command {
 	return c
 }
 
-// silences are how long a call may stay without any answer: in general, and where the configuration says that none will come.
+// silences are how long a call may stay without any answer: in general, and where the configuration says that none will
+// come.
 const (
 	silence      = 10 * time.Second
 	shortSilence = 2 * time.Second
@@ -97,7 +99,8 @@ func (o *testCall) place(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	var trace testcall.Messages
-	carrier, err := sim.StartCarrier(context.WithoutCancel(ctx), sim.CarrierOptions{Listen: listen.String(), To: &to, Tap: trace.Add, Log: zerolog.Nop()})
+	carrier, err := sim.StartCarrier(context.WithoutCancel(ctx),
+		sim.CarrierOptions{Listen: listen.String(), To: &to, Tap: trace.Add, Log: zerolog.Nop()})
 	if errors.Is(err, sim.ErrUnreachable) {
 		hint = cmp.Or(o.noListener(to), hint)
 		return o.notStarted(w, unanswered(err, hint, listen.Addr()), hint)
@@ -124,7 +127,9 @@ func (o *testCall) place(ctx context.Context, w io.Writer) error {
 }
 
 // verdict prints the outcome of a call, and returns its fault with the hint that fits.
-func (o *testCall) verdict(ctx context.Context, text io.Writer, result sim.CarrierResult, failed error, hint string, to sim.Peer, from netip.Addr) (better string, verdict error) {
+func (o *testCall) verdict(ctx context.Context, text io.Writer, result sim.CarrierResult, failed error, hint string,
+	to sim.Peer, from netip.Addr,
+) (better string, verdict error) {
 	verdict = testcall.Report(text, result)
 	switch {
 	case ctx.Err() != nil && result.AnsweredAt.IsZero():
@@ -176,7 +181,10 @@ func (o *testCall) noListener(to sim.Peer) string {
 // explained are the options of `flowbridge explain` for this call.
 func (o *testCall) explained(source netip.Addr) string {
 	number, _, _ := strings.Cut(strings.TrimPrefix(o.to, "sip:"), "@")
-	options := []string{testcall.Option("source", source.String()), testcall.Option("from", o.from), testcall.Option("to", number)}
+	options := []string{
+		testcall.Option("source", source.String()), testcall.Option("from", o.from),
+		testcall.Option("to", number),
+	}
 	if o.fileNamed && o.file != config.Stdin {
 		options = append(options, testcall.Option("config", o.file))
 	}
@@ -214,7 +222,8 @@ func (o *testCall) carrierCall() (call sim.CarrierCall, to sim.Peer, host string
 		return call, to, "", cli.Usage("--ca and --insecure are for calls over TLS: add ;transport=tls to the URI of --to")
 	}
 	call = sim.CarrierCall{
-		To: o.to, From: o.from, Hold: time.Duration(o.seconds) * time.Second, CancelAfter: testcall.RingLimit, Seed: 1, Username: o.user,
+		To: o.to, From: o.from, Hold: time.Duration(o.seconds) * time.Second, CancelAfter: testcall.RingLimit, Seed: 1,
+		Username: o.user,
 	}
 	if o.user != "" {
 		password, set := os.LookupEnv(o.passwordEnv)
@@ -232,7 +241,10 @@ func (o *testCall) carrierCall() (call sim.CarrierCall, to sim.Peer, host string
 
 // tls is how the callee's certificate is checked.
 func (o *testCall) tls(host string) (*tls.Config, error) {
-	c := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12, InsecureSkipVerify: o.insecure} //nolint:gosec // on demand
+	c := &tls.Config{
+		ServerName: host, MinVersion: tls.VersionTLS12,
+		InsecureSkipVerify: o.insecure,
+	} //nolint:gosec // on demand
 	if o.authority == "" {
 		return c, nil
 	}
@@ -282,7 +294,8 @@ func headersOf(lines []string) ([]sim.Header, error) {
 	for _, line := range lines {
 		name, value, ok := strings.Cut(line, ":")
 		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
-		if !ok || name == "" || !cli.IsPrintable(name) || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+		if !ok || name == "" || !cli.IsPrintable(name) ||
+			strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
 			return nil, cli.Usage("--header %q: write 'Name: value'", line)
 		}
 		all = append(all, sim.Header{Name: name, Value: value})
@@ -290,7 +303,8 @@ func headersOf(lines []string) ([]sim.Header, error) {
 	return all, nil
 }
 
-// lookUp gives the first address of a host from a flag, found as those of targets are (RFC 3263). Port 0: what the records say.
+// lookUp gives the first address of a host from a flag, found as those of targets are (RFC 3263). Port 0: what the
+// records say.
 func lookUp(ctx context.Context, flag, network, host string, port uint16) (netip.AddrPort, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	names := locate.New(ctx, locate.Options{})
@@ -308,7 +322,8 @@ func callFrom(ctx context.Context, listen string, dest netip.AddrPort) (netip.Ad
 	if listen != "" {
 		at, err := netip.ParseAddrPort(listen)
 		if err != nil || dest.IsValid() && at.Addr().Unmap().Is4() != dest.Addr().Is4() {
-			return at, cli.Usage("--listen %q: write an IP address of the same kind as the called one, and a port, like 127.0.0.1:0", listen)
+			return at, cli.Usage(
+				"--listen %q: write an IP address of the same kind as the called one, and a port, like 127.0.0.1:0", listen)
 		}
 		return netip.AddrPortFrom(at.Addr().Unmap(), at.Port()), nil
 	}

@@ -28,9 +28,7 @@ type callee struct {
 func newCallee(t *testing.T, answer func(method string) (status, extra, body string)) *callee {
 	t.Helper()
 	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { conn.Close() })
 	c := &callee{t: t, conn: conn}
 	go func() {
@@ -88,9 +86,7 @@ func (c *callee) methods() string {
 // A call through the whole of it: audio comes back.
 func TestCall(t *testing.T) {
 	s, err := setStage(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer s.close()
 	out, code := run(t, "call", "--to", fmt.Sprintf("sip:%s@%s", demoCalled, s.node.SIPAddr()), "--seconds", "1", "--header", "X-Test: yes")
 	if code != 0 {

@@ -22,9 +22,7 @@ import (
 func writeYAML(t *testing.T, format string, args ...any) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "flowbridge.yaml")
-	if err := os.WriteFile(file, fmt.Appendf(nil, format, args...), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(file, fmt.Appendf(nil, format, args...), 0o600))
 	return file
 }
 
@@ -35,23 +33,17 @@ const apart = "127.0.0.71"
 func freePort(t *testing.T) uint16 {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", apart+":0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer l.Close()
 	at, err := netip.ParseAddrPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return at.Port()
 }
 
 // The command calls over TCP and TLS, too: it is answered through a B2BUA, and the BYE goes over the connection.
 func TestCallOverConnections(t *testing.T) {
 	s, err := setStage(t.Context()) // its platform and agent
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer s.close()
 	t.Setenv("DEMO_TOKEN", s.platform.Token())
 	ca := siptest.NewAuthority(t, "ca")
@@ -68,13 +60,9 @@ store: {path: %q}
 admin: {listen: "127.0.0.1:0"}
 `, tcp, tls, cert, cert+".key", s.platform.SIPAddr(), s.platform.APIURL(), filepath.Join(t.TempDir(), "a.db"))
 	cfg, err := config.Load(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	n, err := node.Start(t.Context(), cfg, zerolog.Nop(), node.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer n.Close()
 	for to, flags := range map[string][]string{
 		fmt.Sprintf("sip:%s@127.0.0.71:%d;transport=tcp", demoCalled, tcp): nil,
@@ -132,9 +120,7 @@ func TestCallWhereNothingListens(t *testing.T) {
 // A source that is in no trunk's sources gets no answer from Flowbridge. The command says so, and what to write.
 func TestCallFromNoTrunk(t *testing.T) {
 	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer conn.Close()
 	at := conn.LocalAddr().String()
 	_, port, _ := strings.Cut(at, ":")

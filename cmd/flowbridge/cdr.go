@@ -22,7 +22,8 @@ import (
 )
 
 func cdrCommand() *cobra.Command {
-	return cli.Group("cdr", "Read the records of finished calls", "", "  flowbridge cdr list --json", cdrListCommand(), cdrExportCommand())
+	return cli.Group("cdr", "Read the records of finished calls", "", "  flowbridge cdr list --json", cdrListCommand(),
+		cdrExportCommand())
 }
 
 func cdrListCommand() *cobra.Command {
@@ -133,7 +134,10 @@ func (w *wanted) read(ctx context.Context, do func(r record.Lister, filter recor
 	for _, is := range []struct {
 		flag, value string
 		words       []string
-	}{{"disposition", w.filter.Disposition, record.Dispositions()}, {"direction", w.filter.Direction, record.Directions()}} {
+	}{
+		{"disposition", w.filter.Disposition, record.Dispositions()},
+		{"direction", w.filter.Direction, record.Directions()},
+	} {
 		if is.value != "" && !slices.Contains(is.words, is.value) {
 			return cli.Usage("--%s %q: one of %s", is.flag, is.value, strings.Join(is.words, ", "))
 		}
@@ -203,7 +207,8 @@ func listCDRs(ctx context.Context, w io.Writer, r record.Lister, filter record.F
 		if !r.AnsweredAt.IsZero() {
 			waited, lasted = r.SetupMS, clock(r.DurationMS)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%.1f\t%s\t%s\n", r.StartedAt, r.Trunk, cli.Shown(r.From), cli.Shown(r.To), r.Target,
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%.1f\t%s\t%s\n", r.StartedAt, r.Trunk, cli.Shown(r.From),
+			cli.Shown(r.To), r.Target,
 			r.Disposition, r.Cause, r.SIPStatus, float64(waited)/1000, lasted, r.ID)
 	}
 	if next != "" {

@@ -22,9 +22,7 @@ func TestCDRTimes(t *testing.T) {
 		{ID: "short", SIPStatus: 200, AnsweredAt: record.TimeOf(began), StartedAt: record.TimeOf(began), EndedAt: record.TimeOf(began), SetupMS: 340, DurationMS: 420_100},
 		{ID: "long", SIPStatus: 200, AnsweredAt: record.TimeOf(began), StartedAt: record.TimeOf(began), EndedAt: record.TimeOf(began), SetupMS: 12_000, DurationMS: 3_723_000},
 	}
-	if err := listCDRs(t.Context(), &out, records, record.Filter{}, false); err != nil {
-		t.Fatal(err)
-	}
+	must(t, listCDRs(t.Context(), &out, records, record.Filter{}, false))
 	var got []string
 	for line := range strings.Lines(out.String()) {
 		words := strings.Fields(line)
@@ -47,9 +45,7 @@ func (l listed) List(context.Context, record.Filter) ([]record.Record, string, e
 func TestCDR(t *testing.T) {
 	db := filepath.Join(t.TempDir(), "f.db")
 	s, err := store.Open(t.Context(), db)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer s.Close()
 	for i := range 5 {
 		r := record.Record{
@@ -57,9 +53,7 @@ func TestCDR(t *testing.T) {
 			SIPCallID: fmt.Sprintf("%d@carrier", i), StartedAt: record.TimeOf(time.Now()), EndedAt: record.TimeOf(time.Now()), Cause: "busy",
 			Disposition: record.DispositionBusy,
 		}
-		if err := s.Put(t.Context(), r); err != nil {
-			t.Fatal(err)
-		}
+		must(t, s.Put(t.Context(), r))
 	}
 	for _, tc := range []struct {
 		args  string

@@ -30,9 +30,7 @@ func run(t *testing.T, args ...string) (string, int) {
 func TestExitCodes(t *testing.T) {
 	dir := t.TempDir()
 	bad := filepath.Join(dir, "bad.yaml")
-	if err := os.WriteFile(bad, []byte("trunk: []\nlog: {level: loud}\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(bad, []byte("trunk: []\nlog: {level: loud}\n"), 0o600))
 	good := filepath.Join("../..", "docs/examples/simulator.yaml")
 	t.Setenv("SYNTHFLOW_TOKEN", "secret")
 	for _, tt := range []struct {
@@ -73,9 +71,7 @@ func TestExitCodes(t *testing.T) {
 // check names standard input, in place of a file.
 func TestCheckOfStandardInput(t *testing.T) {
 	in, err := os.Open(writeYAML(t, "trunks: [{name: a, sources: [0.0.0.0/0]}]\ntargets: [{name: b, kind: sip, uri: \"sip:1@127.0.0.1\"}]\nroutes: [{targets: [b]}]\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	before := os.Stdin
 	os.Stdin = in
 	t.Cleanup(func() { os.Stdin = before; _ = in.Close() })
@@ -116,5 +112,13 @@ func TestDemoHolds(t *testing.T) {
 	out, code := run(t, "demo")
 	if code != 0 || !strings.Contains(out, "all of it held") || !strings.Contains(out, "X-EI: S.") {
 		t.Errorf("exit code %d\n%s", code, out)
+	}
+}
+
+// must fails the test at once if there is an error.
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
 	}
 }

@@ -39,16 +39,10 @@ func TestCompletion(t *testing.T) {
 func TestRecordsNeedTheStoreAlone(t *testing.T) {
 	db := filepath.Join(t.TempDir(), "calls.db")
 	s, err := store.Open(t.Context(), db)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	at := record.TimeOf(time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC))
-	if err := s.Put(context.Background(), record.Record{ID: "a", Trunk: "carrier", StartedAt: at, EndedAt: at, Disposition: record.DispositionFailed}); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.Put(context.Background(), record.Record{ID: "a", Trunk: "carrier", StartedAt: at, EndedAt: at, Disposition: record.DispositionFailed}))
+	must(t, s.Close())
 	file := writeYAML(t, "store: {path: %q}\ntargets: [{name: a, kind: synthflow, prepare: {token_env: NOT_SET_ANYWHERE}}]\ntrunks: [{name: a, soures: x}]\n", db)
 	if out, code := run(t, "cdr", "list", "--config", file); code != 0 || !strings.Contains(out, "carrier") {
 		t.Errorf("exit code %d\n%s", code, out)

@@ -98,7 +98,8 @@ func setStage(ctx context.Context) (_ *stage, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.carrier, err = sim.StartCarrier(background, sim.CarrierOptions{Listen: "127.0.0.2:0", Log: zerolog.Nop()}); err != nil {
+	if s.carrier, err = sim.StartCarrier(background,
+		sim.CarrierOptions{Listen: "127.0.0.2:0", Log: zerolog.Nop()}); err != nil {
 		return nil, err
 	}
 	if s.dir, err = os.MkdirTemp("", "flowbridge-demo-"); err != nil {

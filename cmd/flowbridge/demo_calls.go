@@ -98,9 +98,11 @@ func (p *played) check() error {
 	hold(p.greetingScore >= minScore, "the greeting is not what the carrier heard (likeness %.2f)", p.greetingScore)
 	hold(p.wordsScore >= minScore, "the caller's words are not what the agent heard (likeness %.2f)", p.wordsScore)
 	hold(xeiLine.MatchString(p.agent.XEI), "the agent received %q", p.agent.XEI)
-	hold(p.agent.XEI == "X-EI: S."+p.record.SynthflowCallID+";", "X-EI %q is not of call %s", p.agent.XEI, p.record.SynthflowCallID)
+	hold(p.agent.XEI == "X-EI: S."+p.record.SynthflowCallID+";", "X-EI %q is not of call %s", p.agent.XEI,
+		p.record.SynthflowCallID)
 	hold(p.record.Disposition == record.DispositionAnswered && p.record.Cause == "caller_hangup" &&
-		p.record.EndedBy == record.EndedByCaller, "the record says %s, %s, by %s", p.record.Disposition, p.record.Cause, p.record.EndedBy)
+		p.record.EndedBy == record.EndedByCaller, "the record says %s, %s, by %s", p.record.Disposition, p.record.Cause,
+		p.record.EndedBy)
 	hold(p.agent.EndedBy == sim.SideCaller, "the agent's leg was not ended by the caller's BYE")
 	hold(p.carrier.RTP.Lost+p.agent.RTP.Lost == 0, "%d packets were lost toward the carrier, %d toward the agent",
 		p.carrier.RTP.Lost, p.agent.RTP.Lost)
@@ -154,7 +156,8 @@ loss                 %d of %d packets toward the carrier, %d of %d toward the ag
 record
 %s
 `, p.agent.XEI, p.greetingScore, p.wordsScore,
-		p.carrier.PostDialDelay.Round(100*time.Microsecond), p.carrier.AnsweredAt.Sub(p.carrier.InvitedAt).Round(100*time.Microsecond),
+		p.carrier.PostDialDelay.Round(100*time.Microsecond), p.carrier.AnsweredAt.Sub(p.carrier.InvitedAt).
+			Round(100*time.Microsecond),
 		toCarrier.P50.Round(time.Microsecond), toCarrier.P99.Round(time.Microsecond),
 		toAgent.P50.Round(time.Microsecond), toAgent.P99.Round(time.Microsecond),
 		p.carrier.RTP.Lost, p.agent.RTP.Sent, p.agent.RTP.Lost, p.carrier.RTP.Sent, record)
@@ -265,7 +268,8 @@ answer           p50 %v p99 %v
 one-way delay    to the carrier p50 %v p99 %v, to the agent p50 %v p99 %v
 loss             %d of %d packets
 `, sums.Calls, sums.Failed, quantile(dial, 50), quantile(dial, 99), quantile(answer, 50), quantile(answer, 99),
-		c.P50.Round(time.Microsecond), c.P99.Round(time.Microsecond), a.P50.Round(time.Microsecond), a.P99.Round(time.Microsecond),
+		c.P50.Round(time.Microsecond), c.P99.Round(time.Microsecond), a.P50.Round(time.Microsecond),
+		a.P99.Round(time.Microsecond),
 		sums.Lost, sums.Packets)
 	if sums.Failed > 0 {
 		return sums, fmt.Errorf("%d of %d calls did not hold", sums.Failed, sums.Calls)

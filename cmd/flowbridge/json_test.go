@@ -26,9 +26,7 @@ func TestJSON(t *testing.T) {
 			continue
 		}
 		compact, err := json.Marshal(got)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		for _, want := range tt.want {
 			if !strings.Contains(string(compact), want) {
 				t.Errorf("%v: %s is not in\n%s", tt.args, want, compact)

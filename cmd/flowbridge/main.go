@@ -30,7 +30,10 @@ func main() {
 // command is the root command with all subcommands.
 func command() *cobra.Command {
 	root := cli.Root()
-	root.AddCommand(serveCommand(), check.Command(), explain.Command(), callCommand(), demoCommand(), simulateCommand(), provision.Synthflow(), provision.Vapi(), cdrCommand(), operate.Calls(), operate.Targets(), operate.Log(), operate.Drain(), operate.Reload(), operate.Upgrade(), operate.Healthcheck(), schemaCommand(), manCommand(), versionCommand())
+	root.AddCommand(serveCommand(), check.Command(), explain.Command(), callCommand(), demoCommand(), simulateCommand(),
+		provision.Synthflow(), provision.Vapi(), cdrCommand(), operate.Calls(), operate.Targets(), operate.Log(),
+		operate.Drain(), operate.Reload(), operate.Upgrade(), operate.Healthcheck(), schemaCommand(), manCommand(),
+		versionCommand())
 	return root
 }
 
@@ -69,7 +72,8 @@ func serveCommand() *cobra.Command {
 		out := node.NewLog(cfg.Log, os.Stderr)
 		log := out.Logger()
 		httpd.TakeStandardLog(log)
-		log.Info().Str("config", *file).Str("version", cli.Version()).Str("revision", cli.BuildOf().Revision).Int("trunks", len(cfg.Trunks)).
+		log.Info().Str("config", *file).Str("version", cli.Version()).Str("revision", cli.BuildOf().Revision).
+			Int("trunks", len(cfg.Trunks)).
 			Int("targets", len(cfg.Targets)).Int("routes", len(cfg.Routes)).Msg("configuration loaded")
 		if len(cfg.Trunks) == 0 || len(cfg.Routes) == 0 {
 			log.Warn().Msg("no trunks or no routes: no call can get through")

@@ -37,10 +37,12 @@ func writeMan(root *cobra.Command, dir string, date time.Time) error {
 		return err
 	}
 	root.DisableAutoGenTag = true
-	root.Long = root.Short + ".\n\nCommands read flowbridge.yaml of the working directory, or the file that --config names: see flowbridge.yaml(5). " +
+	root.Long = root.Short +
+		".\n\nCommands read flowbridge.yaml of the working directory, or the file that --config names: see flowbridge.yaml(5). " +
 		"check says what is wrong with it, explain what a call would send, and serve takes calls.\n"
 	source := "Flowbridge " + cli.Version()
-	if err := doc.GenManTree(root, &doc.GenManHeader{Section: "1", Date: &date, Source: source, Manual: "Flowbridge"}, dir); err != nil {
+	if err := doc.GenManTree(root, &doc.GenManHeader{Section: "1", Date: &date, Source: source, Manual: "Flowbridge"},
+		dir); err != nil {
 		return fmt.Errorf("man pages: %w", err)
 	}
 	return os.WriteFile(filepath.Join(dir, "flowbridge.yaml.5"), md2man.Render([]byte(configPage(source, date))), 0o644)

@@ -32,9 +32,7 @@ func openAIStage(t *testing.T, name, secret, api, more string) *profileStage {
 	of, _ := described(name)
 	at, dir := freeAddress(t), t.TempDir()
 	for name, text := range map[string]string{"secret": secret, "token": platform.DefaultToken} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text+"\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(filepath.Join(dir, name), []byte(text+"\n"), 0o600))
 	}
 	hook := "http://" + at + "/openai/webhook"
 	s := newProfileStage(t, of, platform.Options{Webhook: platform.Webhook{URL: hook}}, func(text string) string {

@@ -57,9 +57,7 @@ func profileOf(t *testing.T, name string, p *platform.Platform) string {
 	dir := t.TempDir()
 	write := func(file, text string) string {
 		file = filepath.Join(dir, file)
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(file, []byte(text), 0o600))
 		return file
 	}
 	secret := platform.DefaultToken
@@ -91,9 +89,7 @@ func newProfileStage(t *testing.T, of platform.Description, o platform.Options, 
 	}
 	o.HTTPListen, o.SIPListen, o.RingFor = profileNet[2]+":0", profileNet[2]+":0", -1
 	p, err := platform.Start(background, of, o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	closing("platform", p.Close)
 	profile := profileOf(t, of.Name, p)
 	if change != nil {
@@ -118,13 +114,11 @@ admin: {listen: "%[1]s:0"}
 	if testing.Verbose() {
 		log = zerolog.New(zerolog.NewTestWriter(t))
 	}
-	if s.node, err = node.Start(background, cfg, log, node.Options{}); err != nil {
-		t.Fatal(err)
-	}
+	s.node, err = node.Start(background, cfg, log, node.Options{})
+	must(t, err)
 	closing("node", s.node.Close)
-	if s.carrier, err = sim.StartCarrier(background, sim.CarrierOptions{Listen: profileNet[1] + ":0", Log: zerolog.Nop()}); err != nil {
-		t.Fatal(err)
-	}
+	s.carrier, err = sim.StartCarrier(background, sim.CarrierOptions{Listen: profileNet[1] + ":0", Log: zerolog.Nop()})
+	must(t, err)
 	closing("carrier", s.carrier.Close)
 	return s
 }
@@ -133,9 +127,7 @@ admin: {listen: "%[1]s:0"}
 func (s *profileStage) call(t *testing.T) (sim.CarrierResult, record.Record) {
 	t.Helper()
 	got, err := s.carrier.Call(t.Context(), sim.CarrierCall{To: "sip:+15075785607@" + s.node.SIPAddr().String(), From: "+15075550100", Hold: time.Millisecond, Heard: 60, Seed: 7})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var record record.Record
 	waitFor(t, "the record is written, and the platform's side has ended", func() bool {
 		record, err = s.node.RecordOf(t.Context(), got.SIPCallID)
@@ -163,9 +155,7 @@ func common(sent, heard []sim.PacketMark) (n int) {
 func TestProfiles(t *testing.T) {
 	named := map[string]bool{}
 	page, err := os.ReadFile("../../docs/platforms/profiles.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, p := range operate.Profiles() {
 		named[p.Name] = true
 		if !strings.Contains(string(page), "## "+p.Name+"\n\n```yaml\n"+p.YAML+"```\n") {
@@ -271,9 +261,7 @@ func TestLyingAPI(t *testing.T) {
 		"429": {cause.PrepareFailed, 429}, "echo": {cause.PrepareFailed, 400}, "reset": {cause.PrepareFailed, 0}, "hang": {cause.PrepareTimeout, 0},
 	} {
 		f, err := sim.ParseFault(fault)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		s.platform.SetFault(f)
 		got, record := s.call(t)
 		if got.Status != 503 || record.Cause != string(want.cause) || len(record.Attempts) != 1 || record.Attempts[0].PrepareStatus != want.status {
@@ -305,13 +293,9 @@ func TestSecretsOfProfiles(t *testing.T) {
 		})
 		got, record := s.call(t)
 		said, err := s.node.Ladder(t.Context(), record.ID)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		var text strings.Builder
-		if err := errors.Join(said.Draw(&text, 200), json.NewEncoder(&text).Encode(said)); err != nil {
-			t.Fatal(err)
-		}
+		must(t, errors.Join(said.Draw(&text, 200), json.NewEncoder(&text).Encode(said)))
 		if got.Status != 200 || !strings.Contains(text.String(), "INVITE") || of.API != nil && !strings.Contains(text.String(), "X-") {
 			t.Errorf("%s: %d, %s", name, got.Status, text.String())
 		}
@@ -331,9 +315,7 @@ func TestProfilesAsPrinted(t *testing.T) {
 	inCapitals, told := regexp.MustCompile(`\b[A-Z]+(?:[_-][A-Z]+)*\b`), 0
 	for _, p := range operate.Profiles() {
 		for name, text := range map[string]string{secret: "x\n", file: secretFile.ReplaceAllString(p.YAML, secret)} {
-			if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			must(t, os.WriteFile(name, []byte(text), 0o600))
 		}
 		var out, errs bytes.Buffer
 		if code := cli.Run(t.Context(), command(), []string{"check", "--config", file}, &out, &errs); code != 0 {

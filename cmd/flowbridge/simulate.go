@@ -49,15 +49,15 @@ const demoAgent = "demo-agent"
 const simulateSynthflowLong = `A stand-in for Synthflow: POST /v2/prepare_inbound, the account's API (custom-numbers, numbers, assistants, calls) and
 a SIP agent that plays a greeting and then echoes what it hears.
 
-The account has one agent, demo-agent, and no numbers at first: the agent takes an INVITE only with a known, unused call id in a well-formed X-EI header.
-Once there are numbers, by --number or by the API, it takes only INVITEs for one of them, and those for a number with an
-inbound agent without an id, too (direct dial).
+The account has one agent, demo-agent, and no numbers at first: the agent takes an INVITE only with a known,
+unused call id in a well-formed X-EI header. Once there are numbers, by --number or by the API, it
+takes only INVITEs for one of them, and those for a number with an inbound agent without an id, too (direct dial).
 
 --fault makes it misbehave; D is a duration such as 5s, N a SIP status:
 ` + sim.FaultUsage + `.
 
-With --sip-user and --sip-password the agent challenges every INVITE and checks the answer, as a platform does that wants
-the credentials of a target's ` + "`auth`" + `; with --number-auth it asks for trunk_username and trunk_pwd of the number.`
+With --sip-user and --sip-password the agent challenges every INVITE and checks the answer, as a platform does
+that wants the credentials of a target's ` + "`auth`" + `; with --number-auth it asks for trunk_username and trunk_pwd of the number.`
 
 func simulateSynthflowCommand() *cobra.Command {
 	c := cli.Command("synthflow", "Synthflow: the account's API, webhooks, and a SIP agent that greets and echoes",
@@ -108,19 +108,30 @@ func (f *synthflowFlags) define(flags *pflag.FlagSet) {
 	flags.StringVar(&o.Auth.User, "sip-user", "", "digest user that the agent asks for")
 	flags.StringVar(&o.Auth.Password, "sip-password", "", "and the password")
 	flags.StringVar(&o.Auth.Algorithm, "sip-algorithm", "", "md5 (default), sha-256 or sha-512-256")
-	flags.StringArrayVar(&o.Account.Workspaces, "workspace", nil, "a workspace id that the token is good for; repeatable (default any)")
-	flags.StringArrayVar(&f.numbers, "number", nil, "a number that is imported and bound to an inbound agent, as +15550100002 or +15550100002=<model id>; repeatable")
-	flags.BoolVar(&o.Account.LegacyIDs, "legacy-ids", false, "new agents get ids such as 1744274157255x646200691892837600, not UUIDs")
-	flags.BoolVar(&o.Account.NumberAuth, "number-auth", false, "an INVITE has to show the called number's trunk_username and trunk_pwd")
-	flags.StringVar(&o.Account.VoiceEngine, "voice-engine", synthflow.VoiceEngineAccept, "voice_engine_version of a new agent: accept, require or refuse")
-	flags.StringVar(&f.errors, "errors", "region", `errors of the API: region ({"detail":…}) or gateway ({"error":…,"message":…})`)
+	flags.StringArrayVar(&o.Account.Workspaces, "workspace", nil,
+		"a workspace id that the token is good for; repeatable (default any)")
+	flags.StringArrayVar(&f.numbers, "number", nil,
+		"a number that is imported and bound to an inbound agent, as +15550100002 or +15550100002=<model id>; repeatable")
+	flags.BoolVar(&o.Account.LegacyIDs, "legacy-ids", false,
+		"new agents get ids such as 1744274157255x646200691892837600, not UUIDs")
+	flags.BoolVar(&o.Account.NumberAuth, "number-auth", false,
+		"an INVITE has to show the called number's trunk_username and trunk_pwd")
+	flags.StringVar(&o.Account.VoiceEngine, "voice-engine", synthflow.VoiceEngineAccept,
+		"voice_engine_version of a new agent: accept, require or refuse")
+	flags.StringVar(&f.errors, "errors", "region",
+		`errors of the API: region ({"detail":…}) or gateway ({"error":…,"message":…})`)
 	flags.StringVar(&f.answer, "answer", "long", "answer of prepare_inbound: long, or short (six keys)")
-	flags.StringVar(&o.DirectDial, "direct-dial", synthflow.DirectDialAuto, "INVITEs without a prepared call: auto (imported numbers), on (any number of an empty account too) or off")
-	flags.StringVar(&o.Webhook.URL, "webhook", "", "URL of the webhook after a call, for agents without external_webhook_url")
+	flags.StringVar(&o.DirectDial, "direct-dial", synthflow.DirectDialAuto,
+		"INVITEs without a prepared call: auto (imported numbers), on (any number of an empty account too) or off")
+	flags.StringVar(&o.Webhook.URL, "webhook", "",
+		"URL of the webhook after a call, for agents without external_webhook_url")
 	flags.StringVar(&o.Webhook.Secret, "webhook-secret", "", "secret of the webhooks' signature (default none, unsigned)")
-	flags.StringVar(&o.Webhook.Header, "webhook-header", "Synthflow-Signature", "header of the signature, such as X-Synthflow-Signature or HTTP_SYNTHFLOW_SIGNATURE")
-	flags.IntVar(&o.Webhook.Tries, "webhook-tries", 3, "deliveries of the webhook after a call until one gets a 2xx, 1 to 10")
-	flags.StringVar(&o.PreAction.URL, "pre-action", "", "URL that the agent gets variables from before its first turn; <external_id>, <twilio_call_sid>, <call_id> and <diversion> are filled in")
+	flags.StringVar(&o.Webhook.Header, "webhook-header", "Synthflow-Signature",
+		"header of the signature, such as X-Synthflow-Signature or HTTP_SYNTHFLOW_SIGNATURE")
+	flags.IntVar(&o.Webhook.Tries, "webhook-tries", 3,
+		"deliveries of the webhook after a call until one gets a 2xx, 1 to 10")
+	flags.StringVar(&o.PreAction.URL, "pre-action", "",
+		"URL that the agent gets variables from before its first turn; <external_id>, <twilio_call_sid>, <call_id> and <diversion> are filled in")
 	flags.StringVar(&o.PreAction.Token, "pre-action-token", "", "bearer token that the agent shows there")
 	flags.StringVar(&f.fault, "fault", "", "misbehaviour, as listed above")
 	flags.BoolVar(&f.json, "json", false, "addresses and log lines as JSON")
@@ -173,7 +184,8 @@ func (f *synthflowFlags) announce(out io.Writer, s *synthflow.Platform) error {
 		for _, n := range s.Numbers() {
 			numbers = append(numbers, number(n))
 		}
-		return json.NewEncoder(out).Encode(map[string]any{"api": s.APIURL(), "token": s.Token(), "sip": s.SIPAddr().String(), "numbers": numbers})
+		return json.NewEncoder(out).
+			Encode(map[string]any{"api": s.APIURL(), "token": s.Token(), "sip": s.SIPAddr().String(), "numbers": numbers})
 	}
 	fmt.Fprintf(out, "API   %s (token %s)\nagent sip:%s\n", s.APIURL(), s.Token(), s.SIPAddr())
 	for _, n := range s.Numbers() {
@@ -221,7 +233,8 @@ func simulateVapiCommand() *cobra.Command {
 				return nil, err
 			}
 			if asJSON {
-				return s, json.NewEncoder(c.OutOrStdout()).Encode(map[string]string{"api": s.APIURL(), "key": s.Key(), "sip": s.SIPAddr().String()})
+				return s, json.NewEncoder(c.OutOrStdout()).
+					Encode(map[string]string{"api": s.APIURL(), "key": s.Key(), "sip": s.SIPAddr().String()})
 			}
 			_, err = fmt.Fprintf(c.OutOrStdout(), "API   %s (key %s)\nagent sip:%s\n", s.APIURL(), s.Key(), s.SIPAddr())
 			return s, err

@@ -27,7 +27,8 @@ func simulatePlatforms() (all []*cobra.Command) {
 
 func simulatePlatformCommand(of platform.Description) *cobra.Command {
 	c := cli.Command(of.Name, of.Title, platformLong(of),
-		"  flowbridge simulate "+of.Name+"\n  flowbridge targets profiles "+of.Name+"\n  flowbridge simulate "+of.Name+" --fault status:480")
+		"  flowbridge simulate "+of.Name+"\n  flowbridge targets profiles "+of.Name+"\n  flowbridge simulate "+of.Name+
+			" --fault status:480")
 	var o platform.Options
 	var fault, ca string
 	var asJSON bool
@@ -37,13 +38,17 @@ func simulatePlatformCommand(of platform.Description) *cobra.Command {
 		f.StringVar(&o.Token, "token", platform.DefaultToken, "token that the API asks for")
 	}
 	if of.Asks != nil {
-		f.StringVar(&o.Webhook.URL, "webhook", "", "URL that is asked while a call rings (default every call is taken as accepted)")
-		f.StringVar(&o.Webhook.Secret, "webhook-secret", platform.DefaultWebhookSecret, "secret that the question is signed with")
-		f.StringVar(&o.HTTPListen, "http", "127.0.0.1:8090", "address of the HTTP API that accepts and rejects calls, with --webhook")
+		f.StringVar(&o.Webhook.URL, "webhook", "",
+			"URL that is asked while a call rings (default every call is taken as accepted)")
+		f.StringVar(&o.Webhook.Secret, "webhook-secret", platform.DefaultWebhookSecret,
+			"secret that the question is signed with")
+		f.StringVar(&o.HTTPListen, "http", "127.0.0.1:8090",
+			"address of the HTTP API that accepts and rejects calls, with --webhook")
 		f.StringVar(&o.Token, "token", platform.DefaultToken, "token that the API asks for")
 	}
 	f.StringVar(&o.SIPListen, "sip", "127.0.0.1:5070", "address of the SIP agent")
-	f.StringVar(&o.Transport, "transport", strings.ToLower(of.Agent.Transports[0]), "transport of the agent: "+strings.ToLower(strings.Join(of.Agent.Transports, ", ")))
+	f.StringVar(&o.Transport, "transport", strings.ToLower(of.Agent.Transports[0]),
+		"transport of the agent: "+strings.ToLower(strings.Join(of.Agent.Transports, ", ")))
 	if of.Agent.Digest {
 		f.StringVar(&o.Auth.User, "sip-user", platform.DefaultUser, "digest user that the agent asks for")
 		f.StringVar(&o.Auth.Password, "sip-password", platform.DefaultPassword, "and the password")
@@ -79,9 +84,11 @@ func simulatePlatformCommand(of platform.Description) *cobra.Command {
 // platformLong says what a stand-in checks.
 func platformLong(of platform.Description) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "A stand-in for a platform: %s. It is as strict as the platform's documentation:\n\n    %s\n\n", of.Title, of.Source)
+	fmt.Fprintf(&b, "A stand-in for a platform: %s. It is as strict as the platform's documentation:\n\n    %s\n\n",
+		of.Title, of.Source)
 	if of.API != nil {
-		fmt.Fprintf(&b, "The API takes %s with the members that are documented, and answers with the id of a call.\n", of.API.Route)
+		fmt.Fprintf(&b, "The API takes %s with the members that are documented, and answers with the id of a call.\n",
+			of.API.Route)
 	}
 	if of.Asks != nil {
 		b.WriteString("With --webhook it asks there, signed, about each call that rings, and answers when its API is told to by one of these:\n")
@@ -93,7 +100,8 @@ func platformLong(of platform.Description) string {
 	if of.Agent.User == nil {
 		user = "such an id, once, within " + of.API.Lifetime.String()
 	}
-	fmt.Fprintf(&b, "An INVITE comes over %s. The user part of its Request-URI is %s.\n", strings.Join(of.Agent.Transports, ", "), user)
+	fmt.Fprintf(&b, "An INVITE comes over %s. The user part of its Request-URI is %s.\n",
+		strings.Join(of.Agent.Transports, ", "), user)
 	if of.Agent.Digest {
 		b.WriteString("It is challenged (401).\n")
 	}
@@ -122,7 +130,8 @@ func announcePlatform(out io.Writer, s *platform.Platform, ca string, asJSON boo
 		}
 	}
 	if asJSON {
-		return json.NewEncoder(out).Encode(map[string]string{"api": s.APIURL(), "sip": at, "transport": strings.ToLower(transport)})
+		return json.NewEncoder(out).
+			Encode(map[string]string{"api": s.APIURL(), "sip": at, "transport": strings.ToLower(transport)})
 	}
 	if s.APIURL() != "" {
 		fmt.Fprintf(out, "API   %s\n", s.APIURL())

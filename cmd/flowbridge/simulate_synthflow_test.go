@@ -61,9 +61,7 @@ func simulateSynthflow(t *testing.T, secrets []string, flags ...string) (s simul
 			}
 		}
 	})
-	if err := json.NewDecoder(in).Decode(&s); err != nil {
-		t.Fatal(err)
-	}
+	must(t, json.NewDecoder(in).Decode(&s))
 	return s
 }
 
@@ -103,9 +101,7 @@ func TestSimulateSynthflowAccount(t *testing.T) {
 	}
 	for name, text := range files {
 		file := filepath.Join(dir, name)
-		if err := os.WriteFile(file, []byte(text+"\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(file, []byte(text+"\n"), 0o600))
 		files[name] = file
 	}
 	for _, args := range [][]string{
@@ -121,13 +117,9 @@ func TestSimulateSynthflowAccount(t *testing.T) {
 	}
 	text := fmt.Sprintf(accountConfig, p.SIP, p.API, at, files["secret"], files["token"], filepath.Join(dir, "calls.db"))
 	cfg, err := config.Parse("account.yaml", []byte(text), func(string) (string, bool) { return token, true })
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	n, err := node.Start(t.Context(), cfg, zerolog.Nop(), node.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer func() {
 		if err := n.Close(); err != nil {
 			t.Error(err)
@@ -138,16 +130,12 @@ func TestSimulateSynthflowAccount(t *testing.T) {
 		t.Fatalf("exit code %d\n%s", code, out)
 	}
 	records, err := store.OpenRead(t.Context(), filepath.Join(dir, "calls.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer records.Close()
 	var report *record.Report
 	waitFor(t, "the report is there", func() bool {
 		all, _, err := records.List(t.Context(), record.Filter{Limit: 1})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if len(all) == 1 {
 			report = all[0].Report
 		}
@@ -169,9 +157,7 @@ func TestExampleAgreesWithTheStandIn(t *testing.T) {
 	p := simulateSynthflow(t, nil)
 	t.Setenv("SYNTHFLOW_TOKEN", p.Token)
 	text, err := os.ReadFile("../../docs/examples/simulator.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	example := strings.NewReplacer("127.0.0.1:32681", p.SIP, "http://127.0.0.1:8090", p.API).Replace(string(text))
 	if strings.Count(example, p.SIP) != 1 || strings.Count(example, p.API) != 1 {
 		t.Fatalf("the example does not name the addresses of the stand-in:\n%s", text)
@@ -186,19 +172,13 @@ func TestExampleAgreesWithTheStandIn(t *testing.T) {
 func askSimulated(t *testing.T, p simulated, path string) string {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.API+path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	r.Header.Set("Authorization", "Bearer "+p.Token)
 	res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer res.Body.Close()
 	b, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return string(b)
 }
 
@@ -207,9 +187,7 @@ func askSimulated(t *testing.T, p simulated, path string) string {
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer l.Close()
 	return l.Addr().String()
 }

@@ -29,7 +29,8 @@ type twilioCall struct {
 }
 
 func simulateTwilioCommand() *cobra.Command {
-	c := cli.Command("twilio", "A call that comes in to Twilio: asks a Voice URL and does what its TwiML says, or calls a trunk",
+	c := cli.Command("twilio",
+		"A call that comes in to Twilio: asks a Voice URL and does what its TwiML says, or calls a trunk",
 		"A stand-in for Twilio. With --voice-url a call comes in to a Twilio number: the URL is asked, signed with the auth\n"+
 			"token, the TwiML is read as strictly as Twilio's documents allow, and the SIP URI that it dials is called, with\n"+
 			"the headers of the URI. When that call has ended, the action URL of <Dial> is asked for the next step. With --trunk the\n"+
@@ -46,7 +47,8 @@ func simulateTwilioCommand() *cobra.Command {
 	var o twilioCall
 	f := c.Flags()
 	f.StringVar(&o.call.VoiceURL, "voice-url", "", "the number's Voice URL, as it is reached from here")
-	f.StringVar(&o.call.PublicURL, "public-url", "", "the Voice URL as it is set at Twilio, which is signed (default --voice-url)")
+	f.StringVar(&o.call.PublicURL, "public-url", "",
+		"the Voice URL as it is set at Twilio, which is signed (default --voice-url)")
 	f.StringVar(&o.call.Method, "method", http.MethodPost, "GET or POST, as it is set at Twilio")
 	f.StringVar(&o.call.Trunk, "trunk", "", "origination URI of an Elastic SIP trunk, instead of --voice-url")
 	f.StringVar(&o.call.Called, "called", "", "the Twilio number, or the SIP URI at a SIP domain")
@@ -55,14 +57,17 @@ func simulateTwilioCommand() *cobra.Command {
 	f.StringVar(&o.call.CallerName, "caller-name", "", "name of the caller")
 	f.StringVar(&o.call.ForwardedFrom, "forwarded-from", "", "the number that forwarded the call")
 	f.BoolVar(&o.call.Asserted, "asserted", false, "--trunk: P-Asserted-Identity in the INVITE")
-	f.StringArrayVar(&o.headers, "header", nil, "an X- header of a caller's INVITE to a SIP domain, 'Name: value'; may be repeated")
+	f.StringArrayVar(&o.headers, "header", nil,
+		"an X- header of a caller's INVITE to a SIP domain, 'Name: value'; may be repeated")
 	f.StringVar(&o.account, "account-sid", "", "AccountSid (default a new one)")
 	f.StringVar(&o.token, "auth-token", "", "auth token that requests are signed with (default none, not signed)")
 	f.StringVar(&o.tokenFile, "auth-token-file", "", "file with the auth token")
 	f.StringVar(&o.sendTo, "send-to", "", "host and port that INVITEs are sent to, whatever the URI says")
-	f.StringVar(&o.listen, "listen", "", "IP address and port to call from (default the interface that leads there, any port)")
+	f.StringVar(&o.listen, "listen", "",
+		"IP address and port to call from (default the interface that leads there, any port)")
 	f.IntVar(&o.seconds, "seconds", 5, "how long to talk")
-	f.DurationVar(&o.call.GiveUp, "give-up", 0, "the caller hangs up when nobody has answered after that time (default never)")
+	f.DurationVar(&o.call.GiveUp, "give-up", 0,
+		"the caller hangs up when nobody has answered after that time (default never)")
 	f.StringVar(&o.fault, "fault", "", "what is unusual, as listed above")
 	f.BoolVar(&o.json, "json", false, "print one JSON object")
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -211,15 +216,16 @@ func bodyName(q twilio.Request) string {
 // The JSON form of a result.
 type (
 	twilioJSON struct {
-		OK         bool                `json:"ok"`
-		Error      string              `json:"error,omitempty"`
-		AccountSID string              `json:"account_sid"`
-		CallSID    string              `json:"call_sid"`
-		Outcome    string              `json:"outcome"` // dialled, number, rejected, ended; empty where it did not come to that
-		Requests   []twilioRequestJSON `json:"requests"`
-		Verbs      []string            `json:"verbs"`
-		Warnings   []string            `json:"warnings"`
-		Dials      []twilioDialJSON    `json:"dials"`
+		OK         bool   `json:"ok"`
+		Error      string `json:"error,omitempty"`
+		AccountSID string `json:"account_sid"`
+		CallSID    string `json:"call_sid"`
+		// dialled, number, rejected, ended; empty where it did not come to that
+		Outcome  string              `json:"outcome"`
+		Requests []twilioRequestJSON `json:"requests"`
+		Verbs    []string            `json:"verbs"`
+		Warnings []string            `json:"warnings"`
+		Dials    []twilioDialJSON    `json:"dials"`
 	}
 	twilioRequestJSON struct {
 		Method      string  `json:"method"`
@@ -255,13 +261,17 @@ type (
 func printTwilioJSON(w io.Writer, r twilio.Result, failed error) error {
 	out := twilioJSON{
 		OK: failed == nil, AccountSID: r.AccountSID, CallSID: r.CallSID, Outcome: r.Outcome,
-		Requests: []twilioRequestJSON{}, Verbs: append([]string{}, r.Verbs...), Warnings: append([]string{}, r.Warnings...), Dials: []twilioDialJSON{},
+		Requests: []twilioRequestJSON{}, Verbs: append([]string{}, r.Verbs...), Warnings: append([]string{}, r.Warnings...),
+		Dials: []twilioDialJSON{},
 	}
 	if failed != nil {
 		out.Error = failed.Error()
 	}
 	for _, q := range r.Requests {
-		out.Requests = append(out.Requests, twilioRequestJSON{q.Method, q.URL, q.Status, q.ContentType, q.Body, float64(q.Took.Microseconds()) / 1000})
+		out.Requests = append(out.Requests, twilioRequestJSON{
+			q.Method, q.URL, q.Status, q.ContentType, q.Body,
+			float64(q.Took.Microseconds()) / 1000,
+		})
 	}
 	for _, d := range r.Dials {
 		out.Dials = append(out.Dials, dialJSON(d))
@@ -272,8 +282,10 @@ func printTwilioJSON(w io.Writer, r twilio.Result, failed error) error {
 func dialJSON(d twilio.Dial) twilioDialJSON {
 	r := d.Result
 	out := twilioDialJSON{
-		CallSID: d.CallSID, URI: d.URI, Headers: []twilioHeaderPair{}, SIPCallID: r.SIPCallID, Status: r.Status, Reason: r.Reason,
-		Answered: !r.AnsweredAt.IsZero(), EndedBy: string(r.EndedBy), Codec: r.RTP.Codec, Sent: r.RTP.Sent, Received: r.RTP.Received, Lost: r.RTP.Lost,
+		CallSID: d.CallSID, URI: d.URI, Headers: []twilioHeaderPair{}, SIPCallID: r.SIPCallID, Status: r.Status,
+		Reason:   r.Reason,
+		Answered: !r.AnsweredAt.IsZero(), EndedBy: string(r.EndedBy), Codec: r.RTP.Codec, Sent: r.RTP.Sent,
+		Received: r.RTP.Received, Lost: r.RTP.Lost,
 	}
 	for _, h := range d.Headers {
 		out.Headers = append(out.Headers, twilioHeaderPair(h))

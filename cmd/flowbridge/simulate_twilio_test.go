@@ -47,24 +47,17 @@ type twilioStage struct {
 func newTwilioStage(t *testing.T, long string) twilioStage {
 	t.Helper()
 	s := twilioStage{tokenFile: filepath.Join(t.TempDir(), "twilio.token")}
-	if err := os.WriteFile(s.tokenFile, []byte(twilioTestToken+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(s.tokenFile, []byte(twilioTestToken+"\n"), 0o600))
 	hook := freeAddress(t)
 	var err error
-	if s.platform, err = synthflow.Start(t.Context(), synthflow.Options{Log: zerolog.Nop()}); err != nil {
-		t.Fatal(err)
-	}
+	s.platform, err = synthflow.Start(t.Context(), synthflow.Options{Log: zerolog.Nop()})
+	must(t, err)
 	t.Cleanup(func() { s.platform.Close() })
 	text := fmt.Sprintf(twilioTestConfig, s.platform.SIPAddr(), s.platform.APIURL(), long, hook, s.tokenFile, filepath.Join(t.TempDir(), "calls.db"))
 	cfg, err := config.Parse("twilio.yaml", []byte(text), func(string) (string, bool) { return s.platform.Token(), true })
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	n, err := node.Start(t.Context(), cfg, zerolog.Nop(), node.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() {
 		if err := n.Close(); err != nil {
 			t.Error(err)
@@ -167,9 +160,7 @@ func TestSimulateTwilioTrunk(t *testing.T) {
 
 func TestSimulateTwilioBadUsage(t *testing.T) {
 	open := filepath.Join(t.TempDir(), "open")
-	if err := os.WriteFile(open, []byte("x"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(open, []byte("x"), 0o644))
 	called := []string{"--called", demoCalled}
 	hook := append(called, "--voice-url", "http://127.0.0.1:1/")
 	for name, tt := range map[string]struct {

@@ -31,16 +31,12 @@ func TestSimulateVapi(t *testing.T) {
 		t.Fatalf("%+v, %v", at, err)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, at.API+"/assistant", strings.NewReader(`{"name":"Desk"}`))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	req.Header.Set("Authorization", "Bearer "+at.Key)
 	req.Header.Set("Content-Type", "application/json")
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	res, err := client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	_ = res.Body.Close()
 	cancel()
 	if err := <-done; err != nil || res.StatusCode != http.StatusCreated {

@@ -38,9 +38,7 @@ func TestWrongConfigurations(t *testing.T) {
 	if err := os.Chmod("testdata/wrong/open.token", 0o644); err != nil { // whatever the umask of the clone was
 		t.Fatal(err)
 	}
-	if err := os.Chmod("testdata/wrong/closed.token", 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Chmod("testdata/wrong/closed.token", 0o600))
 	var golden strings.Builder
 	seen := map[string]string{}
 	for _, file := range files {
@@ -72,14 +70,10 @@ func TestWrongConfigurations(t *testing.T) {
 		}
 	}
 	if *update {
-		if err := os.WriteFile("testdata/wrong.golden", []byte(golden.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile("testdata/wrong.golden", []byte(golden.String()), 0o644))
 	}
 	want, err := os.ReadFile("testdata/wrong.golden")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(golden.String(), "\n")); diff != "" {
 		t.Errorf("want - got +\n%s", diff)
 	}

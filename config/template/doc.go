@@ -2,7 +2,7 @@
 // URLs and the bodies of requests. A Template is a text/template over the Vars of a call.
 //
 //	text ─▶ Parse: do its fields exist, which of them does it use? ─▶ Template ─▶ Render(Vars) ─▶ text
-//	                                                                     └──────▶ URL: values escaped, the host never varies
+//	                                                                     └──────▶ URL: values escaped, the host constant
 //
 // # Decisions
 //

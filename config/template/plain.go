@@ -45,8 +45,8 @@ func fieldPath(p *parse.PipeNode) string {
 	return ""
 }
 
-// field gives the value of a plain field, whose text is its value. ok is false for all others, and where there is no prepare
-// answer.
+// field gives the value of a plain field, whose text is its value. ok is false for all others, and where there is no
+// prepare answer.
 func (v *Vars) field(path string) (value string, ok bool) {
 	switch name, part, _ := strings.Cut(path, "."); name {
 	case "To":
@@ -124,8 +124,8 @@ func (p *Party) field(name string) (value string, ok bool) {
 	return "", false
 }
 
-// renderPlain gives the result of a template of text and plain fields. ok is false where text/template would not give it
-// either.
+// renderPlain gives the result of a template of text and plain fields. ok is false where text/template would not give
+// it either.
 func renderPlain(parts []plainPart, v *Vars) (s string, ok bool) {
 	var room [8]string
 	values, size := slices.Grow(room[:0], len(parts)), 0

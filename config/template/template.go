@@ -75,8 +75,8 @@ func xeiToken(name, value string) (string, error) {
 	return name + "." + value + ";", nil
 }
 
-// Render gives the template's result for one call; nil gives nothing. A result with a character that ends a line, or of more
-// than 4096 bytes, is an error.
+// Render gives the template's result for one call; nil gives nothing. A result with a character that ends a line, or of
+// more than 4096 bytes, is an error.
 func (t *Template) Render(v Vars) (string, error) {
 	if t == nil || t.parsed.Tree == nil {
 		return "", nil
@@ -109,8 +109,8 @@ func (t *Template) execute(v Vars) (string, error) {
 	return out.String(), nil
 }
 
-// IsControl reports whether a character is not allowed in headers, because some readers take it for the end of a line, or
-// worse: the control characters, of which U+0085 is one, and the separators of lines and paragraphs in Unicode.
+// IsControl reports whether a character is not allowed in headers, because some readers take it for the end of a line,
+// or worse: the control characters, of which U+0085 is one, and the separators of lines and paragraphs in Unicode.
 func IsControl(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }
 
 // Redact hides in a result what the template has from the environment: it may be a secret.
@@ -123,7 +123,8 @@ func (t *Template) Redact(text string) string {
 
 // TakeEnvironment says what the template has from the environment, before anything else uses it.
 func (t *Template) TakeEnvironment(values []string) {
-	t.environment = slices.SortedFunc(slices.Values(values), func(a, b string) int { return len(b) - len(a) }) // one may be within another
+	// one may be within another
+	t.environment = slices.SortedFunc(slices.Values(values), func(a, b string) int { return len(b) - len(a) })
 }
 
 // FromEnvironment gives what the template has from the environment.
@@ -148,8 +149,8 @@ func (t *Template) Constant() (text string, ok bool) {
 	return t.text, t.constant
 }
 
-// ConstantHost gives what a URI has behind its @, with port and parameters, or behind its scheme if it has no @. ok is false if
-// that depends on the call.
+// ConstantHost gives what a URI has behind its @, with port and parameters, or behind its scheme if it has no @. ok is
+// false if that depends on the call.
 func (t *Template) ConstantHost() (host string, ok bool) {
 	if t == nil || t.parsed.Tree == nil {
 		return "", false
@@ -181,7 +182,8 @@ func (t *Template) Dialled(v *Vars) iter.Seq[string] {
 	}
 }
 
-// DialsNobody reports whether a URI takes its user part from a call's parties, and gets none from this call: "sip:@host".
+// DialsNobody reports whether a URI takes its user part from a call's parties, and gets none from this call:
+// "sip:@host".
 func (t *Template) DialsNobody(v Vars) bool {
 	if !slices.ContainsFunc(t.dials, func(field string) bool {
 		texts, ok := v.dialled(field)
@@ -215,7 +217,8 @@ func (l *limited) Write(p []byte) (int, error) {
 	return l.Builder.Write(p)
 }
 
-// plainTemplateError takes the noise from the messages of text/template: "template: template:1:2: executing "template" at <.X>: why".
+// plainTemplateError takes the noise from the messages of text/template: "template: template:1:2: executing "template"
+// at <.X>: why".
 func plainTemplateError(err error) string {
 	s := err.Error()
 	for _, prefix := range []string{"template: ", "template:"} {
@@ -238,7 +241,8 @@ func SampleVars(prepared bool) Vars {
 			Number: "+15550100001", User: "5550100001", Name: "Alice", Host: "203.0.113.1",
 			URI: "sip:5550100001@203.0.113.1",
 		},
-		CallID: "0190a1b2c3d4", SIPCallID: "a84b4c76e66710@203.0.113.1", Trunk: "trunk", Route: "1", Attempt: 1, Direction: DirectionInbound,
+		CallID: "0190a1b2c3d4", SIPCallID: "a84b4c76e66710@203.0.113.1", Trunk: "trunk", Route: "1", Attempt: 1,
+		Direction:  DirectionInbound,
 		Diversion:  "+15550100003",
 		HeaderFunc: func(name string) string { return fmt.Sprintf("value-of-%.64s", headerSafe(name)) },
 	}

@@ -19,10 +19,12 @@ type URL struct {
 }
 
 var (
-	// errURLPath means that a value would make another path of a URL: it is nothing, or a segment . or .. (RFC 3986 section 3.3).
+	// errURLPath means that a value would make another path of a URL: it is nothing, or a segment . or .. (RFC 3986
+	// section 3.3).
 	errURLPath = errors.New("a value leaves its place in the URL's path empty, or by . or .. leads elsewhere")
 	// errQueryInBranch means that nobody can tell whether a value is in the path or in the query.
-	errQueryInBranch = errors.New("the ? before the query stands within a condition: write it outside of {{if}} and {{with}}")
+	errQueryInBranch = errors.New(
+		"the ? before the query stands within a condition: write it outside of {{if}} and {{with}}")
 )
 
 // OriginOf is the scheme, host and port that a URL begins with, right or wrong.
@@ -67,8 +69,9 @@ func NewURL(t *Template) (*URL, error) {
 	return u, nil
 }
 
-// EscapeParams has the values within the parameters of a SIP URI escaped, so that a value adds no parameter. It comes before
-// the first Render. Other places have no need: a user part may have parameters of its own, and the value of a host names it.
+// EscapeParams has the values within the parameters of a SIP URI escaped, so that a value adds no parameter. It comes
+// before the first Render. Other places have no need: a user part may have parameters of its own, and the value of a
+// host names it.
 func (t *Template) EscapeParams() {
 	if t.parsed.Tree == nil {
 		return
@@ -93,7 +96,8 @@ func inSIPParam(value any) string {
 	return Escape(text, paramChars)
 }
 
-// Escape percent-encodes the bytes of a text that are not among the allowed ones and begin no escape (RFC 3261 section 19.1.2).
+// Escape percent-encodes the bytes of a text that are not among the allowed ones and begin no escape (RFC 3261 section
+// 19.1.2).
 func Escape(text, allowed string) string {
 	var b strings.Builder
 	for i := range len(text) {

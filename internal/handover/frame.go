@@ -108,8 +108,8 @@ type assembler struct {
 	left  int // bytes that are to come; the frame is begun
 }
 
-// take takes a message with its files, which are its own from then on. done: the frame is whole. After an error nothing more
-// can be read.
+// take takes a message with its files, which are its own from then on. done: the frame is whole. After an error nothing
+// more can be read.
 func (a *assembler) take(b []byte, files []int) (f Frame, done bool, err error) {
 	if a.left == 0 {
 		if err := a.begin(b, files); err != nil {

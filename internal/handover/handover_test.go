@@ -22,12 +22,9 @@ type said struct {
 func pair(t *testing.T) (a, b *Conn) {
 	t.Helper()
 	a, file, err := Pair()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if b, err = connOf(file); err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
+	b, err = connOf(file)
+	must(t, err)
 	t.Cleanup(func() {
 		_ = a.Close()
 		_ = b.Close()
@@ -39,14 +36,10 @@ func pair(t *testing.T) (a, b *Conn) {
 func TestFrames(t *testing.T) {
 	a, b := pair(t)
 	socket, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer func() { _ = socket.Close() }()
 	raw, err := socket.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	all := []said{{}, {Words: "one"}, {Bytes: bytes.Repeat([]byte{7}, messageSize-headSize)}, {Bytes: bytes.Repeat([]byte{8}, 5*messageSize)}}
 	sent := make(chan error, 1)
 	go func() {
@@ -61,9 +54,7 @@ func TestFrames(t *testing.T) {
 	}()
 	for i, want := range all {
 		f, err := b.Receive()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		var got said
 		if err := f.Decode(&got); err != nil || got.Words != want.Words || !bytes.Equal(got.Bytes, want.Bytes) {
 			t.Errorf("frame %d: %v, got %d bytes, %q", i, err, len(got.Bytes), got.Words)
@@ -91,16 +82,12 @@ func TestFrames(t *testing.T) {
 // The end of the other process is told from what it says, and a refusal has its reason.
 func TestExpect(t *testing.T) {
 	a, b := pair(t)
-	if err := a.Send(Refused, Refusal{Why: "no room"}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, a.Send(Refused, Refusal{Why: "no room"}))
 	var refused *RefusedError
 	if _, err := b.Expect(Loaded); !errors.As(err, &refused) || refused.Why != "no room" {
 		t.Errorf("refused: %v", err)
 	}
-	if err := a.Send(Ready, nil); err != nil {
-		t.Fatal(err)
-	}
+	must(t, a.Send(Ready, nil))
 	if _, err := b.Expect(Loaded); !errors.Is(err, errForm) {
 		t.Errorf("another kind: %v", err)
 	}
@@ -117,9 +104,7 @@ func TestExpect(t *testing.T) {
 func TestRefusedUnread(t *testing.T) {
 	for _, more := range []bool{false, true} {
 		a, b := pair(t)
-		if err := errors.Join(a.Send(Begin, nil), b.Send(Refused, Refusal{Why: "no"}), b.Close()); err != nil {
-			t.Fatal(err)
-		}
+		must(t, errors.Join(a.Send(Begin, nil), b.Send(Refused, Refusal{Why: "no"}), b.Close()))
 		if more && a.Send(End, nil) == nil {
 			t.Error("what is said to nobody has arrived")
 		}
@@ -155,13 +140,9 @@ func TestHostileFrames(t *testing.T) {
 	} {
 		var a assembler
 		r, w, err := os.Pipe()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		fd, err := unix.Dup(int(w.Fd()))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		_ = w.Close()
 		if len(b) > 7 && b[7] == 0 {
 			b[7] = 1 // the file
@@ -225,9 +206,7 @@ func FuzzAssembler(f *testing.F) {
 			}
 		}
 		all, err := messages(Part, 0, b)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		var again assembler
 		for i, m := range all {
 			frame, done, err := again.take(m, nil)
@@ -236,4 +215,12 @@ func FuzzAssembler(f *testing.F) {
 			}
 		}
 	})
+}
+
+// must fails the test at once if there is an error.
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
 }

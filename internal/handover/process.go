@@ -15,8 +15,8 @@ import (
 // inherited names the variable that tells a new process which of its files is the socket.
 const inherited = "FLOWBRIDGE_HANDOVER"
 
-// Program says how this process was started. The file is looked up by its name when a new process is started, so that one which
-// has replaced it is used.
+// Program says how this process was started. The file is looked up by its name when a new process is started, so that
+// one which has replaced it is used.
 type Program struct {
 	Path string
 	Args []string // the program's name first
@@ -84,7 +84,8 @@ func (p *Process) Kill() {
 	_ = p.Close()
 }
 
-// Inherited is the socket to the process that this one replaces; nil: there is none. Nothing that this process starts gets it.
+// Inherited is the socket to the process that this one replaces; nil: there is none. Nothing that this process starts
+// gets it.
 func Inherited() (*Conn, error) {
 	value := os.Getenv(inherited)
 	if value == "" {

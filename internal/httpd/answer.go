@@ -29,8 +29,8 @@ func Answer(w http.ResponseWriter, status int, v any) {
 // closing is an answer that ends its connection if it refuses.
 type closing struct{ http.ResponseWriter }
 
-// ClosingRefusals gives an answer that ends its connection if its status says that the request was refused. So a sender can't
-// hold a connection by requests that come to nothing.
+// ClosingRefusals gives an answer that ends its connection if its status says that the request was refused. So a sender
+// can't hold a connection by requests that come to nothing.
 func ClosingRefusals(w http.ResponseWriter) http.ResponseWriter { return closing{w} }
 
 // WriteHeader ends the connection of a refusal.

@@ -19,7 +19,8 @@ const (
 	maxHeld = 64 << 20
 )
 
-// Bodies reads the bodies of one handler's requests. It bounds the size and time of each, and the memory of all together.
+// Bodies reads the bodies of one handler's requests. It bounds the size and time of each, and the memory of all
+// together.
 type Bodies struct {
 	Max  int64         // bytes of a body
 	Wait time.Duration // how long a body may take to arrive
@@ -39,9 +40,9 @@ func HasType(r *http.Request, want string) bool {
 	return err == nil && kind == want
 }
 
-// Read gives the body of a request. Its bytes count until release is called. A body that is too long gives 413, one that
-// is cut short or late 400, and one for which there is no memory 503 with Retry-After. Then nothing but headers was
-// written to w, and release is nil.
+// Read gives the body of a request. Its bytes count until release is called. A body that is too long gives 413, one
+// that is cut short or late 400, and one for which there is no memory 503 with Retry-After. Then nothing but headers
+// was written to w, and release is nil.
 func (b *Bodies) Read(w http.ResponseWriter, r *http.Request) (body []byte, release func(), no *Refusal) {
 	conn := http.NewResponseController(w)
 	_ = conn.SetReadDeadline(time.Now().Add(b.Wait)) // not every ResponseWriter has one; those of net/http's server do

@@ -19,11 +19,14 @@ type Connections struct {
 	taken map[netip.Prefix]int
 }
 
-// Bound bounds the connections of a listener: where there are all, a further one waits. It bounds those of one source, too: an
-// IPv4 address, or an IPv6 /64. Further ones are closed. Loopback and Unix sockets have no such bound, because a proxy there
-// carries the connections of all sources.
+// Bound bounds the connections of a listener: where there are all, a further one waits. It bounds those of one source,
+// too: an IPv4 address, or an IPv6 /64. Further ones are closed. Loopback and Unix sockets have no such bound, because
+// a proxy there carries the connections of all sources.
 func Bound(l net.Listener, all, perSource int) *Connections {
-	return &Connections{Listener: netutil.LimitListener(l, all), under: l, perSource: perSource, taken: map[netip.Prefix]int{}}
+	return &Connections{
+		Listener: netutil.LimitListener(l, all), under: l, perSource: perSource,
+		taken: map[netip.Prefix]int{},
+	}
 }
 
 // connection counts until it is closed.

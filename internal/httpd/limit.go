@@ -25,8 +25,8 @@ func (p Places) Free() { <-p }
 // ErrPanic is within the error of a function that panicked.
 var ErrPanic = errors.New("panic")
 
-// Decide calls f in a goroutine of its own. It returns when f does, or when ctx ends. The place that was taken before is
-// freed when f returns, so a late f keeps it.
+// Decide calls f in a goroutine of its own. It returns when f does, or when ctx ends. The place that was taken before
+// is freed when f returns, so a late f keeps it.
 func Decide[T any](ctx context.Context, p Places, f func() (T, error)) (T, error) {
 	type outcome struct {
 		value T

@@ -23,8 +23,8 @@ func ErrorLog(log zerolog.Logger) *stdlog.Logger {
 	return stdlog.New(lines{Strangers(log)}, "", 0)
 }
 
-// TakeStandardLog has what the standard library logs by itself become lines of this log, as many as ErrorLog's. An HTTP client,
-// for example, writes there that a server sent an answer that nobody had asked for, with its text.
+// TakeStandardLog has what the standard library logs by itself become lines of this log, as many as ErrorLog's. An HTTP
+// client, for example, writes there that a server sent an answer that nobody had asked for, with its text.
 func TakeStandardLog(log zerolog.Logger) {
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(ErrorLog(log).Writer())

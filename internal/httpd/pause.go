@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Pause has servers take no requests for a while, without closing their listeners: who connects meanwhile waits in the kernel,
-// and who asks over a connection that is open waits, too. Its zero value takes requests.
+// Pause has servers take no requests for a while, without closing their listeners: who connects meanwhile waits in the
+// kernel, and who asks over a connection that is open waits, too. Its zero value takes requests.
 type Pause struct {
 	mu        sync.Mutex
 	over      chan struct{} // closed when requests are taken again; nil: they are
@@ -145,7 +145,8 @@ func (l *pausing) Close() (err error) {
 	return err
 }
 
-// Handler counts the requests that a pause waits for, and has others wait in it. exempt says which it leaves alone; nil: none.
+// Handler counts the requests that a pause waits for, and has others wait in it. exempt says which it leaves alone;
+// nil: none.
 func (p *Pause) Handler(next http.Handler, exempt func(*http.Request) bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if exempt != nil && exempt(r) {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Same says whether a secret was shown. It compares digests, so its time reveals neither the secret nor its length. An empty
-// secret never matches.
+// Same says whether a secret was shown. It compares digests, so its time reveals neither the secret nor its length. An
+// empty secret never matches.
 func Same(shown, secret string) bool {
 	got, want := sha256.Sum256([]byte(shown)), sha256.Sum256([]byte(secret))
 	return subtle.ConstantTimeCompare(got[:], want[:]) == 1 && secret != ""

@@ -1,5 +1,5 @@
-// Package memnet is a UDP and TCP network in memory: a Switch connects its sockets in place of the kernel. All blocking is on
-// channels, so a whole SIP stack runs on it inside a testing/synctest bubble on a fake clock.
+// Package memnet is a UDP and TCP network in memory: a Switch connects its sockets in place of the kernel. All blocking
+// is on channels, so a whole SIP stack runs on it inside a testing/synctest bubble on a fake clock.
 package memnet
 
 import (
@@ -65,7 +65,8 @@ type packet struct {
 	from netip.AddrPort
 }
 
-// Conn is one socket. It has the methods of a *net.UDPConn that a SIP stack uses. Only deadlines for reading have an effect.
+// Conn is one socket. It has the methods of a *net.UDPConn that a SIP stack uses. Only deadlines for reading have an
+// effect.
 type Conn struct {
 	sw     *Switch
 	addr   netip.AddrPort
@@ -94,7 +95,9 @@ func (c *Conn) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
 }
 
 // readUntil reads until the deadline, or until another one is set.
-func (c *Conn) readUntil(b []byte, at time.Time, changed <-chan struct{}) (n int, from netip.AddrPort, again bool, err error) {
+func (c *Conn) readUntil(b []byte, at time.Time, changed <-chan struct{}) (n int, from netip.AddrPort,
+	again bool, err error,
+) {
 	var late <-chan time.Time
 	if !at.IsZero() {
 		timer := time.NewTimer(time.Until(at))
@@ -128,8 +131,8 @@ func (c *Conn) ReadFrom(b []byte) (int, net.Addr, error) {
 	return n, net.UDPAddrFromAddrPort(from), nil
 }
 
-// WriteToUDPAddrPort delivers a copy of b. If the filter drops it, no socket has the address or the receiver's queue is full,
-// the sender learns nothing of that, as with UDP.
+// WriteToUDPAddrPort delivers a copy of b. If the filter drops it, no socket has the address or the receiver's queue is
+// full, the sender learns nothing of that, as with UDP.
 func (c *Conn) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	select {
 	case <-c.closed:

@@ -36,7 +36,10 @@ func (s *Switch) ListenStream(addr netip.AddrPort) (*Listener, error) {
 	if _, taken := s.listeners[addr]; taken {
 		return nil, fmt.Errorf("listen tcp %v: address already in use", addr)
 	}
-	l := &Listener{sw: s, addr: addr, pending: make(chan *Stream, queue), closed: make(chan struct{}), changed: make(chan struct{})}
+	l := &Listener{
+		sw: s, addr: addr, pending: make(chan *Stream, queue), closed: make(chan struct{}),
+		changed: make(chan struct{}),
+	}
 	s.listeners[addr] = l
 	return l, nil
 }

@@ -28,8 +28,8 @@ type Spec struct {
 // at is the name of the description for the compiler.
 const at = "openapi.json"
 
-// Load reads a description. Its objects are taken to have no other members than those that they name: so an answer with a
-// member that is not described is wrong.
+// Load reads a description. Its objects are taken to have no other members than those that they name: so an answer with
+// a member that is not described is wrong.
 func Load(description []byte) (*Spec, error) {
 	s := &Spec{compiler: jsonschema.NewCompiler(), schemas: map[string]*jsonschema.Schema{}}
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(description))

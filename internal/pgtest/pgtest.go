@@ -1,4 +1,5 @@
-// Package pgtest runs a real PostgreSQL server for a test: in a directory of its own, on a free port, ended with the test.
+// Package pgtest runs a real PostgreSQL server for a test: in a directory of its own, on a free port, ended with the
+// test.
 package pgtest
 
 import (
@@ -94,13 +95,15 @@ func start(tb testing.TB, dir string, settings ...string) *Server {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	initdb := s.command("initdb", "-D", s.data(), "-U", "postgres", "-A", "scram-sha-256", "--pwfile", secret, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
+	initdb := s.command("initdb", "-D", s.data(), "-U", "postgres", "-A", "scram-sha-256", "--pwfile", secret, "-E",
+		"UTF8", "--locale=C.UTF-8", "--no-sync")
 	if out, err := initdb.CombinedOutput(); err != nil {
 		tb.Fatalf("initdb: %v\n%s", err, out)
 	}
 	var conf strings.Builder
 	for _, line := range slices.Concat([]string{
-		"listen_addresses=127.0.0.1", "unix_socket_directories=" + dir, "fsync=off", "shared_buffers=16MB", "max_connections=60",
+		"listen_addresses=127.0.0.1", "unix_socket_directories=" + dir, "fsync=off", "shared_buffers=16MB",
+		"max_connections=60",
 		"timezone=UTC", "max_wal_size=64MB", "min_wal_size=32MB", "log_min_messages=warning",
 	}, settings) {
 		name, value, _ := strings.Cut(line, "=")

@@ -50,9 +50,7 @@ func (p *peer) say(text string) { _, _ = io.WriteString(p.Conn, text) }
 func serveBytes(t *testing.T, serve func(p *peer), change ...func(*http.Transport)) *bytewise {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	settings := &http.Transport{MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Hour, MaxResponseHeaderBytes: maxHeaders}
 	for _, c := range change {
 		c(settings)

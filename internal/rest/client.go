@@ -86,7 +86,8 @@ func New(o Options) (*Client, error) {
 		base: strings.TrimRight(base.String(), "/"), transport: o.Transport,
 		timeout: cmp.Or(o.Timeout, defaultTimeout), maxBody: cmp.Or(o.MaxBody, DefaultMaxBody),
 		hide:    newRedactor(append([]string{o.Token}, o.Secrets...)),
-		tokenIn: http.CanonicalHeaderKey(cmp.Or(o.TokenIn, "Authorization")), token: []string{"Bearer " + o.Token}, accept: []string{"application/json"},
+		tokenIn: http.CanonicalHeaderKey(cmp.Or(o.TokenIn, "Authorization")), token: []string{"Bearer " + o.Token},
+		accept:    []string{"application/json"},
 		userAgent: []string{cmp.Or(o.UserAgent, "flowbridge")}, contentType: []string{"application/json"},
 	}
 	switch {
@@ -129,15 +130,15 @@ type Answer struct {
 	Body   []byte
 }
 
-// IsSegment says whether a value can become one segment of a path by Segment: it is neither empty nor one of the two with a
-// special meaning in paths (RFC 3986 section 3.3), which would lead the request elsewhere.
+// IsSegment says whether a value can become one segment of a path by Segment: it is neither empty nor one of the two
+// with a special meaning in paths (RFC 3986 section 3.3), which would lead the request elsewhere.
 func IsSegment(value string) bool { return value != "" && value != "." && value != ".." }
 
 // maxIDLength bounds ids, in bytes.
 const maxIDLength = 256
 
-// BadID says why a text of an API can't be an id, or "". Ids are 1 to 256 bytes of visible ASCII without ';', which ends a
-// token of X-EI and begins a parameter of a SIP URI.
+// BadID says why a text of an API can't be an id, or "". Ids are 1 to 256 bytes of visible ASCII without ';', which
+// ends a token of X-EI and begins a parameter of a SIP URI.
 func BadID(id string) string {
 	switch {
 	case id == "":
@@ -153,11 +154,14 @@ func BadID(id string) string {
 	return ""
 }
 
-// Do sends a request. Every error is an *Error. Everything but a 2xx with JSON or without a body is an error. Within the
-// timeout, a GET that got 429 is sent once more, after the time that the API asks for.
+// Do sends a request. Every error is an *Error. Everything but a 2xx with JSON or without a body is an error. Within
+// the timeout, a GET that got 429 is sent once more, after the time that the API asks for.
 func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 	if leaves(r.Path) {
-		return Answer{}, &Error{Method: r.Method, Path: r.Path, Problem: "not sent: its path leads elsewhere by . or ..", Remedy: "check the id"}
+		return Answer{}, &Error{
+			Method: r.Method, Path: r.Path, Problem: "not sent: its path leads elsewhere by . or ..",
+			Remedy: "check the id",
+		}
 	}
 	payload, err := r.payload()
 	if err != nil {
@@ -200,8 +204,8 @@ func (r Request) payload() ([]byte, error) {
 	return r.Body.Marshal()
 }
 
-// Send sends a request once, with payload as its body, and gives whatever comes back. The error is a *url.Error around the
-// transport's, without secrets and without the query.
+// Send sends a request once, with payload as its body, and gives whatever comes back. The error is a *url.Error around
+// the transport's, without secrets and without the query.
 func (c *Client) Send(ctx context.Context, r Request, payload []byte) (*http.Response, error) {
 	at, h := r.URL, r.Header
 	if at == nil {
@@ -218,12 +222,16 @@ func (c *Client) Send(ctx context.Context, r Request, payload []byte) (*http.Res
 	if c.token != nil {
 		h[c.tokenIn] = c.token
 	}
-	plain := http.Request{Method: r.Method, URL: at, Host: at.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: h, Body: http.NoBody}
+	plain := http.Request{
+		Method: r.Method, URL: at, Host: at.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: h, Body: http.NoBody,
+	}
 	if payload != nil {
 		h["Content-Type"] = c.contentType
 		body := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(payload)), nil }
 		plain.Body, _ = body()
-		plain.GetBody, plain.ContentLength = body, int64(len(payload)) // sent again where a kept connection turns out to be gone
+		// sent again where a kept connection turns out to be gone
+		plain.GetBody, plain.ContentLength = body, int64(len(payload))
 	}
 	res, err := c.transport.RoundTrip(plain.WithContext(ctx))
 	if err != nil {
@@ -304,7 +312,8 @@ func Pause(ctx context.Context, wait time.Duration) error {
 	}
 }
 
-// RetryAfter reads the header of this name (RFC 9110 section 10.2.3): seconds, or a date. ok is false for anything else.
+// RetryAfter reads the header of this name (RFC 9110 section 10.2.3): seconds, or a date. ok is false for anything
+// else.
 func RetryAfter(v string) (wait time.Duration, ok bool) {
 	if v == "" {
 		return 0, false

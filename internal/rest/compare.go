@@ -14,8 +14,8 @@ type Difference struct {
 	NotShown bool // the API does not give it back, so it can't be compared; always so for secrets
 }
 
-// Compare gives the members of want that are different in have. Objects are compared member by member, because updates leave
-// members that they don't name; lists are compared as a whole.
+// Compare gives the members of want that are different in have. Objects are compared member by member, because updates
+// leave members that they don't name; lists are compared as a whole.
 func Compare(have, want Object) []Difference { return compare("", have, want) }
 
 func compare(prefix string, have, want Object) (all []Difference) {

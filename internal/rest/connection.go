@@ -81,8 +81,8 @@ func (c *connection) alive() bool {
 	return errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// sendOnce sends the request, if an idle connection is alive. It says whether there is nothing to wait for: the second time, after
-// an error, and where a server says something before it is asked.
+// sendOnce sends the request, if an idle connection is alive. It says whether there is nothing to wait for: the second
+// time, after an error, and where a server says something before it is asked.
 func (c *connection) sendOnce() bool {
 	r := c.asks
 	if c.asks = nil; r == nil {
@@ -103,8 +103,8 @@ func (c *connection) sendOnce() bool {
 	return c.failed != nil || !silent
 }
 
-// exchange sends a request and waits for the headers of its answer. After an error the connection is closed; errEnded: it was
-// of no use, and nothing was sent.
+// exchange sends a request and waits for the headers of its answer. After an error the connection is closed; errEnded:
+// it was of no use, and nothing was sent.
 func (c *connection) exchange(r *http.Request, reused bool) (*http.Response, error) {
 	a := &answerBody{connection: c, ctx: r.Context(), stop: context.AfterFunc(r.Context(), c.abort)}
 	c.asks, c.reused, c.failed, c.sent, c.received = r, reused, nil, 0, 0
@@ -133,7 +133,8 @@ func (c *connection) exchange(r *http.Request, reused bool) (*http.Response, err
 	return res, nil
 }
 
-// answer reads the headers of an answer. Interim ones are passed over (RFC 9110 section 15.2), within the bound of the headers.
+// answer reads the headers of an answer. Interim ones are passed over (RFC 9110 section 15.2), within the bound of the
+// headers.
 func (c *connection) answer(r *http.Request) (*http.Response, error) {
 	for {
 		res, err := http.ReadResponse(c.in, r)
@@ -143,8 +144,8 @@ func (c *connection) answer(r *http.Request) (*http.Response, error) {
 	}
 }
 
-// answerBody is the body of an answer. At its end the connection goes back to the pool; where it is closed before, it is
-// closed with it.
+// answerBody is the body of an answer. At its end the connection goes back to the pool; where it is closed before, it
+// is closed with it.
 type answerBody struct {
 	*connection
 	body io.ReadCloser
@@ -238,8 +239,9 @@ func newSocket(conn net.Conn) (*socket, error) {
 	return s, nil
 }
 
-// wait does a step until that says true, each time after something has come since the step before began, or the connection's end. So
-// a request that is sent within a step is not followed by a read that finds nothing yet. A step may look and write, not close.
+// wait does a step until that says true, each time after something has come since the step before began, or the
+// connection's end. So a request that is sent within a step is not followed by a read that finds nothing yet. A step
+// may look and write, not close.
 func (s *socket) wait(step func() bool) error {
 	s.step = step
 	return s.raw.Read(s.try)

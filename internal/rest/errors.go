@@ -93,7 +93,10 @@ func looksLikeHTML(body []byte) bool {
 
 // refused is the error for an answer that is not 2xx.
 func (c *Client) refused(r Request, res *http.Response, body []byte) *Error {
-	e := &Error{Method: r.Method, Path: r.Path, Status: res.StatusCode, Words: c.words(body), Remedy: remedy(res.StatusCode)}
+	e := &Error{
+		Method: r.Method, Path: r.Path, Status: res.StatusCode, Words: c.words(body),
+		Remedy: remedy(res.StatusCode),
+	}
 	if e.Words == "" && len(strings.TrimSpace(string(body))) > 0 {
 		e.Problem = c.notJSON(res.Header, body)
 	}
@@ -188,16 +191,19 @@ func explain(err error, host string) (problem, remedy string) {
 	var timeout interface{ Timeout() bool }
 	switch {
 	case errors.As(err, &dns):
-		return fmt.Sprintf("the name %s has no address: %s", excerpt(dns.Name), dnsReason(dns)), "check the API's URL, and this machine's DNS"
+		return fmt.Sprintf("the name %s has no address: %s", excerpt(dns.Name), dnsReason(dns)),
+			"check the API's URL, and this machine's DNS"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return host + " refuses connections", "check host and port of the API's URL; is it running?"
 	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
 		return "there is no way to " + host, "check this machine's network and routes"
 	case tlsProblem(err) != "":
-		return tlsProblem(err), "check the API's URL, this machine's clock and its authorities' certificates; never send the token past this"
+		return tlsProblem(err),
+			"check the API's URL, this machine's clock and its authorities' certificates; never send the token past this"
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return "no connection to " + host + " in time", "check firewall and proxy (HTTPS_PROXY)"
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET),
+		errors.Is(err, syscall.EPIPE):
 		return "the connection broke before the answer was complete", "try again"
 	}
 	return bare(err).Error(), "check the API's URL, and try again"

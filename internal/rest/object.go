@@ -26,8 +26,8 @@ func (o Object) Marshal() ([]byte, error) {
 	return bytes.TrimRight(b.Bytes(), "\n"), nil
 }
 
-// ParseObject reads exactly one JSON object. A duplicate member is an error, because one of the two would be lost; so is
-// anything after the object.
+// ParseObject reads exactly one JSON object. A duplicate member is an error, because one of the two would be lost; so
+// is anything after the object.
 func ParseObject(data []byte) (Object, error) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()

@@ -8,9 +8,7 @@ import (
 
 func TestParseObject(t *testing.T) {
 	o, err := ParseObject([]byte(` {"n": 1744274157255646200691892837600, "s": "<a>", "l": [1, {"x": null}], "o": {"b": true}} `))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	text, err := o.Marshal()
 	if want := `{"l":[1,{"x":null}],"n":1744274157255646200691892837600,"o":{"b":true},"s":"<a>"}`; err != nil || string(text) != want {
 		t.Errorf("got %s, %v", text, err)
@@ -60,9 +58,7 @@ func FuzzParseObject(f *testing.F) {
 			t.Fatalf("taken although it is no JSON: %q", data)
 		}
 		text, err := o.Marshal()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		again, err := ParseObject(text)
 		if err != nil {
 			t.Fatalf("%q became %q: %v", data, text, err)
@@ -76,9 +72,7 @@ func FuzzParseObject(f *testing.F) {
 // Whatever an API says is one bounded, printable line without the token.
 func FuzzWords(f *testing.F) {
 	c, err := New(Options{BaseURL: "http://127.0.0.1:1", Token: "tok-secret", Secrets: []string{"pw"}})
-	if err != nil {
-		f.Fatal(err)
-	}
+	must(f, err)
 	for _, s := range []string{
 		`{"detail":"tok-secret"}`, `{"detail":{"description":"d","category":"c","request_id":"r"}}`, `{"error":"e","message":["a",1,{"b":"pw"}]}`,
 		`{"detail":[{"loc":["body",0],"msg":"m"}]}`, `"x\r\ny"`, `[[[[[[[[[[[[1]]]]]]]]]]]]`, `{"tok-secret":"\u0074ok-secret"}`, `null`, `{`,

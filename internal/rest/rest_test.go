@@ -29,9 +29,7 @@ func api(t *testing.T, f http.HandlerFunc, change ...func(*Options)) *Client {
 		c(&o)
 	}
 	c, err := New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(c.CloseIdle)
 	return c
 }
@@ -261,9 +259,7 @@ func TestNoAnswer(t *testing.T) {
 				tt.change(&o)
 			}
 			c, err := New(o)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			defer c.CloseIdle()
 			_, err = c.Do(t.Context(), Request{Method: http.MethodPost, Path: "/x"})
 			for _, words := range tt.says {
@@ -381,9 +377,7 @@ func TestWhereTheTokenGoes(t *testing.T) {
 		srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header }))
 		tt.options.BaseURL = srv.URL
 		c, err := New(tt.options)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		_, err = c.Do(t.Context(), Request{Method: http.MethodGet, Path: "/"})
 		c.CloseIdle()
 		srv.Close()
@@ -398,5 +392,13 @@ func TestWhereTheTokenGoes(t *testing.T) {
 		if _, err := New(o); err == nil {
 			t.Errorf("%v is accepted", o)
 		}
+	}
+}
+
+// must fails the test at once if there is an error.
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
 	}
 }

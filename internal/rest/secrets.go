@@ -22,8 +22,8 @@ func namesSecret(key string) bool {
 	}, func(w string) bool { return strings.Contains(key, w) })
 }
 
-// Masked is a JSON value in which everything below the name of a secret is replaced: texts, numbers and booleans, at any
-// depth. Empty texts and null stay, because they show that there is no secret.
+// Masked is a JSON value in which everything below the name of a secret is replaced: texts, numbers and booleans, at
+// any depth. Empty texts and null stay, because they show that there is no secret.
 func Masked(v any) any { return masked(v, false) }
 
 func masked(v any, secret bool) any {
@@ -47,8 +47,8 @@ func masked(v any, secret bool) any {
 	return v
 }
 
-// Secrets are the texts and numbers in a JSON value that Masked would replace, as text. Booleans are left out: their words
-// are common in any text.
+// Secrets are the texts and numbers in a JSON value that Masked would replace, as text. Booleans are left out: their
+// words are common in any text.
 func Secrets(v any) []string { return secrets(v, false) }
 
 func secrets(v any, secret bool) (all []string) {

@@ -33,9 +33,7 @@ const secretive = `{
 
 func TestMasked(t *testing.T) {
 	o, err := ParseObject([]byte(secretive))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	got, err := Object{"v": Masked(map[string]any(o))}.Marshal()
 	const want = `{"v":{"Trunk-PWD":"[redacted]","headers":[{"key":"[redacted]","value":"[redacted]"}],` +
 		`"model":{"maxTokens":250,"tools":[{"server":{"secret":"[redacted]","url":"https://plain.example"}}]},"name":"plain",` +
@@ -54,9 +52,7 @@ func TestMasked(t *testing.T) {
 // An API that repeats the request in its refusal repeats no secret of it.
 func TestSecretsOfARequestAreInNoError(t *testing.T) {
 	o, err := ParseObject([]byte(secretive))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, status := range []int{200, 400} {
 		c := api(t, func(w http.ResponseWriter, r *http.Request) {
 			answer(status, "application/json", `{"detail":`+strings.Join(strings.Fields(secretive), " ")+`}`)(w, r)
@@ -76,9 +72,7 @@ func TestSecretsOfARequestAreInNoError(t *testing.T) {
 func TestCompareShowsNoSecret(t *testing.T) {
 	object := func(text string) Object {
 		o, err := ParseObject([]byte(text))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		return o
 	}
 	for _, d := range Compare(object(`{"headers":{"A":"x"},"secret":{"a":1}}`), object(`{"headers":{"A":"y"},"secret":{"a":2}}`)) {

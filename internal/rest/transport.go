@@ -13,17 +13,18 @@ import (
 	"time"
 )
 
-// maxWritten bounds the body of a request that is written whole before its answer is looked for, in bytes. It fits into what
-// the kernel buffers, so a server that answers without reading it does not block the write.
+// maxWritten bounds the body of a request that is written whole before its answer is looked for, in bytes. It fits into
+// what the kernel buffers, so a server that answers without reading it does not block the write.
 const maxWritten = 32 << 10
 
-// Transport sends requests by HTTP/1.1, each in the goroutine that makes it: it writes the request, then it waits for the
-// answer, and nobody else is woken. The two goroutines that net/http has for each connection cost more than all else in a
-// small exchange with a server nearby.
+// Transport sends requests by HTTP/1.1, each in the goroutine that makes it: it writes the request, then it waits for
+// the answer, and nobody else is woken. The two goroutines that net/http has for each connection cost more than all
+// else in a small exchange with a server nearby.
 //
-// The wire format is net/http's (http.Request.Write, http.ReadResponse). So are the settings and the behaviour, with these
-// differences: it asks for no compression, but gzip is undone; the dialling of a request ends with it; an answer 101 has no
-// connection. What needs more than this is left to net/http: a proxy, a large body, a name that is not ASCII.
+// The wire format is net/http's (http.Request.Write, http.ReadResponse). So are the settings and the behaviour, with
+// these differences: it asks for no compression, but gzip is undone; the dialling of a request ends with it; an answer
+// 101 has no connection. What needs more than this is left to net/http: a proxy, a large body, a name that is not
+// ASCII.
 //
 // Ownership: a connection belongs to the pool, or to one request until its answer is read or closed.
 type Transport struct {
@@ -35,12 +36,12 @@ type Transport struct {
 	closing bool          // connections are not kept
 }
 
-// NewTransport makes a Transport with the settings of other, which it takes. MaxIdleConnsPerHost bounds the connections that
-// are kept without a request, and IdleConnTimeout how long they are.
+// NewTransport makes a Transport with the settings of other, which it takes. MaxIdleConnsPerHost bounds the connections
+// that are kept without a request, and IdleConnTimeout how long they are.
 func NewTransport(other *http.Transport) *Transport { return &Transport{other: other} }
 
-// CloseIdleConnections closes the connections that no request is using. Those in use are closed after their requests, unless
-// another request is made before.
+// CloseIdleConnections closes the connections that no request is using. Those in use are closed after their requests,
+// unless another request is made before.
 func (t *Transport) CloseIdleConnections() {
 	t.other.CloseIdleConnections()
 	t.mu.Lock()
@@ -52,8 +53,8 @@ func (t *Transport) CloseIdleConnections() {
 	}
 }
 
-// RoundTrip sends a request. As with net/http, one that a kept connection turns out to be unable to carry is sent again on
-// another one: if nothing of it went out, or if no byte came back and sending it twice does no harm.
+// RoundTrip sends a request. As with net/http, one that a kept connection turns out to be unable to carry is sent again
+// on another one: if nothing of it went out, or if no byte came back and sending it twice does no harm.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !t.fits(r) {
 		return t.other.RoundTrip(r)
@@ -97,7 +98,8 @@ func (t *Transport) fits(r *http.Request) bool {
 			return false
 		}
 	}
-	if r.Body != nil && r.Body != http.NoBody && (r.GetBody == nil || r.ContentLength <= 0 || r.ContentLength > maxWritten) {
+	if r.Body != nil && r.Body != http.NoBody && (r.GetBody == nil || r.ContentLength <= 0 ||
+		r.ContentLength > maxWritten) {
 		return false
 	}
 	if t.other.Proxy == nil {

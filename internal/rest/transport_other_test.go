@@ -42,9 +42,7 @@ func TestLeftToOthers(t *testing.T) {
 		"unknown length": {plain, proxy.URL + "/x", io.MultiReader(strings.NewReader("abc")), "/x 3"},
 	} {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, tt.to, tt.body)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		res, err := tt.by.RoundTrip(r)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -83,9 +81,7 @@ func TestTransportOverTLS(t *testing.T) {
 		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { reused = i.Reused }})
 		r, _ := http.NewRequestWithContext(ctx, http.MethodGet, s.URL, nil)
 		res, err := tr.RoundTrip(r)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		defer func() { _ = res.Body.Close() }()
 		body, err := io.ReadAll(res.Body)
 		return fmt.Sprintf("%s %v %v", body, reused, err)

@@ -249,9 +249,7 @@ func TestCancelledAnywhere(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		r, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.listener.Addr().String(), nil)
 		res, err := b.RoundTrip(r)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		cancel()
 		_, _ = io.ReadAll(res.Body)
 		_ = res.Body.Close()
@@ -299,9 +297,7 @@ func TestBodyIsClosedEarly(t *testing.T) {
 	})
 	r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+b.listener.Addr().String(), nil)
 	res, err := b.RoundTrip(r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if err := res.Body.Close(); err != nil || len(b.idle) != 0 {
 		t.Errorf("got %v, %d kept", err, len(b.idle))
 	}

@@ -19,9 +19,9 @@ const (
 )
 
 // words finds the API's words in the body of a refusal, and gives them in one line of at most 2000 characters, without
-// secrets. Known shapes: {"detail": "…"}, {"detail": {"description": "…", "category": …}}, {"detail": [{"loc": […], "msg":
-// "…"}]}, {"error": "…", "message": "…"}, {"message": ["…"], "error": "…"}. Any other JSON is given whole; without JSON the
-// result is "".
+// secrets. Known shapes: {"detail": "…"}, {"detail": {"description": "…", "category": …}}, {"detail": [{"loc": […],
+// "msg": "…"}]}, {"error": "…", "message": "…"}, {"message": ["…"], "error": "…"}. Any other JSON is given whole;
+// without JSON the result is "".
 func (c *Client) words(body []byte) string {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return ""
@@ -74,7 +74,10 @@ func sayObject(o map[string]any, depth int) string {
 		return strings.Join(where, ".") + ": " + say(o["msg"], depth+1)
 	}
 	main := ""
-	for _, key := range []string{"detail", "description", "message", "error_message", "error", "errors", "msg", "answer", "response"} {
+	for _, key := range []string{
+		"detail", "description", "message", "error_message", "error", "errors", "msg", "answer",
+		"response",
+	} {
 		s := say(o[key], depth+1)
 		switch {
 		case s == "":
@@ -190,8 +193,8 @@ func (r redactor) in(s string) string {
 	return r.replace.Replace(s)
 }
 
-// HideIn applies hide to all texts in a decoded JSON value, names of members included. A number that it changes becomes a
-// text.
+// HideIn applies hide to all texts in a decoded JSON value, names of members included. A number that it changes becomes
+// a text.
 func HideIn(v any, hide func(string) string) any {
 	switch v := v.(type) {
 	case string:

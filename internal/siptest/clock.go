@@ -16,7 +16,8 @@ func SetBack(tb testing.TB, now time.Time, by time.Duration) time.Time {
 		wall uint64
 		ext  int64 // the monotonic reading
 	}
-	(*fields)(unsafe.Pointer(&moved)).ext = (*fields)(unsafe.Pointer(&now)).ext //nolint:gosec // no clock can be set in a test
+	(*fields)(unsafe.Pointer(&moved)).ext = (*fields)(unsafe.Pointer(&now)).
+		ext //nolint:gosec // no clock can be set in a test
 	if moved.Sub(now) != 0 || !moved.Round(0).Equal(now.Round(0).Add(-by)) {
 		tb.Fatalf("%v became %v: it has no monotonic reading, or time.Time has other fields", now, moved)
 	}

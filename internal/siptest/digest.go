@@ -37,7 +37,10 @@ func CheckCredentials(tb testing.TB, req *sip.Request, c *digest.Credentials, us
 	tb.Helper()
 	algorithm, session := strings.CutSuffix(strings.ToUpper(c.Algorithm), "-SESS")
 	h := func(parts ...string) string {
-		sum := map[string]func() hash.Hash{"": md5.New, "MD5": md5.New, "SHA-256": sha256.New, "SHA-512-256": sha512.New512_256}[algorithm]()
+		sum := map[string]func() hash.Hash{
+			"": md5.New, "MD5": md5.New, "SHA-256": sha256.New,
+			"SHA-512-256": sha512.New512_256,
+		}[algorithm]()
 		sum.Write([]byte(strings.Join(parts, ":")))
 		return fmt.Sprintf("%x", sum.Sum(nil))
 	}

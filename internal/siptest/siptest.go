@@ -51,7 +51,8 @@ func Request(tb testing.TB, text string) *sip.Request {
 func InviteFrom(tb testing.TB, from string, headers ...string) *sip.Request {
 	tb.Helper()
 	extra := strings.Join(append(slices.Clip(headers), ""), "\n")
-	return Request(tb, "INVITE sip:+15075785607@198.51.100.1 SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.10;branch=z9hG4bK1\nFrom: "+from+
+	return Request(tb, "INVITE sip:+15075785607@198.51.100.1 SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.10;branch=z9hG4bK1\nFrom: "+
+		from+
 		"\nTo: <sip:c@d>\nCall-ID: one\nCSeq: 7 INVITE\n"+extra+"Content-Length: 0\n\n")
 }
 
@@ -59,7 +60,8 @@ func InviteFrom(tb testing.TB, from string, headers ...string) *sip.Request {
 // with further lines.
 func SessionAt(host string, port int, formats string, lines ...string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "v=0\no=peer 1 2 IN IP4 %[1]s\ns=-\nc=IN IP4 %[1]s\nt=0 0\nm=audio %d RTP/AVP %s\n", host, port, formats)
+	fmt.Fprintf(&b, "v=0\no=peer 1 2 IN IP4 %[1]s\ns=-\nc=IN IP4 %[1]s\nt=0 0\nm=audio %d RTP/AVP %s\n", host,
+		port, formats)
 	for f := range strings.FieldsSeq(formats) {
 		if name := map[string]string{"0": "PCMU", "8": "PCMA", "9": "G722", "13": "CN", "18": "G729"}[f]; name != "" {
 			b.WriteString("a=rtpmap:" + f + " " + name + "/8000\n")

@@ -52,14 +52,17 @@ func Numbers(tb testing.TB, one, first string) []byte {
 func New(tb testing.TB, list []byte, change ...func(*x509.Certificate)) *Signer {
 	tb.Helper()
 	now := time.Now()
-	make := func(name string, ca bool, parent *x509.Certificate, by *ecdsa.PrivateKey, changes ...func(*x509.Certificate)) (*x509.Certificate, *ecdsa.PrivateKey) {
+	make := func(name string, ca bool, parent *x509.Certificate, by *ecdsa.PrivateKey,
+		changes ...func(*x509.Certificate),
+	) (*x509.Certificate, *ecdsa.PrivateKey) {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {
 			tb.Fatal(err)
 		}
 		template := &x509.Certificate{
-			SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour),
-			IsCA: ca, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature,
+			SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: now.Add(-time.Hour),
+			NotAfter: now.Add(time.Hour),
+			IsCA:     ca, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature,
 		}
 		if ca {
 			template.KeyUsage = x509.KeyUsageCertSign
@@ -107,7 +110,8 @@ func Claims(from, to string, at time.Time) string {
 // Sign gives the token of a PASSporT.
 func (s *Signer) Sign(tb testing.TB, header, payload string) string {
 	tb.Helper()
-	text := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + base64.RawURLEncoding.EncodeToString([]byte(payload))
+	text := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." +
+		base64.RawURLEncoding.EncodeToString([]byte(payload))
 	return text + "." + base64.RawURLEncoding.EncodeToString(s.Signature(tb, text))
 }
 

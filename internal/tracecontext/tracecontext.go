@@ -5,11 +5,11 @@
 //
 // Decisions:
 //
-//   - Ids need no state. The trace of a call that brings none is the call's own id, which is a UUID and has as many bytes. A
-//     span's id is a hash of the call's id, its kind and its number, so what was sent while the call lived names the span that
-//     is made from the record when it has ended (TestSpans).
-//   - Whether a trace is sampled follows from its id, by the rule of OpenTelemetry's consistent sampling, so two nodes agree
-//     (TestSampled). A caller's own decision counts before ours.
+//   - Ids need no state. The trace of a call that brings none is the call's own id, which is a UUID and has as many
+//     bytes. A span's id is a hash of the call's id, its kind and its number, so what was sent while the call lived
+//     names the span that is made from the record when it has ended (TestSpans).
+//   - Whether a trace is sampled follows from its id, by the rule of OpenTelemetry's consistent sampling, so two nodes
+//     agree (TestSampled). A caller's own decision counts before ours.
 package tracecontext
 
 import (
@@ -97,8 +97,8 @@ func isHex(s string) bool {
 // Kind is what a span of a call is about.
 type Kind string
 
-// The kinds of spans. A call has one of each of KindCall, KindRinging and KindAnswered at most, and one of the others for
-// each attempt.
+// The kinds of spans. A call has one of each of KindCall, KindRinging and KindAnswered at most, and one of the others
+// for each attempt.
 const (
 	KindCall     Kind = "call"
 	KindRinging  Kind = "ringing"
@@ -196,8 +196,8 @@ func (t Trace) Sampled() bool {
 	return t.on && Sampled(t.id, t.share)
 }
 
-// Header is the value to send with a request of one of the call's spans. A call without spans of its own passes on what the
-// caller brought (W3C section 3.4).
+// Header is the value to send with a request of one of the call's spans. A call without spans of its own passes on what
+// the caller brought (W3C section 3.4).
 func (t Trace) Header(kind Kind, attempt int) string {
 	switch {
 	case t.id == (TraceID{}):

@@ -13,13 +13,13 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// ErrForm means that the file's form does not allow adding an element as text: it is in flow style, with aliases or with
-// several documents, for example. The element has to be added by hand then.
+// ErrForm means that the file's form does not allow adding an element as text: it is in flow style, with aliases or
+// with several documents, for example. The element has to be added by hand then.
 var ErrForm = errors.New("the file's form does not let an element be added as text")
 
-// Prepend gives text with an element as the first one of the list under the top-level key. A missing key is added at the end
-// of the file. element is the YAML of the element alone, without dash and indentation. The result is read again: if it is
-// not the old content and the element, or if text or element is not YAML, the error is ErrForm.
+// Prepend gives text with an element as the first one of the list under the top-level key. A missing key is added at
+// the end of the file. element is the YAML of the element alone, without dash and indentation. The result is read
+// again: if it is not the old content and the element, or if text or element is not YAML, the error is ErrForm.
 func Prepend(text []byte, key, element string) ([]byte, error) {
 	root, ok := document(text)
 	added, fine := document([]byte(element))
@@ -37,7 +37,8 @@ func Prepend(text []byte, key, element string) ([]byte, error) {
 	return out, nil
 }
 
-// document reads the one document of a file. The node is nil if that is missing or null; ok is false if it can't be read.
+// document reads the one document of a file. The node is nil if that is missing or null; ok is false if it can't be
+// read.
 func document(text []byte) (root *yaml.Node, ok bool) {
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	var doc, second yaml.Node

@@ -97,8 +97,9 @@ var tones = map[string]cadence{
 	"fr": {hertz: []float64{440}, onOff: []int{1500, 3500}, volume: -13},
 	"jp": {hertz: []float64{384, 416}, onOff: []int{1000, 2000}, volume: -16},
 
-	"hold":    {hertz: []float64{425}, onOff: []int{200, 9800}, volume: -24}, // a short soft beep every ten seconds
-	"beep":    {hertz: []float64{1400}, onOff: []int{400}, volume: -16},      // the call is recorded (ITU-T E.180 Supplement 2)
+	"hold": {hertz: []float64{425}, onOff: []int{200, 9800}, volume: -24}, // a short soft beep every ten seconds
+	// the call is recorded (ITU-T E.180 Supplement 2)
+	"beep":    {hertz: []float64{1400}, onOff: []int{400}, volume: -16},
 	"silence": {onOff: []int{0, 1000}},
 }
 

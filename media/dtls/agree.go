@@ -20,8 +20,8 @@ const (
 	// Patience is how long a handshake may take.
 	Patience = 10 * time.Second
 
-	// repeatAfter is how long the first answer to a flight is waited for, and then twice as long each time. RFC 6347 §4.2.4.1
-	// has a second, and less for media that somebody waits for: RFC 9147 §5.8.2 says so.
+	// repeatAfter is how long the first answer to a flight is waited for, and then twice as long each time. RFC 6347
+	// §4.2.4.1 has a second, and less for media that somebody waits for: RFC 9147 §5.8.2 says so.
 	repeatAfter = 400 * time.Millisecond
 
 	// lingers is how long the server of a handshake answers repeated last messages: a client repeats its own until it has
@@ -31,8 +31,8 @@ const (
 	// attempts bounds how often a handshake begins again because of something that can't be read.
 	attempts = 20
 
-	// unanswered is after how long a server that has answered nothing begins again. The library keeps the first ClientHello,
-	// readable or not, and takes that of the peer, which repeats it, for the same.
+	// unanswered is after how long a server that has answered nothing begins again. The library keeps the first
+	// ClientHello, readable or not, and takes that of the peer, which repeats it, for the same.
 	unanswered = 700 * time.Millisecond
 
 	// unreadable bounds what comes to a server that lingers.
@@ -64,8 +64,9 @@ type Peer struct {
 	Suites       []media.Suite
 }
 
-// Agree runs a handshake, and gives agreed the keys. A server then goes on for a while, so that the peer has them, too. An
-// error means that agreed was not called: nothing came, the certificate was another one, the peer has refused, or d has ended.
+// Agree runs a handshake, and gives agreed the keys. A server then goes on for a while, so that the peer has them, too.
+// An error means that agreed was not called: nothing came, the certificate was another one, the peer has refused, or d
+// has ended.
 func (i *Identity) Agree(ctx context.Context, d *media.Datagrams, with Peer, agreed func(media.Crypto)) error {
 	w := newWire(d)
 	ctx, cancel := context.WithTimeoutCause(ctx, Patience, errTimeout)
@@ -90,7 +91,8 @@ func (i *Identity) Agree(ctx context.Context, d *media.Datagrams, with Peer, agr
 // final reports whether it is of no use to begin again. Somebody who sends garbage must not end a handshake.
 func final(err error) bool {
 	var alert interface{ IsFatalOrCloseNotify() bool } // of the library
-	return errors.Is(err, errFingerprint) || errors.Is(err, errProfile) || errors.Is(err, net.ErrClosed) || errors.As(err, &alert)
+	return errors.Is(err, errFingerprint) || errors.Is(err, errProfile) || errors.Is(err, net.ErrClosed) ||
+		errors.As(err, &alert)
 }
 
 // handshake runs one handshake.
@@ -107,7 +109,8 @@ func (i *Identity) handshake(ctx context.Context, w *wire, with Peer) (*dtls.Con
 			return errFingerprint
 		}),
 		dtls.WithSRTPProtectionProfiles(profilesOf(with.Suites)...),
-		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret), // RFC 7627: else the keys are not of this handshake alone
+		// RFC 7627: else the keys are not of this handshake alone
+		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret),
 		dtls.WithFlightInterval(repeatAfter),
 		dtls.WithLoggerFactory(&logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled}),
 	}
@@ -165,7 +168,8 @@ func profilesOf(suites []media.Suite) (all []dtls.SRTPProtectionProfile) {
 
 // Suites are those of some suites that DTLS can agree on, in their order.
 func Suites(some []media.Suite) []media.Suite {
-	return slices.DeleteFunc(slices.Clone(some), func(s media.Suite) bool { return len(profilesOf([]media.Suite{s})) == 0 })
+	return slices.DeleteFunc(slices.Clone(some),
+		func(s media.Suite) bool { return len(profilesOf([]media.Suite{s})) == 0 })
 }
 
 // keysOf exports the keys of a handshake (RFC 5764 §4.2): those of the client and of the server, then their salts.

@@ -35,10 +35,11 @@ func plausible(datagram []byte) bool {
 	return true
 }
 
-// isRecord reports whether a record of the right length may be the peer's. An alert that is not encrypted is none: the library
-// ends a handshake for it, and RFC 6347 §4.1.2.7 warns of that where anybody can send one.
+// isRecord reports whether a record of the right length may be the peer's. An alert that is not encrypted is none: the
+// library ends a handshake for it, and RFC 6347 §4.1.2.7 warns of that where anybody can send one.
 func isRecord(record []byte) bool {
-	epoch, number, body := binary.BigEndian.Uint16(record[3:]), binary.BigEndian.Uint64(record[3:])&(1<<48-1), record[recordLen:]
+	epoch, number, body := binary.BigEndian.Uint16(record[3:]), binary.BigEndian.Uint64(record[3:])&(1<<48-1),
+		record[recordLen:]
 	if epoch > 0 {
 		return record[0] >= changeCipherSpec && record[0] <= dataRecord // encryption decides
 	}

@@ -18,8 +18,8 @@ type wire struct {
 	spoken atomic.Uint32 // in this attempt
 }
 
-// The values of wire.spoken. Only the first one changes, once: an attempt has begun to answer, or never does. The peer goes on
-// from what it was told, and a further attempt would not know of that.
+// The values of wire.spoken. Only the first one changes, once: an attempt has begun to answer, or never does. The peer
+// goes on from what it was told, and a further attempt would not know of that.
 const (
 	saidNothing uint32 = iota
 	hasAnswered

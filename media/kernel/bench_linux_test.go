@@ -108,9 +108,7 @@ func cpu(b *testing.B) func() {
 	b.Helper()
 	used := func() (ns int64) {
 		var u unix.Rusage
-		if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-			b.Fatal(err)
-		}
+		must(b, unix.Getrusage(unix.RUSAGE_SELF, &u))
 		return u.Utime.Nano() + u.Stime.Nano()
 	}
 	began := used()
@@ -125,9 +123,7 @@ func BenchmarkPut(b *testing.B) {
 		f := Flow{In: ap("127.0.0.1:20000"), Source: ap("127.0.0.2:4000"), Out: ap("127.0.0.1:20002"), Dest: ap("127.0.0.3:5000"), SSRC: 7}
 		defer cpu(b)()
 		for b.Loop() {
-			if err := put(r, f, State{}); err != nil {
-				b.Fatal(err)
-			}
+			must(b, put(r, f, State{}))
 			if _, ok := r.Remove(f.In); !ok {
 				b.Fatal("the flow is gone")
 			}
@@ -139,12 +135,8 @@ func BenchmarkPut(b *testing.B) {
 			var fds [4]int
 			for port := range fds {
 				fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-				if err != nil {
-					b.Fatal(err)
-				}
-				if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: 20000 + port}); err != nil {
-					b.Fatal(err)
-				}
+				must(b, err)
+				must(b, unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: 20000 + port}))
 				fds[port] = fd
 			}
 			for _, fd := range fds {
@@ -162,9 +154,7 @@ func BenchmarkRead(b *testing.B) {
 	for i := range 10000 {
 		f := Flow{Figures: func(*State) { n++ }, Source: ap("127.0.0.2:4000"), Out: ap("127.0.0.1:9000"), Dest: ap("127.0.0.3:5000"), SSRC: 7}
 		f.In = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(10000+2*i))
-		if err := put(r, f, State{}); err != nil {
-			b.Fatal(err)
-		}
+		must(b, put(r, f, State{}))
 	}
 	defer cpu(b)()
 	for b.Loop() {

@@ -95,13 +95,10 @@ func TestRouteIsGone(t *testing.T) {
 		a, b, f := l.relays(r, false)
 		lost := make(chan error, 1)
 		f.Lost = func(why error) { lost <- why }
-		if err := r.Change(f); err != nil {
-			t.Fatal(err)
-		}
+		must(t, r.Change(f))
 		socket := newPhone(t, f.In.String())
 		pkt := rtp(1, 160, 7, 0, "hello")
-		a.send(f.In, pkt)
-		b.expect(f.Out, pkt)
+		a.reaches(b, f, pkt)
 		run(t, "ip", "link", "set", "right", "down")
 		if why := <-lost; !errors.Is(why, ErrUnfit) {
 			t.Errorf("lost: %v", why)
@@ -134,12 +131,9 @@ func TestRouteMoves(t *testing.T) {
 		r := open(t)
 		a, b, f := l.relays(r, false)
 		f.Lost = func(why error) { t.Errorf("lost: %v", why) }
-		if err := r.Change(f); err != nil {
-			t.Fatal(err)
-		}
+		must(t, r.Change(f))
 		pkt := rtp(1, 160, 7, 0, "hello")
-		a.send(f.In, pkt)
-		b.expect(f.Out, pkt)
+		a.reaches(b, f, pkt)
 		run(t, "ip", "route", "add", "10.81.2.2/32", "via", "10.81.3.2")
 		before := received(t, "spare")
 		await(t, "the other way", func() bool {
@@ -174,9 +168,7 @@ func TestInterfacesComeAndGo(t *testing.T) {
 		l.cable("right", 2, l.b)
 		await(t, "the interfaces", func() bool { return where(r) == "left, lo, right" })
 		a, b, f := l.relays(r, false)
-		pkt := rtp(1, 160, 7, 0, "hello")
-		a.send(f.In, pkt)
-		b.expect(f.Out, pkt)
+		a.reaches(b, f, rtp(1, 160, 7, 0, "hello"))
 		run(t, "ip", "link", "add", "bridge", "type", "bridge")
 		run(t, "ip", "link", "set", "left", "master", "bridge")
 		await(t, "the port of a bridge to be left alone", func() bool { return where(r) == "lo, right" })
@@ -196,9 +188,7 @@ func TestSteers(t *testing.T) {
 		} {
 			shared, from := newPhone(t, tt.shared), l.a.phone(tt.from)
 			conn, err := shared.conn.SyscallConn()
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			_ = conn.Control(func(fd uintptr) {
 				if err = r.Socket(3, int(fd)); err == nil {
 					err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_RECVORIGDSTADDR, 1)
@@ -207,12 +197,8 @@ func TestSteers(t *testing.T) {
 					err = errors.Join(err, unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_RECVORIGDSTADDR, 1))
 				}
 			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := r.Steer(ap(tt.to), 3, 100); err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
+			must(t, r.Steer(ap(tt.to), 3, 100))
 			from.send(ap(tt.other), []byte("not this"))
 			from.send(ap(tt.to), []byte("hello"))
 			buf, oob := make([]byte, 100), make([]byte, 100)
@@ -244,17 +230,12 @@ func TestSteersSoMany(t *testing.T) {
 		} {
 			shared, from := newPhone(t, tt.shared), l.a.phone(tt.from)
 			conn, err := shared.conn.SyscallConn()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := conn.Control(func(fd uintptr) { err = r.Socket(3, int(fd)) }); err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
+			must(t, conn.Control(func(fd uintptr) { err = r.Socket(3, int(fd)) }))
 			const most = 5
 			for _, to := range []string{tt.flooded, tt.quiet} {
-				if err = errors.Join(err, r.Steer(ap(to), 3, most)); err != nil {
-					t.Fatal(err)
-				}
+				err = errors.Join(err, r.Steer(ap(to), 3, most))
+				must(t, err)
 			}
 			began := Now()
 			for range 200 {
@@ -315,12 +296,8 @@ func TestIPsec(t *testing.T) {
 		a, b, f := l.relays(r, false)
 		lost := make(chan error, 1)
 		f.Lost = func(why error) { lost <- why }
-		if err := r.Change(f); err != nil {
-			t.Fatal(err)
-		}
-		pkt := rtp(1, 160, 7, 0, "hello")
-		a.send(f.In, pkt)
-		b.expect(f.Out, pkt)
+		must(t, r.Change(f))
+		a.reaches(b, f, rtp(1, 160, 7, 0, "hello"))
 		policy := []string{"ip", "xfrm", "policy", "add", "src", "10.81.2.1", "dst", "10.81.2.2", "dir", "out", "tmpl", "proto", "esp"}
 		if out, err := exec.Command(policy[0], policy[1:]...).CombinedOutput(); err != nil {
 			t.Skipf("needs IPsec: %v: %s", err, out)
@@ -378,14 +355,11 @@ func TestVLAN(t *testing.T) {
 		there := Flow{In: ap("10.81.5.1:20000"), Source: a.addr, Out: ap("10.81.2.1:20002"), Dest: b.addr, SSRC: 7}
 		back := Flow{In: there.Out, Source: b.addr, Out: there.In, Dest: a.addr, SSRC: 7}
 		for _, f := range []Flow{there, back} {
-			if err := put(r, f, State{}); err != nil {
-				t.Fatal(err)
-			}
+			must(t, put(r, f, State{}))
 		}
 		for seq := range uint16(20) {
 			pkt := rtp(seq, 160, 7, 0, "hello")
-			a.send(there.In, pkt)
-			b.expect(there.Out, pkt)
+			a.reaches(b, there, pkt)
 			b.send(back.In, pkt)
 			a.expect(back.Out, pkt)
 		}

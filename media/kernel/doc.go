@@ -26,9 +26,9 @@
 // Up goes, uncounted: what is not IPv4 or IPv6 with UDP to a flow's address; fragments, IPv4 options, IPv6 extension
 // headers, a TTL of 1, tagged and joined (GRO) frames, frames for other machines, IPv6 without a checksum; from the
 // flow's source: what is not well-formed RTP of version 2 (RFC 3550 §5.1), or may be RTCP (RFC 5761 §4), payload types
-// of Flow.Up, and what is longer than the MTU or 1500 bytes. Packets of other sources, and of other SSRCs of the source,
-// go up where media's latch may learn from them. While the flow is heard (2 s, or 50 ms for the SSRC) one of other
-// sources goes up in a second and 16 of other SSRCs; while it is silent, 1000. Others are dropped and counted.
+// of Flow.Up, and what is longer than the MTU or 1500 bytes. Packets of other sources, and of other SSRCs of the
+// source, go up where media's latch may learn from them. While the flow is heard (2 s, or 50 ms for the SSRC) one of
+// other sources goes up in a second and 16 of other SSRCs; while it is silent, 1000. Others are dropped and counted.
 //
 // A packet of the flow is counted, under the lock of its state, if the flow has not been removed meanwhile. Then its
 // addresses, ports, TTL, DSCP and RTP header are rewritten, and the checksums by what has changed (RFC 1624), so that
@@ -40,62 +40,63 @@
 //
 // # Maps
 //
-//   - flows: hash of our address and port. IPv4 is ::ffff:a.b.c.d. The value is where in states the flow is. Memory of a
-//     hash may become another flow's while the program reads it, so the program believes nothing of it.
-//   - states: array of slots: a spin lock, the figures, and the flow, which is what the program compares with and writes.
-//     The program does both under the lock, so that a flow is whole, and of the address that the packet came to. Not per
-//     processor: numbers and jitter need one state. An id that is never used twice says whose slot it is; without it the
-//     program relays nothing. Slot 0 is for the test that Open makes.
-//   - hints: array of all ports: the slot of the flow that was put last for it. Flows are looked for there first: most of
-//     what a packet costs is waiting for memory, and that of a hash is scattered (218 ns a packet of 10,000 flows in turn, 159 with
-//     hints). A slot that is not the flow's, or whose flow has ended, is found out, and the hash decides. So hints need no pin, and are
-//     taken back only of a flow that is unfit and has not ended.
+//   - flows: hash of our address and port. IPv4 is ::ffff:a.b.c.d. The value is where in states the flow is. Memory of
+//     a hash may become another flow's while the program reads it, so the program believes nothing of it.
+//   - states: array of slots: a spin lock, the figures, and the flow, which is what the program compares with and
+//     writes. The program does both under the lock, so that a flow is whole, and of the address that the packet came
+//     to. Not per processor: numbers and jitter need one state. An id that is never used twice says whose slot it is;
+//     without it the program relays nothing. Slot 0 is for the test that Open makes.
+//   - hints: array of all ports: the slot of the flow that was put last for it. Flows are looked for there first: most
+//     of what a packet costs is waiting for memory, and that of a hash is scattered (218 ns a packet of 10,000 flows in
+//     turn, 159 with hints). A slot that is not the flow's, or whose flow has ended, is found out, and the hash
+//     decides. So hints need no pin, and are taken back only of a flow that is unfit and has not ended.
 //   - steered, sockets: addresses without a socket, and what they are steered to, so many packets in a second; they end
 //     with the process.
 //
-// take and change are programs for this process, run by BPF_PROG_TEST_RUN: take ends a flow and gives its state back at one
-// moment, so that no packet is between, and change replaces a flow.
-// Tests: TestHandedOver, TestPlaceOfAnotherFlow, TestHints, TestSteers, TestSteersSoMany.
+// take and change are programs for this process, run by BPF_PROG_TEST_RUN: take ends a flow and gives its state back at
+// one moment, so that no packet is between, and change replaces a flow. Tests: TestHandedOver, TestPlaceOfAnotherFlow,
+// TestHints, TestSteers, TestSteersSoMany.
 //
 // # Pins and upgrades
 //
-// With Options.Dir, the maps flows and states and the links are pinned in a directory v<layout>-<capacity> below it, and
-// outlive the process, also one that is killed. The next one of that layout and capacity opens the maps, has the links
-// run its program (at once: no packet is between), and carries the flows on. It knows no call for them, so it removes
-// each once it and the flow back are silent for Options.Timeout, and after Options.MaxAge whoever still sends. Until then
-// Uses says that a port is taken. A start that fails ends nothing of what it found, and Close ends the flows of its own
-// process alone: while there are others, what is pinned stays for the next one.
+// With Options.Dir, the maps flows and states and the links are pinned in a directory v<layout>-<capacity> below it,
+// and outlive the process, also one that is killed. The next one of that layout and capacity opens the maps, has the
+// links run its program (at once: no packet is between), and carries the flows on. It knows no call for them, so it
+// removes each once it and the flow back are silent for Options.Timeout, and after Options.MaxAge whoever still sends.
+// Until then Uses says that a port is taken. A start that fails ends nothing of what it found, and Close ends the flows
+// of its own process alone: while there are others, what is pinned stays for the next one.
 //
-// Who changes struct key, place, flow, figures or state counts layout up. Such a process, or one with another capacity, can't
-// take flows over: it opens its own maps beside the others, whose program stays attached and carries its flows until all calls
-// are restored (DismissAll). Then RTP of these calls takes the way through the process. Both programs let go up what they do not
-// know. One process has the directory at a time. With clsact, filters have the directory's name, and the rest is the same.
+// Who changes struct key, place, flow, figures or state counts layout up. Such a process, or one with another capacity,
+// can't take flows over: it opens its own maps beside the others, whose program stays attached and carries its flows
+// until all calls are restored (DismissAll). Then RTP of these calls takes the way through the process. Both programs
+// let go up what they do not know. One process has the directory at a time. With clsact, filters have the directory's
+// name, and the rest is the same.
 //
-// What lies in directories that no process has, of an instance that has another first port now, or relays in userspace, ends at
-// the same moment (RemoveLeftovers).
+// What lies in directories that no process has, of an instance that has another first port now, or relays in userspace,
+// ends at the same moment (RemoveLeftovers).
 //
-// Who knows the call of an adopted flow looks at it (Inherited) and makes it a flow of this process where it is (Adopt). When all
-// calls have been restored, DismissAll ends the others. Counts are those of the whole call, so what was relayed while nobody was
-// there is in the record.
+// Who knows the call of an adopted flow looks at it (Inherited) and makes it a flow of this process where it is
+// (Adopt). When all calls have been restored, DismissAll ends the others. Counts are those of the whole call, so what
+// was relayed while nobody was there is in the record.
 //
-// A process that replaces a running one opens with the directory of that (Heir): its program takes over at once, with the same
-// maps, and the flows stay those of the other process until Inherit. If it ends before, the other one goes on.
-// Tests: TestHeir, TestHeirOfAnotherDirectory, TestHeirOfAnotherCapacity, TestOutlivesItsProcess, TestOtherLayout, TestLayoutHasItsNumber, TestFailedStartEndsNothing, TestCloseEndsItsOwn,
-// TestAdoptedFlowGetsTooOld, TestLeftovers.
+// A process that replaces a running one opens with the directory of that (Heir): its program takes over at once, with
+// the same maps, and the flows stay those of the other process until Inherit. If it ends before, the other one goes on.
+// Tests: TestHeir, TestHeirOfAnotherDirectory, TestHeirOfAnotherCapacity, TestOutlivesItsProcess, TestOtherLayout,
+// TestLayoutHasItsNumber, TestFailedStartEndsNothing, TestCloseEndsItsOwn, TestAdoptedFlowGetsTooOld, TestLeftovers.
 //
 // # Interfaces and routes
 //
 // The program is attached to lo and every Ethernet that is up and belongs to no bridge, bond or VRF, also to those that
 // come later. A watcher hears of interfaces, addresses and routes, and has each flow leave as they are now. A flow that
 // is not fit any more goes up at once, and Flow.Lost says so: nothing is sent where nobody is. Unfit are: another IP
-// version on the other side, one of source and destination on this machine, no Ethernet on the way out, routes that wrap
-// packets, and all flows where IPsec policies are in force, which the program would go round, or may be: only a kernel that
-// says so has no IPsec. They are looked for once a second.
+// version on the other side, one of source and destination on this machine, no Ethernet on the way out, routes that
+// wrap packets, and all flows where IPsec policies are in force, which the program would go round, or may be: only a
+// kernel that says so has no IPsec. They are looked for once a second.
 //
 // The program is before nftables: rules for media's ports, NAT and accounting do not see what is relayed.
-// Nobody waits for the kernel's answers about routes: Put says ErrUnknown until Look has looked, each flow has a lock of its
-// own, and Relay.mu is held for moments without a system call.
-// Tests: TestNobodyWaitsForRoutes, TestRouteIsGone, TestRouteMoves, TestInterfacesComeAndGo, TestUnfitFlows, TestIPsec, TestIPsecIsFound.
+// Nobody waits for the kernel's answers about routes: Put says ErrUnknown until Look has looked, each flow has a lock
+// of its own, and Relay.mu is held for moments without a system call. Tests: TestNobodyWaitsForRoutes, TestRouteIsGone,
+// TestRouteMoves, TestInterfacesComeAndGo, TestUnfitFlows, TestIPsec, TestIPsecIsFound.
 //
 // # Kernels and rights
 //
@@ -107,9 +108,9 @@
 // times as many without CAP_PERFMON. The object is for little-endian processors; on others, and on other systems, Open
 // says that it is not supported.
 //
-// CAP_BPF and CAP_NET_ADMIN suffice, and a directory of the process's own in a mounted BPF file system; before 5.11 also
-// an unlimited RLIMIT_MEMLOCK. What the verifier asks of a process without CAP_PERFMON is why the program chooses
+// CAP_BPF and CAP_NET_ADMIN suffice, and a directory of the process's own in a mounted BPF file system; before 5.11
+// also an unlimited RLIMIT_MEMLOCK. What the verifier asks of a process without CAP_PERFMON is why the program chooses
 // between numbers and not addresses, has the lock first in a state, and writes whole words to the stack. Without it the
-// verifier also adds barriers against speculation, and a packet takes 1.6 times as long: Path says so.
-// Tests: TestWithoutRoot, TestOldKernelNeedsADirectory; those of clsact have a kernel that does not know tcx.
+// verifier also adds barriers against speculation, and a packet takes 1.6 times as long: Path says so. Tests:
+// TestWithoutRoot, TestOldKernelNeedsADirectory; those of clsact have a kernel that does not know tcx.
 package kernel

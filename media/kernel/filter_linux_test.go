@@ -21,9 +21,7 @@ func TestPacketFilter(t *testing.T) {
 		r := open(t)
 		a, b := l.a.phone("10.81.1.2:4000"), l.b.phone("10.81.2.2:5000")
 		f := Flow{In: ap("10.81.1.1:20000"), Source: a.addr, Out: ap("10.81.2.1:20002"), Dest: b.addr, SSRC: 7}
-		if err := put(r, f, State{}); err != nil {
-			t.Fatal(err)
-		}
+		must(t, put(r, f, State{}))
 		for _, hook := range []struct{ family, chain string }{
 			{"inet", "hook prerouting priority -300"},
 			{"inet", "hook input priority -300"},
@@ -36,9 +34,7 @@ func TestPacketFilter(t *testing.T) {
 			run(t, "nft", "add table "+hook.family+" t")
 			run(t, "nft", "add chain "+hook.family+" t c { type filter "+hook.chain+"; }")
 			run(t, "nft", "add rule "+hook.family+" t c meta l4proto udp drop")
-			pkt := rtp(1, 160, 7, 0, hook.chain)
-			a.send(f.In, pkt)
-			b.expect(f.Out, pkt)
+			a.reaches(b, f, rtp(1, 160, 7, 0, hook.chain))
 			run(t, "nft", "delete table "+hook.family+" t")
 		}
 		dropAll(t, "left")
@@ -53,17 +49,11 @@ func dropAll(t *testing.T, name string) {
 	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
 		Type: ebpf.XDP, License: "MIT", Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 1), asm.Return()}, // XDP_DROP
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer program.Close()
 	at, err := net.InterfaceByName(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	attached, err := link.AttachXDP(link.XDPOptions{Program: program, Interface: at.Index})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { _ = attached.Close() })
 }

@@ -28,8 +28,8 @@ type carried struct {
 	over bool // it is removed
 }
 
-// Look finds out how packets of a flow leave, for Put, and for Local where an address of ours is not valid. It may wait for
-// the kernel.
+// Look finds out how packets of a flow leave, for Put, and for Local where an address of ours is not valid. It may wait
+// for the kernel.
 func (r *Relay) Look(f Flow) {
 	if r.enter() {
 		defer r.leave()
@@ -39,8 +39,8 @@ func (r *Relay) Look(f Flow) {
 }
 
 // Put begins to carry a flow and takes over its state. From when it returns, the next packet that comes to f.In is
-// relayed; what came before waits at the sockets. The error is ErrUnfit with a reason, ErrUnknown, ErrFull, or that of a
-// system call. A flow with the same In must have been removed. It does not wait for routes.
+// relayed; what came before waits at the sockets. The error is ErrUnfit with a reason, ErrUnknown, ErrFull, or that of
+// a system call. A flow with the same In must have been removed. It does not wait for routes.
 func (r *Relay) Put(f Flow, s State) error {
 	if !r.enter() {
 		return errClosed
@@ -216,7 +216,8 @@ func (r *Relay) readSome(cursor *ebpf.MapBatchCursor, figures *[readMost]func(*S
 		return 0, errClosed
 	}
 	defer r.leave()
-	n, err := r.program.States.BatchLookup(cursor, r.keys, r.values, &ebpf.BatchOptions{ElemFlags: uint64(ebpf.LookupLock)})
+	n, err := r.program.States.BatchLookup(cursor, r.keys, r.values,
+		&ebpf.BatchOptions{ElemFlags: uint64(ebpf.LookupLock)})
 	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		return 0, fmt.Errorf("the states of flows: %w", err)
 	}

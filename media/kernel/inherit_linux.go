@@ -8,8 +8,8 @@ import (
 	"os"
 )
 
-// Directory is what the process that replaces this one opens its relay with: Options.Heir. It stays the relay's. Nil: flows
-// do not outlive the process.
+// Directory is what the process that replaces this one opens its relay with: Options.Heir. It stays the relay's. Nil:
+// flows do not outlive the process.
 func (r *Relay) Directory() *os.File { return r.place.root }
 
 // Inherit adopts the flows of the process that this one replaces. That one puts and changes none any more.
@@ -41,8 +41,8 @@ func (r *Relay) Inherited(in netip.AddrPort) (Flow, bool) {
 	return a.value.flow(), !a.gone
 }
 
-// Adopt makes the adopted flow to f.In one of this process, as if it had put it: it is f from now on, and its state, which
-// comes back, goes on. An error leaves it adopted. It may wait for routes.
+// Adopt makes the adopted flow to f.In one of this process, as if it had put it: it is f from now on, and its state,
+// which comes back, goes on. An error leaves it adopted. It may wait for routes.
 func (r *Relay) Adopt(f Flow) (State, error) {
 	if !r.enter() {
 		return State{}, errClosed
@@ -97,8 +97,8 @@ func (r *Relay) Dismiss(in netip.AddrPort) (State, bool) {
 	return r.drop(a)
 }
 
-// DismissAll ends all adopted flows: their calls are gone. Those of another layout or capacity end with their program, and
-// RTP of their calls takes the way through the process.
+// DismissAll ends all adopted flows: their calls are gone. Those of another layout or capacity end with their program,
+// and RTP of their calls takes the way through the process.
 func (r *Relay) DismissAll() {
 	if !r.enter() {
 		return

@@ -16,9 +16,7 @@ func TestHeir(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		o := Options{Dir: filepath.Join(bpffs(t), "flowbridge-1"), Capacity: 64}
 		old, err := Open(o)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		t.Cleanup(old.Close)
 		a, b, f := l.relays(old, false)
 		seq := uint16(0)
@@ -26,22 +24,16 @@ func TestHeir(t *testing.T) {
 			t.Helper()
 			for range 10 {
 				seq++
-				pkt := rtp(seq, 160*uint32(seq), 7, 0, "there")
-				a.send(f.In, pkt)
-				b.expect(f.Out, pkt)
+				a.reaches(b, f, rtp(seq, 160*uint32(seq), 7, 0, "there"))
 			}
 		}
 		heir := func() *Relay {
 			t.Helper()
 			fd, err := unix.Dup(int(old.Directory().Fd()))
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			o.Heir = os.NewFile(uintptr(fd), "heir")
 			r, err := Open(o)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			return r
 		}
 		talk()
@@ -53,18 +45,14 @@ func TestHeir(t *testing.T) {
 		next.Close() // it does not get ready
 		talk()
 		next = heir()
-		if err := next.Inherit(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, next.Inherit())
 		if _, err := next.Adopt(f); err != nil {
 			t.Fatal(err)
 		}
 		next.Abandon() // it gets ready, and the other one goes on all the same
 		talk()
 		next = heir()
-		if err := next.Inherit(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, next.Inherit())
 		is, ok := next.Inherited(f.In)
 		if !ok || is.Source != f.Source || is.Dest != f.Dest || is.SSRC != f.SSRC || is.Out != f.Out || is.Rewrite != f.Rewrite {
 			t.Errorf("inherited %+v, %v; want %+v", is, ok, f)
@@ -95,9 +83,7 @@ func TestHeir(t *testing.T) {
 func replacing(t *testing.T, old *Relay, o Options) Options {
 	t.Helper()
 	fd, err := unix.Dup(int(old.Directory().Fd()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	o.Heir = os.NewFile(uintptr(fd), "heir")
 	return o
 }
@@ -121,9 +107,8 @@ func TestHeirOfAnotherDirectory(t *testing.T) {
 		var open [2]*Relay
 		for i, name := range []string{"flowbridge-1", "flowbridge-2"} {
 			var err error
-			if open[i], err = Open(Options{Dir: filepath.Join(mount, name), Capacity: 64}); err != nil {
-				t.Fatal(err)
-			}
+			open[i], err = Open(Options{Dir: filepath.Join(mount, name), Capacity: 64})
+			must(t, err)
 			t.Cleanup(open[i].Close)
 		}
 		pins := pinned(t, mount)
@@ -143,15 +128,11 @@ func TestHeirOfAnotherDirectory(t *testing.T) {
 func TestHeirOfAnotherCapacity(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		t.Chdir(t.TempDir())
-		if err := os.WriteFile("heir", nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile("heir", nil, 0o600))
 		mount := bpffs(t)
 		o := Options{Dir: filepath.Join(mount, "flowbridge-1"), Capacity: 64}
 		old, err := Open(o)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		t.Cleanup(old.Close)
 		pins := pinned(t, mount)
 		o.Capacity = 128
@@ -161,9 +142,7 @@ func TestHeirOfAnotherCapacity(t *testing.T) {
 			if err == nil && inherits {
 				err = next.Inherit()
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			return next
 		}
 		for _, inherits := range []bool{false, true} {

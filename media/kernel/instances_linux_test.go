@@ -40,16 +40,12 @@ func TestTwoInstances(t *testing.T) {
 		}
 		first, second := flow("10.81.1.1:20000", "10.81.2.1:20002"), flow("10.81.1.9:20000", "10.81.2.1:20006")
 		for r, f := range map[*Relay]Flow{one: first, other: second} {
-			if err := put(r, f, State{}); err != nil {
-				t.Fatal(err)
-			}
+			must(t, put(r, f, State{}))
 		}
 		seq := uint16(0)
 		talk := func(f Flow) {
 			seq++
-			pkt := rtp(seq, 160*uint32(seq), 7, 0, "hello")
-			a.send(f.In, pkt)
-			b.expect(f.Out, pkt)
+			a.reaches(b, f, rtp(seq, 160*uint32(seq), 7, 0, "hello"))
 		}
 		for range 10 {
 			talk(first)

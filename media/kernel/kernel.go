@@ -157,7 +157,8 @@ type Options struct {
 	MaxAge time.Duration
 
 	// Heir is the directory of a process that this one is to replace, as its Relay.Directory. Both have it until that one
-	// leaves. It must be Dir. Its flows are adopted by Relay.Inherit, and nothing can be put before. Nil: there is no such process.
+	// leaves. It must be Dir. Its flows are adopted by Relay.Inherit, and nothing can be put before. Nil: there is no such
+	// process.
 	Heir *os.File
 
 	// noTCX is as if the kernel did not know tcx, as before Linux 6.6.

@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// RemoveLeftovers ends the flows of instances that are gone, in the directories of a pattern of [filepath.Match]: of one that has
-// another first port now, or relays in userspace. A directory that a process has is left alone. It comes when all calls have been
-// restored: until then the kernel relays for them.
+// RemoveLeftovers ends the flows of instances that are gone, in the directories of a pattern of [filepath.Match]: of
+// one that has another first port now, or relays in userspace. A directory that a process has is left alone. It comes
+// when all calls have been restored: until then the kernel relays for them.
 func RemoveLeftovers(pattern string) {
 	dirs, err := filepath.Glob(pattern)
 	if err != nil || len(dirs) == 0 {
@@ -97,7 +97,8 @@ func ownDir(dir *os.File) error {
 		return os.NewSyscallError("fstat", err)
 	}
 	if own := uint32(os.Geteuid()); st.Uid != own && st.Uid != 0 {
-		return fmt.Errorf("%s belongs to user %d, and the process is user %d: remove it, or chown it", dir.Name(), st.Uid, own)
+		return fmt.Errorf("%s belongs to user %d, and the process is user %d: remove it, or chown it",
+			dir.Name(), st.Uid, own)
 	}
 	if st.Mode&0o022 != 0 {
 		return fmt.Errorf("others may write to %s (mode %03o): chmod 700 it", dir.Name(), st.Mode&0o777)

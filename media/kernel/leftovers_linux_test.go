@@ -22,12 +22,8 @@ func (l *lab) leave(o Options, port int) *left {
 	f := &left{from: l.a.phone(fmt.Sprintf("10.81.1.2:%d", port)), to: l.b.phone(fmt.Sprintf("10.81.2.2:%d", port))}
 	f.Flow = Flow{In: ap(fmt.Sprintf("10.81.1.1:%d", port)), Source: f.from.addr, Out: ap(fmt.Sprintf("10.81.2.1:%d", port+2)), Dest: f.to.addr, SSRC: 7}
 	r, err := Open(o)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	if err := put(r, f.Flow, State{}); err != nil {
-		l.t.Fatal(err)
-	}
+	must(l.t, err)
+	must(l.t, put(r, f.Flow, State{}))
 	r.Leave()
 	return f
 }
@@ -60,21 +56,15 @@ func TestFailedStartEndsNothing(t *testing.T) {
 		other := o
 		other.Capacity = 128
 		inTheWay := filepath.Join(o.Dir, fmt.Sprintf("v%d-128", layout), "in", "the-way")
-		if err := os.MkdirAll(inTheWay, 0o700); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.MkdirAll(inTheWay, 0o700))
 		if r, err := Open(other); err == nil {
 			r.Close()
 			t.Fatal("the start did not fail")
 		}
 		f.goesOn()
-		if err := os.Remove(inTheWay); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.Remove(inTheWay))
 		r, err := Open(o)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		defer r.Close()
 		if r.Adopted() != 1 {
 			t.Errorf("%d flows are adopted; want 1", r.Adopted())
@@ -92,23 +82,18 @@ func TestCloseEndsItsOwn(t *testing.T) {
 		other.Capacity = 128
 		of, older := l.leave(o, 20000), l.leave(other, 21000)
 		r, err := Open(o)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		own := &left{from: l.a.phone("10.81.1.2:22000"), to: l.b.phone("10.81.2.2:22000")}
 		own.Flow = Flow{In: ap("10.81.1.1:22000"), Source: own.from.addr, Out: ap("10.81.2.1:22002"), Dest: own.to.addr, SSRC: 7}
-		if err := put(r, own.Flow, State{}); err != nil {
-			t.Fatal(err)
-		}
+		must(t, put(r, own.Flow, State{}))
 		own.goesOn()
 		r.Close()
 		of.goesOn()
 		older.goesOn()
 		own.isOver()
 		o.Timeout = time.Second
-		if r, err = Open(o); err != nil {
-			t.Fatal(err)
-		}
+		r, err = Open(o)
+		must(t, err)
 		if r.Adopted() != 1 {
 			t.Errorf("%d flows are adopted; want 1", r.Adopted())
 		}
@@ -131,9 +116,7 @@ func TestAdoptedFlowGetsTooOld(t *testing.T) {
 		of := l.leave(o, 20000)
 		o.Timeout, o.MaxAge = time.Hour, time.Nanosecond
 		r, err := Open(o)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		defer r.Close()
 		await(t, "it to be too old", func() bool { return r.Adopted() == 0 })
 		of.isOver()
@@ -149,9 +132,7 @@ func TestLeftovers(t *testing.T) {
 				gone, taken := Options{Dir: filepath.Join(base, "flowbridge-1"), Capacity: 64, noTCX: clsact}, Options{Dir: filepath.Join(base, "flowbridge-2"), Capacity: 64, noTCX: clsact}
 				f, kept := l.leave(gone, 20000), l.leave(taken, 21000)
 				r, err := Open(taken) // so it is not left over
-				if err != nil {
-					t.Fatal(err)
-				}
+				must(t, err)
 				defer r.Close()
 				f.goesOn()
 				RemoveLeftovers(filepath.Join(base, "flowbridge-*"))

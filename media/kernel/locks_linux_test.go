@@ -46,28 +46,20 @@ func TestNobodyWaitsForRoutes(t *testing.T) {
 		if _, ok := r.State(f.In); !ok {
 			t.Error("the flow is gone")
 		}
-		if err := r.Read(); err != nil {
-			t.Error(err)
-		}
-		if err := r.Steer(ap("10.81.1.1:20011"), 0, 1); err != nil {
-			t.Error(err)
-		}
+		must(t, r.Read())
+		must(t, r.Steer(ap("10.81.1.1:20011"), 0, 1))
 		r.Unsteer(ap("10.81.1.1:20011"))
 		_, _, _ = r.Uses(1), r.Adopted(), r.Path()
 		if _, ok := r.Remove(other.In); !ok {
 			t.Error("the flow can't be removed")
 		}
-		pkt := rtp(1, 160, 7, 0, "hello")
-		a.send(f.In, pkt)
-		b.expect(f.Out, pkt)
+		a.reaches(b, f, rtp(1, 160, 7, 0, "hello"))
 		slow.Store(false)
 		close(goOn)
 		// What was put while the routes were looked up follows them, too.
 		lost := make(chan error, 1)
 		f.Lost = func(why error) { lost <- why }
-		if err := r.Change(f); err != nil {
-			t.Fatal(err)
-		}
+		must(t, r.Change(f))
 		run(t, "ip", "link", "set", "right", "down")
 		if why := <-lost; !errors.Is(why, ErrUnfit) {
 			t.Errorf("lost: %v", why)

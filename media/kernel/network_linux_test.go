@@ -97,9 +97,7 @@ func newHost(t *testing.T) *host {
 		close(h.do)
 		<-ended
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	h.run("ip", "link", "set", "lo", "up")
 	return h
 }
@@ -135,9 +133,7 @@ func (h *host) in(f func() error) {
 	h.t.Helper()
 	failed := make(chan error)
 	h.do <- func() { failed <- f() }
-	if err := <-failed; err != nil {
-		h.t.Fatal(err)
-	}
+	must(h.t, <-failed)
 }
 
 func (h *host) run(command ...string) {
@@ -187,9 +183,7 @@ func listen(tb testing.TB, addr string) (*phone, error) {
 func newPhone(tb testing.TB, addr string) *phone {
 	tb.Helper()
 	p, err := listen(tb, addr)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	return p
 }
 
@@ -212,6 +206,13 @@ func (p *phone) expect(from netip.AddrPort, want []byte) {
 	}
 }
 
+// reaches sends a packet to a flow, which must come out at the other phone as it is.
+func (p *phone) reaches(other *phone, f Flow, pkt []byte) {
+	p.t.Helper()
+	p.send(f.In, pkt)
+	other.expect(f.Out, pkt)
+}
+
 // silent fails if there is a packet. What was sent before came before.
 func (p *phone) silent() {
 	p.t.Helper()
@@ -228,9 +229,7 @@ func (p *phone) hear(within time.Duration) ([]byte, netip.AddrPort, bool) {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil, src, false
 	}
-	if err != nil {
-		p.t.Fatal(err)
-	}
+	must(p.t, err)
 	return buf[:n], netip.AddrPortFrom(src.Addr().Unmap(), src.Port()), true
 }
 
@@ -238,9 +237,7 @@ func (p *phone) hear(within time.Duration) ([]byte, netip.AddrPort, bool) {
 func offload(tb testing.TB, name string, on bool) {
 	tb.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	defer unix.Close(fd)
 	value := struct{ cmd, data uint32 }{cmd: 0x17} // ETHTOOL_STXCSUM
 	if on {
@@ -261,14 +258,10 @@ func offload(tb testing.TB, name string, on bool) {
 func bpffs(tb testing.TB) string {
 	tb.Helper()
 	base, err := os.MkdirTemp("", "flowbridge-kernel-") //nolint:usetesting // others than root can't get into a directory of testing
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	tb.Cleanup(func() { _ = os.RemoveAll(base) })
 	dir := filepath.Join(base, "bpf")
-	if err := errors.Join(os.Chmod(base, 0o711), os.Mkdir(dir, 0o711)); err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, errors.Join(os.Chmod(base, 0o711), os.Mkdir(dir, 0o711)))
 	if err := unix.Mount("bpf", dir, "bpf", 0, "mode=0711"); err != nil {
 		tb.Skipf("needs the right to mount a BPF file system: %v", err)
 	}
@@ -298,9 +291,7 @@ func open(tb testing.TB, change ...func(*Options)) *Relay {
 		o.Dir = filepath.Join(bpffs(tb), "relay")
 		r, err = Open(o)
 	}
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	tb.Cleanup(r.Close)
 	return r
 }
@@ -338,9 +329,7 @@ func tid(h *host) string { return fmt.Sprint(h.tid) }
 func received(tb testing.TB, name string) (n int) {
 	tb.Helper()
 	out, err := exec.Command("ip", "-s", "-j", "link", "show", name).Output()
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	var links []struct {
 		Stats struct{ TX struct{ Packets int } } `json:"stats64"`
 	}

@@ -19,13 +19,9 @@ import (
 // The object that is committed was made from the source that is.
 func TestObjectIsOfTheSource(t *testing.T) {
 	source, err := os.ReadFile("relay.bpf.c")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	sum, err := os.ReadFile("relay.sum")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	of, by, _ := strings.Cut(string(sum), "\n")
 	if want := fmt.Sprintf("%x  -", sha256.Sum256(source)); of != want {
 		t.Fatalf("relay_bpfel.o is of another relay.bpf.c: run go generate in media/kernel")
@@ -39,9 +35,7 @@ func TestObjectIsOfTheSource(t *testing.T) {
 	}
 	again := filepath.Join(t.TempDir(), "relay.o")
 	generate, err := os.ReadFile("generate.go")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	_, flags, _ := strings.Cut(string(generate), `-cflags "`)
 	flags, _, _ = strings.Cut(flags, `"`)
 	command := append(strings.Fields(flags), "-target", "bpfel", "-c", "relay.bpf.c", "-o", again)
@@ -49,13 +43,9 @@ func TestObjectIsOfTheSource(t *testing.T) {
 		t.Skipf("needs what the source includes: %v\n%s", err, out)
 	}
 	is, err := loadProgram()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	want, err := ebpf.LoadCollectionSpec(again)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for name, p := range want.Programs {
 		if got := is.Programs[name]; got == nil || fmt.Sprint(got.Instructions) != fmt.Sprint(p.Instructions) {
 			t.Errorf("%s is not what the source compiles to: run go generate in media/kernel", name)
@@ -67,9 +57,7 @@ func TestObjectIsOfTheSource(t *testing.T) {
 // understand. Another sum means another number.
 func TestLayoutHasItsNumber(t *testing.T) {
 	spec, err := loadProgram()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var text strings.Builder
 	for _, name := range []string{programMapFlows, programMapStates} {
 		m := spec.Maps[name]

@@ -68,7 +68,8 @@ func newPlace(dir string, capacity int, root *os.File) *place {
 	return p
 }
 
-// takePlace takes the directory of the process that this one is to replace. The lock is that of an open file, which both have.
+// takePlace takes the directory of the process that this one is to replace. The lock is that of an open file, which
+// both have.
 func takePlace(dir string, capacity int, heir *os.File) (*place, error) {
 	is, err := os.Stat(dir)
 	if err != nil || !isDir(heir, is) {
@@ -252,7 +253,10 @@ func (r *Relay) adopt() error {
 		}
 		used[at.Slot] = true
 		r.hint(in, at.Slot)
-		all = append(all, &adopted{in: in, out: addrPort(v.Flow.From, v.Flow.FromPort), slot: at.Slot, id: v.F.Id, value: v.Flow, since: Now(), last: Now()})
+		all = append(all, &adopted{
+			in: in, out: addrPort(v.Flow.From, v.Flow.FromPort), slot: at.Slot, id: v.F.Id,
+			value: v.Flow, since: Now(), last: Now(),
+		})
 	}
 	if err := flows.Err(); err != nil {
 		return fmt.Errorf("the flows of the process before: %w", err)

@@ -28,9 +28,7 @@ func newMachine(tb testing.TB) *machine {
 	tb.Helper()
 	needsRoot(tb)
 	r := &Relay{options: Options{Capacity: 20000}, place: &place{}}
-	if err := r.load(); err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, r.load())
 	tb.Cleanup(func() { _ = r.program.Close() })
 	return &machine{Relay: r, hints: 1, model: model{index: loopback, flows: map[netip.AddrPort]*modelFlow{}}}
 }
@@ -39,9 +37,7 @@ func newMachine(tb testing.TB) *machine {
 func (m *machine) enters(tb testing.TB, name string) {
 	tb.Helper()
 	i, err := net.InterfaceByName(name)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	m.model.index = i.Index
 	copy(m.model.device[:], i.HardwareAddr)
 }

@@ -87,8 +87,8 @@ func Try() error {
 	return errors.Join(r.test(), r.program.Close())
 }
 
-// Slow says why the program is slower than it could be for this process; nil: it is not. Without CAP_PERFMON the verifier
-// adds barriers against speculation to it (docs/benchmarks.md has what they cost).
+// Slow says why the program is slower than it could be for this process; nil: it is not. Without CAP_PERFMON the
+// verifier adds barriers against speculation to it (docs/benchmarks.md has what they cost).
 func Slow() error {
 	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var sets [2]unix.CapUserData
@@ -190,11 +190,12 @@ func (r *Relay) Adopted() int {
 // Leave ends the process's part. Flows go on in the kernel for the next process, if there is a directory.
 func (r *Relay) Leave() { r.end(r.options.Dir != "") }
 
-// Abandon ends the part of a process that does not replace another one after all: what it has inherited is that one's still.
+// Abandon ends the part of a process that does not replace another one after all: what it has inherited is that one's
+// still.
 func (r *Relay) Abandon() { r.end(r.shares()) }
 
-// shares reports whether the maps and links are also those of the process that this one is to replace. Those of another capacity are
-// not.
+// shares reports whether the maps and links are also those of the process that this one is to replace. Those of another
+// capacity are not.
 func (r *Relay) shares() bool { return r.options.Heir != nil && r.place.maps != nil }
 
 // Close ends the flows of this process. Those of an earlier one go on for the next process. If there are none, the

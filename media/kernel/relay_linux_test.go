@@ -24,9 +24,7 @@ func (l *lab) relays(r *Relay, v6 bool) (a, b *phone, f Flow) {
 		a, b = l.a.phone("[fd81:1::2]:4000"), l.b.phone("[fd81:2::2]:5000")
 	}
 	f.Source, f.Dest = a.addr, b.addr
-	if err := put(r, f, State{}); err != nil {
-		l.t.Fatal(err)
-	}
+	must(l.t, put(r, f, State{}))
 	return a, b, f
 }
 
@@ -43,9 +41,7 @@ func TestRelaysBetweenInterfaces(t *testing.T) {
 						r := open(t)
 						a, b, f := l.relays(r, v6)
 						f.Rewrite = Rewrite{SSRC: 9, SeqOffset: 5, TimeOffset: 160, Payload: [8]PayloadChange{{From: 96, To: 101}}}
-						if err := r.Change(f); err != nil {
-							t.Fatal(err)
-						}
+						must(t, r.Change(f))
 						for seq := range uint16(20) {
 							text := strings.Repeat("x", 160+int(seq%3))
 							a.send(f.In, rtp(seq, 160*uint32(seq), 7, 96, text))
@@ -68,20 +64,14 @@ func TestRelaysOnLoopback(t *testing.T) {
 			r := open(t)
 			a, b := newPhone(t, host+":0"), newPhone(t, host+":0")
 			f := Flow{In: ap(host + ":20000"), Source: a.addr, Out: ap(host + ":20002"), Dest: b.addr, SSRC: 7}
-			if err := put(r, f, State{}); err != nil {
-				t.Fatal(err)
-			}
+			must(t, put(r, f, State{}))
 			for seq := range uint16(20) {
-				pkt := rtp(seq, 160*uint32(seq), 7, 0, "hello")
-				a.send(f.In, pkt)
-				b.expect(f.Out, pkt)
+				a.reaches(b, f, rtp(seq, 160*uint32(seq), 7, 0, "hello"))
 			}
 			if s, ok := r.Remove(f.In); !ok || s.Sent != 20 {
 				t.Errorf("got %+v, %v; want 20 packets", s, ok)
 			}
-			if err := put(r, f, State{}); err != nil {
-				t.Fatal(err)
-			}
+			must(t, put(r, f, State{}))
 			socket := newPhone(t, f.In.String())
 			for _, n := range []int{maxPacket, maxPacket + 1} {
 				pkt := rtp(1, 160, 7, 0, strings.Repeat("x", n-12))
@@ -103,9 +93,7 @@ func TestGoesUp(t *testing.T) {
 		r := open(t)
 		a, b, f := l.relays(r, false)
 		f.Up.Add(101)
-		if err := r.Change(f); err != nil {
-			t.Fatal(err)
-		}
+		must(t, r.Change(f))
 		socket := newPhone(t, f.In.String())
 		good := rtp(1, 160, 7, 0, "hello")
 		a.send(f.In, good)
@@ -125,15 +113,11 @@ func TestGoesUp(t *testing.T) {
 			}
 		}
 		options, err := a.conn.SyscallConn()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		_ = options.Control(func(fd uintptr) {
 			err = unix.SetsockoptString(int(fd), unix.IPPROTO_IP, unix.IP_OPTIONS, "\x01\x01\x01\x00")
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		a.send(f.In, good)
 		socket.expect(a.addr, good)
 		b.silent()
@@ -181,17 +165,13 @@ func TestPacketInPieces(t *testing.T) {
 		a, b, f := l.relays(r, false)
 		pkt := rtp(1, 160, 7, 0, strings.Repeat("x", 160))
 		conn, err := a.conn.SyscallConn()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		to := &unix.SockaddrInet4{Addr: f.In.Addr().As4(), Port: int(f.In.Port())}
 		_ = conn.Control(func(fd uintptr) {
 			err = errors.Join(
 				unix.Sendto(int(fd), pkt[:2], unix.MSG_MORE, to), unix.Sendto(int(fd), pkt[2:7], unix.MSG_MORE, to), unix.Sendto(int(fd), pkt[7:], 0, to))
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		b.expect(f.Out, pkt)
 		if s, _ := r.State(f.In); s.Sent != 1 || s.SentBytes != uint64(len(pkt)) {
 			t.Errorf("got %+v; want one packet", s)
@@ -226,9 +206,7 @@ func TestHandedOver(t *testing.T) {
 			t.Error("the flow is there after it was removed")
 		}
 		seq += 3 // two more are lost
-		if err := put(r, f, s); err != nil {
-			t.Fatal(err)
-		}
+		must(t, put(r, f, s))
 		for range 50 {
 			say()
 		}
@@ -250,9 +228,7 @@ func TestReadsAll(t *testing.T) {
 			f := Flow{Source: ap("127.0.0.1:4000"), Out: ap("127.0.0.1:9000"), Dest: ap("127.0.0.1:5000"), SSRC: 7}
 			f.In = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(10000+i))
 			f.Figures = func(s *State) { got[f.In] = s.Packets }
-			if err := put(r, f, State{Packets: uint64(i)}); err != nil {
-				t.Fatal(err)
-			}
+			must(t, put(r, f, State{Packets: uint64(i)}))
 			want[f.In] = uint64(i)
 		}
 		for i := range 700 {
@@ -272,9 +248,7 @@ func TestReadsAll(t *testing.T) {
 
 func TestTry(t *testing.T) {
 	needsRoot(t)
-	if err := Try(); err != nil {
-		t.Error(err)
-	}
+	must(t, Try())
 }
 
 func TestFull(t *testing.T) {
@@ -288,9 +262,7 @@ func TestFull(t *testing.T) {
 			}
 		}
 		r.Remove(ap("127.0.0.1:20000"))
-		if err := put(r, f, State{}); err != nil {
-			t.Error(err)
-		}
+		must(t, put(r, f, State{}))
 		if err := put(r, f, State{}); err == nil {
 			t.Error("a flow was put twice")
 		}

@@ -14,7 +14,8 @@ type Relay struct{}
 
 // Open returns an error: the program is built for Linux on little-endian processors.
 func Open(Options) (*Relay, error) {
-	return nil, errors.New("the relay in the kernel is not supported on this system: it needs Linux on a little-endian processor")
+	return nil, errors.New(
+		"the relay in the kernel is not supported on this system: it needs Linux on a little-endian processor")
 }
 
 // Try returns the error of Open.

@@ -82,13 +82,9 @@ type process struct {
 func startChild(t *testing.T, o childOptions, change ...func(*exec.Cmd)) *process {
 	t.Helper()
 	arg, err := json.Marshal(o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	self, err := os.Open("/proc/self/exe")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer self.Close()
 	p := &process{cmd: exec.Command("/proc/self/fd/3")} // who is not root may not get to the file
 	p.cmd.Env = append(os.Environ(), asChild+"="+string(arg))
@@ -101,9 +97,7 @@ func startChild(t *testing.T, o childOptions, change ...func(*exec.Cmd)) *proces
 	if err1 != nil || err2 != nil {
 		t.Fatal(err1, err2)
 	}
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, p.cmd.Start())
 	t.Cleanup(func() {
 		_ = in.Close()
 		_ = p.cmd.Wait()
@@ -118,9 +112,7 @@ func startChild(t *testing.T, o childOptions, change ...func(*exec.Cmd)) *proces
 
 func (p *process) kill(t *testing.T) {
 	t.Helper()
-	if err := p.cmd.Process.Signal(syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	must(t, p.cmd.Process.Signal(syscall.SIGKILL))
 	_ = p.cmd.Wait()
 }
 
@@ -163,9 +155,7 @@ func TestOutlivesItsProcess(t *testing.T) {
 
 				adopting := Options{Dir: dir, Capacity: 64, Timeout: time.Second, noTCX: way == "clsact"}
 				r, err := Open(adopting)
-				if err != nil {
-					t.Fatal(err)
-				}
+				must(t, err)
 				talk(100)
 				if r.Adopted() != 3 || !r.Uses(20000) || !r.Uses(20002) || r.Uses(20001) {
 					t.Errorf("%d flows are adopted", r.Adopted())
@@ -175,9 +165,8 @@ func TestOutlivesItsProcess(t *testing.T) {
 				}
 				r.Leave() // in peace, this time
 				talk(100)
-				if r, err = Open(adopting); err != nil {
-					t.Fatal(err)
-				}
+				r, err = Open(adopting)
+				must(t, err)
 				t.Cleanup(r.Close)
 				talk(100)
 				stream.end(t)
@@ -187,18 +176,14 @@ func TestOutlivesItsProcess(t *testing.T) {
 				// One direction keeps both.
 				await(t, "the stream to be removed", func() bool {
 					seq++
-					pkt := rtp(seq, 160*uint32(seq), 7, 0, "there")
-					a.send(there.In, pkt)
-					b.expect(there.Out, pkt)
+					a.reaches(b, there, rtp(seq, 160*uint32(seq), 7, 0, "there"))
 					return r.Adopted() == 2
 				})
 				await(t, "silent flows to be removed", func() bool { return r.Adopted() == 0 })
 				if r.Uses(20000) {
 					t.Error("the port is still used")
 				}
-				if err := put(r, there, State{}); err != nil {
-					t.Error(err)
-				}
+				must(t, put(r, there, State{}))
 				r.Close()
 				if _, err := os.Stat(dir); !os.IsNotExist(err) {
 					t.Errorf("the directory is still there: %v", err)
@@ -289,22 +274,16 @@ func TestOtherLayout(t *testing.T) {
 				dir := filepath.Join(bpffs(t), "flowbridge-1")
 				o := Options{Dir: dir, Capacity: 64, Timeout: time.Second, noTCX: way == "clsact"}
 				before, err := Open(o)
-				if err != nil {
-					t.Fatal(err)
-				}
+				must(t, err)
 				a, b, f := l.relays(before, false)
 				pkt := rtp(1, 160, 7, 0, "hello")
 				before.Leave()
 				o.Capacity = 128 // as good as another layout
 				r, err := Open(o)
-				if err != nil {
-					t.Fatal(err)
-				}
+				must(t, err)
 				defer r.Close()
 				other := newStream(l)
-				if err := put(r, other.Flow, State{}); err != nil {
-					t.Fatal(err)
-				}
+				must(t, put(r, other.Flow, State{}))
 				other.begin()
 				for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 					a.send(f.In, pkt)
@@ -358,9 +337,7 @@ func TestDirectories(t *testing.T) {
 		}
 		// What others could have filled is not taken.
 		others, open := filepath.Join(base, "others"), filepath.Join(base, "open")
-		if err := errors.Join(os.Mkdir(others, 0o700), os.Chown(others, 65534, 65534), os.Mkdir(open, 0o700), os.Chmod(open, 0o770)); err != nil {
-			t.Fatal(err)
-		}
+		must(t, errors.Join(os.Mkdir(others, 0o700), os.Chown(others, 65534, 65534), os.Mkdir(open, 0o700), os.Chmod(open, 0o770)))
 		for dir, why := range map[string]string{others: "belongs to user 65534", open: "others may write"} {
 			if r, err := Open(Options{Dir: dir, Capacity: 64}); err == nil || !strings.Contains(err.Error(), why) {
 				t.Errorf("%s: %v, %v; want %s", dir, r, err, why)
@@ -371,13 +348,9 @@ func TestDirectories(t *testing.T) {
 		}
 		// What a process left that died as it began.
 		half := filepath.Join(base, "half")
-		if err := os.MkdirAll(filepath.Join(half, fmt.Sprintf("v%d-64", layout)), 0o700); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.MkdirAll(filepath.Join(half, fmt.Sprintf("v%d-64", layout)), 0o700))
 		r, err := Open(Options{Dir: half, Capacity: 64})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		r.Close()
 	})
 }
@@ -387,9 +360,7 @@ func TestWithoutRoot(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		dir := filepath.Join(bpffs(t), "flowbridge-1")
 		const nobody = 65534
-		if err := errors.Join(os.Mkdir(dir, 0o700), os.Chown(dir, nobody, nobody)); err != nil {
-			t.Fatal(err)
-		}
+		must(t, errors.Join(os.Mkdir(dir, 0o700), os.Chown(dir, nobody, nobody)))
 		a, b := l.a.phone("10.81.1.2:4000"), l.b.phone("10.81.2.2:5000")
 		f := Flow{In: ap("10.81.1.1:20000"), Source: a.addr, Out: ap("10.81.2.1:20002"), Dest: b.addr, SSRC: 7}
 		for _, tt := range []struct {
@@ -417,9 +388,7 @@ func TestWithoutRoot(t *testing.T) {
 					continue
 				}
 				if tt.name == "both" || tt.name == "all three" {
-					pkt := rtp(1, 160, 7, 0, "hello")
-					a.send(f.In, pkt)
-					b.expect(f.Out, pkt)
+					a.reaches(b, f, rtp(1, 160, 7, 0, "hello"))
 				}
 				p.kill(t)
 				clearPins(filepath.Join(dir, fmt.Sprintf("v%d-64", layout))) // its flow

@@ -108,8 +108,8 @@ func (w *routes) changed() bool {
 	return is != w.secured
 }
 
-// hasPolicies reports whether IPsec may apply to what is relayed: to what comes, which may have to be encrypted, or to what
-// is sent. What can't be found out may be so.
+// hasPolicies reports whether IPsec may apply to what is relayed: to what comes, which may have to be encrypted, or to
+// what is sent. What can't be found out may be so.
 func hasPolicies(policies []netlink.XfrmPolicy, err error) bool {
 	if errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.EAFNOSUPPORT) {
 		return false // a kernel without IPsec

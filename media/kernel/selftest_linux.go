@@ -18,14 +18,20 @@ const testSlot = 0
 // testFlows are the flows that the program is tested with. They have addresses for documentation (RFC 5737, RFC 3849),
 // which no packet has.
 func testFlows() (flows [2]Flow) {
-	for i, of := range [][3]string{{"192.0.2.1", "192.0.2.2", "192.0.2.3"}, {"2001:db8::1", "2001:db8::2", "2001:db8::3"}} {
+	for i, of := range [][3]string{
+		{"192.0.2.1", "192.0.2.2", "192.0.2.3"},
+		{"2001:db8::1", "2001:db8::2", "2001:db8::3"},
+	} {
 		flows[i] = Flow{
 			In:     netip.AddrPortFrom(netip.MustParseAddr(of[0]), 4000),
 			Source: netip.AddrPortFrom(netip.MustParseAddr(of[1]), 4002),
 			Out:    netip.AddrPortFrom(netip.MustParseAddr(of[0]), 4004),
 			Dest:   netip.AddrPortFrom(netip.MustParseAddr(of[2]), 4006),
 			SSRC:   0x01020304, DSCP: 46,
-			Rewrite: Rewrite{SSRC: 0x05060708, TimeOffset: 160, SeqOffset: 65535, Payload: [MaxPayloadChanges]PayloadChange{{From: 96, To: 101}}},
+			Rewrite: Rewrite{
+				SSRC: 0x05060708, TimeOffset: 160, SeqOffset: 65535,
+				Payload: [MaxPayloadChanges]PayloadChange{{From: 96, To: 101}},
+			},
 		}
 	}
 	return flows
@@ -51,7 +57,10 @@ func (r *Relay) testFlow(f Flow) error {
 	}
 	defer r.program.Flows.Delete(keyOf(f.In)) //nolint:errcheck // nothing comes to it
 	came := knownPacket{from: f.Source, to: f.In, tos: 0, ttl: 64, seq: 1, timestamp: 1000, ssrc: f.SSRC, payloadType: 96}
-	goes := knownPacket{from: f.Out, to: f.Dest, tos: 46 << 2, ttl: 63, seq: 0, timestamp: 1160, ssrc: 0x05060708, payloadType: 101}
+	goes := knownPacket{
+		from: f.Out, to: f.Dest, tos: 46 << 2, ttl: 63, seq: 0, timestamp: 1160, ssrc: 0x05060708,
+		payloadType: 101,
+	}
 	for _, try := range []struct {
 		in, out knownPacket
 		verdict int32

@@ -104,8 +104,8 @@ func (r *Relay) Socket(i, fd int) error {
 	return nil
 }
 
-// Steer has packets to one of our addresses, which need not be bound, come to socket i, if they go up: most of them in a
-// second, and others are dropped. The socket is of the same IP version. It sees where they were sent to with
+// Steer has packets to one of our addresses, which need not be bound, come to socket i, if they go up: most of them in
+// a second, and others are dropped. The socket is of the same IP version. It sees where they were sent to with
 // IP_RECVORIGDSTADDR or IPV6_RECVORIGDSTADDR. Steering comes before the sockets that are bound to the address, but not
 // before connected ones.
 func (r *Relay) Steer(to netip.AddrPort, i int, most uint32) error {
@@ -113,7 +113,8 @@ func (r *Relay) Steer(to netip.AddrPort, i int, most uint32) error {
 		return errClosed
 	}
 	defer r.leave()
-	if err := r.program.Steered.Update(keyOf(to), &programSteering{Socket: uint32(i), Most: most}, ebpf.UpdateAny); err != nil {
+	if err := r.program.Steered.Update(keyOf(to), &programSteering{Socket: uint32(i), Most: most},
+		ebpf.UpdateAny); err != nil {
 		return fmt.Errorf("steering %v: %w", to, err)
 	}
 	return nil

@@ -38,7 +38,8 @@ func watch(r *Relay) (*watcher, error) {
 	w := &watcher{relay: r, events: os.NewFile(uintptr(fd), "netlink"), ended: make(chan struct{})}
 	groups := uint32(0)
 	for _, g := range []int{
-		unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
+		unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE,
+		unix.RTNLGRP_IPV6_ROUTE,
 		unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE, unix.RTNLGRP_NEXTHOP,
 	} {
 		groups |= 1 << (g - 1)

@@ -29,8 +29,8 @@ type Control struct {
 	body  []byte // behind the header, without padding
 }
 
-// NextRTCP splits the first packet off a valid compound. If the padding is inconsistent, the body is empty, so that it is
-// not read.
+// NextRTCP splits the first packet off a valid compound. If the padding is inconsistent, the body is empty, so that it
+// is not read.
 func NextRTCP(compound []byte) (p Control, rest []byte) {
 	size := 4 * (1 + int(binary.BigEndian.Uint16(compound[2:])))
 	p = Control{kind: compound[1], count: int(compound[0] & 0x1f), body: compound[HeaderLenRTCP:size]}

@@ -56,7 +56,8 @@ type Heard struct {
 	JitterMS     float64       // its mean, milliseconds
 }
 
-// MOS is the listening quality, 1.0 to 4.5. 0 means unknown: less than a second of packets, or no figures for the codec.
+// MOS is the listening quality, 1.0 to 4.5. 0 means unknown: less than a second of packets, or no figures for the
+// codec.
 func (h Heard) MOS(codec *Impairment) float64 {
 	if codec == nil || h.Received < packetsToJudge {
 		return 0

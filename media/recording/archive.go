@@ -30,7 +30,8 @@ type Config struct {
 	MaxSize int64         // of one file, in bytes
 	Log     zerolog.Logger
 
-	// Lock is that of a process that this one replaces, by Archive.Lock, which finishes its own files; nil: Open locks the directory.
+	// Lock is that of a process that this one replaces, by Archive.Lock, which finishes its own files; nil: Open locks the
+	// directory.
 	Lock *os.File
 }
 
@@ -84,7 +85,8 @@ func (a *Archive) claim() error {
 	return nil
 }
 
-// Lock is the lock of the directory, for the process that replaces this one; nil: the directory is gone. It stays the archive's.
+// Lock is the lock of the directory, for the process that replaces this one; nil: the directory is gone. It stays the
+// archive's.
 func (a *Archive) Lock() *os.File {
 	a.dir.mu.Lock()
 	defer a.dir.mu.Unlock()
@@ -212,7 +214,8 @@ func (a *Archive) purge(ctx context.Context, before time.Time) (removed int, err
 	})
 	today := time.Now().UTC()
 	for _, day := range days {
-		if at, bad := time.Parse("2006/01/02", day); bad == nil && today.Sub(at) > 48*time.Hour { // no file begins there any more
+		// no file begins there any more
+		if at, bad := time.Parse("2006/01/02", day); bad == nil && today.Sub(at) > 48*time.Hour {
 			a.removeEmpty(day)
 		}
 	}

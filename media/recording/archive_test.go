@@ -38,14 +38,10 @@ func TestLeftovers(t *testing.T) {
 	wav, capture := sample(t)
 	dir := t.TempDir()
 	day := filepath.Join(dir, "2026/11/20")
-	if err := os.MkdirAll(day, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.MkdirAll(day, 0o700))
 	put := func(name string, b []byte) {
 		t.Helper()
-		if err := os.WriteFile(filepath.Join(day, name), b, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(filepath.Join(day, name), b, 0o600))
 	}
 	stale := slices.Clone(wav) // its header was last written a while ago
 	copy(stale, wavHeader(32000))
@@ -72,9 +68,7 @@ func TestLeftovers(t *testing.T) {
 				readPcapng(t, fileOf(t, a, name))
 			}
 			if name != "2026/11/20/notes.part" {
-				if err := os.Remove(filepath.Join(dir, name)); err != nil {
-					t.Fatal(err)
-				}
+				must(t, os.Remove(filepath.Join(dir, name)))
 			}
 		}
 	}
@@ -86,18 +80,12 @@ func TestLeftoverEnds(t *testing.T) {
 	wav, capture := sample(t)
 	dir := t.TempDir()
 	name := "2026/11/20/" + callID
-	if err := os.MkdirAll(filepath.Join(dir, "2026/11/20"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.MkdirAll(filepath.Join(dir, "2026/11/20"), 0o700))
 	killed := time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)
 	for suffix, b := range map[string][]byte{".wav": wav[:len(wav)-6], ".pcapng": capture[:len(capture)-6], "-2.wav": wav[:44]} {
 		file := filepath.Join(dir, name+suffix+partSuffix)
-		if err := os.WriteFile(file, b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chtimes(file, killed, killed); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(file, b, 0o600))
+		must(t, os.Chtimes(file, killed, killed))
 	}
 	a := opened(t, func(c *Config) { c.Dir, c.Keep = dir, 1e6*time.Hour })
 	defer a.shut(t)
@@ -137,15 +125,9 @@ func TestRetention(t *testing.T) {
 		put := func(name string, age time.Duration) string {
 			t.Helper()
 			full := filepath.Join(dir, name)
-			if err := os.MkdirAll(filepath.Dir(full), 0o700); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(full, []byte("x"), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Chtimes(full, time.Time{}, now.Add(-age)); err != nil {
-				t.Fatal(err)
-			}
+			must(t, os.MkdirAll(filepath.Dir(full), 0o700))
+			must(t, os.WriteFile(full, []byte("x"), 0o600))
+			must(t, os.Chtimes(full, time.Time{}, now.Add(-age)))
 			return name
 		}
 		put("1999/02/03/"+callID+".wav", 25*time.Hour)
@@ -177,17 +159,13 @@ func TestOneProcessAtATime(t *testing.T) {
 	}
 	a.shut(t)
 	b, err := Open(a.cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	b.shut(t)
 }
 
 func TestDirectoryThatCannotBe(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(file, nil, 0o600))
 	if _, err := Open(Config{Dir: filepath.Join(file, "recordings")}); err == nil {
 		t.Error("it was opened")
 	}
@@ -198,20 +176,14 @@ func TestOpenFile(t *testing.T) {
 	var day string
 	a := opened(t, func(c *Config) { // before the archive, which removes empty directories
 		day = filepath.Join(c.Dir, "2026/11/20")
-		if err := os.MkdirAll(filepath.Join(day, callID+"-3.wav", "kept"), 0o700); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.MkdirAll(filepath.Join(day, callID+"-3.wav", "kept"), 0o700))
 	})
 	defer a.shut(t)
 	outside := filepath.Join(t.TempDir(), callID+".wav")
 	for _, name := range []string{outside, day + "/" + callID + ".wav", day + "/" + callID + ".wav.part", day + "/x.wav"} {
-		if err := os.WriteFile(name, []byte("secret"), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(name, []byte("secret"), 0o600))
 	}
-	if err := os.Symlink(outside, day+"/"+callID+"-2.wav"); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Symlink(outside, day+"/"+callID+"-2.wav"))
 	for _, name := range []string{
 		"", ".", "..", ".lock", "2026/11/20", "2026/11/20/", "2026/11/20/x.wav", "2026/11/20/" + callID + ".wav.part",
 		"../" + callID + ".wav", "2026/11/20/../20/" + callID + ".wav", "/2026/11/20/" + callID + ".wav", outside,
@@ -224,9 +196,7 @@ func TestOpenFile(t *testing.T) {
 		}
 	}
 	f, err := a.OpenFile("2026/11/20/" + callID + ".wav")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	f.Close()
 }
 
@@ -244,22 +214,14 @@ func FuzzRepairPcapng(f *testing.F) {
 	f.Add(append(whole, block(6, 1<<31, 100)...))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		name := filepath.Join(t.TempDir(), "capture")
-		if err := os.WriteFile(name, b, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(name, b, 0o600))
 		file, err := os.OpenFile(name, os.O_RDWR, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		defer file.Close()
 		usable, err := repairPcapng(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		rest, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if !usable {
 			return
 		}

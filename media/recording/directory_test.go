@@ -18,9 +18,7 @@ func TestRemovedDirectory(t *testing.T) {
 		a := opened(t, nil)
 		lost := begun(t, a, 1)
 		time.Sleep(5 * time.Second)
-		if err := os.RemoveAll(a.cfg.Dir); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.RemoveAll(a.cfg.Dir))
 		second, third := begun(t, a, 2), begun(t, a, 3) // by two writers
 		for n := range 100 {
 			second.tap(media.SideA, media.RTP, speech(0, 1, n))
@@ -53,15 +51,9 @@ func TestRemovedDirectory(t *testing.T) {
 func TestDirectoryThatCannotBeAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := opened(t, nil)
-		if err := os.Remove(filepath.Join(a.cfg.Dir, ".lock")); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Remove(a.cfg.Dir); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(a.cfg.Dir, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.Remove(filepath.Join(a.cfg.Dir, ".lock")))
+		must(t, os.Remove(a.cfg.Dir))
+		must(t, os.WriteFile(a.cfg.Dir, nil, 0o600))
 		for part := 1; part <= 2; part++ {
 			r := begun(t, a, part)
 			time.Sleep(time.Second)
@@ -72,13 +64,11 @@ func TestDirectoryThatCannotBeAgain(t *testing.T) {
 			<-r.Done()
 			for _, f := range r.Files() {
 				if f.Name != "" || f.Bytes != 0 || f.Err == "" {
-					t.Errorf("%+v", f)
+					t.Errorf("file %+v; want no name, no bytes, and an error", f)
 				}
 			}
 		}
-		if err := os.Remove(a.cfg.Dir); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.Remove(a.cfg.Dir))
 		r := begun(t, a, 3)
 		time.Sleep(time.Second)
 		r.Stop()

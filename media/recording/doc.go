@@ -1,5 +1,5 @@
-// Package recording writes calls to files: WAV to listen to, pcapng with SIP and RTP to analyse. It knows nothing of SIP
-// dialogs.
+// Package recording writes calls to files: WAV to listen to, pcapng with SIP and RTP to analyse. It knows nothing of
+// SIP dialogs.
 //
 //	media worker --Packet--> ring --+
 //	                                +--> writer --> timeline --> WAV
@@ -13,14 +13,13 @@
 //
 // # Ownership
 //
-// The media worker fills the ring. The recorder's writer, one of four goroutines, empties it every 100 ms. A writer owns
-// the media that it writes to, the timelines and the state of files; other goroutines get copies. Locks guard the queue
-// of SIP messages, the copies and the list of recorders, for a few memory operations each. The directory's lock is held
-// longer while a removed directory is made again; only users of files take it.
+// The media worker fills the ring. The recorder's writer, one of four goroutines, empties it every 100 ms. A writer
+// owns the media that it writes to, the timelines and the state of files; other goroutines get copies. Locks guard the
+// queue of SIP messages, the copies and the list of recorders, for a few memory operations each. The directory's lock
+// is held longer while a removed directory is made again; only users of files take it.
 //
 // # Decisions
 //
-// The ring has no lock, and only writers touch the disk. Neither a call nor its media waits for a disk: a slow disk costs
-// packets of the recording, and they are counted.
-// Tests: TestRingBetweenGoroutines, TestBlockedDisk.
+// The ring has no lock, and only writers touch the disk. Neither a call nor its media waits for a disk: a slow disk
+// costs packets of the recording, and they are counted. Tests: TestRingBetweenGoroutines, TestBlockedDisk.
 package recording

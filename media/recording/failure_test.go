@@ -40,7 +40,7 @@ func TestFullDisk(t *testing.T) {
 		<-r.Done()
 		for _, f := range r.Files() {
 			if !strings.Contains(f.Err, "no space left on device") || f.EndedAt.IsZero() || f.Bytes != 0 || f.Name != "" {
-				t.Errorf("%+v", f)
+				t.Errorf("file %+v; want no name, no bytes, an end, and that no space is left", f)
 			}
 		}
 		if names := tree(t, a); len(names) != 0 {
@@ -87,7 +87,7 @@ func TestDiskFillsUp(t *testing.T) {
 		<-r.Done()
 		files := r.Files()
 		if files[0].Err != "no space left" || files[1].Err != "no space left" {
-			t.Errorf("%+v", files)
+			t.Errorf("files %+v; want that no space is left for both", files)
 		}
 		if w := readWAV(t, fileOf(t, a, files[0].Name)); len(w.left) < 2*sampleRate {
 			t.Errorf("the WAV has %d frames", len(w.left))

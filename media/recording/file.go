@@ -31,7 +31,8 @@ type File struct {
 const partSuffix = ".part"
 
 // namePattern matches the names of files. Calls are named by their ids, which are UUIDs.
-var namePattern = regexp.MustCompile(`^\d{4}/\d{2}/\d{2}/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:-[1-9]\d{0,3})?\.(?:wav|pcapng)$`)
+var namePattern = regexp.MustCompile(
+	`^\d{4}/\d{2}/\d{2}/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:-[1-9]\d{0,3})?\.(?:wav|pcapng)$`)
 
 // fileName names a call's first recording after the call; later ones have a number too.
 func fileName(began time.Time, call string, part int, format string) string {

@@ -28,9 +28,7 @@ func opened(tb testing.TB, change func(*Config)) *Archive {
 		change(&cfg)
 	}
 	a, err := Open(cfg)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	return a
 }
 
@@ -51,9 +49,7 @@ func g711() (p Payloads) {
 func begun(tb testing.TB, a *Archive, part int) *Recorder {
 	tb.Helper()
 	r, err := a.Record(Call{ID: callID, Part: part, Payloads: [2]Payloads{g711(), g711()}})
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	return r
 }
 
@@ -123,9 +119,7 @@ func readWAV(tb testing.TB, b []byte) (w wavFile) {
 func fileOf(tb testing.TB, a *Archive, name string) []byte {
 	tb.Helper()
 	b, err := os.ReadFile(filepath.Join(a.cfg.Dir, name))
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	return b
 }
 
@@ -138,8 +132,14 @@ func tree(tb testing.TB, a *Archive) (names []string) {
 		}
 		return err
 	})
+	must(tb, err)
+	return names
+}
+
+// must fails the test at once if there is an error.
+func must(tb testing.TB, err error) {
+	tb.Helper()
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return names
 }

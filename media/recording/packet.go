@@ -38,8 +38,8 @@ func AppendDatagram(b []byte, id uint16, from, to netip.AddrPort, data []byte) [
 	return b
 }
 
-// AppendSegment appends a TCP segment with its IP header (RFC 9293), within a connection: seq and ack count the bytes of
-// either direction. data has at most MaxDatagram bytes.
+// AppendSegment appends a TCP segment with its IP header (RFC 9293), within a connection: seq and ack count the bytes
+// of either direction. data has at most MaxDatagram bytes.
 func AppendSegment(b []byte, id uint16, from, to netip.AddrPort, seq, ack uint32, data []byte) []byte {
 	b, pseudo := appendIP(b, id, from.Addr(), to.Addr(), protocolTCP, tcpHeader+len(data))
 	tcp := len(b)

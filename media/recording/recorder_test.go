@@ -30,9 +30,7 @@ type captured struct {
 func readPcapng(tb testing.TB, b []byte) (all []captured) {
 	tb.Helper()
 	r, err := pcapgo.NewNgReader(bytes.NewReader(b), pcapgo.DefaultNgReaderOptions)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	for {
 		data, info, err := r.ReadPacketData()
 		if errors.Is(err, io.EOF) {
@@ -46,9 +44,7 @@ func readPcapng(tb testing.TB, b []byte) (all []captured) {
 		if !ok || info.Length != len(data) {
 			tb.Fatalf("packet %d: %v, %+v", len(all), p, info)
 		}
-		if err := udp.SetNetworkLayerForChecksum(p.NetworkLayer()); err != nil {
-			tb.Fatal(err)
-		}
+		must(tb, udp.SetNetworkLayerForChecksum(p.NetworkLayer()))
 		err, wrong := p.VerifyChecksums()
 		wrong = slices.DeleteFunc(wrong, func(m gopacket.ChecksumMismatch) bool {
 			return m.Correct == 0 && m.Actual == 0xffff // RFC 768: a sum of zero is sent as all ones
@@ -109,9 +105,7 @@ func TestRecording(t *testing.T) {
 		for i, format := range []string{FormatWAV, FormatPcapng} {
 			f := files[i]
 			info, err := os.Stat(a.cfg.Dir + "/" + f.Name)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			if f.Name != dir+callID+"."+format || f.Format != format || !f.StartedAt.Equal(began) || f.EndedAt.IsZero() ||
 				f.Bytes != info.Size() || f.Dropped != 0 || f.Err != "" || info.Mode() != 0o600 {
 				t.Errorf("%+v with %v %v", f, info.Size(), info.Mode())
@@ -150,9 +144,7 @@ func TestCaptureNamesOurAddresses(t *testing.T) {
 		defer a.shut(t)
 		public := netip.MustParseAddr("203.0.113.1")
 		r, err := a.Record(Call{ID: callID, Part: 1, Local: [2]netip.Addr{public, {}}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		r.tap(media.SideA, media.RTP, speech(0, 1, 0))
 		r.tap(media.SideB, media.RTP, speech(0, 1, 0))
 		r.Message(time.Now(), addrA, localA, make([]byte, MaxDatagram+1)) // more than a datagram holds
@@ -213,9 +205,7 @@ func TestUndecodable(t *testing.T) {
 		opus := Payloads{OtherName: "opus"}
 		opus.Other.Add(96)
 		from, err := a.Record(Call{ID: callID, Part: 1, Payloads: [2]Payloads{g711(), opus}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		later := begun(t, a, 2)
 		for n := range 100 {
 			if n == 50 {
@@ -288,7 +278,7 @@ func TestSizeLimit(t *testing.T) {
 		<-r.Done()
 		for _, f := range r.Files() {
 			if f.Err != errFull.Error() || f.Bytes > limit || f.Bytes < limit/2 {
-				t.Errorf("%+v", f)
+				t.Errorf("file %+v; want %v, and between %d and %d bytes", f, errFull, limit/2, limit)
 			}
 		}
 		w := readWAV(t, fileOf(t, a, r.Files()[0].Name))

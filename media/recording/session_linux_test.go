@@ -17,19 +17,14 @@ import (
 func TestRecordingOfASession(t *testing.T) {
 	addr := netip.MustParseAddr("127.78.0.1")
 	engine, err := media.Open(media.Config{Listen: []netip.Addr{addr}, PortLow: 22000, PortHigh: 22099})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer engine.Close()
 	session, err := engine.NewSession(media.SessionConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var ends [2]*net.UDPConn
 	for side, a := range []string{"127.78.0.2:0", "127.78.0.3:0"} {
-		if ends[side], err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort(a))); err != nil {
-			t.Fatal(err)
-		}
+		ends[side], err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort(a)))
+		must(t, err)
 		defer ends[side].Close()
 		session.SetPeer(media.Side(side), media.Peer{RTP: ends[side].LocalAddr().(*net.UDPAddr).AddrPort()})
 	}

@@ -3,8 +3,8 @@
 //
 // Decisions:
 //
-//   - Hooks have listeners of their own, apart from the admin API: other parties than operators use them, so an operator
-//     can open one to the internet without the other. Each listener bounds time, sizes and the connections of one source
-//     (TestListeners, TestHeaderTimeout, TestShares).
+//   - Hooks have listeners of their own, apart from the admin API: other parties than operators use them, so an
+//     operator can open one to the internet without the other. Each listener bounds time, sizes and the connections of
+//     one source (TestListeners, TestHeaderTimeout, TestShares).
 //   - Requests end before the process does: Close waits for every handler that runs (TestCloseWaits, TestRequestsEnd).
 package hooks

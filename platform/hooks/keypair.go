@@ -12,7 +12,8 @@ import (
 // lookInterval is how often the files of a certificate are looked at, at most.
 const lookInterval = time.Second
 
-// keyPair is a certificate with its key, read again when a file has changed. An unusable one leaves the old one in force.
+// keyPair is a certificate with its key, read again when a file has changed. An unusable one leaves the old one in
+// force.
 type keyPair struct {
 	cert, key string
 	log       zerolog.Logger
@@ -64,7 +65,8 @@ func (k *keyPair) renew() {
 		k.log.Info().Str("cert", k.cert).Msg("hooks.tls: the new certificate is in force")
 	case seen != k.warned:
 		k.warned = seen
-		k.log.Warn().Err(err).Str("cert", k.cert).Str("key", k.key).Msg("hooks.tls: the new certificate can't be used, the old one stays")
+		k.log.Warn().Err(err).Str("cert", k.cert).Str("key", k.key).
+			Msg("hooks.tls: the new certificate can't be used, the old one stays")
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
-	"time"
 )
 
 // Close lets a request under way get its answer, ends the context of one that
@@ -14,6 +13,7 @@ import (
 func TestCloseWaits(t *testing.T) {
 	entered := make(chan struct{})
 	release := make(chan struct{})
+	ending, putAway := make(chan struct{}), make(chan struct{}) // the slow one is about to end; it has put away what it has to
 	var ended atomic.Int32
 	s, err := Start(t.Context(), Options{Listen: anywhere, Endpoints: []Endpoint{
 		{Name: "quick", Path: "/quick", Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -24,7 +24,8 @@ func TestCloseWaits(t *testing.T) {
 		{Name: "slow", Path: "/slow", Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			entered <- struct{}{}
 			<-r.Context().Done()
-			time.Sleep(50 * time.Millisecond) // what it has to put away
+			ending <- struct{}{}
+			<-putAway
 			ended.Add(1)
 		})},
 	}})
@@ -52,7 +53,12 @@ func TestCloseWaits(t *testing.T) {
 		<-entered
 	}
 	closed := make(chan error)
-	go func() { closed <- s.Close() }()
+	var atClose int32 // handlers that had ended when Close returned
+	go func() {
+		err := s.Close()
+		atClose = ended.Load()
+		closed <- err
+	}()
 	// The listener ends first: from then on Close is waiting.
 	for {
 		conn, err := net.Dial("tcp", at)
@@ -65,10 +71,17 @@ func TestCloseWaits(t *testing.T) {
 	if code := <-answers["/quick"]; code != http.StatusAccepted {
 		t.Errorf("the quick one got %d", code)
 	}
+	<-ending
+	select {
+	case err := <-closed:
+		t.Fatalf("Close returned before a handler, with %v", err)
+	default:
+	}
+	close(putAway)
 	if err := <-closed; err != nil {
 		t.Error(err)
 	}
-	if ended.Load() != 1 {
+	if atClose != 1 {
 		t.Error("Close returned before a handler")
 	}
 	<-answers["/slow"]

@@ -105,7 +105,8 @@ func serve(ctx context.Context, l net.Listener, h http.Handler, o Options) (*Ser
 	}
 	s.server = &http.Server{
 		Handler: h, BaseContext: func(net.Listener) context.Context { return s.asked.ctx },
-		ReadHeaderTimeout: headerTimeout, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: idleTimeout,
+		ReadHeaderTimeout: headerTimeout, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
+		IdleTimeout:    idleTimeout,
 		MaxHeaderBytes: 16 << 10, ErrorLog: httpd.ErrorLog(o.Log),
 	}
 	l = httpd.Bound(l, maxConnections, maxShare)
@@ -132,8 +133,8 @@ func (s *Server) Listener() (at netip.AddrPort, l net.Listener) { return s.at, s
 // closeTimeout is how long requests may go on after Close is called.
 const closeTimeout = 2 * time.Second
 
-// Close accepts no more requests and gives those under way two seconds. Then it ends their contexts and connections, and
-// returns when no handler runs any more.
+// Close accepts no more requests and gives those under way two seconds. Then it ends their contexts and connections,
+// and returns when no handler runs any more.
 func (s *Server) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()

@@ -47,7 +47,8 @@ const maxID = 256
 type Variables struct {
 	Path  string // before the id
 	Token string // the bearer token
-	// Find gives the live call with an id. Its error is ErrUnknown, ErrSeveral, or another one if the call does not answer.
+	// Find gives the live call with an id. Its error is ErrUnknown, ErrSeveral, or another one if the call does not
+	// answer.
 	Find func(ctx context.Context, id string) (Call, error)
 	Log  zerolog.Logger
 
@@ -61,7 +62,8 @@ func (v *Variables) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		v.limit.Do(func() { v.strangers = httpd.Strangers(v.Log) })
 		v.strangers.Warn().Str("src", r.RemoteAddr).Msg("variables asked with a missing or wrong token")
 		w.Header().Set("WWW-Authenticate", `Bearer realm="flowbridge"`)
-		httpd.Refuse(w, http.StatusUnauthorized, "the bearer token is missing or wrong: send Authorization: Bearer and the token of hooks.variables.token_file")
+		httpd.Refuse(w, http.StatusUnauthorized,
+			"the bearer token is missing or wrong: send Authorization: Bearer and the token of hooks.variables.token_file")
 		return
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -74,14 +76,16 @@ func (v *Variables) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		id = queryID(r.URL.RawQuery)
 	}
 	if id == "" || len(id) > maxID {
-		httpd.Refuse(w, http.StatusBadRequest, "the id of a call is missing or longer than 256 bytes: ask for "+v.Path+"?id=…")
+		httpd.Refuse(w, http.StatusBadRequest,
+			"the id of a call is missing or longer than 256 bytes: ask for "+v.Path+"?id=…")
 		return
 	}
 	call, err := v.Find(r.Context(), id)
 	switch {
 	case errors.Is(err, ErrUnknown):
 		v.Log.Info().Str("id", id).Msg("variables asked of a call that is not there")
-		httpd.Refuse(w, http.StatusNotFound, err.Error()+": ask while it is up, by our id, a Call-ID, the platform's or the external id")
+		httpd.Refuse(w, http.StatusNotFound,
+			err.Error()+": ask while it is up, by our id, a Call-ID, the platform's or the external id")
 	case errors.Is(err, ErrSeveral):
 		v.Log.Warn().Str("id", id).Msg("variables asked by an id of several calls")
 		httpd.Refuse(w, http.StatusConflict, err.Error())

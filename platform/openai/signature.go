@@ -41,7 +41,8 @@ func Sign(secret, id string, at time.Time, body []byte) (http.Header, error) {
 	}
 	stamp := strconv.FormatInt(at.Unix(), 10)
 	return http.Header{
-		"Webhook-Id": {id}, "Webhook-Timestamp": {stamp}, "Webhook-Signature": {"v1," + base64.StdEncoding.EncodeToString(sum(key, id, stamp, body))},
+		"Webhook-Id": {id}, "Webhook-Timestamp": {stamp},
+		"Webhook-Signature": {"v1," + base64.StdEncoding.EncodeToString(sum(key, id, stamp, body))},
 	}, nil
 }
 

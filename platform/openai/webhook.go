@@ -112,13 +112,15 @@ func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer release()
 	id, err := signed(h.key, r.Header, body, time.Now())
 	if err != nil {
-		h.strangers.Warn().Err(err).Str("src", r.RemoteAddr).Msg("openai webhook without a right signature: is hooks.openai.secret_file that of the webhook?")
+		h.strangers.Warn().Err(err).Str("src", r.RemoteAddr).
+			Msg("openai webhook without a right signature: is hooks.openai.secret_file that of the webhook?")
 		httpd.Refuse(w, http.StatusUnauthorized, err.Error())
 		return
 	}
 	call, rings, err := parseEvent(body)
 	if err != nil {
-		h.opts.Log.Warn().Err(err).Str("webhook_id", id).Msg("openai event not understood: a call that rings stays without an answer")
+		h.opts.Log.Warn().Err(err).Str("webhook_id", id).
+			Msg("openai event not understood: a call that rings stays without an answer")
 	}
 	switch {
 	case err != nil && !errors.Is(err, errUnknown): // what is unknown today is unknown when it comes again
@@ -161,11 +163,13 @@ func (h *Webhook) decide(ctx context.Context, call Call) (word string, err error
 	}
 	if d.Session != nil && call.Live != (d.Session["type"] == "live") {
 		// OpenAI may tell of one call by both events. The session fits one of them.
-		h.strangers.Warn().Str("openai_call_id", call.ID).Bool("live", call.Live).Msg("openai event does not fit the type of hooks.openai.session: it is left alone")
+		h.strangers.Warn().Str("openai_call_id", call.ID).Bool("live", call.Live).
+			Msg("openai event does not fit the type of hooks.openai.session: it is left alone")
 		return "left alone", nil
 	}
 	if d.Session != nil && !h.take("attempt "+d.Attempt, call.ID, time.Now()) {
-		h.opts.Log.Warn().Str("openai_call_id", call.ID).Msg("openai call shows the header of one that was accepted: it is rejected")
+		h.opts.Log.Warn().Str("openai_call_id", call.ID).
+			Msg("openai call shows the header of one that was accepted: it is rejected")
 		d.Session, d.Status = nil, statusTaken
 	}
 	action, word, body := "accept", "accepted", d.Session
@@ -177,9 +181,11 @@ func (h *Webhook) decide(ctx context.Context, call Call) (word string, err error
 	}
 	err = h.tell(ctx, call, action, body)
 	if d.Session != nil && final(rest.StatusOf(err)) {
-		h.opts.Log.Warn().Err(err).Str("openai_call_id", call.ID).Msg("openai does not take the session: the call is rejected")
+		h.opts.Log.Warn().Err(err).Str("openai_call_id", call.ID).
+			Msg("openai does not take the session: the call is rejected")
 		d.Session, word = nil, "rejected"
-		err = h.tell(ctx, call, "reject", rest.Object{"status_code": http.StatusInternalServerError}) // of SIP, too: the next target has its turn
+		// of SIP, too: the next target has its turn
+		err = h.tell(ctx, call, "reject", rest.Object{"status_code": http.StatusInternalServerError})
 	}
 	if status := rest.StatusOf(err); status == http.StatusNotFound || status == http.StatusGone {
 		return "gone", nil // the caller has hung up meanwhile
@@ -192,7 +198,10 @@ func (h *Webhook) decide(ctx context.Context, call Call) (word string, err error
 
 // final reports whether a request that got this status would get it again.
 func final(status int) bool {
-	return status >= 400 && status < 500 && !slices.Contains([]int{http.StatusNotFound, http.StatusRequestTimeout, http.StatusGone, http.StatusTooManyRequests}, status)
+	return status >= 400 && status < 500 && !slices.Contains([]int{
+		http.StatusNotFound, http.StatusRequestTimeout,
+		http.StatusGone, http.StatusTooManyRequests,
+	}, status)
 }
 
 // tell makes the request, again where the API is overloaded or says nothing, within ctx's time.
@@ -202,9 +211,13 @@ func (h *Webhook) tell(ctx context.Context, call Call, action string, body rest.
 		path = "/v1/live/sessions/"
 	}
 	for try := 1; ; try++ {
-		_, err = h.api.Do(ctx, rest.Request{Method: http.MethodPost, Path: path + rest.Segment(call.ID) + "/" + action, Body: body})
+		_, err = h.api.Do(ctx, rest.Request{
+			Method: http.MethodPost,
+			Path:   path + rest.Segment(call.ID) + "/" + action, Body: body,
+		})
 		status := rest.StatusOf(err)
-		if err == nil || try == maxTries || status > 0 && status < 500 && status != http.StatusTooManyRequests || !rest.Fits(ctx, wait) {
+		if err == nil || try == maxTries || status > 0 && status < 500 && status != http.StatusTooManyRequests ||
+			!rest.Fits(ctx, wait) {
 			return err
 		}
 		if rest.Pause(ctx, wait) != nil {

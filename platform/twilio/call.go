@@ -8,10 +8,13 @@ import (
 )
 
 // errNoCalled is a request without the number that was called. The words are those of Synthflow's document.
-var errNoCalled = errors.New(`Missing "Called" query parameter`) //nolint:staticcheck // an answer's text, given as it is
+//
+//nolint:staticcheck // an answer's text, given as it is
+var errNoCalled = errors.New(`Missing "Called" query parameter`)
 
 // Call is a call that came in to Twilio, by the parameters of the webhook (twilio.com/docs, "Twilio's request to your
-// application"). Numbers are E.164 with their plus; calls of SIP domains have SIP URIs instead. A missing value is empty.
+// application"). Numbers are E.164 with their plus; calls of SIP domains have SIP URIs instead. A missing value is
+// empty.
 type Call struct {
 	SID           string // CallSid
 	AccountSID    string // AccountSid
@@ -25,8 +28,8 @@ type Call struct {
 	sipHeaders map[string]string // by name in lower case
 }
 
-// Header gives an X- header of the INVITE that a SIP domain received, or "". Twilio passes it as SipHeader_<name>. The case of
-// the name does not matter.
+// Header gives an X- header of the INVITE that a SIP domain received, or "". Twilio passes it as SipHeader_<name>. The
+// case of the name does not matter.
 func (c Call) Header(name string) string { return c.sipHeaders[strings.ToLower(name)] }
 
 // sipHeaderPrefix is what Twilio puts before the name of a header.
@@ -75,7 +78,8 @@ func number(s string) string {
 	return digits
 }
 
-// parseParameters reads a query or a form body. Unlike url.ParseQuery it accepts ';' within a value, as other programs do.
+// parseParameters reads a query or a form body. Unlike url.ParseQuery it accepts ';' within a value, as other programs
+// do.
 func parseParameters(raw string) (url.Values, error) {
 	params := url.Values{}
 	for pair := range strings.SplitSeq(raw, "&") {

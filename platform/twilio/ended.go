@@ -34,8 +34,8 @@ const (
 	paramAttempt = "attempt"
 )
 
-// ActionURL is the URL that Twilio asks when an attempt at a call has ended. base is the URL of NewEndedHandler's handler,
-// without a query.
+// ActionURL is the URL that Twilio asks when an attempt at a call has ended. base is the URL of NewEndedHandler's
+// handler, without a query.
 func ActionURL(base, call string, attempt int) string {
 	return base + "?" + paramCall + "=" + url.QueryEscape(call) + "&" + paramAttempt + "=" + strconv.Itoa(attempt)
 }
@@ -47,7 +47,8 @@ const maxDuration = 24 * time.Hour
 func parseEnded(params url.Values) Ended {
 	return Ended{
 		Call: clean(params.Get(paramCall)), Attempt: bounded(params.Get(paramAttempt), 1, 9999),
-		SID: clean(params.Get("CallSid")), CallStatus: clean(params.Get("CallStatus")), Status: clean(params.Get("DialCallStatus")),
+		SID: clean(params.Get("CallSid")), CallStatus: clean(params.Get("CallStatus")),
+		Status:    clean(params.Get("DialCallStatus")),
 		Duration:  time.Duration(bounded(params.Get("DialCallDuration"), 0, int(maxDuration/time.Second))) * time.Second,
 		SIPCallID: clean(params.Get("DialSipCallId")), SIPStatus: bounded(params.Get("DialSipResponseCode"), 200, 699),
 	}
@@ -64,7 +65,8 @@ func bounded(s string, low, high int) int {
 
 // clean is s if a record can keep it, or "".
 func clean(s string) string {
-	if len(s) > maxURI || !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+	if len(s) > maxURI || !utf8.ValidString(s) ||
+		strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return ""
 	}
 	return s
@@ -75,7 +77,8 @@ func (e Ended) Answered() bool { return e.Status == "completed" || e.Status == "
 
 // CallerGone says that the call that came in is over, so no other target can serve it.
 func (e Ended) CallerGone() bool {
-	return e.Status == "canceled" || slices.Contains([]string{"completed", "canceled", "busy", "no-answer", "failed"}, e.CallStatus)
+	return e.Status == "canceled" || slices.Contains([]string{"completed", "canceled", "busy", "no-answer", "failed"},
+		e.CallStatus)
 }
 
 // Next is what happens to a call when its <Dial> has ended. The zero value hangs up.
@@ -86,8 +89,8 @@ type Next struct {
 
 // NewEndedHandler gives the handler of the action URL of Destination.Action. It asks ended, whose error is logged, and
 // which has to return when its context ends, after Options.Timeout at the latest. The call is answered by then, so a
-// fallback that would reject it hangs up. Requests are refused as by NewHandler; every request of Twilio is answered with
-// 200 and TwiML. The error is about the options, whose Route is not asked.
+// fallback that would reject it hangs up. Requests are refused as by NewHandler; every request of Twilio is answered
+// with 200 and TwiML. The error is about the options, whose Route is not asked.
 func NewEndedHandler(o Options, ended func(context.Context, Ended) (Next, error)) (http.Handler, error) {
 	if ended == nil {
 		return nil, errors.New("twilio: no function for ended calls")
@@ -109,15 +112,18 @@ func NewEndedHandler(o Options, ended func(context.Context, Ended) (Next, error)
 		case next.Fallback:
 			body = h.fallback
 		}
-		h.opts.Log.WithLevel(levelOf(err)).Err(err).Str("call", e.Call).Int("attempt", e.Attempt).Str("call_sid", e.SID).Str("call_status", e.CallStatus).
-			Str("dial_status", e.Status).Int("code", e.SIPStatus).Str("target_sip_call_id", e.SIPCallID).Dur("dur_ms", e.Duration).
+		h.opts.Log.WithLevel(levelOf(err)).Err(err).Str("call", e.Call).Int("attempt", e.Attempt).Str("call_sid", e.SID).
+			Str("call_status", e.CallStatus).
+			Str("dial_status", e.Status).Int("code", e.SIPStatus).Str("target_sip_call_id", e.SIPCallID).
+			Dur("dur_ms", e.Duration).
 			Msg("twilio dial ended")
 		return body, nil
 	}
 	return h, err
 }
 
-// newAnswered makes a handler for calls that are answered: only one that is not can be rejected, so a hang-up replaces that.
+// newAnswered makes a handler for calls that are answered: only one that is not can be rejected, so a hang-up replaces
+// that.
 func newAnswered(o Options) (*handler, error) {
 	h, err := newHandler(o)
 	if f := o.Fallback; err == nil && (f.Reject != "" || f == (Fallback{})) {

@@ -202,11 +202,11 @@ func FuzzEnded(f *testing.F) {
 			e := parseEnded(params)
 			for _, s := range []string{e.Call, e.SID, e.CallStatus, e.Status, e.SIPCallID} {
 				if s != clean(s) {
-					t.Errorf("%q", s)
+					t.Errorf("read %q; want %q", s, clean(s))
 				}
 			}
 			if e.Duration < 0 || e.Duration > maxDuration || e.SIPStatus != 0 && (e.SIPStatus < 200 || e.SIPStatus > 699) {
-				t.Errorf("%+v", e)
+				t.Errorf("read %+v; want a duration of %v at most, and a final status or none", e, maxDuration)
 			}
 		}
 		u, err := url.Parse(ActionURL("https://a.example/ended", call, attempt))

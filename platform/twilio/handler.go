@@ -64,10 +64,10 @@ type handler struct {
 	answer   func(context.Context, url.Values) ([]byte, *httpd.Refusal)
 }
 
-// NewHandler gives the webhook. A request of Twilio that names a number is always answered with 200 and TwiML, because the
-// caller hears anything else as an application error (Twilio's error 11200). Other requests get 405 for another method,
-// 415 for a body that is no form, 413 for one that is too long, 400 for one that can't be read, 403 for a wrong signature
-// and 400 without Called.
+// NewHandler gives the webhook. A request of Twilio that names a number is always answered with 200 and TwiML, because
+// the caller hears anything else as an application error (Twilio's error 11200). Other requests get 405 for another
+// method, 415 for a body that is no form, 413 for one that is too long, 400 for one that can't be read, 403 for a wrong
+// signature and 400 without Called.
 //
 // The server bounds headers and the time that a body takes to arrive. The error is about the options.
 func NewHandler(o Options) (http.Handler, error) {
@@ -130,7 +130,8 @@ func (h *handler) answerCall(ctx context.Context, params url.Values) ([]byte, *h
 	if err == nil {
 		body, err = h.dial(dest)
 	}
-	h.opts.Log.WithLevel(levelOf(err)).Err(err).Str("call_sid", clipped(call.SID)).Str("from", clipped(call.Caller)).Str("to", clipped(call.Called)).Str("uri", dest.URI).
+	h.opts.Log.WithLevel(levelOf(err)).Err(err).Str("call_sid", clipped(call.SID)).Str("from", clipped(call.Caller)).
+		Str("to", clipped(call.Called)).Str("uri", dest.URI).
 		Msg("twilio call answered")
 	return body, nil
 }
@@ -160,8 +161,8 @@ func (h *handler) refuse(w http.ResponseWriter, r *http.Request, no *httpd.Refus
 	_, _ = io.WriteString(w, no.Words)
 }
 
-// admit checks method, size and signature, in this order, and gives the parameters: those of the body before those of the
-// query.
+// admit checks method, size and signature, in this order, and gives the parameters: those of the body before those of
+// the query.
 func (h *handler) admit(w http.ResponseWriter, r *http.Request) (url.Values, *httpd.Refusal) {
 	if r.Method != http.MethodGet && r.Method != http.MethodPost {
 		w.Header().Set("Allow", "GET, POST")
@@ -176,8 +177,11 @@ func (h *handler) admit(w http.ResponseWriter, r *http.Request) (url.Values, *ht
 		return nil, &httpd.Refusal{Status: http.StatusBadRequest, Words: "query: " + err.Error()}
 	}
 	if h.verifier != nil && !h.verifier.verify(r, form) {
-		return nil, &httpd.Refusal{Status: http.StatusForbidden, Words: SignatureHeader + " is not of this URL and this account's auth token: " +
-			"the URL in Twilio's console and the public URL that is configured here must be the same"}
+		return nil, &httpd.Refusal{
+			Status: http.StatusForbidden,
+			Words: SignatureHeader + " is not of this URL and this account's auth token: " +
+				"the URL in Twilio's console and the public URL that is configured here must be the same",
+		}
 	}
 	params := url.Values{}
 	for _, from := range []url.Values{form, query} {
@@ -194,13 +198,19 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, *httpd.Refusa
 	var long *http.MaxBytesError
 	switch {
 	case errors.As(err, &long):
-		return nil, &httpd.Refusal{Status: http.StatusRequestEntityTooLarge, Words: fmt.Sprintf("the body is longer than %d bytes", maxBody)}
+		return nil, &httpd.Refusal{
+			Status: http.StatusRequestEntityTooLarge,
+			Words:  fmt.Sprintf("the body is longer than %d bytes", maxBody),
+		}
 	case err != nil:
 		return nil, &httpd.Refusal{Status: http.StatusBadRequest, Words: "the body was cut short"}
 	case r.Method == http.MethodGet:
 		return nil, nil
 	case len(body) > 0 && !httpd.HasType(r, "application/x-www-form-urlencoded"):
-		return nil, &httpd.Refusal{Status: http.StatusUnsupportedMediaType, Words: "Content-Type must be application/x-www-form-urlencoded"}
+		return nil, &httpd.Refusal{
+			Status: http.StatusUnsupportedMediaType,
+			Words:  "Content-Type must be application/x-www-form-urlencoded",
+		}
 	}
 	form, err := parseParameters(string(body))
 	if err != nil {

@@ -10,15 +10,15 @@ import (
 
 const paramTarget = "target"
 
-// ReferURL is the URL that Twilio asks when a target sends it a REFER. base is the URL of NewReferHandler's handler. call and attempt are
-// those of ActionURL, where the call is followed.
+// ReferURL is the URL that Twilio asks when a target sends it a REFER. base is the URL of NewReferHandler's handler.
+// call and attempt are those of ActionURL, where the call is followed.
 func ReferURL(base, call string, attempt int, target string) string {
 	return ActionURL(base, call, attempt) + "&" + paramTarget + "=" + url.QueryEscape(target)
 }
 
-// NewReferHandler gives the handler of referUrl (twilio.com/docs, "Inbound SIP REFER to Twilio"). It asks refer where the caller goes: with
-// the end that ReferURL names, the target, and the Refer-To as Twilio gives it. Its error is logged. The call is answered by then, so the
-// caller gets a fallback like that of NewEndedHandler.
+// NewReferHandler gives the handler of referUrl (twilio.com/docs, "Inbound SIP REFER to Twilio"). It asks refer where
+// the caller goes: with the end that ReferURL names, the target, and the Refer-To as Twilio gives it. Its error is
+// logged. The call is answered by then, so the caller gets a fallback like that of NewEndedHandler.
 func NewReferHandler(o Options, refer func(e Ended, target, to string) (Destination, error)) (http.Handler, error) {
 	h, err := newAnswered(o)
 	if err != nil {
@@ -31,7 +31,8 @@ func NewReferHandler(o Options, refer func(e Ended, target, to string) (Destinat
 		if err == nil {
 			body, err = h.dial(dest)
 		}
-		h.opts.Log.WithLevel(levelOf(err)).Err(err).Str("call", e.Call).Str("call_sid", e.SID).Str("refer_to", clipped(to)).Msg("twilio transfer answered")
+		h.opts.Log.WithLevel(levelOf(err)).Err(err).Str("call", e.Call).Str("call_sid", e.SID).Str("refer_to", clipped(to)).
+			Msg("twilio transfer answered")
 		return body, nil
 	}
 	return h, nil

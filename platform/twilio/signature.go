@@ -19,10 +19,10 @@ const SignatureHeader = "X-Twilio-Signature"
 // errPublicURL is NewHandler's error about Options.URL.
 var errPublicURL = errors.New("twilio: public URL")
 
-// Sign gives the signature of a request: base64 of the HMAC-SHA1, keyed with the account's auth token, of the URL followed by
-// name and value of each form parameter, in the order of the names (twilio.com/docs, "Webhooks security"). The URL is as it
-// was sent, with its query; form is the body of a POST, nil for a GET. Several values of a name are sorted, and each
-// counts once, as in Twilio's own libraries.
+// Sign gives the signature of a request: base64 of the HMAC-SHA1, keyed with the account's auth token, of the URL
+// followed by name and value of each form parameter, in the order of the names (twilio.com/docs, "Webhooks security").
+// The URL is as it was sent, with its query; form is the body of a POST, nil for a GET. Several values of a name are
+// sorted, and each counts once, as in Twilio's own libraries.
 func Sign(token, address string, form url.Values) string {
 	mac := hmac.New(sha1.New, []byte(token))
 	mac.Write([]byte(address))
@@ -42,25 +42,27 @@ type verifier struct {
 	path    string
 }
 
-// newVerifier takes the public URL of the server, with the part of the path that a proxy removes, or that of the webhook as
-// it is set at Twilio.
+// newVerifier takes the public URL of the server, with the part of the path that a proxy removes, or that of the
+// webhook as it is set at Twilio.
 func newVerifier(token, public string) (*verifier, error) {
 	u, err := url.Parse(public)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%w: it can't be read; write it as in Twilio's console, like https://voice.example.com", errPublicURL)
+		return nil, fmt.Errorf("%w: it can't be read; write it as in Twilio's console, like https://voice.example.com",
+			errPublicURL)
 	case u.User != nil:
 		return nil, fmt.Errorf("%w: leave user name and password out", errPublicURL)
 	case u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "":
 		return nil, fmt.Errorf("%w %q: write it as in Twilio's console, like https://voice.example.com", errPublicURL, public)
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return nil, fmt.Errorf("%w %q: leave out what follows the path; the query is taken from the request", errPublicURL, public)
+		return nil, fmt.Errorf("%w %q: leave out what follows the path; the query is taken from the request",
+			errPublicURL, public)
 	}
 	return &verifier{token, origins(u), strings.TrimSuffix(u.EscapedPath(), "/")}, nil
 }
 
-// origins are the equal spellings of scheme and host. The signed URL may or may not have a port, whatever is configured; so
-// Twilio's libraries try both, too.
+// origins are the equal spellings of scheme and host. The signed URL may or may not have a port, whatever is
+// configured; so Twilio's libraries try both, too.
 func origins(u *url.URL) []string {
 	host := u.Hostname()
 	if strings.Contains(host, ":") {
@@ -77,9 +79,9 @@ func origins(u *url.URL) []string {
 	return []string{full, bare}
 }
 
-// signedURLs are the URLs that may have been signed: the configured one, with path and query as they were sent, not decoded.
-// A proxy may have removed a part of the path or replaced it, so these forms are tried, too: signing any of them takes the
-// token. The log shows them for finding a mistake.
+// signedURLs are the URLs that may have been signed: the configured one, with path and query as they were sent, not
+// decoded. A proxy may have removed a part of the path or replaced it, so these forms are tried, too: signing any of
+// them takes the token. The log shows them for finding a mistake.
 func (v *verifier) signedURLs(r *http.Request) []string {
 	path, query, asked := strings.Cut(r.RequestURI, "?")
 	if !strings.HasPrefix(path, "/") { // a proxy's absolute form

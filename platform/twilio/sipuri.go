@@ -28,8 +28,9 @@ type Header struct{ Name, Value string }
 // standardHeaders are the names that need no x- (twilio.com/docs, warning 13252: exactly as documented).
 var standardHeaders = []string{"User-to-User", "Remote-Party-ID", "P-Preferred-Identity", "P-Called-Party-ID"}
 
-// CheckHeader is an error if Twilio does not accept a header of this name in a SIP URI. It accepts names that begin with x-,
-// except X-Twilio, which it uses itself, and User-to-User, Remote-Party-ID, P-Preferred-Identity and P-Called-Party-ID.
+// CheckHeader is an error if Twilio does not accept a header of this name in a SIP URI. It accepts names that begin
+// with x-, except X-Twilio, which it uses itself, and User-to-User, Remote-Party-ID, P-Preferred-Identity and
+// P-Called-Party-ID.
 func CheckHeader(name string) error {
 	if slices.Contains(standardHeaders, name) {
 		return nil
@@ -37,7 +38,8 @@ func CheckHeader(name string) error {
 	lower := strings.ToLower(name)
 	switch {
 	case !strings.HasPrefix(lower, "x-") || len(lower) == len("x-"):
-		return fmt.Errorf("%w: %q; a name begins with X-, or is one of %s", errHeaderName, name, strings.Join(standardHeaders, ", "))
+		return fmt.Errorf("%w: %q; a name begins with X-, or is one of %s", errHeaderName, name,
+			strings.Join(standardHeaders, ", "))
 	case strings.HasPrefix(lower, "x-twilio"):
 		return fmt.Errorf("%w: %q; X-Twilio… are Twilio's own", errHeaderName, name)
 	case strings.ContainsFunc(name, func(r rune) bool { return !wordRune(r) }):
@@ -46,10 +48,11 @@ func CheckHeader(name string) error {
 	return nil
 }
 
-// SIPURI appends headers to a SIP URI, for Twilio to send in its INVITE (RFC 3261 section 19.1.1). Values are percent-encoded
-// once, as section 25.1 requires of an hvalue, with two exceptions. ';' stays unless encodeSemicolon is set, because
-// Synthflow's documents print it so in X-EI=S.<id>; (Twilio's warning 32110 wants it encoded). '+' is encoded, because
-// programs that read the headers as a query take it for a space. The URI must have no headers of its own.
+// SIPURI appends headers to a SIP URI, for Twilio to send in its INVITE (RFC 3261 section 19.1.1). Values are
+// percent-encoded once, as section 25.1 requires of an hvalue, with two exceptions. ';' stays unless encodeSemicolon is
+// set, because Synthflow's documents print it so in X-EI=S.<id>; (Twilio's warning 32110 wants it encoded). '+' is
+// encoded, because programs that read the headers as a query take it for a space. The URI must have no headers of its
+// own.
 //
 // An error names what Twilio would refuse or change.
 func SIPURI(uri string, headers []Header, encodeSemicolon bool) (string, error) {
@@ -88,11 +91,15 @@ func checkURI(uri string) error {
 	switch {
 	case scheme != "sip:" && scheme != "sips:":
 		return fmt.Errorf("%w: %q; a URI begins with sip: or sips: here", errURI, uri)
-	case !ok || user == "" || strings.Trim(host, ":;") == "" || strings.HasPrefix(host, ":") || strings.HasPrefix(host, ";") || strings.Contains(host, "@"):
+	case !ok || user == "" || strings.Trim(host, ":;") == "" || strings.HasPrefix(host, ":") ||
+		strings.HasPrefix(host, ";") || strings.Contains(host, "@"):
 		return fmt.Errorf("%w: %q; write sip:<user>@<host>", errURI, uri)
 	case strings.ContainsRune(uri, '?'):
 		return fmt.Errorf("%w: %q has headers, which go elsewhere", errURI, uri)
-	case strings.ContainsFunc(uri, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`<>"\^{|}`+"`", r) }):
+	case strings.ContainsFunc(uri, func(r rune) bool {
+		return r <= ' ' || r > '~' ||
+			strings.ContainsRune(`<>"\^{|}`+"`", r)
+	}):
 		return fmt.Errorf("%w: %q has a character that no URI has", errURI, uri)
 	case len(uri) > maxURI:
 		return fmt.Errorf("%w: it has %d characters, Twilio takes %d", errURI, len(uri), maxURI)
@@ -109,8 +116,8 @@ func wordRune(r rune) bool {
 	return r <= '~' && alphanumeric(byte(r)) || strings.ContainsRune("-_.", r)
 }
 
-// unescaped are the characters of an hvalue besides letters and digits: mark and hnv-unreserved of RFC 3261 section 25.1,
-// without the '+'.
+// unescaped are the characters of an hvalue besides letters and digits: mark and hnv-unreserved of RFC 3261 section
+// 25.1, without the '+'.
 const unescaped = "-_.!~*'()" + "[]/?:$"
 
 func escape(b *strings.Builder, value string, encodeSemicolon bool) {

@@ -96,7 +96,7 @@ func FuzzSIPURI(f *testing.F) {
 		}
 		before, query, _ := strings.Cut(got, "?")
 		if before != uri || len(query) >= 1024 || len(before) >= 255 {
-			t.Fatalf("%q", got)
+			t.Fatalf("got %q; want the URI %q with headers, both within Twilio's limits", got, uri)
 		}
 		if strings.ContainsFunc(got, func(r rune) bool { return r <= ' ' || r > '~' || r == '<' || r == '"' }) {
 			t.Errorf("not fit for a message: %q", got)

@@ -18,8 +18,8 @@ const contentType = "text/xml; charset=utf-8"
 // errTwiML is a document that Twilio would not accept.
 var errTwiML = errors.New("twiml")
 
-// DialOptions are the attributes of <Dial> (twilio.com/docs, "TwiML Voice: <Dial>"). A zero value leaves an attribute at
-// Twilio's default.
+// DialOptions are the attributes of <Dial> (twilio.com/docs, "TwiML Voice: <Dial>"). A zero value leaves an attribute
+// at Twilio's default.
 type DialOptions struct {
 	AnswerOnBridge bool          // the caller hears ringing, and is not charged, until the far end answers
 	Timeout        time.Duration // how long it may ring, 5 to 600 s in whole seconds; zero: 30 s
@@ -136,7 +136,8 @@ func (o DialOptions) element() (*dial, error) {
 		return nil, fmt.Errorf("%w: caller id %q: it has letters, digits, +, -, _ and . only", errTwiML, o.CallerID)
 	}
 	return &dial{
-		AnswerOnBridge: o.AnswerOnBridge, Timeout: int(o.Timeout / time.Second), CallerID: o.CallerID, Action: o.Action, Method: o.Method,
+		AnswerOnBridge: o.AnswerOnBridge, Timeout: int(o.Timeout / time.Second), CallerID: o.CallerID, Action: o.Action,
+		Method:   o.Method,
 		ReferURL: o.ReferURL,
 	}, nil
 }
@@ -147,7 +148,8 @@ func webURL(s string) bool {
 }
 
 func printable(s string) bool {
-	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r == 0xfffe || r == 0xffff })
+	return utf8.ValidString(s) && !strings.ContainsFunc(s,
+		func(r rune) bool { return r < ' ' || r == 0x7f || r == 0xfffe || r == 0xffff })
 }
 
 func document(r response) ([]byte, error) {

@@ -70,8 +70,8 @@ func (c Collection) Delete(ctx context.Context, id string) (rest.Object, error) 
 
 func (c Collection) at(id string) string { return c.path + "/" + rest.Segment(id) }
 
-// one sends a request that is answered with one object, and checks its id: it is the given one or, for a new object (id is
-// empty), none of the known ones.
+// one sends a request that is answered with one object, and checks its id: it is the given one or, for a new object (id
+// is empty), none of the known ones.
 func (c Collection) one(ctx context.Context, r rest.Request, id string, known map[string]bool) (rest.Object, error) {
 	answer, err := c.api.Do(ctx, r)
 	if err != nil {
@@ -95,7 +95,8 @@ func (c Collection) one(ctx context.Context, r rest.Request, id string, known ma
 	case id != "" && got != id:
 		return nil, c.api.Unusable(r, answer, "the answer is about something else, with another id")
 	case id == "" && known[got]:
-		return nil, c.api.Unusable(r, answer, fmt.Sprintf("the answer's id %s is that of something that was there before", got))
+		return nil, c.api.Unusable(r, answer,
+			fmt.Sprintf("the answer's id %s is that of something that was there before", got))
 	}
 	return o, nil
 }
@@ -115,8 +116,8 @@ const (
 	maxEntries = 10_000
 )
 
-// List gives all objects, the newest first (GET). Each page begins with the objects created when the last one of the page
-// before was.
+// List gives all objects, the newest first (GET). Each page begins with the objects created when the last one of the
+// page before was.
 func (c Collection) List(ctx context.Context) ([]rest.Object, error) {
 	var all []rest.Object
 	seen := map[string]bool{}
@@ -150,7 +151,8 @@ func (c Collection) List(ctx context.Context) ([]rest.Object, error) {
 		case len(page) < limit:
 			return all, nil
 		case len(all) == count, len(all) > maxEntries:
-			return nil, c.api.Unusable(r, answer, fmt.Sprintf("the list can't be read beyond %d entries: its pages repeat, or never end", len(all)))
+			return nil, c.api.Unusable(r, answer,
+				fmt.Sprintf("the list can't be read beyond %d entries: its pages repeat, or never end", len(all)))
 		}
 		if before, _ = page[len(page)-1].Text("createdAt"); before == "" {
 			return nil, c.api.Unusable(r, answer, "an entry of the list has no createdAt, so its next page can't be asked for")

@@ -11,8 +11,8 @@ import (
 	"flowbridge/internal/rest"
 )
 
-// CheckAssistant says what is wrong with the body of a new assistant. The API requires no member at all, but assistants are
-// found by their names.
+// CheckAssistant says what is wrong with the body of a new assistant. The API requires no member at all, but assistants
+// are found by their names.
 func CheckAssistant(body rest.Object) error {
 	if name, _ := body.Text("name"); strings.TrimSpace(name) == "" {
 		return errors.New("name is missing: assistants are found by it")
@@ -27,8 +27,8 @@ const ProviderVapi = "vapi"
 // stand-ins.
 var sipURI = regexp.MustCompile(`^sip:([A-Za-z0-9_.!~*'()&=+$,-]+)@([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`)
 
-// CheckNumber says what is wrong with the body of a new phone number. host is the SIP host of the account's region; empty
-// accepts any.
+// CheckNumber says what is wrong with the body of a new phone number. host is the SIP host of the account's region;
+// empty accepts any.
 func CheckNumber(body rest.Object, host string) error {
 	uri, _ := body.Text("sipUri")
 	switch provider, _ := body.Text("provider"); {

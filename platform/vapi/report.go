@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Report is the platform's report of a finished call (Vapi's page "Server events", end-of-call-report). A missing value is
-// empty.
+// Report is the platform's report of a finished call (Vapi's page "Server events", end-of-call-report). A missing value
+// is empty.
 type Report struct {
 	CallID      string        // the platform's id of the call
 	SIPCallID   string        // see Request.SIPCallID

@@ -29,13 +29,13 @@ const (
 type Request struct {
 	// CallID is the platform's id of the call (call.id).
 	CallID string
-	// SIPCallID is the Call-ID of the INVITE, by which Flowbridge finds its call. The platform does not document its place;
-	// its messages have it in call.phoneCallProviderDetails.sbcCallId and call.transport.sbcCallSid.
+	// SIPCallID is the Call-ID of the INVITE, by which Flowbridge finds its call. The platform does not document its
+	// place; its messages have it in call.phoneCallProviderDetails.sbcCallId and call.transport.sbcCallSid.
 	SIPCallID string
 	// PhoneNumberID is the platform's id of the number that was called.
 	PhoneNumberID string
-	// CalledNumber and CalledURI are that number (phoneNumber.number, phoneNumber.sipUri). One of provider "vapi" has only a
-	// URI.
+	// CalledNumber and CalledURI are that number (phoneNumber.number, phoneNumber.sipUri). One of provider "vapi" has only
+	// a URI.
 	CalledNumber, CalledURI string
 	// CustomerNumber and CustomerURI are the caller (customer.number, customer.sipUri).
 	CustomerNumber, CustomerURI string
@@ -50,8 +50,8 @@ type Request struct {
 // headers (call.assistantOverrides.variableValues, names without x- and in lower case), where calls over SIP have them.
 func (r Request) Header(name string) string { return r.Headers[strings.ToLower(name)] }
 
-// message is a server message of the platform. Its parts are decoded when they are needed; others, such as transcripts, are
-// skipped.
+// message is a server message of the platform. Its parts are decoded when they are needed; others, such as transcripts,
+// are skipped.
 type message struct {
 	kind string
 	parts
@@ -117,8 +117,8 @@ func scalarOf(raw json.RawMessage) any {
 	return valueOf(raw)
 }
 
-// countValues is the highest number of values that valid JSON can have, because each takes memory when it is decoded, many
-// times its size. The first value of a list or object follows a bracket, every other one a comma.
+// countValues is the highest number of values that valid JSON can have, because each takes memory when it is decoded,
+// many times its size. The first value of a list or object follows a bracket, every other one a comma.
 func countValues(raw []byte) int {
 	n, quoted := 1, false
 	for i := 0; i < len(raw); i++ {

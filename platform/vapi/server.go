@@ -17,8 +17,8 @@ import (
 const (
 	// defaultTimeout is HandlerOptions.Timeout by default.
 	defaultTimeout = 5 * time.Second
-	// MaxTimeout is the platform's own limit, which cannot be changed. It counts from sending the message to the whole answer
-	// (Vapi's page "Server events"), so a timeout should leave the time that the HTTP server grants to the headers.
+	// MaxTimeout is the platform's own limit, which cannot be changed. It counts from sending the message to the whole
+	// answer (Vapi's page "Server events"), so a timeout should leave the time that the HTTP server grants to the headers.
 	MaxTimeout = 7500 * time.Millisecond
 
 	defaultApology = "Sorry, this call cannot be taken right now. Please try again later."
@@ -34,13 +34,14 @@ type HandlerOptions struct {
 	// Secret is what a message has to show, as X-Vapi-Secret or as Authorization: Bearer (Vapi's page "Server
 	// authentication"). Empty accepts all messages, which is for loopback only.
 	Secret string
-	// Decide answers an assistant-request. It should return when ctx ends. If it fails or is late, the caller hears Apology.
+	// Decide answers an assistant-request. It should return when ctx ends. If it fails or is late, the caller hears
+	// Apology.
 	Decide func(ctx context.Context, r Request) (Answer, error)
-	// Other, if set, gets every other message, such as end-of-call-report; body is the whole message. Its error is answered
-	// with 503, after which the platform may send the message again.
+	// Other, if set, gets every other message, such as end-of-call-report; body is the whole message. Its error is
+	// answered with 503, after which the platform may send the message again.
 	Other func(kind string, body []byte) error
-	// Timeout is how long a message may take from its headers to its answer; 5s if zero, at most MaxTimeout. Headers and TLS
-	// come on top, with the HTTP server's timeout.
+	// Timeout is how long a message may take from its headers to its answer; 5s if zero, at most MaxTimeout. Headers and
+	// TLS come on top, with the HTTP server's timeout.
 	Timeout time.Duration
 	// Apology is spoken to the caller if nothing could be decided; a sentence in English if empty.
 	Apology string
@@ -59,8 +60,8 @@ type handler struct {
 
 // NewHandler is a handler for the server URL of a phone number, an assistant or an account.
 //
-// An assistant-request always gets 200 with an Answer in time, if need be an error to be spoken. Other messages get 200 and
-// {}, so that the platform repeats nothing, or 503 if they could not be kept. All other requests get a status and
+// An assistant-request always gets 200 with an Answer in time, if need be an error to be spoken. Other messages get 200
+// and {}, so that the platform repeats nothing, or 503 if they could not be kept. All other requests get a status and
 // {"error": words}.
 func NewHandler(o HandlerOptions) (http.Handler, error) {
 	o.Timeout, o.Apology = cmp.Or(o.Timeout, defaultTimeout), cmp.Or(o.Apology, defaultApology)
@@ -109,7 +110,10 @@ func (h *handler) refusal(w http.ResponseWriter, r *http.Request) *httpd.Refusal
 	}
 	if !h.knows(r) {
 		h.strangers.Warn().Str("remote", r.RemoteAddr).Msg("vapi message with a missing or wrong secret")
-		return &httpd.Refusal{Status: http.StatusUnauthorized, Words: "the secret is missing or wrong: send it as X-Vapi-Secret, or as Authorization: Bearer"}
+		return &httpd.Refusal{
+			Status: http.StatusUnauthorized,
+			Words:  "the secret is missing or wrong: send it as X-Vapi-Secret, or as Authorization: Bearer",
+		}
 	}
 	if !httpd.HasType(r, "application/json") {
 		return &httpd.Refusal{Status: http.StatusUnsupportedMediaType, Words: "the Content-Type must be application/json"}
@@ -145,7 +149,8 @@ func (h *handler) answer(ctx context.Context, w http.ResponseWriter, m message) 
 		level = zerolog.WarnLevel
 		body, _ = json.Marshal(Answer{Error: h.opts.Apology})
 	}
-	h.opts.Log.WithLevel(level).Err(err).Str("vapi_call_id", r.CallID).Str("sip_call_id", r.SIPCallID).Dur("dur_ms", time.Since(start)).Msg("assistant requested")
+	h.opts.Log.WithLevel(level).Err(err).Str("vapi_call_id", r.CallID).Str("sip_call_id", r.SIPCallID).
+		Dur("dur_ms", time.Since(start)).Msg("assistant requested")
 	httpd.Answer(w, http.StatusOK, json.RawMessage(body))
 }
 

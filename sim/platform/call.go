@@ -81,7 +81,8 @@ func (c *call) Admit() (code int, reason string) {
 	return 0, ""
 }
 
-// secret says what is wrong with the secret in a header, or "". The header's name has to be spelled as it is documented.
+// secret says what is wrong with the secret in a header, or "". The header's name has to be spelled as it is
+// documented.
 func (c *call) secret(name, want string) string {
 	for _, line := range c.In.Seen().Headers {
 		got, value, _ := strings.Cut(line, ":")

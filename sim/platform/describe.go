@@ -51,7 +51,10 @@ var (
 
 // Descriptions are those of all platforms, in alphabetical order.
 func Descriptions() []Description {
-	all := []Description{retell, elevenLabs, liveKit, openAI, telnyx, bland, polyAI, ultravox, daily, pipecat, trunk, azure, xAI, google, cartesia}
+	all := []Description{
+		retell, elevenLabs, liveKit, openAI, telnyx, bland, polyAI, ultravox, daily, pipecat, trunk,
+		azure, xAI, google, cartesia,
+	}
 	slices.SortFunc(all, func(a, b Description) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
@@ -69,8 +72,9 @@ var retell = Description{
 			"metadata": standin.IsObject, "retell_llm_dynamic_variables": standin.IsStringMap,
 		}},
 		Answer: standin.Object{
-			"call_type": "phone_call", "call_id": "{id}", "call_status": "registered", "agent_id": "{body.agent_id}", "agent_version": 0,
-			"from_number": "{body.from_number}", "to_number": "{body.to_number}", "direction": "{body.direction}",
+			"call_type": "phone_call", "call_id": "{id}", "call_status": "registered", "agent_id": "{body.agent_id}",
+			"agent_version": 0,
+			"from_number":   "{body.from_number}", "to_number": "{body.to_number}", "direction": "{body.direction}",
 		},
 		Failed: standin.Object{"call_status": "error"},
 	},
@@ -103,10 +107,12 @@ var openAI = Description{
 		SRTP: sim.SRTPOptional,
 	},
 	Asks: &Asks{Questions: []Question{realtime("/v1/realtime/calls/{id}"), {
-		Event: "live.transport.incoming", Data: map[string]any{"type": "sip"}, ID: "session_id", Prefix: "live_", Path: "/v1/live/sessions/{id}", In: "session",
+		Event: "live.transport.incoming", Data: map[string]any{"type": "sip"}, ID: "session_id", Prefix: "live_",
+		Path: "/v1/live/sessions/{id}", In: "session",
 		Accept: standin.Shape{Required: []string{"session"}, Fields: standin.Fields{"session": standin.Shape{
 			Required: []string{"type", "model"}, Fields: standin.Fields{
-				"type": standin.IsOneOf("live"), "model": standin.IsString, "instructions": standin.IsString, "audio": standin.IsObject,
+				"type": standin.IsOneOf("live"), "model": standin.IsString, "instructions": standin.IsString,
+				"audio":      standin.IsObject,
 				"delegation": standin.IsObject, "store": standin.IsBool,
 			},
 		}.Check}},
@@ -124,21 +130,28 @@ var azure = Description{
 var xAI = Description{
 	Name: "xai", Title: "xAI Grok Voice, SIP",
 	Source: "https://docs.x.ai/developers/model-capabilities/audio/voice-agent/sip, read on 23 November 2026; that your server joins is taken as done",
-	Agent:  Agent{Transports: []string{"TLS"}, User: e164, UserIs: "a number of the trunk, with +", SRTP: sim.SRTPOptional, Digest: true},
+	Agent: Agent{
+		Transports: []string{"TLS"}, User: e164, UserIs: "a number of the trunk, with +", SRTP: sim.SRTPOptional,
+		Digest: true,
+	},
 }
 
 var google = Description{
 	Name: "google", Title: "Google CX Agent Studio and Dialogflow, SIP trunk",
 	Source: "docs.cloud.google.com, CX documentation, concept/integration/sip-trunk, second hand on 22 November 2026; " +
 		"no certificate of the caller is asked for",
-	Agent: Agent{Transports: []string{"TLS", "TCP"}, User: e164, UserIs: "a number of the trunk, with +", SRTP: sim.SRTPRequired},
+	Agent: Agent{
+		Transports: []string{"TLS", "TCP"}, User: e164, UserIs: "a number of the trunk, with +",
+		SRTP: sim.SRTPRequired,
+	},
 }
 
 var cartesia = Description{
 	Name: "cartesia", Title: "Cartesia Line, SIP trunk",
 	Source: "https://docs.cartesia.ai/line/integrations/telephony/sip-trunking, read on 23 November 2026",
 	Agent: Agent{
-		Transports: []string{"TLS", "TCP"}, User: e164, UserIs: "a number of the trunk, with +", SRTP: sim.SRTPOptional, Digest: true,
+		Transports: []string{"TLS", "TCP"}, User: e164, UserIs: "a number of the trunk, with +", SRTP: sim.SRTPOptional,
+		Digest: true,
 	},
 }
 
@@ -147,8 +160,10 @@ func realtime(path string) Question {
 	return Question{
 		Event: "realtime.call.incoming", ID: "call_id", Prefix: "rtc_", Path: path,
 		Accept: standin.Shape{Required: []string{"type"}, Fields: standin.Fields{
-			"type": standin.IsOneOf("realtime"), "model": standin.IsString, "instructions": standin.IsString, "audio": standin.IsObject,
-			"output_modalities": standin.IsStrings, "include": standin.IsStrings, "tools": standin.IsList, "prompt": standin.IsObject,
+			"type": standin.IsOneOf("realtime"), "model": standin.IsString, "instructions": standin.IsString,
+			"audio":             standin.IsObject,
+			"output_modalities": standin.IsStrings, "include": standin.IsStrings, "tools": standin.IsList,
+			"prompt": standin.IsObject,
 		}.With(func(any) string { return "" }, "max_output_tokens", "tool_choice", "tracing", "truncation")},
 		Reject: rejection(),
 	}
@@ -162,7 +177,8 @@ var telnyx = Description{
 	Name: "telnyx", Title: "Telnyx AI assistant, by its number over a credential connection",
 	Source: "https://developers.telnyx.com/docs/voice/sip-trunking, read on 22 November 2026",
 	Agent: Agent{
-		Transports: []string{"TCP", "UDP", "TLS"}, User: e164, UserIs: "the assistant's number, with +", SRTP: sim.SRTPOptional, Digest: true,
+		Transports: []string{"TCP", "UDP", "TLS"}, User: e164, UserIs: "the assistant's number, with +",
+		SRTP: sim.SRTPOptional, Digest: true,
 	},
 }
 
@@ -187,7 +203,8 @@ var ultravox = Description{
 	Name: "ultravox", Title: "Ultravox, incoming SIP",
 	Source: "https://docs.ultravox.ai/telephony/sip, read on 22 November 2026",
 	Agent: Agent{
-		Transports: every, User: regexp.MustCompile(`^agent_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`), UserIs: "agent_ and the agent's id",
+		Transports: every, User: regexp.MustCompile(`^agent_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`),
+		UserIs: "agent_ and the agent's id",
 	},
 }
 

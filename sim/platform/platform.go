@@ -61,11 +61,14 @@ type Platform struct {
 
 // Start listens and serves until Close. Cancelling ctx ends the calls, but not the listeners.
 func Start(ctx context.Context, of Description, o Options) (*Platform, error) {
-	o.Transport, o.Token, o.Secret = cmp.Or(strings.ToUpper(o.Transport), of.Agent.Transports[0]), cmp.Or(o.Token, DefaultToken), cmp.Or(o.Secret, DefaultSecret)
+	o.Transport, o.Token, o.Secret = cmp.Or(strings.ToUpper(o.Transport), of.Agent.Transports[0]),
+		cmp.Or(o.Token, DefaultToken), cmp.Or(o.Secret, DefaultSecret)
 	if !slices.Contains(of.Agent.Transports, o.Transport) {
-		return nil, fmt.Errorf("%s is not called over %s: want %s", of.Title, o.Transport, strings.Join(of.Agent.Transports, ", "))
+		return nil, fmt.Errorf("%s is not called over %s: want %s", of.Title, o.Transport,
+			strings.Join(of.Agent.Transports, ", "))
 	}
-	if o.Webhook.Secret = cmp.Or(o.Webhook.Secret, DefaultWebhookSecret); o.Webhook.URL != "" && (of.Asks == nil || standin.IsURL(o.Webhook.URL) != "") {
+	if o.Webhook.Secret = cmp.Or(o.Webhook.Secret, DefaultWebhookSecret); o.Webhook.URL != "" && (of.Asks == nil ||
+		standin.IsURL(o.Webhook.URL) != "") {
 		return nil, fmt.Errorf("webhook %q: want an http(s) URL, for a platform that asks by one", o.Webhook.URL)
 	}
 	p := &Platform{of: of, opts: o, undecided: map[string]chan<- verdict{}}
@@ -75,8 +78,9 @@ func Start(ctx context.Context, of Description, o Options) (*Platform, error) {
 		p.asks = sim.NewChallenger(o.Auth)
 	}
 	agent := sim.AgentOptions{
-		Name: of.Name + "-sim", Listen: o.SIPListen, Network: o.Transport, SRTP: of.Agent.SRTP, EchoDelay: o.EchoDelay, RingFor: o.RingFor,
-		Fault: o.Fault, Log: o.Log,
+		Name: of.Name + "-sim", Listen: o.SIPListen, Network: o.Transport, SRTP: of.Agent.SRTP, EchoDelay: o.EchoDelay,
+		RingFor: o.RingFor,
+		Fault:   o.Fault, Log: o.Log,
 	}
 	if o.Transport == "TLS" {
 		pair, ca, err := standin.Certificate(o.SIPListen)

@@ -49,7 +49,8 @@ func ParseNumber(s string) (Number, error) {
 		return Number{}, fmt.Errorf("number %q: want E.164, such as +15550100002", number)
 	}
 	if given && !modelID.MatchString(model) {
-		return Number{}, fmt.Errorf("number %q: %q is not an agent's id: want a UUID or 1744274157255x646200691892837600", number, model)
+		return Number{}, fmt.Errorf("number %q: %q is not an agent's id: want a UUID or 1744274157255x646200691892837600",
+			number, model)
 	}
 	return Number{number, model}, nil
 }
@@ -63,7 +64,8 @@ var (
 // Validate returns what is wrong with an account.
 func (o Account) Validate() error {
 	if !slices.Contains([]string{"", VoiceEngineAccept, VoiceEngineRequire, VoiceEngineRefuse}, o.VoiceEngine) {
-		return fmt.Errorf("voice engine %q: want %s, %s or %s", o.VoiceEngine, VoiceEngineAccept, VoiceEngineRequire, VoiceEngineRefuse)
+		return fmt.Errorf("voice engine %q: want %s, %s or %s", o.VoiceEngine, VoiceEngineAccept, VoiceEngineRequire,
+			VoiceEngineRefuse)
 	}
 	if slices.Contains(o.Workspaces, "") {
 		return errors.New("a workspace without an id")
@@ -112,7 +114,10 @@ const (
 func (g *accountAgent) number() string { return g.fields.Text("phone_number") }
 
 func newAgent(id, kind, name, number string) *accountAgent {
-	return &accountAgent{id: id, fields: standin.Object{"type": kind, "name": name, "agent": map[string]any{}, "phone_number": number}}
+	return &accountAgent{id: id, fields: standin.Object{
+		"type": kind, "name": name, "agent": map[string]any{},
+		"phone_number": number,
+	}}
 }
 
 func newAccount(o Account) *account {
@@ -123,7 +128,10 @@ func newAccount(o Account) *account {
 	workspace := append(slices.Clone(o.Workspaces), "simulated")[0]
 	for _, n := range o.Numbers {
 		slug := bareNumber(n.Number)
-		a.numbers.Put(slug, &accountNumber{slug: slug, fields: standin.Object{"phone_number": n.Number, "workspace_id": workspace}})
+		a.numbers.Put(slug, &accountNumber{
+			slug:   slug,
+			fields: standin.Object{"phone_number": n.Number, "workspace_id": workspace},
+		})
 		id := cmp.Or(n.ModelID, a.newModelID())
 		a.agents.Put(id, newAgent(id, agentInbound, "Agent of "+n.Number, n.Number))
 	}

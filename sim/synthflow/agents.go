@@ -15,12 +15,14 @@ func agentShape() *standin.Shape {
 	return s
 }
 
-// agentChangeShape is the body of PUT /v2/assistants/{model_id}. The members of agent change often, and are not checked.
+// agentChangeShape is the body of PUT /v2/assistants/{model_id}. The members of agent change often, and are not
+// checked.
 func agentChangeShape() *standin.Shape {
 	return shape(fields{
 		"external_webhook_url": isURLOrEmpty, "inbound_call_webhook_url": isURLOrEmpty,
 		"is_recording": standin.IsBool, "end_call_reasons": standin.IsStrings,
-	}.With(standin.IsString, "name", "description", "phone_number", "voice_engine_version").With(standin.IsObject, "agent", "max_duration", "voicemail_message"))
+	}.With(standin.IsString, "name", "description", "phone_number", "voice_engine_version").
+		With(standin.IsObject, "agent", "max_duration", "voicemail_message"))
 }
 
 func isURLOrEmpty(v any) string {

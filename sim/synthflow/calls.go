@@ -70,8 +70,10 @@ func (p *Platform) getCall(r request) (any, *standin.Refusal) {
 		maps.Copy(one, c.reported())
 	} else if req, at, known := p.ids.Find(id); known {
 		maps.Copy(one, map[string]any{
-			"model_id": req["model_id"], "phone_number_from": req["from_number"], "phone_number_to": req["to_number"], "status": "registered",
-			"start_time": strconv.FormatInt(at.UnixMilli(), 10), "duration": 0, "prompt_variables": req["custom_variables"], "transcript": "", "end_call_reason": nil,
+			"model_id": req["model_id"], "phone_number_from": req["from_number"], "phone_number_to": req["to_number"],
+			"status":     "registered",
+			"start_time": strconv.FormatInt(at.UnixMilli(), 10), "duration": 0, "prompt_variables": req["custom_variables"],
+			"transcript": "", "end_call_reason": nil,
 		})
 	} else {
 		return nil, noSuch("no call %q", id)
@@ -89,9 +91,12 @@ func (c *call) reported() map[string]any {
 		}
 	}
 	return map[string]any{
-		"model_id": a.ModelID, "phone_number_from": c.from, "phone_number_to": c.to, "transcript": c.transcript(a), "duration": a.spoken(),
-		"end_call_reason": reason, "prompt_variables": variables, "start_time": strconv.FormatInt(a.InvitedAt.UnixMilli(), 10),
-		"telephony_hangup": hangup, "status": a.status(), "error_message": "", "external_id": a.ExternalID, "diversion": a.Diversion,
+		"model_id": a.ModelID, "phone_number_from": c.from, "phone_number_to": c.to, "transcript": c.transcript(a),
+		"duration":        a.spoken(),
+		"end_call_reason": reason, "prompt_variables": variables,
+		"start_time":       strconv.FormatInt(a.InvitedAt.UnixMilli(), 10),
+		"telephony_hangup": hangup, "status": a.status(), "error_message": "", "external_id": a.ExternalID,
+		"diversion": a.Diversion,
 	}
 }
 

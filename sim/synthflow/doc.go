@@ -6,8 +6,8 @@
 //	(under test) ── INVITE, X-EI ──────────▶ agent ── pre-action ───────────────────▶ (under test)
 //	             ◀── RTP: greeting, echo ─── agent ── webhook after the call ───────▶ (under test)
 //
-// The stand-in is strict about what a call depends on: numbers, ids, headers, workspaces and which agent a number has. Of
-// other members it checks at most the JSON type.
+// The stand-in is strict about what a call depends on: numbers, ids, headers, workspaces and which agent a number has.
+// Of other members it checks at most the JSON type.
 //
 // Ownership: the goroutine of a call calls its methods Admit, Settle and Over.
 // The lock of a call guards what the API reads of it, and the account's lock

@@ -17,8 +17,10 @@ import (
 func numberShape() *standin.Shape {
 	return shape(fields{
 		"uac_enabled": standin.IsBool, "uac_register_expires": standin.IsWhole,
-		"provider_name": standin.IsOneOf("twilio", "telnyx", "vonage", "ring_central", "ringcx", "custom", "zoom", "five9", "8x8"),
-	}.With(standin.IsString, "workspace_id", "phone_number", "friendly_name", "termination_uri", "sip_outbound_proxy", "sip_auth_username", "trunk_username", "trunk_pwd"),
+		"provider_name": standin.IsOneOf("twilio", "telnyx", "vonage", "ring_central", "ringcx", "custom", "zoom", "five9",
+			"8x8"),
+	}.With(standin.IsString, "workspace_id", "phone_number", "friendly_name", "termination_uri", "sip_outbound_proxy",
+		"sip_auth_username", "trunk_username", "trunk_pwd"),
 		"workspace_id")
 }
 
@@ -34,7 +36,8 @@ func (p *Platform) importNumber(r request) (any, *standin.Refusal) {
 		return nil, notYours(workspace)
 	case number == "":
 		return nil, unprocessable(`field "phone_number" is missing`)
-	case !e164.MatchString(number) && !slices.Contains([]string{"8x8", "five9", "zoom"}, provider): // those have identifiers
+	case !e164.MatchString(number) && !slices.Contains([]string{"8x8", "five9", "zoom"}, provider):
+		// those have identifiers
 		return nil, badRequest(`field "phone_number": %q is not E.164`, number)
 	case a.numbers.Get(n.slug) != nil:
 		return nil, badRequest("phone number %s exists already", number)
@@ -90,7 +93,8 @@ func (p *Platform) listNumbers(r request) (any, *standin.Refusal) {
 	list := []map[string]any{}
 	for _, n := range a.numbers.All() {
 		if n.fields["workspace_id"] == query.Get("workspace") {
-			list = append(list, map[string]any{"number": p.told("listed", n.number()), "sid": nil, "is_available": a.inboundAgent(n.number()) == nil})
+			free := a.inboundAgent(n.number()) == nil
+			list = append(list, map[string]any{"number": p.told("listed", n.number()), "sid": nil, "is_available": free})
 		}
 	}
 	return page(r, "phone_numbers", list)

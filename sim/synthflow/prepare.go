@@ -25,7 +25,10 @@ const emptyFields = `"duration":null,"end_call_reason":null,"judge_results":null
 // prepareShape has exactly the five documented fields.
 func prepareShape() *standin.Shape {
 	all := []string{"from_number", "to_number", "model_id", "workspace_id", "custom_variables"}
-	return &standin.Shape{Required: all, Fields: fields{"custom_variables": isFlat, "to_number": standin.TextWithin(1, 200)}.
+	return &standin.Shape{Required: all, Fields: fields{
+		"custom_variables": isFlat,
+		"to_number":        standin.TextWithin(1, 200),
+	}.
 		With(standin.IsString, "from_number", "model_id", "workspace_id")}
 }
 
@@ -59,7 +62,8 @@ func (p *Platform) prepare(r request) (any, *standin.Refusal) {
 	}
 	id := uuid.NewString()
 	p.ids.Add(id, r.Sent, now, p.opts.IDLifetime)
-	p.opts.Log.Info().Str("id", id).Str("from", r.Sent.Text("from_number")).Str("to", r.Sent.Text("to_number")).Msg("call prepared")
+	p.opts.Log.Info().Str("id", id).Str("from", r.Sent.Text("from_number")).Str("to", r.Sent.Text("to_number")).
+		Msg("call prepared")
 	return p.prepared(r.Sent, "registered", p.told("call", id), nil, now), nil
 }
 

@@ -103,8 +103,10 @@ func (c *call) afterCall() map[string]any {
 		"status": a.status(), "error_message": "",
 		"lead": map[string]any{"name": "", "phone_number": c.from, "prompt_variables": c.prepared()},
 		"call": map[string]any{
-			"status": a.status(), "end_call_reason": reason, "model_id": a.ModelID, "timezone": "Europe/Berlin", "call_id": a.SynthflowID,
-			"duration": a.spoken(), "start_time": a.InvitedAt.UTC().Format("2006-01-02T15:04:05.000Z07:00"), "transcript": c.transcript(a),
+			"status": a.status(), "end_call_reason": reason, "model_id": a.ModelID, "timezone": "Europe/Berlin",
+			"call_id":  a.SynthflowID,
+			"duration": a.spoken(), "start_time": a.InvitedAt.UTC().Format("2006-01-02T15:04:05.000Z07:00"),
+			"transcript":    c.transcript(a),
 			"recording_url": "", "diversion": a.Diversion, "external_id": a.ExternalID,
 		},
 		"executed_actions": map[string]any{}, "analysis": map[string]any{},

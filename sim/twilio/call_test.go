@@ -52,7 +52,7 @@ func TestTwilioDialsWhatTheWebhookSays(t *testing.T) {
 				t.Errorf("got %q", to.header(t, "x-first_name"))
 			}
 			if invite := to.invite(t); !strings.HasPrefix(invite, "INVITE sip:"+number+"@") || !strings.Contains(to.header(t, "From")[0], "sip:"+twilioCaller+"@") {
-				t.Errorf("%s", invite)
+				t.Errorf("got %s; want an INVITE to %s from %s", invite, number, twilioCaller)
 			}
 			sids := []string{to.header(t, "X-Twilio-AccountSid")[0], to.header(t, "X-Twilio-CallSid")[0], to.header(t, "X-Twilio-ApiVersion")[0]}
 			if sids[0] != r.AccountSID || sids[1] != r.Dials[0].CallSID || sids[1] == r.CallSID || sids[2] != "2010-04-01" {
@@ -219,7 +219,7 @@ func TestTwilioSendsWhereItIsTold(t *testing.T) {
 	url, _ := serveTwiML(t, map[string]string{"/": `<Response><Dial><Sip>sip:` + number + `@sipin.synthflow.ai:32681</Sip></Dial></Response>`})
 	r := call(t, tw, Call{VoiceURL: url + "/", Dest: to.addr})
 	if r.Dials[0].Result.Status != 486 || !strings.HasPrefix(to.invite(t), "INVITE sip:"+number+"@sipin.synthflow.ai:32681 ") {
-		t.Errorf("%+v", r)
+		t.Errorf("result %+v; want 486, for the host of the TwiML", r)
 	}
 }
 
@@ -239,7 +239,7 @@ func TestTwilioSIPDomain(t *testing.T) {
 	seen := <-asked
 	if seen.Called != "sip:sales@x.sip.twilio.com" || seen.Caller != "sip:ada@pbx.example" || seen.Header("x-customer") != "a;b&c=d+e" ||
 		seen.ForwardedFrom != "+15550100009" || seen.CallerName != "ADA L" || seen.Direction != "inbound" || seen.Status != "ringing" {
-		t.Errorf("%+v", seen)
+		t.Errorf("asked with %+v; want the parties, the header and the state of the call", seen)
 	}
 	if got := to.header(t, "From")[0]; !strings.Contains(got, "sip:ada@") {
 		t.Errorf("from %q", got)
@@ -305,7 +305,7 @@ func TestTwilioWebhookBroken(t *testing.T) {
 			t.Errorf("%s: got %v; want %q", url, err, says)
 		}
 		if len(r.Requests) != 1 || strings.Contains(err.Error()+r.Requests[0].URL+r.Requests[0].Body, twilioToken) {
-			t.Errorf("%+v", r)
+			t.Errorf("result %+v; want one request, without the token", r)
 		}
 	}
 }

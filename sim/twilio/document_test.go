@@ -83,7 +83,7 @@ func FuzzParseDocument(f *testing.F) {
 		}
 		for _, v := range got {
 			if _, known := attributes[v.name]; !known || len(v.nouns) > 1 {
-				t.Errorf("%+v", v)
+				t.Errorf("verb %+v; want a known one with one noun at most", v)
 			}
 		}
 	})
@@ -142,7 +142,7 @@ func FuzzParseDialledURI(f *testing.F) {
 		}
 		for _, h := range u.headers {
 			if strings.ContainsAny(h.Name+h.Value, "\r\n\x00") || !isTaken(h.Name) {
-				t.Errorf("%q", h)
+				t.Errorf("header %q; want one that is taken, in one line", h)
 			}
 		}
 		if again, err := parseDialledURI(u.address); err != nil || again.address != u.address {

@@ -201,7 +201,7 @@ func call(t *testing.T, tw *Platform, c Call) Result {
 func wantHeard(t *testing.T, r Result, reference []int16) sim.CarrierResult {
 	t.Helper()
 	if r.Outcome != OutcomeDialled || len(r.Dials) != 1 {
-		t.Fatalf("%+v", r)
+		t.Fatalf("result %+v; want one call dialled", r)
 	}
 	d := r.Dials[0].Result
 	if d.Status != 200 || d.ByeStatus != 200 {

@@ -137,7 +137,8 @@ func nextStep(home, here webhookURL, ref, method string, params url.Values) (*we
 		at.Scheme, at.Host = home.at.Scheme, home.at.Host
 		s.at = &at
 	case u.Host != home.at.Host && !isLoopback(u.Hostname()):
-		return nil, failure(codeRetrieval, "the document names %s, which is neither the Voice URL's host nor loopback: not asked", u.Host)
+		return nil, failure(codeRetrieval,
+			"the document names %s, which is neither the Voice URL's host nor loopback: not asked", u.Host)
 	}
 	return s, nil
 }
@@ -167,7 +168,8 @@ func (r *run) dial(ctx context.Context, v verb) (url.Values, error) {
 	d := Dial{CallSID: newSID("CA"), URI: v.nouns[0].text, Headers: uri.headers}
 	noun := v.nouns[0].attrs
 	if err := r.invite(ctx, &d, uri.address, sim.CarrierCall{
-		From: cmp.Or(v.attrs["callerId"], r.call.From), CancelAfter: min(ringing, left), Username: noun["username"], Password: noun["password"],
+		From: cmp.Or(v.attrs["callerId"], r.call.From), CancelAfter: min(ringing, left), Username: noun["username"],
+		Password: noun["password"],
 	}); err != nil {
 		return nil, err
 	}
@@ -237,9 +239,15 @@ func (r *run) trunk(ctx context.Context) error {
 		d.Headers = append(d.Headers, sim.Header{Name: "P-Asserted-Identity", Value: identity})
 	}
 	if r.call.ForwardedFrom != "" {
-		d.Headers = append(d.Headers, sim.Header{Name: "Diversion", Value: "<sip:" + callerUser(r.call.ForwardedFrom) + "@pstn.twilio.com>;reason=unconditional"})
+		d.Headers = append(d.Headers, sim.Header{
+			Name:  "Diversion",
+			Value: "<sip:" + callerUser(r.call.ForwardedFrom) + "@pstn.twilio.com>;reason=unconditional",
+		})
 	}
-	return r.invite(ctx, &d, to, sim.CarrierCall{From: r.call.From, CancelAfter: defaultRinging, DisplayName: r.call.CallerName})
+	return r.invite(ctx, &d, to, sim.CarrierCall{
+		From: r.call.From, CancelAfter: defaultRinging,
+		DisplayName: r.call.CallerName,
+	})
 }
 
 // trunkURI puts the called number into an origination URI.
@@ -266,7 +274,8 @@ func (r *run) invite(ctx context.Context, d *Dial, to string, cc sim.CarrierCall
 	if cc.Dest, err = r.destination(to); err != nil {
 		return err
 	}
-	d.Headers = append(d.Headers, sim.Header{Name: "X-Twilio-AccountSid", Value: r.result.AccountSID}, sim.Header{Name: "X-Twilio-ApiVersion", Value: apiVersion},
+	d.Headers = append(d.Headers, sim.Header{Name: "X-Twilio-AccountSid", Value: r.result.AccountSID},
+		sim.Header{Name: "X-Twilio-ApiVersion", Value: apiVersion},
 		sim.Header{Name: "X-Twilio-CallSid", Value: d.CallSID})
 	cc.To, cc.From, cc.Headers = to, callerUser(cc.From), d.Headers
 	cc.Hold, cc.Heard, cc.Seed = r.call.Hold, r.call.Heard, r.call.Seed
@@ -283,7 +292,8 @@ func (r *run) destination(to string) (netip.AddrPort, error) {
 	if parts == nil {
 		return netip.AddrPort{}, failure(codeURI, "%q is not a SIP URI", to)
 	}
-	scheme, host, digits, params := parts[1], strings.Trim(parts[2], "[]"), strings.TrimPrefix(parts[3], ":"), strings.ToLower(parts[4])
+	scheme, host, digits, params := parts[1], strings.Trim(parts[2], "[]"), strings.TrimPrefix(parts[3], ":"),
+		strings.ToLower(parts[4])
 	if over := transport.FindStringSubmatch(params); scheme != "sip" || over != nil && over[1] != "udp" {
 		return netip.AddrPort{}, errors.New("the URI asks for TCP or TLS, and this stand-in calls over UDP only")
 	}
@@ -294,7 +304,8 @@ func (r *run) destination(to string) (netip.AddrPort, error) {
 		host = "127.0.0.1"
 	}
 	if !isLoopback(host) {
-		return netip.AddrPort{}, failure(codeUnresolved, "the URI names %s, which is not loopback: say where the INVITE is to go instead", parts[2])
+		return netip.AddrPort{}, failure(codeUnresolved,
+			"the URI names %s, which is not loopback: say where the INVITE is to go instead", parts[2])
 	}
 	port, err := strconv.ParseUint(cmp.Or(digits, "5060"), 10, 16)
 	if err != nil {

@@ -19,7 +19,8 @@ const (
 
 var (
 	// The groups are the scheme, the host, the port and the parameters.
-	sipAddress = regexp.MustCompile(`^(sips?):[A-Za-z0-9\-_.!~*'()&=+$,;?/%]+@(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.\-]+)(:[0-9]{1,5})?((?:;[A-Za-z0-9\-_.!~*'()%+$:]+(?:=[A-Za-z0-9\-_.!~*'()%+$:]+)?)*)$`)
+	sipAddress = regexp.MustCompile(
+		`^(sips?):[A-Za-z0-9\-_.!~*'()&=+$,;?/%]+@(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.\-]+)(:[0-9]{1,5})?((?:;[A-Za-z0-9\-_.!~*'()%+$:]+(?:=[A-Za-z0-9\-_.!~*'()%+$:]+)?)*)$`)
 	transport  = regexp.MustCompile(`;transport=([^;]*)`)
 	headerName = regexp.MustCompile(`^[A-Za-z0-9\-_.]+$`)
 	// hvalue of RFC 3261 §25.1, with ';' added.
@@ -58,8 +59,10 @@ func parseDialledURI(s string) (dialledURI, *Error) {
 		switch {
 		case !given || !isTaken(name):
 			return u, failure(codeHeaderName, "header %q: want x-…, not x-twilio…, or a name that Twilio lists, and a '='", name)
-		case !headerValue.MatchString(value) || err != nil || !utf8.ValidString(plain) || strings.ContainsFunc(plain, unicode.IsControl):
-			return u, failure(codeHeaderValue, "the value of %s has characters that are not escaped, or that a header must not have: %q", name, value)
+		case !headerValue.MatchString(value) || err != nil || !utf8.ValidString(plain) ||
+			strings.ContainsFunc(plain, unicode.IsControl):
+			return u, failure(codeHeaderValue,
+				"the value of %s has characters that are not escaped, or that a header must not have: %q", name, value)
 		case strings.Contains(value, ";"):
 			u.warnings = append(u.warnings, failure(codeUnescaped, "the ';' of %s should be %%3B", name).Error())
 		}

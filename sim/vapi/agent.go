@@ -85,7 +85,8 @@ func (c *call) Settle(ctx context.Context) (code int, reason string) {
 	}
 	seen := c.Snapshot()
 	c.In.Greets = seen.Says
-	log.Info().Str("id", seen.ID).Str("assistant", seen.AssistantID).Interface("variables", seen.Variables).Str("says", seen.Says).Msg("call settled")
+	log.Info().Str("id", seen.ID).Str("assistant", seen.AssistantID).Interface("variables", seen.Variables).
+		Str("says", seen.Says).Msg("call settled")
 	return 0, ""
 }
 

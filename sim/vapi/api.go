@@ -49,7 +49,9 @@ func (p *Platform) addObjects(routes map[string]standin.Route, sort string, all 
 	}
 	routes["POST /"+sort] = standin.Route{Body: &created, Do: one(p.account.put)}
 	routes["DELETE /"+sort+"/{id}"] = standin.Route{Do: one(p.account.remove)}
-	routes["GET /"+sort+"/{id}"] = standin.Route{Do: one(func(_ *objects, r standin.Request) (standin.Object, *standin.Refusal) {
+	routes["GET /"+sort+"/{id}"] = standin.Route{Do: one(func(_ *objects, r standin.Request) (standin.Object,
+		*standin.Refusal,
+	) {
 		return all.find(r.PathValue("id"))
 	})}
 	routes["GET /"+sort] = standin.Route{Do: func(r standin.Request) (any, *standin.Refusal) {

@@ -11,8 +11,9 @@ import (
 // the JSON type is checked.
 var (
 	assistantShape = standin.Shape{Fields: assistantFields()}
-	overrideShape  = standin.Shape{Fields: assistantFields().With(standin.IsObject, "variableValues").With(standin.IsList, "tools:append")}
-	numberShape    = standin.Shape{Fields: numberFields(), Required: []string{"provider", "sipUri"}}
+	overrideShape  = standin.Shape{Fields: assistantFields().With(standin.IsObject, "variableValues").
+			With(standin.IsList, "tools:append")}
+	numberShape = standin.Shape{Fields: numberFields(), Required: []string{"provider", "sipUri"}}
 )
 
 // assistantFields are the members of CreateAssistantDTO.
@@ -23,10 +24,13 @@ func assistantFields() standin.Fields {
 	}.
 		With(standin.IsString, "name", "firstMessage", "voicemailMessage", "endCallMessage", "backgroundSound").
 		With(standin.IsNumber, "maxDurationSeconds", "silenceTimeoutSeconds").
-		With(standin.IsBool, "firstMessageInterruptionsEnabled", "backgroundDenoisingEnabled", "modelOutputInMessagesEnabled").
+		With(standin.IsBool, "firstMessageInterruptionsEnabled", "backgroundDenoisingEnabled",
+			"modelOutputInMessagesEnabled").
 		With(standin.IsList, "endCallPhrases", "clientMessages", "serverMessages", "transportConfigurations", "credentials").
-		With(standin.IsObject, "model", "voice", "transcriber", "backgroundSpeechDenoisingPlan", "observabilityPlan", "compliancePlan",
-			"metadata", "analysisPlan", "artifactPlan", "startSpeakingPlan", "stopSpeakingPlan", "monitorPlan", "keypadInputPlan").
+		With(standin.IsObject, "model", "voice", "transcriber", "backgroundSpeechDenoisingPlan", "observabilityPlan",
+			"compliancePlan",
+			"metadata", "analysisPlan", "artifactPlan", "startSpeakingPlan", "stopSpeakingPlan", "monitorPlan",
+			"keypadInputPlan").
 		With(func(any) string { return "" }, "voicemailDetection"))
 }
 
@@ -34,16 +38,19 @@ func assistantFields() standin.Fields {
 // has the members of Server and the secret that preceded credentials (page "Server
 // authentication"); older pages have serverUrl instead.
 func withServer(f standin.Fields) standin.Fields {
-	server := standin.Fields{}.With(standin.IsURL, "url").With(standin.IsString, "secret").With(standin.IsStringMap, "headers").
+	server := standin.Fields{}.With(standin.IsURL, "url").With(standin.IsString, "secret").
+		With(standin.IsStringMap, "headers").
 		With(standin.IsNumber, "timeoutSeconds").With(standin.IsObject, "backoffPlan").
 		With(standin.IsBool, "staticIpAddressesEnabled").With(standin.IsList, "encryptedPaths")
-	return f.With(nullable(standin.Shape{Fields: server, Required: []string{"url"}}.Check), "server").With(nullable(standin.IsURL), "serverUrl").
+	return f.With(nullable(standin.Shape{Fields: server, Required: []string{"url"}}.Check), "server").
+		With(nullable(standin.IsURL), "serverUrl").
 		With(nullable(standin.IsString), "serverUrlSecret").With(standin.IsList, "hooks", "credentialIds")
 }
 
 // numberFields are the members of CreateVapiPhoneNumberDTO. account.line checks sipUri.
 func numberFields() standin.Fields {
-	authentication := standin.Fields{"realm": standin.TextWithin(1, 255)}.With(standin.TextWithin(20, 40), "username", "password")
+	authentication := standin.Fields{"realm": standin.TextWithin(1, 255)}.With(standin.TextWithin(20, 40),
+		"username", "password")
 	return withServer(standin.Fields{
 		"authentication":      nullable(standin.Shape{Fields: authentication, Required: []string{"username", "password"}}.Check),
 		"fallbackDestination": nullable(isDestination), "provider": standin.IsOneOf("vapi"),

@@ -12,13 +12,9 @@ import (
 func BenchmarkDrain(b *testing.B) {
 	pg := pgtest.Start(b, "fsync=on", "shared_buffers=128MB")
 	pool, err := openPool(pg.Database(), "bench", 2)
-	if err != nil {
-		b.Fatal(err)
-	}
+	must(b, err)
 	defer pool.Close()
-	if err := prepare(b.Context(), pool); err != nil {
-		b.Fatal(err)
-	}
+	must(b, prepare(b.Context(), pool))
 	records := 0
 	for b.Loop() {
 		batch := make([]staged, maxBatch)
@@ -28,21 +24,16 @@ func BenchmarkDrain(b *testing.B) {
 			side := record.MediaSide{Rx: 3000, Tx: 3000, JitterMS: 1.25, RTT: 40, MOS: 4.3, Codec: "PCMU", Expected: "192.0.2.9:10000", Source: "192.0.2.9:10000"}
 			r.Media = record.Media{A: side, B: side, MOS: 4.3}
 			r.SynthflowCallID, r.ExternalID = "1745923187462x"+r.ID, "1745923187462x"+r.ID
-			if batch[i].text, err = textOf(&r); err != nil {
-				b.Fatal(err)
-			}
+			batch[i].text, err = textOf(&r)
+			must(b, err)
 			batch[i].id = r.ID
 		}
-		if err := write(b.Context(), pool, batch); err != nil {
-			b.Fatal(err)
-		}
+		must(b, write(b.Context(), pool, batch))
 		records += len(batch)
 	}
 	b.ReportMetric(float64(records)/b.Elapsed().Seconds(), "records/s")
 	var size, rows int64
-	if err := pool.QueryRow(b.Context(), `SELECT pg_total_relation_size('flowbridge_calls'), count(*) FROM flowbridge_calls`).Scan(&size, &rows); err != nil {
-		b.Fatal(err)
-	}
+	must(b, pool.QueryRow(b.Context(), `SELECT pg_total_relation_size('flowbridge_calls'), count(*) FROM flowbridge_calls`).Scan(&size, &rows))
 	b.ReportMetric(float64(size)/float64(rows), "B/record")
 }
 
@@ -50,13 +41,9 @@ func BenchmarkDrain(b *testing.B) {
 func BenchmarkRenew(b *testing.B) {
 	pg := pgtest.Start(b, "fsync=on")
 	pool, err := openPool(pg.Database(), "bench", 2)
-	if err != nil {
-		b.Fatal(err)
-	}
+	must(b, err)
 	defer pool.Close()
-	if err := prepare(b.Context(), pool); err != nil {
-		b.Fatal(err)
-	}
+	must(b, prepare(b.Context(), pool))
 	var demands []Demand
 	for i := range 20 {
 		demands = append(demands, Demand{Cap: Cap{Name: string(rune('a' + i))}, Limit: 100, Used: 5, Asked: 3})
@@ -73,9 +60,7 @@ func BenchmarkRenew(b *testing.B) {
 		n++
 		x := states[i].begin(demands, time.Now())
 		_, err := members[i].renew(b.Context(), pool, func(f found) []order { return x.decide(members[i].id, f.leases, f.nodes, f.known) })
-		if err != nil {
-			b.Fatal(err)
-		}
+		must(b, err)
 		x.finish(time.Now())
 	}
 }

@@ -23,7 +23,8 @@ const (
 )
 
 // errURL hides what is in the URL: it has a password.
-var errURL = errors.New("the URL in fleet.dsn_file is not one of a PostgreSQL database; write postgres://USER:PASSWORD@HOST:5432/DATABASE")
+var errURL = errors.New(
+	"the URL in fleet.dsn_file is not one of a PostgreSQL database; write postgres://USER:PASSWORD@HOST:5432/DATABASE")
 
 // openPool makes a pool, which connects when it is used.
 func openPool(url, application string, conns int32) (*pgxpool.Pool, error) {
@@ -92,7 +93,10 @@ func explain(err error) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		return &AwayError{"the fleet's database does not answer in time", "look at its load, and at the network", err}
 	case errors.As(err, &network):
-		return &AwayError{fmt.Sprintf("the fleet's database is not reached: %v", network), "does it run, and does the URL in fleet.dsn_file name it?", err}
+		return &AwayError{
+			fmt.Sprintf("the fleet's database is not reached: %v", network),
+			"does it run, and does the URL in fleet.dsn_file name it?", err,
+		}
 	case errors.As(err, &connect):
 		text, remedy := lastOf(connect), "does it run, and does the URL in fleet.dsn_file name it?"
 		if strings.Contains(text, "TLS") || strings.Contains(text, "x509") {
@@ -100,7 +104,10 @@ func explain(err error) error {
 		}
 		return &AwayError{"the fleet's database is not reached: " + text, remedy, err}
 	}
-	return &AwayError{fmt.Sprintf("the connection to the fleet's database broke: %v", err), "look at the log of the database", err}
+	return &AwayError{
+		fmt.Sprintf("the connection to the fleet's database broke: %v", err),
+		"look at the log of the database", err,
+	}
 }
 
 // lastOf is the innermost error, which says why.

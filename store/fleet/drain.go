@@ -130,7 +130,9 @@ type refusal struct {
 
 // stage reads the records of items. gone are the items whose record is not there: that of a live call's report, which
 // comes again with the call's end, or one that was removed.
-func (f *Fleet) stage(ctx context.Context, items []record.OutboxItem) (batch []staged, gone []int64, refused []refusal) {
+func (f *Fleet) stage(ctx context.Context, items []record.OutboxItem) (batch []staged, gone []int64,
+	refused []refusal,
+) {
 	for _, item := range items {
 		s := staged{id: item.CallID, seqs: []int64{item.Seq}, try: item.Tries}
 		r, ok, err := f.outbox.Get(ctx, item.CallID)
@@ -150,7 +152,9 @@ func (f *Fleet) stage(ctx context.Context, items []record.OutboxItem) (batch []s
 }
 
 // send writes a batch. Where a record is refused, it halves the batch until that one is alone. err means the database.
-func send(ctx context.Context, write func(context.Context, []staged) error, batch []staged) (sent []staged, refused []refusal, err error) {
+func send(ctx context.Context, write func(context.Context, []staged) error, batch []staged) (sent []staged,
+	refused []refusal, err error,
+) {
 	if len(batch) == 0 {
 		return nil, nil, nil
 	}
@@ -179,7 +183,8 @@ func (f *Fleet) setAside(ctx context.Context, refused []refusal) error {
 		if err := f.outbox.Postpone(ctx, r.seqs, time.Now().Add(aside), r.err.Error()); err != nil {
 			return err
 		}
-		f.log.Warn().Err(r.err).Str("call", r.id).Stringer("again_in", aside).Msg("record refused by the fleet's database: set aside")
+		f.log.Warn().Err(r.err).Str("call", r.id).Stringer("again_in", aside).
+			Msg("record refused by the fleet's database: set aside")
 	}
 	return nil
 }

@@ -67,9 +67,7 @@ func TestDrainText(t *testing.T) {
 	r := finished("odd")
 	r.From, r.To = "a\x00b\\u0000", "\xff\u202e<script>"+strings.Repeat("x", 20_000)
 	r.SIPCallID, r.Attempts = strings.Repeat("y", 10_000), nil
-	if err := n.store.Put(t.Context(), r); err != nil {
-		t.Fatal(err)
-	}
+	must(t, n.store.Put(t.Context(), r))
 	eventually(t, "out", func() bool { return n.waiting() == 0 || n.log.count("set aside") > 0 })
 	got, ok, err := n.fleet.Get(t.Context(), "odd")
 	if err != nil || !ok || got.From != "a\ufffdb\\u0000" || !strings.HasPrefix(got.To, "\ufffd\u202e<script>x") {
@@ -83,9 +81,7 @@ func TestDrainSlow(t *testing.T) {
 	url := pgtest.Shared(t).Database()
 	n := newNode(t, "one")
 	f, err := Open(t.Context(), n.options(url))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if err := f.ready(t.Context()); err != nil { // the tables
 		t.Fatal(err)
 	}
@@ -211,22 +207,14 @@ func TestOlderSchema(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()
 	pool, err := openPool(url, "test", 2)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer pool.Close()
-	if err := prepare(t.Context(), pool); err != nil {
-		t.Fatal(err)
-	}
+	must(t, prepare(t.Context(), pool))
 	r := finished("old")
 	r.Attempts[0].SIPCallID = "lost-attempt"
 	text, err := textOf(&r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := write(t.Context(), pool, []staged{{id: "old", text: text}}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
+	must(t, write(t.Context(), pool, []staged{{id: "old", text: text}}))
 	pgtest.Exec(t, url, `DROP TABLE flowbridge_other_ids`)
 	pgtest.Exec(t, url, `DELETE FROM flowbridge_version WHERE version_id > 1`)
 	var nodes []*node
@@ -296,9 +284,7 @@ func TestDrainFull(t *testing.T) {
 	if n.log.count("make room") != 1 {
 		t.Errorf("log:\n%s", n.log)
 	}
-	if err := os.Remove(ballast); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Remove(ballast))
 	n.all(url, 2001)
 }
 

@@ -84,9 +84,15 @@ func Open(ctx context.Context, o Options) (*Fleet, error) {
 	id := sha256.Sum256(append([]byte("fleet\x00"), o.Key[:]...)) // the key itself is a secret
 	f := &Fleet{
 		Reader: reader, log: o.Log, pool: pool, outbox: o.Outbox, notes: o.Notes,
-		member:      member{id: hex.EncodeToString(id[:16]), process: uuid.NewString(), name: o.Node, version: o.Version},
-		drainOutage: outage{log: o.Log, began: "fleet's database takes no records: they wait", over: "fleet's database takes records again"},
-		renewOutage: outage{log: o.Log, began: "fleet's database not reached: this node goes on alone", over: "fleet's database reached again"},
+		member: member{id: hex.EncodeToString(id[:16]), process: uuid.NewString(), name: o.Node, version: o.Version},
+		drainOutage: outage{
+			log: o.Log, began: "fleet's database takes no records: they wait",
+			over: "fleet's database takes records again",
+		},
+		renewOutage: outage{
+			log: o.Log, began: "fleet's database not reached: this node goes on alone",
+			over: "fleet's database reached again",
+		},
 	}
 	f.write = func(ctx context.Context, batch []staged) error { return write(ctx, f.pool, batch) }
 	nodes := 1

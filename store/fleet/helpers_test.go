@@ -74,9 +74,7 @@ func newNode(t *testing.T, name string) *node {
 func (n *node) open() {
 	n.t.Helper()
 	s, err := store.Open(n.t.Context(), n.path)
-	if err != nil {
-		n.t.Fatal(err)
-	}
+	must(n.t, err)
 	if _, err := s.SetConsumers(n.t.Context(), Consumer); err != nil {
 		n.t.Fatal(err)
 	}
@@ -95,9 +93,7 @@ func (n *node) options(url string) Options {
 func (n *node) join(url string, a Admission) *Fleet {
 	n.t.Helper()
 	f, err := Open(n.t.Context(), n.options(url))
-	if err != nil {
-		n.t.Fatal(err)
-	}
+	must(n.t, err)
 	f.Join(a)
 	n.t.Cleanup(func() { f.Close() })
 	n.fleet = f
@@ -122,9 +118,7 @@ func (n *node) put(ids ...string) {
 func (n *node) waiting() int64 {
 	n.t.Helper()
 	sizes, err := n.store.OutboxSize(n.t.Context())
-	if err != nil {
-		n.t.Fatal(err)
-	}
+	must(n.t, err)
 	return sizes[Consumer]
 }
 
@@ -158,3 +152,11 @@ func count(t *testing.T, url string) int {
 }
 
 func compareAll(want, got []record.Record) string { return cmp.Diff(want, got) }
+
+// must fails the test at once if there is an error.
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+}

@@ -153,9 +153,7 @@ func TestTwins(t *testing.T) {
 	})
 
 	c := newNode(t, "copy")
-	if err := c.store.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, c.store.Close())
 	copyStore(t, a.path, c.path)
 	c.open()
 	three := newCalls(tenCalls)
@@ -178,13 +176,9 @@ func copyStore(t *testing.T, from, to string) {
 	t.Helper()
 	for _, suffix := range []string{"", "-wal"} {
 		src, err := os.Open(filepath.Clean(from + suffix))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		dst, err := os.Create(to + suffix)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		_, err = io.Copy(dst, src)
 		if src.Close(); err != nil || dst.Close() != nil {
 			t.Fatal(err)

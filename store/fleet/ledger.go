@@ -48,14 +48,16 @@ const (
 
 	// replaceLeases writes the orders, and removes the leases of caps that are none any more.
 	replaceLeases = `WITH mine AS (
-			SELECT * FROM unnest($2::boolean[], $3::text[], $4::boolean[], $5::integer[], $6::integer[]) AS m (callee, name, rate, permits, wanted)
+			SELECT * FROM unnest($2::boolean[], $3::text[], $4::boolean[], $5::integer[], $6::integer[])
+				AS m (callee, name, rate, permits, wanted)
 		), gone AS (
 			DELETE FROM flowbridge_leases AS l WHERE node = $1
 				AND NOT EXISTS (SELECT 1 FROM mine AS m WHERE (m.callee, m.name, m.rate) = (l.callee, l.name, l.rate))
 		)
 		INSERT INTO flowbridge_leases (callee, name, rate, node, permits, wanted, expires_at)
 		SELECT callee, name, rate, $1, permits, wanted, clock_timestamp() + $7 FROM mine
-		ON CONFLICT (callee, name, rate, node) DO UPDATE SET permits = excluded.permits, wanted = excluded.wanted, expires_at = excluded.expires_at`
+		ON CONFLICT (callee, name, rate, node) DO UPDATE
+			SET permits = excluded.permits, wanted = excluded.wanted, expires_at = excluded.expires_at`
 )
 
 // renew shows that the member is there, and has decide say what it takes, while no other member changes anything. It
@@ -103,7 +105,8 @@ func (m *member) look(ctx context.Context, tx pgx.Tx) (seen found, err error) {
 		batch.Queue(enter, m.id, m.process, m.name, m.version, leaseFor)
 		batch.Queue(dropOwn, m.id)
 	}
-	batch.Queue(selectMembers, m.id, m.name).QueryRow(func(row pgx.Row) error { return row.Scan(&seen.nodes, &seen.known, &seen.twin) })
+	batch.Queue(selectMembers, m.id, m.name).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&seen.nodes, &seen.known, &seen.twin) })
 	batch.Queue(selectLeases, m.id).Query(func(rows pgx.Rows) (err error) {
 		seen.leases, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (l lease, err error) {
 			err = row.Scan(&l.Callee, &l.Name, &l.Rate, &l.node, &l.permits, &l.wanted)

@@ -28,9 +28,7 @@ func TestDrainHostile(t *testing.T) {
 	r.From, r.To, r.Lead = "\x00\xff\xfe"+random(10_000), "<b>\u202e"+random(10_000), "\\u0000\xed\xa0\x80"
 	r.Attempts = []record.Attempt{{Target: "agent", SIPCallID: random(30_000)}, {Target: "agent"}}
 	report := record.Report{CallID: random(30_000), Status: "\x00" + strings.Repeat("\"\\", 5000), ReceivedAt: r.EndedAt}
-	if err := n.store.Put(t.Context(), r); err != nil {
-		t.Fatal(err)
-	}
+	must(t, n.store.Put(t.Context(), r))
 	if _, err := n.store.PutReport(t.Context(), "a", report); err != nil {
 		t.Fatal(err)
 	}

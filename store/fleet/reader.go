@@ -39,7 +39,8 @@ func OpenReader(url, application string) (*Reader, error) {
 // Close closes the connections.
 func (r *Reader) Close() { r.pool.Close() }
 
-// Unreadable returns the ids of records that this version could not read and that lists left out, in order; 1,000 at most.
+// Unreadable returns the ids of records that this version could not read and that lists left out, in order; 1,000 at
+// most.
 func (r *Reader) Unreadable() []string { return r.unreadable.IDs() }
 
 const selectCalls = `SELECT id, started_at, record::text FROM flowbridge_calls`
@@ -49,7 +50,8 @@ func (r *Reader) Get(ctx context.Context, id string) (rec record.Record, ok bool
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	var shape error
-	err = r.query(ctx, func(one record.Record, bad error) { rec, ok, shape = one, bad == nil, bad }, selectCalls+` WHERE id = ?`, id)
+	err = r.query(ctx, func(one record.Record, bad error) { rec, ok, shape = one, bad == nil, bad },
+		selectCalls+` WHERE id = ?`, id)
 	if err == nil && shape != nil {
 		const remedy = "update this node to the version of the node that wrote it"
 		err = &AwayError{"this version can't read the record of call " + id, remedy, shape}
@@ -86,8 +88,8 @@ func (r *Reader) List(ctx context.Context, f record.Filter) (records []record.Re
 	return records, next, nil
 }
 
-// query gives each of the records to a function. One of another shape, as a newer version may write it, comes with an error
-// and has no more than its place in a list.
+// query gives each of the records to a function. One of another shape, as a newer version may write it, comes with an
+// error and has no more than its place in a list.
 func (r *Reader) query(ctx context.Context, each func(rec record.Record, bad error), query string, args ...any) error {
 	for i, arg := range args {
 		if text, ok := arg.(string); ok { // PostgreSQL has no other text, and no record has

@@ -32,9 +32,7 @@ func TestListLikeStore(t *testing.T) {
 		r.From, r.To, r.Lead = fmt.Sprintf("+1507555%04d", i), fmt.Sprintf("+4930%d", i%4), []string{"", "100%_'"}[i%7/6]
 		r.SynthflowCallID, r.ExternalID = []string{"", fmt.Sprint("p", i)}[i%2], []string{"", fmt.Sprint("x", i)}[i%3/2]
 		r.Attempts = []record.Attempt{{Target: "a", SIPCallID: fmt.Sprint("lost-", i)}, {Target: "b", SIPCallID: r.TargetSIPCallID}}
-		if err := n.store.Put(t.Context(), r); err != nil {
-			t.Fatal(err)
-		}
+		must(t, n.store.Put(t.Context(), r))
 	}
 	if _, err := n.store.PutReport(t.Context(), "c-07", record.Report{CallID: "report-7", ReceivedAt: record.TimeOf(began)}); err != nil {
 		t.Fatal(err)
@@ -100,9 +98,7 @@ func TestListLeavesOutOtherShapes(t *testing.T) {
 		var got []string
 		for f := (record.Filter{Limit: limit}); ; {
 			records, next, err := n.fleet.List(t.Context(), f)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			for _, r := range records {
 				got = append(got, r.ID)
 			}
@@ -129,9 +125,7 @@ func FuzzWithoutNUL(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		text, err := json.Marshal(s)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		var got string
 		if err := json.Unmarshal(withoutNUL(text), &got); err != nil {
 			t.Fatalf("%q: %v", s, err)

@@ -12,24 +12,29 @@ import (
 	"flowbridge/store/record"
 )
 
-// maxIndexed is how many characters of an id its column has: left() below. Peers choose ids as long as a SIP message may be,
-// and PostgreSQL refuses a row with more than 2,704 bytes in an index. The record has the whole.
+// maxIndexed is how many characters of an id its column has: left() below. Peers choose ids as long as a SIP message
+// may be, and PostgreSQL refuses a row with more than 2,704 bytes in an index. The record has the whole.
 const maxIndexed = 600
 
 const createStaging = `CREATE TEMP TABLE IF NOT EXISTS flowbridge_staging (id text, record text) ON COMMIT DELETE ROWS`
 
 // columns are those of flowbridge_calls that come from the record's members of the same names.
 const columns = `node, trunk, route, target, direction, "from", "to", lead, sip_call_id, target_sip_call_id, synthflow_call_id,
-	external_id, trace_id, started_at, answered_at, ended_at, setup_ms, duration_ms, disposition, sip_status, q850, cause, ended_by, codec`
+	external_id, trace_id, started_at, answered_at, ended_at, setup_ms, duration_ms, disposition, sip_status, q850,
+	cause, ended_by, codec`
 
 // upsert takes the staged records. One that is there already stays if it is the same.
 const upsert = `INSERT INTO flowbridge_calls (id, ` + columns + `, record)
 	SELECT s.id, r.node, r.trunk, r.route, r.target, r.direction, r."from", r."to", r.lead, left(r.sip_call_id, 600),
 		left(r.target_sip_call_id, 600), left(r.synthflow_call_id, 600), left(r.external_id, 600), coalesce(r.trace_id, ''),
-		r.started_at, r.answered_at, r.ended_at, r.setup_ms, r.duration_ms, r.disposition, r.sip_status, r.q850, r.cause, r.ended_by, r.codec, s.record::jsonb
-	FROM flowbridge_staging AS s, jsonb_to_record(s.record::jsonb) AS r(node text, trunk text, route text, target text, direction text,
-		"from" text, "to" text, lead text, sip_call_id text, target_sip_call_id text, synthflow_call_id text, external_id text,
-		trace_id text, started_at timestamptz, answered_at timestamptz, ended_at timestamptz, setup_ms bigint, duration_ms bigint,
+		r.started_at, r.answered_at, r.ended_at, r.setup_ms, r.duration_ms, r.disposition, r.sip_status, r.q850,
+		r.cause, r.ended_by, r.codec, s.record::jsonb
+	FROM flowbridge_staging AS s, jsonb_to_record(s.record::jsonb)
+	AS r(node text, trunk text, route text, target text, direction text,
+		"from" text, "to" text, lead text, sip_call_id text, target_sip_call_id text, synthflow_call_id text,
+		external_id text,
+		trace_id text, started_at timestamptz, answered_at timestamptz, ended_at timestamptz, setup_ms bigint,
+		duration_ms bigint,
 		disposition text, sip_status integer, q850 integer, cause text, ended_by text, codec text)
 	ON CONFLICT (id) DO UPDATE SET (` + columns + `, record) = (excluded.node, excluded.trunk, excluded.route, excluded.target,
 		excluded.direction, excluded."from", excluded."to", excluded.lead, excluded.sip_call_id, excluded.target_sip_call_id,

@@ -51,7 +51,8 @@ func (f *Fleet) renewOnce(ctx context.Context) (again bool, err error) {
 		demands = f.admission.Demands()
 	}
 	x := f.permits.begin(demands, time.Now())
-	seen, err := f.member.renew(ctx, f.pool, func(seen found) []order { return x.decide(f.member.id, seen.leases, seen.nodes, seen.known) })
+	seen, err := f.member.renew(ctx, f.pool,
+		func(seen found) []order { return x.decide(f.member.id, seen.leases, seen.nodes, seen.known) })
 	if err != nil {
 		f.unready()
 		return fail(err)

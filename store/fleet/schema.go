@@ -102,7 +102,8 @@ func provider(db *sql.DB) (*goose.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	return goose.NewProvider(goose.DialectPostgres, db, dir, goose.WithTableName(versionTable), goose.WithLogger(goose.NopLogger()),
+	return goose.NewProvider(goose.DialectPostgres, db, dir, goose.WithTableName(versionTable),
+		goose.WithLogger(goose.NopLogger()),
 		goose.WithDisableGlobalRegistry(true))
 }
 
@@ -128,14 +129,18 @@ func Check(ctx context.Context, url string) (string, error) {
 	switch {
 	case schema == newestSchema():
 		var rows int64
-		if err := pool.QueryRow(ctx, `SELECT count(*) FROM flowbridge_nodes WHERE expires_at > clock_timestamp()`).Scan(&rows); err != nil {
+		if err := pool.QueryRow(ctx, `SELECT count(*) FROM flowbridge_nodes WHERE expires_at > clock_timestamp()`).
+			Scan(&rows); err != nil {
 			return "", explain(err)
 		}
 		return fmt.Sprintf("%s, schema %d, %d nodes there", what, schema, rows), nil
 	case schema > newestSchema():
 		return "", checkSchema(schema)
 	case !may:
-		return "", &AwayError{what + ": the user may not create tables there", "grant CREATE on the schema, or name the primary", pgx.ErrNoRows}
+		return "", &AwayError{
+			what + ": the user may not create tables there",
+			"grant CREATE on the schema, or name the primary", pgx.ErrNoRows,
+		}
 	}
 	return fmt.Sprintf("%s, schema %d: the first node that starts makes it %d", what, schema, newestSchema()), nil
 }

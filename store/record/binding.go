@@ -7,10 +7,11 @@ import (
 
 // Binding is a Contact that has registered here (RFC 3261 section 10).
 type Binding struct {
-	Contact    string         `json:"contact"`            // its URI
-	Instance   string         `json:"instance,omitempty"` // of the device (RFC 5626 section 4.1), with its reg-id; empty: it has not said
-	Q          int            `json:"q"`                  // thousandths: the preference among Contacts
-	CallID     string         `json:"call_id"`            // of the REGISTER that has made it
+	Contact string `json:"contact"` // its URI
+	// of the device (RFC 5626 section 4.1), with its reg-id; empty: it has not said
+	Instance   string         `json:"instance,omitempty"`
+	Q          int            `json:"q"`       // thousandths: the preference among Contacts
+	CallID     string         `json:"call_id"` // of the REGISTER that has made it
 	CSeq       uint32         `json:"cseq"`
 	Path       []string       `json:"path,omitempty"` // of the proxies on the way (RFC 3327), the nearest to us first
 	Received   netip.AddrPort `json:"received"`       // where the REGISTER came from

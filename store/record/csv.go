@@ -10,7 +10,8 @@ import (
 	"unicode"
 )
 
-// CSV writes records as comma-separated values (RFC 4180, with LF at the end of a line). The first line names the columns.
+// CSV writes records as comma-separated values (RFC 4180, with LF at the end of a line). The first line names the
+// columns.
 //
 // Cells are safe to open in a spreadsheet: a text that it would take for a formula (= + - @ at its beginning) has an
 // apostrophe before it. A number in E.164 form, + and digits, stays as it is: taken for a formula, it is its digits.
@@ -91,7 +92,8 @@ func safeCell(s string) string {
 // unsafe says whether a character does something else than being shown: control characters, the marks and overrides of
 // direction (UAX #9), line and paragraph separators, and what is no character at all.
 func unsafe(r rune) bool {
-	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029' || r == unicode.ReplacementChar
+	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029' ||
+		r == unicode.ReplacementChar
 }
 
 func recordColumns() []column {

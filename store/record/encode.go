@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// The functions below append JSON as encoding/json writes it, byte for byte, in a tenth of its time: each call is written
-// several times. TestEncoding compares them for every field.
+// The functions below append JSON as encoding/json writes it, byte for byte, in a tenth of its time: each call is
+// written several times. TestEncoding compares them for every field.
 
 // key begins a member of an object.
 func key(b []byte, name string) []byte {
@@ -60,7 +60,8 @@ func score(b []byte, name string, f float64) []byte {
 	return appendFloat(key(b, name), f)
 }
 
-// appendFloat takes a number that is not finite for 0: JSON can't hold it, and a wrong statistic must not cost the record.
+// appendFloat takes a number that is not finite for 0: JSON can't hold it, and a wrong statistic must not cost the
+// record.
 func appendFloat(b []byte, f float64) []byte {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
 		return append(b, '0')
@@ -159,7 +160,8 @@ func appendAttempt(b []byte, a *Attempt) []byte {
 		b = appendList(key(b, "tried"), a.Tried, func(b []byte, s *string) []byte { return appendString(b, *s) })
 	}
 	if len(a.DroppedHeaders) > 0 {
-		b = appendList(key(b, "dropped_headers"), a.DroppedHeaders, func(b []byte, s *string) []byte { return appendString(b, *s) })
+		b = appendList(key(b, "dropped_headers"), a.DroppedHeaders,
+			func(b []byte, s *string) []byte { return appendString(b, *s) })
 	}
 	return append(b, '}')
 }

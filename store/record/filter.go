@@ -93,8 +93,8 @@ func (f Filter) SQL() (where string, args []any, err error) {
 	return ` WHERE ` + strings.Join(terms, ` AND `), args, nil
 }
 
-// Digits gives the digits of a number as people write it, with +, spaces, brackets, dots and dashes. ok is false if it has
-// anything else, or no digit.
+// Digits gives the digits of a number as people write it, with +, spaces, brackets, dots and dashes. ok is false if it
+// has anything else, or no digit.
 func Digits(number string) (digits string, ok bool) {
 	digits = strings.Map(func(r rune) rune {
 		if strings.ContainsRune("+ -().\u00a0", r) {

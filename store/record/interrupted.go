@@ -67,8 +67,8 @@ func (r *Record) Settled() bool {
 // there is no such file.
 type FinishedFile func(file string) (bytes int64, ended time.Time, err error)
 
-// SettleRecordings takes the size and the end of a killed process's recordings from their files, and says whether it has
-// changed the record.
+// SettleRecordings takes the size and the end of a killed process's recordings from their files, and says whether it
+// has changed the record.
 func (r *Record) SettleRecordings(look FinishedFile) (changed bool) {
 	for i := range r.Recordings {
 		f := &r.Recordings[i]

@@ -12,9 +12,9 @@ type Lister interface {
 	List(ctx context.Context, f Filter) (records []Record, next string, err error)
 }
 
-// Each gives all finished calls of a filter to a function, newest first, until that returns an error. Filter.Limit counts
-// them all; 0 means no limit. It reads in steps, and nothing is held open between them. So a slow function keeps neither
-// memory nor the database's log from being freed. A call that ends meanwhile comes or not; none comes twice.
+// Each gives all finished calls of a filter to a function, newest first, until that returns an error. Filter.Limit
+// counts them all; 0 means no limit. It reads in steps, and nothing is held open between them. So a slow function keeps
+// neither memory nor the database's log from being freed. A call that ends meanwhile comes or not; none comes twice.
 func Each(ctx context.Context, from Lister, f Filter, do func(Record) error) error {
 	for left := f.Limit; ; {
 		f.Limit = eachStep

@@ -2,6 +2,8 @@ package record
 
 import (
 	"encoding/json"
+
+	"github.com/google/uuid"
 )
 
 // The values of Record.Disposition.
@@ -93,8 +95,8 @@ type Record struct {
 	QueuedMS int64 `json:"queued_ms"`
 	// Waiting says that the caller of a live call waits for one now. It is not kept.
 	Waiting bool `json:"-"`
-	// Verstat is what the verification of the caller says: TN-Validation-Passed, TN-Validation-Failed or No-TN-Validation. Empty:
-	// the trunk's calls are not verified.
+	// Verstat is what the verification of the caller says: TN-Validation-Passed, TN-Validation-Failed or No-TN-Validation.
+	// Empty: the trunk's calls are not verified.
 	Verstat string `json:"verstat"`
 	// Attest is A, B or C, where the call has passed.
 	Attest string `json:"attest"`
@@ -156,7 +158,8 @@ type Media struct {
 	MOS Score `json:"mos"`
 	// OneWay is the side, a or b, from which nothing was heard at the start of the call. Empty: both were heard.
 	OneWay string `json:"one_way,omitempty"`
-	// GapMS is how long no process was there for the packets of a leg, because its own was killed: of the leg that has missed more.
+	// GapMS is how long no process was there for the packets of a leg, because its own was killed: of the leg that has
+	// missed more.
 	GapMS int64 `json:"gap_ms,omitempty"`
 }
 
@@ -226,4 +229,13 @@ type DroppedBy struct {
 	Unprotected   int64 `json:"unprotected,omitempty"`
 	Masked        int64 `json:"masked,omitempty"`
 	Unconfirmed   int64 `json:"unconfirmed,omitempty"`
+}
+
+// NewID is a call's id: sortable by time, unique over nodes.
+func NewID() string {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return uuid.NewString()
+	}
+	return id.String()
 }

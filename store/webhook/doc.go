@@ -8,15 +8,16 @@
 //
 // # Decisions
 //
-// An item is delivered at least once, with the same id each time. It is deleted after a 2xx only, or when it is given up: after
-// Hook.GiveUp, or at once where the receiver says 410 Gone. Tests: TestDeliveredOnce, TestGivenUp.
+// An item is delivered at least once, with the same id each time. It is deleted after a 2xx only, or when it is given
+// up: after Hook.GiveUp, or at once where the receiver says 410 Gone. Tests: TestDeliveredOnce, TestGivenUp.
 //
-// The items of one call keep their order, because the outbox gives the first of each call only. Test: TestOrderOfOneCall.
+// The items of one call keep their order, because the outbox gives the first of each call only. Test:
+// TestOrderOfOneCall.
 //
-// Each receiver has a worker of its own, so a slow one delays nobody else. While a receiver fails, only one item is tried at a
-// time, at growing intervals; an item that alone fails does not hold up those of other calls. Tests: TestReceiverThatFails,
-// TestOneItemThatFails.
+// Each receiver has a worker of its own, so a slow one delays nobody else. While a receiver fails, only one item is
+// tried at a time, at growing intervals; an item that alone fails does not hold up those of other calls. Tests:
+// TestReceiverThatFails, TestOneItemThatFails.
 //
-// Redirects are not followed: a signed record goes to the address in the configuration and to no other. An answer's body is
-// not kept. Test: TestHostileReceivers.
+// Redirects are not followed: a signed record goes to the address in the configuration and to no other. An answer's
+// body is not kept. Test: TestHostileReceivers.
 package webhook

@@ -78,7 +78,8 @@ type Message struct {
 	Record record.Record `json:"record"`
 }
 
-// Sign gives the value of HeaderSignature: "v1=" and the HMAC-SHA256, in hexadecimal, of the timestamp, a dot and the body.
+// Sign gives the value of HeaderSignature: "v1=" and the HMAC-SHA256, in hexadecimal, of the timestamp, a dot and the
+// body.
 func Sign(secret, timestamp string, body []byte) string {
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte(timestamp + "."))
@@ -98,7 +99,8 @@ func (h *Hook) request(ctx context.Context, event, id, userAgent string, m any, 
 	}
 	at := strconv.FormatInt(now.Unix(), 10)
 	for name, value := range map[string]string{
-		"Content-Type": "application/json", "User-Agent": userAgent, HeaderEvent: event, HeaderDelivery: id, HeaderTimestamp: at,
+		"Content-Type": "application/json", "User-Agent": userAgent, HeaderEvent: event, HeaderDelivery: id,
+		HeaderTimestamp: at,
 		HeaderSignature: Sign(h.Secret, at, body),
 	} {
 		req.Header.Set(name, value)
@@ -140,8 +142,8 @@ func New(o Options) *Sender {
 	return &Sender{Options: o}
 }
 
-// Set names the receivers from now on. Requests to those that are changed or gone are cut off; their items come again. After
-// Close it has no effect.
+// Set names the receivers from now on. Requests to those that are changed or gone are cut off; their items come again.
+// After Close it has no effect.
 func (s *Sender) Set(hooks []Hook) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

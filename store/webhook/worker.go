@@ -24,7 +24,8 @@ const (
 	settle = 100 * time.Millisecond
 	// storeTime bounds what the store is waited for.
 	storeTime = 10 * time.Second
-	// firstWait and lastWait are between tries of one item; firstPause and lastPause between tries of a receiver that fails.
+	// firstWait and lastWait are between tries of one item; firstPause and lastPause between tries of a receiver that
+	// fails.
 	firstWait, lastWait   = 10 * time.Second, time.Hour
 	firstPause, lastPause = time.Second, time.Minute
 	// batch is how many items a worker takes for each request that may be under way.
@@ -167,8 +168,8 @@ type result struct {
 	err    error         // of the store
 }
 
-// note keeps the results in the store, and says when a receiver begins to fail, or ends to. What is delivered is noted even if
-// the store fails. Its first error is returned.
+// note keeps the results in the store, and says when a receiver begins to fail, or ends to. What is delivered is noted
+// even if the store fails. Its first error is returned.
 func (w *worker) note(ctx context.Context, items []record.OutboxItem, results []result) (broken error) {
 	good, bad, last := 0, 0, result{}
 	for i, r := range results {
@@ -184,7 +185,8 @@ func (w *worker) note(ctx context.Context, items []record.OutboxItem, results []
 			}
 			continue
 		case r.gone || time.Since(item.CreatedAt.Time) >= w.hook.GiveUp:
-			w.Log.Error().Str("webhook", w.hook.Name).Str("call", item.CallID).Str("event", eventOf(item.Kind)).Int("tries", item.Tries+1).
+			w.Log.Error().Str("webhook", w.hook.Name).Str("call", item.CallID).Str("event", eventOf(item.Kind)).
+				Int("tries", item.Tries+1).
 				Str("reason", r.reason).Msg("webhook given up")
 			w.count(func(s *Stats) { s.GivenUp++ })
 			w.done[item.Seq] = true
@@ -232,7 +234,8 @@ func (w *worker) count(add func(s *Stats)) {
 	add(&w.stats)
 }
 
-// settleDone tells the store what is delivered. If it can't be told, that is remembered, so nothing is sent again meanwhile.
+// settleDone tells the store what is delivered. If it can't be told, that is remembered, so nothing is sent again
+// meanwhile.
 func (w *worker) settleDone(ctx context.Context) error {
 	if len(w.done) == 0 {
 		return nil
@@ -256,17 +259,19 @@ func (w *worker) deliver(ctx context.Context, item record.OutboxItem) result {
 		return result{sent: true}
 	}
 	event, id := eventOf(item.Kind), idOf(&item)
-	req, err := w.hook.request(ctx, event, id, w.UserAgent, Message{Event: event, ID: id, CreatedAt: item.CreatedAt, Record: record}, time.Now())
+	req, err := w.hook.request(ctx, event, id, w.UserAgent,
+		Message{Event: event, ID: id, CreatedAt: item.CreatedAt, Record: record}, time.Now())
 	if err != nil {
 		return result{reason: "the request can't be made"}
 	}
 	r := w.send(req)
-	w.Log.Debug().Str("webhook", w.hook.Name).Str("call", item.CallID).Str("event", event).Bool("sent", r.sent).Str("reason", r.reason).Msg("webhook request")
+	w.Log.Debug().Str("webhook", w.hook.Name).Str("call", item.CallID).Str("event", event).Bool("sent", r.sent).
+		Str("reason", r.reason).Msg("webhook request")
 	return r
 }
 
-// idOf is the id of an item's message. It has no number in it, which the item gets anew where a damaged database is set aside. A
-// call has one item of each kind, but two reports where the first was not confirmed.
+// idOf is the id of an item's message. It has no number in it, which the item gets anew where a damaged database is set
+// aside. A call has one item of each kind, but two reports where the first was not confirmed.
 func idOf(item *record.OutboxItem) string {
 	id := item.CallID + "." + item.Kind
 	if item.Kind == record.OutboxReport {
@@ -282,7 +287,8 @@ func (w *worker) send(req *http.Request) result {
 		return result{asked: true, reason: reasonOf(err, req.URL.Host, w.hook.Timeout)}
 	}
 	rest.WithoutUpgrade(res)
-	_, _ = io.CopyN(io.Discard, res.Body, 4<<10) // a short body leaves the connection for the next request; a longer one ends it
+	// a short body leaves the connection for the next request; a longer one ends it
+	_, _ = io.CopyN(io.Discard, res.Body, 4<<10)
 	_ = res.Body.Close()
 	switch {
 	case res.StatusCode/100 == 2:
@@ -290,10 +296,16 @@ func (w *worker) send(req *http.Request) result {
 	case res.StatusCode == http.StatusGone:
 		return result{asked: true, gone: true, reason: "410 Gone"}
 	case res.StatusCode/100 == 3:
-		return result{asked: true, reason: fmt.Sprintf("%d: it redirects, and redirects are not followed: write the new address", res.StatusCode)}
+		return result{
+			asked:  true,
+			reason: fmt.Sprintf("%d: it redirects, and redirects are not followed: write the new address", res.StatusCode),
+		}
 	}
 	wait, _ := rest.RetryAfter(res.Header.Get("Retry-After"))
-	return result{asked: true, wait: min(wait, lastWait), reason: fmt.Sprintf("%d %s", res.StatusCode, http.StatusText(res.StatusCode))}
+	return result{
+		asked: true, wait: min(wait, lastWait),
+		reason: fmt.Sprintf("%d %s", res.StatusCode, http.StatusText(res.StatusCode)),
+	}
 }
 
 // reasonOf says in words why there was no answer, without the URL, which may have a secret in it.

@@ -149,7 +149,7 @@ func TestMirror(t *testing.T) {
 		}
 		if string(c[chunkCorrelation]) != "call-1" || string(c[chunkPayload]) != "BYE" || string(c[chunkPassword]) != "pw" ||
 			binary.BigEndian.Uint16(from) != 5070 || binary.BigEndian.Uint16(to) != 5060 {
-			t.Errorf("%x", b)
+			t.Errorf("packet %x; want call-1, BYE, pw, ports 5070 and 5060", b)
 		}
 	}
 	for _, network := range []string{"udp", "tcp"} {
@@ -346,7 +346,7 @@ func TestReport(t *testing.T) {
 		t.Error(diff)
 	}
 	if c[chunkType][0] != typeRTCP || binary.BigEndian.Uint16(c[chunkSourcePort]) != 10001 || binary.BigEndian.Uint16(c[chunkDestPort]) != 20001 || string(c[chunkCorrelation]) != "call-1" {
-		t.Errorf("%x", got)
+		t.Errorf("packet %x; want RTCP of call-1 from port 10001 to 20001", got)
 	}
 }
 

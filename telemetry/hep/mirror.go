@@ -79,7 +79,10 @@ func New(o Options) *Mirror {
 
 // SIP mirrors a message. It does not block.
 func (m *Mirror) SIP(msg Message) {
-	p := packet{at: msg.At, from: msg.Local, to: msg.Remote, stream: msg.Stream, kind: typeSIP, correlation: msg.Call, payload: msg.Data}
+	p := packet{
+		at: msg.At, from: msg.Local, to: msg.Remote, stream: msg.Stream, kind: typeSIP, correlation: msg.Call,
+		payload: msg.Data,
+	}
 	if msg.Received {
 		p.from, p.to = p.to, p.from
 	}
@@ -115,7 +118,8 @@ func (m *Mirror) Sent() uint64 { return m.sent.Load() }
 // Dropped counts the packets that were not: the server was away, or too slow.
 func (m *Mirror) Dropped() uint64 { return m.dropped.Load() }
 
-// Close writes what waits, and ends. It takes four seconds at most: two of a write that is under way, and two for the rest.
+// Close writes what waits, and ends. It takes four seconds at most: two of a write that is under way, and two for the
+// rest.
 func (m *Mirror) Close() error {
 	if !m.stopped.Swap(true) {
 		close(m.closing)
@@ -201,6 +205,7 @@ func (m *Mirror) warn(err error) {
 	}
 	m.warned = time.Now()
 	dropped := m.dropped.Load()
-	m.o.Log.Warn().Err(err).Uint64("dropped_packets", dropped-m.reported).Str("server", m.o.Address).Msg("HEP server does not take packets")
+	m.o.Log.Warn().Err(err).Uint64("dropped_packets", dropped-m.reported).Str("server", m.o.Address).
+		Msg("HEP server does not take packets")
 	m.reported = dropped
 }

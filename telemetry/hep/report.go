@@ -50,15 +50,24 @@ const typeRR = 201
 
 // Report mirrors a report. It does not block.
 func (m *Mirror) Report(r Report) {
-	b := block{Source: r.SSRC, Lost: r.Lost, Highest: r.Packets + r.Lost, Fraction: int(min(max(256*finite(r.Loss), 0), 255))}
+	b := block{
+		Source: r.SSRC, Lost: r.Lost, Highest: r.Packets + r.Lost,
+		Fraction: int(min(max(256*finite(r.Loss), 0), 255)),
+	}
 	if j := r.JitterMS * clock / 1000; j > 0 && j < math.MaxUint32 {
 		b.Jitter = int64(math.Round(j))
 	}
-	payload, err := json.Marshal(rtcp{Type: typeRR, Count: 1, Blocks: []block{b}, MOS: math.Round(100*finite(r.MOS)) / 100, RTT: math.Round(100*finite(r.RTTMS)) / 100})
+	payload, err := json.Marshal(rtcp{
+		Type: typeRR, Count: 1, Blocks: []block{b}, MOS: math.Round(100*finite(r.MOS)) / 100,
+		RTT: math.Round(100*finite(r.RTTMS)) / 100,
+	})
 	if err != nil {
 		return // no value in it can fail
 	}
-	m.queue(&packet{at: r.At, from: rtcpOf(r.From), to: rtcpOf(r.To), kind: typeRTCP, correlation: r.Call, payload: payload})
+	m.queue(&packet{
+		at: r.At, from: rtcpOf(r.From), to: rtcpOf(r.To), kind: typeRTCP, correlation: r.Call,
+		payload: payload,
+	})
 }
 
 func finite(f float64) float64 {

@@ -45,7 +45,8 @@ func (c Circuit) Words(now time.Time) string {
 	if c.State == CircuitOpen {
 		next = fmt.Sprintf("the next try in %d s", max(0, int(c.RetryAt.Sub(now).Seconds()+0.5)))
 	}
-	return fmt.Sprintf("%s is out of use since %s, because it failed: %s, %d attempts refused", of, c.Since, next, c.Refused)
+	return fmt.Sprintf("%s is out of use since %s, because it failed: %s, %d attempts refused", of, c.Since,
+		next, c.Refused)
 }
 
 // Address is one address that a target's host name leads to, as calls have found it.

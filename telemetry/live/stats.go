@@ -19,13 +19,15 @@ type Stats struct {
 	CallsPerSecond float64 `json:"calls_per_second"`
 	// WindowS is how far back the rest goes, in seconds.
 	WindowS int `json:"window_s"`
-	// Ended counts the calls that ended. Answered counts the calls that were answered, and Decided these and the calls that
-	// ended without an answer and were not interrupted, so that a call counts once, and before its end. AnswerRatio is Answered of Decided; nil without any.
+	// Ended counts the calls that ended. Answered counts the calls that were answered, and Decided these and the calls
+	// that ended without an answer and were not interrupted, so that a call counts once, and before its end. AnswerRatio
+	// is Answered of Decided; nil without any.
 	Ended       uint64   `json:"ended"`
 	Answered    uint64   `json:"answered"`
 	Decided     uint64   `json:"decided"`
 	AnswerRatio *float64 `json:"answer_ratio"`
-	// PostDialDelay is from the INVITE to the first 18x or 200 that the caller got (RFC 6076 section 4.3), Setup to the 200.
+	// PostDialDelay is from the INVITE to the first 18x or 200 that the caller got (RFC 6076 section 4.3), Setup to the
+	// 200.
 	PostDialDelay *Percentiles `json:"post_dial_delay_ms"`
 	Prepare       *Percentiles `json:"prepare_ms"`
 	Setup         *Percentiles `json:"setup_ms"`
@@ -112,7 +114,8 @@ func (w *Watcher) Stats() Stats {
 		Decided: w.answered.sum + w.unanswered.sum, AnswerRatio: ratio(w.answered.sum, w.answered.sum+w.unanswered.sum),
 		PostDialDelay: percentiles(&w.postDial), Prepare: percentiles(&w.prepare), Setup: percentiles(&w.setup),
 		Loss: ratio(w.lost.sum, w.lost.sum+w.received.sum), Jitter: percentiles(&w.jitter),
-		Ports: n.Ports, Media: n.Media, Capacity: Capacity{n.Calls, n.Limit}, Unwritten: n.Unwritten, Rejected: sums(w.rejected), Causes: sums(w.causes),
+		Ports: n.Ports, Media: n.Media, Capacity: Capacity{n.Calls, n.Limit}, Unwritten: n.Unwritten,
+		Rejected: sums(w.rejected), Causes: sums(w.causes),
 	}
 	if h := &w.harm.sum; h.count > 0 {
 		s.MOS = &MOS{P50: mosOf(h.quantile(0.5)), P5: mosOf(h.quantile(0.95))}

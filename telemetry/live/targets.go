@@ -13,8 +13,8 @@ import (
 const (
 	// HealthOK is a target most of whose last attempts did not fail for a reason of its own.
 	HealthOK = "ok"
-	// HealthFailing is one most of whose last attempts did, one that is out of use because a circuit of it is not closed, or one
-	// that does not answer OPTIONS.
+	// HealthFailing is one most of whose last attempts did, one that is out of use because a circuit of it is not closed,
+	// or one that does not answer OPTIONS.
 	HealthFailing = "failing"
 	// HealthIdle had no attempt in the window.
 	HealthIdle = "idle"
@@ -44,7 +44,8 @@ type Target struct {
 	Health   string `json:"health"`
 	Calls    int    `json:"calls"`
 	MaxCalls int    `json:"max_calls"`
-	// Attempts are those of the window that are over, Failed those of them that were not answered for a reason of the target.
+	// Attempts are those of the window that are over, Failed those of them that were not answered for a reason of the
+	// target.
 	Attempts uint64 `json:"attempts"`
 	Failed   uint64 `json:"failed"`
 	// AnswerRatio is the part of Attempts that was answered; nil without any.
@@ -120,7 +121,10 @@ func (t *target) note(slot int, r *record.Record, a *record.Attempt) {
 	switch {
 	case failed:
 		t.failed.add(slot, 1)
-		t.lastError = &TargetError{At: ended, Cause: a.Cause, SIPStatus: a.SIPStatus, PrepareStatus: a.PrepareStatus, Call: r.ID, Text: textOf(a)}
+		t.lastError = &TargetError{
+			At: ended, Cause: a.Cause, SIPStatus: a.SIPStatus, PrepareStatus: a.PrepareStatus,
+			Call: r.ID, Text: textOf(a),
+		}
 	case a.Cause == "":
 		t.answered.add(slot, 1)
 		t.answer.add(slot, float64(a.MS))
@@ -155,11 +159,15 @@ func (w *Watcher) Targets() []Target {
 	all, is := make([]Target, 0, len(peers)), make(map[string]bool, len(peers))
 	for _, p := range peers {
 		is[p.Name] = true
-		out := Target{Name: p.Name, Kind: p.Kind, Address: p.Address, Health: HealthIdle, Calls: p.Calls, MaxCalls: p.MaxCalls}
+		out := Target{
+			Name: p.Name, Kind: p.Kind, Address: p.Address, Health: HealthIdle, Calls: p.Calls,
+			MaxCalls: p.MaxCalls,
+		}
 		out.Circuits, out.Addresses = append([]Circuit{}, p.Circuits...), append([]Address{}, p.Addresses...)
 		if t := w.targets[p.Name]; t != nil {
 			out.Health, out.Attempts, out.Failed = t.health(), t.attempts.sum, t.failed.sum
-			out.AnswerRatio, out.Prepare, out.Answer = ratio(t.answered.sum, t.attempts.sum), latency(&t.prepare), latency(&t.answer)
+			out.AnswerRatio, out.Prepare, out.Answer = ratio(t.answered.sum, t.attempts.sum), latency(&t.prepare),
+				latency(&t.answer)
 			out.LastAnsweredAt, out.LastError = t.lastAnswered, t.lastError
 		}
 		if slices.ContainsFunc(p.Circuits, func(c Circuit) bool { return c.State != CircuitClosed || c.Ping != "" }) {
@@ -183,8 +191,8 @@ func latency(s *series) *Latency {
 	return &Latency{P50: p.P50, P95: p.P95}
 }
 
-// countsForTarget says whether an attempt says anything of its target. One that the caller gave up, or that was never made
-// because of a limit or a template of ours, does not.
+// countsForTarget says whether an attempt says anything of its target. One that the caller gave up, or that was never
+// made because of a limit or a template of ours, does not.
 func countsForTarget(a *record.Attempt) bool {
 	switch a.Cause {
 	case "", "target_busy", "target_refused", "ring_timeout":
@@ -194,11 +202,12 @@ func countsForTarget(a *record.Attempt) bool {
 	}
 }
 
-// isTargetsFault says whether an attempt failed for a reason of its target or of the way there, which the next call would
-// meet, too. A target that is busy, or whose user does not answer or declines, does its work.
+// isTargetsFault says whether an attempt failed for a reason of its target or of the way there, which the next call
+// would meet, too. A target that is busy, or whose user does not answer or declines, does its work.
 func isTargetsFault(a *record.Attempt) bool {
 	switch a.Cause {
-	case "prepare_timeout", "prepare_failed", "prepare_refused", "prepare_invalid", "dns_failed", "target_silent", "target_unreachable",
+	case "prepare_timeout", "prepare_failed", "prepare_refused", "prepare_invalid", "dns_failed", "target_silent",
+		"target_unreachable",
 		"tls_failed", "target_error", "auth_missing", "auth_unsupported", "auth_refused", "bad_answer", "srtp_refused":
 		return true
 	default:

@@ -141,8 +141,8 @@ func (w *Watcher) changed(r *record.Record) news {
 	return w.note(c, r)
 }
 
-// counted is a call of which another process has counted what its record says. The first record of a call that began here
-// says nothing yet.
+// counted is a call of which another process has counted what its record says. The first record of a call that began
+// here says nothing yet.
 func counted(r *record.Record) *call {
 	answered := !r.AnsweredAt.IsZero()
 	return &call{attempts: len(r.Attempts), rang: answered || !r.RingingAt.IsZero(), answered: answered}

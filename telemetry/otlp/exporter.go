@@ -70,26 +70,37 @@ type Exporter struct {
 // New begins to send. It reaches for no network yet.
 func New(o Options) (*Exporter, error) {
 	e := &Exporter{
-		o: o, made: &collected{}, idle: func() {}, waiting: make(chan record.Record, maxWaiting), closing: make(chan struct{}), done: make(chan struct{}),
+		o: o, made: &collected{}, idle: func() {}, waiting: make(chan record.Record, maxWaiting),
+		closing: make(chan struct{}), done: make(chan struct{}),
 	}
 	if o.transport == nil {
-		network := &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConns: 1, IdleConnTimeout: 30 * time.Second, TLSHandshakeTimeout: timeout}
+		network := &http.Transport{
+			Proxy: http.ProxyFromEnvironment, MaxIdleConns: 1, IdleConnTimeout: 30 * time.Second,
+			TLSHandshakeTimeout: timeout,
+		}
 		e.idle, o.transport = network.CloseIdleConnections, network
 	}
 	client := &http.Client{
-		Transport:     answers{o.transport, e},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // else the token would go elsewhere
+		Transport: answers{o.transport, e},
+		// else the token would go elsewhere
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	options := []otlptracehttp.Option{
-		otlptracehttp.WithEndpointURL(o.Endpoint), otlptracehttp.WithHTTPClient(client), otlptracehttp.WithHeaders(o.headers()),
-		otlptracehttp.WithCompression(otlptracehttp.GzipCompression), otlptracehttp.WithEncoding(otlptracehttp.EncodingProtobuf),
-		otlptracehttp.WithMaxResponseSize(maxAnswer), otlptracehttp.WithRetry(otlptracehttp.RetryConfig{}), // run repeats by itself
+		otlptracehttp.WithEndpointURL(o.Endpoint), otlptracehttp.WithHTTPClient(client),
+		otlptracehttp.WithHeaders(o.headers()),
+		otlptracehttp.WithCompression(otlptracehttp.GzipCompression),
+		otlptracehttp.WithEncoding(otlptracehttp.EncodingProtobuf),
+		// run repeats by itself
+		otlptracehttp.WithMaxResponseSize(maxAnswer), otlptracehttp.WithRetry(otlptracehttp.RetryConfig{}),
 	}
 	var err error
 	if e.out, err = otlptracehttp.New(context.Background(), options...); err != nil {
 		return nil, fmt.Errorf("telemetry.otlp: %w", err)
 	}
-	about := []attribute.KeyValue{attribute.String("service.name", "flowbridge"), attribute.String("service.version", o.Version)}
+	about := []attribute.KeyValue{
+		attribute.String("service.name", "flowbridge"),
+		attribute.String("service.version", o.Version),
+	}
 	if o.Node != "" {
 		about = append(about, attribute.String("service.instance.id", o.Node))
 	}
@@ -180,7 +191,8 @@ func (e *Exporter) run() {
 	}
 }
 
-// next takes the calls of one request: those that come within a second after the first. last is true if no more will come.
+// next takes the calls of one request: those that come within a second after the first. last is true if no more will
+// come.
 func (e *Exporter) next() (batch []record.Record, last bool) {
 	select {
 	case r := <-e.waiting:
@@ -242,7 +254,8 @@ func (e *Exporter) send(ctx context.Context, batch []record.Record) {
 
 // again says whether the last request is worth another try: the collector did not answer, or cannot take it now.
 func (e *Exporter) again() bool {
-	return e.status == 0 || e.status == http.StatusRequestTimeout || e.status == http.StatusTooManyRequests || e.status >= 500
+	return e.status == 0 || e.status == http.StatusRequestTimeout || e.status == http.StatusTooManyRequests ||
+		e.status >= 500
 }
 
 // wait pauses; it returns false once the exporter closes.

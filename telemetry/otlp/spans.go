@@ -61,15 +61,18 @@ func makeSpans(tracer trace.Tracer, r *record.Record) {
 	if caller, brought := tracecontext.Parse(r.Traceparent); brought {
 		id, ok = caller.Trace, true
 		ctx = trace.ContextWithRemoteSpanContext(ctx, trace.NewSpanContext(trace.SpanContextConfig{
-			TraceID: trace.TraceID(caller.Trace), SpanID: trace.SpanID(caller.Span), TraceFlags: trace.FlagsSampled, Remote: true,
+			TraceID: trace.TraceID(caller.Trace), SpanID: trace.SpanID(caller.Span), TraceFlags: trace.FlagsSampled,
+			Remote: true,
 		}))
 	}
 	if !ok {
 		return
 	}
 	begin := func(ctx context.Context, s *span) (context.Context, func()) {
-		ctx = context.WithValue(ctx, idKey{}, tracecontext.Parent{Trace: id, Span: tracecontext.Span(r.ID, s.kind, s.attempt)})
-		ctx, made := tracer.Start(ctx, string(s.kind), trace.WithTimestamp(s.start), trace.WithSpanKind(s.spanKind), trace.WithAttributes(s.attributes...))
+		ctx = context.WithValue(ctx, idKey{},
+			tracecontext.Parent{Trace: id, Span: tracecontext.Span(r.ID, s.kind, s.attempt)})
+		ctx, made := tracer.Start(ctx, string(s.kind), trace.WithTimestamp(s.start), trace.WithSpanKind(s.spanKind),
+			trace.WithAttributes(s.attributes...))
 		if s.problem != "" {
 			made.SetStatus(codes.Error, s.problem)
 		}
@@ -133,10 +136,16 @@ func stages(r *record.Record) (all []span) {
 		if until.IsZero() {
 			until = r.EndedAt
 		}
-		all = append(all, span{kind: tracecontext.KindRinging, spanKind: trace.SpanKindInternal, start: r.RingingAt.Time, end: until.Time})
+		all = append(all, span{
+			kind: tracecontext.KindRinging, spanKind: trace.SpanKindInternal, start: r.RingingAt.Time,
+			end: until.Time,
+		})
 	}
 	if !r.AnsweredAt.IsZero() {
-		all = append(all, span{kind: tracecontext.KindAnswered, spanKind: trace.SpanKindInternal, start: r.AnsweredAt.Time, end: r.EndedAt.Time})
+		all = append(all, span{
+			kind: tracecontext.KindAnswered, spanKind: trace.SpanKindInternal, start: r.AnsweredAt.Time,
+			end: r.EndedAt.Time,
+		})
 	}
 	return all
 }
@@ -145,7 +154,8 @@ func attemptSpan(a *record.Attempt, number int) span {
 	s := span{
 		kind: tracecontext.KindAttempt, attempt: number, spanKind: trace.SpanKindClient,
 		start: a.StartedAt.Time, end: a.StartedAt.Add(time.Duration(a.MS) * time.Millisecond), problem: a.Cause,
-		attributes: append(texts("flowbridge.target", a.Target, "flowbridge.cause", a.Cause, "sip.call_id", a.SIPCallID, "network.transport", a.Transport),
+		attributes: append(texts("flowbridge.target", a.Target, "flowbridge.cause", a.Cause, "sip.call_id", a.SIPCallID,
+			"network.transport", a.Transport),
 			attribute.Int("flowbridge.attempt", number)),
 	}
 	if a.Reason != "" {

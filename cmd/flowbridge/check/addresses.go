@@ -21,12 +21,16 @@ func (m machine) listeners(cfg *config.Config) (found []warning) {
 		if !a.IsValid() || a.IsUnspecified() || a.IsLoopback() || slices.Contains(own, a) {
 			return
 		}
-		if later, err := m.setting(map[bool]string{true: "net.ipv4", false: "net.ipv6"}[a.Is4()] + ".ip_nonlocal_bind"); err == nil && later == "1" {
+		if later, err := m.setting(map[bool]string{
+			true:  "net.ipv4",
+			false: "net.ipv6",
+		}[a.Is4()] + ".ip_nonlocal_bind"); err == nil && later == "1" {
 			return // one that moves between machines can be bound to before it is here
 		}
 		found = append(found, warning{
 			fmt.Sprintf("%s: this machine has no address %v, so the start fails", key, a),
-			"write one that it has (" + listed(own) + "), or " + everywhere(a) + "; a public address that a router translates belongs in advertise",
+			"write one that it has (" + listed(own) + "), or " + everywhere(a) +
+				"; a public address that a router translates belongs in advertise",
 		})
 	}
 	for _, l := range cfg.SIP.Listen {
@@ -52,7 +56,8 @@ func outside(cfg *config.Config) (name, host string) {
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
 		_, host, _, err := sampleURI(t)
-		if a, wrong := netip.ParseAddr(host); err == nil && (wrong == nil && isPublic(a) || wrong != nil && !insideName.MatchString(host)) {
+		if a, wrong := netip.ParseAddr(host); err == nil && (wrong == nil && isPublic(a) ||
+			wrong != nil && !insideName.MatchString(host)) {
 			return t.Name, host
 		}
 	}
@@ -74,14 +79,16 @@ func inner(cfg *config.Config) []warning {
 	if onLoopback(cfg) {
 		keys = append(keys, "sip.listen")
 	}
-	if m := cfg.Media.Listen; len(m) > 0 && !slices.ContainsFunc(m, func(l config.MediaListener) bool { return !l.Addr.IsLoopback() }) {
+	if m := cfg.Media.Listen; len(m) > 0 &&
+		!slices.ContainsFunc(m, func(l config.MediaListener) bool { return !l.Addr.IsLoopback() }) {
 		keys = append(keys, "media.listen")
 	}
 	if keys == nil {
 		return nil
 	}
 	return []warning{{
-		fmt.Sprintf("%s: loopback reaches this machine only, and target %s is called at %s", strings.Join(keys, ", "), name, host),
+		fmt.Sprintf("%s: loopback reaches this machine only, and target %s is called at %s",
+			strings.Join(keys, ", "), name, host),
 		"write an address of this machine that reaches it, or 0.0.0.0",
 	}}
 }
@@ -105,7 +112,8 @@ func (m machine) private(cfg *config.Config) []warning {
 }
 
 // insideName is a name of a private network (RFC 6761, RFC 6762, RFC 8375), or one without a domain.
-var insideName = regexp.MustCompile(`(?i)^[^.]+$|\.(local|localdomain|localhost|lan|internal|intranet|home\.arpa|test)\.?$`)
+var insideName = regexp.MustCompile(
+	`(?i)^[^.]+$|\.(local|localdomain|localhost|lan|internal|intranet|home\.arpa|test)\.?$`)
 
 func everywhere(a netip.Addr) string {
 	if a.Is4() {

@@ -28,7 +28,8 @@ func Command() *cobra.Command {
 		"  flowbridge check --config flowbridge.yaml\n  flowbridge check --online\n  flowbridge check --json")
 	file := cli.ConfigFlag(c)
 	asJSON := c.Flags().Bool("json", false, "as JSON")
-	online := c.Flags().Bool("online", false, "also try the API, DNS and OPTIONS of each target, and the database of the fleet")
+	online := c.Flags().Bool("online", false,
+		"also try the API, DNS and OPTIONS of each target, and the database of the fleet")
 	elsewhere := c.Flags().Bool("elsewhere", false, "the service runs on another machine: leave out what this one lacks")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		m := thisMachine()
@@ -83,7 +84,10 @@ func (f flaw) text(what, file string) string {
 	if f.Line == 0 {
 		file = ""
 	}
-	return what + ": " + strings.TrimPrefix(config.Error{File: file, Line: f.Line, Path: f.Key, Problem: f.Problem, Remedy: f.Remedy}.Error(), ": ")
+	return what + ": " + strings.TrimPrefix(config.Error{
+		File: file, Line: f.Line, Path: f.Key, Problem: f.Problem,
+		Remedy: f.Remedy,
+	}.Error(), ": ")
 }
 
 var errStops = errors.New("the service can't start on this machine; check --elsewhere looks at the file only")
@@ -100,7 +104,10 @@ func check(w io.Writer, file string, m machine, asJSON bool, try func(*config.Co
 		result.Media = m.media(cfg)
 		var more []warning
 		if result.Trunks == 0 || result.Routes == 0 {
-			more = append(more, warning{"there are no trunks or no routes, so no call can get through", "check that it is the right file and complete"})
+			more = append(more, warning{
+				"there are no trunks or no routes, so no call can get through",
+				"check that it is the right file and complete",
+			})
 		}
 		stops, lacks := m.problems(cfg)
 		for _, x := range stops {
@@ -137,8 +144,10 @@ func check(w io.Writer, file string, m machine, asJSON bool, try func(*config.Co
 	}
 	fmt.Fprintln(w, "RTP:", result.Media)
 	if names := keepers(cfg); len(names) > 0 {
-		fmt.Fprintf(w, "transfers: REFER of %s is refused; write transfer below the target where agents hand callers over\n", strings.Join(names, ", "))
+		fmt.Fprintf(w, "transfers: REFER of %s is refused; write transfer below the target where agents hand callers over\n",
+			strings.Join(names, ", "))
 	}
-	_, err := fmt.Fprintf(w, "%s: %s: valid\n", config.ShownName(file), cli.Counts(result.Trunks, result.Targets, result.Routes, result.Numbers))
+	_, err := fmt.Fprintf(w, "%s: %s: valid\n", config.ShownName(file),
+		cli.Counts(result.Trunks, result.Targets, result.Routes, result.Numbers))
 	return errors.Join(failed, err)
 }

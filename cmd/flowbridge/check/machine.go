@@ -94,8 +94,8 @@ func writable(path string) error {
 // spareFiles are open files of a process besides calls and connections.
 const spareFiles = 128
 
-// problems lists what this machine lacks for a configuration: what stops the start, and what does not. Missing rights are no
-// error, because the service may run as another user. What can't be found out is left out.
+// problems lists what this machine lacks for a configuration: what stops the start, and what does not. Missing rights
+// are no error, because the service may run as another user. What can't be found out is left out.
 func (m machine) problems(cfg *config.Config) (stops, warnings []warning) {
 	if m.elsewhere {
 		return nil, nil
@@ -109,11 +109,13 @@ func (m machine) problems(cfg *config.Config) (stops, warnings []warning) {
 			stops = append(stops, found...)
 		}
 	}
-	return stops, slices.Concat(warnings, inner(cfg), m.private(cfg), m.files(cfg), m.buffer(), m.ports(cfg), m.keys(cfg), m.kernel(cfg))
+	return stops, slices.Concat(warnings, inner(cfg), m.private(cfg), m.files(cfg), m.buffer(), m.ports(cfg), m.keys(cfg),
+		m.kernel(cfg))
 }
 
-// kernel: with media.engine kernel the start fails where the kernel can't relay. Where it can, RTP of calls goes on while
-// the process is replaced, if that is possible, and takes more of the processor without a right that is not needed.
+// kernel: with media.engine kernel the start fails where the kernel can't relay. Where it can, RTP of calls goes on
+// while the process is replaced, if that is possible, and takes more of the processor without a right that is not
+// needed.
 func (m machine) kernel(cfg *config.Config) (found []warning) {
 	if cfg.Media.Engine == config.EngineUserspace {
 		return nil
@@ -121,7 +123,10 @@ func (m machine) kernel(cfg *config.Config) (found []warning) {
 	err := m.relays()
 	if err == nil {
 		if err := m.outlives(kernel.Dir(cfg.Media.PortLow)); err != nil {
-			found = append(found, warning{fmt.Sprintf("media.engine: RTP in the kernel ends with the process: %v", err), kernel.DirRemedy})
+			found = append(found, warning{
+				fmt.Sprintf("media.engine: RTP in the kernel ends with the process: %v", err),
+				kernel.DirRemedy,
+			})
 		}
 		if err := m.slow(); err != nil {
 			found = append(found, warning{fmt.Sprintf("media.engine: %v", err), kernel.SlowRemedy})
@@ -137,7 +142,8 @@ func (m machine) kernel(cfg *config.Config) (found []warning) {
 	return nil
 }
 
-// media says what would carry RTP if this user ran the service, and if not the kernel, why. For another machine it is the setting.
+// media says what would carry RTP if this user ran the service, and if not the kernel, why. For another machine it is
+// the setting.
 func (m machine) media(cfg *config.Config) string {
 	if cfg.Media.Engine == config.EngineUserspace || m.elsewhere {
 		return cfg.Media.Engine
@@ -169,7 +175,8 @@ func (m machine) files(cfg *config.Config) []warning {
 	}
 	return []warning{{
 		fmt.Sprintf("a process may open %d files, but %s: that takes %d", limit, why, need),
-		fmt.Sprintf("raise the limit where the service runs (LimitNOFILE=%d, ulimit -n), or lower media.ports or max_calls", need),
+		fmt.Sprintf("raise the limit where the service runs (LimitNOFILE=%d, ulimit -n), or lower media.ports or max_calls",
+			need),
 	}}
 }
 
@@ -199,8 +206,10 @@ func (m machine) buffer() []warning {
 		return nil
 	}
 	return []warning{{
-		fmt.Sprintf("net.core.rmem_max is %d: SIP sockets get no larger receive buffer, and a burst of calls can be lost", limit),
-		fmt.Sprintf("sysctl -w net.core.rmem_max=%d, and in /etc/sysctl.d; or give the process CAP_NET_ADMIN", transport.ReceiveBuffer),
+		fmt.Sprintf("net.core.rmem_max is %d: SIP sockets get no larger receive buffer, and a burst of calls can be lost",
+			limit),
+		fmt.Sprintf("sysctl -w net.core.rmem_max=%d, and in /etc/sysctl.d; or give the process CAP_NET_ADMIN",
+			transport.ReceiveBuffer),
 	}}
 }
 
@@ -222,7 +231,8 @@ func (m machine) ports(cfg *config.Config) []warning {
 	return []warning{{
 		fmt.Sprintf("the kernel gives ports %d-%d to any program (net.ipv4.ip_local_port_range %d-%d), and media.ports has %d-%d",
 			first, last, low, high, cfg.Media.PortLow, cfg.Media.PortHigh),
-		fmt.Sprintf("sysctl -w net.ipv4.ip_local_reserved_ports=%d-%d, and in /etc/sysctl.d; or choose media.ports below %d", first, last, low),
+		fmt.Sprintf("sysctl -w net.ipv4.ip_local_reserved_ports=%d-%d, and in /etc/sysctl.d; or choose media.ports below %d",
+			first, last, low),
 	}}
 }
 

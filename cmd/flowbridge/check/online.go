@@ -151,7 +151,11 @@ func (p prober) records(ctx context.Context, t *config.Target, uri, host string)
 	defer cancel()
 	hops, err := p.locate(found, locate.Query{Host: host, Transport: t.Transport})
 	if err != nil {
-		return []finding{{Step: "dns", Detail: err.Error(), Remedy: "check the spelling, and that /etc/resolv.conf names a server that this machine reaches" + replacement(host)}}
+		return []finding{{
+			Step: "dns", Detail: err.Error(),
+			Remedy: "check the spelling, and that /etc/resolv.conf names a server that this machine reaches" +
+				replacement(host),
+		}}
 	}
 	names := make([]string, len(hops))
 	for i, h := range hops {
@@ -220,7 +224,8 @@ func (p prober) resolve(ctx context.Context, host string) (addrs []netip.Addr, d
 	case errors.As(err, &dns) && dns.IsTimeout || ctx.Err() != nil:
 		return nil, "no name server answers about " + host, "does /etc/resolv.conf name one that this machine reaches?"
 	}
-	return nil, fmt.Sprintf("%s can't be looked up: %v", host, err), "does /etc/resolv.conf name a server that this machine reaches?"
+	return nil, fmt.Sprintf("%s can't be looked up: %v", host, err),
+		"does /etc/resolv.conf name a server that this machine reaches?"
 }
 
 // replacement names the current host in place of one of older documents.
@@ -313,11 +318,14 @@ func connectProblem(t *config.Target, at netip.AddrPort, err error) (detail, rem
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Sprintf("%v refuses connections", at), portHint(t, at)
 	case isTimeout(err):
-		return fmt.Sprintf("%v accepts no connection", at), "is a firewall in the way, or the port wrong" + documented(t, at) + "?"
+		return fmt.Sprintf("%v accepts no connection", at),
+			"is a firewall in the way, or the port wrong" + documented(t, at) + "?"
 	case errors.As(err, &unknown):
-		return fmt.Sprintf("the certificate of %v is signed by an authority that is not trusted", at), "name the authority's file in tls.ca of the target"
+		return fmt.Sprintf("the certificate of %v is signed by an authority that is not trusted", at),
+			"name the authority's file in tls.ca of the target"
 	case errors.As(err, &name):
-		return fmt.Sprintf("the certificate of %v is for another name: %v", at, err), "dial the name that it is for, or write it as tls.server_name"
+		return fmt.Sprintf("the certificate of %v is for another name: %v", at, err),
+			"dial the name that it is for, or write it as tls.server_name"
 	case errors.As(err, &expired):
 		return fmt.Sprintf("the certificate of %v is not valid: %v", at, err), "is the clock of this machine right?"
 	}
@@ -333,7 +341,8 @@ func silenceProblem(t *config.Target, host string, at netip.AddrPort, err error)
 		return fmt.Sprintf("the answer from %v is not SIP", at), portHint(t, at)
 	case isTimeout(err):
 		return fmt.Sprintf("no answer to OPTIONS from %v over %s", at, t.Transport),
-			"some platforms answer only addresses on their allow-list, or a firewall drops it; " + portHint(t, at) + replacement(host)
+			"some platforms answer only addresses on their allow-list, or a firewall drops it; " + portHint(t,
+				at) + replacement(host)
 	}
 	return fmt.Sprintf("%v over %s: %v", at, t.Transport, err), "try transport: tcp, and look for a firewall in the way"
 }
@@ -344,7 +353,10 @@ func portHint(t *config.Target, at netip.AddrPort) string {
 
 // documented names the documented port of a platform, the same in all regions, if another one is dialled.
 func documented(t *config.Target, at netip.AddrPort) string {
-	regions := map[string][]config.Region{config.KindSynthflow: config.SynthflowRegions(), config.KindVapi: config.VapiRegions()}[t.Kind]
+	regions := map[string][]config.Region{
+		config.KindSynthflow: config.SynthflowRegions(),
+		config.KindVapi:      config.VapiRegions(),
+	}[t.Kind]
 	if len(regions) == 0 || regions[0].PortFor(t.Transport) == at.Port() {
 		return ""
 	}

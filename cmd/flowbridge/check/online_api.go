@@ -30,13 +30,15 @@ func (p prober) api(ctx context.Context, t *config.Target, api string, token con
 	if status := rest.StatusOf(err); status == http.StatusUnauthorized || status == http.StatusForbidden {
 		f.Remedy = "a token is good in one region only, and the target has no region: write the account's, and check that the token is complete"
 		if t.Region != "" {
-			f.Remedy = "a token is good in one region only, and the target is of region " + t.Region + ": check that the token is of that one, and complete"
+			f.Remedy = "a token is good in one region only, and the target is of region " + t.Region +
+				": check that the token is of that one, and complete"
 		}
 	}
 	return f
 }
 
-// reach opens a connection to the API of a target of kind http. Nobody knows what its request does there, so it is not sent.
+// reach opens a connection to the API of a target of kind http. Nobody knows what its request does there, so it is not
+// sent.
 func (p prober) reach(ctx context.Context, t *config.Target) finding {
 	f := finding{Step: "api"}
 	origin := t.Prepare.Origin()
@@ -55,7 +57,8 @@ func (p prober) reach(ctx context.Context, t *config.Target) finding {
 		conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", at)
 	}
 	if err != nil {
-		f.Detail, f.Remedy = "no connection to "+origin+": "+rest.Reason(err, u.Host), "check prepare.url, and whether a firewall is in the way"
+		f.Detail, f.Remedy = "no connection to "+origin+": "+rest.Reason(err, u.Host),
+			"check prepare.url, and whether a firewall is in the way"
 		return f
 	}
 	_ = conn.Close()
@@ -100,7 +103,10 @@ func (p prober) agents(ctx context.Context, t *config.Target, workspace string) 
 	model, ok := t.Prepare.ModelID.Constant()
 	switch {
 	case !ok:
-		return []finding{{Target: t.Name, Step: "agent", OK: true, Skipped: true, Detail: "not tried: model_id depends on the call", Remedy: "explain shows which agent a call gets"}}
+		return []finding{{
+			Target: t.Name, Step: "agent", OK: true, Skipped: true,
+			Detail: "not tried: model_id depends on the call", Remedy: "explain shows which agent a call gets",
+		}}
 	case model == "":
 		return nil
 	}

@@ -41,13 +41,18 @@ func placeholdersIn(n *yaml.Node, key string, all []flaw) []flaw {
 		}
 	case yaml.MappingNode:
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			if name := n.Content[i].Value; name != "example" && !strings.HasSuffix(name, "_env") && !strings.HasSuffix(name, "_file") { // which go nowhere
+			// which go nowhere
+			if name := n.Content[i].Value; name != "example" && !strings.HasSuffix(name, "_env") &&
+				!strings.HasSuffix(name, "_file") {
 				all = placeholdersIn(n.Content[i+1], key+"."+name, all)
 			}
 		}
 	case yaml.ScalarNode:
 		for _, found := range placeholder.FindAllString(fromEnvironment.ReplaceAllString(n.Value, ""), -1) {
-			all = append(all, flaw{Line: n.Line, Key: key, Problem: "has the profile's " + found + ", which stands for a value of your account", Remedy: "write that value"})
+			all = append(all, flaw{
+				Line: n.Line, Key: key,
+				Problem: "has the profile's " + found + ", which stands for a value of your account", Remedy: "write that value",
+			})
 		}
 	case yaml.DocumentNode, yaml.AliasNode: // is the anchor's
 	}

@@ -51,11 +51,13 @@ func prepareWarnings(t *config.Target) (all []warning) {
 	if t.Prepare == nil {
 		return nil
 	}
-	used := t.URI != nil && t.URI.UsesPrepare() || slices.ContainsFunc(t.Headers, func(h config.Header) bool { return h.Value.UsesPrepare() })
+	used := t.URI != nil && t.URI.UsesPrepare() ||
+		slices.ContainsFunc(t.Headers, func(h config.Header) bool { return h.Value.UsesPrepare() })
 	if t.Kind == config.KindHTTP {
 		if err := prepare.Judge(t.Prepare.Sample(""), t.Prepare.Answer()); t.Prepare.Example != nil && err != nil {
 			all = append(all, warning{
-				fmt.Sprintf("target %s: prepare.example is no success by its own rules: %v", t.Name, err), "correct success, id or example",
+				fmt.Sprintf("target %s: prepare.example is no success by its own rules: %v", t.Name, err),
+				"correct success, id or example",
 			})
 		}
 		if t.Prepare.ID != "" && !used {
@@ -66,15 +68,22 @@ func prepareWarnings(t *config.Target) (all []warning) {
 		}
 		return all
 	}
-	for key, value := range map[string]*template.Template{"model_id": t.Prepare.ModelID, "workspace_id": t.Prepare.WorkspaceID} {
+	for key, value := range map[string]*template.Template{
+		"model_id":     t.Prepare.ModelID,
+		"workspace_id": t.Prepare.WorkspaceID,
+	} {
 		if text, constant := value.Constant(); constant && text == "" {
-			all = append(all, warning{fmt.Sprintf("target %s: prepare has no %s, and goes out with an empty one", t.Name, key), "write the account's, unless the API does without"})
+			all = append(all, warning{
+				fmt.Sprintf("target %s: prepare has no %s, and goes out with an empty one", t.Name, key),
+				"write the account's, unless the API does without",
+			})
 		}
 	}
 	slices.SortFunc(all, func(a, b warning) int { return strings.Compare(a.Problem, b.Problem) })
 	if !used {
 		all = append(all, warning{
-			fmt.Sprintf("target %s: each call gets an id by prepare, and no header tells the platform", t.Name), `write headers: {X-EI: "S.{{.Prepare.CallID}};"}`,
+			fmt.Sprintf("target %s: each call gets an id by prepare, and no header tells the platform", t.Name),
+			`write headers: {X-EI: "S.{{.Prepare.CallID}};"}`,
 		})
 	}
 	return all
@@ -89,14 +98,17 @@ func headerWarnings(t *config.Target) (all []warning) {
 			if t.Kind == config.KindSynthflow {
 				all = append(all, xeiWarning(t, h)...)
 			}
-		case variableName.MatchString(h.Name), slices.ContainsFunc(knownHeaders, func(k string) bool { return strings.EqualFold(k, h.Name) }):
+		case variableName.MatchString(h.Name),
+			slices.ContainsFunc(knownHeaders, func(k string) bool { return strings.EqualFold(k, h.Name) }):
 		case strings.HasPrefix(strings.ToLower(h.Name), "x-"):
 			all = append(all, warning{
-				fmt.Sprintf("target %s: kind %s makes no variable of the header %s", t.Name, t.Kind, h.Name), "use letters, digits, dashes and underscores behind X-",
+				fmt.Sprintf("target %s: kind %s makes no variable of the header %s", t.Name, t.Kind, h.Name),
+				"use letters, digits, dashes and underscores behind X-",
 			})
 		default:
 			all = append(all, warning{
-				fmt.Sprintf("target %s: kind %s makes no variable of the header %s", t.Name, t.Kind, h.Name), "give it a name that begins with X-",
+				fmt.Sprintf("target %s: kind %s makes no variable of the header %s", t.Name, t.Kind, h.Name),
+				"give it a name that begins with X-",
 			})
 		}
 	}
@@ -108,7 +120,10 @@ func headerWarnings(t *config.Target) (all []warning) {
 var variableName = regexp.MustCompile(`^[Xx]-[A-Za-z0-9_-]+$`)
 
 // knownHeaders have a meaning to platforms.
-var knownHeaders = []string{"Diversion", "History-Info", "User-to-User", "P-Asserted-Identity", "Remote-Party-ID", "Privacy", "User-Agent"}
+var knownHeaders = []string{
+	"Diversion", "History-Info", "User-to-User", "P-Asserted-Identity", "Remote-Party-ID",
+	"Privacy", "User-Agent",
+}
 
 // almostToken is a mistyped token of X-EI.
 var almostToken = regexp.MustCompile(`^[SEO][.:=]`)
@@ -126,7 +141,8 @@ func xeiWarning(t *config.Target, h config.Header) []warning {
 		return nil // bare
 	}
 	return []warning{{
-		fmt.Sprintf("target %s: X-EI would be %q, which is neither tokens nor one bare id (%s)", t.Name, h.Value.Redact(value), h.Value.Redact(err.Error())),
+		fmt.Sprintf("target %s: X-EI would be %q, which is neither tokens nor one bare id (%s)", t.Name,
+			h.Value.Redact(value), h.Value.Redact(err.Error())),
 		`write it like "S.{{.Prepare.CallID}};" or "E.{{.SIPCallID}};", each token with a ; at its end`,
 	}}
 }
@@ -139,7 +155,8 @@ func portWarning(t *config.Target, host string, port uint16) []warning {
 	}
 	want := r.PortFor(t.Transport)
 	return []warning{{
-		fmt.Sprintf("target %s: %s is called at port %d, and the platform documents %d for %s", t.Name, host, port, want, t.Transport),
+		fmt.Sprintf("target %s: %s is called at port %d, and the platform documents %d for %s", t.Name, host, port, want,
+			t.Transport),
 		fmt.Sprintf("write :%d behind the host in uri", want),
 	}}
 }
@@ -158,7 +175,8 @@ func leadWarnings(t *config.Target) (all []warning) {
 	}
 	places := []place{{"uri", t.URI}}
 	if t.Prepare != nil {
-		places = append(places, place{"prepare.to_number", t.Prepare.ToNumber}, place{"prepare.from_number", t.Prepare.FromNumber})
+		places = append(places, place{"prepare.to_number", t.Prepare.ToNumber},
+			place{"prepare.from_number", t.Prepare.FromNumber})
 	}
 	for _, p := range places {
 		wrong, right := ".To.", ".Agent."
@@ -183,9 +201,13 @@ func readableKeys(cfg *config.Config) []warning {
 		if m.Keying == config.KeyingDTLS {
 			what = "who changes the fingerprint on the way can listen"
 		}
-		found = append(found, warning{fmt.Sprintf("%s has media.srtp, but its SIP need not go over TLS: %s", who, what), remedy})
+		found = append(found, warning{
+			fmt.Sprintf("%s has media.srtp, but its SIP need not go over TLS: %s", who, what),
+			remedy,
+		})
 	}
-	listensTLS := slices.ContainsFunc(cfg.SIP.Listen, func(l config.Listener) bool { return l.Transport == config.TransportTLS })
+	listensTLS := slices.ContainsFunc(cfg.SIP.Listen,
+		func(l config.Listener) bool { return l.Transport == config.TransportTLS })
 	for i := range cfg.Trunks {
 		t := &cfg.Trunks[i]
 		switch {
@@ -208,7 +230,8 @@ func readableKeys(cfg *config.Config) []warning {
 func keepers(cfg *config.Config) (names []string) {
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
-		if (t.Kind == config.KindSynthflow || t.Kind == config.KindVapi) && t.Transfer == config.TransferRefuse && !t.MayCall() {
+		if (t.Kind == config.KindSynthflow || t.Kind == config.KindVapi) && t.Transfer == config.TransferRefuse &&
+			!t.MayCall() {
 			names = append(names, t.Name)
 		}
 	}
@@ -227,7 +250,8 @@ func deadTransfers(cfg *config.Config) []warning {
 		}
 		if from := deadEnds(cfg, t.Name); len(from) > 0 {
 			found = append(found, warning{
-				fmt.Sprintf("target %s may transfer calls to numbers (transfer: local), but those of trunk %s have nowhere to go", t.Name, strings.Join(from, ", ")),
+				fmt.Sprintf("target %s may transfer calls to numbers (transfer: local), but those of trunk %s have nowhere to go",
+					t.Name, strings.Join(from, ", ")),
 				fmt.Sprintf("write uri below the trunk, or a route with target: %s and trunks", t.Name),
 			})
 		}

@@ -95,7 +95,8 @@ func Args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
-// DefaultConfig is the configuration file of commands that are not told another one. Where there is none, they take the package's.
+// DefaultConfig is the configuration file of commands that are not told another one. Where there is none, they take the
+// package's.
 const (
 	DefaultConfig  = "flowbridge.yaml"
 	packagedConfig = "/etc/flowbridge/flowbridge.yaml"

@@ -2,7 +2,8 @@ package cli
 
 import "time"
 
-// Moment reads the value of a flag: RFC 3339, a date with or without a time (UTC), or a duration before now. An empty one is the zero time.
+// Moment reads the value of a flag: RFC 3339, a date with or without a time (UTC), or a duration before now. An empty
+// one is the zero time.
 func Moment(name, value string) (time.Time, error) {
 	if value == "" {
 		return time.Time{}, nil
@@ -15,5 +16,6 @@ func Moment(name, value string) (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, Usage(`--%s %q: write 2026-11-20T08:00:00Z, "2026-11-20 08:00" (UTC), or 2h for two hours ago`, name, value)
+	return time.Time{}, Usage(`--%s %q: write 2026-11-20T08:00:00Z, "2026-11-20 08:00" (UTC), or 2h for two hours ago`,
+		name, value)
 }

@@ -27,7 +27,8 @@ func Count(n int, what string) string {
 	return strconv.Itoa(n) + " " + what + "s"
 }
 
-// Counts says how much a configuration has: "1 trunk, 2 targets, 3 routes", and the numbers of its table if there is one.
+// Counts says how much a configuration has: "1 trunk, 2 targets, 3 routes", and the numbers of its table if there is
+// one.
 func Counts(trunks, targets, routes, numbers int) string {
 	text := Count(trunks, "trunk") + ", " + Count(targets, "target") + ", " + Count(routes, "route")
 	if numbers > 0 {

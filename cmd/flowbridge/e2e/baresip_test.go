@@ -102,9 +102,7 @@ func (s *stage) softphone(dir string, attr *syscall.SysProcAttr, account string,
 		if err == nil && attr != nil {
 			err = os.Chown(file, int(attr.Credential.Uid), int(attr.Credential.Gid))
 		}
-		if err != nil {
-			s.Fatal(err)
-		}
+		must(s, err)
 	}
 	cmd := exec.Command("baresip", "-4", "-f", dir)
 	cmd.Env = append(os.Environ(), "HOME="+dir)
@@ -134,18 +132,14 @@ func (p *baresip) command(name, params string) {
 	if err == nil {
 		_, err = fmt.Fprintf(p.conn, "%d:%s,", len(text), text) // a netstring
 	}
-	if err != nil {
-		p.t.Fatal(err)
-	}
+	must(p.t, err)
 }
 
 // await waits for an event of this type and fails if one comes before it that
 // speaks of trouble.
 func (p *baresip) await(kind string) {
 	p.t.Helper()
-	if err := p.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		p.t.Fatal(err)
-	}
+	must(p.t, p.conn.SetReadDeadline(time.Now().Add(patience)))
 	for {
 		size, err := p.in.ReadString(':')
 		n, bad := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(size), ":"))
@@ -202,9 +196,7 @@ func (p *baresip) said() []byte {
 func (p *baresip) dumps(way string) []int16 {
 	p.t.Helper()
 	files, err := filepath.Glob(filepath.Join(p.dir, "dump-*-"+way+".wav"))
-	if err != nil {
-		p.t.Fatal(err)
-	}
+	must(p.t, err)
 	var samples []int16
 	for _, file := range files { // in the order of their times
 		b, err := os.ReadFile(file)

@@ -14,8 +14,7 @@ import (
 // crashed, while it rings and in mid-call: what it gets comes to where its Via and
 // Contact say.
 func TestCarrierConnectionBreaks(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	b := s.serveStreams("tcp", setup{route: ", ringing: on-target"})
 	agents := s.streamAgent(nil)
 	carrier := s.connect(s.carrier, nil)
@@ -31,9 +30,8 @@ func TestCarrierConnectionBreaks(t *testing.T) {
 	carrier.await("SIP/2.0 180")
 	at := carrier.conn.LocalAddr().String()
 	carrier.reset()
-	if home, err = net.Listen("tcp", at); err != nil {
-		t.Fatal(err)
-	}
+	home, err = net.Listen("tcp", at)
+	must(t, err)
 	defer home.Close()
 	b.targets = append(b.targets, uint16(home.Addr().(*net.TCPAddr).Port))
 	callers := &streamAgent{stage: s, Listener: home}
@@ -58,8 +56,7 @@ func TestCarrierConnectionBreaks(t *testing.T) {
 // TestHalfOpenConnections has 50 connections say half of an INVITE, and as
 // many strangers nothing, while calls go on.
 func TestHalfOpenConnections(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	b := s.serveStreams("tcp", setup{})
 	var open []net.Conn
 	for i := range 50 {
@@ -83,8 +80,7 @@ func TestHalfOpenConnections(t *testing.T) {
 // several ways, while a call is up: nothing of them is left, and the process
 // is not larger for the second half of them.
 func TestConnectionsComeAndGo(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	ca := s.authority("ca")
 	o := ca.secured(setup{})
 	o.listen = append(o.listen, s.listener("tcp", s.b2bua))

@@ -29,9 +29,7 @@ func TestCall(t *testing.T) {
 	carrier := s.sippCarrier("caller_hangup", phone.key()...)
 	ids := carrier.answered(1)
 	to, err := carrier.received("SIP/2.0 200", 1)[0].rtp()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if to.Addr() != s.b2bua {
 		t.Errorf("the carrier is to send its RTP to %v; want an address of the B2BUA, %v", to, s.b2bua)
 	}
@@ -75,8 +73,7 @@ func TestCall(t *testing.T) {
 // TestRelay has SIPp on both sides and looks at every packet: RTP, key presses
 // and RTCP pass both ways as they are.
 func TestRelay(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	b := s.serve(setup{})
 	n := s.relayed(8000, func() {})
 	s.counts(b.finish(hungUpByCaller)[0], n)
@@ -92,9 +89,7 @@ func (s *stage) relayed(samples int, during func()) int64 {
 	ids := carrier.answered(1)
 	agent.confirmed(1)
 	n := s.relaysWhile(one, two, carrier, agent, samples, during)
-	carrier.proceed(ids...)
-	carrier.finish()
-	agent.finish()
+	carrier.leaves(agent, ids...)
 	return n
 }
 
@@ -109,13 +104,9 @@ func (s *stage) relays(one, two *phone, carrier, agent *sipp) int64 {
 func (s *stage) relaysWhile(one, two *phone, carrier, agent *sipp, samples int, during func()) int64 {
 	s.Helper()
 	toA, err := carrier.received("SIP/2.0 200", 1)[0].rtp()
-	if err != nil {
-		s.Fatal(err)
-	}
+	must(s, err)
 	toB, err := agent.received("INVITE ", 1)[0].rtp()
-	if err != nil {
-		s.Fatal(err)
-	}
+	must(s, err)
 	ways := []*way{
 		{from: one, to: two, at: toA, expectFrom: toB, name: "to the agent", ssrc: 0xa1, digit: 5},
 		{from: two, to: one, at: toB, expectFrom: toA, name: "to the carrier", ssrc: 0xb2, digit: 11},
@@ -261,9 +252,7 @@ func TestInvite(t *testing.T) {
 		t.Errorf("Content-Length: %s; want %s", got, size)
 	}
 	s.hides(carrier, agent)
-	carrier.proceed(ids...)
-	carrier.finish()
-	agent.finish()
+	carrier.leaves(agent, ids...)
 	b.finish(hungUpByCaller)
 }
 
@@ -294,8 +283,7 @@ func TestHangup(t *testing.T) {
 	t.Parallel()
 	for scenario, expected := range map[string]want{"caller_hangup": hungUpByCaller, "agent_hangup": hungUpByAgent} {
 		t.Run(scenario, func(t *testing.T) {
-			s := newStage(t)
-			s.prepareCalls()
+			s := newPreparedStage(t)
 			b := s.serve(setup{})
 			agent := s.sippAgent(scenario)
 			carrier := s.sippCarrier(scenario)

@@ -10,8 +10,7 @@ import (
 // TestCodecChange has the carrier go over to A-law while the agent is busy with a
 // change of its own: it is asked twice, and takes it.
 func TestCodecChange(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	b := s.serve(setup{})
 	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
 	agent := s.agentPlays("change", two.key(), "@REFUSAL@", "491 Request Pending")
@@ -25,9 +24,7 @@ func TestCodecChange(t *testing.T) {
 	}
 	talk.format = 8
 	talk.both()
-	carrier.proceed(talk.id(carrier))
-	carrier.finish()
-	agent.finish()
+	carrier.leaves(agent, talk.id(carrier))
 	invites := agent.received("INVITE ", 3)
 	if len(invites) != 3 {
 		t.Errorf("the agent got %d INVITEs; want 3", len(invites))
@@ -61,8 +58,7 @@ func (s *stage) versions(before, after message) {
 
 // TestLateOffer has an INVITE without SDP: the answer to our offer comes with the ACK.
 func TestLateOffer(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	b := s.serve(setup{})
 	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
 	agent := s.sippAgent("caller_hangup", two.key()...)
@@ -71,9 +67,7 @@ func TestLateOffer(t *testing.T) {
 	talk.reaches(two, one) // media before the answer in the ACK has no way
 	talk.says(one, two)
 	talk.says(two, one)
-	carrier.proceed(talk.id(carrier))
-	carrier.finish()
-	agent.finish()
+	carrier.leaves(agent, talk.id(carrier))
 	if offer := agent.received("INVITE ", 1)[0].body(); !strings.Contains(offer, " RTP/AVP 0 8 101\r\n") {
 		t.Errorf("the agent was offered %q; want 0 8 101", offer)
 	}

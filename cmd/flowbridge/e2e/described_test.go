@@ -23,9 +23,7 @@ func (s *server) fits(res *http.Response, body []byte) {
 	defer described.Unlock()
 	if described.spec == nil {
 		doc, err := client.Get(s.admin + "/api/openapi.json")
-		if err != nil {
-			s.t.Fatal(err)
-		}
+		must(s.t, err)
 		defer doc.Body.Close()
 		text, err := io.ReadAll(doc.Body)
 		if err == nil {

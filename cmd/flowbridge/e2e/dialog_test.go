@@ -76,12 +76,10 @@ func (s *stage) talkingEarly(one, two *phone, carrier, agent *sipp, early messag
 	k := &talk{stage: s, one: one, two: two, carrier: carrier, agent: agent, said: map[*phone]uint32{}, first: map[bool]*phone{}}
 	k.ids = map[*sipp]string{carrier: carrier.answered(1)[0], agent: agent.confirmed(1)[0]}
 	var err error
-	if k.toA, err = early.rtp(); err != nil {
-		s.Fatal(err)
-	}
-	if k.toB, err = agent.received("INVITE ", 1)[0].rtp(); err != nil {
-		s.Fatal(err)
-	}
+	k.toA, err = early.rtp()
+	must(s, err)
+	k.toB, err = agent.received("INVITE ", 1)[0].rtp()
+	must(s, err)
 	return k
 }
 

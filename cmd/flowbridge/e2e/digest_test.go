@@ -21,14 +21,11 @@ func TestDigest(t *testing.T) {
 		"both":   `qop="auth-int, auth"`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newStage(t)
-			s.prepareCalls()
+			s := newPreparedStage(t)
 			b := s.serve(setup{target: withAuth})
 			agent := s.challenger(challenge)
 			carrier := s.sippCarrier("caller_hangup")
-			carrier.proceed(carrier.answered(1)...)
-			carrier.finish()
-			agent.finish()
+			carrier.leaves(agent, carrier.answered(1)...)
 			if got := agent.sent("SIP/2.0 200", 2); len(got) != 2 {
 				t.Errorf("the agent sent %d times 200; want it for INVITE and BYE", len(got))
 			}

@@ -38,9 +38,7 @@ func newFleet(t *testing.T, nodes int, trunk string) *fleetStage {
 	f := &fleetStage{stage: s, pg: pgtest.Start(t), trunk: trunk}
 	f.url = f.pg.Database()
 	f.secret = filepath.Join(t.TempDir(), "dsn")
-	if err := os.WriteFile(f.secret, []byte(f.url+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(f.secret, []byte(f.url+"\n"), 0o600))
 	place := s.b2bua.As4()[3]
 	f.proxy = s.freePort(netip.AddrFrom4([4]byte{127, 0, 5, place}))
 	s.agent = s.freePort(s.platform)
@@ -78,9 +76,7 @@ log: {level: info}
 func (f *fleetStage) dispatch() {
 	f.Helper()
 	text, err := os.ReadFile("../../../docs/examples/kamailio-fleet.cfg")
-	if err != nil {
-		f.Fatal(err)
-	}
+	must(f, err)
 	dir := f.TempDir()
 	list, file := filepath.Join(dir, "nodes.list"), filepath.Join(dir, "kamailio.cfg")
 	var nodes strings.Builder
@@ -91,9 +87,7 @@ func (f *fleetStage) dispatch() {
 	config := strings.NewReplacer("192.0.2.10:5060", f.proxy.String(), "192.0.2.10", f.proxy.Addr().String(),
 		"/etc/kamailio/kamailio-fleet.list", list, "children=4", "children=1").Replace(string(text))
 	for name, text := range map[string]string{list: nodes.String(), file: config} {
-		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-			f.Fatal(err)
-		}
+		must(f, os.WriteFile(name, []byte(text), 0o600))
 	}
 	cmd := exec.Command("kamailio", "-f", file, "-DD", "-E", "-m", "32", "-M", "4", "-Y", dir, "-w", dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true}
@@ -169,9 +163,7 @@ func (p *sipp) seen(kind func(message) (came, went bool, node string)) (all []se
 		}
 		m := message{received: string(text[at[4]:at[5]]) == "received", raw: string(text[at[1] : at[1]+size])}
 		when, err := time.Parse("2006-01-02 15:04:05.999999", strings.NewReplacer("\t", " ", "T", " ").Replace(string(text[at[2]:at[3]])))
-		if err != nil {
-			p.t.Fatal(err)
-		}
+		must(p.t, err)
 		text = text[at[1]+size:]
 		id := m.header("Call-ID")
 		came, went, host := kind(m)

@@ -31,18 +31,12 @@ type homer struct {
 func (s *stage) captureHEP() *homer {
 	s.Helper()
 	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(s.stranger, 0)))
-	if err != nil {
-		s.Fatal(err)
-	}
+	must(s, err)
 	h := &homer{t: s.T, at: local(conn), file: filepath.Join(s.TempDir(), "hep.pcap")}
 	file, err := os.Create(h.file)
-	if err != nil {
-		s.Fatal(err)
-	}
+	must(s, err)
 	w := pcapgo.NewWriter(file)
-	if err := w.WriteFileHeader(65536, layers.LinkTypeIPv4); err != nil {
-		s.Fatal(err)
-	}
+	must(s, w.WriteFileHeader(65536, layers.LinkTypeIPv4))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -86,13 +80,10 @@ func (h *homer) packets() int {
 
 // TestHEP mirrors a call. tshark, which is told what HEP is because some do not know it, reads the SIP of both legs and the reports on RTP, all under the id of the call.
 func TestHEP(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	server := s.captureHEP()
 	password := filepath.Join(s.TempDir(), "password")
-	if err := os.WriteFile(password, []byte("h0mer\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(password, []byte("h0mer\n"), 0o600))
 	b := s.serve(setup{telemetry: fmt.Sprintf(`{hep: {to: "udp://%s", capture_id: 77, password_file: %q}}`, server.at, password)})
 	n := s.relayed(8000, func() {})
 	r := b.records(hungUpByCaller)[0]

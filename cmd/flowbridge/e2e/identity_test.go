@@ -27,9 +27,7 @@ func TestCallerIdentity(t *testing.T) {
 	signer := stirtest.New(t, stirtest.Provider)
 	dir := t.TempDir()
 	roots := filepath.Join(dir, "roots.pem")
-	if err := os.WriteFile(roots, signer.RootFile, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(roots, signer.RootFile, 0o600))
 	ca := s.authority("ca")
 	fetched := new(atomic.Int32)
 	host := s.serveCertificates(ca.pair("certificates", s.stranger.String()), func(w http.ResponseWriter, r *http.Request) {
@@ -100,9 +98,7 @@ func TestCallerIdentity(t *testing.T) {
 func (s *stage) serveCertificates(pairs []tls.Certificate, answer http.HandlerFunc) (host string) {
 	s.Helper()
 	listener, err := net.Listen("tcp", netip.AddrPortFrom(s.stranger, 0).String())
-	if err != nil {
-		s.Fatal(err)
-	}
+	must(s, err)
 	server := httptest.NewUnstartedServer(answer)
 	server.Listener.Close()
 	server.Listener, server.TLS = listener, &tls.Config{Certificates: pairs, MinVersion: tls.VersionTLS12}

@@ -13,8 +13,7 @@ import (
 // TestDigitsToINFO has a target without telephone-events: it gets the caller's
 // by INFO, and its INFO reaches the caller as telephone-events.
 func TestDigitsToINFO(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	b := s.serve(setup{target: ", dtmf: info"})
 	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
 	agent := s.sippAgent("digits_info", two.key()...)
@@ -42,9 +41,7 @@ func TestDigitsToINFO(t *testing.T) {
 	agent.received("SIP/2.0 200", 1)
 	two.talk(speech(sim.Words(78)[:30*frame], 0x78), talk.toB)
 	eventually(t, "the carrier gets the digit", func() bool { return one.digits() == "9" })
-	carrier.proceed(talk.id(carrier))
-	carrier.finish()
-	agent.finish()
+	carrier.leaves(agent, talk.id(carrier))
 	b.finish(hungUpByCaller)
 }
 

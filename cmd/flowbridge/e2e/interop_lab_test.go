@@ -60,9 +60,7 @@ func (m machine) dir(t *testing.T) string {
 	if err == nil {
 		err = os.Chown(dir, int(m.uid), int(m.uid))
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	return dir
 }
@@ -70,15 +68,9 @@ func (m machine) dir(t *testing.T) string {
 // own gives it a file.
 func (m machine) own(t *testing.T, file, content string) {
 	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chown(file, int(m.uid), int(m.uid)); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.MkdirAll(filepath.Dir(file), 0o755))
+	must(t, os.WriteFile(file, []byte(content), 0o600))
+	must(t, os.Chown(file, int(m.uid), int(m.uid)))
 }
 
 // take gives it copies of files, by what they are called there.
@@ -86,9 +78,7 @@ func (m machine) take(t *testing.T, files map[string]string) {
 	t.Helper()
 	for to, from := range files {
 		text, err := os.ReadFile(from)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		m.own(t, to, string(text))
 	}
 }
@@ -126,9 +116,7 @@ func newLabStage(t *testing.T) *stage {
 	if os.Getenv("INTEROP_LAB") == "" {
 		t.Fatal("these tests need the network of scripts/interop")
 	}
-	if err := os.Chmod(filepath.Dir(program), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Chmod(filepath.Dir(program), 0o755))
 	return &stage{T: t, b2bua: labFlowbridge.addr, carrier: labPBX.addr, platform: labPlatform.addr, stranger: netip.MustParseAddr("127.0.0.1")}
 }
 
@@ -142,9 +130,7 @@ var pageParts = regexp.MustCompile("(?ms)^## ([^\n]+)$|^```([a-z]+)\n(.*?)^```$"
 func readPage(t *testing.T, name string) page {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("../../../docs/interop", name))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var p page
 	section := ""
 	for _, m := range pageParts.FindAllStringSubmatch(string(text), -1) {

@@ -74,9 +74,7 @@ func startAsterisk(t *testing.T, sections []string, replace ...string) *asterisk
 	t.Helper()
 	a := &asterisk{root: os.Getenv("INTEROP_CHROOT")}
 	dir, err := os.MkdirTemp(filepath.Join(a.root, "srv"), "asterisk-") //nolint:usetesting // within its tree
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	a.dir = strings.TrimPrefix(dir, a.root)
 	files := readPage(t, "asterisk.md").files(t, sections...)
@@ -116,12 +114,8 @@ astlogdir => @/log
 		labPBX.own(t, filepath.Join(dir, "etc", name), text)
 	}
 	for _, sub := range []string{"", "etc", "db", "keys", "spool", "run", "log"} {
-		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chown(filepath.Join(dir, sub), int(labPBX.uid), int(labPBX.uid)); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.MkdirAll(filepath.Join(dir, sub), 0o700))
+		must(t, os.Chown(filepath.Join(dir, sub), int(labPBX.uid), int(labPBX.uid)))
 	}
 	a.ca = newLabStage(t).authority("lab")
 	pbx := a.ca.sign("pbx", labPBX.addr.String())

@@ -36,15 +36,11 @@ func (s *stage) startKamailio(at netip.AddrPort, transport string) *kamailio {
 func (s *stage) startKamailioWith(cfg string, at netip.AddrPort, replace ...string) *kamailio {
 	s.Helper()
 	text, err := os.ReadFile(cfg)
-	if err != nil {
-		s.Fatal(err)
-	}
+	must(s, err)
 	dir := s.TempDir()
 	config := strings.NewReplacer(append(replace, "@AT@", at.String(), "@ADDR@", at.Addr().String())...).Replace(string(text))
 	file := filepath.Join(dir, "kamailio.cfg")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		s.Fatal(err)
-	}
+	must(s, os.WriteFile(file, []byte(config), 0o600))
 	cmd := exec.Command("kamailio", "-f", file, "-DD", "-E", "-m", "32", "-M", "4", "-Y", dir, "-w", dir)
 	// Its main process ends the others, unless it is killed.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true}
@@ -122,8 +118,7 @@ func TestRecordRoute(t *testing.T) {
 
 func recordRoute(t *testing.T, transport, by string) {
 	t.Helper()
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	k := s.proxied(setup{target: ", reinvite: relay"}, transport, true)
 	b, at := s.server, k.at
 
@@ -176,8 +171,7 @@ func recordRoute(t *testing.T, transport, by string) {
 // TestRecordRouteEarly has a carrier behind a proxy acknowledge provisional
 // answers: the proxy is in the path of the early dialog, too.
 func TestRecordRouteEarly(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	k := s.proxied(setup{}, "udp", false)
 	b := s.server
 	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
@@ -187,9 +181,7 @@ func TestRecordRouteEarly(t *testing.T) {
 	agent.proceed(agent.received("INVITE ", 1)[0].header("Call-ID"))
 	talk := s.talkingEarly(one, two, carrier, agent, carrier.received("SIP/2.0 183", 1)[0])
 	talk.both()
-	carrier.proceed(talk.id(carrier))
-	carrier.finish()
-	agent.finish()
+	carrier.leaves(agent, talk.id(carrier))
 	r := b.records(hungUpByCaller)[0]
 	k.stop()
 	from := " from " + s.carrier.String()
@@ -203,8 +195,7 @@ func TestRecordRouteEarly(t *testing.T) {
 // TestRecordRouteTransfer has an agent behind a proxy transfer the caller: its
 // REFER and the reports go by the proxy.
 func TestRecordRouteTransfer(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	calleeAt := s.freePort(s.stranger)
 	k := s.proxied(s.transfers("local", calleeAt), "udp", true)
 	b := s.server
@@ -219,13 +210,10 @@ func TestRecordRouteTransfer(t *testing.T) {
 	agent.finish()
 	talk.two = three
 	var err error
-	if talk.toB, err = invite.rtp(); err != nil {
-		t.Fatal(err)
-	}
+	talk.toB, err = invite.rtp()
+	must(t, err)
 	talk.both()
-	carrier.proceed(talk.id(carrier))
-	carrier.finish()
-	callee.finish()
+	carrier.leaves(callee, talk.id(carrier))
 	b.records(transferred(hungUpByCaller, try{"", 0, 200}))
 	k.stop()
 	us := " from " + s.b2bua.String()

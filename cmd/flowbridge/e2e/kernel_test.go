@@ -24,9 +24,7 @@ import (
 func (s *server) text(path string) string {
 	s.t.Helper()
 	res, err := client.Get(s.admin + path)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	must(s.t, err)
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	if err != nil || res.StatusCode != http.StatusOK {
@@ -38,8 +36,7 @@ func (s *server) text(path string) string {
 // TestKernelRelay has the kernel relay both directions of a call, from packet to packet as the process does before and
 // after. The record counts all of them.
 func TestKernelRelay(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	b := s.serve(setup{})
 	if health := b.text("/healthz"); !strings.Contains(health, "media: kernel: ") {
 		t.Skip("needs a kernel that can relay: ", health)
@@ -99,8 +96,7 @@ func TestKilledWhileTheKernelRelays(t *testing.T) {
 	if !withPins(t) {
 		return
 	}
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	of := setup{listen: []string{"udp://" + s.freePort(s.b2bua).String()}, media: ", ports: " + s.freePorts(100)}
 	b := s.serve(of)
 	if health := b.text("/healthz"); !strings.Contains(health, "media: kernel: ") {
@@ -112,13 +108,9 @@ func TestKilledWhileTheKernelRelays(t *testing.T) {
 	ids := carrier.answered(1)
 	agent.confirmed(1)
 	toA, err := carrier.received("SIP/2.0 200", 1)[0].rtp()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	toB, err := agent.received("INVITE ", 1)[0].rtp()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	words := sim.Words(7)
 	for len(words) < 8*8000 {
 		words = append(words, words...)
@@ -140,9 +132,7 @@ func TestKilledWhileTheKernelRelays(t *testing.T) {
 		eventually(t, "RTP has come "+w.name, func() bool { w.gotRTP = w.to.heard(); return len(w.gotRTP) >= len(w.packets) })
 		w.compareRTP(t)
 	}
-	carrier.proceed(ids...)
-	carrier.finish()
-	agent.finish()
+	carrier.leaves(agent, ids...)
 	r := again.finish(hungUpByCaller)[0]
 	s.counts(r, int64(len(ways[0].packets)))
 	if r.Restored != 1 {

@@ -35,14 +35,10 @@ type saidInCall struct {
 func (s *server) get(path string) (int, []byte) {
 	s.t.Helper()
 	res, err := client.Get(s.admin + path)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	must(s.t, err)
 	defer res.Body.Close()
 	b, err := io.ReadAll(res.Body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	must(s.t, err)
 	return res.StatusCode, b
 }
 
@@ -79,7 +75,7 @@ func TestLadder(t *testing.T) {
 		kinds = append(kinds, m.Kind)
 	}
 	if !slices.Contains(kinds, "http") || !slices.Contains(kinds, "decision") || l.Dropped != 0 || l.Lanes[0].Kind != "caller" || l.Lanes[1].Kind != "self" {
-		t.Errorf("%+v", l)
+		t.Errorf("ladder %+v; want http and decision, nothing dropped, lanes of caller and self first", l)
 	}
 
 	status, file := b.get("/api/calls/" + r.ID + "/capsule")
@@ -92,9 +88,7 @@ func TestLadder(t *testing.T) {
 		t.Errorf("call.json: %v\n%s", err, inside["call.json"])
 	}
 	capture := filepath.Join(t.TempDir(), "messages.pcapng")
-	if err := os.WriteFile(capture, inside["messages.pcapng"], 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(capture, inside["messages.pcapng"], 0o600))
 	invites := tshark(t, capture, "-Y", "sip.Method == INVITE", "-T", "fields", "-e", "sip.Call-ID")
 	if want := []string{r.SIPCallID, r.TargetSIPCallID}; !slices.Equal(invites, want) {
 		t.Errorf("INVITEs of %v; want %v", invites, want)
@@ -134,19 +128,13 @@ func TestLadder(t *testing.T) {
 func unzipped(t *testing.T, file []byte) map[string][]byte {
 	t.Helper()
 	z, err := zip.NewReader(bytes.NewReader(file), int64(len(file)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	all := map[string][]byte{}
 	for _, f := range z.File {
 		r, err := f.Open()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		text, err := io.ReadAll(r)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		all[f.Name] = text
 	}
 	return all

@@ -79,8 +79,7 @@ func TestKill(t *testing.T) {
 // TestStop signals the B2BUA to stop with a call up: new calls are refused,
 // the call goes on, and a second signal hangs it up.
 func TestStop(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	b := s.serve(setup{})
 	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
 	agent := s.sippAgent("caller_hangup", two.key()...)
@@ -88,9 +87,7 @@ func TestStop(t *testing.T) {
 	carrier.answered(1)
 	agent.confirmed(1)
 	to, err := carrier.received("SIP/2.0 200", 1)[0].rtp()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	b.signal(syscall.SIGTERM)
 	eventually(t, "/readyz says 503", func() bool { return b.status("/readyz") == http.StatusServiceUnavailable })
 	if got := b.status("/healthz"); got != http.StatusOK {
@@ -117,25 +114,21 @@ func TestStop(t *testing.T) {
 
 // TestDrain lets the last call end by itself after the signal.
 func TestDrain(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	b := s.serve(setup{})
 	agent := s.sippAgent("caller_hangup")
 	carrier := s.sippCarrier("caller_hangup")
 	ids := carrier.answered(1)
 	b.signal(syscall.SIGTERM)
 	eventually(t, "/readyz says 503", func() bool { return b.status("/readyz") == http.StatusServiceUnavailable })
-	carrier.proceed(ids...)
-	carrier.finish()
-	agent.finish()
+	carrier.leaves(agent, ids...)
 	b.stopped()
 	b.compare(b.cdrList(), []want{hungUpByCaller})
 }
 
 // TestLoad places fifty calls that are up at the same time.
 func TestLoad(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	b := s.serve(setup{})
 	many := []string{"-m", "50"}
 	agent := s.sippAgent("caller_hangup", many...)
@@ -144,9 +137,7 @@ func TestLoad(t *testing.T) {
 	if live := b.calls(); len(live) != 50 {
 		t.Errorf("%d calls are live; want 50", len(live))
 	}
-	carrier.proceed(up...)
-	carrier.finish()
-	agent.finish()
+	carrier.leaves(agent, up...)
 	all := b.records(slices.Repeat([]want{hungUpByCaller}, 50)...)
 	ids := map[string]bool{}
 	for _, r := range all {
@@ -162,17 +153,14 @@ func TestLoad(t *testing.T) {
 // TestTooMany has a trunk over its cap: 503 with Retry-After for the call too
 // many, while the one that is up goes on. When that is over the next is taken.
 func TestTooMany(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	b := s.serve(setup{trunk: ", max_calls: 1"})
 	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
 	agent := s.sippAgent("caller_hangup", append(two.key(), "-m", "2")...)
 	carrier := s.sippCarrier("caller_hangup", one.key()...)
 	first := carrier.answered(1)
 	to, err := carrier.received("SIP/2.0 200", 1)[0].rtp()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	packets := speech(make([]int16, 20*frame), 9)
 	one.talk(packets[:10], to)
 	refused := s.refusedCarrier(503, called)
@@ -190,17 +178,14 @@ func TestTooMany(t *testing.T) {
 	carrier.finish()
 	eventually(t, "the first call is over", func() bool { return len(b.calls()) == 0 })
 	next := s.sippCarrier("caller_hangup", one.key()...)
-	next.proceed(next.answered(1)...)
-	next.finish()
-	agent.finish()
+	next.leaves(agent, next.answered(1)...)
 	b.finish(hungUpByCaller, hungUpByCaller)
 }
 
 // TestNAT has a carrier that names an unreachable private address everywhere:
 // answers, requests and RTP go to where it really is.
 func TestNAT(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	b := s.serve(setup{trunk: ", nat: on"})
 	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
 	agent := s.sippAgent("agent_hangup", two.key()...)
@@ -211,13 +196,9 @@ func TestNAT(t *testing.T) {
 	}
 	onB := agent.confirmed(1)
 	toA, err := carrier.received("SIP/2.0 200", 1)[0].rtp()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	toB, err := agent.received("INVITE ", 1)[0].rtp()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	words, echo := speech(make([]int16, 10*frame), 1), speech(make([]int16, 10*frame), 2)
 	one.talk(words, toA)
 	eventually(t, "RTP reaches the agent", func() bool { return len(two.heard()) == len(words)-2 }) // the first two prove the source
@@ -332,8 +313,7 @@ func lateInvite(t *testing.T, how string) {
 // TestKillWhileRinging kills the B2BUA with a call that is not answered. What
 // comes of it after the restart belongs to no dialog.
 func TestKillWhileRinging(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	b := s.serve(setup{route: ", ringing: on-target"})
 	s.sippAgent("cancel")
 	carrier := s.newRawCarrier(s.carrier)
@@ -366,8 +346,7 @@ func TestKillWhileRinging(t *testing.T) {
 // TestStopWhileRinging signals twice with a call that is not answered: the
 // carrier gets 503, the agent CANCEL.
 func TestStopWhileRinging(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	b := s.serve(setup{route: ", ringing: on-target"})
 	agent := s.sippAgent("cancel")
 	carrier := s.refusedCarrier(503, called)
@@ -385,8 +364,7 @@ func TestStopWhileRinging(t *testing.T) {
 // second signal: it has to come again (RFC 3261 section 17.1.2.2, Timer E)
 // before the process is gone.
 func TestStopRepeatsBye(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	b := s.serve(setup{})
 	agent := s.sippAgent("caller_hangup")
 	carrier := s.newRawCarrier(s.carrier)
@@ -409,8 +387,7 @@ func TestStopRepeatsBye(t *testing.T) {
 // ends: until its record is there the call has to be found among the live
 // ones.
 func TestFoundWhileDiskIsBusy(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	b := s.serve(setup{})
 	agent := s.sippAgent("caller_hangup")
 	carrier := s.sippCarrier("caller_hangup")
@@ -418,21 +395,15 @@ func TestFoundWhileDiskIsBusy(t *testing.T) {
 	agent.confirmed(1)
 	id := b.calls()[0].ID
 	db, err := sql.Open("sqlite", filepath.Join(b.dir, "calls.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer db.Close()
 	conn, err := db.Conn(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer conn.Close()
 	if _, err := conn.ExecContext(t.Context(), "PRAGMA busy_timeout = 5000; BEGIN IMMEDIATE"); err != nil {
 		t.Fatal(err)
 	}
-	carrier.proceed(ids...)
-	carrier.finish()
-	agent.finish()
+	carrier.leaves(agent, ids...)
 	if len(b.cdrs()) != 0 {
 		t.Fatal("the record was written although the database is held")
 	}

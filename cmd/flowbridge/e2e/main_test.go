@@ -109,3 +109,11 @@ func replaceOnce(t *testing.T, text, old, replacement string) string {
 	}
 	return strings.Replace(text, old, replacement, 1)
 }
+
+// must fails the test at once if there is an error.
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+}

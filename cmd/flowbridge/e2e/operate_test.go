@@ -38,8 +38,7 @@ func (s *server) reload(config, says string) {
 // TestReload changes the routes of a running server: new calls follow them,
 // the one that is up stays up, and a file that is not valid changes nothing.
 func TestReload(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	b := s.serve(setup{})
 	agent := s.sippAgent("caller_hangup", "-m", "2")
 	first := s.sippCarrier("caller_hangup")
@@ -63,9 +62,7 @@ func TestReload(t *testing.T) {
 	second := s.sippCarrier("caller_hangup")
 	second.proceed(second.answered(1)...)
 	second.finish()
-	first.proceed(up...)
-	first.finish()
-	agent.finish()
+	first.leaves(agent, up...)
 	noRoute := want{"failed", "no_route", "system", 404, nil}
 	b.records(hungUpByCaller, noRoute, noRoute, hungUpByCaller)
 	b.nothingLeft()
@@ -78,16 +75,13 @@ func TestReload(t *testing.T) {
 // TestDrainByAPI drains with a request: the last call ends by itself, and the
 // process with it. The signal that follows the request does not hang it up.
 func TestDrainByAPI(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	b := s.serve(setup{})
 	agent := s.sippAgent("caller_hangup")
 	carrier := s.sippCarrier("caller_hangup")
 	ids := carrier.answered(1)
 	res, err := client.Post(b.admin+"/api/drain", "", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	body, _ := io.ReadAll(res.Body)
 	res.Body.Close()
 	if res.StatusCode != http.StatusAccepted || string(body) != `{"calls":1,"limit_ms":60000}`+"\n" {
@@ -96,9 +90,7 @@ func TestDrainByAPI(t *testing.T) {
 	eventually(t, "/readyz says 503", func() bool { return b.status("/readyz") == http.StatusServiceUnavailable })
 	b.signal(syscall.SIGTERM)
 	s.refusedCarrier(503, called).finish()
-	carrier.proceed(ids...)
-	carrier.finish()
-	agent.finish()
+	carrier.leaves(agent, ids...)
 	b.stopped()
 	b.compare(b.cdrList(), []want{hungUpByCaller})
 }
@@ -125,8 +117,7 @@ func (s *server) hangup(phase string) {
 // TestOperatorHangsUp ends calls by the admin API: one that is up, and one that rings. Both sides are told, and the records say
 // that it was an operator.
 func TestOperatorHangsUp(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	b := s.serve(setup{})
 	agent := s.sippAgent("caller_hangup")
 	carrier := s.sippCarrier("agent_hangup")
@@ -151,8 +142,7 @@ func TestOperatorHangsUp(t *testing.T) {
 
 // TestDrainLimit has a call outlive sip.drain_timeout.
 func TestDrainLimit(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	s.server = startServer(t, t.TempDir(), strings.Replace(s.config(setup{}), "sip: {", "sip: {drain_timeout: 1s, ", 1))
 	agent := s.sippAgent("caller_hangup")
 	carrier := s.sippCarrier("agent_hangup")
@@ -170,13 +160,10 @@ func TestDrainLimit(t *testing.T) {
 
 // TestSupervised plays systemd's side of Type=notify-reload with a watchdog.
 func TestSupervised(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	dir := t.TempDir()
 	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer socket.Close()
 	next := func(prefix string) string {
 		t.Helper()

@@ -157,12 +157,8 @@ func (b *tab) picture(name string) {
 	}
 	b.run(chromedp.Sleep(300 * time.Millisecond))
 	shot, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, name+".png"), smaller(b.T, shot), 0o644); err != nil {
-		b.Fatal(err)
-	}
+	must(b, err)
+	must(b, os.WriteFile(filepath.Join(dir, name+".png"), smaller(b.T, shot), 0o644))
 }
 
 // near says whether the eye hardly tells two colours apart.
@@ -175,9 +171,7 @@ func near(a, b color.RGBA) bool {
 func smaller(t *testing.T, shot []byte) []byte {
 	t.Helper()
 	whole, err := png.Decode(bytes.NewReader(shot))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	at, often := whole.Bounds(), map[color.RGBA]int{}
 	colour := func(x, y int) color.RGBA { return color.RGBAModel.Convert(whole.At(x, y)).(color.RGBA) }
 	for y := at.Min.Y; y < at.Max.Y; y++ {
@@ -205,9 +199,7 @@ func smaller(t *testing.T, shot []byte) []byte {
 		}
 	}
 	var b bytes.Buffer
-	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&b, out); err != nil {
-		t.Fatal(err)
-	}
+	must(t, (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&b, out))
 	return b.Bytes()
 }
 

@@ -61,9 +61,7 @@ func newFakeNode(t *testing.T, listen string) *fakeNode {
 		_ = json.NewEncoder(w).Encode(l)
 	})
 	listener, err := admin.Listen(t.Context(), admin.Address{TCP: listen})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	server := admin.Server(mux, zerolog.Nop())
 	ended := make(chan struct{})
 	go func() { defer close(ended); _ = server.Serve(listener) }()

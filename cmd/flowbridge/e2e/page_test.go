@@ -28,8 +28,7 @@ const rows = `[...document.querySelectorAll('.vtable a.tr:not([hidden])')]`
 // TestPage follows a real call through the page: it appears without a reload, its ladder is read and a message opened, it is
 // hung up there, and found among the finished calls by a part of its number.
 func TestPage(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	b := s.serve(setup{})
 	agent := s.sippAgent("caller_hangup")
 	page := newTab(t)
@@ -302,9 +301,7 @@ func TestPageOffline(t *testing.T) {
 	}
 	for _, file := range files {
 		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		rest := strings.ReplaceAll(string(text), "http://www.w3.org/2000/svg", "")
 		if strings.Contains(rest, "://") && filepath.Ext(file) != ".json" {
 			t.Errorf("%s names another host", file)
@@ -331,8 +328,7 @@ func TestPageThroughStrangersBounds(t *testing.T) {
 // TestPageAnswersAnOperator asks what an operator asks at night, of real calls: one that failed, one that another target took.
 // It counts the clicks. Words typed count as one.
 func TestPageAnswersAnOperator(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "maintenance", http.StatusServiceUnavailable)
 	}))

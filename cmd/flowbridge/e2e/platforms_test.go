@@ -256,7 +256,7 @@ func TestCheckOnline(t *testing.T) {
 	for _, f := range got.Online {
 		skipped := f.Step == "api" && (f.Target == "plain" || f.Target == "bare")
 		if failed := f.Target != "vapi" && f.Step != "dns" && !skipped; failed == f.OK {
-			t.Errorf("%+v", f)
+			t.Errorf("finding %+v; want only vapi, the look-ups and what has no API to be right", f)
 		}
 		if !f.OK && (f.Detail == "" || f.Remedy == "") {
 			t.Errorf("without words: %+v", f)

@@ -40,19 +40,13 @@ func (s *stage) watch() *prometheus {
 	s.Helper()
 	dir := s.TempDir()
 	config, err := os.ReadFile(filepath.Join(prometheusFiles, "prometheus.yml"))
-	if err != nil {
-		s.Fatal(err)
-	}
+	must(s, err)
 	text := replaceOnce(s.T, string(config), "127.0.0.1:8080", strings.TrimPrefix(s.server.admin, "http://"))
 	text = strings.ReplaceAll(text, "15s", "1s")
 	rules, err := os.ReadFile(filepath.Join(prometheusFiles, "flowbridge.rules.yml"))
-	if err != nil {
-		s.Fatal(err)
-	}
+	must(s, err)
 	for name, content := range map[string][]byte{"prometheus.yml": []byte(text), "flowbridge.rules.yml": rules} {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
-			s.Fatal(err)
-		}
+		must(s, os.WriteFile(filepath.Join(dir, name), content, 0o600))
 	}
 	p := &prometheus{process: start(s.T, "prometheus", exec.Command("prometheus", "--config.file="+filepath.Join(dir, "prometheus.yml"),
 		"--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address=127.0.0.1:0"))}
@@ -109,17 +103,13 @@ func (p *prometheus) is(expr string, want float64) bool {
 func alerts(t *testing.T) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(prometheusFiles, "flowbridge.rules.yml"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var file struct {
 		Groups []struct {
 			Rules []struct{ Alert, Expr string }
 		}
 	}
-	if err := yaml.Unmarshal(text, &file); err != nil {
-		t.Fatal(err)
-	}
+	must(t, yaml.Unmarshal(text, &file))
 	all := map[string]string{}
 	for _, g := range file.Groups {
 		for _, r := range g.Rules {
@@ -134,18 +124,14 @@ func alerts(t *testing.T) map[string]string {
 func panels(t *testing.T) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile(dashboardFile)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var dashboard struct {
 		Panels []struct {
 			Title   string
 			Targets []struct{ RefID, Expr string }
 		}
 	}
-	if err := json.Unmarshal(text, &dashboard); err != nil {
-		t.Fatal(err)
-	}
+	must(t, json.Unmarshal(text, &dashboard))
 	all := map[string]string{}
 	for _, p := range dashboard.Panels {
 		for _, target := range p.Targets {
@@ -166,9 +152,7 @@ func TestPrometheus(t *testing.T) {
 	crm := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(crm.Close)
 	secret := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(secret, []byte("e2e-secret"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(secret, []byte("e2e-secret"), 0o600))
 	b := startServer(t, t.TempDir(), s.config(setup{})+fmt.Sprintf("webhooks: [{name: crm, url: %q, secret_file: %q}]\n", crm.URL, secret))
 	s.server = b
 	prom := s.watch()
@@ -262,23 +246,17 @@ func (p *prometheus) knows(name, expr string) {
 func (s *server) documents() {
 	s.t.Helper()
 	res, err := client.Get(s.admin + "/metrics")
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	must(s.t, err)
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	must(s.t, err)
 	lint := exec.Command("promtool", "check", "metrics")
 	lint.Stdin = strings.NewReader(string(text))
 	if out, err := lint.CombinedOutput(); err != nil {
 		s.t.Errorf("promtool check metrics: %v\n%s", err, out)
 	}
 	page, err := os.ReadFile("../../../docs/metrics.md")
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	must(s.t, err)
 	said := map[string]bool{}
 	for _, m := range regexp.MustCompile("(?m)^\\| `(flowbridge_[a-z0-9_]+)").FindAllStringSubmatch(string(page), -1) {
 		said[m[1]] = true
@@ -315,9 +293,7 @@ func TestAlerts(t *testing.T) {
 		}
 	}
 	tests, err := os.ReadFile(filepath.Join(prometheusFiles, "flowbridge.tests.yml"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for name := range alerts(t) {
 		if n := strings.Count(string(tests), `alertname="`+name+`"`); n < 2 {
 			t.Errorf("%s is tested %d times: it has to fire once, and not to once", name, n)

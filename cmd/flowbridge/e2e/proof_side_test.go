@@ -116,9 +116,8 @@ func (d *side) sdp() string {
 func (d *side) meets(m message) {
 	d.Helper()
 	var err error
-	if d.at, err = m.rtp(); err != nil {
-		d.Fatal(err)
-	}
+	d.at, err = m.rtp()
+	must(d, err)
 	_, line, secured := strings.Cut(m.body(), "\r\na=crypto:")
 	if secured != (d.suite != "") || secured != strings.Contains(m.body(), " RTP/SAVP ") {
 		d.Fatalf("SRTP by %q, and the other side says\n%s", d.suite, m.body())
@@ -155,9 +154,7 @@ func (d *side) packet(payload []byte, marker bool) []byte {
 	if err == nil && d.seal != nil {
 		raw, err = d.seal.EncryptRTP(nil, raw, nil)
 	}
-	if err != nil {
-		d.Fatal(err)
-	}
+	must(d, err)
 	return raw
 }
 

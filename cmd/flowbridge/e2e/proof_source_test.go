@@ -90,9 +90,7 @@ func (s *server) oneWay() (side string) {
 			continue
 		}
 		var entry struct{ Side string }
-		if err := json.Unmarshal([]byte(line), &entry); err != nil {
-			s.t.Fatal(err)
-		}
+		must(s.t, json.Unmarshal([]byte(line), &entry))
 		return entry.Side
 	}
 	return ""

@@ -160,9 +160,7 @@ func TestRingingOfOurs(t *testing.T) {
 			}
 			ends := codes(audio.ULaw, said)
 			eventually(t, "the agent is heard", func() bool { return endsWith(payloads(one.hears()), ends) })
-			carrier.proceed(ids...)
-			carrier.finish()
-			agent.finish()
+			carrier.leaves(agent, ids...)
 			r := b.finish(hungUpByCaller)[0]
 			got := one.hears()
 			oneStream(t, got)
@@ -185,9 +183,7 @@ func TestRingingOfOurs(t *testing.T) {
 func wavFile(t *testing.T, samples []int16) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "sound.wav")
-	if err := os.WriteFile(name, wav(samples), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(name, wav(samples), 0o600))
 	return name
 }
 
@@ -282,9 +278,7 @@ func TestTransferIsOneStream(t *testing.T) {
 	speaking.Wait()
 	eventually(t, "the caller hears the other one", func() bool { return endsWith(payloads(one.hears()), codes(audio.ULaw, his)) })
 	three.awaits(length(hers))
-	carrier.proceed(ids...)
-	carrier.finish()
-	agent.finish()
+	carrier.leaves(agent, ids...)
 	callee.finish()
 	b.finish(transferred(hungUpByCaller, try{"", 0, 200}))
 
@@ -356,9 +350,7 @@ func TestHoldTone(t *testing.T) {
 	}
 	two.says(then)
 	one.awaits(length(then))
-	carrier.proceed(id...)
-	carrier.finish()
-	agent.finish()
+	carrier.leaves(agent, id...)
 	r := b.finish(hungUpByCaller)[0]
 	got := two.hears()
 	oneStream(t, got)

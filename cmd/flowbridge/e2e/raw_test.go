@@ -21,9 +21,7 @@ type rawCarrier struct {
 func (s *stage) newRawCarrier(addr netip.Addr) *rawCarrier {
 	s.Helper()
 	conn, err := net.DialUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, 0)), net.UDPAddrFromAddrPort(s.server.sip))
-	if err != nil {
-		s.Fatal(err)
-	}
+	must(s, err)
 	s.Cleanup(func() { conn.Close() })
 	return &rawCarrier{stage: s, conn: conn}
 }
@@ -38,9 +36,7 @@ func (c *rawCarrier) send(text string) {
 // receive gives the next datagram, "" when none comes in time.
 func (c *rawCarrier) receive(limit time.Duration) string {
 	c.Helper()
-	if err := c.conn.SetReadDeadline(time.Now().Add(limit)); err != nil {
-		c.Fatal(err)
-	}
+	must(c, c.conn.SetReadDeadline(time.Now().Add(limit)))
 	buf := make([]byte, 4096)
 	n, err := c.conn.Read(buf)
 	if err != nil {

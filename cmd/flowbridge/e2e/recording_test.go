@@ -30,14 +30,10 @@ func recordingSetup(route string) setup {
 func (s *server) post(path, body string) (int, string) {
 	s.t.Helper()
 	res, err := client.Post(s.admin+path, "application/json", strings.NewReader(body))
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	must(s.t, err)
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	must(s.t, err)
 	s.fits(res, text)
 	return res.StatusCode, strings.TrimSpace(string(text))
 }
@@ -54,9 +50,7 @@ func (s *server) orders(path, body, state string) {
 func (s *server) download(f record.Recording) []byte {
 	s.t.Helper()
 	res, err := client.Get(s.admin + "/api/recordings/" + f.File)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	must(s.t, err)
 	defer res.Body.Close()
 	b, err := io.ReadAll(res.Body)
 	if err != nil || res.StatusCode != http.StatusOK || int64(len(b)) != f.Bytes {
@@ -167,8 +161,7 @@ func TestRecordedCall(t *testing.T) {
 // TestMaskedKeys has a softphone press keys before, while and after they are
 // masked: the agent and the capture get those before and after alone.
 func TestMaskedKeys(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	b := s.serve(recordingSetup("record: on_demand, mask_dtmf: on_demand"))
 	two := s.newPhone(s.platform)
 	agent := s.sippAgent("caller_hangup", two.key()...)
@@ -239,9 +232,7 @@ func TestKilledWhileRecording(t *testing.T) {
 		t.Errorf("recordings: %+v", r.Recordings)
 	}
 	wav, err := os.ReadFile(filepath.Join(b.dir, "recordings", r.Recordings[0].File))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if f := r.Recordings[0]; f.Bytes != int64(len(wav)) || f.EndedAt.Sub(f.StartedAt.Time) < 3*time.Second {
 		t.Errorf("%+v; the file has %d bytes", f, len(wav))
 	}

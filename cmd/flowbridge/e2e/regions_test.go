@@ -45,9 +45,7 @@ func TestRegions(t *testing.T) {
 			ca := s.securedAPI(names[1])
 			write := func(name, text string) string {
 				path := filepath.Join(dir, name)
-				if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-					t.Fatal(err)
-				}
+				must(t, os.WriteFile(path, []byte(text), 0o600))
 				return path
 			}
 			hosts := write("hosts", "127.0.0.1 localhost\n"+host+" "+names[0]+" "+names[1]+"\n")
@@ -106,28 +104,18 @@ func (s *stage) simulateAt(agent string) {
 func (s *stage) securedAPI(name string) (ca string) {
 	s.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		s.Fatal(err)
-	}
+	must(s, err)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{name}, IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		s.Fatal(err)
-	}
+	must(s, err)
 	ca = filepath.Join(s.TempDir(), "ca.pem")
-	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
-		s.Fatal(err)
-	}
+	must(s, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
 	behind, err := url.Parse(s.api)
-	if err != nil {
-		s.Fatal(err)
-	}
+	must(s, err)
 	l, err := net.Listen("tcp", netip.AddrPortFrom(s.platform, 443).String())
-	if err != nil {
-		s.Fatal(err)
-	}
+	must(s, err)
 	server := &http.Server{Handler: httputil.NewSingleHostReverseProxy(behind), TLSConfig: &tls.Config{
 		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
 	}}

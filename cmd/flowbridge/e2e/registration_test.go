@@ -26,8 +26,7 @@ func TestRegistersAtKamailio(t *testing.T) {
 	t.Parallel()
 	for _, transport := range []string{"udp", "tcp"} {
 		t.Run(transport, func(t *testing.T) {
-			s := newStage(t)
-			s.prepareCalls()
+			s := newPreparedStage(t)
 			at := s.freePort(netip.AddrFrom4([4]byte{127, 0, 5, s.b2bua.As4()[3]}))
 			o := setup{listen: []string{s.listener("udp", s.b2bua), s.listener("tcp", s.b2bua)}, target: ", reinvite: relay"}
 			config := replaceOnce(t, s.config(o), fmt.Sprintf(`sources: ["%v"]`, s.carrier),
@@ -49,9 +48,7 @@ func TestRegistersAtKamailio(t *testing.T) {
 			agent.received("ACK ", 2)
 			agent.proceed(talk.id(agent))
 			carrier.received("ACK ", 1)
-			carrier.proceed(talk.id(carrier))
-			carrier.finish()
-			agent.finish()
+			carrier.leaves(agent, talk.id(carrier))
 			b.records(hungUpByCaller)
 			eventually(t, "it is renewed", func() bool { return k.registers() >= 2 && (transport == "tcp" || k.heard("OPTIONS")) })
 			b.stop()
@@ -79,8 +76,7 @@ func (k *kamailio) heard(begin string) bool {
 // TestSoftphoneRegisters has a softphone register, call an agent, and be called by the carrier, also by the process after a kill. When
 // it leaves, its Contact is gone. Of two challenges, this one (baresip 1.0) knows only the first.
 func TestSoftphoneRegisters(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	config := s.config(setup{sip: ", auth_algorithms: [MD5]", trunk: fromLoopback, listen: []string{"udp://" + s.freePort(s.b2bua).String()}})
 	config = replaceOnce(t, config, "\ntargets:", "\n  - {name: phone, auth: {username: \""+caller+"\", password_env: E2E_TOKEN}, registrar: {}, media_sources: [127.0.0.1]}\ntargets:")
 	config = replaceOnce(t, config, "\nroutes:", "\nroutes:\n  - {trunk: phone, targets: [synthflow]}\n  - {trunk: carrier, to: \"^\\\\+1508\", trunks: [phone]}")

@@ -28,8 +28,7 @@ func (s *stage) restart(o setup) *server {
 // TestKilledCallLivesOn: a call that is up goes on after SIGKILL and a restart, with its audio, a change of its codec and
 // its end.
 func TestKilledCallLivesOn(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	o := setup{listen: []string{"udp://" + s.freePort(s.b2bua).String()}}
 	s.serve(o)
 	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
@@ -45,9 +44,7 @@ func TestKilledCallLivesOn(t *testing.T) {
 	talk.both()
 	b := s.restart(o)
 	talk.both()
-	carrier.proceed(talk.id(carrier))
-	carrier.finish()
-	agent.finish()
+	carrier.leaves(agent, talk.id(carrier))
 	if r := b.finish(hungUpByCaller)[0]; r.Codec != "PCMA" || r.Restored != 2 {
 		t.Errorf("the record says %s, restored %d times", r.Codec, r.Restored)
 	}
@@ -87,8 +84,7 @@ func TestKilledSecureCallLivesOn(t *testing.T) {
 
 // TestKilledCallOverTLS: a call over a connection that went with its process is ended by another one.
 func TestKilledCallOverTLS(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	ca := s.authority("ca")
 	o := ca.secured(setup{})
 	for i, l := range o.listen { // those of the next process
@@ -112,8 +108,7 @@ func TestKilledCallOverTLS(t *testing.T) {
 // TestFailedStartLeavesCalls: a start that fails after it has taken up the calls of a killed process, because another program has
 // the admin port, tells nobody anything. The next one goes on with them.
 func TestFailedStartLeavesCalls(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	o := setup{listen: []string{"udp://" + s.freePort(s.b2bua).String()}}
 	s.serve(o)
 	agent := s.sippAgent("caller_hangup", "-aa") // who sends no RTP is asked after a restart
@@ -122,9 +117,7 @@ func TestFailedStartLeavesCalls(t *testing.T) {
 	agent.confirmed(1)
 	s.server.kill()
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer busy.Close()
 	configure(t, s.server.dir, replaceOnce(t, s.config(o), `admin: {listen: "127.0.0.1:0"}`, fmt.Sprintf("admin: {listen: %q}", busy.Addr())))
 	cmd := exec.Command(program, "serve")
@@ -136,9 +129,7 @@ func TestFailedStartLeavesCalls(t *testing.T) {
 	again := startServer(t, s.server.dir, s.config(o))
 	again.targets = s.server.targets
 	s.server = again
-	carrier.proceed(ids...)
-	carrier.finish()
-	agent.finish()
+	carrier.leaves(agent, ids...)
 	if r := again.finish(hungUpByCaller)[0]; r.Restored != 2 { // the start that failed took it up, too
 		t.Errorf("restored %d times", r.Restored)
 	}

@@ -40,13 +40,9 @@ func render(t *testing.T, file, text string) string {
 		"list":  func(n ...int) []int { return n },
 		"sdp":   s.sdp, "body": func(kind, text string) body { return body{kind, text} },
 	}).Parse(text)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var out strings.Builder
-	if err := tmpl.Execute(&out, nil); err != nil {
-		t.Fatal(err)
-	}
+	must(t, tmpl.Execute(&out, nil))
 	return out.String()
 }
 

@@ -69,9 +69,7 @@ var client = &http.Client{Timeout: patience, Transport: &http.Transport{DisableK
 // directory.
 func configure(t *testing.T, dir, config string) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(dir, "flowbridge.yaml"), []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(filepath.Join(dir, "flowbridge.yaml"), []byte(config), 0o600))
 }
 
 // startServer runs the B2BUA in a directory, with this besides in its
@@ -153,9 +151,7 @@ func get[T any](s *server, path string) []T {
 func read[T any](s *server, path string) (answer T) {
 	s.t.Helper()
 	res, err := client.Get(s.admin + path)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	must(s.t, err)
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
@@ -172,9 +168,7 @@ func read[T any](s *server, path string) (answer T) {
 func (s *server) portsInUse() int {
 	s.t.Helper()
 	var stats live.Stats
-	if err := json.Unmarshal([]byte(s.text("/api/stats")), &stats); err != nil {
-		s.t.Fatal(err)
-	}
+	must(s.t, json.Unmarshal([]byte(s.text("/api/stats")), &stats))
 	return stats.Ports.InUse
 }
 
@@ -197,9 +191,7 @@ func (s *server) cdrList() []record.Record {
 		s.t.Fatalf("cdr list: %v\n%s", err, stderr.Bytes())
 	}
 	var page struct{ Items []record.Record }
-	if err := json.Unmarshal(out, &page); err != nil {
-		s.t.Fatal(err)
-	}
+	must(s.t, json.Unmarshal(out, &page))
 	return page.Items
 }
 
@@ -389,9 +381,7 @@ func (s *server) isSIP(row tableRow) bool {
 func (s *server) memory() (kb int) {
 	s.t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.pid()))
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	must(s.t, err)
 	_, rest, _ := strings.Cut(string(text), "VmRSS:")
 	if _, err := fmt.Sscan(rest, &kb); err != nil {
 		s.t.Fatal(err)
@@ -403,9 +393,7 @@ func (s *server) socketInodes() map[string]bool {
 	s.t.Helper()
 	dir := fmt.Sprintf("/proc/%d/fd", s.pid())
 	entries, err := os.ReadDir(dir)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	must(s.t, err)
 	mine := map[string]bool{}
 	for _, e := range entries {
 		target, _ := os.Readlink(filepath.Join(dir, e.Name())) // it may be closed by now

@@ -10,15 +10,12 @@ import (
 
 // TestCancelWhileRinging has the carrier give up after the agent's 180.
 func TestCancelWhileRinging(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	b := s.serve(setup{route: ", ringing: on-target"})
 	agent := s.sippAgent("cancel")
 	carrier := s.sippCarrier("cancel")
 	carrier.received("SIP/2.0 180", 1)
-	carrier.proceed(carrier.sent("INVITE ", 1)[0].header("Call-ID"))
-	carrier.finish()
-	agent.finish()
+	carrier.leaves(agent, carrier.sent("INVITE ", 1)[0].header("Call-ID"))
 	invite, cancel := agent.received("INVITE ", 1)[0], agent.received("CANCEL ", 1)[0]
 	if cancel.header("Via") != invite.header("Via") || cancel.header("CSeq") != "1 CANCEL" {
 		t.Errorf("CANCEL with Via %q and CSeq %q; want the INVITE's Via %q", cancel.header("Via"), cancel.header("CSeq"), invite.header("Via"))
@@ -110,8 +107,7 @@ func TestFailover(t *testing.T) {
 
 // TestNoMedia has nobody send RTP.
 func TestNoMedia(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	b := s.serve(setup{media: ", timeout: 1s"})
 	agent := s.sippAgent("caller_hangup")
 	carrier := s.sippCarrier("agent_hangup")

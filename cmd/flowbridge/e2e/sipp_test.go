@@ -54,13 +54,9 @@ func (s *stage) sipp(role, scenario string, at netip.AddrPort, options []string,
 	s.Helper()
 	dir := s.TempDir()
 	text, err := os.ReadFile(filepath.Join("scenarios", scenario))
-	if err != nil {
-		s.Fatal(err)
-	}
+	must(s, err)
 	file := filepath.Join(dir, "scenario.xml")
-	if err := os.WriteFile(file, []byte(render(s.T, scenario, strings.NewReplacer(replace...).Replace(string(text)))), 0o600); err != nil {
-		s.Fatal(err)
-	}
+	must(s, os.WriteFile(file, []byte(render(s.T, scenario, strings.NewReplacer(replace...).Replace(string(text)))), 0o600))
 	p := &sipp{addr: at, network: "udp", messages: filepath.Join(dir, "messages.log"), errors: filepath.Join(dir, "errors.log")}
 	host := at.Addr().String()
 	if at.Addr().Is6() {
@@ -106,6 +102,14 @@ func (p *sipp) finish() {
 	if code := p.exit(); code != 0 {
 		p.t.Fatalf("%s ended with exit code %d\n%s", p.name, code, p.log(p.errors))
 	}
+}
+
+// leaves lets calls go on to their end, and waits until it and the other side have ended.
+func (p *sipp) leaves(other *sipp, callIDs ...string) {
+	p.t.Helper()
+	p.proceed(callIDs...)
+	p.finish()
+	other.finish()
 }
 
 // message is a SIP message that a SIPp sent or received.
@@ -231,16 +235,12 @@ func (p *sipp) proceed(callIDs ...string) {
 		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(p.addr.Addr(), 0))
 	}
 	conn, err := dialer.Dial(p.network, p.addr.String())
-	if err != nil {
-		p.t.Fatal(err)
-	}
+	must(p.t, err)
 	defer conn.Close()
 	for _, id := range callIDs {
 		_, err := fmt.Fprintf(conn, "INFO sip:%[1]s SIP/2.0\r\nVia: SIP/2.0/UDP %[2]s;branch=z9hG4bKcue\r\nFrom: <sip:driver@%[2]s>;tag=cue\r\n"+
 			"To: <sip:%[1]s>\r\nCall-ID: %[3]s\r\nCSeq: 1 INFO\r\nContent-Length: 0\r\n\r\n", p.addr, conn.LocalAddr(), id)
-		if err != nil {
-			p.t.Fatal(err)
-		}
+		must(p.t, err)
 	}
 }
 

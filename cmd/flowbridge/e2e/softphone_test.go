@@ -43,8 +43,7 @@ func (p *baresip) hears(more time.Duration) {
 // is sent nothing. After that it is heard again, and is sent all again, which
 // this softphone (baresip 1.0) has no ear for any more: that is counted.
 func TestSoftphoneHolds(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	b := s.serve(setup{trunk: fromLoopback})
 	words := softWords(31)
 	two := s.newPhone(s.platform)
@@ -54,9 +53,7 @@ func TestSoftphoneHolds(t *testing.T) {
 	phone.await("CALL_ESTABLISHED")
 	agent.confirmed(1)
 	toB, err := agent.received("INVITE ", 1)[0].rtp()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	const packets = 50
 	echo := speech(sim.Words(1)[:3*packets*frame], 31)
 	two.talk(echo[:packets], toB)
@@ -92,8 +89,7 @@ func (s *server) changes() (n int) {
 // TestSoftphoneDigits has a softphone press keys, which it sends by RFC 4733.
 // The agent gets them as they are.
 func TestSoftphoneDigits(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	b := s.serve(setup{trunk: fromLoopback})
 	two := s.newPhone(s.platform)
 	agent := s.sippAgent("caller_hangup", two.key()...)
@@ -129,8 +125,7 @@ func (p *phone) digits() string {
 // TestSoftphoneTransferred has the agent transfer a softphone to another one:
 // each hears the other's words.
 func TestSoftphoneTransferred(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	calleeAt := s.freePort(s.stranger)
 	o := s.transfers("local", calleeAt)
 	o.trunk += fromLoopback

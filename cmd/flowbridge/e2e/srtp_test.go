@@ -66,8 +66,7 @@ func TestSRTPOnBothSides(t *testing.T) {
 	t.Parallel()
 	for _, suite := range []string{"AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32", "AEAD_AES_128_GCM", "AEAD_AES_256_GCM"} {
 		t.Run(suite, func(t *testing.T) {
-			s := newStage(t)
-			s.prepareCalls()
+			s := newPreparedStage(t)
 			b := s.serve(setup{
 				trunk:  fromLoopback + ", media: {srtp: optional}",
 				target: fromLoopback + ", media: {srtp: required, srtp_suites: [" + suite + "]}",
@@ -98,8 +97,7 @@ const (
 // TestDTLSOnBothSides has two softphones that agree on their keys by DTLS, each with Flowbridge: as the one that is called,
 // and as the one that calls.
 func TestDTLSOnBothSides(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	b := s.serve(setup{
 		trunk:  fromLoopback + ", media: {srtp: required, srtp_keying: dtls}",
 		target: fromLoopback + ", media: {srtp: required, srtp_keying: dtls}",

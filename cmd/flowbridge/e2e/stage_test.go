@@ -38,6 +38,14 @@ func newStage(t *testing.T) *stage {
 	return newPlaceIn(t, places)
 }
 
+// newPreparedStage is a stage whose platform prepares calls.
+func newPreparedStage(t *testing.T) *stage {
+	t.Helper()
+	s := newStage(t)
+	s.prepareCalls()
+	return s
+}
+
 // newQuietStage is for a test that mostly listens: it waits for no other kind.
 func newQuietStage(t *testing.T) *stage {
 	t.Parallel()
@@ -64,9 +72,7 @@ func newPlace(t *testing.T) *stage {
 func (s *stage) freePort(addr netip.Addr) netip.AddrPort {
 	s.Helper()
 	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, 0)))
-	if err != nil {
-		s.Fatal(err)
-	}
+	must(s, err)
 	defer conn.Close()
 	return local(conn)
 }

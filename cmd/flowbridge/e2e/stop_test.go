@@ -34,8 +34,7 @@ func TestStopTwiceAfterSilence(t *testing.T) {
 // TestStopWithDeadPeers signals twice with a call up whose both sides are
 // gone: nobody answers the BYEs.
 func TestStopWithDeadPeers(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	b := s.serve(setup{})
 	agent, carrier := s.sippAgent("caller_hangup"), s.sippCarrier("caller_hangup")
 	carrier.answered(1)

@@ -28,9 +28,7 @@ type streamPeer struct {
 func (s *stage) connect(from netip.Addr, secure *tls.Config) *streamPeer {
 	s.Helper()
 	p, err := s.tryConnect(from, secure)
-	if err != nil {
-		s.Fatal(err)
-	}
+	must(s, err)
 	return p
 }
 
@@ -234,9 +232,7 @@ type streamAgent struct {
 func (s *stage) streamAgent(secure *tls.Config) *streamAgent {
 	s.Helper()
 	l, err := net.Listen("tcp", s.agent.String())
-	if err != nil {
-		s.Fatal(err)
-	}
+	must(s, err)
 	s.Cleanup(func() { l.Close() })
 	return &streamAgent{s, l, secure}
 }
@@ -246,9 +242,7 @@ func (a *streamAgent) accept() (*streamPeer, error) {
 	a.Helper()
 	_ = a.Listener.(*net.TCPListener).SetDeadline(time.Now().Add(patience))
 	conn, err := a.Accept()
-	if err != nil {
-		a.Fatal(err)
-	}
+	must(a, err)
 	if a.secure != nil {
 		conn = tls.Server(conn, a.secure)
 	}
@@ -259,8 +253,6 @@ func (a *streamAgent) accept() (*streamPeer, error) {
 func (a *streamAgent) mustAccept() *streamPeer {
 	a.Helper()
 	p, err := a.accept()
-	if err != nil {
-		a.Fatal(err)
-	}
+	must(a, err)
 	return p
 }

@@ -40,13 +40,9 @@ func (s *stage) authority(name string) *authority {
 func (a *authority) sign(name string, names ...string) (file string) {
 	a.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.Fatal(err)
-	}
+	must(a, err)
 	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
-	if err != nil {
-		a.Fatal(err)
-	}
+	must(a, err)
 	tmpl := &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{CommonName: name},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
@@ -65,19 +61,14 @@ func (a *authority) sign(name string, names ...string) (file string) {
 		parent, signer = tmpl, key
 	}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, parent, &key.PublicKey, signer)
-	if err != nil {
-		a.Fatal(err)
-	}
+	must(a, err)
 	if a.cert == nil {
-		if a.cert, err = x509.ParseCertificate(der); err != nil {
-			a.Fatal(err)
-		}
+		a.cert, err = x509.ParseCertificate(der)
+		must(a, err)
 		a.key = key
 	}
 	keyDER, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		a.Fatal(err)
-	}
+	must(a, err)
 	file = filepath.Join(a.dir, name+".pem")
 	a.write(file+".key", "EC PRIVATE KEY", keyDER)
 	a.write(file, "CERTIFICATE", der)
@@ -87,12 +78,8 @@ func (a *authority) sign(name string, names ...string) (file string) {
 // write replaces a file at once, as tools that renew certificates do.
 func (a *authority) write(file, kind string, der []byte) {
 	a.Helper()
-	if err := os.WriteFile(file+".new", pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-		a.Fatal(err)
-	}
-	if err := os.Rename(file+".new", file); err != nil {
-		a.Fatal(err)
-	}
+	must(a, os.WriteFile(file+".new", pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
+	must(a, os.Rename(file+".new", file))
 }
 
 // pair is a certificate as a peer shows it.
@@ -100,9 +87,7 @@ func (a *authority) pair(name string, names ...string) []tls.Certificate {
 	a.Helper()
 	file := a.sign(name, names...)
 	pair, err := tls.LoadX509KeyPair(file, file+".key")
-	if err != nil {
-		a.Fatal(err)
-	}
+	must(a, err)
 	return []tls.Certificate{pair}
 }
 
@@ -126,8 +111,7 @@ func (a *authority) secured(o setup) setup {
 // anywhere. Without one, or with one of another name or authority, it is a
 // stranger.
 func TestTrunkOverTLS(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	ca, other := s.authority("ca"), s.authority("other")
 	config := s.config(ca.secured(setup{}))
 	config = replaceOnce(t, config, fmt.Sprintf(`sources: ["%v"]`, s.carrier), "certificates: [pbx.test]")
@@ -157,8 +141,7 @@ func TestTargetOverTLS(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"agent.test", "wrong.test"} {
 		t.Run(name, func(t *testing.T) {
-			s := newStage(t)
-			s.prepareCalls()
+			s := newPreparedStage(t)
 			ca := s.authority("ca")
 			spare := s.agent
 			s.agent = s.freePort(s.platform)
@@ -187,9 +170,7 @@ func TestTargetOverTLS(t *testing.T) {
 				b.finish(expected)
 				return
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			if got := agent.conn.(*tls.Conn).ConnectionState(); got.ServerName != name || got.PeerCertificates[0].DNSNames[0] != "bridge.test" {
 				t.Errorf("it asked for %q and showed the certificate of %v", got.ServerName, got.PeerCertificates[0].DNSNames)
 			}
@@ -207,8 +188,7 @@ func TestTargetOverTLS(t *testing.T) {
 // TestCertificateReplaced replaces the B2BUA's certificate while it runs: new
 // connections get the new one, a call over an old one goes on.
 func TestCertificateReplaced(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	ca := s.authority("ca")
 	b := s.serve(ca.secured(setup{}))
 	agent := s.sippAgent("caller_hangup")

@@ -33,9 +33,7 @@ func (s *stage) collect() (c *traces, url string) {
 	s.Helper()
 	c = &traces{t: s.T, spans: map[string]string{}}
 	listener, err := net.Listen("tcp", netip.AddrPortFrom(s.stranger, 0).String())
-	if err != nil {
-		s.Fatal(err)
-	}
+	must(s, err)
 	server := httptest.NewUnstartedServer(c)
 	server.Listener.Close()
 	server.Listener = listener
@@ -86,9 +84,7 @@ func TestTraces(t *testing.T) {
 			api := s.prepareCalls()
 			collected, url := s.collect()
 			token := filepath.Join(s.TempDir(), "token")
-			if err := os.WriteFile(token, []byte("c0llect\n"), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			must(t, os.WriteFile(token, []byte("c0llect\n"), 0o600))
 			b := s.serve(setup{telemetry: fmt.Sprintf("{otlp: {endpoint: %q, token_file: %q}}", url, token)})
 			agent := s.sippAgent("caller_hangup")
 			with := "Max-Forwards: 70"
@@ -96,9 +92,7 @@ func TestTraces(t *testing.T) {
 				with = "Traceparent: 00-" + trace + "-" + span + "-01\n      Max-Forwards: 70"
 			}
 			carrier := s.sipp("carrier", "caller_hangup/uac.xml", s.freePort(s.carrier), []string{"-s", called, s.server.sip.String()}, "Max-Forwards: 70", with)
-			carrier.proceed(carrier.answered(1)...)
-			carrier.finish()
-			agent.finish()
+			carrier.leaves(agent, carrier.answered(1)...)
 			r := b.finish(hungUpByCaller)[0]
 			want, parent := strings.ReplaceAll(r.ID, "-", ""), ""
 			if brought {

@@ -90,8 +90,7 @@ func (s *stage) transferrer(options []string, replace ...string) *sipp {
 }
 
 func (c *handover) run(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	calleeAt := s.freePort(s.stranger)
 	o := s.transfers("local", calleeAt)
 	if c.holds {
@@ -138,9 +137,8 @@ func (c *handover) run(t *testing.T) {
 		callee.received("ACK ", 1)
 		talk.two = three
 		var err error
-		if talk.toB, err = invite.rtp(); err != nil {
-			t.Fatal(err)
-		}
+		talk.toB, err = invite.rtp()
+		must(t, err)
 		if !c.leaves {
 			agent.received("BYE ", 1)
 		}
@@ -214,8 +212,7 @@ func (c *handover) checkReports(t *testing.T, agent *sipp) {
 
 // TestTransferRefused has the agent name what it may not: the call goes on.
 func TestTransferRefused(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	b := s.serve(s.transfers("local", s.freePort(s.stranger)))
 	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
 	agent := s.transferrer(two.key(), "@TO@", "<tel:+19005550177>", "@EXTRA@", "", "@STATUS@", "403", "@LEAVES@", "false")
@@ -224,9 +221,7 @@ func TestTransferRefused(t *testing.T) {
 	agent.proceed(talk.id(agent))
 	agent.received("SIP/2.0 403", 1)
 	talk.both()
-	carrier.proceed(talk.id(carrier))
-	carrier.finish()
-	agent.finish()
+	carrier.leaves(agent, talk.id(carrier))
 	if n := len(agent.count(true, "NOTIFY ")); n != 0 {
 		t.Errorf("%d reports of a transfer that is refused; want none", n)
 	}
@@ -236,8 +231,7 @@ func TestTransferRefused(t *testing.T) {
 // TestPlacedCall has a target call: its call goes to the trunk, with the
 // headers that are for it.
 func TestPlacedCall(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	calleeAt := s.freePort(s.carrier)
 	config := s.config(setup{
 		trunk:  fmt.Sprintf(`, uri: "sip:{{.To.Number}}@%v", pass_headers: ["X-*"]`, calleeAt),
@@ -253,9 +247,7 @@ func TestPlacedCall(t *testing.T) {
 	placing := s.sipp("carrier", "placed/uac.xml", s.freePort(s.platform), append(one.key(), "-s", human, b.sip.String()))
 	talk := s.talking(one, two, placing, callee)
 	talk.both()
-	placing.proceed(talk.id(placing))
-	placing.finish()
-	callee.finish()
+	placing.leaves(callee, talk.id(placing))
 	invite := callee.received("INVITE ", 1)[0]
 	for _, h := range []string{"X-Ticket: 4711", "X-Why: the caller asked for a human"} {
 		if !strings.Contains(invite.raw, "\r\n"+h+"\r\n") {

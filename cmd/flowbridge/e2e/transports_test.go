@@ -81,8 +81,7 @@ func TestTransports(t *testing.T) {
 				continue // every other test
 			}
 			t.Run(mode+"_"+transport, func(t *testing.T) {
-				s := newStage(t)
-				s.prepareCalls()
+				s := newPreparedStage(t)
 				b := s.serveStreams(transport, setup{})
 				var wanted []want
 				for scenarios, expected := range map[[2]string]want{

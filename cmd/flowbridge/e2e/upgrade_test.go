@@ -45,8 +45,7 @@ func (s *server) upgrade() (done admin.Upgraded) {
 // TestUpgradedCallGoesOn: a call that is up goes on in another process, with its audio, a change of its codec and its end. Nothing
 // tells its record from another one's.
 func TestUpgradedCallGoesOn(t *testing.T) {
-	s := newStage(t)
-	s.prepareCalls()
+	s := newPreparedStage(t)
 	b := s.serve(setup{})
 	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
 	agent := s.agentPlays("change", append(two.key(), "-aa"), "@REFUSAL@", "")
@@ -63,9 +62,7 @@ func TestUpgradedCallGoesOn(t *testing.T) {
 	talk.both()
 	b.upgrade()
 	talk.both()
-	carrier.proceed(talk.id(carrier))
-	carrier.finish()
-	agent.finish()
+	carrier.leaves(agent, talk.id(carrier))
 	if r := b.finish(hungUpByCaller)[0]; r.Codec != "PCMA" || r.Restored != 0 {
 		t.Errorf("the record says %s, restored %d times", r.Codec, r.Restored)
 	}
@@ -158,9 +155,7 @@ func TestUpgradeOfAQueue(t *testing.T) {
 			eventually(t, "the agent is heard", func() bool { return endsWith(payloads(one.hears()), codes(audio.ULaw, his)) })
 			eventually(t, "the caller is heard", func() bool { return endsWith(payloads(two.hears()), codes(audio.ULaw, hers)) })
 			oneStream(t, one.hears())
-			carrier.proceed(ids...)
-			carrier.finish()
-			agent.finish()
+			carrier.leaves(agent, ids...)
 			queued := hungUpByCaller
 			queued.attempts = append([]try{{"target_capped", 0, 0}}, queued.attempts...)
 			if r := b.finish(hungUpByCaller, queued)[1]; r.Restored != 0 || r.QueuedMS < 1500 {

@@ -46,7 +46,8 @@ func Command() *cobra.Command {
 	f.StringVar(&q.Trunk, "trunk", "", "the trunk that the call comes from (default the only one)")
 	f.StringVar(&q.Target, "target", "", "the target that places the call, instead of a trunk")
 	source := f.String("source", "", "the IP address that it comes from")
-	at := f.String("at", "", "when it comes, for routes with hours: a time (UTC, or with an offset as 2026-12-24T19:00:00+01:00), or how long ago (default now)")
+	at := f.String("at", "",
+		"when it comes, for routes with hours: a time (UTC, or with an offset as 2026-12-24T19:00:00+01:00), or how long ago (default now)")
 	asJSON := f.Bool("json", false, "as JSON")
 	cli.CompleteNames(c, "trunk", "trunks", file)
 	cli.CompleteNames(c, "target", "targets", file)
@@ -133,7 +134,10 @@ func (u *unsentAPI) of(t *config.Target) http.RoundTripper {
 			return nil, err
 		}
 		p := t.Prepare
-		req := apiRequest{Method: r.Method, URL: redacted(r.URL.String(), p), Body: json.RawMessage(redacted(string(body), p))}
+		req := apiRequest{
+			Method: r.Method, URL: redacted(r.URL.String(), p),
+			Body: json.RawMessage(redacted(string(body), p)),
+		}
 		for name, values := range r.Header {
 			for _, v := range values {
 				req.Headers = append(req.Headers, name+": "+redacted(v, p))
@@ -156,7 +160,8 @@ func (u *unsentAPI) of(t *config.Target) http.RoundTripper {
 	})
 }
 
-// shortestSecret is the length from which a value of the environment can be one. A shorter one would be hidden everywhere.
+// shortestSecret is the length from which a value of the environment can be one. A shorter one would be hidden
+// everywhere.
 const shortestSecret = 4
 
 // redacted is a part of a request without its token, and without what it has from the environment.
@@ -281,7 +286,8 @@ func (x *explained) route(row func(name, format string, args ...any)) {
 		}
 	}
 	row("set-up", "ends after %v in all; an answered call after %v", ms(x.SetupTimeoutMS), ms(x.MaxDurationMS))
-	row("reserved", "%s in set-up and %d with ports, whatever other callers have", cli.Count(x.Reserved.Setups, "call"), x.Reserved.Calls)
+	row("reserved", "%s in set-up and %d with ports, whatever other callers have", cli.Count(x.Reserved.Setups, "call"),
+		x.Reserved.Calls)
 	if l := limits(x.Limits); l != "" {
 		row("limits", "%s", l)
 	}
@@ -320,7 +326,8 @@ func (x *explained) attempt(b *strings.Builder, i int) {
 	if i+1 < len(x.Targets) {
 		next = "next target: " + x.Targets[i+1].Target
 	}
-	fmt.Fprintf(b, "\nattempt %d: %s, kind %s, over %s%s\n", i+1, t.Target, t.Kind, t.Transport, caps(t.MaxCalls, t.MaxCPS))
+	fmt.Fprintf(b, "\nattempt %d: %s, kind %s, over %s%s\n", i+1, t.Target, t.Kind, t.Transport,
+		caps(t.MaxCalls, t.MaxCPS))
 	if req, ok := x.Prepare[t.Target]; ok {
 		fmt.Fprintf(b, "\n  %s %s\n", req.Method, req.URL)
 		indented(b, req.Headers)
@@ -331,7 +338,8 @@ func (x *explained) attempt(b *strings.Builder, i int) {
 		if t.OnFailure == config.OnFailureDial {
 			failed = "this target is dialled without an id, and without the headers that need it"
 		}
-		fmt.Fprintf(b, "\n  success: %s\n  no success within %v, retry included: %s\n", t.PrepareSuccess, ms(t.PrepareTimeoutMS), failed)
+		fmt.Fprintf(b, "\n  success: %s\n  no success within %v, retry included: %s\n", t.PrepareSuccess,
+			ms(t.PrepareTimeoutMS), failed)
 	}
 	if t.Cause != cause.None {
 		fmt.Fprintf(b, "\n  fails with cause %s: %s; %s\n", t.Cause, t.Error, next)
@@ -345,7 +353,8 @@ func (x *explained) attempt(b *strings.Builder, i int) {
 		fmt.Fprintf(b, "\n  left out, having no value for this call: %s\n", strings.Join(t.LeftOut, ", "))
 	}
 	if len(t.Dropped) > 0 {
-		fmt.Fprintf(b, "\n  dropped, because they can't be passed on or don't fit into the budget: %s\n", strings.Join(t.Dropped, ", "))
+		fmt.Fprintf(b, "\n  dropped, because they can't be passed on or don't fit into the budget: %s\n",
+			strings.Join(t.Dropped, ", "))
 	}
 	if size := sizeWords(t); size != "" {
 		fmt.Fprintf(b, "\n  %s\n", size)
@@ -361,7 +370,8 @@ func (x *explained) attempt(b *strings.Builder, i int) {
 	if media := mediaWords(t); media != "" {
 		fmt.Fprintf(b, "  media: %s\n", media)
 	}
-	fmt.Fprintf(b, "  nothing heard for %v, or no final answer within %v: %s\n", ms(t.FirstResponseTimeoutMS), ms(t.RingTimeoutMS), next)
+	fmt.Fprintf(b, "  nothing heard for %v, or no final answer within %v: %s\n", ms(t.FirstResponseTimeoutMS),
+		ms(t.RingTimeoutMS), next)
 	if t.Username != "" {
 		fmt.Fprintf(b, "  a challenge is answered with the credentials of %s\n", t.Username)
 	}

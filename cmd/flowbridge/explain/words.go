@@ -86,9 +86,11 @@ func sizeWords(t *report.Target) string {
 	switch c := t.ForChallenges; {
 	case c == nil:
 	case !c.Fits:
-		words += fmt.Sprintf("\n  with credentials of some %d bytes it is too large, and fails with cause %s", c.Bytes, cause.InviteTooLarge)
+		words += fmt.Sprintf("\n  with credentials of some %d bytes it is too large, and fails with cause %s", c.Bytes,
+			cause.InviteTooLarge)
 	case len(c.Dropped) > 0:
-		words += fmt.Sprintf("\n  with credentials of some %d bytes it goes without %s", c.Bytes, strings.Join(c.Dropped, ", "))
+		words += fmt.Sprintf("\n  with credentials of some %d bytes it goes without %s", c.Bytes,
+			strings.Join(c.Dropped, ", "))
 	default:
 		words += fmt.Sprintf("\n  it has room for credentials of some %d bytes", c.Bytes)
 	}

@@ -31,7 +31,8 @@ func (n *Node) serveAPI(ctx context.Context, o Options) error {
 	n.apiAt = listener.Addr()
 	options := admin.Options{
 		Media: n.mediaPath,
-		Calls: liveCalls{n.server}, Records: n.store, Log: n.log, Operator: o.operator, Control: control{n.server}, Figures: n.live, Metrics: n.metrics.Handler(n.log),
+		Calls: liveCalls{n.server}, Records: n.store, Log: n.log, Operator: o.operator, Control: control{n.server},
+		Figures: n.live, Metrics: n.metrics.Handler(n.log),
 		Events: n.events, Ladders: apiLadders{n},
 		Access: func() admin.Access {
 			now := &n.config().Admin

@@ -10,7 +10,8 @@ import (
 
 const circuitRemedy = "see flowbridge targets list; what failed is in the log's lines before, and calls try again by themselves"
 
-// logCircuit logs what becomes of a circuit. One that opens is told at once; each try that fails afterwards is a detail.
+// logCircuit logs what becomes of a circuit. One that opens is told at once; each try that fails afterwards is a
+// detail.
 func logCircuit(log *zerolog.Logger, c circuit.Change) {
 	switch {
 	case c.State == circuit.Open && !c.Again:
@@ -41,7 +42,8 @@ func (f *figures) circuits() map[string][]live.Circuit {
 	all := map[string][]live.Circuit{}
 	for _, s := range f.node.admission.Circuits() {
 		c := live.Circuit{
-			Of: live.CircuitSIP, State: s.State.String(), Since: record.TimeOf(s.Since), RetryAt: record.TimeOf(s.RetryAt), Opened: s.Opened, Refused: s.Refused, Ping: s.Probe,
+			Of: live.CircuitSIP, State: s.State.String(), Since: record.TimeOf(s.Since), RetryAt: record.TimeOf(s.RetryAt),
+			Opened: s.Opened, Refused: s.Refused, Ping: s.Probe,
 		}
 		if s.API {
 			c.Of = live.CircuitAPI

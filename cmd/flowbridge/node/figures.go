@@ -11,8 +11,8 @@ import (
 // kindTrunk is the kind of a trunk in the list of targets.
 const kindTrunk = "trunk"
 
-// figures reads what the parts of a node say of themselves: for the admin API, Prometheus and the statistics of calls. It changes
-// nothing of them.
+// figures reads what the parts of a node say of themselves: for the admin API, Prometheus and the statistics of calls.
+// It changes nothing of them.
 type figures struct {
 	node    *Node
 	reloads reloads
@@ -23,7 +23,8 @@ type figures struct {
 func (f *figures) ofNode() live.Node {
 	used, total := f.node.engine.Ports()
 	return live.Node{
-		Calls: f.node.server.Calls(), Unwritten: f.node.server.Unwritten(), Limit: f.node.config().Media.Calls(), Ports: live.Ports{InUse: used, Limit: total}, Media: f.node.mediaPath(),
+		Calls: f.node.server.Calls(), Unwritten: f.node.server.Unwritten(), Limit: f.node.config().Media.Calls(),
+		Ports: live.Ports{InUse: used, Limit: total}, Media: f.node.mediaPath(),
 		Draining: f.node.server.Draining(), Rejected: f.node.server.Rejected().All(),
 	}
 }
@@ -34,11 +35,17 @@ func (f *figures) peers() []live.Peer {
 	var all []live.Peer
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
-		all = append(all, live.Peer{Name: t.Name, Kind: t.Kind, Address: t.URI.String(), Calls: open.Targets[t.Name], MaxCalls: t.MaxCalls, Circuits: circuits[t.Name], Addresses: f.addresses(t.Name)})
+		all = append(all, live.Peer{
+			Name: t.Name, Kind: t.Kind, Address: t.URI.String(), Calls: open.Targets[t.Name],
+			MaxCalls: t.MaxCalls, Circuits: circuits[t.Name], Addresses: f.addresses(t.Name),
+		})
 	}
 	for i := range cfg.Trunks {
 		if t := &cfg.Trunks[i]; t.URI != nil {
-			all = append(all, live.Peer{Name: t.Name, Kind: kindTrunk, Address: t.URI.String(), Calls: open.Trunks[t.Name], MaxCalls: t.MaxCalls, Circuits: circuits[t.Name], Addresses: f.addresses(t.Name)})
+			all = append(all, live.Peer{
+				Name: t.Name, Kind: kindTrunk, Address: t.URI.String(), Calls: open.Trunks[t.Name],
+				MaxCalls: t.MaxCalls, Circuits: circuits[t.Name], Addresses: f.addresses(t.Name),
+			})
 		}
 	}
 	return all

@@ -22,8 +22,8 @@ type sessions struct {
 	hook  *config.OpenAIHook
 }
 
-// The SIP statuses of rejections: of a call that is none of ours (603 is OpenAI's own default), and of ours whose session can't be made,
-// so that the next target has its turn.
+// The SIP statuses of rejections: of a call that is none of ours (603 is OpenAI's own default), and of ours whose
+// session can't be made, so that the next target has its turn.
 const (
 	statusNotOurs   = 603
 	statusNoSession = 500
@@ -55,8 +55,8 @@ func (s sessions) decide(ctx context.Context, c openai.Call) (openai.Decision, e
 // callHeader is the header of the INVITE to OpenAI that has the id of the call here.
 const callHeader = "X-Call"
 
-// callOf finds the call that rings at OpenAI: by the header that its INVITE has, or by the Call-ID of that. Both are random, so
-// nobody who calls the project's address can name another's call.
+// callOf finds the call that rings at OpenAI: by the header that its INVITE has, or by the Call-ID of that. Both are
+// random, so nobody who calls the project's address can name another's call.
 func (s sessions) callOf(ctx context.Context, h http.Header) (b2bua.LiveCall, bool, error) {
 	for _, name := range []string{callHeader, "Call-ID"} {
 		id := h.Get(name)
@@ -74,8 +74,8 @@ func (s sessions) callOf(ctx context.Context, h http.Header) (b2bua.LiveCall, bo
 	return b2bua.LiveCall{}, false, nil
 }
 
-// ringing gives the Call-ID of the INVITE of a call that has no final answer yet, or "". While a call is answered, that is the INVITE of a
-// rescue or a transfer.
+// ringing gives the Call-ID of the INVITE of a call that has no final answer yet, or "". While a call is answered, that
+// is the INVITE of a rescue or a transfer.
 func ringing(live b2bua.LiveCall) string {
 	all := live.Record.Attempts
 	switch last := len(all) - 1; {
@@ -101,8 +101,10 @@ func (s sessions) sessionOf(vars template.Vars) (session rest.Object, err error)
 
 // note puts OpenAI's id of a call into its record. The call goes on without.
 func (s sessions) note(ctx context.Context, id, platformID string) {
-	_, err := s.hooks.store.PutReport(ctx, id, record.Report{CallID: platformID, Status: "accepted", ReceivedAt: record.TimeOf(time.Now()), Confirmed: true})
+	_, err := s.hooks.store.PutReport(ctx, id,
+		record.Report{CallID: platformID, Status: "accepted", ReceivedAt: record.TimeOf(time.Now()), Confirmed: true})
 	if err != nil {
-		s.hooks.log.Warn().Err(err).Str("call", id).Str("openai_call_id", platformID).Msg("openai's id of a call is not in its record")
+		s.hooks.log.Warn().Err(err).Str("call", id).Str("openai_call_id", platformID).
+			Msg("openai's id of a call is not in its record")
 	}
 }

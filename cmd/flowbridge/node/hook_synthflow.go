@@ -110,7 +110,8 @@ func (h *callHooks) confirmed(ctx context.Context, target string, said synthflow
 	case rest.StatusOf(err) == http.StatusNotFound:
 		return record.Report{}, errNoSuchCall
 	case err != nil:
-		h.log.Warn().Err(err).Str("target", target).Str("synthflow_call_id", said.CallID).Msg("a report could not be confirmed by the API")
+		h.log.Warn().Err(err).Str("target", target).Str("synthflow_call_id", said.CallID).
+			Msg("a report could not be confirmed by the API")
 	case slices.Contains(underWay, told.Status):
 		return record.Report{}, fmt.Errorf("%w: %s", errNoWord, told.Status)
 	default:
@@ -135,7 +136,8 @@ func (h *callHooks) tellOf(ctx context.Context, target, id string) (synthflow.Re
 		return synthflow.Report{}, errNoAccount
 	}
 	a, err := synthflow.NewAccount(synthflow.AccountOptions{
-		Options: rest.Options{BaseURL: api, Token: token.Reveal(), Timeout: confirmTimeout, UserAgent: cli.UserAgent()}, WorkspaceID: workspace,
+		Options:     rest.Options{BaseURL: api, Token: token.Reveal(), Timeout: confirmTimeout, UserAgent: cli.UserAgent()},
+		WorkspaceID: workspace,
 	})
 	if err != nil {
 		return synthflow.Report{}, err

@@ -5,13 +5,13 @@ import (
 	"slices"
 	"strings"
 
-	"flowbridge/b2bua"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/redirected"
 	"flowbridge/config"
 	"flowbridge/config/template"
 	"flowbridge/platform/twilio"
+	"flowbridge/store/record"
 )
 
 // twilioOptions are those of the handler of /redirect_call.
@@ -55,8 +55,9 @@ func (h *callHooks) redirect(ctx context.Context, call twilio.Call) (twilio.Dest
 // twilioEnded says what Twilio does when an attempt has ended.
 func (h *callHooks) twilioEnded(ctx context.Context, e twilio.Ended) (twilio.Next, error) {
 	next, err := h.redirects.Ended(ctx, redirected.End{
-		Call: e.Call, Attempt: e.Attempt, SIPCallID: e.SID, Outcome: outcomeOf(e), SIPStatus: e.SIPStatus, TargetSIPCallID: e.SIPCallID,
-		Answered: e.Answered(), CallerGone: e.CallerGone(), Duration: e.Duration,
+		Call: e.Call, Attempt: e.Attempt, SIPCallID: e.SID, Outcome: outcomeOf(e), SIPStatus: e.SIPStatus,
+		TargetSIPCallID: e.SIPCallID,
+		Answered:        e.Answered(), CallerGone: e.CallerGone(), Duration: e.Duration,
 	})
 	out := twilio.Next{Fallback: next.Fallback}
 	if next.Dial != nil {
@@ -134,7 +135,7 @@ func outcomeOf(e twilio.Ended) outbound.Outcome {
 func redirectVars(call twilio.Call) template.Vars {
 	return template.Vars{
 		To: redirected.PartyOf(call.Called), From: withName(redirected.PartyOf(call.Caller), call.CallerName),
-		CallID: b2bua.NewID(), SIPCallID: call.SID, Direction: template.DirectionInbound,
+		CallID: record.NewID(), SIPCallID: call.SID, Direction: template.DirectionInbound,
 		Diversion: redirected.PartyOf(call.ForwardedFrom).Number,
 		HeaderFunc: func(name string) string {
 			switch {

@@ -41,10 +41,12 @@ func (a assistants) decide(ctx context.Context, r vapi.Request) (vapi.Answer, er
 		if err != nil {
 			return vapi.Answer{}, fmt.Errorf("hooks.vapi.rules[%d]: %w", i, err)
 		}
-		a.hooks.log.Info().Str("vapi_call_id", r.CallID).Str("call", vars.CallID).Bool("known", known).Int("rule", i).Msg("assistant chosen")
+		a.hooks.log.Info().Str("vapi_call_id", r.CallID).Str("call", vars.CallID).Bool("known", known).Int("rule", i).
+			Msg("assistant chosen")
 		return answer, nil
 	}
-	a.hooks.log.Warn().Str("vapi_call_id", r.CallID).Str("call", vars.CallID).Bool("known", known).Msg("no rule of hooks.vapi matches")
+	a.hooks.log.Warn().Str("vapi_call_id", r.CallID).Str("call", vars.CallID).Bool("known", known).
+		Msg("no rule of hooks.vapi matches")
 	return vapi.Answer{}, errNoRule
 }
 
@@ -113,7 +115,8 @@ func (h *callHooks) takeVapi(kind string, body []byte) error {
 			ReceivedAt: record.TimeOf(time.Now()), Confirmed: h.config().Hooks.Vapi.Secret != "",
 		})
 	}
-	h.log.Info().Err(err).Str("vapi_call_id", said.CallID).Str("call", id).Str("end_reason", said.EndedReason).Bool("first", first).Msg("end-of-call-report")
+	h.log.Info().Err(err).Str("vapi_call_id", said.CallID).Str("call", id).Str("end_reason", said.EndedReason).
+		Bool("first", first).Msg("end-of-call-report")
 	if errors.Is(err, vapi.ErrReport) { // it would be none again
 		return nil
 	}

@@ -81,7 +81,10 @@ func (h *callHooks) serve(ctx context.Context, o hooks.Options) (*hooks.Server, 
 	}
 	if a := cfg.OpenAI; a != nil {
 		handler, err := openai.NewWebhook(openai.Options{
-			Secret: a.Secret.Reveal(), API: rest.Options{BaseURL: a.API, Token: a.Token.Reveal(), TokenIn: a.TokenHeader, Timeout: openaiTimeout, UserAgent: cli.UserAgent()},
+			Secret: a.Secret.Reveal(), API: rest.Options{
+				BaseURL: a.API, Token: a.Token.Reveal(), TokenIn: a.TokenHeader,
+				Timeout: openaiTimeout, UserAgent: cli.UserAgent(),
+			},
 			Decide: sessions{h, a}.decide, Timeout: openaiTimeout, Log: h.log,
 		})
 		if err != nil {
@@ -116,7 +119,9 @@ func (h *callHooks) variablesOf(ctx context.Context, id string) (hooks.Call, err
 		return redirectedCall(elsewhere), nil
 	case errors.Is(err, redirected.ErrUnknownCall) && errors.Is(other, redirected.ErrUnknownCall):
 		return hooks.Call{}, hooks.ErrUnknown
-	case errors.Is(err, redirected.ErrSeveralCalls), errors.Is(other, redirected.ErrSeveralCalls), err == nil && other == nil: // both a live one's and a redirected one's
+	case errors.Is(err, redirected.ErrSeveralCalls), errors.Is(other, redirected.ErrSeveralCalls), err == nil &&
+		other == nil:
+		// both a live one's and a redirected one's
 		return hooks.Call{}, hooks.ErrSeveral
 	case err != nil:
 		return hooks.Call{}, err

@@ -106,7 +106,8 @@ func newPreparers(cfg *config.Config, before map[string]peers.Preparer) (map[str
 		if given[of.origin] == nil {
 			given[of.origin] = &prepare.GivenIDs{}
 		}
-		p, err := newPreparer(t, ladder.RoundTripper{RoundTripper: prepare.Transport(), Secrets: unreadable(t.Prepare)}, given[of.origin])
+		p, err := newPreparer(t, ladder.RoundTripper{RoundTripper: prepare.Transport(), Secrets: unreadable(t.Prepare)},
+			given[of.origin])
 		if err != nil {
 			return nil, err
 		}
@@ -115,8 +116,8 @@ func newPreparers(cfg *config.Config, before map[string]peers.Preparer) (map[str
 	return clients, nil
 }
 
-// shortestSecret is the length from which a value of the environment is taken for a secret. A shorter one would be hidden
-// in other words.
+// shortestSecret is the length from which a value of the environment is taken for a secret. A shorter one would be
+// hidden in other words.
 const shortestSecret = 8
 
 // secretsOf is what a request has from the environment, as far as it may be secret.
@@ -162,7 +163,10 @@ func NewPreparer(t *config.Target, transport http.RoundTripper) (peers.Preparer,
 
 // Prepare asks the platform about a call.
 func (p *preparer) Prepare(ctx context.Context, r peers.PrepareRequest) (peers.Prepared, error) {
-	call, err := p.client.Prepare(ctx, prepare.Request{Ask: r.Ask, IdempotencyKey: r.CallID, Traceparent: tracecontext.From(ctx)})
+	call, err := p.client.Prepare(ctx, prepare.Request{
+		Ask: r.Ask, IdempotencyKey: r.CallID,
+		Traceparent: tracecontext.From(ctx),
+	})
 	if err != nil {
 		return peers.Prepared{}, &outbound.PrepareError{Cause: causeOf(err), Status: call.Status, Err: err}
 	}

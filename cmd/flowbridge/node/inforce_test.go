@@ -24,20 +24,14 @@ targets:
   - {name: b, kind: synthflow, prepare: {api: "https://api.test", token_env: T}}
   - {name: c, kind: synthflow, prepare: {api: "https://other.test", token_env: T}}
 `), func(string) (string, bool) { return "token", true })
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		return cfg
 	}
 	before := read("3s")
 	clients, err := newPreparers(before, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	renewed, err := newPreparers(read("4s"), clients)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	given := func(of map[string]any, name string) any { return of[name].(*preparer).given }
 	old, now := map[string]any{}, map[string]any{}
 	for _, name := range []string{"a", "b", "c"} {
@@ -61,13 +55,9 @@ func TestReusedIDIsInvalid(t *testing.T) {
 func TestReloadLogsWarnings(t *testing.T) {
 	s := newReloadStage(t)
 	data, err := os.ReadFile(s.file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	text := strings.Replace(string(data), "127.0.0.2", "0.0.0.0/0", 1)
-	if err := os.WriteFile(s.file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(s.file, []byte(text), 0o600))
 	if _, err := s.Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -84,16 +74,12 @@ func TestReloadChangesTokens(t *testing.T) {
 	s := newReloadStage(t)
 	get := func(token string) int {
 		req, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+s.node.apiAt.String()+"/api/calls", http.NoBody)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if token != "" {
 			req.Header.Set("Authorization", "Bearer "+token)
 		}
 		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		_ = res.Body.Close()
 		return res.StatusCode
 	}
@@ -104,9 +90,7 @@ func TestReloadChangesTokens(t *testing.T) {
 	reload := func(admin string, needRestart ...string) {
 		s.write("60s", "https://api.test", "3s", "info")
 		text := strings.Replace(read(t, s.file), `admin: {listen: "127.0.0.1:0"}`, admin, 1)
-		if err := errors.Join(os.WriteFile(s.file, []byte(text), 0o600), os.WriteFile(secret, []byte("aaa"), 0o600)); err != nil {
-			t.Fatal(err)
-		}
+		must(t, errors.Join(os.WriteFile(s.file, []byte(text), 0o600), os.WriteFile(secret, []byte("aaa"), 0o600)))
 		done, err := s.Reload(t.Context())
 		if err != nil || !slices.Equal(done.NeedRestart, needRestart) {
 			t.Fatalf("need restart %v, %v", done.NeedRestart, err)

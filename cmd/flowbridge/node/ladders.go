@@ -22,7 +22,8 @@ func (n *Node) openLadders(ctx context.Context, cfg *config.Store) {
 	at := store.LaddersPath(cfg.Path)
 	kept, setAside, err := store.OpenLadders(ctx, store.LadderOptions{Path: at, Keep: cfg.Ladders, MaxSize: laddersSize})
 	if setAside != "" {
-		n.log.Warn().Str("file", at).Str("set_aside", setAside).Msg("the file of the ladders was damaged: it is set aside, and a new one begun")
+		n.log.Warn().Str("file", at).Str("set_aside", setAside).
+			Msg("the file of the ladders was damaged: it is set aside, and a new one begun")
 	}
 	if err != nil {
 		n.log.Warn().Err(err).Msg("calls go on without ladders")
@@ -98,7 +99,8 @@ func (w *watchLadders) look(file *store.Ladders, log *zerolog.Logger) {
 		log.Info().Msg("ladders are written again")
 	}
 	if dropped > w.dropped {
-		log.Warn().Int64("count", dropped-w.dropped).Msg("ladders dropped: the disk is too slow for them, or their file not usable")
+		log.Warn().Int64("count", dropped-w.dropped).
+			Msg("ladders dropped: the disk is too slow for them, or their file not usable")
 	}
 	w.broken, w.dropped = err, dropped
 }

@@ -33,9 +33,7 @@ func TestLaddersOfNoUse(t *testing.T) {
 		if tt.file == "" {
 			err = errors.Join(os.Remove(at), os.Mkdir(at, 0o700))
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		cfg, err := config.Parse("x.yaml", []byte(`
 sip: {listen: ["udp://127.0.0.1:0"], max_delay: 1m}
 media: {listen: [127.0.0.1]}
@@ -45,9 +43,7 @@ routes: [{targets: [agent]}]
 admin: {listen: "127.0.0.1:0"}
 store: {path: "`+db+`", ladders: `+tt.ladders+`}
 `), os.LookupEnv)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		var log bytes.Buffer
 		n, err := Start(t.Context(), cfg, zerolog.New(zerolog.SyncWriter(&log)), Options{})
 		if err != nil {

@@ -82,7 +82,8 @@ func console(file *os.File, out io.Writer) io.Writer {
 // logWarnings logs what is valid in the configuration but probably a mistake, as check shows it.
 func logWarnings(cfg *config.Config, log zerolog.Logger) {
 	for _, w := range cfg.Warnings {
-		log.Warn().Int("line", w.Line).Str("key", w.Path).Str("problem", w.Problem).Str("remedy", w.Remedy).Msg("configuration warning")
+		log.Warn().Int("line", w.Line).Str("key", w.Path).Str("problem", w.Problem).Str("remedy", w.Remedy).
+			Msg("configuration warning")
 	}
 }
 
@@ -98,5 +99,8 @@ func (l *Log) underway(yield func(what string, step uint64)) {
 // gauges are the figures of the log.
 func (l *Log) gauges() []telemetry.Gauge {
 	dropped, _ := l.lines.state()
-	return []telemetry.Gauge{{Name: "log_dropped_total", Help: "Lines of the log that were left out, because nobody took them.", Value: float64(dropped)}}
+	return []telemetry.Gauge{{
+		Name: "log_dropped_total",
+		Help: "Lines of the log that were left out, because nobody took them.", Value: float64(dropped),
+	}}
 }

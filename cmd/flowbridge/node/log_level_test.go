@@ -14,9 +14,7 @@ import (
 // A level that is changed counts for a while, and says so whatever it is. A reload ends it.
 func TestLogLevel(t *testing.T) {
 	file, err := os.Create(filepath.Join(t.TempDir(), "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer file.Close()
 	synctest.Test(t, func(t *testing.T) {
 		l := NewLog(config.Log{Level: "info"}, file)

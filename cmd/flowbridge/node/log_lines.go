@@ -17,10 +17,10 @@ const (
 	flushLog = time.Second
 )
 
-// lines writes the log, and lets no call wait for who reads it. A line is written by whoever logs it: to hand each one to a
-// goroutine would cost more than all that is logged. A pipe or socket that is full does not take it, so it waits, and a
-// goroutine writes it when there is room. A file on a disk that hangs makes its writer wait, and nobody else: what others log
-// meanwhile is written after it.
+// lines writes the log, and lets no call wait for who reads it. A line is written by whoever logs it: to hand each one
+// to a goroutine would cost more than all that is logged. A pipe or socket that is full does not take it, so it waits,
+// and a goroutine writes it when there is room. A file on a disk that hangs makes its writer wait, and nobody else:
+// what others log meanwhile is written after it.
 type lines struct {
 	write func([]byte) (int, error) // waits for room
 	try   func([]byte) (int, error) // does not: EAGAIN

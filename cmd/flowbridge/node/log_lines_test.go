@@ -16,9 +16,7 @@ import (
 // Whoever reads the log can stop to read: nobody who logs waits for that, and all lines come in their order when it is read again.
 func TestLogPipeFull(t *testing.T) {
 	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer r.Close()
 	l := linesTo(w)
 	if _, err := l.try([]byte("0\n")); errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
@@ -36,9 +34,7 @@ func TestLogPipeFull(t *testing.T) {
 	got := make([]byte, want.Len())
 	for n := 0; n < len(got); {
 		more, err := r.Read(got[n:])
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		n += more
 	}
 	if string(got) != want.String() {
@@ -116,9 +112,7 @@ func TestLogPart(t *testing.T) {
 // A line costs no allocation.
 func TestLogAllocates(t *testing.T) {
 	file, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer file.Close()
 	l, line := linesTo(file), []byte("a line\n")
 	if n := testing.AllocsPerRun(100, func() { _, _ = l.Write(line) }); n != 0 {
@@ -128,9 +122,7 @@ func TestLogAllocates(t *testing.T) {
 
 func BenchmarkLog(b *testing.B) {
 	r, w, err := os.Pipe()
-	if err != nil {
-		b.Fatal(err)
-	}
+	must(b, err)
 	go func() {
 		for buf := make([]byte, 1<<16); ; {
 			if _, err := r.Read(buf); err != nil {

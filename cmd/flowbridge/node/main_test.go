@@ -23,13 +23,9 @@ func TestMain(m *testing.M) {
 func startNode(t *testing.T, yaml string, env func(string) (string, bool)) *Node {
 	t.Helper()
 	cfg, err := config.Parse("f.yaml", []byte(yaml), env)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	n, err := Start(t.Context(), cfg, zerolog.Nop(), Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() {
 		if err := n.Close(); err != nil {
 			t.Error(err)
@@ -41,8 +37,14 @@ func startNode(t *testing.T, yaml string, env func(string) (string, bool)) *Node
 func read(t *testing.T, file string) string {
 	t.Helper()
 	b, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return string(b)
+}
+
+// must fails the test at once if there is an error.
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
 }

@@ -7,7 +7,7 @@ import (
 	"os"
 	"runtime"
 
-	"flowbridge/b2bua"
+	"flowbridge/b2bua/bridge"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/media/kernel"
@@ -20,7 +20,10 @@ func mediaWorkers(processors int) int { return max(processors/4, 1) }
 
 // mediaConfig is the configuration of the media engine.
 func mediaConfig(m *config.Media) media.Config {
-	c := media.Config{Workers: mediaWorkers(runtime.NumCPU()), PortLow: m.PortLow, PortHigh: m.PortHigh, Timeout: m.Timeout, StartTimeout: m.Timeout, DSCP: m.DSCP}
+	c := media.Config{
+		Workers: mediaWorkers(runtime.NumCPU()), PortLow: m.PortLow, PortHigh: m.PortHigh,
+		Timeout: m.Timeout, StartTimeout: m.Timeout, DSCP: m.DSCP,
+	}
 	for _, l := range m.Listen {
 		c.Listen = append(c.Listen, l.Addr)
 		if l.Advertise.IsValid() {
@@ -59,10 +62,11 @@ func (n *Node) openMedia(m *config.Media) error {
 }
 
 // errOtherKernel: nobody would know of the flows that the kernel relays.
-var errOtherKernel = errors.New("media.engine or the first port of media.ports is another one, and calls have RTP in the kernel that can't go over: leave them as they are, or drain and restart")
+var errOtherKernel = errors.New(
+	"media.engine or the first port of media.ports is another one, and calls have RTP in the kernel that can't go over: leave them as they are, or drain and restart")
 
-// openKernel opens the relay in the kernel: with a directory for what outlives the process, or else without. heir is that of the process
-// before; nil: it has none.
+// openKernel opens the relay in the kernel: with a directory for what outlives the process, or else without. heir is
+// that of the process before; nil: it has none.
 func (n *Node) openKernel(m *config.Media, heir *os.File) error {
 	o := kernel.Options{Dir: kernel.Dir(m.PortLow), Capacity: 2 * m.Calls(), Timeout: m.Timeout, Heir: heir}
 	relay, mortal := kernel.Open(o)
@@ -103,7 +107,7 @@ func (n *Node) mediaPath() live.Media {
 type engineRelay struct{ *media.Engine }
 
 // Open leases ports and opens a session.
-func (e engineRelay) Open(c media.SessionConfig) (b2bua.RelaySession, error) {
+func (e engineRelay) Open(c media.SessionConfig) (bridge.RelaySession, error) {
 	s, err := e.NewSession(c)
 	if err != nil {
 		return nil, err
@@ -112,7 +116,7 @@ func (e engineRelay) Open(c media.SessionConfig) (b2bua.RelaySession, error) {
 }
 
 // Resume goes on with the session of another process.
-func (e engineRelay) Resume(c media.SessionConfig, st media.SessionState) (b2bua.RelaySession, error) {
+func (e engineRelay) Resume(c media.SessionConfig, st media.SessionState) (bridge.RelaySession, error) {
 	s, err := e.Engine.Resume(c, st)
 	if err != nil {
 		return nil, err

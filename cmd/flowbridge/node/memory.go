@@ -26,7 +26,8 @@ const (
 	// minRest is what may be allocated between two cycles if the limit leaves no room. Otherwise, the collector would run
 	// without end.
 	minRest = 16 * mib
-	// quietEvery is how often a process is asked whether it is quiet: whether it has allocated less than quietBytes since then.
+	// quietEvery is how often a process is asked whether it is quiet: whether it has allocated less than quietBytes since
+	// then.
 	quietEvery = 5 * time.Second
 	quietBytes = 4 * mib
 	// worthwhile is what a release must be able to give back.
@@ -65,7 +66,8 @@ func governMemory(ctx context.Context, b *budget, log zerolog.Logger) *memory {
 	if limit == math.MaxInt64 {
 		limit = 0 // none, as in the other two
 	}
-	log.Info().Uint64("cgroup_bytes", b.group().limit).Int64("limit_bytes", limit).Bool("gogc_from_environment", !m.setsPercent).
+	log.Info().Uint64("cgroup_bytes", b.group().limit).Int64("limit_bytes", limit).
+		Bool("gogc_from_environment", !m.setsPercent).
 		Bool("gomemlimit_from_environment", !m.setsLimit).Msg("memory policy")
 	return m
 }
@@ -121,10 +123,10 @@ func gcPercent(room, scanned uint64) int {
 	return int((room*100 + scanned - 1) / max(scanned, smallestHeap))
 }
 
-// memoryLimit is the limit for the Go runtime where a number of bytes is allowed, of which some are used beside it: by the
-// kernel's buffers and SQLite, a twentieth at least. Garbage is never the reason why calls are refused, so with these it is
-// less than scarceAbove. What lives always gets a bit more: a process that needs more than it is allowed is to be killed,
-// and not to hang.
+// memoryLimit is the limit for the Go runtime where a number of bytes is allowed, of which some are used beside it: by
+// the kernel's buffers and SQLite, a twentieth at least. Garbage is never the reason why calls are refused, so with
+// these it is less than scarceAbove. What lives always gets a bit more: a process that needs more than it is allowed is
+// to be killed, and not to hang.
 func memoryLimit(allowed, beside uint64, h heap) uint64 {
 	beside = min(max(beside, allowed/20), allowed/2)
 	return max(allowed/100*amplyBelow-beside, h.live+h.other+max(h.live/8, minRest))
@@ -155,13 +157,14 @@ func readHeap() heap {
 	metrics.Read(samples)
 	of := func(i int) uint64 { return samples[i].Value.Uint64() }
 	return heap{
-		live: of(0), roots: of(1) + of(2), mapped: of(3) - of(4), other: of(3) - of(4) - of(5) - of(6), idle: of(5), objects: of(6), allocated: of(7),
+		live: of(0), roots: of(1) + of(2), mapped: of(3) - of(4), other: of(3) - of(4) - of(5) - of(6), idle: of(5),
+		objects: of(6), allocated: of(7),
 	}
 }
 
-// worthReleasing says whether a process is quiet, because it has allocated little since the look before, and has much to give
-// back. What dies later, such as what is remembered of a call (64*T1, RFC 3261 section 17), counts once the runtime's own cycle
-// has found it, which is within two minutes.
+// worthReleasing says whether a process is quiet, because it has allocated little since the look before, and has much
+// to give back. What dies later, such as what is remembered of a call (64*T1, RFC 3261 section 17), counts once the
+// runtime's own cycle has found it, which is within two minutes.
 func worthReleasing(h heap, before uint64) bool {
 	return h.allocated-before <= quietBytes && h.objects+h.idle-min(h.live, h.objects) >= worthwhile
 }
@@ -189,9 +192,21 @@ func (m *memory) releaseWhenQuiet(ctx context.Context) {
 // gauges are the figures of the policy.
 func (m *memory) gauges() []telemetry.Gauge {
 	return append(m.scarcity.gauges(), []telemetry.Gauge{
-		{Name: "memory_allowed_bytes", Help: "What the cgroup allows the process. 0: no limit.", Value: float64(m.budget.allowed())},
-		{Name: "memory_headroom_bytes", Help: "How much garbage may stand before it is collected.", Value: float64(m.room.Load())},
-		{Name: "memory_live_bytes", Help: "What the last cycle of the collector found to live.", Value: float64(m.live.Load())},
-		{Name: "memory_released_total", Help: "How often a quiet process gave memory back to the system.", Value: float64(m.given.Load())},
+		{
+			Name: "memory_allowed_bytes", Help: "What the cgroup allows the process. 0: no limit.",
+			Value: float64(m.budget.allowed()),
+		},
+		{
+			Name: "memory_headroom_bytes", Help: "How much garbage may stand before it is collected.",
+			Value: float64(m.room.Load()),
+		},
+		{
+			Name: "memory_live_bytes", Help: "What the last cycle of the collector found to live.",
+			Value: float64(m.live.Load()),
+		},
+		{
+			Name: "memory_released_total", Help: "How often a quiet process gave memory back to the system.",
+			Value: float64(m.given.Load()),
+		},
 	}...)
 }

@@ -23,10 +23,12 @@ type cgroupFiles struct {
 
 var (
 	cgroupV2 = cgroupFiles{ //nolint:gochecknoglobals // a table
-		limits: []string{"memory.max", "memory.high"}, use: "memory.current", cache: []string{"active_file", "inactive_file", "slab_reclaimable"},
+		limits: []string{"memory.max", "memory.high"}, use: "memory.current",
+		cache: []string{"active_file", "inactive_file", "slab_reclaimable"},
 	}
 	cgroupV1 = cgroupFiles{ //nolint:gochecknoglobals // a table
-		limits: []string{"memory.limit_in_bytes"}, use: "memory.usage_in_bytes", cache: []string{"total_active_file", "total_inactive_file"},
+		limits: []string{"memory.limit_in_bytes"}, use: "memory.usage_in_bytes",
+		cache: []string{"total_active_file", "total_inactive_file"},
 	}
 )
 

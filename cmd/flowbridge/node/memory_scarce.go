@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// scarceAbove and amplyBelow are percentages of what is allowed: above the first no new call is taken, until less than the
-	// second is in use.
+	// scarceAbove and amplyBelow are percentages of what is allowed: above the first no new call is taken, until less than
+	// the second is in use.
 	scarceAbove, amplyBelow = 80, 75
 	// scarceEvery is how often that is looked at.
 	scarceEvery = time.Second
@@ -115,7 +115,8 @@ func (s *scarcity) look(now time.Time) {
 		s.times.Add(1)
 		s.log.Warn().Uint64("used_bytes", used).Uint64("allowed_bytes", limit).Msg("memory is scarce: new calls are refused")
 	case was && !is:
-		s.log.Info().Uint64("used_bytes", used).Uint64("allowed_bytes", limit).Int64("dur_ms", now.Sub(s.since).Milliseconds()).
+		s.log.Info().Uint64("used_bytes", used).Uint64("allowed_bytes", limit).
+			Int64("dur_ms", now.Sub(s.since).Milliseconds()).
 			Msg("memory is scarce no more: new calls are taken")
 	}
 	if is && now.Sub(s.collected) >= collectEvery {
@@ -145,8 +146,16 @@ func (s *scarcity) state() string {
 
 func (s *scarcity) gauges() []telemetry.Gauge {
 	return []telemetry.Gauge{
-		{Name: "memory_used_bytes", Help: "What counts against the limit of the memory, without the cache of files. 0: there is no limit.", Value: float64(s.used.Load())},
-		{Name: "memory_scarce", Help: "Whether new calls are refused, because nearly all the memory is used that the process may have.", Value: oneIf(s.state() != "")},
+		{
+			Name:  "memory_used_bytes",
+			Help:  "What counts against the limit of the memory, without the cache of files. 0: there is no limit.",
+			Value: float64(s.used.Load()),
+		},
+		{
+			Name:  "memory_scarce",
+			Help:  "Whether new calls are refused, because nearly all the memory is used that the process may have.",
+			Value: oneIf(s.state() != ""),
+		},
 		{Name: "memory_scarce_total", Help: "How often memory became scarce.", Value: float64(s.times.Load())},
 	}
 }

@@ -15,12 +15,19 @@ import (
 // observe makes what watches calls for the admin API and for Prometheus.
 func (n *Node) observe() {
 	build := cli.BuildOf()
-	n.metrics = telemetry.New(telemetry.Options{Version: build.Version, Revision: build.Revision, IsName: n.figures.isName, Gauges: n.figures.gauges})
+	n.metrics = telemetry.New(telemetry.Options{
+		Version: build.Version, Revision: build.Revision, IsName: n.figures.isName,
+		Gauges: n.figures.gauges,
+	})
 	n.figures.expect()
-	n.live = live.New(live.Options{Node: n.figures.ofNode, Peers: n.figures.peers, IsPeer: n.figures.isPeer, Observer: n.metrics})
+	n.live = live.New(live.Options{
+		Node: n.figures.ofNode, Peers: n.figures.peers, IsPeer: n.figures.isPeer,
+		Observer: n.metrics,
+	})
 }
 
-// expectedPairs bounds the pairs of a trunk and a target whose series are made before anything happens. Each has some twenty.
+// expectedPairs bounds the pairs of a trunk and a target whose series are made before anything happens. Each has some
+// twenty.
 const expectedPairs = 100
 
 // expect makes the series of the calls that the routes lead from trunks to targets.
@@ -58,9 +65,11 @@ func (r *reloads) note(err error) {
 // gauges is what a scrape asks for.
 func (f *figures) gauges() telemetry.Gauges {
 	g := telemetry.Gauges{
-		Node: f.ofNode(), Active: f.node.live.Active(), Targets: f.node.live.Targets(), Trunks: f.trunks(), Panics: f.node.server.Panics(),
+		Node: f.ofNode(), Active: f.node.live.Active(), Targets: f.node.live.Targets(), Trunks: f.trunks(),
+		Panics:      f.node.server.Panics(),
 		StoreBroken: f.node.store.Err() != nil, JournalDropped: f.node.store.Dropped(),
-		ReloadedAt: *f.reloads.at.Load(), ReloadFailed: f.reloads.failed.Load(), Certificates: f.expiries(), More: f.partGauges(),
+		ReloadedAt: *f.reloads.at.Load(), ReloadFailed: f.reloads.failed.Load(), Certificates: f.expiries(),
+		More: f.partGauges(),
 	}
 	if f.node.out != nil {
 		_, _, until := f.node.out.Level()
@@ -98,9 +107,12 @@ func rtpCount(s *media.SideTotals) telemetry.RTPCount {
 	return telemetry.RTPCount{
 		RxPackets: s.RxPackets, RxBytes: s.RxBytes, TxPackets: s.TxPackets, TxBytes: s.TxBytes,
 		Dropped: map[string]uint64{
-			"wrong_source": d.WrongSource, "unproven": d.Unproven, "wrong_ssrc": d.WrongSSRC, "unauthentic": d.Unauthentic, "replayed": d.Replayed,
-			"malformed": d.Malformed, "no_destination": d.NoDestination, "oversize": d.Oversize, "send_error": d.SendError, "held": d.Held,
-			"diverted": d.Diverted, "replaced": d.Replaced, "discarded": d.Discarded, "unprotected": d.Unprotected, "masked": d.Masked,
+			"wrong_source": d.WrongSource, "unproven": d.Unproven, "wrong_ssrc": d.WrongSSRC, "unauthentic": d.Unauthentic,
+			"replayed":  d.Replayed,
+			"malformed": d.Malformed, "no_destination": d.NoDestination, "oversize": d.Oversize, "send_error": d.SendError,
+			"held":     d.Held,
+			"diverted": d.Diverted, "replaced": d.Replaced, "discarded": d.Discarded, "unprotected": d.Unprotected,
+			"masked":      d.Masked,
 			"unconfirmed": d.Unconfirmed,
 		},
 	}

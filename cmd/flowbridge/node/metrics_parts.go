@@ -9,6 +9,7 @@ import (
 
 	"flowbridge/b2bua/stir"
 	"flowbridge/store/fleet"
+	"flowbridge/store/webhook"
 	"flowbridge/telemetry"
 )
 
@@ -69,11 +70,17 @@ func expiryOf(cert, key string) (time.Time, bool) {
 // identityGauges count the callers that were verified.
 func identityGauges(v *stir.Verifier) (all []telemetry.Gauge) {
 	v.Counts(func(result string, n uint64) {
-		all = append(all, telemetry.Gauge{Name: "identity_verifications_total", Help: "Calls whose caller was verified.", Labels: []string{"result", result}, Value: float64(n)})
+		all = append(all, telemetry.Gauge{
+			Name: "identity_verifications_total", Help: "Calls whose caller was verified.",
+			Labels: []string{"result", result}, Value: float64(n),
+		})
 	})
 	f := v.Fetches()
 	for result, n := range map[string]uint64{"ok": f.OK, "failed": f.Failed, "cached": f.Cached} {
-		all = append(all, telemetry.Gauge{Name: "identity_fetches_total", Help: "Certificates of callers.", Labels: []string{"result", result}, Value: float64(n)})
+		all = append(all, telemetry.Gauge{
+			Name: "identity_fetches_total", Help: "Certificates of callers.",
+			Labels: []string{"result", result}, Value: float64(n),
+		})
 	}
 	return all
 }
@@ -82,32 +89,50 @@ func identityGauges(v *stir.Verifier) (all []telemetry.Gauge) {
 func (f *figures) partGauges() (all []telemetry.Gauge) {
 	if s := f.sampled.Load(); s != nil {
 		for consumer, items := range s.outbox {
-			all = append(all, telemetry.Gauge{Name: "outbox_records", Help: "Records that wait in the database for a fleet or a webhook.", Labels: []string{"consumer", consumer}, Value: float64(items)})
+			all = append(all, telemetry.Gauge{
+				Name: "outbox_records",
+				Help: "Records that wait in the database for a fleet or a webhook.", Labels: []string{"consumer", consumer},
+				Value: float64(items),
+			})
 		}
 	}
 	all = append(all,
-		telemetry.Gauge{Name: "store_set_aside", Help: "Whether this process has set a damaged database aside, and begun a new one.", Value: oneIf(f.node.store.SetAside() != "")},
-		telemetry.Gauge{Name: "store_unreadable_records", Help: "Records of the database that could not be read, and were left out of lists; 1000 at most.", Value: float64(len(f.node.store.Unreadable()))})
+		telemetry.Gauge{
+			Name:  "store_set_aside",
+			Help:  "Whether this process has set a damaged database aside, and begun a new one.",
+			Value: oneIf(f.node.store.SetAside() != ""),
+		},
+		telemetry.Gauge{
+			Name:  "store_unreadable_records",
+			Help:  "Records of the database that could not be read, and were left out of lists; 1000 at most.",
+			Value: float64(len(f.node.store.Unreadable())),
+		})
 	for _, q := range f.node.admission.Waiting() {
 		label := []string{"route", q.Route}
 		all = append(all,
-			telemetry.Gauge{Name: "queue_calls", Help: "Callers that wait for a place at a target of a route.", Labels: label, Value: float64(q.Calls)},
-			telemetry.Gauge{Name: "queue_limit", Help: "How many may wait at once, queue.limit.", Labels: label, Value: float64(q.Limit)})
+			telemetry.Gauge{
+				Name: "queue_calls", Help: "Callers that wait for a place at a target of a route.", Labels: label,
+				Value: float64(q.Calls),
+			},
+			telemetry.Gauge{
+				Name: "queue_limit", Help: "How many may wait at once, queue.limit.", Labels: label,
+				Value: float64(q.Limit),
+			})
 	}
 	all = append(all, identityGauges(f.node.server.Verifier())...)
 	if f.node.ladders != nil {
 		all = append(all,
-			telemetry.Gauge{Name: "ladders_dropped_total", Help: "Ladders that were left out because the disk was too slow or broken.", Value: float64(f.node.ladders.Dropped())},
-			telemetry.Gauge{Name: "ladders_broken", Help: "Whether the last write of ladders failed.", Value: oneIf(f.node.ladders.Err() != nil)})
+			telemetry.Gauge{
+				Name:  "ladders_dropped_total",
+				Help:  "Ladders that were left out because the disk was too slow or broken.",
+				Value: float64(f.node.ladders.Dropped()),
+			},
+			telemetry.Gauge{
+				Name: "ladders_broken", Help: "Whether the last write of ladders failed.",
+				Value: oneIf(f.node.ladders.Err() != nil),
+			})
 	}
-	for _, w := range f.node.webhooks.Stats() {
-		label := []string{"webhook", w.Name}
-		all = append(all,
-			telemetry.Gauge{Name: "webhook_delivered_total", Help: "Items that a webhook's receiver took.", Labels: label, Value: float64(w.Delivered)},
-			telemetry.Gauge{Name: "webhook_failed_requests_total", Help: "Requests that a webhook's receiver did not take. They are repeated.", Labels: label, Value: float64(w.Failed)},
-			telemetry.Gauge{Name: "webhook_given_up_total", Help: "Items that were never taken, and are not tried any more.", Labels: label, Value: float64(w.GivenUp)},
-			telemetry.Gauge{Name: "webhook_failing", Help: "Whether no request to a webhook's receiver has succeeded since one failed.", Labels: label, Value: oneIf(!w.Failing.IsZero())})
-	}
+	all = append(all, webhookGauges(f.node.webhooks.Stats())...)
 	if f.node.fleet != nil {
 		all = append(all, fleetGauges(f.node.fleet.Status())...)
 	}
@@ -123,8 +148,14 @@ func fleetGauges(s fleet.Status) []telemetry.Gauge {
 	return []telemetry.Gauge{
 		{Name: "fleet_nodes", Help: "Nodes of the fleet, when the leases were last renewed.", Value: float64(s.Nodes)},
 		{Name: "fleet_reached", Help: "Whether the fleet's database answers this node.", Value: oneIf(s.RenewError == nil)},
-		{Name: "fleet_draining_ok", Help: "Whether the fleet's database takes this node's records.", Value: oneIf(s.DrainError == nil)},
-		{Name: "fleet_leased", Help: "Whether this node's permits are leased. Else it goes by its share of the caps.", Value: oneIf(s.Leased)},
+		{
+			Name: "fleet_draining_ok", Help: "Whether the fleet's database takes this node's records.",
+			Value: oneIf(s.DrainError == nil),
+		},
+		{
+			Name: "fleet_leased", Help: "Whether this node's permits are leased. Else it goes by its share of the caps.",
+			Value: oneIf(s.Leased),
+		},
 		{Name: "fleet_records_delivered_total", Help: "Records that the fleet's database took.", Value: float64(s.Drained)},
 	}
 }
@@ -134,7 +165,10 @@ func exporting(name, what string, sent, dropped func() uint64) func() []telemetr
 	return func() []telemetry.Gauge {
 		return []telemetry.Gauge{
 			{Name: name + "_sent_total", Help: what + " that were sent.", Value: float64(sent())},
-			{Name: name + "_dropped_total", Help: what + " that were left out, because the receiver was away or too slow.", Value: float64(dropped())},
+			{
+				Name: name + "_dropped_total", Help: what + " that were left out, because the receiver was away or too slow.",
+				Value: float64(dropped()),
+			},
 		}
 	}
 }
@@ -152,4 +186,30 @@ func (f *figures) expiries() map[string]time.Time {
 		return maps.Clone(s.expiry)
 	}
 	return nil
+}
+
+func webhookGauges(hooks []webhook.Stats) (all []telemetry.Gauge) {
+	for _, w := range hooks {
+		label := []string{"webhook", w.Name}
+		all = append(all,
+			telemetry.Gauge{
+				Name: "webhook_delivered_total", Help: "Items that a webhook's receiver took.", Labels: label,
+				Value: float64(w.Delivered),
+			},
+			telemetry.Gauge{
+				Name: "webhook_failed_requests_total",
+				Help: "Requests that a webhook's receiver did not take. They are repeated.", Labels: label,
+				Value: float64(w.Failed),
+			},
+			telemetry.Gauge{
+				Name: "webhook_given_up_total", Help: "Items that were never taken, and are not tried any more.",
+				Labels: label, Value: float64(w.GivenUp),
+			},
+			telemetry.Gauge{
+				Name: "webhook_failing",
+				Help: "Whether no request to a webhook's receiver has succeeded since one failed.", Labels: label,
+				Value: oneIf(!w.Failing.IsZero()),
+			})
+	}
+	return all
 }

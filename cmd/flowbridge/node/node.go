@@ -73,8 +73,8 @@ type Node struct {
 	parts []part // in the order of their start; constant once the node runs
 }
 
-// part is a part of a node with its life. A node opens its parts one after the other, begins them in that order, and closes them in
-// the reverse one. A part has only what it needs.
+// part is a part of a node with its life. A node opens its parts one after the other, begins them in that order, and
+// closes them in the reverse one. A part has only what it needs.
 type part struct {
 	begin    func() // once no other process serves any more
 	gauges   func() []telemetry.Gauge
@@ -115,8 +115,8 @@ func Start(ctx context.Context, cfg *config.Config, log zerolog.Logger, o Option
 	return n, nil
 }
 
-// abandon leaves the calls of a killed process, which a node that could not start has taken up, to the next one: nobody is told
-// anything. What else there is ends with the process, as in a kill.
+// abandon leaves the calls of a killed process, which a node that could not start has taken up, to the next one: nobody
+// is told anything. What else there is ends with the process, as in a kill.
 func (n *Node) abandon() error {
 	if n.server != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), legsTimeout)
@@ -173,7 +173,8 @@ func (n *Node) begin() {
 // openStore opens the store, or takes it from the process before.
 func (n *Node) openStore(ctx context.Context, cfg *config.Config) (err error) {
 	if fd, ok := n.before.Take(partLock); ok {
-		n.store, err = store.OpenTaken(ctx, cfg.Store.Path, os.NewFile(uintptr(fd), cfg.Store.Path+".lock"), consumers(cfg)...)
+		n.store, err = store.OpenTaken(ctx, cfg.Store.Path, os.NewFile(uintptr(fd), cfg.Store.Path+".lock"),
+			consumers(cfg)...)
 		return err
 	}
 	n.store, err = store.Open(ctx, cfg.Store.Path, consumers(cfg)...)
@@ -221,7 +222,8 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 	if err = n.openServer(ctx, cfg, name, current.preparers); err != nil {
 		return err
 	}
-	if n.hookServer, err = n.hooks.serve(ctx, hooks.Options{Pause: &n.pause, Listener: n.before.hookListener}); err != nil {
+	if n.hookServer, err = n.hooks.serve(ctx,
+		hooks.Options{Pause: &n.pause, Listener: n.before.hookListener}); err != nil {
 		return err
 	}
 	if n.hookServer != nil {
@@ -234,7 +236,8 @@ func (n *Node) start(ctx context.Context, cfg *config.Config, o Options) error {
 // logFound logs what the store has found of an earlier process.
 func (n *Node) logFound() {
 	if err := n.store.Err(); err != nil {
-		n.log.Error().Err(err).Msg("the disk of store.path takes nothing: records, and the states of live calls, wait in memory")
+		n.log.Error().Err(err).
+			Msg("the disk of store.path takes nothing: records, and the states of live calls, wait in memory")
 	}
 	if k := n.store.Interrupted(); k > 0 {
 		n.log.Warn().Int("calls", k).Msg("calls of a killed process closed as interrupted")
@@ -245,11 +248,14 @@ func (n *Node) logFound() {
 }
 
 // openServer opens the SIP server, which takes up the calls of an earlier process.
-func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string, preparers map[string]peers.Preparer) (err error) {
+func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
+	preparers map[string]peers.Preparer,
+) (err error) {
 	n.server, err = b2bua.NewServer(b2bua.Options{
 		Bindings: n.bindings(ctx), KeepBindings: n.store.KeepBindings,
 		Config: cfg, Relay: engineRelay{Engine: n.engine}, Sink: n.sink(), Preparers: preparers,
-		Key: n.store.Key(), Left: n.before.left(n.store), Machine: store.Uptime, Node: name, Log: n.log, Ladders: n.collects(), Archive: n.archive, Admission: n.admit(&cfg.Fleet), Before: n.before.orNone(),
+		Key: n.store.Key(), Left: n.before.left(n.store), Machine: store.Uptime, Node: name, Log: n.log,
+		Ladders: n.collects(), Archive: n.archive, Admission: n.admit(&cfg.Fleet), Before: n.before.orNone(),
 	})
 	if err != nil {
 		return err
@@ -277,14 +283,15 @@ func (n *Node) tendAll(ctx context.Context) {
 // recordingSize is how long one file of a recording may be, in bytes.
 const recordingSize = 1e9
 
-// openArchive opens the directory of recordings, if recording is configured, and completes the records of a killed process
-// with the recordings that are finished now.
+// openArchive opens the directory of recordings, if recording is configured, and completes the records of a killed
+// process with the recordings that are finished now.
 func (n *Node) openArchive(ctx context.Context, cfg config.Recording) (err error) {
 	if cfg.Path == "" {
 		return nil
 	}
 	n.archive, err = recording.Open(recording.Config{
-		Dir: cfg.Path, Formats: cfg.Formats, Keep: cfg.Keep, MaxSize: recordingSize, Log: n.log, Lock: n.before.file(partArchive),
+		Dir: cfg.Path, Formats: cfg.Formats, Keep: cfg.Keep, MaxSize: recordingSize, Log: n.log,
+		Lock: n.before.file(partArchive),
 	})
 	switch {
 	case errors.Is(err, unix.EROFS), errors.Is(err, unix.ENOSPC):
@@ -353,7 +360,8 @@ func (n *Node) tend(ctx context.Context) {
 		}
 		if len(ids) != unreadable {
 			unreadable = len(ids)
-			n.log.Warn().Strs("calls", ids[:min(len(ids), 20)]).Int("count", len(ids)).Msg("records can't be read: they are left out of lists")
+			n.log.Warn().Strs("calls", ids[:min(len(ids), 20)]).Int("count", len(ids)).
+				Msg("records can't be read: they are left out of lists")
 		}
 		ladders.look(n.ladders, &n.log)
 		select {
@@ -364,8 +372,8 @@ func (n *Node) tend(ctx context.Context) {
 	}
 }
 
-// alive is an error when the RTP, the SIP or the calls stand still. What concerns only records, ladders or the admin API is
-// none: calls go on.
+// alive is an error when the RTP, the SIP or the calls stand still. What concerns only records, ladders or the admin
+// API is none: calls go on.
 func (n *Node) alive(ctx context.Context) error {
 	if err := n.stalls.vital(ctx); err != nil {
 		return err

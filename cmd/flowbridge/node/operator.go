@@ -19,8 +19,8 @@ import (
 	"flowbridge/telemetry"
 )
 
-// Serve runs a configuration until a signal or the admin API ends it, or another process goes on with it. before is the process
-// that this one replaces; nil: there is none.
+// Serve runs a configuration until a signal or the admin API ends it, or another process goes on with it. before is the
+// process that this one replaces; nil: there is none.
 func Serve(ctx context.Context, cfg *config.Config, file string, out *Log, before *Predecessor) error {
 	defer out.lines.flush()
 	log := out.Logger()
@@ -43,7 +43,10 @@ func Serve(ctx context.Context, cfg *config.Config, file string, out *Log, befor
 	defer signal.Stop(upgrades)
 
 	logWarnings(cfg, log)
-	n, err := Start(ctx, cfg, log, Options{operator: o, out: out, memory: governed, parts: []func() []telemetry.Gauge{governed.gauges, out.gauges}, before: before})
+	n, err := Start(ctx, cfg, log, Options{
+		operator: o, out: out, memory: governed,
+		parts: []func() []telemetry.Gauge{governed.gauges, out.gauges}, before: before,
+	})
 	if err != nil {
 		return before.Refuse(err)
 	}
@@ -148,7 +151,8 @@ func (o *operator) Reload(context.Context) (admin.Reloaded, error) {
 	case err != nil:
 		o.log.Warn().Err(err).Msg("configuration not reloaded")
 	default:
-		o.log.Info().Str("config", o.file).Int("trunks", done.Trunks).Int("targets", done.Targets).Int("routes", done.Routes).Int("numbers", done.Numbers).
+		o.log.Info().Str("config", o.file).Int("trunks", done.Trunks).Int("targets", done.Targets).Int("routes", done.Routes).
+			Int("numbers", done.Numbers).
 			Msg("configuration reloaded")
 		if len(done.NeedRestart) > 0 {
 			o.log.Warn().Strs("sections", done.NeedRestart).Msg("changed sections take effect after a restart")
@@ -180,7 +184,8 @@ func (o *operator) reload() (done admin.Reloaded, err error) {
 	logWarnings(cfg, o.log)
 	closeReplaced(current.preparers, next.preparers)
 	return admin.Reloaded{
-		Trunks: len(cfg.Trunks), Targets: len(cfg.Targets), Routes: len(cfg.Routes), Numbers: cfg.Numbers.Size(), NeedRestart: needRestart,
+		Trunks: len(cfg.Trunks), Targets: len(cfg.Targets), Routes: len(cfg.Routes), Numbers: cfg.Numbers.Size(),
+		NeedRestart: needRestart,
 	}, nil
 }
 
@@ -264,7 +269,8 @@ func (o *operator) upgradeOn(ctx context.Context, asked <-chan os.Signal) {
 }
 
 // untilTold waits for a signal or the admin API to end the process, and refuses new calls from then on. It gives the
-// number of further signals that end the calls at once. replaced: another process goes on, and this one does nothing any more.
+// number of further signals that end the calls at once. replaced: another process goes on, and this one does nothing
+// any more.
 func (o *operator) untilTold(signals <-chan os.Signal) (more int, replaced bool) {
 	by := "admin API"
 	select {

@@ -12,9 +12,7 @@ func TestReloadOfTable(t *testing.T) {
 	s := newReloadStage(t)
 	table := filepath.Join(s.dir, "numbers.csv")
 	text := "numbers: " + table + "\n" + read(t, s.file)
-	if err := os.WriteFile(s.file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(s.file, []byte(text), 0o600))
 	for _, tt := range []struct {
 		csv  string
 		size int
@@ -25,9 +23,7 @@ func TestReloadOfTable(t *testing.T) {
 		{"number,agent\n+15075785607,a\n+1507578", 2, "ends within a line"},
 		{"number,agent\n+15075785609,a\n", 1, `"numbers":1`},
 	} {
-		if err := os.WriteFile(table, []byte(tt.csv), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(table, []byte(tt.csv), 0o600))
 		_, err := s.Reload(t.Context())
 		if size := s.node.config().Numbers.Size(); size != tt.size || (err == nil) != strings.Contains(tt.says, `"numbers"`) || !strings.Contains(s.logged(), tt.says) {
 			t.Errorf("got %d numbers, %v; the log is\n%s", size, err, s.logged())

@@ -95,9 +95,7 @@ type reloadStage struct {
 func (s *reloadStage) write(drain, api, timeout, level string) {
 	s.t.Helper()
 	text := fmt.Sprintf(reloadConfig, drain, api, timeout, filepath.Join(s.dir, "calls.db"), level)
-	if err := os.WriteFile(s.file, []byte(text), 0o600); err != nil {
-		s.t.Fatal(err)
-	}
+	must(s.t, os.WriteFile(s.file, []byte(text), 0o600))
 }
 
 func (s *reloadStage) logged() string { return read(s.t, s.log.Name()) }
@@ -107,16 +105,13 @@ func newReloadStage(t *testing.T) *reloadStage {
 	t.Setenv("RELOAD_TOKEN", "tok-secret")
 	s := &reloadStage{t: t, dir: t.TempDir(), fake: &fakeReloader{}, told: &told{}}
 	var err error
-	if s.log, err = os.Create(filepath.Join(s.dir, "log")); err != nil {
-		t.Fatal(err)
-	}
+	s.log, err = os.Create(filepath.Join(s.dir, "log"))
+	must(t, err)
 	t.Cleanup(func() { s.log.Close() })
 	s.operator = &operator{file: filepath.Join(s.dir, "flowbridge.yaml"), asked: make(chan struct{})}
 	s.write("60s", "https://api.test", "3s", "info")
 	cfg, err := config.Load(s.file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	s.out = NewLog(cfg.Log, s.log)
 	s.operator.log = s.out.Logger().Hook(zerolog.HookFunc(func(_ *zerolog.Event, _ zerolog.Level, message string) {
 		if f := s.hears.Load(); f != nil {
@@ -125,9 +120,7 @@ func newReloadStage(t *testing.T) *reloadStage {
 	}))
 	s.supervisor = &supervisor{log: s.operator.log, notify: s.told.notify}
 	n, err := Start(t.Context(), cfg, s.operator.log, Options{operator: s.operator})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() {
 		if err := n.Close(); err != nil {
 			t.Error(err)
@@ -143,9 +136,7 @@ func TestReloadAppliesWhatItCan(t *testing.T) {
 	before := s.node.inForce.Load().preparers
 	s.write("5s", "https://other.test", "3s", "error")
 	done, err := s.Reload(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if !slices.Equal(done.NeedRestart, []string{"sip"}) || done.Targets != 2 || done.Routes != 1 || done.Trunks != 1 {
 		t.Errorf("got %+v", done)
 	}
@@ -169,9 +160,7 @@ func TestReloadAppliesWhatItCan(t *testing.T) {
 func TestReloadRefusesAnInvalidFile(t *testing.T) {
 	s := newReloadStage(t)
 	old := s.node.config()
-	if err := os.WriteFile(s.file, []byte("trunk: []\nlog: {level: loud}\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(s.file, []byte("trunk: []\nlog: {level: loud}\n"), 0o600))
 	_, err := s.Reload(t.Context())
 	var bad *admin.InvalidError
 	if !errors.As(err, &bad) || len(bad.Problems) != 2 {
@@ -196,9 +185,7 @@ func TestReloadByAPI(t *testing.T) {
 	s := newReloadStage(t)
 	post := func(path string) (int, string) {
 		res, err := http.Post("http://"+s.node.apiAt.String()+path, "", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		defer res.Body.Close()
 		body, _ := io.ReadAll(res.Body)
 		return res.StatusCode, string(body)
@@ -256,9 +243,7 @@ func TestReplacedClientsCloseTheirConnections(t *testing.T) {
 	before := s.node.inForce.Load()
 	old := before.preparers["one"]
 	ask, err := before.targetNamed("one").Prepare.Ask(template.Vars{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	slow := make(chan error)
 	go func() {
 		_, err := old.Prepare(context.Background(), peers.PrepareRequest{Ask: ask, CallID: "slow"})
@@ -285,12 +270,8 @@ func TestReplacedClientsCloseTheirConnections(t *testing.T) {
 func TestDrainDoesNotWaitForAReload(t *testing.T) {
 	s := newReloadStage(t)
 	text := read(t, s.file)
-	if err := os.Remove(s.file); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Mkfifo(s.file, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Remove(s.file))
+	must(t, unix.Mkfifo(s.file, 0o600))
 	failed := make(chan error)
 	go func() {
 		_, err := s.Reload(context.Background())
@@ -303,9 +284,7 @@ func TestDrainDoesNotWaitForAReload(t *testing.T) {
 	if s.leave(t.Context()) {
 		t.Error("calls are left")
 	}
-	if err := os.WriteFile(s.file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(s.file, []byte(text), 0o600))
 	if err := <-failed; !errors.Is(err, errDraining) || s.fake.times != 0 {
 		t.Errorf("got %v, reloaded %d times", err, s.fake.times)
 	}
@@ -320,9 +299,7 @@ func TestDrainDoesNotWaitForConsumers(t *testing.T) {
 	if _, err := s.node.store.SetConsumers(t.Context(), "webhook:gone"); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.node.store.Put(t.Context(), record.Record{ID: "1", EndedAt: record.TimeOf(time.Now())}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.node.store.Put(t.Context(), record.Record{ID: "1", EndedAt: record.TimeOf(time.Now())}))
 	told, free := false, false
 	hears := func(message string) {
 		if message == "outbox of a removed consumer deleted" {
@@ -360,13 +337,9 @@ func TestReloadRefusesWhatTheProcessCannotDo(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			running, err := config.Parse("running.yaml", []byte(tt.running), os.LookupEnv)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			s.node.inForce.Store(&inForce{cfg: running})
-			if err := os.WriteFile(s.file, []byte(tt.file), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			must(t, os.WriteFile(s.file, []byte(tt.file), 0o600))
 			if _, err := config.Load(s.file); err != nil {
 				t.Fatalf("want a file that is valid by itself: %v", err)
 			}
@@ -383,17 +356,11 @@ func TestReloadRefusesWhatTheProcessCannotDo(t *testing.T) {
 func writeAuthority(t *testing.T, file string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
+	must(t, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
 }
 
 func waitFor(t *testing.T, what string, holds func() bool) {
@@ -418,9 +385,7 @@ func TestNothingBeforeTheStart(t *testing.T) {
 // A file that was emptied by mistake does not take every call away.
 func TestReloadRefusesAnEmptyFile(t *testing.T) {
 	s := newReloadStage(t)
-	if err := os.WriteFile(s.file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(s.file, nil, 0o600))
 	var bad *admin.InvalidError
 	if _, err := s.Reload(t.Context()); !errors.As(err, &bad) || s.fake.times != 0 {
 		t.Errorf("got %v, %d times", err, s.fake.times)

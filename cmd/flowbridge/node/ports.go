@@ -11,9 +11,10 @@ import (
 	"flowbridge/config"
 )
 
-// The kernel relays for a process that holds no sockets at the ports of its calls, so the system does not keep another process
-// from using them: each would get what is for the other. So processes announce their ports by the name of an abstract Unix socket
-// (unix(7)). All processes of the network namespace can read it, and it ends with the process, whatever that ends by.
+// The kernel relays for a process that holds no sockets at the ports of its calls, so the system does not keep another
+// process from using them: each would get what is for the other. So processes announce their ports by the name of an
+// abstract Unix socket (unix(7)). All processes of the network namespace can read it, and it ends with the process,
+// whatever that ends by.
 const announcement = "flowbridge-media"
 
 // portsInUse are the media ports of a process at one address.
@@ -61,7 +62,8 @@ func (n *Node) announcePorts(m *config.Media) {
 			if n.before != nil && other.Process == os.Getppid() {
 				continue // this one takes its place
 			}
-			n.log.Warn().Int("process", other.Process).Stringer("address", other.Addr).Uint16("from", other.Low).Uint16("to", other.High).
+			n.log.Warn().Int("process", other.Process).Stringer("address", other.Addr).Uint16("from", other.Low).
+				Uint16("to", other.High).
 				Str("remedy", "give one of the two other media.ports").
 				Msg("another process has the same media ports: each may get audio of the other's calls")
 		}

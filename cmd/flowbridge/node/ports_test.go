@@ -30,9 +30,7 @@ func TestPortsOfOthers(t *testing.T) {
 			other.Process = 1 << 22 // above what Linux gives
 			test.change(&other)
 			c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram", Name: other.name()})
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			defer c.Close()
 			found := slices.DeleteFunc(portsOfOthers(own), func(p portsInUse) bool { return p.Process < 1<<22 && p.Process != os.Getpid() }) // processes beside the test
 			if (len(found) == 1) != test.want || (test.want && found[0] != other) {

@@ -35,8 +35,8 @@ func hooksOf(cfg *config.Config) (all []webhook.Hook) {
 	return all
 }
 
-// tellOthers has the outbox and its consumers follow a configuration. What waits for a consumer that is not configured any
-// more is lost.
+// tellOthers has the outbox and its consumers follow a configuration. What waits for a consumer that is not configured
+// any more is lost.
 func (n *Node) tellOthers(ctx context.Context, cfg *config.Config) {
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
@@ -72,7 +72,8 @@ func purge(ctx context.Context, s *store.Store, limit time.Time, log *zerolog.Lo
 	}
 	lost, lostErr := s.PurgeOutbox(ctx, limit)
 	for consumer, items := range lost {
-		log.Error().Str("consumer", consumer).Int64("items", items).Msg("outbox items lost: they waited longer than store.keep")
+		log.Error().Str("consumer", consumer).Int64("items", items).
+			Msg("outbox items lost: they waited longer than store.keep")
 	}
 	for _, err := range []error{err, lostErr} {
 		if err != nil && ctx.Err() == nil {

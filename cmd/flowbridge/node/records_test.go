@@ -34,22 +34,16 @@ func TestWebhooksFollowTheConfiguration(t *testing.T) {
 		t.Helper()
 		s.write("60s", "https://api.test", "3s", "info")
 		f, err := os.OpenFile(s.file, os.O_APPEND|os.O_WRONLY, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		fmt.Fprintln(f, more)
-		if err := f.Close(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, f.Close())
 		if done, err := s.Reload(t.Context()); err != nil || len(done.NeedRestart) != 0 {
 			t.Fatalf("%+v, %v", done, err)
 		}
 	}
 	put := func(id string) {
 		t.Helper()
-		if err := s.node.store.Put(t.Context(), record.Record{ID: id, Trunk: "carrier", EndedAt: record.TimeOf(time.Now())}); err != nil {
-			t.Fatal(err)
-		}
+		must(t, s.node.store.Put(t.Context(), record.Record{ID: id, Trunk: "carrier", EndedAt: record.TimeOf(time.Now())}))
 	}
 	put("before")
 	reload(`webhooks: [{name: crm, url: "` + srv.URL + `/?key=hidden", secret_file: ` + fileWith(t, "token") + `}]`)
@@ -80,8 +74,6 @@ func TestWebhooksFollowTheConfiguration(t *testing.T) {
 func fileWith(t *testing.T, secret string) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(name, []byte(secret), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(name, []byte(secret), 0o600))
 	return name
 }

@@ -14,13 +14,15 @@ import (
 // bindingsPatience is how long a start waits for the registrations of before.
 const bindingsPatience = 2 * time.Second
 
-// bindings are those of who had registered at the process before. Those that can't be read now are taken up once they can be.
+// bindings are those of who had registered at the process before. Those that can't be read now are taken up once they
+// can be.
 func (n *Node) bindings(ctx context.Context) map[string][]record.Binding {
 	bounded, cancel := context.WithTimeout(ctx, bindingsPatience)
 	defer cancel()
 	all, err := n.store.Bindings(bounded)
 	if err != nil {
-		n.log.Error().Err(err).Msg("registrations not read: a trunk that registers here is called again after its next REGISTER")
+		n.log.Error().Err(err).
+			Msg("registrations not read: a trunk that registers here is called again after its next REGISTER")
 		later := n.store.LaterBindings()
 		n.add(part{begin: func() { go n.takeUpBindings(ctx, later) }}) // it ends with ctx
 	}
@@ -33,7 +35,8 @@ func (n *Node) takeUpBindings(ctx context.Context, later func(context.Context) (
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
-		n.log.Error().Err(err).Msg("registrations not read: a trunk that registers here is called again after its next REGISTER")
+		n.log.Error().Err(err).
+			Msg("registrations not read: a trunk that registers here is called again after its next REGISTER")
 	default:
 		n.server.Registrar().TakeUp(time.Now(), all)
 		n.log.Info().Msg("registrations of before are read now")
@@ -57,8 +60,9 @@ func (f *figures) registrations() admin.Registrations {
 				path = []string{}
 			}
 			all.Incoming = append(all.Incoming, admin.Incoming{
-				Trunk: trunk, Target: target, Contact: b.Contact, Q: float64(b.Q) / 1000, Address: b.Received.String(), Transport: b.Transport,
-				Path: path, UserAgent: b.Agent, RegisteredAt: timeOf(b.Registered), ExpiresAt: timeOf(b.Expires),
+				Trunk: trunk, Target: target, Contact: b.Contact, Q: float64(b.Q) / 1000, Address: b.Received.String(),
+				Transport: b.Transport,
+				Path:      path, UserAgent: b.Agent, RegisteredAt: timeOf(b.Registered), ExpiresAt: timeOf(b.Expires),
 			})
 		}
 	}
@@ -89,8 +93,15 @@ func (f *figures) registrationGauges() (all []telemetry.Gauge) {
 			up = 1
 		}
 		all = append(all,
-			telemetry.Gauge{Name: "registration_up", Help: "1: the trunk is registered where it should be.", Labels: []string{"trunk", r.Trunk}, Value: up},
-			telemetry.Gauge{Name: "registration_failures", Help: "Rounds over all registrars of a trunk that have failed in a row.", Labels: []string{"trunk", r.Trunk}, Value: float64(r.Failures)})
+			telemetry.Gauge{
+				Name: "registration_up", Help: "1: the trunk is registered where it should be.",
+				Labels: []string{"trunk", r.Trunk}, Value: up,
+			},
+			telemetry.Gauge{
+				Name: "registration_failures",
+				Help: "Rounds over all registrars of a trunk that have failed in a row.", Labels: []string{"trunk", r.Trunk},
+				Value: float64(r.Failures),
+			})
 	}
 	bound := map[string]int{}
 	for _, h := range f.node.server.Registrar().All(time.Now()) {
@@ -99,7 +110,8 @@ func (f *figures) registrationGauges() (all []telemetry.Gauge) {
 	cfg := f.node.config()
 	add := func(kind, name string) {
 		all = append(all, telemetry.Gauge{
-			Name: "registrar_contacts", Help: "Contacts that have registered here.", Labels: []string{"kind", kind, "name", name}, Value: float64(bound[kind+" "+name]),
+			Name: "registrar_contacts", Help: "Contacts that have registered here.",
+			Labels: []string{"kind", kind, "name", name}, Value: float64(bound[kind+" "+name]),
 		})
 	}
 	for i := range cfg.Trunks {

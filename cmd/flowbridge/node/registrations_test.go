@@ -28,38 +28,26 @@ func TestStartOnADiskThatTakesNothing(t *testing.T) {
 			t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
 			path := filepath.Join(dir, "f.db")
 			kept, err := store.Open(t.Context(), path)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			kept.KeepBindings("trunk phone", []record.Binding{{Contact: "sip:a@127.0.72.5", Transport: "udp", Expires: time.Now().Add(time.Hour)}})
-			if err := kept.Close(); err != nil {
-				t.Fatal(err)
-			}
+			must(t, kept.Close())
 			if later {
-				if err := os.WriteFile(path+"-wal", []byte("a log that has no index"), 0o600); err != nil {
-					t.Fatal(err)
-				}
+				must(t, os.WriteFile(path+"-wal", []byte("a log that has no index"), 0o600))
 			}
 			remount := func(flags uintptr) {
 				t.Helper()
-				if err := unix.Mount("", dir, "", unix.MS_REMOUNT|flags, ""); err != nil {
-					t.Fatal(err)
-				}
+				must(t, unix.Mount("", dir, "", unix.MS_REMOUNT|flags, ""))
 			}
 			remount(unix.MS_RDONLY)
 			cfg, err := config.Parse("f.yaml", fmt.Appendf(nil, diskConfig, path), func(string) (string, bool) { return "secret", true })
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			read := make(chan struct{}, 1)
 			n, err := Start(t.Context(), cfg, zerolog.New(io.Discard).Hook(zerolog.HookFunc(func(_ *zerolog.Event, _ zerolog.Level, message string) {
 				if message == "registrations of before are read now" {
 					read <- struct{}{}
 				}
 			})), Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			if n.store.Err() == nil {
 				t.Error("the disk takes something")
 			}
@@ -71,9 +59,7 @@ func TestStartOnADiskThatTakesNothing(t *testing.T) {
 				t.Errorf("%+v have registered", got)
 			}
 			remount(0)
-			if err := n.Close(); err != nil {
-				t.Error(err)
-			}
+			must(t, n.Close())
 		})
 	}
 }

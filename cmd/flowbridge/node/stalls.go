@@ -36,8 +36,8 @@ type watchedPart struct {
 	underway func(yield func(id string, step uint64))
 }
 
-// stalls is the watchdog within the process. It names what stands still. It counts looks and not time, so a process that
-// was stopped as a whole does not seem to stand still part by part.
+// stalls is the watchdog within the process. It names what stands still. It counts looks and not time, so a process
+// that was stopped as a whole does not seem to stand still part by part.
 type stalls struct {
 	log   zerolog.Logger
 	parts []watchedPart
@@ -74,7 +74,10 @@ type stalled struct {
 
 // newStalls watches parts from now on.
 func newStalls(log zerolog.Logger, parts ...watchedPart) *stalls {
-	s := &stalls{log: log, parts: parts, lines: make(chan func(), maxUnlogged), begun: make([]atomic.Uint64, len(parts)), seen: make([]map[thing]*sight, len(parts))}
+	s := &stalls{
+		log: log, parts: parts, lines: make(chan func(), maxUnlogged), begun: make([]atomic.Uint64, len(parts)),
+		seen: make([]map[thing]*sight, len(parts)),
+	}
 	for i := range parts {
 		s.seen[i] = map[thing]*sight{}
 	}
@@ -157,7 +160,8 @@ func (s *stalls) lookAt(i int, now time.Time) (all []stalled) {
 			delete(seen, what)
 			if was.named {
 				s.say(func() {
-					s.log.Info().Str("part", p.name).Str("id", what.id).Int64("dur_ms", now.Sub(was.first).Milliseconds()).Msg("it gets on again")
+					s.log.Info().Str("part", p.name).Str("id", what.id).Int64("dur_ms", now.Sub(was.first).Milliseconds()).
+						Msg("it gets on again")
 				})
 			}
 			continue
@@ -167,7 +171,8 @@ func (s *stalls) lookAt(i int, now time.Time) (all []stalled) {
 				named++
 				was.named = true
 				s.say(func() {
-					s.log.Warn().Str("part", p.name).Str("id", what.id).Int64("dur_ms", now.Sub(was.first).Milliseconds()).Msg("it stands still")
+					s.log.Warn().Str("part", p.name).Str("id", what.id).Int64("dur_ms", now.Sub(was.first).Milliseconds()).
+						Msg("it stands still")
 				})
 			}
 		}
@@ -178,7 +183,8 @@ func (s *stalls) lookAt(i int, now time.Time) (all []stalled) {
 	return all
 }
 
-// vital is an error when something stands still without which there are no calls. It waits for a look that is not too old.
+// vital is an error when something stands still without which there are no calls. It waits for a look that is not too
+// old.
 func (s *stalls) vital(ctx context.Context) error {
 	for time.Since(*s.looked.Load()) > looksDead {
 		select {
@@ -219,13 +225,21 @@ func (s *stalls) gauges() (all []telemetry.Gauge) {
 	for i := range s.parts {
 		label := []string{"part", s.parts[i].name}
 		all = append(all,
-			telemetry.Gauge{Name: "stalled", Help: "How many things of a part of the process stand still: calls, media workers, SIP sockets, writers, requests.", Labels: label, Value: float64(count[s.parts[i].name])},
-			telemetry.Gauge{Name: "stalls_total", Help: "How many things of a part have begun to stand still.", Labels: label, Value: float64(s.begun[i].Load())})
+			telemetry.Gauge{
+				Name:   "stalled",
+				Help:   "How many things of a part of the process stand still: calls, media workers, SIP sockets, writers, requests.",
+				Labels: label, Value: float64(count[s.parts[i].name]),
+			},
+			telemetry.Gauge{
+				Name: "stalls_total", Help: "How many things of a part have begun to stand still.", Labels: label,
+				Value: float64(s.begun[i].Load()),
+			})
 	}
 	return all
 }
 
-// watched are the parts of the node. A disk may be slow, and a request may have much to read; for a call, a second is long.
+// watched are the parts of the node. A disk may be slow, and a request may have much to read; for a call, a second is
+// long.
 func (n *Node) watched() []watchedPart {
 	parts := []watchedPart{
 		{name: "call", looks: 2, underway: n.server.Underway},

@@ -201,9 +201,7 @@ func TestStallsOfTheWatchdog(t *testing.T) {
 		go func() { late <- s.vital(t.Context()) }()
 		synctest.Wait()
 		close(block)
-		if err := <-late; err != nil {
-			t.Error(err)
-		}
+		must(t, <-late)
 	})
 }
 
@@ -219,9 +217,7 @@ func TestStallsOfTheLog(t *testing.T) {
 			calls.set("1", 1+i/4)
 			time.Sleep(lookEvery)
 		}
-		if err := s.vital(t.Context()); err != nil {
-			t.Error(err)
-		}
+		must(t, s.vital(t.Context()))
 		close(full)
 		stop()
 		watching.Wait()

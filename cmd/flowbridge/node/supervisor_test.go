@@ -56,9 +56,7 @@ func TestWatchdog(t *testing.T) {
 func TestSupervisorSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "notify")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer conn.Close()
 	t.Setenv("NOTIFY_SOCKET", path)
 	s := newSupervisor(zerolog.Nop())
@@ -85,7 +83,5 @@ func TestNodeAlive(t *testing.T) {
 	s := newReloadStage(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	if err := s.node.alive(ctx); err != nil {
-		t.Error(err)
-	}
+	must(t, s.node.alive(ctx))
 }

@@ -196,8 +196,8 @@ func (p *Predecessor) listener(name string) (net.Listener, error) {
 	return l, nil
 }
 
-// ready says that this process could go on, and waits until it shall. What was not taken is closed: this process's configuration
-// does not have it.
+// ready says that this process could go on, and waits until it shall. What was not taken is closed: this process's
+// configuration does not have it.
 func (p *Predecessor) ready() error {
 	p.mu.Lock()
 	for _, files := range p.files {

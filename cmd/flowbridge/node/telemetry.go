@@ -16,7 +16,8 @@ func (n *Node) startTelemetry(cfg *config.Telemetry, node string) error {
 	if cfg.HEP.On() {
 		network, address := cfg.HEP.Server()
 		m := mirror{hep.New(hep.Options{
-			Network: network, Address: address, CaptureID: uint32(cfg.HEP.CaptureID), Password: cfg.HEP.Password.Reveal(), Log: n.log,
+			Network: network, Address: address, CaptureID: uint32(cfg.HEP.CaptureID),
+			Password: cfg.HEP.Password.Reveal(), Log: n.log,
 		})}
 		n.add(part{follower: m, gauges: exporting("hep_packets", "HEP packets", m.to.Sent, m.to.Dropped), close: m.to.Close})
 	}
@@ -30,7 +31,10 @@ func (n *Node) startTelemetry(cfg *config.Telemetry, node string) error {
 	if err != nil {
 		return err
 	}
-	n.add(part{watcher: traces, gauges: exporting("traces", "Traces of calls", traces.Exported, traces.Dropped), close: traces.Close})
+	n.add(part{
+		watcher: traces, gauges: exporting("traces", "Traces of calls", traces.Exported, traces.Dropped),
+		close: traces.Close,
+	})
 	return nil
 }
 
@@ -42,11 +46,13 @@ var _ ladder.MediaFollower = mirror{}
 // Message mirrors a SIP message.
 func (m mirror) Message(f ladder.Followed) {
 	m.to.SIP(hep.Message{
-		Call: f.Call, At: f.At, Received: f.Received, Local: f.Local, Remote: f.Remote, Stream: f.Transport != config.TransportUDP, Data: f.Text,
+		Call: f.Call, At: f.At, Received: f.Received, Local: f.Local, Remote: f.Remote,
+		Stream: f.Transport != config.TransportUDP, Data: f.Text,
 	})
 }
 
-// Media mirrors what each side's stream was like: as we have received it, and as the side has received ours by its RTCP.
+// Media mirrors what each side's stream was like: as we have received it, and as the side has received ours by its
+// RTCP.
 func (m mirror) Media(f ladder.Measured) {
 	for _, side := range []media.Side{media.SideA, media.SideB} {
 		s, local := f.Stats.Of(side), f.Local[side]
@@ -59,7 +65,8 @@ func (m mirror) Media(f ladder.Measured) {
 		}
 		if s.Remote.Reports > 0 {
 			m.to.Report(hep.Report{
-				Call: f.Call, At: f.At, From: s.Source, To: local, Packets: int64(s.TxPackets), Lost: s.Remote.Lost, Loss: s.Remote.FractionLost,
+				Call: f.Call, At: f.At, From: s.Source, To: local, Packets: int64(s.TxPackets), Lost: s.Remote.Lost,
+				Loss:     s.Remote.FractionLost,
 				JitterMS: s.Remote.JitterMS, RTTMS: rtt,
 			})
 		}

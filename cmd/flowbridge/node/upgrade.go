@@ -27,12 +27,13 @@ import (
 const (
 	// upgradePatience is how long a new process may take until it could go on.
 	upgradePatience = 10 * time.Second
-	// settlePatience is how long calls that are being changed are waited for, and setupPatience those that are being set up: it is
-	// for as long that new calls wait. settleEvery is how often they are looked at.
+	// settlePatience is how long calls that are being changed are waited for, and setupPatience those that are being set
+	// up: it is for as long that new calls wait. settleEvery is how often they are looked at.
 	settlePatience = 2 * time.Second
 	setupPatience  = 500 * time.Millisecond
 	settleEvery    = 5 * time.Millisecond
-	// storePatience is how long the store may take to write what it has, before anything stands still, and while everything does.
+	// storePatience is how long the store may take to write what it has, before anything stands still, and while
+	// everything does.
 	storePatience = 2 * time.Second
 	// requestPatience is how long HTTP requests under way are waited for.
 	requestPatience = time.Second
@@ -69,10 +70,11 @@ type loaded struct {
 	Version string `cbor:"1,keyasint"`
 }
 
-// endsAll says whether the end of a process would be that of all others: the first one's, or its whose parent at its start was an
-// init of containers. Such an init ends with the process that it has started, whoever is there besides.
+// endsAll says whether the end of a process would be that of all others: the first one's, or its whose parent at its
+// start was an init of containers. Such an init ends with the process that it has started, whoever is there besides.
 func endsAll(pid, parent int, first string) bool {
-	return pid == 1 || parent == 1 && slices.Contains([]string{"docker-init", "podman-init", "tini", "tini-static", "dumb-init", "catatonit"}, strings.TrimSpace(first))
+	reapers := []string{"docker-init", "podman-init", "tini", "tini-static", "dumb-init", "catatonit"}
+	return pid == 1 || parent == 1 && slices.Contains(reapers, strings.TrimSpace(first))
 }
 
 // Upgrade has a new process go on in place of this one.
@@ -82,8 +84,10 @@ func (o *operator) Upgrade(ctx context.Context) (admin.Upgraded, error) {
 		o.log.Error().Err(err).Msg("not upgraded: this process goes on")
 		return done, err
 	}
-	o.log.Info().Int("pid", done.PID).Str("version", done.Version).Int("calls", done.Calls).Int("connections", done.Connections).
-		Int("sockets", done.Sockets).Int64("pause_ms", done.PauseMS).Int64("took_ms", done.TookMS).Msg("upgraded: the new process goes on")
+	o.log.Info().Int("pid", done.PID).Str("version", done.Version).Int("calls", done.Calls).
+		Int("connections", done.Connections).
+		Int("sockets", done.Sockets).Int64("pause_ms", done.PauseMS).Int64("took_ms", done.TookMS).
+		Msg("upgraded: the new process goes on")
 	return done, nil
 }
 
@@ -131,7 +135,8 @@ func (n *Node) written(ctx context.Context) error {
 
 // ended ends a new process that can't go on, and says why it can't.
 func ended(ctx context.Context, p *handover.Process, err error) error {
-	if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) { // it had gone before it was told; it may have said why
+	// it had gone before it was told; it may have said why
+	if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
 		for err = nil; err == nil; { // it may be ready for the next step, and then refuse
 			_, err = p.Expect(handover.Loaded)
 		}
@@ -151,7 +156,8 @@ func ended(ctx context.Context, p *handover.Process, err error) error {
 	return fmt.Errorf("the new process: %w", err)
 }
 
-// giveUp is asked before the last word: from then on this process can't be drained. Who was told to drain does not hand over.
+// giveUp is asked before the last word: from then on this process can't be drained. Who was told to drain does not hand
+// over.
 func (o *operator) giveUp() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -179,8 +185,8 @@ func (o *operator) endUpgrade(p *handover.Process, err error) {
 // errHeirEnded means that both processes of an upgrade are over.
 var errHeirEnded = errors.New("the process that has replaced this one has ended: the next start goes on with the calls")
 
-// giveWay ends this process's part of the service. The supervisor is told last: it does not see the end of a process that is the
-// child of another one, and would take it for the service's.
+// giveWay ends this process's part of the service. The supervisor is told last: it does not see the end of a process
+// that is the child of another one, and would take it for the service's.
 func (o *operator) giveWay() error {
 	select {
 	case was := <-o.heir.Ended:
@@ -195,8 +201,8 @@ func (o *operator) giveWay() error {
 	return nil
 }
 
-// handOver gives a new process what this one has. last is asked before the last word. After an error this one goes on, and the new
-// process has ended: it writes files that this one needs.
+// handOver gives a new process what this one has. last is asked before the last word. After an error this one goes on,
+// and the new process has ended: it writes files that this one needs.
 func (n *Node) handOver(ctx context.Context, p *handover.Process, last func() error) (done admin.Upgraded, err error) {
 	h := &handing{node: n, to: p, done: &done}
 	defer func() {
@@ -288,7 +294,8 @@ func (h *handing) freeze(ctx context.Context) error {
 	return nil
 }
 
-// still has the server stand still at a moment when every call can be handed over. New calls wait meanwhile, and not for long.
+// still has the server stand still at a moment when every call can be handed over. New calls wait meanwhile, and not
+// for long.
 func (h *handing) still(ctx context.Context) error {
 	server := h.node.server
 	server.Stack().Hold()
@@ -412,7 +419,10 @@ func (h *handing) giveCall(c b2bua.Handed) error {
 	if err != nil {
 		return err
 	}
-	given := handedCall{State: c.State, Record: record, Owed: c.Owed, Media: c.Sockets != nil, Again: c.Again, Noted: c.Noted, Tag: c.Tag}
+	given := handedCall{
+		State: c.State, Record: record, Owed: c.Owed, Media: c.Sockets != nil, Again: c.Again,
+		Noted: c.Noted, Tag: c.Tag,
+	}
 	var files []int
 	if c.Sockets != nil {
 		for side, pair := range c.Sockets {

@@ -87,15 +87,11 @@ func takeAll(before *Predecessor) error {
 // store, API and configuration are its own again.
 func TestFailedUpgrade(t *testing.T) {
 	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	s := newReloadStage(t)
 	s.left = make(chan struct{})
 	plain := filepath.Join(s.dir, "plain")
-	if err := os.WriteFile(plain, []byte("no program"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(plain, []byte("no program"), 0o600))
 	t.Setenv(successorMode+"_FILE", s.file)
 	for _, tt := range []struct {
 		mode, path string
@@ -127,9 +123,7 @@ func TestFailedUpgrade(t *testing.T) {
 				t.Errorf("the store: %v", err)
 			}
 			res, err := http.Get("http://" + s.node.APIAddr().String() + "/readyz")
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			_, _ = io.Copy(io.Discard, res.Body)
 			_ = res.Body.Close()
 			if res.StatusCode != http.StatusOK {
@@ -177,13 +171,9 @@ type optionsPhone struct {
 func newOptionsPhone(t *testing.T, to string) *optionsPhone {
 	t.Helper()
 	at, err := net.ResolveUDPAddr("udp4", to)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	conn, err := net.DialUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 2)}, at)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	return &optionsPhone{t: t, conn: conn}
 }
@@ -204,9 +194,7 @@ func (p *optionsPhone) answered() {
 	_ = p.conn.SetReadDeadline(time.Now().Add(time.Minute))
 	answer := make([]byte, 4096)
 	n, err := p.conn.Read(answer)
-	if err != nil {
-		p.t.Fatal(err)
-	}
+	must(p.t, err)
 	if got := string(answer[:n]); !strings.HasPrefix(got, "SIP/2.0 200 ") || !strings.Contains(got, fmt.Sprintf("-%d", p.n)) {
 		p.t.Errorf("got %s", got)
 	}
@@ -249,23 +237,17 @@ func TestUpgradeWithoutARecord(t *testing.T) {
 	if err == nil {
 		err = os.Rename(filepath.Join(s.dir, "other.db"), path)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if _, err := s.Upgrade(t.Context()); err == nil || !strings.Contains(err.Error(), "another file is in the place of the database") {
-		t.Errorf("%v", err)
+		t.Errorf("error %v; want that another file is in the place of the database", err)
 	}
 	h := &handing{node: s.node}
 	if err := h.still(t.Context()); err == nil || !h.frozen.IsZero() || !strings.Contains(err.Error(), "another file is in the place of the database") {
 		t.Errorf("%v, frozen at %v", err, h.frozen)
 	}
 	s.node.server.Thaw()
-	if err := os.Rename(aside, path); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.node.store.Flush(t.Context()); err != nil {
-		t.Error(err)
-	}
+	must(t, os.Rename(aside, path))
+	must(t, s.node.store.Flush(t.Context()))
 	if _, err := s.Upgrade(t.Context()); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("when they are written: %v", err)
 	}
@@ -274,16 +256,12 @@ func TestUpgradeWithoutARecord(t *testing.T) {
 // TestDrainInAnUpgrade: who is told to drain before the last word is not replaced: the drain would be lost with it.
 func TestDrainInAnUpgrade(t *testing.T) {
 	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	s := newReloadStage(t)
 	s.left, s.patience, s.program = make(chan struct{}), time.Minute, handover.Program{Path: self, Args: []string{self}}
 	t.Setenv(successorMode+"_FILE", s.file)
 	t.Setenv(successorMode, "is ready when it is told")
-	if err := unix.Mkfifo(s.file+".told", 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, unix.Mkfifo(s.file+".told", 0o600))
 	failed := make(chan error, 1)
 	go func() {
 		_, err := s.Upgrade(t.Context())
@@ -296,9 +274,7 @@ func TestDrainInAnUpgrade(t *testing.T) {
 	if _, err := s.Drain(); err != nil {
 		t.Error(err)
 	}
-	if err := os.WriteFile(s.file+".told", []byte("go on"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(s.file+".told", []byte("go on"), 0o600))
 	if err := <-failed; !errors.Is(err, errDraining) && !strings.Contains(err.Error(), errDraining.Error()) {
 		t.Errorf("upgraded: %v", err)
 	}
@@ -310,9 +286,7 @@ func TestGiveWay(t *testing.T) {
 	s := newReloadStage(t)
 	ended := make(chan error, 1)
 	s.left, s.heir = make(chan struct{}), &handover.Process{PID: 1 << 22, Ended: ended} // of nobody
-	if err := s.giveUp(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.giveUp())
 	close(s.left)
 	signals := make(chan os.Signal, 1)
 	signals <- os.Interrupt
@@ -332,9 +306,7 @@ func TestGiveWay(t *testing.T) {
 // TestOtherKernel: a process that would not know of the flows which the kernel relays for the one before is refused.
 func TestOtherKernel(t *testing.T) {
 	fd, err := unix.Open(t.TempDir(), unix.O_RDONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	n := &Node{before: &Predecessor{files: map[string][]int{partKernel: {fd}}}}
 	if err := n.openMedia(&config.Media{Engine: config.EngineUserspace}); !errors.Is(err, errOtherKernel) {
 		t.Errorf("got %v", err)

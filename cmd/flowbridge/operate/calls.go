@@ -22,7 +22,8 @@ import (
 
 // Calls is `flowbridge calls`.
 func Calls() *cobra.Command {
-	return cli.Group("calls", "Show calls, and end live ones", "", "  flowbridge calls list\n  flowbridge calls ladder 0199f0c1-…\n  flowbridge calls hangup 0199f0c1-…",
+	return cli.Group("calls", "Show calls, and end live ones", "",
+		"  flowbridge calls list\n  flowbridge calls ladder 0199f0c1-…\n  flowbridge calls hangup 0199f0c1-…",
 		listCommand(), showCommand(), ladderCommand(), hangupCommand())
 }
 
@@ -40,7 +41,8 @@ func listCommand() *cobra.Command {
 	asJSON := c.Flags().Bool("json", false, "print JSON as the admin API does")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var list callList
-		return at.answer(c, http.MethodGet, "/api/calls", &list, *asJSON, func(w io.Writer) error { return printCalls(w, list.Items, time.Now()) })
+		return at.answer(c, http.MethodGet, "/api/calls", &list, *asJSON,
+			func(w io.Writer) error { return printCalls(w, list.Items, time.Now()) })
 	}
 	return c
 }
@@ -54,7 +56,8 @@ func printCalls(w io.Writer, calls []admin.Call, now time.Time) error {
 		if until.IsZero() {
 			until = now
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.StartedAt, phaseOf(c), orDash(c.Trunk), orDash(c.From), orDash(c.To), orDash(c.Target),
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.StartedAt, phaseOf(c), orDash(c.Trunk), orDash(c.From),
+			orDash(c.To), orDash(c.Target),
 			seconds(max(until.Sub(c.StartedAt.Time).Milliseconds(), 0)), c.ID)
 	}
 	return t.Flush()
@@ -83,7 +86,8 @@ func withID(c *cobra.Command, at *access, count cobra.PositionalArgs) {
 }
 
 func showCommand() *cobra.Command {
-	c := cli.Command("show ID", "Show one call, live or finished", "Show one call, live or finished. The id is that of calls list and cdr list, and of the log's field call.",
+	c := cli.Command("show ID", "Show one call, live or finished",
+		"Show one call, live or finished. The id is that of calls list and cdr list, and of the log's field call.",
 		"  flowbridge calls show 0199f0c1-7e3b-7c54-8f2a-51e4f4c1b7aa\n  flowbridge calls show 0199f0c1-7e3b-7c54-8f2a-51e4f4c1b7aa --json")
 	at := accessFlags(c)
 	withID(c, at, cobra.ExactArgs(1))
@@ -120,14 +124,17 @@ func printCall(w io.Writer, c *admin.Call) {
 	if !c.EndedAt.IsZero() {
 		row("ended", "%s: %s, %s, by %s, status %d", c.EndedAt, c.Disposition, c.Cause, c.EndedBy, c.SIPStatus)
 	}
-	row("ids", "SIP %s, to the target %s, of the platform %s", orDash(c.SIPCallID), orDash(c.TargetSIPCallID), orDash(c.SynthflowCallID))
+	row("ids", "SIP %s, to the target %s, of the platform %s", orDash(c.SIPCallID), orDash(c.TargetSIPCallID),
+		orDash(c.SynthflowCallID))
 	for _, a := range c.Attempts {
-		row("attempt", "%s: prepare %s, status %s, cause %s, %d ms %s", a.Target, statusOrDash(a.PrepareStatus), statusOrDash(a.SIPStatus),
+		row("attempt", "%s: prepare %s, status %s, cause %s, %d ms %s", a.Target, statusOrDash(a.PrepareStatus),
+			statusOrDash(a.SIPStatus),
 			orDash(a.Cause), a.MS, a.Reason)
 	}
 	for i, side := range []*record.MediaSide{&c.Media.A, &c.Media.B} {
 		if side.Rx+side.Tx > 0 {
-			row([]string{"caller", "target"}[i], "%d packets in, %d out, %d lost, jitter %.1f ms", side.Rx, side.Tx, side.Lost, float64(side.JitterMS))
+			row([]string{"caller", "target"}[i], "%d packets in, %d out, %d lost, jitter %.1f ms", side.Rx, side.Tx, side.Lost,
+				float64(side.JitterMS))
 		}
 	}
 	if c.Recording != "" && c.Recording != "off" {

@@ -42,7 +42,8 @@ func accessFlags(c *cobra.Command) *access {
 	f := c.Flags()
 	cli.ConfigFlagTo(c, &a.file, "configuration file, whose section admin says where to ask")
 	f.StringVar(&a.url, "url", "", "where to ask instead: http://127.0.0.1:8080, or unix:///run/flowbridge/admin.sock")
-	f.StringVar(&a.tokenFile, "token-file", "", "file with the bearer token (default: one of the configuration that this user may read)")
+	f.StringVar(&a.tokenFile, "token-file", "",
+		"file with the bearer token (default: one of the configuration that this user may read)")
 	return a
 }
 
@@ -126,7 +127,9 @@ func tokenFor(a *config.Admin, rights string) config.Secret {
 }
 
 // answer sends a command's one request and prints the answer, which into takes: as JSON, or by show.
-func (a *access) answer(c *cobra.Command, method, path string, into any, asJSON bool, show func(w io.Writer) error) error {
+func (a *access) answer(c *cobra.Command, method, path string, into any, asJSON bool,
+	show func(w io.Writer) error,
+) error {
 	rights := config.RightsRead
 	if method != http.MethodGet {
 		rights = config.RightsOperate
@@ -145,8 +148,8 @@ func (a *access) answer(c *cobra.Command, method, path string, into any, asJSON 
 	return show(c.OutOrStdout())
 }
 
-// needsNoToken says whether the server knows a request of this machine as the user's own. A token would put another name into
-// its log.
+// needsNoToken says whether the server knows a request of this machine as the user's own. A token would put another
+// name into its log.
 func needsNoToken(a *config.Admin, rights string) bool {
 	reached := a.Listen.IsLocal() || a.Listen.Addr().IsUnspecified() // over loopback, see urlOf
 	return reached && (a.Local == rights || a.Local == config.RightsOperate)
@@ -163,9 +166,12 @@ func newClient(at string) (*client, error) {
 	} else if u, err := url.Parse(at); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		return nil, cli.Usage("--url %q: write http://127.0.0.1:8080, or unix:///run/flowbridge/admin.sock", at)
 	}
-	c.http = &http.Client{Timeout: timeout, Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
-		return http.ErrUseLastResponse // a token goes to nobody else
-	}}
+	c.http = &http.Client{
+		Timeout: timeout, Transport: transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse // a token goes to nobody else
+		},
+	}
 	return c, nil
 }
 
@@ -206,7 +212,8 @@ func (c *client) do(ctx context.Context, method, path string, into any) error {
 		if status == http.StatusUnauthorized {
 			refused.Remedy = "name a file with a token by --token-file"
 		}
-		if status == http.StatusNotFound && strings.HasPrefix(path, callsPath) && strings.HasPrefix(refused.Problem, "there is no call ") {
+		if status == http.StatusNotFound && strings.HasPrefix(path, callsPath) &&
+			strings.HasPrefix(refused.Problem, "there is no call ") {
 			refused.Remedy = "take an id from flowbridge calls list, or that of a finished call from flowbridge cdr list"
 		}
 		return refused
@@ -217,8 +224,8 @@ func (c *client) do(ctx context.Context, method, path string, into any) error {
 	return nil
 }
 
-// ask sends a request and gives status and body of the answer. A request that is refused without a token is sent again with
-// the spare one, and so are those after it.
+// ask sends a request and gives status and body of the answer. A request that is refused without a token is sent again
+// with the spare one, and so are those after it.
 func (c *client) ask(ctx context.Context, method, path string) (status int, body []byte, err error) {
 	status, body, err = c.send(ctx, method, path)
 	if c.spare != "" && (status == http.StatusUnauthorized || status == http.StatusForbidden) {

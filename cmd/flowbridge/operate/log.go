@@ -17,7 +17,8 @@ import (
 
 // Log is `flowbridge log`.
 func Log() *cobra.Command {
-	return cli.Group("log", "Show and change how much a running server logs", "", "  flowbridge log level debug --for 10m", levelCommand())
+	return cli.Group("log", "Show and change how much a running server logs", "", "  flowbridge log level debug --for 10m",
+		levelCommand())
 }
 
 func levelCommand() *cobra.Command {

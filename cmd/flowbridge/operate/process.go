@@ -27,7 +27,8 @@ func Drain() *cobra.Command {
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var done admin.Drained
 		return at.answer(c, http.MethodPost, "/api/drain", &done, *asJSON, func(w io.Writer) error {
-			_, err := fmt.Fprintf(w, "draining: %s, for up to %v\n", cli.CallsLeft(done.Calls), time.Duration(done.LimitMS)*time.Millisecond)
+			_, err := fmt.Fprintf(w, "draining: %s, for up to %v\n", cli.CallsLeft(done.Calls),
+				time.Duration(done.LimitMS)*time.Millisecond)
 			return err
 		})
 	}
@@ -46,7 +47,8 @@ func Reload() *cobra.Command {
 		var done admin.Reloaded
 		return at.answer(c, http.MethodPost, "/api/reload", &done, *asJSON, func(w io.Writer) error {
 			if len(done.NeedRestart) > 0 {
-				fmt.Fprintf(w, "warning: changes of %s take effect after a restart, or by flowbridge upgrade, which ends no call\n", strings.Join(done.NeedRestart, ", "))
+				fmt.Fprintf(w, "warning: changes of %s take effect after a restart, or by flowbridge upgrade, which ends no call\n",
+					strings.Join(done.NeedRestart, ", "))
 			}
 			_, err := fmt.Fprintf(w, "reloaded: %s\n", cli.Counts(done.Trunks, done.Targets, done.Routes, done.Numbers))
 			return err
@@ -67,8 +69,10 @@ func Upgrade() *cobra.Command {
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var done admin.Upgraded
 		return at.answer(c, http.MethodPost, "/api/upgrade", &done, *asJSON, func(w io.Writer) error {
-			_, err := fmt.Fprintf(w, "upgraded: %s, %s and %s went to process %d, version %s; nothing was handled for %d ms\n", cli.Count(done.Calls, "call"),
-				cli.Count(done.Connections, "connection"), cli.Count(done.Sockets, "socket"), done.PID, cli.Shown(done.Version), done.PauseMS)
+			_, err := fmt.Fprintf(w, "upgraded: %s, %s and %s went to process %d, version %s; nothing was handled for %d ms\n",
+				cli.Count(done.Calls, "call"),
+				cli.Count(done.Connections, "connection"), cli.Count(done.Sockets, "socket"), done.PID, cli.Shown(done.Version),
+				done.PauseMS)
 			return err
 		})
 	}
@@ -100,7 +104,8 @@ func Healthcheck() *cobra.Command {
 		}
 		status, body, err := api.ask(c.Context(), http.MethodGet, path)
 		if err == nil && status != http.StatusOK {
-			err = fmt.Errorf("not ready: %d %s: %s", status, http.StatusText(status), cli.Shown(string(body[:min(len(body), 1024)])))
+			err = fmt.Errorf("not ready: %d %s: %s", status, http.StatusText(status),
+				cli.Shown(string(body[:min(len(body), 1024)])))
 		}
 		if *asJSON {
 			answer := health{Ready: err == nil, Status: status}

@@ -16,7 +16,8 @@ import (
 
 // Targets is `flowbridge targets`.
 func Targets() *cobra.Command {
-	return cli.Group("targets", "Show how targets do, and profiles of platforms", "", "  flowbridge targets list\n  flowbridge targets profiles retell",
+	return cli.Group("targets", "Show how targets do, and profiles of platforms", "",
+		"  flowbridge targets list\n  flowbridge targets profiles retell",
 		targetsCommand(), profilesCommand())
 }
 
@@ -36,7 +37,8 @@ func targetsCommand() *cobra.Command {
 	asJSON := c.Flags().Bool("json", false, "print JSON as the admin API does")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var list targetList
-		return at.answer(c, http.MethodGet, "/api/targets", &list, *asJSON, func(w io.Writer) error { return printTargets(w, list.Items) })
+		return at.answer(c, http.MethodGet, "/api/targets", &list, *asJSON,
+			func(w io.Writer) error { return printTargets(w, list.Items) })
 	}
 	return c
 }
@@ -46,7 +48,8 @@ func printTargets(w io.Writer, targets []live.Target) error {
 	fmt.Fprintln(t, "TARGET\tKIND\tHEALTH\tCALLS\tATTEMPTS\tFAILED\tANSWERED\tPREPARE MS\tANSWER MS\tADDRESS")
 	for i := range targets {
 		g := &targets[i]
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n", cli.Shown(g.Name), orDash(g.Kind), healthOf(g), ofMost(g.Calls, g.MaxCalls),
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n", cli.Shown(g.Name), orDash(g.Kind), healthOf(g),
+			ofMost(g.Calls, g.MaxCalls),
 			g.Attempts, g.Failed, percent(g.AnswerRatio), latency(g.Prepare), latency(g.Answer), cli.Shown(g.Address))
 	}
 	if err := t.Flush(); err != nil {
@@ -60,11 +63,13 @@ func printTargets(w io.Writer, targets []live.Target) error {
 		}
 		for _, a := range targets[i].Addresses {
 			if a.State == live.AddressAvoided {
-				fmt.Fprintf(w, "%s: %s is tried last until %s, because it failed (%s)\n", cli.Shown(targets[i].Name), cli.Shown(a.Address), a.Until, cli.Shown(a.Cause))
+				fmt.Fprintf(w, "%s: %s is tried last until %s, because it failed (%s)\n", cli.Shown(targets[i].Name),
+					cli.Shown(a.Address), a.Until, cli.Shown(a.Cause))
 			}
 		}
 		if e := targets[i].LastError; e != nil {
-			fmt.Fprintf(w, "%s: %s at %s, call %s (%s)\n", cli.Shown(targets[i].Name), cli.Shown(e.Text), e.At, cli.Shown(e.Call), cli.Shown(e.Cause))
+			fmt.Fprintf(w, "%s: %s at %s, call %s (%s)\n", cli.Shown(targets[i].Name), cli.Shown(e.Text), e.At,
+				cli.Shown(e.Call), cli.Shown(e.Cause))
 		}
 	}
 	return nil

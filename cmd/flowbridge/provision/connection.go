@@ -48,7 +48,8 @@ func newConnection(c *cobra.Command, kind string, regions []config.Region, token
 	f.StringVar(&o.target, "target", "", "take API, token and workspace from this target of the configuration")
 	f.StringVarP(&o.file, "config", "c", "flowbridge.yaml", "configuration file")
 	cli.CompleteNames(c, "target", "targets", &o.file)
-	f.BoolVar(&o.dryRun, "dry-run", false, "print the requests, secrets masked, and send nothing; with --json as {method, url, headers, body}")
+	f.BoolVar(&o.dryRun, "dry-run", false,
+		"print the requests, secrets masked, and send nothing; with --json as {method, url, headers, body}")
 	if kind == config.KindSynthflow {
 		f.StringVar(&o.workspace, "workspace-id", "", "id of the workspace")
 	}
@@ -143,7 +144,8 @@ func (o *connection) fromTarget(c *cobra.Command) (access, error) {
 		for i := range cfg.Targets {
 			names = append(names, cfg.Targets[i].Name)
 		}
-		return access{}, fmt.Errorf("--target %q: %s has no such target; it has %s", o.target, o.file, strings.Join(names, ", "))
+		return access{}, fmt.Errorf("--target %q: %s has no such target; it has %s", o.target, o.file,
+			strings.Join(names, ", "))
 	}
 	t := &cfg.Targets[at]
 	api, token, workspace, ok := t.Platform()
@@ -151,9 +153,13 @@ func (o *connection) fromTarget(c *cobra.Command) (access, error) {
 	case t.Kind != o.kind:
 		return access{}, fmt.Errorf("--target %s: is of kind %s, not %s", t.Name, t.Kind, o.kind)
 	case !ok:
-		return access{}, fmt.Errorf("--target %s: has no section account that names API and token; write it, or --region and --token-file", t.Name)
+		return access{}, fmt.Errorf(
+			"--target %s: has no section account that names API and token; write it, or --region and --token-file", t.Name)
 	}
-	a := access{Options: rest.Options{BaseURL: api, Token: token.Reveal(), UserAgent: cli.UserAgent()}, workspace: cmp.Or(o.workspace, workspace)}
+	a := access{
+		Options:   rest.Options{BaseURL: api, Token: token.Reveal(), UserAgent: cli.UserAgent()},
+		workspace: cmp.Or(o.workspace, workspace),
+	}
 	if at := slices.IndexFunc(o.regions, func(r config.Region) bool { return r.API == api }); at >= 0 {
 		a.region = o.regions[at]
 	}
@@ -163,7 +169,10 @@ func (o *connection) fromTarget(c *cobra.Command) (access, error) {
 // args are the connection's flags as they were written, for a suggested command.
 func (o *connection) args(c *cobra.Command) string {
 	var b strings.Builder
-	for _, flag := range []string{"region", "api", "workspace-id", "token-file", "token-env", "target", "config", "assistants-path"} {
+	for _, flag := range []string{
+		"region", "api", "workspace-id", "token-file", "token-env", "target", "config",
+		"assistants-path",
+	} {
 		if f := c.Flags().Lookup(flag); f != nil && f.Changed {
 			b.WriteString(" --" + flag + " " + shellQuote(f.Value.String()))
 		}
@@ -197,7 +206,8 @@ func (o *connection) regionOfAPI(named bool) (config.Region, error) {
 	case kind != o.kind:
 		return config.Region{}, fmt.Errorf("--api %s is an API of %s, and this command is for %s", o.api, kind, o.kind)
 	case named && o.region != r.Name:
-		return config.Region{}, fmt.Errorf("--api %s is of region %s, and --region is %s: write one of the two", o.api, r.Name, o.region)
+		return config.Region{}, fmt.Errorf("--api %s is of region %s, and --region is %s: write one of the two", o.api,
+			r.Name, o.region)
 	}
 	return r, nil
 }

@@ -39,7 +39,10 @@ func (p *requestPrinter) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if p.asJSON {
-		err = cli.PrintJSON(p.out, map[string]any{"method": r.Method, "url": r.URL.String(), "headers": headers, "body": body})
+		err = cli.PrintJSON(p.out, map[string]any{
+			"method": r.Method, "url": r.URL.String(), "headers": headers,
+			"body": body,
+		})
 	} else {
 		err = p.print(r, headers, body)
 	}
@@ -185,7 +188,10 @@ func compared(what, id string, all []rest.Difference) found {
 
 // report prints the comparison. Differences are an error.
 func (x found) report(s shower) error {
-	o := outcome{Outcome: wasFound, ID: x.id, Differences: []difference{}, NotCompared: append([]string{}, x.notCompared...)}
+	o := outcome{
+		Outcome: wasFound, ID: x.id, Differences: []difference{},
+		NotCompared: append([]string{}, x.notCompared...),
+	}
 	for _, d := range x.differences {
 		o.Outcome = wasDifferent
 		o.Differences = append(o.Differences, difference{d.Key, s.value(d.Key, d.Have), s.value(d.Key, d.Want)})

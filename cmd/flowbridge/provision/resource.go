@@ -96,7 +96,9 @@ func (r *resource) with(c *cobra.Command, a access, secrets []string, f func(thi
 }
 
 // runs makes a command call f with the open account and the id from its argument.
-func (r *resource) runs(c *cobra.Command, f func(ctx context.Context, t things, id string, show shower) error) *cobra.Command {
+func (r *resource) runs(c *cobra.Command,
+	f func(ctx context.Context, t things, id string, show shower) error,
+) *cobra.Command {
 	c.Flags().Bool("json", false, "print JSON")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		a, err := r.access(c)
@@ -170,7 +172,9 @@ func (r *resource) ensure(c *cobra.Command, t things, want rest.Object, again bo
 
 // find gives the one existing thing of the wanted name, or nil, and the ids of all things. An error with ids means
 // several of that name.
-func (r *resource) find(ctx context.Context, t things, want rest.Object) (have rest.Object, ids map[string]bool, err error) {
+func (r *resource) find(ctx context.Context, t things, want rest.Object) (have rest.Object,
+	ids map[string]bool, err error,
+) {
 	ids = map[string]bool{}
 	if t, ok := t.(interface {
 		Find(ctx context.Context, want rest.Object) (rest.Object, error)

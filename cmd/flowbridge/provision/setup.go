@@ -65,9 +65,11 @@ func (s *synthflowCLI) setupCommand() *cobra.Command {
 	f.BoolVar(&u.direct, "direct", false, "dial the number directly, without prepare_inbound and X-EI")
 	f.BoolVar(&u.yes, "yes", false, "write the configuration without being asked")
 	f.StringVar(&u.sip, "sip", "", "host and port that calls go to (default: those of the region)")
-	f.StringVar(&u.trunk, "trunk", "", "the trunk whose calls to the number go to the agent (default: the only one there is)")
+	f.StringVar(&u.trunk, "trunk", "",
+		"the trunk whose calls to the number go to the agent (default: the only one there is)")
 	cli.CompleteNames(c, "trunk", "trunks", &u.file)
-	f.StringVar(&u.trunkSource, "trunk-source", "", "network that the trunk's SIP comes from; makes a trunk that is not there")
+	f.StringVar(&u.trunkSource, "trunk-source", "",
+		"network that the trunk's SIP comes from; makes a trunk that is not there")
 	f.StringVar(&u.targetName, "target-name", "synthflow", "name of the target in the configuration")
 	f.BoolVar(&u.call, "test-call", false, "place a test call at the end")
 	f.StringVar(&u.from, "from", "+15555550100", "caller of the test call")
@@ -123,7 +125,8 @@ func (u *setup) run(c *cobra.Command) error {
 		return err
 	}
 	u.begin(show.out, "4  test call")
-	return testcall.Through{Trunk: u.trunk, From: u.from, To: u.phoneNumber, Seconds: u.seconds}.Place(c.Context(), show.out, cfg)
+	return testcall.Through{Trunk: u.trunk, From: u.from, To: u.phoneNumber, Seconds: u.seconds}.Place(c.Context(),
+		show.out, cfg)
 }
 
 // configure adds target and route to the configuration file and gives the resulting configuration.
@@ -195,7 +198,8 @@ func (u *setup) findAgent(c *cobra.Command, agents synthflow.Assistants) (a setu
 // completeAgent completes the body of a new agent.
 func (u *setup) completeAgent() error {
 	if _, ok := u.agent.Object("agent"); !ok {
-		return cli.Usage("there is no agent named %q: to create it %s are needed; --model-id names one that is there", text(u.agent, "name"), newAgentFlags)
+		return cli.Usage("there is no agent named %q: to create it %s are needed; --model-id names one that is there",
+			text(u.agent, "name"), newAgentFlags)
 	}
 	if err := completeAssistant(u.agent); err != nil {
 		return cli.Usage("%w", err)
@@ -204,7 +208,9 @@ func (u *setup) completeAgent() error {
 }
 
 // haveAgent creates the agent if it is missing, checks that it is bound to the number, and gives its id.
-func (u *setup) haveAgent(c *cobra.Command, agents synthflow.Assistants, agent setupAgent, show shower) (string, error) {
+func (u *setup) haveAgent(c *cobra.Command, agents synthflow.Assistants, agent setupAgent,
+	show shower,
+) (string, error) {
 	if u.dryRun {
 		return u.drawAgent(c, agents)
 	}

@@ -69,7 +69,8 @@ func (u *setup) missing() error {
 	hint := ""
 	if strings.TrimSpace(text(u.agent, "name")) == "" && u.modelID == "" {
 		lacks = append(lacks, "--name")
-		hint = "; the agent is found by --name, or by --model-id in its place; one that is not there yet needs " + newAgentFlags + ", too"
+		hint = "; the agent is found by --name, or by --model-id in its place; one that is not there yet needs " +
+			newAgentFlags + ", too"
 	}
 	switch last := len(lacks) - 1; last {
 	case -1:

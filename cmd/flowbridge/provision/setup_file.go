@@ -91,7 +91,9 @@ func (f *setupFile) apply(all []addition, env func(string) (string, bool), w wri
 
 // edited is the text with the additions, and its configuration. The error is yamledit.ErrForm if the text can't be
 // edited.
-func (f *setupFile) edited(all []addition, env func(string) (string, bool)) (text []byte, cfg *config.Config, err error) {
+func (f *setupFile) edited(all []addition, env func(string) (string, bool)) (text []byte,
+	cfg *config.Config, err error,
+) {
 	text = f.old
 	for _, a := range all {
 		if text, err = yamledit.Prepend(text, a.key, a.element); err != nil {
@@ -99,7 +101,8 @@ func (f *setupFile) edited(all []addition, env func(string) (string, bool)) (tex
 		}
 	}
 	if cfg, err = config.Parse(f.name, text, env); err != nil {
-		return nil, nil, fmt.Errorf("with the additions the configuration would not be valid, so nothing was written:\n%w", err)
+		return nil, nil, fmt.Errorf("with the additions the configuration would not be valid, so nothing was written:\n%w",
+			err)
 	}
 	return text, cfg, nil
 }
@@ -118,7 +121,8 @@ func (f *setupFile) byHand(all []addition, out io.Writer) error {
 	}
 	how := ", and repeat the command"
 	if slices.ContainsFunc(all, func(a addition) bool { return strings.Contains(a.element, newModelID) }) {
-		how = " with the id that flowbridge synthflow assistant create gives in the place of " + newModelID + ", and repeat the command with --model-id"
+		how = " with the id that flowbridge synthflow assistant create gives in the place of " + newModelID +
+			", and repeat the command with --model-id"
 	}
 	return fmt.Errorf("%s can't be edited as text, because a list is in brackets or uses an alias, so nothing was done: "+
 		"write each element of these lists on a line of its own (- name: …), and repeat the command; or add the above by hand%s", f.name, how)

@@ -15,8 +15,9 @@ import (
 
 // setupStep is what a step printed, for --json.
 type setupStep struct {
-	Step    string            `json:"step"`           // number, agent, configuration, test call
-	Results []json.RawMessage `json:"results"`        // of the commands that do such a step alone; with --dry-run their requests
+	Step string `json:"step"` // number, agent, configuration, test call
+	// of the commands that do such a step alone; with --dry-run their requests
+	Results []json.RawMessage `json:"results"`
 	Text    string            `json:"text,omitempty"` // what else there is to read, like the change of the file
 }
 

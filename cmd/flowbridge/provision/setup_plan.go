@@ -38,7 +38,8 @@ func (u *setup) plan(f *setupFile, model string) ([]addition, error) {
 	}
 	var all []addition
 	if newTrunk {
-		all = append(all, addition{"trunks", fmt.Sprintf("name: %s\nsources: [%s]\n", yamlText(trunk), yamlText(u.trunkSource))})
+		all = append(all, addition{"trunks", fmt.Sprintf("name: %s\nsources: [%s]\n", yamlText(trunk),
+			yamlText(u.trunkSource))})
 	}
 	there, err := u.targetThere(cfg, model)
 	if err != nil {
@@ -75,7 +76,8 @@ func (u *setup) whichTrunk(cfg *config.Config) (name string, fresh bool, err err
 	case u.trunkSource != "":
 		return name, true, nil
 	case name != "":
-		return "", false, cli.Usage("--trunk %s: there is no such trunk; write --trunk-source, the network that its SIP comes from, too", name)
+		return "", false, cli.Usage(
+			"--trunk %s: there is no such trunk; write --trunk-source, the network that its SIP comes from, too", name)
 	case len(names) == 1:
 		return names[0], false, nil
 	case len(names) == 0:
@@ -127,7 +129,8 @@ func (u *setup) targetText(model string) (string, error) {
 	}
 	for _, v := range []string{model, u.at.workspace, u.at.BaseURL, token, u.targetName} {
 		if strings.Contains(v, "${") { // the configuration would put a variable of the environment there
-			return "", fmt.Errorf("%.100q can't stand in the configuration, which reads ${NAME} as a variable of the environment", v)
+			return "", fmt.Errorf(
+				"%.100q can't stand in the configuration, which reads ${NAME} as a variable of the environment", v)
 		}
 	}
 	var b strings.Builder
@@ -163,7 +166,8 @@ func (u *setup) targetThere(cfg *config.Config, model string) (bool, error) {
 	for i := range cfg.Targets {
 		if t := &cfg.Targets[i]; t.Name == u.targetName {
 			if wrong := u.otherwise(t, model); len(wrong) > 0 {
-				return false, fmt.Errorf("target %s is already in the configuration, with other values: %s; change it by hand, or write another --target-name",
+				return false, fmt.Errorf(
+					"target %s is already in the configuration, with other values: %s; change it by hand, or write another --target-name",
 					t.Name, strings.Join(wrong, "; "))
 			}
 			return true, nil
@@ -226,7 +230,8 @@ func (u *setup) routeThere(cfg *config.Config, trunk string) bool {
 // yamlText is a text in YAML, in double quotes unless it is a plain word.
 func yamlText(s string) string {
 	plain := s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return r != '-' && r != '_' && r != '/' && r != '.' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+		return r != '-' && r != '_' && r != '/' && r != '.' && (r < '0' || r > '9') && (r < 'A' ||
+			r > 'Z') && (r < 'a' || r > 'z')
 	}) && strings.ContainsAny(s[:1], "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ/") && !yamlWord(s)
 	if plain {
 		return s

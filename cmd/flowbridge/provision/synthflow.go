@@ -27,14 +27,18 @@ func Synthflow() *cobra.Command {
 		"  flowbridge synthflow number show +15551230000 --workspace-id W --token-file token\n"+
 			"  flowbridge synthflow setup --help")
 	s := &synthflowCLI{connection: newConnection(c, config.KindSynthflow, config.SynthflowRegions(), "SYNTHFLOW_TOKEN")}
-	c.PersistentFlags().StringVar(&s.assistantsPath, "assistants-path", synthflow.DefaultAssistantsPath, "path of agents below the API's base URL")
+	c.PersistentFlags().StringVar(&s.assistantsPath, "assistants-path", synthflow.DefaultAssistantsPath,
+		"path of agents below the API's base URL")
 	c.AddCommand(s.numbers().command(), s.assistants().command(), s.setupCommand())
 	return c
 }
 
 // account opens the account.
 func (s *synthflowCLI) account(a access) (*synthflow.Account, error) {
-	account, err := synthflow.NewAccount(synthflow.AccountOptions{Options: a.Options, WorkspaceID: a.workspace, AssistantsPath: s.assistantsPath})
+	account, err := synthflow.NewAccount(synthflow.AccountOptions{
+		Options: a.Options, WorkspaceID: a.workspace,
+		AssistantsPath: s.assistantsPath,
+	})
 	if err != nil {
 		return nil, cli.Usage("%w", err)
 	}
@@ -72,7 +76,7 @@ func (s *synthflowCLI) numbers() *resource {
 				"  flowbridge synthflow number delete +15551230000 --workspace-id W --yes",
 			},
 		},
-		fields: append([]field{{"phone-number", "phone_number", fieldText, "the number, E.164: +15551230000"}}, numberFields()...),
+		fields: append(numberFields(), field{"phone-number", "phone_number", fieldText, "the number, E.164: +15551230000"}),
 		complete: func(_ *cobra.Command, a *access, body rest.Object) error {
 			if a.workspace != "" {
 				body["workspace_id"] = a.workspace
@@ -97,7 +101,8 @@ func (s *synthflowCLI) openNumbers(a access) (things, error) {
 	return synthflow.Numbers{Account: account}, err
 }
 
-// numberFields are the members of a new number with a flag, besides the number itself. The others are written in --body.
+// numberFields are the members of a new number with a flag, besides the number itself. The others are written in
+// --body.
 func numberFields() []field {
 	return []field{
 		{"trunk-username", "trunk_username", fieldText, "user name by which the platform shows itself to the trunk"},
@@ -154,7 +159,8 @@ func (s *synthflowCLI) assistants() *resource {
 				"  flowbridge synthflow assistant delete 1744274157255x646200691892837600 --yes",
 			},
 		},
-		fields:   append([]field{{"phone-number", "phone_number", fieldText, "the imported number whose calls an inbound agent takes"}}, assistantFields()...),
+		fields: append(assistantFields(),
+			field{"phone-number", "phone_number", fieldText, "the imported number whose calls an inbound agent takes"}),
 		again:    "create another one of that name",
 		complete: func(_ *cobra.Command, _ *access, body rest.Object) error { return completeAssistant(body) },
 		open:     s.openAssistants,

@@ -134,7 +134,8 @@ func nobodyAnswers(_, number rest.Object) string {
 	if vapiServer(number) != "" {
 		return ""
 	}
-	for _, member := range []string{"assistantId", "squadId", "workflowId", "fallbackDestination"} { // who else the API reference knows
+	// who else the API reference knows
+	for _, member := range []string{"assistantId", "squadId", "workflowId", "fallbackDestination"} {
 		if number[member] != nil {
 			return ""
 		}

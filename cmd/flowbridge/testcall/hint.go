@@ -10,9 +10,12 @@ import (
 	"flowbridge/config"
 )
 
-// Hint says why the Flowbridge of a configuration does not answer a call from a source to one of its addresses, and what to
-// write; "" if it does, or if the address is none of it. Unless isIts, an address of another machine is none of it.
-func Hint(file string, cfg *config.Config, transport string, source netip.Addr, dest netip.AddrPort, isIts bool) string {
+// Hint says why the Flowbridge of a configuration does not answer a call from a source to one of its addresses, and
+// what to write; "" if it does, or if the address is none of it. Unless isIts, an address of another machine is none of
+// it.
+func Hint(file string, cfg *config.Config, transport string, source netip.Addr, dest netip.AddrPort,
+	isIts bool,
+) string {
 	if !listensAt(cfg, transport, dest) || !isIts && !ofThisMachine(dest.Addr()) {
 		return ""
 	}
@@ -33,8 +36,8 @@ func Hint(file string, cfg *config.Config, transport string, source netip.Addr, 
 		what, cfg.Trunks[0].Name, strings.Join(append(sources, source.String()), ", "))
 }
 
-// NoListener says that the Flowbridge of a configuration does not listen at an address that can't be reached, and what to do; ""
-// if it does, or if the address is none of it. Unless isIts, an address of another machine is none of it.
+// NoListener says that the Flowbridge of a configuration does not listen at an address that can't be reached, and what
+// to do; "" if it does, or if the address is none of it. Unless isIts, an address of another machine is none of it.
 func NoListener(file string, cfg *config.Config, transport string, dest netip.AddrPort, isIts bool) string {
 	if listensAt(cfg, transport, dest) || !isIts && !ofThisMachine(dest.Addr()) {
 		return ""
@@ -53,8 +56,8 @@ func NoListener(file string, cfg *config.Config, transport string, dest netip.Ad
 		file, missing, strings.Join(all, ", "), transport, dest)
 }
 
-// Refused says where a Flowbridge shows why it refuses a call; "" if the status says it all. options are those that name the
-// call to explain.
+// Refused says where a Flowbridge shows why it refuses a call; "" if the status says it all. options are those that
+// name the call to explain.
 func Refused(status int, options string) string {
 	switch status {
 	case 404:
@@ -80,7 +83,8 @@ func Option(name, value string) string {
 func listensAt(cfg *config.Config, transport string, at netip.AddrPort) bool {
 	return slices.ContainsFunc(cfg.SIP.Listen, func(l config.Listener) bool {
 		a := l.AddrPort.Addr()
-		return l.Transport == transport && l.AddrPort.Port() == at.Port() && (a == at.Addr() || a.IsUnspecified() && a.Is4() == at.Addr().Is4())
+		return l.Transport == transport && l.AddrPort.Port() == at.Port() && (a == at.Addr() ||
+			a.IsUnspecified() && a.Is4() == at.Addr().Is4())
 	})
 }
 

@@ -100,7 +100,8 @@ func Report(w io.Writer, r sim.CarrierResult) error {
 		}
 		row("answer", "%d %s", r.Status, cli.ASCII(r.Reason))
 		if r.Status == 401 || r.Status == 407 {
-			return fmt.Errorf("not answered: %d %s; it wants credentials: are --user and --password-env right?", r.Status, cli.ASCII(r.Reason))
+			return fmt.Errorf("not answered: %d %s; it wants credentials: are --user and --password-env right?", r.Status,
+				cli.ASCII(r.Reason))
 		}
 		return fmt.Errorf("not answered: %d %s", r.Status, cli.ASCII(r.Reason))
 	}

@@ -47,7 +47,8 @@ func (t Through) Place(ctx context.Context, out io.Writer, cfg *config.Config) (
 	}
 	defer func() { err = errors.Join(err, n.Close()) }()
 	var seen Messages
-	carrier, err := sim.StartCarrier(context.WithoutCancel(ctx), sim.CarrierOptions{Listen: netip.AddrPortFrom(at, 0).String(), Tap: seen.Add, Log: zerolog.Nop()})
+	carrier, err := sim.StartCarrier(context.WithoutCancel(ctx),
+		sim.CarrierOptions{Listen: netip.AddrPortFrom(at, 0).String(), Tap: seen.Add, Log: zerolog.Nop()})
 	if err != nil {
 		return err
 	}
@@ -69,7 +70,8 @@ func (t Through) Place(ctx context.Context, out io.Writer, cfg *config.Config) (
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "\nrecord     %s, cause %s, target %s, call id of the platform %s\n", record.Disposition, record.Cause, record.Target, orDash(record.SynthflowCallID))
+	fmt.Fprintf(out, "\nrecord     %s, cause %s, target %s, call id of the platform %s\n", record.Disposition,
+		record.Cause, record.Target, orDash(record.SynthflowCallID))
 	return errors.Join(Report(out, result), failed)
 }
 
@@ -100,7 +102,8 @@ func aside(cfg *config.Config, trunk, db string) (own *config.Config, at netip.A
 	c.Store = apart.Store
 	i := slices.IndexFunc(cfg.Trunks, func(t config.Trunk) bool { return t.Name == trunk })
 	t := cfg.Trunks[i]
-	t.Sources, t.Auth, t.Certificates, t.Match = []netip.Prefix{netip.PrefixFrom(at, at.BitLen())}, nil, nil, config.Match{}
+	t.Sources, t.Auth, t.Certificates, t.Match = []netip.Prefix{netip.PrefixFrom(at, at.BitLen())}, nil, nil,
+		config.Match{}
 	c.Trunks = []config.Trunk{t}
 	c.Routes = slices.DeleteFunc(slices.Clone(cfg.Routes), func(r config.Route) bool {
 		return r.Target != "" || len(r.Trunks) > 0 || r.Trunk != "" && r.Trunk != trunk

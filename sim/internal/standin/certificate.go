@@ -18,8 +18,8 @@ import (
 // certificateLifetime is how long a certificate of a stand-in is valid.
 const certificateLifetime = 30 * 24 * time.Hour
 
-// Certificate makes a certificate for an address that a stand-in listens on, which vouches for itself. It is also given as
-// PEM, for whoever has to trust it.
+// Certificate makes a certificate for an address that a stand-in listens on, which vouches for itself. It is also given
+// as PEM, for whoever has to trust it.
 func Certificate(listen string) (pair tls.Certificate, ca []byte, err error) {
 	host, _, err := net.SplitHostPort(cmp.Or(listen, "127.0.0.1:0"))
 	if err != nil {
@@ -31,7 +31,8 @@ func Certificate(listen string) (pair tls.Certificate, ca []byte, err error) {
 	}
 	begin := time.Now().Add(-time.Hour)
 	of := x509.Certificate{
-		SerialNumber: big.NewInt(begin.UnixNano()), Subject: pkix.Name{CommonName: "stand-in"}, NotBefore: begin, NotAfter: begin.Add(certificateLifetime),
+		SerialNumber: big.NewInt(begin.UnixNano()), Subject: pkix.Name{CommonName: "stand-in"}, NotBefore: begin,
+		NotAfter: begin.Add(certificateLifetime),
 		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, IsCA: true, BasicConstraintsValid: true,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, DNSNames: []string{"localhost"},
 	}
@@ -42,5 +43,6 @@ func Certificate(listen string) (pair tls.Certificate, ca []byte, err error) {
 	if err != nil {
 		return pair, nil, err
 	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), nil
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key},
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), nil
 }

@@ -86,7 +86,10 @@ func Open(ctx context.Context, listen string, o sim.AgentOptions) (*Server, erro
 func (s *Server) Serve(p sim.Platform, api API) {
 	s.api = api
 	s.Agent.Serve(p)
-	s.http = &http.Server{Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10}
+	s.http = &http.Server{
+		Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 16 << 10,
+	}
 	go func() {
 		defer close(s.served)
 		_ = s.http.Serve(s.listener) // ends with Close

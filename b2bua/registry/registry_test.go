@@ -1,4 +1,4 @@
-package b2bua
+package registry
 
 import (
 	"fmt"
@@ -9,25 +9,30 @@ import (
 	"flowbridge/b2bua/leg"
 )
 
+// line is a leg.
+type line struct{ *Keys }
+
+func (line) Call() *int { return nil }
+
 // The legs of a flood are known for 64*T1 after their ends, and then not any more (RFC 6026 section 7.1).
 func TestMemoryOfLegs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRegistry()
+		r := New[*int, line]()
 		for i := range 1000 {
 			r.gone.Add(fmt.Sprint("tag", i), fmt.Sprint("invite", i), "bye")
 			time.Sleep(leg.GiveUp / 500)
 		}
 		for i, known := range map[int]bool{0: false, 499: false, 501: true, 999: true} {
 			tag, invite := fmt.Sprint("tag", i), fmt.Sprint("invite", i)
-			if r.knowsTag([]byte(tag)) != known || r.isGone(tag, invite) != known || r.byeAnswered(tag, "bye") != known {
+			if r.KnowsTag([]byte(tag)) != known || r.IsGone(tag, invite) != known || r.ByeAnswered(tag, "bye") != known {
 				t.Errorf("leg %d: known is not %v", i, known)
 			}
-			if r.isGone(tag, "other") || r.isGone(tag, "") || r.byeAnswered(tag, "other") || r.byeAnswered(tag, "") {
+			if r.IsGone(tag, "other") || r.IsGone(tag, "") || r.ByeAnswered(tag, "other") || r.ByeAnswered(tag, "") {
 				t.Errorf("leg %d: it is taken for another", i)
 			}
 		}
 		r.gone.Add("unanswered", "", "")
-		if r.byeAnswered("unanswered", "") {
+		if r.ByeAnswered("unanswered", "") {
 			t.Error("a BYE without a branch is taken for one that was answered")
 		}
 	})

@@ -1,4 +1,4 @@
-package b2bua
+package bridge
 
 import (
 	"github.com/emiago/sipgo/sip"
@@ -14,26 +14,26 @@ import (
 // DTMF by INFO on one side and by telephone-events (RFC 4733) on the other:
 // targets[].dtmf.
 
-// platform is the platform's side of the media.
-func (c *Call) platform() media.Side {
-	if c.trunk.Platform != nil {
+// Platform is the platform's side of the media.
+func (b *Bridge) Platform() media.Side {
+	if b.Trunk.Platform != nil {
 		return media.SideA
 	}
 	return media.SideB
 }
 
-// eventsFor is the side whose telephone-events end here, in a call to this target,
+// EventsFor is the side whose telephone-events end here, in a call to this target,
 // whether or not the other side has any; noSide: they are relayed.
-func (c *Call) eventsFor(t *peers.Target) media.Side {
+func (b *Bridge) EventsFor(t *peers.Target) media.Side {
 	mode := t.Dial.DTMF
-	if c.trunk.Platform != nil {
-		mode = c.trunk.Platform.DTMF
+	if b.Trunk.Platform != nil {
+		mode = b.Trunk.Platform.DTMF
 	}
 	switch mode {
 	case config.DTMFRFC4733:
-		return c.platform()
+		return b.Platform()
 	case config.DTMFInfo:
-		return c.platform().Other()
+		return b.Platform().Other()
 	case config.DTMFRelay:
 	}
 	return noSide
@@ -44,9 +44,9 @@ const noSide media.Side = -1
 
 // takesDigit sends the digit of an INFO as telephone-events if the other side is
 // configured for them and has them.
-func (c *Call) takesDigit(from *legOnWire, req *sip.Request) bool {
-	mode := c.policy().DTMF
-	toPlatform := c.side(from) != c.platform()
+func (b *Bridge) takesDigit(from *Half, req *sip.Request) bool {
+	mode := b.Call.Policy().DTMF
+	toPlatform := from.Side != b.Platform()
 	if (mode != config.DTMFRFC4733 || !toPlatform) && (mode != config.DTMFInfo || toPlatform) {
 		return false
 	}
@@ -55,28 +55,29 @@ func (c *Call) takesDigit(from *legOnWire, req *sip.Request) bool {
 	if !ok {
 		return false
 	}
-	side := c.side(from).Other()
-	number, clock, ok := c.agreement.Events(side)
+	side := from.Side.Other()
+	number, clock, ok := b.Agreement.Events(side)
 	if !ok {
 		return false
 	}
-	err := c.media.session.SendDigit(side, media.Digit{Digit: digit, Duration: duration, PayloadType: number, ClockRate: clock})
+	err := b.Media.session.SendDigit(side,
+		media.Digit{Digit: digit, Duration: duration, PayloadType: number, ClockRate: clock})
 	if err != nil {
-		c.peerLog.Warn().Err(err).Stringer("side", side).Msg("digit not sent")
-		c.reply(from, req, 480)
+		b.PeerLog.Warn().Err(err).Stringer("side", side).Msg("digit not sent")
+		b.Reply(from, req, 480)
 		return true
 	}
-	c.reply(from, req, 200)
+	b.Reply(from, req, 200)
 	return true
 }
 
-// listenForDigits has the relay report a side's telephone-events and keep them back,
+// ListenForDigits has the relay report a side's telephone-events and keep them back,
 // where the other side gets them as INFO.
-func (m *callMedia) listenForDigits() {
-	c := m.call
+func (m *Media) ListenForDigits() {
+	b := m.bridge
 	for _, side := range []media.Side{media.SideA, media.SideB} {
-		number, clock, ok := agreement.EventsAmong(c.agreement.SentTo[side], c.agreement.Codec[side].Clock)
-		on := ok && c.diverts(side)
+		number, clock, ok := agreement.EventsAmong(b.Agreement.SentTo[side], b.Agreement.Codec[side].Clock)
+		on := ok && b.diverts(side)
 		if !on && !m.listening[side] {
 			continue
 		}
@@ -88,28 +89,25 @@ func (m *callMedia) listenForDigits() {
 // diverts says whether a side's telephone-events go to the other one as INFO: to a
 // platform that wants INFO, and from one that wants telephone-events to a caller that
 // has none. Allow is not asked: Asterisk takes INFO and does not say so.
-func (c *Call) diverts(side media.Side) bool {
-	switch c.policy().DTMF {
+func (b *Bridge) diverts(side media.Side) bool {
+	switch b.Call.Policy().DTMF {
 	case config.DTMFInfo:
-		return side != c.platform()
+		return side != b.Platform()
 	case config.DTMFRFC4733:
-		_, _, has := c.agreement.Events(side.Other())
-		return side == c.platform() && !has
+		_, _, has := b.Agreement.Events(side.Other())
+		return side == b.Platform() && !has
 	case config.DTMFRelay:
 	}
 	return false
 }
 
 // onKeyed sends the other side a digit as INFO. Masked are the caller's.
-func (c *Call) onKeyed(f keyed) {
-	to := c.a
-	if f.Side == media.SideA {
-		to = c.b
-	}
-	if to == nil || !c.media.listening[f.Side] || f.Side != c.platform() && c.masking.on {
+func (b *Bridge) onKeyed(f Keyed) {
+	to := b.across(f.Side)
+	if to == nil || !b.Media.listening[f.Side] || f.Side != b.Platform() && b.Masking.On {
 		return
 	}
 	content := leg.Content{}
 	content.ContentType, content.Body = message.DTMFInfo(f.Digit, f.Duration)
-	c.step(to, leg.Send{Method: sip.INFO, Content: content})
+	to.Step(leg.Send{Method: sip.INFO, Content: content})
 }

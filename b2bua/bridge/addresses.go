@@ -1,0 +1,49 @@
+package bridge
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"flowbridge/config"
+)
+
+// Names says how peers know our addresses; *transport.Stack does.
+type Names interface {
+	// IsAdvertised reports whether a peer knows us by a public address.
+	IsAdvertised(public string, peer netip.Addr) bool
+	// SourceToward returns the address that packets to a peer come from.
+	SourceToward(peer netip.Addr) (netip.Addr, error)
+}
+
+// Address is the local address of a peer's media, and its name in SDP. wanted is
+// the address in the peer's configuration, if any; it counts only in the peer's
+// address family.
+func (r *Resources) Address(peer, wanted netip.Addr) (bind, name netip.Addr, err error) {
+	for _, l := range r.Config.Listen {
+		if l.Addr.Is4() == peer.Is4() && (l.Addr == wanted || !wanted.IsValid() || wanted.Is4() != peer.Is4()) {
+			name, err = r.nameOf(l.Addr, peer)
+			return l.Addr, name, err
+		}
+	}
+	return bind, name, fmt.Errorf("%w, of %v", errNoFamily, peer)
+}
+
+// nameOf is the name of a local media address in SDP toward a peer.
+func (r *Resources) nameOf(bind, peer netip.Addr) (netip.Addr, error) {
+	if bind.Is4() != peer.Is4() {
+		return netip.Addr{}, fmt.Errorf("%w, of %v", errNoFamily, peer)
+	}
+	public := r.Config.Advertise
+	at := slices.IndexFunc(r.Config.Listen, func(l config.MediaListener) bool { return l.Addr == bind })
+	if at >= 0 && r.Config.Listen[at].Advertise.IsValid() {
+		public = r.Config.Listen[at].Advertise.String()
+	}
+	if r.Names.IsAdvertised(public, peer) {
+		return netip.ParseAddr(public)
+	}
+	if bind.IsUnspecified() {
+		return r.Names.SourceToward(peer)
+	}
+	return bind, nil
+}

@@ -1,0 +1,390 @@
+package bridge
+
+import (
+	"errors"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/agreement"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/sdp"
+	"flowbridge/config"
+	"flowbridge/media"
+)
+
+// Changes of a session that is up. Our own address never changes, so we answer hold,
+// resume and a new address by ourselves. We ask the other side if the codec has to
+// change (targets[].reinvite).
+
+// How long a side waits for the other one's answer to a change. An UPDATE has to be
+// answered within 64*T1 (RFC 3311 section 5.2, RFC 3261 section 17.1.2.2), and an
+// INVITE should not wait for ever.
+const (
+	consultUpdate = 24 * time.Second
+	consultInvite = time.Minute
+)
+
+// OfferedEarly answers an offer in an UPDATE or PRACK before the call is answered.
+// It takes another address or hold, but no other codec.
+func (es *Exchanges) OfferedEarly(from *Half, f leg.Offered) {
+	d, ok := es.read(from, f)
+	if !ok {
+		return
+	}
+	if formats, _ := es.agreed(from, d); formats != nil {
+		es.absorb(from, d, formats)
+		return
+	}
+	from.Step(NotAcceptable())
+}
+
+// Rejection refuses a change with a status of our own.
+func Rejection(code int, headers ...sip.Header) leg.Reject {
+	return leg.Reject{Code: code, Reason: message.StatusText(code), Headers: headers}
+}
+
+// NotAcceptable refuses a change for its codecs.
+func NotAcceptable() leg.Reject {
+	return Rejection(488, message.Warning("305 "+sdp.ErrNoCodec.Error()))
+}
+
+// read reads an offer in mid-call. On false it has refused the offer, and the
+// session stays as it is (RFC 3261 section 14.2).
+func (es *Exchanges) read(from *Half, f leg.Offered) (*sdp.Description, bool) {
+	b := es.bridge
+	err := sdp.ErrTooLong
+	var d *sdp.Description
+	if len(f.SDP) <= message.MaxSDP {
+		d, err = sdp.Read(f.SDP, from.Crypto.Accept())
+	}
+	if err == nil && !b.Media.reaches(from.Side, d) {
+		err = errNoFamily
+	}
+	if err != nil {
+		code, _, why := BadOffer(err)
+		from.Step(Rejection(code, why))
+		return nil, false
+	}
+	return d, true
+}
+
+// reaches says whether our media can go to the address in a description. A host name
+// is not looked up: the address is learned from the side's RTP.
+func (m *Media) reaches(side media.Side, d *sdp.Description) bool {
+	rtp := d.RTP()
+	return !rtp.IsValid() || rtp.Addr().Is4() == m.session.Local(side).Addr().Is4()
+}
+
+// Offered is a re-INVITE or UPDATE of a call that is up.
+func (es *Exchanges) Offered(from *Half, f leg.Offered) {
+	b := es.bridge
+	if f.SDP == nil {
+		es.offerAgain(from)
+		return
+	}
+	d, ok := es.read(from, f)
+	if !ok {
+		return
+	}
+	formats, exact := es.agreed(from, d)
+	mode := b.Call.Policy().Reinvite
+	switch {
+	case formats != nil && (mode == config.ReinviteAbsorb || (mode == config.ReinviteAuto && exact)):
+		es.absorb(from, d, formats)
+	case mode == config.ReinviteAbsorb, b.Other(from) == nil:
+		from.Step(NotAcceptable())
+	case es.current != nil, b.Call.Moment().Transfer: // the target of a transfer was offered the present codec
+		from.Step(Rejection(491))
+	default:
+		es.consult(from, d, formats, f)
+	}
+}
+
+// agreed are the formats of an offer that both sides were told; nil: the codec of
+// the call is not among them. exact: all formats are.
+func (es *Exchanges) agreed(from *Half, d *sdp.Description) (formats []sdp.Format, exact bool) {
+	b := es.bridge
+	policy := b.Call.Policy()
+	freely := policy != nil && policy.DTMF != config.DTMFRelay
+	return b.Agreement.Covers(from.Side, d, es.keyed(), freely)
+}
+
+// keyed is the side whose telephone-events end here at the moment.
+func (es *Exchanges) keyed() media.Side {
+	b := es.bridge
+	if t := b.Call.Called(); t != nil {
+		return b.EventsFor(t)
+	}
+	return noSide
+}
+
+// absorb answers an offer without asking the other side.
+func (es *Exchanges) absorb(from *Half, d *sdp.Description, formats []sdp.Format) {
+	b := es.bridge
+	side := from.Side
+	answer := b.Agreement.ForSide(side, d, es.keyed()).
+		Answering(d, b.Media.at(side), b.Media.answering(from, d), formats, d.Mirrored())
+	before := b.Agreement.Description[side]
+	b.Agreement.TakeStreams(side, d)
+	b.Agreement.KeepBefore(side, false)
+	b.Agreement.SentTo[side] = formats
+	b.Media.SetPeer(side, d)
+	if before == nil || before.RTP() != d.RTP() || before.Held() != d.Held() { // else it only refreshes the session
+		b.PeerLog.Info().Stringer("side", side).Bool("held", d.Held()).Stringer("rtp", d.RTP()).Msg("session changed")
+	}
+	from.Step(leg.Accept{SDP: answer})
+}
+
+// offerAgain answers a re-INVITE without SDP with an offer of the session as it
+// is: its ACK has the answer (RFC 3261 section 14.2).
+func (es *Exchanges) offerAgain(from *Half) {
+	offer, err := es.sessionTo(from.Side)
+	if err != nil {
+		from.Step(NotAcceptable())
+		return
+	}
+	from.Step(leg.Accept{SDP: offer})
+}
+
+// sessionTo describes the present session to a side.
+func (es *Exchanges) sessionTo(side media.Side) ([]byte, error) {
+	b := es.bridge
+	return b.Agreement.SessionToward(side, b.Media.at(side), b.Call.Half(side).Crypto.Offering(), es.keyed())
+}
+
+// consult offers the other side the change that one side wants.
+func (es *Exchanges) consult(from *Half, d *sdp.Description, fallback []sdp.Format, f leg.Offered) {
+	b := es.bridge
+	to := b.Other(from)
+	wanted := d.NumberedAs(b.Agreement.Description[to.Side])
+	formats, err := wanted.Usable(b.Call.Policy().Codecs)
+	switch {
+	case err == nil:
+	case fallback != nil: // the other side can't be asked, but the codec of the call stays
+		es.absorb(from, d, fallback)
+		return
+	default:
+		from.Step(NotAcceptable())
+		return
+	}
+	like := b.Agreement.StreamOrder[to.Side]
+	offer := wanted.Answering(like, b.Media.at(to.Side), to.Crypto.Offering(), formats, d.PassedOn())
+	patience := consultUpdate
+	if f.Method == sip.INVITE {
+		patience = consultInvite
+	}
+	es.current = &exchange{
+		from: from, to: to, ref: b.Agreement.NextOffer(), offer: d, formats: formats,
+		fallback: fallback, until: time.Now().Add(patience),
+	}
+	to.Step(leg.Offer{Ref: es.current.ref, SDP: offer, Headers: b.PassedTo(to, f.Headers)})
+	if f.Method == sip.INVITE && from.Leg.Asks() {
+		from.Trying()
+	}
+}
+
+// expired: the other side has not answered the change in time. If it accepts
+// later, it is offered the present session again.
+func (es *Exchanges) expired() {
+	b := es.bridge
+	x := es.current
+	x.withdrawn = true
+	b.PeerLog.Warn().Stringer("side", x.to.Side).Msg("no answer to a change")
+	x.from.Step(Rejection(504))
+}
+
+// AnswerReady handles the answer to a change that one side wanted, or to an offer
+// of our own. An error means that the session is broken.
+func (es *Exchanges) AnswerReady(from *Half, f leg.AnswerReady) error {
+	if f.Overtook {
+		es.Restore(from)
+		return nil
+	}
+	if x := es.settled(from, f.Ref); x != nil {
+		es.answerOf(x, f)
+		return nil
+	}
+	return es.OwnOfferAnswered(from, f)
+}
+
+// answerOf gives the side that wanted a change the other side's answer.
+func (es *Exchanges) answerOf(x *exchange, f leg.AnswerReady) {
+	b := es.bridge
+	answer, err := x.to.ReadAnswer(f.SDP, x.formats)
+	if err != nil || x.withdrawn {
+		if err != nil {
+			b.PeerLog.Warn().Err(err).Stringer("side", x.to.Side).Msg("answer to a change not usable")
+		}
+		es.refuse(x, 488)
+		es.Restore(x.to)
+		return
+	}
+	side := x.from.Side
+	seen := agreement.WithEventsOf(b.EventsFor(b.Call.Called()), side, answer.InNumbersOf(x.offer), x.offer)
+	told := seen.Common(x.offer)
+	if seen.Speaks().Name == "" {
+		es.refuse(x, 488)
+		es.Restore(x.to)
+		return
+	}
+	reply := seen.Answering(x.offer, b.Media.at(side), b.Media.answering(x.from, x.offer), told, sdp.AsIs)
+	b.Agreement.KeepBefore(side, true)
+	b.Agreement.SentTo[side], b.Agreement.SentTo[side.Other()] = told, x.formats
+	b.Agreement.Tell(side, told)
+	b.Agreement.Tell(side.Other(), answer.Formats())
+	b.Agreement.TakeStreams(side, x.offer)
+	b.Media.SetPeer(side, x.offer)
+	b.Media.SetPeer(side.Other(), answer)
+	b.PeerLog.Info().Str("codec", b.Agreement.CodecName).Stringer("side", side).Msg("session renegotiated")
+	x.from.Step(leg.Accept{SDP: reply, Headers: b.PassedTo(x.from, f.Headers)})
+}
+
+// Restore offers a side the session again as the other side has it.
+func (es *Exchanges) Restore(l *Half) {
+	b := es.bridge
+	if offer, err := es.sessionTo(l.Side); err == nil {
+		l.Step(leg.Offer{Ref: b.Agreement.NextOffer(), SDP: offer})
+	}
+}
+
+// OfferRefused ends a change that the other side refuses. The side that wanted it gets it
+// all the same if the codec stays.
+func (es *Exchanges) OfferRefused(from *Half, f leg.OfferRefused) {
+	switch x := es.settled(from, f.Ref); {
+	case x == nil: // an offer of our own: the session stays as it was
+	case x.withdrawn:
+	case x.fallback != nil:
+		es.absorb(x.from, x.offer, x.fallback)
+	default:
+		es.refuse(x, f.Code)
+	}
+}
+
+// refuse refuses a change to the side that wanted it, with the other side's
+// status if that is about the session.
+func (es *Exchanges) refuse(x *exchange, code int) {
+	r := NotAcceptable()
+	if code == 491 || code == 480 || code == 486 || code == 606 {
+		r = Rejection(code)
+	}
+	x.from.Step(r)
+}
+
+// Drop forgets a change between the caller and an agent that has left the
+// call. The caller keeps the former session.
+func (es *Exchanges) Drop() {
+	x := es.current
+	es.current = nil
+	switch {
+	case x == nil:
+	case x.from.Side == media.SideA:
+		es.refuse(x, 491)
+	default: // the caller's answer may be on its way
+		es.Restore(es.bridge.Call.Half(media.SideA))
+	}
+}
+
+// Interrupt is Drop that answers the agent, too: its leg stays.
+func (es *Exchanges) Interrupt(agent *Half) {
+	if x := es.current; x != nil && x.from == agent {
+		es.refuse(x, 491)
+	}
+	es.Drop()
+}
+
+// Underway reports whether a change has no answer yet.
+func (es *Exchanges) Underway() bool { return es.current != nil }
+
+// Withdrawn undoes the re-INVITE that a side has cancelled. An answer that was given already
+// never reached it.
+func (es *Exchanges) Withdrawn(from *Half) {
+	b := es.bridge
+	side := from.Side
+	if x := es.current; x != nil && x.from == from {
+		x.withdrawn = true
+		return
+	}
+	if before := b.Agreement.Before[side]; before != nil && before.Description != nil {
+		b.Agreement.Before[side] = nil
+		b.Agreement.Terms = before.Terms
+		b.Agreement.Tell(media.SideA, b.Agreement.SentTo[media.SideA]) // for the record
+		b.Media.SetPeer(side, before.Description)
+		if before.Asked {
+			es.Restore(b.Other(from))
+		}
+	}
+}
+
+// errNoAnswer means that an ACK or PRACK had to bring an answer and did not.
+var errNoAnswer = errors.New("no session description where an answer was due")
+
+// OwnOfferAnswered takes the answer to an offer of our own.
+func (es *Exchanges) OwnOfferAnswered(from *Half, f leg.AnswerReady) error {
+	b := es.bridge
+	side := from.Side
+	if f.SDP == nil && !f.Late {
+		return nil // some peers leave the description out if nothing has changed
+	}
+	if f.SDP == nil {
+		return errNoAnswer
+	}
+	answer, err := from.ReadAnswer(f.SDP, b.Agreement.SentTo[side])
+	if err == nil && !sdp.Includes(answer.Formats(), b.Agreement.Codec[side]) {
+		err = sdp.ErrNoCodec
+	}
+	if like := b.Agreement.StreamOrder[side]; err == nil && f.Late && answer.Streams() > max(1, like.Streams()) {
+		err = sdp.ErrMalformed
+	}
+	switch {
+	case err != nil && f.Late:
+		return err
+	case err != nil:
+		b.PeerLog.Warn().Err(err).Stringer("side", side).Msg("answer not usable")
+		return nil
+	}
+	if b.Agreement.Late && side == media.SideA {
+		b.Agreement.Late = false
+		b.Agreement.Offer = answer
+	}
+	b.Media.SetPeer(side, answer)
+	return nil
+}
+
+// Exchanges carries the offers and answers of a call after its first answer, and changes by UPDATE and PRACK before it.
+type Exchanges struct {
+	bridge  *Bridge
+	current *exchange // nil: none is under way
+}
+
+// exchange is a change that one side wants and that we have offered the other. A call
+// has one at a time.
+type exchange struct {
+	from, to  *Half
+	ref       int // of the offer to it
+	offer     *sdp.Description
+	formats   []sdp.Format // offered to to
+	fallback  []sdp.Format // formats that from gets if to refuses; nil: none
+	withdrawn bool         // from has cancelled it, or has waited for too long
+	until     time.Time
+}
+
+// settled takes out the exchange that a side has answered or refused; nil: the
+// offer was our own.
+func (es *Exchanges) settled(by *Half, ref int) *exchange {
+	x := es.current
+	if x == nil || x.to != by || x.ref != ref {
+		return nil
+	}
+	es.current = nil
+	return x
+}
+
+// deadline is when the change under way has taken too long.
+func (es *Exchanges) deadline() time.Time {
+	if es.current == nil || es.current.withdrawn {
+		return time.Time{}
+	}
+	return es.current.until
+}

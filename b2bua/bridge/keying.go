@@ -1,0 +1,59 @@
+package bridge
+
+import (
+	"flowbridge/b2bua/sdp"
+	"flowbridge/media"
+)
+
+// SRTP whose keys come from a DTLS handshake (RFC 5763). It runs beside the call, for each association that the
+// descriptions of a side agree on, and posts one event.
+
+// ShakeHands begins the handshake that a side needs, if it does. It ends with the side's media.
+func (m *Media) ShakeHands(side media.Side) {
+	b := m.bridge
+	l := m.secured[side].leg
+	if l == nil {
+		return
+	}
+	h, needed := l.Handshake()
+	if !needed {
+		return
+	}
+	way, e := m.session.Datagrams(side), HandshakeOver{Side: side, Leg: l, of: h}
+	b.Beside("dtls", func() {
+		e.Err = b.Identity.Agree(b.Context, way, h.With, func(keys media.Crypto) {
+			b.Call.Post(HandshakeOver{Side: side, Leg: l, of: h, keys: keys})
+		})
+		if e.Err != nil {
+			b.Call.Post(e)
+		}
+	})
+}
+
+// HandshakeOver is the end of a side's DTLS handshake.
+type HandshakeOver struct {
+	Side media.Side
+	Leg  *sdp.LegCrypto
+	Err  error // why there are no keys
+	of   sdp.Handshake
+	keys media.Crypto
+}
+
+// TakeKeys gives a side's media its keys. Neither keys nor an error: they are of an association that was given up.
+func (m *Media) TakeKeys(e HandshakeOver) (taken bool, err error) {
+	b := m.bridge
+	if e.Leg != m.secured[e.Side].leg || !e.Leg.IsCurrent(e.of) || m.session == nil {
+		return false, nil
+	}
+	if err = e.Err; err == nil {
+		e.Leg.Agreed(e.keys)
+		err = m.session.SetCrypto(e.Side, e.keys)
+	}
+	if err != nil {
+		b.Log.Warn().Err(err).Stringer("side", e.Side).Msg("no SRTP keys by DTLS")
+		b.Ladder.Decide("side %v: no SRTP keys by DTLS: %v", e.Side, err)
+		return false, err
+	}
+	b.Ladder.Decide("side %v: SRTP keys by DTLS, %s", e.Side, e.Leg.Suite())
+	return true, nil
+}

@@ -1,0 +1,281 @@
+package bridge
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"flowbridge/b2bua/agreement"
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/sdp"
+	"flowbridge/media"
+)
+
+// Relay opens the media of calls.
+type Relay interface {
+	Open(c media.SessionConfig) (RelaySession, error)
+	// Resume goes on with the session of another process, on its ports.
+	Resume(c media.SessionConfig, s media.SessionState) (RelaySession, error)
+}
+
+// RelaySession is the media of one call; *media.Session is one.
+type RelaySession interface {
+	Local(media.Side) netip.AddrPort
+	SetPeer(media.Side, media.Peer)
+	Confirm(media.Side)
+	SetCrypto(media.Side, media.Crypto) error
+	Datagrams(media.Side) *media.Datagrams
+	SetPayloads(from media.Side, changes []media.PayloadChange)
+	SetTelephoneEvents(media.Side, media.TelephoneEvents)
+	Play(to media.Side, p media.Play)
+	StopPlay(to media.Side)
+	SendDigit(media.Side, media.Digit) error
+	SetMask(media.Side, media.Mask)
+	SetTap(media.Tap)
+	Start()
+	Stats() media.Stats
+	State() media.SessionState
+	Close() media.Stats
+}
+
+// Media is the media of a call.
+type Media struct {
+	bridge    *Bridge
+	session   RelaySession  // nil: not open
+	Addr      [2]netip.Addr // ours as SDP names it, by side
+	secured   [2]secured    // whose keys the session has, by side
+	oneWay    string        // the side that was silent; empty: none
+	listening [2]bool       // for digits, by side
+}
+
+// Open leases the ports of both sides: the target's in the address family of
+// target, on the address wanted if that is valid.
+func (m *Media) Open(target, wanted netip.Addr) error {
+	b := m.bridge
+	bindA, nameA, err := b.Address(b.Source.Addr(), b.Trunk.Caller.Media.Address)
+	if err != nil {
+		return err
+	}
+	bindB, nameB, err := b.Address(target, wanted)
+	if err != nil {
+		return err
+	}
+	session, err := b.Relay.Open(media.SessionConfig{
+		Addr: [2]netip.Addr{bindA, bindB}, OnEvent: m.On,
+	})
+	if err != nil {
+		return err
+	}
+	m.session = session
+	b.Ladder.Watch(session)
+	m.Addr = [2]netip.Addr{nameA, nameB}
+	return nil
+}
+
+// On posts an event of the media session.
+func (m *Media) On(e media.Event) {
+	b := m.bridge
+	switch e := e.(type) {
+	case media.EventSilent:
+		b.Call.Post(MediaLost{For: e.Since, Never: e.Never})
+	case media.EventLatched:
+		b.Call.Post(Latched{Side: e.Side, Source: e.Source})
+	case media.EventDigit:
+		b.Call.Post(Keyed(e))
+	case media.EventPlayed:
+		b.Call.Post(Played{Side: e.Side, ID: e.ID})
+	case media.EventOneWay:
+		b.Call.Post(OneWay{Side: e.Side})
+	case media.EventHeard:
+		b.Call.Post(OneWay{Side: e.Side, Over: true})
+	case media.EventWithheld:
+		b.Call.Post(Withheld{})
+	case media.EventChanged:
+		b.Call.Post(Changed{})
+	}
+}
+
+// CauseOf is the cause of an error of Open or Toward.
+func CauseOf(err error) cause.Cause {
+	if errors.Is(err, errNoFamily) || errors.Is(err, errBound) {
+		return cause.TargetUnreachable
+	}
+	return cause.NoPorts
+}
+
+// SetPeer puts a side's description into force.
+func (m *Media) SetPeer(side media.Side, d *sdp.Description) {
+	b := m.bridge
+	if err := m.secure(side, d); err != nil { // no media is better than plain media
+		b.Log.Error().Err(err).Stringer("side", side).Msg("SRTP keys not usable")
+		m.session.SetPeer(side, media.Peer{})
+		return
+	}
+	if before := b.Agreement.Description[side]; before != nil && before.RTP() != d.RTP() {
+		b.Sounds.voices[side] = nil // the relay gives it up
+	}
+	b.Agreement.Description[side] = d
+	m.described()
+	if side == media.SideA {
+		b.Agreement.Offer = d
+	}
+	h := b.Call.Half(side)
+	peer := agreement.PeerOf(d, b.Agreement.Codec[side], h.Leg.Dialog().Source.Addr(), h.Peer.MediaSources,
+		h.Peer.Media.Latch)
+	peer.Unconfirmed = !h.Confirmed
+	peer.Mux = d.Muxes() && (d.OverDTLS() || b.Agreement.StreamOrder[side].Muxes()) // with DTLS we offer it, too
+	m.session.SetPeer(side, peer)
+	m.ShakeHands(side)
+	for _, from := range []media.Side{media.SideA, media.SideB} {
+		if changes, changed := b.Agreement.PayloadChanges(from); changed {
+			m.session.SetPayloads(from, changes)
+		}
+	}
+	b.Sounds.Update()
+}
+
+// Confirm takes a request within a leg's dialog as an answer to what was sent to its
+// peer: it has our tag. It has to come from the INVITE's address, or from the trunk's
+// networks. A request from any other address proves nothing.
+func (m *Media) Confirm(l *Half, from netip.Addr) {
+	known := func(p netip.Prefix) bool { return p.Contains(from) }
+	if l.Confirmed || (from != l.Leg.Dialog().
+		Source.Addr() && !slices.ContainsFunc(m.bridge.Trunk.Caller.Sources, known)) {
+		return
+	}
+	l.Confirmed = true
+	if m.session != nil {
+		m.session.Confirm(l.Side)
+	}
+}
+
+// IsOpen reports whether the media is open.
+func (m *Media) IsOpen() bool { return m.session != nil }
+
+// Start begins to judge whether the sides are heard: the call is answered.
+func (m *Media) Start() { m.session.Start() }
+
+// Stats are the counts of the media so far; zero if it is not open.
+func (m *Media) Stats() (s media.Stats) {
+	if m.session != nil {
+		s = m.session.Stats()
+	}
+	return s
+}
+
+// Port is ours on a side.
+func (m *Media) Port(side media.Side) uint16 { return m.session.Local(side).Port() }
+
+// Detach stops media to and from a target that did not take the call, if it has sent any.
+func (m *Media) Detach() {
+	b := m.bridge
+	if m.session == nil || b.Agreement.Description[media.SideB] == nil {
+		return
+	}
+	m.Unplug()
+	b.Agreement.Description[media.SideB], b.Agreement.SentTo[media.SideB], b.Sounds.voices[media.SideB] = nil, nil, nil
+	b.Sounds.Update()
+}
+
+// at is our RTP address on a side, as SDP names it.
+func (m *Media) at(side media.Side) netip.AddrPort {
+	return netip.AddrPortFrom(m.Addr[side], m.Port(side))
+}
+
+var (
+	// errNoFamily means that media can't be carried to a peer: no address in
+	// media.listen is of its address family.
+	errNoFamily = errors.New("no media address of the address family")
+
+	// errBound means that a target names an address for its media, but the call's
+	// media is bound to another one, and the caller has its answer already.
+	errBound = errors.New("the media of the call is bound to another address")
+)
+
+// Toward makes sure that media can flow to a target, and returns our address in its SDP. wanted is the address in the
+// target's configuration, if any. If the target needs another local address, ports of that are leased, unless the
+// carrier has our answer already.
+func (m *Media) Toward(target, wanted netip.Addr) (netip.Addr, error) {
+	b := m.bridge
+	if m.session == nil {
+		return m.reopen(target, wanted)
+	}
+	bound := m.session.Local(media.SideB).Addr()
+	bind, name, err := b.Address(target, wanted)
+	switch {
+	case err != nil:
+		return name, err
+	case bind == bound:
+	case b.Agreement.Answer == nil:
+		m.session.Close()
+		m.session = nil
+		return m.reopen(target, wanted)
+	case bind == wanted:
+		return name, fmt.Errorf("%w, not to %v", errBound, wanted)
+	default: // the present address serves as well
+		return b.nameOf(bound, target)
+	}
+	return name, nil
+}
+
+func (m *Media) reopen(target, wanted netip.Addr) (netip.Addr, error) {
+	err := m.Open(target, wanted)
+	return m.Addr[media.SideB], err
+}
+
+// secured says which leg's keys the media of a side has.
+type secured struct {
+	leg   *sdp.LegCrypto
+	plain bool
+}
+
+// answering is the stream's transport in our answer to a leg's offer.
+func (m *Media) answering(l *Half, offer *sdp.Description) sdp.StreamTransport {
+	before := m.bridge.Agreement.Description[l.Side]
+	return l.Crypto.Answering(offer, before != nil && before.RTP() != offer.RTP())
+}
+
+// secure gives the media the keys of a side's description, before its address. When
+// another leg takes the side over, or SRTP becomes RTP, nothing is sent in between,
+// and the former keys are discarded.
+func (m *Media) secure(side media.Side, d *sdp.Description) error {
+	l := m.bridge.Call.Half(side).Crypto
+	before := m.secured[side]
+	l.Apply(d)
+	m.secured[side] = secured{leg: l, plain: !d.Secured()}
+	if !d.Secured() && (before.leg == nil || before.plain) {
+		return nil
+	}
+	if before.leg != nil && (before.leg != l || !d.Secured()) {
+		m.session.SetPeer(side, media.Peer{})
+		m.bridge.Sounds.voices[side] = nil // the relay gives it up
+		if err := m.session.SetCrypto(side, media.Crypto{}); err != nil {
+			return err
+		}
+	}
+	return m.session.SetCrypto(side, l.Crypto())
+}
+
+// Unplug ends what goes to and comes from side B, with its keys and the handshake for them: its port may be another
+// call's by now.
+func (m *Media) Unplug() {
+	m.session.SetPeer(media.SideB, media.Peer{})
+	_ = m.session.SetCrypto(media.SideB, media.Crypto{}) // never fails without keys
+	m.secured[media.SideB] = secured{plain: true}
+}
+
+// Suite is the name of a side's SRTP suite, empty for plain RTP.
+func (m *Media) Suite(side media.Side) string { return m.secured[side].leg.Suite() }
+
+// described: a side's payload types may have changed.
+func (m *Media) described() {
+	b := m.bridge
+	b.Masking.apply()
+	if b.Recordings.current == nil {
+		return
+	}
+	for _, side := range []media.Side{media.SideA, media.SideB} {
+		b.Recordings.current.SetPayloads(side, b.Agreement.PayloadsOf(side))
+	}
+}

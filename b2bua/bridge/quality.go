@@ -1,0 +1,120 @@
+package bridge
+
+import (
+	"math"
+	"net"
+	"strconv"
+	"time"
+
+	"flowbridge/b2bua/agreement"
+	"flowbridge/config"
+	"flowbridge/media"
+	"flowbridge/store/record"
+)
+
+// Record is the media's part of the record so far; zero if the media is not open.
+func (m *Media) Record() (r record.Media) {
+	if m.session != nil {
+		r = m.record(m.session.Stats(), &m.bridge.Agreement)
+	}
+	return r
+}
+
+// record is the media's part of the record by these counts.
+func (m *Media) record(s media.Stats, a *agreement.Agreement) record.Media {
+	r := record.Media{
+		A: m.sideRecord(media.SideA, s.A, a), B: m.sideRecord(media.SideB, s.B, a), OneWay: m.oneWay,
+		GapMS: max(s.A.Gap, s.B.Gap).Milliseconds(),
+	}
+	r.MOS = r.A.MOS
+	if r.MOS == 0 || r.B.MOS != 0 && r.B.MOS < r.MOS {
+		r.MOS = r.B.MOS
+	}
+	return r
+}
+
+func (m *Media) sideRecord(side media.Side, s media.SideStats, a *agreement.Agreement) record.MediaSide {
+	r := record.MediaSide{
+		Rx: int64(s.RxPackets), Tx: int64(s.TxPackets), Lost: int64(s.Lost),
+		Dropped: int64(s.DroppedTotal), DroppedBy: droppedBy(s.Dropped), JitterMS: s.JitterMS,
+		Duplicates: int64(s.Duplicates), Reordered: int64(s.Reordered), Bursts: int64(s.Bursts),
+		SSRCChanges: int64(s.SSRCChanges),
+		RTT:         record.Millis(float64(s.RTT.Round(time.Microsecond)) / float64(time.Millisecond)),
+		MOS:         record.Score(math.Round(100*s.MOS) / 100),
+		Codec:       a.Codec[side].Name, SRTP: m.Suite(side),
+	}
+	if d := a.Description[side]; d != nil && d.RTP().IsValid() {
+		r.Expected = d.RTP().String()
+	}
+	if s.Source.IsValid() {
+		r.Source = s.Source.String()
+	}
+	if s.Refused.IsValid() {
+		r.Refused = s.Refused.String()
+	}
+	return r
+}
+
+func droppedBy(d media.Drops) record.DroppedBy {
+	return record.DroppedBy{
+		WrongSource: int64(d.WrongSource), Unproven: int64(d.Unproven), WrongSSRC: int64(d.WrongSSRC),
+		Unauthentic: int64(d.Unauthentic), Replayed: int64(d.Replayed), Unprotected: int64(d.Unprotected),
+		Masked: int64(d.Masked), Malformed: int64(d.Malformed), NoDestination: int64(d.NoDestination),
+		Oversize: int64(d.Oversize), SendError: int64(d.SendError), Held: int64(d.Held), Diverted: int64(d.Diverted),
+		Replaced: int64(d.Replaced), Discarded: int64(d.Discarded), Unconfirmed: int64(d.Unconfirmed),
+	}
+}
+
+// onOneWay logs what an operator needs to know of a silent side: where its RTP
+// should come from, and which packets were dropped. The record keeps the side, even
+// if it is heard later.
+func (m *Media) onOneWay(f OneWay) {
+	b := m.bridge
+	s := m.session.Stats().Of(f.Side)
+	if f.Over {
+		b.Log.Info().Stringer("side", f.Side).Stringer("source", s.Source).Msg("heard after one-way audio")
+		b.Ladder.Decide("RTP of side %v comes after all, from %v", f.Side, s.Source)
+		return
+	}
+	m.oneWay = f.Side.String()
+	b.Ladder.Decide("one-way audio: no RTP is taken from side %v (a: caller, b: target), which has sent %d packets that were dropped", f.Side, s.DroppedTotal)
+	line := b.Log.Warn().Stringer("side", f.Side).Interface("dropped", droppedBy(s.Dropped))
+	if d := b.Agreement.Description[f.Side]; d != nil {
+		line = line.Str("expected", net.JoinHostPort(d.Connection(), strconv.Itoa(d.Port())))
+	}
+	if s.Refused.IsValid() {
+		line = line.Stringer("refused", s.Refused)
+	}
+	line.Msg("one-way audio")
+}
+
+// OnWithheld logs that the caller's early media has stopped, and how it need not.
+func (m *Media) OnWithheld() {
+	b := m.bridge
+	line := b.Log.Info().Stringer("source", b.Source)
+	if d := b.Agreement.Description[media.SideA]; d != nil {
+		line = line.Stringer("rtp", d.RTP())
+	}
+	b.Ladder.Decide("early media to the caller stops until its address is confirmed by an ACK, a PRACK or RTP")
+	line.Msg("no more media to the caller before its ACK, PRACK or RTP: its SDP names another address than its SIP comes from; see media_sources")
+}
+
+// WarnOfDeafness logs one-way audio that we cause: RTP came, but from an address that is not believed.
+func (m *Media) WarnOfDeafness(r *record.Media) {
+	b := m.bridge
+	for side, r := range [...]*record.MediaSide{media.SideA: &r.A, media.SideB: &r.B} {
+		side := media.Side(side)
+		if r.Dropped <= r.Rx {
+			continue
+		}
+		line := b.Log.Warn().Stringer("side", side).Int64("dropped", r.Dropped)
+		if r.Refused != "" {
+			line = line.Str("refused", r.Refused)
+		}
+		if h := m.bridge.Call.Half(side); h != nil && h.Peer.Media.Latch == config.LatchStrict {
+			line.Msg("rtp not accepted: with latch strict, only the address and port in the SDP are")
+		} else {
+			line.Msg("rtp not accepted: its address is neither in the SDP nor that of the SIP; see media_sources")
+		}
+	}
+}

@@ -1,0 +1,235 @@
+package bridge
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"flowbridge/b2bua/kept"
+	"flowbridge/b2bua/peers"
+	"flowbridge/config"
+	"flowbridge/media"
+	"flowbridge/media/recording"
+	"flowbridge/store/record"
+)
+
+// The recording of a call: routes[].record, and orders.
+
+// Recordings are those of a call, one at a time.
+type Recordings struct {
+	bridge  *Bridge
+	current *recording.Recorder   // nil: none
+	All     []*recording.Recorder // of this process, past and current
+	Past    []record.Recording    // of earlier processes
+	parts   int                   // of these
+	beepAt  time.Time             // zero: no beep is due
+}
+
+// The states of a call's recording.
+const (
+	RecordingOff    = "off"
+	RecordingOn     = "on"
+	RecordingPaused = "paused"
+	RecordingFailed = "failed" // why is in the record's recordings
+)
+
+// RecordingWait is how long the record of a call waits for its files to be finished.
+// Files that take longer are finished all the same.
+const RecordingWait = 2 * time.Second
+
+// OrderStart begins a recording for an operator.
+func (rs *Recordings) OrderStart() error {
+	b := rs.bridge
+	switch {
+	case b.Archive == nil:
+		return &OrderError{"recordings are not configured", "write recording: {path: …} and restart"}
+	case b.Call.Route() == nil || b.Call.Route().Record == config.WantedOff:
+		return &OrderError{"calls of this route are not recorded", "write record: on_demand for the route"}
+	case !b.Call.Moment().Answered:
+		return &OrderError{"the call is not answered yet", "ask again when its phase is bridged"}
+	case rs.current != nil && !rs.current.Failed():
+		return &OrderError{"the call is recorded already", "resume it if it pauses"}
+	}
+	return rs.start(false)
+}
+
+// OrderStop ends the recording for an operator.
+func (rs *Recordings) OrderStop() error {
+	if rs.current == nil {
+		return notRecorded()
+	}
+	rs.Stop()
+	return nil
+}
+
+func notRecorded() *OrderError {
+	return &OrderError{"the call is not recorded", "start the recording first"}
+}
+
+// Pause pauses or resumes the recording. It may be repeated.
+func (rs *Recordings) Pause(pause bool) error {
+	if rs.current == nil {
+		return notRecorded()
+	}
+	if pause {
+		rs.current.Pause()
+	} else {
+		rs.current.Resume()
+	}
+	rs.bridge.Log.Info().Bool("paused", pause).Msg("recording")
+	return nil
+}
+
+// StartIfWanted begins the recording of an answered call if its route wants that
+// for every call.
+func (rs *Recordings) StartIfWanted() {
+	b := rs.bridge
+	if b.Call.Route().Record != config.WantedAlways {
+		return
+	}
+	if b.Archive == nil {
+		b.Log.Warn().Msg("not recorded: the process runs without recording, restart it")
+		return
+	}
+	if err := rs.start(false); err != nil {
+		b.Log.Warn().Err(err).Msg("not recorded")
+	}
+}
+
+// start begins a recording: from now on the recorder gets the session's
+// packets and the SIP, earlier SIP included; one that is paused when it is resumed.
+func (rs *Recordings) start(paused bool) error {
+	b := rs.bridge
+	rs.Stop() // one that failed
+	r, err := b.Archive.Record(recording.Call{
+		ID: b.ID, Part: rs.parts + len(rs.All) + 1, Local: b.Media.Addr,
+		Payloads: [2]recording.Payloads{b.Agreement.PayloadsOf(media.SideA), b.Agreement.PayloadsOf(media.SideB)},
+	})
+	if err != nil {
+		return &OrderError{err.Error(), "look at the log: the process may be stopping"}
+	}
+	if paused {
+		r.Pause()
+	}
+	rs.current = r
+	rs.All = append(slices.Clip(rs.All), r)
+	b.Ladder.Attach(r)
+	b.Media.session.SetTap(r)
+	// Every recording begins here, by the route or by an order. So announcements to
+	// the parties belong here.
+	b.Log.Info().Int("part", len(rs.All)).Msg("recording started")
+	b.Ladder.Decide("recording %d starts", len(rs.All))
+	rs.beep(time.Now())
+	b.Call.Mark()
+	return nil
+}
+
+// GoOn continues, in new files, the recording that an earlier process had begun.
+func (rs *Recordings) GoOn(k *kept.Call) {
+	if !k.Recording || rs.bridge.Archive == nil {
+		return
+	}
+	if err := rs.start(k.Paused); err != nil {
+		rs.bridge.Log.Warn().Err(err).Msg("not recorded")
+	}
+}
+
+// Stop ends the recording, if there is one. It neither loses nor delays a
+// packet.
+func (rs *Recordings) Stop() {
+	b := rs.bridge
+	if rs.current == nil {
+		return
+	}
+	if b.Media.session != nil {
+		b.Media.session.SetTap(nil)
+	}
+	b.Ladder.Attach(nil)
+	rs.current.Stop()
+	rs.current = nil
+	b.Log.Info().Int("part", len(rs.All)).Msg("recording stopped")
+	b.Ladder.Decide("recording %d ends", len(rs.All))
+}
+
+// beep tells both sides that the call is recorded, now and at intervals
+// (recording.beep). A side that hears another of our sounds gets no beep.
+func (rs *Recordings) beep(now time.Time) {
+	b := rs.bridge
+	rs.beepAt = time.Time{}
+	every := b.Beep
+	if every == 0 || rs.current == nil || rs.current.Failed() {
+		return
+	}
+	rs.beepAt = now.Add(every)
+	if rs.current.Paused() {
+		return
+	}
+	for _, side := range []media.Side{media.SideA, media.SideB} {
+		if b.Sounds.voices[side] == nil {
+			b.Sounds.play(side, &voice{name: peers.ToneBeep, sound: b.Tones[peers.ToneBeep], mix: true, lasts: true})
+		}
+	}
+}
+
+// State is one of the constants above.
+func (r *Recordings) State() string {
+	switch {
+	case r.current == nil:
+		return RecordingOff
+	case r.current.Failed():
+		return RecordingFailed
+	case r.current.Paused():
+		return RecordingPaused
+	default:
+		return RecordingOn
+	}
+}
+
+// Files are the recordings of earlier processes, and those of this one so far.
+func (rs *Recordings) Files() []record.Recording {
+	return append(append([]record.Recording{}, rs.Past...), filesOf(rs.All)...)
+}
+
+// filesOf are the recordings' entries in the record.
+func filesOf(all []*recording.Recorder) []record.Recording {
+	files := []record.Recording{}
+	for _, r := range all {
+		for _, f := range r.Files() {
+			files = append(files, record.Recording{
+				File: f.Name, Format: f.Format, StartedAt: record.TimeOf(f.StartedAt), EndedAt: record.TimeOf(f.EndedAt),
+				Bytes: f.Bytes, Dropped: f.Dropped, Error: f.Err,
+			})
+		}
+	}
+	return files
+}
+
+// Settled returns what gives Files once all are written, or after a bounded time. It may be called on another
+// goroutine, and bounds are those of ctx, too.
+func (rs *Recordings) Settled() func(ctx context.Context) []record.Recording {
+	past, all := rs.Past, rs.All
+	return func(ctx context.Context) []record.Recording { return append(slices.Clip(past), settled(ctx, all)...) }
+}
+
+// settled is filesOf when all files are written, or after
+// RecordingWait.
+func settled(ctx context.Context, all []*recording.Recorder) []record.Recording {
+	limit := time.NewTimer(RecordingWait)
+	defer limit.Stop()
+	for _, r := range all {
+		select {
+		case <-r.Done():
+			continue
+		case <-limit.C:
+		case <-ctx.Done():
+		}
+		break
+	}
+	files := filesOf(all)
+	for i := range files {
+		if files[i].EndedAt.IsZero() {
+			files[i].Error = "not written yet when the call ended: the disk is slow, or the process was being stopped"
+		}
+	}
+	return files
+}

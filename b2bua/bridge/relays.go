@@ -1,0 +1,144 @@
+package bridge
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/config"
+	"flowbridge/media"
+)
+
+// Requests within a call that is up, from one side to the other: INFO, and NOTIFY about
+// a REFER that was passed on.
+
+// relayed is a request of one side that went to the other.
+type relayed struct {
+	from   *Half
+	to     *Half
+	method sip.RequestMethod
+	seq    uint32
+	done   func(leg.Replied) // besides; may be nil
+}
+
+// Relays are the requests that were passed from one side to the other.
+type Relays struct {
+	bridge  *Bridge
+	open    map[int]relayed // without an answer, by Ref
+	last    int             // Ref of the last one
+	Watcher *Half           // the agent whose REFER the caller's side reports on; nil: none
+}
+
+// alwaysPassed are the headers of a request or answer that pass without
+// configuration: they describe the body and the request.
+func alwaysPassed() []config.Pass {
+	return config.PassNamed("Content-Disposition", "Content-Encoding", "Info-Package", "Recv-Info", "Event",
+		"Subscription-State", "Accept", "Retry-After")
+}
+
+// Asked answers a request within the dialog that is no REFER, or passes it to the other side.
+func (r *Relays) Asked(from *Half, req *sip.Request) {
+	b := r.bridge
+	switch {
+	case req.Method == sip.INFO && b.takesDigit(from, req):
+	case r.isReport(from, req), req.Method == sip.INFO:
+		r.Relay(from, req, contentOf(req), nil)
+	default:
+		b.Reply(from, req, 405, from.Leg.Allow())
+	}
+}
+
+// Relay sends a request to the other side. Without another side it is refused.
+func (r *Relays) Relay(from *Half, req *sip.Request, content leg.Content, done func(leg.Replied)) {
+	b := r.bridge
+	to := b.Other(from)
+	if to == nil {
+		b.Reply(from, req, 480)
+		return
+	}
+	ref := r.add(relayed{from: from, to: to, method: req.Method, seq: req.CSeq().SeqNo, done: done})
+	content.Headers = append(content.Headers, b.PassedTo(to, req.Headers())...)
+	to.Step(leg.Send{Ref: ref, Method: req.Method, Content: content})
+}
+
+// add notes a request, and gives its Ref.
+func (r *Relays) add(request relayed) (ref int) {
+	if r.open == nil {
+		r.open = map[int]relayed{}
+	}
+	r.last++
+	r.open[r.last] = request
+	return r.last
+}
+
+// Open counts the requests that have no answer yet.
+func (r *Relays) Open() int { return len(r.open) }
+
+// Drop answers the requests that wait for a leg which has left the call.
+func (r *Relays) Drop(to *Half) {
+	for ref, waits := range r.open {
+		if waits.to == to {
+			delete(r.open, ref)
+			waits.from.Step(leg.Reply{Method: waits.method, Seq: waits.seq, Code: 480, Reason: message.StatusText(480)})
+		}
+	}
+}
+
+// Replied passes the answer to a request back. False: the request was our own.
+func (r *Relays) Replied(f leg.Replied) bool {
+	waits, ok := r.open[f.Ref]
+	if !ok {
+		return false
+	}
+	delete(r.open, f.Ref)
+	if waits.done != nil {
+		waits.done(f)
+	}
+	content := leg.Content{ContentType: f.ContentType, Body: f.Body, Headers: alwaysOf(f.Headers)}
+	content.Headers = append(content.Headers, r.bridge.PassedTo(waits.from, f.Headers)...)
+	waits.from.Step(leg.Reply{Method: waits.method, Seq: waits.seq, Code: f.Code, Reason: f.Reason, Content: content})
+	return true
+}
+
+// contentOf is the part of a request that goes to the other side.
+func contentOf(req *sip.Request) leg.Content {
+	content := leg.Content{Headers: alwaysOf(req.Headers())}
+	if ct := req.ContentType(); ct != nil && len(req.Body()) > 0 {
+		content.ContentType, content.Body = ct.Value(), req.Body()
+	}
+	return content
+}
+
+func alwaysOf(headers []sip.Header) []sip.Header {
+	out, _ := outbound.Passed(headers, alwaysPassed())
+	return out
+}
+
+// PassedTo picks the headers of one side's message that pass to the other by
+// configuration.
+func (b *Bridge) PassedTo(to *Half, headers []sip.Header) []sip.Header {
+	list := slices.DeleteFunc(slices.Clone(to.Peer.PassHeaders), func(p config.Pass) bool {
+		return slices.ContainsFunc(alwaysPassed(),
+			func(always config.Pass) bool { return strings.EqualFold(always.To, p.To) })
+	})
+	in := outbound.Inbound{Trusted: b.Trunk.Caller.Trusted, Privacy: b.Privacy}
+	reveals := func(h sip.Header) bool { return to.Side != media.SideA && in.Reveals(h.Name(), []string{h.Value()}) }
+	if slices.ContainsFunc(headers, reveals) {
+		headers = slices.DeleteFunc(slices.Clone(headers), reveals)
+	}
+	out, _ := outbound.Passed(headers, list)
+	// a BYE has ours
+	return slices.DeleteFunc(out, func(h sip.Header) bool { return strings.EqualFold(h.Name(), "Reason") || reveals(h) })
+}
+
+// isReport reports whether a request of the caller's side is about the REFER of an agent that is still there.
+func (r *Relays) isReport(from *Half, req *sip.Request) bool {
+	event, _, _ := message.CutByte(message.FirstHeader(req, "event"), ';')
+	return req.Method == sip.NOTIFY && from.Side == media.SideA && r.Watcher != nil &&
+		r.Watcher == r.bridge.Call.Connected() &&
+		message.EqualFold(message.Trim(event), "refer")
+}

@@ -1,0 +1,189 @@
+package bridge
+
+import (
+	"cmp"
+	"strconv"
+	"strings"
+
+	"flowbridge/b2bua/peers"
+	"flowbridge/config"
+	"flowbridge/media"
+	"flowbridge/media/audio"
+)
+
+// Our own sounds to the sides: ringing before the answer and while a transfer
+// rings, a tone for a side on hold, sounds that the admin API asks for.
+
+// voice is our sound that a side hears; nil: none.
+type voice struct {
+	name  string
+	sound *audio.Sound
+	loop  bool
+	yield bool // to the other side's media
+	mix   bool // with it
+	lasts bool // until its end, even if the state of the call wants another sound
+
+	played media.Play // as the relay plays it
+	id     uint64     // of played
+}
+
+// Sounds are our sounds to the sides.
+type Sounds struct {
+	bridge  *Bridge
+	voices  [2]*voice // by side
+	plays   uint64    // begun so far
+	Ringing bool      // the caller has a 183 and hears our ringing
+}
+
+// play plays a sound to a side, or ends the present one. A side without G.711 hears
+// none.
+func (ss *Sounds) play(side media.Side, v *voice) {
+	b := ss.bridge
+	if b.Media.session == nil {
+		return
+	}
+	before := ss.voices[side]
+	if v != nil {
+		play, ok := b.Agreement.Playing(side, v.play())
+		if ok && before != nil && before.name == v.name && before.played == play {
+			return
+		}
+		if ok {
+			v.played = play
+			ss.plays++
+			play.ID, v.id = ss.plays, ss.plays
+			ss.voices[side] = v
+			b.Media.session.Play(side, play)
+			return
+		}
+		b.PeerLog.Info().Stringer("side", side).Str("sound", v.name).Msg("no sound for a side without G.711")
+	}
+	if ss.voices[side] = nil; before != nil {
+		b.Media.session.StopPlay(side)
+	}
+}
+
+// ringback is the sound for a caller that waits.
+func (ss *Sounds) ringback() *voice {
+	b := ss.bridge
+	name := b.Call.Route().Ringback
+	if q := b.Call.Route().Queue; q != nil && b.Call.Moment().Waits {
+		name = cmp.Or(q.Sound, name)
+	}
+	return &voice{name: name, sound: b.Tones[name], loop: true, yield: true}
+}
+
+// Update plays to each side what the call's state wants: mostly nothing. A
+// voice that lasts goes on, in the side's present codec; a beep gives way.
+func (ss *Sounds) Update() {
+	for _, side := range []media.Side{media.SideA, media.SideB} {
+		v, wanted := ss.voices[side], ss.wanted(side)
+		if v != nil && v.lasts && (!v.mix || wanted == nil) {
+			again := *v
+			wanted = &again
+		}
+		ss.play(side, wanted)
+	}
+}
+
+// wanted is the sound that the call's state wants a side to hear.
+func (ss *Sounds) wanted(side media.Side) *voice {
+	b, now := ss.bridge, ss.bridge.Call.Moment()
+	switch {
+	case !now.Answered:
+		if side == media.SideA && ss.Ringing {
+			return ss.ringback()
+		}
+	case side == media.SideA && now.AgentLeft:
+		return ss.ringback()
+	case b.Call.Route().Hold != config.HoldNone && b.Agreement.Description[side.Other()] != nil &&
+		b.Agreement.Description[side.Other()].Held():
+		name := b.Call.Route().Hold
+		return &voice{name: name, sound: b.Tones[name], loop: true, yield: true}
+	}
+	return nil
+}
+
+// Ring makes the answer to the caller's offer by which the caller hears our ringing once side A has its peer. False:
+// the caller has no G.711 that a target could use, or no offer.
+func (ss *Sounds) Ring(targets []*peers.Target) bool {
+	b := ss.bridge
+	k, ok := b.Agreement.Playable(targets)
+	if !ok {
+		return false
+	}
+	offer := b.Agreement.Offer
+	answer := offer.Only(k, offer.Formats())
+	formats := answer.Formats()
+	b.Agreement.TakeStreams(media.SideA, offer)
+	b.Agreement.Answer = answer.Answering(offer, b.Media.at(media.SideA),
+		b.Media.answering(b.Call.Half(media.SideA), offer), formats, offer.Mirrored())
+	b.Agreement.SentTo[media.SideA] = formats
+	b.Agreement.Tell(media.SideA, formats)
+	ss.Ringing = true
+	return true
+}
+
+// Order plays the sound that the admin API asks for, or ends it.
+func (ss *Sounds) Order(s PlayRequest) error {
+	b := ss.bridge
+	switch {
+	case !b.Call.Moment().Answered:
+		return &OrderError{"the call is not answered yet", "ask again when its phase is bridged"}
+	case s.Sound == SoundNone:
+		ss.voices[s.Side].end()
+		ss.Update()
+		return nil
+	}
+	sound, ok := ss.named(s.Sound)
+	if !ok {
+		return &OrderError{
+			"there is no sound " + strconv.Quote(s.Sound),
+			"take one of sounds in the configuration, or of " + strings.Join(audio.Tones(), ", "),
+		}
+	}
+	v := &voice{name: s.Sound, sound: sound, loop: s.Loop, lasts: true}
+	if _, ok := b.Agreement.Playing(s.Side, v.play()); !ok {
+		return &OrderError{"side " + s.Side.String() + " does not speak G.711", "only PCMU and PCMA can be played"}
+	}
+	ss.voices[s.Side] = nil // so that the same sound starts again
+	ss.play(s.Side, v)
+	b.Log.Info().Stringer("side", s.Side).Str("sound", s.Sound).Msg("sound played")
+	return nil
+}
+
+// named is a sound of the configuration, or a tone.
+func (ss *Sounds) named(name string) (*audio.Sound, bool) {
+	if sound, ok := ss.bridge.Tones[name]; ok {
+		return sound, true
+	}
+	return audio.Tone(name)
+}
+
+// end has a voice give way to the sound that the call's state wants.
+func (v *voice) end() {
+	if v != nil {
+		v.lasts = false
+	}
+}
+
+// Heard is the name of the sound that a side hears; empty: none.
+func (ss *Sounds) Heard(side media.Side) string {
+	if v := ss.voices[side]; v != nil {
+		return v.name
+	}
+	return ""
+}
+
+// onPlayed: a sound has come to its end.
+func (ss *Sounds) onPlayed(f Played) {
+	if v := ss.voices[f.Side]; v != nil && v.id == f.ID {
+		ss.voices[f.Side] = nil
+		ss.Update()
+	}
+}
+
+// play is how the relay plays it, but for what the side wants.
+func (v *voice) play() media.Play {
+	return media.Play{Sound: v.sound, Loop: v.loop, Yield: v.yield, Mix: v.mix}
+}

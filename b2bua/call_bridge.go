@@ -1,0 +1,90 @@
+package b2bua
+
+import (
+	"flowbridge/b2bua/bridge"
+	"flowbridge/b2bua/peers"
+	"flowbridge/config"
+	"flowbridge/media"
+)
+
+// What the bridge of a call may ask of it.
+
+// bridgeCall is a call as its bridge knows it.
+type bridgeCall struct{ call *Call }
+
+var _ bridge.Call = bridgeCall{}
+
+// Half is the leg that a side's media flows to: on side B the one connected to the caller, or before that the
+// attempt's.
+func (b bridgeCall) Half(side media.Side) *bridge.Half {
+	switch c := b.call; {
+	case side == media.SideA:
+		return halfOf(c.a)
+	case c.b != nil:
+		return halfOf(c.b)
+	case c.attempts.current != nil:
+		return halfOf(c.attempts.current.line)
+	}
+	return nil
+}
+
+// Connected is the leg that is connected to the caller.
+func (b bridgeCall) Connected() *bridge.Half { return halfOf(b.call.b) }
+
+func halfOf(l *legOnWire) *bridge.Half {
+	if l == nil {
+		return nil
+	}
+	return &l.Half
+}
+
+// Called is the target of Half(media.SideB).
+func (b bridgeCall) Called() *peers.Target {
+	switch c := b.call; {
+	case c.b != nil:
+		return c.connected.target
+	case c.attempts.current != nil:
+		return c.attempts.current.target
+	}
+	return nil
+}
+
+// Policy is the configuration of the platform that the caller is connected to, now or last, or that has placed the
+// call.
+func (b bridgeCall) Policy() *peers.Policy {
+	switch c := b.call; {
+	case c.connected == nil:
+		return nil
+	case c.trunk.Platform != nil:
+		return c.trunk.Platform
+	default:
+		return &c.connected.target.Dial.Policy
+	}
+}
+
+// Route is the call's route.
+func (b bridgeCall) Route() *config.Route { return b.call.route }
+
+// Moment is where the call is.
+func (b bridgeCall) Moment() bridge.Moment {
+	t := b.call.transfers.current
+	return bridge.Moment{
+		Answered: !b.call.times.answered.IsZero(), Waits: b.call.waits(), Transfer: t != nil, AgentLeft: t != nil && t.left,
+	}
+}
+
+// Post leaves an event in the call's inbox.
+func (b bridgeCall) Post(e bridge.Event) { b.call.mailbox.Post(item{event: inBridge{e}}) }
+
+// Mark has the call noted before its next message leaves.
+func (b bridgeCall) Mark() { b.call.notes.mark() }
+
+// takeKeys gives a side's media its keys, and has the call noted with them.
+func (c *Call) takeKeys(e bridge.HandshakeOver) error {
+	taken, err := c.bridge.Media.TakeKeys(e)
+	// else the target's bridge is noted next
+	if t := c.transfers.current; taken && (e.Side == media.SideA || t == nil || t.waiting == nil) {
+		c.notes.mark()
+	}
+	return err
+}

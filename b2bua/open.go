@@ -1,0 +1,171 @@
+package b2bua
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
+
+	"flowbridge/b2bua/bridge"
+	"flowbridge/b2bua/ladder"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/redirected"
+	"flowbridge/b2bua/registrar"
+	"flowbridge/b2bua/registration"
+	"flowbridge/b2bua/registry"
+	"flowbridge/b2bua/stir"
+	"flowbridge/b2bua/transport"
+	"flowbridge/config"
+	"flowbridge/media/dtls"
+	"flowbridge/media/recording"
+	"flowbridge/store/record"
+)
+
+// Options are the parts of a server. Every field is needed unless its comment says
+// otherwise.
+type Options struct {
+	Config    *config.Config
+	Relay     bridge.Relay
+	Sink      Sink
+	Preparers map[string]peers.Preparer // by name of the target; only for those that prepare
+	Key       [32]byte                  // signalling key, kept with the store
+	Node      string                    // name of this node in records; may be empty
+	Log       zerolog.Logger
+
+	// Ladders says what becomes of the messages of calls. Record and Source are the server's to set.
+	Ladders ladder.Options
+
+	// Admission is given the server's admission before the first call; nil: nobody is.
+	Admission func(*peers.Admission)
+
+	// Archive takes the recordings of calls; nil: none can be recorded.
+	Archive *recording.Archive
+
+	// Left are the calls of a killed process.
+	Left []record.Left
+
+	// Machine tells how long the machine runs, whatever its wall clock is set to; nil: calls that outlive a process trust
+	// the wall clock.
+	Machine func() (uptime time.Duration, boot uint64)
+
+	// Bindings are what had registered at the process before, by holder; KeepBindings is told when those of a holder
+	// change, and does not block. Both may be nil.
+	Bindings     map[string][]record.Binding
+	KeepBindings func(holder string, all []record.Binding)
+
+	Network transport.Network // where a field is nil: the kernel's
+
+	// Certificates fetches those of callers who are verified; nil: HTTPS.
+	Certificates http.RoundTripper
+
+	// Before has what another process has handed over; nil: there is none. Then nothing is read, and no turn runs, before
+	// the stack serves.
+	Before Predecessor
+}
+
+// strayRate is how many stray responses a second are answered. Normally there are
+// few; a 200 is repeated at most ten times a call.
+const strayRate = 100
+
+// NewServer opens the sockets and begins to answer.
+func NewServer(o Options) (*Server, error) {
+	s, err := newServer(o, transport.Listen)
+	if err != nil {
+		return nil, err
+	}
+	if o.Before != nil {
+		return s, s.successor.replace(o.Before)
+	}
+	s.successor.restore(o.Left)
+	s.Serve()
+	return s, nil
+}
+
+// Serve begins to answer, and to register.
+func (s *Server) Serve() {
+	s.stack.Serve()
+	s.clients.Go()
+}
+
+// newServer makes a server on the sockets that listen opens.
+func newServer(o Options, listen func(context.Context, transport.Options) (*transport.Stack, error)) (*Server, error) {
+	s := &Server{
+		cfg: o.Config, sink: o.Sink, node: o.Node, log: o.Log,
+		mint:       message.NewMinter(o.Key),
+		admission:  peers.NewAdmission(o.Config, o.Preparers),
+		registry:   registry.New[*Call, *legOnWire](),
+		registrar:  registrar.New(o.Bindings, o.KeepBindings),
+		keepsNames: o.Config.Hooks.AskForCalls(),
+		machine:    o.Machine,
+		strays:     rate.NewLimiter(strayRate, strayRate),
+	}
+	s.successor.server = s
+	if s.machine == nil {
+		s.machine = func() (time.Duration, uint64) { return 0, 0 }
+	}
+	if o.Admission != nil {
+		o.Admission(s.admission)
+	}
+	identity, err := dtls.NewIdentity(o.Key)
+	if err != nil {
+		return nil, err
+	}
+	s.auth = peers.NewAuthenticator(s.mint, message.AlgorithmsOf(s.cfg.SIP.AuthAlgorithms), time.Now())
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.verifier = stir.New(s.ctx, o.Certificates)
+	t := transport.Options{
+		Config: s.cfg.SIP, Minter: s.mint, Handler: front{s}, Agent: outbound.AgentName, Log: s.log, Tap: s.collect(o),
+		Network: o.Network,
+	}
+	if o.Before != nil {
+		t.Take = o.Before.Take
+	}
+	s.stack, err = listen(s.ctx, t)
+	if err != nil {
+		s.cancel()
+		return nil, err
+	}
+	s.bridges = bridge.Resources{
+		Context: s.ctx, Relay: o.Relay, Archive: o.Archive, Identity: identity, Names: s.stack, Lines: &s.log,
+		Config: &s.cfg.Media,
+		Beep:   s.cfg.Recording.Beep,
+		Beside: func(what string, do func()) {
+			s.beside(func() {
+				defer s.recovered(what)
+				do()
+			})
+		},
+	}
+	s.clients = registration.NewClients(registration.ClientsOptions{
+		Stack: s.stack, Minter: s.mint, Agent: outbound.AgentName, Log: s.log, Reached: s.admission.Registered,
+	})
+	s.clients.Use(s.cfg.Trunks)
+	return s, nil
+}
+
+// collect makes the collector of messages, and gives it as a Tap; nil where nobody
+// wants any.
+func (s *Server) collect(o Options) transport.Tap {
+	o.Ladders.Record = o.Archive != nil && slices.Contains(s.cfg.Recording.Formats, recording.FormatPcapng)
+	o.Ladders.Source = func(remote netip.Addr) (netip.Addr, error) { return s.stack.SourceToward(remote) }
+	if s.ladders = ladder.New(o.Ladders); s.ladders == nil {
+		return nil
+	}
+	return s.ladders
+}
+
+// Redirected begins to redirect calls to the targets of the server.
+func (s *Server) Redirected(o redirected.Options) *redirected.Calls {
+	return redirected.New(redirected.Server{
+		Peers:    s.admission.Peers.Load,
+		Draining: s.Draining,
+		Journal:  func(r record.Record) { s.sink.Journal(r, nil) }, Put: s.sink.Put,
+		Node: s.node, OTLP: &s.cfg.Telemetry.OTLP, Log: s.log,
+	}, o)
+}

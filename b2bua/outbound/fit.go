@@ -1,0 +1,47 @@
+package outbound
+
+import (
+	"errors"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/peers"
+	"flowbridge/config"
+)
+
+// ErrWantsTCP means that an INVITE is over the target's UDP budget and is to go
+// over TCP.
+var ErrWantsTCP = errors.New("INVITE is over the UDP budget and goes over TCP")
+
+// Fit makes the INVITE of a leg to a target, small enough for its way: stream says that this is a connection, tried
+// that none could be opened. Any error but ErrWantsTCP leaves in Dropped what was left out. whole is its size before.
+func (o *Draft) Fit(t *peers.Dial, l *leg.Leg, stream, tried bool) (req *sip.Request, whole int, err error) {
+	req = o.Request()
+	size := func() int {
+		req = o.Request()
+		return l.InviteSize(req) + CredentialsSize(t)
+	}
+	whole = l.InviteSize(req) + CredentialsSize(t)
+	switch over := !stream && OverBudget(t, o.Measure(whole)); {
+	case over && t.Overflow == config.OverflowTCP && !tried:
+		return nil, whole, ErrWantsTCP
+	case over:
+		err = o.Trim(BudgetOf(t), size)
+	}
+	return req, whole, err
+}
+
+// Shorten makes an INVITE that is sent again over UDP small enough for so many bytes more. No request and no error: it
+// is already.
+func (o *Draft) Shorten(t *peers.Dial, l *leg.Leg, more int) (req *sip.Request, whole int, err error) {
+	size := func() int { return l.InviteSize(o.Request()) + more }
+	whole = size()
+	if !OverBudget(t, o.Measure(whole)) {
+		return nil, whole, nil
+	}
+	if err = o.Trim(BudgetOf(t), size); err != nil {
+		return nil, whole, err
+	}
+	return o.Request(), whole, nil
+}

@@ -1,0 +1,159 @@
+package outbound
+
+import (
+	"cmp"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
+	"flowbridge/config"
+	"flowbridge/config/template"
+)
+
+// Destination is where a transfer goes.
+type Destination struct {
+	Party      template.Party
+	Targets    []*peers.Target // that are tried, in order
+	FailoverOn []int           // of their route
+	Route      string          // of these targets, empty: none
+	ReferTo    string          // the value of Refer-To, where the caller's side transfers
+}
+
+// Transfer is a call away from whose agent a transfer leads.
+type Transfer struct {
+	Peers  *peers.Snapshot
+	Trunk  *peers.Trunk // that the caller came by
+	Agent  *peers.Dial  // which has asked, and whose configuration permits
+	Vars   template.Vars
+	Caller leg.Dialog
+	Ours   [2]string // our own hosts, as the caller and the agent know us
+}
+
+// The reasons against a transfer. Their texts go out in the Warning of the refusal.
+var (
+	errNotAllowed = errors.New("not a number or host that may be called")
+	errOurselves  = errors.New("our own address, and no number")
+	errNoWay      = errors.New("no way to this number")
+	errReplacesUs = errors.New("a number with Replaces")
+)
+
+// To finds the destination of a transfer and checks that it is permitted: a
+// host of transfer_hosts, called by its URI, or a number of transfer_numbers (or a user
+// part that one of them names in full) at any host, called by the routes for calls of
+// this target or by the caller's own trunk. Otherwise it gives the status of the refusal.
+func (t *Transfer) To(to message.Referral) (d Destination, code int, err error) {
+	uri := message.ParseURI(to.URI)
+	d.Party = message.PartyOf("", &uri, t.Trunk.Caller.Country)
+	cfg := t.Agent
+	if to.Scheme != "tel" && !t.isOurs(to.Host) &&
+		slices.ContainsFunc(cfg.TransferHosts, func(h string) bool { return peers.SameHost(h, to.Host) }) {
+		return t.directly(to, d)
+	}
+	if d.Party.Number == "" && to.Scheme != "tel" && t.isOurs(to.Host) {
+		return d, 403, errOurselves
+	}
+	if d.Party.Number == "" || !peers.Named(cfg.TransferNumbers, d.Party.Number) {
+		return d, 403, errNotAllowed
+	}
+	if slices.ContainsFunc(to.Headers, func(h message.HeaderLine) bool { return h.Name == "Replaces" }) {
+		return d, 501, errReplacesUs // the trunk can't know a dialog with us
+	}
+	d.Party.User = message.UserOf(d.Party) // without what came with the number: it could make it another one
+	d.ReferTo = t.referToNumber(to, d.Party)
+	d.Targets, d.Route, d.FailoverOn = t.routeOfTarget(d.Party)
+	if len(d.Targets) == 0 && cfg.Transfer != config.TransferRelay {
+		return d, 404, errNoWay
+	}
+	return d, 0, nil
+}
+
+// isOurs says whether a host is our own address as a leg's peer knows it.
+func (t *Transfer) isOurs(host string) bool {
+	return peers.SameHost(host, t.Ours[0]) || peers.SameHost(host, t.Ours[1])
+}
+
+// directly is a destination that is called by the agent's URI.
+func (t *Transfer) directly(to message.Referral, d Destination) (Destination, int, error) {
+	parsed, code, err := peers.ReferredURI(to)
+	if err != nil {
+		return d, code, err
+	}
+	transport := config.TransportUDP
+	named, _ := parsed.UriParams.Get("transport")
+	if message.IsStream(strings.ToLower(named)) {
+		transport = strings.ToLower(named)
+	}
+	text := parsed.String()
+	uri, err := template.Parse(text) // which has no braces: no URI does
+	if err != nil {
+		return d, 400, message.ErrReferTo
+	}
+	referred := peers.NewReferred(to.Host, uri, transport, t.Agent)
+	if strings.EqualFold(named, config.TransportUDP) { // written down, as in a target
+		referred.Dial.Overflow = config.OverflowTrim
+	}
+	d.Targets = []*peers.Target{referred}
+	d.ReferTo = message.WithEmbedded(text, to.Headers)
+	return d, 0, nil
+}
+
+// routeOfTarget finds the targets for a number that the agent names: by the first
+// route for its calls that leads to any, else the trunk that the caller came by. Nothing
+// is dialled that is no number, unless the route or transfer_numbers name it in full.
+func (t *Transfer) routeOfTarget(to template.Party) (targets []*peers.Target, route string, failoverOn []int) {
+	agent, vars := t.Agent, t.Vars
+	vars.From = CallingParty(vars)
+	vars.To, vars.Trunk, vars.Target = to, "", agent.Name
+	if t.Vars.Target == "" { // as it will be dialled
+		vars.Direction = template.DirectionInbound
+	}
+	for i := range t.Peers.Routes {
+		r := &t.Peers.Routes[i]
+		if t.Peers.Mismatch(r, &vars, time.Now()) != "" {
+			continue
+		}
+		naming := slices.Concat(agent.TransferNumbers, []*config.Numbers{r.To, r.From})
+		if targets, _ = t.Peers.DestinationsNamed(r, &vars, naming...); len(targets) > 0 {
+			return targets, t.Peers.RouteName(i), r.FailoverOn
+		}
+	}
+	if callee := t.Peers.Callees[t.Trunk.Caller.Name]; callee != nil && t.Trunk.Platform == nil {
+		return peers.DialableOf([]*peers.Target{callee}, &vars, agent.TransferNumbers...), "", nil
+	}
+	return nil, "", nil
+}
+
+// referToNumber is the Refer-To of a number at the caller's side, as the agent knows
+// only our address. Numbers are at the proxy in front of the caller, which may be a
+// phone, or at the caller itself where there is none. It has the listed number without
+// parameters, because parameters could make it another number (rn, RFC 4694).
+func (t *Transfer) referToNumber(to message.Referral, who template.Party) string {
+	remote := message.ParseURI(cmp.Or(t.Caller.Proxy(), t.Caller.RemoteTarget))
+	host := remote.Host
+	if a, err := netip.ParseAddr(message.TrimBrackets(host)); err == nil && a.Is6() {
+		host = "[" + a.String() + "]"
+	}
+	if remote.Port > 0 {
+		host = net.JoinHostPort(message.TrimBrackets(host), strconv.Itoa(remote.Port))
+	}
+	return message.WithEmbedded("sip:"+message.UserOf(who)+"@"+host, to.Headers)
+}
+
+// Referrer is the party in Referred-By (RFC 3892): the one in the agent's REFER, else the number that the caller has
+// called, at our own address.
+func Referrer(req *sip.Request, agent leg.Dialog, ours leg.Local) string {
+	if by, err := message.ReferredBy(req); err == nil && by != "" {
+		return "<" + by + ">"
+	}
+	uri := message.ParseURI(message.AddrSpec(agent.RemoteParty))
+	return "<" + ours.URI(message.EscapeUser(uri.User)) + ">"
+}

@@ -1,0 +1,54 @@
+package report
+
+import (
+	"net/netip"
+
+	"flowbridge/b2bua/bridge"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/transport"
+	"flowbridge/config"
+)
+
+// sampleStreamPort stands for the port of a connection that was not opened.
+const sampleStreamPort = 49152
+
+// Local is our own address toward a peer, by what a stack knows.
+func (e *Explanation) Local(s *transport.Stack, over string, peer netip.Addr) leg.Local {
+	l, err := s.LocalFor(over, peer)
+	if err != nil {
+		e.Note("our address toward %v is not known (%v): this-host.invalid stands for it", peer, err)
+		l = leg.Local{Transport: over, Host: "this-host.invalid", Port: 5060}
+	}
+	if l.Port == 0 {
+		e.Note("the connection's own port is not known: %d stands for it", sampleStreamPort)
+		l.Port = sampleStreamPort
+	}
+	return l
+}
+
+// AddrOf is the address of a target, or a made-up one for a name and for what has registered.
+func (e *Explanation) AddrOf(host string, t *peers.Dial, cfg *config.Config) netip.Addr {
+	if t.Registered {
+		e.Note("%s: the call goes to what has registered; without a uri, its Contact stands in place of sip:%s", t.Name,
+			config.RegisteredHost)
+		return SampleAddr(cfg)
+	}
+	if a, err := netip.ParseAddr(message.TrimBrackets(host)); err == nil {
+		return a.Unmap()
+	}
+	e.Note("%s is not looked up: our own address is the one toward the internet, which another route to it may change",
+		host)
+	return SampleAddr(cfg)
+}
+
+// Media is our RTP address toward a target, by the resources of its bridge.
+func (e *Explanation) Media(r *bridge.Resources, peer, wanted netip.Addr) netip.AddrPort {
+	_, name, err := r.Address(peer, wanted)
+	if err != nil {
+		e.Note("our media address toward %v is not known (%v): a made-up one stands for it", peer, err)
+		name = SampleLike(peer)
+	}
+	return netip.AddrPortFrom(name, r.Config.PortLow)
+}

@@ -1,0 +1,94 @@
+package report
+
+import (
+	"fmt"
+	"time"
+
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/peers"
+	"flowbridge/config"
+	"flowbridge/config/template"
+)
+
+// NoPhoneNumber says why a target can't be dialled with a user part that is no phone number.
+func NoPhoneNumber(user string) string {
+	if user == "" {
+		return "the target's uri dials a number, and the call has none"
+	}
+	return fmt.Sprintf("the target's uri dials the called number, and %q is not a phone number; only a route whose to is exactly that may dial it", user)
+}
+
+// TargetOf is what the configuration says of a target.
+func TargetOf(of *peers.Target) Target {
+	t := of.Dial
+	r := Target{
+		Target: t.Name, Kind: t.Kind, Transport: t.Transport, Prepares: t.Prepare != nil, Codecs: t.Codecs,
+		FirstResponseTimeoutMS: t.FirstResponseTimeout.Milliseconds(), RingTimeoutMS: t.RingTimeout.Milliseconds(),
+		MaxCalls: t.MaxCalls, MaxCPS: t.MaxCPS,
+		MediaAddress: t.Media.Address, Latch: string(t.Media.Latch), SRTP: string(t.Media.SRTP),
+	}
+	if of.Trunk != nil {
+		r.Kind = "trunk"
+	}
+	if t.Auth != nil {
+		r.Username = t.Auth.Username
+	}
+	if t.Prepare != nil {
+		r.PrepareTimeoutMS, r.OnFailure, r.PrepareSuccess = t.Prepare.Timeout.Milliseconds(), t.Prepare.OnFailure,
+			t.Prepare.Answer().String()
+	}
+	if t.Media.Keying == config.KeyingDTLS {
+		r.SRTPKeying = string(t.Media.Keying)
+	}
+	return r
+}
+
+// Budget reports on the size of an INVITE over UDP. dropped returns the headers that were left out of it so far.
+func (r *Target) Budget(t *peers.Dial, in leg.Invite, dropped func() []string) {
+	if in.Shorten == nil || message.IsStream(r.Transport) {
+		return
+	}
+	r.UDPBudget, r.Overflow = t.Budget.Size, t.Overflow
+	if t.Auth == nil {
+		return
+	}
+	before := len(dropped())
+	_, fits := in.Shorten(outbound.TypicalCredentials)
+	r.ForChallenges = &Credentials{Bytes: outbound.TypicalCredentials, Fits: fits, Dropped: dropped()[before:]}
+}
+
+// Before says why the routes before the matching one, which is found, don't match a call that came then.
+func (x *Explanation) Before(found int, cfg *config.Config, p *peers.Snapshot, vars *template.Vars, came time.Time) {
+	for i := range cfg.Routes {
+		r := &cfg.Routes[i]
+		why := Route{Route: p.RouteName(i), Matches: i == found}
+		switch p.Mismatch(r, vars, came) {
+		case "target":
+			why.Why = "it is for calls of trunks"
+			if r.Target != "" {
+				why.Why = "it is for calls of target " + r.Target
+			}
+		case "trunk":
+			why.Why = "it is for trunk " + r.Trunk
+		case "to":
+			why.Why = fmt.Sprintf("the called number %s does not match to: %s", vars.To.Number, r.To)
+		case "from":
+			why.Why = fmt.Sprintf("the calling number %s does not match from: %s", vars.From.Number, r.From)
+		case "hours":
+			why.Why = fmt.Sprintf("it is open %s, and the time there is %s", r.Hours, r.Hours.Clock(came))
+		case "listed":
+			why.Why = Unlisted(r, cfg.Numbers, vars)
+		default:
+			why.Why = Met(r)
+			if i != found {
+				why.Why = "it matches, but no target is left: " + NoPhoneNumber(vars.To.Number)
+			}
+		}
+		x.Routes = append(x.Routes, why)
+		if i == found {
+			return
+		}
+	}
+}

@@ -1,0 +1,32 @@
+package transport
+
+import (
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+)
+
+// AckRefusal acknowledges a repeated refusal of our INVITE, which went to uri, from the refusal's own headers.
+func (s *Stack) AckRefusal(res *sip.Response, uri sip.Uri) {
+	source := message.ParseSource(res.Source())
+	local, err := s.LocalFor(message.TransportOf(res), source.Addr())
+	if err != nil {
+		return
+	}
+	s.Send(local, s.StreamOf(res), []leg.Effect{
+		leg.SendACK{Req: leg.AckOfRefusal(res, uri), To: leg.Hop{Transport: local.Transport, Addr: source}},
+	})
+}
+
+// HangupLost answers a 2xx whose leg is gone with ACK and BYE. The options are those of a leg, without its address.
+func (s *Stack) HangupLost(in leg.ResponseIn, o leg.Options) {
+	local, err := s.LocalFor(message.TransportOf(in.Res), in.Source.Addr())
+	if err != nil {
+		return
+	}
+	o.Local = local
+	s.Send(local, s.StreamOf(in.Res), leg.HangupLost(time.Now(), o, in))
+}
